@@ -1,0 +1,150 @@
+import { readConfig } from '@tidemark/shared/config'
+import { packSamples } from '@tidemark/shared/entry'
+import { pause } from '@tidemark/shared/lifecycle'
+import { partitionOf } from '@tidemark/shared/partition'
+import { createMemoryStore, type MemoryStore } from '@tidemark/shared/store/memory'
+import { type Store, StoreError } from '@tidemark/shared/store/ports'
+import { pino } from 'pino'
+import { Registry } from 'prom-client'
+import { afterEach, describe, expect, test, vi } from 'vitest'
+import { startAnalyzer } from './analyzer.ts'
+import { analyzerSettings } from './config.ts'
+
+const PARTITIONS = 8
+const log = pino({ level: 'silent' })
+const running = new Map<string, AsyncDisposable>()
+afterEach(async () => {
+  for (const id of running.keys()) await stop(id)
+})
+
+function start(id: string, store: Store): Registry {
+  const config = readConfig(analyzerSettings, {
+    REDIS_URL: 'redis://unused',
+    ANALYZER_ID: id,
+    HEARTBEAT_MS: '50',
+    LEASE_TTL_MS: '900',
+  })
+  const registry = new Registry()
+  running.set(id, startAnalyzer({ config, store, log, registry }))
+  return registry
+}
+
+async function stop(id: string): Promise<void> {
+  await running.get(id)?.[Symbol.asyncDispose]()
+  running.delete(id)
+}
+
+async function owned(registry: Registry): Promise<number> {
+  const metric = await registry.getSingleMetric('analyzer_partitions_owned')?.get()
+  return metric?.values[0]?.value ?? 0
+}
+
+/** Waits until the analyzers own so many partitions each, in any order. */
+function share(registries: readonly Registry[], ...counts: number[]): Promise<void> {
+  return vi.waitFor(
+    async () => {
+      const found = await Promise.all(registries.map(owned))
+      expect(found.toSorted()).toEqual(counts.toSorted())
+    },
+    { timeout: 5000, interval: 10 },
+  )
+}
+
+async function ingest(memory: MemoryStore, keys: readonly string[], value: number): Promise<void> {
+  await memory.gateway.append(
+    keys.map(key => ({
+      partition: partitionOf(key, PARTITIONS),
+      samples: packSamples([{ key, value, timestamp: value }]),
+      count: 1,
+    })),
+  )
+}
+
+async function counts(memory: MemoryStore, keys: readonly string[]): Promise<number[]> {
+  const wanted = keys.map(key => ({ partition: partitionOf(key, PARTITIONS), key }))
+  const analyses = await memory.gateway.lastAnalyses(wanted)
+  return analyses.map(text => (text === null ? 0 : JSON.parse(text).count))
+}
+
+const KEYS = Array.from({ length: 40 }, (_, i) => `key ${i}`)
+
+describe('analyzers', () => {
+  test('own every partition, however many they are, and share them evenly', async () => {
+    const memory = createMemoryStore({ partitions: PARTITIONS })
+    const registries = [start('a', memory.connect())]
+    await share(registries, 8)
+    registries.push(start('b', memory.connect()))
+    await share(registries, 4, 4)
+    registries.push(start('c', memory.connect()), start('d', memory.connect()))
+    await share(registries, 2, 2, 2, 2)
+    await stop('a')
+    await stop('b')
+    await share(registries.slice(2), 4, 4)
+  })
+
+  test('may be more than there are partitions', async () => {
+    const memory = createMemoryStore({ partitions: 2 })
+    await share(
+      ['a', 'b', 'c'].map(id => start(id, memory.connect())),
+      0,
+      1,
+      1,
+    )
+  })
+
+  test('analyse every sample once while they come and go', async () => {
+    const memory = createMemoryStore({ partitions: PARTITIONS })
+    const rounds = 60
+    start('a', memory.connect())
+    for (let round = 1; round <= rounds; round++) {
+      await ingest(memory, KEYS, round)
+      if (round === 10) start('b', memory.connect())
+      if (round === 20) start('c', memory.connect())
+      if (round === 30) void stop('a')
+      if (round === 40) void stop('b')
+      // Some rounds arrive while partitions change hands, however fast the machine is.
+      await pause(5)
+    }
+    await vi.waitFor(async () => expect(await counts(memory, KEYS)).toEqual(KEYS.map(() => rounds)), { timeout: 8000 })
+  })
+
+  test('hand their partitions over within a second when they stop', async () => {
+    const memory = createMemoryStore({ partitions: PARTITIONS })
+    const registries = [start('a', memory.connect()), start('b', memory.connect())]
+    await share(registries, 4, 4)
+    const begin = performance.now()
+    await stop('a')
+    await share(registries.slice(1), 8)
+    expect(performance.now() - begin).toBeLessThan(1000)
+    await ingest(memory, KEYS, 1)
+    await vi.waitFor(async () => expect(await counts(memory, KEYS)).toEqual(KEYS.map(() => 1)))
+  })
+
+  test('take over from one that vanished when its leases have run out', async () => {
+    const memory = createMemoryStore({ partitions: PARTITIONS })
+    const frozen = memory.connect()
+    let isFrozen = false
+    const freeze = <T>(work: () => Promise<T>): Promise<T> =>
+      isFrozen ? Promise.reject(new StoreError('frozen', { kind: 'refused' })) : work()
+    const registry = start('a', {
+      ...frozen,
+      analyzer: {
+        ...frozen.analyzer,
+        heartbeat: (...args) => freeze(() => frozen.analyzer.heartbeat(...args)),
+        renewLeases: (...args) => freeze(() => frozen.analyzer.renewLeases(...args)),
+        commit: (...args) => freeze(() => frozen.analyzer.commit(...args)),
+      },
+    })
+    await share([registry], 8)
+    isFrozen = true
+    await ingest(memory, KEYS, 1)
+    const other = start('b', memory.connect())
+    await share([other], 8)
+    await vi.waitFor(async () => expect(await counts(memory, KEYS)).toEqual(KEYS.map(() => 1)))
+    // Back again, it finds that its leases are gone, and shares like everybody.
+    isFrozen = false
+    await share([registry, other], 4, 4)
+    await ingest(memory, KEYS, 2)
+    await vi.waitFor(async () => expect(await counts(memory, KEYS)).toEqual(KEYS.map(() => 2)))
+  })
+})

@@ -1,0 +1,97 @@
+import { randomUUID } from 'node:crypto'
+import { hostname } from 'node:os'
+import { systemClock } from '@tidemark/shared/clock'
+import { pause } from '@tidemark/shared/lifecycle'
+import { createTroubleLog } from '@tidemark/shared/logger'
+import type { Store } from '@tidemark/shared/store/ports'
+import type { Logger } from 'pino'
+import type { Registry } from 'prom-client'
+import type { AnalyzerConfig } from './config.ts'
+import { type AnalyzerMetrics, createAnalyzerMetrics } from './metrics.ts'
+import { Ownership } from './ownership.ts'
+import { ReadLoop } from './read-loop.ts'
+import { RollbackWatch } from './rollback-watch.ts'
+
+/** How often backlog and memory are measured for the metrics. */
+const MEASURE_MS = 1000
+
+export interface AnalyzerOptions {
+  readonly config: AnalyzerConfig
+  readonly store: Store
+  readonly log: Logger
+  readonly registry: Registry
+}
+
+/** Runs an analyzer on `store` until it is disposed of; it then hands its partitions over. The store stays open. */
+export function startAnalyzer({ config, store, log, registry }: AnalyzerOptions): AsyncDisposable {
+  const metrics = createAnalyzerMetrics(registry)
+  const clock = systemClock
+  const trouble = createTroubleLog(log)
+  const resources = new AsyncDisposableStack()
+  const reading = resources.use(new ReadLoop({ store: store.analyzer, metrics, trouble, clock }))
+  const settings = {
+    window: config.WINDOW,
+    threshold: config.THRESHOLD,
+    windowMin: config.WINDOW_MIN,
+    batchSamplesMax: config.BATCH_SAMPLES_MAX,
+    keysMax: Math.ceil(config.WINDOWS_MAX / store.partitions),
+    verdictsKept: config.VERDICTS_KEPT,
+  }
+  const ownership = resources.use(
+    new Ownership({
+      member: config.ANALYZER_ID ?? `${hostname()}-${randomUUID().slice(0, 8)}`,
+      partitions: store.partitions,
+      store: store.analyzer,
+      metrics,
+      log,
+      trouble,
+      clock,
+      leaseTtlMs: config.LEASE_TTL_MS,
+      heartbeatMs: config.HEARTBEAT_MS,
+      workerOptions: {
+        store: store.analyzer,
+        settings,
+        metrics,
+        log,
+        trouble,
+        reading,
+        clock,
+        rollbacks: new RollbackWatch(),
+      },
+    }),
+  )
+  resources.use(measureBacklog({ ownership, store, metrics, log }))
+  return resources
+}
+
+/** Keeps the gauges of backlog, age and memory current. */
+function measureBacklog(options: {
+  ownership: Ownership
+  store: Store
+  metrics: AnalyzerMetrics
+  log: Logger
+}): AsyncDisposable {
+  const { ownership, store, metrics, log } = options
+  const stop = new AbortController()
+
+  async function measure(): Promise<void> {
+    const { workers } = ownership
+    metrics.windowsKept.set(workers.reduce((sum, { keyCount }) => sum + keyCount, 0))
+    const backlogs = await store.analyzer.backlogs(workers.map(({ partition }) => partition))
+    metrics.backlogSamples.set(backlogs.reduce((sum, { samples }) => sum + samples, 0))
+    metrics.oldestSampleAgeSeconds.set(Math.max(0, ...backlogs.map(({ oldestAgeMs }) => oldestAgeMs)) / 1000)
+  }
+
+  const done = (async () => {
+    while (!stop.signal.aborted) {
+      await measure().catch((error: unknown) => log.debug({ err: error }, 'the backlog could not be measured'))
+      await pause(MEASURE_MS, stop.signal)
+    }
+  })()
+  return {
+    async [Symbol.asyncDispose]() {
+      stop.abort()
+      await done
+    },
+  }
+}

@@ -1,0 +1,34 @@
+import { createHash } from 'node:crypto'
+
+/**
+ * Which partitions `member` should own while `members` are alive. Everybody computes the same from the same members.
+ *
+ * Rendezvous hashing (Thaler, Ravishankar, 1998): a partition goes to the member with the highest score for it, so that one
+ * who joins or leaves moves few partitions. With a bound: no member takes more than ceil(partitions / members); the
+ * partition then goes to the next in its ranking (as in "Consistent Hashing with Bounded Loads", Mirrokni et al., 2016).
+ */
+export function assignedTo(member: string, members: readonly string[], partitions: number): number[] {
+  const capacity = Math.ceil(partitions / Math.max(1, members.length))
+  const load = new Map<string, number>()
+  const mine: number[] = []
+  for (let partition = 0; partition < partitions; partition++) {
+    const owner = ranking(partition, members).find(candidate => (load.get(candidate) ?? 0) < capacity)
+    if (owner === undefined) continue
+    load.set(owner, (load.get(owner) ?? 0) + 1)
+    if (owner === member) mine.push(partition)
+  }
+  return mine
+}
+
+/** Members by their score for a partition, the best first; names break ties, so that the order is total. */
+function ranking(partition: number, members: readonly string[]): string[] {
+  return members
+    .map(member => ({ member, score: score(partition, member) }))
+    .sort((a, b) => b.score - a.score || (a.member < b.member ? -1 : 1))
+    .map(({ member }) => member)
+}
+
+/** 48 well mixed bits: crc32 would give names that differ in one digit scores that differ in a pattern. */
+function score(partition: number, member: string): number {
+  return createHash('sha256').update(`${partition}/${member}`).digest().readUIntBE(0, 6)
+}

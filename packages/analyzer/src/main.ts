@@ -1,0 +1,48 @@
+import { ConfigError, readConfig } from '@tidemark/shared/config'
+import { aborted, run } from '@tidemark/shared/lifecycle'
+import { createLogger } from '@tidemark/shared/logger'
+import { createOpsApp, listenOps } from '@tidemark/shared/ops'
+import { openStore } from '@tidemark/shared/store/open'
+import { collectDefaultMetrics, Registry } from 'prom-client'
+import { startAnalyzer } from './analyzer.ts'
+import { analyzerSettings } from './config.ts'
+
+try {
+  const config = readConfig(analyzerSettings, process.env)
+  const log = createLogger('analyzer', config.LOG_LEVEL)
+  await run(async (stop, resources) => {
+    const registry = new Registry()
+    collectDefaultMetrics({ register: registry })
+    let notReady: string | undefined = 'the store is not open yet'
+    const app = createOpsApp({ registry, notReady: () => notReady })
+    const ops = resources.use(
+      await listenOps({ fetch: app.fetch, hostname: config.METRICS_HOST, port: config.METRICS_PORT }),
+    )
+    log.info({ metricsPort: ops.port }, 'listening')
+
+    const store = await openStore({
+      log,
+      signal: stop,
+      redis: {
+        url: config.REDIS_URL,
+        cluster: config.REDIS_CLUSTER,
+        prefix: config.REDIS_PREFIX,
+        partitions: config.PARTITIONS,
+        commandTimeoutMs: config.STORE_TIMEOUT_MS,
+        anomaliesMax: config.ANOMALIES_KEPT,
+        deadMax: config.DEAD_KEPT,
+      },
+    })
+    if (store === undefined) return
+    resources.use(store)
+    resources.use(startAnalyzer({ config, store, log, registry }))
+    notReady = undefined
+    log.info({ partitions: store.partitions }, 'analysing')
+    await aborted(stop)
+    notReady = 'stopping'
+  }, log)
+} catch (error) {
+  if (!(error instanceof ConfigError)) throw error
+  process.stderr.write(`tidemark analyzer: ${error.message}\n`)
+  process.exitCode = 1
+}

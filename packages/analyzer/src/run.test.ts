@@ -1,0 +1,120 @@
+import { type Analysis, VERDICT_DEFAULTS } from '@tidemark/shared/analysis'
+import { type Entry, packSamples } from '@tidemark/shared/entry'
+import type { Sample } from '@tidemark/shared/sample'
+import { oracleAnalysis } from '@tidemark/shared/testing/oracle'
+import { analysesIn } from '@tidemark/shared/verdicts'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { analyseRun, entriesAfter, missingKeys, takeRun } from './run.ts'
+import { Windows } from './windows.ts'
+
+const START = { id: '0-0', offset: 0 }
+
+function entriesOf(batches: readonly (readonly Sample[])[]): Entry[] {
+  let offset = 0
+  return batches.map((samples, i) => {
+    const entry = { id: `${i + 1}-0`, samples: packSamples(samples), count: samples.length, offset }
+    offset += samples.length
+    return entry
+  })
+}
+
+function entry(id: string, offset: number, count = 1): Entry {
+  const samples = Array.from({ length: count }, (_, i) => ({ key: 'k', value: i, timestamp: 1 }))
+  return { id, samples: packSamples(samples), count, offset }
+}
+
+describe('a run', () => {
+  test('holds entries while their offsets follow one another', () => {
+    const run = takeRun([entry('1-0', 0, 2), entry('2-0', 2, 3), entry('3-0', 6)], START, 100)
+    expect(run).toMatchObject({ entries: ['1-0', '2-0'], to: { id: '2-0', offset: 5 }, sampleCount: 5 })
+  })
+
+  test('leaves it to the store whether something stands before its first entry', () => {
+    expect(takeRun([entry('9-0', 7)], START, 100)).toMatchObject({ entries: ['9-0'], to: { id: '9-0', offset: 8 } })
+  })
+
+  test('ends before it would hold too many samples, but takes one entry whatever its size', () => {
+    expect(takeRun([entry('1-0', 0, 60), entry('2-0', 60, 60)], START, 100).entries).toEqual(['1-0'])
+    expect(takeRun([entry('1-0', 0, 600), entry('2-0', 600, 1)], START, 100).entries).toEqual(['1-0'])
+  })
+
+  test.each([
+    ['no fields', { samples: undefined, count: undefined, offset: undefined }, 'no field "s"', 0],
+    ['no count', { samples: '["k",1,2]', count: undefined, offset: undefined }, 'not counts', 0],
+    ['broken JSON', { samples: '["k",1', count: 1, offset: 0 }, 'not JSON', 1],
+    ['no array', { samples: '{"k":1}', count: 1, offset: 0 }, 'not a JSON array', 1],
+    ['too few items', { samples: '["k",1]', count: 1, offset: 0 }, 'has 2 items', 1],
+    ['a count that differs', { samples: '["k",1,2]', count: 2, offset: 0 }, 'has 1 samples, and "n" says 2', 2],
+    ['a value that is a string', { samples: '["k","1",2]', count: 1, offset: 0 }, 'sample 0 is not', 1],
+    ['a value beyond float64', { samples: '["k",1e999,2]', count: 1, offset: 0 }, 'sample 0 is not', 1],
+    ['a key that is a number', { samples: '[1,1,2]', count: 1, offset: 0 }, 'sample 0 is not', 1],
+  ])('counts an entry with %s as dead and goes on', (_, fields, reason, samples) => {
+    const run = takeRun([{ id: '1-0', ...fields }, entry('2-0', samples)], START, 100)
+    expect(run.dead).toEqual([{ id: '1-0', reason: expect.stringContaining(reason), samples: fields.samples ?? '' }])
+    expect(run).toMatchObject({ entries: ['1-0', '2-0'], deadSampleCount: samples, sampleCount: 1 })
+  })
+
+  test('of an entry that somebody deleted holds no samples, and the next entry tells how many there were', () => {
+    const deleted = { id: '1-0', samples: undefined, count: undefined, offset: undefined, isDeleted: true }
+    const run = takeRun([deleted, entry('2-0', 4)], START, 100)
+    expect(run).toMatchObject({ dead: [], entries: ['1-0'], to: { id: '1-0', offset: 0 }, sampleCount: 0 })
+    expect(takeRun([entry('2-0', 4)], run.to, 100)).toMatchObject({ to: { id: '2-0', offset: 5 }, sampleCount: 1 })
+  })
+
+  test('is made of entries after the checkpoint, each once', () => {
+    const ids = ['3-0', '9-1', '9-1', '9-0', '10-0'].map(id => entry(id, 0))
+    expect(entriesAfter('3-0', ids).map(({ id }) => id)).toEqual(['9-1', '10-0'])
+  })
+})
+
+/** Few keys, so that they repeat within and across entries, and values that are flat, spiky, huge and tied. */
+const sample = fc.record({
+  key: fc.constantFrom('a', 'b', '__proto__', 'ключ/☃', '{1}'),
+  value: fc.oneof(
+    fc.constantFrom(0, 1, -1, 20),
+    fc.double({ noNaN: true, min: -1e100, max: 1e100 }).map(value => value + 0),
+    fc.integer({ min: -3, max: 3 }),
+  ),
+  timestamp: fc.integer({ min: 0, max: 2e12 }),
+})
+
+test('every verdict of every run equals the oracle, bit for bit, however samples are packed and runs are cut', () => {
+  const settings = { ...VERDICT_DEFAULTS, window: 8, windowMin: 4 }
+  fc.assert(
+    fc.property(
+      fc.array(fc.array(sample, { minLength: 1, maxLength: 12 }), { minLength: 1, maxLength: 15 }),
+      fc.integer({ min: 1, max: 40 }),
+      (batches, samplesMax) => {
+        const windows = new Windows({ capacity: settings.window, keysMax: 100 })
+        const entries = entriesOf(batches)
+        const seen = new Map<string, { value: number; timestamp: number }[]>()
+        let checkpoint = START
+        let rest = entries
+        while (rest.length > 0) {
+          const run = takeRun(rest, checkpoint, samplesMax)
+          rest = rest.slice(run.entries.length)
+          for (const key of missingKeys(run, windows)) windows.load(key, null)
+          const effects = analyseRun(run, windows, { partition: 3, settings, analyzedAt: 77 })
+          const verdicts = effects.verdicts.flatMap(one => analysesIn(one, 3))
+          const expected: Analysis[] = []
+          for (const { id } of run.readable) {
+            for (const { key, value, timestamp } of batches[Number(id.split('-')[0]) - 1] ?? []) {
+              const ofKey = seen.get(key) ?? []
+              seen.set(key, ofKey)
+              ofKey.push({ value, timestamp })
+              expected.push({ ...oracleAnalysis(key, ofKey, settings), id: `3:${id}`, analyzed_at: 77 })
+            }
+          }
+          expect(verdicts).toEqual(expected)
+          expect(effects.anomalies.map(text => JSON.parse(text))).toEqual(expected.filter(({ anomaly }) => anomaly))
+          const newest = new Map(expected.map(analysis => [analysis.key, analysis]))
+          expect(new Map(effects.keys.map(({ key, analysis }) => [key, JSON.parse(analysis)]))).toEqual(newest)
+          checkpoint = run.to
+        }
+        expect(checkpoint.offset).toBe(batches.flat().length)
+      },
+    ),
+    { numRuns: 300 },
+  )
+})

@@ -1,0 +1,131 @@
+import { createOpsApp } from '@tidemark/shared/ops'
+import { StoreError } from '@tidemark/shared/store/ports'
+import { type Context, Hono } from 'hono'
+import type { Logger } from 'pino'
+import type { Registry } from 'prom-client'
+import { asksForKey, createAnalysesPage } from './analyses-page.ts'
+import { createAnalyze } from './analyze.ts'
+import type { GatewayConfig } from './config.ts'
+import { createDeadPage, createDiscard, createPutBack } from './dead.ts'
+import { type Asset, DOCS_CSP } from './docs.ts'
+import { createHistory } from './history.ts'
+import { createIngest } from './ingest.ts'
+import type { GatewayMetrics } from './metrics.ts'
+import { createOpenApi } from './openapi.ts'
+import { outageRetryAfterS, RequestFault, respondWith } from './problem.ts'
+import type { Services } from './services.ts'
+
+/** Every path that is served, and the methods it takes. HEAD is GET without the body. */
+export const ROUTES = {
+  '/ingest': 'POST',
+  '/analyze': 'GET, HEAD',
+  '/history': 'GET, HEAD',
+  '/dead': 'GET, HEAD',
+  '/dead/:id/put-back': 'POST',
+  '/dead/:id/discard': 'POST',
+  '/health': 'GET, HEAD',
+  '/livez': 'GET, HEAD',
+  '/readyz': 'GET, HEAD',
+  '/metrics': 'GET, HEAD',
+  '/openapi.json': 'GET, HEAD',
+  '/docs': 'GET, HEAD',
+  '/docs/:file': 'GET, HEAD',
+} as const
+
+export interface AppOptions {
+  readonly config: GatewayConfig
+  readonly log: Logger
+  readonly registry: Registry
+  readonly metrics: GatewayMetrics
+  /** Unix milliseconds. */
+  readonly now: () => number
+  /** Undefined until the store is open. */
+  readonly services: () => Services | undefined
+  /** What keeps the gateway from being ready; undefined when nothing does. */
+  readonly notReady: () => string | undefined
+  readonly isStopping: () => boolean
+  readonly docs: ReadonlyMap<string, Asset>
+}
+
+/** The HTTP interface. It listens nowhere by itself: a test calls its `request`. */
+export function createApp({
+  config,
+  log,
+  registry,
+  metrics,
+  now,
+  notReady,
+  isStopping,
+  docs,
+  ...options
+}: AppOptions): Hono {
+  function services(): Services {
+    const live = options.services()
+    if (live === undefined) throw new RequestFault({ kind: 'store-unavailable', retryAfterS: outageRetryAfterS() })
+    return live
+  }
+
+  const app = new Hono()
+  app.use(async (c, next) => {
+    const begin = performance.now()
+    await next()
+    // Keeps a client from sending its next request on a connection that is about to be closed.
+    if (isStopping()) c.header('Connection', 'close')
+    const { status } = c.res
+    metrics.request({
+      route: routeOf(c.req.path),
+      method: c.req.method,
+      status,
+      seconds: (performance.now() - begin) / 1000,
+    })
+  })
+
+  const analyze = createAnalyze({ config, services })
+  const analysesPage = createAnalysesPage({ services })
+  app.post('/ingest', createIngest({ config, metrics, now, services }))
+  app.get('/analyze', c => (asksForKey(c) ? analyze(c) : analysesPage(c)))
+  app.get('/history', createHistory({ config, services }))
+  app.get('/dead', createDeadPage({ config, metrics, services }))
+  app.post('/dead/:id/put-back', createPutBack({ config, metrics, services }))
+  app.post('/dead/:id/discard', createDiscard({ config, metrics, services }))
+  app.route('/', createOpsApp({ registry, notReady }))
+
+  const openApi = JSON.stringify(createOpenApi(config))
+  app.get('/openapi.json', c => c.body(openApi, 200, { 'Content-Type': 'application/json' }))
+  app.get('/docs', c => respondWithAsset(c, docs.get('')))
+  app.get('/docs/:file', c => respondWithAsset(c, docs.get(c.req.param('file'))))
+
+  for (const [path, allow] of Object.entries(ROUTES)) {
+    app.all(path, c => respondWith(c, { kind: 'method-not-allowed', allow }))
+  }
+  app.notFound(c => respondWith(c, { kind: 'route-unknown' }))
+  app.onError((error, c) => {
+    if (error instanceof RequestFault) return respondWith(c, error.fault)
+    if (error instanceof StoreError)
+      return respondWith(c, { kind: 'store-unavailable', retryAfterS: outageRetryAfterS() })
+    log.error({ err: error, route: routeOf(c.req.path) }, 'a request failed')
+    return respondWith(c, { kind: 'internal' })
+  })
+  return app
+}
+
+function respondWithAsset(c: Context, asset: Asset | undefined): Response {
+  if (asset === undefined) return respondWith(c, { kind: 'route-unknown' })
+  return c.body(asset.body, 200, {
+    'Content-Type': asset.type,
+    'Content-Security-Policy': DOCS_CSP,
+    'X-Content-Type-Options': 'nosniff',
+    'Cache-Control': 'no-cache',
+  })
+}
+
+/** What an operator does with a dead entry. */
+const DEAD_ACTION = /^\/dead\/[^/]*\/(put-back|discard)$/
+
+/** The route's template, from a closed set: a path as a client wrote it must not become a label. */
+function routeOf(path: string): string {
+  if (Object.hasOwn(ROUTES, path)) return path
+  if (path.startsWith('/docs/')) return '/docs/:file'
+  const action = DEAD_ACTION.exec(path)?.[1]
+  return action === undefined ? 'unmatched' : `/dead/:id/${action}`
+}

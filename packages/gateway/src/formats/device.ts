@@ -1,0 +1,49 @@
+import { z } from 'zod'
+import type { Batch, Place } from './batch.ts'
+import { must, rejectShape, timestampField, valueField } from './fields.ts'
+
+/**
+ * `{"device": "edge-17", "timestamp": 1700000000, "metrics": {"rps": 420, "cpu": 12.5}}`: the keys are `edge-17/rps` and
+ * `edge-17/cpu`. The metrics are no z.record: that drops a metric called `__proto__`, and one bad metric would fail all.
+ */
+export const deviceSchema = z
+  .strictObject(
+    {
+      device: z
+        .string(must('a string'))
+        .min(1, 'must not be empty')
+        .meta({ examples: ['edge-17'] }),
+      timestamp: timestampField,
+      metrics: z.custom<Record<string, unknown>>(isObject, 'must be an object').meta({
+        type: 'object',
+        additionalProperties: { type: 'number' },
+        minProperties: 1,
+        examples: [{ rps: 420, cpu: 12.5 }],
+      }),
+    },
+    { error: 'must be an object' },
+  )
+  .meta({ description: 'Several metrics of one device at one time; a key is `device/metric`.' })
+
+export function readDevice(item: unknown, { index }: Place, batch: Batch): void {
+  const result = deviceSchema.safeParse(item)
+  if (result.success) readMetrics(result.data, index, batch)
+  else rejectShape(batch, { index }, result.error)
+}
+
+/** Each metric is judged by itself: a sensor that fails must not silence its neighbours. */
+function readMetrics({ device, timestamp, metrics }: z.output<typeof deviceSchema>, index: number, batch: Batch): void {
+  const names = Object.keys(metrics)
+  if (names.length === 0) batch.reject({ index }, 'shape', 'metrics must not be empty')
+  for (const name of names) {
+    const place = { index, metric: name }
+    const value = valueField.safeParse(metrics[name])
+    if (!value.success) batch.reject(place, 'value', 'value must be a finite number')
+    else if (name === '') batch.reject(place, 'key', 'name must not be empty')
+    else batch.add({ key: `${device}/${name}`, value: value.data, timestamp }, place)
+  }
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

@@ -1,0 +1,62 @@
+import { z } from 'zod'
+import { type Batch, type Place, quote, type Rule } from './batch.ts'
+
+/** Unknown members that a reason names; an object can have a hundred thousand. */
+const NAMED_MEMBERS_MAX = 3
+
+/** The message of a schema for a value that is not there, or not of its type. */
+export function must(rule: string): { error: z.core.$ZodErrorMap } {
+  return { error: issue => (issue.input === undefined ? 'is missing' : `must be ${rule}`) }
+}
+
+/** JSON has no NaN, but 1e999 is JSON and reads as Infinity: zod's number takes neither. */
+export const valueField = z.number(must('a finite number')).meta({
+  description: 'A finite number, not a string; at most 1e100 in magnitude unless the deployment says otherwise.',
+  examples: [420],
+})
+
+export const keyField = z.string(must('a string')).meta({
+  description: '1 to 200 bytes of UTF-8 without control characters and lone surrogates.',
+  examples: ['edge-17/rps'],
+})
+
+export const timestampField = z
+  .union([z.number(), z.string()], 'must be a number or an ISO 8601 string')
+  .optional()
+  .meta({
+    description:
+      'When it was measured: Unix time in seconds (below 1e11) or milliseconds, or an ISO 8601 string. Absent: now.',
+    examples: [1_700_000_000, '2023-11-14T22:13:20Z'],
+  })
+
+/** Rejects an item that is not of its schema's shape. */
+export function rejectShape(batch: Batch, place: Place, error: z.ZodError): void {
+  const [issue] = error.issues
+  if (issue === undefined) return
+  batch.reject(place, ruleOf(issue.path[0]), problemOf(issue))
+}
+
+function problemOf(issue: z.core.$ZodIssue): string {
+  if (issue.code === 'unrecognized_keys') {
+    const named = issue.keys.slice(0, NAMED_MEMBERS_MAX).map(quote).join(', ')
+    return `unknown member ${named}${issue.keys.length > NAMED_MEMBERS_MAX ? ', ...' : ''}`
+  }
+  if (issue.path.length === 0) return issue.message
+  return `${issue.path.join('.')} ${issue.message}`
+}
+
+function ruleOf(member: PropertyKey | undefined): Rule {
+  switch (member) {
+    case 'key':
+    case 'device':
+      return 'key'
+    case 'value':
+    case 'cpu':
+    case 'rps':
+      return 'value'
+    case 'timestamp':
+      return 'timestamp'
+    default:
+      return 'shape'
+  }
+}

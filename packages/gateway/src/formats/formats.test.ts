@@ -1,0 +1,279 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { Batch } from './batch.ts'
+import { readJson } from './json.ts'
+import { readNdjson } from './ndjson.ts'
+
+const NOW = 1_700_000_000_000
+const LIMITS = { samplesMax: 10_000, keyBytesMax: 200, valueAbsMax: 1e100 }
+
+function read(text: string, reader = readJson) {
+  const batch = new Batch(LIMITS, NOW)
+  const fault = reader(text, batch)
+  const { samples, indexes, rejections } = batch
+  return { fault, samples, indexes, reasons: rejections.map(({ reason }) => reason), rejections }
+}
+
+describe('what is accepted', () => {
+  test.each([
+    [
+      'a sample',
+      '{"key":"a","value":1,"timestamp":1700000001}',
+      [{ key: 'a', value: 1, timestamp: 1_700_000_001_000 }],
+    ],
+    ['a sample without a timestamp is of now', '{"key":"a","value":1}', [{ key: 'a', value: 1, timestamp: NOW }]],
+    [
+      'milliseconds',
+      '{"key":"a","value":1,"timestamp":1700000001234}',
+      [{ key: 'a', value: 1, timestamp: 1_700_000_001_234 }],
+    ],
+    ['ISO 8601', '{"key":"a","value":1,"timestamp":"2023-11-14T22:13:20Z"}', [{ key: 'a', value: 1, timestamp: NOW }]],
+    [
+      'an array of every kind of object',
+      '[{"key":"a","value":1},{"device":"d","timestamp":5,"metrics":{"x":2,"y":3}},{"cpu":4,"rps":5}]',
+      [
+        { key: 'a', value: 1, timestamp: NOW },
+        { key: 'd/x', value: 2, timestamp: 5000 },
+        { key: 'd/y', value: 3, timestamp: 5000 },
+        { key: 'default/cpu', value: 4, timestamp: NOW },
+        { key: 'default/rps', value: 5, timestamp: NOW },
+      ],
+    ],
+    ['a load report with one value', '{"rps":5}', [{ key: 'default/rps', value: 5, timestamp: NOW }]],
+    ['the empty array', '[]', []],
+    ['a key of braces', '{"key":"{3}","value":1}', [{ key: '{3}', value: 1, timestamp: NOW }]],
+    ['the key __proto__', '{"key":"__proto__","value":1}', [{ key: '__proto__', value: 1, timestamp: NOW }]],
+    ['the key constructor', '{"key":"constructor","value":1}', [{ key: 'constructor', value: 1, timestamp: NOW }]],
+    [
+      'metrics called __proto__ and constructor',
+      '{"device":"d","metrics":{"__proto__":1,"constructor":2,"toString":3}}',
+      [
+        { key: 'd/__proto__', value: 1, timestamp: NOW },
+        { key: 'd/constructor', value: 2, timestamp: NOW },
+        { key: 'd/toString', value: 3, timestamp: NOW },
+      ],
+    ],
+    ['the last of duplicate members', '{"key":"a","value":1,"value":2}', [{ key: 'a', value: 2, timestamp: NOW }]],
+    ['the largest value', '{"key":"a","value":-1e100}', [{ key: 'a', value: -1e100, timestamp: NOW }]],
+    [
+      'a key twice, in order',
+      '[{"key":"a","value":1},{"key":"a","value":2}]',
+      [
+        { key: 'a', value: 1, timestamp: NOW },
+        { key: 'a', value: 2, timestamp: NOW },
+      ],
+    ],
+    [
+      'lines of JSON under the name of JSON',
+      '{"key":"a","value":1}\r\n\r\n{"key":"b","value":2}\r\n',
+      [
+        { key: 'a', value: 1, timestamp: NOW },
+        { key: 'b', value: 2, timestamp: NOW },
+      ],
+    ],
+  ])('%s', (_, text, samples) => {
+    expect(read(text)).toMatchObject({ fault: undefined, samples, reasons: [] })
+  })
+
+  test('-0 becomes 0', () => {
+    expect(Object.is(read('{"key":"a","value":-0}').samples[0]?.value, 0)).toBe(true)
+  })
+
+  test('a key of 200 bytes is the longest', () => {
+    expect(read(JSON.stringify({ key: 'ä'.repeat(100), value: 1 })).samples).toHaveLength(1)
+    expect(read(JSON.stringify({ key: `${'ä'.repeat(100)}a`, value: 1 })).reasons).toEqual([
+      'sample 0: key must be at most 200 bytes of UTF-8',
+    ])
+  })
+})
+
+describe('what is rejected, and why', () => {
+  test.each([
+    ['{"value":1}', 'key is missing', 'key'],
+    ['{"key":1,"value":1}', 'key must be a string', 'key'],
+    ['{"key":"","value":1}', 'key must not be empty', 'key'],
+    ['{"key":"a\\u0000b","value":1}', 'key must not contain control characters', 'key'],
+    ['{"key":"a\\r\\nb","value":1}', 'key must not contain control characters', 'key'],
+    ['{"key":"a\\u0085","value":1}', 'key must not contain control characters', 'key'],
+    ['{"key":"\\ud800","value":1}', 'key must not contain lone surrogates', 'key'],
+    ['{"key":"a"}', 'value is missing', 'value'],
+    ['{"key":"a","value":"1"}', 'value must be a finite number', 'value'],
+    ['{"key":"a","value":null}', 'value must be a finite number', 'value'],
+    ['{"key":"a","value":true}', 'value must be a finite number', 'value'],
+    ['{"key":"a","value":1e999}', 'value must be a finite number', 'value'],
+    ['{"key":"a","value":-1e999}', 'value must be a finite number', 'value'],
+    ['{"key":"a","value":1.0000001e100}', 'value must be from -1e+100 to 1e+100', 'value'],
+    ['{"key":"a","value":1e308}', 'value must be from -1e+100 to 1e+100', 'value'],
+    ['{"key":"a","value":1,"timestamp":null}', 'timestamp must be a number or an ISO 8601 string', 'timestamp'],
+    ['{"key":"a","value":1,"timestamp":1e999}', 'timestamp must be a number or an ISO 8601 string', 'timestamp'],
+    [
+      '{"key":"a","value":1,"timestamp":-1}',
+      'timestamp must be Unix seconds, Unix milliseconds or an ISO 8601 string',
+      'timestamp',
+    ],
+    [
+      '{"key":"a","value":1,"timestamp":"yesterday"}',
+      'timestamp must be Unix seconds, Unix milliseconds or an ISO 8601 string',
+      'timestamp',
+    ],
+    ['{"key":"a","value":1,"tags":{"x":1}}', 'unknown member "tags"', 'shape'],
+    ['{"key":"a","value":1,"__proto__":{"x":1}}', 'unknown member "__proto__"', 'shape'],
+    ['{"key":"a","value":1,"constructor":1}', 'unknown member "constructor"', 'shape'],
+    ['{"key":"a","value":1,"p":1,"q":1,"r":1,"s":1}', 'unknown member "p", "q", "r", ...', 'shape'],
+    ['{"key":"a","value":1,"rps":5}', 'unknown member "rps"', 'shape'],
+    ['{}', 'key is missing', 'key'],
+    ['{"timestamp":5}', 'key is missing', 'key'],
+    ['{"cpu":"5"}', 'cpu must be a finite number', 'value'],
+    ['{"cpu":5,"mem":5}', 'unknown member "mem"', 'shape'],
+    ['{"device":"d"}', 'metrics must be an object', 'shape'],
+    ['{"device":"d","metrics":[1]}', 'metrics must be an object', 'shape'],
+    ['{"device":"d","metrics":{}}', 'metrics must not be empty', 'shape'],
+    ['{"device":"","metrics":{"x":1}}', 'device must not be empty', 'key'],
+    ['{"metrics":{"x":1}}', 'device is missing', 'key'],
+    ['{"device":"d","metrics":{"":1}}', 'metric "": name must not be empty', 'key'],
+    ['{"device":"d","metrics":{"x":"1"}}', 'metric "x": value must be a finite number', 'value'],
+    ['{"device":"d","metrics":{"x\\n":1}}', 'metric "x\\n": key must not contain control characters', 'key'],
+    ['{"device":"d","metrics":{"x":1e200}}', 'metric "x": value must be from -1e+100 to 1e+100', 'value'],
+  ])('%s: %s', (text, problem, rule) => {
+    expect(read(text)).toMatchObject({ fault: undefined, samples: [], reasons: [`sample 0: ${problem}`] })
+    expect(read(text).rejections).toMatchObject([{ index: 0, rule }])
+  })
+
+  test.each(['1', '"text"', 'null', '[]', '[[]]', 'true'])('an item that is %s', item => {
+    expect(read(`[${item}]`).reasons).toEqual(['sample 0: must be an object'])
+  })
+
+  test('good items beside bad ones are accepted, each with its index', () => {
+    const text = '[{"key":"a","value":1},{"key":"b"},{"key":"c","value":3},5]'
+    expect(read(text)).toMatchObject({
+      samples: [{ key: 'a' }, { key: 'c' }],
+      indexes: [0, 2],
+      reasons: ['sample 1: value is missing', 'sample 3: must be an object'],
+    })
+  })
+
+  test('one bad metric of a device leaves the others', () => {
+    const { samples, rejections } = read('[5,{"device":"d","metrics":{"x":1,"y":null,"z":3}}]')
+    expect(samples.map(({ key }) => key)).toEqual(['d/x', 'd/z'])
+    expect(rejections.map(({ index }) => index)).toEqual([0, 1])
+  })
+
+  test('a reason repeats no more than a little of a long name', () => {
+    const [reason = ''] = read(JSON.stringify({ key: 'a', value: 1, ['x'.repeat(100_000)]: 1 })).reasons
+    expect(reason.length).toBeLessThan(120)
+  })
+
+  test('an object that is read does not change what all objects have', () => {
+    read('{"device":"d","metrics":{"__proto__":{"polluted":1}},"__proto__":{"polluted":1}}')
+    read('{"key":"__proto__","value":1,"constructor":{"prototype":{"polluted":1}}}')
+    expect('polluted' in {}).toBe(false)
+  })
+})
+
+describe('bodies that cannot be read', () => {
+  test.each([
+    '{',
+    'NaN',
+    '{"key":"a","value":NaN}',
+    '{"key":"a","value":Infinity}',
+    "{'key':'a'}",
+    '{"key":"a",}',
+    'cpu=5&rps=3',
+  ])('%s is malformed', text => {
+    expect(read(text).fault).toEqual({ kind: 'malformed', reason: 'the body is not valid JSON' })
+  })
+
+  test.each(['5', 'null', '"text"', 'true'])('%s is neither object nor array', text => {
+    expect(read(text).fault).toMatchObject({ kind: 'malformed' })
+  })
+
+  test('a mebibyte of brackets is malformed, and closed again one bad item', () => {
+    expect(read('['.repeat(1 << 20)).fault).toMatchObject({ kind: 'malformed' })
+    expect(read('['.repeat(1 << 19) + ']'.repeat(1 << 19)).reasons).toEqual(['sample 0: must be an object'])
+    expect(read(`{"key":"a","value":${'[1,'.repeat(1 << 18)}1${']'.repeat(1 << 18)}}`).reasons).toEqual([
+      'sample 0: value must be a finite number',
+    ])
+  })
+
+  test('more samples than the limit are too many, however they are packed', () => {
+    const many = Array.from({ length: 10_001 }, (_, i) => ({ key: `k${i}`, value: i }))
+    expect(read(JSON.stringify(many)).fault).toEqual({ kind: 'too-many' })
+    expect(read(JSON.stringify(many.slice(1))).fault).toBeUndefined()
+    expect(read(many.map(item => JSON.stringify(item)).join('\n'), readNdjson).fault).toEqual({ kind: 'too-many' })
+    const metrics = Object.fromEntries(many.map(({ key, value }) => [key, value]))
+    expect(read(JSON.stringify({ device: 'd', metrics })).fault).toEqual({ kind: 'too-many' })
+    expect(read(JSON.stringify([{ device: 'd', metrics }])).fault).toEqual({ kind: 'too-many' })
+  })
+})
+
+describe('lines', () => {
+  test('an index is a line from 0, with the blank ones', () => {
+    const text = '\n{"key":"a","value":1}\n  \n{"key":\n{"key":"b","value":2}\n7'
+    expect(read(text, readNdjson)).toMatchObject({
+      fault: undefined,
+      indexes: [1, 4],
+      reasons: ['sample 3: must be valid JSON', 'sample 5: must be an object'],
+    })
+  })
+
+  test('NaN breaks its own line only', () => {
+    expect(read('{"key":"a","value":NaN}\n{"key":"b","value":2}', readNdjson)).toMatchObject({
+      samples: [{ key: 'b' }],
+      reasons: ['sample 0: must be valid JSON'],
+    })
+  })
+
+  test('JSON printed over several lines is not lines of JSON', () => {
+    expect(read(JSON.stringify([{ key: 'a', value: 1 }], null, 2)).samples).toHaveLength(1)
+    expect(read('{\n  "key": "a",\n  "value": \n}').fault).toMatchObject({ kind: 'malformed' })
+  })
+})
+
+describe('properties', () => {
+  const key = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 }).filter(text => !/\p{Cc}/u.test(text))
+  const value = fc.double({ noNaN: true, min: -1e100, max: 1e100 })
+
+  test('every legal sample comes out as it went in, as array and as lines', () => {
+    fc.assert(
+      fc.property(fc.array(fc.record({ key, value })), items => {
+        const wanted = items.map(item => ({ key: item.key, value: item.value + 0, timestamp: NOW }))
+        expect(read(JSON.stringify(items)).samples).toEqual(wanted)
+        expect(read(items.map(item => JSON.stringify(item)).join('\n'), readNdjson).samples).toEqual(wanted)
+      }),
+    )
+  })
+
+  test('a device names the same samples as a list of them', () => {
+    fc.assert(
+      fc.property(fc.array(fc.tuple(key, value), { minLength: 1 }), pairs => {
+        // Own members in JSON's text: an object literal would lose __proto__.
+        const names = new Map(pairs)
+        const metrics = [...names].map(([name, number]) => `${JSON.stringify(name)}:${JSON.stringify(number)}`)
+        const { samples } = read(`{"device":"d","metrics":{${metrics.join(',')}}}`)
+        expect(new Map(samples.map(sample => [sample.key, sample.value]))).toEqual(
+          new Map([...names].map(([name, number]) => [`d/${name}`, number + 0])),
+        )
+      }),
+    )
+  })
+
+  test('of any JSON each item is either accepted or rejected, and nothing throws', () => {
+    fc.assert(
+      fc.property(fc.array(fc.jsonValue()), items => {
+        const { fault, indexes, rejections } = read(JSON.stringify(items))
+        expect(fault).toBeUndefined()
+        const seen = new Set([...indexes, ...rejections.map(({ index }) => index)])
+        expect([...seen].sort((a, b) => a - b)).toEqual(items.map((_, i) => i))
+      }),
+    )
+  })
+
+  test('any text at all is read or called malformed', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), text => {
+        read(text)
+        read(text, readNdjson)
+      }),
+    )
+  })
+})

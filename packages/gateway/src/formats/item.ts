@@ -1,0 +1,17 @@
+import type { Batch, Place } from './batch.ts'
+import { readDevice } from './device.ts'
+import { readLoadReport } from './load-report.ts'
+import { readSample } from './sample-object.ts'
+
+/** Reads one item of a body. */
+export function readItem(item: unknown, index: number, batch: Batch): void {
+  readerOf(item)(item, { index }, batch)
+}
+
+/** An item's members tell its format: what looks like none is judged as a sample. */
+function readerOf(item: unknown): (item: unknown, place: Place, batch: Batch) => void {
+  if (typeof item !== 'object' || item === null || Object.hasOwn(item, 'key')) return readSample
+  if (Object.hasOwn(item, 'metrics') || Object.hasOwn(item, 'device')) return readDevice
+  if (Object.hasOwn(item, 'cpu') || Object.hasOwn(item, 'rps')) return readLoadReport
+  return readSample
+}

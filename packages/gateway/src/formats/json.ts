@@ -1,0 +1,47 @@
+import type { Batch, BodyFault } from './batch.ts'
+import { readItem } from './item.ts'
+import { readNdjson } from './ndjson.ts'
+
+/**
+ * Reads a body that is one object or an array of objects. Clients send lines of JSON under JSON's name too, so a body that
+ * is no JSON but begins with a line that is, is read line by line. Of duplicate members of an object the last one wins, as
+ * in every JSON reader of this platform.
+ */
+export function readJson(text: string, batch: Batch): BodyFault {
+  let body: unknown
+  try {
+    body = JSON.parse(text)
+  } catch {
+    if (isJsonLines(text)) return readNdjson(text, batch)
+    return { kind: 'malformed', reason: 'the body is not valid JSON' }
+  }
+  if (Array.isArray(body)) return readItems(body, batch)
+  if (typeof body !== 'object' || body === null) {
+    return { kind: 'malformed', reason: 'the body must be a JSON object or an array of objects' }
+  }
+  readItem(body, 0, batch)
+  return batch.isTooLarge ? { kind: 'too-many' } : undefined
+}
+
+function readItems(items: readonly unknown[], batch: Batch): BodyFault {
+  if (items.length > batch.samplesMax) return { kind: 'too-many' }
+  for (let index = 0; index < items.length; index++) {
+    readItem(items[index], index, batch)
+    // An item can hold many samples.
+    if (batch.isTooLarge) return { kind: 'too-many' }
+  }
+  return undefined
+}
+
+/** Whether the text has several lines and the first is an object by itself. */
+function isJsonLines(text: string): boolean {
+  const body = text.trim()
+  const end = body.indexOf('\n')
+  if (end === -1 || body[0] !== '{') return false
+  try {
+    JSON.parse(body.slice(0, end))
+    return true
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,92 @@
+import { pause } from '@tidemark/shared/lifecycle'
+import { createOpsApp, listenOps } from '@tidemark/shared/ops'
+import type { Store } from '@tidemark/shared/store/ports'
+import type { Logger } from 'pino'
+import type { Registry } from 'prom-client'
+import { createApp } from './app.ts'
+import type { GatewayConfig } from './config.ts'
+import { readDocs } from './docs.ts'
+import { listen } from './http-server.ts'
+import { createMetrics } from './metrics.ts'
+import { createServices, type Services } from './services.ts'
+import { linkStore } from './store-link.ts'
+
+/** Requests that are under way at the stop may take so long; the process itself has 20 s. */
+const CLOSE_GRACE_MS = 12_000
+
+export interface GatewayOptions {
+  readonly config: GatewayConfig
+  /**
+   * Opens the store that the gateway then owns and closes: tries for as long as it takes, and gives undefined when the
+   * signal ends that. A rejection, as with a LayoutMismatch, is final.
+   */
+  readonly openStore: (signal: AbortSignal) => Promise<Store | undefined>
+  readonly log: Logger
+  readonly registry: Registry
+}
+
+export interface Gateway extends AsyncDisposable {
+  readonly port: number
+  readonly metricsPort: number
+  /** Rejects when the gateway can never work because its store cannot be opened; never resolves. */
+  readonly failed: Promise<never>
+}
+
+/**
+ * Starts a gateway; resolves when it listens, whether its store is there or not. Disposing it is the graceful stop: not
+ * ready first, then no new connections, then the requests under way, then what still waits for the store, then the store.
+ */
+export async function startGateway({ config, openStore, log, registry }: GatewayOptions): Promise<Gateway> {
+  await using starting = new AsyncDisposableStack()
+  const metrics = createMetrics(registry)
+  let services: Services | undefined
+  let isStopping = false
+
+  const link = starting.use(
+    linkStore({
+      openStore,
+      log,
+      timeoutMs: config.STORE_TIMEOUT_MS,
+      onOpen: store => {
+        services = createServices(store, config, metrics)
+      },
+    }),
+  )
+  const notReady = (): string | undefined => (isStopping ? 'stopping' : link.fault)
+
+  const app = createApp({
+    config,
+    log,
+    registry,
+    metrics,
+    now: Date.now,
+    services: () => services,
+    notReady,
+    isStopping: () => isStopping,
+    docs: readDocs(),
+  })
+  const ops = starting.use(
+    await listenOps({
+      fetch: createOpsApp({ registry, notReady }).fetch,
+      port: config.METRICS_PORT,
+      hostname: config.HOST,
+    }),
+  )
+  const server = await listen({ app, config, metrics })
+  starting.defer(async () => {
+    isStopping = true
+    await pause(config.DRAIN_DELAY_MS)
+    services?.watcher[Symbol.dispose]()
+    await server.close(CLOSE_GRACE_MS)
+    await services?.batcher.drain()
+  })
+
+  log.info({ port: server.port, metricsPort: ops.port }, 'listening')
+  const resources = starting.move()
+  return {
+    port: server.port,
+    metricsPort: ops.port,
+    failed: link.failed,
+    [Symbol.asyncDispose]: () => resources.disposeAsync(),
+  }
+}

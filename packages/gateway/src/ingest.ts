@@ -1,0 +1,156 @@
+import { pushFlat } from '@tidemark/shared/entry'
+import { partitionOf } from '@tidemark/shared/partition'
+import { formatReceipt } from '@tidemark/shared/receipt'
+import type { Context } from 'hono'
+import type { ShareOutcome } from './batcher.ts'
+import { createBodyReader } from './body.ts'
+import type { GatewayConfig } from './config.ts'
+import type { DrainRate } from './drain-rate.ts'
+import { Batch, type Rejection } from './formats/batch.ts'
+import { readJson } from './formats/json.ts'
+import { readNdjson } from './formats/ndjson.ts'
+import { createClaims, readIdempotencyKey } from './idempotency.ts'
+import type { GatewayMetrics, RejectionReason } from './metrics.ts'
+import { crowdedRetryAfterS, type IngestResult, outageRetryAfterS, RequestFault } from './problem.ts'
+import type { Services } from './services.ts'
+
+export interface IngestOptions {
+  readonly config: GatewayConfig
+  readonly metrics: GatewayMetrics
+  /** Unix milliseconds. */
+  readonly now: () => number
+  /** Throws a RequestFault while the store is not open. */
+  readonly services: () => Services
+}
+
+/** The samples of one request that are of one partition. */
+interface Group {
+  readonly partition: number
+  readonly samples: (string | number)[]
+  /** Of each sample the index of its item. */
+  readonly indexes: number[]
+}
+
+interface Unstored {
+  readonly index: number
+  readonly reason: string
+}
+
+/** `POST /ingest`: reads a body of any format, judges its samples one by one and answers when the store has answered. */
+export function createIngest({ config, metrics, now, services }: IngestOptions): (c: Context) => Promise<Response> {
+  const body = createBodyReader({ bytesMax: config.BODY_BYTES_MAX, bytesInFlightMax: config.BODIES_BYTES_MAX })
+  const limits = {
+    samplesMax: config.SAMPLES_MAX,
+    keyBytesMax: config.KEY_BYTES_MAX,
+    valueAbsMax: config.VALUE_ABS_MAX,
+  }
+
+  const claim = createClaims({
+    ttlMs: config.IDEMPOTENCY_TTL_MS,
+    samplesMax: config.QUEUE_SAMPLES_MAX,
+    onRefused: metrics.rejected,
+  })
+
+  return async c => {
+    const { store, batcher, drainRate } = services()
+    const key = readIdempotencyKey(c)
+    const { text, format } = await body.read(c)
+    const batch = new Batch(limits, now())
+    const fault = format === 'ndjson' ? readNdjson(text, batch) : readJson(text, batch)
+    if (fault?.kind === 'malformed') throw new RequestFault({ kind: 'body-malformed', reason: fault.reason })
+    if (fault?.kind === 'too-many') throw new RequestFault({ kind: 'samples-too-many', samplesMax: limits.samplesMax })
+    countRejections(metrics, batch.rejections)
+
+    const groups = groupByPartition(batch, store.partitions)
+    const once =
+      key === undefined
+        ? undefined
+        : await claim({ store, drainRate }, { key, format, text, samples: batch.samples.length })
+    const outcomes = await batcher.submit(once === undefined ? groups : groups.map(group => ({ ...group, once })))
+
+    let accepted = 0
+    let repeated = 0
+    let retryAfterS = 0
+    const receipts: string[] = []
+    const unstored: Unstored[] = []
+    outcomes.forEach((outcome, i) => {
+      const group = groups[i]
+      if (group === undefined) return
+      if (outcome.kind === 'stored' || outcome.kind === 'known') {
+        accepted += group.indexes.length
+        if (outcome.kind === 'known') repeated += group.indexes.length
+        receipts.push(formatReceipt({ partition: group.partition, id: outcome.id }))
+        return
+      }
+      const { reason, problem } = explain(outcome)
+      metrics.rejected(reason, group.indexes.length)
+      for (const index of group.indexes) unstored.push({ index, reason: `sample ${index}: ${problem}` })
+      retryAfterS = Math.max(retryAfterS, waitS(outcome, group.partition, drainRate))
+    })
+    if (accepted > repeated) metrics.accepted(accepted - repeated)
+    if (repeated > 0) metrics.repeated(repeated)
+
+    const result = { accepted, rejected: rejectedSamples(batch.rejections, unstored), receipts }
+    // A client that reads nothing but the status must send again what we could not store, even if a part was accepted.
+    if (unstored.length > 0) throw new RequestFault({ kind: 'samples-not-stored', result, retryAfterS })
+    if (accepted === 0 && result.rejected.length > 0) throw new RequestFault({ kind: 'samples-invalid', result })
+    const answer = { ...result, durability: store.durability }
+    return c.body(JSON.stringify(answer), 202, { 'Content-Type': 'application/json' })
+  }
+}
+
+/** Partitions in ascending order, so that receipts are too. Within one the samples keep their order. */
+function groupByPartition({ samples, indexes }: Batch, partitions: number): readonly Group[] {
+  const groups = new Map<number, Group>()
+  for (const [i, sample] of samples.entries()) {
+    const partition = partitionOf(sample.key, partitions)
+    let group = groups.get(partition)
+    if (group === undefined) {
+      group = { partition, samples: [], indexes: [] }
+      groups.set(partition, group)
+    }
+    pushFlat(group.samples, sample)
+    group.indexes.push(indexes[i] ?? 0)
+  }
+  return [...groups.values()].sort((a, b) => a.partition - b.partition)
+}
+
+type Refusal = Exclude<ShareOutcome, { kind: 'stored' | 'known' }>
+
+/** Seconds after which it is worth trying again. */
+function waitS(outcome: Refusal, partition: number, drainRate: DrainRate): number {
+  if (outcome.kind === 'full') return drainRate.retryAfterS(partition, outcome.backlog)
+  if (outcome.kind === 'no-memory') return drainRate.retryAfterS(partition)
+  return outcome.kind === 'crowded' ? crowdedRetryAfterS(outcome.roomInMs) : outageRetryAfterS()
+}
+
+function explain(outcome: Refusal): { reason: RejectionReason; problem: string } {
+  switch (outcome.kind) {
+    case 'full':
+      return { reason: 'full', problem: 'not stored, too many samples of its partition wait to be analysed' }
+    case 'no-memory':
+      return { reason: 'memory', problem: "not stored, the store's memory is at its limit" }
+    case 'crowded':
+      return { reason: 'keys', problem: 'not stored, too many requests with an Idempotency-Key are remembered' }
+    case 'turned-away':
+      return { reason: 'queue', problem: 'not stored, too many samples wait for the store' }
+    case 'failed':
+      return {
+        reason: 'store',
+        problem:
+          outcome.error.kind === 'unknown'
+            ? 'the store did not answer, so it may be stored or not'
+            : 'not stored, the store did not take it',
+      }
+  }
+}
+
+function countRejections(metrics: GatewayMetrics, rejections: readonly Rejection[]): void {
+  for (const { rule } of rejections) metrics.rejected(rule, 1)
+}
+
+/** In the order of the items. */
+function rejectedSamples(rejections: readonly Rejection[], unstored: readonly Unstored[]): IngestResult['rejected'] {
+  const broken = rejections.map(({ index, reason }) => ({ index, reason }))
+  return unstored.length === 0 ? broken : [...broken, ...unstored].sort((a, b) => a.index - b.index)
+}

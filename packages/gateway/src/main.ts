@@ -1,0 +1,36 @@
+import { ConfigError, readConfig } from '@tidemark/shared/config'
+import { aborted, run } from '@tidemark/shared/lifecycle'
+import { createLogger } from '@tidemark/shared/logger'
+import { openStore } from '@tidemark/shared/store/open'
+import { Registry } from 'prom-client'
+import { configSchema } from './config.ts'
+import { startGateway } from './gateway.ts'
+
+try {
+  const config = readConfig(configSchema, process.env)
+  const log = createLogger('gateway', config.LOG_LEVEL)
+  const redis = {
+    url: config.REDIS_URL,
+    cluster: config.REDIS_CLUSTER,
+    prefix: config.REDIS_PREFIX,
+    partitions: config.PARTITIONS,
+    backlogMax: config.BACKLOG_SAMPLES_MAX,
+    requestsMax: config.IDEMPOTENCY_KEYS_MAX,
+    commandTimeoutMs: config.STORE_TIMEOUT_MS,
+  }
+  await run(async (stop, resources) => {
+    const gateway = resources.use(
+      await startGateway({
+        config,
+        log,
+        registry: new Registry(),
+        openStore: signal => openStore({ redis, durability: config.DURABILITY, log, signal }),
+      }),
+    )
+    await Promise.race([aborted(stop), gateway.failed])
+  }, log)
+} catch (error) {
+  if (!(error instanceof ConfigError)) throw error
+  process.stderr.write(`tidemark gateway: ${error.message}\n`)
+  process.exitCode = 1
+}

@@ -1,0 +1,31 @@
+import type { Store } from '@tidemark/shared/store/ports'
+import { Batcher } from './batcher.ts'
+import type { GatewayConfig } from './config.ts'
+import { createDrainRate, type DrainRate } from './drain-rate.ts'
+import type { GatewayMetrics } from './metrics.ts'
+import { ProgressWatcher } from './progress-watcher.ts'
+
+/** What the routes work with; there is none of it before the store is open. */
+export interface Services {
+  readonly store: Store
+  readonly batcher: Batcher
+  readonly watcher: ProgressWatcher
+  readonly drainRate: DrainRate
+}
+
+export function createServices(store: Store, config: GatewayConfig, metrics: GatewayMetrics): Services {
+  const batcher = new Batcher({
+    store: store.gateway,
+    queueSamplesMax: config.QUEUE_SAMPLES_MAX,
+    timeoutMs: config.STORE_TIMEOUT_MS,
+    onFlush: metrics.flushed,
+    onFailure: metrics.flushFailed,
+  })
+  metrics.watchQueue(() => batcher.samples)
+  return {
+    store,
+    batcher,
+    watcher: new ProgressWatcher({ store: store.gateway, waitersMax: config.ANALYZE_WAITERS_MAX }),
+    drainRate: createDrainRate({ store: store.gateway, now: () => performance.now(), random: Math.random }),
+  }
+}

@@ -1,0 +1,103 @@
+import type { EntryId } from './receipt.ts'
+import type { Sample } from './sample.ts'
+
+/**
+ * The stream format; this file is the only place that knows it. An entry has four fields:
+ *
+ *     s  the samples: a flat JSON array, three items a sample: ["edge-17/rps",420,1700000000000, ...]
+ *     n  how many samples
+ *     o  how many samples the partition had accepted before this entry
+ *     r  a random text
+ *
+ * `o` numbers the samples of a partition without a gap, so that whoever reads can prove that it missed nothing.
+ * `r` tells an entry from another one that came to stand under the same id: after a fail-over that lost the newest entries
+ * a stream may give their ids out again.
+ * The array is flat because an array per sample costs 40 % more to parse and 2 bytes more to keep.
+ */
+export const ENTRY_FIELDS = { samples: 's', count: 'n', offset: 'o', nonce: 'r' } as const
+
+/** Values of one sample in the flat array. */
+export const SAMPLE_STRIDE = 3
+
+/** An entry as it was read. What a field lacks or garbles is undefined: the analyzer decides what that means. */
+export interface Entry {
+  readonly id: EntryId
+  readonly samples: string | undefined
+  readonly count: number | undefined
+  readonly offset: number | undefined
+  readonly nonce?: string
+  /** Redis knows that the entry was delivered, but somebody deleted it from the stream. */
+  readonly isDeleted?: boolean
+}
+
+/** Ten random digits and letters: equal ones under equal ids do not happen. */
+export function newNonce(): string {
+  return Math.random().toString(36).slice(2, 12)
+}
+
+/** Three items a sample: key, value, timestamp in Unix milliseconds. */
+export type FlatSamples = readonly (string | number)[]
+
+/** The field `s` for `samples`. */
+export function packSamples(samples: readonly Sample[]): string {
+  let packed = '['
+  for (const { key, value, timestamp } of samples) {
+    // String() prints the shortest decimal that reads back as the same float64 (ECMAScript, Number::toString).
+    packed += `${packed.length > 1 ? ',' : ''}${JSON.stringify(key)},${value},${timestamp}`
+  }
+  return `${packed}]`
+}
+
+/** Puts one more sample at the end of a flat array, in the order that `FlatSamples` has. */
+export function pushFlat(flat: (string | number)[], { key, value, timestamp }: Sample): void {
+  flat.push(key, value, timestamp)
+}
+
+/** The field `s` for samples that are flat already: what several requests sent, in order. A third faster than packSamples. */
+export function packFlat(shares: readonly FlatSamples[]): string {
+  const [first = []] = shares
+  if (shares.length <= 1) return JSON.stringify(first)
+  const flat: (string | number)[] = []
+  for (const share of shares) for (const item of share) flat.push(item)
+  return JSON.stringify(flat)
+}
+
+export type UnpackedEntry =
+  | { readonly kind: 'samples'; readonly samples: FlatSamples }
+  | { readonly kind: 'unreadable'; readonly reason: string }
+
+/** Reads and checks an entry's samples. Anything may stand in a stream; nothing that stands there may stop its reader. */
+export function unpackEntry(entry: Entry): UnpackedEntry {
+  const { samples, count, offset } = entry
+  if (samples === undefined) return unreadable('it has no field "s"')
+  if (count === undefined || offset === undefined) return unreadable('its fields "n" and "o" are not counts')
+  const unpacked = unpackSamples(samples)
+  if (unpacked.kind === 'samples' && unpacked.samples.length !== count * SAMPLE_STRIDE) {
+    return unreadable(`its field "s" has ${unpacked.samples.length / SAMPLE_STRIDE} samples, and "n" says ${count}`)
+  }
+  return unpacked
+}
+
+/** Reads and checks the text of an entry's samples by itself. */
+export function unpackSamples(text: string): UnpackedEntry {
+  let flat: unknown
+  try {
+    flat = JSON.parse(text)
+  } catch {
+    return unreadable('its field "s" is not JSON')
+  }
+  if (!Array.isArray(flat)) return unreadable('its field "s" is not a JSON array')
+  if (flat.length % SAMPLE_STRIDE !== 0) {
+    return unreadable(`its field "s" has ${flat.length} items, which is not ${SAMPLE_STRIDE} a sample`)
+  }
+  for (let i = 0; i < flat.length; i += SAMPLE_STRIDE) {
+    const isSample =
+      typeof flat[i] === 'string' && flat[i] !== '' && Number.isFinite(flat[i + 1]) && Number.isFinite(flat[i + 2])
+    if (!isSample) return unreadable(`sample ${i / SAMPLE_STRIDE} is not a key, a value and a timestamp`)
+  }
+  return { kind: 'samples', samples: flat }
+}
+
+function unreadable(reason: string): UnpackedEntry {
+  return { kind: 'unreadable', reason }
+}

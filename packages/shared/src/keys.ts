@@ -1,0 +1,58 @@
+/**
+ * Every Redis key of Tidemark. A partition's keys start with the same hash tag, so they live in one slot of a cluster;
+ * the first braces win, so braces in user keys (which are hash fields) do nothing.
+ */
+export const GROUP = 'analyzers'
+
+/** The one consumer of a partition, whoever owns it: XREADGROUP hands pending entries only to the consumer that had them. */
+export const CONSUMER = 'owner'
+
+export interface PartitionKeys {
+  readonly samples: string
+  readonly accepted: string
+  readonly checkpoint: string
+  readonly lease: string
+  readonly windows: string
+  readonly lastAnalysis: string
+  readonly verdicts: string
+  readonly anomalies: string
+  readonly dead: string
+  readonly requests: string
+  readonly requestTimes: string
+}
+
+export interface Keys {
+  readonly members: string
+  readonly meta: string
+  partition(partition: number): PartitionKeys
+}
+
+/** The keys under `prefix`: `tm` in production, another one for each test. */
+export function keysUnder(prefix: string): Keys {
+  const made = new Map<number, PartitionKeys>()
+  return {
+    members: `${prefix}:members`,
+    meta: `${prefix}:meta`,
+    partition(partition) {
+      let keys = made.get(partition)
+      if (keys === undefined) {
+        const tag = `${prefix}:{${partition}}`
+        keys = {
+          samples: `${tag}:samples`,
+          accepted: `${tag}:accepted`,
+          checkpoint: `${tag}:checkpoint`,
+          lease: `${tag}:lease`,
+          windows: `${tag}:windows`,
+          lastAnalysis: `${tag}:last_analysis`,
+          verdicts: `${tag}:verdicts`,
+          anomalies: `${tag}:anomalies`,
+          dead: `${tag}:dead`,
+          requests: `${tag}:requests`,
+          requestTimes: `${tag}:request_times`,
+        }
+        made.set(partition, keys)
+      }
+      return keys
+    },
+  }
+}

@@ -1,0 +1,29 @@
+import { type Logger, pino } from 'pino'
+
+export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
+export type LogLevel = (typeof LOG_LEVELS)[number]
+
+/** JSON lines on stdout; JSON escapes control characters, so no input can forge a line. */
+export function createLogger(service: string, level: LogLevel): Logger {
+  return pino({ level, base: { service }, timestamp: pino.stdTimeFunctions.isoTime })
+}
+
+/** The same trouble is logged again only after this long: what is away fails many times a second. */
+const REPEAT_MS = 5000
+
+/** Kinds of trouble remembered at one time. */
+const KINDS_MAX = 100
+
+/** Logs trouble at level warn, each kind of it (what failed, and the error's message) at most once in five seconds. */
+export type TroubleLog = (error: unknown, what: string, fields?: Readonly<Record<string, unknown>>) => void
+
+export function createTroubleLog(log: Logger, now: () => number = () => performance.now()): TroubleLog {
+  const loggedAt = new Map<string, number>()
+  return (error, what, fields = {}) => {
+    const kind = `${what}: ${error instanceof Error ? error.message : String(error)}`
+    if (now() - (loggedAt.get(kind) ?? Number.NEGATIVE_INFINITY) < REPEAT_MS) return
+    if (loggedAt.size >= KINDS_MAX) loggedAt.clear()
+    loggedAt.set(kind, now())
+    log.warn({ err: error, ...fields }, what)
+  }
+}

@@ -1,0 +1,294 @@
+import type { Entry } from '../entry.ts'
+import type { EntryId } from '../receipt.ts'
+import type { EntryVerdicts } from '../verdicts.ts'
+
+/**
+ * What gateway and analyzer need of a store. Two stores implement it: Redis (store/redis) and memory (store/memory.ts), and
+ * one contract suite (testing/store-contract.ts) holds both to the same behaviour.
+ *
+ * Every method may reject with a `StoreError`: nothing is known then but what its kind says.
+ */
+export interface Store extends AsyncDisposable {
+  readonly partitions: number
+  /** What becomes of a sample that was answered with success when something breaks: docs/decisions/0011. */
+  readonly durability: DurabilityLevel
+  readonly gateway: GatewayStore
+  readonly analyzer: AnalyzerStore
+}
+
+/** `memory` ends with the process of the store. */
+export const DURABILITY_LEVELS = ['memory', 'local', 'disk', 'replicated'] as const
+export type DurabilityLevel = (typeof DURABILITY_LEVELS)[number]
+
+export interface GatewayStore {
+  /**
+   * Appends each batch as one entry, in order, and counts its samples as accepted, both or neither. Resolves when the store
+   * has answered for all: one outcome a batch. Does not reject.
+   */
+  append(batches: readonly AppendBatch[]): Promise<AppendOutcome[]>
+  /**
+   * Remembers what a client's request asks for, so that the same name with another content is found out. What the request
+   * brings is appended after that, each batch marked `once`.
+   */
+  claimRequest(claim: RequestClaim): Promise<ClaimOutcome>
+  /** How far each partition came, in the order asked. */
+  progress(partitions: readonly number[]): Promise<Progress[]>
+  /** The newest analysis of each key, as JSON; null where there is none. */
+  lastAnalyses(keys: readonly KeyInPartition[]): Promise<(string | null)[]>
+  /** Some keys of a partition with their newest analyses. Every key that stays is seen by a scan from '0' until `next` is '0'. */
+  scanAnalyses(partition: number, cursor: string): Promise<AnalysesScan>
+  /** The window of a key, as window-row.ts describes it; null when the key was never analysed. */
+  window(at: KeyInPartition): Promise<Uint8Array | null>
+  /** The verdicts on an entry's samples; null when they are not kept any more, or not there yet. */
+  verdicts(partition: number, id: EntryId): Promise<EntryVerdicts | null>
+  /** Entries that could not be read, newest first, from `upTo` (with it) back; at most `count`. */
+  deadEntries(partition: number, range: { upTo?: EntryId | undefined; count: number }): Promise<DeadEntry[]>
+  /** Forgets a dead entry; false when there is none of that id. */
+  discardDead(partition: number, id: EntryId): Promise<boolean>
+  /** Round-trip time in milliseconds of a question that touches no data. */
+  ping(): Promise<number>
+}
+
+export interface KeyInPartition {
+  readonly partition: number
+  readonly key: string
+}
+
+export interface AppendBatch {
+  readonly partition: number
+  /** From packSamples. */
+  readonly samples: string
+  readonly count: number
+  /** Of a request that its client may repeat: a partition takes one batch of it, however often it comes. */
+  readonly once?: Once | undefined
+}
+
+export interface Once {
+  /** The same for each repeat of the request, and for no other request. */
+  readonly request: string
+  /** How long after its last use the store remembers it, by the store's clock. */
+  readonly ttlMs: number
+}
+
+export type AppendOutcome =
+  | { readonly kind: 'stored'; readonly id: EntryId }
+  /** The request's batch was stored before, as this entry; nothing was stored now. */
+  | { readonly kind: 'known'; readonly id: EntryId }
+  /** So many requests are remembered that there is no room for one more; nothing was stored. */
+  | Crowded
+  /** The partition's backlog is at its limit; nothing was stored. */
+  | { readonly kind: 'full'; readonly backlog: number }
+  | NoMemory
+  | { readonly kind: 'failed'; readonly error: StoreError }
+
+/** The store's memory is at its limit; nothing was stored. Draining a backlog frees some. */
+export interface NoMemory {
+  readonly kind: 'no-memory'
+}
+
+export interface Crowded {
+  readonly kind: 'crowded'
+  /** Until the next one is forgotten. */
+  readonly roomInMs: number
+}
+
+export interface RequestClaim {
+  /** Where the name is remembered: always the same for a name. */
+  readonly partition: number
+  /** What the client calls the request. */
+  readonly name: string
+  /** What it asks for: compared as a whole. */
+  readonly content: string
+  /** How long after its last use the store remembers it, by the store's clock. */
+  readonly ttlMs: number
+}
+
+export type ClaimOutcome =
+  | { readonly kind: 'new' }
+  /** The same name came with the same content before. */
+  | { readonly kind: 'repeat' }
+  /** The same name came with another content before. */
+  | { readonly kind: 'conflict' }
+  /** So many requests are remembered that there is no room for one more. */
+  | Crowded
+  | NoMemory
+
+/** Counts are of samples, ever. accepted = analysed + dead + lost + backlog, always; lost is 0 unless Redis lost data. */
+export interface Progress {
+  readonly checkpoint: EntryId
+  readonly accepted: number
+  readonly analysed: number
+  readonly dead: number
+  readonly lost: number
+  readonly backlog: number
+}
+
+export interface AnalysesScan {
+  readonly analyses: readonly { readonly key: string; readonly analysis: string }[]
+  /** '0' at the end. */
+  readonly next: string
+}
+
+export interface AnalyzerStore {
+  /** Says that `member` lives, forgets members that said nothing for `ttlMs`, and tells who is left, in order of name. */
+  heartbeat(member: string, ttlMs: number): Promise<string[]>
+  leave(member: string): Promise<void>
+
+  /** Takes a free lease. False when somebody holds it, even with the same token. */
+  acquireLease(partition: number, token: string, ttlMs: number): Promise<boolean>
+  /** One answer a lease: false when it is not ours any more. */
+  renewLeases(leases: readonly Lease[], ttlMs: number): Promise<boolean[]>
+  /** False when it was not ours any more. */
+  releaseLease(lease: Lease): Promise<boolean>
+
+  /**
+   * Where the partition's work stands. Sees to it that every entry after that is pending or will be delivered: makes the
+   * group when there is none, and moves it back when somebody moved it or acknowledged by hand.
+   */
+  loadCheckpoint(partition: number): Promise<LoadedCheckpoint>
+  /**
+   * Notes that the lease's owner is about to work on a pending entry; the next commit forgets it. What is noted when another
+   * owner loads the checkpoint ended its owner. False when the lease is not ours.
+   */
+  noteAttempt(lease: Lease, attempt: Attempt): Promise<boolean>
+  /** Takes one from the count of a noted attempt, if it is still the one that is noted: it failed and did not end its owner. */
+  withdrawAttempt(partition: number, attempt: Attempt): Promise<void>
+  /** Entries that were delivered to the partition's owner and not acknowledged, after `after`, at most `count`. */
+  readPending(partition: number, after: EntryId, count: number): Promise<Entry[]>
+  /** Acknowledges pending entries up to the checkpoint: applied already, so nothing else is to be done with them. */
+  acknowledge(partition: number, ids: readonly EntryId[]): Promise<void>
+  /**
+   * Entries never delivered before, of any of `partitions`, at most `count` of each; waits up to `blockMs` (or less) for the
+   * first, or for an interruption when there are no partitions.
+   * One call at a time. An entry that is returned is pending until a commit acknowledges it.
+   */
+  read(partitions: readonly number[], options: { count: number; blockMs: number }): Promise<PartitionEntries[]>
+  /** Makes a waiting `read` return soon, with what it has. */
+  interruptRead(): void
+  /** The windows of `keys`, null for a new key, as window-row.ts describes them. */
+  loadWindows(partition: number, keys: readonly string[]): Promise<(Uint8Array | null)[]>
+
+  /** All of the commit or nothing. A rejection leaves open which; sending the same commit again settles it. */
+  commit(lease: Lease, commit: Commit): Promise<CommitOutcome>
+  /** What waits in each partition, in the order asked. */
+  backlogs(partitions: readonly number[]): Promise<Backlog[]>
+}
+
+export interface Lease {
+  readonly partition: number
+  /** `owner:uuid`, compared as a whole. */
+  readonly token: string
+}
+
+export interface Checkpoint {
+  /** The last entry whose effects are in the windows. */
+  readonly id: EntryId
+  /** Samples of the partition up to and with that entry. */
+  readonly offset: number
+}
+
+export interface LoadedCheckpoint extends Checkpoint {
+  /** The attempt that was under way when the partition was last worked on. */
+  readonly attempt?: Attempt
+}
+
+/** Work on pending entries that began with `id`, for the `count`-th time. */
+export interface Attempt {
+  readonly id: EntryId
+  readonly count: number
+}
+
+export interface PartitionEntries {
+  readonly partition: number
+  readonly entries: readonly Entry[]
+  /** Reading this partition failed, and others did not. What was delivered of it is pending. */
+  readonly error?: StoreError
+}
+
+export interface Backlog {
+  readonly samples: number
+  /** Null when nothing waits. */
+  readonly oldest: EntryId | null
+  /** How long the oldest has waited, by the store's clock, which also made its id; 0 when nothing waits. */
+  readonly oldestAgeMs: number
+}
+
+/** The effects of a run of entries without a gap. */
+export interface Commit {
+  /** The checkpoint that it starts from. */
+  readonly from: Checkpoint
+  /** The checkpoint that it leads to: `id` is the last of `entries`. */
+  readonly to: Checkpoint
+  /** Ids of the run, in order, at least one. */
+  readonly entries: readonly EntryId[]
+  /**
+   * An entry of the run as it was read, the last one that was not deleted. When another stands under its id by now, or none,
+   * the store has lost what was read: the commit is stale.
+   */
+  readonly witness: { readonly id: EntryId; readonly nonce: string } | undefined
+  readonly analysed: number
+  /** Samples in dead entries. */
+  readonly dead: number
+  /** One for each key that the run touched. */
+  readonly keys: readonly KeyUpdate[]
+  /** Analyses that are anomalies, as JSON. */
+  readonly anomalies: readonly string[]
+  readonly deadEntries: readonly DeadEntry[]
+  readonly verdicts: readonly EntryVerdicts[]
+  /** Verdicts of entries before this one need not be kept. */
+  readonly verdictsFrom: EntryId
+}
+
+export interface KeyUpdate {
+  readonly key: string
+  readonly window: Uint8Array
+  readonly analysis: string
+}
+
+export interface DeadEntry {
+  readonly id: EntryId
+  readonly reason: string
+  /** What could be read of it. */
+  readonly samples: string
+}
+
+export type CommitOutcome =
+  /** Done; `at` is the store's clock then, Unix milliseconds, the clock that also made the entries' ids. */
+  | { readonly kind: 'ok'; readonly at: number }
+  /** It was done before: the answer to an earlier send was lost. */
+  | { readonly kind: 'already' }
+  /** The store stands elsewhere than the commit starts: the owner's memory is wrong. */
+  | { readonly kind: 'stale'; readonly checkpoint: EntryId }
+  /** An entry stands between the checkpoint and the run. */
+  | { readonly kind: 'gap'; readonly id: EntryId }
+  /** The lease is not ours. */
+  | { readonly kind: 'fenced' }
+
+/** `refused`: the store did not do it. `unknown`: it may have done it. `fatal`: trying again cannot help. */
+export type StoreErrorKind = 'refused' | 'unknown' | 'fatal'
+
+export class StoreError extends Error {
+  readonly kind: StoreErrorKind
+
+  constructor(message: string, options: ErrorOptions & { kind: StoreErrorKind }) {
+    super(message, options)
+    this.name = 'StoreError'
+    this.kind = options.kind
+  }
+}
+
+/** The store holds another deployment's layout. Its message is for the operator. */
+export class LayoutMismatch extends Error {
+  constructor(message: string) {
+    super(message)
+    this.name = 'LayoutMismatch'
+  }
+}
+
+/** The store does not give the durability that was asked for. Its message is for the operator. */
+export class DurabilityMismatch extends Error {
+  constructor(message: string) {
+    super(message)
+    this.name = 'DurabilityMismatch'
+  }
+}

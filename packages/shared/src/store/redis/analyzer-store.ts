@@ -1,0 +1,181 @@
+import { Cluster } from 'ioredis'
+import type { Entry } from '../../entry.ts'
+import { CONSUMER, GROUP, type Keys } from '../../keys.ts'
+import type { EntryId } from '../../receipt.ts'
+import {
+  type AnalyzerStore,
+  type Commit,
+  type CommitOutcome,
+  type Lease,
+  type LoadedCheckpoint,
+  StoreError,
+} from '../ports.ts'
+import { type Client, inOneWrite, type ScriptArgument, type ScriptRunner } from './connection.ts'
+import { toEntry } from './entry-reply.ts'
+import { asked } from './errors.ts'
+import { createBlockingReader, createPollingReader } from './reader.ts'
+import type { RedisStoreOptions } from './store.ts'
+
+export interface AnalyzerStoreOptions {
+  readonly client: Client & ScriptRunner
+  readonly keys: Keys
+  readonly options: RedisStoreOptions
+  /** Notes the layout where it is gone; rejects with a LayoutMismatch when it is another one by now. */
+  readonly noteLayout: () => Promise<unknown>
+}
+
+export function createAnalyzerStore({
+  client,
+  keys,
+  options,
+  noteLayout,
+}: AnalyzerStoreOptions): AnalyzerStore & AsyncDisposable {
+  const reader =
+    client instanceof Cluster ? createPollingReader(client, keys) : createBlockingReader(client, keys, options)
+
+  return {
+    heartbeat: (member, ttlMs) =>
+      asked(async () => {
+        // Somebody may have emptied Redis, and whoever starts next must still find how this deployment is laid out.
+        const [members] = await Promise.all([client.heartbeat(keys.members, member, ttlMs), noteLayout()])
+        return (members as string[]).toSorted()
+      }),
+
+    leave: member =>
+      asked(async () => {
+        await client.zrem(keys.members, member)
+      }),
+
+    acquireLease: (partition, token, ttlMs) =>
+      asked(async () => (await client.acquire(keys.partition(partition).lease, token, ttlMs)) === 1),
+
+    renewLeases: (leases, ttlMs) =>
+      asked(async () => {
+        const renewOne = ({ partition, token }: Lease) => client.renew(keys.partition(partition).lease, token, ttlMs)
+        const replies = await inOneWrite(client, () => Promise.all(leases.map(renewOne)))
+        return replies.map(reply => reply === 1)
+      }),
+
+    releaseLease: ({ partition, token }) =>
+      asked(async () => (await client.release(keys.partition(partition).lease, token)) === 1),
+
+    loadCheckpoint: partition =>
+      asked(async () => {
+        const { samples, checkpoint } = keys.partition(partition)
+        const reply = (await client.loadCheckpoint(samples, checkpoint, GROUP)) as [EntryId, string, string]
+        const [id, offset, attempt] = reply
+        return { id, offset: Number(offset), ...toAttempt(attempt) }
+      }),
+
+    noteAttempt: ({ partition, token }, { id, count }) =>
+      asked(async () => {
+        const { lease, checkpoint } = keys.partition(partition)
+        return (await client.noteAttempt(lease, checkpoint, token, `${id} ${count}`)) === 1
+      }),
+
+    withdrawAttempt: (partition, { id, count }) =>
+      asked(async () => {
+        const replacement = count > 1 ? `${id} ${count - 1}` : ''
+        await client.withdrawAttempt(keys.partition(partition).checkpoint, `${id} ${count}`, replacement)
+      }),
+
+    readPending: (partition, after, count) =>
+      asked(async (): Promise<Entry[]> => {
+        const { samples } = keys.partition(partition)
+        const reply = await client.xreadgroup('GROUP', GROUP, CONSUMER, 'COUNT', count, 'STREAMS', samples, after)
+        const [stream] = (reply ?? []) as [string, [EntryId, string[] | null][]][]
+        return (stream?.[1] ?? []).map(toEntry)
+      }),
+
+    acknowledge: (partition, ids) =>
+      asked(async () => {
+        if (ids.length > 0) await client.xack(keys.partition(partition).samples, GROUP, ...ids)
+      }),
+
+    read: (partitions, { count, blockMs }) => asked(() => reader.read(partitions, { count, blockMs })),
+
+    interruptRead: () => reader.interrupt(),
+
+    loadWindows: async (partition, wanted) =>
+      wanted.length === 0 ? [] : asked(() => client.hmgetBuffer(keys.partition(partition).windows, ...wanted)),
+
+    commit: (lease, commit) =>
+      asked(async () => {
+        const at = keys.partition(lease.partition)
+        const reply = await client.commit(
+          ...[at.samples, at.lease, at.checkpoint, at.windows, at.lastAnalysis, at.anomalies, at.dead, at.verdicts],
+          ...commitArguments(lease, commit, options),
+        )
+        return toCommitOutcome(reply)
+      }),
+
+    backlogs: partitions =>
+      asked(async () => {
+        const measure = (partition: number) => {
+          const at = keys.partition(partition)
+          return client.backlog(at.samples, at.accepted, at.checkpoint)
+        }
+        const replies = await inOneWrite(client, () => Promise.all(partitions.map(measure)))
+        return (replies as [number, EntryId, number][]).map(([samples, oldest, ageMs]) => ({
+          samples,
+          oldest: oldest === '' ? null : oldest,
+          oldestAgeMs: Math.max(0, ageMs),
+        }))
+      }),
+
+    [Symbol.asyncDispose]: () => reader[Symbol.asyncDispose](),
+  }
+}
+
+function toAttempt(text: string): Pick<LoadedCheckpoint, 'attempt'> {
+  const [id, count] = text.split(' ')
+  return id === undefined || count === undefined ? {} : { attempt: { id, count: Number(count) } }
+}
+
+/** The ARGV of commit.lua. */
+function commitArguments(lease: Lease, commit: Commit, options: RedisStoreOptions): ScriptArgument[] {
+  const { from, to, entries, keys, anomalies, deadEntries, verdicts } = commit
+  const args: ScriptArgument[] = [lease.token, from.id, to.id, to.offset, commit.analysed, commit.dead]
+  args.push(idAfter(to.id), commit.verdictsFrom, options.anomaliesMax, options.deadMax, GROUP)
+  args.push(commit.witness?.id ?? '', commit.witness?.nonce ?? '')
+  args.push(entries.length, keys.length, anomalies.length, deadEntries.length, verdicts.length)
+  for (const id of entries) args.push(id)
+  for (const { key, window } of keys) args.push(key, asBuffer(window))
+  for (const { key, analysis } of keys) args.push(key, analysis)
+  for (const anomaly of anomalies) args.push(anomaly)
+  for (const { id, reason, samples } of deadEntries) args.push(id, reason, samples)
+  for (const { id, samples, findings, threshold, windowMin, analyzedAt } of verdicts) {
+    args.push(id, samples, asBuffer(findings), threshold, windowMin, analyzedAt)
+  }
+  return args
+}
+
+/** The same bytes as ioredis wants them: it would send any other Uint8Array as a list of numbers. */
+function asBuffer({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
+  return Buffer.from(buffer, byteOffset, byteLength)
+}
+
+/** The smallest id after `id`: what XTRIM must keep so that the stream ends at `id`. */
+function idAfter(id: EntryId): EntryId {
+  const dash = id.indexOf('-')
+  return `${id.slice(0, dash)}-${BigInt(id.slice(dash + 1)) + 1n}`
+}
+
+function toCommitOutcome(reply: unknown): CommitOutcome {
+  const [status, detail] = reply as [string, string | number | undefined]
+  switch (status) {
+    case 'ok':
+      return { kind: 'ok', at: Number(detail) }
+    case 'already':
+      return { kind: 'already' }
+    case 'stale':
+      return { kind: 'stale', checkpoint: String(detail) }
+    case 'gap':
+      return { kind: 'gap', id: String(detail) }
+    case 'fenced':
+      return { kind: 'fenced' }
+    default:
+      // Somebody put something else under one of our keys; nothing was written, and only a person can mend it.
+      throw new StoreError(`the Redis key ${String(detail)} is not of the type that Tidemark needs`, { kind: 'fatal' })
+  }
+}

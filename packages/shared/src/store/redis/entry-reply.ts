@@ -1,0 +1,25 @@
+import { ENTRY_FIELDS, type Entry } from '../../entry.ts'
+import type { EntryId } from '../../receipt.ts'
+
+/** An entry out of Redis' reply to a stream read. Pending entries that were deleted come without fields. */
+export function toEntry([id, flat]: readonly [EntryId, readonly string[] | null]): Entry {
+  if (flat === null) return { id, samples: undefined, count: undefined, offset: undefined, isDeleted: true }
+  let samples: string | undefined
+  let count: number | undefined
+  let offset: number | undefined
+  let nonce: string | undefined
+  for (let i = 0; i + 1 < flat.length; i += 2) {
+    const value = flat[i + 1]
+    if (flat[i] === ENTRY_FIELDS.samples) samples = value
+    else if (flat[i] === ENTRY_FIELDS.count) count = toCount(value)
+    else if (flat[i] === ENTRY_FIELDS.offset) offset = toCount(value)
+    else if (flat[i] === ENTRY_FIELDS.nonce) nonce = value
+  }
+  return nonce === undefined ? { id, samples, count, offset } : { id, samples, count, offset, nonce }
+}
+
+const COUNT = /^\d{1,15}$/
+
+function toCount(text: string | undefined): number | undefined {
+  return text !== undefined && COUNT.test(text) ? Number(text) : undefined
+}

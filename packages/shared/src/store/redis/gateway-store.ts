@@ -1,0 +1,132 @@
+import type { Keys } from '../../keys.ts'
+import type { EntryId } from '../../receipt.ts'
+import { VERDICT_FIELDS } from '../../verdicts.ts'
+import type { ClaimOutcome, DeadEntry, GatewayStore, NoMemory, Progress } from '../ports.ts'
+import { type Client, inOneWrite, type ScriptRunner } from './connection.ts'
+import { asked, isOutOfMemory } from './errors.ts'
+import type { RedisStoreOptions } from './store.ts'
+
+/** Keys that one step of a scan looks at. */
+const SCAN_COUNT = 100
+
+export interface GatewayStoreOptions {
+  readonly client: Client & ScriptRunner
+  readonly keys: Keys
+  readonly append: GatewayStore['append']
+  readonly options: Pick<RedisStoreOptions, 'requestsMax'>
+}
+
+/** Claims and appended batches are remembered in one hash: this and BATCH of append.ts tell them apart. */
+const CLAIM = 'name:'
+
+export function createGatewayStore({ client, keys, append, options }: GatewayStoreOptions): GatewayStore {
+  const { requestsMax } = options
+
+  return {
+    append,
+
+    claimRequest: ({ partition, name, content, ttlMs }) =>
+      asked(async () => {
+        const at = keys.partition(partition)
+        const record = [CLAIM + name, content, ttlMs, requestsMax]
+        const reply = client.claimRequest(at.requests, at.requestTimes, ...record)
+        return reply.then(toClaimOutcome, (error: unknown): NoMemory => {
+          if (isOutOfMemory(error)) return NO_MEMORY
+          throw error
+        })
+      }),
+
+    progress: partitions =>
+      asked(() =>
+        inOneWrite(client, () =>
+          Promise.all(
+            partitions.map(async partition => {
+              const at = keys.partition(partition)
+              // The checkpoint first: the other way round, work done in between would be a negative backlog.
+              const checkpoint = client.hmget(at.checkpoint, 'id', 'offset', 'analysed', 'dead')
+              const accepted = client.get(at.accepted)
+              return toProgress(...(await Promise.all([checkpoint, accepted])))
+            }),
+          ),
+        ),
+      ),
+
+    lastAnalyses: wanted =>
+      asked(() =>
+        inOneWrite(client, () =>
+          Promise.all(wanted.map(({ partition, key }) => client.hget(keys.partition(partition).lastAnalysis, key))),
+        ),
+      ),
+
+    scanAnalyses: (partition, cursor) =>
+      asked(async () => {
+        const [next, flat] = await client.hscan(keys.partition(partition).lastAnalysis, cursor, 'COUNT', SCAN_COUNT)
+        const analyses: { key: string; analysis: string }[] = []
+        for (let i = 0; i + 1 < flat.length; i += 2) analyses.push({ key: flat[i] ?? '', analysis: flat[i + 1] ?? '' })
+        return { analyses, next }
+      }),
+
+    window: ({ partition, key }) => asked(() => client.hgetBuffer(keys.partition(partition).windows, key)),
+
+    verdicts: (partition, id) =>
+      asked(async () => {
+        const entries = await client.xrangeBuffer(keys.partition(partition).verdicts, id, id)
+        const flat = entries[0]?.[1]
+        if (flat === undefined) return null
+        const fields = new Map<string, Buffer>()
+        for (let i = 0; i + 1 < flat.length; i += 2) fields.set(String(flat[i]), flat[i + 1] as Buffer)
+        const number = (name: string): number => Number(String(fields.get(name)))
+        return {
+          id,
+          samples: String(fields.get(VERDICT_FIELDS.samples)),
+          findings: fields.get(VERDICT_FIELDS.findings) ?? new Uint8Array(),
+          threshold: number(VERDICT_FIELDS.threshold),
+          windowMin: number(VERDICT_FIELDS.windowMin),
+          analyzedAt: number(VERDICT_FIELDS.analyzedAt),
+        }
+      }),
+
+    deadEntries: (partition, { upTo = '+', count }) =>
+      asked(async () => {
+        const entries = await client.xrevrange(keys.partition(partition).dead, upTo, '-', 'COUNT', count)
+        return entries.map(toDeadEntry)
+      }),
+
+    discardDead: (partition, id) => asked(async () => (await client.xdel(keys.partition(partition).dead, id)) === 1),
+
+    ping: () =>
+      asked(async () => {
+        const begin = performance.now()
+        await client.ping()
+        return performance.now() - begin
+      }),
+  }
+}
+
+function toDeadEntry([id, flat]: readonly [EntryId, readonly string[]]): DeadEntry {
+  const fields = new Map<string, string>()
+  for (let i = 0; i + 1 < flat.length; i += 2) fields.set(flat[i] ?? '', flat[i + 1] ?? '')
+  return { id, reason: fields.get('reason') ?? '', samples: fields.get('s') ?? '' }
+}
+
+function toClaimOutcome(reply: unknown): ClaimOutcome {
+  const [kind, detail] = reply as ['new' | 'repeat' | 'conflict' | 'crowded', number | undefined]
+  return kind === 'crowded' ? { kind, roomInMs: Math.max(0, Number(detail)) } : { kind }
+}
+
+const NO_MEMORY: NoMemory = { kind: 'no-memory' }
+
+function toProgress(
+  [id, offset, analysed, dead]: readonly (string | null | undefined)[],
+  accepted: string | null,
+): Progress {
+  const applied = Number(offset ?? 0)
+  return {
+    checkpoint: id ?? '0-0',
+    accepted: Number(accepted ?? 0),
+    analysed: Number(analysed ?? 0),
+    dead: Number(dead ?? 0),
+    lost: applied - Number(analysed ?? 0) - Number(dead ?? 0),
+    backlog: Number(accepted ?? 0) - applied,
+  }
+}

@@ -1,0 +1,11 @@
+#!lua flags=allow-oom
+-- Purpose: notes which pending entry the owner is about to work on; a commit forgets it.
+-- KEYS:    lease, checkpoint of one partition
+-- ARGV:    token, the attempt as 'id count'
+-- Returns: 1 when the lease is ours, else 0
+local lease_key, checkpoint_key = KEYS[1], KEYS[2]
+local token, attempt = ARGV[1], ARGV[2]
+
+if redis.call('GET', lease_key) ~= token then return 0 end
+redis.call('HSET', checkpoint_key, 'attempt', attempt)
+return 1

@@ -1,0 +1,10 @@
+#!lua flags=allow-oom
+-- Purpose: gives a lease up if it is still ours.
+-- KEYS:    lease of one partition
+-- ARGV:    token
+-- Returns: 1 when it was ours, else 0
+local lease_key = KEYS[1]
+local token = ARGV[1]
+
+if redis.call('GET', lease_key) ~= token then return 0 end
+return redis.call('DEL', lease_key)

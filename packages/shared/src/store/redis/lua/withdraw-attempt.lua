@@ -1,0 +1,11 @@
+#!lua flags=allow-oom
+-- Purpose: takes one from the count of an attempt that did not end its owner. Needs no lease: nothing but the count depends on it.
+-- KEYS:    checkpoint of one partition
+-- ARGV:    the attempt as 'id count', what is to stand there instead
+-- Returns: 1 when it was still the one that is noted, else 0
+local checkpoint_key = KEYS[1]
+local attempt, replacement = ARGV[1], ARGV[2]
+
+if redis.call('HGET', checkpoint_key, 'attempt') ~= attempt then return 0 end
+redis.call('HSET', checkpoint_key, 'attempt', replacement)
+return 1

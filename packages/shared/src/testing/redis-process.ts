@@ -1,0 +1,93 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, readFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import type { RunningRedis } from './redis-fixture.ts'
+
+/**
+ * Runs the command after its first argument, a folder, until it is told a signal by the pipe that is its stdin. The pipe
+ * closes without a word when the test is done, and also when its process was killed: then the server is killed and the
+ * folder removed, so that nothing outlives a test whatever happens to it.
+ */
+const GUARD = `
+folder=$1; shift
+exec 3<&0 </dev/null
+"$@" 3<&- & server=$!
+if read -r signal <&3; then kill -s "$signal" $server; wait $server
+else kill -s KILL $server; wait $server; rm -rf "$folder"
+fi`
+
+/** Starts redis-server or valkey-server as a child process, in a temporary folder and on a free port of this computer. */
+export async function startRedisProcess(file: string, args: readonly string[]): Promise<RunningRedis> {
+  const folder = await mkdtemp(join(tmpdir(), 'tidemark-redis-'))
+  const [port = 0, clusterPort = 0] = await freePorts(2)
+  const command = [file, '--port', port, '--bind', '127.0.0.1', '--dir', folder, '--logfile', 'redis.log']
+  // The bus of a cluster would otherwise be 10,000 above the port, which may be taken or no port at all.
+  const all = [...command, ...args, ...(args.includes('--cluster-enabled') ? ['--cluster-port', clusterPort] : [])]
+
+  const run = (): ChildProcess =>
+    // A session of its own keeps Ctrl-C away from the server: the order of stopping is the test's.
+    spawn('sh', ['-c', GUARD, 'tidemark-guard', folder, ...all.map(String)], {
+      detached: true,
+      stdio: ['pipe', 'ignore', 'ignore'],
+    })
+  let guard = run()
+
+  async function end(signal?: 'TERM' | 'KILL'): Promise<void> {
+    const ended = guard.exitCode === null && guard.signalCode === null ? once(guard, 'exit') : undefined
+    guard.stdin?.on('error', () => {})
+    guard.stdin?.end(signal === undefined ? undefined : `${signal}\n`)
+    await ended
+  }
+
+  return {
+    url: `redis://127.0.0.1:${port}`,
+    port,
+    start: async () => {
+      await end('TERM')
+      guard = run()
+    },
+    stop: () => end('TERM'),
+    kill: () => end('KILL'),
+    log: () => readFile(join(folder, 'redis.log'), 'utf8').catch(() => ''),
+    async [Symbol.asyncDispose]() {
+      // A server that was stopped has no guard any more that would remove the folder.
+      if (guard.exitCode !== null) guard = run()
+      await end()
+    },
+  }
+}
+
+/** Whether `file` is a program on PATH that runs. */
+export async function isOnPath(file: string): Promise<boolean> {
+  return promisify(execFile)(file, ['--version']).then(
+    () => true,
+    () => false,
+  )
+}
+
+/** Ports that nobody listens on now. All are held until all are known, so that they differ. */
+async function freePorts(count: number): Promise<number[]> {
+  const servers = await Promise.all(
+    Array.from({ length: count }, async () => {
+      const server = createServer().listen(0, '127.0.0.1')
+      await once(server, 'listening')
+      return server
+    }),
+  )
+  const ports = servers.map(server => {
+    const address = server.address()
+    return typeof address === 'object' && address !== null ? address.port : 0
+  })
+  await Promise.all(servers.map(server => server.close() && once(server, 'close')))
+  return ports
+}
+
+/** A port that nobody listens on now. */
+export async function freePort(): Promise<number> {
+  const [port = 0] = await freePorts(1)
+  return port
+}

@@ -1,0 +1,170 @@
+import { describe, expect, test } from 'vitest'
+import { appendAndRead, commitOf, LONG_MS, type OpenStore, own } from './harness.ts'
+
+const TTL_MS = 1_000
+const PAST_TTL_MS = 1_200
+/** Two of these are past the TTL, one is well within. */
+const PART_OF_TTL_MS = 600
+
+export function describeOwnership(open: OpenStore): void {
+  describe('members', () => {
+    test('whoever said something within its time lives, in order of name', async () => {
+      await using under = await open()
+      await using other = await under.connect()
+      expect(await under.store.analyzer.heartbeat('b', LONG_MS)).toEqual(['b'])
+      expect(await other.analyzer.heartbeat('a', LONG_MS)).toEqual(['a', 'b'])
+      expect(await under.store.analyzer.heartbeat('c-10', LONG_MS)).toEqual(['a', 'b', 'c-10'])
+      expect(await other.analyzer.heartbeat('a', LONG_MS)).toEqual(['a', 'b', 'c-10'])
+    })
+
+    test('whoever leaves is gone at once, and leaving twice does no harm', async () => {
+      await using under = await open()
+      const { analyzer } = under.store
+      await analyzer.heartbeat('a', LONG_MS)
+      await analyzer.heartbeat('b', LONG_MS)
+      await analyzer.leave('a')
+      await analyzer.leave('a')
+      expect(await analyzer.heartbeat('b', LONG_MS)).toEqual(['b'])
+      expect(await analyzer.heartbeat('a', LONG_MS)).toEqual(['a', 'b'])
+    })
+
+    test('whoever said nothing for the time is forgotten', async () => {
+      await using under = await open()
+      const { analyzer } = under.store
+      await analyzer.heartbeat('silent', TTL_MS)
+      await analyzer.heartbeat('talking', TTL_MS)
+      await under.probe.advanceTime(PART_OF_TTL_MS)
+      expect(await analyzer.heartbeat('talking', TTL_MS)).toEqual(['silent', 'talking'])
+      await under.probe.advanceTime(PART_OF_TTL_MS)
+      expect(await analyzer.heartbeat('talking', TTL_MS)).toEqual(['talking'])
+    })
+  })
+
+  describe('leases', () => {
+    test('a free lease is taken once; not even the same token takes it again', async () => {
+      await using under = await open()
+      await using other = await under.connect()
+      expect(await under.store.analyzer.acquireLease(0, 'a:1', LONG_MS)).toBe(true)
+      expect(await under.store.analyzer.acquireLease(0, 'a:1', LONG_MS)).toBe(false)
+      expect(await other.analyzer.acquireLease(0, 'b:1', LONG_MS)).toBe(false)
+      expect(await other.analyzer.acquireLease(1, 'b:1', LONG_MS)).toBe(true)
+    })
+
+    test('of many who want a lease at the same time, one has it', async () => {
+      await using under = await open()
+      await using other = await under.connect()
+      const taken = await Promise.all(
+        Array.from({ length: 20 }, (_, index) =>
+          (index % 2 === 0 ? under.store : other).analyzer.acquireLease(3, `a:${index}`, LONG_MS),
+        ),
+      )
+      expect(taken.filter(Boolean)).toHaveLength(1)
+    })
+
+    test('a lease is compared as a whole: half of a token, a longer or another-cased one is not it', async () => {
+      await using under = await open()
+      const { analyzer } = under.store
+      await analyzer.acquireLease(0, 'pod-1:abc', LONG_MS)
+      for (const token of ['pod-1', 'pod-1:', 'pod-1:ab', 'pod-1:abcd', 'POD-1:abc', 'pod-1:abc ', '']) {
+        expect(await analyzer.renewLeases([{ partition: 0, token }], LONG_MS)).toEqual([false])
+        expect(await analyzer.releaseLease({ partition: 0, token })).toBe(false)
+      }
+      expect(await analyzer.renewLeases([{ partition: 0, token: 'pod-1:abc' }], LONG_MS)).toEqual([true])
+    })
+
+    test('a released lease is free, and releasing it again says that it was not ours', async () => {
+      await using under = await open()
+      const { analyzer } = under.store
+      await analyzer.acquireLease(0, 'a:1', LONG_MS)
+      expect(await analyzer.releaseLease({ partition: 0, token: 'a:1' })).toBe(true)
+      expect(await analyzer.releaseLease({ partition: 0, token: 'a:1' })).toBe(false)
+      expect(await analyzer.acquireLease(0, 'b:1', LONG_MS)).toBe(true)
+    })
+
+    test('a lease that nobody renews expires, and cannot be renewed or released then', async () => {
+      await using under = await open()
+      const { analyzer } = under.store
+      await analyzer.acquireLease(0, 'a:1', TTL_MS)
+      await under.probe.advanceTime(PAST_TTL_MS)
+      expect(await analyzer.renewLeases([{ partition: 0, token: 'a:1' }], TTL_MS)).toEqual([false])
+      expect(await analyzer.releaseLease({ partition: 0, token: 'a:1' })).toBe(false)
+      expect(await analyzer.acquireLease(0, 'b:1', TTL_MS)).toBe(true)
+    })
+
+    test('a renewed lease lives on from then', async () => {
+      await using under = await open()
+      const { analyzer } = under.store
+      await analyzer.acquireLease(0, 'a:1', TTL_MS)
+      await under.probe.advanceTime(PART_OF_TTL_MS)
+      expect(await analyzer.renewLeases([{ partition: 0, token: 'a:1' }], TTL_MS)).toEqual([true])
+      await under.probe.advanceTime(PART_OF_TTL_MS)
+      expect(await analyzer.acquireLease(0, 'b:1', TTL_MS)).toBe(false)
+    })
+
+    test('several leases are renewed together, each with its own answer, in order', async () => {
+      await using under = await open()
+      const { analyzer } = under.store
+      for (const partition of [0, 1, 3]) await analyzer.acquireLease(partition, `a:${partition}`, LONG_MS)
+      expect(
+        await analyzer.renewLeases(
+          [
+            { partition: 3, token: 'a:3' },
+            { partition: 2, token: 'a:2' },
+            { partition: 1, token: 'b:1' },
+            { partition: 0, token: 'a:0' },
+          ],
+          LONG_MS,
+        ),
+      ).toEqual([true, false, false, true])
+      expect(await analyzer.renewLeases([], LONG_MS)).toEqual([])
+    })
+
+    test('a commit under an expired lease is fenced, even when nobody took it since', async () => {
+      await using under = await open()
+      const { store, probe } = under
+      await store.analyzer.acquireLease(0, 'a:1', TTL_MS)
+      await store.analyzer.loadCheckpoint(0)
+      const entries = await appendAndRead(store, 0, 1)
+      await probe.advanceTime(PAST_TTL_MS)
+      const commit = commitOf({ id: '0-0', offset: 0 }, entries)
+      expect(await store.analyzer.commit({ partition: 0, token: 'a:1' }, commit)).toEqual({ kind: 'fenced' })
+      const lease = await own(store, 0, 'b:1')
+      expect(await store.analyzer.commit(lease, commit)).toMatchObject({ kind: 'ok' })
+    })
+
+    test('an attempt is noted by the holder of the lease alone, and forgotten with the next commit', async () => {
+      await using under = await open()
+      const { analyzer } = under.store
+      const lease = await own(under.store, 0)
+      const entries = await appendAndRead(under.store, 0, 1, 2)
+      const attempt = { id: entries[0]?.id ?? '', count: 2 }
+      expect(await analyzer.noteAttempt({ ...lease, token: 'b:1' }, attempt)).toBe(false)
+      expect(await analyzer.loadCheckpoint(0)).toEqual({ id: '0-0', offset: 0 })
+      expect(await analyzer.noteAttempt(lease, attempt)).toBe(true)
+      expect(await analyzer.loadCheckpoint(0)).toEqual({ id: '0-0', offset: 0, attempt })
+      await analyzer.commit(lease, commitOf({ id: '0-0', offset: 0 }, entries.slice(0, 1)))
+      expect(await analyzer.loadCheckpoint(0)).toEqual({ id: attempt.id, offset: 1 })
+    })
+
+    test('an attempt is withdrawn while it is the one that is noted', async () => {
+      await using under = await open()
+      const { analyzer } = under.store
+      const lease = await own(under.store, 0)
+      const attempt = { id: '5-1', count: 2 }
+      await analyzer.withdrawAttempt(0, attempt)
+      expect(await analyzer.loadCheckpoint(0)).toEqual({ id: '0-0', offset: 0 })
+      await analyzer.noteAttempt(lease, attempt)
+      for (const other of [
+        { id: '5-1', count: 1 },
+        { id: '5-2', count: 2 },
+      ]) {
+        await analyzer.withdrawAttempt(0, other)
+        expect(await analyzer.loadCheckpoint(0)).toMatchObject({ attempt })
+      }
+      await analyzer.withdrawAttempt(0, attempt)
+      expect(await analyzer.loadCheckpoint(0)).toMatchObject({ attempt: { id: '5-1', count: 1 } })
+      await analyzer.withdrawAttempt(0, { id: '5-1', count: 1 })
+      expect(await analyzer.loadCheckpoint(0)).toEqual({ id: '0-0', offset: 0 })
+    })
+  })
+}

@@ -1,0 +1,69 @@
+import { type Analysis, toAnalysis } from './analysis.ts'
+import { type FlatSamples, SAMPLE_STRIDE, unpackEntry } from './entry.ts'
+import type { EntryId } from './receipt.ts'
+
+/**
+ * The verdicts on one entry's samples, kept for a while in the stream `tm:{p}:verdicts` under the entry's own id: what a
+ * receipt leads to, and what a live feed reads. Of each sample only what cannot be recomputed is kept, as float64s.
+ */
+export const VERDICT_FIELDS = { samples: 's', findings: 'f', threshold: 't', windowMin: 'm', analyzedAt: 'a' } as const
+
+/** Float64s of one finding: mean, deviation, count, window. */
+export const FINDING_STRIDE = 4
+
+export interface EntryVerdicts {
+  readonly id: EntryId
+  /** As in the entry. */
+  readonly samples: string
+  /** Little-endian float64s, `FINDING_STRIDE` of them a sample, in the samples' order. */
+  readonly findings: Uint8Array
+  readonly threshold: number
+  readonly windowMin: number
+  readonly analyzedAt: number
+}
+
+/** The analysis of the newest sample of `key` in an entry; undefined when the entry has none. */
+export function analysisIn(verdicts: EntryVerdicts, partition: number, key: string): Analysis | undefined {
+  const samples = samplesOf(verdicts)
+  for (let index = samples.length / SAMPLE_STRIDE - 1; index >= 0; index--) {
+    if (samples[index * SAMPLE_STRIDE] === key) return analysisAt(verdicts, { partition, samples, index })
+  }
+  return undefined
+}
+
+/** The analyses of all samples of an entry, in order. */
+export function analysesIn(verdicts: EntryVerdicts, partition: number): Analysis[] {
+  const samples = samplesOf(verdicts)
+  return Array.from({ length: samples.length / SAMPLE_STRIDE }, (_, index) =>
+    analysisAt(verdicts, { partition, samples, index }),
+  )
+}
+
+/** The analysis of sample number `index`; `samples` is what `verdicts.samples` unpacks to. */
+export function analysisAt(
+  verdicts: EntryVerdicts,
+  { partition, samples, index }: { partition: number; samples: FlatSamples; index: number },
+): Analysis {
+  const { buffer, byteOffset, byteLength } = verdicts.findings
+  const view = new DataView(buffer, byteOffset, byteLength)
+  const at = index * FINDING_STRIDE * 8
+  return toAnalysis(
+    {
+      key: String(samples[index * SAMPLE_STRIDE]),
+      value: Number(samples[index * SAMPLE_STRIDE + 1]),
+      timestamp: Number(samples[index * SAMPLE_STRIDE + 2]),
+      mean: view.getFloat64(at, true),
+      deviation: view.getFloat64(at + 8, true),
+      count: view.getFloat64(at + 16, true),
+      window: view.getFloat64(at + 24, true),
+    },
+    { partition, ...verdicts },
+  )
+}
+
+/** Empty when they are garbled: somebody else wrote there. */
+function samplesOf(verdicts: EntryVerdicts): FlatSamples {
+  const count = verdicts.findings.byteLength / 8 / FINDING_STRIDE
+  const entry = unpackEntry({ id: verdicts.id, samples: verdicts.samples, count, offset: 0 })
+  return entry.kind === 'samples' ? entry.samples : []
+}

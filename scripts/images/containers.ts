@@ -1,0 +1,106 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import type { Docker } from './docker.ts'
+
+/** All that is taken from a container: what runs in ours must need none of it. */
+const CONFINEMENT = ['--read-only', '--cap-drop', 'ALL', '--security-opt', 'no-new-privileges'] as const
+
+const STOP_LIMIT_S = 30
+const LOG_LINES = 8
+const POLL_MS = 100
+
+export interface ContainerOptions {
+  readonly image: string
+  /** Its name, and where others reach it in the network. */
+  readonly name: string
+  /** `uid:gid`, by number. */
+  readonly user: string
+  readonly env?: Readonly<Record<string, string>>
+  /** Further arguments for `docker run`. */
+  readonly options?: readonly string[]
+  readonly command?: readonly string[]
+}
+
+export interface Stopped {
+  readonly exitCode: number
+  readonly durationMs: number
+}
+
+/** A network with containers in it; disposing it removes them all. */
+export class Containers implements AsyncDisposable {
+  readonly #docker: Docker
+  readonly #network: string
+  readonly #names: string[] = []
+
+  private constructor(docker: Docker, network: string) {
+    this.#docker = docker
+    this.#network = network
+  }
+
+  static async inNetwork(docker: Docker, network: string): Promise<Containers> {
+    await docker(['network', 'create', network])
+    return new Containers(docker, network)
+  }
+
+  /** Starts a container that may do nothing but run as `user`. */
+  async start({ image, name, user, env = {}, options = [], command = [] }: ContainerOptions): Promise<void> {
+    const full = this.#full(name)
+    this.#names.push(name)
+    const variables = Object.entries(env).flatMap(([key, value]) => ['--env', `${key}=${value}`])
+    const place = ['--name', full, '--network', this.#network, '--network-alias', name, '--user', user]
+    await this.#docker(['run', '--detach', ...place, ...CONFINEMENT, ...variables, ...options, image, ...command])
+  }
+
+  async stop(name: string): Promise<Stopped> {
+    const begin = performance.now()
+    await this.#docker(['stop', '--time', String(STOP_LIMIT_S), this.#full(name)])
+    const durationMs = performance.now() - begin
+    return { exitCode: Number(await this.inspect(name, '{{.State.ExitCode}}')), durationMs }
+  }
+
+  /** The port of this computer that leads to a port of the container. */
+  async port(name: string, inner: number): Promise<number> {
+    const published = await this.#docker(['port', this.#full(name), String(inner)])
+    return Number(/:(\d+)$/m.exec(published)?.[1])
+  }
+
+  /** Runs JavaScript in the container, by the node that is there in any case. */
+  evaluate(name: string, script: string): Promise<string> {
+    return this.#docker(['exec', this.#full(name), 'node', '--eval', script])
+  }
+
+  inspect(name: string, format: string): Promise<string> {
+    return this.#docker(['inspect', '--format', format, this.#full(name)])
+  }
+
+  /** Waits until the image's own health check has succeeded. */
+  async healthy(name: string, limitMs: number): Promise<void> {
+    const deadline = performance.now() + limitMs
+    for (;;) {
+      const status = await this.inspect(name, '{{.State.Health.Status}}')
+      if (status === 'healthy') return
+      if (performance.now() > deadline) {
+        throw new Error(`${name} is ${status}: ${await this.inspect(name, '{{json .State.Health.Log}}')}`)
+      }
+      await pause(POLL_MS)
+    }
+  }
+
+  /** The last lines of each container, for when something failed. */
+  async logs(): Promise<string> {
+    const all = this.#names.map(async name => {
+      const options = { withErrors: true }
+      return `--- ${name}\n${await this.#docker(['logs', '--tail', String(LOG_LINES), this.#full(name)], options)}`
+    })
+    return (await Promise.all(all)).join('\n')
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const names = this.#names.map(name => this.#full(name))
+    if (names.length > 0) await this.#docker(['rm', '--force', '--volumes', ...names])
+    await this.#docker(['network', 'rm', this.#network])
+  }
+
+  #full(name: string): string {
+    return `${this.#network}-${name}`
+  }
+}

@@ -1,0 +1,94 @@
+import type { Board, Row } from './board.ts'
+import { clock, describeAnomaly, renderTable, type TableSettings } from './table.ts'
+
+/** How often the table is printed where it cannot be redrawn. */
+const SNAPSHOT_MS = 5000
+
+/** Columns of a snapshot: nobody knows how wide the reader's window is. */
+const SNAPSHOT_COLUMNS = 120
+
+/** Another screen, so that what stood in the terminal comes back at the end; no cursor. */
+const ENTER = '\x1b[?1049h\x1b[?25l'
+const LEAVE = '\x1b[?25h\x1b[?1049l'
+
+/** Terminals that know this draw what stands between at once; the others ignore it. */
+const FRAME_BEGIN = '\x1b[?2026h\x1b[H'
+const FRAME_END = '\x1b[J\x1b[?2026l'
+const LINE_END = '\x1b[K'
+
+/** Where the verdicts are shown while they come. */
+export interface Display extends Disposable {
+  /** After each round of samples. */
+  update(board: Board): void
+  anomaly(row: Row): void
+  /** Anything else worth a line. */
+  notice(text: string): void
+}
+
+export interface DisplayOptions {
+  readonly output: NodeJS.WriteStream
+  readonly settings: TableSettings
+  readonly isQuiet: boolean
+  readonly now: () => number
+}
+
+/** A table that redraws itself on a terminal, lines elsewhere. */
+export function openDisplay(options: DisplayOptions): Display {
+  return options.output.isTTY && !options.isQuiet ? openScreen(options) : openLines(options)
+}
+
+function openScreen({ output, settings, now }: DisplayOptions): Display {
+  let last: Board | undefined
+  const notices: string[] = []
+  const draw = (): void => {
+    if (last === undefined) return
+    const size = { columns: output.columns, rows: output.rows, hasColour: output.hasColors() }
+    const lines = renderTable(last, settings, size, now())
+    // A line end after the last line would scroll the first one out.
+    output.write(`${FRAME_BEGIN}${lines.map(line => line + LINE_END).join('\r\n')}${FRAME_END}`)
+  }
+  output.write(ENTER)
+  output.on('resize', draw)
+  return {
+    update(board) {
+      last = board
+      draw()
+    },
+    anomaly() {},
+    notice(text) {
+      // Written at the end, where it stays: the next frame would wipe it out here.
+      notices.push(text)
+    },
+    [Symbol.dispose]() {
+      output.off('resize', draw)
+      output.write(LEAVE)
+      for (const text of notices) output.write(`${text}\n`)
+    },
+  }
+}
+
+function openLines({ output, settings, isQuiet, now }: DisplayOptions): Display {
+  let snapshotAt = Number.NEGATIVE_INFINITY
+  let shownTrouble: string | undefined
+  const say = (text: string): void => {
+    output.write(`${text}\n`)
+  }
+  return {
+    update(board) {
+      const trouble = board.trouble?.text
+      if (trouble !== shownTrouble) {
+        say(`${clock(new Date(now()))}  ${trouble === undefined ? 'it works again' : `TROUBLE  ${trouble}`}`)
+        shownTrouble = trouble
+      }
+      if (isQuiet || board.rows.length === 0 || now() - snapshotAt < SNAPSHOT_MS) return
+      snapshotAt = now()
+      const size = { columns: SNAPSHOT_COLUMNS, rows: undefined, hasColour: false }
+      say(`\n${renderTable(board, settings, size, now()).join('\n')}\n`)
+    },
+    anomaly(row) {
+      say(describeAnomaly(row.analysis, settings.unitOf(row.analysis.key), new Date(now())))
+    },
+    notice: say,
+    [Symbol.dispose]() {},
+  }
+}

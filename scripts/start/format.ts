@@ -1,0 +1,106 @@
+import stringWidth from 'string-width'
+
+export type Unit = 'percent' | 'bytes' | 'bytes_per_second' | 'milliseconds' | 'none'
+
+const BINARY_PREFIXES = ['', 'Ki', 'Mi', 'Gi', 'Ti', 'Pi', 'Ei'] as const
+/** ASCII, a middle dot, an ellipsis and the bars. */
+const ONE_COLUMN_EACH = /^[ -~·…▁-█]*$/
+
+const BARS = '▁▂▃▄▅▆▇█'
+
+/** Four digits are what a reader takes in; very large and small numbers are written with an exponent. */
+export function formatNumber(value: number): string {
+  const size = Math.abs(value)
+  if (size !== 0 && (size >= 1e7 || size < 1e-3)) return value.toExponential(2).replace('e+', 'e')
+  if (size >= 1000) return String(Math.round(value))
+  return String(Number(value.toPrecision(4)))
+}
+
+export function formatValue(value: number, unit: Unit): string {
+  switch (unit) {
+    case 'percent':
+      return `${value.toFixed(1)} %`
+    case 'milliseconds':
+      return `${value.toFixed(1)} ms`
+    case 'bytes':
+      return formatBytes(value)
+    case 'bytes_per_second':
+      return `${formatBytes(value)}/s`
+    case 'none':
+      return formatNumber(value)
+  }
+}
+
+/** With its sign, since it says on which side of the band the value lies. */
+export function formatZ(z: number | null): string {
+  if (z === null) return '-'
+  const text = Math.abs(z) >= 1000 ? formatExponent(z) : z.toFixed(Math.abs(z) >= 100 ? 0 : 1)
+  return z > 0 ? `+${text}` : text === '-0.0' ? '0.0' : text
+}
+
+export function formatCount(count: number): string {
+  return count.toLocaleString('en-US')
+}
+
+/** `1.2 %`; what is more than nothing never shows as nothing. */
+export function formatShare(part: number, whole: number): string {
+  if (whole === 0 || part === 0) return '0 %'
+  const percent = (part / whole) * 100
+  return percent < 0.01 ? '< 0.01 %' : `${percent.toFixed(percent < 1 ? 2 : 1)} %`
+}
+
+export function formatDuration(ms: number): string {
+  const seconds = ms / 1000
+  if (seconds < 10) return `${seconds.toFixed(1)} s`
+  if (seconds < 60) return `${Math.round(seconds)} s`
+  const whole = Math.floor(seconds)
+  const [hours, minutes] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60]
+  return `${hours > 0 ? `${hours} h ` : ''}${minutes} min ${whole % 60} s`
+}
+
+/** Columns that `text` takes. Nearly all text here takes one a character, and string-width is slow: it segments. */
+export function widthOf(text: string): number {
+  return ONE_COLUMN_EACH.test(text) ? text.length : stringWidth(text)
+}
+
+/** `text` in exactly `width` columns: cut with an ellipsis, or filled with blanks. */
+export function pad(text: string, width: number, side: 'left' | 'right' = 'left'): string {
+  const cut = truncate(text, width)
+  const blanks = ' '.repeat(Math.max(0, width - widthOf(cut)))
+  return side === 'left' ? cut + blanks : blanks + cut
+}
+
+/** `text` in at most `width` columns. */
+export function truncate(text: string, width: number): string {
+  if (widthOf(text) <= width) return text
+  let kept = ''
+  for (const character of text) {
+    if (widthOf(kept + character) > width - 1) break
+    kept += character
+  }
+  return width > 0 ? `${kept}…` : ''
+}
+
+/** The values as bars between their least and greatest. */
+export function sparkline(values: readonly number[]): string {
+  const low = Math.min(...values)
+  const range = Math.max(...values) - low
+  return values
+    .map(value => BARS[range > 0 ? Math.round(((value - low) / range) * (BARS.length - 1)) : 0] ?? '')
+    .join('')
+}
+
+function formatBytes(bytes: number): string {
+  let scaled = bytes
+  let prefix = 0
+  while (Math.abs(scaled) >= 1024 && prefix < BINARY_PREFIXES.length - 1) {
+    scaled /= 1024
+    prefix += 1
+  }
+  const digits = prefix === 0 || Math.abs(scaled) >= 100 ? 0 : Math.abs(scaled) >= 10 ? 1 : 2
+  return `${scaled.toFixed(digits)} ${BINARY_PREFIXES[prefix]}B`
+}
+
+function formatExponent(value: number): string {
+  return value.toExponential(1).replace('e+', 'e').replace('.0e', 'e')
+}

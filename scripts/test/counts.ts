@@ -1,0 +1,56 @@
+export interface Counts {
+  readonly passed: number
+  readonly failed: number
+  readonly skipped: number
+}
+
+export const NOTHING: Counts = { passed: 0, failed: 0, skipped: 0 }
+
+export function add(a: Counts, b: Counts): Counts {
+  return { passed: a.passed + b.passed, failed: a.failed + b.failed, skipped: a.skipped + b.skipped }
+}
+
+/** The last line of a run, and nothing else stands on it: other programs look for it. */
+export function closingLine({ passed, failed, skipped }: Counts): string {
+  return `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`
+}
+
+/** What is used of the report that vitest's JSON reporter writes. */
+interface Report {
+  readonly numPassedTests: number
+  readonly numFailedTests: number
+  readonly numPendingTests: number
+  readonly numTodoTests: number
+  readonly testResults: readonly { readonly status: string; readonly assertionResults: readonly unknown[] }[]
+}
+
+/**
+ * Counts the tests of a vitest run. A file that could not be loaded has no tests in the report and is counted as one that
+ * failed; so is a run that failed otherwise, or that ran nothing: a green run of no tests would prove nothing.
+ */
+export function countTests(reportText: string | undefined, exitCode: number): Counts {
+  const report = reportText === undefined ? undefined : parseReport(reportText)
+  if (report === undefined) return { ...NOTHING, failed: 1 }
+  const broken = report.testResults.filter(
+    ({ status, assertionResults }) => status === 'failed' && assertionResults.length === 0,
+  ).length
+  const counts = {
+    passed: report.numPassedTests,
+    failed: report.numFailedTests + broken,
+    skipped: report.numPendingTests + report.numTodoTests,
+  }
+  const hasRun = counts.passed + counts.failed + counts.skipped > 0
+  if (counts.failed === 0 && (exitCode !== 0 || !hasRun)) return { ...counts, failed: 1 }
+  return counts
+}
+
+function parseReport(text: string): Report | undefined {
+  try {
+    const report = JSON.parse(text) as Partial<Report>
+    return typeof report.numPassedTests === 'number' && Array.isArray(report.testResults)
+      ? (report as Report)
+      : undefined
+  } catch {
+    return undefined
+  }
+}

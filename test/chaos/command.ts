@@ -1,0 +1,46 @@
+import { createHash } from 'node:crypto'
+import { readdirSync, readFileSync } from 'node:fs'
+import type { RawCommand } from './resp.ts'
+
+/** A command as the faults speak of it. */
+export interface Command extends RawCommand {
+  /**
+   * The name of our script, or the command in lower case; a stream read is `read` when it asks for new entries and `pending`
+   * when it asks for those delivered before.
+   */
+  readonly name: string
+  /** Of its first key; undefined when it has none of a partition. */
+  readonly partition: number | undefined
+}
+
+const folder = new URL('../../packages/shared/src/store/redis/lua/', import.meta.url)
+
+/** ioredis sends a script's text once on a socket and its digest from then on; the text has that digest too. */
+const scripts = new Map(
+  readdirSync(folder)
+    .filter(file => file.endsWith('.lua'))
+    .map(file => [digest(readFileSync(new URL(file, folder))), file.slice(0, -'.lua'.length)]),
+)
+
+const KEY_OF_PARTITION = /\{(\d+)\}/
+
+export function toCommand(raw: RawCommand): Command {
+  const word = String(raw.args[0] ?? '').toLowerCase()
+  const isScript = word === 'eval' || word === 'evalsha'
+  const key = raw.args[isScript ? 3 : word === 'xreadgroup' ? raw.args.length - 2 : 1]
+  const match = key === undefined ? null : KEY_OF_PARTITION.exec(key.toString('latin1', 0, 64))
+  return { ...raw, name: nameOf(raw, word), partition: match === null ? undefined : Number(match[1]) }
+}
+
+function nameOf({ args }: RawCommand, word: string): string {
+  if (word === 'xreadgroup') return String(args.at(-1)) === '>' ? 'read' : 'pending'
+  const [, script] = args
+  if (script === undefined) return word
+  if (word === 'evalsha') return scripts.get(script.toString('latin1')) ?? word
+  if (word === 'eval') return scripts.get(digest(script)) ?? word
+  return word
+}
+
+function digest(text: Buffer): string {
+  return createHash('sha1').update(text).digest('hex')
+}

@@ -1,0 +1,295 @@
+import { pause } from '@tidemark/shared/lifecycle'
+import { CRASH_POINTS, type CrashPoint, type CrashPointName, hasEntries } from './crash-point.ts'
+import { keys, type Slot } from './deployment.ts'
+import type { Role } from './process.ts'
+import type { Effect, Exchange } from './proxy.ts'
+import { PASS } from './proxy.ts'
+import { strikeRedis } from './redis-faults.ts'
+import type { Fault } from './schedule.ts'
+import type { World } from './world.ts'
+
+/** How long a process that was struck lies, at most, before a slot is filled again. */
+const AFTER_STOP_MS = 50
+
+/** Reads that are struck until one has taken entries. */
+const STEALS_MAX = 5
+
+/** Does one fault and waits until it has had its effect. Processes that it took are back, or on their way, afterwards. */
+export async function strike(fault: Fault, world: World): Promise<void> {
+  world.history.note('fault', { ...fault })
+  const hasBitten = await strikeKind(fault, world)
+  // A fault may find no moment to strike at: a machine that is busy lets a lease run out first. The report says so.
+  world.count(hasBitten ? nameOf(fault) : `${nameOf(fault)}: found no moment`)
+}
+
+/** How a fault is called in the report. */
+export function nameOf(fault: Fault): string {
+  switch (fault.kind) {
+    case 'crash':
+      return `crash ${fault.at}`
+    case 'kill':
+    case 'stop':
+    case 'reset':
+      return `${fault.kind} ${fault.role}`
+    case 'cut-commit':
+    case 'cut-append':
+      return `${fault.kind} ${fault.how}`
+    case 'net':
+      return `net ${fault.mode} ${fault.role}`
+    default:
+      return fault.kind
+  }
+}
+
+async function strikeKind(fault: Fault, world: World): Promise<boolean> {
+  switch (fault.kind) {
+    case 'crash':
+      return crash(world, fault.at, fault.nth, fault.downMs)
+    case 'kill': {
+      const slot = slotOf(world, fault.role, fault.index)
+      world.kill(slot)
+      refill(world, slot, fault.downMs)
+      return true
+    }
+    case 'stop': {
+      const slot = slotOf(world, fault.role, fault.index)
+      await world.deployment.stop(slot)
+      refill(world, slot, AFTER_STOP_MS)
+      return true
+    }
+    case 'pause':
+      return freezeFor(world, slotOf(world, 'analyzer', fault.index), fault.leases * world.leaseMs)
+    case 'zombie-commit':
+      return zombieCommit(world, fault.nth)
+    case 'zombie-read':
+      return zombieRead(world, fault.nth)
+    case 'late-commit':
+      return lateCommit(world, fault.nth)
+    case 'stolen-read':
+      return stolenRead(world, fault.nth)
+    case 'cut-commit':
+      return cut(world, 'commit', fault.how, fault.nth)
+    case 'cut-append':
+      return cut(world, 'append', fault.how, fault.nth)
+    case 'net':
+      return disturb(world, fault)
+    case 'reset':
+      slotOf(world, fault.role, fault.index).proxy?.reset()
+      return true
+    case 'poison': {
+      const stream = keys.partition(fault.partition).samples
+      const id = await world.deployment.redis.xadd(stream, '*', 's', '["half a sam')
+      world.poisons.push(`${fault.partition}:${id}`)
+      return true
+    }
+    case 'scale-storm':
+      for (const size of fault.sizes) await scale(world, size)
+      return true
+    default:
+      return strikeRedis(fault, world)
+  }
+}
+
+function slotOf({ deployment }: World, role: Role, index: number): Slot {
+  const slots = role === 'gateway' ? deployment.gateways : deployment.analyzers
+  const slot = slots[index % slots.length]
+  if (slot === undefined) throw new Error(`there is no ${role}`)
+  return slot
+}
+
+/** Starts a process in the slot again after a while, as whoever looks after the pods would. */
+function refill(world: World, slot: Slot, downMs: number): void {
+  const { deployment, breach } = world
+  void (async () => {
+    await pause(downMs)
+    if (slot.process !== undefined || slot.isSpare === true) return
+    await deployment.start(slot)
+  })().catch((error: unknown) => breach(`I9: ${slot.role} ${slot.index} did not start again: ${String(error)}`))
+}
+
+/** Kills an analyzer at a certain point of its work, whichever analyzer gets there first. */
+async function crash(world: World, at: CrashPointName, nth: number, downMs: number): Promise<boolean> {
+  const { point, matches, effect, isTakeover }: CrashPoint = CRASH_POINTS[at]
+  const kill = ({ proxy }: Exchange): Effect => {
+    const slot = world.deployment.slotAt(proxy)
+    if (slot === undefined) return PASS
+    world.kill(slot)
+    refill(world, slot, downMs)
+    return { kind: effect }
+  }
+  const isAnalyzers = ({ proxy }: Exchange): boolean => world.deployment.slotAt(proxy)?.role === 'analyzer'
+  const isMatch = (exchange: Exchange): boolean => isAnalyzers(exchange) && matches(exchange)
+  if (isTakeover !== true) return world.strikeOnce({ point, nth, matches: isMatch, act: kill })
+  // One dies with entries in its hands, and the one that takes them over dies of it.
+  const struck = world.strikeOnce({ point, nth: 1, matches: isMatch, act: kill })
+  const first = await crash(world, 'after_read', nth, downMs)
+  return (await struck) && first
+}
+
+async function freezeFor(world: World, slot: Slot, ms: number): Promise<boolean> {
+  const { process } = slot
+  if (process === undefined) return true
+  world.deployment.counts.pauses++
+  process.freeze()
+  await pause(ms)
+  process.thaw()
+  return true
+}
+
+/** Resolves when somebody else than `token` has the partition's lease; false when that takes too long. */
+function takenFrom(world: World, partition: number, token: string | undefined): Promise<boolean> {
+  return world.audit.until(() => world.audit.holder(partition) !== token, 10 * world.leaseMs)
+}
+
+async function zombieCommit(world: World, nth: number): Promise<boolean> {
+  let isTaken = false
+  const struck = await world.strikeOnce({
+    point: 'arriving',
+    nth,
+    matches: ({ command }) => command.name === 'commit',
+    async act({ command, proxy }) {
+      const process = world.deployment.slotAt(proxy)?.process
+      if (process === undefined || command.partition === undefined) return PASS
+      world.deployment.counts.pauses++
+      process.freeze()
+      isTaken = await takenFrom(world, command.partition, world.audit.holder(command.partition))
+      setTimeout(() => process.thaw(), 100)
+      return PASS
+    },
+  })
+  return struck && isTaken
+}
+
+/** Strikes at reads until one has taken entries with it: what was stolen by nobody proves nothing. */
+async function untilStolen(world: World, steal: () => Promise<Exchange | undefined>): Promise<boolean> {
+  for (let attempt = 0; attempt < STEALS_MAX; attempt++) {
+    const exchange = await steal()
+    if (exchange === undefined) return false
+    await world.audit.until(() => exchange.reply !== undefined, 1500)
+    if (hasEntries(exchange)) return true
+  }
+  return false
+}
+
+function stolenRead(world: World, nth: number): Promise<boolean> {
+  return untilStolen(world, async () => {
+    let stolen: Exchange | undefined
+    await world.strikeOnce({
+      point: 'forwarded',
+      nth,
+      matches: ({ command }) => command.name === 'read',
+      act(exchange) {
+        stolen = exchange
+        return { kind: 'orphan' }
+      },
+    })
+    return stolen
+  })
+}
+
+function zombieRead(world: World, nth: number): Promise<boolean> {
+  const { audit, deployment } = world
+  return untilStolen(world, async () => {
+    let stolen: Exchange | undefined
+    await world.strikeOnce({
+      point: 'arriving',
+      nth,
+      matches: ({ command }) => command.name === 'read',
+      async act(exchange) {
+        const process = deployment.slotAt(exchange.proxy)?.process
+        if (process === undefined) return PASS
+        deployment.counts.pauses++
+        process.freeze()
+        const from = performance.now()
+        const goesOn = (partition: number): boolean =>
+          audit.commits.some(commit => commit.partition === partition && commit.outcome === 'ok' && commit.at > from)
+        // The new owners must be past the pending entries, or they would find what is taken among those.
+        if (await audit.until(() => partitionsOf(exchange).every(goesOn), 10 * world.leaseMs)) stolen = exchange
+        setTimeout(() => process.thaw(), 1000)
+        return { kind: 'orphan' }
+      },
+    })
+    return stolen
+  })
+}
+
+/** The partitions whose streams a read names. */
+function partitionsOf({ command }: Exchange): number[] {
+  const streams = command.args.map(arg => /\{(\d+)\}:samples$/.exec(arg.toString('latin1', 0, 64))?.[1])
+  return streams.flatMap(partition => (partition === undefined ? [] : [Number(partition)]))
+}
+
+async function lateCommit(world: World, nth: number): Promise<boolean> {
+  const { audit } = world
+  let isLate = false
+  const delivered = Promise.withResolvers<void>()
+  const struck = await world.strikeOnce({
+    point: 'arriving',
+    nth,
+    matches: ({ command }) => command.name === 'commit',
+    act({ command }) {
+      const from = performance.now()
+      const isLater = (): boolean =>
+        audit.commits.filter(
+          ({ partition, outcome, at }) => partition === command.partition && outcome === 'ok' && at > from,
+        ).length >= 2
+      void audit.until(isLater, 10 * world.leaseMs).then(is => {
+        isLate = is
+        delivered.resolve()
+      })
+      return { kind: 'defer', until: delivered.promise }
+    },
+  })
+  await delivered.promise
+  return struck && isLate
+}
+
+function cut(
+  world: World,
+  name: string,
+  how: 'before' | 'torn' | 'sent' | 'replied' | 'late',
+  nth: number,
+): Promise<boolean> {
+  const matches = ({ command }: Exchange): boolean => command.name === name
+  switch (how) {
+    case 'before':
+      return world.strikeOnce({ point: 'arriving', nth, matches, act: () => ({ kind: 'cut' }) })
+    case 'torn':
+      return world.strikeOnce({ point: 'arriving', nth, matches, act: () => ({ kind: 'tear' }) })
+    case 'sent':
+      return world.strikeOnce({ point: 'forwarded', nth, matches, act: () => ({ kind: 'orphan' }) })
+    case 'replied':
+      return world.strikeOnce({ point: 'replied', nth, matches, act: () => ({ kind: 'cut' }) })
+    case 'late':
+      return world.strikeOnce({ point: 'arriving', nth, matches, act: () => ({ kind: 'defer', until: pause(300) }) })
+  }
+}
+
+/** Disturbs the way of one process to Redis for a while. */
+async function disturb(world: World, fault: Fault & { readonly kind: 'net' }): Promise<boolean> {
+  const { proxy } = slotOf(world, fault.role, fault.index)
+  if (proxy === undefined) return true
+  if (fault.mode === 'slow') proxy.delayMs = 40
+  else proxy.mode = fault.mode
+  await pause(fault.leases * world.leaseMs)
+  proxy.delayMs = 0
+  // What was held goes on late, as after a network that came back; or it is gone, as after one that did not.
+  if (fault.heal === 'reset') proxy.reset()
+  proxy.mode = 'pass'
+  return true
+}
+
+/** Brings the analyzers to `size`, gracefully, as an autoscaler would. */
+async function scale(world: World, size: number): Promise<void> {
+  const { deployment, history } = world
+  history.note('scale', { size })
+  const changes: Promise<unknown>[] = []
+  for (const [index, slot] of deployment.analyzers.entries()) {
+    slot.isSpare = index >= size
+    if (slot.isSpare) changes.push(deployment.stop(slot))
+    else if (slot.process === undefined) changes.push(deployment.start(slot))
+  }
+  for (let i = deployment.analyzers.length; i < size; i++) changes.push(deployment.add('analyzer'))
+  await Promise.all(changes)
+  await pause(2 * world.leaseMs)
+}

@@ -1,0 +1,23 @@
+import { once } from 'node:events'
+import { createWriteStream, type WriteStream } from 'node:fs'
+
+/** What happened in a run, a JSON object a line: what was planned, what was struck, and every answer that a client got. */
+export class History implements AsyncDisposable {
+  readonly path: string
+  readonly #stream: WriteStream
+  readonly #begin = performance.now()
+
+  constructor(path: string) {
+    this.path = path
+    this.#stream = createWriteStream(path)
+  }
+
+  note(event: string, details: Readonly<Record<string, unknown>>): void {
+    this.#stream.write(`${JSON.stringify({ ms: Math.round(performance.now() - this.#begin), event, ...details })}\n`)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stream.end()
+    if (!this.#stream.closed) await once(this.#stream, 'close')
+  }
+}

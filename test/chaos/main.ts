@@ -1,0 +1,69 @@
+import { writeFile } from 'node:fs/promises'
+import { parseArgs } from 'node:util'
+import { openProgress } from './progress.ts'
+import { formatReport } from './report.ts'
+import { run } from './run.ts'
+import type { FaultKind } from './schedule.ts'
+import { CLUSTER, LONG_DEFAULTS, longRun, SHORT } from './sizes.ts'
+
+const HELP = `Breaks a deployment of Tidemark on this computer in every way there is, and checks that no sample is lost, doubled or out of order.
+
+Usage: npm run chaos -- [options]
+
+  --seed N        repeats the schedule of another run; otherwise a new one, which is printed
+  --minutes N     how long faults strike (${LONG_DEFAULTS.minutes}); their number goes with it
+  --samples N     samples to be accepted, at least (${LONG_DEFAULTS.samples})
+  --only KINDS    only faults of these kinds, separated by commas, such as late-commit,fail-over
+  --short         the size that npm test runs
+  --cluster       on a cluster of three masters and three replicas
+  --report FILE   writes a report in Markdown
+  --breaches FILE writes what was breached, a JSON array of sentences, and ends at the first
+  --help          this text
+`
+
+const { values } = parseArgs({
+  options: {
+    seed: { type: 'string' },
+    minutes: { type: 'string', default: String(LONG_DEFAULTS.minutes) },
+    samples: { type: 'string', default: String(LONG_DEFAULTS.samples) },
+    only: { type: 'string', default: '' },
+    short: { type: 'boolean', default: false },
+    cluster: { type: 'boolean', default: false },
+    report: { type: 'string' },
+    breaches: { type: 'string' },
+    help: { type: 'boolean', default: false },
+  },
+})
+
+if (values.help) process.stdout.write(HELP)
+// Everything is closed by then; a connection of fetch that lingers must not keep a finished run.
+else process.exit(await main())
+
+async function main(): Promise<number> {
+  const seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(values.seed)
+  const minutes = Number(values.minutes)
+  const samples = Number(values.samples)
+  if (![seed, minutes, samples].every(Number.isFinite) || minutes <= 0) {
+    process.stderr.write('--seed, --minutes and --samples take numbers\n')
+    return 2
+  }
+  const only = values.only.split(',').filter(kind => kind !== '') as FaultKind[]
+  const size = values.cluster ? CLUSTER : values.short ? SHORT : longRun({ minutes, samples, only })
+  process.stderr.write(`seed ${seed}\n`)
+  const progress = openProgress(process.stderr, size.samples)
+  const result = await run({
+    ...size,
+    seed,
+    isFailFast: values.breaches !== undefined,
+    onProgress: state => progress.update(state),
+  })
+  progress.end()
+  if (values.breaches !== undefined) await writeFile(values.breaches, JSON.stringify(result.breaches))
+  const report = formatReport(result, size)
+  if (values.report === undefined) process.stdout.write(report)
+  else await writeFile(values.report, report)
+  if (result.breaches.length === 0) return 0
+  const list = result.breaches.map(breach => `  ${breach}\n`).join('')
+  process.stderr.write(`\nbreached:\n${list}seed ${seed}; the history is in ${result.historyPath}\n`)
+  return 1
+}

@@ -1,0 +1,43 @@
+/** One safeguard taken out of the code: a run that does not notice proves nothing about that safeguard. */
+export interface Mutant {
+  readonly name: string
+  readonly file: string
+  /** Found exactly once in the file. */
+  readonly from: string | RegExp
+  readonly to: string
+}
+
+const COMMIT = 'packages/shared/src/store/redis/lua/commit.lua'
+
+export const MUTANTS: readonly Mutant[] = [
+  {
+    name: 'the lease is not checked',
+    file: COMMIT,
+    from: "if redis.call('GET', lease_key) ~= token then return { 'fenced' } end\n",
+    to: '',
+  },
+  {
+    name: 'the checkpoint is not compared',
+    file: COMMIT,
+    from: "if checkpoint ~= from_id then return { 'stale', checkpoint } end\n",
+    to: '',
+  },
+  {
+    name: 'entries are not acknowledged with the commit',
+    file: COMMIT,
+    from: "  redis.call('XACK', samples_key, group, unpack(ARGV, first, last))\n",
+    to: '',
+  },
+  {
+    name: 'pending entries are not read first on a take-over',
+    file: 'packages/analyzer/src/partition-worker.ts',
+    from: /const pending = await store\.readPending\([^\n]+\n/,
+    to: 'const pending: Entry[] = []\n',
+  },
+  {
+    name: 'a gap is not looked for',
+    file: COMMIT,
+    from: "if skipped[1] then return { 'gap', skipped[1][1] } end\n",
+    to: '',
+  },
+]

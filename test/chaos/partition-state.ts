@@ -1,0 +1,58 @@
+import type { EntryId } from '@tidemark/shared/receipt'
+import { keys, type RedisClient } from './deployment.ts'
+
+/** What Redis holds of a partition at one moment. */
+export interface PartitionState {
+  readonly partition: number
+  readonly checkpoint: EntryId
+  readonly offset: number
+  readonly accepted: number
+  readonly analysed: number
+  readonly dead: number
+  /** Entries after the checkpoint, with how many samples each says it has. */
+  readonly waiting: ReadonlyMap<EntryId, number>
+  readonly lastEntryId: EntryId
+}
+
+const READ = `#!lua flags=no-writes
+local samples, checkpoint, accepted = KEYS[1], KEYS[2], KEYS[3]
+local stands = redis.call('HMGET', checkpoint, 'id', 'offset', 'analysed', 'dead')
+local last = '0-0'
+if redis.call('EXISTS', samples) == 1 then
+  local info = redis.call('XINFO', 'STREAM', samples)
+  for i = 1, #info, 2 do if info[i] == 'last-generated-id' then last = info[i + 1] end end
+end
+local waiting = {}
+for _, entry in ipairs(redis.call('XRANGE', samples, '(' .. (stands[1] or '0-0'), '+')) do
+  local count = '0'
+  for i = 1, #entry[2], 2 do if entry[2][i] == 'n' then count = entry[2][i + 1] end end
+  waiting[#waiting + 1] = entry[1]
+  waiting[#waiting + 1] = count
+end
+return { stands[1] or '0-0', stands[2] or '0', stands[3] or '0', stands[4] or '0', redis.call('GET', accepted) or '0', last, waiting }`
+
+/** Reads a partition's state, all of it at the same moment. */
+export async function readPartitionState(redis: RedisClient, partition: number): Promise<PartitionState> {
+  const at = keys.partition(partition)
+  const reply = await redis.call('EVAL_RO', READ, '3', at.samples, at.checkpoint, at.accepted)
+  const [checkpoint, offset, analysed, dead, accepted, lastEntryId, flat] = reply as [
+    ...[string, string, string, string, string, string],
+    string[],
+  ]
+  const waiting = new Map<EntryId, number>()
+  for (let i = 0; i + 1 < flat.length; i += 2) waiting.set(flat[i] ?? '', Number(flat[i + 1]))
+  return {
+    partition,
+    checkpoint,
+    offset: Number(offset),
+    accepted: Number(accepted),
+    analysed: Number(analysed),
+    dead: Number(dead),
+    waiting,
+    lastEntryId,
+  }
+}
+
+export function readPartitionStates(redis: RedisClient, partitions: number): Promise<PartitionState[]> {
+  return Promise.all(Array.from({ length: partitions }, (_, partition) => readPartitionState(redis, partition)))
+}

@@ -1,0 +1,241 @@
+import { readdir, readFile, stat, truncate } from 'node:fs/promises'
+import { join } from 'node:path'
+import { pause } from '@tidemark/shared/lifecycle'
+import { startRedis } from '@tidemark/shared/testing/redis-fixture'
+import { rawClient } from '@tidemark/shared/testing/redis-probe'
+import { parseCommit } from './audit.ts'
+import { type Deployment, keys } from './deployment.ts'
+import { readPartitionStates } from './partition-state.ts'
+import { type Exchange, type Mode, PASS, RedisProxy } from './proxy.ts'
+import type { Fault } from './schedule.ts'
+import type { World } from './world.ts'
+
+/** What a Redis of a run is started with: as in production, but for the port. */
+export const REDIS_ARGS = ['--maxmemory-policy', 'noeviction', '--aof-load-truncated', 'yes']
+
+/** How long answers that are on their way get to come through before they would be mistaken for later ones. */
+const SETTLE_MS = 50
+
+/** How much more memory Redis gets than it uses when it is to run out of it. */
+const MEMORY_LEFT_BYTES = 16 * 1024
+
+/** Faults of Redis itself. */
+export async function strikeRedis(fault: Fault, world: World): Promise<boolean> {
+  const { deployment, cluster } = world
+  switch (fault.kind) {
+    case 'script-flush':
+      await deployment.redis.script('FLUSH')
+      return true
+    case 'redis-kill':
+      await restart(world, 'redis-kill', async () => pause(fault.downMs))
+      return true
+    case 'redis-freeze': {
+      const pid = Number(/process_id:(\d+)/.exec(await deployment.redis.info('server'))?.[1])
+      process.kill(pid, 'SIGSTOP')
+      await pause(fault.ms)
+      process.kill(pid, 'SIGCONT')
+      return true
+    }
+    case 'aof-cut-commit':
+      return cutCommitOff(world)
+    case 'aof-cut':
+      await restart(world, fault.kind, async file => {
+        const { size } = await stat(file)
+        await truncate(file, Math.max(0, size - fault.bytes))
+      })
+      return true
+    case 'fail-over':
+      await failOver(world, fault.lagMs)
+      return true
+    case 'out-of-memory':
+      return runOutOfMemory(world, fault.ms)
+    case 'flush-all':
+      setModes(deployment, 'hole')
+      await pause(SETTLE_MS)
+      await deployment.redis.flushall()
+      await world.noteLoss(fault.kind, await redisTime(world))
+      setModes(deployment, 'pass')
+      return true
+    case 'master-kill': {
+      if (cluster === undefined) return false
+      const { killedAt, states, restart: again } = await cluster.killMaster(fault.master, deployment.options.partitions)
+      await world.noteLoss(fault.kind, killedAt, states)
+      await again()
+      return true
+    }
+    case 'reshard':
+      if (cluster === undefined) return false
+      for (const partition of fault.partitions) await cluster.move(partition)
+      return true
+    default:
+      throw new Error(`${fault.kind} is not a fault of Redis`)
+  }
+}
+
+function setModes({ proxies }: Deployment, mode: Mode): void {
+  for (const proxy of proxies) proxy.mode = mode
+}
+
+async function redisTime({ deployment }: World): Promise<number> {
+  const [seconds, micros] = await deployment.redis.time()
+  return Number(seconds) * 1000 + Math.floor(Number(micros) / 1000)
+}
+
+const byNumber = new Intl.Collator('en', { numeric: true }).compare
+
+/** Kills Redis, does something to its append-only file, starts it again and notes what it lost before anybody else comes. */
+async function restart(world: World, cause: string, whileDown: (aofFile: string) => Promise<unknown>): Promise<void> {
+  const { deployment, redis } = world
+  if (redis === undefined) throw new Error('a cluster has no append-only file of its own')
+  const [, folder = ''] = (await deployment.redis.config('GET', 'dir')) as string[]
+  await redis.kill()
+  const killedAt = Date.now()
+  setModes(deployment, 'refuse')
+  const aof = join(folder, 'appendonlydir')
+  const file = (await readdir(aof))
+    .filter(name => name.endsWith('.incr.aof'))
+    .toSorted(byNumber)
+    .at(-1)
+  if (file === undefined) throw new Error(`there is no append-only file in ${aof}`)
+  await whileDown(join(aof, file))
+  await redis.start()
+  await world.noteLoss(cause, killedAt)
+  setModes(deployment, 'pass')
+}
+
+/** How long a commit waits so that the next one has something to do. */
+const GATHER_MS = 200
+
+const REWRITE_WITHIN_MS = 10_000
+
+/** How often it is tried to strike so fast that an analyzer still has its lease afterwards. */
+const CUTS_MAX = 4
+
+/**
+ * Redis loses the last commit of a partition and what came after it, while the next commit of that partition is on its way.
+ * That one begins where Redis no longer stands, and is sent again as soon as Redis is back.
+ */
+async function cutCommitOff(world: World): Promise<boolean> {
+  const { audit } = world
+  for (let attempt = 0; attempt < CUTS_MAX; attempt++) {
+    let struckAt = Number.POSITIVE_INFINITY
+    let next: ReturnType<typeof parseCommit>
+    let renewed: number | undefined
+    await compactAof(world)
+    // The lease has all of its life before it.
+    await world.strikeOnce({
+      point: 'delivered',
+      nth: 1,
+      matches: ({ command, reply }) => command.name === 'renew' && reply?.toString() === ':1\r\n',
+      act({ command }) {
+        renewed = command.partition
+        return PASS
+      },
+    })
+    const isRenewed = ({ command }: Exchange): boolean => command.name === 'commit' && command.partition === renewed
+    let struck: Promise<boolean> = Promise.resolve(false)
+    await world.strikeOnce({
+      point: 'arriving',
+      nth: 1,
+      matches: isRenewed,
+      async act({ command }) {
+        const last = parseCommit(command, new Map())
+        // Entries of the next commit come while this one waits, so that they stand before it in the file and stay.
+        await pause(GATHER_MS)
+        struck = world.strikeOnce({
+          point: 'arriving',
+          nth: 1,
+          matches: exchange => isRenewed(exchange) && parseCommit(exchange.command, new Map())?.from === last?.to,
+          async act(exchange) {
+            next = parseCommit(exchange.command, new Map())
+            const partition = next?.partition ?? 0
+            await restart(world, 'aof-cut-commit', file => cutLastCommit(file, partition))
+            struckAt = performance.now()
+            return { kind: 'cut' }
+          },
+        })
+        return PASS
+      },
+    })
+    const hasStruck = await struck
+    if (!hasStruck) return false
+    // Its owner has sent it again, with the lease that it had.
+    const isAgain = (): boolean =>
+      audit.commits.some(
+        ({ token, from, at, outcome }) =>
+          token === next?.token && from === next.from && at > struckAt && (outcome === 'stale' || outcome === 'ok'),
+      )
+    if (await audit.until(isAgain, 2 * world.leaseMs)) return true
+  }
+  return false
+}
+
+/** Rewrites the append-only file: Redis is to be back in an instant, and reads all of it at its start. */
+async function compactAof({ deployment }: World): Promise<void> {
+  await deployment.redis.bgrewriteaof()
+  const deadline = performance.now() + REWRITE_WITHIN_MS
+  const isRewriting = async (): Promise<boolean> =>
+    /aof_rewrite_(in_progress|scheduled):1/.test(await deployment.redis.info('persistence'))
+  while ((await isRewriting()) && performance.now() < deadline) await pause(20)
+}
+
+/** Cuts an append-only file before the transaction that is the last commit of a partition. */
+async function cutLastCommit(file: string, partition: number): Promise<void> {
+  const content = await readFile(file)
+  // A commit is the only transaction that sets a checkpoint.
+  const checkpoint = content.lastIndexOf(`${keys.partition(partition).checkpoint}\r\n`)
+  const begin = content.lastIndexOf('*1\r\n$5\r\nMULTI\r\n', checkpoint)
+  if (begin > 0) await truncate(file, begin)
+}
+
+/**
+ * The primary dies, and a replica that had not heard of the last `lagMs` takes its place. Replication runs through a proxy
+ * that stops passing it on; the replica itself is not stopped, because the kernel would hold the bytes for it.
+ */
+async function failOver(world: World, lagMs: number): Promise<void> {
+  const { deployment, redis: primary, audit } = world
+  if (primary === undefined) throw new Error('a cluster fails over by itself')
+  await using way = await RedisProxy.open({
+    name: 'replication',
+    target: { host: '127.0.0.1', port: primary.port },
+    audit,
+    rules: deployment.rules,
+  })
+  const replica = await startRedis({ which: primary.which, args: REDIS_ARGS })
+  const client = rawClient(replica.url)
+  client.on('error', () => {})
+  try {
+    // By command and not by argument: it is to stay the primary when it is started again.
+    await client.replicaof('127.0.0.1', way.port)
+    while (!String(await client.info('replication')).includes('master_link_status:up')) await pause(20)
+    await pause(500)
+    way.mode = 'hole'
+    await pause(lagMs)
+    await primary.kill()
+    const killedAt = Date.now()
+    setModes(deployment, 'refuse')
+    await client.replicaof('NO', 'ONE')
+    world.redis = replica
+    deployment.moveTo(replica.url)
+    await world.noteLoss('fail-over', killedAt)
+    setModes(deployment, 'pass')
+  } finally {
+    client.disconnect()
+    await primary[Symbol.asyncDispose]()
+  }
+}
+
+/** Redis is at its limit for a while: ingest is refused, analysing goes on, and both recover by themselves. */
+async function runOutOfMemory(world: World, ms: number): Promise<boolean> {
+  const { deployment, traffic, breach } = world
+  const refusedBefore = traffic.answers.unavailable
+  const used = Number(/used_memory:(\d+)/.exec(await deployment.redis.info('memory'))?.[1])
+  await deployment.redis.config('SET', 'maxmemory', String(used + MEMORY_LEFT_BYTES))
+  await pause(ms)
+  const states = await readPartitionStates(deployment.redis, deployment.options.partitions)
+  const waiting = states.reduce((sum, { accepted, offset }) => sum + accepted - offset, 0)
+  // Nothing comes in, so whoever commits has drained the backlog by now.
+  if (waiting > 100) breach(`R6: ${waiting} samples wait ${ms} ms after Redis ran out of memory: commits do not go on`)
+  await deployment.redis.config('SET', 'maxmemory', '0')
+  return traffic.answers.unavailable > refusedBefore
+}

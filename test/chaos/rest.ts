@@ -1,0 +1,52 @@
+import { GROUP } from '@tidemark/shared/keys'
+import { pause } from '@tidemark/shared/lifecycle'
+import { keys, type RedisClient } from './deployment.ts'
+import { readPartitionStates } from './partition-state.ts'
+import type { RestingState } from './verifier.ts'
+
+/** Waits until nothing waits to be analysed; false when that takes longer. */
+export async function comesToRest(redis: RedisClient, partitions: number, withinMs: number): Promise<boolean> {
+  const deadline = performance.now() + withinMs
+  while (performance.now() < deadline) {
+    const states = await readPartitionStates(redis, partitions).catch(() => undefined)
+    if (states?.every(({ accepted, offset, waiting }) => accepted === offset && waiting.size === 0) === true)
+      return true
+    await pause(50)
+  }
+  return false
+}
+
+/** Reads everything that the verifier wants to know of a Redis at rest. */
+export async function readRest(redis: RedisClient, partitions: number): Promise<RestingState> {
+  const all = Array.from({ length: partitions }, (_, partition) => keys.partition(partition))
+  const analyses = new Map<string, string>()
+  const windows = new Map<string, Uint8Array>()
+  const dead: { id: string; reason: string }[][] = []
+  for (const at of all) {
+    for (const [key, analysis] of Object.entries(await redis.hgetall(at.lastAnalysis))) analyses.set(key, analysis)
+    const names = await redis.hkeys(at.windows)
+    const rows = names.length === 0 ? [] : await redis.hmgetBuffer(at.windows, ...names)
+    for (const [i, name] of names.entries()) {
+      const row = rows[i]
+      if (row != null) windows.set(name, row)
+    }
+    const letters = await redis.xrange(at.dead, '-', '+')
+    // A letter stands under the id of its entry, or names it when that id was taken.
+    dead.push(letters.map(([id, fields]) => ({ id: fieldOf(fields, 'id') || id, reason: fieldOf(fields, 'reason') })))
+  }
+  return {
+    states: await readPartitionStates(redis, partitions),
+    lengths: await Promise.all(all.map(({ samples }) => redis.xlen(samples))),
+    pending: await Promise.all(
+      all.map(async ({ samples }) => Number(((await redis.xpending(samples, GROUP)) as [number])[0])),
+    ),
+    dead,
+    analyses,
+    windows,
+  }
+}
+
+function fieldOf(fields: readonly string[], name: string): string {
+  for (let i = 0; i + 1 < fields.length; i += 2) if (fields[i] === name) return fields[i + 1] ?? ''
+  return ''
+}

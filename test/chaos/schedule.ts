@@ -1,0 +1,204 @@
+import { CRASH_POINT_NAMES, type CrashPointName } from './crash-point.ts'
+import type { Role } from './process.ts'
+import type { Random } from './random.ts'
+
+/** One thing that is done to a deployment. What is chosen by chance is chosen when it is planned. */
+export type Fault =
+  | { readonly kind: 'crash'; readonly at: CrashPointName; readonly nth: number; readonly downMs: number }
+  | { readonly kind: 'kill'; readonly role: Role; readonly index: number; readonly downMs: number }
+  | { readonly kind: 'stop'; readonly role: Role; readonly index: number }
+  /** Frozen for longer than the lease, whatever it is doing. */
+  | { readonly kind: 'pause'; readonly index: number; readonly leases: number }
+  /** Frozen while a commit is on its way; the commit arrives when another has taken the lease. */
+  | { readonly kind: 'zombie-commit'; readonly nth: number }
+  /** Frozen while a read is on its way; the read arrives when another works on the partitions, and takes entries from it. */
+  | { readonly kind: 'zombie-read'; readonly nth: number }
+  /** A commit is held on its way while its connection ends; it arrives after it was sent again and the work went on. */
+  | { readonly kind: 'late-commit'; readonly nth: number }
+  /** Redis hands entries to a connection that has no client any more. */
+  | { readonly kind: 'stolen-read'; readonly nth: number }
+  | { readonly kind: 'cut-commit'; readonly how: 'before' | 'torn' | 'sent' | 'replied'; readonly nth: number }
+  | { readonly kind: 'cut-append'; readonly how: 'before' | 'torn' | 'sent' | 'replied' | 'late'; readonly nth: number }
+  | {
+      readonly kind: 'net'
+      readonly role: Role
+      readonly index: number
+      readonly mode: 'hole' | 'deaf' | 'refuse' | 'slow'
+      readonly leases: number
+      readonly heal: 'release' | 'reset'
+    }
+  | { readonly kind: 'reset'; readonly role: Role; readonly index: number }
+  | { readonly kind: 'poison'; readonly partition: number }
+  | { readonly kind: 'script-flush' }
+  | { readonly kind: 'scale-storm'; readonly sizes: readonly number[] }
+  | { readonly kind: 'redis-kill'; readonly downMs: number }
+  | { readonly kind: 'redis-freeze'; readonly ms: number }
+  /** A partition's last commit is cut off Redis' append-only file while the next is on its way: its analyzer knows more than Redis. */
+  | { readonly kind: 'aof-cut-commit' }
+  | { readonly kind: 'aof-cut'; readonly bytes: number }
+  | { readonly kind: 'fail-over'; readonly lagMs: number }
+  | { readonly kind: 'out-of-memory'; readonly ms: number }
+  | { readonly kind: 'flush-all' }
+  /** Only in a cluster: a master is killed, and its replica takes its place. */
+  | { readonly kind: 'master-kill'; readonly master: number }
+  | { readonly kind: 'reshard'; readonly partitions: readonly number[] }
+
+export type FaultKind = Fault['kind']
+
+/** Faults in the order in which they strike. */
+export type Schedule = readonly Fault[]
+
+const ANALYZERS = 3
+const GATEWAYS = 2
+
+/** What a schedule is made of: the maker of each fault gets chance and its number among its kind. */
+type Maker = (random: Random, i: number) => Fault
+
+const HOWS = ['before', 'torn', 'sent', 'replied'] as const
+const APPEND_HOWS = [...HOWS, 'late'] as const
+
+const crash: Maker = (random, i) => ({
+  kind: 'crash',
+  at: CRASH_POINT_NAMES[i % CRASH_POINT_NAMES.length] ?? 'after_read',
+  nth: random.integer(1, 4),
+  downMs: random.integer(0, 300),
+})
+const kill: Maker = random => ({
+  kind: 'kill',
+  role: 'analyzer',
+  index: random.integer(0, ANALYZERS - 1),
+  downMs: random.integer(0, 500),
+})
+const killGateway: Maker = (random, i) => ({
+  kind: 'kill',
+  role: 'gateway',
+  index: i % GATEWAYS,
+  downMs: random.integer(0, 300),
+})
+const stop: Maker = (random, i) =>
+  i % 2 === 0
+    ? { kind: 'stop', role: 'analyzer', index: random.integer(0, ANALYZERS - 1) }
+    : { kind: 'stop', role: 'gateway', index: random.integer(0, GATEWAYS - 1) }
+const pauseOne: Maker = random => ({
+  kind: 'pause',
+  index: random.integer(0, ANALYZERS - 1),
+  leases: 1.3 + random.next(),
+})
+const zombieCommit: Maker = random => ({ kind: 'zombie-commit', nth: random.integer(1, 10) })
+const zombieRead: Maker = random => ({ kind: 'zombie-read', nth: random.integer(1, 10) })
+const lateCommit: Maker = random => ({ kind: 'late-commit', nth: random.integer(1, 10) })
+const stolenRead: Maker = random => ({ kind: 'stolen-read', nth: random.integer(1, 10) })
+const cutCommit: Maker = (random, i) => ({
+  kind: 'cut-commit',
+  how: HOWS[i % HOWS.length] ?? 'sent',
+  nth: random.integer(1, 9),
+})
+const cutAppend: Maker = (random, i) => ({
+  kind: 'cut-append',
+  how: APPEND_HOWS[i % APPEND_HOWS.length] ?? 'sent',
+  nth: random.integer(1, 9),
+})
+const net: Maker = (random, i) => ({
+  kind: 'net',
+  role: i % 3 === 2 ? 'gateway' : 'analyzer',
+  index: random.integer(0, 1),
+  mode: (['hole', 'deaf', 'refuse', 'slow'] as const)[i % 4] ?? 'hole',
+  leases: 0.5 + 1.5 * random.next(),
+  heal: random.next() < 0.5 ? 'release' : 'reset',
+})
+const reset: Maker = random => ({
+  kind: 'reset',
+  role: random.pick(['analyzer', 'gateway']),
+  index: random.integer(0, 1),
+})
+const poison: (partitions: number) => Maker = partitions => random => ({
+  kind: 'poison',
+  partition: random.integer(0, partitions - 1),
+})
+const storm: Maker = random => ({ kind: 'scale-storm', sizes: [1, 6, 1, random.integer(2, 5), ANALYZERS] })
+
+function times(count: number, make: Maker, random: Random): Fault[] {
+  return Array.from({ length: count }, (_, i) => make(random, i))
+}
+
+/** Every crash point, at least 12 kills and 3 pauses longer than the lease, and one killed Redis. */
+export function shortSchedule(random: Random, partitions: number): Schedule {
+  return random.shuffled([
+    ...times(CRASH_POINT_NAMES.length, crash, random),
+    ...times(1, kill, random),
+    ...times(1, killGateway, random),
+    ...times(2, stop, random),
+    ...times(1, pauseOne, random),
+    ...times(1, zombieCommit, random),
+    ...times(1, zombieRead, random),
+    ...times(2, lateCommit, random),
+    ...times(2, stolenRead, random),
+    ...times(4, cutCommit, random),
+    ...times(5, cutAppend, random),
+    ...times(2, net, random),
+    ...times(1, reset, random),
+    ...times(2, poison(partitions), random),
+    { kind: 'script-flush' },
+    { kind: 'redis-kill', downMs: random.integer(0, 300) },
+    { kind: 'aof-cut-commit' },
+  ])
+}
+
+/** Faults before everything in Redis is deleted. */
+const FLUSH_AFTER = 10
+
+/** The short one many times over, and what takes long or loses data. `share` scales it: 1 is the size of the nightly run. */
+export function longSchedule(random: Random, partitions: number, share: number): Schedule {
+  const n = (count: number): number => Math.max(1, Math.round(count * share))
+  const faults: Fault[] = random.shuffled([
+    ...times(n(54), crash, random),
+    ...times(n(36), kill, random),
+    ...times(n(14), killGateway, random),
+    ...times(n(8), stop, random),
+    ...times(n(8), pauseOne, random),
+    ...times(n(8), zombieCommit, random),
+    ...times(n(6), zombieRead, random),
+    ...times(n(12), lateCommit, random),
+    ...times(n(12), stolenRead, random),
+    ...times(n(40), cutCommit, random),
+    ...times(n(25), cutAppend, random),
+    ...times(n(16), net, random),
+    ...times(n(6), reset, random),
+    ...times(n(10), poison(partitions), random),
+    ...times(n(3), () => ({ kind: 'script-flush' }) as const, random),
+    ...times(n(3), storm, random),
+    ...times(n(3), chance => ({ kind: 'redis-kill', downMs: chance.integer(0, 1500) }), random),
+    ...times(n(3), chance => ({ kind: 'redis-freeze', ms: chance.integer(500, 4000) }), random),
+    ...times(n(2), () => ({ kind: 'aof-cut-commit' }), random),
+    ...times(n(3), chance => ({ kind: 'aof-cut', bytes: chance.integer(1, 60_000) }), random),
+    ...times(n(2), chance => ({ kind: 'fail-over', lagMs: chance.integer(100, 800) }), random),
+    ...times(n(2), () => ({ kind: 'out-of-memory', ms: 3000 }), random),
+  ])
+  // Early, because nothing before it can be judged afterwards: Redis has forgotten what the verdicts followed from.
+  return [...faults.slice(0, FLUSH_AFTER), { kind: 'flush-all' }, ...faults.slice(FLUSH_AFTER)]
+}
+
+/** What can be done to a cluster. Its masters are killed and its slots moved in between. */
+export function clusterSchedule(random: Random, partitions: number): Schedule {
+  const reshard: Maker = chance => ({
+    kind: 'reshard',
+    partitions: chance.shuffled(Array.from({ length: partitions }, (_, i) => i)).slice(0, 3),
+  })
+  const masterKill: Maker = chance => ({ kind: 'master-kill', master: chance.integer(0, 2) })
+  return [
+    ...random.shuffled([
+      ...times(6, kill, random),
+      ...times(2, killGateway, random),
+      ...times(2, stop, random),
+      ...times(2, pauseOne, random),
+      ...times(2, lateCommit, random),
+      ...times(4, cutCommit, random),
+      ...times(5, cutAppend, random),
+      ...times(2, reshard, random),
+    ]),
+    ...times(1, masterKill, random),
+    ...times(2, kill, random),
+    ...times(2, cutCommit, random),
+    ...times(1, reshard, random),
+  ]
+}

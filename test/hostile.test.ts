@@ -1,0 +1,563 @@
+import { gzipSync } from 'node:zlib'
+import { pause } from '@tidemark/shared/lifecycle'
+import { redisAvailable } from '@tidemark/shared/testing/redis-fixture'
+import { NASTY_KEYS } from '@tidemark/shared/testing/store-contract/nasty-keys'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { Random } from './chaos/random.ts'
+import { type Answer, Connection, openMany } from './hostile/connection.ts'
+import { JUNK, METHODS, PATHS, randomBytes, randomRequest } from './hostile/junk.ts'
+import { Report } from './hostile/report.ts'
+import { SETTINGS, startTarget, type Target, TIMEOUT_SLACK_MS } from './hostile/target.ts'
+
+/** Both ends of a connection are files of this computer, of two processes; node raises its own limit as far as it may. */
+const SLOW_CLIENTS = Math.min(2000, Math.max(100, openFilesMax() - 300))
+
+const MIB = 1024 * 1024
+
+const POST = 'POST /ingest HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n'
+const CHUNKED = `${POST}Transfer-Encoding: chunked\r\n\r\n`
+
+const withLength = (length: number): string => `${POST}Content-Length: ${length}\r\n\r\n`
+
+/** A whole request that brings `body`, on a connection that is not used again. */
+const whole = (body: string, lines = ''): string =>
+  `${POST}${lines}Connection: close\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
+
+function openFilesMax(): number {
+  const { userLimits } = process.report.getReport() as { userLimits?: { open_files?: { soft?: number | string } } }
+  const soft = Number(userLimits?.open_files?.soft ?? 1024)
+  return Number.isNaN(soft) ? 1_000_000 : soft
+}
+
+function expectProblem(answer: Answer | undefined, ...statuses: number[]): void {
+  expect(statuses).toContain(answer?.status)
+  expect(answer?.headers.get('content-type')).toBe('application/problem+json')
+  const problem: unknown = JSON.parse(answer?.body ?? '')
+  expect(problem).toMatchObject({ status: answer?.status, type: expect.stringMatching(/^urn:tidemark:problem:/) })
+}
+
+/** How many of each answer: `{ 408: 1990, reset: 10 }`. */
+function tally(connections: readonly Connection[]): Record<string, number> {
+  const counts: Record<string, number> = {}
+  for (const { answers } of connections) {
+    const outcome = answers.length === 0 ? 'no answer' : answers.map(({ status }) => status).join(' ')
+    counts[outcome] = (counts[outcome] ?? 0) + 1
+  }
+  return counts
+}
+
+/** Writes one byte a second on each connection until all are over or the patience ends. */
+async function trickle(connections: readonly Connection[], byte: string, withinMs: number): Promise<number[]> {
+  const timer = setInterval(() => {
+    for (const connection of connections) connection.send(byte)
+  }, 1000)
+  const lives = await Promise.all(
+    connections.map(connection =>
+      Promise.race([connection.closed, pause(withinMs).then(() => Number.POSITIVE_INFINITY)]),
+    ),
+  )
+  clearInterval(timer)
+  for (const connection of connections) connection.socket.destroy()
+  return lives
+}
+
+const longest = (lives: readonly number[]): number => Math.round(lives.reduce((a, b) => Math.max(a, b), 0))
+
+describe.runIf(await redisAvailable())('hostile clients', () => {
+  let target: Target
+
+  beforeAll(async () => {
+    target = await startTarget(new Report())
+  })
+
+  afterAll(async () => {
+    await target?.[Symbol.asyncDispose]()
+  })
+
+  const open = (reads = true): Promise<Connection> => Connection.open({ port: target.port, reads })
+
+  /** What the gateway answers to bytes, once it has hung up. */
+  async function converse(bytes: string | Uint8Array, withinMs = 8000): Promise<Answer[]> {
+    using connection = await open()
+    connection.send(bytes)
+    if (!(await connection.hungUp(withinMs))) throw new Error(`the gateway does not hang up: ${connection.heard}`)
+    return connection.answers
+  }
+
+  async function countOf(key: string): Promise<number> {
+    const response = await target.client.get(`/analyze?${new URLSearchParams({ key })}`)
+    if (response.status === 404) return 0
+    return ((await response.json()) as { count: number }).count
+  }
+
+  /** All that was accepted before is analysed when this resolves. */
+  async function caughtUp(): Promise<void> {
+    const { receipts } = await target.client.ingest(
+      Array.from({ length: 200 }, (_, i) => ({ key: `mark ${i}`, value: 1 })),
+    )
+    for (const after of receipts) {
+      expect((await target.client.get(`/analyze?after=${after}&wait=1000`)).status).toBe(200)
+    }
+  }
+
+  test('headers of one byte a second are cut off with 408', async () => {
+    await target.attack('slow headers', async () => {
+      const connections = await openMany({ port: target.port }, SLOW_CLIENTS)
+      for (const connection of connections) connection.send('POST /ingest HTTP/1.1\r\nHost: x\r\nX-A: ')
+      const bound = SETTINGS.HEADERS_TIMEOUT_MS + TIMEOUT_SLACK_MS
+      const longestMs = longest(await trickle(connections, 'a', bound + 5000))
+      const answers = tally(connections)
+      expect(longestMs).toBeLessThan(bound + 1000)
+      for (const { answers } of connections) for (const answer of answers) expectProblem(answer, 408)
+      return { connections: connections.length, longestMs, bound, answers }
+    })
+  })
+
+  test('connections that say nothing are cut off too', async () => {
+    await target.attack('silent connections', async () => {
+      const connections = await openMany({ port: target.port }, SLOW_CLIENTS)
+      const bound = SETTINGS.HEADERS_TIMEOUT_MS + TIMEOUT_SLACK_MS
+      const longestMs = longest(await trickle(connections, '', bound + 5000))
+      expect(longestMs).toBeLessThan(bound + 1000)
+      return { connections: connections.length, longestMs, bound, answers: tally(connections) }
+    })
+  })
+
+  test('bodies of one byte a second are cut off with 408, and nothing of them is stored', async () => {
+    await target.attack('slow bodies', async () => {
+      const connections = await openMany({ port: target.port }, 500)
+      for (const connection of connections) {
+        connection.send(`${POST}Content-Length: 1000\r\n\r\n{"key":"slow body","value":1}\n`)
+      }
+      const bound = SETTINGS.REQUEST_TIMEOUT_MS + TIMEOUT_SLACK_MS
+      const longestMs = longest(await trickle(connections, '\n', bound + 5000))
+      const answers = tally(connections)
+      expect(longestMs).toBeLessThan(bound + 1000)
+      for (const { answers } of connections) expectProblem(answers[0], 408)
+      expect(await countOf('slow body')).toBe(0)
+      return { connections: connections.length, longestMs, bound, answers }
+    })
+  })
+
+  test('bodies that stop short of the end cannot take the room that healthy bodies need', async () => {
+    await target.attack('bodies held back', async () => {
+      const size = MIB - 1024
+      const count = Math.ceil((2.5 * SETTINGS.BODIES_BYTES_MAX) / size)
+      const connections = await openMany({ port: target.port }, count)
+      const filler = Buffer.alloc(size - 1, 0x20)
+      await Promise.all(
+        connections.map(async connection => {
+          connection.send(withLength(size))
+          await connection.push(filler)
+        }),
+      )
+      await Promise.all(connections.map(connection => connection.hungUp(SETTINGS.REQUEST_TIMEOUT_MS + 5000)))
+      const answers = tally(connections)
+      for (const { answers } of connections) for (const answer of answers) expectProblem(answer, 408, 503)
+      for (const connection of connections) connection.socket.destroy()
+      return { connections: count, megabytes: Math.round((count * size) / 1e6), answers }
+    })
+  })
+
+  test('a chunked body of 100 MB is answered 413 at its first megabyte, and the connection is closed', async () => {
+    await target.attack('100 MB in chunks', async () => {
+      const chunk = Buffer.from(`10000\r\n${' '.repeat(0x1_0000)}\r\n`)
+      const sent = await Promise.all(
+        Array.from({ length: 16 }, async () => {
+          using connection = await open()
+          connection.send(CHUNKED)
+          let bytes = 0
+          while (bytes < 100e6 && (await connection.push(chunk))) bytes += chunk.length
+          expect(await connection.hungUp(2000)).toBe(true)
+          expectProblem(connection.answers[0], 413)
+          return bytes
+        }),
+      )
+      const mostMegabytes = Math.round(Math.max(...sent) / 1e5) / 10
+      // What kernels hold in flight of a connection, and what is drained so that the client can see the answer.
+      expect(mostMegabytes).toBeLessThan(30)
+      return { connections: sent.length, mostMegabytes }
+    })
+  })
+
+  test('a body in chunks of one byte needs no more memory than another', async () => {
+    await target.attack('chunks of one byte', async () => {
+      const chunks = Buffer.from('1\r\n \r\n'.repeat(65_536))
+      const answers = await Promise.all(
+        Array.from({ length: 20 }, async () => {
+          using connection = await open()
+          connection.send(CHUNKED)
+          for (let i = 0; i < 15; i++) await connection.push(chunks)
+          connection.send('0\r\n\r\n')
+          return connection.answered(1, 15_000)
+        }),
+      )
+      for (const [answer] of answers) expectProblem(answer, 400)
+      return { connections: answers.length, answers: answers.map(([answer]) => answer?.status) }
+    })
+  })
+
+  test('a Content-Length that lies does no harm', async () => {
+    await target.attack('lies about the length', async () => {
+      const sample = '{"key":"liar","value":1}'
+      // It promises more than comes: that is a body that never ends, or a connection that does.
+      expectProblem((await converse(`${withLength(1000)}${sample}`))[0], 408)
+      {
+        using connection = await open()
+        connection.send(`${withLength(1000)}${sample}`)
+        await pause(50)
+        connection.socket.end()
+        await connection.hungUp(3000)
+        expectProblem(connection.answers[0], 400)
+      }
+      // It promises less: the rest is junk after a request.
+      const [cut, rest] = await converse(`${withLength(sample.length - 5)}${sample}`)
+      expectProblem(cut, 400)
+      expectProblem(rest, 400)
+      // It promises more than a body may have: refused before anything comes, and without an invitation to send it.
+      const refused = await converse(`${POST}Expect: 100-continue\r\nContent-Length: 104857600\r\n\r\n`)
+      expectProblem(refused[0], 413)
+      expect(await countOf('liar')).toBe(0)
+      return {}
+    })
+  })
+
+  test('a body that waits for 100 Continue is invited and taken', async () => {
+    using connection = await open()
+    const body = '{"key":"polite","value":1}'
+    connection.send(`${POST}Expect: 100-continue\r\nContent-Length: ${body.length}\r\n\r\n`)
+    await vi.waitFor(() => expect(connection.heard).toMatch(/^HTTP\/1\.1 100 Continue\r\n\r\n/))
+    connection.send(body)
+    expect((await connection.answered())[0]?.status).toBe(202)
+  })
+
+  test('a compressed body is answered 415 and not inflated', async () => {
+    await target.attack('gzip bombs', async () => {
+      const bomb = gzipSync(Buffer.alloc(500 * MIB))
+      for (const encoding of ['gzip', 'x-gzip', 'deflate', 'br', 'zstd', 'identity, gzip', 'GZIP']) {
+        using connection = await open()
+        connection.send(`${POST}Content-Encoding: ${encoding}\r\nContent-Length: ${bomb.length}\r\n\r\n`)
+        await connection.push(bomb)
+        expectProblem((await connection.answered())[0], 415)
+      }
+      return { bytes: bomb.length, inflated: 500 * MIB }
+    })
+  })
+
+  test('JSON that is deep or has very many members is refused in time', async () => {
+    await target.attack('deep and wide JSON', async () => {
+      const size = MIB - 1
+      const half = Math.floor(size / 2)
+      const bodies = {
+        'deep, open': '['.repeat(size),
+        'deep, closed': `${'['.repeat(half)}${']'.repeat(half)}`,
+        'deep objects, open': '{"a":'.repeat(size / 5),
+        'deep objects, closed': `${'{"a":'.repeat(size / 6)}1${'}'.repeat(size / 6)}`,
+        'deep value': `{"key":"k","value":${'['.repeat(half - 20)}${']'.repeat(half - 20)}}`,
+        'many members': `{${Array.from({ length: 80_000 }, (_, i) => `"m${i}":1`).join()}}`,
+        'many numbered members': `{${Array.from({ length: 90_000 }, (_, i) => `"${i}":1`).join()}}`,
+        'one member many times': `{${Array.from({ length: 150_000 }, () => '"a":1').join()}}`,
+        'many empty objects': `[${Array.from({ length: 340_000 }, () => '{}').join()}]`,
+        'many metrics': `{"device":"d","metrics":{${Array.from({ length: 80_000 }, (_, i) => `"m${i}":1`).join()}}}`,
+        'many bad metrics': `{"device":"d","metrics":{${Array.from({ length: 9000 }, (_, i) => `"${'m'.repeat(100)}${i}":""`).join()}}}`,
+        'many bad lines': Array.from({ length: 9999 }, () => '{'.repeat(100)).join('\n'),
+        'a huge number': `{"key":"k","value":${'9'.repeat(half)}}`,
+        'a huge string': `{"key":"${'a'.repeat(half)}","value":1}`,
+        'escapes alone': `{"key":"${'\\u0000'.repeat(half / 6)}","value":1}`,
+      }
+      const answers: Record<string, string> = {}
+      for (const [name, body] of Object.entries(bodies)) {
+        const begin = performance.now()
+        const [answer] = await converse(whole(body))
+        answers[name] = `${answer?.status} ${Math.round(performance.now() - begin)} ms`
+        expectProblem(answer, 400, 413)
+      }
+      return answers
+    })
+  })
+
+  test.each(JUNK)('$name: answered as it must be', async ({ bytes, answers }) => {
+    const got = await converse(bytes)
+    expect(got.map(({ status }) => status)).toEqual(answers)
+    for (const answer of got) if (answer.status >= 400) expectProblem(answer, answer.status)
+    expect((await target.client.get('/livez')).status).toBe(200)
+  })
+
+  test('random bytes are refused, and nothing of them is stored', async () => {
+    await target.attack('random bytes', async () => {
+      const seed = 7
+      const random = new Random(seed)
+      const connections: Connection[] = []
+      for (let i = 0; i < 20; i++) {
+        const group = await openMany({ port: target.port }, 50)
+        for (const connection of group) {
+          connection.send(randomBytes(random))
+          // Some hang up at once, some say that they are done, the others wait.
+          const next = random.next()
+          if (next < 0.2) connection.socket.resetAndDestroy()
+          else if (next < 0.6) connection.socket.end()
+        }
+        connections.push(...group)
+      }
+      await Promise.all(
+        connections.map(connection => connection.hungUp(SETTINGS.REQUEST_TIMEOUT_MS + TIMEOUT_SLACK_MS)),
+      )
+      expect(connections.filter(({ isOver }) => !isOver).length).toBe(0)
+      for (const { answers } of connections) for (const answer of answers) expectProblem(answer, 400, 408, 413, 431)
+      return { seed, connections: connections.length, answers: tally(connections) }
+    })
+  })
+
+  test('requests that come all at once are answered in their order', async () => {
+    await target.attack('pipelined requests', async () => {
+      using connection = await open()
+      const count = 900
+      const requests = Array.from({ length: count }, (_, value) => {
+        if (value % 3 === 1) return `GET /no/${value} HTTP/1.1\r\nHost: x\r\n\r\n`
+        const body = JSON.stringify({ key: 'pipelined', value })
+        return `${withLength(body.length)}${body}`
+      })
+      connection.send(requests.join(''))
+      const answers = await connection.answered(count)
+      expect(answers.map(({ status }) => status)).toEqual(
+        Array.from({ length: count }, (_, value) => (value % 3 === 1 ? 404 : 202)),
+      )
+      expect(JSON.parse(answers[898]?.body ?? '')).toMatchObject({ instance: '/no/898' })
+      await caughtUp()
+      const history = (await (await target.client.get('/history?key=pipelined')).json()) as { values: number[] }
+      expect(history.values.at(-1)).toBe(899)
+      expect(history.values).toEqual(history.values.toSorted((a, b) => a - b))
+      return { requests: count }
+    })
+  })
+
+  test('clients that never read their answers are cut off, and their answers do not pile up', async () => {
+    await target.attack('answers that nobody reads', async () => {
+      // Answers worth hoarding: pages of 1,000 keys are about 300 kB each.
+      await target.client.ingest(Array.from({ length: 2000 }, (_, i) => ({ key: `page/${i}`, value: i })))
+      await caughtUp()
+      const page = 'GET /analyze?limit=1000 HTTP/1.1\r\nHost: x\r\n\r\n'
+      const script = 'GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n'
+      const metrics = 'GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n'
+      const connections = await openMany({ port: target.port, reads: false }, 12)
+      connections.forEach((connection, i) => {
+        connection.send([page, script, metrics][i % 3]?.repeat(900) ?? '')
+      })
+      // Seen from the gateway: who reads nothing does not see the end of a connection either.
+      await pause(500)
+      const begin = performance.now()
+      await vi.waitFor(async () => expect(await target.isAlone()).toBe(true), { timeout: 20_000, interval: 200 })
+      const longestMs = Math.round(performance.now() - begin)
+      // All that is sent at once is nothing to the gateway once it has closed the connection.
+      for (const connection of connections) connection.socket.destroy()
+      const cut = /^gateway_connections_unread_total (\d+)$/m.exec(await target.scrape())?.[1]
+      return { connections: connections.length, longestMs, bound: 20_000, cutForRoom: Number(cut) }
+    })
+  })
+
+  test('10,000 random methods and paths add no series to the metrics', async () => {
+    await target.attack('random methods and paths', async () => {
+      const seed = 11
+      const random = new Random(seed)
+      async function shoot(next: () => string, count: number): Promise<Record<string, number>> {
+        const statuses: Record<string, number> = {}
+        for (let sent = 0; sent < count; ) {
+          // What is no method of HTTP ends its connection, so there are many.
+          const connections = await openMany({ port: target.port }, 20)
+          await Promise.all(
+            connections.map(async connection => {
+              const requests = Array.from({ length: 10 }, next)
+              connection.send(requests.join(''))
+              connection.socket.end()
+              sent += requests.length
+              expect(await connection.hungUp(10_000)).toBe(true)
+              expect(connection.answers.length).toBeGreaterThan(0)
+              for (const answer of connection.answers) {
+                if (answer.status >= 400 && answer.body !== '') expectProblem(answer, 400, 404, 405)
+                statuses[answer.status] = (statuses[answer.status] ?? 0) + 1
+              }
+            }),
+          )
+        }
+        return statuses
+      }
+      // A series appears with its first event: there is one for each route, method and status, and these meet all of them.
+      for (const method of [...METHODS, 'NONSENSE']) {
+        for (const path of [
+          ...PATHS,
+          '/unmatched',
+          '/docs/none',
+          '/analyze?key=none',
+          '/analyze?wrong=1',
+          '/history?key=none',
+        ]) {
+          await converse(`${method} ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`)
+        }
+      }
+      const before = seriesOf(await target.scrape())
+      const statuses = await shoot(() => randomRequest(random), 10_000)
+      const after = seriesOf(await target.scrape())
+      expect(after.filter(series => !before.includes(series))).toEqual([])
+      return { seed, requests: 10_000, series: after.length, statuses }
+    })
+  })
+
+  test('a client that has said all and only listens gets its answers', async () => {
+    using connection = await open()
+    const body = '{"key":"half closed","value":1}'
+    connection.send(`${withLength(body.length)}${body}GET /livez HTTP/1.1\r\nHost: x\r\n\r\n`)
+    connection.socket.end()
+    expect(await connection.hungUp(3000)).toBe(true)
+    expect(connection.answers.map(({ status }) => status)).toEqual([202, 200])
+  })
+
+  test('of an upload that breaks off nothing is stored', async () => {
+    await target.attack('aborted uploads', async () => {
+      const lines = Array.from({ length: 1000 }, (_, i) => `{"key":"aborted ${i % 50}","value":${i}}\n`).join('')
+      const head = 'POST /ingest HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n'
+      const chunk = `${lines.length.toString(16)}\r\n${lines}\r\n`
+      const uploads = [
+        `${head}Content-Length: ${lines.length + 1}\r\n\r\n${lines}`,
+        `${head}Content-Length: ${2 * lines.length}\r\n\r\n${lines}`,
+        `${head}Transfer-Encoding: chunked\r\n\r\n${chunk}`,
+        `${head}Transfer-Encoding: chunked\r\n\r\n${chunk}${chunk}0\r\n`,
+        `${head}Transfer-Encoding: chunked\r\n\r\n${chunk}xyz\r\n`,
+      ]
+      for (const upload of uploads) {
+        for (const hangUp of ['end', 'destroy', 'resetAndDestroy'] as const) {
+          const connections = await openMany({ port: target.port }, 5)
+          for (const connection of connections) {
+            connection.send(upload)
+            setTimeout(() => connection.socket[hangUp](), 30)
+          }
+          for (const connection of connections) expect(await connection.hungUp(5000)).toBe(true)
+          for (const { answers } of connections) for (const answer of answers) expectProblem(answer, 400)
+        }
+      }
+      await caughtUp()
+      for (let i = 0; i < 50; i++) expect(await countOf(`aborted ${i}`)).toBe(0)
+      return { uploads: uploads.length * 15 }
+    })
+  })
+
+  test('nasty keys come back as they were sent, from every route, and forge no log line', async () => {
+    await target.attack('nasty keys', async () => {
+      const { client } = target
+      const keys = NASTY_KEYS
+      const before = seriesOf(await target.scrape())
+      const { accepted, rejected } = await client.ingest(keys.map((key, value) => ({ key, value })))
+      expect({ accepted, rejected }).toEqual({ accepted: keys.length, rejected: [] })
+      // By a body of lines, and by one of a device too: there the keys stand as names of members.
+      const lines = keys.map((key, value) => JSON.stringify({ key, value: value + 1000 })).join('\n')
+      expect((await client.ingest(lines, 'application/x-ndjson')).accepted).toBe(keys.length)
+      const short = keys.filter(key => Buffer.byteLength(key) <= 190)
+      const metrics = `{${short.map((key, value) => `${JSON.stringify(key)}:${value}`).join()}}`
+      expect((await client.ingest(`{"device":"nasty","metrics":${metrics}}`)).accepted).toBe(short.length)
+      await caughtUp()
+
+      for (const [value, key] of keys.entries()) {
+        expect(await client.analysis(key)).toMatchObject({ key, value: value + 1000, count: 2 })
+        const history = await client.get(`/history?${new URLSearchParams({ key })}`)
+        expect(await history.json()).toMatchObject({ key, count: 2, values: [value, value + 1000] })
+      }
+      for (const [value, name] of short.entries()) {
+        expect(await client.analysis(`nasty/${name}`)).toMatchObject({ key: `nasty/${name}`, value, count: 1 })
+      }
+      const found = new Set<string>()
+      for (let cursor: string | null = ''; cursor !== null; ) {
+        const query = new URLSearchParams({ limit: '1000', ...(cursor === '' ? {} : { cursor }) })
+        const response = await client.get(`/analyze?${query}`)
+        expect(response.status).toBe(200)
+        const page = (await response.json()) as { analyses: { key: string }[]; cursor: string | null }
+        for (const { key } of page.analyses) found.add(key)
+        ;({ cursor } = page)
+      }
+      expect(keys.filter(key => !found.has(key))).toEqual([])
+      expect(short.filter(key => !found.has(`nasty/${key}`))).toEqual([])
+      for (const key of keys) {
+        const prefixed = await client.get(`/analyze?${new URLSearchParams({ prefix: key, limit: '1000' })}`)
+        expect(((await prefixed.json()) as { analyses: { key: string }[] }).analyses.map(one => one.key)).toContain(key)
+      }
+      expect(seriesOf(await target.scrape()).filter(series => !before.includes(series))).toEqual([])
+      return { keys: keys.length }
+    })
+  })
+
+  test('keys that are not allowed are refused by name of their rule, and their text stays out of the log', async () => {
+    await target.attack('keys that are none', async () => {
+      const forged = '{"level":60,"service":"gateway","msg":"forged"}'
+      const bad = [
+        '',
+        `a\n${forged}`,
+        `a\r\n${forged}`,
+        '\0',
+        '\x1b[2J',
+        '\x7f',
+        '\x85',
+        '\ud800',
+        'a'.repeat(201),
+        '\u{1f600}'.repeat(51),
+      ]
+      for (const key of bad) {
+        const response = await target.client.post(JSON.stringify({ key, value: 1 }))
+        expect(response.status).toBe(400)
+        expect(await response.text()).not.toContain('forged')
+        // A lone surrogate is no text that a URL could carry.
+        if (!key.isWellFormed()) continue
+        for (const path of ['/analyze', '/history']) {
+          expect((await target.client.get(`${path}?${new URLSearchParams({ key })}`)).status).toBe(400)
+        }
+      }
+      expect(target.lines.filter(line => line.includes('forged'))).toEqual([])
+      return { keys: bad.length }
+    })
+  })
+
+  test('names that objects have already pollute nothing', async () => {
+    await target.attack('prototype pollution', async () => {
+      const { client } = target
+      const bodies = [
+        '{"__proto__":{"key":"polluted","value":1}}',
+        '{"key":"polluted","value":1,"__proto__":{"admin":true}}',
+        '{"constructor":{"prototype":{"key":"polluted","value":1}}}',
+        '{"device":"polluted","metrics":{"a":{"__proto__":1}}}',
+        '{"__proto__":null,"key":"polluted"}',
+        '[{"__proto__":{"value":1},"key":"polluted"}]',
+      ]
+      for (const body of bodies) expect([body, (await client.post(body)).status]).toEqual([body, 400])
+      for (const path of [
+        '/analyze?__proto__=x',
+        '/analyze?__proto__[key]=x',
+        '/analyze?constructor=x',
+        '/analyze?key=polluted&__proto__=x',
+        '/history?toString=x',
+      ]) {
+        const { status } = await client.get(path)
+        expect([path, status < 500]).toEqual([path, true])
+      }
+      for (const path of ['/__proto__', '/constructor', '/docs/__proto__', '/docs/constructor', '/toString']) {
+        expect([path, (await client.get(path)).status]).toEqual([path, 404])
+      }
+      // What every object had before, it has now.
+      expect(await countOf('polluted')).toBe(0)
+      expect(await client.ingest({ key: 'clean', value: 1 })).toMatchObject({ accepted: 1, rejected: [] })
+      expect((await client.post('{"key":"clean"}')).status).toBe(400)
+      return { bodies: bodies.length }
+    })
+  })
+
+  test('after all that every line that the services wrote is a JSON object of theirs, and none is an error', () => {
+    const objects = target.lines.map(line => JSON.parse(line) as Record<string, unknown>)
+    const own = objects.filter(({ processId }) => processId === undefined)
+    expect(own.filter(({ service }) => service !== 'gateway' && service !== 'analyzer')).toEqual([])
+    expect(own.filter(({ level }) => Number(level) >= 50)).toEqual([])
+  })
+})
+
+/** The names and labels of all series on a page of /metrics; those of node itself come and go with its resources. */
+function seriesOf(page: string): string[] {
+  return page
+    .split('\n')
+    .filter(line => line !== '' && !line.startsWith('#') && !/^(nodejs|process)_/.test(line))
+    .map(line => line.slice(0, line.lastIndexOf(' ')))
+}

@@ -1,0 +1,47 @@
+import { execFile } from 'node:child_process'
+import { readFile } from 'node:fs/promises'
+import { promisify } from 'node:util'
+import { pause } from '@tidemark/shared/lifecycle'
+
+const SAMPLED_EVERY_MS = 50
+
+/** Bytes of a process' memory that are in RAM. */
+export async function residentBytes(pid: number): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => undefined)
+  if (status !== undefined) return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0) * 1024
+  // No /proc: not Linux.
+  const { stdout } = await promisify(execFile)('ps', ['-o', 'rss=', '-p', String(pid)])
+  return Number(stdout) * 1024
+}
+
+/** Watches a process' memory. */
+export class MemoryWatch implements AsyncDisposable {
+  readonly #pid: number
+  readonly #done = new AbortController()
+  readonly #watching: Promise<void>
+  #peak = 0
+
+  constructor(pid: number) {
+    this.#pid = pid
+    this.#watching = this.#watch()
+  }
+
+  /** The most since the last call, in bytes. */
+  async peak(): Promise<number> {
+    const peak = Math.max(this.#peak, await residentBytes(this.#pid))
+    this.#peak = 0
+    return peak
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#done.abort()
+    await this.#watching
+  }
+
+  async #watch(): Promise<void> {
+    while (!this.#done.signal.aborted) {
+      this.#peak = Math.max(this.#peak, await residentBytes(this.#pid).catch(() => 0))
+      await pause(SAMPLED_EVERY_MS, this.#done.signal)
+    }
+  }
+}

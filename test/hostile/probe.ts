@@ -1,0 +1,39 @@
+import { Worker } from 'node:worker_threads'
+
+/** What the healthy clients met while something went on. */
+export interface ProbeFigures {
+  readonly requests: number
+  readonly p50Ms: number
+  readonly p99Ms: number
+  readonly maxMs: number
+  /** Answers that a healthy client must not get, and connections that broke, in words. */
+  readonly failures: readonly string[]
+  /** How long this computer kept the probe itself waiting at most: its own timers came so much too late. */
+  readonly ownLagMaxMs: number
+}
+
+/**
+ * Healthy clients that post, read and ask for health all the time. They live in a thread of their own: the test's thread
+ * is busy with thousands of sockets, and its delays would look like the gateway's.
+ */
+export class Probe implements AsyncDisposable {
+  readonly #worker: Worker
+
+  constructor(port: number) {
+    this.#worker = new Worker(new URL('probe-thread.ts', import.meta.url), { workerData: { port }, execArgv: [] })
+  }
+
+  /** The figures since the last call. */
+  async figures(): Promise<ProbeFigures> {
+    const answer = new Promise<ProbeFigures>((resolve, reject) => {
+      this.#worker.once('message', resolve)
+      this.#worker.once('error', reject)
+    })
+    this.#worker.postMessage('figures')
+    return answer
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#worker.terminate()
+  }
+}

@@ -1,0 +1,154 @@
+import { partitionOf } from '@tidemark/shared/partition'
+import { type RedisFixture, redisAvailable, startRedis } from '@tidemark/shared/testing/redis-fixture'
+import { rawClient } from '@tidemark/shared/testing/redis-probe'
+import { describe, expect, test, vi } from 'vitest'
+import { Client } from './support/client.ts'
+import { startAnalyzer, startGateway } from './support/services.ts'
+
+/** Samples of one request: as large as memory near its limit is felt to be in steps. */
+const SAMPLES = 200
+const KEYS = 20
+
+interface NotStored {
+  readonly type: string
+  readonly accepted: number
+  readonly receipts: readonly string[]
+  readonly rejected: readonly { readonly index: number; readonly reason: string }[]
+}
+
+function bodyOf(keys: readonly string[]): string {
+  return JSON.stringify(Array.from({ length: SAMPLES }, (_, i) => ({ key: keys[i % keys.length], value: i % 7 })))
+}
+
+/** `count` keys of one partition. */
+function keysOf(partition: number, partitions: number, count: number): string[] {
+  const keys: string[] = []
+  for (let i = 0; keys.length < count; i++) if (partitionOf(`key ${i}`, partitions) === partition) keys.push(`key ${i}`)
+  return keys
+}
+
+async function limitMemory(redis: RedisFixture, spareBytes: number | undefined): Promise<void> {
+  const client = rawClient(redis.url)
+  const used = Number(/used_memory:(\d+)/.exec(await client.info('memory'))?.[1])
+  await client.call('CONFIG', 'SET', 'maxmemory', String(spareBytes === undefined ? 0 : used + spareBytes))
+  client.disconnect()
+}
+
+/** The refusal, and the seconds that it tells to wait. */
+async function refusalOf(response: Response): Promise<{ problem: NotStored; retryAfterS: number }> {
+  expect(response.status).toBe(503)
+  const problem = (await response.json()) as NotStored
+  expect(problem.type).toBe('urn:tidemark:problem:samples-not-stored')
+  return { problem, retryAfterS: Number(response.headers.get('retry-after')) }
+}
+
+async function metricOf(client: Client, line: string): Promise<number> {
+  const text = await (await client.get('/metrics')).text()
+  const value = text.split('\n').find(one => one.startsWith(`${line} `))
+  return Number(value?.slice(line.length + 1))
+}
+
+describe.runIf(await redisAvailable())('overload', () => {
+  test('at the memory limit samples are refused, reads go on, and analyzers drain until samples are taken again', async () => {
+    await using redis = await startRedis()
+    // What is kept of verdicts takes memory too, as much as it was set to: little here, so that draining is felt at once.
+    const env = { REDIS_URL: redis.url, LEASE_TTL_MS: '2000', VERDICTS_KEPT: '200' }
+    await using gateway = await startGateway(env)
+    const client = new Client(gateway.port)
+    const keys = Array.from({ length: KEYS }, (_, i) => `key ${i}`)
+    const counts = new Map(keys.map(key => [key, 0]))
+    /** Posts once; what was accepted of a refused request is told by partition, so such requests have one key. */
+    async function postOne(key: string): Promise<Response> {
+      const response = await client.post(bodyOf([key]))
+      if (response.status === 202) counts.set(key, (counts.get(key) ?? 0) + SAMPLES)
+      return response
+    }
+    async function expectAllAnalysed(): Promise<void> {
+      for (const [key, count] of counts) {
+        await vi.waitFor(async () => expect((await client.analysis(key)).count).toBe(count), { timeout: 20_000 })
+      }
+    }
+
+    // The first samples are analysed, so that there is something to read.
+    const first = await startAnalyzer(env)
+    for (const key of keys) expect((await postOne(key)).status).toBe(202)
+    await expectAllAnalysed()
+    await first[Symbol.asyncDispose]()
+
+    // Nobody drains: memory fills up.
+    await limitMemory(redis, 1_500_000)
+    let posts = 0
+    for (; posts < 2000; posts++) if ((await postOne(keys[posts % KEYS] ?? '')).status === 503) break
+    expect(posts).toBeGreaterThan(20)
+    expect(posts).toBeLessThan(2000)
+    const refusedBefore = await metricOf(client, 'gateway_samples_rejected_total{reason="memory"}')
+    expect(refusedBefore).toBe(SAMPLES)
+
+    const waits = new Set<number>()
+    for (let i = 0; i < 30; i++) {
+      if (i === 15) await new Promise(resolve => setTimeout(resolve, 600))
+      const { problem, retryAfterS } = await refusalOf(await postOne(keys[0] ?? ''))
+      expect(problem).toMatchObject({ accepted: 0, receipts: [] })
+      expect(problem.rejected).toHaveLength(SAMPLES)
+      expect(problem.rejected[0]?.reason).toContain("the store's memory is at its limit")
+      expect(retryAfterS).toBeGreaterThanOrEqual(1)
+      expect(retryAfterS).toBeLessThanOrEqual(75)
+      waits.add(retryAfterS)
+    }
+    // Nothing drains, so the wait is long by then; and it differs from client to client.
+    expect(Math.max(...waits)).toBeGreaterThanOrEqual(45)
+    expect(waits.size).toBeGreaterThan(4)
+    expect((await client.get('/readyz')).status).toBe(200)
+    expect((await client.get('/analyze')).status).toBe(200)
+    expect(await client.analysis(keys[0] ?? '')).toMatchObject({ count: SAMPLES })
+    expect((await client.get(`/history?key=${encodeURIComponent(keys[0] ?? '')}`)).status).toBe(200)
+
+    // An analyzer that starts at the limit drains, and that is all it takes.
+    await using _analyzer = await startAnalyzer(env)
+    await vi.waitFor(async () => expect((await postOne(keys[0] ?? '')).status).toBe(202), { timeout: 20_000 })
+    await expectAllAnalysed()
+
+    // A limit below what is used already: the analyzer lives on, and when it is lifted everything goes on.
+    await limitMemory(redis, -500_000)
+    const { retryAfterS } = await refusalOf(await postOne(keys[1] ?? ''))
+    expect(retryAfterS).toBeGreaterThanOrEqual(1)
+    await new Promise(resolve => setTimeout(resolve, 2500))
+    expect((await client.get('/analyze')).status).toBe(200)
+    await limitMemory(redis, undefined)
+    for (const key of keys) expect((await postOne(key)).status).toBe(202)
+    await expectAllAnalysed()
+  })
+
+  test('of a request for a full partition and for others, only the samples of the full one are refused', async () => {
+    await using redis = await startRedis()
+    const partitions = 4
+    const env = { REDIS_URL: redis.url, PARTITIONS: String(partitions), BACKLOG_SAMPLES_MAX: '1000' }
+    await using gateway = await startGateway(env)
+    const client = new Client(gateway.port)
+    await vi.waitFor(async () => expect((await client.get('/readyz')).status).toBe(200), { timeout: 10_000 })
+    const hot = keysOf(0, partitions, 5)
+    const cold = keysOf(1, partitions, 5)
+    for (let i = 0; i < 5; i++) await client.ingest(JSON.parse(bodyOf(hot)))
+
+    const { problem, retryAfterS } = await refusalOf(await client.post(bodyOf([...hot, ...cold])))
+    expect(problem.accepted).toBe(SAMPLES / 2)
+    expect(problem.receipts).toEqual([expect.stringMatching(/^1:/)])
+    expect(problem.rejected.map(({ index }) => index)).toEqual(
+      Array.from({ length: SAMPLES }, (_, i) => i).filter(i => i % 10 < 5),
+    )
+    expect(problem.rejected[0]?.reason).toContain('too many samples of its partition wait')
+    expect(retryAfterS).toBeGreaterThanOrEqual(1)
+    expect(await client.ingest(JSON.parse(bodyOf(cold)))).toMatchObject({ accepted: SAMPLES, rejected: [] })
+    expect(await metricOf(client, 'gateway_samples_rejected_total{reason="full"}')).toBe(SAMPLES / 2)
+
+    await using _analyzer = await startAnalyzer(env)
+    await vi.waitFor(async () => expect((await client.post(bodyOf(hot))).status).toBe(202), { timeout: 20_000 })
+    const expected = new Map([
+      [hot[0], (5 * SAMPLES) / 5 + SAMPLES / 5],
+      [cold[0], SAMPLES / 10 + SAMPLES / 5],
+    ])
+    for (const [key = '', count] of expected) {
+      await vi.waitFor(async () => expect((await client.analysis(key)).count).toBe(count), { timeout: 20_000 })
+    }
+  })
+})

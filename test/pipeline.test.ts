@@ -1,0 +1,202 @@
+import { VERDICT_DEFAULTS } from '@tidemark/shared/analysis'
+import { partitionOf } from '@tidemark/shared/partition'
+import type { Sample } from '@tidemark/shared/sample'
+import { oracleAnalysis } from '@tidemark/shared/testing/oracle'
+import { redisAvailable, startRedis } from '@tidemark/shared/testing/redis-fixture'
+import { describe, expect, test, vi } from 'vitest'
+import { Client } from './support/client.ts'
+import { type Service, startAnalyzer, startGateway } from './support/services.ts'
+
+const PARTITIONS = 16
+const KEYS = 200
+const SAMPLES = 50_000
+
+/** Clients that post at the same time. A key belongs to one of them, so its samples have one order. */
+const WRITERS = 8
+
+/** A random number from 0 to 1, the same sequence for the same seed (mulberry32). */
+function seeded(seed: number): () => number {
+  let state = seed
+  return () => {
+    state = (state + 0x6d2b79f5) | 0
+    let t = Math.imul(state ^ (state >>> 15), 1 | state)
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296
+  }
+}
+
+/** Keys of devices, so that every shape of a body can carry them. */
+function keysOf(writer: number): string[] {
+  return Array.from({ length: KEYS / WRITERS }, (_, i) => `edge-${writer}/metric ${i} {é}`)
+}
+
+/** Noise with spikes, exact ties, flat stretches and huge values: every state of a verdict occurs. */
+function valueAt(random: () => number, n: number): number {
+  const kind = random()
+  if (kind < 0.02) return (random() - 0.5) * 1e15
+  if (n % 400 > 300) return 21.5
+  return Math.round((20 + 4 * (random() - 0.5)) * 1000) / 1000
+}
+
+/** Posts samples in one of five shapes. */
+async function post(client: Client, shape: number, writer: number, samples: readonly Sample[]): Promise<void> {
+  const [first] = samples
+  if (first === undefined) return
+  if (shape === 0) {
+    for (const sample of samples) await client.ingest(sample)
+    return
+  }
+  const lines = samples.map(sample => JSON.stringify(sample)).join('\n')
+  const bodies: [unknown, string][] = [
+    [samples, 'application/json'],
+    [`${lines}\n`, 'application/x-ndjson'],
+    [lines, 'application/x-www-form-urlencoded'],
+    [samples.map(({ key, value, timestamp }) => deviceBody(writer, timestamp, [[key, value]])), 'application/json'],
+  ]
+  const [body, type] = bodies[shape - 1] ?? bodies[0] ?? []
+  const { accepted, rejected } = await client.ingest(body, type)
+  expect({ accepted, rejected }).toEqual({ accepted: samples.length, rejected: [] })
+}
+
+function deviceBody(writer: number, timestamp: number, metrics: readonly (readonly [string, number])[]) {
+  const device = `edge-${writer}`
+  return {
+    device,
+    timestamp,
+    metrics: Object.fromEntries(metrics.map(([key, value]) => [key.slice(device.length + 1), value])),
+  }
+}
+
+describe.runIf(await redisAvailable())('the pipeline', () => {
+  test('two gateways and changing analyzers give every key the verdicts that the oracle gives', async () => {
+    await using redis = await startRedis()
+    const env = { REDIS_URL: redis.url, PARTITIONS: String(PARTITIONS), LOG_LEVEL: 'info' }
+    await using stack = new AsyncDisposableStack()
+    const gateways = [stack.use(await startGateway(env)), stack.use(await startGateway(env))]
+    const clients = gateways.map(({ port }) => new Client(port))
+    const analyzers: Service[] = []
+    for (let i = 0; i < 3; i++) analyzers.push(stack.use(await startAnalyzer({ ...env, ANALYZER_ID: `analyzer-${i}` })))
+
+    const accepted = new Map<string, Sample[]>()
+    let posted = 0
+    async function write(writer: number): Promise<void> {
+      const random = seeded(writer + 1)
+      const keys = keysOf(writer)
+      const share = SAMPLES / WRITERS
+      for (let n = 0; n < share; ) {
+        const size = Math.min(share - n, 1 + Math.floor(random() ** 4 * 300))
+        const samples = Array.from({ length: size }, (_, i): Sample => {
+          const key = keys[Math.floor(random() * keys.length)] ?? ''
+          return { key, value: valueAt(random, n + i), timestamp: 1_700_000_000_000 + 250 * (n + i) }
+        })
+        const client = clients[Math.floor(random() * clients.length)] ?? clients[0]
+        if (client === undefined) return
+        // One sample a request is slow, so only small batches go that way.
+        await post(client, size > 20 ? 1 + Math.floor(random() * 4) : Math.floor(random() * 5), writer, samples)
+        for (const sample of samples) accepted.set(sample.key, [...(accepted.get(sample.key) ?? []), sample])
+        n += size
+        posted += size
+      }
+    }
+    const writing = Promise.all(Array.from({ length: WRITERS }, (_, writer) => write(writer)))
+
+    const reaches = (share: number) =>
+      vi.waitFor(() => expect(posted).toBeGreaterThan(share * SAMPLES), { timeout: 60_000 })
+    await reaches(0.3)
+    stack.use(await startAnalyzer({ ...env, ANALYZER_ID: 'analyzer-added' }))
+    await reaches(0.6)
+    const begin = performance.now()
+    await analyzers[0]?.child.stop()
+    expect(performance.now() - begin).toBeLessThan(1000)
+    await writing
+
+    expect(posted).toBe(SAMPLES)
+    const [client] = clients
+    for (const [key, samples] of accepted) {
+      const expected = oracleAnalysis(key, samples, VERDICT_DEFAULTS)
+      await vi.waitFor(async () => expect((await client?.analysis(key))?.count).toBe(expected.count), {
+        timeout: 10_000,
+      })
+      const { id, analyzed_at, ...analysis } = (await client?.analysis(key)) ?? {}
+      expect(analysis).toEqual(expected)
+      expect(id).toMatch(new RegExp(`^${partitionOf(key, PARTITIONS)}:`))
+      expect(analyzed_at).toBeGreaterThan(1_700_000_000_000)
+    }
+    expect(accepted.size).toBe(KEYS)
+  })
+
+  test('a receipt leads to the verdict on its own sample, also when newer ones follow at once', async () => {
+    await using redis = await startRedis()
+    const env = { REDIS_URL: redis.url }
+    await using gateway = await startGateway(env)
+    await using _analyzer = await startAnalyzer(env)
+    const client = new Client(gateway.port)
+
+    const receipts: string[] = []
+    for (let value = 0; value < 100; value++) {
+      const {
+        receipts: [receipt = ''],
+      } = await client.ingest({ key: 'busy', value })
+      receipts.push(receipt)
+    }
+    for (const [value, receipt] of receipts.entries()) {
+      expect(await client.analysis('busy', receipt)).toMatchObject({ value, count: value + 1, id: receipt })
+    }
+
+    const waits: number[] = []
+    for (let value = 0; value < 50; value++) {
+      const {
+        receipts: [receipt = ''],
+      } = await client.ingest({ key: 'quick', value })
+      const begin = performance.now()
+      expect(await client.analysis('quick', receipt)).toMatchObject({ value, id: receipt })
+      waits.push(performance.now() - begin)
+    }
+    const median = waits.toSorted((a, b) => a - b)[25] ?? Number.NaN
+    expect(median).toBeLessThan(20)
+  })
+
+  test('while Redis is away ingest answers 503 at once, and everything heals by itself when it is back', async () => {
+    await using redis = await startRedis()
+    const env = { REDIS_URL: redis.url, LEASE_TTL_MS: '2000' }
+    await using gateway = await startGateway(env)
+    await using analyzer = await startAnalyzer(env)
+    const client = new Client(gateway.port)
+    await client.ingest({ key: 'k', value: 1 })
+    await vi.waitFor(async () => expect(await client.analysis('k')).toMatchObject({ count: 1 }))
+
+    await redis.stop()
+    const begin = performance.now()
+    const refused = await client.post('{"key":"k","value":2}')
+    expect(performance.now() - begin).toBeLessThan(500)
+    expect(refused.status).toBe(503)
+    expect(Number(refused.headers.get('retry-after'))).toBeGreaterThanOrEqual(1)
+    expect(refused.headers.get('content-type')).toMatch('application/problem+json')
+    expect((await client.get('/analyze?key=k')).status).toBe(503)
+    expect((await client.get('/livez')).status).toBe(200)
+
+    await redis.start()
+    await vi.waitFor(async () => expect((await client.post('{"key":"k","value":3}')).status).toBe(202), {
+      timeout: 10_000,
+    })
+    await vi.waitFor(async () => expect(await client.analysis('k')).toMatchObject({ value: 3, count: 2 }), {
+      timeout: 10_000,
+    })
+    for (const service of [gateway, analyzer]) {
+      expect(await Promise.race([service.child.exited, 'running'])).toBe('running')
+    }
+  })
+
+  test('a deployment with another number of partitions is refused with a clear sentence', async () => {
+    await using redis = await startRedis()
+    await using _gateway = await startGateway({ REDIS_URL: redis.url, PARTITIONS: '8' })
+    await vi.waitFor(
+      async () => {
+        const other = startAnalyzer({ REDIS_URL: redis.url, PARTITIONS: '9' })
+        await expect(other).rejects.toThrow(/holds a deployment of 8 partitions, and PARTITIONS is 9/)
+      },
+      { timeout: 10_000, interval: 200 },
+    )
+    await using _same = await startAnalyzer({ REDIS_URL: redis.url })
+  })
+})
