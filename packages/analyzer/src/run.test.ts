@@ -30,6 +30,15 @@ describe('a run', () => {
     expect(run).toMatchObject({ entries: ['1-0', '2-0'], to: { id: '2-0', offset: 5 }, sampleCount: 5 })
   })
 
+  test('begins anew at an entry without an offset: what is missing before it would go unseen', () => {
+    const byHand = { id: '2-0', samples: 'x', count: undefined, offset: undefined }
+    const entries = [entry('1-0', 0, 2), byHand, entry('3-0', 2), entry('4-0', 3)]
+    expect(takeRun(entries, START, 100).entries).toEqual(['1-0'])
+    expect(takeRun(entries.slice(1), { id: '1-0', offset: 2 }, 100).entries).toEqual(['2-0', '3-0', '4-0'])
+    // '3-0' does not follow what was accepted before the entry by hand.
+    expect(takeRun(entries.slice(1), { id: '1-0', offset: 1 }, 100).entries).toEqual(['2-0'])
+  })
+
   test('leaves it to the store whether something stands before its first entry', () => {
     expect(takeRun([entry('9-0', 7)], START, 100)).toMatchObject({ entries: ['9-0'], to: { id: '9-0', offset: 8 } })
   })

@@ -46,10 +46,9 @@ export function takeRun(entries: readonly Entry[], from: Checkpoint, samplesMax:
     const count = countOf(entry)
     const isFirst = ids.length === 0
     if (!isFirst && sampleCount + deadSampleCount + count > samplesMax) break
-    if (entry.offset !== undefined) {
-      if (!isFirst && entry.offset !== offset) break
-      offset = entry.offset
-    }
+    // One without an offset begins a run of its own, or what is missing before it would go unseen.
+    if (!isFirst && entry.offset !== offset) break
+    offset = entry.offset ?? offset
     ids.push(entry.id)
     offset += count
     if (entry.isDeleted === true) continue

@@ -45,8 +45,9 @@ const step = fc.oneof(
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('hand over') }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('steal the lease') }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('poison') }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('acknowledge by hand'), place: fc.nat(5) }) },
 )
-type Step = { readonly kind: string; readonly keys?: readonly string[] }
+type Step = { readonly kind: string; readonly keys?: readonly string[]; readonly place?: number }
 
 interface World {
   readonly memory: MemoryStore
@@ -135,7 +136,7 @@ async function simulate(
   const accepted: { key: string; value: number; timestamp: number }[] = []
   const zombies: Owner[] = []
   const everyone: Owner[] = []
-  let poisoned = 0
+  const poison = new Set<string>()
   let owner = await newOwner(world, 'owner 0')
   everyone.push(owner)
 
@@ -144,7 +145,7 @@ async function simulate(
     everyone.push(owner)
   }
 
-  for (const { kind, keys = [] } of steps) {
+  for (const { kind, keys = [], place = 0 } of steps) {
     // Some of what is under way happens, some waits until later steps.
     for (let i = 0; i < 6 && scheduler.count() > 0; i++) await scheduler.waitNext(1)
     if (kind === 'append') {
@@ -156,8 +157,10 @@ async function simulate(
       await memory.gateway.append([{ partition: 0, samples: packSamples(samples), count: samples.length }])
       accepted.push(...samples)
     } else if (kind === 'poison') {
-      memory.inspect.appendRaw(0, { s: 'not JSON' })
-      poisoned++
+      poison.add(memory.inspect.appendRaw(0, { s: 'not JSON' }))
+    } else if (kind === 'acknowledge by hand') {
+      const ids = memory.inspect.pendingIds(0).filter(id => !poison.has(id))
+      await memory.analyzer.acknowledge(0, ids.slice(place, place + 1))
     } else if (kind === 'steal the lease') {
       await memory.analyzer.releaseLease(owner.lease)
       zombies.push(owner)
@@ -188,7 +191,7 @@ async function simulate(
   }
   const [progress] = await memory.gateway.progress([0])
   expect(progress).toMatchObject({ accepted: accepted.length, analysed: accepted.length, dead: 0, lost: 0, backlog: 0 })
-  expect(memory.inspect.deadEntries(0)).toHaveLength(poisoned)
+  expect(memory.inspect.deadEntries(0)).toHaveLength(poison.size)
   expect(memory.inspect.pendingIds(0)).toEqual([])
 }
 

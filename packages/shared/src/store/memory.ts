@@ -403,7 +403,7 @@ function readerOn(data: Data): Pick<AnalyzerStore, 'read' | 'interruptRead'> {
 
 /**
  * Every entry after the checkpoint must be pending or not delivered yet. It is neither when somebody acknowledged it by
- * hand; then the group goes back to the checkpoint.
+ * hand; then the group goes back to the checkpoint, and what is pending is forgotten, for it is delivered again.
  */
 function loadCheckpoint(partition: Partition): LoadedCheckpoint {
   const { stream, checkpoint } = partition
@@ -411,7 +411,10 @@ function loadCheckpoint(partition: Partition): LoadedCheckpoint {
   const { group } = partition
   const first = stream[indexAfter(stream, checkpoint.id)]?.id
   const isMissed = first !== undefined && compareEntryIds(first, group.lastDelivered) <= 0 && !group.pending.has(first)
-  if (isMissed) group.lastDelivered = checkpoint.id
+  if (isMissed) {
+    group.lastDelivered = checkpoint.id
+    group.pending.clear()
+  }
   return checkpoint
 }
 
@@ -449,8 +452,8 @@ function acknowledge({ group }: Partition, ids: readonly EntryId[]): void {
   for (const id of ids) group?.pending.delete(id)
 }
 
-function pendingIds({ pending }: Group): EntryId[] {
-  return [...pending].sort(compareEntryIds)
+function pendingIds(group: Group | undefined): EntryId[] {
+  return [...(group?.pending ?? [])].sort(compareEntryIds)
 }
 
 function groupOf({ group }: Partition): Group {
@@ -512,7 +515,7 @@ function applyCommit(data: Data, lease: { partition: number; token: string }, co
 }
 
 function hindranceOf(
-  { checkpoint, stream }: Partition,
+  { checkpoint, stream, group }: Partition,
   { from, to, entries, witness }: Commit,
   isOurs: boolean,
 ): CommitOutcome | undefined {
@@ -527,7 +530,12 @@ function hindranceOf(
   const next = stream[indexAfter(stream, from.id)]
   const [first = to.id] = entries
   if (next !== undefined && compareEntryIds(next.id, first) < 0) return { kind: 'gap', id: next.id }
-  return undefined
+  // What a former owner read in the meantime is pending and not in the run.
+  const run = new Set(entries)
+  const unseen = pendingIds(group).find(
+    id => compareEntryIds(id, from.id) > 0 && compareEntryIds(id, to.id) <= 0 && !run.has(id),
+  )
+  return unseen === undefined ? undefined : { kind: 'gap', id: unseen }
 }
 
 function keepNewest(items: unknown[], max: number): void {

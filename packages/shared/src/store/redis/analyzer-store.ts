@@ -62,7 +62,7 @@ export function createAnalyzerStore({
     loadCheckpoint: partition =>
       asked(async () => {
         const { samples, checkpoint } = keys.partition(partition)
-        const reply = (await client.loadCheckpoint(samples, checkpoint, GROUP)) as [EntryId, string, string]
+        const reply = (await client.loadCheckpoint(samples, checkpoint, GROUP, CONSUMER)) as [EntryId, string, string]
         const [id, offset, attempt] = reply
         return { id, offset: Number(offset), ...toAttempt(attempt) }
       }),

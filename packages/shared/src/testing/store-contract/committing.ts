@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import { describe, expect, test } from 'vitest'
 import { type EntryId, entryTimeMs } from '../../receipt.ts'
 import type { Checkpoint, Commit, CommitOutcome } from '../../store/ports.ts'
@@ -169,6 +170,19 @@ export function describeCommitting(open: OpenStore): void {
       await expectNoEffect(under, commitOf(ZERO, entries.slice(2), allEffects(c ?? '', 1)), gap)
       await under.store.analyzer.acknowledge(0, [a ?? ''])
       await expectNoEffect(under, commitOf(ZERO, entries.slice(1), allEffects(b ?? '', 1)), gap)
+    })
+
+    test('an entry added by hand that somebody else has read is a gap between those before and after it', async () => {
+      await using under = await open()
+      const { store, probe } = under
+      await own(store, 0)
+      const [before] = await appendAndRead(store, 0, 1)
+      const id = await probe.appendRaw(0, { s: 'by hand' })
+      await readNow(store, 0)
+      const [after] = await appendAndRead(store, 0, 2)
+      assert(before !== undefined && after !== undefined)
+      await expectNoEffect(under, commitOf(ZERO, [before, after]), { kind: 'gap', id })
+      await expectNoEffect(under, commitOf(ZERO, [after]), { kind: 'gap', id: before.id })
     })
 
     test('a deleted entry is no gap: the offset jumps, and what was in it counts as lost', async () => {

@@ -237,7 +237,7 @@ export function describeReading(open: OpenStore): void {
   })
 
   describe('what was acknowledged by hand without being applied', () => {
-    test('comes again once the checkpoint is loaded, and what is pending stays so', async () => {
+    test('comes again once the checkpoint is loaded, and with it all that follows', async () => {
       await using under = await open()
       const { store, probe } = under
       await own(store, 0)
@@ -246,7 +246,8 @@ export function describeReading(open: OpenStore): void {
       await store.analyzer.acknowledge(0, ids.slice(0, 1))
       expect(await readNow(store, 0)).toEqual([])
       await store.analyzer.loadCheckpoint(0)
-      expect(await probe.pendingIds(0)).toEqual(ids.slice(1))
+      // Else recovery would find the later ones first and stand before the gap for ever.
+      expect(await probe.pendingIds(0)).toEqual([])
       expect(await readNow(store, 0)).toEqual(entries)
       expect(await probe.pendingIds(0)).toEqual(ids)
     })

@@ -1,12 +1,13 @@
 #!lua flags=allow-oom
 -- Purpose: tells where a partition's work stands, and sees to it that its group will deliver every entry after that:
 --          each must be pending or not delivered yet. It is neither when the group is new, or when somebody moved the
---          group, acknowledged by hand or removed the consumer; then the group goes back to the checkpoint.
+--          group, acknowledged by hand, read as another consumer or removed ours; then the group goes back to the
+--          checkpoint, and what is pending is forgotten, for it is delivered again.
 -- KEYS:    samples, checkpoint of one partition
--- ARGV:    group
+-- ARGV:    group, consumer
 -- Returns: {checkpoint id, offset, the attempt as 'id count' or ''}
 local samples_key, checkpoint_key = KEYS[1], KEYS[2]
-local group = ARGV[1]
+local group, consumer = ARGV[1], ARGV[2]
 
 local id = redis.call('HGET', checkpoint_key, 'id') or '0-0'
 local offset = redis.call('HGET', checkpoint_key, 'offset') or '0'
@@ -36,8 +37,9 @@ end
 
 local first = redis.call('XRANGE', samples_key, '(' .. id, '+', 'COUNT', 1)[1]
 if first and not is_after(first[1], delivered) then
-  local pending = redis.call('XPENDING', samples_key, group, first[1], first[1], 1)
+  local pending = redis.call('XPENDING', samples_key, group, first[1], first[1], 1, consumer)
   if not pending[1] then
+    redis.call('XGROUP', 'DELCONSUMER', samples_key, group, consumer)
     redis.call('XGROUP', 'SETID', samples_key, group, id)
   end
 end
