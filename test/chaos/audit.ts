@@ -2,6 +2,7 @@ import { SAMPLE_STRIDE } from '@tidemark/shared/entry'
 import { compareEntryIds, ENTRY_ID_ZERO, type EntryId } from '@tidemark/shared/receipt'
 import { FINDING_STRIDE } from '@tidemark/shared/verdicts'
 import type { Command } from './command.ts'
+import type { PartitionState } from './partition-state.ts'
 import type { Exchange, ProxyAudit } from './proxy.ts'
 
 /** A sample as it was committed, with what the commit says of it. */
@@ -46,6 +47,17 @@ export interface Acquisition {
 const TOKEN = /^[A-Za-z0-9_.-]{1,100}:[0-9a-f]{8}-[0-9a-f-]{27}$/
 const ENTRY_ID = /^\d{1,16}-\d{1,16}$/
 
+/** An answer to an append that added something. */
+const STORED = /^\*2\r\n\$6\r\nstored\r\n\$\d+\r\n(\d+-\d+)\r\n/
+
+export interface Appended {
+  /** Samples that Redis counts as accepted, ever. */
+  readonly samples: number
+  /** Samples of appends without an answer: it may count them too. */
+  readonly unanswered: number
+  readonly lastId: EntryId
+}
+
 /**
  * Knows every commit and every lease from the bytes that pass the proxies, whichever process sent them and whether anybody
  * heard the answer. That is the audit of what was applied: it owes nothing to the code under test.
@@ -61,12 +73,18 @@ export class Audit implements ProxyAudit {
   readonly outcomes = new Map<Outcome, number>()
   /** Samples in commits that came back ok: how far the work is. */
   committedSamples = 0
+  /** What was appended to each partition since Redis last lost something, as its answers tell. */
+  readonly appended = new Map<number, Appended>()
   readonly #holders = new Map<number, string>()
   readonly #records = new WeakMap<Exchange, CommitRecord>()
   readonly #waiting = new Set<() => void>()
 
   forwarding(exchange: Exchange): void {
     const { command } = exchange
+    if (isAppend(command) && command.partition !== undefined) {
+      const known = this.appended.get(command.partition) ?? { samples: 0, unanswered: 0, lastId: ENTRY_ID_ZERO }
+      this.appended.set(command.partition, { ...known, unanswered: known.unanswered + sampleCount(command.args) })
+    }
     if (command.name !== 'commit') return
     const record = parseCommit(command, this.#holders)
     if (record === undefined) {
@@ -82,6 +100,7 @@ export class Audit implements ProxyAudit {
     if (reply === undefined) return
     if (command.name === 'acquire' && reply.toString('latin1') === ':1\r\n') this.#acquired(command)
     if (command.name === 'commit') this.#committed(exchange, reply)
+    if (isAppend(command)) this.#appended(exchange, reply)
     for (const wake of this.#waiting) wake()
   }
 
@@ -106,14 +125,26 @@ export class Audit implements ProxyAudit {
     }
   }
 
-  /** Redis lost data: of `partition` it knows the commits up to `checkpoint` and no others. */
-  rollBack(partition: number, checkpoint: EntryId): void {
+  /** Redis lost data: of a partition it has the commits up to its checkpoint and no others. */
+  rollBack({ partition, checkpoint, accepted, lastEntryId }: PartitionState): void {
     const isGone = (commit: CommitRecord): boolean =>
       commit.partition === partition && compareEntryIds(commit.to, checkpoint) > 0
     this.forgotten.push(...this.commits.filter(commit => isGone(commit) && commit.outcome === 'ok'))
     this.commits.splice(0, this.commits.length, ...this.commits.filter(commit => !isGone(commit)))
     // Leases went back too, so that who holds one must be seen anew.
     this.#holders.delete(partition)
+    this.appended.set(partition, { samples: accepted, unanswered: 0, lastId: lastEntryId })
+  }
+
+  /** The newest commit of each partition that was applied. */
+  get lastCommits(): Map<number, CommitRecord> {
+    const last = new Map<number, CommitRecord>()
+    for (const commit of this.commits) {
+      const known = last.get(commit.partition)
+      if (commit.outcome !== 'ok' || (known !== undefined && compareEntryIds(commit.to, known.to) <= 0)) continue
+      last.set(commit.partition, commit)
+    }
+    return last
   }
 
   #acquired(command: Command): void {
@@ -121,6 +152,19 @@ export class Audit implements ProxyAudit {
     if (token === undefined || command.partition === undefined) return
     this.#holders.set(command.partition, token)
     this.acquisitions.push({ partition: command.partition, token, at: performance.now() })
+  }
+
+  #appended({ command }: Exchange, reply: Buffer): void {
+    const { partition, args } = command
+    const id = STORED.exec(reply.toString('latin1', 0, 80))?.[1]
+    if (partition === undefined) return
+    const known = this.appended.get(partition)
+    const count = sampleCount(args)
+    this.appended.set(partition, {
+      samples: (known?.samples ?? 0) + (id === undefined ? 0 : count),
+      unanswered: Math.max(0, (known?.unanswered ?? 0) - count),
+      lastId: id ?? known?.lastId ?? ENTRY_ID_ZERO,
+    })
   }
 
   #committed(exchange: Exchange, reply: Buffer): void {
@@ -139,6 +183,15 @@ export class Audit implements ProxyAudit {
       )
     }
   }
+}
+
+export function isAppend({ name }: Command): boolean {
+  return name === 'append' || name === 'append-once'
+}
+
+/** The second argument after the keys says how many samples an append brings. */
+function sampleCount(args: readonly Buffer[]): number {
+  return Number(String(args[3 + Number(String(args[2])) + 1]))
 }
 
 /** Commits in the order in which they were applied: each begins where the one before it ended. */

@@ -2,36 +2,25 @@ import { pause } from '@tidemark/shared/lifecycle'
 import { partitionOf } from '@tidemark/shared/partition'
 import { parseReceipt } from '@tidemark/shared/receipt'
 import type { Sample } from '@tidemark/shared/sample'
+import type { DurabilityLevel } from '@tidemark/shared/store/ports'
 import type { Deployment } from './deployment.ts'
 import type { History } from './history.ts'
+import { type Attempt, type Attempts, afterRepeat, REFUSED, UNKNOWN } from './knowledge.ts'
+import type { Loss } from './loss.ts'
+import type { ServiceProcess } from './process.ts'
 import { derivedSeed, Random } from './random.ts'
+import { type Answer, type IngestRequest, makeRequest, post } from './request.ts'
 import type { SamplePlan } from './sample-plan.ts'
 
-/**
- * What a client knows of a sample that it sent.
- *
- *     accepted  202, or named as accepted in a 503
- *     refused   a 503 that says that it was not stored
- *     unknown   a 503 that leaves it open, or no answer: it may be stored or not
- */
-export type Knowledge = 'accepted' | 'refused' | 'unknown'
-
-export interface Attempt {
-  readonly knowledge: Knowledge
-  /** Where it is stored, when that is known. */
-  readonly receipt: string | undefined
-}
-
-/** Every sample that was sent, by key and number, with what is known of it. Nothing is ever sent twice. */
-export type Attempts = ReadonlyMap<string, readonly Attempt[]>
-
-const SHAPES = ['sample', 'array', 'ndjson', 'form', 'device'] as const
-
-/** A client that gets no answer within this gives up. */
-const ANSWER_WITHIN_MS = 15_000
-
-/** What a client waits at most after a 503, so that a run does not stand still. */
+/** What a client waits at most after a 503, so that a run does not stand still; and after a connection that broke. */
 const RETRY_AFTER_MAX_MS = 250
+const BROKEN_WAIT_MS = 30
+
+/** Of all requests those that bring an Idempotency-Key and are sent again until they are answered 202. */
+const REPEATABLE_SHARE = 0.3
+
+/** A client that has sent a request so often gives up. */
+const SENDS_MAX = 40
 
 export interface TrafficOptions {
   readonly deployment: Deployment
@@ -40,18 +29,28 @@ export interface TrafficOptions {
   readonly seed: number
   /** Samples in one request, at most. */
   readonly batchMax: number
+  /** What every 202 has to name. */
+  readonly durability: DurabilityLevel
   readonly onBreach: (breach: string) => void
+}
+
+/** A request with an Idempotency-Key that was answered 202. */
+export interface AcceptedRequest {
+  readonly request: IngestRequest
+  readonly receipts: readonly string[]
 }
 
 /** Writers that post samples through all gateways in every shape, and know what they were answered. */
 export class Traffic {
-  readonly answers = { ok: 0, unavailable: 0, broken: 0 }
+  readonly answers = { ok: 0, unavailable: 0, broken: 0, repeats: 0 }
+  readonly repeatable: AcceptedRequest[] = []
   accepted = 0
   sent = 0
   /** Samples a second, all writers together; Infinity is as fast as it goes. */
   rate: number
   readonly #options: TrafficOptions
   readonly #attempts = new Map<string, Attempt[]>()
+  readonly #losses: Loss[] = []
   readonly #stop = new AbortController()
   readonly #done: Promise<unknown>
   readonly #latest: { key: string; receipt: string; value: number; timestamp: number }[] = []
@@ -73,7 +72,8 @@ export class Traffic {
   }
 
   /** Redis lost data: the newest samples may be among it, and nobody can wait for their verdicts. */
-  forgetLatest(): void {
+  noteLoss(loss: Loss): void {
+    this.#losses.push(loss)
     this.#latest.length = 0
   }
 
@@ -98,144 +98,105 @@ export class Traffic {
         taken.set(key, (taken.get(key) ?? 0) + 1)
         samples.push(plan.sample(key, n))
       }
-      const waitMs = await this.#post(writer, samples, random)
+      const isRepeatable = random.next() < REPEATABLE_SHARE
+      const waitMs = await this.#deliver(makeRequest({ writer, samples, isRepeatable, random }), random)
       const paceMs = (size * plan.options.writers * 1000) / this.rate
       await pause(Math.max(waitMs, paceMs - (performance.now() - begin)), this.#stop.signal)
     }
   }
 
-  /** Posts one request; resolves with the milliseconds to wait before the next. */
-  async #post(writer: number, samples: readonly Sample[], random: Random): Promise<number> {
-    const { deployment, history } = this.#options
-    const shape = samples.length === 1 ? 'sample' : SHAPES[random.integer(1, SHAPES.length - 1)]
-    const gateways = deployment.gateways.flatMap(({ process }) => (process === undefined ? [] : [process]))
-    const choice = random.next()
-    if (gateways.length === 0) return 50
-    const gateway = gateways[Math.floor(choice * gateways.length)]
-    if (gateway === undefined) return 50
-    const { body, type } = bodyOf(shape ?? 'array', writer, samples)
-    let response: Response
-    let answer: unknown
-    try {
-      response = await fetch(`http://127.0.0.1:${gateway.port}/ingest`, {
-        method: 'POST',
-        body,
-        headers: { 'content-type': type },
-        signal: AbortSignal.timeout(ANSWER_WITHIN_MS),
-      })
-      answer = await response.json()
-    } catch (error) {
-      this.answers.broken++
-      this.#note(samples, () => ({ knowledge: 'unknown', receipt: undefined }))
-      history.note('answer', {
-        gateway: gateway.name,
-        shape,
-        status: 0,
-        error: String(error),
-        samples: numbers(samples),
-      })
-      return 30
+  /** Sends a request, again and again where it may be; resolves with the milliseconds to wait before the next. */
+  async #deliver(request: IngestRequest, random: Random): Promise<number> {
+    const { deployment, onBreach } = this.#options
+    let known: Attempt[] | undefined
+    for (let sends = 0; ; ) {
+      const gateways = deployment.gateways.flatMap(({ process }) => (process === undefined ? [] : [process]))
+      const gateway = gateways[Math.floor(random.next() * gateways.length)]
+      if (gateway === undefined) {
+        await pause(50)
+        continue
+      }
+      sends++
+      if (sends > 1) this.answers.repeats++
+      const answer = await this.#post(request, gateway)
+      const now = this.#judge(request, answer)
+      known =
+        known?.map((before, i) => afterRepeat(before, now[i] ?? UNKNOWN, { losses: this.#losses, breach: onBreach })) ??
+        now
+      const isAccepted = answer.kind === 'answered' && answer.status === 202
+      const waitMs = isAccepted ? 0 : waitMsAfter(answer)
+      if (isAccepted || request.idempotencyKey === undefined || sends === SENDS_MAX) {
+        if (isAccepted && request.idempotencyKey !== undefined) {
+          this.repeatable.push({ request, receipts: answer.result.receipts ?? [] })
+        }
+        this.#note(request.samples, known)
+        return waitMs
+      }
+      await pause(waitMs)
     }
-    const retryAfter = response.headers.get('retry-after')
-    history.note('answer', {
-      gateway: gateway.name,
-      shape,
-      status: response.status,
-      retryAfter,
-      answer,
-      samples: numbers(samples),
-    })
-    this.#take(samples, response, answer)
-    return response.status === 202 ? 0 : Math.min(RETRY_AFTER_MAX_MS, 1000 * Number(retryAfter ?? 1))
   }
 
-  #take(samples: readonly Sample[], response: Response, answer: unknown): void {
-    const { onBreach, deployment } = this.#options
-    const { receipts = [], rejected = [], accepted } = toResult(answer)
-    const byPartition = new Map(receipts.map(receipt => [parseReceipt(receipt)?.partition, receipt]))
-    const receiptOf = ({ key }: Sample): string | undefined =>
-      byPartition.get(partitionOf(key, deployment.options.partitions))
+  async #post(request: IngestRequest, gateway: ServiceProcess): Promise<Answer> {
+    const answer = await post(request, gateway.port)
+    const { shape, samples, idempotencyKey } = request
+    const numbers = samples.map(({ key, timestamp }) => [key, timestamp])
+    this.#options.history.note('answer', { gateway: gateway.name, shape, idempotencyKey, answer, samples: numbers })
+    return answer
+  }
 
-    if (response.status === 202) {
-      this.answers.ok++
-      if (accepted !== samples.length || rejected.length > 0) {
-        onBreach(
-          `I12: 202 for ${samples.length} good samples says ${JSON.stringify({ accepted, rejected }).slice(0, 300)}`,
-        )
-      }
-      this.#note(samples, sample => ({ knowledge: 'accepted', receipt: receiptOf(sample) }))
-      return
+  /** What an answer says of each sample of its request. */
+  #judge({ samples }: IngestRequest, answer: Answer): Attempt[] {
+    const { onBreach, deployment, durability } = this.#options
+    if (answer.kind === 'broken') {
+      this.answers.broken++
+      return samples.map(() => UNKNOWN)
     }
-    if (response.status !== 503) {
-      onBreach(`I12: our own outage was answered with ${response.status} ${JSON.stringify(answer).slice(0, 300)}`)
-    } else if (!/^[1-9]\d*$/.test(response.headers.get('retry-after') ?? '')) {
-      onBreach(`I12: a 503 without a Retry-After in seconds: ${JSON.stringify(answer).slice(0, 300)}`)
+    const { status, retryAfter, result } = answer
+    const { receipts = [], rejected = [], accepted } = result
+    const said = JSON.stringify(result).slice(0, 300)
+    const byPartition = new Map(receipts.map(receipt => [parseReceipt(receipt)?.partition, receipt]))
+    const storedAt = ({ key }: Sample): Attempt => {
+      const receipt = byPartition.get(partitionOf(key, deployment.options.partitions))
+      if (receipt === undefined) onBreach(`I12: an accepted sample of ${key} has no receipt`)
+      return { knowledge: 'accepted', receipt }
+    }
+
+    if (status === 202) {
+      this.answers.ok++
+      const isWhole = accepted === samples.length && rejected.length === 0
+      if (!isWhole) onBreach(`I12: 202 for ${samples.length} good samples says ${said}`)
+      if (result.durability !== durability) onBreach(`I12: 202 where ${durability} is wanted says ${said}`)
+      return samples.map(storedAt)
     }
     this.answers.unavailable++
+    if (status !== 503) onBreach(`I12: our own outage was answered with ${status} ${said}`)
+    else if (!/^[1-9]\d*$/.test(retryAfter ?? '')) onBreach(`I12: a 503 without a Retry-After in seconds: ${said}`)
     const reasons = new Map(rejected.map(({ index, reason }) => [index, reason]))
-    const isResult = accepted !== undefined
-    this.#note(samples, (sample, i) => {
+    return samples.map((sample, i) => {
       const reason = reasons.get(i)
-      if (!isResult || reason?.includes('may be stored or not')) return { knowledge: 'unknown', receipt: undefined }
-      if (reason !== undefined) return { knowledge: 'refused', receipt: undefined }
-      return { knowledge: 'accepted', receipt: receiptOf(sample) }
+      if (accepted === undefined || reason?.includes('may be stored or not')) return UNKNOWN
+      return reason === undefined ? storedAt(sample) : REFUSED
     })
   }
 
-  #note(samples: readonly Sample[], attemptAt: (sample: Sample, index: number) => Attempt): void {
+  #note(samples: readonly Sample[], attempts: readonly Attempt[]): void {
     this.sent += samples.length
     for (const [i, sample] of samples.entries()) {
-      const attempt = attemptAt(sample, i)
+      const attempt = attempts[i] ?? UNKNOWN
       const known = this.#attempts.get(sample.key)
       if (known === undefined) this.#attempts.set(sample.key, [attempt])
       else known.push(attempt)
       if (attempt.knowledge !== 'accepted') continue
       this.accepted++
-      if (attempt.receipt === undefined)
-        this.#options.onBreach(`I12: an accepted sample of ${sample.key} has no receipt`)
-      else if (i === samples.length - 1) this.#latest.push({ ...sample, receipt: attempt.receipt })
+      if (attempt.receipt !== undefined && i === samples.length - 1) {
+        this.#latest.push({ ...sample, receipt: attempt.receipt })
+      }
     }
     if (this.#latest.length > 100) this.#latest.splice(0, 50)
   }
 }
 
-function bodyOf(
-  shape: (typeof SHAPES)[number],
-  writer: number,
-  samples: readonly Sample[],
-): { body: string; type: string } {
-  const lines = samples.map(sample => JSON.stringify(sample)).join('\n')
-  switch (shape) {
-    case 'sample':
-      return { body: lines, type: 'application/json' }
-    case 'array':
-      return { body: JSON.stringify(samples), type: 'application/json' }
-    case 'ndjson':
-      return { body: `${lines}\n`, type: 'application/x-ndjson' }
-    case 'form':
-      return { body: lines, type: 'application/x-www-form-urlencoded' }
-    case 'device': {
-      const device = `edge-${writer}`
-      const items = samples.map(({ key, value, timestamp }) => ({
-        device,
-        timestamp,
-        metrics: { [key.slice(device.length + 1)]: value },
-      }))
-      return { body: JSON.stringify(items), type: 'application/json' }
-    }
-  }
-}
-
-interface Result {
-  readonly accepted?: number
-  readonly rejected?: readonly { readonly index: number; readonly reason: string }[]
-  readonly receipts?: readonly string[]
-}
-
-function toResult(answer: unknown): Result {
-  return typeof answer === 'object' && answer !== null ? answer : {}
-}
-
-function numbers(samples: readonly Sample[]): (readonly [string, number])[] {
-  return samples.map(({ key, timestamp }) => [key, timestamp])
+function waitMsAfter(answer: Answer): number {
+  if (answer.kind === 'broken') return BROKEN_WAIT_MS
+  return Math.min(RETRY_AFTER_MAX_MS, 1000 * Number(answer.retryAfter ?? 1))
 }

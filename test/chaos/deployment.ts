@@ -1,6 +1,7 @@
 import { keysUnder } from '@tidemark/shared/keys'
-import { rawClient as connectTo, type rawClient } from '@tidemark/shared/testing/redis-probe'
+import { rawClient } from '@tidemark/shared/testing/redis-probe'
 import type { Audit } from './audit.ts'
+import { Disturbances } from './disturbance.ts'
 import type { History } from './history.ts'
 import { type Role, ServiceProcess } from './process.ts'
 import { RedisProxy, type Rule } from './proxy.ts'
@@ -11,7 +12,10 @@ export const keys = keysUnder(PREFIX)
 export type RedisClient = ReturnType<typeof rawClient>
 
 /** What an analyzer says, as an error, of each poison that a run feeds it, and of what Redis loses in a run that makes it lose. */
-const EXPECTED_ERRORS = ['an entry could not be read', 'Redis has forgotten accepted samples']
+const FORGOTTEN = 'Redis has forgotten accepted samples'
+const EXPECTED_ERRORS = ['an entry could not be read', FORGOTTEN]
+
+const RECONNECT_MS = 20
 
 /** A place for a process, with a way to Redis of its own that stays when the process is replaced. */
 export interface Slot {
@@ -42,6 +46,14 @@ export interface DeploymentOptions {
   readonly onBreach: (breach: string) => void
 }
 
+/** An analyzer said that Redis has forgotten accepted samples. */
+export interface Claim {
+  readonly process: string
+  readonly partition: number
+  readonly gone: number
+  readonly at: number
+}
+
 /** The processes of a run, their ways to Redis, and a way of our own past those. */
 export class Deployment implements AsyncDisposable {
   readonly options: DeploymentOptions
@@ -49,6 +61,10 @@ export class Deployment implements AsyncDisposable {
   readonly slots: Slot[] = []
   /** A client that no fault strikes. */
   redis: RedisClient
+  /** What analyzers said that Redis has forgotten. */
+  readonly claims: Claim[] = []
+  /** When leases may have come late for a reason. */
+  readonly disturbances = new Disturbances()
   /** How often something was done to a process, by what. */
   readonly counts = { kills: 0, pauses: 0, stops: 0, starts: 0 }
   readonly #resources = new AsyncDisposableStack()
@@ -61,7 +77,6 @@ export class Deployment implements AsyncDisposable {
     this.rules = options.rules
     this.#redisUrl = options.redisUrl
     this.redis = connectTo(options.redisUrl)
-    this.redis.on('error', () => {})
     this.#resources.defer(() => this.redis.disconnect())
   }
 
@@ -69,7 +84,6 @@ export class Deployment implements AsyncDisposable {
   moveTo(url: string): void {
     this.redis.disconnect()
     this.redis = connectTo(url)
-    this.redis.on('error', () => {})
     const { hostname, port } = new URL(url)
     for (const proxy of this.proxies) proxy.target = { host: hostname, port: Number(port) }
     this.#redisUrl = url
@@ -126,10 +140,15 @@ export class Deployment implements AsyncDisposable {
         ...own,
       },
       onError: line => {
-        if (!EXPECTED_ERRORS.some(expected => line.includes(expected)))
-          onBreach(`a service says that something is badly wrong: ${line}`)
+        const { msg, partition, gone } = line
+        if (msg === FORGOTTEN) {
+          this.claims.push({ process: name, partition: Number(partition), gone: Number(gone), at: performance.now() })
+        }
+        if (!EXPECTED_ERRORS.includes(String(msg)))
+          onBreach(`a service says that something is badly wrong: ${name}: ${JSON.stringify(line)}`)
       },
     })
+    if (slot.role === 'analyzer') this.disturbances.note()
     if (this.#isEnding) {
       await service[Symbol.asyncDispose]()
       return
@@ -149,6 +168,7 @@ export class Deployment implements AsyncDisposable {
     if (process === undefined) return undefined
     slot.process = undefined
     process.kill()
+    if (slot.role === 'analyzer') this.disturbances.note()
     this.counts.kills++
     this.options.history.note('kill', { process: process.name })
     return process.name
@@ -161,7 +181,9 @@ export class Deployment implements AsyncDisposable {
     slot.process = undefined
     this.counts.stops++
     this.options.history.note('stop', { process: process.name })
+    const end = slot.role === 'analyzer' ? this.disturbances.begin() : undefined
     const code = await process.stop()
+    end?.()
     if (code !== 0) this.options.onBreach(`G1: ${process.name} ended with ${code} when it was asked to stop`)
   }
 
@@ -179,4 +201,13 @@ export class Deployment implements AsyncDisposable {
     await Promise.all(this.slots.map(async ({ process }) => process?.[Symbol.asyncDispose]()))
     await this.#resources.disposeAsync()
   }
+}
+
+/** Comes back at once and asks nobody whether it may: how long Redis is away is what some faults depend on. */
+function connectTo(url: string): RedisClient {
+  const client = rawClient(url)
+  client.on('error', () => {})
+  const quick = { enableReadyCheck: false, retryStrategy: () => RECONNECT_MS, maxRetriesPerRequest: null }
+  if (!url.includes(',')) Object.assign(client.options, quick)
+  return client
 }

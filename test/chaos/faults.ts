@@ -1,7 +1,7 @@
 import { pause } from '@tidemark/shared/lifecycle'
 import { CRASH_POINTS, type CrashPoint, type CrashPointName, hasEntries } from './crash-point.ts'
 import { keys, type Slot } from './deployment.ts'
-import type { Role } from './process.ts'
+import type { Role, ServiceProcess } from './process.ts'
 import type { Effect, Exchange } from './proxy.ts'
 import { PASS } from './proxy.ts'
 import { strikeRedis } from './redis-faults.ts'
@@ -17,9 +17,26 @@ const STEALS_MAX = 5
 /** Does one fault and waits until it has had its effect. Processes that it took are back, or on their way, afterwards. */
 export async function strike(fault: Fault, world: World): Promise<void> {
   world.history.note('fault', { ...fault })
+  const end = disturbsAnalyzers(fault) ? world.deployment.disturbances.begin() : undefined
   const hasBitten = await strikeKind(fault, world)
+  end?.()
   // A fault may find no moment to strike at: a machine that is busy lets a lease run out first. The report says so.
   world.count(hasBitten ? nameOf(fault) : `${nameOf(fault)}: found no moment`)
+}
+
+/** Whether it may keep an analyzer from taking a lease; only what certainly cannot is left out. */
+function disturbsAnalyzers(fault: Fault): boolean {
+  switch (fault.kind) {
+    case 'cut-append':
+    case 'poison':
+      return false
+    case 'kill':
+    case 'reset':
+    case 'net':
+      return fault.role === 'analyzer'
+    default:
+      return true
+  }
 }
 
 /** How a fault is called in the report. */
@@ -32,8 +49,9 @@ export function nameOf(fault: Fault): string {
     case 'reset':
       return `${fault.kind} ${fault.role}`
     case 'cut-commit':
-    case 'cut-append':
       return `${fault.kind} ${fault.how}`
+    case 'cut-append':
+      return `cut-${fault.script} ${fault.how}`
     case 'net':
       return `net ${fault.mode} ${fault.role}`
     default:
@@ -70,7 +88,7 @@ async function strikeKind(fault: Fault, world: World): Promise<boolean> {
     case 'cut-commit':
       return cut(world, 'commit', fault.how, fault.nth)
     case 'cut-append':
-      return cut(world, 'append', fault.how, fault.nth)
+      return cut(world, fault.script, fault.how, fault.nth)
     case 'net':
       return disturb(world, fault)
     case 'reset':
@@ -136,6 +154,13 @@ async function freezeFor(world: World, slot: Slot, ms: number): Promise<boolean>
   return true
 }
 
+function thawLater({ deployment }: World, process: ServiceProcess, ms: number): void {
+  setTimeout(() => {
+    process.thaw()
+    deployment.disturbances.note()
+  }, ms)
+}
+
 /** Resolves when somebody else than `token` has the partition's lease; false when that takes too long. */
 function takenFrom(world: World, partition: number, token: string | undefined): Promise<boolean> {
   return world.audit.until(() => world.audit.holder(partition) !== token, 10 * world.leaseMs)
@@ -153,7 +178,7 @@ async function zombieCommit(world: World, nth: number): Promise<boolean> {
       world.deployment.counts.pauses++
       process.freeze()
       isTaken = await takenFrom(world, command.partition, world.audit.holder(command.partition))
-      setTimeout(() => process.thaw(), 100)
+      thawLater(world, process, 100)
       return PASS
     },
   })
@@ -205,7 +230,7 @@ function zombieRead(world: World, nth: number): Promise<boolean> {
           audit.commits.some(commit => commit.partition === partition && commit.outcome === 'ok' && commit.at > from)
         // The new owners must be past the pending entries, or they would find what is taken among those.
         if (await audit.until(() => partitionsOf(exchange).every(goesOn), 10 * world.leaseMs)) stolen = exchange
-        setTimeout(() => process.thaw(), 1000)
+        thawLater(world, process, 1000)
         return { kind: 'orphan' }
       },
     })

@@ -1,5 +1,6 @@
 import { pause } from '@tidemark/shared/lifecycle'
 import { compareEntryIds, parseReceipt } from '@tidemark/shared/receipt'
+import type { Claim } from './deployment.ts'
 import { readPartitionStates } from './partition-state.ts'
 import type { Role } from './process.ts'
 import { Random } from './random.ts'
@@ -14,7 +15,8 @@ const LOOK_WITHIN_MS = 15_000
 export const RESIDENT_MAX_BYTES = 512 * 1024 * 1024
 
 /** Metrics by which the services themselves tell of samples that are gone. */
-const LOSS_METRICS = ['analyzer_samples_lost_total', 'analyzer_samples_rolled_back_total'] as const
+const LOST = 'analyzer_samples_lost_total'
+const ROLLED_BACK = 'analyzer_samples_rolled_back_total'
 
 /**
  * Looks at a deployment from outside while it is being struck: as a reader of verdicts (they never go back), as an accountant
@@ -28,7 +30,7 @@ export class Observer implements AsyncDisposable {
   readonly #world: World
   readonly #stop = new AbortController()
   readonly #done: Promise<unknown>
-  readonly #counters = new Map<string, number>()
+  readonly #counters = new Map<string, { metric: string; process: string; value: number; at: number }>()
   readonly #seen = new Map<string, { count: number; id: string }>()
 
   constructor(world: World, seed: number) {
@@ -40,16 +42,23 @@ export class Observer implements AsyncDisposable {
     ])
   }
 
-  /** What the services told of samples that are gone, all processes together that ever were. */
-  get toldLost(): Readonly<Record<(typeof LOSS_METRICS)[number], number>> {
-    const sumOf = (metric: string): number => {
-      const counters = [...this.#counters].filter(([name]) => name.startsWith(`${metric} `))
-      return counters.reduce((sum, [, value]) => sum + value, 0)
-    }
-    return {
-      analyzer_samples_lost_total: sumOf('analyzer_samples_lost_total'),
-      analyzer_samples_rolled_back_total: sumOf('analyzer_samples_rolled_back_total'),
-    }
+  /** `analyzer_samples_lost_total` of all processes that ever were. */
+  get toldLost(): number {
+    return this.#told(LOST).reduce((sum, { value }) => sum + value, 0)
+  }
+
+  /** Where an analyzer's metric says something else than its log; it may not have been asked since it said the last. */
+  unlikeClaims(claims: readonly Claim[]): string[] {
+    return this.#told(ROLLED_BACK).flatMap(({ process, value, at }) => {
+      const said = claims
+        .filter(one => one.process === process && one.at <= at)
+        .reduce((sum, { gone }) => sum + gone, 0)
+      return value >= said ? [] : [`I2: ${ROLLED_BACK} of ${process} is ${value}, and it has said ${said}`]
+    })
+  }
+
+  #told(metric: string): { process: string; value: number; at: number }[] {
+    return [...this.#counters.values()].filter(counter => counter.metric === metric)
   }
 
   /** Looks once more, so that nothing that was told at the end is missed. */
@@ -148,9 +157,12 @@ export class Observer implements AsyncDisposable {
       }
       this.resident[role] = Math.max(this.resident[role], bytes)
       if (role !== 'analyzer' || process.isFrozen) continue
-      for (const metric of LOSS_METRICS) {
+      for (const metric of [LOST, ROLLED_BACK]) {
+        const at = performance.now()
         const value = await process.metric(metric)
-        if (value !== undefined) this.#counters.set(`${metric} ${process.name}`, value)
+        if (value !== undefined) {
+          this.#counters.set(`${metric} ${process.name}`, { metric, process: process.name, value, at })
+        }
       }
     }
   }

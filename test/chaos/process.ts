@@ -17,8 +17,8 @@ export interface ServiceProcessOptions {
   readonly role: Role
   readonly name: string
   readonly env: Readonly<Record<string, string>>
-  /** Told of lines that say that something is badly wrong. */
-  readonly onError: (line: string) => void
+  /** Told of lines that say that something is badly wrong, as they were parsed. */
+  readonly onError: (line: Readonly<Record<string, unknown>>) => void
 }
 
 /** One gateway or analyzer as a process that can be killed, frozen and stopped. */
@@ -66,11 +66,12 @@ export class ServiceProcess implements AsyncDisposable {
     const { promise: ready, resolve } = Promise.withResolvers<void>()
     const at = { pid: 0, port: 0, metricsPort: 0 }
     child.onLine(line => {
-      const { processId, msg, port, metricsPort, level } = parsed(line)
+      const fields = parsed(line)
+      const { processId, msg, port, metricsPort, level } = fields
       if (typeof processId === 'number') at.pid = processId
       if (typeof port === 'number') at.port = port
       if (typeof metricsPort === 'number') at.metricsPort = metricsPort
-      if (typeof level === 'number' && level >= 50) options.onError(`${name}: ${line}`)
+      if (typeof level === 'number' && level >= 50) options.onError(fields)
       if (msg === READY[role]) resolve()
     })
     const timer = setTimeout(() => child.kill(), READY_WITHIN_MS)

@@ -60,6 +60,9 @@ export interface ProxyAudit {
  */
 export type Mode = 'pass' | 'hole' | 'deaf' | 'refuse'
 
+/** What Redis executes though its client is gone, and an auditor wants to hear of. */
+const AWAITED = new Set(['commit', 'append', 'append-once'])
+
 /** How long a connection that lost its client waits for Redis to answer what was sent. */
 const ORPHAN_MS = 3000
 
@@ -203,7 +206,7 @@ class Connection {
   #clientClosed(): void {
     // Redis notices at once that a client of a dead process is gone, and stops a read that waits. A commit it has executed
     // or will: its answer tells the auditor.
-    const isAwaited = [...this.#waiting].some(({ command }) => command.name === 'commit' || command.name === 'append')
+    const isAwaited = this.#waiting.some(({ command }) => AWAITED.has(command.name))
     if (this.#isEnded || this.#isOrphan) return
     if (isAwaited) this.orphan()
     else this.end()

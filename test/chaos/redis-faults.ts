@@ -1,17 +1,44 @@
 import { readdir, readFile, stat, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pause } from '@tidemark/shared/lifecycle'
-import { startRedis } from '@tidemark/shared/testing/redis-fixture'
-import { rawClient } from '@tidemark/shared/testing/redis-probe'
+import type { DurabilityLevel } from '@tidemark/shared/store/ports'
 import { parseCommit } from './audit.ts'
 import { type Deployment, keys } from './deployment.ts'
 import { readPartitionStates } from './partition-state.ts'
-import { type Exchange, type Mode, PASS, RedisProxy } from './proxy.ts'
+import { type Exchange, type Mode, PASS } from './proxy.ts'
+import { Replica } from './replication.ts'
 import type { Fault } from './schedule.ts'
 import type { World } from './world.ts'
 
-/** What a Redis of a run is started with: as in production, but for the port. */
-export const REDIS_ARGS = ['--maxmemory-policy', 'noeviction', '--aof-load-truncated', 'yes']
+/** What a Redis of a run is started with: as in production, but for the port; and a replica needs not wait for others. */
+export const REDIS_ARGS = [
+  '--maxmemory-policy',
+  'noeviction',
+  '--aof-load-truncated',
+  'yes',
+  '--repl-diskless-sync-delay',
+  '0',
+]
+
+/** The same, with what a level of durability needs. */
+export function redisArgs(durability: DurabilityLevel): string[] {
+  switch (durability) {
+    case 'disk':
+      return [...REDIS_ARGS, '--appendfsync', 'always']
+    case 'replicated':
+      return [...REDIS_ARGS, '--min-replicas-to-write', '1']
+    default:
+      return REDIS_ARGS
+  }
+}
+
+/** How often `appendfsync everysec` tells the disk. */
+const FSYNC_EVERY_MS = 1000
+
+/** What ends a transaction in an append-only file. */
+const EXEC = '*1\r\n$4\r\nEXEC\r\n'
+
+const SERVES_WITHIN_MS = 15_000
 
 /** How long answers that are on their way get to come through before they would be mistaken for later ones. */
 const SETTLE_MS = 50
@@ -44,6 +71,8 @@ export async function strikeRedis(fault: Fault, world: World): Promise<boolean> 
         await truncate(file, Math.max(0, size - fault.bytes))
       })
       return true
+    case 'power-loss':
+      return losePower(world)
     case 'fail-over':
       await failOver(world, fault.lagMs)
       return true
@@ -87,20 +116,72 @@ const byNumber = new Intl.Collator('en', { numeric: true }).compare
 async function restart(world: World, cause: string, whileDown: (aofFile: string) => Promise<unknown>): Promise<void> {
   const { deployment, redis } = world
   if (redis === undefined) throw new Error('a cluster has no append-only file of its own')
-  const [, folder = ''] = (await deployment.redis.config('GET', 'dir')) as string[]
+  const file = await aofFile(world)
   await redis.kill()
   const killedAt = Date.now()
   setModes(deployment, 'refuse')
+  await whileDown(file)
+  // The fixture asks Redis only now and then whether it is back, and an analyzer's lease runs out meanwhile.
+  const started = redis.start()
+  await serves(world)
+  await world.noteLoss(cause, killedAt)
+  setModes(deployment, 'pass')
+  await started
+}
+
+/** The append-only file that Redis writes to at present. */
+async function aofFile({ deployment }: World): Promise<string> {
+  const [, folder = ''] = (await deployment.redis.config('GET', 'dir')) as string[]
   const aof = join(folder, 'appendonlydir')
   const file = (await readdir(aof))
     .filter(name => name.endsWith('.incr.aof'))
     .toSorted(byNumber)
     .at(-1)
   if (file === undefined) throw new Error(`there is no append-only file in ${aof}`)
-  await whileDown(join(aof, file))
-  await redis.start()
-  await world.noteLoss(cause, killedAt)
-  setModes(deployment, 'pass')
+  return join(aof, file)
+}
+
+/** Waits until Redis answers and has loaded its data. */
+async function serves({ deployment }: World): Promise<void> {
+  const deadline = performance.now() + SERVES_WITHIN_MS
+  while ((await deployment.redis.ping().catch(() => '')) !== 'PONG') {
+    if (performance.now() > deadline) throw new Error('Redis does not come back')
+    await pause(10)
+  }
+}
+
+/** Redis dies, and what its `appendfsync` had not brought to the disk dies with it. */
+async function losePower(world: World): Promise<boolean> {
+  const { audit, durability } = world
+  if (durability === 'disk') {
+    // Redis answers when it is on the disk, so all is gone that nobody was answered: the file ends after the last answer.
+    await restart(world, 'power-loss', async file => {
+      await pause(SETTLE_MS)
+      await cutAfter(
+        file,
+        [...audit.appended.values()].map(({ lastId }) => lastId),
+      )
+    })
+    return true
+  }
+  const file = await aofFile(world)
+  const { size } = await stat(file)
+  // The disk was told a second ago.
+  await pause(FSYNC_EVERY_MS)
+  let isCut = false
+  await restart(world, 'power-loss', async current => {
+    isCut = current === file
+    if (isCut) await truncate(file, size)
+  })
+  return isCut
+}
+
+/** Cuts an append-only file after the transaction that has the last of the entries. */
+async function cutAfter(file: string, ids: readonly string[]): Promise<void> {
+  const content = await readFile(file)
+  const last = Math.max(...ids.map(id => content.lastIndexOf(`\r\n${id}\r\n`)))
+  const end = last < 0 ? -1 : content.indexOf(EXEC, last)
+  if (end >= 0) await truncate(file, end + EXEC.length)
 }
 
 /** How long a commit waits so that the next one has something to do. */
@@ -109,7 +190,7 @@ const GATHER_MS = 200
 const REWRITE_WITHIN_MS = 10_000
 
 /** How often it is tried to strike so fast that an analyzer still has its lease afterwards. */
-const CUTS_MAX = 4
+const CUTS_MAX = 8
 
 /**
  * Redis loses the last commit of a partition and what came after it, while the next commit of that partition is on its way.
@@ -188,41 +269,26 @@ async function cutLastCommit(file: string, partition: number): Promise<void> {
   if (begin > 0) await truncate(file, begin)
 }
 
-/**
- * The primary dies, and a replica that had not heard of the last `lagMs` takes its place. Replication runs through a proxy
- * that stops passing it on; the replica itself is not stopped, because the kernel would hold the bytes for it.
- */
+/** The primary dies, and a replica that had not heard of the last `lagMs` takes its place. */
 async function failOver(world: World, lagMs: number): Promise<void> {
-  const { deployment, redis: primary, audit } = world
+  const { deployment, redis: primary, audit, durability } = world
   if (primary === undefined) throw new Error('a cluster fails over by itself')
-  await using way = await RedisProxy.open({
-    name: 'replication',
-    target: { host: '127.0.0.1', port: primary.port },
-    audit,
-    rules: deployment.rules,
-  })
-  const replica = await startRedis({ which: primary.which, args: REDIS_ARGS })
-  const client = rawClient(replica.url)
-  client.on('error', () => {})
-  try {
-    // By command and not by argument: it is to stay the primary when it is started again.
-    await client.replicaof('127.0.0.1', way.port)
-    while (!String(await client.info('replication')).includes('master_link_status:up')) await pause(20)
-    await pause(500)
-    way.mode = 'hole'
-    await pause(lagMs)
-    await primary.kill()
-    const killedAt = Date.now()
-    setModes(deployment, 'refuse')
-    await client.replicaof('NO', 'ONE')
-    world.redis = replica
-    deployment.moveTo(replica.url)
-    await world.noteLoss('fail-over', killedAt)
-    setModes(deployment, 'pass')
-  } finally {
-    client.disconnect()
-    await primary[Symbol.asyncDispose]()
-  }
+  const options = { args: redisArgs(durability), audit, rules: deployment.rules }
+  const replica = world.replica ?? (await Replica.follow(primary, options))
+  world.replica = undefined
+  replica.lag()
+  await pause(lagMs)
+  await primary.kill()
+  const killedAt = Date.now()
+  setModes(deployment, 'refuse')
+  const promoted = await replica.promote()
+  world.redis = promoted
+  deployment.moveTo(promoted.url)
+  await world.noteLoss('fail-over', killedAt)
+  setModes(deployment, 'pass')
+  await primary[Symbol.asyncDispose]()
+  // It takes nothing until it has a replica of its own.
+  if (durability === 'replicated') world.replica = await Replica.follow(promoted, options)
 }
 
 /** Redis is at its limit for a while: ingest is refused, analysing goes on, and both recover by themselves. */

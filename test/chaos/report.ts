@@ -1,20 +1,27 @@
 import { cpus, totalmem } from 'node:os'
+import { SURVIVED } from './loss.ts'
 import type { RunOptions, RunResult } from './run.ts'
 import { percentile } from './take-over.ts'
 
-/** A run in Markdown. */
-export function formatReport(
-  result: RunResult,
-  size: Pick<RunOptions, 'keys' | 'partitions' | 'leaseTtlMs' | 'analyzers' | 'gateways'>,
-): string {
-  const { verdict, counts, answers, reads, takeOvers, resident, losses, toldLost } = result
+interface ReportedRun {
+  readonly result: RunResult
+  readonly size: Pick<RunOptions, 'keys' | 'partitions' | 'leaseTtlMs' | 'analyzers' | 'gateways'>
+}
+
+/** Runs in Markdown: the first in full, and of all of them what each level of durability lost. */
+export function formatReport(runs: readonly ReportedRun[]): string {
+  const [first] = runs
+  if (first === undefined) return ''
+  const { result, size } = first
+  const breaches = runs.flatMap(one => one.result.breaches)
+  const { verdict, counts, answers, reads, takeOvers, resident, losses, toldLost, rolledBack, replayed } = result
   const { classes } = verdict
   const leased = takeOvers.map(({ leasedMs }) => leasedMs)
   const committed = takeOvers.map(({ committedMs }) => committedMs)
   const [cpu] = cpus()
   return `# A chaos run
 
-${result.breaches.length === 0 ? 'No invariant was breached.' : `**${result.breaches.length} breaches** (see below).`}
+${breaches.length === 0 ? 'No invariant was breached.' : `**${breaches.length} breaches** (see below).`}
 
 | | |
 | --- | --- |
@@ -26,9 +33,12 @@ ${result.breaches.length === 0 ? 'No invariant was breached.' : `**${result.brea
 | processes killed, frozen, stopped | ${counts.kills}, ${counts.pauses}, ${counts.stops} |
 | samples sent, accepted | ${result.sent}, ${result.accepted}, of ${size.keys} keys |
 | requests answered 202, 503, broken off | ${answers.ok}, ${answers.unavailable}, ${answers.broken} |
+| requests sent again by their clients with an Idempotency-Key, for want of an answer | ${answers.repeats} |
+| answered requests sent again at the end, samples added by that | ${replayed.requests}, ${replayed.added} |
 | verdicts read during the faults | ${reads.ok} (${reads.unavailable} answered 503) |
 | take-over, from the kill to the next lease, p50 and p99 | ${ms(percentile(leased, 0.5))}, ${ms(percentile(leased, 0.99))} (${takeOvers.length} partitions) |
 | take-over, from the kill to the next commit, p50 and p99 | ${ms(percentile(committed, 0.5))}, ${ms(percentile(committed, 0.99))} |
+| take-over, the most of its time that one took (100 % is the bound of I9) | ${Math.round(100 * Math.max(0, ...takeOvers.map(({ leasedMs = 0, dueMs }) => leasedMs / dueMs)))} % |
 | backlog gone after the last sample | ${ms(result.healMs)} |
 | most memory of a gateway, of an analyzer | ${mib(resident.gateway)}, ${mib(resident.analyzer)} |
 
@@ -55,9 +65,15 @@ Every accepted sample that is missing is one that the harness found gone in Redi
 | --- | --- |
 ${rows(losses.map(({ cause, lost }) => [cause, lost]))}
 
-The services told of it themselves: ${Object.entries(toldLost)
-    .map(([metric, value]) => `\`${metric}\` ${value}`)
-    .join(', ')}.
+Of all samples that Redis counted as accepted, whoever knew of them, it forgot ${rolledBack.least === rolledBack.most ? rolledBack.least : `${rolledBack.least} to ${rolledBack.most}`}.
+The analyzers told of ${rolledBack.told}: of each partition the figure of the analyzer that says most; the sum of what all of them say is ${rolledBack.sum}.
+No analyzer said more than was gone, and in ${rolledBack.exact} cases (a loss of a partition whose owner had read all and went on) it said exactly as much. \`analyzer_samples_lost_total\` is ${toldLost}.
+
+## What each level of durability lost
+
+| level | fault | times | samples answered 202 and gone | promised to survive it |
+| --- | --- | --- | --- | --- |
+${runs.flatMap(one => lossRows(one.result)).join('\n')}
 
 ## Faults
 
@@ -70,7 +86,17 @@ ${rows([...result.struck].toSorted(([a], [b]) => (a < b ? -1 : 1)))}
 | answer | commits |
 | --- | --- |
 ${rows([...result.commitOutcomes].toSorted(([, a], [, b]) => b - a))}
-${result.breaches.length === 0 ? '' : `\n## Breaches\n\n${result.breaches.map(breach => `- ${breach}\n`).join('')}`}`
+${breaches.length === 0 ? '' : `\n## Breaches\n\n${breaches.map(breach => `- ${breach}\n`).join('')}`}`
+}
+
+/** Of each fault that can lose something how much that was, all together. */
+function lossRows({ durability, losses }: RunResult): string[] {
+  const byCause = [...Map.groupBy(losses, ({ cause }) => cause)].toSorted(([a], [b]) => (a < b ? -1 : 1))
+  return byCause.map(([cause, all]) => {
+    const lost = all.reduce((sum, one) => sum + one.lost, 0)
+    const isPromised = SURVIVED[durability].includes(cause)
+    return `| \`${durability}\` | ${cause} | ${all.length} | ${lost} | ${isPromised ? 'yes' : 'no'} |`
+  })
 }
 
 function rows(items: readonly (readonly [string, number])[]): string {

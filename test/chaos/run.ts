@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pause } from '@tidemark/shared/lifecycle'
+import type { DurabilityLevel } from '@tidemark/shared/store/ports'
 import { type RedisFixture, startRedis } from '@tidemark/shared/testing/redis-fixture'
 import { isOnPath } from '@tidemark/shared/testing/redis-process'
 import { Audit } from './audit.ts'
@@ -10,14 +11,19 @@ import { ChaosCluster } from './cluster.ts'
 import { Deployment } from './deployment.ts'
 import { strike } from './faults.ts'
 import { History } from './history.ts'
+import { SURVIVED } from './loss.ts'
 import { Observer } from './observer.ts'
 import type { Rule } from './proxy.ts'
 import { derivedSeed, Random } from './random.ts'
-import { REDIS_ARGS } from './redis-faults.ts'
+import { redisArgs } from './redis-faults.ts'
+import { type Replay, replay } from './replay.ts'
+import { Replica } from './replication.ts'
 import { comesToRest, readRest } from './rest.ts'
+import { judgeRolledBack, type RolledBack } from './rolled-back.ts'
 import { SamplePlan } from './sample-plan.ts'
 import type { Schedule } from './schedule.ts'
-import { type TakeOver, takeOversAfter } from './take-over.ts'
+import { Slowness } from './slowness.ts'
+import { breachOf, type TakeOver, takeOversAfter } from './take-over.ts'
 import { type Verdict, verify } from './verifier.ts'
 import { World } from './world.ts'
 
@@ -30,6 +36,9 @@ const BREACHES_MAX = 50
 /** Samples that must have been committed since the last fault before the next one strikes. */
 const PROGRESS_SAMPLES = 40
 const PROGRESS_WITHIN_MS = 30_000
+
+/** How often analyzers say that they live, and look for partitions. */
+const HEARTBEAT_MS = 100
 
 export interface RunOptions {
   readonly seed: number
@@ -49,6 +58,9 @@ export interface RunOptions {
   readonly spreadMs: number
   /** Without any fault at the end. */
   readonly calmMs: number
+  readonly durability: DurabilityLevel
+  /** How often a fault must have found its moment, by its name in the report: a run in which it did not proves too little. */
+  readonly bitesMin?: Readonly<Record<string, number>>
   readonly schedule: (random: Random) => Schedule
   /** On three masters with a replica each. */
   readonly isCluster?: boolean
@@ -79,7 +91,10 @@ export interface RunResult {
   readonly takeOvers: readonly TakeOver[]
   readonly resident: Observer['resident']
   readonly losses: readonly { readonly cause: string; readonly lost: number }[]
-  readonly toldLost: Observer['toldLost']
+  readonly toldLost: number
+  readonly rolledBack: RolledBack
+  readonly replayed: Replay
+  readonly durability: DurabilityLevel
   readonly healMs: number
   readonly durationMs: number
   /** Removed when nothing was breached. */
@@ -108,9 +123,15 @@ export async function run(options: RunOptions): Promise<RunResult> {
   const rules = new Set<Rule>()
   let world: World | undefined
   const cluster = options.isCluster === true ? resources.use(await ChaosCluster.open({ audit, rules })) : undefined
-  const redis = cluster === undefined ? await startSingle() : undefined
+  const redis = cluster === undefined ? await startSingle(options.durability) : undefined
   // After a fail-over another one serves, and the first is gone.
   resources.defer(async () => (world?.redis ?? redis)?.[Symbol.asyncDispose]())
+  const replica =
+    redis !== undefined && options.durability === 'replicated'
+      ? await Replica.follow(redis, { args: redisArgs(options.durability), audit, rules })
+      : undefined
+  resources.defer(async () => (world === undefined ? replica : world.replica)?.[Symbol.asyncDispose]())
+  const slowness = resources.use(new Slowness())
   const deployment = resources.use(
     new Deployment({
       redisUrl: cluster?.url ?? redis?.url ?? '',
@@ -137,9 +158,11 @@ export async function run(options: RunOptions): Promise<RunResult> {
     seed: derivedSeed(seed, 2),
     batchMax: options.batchMax,
     rate: options.rate,
+    durability: options.durability,
     onBreach: breach,
   })
-  world = new World({ deployment, audit, traffic, history, redis, cluster, breach })
+  const { durability } = options
+  world = new World({ deployment, audit, traffic, history, redis, replica, cluster, durability, breach })
   const observer = resources.use(new Observer(world, derivedSeed(seed, 3)))
   const tell = (faults: number, what: string): void =>
     onProgress?.({
@@ -185,8 +208,11 @@ export async function run(options: RunOptions): Promise<RunResult> {
   const isAtRest = await comesToRest(deployment.redis, partitions, isOver() ? 0 : HEAL_WITHIN_MS)
   const healMs = performance.now() - healBegin
   if (!isAtRest && !isOver()) breach(`I9: samples still wait ${HEAL_WITHIN_MS} ms after the last fault`)
+  tell(schedule.length, 'sending requests again')
+  const replayed = isOver() ? { requests: 0, added: 0 } : await replay(world, new Random(derivedSeed(seed, 4)))
   await observer.measure()
   await observer[Symbol.asyncDispose]()
+  const endAt = performance.now()
   await Promise.all(deployment.slots.map(slot => deployment.stop(slot)))
 
   tell(schedule.length, 'verifying')
@@ -200,8 +226,35 @@ export async function run(options: RunOptions): Promise<RunResult> {
     rest: await readRest(deployment.redis, partitions),
   })
   for (const text of [...audit.breaches, ...verdict.breaches]) breach(text)
-  const takeOvers = takeOversAfter(world.kills, audit)
-  for (const takeOver of takeOvers) history.note('take-over', { ...takeOver })
+  const { disturbances, claims } = deployment
+  const { leaseTtlMs } = options
+  const takeOvers = takeOversAfter(world.kills, {
+    audit,
+    disturbances,
+    slowness,
+    leaseTtlMs,
+    heartbeatMs: HEARTBEAT_MS,
+    endAt,
+  })
+  for (const takeOver of takeOvers) {
+    history.note('take-over', { ...takeOver })
+    const text = breachOf(takeOver)
+    if (text !== undefined && !isOver()) breach(text)
+  }
+  const commits = [...audit.forgotten, ...audit.commits].filter(({ outcome }) => outcome === 'ok')
+  const rolledBack = judgeRolledBack({ losses: world.losses, claims, commits })
+  for (const text of rolledBack.breaches) breach(text)
+  for (const text of observer.unlikeClaims(claims)) breach(text)
+  const losses = world.losses.map(({ cause }, i) => ({ cause, lost: verdict.lostSamples[i] ?? 0 }))
+  for (const { cause, lost } of losses) {
+    if (lost > 0 && SURVIVED[durability].includes(cause)) {
+      breach(`I2: ${cause} took ${lost} samples that were answered 202 with durability ${durability}`)
+    }
+  }
+  for (const [name, least] of Object.entries(isOver() ? {} : (options.bitesMin ?? {}))) {
+    const times = world.struck.get(name) ?? 0
+    if (times < least) breach(`harness: ${name} found its moment ${times} times, and should have ${least} times`)
+  }
   const result: RunResult = {
     seed,
     verdict,
@@ -215,8 +268,11 @@ export async function run(options: RunOptions): Promise<RunResult> {
     commitOutcomes: audit.outcomes,
     takeOvers,
     resident: observer.resident,
-    losses: world.losses.map(({ cause }, i) => ({ cause, lost: verdict.lostSamples[i] ?? 0 })),
+    losses,
     toldLost: observer.toldLost,
+    rolledBack,
+    replayed,
+    durability,
     healMs,
     durationMs: performance.now() - begin,
     historyPath,
@@ -227,15 +283,18 @@ export async function run(options: RunOptions): Promise<RunResult> {
   return result
 }
 
-async function startSingle(): Promise<RedisFixture> {
+async function startSingle(durability: DurabilityLevel): Promise<RedisFixture> {
   const which = (await isOnPath('redis-server')) ? 'redis-server' : 'valkey-server'
-  return startRedis({ which, args: REDIS_ARGS })
+  return startRedis({ which, args: redisArgs(durability) })
 }
 
-function serviceEnvironment({ keys, partitions }: RunOptions, folder: string): Record<string, string> {
+function serviceEnvironment({ keys, partitions, durability }: RunOptions, folder: string): Record<string, string> {
   return {
     LOG_LEVEL: 'info',
-    HEARTBEAT_MS: '100',
+    HEARTBEAT_MS: String(HEARTBEAT_MS),
+    DURABILITY: durability,
+    // Requests of the whole run are sent again at its end.
+    IDEMPOTENCY_TTL_MS: '3600000',
     STORE_TIMEOUT_MS: '1000',
     // Too few for all keys, so that windows go out of memory and come back from Redis all the time.
     WINDOWS_MAX: String(Math.max(partitions, Math.ceil(keys / 2))),

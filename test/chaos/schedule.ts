@@ -1,3 +1,4 @@
+import type { DurabilityLevel } from '@tidemark/shared/store/ports'
 import { CRASH_POINT_NAMES, type CrashPointName } from './crash-point.ts'
 import type { Role } from './process.ts'
 import type { Random } from './random.ts'
@@ -18,7 +19,13 @@ export type Fault =
   /** Redis hands entries to a connection that has no client any more. */
   | { readonly kind: 'stolen-read'; readonly nth: number }
   | { readonly kind: 'cut-commit'; readonly how: 'before' | 'torn' | 'sent' | 'replied'; readonly nth: number }
-  | { readonly kind: 'cut-append'; readonly how: 'before' | 'torn' | 'sent' | 'replied' | 'late'; readonly nth: number }
+  | {
+      readonly kind: 'cut-append'
+      /** `append-once` and `claim-request` are those of requests with an Idempotency-Key, which come again. */
+      readonly script: 'append' | 'append-once' | 'claim-request'
+      readonly how: 'before' | 'torn' | 'sent' | 'replied' | 'late'
+      readonly nth: number
+    }
   | {
       readonly kind: 'net'
       readonly role: Role
@@ -35,7 +42,10 @@ export type Fault =
   | { readonly kind: 'redis-freeze'; readonly ms: number }
   /** A partition's last commit is cut off Redis' append-only file while the next is on its way: its analyzer knows more than Redis. */
   | { readonly kind: 'aof-cut-commit' }
+  /** The end of the append-only file is gone, also what the disk had: a disk that broke. */
   | { readonly kind: 'aof-cut'; readonly bytes: number }
+  /** Redis dies and loses what was not on the disk yet by its `appendfsync`. */
+  | { readonly kind: 'power-loss' }
   | { readonly kind: 'fail-over'; readonly lagMs: number }
   | { readonly kind: 'out-of-memory'; readonly ms: number }
   | { readonly kind: 'flush-all' }
@@ -95,7 +105,15 @@ const cutCommit: Maker = (random, i) => ({
 })
 const cutAppend: Maker = (random, i) => ({
   kind: 'cut-append',
+  script: 'append',
   how: APPEND_HOWS[i % APPEND_HOWS.length] ?? 'sent',
+  nth: random.integer(1, 9),
+})
+/** Now and then it is the claim that is struck, and not what follows it. */
+const cutRepeatable: Maker = (random, i) => ({
+  kind: 'cut-append',
+  script: i % 6 === 5 ? 'claim-request' : 'append-once',
+  how: i % 6 === 5 ? random.pick(HOWS) : (APPEND_HOWS[i % 6] ?? 'sent'),
   nth: random.integer(1, 9),
 })
 const net: Maker = (random, i) => ({
@@ -115,6 +133,10 @@ const poison: (partitions: number) => Maker = partitions => random => ({
   kind: 'poison',
   partition: random.integer(0, partitions - 1),
 })
+const redisKill: Maker = random => ({ kind: 'redis-kill', downMs: random.integer(0, 1500) })
+const powerLoss: Maker = () => ({ kind: 'power-loss' })
+const aofCut: Maker = random => ({ kind: 'aof-cut', bytes: random.integer(1, 60_000) })
+const failOver: Maker = random => ({ kind: 'fail-over', lagMs: random.integer(100, 800) })
 const storm: Maker = random => ({ kind: 'scale-storm', sizes: [1, 6, 1, random.integer(2, 5), ANALYZERS] })
 
 function times(count: number, make: Maker, random: Random): Fault[] {
@@ -135,6 +157,7 @@ export function shortSchedule(random: Random, partitions: number): Schedule {
     ...times(2, stolenRead, random),
     ...times(4, cutCommit, random),
     ...times(5, cutAppend, random),
+    ...times(6, cutRepeatable, random),
     ...times(2, net, random),
     ...times(1, reset, random),
     ...times(2, poison(partitions), random),
@@ -143,6 +166,9 @@ export function shortSchedule(random: Random, partitions: number): Schedule {
     { kind: 'aof-cut-commit' },
   ])
 }
+
+/** Of these in a whole long run. */
+const AOF_CUT_COMMITS = 5
 
 /** Faults before everything in Redis is deleted. */
 const FLUSH_AFTER = 10
@@ -161,21 +187,43 @@ export function longSchedule(random: Random, partitions: number, share: number):
     ...times(n(12), lateCommit, random),
     ...times(n(12), stolenRead, random),
     ...times(n(40), cutCommit, random),
-    ...times(n(25), cutAppend, random),
+    ...times(n(20), cutAppend, random),
+    ...times(n(24), cutRepeatable, random),
     ...times(n(16), net, random),
     ...times(n(6), reset, random),
     ...times(n(10), poison(partitions), random),
     ...times(n(3), () => ({ kind: 'script-flush' }) as const, random),
     ...times(n(3), storm, random),
-    ...times(n(3), chance => ({ kind: 'redis-kill', downMs: chance.integer(0, 1500) }), random),
+    ...times(n(3), redisKill, random),
     ...times(n(3), chance => ({ kind: 'redis-freeze', ms: chance.integer(500, 4000) }), random),
-    ...times(n(2), () => ({ kind: 'aof-cut-commit' }), random),
-    ...times(n(3), chance => ({ kind: 'aof-cut', bytes: chance.integer(1, 60_000) }), random),
-    ...times(n(2), chance => ({ kind: 'fail-over', lagMs: chance.integer(100, 800) }), random),
+    ...times(n(AOF_CUT_COMMITS), () => ({ kind: 'aof-cut-commit' }) as const, random),
+    ...times(n(3), aofCut, random),
+    ...times(n(3), powerLoss, random),
+    ...times(n(2), failOver, random),
     ...times(n(2), () => ({ kind: 'out-of-memory', ms: 3000 }), random),
   ])
   // Early, because nothing before it can be judged afterwards: Redis has forgotten what the verdicts followed from.
   return [...faults.slice(0, FLUSH_AFTER), { kind: 'flush-all' }, ...faults.slice(FLUSH_AFTER)]
+}
+
+/** What a level of durability is about: Redis dies in every way that it promises to survive. `times` of each. */
+export function promiseSchedule(random: Random, level: DurabilityLevel, count: number): Schedule {
+  const [first, second] = level === 'replicated' ? [redisKill, failOver] : [redisKill, powerLoss]
+  return random.shuffled([
+    ...times(count, first, random),
+    ...times(count, second, random),
+    ...times(2 * count, cutRepeatable, random),
+    ...times(count, kill, random),
+  ])
+}
+
+/** The same, and what it does not promise to survive: to measure what is lost then. */
+export function levelSchedule(random: Random, level: DurabilityLevel, count: number): Schedule {
+  const beyond = level === 'replicated' ? [powerLoss, aofCut] : [failOver, aofCut]
+  return random.shuffled([
+    ...promiseSchedule(random, level, count),
+    ...beyond.flatMap(make => times(count, make, random)),
+  ])
 }
 
 /** What can be done to a cluster. Its masters are killed and its slots moved in between. */

@@ -1,10 +1,19 @@
+import type { DurabilityLevel } from '@tidemark/shared/store/ports'
 import type { RunOptions } from './run.ts'
-import { clusterSchedule, type FaultKind, longSchedule, type Schedule, shortSchedule } from './schedule.ts'
+import {
+  clusterSchedule,
+  type FaultKind,
+  levelSchedule,
+  longSchedule,
+  promiseSchedule,
+  type Schedule,
+  shortSchedule,
+} from './schedule.ts'
 
-type Size = Omit<RunOptions, 'seed' | 'onProgress'>
+export type Size = Omit<RunOptions, 'seed' | 'onProgress'>
 
 /** What every run has in common with the pods of a small deployment. */
-const common = { writers: 8, analyzers: 3, gateways: 2, leaseTtlMs: 1000, batchMax: 60 } as const
+const common = { writers: 8, analyzers: 3, gateways: 2, leaseTtlMs: 1000, batchMax: 60, durability: 'local' } as const
 
 /** Part of `npm test`: every kind of trouble once or twice, as fast as the processes start again. */
 export const SHORT: Size = {
@@ -21,6 +30,18 @@ export const SHORT: Size = {
   schedule: random => shortSchedule(random, 8),
 }
 
+/** What a level of durability promises, as part of `npm test`. */
+export function shortLevel(durability: DurabilityLevel): Size {
+  return {
+    ...SHORT,
+    durability,
+    samples: 4000,
+    keys: 200,
+    calmMs: 1000,
+    schedule: random => promiseSchedule(random, durability, 2),
+  }
+}
+
 export interface LongOptions {
   readonly minutes: number
   readonly samples: number
@@ -33,11 +54,43 @@ const ALL_FAULTS_MINUTES = 8
 
 export const LONG_DEFAULTS: LongOptions = { minutes: 15, samples: 300_000, only: [] }
 
-/** `npm run chaos`: everything many times over, and what loses data. */
-export function longRun({ minutes, samples, only }: LongOptions): Size {
+/** Of the time of a long run what each of the levels above `local` gets. */
+const LEVEL_SHARE = 0.1
+const LEVELS = ['disk', 'replicated'] as const
+
+/** `npm run chaos`: everything many times over with durability `local`, and then what the other levels are about. */
+export function longRuns({ minutes, samples, only }: LongOptions): Size[] {
+  const first = longRun({ minutes: minutes * (1 - LEVELS.length * LEVEL_SHARE), samples, only })
+  if (only.length > 0) return [first]
+  return [first, ...LEVELS.map(level => levelRun(level, minutes * LEVEL_SHARE))]
+}
+
+/** Each fault so often in the time of a whole level's run. */
+const LEVEL_FAULTS = 4
+const LEVEL_MINUTES = 1.5
+
+function levelRun(durability: DurabilityLevel, minutes: number): Size {
+  const count = Math.max(1, Math.round((LEVEL_FAULTS * minutes) / LEVEL_MINUTES))
+  return {
+    ...common,
+    leaseTtlMs: 1500,
+    durability,
+    samples: Math.round(10_000 * minutes),
+    keys: 2000,
+    isZipf: true,
+    partitions: 16,
+    rate: 400,
+    spreadMs: minutes * 60_000,
+    calmMs: 4000,
+    schedule: random => levelSchedule(random, durability, count),
+  }
+}
+
+function longRun({ minutes, samples, only }: LongOptions): Size {
   const partitions = 16
   const calmMs = Math.min(60_000, (minutes * 60_000) / 10)
   const spreadMs = minutes * 60_000 - calmMs
+  const share = Math.min(1, minutes / ALL_FAULTS_MINUTES)
   const pick = (schedule: Schedule): Schedule => schedule.filter(({ kind }) => only.length === 0 || only.includes(kind))
   return {
     ...common,
@@ -49,7 +102,9 @@ export function longRun({ minutes, samples, only }: LongOptions): Size {
     rate: Math.ceil((samples * 1000) / spreadMs),
     spreadMs,
     calmMs,
-    schedule: random => pick(longSchedule(random, partitions, Math.min(1, minutes / ALL_FAULTS_MINUTES))),
+    // The moment that it waits for is rare, so it has to be seen that it came.
+    bitesMin: share === 1 && only.length === 0 ? { 'aof-cut-commit': 3 } : {},
+    schedule: random => pick(longSchedule(random, partitions, share)),
   }
 }
 

@@ -4,13 +4,15 @@ import { oracleAnalysis } from '@tidemark/shared/testing/oracle'
 import { rowLength } from '@tidemark/shared/window-row'
 import { describe, expect, test } from 'vitest'
 import type { CommitRecord } from './audit.ts'
-import type { Attempt, Knowledge } from './client.ts'
+import type { Attempt, Knowledge } from './knowledge.ts'
 import type { PartitionState } from './partition-state.ts'
 import { SamplePlan } from './sample-plan.ts'
 import { type Evidence, verify } from './verifier.ts'
 
 const plan = new SamplePlan({ seed: 1, keys: 1, writers: 1, isZipf: false })
 const [key = ''] = plan.keyNames
+
+const NOTHING_KNOWN = { at: 0, before: new Map(), lastCommits: new Map() }
 
 /** A run of one key: what each sample's client knows, and the numbers of the samples that were committed, an entry each. */
 function evidenceOf(known: readonly Knowledge[], committed: readonly number[]): Evidence {
@@ -97,7 +99,9 @@ describe('the verifier', () => {
     const evidence = evidenceOf(['accepted', 'accepted'], [1])
     const [state] = evidence.rest.states
     if (state === undefined) throw new Error('there is no state')
-    const losses = [{ cause: 'test', atMs: 1, states: new Map([[0, { ...state, checkpoint: '0-0' }]]) }]
+    const losses = [
+      { ...NOTHING_KNOWN, cause: 'test', atMs: 1, states: new Map([[0, { ...state, checkpoint: '0-0' }]]) },
+    ]
     const { breaches, classes, lostSamples } = verify({ ...evidence, losses })
     expect(breaches).toEqual([])
     expect(classes).toMatchObject({ ok: 1, lost: 0, lostByRedis: 1 })

@@ -1,3 +1,4 @@
+import type { DurabilityLevel } from '@tidemark/shared/store/ports'
 import type { RedisFixture } from '@tidemark/shared/testing/redis-fixture'
 import type { Audit } from './audit.ts'
 import type { Traffic } from './client.ts'
@@ -8,6 +9,7 @@ import { isLostBy, type Loss } from './loss.ts'
 import { type PartitionState, readPartitionStates } from './partition-state.ts'
 import type { Effect, Exchange, Point } from './proxy.ts'
 import { PASS } from './proxy.ts'
+import type { Replica } from './replication.ts'
 
 /** How long a fault may take to find the moment that it waits for. */
 export const BITE_WITHIN_MS = 20_000
@@ -26,7 +28,10 @@ export interface WorldOptions {
   readonly history: History
   /** Undefined when it is a cluster. */
   readonly redis: RedisFixture | undefined
+  /** Undefined where the level of durability needs none. */
+  readonly replica: Replica | undefined
   readonly cluster: ChaosCluster | undefined
+  readonly durability: DurabilityLevel
   readonly breach: (text: string) => void
 }
 
@@ -39,7 +44,10 @@ export class World {
   readonly breach: (text: string) => void
   /** The Redis that serves; another one after a fail-over. */
   redis: RedisFixture | undefined
+  /** The one that follows it all the time; another one after a fail-over. */
+  replica: Replica | undefined
   readonly cluster: ChaosCluster | undefined
+  readonly durability: DurabilityLevel
   readonly losses: Loss[] = []
   readonly kills: Kill[] = []
   /** Entries that were put into streams past the gateways, `partition:id`. */
@@ -48,13 +56,15 @@ export class World {
   /** Analyzers that there should be. */
   analyzers = 3
 
-  constructor({ deployment, audit, traffic, history, redis, cluster, breach }: WorldOptions) {
+  constructor({ deployment, audit, traffic, history, redis, replica, cluster, durability, breach }: WorldOptions) {
     this.deployment = deployment
     this.audit = audit
     this.traffic = traffic
     this.history = history
     this.redis = redis
+    this.replica = replica
     this.cluster = cluster
+    this.durability = durability
     this.breach = breach
   }
 
@@ -119,10 +129,17 @@ export class World {
   async noteLoss(cause: string, atMs: number, seen?: readonly PartitionState[]): Promise<void> {
     const { deployment, audit, losses, history, traffic } = this
     const states = seen ?? (await readPartitionStates(deployment.redis, deployment.options.partitions))
-    for (const { partition, checkpoint } of states) audit.rollBack(partition, checkpoint)
-    const loss: Loss = { cause, atMs, states: new Map(states.map(state => [state.partition, state])) }
+    const loss: Loss = {
+      cause,
+      at: performance.now(),
+      atMs,
+      before: new Map(audit.appended),
+      lastCommits: audit.lastCommits,
+      states: new Map(states.map(state => [state.partition, state])),
+    }
+    for (const state of states) audit.rollBack(state)
     losses.push(loss)
-    traffic.forgetLatest()
+    traffic.noteLoss(loss)
     const lost = [...traffic.attempts.values()]
       .flat()
       .filter(({ receipt }) => receipt !== undefined && isLostBy(loss, receipt))
