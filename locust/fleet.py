@@ -1,0 +1,138 @@
+"""The devices that a load is made of, and the one series of each user whose every verdict is asked for."""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from dataclasses import dataclass
+
+from signals import KINDS, Sample, Series
+
+# Requests a second of one Locust user; a load of 500 is 50 users.
+RATE_PER_USER = 10
+
+# Of ten requests of a user nine bring reports and one asks for an analysis: 90 % and 10 %.
+REQUESTS_PER_TURN = 10
+DEVICES_PER_USER = 10
+METRICS = ("cpu", "rps")
+
+# A device's nine in ten of the user's requests come round so often.
+REPORT_INTERVAL_S = DEVICES_PER_USER / (RATE_PER_USER * (REQUESTS_PER_TURN - 1) / REQUESTS_PER_TURN)
+
+# Receipts whose verdicts were not asked for yet. A service that answers too slowly for that must not fill the memory here.
+PENDING_MAX = 1000
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one device sends at a time: one sample of each of its metrics."""
+
+    device: str
+    timestamp_ms: int
+    samples: dict[str, Sample]
+
+    def body(self) -> dict:
+        metrics = {name: sample.value for name, sample in self.samples.items()}
+        return {"device": self.device, "timestamp": self.timestamp_ms, "metrics": metrics}
+
+
+class Device:
+    def __init__(self, seed: int, number: int, kinds_from: int):
+        self.name = f"load-{number}"
+        self.series = {
+            metric: Series(seed, f"{self.name}/{metric}", KINDS[(kinds_from + i) % len(KINDS)], REPORT_INTERVAL_S)
+            for i, metric in enumerate(METRICS)
+        }
+
+    def report(self, now_ms: int) -> Report:
+        return Report(self.name, now_ms, {metric: series.next() for metric, series in self.series.items()})
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A sample of a watched series and what leads to its verdict."""
+
+    receipt: str
+    sample: Sample
+    timestamp_ms: int
+
+
+class Watch:
+    """The watched series of one user: its samples whose verdicts are still to be asked for."""
+
+    def __init__(self, series: Series, device: str, metric: str):
+        self.series = series
+        self.device = device
+        self.metric = metric
+        self.pending: deque[Asked] = deque()
+        self.dropped = 0
+        # A receipt begins with its partition, and a report of two metrics has two. The first report brings this metric
+        # alone, and its receipt tells which partition is this series'.
+        self._partition: str | None = None
+
+    @property
+    def key(self) -> str:
+        return self.series.key
+
+    def body(self, report: Report) -> dict:
+        if self._partition is not None:
+            return report.body()
+        return {"key": self.key, "value": report.samples[self.metric].value, "timestamp": report.timestamp_ms}
+
+    def accepted(self, report: Report, receipts: list[str]) -> None:
+        """Takes the receipts of a report of this watch's device."""
+        if self._partition is None:
+            (receipt,) = receipts
+            self._partition = receipt.partition(":")[0]
+        receipt = next(one for one in receipts if one.partition(":")[0] == self._partition)
+        if len(self.pending) >= PENDING_MAX:
+            self.pending.popleft()
+            self.dropped += 1
+        self.pending.append(Asked(receipt, report.samples[self.metric], report.timestamp_ms))
+
+    def take(self, before_ms: int) -> Asked | None:
+        """The oldest sample that was sent before then."""
+        if self.pending and self.pending[0].timestamp_ms <= before_ms:
+            return self.pending.popleft()
+        return None
+
+
+class Site:
+    """The devices behind one Locust user."""
+
+    def __init__(self, seed: int, number: int):
+        self.number = number
+        # The kinds of signals go round, so that each is watched by every fourth user.
+        self.devices = [Device(seed, number * DEVICES_PER_USER + i, number + i) for i in range(DEVICES_PER_USER)]
+        watched = self.devices[0]
+        self.watch = Watch(watched.series[METRICS[-1]], watched.name, METRICS[-1])
+        self._requests = 0
+        self._reports = 0
+
+    def is_asking(self) -> bool:
+        """Whose turn it is: True for a question, False for a report."""
+        self._requests += 1
+        return self._requests % REQUESTS_PER_TURN == 0
+
+    def report(self, now_ms: int) -> Report:
+        device = self.devices[self._reports % DEVICES_PER_USER]
+        self._reports += 1
+        return device.report(now_ms)
+
+
+class Fleet:
+    """All sites. One that a user left is taken up by the next, so a series goes on where it stopped."""
+
+    def __init__(self, seed: int):
+        self._seed = seed
+        self.sites: list[Site] = []
+        self._free: list[int] = []
+
+    def take(self) -> Site:
+        if self._free:
+            return self.sites[heapq.heappop(self._free)]
+        self.sites.append(Site(self._seed, len(self.sites)))
+        return self.sites[-1]
+
+    def give_back(self, site: Site) -> None:
+        heapq.heappush(self._free, site.number)

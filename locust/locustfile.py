@@ -1,0 +1,213 @@
+"""The load of the service that Tidemark replaces: 500 requests a second for 5 minutes, nine in ten of them POST /ingest and
+one GET /analyze. Other shapes: --shape ramp, spike, soak. `npm run load` runs it and makes a report; by hand:
+
+    locust -f locust/locustfile.py --headless --host http://127.0.0.1:8080
+
+One process is meant: what was sent is compared with the verdicts here, and workers would each know a part.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import urllib.error
+import urllib.request
+from random import Random
+from urllib.parse import urlencode
+
+import gevent
+from fleet import RATE_PER_USER, Asked, Watch
+from locust import LoadTestShape, events, task
+from locust.contrib.fasthttp import FastHttpUser
+from run import Run
+from shapes import SHAPES
+from thresholds import THRESHOLDS, missed
+
+# A verdict is asked for when it is there without waiting: what is measured is an answer, not the pipeline's delay.
+ASK_AFTER_MS = 500
+
+# What remains unasked at the end is asked for then, for so long.
+REST_DEADLINE_S = 30
+REST_WAIT_MS = 5000
+
+# Begins a line that is for the program which runs this.
+MARK = "\x1e"
+
+INGEST = "POST /ingest"
+ANALYZE = "GET /analyze"
+VERDICT = "GET /analyze?key=&after="
+
+
+@events.init_command_line_parser.add_listener
+def add_options(parser) -> None:
+    group = parser.add_argument_group("Tidemark")
+    shapes = "; ".join(f"{name}: {shape.about}" for name, shape in SHAPES.items())
+    group.add_argument("--shape", choices=list(SHAPES), default="steady", env_var="LOAD_SHAPE", help=shapes)
+    group.add_argument("--rps", type=float, default=500, env_var="LOAD_RPS", help="Requests a second at the most (500)")
+    group.add_argument("--seconds", type=float, default=None, env_var="LOAD_SECONDS", help="How long; each shape has its own")
+    group.add_argument("--seed", type=int, default=1, env_var="LOAD_SEED", help="The same seed sends the same values (1)")
+    group.add_argument("--host-header", default="", env_var="HOST_HEADER", help="Host header of every request, for an ingress")
+    group.add_argument("--tell", action="store_true", env_var="LOAD_TELL", help="Write progress and summary as lines of JSON")
+    for threshold in THRESHOLDS:
+        about = f"Fail the run otherwise: {threshold.about} ({threshold.default:g})"
+        group.add_argument(f"--{threshold.option}", type=float, default=threshold.default, help=about)
+
+
+class Profile(LoadTestShape):
+    """Turns the wanted rate into users, each of whom makes RATE_PER_USER requests a second."""
+
+    def tick(self):
+        options = self.runner.environment.parsed_options
+        shape = SHAPES[options.shape]
+        rate = shape.rate(options.rps, options.seconds or shape.seconds, self.get_run_time())
+        if rate is None:
+            return None
+        users = max(1, round(rate / RATE_PER_USER))
+        return users, users
+
+
+class Device(FastHttpUser):
+    """A site of devices: reports in turn, and questions about the verdicts on one of its series."""
+
+    # Longer than the service's own time-outs, so that it is the service that says what is wrong.
+    network_timeout = 30.0
+    connection_timeout = 10.0
+
+    def on_start(self) -> None:
+        self.run: Run = self.environment.load_run
+        self.site = self.run.fleet.take()
+        self.headers = {"Content-Type": "application/json", "Accept-Encoding": "identity", **self.environment.load_headers}
+        self.chance = Random(f"{self.run.seed}:pace:{self.site.number}")
+        self.begin = time.monotonic()
+        self.turns = 0
+        self._plan()
+        gevent.sleep(self.wait_time())
+
+    def on_stop(self) -> None:
+        self.run.fleet.give_back(self.site)
+
+    def wait_time(self) -> float:
+        return max(0.0, self.due - time.monotonic())
+
+    @task
+    def turn(self) -> None:
+        self.run.late_ms.add(max(0.0, time.monotonic() - self.due) * 1000)
+        self._plan()
+        if self.site.is_asking():
+            self._ask()
+        else:
+            self._report()
+
+    def _plan(self) -> None:
+        """When the next request is due. The rate holds whatever an answer takes, as long as that is less than a turn:
+        a late one is followed by the next at once. Within its turn chance decides, so that users do not march in step."""
+        self.due = self.begin + (self.turns + self.chance.random()) / RATE_PER_USER
+        self.turns += 1
+
+    def _report(self) -> None:
+        report = self.site.report(time.time_ns() // 1_000_000)
+        watch = self.site.watch
+        is_watched = report.device == watch.device
+        body = watch.body(report) if is_watched else report.body()
+        answer = self._send(INGEST, "POST", "/ingest", 202, json.dumps(body))
+        if answer is None:
+            return
+        self.run.samples += answer["accepted"]
+        if is_watched:
+            watch.accepted(report, answer["receipts"])
+
+    def _ask(self) -> None:
+        watch = self.site.watch
+        asked = watch.take(time.time() * 1000 - ASK_AFTER_MS)
+        if asked is None:
+            self._send(ANALYZE, "GET", "/analyze", 200)
+            return
+        analysis = self._send(VERDICT, "GET", path_of(watch, asked), 200)
+        self.run.judged(watch, asked, analysis or {}, time.monotonic() - self.environment.load_begin)
+
+    def _send(self, route: str, method: str, path: str, wanted: int, body: str | None = None) -> dict | None:
+        """The answer as JSON; None when it is not what was wanted, which counts as a failure."""
+        begin = time.perf_counter()
+        name = route.partition(" ")[2]
+        with self.client.request(method, path, name=name, data=body, headers=dict(self.headers), catch_response=True) as response:
+            ms = (time.perf_counter() - begin) * 1000
+            failure = None
+            answer = None
+            if response.status_code != wanted:
+                # Status 0 is no answer at all.
+                failure = f"{response.status_code} {response.text or getattr(response, 'error', '')}"[:200]
+            else:
+                answer = json.loads(response.content)
+                if answer.get("rejected"):
+                    failure = f"rejected: {answer['rejected'][0]['reason']}"[:200]
+            self.run.answered(route, ms, failure)
+            if failure is not None:
+                response.failure(failure)
+                return None
+            response.success()
+            return answer
+
+
+@events.test_start.add_listener
+def begin(environment, **_) -> None:
+    options = environment.parsed_options
+    environment.load_headers = {"Host": options.host_header} if options.host_header else {}
+    environment.load_run = Run(options.shape, options.rps, options.seconds, options.seed)
+    environment.load_begin = time.monotonic()
+    gevent.spawn(follow, environment, environment.load_run)
+
+
+def follow(environment, run: Run) -> None:
+    """Closes each second of the timeline and tells how far the run is."""
+    second = 0
+    while environment.load_run is run and second < run.seconds:
+        second += 1
+        gevent.sleep(max(0.0, environment.load_begin + second - time.monotonic()))
+        row = run.end_second(second, environment.runner.user_count)
+        tell(environment, "progress", {**row, "seconds": run.seconds})
+
+
+@events.test_stop.add_listener
+def ask_the_rest(environment, **_) -> None:
+    """The verdicts on the last samples; these requests are no part of the load."""
+    run: Run = environment.load_run
+    deadline = time.monotonic() + REST_DEADLINE_S
+    for watch in (site.watch for site in run.fleet.sites):
+        while time.monotonic() < deadline and (asked := watch.take(time.time() * 1000)) is not None:
+            url = f"{environment.host.rstrip('/')}{path_of(watch, asked)}&wait={REST_WAIT_MS}"
+            try:
+                with urllib.request.urlopen(urllib.request.Request(url, headers=environment.load_headers), timeout=10) as answer:
+                    analysis = json.load(answer)
+            except (urllib.error.URLError, OSError, ValueError):
+                analysis = {}
+            run.judged(watch, asked, analysis, time.monotonic() - environment.load_begin)
+
+
+@events.quitting.add_listener
+def judge(environment, **_) -> None:
+    """The summary, and the exit code: 0 when every threshold was reached."""
+    run: Run | None = getattr(environment, "load_run", None)
+    if run is None:
+        return
+    options = vars(environment.parsed_options)
+    limits = {threshold.name: options[threshold.name] for threshold in THRESHOLDS}
+    summary = run.summary()
+    summary["limits"] = limits
+    summary["missed"] = missed(summary, limits)
+    # A fault of this program is no answer of the service, but the figures are not to be trusted then.
+    for exception in environment.runner.exceptions.values():
+        summary["missed"].append(f"the load test itself failed: {exception['msg']}")
+    tell(environment, "summary", summary)
+    for sentence in summary["missed"]:
+        print(f"missed: {sentence}", file=sys.stderr)
+    environment.process_exit_code = 1 if summary["missed"] else 0
+
+
+def path_of(watch: Watch, asked: Asked) -> str:
+    return f"/analyze?{urlencode({'key': watch.key, 'after': asked.receipt})}"
+
+
+def tell(environment, kind: str, message: dict) -> None:
+    if environment.parsed_options.tell:
+        print(f"{MARK}{json.dumps({'kind': kind, **message})}", flush=True)

@@ -1,0 +1,72 @@
+import unittest
+
+from fleet import DEVICES_PER_USER, METRICS, PENDING_MAX, REQUESTS_PER_TURN, Fleet, Site
+from signals import KINDS
+
+RECEIPT = "3:1700000000000-0"
+
+
+class Sites(unittest.TestCase):
+    def test_one_request_in_ten_asks(self):
+        site = Site(1, 0)
+        asking = [site.is_asking() for _ in range(50 * REQUESTS_PER_TURN)]
+        self.assertEqual(sum(asking), 50)
+
+    def test_devices_report_in_turn_each_with_all_its_metrics(self):
+        site = Site(1, 2)
+        reports = [site.report(1000 + i) for i in range(2 * DEVICES_PER_USER)]
+        names = [f"load-{20 + i}" for i in range(DEVICES_PER_USER)]
+        self.assertEqual([report.device for report in reports], names * 2)
+        self.assertEqual(set(reports[0].body()["metrics"]), set(METRICS))
+        self.assertEqual(reports[0].body()["timestamp"], 1000)
+
+    def test_every_kind_of_signal_is_watched_by_every_fourth_site(self):
+        kinds = [Site(1, number).watch.series.kind for number in range(8)]
+        self.assertEqual(set(kinds[:4]), set(KINDS))
+        self.assertEqual(kinds[:4], kinds[4:])
+
+    def test_a_site_that_was_left_is_taken_up_where_it_stopped(self):
+        fleet = Fleet(1)
+        first, second = fleet.take(), fleet.take()
+        first.report(1000)
+        fleet.give_back(second)
+        fleet.give_back(first)
+        self.assertIs(fleet.take(), first)
+        self.assertEqual(first.report(1001).device, "load-1")
+        self.assertIs(fleet.take(), second)
+        self.assertEqual(len(fleet.sites), 2)
+
+
+class Watches(unittest.TestCase):
+    def setUp(self):
+        self.site = Site(1, 0)
+        self.watch = self.site.watch
+
+    def report(self, now_ms=1000):
+        return self.site.devices[0].report(now_ms)
+
+    def test_its_first_report_brings_its_metric_alone_and_tells_the_partition(self):
+        report = self.report()
+        self.assertEqual(self.watch.body(report), {"key": "load-0/rps", "value": report.samples["rps"].value, "timestamp": 1000})
+        self.watch.accepted(report, [RECEIPT])
+        later = self.report(2000)
+        self.assertEqual(set(self.watch.body(later)["metrics"]), set(METRICS))
+        self.watch.accepted(later, ["1:5-0", "3:1700000001000-0"])
+        self.assertEqual([asked.receipt for asked in self.watch.pending], [RECEIPT, "3:1700000001000-0"])
+
+    def test_a_partition_is_not_taken_for_one_that_begins_like_it(self):
+        self.watch.accepted(self.report(), [RECEIPT])
+        self.watch.accepted(self.report(), ["13:1-0", "3:2-0"])
+        self.assertEqual(self.watch.pending[-1].receipt, "3:2-0")
+
+    def test_the_oldest_is_asked_for_first_and_none_before_its_time(self):
+        for now_ms in (1000, 2000):
+            self.watch.accepted(self.report(now_ms), [RECEIPT])
+        self.assertIsNone(self.watch.take(999))
+        self.assertEqual(self.watch.take(1500).timestamp_ms, 1000)
+        self.assertIsNone(self.watch.take(1500))
+
+    def test_what_is_too_much_to_be_asked_for_is_counted(self):
+        for _ in range(PENDING_MAX + 2):
+            self.watch.accepted(self.report(), [RECEIPT])
+        self.assertEqual((len(self.watch.pending), self.watch.dropped), (PENDING_MAX, 2))
