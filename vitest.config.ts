@@ -10,7 +10,12 @@ export default defineConfig({
         test: {
           ...common,
           name: 'unit',
-          include: ['packages/*/src/**/*.test.ts', 'scripts/**/*.test.ts', 'test/tidy.test.ts'],
+          include: [
+            'packages/*/src/**/*.test.ts',
+            'scripts/**/*.test.ts',
+            'test/tidy.test.ts',
+            'test/monitoring/**/*.test.ts',
+          ],
         },
       },
       {
@@ -27,7 +32,7 @@ export default defineConfig({
           ...common,
           name: 'e2e',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/tidy.test.ts'],
+          exclude: ['test/tidy.test.ts', 'test/monitoring/**'],
           testTimeout: 120_000,
           hookTimeout: 60_000,
           fileParallelism: false,

@@ -4,7 +4,7 @@ import { checkSteps } from './check-step.ts'
 import { containersStep } from './containers-step.ts'
 import { add, closingLine, NOTHING } from './counts.ts'
 import { type Group, HELP, parseCommand } from './options.ts'
-import { ensureRedis, type RedisSetup } from './redis-setup.ts'
+import { ensurePrograms, type ProgramSetup } from './program-setup.ts'
 import { showResult, showRunning } from './report.ts'
 import type { Step } from './step.ts'
 import { vitestStep } from './vitest-step.ts'
@@ -35,7 +35,7 @@ async function run(groups: ReadonlySet<Group>): Promise<number> {
   const stop = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop.abort())
   const { stdout } = process
-  if (groups.has('integration') || groups.has('e2e')) sayRedis(ensureRedis(say))
+  if (groups.has('integration') || groups.has('e2e')) sayPrograms(ensurePrograms(say))
 
   let total = NOTHING
   for (const step of allSteps().filter(({ group }) => groups.has(group))) {
@@ -75,20 +75,14 @@ function onPath(): Record<string, string> {
   return program === undefined ? {} : { TIDEMARK_TEST_REDIS: basename(program) }
 }
 
-function sayRedis(redis: RedisSetup): void {
-  switch (redis.kind) {
-    case 'there':
-      return
-    case 'installed':
-      say(`installed ${redis.program}`)
-      return
-    case 'missing':
-      if (redis.output !== '') say(redis.output)
-      say(
-        'THERE IS NO REDIS: the tests that need one ' +
-          `${process.env.CI === 'true' ? 'will fail' : 'are SKIPPED'}. To run them: ${redis.remedy}`,
-      )
-  }
+function sayPrograms({ installed, missing, remedy, output }: ProgramSetup): void {
+  if (installed.length > 0) say(`installed ${installed.join(', ')}`)
+  if (missing.length === 0) return
+  if (output !== '') say(output)
+  say(
+    `THERE IS NO ${missing.join(', NO ')}: the tests that need them ` +
+      `${process.env.CI === 'true' ? 'will fail' : 'are SKIPPED'}. To run them: ${remedy}`,
+  )
 }
 
 function say(text: string): void {
