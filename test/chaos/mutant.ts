@@ -2,6 +2,11 @@
 export interface Mutant {
   readonly name: string
   readonly file: string
+  /** All of them together: a safeguard may stand in more than one place. */
+  readonly changes: readonly Change[]
+}
+
+export interface Change {
   /** Found exactly once in the file. */
   readonly from: string | RegExp
   readonly to: string
@@ -13,31 +18,34 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'the lease is not checked',
     file: COMMIT,
-    from: "if redis.call('GET', lease_key) ~= token then return { 'fenced' } end\n",
-    to: '',
+    changes: [{ from: "if redis.call('GET', lease_key) ~= token then return { 'fenced' } end\n", to: '' }],
   },
   {
     name: 'the checkpoint is not compared',
     file: COMMIT,
-    from: "if checkpoint ~= from_id then return { 'stale', checkpoint } end\n",
-    to: '',
+    changes: [{ from: "if checkpoint ~= from_id then return { 'stale', checkpoint } end\n", to: '' }],
   },
   {
     name: 'entries are not acknowledged with the commit',
     file: COMMIT,
-    from: "  redis.call('XACK', samples_key, group, unpack(ARGV, first, last))\n",
-    to: '',
+    changes: [{ from: "  redis.call('XACK', samples_key, group, unpack(ARGV, first, last))\n", to: '' }],
   },
   {
     name: 'pending entries are not read first on a take-over',
     file: 'packages/analyzer/src/partition-worker.ts',
-    from: /const pending = await store\.readPending\([^\n]+\n/,
-    to: 'const pending: Entry[] = []\n',
+    changes: [{ from: /const pending = await store\.readPending\([^\n]+\n/, to: 'const pending: Entry[] = []\n' }],
   },
   {
     name: 'a gap is not looked for',
     file: COMMIT,
-    from: "if skipped[1] then return { 'gap', skipped[1][1] } end\n",
-    to: '',
+    changes: [
+      { from: "if skipped[1] then return { 'gap', skipped[1][1] } end\n", to: '' },
+      { from: "  if seen == at + entry_count then return { 'gap', row[1] } end\n", to: '' },
+    ],
+  },
+  {
+    name: 'a repeated request is not known again',
+    file: 'packages/shared/src/store/redis/lua/append-once.lua',
+    changes: [{ from: 'if known and forget_at > now_ms then', to: 'if false then' }],
   },
 ]

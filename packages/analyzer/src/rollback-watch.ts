@@ -13,8 +13,11 @@ interface Seen {
  * next new entry then begins at a lower offset than the last one ended at, and the difference is the samples that were
  * accepted and seen here, and that Redis knows no more.
  *
- * One watch serves all partitions of a process for as long as it lives, whoever owned them in between. What nobody had read
- * before it was lost stays unknown, so this is a lower bound.
+ * One watch serves all partitions of a process for as long as it lives, whoever owned them in between: when Redis is away for
+ * longer than the leases live, the next owner may be another one, and the watch that knows most may be anywhere. So several
+ * watches may notice the same loss. Each by itself never counts more than was lost, and exactly as much when it had read
+ * everything before and is the first to read what came after; that is why figures of several analyzers are compared by their
+ * maximum and not added.
  */
 export class RollbackWatch {
   readonly #seen = new Map<number, Seen>()
