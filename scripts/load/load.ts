@@ -1,0 +1,107 @@
+import { mkdir } from 'node:fs/promises'
+import { availableParallelism, loadavg } from 'node:os'
+import { join } from 'node:path'
+import { StartFailure } from '../start/stack.ts'
+import { type Load, runLocust } from './locust.ts'
+import { clientPanels, draw, servicePanels, trackPanels } from './pictures.ts'
+import { openDisplay } from './progress.ts'
+import { hasPrometheus, SCRAPE_S, startPrometheus } from './prometheus.ts'
+import type { Python } from './python.ts'
+import { startStack } from './stack.ts'
+import type { Summary } from './summary.ts'
+
+/** What a load ran on. */
+export interface Machine {
+  readonly cores: number
+  /** Processes that wanted to run, averages of a minute: before the load, and the most during it. */
+  readonly loadBefore: number
+  readonly loadMax: number
+}
+
+export interface LoadResult {
+  readonly summary: Summary
+  readonly machine: Machine
+  /** Undefined where somebody else started it. */
+  readonly analyzers: number | undefined
+  /** Files in the output folder, by what they show. */
+  readonly pictures: readonly LoadPicture[]
+}
+
+export interface LoadPicture {
+  readonly name: string
+  readonly caption: string
+}
+
+export interface LoadContext {
+  readonly python: Python
+  /** Where pictures and Locust's CSV go. */
+  readonly folder: string
+  /** Their names begin with this. */
+  readonly prefix: string
+  readonly output: NodeJS.WriteStream
+  readonly stop: AbortSignal
+}
+
+export interface LoadWanted extends Omit<Load, 'url'> {
+  /** Undefined: a stack for the occasion. */
+  readonly url: string | undefined
+  readonly analyzers: number
+}
+
+/** Runs one load and draws its pictures. */
+export async function runLoad(wanted: LoadWanted, context: LoadContext): Promise<LoadResult> {
+  const { python, folder, prefix, output, stop } = context
+  await mkdir(folder, { recursive: true })
+  await using resources = new AsyncDisposableStack()
+  const stack = wanted.url === undefined ? resources.use(await startStack(wanted.analyzers)) : undefined
+  const url = stack?.url ?? wanted.url ?? ''
+  await requireGateway(url, wanted.hostHeader)
+  const prometheus =
+    stack !== undefined && (await hasPrometheus()) ? resources.use(await startPrometheus(stack.targets)) : undefined
+
+  const loadBefore = loadavg()[0] ?? 0
+  let loadMax = loadBefore
+  const from = Date.now() / 1000
+  const title = `${wanted.rps} requests/s, ${wanted.shape}`
+  const summary = await (async () => {
+    using display = openDisplay(title, output)
+    const onProgress: Parameters<typeof runLocust>[0]['onProgress'] = progress => {
+      loadMax = Math.max(loadMax, loadavg()[0] ?? 0)
+      display.update(progress)
+    }
+    return runLocust({ load: { ...wanted, url }, python, csvPrefix: join(folder, `${prefix}locust`), onProgress }, stop)
+  })()
+  const to = Date.now() / 1000
+  stop.throwIfAborted()
+
+  const pictures: LoadPicture[] = []
+  const add = async (name: string, caption: string, panels: Parameters<typeof draw>[0]['panels']): Promise<void> => {
+    if (!python.canDraw || panels.length === 0) return
+    const file = `${prefix}${name}.png`
+    await draw({ file: join(folder, file), title: `${title}: ${caption}`, xlabel: 'seconds', panels }, python)
+    pictures.push({ name: file, caption })
+  }
+  await add('client', 'as the load generator saw it', clientPanels(summary))
+  if (prometheus !== undefined) {
+    const panels = await servicePanels(prometheus, { from, to, step: SCRAPE_S })
+    await add('service', 'as Prometheus saw the services', panels)
+  }
+  await add('verdicts', 'one watched series of each kind', trackPanels(summary))
+  return {
+    summary,
+    machine: { cores: availableParallelism(), loadBefore, loadMax },
+    analyzers: stack?.analyzers,
+    pictures,
+  }
+}
+
+/** Says it before anything begins when nobody answers there. */
+async function requireGateway(url: string, hostHeader: string | undefined): Promise<void> {
+  // fetch sends no other Host: behind an ingress it is Locust that finds out.
+  if (hostHeader !== undefined) return
+  const response = await fetch(new URL('/readyz', url)).catch(() => undefined)
+  await response?.body?.cancel()
+  if (response?.ok === true) return
+  const answer = response === undefined ? 'nobody answers' : `/readyz answers ${response.status}`
+  throw new StartFailure(`${answer} at ${url}. Start Tidemark with "npm start", or add --stack.`)
+}

@@ -1,0 +1,184 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import { type Line, type Prometheus, type Range, SCRAPE_S } from './prometheus.ts'
+import type { Python } from './python.ts'
+import type { Summary } from './summary.ts'
+
+const DRAW = fileURLToPath(new URL('../../locust/draw.py', import.meta.url))
+
+/** What locust/draw.py draws. */
+export interface Picture {
+  readonly file: string
+  readonly title: string
+  readonly xlabel: string
+  readonly sharex?: boolean
+  readonly panels: readonly Panel[]
+}
+
+export interface Panel {
+  readonly title: string
+  readonly unit: string
+  readonly series: readonly Series[]
+  readonly rules?: readonly { readonly name: string; readonly y: number }[]
+  readonly from_zero?: boolean
+}
+
+interface Series {
+  readonly name: string
+  readonly style?: 'line' | 'step' | 'dots' | 'band'
+  readonly colour?: string
+  readonly points: readonly (readonly (number | null)[])[]
+}
+
+const MISSED_COLOUR = '#f08c00'
+
+/** The run as the load generator saw it, second by second. */
+export function clientPanels({ timeline, limits }: Summary): Panel[] {
+  const line = (of: (second: Summary['timeline'][number]) => number | null) =>
+    timeline.map(second => [second.at, of(second)])
+  return [
+    {
+      title: 'Requests',
+      unit: 'per second',
+      series: [
+        { name: 'wanted', style: 'step', points: line(({ target }) => target) },
+        { name: 'answered', points: line(({ requests }) => requests) },
+        { name: 'failed', points: line(({ failures }) => failures) },
+      ],
+    },
+    {
+      title: 'p95 of all routes, of each second',
+      unit: 'ms',
+      series: [{ name: 'p95', points: line(({ p95 }) => p95) }],
+      rules: limits.p95_max_ms === undefined ? [] : [{ name: 'threshold of the run', y: limits.p95_max_ms }],
+    },
+    {
+      title: 'Verdicts on the watched series',
+      unit: 'per second',
+      series: [
+        { name: 'flagged', points: line(({ flagged }) => flagged) },
+        { name: 'labelled as anomalous', points: line(({ labelled }) => labelled) },
+      ],
+    },
+  ]
+}
+
+/** One watched series of each kind: values, band, what was flagged and what was labelled but not flagged. */
+export function trackPanels({ tracks }: Summary): Panel[] {
+  return tracks.map(({ key, kind, points }) => ({
+    title: `${key}: ${kind}`,
+    unit: 'value',
+    from_zero: false,
+    series: [
+      { name: 'band', style: 'band', points: points.map(({ at, low, high }) => [at, low, high]) },
+      { name: 'value', points: points.map(({ at, value }) => [at, value]) },
+      {
+        name: 'flagged',
+        style: 'dots',
+        points: points.filter(({ flagged }) => flagged).map(({ at, value }) => [at, value]),
+      },
+      {
+        name: 'labelled, not flagged',
+        style: 'dots',
+        colour: MISSED_COLOUR,
+        points: points.filter(one => one.labelled && !one.flagged).map(({ at, value }) => [at, value]),
+      },
+    ],
+  }))
+}
+
+interface Query {
+  readonly expression: string
+  readonly name: (labels: Line['labels']) => string
+}
+
+const RATE = `[${SCRAPE_S * 5}s]`
+
+/** The run as Prometheus saw the services. */
+const SERVICE_PANELS: readonly { title: string; unit: string; scale?: number; queries: readonly Query[] }[] = [
+  {
+    title: 'Gateway: requests by route',
+    unit: 'per second',
+    queries: [
+      {
+        expression: `sum by (method, route) (rate(gateway_http_requests_total{route=~"/ingest|/analyze"}${RATE}))`,
+        name: ({ method, route }) => `${method} ${route}`,
+      },
+    ],
+  },
+  {
+    title: 'Gateway: p95 by route',
+    unit: 'ms',
+    scale: 1000,
+    queries: [
+      {
+        expression: `histogram_quantile(0.95, sum by (le, route) (rate(gateway_http_request_seconds_bucket{route=~"/ingest|/analyze"}${RATE})))`,
+        name: ({ route }) => `${route}`,
+      },
+    ],
+  },
+  {
+    title: 'Analyzers: samples and anomalies',
+    unit: 'per second',
+    queries: [
+      { expression: `sum(rate(analyzer_samples_analysed_total${RATE}))`, name: () => 'analysed' },
+      { expression: `sum(rate(analyzer_anomalies_total${RATE}))`, name: () => 'anomalies' },
+    ],
+  },
+  {
+    title: 'Analyzers: from accepted to analysed',
+    unit: 'ms',
+    scale: 1000,
+    queries: [
+      {
+        expression: `histogram_quantile(0.95, sum by (le) (rate(analyzer_delay_seconds_bucket${RATE})))`,
+        name: () => 'p95',
+      },
+      {
+        expression: `histogram_quantile(0.5, sum by (le) (rate(analyzer_delay_seconds_bucket${RATE})))`,
+        name: () => 'p50',
+      },
+    ],
+  },
+  {
+    title: 'CPU',
+    unit: 'cores',
+    queries: [
+      { expression: `sum by (job, instance) (rate(process_cpu_seconds_total${RATE}))`, name: ({ job }) => `${job}` },
+    ],
+  },
+]
+
+export async function servicePanels(prometheus: Prometheus, range: Range): Promise<Panel[]> {
+  return Promise.all(
+    SERVICE_PANELS.map(async ({ title, unit, scale = 1, queries }) => {
+      const answers = await Promise.all(
+        queries.map(async ({ expression, name }) => {
+          const lines = await prometheus.query(expression, range)
+          return lines.map(({ labels, points }) => ({
+            name: name(labels),
+            points: points.map(([at, value]) => [at - range.from, Number.isFinite(value) ? value * scale : null]),
+          }))
+        }),
+      )
+      return { title, unit, series: answers.flat() }
+    }),
+  )
+}
+
+/** Draws it as a PNG. */
+export async function draw(picture: Picture, python: Python): Promise<void> {
+  const child = spawn(python.program, [DRAW], {
+    stdio: ['pipe', 'ignore', 'pipe'],
+    env: { ...process.env, PYTHONDONTWRITEBYTECODE: '1' },
+  })
+  let words = ''
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    words += text
+  })
+  child.stdin.on('error', () => {})
+  child.stdin.end(JSON.stringify(picture))
+  const [code] = await once(child, 'close')
+  if (code !== 0) throw new Error(`${picture.file} could not be drawn:\n${words}`)
+}
