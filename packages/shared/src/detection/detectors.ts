@@ -1,0 +1,28 @@
+import type { Detector, DetectorSettings } from './detector.ts'
+import { createEwma } from './detectors/ewma.ts'
+import { createHabit } from './detectors/habit.ts'
+import { createMad } from './detectors/mad.ts'
+import { createNovelty } from './detectors/novelty.ts'
+import { createRange } from './detectors/range.ts'
+import { createZscore } from './detectors/zscore.ts'
+
+const CREATORS = {
+  zscore: createZscore,
+  ewma: createEwma,
+  mad: createMad,
+  range: createRange,
+  novelty: createNovelty,
+  habit: createHabit,
+} as const satisfies Record<string, (settings?: DetectorSettings) => Detector>
+
+export type DetectorName = keyof typeof CREATORS
+
+export const DETECTOR_NAMES = Object.keys(CREATORS) as readonly DetectorName[]
+
+export function isDetectorName(name: string): name is DetectorName {
+  return Object.hasOwn(CREATORS, name)
+}
+
+export function createDetector(name: DetectorName, settings: DetectorSettings = {}): Detector {
+  return CREATORS[name](settings)
+}

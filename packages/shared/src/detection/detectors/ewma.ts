@@ -1,0 +1,43 @@
+import { type Detector, type DetectorSettings, judgeByZone, judgeWarming } from '../detector.ts'
+
+const MEAN_WEIGHT = 0.1
+const VARIANCE_WEIGHT = 0.001
+const SAMPLES_MIN = 30
+
+const COUNT = 0
+const MEAN = 1
+const VARIANCE = 2
+
+/**
+ * How far a value lies from the exponentially weighted mean, in deviations of earlier values from theirs. Both weights begin as those of a plain
+ * average, 1/n, or the first thousand samples would be measured with a deviation that is still growing.
+ */
+export function createEwma({ samplesMin = SAMPLES_MIN }: DetectorSettings = {}): Detector {
+  return {
+    name: 'ewma',
+    stateLength: 3,
+    threshold: 6,
+    usesHistory: false,
+    start(states, at) {
+      states.fill(0, at, at + 3)
+    },
+    judge(_history, states, at, value, _timestamp, judgement) {
+      const count = states[at + COUNT] as number
+      if (count < samplesMin || count < 2) return judgeWarming(judgement)
+      const mean = states[at + MEAN] as number
+      judgeByZone(judgement, value, mean, mean, Math.sqrt(states[at + VARIANCE] as number))
+    },
+    learn(_history, states, at, value) {
+      const count = (states[at + COUNT] as number) + 1
+      const mean = states[at + MEAN] as number
+      const variance = states[at + VARIANCE] as number
+      const difference = value - mean
+      states[at + COUNT] = count
+      states[at + MEAN] = mean + Math.max(MEAN_WEIGHT, 1 / count) * difference
+      if (count === 1) return
+      // The first value has no mean before it, so the second is the first difference. Squares beyond 1e308 stay finite.
+      const square = Math.min(difference * difference, Number.MAX_VALUE)
+      states[at + VARIANCE] = variance + Math.max(VARIANCE_WEIGHT, 1 / (count - 1)) * (square - variance)
+    },
+  }
+}

@@ -1,0 +1,108 @@
+import {
+  type Detector,
+  type DetectorSettings,
+  HISTORY_STRIDE,
+  type History,
+  inSpreads,
+  judgeWarming,
+} from '../detector.ts'
+import { Memory, type Sight } from './memory.ts'
+
+/** Samples, the present one included, whose deviation is the variation. */
+const VARIATION_SAMPLES = 20
+/** For so many samples a score must exceed the last that passed: what goes on is told once. */
+const HOLD = 50
+const SAMPLES_MIN = 50
+/** A deviation of a few units in the last place of the values is rounding. */
+const FLAT_ULPS = 4
+
+const COUNT = 0
+const PEAK = 1
+const PEAK_AT = 2
+const VALUES = 3
+
+/**
+ * "Has this key ever been near this value, and has it ever varied this much, or this little?" Novelty of the value and of
+ * the square root of the last 20 samples' deviation, whichever is greater.
+ *
+ * The square root brings small deviations apart, so that a key that falls silent is seen as well as one that begins to
+ * swing; unlike a logarithm it knows 0, and unlike a power it is the same on every machine.
+ */
+export function createHabit({ samplesMin = SAMPLES_MIN }: DetectorSettings = {}): Detector {
+  const memory = new Memory({ places: 46, newAbove: 0.03 })
+  const nearest: Sight = { place: -1, value: 0, distance: 0 }
+  const variations = VALUES + memory.length
+  const stateLength = variations + memory.length
+
+  function newsOf(states: Float64Array, at: number, value: number): number {
+    memory.look(states, at, value, -1, nearest)
+    return nearest.place < 0 ? 0 : inSpreads(nearest.distance, memory.width(states, at), Math.abs(value))
+  }
+
+  /** Of the value and of the variation the greater news; leaves the remembered value that is nearest in `nearest`. */
+  function rawScore(states: Float64Array, at: number, value: number, variation: number): number {
+    const news = Number.isNaN(variation) ? 0 : newsOf(states, at + variations, variation)
+    return Math.max(news, newsOf(states, at + VALUES, value))
+  }
+
+  /** What a score must exceed: the greatest of late, until it is long ago. */
+  function peak(states: Float64Array, at: number): number {
+    const age = (states[at + COUNT] as number) + 1 - (states[at + PEAK_AT] as number)
+    return age > HOLD ? 0 : (states[at + PEAK] as number)
+  }
+
+  return {
+    name: 'habit',
+    stateLength,
+    threshold: 0.04,
+    usesHistory: true,
+    start(states, at) {
+      states.fill(0, at, at + VALUES)
+      memory.start(states, at + VALUES)
+      memory.start(states, at + variations)
+    },
+    judge(history, states, at, value, _timestamp, judgement) {
+      const count = states[at + COUNT] as number
+      if (count < samplesMin || count === 0) return judgeWarming(judgement)
+      const raw = rawScore(states, at, value, variationOf(history, value))
+      judgement.low = nearest.value
+      judgement.high = nearest.value
+      judgement.spread = memory.width(states, at + VALUES)
+      judgement.score = raw > peak(states, at) ? raw : 0
+    },
+    learn(history, states, at, value) {
+      const number = (states[at + COUNT] as number) + 1
+      const variation = variationOf(history, value)
+      const raw = rawScore(states, at, value, variation)
+      if (raw > 0 && raw >= peak(states, at)) {
+        states[at + PEAK] = raw
+        states[at + PEAK_AT] = number
+      }
+      memory.visit(states, at + VALUES, value, number)
+      if (!Number.isNaN(variation)) memory.visit(states, at + variations, variation, number)
+      states[at + COUNT] = number
+    },
+  }
+}
+
+/** The square root of the deviation of the last 19 samples and `value`; NaN when the history is shorter. */
+function variationOf({ rows, start, size, head }: History, value: number): number {
+  const before = VARIATION_SAMPLES - 1
+  if (size < before) return Number.NaN
+  const first = (head + size - before) % size
+  let sum = 0
+  for (let n = 0, place = first; n < before; n++) {
+    sum += (rows[start + HISTORY_STRIDE * place] as number) - value
+    place = place + 1 === size ? 0 : place + 1
+  }
+  const mean = sum / VARIATION_SAMPLES
+  let squares = mean * mean
+  for (let n = 0, place = first; n < before; n++) {
+    const difference = (rows[start + HISTORY_STRIDE * place] as number) - value - mean
+    squares += difference * difference
+    place = place + 1 === size ? 0 : place + 1
+  }
+  // Squares beyond 1e308 stay finite.
+  const deviation = Math.sqrt(Math.min(squares, Number.MAX_VALUE) / VARIATION_SAMPLES)
+  return deviation <= Math.abs(value) * Number.EPSILON * FLAT_ULPS ? 0 : Math.sqrt(deviation)
+}

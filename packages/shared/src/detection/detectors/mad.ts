@@ -1,0 +1,35 @@
+import { type Detector, type DetectorSettings, HISTORY_STRIDE, judgeByZone, judgeWarming } from '../detector.ts'
+import { takeMedian } from './median.ts'
+import { type Summary, summarize } from './summary.ts'
+
+/** Of normal values the deviation is this many times the median absolute deviation. */
+const DEVIATIONS_PER_MAD = 1.4826
+/** On quantised values most are equal, and the median absolute deviation alone would be 0. */
+const SPREAD_MIN_DEVIATIONS = 0.5
+const SAMPLES_MIN = 30
+const WINDOW_MAX = 500
+
+/** |value - median| / (1.4826 MAD) of the window, the spread being at least half the deviation. */
+export function createMad({ samplesMin = SAMPLES_MIN }: DetectorSettings = {}): Detector {
+  const summary: Summary = { mean: 0, deviation: 0 }
+  const numbers = new Float64Array(WINDOW_MAX)
+  return {
+    name: 'mad',
+    stateLength: 0,
+    threshold: 6,
+    usesHistory: true,
+    start() {},
+    judge(history, _states, _at, value, _timestamp, judgement) {
+      const { rows, start, size } = history
+      if (size < samplesMin || size === 0) return judgeWarming(judgement)
+      // The median does not ask for the order, so neither does the copy.
+      for (let i = 0; i < size; i++) numbers[i] = rows[start + HISTORY_STRIDE * i] as number
+      const median = takeMedian(numbers, size)
+      for (let i = 0; i < size; i++) numbers[i] = Math.abs((numbers[i] as number) - median)
+      const spread = DEVIATIONS_PER_MAD * takeMedian(numbers, size)
+      summarize(history, summary)
+      judgeByZone(judgement, value, median, median, Math.max(spread, SPREAD_MIN_DEVIATIONS * summary.deviation))
+    },
+    learn() {},
+  }
+}

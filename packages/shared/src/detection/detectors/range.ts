@@ -1,0 +1,48 @@
+import { type Detector, type DetectorSettings, judgeByZone, judgeWarming } from '../detector.ts'
+
+/** Share of its width by which the range shrinks with each sample. */
+const SHRINKING = 1e-4
+const SAMPLES_MIN = 30
+
+const COUNT = 0
+const LOW = 1
+const HIGH = 2
+
+/** How far a value lies outside of all that its key has ever been, in widths of that range; the range is slowly forgotten. */
+export function createRange({ samplesMin = SAMPLES_MIN }: DetectorSettings = {}): Detector {
+  return {
+    name: 'range',
+    stateLength: 3,
+    threshold: 0.1,
+    usesHistory: false,
+    start(states, at) {
+      states.fill(0, at, at + 3)
+    },
+    judge(_history, states, at, value, _timestamp, judgement) {
+      const count = states[at + COUNT] as number
+      if (count < samplesMin || count === 0) return judgeWarming(judgement)
+      const low = states[at + LOW] as number
+      const high = states[at + HIGH] as number
+      judgeByZone(judgement, value, low, high, high - low)
+    },
+    learn(_history, states, at, value) {
+      const count = states[at + COUNT] as number
+      states[at + COUNT] = count + 1
+      if (count === 0) {
+        states[at + LOW] = value
+        states[at + HIGH] = value
+      } else {
+        moveRange(states, at + LOW, value)
+      }
+    },
+  }
+}
+
+/** Shrinks the range [states[at], states[at + 1]] towards its middle, then widens it to hold `value`. */
+export function moveRange(states: Float64Array, at: number, value: number): void {
+  const low = states[at] as number
+  const high = states[at + 1] as number
+  const step = ((high - low) * SHRINKING) / 2
+  states[at] = Math.min(low + step, value)
+  states[at + 1] = Math.max(high - step, value)
+}

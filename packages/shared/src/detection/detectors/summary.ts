@@ -1,0 +1,64 @@
+import { HISTORY_STRIDE, type History } from '../detector.ts'
+
+/** Mean and population deviation of a window. */
+export interface Summary {
+  mean: number
+  deviation: number
+}
+
+/** Scales values whose squares overflow; a power of two, so that scaling rounds nothing. */
+const SCALE = 2 ** -600
+
+/**
+ * Writes mean and population deviation of a history that is not empty to `summary`.
+ *
+ * Values are shifted by the oldest one and summed from the oldest to the newest, in two passes; the second sums the
+ * residuals too, and they correct mean and variance for the rounding of the first (the corrected two-pass algorithm: Chan,
+ * Golub, LeVeque, "Algorithms for computing the sample variance", 1983, eq. 1.7). The result depends on nothing but the
+ * values in their order, so anybody can recompute it bit for bit, and a value that has left is forgotten.
+ */
+export function summarize({ rows, start, size, head }: History, summary: Summary): void {
+  const oldest = start + HISTORY_STRIDE * head
+  const end = start + HISTORY_STRIDE * size
+  const shift = at(rows, oldest)
+
+  let sum = 0
+  for (let i = oldest; i < end; i += HISTORY_STRIDE) sum += at(rows, i) - shift
+  for (let i = start; i < oldest; i += HISTORY_STRIDE) sum += at(rows, i) - shift
+  const shiftedMean = sum / size
+
+  let squares = 0
+  let residual = 0
+  for (let i = oldest; i < end; i += HISTORY_STRIDE) {
+    const difference = at(rows, i) - shift - shiftedMean
+    squares += difference * difference
+    residual += difference
+  }
+  for (let i = start; i < oldest; i += HISTORY_STRIDE) {
+    const difference = at(rows, i) - shift - shiftedMean
+    squares += difference * difference
+    residual += difference
+  }
+
+  summary.mean = shift + (shiftedMean + residual / size)
+  summary.deviation =
+    squares < Number.POSITIVE_INFINITY
+      ? Math.sqrt(Math.max(0, (squares - (residual * residual) / size) / size))
+      : scaledDeviation(rows, start, size, head, shiftedMean)
+}
+
+/** The deviation of values so far apart that their squares overflow (beyond about 1e154). */
+function scaledDeviation(rows: Float64Array, start: number, size: number, head: number, shiftedMean: number): number {
+  const shift = at(rows, start + HISTORY_STRIDE * head)
+  let squares = 0
+  for (let n = 0; n < size; n++) {
+    const difference = (at(rows, start + HISTORY_STRIDE * ((head + n) % size)) - shift - shiftedMean) * SCALE
+    squares += difference * difference
+  }
+  return Math.sqrt(squares / size) / SCALE
+}
+
+/** An element that is known to be there: the compiler cannot know, and a check would cost as much as the addition. */
+function at(rows: Float64Array, index: number): number {
+  return rows[index] as number
+}
