@@ -40,8 +40,7 @@ const { values } = parseArgs({
 })
 
 if (values.help) process.stdout.write(HELP)
-// Everything is closed by then; a connection of fetch that lingers must not keep a finished run.
-else process.exit(await main())
+else process.exitCode = await main()
 
 async function main(): Promise<number> {
   const seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(values.seed)

@@ -63,7 +63,10 @@ export class Observer implements AsyncDisposable {
 
   /** Looks once more, so that nothing that was told at the end is missed. */
   async measure(): Promise<void> {
-    await Promise.race([this.#measure(), pause(LOOK_WITHIN_MS)])
+    const done = new AbortController()
+    await Promise.race([this.#measure(), pause(LOOK_WITHIN_MS, done.signal)])
+    // The pause would keep a finished process.
+    done.abort()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -136,7 +136,7 @@ export class RedisProxy implements AsyncDisposable {
   #accept(client: Socket): void {
     client.on('error', () => {})
     if (this.#mode === 'refuse') {
-      client.resetAndDestroy()
+      abort(client)
       return
     }
     const connection = new Connection(this, client)
@@ -188,14 +188,14 @@ class Connection {
 
   end(): void {
     this.#stop.abort()
-    this.#client.resetAndDestroy()
-    this.#upstream.resetAndDestroy()
+    abort(this.#client)
+    abort(this.#upstream)
   }
 
   /** Resets the client's end alone. */
   orphan(): void {
     this.#isOrphan = true
-    this.#client.resetAndDestroy()
+    abort(this.#client)
     setTimeout(() => this.end(), ORPHAN_MS).unref()
   }
 
@@ -237,7 +237,7 @@ class Connection {
           return
         case 'defer':
           this.#isOrphan = true
-          this.#client.resetAndDestroy()
+          abort(this.#client)
           await effect.until
           break
         case 'orphan':
@@ -323,4 +323,13 @@ class Connection {
     }
     return PASS
   }
+}
+
+/**
+ * Resets a connection. Not one whose end is on its way: libuv refuses that, and Node would keep the handle for ever, which
+ * then wakes the process again and again.
+ */
+function abort(socket: Socket): void {
+  if (socket.writableEnded) socket.destroy()
+  else socket.resetAndDestroy()
 }
