@@ -3,6 +3,7 @@ import { findServer } from '../start/redis.ts'
 import { checkSteps } from './check-step.ts'
 import { containersStep } from './containers-step.ts'
 import { add, closingLine, NOTHING } from './counts.ts'
+import { ensureKubectl } from './kubectl.ts'
 import { type Group, HELP, parseCommand } from './options.ts'
 import { ensurePrograms, type ProgramSetup } from './program-setup.ts'
 import { showResult, showRunning } from './report.ts'
@@ -36,6 +37,7 @@ async function run(groups: ReadonlySet<Group>): Promise<number> {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop.abort())
   const { stdout } = process
   if (groups.has('integration') || groups.has('e2e')) sayPrograms(ensurePrograms(say))
+  if (groups.has('e2e')) sayPrograms(ensureKubectl(say))
 
   let total = NOTHING
   for (const step of allSteps().filter(({ group }) => groups.has(group))) {

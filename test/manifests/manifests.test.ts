@@ -1,0 +1,135 @@
+import { beforeAll, describe, expect, test } from 'vitest'
+import { build, buildWith, canBuild, foldersOf } from './build.ts'
+import { type Manifest, ofKind } from './manifest.ts'
+import { CLOSINGS, container, MUTATIONS, OPENINGS, one } from './mutations.ts'
+import { reachable } from './network.ts'
+import { podPolicies } from './pods.ts'
+import type { Policy } from './policy.ts'
+import { scalingPolicies } from './scaling.ts'
+import { schemaFaults, unknownFields } from './schema.ts'
+import { wiringPolicies } from './wiring.ts'
+
+const POLICIES: readonly Policy[] = [...podPolicies, ...wiringPolicies, ...scalingPolicies]
+
+/** Everything that can be built: what is there is found, so that nothing new goes untested. */
+const BUILDS: ReadonlyMap<string, () => Manifest[]> = new Map([
+  ['base', () => build('base')],
+  ...foldersOf('overlays').map(name => [`overlay ${name}`, () => build(`overlays/${name}`)] as const),
+  ...foldersOf('components').map(name => [`component ${name}`, () => buildWith([name])] as const),
+])
+
+/** Who may talk to whom, over what every build has in common. */
+const LINKS = {
+  base: ['proxy -> gateway:8080', 'gateway -> dns:53', 'analyzer -> dns:53'],
+  ownRedis: ['gateway -> redis:6379', 'analyzer -> redis:6379'],
+  outsideRedis: ['gateway -> outside Redis:6379', 'analyzer -> outside Redis:6379'],
+  monitoring: ['prometheus -> gateway:9464', 'prometheus -> analyzer:9464', 'prometheus -> redis-exporter:9121'],
+  exporter: ['redis-exporter -> dns:53', 'redis-exporter -> redis:6379'],
+  loadTest: ['load-test -> gateway:8080', 'load-test -> dns:53'],
+}
+
+describe.skipIf(!canBuild())('the manifests', () => {
+  const built = new Map<string, readonly Manifest[]>()
+  let unknown: ReadonlyMap<string, readonly string[]> = new Map()
+
+  beforeAll(() => {
+    for (const [name, make] of BUILDS) built.set(name, make())
+    unknown = unknownFields(built)
+  })
+
+  describe.each([...BUILDS.keys()])('%s', name => {
+    const manifests = (): readonly Manifest[] => built.get(name) ?? []
+
+    test('fits the schemas', async () => {
+      expect(await schemaFaults(manifests())).toEqual([])
+    })
+
+    test('has no field that the schemas do not know', () => {
+      expect(unknown.get(name)).toEqual([])
+    })
+
+    test.each(POLICIES)('$title', ({ faults }) => {
+      expect(faults(manifests())).toEqual([])
+    })
+
+    test('lets through what is needed and nothing else', () => {
+      expect(reachable(manifests())).toEqual(linksOf(name).toSorted())
+    })
+  })
+
+  test('the host is streaming.local where everything is on one computer', () => {
+    const [ingress] = ofKind(built.get('overlay local') ?? [], 'Ingress')
+    expect(ingress?.spec?.rules?.[0]?.host).toBe('streaming.local')
+  })
+
+  test('an Ingress has nothing of one vendor', () => {
+    for (const { metadata } of ofKind(built.get('component ingress') ?? [], 'Ingress')) {
+      expect(metadata?.annotations ?? {}).toEqual({})
+    }
+  })
+
+  test('a Redis from outside leaves none inside', () => {
+    for (const name of ['overlay production', 'component external-redis']) {
+      expect(JSON.stringify(built.get(name))).not.toMatch(/"name":"redis"/)
+    }
+  })
+
+  describe('is found when', () => {
+    const broken = (change: (manifests: readonly Manifest[]) => void, from = 'base'): readonly Manifest[] => {
+      const copy = structuredClone(built.get(from) ?? [])
+      change(copy)
+      return copy
+    }
+
+    test.each(MUTATIONS)('$what', ({ change, from = 'base', says }) => {
+      const manifests = broken(change, from)
+      expect(POLICIES.flatMap(({ faults }) => faults(manifests)).join('\n')).toMatch(says)
+    })
+
+    test.each(OPENINGS)('$what', ({ change, link }) => {
+      expect(reachable(broken(change))).toContain(link)
+    })
+
+    test.each(CLOSINGS)('$what', ({ change, link }) => {
+      expect(reachable(broken(change))).not.toContain(link)
+    })
+
+    test('a field has a wrong type', async () => {
+      const manifests = broken(all => Object.assign(one(all, 'HorizontalPodAutoscaler').spec, { maxReplicas: 'five' }))
+      expect((await schemaFaults(manifests)).join()).toMatch(/maxReplicas must be integer/)
+    })
+
+    test('a field is misspelt', () => {
+      const manifests = broken(all => Object.assign(container(all, 'gateway'), { livenesProbe: {} }))
+      expect(
+        unknownFields(new Map([['broken', manifests]]))
+          .get('broken')
+          ?.join(),
+      ).toMatch(/Deployment gateway.*livenesProbe/)
+    })
+
+    test('a kind is none of its API', async () => {
+      const manifests = broken(all => Object.assign(all[0] ?? {}, { kind: 'Namespaces' }))
+      expect((await schemaFaults(manifests)).join()).toMatch(/v1 has no such kind/)
+    })
+  })
+})
+
+function linksOf(build: string): string[] {
+  const { base, ownRedis, outsideRedis, monitoring, exporter, loadTest } = LINKS
+  switch (build) {
+    case 'component external-redis':
+      return [...base, ...outsideRedis]
+    case 'component monitoring':
+      return [...base, ...ownRedis, ...monitoring, ...exporter]
+    case 'component load-test':
+      return [...base, ...ownRedis, ...loadTest]
+    case 'overlay production': {
+      const redis = [...outsideRedis, 'redis-exporter -> outside Redis:6379']
+      const tls = redis.map(link => link.replace(':6379', ':6380'))
+      return [...base, ...monitoring, 'redis-exporter -> dns:53', ...redis, ...tls]
+    }
+    default:
+      return [...base, ...ownRedis]
+  }
+}

@@ -1,0 +1,193 @@
+import { readConfig } from '@tidemark/shared/config'
+import { analyzerSettings } from '../../packages/analyzer/src/config.ts'
+import { configSchema } from '../../packages/gateway/src/config.ts'
+import { type Manifest, nameOf, ofKind, portOf, selects, type Workload, workloads } from './manifest.ts'
+import type { Policy } from './policy.ts'
+
+const NAMESPACE = 'highload'
+
+/** The one Secret, which docs/deployment.md shows how to make, and what it holds. */
+const SECRET = { name: 'tidemark-redis', keys: ['REDIS_URL', 'REDIS_PASSWORD'] }
+
+/** What the services listen on when no setting says otherwise. */
+const PORTS: Readonly<Record<string, readonly number[]>> = {
+  gateway: [defaultOf('PORT'), defaultOf('METRICS_PORT')],
+  analyzer: [defaultOf('METRICS_PORT')],
+}
+
+/** Rules about what refers to what. */
+export const wiringPolicies: readonly Policy[] = [
+  {
+    title: 'every object has a name of its own and is in the namespace',
+    faults: manifests => [
+      ...repeated(manifests.map(nameOf)).map(name => `${name}: there are two`),
+      ...manifests
+        .filter(({ kind, metadata }) => kind !== 'Namespace' && metadata.namespace !== NAMESPACE)
+        .map(manifest => `${nameOf(manifest)}: it is not in ${NAMESPACE}`),
+      ...ofKind(manifests, 'Namespace').flatMap(it => (it.metadata?.name === NAMESPACE ? [] : [nameOf(it)])),
+    ],
+  },
+  {
+    title: 'no secret stands in a manifest',
+    faults: manifests => [
+      ...ofKind(manifests, 'Secret').map(secret => `${nameOf(secret)}: it is in the manifests`),
+      ...workloads(manifests).flatMap(({ title, containers }) =>
+        containers
+          .flatMap(({ env = [] }) => env)
+          .filter(
+            ({ name, value }) =>
+              value !== undefined && /URL|PASSWORD|TOKEN|KEY$/.test(name) && /:\/\/|^[^$]/.test(value),
+          )
+          .filter(({ value = '' }) => !/^http:\/\/[\w.-]+(:\d+)?$/.test(value))
+          .map(({ name }) => `${title}: ${name} is written down`),
+      ),
+    ],
+  },
+  {
+    title: 'selectors select what is there',
+    faults: manifests => selectorFaults(manifests, workloads(manifests)),
+  },
+  {
+    title: 'ports lead to ports',
+    faults: manifests => portFaults(manifests, workloads(manifests)),
+  },
+  {
+    title: 'the containers have the ports that the services listen on',
+    faults: manifests =>
+      workloads(manifests).flatMap(({ title, name, containers }) => {
+        const expected = PORTS[name]
+        const found = containers.flatMap(({ ports = [] }) => ports.map(({ containerPort }) => containerPort))
+        return expected === undefined || String(found) === String(expected)
+          ? []
+          : [`${title}: ports ${found}, not ${expected}`]
+      }),
+  },
+  {
+    title: 'ConfigMaps, Secrets and ServiceAccounts that are named exist',
+    faults: manifests => workloads(manifests).flatMap(workload => referenceFaults(manifests, workload)),
+  },
+  {
+    title: 'the settings are ones that the services take',
+    faults: manifests =>
+      ofKind(manifests, 'ConfigMap')
+        .filter(({ metadata }) => metadata?.name?.startsWith('settings-'))
+        .flatMap(({ data = {} }) => settingFaults(data)),
+  },
+  {
+    title: 'the live feed is not cut off',
+    faults: manifests =>
+      ofKind(manifests, 'HTTPRoute').flatMap(({ metadata, spec }) => {
+        const feed = spec?.rules?.find(({ matches = [] }) => matches.some(({ path }) => path?.value === '/events'))
+        return feed?.timeouts?.request === '0s' ? [] : [`HTTPRoute ${metadata?.name}: /events has a time-out`]
+      }),
+  },
+]
+
+function selectorFaults(manifests: readonly Manifest[], all: readonly Workload[]): string[] {
+  const selecting = [
+    ...ofKind(manifests, 'Service').map(it => ({ it, selector: { matchLabels: it.spec?.selector ?? {} } })),
+    ...ofKind(manifests, 'PodDisruptionBudget').map(it => ({ it, selector: it.spec?.selector })),
+    ...ofKind(manifests, 'PodMonitor').map(it => ({ it, selector: it.spec.selector })),
+    ...ofKind(manifests, 'NetworkPolicy').map(it => ({ it, selector: it.spec?.podSelector })),
+  ]
+  const faults = selecting
+    .filter(({ selector }) => !all.some(({ labels }) => selects(selector, labels)))
+    .map(({ it }) => `${nameOf(it)}: it selects no pod`)
+  for (const it of [...ofKind(manifests, 'Deployment'), ...ofKind(manifests, 'StatefulSet')]) {
+    const labels = it.spec?.template.metadata?.labels ?? {}
+    const spread = it.spec?.template.spec?.topologySpreadConstraints ?? []
+    const own = [it.spec?.selector, ...spread.map(({ labelSelector }) => labelSelector)]
+    if (!own.every(selector => selects(selector, labels))) faults.push(`${nameOf(it)}: it does not select its own pods`)
+    const foreign = all.filter(other => other.title !== nameOf(it) && selects(it.spec?.selector, other.labels))
+    if (foreign.length > 0) faults.push(`${nameOf(it)}: it selects pods of ${foreign[0]?.title}`)
+  }
+  return faults
+}
+
+function portFaults(manifests: readonly Manifest[], all: readonly Workload[]): string[] {
+  const faults: string[] = []
+  for (const service of ofKind(manifests, 'Service')) {
+    const targets = all.filter(({ labels }) => selects({ matchLabels: service.spec?.selector ?? {} }, labels))
+    for (const { port, targetPort = port } of service.spec?.ports ?? []) {
+      if (targets.some(target => portOf(target, targetPort) === undefined)) {
+        faults.push(`${nameOf(service)}: its pods have no port ${targetPort}`)
+      }
+    }
+  }
+  for (const monitor of ofKind(manifests, 'PodMonitor')) {
+    for (const target of all.filter(({ labels }) => selects(monitor.spec.selector, labels))) {
+      for (const { port } of monitor.spec.podMetricsEndpoints ?? []) {
+        if (portOf(target, port) === undefined) faults.push(`${nameOf(monitor)}: ${target.title} has no port ${port}`)
+      }
+    }
+  }
+  for (const { from, name, port } of backends(manifests)) {
+    const service = ofKind(manifests, 'Service').find(({ metadata }) => metadata?.name === name)
+    const ports = service?.spec?.ports ?? []
+    if (!ports.some(it => it.name === port || it.port === port))
+      faults.push(`${from}: no Service ${name} with port ${port}`)
+  }
+  return faults
+}
+
+/** The Services that requests from outside are led to. */
+function backends(manifests: readonly Manifest[]) {
+  return [
+    ...ofKind(manifests, 'Ingress').flatMap(it =>
+      (it.spec?.rules ?? [])
+        .flatMap(({ http }) => http?.paths ?? [])
+        .map(({ backend }) => ({
+          from: nameOf(it),
+          name: backend.service?.name,
+          port: backend.service?.port?.name ?? backend.service?.port?.number,
+        })),
+    ),
+    ...ofKind(manifests, 'HTTPRoute').flatMap(it =>
+      (it.spec?.rules ?? []).flatMap(({ backendRefs = [] }) =>
+        backendRefs.map(({ name, port }) => ({ from: nameOf(it), name, port })),
+      ),
+    ),
+  ]
+}
+
+function referenceFaults(manifests: readonly Manifest[], { title, template, containers }: Workload): string[] {
+  const has = (kind: 'ConfigMap' | 'ServiceAccount', name: string | undefined): boolean =>
+    ofKind(manifests, kind).some(({ metadata }) => metadata?.name === name)
+  const secretKeys = containers
+    .flatMap(({ env = [] }) => env)
+    .flatMap(({ valueFrom }) => (valueFrom?.secretKeyRef === undefined ? [] : [valueFrom.secretKeyRef]))
+  const configMaps = [
+    ...containers.flatMap(({ envFrom = [] }) => envFrom.map(({ configMapRef }) => configMapRef?.name)),
+    ...(template.spec?.volumes ?? []).flatMap(({ configMap }) => (configMap === undefined ? [] : [configMap.name])),
+  ]
+  const account = template.spec?.serviceAccountName
+  return [
+    ...(has('ServiceAccount', account) ? [] : [`there is no ServiceAccount ${account}`]),
+    ...configMaps.filter(name => !has('ConfigMap', name)).map(name => `there is no ConfigMap ${name}`),
+    ...secretKeys
+      .filter(({ name, key }) => name !== SECRET.name || !SECRET.keys.includes(key))
+      .map(({ name, key }) => `nobody is told to make a Secret ${name} with ${key}`),
+  ].map(fault => `${title}: ${fault}`)
+}
+
+function settingFaults(data: Readonly<Record<string, string>>): string[] {
+  const known = new Set([...Object.keys(configSchema.shape), ...Object.keys(analyzerSettings.shape)])
+  const unknown = Object.keys(data).filter(name => !known.has(name))
+  const faults = unknown.map(name => `settings: no service has ${name}`)
+  const env = { REDIS_URL: 'redis://redis:6379', ...data }
+  try {
+    readConfig(configSchema, env)
+    readConfig(analyzerSettings, env)
+  } catch (error) {
+    faults.push(String(error))
+  }
+  return faults
+}
+
+function defaultOf(name: 'PORT' | 'METRICS_PORT'): number {
+  return configSchema.shape[name].parse(undefined)
+}
+
+function repeated(names: readonly string[]): string[] {
+  return names.filter((name, index) => names.indexOf(name) !== index)
+}
