@@ -51,3 +51,12 @@ test('what is said cannot be foretold where another goes on, or where an append 
   const open = judgeRolledBack({ losses: [loss({ unanswered: 7 })], claims: [claim('a', 47)], commits: goesOn })
   expect(open).toMatchObject({ least: 40, most: 47, exact: 0, breaches: [] })
 })
+
+test('nor where nothing was read since the loss before, which then comes to light with this one', () => {
+  const again: Loss = { ...loss(), at: 1100, before: new Map([[0, { samples: 60, unanswered: 0, lastId: '3-0' }]]) }
+  const claims = [{ ...claim('a', 40), at: 1150 }]
+  expect(judgeRolledBack({ losses: [loss(), again], claims, commits: goesOn })).toMatchObject({
+    exact: 0,
+    breaches: [],
+  })
+})

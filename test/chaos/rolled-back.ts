@@ -1,4 +1,4 @@
-import { compareEntryIds } from '@tidemark/shared/receipt'
+import { compareEntryIds, ENTRY_ID_ZERO } from '@tidemark/shared/receipt'
 import type { CommitRecord } from './audit.ts'
 import type { Claim } from './deployment.ts'
 import type { Loss } from './loss.ts'
@@ -41,7 +41,10 @@ export function judgeRolledBack({ losses, claims, commits }: RolledBackEvidence)
       const gone = Math.max(0, samples - accepted)
       least += gone
       most.set(partition, (most.get(partition) ?? 0) + Math.max(0, samples + unanswered - accepted))
-      const witness = unanswered === 0 ? witnessOf(loss, partition, commits, until) : undefined
+      // What was lost before may come to light only now, unless something came in between and was read.
+      const former = losses[i - 1]?.states.get(partition)?.lastEntryId ?? ENTRY_ID_ZERO
+      const isNews = i === 0 || compareEntryIds(loss.before.get(partition)?.lastId ?? ENTRY_ID_ZERO, former) > 0
+      const witness = isNews && unanswered === 0 ? witnessOf(loss, partition, commits, until) : undefined
       if (witness === undefined) continue
       exact++
       const said = sumOf(
