@@ -230,8 +230,10 @@ async function cutCommitOff(world: World): Promise<boolean> {
           async act(exchange) {
             next = parseCommit(exchange.command, new Map())
             const partition = next?.partition ?? 0
-            await restart(world, 'aof-cut-commit', file => cutLastCommit(file, partition))
-            struckAt = performance.now()
+            await restart(world, 'aof-cut-commit', file => {
+              struckAt = performance.now()
+              return cutLastCommit(file, partition)
+            })
             return { kind: 'cut' }
           },
         })
