@@ -30,7 +30,11 @@ export interface Judgement {
   high: number
   /** How much further out a score of 1 lies. */
   spread: number
+  /** What `judge` leaves for `learn`: the detector's own affair. */
+  readonly notes: Float64Array
 }
+
+const NOTES_LENGTH = 4
 
 /**
  * Scores samples of one kind of signal. A detector itself holds nothing but its settings: what it knows of a key are
@@ -56,8 +60,18 @@ export interface Detector {
     timestamp: number,
     judgement: Judgement,
   ): void
-  /** Moves the state past a value; the caller adds it to the history afterwards. Left out, the value has no influence. */
-  learn(history: History, states: Float64Array, at: number, value: number, timestamp: number): void
+  /**
+   * Moves the state past the value that `judge` was asked about last, `judgement` being what it wrote; the caller adds the
+   * value to the history afterwards. Left out, the value has no influence.
+   */
+  learn(
+    history: History,
+    states: Float64Array,
+    at: number,
+    value: number,
+    timestamp: number,
+    judgement: Judgement,
+  ): void
 }
 
 export interface DetectorSettings {
@@ -66,7 +80,8 @@ export interface DetectorSettings {
 }
 
 export function createJudgement(): Judgement {
-  return { score: Number.NaN, low: Number.NaN, high: Number.NaN, spread: Number.NaN }
+  const unknown = Number.NaN
+  return { score: unknown, low: unknown, high: unknown, spread: unknown, notes: new Float64Array(NOTES_LENGTH) }
 }
 
 /** Whether a sample is an anomaly. While warming none is. */
@@ -74,10 +89,13 @@ export function isAnomaly(judgement: Judgement, threshold: number): boolean {
   return isBeyond(judgement.score, threshold)
 }
 
-/** The side on which a value lies outside: 1 above, -1 below, 0 inside. */
-export function sideOf(judgement: Judgement, value: number): -1 | 0 | 1 {
-  if (value > judgement.high) return 1
-  return value < judgement.low ? -1 : 0
+/**
+ * The side on which a value lies outside: 1 above, -1 below, 0 inside. A value that is inside and yet has a score, as one
+ * that stopped varying, counts as above.
+ */
+export function sideOf({ low, high, score }: Judgement, value: number): -1 | 0 | 1 {
+  if (value < low) return -1
+  return value > high || score > 0 ? 1 : 0
 }
 
 /** The least and the greatest value that would be no anomaly. */

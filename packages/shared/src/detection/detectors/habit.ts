@@ -21,34 +21,29 @@ const PEAK = 1
 const PEAK_AT = 2
 const VALUES = 3
 
+/** Notes from `judge` to `learn`. */
+const RAW = 0
+const PLACE = 1
+const VARIATION = 2
+const VARIATION_PLACE = 3
+
 /**
- * "Has this key ever been near this value, and has it ever varied this much, or this little?" Novelty of the value and of
- * the square root of the last 20 samples' deviation, whichever is greater.
+ * "Has this key been near this value, and has it varied this much, or this little, in its last 4,000 samples?" Novelty of the
+ * value and of the square root of the last 20 samples' deviation, whichever is greater.
  *
  * The square root brings small deviations apart, so that a key that falls silent is seen as well as one that begins to
  * swing; unlike a logarithm it knows 0, and unlike a power it is the same on every machine.
  */
 export function createHabit({ samplesMin = SAMPLES_MIN }: DetectorSettings = {}): Detector {
-  const memory = new Memory({ places: 46, newAbove: 0.03 })
+  const memory = new Memory({ places: 45, newAbove: 0.03 })
   const nearest: Sight = { place: -1, value: 0, distance: 0 }
   const variations = VALUES + memory.length
   const stateLength = variations + memory.length
 
-  function newsOf(states: Float64Array, at: number, value: number): number {
+  /** How new a value is to the memory at `at`, in widths of its range; leaves the remembered value in `nearest`. */
+  function news(states: Float64Array, at: number, value: number): number {
     memory.look(states, at, value, -1, nearest)
     return nearest.place < 0 ? 0 : inSpreads(nearest.distance, memory.width(states, at), Math.abs(value))
-  }
-
-  /** Of the value and of the variation the greater news; leaves the remembered value that is nearest in `nearest`. */
-  function rawScore(states: Float64Array, at: number, value: number, variation: number): number {
-    const news = Number.isNaN(variation) ? 0 : newsOf(states, at + variations, variation)
-    return Math.max(news, newsOf(states, at + VALUES, value))
-  }
-
-  /** What a score must exceed: the greatest of late, until it is long ago. */
-  function peak(states: Float64Array, at: number): number {
-    const age = (states[at + COUNT] as number) + 1 - (states[at + PEAK_AT] as number)
-    return age > HOLD ? 0 : (states[at + PEAK] as number)
   }
 
   return {
@@ -62,27 +57,41 @@ export function createHabit({ samplesMin = SAMPLES_MIN }: DetectorSettings = {})
       memory.start(states, at + variations)
     },
     judge(history, states, at, value, _timestamp, judgement) {
+      const { notes } = judgement
+      const variation = variationOf(history, value)
+      notes[VARIATION] = variation
+      const newsOfVariation = Number.isNaN(variation) ? 0 : news(states, at + variations, variation)
+      notes[VARIATION_PLACE] = nearest.place
+      const raw = Math.max(news(states, at + VALUES, value), newsOfVariation)
+      notes[PLACE] = nearest.place
+      notes[RAW] = raw
       const count = states[at + COUNT] as number
       if (count < samplesMin || count === 0) return judgeWarming(judgement)
-      const raw = rawScore(states, at, value, variationOf(history, value))
       judgement.low = nearest.value
       judgement.high = nearest.value
       judgement.spread = memory.width(states, at + VALUES)
-      judgement.score = raw > peak(states, at) ? raw : 0
+      judgement.score = raw > peakBefore(states, at) ? raw : 0
     },
-    learn(history, states, at, value) {
+    learn(_history, states, at, value, _timestamp, { notes }) {
+      const raw = notes[RAW] as number
       const number = (states[at + COUNT] as number) + 1
-      const variation = variationOf(history, value)
-      const raw = rawScore(states, at, value, variation)
-      if (raw > 0 && raw >= peak(states, at)) {
+      if (raw > 0 && raw >= peakBefore(states, at)) {
         states[at + PEAK] = raw
         states[at + PEAK_AT] = number
       }
-      memory.visit(states, at + VALUES, value, number)
-      if (!Number.isNaN(variation)) memory.visit(states, at + variations, variation, number)
       states[at + COUNT] = number
+      memory.visit(states, at + VALUES, value, notes[PLACE] as number, number)
+      const variation = notes[VARIATION] as number
+      if (Number.isNaN(variation)) return
+      memory.visit(states, at + variations, variation, notes[VARIATION_PLACE] as number, number)
     },
   }
+}
+
+/** The greatest raw score of late, until it is long ago. */
+function peakBefore(states: Float64Array, at: number): number {
+  const age = (states[at + COUNT] as number) + 1 - (states[at + PEAK_AT] as number)
+  return age > HOLD ? 0 : (states[at + PEAK] as number)
 }
 
 /** The square root of the deviation of the last 19 samples and `value`; NaN when the history is shorter. */

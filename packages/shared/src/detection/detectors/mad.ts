@@ -9,27 +9,47 @@ const SPREAD_MIN_DEVIATIONS = 0.5
 const SAMPLES_MIN = 30
 const WINDOW_MAX = 500
 
-/** |value - median| / (1.4826 MAD) of the window, the spread being at least half the deviation. */
+const MEDIAN = 0
+const MAD = 1
+
+/**
+ * |value - median| / (1.4826 MAD) of the window, the spread being at least half the deviation. Its state are the median and
+ * the MAD of the sample before: hints of where to look, which change no score.
+ */
 export function createMad({ samplesMin = SAMPLES_MIN }: DetectorSettings = {}): Detector {
   const summary: Summary = { mean: 0, deviation: 0 }
   const numbers = new Float64Array(WINDOW_MAX)
   return {
     name: 'mad',
-    stateLength: 0,
+    stateLength: 2,
     threshold: 6,
     usesHistory: true,
-    start() {},
-    judge(history, _states, _at, value, _timestamp, judgement) {
+    start(states, at) {
+      states.fill(0, at, at + 2)
+    },
+    judge(history, states, at, value, _timestamp, judgement) {
       const { rows, start, size } = history
       if (size < samplesMin || size === 0) return judgeWarming(judgement)
       // The median does not ask for the order, so neither does the copy.
       for (let i = 0; i < size; i++) numbers[i] = rows[start + HISTORY_STRIDE * i] as number
-      const median = takeMedian(numbers, size)
+      const median = takeMedian(numbers, size, states[at + MEDIAN] as number)
       for (let i = 0; i < size; i++) numbers[i] = Math.abs((numbers[i] as number) - median)
-      const spread = DEVIATIONS_PER_MAD * takeMedian(numbers, size)
+      const mad = takeMedian(numbers, size, states[at + MAD] as number)
+      judgement.notes[MEDIAN] = median
+      judgement.notes[MAD] = mad
       summarize(history, summary)
-      judgeByZone(judgement, value, median, median, Math.max(spread, SPREAD_MIN_DEVIATIONS * summary.deviation))
+      judgeByZone(
+        judgement,
+        value,
+        median,
+        median,
+        Math.max(DEVIATIONS_PER_MAD * mad, SPREAD_MIN_DEVIATIONS * summary.deviation),
+      )
     },
-    learn() {},
+    learn(_history, states, at, _value, _timestamp, judgement) {
+      if (Number.isNaN(judgement.score)) return
+      states[at + MEDIAN] = judgement.notes[MEDIAN] as number
+      states[at + MAD] = judgement.notes[MAD] as number
+    },
   }
 }

@@ -9,7 +9,9 @@ const NOTHING = Number.POSITIVE_INFINITY
 
 const LOW = 0
 const HIGH = 1
-const VALUES = 2
+/** No visit is long ago before this sample. */
+const FORGETTING = 2
+const VALUES = 3
 
 export interface MemoryOptions {
   /** Values that are remembered. */
@@ -30,13 +32,13 @@ export interface Sight {
 /**
  * Where a series has been in its last 4,000 samples: some values, none nearer to another than a small share of the series'
  * range when it was taken in, each with the number of the sample that last came near it; and the range itself, as range.ts
- * has it. Float64s in a slab: low, high, the values, their visits. Samples are numbered from 1; a number comes once.
+ * has it. Float64s in a slab: low, high, when to
+ * forget next, the values, their visits. Samples are numbered from 1; a number comes once.
  */
 export class Memory {
   readonly length: number
   readonly #places: number
   readonly #newAbove: number
-  readonly #sight: Sight = { place: -1, value: 0, distance: NOTHING }
 
   constructor({ places, newAbove }: MemoryOptions) {
     this.length = VALUES + 2 * places
@@ -74,21 +76,24 @@ export class Memory {
     sight.distance = least
   }
 
-  /** Moves on past sample number `number`: a new value is remembered, for another the nearest one counts as visited. */
-  visit(states: Float64Array, at: number, value: number, number: number): void {
-    const sight = this.#sight
-    this.look(states, at, value, -1, sight)
-    if (sight.place < 0) {
+  /**
+   * Moves on past sample number `number`, whose nearest remembered value is at place `nearest` (-1: none): a new value is
+   * remembered, for another the nearest one counts as visited.
+   */
+  visit(states: Float64Array, at: number, value: number, nearest: number, number: number): void {
+    if (nearest < 0) {
       states[at + LOW] = value
       states[at + HIGH] = value
+      states[at + FORGETTING] = number + SAMPLES
       this.#remember(states, at, 0, value, number)
-    } else {
-      const isNew = inSpreads(sight.distance, this.width(states, at), Math.abs(value)) > this.#newAbove
-      if (isNew) this.#remember(states, at, this.#longestUnvisited(states, at), value, number)
-      else states[at + VALUES + this.#places + sight.place] = number
-      moveRange(states, at + LOW, value)
+      return
     }
-    this.#forget(states, at, number)
+    const distance = Math.abs((states[at + VALUES + nearest] as number) - value)
+    const isNew = inSpreads(distance, this.width(states, at), Math.abs(value)) > this.#newAbove
+    if (isNew) this.#remember(states, at, this.#longestUnvisited(states, at), value, number)
+    else states[at + VALUES + this.#places + nearest] = number
+    moveRange(states, at + LOW, value)
+    if (number >= (states[at + FORGETTING] as number)) this.#forget(states, at, number)
   }
 
   #remember(states: Float64Array, at: number, place: number, value: number, number: number): void {
@@ -106,12 +111,15 @@ export class Memory {
     return oldest - first
   }
 
-  /** Forgets what the next sample must not find any more. */
+  /** Forgets what the next sample must not find any more, and finds out when there will be more. */
   #forget(states: Float64Array, at: number, number: number): void {
     const first = at + VALUES + this.#places
-    const last = number - SAMPLES
+    let oldest = number
     for (let i = first; i < first + this.#places; i++) {
-      if ((states[i] as number) <= last) states[i - this.#places] = NOTHING
+      const visit = states[i] as number
+      if (visit <= number - SAMPLES) states[i - this.#places] = NOTHING
+      else if (visit < oldest) oldest = visit
     }
+    states[at + FORGETTING] = oldest + SAMPLES
   }
 }

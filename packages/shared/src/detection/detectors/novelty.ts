@@ -11,6 +11,10 @@ const COUNT = 0
 const SCORES = 1
 const MEMORY = SCORES + PRECEDING
 
+/** Notes from `judge` to `learn`. */
+const RAW = 0
+const PLACE = 1
+
 /**
  * "Has this key been anywhere near this value in its last 4,000 samples?" The raw score is the distance to the nearest of
  * 64 remembered values, in widths of the range; it passes when it exceeds those of the 50 samples before.
@@ -20,18 +24,6 @@ export function createNovelty({ samplesMin = SAMPLES_MIN }: DetectorSettings = {
   const nearest: Sight = { place: -1, value: 0, distance: 0 }
   const neighbour: Sight = { place: -1, value: 0, distance: 0 }
   const stateLength = MEMORY + memory.length
-
-  /** Distance from the nearest value that is no news, where remembered values are sparse anyway. */
-  function look(states: Float64Array, at: number, value: number): number {
-    memory.look(states, at + MEMORY, value, -1, nearest)
-    if (nearest.distance === 0) return 0
-    memory.look(states, at + MEMORY, nearest.value, nearest.place, neighbour)
-    return neighbour.place < 0 ? 0 : DISCOUNT * neighbour.distance
-  }
-
-  function rawScore(states: Float64Array, at: number, value: number, known: number): number {
-    return inSpreads(Math.max(0, nearest.distance - known), memory.width(states, at + MEMORY), Math.abs(value))
-  }
 
   return {
     name: 'novelty',
@@ -43,29 +35,34 @@ export function createNovelty({ samplesMin = SAMPLES_MIN }: DetectorSettings = {
       memory.start(states, at + MEMORY)
     },
     judge(_history, states, at, value, _timestamp, judgement) {
+      memory.look(states, at + MEMORY, value, -1, nearest)
+      judgement.notes[PLACE] = nearest.place
+      judgement.notes[RAW] = 0
       const count = states[at + COUNT] as number
-      if (count < samplesMin || count === 0) return judgeWarming(judgement)
-      const known = look(states, at, value)
-      const raw = rawScore(states, at, value, known)
+      if (count === 0) return judgeWarming(judgement)
+
+      // What lies within its share of the gap beside the nearest value is no news: values are sparse there anyway.
+      memory.look(states, at + MEMORY, nearest.value, nearest.place, neighbour)
+      const known = neighbour.place < 0 ? 0 : DISCOUNT * neighbour.distance
+      const width = memory.width(states, at + MEMORY)
+      const raw = inSpreads(Math.max(0, nearest.distance - known), width, Math.abs(value))
+      judgement.notes[RAW] = raw
+      if (count < samplesMin) return judgeWarming(judgement)
       judgement.low = nearest.value - known
       judgement.high = nearest.value + known
-      judgement.spread = memory.width(states, at + MEMORY)
-      judgement.score = raw > greatestScore(states, at) ? raw : 0
+      judgement.spread = width
+      judgement.score = exceedsPreceding(states, at + SCORES, raw) ? raw : 0
     },
-    learn(_history, states, at, value) {
-      const count = (states[at + COUNT] as number) + 1
-      if (count > 1) {
-        const known = look(states, at, value)
-        states[at + SCORES + (count % PRECEDING)] = rawScore(states, at, value, known)
-      }
-      memory.visit(states, at + MEMORY, value, count)
-      states[at + COUNT] = count
+    learn(_history, states, at, value, _timestamp, { notes }) {
+      const number = (states[at + COUNT] as number) + 1
+      states[at + COUNT] = number
+      states[at + SCORES + (number % PRECEDING)] = notes[RAW] as number
+      memory.visit(states, at + MEMORY, value, notes[PLACE] as number, number)
     },
   }
 }
 
-function greatestScore(states: Float64Array, at: number): number {
-  let greatest = 0
-  for (let i = at + SCORES; i < at + MEMORY; i++) if ((states[i] as number) > greatest) greatest = states[i] as number
-  return greatest
+function exceedsPreceding(states: Float64Array, first: number, raw: number): boolean {
+  for (let i = first; i < first + PRECEDING; i++) if ((states[i] as number) >= raw) return false
+  return true
 }
