@@ -67,7 +67,7 @@ ${rows(losses.map(({ cause, lost }) => [cause, lost]))}
 
 Of all samples that Redis counted as accepted, whoever knew of them, it forgot ${rolledBack.least === rolledBack.most ? rolledBack.least : `${rolledBack.least} to ${rolledBack.most}`}.
 The analyzers told of ${rolledBack.told}: of each partition the figure of the analyzer that says most; the sum of what all of them say is ${rolledBack.sum}.
-No analyzer said more than was gone, and in ${rolledBack.exact} cases (a loss of a partition whose owner had read all and went on) it said exactly as much. \`analyzer_samples_lost_total\` is ${toldLost}.
+No analyzer said more than was gone. Where the owner of a partition had read all and went on (${rolledBack.exact} times, with ${rolledBack.exactSamples} samples gone) it said exactly as much. \`analyzer_samples_lost_total\` is ${toldLost}.
 
 ## What each level of durability lost
 

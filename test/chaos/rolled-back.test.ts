@@ -29,7 +29,7 @@ const goesOn = [commit('a', '5-0', 900), commit('a', '7-0', 1200)]
 
 test('an analyzer that had read all and goes on has to say exactly what is gone', () => {
   const right = judgeRolledBack({ losses: [loss()], claims: [claim('a', 40)], commits: goesOn })
-  expect(right).toEqual({ least: 40, most: 40, told: 40, sum: 40, exact: 1, breaches: [] })
+  expect(right).toEqual({ least: 40, most: 40, told: 40, sum: 40, exact: 1, exactSamples: 40, breaches: [] })
   const { breaches } = judgeRolledBack({ losses: [loss()], claims: [claim('a', 39)], commits: goesOn })
   expect(breaches).toEqual([expect.stringMatching(/took 40 samples .* says 39/)])
   expect(judgeRolledBack({ losses: [loss()], claims: [], commits: goesOn }).breaches).toHaveLength(1)

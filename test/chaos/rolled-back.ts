@@ -21,6 +21,8 @@ export interface RolledBack {
   readonly sum: number
   /** Losses of a partition whose figure could be foretold, and was right unless there is a breach. */
   readonly exact: number
+  /** The samples that those took. */
+  readonly exactSamples: number
   readonly breaches: readonly string[]
 }
 
@@ -34,6 +36,7 @@ export function judgeRolledBack({ losses, claims, commits }: RolledBackEvidence)
   const most = new Map<number, number>()
   let least = 0
   let exact = 0
+  let exactSamples = 0
   for (const [i, loss] of losses.entries()) {
     const until = losses[i + 1]?.at ?? Number.POSITIVE_INFINITY
     for (const { partition, accepted } of loss.states.values()) {
@@ -47,6 +50,7 @@ export function judgeRolledBack({ losses, claims, commits }: RolledBackEvidence)
       const witness = isNews && unanswered === 0 ? witnessOf(loss, partition, commits, until) : undefined
       if (witness === undefined) continue
       exact++
+      exactSamples += gone
       const said = sumOf(
         claims.filter(
           one => one.process === witness && one.partition === partition && one.at > loss.at && one.at <= until,
@@ -74,7 +78,15 @@ export function judgeRolledBack({ losses, claims, commits }: RolledBackEvidence)
     }
     told += Math.max(...sums.map(({ sum }) => sum))
   }
-  return { least, most: [...most.values()].reduce((a, b) => a + b, 0), told, sum: sumOf(claims), exact, breaches }
+  return {
+    least,
+    most: [...most.values()].reduce((a, b) => a + b, 0),
+    told,
+    sum: sumOf(claims),
+    exact,
+    exactSamples,
+    breaches,
+  }
 }
 
 /** The analyzer that had committed everything before a loss, and was the first to commit what came after it. */
