@@ -47,7 +47,7 @@ def draw_panel(axis, panel: dict) -> None:
             drawstyle = "steps-post" if style == "step" else "default"
             axis.plot(columns[0], columns[1], linewidth=1.1, drawstyle=drawstyle, color=next(colours), label=label)
     for rule in panel.get("rules", []):
-        axis.axhline(rule["y"], color="#868e96", linewidth=0.9, linestyle="--", label=rule["name"])
+        axis.axhline(rule["y"], color="#868e96", linewidth=0.9, linestyle="--", label=rule["name"] or None)
     axis.set_title(panel["title"], fontsize=9, loc="left")
     axis.set_ylabel(panel["unit"], fontsize=8)
     axis.tick_params(labelsize=8)
@@ -56,7 +56,8 @@ def draw_panel(axis, panel: dict) -> None:
         axis.set_ylim(bottom=0)
     if panel.get("max") is not None:
         axis.set_ylim(top=panel["max"])
-    axis.legend(fontsize=7, loc="upper right", ncol=3)
+    # Beside the panel's title, where it hides nothing.
+    axis.legend(fontsize=7, loc="lower right", bbox_to_anchor=(1, 1), ncol=6, frameon=False, borderaxespad=0.2)
 
 
 if __name__ == "__main__":

@@ -13,11 +13,11 @@ RATE_PER_USER = 10
 
 # Of ten requests of a user nine bring reports and one asks for an analysis: 90 % and 10 %.
 REQUESTS_PER_TURN = 10
-DEVICES_PER_USER = 10
 METRICS = ("cpu", "rps")
 
-# A device's nine in ten of the user's requests come round so often.
-REPORT_INTERVAL_S = DEVICES_PER_USER / (RATE_PER_USER * (REQUESTS_PER_TURN - 1) / REQUESTS_PER_TURN)
+# With ten devices a user asks for verdicts as fast as its watched series gets samples, and has a question left for the rest.
+DEVICES_PER_USER = 10
+REPORTS_PER_S = RATE_PER_USER * (REQUESTS_PER_TURN - 1) / REQUESTS_PER_TURN
 
 # Receipts whose verdicts were not asked for yet. A service that answers too slowly for that must not fill the memory here.
 PENDING_MAX = 1000
@@ -37,10 +37,10 @@ class Report:
 
 
 class Device:
-    def __init__(self, seed: int, number: int, kinds_from: int):
+    def __init__(self, seed: int, number: int, kinds_from: int, interval_s: float):
         self.name = f"load-{number}"
         self.series = {
-            metric: Series(seed, f"{self.name}/{metric}", KINDS[(kinds_from + i) % len(KINDS)], REPORT_INTERVAL_S)
+            metric: Series(seed, f"{self.name}/{metric}", KINDS[(kinds_from + i) % len(KINDS)], interval_s)
             for i, metric in enumerate(METRICS)
         }
 
@@ -100,10 +100,11 @@ class Watch:
 class Site:
     """The devices behind one Locust user."""
 
-    def __init__(self, seed: int, number: int):
+    def __init__(self, seed: int, number: int, devices: int = DEVICES_PER_USER):
         self.number = number
+        interval_s = devices / REPORTS_PER_S
         # The kinds of signals go round, so that each is watched by every fourth user.
-        self.devices = [Device(seed, number * DEVICES_PER_USER + i, number + i) for i in range(DEVICES_PER_USER)]
+        self.devices = [Device(seed, number * devices + i, number + i, interval_s) for i in range(devices)]
         watched = self.devices[0]
         self.watch = Watch(watched.series[METRICS[-1]], watched.name, METRICS[-1])
         self._requests = 0
@@ -115,7 +116,7 @@ class Site:
         return self._requests % REQUESTS_PER_TURN == 0
 
     def report(self, now_ms: int) -> Report:
-        device = self.devices[self._reports % DEVICES_PER_USER]
+        device = self.devices[self._reports % len(self.devices)]
         self._reports += 1
         return device.report(now_ms)
 
@@ -123,15 +124,16 @@ class Site:
 class Fleet:
     """All sites. One that a user left is taken up by the next, so a series goes on where it stopped."""
 
-    def __init__(self, seed: int):
+    def __init__(self, seed: int, devices: int = DEVICES_PER_USER):
         self._seed = seed
+        self._devices = devices
         self.sites: list[Site] = []
         self._free: list[int] = []
 
     def take(self) -> Site:
         if self._free:
             return self.sites[heapq.heappop(self._free)]
-        self.sites.append(Site(self._seed, len(self.sites)))
+        self.sites.append(Site(self._seed, len(self.sites), self._devices))
         return self.sites[-1]
 
     def give_back(self, site: Site) -> None:

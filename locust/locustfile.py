@@ -17,7 +17,7 @@ from random import Random
 from urllib.parse import urlencode
 
 import gevent
-from fleet import RATE_PER_USER, Asked, Watch
+from fleet import DEVICES_PER_USER, RATE_PER_USER, Asked, Watch
 from locust import LoadTestShape, events, task
 from locust.contrib.fasthttp import FastHttpUser
 from run import Run
@@ -30,6 +30,9 @@ ASK_AFTER_MS = 500
 # What remains unasked at the end is asked for then, for so long.
 REST_DEADLINE_S = 30
 REST_WAIT_MS = 5000
+
+# Users that begin or end in a second: all at once, for it is the shape that says how the load rises.
+SPAWN_RATE = 10_000
 
 # Begins a line that is for the program which runs this.
 MARK = "\x1e"
@@ -47,6 +50,8 @@ def add_options(parser) -> None:
     group.add_argument("--rps", type=float, default=500, env_var="LOAD_RPS", help="Requests a second at the most (500)")
     group.add_argument("--seconds", type=float, default=None, env_var="LOAD_SECONDS", help="How long; each shape has its own")
     group.add_argument("--seed", type=int, default=1, env_var="LOAD_SEED", help="The same seed sends the same values (1)")
+    devices = f"Devices of each user, 1 to 100 ({DEVICES_PER_USER}); fewer report more often"
+    group.add_argument("--devices", type=int, choices=range(1, 101), metavar="N", default=DEVICES_PER_USER, env_var="LOAD_DEVICES", help=devices)
     group.add_argument("--host-header", default="", env_var="HOST_HEADER", help="Host header of every request, for an ingress")
     group.add_argument("--tell", action="store_true", env_var="LOAD_TELL", help="Write progress and summary as lines of JSON")
     for threshold in THRESHOLDS:
@@ -63,8 +68,7 @@ class Profile(LoadTestShape):
         rate = shape.rate(options.rps, options.seconds or shape.seconds, self.get_run_time())
         if rate is None:
             return None
-        users = max(1, round(rate / RATE_PER_USER))
-        return users, users
+        return max(1, round(rate / RATE_PER_USER)), SPAWN_RATE
 
 
 class Device(FastHttpUser):
@@ -153,7 +157,7 @@ class Device(FastHttpUser):
 def begin(environment, **_) -> None:
     options = environment.parsed_options
     environment.load_headers = {"Host": options.host_header} if options.host_header else {}
-    environment.load_run = Run(options.shape, options.rps, options.seconds, options.seed)
+    environment.load_run = Run(options.shape, options.rps, options.seconds, options.seed, options.devices)
     environment.load_begin = time.monotonic()
     gevent.spawn(follow, environment, environment.load_run)
 
@@ -194,6 +198,7 @@ def judge(environment, **_) -> None:
     limits = {threshold.name: options[threshold.name] for threshold in THRESHOLDS}
     summary = run.summary()
     summary["limits"] = limits
+    summary["cpu_s"] = time.process_time()
     summary["missed"] = missed(summary, limits)
     # A fault of this program is no answer of the service, but the figures are not to be trusted then.
     for exception in environment.runner.exceptions.values():

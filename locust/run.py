@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 
-from fleet import Asked, Fleet, Watch
+from fleet import DEVICES_PER_USER, Asked, Fleet, Watch
 from histogram import Histogram
 from scoring import Score, describe, describe_anomalies, is_verdict_on
 from shapes import SHAPES, Shape
@@ -17,13 +17,13 @@ TRACK_LENGTH = 2000
 class Run:
     """Time is told in seconds since the run began."""
 
-    def __init__(self, shape: str, rps: float, seconds: float | None, seed: int):
+    def __init__(self, shape: str, rps: float, seconds: float | None, seed: int, devices: int = DEVICES_PER_USER):
         self.shape_name = shape
         self.shape: Shape = SHAPES[shape]
         self.rps = rps
         self.seconds: float = self.shape.seconds if seconds is None else seconds
         self.seed = seed
-        self.fleet = Fleet(seed)
+        self.fleet = Fleet(seed, devices)
         self.routes: dict[str, Histogram] = {}
         self.failures: Counter[str] = Counter()
         self.failures_by_route: Counter[str] = Counter()
@@ -70,11 +70,11 @@ class Run:
             )
 
     def end_second(self, at_s: float, users: int) -> dict:
-        """Closes one second of the timeline."""
+        """Closes the second of the timeline that ends now."""
         row = {
             "at": round(at_s),
             "users": users,
-            "target": self.shape.rate(self.rps, self.seconds, at_s) or 0,
+            "target": self.shape.rate(self.rps, self.seconds, at_s - 0.5) or 0,
             "requests": self._second.count,
             "p95": self._second.quantile(0.95),
             **{name: self._second_counts[name] for name in ("failures", "flagged", "labelled")},

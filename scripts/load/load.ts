@@ -7,7 +7,7 @@ import { clientPanels, draw, servicePanels, trackPanels } from './pictures.ts'
 import { openDisplay } from './progress.ts'
 import { hasPrometheus, SCRAPE_S, startPrometheus } from './prometheus.ts'
 import type { Python } from './python.ts'
-import { startStack } from './stack.ts'
+import { readiness, startStack } from './stack.ts'
 import type { Summary } from './summary.ts'
 
 /** What a load ran on. */
@@ -34,10 +34,11 @@ export interface LoadPicture {
 
 export interface LoadContext {
   readonly python: Python
-  /** Where pictures and Locust's CSV go. */
+  /** Where pictures go; their names begin with the prefix. */
   readonly folder: string
-  /** Their names begin with this. */
   readonly prefix: string
+  /** The paths of Locust's CSV files begin with this. */
+  readonly csvPrefix: string
   readonly output: NodeJS.WriteStream
   readonly stop: AbortSignal
 }
@@ -50,12 +51,12 @@ export interface LoadWanted extends Omit<Load, 'url'> {
 
 /** Runs one load and draws its pictures. */
 export async function runLoad(wanted: LoadWanted, context: LoadContext): Promise<LoadResult> {
-  const { python, folder, prefix, output, stop } = context
+  const { python, folder, prefix, csvPrefix, output, stop } = context
   await mkdir(folder, { recursive: true })
   await using resources = new AsyncDisposableStack()
   const stack = wanted.url === undefined ? resources.use(await startStack(wanted.analyzers)) : undefined
   const url = stack?.url ?? wanted.url ?? ''
-  await requireGateway(url, wanted.hostHeader)
+  if (stack === undefined) await requireGateway(url, wanted.hostHeader)
   const prometheus =
     stack !== undefined && (await hasPrometheus()) ? resources.use(await startPrometheus(stack.targets)) : undefined
 
@@ -69,7 +70,7 @@ export async function runLoad(wanted: LoadWanted, context: LoadContext): Promise
       loadMax = Math.max(loadMax, loadavg()[0] ?? 0)
       display.update(progress)
     }
-    return runLocust({ load: { ...wanted, url }, python, csvPrefix: join(folder, `${prefix}locust`), onProgress }, stop)
+    return runLocust({ load: { ...wanted, url }, python, csvPrefix, onProgress }, stop)
   })()
   const to = Date.now() / 1000
   stop.throwIfAborted()
@@ -99,9 +100,7 @@ export async function runLoad(wanted: LoadWanted, context: LoadContext): Promise
 async function requireGateway(url: string, hostHeader: string | undefined): Promise<void> {
   // fetch sends no other Host: behind an ingress it is Locust that finds out.
   if (hostHeader !== undefined) return
-  const response = await fetch(new URL('/readyz', url)).catch(() => undefined)
-  await response?.body?.cancel()
-  if (response?.ok === true) return
-  const answer = response === undefined ? 'nobody answers' : `/readyz answers ${response.status}`
+  const answer = await readiness(url)
+  if (answer === 'ready') return
   throw new StartFailure(`${answer} at ${url}. Start Tidemark with "npm start", or add --stack.`)
 }

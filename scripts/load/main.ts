@@ -39,7 +39,14 @@ async function load(options: LoadOptions): Promise<number> {
     if (!python.canDraw) say('there is no matplotlib, so no pictures: apt-get install python3-matplotlib')
     const now = new Date().toISOString().slice(0, 19).replaceAll(':', '')
     const folder = options.out ?? join(RESULTS, now)
-    const context = { python, folder, prefix: '', output: process.stderr, stop: interrupts.stop }
+    const context = {
+      python,
+      folder,
+      prefix: '',
+      csvPrefix: join(folder, 'locust'),
+      output: process.stderr,
+      stop: interrupts.stop,
+    }
     const result = await runLoad(options, context)
     const report = join(folder, 'report.md')
     const markdown = runReport(result, ['npm run load', ...(args.length > 0 ? ['--', ...args] : [])].join(' '))

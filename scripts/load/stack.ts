@@ -1,3 +1,4 @@
+import { pause } from '@tidemark/shared/lifecycle'
 import { startRedisProcess } from '@tidemark/shared/testing/redis-process'
 import { type Service, startAnalyzer, startGateway } from '../../test/support/services.ts'
 import { findServer } from '../start/redis.ts'
@@ -15,6 +16,9 @@ const REDIS_ARGS = [
   '--maxmemory-policy',
   'noeviction',
 ]
+
+const READY_DEADLINE_MS = 20_000
+const READY_POLL_MS = 50
 
 /** One gateway, some analyzers and a Redis of their own, for a load. */
 export interface LoadStack extends AsyncDisposable {
@@ -37,9 +41,11 @@ export async function startStack(analyzers: number): Promise<LoadStack> {
   const services: Service[] = []
   for (let i = 0; i < analyzers; i++) services.push(starting.use(await startAnalyzer(env)))
   const gateway = starting.use(await startGateway(env))
+  const url = `http://127.0.0.1:${gateway.port}`
+  await ready(url)
   const resources = starting.move()
   return {
-    url: `http://127.0.0.1:${gateway.port}`,
+    url,
     analyzers,
     targets: [
       { job: 'gateway', address: `127.0.0.1:${gateway.metricsPort}` },
@@ -47,4 +53,23 @@ export async function startStack(analyzers: number): Promise<LoadStack> {
     ],
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   }
+}
+
+/** A gateway listens before it has found its store. */
+async function ready(url: string): Promise<void> {
+  const deadline = performance.now() + READY_DEADLINE_MS
+  for (;;) {
+    const answer = await readiness(url)
+    if (answer === 'ready') return
+    if (performance.now() > deadline) throw new StartFailure(`the gateway is not ready: ${answer} at ${url}`)
+    await pause(READY_POLL_MS)
+  }
+}
+
+/** Whether a gateway takes requests, or what it says instead. */
+export async function readiness(url: string): Promise<string> {
+  const response = await fetch(new URL('/readyz', url)).catch(() => undefined)
+  await response?.body?.cancel()
+  if (response === undefined) return 'nobody answers'
+  return response.ok ? 'ready' : `/readyz answers ${response.status}`
 }

@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { userInfo } from 'node:os'
+import { findPython } from '../load/python.ts'
 
 /** apt-get waits so long for another apt-get. */
 const APT_LOCK_S = 120
@@ -9,6 +10,8 @@ const INSTALL_LIMIT_MS = 300_000
 interface TestProgram {
   /** Any one of these does. */
   readonly commands: readonly string[]
+  /** Where a command on PATH says nothing: a Python has it or not. */
+  readonly isThere?: () => boolean
   /** The package that brings it, by the package manager that is there; where one is missing, nothing is proposed. */
   readonly packages: Readonly<Partial<Record<PackageManager, string>>>
 }
@@ -36,6 +39,16 @@ const PROGRAMS: readonly TestProgram[] = [
   {
     commands: ['prometheus-redis-exporter', 'redis_exporter'],
     packages: { 'apt-get': 'prometheus-redis-exporter' },
+  },
+  {
+    commands: ['locust'],
+    isThere: () => findPython() !== undefined,
+    packages: { 'apt-get': 'python3-locust', brew: 'locust' },
+  },
+  {
+    commands: ['matplotlib'],
+    isThere: () => findPython()?.canDraw === true,
+    packages: { 'apt-get': 'python3-matplotlib', brew: 'python-matplotlib' },
   },
 ]
 
@@ -81,8 +94,8 @@ function nameOf({ commands: [first = ''] }: TestProgram): string {
   return first
 }
 
-function isThere({ commands }: TestProgram): boolean {
-  return commands.some(isRunnable)
+function isThere({ commands, isThere: find = () => commands.some(isRunnable) }: TestProgram): boolean {
+  return find()
 }
 
 /** The package manager of this computer. */

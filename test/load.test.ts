@@ -1,0 +1,126 @@
+import { spawnSync } from 'node:child_process'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { redisAvailable } from '@tidemark/shared/testing/redis-fixture'
+import { describe, expect, test } from 'vitest'
+import { type Load, runLocust } from '../scripts/load/locust.ts'
+import { draw } from '../scripts/load/pictures.ts'
+import { findPython } from '../scripts/load/python.ts'
+import { startStack } from '../scripts/load/stack.ts'
+import { countPhases, runStream, streamPanels } from '../scripts/load/stream.ts'
+import type { Summary } from '../scripts/load/summary.ts'
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
+
+const python = findPython()
+/** Where it cannot be run, it is said; where everything must be, it fails. */
+const canRun = (await redisAvailable()) && (python !== undefined || process.env.CI === 'true')
+if (python === undefined)
+  process.stderr.write('SKIPPED: load tests need Locust: apt-get install python3-locust python3-matplotlib\n')
+
+test('the load generator passes its own tests', () => {
+  const program = python?.program ?? 'python3'
+  const args = ['-m', 'unittest', 'discover', '--start-directory', 'locust', '--top-level-directory', 'locust']
+  const env = { ...process.env, PYTHONDONTWRITEBYTECODE: '1' }
+  const { status, stderr, error } = spawnSync(program, args, { cwd: ROOT, encoding: 'utf8', env })
+  expect([status, error, stderr]).toEqual([0, undefined, expect.stringMatching(/Ran [1-9]\d+ tests[\s\S]*\nOK\n$/)])
+})
+
+describe.runIf(canRun)('a load', () => {
+  /** Ten users with one device each: a series then gets 9 samples a second, and its first anomalies within seconds. */
+  const small: Omit<Load, 'url'> = {
+    shape: 'steady',
+    rps: 100,
+    seconds: 15,
+    seed: 1,
+    hostHeader: undefined,
+    moreOptions: ['--devices', '1', '--p95-max-ms', '5000', '--rate-min', '0.9'],
+  }
+
+  async function run(load: Load): Promise<{ summary: Summary; files: string[] }> {
+    if (python === undefined) throw new Error('there is no Python with Locust: apt-get install python3-locust')
+    const folder = await mkdtemp(join(tmpdir(), 'tidemark-load-'))
+    try {
+      const csvPrefix = join(folder, 'locust')
+      const summary = await runLocust({ load, python, csvPrefix, onProgress() {} }, AbortSignal.timeout(60_000))
+      return { summary, files: await readdir(folder) }
+    } finally {
+      await rm(folder, { recursive: true })
+    }
+  }
+
+  test('makes the requests that were planned, nine in ten of them reports, and scores every verdict', async () => {
+    await using stack = await startStack(2)
+    const { summary, files } = await run({ ...small, url: stack.url })
+    expect(summary.missed).toEqual([])
+    expect(summary.requests / summary.planned).toBeCloseTo(1, 1)
+    expect(summary.failures).toBe(0)
+    const reports = summary.routes.find(({ name }) => name === 'POST /ingest')?.ms.count ?? 0
+    expect(reports / summary.requests).toBeCloseTo(0.9, 2)
+    // Of each user's only series every sample has its verdict.
+    const { detection } = summary
+    expect(detection.series).toBe(10)
+    expect(detection.verdicts + detection.warming).toBe(reports)
+    expect(summary.unjudged).toBe(0)
+    expect(detection.anomalies).toBeGreaterThan(0)
+    expect(detection.precision).toBeGreaterThan(0.25)
+    expect(files).toContain('locust_stats.csv')
+  })
+
+  test('fails by its exit code when a threshold is missed', async () => {
+    await using stack = await startStack(1)
+    const out = await mkdtemp(join(tmpdir(), 'tidemark-load-'))
+    try {
+      const run = (limit: string) => {
+        const options = ['--url', stack.url, '--rps', '20', '--seconds', '5', '--out', out]
+        const args = [join(ROOT, 'scripts/load/main.ts'), ...options, '--', '--p95-max-ms', limit]
+        return spawnSync(process.execPath, args, { cwd: ROOT, encoding: 'utf8' })
+      }
+      const slow = run('0.01')
+      expect([slow.status, slow.stderr]).toEqual([1, expect.stringContaining('missed: p95 of POST /ingest in ms is ')])
+      const good = run('5000')
+      expect([good.status, good.stderr]).toEqual([0, expect.stringContaining('the report is ')])
+      const report = await readFile(join(out, 'report.md'), 'utf8')
+      expect(report).toContain('**Every threshold was reached.**')
+      expect(report).toMatch(/\| `POST \/ingest` \| \d+ \| 0 \| [\d.]+ ms/)
+    } finally {
+      await rm(out, { recursive: true })
+    }
+  })
+
+  test('against nobody ends at once and says what to do', () => {
+    const args = [join(ROOT, 'scripts/load/main.ts'), '--url', 'http://127.0.0.1:1']
+    const { status, stderr } = spawnSync(process.execPath, args, { cwd: ROOT, encoding: 'utf8' })
+    expect([status, stderr]).toEqual([
+      1,
+      expect.stringContaining('nobody answers at http://127.0.0.1:1. Start Tidemark'),
+    ])
+  })
+})
+
+describe.runIf(canRun)('the stream of the replaced service', () => {
+  test('has an average close to the truth, and its burst is flagged at once', async () => {
+    await using stack = await startStack(1)
+    const result = await runStream(stack.url, 1)
+    expect(result.answer.window).toBe(50)
+    expect(result.answer.rps_avg).toBeCloseTo(result.truth.ofWindow, 6)
+    // Six deviations of the mean of 50 values drawn evenly from 50.
+    expect(Math.abs(result.answer.rps_avg - result.truth.expected)).toBeLessThan((6 * 50) / Math.sqrt(12 * 50))
+    const [stable, burst] = countPhases(result)
+    expect(stable?.flagged).toBeLessThan((stable?.judged ?? 0) * 0.06)
+    expect(burst?.firstZ).toBeGreaterThan(20)
+    expect(result.points.find(({ phase }) => phase === 'burst')?.analysis.anomaly).toBe(true)
+
+    if (python?.canDraw !== true) return
+    const folder = await mkdtemp(join(tmpdir(), 'tidemark-load-'))
+    try {
+      const file = join(folder, 'stream.png')
+      await draw({ file, title: 'stream', xlabel: 'samples', panels: streamPanels(result) }, python)
+      expect((await readFile(file)).subarray(1, 4).toString()).toBe('PNG')
+    } finally {
+      await rm(folder, { recursive: true })
+    }
+  })
+})
