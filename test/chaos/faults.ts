@@ -11,6 +11,9 @@ import type { World } from './world.ts'
 /** How long a process that was struck lies, at most, before a slot is filled again. */
 const AFTER_STOP_MS = 50
 
+/** A partition with traffic shows a stolen entry within this. */
+const NOTICED_WITHIN_MS = 1500
+
 /** Reads that are struck until one has taken entries. */
 const STEALS_MAX = 5
 
@@ -185,13 +188,17 @@ async function zombieCommit(world: World, nth: number): Promise<boolean> {
   return struck && isTaken
 }
 
-/** Strikes at reads until one has taken entries with it: what was stolen by nobody proves nothing. */
-async function untilStolen(world: World, steal: () => Promise<Exchange | undefined>): Promise<boolean> {
+/** Strikes at reads until one has taken entries with it, and that had its effect: what was stolen by nobody proves nothing. */
+async function untilStolen(
+  world: World,
+  steal: () => Promise<Exchange | undefined>,
+  hasEffect: (exchange: Exchange) => Promise<boolean> = async () => true,
+): Promise<boolean> {
   for (let attempt = 0; attempt < STEALS_MAX; attempt++) {
     const exchange = await steal()
     if (exchange === undefined) return false
     await world.audit.until(() => exchange.reply !== undefined, 1500)
-    if (hasEntries(exchange)) return true
+    if (hasEntries(exchange) && (await hasEffect(exchange))) return true
   }
   return false
 }
@@ -214,7 +221,8 @@ function stolenRead(world: World, nth: number): Promise<boolean> {
 
 function zombieRead(world: World, nth: number): Promise<boolean> {
   const { audit, deployment } = world
-  return untilStolen(world, async () => {
+  let from = 0
+  const steal = async (): Promise<Exchange | undefined> => {
     let stolen: Exchange | undefined
     await world.strikeOnce({
       point: 'arriving',
@@ -225,9 +233,11 @@ function zombieRead(world: World, nth: number): Promise<boolean> {
         if (process === undefined) return PASS
         deployment.counts.pauses++
         process.freeze()
-        const from = performance.now()
+        from = performance.now()
+        // What it had sent before it was frozen may still be answered.
+        const isOwn = ({ token }: { token: string }): boolean => token.startsWith(`${process.name}:`)
         const goesOn = (partition: number): boolean =>
-          audit.commits.some(commit => commit.partition === partition && commit.outcome === 'ok' && commit.at > from)
+          audit.commits.some(one => one.partition === partition && one.outcome === 'ok' && one.at > from && !isOwn(one))
         // The new owners must be past the pending entries, or they would find what is taken among those.
         if (await audit.until(() => partitionsOf(exchange).every(goesOn), 10 * world.leaseMs)) stolen = exchange
         thawLater(world, process, 1000)
@@ -235,7 +245,15 @@ function zombieRead(world: World, nth: number): Promise<boolean> {
       },
     })
     return stolen
-  })
+  }
+  // The owner finds out by what follows: its next commit leaves out what was stolen.
+  const isNoticed = (exchange: Exchange): Promise<boolean> => {
+    const partitions = new Set(partitionsOf(exchange))
+    const isGap = (): boolean =>
+      audit.commits.some(one => partitions.has(one.partition) && one.outcome === 'gap' && one.at > from)
+    return audit.until(isGap, NOTICED_WITHIN_MS)
+  }
+  return untilStolen(world, steal, isNoticed)
 }
 
 /** The partitions whose streams a read names. */
