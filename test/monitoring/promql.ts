@@ -1,0 +1,140 @@
+import { parser } from '@prometheus-io/lezer-promql'
+
+type SyntaxNode = ReturnType<typeof parser.parse>['topNode']
+
+/** A metric as an expression asks for it. */
+export interface Selector {
+  readonly metric: string
+  readonly matchers: readonly { readonly label: string; readonly operator: string; readonly value: string }[]
+  /** As in `[5m]`; absent when it asks for the newest value. */
+  readonly range?: string
+}
+
+const COMPARISONS = new Set(['Gtr', 'Lss', 'Gte', 'Lte', 'EqlC', 'Neq'])
+const DURATIONS = new Set(['NumberDurationLiteralInDurationContext'])
+const UNITS_MS: Readonly<Record<string, number>> = {
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+  w: 604_800_000,
+}
+
+/** The tree of an expression; throws where it is not PromQL. */
+function parse(expression: string): SyntaxNode {
+  const tree = parser.parse(expression)
+  for (const node of nodes(tree.topNode)) {
+    if (node.type.isError) throw new Error(`no PromQL at character ${node.from}: ${expression}`)
+  }
+  return tree.topNode
+}
+
+function* nodes(top: SyntaxNode): Generator<SyntaxNode> {
+  yield top
+  for (const child of children(top)) yield* nodes(child)
+}
+
+function children(node: SyntaxNode): SyntaxNode[] {
+  const found: SyntaxNode[] = []
+  for (let child = node.firstChild; child !== null; child = child.nextSibling) found.push(child)
+  return found
+}
+
+export function selectorsOf(expression: string): Selector[] {
+  const textOf = (node: SyntaxNode | null): string => (node === null ? '' : expression.slice(node.from, node.to))
+  return [...nodes(parse(expression))]
+    .filter(({ name }) => name === 'VectorSelector')
+    .map(node => {
+      const matchers = [...nodes(node)]
+        .filter(({ name }) => name === 'UnquotedLabelMatcher')
+        .map(matcher => ({
+          label: textOf(matcher.getChild('LabelName')),
+          operator: textOf(matcher.getChild('MatchOp')),
+          value: textOf(matcher.getChild('StringLiteral')).slice(1, -1),
+        }))
+      const around = node.parent?.name === 'MatrixSelector' ? node.parent.getChild('DurationExpr') : null
+      return {
+        metric: textOf(node.getChild('Identifier')),
+        matchers,
+        ...(around === null ? {} : { range: textOf(around) }),
+      }
+    })
+}
+
+/** The labels of each `by (...)`. */
+export function groupings(expression: string): string[][] {
+  return [...nodes(parse(expression))]
+    .filter(({ name }) => name === 'AggregateExpr')
+    .map(node => {
+      const labels = node.getChild('AggregateModifier')?.getChild('GroupingLabels')?.getChildren('LabelName') ?? []
+      return labels.map(({ from, to }) => expression.slice(from, to))
+    })
+}
+
+/** The same expression with every range and offset shorter by `factor`. */
+export function compressed(expression: string, factor: number): string {
+  const durations = [...nodes(parse(expression))].filter(({ name }) => DURATIONS.has(name))
+  return edited(
+    expression,
+    durations.map(({ from, to }) => ({ from, to, text: shortened(expression.slice(from, to), factor) })),
+  )
+}
+
+/** `5m` as milliseconds, divided by `factor`. */
+export function shortened(duration: string, factor: number): string {
+  const parts = [...duration.matchAll(/(\d+)(ms|[smhdw])/g)]
+  const total = parts.reduce((sum, [, count = '', unit = '']) => sum + Number(count) * (UNITS_MS[unit] ?? 0), 0)
+  return `${Math.ceil(total / factor)}ms`
+}
+
+/**
+ * What must return data for an alert's expression to be able to fire: each comparison asked for its truth (`> bool`), which is
+ * there whether the alert fires or not, and the two sides of an `unless` by themselves.
+ */
+export function questioned(expression: string): string[] {
+  const top = parse(expression).firstChild
+  if (top?.name === 'BinaryExpr' && top.getChild('Unless') !== null) {
+    return [top.firstChild, top.lastChild].flatMap(side =>
+      side === null ? [] : questioned(expression.slice(side.from, side.to)),
+    )
+  }
+  const comparisons = [...nodes(parse(expression))].filter(
+    node => COMPARISONS.has(node.name) && node.nextSibling?.name !== 'BoolModifier',
+  )
+  return [
+    edited(
+      expression,
+      comparisons.map(({ to }) => ({ from: to, to, text: ' bool' })),
+    ),
+  ]
+}
+
+/** The expression with what is recorded under a name in place of the name; ranges of it become subqueries. */
+export function inlined(expression: string, recorded: ReadonlyMap<string, string>): string {
+  const edits = [...nodes(parse(expression))].flatMap(node => {
+    const name = expression.slice(node.from, node.to)
+    if (node.name === 'VectorSelector' && node.parent?.name !== 'MatrixSelector' && recorded.has(name)) {
+      return [{ from: node.from, to: node.to, text: `(${inlined(recorded.get(name) ?? '', recorded)})` }]
+    }
+    const selector = node.name === 'MatrixSelector' ? node.getChild('VectorSelector') : null
+    if (selector === null || !recorded.has(expression.slice(selector.from, selector.to))) return []
+    const inner = inlined(recorded.get(expression.slice(selector.from, selector.to)) ?? '', recorded)
+    const range = node.getChild('DurationExpr')
+    const text = `(${inner})[${range === null ? '' : expression.slice(range.from, range.to)}:]`
+    return [{ from: node.from, to: node.to, text }]
+  })
+  return edited(expression, edits).replaceAll(/\s+/g, ' ')
+}
+
+interface Edit {
+  readonly from: number
+  readonly to: number
+  readonly text: string
+}
+
+function edited(text: string, edits: readonly Edit[]): string {
+  return edits
+    .toSorted((a, b) => b.from - a.from)
+    .reduce((changed, { from, to, text: part }) => changed.slice(0, from) + part + changed.slice(to), text)
+}
