@@ -1,0 +1,148 @@
+/**
+ * The algorithm of Kubernetes' HorizontalPodAutoscaler (autoscaling/v2), which KEDA's autoscalers are too. Written after
+ * pkg/controller/podautoscaler: replica_calculator.go and horizontal.go.
+ */
+
+/** A ratio of the measured to the wanted this near to 1 changes nothing: the controller's default. */
+const TOLERANCE = 0.1
+
+export type Series = 'age' | 'size'
+
+export type Metric =
+  /** Used CPU as a share of what the pods ask for. */
+  | { readonly kind: 'cpu'; readonly target: number }
+  /** A figure from Prometheus, of which each pod is to have at most the target. */
+  | { readonly kind: 'average'; readonly series: Series; readonly target: number }
+
+export interface Policy {
+  readonly type: 'Percent' | 'Pods'
+  readonly value: number
+  readonly periodS: number
+}
+
+export interface Rules {
+  readonly stabilizationS: number
+  readonly policies: readonly Policy[]
+}
+
+export interface AutoscalerSpec {
+  readonly min: number
+  readonly max: number
+  readonly metrics: readonly Metric[]
+  readonly up: Rules
+  readonly down: Rules
+}
+
+/** What is known of a pod's CPU. */
+export interface PodReading {
+  /** Cores; undefined when it was not measured yet. */
+  readonly usage: number | undefined
+  readonly request: number
+  /** False while the pod is starting, and until it was measured for a whole window as a ready one. */
+  readonly isSettled: boolean
+}
+
+export interface Readings {
+  readonly pods: readonly PodReading[]
+  /** What Prometheus answers; undefined when it answers nothing. */
+  readonly series: Readonly<Record<Series, number | undefined>>
+}
+
+interface Event {
+  readonly atS: number
+  readonly change: number
+}
+
+/** One autoscaler, with what it remembers. */
+export class Autoscaler {
+  readonly #spec: AutoscalerSpec
+  readonly #recommendations: { readonly atS: number; readonly replicas: number }[] = []
+  readonly #events: Event[] = []
+
+  constructor(spec: AutoscalerSpec) {
+    this.#spec = spec
+  }
+
+  /** How many pods there should be now. */
+  decide(nowS: number, current: number, readings: Readings): number {
+    const { min, max, metrics } = this.#spec
+    const proposals = metrics.map(metric => proposalOf(metric, current, readings))
+    const valid = proposals.filter(proposal => proposal !== undefined)
+    // With a metric that is missing the others may only add.
+    const floor = valid.length < proposals.length ? current : 0
+    const wanted = Math.max(floor, ...(valid.length === 0 ? [current] : valid))
+    const stable = this.#stabilize(nowS, current, wanted)
+    const limited = this.#limit(nowS, current, stable)
+    const replicas = Math.min(max, Math.max(min, limited))
+    if (replicas !== current) this.#events.push({ atS: nowS, change: replicas - current })
+    return replicas
+  }
+
+  /** Up only as far as every recommendation of the window for it wanted, down only as far as any of the other's did. */
+  #stabilize(nowS: number, current: number, wanted: number): number {
+    const { up, down } = this.#spec
+    const since = (windowS: number): number[] =>
+      this.#recommendations.filter(({ atS }) => atS > nowS - windowS).map(({ replicas }) => replicas)
+    const upTo = Math.min(wanted, ...since(up.stabilizationS))
+    const downTo = Math.max(wanted, ...since(down.stabilizationS))
+    this.#recommendations.push({ atS: nowS, replicas: wanted })
+    return Math.min(Math.max(current, upTo), downTo)
+  }
+
+  /** No faster than the policies allow; of several the one counts that allows most. */
+  #limit(nowS: number, current: number, wanted: number): number {
+    if (wanted === current) return current
+    const isUp = wanted > current
+    const { policies } = isUp ? this.#spec.up : this.#spec.down
+    const proposals = policies.map(({ type, value, periodS }) => {
+      const changes = this.#events.filter(({ atS }) => atS > nowS - periodS)
+      const atStart = current - changes.reduce((sum, { change }) => sum + change, 0)
+      if (isUp) return type === 'Pods' ? atStart + value : Math.ceil(atStart * (1 + value / 100))
+      return type === 'Pods' ? atStart - value : Math.trunc(atStart * (1 - value / 100))
+    })
+    return isUp ? Math.min(wanted, Math.max(current, ...proposals)) : Math.max(wanted, Math.min(current, ...proposals))
+  }
+}
+
+/** How many pods one metric asks for; undefined when it cannot be told. */
+function proposalOf(metric: Metric, current: number, { pods, series }: Readings): number | undefined {
+  if (metric.kind === 'cpu') return replicasByCpu(metric.target, current, pods)
+  const value = series[metric.series]
+  if (value === undefined) return undefined
+  const ratio = value / (metric.target * current)
+  return Math.abs(ratio - 1) <= TOLERANCE ? current : Math.ceil(value / metric.target)
+}
+
+function replicasByCpu(target: number, current: number, pods: readonly PodReading[]): number | undefined {
+  const settled = pods.filter(({ usage, isSettled }) => usage !== undefined && isSettled)
+  if (settled.length === 0) return undefined
+  const unsettled = pods.filter(({ usage, isSettled }) => usage !== undefined && !isSettled)
+  const missing = pods.filter(({ usage }) => usage === undefined)
+
+  const ratio = ratioOf(target, settled)
+  if (missing.length === 0 && (unsettled.length === 0 || ratio <= 1)) {
+    return isWithinTolerance(ratio) ? current : Math.ceil(ratio * settled.length)
+  }
+  // What is not known is taken to be whatever makes the change smaller: idle when growing, using all they asked for when shrinking.
+  const assumed = [
+    ...settled,
+    ...missing.map(pod => ({ ...pod, usage: ratio < 1 ? pod.request * Math.max(1, target) : 0 })),
+    ...(ratio > 1 ? unsettled.map(pod => ({ ...pod, usage: 0 })) : []),
+  ]
+  const cautious = ratioOf(target, assumed)
+  const isReversed = (ratio < 1 && cautious > 1) || (ratio > 1 && cautious < 1)
+  if (isWithinTolerance(cautious) || isReversed) return current
+  const replicas = Math.ceil(cautious * assumed.length)
+  return (cautious < 1 && replicas > current) || (cautious > 1 && replicas < current) ? current : replicas
+}
+
+/** Used to wanted; used is a whole percentage, as the controller has it. */
+function ratioOf(target: number, pods: readonly PodReading[]): number {
+  const usage = pods.reduce((sum, pod) => sum + (pod.usage ?? 0), 0)
+  const request = pods.reduce((sum, pod) => sum + pod.request, 0)
+  return Math.trunc((usage * 100) / request) / (target * 100)
+}
+
+function isWithinTolerance(ratio: number): boolean {
+  return Math.abs(ratio - 1) <= TOLERANCE
+}
