@@ -161,7 +161,7 @@ function lineChart({ axis, format, isStepped, top, isLast, colours }: Look) {
   }
 }
 
-async function render(spec: { readonly title: string }): Promise<string> {
+async function render(spec: { readonly title: string; readonly [part: string]: unknown }): Promise<string> {
   const axis = { labelFontSize: 10, titleFontSize: 10, titleFontWeight: 'normal' }
   const config = { background: 'white', font: 'sans-serif', axis, view: { stroke: null } }
   const { spec: compiled } = compile({ ...spec, config } as TopLevelSpec)

@@ -1,0 +1,25 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { basename } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parse, stringify } from 'yaml'
+
+const RULES = new URL('../../prometheus/rules/', import.meta.url)
+
+/** The file that is made. */
+export const OUTPUT = fileURLToPath(new URL('../../k8s/components/monitoring/rules.yaml', import.meta.url))
+
+const HEADER = `# Made of prometheus/rules by npm run manifests, because kustomize cannot put one file into another.
+# Change those, not this.
+`
+
+/** The rules of prometheus/rules as objects of the Prometheus Operator: the same groups, one object for each file. */
+export function renderPrometheusRules(): string {
+  const files = readdirSync(RULES).filter(name => name.endsWith('.yaml'))
+  const objects = files.sort().map(file => ({
+    apiVersion: 'monitoring.coreos.com/v1',
+    kind: 'PrometheusRule',
+    metadata: { name: `tidemark-${basename(file, '.yaml')}`, labels: { release: 'kube-prometheus-stack' } },
+    spec: parse(readFileSync(new URL(file, RULES), 'utf8')) as unknown,
+  }))
+  return HEADER + objects.map(object => stringify(object, { lineWidth: 0 })).join('---\n')
+}
