@@ -1,9 +1,9 @@
-import { readdir, readFile, stat, truncate } from 'node:fs/promises'
-import { join } from 'node:path'
+import { stat, truncate } from 'node:fs/promises'
 import { pause } from '@tidemark/shared/lifecycle'
 import type { DurabilityLevel } from '@tidemark/shared/store/ports'
+import { aofFile, compactAof, cutAfter, cutLastCommit } from './append-only-file.ts'
 import { parseCommit } from './audit.ts'
-import { type Deployment, keys } from './deployment.ts'
+import type { Deployment } from './deployment.ts'
 import { readPartitionStates } from './partition-state.ts'
 import { type Exchange, type Mode, PASS } from './proxy.ts'
 import { Replica } from './replication.ts'
@@ -34,9 +34,6 @@ export function redisArgs(durability: DurabilityLevel): string[] {
 
 /** How often `appendfsync everysec` tells the disk. */
 const FSYNC_EVERY_MS = 1000
-
-/** What ends a transaction in an append-only file. */
-const EXEC = '*1\r\n$4\r\nEXEC\r\n'
 
 const SERVES_WITHIN_MS = 15_000
 
@@ -110,13 +107,11 @@ async function redisTime({ deployment }: World): Promise<number> {
   return Number(seconds) * 1000 + Math.floor(Number(micros) / 1000)
 }
 
-const byNumber = new Intl.Collator('en', { numeric: true }).compare
-
 /** Kills Redis, does something to its append-only file, starts it again and notes what it lost before anybody else comes. */
 async function restart(world: World, cause: string, whileDown: (aofFile: string) => Promise<unknown>): Promise<void> {
   const { deployment, redis } = world
   if (redis === undefined) throw new Error('a cluster has no append-only file of its own')
-  const file = await aofFile(world)
+  const file = await aofFile(deployment.redis)
   await redis.kill()
   const killedAt = Date.now()
   setModes(deployment, 'refuse')
@@ -127,18 +122,6 @@ async function restart(world: World, cause: string, whileDown: (aofFile: string)
   await world.noteLoss(cause, killedAt)
   setModes(deployment, 'pass')
   await started
-}
-
-/** The append-only file that Redis writes to at present. */
-async function aofFile({ deployment }: World): Promise<string> {
-  const [, folder = ''] = (await deployment.redis.config('GET', 'dir')) as string[]
-  const aof = join(folder, 'appendonlydir')
-  const file = (await readdir(aof))
-    .filter(name => name.endsWith('.incr.aof'))
-    .toSorted(byNumber)
-    .at(-1)
-  if (file === undefined) throw new Error(`there is no append-only file in ${aof}`)
-  return join(aof, file)
 }
 
 /** Waits until Redis answers and has loaded its data. */
@@ -152,7 +135,7 @@ async function serves({ deployment }: World): Promise<void> {
 
 /** Redis dies, and what its `appendfsync` had not brought to the disk dies with it. */
 async function losePower(world: World): Promise<boolean> {
-  const { audit, durability } = world
+  const { audit, deployment, durability } = world
   if (durability === 'disk') {
     // Redis answers when it is on the disk, so all is gone that nobody was answered: the file ends after the last answer.
     await restart(world, 'power-loss', async file => {
@@ -164,7 +147,7 @@ async function losePower(world: World): Promise<boolean> {
     })
     return true
   }
-  const file = await aofFile(world)
+  const file = await aofFile(deployment.redis)
   const { size } = await stat(file)
   // The disk was told a second ago.
   await pause(FSYNC_EVERY_MS)
@@ -176,18 +159,8 @@ async function losePower(world: World): Promise<boolean> {
   return isCut
 }
 
-/** Cuts an append-only file after the transaction that has the last of the entries. */
-async function cutAfter(file: string, ids: readonly string[]): Promise<void> {
-  const content = await readFile(file)
-  const last = Math.max(...ids.map(id => content.lastIndexOf(`\r\n${id}\r\n`)))
-  const end = last < 0 ? -1 : content.indexOf(EXEC, last)
-  if (end >= 0) await truncate(file, end + EXEC.length)
-}
-
 /** How long a commit waits so that the next one has something to do. */
 const GATHER_MS = 200
-
-const REWRITE_WITHIN_MS = 10_000
 
 /** How often it is tried to strike so fast that an analyzer still has its lease afterwards. */
 const CUTS_MAX = 8
@@ -197,12 +170,12 @@ const CUTS_MAX = 8
  * That one begins where Redis no longer stands, and is sent again as soon as Redis is back.
  */
 async function cutCommitOff(world: World): Promise<boolean> {
-  const { audit } = world
+  const { audit, deployment } = world
   for (let attempt = 0; attempt < CUTS_MAX; attempt++) {
     let struckAt = Number.POSITIVE_INFINITY
     let next: ReturnType<typeof parseCommit>
     let renewed: number | undefined
-    await compactAof(world)
+    await compactAof(deployment.redis)
     // The lease has all of its life before it.
     await world.strikeOnce({
       point: 'delivered',
@@ -251,24 +224,6 @@ async function cutCommitOff(world: World): Promise<boolean> {
     if (await audit.until(isAgain, 2 * world.leaseMs)) return true
   }
   return false
-}
-
-/** Rewrites the append-only file: Redis is to be back in an instant, and reads all of it at its start. */
-async function compactAof({ deployment }: World): Promise<void> {
-  await deployment.redis.bgrewriteaof()
-  const deadline = performance.now() + REWRITE_WITHIN_MS
-  const isRewriting = async (): Promise<boolean> =>
-    /aof_rewrite_(in_progress|scheduled):1/.test(await deployment.redis.info('persistence'))
-  while ((await isRewriting()) && performance.now() < deadline) await pause(20)
-}
-
-/** Cuts an append-only file before the transaction that is the last commit of a partition. */
-async function cutLastCommit(file: string, partition: number): Promise<void> {
-  const content = await readFile(file)
-  // A commit is the only transaction that sets a checkpoint.
-  const checkpoint = content.lastIndexOf(`${keys.partition(partition).checkpoint}\r\n`)
-  const begin = content.lastIndexOf('*1\r\n$5\r\nMULTI\r\n', checkpoint)
-  if (begin > 0) await truncate(file, begin)
 }
 
 /** The primary dies, and a replica that had not heard of the last `lagMs` takes its place. */

@@ -11,20 +11,17 @@ import { ChaosCluster } from './cluster.ts'
 import { Deployment } from './deployment.ts'
 import { strike } from './faults.ts'
 import { History } from './history.ts'
-import { SURVIVED } from './loss.ts'
+import { type Judgement, judge } from './judge.ts'
 import { Observer } from './observer.ts'
 import type { Rule } from './proxy.ts'
 import { derivedSeed, Random } from './random.ts'
 import { redisArgs } from './redis-faults.ts'
 import { type Replay, replay } from './replay.ts'
 import { Replica } from './replication.ts'
-import { comesToRest, readRest } from './rest.ts'
-import { judgeRolledBack, type RolledBack } from './rolled-back.ts'
+import { comesToRest } from './rest.ts'
 import { SamplePlan } from './sample-plan.ts'
 import type { Schedule } from './schedule.ts'
 import { Slowness } from './slowness.ts'
-import { breachOf, type TakeOver, takeOversAfter } from './take-over.ts'
-import { type Verdict, verify } from './verifier.ts'
 import { World } from './world.ts'
 
 /** After the last fault the backlog must be gone within this. */
@@ -77,10 +74,8 @@ export interface RunProgress {
   readonly what: string
 }
 
-export interface RunResult {
+export interface RunResult extends Judgement {
   readonly seed: number
-  readonly verdict: Verdict
-  readonly breaches: readonly string[]
   readonly struck: ReadonlyMap<string, number>
   readonly counts: { readonly kills: number; readonly pauses: number; readonly stops: number; readonly starts: number }
   readonly sent: number
@@ -88,11 +83,8 @@ export interface RunResult {
   readonly answers: Traffic['answers']
   readonly reads: Observer['reads']
   readonly commitOutcomes: ReadonlyMap<string, number>
-  readonly takeOvers: readonly TakeOver[]
   readonly resident: Observer['resident']
-  readonly losses: readonly { readonly cause: string; readonly lost: number }[]
   readonly toldLost: number
-  readonly rolledBack: RolledBack
   readonly replayed: Replay
   readonly durability: DurabilityLevel
   readonly healMs: number
@@ -105,7 +97,7 @@ export interface RunResult {
 /** Runs a deployment under load, strikes it by the schedule, lets it come to rest and judges what it did. */
 export async function run(options: RunOptions): Promise<RunResult> {
   const begin = performance.now()
-  const { seed, partitions } = options
+  const { seed, partitions, durability } = options
   const folder = await mkdtemp(join(tmpdir(), 'tidemark-chaos-'))
   const historyPath = join(folder, 'history.ndjson')
   const breaches: string[] = []
@@ -123,12 +115,12 @@ export async function run(options: RunOptions): Promise<RunResult> {
   const rules = new Set<Rule>()
   let world: World | undefined
   const cluster = options.isCluster === true ? resources.use(await ChaosCluster.open({ audit, rules })) : undefined
-  const redis = cluster === undefined ? await startSingle(options.durability) : undefined
+  const redis = cluster === undefined ? await startSingle(durability) : undefined
   // After a fail-over another one serves, and the first is gone.
   resources.defer(async () => (world?.redis ?? redis)?.[Symbol.asyncDispose]())
   const replica =
-    redis !== undefined && options.durability === 'replicated'
-      ? await Replica.follow(redis, { args: redisArgs(options.durability), audit, rules })
+    redis !== undefined && durability === 'replicated'
+      ? await Replica.follow(redis, { args: redisArgs(durability), audit, rules })
       : undefined
   resources.defer(async () => (world === undefined ? replica : world.replica)?.[Symbol.asyncDispose]())
   const slowness = resources.use(new Slowness())
@@ -158,10 +150,9 @@ export async function run(options: RunOptions): Promise<RunResult> {
     seed: derivedSeed(seed, 2),
     batchMax: options.batchMax,
     rate: options.rate,
-    durability: options.durability,
+    durability,
     onBreach: breach,
   })
-  const { durability } = options
   world = new World({ deployment, audit, traffic, history, redis, replica, cluster, durability, breach })
   const observer = resources.use(new Observer(world, derivedSeed(seed, 3)))
   const tell = (faults: number, what: string): void =>
@@ -216,48 +207,21 @@ export async function run(options: RunOptions): Promise<RunResult> {
   await Promise.all(deployment.slots.map(slot => deployment.stop(slot)))
 
   tell(schedule.length, 'verifying')
-  const verdict = verify({
-    plan: samplePlan,
-    attempts: traffic.attempts,
-    commits: audit.commits,
-    forgotten: audit.forgotten,
-    losses: world.losses,
-    poisons: world.poisons,
-    rest: await readRest(deployment.redis, partitions),
-  })
-  for (const text of [...audit.breaches, ...verdict.breaches]) breach(text)
-  const { disturbances, claims } = deployment
-  const { leaseTtlMs } = options
-  const takeOvers = takeOversAfter(world.kills, {
-    audit,
-    disturbances,
+  const { breaches: found, ...judgement } = await judge({
+    world,
+    observer,
     slowness,
-    leaseTtlMs,
+    plan: samplePlan,
     heartbeatMs: HEARTBEAT_MS,
     endAt,
+    bitesMin: options.bitesMin ?? {},
+    isWhole: !isOver(),
   })
-  for (const takeOver of takeOvers) {
-    history.note('take-over', { ...takeOver })
-    const text = breachOf(takeOver)
-    if (text !== undefined && !isOver()) breach(text)
-  }
-  const commits = [...audit.forgotten, ...audit.commits].filter(({ outcome }) => outcome === 'ok')
-  const rolledBack = judgeRolledBack({ losses: world.losses, claims, commits })
-  for (const text of rolledBack.breaches) breach(text)
-  for (const text of observer.unlikeClaims(claims)) breach(text)
-  const losses = world.losses.map(({ cause }, i) => ({ cause, lost: verdict.lostSamples[i] ?? 0 }))
-  for (const { cause, lost } of losses) {
-    if (lost > 0 && SURVIVED[durability].includes(cause)) {
-      breach(`I2: ${cause} took ${lost} samples that were answered 202 with durability ${durability}`)
-    }
-  }
-  for (const [name, least] of Object.entries(isOver() ? {} : (options.bitesMin ?? {}))) {
-    const times = world.struck.get(name) ?? 0
-    if (times < least) breach(`harness: ${name} found its moment ${times} times, and should have ${least} times`)
-  }
+  for (const text of found) breach(text)
+  for (const takeOver of judgement.takeOvers) history.note('take-over', { ...takeOver })
   const result: RunResult = {
+    ...judgement,
     seed,
-    verdict,
     breaches,
     struck: world.struck,
     counts: deployment.counts,
@@ -266,11 +230,8 @@ export async function run(options: RunOptions): Promise<RunResult> {
     answers: traffic.answers,
     reads: observer.reads,
     commitOutcomes: audit.outcomes,
-    takeOvers,
     resident: observer.resident,
-    losses,
     toldLost: observer.toldLost,
-    rolledBack,
     replayed,
     durability,
     healMs,
@@ -278,7 +239,7 @@ export async function run(options: RunOptions): Promise<RunResult> {
     historyPath,
     redisVersion: cluster === undefined ? (redis?.version ?? '') : `a cluster of ${cluster.version}`,
   }
-  history.note('verdict', { ...verdict, breaches })
+  history.note('verdict', { ...judgement.verdict, breaches })
   if (breaches.length === 0) resources.defer(() => rm(folder, { recursive: true, force: true }))
   return result
 }

@@ -1,0 +1,49 @@
+import { readdir, readFile, truncate } from 'node:fs/promises'
+import { join } from 'node:path'
+import { pause } from '@tidemark/shared/lifecycle'
+import { keys, type RedisClient } from './deployment.ts'
+
+/** What ends a transaction in an append-only file. */
+const EXEC = '*1\r\n$4\r\nEXEC\r\n'
+
+const REWRITE_WITHIN_MS = 10_000
+
+const byNumber = new Intl.Collator('en', { numeric: true }).compare
+
+/** The append-only file that Redis writes to at present. */
+export async function aofFile(redis: RedisClient): Promise<string> {
+  const [, folder = ''] = (await redis.config('GET', 'dir')) as string[]
+  const aof = join(folder, 'appendonlydir')
+  const file = (await readdir(aof))
+    .filter(name => name.endsWith('.incr.aof'))
+    .toSorted(byNumber)
+    .at(-1)
+  if (file === undefined) throw new Error(`there is no append-only file in ${aof}`)
+  return join(aof, file)
+}
+
+/** Rewrites the append-only file: Redis is to be back in an instant, and reads all of it at its start. */
+export async function compactAof(redis: RedisClient): Promise<void> {
+  await redis.bgrewriteaof()
+  const deadline = performance.now() + REWRITE_WITHIN_MS
+  const isRewriting = async (): Promise<boolean> =>
+    /aof_rewrite_(in_progress|scheduled):1/.test(await redis.info('persistence'))
+  while ((await isRewriting()) && performance.now() < deadline) await pause(20)
+}
+
+/** Cuts an append-only file before the transaction that is the last commit of a partition. */
+export async function cutLastCommit(file: string, partition: number): Promise<void> {
+  const content = await readFile(file)
+  // A commit is the only transaction that sets a checkpoint.
+  const checkpoint = content.lastIndexOf(`${keys.partition(partition).checkpoint}\r\n`)
+  const begin = content.lastIndexOf('*1\r\n$5\r\nMULTI\r\n', checkpoint)
+  if (begin > 0) await truncate(file, begin)
+}
+
+/** Cuts an append-only file after the transaction that has the last of the entries. */
+export async function cutAfter(file: string, ids: readonly string[]): Promise<void> {
+  const content = await readFile(file)
+  const last = Math.max(...ids.map(id => content.lastIndexOf(`\r\n${id}\r\n`)))
+  const end = last < 0 ? -1 : content.indexOf(EXEC, last)
+  if (end >= 0) await truncate(file, end + EXEC.length)
+}
