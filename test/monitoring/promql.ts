@@ -10,7 +10,7 @@ export interface Selector {
   readonly range?: string
 }
 
-const COMPARISONS = new Set(['Gtr', 'Lss', 'Gte', 'Lte', 'EqlC', 'Neq'])
+const COMPARISONS = new Set(['Gtr', 'Lss', 'Gte', 'Lte', 'Eql', 'Neq'])
 const DURATIONS = new Set(['NumberDurationLiteralInDurationContext'])
 const UNITS_MS: Readonly<Record<string, number>> = {
   ms: 1,

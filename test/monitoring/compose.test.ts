@@ -1,0 +1,69 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { parse } from 'yaml'
+import { ROOT, readText } from './rules.ts'
+
+interface ComposeService {
+  readonly image: string
+  readonly profiles?: readonly string[]
+  readonly ports?: readonly string[]
+  readonly volumes?: readonly string[]
+  readonly read_only?: boolean
+  readonly cap_drop?: readonly string[]
+  readonly user?: string
+}
+
+const { services, volumes } = parse(readText('compose.yaml'), { merge: true }) as {
+  services: Record<string, ComposeService>
+  volumes: Record<string, unknown>
+}
+const monitoring = Object.entries(services).filter(([, { profiles }]) => profiles?.includes('monitoring'))
+
+describe("compose.yaml's profile monitoring", () => {
+  test('is Prometheus, Alertmanager, Grafana and the exporter of Redis; without it nothing of them runs', () => {
+    expect(monitoring.map(([name]) => name).toSorted()).toEqual([
+      'alertmanager',
+      'grafana',
+      'prometheus',
+      'redis-exporter',
+    ])
+    const always = Object.entries(services).filter(([, { profiles }]) => profiles === undefined)
+    expect(always.map(([name]) => name).toSorted()).toEqual(['analyzer', 'gateway', 'redis'])
+  })
+
+  test.each(monitoring)(
+    '%s has a pinned version, a user, no rights to spare and no door to the outside',
+    (_, service) => {
+      expect(service.image).toMatch(/^\$\{[A-Z_]+_IMAGE:-[a-z0-9/_]+:v?\d+\.\d+\.\d+\}$/)
+      expect(service).toMatchObject({
+        read_only: true,
+        cap_drop: ['ALL'],
+        user: expect.stringMatching(/^[1-9]\d*:\d+$/),
+      })
+      for (const port of service.ports ?? []) expect(port).toMatch(/^127\.0\.0\.1:\$\{[A-Z_]+_PORT:-\d+\}:\d+$/)
+    },
+  )
+
+  test.each(monitoring)(
+    '%s mounts what exists, and nothing of the project to write to',
+    (_, { volumes: mounts = [] }) => {
+      for (const mount of mounts) {
+        const [source = '', , mode] = mount.split(':')
+        if (source.startsWith('.')) expect([existsSync(join(ROOT, source)), mode]).toEqual([true, 'ro'])
+        else expect(volumes).toHaveProperty(source)
+      }
+    },
+  )
+
+  test('Prometheus scrapes services that there are, under the names of jobs that the rules know', () => {
+    const { scrape_configs } = parse(readText('prometheus/prometheus.yml'), { merge: true })
+    const jobs = scrape_configs.map(({ job_name }: { job_name: string }) => job_name)
+    expect(jobs).toEqual(['gateway', 'analyzer', 'redis-exporter'])
+    for (const job of jobs) expect(services).toHaveProperty(job)
+    const inRules = ['gateway', 'analyzer', 'redis'].flatMap(name => [
+      ...readText(`prometheus/rules/${name}.yaml`).matchAll(/job="([^"]+)"/g),
+    ])
+    expect([...new Set(inRules.map(([, job]) => job))].toSorted()).toEqual(jobs.toSorted())
+  })
+})

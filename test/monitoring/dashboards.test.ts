@@ -1,0 +1,147 @@
+import { describe, expect, test } from 'vitest'
+import { parse } from 'yaml'
+import { type Dashboard, filledIn, panelsOf, readDashboards } from './dashboards.ts'
+import { knownMetrics } from './known-metrics.ts'
+import { selectorsOf } from './promql.ts'
+import { readText } from './rules.ts'
+
+const dashboards = readDashboards()
+const known = knownMetrics()
+
+// biome-ignore lint/suspicious/noTemplateCurlyInString: that is Grafana's way to write a variable.
+const SOURCE = { type: 'prometheus', uid: '${datasource}' }
+const FUNCTIONS_OF_RANGES = /\b(i?rate|increase|delta|deriv)\(/
+
+/** Units that are used, as Grafana names them (grafana-data, valueFormats/categories.ts). */
+const UNITS = ['short', 'percentunit', 's', 'bytes', 'Bps', 'reqps', 'ops', 'cps']
+
+const panels = dashboards.flatMap(dashboard =>
+  panelsOf(dashboard).map(panel => ({ where: `${dashboard.file}: ${panel.title}`, panel })),
+)
+const targets = panels.flatMap(({ where, panel }) => (panel.targets ?? []).map(target => ({ where, target })))
+
+test('the dashboards are Overview, Gateway, Analyzer and Redis, each under its own name and with a way to the others', () => {
+  expect(dashboards.map(({ uid, title, tags }) => ({ uid, title, tags }))).toEqual([
+    { uid: 'tidemark-analyzer', title: 'Tidemark / Analyzer', tags: ['tidemark'] },
+    { uid: 'tidemark-gateway', title: 'Tidemark / Gateway', tags: ['tidemark'] },
+    { uid: 'tidemark-overview', title: 'Tidemark / Overview', tags: ['tidemark'] },
+    { uid: 'tidemark-redis', title: 'Tidemark / Redis', tags: ['tidemark'] },
+  ])
+})
+
+test('the overview is one screen, with the three figures of the replaced service first', () => {
+  const [overview] = dashboards.filter(({ file }) => file === 'overview.json')
+  const all = overview === undefined ? [] : panelsOf(overview)
+  expect(all.slice(0, 3).map(({ title }) => title)).toEqual(['Requests', 'Ingest p95', 'Anomalies'])
+  expect(Math.max(...all.map(({ gridPos: { y, h } }) => y + h))).toBeLessThanOrEqual(25)
+})
+
+describe.each(dashboards)('$file', (dashboard: Dashboard) => {
+  test('lets data source, namespace, job and instance be chosen', () => {
+    const variables = dashboard.templating.list
+    expect(variables.map(({ name }) => name)).toEqual(['datasource', 'namespace', 'job', 'instance'])
+    expect(variables[0]).toMatchObject({ type: 'datasource', query: 'prometheus' })
+    for (const { type, datasource, query } of variables.slice(1)) {
+      expect({ type, datasource }).toEqual({ type: 'query', datasource: SOURCE })
+      expect(typeof query === 'string' ? query : query.query).toMatch(/^label_values\(.+, (namespace|job|instance)\)$/)
+    }
+  })
+
+  test('its variables ask for metrics that exist', () => {
+    for (const { query } of dashboard.templating.list.slice(1)) {
+      const text = typeof query === 'string' ? query : query.query
+      const [, selector = ''] = /^label_values\((.+), \w+\)$/.exec(text) ?? []
+      for (const { metric, matchers } of selectorsOf(filledIn(selector, '5m'))) {
+        const names = metric === '' ? matchers.find(({ label }) => label === '__name__')?.value.split('|') : [metric]
+        expect([text, names?.filter(name => !known.has(name))]).toEqual([text, []])
+      }
+    }
+  })
+
+  test('marks unusually many anomalies and the start of processes', () => {
+    const own = dashboard.annotations.list.filter(({ builtIn }) => builtIn !== 1)
+    expect(own.map(({ name }) => name)).toEqual(['Anomalies', 'Starts'])
+    for (const { datasource, expr = '' } of own) {
+      expect(datasource).toEqual(SOURCE)
+      const metrics = selectorsOf(filledIn(expr, '5m'))
+      expect(metrics.length).toBeGreaterThan(0)
+      for (const { metric, matchers } of metrics) {
+        expect([metric, known.has(metric)]).toEqual([metric, true])
+        expect(matchers).toContainEqual({ label: 'namespace', operator: '=~', value: '.*' })
+      }
+    }
+  })
+
+  test('its panels have numbers of their own and do not cover each other', () => {
+    const all = dashboard.panels
+    expect(new Set(all.map(({ id }) => id)).size).toBe(all.length)
+    const cells = all.flatMap(({ gridPos: { x, y, w, h } }) =>
+      Array.from({ length: w * h }, (_, i) => `${x + (i % w)},${y + Math.floor(i / w)}`),
+    )
+    expect(new Set(cells).size).toBe(cells.length)
+    expect(Math.max(...all.map(({ gridPos: { x, w } }) => x + w))).toBeLessThanOrEqual(24)
+  })
+})
+
+test.each(panels)('$where has a title, a description, a unit and the chosen data source', ({ panel }) => {
+  expect(panel.title).toMatch(/^[A-Z]/)
+  expect(panel.description).toMatch(/^.{15,}\.$/)
+  expect(UNITS).toContain(panel.fieldConfig?.defaults.unit)
+  expect(panel.datasource).toEqual(SOURCE)
+  expect(panel.targets?.length).toBeGreaterThan(0)
+  const refs = panel.targets?.map(({ refId }) => refId) ?? []
+  expect(new Set(refs).size).toBe(refs.length)
+})
+
+test.each(targets)('$where, $target.refId: is PromQL, over what was chosen, of metrics that exist', ({ target }) => {
+  expect(target.datasource).toEqual(SOURCE)
+  expect(target.legendFormat).toMatch(/./)
+  // A range that is no multiple of the scrape interval shows gaps, or hides peaks: Grafana is to choose it.
+  const ranges = [...target.expr.matchAll(/\[([^\]]*)\]/g)].map(([, range]) => range)
+  expect(ranges.filter(range => range !== '$__rate_interval')).toEqual([])
+  expect(ranges.length > 0).toBe(FUNCTIONS_OF_RANGES.test(target.expr))
+  for (const label of ['namespace', 'job', 'instance']) {
+    const inMatchers = target.expr.split(`${label}=~"$${label}"`).length - 1
+    expect([label, inMatchers]).toEqual([label, selectorsOf(filledIn(target.expr, '5m')).length])
+  }
+  for (const { metric, matchers } of selectorsOf(filledIn(target.expr, '5m'))) {
+    const labels = known.get(metric)
+    expect([metric, labels !== undefined]).toEqual([metric, true])
+    const own = matchers.filter(({ label }) => !['namespace', 'job', 'instance'].includes(label))
+    expect(own.filter(({ label }) => labels?.has(label) !== true)).toEqual([])
+  }
+})
+
+test('every metric of the services is shown somewhere, or said why not', () => {
+  const shown = new Set(
+    targets.flatMap(({ target }) => selectorsOf(filledIn(target.expr, '5m')).map(({ metric }) => metric)),
+  )
+  const base = (name: string): string => name.replace(/_(bucket|sum|count)$/, '')
+  const shownBases = new Set([...shown].map(base))
+  const own = [...known.keys()].filter(name => /^(gateway|analyzer|notifier|metrics)_/.test(name)).map(base)
+  // The former names of accepted samples and of anomalies: for the dashboards of those who had the replaced service.
+  expect([...new Set(own)].filter(name => !shownBases.has(name))).toEqual([
+    'metrics_ingest_total',
+    'metrics_anomaly_total',
+  ])
+})
+
+describe('provisioning', () => {
+  test('Grafana finds the dashboards where compose.yaml puts them, and its data source is the one of the alerts', () => {
+    const { providers } = parse(readText('grafana/provisioning/dashboards/tidemark.yaml'))
+    expect(providers[0].options.path).toBe('/etc/grafana/dashboards')
+    const { datasources } = parse(readText('grafana/provisioning/datasources/tidemark.yaml'))
+    expect(datasources.map(({ uid, type }: { uid: string; type: string }) => [uid, type])).toEqual([
+      ['prometheus', 'prometheus'],
+      ['alertmanager', 'alertmanager'],
+    ])
+    const { global } = parse(readText('prometheus/prometheus.yml'))
+    expect(datasources[0].jsonData.timeInterval).toBe(global.scrape_interval)
+  })
+
+  test('the sidecar gets all dashboards', () => {
+    const [{ files, options }] = parse(readText('grafana/kustomization.yaml')).configMapGenerator
+    expect(files.toSorted()).toEqual(dashboards.map(({ file }) => `dashboards/${file}`).toSorted())
+    expect(options.labels).toEqual({ grafana_dashboard: '1' })
+  })
+})

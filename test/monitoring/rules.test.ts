@@ -1,0 +1,182 @@
+import { describe, expect, test } from 'vitest'
+import { parse } from 'yaml'
+import { DECLARED_BY_ALERT_LAYER, knownMetrics, serviceMetrics } from './known-metrics.ts'
+import { groupings, inlined, selectorsOf } from './promql.ts'
+import { alertRules, readFolder, readRuleFiles, readText, recordedExpressions } from './rules.ts'
+
+const files = readRuleFiles()
+const alerts = alertRules(files)
+const recorded = recordedExpressions(files)
+const expressions = files.flatMap(({ groups }) => groups.flatMap(({ rules }) => rules.map(({ expr }) => expr)))
+
+/** What scraping puts on everything. */
+const TARGET_LABELS = ['namespace', 'job', 'instance']
+
+describe('rules', () => {
+  test('ask only for metrics that somebody exports or that are recorded, and for labels that these have', () => {
+    const known = knownMetrics()
+    for (const { metric, matchers } of expressions.flatMap(selectorsOf)) {
+      const labels = known.get(metric)
+      if (labels === undefined) {
+        expect([metric, 'is recorded', recorded.has(metric)]).toEqual([metric, 'is recorded', true])
+        continue
+      }
+      const unknown = matchers.filter(({ label }) => !labels.has(label) && !TARGET_LABELS.includes(label))
+      expect([metric, unknown]).toEqual([metric, []])
+    }
+  })
+
+  test('keep the namespace, so that whoever owns it is told', () => {
+    const lost = expressions.filter(expr => groupings(expr).some(labels => !labels.includes('namespace')))
+    expect(lost).toEqual([])
+  })
+
+  test('a recorded name tells the labels that are left', () => {
+    for (const [name, expr] of recorded) {
+      expect(name).toMatch(/^[a-z_]+:[a-z_]+:[a-z0-9_]+$/)
+      const level = name.split(':')[0]?.split('_') ?? []
+      for (const labels of groupings(expr)) {
+        expect([name, labels.filter(label => label !== 'le').toSorted()]).toEqual([name, level.toSorted()])
+      }
+    }
+  })
+
+  test('what is recorded is used', () => {
+    const used = new Set(expressions.flatMap(selectorsOf).map(({ metric }) => metric))
+    const unused = [...recorded.keys()].filter(name => !used.has(name))
+    // These two are for people.
+    expect(unused).toEqual(['namespace:gateway_requests:rate5m', 'namespace:analyzer_samples_analysed:rate5m'])
+  })
+})
+
+describe('metrics declared by the alert layer', () => {
+  test('are not declared any more once a service has them', () => {
+    const existing = serviceMetrics()
+    expect(Object.keys(DECLARED_BY_ALERT_LAYER).filter(name => existing.has(name))).toEqual([])
+  })
+})
+
+describe('alerts', () => {
+  test.each(alerts)('$alert ($labels.severity) says how bad it is, what it is and what to do', alert => {
+    expect(alert.labels?.severity).toMatch(/^(info|warning|critical|\{\{ \$labels\.severity \}\})$/)
+    expect(alert.annotations?.summary).toMatch(/^[A-Z][^{}]{5,60}$/)
+    expect(alert.annotations?.description).toMatch(/^.{20,}\.$/)
+    expect(alert.annotations?.description).toContain('{{ $labels.namespace }}')
+    expect(alert.annotations?.runbook_url).toBe(`docs/runbook.md#${alert.alert.toLowerCase()}`)
+  })
+
+  test('the runbook has a heading for each with its meaning, where to look and a remedy, and none for others', () => {
+    const [about = ''] = readText('docs/runbook.md').split('\n## Signs without an alert\n')
+    const entries = about
+      .split(/\n### /)
+      .slice(1)
+      .map(text => ({ title: text.split('\n')[0], text }))
+    expect(entries.map(({ title }) => title).toSorted()).toEqual(
+      [...new Set(alerts.map(({ alert }) => alert))].toSorted(),
+    )
+    for (const { text } of entries) {
+      for (const part of ['\nMeaning: ', '\nFirst look: ', '\nRemedy: ']) expect(text).toContain(part)
+    }
+  })
+
+  test('links within the runbook lead somewhere', () => {
+    const text = readText('docs/runbook.md')
+    const anchors = [...text.matchAll(/^#+ (.*)$/gm)].map(([, title = '']) => title.toLowerCase().replaceAll(' ', '-'))
+    const links = [...text.matchAll(/\]\(#([^)]*)\)/g)].map(([, anchor]) => anchor)
+    expect(links.filter(link => link === undefined || !anchors.includes(link))).toEqual([])
+  })
+
+  /** What promtool is asked of an alert: whether something is expected at some time. */
+  const asked = readFolder('prometheus/tests').flatMap(({ text }) =>
+    (parse(text) as PromtoolTests).tests.flatMap(({ promql_expr_test = [] }) =>
+      promql_expr_test.map(({ expr, exp_samples = [] }) => ({
+        alert: /alertname="(\w+)"/.exec(expr)?.[1],
+        expected: exp_samples.map(({ labels }) => labels),
+      })),
+    ),
+  )
+
+  test.each(alerts)('$alert ($labels.severity) is seen to fire and to keep silent by promtool', ({ alert, labels }) => {
+    const of = asked.filter(question => question.alert === alert)
+    expect(of.some(({ expected }) => expected.length === 0)).toBe(true)
+    const severity = labels?.severity?.startsWith('{{') === true ? '' : `severity="${labels?.severity}"`
+    const firing = of.flatMap(({ expected }) => expected).filter(text => text.includes(severity))
+    expect(firing.length).toBeGreaterThan(0)
+    for (const text of firing) expect(text).toMatch(/namespace="\w+"/)
+  })
+})
+
+interface PromtoolTests {
+  readonly tests: readonly {
+    readonly promql_expr_test?: readonly {
+      readonly expr: string
+      readonly exp_samples?: readonly { readonly labels: string }[]
+    }[]
+  }[]
+}
+
+describe('Alertmanager', () => {
+  test('inhibits by names of alerts that exist', () => {
+    const named = [...readText('alertmanager/alertmanager.yml').matchAll(/alertname=~?"([^"]+)"/g)].flatMap(
+      ([, names = '']) => names.split('|'),
+    )
+    expect(named.length).toBeGreaterThan(0)
+    expect(named.filter(name => !alerts.some(({ alert }) => alert === name))).toEqual([])
+  })
+})
+
+describe("Grafana's own alerts", () => {
+  const { groups } = parse(readText('grafana/alerting/tidemark.yaml')) as GrafanaAlerting
+  const rules = groups.flatMap(group => group.rules)
+
+  test('are those of Prometheus, with what it records written out', () => {
+    const expected = alerts.map(({ alert, expr, labels, annotations, ...rule }) => {
+      const severity = labels?.severity ?? ''
+      const isOneOfTwo = alerts.filter(other => other.alert === alert).length > 1
+      return {
+        title: isOneOfTwo ? `${alert} (${severity})` : alert,
+        expr: inlined(expr, recorded),
+        for: rule.for ?? '0s',
+        // In labels, unlike in annotations, $ stands for the environment.
+        labels: { severity: severity.replace('$', '$$$$') },
+        annotations: Object.fromEntries(
+          Object.entries(annotations ?? {}).map(([name, text]) => [name, text.replaceAll('$value', '$values.A.Value')]),
+        ),
+      }
+    })
+    const found = rules.map(({ title, data, for: duration, labels, annotations }) => {
+      const expr = data.find(({ refId }) => refId === 'A')?.model.expr
+      return { title, expr, for: duration, labels, annotations }
+    })
+    expect(found).toEqual(expected)
+  })
+
+  test('each has an identity of its own, and fires when its query answers', () => {
+    expect(new Set(rules.map(({ uid }) => uid)).size).toBe(rules.length)
+    for (const { uid, condition, data, noDataState } of rules) {
+      expect(uid).toMatch(/^[a-z0-9-]{1,40}$/)
+      expect({ condition, noDataState }).toEqual({ condition: 'B', noDataState: 'OK' })
+      expect(data.map(({ datasourceUid }) => datasourceUid)).toEqual(['prometheus', '__expr__'])
+      expect(data[1]?.model).toEqual({ refId: 'B', type: 'math', expression: 'is_number($A)' })
+    }
+  })
+})
+
+interface GrafanaAlerting {
+  readonly groups: readonly {
+    readonly rules: readonly {
+      readonly uid: string
+      readonly title: string
+      readonly condition: string
+      readonly noDataState: string
+      readonly for: string
+      readonly data: readonly {
+        readonly refId: string
+        readonly datasourceUid: string
+        readonly model: { readonly expr?: string }
+      }[]
+      readonly labels: unknown
+      readonly annotations: unknown
+    }[]
+  }[]
+}
