@@ -1,0 +1,248 @@
+/** A pattern is wrong. The message is the end of a sentence that begins with its name. */
+export class GlobError extends Error {}
+
+/** Characters of a pattern: no more than a key can have bytes, and some for its braces. */
+export const PATTERN_LENGTH_MAX = 400
+
+/** Patterns without braces that one with braces may stand for. */
+export const ALTERNATIVES_MAX = 64
+
+type Token =
+  | { readonly kind: 'literal'; readonly text: string }
+  | { readonly kind: 'one' }
+  | { readonly kind: 'run' }
+  | { readonly kind: 'class'; readonly isNegated: boolean; readonly ranges: readonly (readonly [string, string])[] }
+  | { readonly kind: 'open' | 'comma' | 'close' }
+
+/** What a pattern without braces is made of. The braces of a pattern are multiplied out, so that each stands for itself. */
+export interface Glob {
+  /** As it would be written. */
+  readonly text: string
+  /** The characters before the first wildcard, and those after the last; the same when there is none. */
+  readonly prefix: string
+  readonly suffix: string
+  /** Characters that stand for themselves, and wildcards of each kind. */
+  readonly literals: number
+  readonly classes: number
+  readonly ones: number
+  readonly runs: number
+  /** Whether the whole key is of this form. Takes no more steps than the key's length times the pattern's. */
+  matches(key: string): boolean
+}
+
+/**
+ * Compiles a pattern: `*` any run of characters, `?` any one, `[abc]`, `[0-9]` and `[!abc]` one of a set, `{a,b}` one of
+ * several patterns, a backslash before any of these for the character itself. Every other character stands for itself, a
+ * slash and a dot too. A character is a code point. Returns one glob for each way through the braces.
+ */
+export function compileGlob(pattern: string): Glob[] {
+  if (pattern.length === 0) throw new GlobError('must not be empty')
+  if (pattern.length > PATTERN_LENGTH_MAX) throw new GlobError(`must be at most ${PATTERN_LENGTH_MAX} characters long`)
+  if (!pattern.isWellFormed()) throw new GlobError('must not contain lone surrogates')
+  const tokens = tokenize(pattern)
+  const { ways, next } = multiplyOut(tokens, 0, false)
+  if (next < tokens.length) throw new GlobError('has a } without a {; write \\} for the character')
+  return ways.map(toGlob)
+}
+
+function tokenize(pattern: string): Token[] {
+  const characters = [...pattern]
+  const tokens: Token[] = []
+  let depth = 0
+  for (let i = 0; i < characters.length; i++) {
+    const character = characters[i] as string
+    switch (character) {
+      case '*':
+        tokens.push({ kind: 'run' })
+        break
+      case '?':
+        tokens.push({ kind: 'one' })
+        break
+      case '[': {
+        const { token, last } = readClass(characters, i)
+        tokens.push(token)
+        i = last
+        break
+      }
+      case '{':
+        depth++
+        tokens.push({ kind: 'open' })
+        break
+      case '}':
+        depth--
+        tokens.push({ kind: 'close' })
+        break
+      case ',':
+        tokens.push(depth > 0 ? { kind: 'comma' } : { kind: 'literal', text: ',' })
+        break
+      case ']':
+        throw new GlobError('has a ] without a [; write \\] for the character')
+      case '\\': {
+        const escaped = characters[++i]
+        if (escaped === undefined) throw new GlobError('ends in a backslash; write \\\\ for the character')
+        tokens.push({ kind: 'literal', text: escaped })
+        break
+      }
+      default:
+        tokens.push({ kind: 'literal', text: character })
+    }
+  }
+  if (depth > 0) throw new GlobError('has a { without a }; write \\{ for the character')
+  return tokens
+}
+
+function readClass(characters: readonly string[], open: number): { token: Token; last: number } {
+  let i = open + 1
+  const isNegated = characters[i] === '!' || characters[i] === '^'
+  if (isNegated) i++
+  const read = (): string => {
+    const character = characters[i++]
+    const taken = character === '\\' ? characters[i++] : character
+    if (taken === undefined) throw new GlobError('has a [ without a ]; write \\[ for the character')
+    return taken
+  }
+  const ranges: (readonly [string, string])[] = []
+  while (characters[i] !== ']') {
+    const from = read()
+    // A dash before the closing bracket stands for itself.
+    const isRange = characters[i] === '-' && characters[i + 1] !== ']' && characters[i + 1] !== undefined
+    if (isRange) i++
+    const to = isRange ? read() : from
+    if (compareCharacters(from, to) > 0)
+      throw new GlobError(`has the range ${from}-${to}, whose ends are the wrong way round`)
+    ranges.push([from, to])
+  }
+  if (ranges.length === 0) throw new GlobError('has an empty []; write \\[\\] for the characters')
+  return { token: { kind: 'class', isNegated, ranges }, last: i }
+}
+
+/** All ways through the tokens from `start` on, up to the comma or brace that ends an alternative. */
+function multiplyOut(tokens: readonly Token[], start: number, isInside: boolean): { ways: Token[][]; next: number } {
+  let ways: Token[][] = [[]]
+  let i = start
+  for (; i < tokens.length; i++) {
+    const token = tokens[i] as Token
+    if (token.kind === 'close' || (token.kind === 'comma' && isInside)) break
+    if (token.kind !== 'open') {
+      for (const way of ways) way.push(token)
+      continue
+    }
+    const inside: Token[][] = []
+    let alternatives = 0
+    do {
+      const alternative = multiplyOut(tokens, i + 1, true)
+      alternatives++
+      inside.push(...alternative.ways)
+      i = alternative.next
+    } while (tokens[i]?.kind === 'comma')
+    if (alternatives < 2) throw new GlobError('has braces with one alternative; write \\{ and \\} for the characters')
+    if (ways.length * inside.length > ALTERNATIVES_MAX) {
+      throw new GlobError(`has braces that stand for more than ${ALTERNATIVES_MAX} patterns`)
+    }
+    ways = ways.flatMap(way => inside.map(rest => [...way, ...rest]))
+  }
+  return { ways, next: i }
+}
+
+/** What one step of matching looks at: a character itself, or a test of it; undefined is a run of any characters. */
+type Step = string | ((character: string) => boolean) | undefined
+
+const anyOne = (): boolean => true
+
+function toGlob(tokens: readonly Token[]): Glob {
+  // A run beside a run adds nothing.
+  const distinct = tokens.filter((token, i) => token.kind !== 'run' || tokens[i - 1]?.kind !== 'run')
+  const steps = distinct.map(toStep)
+  const firstWild = steps.findIndex(step => typeof step !== 'string')
+  const lastWild = steps.findLastIndex(step => typeof step !== 'string')
+  const literal = (from: number, to?: number): string => steps.slice(from, to).join('')
+  const count = (kind: Token['kind']): number => distinct.filter(token => token.kind === kind).length
+  const prefix = firstWild === -1 ? literal(0) : literal(0, firstWild)
+  const suffix = firstWild === -1 ? prefix : literal(lastWild + 1)
+  const isExact = firstWild === -1
+  return {
+    text: distinct.map(toText).join(''),
+    prefix,
+    suffix,
+    literals: count('literal'),
+    classes: count('class'),
+    ones: count('one'),
+    runs: count('run'),
+    matches: key =>
+      isExact ? key === prefix : key.startsWith(prefix) && key.endsWith(suffix) && matchSteps(steps, key),
+  }
+}
+
+function toStep(token: Token): Step {
+  switch (token.kind) {
+    case 'literal':
+      return token.text
+    case 'one':
+      return anyOne
+    case 'class':
+      return character => {
+        const isIn = token.ranges.some(
+          ([from, to]) => compareCharacters(from, character) <= 0 && compareCharacters(character, to) <= 0,
+        )
+        return isIn !== token.isNegated
+      }
+    default:
+      return undefined
+  }
+}
+
+/**
+ * The greedy way: when a step fails, only the last run before it needs to take one more character, because whatever an
+ * earlier run could give up the last one can take. So there is no pattern that takes exponential time.
+ */
+function matchSteps(steps: readonly Step[], key: string): boolean {
+  let step = 0
+  let at = 0
+  let runStep = -1
+  let runEnd = 0
+  while (at < key.length) {
+    const character = String.fromCodePoint(key.codePointAt(at) as number)
+    const wanted = steps[step]
+    if (step < steps.length && wanted === undefined) {
+      runStep = step++
+      runEnd = at
+    } else if (
+      step < steps.length &&
+      (typeof wanted === 'string' ? wanted === character : wanted?.(character) === true)
+    ) {
+      step++
+      at += character.length
+    } else if (runStep >= 0) {
+      runEnd += String.fromCodePoint(key.codePointAt(runEnd) as number).length
+      at = runEnd
+      step = runStep + 1
+    } else return false
+  }
+  while (step < steps.length && steps[step] === undefined) step++
+  return step === steps.length
+}
+
+/** By code point: by UTF-16 unit an emoji would stand before U+E000. */
+function compareCharacters(a: string, b: string): number {
+  return (a.codePointAt(0) as number) - (b.codePointAt(0) as number)
+}
+
+const SPECIAL = /[*?[\]{},\\]/
+
+function toText(token: Token): string {
+  switch (token.kind) {
+    case 'literal':
+      return SPECIAL.test(token.text) && token.text !== ',' ? `\\${token.text}` : token.text
+    case 'one':
+      return '?'
+    case 'run':
+      return '*'
+    case 'class': {
+      const quote = (character: string): string => (/[\]\\!^-]/.test(character) ? `\\${character}` : character)
+      const ranges = token.ranges.map(([from, to]) => (from === to ? quote(from) : `${quote(from)}-${quote(to)}`))
+      return `[${token.isNegated ? '!' : ''}${ranges.join('')}]`
+    }
+    default:
+      return ''
+  }
+}
