@@ -1,0 +1,129 @@
+/// <reference path="./budget-jstat.d.ts" />
+import assert from 'node:assert/strict'
+import jstat from 'jstat'
+
+const { studentt } = jstat.jStat
+
+/** How many normal samples may be flagged: a share of them, or so many of a key in a span of time. */
+export type Budget =
+  | { readonly kind: 'share'; readonly share: number }
+  | { readonly kind: 'rate'; readonly perMillisecond: number }
+
+/** The sides on which a value can be an anomaly. */
+export type Direction = 'up' | 'down' | 'both'
+
+/** A larger share is no budget, and a smaller one no quantile can be trusted with. */
+const SHARE_MAX = 0.1
+const SHARE_MIN = 1e-12
+
+/** Far below the score of a value that leaves a flat window, so that it is an anomaly under every budget. */
+const THRESHOLD_MAX = 1e4
+
+const MILLISECONDS = { minute: 60e3, hour: 3600e3, day: 86_400e3, week: 604_800e3 } as const
+
+const SHARE = /^(\d+(?:\.\d+)?) ?%$/
+const RATE = /^(\d+(?:\.\d+)?) per key per (minute|hour|day|week)$/
+
+/** What a budget looks like, as the end of a sentence that begins with its name. */
+export const BUDGET_RULE =
+  'must be like "1 per key per day" (minute, hour, day, week) or "0.1 %" (more than 0, at most 10)'
+
+/** Reads `1 per key per day` or `0.1 %`; undefined when it is neither. */
+export function parseBudget(text: string): Budget | undefined {
+  const share = SHARE.exec(text)
+  if (share !== null) {
+    const value = Number(share[1]) / 100
+    return value > 0 && value <= SHARE_MAX ? { kind: 'share', share: value } : undefined
+  }
+  const rate = RATE.exec(text)
+  if (rate === null) return undefined
+  const count = Number(rate[1])
+  const perMillisecond = count / MILLISECONDS[rate[2] as keyof typeof MILLISECONDS]
+  return count > 0 && perMillisecond <= SHARE_MAX ? { kind: 'rate', perMillisecond } : undefined
+}
+
+/**
+ * What |z| of a normal sample exceeds with the probability `share`, where z = (value - mean) / deviation and mean and
+ * population deviation are those of the n samples before it.
+ *
+ * Mean and sample come from the same normal distribution, so value - mean has the variance s^2 (1 + 1/n), and divided by the
+ * sample deviation (with n - 1) times sqrt(1 + 1/n) it follows the t distribution with n - 1 degrees of freedom: the
+ * prediction interval of Hahn and Meeker, "Statistical Intervals", 1991, section 4.8. The population deviation is the
+ * sample deviation times sqrt((n - 1) / n), which leaves z = t sqrt((n + 1) / (n - 1)).
+ */
+export function thresholdForShare(
+  share: number,
+  { samples, direction }: { samples: number; direction: Direction },
+): number {
+  assert(samples >= 2, 'one sample has no deviation')
+  const bounded = Math.min(SHARE_MAX, Math.max(SHARE_MIN, share))
+  const tail = direction === 'both' ? bounded / 2 : bounded
+  return Math.min(THRESHOLD_MAX, -studentt.inv(tail, samples - 1) * scale(samples))
+}
+
+/** The share of normal samples that is flagged at a threshold: the reverse of `thresholdForShare`. */
+export function shareBeyond(
+  threshold: number,
+  { samples, direction }: { samples: number; direction: Direction },
+): number {
+  assert(samples >= 2, 'one sample has no deviation')
+  const tail = studentt.cdf(-threshold / scale(samples), samples - 1)
+  return direction === 'both' ? 2 * tail : tail
+}
+
+function scale(samples: number): number {
+  return Math.sqrt((samples + 1) / (samples - 1))
+}
+
+/** Intervals are told apart to an eighth of an octave: the upper bits of a float64, its exponent and three of its fraction. */
+const INTERVAL_SHIFT = 17
+const BUCKETS = 2 ** (32 - INTERVAL_SHIFT)
+
+/**
+ * The thresholds of one budget, each computed once. A threshold follows from the samples in the window and the interval
+ * between them, and from nothing else, so it comes out the same wherever the samples are analysed.
+ */
+export class BudgetThresholds {
+  readonly #budget: Budget
+  readonly #direction: Direction
+  /** By samples and bucket. At most the window's size times the few hundred buckets there are between a millisecond and a year. */
+  readonly #known = new Map<number, number>()
+  readonly #float = new DataView(new ArrayBuffer(8))
+
+  constructor(budget: Budget, direction: Direction) {
+    this.#budget = budget
+    this.#direction = direction
+  }
+
+  /**
+   * The threshold for a window of so many samples, which came so many milliseconds apart on average. Under a budget in time
+   * an interval counts as up to an eighth shorter than it is, which errs on the quiet side.
+   */
+  thresholdFor(samples: number, intervalMs: number): number {
+    const bucket = this.#budget.kind === 'share' ? 0 : this.#bucketOf(intervalMs)
+    const place = samples * BUCKETS + bucket
+    const known = this.#known.get(place)
+    if (known !== undefined) return known
+    const threshold = thresholdForShare(this.#shareIn(bucket), { samples, direction: this.#direction })
+    this.#known.set(place, threshold)
+    return threshold
+  }
+
+  /** The share of normal samples that the budget allows to be flagged. */
+  shareFor(intervalMs: number): number {
+    return this.#shareIn(this.#bucketOf(intervalMs))
+  }
+
+  #shareIn(bucket: number): number {
+    if (this.#budget.kind === 'share') return this.#budget.share
+    this.#float.setUint32(0, bucket << INTERVAL_SHIFT)
+    this.#float.setUint32(4, 0)
+    return Math.min(SHARE_MAX, Math.max(SHARE_MIN, this.#budget.perMillisecond * this.#float.getFloat64(0)))
+  }
+
+  #bucketOf(intervalMs: number): number {
+    // Timestamps that stand still or go back say nothing; the shortest interval is the quietest.
+    this.#float.setFloat64(0, Math.max(1, intervalMs || 1))
+    return this.#float.getUint32(0) >>> INTERVAL_SHIFT
+  }
+}

@@ -1,0 +1,110 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { LISTED_MAX, type StormEvent, StormWatch } from './storm.ts'
+
+const START = 1_700_000_000_000
+const POLICY = { share: 0.2, keysMin: 10, withinMs: 60_000 }
+
+/** Keys number 0 and on open one alert after another, `everyMs` apart. */
+function openAlerts(
+  watch: StormWatch,
+  count: number,
+  { keysTotal = 100, from = START, everyMs = 100, first = 0 } = {},
+) {
+  return Array.from({ length: count }, (_, i) =>
+    watch.opened({ key: `k${first + i}`, time: from + i * everyMs, openedBefore: 0 }, keysTotal),
+  )
+}
+
+describe('a storm', () => {
+  test('begins with the first key beyond the share, and lists all', () => {
+    const events = openAlerts(new StormWatch(POLICY), 22)
+    expect(events.slice(0, 20)).toEqual(Array(20).fill(undefined))
+    expect(events[20]).toMatchObject({ kind: 'storm', openedAt: START + 2000, keyCount: 21, keysTotal: 100 })
+    expect(events[20]?.keys).toEqual(Array.from({ length: 21 }, (_, i) => `k${i}`))
+    expect(events[21]).toMatchObject({ kind: 'storm_grows', openedAt: START + 2000, keyCount: 22 })
+  })
+
+  test('needs so many keys, however few there are', () => {
+    expect(openAlerts(new StormWatch(POLICY), 9, { keysTotal: 9 }).some(Boolean)).toBe(false)
+    expect(openAlerts(new StormWatch(POLICY), 10, { keysTotal: 10 })[9]).toMatchObject({ kind: 'storm' })
+  })
+
+  test('is none when as many keys open over a longer time', () => {
+    expect(openAlerts(new StormWatch(POLICY), 200, { everyMs: 3100 }).some(Boolean)).toBe(false)
+  })
+
+  test('does not count a key that opens again and again', () => {
+    const watch = new StormWatch(POLICY)
+    for (let i = 0; i < 200; i++) {
+      const time = START + 100 * i
+      expect(watch.opened({ key: 'k', time, openedBefore: i === 0 ? 0 : time - 100 }, 100)).toBeUndefined()
+      expect(watch.resolved({ time, openedAt: time }, 100)).toBeUndefined()
+    }
+  })
+
+  test('covers the alerts that opened shortly before and until it is over', () => {
+    const watch = new StormWatch(POLICY)
+    expect(watch.covers(START)).toBe(false)
+    openAlerts(watch, 21)
+    expect([START, START + 10 * 60_000].map(time => watch.covers(time))).toEqual([true, true])
+    expect(watch.covers(START - 60_000)).toBe(false)
+  })
+
+  test('is over when half as many fire', () => {
+    const watch = new StormWatch(POLICY)
+    openAlerts(watch, 30)
+    const events = Array.from({ length: 20 }, (_, i) =>
+      watch.resolved({ time: START + 600_000, openedAt: START + 100 * i }, 100),
+    )
+    expect(events.slice(0, 19)).toEqual(Array(19).fill(undefined))
+    expect(events[19]).toMatchObject({ kind: 'storm_over', openedAt: START + 2000, keyCount: 30 })
+    expect(watch.covers(START)).toBe(false)
+  })
+
+  test('lists no more keys than its bound, and counts the others', () => {
+    const watch = new StormWatch(POLICY)
+    const events = openAlerts(watch, 3000, { keysTotal: 10_000, everyMs: 1 })
+    const last = events.findLast(event => event !== undefined)
+    expect(last?.keyCount).toBe(3000)
+    expect(last?.keys).toHaveLength(LISTED_MAX)
+    expect(JSON.stringify(watch).length).toBeLessThan(50_000)
+  })
+
+  test('goes on from what was kept, in any course of alerts', () => {
+    const step = fc.record({ key: fc.nat(30), after: fc.constantFrom(0, 100, 1000, 30_000), opens: fc.boolean() })
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 150 }), fc.nat(150), (steps, cut) => {
+        const watch = new StormWatch({ ...POLICY, keysMin: 5 })
+        let restored = new StormWatch({ ...POLICY, keysMin: 5 })
+        const firing = new Map<string, number>()
+        const openedBefore = new Map<string, number>()
+        let time = START
+        for (const [i, { key: number, after, opens }] of steps.entries()) {
+          if (i === cut) restored = new StormWatch({ ...POLICY, keysMin: 5 }, JSON.parse(JSON.stringify(restored)))
+          time += after
+          const key = `k${number}`
+          const openedAt = firing.get(key)
+          const both = (act: (watch: StormWatch) => StormEvent | undefined) => {
+            const event = act(watch)
+            expect(act(restored)).toEqual(event)
+            return event
+          }
+          if (opens && openedAt === undefined) {
+            const wasStorm = watch.covers(time)
+            const event = both(one => one.opened({ key, time, openedBefore: openedBefore.get(key) ?? 0 }, 31))
+            firing.set(key, time)
+            openedBefore.set(key, time)
+            // Slots are a second long here, so the last second of the minute is in doubt.
+            const within = (ms: number) => [...openedBefore.values()].filter(opened => opened > time - ms).length
+            if (!wasStorm && event?.kind === 'storm') expect(within(61_000)).toBeGreaterThan(6.2)
+          } else if (!opens && openedAt !== undefined) {
+            both(one => one.resolved({ time, openedAt }, 31))
+            firing.delete(key)
+          }
+          expect(restored.covers(time)).toBe(watch.covers(time))
+        }
+      }),
+    )
+  })
+})
