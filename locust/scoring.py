@@ -80,7 +80,8 @@ def describe(scores: list[Score]) -> dict:
         "flagged": tp + fp,
         "anomalies": len(anomalies),
         "found": len(found),
-        "precision": share(tp, tp + fp),
+        # Where nothing was labelled yet, nothing could be right.
+        "precision": share(tp, tp + fp) if tp + fn > 0 else None,
         "recall": share(len(found), len(anomalies)),
         "sample_recall": share(tp, tp + fn),
         "false_positive_rate": share(fp, fp + tn),

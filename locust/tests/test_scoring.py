@@ -48,6 +48,10 @@ class Scoring(unittest.TestCase):
         self.assertEqual(result["delay_ms"]["average"], 1005)
         self.assertEqual(result["verdict_ms"]["average"], 5)
 
+    def test_without_a_labelled_sample_there_is_no_precision(self):
+        result = describe([scored([(3, None, True), (4, None, False)])])
+        self.assertEqual((result["precision"], result["recall"], result["false_positive_rate"]), (None, None, 0.5))
+
     def test_warming_samples_are_counted_and_not_judged(self):
         score = Score("noise")
         score.judge(asked(4, SHIFT), analysis(4, False, "warming"))

@@ -2,13 +2,21 @@ import { mkdir } from 'node:fs/promises'
 import { availableParallelism, loadavg } from 'node:os'
 import { join } from 'node:path'
 import { StartFailure } from '../start/stack.ts'
+import { dashboardPanels } from './dashboard.ts'
 import { type Load, runLocust } from './locust.ts'
-import { clientPanels, draw, servicePanels, trackPanels } from './pictures.ts'
+import { clientPanels, draw, type Panel, trackPanels } from './pictures.ts'
 import { openDisplay } from './progress.ts'
 import { hasPrometheus, SCRAPE_S, startPrometheus } from './prometheus.ts'
 import type { Python } from './python.ts'
 import { readiness, startStack } from './stack.ts'
 import type { Summary } from './summary.ts'
+
+/** The dashboards that are drawn from the run's own metrics, and the jobs that they are about. */
+export const DASHBOARDS = [
+  { name: 'overview', job: '.*' },
+  { name: 'gateway', job: 'gateway' },
+  { name: 'analyzer', job: 'analyzer' },
+] as const
 
 /** What a load ran on. */
 export interface Machine {
@@ -76,17 +84,19 @@ export async function runLoad(wanted: LoadWanted, context: LoadContext): Promise
   stop.throwIfAborted()
 
   const pictures: LoadPicture[] = []
-  const add = async (name: string, caption: string, panels: Parameters<typeof draw>[0]['panels']): Promise<void> => {
+  const add = async (name: string, caption: string, panels: readonly Panel[]): Promise<void> => {
     if (!python.canDraw || panels.length === 0) return
     const file = `${prefix}${name}.png`
     await draw({ file: join(folder, file), title: `${title}: ${caption}`, xlabel: 'seconds', panels }, python)
     pictures.push({ name: file, caption })
   }
   await add('client', 'as the load generator saw it', clientPanels(summary))
-  if (prometheus !== undefined) {
-    const panels = await servicePanels(prometheus, { from, to, step: SCRAPE_S })
-    await add('service', 'as Prometheus saw the services', panels)
-  }
+  if (prometheus !== undefined)
+    for (const { name, job } of DASHBOARDS) {
+      const range = { from, to, step: SCRAPE_S }
+      const dashboard = await dashboardPanels(name, { prometheus, range, job })
+      await add(name, `the dashboard ${dashboard.title}`, dashboard.panels)
+    }
   await add('verdicts', 'one watched series of each kind', trackPanels(summary))
   return {
     summary,

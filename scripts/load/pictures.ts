@@ -1,7 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import { type Line, type Prometheus, type Range, SCRAPE_S } from './prometheus.ts'
 import type { Python } from './python.ts'
 import type { Summary } from './summary.ts'
 
@@ -12,7 +11,6 @@ export interface Picture {
   readonly file: string
   readonly title: string
   readonly xlabel: string
-  readonly sharex?: boolean
   readonly panels: readonly Panel[]
 }
 
@@ -22,6 +20,10 @@ export interface Panel {
   readonly series: readonly Series[]
   readonly rules?: readonly { readonly name: string; readonly y: number }[]
   readonly from_zero?: boolean
+  /** x, y, width and height on a grid of 24 columns; without, panels stand one below the other. */
+  readonly place?: readonly [x: number, y: number, width: number, height: number]
+  /** Only the newest value, as a number. */
+  readonly isStat?: boolean
 }
 
 interface Series {
@@ -86,85 +88,6 @@ export function trackPanels({ tracks }: Summary): Panel[] {
       },
     ],
   }))
-}
-
-interface Query {
-  readonly expression: string
-  readonly name: (labels: Line['labels']) => string
-}
-
-const RATE = `[${SCRAPE_S * 5}s]`
-
-/** The run as Prometheus saw the services. */
-const SERVICE_PANELS: readonly { title: string; unit: string; scale?: number; queries: readonly Query[] }[] = [
-  {
-    title: 'Gateway: requests by route',
-    unit: 'per second',
-    queries: [
-      {
-        expression: `sum by (method, route) (rate(gateway_http_requests_total{route=~"/ingest|/analyze"}${RATE}))`,
-        name: ({ method, route }) => `${method} ${route}`,
-      },
-    ],
-  },
-  {
-    title: 'Gateway: p95 by route',
-    unit: 'ms',
-    scale: 1000,
-    queries: [
-      {
-        expression: `histogram_quantile(0.95, sum by (le, route) (rate(gateway_http_request_seconds_bucket{route=~"/ingest|/analyze"}${RATE})))`,
-        name: ({ route }) => `${route}`,
-      },
-    ],
-  },
-  {
-    title: 'Analyzers: samples and anomalies',
-    unit: 'per second',
-    queries: [
-      { expression: `sum(rate(analyzer_samples_analysed_total${RATE}))`, name: () => 'analysed' },
-      { expression: `sum(rate(analyzer_anomalies_total${RATE}))`, name: () => 'anomalies' },
-    ],
-  },
-  {
-    title: 'Analyzers: from accepted to analysed',
-    unit: 'ms',
-    scale: 1000,
-    queries: [
-      {
-        expression: `histogram_quantile(0.95, sum by (le) (rate(analyzer_delay_seconds_bucket${RATE})))`,
-        name: () => 'p95',
-      },
-      {
-        expression: `histogram_quantile(0.5, sum by (le) (rate(analyzer_delay_seconds_bucket${RATE})))`,
-        name: () => 'p50',
-      },
-    ],
-  },
-  {
-    title: 'CPU',
-    unit: 'cores',
-    queries: [
-      { expression: `sum by (job, instance) (rate(process_cpu_seconds_total${RATE}))`, name: ({ job }) => `${job}` },
-    ],
-  },
-]
-
-export async function servicePanels(prometheus: Prometheus, range: Range): Promise<Panel[]> {
-  return Promise.all(
-    SERVICE_PANELS.map(async ({ title, unit, scale = 1, queries }) => {
-      const answers = await Promise.all(
-        queries.map(async ({ expression, name }) => {
-          const lines = await prometheus.query(expression, range)
-          return lines.map(({ labels, points }) => ({
-            name: name(labels),
-            points: points.map(([at, value]) => [at - range.from, Number.isFinite(value) ? value * scale : null]),
-          }))
-        }),
-      )
-      return { title, unit, series: answers.flat() }
-    }),
-  )
 }
 
 /** Draws it as a PNG. */

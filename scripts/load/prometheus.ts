@@ -16,6 +16,8 @@ export const SCRAPE_S = 2
 /** Where a process shows its metrics. */
 export interface Target {
   readonly job: string
+  /** What it is called instead of its address, which is another each time. */
+  readonly instance: string
   readonly address: string
 }
 
@@ -50,7 +52,10 @@ export async function startPrometheus(targets: readonly Target[]): Promise<Prome
     global: { scrape_interval: `${SCRAPE_S}s`, scrape_timeout: `${SCRAPE_S}s` },
     scrape_configs: [...jobs].map(([job, ones]) => ({
       job_name: job,
-      static_configs: [{ targets: ones.map(({ address }) => address) }],
+      static_configs: ones.map(({ address, instance }) => ({
+        targets: [address],
+        labels: { instance, namespace: 'load' },
+      })),
     })),
   }
   await writeFile(config, JSON.stringify(settings))

@@ -37,7 +37,7 @@ export function reportPage(parts: ReportParts): string {
     '## Under load',
     'Nine in ten requests are `POST /ingest` with a report of two samples, one is `GET /analyze`. Average and p95 are of all answers, the p95 of the slowest route.',
     loadTable(loads),
-    `Each row: ${loads.map(({ summary: of }) => `\`${commandOf(of)}\``).join(', ')}. Redis writes an append-only file, synced every second.`,
+    `Redis writes an append-only file, synced every second. The rows one by one:\n\n${loads.map(of => `    ${commandOf(of)}`).join('\n')}`,
     machineSentence(main),
     `### ${formatCount(summary.rps)} requests a second for ${summary.seconds} s`,
     summary.missed.length === 0
@@ -60,8 +60,8 @@ export function reportPage(parts: ReportParts): string {
 }
 
 /** The command that repeats one row. */
-export function commandOf({ shape, rps, seconds }: LoadResult['summary']): string {
-  return `npm run load -- --stack --shape ${shape} --rps ${rps} --seconds ${seconds}`
+export function commandOf({ summary: { shape, rps, seconds }, analyzers }: LoadResult): string {
+  return `npm run load -- --stack --analyzers ${analyzers} --shape ${shape} --rps ${rps} --seconds ${seconds}`
 }
 
 function phasesTable(stream: StreamResult): string {

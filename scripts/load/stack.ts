@@ -48,8 +48,12 @@ export async function startStack(analyzers: number): Promise<LoadStack> {
     url,
     analyzers,
     targets: [
-      { job: 'gateway', address: `127.0.0.1:${gateway.metricsPort}` },
-      ...services.map(({ metricsPort }) => ({ job: 'analyzer', address: `127.0.0.1:${metricsPort}` })),
+      { job: 'gateway', instance: 'gateway', address: `127.0.0.1:${gateway.metricsPort}` },
+      ...services.map(({ metricsPort }, i) => ({
+        job: 'analyzer',
+        instance: `analyzer ${i + 1}`,
+        address: `127.0.0.1:${metricsPort}`,
+      })),
     ],
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   }
