@@ -1,5 +1,7 @@
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
-import { build, buildWith, canBuild, foldersOf } from './build.ts'
+import { build, buildWith, canBuild, foldersOf, K8S } from './build.ts'
 import { type Manifest, ofKind } from './manifest.ts'
 import { CLOSINGS, container, MUTATIONS, OPENINGS, one } from './mutations.ts'
 import { reachable } from './network.ts'
@@ -66,6 +68,16 @@ describe.skipIf(!canBuild())('the manifests', () => {
     for (const { metadata } of ofKind(built.get('component ingress') ?? [], 'Ingress')) {
       expect(metadata?.annotations ?? {}).toEqual({})
     }
+  })
+
+  test.each([
+    ['load-test', 'load-test', 'locust', /^(?!draw).*\.py$/],
+    ['monitoring', 'grafana-dashboards', 'grafana/dashboards', /\.json$/],
+  ])('component %s has every file that it is made of', (component, name, folder, pattern) => {
+    const maps = ofKind(built.get(`component ${component}`) ?? [], 'ConfigMap')
+    const map = maps.find(({ metadata }) => metadata?.name?.startsWith(name))
+    const files = readdirSync(join(K8S, '..', folder)).filter(file => pattern.test(file))
+    expect(Object.keys(map?.data ?? {})).toEqual(files.toSorted())
   })
 
   test('a Redis from outside leaves none inside', () => {
