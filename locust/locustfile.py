@@ -79,24 +79,24 @@ class Device(FastHttpUser):
     connection_timeout = 10.0
 
     def on_start(self) -> None:
-        self.run: Run = self.environment.load_run
-        self.site = self.run.fleet.take()
+        self.load: Run = self.environment.load_run
+        self.site = self.load.fleet.take()
         self.headers = {"Content-Type": "application/json", "Accept-Encoding": "identity", **self.environment.load_headers}
-        self.chance = Random(f"{self.run.seed}:pace:{self.site.number}")
+        self.chance = Random(f"{self.load.seed}:pace:{self.site.number}")
         self.begin = time.monotonic()
         self.turns = 0
         self._plan()
         gevent.sleep(self.wait_time())
 
     def on_stop(self) -> None:
-        self.run.fleet.give_back(self.site)
+        self.load.fleet.give_back(self.site)
 
     def wait_time(self) -> float:
         return max(0.0, self.due - time.monotonic())
 
     @task
     def turn(self) -> None:
-        self.run.late_ms.add(max(0.0, time.monotonic() - self.due) * 1000)
+        self.load.late_ms.add(max(0.0, time.monotonic() - self.due) * 1000)
         self._plan()
         if self.site.is_asking():
             self._ask()
@@ -117,7 +117,7 @@ class Device(FastHttpUser):
         answer = self._send(INGEST, "POST", "/ingest", 202, json.dumps(body))
         if answer is None:
             return
-        self.run.samples += answer["accepted"]
+        self.load.samples += answer["accepted"]
         if is_watched:
             watch.accepted(report, answer["receipts"])
 
@@ -128,7 +128,7 @@ class Device(FastHttpUser):
             self._send(ANALYZE, "GET", "/analyze", 200)
             return
         analysis = self._send(VERDICT, "GET", path_of(watch, asked), 200)
-        self.run.judged(watch, asked, analysis or {}, time.monotonic() - self.environment.load_begin)
+        self.load.judged(watch, asked, analysis or {}, time.monotonic() - self.environment.load_begin)
 
     def _send(self, route: str, method: str, path: str, wanted: int, body: str | None = None) -> dict | None:
         """The answer as JSON; None when it is not what was wanted, which counts as a failure."""
@@ -145,7 +145,7 @@ class Device(FastHttpUser):
                 answer = json.loads(response.content)
                 if answer.get("rejected"):
                     failure = f"rejected: {answer['rejected'][0]['reason']}"[:200]
-            self.run.answered(route, ms, failure)
+            self.load.answered(route, ms, failure)
             if failure is not None:
                 response.failure(failure)
                 return None
