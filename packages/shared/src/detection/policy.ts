@@ -1,11 +1,14 @@
 import type { VerdictSettings } from '../analysis.ts'
 import type { AlertPolicy } from './alerts.ts'
 import { type Budget, BudgetThresholds, type Direction } from './budget.ts'
-import { type Judgement, sideOf } from './detector.ts'
+import type { Judgement } from './detector.ts'
 import { createDetector, type DetectorName } from './detectors.ts'
 import type { HygienePolicy } from './hygiene.ts'
 import type { OrderPolicy } from './lateness.ts'
 import type { SilencePolicy } from './silence.ts'
+
+/** As much of a judgement as a verdict is made of. */
+export type JudgedValue = Pick<Judgement, 'score' | 'low' | 'high'>
 
 /** How a key is judged and what becomes of it: a rule with all its defaults filled in. */
 export interface Policy {
@@ -93,13 +96,19 @@ export function thresholdOf(policy: Policy, samples: number, intervalMs: number)
  * The score with its side as its sign: above 0 the value is too high, below 0 too low. 0 where the policy does not care for the
  * side or the distance; NaN while the detector has seen too little.
  */
-export function signedScore(policy: Policy, judgement: Judgement, value: number): number {
+export function signedScore(policy: Policy, judgement: JudgedValue, value: number): number {
   const { score, low, high } = judgement
   if (Number.isNaN(score)) return score
-  const side = sideOf(judgement, value)
-  if (side === 0 || (policy.direction !== 'both' && (policy.direction === 'up') !== side > 0)) return 0
-  const edge = side > 0 ? high : low
+  const isUp = value > high
+  // A detector may object to something else than the value, how it varies for one: that has no side and no distance.
+  if (!isUp && !(value < low)) return asksForSide(policy) ? 0 : score
+  if (policy.direction !== 'both' && (policy.direction === 'up') !== isUp) return 0
+  const edge = isUp ? high : low
   const distance = Math.abs(value - edge)
   if (distance < policy.deviationMin || distance < policy.deviationMinRelative * Math.abs(edge)) return 0
-  return side * score
+  return isUp ? score : -score
+}
+
+function asksForSide({ direction, deviationMin, deviationMinRelative }: Policy): boolean {
+  return direction !== 'both' || deviationMin > 0 || deviationMinRelative > 0
 }

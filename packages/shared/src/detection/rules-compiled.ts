@@ -1,0 +1,233 @@
+import { VERDICT_DEFAULTS, type VerdictSettings } from '../analysis.ts'
+import { compileGlob, type Glob } from './glob.ts'
+import { createPolicy, type Policy } from './policy.ts'
+import {
+  alertOf,
+  type KeptRule,
+  type Mute,
+  type Rule,
+  type RuleDocument,
+  readMute,
+  readRule,
+  readStorm,
+  type StormInput,
+} from './rules.ts'
+import type { StormPolicy } from './storm.ts'
+
+/** The policy of keys that no rule matches. */
+export const DEFAULT_POLICY = 0
+
+/** No shadow rule matches. */
+export const NO_POLICY = -1
+
+/** Rules that an explanation names besides the one in force. */
+const EXPLAINED_MAX = 20
+
+/** Why a key has the policy that it has. */
+export interface Explanation {
+  readonly key: string
+  /** Of the document that was asked. */
+  readonly version: number
+  /** The rule in force; null for the default. */
+  readonly rule: string | null
+  readonly reason: string
+  readonly shadow: string | null
+  /** Other rules that match, the most specific first. */
+  readonly others: readonly { readonly rule: string; readonly pattern: string; readonly isShadow: boolean }[]
+  readonly muted: { readonly until: number; readonly who: string; readonly why: string } | null
+  readonly policy: Policy
+}
+
+/** One way through a rule's pattern. */
+interface Candidate {
+  readonly glob: Glob
+  /** Of `RuleSet.policies`. */
+  readonly policy: number
+  readonly kept: KeptRule
+  readonly isShadow: boolean
+}
+
+/**
+ * The rules of one document, ready to say for any key which is in force: the most specific one that matches. Resolving costs
+ * a microsecond or some, so it is done once for a key and a document, and the policy's number kept with the key.
+ */
+export class RuleSet {
+  readonly version: number
+  /** By number; number 0 is the default. */
+  readonly policies: readonly Policy[]
+  readonly storm: StormPolicy
+  readonly #live: CandidateIndex
+  readonly #shadow: CandidateIndex
+  readonly #mutes: readonly { readonly globs: readonly Glob[]; readonly mute: Omit<Mute, 'id' | 'pattern'> }[]
+
+  /** `settings` are the deployment's, for what a rule leaves open. Throws a RuleError when the document is wrong. */
+  constructor(document: RuleDocument, settings: VerdictSettings = VERDICT_DEFAULTS) {
+    const policies = [createPolicy({}, settings)]
+    const candidates: Candidate[] = []
+    const mutes = document.mutes.map(readMute).map(mute => ({ globs: compileGlob(mute.pattern), mute }))
+    for (const kept of document.rules) {
+      const rule = readRule(kept.rule)
+      const globs = compileGlob(rule.pattern)
+      for (const glob of globs) candidates.push({ glob, policy: policies.length, kept, isShadow: rule.shadow === true })
+      policies.push(toPolicy(rule, settings))
+    }
+    candidates.sort(compareSpecificity)
+    this.version = document.version
+    this.policies = policies
+    this.storm = toStormPolicy(document.storm)
+    this.#live = new CandidateIndex(candidates.filter(({ isShadow }) => !isShadow))
+    this.#shadow = new CandidateIndex(candidates.filter(({ isShadow }) => isShadow))
+    this.#mutes = mutes
+  }
+
+  /** The number of the policy in force for a key. */
+  resolve(key: string): number {
+    return this.#live.find(key)?.policy ?? DEFAULT_POLICY
+  }
+
+  /** The number of the policy that is tried out on a key beside the one in force; NO_POLICY when there is none. */
+  resolveShadow(key: string): number {
+    return this.#shadow.find(key)?.policy ?? NO_POLICY
+  }
+
+  /** Who muted a key until when, at a time; the mute that lasts longest. A rule's mute holds for the keys it is in force for. */
+  mutedBy(key: string, now: number): Explanation['muted'] {
+    let longest: Explanation['muted'] = null
+    const consider = ({ until, who, why }: { until: number; who: string; why: string }): void => {
+      if (until > now && until > (longest?.until ?? 0)) longest = { until, who, why }
+    }
+    const own = this.#live.find(key)?.kept.rule.mute
+    if (own !== undefined) consider({ ...own, until: Date.parse(own.until) })
+    for (const { globs, mute } of this.#mutes) {
+      if (mute.until > now && globs.some(glob => glob.matches(key))) consider(mute)
+    }
+    return longest
+  }
+
+  /** Says which rule is in force for a key, and why that one. */
+  explain(key: string, now: number): Explanation {
+    const live = this.#live.findAll(key)
+    const shadow = this.#shadow.findAll(key)
+    const [winner, second] = live
+    return {
+      key,
+      version: this.version,
+      rule: winner?.kept.rule.id ?? null,
+      reason: reasonFor(winner, second),
+      shadow: shadow[0]?.kept.rule.id ?? null,
+      others: [...live.slice(1), ...shadow]
+        .slice(0, EXPLAINED_MAX)
+        .map(({ kept, glob, isShadow }) => ({ rule: kept.rule.id, pattern: glob.text, isShadow })),
+      muted: this.mutedBy(key, now),
+      policy: this.policies[winner?.policy ?? DEFAULT_POLICY] as Policy,
+    }
+  }
+}
+
+/**
+ * Candidates by what their patterns begin with: of a thousand rules only those whose beginning is the key's are tried, the
+ * most specific first.
+ */
+class CandidateIndex {
+  /** In the order of their specificity, which is that of the ranks. */
+  readonly #byPrefix = new Map<string, { readonly rank: number; readonly candidate: Candidate }[]>()
+  /** Lengths of the beginnings, the longest first. */
+  readonly #lengths: readonly number[]
+
+  constructor(candidates: readonly Candidate[]) {
+    for (const [rank, candidate] of candidates.entries()) {
+      const { prefix } = candidate.glob
+      const same = this.#byPrefix.get(prefix)
+      if (same === undefined) this.#byPrefix.set(prefix, [{ rank, candidate }])
+      else same.push({ rank, candidate })
+    }
+    this.#lengths = [...new Set([...this.#byPrefix.keys()].map(({ length }) => length))].toSorted((a, b) => b - a)
+  }
+
+  find(key: string): Candidate | undefined {
+    let best: Candidate | undefined
+    let bestRank = Number.POSITIVE_INFINITY
+    for (const length of this.#lengths) {
+      if (length > key.length) continue
+      for (const { rank, candidate } of this.#byPrefix.get(key.slice(0, length)) ?? []) {
+        if (rank > bestRank) break
+        if (!candidate.glob.matches(key)) continue
+        best = candidate
+        bestRank = rank
+        break
+      }
+    }
+    return best
+  }
+
+  /** One candidate of each rule that matches, the most specific first. */
+  findAll(key: string): Candidate[] {
+    const matching = this.#lengths
+      .filter(length => length <= key.length)
+      .flatMap(length => this.#byPrefix.get(key.slice(0, length)) ?? [])
+      .filter(({ candidate }) => candidate.glob.matches(key))
+      .toSorted((a, b) => a.rank - b.rank)
+      .map(({ candidate }) => candidate)
+    const rules = new Set<string>()
+    return matching.filter(({ kept }) => {
+      const isNew = !rules.has(kept.rule.id)
+      rules.add(kept.rule.id)
+      return isNew
+    })
+  }
+}
+
+/** What makes a pattern more specific, in the order in which it counts; of each how it is said. */
+const SPECIFICITY: readonly { readonly compare: (a: Candidate, b: Candidate) => number; readonly because: string }[] = [
+  { compare: (a, b) => b.glob.literals - a.glob.literals, because: 'has more characters that stand for themselves' },
+  { compare: (a, b) => a.glob.runs - b.glob.runs, because: 'has fewer *' },
+  { compare: (a, b) => b.glob.classes - a.glob.classes, because: 'has more [...]' },
+  { compare: (a, b) => b.glob.ones - a.glob.ones, because: 'has more ?' },
+  { compare: (a, b) => b.kept.version - a.kept.version, because: 'is as specific, and its rule was changed later' },
+  {
+    compare: (a, b) => (a.kept.rule.id < b.kept.rule.id ? -1 : 1),
+    because: 'is as specific, and its rule comes first by name',
+  },
+]
+
+function compareSpecificity(a: Candidate, b: Candidate): number {
+  for (const { compare } of SPECIFICITY) {
+    const order = compare(a, b)
+    if (order !== 0) return order
+  }
+  return 0
+}
+
+function reasonFor(winner: Candidate | undefined, second: Candidate | undefined): string {
+  if (winner === undefined) return 'no rule matches: the default'
+  const matches = `${winner.glob.text} matches`
+  if (second === undefined) return `${matches}, and no other rule does`
+  const difference = SPECIFICITY.find(({ compare }) => compare(winner, second) !== 0)
+  return `${matches}; it ${difference?.because} than ${second.glob.text} of ${second.kept.rule.id}`
+}
+
+function toStormPolicy(input: StormInput): StormPolicy {
+  const { percent, within, keys_min } = readStorm(input)
+  return { share: percent / 100, withinMs: within, keysMin: keys_min }
+}
+
+function toPolicy(rule: Rule, settings: VerdictSettings): Policy {
+  return createPolicy(
+    {
+      rule: rule.id,
+      detector: rule.detector,
+      threshold: rule.threshold,
+      budget: rule.budget,
+      window: rule.window,
+      samplesMin: rule.samples_min,
+      direction: rule.direction,
+      deviationMin: rule.deviation_min,
+      deviationMinRelative: rule.deviation_min_relative,
+      hygiene: { isHeld: rule.influence === 'held', levelShiftAfter: rule.level_shift_after ?? 0 },
+      alert: alertOf(rule),
+      silence: rule.silent === undefined ? null : { afterMs: rule.silent === 'learned' ? null : rule.silent },
+      order: { refusesLate: rule.late === 'refuse', dropsDuplicates: rule.duplicates === 'drop' },
+    },
+    settings,
+  )
+}

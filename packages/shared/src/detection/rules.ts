@@ -1,0 +1,320 @@
+import { z } from 'zod'
+import { VERDICT_DEFAULTS } from '../analysis.ts'
+import { type AlertPolicy, OF_MAX, SEVERITIES } from './alerts.ts'
+import { BUDGET_RULE, parseBudget } from './budget.ts'
+import { DETECTOR_NAMES, isDetectorName } from './detectors.ts'
+import { compileGlob, GlobError } from './glob.ts'
+import { ALERT_DEFAULTS, BUDGET_ALERT_DEFAULTS } from './policy.ts'
+
+/** Bounds what one document costs to keep, to send about and to resolve. */
+export const RULES_MAX = 1000
+export const MUTES_MAX = 1000
+
+/** Samples in a window. */
+export const WINDOW_MIN = 10
+export const WINDOW_MAX = 500
+
+const TEXT_MAX = 500
+const DURATION_UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
+const DURATION_MAX_MS = 30 * 86_400_000
+
+/** Rules are wrong. The message names each fault on a line of its own: rule, field and what holds for it. */
+export class RuleError extends Error {
+  readonly faults: readonly string[]
+
+  constructor(faults: readonly string[]) {
+    super(`the rules are wrong:\n${faults.map(fault => `  ${fault}`).join('\n')}`)
+    this.name = 'RuleError'
+    this.faults = faults
+  }
+}
+
+const number = (min: number, max: number) => {
+  const error = `must be a number from ${min} to ${max}`
+  return z.number({ error }).min(min, { error }).max(max, { error })
+}
+
+const integer = (min: number, max: number) => {
+  const error = `must be an integer from ${min} to ${max}`
+  return z.int({ error }).min(min, { error }).max(max, { error })
+}
+
+const oneOf = <const T extends readonly [string, ...string[]]>(names: T) =>
+  z.enum(names, { error: `must be one of ${names.join(', ')}` })
+
+const flag = z.boolean({ error: 'must be true or false' })
+
+const text = z
+  .string({ error: 'must be a text' })
+  .min(1, { error: 'must not be empty' })
+  .max(TEXT_MAX, { error: `must be at most ${TEXT_MAX} characters long` })
+
+const id = z.string({ error: 'must be a text' }).regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, {
+  error: 'must be 1 to 64 letters, digits, dots, dashes and underscores, the first a letter or digit',
+})
+
+const pattern = z.string({ error: 'must be a text' }).superRefine((value, context) => {
+  try {
+    compileGlob(value)
+  } catch (error) {
+    if (!(error instanceof GlobError)) throw error
+    context.addIssue({ code: 'custom', message: error.message })
+  }
+})
+
+/** A span of time, as `90s` or `1.5h`; read as milliseconds. */
+const DURATION_RULE = 'must be a time like "30s" (ms, s, m, h, d), at most 30d'
+const duration = z.string({ error: DURATION_RULE }).transform((value, context) => {
+  const [, amount, unit = ''] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(value) ?? []
+  const ms = Number(amount) * (DURATION_UNITS[unit] ?? Number.NaN)
+  if (ms <= DURATION_MAX_MS) return ms
+  context.addIssue({ code: 'custom', message: DURATION_RULE })
+  return z.NEVER
+})
+
+const instant = z.iso
+  .datetime({ offset: true, error: 'must be a time like 2026-01-31T18:00:00Z, with its zone' })
+  .transform(value => Date.parse(value))
+
+const budget = z.string({ error: BUDGET_RULE }).transform((value, context) => {
+  const parsed = parseBudget(value)
+  if (parsed !== undefined) return parsed
+  context.addIssue({ code: 'custom', message: BUDGET_RULE })
+  return z.NEVER
+})
+
+const DETECTOR_RULE = `must be one of ${DETECTOR_NAMES.join(', ')}`
+const detector = z.string({ error: DETECTOR_RULE }).transform((value, context) => {
+  if (isDetectorName(value)) return value
+  context.addIssue({ code: 'custom', message: DETECTOR_RULE })
+  return z.NEVER
+})
+
+const SUSTAINED_RULE = 'must be a number from 0.5 to 100, or "off"'
+const sustained = z
+  .union([z.number().min(0.5).max(100), z.literal('off')], { error: SUSTAINED_RULE })
+  .transform(value => (value === 'off' ? Number.POSITIVE_INFINITY : value))
+
+const alert = z
+  .strictObject({
+    open: number(0.1, 10),
+    samples: integer(1, OF_MAX),
+    of: integer(1, OF_MAX),
+    sides: oneOf(['same', 'any']),
+    instant: number(0.1, 10),
+    sustained,
+    close: number(0.1, 10),
+    close_after: integer(1, 1000),
+    hold: duration,
+    resolve_after: duration,
+    severity: oneOf(SEVERITIES),
+  })
+  .partial()
+
+/** What of an alert policy was given, with the defaults for the rest. */
+function fillAlert(given: z.output<typeof alert> = {}, defaults: AlertPolicy): AlertPolicy {
+  return {
+    open: given.open ?? defaults.open,
+    samples: given.samples ?? defaults.samples,
+    of: given.of ?? given.samples ?? defaults.of,
+    sides: given.sides ?? defaults.sides,
+    instant: given.instant ?? defaults.instant,
+    sustained: given.sustained ?? defaults.sustained,
+    close: given.close ?? defaults.close,
+    closeAfter: given.close_after ?? defaults.closeAfter,
+    holdMs: given.hold ?? defaults.holdMs,
+    resolveAfterMs: given.resolve_after ?? defaults.resolveAfterMs,
+    severity: given.severity ?? defaults.severity,
+  }
+}
+
+const mute = z.strictObject({ until: instant, who: text, why: text })
+
+const ruleFields = z.strictObject({
+  id,
+  pattern,
+  detector: detector.optional(),
+  threshold: number(0.001, 10_000).optional(),
+  budget: budget.optional(),
+  window: integer(WINDOW_MIN, WINDOW_MAX).optional(),
+  samples_min: integer(2, WINDOW_MAX).optional(),
+  direction: oneOf(['up', 'down', 'both']).optional(),
+  deviation_min: number(0, 1e100).optional(),
+  deviation_min_relative: number(0, 1000).optional(),
+  influence: oneOf(['full', 'held']).optional(),
+  level_shift_after: integer(2, 1000).optional(),
+  alert: alert.optional(),
+  silent: z
+    .union([z.literal('learned'), duration], {
+      error: `must be "learned", or ${DURATION_RULE.slice('must be '.length)}`,
+    })
+    .optional(),
+  late: oneOf(['mark', 'refuse']).optional(),
+  duplicates: oneOf(['keep', 'drop']).optional(),
+  mute: mute.optional(),
+  shadow: flag.optional(),
+})
+
+/** The alert policy that a rule amounts to. */
+export function alertOf(rule: Pick<z.output<typeof ruleFields>, 'alert' | 'budget'>): AlertPolicy {
+  return fillAlert(rule.alert, rule.budget === undefined ? ALERT_DEFAULTS : BUDGET_ALERT_DEFAULTS)
+}
+
+const ruleShape = ruleFields.superRefine((rule, context) => {
+  const fault = (field: string, message: string): void => {
+    context.addIssue({ code: 'custom', path: [field], message })
+  }
+  if (rule.budget !== undefined && rule.threshold !== undefined)
+    fault('budget', 'cannot stand beside threshold: give one of them')
+  if (rule.budget !== undefined && (rule.detector ?? 'zscore') !== 'zscore') {
+    fault(
+      'budget',
+      `needs the detector zscore: how often ${rule.detector} flags normal samples is not known beforehand`,
+    )
+  }
+  const { open, close, instant, samples, of } = alertOf(rule)
+  if (of < samples) fault('alert.of', `is ${of}, and must not be less than samples, which is ${samples}`)
+  if (close > open) fault('alert.close', `is ${close}, and must not be more than open, which is ${open}`)
+  if (instant < open) fault('alert.instant', `is ${instant}, and must not be less than open, which is ${open}`)
+  const window = rule.window ?? VERDICT_DEFAULTS.window
+  if (rule.samples_min !== undefined && rule.samples_min > window) {
+    fault('samples_min', `must not be more than window, which is ${window}`)
+  }
+  if (rule.influence === 'held' && rule.level_shift_after === undefined) {
+    fault(
+      'level_shift_after',
+      'must be given with the influence held, or a key that changes its level stays anomalous for ever',
+    )
+  }
+})
+
+/** A rule as an operator writes it. What is left out has the default that docs/rules.md names. */
+export type RuleInput = z.input<typeof ruleShape>
+
+/** Who changed something, and why. */
+export interface Change {
+  readonly who: string
+  readonly why: string
+  /** Unix milliseconds. */
+  readonly at: number
+}
+
+/** A rule as it was read: times in milliseconds. */
+export type Rule = z.output<typeof ruleShape>
+
+/** A rule as it is kept: as it was written, and its last change. `version` is the document's at that change. */
+export interface KeptRule {
+  readonly rule: RuleInput
+  readonly version: number
+  readonly changed: Change
+}
+
+/** Mutes keys for a while, whichever rule they have: a maintenance window. */
+const muteShape = mute.extend({ id, pattern })
+export type MuteInput = z.input<typeof muteShape>
+export type Mute = z.output<typeof muteShape>
+
+const stormShape = z.strictObject({
+  percent: number(1, 100),
+  within: duration,
+  keys_min: integer(2, 1_000_000),
+})
+export type StormInput = z.input<typeof stormShape>
+
+/** All that operators have said about judging: kept, versioned and sent about as one. */
+export interface RuleDocument {
+  /** 1 more with each change. */
+  readonly version: number
+  readonly rules: readonly KeptRule[]
+  readonly mutes: readonly MuteInput[]
+  readonly storm: StormInput
+}
+
+export const EMPTY_DOCUMENT: RuleDocument = {
+  version: 0,
+  rules: [],
+  mutes: [],
+  storm: { percent: 20, within: '1m', keys_min: 10 },
+}
+
+/** Reads a rule; throws a RuleError that names all that is wrong. */
+export function readRule(input: unknown): Rule {
+  return read(ruleShape, input, nameOf(input, 'rule'))
+}
+
+export function readMute(input: unknown): Mute {
+  return read(muteShape, input, nameOf(input, 'mute'))
+}
+
+export function readStorm(input: unknown): z.output<typeof stormShape> {
+  return read(stormShape, input, 'storm')
+}
+
+/** The document with a rule added, or in the place of the one with its id. */
+export function withRule(document: RuleDocument, input: unknown, changed: Change): RuleDocument {
+  const { id } = readRule(input)
+  const others = document.rules.filter(({ rule }) => rule.id !== id)
+  if (others.length >= RULES_MAX)
+    throw new RuleError([`rule "${id}": there are ${RULES_MAX} rules already, and no more are kept`])
+  const version = document.version + 1
+  return {
+    ...document,
+    version,
+    rules: [...others, { rule: input as RuleInput, version, changed: readChange(changed) }],
+  }
+}
+
+/** The document without a rule; undefined when it has none with this id. */
+export function withoutRule(document: RuleDocument, id: string): RuleDocument | undefined {
+  const rules = document.rules.filter(({ rule }) => rule.id !== id)
+  return rules.length < document.rules.length ? { ...document, version: document.version + 1, rules } : undefined
+}
+
+/** The document with a mute added, or in the place of the one with its id; those that are over are left out. */
+export function withMute(document: RuleDocument, input: unknown, now: number): RuleDocument {
+  const { id } = readMute(input)
+  const mutes = document.mutes.filter(mute => mute.id !== id && readMute(mute).until > now)
+  if (mutes.length >= MUTES_MAX)
+    throw new RuleError([`mute "${id}": there are ${MUTES_MAX} mutes already, and no more are kept`])
+  return { ...document, version: document.version + 1, mutes: [...mutes, input as MuteInput] }
+}
+
+/** The document without a mute; undefined when it has none with this id. */
+export function withoutMute(document: RuleDocument, id: string): RuleDocument | undefined {
+  const mutes = document.mutes.filter(mute => mute.id !== id)
+  return mutes.length < document.mutes.length ? { ...document, version: document.version + 1, mutes } : undefined
+}
+
+/** The document with another idea of a storm. */
+export function withStorm(document: RuleDocument, input: unknown): RuleDocument {
+  readStorm(input)
+  return { ...document, version: document.version + 1, storm: input as StormInput }
+}
+
+const changeShape = z.object({ who: text, why: text, at: z.number() })
+
+function readChange(changed: Change): Change {
+  return read(changeShape, changed, 'change')
+}
+
+function read<T extends z.ZodType>(schema: T, input: unknown, name: string): z.output<T> {
+  const result = schema.safeParse(input, { reportInput: false })
+  if (result.success) return result.data
+  throw new RuleError(result.error.issues.map(issue => describeIssue(issue, name)))
+}
+
+function describeIssue(issue: z.core.$ZodIssue, name: string): string {
+  if (issue.code === 'unrecognized_keys') {
+    const place = issue.path.length > 0 ? `${issue.path.join('.')}.` : ''
+    return `${name}: ${issue.keys.map(key => `${place}${key}`).join(', ')}: no such setting`
+  }
+  const field = issue.path.join('.')
+  const message =
+    issue.code === 'invalid_type' && issue.message.startsWith('Invalid input') ? 'must be an object' : issue.message
+  return field === '' ? `${name}: ${message}` : `${name}: ${field}: ${message}`
+}
+
+function nameOf(input: unknown, kind: string): string {
+  const given = typeof input === 'object' && input !== null && 'id' in input ? input.id : undefined
+  return typeof given === 'string' ? `${kind} ${JSON.stringify(given.slice(0, 64))}` : kind
+}
