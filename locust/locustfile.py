@@ -204,9 +204,22 @@ def judge(environment, **_) -> None:
     for exception in environment.runner.exceptions.values():
         summary["missed"].append(f"the load test itself failed: {exception['msg']}")
     tell(environment, "summary", summary)
+    if not environment.parsed_options.tell:
+        print(sentence_of(summary["detection"]))
     for sentence in summary["missed"]:
         print(f"missed: {sentence}", file=sys.stderr)
     environment.process_exit_code = 1 if summary["missed"] else 0
+
+
+def sentence_of(detection: dict) -> str:
+    """For whoever runs Locust by hand, or reads a Job's log."""
+    if not detection["anomalies"]:
+        return f"{detection['verdicts']} verdicts, and none on a labelled anomaly yet"
+    figures = {name: "none" if detection[name] is None else f"{detection[name]:.1%}" for name in ("precision", "recall")}
+    delay = detection["delay_samples"]["average"]
+    after = "" if delay is None else f", on average {delay:.1f} samples after their begin"
+    found = f"{detection['found']} of {detection['anomalies']} anomalies found{after}"
+    return f"{detection['verdicts']} verdicts: precision {figures['precision']}, recall {figures['recall']}, {found}"
 
 
 def path_of(watch: Watch, asked: Asked) -> str:
