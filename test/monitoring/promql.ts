@@ -100,7 +100,8 @@ export function questioned(expression: string): string[] {
     )
   }
   const comparisons = [...nodes(parse(expression))].filter(
-    node => COMPARISONS.has(node.name) && node.nextSibling?.name !== 'BoolModifier',
+    node =>
+      COMPARISONS.has(node.name) && node.parent?.name === 'BinaryExpr' && node.nextSibling?.name !== 'BoolModifier',
   )
   return [
     edited(

@@ -1,0 +1,93 @@
+import { join } from 'node:path'
+import { describe, expect, test, vi } from 'vitest'
+import { programsAvailable, runToEnd, startAlertmanager } from './monitoring/programs.ts'
+import { ROOT, readFolder, readText } from './monitoring/rules.ts'
+
+const ALERTMANAGER = join(ROOT, 'alertmanager/alertmanager.yml')
+
+describe.runIf(programsAvailable('promtool'))('promtool', () => {
+  test('takes the configuration and its rules', async () => {
+    const { code, output } = await runToEnd('promtool', ['check', 'config', join(ROOT, 'prometheus/prometheus.yml')])
+    expect([code, output]).toEqual([0, expect.stringContaining('7 rule files found')])
+  })
+
+  test.each(readFolder('prometheus/tests'))('sees the alerts of $name fire and keep silent', async ({ name }) => {
+    const { code, output } = await runToEnd('promtool', ['test', 'rules', join(ROOT, 'prometheus/tests', name)])
+    expect([code, output]).toEqual([0, expect.stringContaining('SUCCESS')])
+  })
+})
+
+describe.runIf(programsAvailable('amtool'))('amtool', () => {
+  test('takes the configuration', async () => {
+    const { code, output } = await runToEnd('amtool', ['check-config', ALERTMANAGER])
+    expect([code, output]).toEqual([0, expect.stringContaining('SUCCESS')])
+  })
+
+  test.each([
+    ['critical', 'pager'],
+    ['warning', 'operators'],
+    ['info', 'operators'],
+  ])('an alert that is %s goes to %s', async (severity, receiver) => {
+    const labels = ['alertname=BacklogOld', 'namespace=n', `severity=${severity}`]
+    const verify = ['routes', 'test', `--config.file=${ALERTMANAGER}`, `--verify.receivers=${receiver}`]
+    const { code, output } = await runToEnd('amtool', ['config', ...verify, ...labels])
+    expect([code, output]).toEqual([0, expect.stringContaining(receiver)])
+  })
+})
+
+describe.runIf(programsAvailable('alertmanager'))('Alertmanager', () => {
+  test('does not tell of what follows from something else, in the same namespace and while that lasts', async () => {
+    await using alertmanager = await startAlertmanager(readText('alertmanager/alertmanager.yml'))
+    const api = `http://${alertmanager.address}/api/v2/alerts`
+
+    async function tell(alerts: readonly (readonly [alertname: string, severity: string, namespace: string])[]) {
+      const body = alerts.map(([alertname, severity, namespace]) => ({ labels: { alertname, severity, namespace } }))
+      const options = { method: 'POST', body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }
+      expect((await fetch(api, options)).status).toBe(200)
+    }
+    async function inhibited(): Promise<string[]> {
+      const alerts = (await (await fetch(api)).json()) as {
+        labels: { alertname: string; severity: string; namespace: string }
+        status: { inhibitedBy: string[] }
+      }[]
+      return alerts
+        .filter(({ status }) => status.inhibitedBy.length > 0)
+        .map(({ labels: { alertname, severity, namespace } }) => `${alertname} ${severity} ${namespace}`)
+        .toSorted()
+    }
+
+    await tell([
+      ['IngestErrors', 'warning', 'a'],
+      ['BacklogOld', 'warning', 'a'],
+      ['BacklogOld', 'warning', 'b'],
+      ['SamplesLost', 'critical', 'a'],
+      ['NoSamples', 'warning', 'c'],
+      ['AnalyzerDown', 'warning', 'd'],
+      ['PartitionsUnowned', 'critical', 'd'],
+      ['VerdictsSlow', 'warning', 'e'],
+      ['SamplesRejected', 'warning', 'd'],
+    ])
+    await vi.waitFor(async () => expect(await inhibited()).toEqual([]))
+
+    await tell([
+      ['RedisDown', 'critical', 'a'],
+      ['BacklogOld', 'critical', 'b'],
+      ['GatewayGone', 'critical', 'c'],
+      ['AnalyzerGone', 'critical', 'd'],
+      ['PartitionsUnowned', 'critical', 'e'],
+    ])
+    await vi.waitFor(
+      async () =>
+        expect(await inhibited()).toEqual([
+          'AnalyzerDown warning d',
+          'BacklogOld warning a',
+          'BacklogOld warning b',
+          'IngestErrors warning a',
+          'NoSamples warning c',
+          'PartitionsUnowned critical d',
+          'VerdictsSlow warning e',
+        ]),
+      { timeout: 10_000 },
+    )
+  })
+})

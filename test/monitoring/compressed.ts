@@ -1,0 +1,76 @@
+import { parse, stringify } from 'yaml'
+import { compressed, shortened } from './promql.ts'
+import { type RuleFile, readRuleFiles, readText } from './rules.ts'
+
+/**
+ * The project's own configuration with all its times shorter by one factor, so that a test sees in a minute what takes half an
+ * hour otherwise. Scrape and evaluation, ranges, `for` and Alertmanager's waits shrink together: a rate is taken of as many
+ * scrapes as ever, and an alert is delivered after as many evaluations.
+ */
+export interface Compression {
+  readonly factor: number
+}
+
+export interface Deployment {
+  /** Addresses to scrape, by job. */
+  readonly targets: Readonly<Record<string, readonly string[]>>
+  readonly alertmanager: string
+  /** Where the rule files are. */
+  readonly rulesFolder: string
+}
+
+export function compressedPrometheus(
+  { targets, alertmanager, rulesFolder }: Deployment,
+  { factor }: Compression,
+): string {
+  const config = parse(readText('prometheus/prometheus.yml'), { merge: true })
+  for (const name of ['scrape_interval', 'scrape_timeout', 'evaluation_interval']) {
+    config.global[name] = shortened(config.global[name], factor)
+  }
+  config.rule_files = [`${rulesFolder}/*.yaml`]
+  config.alerting.alertmanagers = [{ static_configs: [{ targets: [alertmanager] }] }]
+  for (const scrape of config.scrape_configs) {
+    delete scrape.dns_sd_configs
+    scrape.static_configs = [{ targets: targets[scrape.job_name] ?? [] }]
+  }
+  return stringify(config)
+}
+
+/** Each rule file's name and text. */
+export function compressedRules({ factor }: Compression): { readonly name: string; readonly text: string }[] {
+  return readRuleFiles().map(({ name, groups }: RuleFile) => ({
+    name,
+    text: stringify({
+      groups: groups.map(group => ({
+        ...group,
+        ...(group.interval === undefined ? {} : { interval: shortened(group.interval, factor) }),
+        rules: group.rules.map(rule => ({
+          ...rule,
+          expr: compressed(rule.expr, factor),
+          ...(rule.for === undefined ? {} : { for: shortened(rule.for, factor) }),
+        })),
+      })),
+    }),
+  }))
+}
+
+interface Route {
+  group_wait?: string
+  group_interval?: string
+  repeat_interval?: string
+  routes?: Route[]
+}
+
+/** Each receiver gets a webhook: its own name under `url`. */
+export function compressedAlertmanager(url: string, { factor }: Compression): string {
+  const config = parse(readText('alertmanager/alertmanager.yml'))
+  const shorten = (route: Route): void => {
+    for (const name of ['group_wait', 'group_interval', 'repeat_interval'] as const) {
+      if (route[name] !== undefined) route[name] = shortened(route[name], factor)
+    }
+    route.routes?.forEach(shorten)
+  }
+  shorten(config.route)
+  for (const receiver of config.receivers) receiver.webhook_configs = [{ url: `${url}/${receiver.name}` }]
+  return stringify(config)
+}

@@ -1,0 +1,152 @@
+import { execFile } from 'node:child_process'
+import { accessSync, constants } from 'node:fs'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { freePort } from '@tidemark/shared/testing/redis-process'
+import { Child } from '../../scripts/start/child.ts'
+
+/** The programs by the names that Debian and their makers give them, and what brings them. */
+const PROGRAMS = {
+  prometheus: { commands: ['prometheus'], package: 'prometheus' },
+  promtool: { commands: ['promtool'], package: 'prometheus' },
+  alertmanager: { commands: ['prometheus-alertmanager', 'alertmanager'], package: 'prometheus-alertmanager' },
+  amtool: { commands: ['amtool'], package: 'prometheus-alertmanager' },
+  redisExporter: { commands: ['prometheus-redis-exporter', 'redis_exporter'], package: 'prometheus-redis-exporter' },
+} as const
+
+export type ProgramName = keyof typeof PROGRAMS
+
+const READY_WITHIN_MS = 20_000
+
+/**
+ * Whether tests that need these programs are to be run. Under CI=true they are in any case, and fail where one is missing;
+ * elsewhere they are left out then, with a line that says so.
+ */
+export function programsAvailable(...names: readonly ProgramName[]): boolean {
+  const missing = names.filter(name => find(name) === undefined).map(name => PROGRAMS[name].package)
+  if (missing.length === 0 || process.env.CI === 'true') return true
+  const packages = [...new Set(missing)].join(' ')
+  process.stderr.write(
+    `SKIPPED: these tests need programs that are missing: install them with "apt-get install ${packages}"\n`,
+  )
+  return false
+}
+
+function find(name: ProgramName): string | undefined {
+  const folders = (process.env.PATH ?? '').split(delimiter).filter(folder => folder !== '')
+  return PROGRAMS[name].commands.flatMap(command => folders.map(folder => join(folder, command))).find(isExecutable)
+}
+
+function isExecutable(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}
+
+function program(name: ProgramName): string {
+  const file = find(name)
+  if (file === undefined)
+    throw new Error(`${name} is not on PATH: install it with "apt-get install ${PROGRAMS[name].package}"`)
+  return file
+}
+
+/** Runs a program to its end: its exit code and all that it wrote. */
+export function runToEnd(name: ProgramName, args: readonly string[]): Promise<{ code: number; output: string }> {
+  return new Promise(resolve => {
+    execFile(program(name), args, { timeout: 60_000 }, (error, stdout, stderr) => {
+      const code = error === null ? 0 : typeof error.code === 'number' ? error.code : 1
+      resolve({ code, output: `${stdout}${stderr}` })
+    })
+  })
+}
+
+/** A server on a free port of this computer, for as long as it is not disposed. */
+export interface Server extends AsyncDisposable {
+  /** As `127.0.0.1:9090`. */
+  readonly address: string
+  readonly child: Child
+}
+
+/** Prometheus with this configuration, once it answers. */
+export function startPrometheus(config: string, options: readonly string[] = []): Promise<Server> {
+  return startConfigured('prometheus', config, folder => [
+    `--storage.tsdb.path=${join(folder, 'data')}`,
+    '--log.level=warn',
+    ...options,
+  ])
+}
+
+/** Alertmanager with this configuration, once it answers. */
+export function startAlertmanager(config: string): Promise<Server> {
+  return startConfigured('alertmanager', config, folder => [
+    `--storage.path=${join(folder, 'data')}`,
+    '--cluster.listen-address=',
+    '--log.level=warn',
+  ])
+}
+
+async function startConfigured(
+  name: 'prometheus' | 'alertmanager',
+  config: string,
+  args: (folder: string) => readonly string[],
+): Promise<Server> {
+  const folder = await mkdtemp(join(tmpdir(), `tidemark-${name}-`))
+  const file = join(folder, 'config.yml')
+  await writeFile(file, config)
+  return start(name, port => [`--config.file=${file}`, `--web.listen-address=127.0.0.1:${port}`, ...args(folder)], {
+    folder,
+    readyPath: '/-/ready',
+  })
+}
+
+/** redis_exporter, as compose.yaml runs it. */
+export function startRedisExporter(redisUrl: string): Promise<Server> {
+  return start(
+    'redisExporter',
+    port => [`--redis.addr=${redisUrl}`, '--check-streams=tm:*:samples', `--web.listen-address=127.0.0.1:${port}`],
+    { readyPath: '/metrics' },
+  )
+}
+
+async function start(
+  name: ProgramName,
+  args: (port: number) => readonly string[],
+  { folder, readyPath }: { readonly folder?: string; readonly readyPath: string },
+): Promise<Server> {
+  const port = await freePort()
+  const address = `127.0.0.1:${port}`
+  const child = new Child({
+    name,
+    file: program(name),
+    args: args(port),
+    env: { PATH: process.env.PATH },
+    ...(folder === undefined ? {} : { folder }),
+  })
+  const deadline = performance.now() + READY_WITHIN_MS
+  for (;;) {
+    if (await answers(`http://${address}${readyPath}`)) break
+    const ended = await Promise.race([child.exited.then(() => true), pause(50).then(() => false)])
+    if (ended || performance.now() > deadline) {
+      const said = child.lines.join('\n')
+      child.kill()
+      if (folder !== undefined) await rm(folder, { recursive: true, force: true })
+      throw new Error(`${name} does not answer:\n${said}`)
+    }
+  }
+  return { address, child, [Symbol.asyncDispose]: () => child.stop() }
+}
+
+async function answers(url: string): Promise<boolean> {
+  try {
+    const response = await fetch(url, { signal: AbortSignal.timeout(2000) })
+    await response.text()
+    return response.ok
+  } catch {
+    return false
+  }
+}
