@@ -18,6 +18,7 @@ const BUILDS: ReadonlyMap<string, () => Manifest[]> = new Map([
   ['base', () => build('base')],
   ...foldersOf('overlays').map(name => [`overlay ${name}`, () => build(`overlays/${name}`)] as const),
   ...foldersOf('components').map(name => [`component ${name}`, () => buildWith([name])] as const),
+  ['all components', () => buildWith(foldersOf('components'))],
 ])
 
 /** Who may talk to whom, over what every build has in common. */
@@ -27,6 +28,7 @@ const LINKS = {
   outsideRedis: ['gateway -> outside Redis:6379', 'analyzer -> outside Redis:6379'],
   monitoring: ['prometheus -> gateway:9464', 'prometheus -> analyzer:9464', 'prometheus -> redis-exporter:9121'],
   exporter: ['redis-exporter -> dns:53', 'redis-exporter -> redis:6379'],
+  exporterOutside: ['redis-exporter -> dns:53', 'redis-exporter -> outside Redis:6379'],
   loadTest: ['load-test -> gateway:8080', 'load-test -> dns:53'],
 }
 
@@ -128,7 +130,7 @@ describe.skipIf(!canBuild())('the manifests', () => {
 })
 
 function linksOf(build: string): string[] {
-  const { base, ownRedis, outsideRedis, monitoring, exporter, loadTest } = LINKS
+  const { base, ownRedis, outsideRedis, monitoring, exporter, exporterOutside, loadTest } = LINKS
   switch (build) {
     case 'component external-redis':
       return [...base, ...outsideRedis]
@@ -136,10 +138,12 @@ function linksOf(build: string): string[] {
       return [...base, ...ownRedis, ...monitoring, ...exporter]
     case 'component load-test':
       return [...base, ...ownRedis, ...loadTest]
+    case 'all components':
+      return [...base, ...outsideRedis, ...monitoring, ...exporterOutside, ...loadTest]
     case 'overlay production': {
-      const redis = [...outsideRedis, 'redis-exporter -> outside Redis:6379']
-      const tls = redis.map(link => link.replace(':6379', ':6380'))
-      return [...base, ...monitoring, 'redis-exporter -> dns:53', ...redis, ...tls]
+      const redis = [...outsideRedis, ...exporterOutside]
+      const tls = redis.filter(link => link.endsWith(':6379')).map(link => link.replace(':6379', ':6380'))
+      return [...base, ...monitoring, ...redis, ...tls]
     }
     default:
       return [...base, ...ownRedis]

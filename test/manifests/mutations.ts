@@ -343,6 +343,15 @@ export const MUTATIONS: readonly Mutation[] = [
     says: /HorizontalPodAutoscaler gateway: it shrinks after 0 s/,
   },
   {
+    what: 'KEDA asks for a metric that nobody has',
+    change: all => {
+      const trigger = one(all, 'ScaledObject').spec.triggers.find(({ type }) => type === 'prometheus')
+      Object.assign(trigger?.metadata ?? {}, { query: 'max(analyzer_lag_seconds{namespace="highload"})' })
+    },
+    says: /no service has analyzer_lag_seconds/,
+    from: 'component keda',
+  },
+  {
     what: 'a budget leaves no room',
     change: all => void Object.assign(one(all, 'PodDisruptionBudget', 'redis').spec ?? {}, { maxUnavailable: 0 }),
     says: /PodDisruptionBudget redis: no pod may ever leave/,

@@ -1,3 +1,5 @@
+import { serviceMetrics } from '../monitoring/known-metrics.ts'
+import { selectorsOf } from '../monitoring/promql.ts'
 import { type Manifest, nameOf, ofKind, selects, workloads } from './manifest.ts'
 import type { Policy } from './policy.ts'
 
@@ -51,6 +53,16 @@ export const scalingPolicies: readonly Policy[] = [
         ...(calm >= 60 ? [] : [`${title}: it shrinks after ${calm} s`]),
       ])
     },
+  },
+  {
+    title: 'autoscalers ask Prometheus for metrics that the services have',
+    faults: manifests =>
+      ofKind(manifests, 'ScaledObject').flatMap(it =>
+        it.spec.triggers
+          .flatMap(({ metadata }) => (metadata.query === undefined ? [] : selectorsOf(metadata.query)))
+          .filter(({ metric }) => !serviceMetrics().has(metric))
+          .map(({ metric }) => `${nameOf(it)}: no service has ${metric}`),
+      ),
   },
   {
     title: 'disruption budgets leave room, and each tier has one',
