@@ -1,0 +1,46 @@
+import { once } from 'node:events'
+import { createWriteStream, type WriteStream } from 'node:fs'
+import { mkdir } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { BacktestFailure } from './failure.ts'
+import type { Row } from './rows.ts'
+
+/** Writes `timestamp,value,anomaly_score`, one row for each row of the file, the first two as they stand there. */
+export class ScoreFile implements AsyncDisposable {
+  readonly #output: WriteStream
+  #hasHeader = false
+
+  private constructor(output: WriteStream) {
+    this.#output = output
+  }
+
+  static async create(path: string): Promise<ScoreFile> {
+    await mkdir(dirname(path), { recursive: true })
+    const output = createWriteStream(path)
+    try {
+      await once(output, 'open')
+    } catch (error) {
+      throw new BacktestFailure(`cannot write the scores to ${path}`, { cause: error })
+    }
+    return new ScoreFile(output)
+  }
+
+  async write({ timestampText, valueText, key, hasKey }: Row, score: number): Promise<void> {
+    if (!this.#hasHeader) {
+      this.#hasHeader = true
+      this.#output.write(`timestamp,value,anomaly_score${hasKey ? ',key' : ''}\n`)
+    }
+    const cells = [timestampText, valueText, String(score), ...(hasKey ? [key] : [])]
+    if (!this.#output.write(`${cells.map(quote).join(',')}\n`)) await once(this.#output, 'drain')
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.#hasHeader) this.#output.write('timestamp,value,anomaly_score\n')
+    this.#output.end()
+    await once(this.#output, 'close')
+  }
+}
+
+function quote(cell: string): string {
+  return /[",\n\r;\t]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell
+}
