@@ -108,11 +108,11 @@ function runOne(
   return simulate({ scenario, gateway, analyzer, partitions, capacity, startS })
 }
 
-/** As measured, and as if a verdict cost many times as much: it takes that for the analyzers to have to scale. */
+/** As given, and as if a verdict cost many times as much: it takes that for the analyzers to have to scale. */
 function capacitiesOf({ gatewaySamplesPerCore, analyzerSamplesPerCore, slower }: ScalingOptions) {
   const slow = Math.round(analyzerSamplesPerCore / slower)
   return [
-    { title: 'as measured', capacity: { gatewaySamplesPerCore, analyzerSamplesPerCore } },
+    { title: 'as given', capacity: { gatewaySamplesPerCore, analyzerSamplesPerCore } },
     { title: `${slower} times slower`, capacity: { gatewaySamplesPerCore, analyzerSamplesPerCore: slow } },
   ] as const
 }
