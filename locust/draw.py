@@ -1,6 +1,6 @@
-"""Draws pictures of lines over time. Standard input is one JSON object:
+"""Draws pictures of lines over time. Standard input is a list of them in JSON:
 
-    {"file": "out.png", "title": "...", "xlabel": "seconds", "panels": [{"title": "...", "unit": "...", "series": [...]}]}
+    [{"file": "out.png", "title": "...", "xlabel": "seconds", "panels": [{"title": "...", "unit": "...", "series": [...]}]}]
 
 A series is {"name", "style", "points": [[x, y], ...]}; of style "line", "step", "dots" or "band", whose points are
 [x, low, high]. A panel may have "rules": [{"name", "y"}], level lines, "place": [x, y, width, height] on a grid of 24
@@ -49,6 +49,7 @@ def draw(picture: dict) -> None:
         figure.tight_layout()
     # No date and no version: the same run draws the same file.
     figure.savefig(picture["file"], dpi=100, metadata={"Software": None})
+    pyplot.close(figure)
 
 
 def dashboard_axes(panels: list[dict]):
@@ -107,4 +108,5 @@ def draw_panel(axis, panel: dict) -> None:
 
 
 if __name__ == "__main__":
-    draw(json.load(sys.stdin))
+    for one in json.load(sys.stdin):
+        draw(one)

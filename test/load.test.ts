@@ -5,12 +5,12 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { redisAvailable } from '@tidemark/shared/testing/redis-fixture'
 import { describe, expect, test } from 'vitest'
-import { type Load, runLocust } from '../scripts/load/locust.ts'
+import { DASHBOARDS, type LoadWanted, runLoad } from '../scripts/load/load.ts'
 import { draw } from '../scripts/load/pictures.ts'
+import { hasPrometheus } from '../scripts/load/prometheus.ts'
 import { findPython } from '../scripts/load/python.ts'
 import { startStack } from '../scripts/load/stack.ts'
 import { countPhases, runStream, streamPanels } from '../scripts/load/stream.ts'
-import type { Summary } from '../scripts/load/summary.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 
@@ -30,7 +30,9 @@ test('the load generator passes its own tests', () => {
 
 describe.runIf(canRun)('a load', () => {
   /** Ten users with one device each: a series then gets 9 samples a second, and its first anomalies within seconds. */
-  const small: Omit<Load, 'url'> = {
+  const small: LoadWanted = {
+    url: undefined,
+    analyzers: 2,
     shape: 'steady',
     rps: 100,
     seconds: 15,
@@ -39,34 +41,32 @@ describe.runIf(canRun)('a load', () => {
     moreOptions: ['--devices', '1', '--p95-max-ms', '5000', '--rate-min', '0.9'],
   }
 
-  async function run(load: Load): Promise<{ summary: Summary; files: string[] }> {
+  test('makes the requests that were planned, scores every verdict and draws what Prometheus saw', async () => {
     if (python === undefined) throw new Error('there is no Python with Locust: apt-get install python3-locust')
     const folder = await mkdtemp(join(tmpdir(), 'tidemark-load-'))
     try {
-      const csvPrefix = join(folder, 'locust')
-      const summary = await runLocust({ load, python, csvPrefix, onProgress() {} }, AbortSignal.timeout(60_000))
-      return { summary, files: await readdir(folder) }
+      const context = { python, folder, prefix: '', csvPrefix: join(folder, 'locust'), output: process.stderr }
+      const { summary, pictures } = await runLoad(small, { ...context, stop: AbortSignal.timeout(100_000) })
+      expect(summary.missed).toEqual([])
+      expect(summary.requests / summary.planned).toBeCloseTo(1, 1)
+      expect(summary.failures).toBe(0)
+      const reports = summary.routes.find(({ name }) => name === 'POST /ingest')?.ms.count ?? 0
+      expect(reports / summary.requests).toBeCloseTo(0.9, 2)
+      // Of each user's only series every sample has its verdict.
+      const { detection } = summary
+      expect(detection.series).toBe(10)
+      expect(detection.verdicts + detection.warming).toBe(reports)
+      expect(summary.unjudged).toBe(0)
+      expect(detection.anomalies).toBeGreaterThan(0)
+      expect(detection.precision).toBeGreaterThan(0.25)
+
+      const dashboards = (await hasPrometheus()) ? DASHBOARDS.map(({ name }) => `${name}.png`) : []
+      const expected = python.canDraw ? ['client.png', ...dashboards, 'verdicts.png'] : []
+      expect(pictures.map(({ name }) => name)).toEqual(expected)
+      expect(await readdir(folder)).toEqual(expect.arrayContaining([...expected, 'locust_stats.csv']))
     } finally {
       await rm(folder, { recursive: true })
     }
-  }
-
-  test('makes the requests that were planned, nine in ten of them reports, and scores every verdict', async () => {
-    await using stack = await startStack(2)
-    const { summary, files } = await run({ ...small, url: stack.url })
-    expect(summary.missed).toEqual([])
-    expect(summary.requests / summary.planned).toBeCloseTo(1, 1)
-    expect(summary.failures).toBe(0)
-    const reports = summary.routes.find(({ name }) => name === 'POST /ingest')?.ms.count ?? 0
-    expect(reports / summary.requests).toBeCloseTo(0.9, 2)
-    // Of each user's only series every sample has its verdict.
-    const { detection } = summary
-    expect(detection.series).toBe(10)
-    expect(detection.verdicts + detection.warming).toBe(reports)
-    expect(summary.unjudged).toBe(0)
-    expect(detection.anomalies).toBeGreaterThan(0)
-    expect(detection.precision).toBeGreaterThan(0.25)
-    expect(files).toContain('locust_stats.csv')
   })
 
   test('fails by its exit code when a threshold is missed', async () => {
@@ -117,7 +117,7 @@ describe.runIf(canRun)('the stream of the replaced service', () => {
     const folder = await mkdtemp(join(tmpdir(), 'tidemark-load-'))
     try {
       const file = join(folder, 'stream.png')
-      await draw({ file, title: 'stream', xlabel: 'samples', panels: streamPanels(result) }, python)
+      await draw([{ file, title: 'stream', xlabel: 'samples', panels: streamPanels(result) }], python)
       expect((await readFile(file)).subarray(1, 4).toString()).toBe('PNG')
     } finally {
       await rm(folder, { recursive: true })

@@ -6,7 +6,7 @@ import { dashboardPanels } from './dashboard.ts'
 import { type Load, runLocust } from './locust.ts'
 import { clientPanels, draw, type Panel, trackPanels } from './pictures.ts'
 import { openDisplay } from './progress.ts'
-import { hasPrometheus, SCRAPE_S, startPrometheus } from './prometheus.ts'
+import { hasPrometheus, type Prometheus, type Range, SCRAPE_S, startPrometheus } from './prometheus.ts'
 import type { Python } from './python.ts'
 import { readiness, startStack } from './stack.ts'
 import type { Summary } from './summary.ts'
@@ -83,27 +83,48 @@ export async function runLoad(wanted: LoadWanted, context: LoadContext): Promise
   const to = Date.now() / 1000
   stop.throwIfAborted()
 
-  const pictures: LoadPicture[] = []
-  const add = async (name: string, caption: string, panels: readonly Panel[]): Promise<void> => {
-    if (!python.canDraw || panels.length === 0) return
-    const file = `${prefix}${name}.png`
-    await draw({ file: join(folder, file), title: `${title}: ${caption}`, xlabel: 'seconds', panels }, python)
-    pictures.push({ name: file, caption })
+  const pictures = python.canDraw ? await picturesOf(summary, prometheus, { from, to, step: SCRAPE_S }) : []
+  const drawn = pictures.map(({ name, caption, panels }) => ({ name: `${prefix}${name}.png`, caption, panels }))
+  if (drawn.length > 0) {
+    await draw(
+      drawn.map(({ name, caption, panels }) => ({
+        file: join(folder, name),
+        title: `${title}: ${caption}`,
+        xlabel: 'seconds',
+        panels,
+      })),
+      python,
+    )
   }
-  await add('client', 'as the load generator saw it', clientPanels(summary))
-  if (prometheus !== undefined)
-    for (const { name, job } of DASHBOARDS) {
-      const range = { from, to, step: SCRAPE_S }
-      const dashboard = await dashboardPanels(name, { prometheus, range, job })
-      await add(name, `the dashboard ${dashboard.title}`, dashboard.panels)
-    }
-  await add('verdicts', 'one watched series of each kind', trackPanels(summary))
   return {
     summary,
     machine: { cores: availableParallelism(), loadBefore, loadMax },
     analyzers: stack?.analyzers,
-    pictures,
+    pictures: drawn.map(({ name, caption }) => ({ name, caption })),
   }
+}
+
+/** What there is to see of a run: from the load generator and, where there was one, from Prometheus. */
+async function picturesOf(
+  summary: Summary,
+  prometheus: Prometheus | undefined,
+  range: Range,
+): Promise<(LoadPicture & { readonly panels: readonly Panel[] })[]> {
+  const dashboards =
+    prometheus === undefined
+      ? []
+      : await Promise.all(
+          DASHBOARDS.map(async ({ name, job }) => {
+            const { title, panels } = await dashboardPanels(name, { prometheus, range, job })
+            return { name, caption: `the dashboard ${title}`, panels }
+          }),
+        )
+  const all = [
+    { name: 'client', caption: 'as the load generator saw it', panels: clientPanels(summary) },
+    ...dashboards,
+    { name: 'verdicts', caption: 'one watched series of each kind', panels: trackPanels(summary) },
+  ]
+  return all.filter(({ panels }) => panels.length > 0)
 }
 
 /** Says it before anything begins when nobody answers there. */

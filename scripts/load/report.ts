@@ -97,7 +97,7 @@ async function makeReport(isQuick: boolean, stop: AbortSignal): Promise<void> {
   if (streamPicture !== undefined) {
     const panels = streamPanels(stream)
     await draw(
-      { file: join(images, streamPicture), title: 'A stable stream and a burst', xlabel: 'samples', panels },
+      [{ file: join(images, streamPicture), title: 'A stable stream and a burst', xlabel: 'samples', panels }],
       python,
     )
   }
