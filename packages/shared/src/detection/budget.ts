@@ -1,8 +1,14 @@
-/// <reference path="./budget-jstat.d.ts" />
 import assert from 'node:assert/strict'
+// @ts-expect-error: it comes without types.
 import jstat from 'jstat'
 
-const { studentt } = jstat.jStat
+interface StudentT {
+  /** The quantile of a probability. */
+  inv(probability: number, degreesOfFreedom: number): number
+  cdf(value: number, degreesOfFreedom: number): number
+}
+
+const studentt: StudentT = jstat.jStat.studentt
 
 /** How many normal samples may be flagged: a share of them, or so many of a key in a span of time. */
 export type Budget =

@@ -124,56 +124,96 @@ export class RuleSet {
   }
 }
 
+interface Ranked {
+  /** Its place among all, the most specific first. */
+  readonly rank: number
+  readonly candidate: Candidate
+}
+
 /**
- * Candidates by what their patterns begin with: of a thousand rules only those whose beginning is the key's are tried, the
- * most specific first.
+ * Candidates by what their patterns begin or end with, whichever is longer: of a thousand rules only those are tried whose
+ * beginning or end is the key's, the most specific first.
  */
 class CandidateIndex {
-  /** In the order of their specificity, which is that of the ranks. */
-  readonly #byPrefix = new Map<string, { readonly rank: number; readonly candidate: Candidate }[]>()
-  /** Lengths of the beginnings, the longest first. */
-  readonly #lengths: readonly number[]
+  readonly #byPrefix: AnchorIndex
+  readonly #bySuffix: AnchorIndex
 
   constructor(candidates: readonly Candidate[]) {
-    for (const [rank, candidate] of candidates.entries()) {
-      const { prefix } = candidate.glob
-      const same = this.#byPrefix.get(prefix)
-      if (same === undefined) this.#byPrefix.set(prefix, [{ rank, candidate }])
-      else same.push({ rank, candidate })
-    }
-    this.#lengths = [...new Set([...this.#byPrefix.keys()].map(({ length }) => length))].toSorted((a, b) => b - a)
+    const ranked = candidates.map((candidate, rank) => ({ rank, candidate }))
+    const isByPrefix = ({ candidate: { glob } }: Ranked): boolean => glob.prefix.length >= glob.suffix.length
+    this.#byPrefix = new AnchorIndex(ranked.filter(isByPrefix), {
+      anchorOf: glob => glob.prefix,
+      cut: (key, length) => key.slice(0, length),
+    })
+    this.#bySuffix = new AnchorIndex(
+      ranked.filter(one => !isByPrefix(one)),
+      { anchorOf: glob => glob.suffix, cut: (key, length) => key.slice(key.length - length) },
+    )
   }
 
   find(key: string): Candidate | undefined {
-    let best: Candidate | undefined
-    let bestRank = Number.POSITIVE_INFINITY
+    const first = this.#byPrefix.find(key, undefined)
+    return this.#bySuffix.find(key, first)?.candidate
+  }
+
+  /** One candidate of each rule that matches, the most specific first. */
+  findAll(key: string): Candidate[] {
+    const rules = new Set<string>()
+    return [...this.#byPrefix.findAll(key), ...this.#bySuffix.findAll(key)]
+      .toSorted((a, b) => a.rank - b.rank)
+      .map(({ candidate }) => candidate)
+      .filter(({ kept }) => {
+        const isFirst = !rules.has(kept.rule.id)
+        rules.add(kept.rule.id)
+        return isFirst
+      })
+  }
+}
+
+interface Anchor {
+  anchorOf(glob: Glob): string
+  /** So much of a key as may be an anchor of that length. */
+  cut(key: string, length: number): string
+}
+
+class AnchorIndex {
+  readonly #anchor: Anchor
+  /** Of each anchor its candidates, the most specific first. */
+  readonly #candidates = new Map<string, Ranked[]>()
+  /** Lengths of the anchors, the longest first. */
+  readonly #lengths: readonly number[]
+
+  constructor(ranked: readonly Ranked[], anchor: Anchor) {
+    this.#anchor = anchor
+    for (const one of ranked) {
+      const text = anchor.anchorOf(one.candidate.glob)
+      const same = this.#candidates.get(text)
+      if (same === undefined) this.#candidates.set(text, [one])
+      else same.push(one)
+    }
+    this.#lengths = [...new Set([...this.#candidates.keys()].map(({ length }) => length))].toSorted((a, b) => b - a)
+  }
+
+  /** The most specific one that matches, if it is more so than `known`; otherwise that. */
+  find(key: string, known: Ranked | undefined): Ranked | undefined {
+    let best = known
     for (const length of this.#lengths) {
       if (length > key.length) continue
-      for (const { rank, candidate } of this.#byPrefix.get(key.slice(0, length)) ?? []) {
-        if (rank > bestRank) break
-        if (!candidate.glob.matches(key)) continue
-        best = candidate
-        bestRank = rank
+      for (const one of this.#candidates.get(this.#anchor.cut(key, length)) ?? []) {
+        if (best !== undefined && one.rank > best.rank) break
+        if (!one.candidate.glob.matches(key)) continue
+        best = one
         break
       }
     }
     return best
   }
 
-  /** One candidate of each rule that matches, the most specific first. */
-  findAll(key: string): Candidate[] {
-    const matching = this.#lengths
+  findAll(key: string): Ranked[] {
+    return this.#lengths
       .filter(length => length <= key.length)
-      .flatMap(length => this.#byPrefix.get(key.slice(0, length)) ?? [])
+      .flatMap(length => this.#candidates.get(this.#anchor.cut(key, length)) ?? [])
       .filter(({ candidate }) => candidate.glob.matches(key))
-      .toSorted((a, b) => a.rank - b.rank)
-      .map(({ candidate }) => candidate)
-    const rules = new Set<string>()
-    return matching.filter(({ kept }) => {
-      const isNew = !rules.has(kept.rule.id)
-      rules.add(kept.rule.id)
-      return isNew
-    })
   }
 }
 
