@@ -77,7 +77,9 @@ async function makeReport(isQuick: boolean, stop: AbortSignal): Promise<void> {
   const loads: LoadResult[] = []
   let main: LoadResult | undefined
   for (const [i, row] of ROWS.entries()) {
-    say(`${i + 1} of ${ROWS.length + 1}: ${row.shape} load, ${row.rps} requests/s, ${row.analyzers} analyzers`)
+    say(
+      `${i + 1} of ${ROWS.length + 1}: ${row.shape} load, ${row.rps} requests/s, ${row.analyzers === 1 ? '1 analyzer' : `${row.analyzers} analyzers`}`,
+    )
     const isMain = 'isMain' in row
     const seconds = isQuick ? QUICK_SECONDS : row.seconds
     const load = { ...row, seconds, url: undefined, seed: SEED, hostHeader: undefined, moreOptions: [] }
