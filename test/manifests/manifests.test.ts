@@ -66,6 +66,18 @@ describe.skipIf(!canBuild())('the manifests', () => {
     expect(ingress?.spec?.rules?.[0]?.host).toBe('streaming.local')
   })
 
+  test('gateways are two to five, at 70 % of CPU, as in the replaced service', () => {
+    const all = ofKind(built.get('base') ?? [], 'HorizontalPodAutoscaler')
+    const gateway = all.find(({ metadata }) => metadata?.name === 'gateway')
+    expect(gateway?.spec).toMatchObject({
+      minReplicas: 2,
+      maxReplicas: 5,
+      metrics: [
+        { type: 'Resource', resource: { name: 'cpu', target: { type: 'Utilization', averageUtilization: 70 } } },
+      ],
+    })
+  })
+
   test('an Ingress has nothing of one vendor', () => {
     for (const { metadata } of ofKind(built.get('component ingress') ?? [], 'Ingress')) {
       expect(metadata?.annotations ?? {}).toEqual({})
