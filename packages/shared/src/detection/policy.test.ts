@@ -23,6 +23,7 @@ describe('a policy', () => {
     const policy = createPolicy({ budget: { kind: 'rate', perMillisecond: 1 / 86_400e3 } }, VERDICT_DEFAULTS)
     expect(thresholdOf(policy, 50, 1000)).toBeGreaterThan(thresholdOf(policy, 50, 60_000))
     expect(thresholdOf(policy, 30, 1000)).toBeGreaterThan(thresholdOf(policy, 50, 1000))
+    expect([0, 1].map(samples => thresholdOf(policy, samples, 0))).toEqual([2, 2])
     expect(policy.alert).toMatchObject({ open: 1, samples: 1, instant: 1 })
   })
 })

@@ -89,7 +89,9 @@ export function createPolicy(parts: PolicyParts, settings: VerdictSettings): Pol
 
 /** The threshold for a window of so many samples, which came so many milliseconds apart on average. */
 export function thresholdOf(policy: Policy, samples: number, intervalMs: number): number {
-  return policy.budget === null ? policy.threshold : policy.budget.thresholdFor(samples, intervalMs)
+  // One sample has no deviation, so nothing is scored yet.
+  if (policy.budget === null || samples < 2) return policy.threshold
+  return policy.budget.thresholdFor(samples, intervalMs)
 }
 
 /**
