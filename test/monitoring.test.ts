@@ -80,7 +80,8 @@ describe.runIf(available)('two gateways, two analyzers and Redis, watched by Pro
     )
 
     // Everything that is asked for has data.
-    const expressions = [...panelExpressions(), ...ruleExpressions()]
+    const asked = [...panelExpressions(), ...ruleExpressions()]
+    const expressions = [...asked, ...matcherExpressions(asked)]
     expect(expressions.length).toBeGreaterThan(150)
     let missing = expressions
     await vi.waitFor(
@@ -200,6 +201,19 @@ function ruleExpressions(): Expression[] {
         .map(question => ({ where: record ?? alert ?? '', expr: compressed(question, FACTOR) })),
     )
     .filter(isToHaveData)
+}
+
+/** Each matcher by itself: what `or 0` makes up for when nothing is wrong must be there to be found when something is. */
+function matcherExpressions(asked: readonly Expression[]): Expression[] {
+  const found = asked.flatMap(({ where, expr }) =>
+    selectorsOf(expr).flatMap(({ metric, matchers }) =>
+      matchers
+        // Nobody is answered 5xx here.
+        .filter(({ label }) => label !== 'status')
+        .map(({ label, operator, value }) => [`${metric}{${label}${operator}"${value}"}`, where] as const),
+    ),
+  )
+  return [...new Map(found)].map(([expr, where]) => ({ where, expr }))
 }
 
 function isToHaveData({ expr }: Expression): boolean {
