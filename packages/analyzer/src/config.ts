@@ -21,7 +21,7 @@ export const analyzerSettings = z
     LEASE_TTL_MS: integer({ min: 500, max: 300_000 }).default(10_000),
     HEARTBEAT_MS: integer({ min: 50, max: 10_000 }).default(250),
     /** Samples that one commit covers, unless a single entry has more. */
-    BATCH_SAMPLES_MAX: integer({ min: 1, max: 20_000 }).default(2000),
+    BATCH_SAMPLES_MAX: integer({ min: 1, max: 20_000 }).default(8000),
     /** Windows kept in memory, over all partitions: about 1 KiB each. */
     WINDOWS_MAX: integer({ min: 1, max: 100_000_000 }).default(250_000),
     /** Samples of each partition whose verdicts are kept for their receipts. */

@@ -97,7 +97,8 @@ describe('a worker', () => {
     expect(await lastAnalysis(memory)).toMatchObject(expected(upTo(4)))
     expect((await metrics.samplesAnalysed.get()).values[0]?.value).toBe(4)
     expect(memory.inspect.pendingIds(0)).toEqual([])
-    expect(memory.inspect.streamIds(0)).toEqual([])
+    // Kept for their receipts.
+    expect(memory.inspect.streamIds(0)).toHaveLength(3)
   })
 
   test('begins with the entries that its predecessor left pending, and keeps the order', async () => {
@@ -413,6 +414,30 @@ describe('a worker', () => {
       await drained(memory)
     }
     expect(memory.inspect.verdictIds(0)).toEqual(ids.slice(-5))
+    expect(memory.inspect.streamIds(0)).toEqual(ids.slice(-5))
+  })
+
+  test('keeps nothing where no verdicts are to be kept', async () => {
+    const memory = createMemoryStore({ partitions: 1 })
+    await startWorker(memory, { settings: { verdictsKept: 0 } })
+    await append(memory, [1], [2])
+    await drained(memory)
+    expect(memory.inspect.verdictIds(0)).toEqual([])
+    expect(memory.inspect.streamIds(0)).toEqual([])
+  })
+
+  test('keeps no more than the bound however often the owner changes', async () => {
+    const memory = createMemoryStore({ partitions: 1 })
+    const ids: EntryId[] = []
+    for (const value of upTo(9)) {
+      const lease = { partition: 0, token: `owner:${value}` }
+      const { worker } = await startWorker(memory, { lease, settings: { verdictsKept: 4 } })
+      ids.push(...(await append(memory, [value])))
+      await drained(memory)
+      await worker.stop()
+      await memory.analyzer.releaseLease(lease)
+    }
+    expect(memory.inspect.verdictIds(0)).toEqual(ids.slice(-4))
   })
 
   test('keeps the verdicts that its predecessor left', async () => {

@@ -2,13 +2,14 @@ import type { VerdictSettings } from '@tidemark/shared/analysis'
 import { backoffMs, type Clock } from '@tidemark/shared/clock'
 import type { Entry } from '@tidemark/shared/entry'
 import type { TroubleLog } from '@tidemark/shared/logger'
-import { ENTRY_ID_ZERO, type EntryId, entryTimeMs } from '@tidemark/shared/receipt'
+import { compareEntryIds, ENTRY_ID_ZERO, type EntryId, entryTimeMs } from '@tidemark/shared/receipt'
 import {
   type AnalyzerStore,
   type Attempt,
   type Checkpoint,
   type Commit,
   type CommitOutcome,
+  type KeptEntry,
   type Lease,
   StoreError,
 } from '@tidemark/shared/store/ports'
@@ -87,13 +88,16 @@ export class PartitionWorker {
   readonly lease: Lease
   readonly #options: PartitionWorkerOptions
   readonly #windows: Windows
-  readonly #verdicts: { id: EntryId; samples: number }[] = []
-  #verdictSamples = 0
-  #trimsVerdicts = false
+  /** Entries that are applied and kept for their verdicts, oldest first. */
+  #kept: readonly KeptEntry[] = []
   #state: State = 'recovering'
   #checkpoint: Checkpoint = { id: ENTRY_ID_ZERO, offset: 0 }
   /** Entries after the checkpoint and after one another. */
   #queue: Entry[] = []
+  /** The last entry that was queued since the checkpoint was loaded; before that, the checkpoint. */
+  #lastTaken: EntryId = ENTRY_ID_ZERO
+  /** Applied entries that were delivered once more, because somebody moved the group back: pending until acknowledged. */
+  #cameAgain: EntryId[] = []
   #wake: () => void = () => undefined
   /** Work on a pending entry that is begun and neither committed nor withdrawn. */
   #noted: Attempt | undefined
@@ -130,7 +134,9 @@ export class PartitionWorker {
   offer(entries: readonly Entry[]): void {
     if (this.#state !== 'steady') return
     this.#noticeRollback(entries)
-    this.#queue.push(...entriesAfter(this.#queue.at(-1)?.id ?? this.#checkpoint.id, entries))
+    for (const { id } of entries) if (compareEntryIds(id, this.#checkpoint.id) <= 0) this.#cameAgain.push(id)
+    this.#queue.push(...entriesAfter(this.#lastTaken, entries))
+    this.#lastTaken = this.#queue.at(-1)?.id ?? this.#lastTaken
     this.#wake()
   }
 
@@ -194,6 +200,7 @@ export class PartitionWorker {
     await this.#withdrawAttempt()
     const { attempt, ...checkpoint } = await store.loadCheckpoint(this.partition)
     this.#checkpoint = checkpoint
+    this.#kept = await store.keptEntries(this.partition)
     // Work on pending entries was begun before and not ended by a commit: one of them may be deadly, so each goes alone.
     const isolates = attempt !== undefined
 
@@ -205,6 +212,7 @@ export class PartitionWorker {
       const last = pending.at(-1)
       if (last === undefined) {
         this.#state = 'steady'
+        this.#lastTaken = this.#checkpoint.id
         reading.join(this)
         return
       }
@@ -271,6 +279,9 @@ export class PartitionWorker {
 
   /** Works through a batch of what waits, or waits for something. */
   async #workOnQueue(): Promise<void> {
+    if (this.#cameAgain.length > 0) {
+      await this.#options.store.acknowledge(this.partition, this.#cameAgain.splice(0))
+    }
     if (this.#queue.length === 0) {
       await this.#waitForEntries()
       return
@@ -307,10 +318,12 @@ export class PartitionWorker {
       const rows = await store.loadWindows(this.partition, missing)
       const unreadable = this.#windows.unreadableCount
       for (const [i, key] of missing.entries()) this.#windows.load(key, rows[i] ?? null)
+      missingKeys(run, this.#windows)
       metrics.windowsLoaded.inc(missing.length)
       metrics.windowsUnreadable.inc(this.#windows.unreadableCount - unreadable)
     }
     const effects = analyseRun(run, this.#windows, { partition: this.partition, settings, analyzedAt: clock.wallMs() })
+    const kept = this.#keptWith(run)
     const commit: Commit = {
       from: run.from,
       to: run.to,
@@ -322,7 +335,7 @@ export class PartitionWorker {
       anomalies: effects.anomalies,
       deadEntries: run.dead,
       verdicts: settings.verdictsKept > 0 ? effects.verdicts : [],
-      verdictsFrom: this.#verdictsFrom(run),
+      keepFrom: kept[0]?.id,
     }
     const outcome = await this.#settle(commit)
     if (outcome === undefined) return
@@ -330,6 +343,7 @@ export class PartitionWorker {
       case 'ok':
       case 'already':
         this.#checkpoint = run.to
+        this.#kept = kept
         this.#noted = undefined
         this.#windows.evict()
         this.#observe(run, { outcome, anomalies: effects.anomalies.length, begin })
@@ -362,24 +376,23 @@ export class PartitionWorker {
     return undefined
   }
 
-  /** Notes a run's entries as kept, and tells the first entry whose verdicts are within the bound. */
-  #verdictsFrom(run: Run): EntryId {
-    for (const { id, count } of run.readable) {
-      this.#verdicts.push({ id, samples: count })
-      this.#verdictSamples += count
+  /** What is kept once a run is applied: its entries and those before, up to `verdictsKept` samples. */
+  #keptWith({ readable }: Run): readonly KeptEntry[] {
+    const { verdictsKept } = this.#options.settings
+    if (verdictsKept === 0) return []
+    const kept = [...this.#kept, ...readable.map(({ id, count }) => ({ id, samples: count }))]
+    let samples = 0
+    let first = kept.length
+    // The newest entry stays however large it is: its receipt was handed out a moment ago.
+    while (first > 0 && samples < verdictsKept) {
+      first--
+      samples += kept[first]?.samples ?? 0
+      if (samples > verdictsKept && first < kept.length - 1) {
+        first++
+        break
+      }
     }
-    let dropped = 0
-    const spare = (): number => this.#verdictSamples - (this.#verdicts[dropped]?.samples ?? 0)
-    // The newest entry's stay however large it is: its receipt was handed out a moment ago.
-    while (dropped < this.#verdicts.length - 1 && spare() >= this.#options.settings.verdictsKept) {
-      this.#verdictSamples = spare()
-      dropped++
-    }
-    this.#verdicts.splice(0, dropped)
-    if (dropped > 0) this.#trimsVerdicts = true
-    // Until its own are at the bound an owner leaves those of its predecessor, whose size it does not know: their receipts
-    // are as young as its own.
-    return this.#trimsVerdicts ? (this.#verdicts[0]?.id ?? ENTRY_ID_ZERO) : ENTRY_ID_ZERO
+    return kept.slice(first)
   }
 
   #observe(

@@ -11,7 +11,7 @@ const BLOCK_MS = 1000
 const BLOCK_BUSY_MS = 5
 
 /** Samples of one partition to ask for in one read. Redis counts entries, so their recent size turns one into the other. */
-const READ_SAMPLES = 4000
+const READ_SAMPLES = 8000
 const READ_ENTRIES_MAX = 500
 
 const FAILURE_PAUSE_MS = 100

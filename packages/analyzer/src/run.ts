@@ -1,8 +1,15 @@
-import { isBeyond, type VerdictSettings, zScore } from '@tidemark/shared/analysis'
+import {
+  type EncodingContext,
+  encodeAnalysis,
+  type Finding,
+  isBeyond,
+  type VerdictSettings,
+  zScore,
+} from '@tidemark/shared/analysis'
 import { type Entry, type FlatSamples, SAMPLE_STRIDE, unpackEntry } from '@tidemark/shared/entry'
-import { compareEntryIds, type EntryId } from '@tidemark/shared/receipt'
+import { compareEntryIds, type EntryId, formatReceipt } from '@tidemark/shared/receipt'
 import type { Checkpoint, Commit, DeadEntry, KeyUpdate } from '@tidemark/shared/store/ports'
-import { analysisAt, type EntryVerdicts, FINDING_STRIDE } from '@tidemark/shared/verdicts'
+import { type EntryFindings, FINDING_STRIDE } from '@tidemark/shared/verdicts'
 import type { Summary } from './summary.ts'
 import type { Slot, Windows } from './windows.ts'
 
@@ -23,11 +30,13 @@ export interface Run {
 
 export interface ReadableEntry {
   readonly id: EntryId
-  /** As in the entry. */
-  readonly text: string
   readonly samples: FlatSamples
   readonly count: number
+  /** Where the windows of its samples are, in the samples' order; NO_SLOT until that is known. */
+  readonly slots: Int32Array
 }
+
+const NO_SLOT = -1
 
 /**
  * Takes from the front of `entries`, none of which is at or before `from`, those that make one run: offsets follow one
@@ -55,7 +64,8 @@ export function takeRun(entries: readonly Entry[], from: Checkpoint, samplesMax:
     witness = { id: entry.id, nonce: entry.nonce ?? '' }
     const unpacked = unpackEntry(entry)
     if (unpacked.kind === 'samples') {
-      readable.push({ id: entry.id, text: entry.samples ?? '', samples: unpacked.samples, count })
+      const slots = new Int32Array(count).fill(NO_SLOT)
+      readable.push({ id: entry.id, samples: unpacked.samples, count, slots })
       sampleCount += count
     } else {
       dead.push({ id: entry.id, reason: unpacked.reason, samples: entry.samples ?? '' })
@@ -87,13 +97,19 @@ export function entriesAfter(checkpoint: EntryId, entries: readonly Entry[]): En
   })
 }
 
-/** The keys of a run whose windows are not in memory, each once. */
+/**
+ * Finds the windows of a run's samples and tells the keys of those that are not in memory, each once. When these have been
+ * loaded, it is asked again and tells none.
+ */
 export function missingKeys(run: Run, windows: Windows): string[] {
   const missing = new Set<string>()
-  for (const { samples } of run.readable) {
-    for (let i = 0; i < samples.length; i += SAMPLE_STRIDE) {
-      const key = samples[i] as string
-      if (!windows.has(key)) missing.add(key)
+  for (const { samples, slots } of run.readable) {
+    for (let index = 0; index < slots.length; index++) {
+      if (slots[index] !== NO_SLOT) continue
+      const key = samples[index * SAMPLE_STRIDE] as string
+      const slot = windows.use(key)
+      if (slot === undefined) missing.add(key)
+      else slots[index] = slot
     }
   }
   return [...missing]
@@ -103,7 +119,7 @@ export function missingKeys(run: Run, windows: Windows): string[] {
 export interface RunEffects {
   readonly keys: readonly KeyUpdate[]
   readonly anomalies: readonly string[]
-  readonly verdicts: readonly EntryVerdicts[]
+  readonly verdicts: readonly EntryFindings[]
 }
 
 export interface AnalyseOptions {
@@ -114,80 +130,75 @@ export interface AnalyseOptions {
 
 /** Analyses a run's samples in order, each against the window before it, and moves the windows on. All keys are in memory. */
 export function analyseRun(run: Run, windows: Windows, options: AnalyseOptions): RunEffects {
-  const slots: Int32Array[] = []
-  const verdicts: EntryVerdicts[] = []
+  const findings: Float64Array[] = []
   const anomalies: string[] = []
-  for (const entry of run.readable) {
-    const judged = analyseEntry(entry, windows, options)
-    slots.push(judged.slots)
-    verdicts.push(judged.verdicts)
-    for (const index of judged.anomalies) anomalies.push(encodedAnalysis(entry, judged.verdicts, index, options))
-  }
+  for (const entry of run.readable) findings.push(analyseEntry(entry, windows, { ...options, anomalies }))
 
   // The newest analysis of each key, found from the end: only that one is kept for readers, and encoding all would cost
   // ten times what analysing them does.
   const keys: KeyUpdate[] = []
-  const done = new Set<Slot>()
+  windows.beginUpdates()
   for (let e = run.readable.length - 1; e >= 0; e--) {
     const entry = run.readable[e] as ReadableEntry
-    const entrySlots = slots[e] as Int32Array
+    const context = encodingContext(entry, options)
     for (let index = entry.count - 1; index >= 0; index--) {
-      const slot = entrySlots[index] as Slot
-      if (done.has(slot)) continue
-      done.add(slot)
-      const analysis = encodedAnalysis(entry, verdicts[e] as EntryVerdicts, index, options)
-      keys.push({ key: entry.samples[index * SAMPLE_STRIDE] as string, window: windows.row(slot), analysis })
+      const slot = entry.slots[index] as Slot
+      if (!windows.isFirstUpdate(slot)) continue
+      const analysis = encodeAnalysis(findingAt(entry, findings[e] as Float64Array, index), context)
+      keys.push({ key: entry.samples[index * SAMPLE_STRIDE] as string, window: windows.update(slot), analysis })
     }
   }
+  const { threshold, windowMin } = options.settings
+  const verdicts = run.readable.map(({ id }, e) => {
+    const { buffer } = findings[e] as Float64Array<ArrayBuffer>
+    return { id, findings: new Uint8Array(buffer), threshold, windowMin, analyzedAt: options.analyzedAt }
+  })
   return { keys, anomalies, verdicts }
 }
 
-interface JudgedEntry {
-  readonly verdicts: EntryVerdicts
-  /** Where the windows of its samples are, in the samples' order. */
-  readonly slots: Int32Array
-  /** Indices of the samples that are anomalies. */
-  readonly anomalies: readonly number[]
-}
-
-function analyseEntry(entry: ReadableEntry, windows: Windows, { settings, analyzedAt }: AnalyseOptions): JudgedEntry {
-  const { samples, count } = entry
-  const { threshold, windowMin } = settings
+/** Judges an entry's samples; gives the findings and adds the anomalies to `anomalies`. */
+function analyseEntry(
+  entry: ReadableEntry,
+  windows: Windows,
+  options: AnalyseOptions & { readonly anomalies: string[] },
+): Float64Array<ArrayBuffer> {
+  const { samples, slots, count } = entry
+  const { threshold, windowMin } = options.settings
+  const context = encodingContext(entry, options)
   const findings = new Float64Array(count * FINDING_STRIDE)
-  const slots = new Int32Array(count)
-  const anomalies: number[] = []
   const summary: Summary = { mean: 0, deviation: 0 }
   for (let index = 0; index < count; index++) {
     const value = samples[index * SAMPLE_STRIDE + 1] as number
-    const slot = windows.find(samples[index * SAMPLE_STRIDE] as string) as Slot
+    const slot = slots[index] as Slot
     const window = windows.size(slot)
     const at = index * FINDING_STRIDE
-    if (window > 0) {
-      windows.summarize(slot, summary)
-      findings[at] = summary.mean
-      findings[at + 1] = summary.deviation
-      if (window >= windowMin && isBeyond(zScore(value, summary.mean, summary.deviation), threshold)) {
-        anomalies.push(index)
-      }
-    }
+    if (window > 0) windows.summarize(slot, summary)
     windows.push(slot, value, samples[index * SAMPLE_STRIDE + 2] as number)
+    findings[at] = window > 0 ? summary.mean : 0
+    findings[at + 1] = window > 0 ? summary.deviation : 0
     findings[at + 2] = windows.count(slot)
     findings[at + 3] = window
-    slots[index] = slot
+    if (window >= windowMin && isBeyond(zScore(value, summary.mean, summary.deviation), threshold)) {
+      options.anomalies.push(encodeAnalysis(findingAt(entry, findings, index), context))
+    }
   }
-  const bytes = new Uint8Array(findings.buffer)
-  return {
-    verdicts: { id: entry.id, samples: entry.text, findings: bytes, threshold, windowMin, analyzedAt },
-    slots,
-    anomalies,
-  }
+  return findings
 }
 
-function encodedAnalysis(
-  entry: ReadableEntry,
-  verdicts: EntryVerdicts,
-  index: number,
-  options: AnalyseOptions,
-): string {
-  return JSON.stringify(analysisAt(verdicts, { partition: options.partition, samples: entry.samples, index }))
+function encodingContext({ id }: ReadableEntry, { partition, settings, analyzedAt }: AnalyseOptions): EncodingContext {
+  const { threshold, windowMin } = settings
+  return { receipt: formatReceipt({ partition, id }), threshold, windowMin, analyzedAt }
+}
+
+function findingAt({ samples }: ReadableEntry, findings: Float64Array, index: number): Finding {
+  const at = index * FINDING_STRIDE
+  return {
+    key: samples[index * SAMPLE_STRIDE] as string,
+    value: samples[index * SAMPLE_STRIDE + 1] as number,
+    timestamp: samples[index * SAMPLE_STRIDE + 2] as number,
+    mean: findings[at] as number,
+    deviation: findings[at + 1] as number,
+    count: findings[at + 2] as number,
+    window: findings[at + 3] as number,
+  }
 }

@@ -176,7 +176,8 @@ async function simulate(
   left.length = 0
   for (let turns = 0; ; turns++) {
     const [progress] = await memory.gateway.progress([0])
-    if (progress?.backlog === 0 && memory.inspect.streamIds(0).length === 0) break
+    const last = memory.inspect.streamIds(0).at(-1) ?? progress?.checkpoint
+    if (progress?.backlog === 0 && progress.checkpoint === last) break
     expect(turns, 'turns to drain the backlog').toBeLessThan(5000)
     await scheduler.waitNext(1)
   }

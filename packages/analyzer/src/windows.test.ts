@@ -1,4 +1,5 @@
-import { decodeRow } from '@tidemark/shared/window-row'
+import assert from 'node:assert/strict'
+import { decodeWindow, type StoredWindow } from '@tidemark/shared/window-row'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { Windows } from './windows.ts'
@@ -9,12 +10,28 @@ function newWindows(keysMax = 1000): Windows {
   return new Windows({ capacity: CAPACITY, keysMax })
 }
 
+/** What a store has of a window after it took the update. */
+function stored(windows: Windows, slot: number, before: StoredWindow | null = null): StoredWindow {
+  const { kind, bytes } = windows.update(slot)
+  const copy = bytes.slice()
+  if (kind === 'row') return { row: copy, tail: before?.tail ?? null }
+  assert(before !== null)
+  return { row: before.row, tail: copy }
+}
+
+function contentOf(windows: Windows, slot: number) {
+  const content = decodeWindow(stored(windows, slot))
+  assert(content !== undefined)
+  const { count, values, timestamps } = content
+  return { count, values, timestamps }
+}
+
 describe('windows', () => {
   test('keep the newest samples of a key, oldest first', () => {
     const windows = newWindows()
     const slot = windows.load('k', null)
     for (let i = 0; i < 12; i++) windows.push(slot, i, 100 + i)
-    expect(decodeRow(windows.row(slot))).toEqual({
+    expect(contentOf(windows, slot)).toEqual({
       count: 12,
       values: [7, 8, 9, 10, 11],
       timestamps: [107, 108, 109, 110, 111],
@@ -31,7 +48,7 @@ describe('windows', () => {
         const slot = one.load('k', null)
         for (const value of before) one.push(slot, value, 1)
         const other = newWindows()
-        const reloaded = other.load('k', one.row(slot).slice())
+        const reloaded = other.load('k', stored(one, slot))
         for (const value of after) {
           one.push(slot, value, 2)
           other.push(reloaded, value, 2)
@@ -43,7 +60,46 @@ describe('windows', () => {
           other.summarize(reloaded, b)
           expect(b).toEqual(a)
         }
-        expect(decodeRow(other.row(reloaded))).toEqual(decodeRow(one.row(slot)))
+      }),
+    )
+  })
+
+  test('are in the store what they are in memory, whenever it is written, read again and written by another size', () => {
+    const step = fc.oneof(
+      {
+        weight: 8,
+        arbitrary: fc.record({ kind: fc.constant('push' as const), many: fc.integer({ min: 1, max: 24 }) }),
+      },
+      { weight: 2, arbitrary: fc.constant({ kind: 'reload' as const, many: 0 }) },
+      {
+        weight: 1,
+        arbitrary: fc.record({ kind: fc.constant('resize' as const), many: fc.integer({ min: 2, max: 40 }) }),
+      },
+    )
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 40 }), steps => {
+        let capacity = 20
+        let windows = new Windows({ capacity, keysMax: 10 })
+        let slot = windows.load('k', null)
+        let inStore: StoredWindow | null = null
+        let expected: number[] = []
+        let count = 0
+        for (const { kind, many } of steps) {
+          if (kind === 'push') {
+            for (let i = 0; i < many; i++) windows.push(slot, ++count, 1000 + count)
+            expected = [...expected, ...Array.from({ length: many }, (_, i) => count - many + 1 + i)].slice(-capacity)
+            inStore = stored(windows, slot, inStore)
+          } else {
+            if (kind === 'resize') capacity = many
+            windows = new Windows({ capacity, keysMax: 10 })
+            slot = windows.load('k', inStore)
+            expected = expected.slice(-capacity)
+            if (kind === 'resize' && count > 0) inStore = stored(windows, slot, inStore)
+          }
+          if (inStore === null) continue
+          const timestamps = expected.map(value => 1000 + value)
+          expect(decodeWindow(inStore)).toMatchObject({ count, values: expected, timestamps })
+        }
       }),
     )
   })
@@ -72,7 +128,7 @@ describe('windows', () => {
     const slot = large.load('k', null)
     for (let i = 0; i < 13; i++) large.push(slot, i, i)
     const windows = newWindows()
-    expect(decodeRow(windows.row(windows.load('k', large.row(slot))))).toMatchObject({
+    expect(contentOf(windows, windows.load('k', stored(large, slot)))).toMatchObject({
       count: 13,
       values: [8, 9, 10, 11, 12],
     })
@@ -80,7 +136,7 @@ describe('windows', () => {
 
   test('begin anew, and say so, where Redis holds something else than a window', () => {
     const windows = newWindows()
-    const slot = windows.load('k', new Uint8Array([1, 2, 3]))
+    const slot = windows.load('k', { row: new Uint8Array([1, 2, 3]), tail: null })
     expect(windows.count(slot)).toBe(0)
     expect(windows.unreadableCount).toBe(1)
   })
@@ -89,14 +145,14 @@ describe('windows', () => {
     const windows = newWindows(300)
     for (let i = 0; i < 1000; i++) {
       windows.push(windows.load(`k${i}`, null), i, i)
-      windows.has('k0')
+      windows.use('k0')
       windows.evict()
       expect(windows.keyCount).toBeLessThanOrEqual(300)
     }
-    expect(windows.find('k0')).toBeDefined()
-    expect(windows.find('k1')).toBeUndefined()
-    const kept = windows.find('k999')
-    expect(kept !== undefined && decodeRow(windows.row(kept))?.values).toEqual([999])
+    expect(windows.use('k0')).toBeDefined()
+    expect(windows.use('k1')).toBeUndefined()
+    const kept = windows.use('k999')
+    expect(kept !== undefined && contentOf(windows, kept).values).toEqual([999])
   })
 
   test('give a slot that comes free to another key with nothing of the former', () => {
@@ -107,6 +163,6 @@ describe('windows', () => {
     windows.evict()
     windows.evict()
     const again = windows.load('c', null)
-    expect(decodeRow(windows.row(again))).toEqual({ count: 0, values: [], timestamps: [] })
+    expect(contentOf(windows, again)).toEqual({ count: 0, values: [], timestamps: [] })
   })
 })

@@ -18,7 +18,7 @@ async function withDead(store: MemoryStore, texts: readonly string[], partition 
   const ids = (found?.entries ?? []).map(({ id }) => id)
   const outcome = await store.analyzer.commit(lease, {
     ...{ from, to: { id: ids.at(-1) ?? '', offset: from.offset + ids.length }, entries: ids, witness: undefined },
-    ...{ analysed: 0, dead: ids.length, keys: [], anomalies: [], verdicts: [], verdictsFrom: '0-0' },
+    ...{ analysed: 0, dead: ids.length, keys: [], anomalies: [], verdicts: [], keepFrom: '0-0' },
     deadEntries: ids.map((id, i) => ({ id, reason: `reason ${i}`, samples: texts[i] ?? '' })),
   })
   expect(outcome.kind).toBe('ok')

@@ -1,5 +1,5 @@
 import { partitionOf } from '@tidemark/shared/partition'
-import { decodeRow } from '@tidemark/shared/window-row'
+import { decodeWindow } from '@tidemark/shared/window-row'
 import type { Context } from 'hono'
 import { z } from 'zod'
 import type { GatewayConfig } from './config.ts'
@@ -18,10 +18,10 @@ export function createHistory({ config, services }: HistoryOptions): (c: Context
   return async c => {
     const { key } = readQuery(c, query)
     const { store } = services()
-    const row = await store.gateway.window({ partition: partitionOf(key, store.partitions), key })
-    if (row === null) throw new RequestFault({ kind: 'key-unknown' })
-    const window = decodeRow(row)
-    if (window === undefined) throw new Error(`the window of ${JSON.stringify(key)} is not a row`)
+    const stored = await store.gateway.window({ partition: partitionOf(key, store.partitions), key })
+    if (stored === null) throw new RequestFault({ kind: 'key-unknown' })
+    const window = decodeWindow(stored)
+    if (window === undefined) throw new Error(`what is stored of ${JSON.stringify(key)} is no window`)
     const { count, values, timestamps } = window
     return c.json({ key, count, values, timestamps })
   }

@@ -1,7 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { packSamples, SAMPLE_STRIDE, unpackEntry } from './entry.ts'
-import { decodeRow } from './window-row.ts'
 
 const sample = fc.record({
   key: fc.string({ unit: 'grapheme', minLength: 1 }).filter(key => key.isWellFormed()),
@@ -45,17 +44,4 @@ test('nothing that stands in a stream stops its reader', () => {
       },
     ),
   )
-})
-
-test.each([1, 7, 8, 15, 17, 24])('%d bytes are not a window', length => {
-  expect(decodeRow(new Uint8Array(length))).toBeUndefined()
-})
-
-test('a window whose counts contradict its length is none', () => {
-  const row = new Float64Array([1, 2, 20, 5])
-  expect(decodeRow(new Uint8Array(row.buffer))).toBeUndefined()
-  row.set([2, 0])
-  expect(decodeRow(new Uint8Array(row.buffer))).toBeUndefined()
-  row.set([5, 1])
-  expect(decodeRow(new Uint8Array(row.buffer))).toEqual({ count: 5, values: [20], timestamps: [5] })
 })

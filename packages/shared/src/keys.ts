@@ -13,6 +13,7 @@ export interface PartitionKeys {
   readonly checkpoint: string
   readonly lease: string
   readonly windows: string
+  readonly windowTails: string
   readonly lastAnalysis: string
   readonly verdicts: string
   readonly anomalies: string
@@ -43,6 +44,7 @@ export function keysUnder(prefix: string): Keys {
           checkpoint: `${tag}:checkpoint`,
           lease: `${tag}:lease`,
           windows: `${tag}:windows`,
+          windowTails: `${tag}:window_tails`,
           lastAnalysis: `${tag}:last_analysis`,
           verdicts: `${tag}:verdicts`,
           anomalies: `${tag}:anomalies`,

@@ -4,22 +4,27 @@ import type { EntryId } from './receipt.ts'
 
 /**
  * The verdicts on one entry's samples, kept for a while in the stream `tm:{p}:verdicts` under the entry's own id: what a
- * receipt leads to, and what a live feed reads. Of each sample only what cannot be recomputed is kept, as float64s.
+ * receipt leads to, and what a live feed reads. Of each sample only what cannot be recomputed is kept, as float64s; the
+ * samples themselves are still in the entry, which is kept as long.
  */
-export const VERDICT_FIELDS = { samples: 's', findings: 'f', threshold: 't', windowMin: 'm', analyzedAt: 'a' } as const
+export const VERDICT_FIELDS = { findings: 'f', threshold: 't', windowMin: 'm', analyzedAt: 'a' } as const
 
 /** Float64s of one finding: mean, deviation, count, window. */
 export const FINDING_STRIDE = 4
 
-export interface EntryVerdicts {
+export interface EntryFindings {
   readonly id: EntryId
-  /** As in the entry. */
-  readonly samples: string
   /** Little-endian float64s, `FINDING_STRIDE` of them a sample, in the samples' order. */
   readonly findings: Uint8Array
   readonly threshold: number
   readonly windowMin: number
   readonly analyzedAt: number
+}
+
+/** What was found, and on which samples. */
+export interface EntryVerdicts extends EntryFindings {
+  /** As in the entry. */
+  readonly samples: string
 }
 
 /** The analysis of the newest sample of `key` in an entry; undefined when the entry has none. */
@@ -39,9 +44,9 @@ export function analysesIn(verdicts: EntryVerdicts, partition: number): Analysis
   )
 }
 
-/** The analysis of sample number `index`; `samples` is what `verdicts.samples` unpacks to. */
+/** The analysis of sample number `index`; `samples` is what the entry's unpack to. */
 export function analysisAt(
-  verdicts: EntryVerdicts,
+  verdicts: EntryFindings,
   { partition, samples, index }: { partition: number; samples: FlatSamples; index: number },
 ): Analysis {
   const { buffer, byteOffset, byteLength } = verdicts.findings

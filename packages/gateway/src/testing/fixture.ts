@@ -107,13 +107,16 @@ export async function analyseAll(store: MemoryStore, toFinding = plainFinding, k
       entries: entries.map(({ id }) => id),
       analysed: samples.length,
       dead: 0,
-      keys: [...rows].map(([key, analysis]) => ({ key, window: rowOf(analysis), analysis: JSON.stringify(analysis) })),
+      keys: [...rows].map(([key, analysis]) => ({
+        key,
+        window: { kind: 'row', bytes: rowOf(analysis) },
+        analysis: JSON.stringify(analysis),
+      })),
       anomalies: [],
       deadEntries: [],
       verdicts: keepsVerdicts
-        ? entries.map(({ id, samples: packed = '' }) => ({
+        ? entries.map(({ id }) => ({
             id,
-            samples: packed,
             findings: floats(
               findings
                 .filter((_, i) => samples[i]?.id === id)
@@ -125,7 +128,7 @@ export async function analyseAll(store: MemoryStore, toFinding = plainFinding, k
           }))
         : [],
       witness: undefined,
-      verdictsFrom: '0-0',
+      keepFrom: '0-0',
     })
   }
 }

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { ENTRY_FIELDS, type Entry, newNonce } from '../entry.ts'
 import { PARTITIONS_DEFAULT } from '../partition.ts'
 import { compareEntryIds, ENTRY_ID_ZERO, type EntryId, entryTimeMs } from '../receipt.ts'
-import type { EntryVerdicts } from '../verdicts.ts'
+import type { EntryFindings, EntryVerdicts } from '../verdicts.ts'
+import type { StoredWindow } from '../window-row.ts'
 import {
   type AnalysesScan,
   type AnalyzerStore,
@@ -74,7 +75,8 @@ interface Group {
 }
 
 interface KeyRow {
-  window: Uint8Array
+  row: Uint8Array | null
+  tail: Uint8Array | null
   analysis: string
 }
 
@@ -91,7 +93,7 @@ interface Partition {
   readonly rows: Map<string, KeyRow>
   /** The keys of `rows` as they came: a place in this list is a scan's cursor. */
   readonly keys: string[]
-  readonly verdicts: Map<EntryId, EntryVerdicts>
+  readonly verdicts: Map<EntryId, EntryFindings>
   readonly anomalies: string[]
   readonly deadEntries: DeadEntry[]
   readonly requests: Map<string, KnownRequest>
@@ -177,11 +179,8 @@ function gatewayOn(data: Data): GatewayStore {
     lastAnalyses: async keys =>
       keys.map(({ partition, key }) => partitionAt(data, partition).rows.get(key)?.analysis ?? null),
     scanAnalyses: async (number, cursor) => scan(partitionAt(data, number), cursor),
-    window: async ({ partition, key }) => copyBytes(partitionAt(data, partition).rows.get(key)?.window),
-    verdicts: async (number, id) => {
-      const verdicts = partitionAt(data, number).verdicts.get(id)
-      return verdicts === undefined ? null : copyVerdicts(verdicts)
-    },
+    window: async ({ partition, key }) => storedWindow(partitionAt(data, partition).rows.get(key)),
+    verdicts: async (number, id) => verdictsOf(partitionAt(data, number), id),
     deadEntries: async (number, { upTo, count }) =>
       partitionAt(data, number)
         .deadEntries.filter(({ id }) => upTo === undefined || compareEntryIds(id, upTo) <= 0)
@@ -239,10 +238,19 @@ function analyzerOn(data: Data): AnalyzerStore {
       partition.checkpoint = count > 1 ? { ...checkpoint, attempt: { id, count: count - 1 } } : checkpoint
     },
     readPending: async (number, after, count) => readPending(partitionAt(data, number), after, count),
-    acknowledge: async (number, ids) => acknowledge(partitionAt(data, number), ids),
+    acknowledge: async (number, ids) => {
+      acknowledge(partitionAt(data, number), ids)
+    },
     loadWindows: async (number, keys) => {
       const { rows } = partitionAt(data, number)
-      return keys.map(key => copyBytes(rows.get(key)?.window))
+      return keys.map(key => storedWindow(rows.get(key)))
+    },
+    keptEntries: async number => {
+      const { stream, checkpoint } = partitionAt(data, number)
+      return stream.slice(0, indexAfter(stream, checkpoint.id)).map(entry => {
+        const { id, count = 0 } = toEntry(entry)
+        return { id, samples: count }
+      })
     },
     commit: async (lease, commit) => applyCommit(data, lease, commit),
     backlogs: async numbers => numbers.map(number => backlogOf(partitionAt(data, number), data.now())),
@@ -447,9 +455,9 @@ function readPending(partition: Partition, after: EntryId, count: number): Entry
     })
 }
 
-/** As with Redis' XACK, it is no error when they, or the group, are not there. */
-function acknowledge({ group }: Partition, ids: readonly EntryId[]): void {
-  for (const id of ids) group?.pending.delete(id)
+/** How many there were. As with Redis' XACK, it is no error when they, or the group, are not there. */
+function acknowledge({ group }: Partition, ids: readonly EntryId[]): number {
+  return ids.filter(id => group?.pending.delete(id)).length
 }
 
 function pendingIds(group: Group | undefined): EntryId[] {
@@ -493,24 +501,38 @@ function indexAfter(stream: readonly StreamEntry[], id: EntryId): number {
 
 function applyCommit(data: Data, lease: { partition: number; token: string }, commit: Commit): CommitOutcome {
   assert.equal(commit.entries.at(-1), commit.to.id, 'a commit leads to its last entry')
+  assert(compareEntryIds(commit.keepFrom ?? '0-0', commit.to.id) <= 0, 'a commit keeps what it does not apply')
   const partition = partitionAt(data, lease.partition)
   const hindrance = hindranceOf(partition, commit, heldLease(data, partition) === lease.token)
   if (hindrance !== undefined) return hindrance
 
   for (const { key, window, analysis } of commit.keys) {
     if (!partition.rows.has(key)) partition.keys.push(key)
-    partition.rows.set(key, { window: new Uint8Array(window), analysis })
+    const { row = null, tail = null } = partition.rows.get(key) ?? {}
+    const bytes = new Uint8Array(window.bytes)
+    partition.rows.set(key, window.kind === 'row' ? { row: bytes, tail, analysis } : { row, tail: bytes, analysis })
   }
   partition.anomalies.push(...commit.anomalies)
   keepNewest(partition.anomalies, data.anomaliesMax)
   partition.deadEntries.push(...commit.deadEntries)
   keepNewest(partition.deadEntries, data.deadMax)
   keepVerdicts(partition.verdicts, commit)
-  acknowledge(partition, commit.entries)
+  const { group } = partition
+  const acknowledged = acknowledge(partition, commit.entries)
+  // The group was sent back after they had been read: it must not deliver again what is applied now.
+  if (
+    group !== undefined &&
+    acknowledged < commit.entries.length &&
+    compareEntryIds(group.lastDelivered, commit.to.id) < 0
+  ) {
+    group.lastDelivered = commit.to.id
+  }
   partition.checkpoint = { id: commit.to.id, offset: commit.to.offset }
   partition.analysed += commit.analysed
   partition.dead += commit.dead
-  partition.stream.splice(0, indexAfter(partition.stream, commit.to.id))
+  const { stream } = partition
+  const kept = stream.findIndex(({ id }) => commit.keepFrom !== undefined && compareEntryIds(id, commit.keepFrom) >= 0)
+  stream.splice(0, kept === -1 ? indexAfter(stream, commit.to.id) : kept)
   return { kind: 'ok', at: data.now() }
 }
 
@@ -521,7 +543,9 @@ function hindranceOf(
 ): CommitOutcome | undefined {
   if (!isOurs) return { kind: 'fenced' }
   if (checkpoint.id === to.id) return { kind: 'already' }
-  if (checkpoint.id !== from.id) return { kind: 'stale', checkpoint: checkpoint.id }
+  // Applied entries are kept for a while, and may be delivered again when somebody moves the group.
+  const isAgain = compareEntryIds(entries[0] ?? to.id, from.id) <= 0
+  if (checkpoint.id !== from.id || isAgain) return { kind: 'stale', checkpoint: checkpoint.id }
   if (witness !== undefined) {
     const found = stream[indexAfter(stream, witness.id) - 1]
     const isThere = found?.id === witness.id && (found.fields.get(ENTRY_FIELDS.nonce) ?? '') === witness.nonce
@@ -542,21 +566,29 @@ function keepNewest(items: unknown[], max: number): void {
   items.splice(0, Math.max(0, items.length - max))
 }
 
-function keepVerdicts(kept: Map<EntryId, EntryVerdicts>, { verdicts, verdictsFrom }: Commit): void {
-  for (const one of verdicts) kept.set(one.id, copyVerdicts(one))
+function keepVerdicts(kept: Map<EntryId, EntryFindings>, { verdicts, keepFrom, to }: Commit): void {
+  for (const one of verdicts) kept.set(one.id, { ...one, findings: new Uint8Array(one.findings) })
   for (const id of kept.keys()) {
-    if (compareEntryIds(id, verdictsFrom) >= 0) break
+    if (compareEntryIds(id, keepFrom ?? to.id) >= (keepFrom === undefined ? 1 : 0)) break
     kept.delete(id)
   }
 }
 
-function copyVerdicts(verdicts: EntryVerdicts): EntryVerdicts {
-  return { ...verdicts, findings: new Uint8Array(verdicts.findings) }
+function verdictsOf({ verdicts, stream }: Partition, id: EntryId): EntryVerdicts | null {
+  const found = verdicts.get(id)
+  const entry = stream[indexAfter(stream, id) - 1]
+  if (found === undefined || entry?.id !== id) return null
+  return { ...found, findings: new Uint8Array(found.findings), samples: toEntry(entry).samples ?? '' }
+}
+
+function storedWindow(found: KeyRow | undefined): StoredWindow | null {
+  const row = copyBytes(found?.row)
+  return row === null ? null : { row, tail: copyBytes(found?.tail) }
 }
 
 /** Not slice(): that of a Buffer shares the memory. */
-function copyBytes(bytes: Uint8Array | undefined): Uint8Array | null {
-  return bytes === undefined ? null : new Uint8Array(bytes)
+function copyBytes(bytes: Uint8Array | null | undefined): Uint8Array | null {
+  return bytes === undefined || bytes === null ? null : new Uint8Array(bytes)
 }
 
 function inspectionOf(data: Data): MemoryInspection {

@@ -1,6 +1,7 @@
 import type { Entry } from '../entry.ts'
 import type { EntryId } from '../receipt.ts'
-import type { EntryVerdicts } from '../verdicts.ts'
+import type { EntryFindings, EntryVerdicts } from '../verdicts.ts'
+import type { StoredWindow } from '../window-row.ts'
 
 /**
  * What gateway and analyzer need of a store. Two stores implement it: Redis (store/redis) and memory (store/memory.ts), and
@@ -38,7 +39,7 @@ export interface GatewayStore {
   /** Some keys of a partition with their newest analyses. Every key that stays is seen by a scan from '0' until `next` is '0'. */
   scanAnalyses(partition: number, cursor: string): Promise<AnalysesScan>
   /** The window of a key, as window-row.ts describes it; null when the key was never analysed. */
-  window(at: KeyInPartition): Promise<Uint8Array | null>
+  window(at: KeyInPartition): Promise<StoredWindow | null>
   /** The verdicts on an entry's samples; null when they are not kept any more, or not there yet. */
   verdicts(partition: number, id: EntryId): Promise<EntryVerdicts | null>
   /** Entries that could not be read, newest first, from `upTo` (with it) back; at most `count`. */
@@ -166,7 +167,9 @@ export interface AnalyzerStore {
   /** Makes a waiting `read` return soon, with what it has. */
   interruptRead(): void
   /** The windows of `keys`, null for a new key, as window-row.ts describes them. */
-  loadWindows(partition: number, keys: readonly string[]): Promise<(Uint8Array | null)[]>
+  loadWindows(partition: number, keys: readonly string[]): Promise<(StoredWindow | null)[]>
+  /** The entries that are applied and still kept for their verdicts, oldest first. */
+  keptEntries(partition: number): Promise<KeptEntry[]>
 
   /** All of the commit or nothing. A rejection leaves open which; sending the same commit again settles it. */
   commit(lease: Lease, commit: Commit): Promise<CommitOutcome>
@@ -234,15 +237,27 @@ export interface Commit {
   /** Analyses that are anomalies, as JSON. */
   readonly anomalies: readonly string[]
   readonly deadEntries: readonly DeadEntry[]
-  readonly verdicts: readonly EntryVerdicts[]
-  /** Verdicts of entries before this one need not be kept. */
-  readonly verdictsFrom: EntryId
+  readonly verdicts: readonly EntryFindings[]
+  /** Entries before this one are kept no longer, and neither are their verdicts. Undefined keeps none of those applied. */
+  readonly keepFrom: EntryId | undefined
 }
 
 export interface KeyUpdate {
   readonly key: string
-  readonly window: Uint8Array
+  readonly window: WindowUpdate
   readonly analysis: string
+}
+
+/** A row takes the place of the one before, a tail that of the tail before. */
+export interface WindowUpdate {
+  readonly kind: 'row' | 'tail'
+  readonly bytes: Uint8Array
+}
+
+/** An entry whose effects are applied. */
+export interface KeptEntry {
+  readonly id: EntryId
+  readonly samples: number
 }
 
 export interface DeadEntry {

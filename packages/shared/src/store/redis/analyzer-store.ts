@@ -1,19 +1,23 @@
+import assert from 'node:assert/strict'
 import { Cluster } from 'ioredis'
 import type { Entry } from '../../entry.ts'
 import { CONSUMER, GROUP, type Keys } from '../../keys.ts'
-import type { EntryId } from '../../receipt.ts'
+import { compareEntryIds, type EntryId } from '../../receipt.ts'
 import {
   type AnalyzerStore,
   type Commit,
   type CommitOutcome,
+  type KeptEntry,
   type Lease,
   type LoadedCheckpoint,
   StoreError,
 } from '../ports.ts'
-import { type Client, inOneWrite, type ScriptArgument, type ScriptRunner } from './connection.ts'
+import { sendCommit } from './commit-command.ts'
+import { type Client, inOneWrite, type ScriptRunner } from './connection.ts'
 import { toEntry } from './entry-reply.ts'
 import { asked } from './errors.ts'
 import { createBlockingReader, createPollingReader } from './reader.ts'
+import { RespArguments } from './resp-arguments.ts'
 import type { RedisStoreOptions } from './store.ts'
 
 export interface AnalyzerStoreOptions {
@@ -32,6 +36,8 @@ export function createAnalyzerStore({
 }: AnalyzerStoreOptions): AnalyzerStore & AsyncDisposable {
   const reader =
     client instanceof Cluster ? createPollingReader(client, keys) : createBlockingReader(client, keys, options)
+  /** Of the last one: the next will be about as long. */
+  let commitBytes = 0
 
   return {
     heartbeat: (member, ttlMs) =>
@@ -97,16 +103,33 @@ export function createAnalyzerStore({
     interruptRead: () => reader.interrupt(),
 
     loadWindows: async (partition, wanted) =>
-      wanted.length === 0 ? [] : asked(() => client.hmgetBuffer(keys.partition(partition).windows, ...wanted)),
+      wanted.length === 0
+        ? []
+        : asked(async () => {
+            const at = keys.partition(partition)
+            const [rows, tails] = await inOneWrite(client, () =>
+              Promise.all([client.hmgetBuffer(at.windows, ...wanted), client.hmgetBuffer(at.windowTails, ...wanted)]),
+            )
+            return rows.map((row, i) => (row === null ? null : { row, tail: tails[i] ?? null }))
+          }),
+
+    keptEntries: partition =>
+      asked(async () => {
+        const { samples, checkpoint } = keys.partition(partition)
+        const flat = (await client.keptEntries(samples, checkpoint)) as string[]
+        const kept: KeptEntry[] = []
+        for (let i = 0; i + 1 < flat.length; i += 2) kept.push({ id: flat[i] ?? '', samples: Number(flat[i + 1]) || 0 })
+        return kept
+      }),
 
     commit: (lease, commit) =>
       asked(async () => {
         const at = keys.partition(lease.partition)
-        const reply = await client.commit(
-          ...[at.samples, at.lease, at.checkpoint, at.windows, at.lastAnalysis, at.anomalies, at.dead, at.verdicts],
-          ...commitArguments(lease, commit, options),
-        )
-        return toCommitOutcome(reply)
+        const touched = [at.samples, at.lease, at.checkpoint, at.windows, at.windowTails, at.lastAnalysis]
+        touched.push(at.anomalies, at.dead, at.verdicts)
+        const args = commitArguments(lease, commit, options, commitBytes)
+        commitBytes = args.bytes
+        return toCommitOutcome(await sendCommit(client, touched, args))
       }),
 
     backlogs: partitions =>
@@ -133,29 +156,42 @@ function toAttempt(text: string): Pick<LoadedCheckpoint, 'attempt'> {
 }
 
 /** The ARGV of commit.lua. */
-function commitArguments(lease: Lease, commit: Commit, options: RedisStoreOptions): ScriptArgument[] {
-  const { from, to, entries, keys, anomalies, deadEntries, verdicts } = commit
-  const args: ScriptArgument[] = [lease.token, from.id, to.id, to.offset, commit.analysed, commit.dead]
-  args.push(idAfter(to.id), commit.verdictsFrom, options.anomaliesMax, options.deadMax, GROUP)
-  args.push(commit.witness?.id ?? '', commit.witness?.nonce ?? '')
-  args.push(entries.length, keys.length, anomalies.length, deadEntries.length, verdicts.length)
-  for (const id of entries) args.push(id)
-  for (const { key, window } of keys) args.push(key, asBuffer(window))
-  for (const { key, analysis } of keys) args.push(key, analysis)
-  for (const anomaly of anomalies) args.push(anomaly)
-  for (const { id, reason, samples } of deadEntries) args.push(id, reason, samples)
-  for (const { id, samples, findings, threshold, windowMin, analyzedAt } of verdicts) {
-    args.push(id, samples, asBuffer(findings), threshold, windowMin, analyzedAt)
+function commitArguments(lease: Lease, commit: Commit, options: RedisStoreOptions, bytes: number): RespArguments {
+  const { from, to, entries, keys, anomalies, deadEntries, verdicts, witness } = commit
+  // What is trimmed is gone: nothing that is not applied.
+  assert(compareEntryIds(commit.keepFrom ?? to.id, to.id) <= 0, 'a commit keeps what it does not apply')
+  const args = new RespArguments(bytes)
+  for (const text of [lease.token, from.id, to.id]) args.text(text)
+  for (const number of [to.offset, commit.analysed, commit.dead]) args.number(number)
+  args.text(commit.keepFrom ?? idAfter(to.id))
+  args.number(options.anomaliesMax)
+  args.number(options.deadMax)
+  for (const text of [GROUP, witness?.id ?? '', witness?.nonce ?? '']) args.text(text)
+  const rows = keys.filter(({ window }) => window.kind === 'row')
+  const tails = keys.filter(({ window }) => window.kind === 'tail')
+  for (const list of [entries, rows, tails, keys, anomalies, deadEntries, verdicts]) args.number(list.length)
+  for (const id of entries) args.text(id)
+  for (const updates of [rows, tails]) {
+    for (const { key, window } of updates) {
+      args.text(key)
+      args.data(window.bytes)
+    }
+  }
+  for (const { key, analysis } of keys) {
+    args.text(key)
+    args.text(analysis)
+  }
+  for (const anomaly of anomalies) args.text(anomaly)
+  for (const { id, reason, samples } of deadEntries) for (const text of [id, reason, samples]) args.text(text)
+  for (const { id, findings, threshold, windowMin, analyzedAt } of verdicts) {
+    args.text(id)
+    args.data(findings)
+    for (const number of [threshold, windowMin, analyzedAt]) args.number(number)
   }
   return args
 }
 
-/** The same bytes as ioredis wants them: it would send any other Uint8Array as a list of numbers. */
-function asBuffer({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
-  return Buffer.from(buffer, byteOffset, byteLength)
-}
-
-/** The smallest id after `id`: what XTRIM must keep so that the stream ends at `id`. */
+/** The smallest id after `id`: what XTRIM keeps then begins after it. */
 function idAfter(id: EntryId): EntryId {
   const dash = id.indexOf('-')
   return `${id.slice(0, dash)}-${BigInt(id.slice(dash + 1)) + 1n}`

@@ -131,13 +131,13 @@ export function inOneWrite<T>(client: Client, send: () => T): T {
   }
 }
 
-/** Our scripts and how many keys each takes. */
+/** Our scripts and how many keys each takes; all but commit.lua, which commit-command.ts sends. */
 const scripts = {
   append: 3,
   appendOnce: 5,
   claimRequest: 2,
-  commit: 8,
   loadCheckpoint: 2,
+  keptEntries: 2,
   noteAttempt: 2,
   withdrawAttempt: 1,
   backlog: 3,

@@ -3,6 +3,7 @@ import type { EntryId } from '../../receipt.ts'
 import { VERDICT_FIELDS } from '../../verdicts.ts'
 import type { ClaimOutcome, DeadEntry, GatewayStore, NoMemory, Progress } from '../ports.ts'
 import { type Client, inOneWrite, type ScriptRunner } from './connection.ts'
+import { toEntry } from './entry-reply.ts'
 import { asked, isOutOfMemory } from './errors.ts'
 import type { RedisStoreOptions } from './store.ts'
 
@@ -66,19 +67,31 @@ export function createGatewayStore({ client, keys, append, options }: GatewaySto
         return { analyses, next }
       }),
 
-    window: ({ partition, key }) => asked(() => client.hgetBuffer(keys.partition(partition).windows, key)),
+    window: ({ partition, key }) =>
+      asked(async () => {
+        const { windows, windowTails } = keys.partition(partition)
+        // The tail first: the other way round, a row written in between would be newer than the one that was read, and its
+        // tail would follow nothing.
+        const [tail, row] = await inOneWrite(client, () =>
+          Promise.all([client.hgetBuffer(windowTails, key), client.hgetBuffer(windows, key)]),
+        )
+        return row === null ? null : { row, tail }
+      }),
 
     verdicts: (partition, id) =>
       asked(async () => {
-        const entries = await client.xrangeBuffer(keys.partition(partition).verdicts, id, id)
-        const flat = entries[0]?.[1]
-        if (flat === undefined) return null
+        const at = keys.partition(partition)
+        const [[verdicts], [entry]] = await inOneWrite(client, () =>
+          Promise.all([client.xrangeBuffer(at.verdicts, id, id), client.xrange(at.samples, id, id)]),
+        )
+        if (verdicts === undefined || entry === undefined) return null
+        const [, flat] = verdicts
         const fields = new Map<string, Buffer>()
         for (let i = 0; i + 1 < flat.length; i += 2) fields.set(String(flat[i]), flat[i + 1] as Buffer)
         const number = (name: string): number => Number(String(fields.get(name)))
         return {
           id,
-          samples: String(fields.get(VERDICT_FIELDS.samples)),
+          samples: toEntry(entry).samples ?? '',
           findings: fields.get(VERDICT_FIELDS.findings) ?? new Uint8Array(),
           threshold: number(VERDICT_FIELDS.threshold),
           windowMin: number(VERDICT_FIELDS.windowMin),

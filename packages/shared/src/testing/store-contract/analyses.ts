@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import type { Store } from '../../store/ports.ts'
+import type { Checkpoint, Store } from '../../store/ports.ts'
 import {
   analysisOf,
   appendAndRead,
@@ -95,7 +95,10 @@ export function describeAnalyses(open: OpenStore): void {
       const windows = [816, 1, 0].map(length => Uint8Array.from({ length }, (_, index) => (index * 37) & 0xff))
       const lease = await own(store, 0)
       const entries = await appendAndRead(store, 0, 1)
-      const keys = windows.map((window, index) => ({ key: `key-${index}`, window, analysis: '{}' }))
+      const keys = windows.map((bytes, index) => {
+        const window = { kind: 'row', bytes } as const
+        return { key: `key-${index}`, window, analysis: '{}' }
+      })
       await store.analyzer.commit(lease, commitOf({ id: '0-0', offset: 0 }, entries, { keys }))
       expect(
         await windowsOf(
@@ -105,7 +108,32 @@ export function describeAnalyses(open: OpenStore): void {
         ),
       ).toEqual(windows.map(window => [...window]))
       const alone = await store.gateway.window({ partition: 0, key: 'key-0' })
-      expect([...(alone ?? [])]).toEqual([...(windows[0] ?? [])])
+      expect([...(alone?.row ?? [])]).toEqual([...(windows[0] ?? [])])
+    })
+
+    test('a tail stands beside its row until another one comes, and a row leaves it', async () => {
+      await using under = await open()
+      const { store } = under
+      const lease = await own(store, 0)
+      const kinds = ['row', 'tail', 'tail', 'row'] as const
+      const entries = await appendAndRead(store, 0, ...kinds.map(() => 1))
+      let from: Checkpoint = { id: '0-0', offset: 0 }
+      const seen: unknown[] = []
+      for (const [step, kind] of kinds.entries()) {
+        const keys = [{ key: 'k', window: { kind, bytes: bytes('k', step) }, analysis: '{}' }]
+        const commit = commitOf(from, entries.slice(step, step + 1), { keys })
+        await store.analyzer.commit(lease, commit)
+        from = commit.to
+        const [window] = await store.analyzer.loadWindows(0, ['k'])
+        expect(await store.gateway.window({ partition: 0, key: 'k' })).toEqual(window)
+        seen.push([window?.row[0], window?.tail?.[0]])
+      }
+      expect(seen).toEqual([
+        [0, undefined],
+        [0, 1],
+        [0, 2],
+        [3, 2],
+      ])
     })
 
     test('every legal key comes back byte for byte, and none is taken for another', async () => {
@@ -117,7 +145,7 @@ export function describeAnalyses(open: OpenStore): void {
       const asked = NASTY_KEYS.map(key => ({ partition: 0, key }))
       expect(await store.gateway.lastAnalyses(asked)).toEqual(NASTY_KEYS.map(key => analysisOf(key, 3)))
       for (const at of asked) {
-        expect([...((await store.gateway.window(at)) ?? [])]).toEqual([...bytes(at.key, 3)])
+        expect([...((await store.gateway.window(at))?.row ?? [])]).toEqual([...bytes(at.key, 3)])
       }
       const seen = await scanAll(store, 0)
       expect(new Map(seen.map(({ key, analysis }) => [key, analysis]))).toEqual(
@@ -134,10 +162,13 @@ export function describeAnalyses(open: OpenStore): void {
       const entries = await readNow(store, 0)
       expect(entries[0]?.samples).toBe(samples)
       const id = entries[0]?.id ?? ''
-      const verdict = { id, samples, findings: bytes(''), threshold: 2.000000000002, windowMin: 30, analyzedAt: 1.5 }
-      await store.analyzer.commit(lease, commitOf({ id: '0-0', offset: 0 }, entries, { verdicts: [verdict] }))
+      const verdict = { id, findings: bytes(''), threshold: 2.000000000002, windowMin: 30, analyzedAt: 1.5 }
+      await store.analyzer.commit(
+        lease,
+        commitOf({ id: '0-0', offset: 0 }, entries, { verdicts: [verdict], keepFrom: id }),
+      )
       const kept = await store.gateway.verdicts(0, id)
-      expect(kept).toEqual({ ...verdict, findings: expect.any(Uint8Array) })
+      expect(kept).toEqual({ ...verdict, samples, findings: expect.any(Uint8Array) })
       expect([...(kept?.findings ?? [])]).toEqual([...bytes('')])
     })
 

@@ -12,7 +12,6 @@ import {
   keyUpdate,
   type OpenStore,
   own,
-  packed,
   progressOf,
   readNow,
   type StoreUnderTest,
@@ -28,9 +27,7 @@ function allEffects(id: EntryId, seed: number): Partial<Commit> {
     keys: [keyUpdate('a', seed), keyUpdate('b', seed)],
     anomalies: [analysisOf('a', seed)],
     deadEntries: [{ id, reason: `reason ${seed}`, samples: 'what "could" be read 😀' }],
-    verdicts: [
-      { id, samples: packed(1), findings: bytes('f', seed), threshold: 0.1 + 0.2, windowMin: 30, analyzedAt: 1.7e12 },
-    ],
+    verdicts: [{ id, findings: bytes('f', seed), threshold: 0.1 + 0.2, windowMin: 30, analyzedAt: 1.7e12 }],
   }
 }
 
@@ -60,14 +57,14 @@ export function describeCommitting(open: OpenStore): void {
       const lease = await own(store, 0)
       const entries = await appendAndRead(store, 0, 2, 3, 4)
       const [first, second, third] = entries.map(({ id }) => id)
-      const effects = allEffects(second ?? '', 1)
+      const effects = { ...allEffects(second ?? '', 1), keepFrom: second }
       const run = entries.slice(0, 2)
       const outcome = await store.analyzer.commit(lease, commitOf(ZERO, run, { ...effects, analysed: 2, dead: 3 }))
       expect(outcome).toEqual({ kind: 'ok', at: expect.any(Number) })
       expect(await stateOf(under, 0, ['a', 'b', 'c'])).toEqual({
         progress: { checkpoint: second, accepted: 9, analysed: 2, dead: 3, lost: 0, backlog: 4 },
         backlog: { samples: 4, oldest: third },
-        stream: [third],
+        stream: [second, third],
         pending: [third],
         verdicts: [second],
         anomalies: [analysisOf('a', 1)],
@@ -77,8 +74,10 @@ export function describeCommitting(open: OpenStore): void {
       })
       expect(await store.gateway.verdicts(0, second ?? '')).toEqual({
         ...effects.verdicts?.[0],
+        samples: entries[1]?.samples,
         findings: expect.any(Uint8Array),
       })
+      expect(await store.analyzer.keptEntries(0)).toEqual([{ id: second, samples: 3 }])
       expect(await store.gateway.verdicts(0, first ?? '')).toBeNull()
       expect(await store.analyzer.loadCheckpoint(0)).toEqual({ id: second, offset: 5 })
     })
@@ -183,6 +182,31 @@ export function describeCommitting(open: OpenStore): void {
       assert(before !== undefined && after !== undefined)
       await expectNoEffect(under, commitOf(ZERO, [before, after]), { kind: 'gap', id })
       await expectNoEffect(under, commitOf(ZERO, [after]), { kind: 'gap', id: before.id })
+    })
+
+    test('an applied entry that is still kept is not applied again', async () => {
+      await using under = await open()
+      const lease = await own(under.store, 0)
+      const entries = await appendAndRead(under.store, 0, 1, 2)
+      const first = commitOf(ZERO, entries.slice(0, 1), { keepFrom: entries[0]?.id })
+      expect(await under.store.analyzer.commit(lease, first)).toMatchObject({ kind: 'ok' })
+      const again = commitOf(first.to, entries, allEffects(entries[1]?.id ?? '', 1))
+      await expectNoEffect(under, again, { kind: 'stale', checkpoint: first.to.id })
+    })
+
+    test('a group that was sent back delivers nothing again once it is applied', async () => {
+      await using under = await open()
+      const { store, probe } = under
+      const lease = await own(store, 0)
+      const entries = await appendAndRead(store, 0, 1, 2, 3)
+      const ids = entries.map(({ id }) => id)
+      await store.analyzer.acknowledge(0, ids.slice(0, 1))
+      await store.analyzer.loadCheckpoint(0)
+      expect(await probe.pendingIds(0)).toEqual([])
+      const commit = commitOf(ZERO, entries.slice(0, 2), { keepFrom: ids[0] })
+      expect(await store.analyzer.commit(lease, commit)).toMatchObject({ kind: 'ok' })
+      expect((await readNow(store, 0)).map(({ id }) => id)).toEqual(ids.slice(2))
+      expect(await probe.pendingIds(0)).toEqual(ids.slice(2))
     })
 
     test('a deleted entry is no gap: the offset jumps, and what was in it counts as lost', async () => {
@@ -357,22 +381,29 @@ export function describeCommitting(open: OpenStore): void {
       await using under = await open()
       const { store } = under
       const lease = await own(store, 0)
-      const entries = await appendAndRead(store, 0, 1)
+      const entries = await appendAndRead(store, 0, 1, 1)
       const id = entries[0]?.id ?? ''
       // A Buffer, whose slice() would share its memory, in the middle of other bytes.
       const window = Buffer.from(new Uint8Array(24).fill(1)).subarray(3, 19)
+      const tail = Buffer.from(new Uint8Array(24).fill(3)).subarray(1, 17)
       const findings = Buffer.from(new Uint8Array(24).fill(2)).subarray(5, 21)
-      const verdicts = [{ id, samples: '[]', findings, threshold: 2, windowMin: 30, analyzedAt: 1 }]
-      const keys = [{ key: 'a', window, analysis: '{}' }]
-      await store.analyzer.commit(lease, commitOf(ZERO, entries, { keys, verdicts }))
+      const verdicts = [{ id, findings, threshold: 2, windowMin: 30, analyzedAt: 1 }]
+      const keys = [{ key: 'a', window: { kind: 'row', bytes: window }, analysis: '{}' } as const]
+      const tails = [{ key: 'a', window: { kind: 'tail', bytes: tail }, analysis: '{}' } as const]
+      await store.analyzer.commit(lease, commitOf(ZERO, entries.slice(0, 1), { keys, verdicts, keepFrom: id }))
+      const from = { id, offset: 1 }
+      await store.analyzer.commit(lease, commitOf(from, entries.slice(1), { keys: tails, keepFrom: id }))
       window.fill(9)
+      tail.fill(9)
       findings.fill(9)
       const read = async () => [
-        await store.gateway.window({ partition: 0, key: 'a' }),
-        (await store.analyzer.loadWindows(0, ['a']))[0],
+        (await store.gateway.window({ partition: 0, key: 'a' }))?.row,
+        (await store.analyzer.loadWindows(0, ['a']))[0]?.row,
+        (await store.gateway.window({ partition: 0, key: 'a' }))?.tail,
+        (await store.analyzer.loadWindows(0, ['a']))[0]?.tail,
         (await store.gateway.verdicts(0, id))?.findings,
       ]
-      const expected = [Array(16).fill(1), Array(16).fill(1), Array(16).fill(2)]
+      const expected = [1, 1, 3, 3, 2].map(byte => Array(16).fill(byte))
       const first = await read()
       expect(first.map(one => [...(one ?? [])])).toEqual(expected)
       for (const one of first) one?.fill(7)
@@ -388,7 +419,6 @@ export function describeCommitting(open: OpenStore): void {
       const verdictsOn = (from: number, to: number) =>
         ids.slice(from, to).map(id => ({
           id,
-          samples: packed(1),
           findings: bytes(id),
           threshold: 2,
           windowMin: 30,
@@ -402,11 +432,14 @@ export function describeCommitting(open: OpenStore): void {
       let from = ZERO
       for (const [start, end, keepFrom] of steps) {
         const run = entries.slice(start, end)
-        const changes = { verdicts: verdictsOn(start, end), verdictsFrom: ids[keepFrom] ?? '' }
+        const changes = { verdicts: verdictsOn(start, end), keepFrom: ids[keepFrom] }
         const commit = commitOf(from, run, changes)
         expect(await store.analyzer.commit(lease, commit)).toMatchObject({ kind: 'ok' })
         from = commit.to
         expect(await probe.verdictIds(0)).toEqual(ids.slice(keepFrom, end))
+        expect(await probe.streamIds(0)).toEqual(ids.slice(keepFrom))
+        const kept = ids.slice(keepFrom, end).map(id => ({ id, samples: 1 }))
+        expect(await store.analyzer.keptEntries(0)).toEqual(kept)
       }
       expect(await store.gateway.verdicts(0, ids[3] ?? '')).toBeNull()
       expect([...((await store.gateway.verdicts(0, ids[4] ?? ''))?.findings ?? [])]).toEqual([...bytes(ids[4] ?? '')])

@@ -101,7 +101,7 @@ export function commitOf(from: Checkpoint, entries: readonly Entry[], changes: P
     anomalies: [],
     deadEntries: [],
     verdicts: [],
-    verdictsFrom: '0-0',
+    keepFrom: undefined,
     ...changes,
   }
 }
@@ -112,7 +112,7 @@ function witnessOf(entries: readonly Entry[]): Commit['witness'] {
 }
 
 export function keyUpdate(key: string, seed = 0): KeyUpdate {
-  return { key, window: bytes(key, seed), analysis: analysisOf(key, seed) }
+  return { key, window: { kind: 'row', bytes: bytes(key, seed) }, analysis: analysisOf(key, seed) }
 }
 
 /** Bytes that tell one key's window from another's; all 256 values are among them. */
@@ -140,10 +140,10 @@ export async function stateOf({ store, probe }: StoreUnderTest, partition: numbe
   }
 }
 
-/** The windows in plain arrays, which compare by content whatever kind of bytes a store returns. */
+/** The windows' rows in plain arrays, which compare by content whatever kind of bytes a store returns. */
 export async function windowsOf(store: Store, partition: number, keys: readonly string[]) {
   const windows = await store.analyzer.loadWindows(partition, keys)
-  return windows.map(window => (window === null ? null : [...window]))
+  return windows.map(window => (window === null ? null : [...window.row]))
 }
 
 /** Progress, with the identity that holds always. */

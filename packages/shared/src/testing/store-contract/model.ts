@@ -59,7 +59,7 @@ async function expectSame(model: Model, under: StoreUnderTest): Promise<void> {
     pending: pending.map(({ id }) => id),
     windows: KEYS.map(key => {
       const seed = model.keys.get(key)
-      return seed === undefined ? null : [...keyUpdate(key, seed).window]
+      return seed === undefined ? null : [...keyUpdate(key, seed).window.bytes]
     }),
   })
 }

@@ -1,0 +1,68 @@
+import { type BenchRedis, drained, fillBacklog, fillWindows, startBenchRedis, startMeasuredAnalyzer } from '../stack.ts'
+import { spentBy, usageOf } from '../usage.ts'
+
+export interface DrainOptions {
+  readonly keys: number
+  readonly samples: number
+  /** Analyzers that share the backlog. */
+  readonly analyzers?: number
+}
+
+export interface Drain {
+  readonly samplesPerS: number
+  /** Of all analyzers together. */
+  readonly analyzerCpuUs: number
+  readonly redisCpuUs: number
+  /** Of one analyzer, over what it had before it knew any key. */
+  readonly bytesPerKey: number
+  /** In Redis, of a sample that waits. */
+  readonly bytesPerPending: number
+}
+
+export interface DrainBench extends AsyncDisposable {
+  /** Lets the analyzers work off another backlog. */
+  measure(): Promise<Drain>
+}
+
+/**
+ * Analyzers that drain a backlog with all windows full and in memory. They are stopped (SIGSTOP) while it is appended, and the
+ * first one warms them up.
+ */
+export async function openDrain({ keys, samples, analyzers: count = 1 }: DrainOptions): Promise<DrainBench> {
+  await using opening = new AsyncDisposableStack()
+  const redis: BenchRedis = opening.use(await startBenchRedis())
+  await fillWindows(redis, keys)
+  const analyzers = await Promise.all(Array.from({ length: count }, () => startMeasuredAnalyzer(redis)))
+  for (const analyzer of analyzers) opening.use(analyzer)
+  const pids = analyzers.map(({ pid }) => pid)
+  const signal = (name: NodeJS.Signals): void => {
+    for (const pid of pids) process.kill(pid, name)
+  }
+  opening.defer(() => signal('SIGCONT'))
+  const { rss } = await usageOf(pids[0] ?? 0)
+  let seed = 1
+
+  async function measure(amount: number): Promise<Drain> {
+    signal('SIGSTOP')
+    const empty = await redis.usedMemory()
+    await fillBacklog(redis, amount, keys, ++seed)
+    const full = await redis.usedMemory()
+    const { cpuS, seconds } = await spentBy([redis.pid, ...pids], async () => {
+      signal('SIGCONT')
+      await drained(redis)
+    })
+    const [redisS = 0, ...analyzerS] = cpuS
+    const { rss: now } = await usageOf(pids[0] ?? 0)
+    return {
+      samplesPerS: amount / seconds,
+      analyzerCpuUs: (analyzerS.reduce((sum, s) => sum + s, 0) / amount) * 1e6,
+      redisCpuUs: (redisS / amount) * 1e6,
+      bytesPerKey: (now - rss) / (keys / count),
+      bytesPerPending: (full - empty) / amount,
+    }
+  }
+  // Every key is loaded once, and the code is compiled.
+  await measure(Math.max(keys, 400_000))
+  const resources = opening.move()
+  return { measure: () => measure(samples), [Symbol.asyncDispose]: () => resources.disposeAsync() }
+}

@@ -1,0 +1,153 @@
+import { packFlat, pushFlat } from '@tidemark/shared/entry'
+import { type Keys, keysUnder } from '@tidemark/shared/keys'
+import { pause } from '@tidemark/shared/lifecycle'
+import { partitionOf } from '@tidemark/shared/partition'
+import { openStore } from '@tidemark/shared/store/open'
+import type { Store } from '@tidemark/shared/store/ports'
+import { startRedisProcess } from '@tidemark/shared/testing/redis-process'
+import { rowLength } from '@tidemark/shared/window-row'
+import { Redis } from 'ioredis'
+import { pino } from 'pino'
+import { type Service, startAnalyzer, startGateway } from '../test/support/services.ts'
+import { keyNumber, reading, seeded } from './signal.ts'
+
+export const PARTITIONS = 16
+
+const WINDOW = 50
+
+/** Of the values before those that are measured. */
+const HISTORY_FROM = 1_700_000_000_000
+
+const PIPELINE = 64
+
+/** A Redis of our own, as durable as production's (AOF, fsync every second), and ways to it. */
+export interface BenchRedis extends AsyncDisposable {
+  readonly url: string
+  readonly pid: number
+  readonly client: Redis
+  readonly keys: Keys
+  readonly store: Store
+  /** What every service needs. */
+  readonly env: Readonly<Record<string, string>>
+  /** Bytes that Redis' allocator has given out. */
+  usedMemory(): Promise<number>
+}
+
+export async function startBenchRedis(args: readonly string[] = []): Promise<BenchRedis> {
+  await using starting = new AsyncDisposableStack()
+  const durable = ['--save', '', '--appendonly', 'yes', '--appendfsync', 'everysec', '--maxmemory-policy', 'noeviction']
+  const redis = starting.use(await startRedisProcess('redis-server', [...durable, ...args]))
+  const store = await openStore({
+    redis: { url: redis.url, partitions: PARTITIONS, backlogMax: 1e9, commandTimeoutMs: 30_000 },
+    log: pino({ level: 'silent' }),
+    signal: AbortSignal.timeout(10_000),
+  })
+  if (store === undefined) throw new Error('the Redis of the bench does not answer')
+  starting.use(store)
+  const client = new Redis(redis.url)
+  starting.defer(() => client.disconnect())
+  const pid = Number(/process_id:(\d+)/.exec(await client.info('server'))?.[1])
+  const resources = starting.move()
+  return {
+    url: redis.url,
+    pid,
+    client,
+    keys: keysUnder('tm'),
+    store,
+    env: { REDIS_URL: redis.url, PARTITIONS: String(PARTITIONS), LOG_LEVEL: 'info' },
+    usedMemory: async () => Number(/used_memory:(\d+)/.exec(await client.info('memory'))?.[1]),
+    [Symbol.asyncDispose]: () => resources.disposeAsync(),
+  }
+}
+
+/** Settings under which nothing but speed is measured: a stopped process keeps its leases, and no backlog is too long. */
+const ANALYZER_ENV = { LEASE_TTL_MS: '300000', WINDOWS_MAX: '2000000', STORE_TIMEOUT_MS: '30000' }
+
+/** An analyzer that is measured. */
+export function startMeasuredAnalyzer(redis: BenchRedis, env: Readonly<Record<string, string>> = {}): Promise<Service> {
+  return startAnalyzer({
+    ...redis.env,
+    ...ANALYZER_ENV,
+    ...env,
+  })
+}
+
+/** A gateway that is measured: nothing is refused for its number. */
+export function startMeasuredGateway(redis: BenchRedis, env: Readonly<Record<string, string>> = {}): Promise<Service> {
+  const limits = { BACKLOG_SAMPLES_MAX: '1000000000', QUEUE_SAMPLES_MAX: '1000000' }
+  return startGateway({ ...redis.env, ...limits, ...env })
+}
+
+/** Writes full windows for the first `keys` keys straight into Redis: analysing 50 samples of each would take far longer. */
+export async function fillWindows({ client, keys: names }: BenchRedis, keys: number): Promise<void> {
+  const random = seeded(1)
+  const row = new Float64Array(rowLength(WINDOW))
+  for (let from = 0; from < keys; from += PIPELINE * PARTITIONS) {
+    const pipeline = client.pipeline()
+    for (let n = from; n < Math.min(keys, from + PIPELINE * PARTITIONS); n++) {
+      row[0] = WINDOW
+      row[1] = WINDOW
+      for (let i = 0; i < WINDOW; i++) {
+        row[2 + 2 * i] = reading(random)
+        row[3 + 2 * i] = HISTORY_FROM + 1000 * i
+      }
+      const key = keyNumber(n)
+      pipeline.hset(names.partition(partitionOf(key, PARTITIONS)).windows, key, Buffer.from(row.slice().buffer))
+    }
+    await pipeline.exec()
+  }
+}
+
+/** Samples of one request of the size that is measured, and so the size of the entries: a sixteenth of it. */
+export const REQUEST_SAMPLES = 1000
+
+/**
+ * Appends a backlog as the gateway would: requests of 1,000 samples, each divided over the partitions. Keys follow one
+ * another, so that each comes equally often, and with more keys than a batch has samples every sample is another key's.
+ */
+export async function fillBacklog({ store }: BenchRedis, samples: number, keys: number, seed = 1): Promise<void> {
+  const random = seeded(seed)
+  const timestamp = HISTORY_FROM + 100_000 + seed * 1000
+  let next = 0
+  for (let done = 0; done < samples; ) {
+    const requests = Array.from({ length: Math.min(8, Math.ceil((samples - done) / REQUEST_SAMPLES)) }, () => {
+      const flats = new Map<number, (string | number)[]>()
+      for (let i = 0; i < REQUEST_SAMPLES; i++) {
+        const key = keyNumber(next)
+        next = (next + 1) % keys
+        const partition = partitionOf(key, PARTITIONS)
+        let flat = flats.get(partition)
+        if (flat === undefined) {
+          flat = []
+          flats.set(partition, flat)
+        }
+        pushFlat(flat, { key, value: reading(random), timestamp })
+      }
+      return [...flats].map(([partition, flat]) => ({ partition, samples: packFlat([flat]), count: flat.length / 3 }))
+    })
+    const outcomes = (await Promise.all(requests.map(batches => store.gateway.append(batches)))).flat()
+    const failed = outcomes.find(({ kind }) => kind !== 'stored')
+    if (failed !== undefined) throw new Error(`the backlog could not be appended: ${JSON.stringify(failed)}`)
+    done += requests.length * REQUEST_SAMPLES
+  }
+}
+
+const ALL = Array.from({ length: PARTITIONS }, (_, partition) => partition)
+
+export async function backlogOf({ store }: BenchRedis): Promise<number> {
+  return (await store.gateway.progress(ALL)).reduce((sum, { backlog }) => sum + backlog, 0)
+}
+
+/** Samples that were ever analysed. */
+export async function analysedOf({ store }: BenchRedis): Promise<number> {
+  return (await store.gateway.progress(ALL)).reduce((sum, { analysed }) => sum + analysed, 0)
+}
+
+/** Resolves when nothing waits to be analysed. */
+export async function drained(redis: BenchRedis, withinMs = 120_000): Promise<void> {
+  const deadline = performance.now() + withinMs
+  while ((await backlogOf(redis)) > 0) {
+    if (performance.now() > deadline) throw new Error(`the backlog was not drained within ${withinMs / 1000} s`)
+    await pause(20)
+  }
+}

@@ -1,0 +1,36 @@
+import { readFile } from 'node:fs/promises'
+
+/** Ticks of the kernel's accounting a second: USER_HZ, 100 on every Linux (man 5 proc_pid_stat). */
+const TICKS_PER_SECOND = 100
+
+export interface Usage {
+  /** User and system time of all its threads, those that ended too, in seconds. */
+  readonly cpuS: number
+  /** Resident memory in bytes. */
+  readonly rss: number
+}
+
+/** What a process has used so far, as the operating system accounts for it. Linux only. */
+export async function usageOf(pid: number): Promise<Usage> {
+  const [stat, statm] = await Promise.all([
+    readFile(`/proc/${pid}/stat`, 'latin1'),
+    readFile(`/proc/${pid}/statm`, 'latin1'),
+  ])
+  // The name, in brackets, may hold anything; what follows it is numbers: utime and stime are the 14th and 15th field.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  const ticks = Number(fields[11]) + Number(fields[12])
+  return { cpuS: ticks / TICKS_PER_SECOND, rss: Number(statm.split(' ')[1]) * 4096 }
+}
+
+/** CPU seconds that processes spend while `work` runs, in the order of `pids`, and how long it took. */
+export async function spentBy<T>(
+  pids: readonly number[],
+  work: () => Promise<T>,
+): Promise<{ readonly cpuS: readonly number[]; readonly seconds: number; readonly result: T }> {
+  const before = await Promise.all(pids.map(usageOf))
+  const begin = performance.now()
+  const result = await work()
+  const seconds = (performance.now() - begin) / 1000
+  const after = await Promise.all(pids.map(usageOf))
+  return { cpuS: after.map(({ cpuS }, i) => cpuS - (before[i]?.cpuS ?? 0)), seconds, result }
+}

@@ -1,0 +1,46 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { RespArguments } from './resp-arguments.ts'
+
+function obvious(items: readonly (string | Uint8Array | number)[]): Buffer {
+  return Buffer.concat(
+    items.flatMap(item => {
+      const bytes = Buffer.from(item instanceof Uint8Array ? item : String(item))
+      return [Buffer.from(`$${bytes.length}\r\n`), bytes, Buffer.from('\r\n')]
+    }),
+  )
+}
+
+test('arguments are bulk strings, whatever their text and size', () => {
+  const item = fc.oneof(
+    fc.string({ unit: 'binary', maxLength: 120 }).filter(text => text.isWellFormed()),
+    // Around the lengths where the length itself becomes longer, in characters of one to four bytes.
+    fc
+      .tuple(
+        fc.constantFrom('a', 'é', '☃', '😀'),
+        fc.constantFrom(2, 4, 9, 10, 33, 50, 99, 100, 333, 999, 9999, 20_000),
+      )
+      .map(([unit, length]) => unit.repeat(length)),
+    fc.uint8Array({ maxLength: 2000 }),
+    fc.integer(),
+  )
+  fc.assert(
+    fc.property(fc.array(item), items => {
+      const args = new RespArguments()
+      for (const item of items) {
+        if (typeof item === 'string') args.text(item)
+        else if (typeof item === 'number') args.number(item)
+        else args.data(item)
+      }
+      expect(args.count).toBe(items.length)
+      expect(args.after('*1\r\n').equals(Buffer.concat([Buffer.from('*1\r\n'), obvious(items)]))).toBe(true)
+    }),
+  )
+})
+
+test('a head longer than the room for it goes before them all the same', () => {
+  const args = new RespArguments()
+  args.text('x')
+  const head = 'h'.repeat(40_000)
+  expect(String(args.after(head))).toBe(`${head}$1\r\nx\r\n`)
+})

@@ -1,0 +1,97 @@
+const BYTES_MIN = 16_384
+
+/** Bytes left free for what comes before the arguments: the command, its script's text and its keys. */
+const HEAD_BYTES = 16_384
+
+/** The longest text of a length: "$2147483647\r\n". */
+const LENGTH_BYTES = 13
+
+const CR = 13
+const LF = 10
+const DOLLAR = 36
+const ZERO = 48
+
+/**
+ * Arguments of a Redis command as they go over the wire: RESP bulk strings (https://redis.io/docs/latest/develop/reference/protocol-spec/),
+ * each written once, into one buffer.
+ */
+export class RespArguments {
+  count = 0
+  #buffer: Buffer
+  #end = HEAD_BYTES
+
+  /** `bytes` is a guess of what they will take. */
+  constructor(bytes = BYTES_MIN) {
+    // Of its own: the socket may hold it for as long as it likes.
+    this.#buffer = Buffer.allocUnsafeSlow(HEAD_BYTES + Math.max(BYTES_MIN, bytes))
+  }
+
+  /** Bytes of the arguments so far. */
+  get bytes(): number {
+    return this.#end - HEAD_BYTES
+  }
+
+  text(text: string): void {
+    // A UTF-16 unit is at most three bytes of UTF-8.
+    this.#reserve(3 * text.length)
+    // Most texts are ASCII: the length is known before they are written. Where it turns out longer they move over.
+    const guess = this.#end + lengthBytes(text.length)
+    const written = this.#buffer.write(text, guess, 'utf8')
+    const start = this.#end + lengthBytes(written)
+    if (start !== guess) this.#buffer.copyWithin(start, guess, guess + written)
+    this.#finish(start, written)
+  }
+
+  data(bytes: Uint8Array): void {
+    this.#reserve(bytes.byteLength)
+    const start = this.#end + lengthBytes(bytes.byteLength)
+    this.#buffer.set(bytes, start)
+    this.#finish(start, bytes.byteLength)
+  }
+
+  number(value: number): void {
+    this.text(String(value))
+  }
+
+  /** All of it after `head`, which is the rest of the command. */
+  after(head: string): Buffer {
+    const bytes = Buffer.byteLength(head)
+    if (bytes > HEAD_BYTES) return Buffer.concat([Buffer.from(head), this.#buffer.subarray(HEAD_BYTES, this.#end)])
+    this.#buffer.write(head, HEAD_BYTES - bytes)
+    return this.#buffer.subarray(HEAD_BYTES - bytes, this.#end)
+  }
+
+  #reserve(bytes: number): void {
+    const needed = this.#end + bytes + LENGTH_BYTES + 2
+    if (needed <= this.#buffer.byteLength) return
+    const larger = Buffer.allocUnsafeSlow(Math.max(needed, 2 * this.#buffer.byteLength))
+    larger.set(this.#buffer.subarray(0, this.#end))
+    this.#buffer = larger
+  }
+
+  /** Writes the length before a text that stands at `start` already, and the line's end after it. */
+  #finish(start: number, length: number): void {
+    const buffer = this.#buffer
+    buffer[this.#end] = DOLLAR
+    let rest = length
+    let at = start - 3
+    do {
+      buffer[at--] = ZERO + (rest % 10)
+      rest = Math.trunc(rest / 10)
+    } while (rest > 0)
+    buffer[start - 2] = CR
+    buffer[start - 1] = LF
+    const end = start + length
+    buffer[end] = CR
+    buffer[end + 1] = LF
+    this.#end = end + 2
+    this.count++
+  }
+}
+
+/** Bytes of "$<length>\r\n". */
+function lengthBytes(length: number): number {
+  let bytes = 4
+  for (let rest = length; rest >= 10; rest = Math.trunc(rest / 10)) bytes++
+  return bytes
+}
