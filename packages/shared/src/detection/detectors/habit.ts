@@ -49,7 +49,7 @@ export function createHabit({ samplesMin = SAMPLES_MIN }: DetectorSettings = {})
   return {
     name: 'habit',
     stateLength,
-    threshold: 0.04,
+    threshold: 0.045,
     usesHistory: true,
     start(states, at) {
       states.fill(0, at, at + VALUES)

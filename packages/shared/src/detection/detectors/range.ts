@@ -13,7 +13,7 @@ export function createRange({ samplesMin = SAMPLES_MIN }: DetectorSettings = {})
   return {
     name: 'range',
     stateLength: 3,
-    threshold: 0.1,
+    threshold: 0.05,
     usesHistory: false,
     start(states, at) {
       states.fill(0, at, at + 3)

@@ -1,0 +1,252 @@
+import type { LabelWindow } from '../backtest/labels.ts'
+import { Random } from './random.ts'
+
+/** A recording with one to three things wrong in it, and when; times are numbers of samples. */
+export interface Recording {
+  readonly kind: string
+  readonly values: Float64Array
+  readonly windows: readonly LabelWindow[]
+}
+
+/** A signal as it usually is: how large what goes wrong should be, and what values it can have. */
+interface Usual {
+  readonly values: Float64Array
+  readonly scale: number
+  readonly isPeriodic?: boolean
+  readonly legal?: (value: number) => number
+}
+
+type Kind = (random: Random, length: number) => Usual
+
+const DAY = 288
+const turn = (share: number): number => 2 * Math.PI * share
+const series = (length: number, value: (n: number) => number): Float64Array =>
+  Float64Array.from({ length }, (_, n) => value(n))
+const notNegative = (value: number): number => Math.max(0, value)
+const count = (value: number): number => Math.max(0, Math.round(value))
+
+/** Kinds by which detectors and their constants were chosen. */
+export const CHOSEN_BY: Readonly<Record<string, Kind>> = {
+  noise: (random, length) => {
+    const deviation = 1 + 5 * random.uniform()
+    return { values: series(length, () => 50 + deviation * random.normal()), scale: deviation }
+  },
+  daily: (random, length) => {
+    const period = random.pick([48, DAY])
+    const height = 5 + 20 * random.uniform()
+    const deviation = height * (0.03 + 0.15 * random.uniform())
+    const weekend = 1 - 0.5 * random.uniform()
+    const shape = (n: number): number => Math.sin(turn(n / period)) + 0.4 * Math.sin(turn((2 * n) / period) + 1)
+    const week = (n: number): number => (Math.floor(n / period) % 7 >= 5 ? weekend : 1)
+    const value = (n: number): number => 100 + height * shape(n) * week(n) + deviation * random.normal()
+    return { values: series(length, value), scale: height, isPeriodic: true }
+  },
+  counts: (random, length) => {
+    const period = random.pick([48, DAY])
+    const mean = 3 + 30 * random.uniform()
+    const value = (n: number): number => random.poisson(mean * (1 + 0.8 * Math.sin(turn(n / period))))
+    return { values: series(length, value), scale: 0.7 * mean, isPeriodic: true, legal: count }
+  },
+  temperature: (random, length) => {
+    const memory = 0.995 + 0.004 * random.uniform()
+    let drift = 0
+    const value = (): number => {
+      drift = memory * drift + 0.1 * random.normal()
+      return 70 + 5 * drift + 0.3 * random.normal()
+    }
+    return { values: series(length, value), scale: 0.5 / Math.sqrt(1 - memory * memory) }
+  },
+  levels: (random, length) => {
+    let level = 0
+    const value = (): number => {
+      level = 0.8 * level + random.normal()
+      return Math.round(20 + 0.9 * level)
+    }
+    return { values: series(length, value), scale: 2, legal: Math.round }
+  },
+  latency: (random, length) => {
+    const memory = 0.9 + 0.09 * random.uniform()
+    let level = 0
+    const value = (): number => {
+      level = memory * level + Math.sqrt(1 - memory * memory) * 0.5 * random.normal()
+      return 50 * Math.exp(level)
+    }
+    return { values: series(length, value), scale: 35 }
+  },
+  quiet: (random, length) => {
+    const often = 0.002 + 0.01 * random.uniform()
+    let level = 0
+    const value = (): number => {
+      if (random.uniform() < often) level = level > 0 ? 0 : random.integer(1, 3)
+      return 20 + 2 * level + (random.uniform() < 0.1 ? 0.2 * random.integer(-1, 1) : 0)
+    }
+    return { values: series(length, value), scale: 3 }
+  },
+  unsteady: (random, length) => {
+    let volatility = 0
+    const value = (): number => {
+      volatility = 0.98 * volatility + 0.12 * random.normal()
+      return 200 + 10 * Math.exp(volatility) * random.normal()
+    }
+    return { values: series(length, value), scale: 16 }
+  },
+  jobs: (random, length) => {
+    const period = random.pick([12, 48, DAY])
+    const height = 20 + 20 * random.uniform()
+    const isJob = (n: number): boolean => n % period === 0 || n % (3 * period) === 1
+    const value = (n: number): number => 20 + 2 * random.normal() + (isJob(n) ? height + 3 * random.normal() : 0)
+    return { values: series(length, value), scale: 0.6 * height, isPeriodic: true, legal: notNegative }
+  },
+}
+
+/** Kinds that were looked at only to see whether the choice holds. */
+export const HELD_OUT: Readonly<Record<string, Kind>> = {
+  correlated: (random, length) => {
+    const memory = 0.8 + 0.15 * random.uniform()
+    let level = 0
+    const value = (): number => {
+      level = memory * level + random.normal()
+      return 20 + level
+    }
+    return { values: series(length, value), scale: 1 / Math.sqrt(1 - memory * memory) }
+  },
+  bursts: (random, length) => {
+    const period = random.integer(40, 300)
+    const width = random.integer(1, 6)
+    const height = 5 + 30 * random.uniform()
+    const burst = (n: number): number => (n % period < width ? height * (0.8 + 0.3 * random.uniform()) : 0)
+    const value = (n: number): number => 2 + 0.3 * Math.exp(0.6 * random.normal()) + burst(n)
+    return { values: series(length, value), scale: height, isPeriodic: true, legal: notNegative }
+  },
+  traffic: (random, length) => {
+    const often = 0.01 + 0.04 * random.uniform()
+    const peak = (): number => (random.uniform() < often ? 100 * Math.min(30, random.pareto(1.5)) : 0)
+    const value = (): number => 100 + 20 * Math.abs(random.normal()) + peak()
+    return { values: series(length, value), scale: 300, legal: notNegative }
+  },
+  sawtooth: (random, length) => {
+    const period = random.integer(80, 600)
+    const deviation = 80 * (0.01 + 0.03 * random.uniform())
+    const value = (n: number): number => 10 + (80 * (n % period)) / period + deviation * random.normal()
+    return { values: series(length, value), scale: 25, isPeriodic: true }
+  },
+  states: (random, length) => {
+    const height = 10 + 40 * random.uniform()
+    const often = 0.005 + 0.03 * random.uniform()
+    let state = 0
+    const value = (): number => {
+      if (random.uniform() < often) state = 1 - state
+      return 30 + height * state + 2 * random.normal()
+    }
+    return { values: series(length, value), scale: 0.5 * height }
+  },
+  prices: (random, length) => {
+    const noise = (): number => 0.25 * random.normal() * (1 + 0.4 * Math.abs(random.normal()))
+    const value = (n: number): number => 0.1 * Math.exp(0.3 * Math.sin(turn(n / 24)) + noise())
+    return { values: series(length, value), scale: 0.05, isPeriodic: true, legal: notNegative }
+  },
+  volume: (random, length) => {
+    const mean = 4 + 40 * random.uniform()
+    let burst = 0
+    const value = (n: number): number => {
+      if (random.uniform() < 0.004) burst = mean * random.uniform() * random.pareto(2)
+      burst *= 0.8
+      const rate = mean * (1 + 0.6 * Math.sin(turn(n / DAY))) + burst
+      return random.poisson(rate * (0.7 - 0.3 * Math.log(1 - random.uniform())))
+    }
+    return { values: series(length, value), scale: mean, isPeriodic: true, legal: count }
+  },
+  idle: (random, length) => {
+    const base = 0.1 + 2 * random.uniform()
+    let level = 0
+    let left = 0
+    const value = (): number => {
+      if (left <= 0 && random.uniform() < 0.01) {
+        left = random.integer(1, 40)
+        level = base * (1 + 5 * random.uniform())
+      }
+      left--
+      const busy = left > 0 ? level * (0.9 + 0.2 * random.uniform()) : 0
+      return Math.round(1000 * (base + busy + 0.02 * base * Math.abs(random.normal()))) / 1000
+    }
+    return { values: series(length, value), scale: 4 * base, legal: notNegative }
+  },
+  heater: (random, length) => {
+    const deviation = 0.03 + 0.05 * random.uniform()
+    let isOn = false
+    let level = 20
+    const value = (): number => {
+      if (level < 18) isOn = true
+      if (level > 22) isOn = false
+      level += (isOn ? 0.15 : -0.07) * (0.7 + 0.6 * random.uniform())
+      return level + deviation * random.normal()
+    }
+    return { values: series(length, value), scale: 2, isPeriodic: true }
+  },
+}
+
+/** What goes wrong, from sample `at` on; spikes and shifts are the most frequent. */
+type Fault = (usual: Usual, at: number, size: number, length: number, random: Random) => void
+
+const FAULTS = {
+  spike: ({ values }, at, size, _length, random) => {
+    const end = at + random.integer(1, 3)
+    for (let n = at; n < end; n++) values[n] = (values[n] ?? 0) + 1.6 * size
+  },
+  shift: ({ values }, at, size) => {
+    for (let n = at; n < values.length; n++) values[n] = (values[n] ?? 0) + size
+  },
+  passing: ({ values }, at, size, length) => {
+    for (let n = at; n < at + length; n++) values[n] = (values[n] ?? 0) + size
+  },
+  swing: ({ values, scale }, at, _size, length, random) => {
+    const mean = values.subarray(at, at + length).reduce((sum, value) => sum + value, 0) / length
+    for (let n = at; n < at + length; n++) values[n] = mean + 4 * ((values[n] ?? 0) - mean) + scale * random.normal()
+  },
+  frozen: ({ values, scale }, at, _size, length, random) => {
+    const [value = 0] = values.subarray(at)
+    const jitter = random.uniform() < 0.5 ? 0 : 0.02 * scale
+    for (let n = at; n < at + Math.max(30, length); n++) values[n] = value + jitter * random.normal()
+  },
+  drift: ({ values }, at, size, length) => {
+    for (let n = 0; n < length; n++) values[at + n] = (values[at + n] ?? 0) + (1.4 * size * n) / length
+  },
+  missing: ({ values }, at, _size, length) => {
+    const least = Math.min(...values.subarray(Math.max(0, at - 300), at))
+    for (let n = at; n < at + Math.max(40, length); n++) values[n] = least + 0.05 * Math.abs((values[n] ?? 0) - least)
+  },
+} as const satisfies Record<string, Fault>
+
+const OFTEN = [
+  ...['spike', 'spike', 'spike', 'spike', 'spike', 'spike', 'shift', 'shift', 'shift', 'shift'],
+  ...['passing', 'passing', 'passing', 'swing', 'swing', 'frozen', 'drift', 'drift'],
+] as readonly (keyof typeof FAULTS)[]
+
+/** Labelled time, as a share of the recording; it begins before the fault, since nobody knows to the sample when one began. */
+const LABELLED = 0.1
+const LABELLED_BEFORE = 0.3
+/** Nothing goes wrong in this share at the beginning. */
+const CALM = 0.18
+
+/** The same recording for the same kind and seed. */
+export function createRecording(kind: string, create: Kind, seed: number): Recording {
+  const random = new Random(seed * 7919 + kind.length * 131 + kind.charCodeAt(0))
+  const length = random.pick([1500, 4000, 4000, 8000])
+  const usual = create(random, length)
+  const faults = random.integer(1, 3)
+  const room = Math.floor((0.8 * length) / faults)
+  const labelled = Math.floor((LABELLED * length) / faults)
+  const windows: LabelWindow[] = []
+  for (let fault = 0; fault < faults; fault++) {
+    const begin = Math.floor(CALM * length) + fault * room
+    const at = begin + random.integer(Math.floor(labelled / 2), room - labelled - 20)
+    const size = usual.scale * (2.5 + 3 * random.uniform()) * (random.uniform() < 0.65 ? 1 : -1)
+    const lasting = random.integer(6, Math.max(8, Math.floor(labelled / 2)))
+    const name = random.pick(usual.isPeriodic === true ? [...OFTEN, ...Array<'missing'>(3).fill('missing')] : OFTEN)
+    FAULTS[name](usual, at, size, lasting, random)
+    windows.push({ start: at - Math.floor(LABELLED_BEFORE * labelled), end: at + Math.floor(0.7 * labelled) })
+  }
+  const legal = usual.legal ?? ((value: number) => value)
+  // A fault may have written past the end of a short recording: typed arrays take no notice.
+  return { kind, values: usual.values.map(legal), windows }
+}
