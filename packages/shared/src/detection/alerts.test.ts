@@ -172,6 +172,15 @@ describe('a firing alert', () => {
   })
 })
 
+test('what spoke for an alert by the old level says nothing once the level is new', () => {
+  for (const before of [[3.1], [2.5, 2.5, 2.5, 2.5], [-2.5, -2.5, -2.5, -2.5]]) {
+    const alert = createAlert()
+    alert.steps(...before)
+    shiftAlert(alert.states, 0, 1, alert.events)
+    expect(alert.states).toEqual(new Float64Array(ALERT_STATE_LENGTH))
+  }
+})
+
 const policies: fc.Arbitrary<AlertPolicy> = fc.record({
   open: fc.constantFrom(1, 1.5, 2),
   samples: fc.integer({ min: 1, max: 3 }),
@@ -190,7 +199,7 @@ const scored: fc.Arbitrary<ScoredSample[]> = fc
   .array(
     fc.record({
       score: fc.constantFrom(Number.NaN, 0, 1, -1, 1.5, 2.5, 3.5, -3.5, 5, 7, -7),
-      after: fc.constantFrom(0, 1000, 1000, 1000, 5000),
+      after: fc.constantFrom(0, 1000, 1000, 1000, 3000, 5000),
     }),
     { maxLength: 60 },
   )

@@ -62,6 +62,16 @@ describe('a storm', () => {
     expect(watch.covers(START)).toBe(false)
   })
 
+  test('lists a key once that opens again in it', () => {
+    const watch = new StormWatch(POLICY)
+    openAlerts(watch, 25)
+    watch.resolved({ time: START + 5000, openedAt: START }, 100)
+    expect(watch.opened({ key: 'k0', time: START + 6000, openedBefore: START }, 100)).toBeUndefined()
+    const event = watch.opened({ key: 'new', time: START + 7000, openedBefore: 0 }, 100)
+    expect(event).toMatchObject({ kind: 'storm_grows', keyCount: 26 })
+    expect(new Set(event?.keys).size).toBe(26)
+  })
+
   test('lists no more keys than its bound, and counts the others', () => {
     const watch = new StormWatch(POLICY)
     const events = openAlerts(watch, 3000, { keysTotal: 10_000, everyMs: 1 })
