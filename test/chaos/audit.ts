@@ -4,6 +4,7 @@ import { FINDING_STRIDE } from '@tidemark/shared/verdicts'
 import type { Command } from './command.ts'
 import type { PartitionState } from './partition-state.ts'
 import type { Exchange, ProxyAudit } from './proxy.ts'
+import { bulkStrings } from './resp.ts'
 
 /** A sample as it was committed, with what the commit says of it. */
 export interface CommittedSample {
@@ -46,6 +47,7 @@ export interface Acquisition {
 
 const TOKEN = /^[A-Za-z0-9_.-]{1,100}:[0-9a-f]{8}-[0-9a-f-]{27}$/
 const ENTRY_ID = /^\d{1,16}-\d{1,16}$/
+const STREAM = /\{(\d+)\}:samples$/
 
 /** An answer to an append that added something. */
 const STORED = /^\*2\r\n\$6\r\nstored\r\n\$\d+\r\n(\d+-\d+)\r\n/
@@ -76,6 +78,8 @@ export class Audit implements ProxyAudit {
   /** What was appended to each partition since Redis last lost something, as its answers tell. */
   readonly appended = new Map<number, Appended>()
   readonly #holders = new Map<number, string>()
+  /** The samples' text of every entry that Redis delivered, by receipt: whatever a commit speaks of was read before. */
+  readonly #texts = new Map<string, string>()
   readonly #records = new WeakMap<Exchange, CommitRecord>()
   readonly #waiting = new Set<() => void>()
 
@@ -86,7 +90,7 @@ export class Audit implements ProxyAudit {
       this.appended.set(command.partition, { ...known, unanswered: known.unanswered + sampleCount(command.args) })
     }
     if (command.name !== 'commit') return
-    const record = parseCommit(command, this.#holders)
+    const record = parseCommit(command, this.#holders, id => this.#texts.get(`${command.partition}:${id}`))
     if (record === undefined) {
       this.breaches.push('I1: a commit that cannot be read passed the proxy')
       return
@@ -100,6 +104,7 @@ export class Audit implements ProxyAudit {
     if (reply === undefined) return
     if (command.name === 'acquire' && reply.toString('latin1') === ':1\r\n') this.#acquired(command)
     if (command.name === 'commit') this.#committed(exchange, reply)
+    if (command.name === 'read' || command.name === 'pending') this.#delivered(reply)
     if (isAppend(command)) this.#appended(exchange, reply)
     for (const wake of this.#waiting) wake()
   }
@@ -165,6 +170,17 @@ export class Audit implements ProxyAudit {
       unanswered: Math.max(0, (known?.unanswered ?? 0) - count),
       lastId: id ?? known?.lastId ?? ENTRY_ID_ZERO,
     })
+  }
+
+  #delivered(reply: Buffer): void {
+    let partition = ''
+    const texts = bulkStrings(reply)
+    for (let i = 0; i < texts.length; i++) {
+      const text = texts[i] ?? ''
+      const stream = STREAM.exec(text)?.[1]
+      if (stream !== undefined) partition = stream
+      else if (ENTRY_ID.test(text) && texts[i + 1] === 's') this.#texts.set(`${partition}:${text}`, texts[i + 2] ?? '')
+    }
   }
 
   #committed(exchange: Exchange, reply: Buffer): void {
@@ -241,21 +257,26 @@ function goesOnFrom(byStart: ReadonlyMap<EntryId, readonly CommitRecord[]>, id: 
 
 /**
  * Reads a commit's arguments by what they look like rather than by where they stand: token, checkpoint before, checkpoint
- * after; and verdicts as an entry id, the samples' text and findings of a length that fits it.
+ * after; and verdicts as an entry id and findings of a length that fits the entry's samples.
  */
-export function parseCommit(command: Command, holders: ReadonlyMap<number, string>): CommitRecord | undefined {
+export function parseCommit(
+  command: Command,
+  holders: ReadonlyMap<number, string>,
+  textOf: (id: EntryId) => string | undefined,
+): CommitRecord | undefined {
   const { args, partition } = command
   const tokenAt = args.findIndex(arg => arg.length < 140 && TOKEN.test(arg.toString('latin1')))
   const [token, from, to] = args.slice(tokenAt, tokenAt + 3).map(arg => arg.toString('latin1'))
   if (tokenAt < 0 || token === undefined || from === undefined || to === undefined || partition === undefined) return
   const entries: CommittedEntry[] = []
-  for (let i = tokenAt + 3; i + 2 < args.length; i++) {
-    const [id, text, findings] = [args[i], args[i + 1], args[i + 2]]
-    if (id === undefined || text === undefined || findings === undefined) continue
-    if (id.length > 33 || text[0] !== 0x5b || findings.length % (8 * FINDING_STRIDE) !== 0) continue
-    if (!ENTRY_ID.test(id.toString('latin1'))) continue
-    const entry = parseVerdicts(String(text), findings)
-    if (entry !== undefined) entries.push({ id: id.toString('latin1'), samples: entry })
+  for (let i = tokenAt + 3; i + 1 < args.length; i++) {
+    const [name, findings] = [args[i], args[i + 1]]
+    if (name === undefined || findings === undefined) continue
+    if (name.length > 33 || findings.length === 0 || findings.length % (8 * FINDING_STRIDE) !== 0) continue
+    const id = name.toString('latin1')
+    const text = ENTRY_ID.test(id) ? textOf(id) : undefined
+    const samples = text === undefined ? undefined : parseVerdicts(text, findings)
+    if (samples !== undefined) entries.push({ id, samples })
   }
   return { partition, token, from, to, entries, holder: holders.get(partition), outcome: 'unknown', at: 0 }
 }

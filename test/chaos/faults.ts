@@ -15,7 +15,7 @@ const AFTER_STOP_MS = 50
 const NOTICED_WITHIN_MS = 1500
 
 /** Reads that are struck until one has taken entries. */
-const STEALS_MAX = 5
+const STEALS_MAX = 8
 
 /** Does one fault and waits until it has had its effect. Processes that it took are back, or on their way, afterwards. */
 export async function strike(fault: Fault, world: World): Promise<void> {

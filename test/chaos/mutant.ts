@@ -23,12 +23,22 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'the checkpoint is not compared',
     file: COMMIT,
-    changes: [{ from: "if checkpoint ~= from_id then return { 'stale', checkpoint } end\n", to: '' }],
+    changes: [
+      {
+        from: "if checkpoint ~= from_id or not is_after(ARGV[at], from_id) then return { 'stale', checkpoint } end\n",
+        to: '',
+      },
+    ],
   },
   {
     name: 'entries are not acknowledged with the commit',
     file: COMMIT,
-    changes: [{ from: "  redis.call('XACK', samples_key, group, unpack(ARGV, first, last))\n", to: '' }],
+    changes: [
+      {
+        from: "  acknowledged = acknowledged + redis.call('XACK', samples_key, group, unpack(ARGV, first, last))\n",
+        to: '',
+      },
+    ],
   },
   {
     name: 'pending entries are not read first on a take-over',

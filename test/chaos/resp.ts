@@ -66,6 +66,21 @@ export class ReplyReader extends Reader<RawReply> {
   }
 }
 
+/** All bulk strings of a whole reply, in order, whatever they are nested in. */
+export function bulkStrings(reply: Buffer): string[] {
+  const found: string[] = []
+  for (let at = 0; at < reply.length; ) {
+    const head = lineAt(reply, at)
+    if (head === undefined) break
+    const length = Number(head.text.slice(1))
+    at = head.end
+    if (head.text[0] !== '$' || length < 0) continue
+    found.push(reply.toString('utf8', at, at + length))
+    at += length + 2
+  }
+  return found
+}
+
 function endOfValue(buffer: Buffer, at: number): number | undefined {
   const head = lineAt(buffer, at)
   if (head === undefined) return undefined

@@ -1,5 +1,6 @@
 import { GROUP } from '@tidemark/shared/keys'
 import { pause } from '@tidemark/shared/lifecycle'
+import type { StoredWindow } from '@tidemark/shared/window-row'
 import { keys, type RedisClient } from './deployment.ts'
 import { readPartitionStates } from './partition-state.ts'
 import type { RestingState } from './verifier.ts'
@@ -20,15 +21,16 @@ export async function comesToRest(redis: RedisClient, partitions: number, within
 export async function readRest(redis: RedisClient, partitions: number): Promise<RestingState> {
   const all = Array.from({ length: partitions }, (_, partition) => keys.partition(partition))
   const analyses = new Map<string, string>()
-  const windows = new Map<string, Uint8Array>()
+  const windows = new Map<string, StoredWindow>()
   const dead: { id: string; reason: string }[][] = []
   for (const at of all) {
     for (const [key, analysis] of Object.entries(await redis.hgetall(at.lastAnalysis))) analyses.set(key, analysis)
     const names = await redis.hkeys(at.windows)
     const rows = names.length === 0 ? [] : await redis.hmgetBuffer(at.windows, ...names)
+    const tails = names.length === 0 ? [] : await redis.hmgetBuffer(at.windowTails, ...names)
     for (const [i, name] of names.entries()) {
       const row = rows[i]
-      if (row != null) windows.set(name, row)
+      if (row != null) windows.set(name, { row, tail: tails[i] ?? null })
     }
     const letters = await redis.xrange(at.dead, '-', '+')
     // A letter stands under the id of its entry, or names it when that id was taken.
@@ -36,7 +38,12 @@ export async function readRest(redis: RedisClient, partitions: number): Promise<
   }
   return {
     states: await readPartitionStates(redis, partitions),
-    lengths: await Promise.all(all.map(({ samples }) => redis.xlen(samples))),
+    kept: await Promise.all(
+      all.map(async ({ samples }) => {
+        const entries = await redis.xrange(samples, '-', '+')
+        return entries.reduce((sum, [, fields]) => sum + (Number(fieldOf(fields, 'n')) || 0), 0)
+      }),
+    ),
     pending: await Promise.all(
       all.map(async ({ samples }) => Number(((await redis.xpending(samples, GROUP)) as [number])[0])),
     ),

@@ -152,7 +152,7 @@ export function shortSchedule(random: Random, partitions: number): Schedule {
     ...times(2, stop, random),
     ...times(1, pauseOne, random),
     ...times(1, zombieCommit, random),
-    ...times(1, zombieRead, random),
+    ...times(2, zombieRead, random),
     ...times(2, lateCommit, random),
     ...times(2, stolenRead, random),
     ...times(4, cutCommit, random),

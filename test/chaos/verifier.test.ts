@@ -76,7 +76,7 @@ function evidenceOf(known: readonly Knowledge[], committed: readonly number[]): 
     forgotten: [],
     losses: [],
     poisons: [],
-    rest: { states: [state], lengths: [0], pending: [0], dead: [[]], analyses, windows },
+    rest: { states: [state], kept: [0], pending: [0], dead: [[]], analyses, windows },
   }
 }
 
@@ -157,7 +157,7 @@ describe('the verifier', () => {
     const { rest, ...evidence } = evidenceOf(['accepted'], [0])
     const { breaches } = verify({
       ...evidence,
-      rest: { ...rest, pending: [2], lengths: [3], dead: [[{ id: '9-0', reason: 'x' }]] },
+      rest: { ...rest, pending: [2], kept: [30_000], dead: [[{ id: '9-0', reason: 'x' }]] },
     })
     expect(breaches.map(text => text.slice(0, 3)).toSorted()).toEqual(['I13', 'I8:', 'I8:'])
   })

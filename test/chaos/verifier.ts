@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { VERDICT_DEFAULTS } from '@tidemark/shared/analysis'
 import type { Sample } from '@tidemark/shared/sample'
 import { oracleAnalysis } from '@tidemark/shared/testing/oracle'
-import { decodeRow } from '@tidemark/shared/window-row'
+import { decodeWindow, type StoredWindow } from '@tidemark/shared/window-row'
 import { type CommitRecord, type CommittedSample, chainOf } from './audit.ts'
 import type { Attempts } from './knowledge.ts'
 import { isLostBy, type Loss } from './loss.ts'
@@ -12,13 +12,16 @@ import type { SamplePlan } from './sample-plan.ts'
 /** What stands in Redis when everything has come to rest. */
 export interface RestingState {
   readonly states: readonly PartitionState[]
-  /** Of each partition: entries in the stream, pending ones, what the dead letters say, analyses and windows by key. */
-  readonly lengths: readonly number[]
+  /** Of each partition: samples in the stream, pending entries, what the dead letters say, analyses and windows by key. */
+  readonly kept: readonly number[]
   readonly pending: readonly number[]
   readonly dead: readonly (readonly { readonly id: string; readonly reason: string }[])[]
   readonly analyses: ReadonlyMap<string, string>
-  readonly windows: ReadonlyMap<string, Uint8Array>
+  readonly windows: ReadonlyMap<string, StoredWindow>
 }
+
+/** VERDICTS_KEPT, and room for the poisons among them, which say of themselves how many they are. */
+const KEPT_MAX = 20_000 + 1000
 
 export interface Evidence {
   readonly plan: SamplePlan
@@ -230,8 +233,8 @@ function recompute(key: string, committed: readonly Committed[], rest: RestingSt
   if (id !== committed.at(-1)?.receipt || !isDeepStrictEqual(analysis, expected)) {
     breaches.push(`I4: the last analysis of ${key} is ${text}, and the oracle's is ${JSON.stringify(expected)}`)
   }
-  const row = rest.windows.get(key)
-  const window = row === undefined ? undefined : decodeRow(row)
+  const stored = rest.windows.get(key)
+  const window = stored === undefined ? undefined : decodeWindow(stored)
   const newest = samples.slice(-VERDICT_DEFAULTS.window)
   const isSame =
     window?.count === samples.length &&
@@ -258,8 +261,8 @@ function checkRest(byKey: ReadonlyMap<string, unknown>, { rest, poisons, losses 
         `I9: partition ${partition} has accepted ${accepted} samples and is at ${offset}; ${waiting.size} entries wait`,
       )
     }
-    const [length, pending] = [rest.lengths[partition], rest.pending[partition]]
-    if (length !== 0) breaches.push(`I8: the stream of partition ${partition} still has ${length} entries`)
+    const [kept = 0, pending] = [rest.kept[partition], rest.pending[partition]]
+    if (kept > KEPT_MAX) breaches.push(`I8: the stream of partition ${partition} still has ${kept} samples`)
     if (pending !== 0) breaches.push(`I8: ${pending} entries of partition ${partition} are still pending`)
     const expected = poisons.filter(
       receipt => receipt.startsWith(`${partition}:`) && !losses.some(loss => isLostBy(loss, receipt)),
