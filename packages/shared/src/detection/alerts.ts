@@ -145,11 +145,7 @@ export function stepAlert(
   sample: ScoredSample,
   events: AlertEvent[],
 ): void {
-  if (states[at + PHASE] === OK && states[at + SUM_UP] === 0 && states[at + SUM_DOWN] === 0) {
-    // Where most samples end: none that is a warming one, NaN, is beyond anything.
-    if (!(Math.abs(sample.score) > SLACK * sample.threshold)) return
-  }
-  expireAlert(states, at, sample.time, events)
+  if (states[at + PHASE] === FIRING) expireAlert(states, at, sample.time, events)
   if (states[at + PHASE] === FIRING) stepFiring(states, at, policy, sample, events)
   else if (!Number.isNaN(sample.score)) stepUnopened(states, at, policy, sample, events)
 }
@@ -183,13 +179,17 @@ function stepUnopened(
 ): void {
   const { score, threshold, time } = sample
   const isOver = isBeyond(score, policy.open * threshold)
+  const isSustained = addUp(states, at, policy, score / threshold) > policy.sustained
+  // Where nearly every sample ends.
+  if (!isOver && !isSustained && states[at + PHASE] === OK) return
+
   const ups = nextBits(states[at + RECENT_UP] as number, isOver && score > 0, policy)
   const downs = nextBits(states[at + RECENT_DOWN] as number, isOver && score < 0, policy)
+  const speaking = policy.sides === 'any' ? bitCount(ups | downs) : Math.max(bitCount(ups), bitCount(downs))
+  const isEnough = isSustained || speaking >= policy.samples
   states[at + RECENT_UP] = ups
   states[at + RECENT_DOWN] = downs
-  states[at + PHASE] = ups === 0 && downs === 0 ? OK : PENDING
-  const speaking = policy.sides === 'any' ? bitCount(ups | downs) : Math.max(bitCount(ups), bitCount(downs))
-  const isEnough = addUp(states, at, policy, sample) > policy.sustained || speaking >= policy.samples
+  states[at + PHASE] = ups === 0 && downs === 0 && !isEnough ? OK : PENDING
   const since = (states[at + ENOUGH_SINCE] as number) || time
   states[at + ENOUGH_SINCE] = isEnough ? since : 0
   if (isBeyond(score, policy.instant * threshold)) open(states, at, policy, sample, 'instant', events)
@@ -268,13 +268,13 @@ function dueAfter({ resolveAfterMs, closeAfter }: AlertPolicy, { time, intervalM
   return time + Math.max(resolveAfterMs, closeAfter * intervalMs)
 }
 
-/** Adds a sample to both sums and returns the greater one. */
-function addUp(states: Float64Array, at: number, policy: AlertPolicy, { score, threshold }: ScoredSample): number {
-  const counted = Math.max(-policy.open, Math.min(policy.open, score / threshold))
-  const up = Math.max(0, (states[at + SUM_UP] as number) + counted - SLACK)
-  const down = Math.max(0, (states[at + SUM_DOWN] as number) - counted - SLACK)
-  states[at + SUM_UP] = up
-  states[at + SUM_DOWN] = down
+/** Adds a sample, in multiples of the threshold, to both sums and returns the greater one. */
+function addUp(states: Float64Array, at: number, { open }: AlertPolicy, score: number): number {
+  const counted = Math.max(-open, Math.min(open, score))
+  const up = (states[at + SUM_UP] as number) + counted - SLACK
+  const down = (states[at + SUM_DOWN] as number) - counted - SLACK
+  states[at + SUM_UP] = Math.max(0, up)
+  states[at + SUM_DOWN] = Math.max(0, down)
   return Math.max(up, down)
 }
 
