@@ -262,7 +262,7 @@ function goesOnFrom(byStart: ReadonlyMap<EntryId, readonly CommitRecord[]>, id: 
 export function parseCommit(
   command: Command,
   holders: ReadonlyMap<number, string>,
-  textOf: (id: EntryId) => string | undefined,
+  textOf: (id: EntryId) => string | undefined = () => undefined,
 ): CommitRecord | undefined {
   const { args, partition } = command
   const tokenAt = args.findIndex(arg => arg.length < 140 && TOKEN.test(arg.toString('latin1')))

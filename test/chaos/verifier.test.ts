@@ -1,7 +1,7 @@
 import { VERDICT_DEFAULTS } from '@tidemark/shared/analysis'
 import { partitionOf } from '@tidemark/shared/partition'
 import { oracleAnalysis } from '@tidemark/shared/testing/oracle'
-import { rowLength } from '@tidemark/shared/window-row'
+import { rowLength, type StoredWindow } from '@tidemark/shared/window-row'
 import { describe, expect, test } from 'vitest'
 import type { CommitRecord } from './audit.ts'
 import type { Attempt, Knowledge } from './knowledge.ts'
@@ -50,7 +50,7 @@ function evidenceOf(known: readonly Knowledge[], committed: readonly number[]): 
     lastEntryId: end,
   }
   const analyses = new Map<string, string>()
-  const windows = new Map<string, Uint8Array>()
+  const windows = new Map<string, StoredWindow>()
   if (samples.length > 0) {
     const expected = oracleAnalysis(
       key,
@@ -60,7 +60,7 @@ function evidenceOf(known: readonly Knowledge[], committed: readonly number[]): 
     analyses.set(key, JSON.stringify({ ...expected, id: `${partition}:${end}`, analyzed_at: 1 }))
     const row = new Float64Array(rowLength(samples.length))
     row.set([samples.length, samples.length, ...samples.flatMap(({ value, timestamp }) => [value, timestamp])])
-    windows.set(key, new Uint8Array(row.buffer))
+    windows.set(key, { row: new Uint8Array(row.buffer), tail: null })
   }
   return {
     plan,
