@@ -64,7 +64,8 @@ export function thresholdForShare(
   assert(samples >= 2, 'one sample has no deviation')
   const bounded = Math.min(SHARE_MAX, Math.max(SHARE_MIN, share))
   const tail = direction === 'both' ? bounded / 2 : bounded
-  return Math.min(THRESHOLD_MAX, -studentt.inv(tail, samples - 1) * scale(samples))
+  // To six places: nobody needs more, and the logarithms that it comes from may differ in the last one between engines.
+  return Math.min(THRESHOLD_MAX, Math.round(-studentt.inv(tail, samples - 1) * scale(samples) * 1e6) / 1e6)
 }
 
 /** The share of normal samples that is flagged at a threshold: the reverse of `thresholdForShare`. */
