@@ -2,14 +2,9 @@ import { parse, stringify } from 'yaml'
 import { compressed, shortened } from './promql.ts'
 import { type RuleFile, readRuleFiles, readText } from './rules.ts'
 
-/**
- * The project's own configuration with all its times shorter by one factor, so that a test sees in a minute what takes half an
- * hour otherwise. Scrape and evaluation, ranges, `for` and Alertmanager's waits shrink together: a rate is taken of as many
- * scrapes as ever, and an alert is delivered after as many evaluations.
- */
-export interface Compression {
-  readonly factor: number
-}
+// The project's own configuration with all its times divided by a factor, so that a test sees in a minute what takes half an
+// hour otherwise. Scrape and evaluation, ranges, `for` and Alertmanager's waits shrink together: a rate is taken of as many
+// scrapes as ever, and an alert is delivered after as many evaluations.
 
 export interface Deployment {
   /** Addresses to scrape, by job. */
@@ -19,10 +14,7 @@ export interface Deployment {
   readonly rulesFolder: string
 }
 
-export function compressedPrometheus(
-  { targets, alertmanager, rulesFolder }: Deployment,
-  { factor }: Compression,
-): string {
+export function compressedPrometheus({ targets, alertmanager, rulesFolder }: Deployment, factor: number): string {
   const config = parse(readText('prometheus/prometheus.yml'), { merge: true })
   for (const name of ['scrape_interval', 'scrape_timeout', 'evaluation_interval']) {
     config.global[name] = shortened(config.global[name], factor)
@@ -37,7 +29,7 @@ export function compressedPrometheus(
 }
 
 /** Each rule file's name and text. */
-export function compressedRules({ factor }: Compression): { readonly name: string; readonly text: string }[] {
+export function compressedRules(factor: number): { readonly name: string; readonly text: string }[] {
   return readRuleFiles().map(({ name, groups }: RuleFile) => ({
     name,
     text: stringify({
@@ -62,7 +54,7 @@ interface Route {
 }
 
 /** Each receiver gets a webhook: its own name under `url`. */
-export function compressedAlertmanager(url: string, { factor }: Compression): string {
+export function compressedAlertmanager(url: string, factor: number): string {
   const config = parse(readText('alertmanager/alertmanager.yml'))
   const shorten = (route: Route): void => {
     for (const name of ['group_wait', 'group_interval', 'repeat_interval'] as const) {

@@ -1,4 +1,4 @@
-import { collectDefaultMetrics, Registry } from 'prom-client'
+import { collectDefaultMetrics, Histogram, Registry } from 'prom-client'
 import { createAnalyzerMetrics } from '../../packages/analyzer/src/metrics.ts'
 import { createMetrics } from '../../packages/gateway/src/metrics.ts'
 
@@ -69,17 +69,8 @@ export function knownMetrics(): KnownMetrics {
 function seriesOf(registry: Registry): (readonly [string, ReadonlySet<string>])[] {
   return registry.getMetricsAsArray().flatMap(metric => {
     // prom-client's types hide what its metrics were made of.
-    const {
-      name,
-      type,
-      labelNames = [],
-    } = metric as unknown as {
-      name: string
-      type: unknown
-      labelNames?: readonly string[]
-    }
-    const isHistogram = String(type) === 'histogram' || 'upperBounds' in metric
-    if (!isHistogram) return [[name, new Set(labelNames)] as const]
+    const { name, labelNames = [] } = metric as unknown as { name: string; labelNames?: readonly string[] }
+    if (!(metric instanceof Histogram)) return [[name, new Set(labelNames)] as const]
     return ['_bucket', '_sum', '_count'].map(
       ending => [`${name}${ending}`, new Set([...labelNames, ...(ending === '_bucket' ? ['le'] : [])])] as const,
     )

@@ -1,0 +1,71 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { startRedis } from '@tidemark/shared/testing/redis-fixture'
+import { type Service, startAnalyzer, startGateway } from '../support/services.ts'
+import { compressedAlertmanager, compressedPrometheus, compressedRules } from './compressed.ts'
+import { startAlertmanager, startPrometheus, startRedisExporter } from './programs.ts'
+import { shortened } from './promql.ts'
+import { type SignalLoad, startLoad } from './signal-load.ts'
+import { startWebhook, type Webhook } from './webhook.ts'
+
+/** Two gateways, two analyzers and a Redis under load, watched by Prometheus and Alertmanager as the project configures them. */
+export interface WatchedPipeline extends AsyncDisposable {
+  readonly analyzers: readonly Service[]
+  readonly load: SignalLoad
+  /** Who is told of alerts. */
+  readonly webhook: Webhook
+  /** Asks Prometheus' API, by the path after /api/v1/. */
+  ask<T>(path: string): Promise<T>
+  /** Whether an expression gives a number, not only series of NaN. */
+  hasData(expr: string): Promise<boolean>
+}
+
+/** Starts it, with all times of the configuration divided by `factor`. */
+export async function startWatchedPipeline(factor: number): Promise<WatchedPipeline> {
+  await using starting = new AsyncDisposableStack()
+  const redis = starting.use(await startRedis({ args: ['--maxmemory', '256mb', '--maxmemory-policy', 'noeviction'] }))
+  const env = { REDIS_URL: redis.url }
+  const gateways = [starting.use(await startGateway(env)), starting.use(await startGateway(env))]
+  const analyzers = [starting.use(await startAnalyzer(env)), starting.use(await startAnalyzer(env))]
+  const exporter = starting.use(await startRedisExporter(redis.url))
+  const webhook = starting.use(await startWebhook())
+  const alertmanager = starting.use(await startAlertmanager(compressedAlertmanager(webhook.url, factor)))
+
+  const rulesFolder = await mkdtemp(join(tmpdir(), 'tidemark-rules-'))
+  starting.defer(() => rm(rulesFolder, { recursive: true }))
+  for (const { name, text } of compressedRules(factor)) await writeFile(join(rulesFolder, name), text)
+  const targets = {
+    gateway: gateways.map(metricsAddress),
+    analyzer: analyzers.map(metricsAddress),
+    'redis-exporter': [exporter.address],
+  }
+  const config = compressedPrometheus({ targets, alertmanager: alertmanager.address, rulesFolder }, factor)
+  const prometheus = starting.use(await startPrometheus(config, [`--query.lookback-delta=${shortened('5m', factor)}`]))
+  const load = starting.use(startLoad(gateways.map(({ port }) => port)))
+
+  async function ask<T>(path: string): Promise<T> {
+    const response = await fetch(`http://${prometheus.address}/api/v1/${path}`)
+    const { status, error, data } = (await response.json()) as { status: string; error?: string; data: T }
+    if (status !== 'success') throw new Error(`Prometheus does not answer ${path}: ${error}`)
+    return data
+  }
+  const resources = starting.move()
+  return {
+    analyzers,
+    load,
+    webhook,
+    ask,
+    async hasData(expr) {
+      const query = new URLSearchParams({ query: expr })
+      const { result } = await ask<{ result: { value: [number, string] }[] }>(`query?${query}`)
+      return result.some(({ value: [, text] }) => text !== 'NaN')
+    },
+    [Symbol.asyncDispose]: () => resources.disposeAsync(),
+  }
+}
+
+/** Where a service's metrics are, which is also its label `instance`. */
+export function metricsAddress({ metricsPort }: Service): string {
+  return `127.0.0.1:${metricsPort}`
+}
