@@ -1,7 +1,7 @@
 import { join, resolve } from 'node:path'
 import { BacktestFailure } from './failure.ts'
 import { findInputs, type Input, type Inputs } from './inputs.ts'
-import { type Labels, readLabels, windowsOf } from './labels.ts'
+import { type Labels, type LabelWindow, readLabels, windowsOf } from './labels.ts'
 import { type BacktestOptions, HELP, parseBacktest } from './options.ts'
 import { writePlot } from './plot.ts'
 import { PlotPoints } from './plot-points.ts'
@@ -49,21 +49,19 @@ async function backtest(options: BacktestOptions): Promise<number> {
     throw new BacktestFailure('the labels are those of one file; of a folder they are {"file.csv": [[start, end]]}')
   }
 
+  const windowsByFile = labels === undefined ? undefined : findWindows(labels, inputs)
+
   const totals = variants.map(createTally)
   const refusals: string[] = []
-  const unlabelled: string[] = []
   const progress = openProgress(
     process.stderr,
     inputs.files.reduce((sum, { bytes }) => sum + bytes, 0),
   )
   let bytesBefore = 0
   for (const input of inputs.files) {
-    const windows = labels === undefined ? undefined : windowsOf(labels, input.file)
-    if (labels !== undefined && windows === undefined) unlabelled.push(input.file)
+    const windows = windowsByFile?.get(input.file)
     const onBytes = (bytes: number): void => progress.update(bytesBefore + bytes, input.file)
-    // A file that the labels do not name has none: whatever is flagged in it is wrong.
-    const known = labels === undefined ? undefined : (windows ?? [])
-    const result = await runInput({ input, inputs, variants, windows: known, options, onBytes })
+    const result = await runInput({ input, inputs, variants, windows, options, onBytes })
     for (const [index, tally] of result.tallies.entries()) addTally(totals[index] ?? createTally(), tally)
     refusals.push(...result.refusals)
     bytesBefore += input.bytes
@@ -71,7 +69,6 @@ async function backtest(options: BacktestOptions): Promise<number> {
   progress.end()
 
   for (const refusal of refusals.slice(0, REFUSALS_MAX)) process.stderr.write(`${refusal}\n`)
-  if (labels !== undefined) warnOfLabels(labels, unlabelled, inputs)
   const files = inputs.isFolder ? ` (${inputs.files.length} files)` : ''
   const lines = variants.map(({ name }, index) => ({ name, tally: totals[index] ?? createTally() }))
   process.stdout.write(`${options.input}${files}\n\n${renderReport(lines)}\n`)
@@ -83,7 +80,7 @@ interface InputRun {
   readonly input: Input
   readonly inputs: Inputs
   readonly variants: readonly Variant[]
-  readonly windows: Parameters<typeof runFile>[0]['windows']
+  readonly windows: readonly LabelWindow[] | undefined
   readonly options: BacktestOptions
   readonly onBytes: (bytes: number) => void
 }
@@ -102,15 +99,20 @@ async function runInput({ input, inputs, variants, windows, options, onBytes }: 
   return result
 }
 
-function warnOfLabels(labels: Labels, unlabelled: readonly string[], { files }: Inputs): void {
+/** The windows of each file. One that the labels do not name has none: whatever is flagged in it is wrong. */
+function findWindows(labels: Labels, { files }: Inputs): Map<string, readonly LabelWindow[]> {
+  const found = files.map(({ file }) => ({ file, windows: windowsOf(labels, file) }))
+  const unlabelled = found.filter(({ windows }) => windows === undefined)
   if (labels.kind === 'named' && unlabelled.length === files.length) {
-    throw new BacktestFailure(`the labels name none of these files; they name ${[...labels.byName.keys()].slice(0, 3)}`)
+    const names = [...labels.byName.keys()].slice(0, 3).join(', ')
+    throw new BacktestFailure(`the labels name none of these files; they name ${names}`)
   }
-  if (unlabelled.length === 0) return
   const [first] = unlabelled
-  process.stderr.write(
-    `the labels do not name ${first}${unlabelled.length > 1 ? ` and ${unlabelled.length - 1} more` : ''}: all that is flagged there counts as wrong\n`,
-  )
+  if (first !== undefined) {
+    const others = unlabelled.length > 1 ? ` and ${unlabelled.length - 1} more` : ''
+    process.stderr.write(`the labels do not name ${first.file}${others}: all that is flagged there counts as wrong\n`)
+  }
+  return new Map(found.map(({ file, windows }) => [file, windows ?? []]))
 }
 
 /** npm runs its scripts in the project's folder, wherever it was called. */
