@@ -1,14 +1,8 @@
 import { expect, test } from 'vitest'
 import { VERDICT_DEFAULTS } from '../analysis.ts'
 import type { AlertEvent } from './alerts.ts'
-import {
-  acknowledge,
-  levelShiftRecord,
-  openedRecord,
-  resolvedRecord,
-  silentRecord,
-  stormRecord,
-} from './alerts-record.ts'
+import { acknowledge } from './alerts-notice.ts'
+import { levelShiftRecord, openedRecord, resolvedRecord, silentRecord, stormRecord } from './alerts-record.ts'
 import { explainAlert } from './explain.ts'
 import { createPolicy } from './policy.ts'
 
