@@ -20,3 +20,22 @@ export function reading(random: () => number): number {
 export function keyNumber(n: number): string {
   return `edge-${Math.trunc(n / 10)}/metric-${n % 10}`
 }
+
+export interface BodyOptions {
+  readonly samples: number
+  /** Keys that samples are of, one after another, from a place that the seed says. */
+  readonly keys: number
+  readonly seed: number
+}
+
+/** The body of a request, as a device that gathers its samples sends it. */
+export function requestBody({ samples, keys, seed }: BodyOptions): string {
+  const random = seeded(seed)
+  const first = Math.trunc(random() * keys)
+  const items = Array.from({ length: samples }, (_, i) => ({
+    key: keyNumber((first + i) % keys),
+    value: reading(random),
+    timestamp: 1_700_000_000 + seed,
+  }))
+  return JSON.stringify(samples === 1 ? items[0] : items)
+}

@@ -63,19 +63,21 @@ export async function startBenchRedis(args: readonly string[] = []): Promise<Ben
 /** Settings under which nothing but speed is measured: a stopped process keeps its leases, and no backlog is too long. */
 const ANALYZER_ENV = { LEASE_TTL_MS: '300000', WINDOWS_MAX: '2000000', STORE_TIMEOUT_MS: '30000' }
 
+/** With BENCH_PROFILES, a folder, each service leaves a CPU profile there when it ends: how docs/performance.md's were made. */
+function profiling(): Readonly<Record<string, string>> {
+  const folder = process.env.BENCH_PROFILES
+  return folder === undefined ? {} : { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${folder}` }
+}
+
 /** An analyzer that is measured. */
 export function startMeasuredAnalyzer(redis: BenchRedis, env: Readonly<Record<string, string>> = {}): Promise<Service> {
-  return startAnalyzer({
-    ...redis.env,
-    ...ANALYZER_ENV,
-    ...env,
-  })
+  return startAnalyzer({ ...redis.env, ...ANALYZER_ENV, ...profiling(), ...env })
 }
 
 /** A gateway that is measured: nothing is refused for its number. */
 export function startMeasuredGateway(redis: BenchRedis, env: Readonly<Record<string, string>> = {}): Promise<Service> {
   const limits = { BACKLOG_SAMPLES_MAX: '1000000000', QUEUE_SAMPLES_MAX: '1000000' }
-  return startGateway({ ...redis.env, ...limits, ...env })
+  return startGateway({ ...redis.env, ...limits, ...profiling(), ...env })
 }
 
 /** Writes full windows for the first `keys` keys straight into Redis: analysing 50 samples of each would take far longer. */

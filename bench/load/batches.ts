@@ -1,0 +1,41 @@
+import { Pool } from 'undici'
+import { requestBody } from '../signal.ts'
+
+/**
+ * Requests of 1,000 samples over 8 connections, as fast as they are answered or at a steady rate. Takes a port, seconds, keys
+ * and samples a second (0: as fast as it goes); prints what it saw. The bodies are made beforehand, so that sending is cheap.
+ */
+const [port = '', seconds = '', keys = '', rate = '0'] = process.argv.slice(2)
+const SAMPLES = 1000
+const CONNECTIONS = 8
+const pool = new Pool(`http://127.0.0.1:${port}`, { connections: CONNECTIONS, pipelining: 1 })
+const bodies = Array.from({ length: 200 }, (_, seed) =>
+  Buffer.from(requestBody({ samples: SAMPLES, keys: Number(keys), seed })),
+)
+const headers = { 'content-type': 'application/json' }
+const begin = performance.now()
+const end = begin + Number(seconds) * 1000
+const everyMs = Number(rate) === 0 ? 0 : (1000 * SAMPLES) / Number(rate)
+let sent = 0
+let accepted = 0
+let failed = 0
+
+async function connection(): Promise<void> {
+  for (;;) {
+    const number = sent++
+    const due = begin + number * everyMs
+    const wait = due - performance.now()
+    if (Math.max(due, performance.now()) >= end) return
+    if (everyMs > 0 && wait > 0) await new Promise(resolve => setTimeout(resolve, wait))
+    const body = bodies[number % bodies.length] ?? ''
+    const answer = await pool.request({ path: '/ingest', method: 'POST', headers, body })
+    await answer.body.dump()
+    if (answer.statusCode === 202) accepted += SAMPLES
+    else failed++
+  }
+}
+
+await Promise.all(Array.from({ length: CONNECTIONS }, connection))
+const took = (performance.now() - begin) / 1000
+await pool.close()
+process.stdout.write(`${JSON.stringify({ accepted, failed, perSecond: accepted / took })}\n`)
