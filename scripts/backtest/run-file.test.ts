@@ -52,6 +52,18 @@ describe('a back-test', () => {
     }
   })
 
+  test('says nothing of a sample that is not analysed', () => {
+    const order = { refusesLate: true, dropsDuplicates: false }
+    const judge = new KeyJudge(createPolicy({ order }, VERDICT_DEFAULTS))
+    for (let n = 100; n < 150; n++) judge.step(n % 3, n, n)
+    const { low, high, score } = { ...judge.step(1, 150, 150) }
+    expect([low, high, score].some(Number.isNaN)).toBe(false)
+    expect(judge.step(9, 140.5, 151)).toMatchObject({
+      ...{ order: 'late', isAnalysed: false, isFlagged: false },
+      ...{ low: Number.NaN, high: Number.NaN, score: Number.NaN },
+    })
+  })
+
   test('counts samples, flags and alerts, and says which rows are no samples', async () => {
     const path = await writeRecording()
     const windows = [{ start: BEGIN + 75 * MINUTE, end: BEGIN + 85 * MINUTE }]
