@@ -71,6 +71,13 @@ test('it says what was missed, and what failed without breaking its table', () =
   expect(text).toContain('| POST /ingest: 503 a\\|b | 1 |')
 })
 
+test('it says so when the machine was busy before', () => {
+  const busy = 'latencies are those of a busy machine'
+  const { machine, ...rest } = result()
+  expect(runReport({ ...rest, machine }, 'npm run load')).not.toContain(busy)
+  expect(runReport({ ...rest, machine: { ...machine, loadBefore: 1.5 } }, 'npm run load')).toContain(busy)
+})
+
 test('what was not measured is a dash', () => {
   const row = '| flat | 1,000 | 80 | - | 4.2 % | 19 of 20 | 95.0 % | 0.3 samples, - |'
   expect(runReport(result(), 'npm run load')).toContain(row)

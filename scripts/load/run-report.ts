@@ -63,10 +63,13 @@ function failedTable({ failed }: Summary): string {
 /** What else was going on: latencies of a busy machine are the machine's. */
 export function machineSentence({ summary, machine }: LoadResult): string {
   const { cpu_s, late_ms, seconds } = summary
+  const isBusy = machine.loadBefore > machine.cores / 2
   return (
     `All of it ran on one machine of ${machine.cores} cores: services, Redis and load generator. Its load average was ` +
     `${machine.loadBefore.toFixed(1)} before the run and ${machine.loadMax.toFixed(1)} at the most during it. The load generator used ` +
-    `${percent(cpu_s / seconds)} of a core; requests left ${ms(late_ms.p50)} (p50), ${ms(late_ms.p95)} (p95) after their time.`
+    `${percent(cpu_s / seconds)} of a core; requests left ${ms(late_ms.p50)} (p50), ${ms(late_ms.p95)} (p95) after their time.${
+      isBusy ? ' **Other work was going on before the load began: these latencies are those of a busy machine.**' : ''
+    }`
   )
 }
 
