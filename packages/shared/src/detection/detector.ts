@@ -89,15 +89,6 @@ export function isAnomaly(judgement: Judgement, threshold: number): boolean {
   return isBeyond(judgement.score, threshold)
 }
 
-/**
- * The side on which a value lies outside: 1 above, -1 below, 0 inside. A value that is inside and yet has a score, as one
- * that stopped varying, counts as above.
- */
-export function sideOf({ low, high, score }: Judgement, value: number): -1 | 0 | 1 {
-  if (value < low) return -1
-  return value > high || score > 0 ? 1 : 0
-}
-
 /** The least and the greatest value that would be no anomaly. */
 export function bandOf(judgement: Judgement, threshold: number): { low: number; high: number } {
   const margin = threshold * judgement.spread
