@@ -61,6 +61,7 @@ export interface LoadWanted extends Omit<Load, 'url'> {
 export async function runLoad(wanted: LoadWanted, context: LoadContext): Promise<LoadResult> {
   const { python, folder, prefix, csvPrefix, output, stop } = context
   await mkdir(folder, { recursive: true })
+  const loadBefore = loadavg()[0] ?? 0
   await using resources = new AsyncDisposableStack()
   const stack = wanted.url === undefined ? resources.use(await startStack(wanted.analyzers)) : undefined
   const url = stack?.url ?? wanted.url ?? ''
@@ -68,7 +69,6 @@ export async function runLoad(wanted: LoadWanted, context: LoadContext): Promise
   const prometheus =
     stack !== undefined && (await hasPrometheus()) ? resources.use(await startPrometheus(stack.targets)) : undefined
 
-  const loadBefore = loadavg()[0] ?? 0
   let loadMax = loadBefore
   const from = Date.now() / 1000
   const title = `${wanted.rps} requests/s, ${wanted.shape}`
