@@ -1,11 +1,12 @@
 import { createJudgement, HISTORY_STRIDE, type History } from '@tidemark/shared/detection/detector'
 import { createDetector, type DetectorName } from '@tidemark/shared/detection/detectors'
-import { CHOSEN_BY, createRecording, HELD_OUT, type Recording } from './labelled.ts'
+import { CHOSEN_BY, createRecording, HELD_OUT, type Recording, UNSEEN } from './labelled.ts'
 import { bestThreshold, type Scored, windowScore } from './window-score.ts'
 
 const WINDOW = 50
-/** Recordings of the two groups have nothing in common, not even a seed. */
+/** Recordings of the groups have nothing in common, not even a seed. */
 const HELD_OUT_SEED = 1000
+const UNSEEN_SEED = 2000
 
 export interface Comparison {
   /** Best for the kinds that were chosen by. */
@@ -13,7 +14,9 @@ export interface Comparison {
   readonly chosenBy: number
   /** At that same threshold. */
   readonly heldOut: number
-  readonly heldOutAtDefault: number
+  readonly unseen: number
+  /** At the detector's own threshold. */
+  readonly unseenAtDefault: number
 }
 
 /** How well a detector finds what is wrong in recordings of many kinds. */
@@ -27,12 +30,14 @@ export function scoreRecordings(name: DetectorName, recordings: number): Compari
     )
   const chosenBy = scored(CHOSEN_BY, 1)
   const heldOut = scored(HELD_OUT, 1 + HELD_OUT_SEED)
+  const unseen = scored(UNSEEN, 1 + UNSEEN_SEED)
   const threshold = bestThreshold(chosenBy)
   return {
     threshold,
     chosenBy: windowScore(chosenBy, threshold),
     heldOut: windowScore(heldOut, threshold),
-    heldOutAtDefault: windowScore(heldOut, createDetector(name).threshold),
+    unseen: windowScore(unseen, threshold),
+    unseenAtDefault: windowScore(unseen, createDetector(name).threshold),
   }
 }
 

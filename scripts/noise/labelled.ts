@@ -185,6 +185,64 @@ export const HELD_OUT: Readonly<Record<string, Kind>> = {
   },
 }
 
+/** Kinds that were written when every constant stood, and run once. */
+export const UNSEEN: Readonly<Record<string, Kind>> = {
+  queue: (random, length) => {
+    const load = 0.7 + 0.2 * random.uniform()
+    let waiting = 0
+    const value = (): number => {
+      waiting = Math.max(0, waiting + random.poisson(10 * load) - random.poisson(10))
+      return waiting
+    }
+    return { values: series(length, value), scale: 10 / (1 - load) / 2, legal: count }
+  },
+  leak: (random, length) => {
+    const growth = 0.01 + 0.05 * random.uniform()
+    let held = 0
+    const value = (): number => {
+      held += growth * (0.5 + random.uniform())
+      if (held > 30 || random.uniform() < 0.002) held = 0
+      return 40 + held + 2 * Math.abs(random.normal())
+    }
+    return { values: series(length, value), scale: 15, isPeriodic: true }
+  },
+  visitors: (random, length) => {
+    const shape = (n: number): number => Math.sin(turn(n / DAY)) + 0.5 * Math.sin(turn(n / (7 * DAY)))
+    const value = (n: number): number => 300 * Math.exp(0.8 * shape(n) + 0.1 * random.normal())
+    return { values: series(length, value), scale: 250, isPeriodic: true, legal: notNegative }
+  },
+  sensor: (random, length) => {
+    const dropouts = 0.002 + 0.01 * random.uniform()
+    let level = 0
+    const value = (): number => {
+      level = 0.99 * level + 0.3 * random.normal()
+      return random.uniform() < dropouts ? 0 : Math.round(2 * (60 + level)) / 2
+    }
+    return { values: series(length, value), scale: 2.1 }
+  },
+  vibration: (random, length) => {
+    const period = 7 + 20 * random.uniform()
+    let phase = 0
+    const value = (): number => {
+      phase += (1 + 0.1 * random.normal()) / period
+      return 5 * Math.sin(turn(phase)) + 2 * Math.sin(turn(2.7 * phase)) + 0.5 * random.normal()
+    }
+    return { values: series(length, value), scale: 4 }
+  },
+  machine: (random, length) => {
+    let isRunning = false
+    let left = 0
+    const value = (): number => {
+      if (left-- <= 0) {
+        isRunning = !isRunning
+        left = random.integer(20, isRunning ? 120 : 60)
+      }
+      return isRunning ? 80 + 3 * random.normal() : 5 + 0.3 * Math.abs(random.normal())
+    }
+    return { values: series(length, value), scale: 30, legal: notNegative }
+  },
+}
+
 /** What goes wrong, from sample `at` on; spikes and shifts are the most frequent. */
 type Fault = (usual: Usual, at: number, size: number, length: number, random: Random) => void
 

@@ -94,16 +94,16 @@ function comparisonParts({ recordings }: Sizes): Part[] {
     `Window scores (100 is perfect, 0 flags nothing) on labelled synthetic recordings, ${recordings} of each kind. "Best": at the one threshold that is`,
     'best for the kinds by which detectors and constants were chosen; "default": at the default threshold.',
     '',
-    ...header('detector', ['best threshold', 'chosen by', 'held out', 'held out, default']),
+    ...header('detector', ['best threshold', 'chosen by', 'held out', 'unseen', 'unseen, default']),
   ]
   const rows = DETECTOR_NAMES.map(detector => ({
     name: `recordings, ${detector}`,
     run: () => {
-      const { threshold, chosenBy, heldOut, heldOutAtDefault } = scoreRecordings(detector, recordings)
+      const { threshold, chosenBy, heldOut, unseen, unseenAtDefault } = scoreRecordings(detector, recordings)
       return [
         row(detector, [
           threshold.toPrecision(3),
-          ...[chosenBy, heldOut, heldOutAtDefault].map(score => score.toFixed(1)),
+          ...[chosenBy, heldOut, unseen, unseenAtDefault].map(score => score.toFixed(1)),
         ]),
       ]
     },
