@@ -14,9 +14,9 @@ const EXIT_USAGE = 2
 const EXIT_INTERRUPTED = 130
 
 const MINUTE_MS = 60_000
-const UNIT_LIMIT_MS = 3 * MINUTE_MS
-const INTEGRATION_LIMIT_MS = 6 * MINUTE_MS
-const E2E_LIMIT_MS = 8 * MINUTE_MS
+const UNIT_LIMIT_MS = 6 * MINUTE_MS
+const INTEGRATION_LIMIT_MS = 8 * MINUTE_MS
+const E2E_LIMIT_MS = 15 * MINUTE_MS
 
 const command = parseCommand(process.argv.slice(2))
 switch (command.kind) {

@@ -43,7 +43,8 @@ export function createAnalyzerMetrics(registry: Registry) {
     }),
     samplesRolledBack: new Counter({
       name: 'analyzer_samples_rolled_back_total',
-      help: 'Accepted samples that this analyzer had read and that Redis has forgotten since. Each analyzer counts by itself: the max over analyzers is a lower bound of what is lost, the sum counts a sample for each that had read it.',
+      help: 'Accepted samples that this analyzer had read and that Redis has forgotten since. Each analyzer counts by itself, so take the max over analyzers of each partition: the sum of those is a lower bound of what is lost.',
+      labelNames: ['partition'],
       registers,
     }),
     batchSamples: new Histogram({

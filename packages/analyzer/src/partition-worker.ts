@@ -112,6 +112,8 @@ export class PartitionWorker {
     this.lease = options.lease
     this.partition = options.lease.partition
     this.#windows = new Windows({ capacity: options.settings.window, keysMax: options.settings.keysMax })
+    // The series is there before anything happens: what is not there cannot rise.
+    options.metrics.samplesRolledBack.inc({ partition: this.partition }, 0)
     this.#done = this.#work()
   }
 
@@ -273,7 +275,7 @@ export class PartitionWorker {
     const { rollbacks, metrics, log } = this.#options
     const gone = rollbacks.observe(this.partition, entries)
     if (gone === 0) return
-    metrics.samplesRolledBack.inc(gone)
+    metrics.samplesRolledBack.inc({ partition: this.partition }, gone)
     log.error({ partition: this.partition, gone }, 'Redis has forgotten accepted samples')
   }
 
