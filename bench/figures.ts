@@ -191,6 +191,22 @@ export const FIGURES: readonly Figure[] = [
     goal: atLeast(0, 'told'),
   },
   {
+    title: 'drain from a cluster of 3 masters, analyzer CPU a sample',
+    scenario: 'cluster',
+    value: get('analyzerCpuUs'),
+    unit: 'us',
+    floor: { title: 'one Redis', value: get('drain 10,000 analyzerCpuUs') },
+    goal: atLeast(0, 'told'),
+  },
+  {
+    title: 'the same, CPU of the 3 masters a sample',
+    scenario: 'cluster',
+    value: get('redisCpuUs'),
+    unit: 'us',
+    floor: { title: 'one Redis', value: get('drain 10,000 redisCpuUs') },
+    goal: atLeast(0, 'told'),
+  },
+  {
     title: 'Redis CPU of an XADD of one sample, pipelined',
     scenario: 'redis',
     value: get('xaddCpuUs'),

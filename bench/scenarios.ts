@@ -47,6 +47,12 @@ export const SCENARIOS: readonly Scenario[] = [
     roundsMax: 50,
     open: () => drain({ keys: 10_000, samples: 2_000_000, analyzers: 2 }),
   },
+  {
+    name: 'cluster',
+    inQuick: false,
+    roundsMax: 3,
+    open: () => drain({ keys: 10_000, samples: 1_000_000, masters: 3 }),
+  },
   { name: 'redis', inQuick: false, roundsMax: 3, open: async () => closed(() => redisFloor(500_000)) },
   {
     name: 'end to end',

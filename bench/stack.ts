@@ -4,6 +4,7 @@ import { pause } from '@tidemark/shared/lifecycle'
 import { partitionOf } from '@tidemark/shared/partition'
 import { openStore } from '@tidemark/shared/store/open'
 import type { Store } from '@tidemark/shared/store/ports'
+import { startRedisCluster } from '@tidemark/shared/testing/redis-fixture'
 import { startRedisProcess } from '@tidemark/shared/testing/redis-process'
 import { rowLength } from '@tidemark/shared/window-row'
 import { Redis } from 'ioredis'
@@ -13,49 +14,73 @@ import { keyNumber, reading, seeded } from './signal.ts'
 
 export const PARTITIONS = 16
 
+const ALL = Array.from({ length: PARTITIONS }, (_, partition) => partition)
+
 const WINDOW = 50
 
 /** Of the values before those that are measured. */
 const HISTORY_FROM = 1_700_000_000_000
 
-const PIPELINE = 64
+const WINDOWS_AT_ONCE = 1024
 
 /** A Redis of our own, as durable as production's (AOF, fsync every second), and ways to it. */
 export interface BenchRedis extends AsyncDisposable {
   readonly url: string
-  readonly pid: number
-  readonly client: Redis
+  /** One, or one of each master. */
+  readonly pids: readonly number[]
+  readonly clients: readonly Redis[]
   readonly keys: Keys
   readonly store: Store
   /** What every service needs. */
   readonly env: Readonly<Record<string, string>>
-  /** Bytes that Redis' allocator has given out. */
+  /** Bytes that the allocators have given out. */
   usedMemory(): Promise<number>
+  /** Forgets everything. */
+  flush(): Promise<void>
 }
 
-export async function startBenchRedis(args: readonly string[] = []): Promise<BenchRedis> {
+const DURABLE = ['--save', '', '--appendonly', 'yes', '--appendfsync', 'everysec', '--maxmemory-policy', 'noeviction']
+
+/** Starts a Redis, or a cluster of so many masters. */
+export async function startBenchRedis(masters = 1): Promise<BenchRedis> {
   await using starting = new AsyncDisposableStack()
-  const durable = ['--save', '', '--appendonly', 'yes', '--appendfsync', 'everysec', '--maxmemory-policy', 'noeviction']
-  const redis = starting.use(await startRedisProcess('redis-server', [...durable, ...args]))
+  const cluster = masters > 1
+  const { url } = starting.use(
+    cluster
+      ? await startRedisCluster({ masters, argsOf: () => DURABLE })
+      : await startRedisProcess('redis-server', DURABLE),
+  )
   const store = await openStore({
-    redis: { url: redis.url, partitions: PARTITIONS, backlogMax: 1e9, commandTimeoutMs: 30_000 },
+    redis: { url, cluster, partitions: PARTITIONS, backlogMax: 1e9, commandTimeoutMs: 30_000 },
     log: pino({ level: 'silent' }),
     signal: AbortSignal.timeout(10_000),
   })
   if (store === undefined) throw new Error('the Redis of the bench does not answer')
   starting.use(store)
-  const client = new Redis(redis.url)
-  starting.defer(() => client.disconnect())
-  const pid = Number(/process_id:(\d+)/.exec(await client.info('server'))?.[1])
+  const clients = url.split(',').map(one => new Redis(one))
+  starting.defer(() => {
+    for (const client of clients) client.disconnect()
+  })
+  const asked = async (section: string, field: RegExp): Promise<number[]> =>
+    (await Promise.all(clients.map(client => client.info(section)))).map(text => Number(field.exec(text)?.[1]))
+  const pids = await asked('server', /process_id:(\d+)/)
   const resources = starting.move()
   return {
-    url: redis.url,
-    pid,
-    client,
+    url,
+    pids,
+    clients,
     keys: keysUnder('tm'),
     store,
-    env: { REDIS_URL: redis.url, PARTITIONS: String(PARTITIONS), LOG_LEVEL: 'info' },
-    usedMemory: async () => Number(/used_memory:(\d+)/.exec(await client.info('memory'))?.[1]),
+    env: {
+      REDIS_URL: url,
+      REDIS_CLUSTER: String(cluster),
+      PARTITIONS: String(PARTITIONS),
+      LOG_LEVEL: 'info',
+    },
+    usedMemory: async () => (await asked('memory', /used_memory:(\d+)/)).reduce((sum, bytes) => sum + bytes, 0),
+    async flush() {
+      for (const client of clients) await client.flushall()
+    },
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   }
 }
@@ -81,12 +106,13 @@ export function startMeasuredGateway(redis: BenchRedis, env: Readonly<Record<str
 }
 
 /** Writes full windows for the first `keys` keys straight into Redis: analysing 50 samples of each would take far longer. */
-export async function fillWindows({ client, keys: names }: BenchRedis, keys: number): Promise<void> {
+export async function fillWindows({ clients, keys: names }: BenchRedis, keys: number): Promise<void> {
   const random = seeded(1)
   const row = new Float64Array(rowLength(WINDOW))
-  for (let from = 0; from < keys; from += PIPELINE * PARTITIONS) {
-    const pipeline = client.pipeline()
-    for (let n = from; n < Math.min(keys, from + PIPELINE * PARTITIONS); n++) {
+  const homes = await Promise.all(ALL.map(partition => homeOf(clients, names.partition(partition).windows)))
+  for (let from = 0; from < keys; from += WINDOWS_AT_ONCE) {
+    const rows: [string, Buffer][][] = ALL.map(() => [])
+    for (let n = from; n < Math.min(keys, from + WINDOWS_AT_ONCE); n++) {
       row[0] = WINDOW
       row[1] = WINDOW
       for (let i = 0; i < WINDOW; i++) {
@@ -94,10 +120,26 @@ export async function fillWindows({ client, keys: names }: BenchRedis, keys: num
         row[3 + 2 * i] = HISTORY_FROM + 1000 * i
       }
       const key = keyNumber(n)
-      pipeline.hset(names.partition(partitionOf(key, PARTITIONS)).windows, key, Buffer.from(row.slice().buffer))
+      rows[partitionOf(key, PARTITIONS)]?.push([key, Buffer.from(row.slice().buffer)])
     }
-    await pipeline.exec()
+    await Promise.all(
+      rows.map(async (pairs, partition) => {
+        if (pairs.length > 0) await homes[partition]?.hset(names.partition(partition).windows, ...pairs.flat())
+      }),
+    )
   }
+}
+
+/** The master that a key lives on. */
+async function homeOf(clients: readonly Redis[], key: string): Promise<Redis | undefined> {
+  for (const client of clients) {
+    const isHere = await client.exists(key).then(
+      () => true,
+      () => false,
+    )
+    if (isHere) return client
+  }
+  return undefined
 }
 
 /** Samples of one request of the size that is measured, and so the size of the entries: a sixteenth of it. */
@@ -133,8 +175,6 @@ export async function fillBacklog({ store }: BenchRedis, samples: number, keys: 
     done += requests.length * REQUEST_SAMPLES
   }
 }
-
-const ALL = Array.from({ length: PARTITIONS }, (_, partition) => partition)
 
 export async function backlogOf({ store }: BenchRedis): Promise<number> {
   return (await store.gateway.progress(ALL)).reduce((sum, { backlog }) => sum + backlog, 0)

@@ -21,7 +21,7 @@ export async function openBatches(seconds: number): Promise<AsyncDisposable & { 
   const { port } = await without.next<{ port: number }>()
 
   async function load(pid: number, at: number, forSeconds: number) {
-    const { cpuS, result } = await spentBy([pid, redis.pid], () =>
+    const { cpuS, result } = await spentBy([pid, ...redis.pids], () =>
       runProgram<Seen>('./load/batches.ts', [at, forSeconds, 10_000]),
     )
     if (result.failed > 0) throw new Error(`${result.failed} requests failed`)
@@ -32,7 +32,7 @@ export async function openBatches(seconds: number): Promise<AsyncDisposable & { 
   async function round(forSeconds: number): Promise<Batches> {
     const floor = await load(without.pid, port, forSeconds)
     const ours = await load(gateway.pid, gateway.port, forSeconds)
-    await redis.client.flushall()
+    await redis.flush()
     const { cpuUs: parseCpuUs } = await runProgram<{ cpuUs: number }>('./floors/parse.ts')
     return {
       samplesPerS: ours.perS,

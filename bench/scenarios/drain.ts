@@ -6,6 +6,8 @@ export interface DrainOptions {
   readonly samples: number
   /** Analyzers that share the backlog. */
   readonly analyzers?: number
+  /** Redis masters that share the partitions. */
+  readonly masters?: number
 }
 
 export interface Drain {
@@ -28,9 +30,14 @@ export interface DrainBench extends AsyncDisposable {
  * Analyzers that drain a backlog with all windows full and in memory. They are stopped (SIGSTOP) while it is appended, and the
  * first one warms them up.
  */
-export async function openDrain({ keys, samples, analyzers: count = 1 }: DrainOptions): Promise<DrainBench> {
+export async function openDrain({
+  keys,
+  samples,
+  analyzers: count = 1,
+  masters = 1,
+}: DrainOptions): Promise<DrainBench> {
   await using opening = new AsyncDisposableStack()
-  const redis: BenchRedis = opening.use(await startBenchRedis())
+  const redis: BenchRedis = opening.use(await startBenchRedis(masters))
   await fillWindows(redis, keys)
   const analyzers = await Promise.all(Array.from({ length: count }, () => startMeasuredAnalyzer(redis)))
   for (const analyzer of analyzers) opening.use(analyzer)
@@ -47,15 +54,16 @@ export async function openDrain({ keys, samples, analyzers: count = 1 }: DrainOp
     const empty = await redis.usedMemory()
     await fillBacklog(redis, amount, keys, ++seed)
     const full = await redis.usedMemory()
-    const { cpuS, seconds } = await spentBy([redis.pid, ...pids], async () => {
+    const { cpuS, seconds } = await spentBy([...redis.pids, ...pids], async () => {
       signal('SIGCONT')
       await drained(redis)
     })
-    const [redisS = 0, ...analyzerS] = cpuS
+    const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0)
+    const [redisS, analyzerS] = [sum(cpuS.slice(0, masters)), sum(cpuS.slice(masters))]
     const { rss: now } = await usageOf(pids[0] ?? 0)
     return {
       samplesPerS: amount / seconds,
-      analyzerCpuUs: (analyzerS.reduce((sum, s) => sum + s, 0) / amount) * 1e6,
+      analyzerCpuUs: (analyzerS / amount) * 1e6,
       redisCpuUs: (redisS / amount) * 1e6,
       bytesPerKey: (now - rss) / (keys / count),
       bytesPerPending: (full - empty) / amount,

@@ -30,7 +30,7 @@ export async function endToEnd({ seconds, rate }: { seconds: number; rate: numbe
   const before = await analysedOf(redis)
   let backlogMax = 0
   let backlogEnd = 0
-  const { cpuS, seconds: took } = await spentBy([gateway.pid, analyzer.pid, redis.pid], async () => {
+  const { cpuS, seconds: took } = await spentBy([gateway.pid, analyzer.pid, ...redis.pids], async () => {
     const isOver = new AbortController()
     const load = runProgram<Seen>('./load/batches.ts', [gateway.port, seconds, KEYS, rate])
     const looking = look(isOver.signal)

@@ -14,8 +14,9 @@ const PIPELINE = 500
 export async function redisFloor(samples: number): Promise<RedisFloor> {
   await using redis = await startBenchRedis()
   const random = seeded(3)
-  const { client } = redis
-  const { cpuS } = await spentBy([redis.pid], async () => {
+  const [client] = redis.clients
+  if (client === undefined) throw new Error('the Redis of the bench has no client')
+  const { cpuS } = await spentBy(redis.pids, async () => {
     for (let n = 0; n < ENTRIES; n += PIPELINE) {
       const pipeline = client.pipeline()
       for (let i = 0; i < PIPELINE; i++) {

@@ -27,7 +27,7 @@ export async function openSingle(seconds: number): Promise<AsyncDisposable & { m
   }
 
   async function load(pid: number, port: number, forSeconds: number) {
-    const { cpuS, result } = await spentBy([pid, redis.pid], () =>
+    const { cpuS, result } = await spentBy([pid, ...redis.pids], () =>
       runProgram<Seen>('./load/single.ts', [port, forSeconds]),
     )
     if (result.failed > 0) throw new Error(`${result.failed} of ${result.requests} requests failed`)
@@ -43,7 +43,7 @@ export async function openSingle(seconds: number): Promise<AsyncDisposable & { m
     const middle = await load(hono.pid, ports.hono, forSeconds)
     const ours = await load(gateway.pid, gateway.port, forSeconds)
     // Nobody analyses here, and the backlog would grow from round to round.
-    await redis.client.flushall()
+    await redis.flush()
     return {
       gatewayPerS: ours.perS,
       gatewayCpuUs: ours.cpuUs,
