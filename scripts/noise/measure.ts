@@ -71,12 +71,11 @@ function measureTrials(detector: DetectorName, { trials, seed, watched, within, 
   let delayed = 0
   for (let trial = 0; trial < trials; trial++) {
     const judge = newJudge(detector)
-    for (let n = 0; n < CALM; n++) step(judge, random.normal(), n)
-    // An alert that noise opened before would hide the one that is waited for; it is not the trial's fault.
+    const begin = calmDown(judge, random)
     let isFlagged = false
     let openedAfter = 0
     for (let n = 1; n <= watched; n++) {
-      const judged = step(judge, valueAt(random), CALM + n)
+      const judged = step(judge, valueAt(random), begin + n)
       if (n <= within && judged.isFlagged) isFlagged = true
       if (openedAfter === 0 && judged.events.some(({ kind }) => kind === 'opened')) openedAfter = n
     }
@@ -88,6 +87,16 @@ function measureTrials(detector: DetectorName, { trials, seed, watched, within, 
     }
   }
   return { flagged: flagged / trials, opened: opened / trials, delay: delays / delayed }
+}
+
+/** Feeds calm samples until none of the alerts that noise opens is on: it would hide the one that is waited for. */
+function calmDown(judge: KeyJudge, random: Random): number {
+  let isFiring = false
+  let n = 0
+  for (; n < CALM || (isFiring && n < 2 * CALM); n++) {
+    for (const { kind } of step(judge, random.normal(), n).events) isFiring = kind === 'opened'
+  }
+  return n
 }
 
 function newJudge(detector: DetectorName): KeyJudge {

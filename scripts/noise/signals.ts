@@ -62,5 +62,5 @@ export const SIGNALS: readonly Signal[] = [
   one('N(0,1), one step of 10', (random, length) => n => random.normal() + (n < length / 2 ? 0 : 10)),
 ]
 
-/** The sample in which a spike stands, or with which a shift begins; before it the key has been calm for so long. */
+/** Before a spike or a shift a key has been calm for so many samples. */
 export const CALM = 500
