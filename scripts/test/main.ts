@@ -1,5 +1,6 @@
 import { basename } from 'node:path'
 import { findServer } from '../start/redis.ts'
+import { benchStep } from './bench-step.ts'
 import { checkSteps } from './check-step.ts'
 import { containersStep } from './containers-step.ts'
 import { add, closingLine, NOTHING } from './counts.ts'
@@ -69,6 +70,7 @@ function allSteps(): Step[] {
     }),
     vitestStep('e2e', 'end to end', { project: 'e2e', limitMs: E2E_LIMIT_MS, env: redis }),
     containersStep(),
+    benchStep(),
   ]
 }
 

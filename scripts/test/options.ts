@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util'
 
 /** What can be asked for with --only, in the order it is run. */
-export const GROUPS = ['check', 'unit', 'integration', 'e2e', 'containers'] as const
+export const GROUPS = ['check', 'unit', 'integration', 'e2e', 'containers', 'bench'] as const
 export type Group = (typeof GROUPS)[number]
 
 export type Command =
@@ -19,6 +19,7 @@ Groups:
   integration   tests against a Redis
   e2e           the whole pipeline, as processes
   containers    the store's tests once more, against a Redis in a container
+  bench         the figures that matter most, held against the committed table; it only warns
 
 Tests that need Redis run redis-server or valkey-server; where there is none it is installed if that needs no password.
 `
