@@ -4,7 +4,7 @@ import { isBeyond } from '../analysis.ts'
 export const SCORE_CAP = 1e6
 
 /** A spread of a few units in the last place of the values is rounding, not variation; as in analysis.ts. */
-const FLAT_ULPS = 4
+export const FLAT_ULPS = 4
 
 /** Float64s of one sample in a history: value and timestamp, as in a row of window-row.ts. */
 export const HISTORY_STRIDE = 2
@@ -61,8 +61,9 @@ export interface Detector {
     judgement: Judgement,
   ): void
   /**
-   * Moves the state past the value that `judge` was asked about last, `judgement` being what it wrote; the caller adds the
-   * value to the history afterwards. Left out, the value has no influence.
+   * Moves the state past the value that `judge` was asked about last, `judgement` being what it wrote of this very state and
+   * history (so after `start` it is asked again); the caller adds the value to the history afterwards. Left out, the value has
+   * no influence.
    */
   learn(
     history: History,

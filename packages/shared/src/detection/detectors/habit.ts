@@ -1,6 +1,7 @@
 import {
   type Detector,
   type DetectorSettings,
+  FLAT_ULPS,
   HISTORY_STRIDE,
   type History,
   inSpreads,
@@ -13,8 +14,6 @@ const VARIATION_SAMPLES = 20
 /** For so many samples a score must exceed the last that passed: what goes on is told once. */
 const HOLD = 50
 const SAMPLES_MIN = 50
-/** A deviation of a few units in the last place of the values is rounding. */
-const FLAT_ULPS = 4
 
 const COUNT = 0
 const PEAK = 1
