@@ -1,4 +1,3 @@
-import { writeSync } from 'node:fs'
 import type { Reporter, TestCase } from 'vitest/node'
 
 /** Begins a line that is for scripts/test/main.ts; a test that prints it by chance is very unlikely. */
@@ -16,7 +15,8 @@ class ProgressReporter implements Reporter {
 }
 
 function tell({ module, fullName }: TestCase, state: string): void {
-  writeSync(1, `${PROGRESS_MARK}${state} ${module.relativeModuleId} > ${fullName.replaceAll('\n', ' ')}\n`)
+  // Not writeSync: a pipe that is full for a moment would be an error there.
+  process.stdout.write(`${PROGRESS_MARK}${state} ${module.relativeModuleId} > ${fullName.replaceAll('\n', ' ')}\n`)
 }
 
 // biome-ignore lint/style/noDefaultExport: vitest takes a reporter's file by its default export

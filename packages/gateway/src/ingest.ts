@@ -1,6 +1,7 @@
 import { pushFlat } from '@tidemark/shared/entry'
 import { partitionOf } from '@tidemark/shared/partition'
 import { formatReceipt } from '@tidemark/shared/receipt'
+import type { Sample } from '@tidemark/shared/sample'
 import type { Context } from 'hono'
 import type { ShareOutcome } from './batcher.ts'
 import { createBodyReader } from './body.ts'
@@ -101,18 +102,19 @@ export function createIngest({ config, metrics, now, services }: IngestOptions):
 
 /** Partitions in ascending order, so that receipts are too. Within one the samples keep their order. */
 function groupByPartition({ samples, indexes }: Batch, partitions: number): readonly Group[] {
-  const groups = new Map<number, Group>()
-  for (const [i, sample] of samples.entries()) {
+  const groups: (Group | undefined)[] = []
+  for (let i = 0; i < samples.length; i++) {
+    const sample = samples[i] as Sample
     const partition = partitionOf(sample.key, partitions)
-    let group = groups.get(partition)
+    let group = groups[partition]
     if (group === undefined) {
       group = { partition, samples: [], indexes: [] }
-      groups.set(partition, group)
+      groups[partition] = group
     }
     pushFlat(group.samples, sample)
     group.indexes.push(indexes[i] ?? 0)
   }
-  return [...groups.values()].sort((a, b) => a.partition - b.partition)
+  return groups.filter(group => group !== undefined)
 }
 
 type Refusal = Exclude<ShareOutcome, { kind: 'stored' | 'known' }>
