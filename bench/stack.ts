@@ -102,7 +102,9 @@ export function startMeasuredAnalyzer(redis: BenchRedis, env: Readonly<Record<st
 /** A gateway that is measured: nothing is refused for its number. */
 export function startMeasuredGateway(redis: BenchRedis, env: Readonly<Record<string, string>> = {}): Promise<Service> {
   const limits = { BACKLOG_SAMPLES_MAX: '1000000000', QUEUE_SAMPLES_MAX: '1000000' }
-  return startGateway({ ...redis.env, ...limits, ...profiling(), ...env })
+  // autocannon goes on sending on a connection that it was told is closed.
+  const connections = { REQUESTS_PER_CONNECTION_MAX: '1000000' }
+  return startGateway({ ...redis.env, ...limits, ...connections, ...profiling(), ...env })
 }
 
 /** Writes full windows for the first `keys` keys straight into Redis: analysing 50 samples of each would take far longer. */
