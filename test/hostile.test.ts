@@ -169,11 +169,14 @@ describe.runIf(await redisAvailable())('hostile clients', () => {
           let bytes = 0
           while (bytes < 100e6 && (await connection.push(chunk))) bytes += chunk.length
           expect(await connection.hungUp(2000)).toBe(true)
-          expectProblem(connection.answers[0], 413)
-          return bytes
+          // Whoever sends on and on, past what is drained for it, may lose the answer with the connection.
+          const [answer] = connection.answers
+          if (answer !== undefined) expectProblem(answer, 413)
+          return { bytes, isAnswered: answer !== undefined }
         }),
       )
-      const mostMegabytes = Math.round(Math.max(...sent) / 1e5) / 10
+      expect(sent.some(({ isAnswered }) => isAnswered)).toBe(true)
+      const mostMegabytes = Math.round(Math.max(...sent.map(({ bytes }) => bytes)) / 1e5) / 10
       // What kernels hold in flight of a connection, and what is drained so that the client can see the answer.
       expect(mostMegabytes).toBeLessThan(30)
       return { connections: sent.length, mostMegabytes }
