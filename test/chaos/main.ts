@@ -39,8 +39,19 @@ const { values } = parseArgs({
   },
 })
 
+/** The work is done; whatever still holds the process, a socket that was torn for one, gets this long. */
+const LINGER_MS = 5000
+
 if (values.help) process.stdout.write(HELP)
-else process.exitCode = await main()
+else {
+  process.exitCode = await main()
+  const timer = setTimeout(() => {
+    const held = [...new Set(process.getActiveResourcesInfo())].join(', ')
+    process.stderr.write(`the run is over and the process was still held by: ${held}\n`)
+    process.exit()
+  }, LINGER_MS)
+  timer.unref()
+}
 
 async function main(): Promise<number> {
   const seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(values.seed)
