@@ -14,9 +14,10 @@ COPY packages/gateway/package.json packages/gateway/
 COPY packages/shared/package.json packages/shared/
 # Behind a proxy or with a registry of one's own: --secret id=npmrc,src=$HOME/.npmrc and --secret id=ca,src=CERTIFICATES.pem.
 # Both are there for this one step and stay in no layer.
-RUN --mount=type=secret,id=npmrc,target=/root/.npmrc --mount=type=secret,id=ca,target=/run/secrets/ca.pem \
+RUN --mount=type=secret,id=npmrc,target=/run/secrets/npmrc --mount=type=secret,id=ca,target=/run/secrets/ca.pem \
+    if [ -s /run/secrets/npmrc ]; then ln -s /run/secrets/npmrc "$HOME/.npmrc"; fi; \
     if [ -s /run/secrets/ca.pem ]; then export NODE_EXTRA_CA_CERTS=/run/secrets/ca.pem; fi; \
-    node scripts/bootstrap.mjs --install
+    node scripts/bootstrap.mjs --install && rm -f "$HOME/.npmrc"
 COPY tsconfig.json ./
 COPY scripts/build.ts scripts/
 COPY packages packages

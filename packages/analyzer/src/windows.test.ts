@@ -141,6 +141,18 @@ describe('windows', () => {
     expect(windows.unreadableCount).toBe(1)
   })
 
+  test('that began anew keep what came since, whatever tail is left from before', () => {
+    const tail = new Uint8Array(Float64Array.of(1000, 1000, 7, 7).buffer)
+    const windows = newWindows()
+    const slot = windows.load('k', { row: new Uint8Array([1, 2, 3]), tail })
+    for (let i = 0; i < 3; i++) windows.push(slot, i, i)
+    const { row } = stored(windows, slot)
+    const reloaded = newWindows()
+    const again = reloaded.load('k', { row, tail })
+    expect(reloaded.unreadableCount).toBe(0)
+    expect(contentOf(reloaded, again)).toEqual({ count: 3, values: [0, 1, 2], timestamps: [0, 1, 2] })
+  })
+
   test('keep no more keys than they may, and those that were used last', () => {
     const windows = newWindows(300)
     for (let i = 0; i < 1000; i++) {

@@ -6,7 +6,7 @@
  * `count` is the samples of the key ever analysed, `pushed` the values ever put into the window. In a row
  * (`tm:{p}:windows`) the pairs are a ring: value number n stands at n % capacity, so a window that is not full yet is simply
  * a shorter row. A tail (`tm:{p}:window_tails`) holds what came after a full row: its pairs are the newest ones, oldest
- * first, and it counts only while its `count` is beyond the row's. Most commits write tails: a row is ten times as long.
+ * first, and it counts only while it follows the row. Most commits write tails: a row is ten times as long.
  */
 export const ROW_HEADER = 2
 
@@ -46,11 +46,10 @@ export function decodeWindow({ row, tail }: StoredWindow): WindowContent | undef
     timestamps.push(base.timestamp(n % base.pairs))
   }
   const newer = tail === null ? undefined : decode(tail)
-  if (tail !== null && newer === undefined) return undefined
-  if (newer === undefined || newer.count <= count) return { count, pushed, rowPushed: pushed, values, timestamps }
-
-  const added = newer.pushed - pushed
-  if (added < 0 || added > newer.pairs) return undefined
+  const added = newer === undefined ? 0 : newer.pushed - pushed
+  const follows = newer !== undefined && newer.count > count && added >= 0 && added <= newer.pairs
+  // One that does not is left from before the key began anew, because its row could not be read.
+  if (!follows) return { count, pushed, rowPushed: pushed, values, timestamps }
   for (let i = newer.pairs - added; i < newer.pairs; i++) {
     values.push(newer.value(i))
     timestamps.push(newer.timestamp(i))
