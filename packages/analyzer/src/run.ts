@@ -6,11 +6,11 @@ import {
   type VerdictSettings,
   zScore,
 } from '@tidemark/shared/analysis'
+import type { Summary } from '@tidemark/shared/detection/detectors/summary'
 import { type Entry, type FlatSamples, SAMPLE_STRIDE, unpackEntry } from '@tidemark/shared/entry'
 import { compareEntryIds, type EntryId, formatReceipt } from '@tidemark/shared/receipt'
 import type { Checkpoint, Commit, DeadEntry, KeyUpdate } from '@tidemark/shared/store/ports'
 import { type EntryFindings, FINDING_STRIDE } from '@tidemark/shared/verdicts'
-import type { Summary } from './summary.ts'
 import type { Slot, Windows } from './windows.ts'
 
 /** Entries that follow one another without a gap, parsed: what one commit covers. */

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
+import type { History } from '@tidemark/shared/detection/detector'
+import { type Summary, summarize } from '@tidemark/shared/detection/detectors/summary'
 import type { WindowUpdate } from '@tidemark/shared/store/ports'
 import { decodeWindow, ROW_HEADER, rowLength, type StoredWindow, type WindowContent } from '@tidemark/shared/window-row'
-import { type Summary, summarize } from './summary.ts'
 
 /** Rows of one slab. Slabs are never moved: doubling one array would need the memory of three at its worst moment. */
 const SLAB_SHIFT = 8
@@ -55,6 +56,8 @@ export class Windows {
   /** Where tails are put together, one after another; when it is full, another one begins. */
   #tails = new Float64Array(TAILS_LENGTH)
   #tailsUsed = 0
+  /** One for all: an object a sample would be garbage at once. */
+  readonly #history: History = { rows: new Float64Array(), start: 0, size: 0, head: 0 }
   #hand = 0
   #unreadable = 0
 
@@ -119,7 +122,12 @@ export class Windows {
     const { slab, start } = this.#locate(slot)
     const pushed = slab[start + 1] as number
     const isFull = pushed > this.#capacity
-    summarize(slab, start, isFull ? this.#capacity : pushed, isFull ? pushed % this.#capacity : 0, summary)
+    const history = this.#history
+    history.rows = slab
+    history.start = start + ROW_HEADER
+    history.size = isFull ? this.#capacity : pushed
+    history.head = isFull ? pushed % this.#capacity : 0
+    summarize(history, summary)
   }
 
   /** Adds a sample; the oldest leaves a full window. */

@@ -1,14 +1,16 @@
-import { ROW_HEADER, rowLength } from '@tidemark/shared/window-row'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { HISTORY_STRIDE } from '../detector.ts'
 import { type Summary, summarize } from './summary.ts'
 
 function summaryOf(values: readonly number[], head = 0): Summary {
   const size = values.length
-  const rows = new Float64Array(rowLength(size))
-  for (const [n, value] of values.entries()) rows[ROW_HEADER + 2 * ((head + n) % size)] = value
+  // Something stands before it and after it in a slab.
+  const start = 3
+  const rows = new Float64Array(start + HISTORY_STRIDE * size + 4).fill(1e9)
+  for (const [n, value] of values.entries()) rows[start + HISTORY_STRIDE * ((head + n) % size)] = value
   const summary = { mean: Number.NaN, deviation: Number.NaN }
-  summarize(rows, 0, size, head, summary)
+  summarize({ rows, start, size, head }, summary)
   return summary
 }
 
