@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { VERDICT_DEFAULTS } from '../analysis.ts'
 import type { AlertEvent } from './alerts.ts'
-import { type AlertRecord, openedRecord, resolvedRecord } from './alerts-record.ts'
+import { acknowledge, notice, type Surroundings, snooze, suppressedUntil } from './alerts-notice.ts'
+import { type AlertRecord, anomalyEnd, anomalyOpening, assembleAlert } from './alerts-record.ts'
 import { createPolicy } from './policy.ts'
 
 const NOW = 1_700_000_000_000
@@ -15,11 +16,16 @@ const RESOLVED = {
   ...{ kind: 'resolved', time: NOW + HOUR, reason: 'calm', openedAt: NOW, openedCount: 51 },
   ...{ peak: 11, peakValue: 99, samples: 12 },
 } as const satisfies AlertEvent
-const FIRING = openedRecord(OPENED, { ...PLACE, judgement: { low: 15.9, high: 15.9, spread: 8.4 }, window: 50 })
+const JUDGEMENT = { low: 15.9, high: 15.9, spread: 8.4 }
+const OPENING = anomalyOpening(OPENED, { ...PLACE, judgement: JUDGEMENT, window: 50 })
+const FIRING = assembleAlert({ opening: OPENING, end: null, care: null, telling: null })
 const OPEN: Surroundings = { now: NOW + 1000, muted: null, isInStorm: false }
 const NOTE = { who: 'ada', why: 'known', at: NOW + 1000 }
 
-import { acknowledge, notice, type Surroundings, snooze, suppressedUntil } from './alerts-notice.ts'
+/** The same alert once it is resolved. */
+function over(record: AlertRecord): AlertRecord {
+  return { ...record, state: 'resolved', ...anomalyEnd(RESOLVED) }
+}
 
 /** Asks for notice again and again until it says nothing more. */
 function tell(record: AlertRecord, surroundings: Surroundings): { record: AlertRecord; told: (string | null)[] } {
@@ -33,12 +39,12 @@ describe('receivers', () => {
   test('are told once that an alert fires, and once that it is over', () => {
     const fires = tell(FIRING, OPEN)
     expect(fires.told).toEqual(['firing'])
-    expect(tell(resolvedRecord(fires.record, RESOLVED), OPEN).told).toEqual(['resolved'])
+    expect(tell(over(fires.record), OPEN).told).toEqual(['resolved'])
   })
 
   test('are not told of the end of what they were never told of', () => {
     const muted = tell(FIRING, { ...OPEN, muted: { until: NOW + HOUR } })
-    expect(tell(resolvedRecord(muted.record, RESOLVED), OPEN).told).toEqual([null])
+    expect(tell(over(muted.record), OPEN).told).toEqual([null])
   })
 
   test('are told when the mute is over, if the alert still fires; that it was held back is counted once', () => {
@@ -68,7 +74,7 @@ describe('receivers', () => {
     expect(during.told).toEqual([null])
     expect(during.record.suppressed.snooze).toBe(1)
     expect(tell(during.record, { ...OPEN, now: NOW + HOUR }).told).toEqual(['firing'])
-    expect(tell(resolvedRecord(during.record, RESOLVED), OPEN).told).toEqual(['resolved'])
+    expect(tell(over(during.record), OPEN).told).toEqual(['resolved'])
   })
 })
 
@@ -80,9 +86,9 @@ describe('an operator', () => {
   })
 
   test('can do nothing about what is over, and puts nothing off into the past', () => {
-    const over = resolvedRecord(FIRING, RESOLVED)
-    expect(acknowledge(over, NOTE)).toEqual({ kind: 'refused', reason: 'the alert is resolved already' })
-    expect(snooze(over, { ...NOTE, until: NOW + HOUR })).toEqual({
+    const resolved = over(FIRING)
+    expect(acknowledge(resolved, NOTE)).toEqual({ kind: 'refused', reason: 'the alert is resolved already' })
+    expect(snooze(resolved, { ...NOTE, until: NOW + HOUR })).toEqual({
       kind: 'refused',
       reason: 'the alert is resolved already',
     })

@@ -1,4 +1,4 @@
-import type { AlertRecord, Note, NoteUntil, Suppressor } from './alerts-record.ts'
+import type { AlertRecord, AlertTelling, Note, NoteUntil, Suppressor } from './alerts-record.ts'
 
 /** What became of an operator's wish. */
 export type ActionOutcome =
@@ -17,7 +17,7 @@ export function acknowledge(record: AlertRecord, note: Note): ActionOutcome {
 export function snooze(record: AlertRecord, note: NoteUntil): ActionOutcome {
   const fault = note.until > note.at ? noteFault(record, note) : 'until must be in the future'
   return fault === undefined
-    ? { kind: 'done', record: { ...record, snoozed: note, is_due: true } }
+    ? { kind: 'done', record: { ...record, snoozed: note } }
     : { kind: 'refused', reason: fault }
 }
 
@@ -48,12 +48,13 @@ export function notice(
 ): { readonly record: AlertRecord; readonly tell: 'firing' | 'resolved' | null } {
   if (record.state === 'resolved') {
     const tell = record.told > 0 && !record.told_resolved ? 'resolved' : null
-    return { record: { ...record, is_due: false, suppressed_by: null, told_resolved: record.told > 0 }, tell }
+    return { record: { ...record, suppressed_by: null, told_resolved: record.told > 0 }, tell }
   }
-  if (!record.is_due) return { record, tell: null }
+  if (!isDue(record)) return { record, tell: null }
   const by = suppressorOf(record, surroundings)
   if (by === null) {
-    return { record: { ...record, is_due: false, suppressed_by: null, told: record.told + 1 }, tell: 'firing' }
+    const told = { suppressed_by: null, told: record.told + 1, told_at: surroundings.now }
+    return { record: { ...record, ...told }, tell: 'firing' }
   }
   if (by === record.suppressed_by) return { record, tell: null }
   const suppressed = { ...record.suppressed, [by]: record.suppressed[by] + 1 }
@@ -62,8 +63,18 @@ export function notice(
 
 /** When to ask for an alert's notice again though nothing happened to it; Infinity when that is not needed. */
 export function suppressedUntil(record: AlertRecord, { muted }: Pick<Surroundings, 'muted'>): number {
-  if (record.state === 'resolved' || !record.is_due) return Number.POSITIVE_INFINITY
+  if (record.state === 'resolved' || !isDue(record)) return Number.POSITIVE_INFINITY
   return Math.max(record.snoozed?.until ?? 0, muted?.until ?? 0)
+}
+
+/** Whether receivers have yet to be told that it fires: at first, and again after a snooze. */
+function isDue({ told, told_at, snoozed }: AlertRecord): boolean {
+  return told === 0 || (snoozed !== null && told_at < snoozed.until)
+}
+
+/** As much of a record as is kept of what receivers were told. */
+export function tellingOf({ told, told_at, told_resolved, suppressed_by, suppressed }: AlertRecord): AlertTelling {
+  return { told, told_at, told_resolved, suppressed_by, suppressed }
 }
 
 function suppressorOf(record: AlertRecord, { now, muted, isInStorm }: Surroundings): Suppressor | null {

@@ -33,7 +33,7 @@ export interface Peak {
 }
 
 export type AlertCause =
-  | { readonly kind: 'anomaly'; readonly evidence: AnomalyEvidence; readonly peak: Peak | null }
+  | { readonly kind: 'anomaly'; readonly evidence: AnomalyEvidence }
   | { readonly kind: 'silent'; readonly last_at: number; readonly expected_ms: number }
   | { readonly kind: 'level_shift'; readonly value: number; readonly samples: number }
   | {
@@ -59,28 +59,72 @@ export interface NoteUntil extends Note {
 export const SUPPRESSORS = ['mute', 'snooze', 'storm'] as const
 export type Suppressor = (typeof SUPPRESSORS)[number]
 
-/** An alert as it is kept and shown. Times are Unix milliseconds. */
-export interface AlertRecord {
+/** What an alert began with. Written once, by the commit that opened it. Times are Unix milliseconds. */
+export interface AlertOpening {
   readonly id: string
   /** Null for the whole fleet. */
   readonly key: string | null
   readonly rule: string | null
   readonly severity: Severity
-  readonly state: 'firing' | 'resolved'
   readonly opened_at: number
-  readonly resolved_at: number | null
-  readonly resolve_reason: ResolveReason | 'heard' | 'few_keys' | null
   readonly cause: AlertCause
+}
+
+/** What it ended with. Written by the commit that resolved it. */
+export interface AlertEnd {
+  readonly resolved_at: number
+  readonly resolve_reason: ResolveReason | 'heard' | 'few_keys'
+  /** Of an anomaly. */
+  readonly peak: Peak | null
+}
+
+/** What operators did about it. */
+export interface AlertCare {
   readonly acknowledged: Note | null
   readonly snoozed: NoteUntil | null
-  /** Whether receivers have yet to be told that it fires. */
-  readonly is_due: boolean
-  /** How often they were told so, and whether they were told that it is over. */
+}
+
+/** What receivers were told of it. */
+export interface AlertTelling {
+  /** How often they were told that it fires, and when last; and whether they were told that it is over. */
   readonly told: number
+  readonly told_at: number
   readonly told_resolved: boolean
   /** What keeps them from being told at present, and how often each has. */
   readonly suppressed_by: Suppressor | null
   readonly suppressed: Readonly<Record<Suppressor, number>>
+}
+
+/** An alert as it is shown: its four parts, each of which has one writer. */
+export interface AlertRecord extends AlertOpening, AlertCare, AlertTelling {
+  readonly state: 'firing' | 'resolved'
+  readonly resolved_at: number | null
+  readonly resolve_reason: AlertEnd['resolve_reason'] | null
+  readonly peak: Peak | null
+}
+
+export interface AlertParts {
+  readonly opening: AlertOpening
+  readonly end: AlertEnd | null
+  readonly care: AlertCare | null
+  readonly telling: AlertTelling | null
+}
+
+export const NO_CARE: AlertCare = { acknowledged: null, snoozed: null }
+
+export const NOTHING_TOLD: AlertTelling = {
+  ...{ told: 0, told_at: 0, told_resolved: false, suppressed_by: null },
+  suppressed: { mute: 0, snooze: 0, storm: 0 },
+}
+
+export function assembleAlert({ opening, end, care, telling }: AlertParts): AlertRecord {
+  return {
+    ...opening,
+    state: end === null ? 'firing' : 'resolved',
+    ...(end ?? { resolved_at: null, resolve_reason: null, peak: null }),
+    ...(care ?? NO_CARE),
+    ...(telling ?? NOTHING_TOLD),
+  }
 }
 
 /** The same for the same opening, whoever works it out: so an alert is opened once, however often its entry is worked on. */
@@ -106,8 +150,8 @@ const LINES = { instant: 'instant', samples: 'open', sustained: 'sustained' } as
   keyof AlertPolicy
 >
 
-/** The record of an alert that has just opened. */
-export function openedRecord(
+/** What an anomaly's alert begins with. */
+export function anomalyOpening(
   event: Extract<AlertEvent, { kind: 'opened' }>,
   {
     partition,
@@ -116,7 +160,7 @@ export function openedRecord(
     judgement,
     window,
   }: AlertPlace & { readonly judgement: Pick<Judgement, 'low' | 'high' | 'spread'>; readonly window: number },
-): AlertRecord {
+): AlertOpening {
   const { alert, detector, rule } = policy
   const evidence: AnomalyEvidence = {
     detector,
@@ -132,8 +176,7 @@ export function openedRecord(
     window,
   }
   const id = alertId({ partition, kind: 'anomaly', key, count: event.count, time: event.time })
-  const cause = { kind: 'anomaly', evidence, peak: null } as const
-  return firing({ id, key, rule, severity: alert.severity, opened_at: event.time, cause })
+  return { id, key, rule, severity: alert.severity, opened_at: event.time, cause: { kind: 'anomaly', evidence } }
 }
 
 /** The id of the alert that a `resolved` event is about. */
@@ -144,22 +187,18 @@ export function resolvedId(
   return alertId({ partition, kind: 'anomaly', key, count: event.openedCount, time: event.openedAt })
 }
 
-/** An anomaly's record once it is over. */
-export function resolvedRecord(record: AlertRecord, event: Extract<AlertEvent, { kind: 'resolved' }>): AlertRecord {
+/** What an anomaly's alert ends with. */
+export function anomalyEnd(event: Extract<AlertEvent, { kind: 'resolved' }>): AlertEnd {
   const { reason, time, peak, peakValue, samples } = event
-  const cause =
-    record.cause.kind === 'anomaly'
-      ? { ...record.cause, peak: { score: peak, value: peakValue, samples } }
-      : record.cause
-  return { ...resolved(record, time, reason), cause }
+  return { resolved_at: time, resolve_reason: reason, peak: { score: peak, value: peakValue, samples } }
 }
 
-/** The record of a key that went silent. */
-export function silentRecord(event: Extract<SilenceEvent, { kind: 'silent' }>, place: AlertPlace): AlertRecord {
+/** What the alert of a key that went silent begins with. */
+export function silentOpening(event: Extract<SilenceEvent, { kind: 'silent' }>, place: AlertPlace): AlertOpening {
   const { key, policy } = place
   const cause = { kind: 'silent', last_at: event.lastAt, expected_ms: event.expectedMs } as const
   const { rule, alert } = policy
-  return firing({ id: silentId(event, place), key, rule, severity: alert.severity, opened_at: event.time, cause })
+  return { id: silentId(event, place), key, rule, severity: alert.severity, opened_at: event.time, cause }
 }
 
 /** The id of the alert that an event of silence is about, be it its opening or its end. */
@@ -167,52 +206,45 @@ export function silentId(event: SilenceEvent, { partition, key }: Pick<AlertPlac
   return alertId({ partition, kind: 'silent', key, count: event.lastCount, time: event.lastAt })
 }
 
-/** A silent key's record once it was heard again. */
-export function heardRecord(record: AlertRecord, event: Extract<SilenceEvent, { kind: 'heard' }>): AlertRecord {
-  return resolved(record, event.time, 'heard')
+/** A silent key was heard again. */
+export function heardEnd(event: Extract<SilenceEvent, { kind: 'heard' }>): AlertEnd {
+  return { resolved_at: event.time, resolve_reason: 'heard', peak: null }
 }
 
 /** A level that was accepted as new: over as soon as it is noticed, kept because somebody may ask why the band moved. */
-export function levelShiftRecord(
+export function levelShift(
   { partition, key, policy }: AlertPlace,
   shift: { readonly value: number; readonly count: number; readonly time: number },
-): AlertRecord {
+): { readonly opening: AlertOpening; readonly end: AlertEnd } {
   const { value, count, time } = shift
   const id = alertId({ partition, kind: 'level_shift', key, count, time })
   const cause = { kind: 'level_shift', value, samples: policy.hygiene.levelShiftAfter } as const
-  const record = firing({ id, key, rule: policy.rule, severity: 'info', opened_at: time, cause })
-  return resolved(record, time, 'level_shift')
-}
-
-/** The record of a storm, at its beginning, when more keys join it, and at its end. */
-export function stormRecord(event: StormEvent, before: AlertRecord | null): AlertRecord {
-  const cause = {
-    kind: 'storm',
-    keys: event.keys,
-    key_count: event.keyCount,
-    keys_total: event.keysTotal,
-  } as const
-  const id = `fleet-${event.openedAt}`
-  const record = before ?? firing({ id, key: null, rule: null, severity: 'critical', opened_at: event.openedAt, cause })
-  return { ...(event.kind === 'storm_over' ? resolved(record, event.time, 'few_keys') : record), cause }
-}
-
-function firing(begun: Pick<AlertRecord, 'id' | 'key' | 'rule' | 'severity' | 'opened_at' | 'cause'>): AlertRecord {
   return {
-    ...begun,
-    state: 'firing',
-    resolved_at: null,
-    resolve_reason: null,
-    acknowledged: null,
-    snoozed: null,
-    is_due: true,
-    told: 0,
-    told_resolved: false,
-    suppressed_by: null,
-    suppressed: { mute: 0, snooze: 0, storm: 0 },
+    opening: { id, key, rule: policy.rule, severity: 'info', opened_at: time, cause },
+    end: { resolved_at: time, resolve_reason: 'level_shift', peak: null },
   }
 }
 
-function resolved(record: AlertRecord, time: number, reason: AlertRecord['resolve_reason']): AlertRecord {
-  return { ...record, state: 'resolved', resolved_at: time, resolve_reason: reason }
+/** What a storm's alert begins with; written anew when more keys join it. */
+export function stormOpening(event: StormEvent): AlertOpening {
+  const cause = { kind: 'storm', keys: event.keys, key_count: event.keyCount, keys_total: event.keysTotal } as const
+  const id = `${FLEET}-${event.openedAt}`
+  return { id, key: null, rule: null, severity: 'critical', opened_at: event.openedAt, cause }
+}
+
+export function stormEnd(event: StormEvent): AlertEnd {
+  return { resolved_at: event.time, resolve_reason: 'few_keys', peak: null }
+}
+
+/** The first part of an alert's id, where it is of the whole fleet; otherwise it is a partition. */
+const FLEET = 'fleet'
+
+/** Where alerts of the whole fleet are kept. */
+export const FLEET_PARTITION = 0
+
+/** The partition that keeps an alert; undefined for what is no alert's id. */
+export function partitionOfAlert(id: string): number | undefined {
+  const [, place] = /^(\d{1,4}|fleet)-[0-9a-f]{1,24}$/.exec(id) ?? []
+  if (place === undefined) return undefined
+  return place === FLEET ? FLEET_PARTITION : Number(place)
 }

@@ -2,7 +2,17 @@ import { expect, test } from 'vitest'
 import { VERDICT_DEFAULTS } from '../analysis.ts'
 import type { AlertEvent } from './alerts.ts'
 import { acknowledge } from './alerts-notice.ts'
-import { levelShiftRecord, openedRecord, resolvedRecord, silentRecord, stormRecord } from './alerts-record.ts'
+import {
+  type AlertEnd,
+  type AlertOpening,
+  type AlertRecord,
+  anomalyEnd,
+  anomalyOpening,
+  assembleAlert,
+  levelShift,
+  silentOpening,
+  stormOpening,
+} from './alerts-record.ts'
 import { explainAlert } from './explain.ts'
 import { createPolicy } from './policy.ts'
 
@@ -13,10 +23,14 @@ const OPENED = {
   ...{ by: 'instant', openedBefore: 0 },
 } as const satisfies AlertEvent
 const EXPECTED = { low: 15.93, high: 15.93, spread: 8.41 }
-const FIRING = openedRecord(OPENED, { ...PLACE, judgement: EXPECTED, window: 50 })
+const FIRING = firing(anomalyOpening(OPENED, { ...PLACE, judgement: EXPECTED, window: 50 }))
+
+function firing(opening: AlertOpening, end: AlertEnd | null = null): AlertRecord {
+  return assembleAlert({ opening, end, care: null, telling: null })
+}
 
 const explain = (event: Partial<Extract<AlertEvent, { kind: 'opened' }>>, judgement = EXPECTED): string =>
-  explainAlert(openedRecord({ ...OPENED, ...event }, { ...PLACE, judgement, window: 50 }))
+  explainAlert(firing(anomalyOpening({ ...OPENED, ...event }, { ...PLACE, judgement, window: 50 })))
 
 test('an anomaly says what came, what was expected and what was enough', () => {
   expect(explainAlert(FIRING)).toBe(
@@ -39,15 +53,17 @@ test('what never varied is said to be so', () => {
 test('a detector that knows a range says so', () => {
   const policy = createPolicy({ detector: 'range' }, VERDICT_DEFAULTS)
   const judgement = { low: 3.1234, high: 8, spread: 4.86 }
-  const record = openedRecord({ ...OPENED, threshold: policy.threshold }, { ...PLACE, policy, judgement, window: 50 })
+  const event = { ...OPENED, threshold: policy.threshold }
+  const record = firing(anomalyOpening(event, { ...PLACE, policy, judgement, window: 50 }))
   expect(explainAlert(record)).toContain('rose to 93.1; it was expected from 3.12 to 8 (range +9.19, alarm at ')
 })
 
 test('what is over says how long it took, how it ended and how far it went', () => {
-  const over = resolvedRecord(FIRING, {
+  const end = anomalyEnd({
     ...{ kind: 'resolved', time: NOW + 750_000, reason: 'calm', openedAt: NOW, openedCount: 51 },
     ...{ peak: 11, peakValue: 99.44, samples: 34 },
   })
+  const over = { ...FIRING, state: 'resolved' as const, ...end }
   expect(explainAlert(over)).toMatch(
     /\(z \+9\.19, alarm at 6\)\. It fired for 12\.5 min, until the samples were calm again\. The furthest of its 34 samples was 99\.4\.$/,
   )
@@ -55,14 +71,15 @@ test('what is over says how long it took, how it ended and how far it went', () 
 
 test('a silence says since when', () => {
   const event = { kind: 'silent', time: NOW, lastAt: NOW - 180_000, lastCount: 9, expectedMs: 60_000 } as const
-  expect(explainAlert(silentRecord(event, PLACE))).toBe(
+  expect(explainAlert(firing(silentOpening(event, PLACE)))).toBe(
     'cpu of edge-17 has sent nothing since 2026-11-24T11:57:00Z; a sample was to be expected every 60 s, and at 2026-11-24T12:00:00Z that was long over. It fires since 2026-11-24T12:00:00Z.',
   )
 })
 
 test('a new level says why the band has moved', () => {
   const policy = createPolicy({ hygiene: { isHeld: true, levelShiftAfter: 20 } }, VERDICT_DEFAULTS)
-  expect(explainAlert(levelShiftRecord({ ...PLACE, policy }, { value: 30, count: 70, time: NOW }))).toBe(
+  const { opening, end } = levelShift({ ...PLACE, policy }, { value: 30, count: 70, time: NOW })
+  expect(explainAlert(firing(opening, end))).toBe(
     'cpu of edge-17 has a new level: 20 samples in a row were anomalies on the same side, the last of them 30. From there on it is measured by what comes now.',
   )
 })
@@ -70,7 +87,7 @@ test('a new level says why the band has moved', () => {
 test('a storm names some of its keys', () => {
   const keys = ['a', 'b', 'c', 'd', 'e', 'f', 'g']
   const event = { kind: 'storm', time: NOW, openedAt: NOW, keys, keyCount: 9, keysTotal: 30 } as const
-  expect(explainAlert(stormRecord(event, null))).toContain(
+  expect(explainAlert(firing(stormOpening(event)))).toContain(
     '9 of 30 keys opened an alert within a short time: a, b, c, d, e and 4 more.',
   )
 })

@@ -47,10 +47,9 @@ function describeExpected({ detector, low, high, spread, window }: AnomalyEviden
 }
 
 function describeEnd(record: AlertRecord): string {
-  const { cause, state, resolved_at, opened_at, resolve_reason } = record
+  const { cause, state, resolved_at, opened_at, resolve_reason, peak } = record
   if (cause.kind === 'level_shift') return ''
   if (state === 'firing' || resolved_at === null) return `It fires since ${timeOf(opened_at)}.`
-  const peak = cause.kind === 'anomaly' ? cause.peak : null
   const furthest = peak === null ? '' : ` The furthest of its ${peak.samples} samples was ${numberOf(peak.value)}.`
   return `It fired for ${spanOf(resolved_at - opened_at)}, until ${ENDS[resolve_reason ?? 'calm']}.${furthest}`
 }
