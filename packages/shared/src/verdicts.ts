@@ -7,7 +7,15 @@ import type { EntryId } from './receipt.ts'
  * receipt leads to, and what a live feed reads. Of each sample only what cannot be recomputed is kept, as float64s; the
  * samples themselves are still in the entry, which is kept as long.
  */
-export const VERDICT_FIELDS = { findings: 'f', threshold: 't', windowMin: 'm', analyzedAt: 'a' } as const
+export const VERDICT_FIELDS = {
+  findings: 'f',
+  threshold: 't',
+  windowMin: 'm',
+  analyzedAt: 'a',
+  rulesVersion: 'v',
+  judgements: 'j',
+  policies: 'p',
+} as const
 
 /** Float64s of one finding: mean, deviation, count, window. */
 export const FINDING_STRIDE = 4
@@ -19,6 +27,18 @@ export interface EntryFindings {
   readonly threshold: number
   readonly windowMin: number
   readonly analyzedAt: number
+  /** The version of the rules that were in force. */
+  readonly rulesVersion: number
+  /** What rules said of the samples; null where all of them were judged by the default policy, and none was late or repeated. */
+  readonly judged: EntryJudgements | null
+}
+
+/** What rules said of an entry's samples. */
+export interface EntryJudgements {
+  /** Little-endian float64s, in the samples' order. */
+  readonly judgements: Uint8Array
+  /** JSON: the policies that they name by number. */
+  readonly policies: string
 }
 
 /** What was found, and on which samples. */

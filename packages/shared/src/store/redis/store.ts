@@ -8,7 +8,7 @@ import { asked } from './errors.ts'
 import { createGatewayStore } from './gateway-store.ts'
 
 /** Version of everything that stands in Redis. Another one is another deployment. */
-const FORMAT = '1'
+const FORMAT = '2'
 
 export interface RedisStoreOptions extends ConnectionOptions {
   /** First part of every key. */
