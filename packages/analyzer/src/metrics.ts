@@ -145,6 +145,11 @@ export function createAnalyzerMetrics(registry: Registry) {
       'Samples that a rule would have flagged, had they been independent normal noise; 0 where nobody knows.',
     ),
     rulesVersion: new Gauge({ name: 'analyzer_rules_version', help: 'Version of the rules in force.', registers }),
+    rulesUnreadable: new Counter({
+      name: 'analyzer_rules_unreadable_total',
+      help: 'Versions of the rules that this analyzer could not read; those before stayed in force.',
+      registers,
+    }),
     storeErrors: new Counter({
       name: 'analyzer_store_errors_total',
       help: 'Questions to the store that failed.',
