@@ -32,6 +32,12 @@ export const analyzerSettings = z
     ALERT_WAIT_MS: integer({ min: 0, max: 60_000 }).default(2000),
     ANOMALIES_KEPT: integer({ min: 1, max: 10_000_000 }).default(10_000),
     DEAD_KEPT: integer({ min: 1, max: 10_000_000 }).default(10_000),
+    /** Alerts of each partition that are kept once they are resolved. */
+    ALERTS_KEPT: integer({ min: 1, max: 10_000_000 }).default(10_000),
+    /** What each partition keeps for receivers that are behind. */
+    OUTBOX_MAX: integer({ min: 1, max: 10_000_000 }).default(10_000),
+    /** Analyses of each partition that rules which are tried out would have flagged. */
+    SHADOWED_KEPT: integer({ min: 1, max: 1_000_000 }).default(1000),
     STORE_TIMEOUT_MS: integer({ min: 10, max: 60_000 }).default(2000),
   })
   .refine(({ WINDOW, WINDOW_MIN }) => WINDOW_MIN <= WINDOW, { path: ['WINDOW_MIN'], message: 'must be at most WINDOW' })
