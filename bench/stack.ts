@@ -153,14 +153,15 @@ export const REQUEST_SAMPLES = 1000
  */
 export async function fillBacklog({ store }: BenchRedis, samples: number, keys: number, seed = 1): Promise<void> {
   const random = seeded(seed)
-  const timestamp = HISTORY_FROM + 100_000 + seed * 1000
-  let next = 0
+  // Every key once, then all again a second later.
+  const begin = HISTORY_FROM + 100_000_000 * seed
+  let count = 0
   for (let done = 0; done < samples; ) {
     const requests = Array.from({ length: Math.min(8, Math.ceil((samples - done) / REQUEST_SAMPLES)) }, () => {
       const flats = new Map<number, (string | number)[]>()
       for (let i = 0; i < REQUEST_SAMPLES; i++) {
-        const key = keyNumber(next)
-        next = (next + 1) % keys
+        const key = keyNumber(count % keys)
+        const timestamp = begin + 1000 * Math.trunc(count++ / keys)
         const partition = partitionOf(key, PARTITIONS)
         let flat = flats.get(partition)
         if (flat === undefined) {

@@ -134,8 +134,10 @@ class EntryAnalysis {
   readonly #windows: Windows
   readonly #options: AnalyseOptions
   readonly #context: EncodingContext
-  /** JUDGEMENT_STRIDE float64s a sample; made for the first one that the default policy alone does not explain. */
-  #judgements: Float64Array<ArrayBuffer> | null = null
+  /** Judgements of samples that the default policy alone does not explain, JUDGEMENT_STRIDE numbers each. */
+  readonly #judgements: number[] = []
+  /** Where a sample's judgement begins, and 1 more; 0 for none. Made for the first one. */
+  #judgementOf: Int32Array | null = null
   /** Numbers of the policies that judged, in the order of their places in `EntryJudgements.policies`. */
   readonly #policies: number[] = []
 
@@ -150,11 +152,10 @@ class EntryAnalysis {
   }
 
   get judgements(): EntryJudgements | null {
-    const judgements = this.#judgements
-    if (judgements === null) return null
+    if (this.#judgements.length === 0) return null
     const { policies } = this.#options.rules
     const named = this.#policies.map(number => [policies[number]?.rule ?? null, policies[number]?.detector])
-    return { judgements: bytesOf(judgements), policies: JSON.stringify(named) }
+    return { judgements: bytesOf(Float64Array.from(this.#judgements)), policies: JSON.stringify(named) }
   }
 
   /** Judges all samples, in order. */
@@ -204,14 +205,10 @@ class EntryAnalysis {
   #noteJudged(index: number, number: number, judge: Judge, judged: Judged, effects: Effects): void {
     let place = this.#policies.indexOf(number)
     if (place < 0) place = this.#policies.push(number) - 1
-    this.#judgements ??= new Float64Array(this.entry.count * JUDGEMENT_STRIDE)
-    const at = index * JUDGEMENT_STRIDE
-    const { order, isAnalysed } = judged
-    this.#judgements[at] = marksOf({ order, isRefused: !isAnalysed }, place)
-    this.#judgements[at + 1] = judged.score
-    this.#judgements[at + 2] = judged.threshold
-    this.#judgements[at + 3] = judged.low
-    this.#judgements[at + 4] = judged.high
+    this.#judgementOf ??= new Int32Array(this.entry.count)
+    this.#judgementOf[index] = this.#judgements.length + 1
+    const { order, isAnalysed, score, threshold, low, high } = judged
+    this.#judgements.push(index, marksOf({ order, isRefused: !isAnalysed }, place), score, threshold, low, high)
     const { tally } = effects
     if (order === 'late') tally.late++
     if (order === 'duplicate') tally.duplicates++
@@ -259,11 +256,11 @@ class EntryAnalysis {
   }
 
   #judgedAt(index: number): JudgedFinding | null {
-    if (this.#judgements === null) return null
-    const at = index * JUDGEMENT_STRIDE
-    const [marks = 0, score = 0, threshold = 0, low = 0, high = 0] = this.#judgements.subarray(
-      at,
-      at + JUDGEMENT_STRIDE,
+    const begin = (this.#judgementOf?.[index] ?? 0) - 1
+    if (begin < 0) return null
+    const [, marks = 0, score = 0, threshold = 0, low = 0, high = 0] = this.#judgements.slice(
+      begin,
+      begin + JUDGEMENT_STRIDE,
     )
     const read = readMarks(marks)
     if (read === undefined) return null

@@ -36,18 +36,18 @@ export interface EntryFindings {
 
 /** What rules said of an entry's samples. */
 export interface EntryJudgements {
-  /** Little-endian float64s, in the samples' order. */
+  /** Little-endian float64s, JUDGEMENT_STRIDE of them a judgement. */
   readonly judgements: Uint8Array
   /** JSON: the policies that they name by number. */
   readonly policies: string
 }
 
 /**
- * Float64s of one judgement: marks, score, threshold, low, high. Marks are 0 where the default policy judged a sample in its
- * order; otherwise 1 + order + 4 x (whether it was refused) + 8 x the policy's place in `policies`, which is a list of
- * [rule, detector].
+ * Float64s of one judgement: the sample's place in the entry, marks, score, threshold, low, high. Only samples that the default
+ * policy does not explain have one, in their order. Marks are 1 + order + 4 x (whether it was refused) + 8 x the policy's place in
+ * `policies`, which is a list of [rule, detector].
  */
-export const JUDGEMENT_STRIDE = 5
+export const JUDGEMENT_STRIDE = 6
 const ORDERS: readonly Order[] = ['in_order', 'late', 'duplicate']
 
 export function marksOf({ order, isRefused }: Pick<JudgedFinding, 'order' | 'isRefused'>, policy: number): number {
@@ -112,23 +112,20 @@ function judgedReader(judged: EntryJudgements | null): (index: number) => Judged
   const { buffer, byteOffset, byteLength } = judged.judgements
   const view = new DataView(buffer, byteOffset, byteLength)
   const policies = policiesIn(judged.policies)
+  const places = new Map<number, number>()
+  for (let at = 0; at + JUDGEMENT_STRIDE * 8 <= byteLength; at += JUDGEMENT_STRIDE * 8) {
+    places.set(view.getFloat64(at, true), at)
+  }
   return index => {
-    const at = index * JUDGEMENT_STRIDE * 8
-    if (at + JUDGEMENT_STRIDE * 8 > byteLength) return null
+    const at = places.get(index)
+    if (at === undefined) return null
     const number = (i: number): number => view.getFloat64(at + 8 * i, true)
-    const marks = readMarks(number(0))
+    const marks = readMarks(number(1))
     const policy = policies[marks?.policy ?? -1]
     if (marks === undefined || policy === undefined) return null
     const [rule, detector] = policy
-    return {
-      rule,
-      detector,
-      score: number(1),
-      threshold: number(2),
-      low: number(3),
-      high: number(4),
-      ...{ order: marks.order, isRefused: marks.isRefused },
-    }
+    const { order, isRefused } = marks
+    return { rule, detector, score: number(2), threshold: number(3), low: number(4), high: number(5), order, isRefused }
   }
 }
 
