@@ -265,7 +265,7 @@ function partitionAt(data: Data, number: number): Partition {
 
 // Appending
 
-function append(data: Data, { partition: number, samples, count, once }: AppendBatch): AppendOutcome {
+function append(data: Data, { partition: number, samples, count, once, traces }: AppendBatch): AppendOutcome {
   const partition = partitionAt(data, number)
   const name = `batch:${once?.request}`
   if (once !== undefined) {
@@ -284,6 +284,7 @@ function append(data: Data, { partition: number, samples, count, once }: AppendB
     [ENTRY_FIELDS.count]: String(count),
     [ENTRY_FIELDS.offset]: String(partition.accepted),
     [ENTRY_FIELDS.nonce]: newNonce(),
+    ...(traces === undefined ? {} : { [ENTRY_FIELDS.traces]: traces }),
   })
   partition.accepted += count
   if (once !== undefined) remember(data, partition, { name, value: id, ttlMs: once.ttlMs })
@@ -471,12 +472,14 @@ function groupOf({ group }: Partition): Group {
 
 function toEntry({ id, fields }: StreamEntry): Entry {
   const nonce = fields.get(ENTRY_FIELDS.nonce)
+  const traces = fields.get(ENTRY_FIELDS.traces)
   return {
     id,
     samples: fields.get(ENTRY_FIELDS.samples),
     count: toCount(fields.get(ENTRY_FIELDS.count)),
     offset: toCount(fields.get(ENTRY_FIELDS.offset)),
     ...(nonce === undefined ? {} : { nonce }),
+    ...(traces === undefined ? {} : { traces }),
   }
 }
 

@@ -62,6 +62,8 @@ export interface AppendBatch {
   readonly count: number
   /** Of a request that its client may repeat: a partition takes one batch of it, however often it comes. */
   readonly once?: Once | undefined
+  /** From packTraces. An entry without is the same byte for byte as if there were no tracing. */
+  readonly traces?: string | undefined
 }
 
 export interface Once {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { packTraces } from '../../entry.ts'
 import { compareEntryIds } from '../../receipt.ts'
 import {
   append,
@@ -55,6 +56,21 @@ export function describeAppending(open: OpenStore): void {
       expect(await readNow(under.store, 0)).toEqual([
         { id: expect.any(String), samples, count: 2, offset: 0, nonce: expect.any(String) },
       ])
+    })
+
+    test('traces come back as they were given, and an entry without has no field for them', async () => {
+      await using under = await open()
+      await own(under.store, 0)
+      const traces = packTraces([{ traceId: 'a'.repeat(32), spanId: 'b'.repeat(16), isSampled: true }])
+      const batch = { partition: 0, samples: packed(1), count: 1 }
+      const once = { request: 'request', ttlMs: 60_000 }
+      await under.store.gateway.append([batch, { ...batch, traces }, { ...batch, once }])
+      await under.store.gateway.append([{ ...batch, traces, once: { ...once, request: 'another' } }])
+      const entries = await readNow(under.store, 0)
+      expect(entries.map(entry => entry.traces)).toEqual([undefined, traces, undefined, traces])
+      expect(entries.map(entry => 'traces' in entry)).toEqual([false, true, false, true])
+      const pending = await under.store.analyzer.readPending(0, '0-0', 10)
+      expect(pending.map(entry => entry.traces)).toEqual([undefined, traces, undefined, traces])
     })
 
     test('a call may append to several partitions, and each counts for itself', async () => {
