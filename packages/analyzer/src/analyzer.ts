@@ -3,6 +3,7 @@ import { hostname } from 'node:os'
 import { systemClock } from '@tidemark/shared/clock'
 import { pause } from '@tidemark/shared/lifecycle'
 import { createTroubleLog } from '@tidemark/shared/logger'
+import type { Spans } from '@tidemark/shared/spans'
 import type { Store } from '@tidemark/shared/store/ports'
 import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
@@ -11,6 +12,7 @@ import { type AnalyzerMetrics, createAnalyzerMetrics } from './metrics.ts'
 import { Ownership } from './ownership.ts'
 import { ReadLoop } from './read-loop.ts'
 import { RollbackWatch } from './rollback-watch.ts'
+import { createTracing } from './tracing.ts'
 
 /** How often backlog and memory are measured for the metrics. */
 const MEASURE_MS = 1000
@@ -20,10 +22,12 @@ export interface AnalyzerOptions {
   readonly store: Store
   readonly log: Logger
   readonly registry: Registry
+  /** Undefined where nobody collects spans. */
+  readonly spans?: Spans | undefined
 }
 
 /** Runs an analyzer on `store` until it is disposed of; it then hands its partitions over. The store stays open. */
-export function startAnalyzer({ config, store, log, registry }: AnalyzerOptions): AsyncDisposable {
+export function startAnalyzer({ config, store, log, registry, spans }: AnalyzerOptions): AsyncDisposable {
   const metrics = createAnalyzerMetrics(registry)
   const clock = systemClock
   const trouble = createTroubleLog(log)
@@ -57,6 +61,7 @@ export function startAnalyzer({ config, store, log, registry }: AnalyzerOptions)
         reading,
         clock,
         rollbacks: new RollbackWatch(),
+        onTraced: createTracing({ metrics, log, spans, now: clock.wallMs }),
       },
     }),
   )

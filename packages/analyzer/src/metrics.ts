@@ -1,3 +1,4 @@
+import { createTracedHistogram } from '@tidemark/shared/open-metrics'
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 
 /** What became of a commit: the store's outcomes, and `failed` for a send without an answer. */
@@ -59,11 +60,10 @@ export function createAnalyzerMetrics(registry: Registry) {
       buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
       registers,
     }),
-    delaySeconds: new Histogram({
+    delaySeconds: createTracedHistogram(registry, {
       name: 'analyzer_delay_seconds',
       help: 'Time from an entry being accepted to its samples being analysed and committed, by the clock of Redis.',
       buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60],
-      registers,
     }),
     partitionsOwned: new Gauge({
       name: 'analyzer_partitions_owned',

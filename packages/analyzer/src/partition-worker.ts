@@ -17,6 +17,7 @@ import type { Logger } from 'pino'
 import type { AnalyzerMetrics } from './metrics.ts'
 import type { RollbackWatch } from './rollback-watch.ts'
 import { analyseRun, deadRun, entriesAfter, missingKeys, type Run, takeRun } from './run.ts'
+import { type TracedCommit, tracesOf } from './tracing.ts'
 import { Windows } from './windows.ts'
 
 /** Pending entries read at once while recovering. */
@@ -66,6 +67,8 @@ export interface PartitionWorkerOptions {
   readonly trouble: TroubleLog
   readonly reading: Reading
   readonly rollbacks: RollbackWatch
+  /** Told of each commit whose entries carry traces. */
+  readonly onTraced?: (commit: TracedCommit) => void
   /** Whether the lease is certainly still held, by this process' own clock. */
   readonly holdsLease: () => boolean
   readonly clock: Clock
@@ -401,12 +404,13 @@ export class PartitionWorker {
     run: Run,
     { outcome, anomalies, begin }: { outcome: CommitOutcome; anomalies: number; begin: number },
   ): void {
-    const { metrics, log, clock } = this.#options
+    const { metrics, log, clock, onTraced } = this.#options
     metrics.samplesAnalysed.inc(run.sampleCount)
     metrics.anomalies.inc(anomalies)
     metrics.anomaliesOfOld.inc(anomalies)
     metrics.batchSamples.observe(run.sampleCount)
-    metrics.batchSeconds.observe((clock.monotonicMs() - begin) / 1000)
+    const tookMs = clock.monotonicMs() - begin
+    metrics.batchSeconds.observe(tookMs / 1000)
     const lost = run.to.offset - run.from.offset - run.sampleCount - run.deadSampleCount
     if (lost > 0) {
       metrics.samplesLost.inc(lost)
@@ -417,8 +421,9 @@ export class PartitionWorker {
     }
     for (const { id, reason } of run.dead) {
       metrics.deadEntries.inc()
-      log.error({ partition: this.partition, id, reason }, 'an entry could not be read')
+      log.error({ partition: this.partition, id, reason, ...tracesOf(run, id) }, 'an entry could not be read')
     }
+    if (run.traced.length > 0) onTraced?.({ partition: this.partition, run, outcome, tookMs })
     if (outcome.kind !== 'ok') return
     for (const { id } of run.readable) metrics.delaySeconds.observe(Math.max(0, outcome.at - entryTimeMs(id)) / 1000)
   }

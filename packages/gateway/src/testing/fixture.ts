@@ -1,5 +1,6 @@
 import { type Analysis, type Finding, toAnalysis, VERDICT_DEFAULTS } from '@tidemark/shared/analysis'
 import { unpackEntry } from '@tidemark/shared/entry'
+import type { Spans } from '@tidemark/shared/spans'
 import { createMemoryStore, type MemoryStore } from '@tidemark/shared/store/memory'
 import type { GatewayStore, Store } from '@tidemark/shared/store/ports'
 import { pino } from 'pino'
@@ -21,6 +22,7 @@ export interface TestAppOptions {
   readonly settings?: Readonly<Record<string, string>>
   readonly isStoreOpen?: boolean
   readonly isStopping?: boolean
+  readonly spans?: Spans
   readonly docs?: ReadonlyMap<string, Asset>
 }
 
@@ -31,6 +33,7 @@ export function createTestApp({
   settings = {},
   isStoreOpen = true,
   isStopping = false,
+  spans,
   docs = new Map(),
 }: TestAppOptions = {}) {
   const config: GatewayConfig = gatewaySchema.parse(settings)
@@ -43,6 +46,7 @@ export function createTestApp({
     log: pino({ level: 'silent' }),
     registry,
     metrics,
+    spans,
     now: () => NOW,
     services: () => (isStoreOpen ? services : undefined),
     notReady: () => (isStoreOpen ? undefined : 'the store is not open yet'),
