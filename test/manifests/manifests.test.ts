@@ -29,6 +29,7 @@ const LINKS = {
   monitoring: ['prometheus -> gateway:9464', 'prometheus -> analyzer:9464', 'prometheus -> redis-exporter:9121'],
   exporter: ['redis-exporter -> dns:53', 'redis-exporter -> redis:6379'],
   exporterOutside: ['redis-exporter -> dns:53', 'redis-exporter -> outside Redis:6379'],
+  tracing: ['gateway -> collector:4318', 'analyzer -> collector:4318'],
   loadTest: ['load-test -> gateway:8080', 'load-test -> dns:53'],
 }
 
@@ -142,7 +143,7 @@ describe.skipIf(!canBuild())('the manifests', () => {
 })
 
 function linksOf(build: string): string[] {
-  const { base, ownRedis, outsideRedis, monitoring, exporter, exporterOutside, loadTest } = LINKS
+  const { base, ownRedis, outsideRedis, monitoring, exporter, exporterOutside, loadTest, tracing } = LINKS
   switch (build) {
     case 'component external-redis':
       return [...base, ...outsideRedis]
@@ -150,8 +151,10 @@ function linksOf(build: string): string[] {
       return [...base, ...ownRedis, ...monitoring, ...exporter]
     case 'component load-test':
       return [...base, ...ownRedis, ...loadTest]
+    case 'component tracing':
+      return [...base, ...ownRedis, ...tracing]
     case 'all components':
-      return [...base, ...outsideRedis, ...monitoring, ...exporterOutside, ...loadTest]
+      return [...base, ...outsideRedis, ...monitoring, ...exporterOutside, ...loadTest, ...tracing]
     case 'overlay production': {
       const redis = [...outsideRedis, ...exporterOutside]
       const tls = redis.filter(link => link.endsWith(':6379')).map(link => link.replace(':6379', ':6380'))
