@@ -4,7 +4,7 @@ import { systemClock } from '@tidemark/shared/clock'
 import { pause } from '@tidemark/shared/lifecycle'
 import { createTroubleLog } from '@tidemark/shared/logger'
 import type { Spans } from '@tidemark/shared/spans'
-import type { Store } from '@tidemark/shared/store/ports'
+import type { Backlog, Store } from '@tidemark/shared/store/ports'
 import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
 import type { AnalyzerConfig } from './config.ts'
@@ -31,6 +31,7 @@ export function startAnalyzer({ config, store, log, registry, spans }: AnalyzerO
   const metrics = createAnalyzerMetrics(registry)
   const clock = systemClock
   const trouble = createTroubleLog(log)
+  metrics.partitions.set(store.partitions)
   const resources = new AsyncDisposableStack()
   const reading = resources.use(new ReadLoop({ store: store.analyzer, metrics, trouble, clock }))
   const settings = {
@@ -69,6 +70,19 @@ export function startAnalyzer({ config, store, log, registry, spans }: AnalyzerO
   return resources
 }
 
+/** What became of the samples of some partitions: accepted is the sum of the others unless the streams lack some. */
+export function accountOf(backlogs: readonly Backlog[]) {
+  const account = { accepted: 0, analysed: 0, dead: 0, lost: 0, waiting: 0 }
+  for (const { accepted, analysed, dead, samples, found } of backlogs) {
+    account.accepted += accepted
+    account.analysed += analysed
+    account.dead += dead
+    account.lost += accepted - samples - analysed - dead
+    account.waiting += found
+  }
+  return account
+}
+
 /** Keeps the gauges of backlog, age and memory current. */
 function measureBacklog(options: {
   ownership: Ownership
@@ -84,6 +98,7 @@ function measureBacklog(options: {
     metrics.windowsKept.set(workers.reduce((sum, { keyCount }) => sum + keyCount, 0))
     const backlogs = await store.analyzer.backlogs(workers.map(({ partition }) => partition))
     metrics.backlogSamples.set(backlogs.reduce((sum, { samples }) => sum + samples, 0))
+    for (const [state, samples] of Object.entries(accountOf(backlogs))) metrics.accountSamples.set({ state }, samples)
     metrics.oldestSampleAgeSeconds.set(Math.max(0, ...backlogs.map(({ oldestAgeMs }) => oldestAgeMs)) / 1000)
   }
 

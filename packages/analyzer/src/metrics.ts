@@ -70,6 +70,11 @@ export function createAnalyzerMetrics(registry: Registry) {
       help: 'Partitions that this analyzer owns.',
       registers,
     }),
+    partitions: new Gauge({
+      name: 'analyzer_partitions',
+      help: 'Partitions that there are, whoever owns them.',
+      registers,
+    }),
     members: new Gauge({ name: 'analyzer_members', help: 'Live analyzers, as this one sees them.', registers }),
     takeovers: new Counter({ name: 'analyzer_takeovers_total', help: 'Partitions taken over.', registers }),
     recoveries: new Counter({
@@ -87,6 +92,12 @@ export function createAnalyzerMetrics(registry: Registry) {
     backlogSamples: new Gauge({
       name: 'analyzer_backlog_samples',
       help: 'Samples accepted and not analysed, in the partitions that this analyzer owns.',
+      registers,
+    }),
+    accountSamples: new Gauge({
+      name: 'analyzer_account_samples',
+      help: 'Samples ever accepted in the partitions that this analyzer owns, and what became of them: analysed, dead, lost or waiting in the stream. All of a partition is read from Redis at one moment, so accepted is the sum of the others unless Redis lost some.',
+      labelNames: ['state'],
       registers,
     }),
     oldestSampleAgeSeconds: new Gauge({

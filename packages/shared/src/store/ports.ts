@@ -210,12 +210,20 @@ export interface PartitionEntries {
   readonly error?: StoreError
 }
 
+/** All of it at one moment. */
 export interface Backlog {
+  /** Accepted and not applied. */
   readonly samples: number
+  /** The same as the stream has it, by the offsets of the oldest and the newest entry: another number when Redis lost entries. */
+  readonly found: number
   /** Null when nothing waits. */
   readonly oldest: EntryId | null
   /** How long the oldest has waited, by the store's clock, which also made its id; 0 when nothing waits. */
   readonly oldestAgeMs: number
+  /** Samples, ever. */
+  readonly accepted: number
+  readonly analysed: number
+  readonly dead: number
 }
 
 /** The effects of a run of entries without a gap. */
