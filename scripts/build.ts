@@ -12,8 +12,8 @@ const LUA = join(ROOT, 'packages', 'shared', 'src', 'store', 'redis', 'lua')
 const SWAGGER_FILES = ['swagger-ui.css', 'swagger-ui-bundle.js', 'LICENSE', 'NOTICE']
 
 /**
- * Bundles each service into one file that runs without node_modules, with what it reads at run time beside it: Node refuses
- * to strip types of packages in node_modules (nodejs/node#61793), so an image cannot have the sources as dependencies.
+ * Bundles each service into one file that runs without node_modules, with what it reads at run time beside it, and another one
+ * that is loaded only where spans are sent: Node refuses to strip types of packages in node_modules (nodejs/node#61793), so an image cannot have the sources as dependencies.
  */
 await rm(DIST, { recursive: true, force: true })
 await bundle('gateway')
@@ -32,7 +32,7 @@ async function bundle(service: string): Promise<void> {
       defaultHandler(level, log)
     },
   })
-  await build.write({ file: join(folder, 'main.mjs'), format: 'esm' })
+  await build.write({ dir: folder, entryFileNames: 'main.mjs', chunkFileNames: '[name].mjs', format: 'esm' })
   await build.close()
   await cp(LUA, join(folder, 'lua'), { recursive: true })
 }

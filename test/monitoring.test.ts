@@ -76,6 +76,25 @@ describe.runIf(available)('two gateways, two analyzers and Redis, watched by Pro
     )
   })
 
+  test('a slow verdict leads to the trace of its request', async () => {
+    const traceId = '4bf92f3577b34da6a3ce929d0e0e4736'
+    await fetch(`http://127.0.0.1:${pipeline.gateways[0]?.port}/ingest`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json', traceparent: `00-${traceId}-00f067aa0ba902b7-01` },
+      body: '{"key":"traced/rps","value":420}',
+    })
+    const now = Math.floor(Date.now() / 1000)
+    const query = new URLSearchParams({
+      query: 'analyzer_delay_seconds_bucket',
+      start: `${now - 600}`,
+      end: `${now + 600}`,
+    })
+    await vi.waitFor(
+      async () => expect(JSON.stringify(await pipeline.ask(`query_exemplars?${query}`))).toContain(traceId),
+      { timeout: 10_000, interval: 200 },
+    )
+  })
+
   test('every rule can be evaluated, and nobody is told of anything', async () => {
     interface Rules {
       readonly groups: readonly { readonly rules: readonly { readonly name: string; readonly health: string }[] }[]

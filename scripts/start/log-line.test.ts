@@ -2,15 +2,18 @@ import { expect, test } from 'vitest'
 import { parseLogLine } from './log-line.ts'
 
 test('a line of the logger has a message, and perhaps a port', () => {
-  const line = parseLogLine('{"level":30,"msg":"listening","port":8080}')
+  const line = parseLogLine('{"level":"info","msg":"listening","port":8080}')
   expect(line).toEqual({ isWarning: false, message: 'listening', port: 8080, text: 'listening' })
 })
 
 test('an error is told with the message', () => {
-  const { isWarning, text } = parseLogLine('{"level":40,"msg":"waiting for Redis","err":{"message":"refused"}}')
+  const { isWarning, text } = parseLogLine('{"level":"warn","msg":"waiting for Redis","err":{"message":"refused"}}')
   expect([isWarning, text]).toEqual([true, 'waiting for Redis: refused'])
 })
 
-test.each(['Error: boom', '{not json', '{"level":30}', '{}'])('%s is no line of the logger and means trouble', line => {
-  expect(parseLogLine(line)).toEqual({ isWarning: true, message: undefined, port: undefined, text: line })
-})
+test.each(['Error: boom', '{not json', '{"level":"info"}', '{}'])(
+  '%s is no line of the logger and means trouble',
+  line => {
+    expect(parseLogLine(line)).toEqual({ isWarning: true, message: undefined, port: undefined, text: line })
+  },
+)

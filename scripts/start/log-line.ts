@@ -1,5 +1,6 @@
-/** pino's number for `warn`. */
-const WARN = 40
+import type { LogLevel } from '@tidemark/shared/logger'
+
+const QUIET_LEVELS: readonly unknown[] = ['trace', 'debug', 'info'] satisfies readonly LogLevel[]
 
 export interface LogLine {
   readonly isWarning: boolean
@@ -18,7 +19,7 @@ export function parseLogLine(line: string): LogLine {
     if (typeof msg !== 'string') return plain
     const error = typeof err === 'object' && err !== null && 'message' in err ? `: ${err.message}` : ''
     return {
-      isWarning: typeof level === 'number' && level >= WARN,
+      isWarning: !QUIET_LEVELS.includes(level),
       message: msg,
       port: typeof port === 'number' ? port : undefined,
       text: msg + error,

@@ -71,7 +71,7 @@ export class ServiceProcess implements AsyncDisposable {
       if (typeof processId === 'number') at.pid = processId
       if (typeof port === 'number') at.port = port
       if (typeof metricsPort === 'number') at.metricsPort = metricsPort
-      if (typeof level === 'number' && level >= 50) options.onError(fields)
+      if (level === 'error' || level === 'fatal') options.onError(fields)
       if (msg === READY[role]) resolve()
     })
     const timer = setTimeout(() => child.kill(), READY_WITHIN_MS)

@@ -29,6 +29,7 @@ const LINKS = {
   monitoring: ['prometheus -> gateway:9464', 'prometheus -> analyzer:9464', 'prometheus -> redis-exporter:9121'],
   exporter: ['redis-exporter -> dns:53', 'redis-exporter -> redis:6379'],
   exporterOutside: ['redis-exporter -> dns:53', 'redis-exporter -> outside Redis:6379'],
+  tracing: ['gateway -> collector:4318', 'analyzer -> collector:4318'],
   loadTest: ['load-test -> gateway:8080', 'load-test -> dns:53'],
 }
 
@@ -94,6 +95,21 @@ describe.skipIf(!canBuild())('the manifests', () => {
     expect(Object.keys(map?.data ?? {})).toEqual(files.toSorted())
   })
 
+  test('alerts have somebody to go to, and in production each receiver has an address, which is in no file', () => {
+    for (const [name, manifests] of built) {
+      for (const { spec } of ofKind(manifests, 'AlertmanagerConfig')) {
+        const receivers = spec?.receivers ?? []
+        const names = receivers.map(receiver => receiver.name)
+        expect(routesOf(spec?.route).filter(receiver => !names.includes(receiver))).toEqual([])
+        if (name !== 'overlay production') continue
+        for (const { webhookConfigs = [] } of receivers) {
+          expect(webhookConfigs).toEqual([{ urlSecret: { name: 'tidemark-receivers', key: expect.any(String) } }])
+        }
+      }
+    }
+    expect(ofKind(built.get('overlay production') ?? [], 'AlertmanagerConfig')).toHaveLength(1)
+  })
+
   test('a Redis from outside leaves none inside', () => {
     for (const name of ['overlay production', 'component external-redis']) {
       expect((built.get(name) ?? []).filter(({ metadata }) => metadata.name === 'redis')).toEqual([])
@@ -134,6 +150,15 @@ describe.skipIf(!canBuild())('the manifests', () => {
       ).toMatch(/Deployment gateway.*livenesProbe/)
     })
 
+    test('a field of a receiver is misspelt', () => {
+      const manifests = broken(
+        all => Object.assign(one(all, 'AlertmanagerConfig').spec?.receivers?.[0] ?? {}, { webhooks: [] }),
+        'component monitoring',
+      )
+      const faults = unknownFields(new Map([['broken', manifests]])).get('broken')
+      expect(faults?.join()).toMatch(/AlertmanagerConfig tidemark.*webhooks/)
+    })
+
     test('a kind is none of its API', async () => {
       const manifests = broken(all => Object.assign(all[0] ?? {}, { kind: 'Namespaces' }))
       expect((await schemaFaults(manifests)).join()).toMatch(/v1 has no such kind/)
@@ -141,8 +166,14 @@ describe.skipIf(!canBuild())('the manifests', () => {
   })
 })
 
+/** Every receiver that some route names. */
+function routesOf(route: unknown): string[] {
+  const { receiver, routes = [] } = (route ?? {}) as { receiver?: string; routes?: unknown[] }
+  return [...(receiver === undefined ? [] : [receiver]), ...routes.flatMap(routesOf)]
+}
+
 function linksOf(build: string): string[] {
-  const { base, ownRedis, outsideRedis, monitoring, exporter, exporterOutside, loadTest } = LINKS
+  const { base, ownRedis, outsideRedis, monitoring, exporter, exporterOutside, loadTest, tracing } = LINKS
   switch (build) {
     case 'component external-redis':
       return [...base, ...outsideRedis]
@@ -150,8 +181,10 @@ function linksOf(build: string): string[] {
       return [...base, ...ownRedis, ...monitoring, ...exporter]
     case 'component load-test':
       return [...base, ...ownRedis, ...loadTest]
+    case 'component tracing':
+      return [...base, ...ownRedis, ...tracing]
     case 'all components':
-      return [...base, ...outsideRedis, ...monitoring, ...exporterOutside, ...loadTest]
+      return [...base, ...outsideRedis, ...monitoring, ...exporterOutside, ...loadTest, ...tracing]
     case 'overlay production': {
       const redis = [...outsideRedis, ...exporterOutside]
       const tls = redis.filter(link => link.endsWith(':6379')).map(link => link.replace(':6379', ':6380'))

@@ -11,6 +11,7 @@ import { startWebhook, type Webhook } from './webhook.ts'
 
 /** Two gateways, two analyzers and a Redis under load, watched by Prometheus and Alertmanager as the project configures them. */
 export interface WatchedPipeline extends AsyncDisposable {
+  readonly gateways: readonly Service[]
   readonly analyzers: readonly Service[]
   readonly load: SignalLoad
   /** Who is told of alerts. */
@@ -41,7 +42,12 @@ export async function startWatchedPipeline(factor: number): Promise<WatchedPipel
     'redis-exporter': [exporter.address],
   }
   const config = compressedPrometheus({ targets, alertmanager: alertmanager.address, rulesFolder }, factor)
-  const prometheus = starting.use(await startPrometheus(config, [`--query.lookback-delta=${shortened('5m', factor)}`]))
+  const prometheus = starting.use(
+    await startPrometheus(config, [
+      `--query.lookback-delta=${shortened('5m', factor)}`,
+      '--enable-feature=exemplar-storage',
+    ]),
+  )
   const load = starting.use(startLoad(gateways.map(({ port }) => port)))
 
   async function ask<T>(path: string): Promise<T> {
@@ -52,6 +58,7 @@ export async function startWatchedPipeline(factor: number): Promise<WatchedPipel
   }
   const resources = starting.move()
   return {
+    gateways,
     analyzers,
     load,
     webhook,

@@ -7,7 +7,7 @@ import { type Store, StoreError } from '@tidemark/shared/store/ports'
 import { pino } from 'pino'
 import { Registry } from 'prom-client'
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import { startAnalyzer } from './analyzer.ts'
+import { accountOf, startAnalyzer } from './analyzer.ts'
 import { analyzerSettings } from './config.ts'
 
 const PARTITIONS = 8
@@ -147,4 +147,23 @@ describe('analyzers', () => {
     await ingest(memory, KEYS, 2)
     await vi.waitFor(async () => expect(await counts(memory, KEYS)).toEqual(KEYS.map(() => 2)))
   })
+})
+
+test('the account of some partitions adds up, but for what is gone from a stream', async () => {
+  const memory = createMemoryStore({ partitions: 2 })
+  const ingested = await memory.gateway.append(
+    [0, 0, 1].map(partition => ({ partition, samples: packSamples([{ key: 'k', value: 1, timestamp: 1 }]), count: 1 })),
+  )
+  expect(accountOf(await memory.analyzer.backlogs([0, 1]))).toEqual({
+    ...{ accepted: 3, analysed: 0, dead: 0, lost: 0, waiting: 3 },
+  })
+  const [first] = ingested
+  memory.inspect.deleteEntry(0, first?.kind === 'stored' ? first.id : '')
+  expect(accountOf(await memory.analyzer.backlogs([0, 1]))).toMatchObject({ accepted: 3, waiting: 2 })
+  start('a', memory.connect())
+  await vi.waitFor(async () =>
+    expect(accountOf(await memory.analyzer.backlogs([0, 1]))).toEqual({
+      ...{ accepted: 3, analysed: 2, dead: 0, lost: 1, waiting: 0 },
+    }),
+  )
 })

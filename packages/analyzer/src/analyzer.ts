@@ -3,7 +3,8 @@ import { hostname } from 'node:os'
 import { systemClock } from '@tidemark/shared/clock'
 import { pause } from '@tidemark/shared/lifecycle'
 import { createTroubleLog } from '@tidemark/shared/logger'
-import type { Store } from '@tidemark/shared/store/ports'
+import type { Spans } from '@tidemark/shared/spans'
+import type { Backlog, Store } from '@tidemark/shared/store/ports'
 import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
 import type { AnalyzerConfig } from './config.ts'
@@ -12,6 +13,7 @@ import { Ownership } from './ownership.ts'
 import { ReadLoop } from './read-loop.ts'
 import { RollbackWatch } from './rollback-watch.ts'
 import { RuleSource } from './rule-source.ts'
+import { createTracing } from './tracing.ts'
 
 /** How often backlog and memory are measured for the metrics. */
 const MEASURE_MS = 1000
@@ -21,13 +23,16 @@ export interface AnalyzerOptions {
   readonly store: Store
   readonly log: Logger
   readonly registry: Registry
+  /** Undefined where nobody collects spans. */
+  readonly spans?: Spans | undefined
 }
 
 /** Runs an analyzer on `store` until it is disposed of; it then hands its partitions over. The store stays open. */
-export function startAnalyzer({ config, store, log, registry }: AnalyzerOptions): AsyncDisposable {
+export function startAnalyzer({ config, store, log, registry, spans }: AnalyzerOptions): AsyncDisposable {
   const metrics = createAnalyzerMetrics(registry)
   const clock = systemClock
   const trouble = createTroubleLog(log)
+  metrics.partitions.set(store.partitions)
   const resources = new AsyncDisposableStack()
   const reading = resources.use(new ReadLoop({ store: store.analyzer, metrics, trouble, clock }))
   const settings = {
@@ -63,11 +68,25 @@ export function startAnalyzer({ config, store, log, registry }: AnalyzerOptions)
         rules,
         clock,
         rollbacks: new RollbackWatch(),
+        onTraced: createTracing({ metrics, log, spans, now: clock.wallMs }),
       },
     }),
   )
   resources.use(measureBacklog({ ownership, store, metrics, log }))
   return resources
+}
+
+/** What became of the samples of some partitions: accepted is the sum of the others unless the streams lack some. */
+export function accountOf(backlogs: readonly Backlog[]) {
+  const account = { accepted: 0, analysed: 0, dead: 0, lost: 0, waiting: 0 }
+  for (const { accepted, analysed, dead, samples, found } of backlogs) {
+    account.accepted += accepted
+    account.analysed += analysed
+    account.dead += dead
+    account.lost += accepted - samples - analysed - dead
+    account.waiting += found
+  }
+  return account
 }
 
 /** Keeps the gauges of backlog, age and memory current. */
@@ -85,6 +104,7 @@ function measureBacklog(options: {
     metrics.windowsKept.set(workers.reduce((sum, { keyCount }) => sum + keyCount, 0))
     const backlogs = await store.analyzer.backlogs(workers.map(({ partition }) => partition))
     metrics.backlogSamples.set(backlogs.reduce((sum, { samples }) => sum + samples, 0))
+    for (const [state, samples] of Object.entries(accountOf(backlogs))) metrics.accountSamples.set({ state }, samples)
     metrics.oldestSampleAgeSeconds.set(Math.max(0, ...backlogs.map(({ oldestAgeMs }) => oldestAgeMs)) / 1000)
   }
 

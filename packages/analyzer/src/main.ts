@@ -2,6 +2,7 @@ import { ConfigError, readConfig } from '@tidemark/shared/config'
 import { aborted, run } from '@tidemark/shared/lifecycle'
 import { createLogger } from '@tidemark/shared/logger'
 import { createOpsApp, listenOps } from '@tidemark/shared/ops'
+import { openSpans } from '@tidemark/shared/spans'
 import { openStore } from '@tidemark/shared/store/open'
 import { collectDefaultMetrics, Registry } from 'prom-client'
 import { startAnalyzer } from './analyzer.ts'
@@ -11,6 +12,14 @@ try {
   const config = readConfig(analyzerSettings, process.env)
   const log = createLogger('analyzer', config.LOG_LEVEL)
   await run(async (stop, resources) => {
+    const spans = resources.use(
+      await openSpans({
+        service: 'tidemark-analyzer',
+        endpoint: config.OTEL_EXPORTER_OTLP_ENDPOINT,
+        ratio: config.OTEL_TRACES_SAMPLER_ARG,
+        log,
+      }),
+    )
     const registry = new Registry()
     collectDefaultMetrics({ register: registry })
     let notReady: string | undefined = 'the store is not open yet'
@@ -38,7 +47,7 @@ try {
     })
     if (store === undefined) return
     resources.use(store)
-    resources.use(startAnalyzer({ config, store, log, registry }))
+    resources.use(startAnalyzer({ config, store, log, registry, spans }))
     notReady = undefined
     log.info({ partitions: store.partitions }, 'analysing')
     await aborted(stop)

@@ -1,5 +1,6 @@
 import { SEVERITIES } from '@tidemark/shared/detection/alerts'
 import type { AlertCause, AlertEnd } from '@tidemark/shared/detection/alerts-record'
+import { createTracedHistogram } from '@tidemark/shared/open-metrics'
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 import { type Effects, MILLION } from './effects.ts'
 
@@ -90,15 +91,19 @@ export function createAnalyzerMetrics(registry: Registry) {
       buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
       registers,
     }),
-    delaySeconds: new Histogram({
+    delaySeconds: createTracedHistogram(registry, {
       name: 'analyzer_delay_seconds',
       help: 'Time from an entry being accepted to its samples being analysed and committed, by the clock of Redis.',
       buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60],
-      registers,
     }),
     partitionsOwned: new Gauge({
       name: 'analyzer_partitions_owned',
       help: 'Partitions that this analyzer owns.',
+      registers,
+    }),
+    partitions: new Gauge({
+      name: 'analyzer_partitions',
+      help: 'Partitions that there are, whoever owns them.',
       registers,
     }),
     members: new Gauge({ name: 'analyzer_members', help: 'Live analyzers, as this one sees them.', registers }),
@@ -118,6 +123,12 @@ export function createAnalyzerMetrics(registry: Registry) {
     backlogSamples: new Gauge({
       name: 'analyzer_backlog_samples',
       help: 'Samples accepted and not analysed, in the partitions that this analyzer owns.',
+      registers,
+    }),
+    accountSamples: new Gauge({
+      name: 'analyzer_account_samples',
+      help: 'Samples ever accepted in the partitions that this analyzer owns, and what became of them: analysed, dead, lost or waiting in the stream. All of a partition is read from Redis at one moment, so accepted is the sum of the others unless Redis lost some.',
+      labelNames: ['state'],
       registers,
     }),
     oldestSampleAgeSeconds: new Gauge({

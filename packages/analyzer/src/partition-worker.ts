@@ -22,6 +22,7 @@ import type { Effects } from './effects.ts'
 import { type AnalyzerMetrics, observeEffects } from './metrics.ts'
 import type { RollbackWatch } from './rollback-watch.ts'
 import { deadRun, entriesAfter, type Run, takeRun } from './run.ts'
+import { type TracedCommit, tracesOf } from './tracing.ts'
 import { Windows } from './windows.ts'
 
 /** Pending entries read at once while recovering. */
@@ -87,6 +88,8 @@ export interface PartitionWorkerOptions {
   readonly reading: Reading
   readonly rules: Rules
   readonly rollbacks: RollbackWatch
+  /** Told of each commit whose entries carry traces. */
+  readonly onTraced?: (commit: TracedCommit) => void
   /** Whether the lease is certainly still held, by this process' own clock. */
   readonly holdsLease: () => boolean
   readonly clock: Clock
@@ -502,11 +505,12 @@ export class PartitionWorker {
   }
 
   #observe(run: Run, { outcome, effects, begin }: { outcome: CommitOutcome; effects: Effects; begin: number }): void {
-    const { metrics, log, clock } = this.#options
+    const { metrics, log, clock, onTraced } = this.#options
     metrics.samplesAnalysed.inc(run.sampleCount)
     observeEffects(metrics, effects)
     metrics.batchSamples.observe(run.sampleCount)
-    metrics.batchSeconds.observe((clock.monotonicMs() - begin) / 1000)
+    const tookMs = clock.monotonicMs() - begin
+    metrics.batchSeconds.observe(tookMs / 1000)
     const lost = run.to.offset - run.from.offset - run.sampleCount - run.deadSampleCount
     if (lost > 0) {
       metrics.samplesLost.inc(lost)
@@ -517,8 +521,9 @@ export class PartitionWorker {
     }
     for (const { id, reason } of run.dead) {
       metrics.deadEntries.inc()
-      log.error({ partition: this.partition, id, reason }, 'an entry could not be read')
+      log.error({ partition: this.partition, id, reason, ...tracesOf(run, id) }, 'an entry could not be read')
     }
+    if (run.traced.length > 0) onTraced?.({ partition: this.partition, run, outcome, tookMs })
     if (outcome.kind !== 'ok') return
     for (const { id } of run.readable) metrics.delaySeconds.observe(Math.max(0, outcome.at - entryTimeMs(id)) / 1000)
   }

@@ -15,6 +15,15 @@ export interface Run {
   /** Samples in the readable entries, and in the dead ones. */
   readonly sampleCount: number
   readonly deadSampleCount: number
+  /** The entries that carry traces: of most runs none. */
+  readonly traced: readonly TracedEntry[]
+}
+
+export interface TracedEntry {
+  readonly id: EntryId
+  readonly count: number
+  /** As the entry has them. */
+  readonly traces: string
 }
 
 export interface ReadableEntry {
@@ -38,6 +47,7 @@ export function takeRun(entries: readonly Entry[], from: Checkpoint, samplesMax:
   const ids: EntryId[] = []
   const readable: ReadableEntry[] = []
   const dead: DeadEntry[] = []
+  const traced: TracedEntry[] = []
   let offset = from.offset
   let witness: Commit['witness']
   let sampleCount = 0
@@ -53,6 +63,7 @@ export function takeRun(entries: readonly Entry[], from: Checkpoint, samplesMax:
     offset += count
     if (entry.isDeleted === true) continue
     witness = { id: entry.id, nonce: entry.nonce ?? '' }
+    if (entry.traces !== undefined) traced.push({ id: entry.id, count, traces: entry.traces })
     const unpacked = unpackEntry(entry)
     if (unpacked.kind === 'samples') {
       const slots = new Int32Array(count).fill(NO_SLOT)
@@ -64,7 +75,7 @@ export function takeRun(entries: readonly Entry[], from: Checkpoint, samplesMax:
     }
   }
   const last = ids.at(-1) ?? from.id
-  return { from, to: { id: last, offset }, entries: ids, witness, readable, dead, sampleCount, deadSampleCount }
+  return { from, to: { id: last, offset }, entries: ids, witness, readable, dead, sampleCount, deadSampleCount, traced }
 }
 
 /** A run of one entry that is not to be analysed, whatever stands in it. */

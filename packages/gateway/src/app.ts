@@ -1,5 +1,7 @@
 import { createOpsApp } from '@tidemark/shared/ops'
+import type { Spans } from '@tidemark/shared/spans'
 import { StoreError } from '@tidemark/shared/store/ports'
+import { traceFields } from '@tidemark/shared/trace'
 import { type Context, Hono } from 'hono'
 import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
@@ -14,6 +16,7 @@ import type { GatewayMetrics } from './metrics.ts'
 import { createOpenApi } from './openapi.ts'
 import { outageRetryAfterS, RequestFault, respondWith } from './problem.ts'
 import type { Services } from './services.ts'
+import { beginRequestSpan, endRequestSpan, traceOf } from './tracing.ts'
 
 /** Every path that is served, and the methods it takes. HEAD is GET without the body. */
 export const ROUTES = {
@@ -37,6 +40,8 @@ export interface AppOptions {
   readonly log: Logger
   readonly registry: Registry
   readonly metrics: GatewayMetrics
+  /** Undefined where nobody collects spans. */
+  readonly spans?: Spans | undefined
   /** Unix milliseconds. */
   readonly now: () => number
   /** Undefined until the store is open. */
@@ -53,6 +58,7 @@ export function createApp({
   log,
   registry,
   metrics,
+  spans,
   now,
   notReady,
   isStopping,
@@ -68,16 +74,19 @@ export function createApp({
   const app = new Hono()
   app.use(async (c, next) => {
     const begin = performance.now()
+    const route = routeOf(c.req.path)
+    const span = beginRequestSpan(spans, c, route)
     await next()
     // Keeps a client from sending its next request on a connection that is about to be closed.
     if (isStopping()) c.header('Connection', 'close')
     const { status } = c.res
     metrics.request({
-      route: routeOf(c.req.path),
+      route,
       method: c.req.method,
       status,
       seconds: (performance.now() - begin) / 1000,
     })
+    endRequestSpan(span, status)
   })
 
   const analyze = createAnalyze({ config, services })
@@ -103,7 +112,11 @@ export function createApp({
     if (error instanceof RequestFault) return respondWith(c, error.fault)
     if (error instanceof StoreError)
       return respondWith(c, { kind: 'store-unavailable', retryAfterS: outageRetryAfterS() })
-    log.error({ err: error, route: routeOf(c.req.path) }, 'a request failed')
+    const trace = traceOf(c)
+    log.error(
+      { err: error, route: routeOf(c.req.path), ...traceFields(trace === undefined ? [] : [trace]) },
+      'a request failed',
+    )
     return respondWith(c, { kind: 'internal' })
   })
   return app

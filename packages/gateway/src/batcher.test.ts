@@ -1,4 +1,4 @@
-import { packSamples } from '@tidemark/shared/entry'
+import { packSamples, packTraces } from '@tidemark/shared/entry'
 import { createMemoryStore } from '@tidemark/shared/store/memory'
 import { type AppendBatch, type AppendOutcome, type GatewayStore, StoreError } from '@tidemark/shared/store/ports'
 import fc from 'fast-check'
@@ -55,6 +55,21 @@ function createBatcher(
 const REFUSED: AppendOutcome = { kind: 'failed', error: new StoreError('no', { kind: 'refused' }) }
 
 describe('gathering', () => {
+  test('an entry carries the traces of the requests that have one, and no field where none has', async () => {
+    const { store, calls } = createSlowStore()
+    const { batcher } = createBatcher(store)
+    const trace = { traceId: 'a'.repeat(32), spanId: 'b'.repeat(16), isSampled: false }
+    const recorded = { traceId: 'c'.repeat(32), spanId: 'd'.repeat(16), isSampled: true }
+    void batcher.submit([share(0, 1), share(1, 1)])
+    void batcher.submit([{ ...share(0, 2), trace }])
+    void batcher.submit([{ ...share(0, 3), trace: recorded }])
+    await turn()
+    expect(calls[0]?.batches.map(({ partition, traces }) => [partition, traces])).toEqual([
+      [0, packTraces([recorded, trace])],
+      [1, undefined],
+    ])
+  })
+
   test('what arrives in one turn is one call and one entry a partition', async () => {
     const { store, calls } = createSlowStore()
     const { batcher } = createBatcher(store)

@@ -1,5 +1,6 @@
-import { type FlatSamples, packFlat, SAMPLE_STRIDE } from '@tidemark/shared/entry'
+import { addTrace, type FlatSamples, packFlat, packTraces, SAMPLE_STRIDE } from '@tidemark/shared/entry'
 import { type AppendOutcome, type GatewayStore, type Once, StoreError } from '@tidemark/shared/store/ports'
+import type { TraceContext } from '@tidemark/shared/trace'
 
 /** An entry takes no more shares from here on. One share is never divided, so an entry can be as large as a request. */
 const ENTRY_SAMPLES_MAX = 1000
@@ -13,6 +14,8 @@ export interface Share {
   readonly samples: FlatSamples
   /** Of a request that may come again. Its share is an entry of its own, which can be told from all others. */
   readonly once?: Once | undefined
+  /** The trace that the request belongs to. */
+  readonly trace?: TraceContext | undefined
 }
 
 export type ShareOutcome =
@@ -46,6 +49,8 @@ interface Entry {
   /** Of each share, whose it is and which one of that request. */
   readonly owners: { readonly request: Waiting; readonly at: number }[]
   readonly once: Once | undefined
+  /** Undefined until a share has a trace, which is the usual case. */
+  traces: TraceContext[] | undefined
   count: number
   isSettled: boolean
 }
@@ -127,7 +132,7 @@ export class Batcher {
     return this.#samples === 0 || this.#samples + count <= this.#options.queueSamplesMax
   }
 
-  #enqueue({ partition, samples, once }: Share, owner: { request: Waiting; at: number }): void {
+  #enqueue({ partition, samples, once, trace }: Share, owner: { request: Waiting; at: number }): void {
     const lane = this.#lane(partition)
     if (lane.isOverdue) {
       settle(owner, TURNED_AWAY)
@@ -136,12 +141,16 @@ export class Batcher {
     const count = samples.length / SAMPLE_STRIDE
     let entry = lane.entries.at(-1)
     if (entry === undefined || !takes(entry, count, once)) {
-      entry = { partition, shares: [], owners: [], once, count: 0, isSettled: false }
+      entry = { partition, shares: [], owners: [], once, traces: undefined, count: 0, isSettled: false }
       lane.entries.push(entry)
       this.#waiting.add(lane)
     }
     entry.shares.push(samples)
     entry.owners.push(owner)
+    if (trace !== undefined) {
+      entry.traces ??= []
+      addTrace(entry.traces, trace)
+    }
     entry.count += count
     this.#samples += count
   }
@@ -206,7 +215,13 @@ export class Batcher {
   async #append(entries: readonly Entry[]): Promise<readonly AppendOutcome[]> {
     try {
       return await this.#store.append(
-        entries.map(({ partition, shares, count, once }) => ({ partition, samples: packFlat(shares), count, once })),
+        entries.map(({ partition, shares, count, once, traces }) => ({
+          partition,
+          samples: packFlat(shares),
+          count,
+          once,
+          traces: traces && packTraces(traces),
+        })),
       )
     } catch (error) {
       // By its contract append() does not reject; were it to, the samples' fate would be unknown and the clients must hear it.

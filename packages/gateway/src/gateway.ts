@@ -1,5 +1,6 @@
 import { pause } from '@tidemark/shared/lifecycle'
 import { createOpsApp, listenOps } from '@tidemark/shared/ops'
+import type { Spans } from '@tidemark/shared/spans'
 import type { Store } from '@tidemark/shared/store/ports'
 import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
@@ -23,6 +24,8 @@ export interface GatewayOptions {
   readonly openStore: (signal: AbortSignal) => Promise<Store | undefined>
   readonly log: Logger
   readonly registry: Registry
+  /** Undefined where nobody collects spans. */
+  readonly spans?: Spans | undefined
 }
 
 export interface Gateway extends AsyncDisposable {
@@ -36,7 +39,7 @@ export interface Gateway extends AsyncDisposable {
  * Starts a gateway; resolves when it listens, whether its store is there or not. Disposing it is the graceful stop: not
  * ready first, then no new connections, then the requests under way, then what still waits for the store, then the store.
  */
-export async function startGateway({ config, openStore, log, registry }: GatewayOptions): Promise<Gateway> {
+export async function startGateway({ config, openStore, log, registry, spans }: GatewayOptions): Promise<Gateway> {
   await using starting = new AsyncDisposableStack()
   const metrics = createMetrics(registry)
   let services: Services | undefined
@@ -59,6 +62,7 @@ export async function startGateway({ config, openStore, log, registry }: Gateway
     log,
     registry,
     metrics,
+    spans,
     now: Date.now,
     services: () => services,
     notReady,

@@ -14,6 +14,7 @@ import { createClaims, readIdempotencyKey } from './idempotency.ts'
 import type { GatewayMetrics, RejectionReason } from './metrics.ts'
 import { crowdedRetryAfterS, type IngestResult, outageRetryAfterS, RequestFault } from './problem.ts'
 import type { Services } from './services.ts'
+import { traceOf } from './tracing.ts'
 
 export interface IngestOptions {
   readonly config: GatewayConfig
@@ -67,7 +68,9 @@ export function createIngest({ config, metrics, now, services }: IngestOptions):
       key === undefined
         ? undefined
         : await claim({ store, drainRate }, { key, format, text, samples: batch.samples.length })
-    const outcomes = await batcher.submit(once === undefined ? groups : groups.map(group => ({ ...group, once })))
+    const trace = traceOf(c)
+    const isPlain = once === undefined && trace === undefined
+    const outcomes = await batcher.submit(isPlain ? groups : groups.map(group => ({ ...group, once, trace })))
 
     let accepted = 0
     let repeated = 0

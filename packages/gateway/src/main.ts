@@ -1,6 +1,7 @@
 import { ConfigError, readConfig } from '@tidemark/shared/config'
 import { aborted, run } from '@tidemark/shared/lifecycle'
 import { createLogger } from '@tidemark/shared/logger'
+import { openSpans } from '@tidemark/shared/spans'
 import { openStore } from '@tidemark/shared/store/open'
 import { Registry } from 'prom-client'
 import { configSchema } from './config.ts'
@@ -19,11 +20,20 @@ try {
     commandTimeoutMs: config.STORE_TIMEOUT_MS,
   }
   await run(async (stop, resources) => {
+    const spans = resources.use(
+      await openSpans({
+        service: 'tidemark-gateway',
+        endpoint: config.OTEL_EXPORTER_OTLP_ENDPOINT,
+        ratio: config.OTEL_TRACES_SAMPLER_ARG,
+        log,
+      }),
+    )
     const gateway = resources.use(
       await startGateway({
         config,
         log,
         registry: new Registry(),
+        spans,
         openStore: signal => openStore({ redis, durability: config.DURABILITY, log, signal }),
       }),
     )

@@ -270,6 +270,15 @@ function describeIngest(config: GatewayConfig): Json {
         schema: { type: 'string', minLength: 1 },
         examples: { uuid: { value: '"8e03978e-40d5-43dd-bc93-6894a57f9324"' } },
       },
+      {
+        name: 'traceparent',
+        in: 'header',
+        description:
+          'A trace context of the W3C: it goes with the samples to the log, the metrics and, where they are wanted, the spans of ' +
+          'the analyzer. One that breaks the rules is ignored.',
+        schema: { type: 'string' },
+        examples: { sampled: { value: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01' } },
+      },
     ],
     requestBody: {
       required: true,

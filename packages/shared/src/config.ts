@@ -44,6 +44,13 @@ export const commonSettings = {
   /** Only read at the first start on a Redis; later it must be the same or absent. */
   PARTITIONS: integer({ min: 1, max: PARTITIONS_MAX }).optional(),
   LOG_LEVEL: z.enum(LOG_LEVELS).default('info'),
+  /** Where an OTLP receiver takes traces over HTTP, as http://collector:4318. Absent: none are made. */
+  OTEL_EXPORTER_OTLP_ENDPOINT: z
+    .string()
+    .regex(/^https?:\/\/[^/]/, 'must begin with http:// or https://')
+    .optional(),
+  /** The part of the traces that begin with us of which spans are sent; whoever sends a traceparent has decided on its own. */
+  OTEL_TRACES_SAMPLER_ARG: decimal({ min: 0, max: 1 }).default(1),
 } as const
 
 /** Reads the settings of `schema` from `env`; empty ones count as absent. Throws a ConfigError that names all that is wrong. */

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
-import { expect, test } from 'vitest'
-import { packSamples, SAMPLE_STRIDE, unpackEntry } from './entry.ts'
+import { describe, expect, test } from 'vitest'
+import { addTrace, packSamples, packTraces, SAMPLE_STRIDE, TRACES_MAX, unpackEntry, unpackTraces } from './entry.ts'
+import type { TraceContext } from './trace.ts'
 
 const sample = fc.record({
   key: fc.string({ unit: 'grapheme', minLength: 1 }).filter(key => key.isWellFormed()),
@@ -44,4 +45,42 @@ test('nothing that stands in a stream stops its reader', () => {
       },
     ),
   )
+})
+
+describe('the traces of an entry', () => {
+  const hex = (n: number, length: number): string => (n + 1).toString(16).padStart(length, '0')
+  const trace = (n: number, isSampled: boolean): TraceContext => ({
+    traceId: hex(n, 32),
+    spanId: hex(n, 16),
+    isSampled,
+  })
+  const gathered = (sampled: readonly boolean[]): TraceContext[] => {
+    const traces: TraceContext[] = []
+    for (const [n, isSampled] of sampled.entries()) addTrace(traces, trace(n, isSampled))
+    return traces
+  }
+
+  test('come out as they went in, those that are recorded first', () => {
+    const traces = [trace(0, false), trace(1, true), trace(2, false), trace(3, true)]
+    expect(unpackTraces(packTraces(traces))).toEqual([traces[1], traces[3], traces[0], traces[2]])
+  })
+
+  test('are bounded, and a recorded one is left out only for other recorded ones', () => {
+    fc.assert(
+      fc.property(fc.array(fc.boolean(), { maxLength: 40 }), sampled => {
+        const traces = gathered(sampled)
+        const recorded = sampled.filter(isSampled => isSampled).length
+        expect(traces).toHaveLength(Math.min(sampled.length, TRACES_MAX))
+        expect(traces.filter(({ isSampled }) => isSampled)).toHaveLength(Math.min(recorded, TRACES_MAX))
+        expect(packTraces(traces).length).toBeLessThanOrEqual(TRACES_MAX * 56)
+      }),
+    )
+  })
+
+  test('are read from whatever stands there, up to the limit', () => {
+    const good = packTraces([trace(7, true)])
+    expect(unpackTraces(`junk ${good} `)).toEqual([trace(7, true)])
+    expect(unpackTraces(`${good} `.repeat(1000))).toHaveLength(TRACES_MAX)
+    fc.assert(fc.property(fc.string(), text => unpackTraces(text).length <= TRACES_MAX))
+  })
 })

@@ -1,20 +1,22 @@
 import type { EntryId } from './receipt.ts'
 import type { Sample } from './sample.ts'
+import { formatTraceparent, parseTraceparent, type TraceContext } from './trace.ts'
 
 /**
- * The stream format; this file is the only place that knows it. An entry has four fields:
+ * The stream format; this file is the only place that knows it. An entry has four fields, or five:
  *
  *     s  the samples: a flat JSON array, three items a sample: ["edge-17/rps",420,1700000000000, ...]
  *     n  how many samples
  *     o  how many samples the partition had accepted before this entry
  *     r  a random text
+ *     t  traceparents of requests whose samples are in it, separated by spaces; absent where none had one
  *
  * `o` numbers the samples of a partition without a gap, so that whoever reads can prove that it missed nothing.
  * `r` tells an entry from another one that came to stand under the same id: after a fail-over that lost the newest entries
  * a stream may give their ids out again.
  * The array is flat because an array per sample costs 40 % more to parse and 2 bytes more to keep.
  */
-export const ENTRY_FIELDS = { samples: 's', count: 'n', offset: 'o', nonce: 'r' } as const
+export const ENTRY_FIELDS = { samples: 's', count: 'n', offset: 'o', nonce: 'r', traces: 't' } as const
 
 /** Values of one sample in the flat array. */
 export const SAMPLE_STRIDE = 3
@@ -26,8 +28,36 @@ export interface Entry {
   readonly count: number | undefined
   readonly offset: number | undefined
   readonly nonce?: string
+  readonly traces?: string
   /** Redis knows that the entry was delivered, but somebody deleted it from the stream. */
   readonly isDeleted?: boolean
+}
+
+/** Traces that an entry carries at most: with the shares of hundreds of requests in it, more would be a burden to all of them. */
+export const TRACES_MAX = 8
+
+/**
+ * Adds a request's trace to those that an entry will carry. When there are enough already, one that somebody records takes the
+ * place of one that nobody does.
+ */
+export function addTrace(traces: TraceContext[], trace: TraceContext): void {
+  if (traces.length < TRACES_MAX) {
+    traces.push(trace)
+    return
+  }
+  const unsampled = trace.isSampled ? traces.findIndex(({ isSampled }) => !isSampled) : -1
+  if (unsampled >= 0) traces[unsampled] = trace
+}
+
+/** The field `t`, what is recorded first. */
+export function packTraces(traces: readonly TraceContext[]): string {
+  const inOrder = [...traces.filter(({ isSampled }) => isSampled), ...traces.filter(({ isSampled }) => !isSampled)]
+  return inOrder.map(formatTraceparent).join(' ')
+}
+
+/** Reads the field `t`. What is not a traceparent counts for nothing, and neither does what is beyond the limit. */
+export function unpackTraces(text: string): TraceContext[] {
+  return text.split(' ', TRACES_MAX).flatMap(one => parseTraceparent(one) ?? [])
 }
 
 /** Ten random digits and letters: equal ones under equal ids do not happen. */

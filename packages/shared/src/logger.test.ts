@@ -1,7 +1,7 @@
 import { Writable } from 'node:stream'
 import { pino } from 'pino'
 import { expect, test } from 'vitest'
-import { createTroubleLog } from './logger.ts'
+import { createLogger, createTroubleLog } from './logger.ts'
 
 function capture() {
   const lines: Record<string, unknown>[] = []
@@ -11,8 +11,18 @@ function capture() {
       done()
     },
   })
-  return { lines, log: pino({}, stream) }
+  return { lines, stream, log: pino({}, stream) }
 }
+
+test('a line has its level by name, and none is below the level that was asked for', () => {
+  const { lines, stream } = capture()
+  const log = createLogger('gateway', 'warn', stream)
+  log.info('not this one')
+  log.warn({ partition: 3 }, 'this one')
+  expect(lines).toEqual([
+    { level: 'warn', time: expect.stringMatching(/^\d{4}-.*Z$/), service: 'gateway', partition: 3, msg: 'this one' },
+  ])
+})
 
 test('the same trouble is logged once in five seconds, other trouble at once', () => {
   const { lines, log } = capture()

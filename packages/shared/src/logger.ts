@@ -1,11 +1,20 @@
-import { type Logger, pino } from 'pino'
+import { type DestinationStream, type Logger, pino } from 'pino'
 
 export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
 
-/** JSON lines on stdout; JSON escapes control characters, so no input can forge a line. */
-export function createLogger(service: string, level: LogLevel): Logger {
-  return pino({ level, base: { service }, timestamp: pino.stdTimeFunctions.isoTime })
+/**
+ * JSON lines on stdout; JSON escapes control characters, so no input can forge a line. Levels go by their names: whoever collects
+ * logs knows those, and pino's numbers only some do.
+ */
+export function createLogger(service: string, level: LogLevel, stream?: DestinationStream): Logger {
+  const options = {
+    level,
+    base: { service },
+    timestamp: pino.stdTimeFunctions.isoTime,
+    formatters: { level: (label: string) => ({ level: label }) },
+  }
+  return stream === undefined ? pino(options) : pino(options, stream)
 }
 
 /** The same trouble is logged again only after this long: what is away fails many times a second. */

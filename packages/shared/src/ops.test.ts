@@ -1,5 +1,6 @@
-import { Gauge, Registry } from 'prom-client'
+import { Counter, Gauge, Registry } from 'prom-client'
 import { expect, test } from 'vitest'
+import { createTracedHistogram } from './open-metrics.ts'
 import { createOpsApp } from './ops.ts'
 
 test('scrapes of /metrics at the same time are one, and the next is another', async () => {
@@ -17,4 +18,52 @@ test('scrapes of /metrics at the same time are one, and the next is another', as
   const scrape = async (): Promise<string> => (await app.request('/metrics')).text()
   for (const page of await Promise.all([scrape(), scrape(), scrape()])) expect(page).toContain('collected 1\n')
   expect(await scrape()).toContain('collected 2\n')
+})
+
+/** What Prometheus sends. */
+const PROMETHEUS_ACCEPT =
+  'application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1'
+
+test('whoever asks for OpenMetrics gets it, with exemplars; all others get what they always got', async () => {
+  const registry = new Registry()
+  const registers = [registry]
+  new Counter({ name: 'taken_total', help: 'Taken.', labelNames: ['how'], registers }).inc({ how: 'well' }, 3)
+  let asked = 0
+  new Gauge({
+    name: 'asked',
+    help: 'How often.',
+    labelNames: ['by'],
+    registers,
+    collect() {
+      this.reset()
+      this.set({ by: 'somebody' }, ++asked)
+    },
+  })
+  const seconds = createTracedHistogram(registry, { name: 'took_seconds', help: 'Took.', buckets: [1] })
+  seconds.observe(0.25)
+  seconds.observe(0.5)
+  seconds.exemplify(0.5, { traceId: 'abc', spanId: 'def', isSampled: true })
+
+  const app = createOpsApp({ registry, notReady: () => undefined })
+  const scrape = (accept: string): Promise<Response> =>
+    Promise.resolve(app.request('/metrics', { headers: { Accept: accept } }))
+  const before = await (await scrape('*/*')).text()
+  const open = await scrape(PROMETHEUS_ACCEPT)
+  expect(open.headers.get('Content-Type')).toBe('application/openmetrics-text; version=1.0.0; charset=utf-8')
+  const text = await open.text()
+  expect(text).toContain('# TYPE taken counter\ntaken_total{how="well"} 3\n')
+  expect(text).toContain('asked{by="somebody"} 2\n')
+  expect(text).toMatch(/took_seconds_bucket\{le="1"\} 2 # \{trace_id="abc",span_id="def"\} 0\.5 \d/)
+  expect(text).toMatch(/\n# EOF\n$/)
+
+  for (const accept of [
+    '*/*',
+    'text/plain',
+    'application/json',
+    PROMETHEUS_ACCEPT.replace('0.5,', '0.9,').replace('1.0.0', '1.0.0;q=0.1'),
+  ]) {
+    const plain = await scrape(accept)
+    expect(plain.headers.get('Content-Type')).toBe('text/plain; version=0.0.4; charset=utf-8')
+    expect((await plain.text()).replace(/asked\{.*/, '')).toBe(before.replace(/asked\{.*/, ''))
+  }
 })

@@ -1,6 +1,11 @@
 import { serve } from '@hono/node-server'
 import { Hono } from 'hono'
+import { accepts } from 'hono/accepts'
 import type { Registry } from 'prom-client'
+import { OPEN_METRICS_TYPE, renderOpenMetrics } from './open-metrics.ts'
+
+const PLAIN = 'text/plain'
+const OPEN_METRICS = 'application/openmetrics-text'
 
 export interface OpsOptions {
   readonly registry: Registry
@@ -14,13 +19,14 @@ export interface OpsOptions {
  */
 export function createOpsApp({ registry, notReady }: OpsOptions): Hono {
   const app = new Hono()
-  let scrape: Promise<string> | undefined
+  const scrapePlain = shared(() => registry.metrics())
+  const scrapeOpenMetrics = shared(() => renderOpenMetrics(registry))
   app.get('/metrics', async c => {
-    // A scrape takes milliseconds of the event loop: those who ask at the same time get the same one.
-    scrape ??= registry.metrics().finally(() => {
-      scrape = undefined
-    })
-    return c.body(await scrape, 200, { 'Content-Type': registry.contentType })
+    const type = accepts(c, { header: 'Accept', supports: [PLAIN, OPEN_METRICS], default: PLAIN })
+    // Exemplars exist in OpenMetrics alone; Prometheus asks for it by itself.
+    return type === OPEN_METRICS
+      ? c.body(await scrapeOpenMetrics(), 200, { 'Content-Type': OPEN_METRICS_TYPE, Vary: 'Accept' })
+      : c.body(await scrapePlain(), 200, { 'Content-Type': registry.contentType, Vary: 'Accept' })
   })
   app.get('/livez', c => c.json({ status: 'ok' }))
   for (const path of ['/readyz', '/health'] as const) {
@@ -32,6 +38,17 @@ export function createOpsApp({ registry, notReady }: OpsOptions): Hono {
     })
   }
   return app
+}
+
+/** A scrape takes milliseconds of the event loop: those who ask at the same time get the same one. */
+function shared(scrape: () => Promise<string>): () => Promise<string> {
+  let current: Promise<string> | undefined
+  return () => {
+    current ??= scrape().finally(() => {
+      current = undefined
+    })
+    return current
+  }
 }
 
 export interface ListenOptions {

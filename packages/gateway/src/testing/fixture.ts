@@ -1,6 +1,7 @@
 import { type Analysis, type Finding, toAnalysis, VERDICT_DEFAULTS } from '@tidemark/shared/analysis'
 import { COUNT, createRow, pushSample, rowShape } from '@tidemark/shared/detection/key-row'
 import { unpackEntry } from '@tidemark/shared/entry'
+import type { Spans } from '@tidemark/shared/spans'
 import { createMemoryStore, type MemoryStore } from '@tidemark/shared/store/memory'
 import { type GatewayStore, NO_RULE_EFFECTS, type Store } from '@tidemark/shared/store/ports'
 import { encodeRow, storedLengthMax } from '@tidemark/shared/window-row'
@@ -23,6 +24,7 @@ export interface TestAppOptions {
   readonly settings?: Readonly<Record<string, string>>
   readonly isStoreOpen?: boolean
   readonly isStopping?: boolean
+  readonly spans?: Spans
   readonly docs?: ReadonlyMap<string, Asset>
 }
 
@@ -33,6 +35,7 @@ export function createTestApp({
   settings = {},
   isStoreOpen = true,
   isStopping = false,
+  spans,
   docs = new Map(),
 }: TestAppOptions = {}) {
   const config: GatewayConfig = gatewaySchema.parse(settings)
@@ -45,6 +48,7 @@ export function createTestApp({
     log: pino({ level: 'silent' }),
     registry,
     metrics,
+    spans,
     now: () => NOW,
     services: () => (isStoreOpen ? services : undefined),
     notReady: () => (isStoreOpen ? undefined : 'the store is not open yet'),

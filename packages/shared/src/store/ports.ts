@@ -70,6 +70,8 @@ export interface AppendBatch {
   readonly count: number
   /** Of a request that its client may repeat: a partition takes one batch of it, however often it comes. */
   readonly once?: Once | undefined
+  /** From packTraces. An entry without is the same byte for byte as if there were no tracing. */
+  readonly traces?: string | undefined
 }
 
 export interface Once {
@@ -225,12 +227,20 @@ export interface PartitionEntries {
   readonly error?: StoreError
 }
 
+/** All of it at one moment. */
 export interface Backlog {
+  /** Accepted and not applied. */
   readonly samples: number
+  /** The same as the stream has it, by the offsets of the oldest and the newest entry: another number when Redis lost entries. */
+  readonly found: number
   /** Null when nothing waits. */
   readonly oldest: EntryId | null
   /** How long the oldest has waited, by the store's clock, which also made its id; 0 when nothing waits. */
   readonly oldestAgeMs: number
+  /** Samples, ever. */
+  readonly accepted: number
+  readonly analysed: number
+  readonly dead: number
 }
 
 /**

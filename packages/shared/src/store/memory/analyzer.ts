@@ -3,7 +3,7 @@ import type { AnalyzerStore, Backlog } from '../ports.ts'
 import { applyCommit } from './committing.ts'
 import { type Data, heldLease, type Partition, partitionAt } from './data.ts'
 import { acknowledge, loadCheckpoint, readerOn, readPending } from './reading.ts'
-import { indexAfter, toEntry } from './stream.ts'
+import { indexAfter, type StreamEntry, toEntry } from './stream.ts'
 import { storedWindow } from './windows.ts'
 
 export function analyzerOn(data: Data): AnalyzerStore {
@@ -73,13 +73,26 @@ export function analyzerOn(data: Data): AnalyzerStore {
   }
 }
 
-function backlogOf({ stream, accepted, checkpoint }: Partition, now: number): Backlog {
-  const oldest = stream[indexAfter(stream, checkpoint.id)]?.id ?? null
+function backlogOf({ stream, accepted, analysed, dead, checkpoint }: Partition, now: number): Backlog {
+  const first = stream[indexAfter(stream, checkpoint.id)]
+  const oldest = first?.id ?? null
   return {
     samples: accepted - checkpoint.offset,
+    found:
+      first === undefined
+        ? 0
+        : (extentOf(stream.at(-1))?.end ?? accepted) - (extentOf(first)?.begin ?? checkpoint.offset),
     oldest,
     oldestAgeMs: oldest === null ? 0 : Math.max(0, now - entryTimeMs(oldest)),
+    ...{ accepted, analysed, dead },
   }
+}
+
+/** Which of the partition's samples an entry has; undefined for one that somebody added by hand. */
+function extentOf(entry: StreamEntry | undefined): { begin: number; end: number } | undefined {
+  if (entry === undefined) return undefined
+  const { offset, count } = toEntry(entry)
+  return offset === undefined || count === undefined ? undefined : { begin: offset, end: offset + count }
 }
 
 function heartbeat({ members, now }: Data, member: string, ttlMs: number): string[] {

@@ -3,7 +3,7 @@ import type { AppendBatch, AppendOutcome, ClaimOutcome, Crowded, RequestClaim } 
 import { type Data, type Partition, partitionAt } from './data.ts'
 import { addEntry } from './stream.ts'
 
-export function append(data: Data, { partition: number, samples, count, once }: AppendBatch): AppendOutcome {
+export function append(data: Data, { partition: number, samples, count, once, traces }: AppendBatch): AppendOutcome {
   const partition = partitionAt(data, number)
   const name = `batch:${once?.request}`
   if (once !== undefined) {
@@ -22,6 +22,7 @@ export function append(data: Data, { partition: number, samples, count, once }: 
     [ENTRY_FIELDS.count]: String(count),
     [ENTRY_FIELDS.offset]: String(partition.accepted),
     [ENTRY_FIELDS.nonce]: newNonce(),
+    ...(traces === undefined ? {} : { [ENTRY_FIELDS.traces]: traces }),
   })
   partition.accepted += count
   if (once !== undefined) remember(data, partition, { name, value: id, ttlMs: once.ttlMs })

@@ -56,12 +56,14 @@ export function indexAfter(stream: readonly { readonly id: EntryId }[], id: Entr
 
 export function toEntry({ id, fields }: StreamEntry): Entry {
   const nonce = fields.get(ENTRY_FIELDS.nonce)
+  const traces = fields.get(ENTRY_FIELDS.traces)
   return {
     id,
     samples: fields.get(ENTRY_FIELDS.samples),
     count: toCount(fields.get(ENTRY_FIELDS.count)),
     offset: toCount(fields.get(ENTRY_FIELDS.offset)),
     ...(nonce === undefined ? {} : { nonce }),
+    ...(traces === undefined ? {} : { traces }),
   }
 }
 

@@ -31,6 +31,17 @@ export interface AnalyzerStoreOptions {
   readonly noteLayout: () => Promise<unknown>
 }
 
+/** What backlog.lua returns. */
+type BacklogReply = readonly [
+  samples: number,
+  oldest: EntryId,
+  ageMs: number,
+  found: number,
+  accepted: number,
+  analysed: number,
+  dead: number,
+]
+
 export function createAnalyzerStore({
   client,
   keys,
@@ -162,8 +173,8 @@ export function createAnalyzerStore({
           return client.backlog(at.samples, at.accepted, at.checkpoint)
         }
         const replies = await inOneWrite(client, () => Promise.all(partitions.map(measure)))
-        return (replies as [number, EntryId, number][]).map(([samples, oldest, ageMs]) => ({
-          samples,
+        return (replies as BacklogReply[]).map(([samples, oldest, ageMs, found, accepted, analysed, dead]) => ({
+          ...{ samples, found, accepted, analysed, dead },
           oldest: oldest === '' ? null : oldest,
           oldestAgeMs: Math.max(0, ageMs),
         }))

@@ -30,15 +30,17 @@ export async function createAppend({
   const { durability, commandTimeoutMs } = options
   await using opening = new AsyncDisposableStack()
 
-  function appendOne(runner: ScriptRunner, { partition, samples, count, once }: AppendBatch): Promise<AppendOutcome> {
+  function appendOne(runner: ScriptRunner, batch: AppendBatch): Promise<AppendOutcome> {
+    const { partition, samples, count, once, traces } = batch
     const at = keys.partition(partition)
     const entry = [samples, count, options.backlogMax, newNonce()]
+    const carried = traces === undefined ? [] : [traces]
     const reply =
       once === undefined
-        ? runner.append(at.samples, at.accepted, at.checkpoint, ...entry)
+        ? runner.append(at.samples, at.accepted, at.checkpoint, ...entry, ...carried)
         : runner.appendOnce(
             ...[at.samples, at.accepted, at.checkpoint, at.requests, at.requestTimes, ...entry],
-            ...[BATCH + once.request, once.ttlMs, options.requestsMax],
+            ...[BATCH + once.request, once.ttlMs, options.requestsMax, ...carried],
           )
     return reply.then(toAppendOutcome, toFailure)
   }

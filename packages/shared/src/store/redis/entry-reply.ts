@@ -8,14 +8,17 @@ export function toEntry([id, flat]: readonly [EntryId, readonly string[] | null]
   let count: number | undefined
   let offset: number | undefined
   let nonce: string | undefined
+  let traces: string | undefined
   for (let i = 0; i + 1 < flat.length; i += 2) {
     const value = flat[i + 1]
     if (flat[i] === ENTRY_FIELDS.samples) samples = value
     else if (flat[i] === ENTRY_FIELDS.count) count = toCount(value)
     else if (flat[i] === ENTRY_FIELDS.offset) offset = toCount(value)
     else if (flat[i] === ENTRY_FIELDS.nonce) nonce = value
+    else if (flat[i] === ENTRY_FIELDS.traces) traces = value
   }
-  return nonce === undefined ? { id, samples, count, offset } : { id, samples, count, offset, nonce }
+  const entry = nonce === undefined ? { id, samples, count, offset } : { id, samples, count, offset, nonce }
+  return traces === undefined ? entry : { ...entry, traces }
 }
 
 const COUNT = /^\d{1,15}$/

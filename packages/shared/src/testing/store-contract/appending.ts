@@ -1,4 +1,6 @@
+import assert from 'node:assert/strict'
 import { describe, expect, test } from 'vitest'
+import { packTraces } from '../../entry.ts'
 import { compareEntryIds } from '../../receipt.ts'
 import {
   append,
@@ -19,7 +21,9 @@ export function describeAppending(open: OpenStore): void {
       expect(await under.store.gateway.progress([1])).toEqual([
         { checkpoint: '0-0', accepted: 0, analysed: 0, dead: 0, lost: 0, backlog: 0 },
       ])
-      expect(await under.store.analyzer.backlogs([1])).toEqual([{ samples: 0, oldest: null, oldestAgeMs: 0 }])
+      expect(await under.store.analyzer.backlogs([1])).toEqual([
+        { samples: 0, found: 0, oldest: null, oldestAgeMs: 0, accepted: 0, analysed: 0, dead: 0 },
+      ])
     })
 
     test('an appended batch is one entry, and its samples count as accepted and as backlog', async () => {
@@ -55,6 +59,21 @@ export function describeAppending(open: OpenStore): void {
       expect(await readNow(under.store, 0)).toEqual([
         { id: expect.any(String), samples, count: 2, offset: 0, nonce: expect.any(String) },
       ])
+    })
+
+    test('traces come back as they were given, and an entry without has no field for them', async () => {
+      await using under = await open()
+      await own(under.store, 0)
+      const traces = packTraces([{ traceId: 'a'.repeat(32), spanId: 'b'.repeat(16), isSampled: true }])
+      const batch = { partition: 0, samples: packed(1), count: 1 }
+      const once = { request: 'request', ttlMs: 60_000 }
+      await under.store.gateway.append([batch, { ...batch, traces }, { ...batch, once }])
+      await under.store.gateway.append([{ ...batch, traces, once: { ...once, request: 'another' } }])
+      const entries = await readNow(under.store, 0)
+      expect(entries.map(entry => entry.traces)).toEqual([undefined, traces, undefined, traces])
+      expect(entries.map(entry => 'traces' in entry)).toEqual([false, true, false, true])
+      const pending = await under.store.analyzer.readPending(0, '0-0', 10)
+      expect(pending.map(entry => entry.traces)).toEqual([undefined, traces, undefined, traces])
     })
 
     test('a call may append to several partitions, and each counts for itself', async () => {
@@ -154,6 +173,32 @@ export function describeAppending(open: OpenStore): void {
       const [backlog] = await store.analyzer.backlogs([0])
       expect(backlog?.oldestAgeMs).toBeGreaterThanOrEqual(30)
       expect(backlog?.oldestAgeMs).toBeLessThan(10_000)
+    })
+
+    test('a backlog is measured in the stream too, so that what is gone from it shows', async () => {
+      await using under = await open()
+      const { store, probe } = under
+      const measure = async () => (await store.analyzer.backlogs([0]))[0]
+      const lease = await own(store, 0)
+      const [first, ...others] = await appendAndRead(store, 0, 3, 10, 100, 1000)
+      assert(first !== undefined && others.length === 3)
+      await store.analyzer.commit(lease, commitOf({ id: '0-0', offset: 0 }, [first], { keepFrom: first.id }))
+      const account = { accepted: 1113, analysed: 3, dead: 0 }
+      expect(await measure()).toMatchObject({ samples: 1110, found: 1110, oldest: others[0]?.id, ...account })
+      // What somebody adds by hand was never accepted.
+      await probe.appendRaw(0, { hello: 'world' })
+      expect(await measure()).toMatchObject({ samples: 1110, found: 1110 })
+      await probe.deleteEntry(0, others[0]?.id ?? '')
+      expect(await measure()).toMatchObject({ samples: 1110, found: 1100, oldest: others[1]?.id, ...account })
+      for (const id of (await probe.streamIds(0)).slice(1)) await probe.deleteEntry(0, id)
+      expect(await measure()).toMatchObject({ samples: 1110, found: 0, oldest: null, ...account })
+    })
+
+    test('a newest entry that is gone shows in the backlog', async () => {
+      await using under = await open()
+      const [, last = ''] = await append(under.store, 0, 5, 7)
+      await under.probe.deleteEntry(0, last)
+      expect((await under.store.analyzer.backlogs([0]))[0]).toMatchObject({ samples: 12, found: 5, accepted: 12 })
     })
 
     test('progress and backlogs answer in the order asked', async () => {

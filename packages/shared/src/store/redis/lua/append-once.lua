@@ -4,11 +4,12 @@
 --          Refused by Redis as a whole when memory is at its limit: there is no allow-oom flag here on purpose.
 -- KEYS:    samples, accepted, checkpoint, requests, request_times of one partition
 -- ARGV:    the samples as JSON, how many they are, the backlog's limit in samples, a random text,
---          the request's name among requests, how long it is remembered in ms, how many are remembered at most
+--          the request's name among requests, how long it is remembered in ms, how many are remembered at most,
+--          traceparents where there are some
 -- Returns: {'stored', entry id} or {'known', entry id} or {'full', backlog in samples} or {'crowded', ms until there is room}
 local samples_key, accepted_key, checkpoint_key, requests_key, times_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local samples, count, backlog_max, nonce = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
-local request, ttl_ms, requests_max = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
+local request, ttl_ms, requests_max, traces = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
 
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -48,7 +49,12 @@ local applied = redis.call('HGET', checkpoint_key, 'offset') or '0'
 local backlog = tonumber(accepted) - tonumber(applied)
 if backlog >= backlog_max then return { 'full', backlog } end
 
-local id = redis.call('XADD', samples_key, '*', 's', samples, 'n', count, 'o', accepted, 'r', nonce)
+local id
+if traces then
+  id = redis.call('XADD', samples_key, '*', 's', samples, 'n', count, 'o', accepted, 'r', nonce, 't', traces)
+else
+  id = redis.call('XADD', samples_key, '*', 's', samples, 'n', count, 'o', accepted, 'r', nonce)
+end
 redis.call('INCRBY', accepted_key, count)
 remember(id)
 return { 'stored', id }

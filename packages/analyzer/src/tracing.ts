@@ -1,0 +1,71 @@
+import { unpackTraces } from '@tidemark/shared/entry'
+import { type EntryId, entryTimeMs, formatReceipt } from '@tidemark/shared/receipt'
+import type { Spans } from '@tidemark/shared/spans'
+import type { CommitOutcome } from '@tidemark/shared/store/ports'
+import { traceFields } from '@tidemark/shared/trace'
+import type { Logger } from 'pino'
+import type { AnalyzerMetrics } from './metrics.ts'
+import type { Run, TracedEntry } from './run.ts'
+
+/** A commit of entries some of which carry traces. */
+export interface TracedCommit {
+  readonly partition: number
+  readonly run: Run
+  readonly outcome: CommitOutcome
+  /** From taking the run up to its commit. */
+  readonly tookMs: number
+}
+
+export interface TracingOptions {
+  readonly metrics: Pick<AnalyzerMetrics, 'delaySeconds'>
+  readonly log: Logger
+  /** Undefined where nobody collects spans. */
+  readonly spans: Spans | undefined
+  /** Unix milliseconds. */
+  readonly now: () => number
+}
+
+/** What a log line about an entry says of the traces that it carries. */
+export function tracesOf({ traced }: Run, id: EntryId): Readonly<Record<string, unknown>> {
+  const entry = traced.find(one => one.id === id)
+  return entry === undefined ? {} : traceFields(unpackTraces(entry.traces))
+}
+
+/**
+ * Takes the traces that entries carry to where one looks for them: a log line for each entry, at level debug; an exemplar of the
+ * delay; and, where somebody collects spans, one in each recorded trace, so that every request's own trace shows its whole way.
+ */
+export function createTracing({ metrics, log, spans, now }: TracingOptions): (commit: TracedCommit) => void {
+  function trace(entry: TracedEntry, { partition, run, outcome, tookMs }: TracedCommit, endMs: number): void {
+    const traces = unpackTraces(entry.traces)
+    if (traces.length === 0) return
+    const receipt = formatReceipt({ partition, id: entry.id })
+    const fault = run.dead.find(({ id }) => id === entry.id)?.reason
+    const delayMs = outcome.kind === 'ok' ? Math.max(0, outcome.at - entryTimeMs(entry.id)) : undefined
+    const recorded = traces.filter(({ isSampled }) => isSampled)
+    const [first] = recorded
+    if (first !== undefined && delayMs !== undefined && fault === undefined)
+      metrics.delaySeconds.exemplify(delayMs / 1000, first)
+    if (fault === undefined) {
+      log.debug({ receipt, samples: entry.count, delayMs, ...traceFields(traces) }, 'an entry was analysed')
+    }
+    if (spans === undefined) return
+    const attributes = {
+      'messaging.system': 'redis',
+      'messaging.operation.type': 'process',
+      'messaging.message.id': receipt,
+      'messaging.destination.partition.id': String(partition),
+      'tidemark.samples': entry.count,
+      ...(delayMs === undefined ? {} : { 'tidemark.delay_ms': delayMs }),
+    }
+    for (const parent of recorded) {
+      const span = spans.begin({ name: 'analyse', kind: 'consumer', parent, attributes, startMs: endMs - tookMs })
+      span.end(undefined, fault)
+    }
+  }
+
+  return commit => {
+    const endMs = now()
+    for (const entry of commit.run.traced) trace(entry, commit, endMs)
+  }
+}

@@ -1,0 +1,28 @@
+import type { SpanAttributes, SpanStart, Spans } from '../spans.ts'
+import type { TraceContext } from '../trace.ts'
+
+export interface RecordedSpan extends SpanStart {
+  readonly context: TraceContext
+  end?: { readonly attributes: SpanAttributes | undefined; readonly fault: string | undefined }
+}
+
+/** Spans that stay where a test can look at them. Those of a trace that begins here are not recorded by anybody else. */
+export function createRecordedSpans(): Spans & { readonly all: readonly RecordedSpan[] } {
+  const all: RecordedSpan[] = []
+  return {
+    all,
+    begin(start) {
+      const number = String(all.length + 1)
+      const { traceId = number.padStart(32, '0'), isSampled = false } = start.parent ?? {}
+      const span: RecordedSpan = { ...start, context: { traceId, spanId: number.padStart(16, '0'), isSampled } }
+      all.push(span)
+      return {
+        context: span.context,
+        end(attributes, fault) {
+          span.end = { attributes, fault }
+        },
+      }
+    },
+    async [Symbol.asyncDispose]() {},
+  }
+}
