@@ -9,6 +9,9 @@ import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
 import type { AnalyzerConfig } from './config.ts'
 import { type AnalyzerMetrics, createAnalyzerMetrics } from './metrics.ts'
+import { createNotifyMetrics } from './notify/metrics.ts'
+import { startNotifier } from './notify/notifier.ts'
+import { createReceivers } from './notify/receivers.ts'
 import { Ownership } from './ownership.ts'
 import { ReadLoop } from './read-loop.ts'
 import { RollbackWatch } from './rollback-watch.ts'
@@ -70,6 +73,23 @@ export function startAnalyzer({ config, store, log, registry, spans }: AnalyzerO
         rollbacks: new RollbackWatch(),
         onTraced: createTracing({ metrics, log, spans, now: clock.wallMs }),
       },
+    }),
+  )
+  // Stopped before the leases are given up, so that what was delivered is noted.
+  resources.use(
+    startNotifier({
+      alerts: store.alerts,
+      partitions: store.partitions,
+      receivers: createReceivers(config, clock),
+      rules,
+      leases: () => ownership.leases,
+      metrics: createNotifyMetrics(registry),
+      storeErrors: metrics.storeErrors,
+      log,
+      trouble,
+      clock,
+      waitMs: config.ALERT_WAIT_MS,
+      resendMs: config.ALERT_RESEND_MS,
     }),
   )
   resources.use(measureBacklog({ ownership, store, metrics, log }))

@@ -89,3 +89,10 @@ test('rules that cannot be read leave those before in force, and are counted onc
   await put(rules, unreadable, { id: 'r', pattern: 'b' })
   await vi.waitFor(() => expect(source.current.version).toBe(3))
 })
+
+test('rules that the store has lost are not waited for', async () => {
+  const { rules } = createMemoryStore()
+  const { source } = start(rules)
+  await put(rules, EMPTY_DOCUMENT, { id: 'r', pattern: 'a' })
+  expect((await source.atLeast(7)).version).toBe(1)
+})

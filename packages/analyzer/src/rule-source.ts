@@ -40,9 +40,16 @@ export class RuleSource implements AsyncDisposable {
     return this.#current
   }
 
-  /** Those of that version or newer ones, or what is there of it if it cannot be read. Rejects when the store does not answer. */
+  /**
+   * Those of that version or newer ones, or what is there of it if it cannot be read. Rejects when the store does not answer.
+   * A store that knows less than was known before has lost rules: whoever asks goes on with what there is.
+   */
   async atLeast(version: number): Promise<RuleSet> {
-    while (this.#seen < version) await this.#load()
+    // A load that began before the version was there may have missed it; one that began afterwards cannot have.
+    for (let loads = 0; this.#seen < version && loads < 2; loads++) await this.#load()
+    if (this.#seen < version) {
+      this.#options.log.error({ version, found: this.#seen }, 'the store has lost rules that samples were judged by')
+    }
     return this.#current
   }
 
