@@ -4,14 +4,9 @@ import { createMemoryStore } from '@tidemark/shared/store/memory'
 import { type GatewayStore, StoreError } from '@tidemark/shared/store/ports'
 import { describe, expect, test } from 'vitest'
 import { DOCS_CSP, readDocs } from './docs.ts'
-import {
-  analysisSchema,
-  entryAnalysesSchema,
-  historySchema,
-  ingestResultSchema,
-  pageSchema,
-  problemSchema,
-} from './openapi.ts'
+import { problemSchema } from './openapi/parts.ts'
+import { ingestResultSchema } from './openapi/samples.ts'
+import { analysisSchema, entryAnalysesSchema, historySchema, pageSchema } from './openapi/verdicts.ts'
 import { analyseAll, createTestApp, NOW, storedSamples } from './testing/fixture.ts'
 
 const partition = (key: string): number => partitionOf(key, 16)
