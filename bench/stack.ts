@@ -1,3 +1,4 @@
+import { COUNT, createRow, PUSHED, pushSample, rowShape } from '@tidemark/shared/detection/key-row'
 import { packFlat, pushFlat } from '@tidemark/shared/entry'
 import { type Keys, keysUnder } from '@tidemark/shared/keys'
 import { pause } from '@tidemark/shared/lifecycle'
@@ -6,7 +7,7 @@ import { openStore } from '@tidemark/shared/store/open'
 import type { Store } from '@tidemark/shared/store/ports'
 import { startRedisCluster } from '@tidemark/shared/testing/redis-fixture'
 import { startRedisProcess } from '@tidemark/shared/testing/redis-process'
-import { rowLength } from '@tidemark/shared/window-row'
+import { encodeRow, storedLengthMax } from '@tidemark/shared/window-row'
 import { Redis } from 'ioredis'
 import { pino } from 'pino'
 import { type Service, startAnalyzer, startGateway } from '../test/support/services.ts'
@@ -110,19 +111,18 @@ export function startMeasuredGateway(redis: BenchRedis, env: Readonly<Record<str
 /** Writes full windows for the first `keys` keys straight into Redis: analysing 50 samples of each would take far longer. */
 export async function fillWindows({ clients, keys: names }: BenchRedis, keys: number): Promise<void> {
   const random = seeded(1)
-  const row = new Float64Array(rowLength(WINDOW))
+  const row = createRow(rowShape(WINDOW, 'zscore', false))
+  const encoded = new Float64Array(storedLengthMax(row.shape))
   const homes = await Promise.all(ALL.map(partition => homeOf(clients, names.partition(partition).windows)))
   for (let from = 0; from < keys; from += WINDOWS_AT_ONCE) {
     const rows: [string, Buffer][][] = ALL.map(() => [])
     for (let n = from; n < Math.min(keys, from + WINDOWS_AT_ONCE); n++) {
-      row[0] = WINDOW
-      row[1] = WINDOW
-      for (let i = 0; i < WINDOW; i++) {
-        row[2 + 2 * i] = reading(random)
-        row[3 + 2 * i] = HISTORY_FROM + 1000 * i
-      }
+      row.rows[COUNT] = WINDOW
+      row.rows[PUSHED] = 0
+      for (let i = 0; i < WINDOW; i++) pushSample(row, reading(random), HISTORY_FROM + 1000 * i)
       const key = keyNumber(n)
-      rows[partitionOf(key, PARTITIONS)]?.push([key, Buffer.from(row.slice().buffer)])
+      const length = encodeRow(row, encoded, 0)
+      rows[partitionOf(key, PARTITIONS)]?.push([key, Buffer.from(encoded.slice(0, length).buffer)])
     }
     await Promise.all(
       rows.map(async (pairs, partition) => {

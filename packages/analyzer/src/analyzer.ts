@@ -11,6 +11,7 @@ import { type AnalyzerMetrics, createAnalyzerMetrics } from './metrics.ts'
 import { Ownership } from './ownership.ts'
 import { ReadLoop } from './read-loop.ts'
 import { RollbackWatch } from './rollback-watch.ts'
+import { RuleSource } from './rule-source.ts'
 
 /** How often backlog and memory are measured for the metrics. */
 const MEASURE_MS = 1000
@@ -36,7 +37,11 @@ export function startAnalyzer({ config, store, log, registry }: AnalyzerOptions)
     batchSamplesMax: config.BATCH_SAMPLES_MAX,
     keysMax: Math.ceil(config.WINDOWS_MAX / store.partitions),
     verdictsKept: config.VERDICTS_KEPT,
+    alertWaitMs: config.ALERT_WAIT_MS,
   }
+  const rules = resources.use(
+    new RuleSource({ store: store.rules, settings, metrics, log, trouble, clock, pollMs: config.RULES_POLL_MS }),
+  )
   const ownership = resources.use(
     new Ownership({
       member: config.ANALYZER_ID ?? `${hostname()}-${randomUUID().slice(0, 8)}`,
@@ -55,6 +60,7 @@ export function startAnalyzer({ config, store, log, registry }: AnalyzerOptions)
         log,
         trouble,
         reading,
+        rules,
         clock,
         rollbacks: new RollbackWatch(),
       },

@@ -26,8 +26,18 @@ export const analyzerSettings = z
     WINDOWS_MAX: integer({ min: 1, max: 100_000_000 }).default(250_000),
     /** Samples of each partition whose verdicts are kept for their receipts. */
     VERDICTS_KEPT: integer({ min: 0, max: 10_000_000 }).default(20_000),
+    /** How often it is asked whether the rules have changed. */
+    RULES_POLL_MS: integer({ min: 10, max: 2000 }).default(500),
+    /** How long receivers are not told of a new alert yet, so that a storm is found before its keys are told of one by one. */
+    ALERT_WAIT_MS: integer({ min: 0, max: 60_000 }).default(2000),
     ANOMALIES_KEPT: integer({ min: 1, max: 10_000_000 }).default(10_000),
     DEAD_KEPT: integer({ min: 1, max: 10_000_000 }).default(10_000),
+    /** Alerts of each partition that are kept once they are resolved. */
+    ALERTS_KEPT: integer({ min: 1, max: 10_000_000 }).default(10_000),
+    /** What each partition keeps for receivers that are behind. */
+    OUTBOX_MAX: integer({ min: 1, max: 10_000_000 }).default(10_000),
+    /** Analyses of each partition that rules which are tried out would have flagged. */
+    SHADOWED_KEPT: integer({ min: 1, max: 1_000_000 }).default(1000),
     STORE_TIMEOUT_MS: integer({ min: 10, max: 60_000 }).default(2000),
   })
   .refine(({ WINDOW, WINDOW_MIN }) => WINDOW_MIN <= WINDOW, { path: ['WINDOW_MIN'], message: 'must be at most WINDOW' })

@@ -1,4 +1,5 @@
-import { type Analysis, toAnalysis } from './analysis.ts'
+import { type Analysis, type JudgedFinding, toAnalysis } from './analysis.ts'
+import type { Order } from './detection/lateness.ts'
 import { type FlatSamples, SAMPLE_STRIDE, unpackEntry } from './entry.ts'
 import type { EntryId } from './receipt.ts'
 
@@ -41,6 +42,27 @@ export interface EntryJudgements {
   readonly policies: string
 }
 
+/**
+ * Float64s of one judgement: marks, score, threshold, low, high. Marks are 0 where the default policy judged a sample in its
+ * order; otherwise 1 + order + 4 x (whether it was refused) + 8 x the policy's place in `policies`, which is a list of
+ * [rule, detector].
+ */
+export const JUDGEMENT_STRIDE = 5
+const ORDERS: readonly Order[] = ['in_order', 'late', 'duplicate']
+
+export function marksOf({ order, isRefused }: Pick<JudgedFinding, 'order' | 'isRefused'>, policy: number): number {
+  return 1 + ORDERS.indexOf(order) + (isRefused ? 4 : 0) + 8 * policy
+}
+
+/** The reverse; undefined for 0, and for what `marksOf` does not write. */
+export function readMarks(
+  marks: number,
+): (Pick<JudgedFinding, 'order' | 'isRefused'> & { policy: number }) | undefined {
+  const order = ORDERS[(marks - 1) % 4]
+  if (marks < 1 || order === undefined) return undefined
+  return { order, isRefused: (marks - 1) % 8 >= 4, policy: Math.floor((marks - 1) / 8) }
+}
+
 /** What was found, and on which samples. */
 export interface EntryVerdicts extends EntryFindings {
   /** As in the entry. */
@@ -51,7 +73,7 @@ export interface EntryVerdicts extends EntryFindings {
 export function analysisIn(verdicts: EntryVerdicts, partition: number, key: string): Analysis | undefined {
   const samples = samplesOf(verdicts)
   for (let index = samples.length / SAMPLE_STRIDE - 1; index >= 0; index--) {
-    if (samples[index * SAMPLE_STRIDE] === key) return analysisAt(verdicts, { partition, samples, index })
+    if (samples[index * SAMPLE_STRIDE] === key) return readerOf(verdicts, partition, samples)(index)
   }
   return undefined
 }
@@ -59,21 +81,18 @@ export function analysisIn(verdicts: EntryVerdicts, partition: number, key: stri
 /** The analyses of all samples of an entry, in order. */
 export function analysesIn(verdicts: EntryVerdicts, partition: number): Analysis[] {
   const samples = samplesOf(verdicts)
-  return Array.from({ length: samples.length / SAMPLE_STRIDE }, (_, index) =>
-    analysisAt(verdicts, { partition, samples, index }),
-  )
+  const analysisAt = readerOf(verdicts, partition, samples)
+  return Array.from({ length: samples.length / SAMPLE_STRIDE }, (_, index) => analysisAt(index))
 }
 
-/** The analysis of sample number `index`; `samples` is what the entry's unpack to. */
-export function analysisAt(
-  verdicts: EntryFindings,
-  { partition, samples, index }: { partition: number; samples: FlatSamples; index: number },
-): Analysis {
+/** Gives the analysis of sample number `index`; `samples` is what the entry's unpack to. */
+function readerOf(verdicts: EntryFindings, partition: number, samples: FlatSamples): (index: number) => Analysis {
   const { buffer, byteOffset, byteLength } = verdicts.findings
   const view = new DataView(buffer, byteOffset, byteLength)
-  const at = index * FINDING_STRIDE * 8
-  return toAnalysis(
-    {
+  const judgedAt = judgedReader(verdicts.judged)
+  return index => {
+    const at = index * FINDING_STRIDE * 8
+    const finding = {
       key: String(samples[index * SAMPLE_STRIDE]),
       value: Number(samples[index * SAMPLE_STRIDE + 1]),
       timestamp: Number(samples[index * SAMPLE_STRIDE + 2]),
@@ -81,9 +100,45 @@ export function analysisAt(
       deviation: view.getFloat64(at + 8, true),
       count: view.getFloat64(at + 16, true),
       window: view.getFloat64(at + 24, true),
-    },
-    { partition, ...verdicts },
-  )
+      judged: judgedAt(index),
+    }
+    return toAnalysis(finding, { partition, ...verdicts })
+  }
+}
+
+/** Gives null where there is nothing to say, or what is said is garbled: somebody else wrote there. */
+function judgedReader(judged: EntryJudgements | null): (index: number) => JudgedFinding | null {
+  if (judged === null) return () => null
+  const { buffer, byteOffset, byteLength } = judged.judgements
+  const view = new DataView(buffer, byteOffset, byteLength)
+  const policies = policiesIn(judged.policies)
+  return index => {
+    const at = index * JUDGEMENT_STRIDE * 8
+    if (at + JUDGEMENT_STRIDE * 8 > byteLength) return null
+    const number = (i: number): number => view.getFloat64(at + 8 * i, true)
+    const marks = readMarks(number(0))
+    const policy = policies[marks?.policy ?? -1]
+    if (marks === undefined || policy === undefined) return null
+    const [rule, detector] = policy
+    return {
+      rule,
+      detector,
+      score: number(1),
+      threshold: number(2),
+      low: number(3),
+      high: number(4),
+      ...{ order: marks.order, isRefused: marks.isRefused },
+    }
+  }
+}
+
+function policiesIn(text: string): readonly (readonly [string | null, string])[] {
+  try {
+    const parsed: unknown = JSON.parse(text)
+    return Array.isArray(parsed) ? parsed : []
+  } catch {
+    return []
+  }
 }
 
 /** Empty when they are garbled: somebody else wrote there. */

@@ -2,6 +2,9 @@ import type { AlertCare, AlertEnd, AlertOpening, AlertParts, AlertTelling } from
 import type { EntryId } from '../receipt.ts'
 import type { Lease } from './ports.ts'
 
+/** Openings and ends that a partition's feed keeps. */
+export const ALERT_FEED_KEPT = 10_000
+
 /**
  * Alerts as they are kept: four parts each, of which the commit writes the opening and the end (see `Commit.alerts`), operators
  * the care, and the partition's owner the telling. An alert of the whole fleet is kept by partition `FLEET_PARTITION`.
@@ -62,12 +65,14 @@ export interface AlertCounts {
 export interface DueNotices {
   /** The store's clock, Unix milliseconds. */
   readonly now: number
-  readonly alerts: readonly { readonly id: string; readonly parts: AlertParts }[]
+  readonly alerts: readonly { readonly id: string; readonly parts: AlertParts; readonly dueAt: number }[]
 }
 
 export interface SettledNotice {
   readonly id: string
   readonly telling: AlertTelling
+  /** As `dueNotices` gave it. An alert that was changed since, and so was not judged as it is now, stays due. */
+  readonly dueAt: number
   /** When to ask again; null when only a change of the alert is a reason to. */
   readonly askAgainAt: number | null
   /** What receivers are to be told; null for nothing. */

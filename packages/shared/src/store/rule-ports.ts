@@ -1,5 +1,8 @@
 import type { Change, RuleDocument } from '../detection/rules.ts'
 
+/** Changes that are kept. */
+export const RULE_CHANGES_KEPT = 1000
+
 /** The rules of the whole deployment: one document, kept apart from the partitions. Methods may reject with a `StoreError`. */
 export interface RuleStore {
   /** The version in force; 0 while nobody ever said anything. Cheap: it is asked for all the time. */
