@@ -5,21 +5,36 @@ import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
 import { asksForKey, createAnalysesPage } from './analyses-page.ts'
 import { createAnalyze } from './analyze.ts'
-import type { GatewayConfig } from './config.ts'
+import { type GatewayConfig, verdictSettings } from './config.ts'
 import { createDeadPage, createDiscard, createPutBack } from './dead.ts'
 import { type Asset, DOCS_CSP } from './docs.ts'
 import { createHistory } from './history.ts'
 import { createIngest } from './ingest.ts'
+import { createFieldsReader } from './json-body.ts'
 import type { GatewayMetrics } from './metrics.ts'
+import { createDeleteMute, createPutMute } from './mutes.ts'
 import { createOpenApi } from './openapi.ts'
 import { outageRetryAfterS, RequestFault, respondWith } from './problem.ts'
+import { createRuleChanges } from './rule-changes.ts'
+import { createExplanation } from './rule-explanation.ts'
+import { createRuleReport } from './rule-report.ts'
+import { createRuleSets } from './rule-sets.ts'
+import { createDeleteRule, createPutRule, createRule, createRulesPage } from './rules.ts'
 import type { Services } from './services.ts'
+import { createPutStorm } from './storm.ts'
 
 /** Every path that is served, and the methods it takes. HEAD is GET without the body. */
 export const ROUTES = {
   '/ingest': 'POST',
   '/analyze': 'GET, HEAD',
   '/history': 'GET, HEAD',
+  '/rules': 'GET, HEAD',
+  '/rules/explain': 'GET, HEAD',
+  '/rules/changes': 'GET, HEAD',
+  '/rules/:id': 'GET, HEAD, PUT, DELETE',
+  '/rules/:id/report': 'GET, HEAD',
+  '/mutes/:id': 'PUT, DELETE',
+  '/storm': 'PUT',
   '/dead': 'GET, HEAD',
   '/dead/:id/put-back': 'POST',
   '/dead/:id/discard': 'POST',
@@ -85,6 +100,7 @@ export function createApp({
   app.post('/ingest', createIngest({ config, metrics, now, services }))
   app.get('/analyze', c => (asksForKey(c) ? analyze(c) : analysesPage(c)))
   app.get('/history', createHistory({ config, services }))
+  addRules(app, { config, now, services })
   app.get('/dead', createDeadPage({ config, metrics, services }))
   app.post('/dead/:id/put-back', createPutBack({ config, metrics, services }))
   app.post('/dead/:id/discard', createDiscard({ config, metrics, services }))
@@ -109,6 +125,26 @@ export function createApp({
   return app
 }
 
+/** What operators say about judging, and what comes of it. */
+function addRules(
+  app: Hono,
+  { config, now, services }: Pick<AppOptions, 'config' | 'now'> & { readonly services: () => Services },
+): void {
+  const ruleSets = createRuleSets(verdictSettings(config))
+  const readFields = createFieldsReader()
+  app.get('/rules', createRulesPage({ services }))
+  // Before the rules: there is none of these names.
+  app.get('/rules/explain', createExplanation({ config, services, ruleSets, now }))
+  app.get('/rules/changes', createRuleChanges({ services }))
+  app.get('/rules/:id', createRule({ services }))
+  app.put('/rules/:id', createPutRule({ services, readFields, now }))
+  app.delete('/rules/:id', createDeleteRule({ services, readFields, now }))
+  app.get('/rules/:id/report', createRuleReport({ services }))
+  app.put('/mutes/:id', createPutMute({ services, readFields, now }))
+  app.delete('/mutes/:id', createDeleteMute({ services, readFields, now }))
+  app.put('/storm', createPutStorm({ services, readFields, now }))
+}
+
 function respondWithAsset(c: Context, asset: Asset | undefined): Response {
   if (asset === undefined) return respondWith(c, { kind: 'route-unknown' })
   return c.body(asset.body, 200, {
@@ -119,13 +155,13 @@ function respondWithAsset(c: Context, asset: Asset | undefined): Response {
   })
 }
 
-/** What an operator does with a dead entry. */
-const DEAD_ACTION = /^\/dead\/[^/]*\/(put-back|discard)$/
+/** The templates that are no paths by themselves, and the paths that they stand for. */
+const TEMPLATES = Object.keys(ROUTES)
+  .filter(route => route.includes(':'))
+  .map(route => ({ route, paths: new RegExp(`^${route.replaceAll(/:\w+/g, '[^/]*')}$`) }))
 
 /** The route's template, from a closed set: a path as a client wrote it must not become a label. */
 function routeOf(path: string): string {
   if (Object.hasOwn(ROUTES, path)) return path
-  if (path.startsWith('/docs/')) return '/docs/:file'
-  const action = DEAD_ACTION.exec(path)?.[1]
-  return action === undefined ? 'unmatched' : `/dead/:id/${action}`
+  return TEMPLATES.find(({ paths }) => paths.test(path))?.route ?? 'unmatched'
 }

@@ -3,12 +3,14 @@ import type { GatewayConfig } from './config.ts'
 import { DEAD_COMPONENTS, deadPaths } from './openapi/dead.ts'
 import { OPERATIONS_COMPONENTS, operationsPaths } from './openapi/operations.ts'
 import { type Json, problemSchema } from './openapi/parts.ts'
+import { RULES_COMPONENTS, rulesPaths } from './openapi/rules.ts'
 import { SAMPLES_COMPONENTS, samplesPaths } from './openapi/samples.ts'
 import { VERDICTS_COMPONENTS, verdictsPaths } from './openapi/verdicts.ts'
 
 const COMPONENTS = {
   ...SAMPLES_COMPONENTS,
   ...VERDICTS_COMPONENTS,
+  ...RULES_COMPONENTS,
   ...DEAD_COMPONENTS,
   ...OPERATIONS_COMPONENTS,
   Problem: problemSchema,
@@ -31,6 +33,7 @@ export function createOpenApi(config: GatewayConfig): Json {
     paths: {
       ...samplesPaths(config),
       ...verdictsPaths(config),
+      ...rulesPaths(),
       ...deadPaths(),
       ...operationsPaths(),
     },

@@ -6,6 +6,7 @@ export type Json = Record<string, unknown>
 /** Answers' shapes are written as schemas here, where only the documentation and the tests need them. */
 export const keyMember = z.string().meta({ examples: ['edge-17/rps'] })
 export const timeMember = z.number().meta({ description: 'Unix milliseconds.' })
+export const durationMember = z.string().meta({ examples: ['10m'] })
 export const cursorMember = z.string().nullable().meta({ description: 'Of the next page; null on the last one.' })
 
 export const rejectedSchema = z.strictObject({
@@ -23,12 +24,20 @@ export const problemSchema = z
     detail: z.string().optional(),
     instance: z.string().optional(),
     errors: z
-      .array(z.looseObject({ detail: z.string(), index: z.int().min(0).optional(), parameter: z.string().optional() }))
+      .array(
+        z.looseObject({
+          detail: z.string(),
+          index: z.int().min(0).optional(),
+          parameter: z.string().optional(),
+          field: z.string().optional(),
+        }),
+      )
       .optional(),
     accepted: z.int().min(0).optional(),
     rejected: z.array(rejectedSchema).optional(),
     receipts: z.array(z.string()).optional(),
     backlog: z.int().min(0).optional(),
+    version: z.int().min(0).optional(),
   })
   .meta({ description: 'RFC 9457. What a request met; `type` names it.' })
 
@@ -52,4 +61,9 @@ export function outage(description: string): Json {
 
 export function pathParameter(name: string, description: string): Json {
   return { name, in: 'path', required: true, schema: { type: 'string' }, description }
+}
+
+/** An answer that is JSON. */
+export function answer(description: string, schema: Json): Json {
+  return { description, content: { 'application/json': { schema } } }
 }
