@@ -3,6 +3,9 @@ import { StoreError } from '@tidemark/shared/store/ports'
 import { type Context, Hono } from 'hono'
 import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
+import { createAlert } from './alert.ts'
+import { createAcknowledge, createSnooze } from './alert-care.ts'
+import { createAlertsPage } from './alerts-page.ts'
 import { asksForKey, createAnalysesPage } from './analyses-page.ts'
 import { createAnalyze } from './analyze.ts'
 import { type GatewayConfig, verdictSettings } from './config.ts'
@@ -35,6 +38,10 @@ export const ROUTES = {
   '/rules/:id/report': 'GET, HEAD',
   '/mutes/:id': 'PUT, DELETE',
   '/storm': 'PUT',
+  '/alerts': 'GET, HEAD',
+  '/alerts/:id': 'GET, HEAD',
+  '/alerts/:id/acknowledge': 'POST',
+  '/alerts/:id/snooze': 'POST',
   '/dead': 'GET, HEAD',
   '/dead/:id/put-back': 'POST',
   '/dead/:id/discard': 'POST',
@@ -143,6 +150,10 @@ function addRules(
   app.put('/mutes/:id', createPutMute({ services, readFields, now }))
   app.delete('/mutes/:id', createDeleteMute({ services, readFields, now }))
   app.put('/storm', createPutStorm({ services, readFields, now }))
+  app.get('/alerts', createAlertsPage({ services }))
+  app.get('/alerts/:id', createAlert({ services, ruleSets, now }))
+  app.post('/alerts/:id/acknowledge', createAcknowledge({ services, readFields, now }))
+  app.post('/alerts/:id/snooze', createSnooze({ services, readFields, now }))
 }
 
 function respondWithAsset(c: Context, asset: Asset | undefined): Response {

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import type { GatewayConfig } from './config.ts'
+import { ALERTS_COMPONENTS, alertsPaths } from './openapi/alerts.ts'
 import { DEAD_COMPONENTS, deadPaths } from './openapi/dead.ts'
 import { OPERATIONS_COMPONENTS, operationsPaths } from './openapi/operations.ts'
 import { type Json, problemSchema } from './openapi/parts.ts'
@@ -11,6 +12,7 @@ const COMPONENTS = {
   ...SAMPLES_COMPONENTS,
   ...VERDICTS_COMPONENTS,
   ...RULES_COMPONENTS,
+  ...ALERTS_COMPONENTS,
   ...DEAD_COMPONENTS,
   ...OPERATIONS_COMPONENTS,
   Problem: problemSchema,
@@ -34,6 +36,7 @@ export function createOpenApi(config: GatewayConfig): Json {
       ...samplesPaths(config),
       ...verdictsPaths(config),
       ...rulesPaths(),
+      ...alertsPaths(),
       ...deadPaths(),
       ...operationsPaths(),
     },
