@@ -171,6 +171,21 @@ describe('GET /alerts', () => {
     expect(await keysOf(client, 'prefix=k7&limit=500')).toHaveLength(111)
   })
 
+  test('leaves nothing out where one partition has far more alerts than another', async () => {
+    const store = createMemoryStore({ partitions: 2 })
+    const openings = Array.from({ length: 700 }, (_, i) => {
+      const opening = openingOf(`k${i}`, i, { rule: i < 200 ? 'rare' : null })
+      return { ...opening, id: `${i < 100 ? 1 : 0}-${i.toString(16)}` }
+    })
+    for (const partition of [0, 1]) {
+      const own = openings.filter(({ id }) => id.startsWith(`${partition}-`))
+      const opened = own.map(opening => ({ opening, openedBefore: 0, noticeAt: NOW }))
+      await commitEffects(store, partition, { alerts: { opened, ended: [] } })
+    }
+    const rare = openings.slice(0, 200).map(({ key }) => key)
+    expect(await keysOf(clientOn(store), 'rule=rare')).toEqual(rare.toReversed())
+  })
+
   test('leaves out what changed its state or was forgotten while it was read', async () => {
     const store = createMemoryStore({ partitions: PARTITIONS })
     const openings = Array.from({ length: 9 }, (_, i) => openingOf(`k${i}`, i))
@@ -326,6 +341,8 @@ describe('taking care of an alert', () => {
     const until = '2023-11-15T00:00:00+01:00'
     const time = await client.send('POST', `${path}/snooze`, { who: 'ole', why: 'waiting', until })
     expect((await client.read(time, alertSchema)).snoozed?.until).toBe(Date.parse(until))
+    const stored = await client.get(path, alertWithSamplesSchema)
+    expect(stored).toMatchObject({ acknowledged: { who: 'mira' }, snoozed: { who: 'ole', until: Date.parse(until) } })
   })
 
   test('has receivers judged anew at once', async () => {

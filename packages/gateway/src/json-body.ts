@@ -37,7 +37,9 @@ function describeIssue(issue: z.core.$ZodIssue): { field: string; detail: string
     return issue.keys.map(key => ({ field: [...issue.path, key].join('.'), detail: 'no such member' }))
   }
   const isObject = issue.code === 'invalid_type' && issue.message.startsWith('Invalid input')
-  return [{ field: issue.path.join('.'), detail: isObject ? 'must be a JSON object' : issue.message }]
+  const field = issue.path.join('.')
+  if (isObject) return [{ field, detail: `${field === '' ? 'the body ' : ''}must be a JSON object` }]
+  return [{ field, detail: issue.message }]
 }
 
 /** Until when something holds: a time, or how long from now on; read as Unix milliseconds. */

@@ -18,8 +18,7 @@ export function createPutMute({ services, readFields, now }: RulesOptions): (c: 
     const { until, who, why, ...fields } = await readFields(c, putSchema(at))
     const mute = { id, ...fields, until: new Date(until).toISOString(), who, why }
     const wanted = { kind: 'mute_put', id, content: mute, who, why, at, ifMatch } as const
-    const outcome = await changeRules(store.rules, wanted, document => withMute(document, mute, at))
-    const { before, after } = outcome as NonNullable<typeof outcome>
+    const { before, after } = await changeRules(store.rules, wanted, document => withMute(document, mute, at))
     return c.json({ mute, version: after.version }, before.mutes.some(one => one.id === id) ? 200 : 201)
   }
 }

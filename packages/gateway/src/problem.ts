@@ -185,7 +185,7 @@ function toProblem(fault: Fault): Problem {
       return {
         status: 422,
         title: 'Invalid fields',
-        detail: sentence(`${first.join('; ')}${more > 0 ? `; and ${more} more` : ''}`),
+        detail: sentence(`this is wrong: ${first.join('; ')}${more > 0 ? `; and ${more} more` : ''}`),
         members: { errors },
       }
     }

@@ -28,6 +28,16 @@ export interface Outcome {
  * Changes the rules by compare-and-set: `apply` makes the next document of the one in force, and is asked again when somebody
  * was faster. Undefined when it gives undefined.
  */
+export function changeRules(
+  store: RuleStore,
+  wanted: Wanted,
+  apply: (document: RuleDocument) => RuleDocument,
+): Promise<Outcome>
+export function changeRules(
+  store: RuleStore,
+  wanted: Wanted,
+  apply: (document: RuleDocument) => RuleDocument | undefined,
+): Promise<Outcome | undefined>
 export async function changeRules(
   store: RuleStore,
   { ifMatch, ...wanted }: Wanted,

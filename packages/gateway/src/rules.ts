@@ -39,6 +39,7 @@ export function createRulesPage({ services }: Pick<RulesOptions, 'services'>): (
 /** `GET /rules/{id}`: one rule. */
 export function createRule({ services }: Pick<RulesOptions, 'services'>): (c: Context) => Promise<Response> {
   return async c => {
+    readQuery(c, z.strictObject({}))
     const { store } = services()
     const [document, sums] = await Promise.all([store.rules.document(), sumRuleCounts(store)])
     const kept = document.rules.find(({ rule }) => rule.id === c.req.param('id'))
@@ -57,8 +58,9 @@ export function createPutRule({ services, readFields, now }: RulesOptions): (c: 
     const content = withId(rule, id)
     const at = now()
     const wanted = { kind: 'rule_put', id, content, who, why, at, ifMatch } as const
-    const outcome = await changeRules(store.rules, wanted, document => withRule(document, content, { who, why, at }))
-    const { before, after } = outcome as NonNullable<typeof outcome>
+    const { before, after } = await changeRules(store.rules, wanted, document =>
+      withRule(document, content, { who, why, at }),
+    )
     const kept = after.rules.find(({ rule }) => rule.id === id)
     if (kept === undefined) throw new Error('a rule that was put is not there')
     const isNew = !before.rules.some(({ rule }) => rule.id === id)

@@ -14,8 +14,7 @@ export function createPutStorm({ services, readFields, now }: RulesOptions): (c:
     const ifMatch = readIfMatch(c)
     const { storm, who, why } = await readFields(c, putSchema)
     const wanted = { kind: 'storm_put', id: null, content: storm, who, why, at: now(), ifMatch } as const
-    const outcome = await changeRules(store.rules, wanted, document => withStorm(document, storm))
-    const { after } = outcome as NonNullable<typeof outcome>
+    const { after } = await changeRules(store.rules, wanted, document => withStorm(document, storm))
     return c.json({ storm: storm as StormInput, version: after.version })
   }
 }
