@@ -7,7 +7,7 @@ import { z } from 'zod'
 import { alertWords } from './alert-words.ts'
 import { integerParameter, readQuery } from './query.ts'
 import type { Services } from './services.ts'
-import { createTurns } from './turns.ts'
+import { createTurns, PAGE_TURNS } from './turns.ts'
 
 export const ALERTS_LIMIT_DEFAULT = 50
 export const ALERTS_LIMIT_MAX = 500
@@ -48,7 +48,7 @@ export function createAlertsPage({
 }: {
   readonly services: () => Services
 }): (c: Context) => Promise<Response> {
-  const inTurn = createTurns()
+  const inTurn = createTurns(PAGE_TURNS)
   return async c => {
     const query = readQuery(c, pageQuery)
     const { store } = services()

@@ -6,7 +6,7 @@ import { z } from 'zod'
 import { LOAD_KEYS } from './formats/load-report.ts'
 import { integerParameter, readQuery } from './query.ts'
 import type { Services } from './services.ts'
-import { createTurns } from './turns.ts'
+import { createTurns, PAGE_TURNS } from './turns.ts'
 
 export const LIMIT_DEFAULT = 100
 export const LIMIT_MAX = 1000
@@ -58,7 +58,7 @@ export function createAnalysesPage({
 }: {
   readonly services: () => Services
 }): (c: Context) => Promise<Response> {
-  const inTurn = createTurns()
+  const inTurn = createTurns(PAGE_TURNS)
   return async c => {
     const { prefix, state, cursor, limit } = readQuery(c, pageQuery)
     const { store } = services()

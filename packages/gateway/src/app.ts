@@ -19,6 +19,7 @@ import { createDeleteMute, createPutMute } from './mutes.ts'
 import { createOpenApi } from './openapi.ts'
 import { outageRetryAfterS, RequestFault, respondWith } from './problem.ts'
 import { createRuleChanges } from './rule-changes.ts'
+import { createChangeRules } from './rule-document.ts'
 import { createExplanation } from './rule-explanation.ts'
 import { createRuleReport } from './rule-report.ts'
 import { createRuleSets } from './rule-sets.ts'
@@ -139,17 +140,18 @@ function addRules(
 ): void {
   const ruleSets = createRuleSets(verdictSettings(config))
   const readFields = createFieldsReader()
+  const changing = { services, readFields, changeRules: createChangeRules(), now }
   app.get('/rules', createRulesPage({ services }))
   // Before the rules: there is none of these names.
   app.get('/rules/explain', createExplanation({ config, services, ruleSets, now }))
   app.get('/rules/changes', createRuleChanges({ services }))
   app.get('/rules/:id', createRule({ services }))
-  app.put('/rules/:id', createPutRule({ services, readFields, now }))
-  app.delete('/rules/:id', createDeleteRule({ services, readFields, now }))
+  app.put('/rules/:id', createPutRule(changing))
+  app.delete('/rules/:id', createDeleteRule(changing))
   app.get('/rules/:id/report', createRuleReport({ services }))
-  app.put('/mutes/:id', createPutMute({ services, readFields, now }))
-  app.delete('/mutes/:id', createDeleteMute({ services, readFields, now }))
-  app.put('/storm', createPutStorm({ services, readFields, now }))
+  app.put('/mutes/:id', createPutMute(changing))
+  app.delete('/mutes/:id', createDeleteMute(changing))
+  app.put('/storm', createPutStorm(changing))
   app.get('/alerts', createAlertsPage({ services }))
   app.get('/alerts/:id', createAlert({ services, ruleSets, now }))
   app.post('/alerts/:id/acknowledge', createAcknowledge({ services, readFields, now }))

@@ -5,11 +5,16 @@ import { z } from 'zod'
 import { untilMember } from './json-body.ts'
 import { RequestFault } from './problem.ts'
 import { readQuery } from './query.ts'
-import { changeRules, readIfMatch } from './rule-document.ts'
+import { readIfMatch } from './rule-document.ts'
 import { deletionQuery, type RulesOptions } from './rules.ts'
 
 /** `PUT /mutes/{id}`: nobody is told of alerts of the pattern's keys until then. */
-export function createPutMute({ services, readFields, now }: RulesOptions): (c: Context) => Promise<Response> {
+export function createPutMute({
+  services,
+  readFields,
+  changeRules,
+  now,
+}: RulesOptions): (c: Context) => Promise<Response> {
   return async c => {
     const { store } = services()
     const id = muteId(c)
@@ -24,7 +29,7 @@ export function createPutMute({ services, readFields, now }: RulesOptions): (c: 
 }
 
 /** `DELETE /mutes/{id}`: alerts that still fire are told of now. */
-export function createDeleteMute({ services, now }: RulesOptions): (c: Context) => Promise<Response> {
+export function createDeleteMute({ services, changeRules, now }: RulesOptions): (c: Context) => Promise<Response> {
   return async c => {
     const { store } = services()
     const id = c.req.param('id') ?? ''

@@ -1,11 +1,17 @@
 import { type FieldFault, type RuleDocument, RuleError } from '@tidemark/shared/detection/rules'
+import { pause } from '@tidemark/shared/lifecycle'
 import type { RuleChange, RuleStore } from '@tidemark/shared/store/rule-ports'
 import type { Context } from 'hono'
 import { z } from 'zod'
 import { RequestFault } from './problem.ts'
+import { createTurns } from './turns.ts'
 
-/** Of somebody who does not say which version he changes: others may change it at the same time. */
-const ATTEMPTS_MAX = 5
+/** Changes of one gateway wait for each other, so that only those of others can be faster. */
+const TURNS = { atOnce: 1, waitingMax: 100 } as const
+const ATTEMPTS_MAX = 10
+
+/** After a lost attempt: gateways that go on in step would lose to the same one again and again. */
+const PAUSE_MAX_MS = 10
 
 export interface Wanted {
   readonly kind: RuleChange['kind']
@@ -28,17 +34,21 @@ export interface Outcome {
  * Changes the rules by compare-and-set: `apply` makes the next document of the one in force, and is asked again when somebody
  * was faster. Undefined when it gives undefined.
  */
-export function changeRules(
-  store: RuleStore,
-  wanted: Wanted,
-  apply: (document: RuleDocument) => RuleDocument,
-): Promise<Outcome>
-export function changeRules(
-  store: RuleStore,
-  wanted: Wanted,
-  apply: (document: RuleDocument) => RuleDocument | undefined,
-): Promise<Outcome | undefined>
-export async function changeRules(
+export interface ChangeRules {
+  (store: RuleStore, wanted: Wanted, apply: (document: RuleDocument) => RuleDocument): Promise<Outcome>
+  (
+    store: RuleStore,
+    wanted: Wanted,
+    apply: (document: RuleDocument) => RuleDocument | undefined,
+  ): Promise<Outcome | undefined>
+}
+
+export function createChangeRules(): ChangeRules {
+  const inTurn = createTurns(TURNS)
+  return ((store, wanted, apply) => inTurn(() => change(store, wanted, apply))) as ChangeRules
+}
+
+async function change(
   store: RuleStore,
   { ifMatch, ...wanted }: Wanted,
   apply: (document: RuleDocument) => RuleDocument | undefined,
@@ -51,6 +61,7 @@ export async function changeRules(
     const after = applyTo(before, apply)
     if (after === undefined) return undefined
     if (await store.replace(after, { ...wanted, version: after.version })) return { before, after }
+    await pause(Math.random() * PAUSE_MAX_MS)
   }
   throw new RequestFault({ kind: 'overloaded', reason: 'the rules are being changed all the time', retryAfterS: 1 })
 }

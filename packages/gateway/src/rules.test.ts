@@ -237,11 +237,36 @@ describe('a change', () => {
 
   test('is made on top of what others changed at the same time', async () => {
     const { get, send } = clientOf()
-    const ids = ['a', 'b', 'c', 'd']
+    const ids = Array.from({ length: 50 }, (_, i) => `r${i}`)
     const responses = await Promise.all(ids.map(id => send('PUT', `/rules/${id}`, { rule: EDGE, ...NOTE })))
-    expect(responses.map(({ status }) => status)).toEqual([201, 201, 201, 201])
+    expect(new Set(responses.map(({ status }) => status))).toEqual(new Set([201]))
     const { version, rules } = await get('/rules', rulesSchema)
-    expect([version, rules.map(({ rule }) => rule.id).toSorted()]).toEqual([4, ids])
+    expect([version, rules.map(({ rule }) => rule.id).toSorted()]).toEqual([50, ids.toSorted()])
+  })
+
+  test('is made on top of what another gateway changes at the same time', async () => {
+    const store = createMemoryStore()
+    const clients = [clientOf({ store }), clientOf({ store }), clientOf({ store })]
+    const responses = await Promise.all(
+      clients.flatMap((client, n) => Array.from({ length: 10 }, (_, i) => client.putRule(`r${n}-${i}`))),
+    )
+    expect(responses).toHaveLength(30)
+    expect((await clientOf({ store }).get('/rules', rulesSchema)).version).toBe(30)
+  })
+
+  test('is 503 when too many others wait', async () => {
+    const { promise: goOn, resolve } = Promise.withResolvers<void>()
+    const store = createMemoryStore()
+    const { send } = clientOf({ store, overrideRules: { document: () => goOn.then(() => store.rules.document()) } })
+    const body = { storm: { percent: 5, within: '1m', keys_min: 2 }, ...NOTE }
+    const responses = Array.from({ length: 105 }, () => send('PUT', '/storm', body))
+    await new Promise(done => setTimeout(done, 20))
+    resolve()
+    const statuses = (await Promise.all(responses)).map(({ status }) => status)
+    expect([
+      statuses.filter(status => status === 200).length,
+      statuses.filter(status => status === 503).length,
+    ]).toEqual([101, 4])
   })
 
   test('of one version is made once, whoever else wants to change that one', async () => {
@@ -261,7 +286,7 @@ describe('a change', () => {
     const response = await clientOf({ overrideRules: { replace } }).send('PUT', '/rules/r', { rule: EDGE, ...NOTE })
     expect(response.status).toBe(503)
     await problemOf(response)
-    expect(attempts).toBe(5)
+    expect(attempts).toBe(10)
   })
 })
 

@@ -6,13 +6,14 @@ import type { FieldsReader } from './json-body.ts'
 import { RequestFault } from './problem.ts'
 import { readQuery } from './query.ts'
 import { sumRuleCounts } from './rule-counts.ts'
-import { changeRules, readIfMatch, writtenMember } from './rule-document.ts'
+import { type ChangeRules, readIfMatch, writtenMember } from './rule-document.ts'
 import { documentWords, ruleWords } from './rule-words.ts'
 import type { Services } from './services.ts'
 
 export interface RulesOptions {
   readonly services: () => Services
   readonly readFields: FieldsReader
+  readonly changeRules: ChangeRules
   /** Unix milliseconds. */
   readonly now: () => number
 }
@@ -49,7 +50,12 @@ export function createRule({ services }: Pick<RulesOptions, 'services'>): (c: Co
 }
 
 /** `PUT /rules/{id}`: adds a rule, or puts it in the place of the one with its id. */
-export function createPutRule({ services, readFields, now }: RulesOptions): (c: Context) => Promise<Response> {
+export function createPutRule({
+  services,
+  readFields,
+  changeRules,
+  now,
+}: RulesOptions): (c: Context) => Promise<Response> {
   return async c => {
     const { store } = services()
     const id = c.req.param('id') ?? ''
@@ -69,7 +75,7 @@ export function createPutRule({ services, readFields, now }: RulesOptions): (c: 
 }
 
 /** `DELETE /rules/{id}`: from then on another rule holds for its keys, or the default. */
-export function createDeleteRule({ services, now }: RulesOptions): (c: Context) => Promise<Response> {
+export function createDeleteRule({ services, changeRules, now }: RulesOptions): (c: Context) => Promise<Response> {
   return async c => {
     const { store } = services()
     const id = c.req.param('id') ?? ''

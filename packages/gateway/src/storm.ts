@@ -2,13 +2,18 @@ import { readStorm, type StormInput, withStorm } from '@tidemark/shared/detectio
 import { text } from '@tidemark/shared/detection/rules-fields'
 import type { Context } from 'hono'
 import { z } from 'zod'
-import { changeRules, readIfMatch, writtenMember } from './rule-document.ts'
+import { readIfMatch, writtenMember } from './rule-document.ts'
 import type { RulesOptions } from './rules.ts'
 
 const putSchema = z.strictObject({ storm: writtenMember(readStorm), who: text, why: text })
 
 /** `PUT /storm`: from how many keys on alerts become one of the whole fleet. */
-export function createPutStorm({ services, readFields, now }: RulesOptions): (c: Context) => Promise<Response> {
+export function createPutStorm({
+  services,
+  readFields,
+  changeRules,
+  now,
+}: RulesOptions): (c: Context) => Promise<Response> {
   return async c => {
     const { store } = services()
     const ifMatch = readIfMatch(c)
