@@ -65,6 +65,7 @@ describe.runIf(programsAvailable('alertmanager'))('Alertmanager', () => {
       ['AnalyzerDown', 'warning', 'd'],
       ['PartitionsUnowned', 'critical', 'd'],
       ['VerdictsSlow', 'warning', 'e'],
+      ['KeyAlertFlood', 'warning', 'e'],
       ['SamplesRejected', 'warning', 'd'],
     ])
     await vi.waitFor(async () => expect(await inhibited()).toEqual([]))
@@ -75,6 +76,7 @@ describe.runIf(programsAvailable('alertmanager'))('Alertmanager', () => {
       ['GatewayGone', 'critical', 'c'],
       ['AnalyzerGone', 'critical', 'd'],
       ['PartitionsUnowned', 'critical', 'e'],
+      ['FleetStorm', 'critical', 'e'],
     ])
     await vi.waitFor(
       async () =>
@@ -83,6 +85,7 @@ describe.runIf(programsAvailable('alertmanager'))('Alertmanager', () => {
           'BacklogOld warning a',
           'BacklogOld warning b',
           'IngestErrors warning a',
+          'KeyAlertFlood warning e',
           'NoSamples warning c',
           'PartitionsUnowned critical d',
           'VerdictsSlow warning e',

@@ -19,7 +19,7 @@ const SLACK_MS = 8000
  * depends on real time, which a busy computer makes long and the factor longer.
  */
 const EXPECTED = [
-  ...['AnomalyRatioHigh', 'AnalyzerDown', 'KeyAlertsFiring', 'KeyAlertFlood'],
+  ...['AnomalyRatioHigh', 'AnalyzerDown', 'KeyAlertsFiring', 'KeyAlertCritical', 'KeyAlertFlood', 'FleetStorm'],
   ...['PartitionsUnowned', 'IngestSlow', 'VerdictsSlow'],
 ]
 

@@ -10,11 +10,23 @@ export type KnownMetrics = ReadonlyMap<string, ReadonlySet<string>>
  * go from this list (a test says so), and when the list is empty, the list.
  */
 export const DECLARED_BY_ALERT_LAYER: Readonly<Record<string, readonly string[]>> = {
-  analyzer_alerts_firing: ['severity'],
-  analyzer_alert_events_total: ['event', 'severity'],
-  analyzer_alerts_suppressed: ['reason'],
-  notifier_deliveries_total: ['receiver', 'outcome'],
-  notifier_outbox_events: [],
+  analyzer_alerts_firing: [],
+  analyzer_alerts_opened_total: ['kind', 'severity'],
+  analyzer_alerts_resolved_total: ['reason'],
+  analyzer_alerts_suppressed_total: ['by'],
+  analyzer_notification_seconds_bucket: ['le'],
+  analyzer_notification_seconds_count: [],
+  analyzer_notification_seconds_sum: [],
+  analyzer_notifications_total: ['receiver', 'result'],
+  analyzer_outbox_entries: [],
+  analyzer_rule_samples_expected_total: ['rule'],
+  analyzer_rule_samples_flagged_total: ['rule'],
+  analyzer_rule_samples_judged_total: ['rule'],
+  analyzer_rules_version: [],
+  analyzer_samples_duplicate_total: [],
+  analyzer_samples_late_total: [],
+  analyzer_samples_refused_total: ['reason'],
+  analyzer_storms_total: [],
 }
 
 /**
