@@ -13,6 +13,8 @@ export interface Question {
 /** What has no data outside of Kubernetes, or not yet. */
 const WITHOUT_DATA: readonly { readonly pattern: RegExp; readonly reason: string }[] = [
   { pattern: /^kube_/, reason: 'there is no Kubernetes' },
+  { pattern: /^analyzer_(notification|outbox)/, reason: 'nobody is to be notified' },
+  { pattern: /^analyzer_rule_/, reason: 'there are no rules' },
   ...Object.keys(DECLARED_BY_ALERT_LAYER).map(name => ({
     pattern: new RegExp(`^${name}$`),
     reason: 'the alert layer does not export it yet',
@@ -73,6 +75,9 @@ function matcherQuestions(asked: readonly Question[]): Question[] {
   return [...new Map(found)].map(([expr, where]) => ({ where, expr }))
 }
 
+/** What is recorded has data where what it is made of has some. */
 function isToHaveData({ expr }: Question): boolean {
-  return !selectorsOf(expr).some(({ metric }) => WITHOUT_DATA.some(({ pattern }) => pattern.test(metric)))
+  return !selectorsOf(inlined(expr, recordedExpressions())).some(({ metric }) =>
+    WITHOUT_DATA.some(({ pattern }) => pattern.test(metric)),
+  )
 }

@@ -22,6 +22,7 @@ export const DECLARED_BY_ALERT_LAYER: Readonly<Record<string, readonly string[]>
   analyzer_rule_samples_expected_total: ['rule'],
   analyzer_rule_samples_flagged_total: ['rule'],
   analyzer_rule_samples_judged_total: ['rule'],
+  analyzer_rules_unreadable_total: [],
   analyzer_rules_version: [],
   analyzer_samples_duplicate_total: [],
   analyzer_samples_late_total: [],
