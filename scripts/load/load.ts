@@ -3,6 +3,7 @@ import { availableParallelism, loadavg } from 'node:os'
 import { join } from 'node:path'
 import { StartFailure } from '../start/stack.ts'
 import { dashboardPanels } from './dashboard.ts'
+import { p95Between, type RouteP95, readGatewayTimes } from './gateway-times.ts'
 import { type Load, runLocust } from './locust.ts'
 import { clientPanels, draw, type Panel, trackPanels } from './pictures.ts'
 import { openDisplay } from './progress.ts'
@@ -18,7 +19,7 @@ export const DASHBOARDS = [
   { name: 'analyzer', job: 'analyzer' },
 ] as const
 
-/** What a load ran on. */
+/** What a load runs on. */
 export interface Machine {
   readonly cores: number
   /** Processes that wanted to run, averages of a minute: before the load, and the most during it. */
@@ -29,6 +30,8 @@ export interface Machine {
 export interface LoadResult {
   readonly summary: Summary
   readonly machine: Machine
+  /** By the gateway's own clock; empty where its metrics are not to be had. */
+  readonly gatewayP95: readonly RouteP95[]
   /** Undefined where somebody else started it. */
   readonly analyzers: number | undefined
   /** Files in the output folder, by what they show. */
@@ -61,7 +64,10 @@ export interface LoadWanted extends Omit<Load, 'url'> {
 export async function runLoad(wanted: LoadWanted, context: LoadContext): Promise<LoadResult> {
   const { python, folder, prefix, csvPrefix, output, stop } = context
   await mkdir(folder, { recursive: true })
+  const cores = availableParallelism()
   const loadBefore = loadavg()[0] ?? 0
+  // Better said now than in five minutes.
+  if (isBusy({ cores, loadBefore })) output.write(`tidemark: ${busySentence({ cores, loadBefore })}\n`)
   await using resources = new AsyncDisposableStack()
   const stack = wanted.url === undefined ? resources.use(await startStack(wanted.analyzers)) : undefined
   const url = stack?.url ?? wanted.url ?? ''
@@ -69,6 +75,9 @@ export async function runLoad(wanted: LoadWanted, context: LoadContext): Promise
   const prometheus =
     stack !== undefined && (await hasPrometheus()) ? resources.use(await startPrometheus(stack.targets)) : undefined
 
+  // Behind an ingress there may be several gateways, each of which knows a part.
+  const readTimes = async () => (wanted.hostHeader === undefined ? await readGatewayTimes(url) : undefined)
+  const timesBefore = await readTimes()
   let loadMax = loadBefore
   const from = Date.now() / 1000
   const title = `${wanted.rps} requests/s, ${wanted.shape}`
@@ -81,6 +90,8 @@ export async function runLoad(wanted: LoadWanted, context: LoadContext): Promise
     return runLocust({ load: { ...wanted, url }, python, csvPrefix, onProgress }, stop)
   })()
   const to = Date.now() / 1000
+  const timesAfter = await readTimes()
+  const gatewayP95 = timesBefore && timesAfter ? p95Between(timesBefore, timesAfter) : []
   stop.throwIfAborted()
 
   const pictures = python.canDraw ? await picturesOf(summary, prometheus, { from, to, step: SCRAPE_S }) : []
@@ -98,10 +109,20 @@ export async function runLoad(wanted: LoadWanted, context: LoadContext): Promise
   }
   return {
     summary,
-    machine: { cores: availableParallelism(), loadBefore, loadMax },
+    machine: { cores, loadBefore, loadMax },
+    gatewayP95,
     analyzers: stack?.analyzers,
     pictures: drawn.map(({ name, caption }) => ({ name, caption })),
   }
+}
+
+/** Whether others work on the machine: latencies are theirs too then. */
+export function isBusy({ cores, loadBefore }: Pick<Machine, 'cores' | 'loadBefore'>): boolean {
+  return loadBefore > cores / 2
+}
+
+function busySentence({ cores, loadBefore }: Pick<Machine, 'cores' | 'loadBefore'>): string {
+  return `other work is going on (load average ${loadBefore.toFixed(1)} on ${cores} cores): latencies will be those of a busy machine`
 }
 
 /** What there is to see of a run: from the load generator and, where there was one, from Prometheus. */

@@ -55,7 +55,14 @@ function result(changes: Partial<Summary> = {}): LoadResult {
     ...changes,
   }
   const machine = { cores: 2, loadBefore: 0.4, loadMax: 1.2 }
-  return { summary, machine, analyzers: 2, pictures: [{ name: 'client.png', caption: 'as the client saw it' }] }
+  const gatewayP95 = [{ route: '/ingest', ms: 1.234 }]
+  return {
+    summary,
+    machine,
+    gatewayP95,
+    analyzers: 2,
+    pictures: [{ name: 'client.png', caption: 'as the client saw it' }],
+  }
 }
 
 test('the report of a run has the table of the replaced service: mean of all answers, p95 of the slowest route', () => {
@@ -76,6 +83,12 @@ test('it says so when the machine was busy before', () => {
   const { machine, ...rest } = result()
   expect(runReport({ ...rest, machine }, 'npm run load')).not.toContain(busy)
   expect(runReport({ ...rest, machine: { ...machine, loadBefore: 1.5 } }, 'npm run load')).toContain(busy)
+})
+
+test("it tells the gateway's own p95 from what the load generator saw, where the gateway says it", () => {
+  const own = "By the gateway's own clock the p95 was 1.2 ms for `/ingest`"
+  expect(runReport(result(), 'npm run load')).toContain(own)
+  expect(runReport({ ...result(), gatewayP95: [] }, 'npm run load')).not.toContain("gateway's own clock")
 })
 
 test('what was not measured is a dash', () => {

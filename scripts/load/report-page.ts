@@ -35,7 +35,8 @@ export function reportPage(parts: ReportParts): string {
     `The report of the replaced service, with Tidemark's figures. \`${command}\` makes the runs (${date}) and writes this page and its pictures; edit ` +
       `scripts/load/report-page.ts instead. What each load is: [locust/README.md](../locust/README.md).`,
     '## Under load',
-    'Nine in ten requests are `POST /ingest` with a report of two samples, one is `GET /analyze`. Average and p95 are of all answers, the p95 of the slowest route.',
+    'Nine in ten requests are `POST /ingest` with a report of two samples, one is `GET /analyze`. Average and p95 are of all answers, the p95 of the slowest route. ' +
+      'The target of a ramp or a spike is the mean of its run.',
     loadTable(loads),
     `Redis writes an append-only file, synced every second. The rows one by one:\n\n${loads.map(of => `    ${commandOf(of)}`).join('\n')}`,
     machineSentence(main),

@@ -1,5 +1,5 @@
 import { formatCount } from '../start/format.ts'
-import type { LoadPicture, LoadResult } from './load.ts'
+import { isBusy, type LoadPicture, type LoadResult } from './load.ts'
 import { averageMs, type Detection, type Summary, type Times, worstP95 } from './summary.ts'
 
 /** Markdown of one run, for whoever made it. */
@@ -61,14 +61,20 @@ function failedTable({ failed }: Summary): string {
 }
 
 /** What else was going on: latencies of a busy machine are the machine's. */
-export function machineSentence({ summary, machine }: LoadResult): string {
+export function machineSentence({ summary, machine, gatewayP95 }: LoadResult): string {
   const { cpu_s, late_ms, seconds } = summary
-  const isBusy = machine.loadBefore > machine.cores / 2
+  const own = gatewayP95.map(({ route, ms: p95 }) => `${ms(p95)} for \`${route}\``).join(' and ')
   return (
     `All of it ran on one machine of ${machine.cores} cores: services, Redis and load generator. Its load average was ` +
     `${machine.loadBefore.toFixed(1)} before the run and ${machine.loadMax.toFixed(1)} at the most during it. The load generator used ` +
     `${percent(cpu_s / seconds)} of a core; requests left ${ms(late_ms.p50)} (p50), ${ms(late_ms.p95)} (p95) after their time.${
-      isBusy ? ' **Other work was going on before the load began: these latencies are those of a busy machine.**' : ''
+      own === ''
+        ? ''
+        : ` By the gateway's own clock the p95 was ${own}; the rest is the way there and the load generator's.`
+    }${
+      isBusy(machine)
+        ? ' **Other work was going on before the load began: these latencies are those of a busy machine.**'
+        : ''
     }`
   )
 }

@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util'
 import { z } from 'zod'
 
 const START_S_DEFAULT = 20
-const SLOWER_DEFAULT = 50
+const SLOWER_DEFAULT = 100
 
 export interface ScalingOptions {
   /** Where the capacities come from, for the page. */

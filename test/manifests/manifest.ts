@@ -1,6 +1,7 @@
 import type { IHTTPRoute } from '@kubernetes-models/gateway-api/gateway.networking.k8s.io/v1'
 import type { IScaledObject } from '@kubernetes-models/keda/keda.sh/v1alpha1'
 import type { IPodMonitor, IPrometheusRule } from '@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1'
+import type { IAlertmanagerConfig } from '@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1alpha1'
 import type { IDeployment, IStatefulSet } from 'kubernetes-models/apps/v1'
 import type { IHorizontalPodAutoscaler } from 'kubernetes-models/autoscaling/v2'
 import type { IJob } from 'kubernetes-models/batch/v1'
@@ -18,6 +19,7 @@ import type {
 
 /** Every kind of object that is used. */
 export interface Kinds {
+  AlertmanagerConfig: IAlertmanagerConfig
   ConfigMap: IConfigMap
   Deployment: IDeployment
   HorizontalPodAutoscaler: IHorizontalPodAutoscaler

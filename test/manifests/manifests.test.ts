@@ -95,6 +95,21 @@ describe.skipIf(!canBuild())('the manifests', () => {
     expect(Object.keys(map?.data ?? {})).toEqual(files.toSorted())
   })
 
+  test('alerts have somebody to go to, and in production each receiver has an address, which is in no file', () => {
+    for (const [name, manifests] of built) {
+      for (const { spec } of ofKind(manifests, 'AlertmanagerConfig')) {
+        const receivers = spec?.receivers ?? []
+        const names = receivers.map(receiver => receiver.name)
+        expect(routesOf(spec?.route).filter(receiver => !names.includes(receiver))).toEqual([])
+        if (name !== 'overlay production') continue
+        for (const { webhookConfigs = [] } of receivers) {
+          expect(webhookConfigs).toEqual([{ urlSecret: { name: 'tidemark-receivers', key: expect.any(String) } }])
+        }
+      }
+    }
+    expect(ofKind(built.get('overlay production') ?? [], 'AlertmanagerConfig')).toHaveLength(1)
+  })
+
   test('a Redis from outside leaves none inside', () => {
     for (const name of ['overlay production', 'component external-redis']) {
       expect((built.get(name) ?? []).filter(({ metadata }) => metadata.name === 'redis')).toEqual([])
@@ -135,12 +150,27 @@ describe.skipIf(!canBuild())('the manifests', () => {
       ).toMatch(/Deployment gateway.*livenesProbe/)
     })
 
+    test('a field of a receiver is misspelt', () => {
+      const manifests = broken(
+        all => Object.assign(one(all, 'AlertmanagerConfig').spec?.receivers?.[0] ?? {}, { webhooks: [] }),
+        'component monitoring',
+      )
+      const faults = unknownFields(new Map([['broken', manifests]])).get('broken')
+      expect(faults?.join()).toMatch(/AlertmanagerConfig tidemark.*webhooks/)
+    })
+
     test('a kind is none of its API', async () => {
       const manifests = broken(all => Object.assign(all[0] ?? {}, { kind: 'Namespaces' }))
       expect((await schemaFaults(manifests)).join()).toMatch(/v1 has no such kind/)
     })
   })
 })
+
+/** Every receiver that some route names. */
+function routesOf(route: unknown): string[] {
+  const { receiver, routes = [] } = (route ?? {}) as { receiver?: string; routes?: unknown[] }
+  return [...(receiver === undefined ? [] : [receiver]), ...routes.flatMap(routesOf)]
+}
 
 function linksOf(build: string): string[] {
   const { base, ownRedis, outsideRedis, monitoring, exporter, exporterOutside, loadTest, tracing } = LINKS

@@ -1,0 +1,31 @@
+import { expect, test } from 'vitest'
+import { p95Between, parseTimes } from './gateway-times.ts'
+
+const bucket = (route: string, le: string, count: number): string =>
+  `gateway_http_request_seconds_bucket{le="${le}",route="${route}"} ${count}`
+
+function page(ingest: readonly number[], analyze: readonly number[] = []): string {
+  const bounds = ['0.001', '0.01', '0.1', '+Inf']
+  return [
+    '# TYPE gateway_http_request_seconds histogram',
+    ...ingest.map((count, i) => bucket('/ingest', bounds[i] ?? '', count)),
+    ...analyze.map((count, i) => bucket('/analyze', bounds[i] ?? '', count)),
+    bucket('/metrics', '+Inf', 3),
+    'gateway_http_request_seconds_sum{route="/ingest"} 0.5',
+  ].join('\n')
+}
+
+test("the p95 is that of the run's own requests, by a straight line within its bucket", () => {
+  const before = parseTimes(page([100, 100, 100, 100]))
+  const after = parseTimes(page([190, 200, 200, 200], [0, 0, 90, 100]))
+  // Of 100 requests 90 took up to 1 ms and 10 more up to 10 ms: the 95th is in the middle of those. Of the others it is beyond.
+  expect(p95Between(before, after)).toEqual([
+    { route: '/ingest', ms: expect.closeTo(5.5) },
+    { route: '/analyze', ms: 100 },
+  ])
+})
+
+test('where nothing was measured there is none', () => {
+  expect(p95Between(new Map(), parseTimes(page([0, 0, 0, 0])))).toEqual([])
+  expect(p95Between(new Map(), new Map())).toEqual([])
+})

@@ -1,0 +1,51 @@
+import { readFileSync } from 'node:fs'
+import { expect, test } from 'vitest'
+import { parse } from 'yaml'
+import { ALERTMANAGER_OUTPUT, renderAlertmanagerConfig } from './alertmanager-config.ts'
+
+test('the routes in k8s/ are those of alertmanager/: npm run manifests makes them', () => {
+  expect(readFileSync(ALERTMANAGER_OUTPUT, 'utf8')).toBe(renderAlertmanagerConfig())
+})
+
+test('routes, receivers and inhibitions go under the names that the operator has for them', () => {
+  const { spec } = parse(
+    renderAlertmanagerConfig(`
+route:
+  receiver: all
+  group_by: [namespace]
+  routes: [{ receiver: pager, matchers: ['severity="critical"', 'alertname!~"A|B"'], group_wait: 10s }]
+receivers: [{ name: all }, { name: pager }]
+inhibit_rules: [{ source_matchers: ['a="b"'], target_matchers: ['c=~"d|e"'], equal: [namespace] }]
+`),
+  )
+  expect(spec).toEqual({
+    route: {
+      receiver: 'all',
+      groupBy: ['namespace'],
+      routes: [
+        {
+          receiver: 'pager',
+          groupWait: '10s',
+          matchers: [
+            { name: 'severity', matchType: '=', value: 'critical' },
+            { name: 'alertname', matchType: '!~', value: 'A|B' },
+          ],
+        },
+      ],
+    },
+    receivers: [{ name: 'all' }, { name: 'pager' }],
+    inhibitRules: [
+      {
+        sourceMatch: [{ name: 'a', matchType: '=', value: 'b' }],
+        targetMatch: [{ name: 'c', matchType: '=~', value: 'd|e' }],
+        equal: ['namespace'],
+      },
+    ],
+  })
+})
+
+test('a matcher that cannot be read is told', () => {
+  expect(() =>
+    renderAlertmanagerConfig('{route: {receiver: a, matchers: [severity]}, receivers: [], inhibit_rules: []}'),
+  ).toThrow('no matcher: severity')
+})
