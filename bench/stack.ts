@@ -1,3 +1,4 @@
+import { COUNT, createRow, PUSHED, pushSample, rowShape } from '@tidemark/shared/detection/key-row'
 import { packFlat, pushFlat } from '@tidemark/shared/entry'
 import { type Keys, keysUnder } from '@tidemark/shared/keys'
 import { pause } from '@tidemark/shared/lifecycle'
@@ -6,7 +7,7 @@ import { openStore } from '@tidemark/shared/store/open'
 import type { Store } from '@tidemark/shared/store/ports'
 import { startRedisCluster } from '@tidemark/shared/testing/redis-fixture'
 import { startRedisProcess } from '@tidemark/shared/testing/redis-process'
-import { rowLength } from '@tidemark/shared/window-row'
+import { encodeRow, storedLengthMax } from '@tidemark/shared/window-row'
 import { Redis } from 'ioredis'
 import { pino } from 'pino'
 import { type Service, startAnalyzer, startGateway } from '../test/support/services.ts'
@@ -110,19 +111,18 @@ export function startMeasuredGateway(redis: BenchRedis, env: Readonly<Record<str
 /** Writes full windows for the first `keys` keys straight into Redis: analysing 50 samples of each would take far longer. */
 export async function fillWindows({ clients, keys: names }: BenchRedis, keys: number): Promise<void> {
   const random = seeded(1)
-  const row = new Float64Array(rowLength(WINDOW))
+  const row = createRow(rowShape(WINDOW, 'zscore', false))
+  const encoded = new Float64Array(storedLengthMax(row.shape))
   const homes = await Promise.all(ALL.map(partition => homeOf(clients, names.partition(partition).windows)))
   for (let from = 0; from < keys; from += WINDOWS_AT_ONCE) {
     const rows: [string, Buffer][][] = ALL.map(() => [])
     for (let n = from; n < Math.min(keys, from + WINDOWS_AT_ONCE); n++) {
-      row[0] = WINDOW
-      row[1] = WINDOW
-      for (let i = 0; i < WINDOW; i++) {
-        row[2 + 2 * i] = reading(random)
-        row[3 + 2 * i] = HISTORY_FROM + 1000 * i
-      }
+      row.rows[COUNT] = WINDOW
+      row.rows[PUSHED] = 0
+      for (let i = 0; i < WINDOW; i++) pushSample(row, reading(random), HISTORY_FROM + 1000 * i)
       const key = keyNumber(n)
-      rows[partitionOf(key, PARTITIONS)]?.push([key, Buffer.from(row.slice().buffer)])
+      const length = encodeRow(row, encoded, 0)
+      rows[partitionOf(key, PARTITIONS)]?.push([key, Buffer.from(encoded.slice(0, length).buffer)])
     }
     await Promise.all(
       rows.map(async (pairs, partition) => {
@@ -153,14 +153,15 @@ export const REQUEST_SAMPLES = 1000
  */
 export async function fillBacklog({ store }: BenchRedis, samples: number, keys: number, seed = 1): Promise<void> {
   const random = seeded(seed)
-  const timestamp = HISTORY_FROM + 100_000 + seed * 1000
-  let next = 0
+  // Every key once, then all again a second later.
+  const begin = HISTORY_FROM + 100_000_000 * seed
+  let count = 0
   for (let done = 0; done < samples; ) {
     const requests = Array.from({ length: Math.min(8, Math.ceil((samples - done) / REQUEST_SAMPLES)) }, () => {
       const flats = new Map<number, (string | number)[]>()
       for (let i = 0; i < REQUEST_SAMPLES; i++) {
-        const key = keyNumber(next)
-        next = (next + 1) % keys
+        const key = keyNumber(count % keys)
+        const timestamp = begin + 1000 * Math.trunc(count++ / keys)
         const partition = partitionOf(key, PARTITIONS)
         let flat = flats.get(partition)
         if (flat === undefined) {

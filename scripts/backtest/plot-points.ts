@@ -1,5 +1,5 @@
+import type { Judged } from '@tidemark/shared/detection/judge'
 import type { Sample } from '@tidemark/shared/sample'
-import type { Judged } from './key-judge.ts'
 
 /** Panels of a plot: more would be no picture any more. */
 export const PANELS_MAX = 24
@@ -51,13 +51,13 @@ export class PlotPoints {
       }
       this.#panels.set(title, points)
     }
-    const { low, high, isFlagged, events } = judged
+    const { low, high, isFlagged, alerts } = judged
     points.push({
       ...{ timestamp, value, isFlagged },
       low: Number.isNaN(low) ? null : low,
       high: Number.isNaN(high) ? null : high,
-      isOpened: events.some(({ kind }) => kind === 'opened'),
-      isResolved: events.some(({ kind }) => kind === 'resolved'),
+      isOpened: alerts.some(({ kind }) => kind === 'opened'),
+      isResolved: alerts.some(({ kind }) => kind === 'resolved'),
     })
     if (points.length % THIN_EVERY === 0) this.#panels.set(title, thinned(points))
   }

@@ -1,5 +1,6 @@
 import { createReadStream } from 'node:fs'
 import { toUnitScore } from '@tidemark/shared/detection/detector'
+import type { Judged } from '@tidemark/shared/detection/judge'
 import { KeyJudge } from './key-judge.ts'
 import type { LabelWindow } from './labels.ts'
 import type { PlotPoints } from './plot-points.ts'
@@ -90,7 +91,7 @@ class VariantRun {
     return judged
   }
 
-  #count({ order, isAnalysed, score, isFlagged, isShift, events }: KeyJudge['judged'], timestamp: number): void {
+  #count({ order, isAnalysed, score, isFlagged, isShift, alerts }: Judged, timestamp: number): void {
     const { tally } = this
     if (!isAnalysed) {
       if (order === 'late') tally.late++
@@ -101,6 +102,6 @@ class VariantRun {
     if (Number.isNaN(score)) tally.warming++
     if (isShift) tally.levelShifts++
     if (isFlagged) this.#flagged.hit(timestamp)
-    for (const { kind } of events) if (kind === 'opened') this.#alerts.hit(timestamp)
+    for (const { kind } of alerts) if (kind === 'opened') this.#alerts.hit(timestamp)
   }
 }

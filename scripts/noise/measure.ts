@@ -28,9 +28,9 @@ export function measureNoise(signal: Signal, detector: DetectorName, samples: nu
     const judge = newJudge(detector)
     const next = signal.create(random, length)
     for (let n = 0; n < length; n++) {
-      const { isFlagged, events } = step(judge, next(n), n)
+      const { isFlagged, alerts } = step(judge, next(n), n)
       if (isFlagged) flagged++
-      for (const { kind } of events) if (kind === 'opened') opened++
+      for (const { kind } of alerts) if (kind === 'opened') opened++
     }
   }
   return { flagged, opened }
@@ -77,7 +77,7 @@ function measureTrials(detector: DetectorName, { trials, seed, watched, within, 
     for (let n = 1; n <= watched; n++) {
       const judged = step(judge, valueAt(random), begin + n)
       if (n <= within && judged.isFlagged) isFlagged = true
-      if (openedAfter === 0 && judged.events.some(({ kind }) => kind === 'opened')) openedAfter = n
+      if (openedAfter === 0 && judged.alerts.some(({ kind }) => kind === 'opened')) openedAfter = n
     }
     if (isFlagged) flagged++
     if (openedAfter > 0) {
@@ -94,7 +94,7 @@ function calmDown(judge: KeyJudge, random: Random): number {
   let isFiring = false
   let n = 0
   for (; n < CALM || (isFiring && n < 2 * CALM); n++) {
-    for (const { kind } of step(judge, random.normal(), n).events) isFiring = kind === 'opened'
+    for (const { kind } of step(judge, random.normal(), n).alerts) isFiring = kind === 'opened'
   }
   return n
 }

@@ -129,6 +129,7 @@ function describeState({ analysis }: Row): string {
       return `warming ${analysis.window}/${VERDICT_DEFAULTS.windowMin}`
     case 'flat':
     case 'ok':
+    case 'refused':
       return analysis.state
   }
 }

@@ -1,7 +1,8 @@
 import { VERDICT_DEFAULTS } from '@tidemark/shared/analysis'
+import { COUNT, createRow, pushSample, rowShape } from '@tidemark/shared/detection/key-row'
 import { partitionOf } from '@tidemark/shared/partition'
 import { oracleAnalysis } from '@tidemark/shared/testing/oracle'
-import { rowLength, type StoredWindow } from '@tidemark/shared/window-row'
+import { encodeRow, type StoredWindow, storedLengthMax } from '@tidemark/shared/window-row'
 import { describe, expect, test } from 'vitest'
 import type { CommitRecord } from './audit.ts'
 import type { Attempt, Knowledge } from './knowledge.ts'
@@ -58,9 +59,12 @@ function evidenceOf(known: readonly Knowledge[], committed: readonly number[]): 
       VERDICT_DEFAULTS,
     )
     analyses.set(key, JSON.stringify({ ...expected, id: `${partition}:${end}`, analyzed_at: 1 }))
-    const row = new Float64Array(rowLength(samples.length))
-    row.set([samples.length, samples.length, ...samples.flatMap(({ value, timestamp }) => [value, timestamp])])
-    windows.set(key, { row: new Uint8Array(row.buffer), tail: null })
+    const row = createRow(rowShape(VERDICT_DEFAULTS.window, 'zscore', false))
+    row.rows[COUNT] = samples.length
+    for (const { value, timestamp } of samples) pushSample(row, value, timestamp)
+    const encoded = new Float64Array(storedLengthMax(row.shape))
+    const length = encodeRow(row, encoded, 0)
+    windows.set(key, { row: new Uint8Array(encoded.slice(0, length).buffer), tail: null })
   }
   return {
     plan,

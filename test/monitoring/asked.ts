@@ -1,5 +1,4 @@
 import { filledIn, panelsOf, readDashboards } from './dashboards.ts'
-import { DECLARED_BY_ALERT_LAYER } from './known-metrics.ts'
 import { compressed, inlined, questioned, selectorsOf, shortened } from './promql.ts'
 import { readRuleFiles, recordedExpressions } from './rules.ts'
 
@@ -10,15 +9,11 @@ export interface Question {
   readonly expr: string
 }
 
-/** What has no data outside of Kubernetes, or not yet. */
+/** What has no data outside of Kubernetes, or where nothing of the kind happens. */
 const WITHOUT_DATA: readonly { readonly pattern: RegExp; readonly reason: string }[] = [
   { pattern: /^kube_/, reason: 'there is no Kubernetes' },
   { pattern: /^analyzer_(notification|outbox)/, reason: 'nobody is to be notified' },
   { pattern: /^analyzer_rule_/, reason: 'there are no rules' },
-  ...Object.keys(DECLARED_BY_ALERT_LAYER).map(name => ({
-    pattern: new RegExp(`^${name}$`),
-    reason: 'the alert layer does not export it yet',
-  })),
 ]
 
 /** All that dashboards and rules ask, and that must have an answer; in compressed time. */

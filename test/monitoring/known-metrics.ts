@@ -1,34 +1,10 @@
 import { collectDefaultMetrics, Histogram, Registry } from 'prom-client'
 import { createAnalyzerMetrics } from '../../packages/analyzer/src/metrics.ts'
+import { createNotifyMetrics } from '../../packages/analyzer/src/notify/metrics.ts'
 import { createMetrics } from '../../packages/gateway/src/metrics.ts'
 
 /** A metric's own labels, by the name that PromQL knows it under. */
 export type KnownMetrics = ReadonlyMap<string, ReadonlySet<string>>
-
-/**
- * DECLARED BY THE ALERT LAYER and not in a registry yet: rules and panels are there already. A name that a service has must
- * go from this list (a test says so), and when the list is empty, the list.
- */
-export const DECLARED_BY_ALERT_LAYER: Readonly<Record<string, readonly string[]>> = {
-  analyzer_alerts_firing: [],
-  analyzer_alerts_opened_total: ['kind', 'severity'],
-  analyzer_alerts_resolved_total: ['reason'],
-  analyzer_alerts_suppressed_total: ['by'],
-  analyzer_notification_seconds_bucket: ['le'],
-  analyzer_notification_seconds_count: [],
-  analyzer_notification_seconds_sum: [],
-  analyzer_notifications_total: ['receiver', 'result'],
-  analyzer_outbox_entries: [],
-  analyzer_rule_samples_expected_total: ['rule'],
-  analyzer_rule_samples_flagged_total: ['rule'],
-  analyzer_rule_samples_judged_total: ['rule'],
-  analyzer_rules_unreadable_total: [],
-  analyzer_rules_version: [],
-  analyzer_samples_duplicate_total: [],
-  analyzer_samples_late_total: [],
-  analyzer_samples_refused_total: ['reason'],
-  analyzer_storms_total: [],
-}
 
 /**
  * What is used of redis_exporter's metrics (github.com/oliver006/redis_exporter; the end-to-end test meets them for real),
@@ -69,14 +45,17 @@ export function serviceMetrics(): KnownMetrics {
   createMetrics(gateway).watchQueue(() => 0)
   const analyzer = new Registry()
   createAnalyzerMetrics(analyzer)
+  createNotifyMetrics(analyzer)
   collectDefaultMetrics({ register: analyzer })
   return new Map([gateway, analyzer].flatMap(seriesOf))
 }
 
 /** All that dashboards and rules may ask for, but for what Prometheus records. */
 export function knownMetrics(): KnownMetrics {
-  const declared = Object.entries({ ...DECLARED_BY_ALERT_LAYER, ...OF_OTHERS })
-  return new Map([...serviceMetrics(), ...declared.map(([name, labels]) => [name, new Set(labels)] as const)])
+  return new Map([
+    ...serviceMetrics(),
+    ...Object.entries(OF_OTHERS).map(([name, labels]) => [name, new Set(labels)] as const),
+  ])
 }
 
 function seriesOf(registry: Registry): (readonly [string, ReadonlySet<string>])[] {

@@ -81,19 +81,21 @@ export function startPrometheus(config: string, options: readonly string[] = [])
   ])
 }
 
-/** Alertmanager with this configuration, once it answers. */
-export function startAlertmanager(config: string): Promise<Server> {
-  return startConfigured('alertmanager', config, folder => [
+/** Alertmanager with this configuration, once it answers; on a free port unless one is given. */
+export function startAlertmanager(config: string, { port }: { readonly port?: number } = {}): Promise<Server> {
+  const args = (folder: string): readonly string[] => [
     `--storage.path=${join(folder, 'data')}`,
     '--cluster.listen-address=',
     '--log.level=warn',
-  ])
+  ]
+  return startConfigured('alertmanager', config, args, port)
 }
 
 async function startConfigured(
   name: 'prometheus' | 'alertmanager',
   config: string,
   args: (folder: string) => readonly string[],
+  port?: number,
 ): Promise<Server> {
   const folder = await mkdtemp(join(tmpdir(), `tidemark-${name}-`))
   const file = join(folder, 'config.yml')
@@ -101,6 +103,7 @@ async function startConfigured(
   return start(name, port => [`--config.file=${file}`, `--web.listen-address=127.0.0.1:${port}`, ...args(folder)], {
     folder,
     readyPath: '/-/ready',
+    ...(port === undefined ? {} : { port }),
   })
 }
 
@@ -116,9 +119,9 @@ export function startRedisExporter(redisUrl: string): Promise<Server> {
 async function start(
   name: ProgramName,
   args: (port: number) => readonly string[],
-  { folder, readyPath }: { readonly folder?: string; readonly readyPath: string },
+  options: { readonly folder?: string; readonly readyPath: string; readonly port?: number },
 ): Promise<Server> {
-  const port = await freePort()
+  const { folder, readyPath, port = await freePort() } = options
   const address = `127.0.0.1:${port}`
   const child = new Child({
     name,

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
-import { DECLARED_BY_ALERT_LAYER, knownMetrics, serviceMetrics } from './known-metrics.ts'
+import { knownMetrics } from './known-metrics.ts'
 import { groupings, inlined, selectorsOf } from './promql.ts'
 import { alertRules, readFolder, readRuleFiles, readText, recordedExpressions } from './rules.ts'
 
@@ -46,13 +46,6 @@ describe('rules', () => {
     const unused = [...recorded.keys()].filter(name => !used.has(name))
     // These two are for people.
     expect(unused).toEqual(['namespace:gateway_requests:rate5m', 'namespace:analyzer_samples_analysed:rate5m'])
-  })
-})
-
-describe('metrics declared by the alert layer', () => {
-  test('are not declared any more once a service has them', () => {
-    const existing = serviceMetrics()
-    expect(Object.keys(DECLARED_BY_ALERT_LAYER).filter(name => existing.has(name))).toEqual([])
   })
 })
 

@@ -9,9 +9,13 @@ import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
 import type { AnalyzerConfig } from './config.ts'
 import { type AnalyzerMetrics, createAnalyzerMetrics } from './metrics.ts'
+import { createNotifyMetrics } from './notify/metrics.ts'
+import { startNotifier } from './notify/notifier.ts'
+import { createReceivers } from './notify/receivers.ts'
 import { Ownership } from './ownership.ts'
 import { ReadLoop } from './read-loop.ts'
 import { RollbackWatch } from './rollback-watch.ts'
+import { RuleSource } from './rule-source.ts'
 import { createTracing } from './tracing.ts'
 
 /** How often backlog and memory are measured for the metrics. */
@@ -41,7 +45,11 @@ export function startAnalyzer({ config, store, log, registry, spans }: AnalyzerO
     batchSamplesMax: config.BATCH_SAMPLES_MAX,
     keysMax: Math.ceil(config.WINDOWS_MAX / store.partitions),
     verdictsKept: config.VERDICTS_KEPT,
+    alertWaitMs: config.ALERT_WAIT_MS,
   }
+  const rules = resources.use(
+    new RuleSource({ store: store.rules, settings, metrics, log, trouble, clock, pollMs: config.RULES_POLL_MS }),
+  )
   const ownership = resources.use(
     new Ownership({
       member: config.ANALYZER_ID ?? `${hostname()}-${randomUUID().slice(0, 8)}`,
@@ -60,10 +68,28 @@ export function startAnalyzer({ config, store, log, registry, spans }: AnalyzerO
         log,
         trouble,
         reading,
+        rules,
         clock,
         rollbacks: new RollbackWatch(),
         onTraced: createTracing({ metrics, log, spans, now: clock.wallMs }),
       },
+    }),
+  )
+  // Stopped before the leases are given up, so that what was delivered is noted.
+  resources.use(
+    startNotifier({
+      alerts: store.alerts,
+      partitions: store.partitions,
+      receivers: createReceivers(config, clock),
+      rules,
+      leases: () => ownership.leases,
+      metrics: createNotifyMetrics(registry),
+      storeErrors: metrics.storeErrors,
+      log,
+      trouble,
+      clock,
+      waitMs: config.ALERT_WAIT_MS,
+      resendMs: config.ALERT_RESEND_MS,
     }),
   )
   resources.use(measureBacklog({ ownership, store, metrics, log }))

@@ -40,6 +40,9 @@ try {
         commandTimeoutMs: config.STORE_TIMEOUT_MS,
         anomaliesMax: config.ANOMALIES_KEPT,
         deadMax: config.DEAD_KEPT,
+        alertsMax: config.ALERTS_KEPT,
+        outboxMax: config.OUTBOX_MAX,
+        shadowedMax: config.SHADOWED_KEPT,
       },
     })
     if (store === undefined) return

@@ -1,8 +1,15 @@
+import { SEVERITIES } from '@tidemark/shared/detection/alerts'
+import type { AlertCause, AlertEnd } from '@tidemark/shared/detection/alerts-record'
 import { createTracedHistogram } from '@tidemark/shared/open-metrics'
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
+import { type Effects, MILLION } from './effects.ts'
 
 /** What became of a commit: the store's outcomes, and `failed` for a send without an answer. */
 export const COMMIT_RESULTS = ['ok', 'already', 'stale', 'gap', 'fenced', 'failed'] as const
+
+const ALERT_KINDS = ['anomaly', 'silent', 'level_shift'] as const satisfies AlertCause['kind'][]
+const RESOLVE_REASONS = ['calm', 'no_samples', 'level_shift', 'heard'] as const satisfies AlertEnd['resolve_reason'][]
+const REFUSAL_REASONS = ['late', 'duplicate'] as const
 
 /** The analyzer's metrics. Labels come from closed sets, never from what clients send. */
 export function createAnalyzerMetrics(registry: Registry) {
@@ -14,6 +21,30 @@ export function createAnalyzerMetrics(registry: Registry) {
     registers,
   })
   for (const result of COMMIT_RESULTS) commits.inc({ result }, 0)
+  const alertsOpened = new Counter({
+    name: 'analyzer_alerts_opened_total',
+    help: 'Alerts opened, by what they are about and how severe they are.',
+    labelNames: ['kind', 'severity'],
+    registers,
+  })
+  for (const kind of ALERT_KINDS) for (const severity of SEVERITIES) alertsOpened.inc({ kind, severity }, 0)
+  const alertsResolved = new Counter({
+    name: 'analyzer_alerts_resolved_total',
+    help: 'Alerts resolved, by reason.',
+    labelNames: ['reason'],
+    registers,
+  })
+  for (const reason of RESOLVE_REASONS) alertsResolved.inc({ reason }, 0)
+  const samplesRefused = new Counter({
+    name: 'analyzer_samples_refused_total',
+    help: 'Late and repeated samples that were not analysed because a rule says so; they count as worked through.',
+    labelNames: ['reason'],
+    registers,
+  })
+  for (const reason of REFUSAL_REASONS) samplesRefused.inc({ reason }, 0)
+  /** Rules are named by operators, and there are at most RULES_MAX of them. */
+  const ruleCounter = (what: string, help: string) =>
+    new Counter({ name: `analyzer_rule_samples_${what}_total`, help, labelNames: ['rule'], registers })
   return {
     commits,
     samplesAnalysed: new Counter({
@@ -105,6 +136,31 @@ export function createAnalyzerMetrics(registry: Registry) {
       help: 'Age of the oldest sample not analysed in the partitions that this analyzer owns; 0 when there is none.',
       registers,
     }),
+    alertsOpened,
+    alertsResolved,
+    samplesLate: new Counter({
+      name: 'analyzer_samples_late_total',
+      help: 'Samples that were measured before one of their key that came earlier.',
+      registers,
+    }),
+    samplesDuplicate: new Counter({
+      name: 'analyzer_samples_duplicate_total',
+      help: 'Samples with time and value of one in the window, or of the one before.',
+      registers,
+    }),
+    samplesRefused,
+    ruleJudged: ruleCounter('judged', 'Samples that a rule gave a score, tried out or in force.'),
+    ruleFlagged: ruleCounter('flagged', 'Samples that a rule flagged, tried out or in force.'),
+    ruleExpected: ruleCounter(
+      'expected',
+      'Samples that a rule would have flagged, had they been independent normal noise; 0 where nobody knows.',
+    ),
+    rulesVersion: new Gauge({ name: 'analyzer_rules_version', help: 'Version of the rules in force.', registers }),
+    rulesUnreadable: new Counter({
+      name: 'analyzer_rules_unreadable_total',
+      help: 'Versions of the rules that this analyzer could not read; those before stayed in force.',
+      registers,
+    }),
     storeErrors: new Counter({
       name: 'analyzer_store_errors_total',
       help: 'Questions to the store that failed.',
@@ -114,3 +170,21 @@ export function createAnalyzerMetrics(registry: Registry) {
 }
 
 export type AnalyzerMetrics = ReturnType<typeof createAnalyzerMetrics>
+
+/** Counts what a commit did once it is applied. */
+export function observeEffects(metrics: AnalyzerMetrics, { anomalies, opened, ended, tally, counts }: Effects): void {
+  metrics.anomalies.inc(anomalies.length)
+  metrics.anomaliesOfOld.inc(anomalies.length)
+  for (const { opening } of opened) metrics.alertsOpened.inc({ kind: opening.cause.kind, severity: opening.severity })
+  for (const { end } of ended) metrics.alertsResolved.inc({ reason: end.resolve_reason })
+  metrics.samplesLate.inc(tally.late)
+  metrics.samplesDuplicate.inc(tally.duplicates)
+  metrics.samplesRefused.inc({ reason: 'late' }, tally.refusedLate)
+  metrics.samplesRefused.inc({ reason: 'duplicate' }, tally.refusedDuplicates)
+  for (const [{ rule }, { judged, flagged, expected }] of counts) {
+    const label = { rule: rule ?? '' }
+    metrics.ruleJudged.inc(label, judged)
+    metrics.ruleFlagged.inc(label, flagged)
+    metrics.ruleExpected.inc(label, expected / MILLION)
+  }
+}

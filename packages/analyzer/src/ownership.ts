@@ -57,6 +57,14 @@ export class Ownership {
     return [...this.#owned.values()].map(({ worker }) => worker)
   }
 
+  /** Leases that may be acted under: ours as far as we know, and not about to be given up. */
+  get leases(): Lease[] {
+    const now = this.#options.clock.monotonicMs()
+    return [...this.#owned.values()]
+      .filter(({ leaving, trustedUntil }) => leaving === undefined && now < trustedUntil)
+      .map(({ lease }) => lease)
+  }
+
   /** Leaves the members first, so that others may take over the moment a lease is released; then gives up everything. */
   async [Symbol.asyncDispose](): Promise<void> {
     const { store, member } = this.#options

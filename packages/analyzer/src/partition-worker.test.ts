@@ -1,5 +1,7 @@
 import { type Analysis, VERDICT_DEFAULTS } from '@tidemark/shared/analysis'
 import { systemClock } from '@tidemark/shared/clock'
+import { EMPTY_DOCUMENT } from '@tidemark/shared/detection/rules'
+import { RuleSet } from '@tidemark/shared/detection/rules-compiled'
 import { packSamples } from '@tidemark/shared/entry'
 import type { EntryId } from '@tidemark/shared/receipt'
 import { createMemoryStore, type MemoryStore } from '@tidemark/shared/store/memory'
@@ -9,11 +11,14 @@ import { pino } from 'pino'
 import { Registry } from 'prom-client'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { createAnalyzerMetrics } from './metrics.ts'
-import { PartitionWorker, type WorkerSettings } from './partition-worker.ts'
+import { PartitionWorker, type Rules, type WorkerSettings } from './partition-worker.ts'
 import { ReadLoop } from './read-loop.ts'
 import { RollbackWatch } from './rollback-watch.ts'
 
-const SETTINGS: WorkerSettings = { ...VERDICT_DEFAULTS, batchSamplesMax: 10, keysMax: 100, verdictsKept: 1000 }
+const SETTINGS: WorkerSettings = {
+  ...VERDICT_DEFAULTS,
+  ...{ batchSamplesMax: 10, keysMax: 100, verdictsKept: 1000, alertWaitMs: 0 },
+}
 const LEASE = { partition: 0, token: 'me:1' }
 const TTL_MS = 60_000
 
@@ -22,6 +27,10 @@ const cleanup: (() => Promise<unknown>)[] = []
 afterEach(async () => {
   for (const close of cleanup.splice(0).reverse()) await close()
 })
+
+function fixedRules(current: RuleSet): Rules {
+  return { current, atLeast: async () => current }
+}
 
 /** What the worker's store does beside what it should. */
 type Sabotage = (store: AnalyzerStore) => Partial<AnalyzerStore>
@@ -41,6 +50,7 @@ async function startWorker(
   const reading = new ReadLoop({ store, metrics, trouble: () => {}, clock: systemClock })
   const worker = new PartitionWorker({
     ...{ lease, store, metrics, log, trouble: () => {}, reading, clock: systemClock, rollbacks: new RollbackWatch() },
+    rules: fixedRules(new RuleSet(EMPTY_DOCUMENT)),
     settings: { ...SETTINGS, ...rest.settings },
     holdsLease: () => true,
   })
@@ -209,19 +219,19 @@ describe('a worker', () => {
   test('finds the entry that somebody else took from under it, and keeps the order', async () => {
     const memory = createMemoryStore({ partitions: 1 })
     const { promise: stolen, resolve: steal } = Promise.withResolvers<void>()
-    let isFirst = true
+    const { promise: reached, resolve: reach } = Promise.withResolvers<void>()
     const { metrics } = await startWorker(memory, {
       sabotage: store => ({
         async read(partitions, options) {
           // A process that lost the partition long ago gets what this one waits for.
-          if (isFirst) await stolen
-          isFirst = false
+          reach()
+          await stolen
           return store.read(partitions, options)
         },
       }),
     })
+    await reached
     await append(memory, [1], [2])
-    await vi.waitFor(() => expect(isFirst).toBe(true))
     expect(await memory.connect().analyzer.read([0], { count: 1, blockMs: 0 })).toHaveLength(1)
     steal()
     await drained(memory)

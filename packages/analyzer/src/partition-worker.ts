@@ -1,5 +1,8 @@
 import type { VerdictSettings } from '@tidemark/shared/analysis'
 import { backoffMs, type Clock } from '@tidemark/shared/clock'
+import { type RowShape, rowShape } from '@tidemark/shared/detection/key-row'
+import { parseRuleCountName } from '@tidemark/shared/detection/rule-counts'
+import type { RuleSet } from '@tidemark/shared/detection/rules-compiled'
 import type { Entry } from '@tidemark/shared/entry'
 import type { TroubleLog } from '@tidemark/shared/logger'
 import { compareEntryIds, ENTRY_ID_ZERO, type EntryId, entryTimeMs } from '@tidemark/shared/receipt'
@@ -14,9 +17,11 @@ import {
   StoreError,
 } from '@tidemark/shared/store/ports'
 import type { Logger } from 'pino'
-import type { AnalyzerMetrics } from './metrics.ts'
+import { analyseRun, lapse, missingKeys } from './analyse.ts'
+import type { Effects } from './effects.ts'
+import { type AnalyzerMetrics, observeEffects } from './metrics.ts'
 import type { RollbackWatch } from './rollback-watch.ts'
-import { analyseRun, deadRun, entriesAfter, missingKeys, type Run, takeRun } from './run.ts'
+import { deadRun, entriesAfter, type Run, takeRun } from './run.ts'
 import { type TracedCommit, tracesOf } from './tracing.ts'
 import { Windows } from './windows.ts'
 
@@ -31,6 +36,12 @@ const BACKOFF = { minMs: 20, maxMs: 2000 }
 /** How long nothing comes before the worker looks whether something waits. Twice the same entry means that it is stuck. */
 const IDLE_CHECK_MS = 1000
 
+/** How often it is looked whether something is due though no sample comes: it shows so much later than it could. */
+const DUE_CHECK_MS = 1000
+
+/** Keys that are looked at at once. */
+const DUE_KEYS_MAX = 1000
+
 /** Two batches: one at work and one that waits, so that neither this worker nor the reader ever idles for the other. */
 const QUEUE_BATCHES = 2
 
@@ -41,6 +52,8 @@ export interface WorkerSettings extends VerdictSettings {
   readonly keysMax: number
   /** Samples whose verdicts are kept for their receipts. */
   readonly verdictsKept: number
+  /** How long receivers are not told of an alert yet, so that a storm may be found first. */
+  readonly alertWaitMs: number
 }
 
 /** What a worker needs of the read loop. */
@@ -51,6 +64,13 @@ export interface Reading {
   leave(partition: number): Promise<void>
   /** Some worker takes entries again. */
   wake(): void
+}
+
+/** The rules in force. */
+export interface Rules {
+  readonly current: RuleSet
+  /** Those of that version or newer ones, as soon as they are known. */
+  atLeast(version: number): Promise<RuleSet>
 }
 
 type State = 'recovering' | 'steady' | 'stopping' | 'lost'
@@ -66,6 +86,7 @@ export interface PartitionWorkerOptions {
   readonly log: Logger
   readonly trouble: TroubleLog
   readonly reading: Reading
+  readonly rules: Rules
   readonly rollbacks: RollbackWatch
   /** Told of each commit whose entries carry traces. */
   readonly onTraced?: (commit: TracedCommit) => void
@@ -91,10 +112,16 @@ export class PartitionWorker {
   readonly lease: Lease
   readonly #options: PartitionWorkerOptions
   readonly #windows: Windows
+  /** Of keys that were never seen, until the rules have their say. */
+  readonly #newShape: RowShape
   /** Entries that are applied and kept for their verdicts, oldest first. */
   #kept: readonly KeptEntry[] = []
   #state: State = 'recovering'
   #checkpoint: Checkpoint = { id: ENTRY_ID_ZERO, offset: 0 }
+  /** Those that judge; never older than those that judged what is applied. */
+  #rules: RuleSet
+  /** When it was last looked whether something is due though no sample comes, by the monotonic clock. */
+  #lookedForDueAt = Number.NEGATIVE_INFINITY
   /** Entries after the checkpoint and after one another. */
   #queue: Entry[] = []
   /** The last entry that was queued since the checkpoint was loaded; before that, the checkpoint. */
@@ -114,7 +141,9 @@ export class PartitionWorker {
     this.#options = options
     this.lease = options.lease
     this.partition = options.lease.partition
-    this.#windows = new Windows({ capacity: options.settings.window, keysMax: options.settings.keysMax })
+    this.#windows = new Windows({ keysMax: options.settings.keysMax })
+    this.#rules = options.rules.current
+    this.#newShape = rowShape(options.settings.window, 'zscore', false)
     // The series is there before anything happens: what is not there cannot rise.
     options.metrics.samplesRolledBack.inc({ partition: this.partition }, 0)
     this.#done = this.#work()
@@ -203,8 +232,9 @@ export class PartitionWorker {
     this.#queue = []
     this.#windows.clear()
     await this.#withdrawAttempt()
-    const { attempt, ...checkpoint } = await store.loadCheckpoint(this.partition)
+    const { attempt, rulesVersion, ...checkpoint } = await store.loadCheckpoint(this.partition)
     this.#checkpoint = checkpoint
+    await this.#adoptRules(await this.#options.rules.atLeast(rulesVersion))
     this.#kept = await store.keptEntries(this.partition)
     // Work on pending entries was begun before and not ended by a commit: one of them may be deadly, so each goes alone.
     const isolates = attempt !== undefined
@@ -284,8 +314,14 @@ export class PartitionWorker {
 
   /** Works through a batch of what waits, or waits for something. */
   async #workOnQueue(): Promise<void> {
+    const { clock } = this.#options
     if (this.#cameAgain.length > 0) {
       await this.#options.store.acknowledge(this.partition, this.#cameAgain.splice(0))
+    }
+    await this.#adoptRules(this.#options.rules.current)
+    if (clock.monotonicMs() - this.#lookedForDueAt >= DUE_CHECK_MS) {
+      this.#lookedForDueAt = clock.monotonicMs()
+      await this.#doWhatIsDue()
     }
     if (this.#queue.length === 0) {
       await this.#waitForEntries()
@@ -316,32 +352,16 @@ export class PartitionWorker {
   }
 
   async #commitRun(run: Run): Promise<void> {
-    const { store, settings, metrics, clock } = this.#options
+    const { clock } = this.#options
     const begin = clock.monotonicMs()
-    const missing = missingKeys(run, this.#windows)
-    if (missing.length > 0) {
-      const rows = await store.loadWindows(this.partition, missing)
-      const unreadable = this.#windows.unreadableCount
-      for (const [i, key] of missing.entries()) this.#windows.load(key, rows[i] ?? null)
-      missingKeys(run, this.#windows)
-      metrics.windowsLoaded.inc(missing.length)
-      metrics.windowsUnreadable.inc(this.#windows.unreadableCount - unreadable)
+    for (;;) {
+      const missing = missingKeys(run, this.#windows, this.#rules)
+      if (missing.length === 0) break
+      await this.#load(missing)
     }
-    const effects = analyseRun(run, this.#windows, { partition: this.partition, settings, analyzedAt: clock.wallMs() })
+    const effects = analyseRun(run, this.#windows, this.#analyseOptions())
     const kept = this.#keptWith(run)
-    const commit: Commit = {
-      from: run.from,
-      to: run.to,
-      entries: run.entries,
-      witness: run.witness,
-      analysed: run.sampleCount,
-      dead: run.deadSampleCount,
-      keys: effects.keys,
-      anomalies: effects.anomalies,
-      deadEntries: run.dead,
-      verdicts: settings.verdictsKept > 0 ? effects.verdicts : [],
-      keepFrom: kept[0]?.id,
-    }
+    const commit = this.#commitOf(run, effects, kept[0]?.id)
     const outcome = await this.#settle(commit)
     if (outcome === undefined) return
     switch (outcome.kind) {
@@ -351,7 +371,7 @@ export class PartitionWorker {
         this.#kept = kept
         this.#noted = undefined
         this.#windows.evict()
-        this.#observe(run, { outcome, anomalies: effects.anomalies.length, begin })
+        this.#observe(run, { outcome, effects, begin })
         return
       case 'stale':
       case 'gap':
@@ -360,6 +380,90 @@ export class PartitionWorker {
         this.#options.log.warn({ partition: this.partition }, 'somebody else owns the partition')
         this.#state = 'lost'
         return
+    }
+  }
+
+  #commitOf(run: Run, effects: Effects, keepFrom: EntryId | undefined): Commit {
+    return {
+      from: run.from,
+      to: run.to,
+      entries: run.entries,
+      witness: run.witness,
+      analysed: run.sampleCount,
+      dead: run.deadSampleCount,
+      rulesVersion: this.#rules.version,
+      keys: effects.keys,
+      anomalies: effects.anomalies,
+      deadEntries: run.dead,
+      verdicts: this.#options.settings.verdictsKept > 0 ? effects.verdicts : [],
+      keepFrom,
+      ...effects.ofRules,
+    }
+  }
+
+  #analyseOptions() {
+    const { settings, clock } = this.#options
+    const { alertWaitMs } = settings
+    return { partition: this.partition, settings, rules: this.#rules, analyzedAt: clock.wallMs(), alertWaitMs }
+  }
+
+  async #load(keys: readonly string[]): Promise<void> {
+    const { store, metrics } = this.#options
+    const rows = await store.loadWindows(this.partition, keys)
+    const unreadable = this.#windows.unreadableCount
+    for (const [i, key] of keys.entries()) this.#windows.load(key, rows[i] ?? null, this.#newShape)
+    metrics.windowsLoaded.inc(keys.length)
+    metrics.windowsUnreadable.inc(this.#windows.unreadableCount - unreadable)
+  }
+
+  /** Takes newer rules into force, and forgets what was counted for those that are gone. */
+  async #adoptRules(rules: RuleSet): Promise<void> {
+    if (rules.version <= this.#rules.version) return
+    this.#rules = rules
+    const { store, log } = this.#options
+    const versions = new Map(rules.policies.map(({ rule, version }) => [rule ?? '', version]))
+    const counted = await store.ruleCounts(this.partition)
+    const stale = [...counted.keys()].filter(name => isStale(name, versions, rules.version))
+    if (stale.length > 0) await store.dropRuleCounts(this.partition, stale)
+    log.info({ partition: this.partition, version: rules.version }, 'other rules are in force')
+  }
+
+  /**
+   * Resolves alerts whose time is over and notices keys that are silent, as of what the partition is worked through to: of
+   * the last applied entry, and of now once nothing waits.
+   */
+  async #doWhatIsDue(): Promise<void> {
+    const { store, metrics } = this.#options
+    const { now, keys } = await store.dueKeys(this.partition, DUE_KEYS_MAX)
+    if (keys.length === 0 || !this.#is('steady')) return
+    const requiresDrained = this.#queue.length === 0
+    await this.#load(keys.filter(key => this.#windows.use(key) === undefined))
+    const time = requiresDrained ? now : entryTimeMs(this.#checkpoint.id)
+    const effects = lapse(keys, time, this.#windows, this.#analyseOptions())
+    const { id, offset } = this.#checkpoint
+    const checkpoint = { id, offset }
+    const outcome = await this.#settle({
+      ...{ from: checkpoint, to: checkpoint, entries: [], requiresDrained, witness: undefined, analysed: 0, dead: 0 },
+      rulesVersion: this.#rules.version,
+      ...{ keys: effects.keys, anomalies: [], deadEntries: [], verdicts: [], keepFrom: undefined },
+      ...effects.ofRules,
+    })
+    switch (outcome?.kind) {
+      case 'ok':
+        observeEffects(metrics, effects)
+        this.#windows.evict()
+        return
+      case 'gap':
+        // Something has come in the meantime; it is worked on first. What was reckoned is forgotten.
+        for (const key of keys) this.#windows.forget(key)
+        return
+      case 'fenced':
+        this.#state = 'lost'
+        return
+      case undefined:
+        return
+      default:
+        throw new MemoryOutdated(`what is due could not be done: ${JSON.stringify(outcome)}`)
     }
   }
 
@@ -400,14 +504,10 @@ export class PartitionWorker {
     return kept.slice(first)
   }
 
-  #observe(
-    run: Run,
-    { outcome, anomalies, begin }: { outcome: CommitOutcome; anomalies: number; begin: number },
-  ): void {
+  #observe(run: Run, { outcome, effects, begin }: { outcome: CommitOutcome; effects: Effects; begin: number }): void {
     const { metrics, log, clock, onTraced } = this.#options
     metrics.samplesAnalysed.inc(run.sampleCount)
-    metrics.anomalies.inc(anomalies)
-    metrics.anomaliesOfOld.inc(anomalies)
+    observeEffects(metrics, effects)
     metrics.batchSamples.observe(run.sampleCount)
     const tookMs = clock.monotonicMs() - begin
     metrics.batchSeconds.observe(tookMs / 1000)
@@ -427,6 +527,14 @@ export class PartitionWorker {
     if (outcome.kind !== 'ok') return
     for (const { id } of run.readable) metrics.delaySeconds.observe(Math.max(0, outcome.at - entryTimeMs(id)) / 1000)
   }
+}
+
+/** Whether counts are of a rule that is gone, or that was changed since. Those of rules that are newer than ours stay. */
+function isStale(name: string, versions: ReadonlyMap<string, number>, newest: number): boolean {
+  const counted = parseRuleCountName(name)
+  if (counted === undefined) return true
+  const current = versions.get(counted.rule)
+  return counted.version !== current && counted.version <= Math.max(newest, current ?? 0)
 }
 
 function samplesIn(entries: readonly Entry[]): number {

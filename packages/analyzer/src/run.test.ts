@@ -1,23 +1,8 @@
-import { type Analysis, VERDICT_DEFAULTS } from '@tidemark/shared/analysis'
 import { type Entry, packSamples } from '@tidemark/shared/entry'
-import type { Sample } from '@tidemark/shared/sample'
-import { oracleAnalysis } from '@tidemark/shared/testing/oracle'
-import { analysesIn } from '@tidemark/shared/verdicts'
-import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { analyseRun, entriesAfter, missingKeys, takeRun } from './run.ts'
-import { Windows } from './windows.ts'
+import { entriesAfter, takeRun } from './run.ts'
 
 const START = { id: '0-0', offset: 0 }
-
-function entriesOf(batches: readonly (readonly Sample[])[]): Entry[] {
-  let offset = 0
-  return batches.map((samples, i) => {
-    const entry = { id: `${i + 1}-0`, samples: packSamples(samples), count: samples.length, offset }
-    offset += samples.length
-    return entry
-  })
-}
 
 function entry(id: string, offset: number, count = 1): Entry {
   const samples = Array.from({ length: count }, (_, i) => ({ key: 'k', value: i, timestamp: 1 }))
@@ -75,57 +60,4 @@ describe('a run', () => {
     const ids = ['3-0', '9-1', '9-1', '9-0', '10-0'].map(id => entry(id, 0))
     expect(entriesAfter('3-0', ids).map(({ id }) => id)).toEqual(['9-1', '10-0'])
   })
-})
-
-/** Few keys, so that they repeat within and across entries, and values that are flat, spiky, huge and tied. */
-const sample = fc.record({
-  key: fc.constantFrom('a', 'b', '__proto__', 'ключ/☃', '{1}'),
-  value: fc.oneof(
-    fc.constantFrom(0, 1, -1, 20),
-    fc.double({ noNaN: true, min: -1e100, max: 1e100 }).map(value => value + 0),
-    fc.integer({ min: -3, max: 3 }),
-  ),
-  timestamp: fc.integer({ min: 0, max: 2e12 }),
-})
-
-test('every verdict of every run equals the oracle, bit for bit, however samples are packed and runs are cut', () => {
-  const settings = { ...VERDICT_DEFAULTS, window: 8, windowMin: 4 }
-  fc.assert(
-    fc.property(
-      fc.array(fc.array(sample, { minLength: 1, maxLength: 12 }), { minLength: 1, maxLength: 15 }),
-      fc.integer({ min: 1, max: 40 }),
-      (batches, samplesMax) => {
-        const windows = new Windows({ capacity: settings.window, keysMax: 100 })
-        const entries = entriesOf(batches)
-        const seen = new Map<string, { value: number; timestamp: number }[]>()
-        let checkpoint = START
-        let rest = entries
-        while (rest.length > 0) {
-          const run = takeRun(rest, checkpoint, samplesMax)
-          rest = rest.slice(run.entries.length)
-          for (const key of missingKeys(run, windows)) windows.load(key, null)
-          expect(missingKeys(run, windows)).toEqual([])
-          const effects = analyseRun(run, windows, { partition: 3, settings, analyzedAt: 77 })
-          const texts = new Map(entries.map(({ id, samples = '' }) => [id, samples]))
-          const verdicts = effects.verdicts.flatMap(one => analysesIn({ ...one, samples: texts.get(one.id) ?? '' }, 3))
-          const expected: Analysis[] = []
-          for (const { id } of run.readable) {
-            for (const { key, value, timestamp } of batches[Number(id.split('-')[0]) - 1] ?? []) {
-              const ofKey = seen.get(key) ?? []
-              seen.set(key, ofKey)
-              ofKey.push({ value, timestamp })
-              expected.push({ ...oracleAnalysis(key, ofKey, settings), id: `3:${id}`, analyzed_at: 77 })
-            }
-          }
-          expect(verdicts).toEqual(expected)
-          expect(effects.anomalies.map(text => JSON.parse(text))).toEqual(expected.filter(({ anomaly }) => anomaly))
-          const newest = new Map(expected.map(analysis => [analysis.key, analysis]))
-          expect(new Map(effects.keys.map(({ key, analysis }) => [key, JSON.parse(analysis)]))).toEqual(newest)
-          checkpoint = run.to
-        }
-        expect(checkpoint.offset).toBe(batches.flat().length)
-      },
-    ),
-    { numRuns: 300 },
-  )
 })

@@ -1,17 +1,6 @@
-import {
-  type EncodingContext,
-  encodeAnalysis,
-  type Finding,
-  isBeyond,
-  type VerdictSettings,
-  zScore,
-} from '@tidemark/shared/analysis'
-import type { Summary } from '@tidemark/shared/detection/detectors/summary'
-import { type Entry, type FlatSamples, SAMPLE_STRIDE, unpackEntry } from '@tidemark/shared/entry'
-import { compareEntryIds, type EntryId, formatReceipt } from '@tidemark/shared/receipt'
-import type { Checkpoint, Commit, DeadEntry, KeyUpdate } from '@tidemark/shared/store/ports'
-import { type EntryFindings, FINDING_STRIDE } from '@tidemark/shared/verdicts'
-import type { Slot, Windows } from './windows.ts'
+import { type Entry, type FlatSamples, unpackEntry } from '@tidemark/shared/entry'
+import { compareEntryIds, type EntryId } from '@tidemark/shared/receipt'
+import type { Checkpoint, Commit, DeadEntry } from '@tidemark/shared/store/ports'
 
 /** Entries that follow one another without a gap, parsed: what one commit covers. */
 export interface Run {
@@ -41,11 +30,13 @@ export interface ReadableEntry {
   readonly id: EntryId
   readonly samples: FlatSamples
   readonly count: number
-  /** Where the windows of its samples are, in the samples' order; NO_SLOT until that is known. */
+  /** Where what is known of its samples' keys stands, in the samples' order; NO_SLOT until that is known. */
   readonly slots: Int32Array
+  /** The same for the rules that are tried out on them; NO_SLOT where there is none. */
+  shadows: Int32Array | null
 }
 
-const NO_SLOT = -1
+export const NO_SLOT = -1
 
 /**
  * Takes from the front of `entries`, none of which is at or before `from`, those that make one run: offsets follow one
@@ -76,7 +67,7 @@ export function takeRun(entries: readonly Entry[], from: Checkpoint, samplesMax:
     const unpacked = unpackEntry(entry)
     if (unpacked.kind === 'samples') {
       const slots = new Int32Array(count).fill(NO_SLOT)
-      readable.push({ id: entry.id, samples: unpacked.samples, count, slots })
+      readable.push({ id: entry.id, samples: unpacked.samples, count, slots, shadows: null })
       sampleCount += count
     } else {
       dead.push({ id: entry.id, reason: unpacked.reason, samples: entry.samples ?? '' })
@@ -106,110 +97,4 @@ export function entriesAfter(checkpoint: EntryId, entries: readonly Entry[]): En
     last = id
     return true
   })
-}
-
-/**
- * Finds the windows of a run's samples and tells the keys of those that are not in memory, each once. When these have been
- * loaded, it is asked again and tells none.
- */
-export function missingKeys(run: Run, windows: Windows): string[] {
-  const missing = new Set<string>()
-  for (const { samples, slots } of run.readable) {
-    for (let index = 0; index < slots.length; index++) {
-      if (slots[index] !== NO_SLOT) continue
-      const key = samples[index * SAMPLE_STRIDE] as string
-      const slot = windows.use(key)
-      if (slot === undefined) missing.add(key)
-      else slots[index] = slot
-    }
-  }
-  return [...missing]
-}
-
-/** What a run amounts to. `keys` holds views of the windows: to be committed before the next run touches them. */
-export interface RunEffects {
-  readonly keys: readonly KeyUpdate[]
-  readonly anomalies: readonly string[]
-  readonly verdicts: readonly EntryFindings[]
-}
-
-export interface AnalyseOptions {
-  readonly partition: number
-  readonly settings: VerdictSettings
-  readonly analyzedAt: number
-}
-
-/** Analyses a run's samples in order, each against the window before it, and moves the windows on. All keys are in memory. */
-export function analyseRun(run: Run, windows: Windows, options: AnalyseOptions): RunEffects {
-  const findings: Float64Array[] = []
-  const anomalies: string[] = []
-  for (const entry of run.readable) findings.push(analyseEntry(entry, windows, { ...options, anomalies }))
-
-  // The newest analysis of each key, found from the end: only that one is kept for readers, and encoding all would cost
-  // ten times what analysing them does.
-  const keys: KeyUpdate[] = []
-  windows.beginUpdates()
-  for (let e = run.readable.length - 1; e >= 0; e--) {
-    const entry = run.readable[e] as ReadableEntry
-    const context = encodingContext(entry, options)
-    for (let index = entry.count - 1; index >= 0; index--) {
-      const slot = entry.slots[index] as Slot
-      if (!windows.isFirstUpdate(slot)) continue
-      const analysis = encodeAnalysis(findingAt(entry, findings[e] as Float64Array, index), context)
-      keys.push({ key: entry.samples[index * SAMPLE_STRIDE] as string, window: windows.update(slot), analysis })
-    }
-  }
-  const { threshold, windowMin } = options.settings
-  const verdicts = run.readable.map(({ id }, e) => {
-    const { buffer } = findings[e] as Float64Array<ArrayBuffer>
-    return { id, findings: new Uint8Array(buffer), threshold, windowMin, analyzedAt: options.analyzedAt }
-  })
-  return { keys, anomalies, verdicts }
-}
-
-/** Judges an entry's samples; gives the findings and adds the anomalies to `anomalies`. */
-function analyseEntry(
-  entry: ReadableEntry,
-  windows: Windows,
-  options: AnalyseOptions & { readonly anomalies: string[] },
-): Float64Array<ArrayBuffer> {
-  const { samples, slots, count } = entry
-  const { threshold, windowMin } = options.settings
-  const context = encodingContext(entry, options)
-  const findings = new Float64Array(count * FINDING_STRIDE)
-  const summary: Summary = { mean: 0, deviation: 0 }
-  for (let index = 0; index < count; index++) {
-    const value = samples[index * SAMPLE_STRIDE + 1] as number
-    const slot = slots[index] as Slot
-    const window = windows.size(slot)
-    const at = index * FINDING_STRIDE
-    if (window > 0) windows.summarize(slot, summary)
-    windows.push(slot, value, samples[index * SAMPLE_STRIDE + 2] as number)
-    findings[at] = window > 0 ? summary.mean : 0
-    findings[at + 1] = window > 0 ? summary.deviation : 0
-    findings[at + 2] = windows.count(slot)
-    findings[at + 3] = window
-    if (window >= windowMin && isBeyond(zScore(value, summary.mean, summary.deviation), threshold)) {
-      options.anomalies.push(encodeAnalysis(findingAt(entry, findings, index), context))
-    }
-  }
-  return findings
-}
-
-function encodingContext({ id }: ReadableEntry, { partition, settings, analyzedAt }: AnalyseOptions): EncodingContext {
-  const { threshold, windowMin } = settings
-  return { receipt: formatReceipt({ partition, id }), threshold, windowMin, analyzedAt }
-}
-
-function findingAt({ samples }: ReadableEntry, findings: Float64Array, index: number): Finding {
-  const at = index * FINDING_STRIDE
-  return {
-    key: samples[index * SAMPLE_STRIDE] as string,
-    value: samples[index * SAMPLE_STRIDE + 1] as number,
-    timestamp: samples[index * SAMPLE_STRIDE + 2] as number,
-    mean: findings[at] as number,
-    deviation: findings[at + 1] as number,
-    count: findings[at + 2] as number,
-    window: findings[at + 3] as number,
-  }
 }

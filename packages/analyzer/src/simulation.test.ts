@@ -1,7 +1,13 @@
 import { VERDICT_DEFAULTS } from '@tidemark/shared/analysis'
 import type { Clock } from '@tidemark/shared/clock'
+import { Judge } from '@tidemark/shared/detection/judge'
+import { createRow, rowShape } from '@tidemark/shared/detection/key-row'
+import type { Policy } from '@tidemark/shared/detection/policy'
+import { EMPTY_DOCUMENT, withRule } from '@tidemark/shared/detection/rules'
+import { RuleSet } from '@tidemark/shared/detection/rules-compiled'
 import { packSamples } from '@tidemark/shared/entry'
 import { aborted } from '@tidemark/shared/lifecycle'
+import { ENTRY_ID_ZERO, entryTimeMs } from '@tidemark/shared/receipt'
 import { createMemoryStore, type MemoryStore } from '@tidemark/shared/store/memory'
 import { type AnalyzerStore, type Lease, StoreError } from '@tidemark/shared/store/ports'
 import { oracleAnalysis } from '@tidemark/shared/testing/oracle'
@@ -9,6 +15,7 @@ import fc, { type Scheduler } from 'fast-check'
 import { pino } from 'pino'
 import { Registry } from 'prom-client'
 import { expect, test } from 'vitest'
+import { Effects } from './effects.ts'
 import { createAnalyzerMetrics } from './metrics.ts'
 import { PartitionWorker } from './partition-worker.ts'
 import { ReadLoop } from './read-loop.ts'
@@ -27,9 +34,23 @@ import { RollbackWatch } from './rollback-watch.ts'
  */
 const RUNS = Number(process.env.TIDEMARK_SIMULATION_RUNS ?? 500)
 
-const SETTINGS = { ...VERDICT_DEFAULTS, window: 6, windowMin: 3, batchSamplesMax: 4, keysMax: 2, verdictsKept: 20 }
+const SETTINGS = {
+  ...VERDICT_DEFAULTS,
+  ...{ window: 6, windowMin: 3, batchSamplesMax: 4, keysMax: 2, verdictsKept: 20, alertWaitMs: 0 },
+}
 const KEYS = ['a', 'b', 'c']
 const log = pino({ level: 'silent' })
+
+const CHANGE = { who: 'simulation', why: 'test', at: 0 }
+/** The key whose window begins afresh now and then, which the oracle knows nothing of. */
+const SHIFTING = 'b'
+/** One key must not be silent, one takes new levels for granted, one goes by the defaults. */
+const DOCUMENT = [
+  { id: 'heard', pattern: 'a', silent: '200s' },
+  { id: 'shifting', pattern: SHIFTING, level_shift_after: 2 },
+  { id: 'tried', pattern: 'c', detector: 'mad', window: 10, samples_min: 3, shadow: true },
+].reduce((document, rule) => withRule(document, rule, CHANGE), EMPTY_DOCUMENT)
+const RULES = new RuleSet(DOCUMENT, SETTINGS)
 
 /** What befalls a question to the store. */
 const fate = fc.constantFrom('answered', 'answered', 'answered', 'answered', 'refused', 'answer lost')
@@ -45,9 +66,24 @@ const step = fc.oneof(
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('hand over') }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('steal the lease') }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('poison') }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('time goes by') }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('acknowledge by hand'), place: fc.nat(5) }) },
 )
 type Step = { readonly kind: string; readonly keys?: readonly string[]; readonly place?: number }
+
+interface Accepted {
+  readonly key: string
+  readonly value: number
+  readonly timestamp: number
+  /** Of its entry. */
+  readonly time: number
+}
+
+/** Calm for the most part, with leaps that open alerts, and with new levels. */
+function valueNumber(n: number): number {
+  if (n % 11 === 10) return 1000
+  return (n % 3) + (n % 40 > 20 ? 100 : 0)
+}
 
 interface World {
   readonly memory: MemoryStore
@@ -84,6 +120,8 @@ function remote({ memory, scheduler, nextFate }: World): AnalyzerStore {
     loadWindows: ask('loadWindows', store.loadWindows),
     commit: ask('commit', store.commit),
     backlogs: ask('backlogs', store.backlogs),
+    dueKeys: ask('dueKeys', store.dueKeys),
+    ruleCounts: ask('ruleCounts', store.ruleCounts),
   }
 }
 
@@ -110,6 +148,7 @@ async function newOwner(world: World, name: string): Promise<Owner> {
     reading,
     clock,
     settings: SETTINGS,
+    rules: { current: RULES, atLeast: async () => RULES },
     holdsLease: () => true,
   })
   return { worker, lease, reading }
@@ -120,12 +159,13 @@ async function simulate(
   steps: readonly Step[],
   fates: readonly ReturnType<World['nextFate']>[],
 ): Promise<void> {
-  const memory = createMemoryStore({ partitions: 1, now: () => 1 })
+  let now = 1
+  const memory = createMemoryStore({ partitions: 1, now: () => now })
   await memory.analyzer.loadCheckpoint(0)
   const left = [...fates]
   const clock: Clock = {
-    wallMs: () => 1,
-    monotonicMs: () => 0,
+    wallMs: () => now,
+    monotonicMs: () => now,
     pause: async (_, signal) => {
       const over = scheduler.schedule(Promise.resolve(), 'pause')
       await (signal === undefined ? over : Promise.race([over, aborted(signal)]))
@@ -133,7 +173,7 @@ async function simulate(
     random: () => 0.5,
   }
   const world: World = { memory, scheduler, clock, nextFate: () => left.pop() ?? 'answered' }
-  const accepted: { key: string; value: number; timestamp: number }[] = []
+  const accepted: Accepted[] = []
   const zombies: Owner[] = []
   const everyone: Owner[] = []
   const poison = new Set<string>()
@@ -151,11 +191,15 @@ async function simulate(
     if (kind === 'append') {
       const samples = keys.map((key, i) => ({
         key,
-        value: (accepted.length + i) ** 2 % 17,
+        value: valueNumber(accepted.length + i),
         timestamp: accepted.length + i,
       }))
-      await memory.gateway.append([{ partition: 0, samples: packSamples(samples), count: samples.length }])
-      accepted.push(...samples)
+      const batch = { partition: 0, samples: packSamples(samples), count: samples.length }
+      const [outcome] = await memory.gateway.append([batch])
+      const time = outcome?.kind === 'stored' ? entryTimeMs(outcome.id) : Number.NaN
+      accepted.push(...samples.map(sample => ({ ...sample, time })))
+    } else if (kind === 'time goes by') {
+      now += 150_000
     } else if (kind === 'poison') {
       poison.add(memory.inspect.appendRaw(0, { s: 'not JSON' }))
     } else if (kind === 'acknowledge by hand') {
@@ -188,12 +232,48 @@ async function simulate(
     const samples = accepted.filter(sample => sample.key === key).map(({ value, timestamp }) => ({ value, timestamp }))
     const [text] = await memory.gateway.lastAnalyses([{ partition: 0, key }])
     if (samples.length === 0) expect(text).toBeNull()
-    else expect(JSON.parse(text ?? 'null')).toMatchObject(oracleAnalysis(key, samples, SETTINGS))
+    else if (key !== SHIFTING) expect(JSON.parse(text ?? 'null')).toMatchObject(oracleAnalysis(key, samples, SETTINGS))
   }
+  await expectAlerts(memory, accepted)
   const [progress] = await memory.gateway.progress([0])
   expect(progress).toMatchObject({ accepted: accepted.length, analysed: accepted.length, dead: 0, lost: 0, backlog: 0 })
   expect(memory.inspect.deadEntries(0)).toHaveLength(poison.size)
   expect(memory.inspect.pendingIds(0)).toEqual([])
+}
+
+/** Each alert was opened and resolved once, when it should have been, as the samples of each key by themselves tell. */
+async function expectAlerts(memory: MemoryStore, accepted: readonly Accepted[]): Promise<void> {
+  const certain = new Effects({ partition: 0, alertWaitMs: 0 })
+  // Time went on after the last sample; how far an owner has looked is its own affair.
+  const possible = new Effects({ partition: 0, alertWaitMs: 0 })
+  for (const key of KEYS) {
+    const policy = RULES.policies[RULES.resolve(key)] as Policy
+    const judge = new Judge(policy)
+    const row = createRow(rowShape(policy.window, policy.detector, policy.silence !== null))
+    for (const { value, timestamp, time } of accepted.filter(sample => sample.key === key)) {
+      certain.noteSample(key, policy, judge.step(row, value, timestamp, time), { value, time })
+    }
+    const [text] = await memory.gateway.lastAnalyses([{ partition: 0, key }])
+    const { count, window } = judge.judged
+    if (count > 0) expect(JSON.parse(text ?? 'null')).toMatchObject({ count, window })
+    const lapsed = { alerts: [], silences: [] }
+    judge.lapse(row, Number.MAX_SAFE_INTEGER, lapsed)
+    possible.noteLapse(key, policy, lapsed)
+  }
+  const feed = await memory.alerts.feed(0, ENTRY_ID_ZERO, 1e6)
+  const ids = [...certain.opened, ...possible.opened].map(({ opening }) => opening.id)
+  const kept = new Map((await memory.alerts.read(0, ids)).map((parts, i) => [ids[i], parts]))
+  for (const { opening } of certain.opened) expect(kept.get(opening.id)?.opening).toEqual(opening)
+  for (const { id, end } of certain.ended) expect(kept.get(id)?.end).toEqual(end)
+  for (const { opening } of possible.opened) {
+    expect([undefined, opening]).toContainEqual(kept.get(opening.id)?.opening)
+  }
+  for (const { id, end } of possible.ended) expect([null, end]).toContainEqual(kept.get(id)?.end)
+
+  const told = feed.map(({ kind, alert }) => `${kind} ${alert}`)
+  expect(new Set(told).size, 'each is opened and resolved once').toBe(told.length)
+  const known = new Set([...ids, ...possible.ended.map(({ id }) => id)])
+  for (const { alert } of feed) expect(known.has(alert), `${alert} should be`).toBe(true)
 }
 
 test(`every sample is analysed once and in order in ${RUNS} simulations of faults, hand-overs and zombies`, {

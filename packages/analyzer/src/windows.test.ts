@@ -1,13 +1,35 @@
 import assert from 'node:assert/strict'
+import { VERDICT_DEFAULTS } from '@tidemark/shared/analysis'
+import { type Summary, summarize } from '@tidemark/shared/detection/detectors/summary'
+import { COUNT, pushSample, readHistory, rowShape } from '@tidemark/shared/detection/key-row'
+import { createPolicy, type Policy } from '@tidemark/shared/detection/policy'
+import { EMPTY_DOCUMENT, withRule } from '@tidemark/shared/detection/rules'
+import { NO_POLICY, RuleSet } from '@tidemark/shared/detection/rules-compiled'
 import { decodeWindow, type StoredWindow } from '@tidemark/shared/window-row'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { Windows } from './windows.ts'
+import { type Slot, Windows } from './windows.ts'
 
 const CAPACITY = 5
+const SHAPE = rowShape(CAPACITY, 'zscore', false)
 
 function newWindows(keysMax = 1000): Windows {
-  return new Windows({ capacity: CAPACITY, keysMax })
+  return new Windows({ keysMax })
+}
+
+/** Adds a sample; the oldest leaves a full window. */
+function push(windows: Windows, slot: Slot, value: number, timestamp: number): void {
+  const row = windows.row(slot)
+  row.rows[row.start + COUNT] = (row.rows[row.start + COUNT] as number) + 1
+  pushSample(row, value, timestamp)
+}
+
+function summaryOf(windows: Windows, slot: Slot): Summary & { size: number } {
+  const history = { rows: new Float64Array(), start: 0, size: 0, head: 0 }
+  readHistory(windows.row(slot), history)
+  const summary = { mean: 0, deviation: 0 }
+  summarize(history, summary)
+  return { ...summary, size: history.size }
 }
 
 /** What a store has of a window after it took the update. */
@@ -29,15 +51,14 @@ function contentOf(windows: Windows, slot: number) {
 describe('windows', () => {
   test('keep the newest samples of a key, oldest first', () => {
     const windows = newWindows()
-    const slot = windows.load('k', null)
-    for (let i = 0; i < 12; i++) windows.push(slot, i, 100 + i)
+    const slot = windows.load('k', null, SHAPE)
+    for (let i = 0; i < 12; i++) push(windows, slot, i, 100 + i)
     expect(contentOf(windows, slot)).toEqual({
       count: 12,
       values: [7, 8, 9, 10, 11],
       timestamps: [107, 108, 109, 110, 111],
     })
-    expect(windows.size(slot)).toBe(CAPACITY)
-    expect(windows.count(slot)).toBe(12)
+    expect(summaryOf(windows, slot).size).toBe(CAPACITY)
   })
 
   test('go on after a reload as if nothing had happened', () => {
@@ -45,20 +66,14 @@ describe('windows', () => {
     fc.assert(
       fc.property(fc.array(value, { maxLength: 20 }), fc.array(value, { maxLength: 20 }), (before, after) => {
         const one = newWindows()
-        const slot = one.load('k', null)
-        for (const value of before) one.push(slot, value, 1)
+        const slot = one.load('k', null, SHAPE)
+        for (const value of before) push(one, slot, value, 1)
         const other = newWindows()
-        const reloaded = other.load('k', stored(one, slot))
+        const reloaded = other.load('k', stored(one, slot), SHAPE)
         for (const value of after) {
-          one.push(slot, value, 2)
-          other.push(reloaded, value, 2)
-          const [a, b] = [
-            { mean: 0, deviation: 0 },
-            { mean: 0, deviation: 0 },
-          ]
-          one.summarize(slot, a)
-          other.summarize(reloaded, b)
-          expect(b).toEqual(a)
+          push(one, slot, value, 2)
+          push(other, reloaded, value, 2)
+          expect(summaryOf(other, reloaded)).toEqual(summaryOf(one, slot))
         }
       }),
     )
@@ -79,20 +94,21 @@ describe('windows', () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 40 }), steps => {
         let capacity = 20
-        let windows = new Windows({ capacity, keysMax: 10 })
-        let slot = windows.load('k', null)
+        let windows = newWindows()
+        let slot = windows.load('k', null, rowShape(capacity, 'zscore', false))
         let inStore: StoredWindow | null = null
         let expected: number[] = []
         let count = 0
         for (const { kind, many } of steps) {
           if (kind === 'push') {
-            for (let i = 0; i < many; i++) windows.push(slot, ++count, 1000 + count)
+            for (let i = 0; i < many; i++) push(windows, slot, ++count, 1000 + count)
             expected = [...expected, ...Array.from({ length: many }, (_, i) => count - many + 1 + i)].slice(-capacity)
             inStore = stored(windows, slot, inStore)
           } else {
             if (kind === 'resize') capacity = many
-            windows = new Windows({ capacity, keysMax: 10 })
-            slot = windows.load('k', inStore)
+            windows = newWindows()
+            slot = windows.load('k', inStore, rowShape(capacity, 'zscore', false))
+            windows.adopt(slot, createPolicy({ window: capacity }, VERDICT_DEFAULTS))
             expected = expected.slice(-capacity)
             if (kind === 'resize' && count > 0) inStore = stored(windows, slot, inStore)
           }
@@ -107,28 +123,22 @@ describe('windows', () => {
   test('forget a spike bit by bit once it has left', () => {
     for (const spike of [1e15, 1e100, 1e300, -1e300]) {
       const [spiked, calm] = [newWindows(), newWindows()]
-      const [a, b] = [spiked.load('k', null), calm.load('k', null)]
-      spiked.push(a, spike, 0)
+      const [a, b] = [spiked.load('k', null, SHAPE), calm.load('k', null, SHAPE)]
+      push(spiked, a, spike, 0)
       for (let i = 0; i < CAPACITY; i++) {
-        spiked.push(a, 20 + Math.sin(i), i)
-        calm.push(b, 20 + Math.sin(i), i)
+        push(spiked, a, 20 + Math.sin(i), i)
+        push(calm, b, 20 + Math.sin(i), i)
       }
-      const [of, reference] = [
-        { mean: 0, deviation: 0 },
-        { mean: 0, deviation: 0 },
-      ]
-      spiked.summarize(a, of)
-      calm.summarize(b, reference)
-      expect(of).toEqual(reference)
+      expect(summaryOf(spiked, a)).toEqual(summaryOf(calm, b))
     }
   })
 
   test('take the newest samples of a window that was larger', () => {
-    const large = new Windows({ capacity: 10, keysMax: 10 })
-    const slot = large.load('k', null)
-    for (let i = 0; i < 13; i++) large.push(slot, i, i)
     const windows = newWindows()
-    expect(contentOf(windows, windows.load('k', stored(large, slot)))).toMatchObject({
+    const slot = windows.load('k', null, rowShape(10, 'zscore', false))
+    for (let i = 0; i < 13; i++) push(windows, slot, i, i)
+    windows.adopt(slot, createPolicy({ window: CAPACITY }, VERDICT_DEFAULTS))
+    expect(contentOf(windows, slot)).toMatchObject({
       count: 13,
       values: [8, 9, 10, 11, 12],
     })
@@ -136,19 +146,19 @@ describe('windows', () => {
 
   test('begin anew, and say so, where Redis holds something else than a window', () => {
     const windows = newWindows()
-    const slot = windows.load('k', { row: new Uint8Array([1, 2, 3]), tail: null })
-    expect(windows.count(slot)).toBe(0)
+    const slot = windows.load('k', { row: new Uint8Array([1, 2, 3]), tail: null }, SHAPE)
+    expect(contentOf(windows, slot).count).toBe(0)
     expect(windows.unreadableCount).toBe(1)
   })
 
   test('that began anew keep what came since, whatever tail is left from before', () => {
-    const tail = new Uint8Array(Float64Array.of(1000, 1000, 7, 7).buffer)
+    const tail = new Uint8Array(Float64Array.of(1000, 1000, CAPACITY * 2 ** 32, 7, 7).buffer)
     const windows = newWindows()
-    const slot = windows.load('k', { row: new Uint8Array([1, 2, 3]), tail })
-    for (let i = 0; i < 3; i++) windows.push(slot, i, i)
+    const slot = windows.load('k', { row: new Uint8Array([1, 2, 3]), tail }, SHAPE)
+    for (let i = 0; i < 3; i++) push(windows, slot, i, i)
     const { row } = stored(windows, slot)
     const reloaded = newWindows()
-    const again = reloaded.load('k', { row, tail })
+    const again = reloaded.load('k', { row, tail }, SHAPE)
     expect(reloaded.unreadableCount).toBe(0)
     expect(contentOf(reloaded, again)).toEqual({ count: 3, values: [0, 1, 2], timestamps: [0, 1, 2] })
   })
@@ -156,7 +166,7 @@ describe('windows', () => {
   test('keep no more keys than they may, and those that were used last', () => {
     const windows = newWindows(300)
     for (let i = 0; i < 1000; i++) {
-      windows.push(windows.load(`k${i}`, null), i, i)
+      push(windows, windows.load(`k${i}`, null, SHAPE), i, i)
       windows.use('k0')
       windows.evict()
       expect(windows.keyCount).toBeLessThanOrEqual(300)
@@ -169,12 +179,78 @@ describe('windows', () => {
 
   test('give a slot that comes free to another key with nothing of the former', () => {
     const windows = newWindows(1)
-    const first = windows.load('a', null)
-    for (let i = 0; i < 9; i++) windows.push(first, i, i)
-    windows.load('b', null)
+    const first = windows.load('a', null, SHAPE)
+    for (let i = 0; i < 9; i++) push(windows, first, i, i)
+    windows.load('b', null, SHAPE)
     windows.evict()
     windows.evict()
-    const again = windows.load('c', null)
+    const again = windows.load('c', null, SHAPE)
     expect(contentOf(windows, again)).toEqual({ count: 0, values: [], timestamps: [] })
+  })
+
+  test('bring a key into the shape of its rule when the rules change, and only then', () => {
+    const change = { who: 'ada', why: 'test', at: 0 }
+    const rules = new RuleSet(withRule(EMPTY_DOCUMENT, { id: 'wide', pattern: 'k*', window: 100 }, change))
+    const tried = new RuleSet(
+      withRule(
+        withRule(EMPTY_DOCUMENT, { id: 'wide', pattern: 'k*', window: 100 }, change),
+        {
+          ...{ id: 'try', pattern: 'k1', detector: 'ewma', shadow: true },
+        },
+        change,
+      ),
+    )
+    const windows = newWindows()
+    const slot = windows.load('k1', null, SHAPE)
+    for (let i = 0; i < 12; i++) push(windows, slot, i, i)
+    expect(windows.policyOf(slot, rules)).toBe(1)
+    expect(windows.shadowOf(slot)).toBe(NO_POLICY)
+    expect(windows.row(slot).shape.capacity).toBe(100)
+    expect(contentOf(windows, slot)).toMatchObject({ count: 12, values: [7, 8, 9, 10, 11] })
+    expect(windows.policyOf(slot, tried)).toBe(1)
+    expect(windows.shadowOf(slot)).toBe(2)
+    expect(windows.row(slot).shape.capacity).toBe(100)
+    expect(windows.policyOf(windows.load('other', null, SHAPE), tried)).toBe(0)
+  })
+
+  test('forget a key that somebody else moved on', () => {
+    const windows = newWindows()
+    windows.load('k', null, SHAPE)
+    windows.forget('k')
+    windows.forget('never seen')
+    expect(windows.use('k')).toBeUndefined()
+    expect(windows.keyCount).toBe(0)
+  })
+
+  test('give no key the row of another, whatever shapes come and go', () => {
+    const shapes = [5, 6, 50].map(capacity => createPolicy({ window: capacity }, VERDICT_DEFAULTS))
+    const step = fc.record({
+      key: fc.constantFrom('a', 'b', 'c'),
+      shape: fc.nat(2),
+      value: fc.integer(),
+      drops: fc.boolean(),
+    })
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), steps => {
+        const windows = newWindows()
+        const last = new Map<string, number>()
+        for (const { key, shape, value, drops } of steps) {
+          if (drops) {
+            windows.forget(key)
+            last.delete(key)
+            continue
+          }
+          const slot = windows.use(key) ?? windows.load(key, null, SHAPE)
+          windows.adopt(slot, shapes[shape] as Policy)
+          push(windows, slot, value, 1)
+          last.set(key, value)
+          for (const [known, newest] of last) {
+            const other = windows.use(known) as Slot
+            windows.needsRow(other)
+            expect(contentOf(windows, other).values.at(-1)).toBe(newest)
+          }
+        }
+      }),
+    )
   })
 })

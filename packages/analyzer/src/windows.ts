@@ -1,8 +1,25 @@
 import assert from 'node:assert/strict'
-import type { History } from '@tidemark/shared/detection/detector'
-import { type Summary, summarize } from '@tidemark/shared/detection/detectors/summary'
+import { VERDICT_DEFAULTS } from '@tidemark/shared/analysis'
+import {
+  copyRow,
+  type KeyRow,
+  PUSHED,
+  type RowShape,
+  rowShape,
+  shapeFor,
+  startDetector,
+} from '@tidemark/shared/detection/key-row'
+import type { Policy } from '@tidemark/shared/detection/policy'
+import { NO_POLICY, type RuleSet } from '@tidemark/shared/detection/rules-compiled'
 import type { WindowUpdate } from '@tidemark/shared/store/ports'
-import { decodeWindow, ROW_HEADER, rowLength, type StoredWindow, type WindowContent } from '@tidemark/shared/window-row'
+import {
+  decodeWindow,
+  encodeRow,
+  encodeTail,
+  fillRow,
+  type StoredWindow,
+  storedLengthMax,
+} from '@tidemark/shared/window-row'
 
 /** Rows of one slab. Slabs are never moved: doubling one array would need the memory of three at its worst moment. */
 const SLAB_SHIFT = 8
@@ -14,131 +31,137 @@ const SLAB_ROWS = 1 << SLAB_SHIFT
  */
 const TAIL_MAX = 16
 
-/** Float64s of the arrays that tails are cut from: an array for each tail costs four times as much. */
-const TAILS_LENGTH = 8192
+/** Float64s of the arrays that updates are cut from: an array for each costs four times as much. */
+const UPDATES_LENGTH = 8192
 
-/** Of a key whose row in the store is not the ring that is in memory. */
+/** Of a key whose row in the store is not the one that is in memory, but for what a tail can say. */
 const NO_ROW = -1
 
-const NEW_KEY: WindowContent = { count: 0, pushed: 0, rowPushed: NO_ROW, values: [], timestamps: [] }
+/** Of a key whose policy is not known yet; versions of rules begin at 0. */
+const NO_VERSION = -1
 
-/** Where a key's window stands in memory. Valid until the next `evict`. */
+/**
+ * What a rule that is tried out knows of a key stands under this and the key: no key begins with a control character, so
+ * nothing else does.
+ */
+export const SHADOW = '\u0001'
+
+/** Of a view that shows no row yet. */
+const ANY_SHAPE = rowShape(VERDICT_DEFAULTS.window, 'zscore', false)
+
+/** Where a key's row stands in memory. Valid until the next `evict` or `forget`. */
 export type Slot = number
 
 export interface WindowsOptions {
-  /** Samples in a full window. */
-  readonly capacity: number
-  /** Windows that `evict` leaves. */
+  /** Rows that `evict` leaves. */
   readonly keysMax: number
 }
 
+/** Rows of one shape. */
+interface Pool {
+  readonly shape: RowShape
+  readonly slabs: Float64Array[]
+  readonly free: number[]
+  used: number
+}
+
 /**
- * The windows of one partition: rows as window-row.ts lays them out, in slabs of float64s, so that a key costs its row and
- * a map entry (about 0.9 KiB with a window of 50), and what goes to Redis is the row's own bytes.
+ * What is known of the keys of one partition: rows as key-row.ts lays them out, in slabs of float64s, so that a key costs its
+ * row and a map entry (about 1.1 KiB with a window of 50).
  *
  * A cache of Redis, bounded by second chance: each use after the first marks a row, and the hand takes the first row that
  * was not used since it came by. Keys that are seen once therefore push out each other, not the busy ones.
  */
 export class Windows {
-  readonly #capacity: number
   readonly #keysMax: number
-  readonly #rowLength: number
   readonly #slots = new Map<string, Slot>()
   readonly #keys: (string | undefined)[] = []
-  readonly #slabs: Float64Array[] = []
-  readonly #free: Slot[] = []
+  readonly #freeSlots: Slot[] = []
+  readonly #pools: Pool[] = []
+  readonly #poolOfShape = new Map<RowShape, number>()
+  /** Of each slot its pool, and its row there. */
+  #pool = new Uint16Array(SLAB_ROWS)
+  #row = new Int32Array(SLAB_ROWS)
+  /** Of each slot the policies in force and tried out, and the version of the rules that says so. */
+  #policy = new Int32Array(SLAB_ROWS)
+  #shadow = new Int32Array(SLAB_ROWS)
+  #version = new Int32Array(SLAB_ROWS)
   #isUsed = new Uint8Array(SLAB_ROWS)
   /** Of each slot how many values had been put into the window when its row was last written; NO_ROW: write one. */
   #rowPushed = new Float64Array(SLAB_ROWS)
   /** Of each slot the number of the updates that it was last part of. */
   #updatedIn = new Float64Array(SLAB_ROWS)
   #updates = 0
-  /** Where tails are put together, one after another; when it is full, another one begins. */
-  #tails = new Float64Array(TAILS_LENGTH)
-  #tailsUsed = 0
+  /** Where updates are put together, one after another; when it is full, another one begins. */
+  #encoded = new Float64Array(UPDATES_LENGTH)
+  #encodedLength = 0
   /** One for all: an object a sample would be garbage at once. */
-  readonly #history: History = { rows: new Float64Array(), start: 0, size: 0, head: 0 }
+  readonly #view: KeyRow = { rows: new Float64Array(), start: 0, shape: ANY_SHAPE }
+  readonly #otherView: KeyRow = { rows: new Float64Array(), start: 0, shape: ANY_SHAPE }
   #hand = 0
   #unreadable = 0
 
-  constructor({ capacity, keysMax }: WindowsOptions) {
-    this.#capacity = capacity
+  constructor({ keysMax }: WindowsOptions) {
     this.#keysMax = keysMax
-    this.#rowLength = rowLength(capacity)
   }
 
   get keyCount(): number {
     return this.#slots.size
   }
 
-  /** Windows that stood in Redis and were not rows; their keys began anew. */
+  /** Windows that stood in Redis and were not windows; their keys began anew. */
   get unreadableCount(): number {
     return this.#unreadable
   }
 
-  /** The slot of a key whose window is in memory; asking counts as a use, which keeps it there longer. */
+  /** The slot of a key that is in memory; asking counts as a use, which keeps it there longer. */
   use(key: string): Slot | undefined {
     const slot = this.#slots.get(key)
     if (slot !== undefined) this.#isUsed[slot] = 1
     return slot
   }
 
-  /** Takes a key's window in, as it stands in Redis; null for a key that was never seen. */
-  load(key: string, stored: StoredWindow | null): Slot {
-    const decoded = stored === null ? NEW_KEY : decodeWindow(stored)
-    if (decoded === undefined) this.#unreadable++
-    const { count, pushed, rowPushed, values, timestamps } = decoded ?? NEW_KEY
-    const slot = this.#newSlot(key)
-    const { slab, start } = this.#locate(slot)
-    // A window of another size leaves its newest samples, and the ring starts anew.
-    const isSameSize = values.length === Math.min(pushed, this.#capacity)
-    const kept = Math.min(values.length, this.#capacity)
-    const from = isSameSize ? pushed - kept : 0
-    slab[start] = count
-    slab[start + 1] = from + kept
-    this.#rowPushed[slot] = isSameSize ? rowPushed : NO_ROW
-    for (let i = 0; i < kept; i++) {
-      const at = start + ROW_HEADER + 2 * ((from + i) % this.#capacity)
-      slab[at] = values[values.length - kept + i] as number
-      slab[at + 1] = timestamps[timestamps.length - kept + i] as number
+  /** Takes in what Redis has of a key, in the shape that it has there; null for a key that was never seen: `shape` is then its. */
+  load(key: string, stored: StoredWindow | null, shape: RowShape): Slot {
+    const content = stored === null ? undefined : decodeWindow(stored)
+    if (stored !== null && content === undefined) this.#unreadable++
+    const slot = this.#newSlot(key, content?.shape ?? shape)
+    const row = this.row(slot)
+    if (content === undefined) {
+      row.rows.fill(0, row.start, row.start + row.shape.length)
+      startDetector(row)
+    } else {
+      fillRow(row, content)
     }
+    this.#rowPushed[slot] = content?.rowPushed ?? NO_ROW
     return slot
   }
 
-  /** Samples in the window. */
-  size(slot: Slot): number {
-    const { slab, start } = this.#locate(slot)
-    return Math.min(slab[start + 1] as number, this.#capacity)
+  /** What is known of a key; the same object each time, moved. */
+  row(slot: Slot): KeyRow {
+    return this.#locate(slot, this.#view)
   }
 
-  /** Samples of the key ever analysed. */
-  count(slot: Slot): number {
-    const { slab, start } = this.#locate(slot)
-    return slab[start] as number
+  /** The number of the policy in force for a key; its row is brought into that one's shape. To be asked when a sample came. */
+  policyOf(slot: Slot, rules: RuleSet): number {
+    if (this.#version[slot] !== rules.version) this.#resolve(slot, rules)
+    return this.#policy[slot] as number
   }
 
-  /** Mean and deviation of a window that is not empty. */
-  summarize(slot: Slot, summary: Summary): void {
-    const { slab, start } = this.#locate(slot)
-    const pushed = slab[start + 1] as number
-    const isFull = pushed > this.#capacity
-    const history = this.#history
-    history.rows = slab
-    history.start = start + ROW_HEADER
-    history.size = isFull ? this.#capacity : pushed
-    history.head = isFull ? pushed % this.#capacity : 0
-    summarize(history, summary)
+  /** The number of the policy that is tried out on a key, or NO_POLICY. To be asked after `policyOf`. */
+  shadowOf(slot: Slot): number {
+    return this.#shadow[slot] as number
   }
 
-  /** Adds a sample; the oldest leaves a full window. */
-  push(slot: Slot, value: number, timestamp: number): void {
-    const { slab, start } = this.#locate(slot)
-    const pushed = slab[start + 1] as number
-    const at = start + ROW_HEADER + 2 * (pushed % this.#capacity)
-    slab[at] = value
-    slab[at + 1] = timestamp
-    slab[start] = (slab[start] as number) + 1
-    slab[start + 1] = pushed + 1
+  /** The same for the row under SHADOW and the key, which only has that one policy. */
+  adopt(slot: Slot, policy: Policy): void {
+    const shape = shapeFor(this.row(slot), policy)
+    if (shape !== this.row(slot).shape) this.#reshape(slot, shape)
+  }
+
+  /** What a tail cannot say has changed. */
+  needsRow(slot: Slot): void {
+    this.#rowPushed[slot] = NO_ROW
   }
 
   /** From now on every slot has not been updated. */
@@ -153,38 +176,26 @@ export class Windows {
     return isFirst
   }
 
-  /**
-   * What has to be written so that the store has the window as it is now; taken as written from then on. Of a row these are
-   * the slab's own bytes: they change with the next push.
-   */
+  /** What has to be written so that the store has of the key what is known now; taken as written from then on. */
   update(slot: Slot): WindowUpdate {
-    const { slab, start } = this.#locate(slot)
-    const pushed = slab[start + 1] as number
+    const row = this.row(slot)
+    const { capacity } = row.shape
+    const pushed = row.rows[row.start + PUSHED] as number
     const rowPushed = this.#rowPushed[slot] as number
     const added = pushed - rowPushed
-    if (rowPushed < this.#capacity || added > Math.min(TAIL_MAX, this.#capacity)) {
-      this.#rowPushed[slot] = pushed
-      return { kind: 'row', bytes: new Uint8Array(slab.buffer, start * 8, (ROW_HEADER + 2 * this.size(slot)) * 8) }
+    const isTail = rowPushed >= capacity && added <= Math.min(TAIL_MAX, capacity)
+    if (this.#encodedLength + storedLengthMax(row.shape) > this.#encoded.length) {
+      this.#encoded = new Float64Array(Math.max(UPDATES_LENGTH, storedLengthMax(row.shape)))
+      this.#encodedLength = 0
     }
-    const length = ROW_HEADER + 2 * added
-    if (this.#tailsUsed + length > TAILS_LENGTH) {
-      this.#tails = new Float64Array(TAILS_LENGTH)
-      this.#tailsUsed = 0
-    }
-    const tails = this.#tails
-    const tail = this.#tailsUsed
-    this.#tailsUsed += length
-    tails[tail] = slab[start] as number
-    tails[tail + 1] = pushed
-    for (let i = 0; i < added; i++) {
-      const at = start + ROW_HEADER + 2 * ((rowPushed + i) % this.#capacity)
-      tails[tail + ROW_HEADER + 2 * i] = slab[at] as number
-      tails[tail + ROW_HEADER + 2 * i + 1] = slab[at + 1] as number
-    }
-    return { kind: 'tail', bytes: new Uint8Array(tails.buffer, tail * 8, length * 8) }
+    const begin = this.#encodedLength
+    this.#encodedLength = isTail ? encodeTail(row, added, this.#encoded, begin) : encodeRow(row, this.#encoded, begin)
+    if (!isTail) this.#rowPushed[slot] = pushed
+    const bytes = new Uint8Array(this.#encoded.buffer, begin * 8, (this.#encodedLength - begin) * 8)
+    return { kind: isTail ? 'tail' : 'row', bytes }
   }
 
-  /** Forgets windows until no more than `keysMax` are left; they must stand in Redis as they stand here. */
+  /** Forgets rows until no more than `keysMax` are left. */
   evict(): void {
     while (this.#slots.size > this.#keysMax) {
       const slot = this.#hand
@@ -196,51 +207,98 @@ export class Windows {
     }
   }
 
+  /** Forgets a key, because Redis knows better. */
+  forget(key: string): void {
+    const slot = this.#slots.get(key)
+    if (slot !== undefined) this.#drop(key, slot)
+  }
+
   /** Forgets everything, because Redis knows better. */
   clear(): void {
     this.#slots.clear()
     this.#keys.length = 0
-    this.#slabs.length = 0
-    this.#free.length = 0
-    this.#isUsed = new Uint8Array(SLAB_ROWS)
-    this.#rowPushed = new Float64Array(SLAB_ROWS)
-    this.#updatedIn = new Float64Array(SLAB_ROWS)
+    this.#freeSlots.length = 0
+    this.#pools.length = 0
+    this.#poolOfShape.clear()
     this.#hand = 0
   }
 
-  #locate(slot: Slot): { slab: Float64Array; start: number } {
-    return { slab: this.#slabs[slot >> SLAB_SHIFT] as Float64Array, start: (slot & (SLAB_ROWS - 1)) * this.#rowLength }
+  #resolve(slot: Slot, rules: RuleSet): void {
+    const key = this.#keys[slot] ?? ''
+    const number = rules.resolve(key)
+    this.#version[slot] = rules.version
+    this.#policy[slot] = number
+    this.#shadow[slot] = rules.hasShadows ? rules.resolveShadow(key) : NO_POLICY
+    this.adopt(slot, rules.policies[number] as Policy)
   }
 
-  #newSlot(key: string): Slot {
+  #reshape(slot: Slot, shape: RowShape): void {
+    const [pool, row] = [this.#pool[slot] as number, this.#row[slot] as number]
+    const from = this.#locate(slot, this.#otherView)
+    this.#place(slot, shape)
+    copyRow(from, this.row(slot))
+    this.#pools[pool]?.free.push(row)
+    this.#rowPushed[slot] = NO_ROW
+  }
+
+  #locate(slot: Slot, view: KeyRow): KeyRow {
+    const { shape, slabs } = this.#pools[this.#pool[slot] as number] as Pool
+    const row = this.#row[slot] as number
+    view.rows = slabs[row >> SLAB_SHIFT] as Float64Array
+    view.start = (row & (SLAB_ROWS - 1)) * shape.length
+    view.shape = shape
+    return view
+  }
+
+  #newSlot(key: string, shape: RowShape): Slot {
     assert(!this.#slots.has(key), 'a window is loaded once')
-    const slot = this.#free.pop() ?? this.#keys.length
-    if (slot === this.#slabs.length * SLAB_ROWS) {
-      this.#slabs.push(new Float64Array(SLAB_ROWS * this.#rowLength))
-      if (slot >= this.#isUsed.length) {
-        const isUsed = new Uint8Array(2 * this.#isUsed.length)
-        isUsed.set(this.#isUsed)
-        this.#isUsed = isUsed
-        this.#rowPushed = grown(this.#rowPushed)
-        this.#updatedIn = grown(this.#updatedIn)
-      }
-    }
+    const slot = this.#freeSlots.pop() ?? this.#keys.length
+    if (slot >= this.#isUsed.length) this.#grow()
     this.#keys[slot] = key
     this.#isUsed[slot] = 0
+    this.#version[slot] = NO_VERSION
+    this.#shadow[slot] = NO_POLICY
+    this.#updatedIn[slot] = 0
     this.#slots.set(key, slot)
+    this.#place(slot, shape)
     return slot
   }
 
+  /** Gives a slot a row of a shape, with whatever stands there. */
+  #place(slot: Slot, shape: RowShape): void {
+    let number = this.#poolOfShape.get(shape)
+    if (number === undefined) {
+      number = this.#pools.length
+      this.#pools.push({ shape, slabs: [], free: [], used: 0 })
+      this.#poolOfShape.set(shape, number)
+    }
+    const pool = this.#pools[number] as Pool
+    const row = pool.free.pop() ?? pool.used++
+    if (row === pool.slabs.length * SLAB_ROWS) pool.slabs.push(new Float64Array(SLAB_ROWS * shape.length))
+    this.#pool[slot] = number
+    this.#row[slot] = row
+  }
+
+  #grow(): void {
+    const length = 2 * this.#isUsed.length
+    const longer = <T extends Uint8Array | Uint16Array | Int32Array | Float64Array>(from: T, to: T): T => {
+      to.set(from)
+      return to
+    }
+    this.#pool = longer(this.#pool, new Uint16Array(length))
+    this.#row = longer(this.#row, new Int32Array(length))
+    this.#policy = longer(this.#policy, new Int32Array(length))
+    this.#shadow = longer(this.#shadow, new Int32Array(length))
+    this.#version = longer(this.#version, new Int32Array(length))
+    this.#isUsed = longer(this.#isUsed, new Uint8Array(length))
+    this.#rowPushed = longer(this.#rowPushed, new Float64Array(length))
+    this.#updatedIn = longer(this.#updatedIn, new Float64Array(length))
+  }
+
   #drop(key: string, slot: Slot): void {
+    this.#pools[this.#pool[slot] as number]?.free.push(this.#row[slot] as number)
     this.#slots.delete(key)
     this.#keys[slot] = undefined
-    this.#free.push(slot)
+    this.#freeSlots.push(slot)
   }
-}
-
-/** The same numbers in an array of twice the length. */
-function grown(numbers: Float64Array): Float64Array<ArrayBuffer> {
-  const larger = new Float64Array(2 * numbers.length)
-  larger.set(numbers)
-  return larger
 }

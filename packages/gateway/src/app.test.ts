@@ -505,6 +505,7 @@ describe('GET /analyze', () => {
       deviation: 0,
       count: 1,
       window: 0,
+      judged: null,
     }))
     const page = pageSchema.parse(await (await app.request('/analyze')).json())
     expect(page.analysis).toEqual({

@@ -1,7 +1,7 @@
 import { packSamples } from '@tidemark/shared/entry'
 import { partitionOf } from '@tidemark/shared/partition'
 import { createMemoryStore, type MemoryStore } from '@tidemark/shared/store/memory'
-import { StoreError } from '@tidemark/shared/store/ports'
+import { NO_RULE_EFFECTS, StoreError } from '@tidemark/shared/store/ports'
 import { describe, expect, test } from 'vitest'
 import { deadPageSchema } from './openapi.ts'
 import { createTestApp } from './testing/fixture.ts'
@@ -18,7 +18,8 @@ async function withDead(store: MemoryStore, texts: readonly string[], partition 
   const ids = (found?.entries ?? []).map(({ id }) => id)
   const outcome = await store.analyzer.commit(lease, {
     ...{ from, to: { id: ids.at(-1) ?? '', offset: from.offset + ids.length }, entries: ids, witness: undefined },
-    ...{ analysed: 0, dead: ids.length, keys: [], anomalies: [], verdicts: [], keepFrom: '0-0' },
+    ...{ analysed: 0, dead: ids.length, keys: [], anomalies: [], verdicts: [], keepFrom: '0-0', rulesVersion: 0 },
+    ...NO_RULE_EFFECTS,
     deadEntries: ids.map((id, i) => ({ id, reason: `reason ${i}`, samples: texts[i] ?? '' })),
   })
   expect(outcome.kind).toBe('ok')

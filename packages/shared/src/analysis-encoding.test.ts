@@ -9,6 +9,16 @@ test('an encoded analysis is the JSON of the analysis, text by text', () => {
     fc.double({ noNaN: true, min: -1e100, max: 1e100 }).map(value => value + 0),
     fc.constantFrom(0, 1, -1, 0.1, 20, 1e21, 1e-7),
   )
+  const judged = fc.record({
+    rule: fc.constantFrom(null, 'edge-cpu', 'a.b_c'),
+    detector: fc.constantFrom('zscore', 'ewma'),
+    score: fc.oneof(number, fc.constant(Number.NaN)),
+    threshold: fc.constantFrom(2, 6, 0.023),
+    low: fc.oneof(number, fc.constant(Number.NEGATIVE_INFINITY)),
+    high: number,
+    order: fc.constantFrom('in_order', 'late', 'duplicate'),
+    isRefused: fc.boolean(),
+  })
   const finding = fc.record({
     key: fc.oneof(fc.constantFrom(...NASTY_KEYS), fc.string({ unit: 'binary', minLength: 1, maxLength: 30 })),
     value: number,
@@ -17,6 +27,7 @@ test('an encoded analysis is the JSON of the analysis, text by text', () => {
     deviation: fc.oneof(fc.constant(0), fc.double({ noNaN: true, min: 0, max: 1e100 })),
     count: fc.integer({ min: 1 }),
     window: fc.integer({ min: 0, max: 60 }),
+    judged: fc.option(judged, { nil: null }),
   })
   const context = fc.record({
     partition: fc.nat(1023),

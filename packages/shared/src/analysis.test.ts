@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import { isBeyond, toAnalysis, VERDICT_DEFAULTS, Z_CAP, zScore } from './analysis.ts'
+import { isBeyond, type JudgedFinding, toAnalysis, VERDICT_DEFAULTS, Z_CAP, zScore } from './analysis.ts'
 
-const FINDING = { key: 'k', value: 12, timestamp: 5, mean: 10, deviation: 1, count: 51, window: 50 }
+const FINDING = { key: 'k', value: 12, timestamp: 5, mean: 10, deviation: 1, count: 51, window: 50, judged: null }
 const CONTEXT = { partition: 3, id: '7-1', analyzedAt: 9, threshold: 2, windowMin: 30 }
 
 describe('z', () => {
@@ -76,5 +76,22 @@ describe('an analysis', () => {
 
   test('rests on the settings of the replaced service, but for the minimum', () => {
     expect(VERDICT_DEFAULTS).toEqual({ window: 50, threshold: 2, windowMin: 30 })
+  })
+
+  test('under a rule has threshold, band and score of its detector, and z of the window all the same', () => {
+    const judged = {
+      ...{ rule: 'edge-cpu', detector: 'ewma', score: 7, threshold: 6, low: 5, high: 11 },
+      ...{ order: 'late' as const, isRefused: false },
+    } satisfies JudgedFinding
+    expect(toAnalysis({ ...FINDING, judged }, CONTEXT)).toMatchObject({
+      ...{ z: 2, threshold: 6, low: 5, high: 11, anomaly: true, state: 'anomalous' },
+      ...{ rule: 'edge-cpu', detector: 'ewma', score: 7, late: true },
+    })
+    expect(toAnalysis({ ...FINDING, judged: { ...judged, score: Number.NaN } }, CONTEXT)).toMatchObject({
+      ...{ z: 2, low: null, high: null, score: null, state: 'warming' },
+    })
+    expect(toAnalysis({ ...FINDING, judged: { ...judged, isRefused: true } }, CONTEXT)).toMatchObject({
+      ...{ z: null, anomaly: false, state: 'refused' },
+    })
   })
 })

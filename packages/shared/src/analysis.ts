@@ -1,3 +1,4 @@
+import type { Order } from './detection/lateness.ts'
 import { type EntryId, formatReceipt } from './receipt.ts'
 
 /** z never goes beyond this, on either side: it is also the z of a value that leaves a flat window. */
@@ -22,9 +23,13 @@ export interface VerdictSettings {
 /** As in the service that Tidemark replaces, but for `windowMin`: 10 samples would flag 10 % of normal values, 30 flag 6 %. */
 export const VERDICT_DEFAULTS: VerdictSettings = { window: 50, threshold: 2, windowMin: 30 }
 
-export type State = 'warming' | 'flat' | 'ok' | 'anomalous'
+/** `refused`: the key's rule does not let late or repeated samples be analysed, and this was one. */
+export type State = 'warming' | 'flat' | 'ok' | 'anomalous' | 'refused'
 
-/** The verdict on one sample. Null while it is not known: mean and deviation of nothing, z and the band while warming. */
+/**
+ * The verdict on one sample. Null while it is not known: mean and deviation of nothing, z and the band while warming. Mean,
+ * deviation and z are always those of the window; threshold, band, anomaly and state are of the detector in force.
+ */
 export interface Analysis {
   readonly key: string
   readonly value: number
@@ -47,6 +52,13 @@ export interface Analysis {
   readonly id: string
   /** Unix milliseconds. The only member that does not follow from the accepted samples. */
   readonly analyzed_at: number
+  /** The rule in force, its detector and that one's score, with its side as its sign; where a rule matches the key. */
+  readonly rule?: string
+  readonly detector?: string
+  readonly score?: number | null
+  /** Of a sample that was measured before one that came earlier, or came before. */
+  readonly late?: true
+  readonly duplicate?: true
 }
 
 /** What was found out about one sample; the rest of its analysis follows. */
@@ -59,6 +71,22 @@ export interface Finding {
   readonly deviation: number
   readonly count: number
   readonly window: number
+  /** What else is to be said; null for a sample in its order under the default policy: the rest follows from the above. */
+  readonly judged: JudgedFinding | null
+}
+
+/** What a sample's policy said of it. */
+export interface JudgedFinding {
+  /** Null for the default policy. */
+  readonly rule: string | null
+  readonly detector: string
+  /** As `Judged` has them: NaN while warming. */
+  readonly score: number
+  readonly threshold: number
+  readonly low: number
+  readonly high: number
+  readonly order: Order
+  readonly isRefused: boolean
 }
 
 /** Where a finding was made. */
@@ -94,14 +122,59 @@ export function isBeyond(z: number, threshold: number): boolean {
   return Math.abs(z) > threshold * (1 + TIE_MARGIN)
 }
 
+/** What follows from a finding. */
+interface Verdict {
+  readonly z: number | null
+  readonly threshold: number
+  readonly low: number | null
+  readonly high: number | null
+  readonly anomaly: boolean
+  readonly state: State
+}
+
+function verdictOf(
+  { value, mean, deviation, window, judged }: Finding,
+  context: Pick<FindingContext, 'threshold' | 'windowMin'>,
+): Verdict {
+  if (judged !== null) return judgedVerdict(judged, { value, mean, deviation, isKnown: window >= context.windowMin })
+  const { threshold, windowMin } = context
+  if (window < windowMin) return { z: null, threshold, low: null, high: null, anomaly: false, state: 'warming' }
+  const z = zScore(value, mean, deviation)
+  const anomaly = isBeyond(z, threshold)
+  const state = anomaly ? 'anomalous' : isFlat(mean, deviation) ? 'flat' : 'ok'
+  return { z, threshold, low: mean - threshold * deviation, high: mean + threshold * deviation, anomaly, state }
+}
+
+/** `isKnown`: whether the window is long enough for z by the deployment's settings. */
+function judgedVerdict(
+  { rule, detector, score, threshold, low, high, isRefused }: JudgedFinding,
+  { value, mean, deviation, isKnown }: { value: number; mean: number; deviation: number; isKnown: boolean },
+): Verdict {
+  if (isRefused) return { z: null, threshold, low: null, high: null, anomaly: false, state: 'refused' }
+  const isWarming = Number.isNaN(score)
+  const hasZ = rule !== null && detector === 'zscore' ? !isWarming : isKnown
+  const z = hasZ ? zScore(value, mean, deviation) : null
+  if (isWarming) return { z, threshold, low: null, high: null, anomaly: false, state: 'warming' }
+  const anomaly = isBeyond(score, threshold)
+  const state = anomaly ? 'anomalous' : z === 0 && isFlat(mean, deviation) ? 'flat' : 'ok'
+  // A spread may be so wide that the band has no end.
+  return { z, threshold, low: finiteOrNull(low), high: finiteOrNull(high), anomaly, state }
+}
+
+function finiteOrNull(value: number): number | null {
+  return Number.isFinite(value) ? value : null
+}
+
 /** JSON.stringify(toAnalysis(finding, context)), at half its cost: an analyzer encodes one of each key that a batch touches. */
 export function encodeAnalysis(finding: Finding, context: EncodingContext): string {
-  const { value, mean, deviation, window } = finding
+  const { value, mean, deviation, window, judged } = finding
   const { threshold, windowMin } = context
   let measure = '"mean":null,"deviation":null'
   if (window > 0) measure = `"mean":${mean},"deviation":${deviation}`
   let verdict = `"z":null,"threshold":${threshold},"low":null,"high":null,"anomaly":false,"state":"warming"`
-  if (window >= windowMin) {
+  if (judged !== null) {
+    verdict = encodeVerdict(verdictOf(finding, context))
+  } else if (window >= windowMin) {
     const z = zScore(value, mean, deviation)
     const anomaly = isBeyond(z, threshold)
     const state = anomaly ? 'anomalous' : isFlat(mean, deviation) ? 'flat' : 'ok'
@@ -109,34 +182,50 @@ export function encodeAnalysis(finding: Finding, context: EncodingContext): stri
     const high = mean + threshold * deviation
     verdict = `"z":${z},"threshold":${threshold},"low":${low},"high":${high},"anomaly":${anomaly},"state":"${state}"`
   }
-  return (
+  const members = judged === null ? '' : encodeJudged(judged)
+  return flat(
     `{"key":${JSON.stringify(finding.key)},"value":${value},"timestamp":${finding.timestamp},${measure},${verdict},` +
-    `"count":${finding.count},"window":${window},"id":"${context.receipt}","analyzed_at":${context.analyzedAt}}`
+      `"count":${finding.count},"window":${finding.window},"id":"${context.receipt}","analyzed_at":${context.analyzedAt}${members}}`,
   )
+}
+
+/**
+ * The same text as one piece. V8 keeps what a template puts together as a tree of its pieces until somebody reads it: four times
+ * the memory, which the collector then copies about while a batch gathers thousands of them. Reading a character makes it one.
+ */
+function flat(text: string): string {
+  return text.charCodeAt(0) === 0 ? '' : text
+}
+
+function encodeVerdict({ z, threshold, low, high, anomaly, state }: Verdict): string {
+  return `"z":${z},"threshold":${threshold},"low":${low},"high":${high},"anomaly":${anomaly},"state":"${state}"`
+}
+
+function encodeJudged(judged: JudgedFinding): string {
+  const { rule, detector, score, order } = judged
+  // A rule's name and a detector's need no escaping.
+  const members = rule === null ? '' : `,"rule":"${rule}","detector":"${detector}","score":${finiteOrNull(score)}`
+  return order === 'in_order' ? members : `${members},"${order}":true`
 }
 
 /** The whole analysis that a finding amounts to. A function of its arguments alone, so anybody can recompute it. */
 export function toAnalysis(finding: Finding, context: FindingContext): Analysis {
-  const { key, value, timestamp, mean, deviation, count, window } = finding
-  const { threshold, windowMin } = context
-  const isWarming = window < windowMin
-  const z = isWarming ? null : zScore(value, mean, deviation)
-  const anomaly = z !== null && isBeyond(z, threshold)
+  const { key, value, timestamp, mean, deviation, count, window, judged } = finding
   return {
-    key,
-    value,
-    timestamp,
+    ...{ key, value, timestamp },
     mean: window > 0 ? mean : null,
     deviation: window > 0 ? deviation : null,
-    z,
-    threshold,
-    low: isWarming ? null : mean - threshold * deviation,
-    high: isWarming ? null : mean + threshold * deviation,
-    anomaly,
-    state: z === null ? 'warming' : anomaly ? 'anomalous' : isFlat(mean, deviation) ? 'flat' : 'ok',
-    count,
-    window,
+    ...verdictOf(finding, context),
+    ...{ count, window },
     id: formatReceipt({ partition: context.partition, id: context.id }),
     analyzed_at: context.analyzedAt,
+    ...(judged === null ? {} : judgedMembers(judged)),
+  }
+}
+
+function judgedMembers({ rule, detector, score, order }: JudgedFinding): Partial<Analysis> {
+  return {
+    ...(rule === null ? {} : { rule, detector, score: finiteOrNull(score) }),
+    ...(order === 'late' ? { late: true } : order === 'duplicate' ? { duplicate: true } : {}),
   }
 }

@@ -20,11 +20,25 @@ export interface PartitionKeys {
   readonly dead: string
   readonly requests: string
   readonly requestTimes: string
+  readonly alerts: string
+  readonly alertsFiring: string
+  readonly alertsResolved: string
+  readonly alertFeed: string
+  readonly due: string
+  readonly notices: string
+  readonly outbox: string
+  readonly outboxPositions: string
+  readonly ruleCounts: string
+  readonly shadowed: string
+  /** Only of one partition: FLEET_PARTITION. */
+  readonly storm: string
 }
 
 export interface Keys {
   readonly members: string
   readonly meta: string
+  readonly rules: string
+  readonly ruleChanges: string
   partition(partition: number): PartitionKeys
 }
 
@@ -34,6 +48,8 @@ export function keysUnder(prefix: string): Keys {
   return {
     members: `${prefix}:members`,
     meta: `${prefix}:meta`,
+    rules: `${prefix}:{rules}:document`,
+    ruleChanges: `${prefix}:{rules}:changes`,
     partition(partition) {
       let keys = made.get(partition)
       if (keys === undefined) {
@@ -51,6 +67,17 @@ export function keysUnder(prefix: string): Keys {
           dead: `${tag}:dead`,
           requests: `${tag}:requests`,
           requestTimes: `${tag}:request_times`,
+          alerts: `${tag}:alerts`,
+          alertsFiring: `${tag}:alerts_firing`,
+          alertsResolved: `${tag}:alerts_resolved`,
+          alertFeed: `${tag}:alert_feed`,
+          due: `${tag}:due`,
+          notices: `${tag}:notices`,
+          outbox: `${tag}:outbox`,
+          outboxPositions: `${tag}:outbox_positions`,
+          ruleCounts: `${tag}:rule_counts`,
+          shadowed: `${tag}:shadowed`,
+          storm: `${tag}:storm`,
         }
         made.set(partition, keys)
       }

@@ -1,8 +1,10 @@
 import { type Analysis, type Finding, toAnalysis, VERDICT_DEFAULTS } from '@tidemark/shared/analysis'
+import { COUNT, createRow, pushSample, rowShape } from '@tidemark/shared/detection/key-row'
 import { unpackEntry } from '@tidemark/shared/entry'
 import type { Spans } from '@tidemark/shared/spans'
 import { createMemoryStore, type MemoryStore } from '@tidemark/shared/store/memory'
-import type { GatewayStore, Store } from '@tidemark/shared/store/ports'
+import { type GatewayStore, NO_RULE_EFFECTS, type Store } from '@tidemark/shared/store/ports'
+import { encodeRow, storedLengthMax } from '@tidemark/shared/window-row'
 import { pino } from 'pino'
 import { Registry } from 'prom-client'
 import { createApp } from '../app.ts'
@@ -129,16 +131,20 @@ export async function analyseAll(store: MemoryStore, toFinding = plainFinding, k
             threshold: VERDICT_DEFAULTS.threshold,
             windowMin: VERDICT_DEFAULTS.windowMin,
             analyzedAt: NOW,
+            rulesVersion: 0,
+            judged: null,
           }))
         : [],
       witness: undefined,
       keepFrom: '0-0',
+      rulesVersion: 0,
+      ...NO_RULE_EFFECTS,
     })
   }
 }
 
 function plainFinding({ key, value, timestamp }: StoredSample): Finding {
-  return { key, value, timestamp, mean: 100, deviation: 10, count: 51, window: 50 }
+  return { key, value, timestamp, mean: 100, deviation: 10, count: 51, window: 50, judged: null }
 }
 
 function contextOf(partition: number, id: string) {
@@ -146,7 +152,11 @@ function contextOf(partition: number, id: string) {
 }
 
 function rowOf({ count, value, timestamp }: Analysis): Uint8Array {
-  return floats([count, 1, value, timestamp])
+  const row = createRow(rowShape(VERDICT_DEFAULTS.window, 'zscore', false))
+  row.rows[COUNT] = count
+  pushSample(row, value, timestamp)
+  const encoded = new Float64Array(storedLengthMax(row.shape))
+  return floats([...encoded.subarray(0, encodeRow(row, encoded, 0))])
 }
 
 function floats(values: readonly number[]): Uint8Array {

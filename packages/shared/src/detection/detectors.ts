@@ -6,6 +6,7 @@ import { createNovelty } from './detectors/novelty.ts'
 import { createRange } from './detectors/range.ts'
 import { createZscore } from './detectors/zscore.ts'
 
+/** In the order of their numbers, which stand in stored rows (window-row.ts): new ones go to the end. */
 const CREATORS = {
   zscore: createZscore,
   ewma: createEwma,

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { createHistory } from './alerts-simulation.ts'
-import { isAnalysed, LATENESS_STATE_LENGTH, type Order, stepOrder } from './lateness.ts'
+import { isAnalysed, LATENESS_STATE_LENGTH, type Order, orderOf, passOrder } from './lateness.ts'
 
 const WINDOW = 5
 
@@ -11,11 +11,19 @@ function createKey() {
   return {
     /** One sample of the key, which joins the window. */
     step(timestamp: number, value = timestamp, time = 1e9): Order {
-      const order = stepOrder(states, 0, history, { timestamp, value, time })
+      const sample = { timestamp, value, time }
+      const order = orderOf(states, 0, history, sample)
+      passOrder(states, 0, history, sample, true)
       push(value, timestamp)
       return order
     },
-    history,
+    /** One that is kept out of it. */
+    stepOutside(timestamp: number, value: number): Order {
+      const sample = { timestamp, value, time: 1e9 }
+      const order = orderOf(states, 0, history, sample)
+      passOrder(states, 0, history, sample, false)
+      return order
+    },
     states,
   }
 }
@@ -43,9 +51,12 @@ describe('a sample', () => {
   })
 
   test('is a duplicate when it repeats the one before, though that was kept out of the window', () => {
-    const { history, states } = createKey()
-    const sample = { timestamp: 5, value: 99, time: 1e9 }
-    expect([1, 2].map(() => stepOrder(states, 0, history, sample))).toEqual(['in_order', 'duplicate'])
+    const key = createKey()
+    key.step(4)
+    expect([1, 2].map(() => key.stepOutside(5, 99))).toEqual(['in_order', 'duplicate'])
+    expect(key.step(4.5)).toBe('late')
+    // By now it is not the one before any more.
+    expect(key.stepOutside(5, 99)).toBe('in_order')
   })
 
   test('is late, no duplicate, once what it repeats has left the window', () => {
@@ -60,6 +71,18 @@ describe('a sample', () => {
     key.step(1e12, 2, 101)
     expect(key.step(102, 3, 102)).toBe('in_order')
     expect(key.step(100.5, 4, 103)).toBe('late')
+  })
+
+  test('that is the first of its key is in order, whatever its time', () => {
+    expect(createKey().step(0, 0)).toBe('in_order')
+  })
+
+  test('in its order leaves no state: the window says it all', () => {
+    const key = createKey()
+    for (let timestamp = 1; timestamp <= 3 * WINDOW; timestamp++) key.step(timestamp)
+    expect([...key.states]).toEqual([0, 0, 0])
+    key.step(2)
+    expect(key.states[0]).toBe(3 * WINDOW)
   })
 
   test('is analysed unless the rule refuses it', () => {
@@ -84,7 +107,9 @@ test('on any samples the order is that of the slow and obvious way, and so it is
         const newest = Math.max(0, ...before.map(one => one.timestamp))
         const isRepeated = before.slice(-WINDOW).some(one => one.timestamp === timestamp && one.value === value)
         const expected = isRepeated ? 'duplicate' : timestamp < newest ? 'late' : 'in_order'
-        expect(stepOrder(states, 0, history, { timestamp, value, time: 1e9 })).toBe(expected)
+        const next = { timestamp, value, time: 1e9 }
+        expect(orderOf(states, 0, history, next)).toBe(expected)
+        passOrder(states, 0, history, next, true)
         push(value, timestamp)
       }
     }),

@@ -14,6 +14,8 @@ export type JudgedValue = Pick<Judgement, 'score' | 'low' | 'high'>
 export interface Policy {
   /** Null where no rule matches. */
   readonly rule: string | null
+  /** Of the rules when this one was last changed; 0 where no rule matches. */
+  readonly version: number
   readonly detector: DetectorName
   /** Samples in a full window. */
   readonly window: number
@@ -50,6 +52,9 @@ export const ALERT_DEFAULTS: AlertPolicy = {
   severity: 'warning',
 }
 
+/** Of detectors whose threshold is a line that noise hardly ever crosses: what is beyond it speaks for an alert. */
+export const QUIET_ALERT_DEFAULTS: AlertPolicy = { ...ALERT_DEFAULTS, open: 1 }
+
 /** Under a budget each flagged sample opens an alert: how many there are is what the budget says. */
 export const BUDGET_ALERT_DEFAULTS: AlertPolicy = {
   ...ALERT_DEFAULTS,
@@ -69,9 +74,11 @@ export type PolicyParts = { readonly [Part in keyof Omit<Policy, 'budget'>]?: Po
 export function createPolicy(parts: PolicyParts, settings: VerdictSettings): Policy {
   const { detector = 'zscore', direction = 'both', window = settings.window, budget } = parts
   const defaultThreshold = detector === 'zscore' ? settings.threshold : createDetector(detector).threshold
-  const defaultSamplesMin = detector === 'zscore' ? Math.min(settings.windowMin, window) : undefined
+  const readsWindow = detector === 'zscore' || detector === 'mad'
+  const defaultSamplesMin = readsWindow ? Math.min(settings.windowMin, window) : undefined
   return {
     rule: parts.rule ?? null,
+    version: parts.version ?? 0,
     detector,
     window,
     samplesMin: parts.samplesMin ?? defaultSamplesMin,
@@ -81,10 +88,16 @@ export function createPolicy(parts: PolicyParts, settings: VerdictSettings): Pol
     deviationMin: parts.deviationMin ?? 0,
     deviationMinRelative: parts.deviationMinRelative ?? 0,
     hygiene: parts.hygiene ?? { isHeld: false, levelShiftAfter: 0 },
-    alert: parts.alert ?? (budget === undefined ? ALERT_DEFAULTS : BUDGET_ALERT_DEFAULTS),
+    alert: parts.alert ?? alertDefaults(detector, budget !== undefined),
     silence: parts.silence ?? null,
     order: parts.order ?? { refusesLate: false, dropsDuplicates: false },
   }
+}
+
+/** The alert policy of who says nothing about it. */
+export function alertDefaults(detector: DetectorName, hasBudget: boolean): AlertPolicy {
+  if (hasBudget) return BUDGET_ALERT_DEFAULTS
+  return detector === 'zscore' ? ALERT_DEFAULTS : QUIET_ALERT_DEFAULTS
 }
 
 /** The threshold for a window of so many samples, which came so many milliseconds apart on average. */

@@ -47,6 +47,8 @@ export class RuleSet {
   /** By number; number 0 is the default. */
   readonly policies: readonly Policy[]
   readonly storm: StormPolicy
+  /** Whether any rule is tried out. */
+  readonly hasShadows: boolean
   readonly #live: CandidateIndex
   readonly #shadow: CandidateIndex
   readonly #mutes: readonly { readonly globs: readonly Glob[]; readonly mute: Omit<Mute, 'id' | 'pattern'> }[]
@@ -60,12 +62,13 @@ export class RuleSet {
       const rule = readRule(kept.rule)
       const globs = compileGlob(rule.pattern)
       for (const glob of globs) candidates.push({ glob, policy: policies.length, kept, isShadow: rule.shadow === true })
-      policies.push(toPolicy(rule, settings))
+      policies.push(toPolicy(rule, kept.version, settings))
     }
     candidates.sort(compareSpecificity)
     this.version = document.version
     this.policies = policies
     this.storm = toStormPolicy(document.storm)
+    this.hasShadows = candidates.some(({ isShadow }) => isShadow)
     this.#live = new CandidateIndex(candidates.filter(({ isShadow }) => !isShadow))
     this.#shadow = new CandidateIndex(candidates.filter(({ isShadow }) => isShadow))
     this.#mutes = mutes
@@ -128,10 +131,11 @@ function toStormPolicy(input: StormInput): StormPolicy {
   return { share: percent / 100, withinMs: within, keysMin: keys_min }
 }
 
-function toPolicy(rule: Rule, settings: VerdictSettings): Policy {
+function toPolicy(rule: Rule, version: number, settings: VerdictSettings): Policy {
   return createPolicy(
     {
       rule: rule.id,
+      version,
       detector: rule.detector,
       threshold: rule.threshold,
       budget: rule.budget,

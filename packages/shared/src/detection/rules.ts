@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { VERDICT_DEFAULTS } from '../analysis.ts'
 import type { AlertPolicy } from './alerts.ts'
-import { ALERT_DEFAULTS, BUDGET_ALERT_DEFAULTS } from './policy.ts'
+import { alertDefaults } from './policy.ts'
 import {
   alert,
   budget,
@@ -82,8 +82,12 @@ const ruleFields = z.strictObject({
 })
 
 /** The alert policy that a rule amounts to. */
-export function alertOf(rule: Pick<z.output<typeof ruleFields>, 'alert' | 'budget'>): AlertPolicy {
-  return fillAlert(rule.alert, rule.budget === undefined ? ALERT_DEFAULTS : BUDGET_ALERT_DEFAULTS)
+export function alertOf({
+  alert,
+  budget,
+  detector = 'zscore',
+}: Pick<z.output<typeof ruleFields>, 'alert' | 'budget' | 'detector'>): AlertPolicy {
+  return fillAlert(alert, alertDefaults(detector, budget !== undefined))
 }
 
 const ruleShape = ruleFields.superRefine((rule, context) => {

@@ -85,6 +85,20 @@ export function stepSilence(
   states[at + USUAL] = nextUsual(states[at + USUAL] as number, time - lastAt, (states[at + GAPS] as number) <= GAPS_MIN)
 }
 
+/** Nothing is expected of the key any more: forgets all, and reports what was silent as heard. */
+export function endSilence(states: Float64Array, at: number, time: number, events: SilenceEvent[]): void {
+  if (isSilent(states, at)) {
+    const lastAt = states[at + LAST_AT] as number
+    events.push({ kind: 'heard', time, lastAt, lastCount: states[at + LAST_COUNT] as number })
+  }
+  states.fill(0, at, at + SILENCE_STATE_LENGTH)
+}
+
+/** Whether the key is silent, as far as anybody noticed. */
+export function isSilent(states: Float64Array, at: number): boolean {
+  return states[at + IS_SILENT] === 1
+}
+
 function nextUsual(usual: number, gap: number, isNew: boolean): number {
   if (isNew) return Math.max(usual, gap)
   return gap > usual ? Math.min(gap, GROWTH_MAX * noticedAfter(usual)) : Math.max(gap, usual - DECAY * gap)

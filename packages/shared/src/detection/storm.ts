@@ -99,6 +99,10 @@ export class StormWatch {
     }
   }
 
+  get isStorm(): boolean {
+    return this.#storm !== null
+  }
+
   /** Whether an alert that opened then belongs to the storm that goes on. */
   covers(openedAt: number): boolean {
     return this.#storm !== null && openedAt >= this.#storm.from
@@ -135,7 +139,21 @@ export class StormWatch {
     const storm = this.#storm
     if (storm === null || !this.covers(openedAt)) return undefined
     this.#storm = { ...storm, firing: Math.max(0, storm.firing - 1) }
-    if (this.#storm.firing > this.#line(keysTotal) / 2) return undefined
+    return this.#endIfOver(time, keysTotal)
+  }
+
+  /**
+   * No more alerts than so many fire at all. Ends that nobody heard of, because too many came at once, would make a storm last for
+   * ever, and with it the silence about each of its keys.
+   */
+  firesAtMost({ time, count }: { time: number; count: number }, keysTotal: number): StormEvent | undefined {
+    if (this.#storm === null || this.#storm.firing <= count) return undefined
+    this.#storm = { ...this.#storm, firing: count }
+    return this.#endIfOver(time, keysTotal)
+  }
+
+  #endIfOver(time: number, keysTotal: number): StormEvent | undefined {
+    if (this.#storm === null || this.#storm.firing > this.#line(keysTotal) / 2) return undefined
     const event = this.#event('storm_over', time, keysTotal)
     this.#storm = null
     this.#opened.fill(0)

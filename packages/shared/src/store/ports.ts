@@ -2,6 +2,8 @@ import type { Entry } from '../entry.ts'
 import type { EntryId } from '../receipt.ts'
 import type { EntryFindings, EntryVerdicts } from '../verdicts.ts'
 import type { StoredWindow } from '../window-row.ts'
+import type { AlertChanges, AlertStore } from './alert-ports.ts'
+import type { RuleStore } from './rule-ports.ts'
 
 /**
  * What gateway and analyzer need of a store. Two stores implement it: Redis (store/redis) and memory (store/memory.ts), and
@@ -15,6 +17,8 @@ export interface Store extends AsyncDisposable {
   readonly durability: DurabilityLevel
   readonly gateway: GatewayStore
   readonly analyzer: AnalyzerStore
+  readonly rules: RuleStore
+  readonly alerts: AlertStore
 }
 
 /** `memory` ends with the process of the store. */
@@ -46,6 +50,10 @@ export interface GatewayStore {
   deadEntries(partition: number, range: { upTo?: EntryId | undefined; count: number }): Promise<DeadEntry[]>
   /** Forgets a dead entry; false when there is none of that id. */
   discardDead(partition: number, id: EntryId): Promise<boolean>
+  /** Analyses that rules which are tried out would have flagged, as JSON, newest first, at most `count`; those of one rule. */
+  shadowed(partition: number, rule: string, count: number): Promise<string[]>
+  /** As `AnalyzerStore.ruleCounts`. */
+  ruleCounts(partition: number): Promise<ReadonlyMap<string, number>>
   /** Round-trip time in milliseconds of a question that touches no data. */
   ping(): Promise<number>
 }
@@ -173,6 +181,13 @@ export interface AnalyzerStore {
   /** The entries that are applied and still kept for their verdicts, oldest first. */
   keptEntries(partition: number): Promise<KeptEntry[]>
 
+  /** Keys with something due by now (see `Commit.due`), the longest due first, at most `count`; and the store's clock, Unix ms. */
+  dueKeys(partition: number, count: number): Promise<{ readonly now: number; readonly keys: readonly string[] }>
+  /** All that was counted by `Commit.counts`, ever. */
+  ruleCounts(partition: number): Promise<ReadonlyMap<string, number>>
+  /** Forgets what was counted under these names. */
+  dropRuleCounts(partition: number, names: readonly string[]): Promise<void>
+
   /** All of the commit or nothing. A rejection leaves open which; sending the same commit again settles it. */
   commit(lease: Lease, commit: Commit): Promise<CommitOutcome>
   /** What waits in each partition, in the order asked. */
@@ -195,6 +210,8 @@ export interface Checkpoint {
 export interface LoadedCheckpoint extends Checkpoint {
   /** The attempt that was under way when the partition was last worked on. */
   readonly attempt?: Attempt
+  /** The version of the rules that the partition's samples were last judged by; 0 at first. */
+  readonly rulesVersion: number
 }
 
 /** Work on pending entries that began with `id`, for the `count`-th time. */
@@ -226,14 +243,19 @@ export interface Backlog {
   readonly dead: number
 }
 
-/** The effects of a run of entries without a gap. */
+/**
+ * The effects of a run of entries without a gap; or, with no entries, of time going by: then `to` is `from`, and the commit is
+ * fenced and checked against the checkpoint all the same. Such a one sent twice does twice the same.
+ */
 export interface Commit {
   /** The checkpoint that it starts from. */
   readonly from: Checkpoint
   /** The checkpoint that it leads to: `id` is the last of `entries`. */
   readonly to: Checkpoint
-  /** Ids of the run, in order, at least one. */
+  /** Ids of the run, in order. */
   readonly entries: readonly EntryId[]
+  /** The commit is a `gap` if any entry stands after `to`. Only without entries. */
+  readonly requiresDrained?: boolean
   /**
    * An entry of the run as it was read, the last one that was not deleted. When another stands under its id by now, or none,
    * the store has lost what was read: the commit is stale.
@@ -242,6 +264,8 @@ export interface Commit {
   readonly analysed: number
   /** Samples in dead entries. */
   readonly dead: number
+  /** The version of the rules that judged: kept with the checkpoint. */
+  readonly rulesVersion: number
   /** One for each key that the run touched. */
   readonly keys: readonly KeyUpdate[]
   /** Analyses that are anomalies, as JSON. */
@@ -250,12 +274,28 @@ export interface Commit {
   readonly verdicts: readonly EntryFindings[]
   /** Entries before this one are kept no longer, and neither are their verdicts. Undefined keeps none of those applied. */
   readonly keepFrom: EntryId | undefined
+  readonly alerts: AlertChanges
+  /** When to look at a key though no sample comes, Unix ms, in the place of the time before; null for never. */
+  readonly due: readonly { readonly key: string; readonly at: number | null }[]
+  /** What is added to the counts of rules, under which name; integers. */
+  readonly counts: readonly { readonly name: string; readonly by: number }[]
+  /** Analyses that rules which are tried out would have flagged, each with its rule. */
+  readonly shadowed: readonly { readonly rule: string; readonly analysis: string }[]
 }
+
+/** What a commit does beyond judging by the default policy, when that is nothing. */
+export const NO_RULE_EFFECTS = {
+  alerts: { opened: [], ended: [] },
+  due: [],
+  counts: [],
+  shadowed: [],
+} as const satisfies Partial<Commit>
 
 export interface KeyUpdate {
   readonly key: string
   readonly window: WindowUpdate
-  readonly analysis: string
+  /** As JSON; null leaves the one before: the key's samples were refused, or there were none. */
+  readonly analysis: string | null
 }
 
 /** A row takes the place of the one before, a tail that of the tail before. */

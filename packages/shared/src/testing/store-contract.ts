@@ -1,4 +1,5 @@
 import { describe } from 'vitest'
+import { describeAlerts } from './store-contract/alerts.ts'
 import { describeAnalyses } from './store-contract/analyses.ts'
 import { describeAppending } from './store-contract/appending.ts'
 import { describeCommitting } from './store-contract/committing.ts'
@@ -7,6 +8,7 @@ import { describeModel } from './store-contract/model.ts'
 import { describeOwnership } from './store-contract/ownership.ts'
 import { describeReading } from './store-contract/reading.ts'
 import { describeRequests } from './store-contract/requests.ts'
+import { describeRules } from './store-contract/rules.ts'
 
 /** What every store is opened with for the contract: small limits that a test can reach. */
 export const CONTRACT_OPTIONS = {
@@ -15,6 +17,9 @@ export const CONTRACT_OPTIONS = {
   anomaliesMax: 50,
   deadMax: 40,
   requestsMax: 30,
+  alertsMax: 20,
+  outboxMax: 15,
+  shadowedMax: 25,
 } as const
 
 /**
@@ -29,6 +34,8 @@ export function describeStoreContract(name: string, open: OpenStore, { modelRuns
     describeReading(open)
     describeCommitting(open)
     describeAnalyses(open)
+    describeRules(open)
+    describeAlerts(open)
     describeModel(open, modelRuns)
   })
 }

@@ -1,8 +1,10 @@
-import assert from 'node:assert/strict'
 import { Cluster } from 'ioredis'
 import type { Entry } from '../../entry.ts'
 import { CONSUMER, GROUP, type Keys } from '../../keys.ts'
-import { compareEntryIds, type EntryId } from '../../receipt.ts'
+import type { EntryId } from '../../receipt.ts'
+import type { EntryFindings } from '../../verdicts.ts'
+import { ALERT_FEED_KEPT } from '../alert-ports.ts'
+import { assertCommitShape } from '../commit-shape.ts'
 import {
   type AnalyzerStore,
   type Commit,
@@ -18,6 +20,7 @@ import { toEntry } from './entry-reply.ts'
 import { asked } from './errors.ts'
 import { createBlockingReader, createPollingReader } from './reader.ts'
 import { RespArguments } from './resp-arguments.ts'
+import { readRuleCounts } from './rule-counts.ts'
 import type { RedisStoreOptions } from './store.ts'
 
 export interface AnalyzerStoreOptions {
@@ -79,9 +82,14 @@ export function createAnalyzerStore({
     loadCheckpoint: partition =>
       asked(async () => {
         const { samples, checkpoint } = keys.partition(partition)
-        const reply = (await client.loadCheckpoint(samples, checkpoint, GROUP, CONSUMER)) as [EntryId, string, string]
-        const [id, offset, attempt] = reply
-        return { id, offset: Number(offset), ...toAttempt(attempt) }
+        const reply = (await client.loadCheckpoint(samples, checkpoint, GROUP, CONSUMER)) as [
+          EntryId,
+          string,
+          string,
+          string,
+        ]
+        const [id, offset, attempt, rules] = reply
+        return { id, offset: Number(offset), ...toAttempt(attempt), rulesVersion: Number(rules) }
       }),
 
     noteAttempt: ({ partition, token }, { id, count }) =>
@@ -133,11 +141,26 @@ export function createAnalyzerStore({
         return kept
       }),
 
+    dueKeys: (partition, count) =>
+      asked(async () => {
+        const [now, ...due] = (await client.dueKeys(keys.partition(partition).due, count)) as [number, ...string[]]
+        return { now, keys: due }
+      }),
+
+    ruleCounts: partition => readRuleCounts(client, keys, partition),
+
+    dropRuleCounts: (partition, names) =>
+      asked(async () => {
+        if (names.length > 0) await client.hdel(keys.partition(partition).ruleCounts, ...names)
+      }),
+
     commit: (lease, commit) =>
       asked(async () => {
+        assertCommitShape(commit)
         const at = keys.partition(lease.partition)
         const touched = [at.samples, at.lease, at.checkpoint, at.windows, at.windowTails, at.lastAnalysis]
-        touched.push(at.anomalies, at.dead, at.verdicts)
+        touched.push(at.anomalies, at.dead, at.verdicts, at.alerts, at.alertsFiring, at.alertsResolved, at.alertFeed)
+        touched.push(at.notices, at.due, at.ruleCounts, at.shadowed)
         const args = commitArguments(lease, commit, options, commitBytes)
         commitBytes = args.bytes
         return toCommitOutcome(await sendCommit(client, touched, args))
@@ -168,9 +191,7 @@ function toAttempt(text: string): Pick<LoadedCheckpoint, 'attempt'> {
 
 /** The ARGV of commit.lua. */
 function commitArguments(lease: Lease, commit: Commit, options: RedisStoreOptions, bytes: number): RespArguments {
-  const { from, to, entries, keys, anomalies, deadEntries, verdicts, witness } = commit
-  // What is trimmed is gone: nothing that is not applied.
-  assert(compareEntryIds(commit.keepFrom ?? to.id, to.id) <= 0, 'a commit keeps what it does not apply')
+  const { from, to, entries, keys, anomalies, deadEntries, verdicts, witness, alerts, due, counts, shadowed } = commit
   const args = new RespArguments(bytes)
   for (const text of [lease.token, from.id, to.id]) args.text(text)
   for (const number of [to.offset, commit.analysed, commit.dead]) args.number(number)
@@ -178,9 +199,15 @@ function commitArguments(lease: Lease, commit: Commit, options: RedisStoreOption
   args.number(options.anomaliesMax)
   args.number(options.deadMax)
   for (const text of [GROUP, witness?.id ?? '', witness?.nonce ?? '']) args.text(text)
+  args.number(commit.rulesVersion)
+  args.text(commit.requiresDrained === true ? '1' : '')
+  for (const number of [options.alertsMax, ALERT_FEED_KEPT, options.shadowedMax]) args.number(number)
   const rows = keys.filter(({ window }) => window.kind === 'row')
   const tails = keys.filter(({ window }) => window.kind === 'tail')
-  for (const list of [entries, rows, tails, keys, anomalies, deadEntries, verdicts]) args.number(list.length)
+  const analyses = keys.filter(({ analysis }) => analysis !== null)
+  const { opened, ended } = alerts
+  const lists = [entries, rows, tails, analyses, anomalies, deadEntries, verdicts, opened, ended, due, counts, shadowed]
+  for (const list of lists) args.number(list.length)
   for (const id of entries) args.text(id)
   for (const updates of [rows, tails]) {
     for (const { key, window } of updates) {
@@ -188,19 +215,53 @@ function commitArguments(lease: Lease, commit: Commit, options: RedisStoreOption
       args.data(window.bytes)
     }
   }
-  for (const { key, analysis } of keys) {
+  for (const { key, analysis } of analyses) {
     args.text(key)
-    args.text(analysis)
+    args.text(analysis ?? '')
   }
   for (const anomaly of anomalies) args.text(anomaly)
   for (const { id, reason, samples } of deadEntries) for (const text of [id, reason, samples]) args.text(text)
-  for (const { id, findings, threshold, windowMin, analyzedAt } of verdicts) {
+  for (const verdict of verdicts) pushVerdict(args, verdict)
+  for (const { opening, openedBefore, noticeAt } of opened) {
+    args.text(opening.id)
+    args.text(JSON.stringify(opening))
+    for (const number of [opening.opened_at, openedBefore, noticeAt]) args.number(number)
+    args.text(opening.key ?? '')
+    args.text(opening.cause.kind)
+  }
+  for (const { id, key, cause, openedAt, end } of ended) {
     args.text(id)
-    args.data(findings)
-    for (const number of [threshold, windowMin, analyzedAt]) args.number(number)
+    args.text(JSON.stringify(end))
+    args.number(end.resolved_at)
+    args.text(key)
+    args.text(cause)
+    args.number(openedAt)
+  }
+  for (const { key, at } of due) {
+    args.text(key)
+    args.text(at === null ? '' : String(at))
+  }
+  for (const { name, by } of counts) {
+    args.text(name)
+    args.number(by)
+  }
+  for (const { rule, analysis } of shadowed) {
+    args.text(rule)
+    args.text(analysis)
   }
   return args
 }
+
+function pushVerdict(args: RespArguments, verdict: EntryFindings): void {
+  const { id, findings, threshold, windowMin, analyzedAt, rulesVersion, judged } = verdict
+  args.text(id)
+  args.data(findings)
+  for (const number of [threshold, windowMin, analyzedAt, rulesVersion]) args.number(number)
+  args.data(judged?.judgements ?? NOTHING)
+  args.text(judged?.policies ?? '')
+}
+
+const NOTHING = new Uint8Array()
 
 /** The smallest id after `id`: what XTRIM keeps then begins after it. */
 function idAfter(id: EntryId): EntryId {

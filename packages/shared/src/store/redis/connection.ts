@@ -146,6 +146,13 @@ const scripts = {
   release: 1,
   heartbeat: 1,
   layout: 1,
+  dueKeys: 1,
+  dueNotices: 2,
+  settleNotices: 4,
+  noteDelivered: 3,
+  care: 3,
+  saveStorm: 6,
+  replaceRules: 2,
 } as const
 
 export type ScriptName = keyof typeof scripts

@@ -1,10 +1,11 @@
 import type { Keys } from '../../keys.ts'
 import type { EntryId } from '../../receipt.ts'
-import { VERDICT_FIELDS } from '../../verdicts.ts'
+import { type EntryJudgements, VERDICT_FIELDS } from '../../verdicts.ts'
 import type { ClaimOutcome, DeadEntry, GatewayStore, NoMemory, Progress } from '../ports.ts'
 import { type Client, inOneWrite, type ScriptRunner } from './connection.ts'
 import { toEntry } from './entry-reply.ts'
 import { asked, isOutOfMemory } from './errors.ts'
+import { readRuleCounts } from './rule-counts.ts'
 import type { RedisStoreOptions } from './store.ts'
 
 /** Keys that one step of a scan looks at. */
@@ -96,6 +97,8 @@ export function createGatewayStore({ client, keys, append, options }: GatewaySto
           threshold: number(VERDICT_FIELDS.threshold),
           windowMin: number(VERDICT_FIELDS.windowMin),
           analyzedAt: number(VERDICT_FIELDS.analyzedAt),
+          rulesVersion: number(VERDICT_FIELDS.rulesVersion),
+          judged: toJudged(fields.get(VERDICT_FIELDS.judgements), fields.get(VERDICT_FIELDS.policies)),
         }
       }),
 
@@ -107,6 +110,15 @@ export function createGatewayStore({ client, keys, append, options }: GatewaySto
 
     discardDead: (partition, id) => asked(async () => (await client.xdel(keys.partition(partition).dead, id)) === 1),
 
+    shadowed: (partition, rule, count) =>
+      asked(async () => {
+        const entries = await client.xrevrange(keys.partition(partition).shadowed, '+', '-')
+        const ofRule = entries.map(([, flat]) => flat).filter(([, of]) => of === rule)
+        return ofRule.slice(0, count).map(([, , , analysis]) => analysis ?? '')
+      }),
+
+    ruleCounts: partition => readRuleCounts(client, keys, partition),
+
     ping: () =>
       asked(async () => {
         const begin = performance.now()
@@ -114,6 +126,10 @@ export function createGatewayStore({ client, keys, append, options }: GatewaySto
         return performance.now() - begin
       }),
   }
+}
+
+function toJudged(judgements: Buffer | undefined, policies: Buffer | undefined): EntryJudgements | null {
+  return judgements === undefined || policies === undefined ? null : { judgements, policies: String(policies) }
 }
 
 function toDeadEntry([id, flat]: readonly [EntryId, readonly string[]]): DeadEntry {

@@ -1,14 +1,16 @@
 import { keysUnder } from '../../keys.ts'
 import { PARTITIONS_DEFAULT } from '../../partition.ts'
 import { type DurabilityLevel, LayoutMismatch, type Store } from '../ports.ts'
+import { createAlertStore } from './alert-store.ts'
 import { createAnalyzerStore } from './analyzer-store.ts'
 import { createAppend } from './append.ts'
 import { type Client, type ConnectionOptions, connect, defineScripts, type ScriptRunner } from './connection.ts'
 import { asked } from './errors.ts'
 import { createGatewayStore } from './gateway-store.ts'
+import { createRuleStore } from './rule-store.ts'
 
 /** Version of everything that stands in Redis. Another one is another deployment. */
-const FORMAT = '1'
+const FORMAT = '2'
 
 export interface RedisStoreOptions extends ConnectionOptions {
   /** First part of every key. */
@@ -21,6 +23,12 @@ export interface RedisStoreOptions extends ConnectionOptions {
   readonly anomaliesMax: number
   /** Dead entries kept for each partition. */
   readonly deadMax: number
+  /** Resolved alerts kept for each partition. */
+  readonly alertsMax: number
+  /** What is kept for receivers that are behind, for each partition. */
+  readonly outboxMax: number
+  /** Analyses that rules which are tried out would have flagged, kept for each partition. */
+  readonly shadowedMax: number
   /** Requests that each partition remembers, so that they may be repeated. */
   readonly requestsMax: number
   /** What Redis must keep of appended samples. Undefined where none are appended. */
@@ -36,6 +44,9 @@ export const REDIS_STORE_DEFAULTS = {
   anomaliesMax: 10_000,
   deadMax: 10_000,
   requestsMax: 20_000,
+  alertsMax: 10_000,
+  outboxMax: 10_000,
+  shadowedMax: 1000,
   durability: undefined,
 } as const
 
@@ -60,7 +71,12 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<Store>
   opening.use(analyzer)
   const resources = opening.move()
   const durability = options.durability?.level ?? 'local'
-  return { partitions, durability, gateway, analyzer, [Symbol.asyncDispose]: () => resources.disposeAsync() }
+  return {
+    ...{ partitions, durability, gateway, analyzer },
+    rules: createRuleStore(client, keys),
+    alerts: createAlertStore({ client, keys, options }),
+    [Symbol.asyncDispose]: () => resources.disposeAsync(),
+  }
 }
 
 async function checkLayout(client: Client & ScriptRunner, options: RedisStoreOptions): Promise<number> {

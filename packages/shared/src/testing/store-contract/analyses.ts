@@ -162,7 +162,10 @@ export function describeAnalyses(open: OpenStore): void {
       const entries = await readNow(store, 0)
       expect(entries[0]?.samples).toBe(samples)
       const id = entries[0]?.id ?? ''
-      const verdict = { id, findings: bytes(''), threshold: 2.000000000002, windowMin: 30, analyzedAt: 1.5 }
+      const verdict = {
+        ...{ id, findings: bytes(''), threshold: 2.000000000002, windowMin: 30, analyzedAt: 1.5 },
+        ...{ rulesVersion: 7, judged: null },
+      }
       await store.analyzer.commit(
         lease,
         commitOf({ id: '0-0', offset: 0 }, entries, { verdicts: [verdict], keepFrom: id }),

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, expect, test } from 'vitest'
 import { type EntryId, entryTimeMs } from '../../receipt.ts'
 import type { Checkpoint, Commit, CommitOutcome } from '../../store/ports.ts'
+import type { EntryFindings } from '../../verdicts.ts'
 import {
   analysisOf,
   append,
@@ -27,7 +28,15 @@ function allEffects(id: EntryId, seed: number): Partial<Commit> {
     keys: [keyUpdate('a', seed), keyUpdate('b', seed)],
     anomalies: [analysisOf('a', seed)],
     deadEntries: [{ id, reason: `reason ${seed}`, samples: 'what "could" be read 😀' }],
-    verdicts: [{ id, findings: bytes('f', seed), threshold: 0.1 + 0.2, windowMin: 30, analyzedAt: 1.7e12 }],
+    verdicts: [verdictOn(id, seed)],
+  }
+}
+
+function verdictOn(id: EntryId, seed: number): EntryFindings {
+  const judged = { judgements: bytes('j', seed), policies: '[["edge-cpu","ewma"]]' }
+  return {
+    ...{ id, findings: bytes('f', seed), threshold: 0.1 + 0.2, windowMin: 30, analyzedAt: 1.7e12 },
+    ...{ rulesVersion: seed, judged: seed % 2 === 0 ? null : judged },
   }
 }
 
@@ -76,10 +85,11 @@ export function describeCommitting(open: OpenStore): void {
         ...effects.verdicts?.[0],
         samples: entries[1]?.samples,
         findings: expect.any(Uint8Array),
+        judged: { judgements: expect.any(Uint8Array), policies: '[["edge-cpu","ewma"]]' },
       })
       expect(await store.analyzer.keptEntries(0)).toEqual([{ id: second, samples: 3 }])
       expect(await store.gateway.verdicts(0, first ?? '')).toBeNull()
-      expect(await store.analyzer.loadCheckpoint(0)).toEqual({ id: second, offset: 5 })
+      expect(await store.analyzer.loadCheckpoint(0)).toMatchObject({ id: second, offset: 5 })
     })
 
     test('its time is the clock that makes the ids', async () => {
@@ -387,7 +397,9 @@ export function describeCommitting(open: OpenStore): void {
       const window = Buffer.from(new Uint8Array(24).fill(1)).subarray(3, 19)
       const tail = Buffer.from(new Uint8Array(24).fill(3)).subarray(1, 17)
       const findings = Buffer.from(new Uint8Array(24).fill(2)).subarray(5, 21)
-      const verdicts = [{ id, findings, threshold: 2, windowMin: 30, analyzedAt: 1 }]
+      const judgements = Buffer.from(new Uint8Array(24).fill(4)).subarray(5, 21)
+      const judged = { judgements, policies: '[]' }
+      const verdicts = [{ id, findings, threshold: 2, windowMin: 30, analyzedAt: 1, rulesVersion: 0, judged }]
       const keys = [{ key: 'a', window: { kind: 'row', bytes: window }, analysis: '{}' } as const]
       const tails = [{ key: 'a', window: { kind: 'tail', bytes: tail }, analysis: '{}' } as const]
       await store.analyzer.commit(lease, commitOf(ZERO, entries.slice(0, 1), { keys, verdicts, keepFrom: id }))
@@ -423,6 +435,8 @@ export function describeCommitting(open: OpenStore): void {
           threshold: 2,
           windowMin: 30,
           analyzedAt: 5,
+          rulesVersion: 0,
+          judged: null,
         }))
       const steps: [number, number, number][] = [
         [0, 3, 0],

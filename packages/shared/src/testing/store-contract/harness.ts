@@ -3,7 +3,16 @@ import { expect } from 'vitest'
 import type { Entry } from '../../entry.ts'
 import { packSamples } from '../../entry.ts'
 import type { EntryId } from '../../receipt.ts'
-import type { Checkpoint, Commit, DeadEntry, KeyUpdate, Lease, Progress, Store } from '../../store/ports.ts'
+import {
+  type Checkpoint,
+  type Commit,
+  type DeadEntry,
+  type KeyUpdate,
+  type Lease,
+  NO_RULE_EFFECTS,
+  type Progress,
+  type Store,
+} from '../../store/ports.ts'
 
 /** Far longer than a test: a lease that does not expire. */
 export const LONG_MS = 60_000
@@ -26,6 +35,9 @@ export interface StoreLimits {
   readonly deadMax: number
   readonly trimSlack: number
   readonly requestsMax: number
+  readonly alertsMax: number
+  readonly outboxMax: number
+  readonly shadowedMax: number
 }
 
 export interface StoreProbe {
@@ -102,6 +114,8 @@ export function commitOf(from: Checkpoint, entries: readonly Entry[], changes: P
     deadEntries: [],
     verdicts: [],
     keepFrom: undefined,
+    rulesVersion: 0,
+    ...NO_RULE_EFFECTS,
     ...changes,
   }
 }

@@ -5,13 +5,14 @@
 --          checkpoint, and what is pending is forgotten, for it is delivered again.
 -- KEYS:    samples, checkpoint of one partition
 -- ARGV:    group, consumer
--- Returns: {checkpoint id, offset, the attempt as 'id count' or ''}
+-- Returns: {checkpoint id, offset, the attempt as 'id count' or '', version of the rules that last judged}
 local samples_key, checkpoint_key = KEYS[1], KEYS[2]
 local group, consumer = ARGV[1], ARGV[2]
 
 local id = redis.call('HGET', checkpoint_key, 'id') or '0-0'
 local offset = redis.call('HGET', checkpoint_key, 'offset') or '0'
 local attempt = redis.call('HGET', checkpoint_key, 'attempt') or ''
+local rules = redis.call('HGET', checkpoint_key, 'rules') or '0'
 
 local delivered
 if redis.call('EXISTS', samples_key) == 1 then
@@ -23,7 +24,7 @@ if redis.call('EXISTS', samples_key) == 1 then
 end
 if not delivered then
   redis.call('XGROUP', 'CREATE', samples_key, group, id, 'MKSTREAM')
-  return { id, offset, attempt }
+  return { id, offset, attempt, rules }
 end
 
 -- Ids compare as two numbers; equal milliseconds leave it to the sequence.
@@ -43,4 +44,4 @@ if first and not is_after(first[1], delivered) then
     redis.call('XGROUP', 'SETID', samples_key, group, id)
   end
 end
-return { id, offset, attempt }
+return { id, offset, attempt, rules }

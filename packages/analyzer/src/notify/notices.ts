@@ -1,0 +1,93 @@
+import { notice, suppressedUntil, tellingOf } from '@tidemark/shared/detection/alerts-notice'
+import { type AlertRecord, assembleAlert, SUPPRESSORS, type Suppressor } from '@tidemark/shared/detection/alerts-record'
+import type { RuleSet } from '@tidemark/shared/detection/rules-compiled'
+import type { AlertStore, DueNotices, SettledNotice } from '@tidemark/shared/store/alert-ports'
+import type { Lease } from '@tidemark/shared/store/ports'
+import type { NotifyMetrics } from './metrics.ts'
+
+/** Settled in one go. */
+const NOTICES_MAX = 100
+
+/**
+ * A mute may be taken back, a storm may end, and nobody says so to each alert: those that are held back are asked about again
+ * after as long as they have fired, within these bounds.
+ */
+const ASK_AGAIN_MIN_MS = 2000
+const ASK_AGAIN_MAX_MS = 60_000
+
+/** An alert of which receivers might have been told so long ago was not there yet then. */
+const LATE_MS = 500
+
+export interface NoticeOptions {
+  readonly alerts: Pick<AlertStore, 'dueNotices' | 'settleNotices'>
+  readonly rules: { readonly current: Pick<RuleSet, 'mutedBy'> }
+  readonly storm: { covers(openedAt: number): boolean }
+  readonly metrics: NotifyMetrics
+  /** As the worker lets receivers wait. */
+  readonly waitMs: number
+}
+
+type Due = DueNotices['alerts'][number]
+
+/** Decides what receivers are to be told of a partition's alerts, and puts it into the outbox. False when the lease is not ours. */
+export async function settleDue(lease: Lease, options: NoticeOptions): Promise<boolean> {
+  const { alerts, metrics } = options
+  for (;;) {
+    const { now, alerts: due } = await alerts.dueNotices(lease.partition, NOTICES_MAX)
+    if (due.length === 0) return true
+    const decided = due.map(one => decide(one, now, options))
+    if (
+      !(await alerts.settleNotices(
+        lease,
+        decided.map(({ settled }) => settled),
+      ))
+    )
+      return false
+    for (const by of decided.flatMap(({ heldBack }) => heldBack)) metrics.suppressed.inc({ by })
+    if (due.length < NOTICES_MAX) return true
+  }
+}
+
+function decide(
+  { id, parts, dueAt }: Due,
+  now: number,
+  { rules, storm, waitMs }: NoticeOptions,
+): { readonly settled: SettledNotice; readonly heldBack: readonly Suppressor[] } {
+  const before = assembleAlert(parts)
+  const waitUntil = waitsUntil(before, { now, waitMs, isNew: parts.telling === null })
+  if (waitUntil > now) {
+    return { settled: { id, dueAt, telling: tellingOf(before), askAgainAt: waitUntil, tell: null }, heldBack: [] }
+  }
+  const muted = before.key === null ? null : rules.current.mutedBy(before.key, now)
+  // Storms are made of anomalies. What else opens meanwhile has a cause of its own.
+  const isInStorm = before.cause.kind === 'anomaly' && storm.covers(before.opened_at)
+  const { record, tell } = notice(before, { now, muted, isInStorm })
+  return {
+    settled: { id, dueAt, telling: tellingOf(record), askAgainAt: askAgainAt(record, { now, muted }), tell },
+    heldBack: SUPPRESSORS.filter(by => record.suppressed[by] > before.suppressed[by]),
+  }
+}
+
+/** Until when receivers are not told of a new alert yet, whatever holds it back besides. */
+function waitsUntil(
+  { cause, state, told, opened_at }: AlertRecord,
+  { now, waitMs, isNew }: { readonly now: number; readonly waitMs: number; readonly isNew: boolean },
+): number {
+  if (state === 'resolved' || told > 0) return 0
+  // A storm is found with the first keys that make it one: a little later it can list the others too.
+  if (cause.kind === 'storm') return opened_at + waitMs
+  // The wait of others counts from the opening. Of an anomaly that comes late, out of a backlog, nobody can have seen yet whether
+  // it is part of a storm: it waits once more.
+  return cause.kind === 'anomaly' && isNew && now - opened_at > waitMs + LATE_MS ? now + waitMs : 0
+}
+
+function askAgainAt(
+  record: AlertRecord,
+  { now, muted }: { readonly now: number; readonly muted: { readonly until: number } | null },
+): number | null {
+  const until = suppressedUntil(record, { muted })
+  if (until === Number.POSITIVE_INFINITY) return null
+  if (record.suppressed_by === 'snooze') return until
+  const soon = now + Math.min(Math.max(now - record.opened_at, ASK_AGAIN_MIN_MS), ASK_AGAIN_MAX_MS)
+  return record.suppressed_by === 'mute' ? Math.min(until, soon) : soon
+}

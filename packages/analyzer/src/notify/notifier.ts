@@ -1,0 +1,93 @@
+import type { Clock } from '@tidemark/shared/clock'
+import type { RuleSet } from '@tidemark/shared/detection/rules-compiled'
+import type { TroubleLog } from '@tidemark/shared/logger'
+import type { AlertStore } from '@tidemark/shared/store/alert-ports'
+import type { Lease } from '@tidemark/shared/store/ports'
+import type { Logger } from 'pino'
+import { Deliveries } from './delivery.ts'
+import type { NotifyMetrics } from './metrics.ts'
+import { settleDue } from './notices.ts'
+import type { Receiver } from './receiver.ts'
+import { StormKeeper } from './storm-keeper.ts'
+import { StormView } from './storm-view.ts'
+
+/** How often the owned partitions are looked at. */
+const LOOK_MS = 250
+
+/** How often the alerts that fire are counted. */
+const COUNT_MS = 1000
+
+export interface NotifierOptions {
+  readonly alerts: AlertStore
+  readonly partitions: number
+  readonly receivers: readonly Receiver[]
+  readonly rules: { readonly current: RuleSet }
+  /** Of the partitions that this analyzer owns at the moment. */
+  readonly leases: () => readonly Lease[]
+  readonly metrics: NotifyMetrics
+  readonly storeErrors: { inc(): void }
+  readonly log: Logger
+  readonly trouble: TroubleLog
+  readonly clock: Clock
+  /** How long receivers are not told of a new alert yet. */
+  readonly waitMs: number
+  readonly resendMs: number
+}
+
+/**
+ * Tells receivers of the alerts of the owned partitions, until it is disposed of; requests under way then come to their end. To be
+ * disposed of before the leases are given up.
+ */
+export function startNotifier(options: NotifierOptions): AsyncDisposable {
+  const { alerts, leases, clock, metrics, storeErrors, trouble, receivers, log } = options
+  const resources = new AsyncDisposableStack()
+  const view = resources.use(new StormView(options))
+  resources.use(new StormKeeper(options))
+  const holds = ({ partition, token }: Lease): boolean =>
+    leases().some(held => held.partition === partition && held.token === token)
+  const deliveries = resources.use(new Deliveries({ ...options, holds }))
+  const notices = { alerts, rules: options.rules, storm: view, metrics, waitMs: options.waitMs }
+  const stop = new AbortController()
+  let countedAt = Number.NEGATIVE_INFINITY
+  log.info({ receivers: receivers.map(({ kind, title }) => `${kind} ${title}`) }, 'receivers of alerts')
+
+  /** What fails here is tried again at the next look. */
+  async function attempt(what: string, action: () => Promise<unknown>): Promise<void> {
+    try {
+      await action()
+    } catch (error) {
+      storeErrors.inc()
+      trouble(error, `${what} failed`)
+    }
+  }
+
+  async function look(): Promise<void> {
+    const owned = leases()
+    // A lease that is not ours any more is the next owner's business.
+    await Promise.all(owned.map(lease => attempt('deciding what receivers are told', () => settleDue(lease, notices))))
+    const partitions = owned.map(({ partition }) => partition)
+    await attempt('looking into the outboxes', async () => {
+      const lengths = partitions.length === 0 ? [] : await alerts.outboxLengths(partitions)
+      metrics.outbox.set(lengths.reduce((sum, length) => sum + length, 0))
+      deliveries.visit(owned.map((lease, i) => ({ lease, waiting: lengths[i] ?? 0 })))
+    })
+    if (clock.monotonicMs() - countedAt < COUNT_MS) return
+    countedAt = clock.monotonicMs()
+    await attempt('counting alerts', async () => {
+      const counts = partitions.length === 0 ? [] : await alerts.count(partitions)
+      metrics.firing.set(counts.reduce((sum, { firing }) => sum + firing, 0))
+    })
+  }
+
+  const done = (async () => {
+    while (!stop.signal.aborted) {
+      await look()
+      await clock.pause(LOOK_MS, stop.signal)
+    }
+  })()
+  resources.defer(async () => {
+    stop.abort()
+    await done
+  })
+  return resources
+}

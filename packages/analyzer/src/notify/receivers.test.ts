@@ -1,0 +1,209 @@
+import { readConfig } from '@tidemark/shared/config'
+import { assembleAlert } from '@tidemark/shared/detection/alerts-record'
+import { openingOf } from '@tidemark/shared/testing/alert-commits'
+import { FakeClock } from '@tidemark/shared/testing/fake-clock'
+import { Webhook } from 'standardwebhooks'
+import { beforeEach, describe, expect, test, vi } from 'vitest'
+import { analyzerSettings } from '../config.ts'
+import type { Notification } from './receiver.ts'
+import { createReceivers } from './receivers.ts'
+
+const NOW = 1_700_000_000_000
+const SECRETS = ['old', 'new'].map(
+  name => `whsec_${Buffer.from(`${name} and at least 24 bytes long`).toString('base64')}`,
+)
+const OPENING = openingOf({ partition: 3, key: 'edge-17/"cpu" ☃', at: NOW - 5000 }, { rule: 'cpu' })
+const TELLING = {
+  ...{ told: 1, told_at: NOW - 3000, told_resolved: false, suppressed_by: null },
+  suppressed: { mute: 0, snooze: 0, storm: 0 },
+}
+const FIRING: Notification = {
+  id: `${OPENING.id}:firing:1`,
+  status: 'firing',
+  record: assembleAlert({ opening: OPENING, end: null, care: null, telling: TELLING }),
+}
+const END = { resolved_at: NOW - 1000, resolve_reason: 'calm', peak: null } as const
+const RESOLVED: Notification = {
+  id: `${OPENING.id}:resolved:1`,
+  status: 'resolved',
+  record: assembleAlert({ opening: OPENING, end: END, care: null, telling: TELLING }),
+}
+
+interface Request {
+  readonly url: string
+  readonly headers: Record<string, string>
+  readonly body: string
+}
+
+const requests: Request[] = []
+let answer: () => Response | Promise<Response>
+beforeEach(() => {
+  requests.length = 0
+  answer = () => new Response('ok')
+  vi.spyOn(globalThis, 'fetch').mockImplementation(async (url, init) => {
+    const { headers, body } = init as Omit<Request, 'url'>
+    requests.push({ url: String(url), headers, body })
+    return answer()
+  })
+})
+
+function receivers(env: Readonly<Record<string, string>>) {
+  const config = readConfig(analyzerSettings, { REDIS_URL: 'redis://unused', ...env })
+  return createReceivers(config, new FakeClock(NOW))
+}
+
+function receiver(env: Readonly<Record<string, string>>) {
+  const [first] = receivers(env)
+  if (first === undefined) throw new Error('no receiver')
+  return first
+}
+
+describe('Alertmanager', () => {
+  test('is told of an alert by its labels, with the sentence that explains it and a way to it', async () => {
+    const alertmanager = receiver({
+      ALERTMANAGER_URLS: 'http://alertmanager:9093/prefix/',
+      ALERT_LABELS: 'namespace=highload, team=edge',
+      PUBLIC_URL: 'https://tidemark.example.com/',
+    })
+    expect(await alertmanager.send([FIRING, RESOLVED])).toEqual({ kind: 'delivered' })
+    const [request] = requests
+    expect(request?.url).toBe('http://alertmanager:9093/prefix/api/v2/alerts')
+    expect(request?.headers).toMatchObject({ 'content-type': 'application/json' })
+    const labels = {
+      ...{ alertname: 'TidemarkAnomaly', key: 'edge-17/"cpu" ☃', rule: 'cpu', severity: 'warning', detector: 'zscore' },
+      ...{ namespace: 'highload', team: 'edge' },
+    }
+    expect(JSON.parse(request?.body ?? '')).toEqual([
+      {
+        labels,
+        annotations: {
+          summary: expect.stringMatching(/^"cpu" ☃ of edge-17 rose to 93.1; .* It fires since 2023-11-14T22:13:15Z\.$/),
+          runbook_url: 'docs/runbook.md#tidemarkanomaly',
+        },
+        startsAt: '2023-11-14T22:13:15.000Z',
+        endsAt: '2023-11-14T22:16:20.000Z',
+        generatorURL: `https://tidemark.example.com/alerts/${OPENING.id}`,
+      },
+      expect.objectContaining({
+        labels,
+        startsAt: '2023-11-14T22:13:15.000Z',
+        endsAt: '2023-11-14T22:13:19.000Z',
+      }),
+    ])
+  })
+
+  test('is told of the fleet without a key, and of silence without a detector', async () => {
+    const alertmanager = receiver({ ALERTMANAGER_URLS: 'http://alertmanager:9093' })
+    const storm = { kind: 'storm', keys: ['a'], key_count: 1, keys_total: 2 } as const
+    const silent = { kind: 'silent', last_at: NOW, expected_ms: 1000 } as const
+    const { record } = FIRING
+    await alertmanager.send([
+      { ...FIRING, record: { ...record, id: 'fleet-1', key: null, rule: null, severity: 'critical', cause: storm } },
+      { ...FIRING, record: { ...record, cause: silent } },
+    ])
+    expect(JSON.parse(requests[0]?.body ?? '').map(({ labels }: { labels: object }) => labels)).toEqual([
+      { alertname: 'TidemarkStorm', severity: 'critical' },
+      { alertname: 'TidemarkSilent', severity: 'warning', key: 'edge-17/"cpu" ☃', rule: 'cpu' },
+    ])
+  })
+
+  test('may want a name and a password, which no log line shows', async () => {
+    const alertmanager = receiver({ ALERTMANAGER_URLS: 'https://ada:b%40c@alertmanager/x' })
+    await alertmanager.send([FIRING])
+    expect(requests[0]).toMatchObject({
+      url: 'https://alertmanager/x/api/v2/alerts',
+      headers: { authorization: `Basic ${Buffer.from('ada:b@c').toString('base64')}` },
+    })
+    expect(alertmanager).toMatchObject({ title: 'https://alertmanager', name: expect.not.stringContaining('b%40c') })
+  })
+})
+
+describe('a webhook', () => {
+  const env = { WEBHOOK_URLS: 'https://hooks.example.com/T0KEN', WEBHOOK_SECRET: SECRETS.join(',') }
+
+  test('is told in the form and with the signature of the specification, by each secret', async () => {
+    vi.useFakeTimers({ now: NOW })
+    expect(await receiver(env).send([RESOLVED])).toEqual({ kind: 'delivered' })
+    const [{ url, headers, body } = { url: '', headers: {}, body: '' }] = requests
+    expect([url, headers['webhook-id']]).toEqual([env.WEBHOOK_URLS, RESOLVED.id])
+    for (const secret of SECRETS) {
+      expect(new Webhook(secret).verify(body, headers)).toEqual({
+        type: 'alert.resolved',
+        timestamp: '2023-11-14T22:13:19.000Z',
+        data: { ...RESOLVED.record, explanation: expect.stringContaining('It fired for 4 s') },
+      })
+      expect(() => new Webhook(secret).verify(`${body} `, headers)).toThrow()
+    }
+    vi.useRealTimers()
+  })
+
+  test('has the same id on each attempt', async () => {
+    const webhook = receiver(env)
+    await webhook.send([FIRING])
+    await webhook.send([FIRING])
+    expect(requests.map(({ headers }) => headers['webhook-id'])).toEqual([FIRING.id, FIRING.id])
+  })
+})
+
+describe('an answer', () => {
+  const webhook = () => receiver({ WEBHOOK_URLS: 'http://hook', WEBHOOK_SECRET: SECRETS[0] ?? '' })
+  const toldWith = (status: number, headers: Record<string, string> = {}) => {
+    answer = () => new Response(null, { status, headers })
+    return webhook().send([FIRING])
+  }
+
+  test.each([200, 202, 204])('of %i is a delivery', async status => {
+    expect(await toldWith(status)).toEqual({ kind: 'delivered' })
+  })
+
+  test.each([400, 401, 404, 410, 413, 422])('of %i is a refusal', async status => {
+    expect(await toldWith(status)).toEqual({ kind: 'refused', reason: `it answered ${status}` })
+  })
+
+  test.each([301, 307, 408, 425, 429, 500, 502, 503])('of %i is a failure', async status => {
+    expect(await toldWith(status)).toEqual({ kind: 'failed', reason: `it answered ${status}`, retryAfterMs: 0 })
+  })
+
+  test.each([
+    ['30', 30_000],
+    ['Tue, 14 Nov 2023 22:14:20 GMT', 60_000],
+    ['Tue, 14 Nov 2023 22:12:20 GMT', 0],
+    ['1000000', 600_000],
+    ['soon', 0],
+  ])('that says to come again after "%s" is heeded', async (text, retryAfterMs) => {
+    expect(await toldWith(503, { 'retry-after': text })).toMatchObject({ retryAfterMs })
+  })
+
+  test('that does not come is a failure that says why', async () => {
+    answer = () =>
+      Promise.reject(new TypeError('fetch failed', { cause: Object.assign(new Error(), { code: 'ECONNREFUSED' }) }))
+    expect(await webhook().send([FIRING])).toEqual({ kind: 'failed', reason: 'ECONNREFUSED', retryAfterMs: 0 })
+    answer = () => Promise.reject(new DOMException('late', 'TimeoutError'))
+    expect(await webhook().send([FIRING])).toMatchObject({ reason: 'it did not answer in time' })
+  })
+})
+
+describe('settings', () => {
+  test('name any number of receivers, each by a name of its own that stays', () => {
+    const env = {
+      ...{ ALERTMANAGER_URLS: 'http://a:9093, http://b:9093', WEBHOOK_URLS: 'http://c/1,http://c/2' },
+      WEBHOOK_SECRET: SECRETS[0] ?? '',
+    }
+    const names = receivers(env).map(({ name }) => name)
+    expect(new Set(names).size).toBe(4)
+    expect(receivers(env).map(({ name }) => name)).toEqual(names)
+    expect(receivers({})).toEqual([])
+  })
+
+  test.each([
+    [{ WEBHOOK_URLS: 'http://hook' }, /WEBHOOK_SECRET: must be set/],
+    [{ WEBHOOK_URLS: 'hook' }, /WEBHOOK_URLS: must be addresses/],
+    [{ ALERTMANAGER_URLS: 'ftp://a' }, /ALERTMANAGER_URLS.*: must be addresses/],
+    [{ WEBHOOK_SECRET: 'whsec_c2hvcnQ=' }, /WEBHOOK_SECRET.*: must be whsec_ and 24 to 64 bytes/],
+    [{ ALERT_LABELS: 'a-b=c' }, /ALERT_LABELS.*: must be labels/],
+    [{ ALERT_LABELS: 'key=c' }, /ALERT_LABELS: must not be alertname/],
+    [{ PUBLIC_URL: 'tidemark' }, /PUBLIC_URL: must begin with http/],
+  ])('%o are refused', (env, says) => {
+    expect(() => receivers(env)).toThrow(says)
+  })
+})

@@ -1,0 +1,21 @@
+import type { Clock } from '@tidemark/shared/clock'
+import type { AnalyzerConfig } from '../config.ts'
+import { createAlertmanager } from './alertmanager.ts'
+import { createPost } from './post.ts'
+import type { Receiver } from './receiver.ts'
+import { createWebhook } from './webhook.ts'
+
+export type ReceiverConfig = Pick<
+  AnalyzerConfig,
+  'ALERTMANAGER_URLS' | 'ALERT_LABELS' | 'ALERT_RESEND_MS' | 'PUBLIC_URL' | 'WEBHOOK_URLS' | 'WEBHOOK_SECRET'
+>
+
+/** The receivers that the settings name. Alertmanagers of one cluster each want to hear all, so each is one. */
+export function createReceivers(config: ReceiverConfig, clock: Clock): Receiver[] {
+  const post = createPost({ clock })
+  const { ALERT_LABELS: labels = {}, ALERT_RESEND_MS: resendMs, PUBLIC_URL: publicUrl } = config
+  return [
+    ...config.ALERTMANAGER_URLS.map(url => createAlertmanager({ url, post, clock, labels, publicUrl, resendMs })),
+    ...config.WEBHOOK_URLS.map(url => createWebhook({ url, post, clock, secrets: config.WEBHOOK_SECRET ?? [] })),
+  ]
+}

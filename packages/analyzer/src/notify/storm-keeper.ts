@@ -1,0 +1,214 @@
+import type { Clock } from '@tidemark/shared/clock'
+import { FLEET_PARTITION, stormEnd, stormOpening } from '@tidemark/shared/detection/alerts-record'
+import { type StormEvent, type StormPolicy, StormWatch } from '@tidemark/shared/detection/storm'
+import type { TroubleLog } from '@tidemark/shared/logger'
+import { ENTRY_ID_ZERO, type EntryId } from '@tidemark/shared/receipt'
+import type { AlertFeedEntry, AlertStore, SavedStorm } from '@tidemark/shared/store/alert-ports'
+import type { Lease } from '@tidemark/shared/store/ports'
+import type { Logger } from 'pino'
+import type { NotifyMetrics } from './metrics.ts'
+import { parseSavedWatch, type SavedWatch } from './storm-saved.ts'
+
+/** What opens is in the watch within this, and a view has it a second later: both within the wait of a new alert. */
+const KEEP_MS = 250
+
+/** Entries of a partition's feed in one read. */
+const FEED_MAX = 1000
+
+/** How often keys and alerts are counted: how many there are moves slowly, and a storm is a share of it. */
+const COUNTED_MS = 10_000
+
+export interface StormKeeperOptions {
+  readonly alerts: Pick<AlertStore, 'feed' | 'keyCounts' | 'count' | 'loadStorm' | 'saveStorm'>
+  readonly partitions: number
+  readonly rules: { readonly current: { readonly storm: StormPolicy } }
+  readonly leases: () => readonly Lease[]
+  readonly metrics: Pick<NotifyMetrics, 'storms'>
+  readonly storeErrors: { inc(): void }
+  readonly log: Logger
+  readonly trouble: TroubleLog
+  readonly clock: Clock
+}
+
+interface Watching {
+  readonly lease: Lease
+  watch: StormWatch
+  policy: StormPolicy
+  positions: Record<string, EntryId>
+  keysTotal: number
+  countedAt: number
+}
+
+/**
+ * Watches the alerts of all partitions for storms, on whoever owns the partition of the fleet. How far it read is saved together
+ * with what it counted and found, under that partition's lease: a successor goes on from there, and what its predecessor did
+ * not save it counts itself.
+ */
+export class StormKeeper implements AsyncDisposable {
+  readonly #options: StormKeeperOptions
+  readonly #stop = new AbortController()
+  readonly #done: Promise<void>
+  #watching: Watching | undefined
+
+  constructor(options: StormKeeperOptions) {
+    this.#options = options
+    this.#done = this.#run()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort()
+    await this.#done
+  }
+
+  async #run(): Promise<void> {
+    const { storeErrors, trouble, clock } = this.#options
+    while (!this.#stop.signal.aborted) {
+      try {
+        await this.#keep()
+      } catch (error) {
+        // Nobody knows whether it was saved: what is in memory may be behind.
+        this.#watching = undefined
+        storeErrors.inc()
+        trouble(error, 'the watch for storms could not go on')
+      }
+      await clock.pause(KEEP_MS, this.#stop.signal)
+    }
+  }
+
+  async #keep(): Promise<void> {
+    const { leases, rules, clock } = this.#options
+    const lease = leases().find(({ partition }) => partition === FLEET_PARTITION)
+    if (lease === undefined) {
+      this.#watching = undefined
+      return
+    }
+    if (this.#watching?.lease.token !== lease.token) this.#watching = await this.#load(lease)
+    const watching = this.#watching
+    if (!isSamePolicy(watching.policy, rules.current.storm)) {
+      watching.policy = rules.current.storm
+      watching.watch = new StormWatch(watching.policy, watching.watch.toJSON())
+    }
+    const isCountDue = clock.monotonicMs() - watching.countedAt >= COUNTED_MS
+    // Counted before the feeds are read: what ended by then is in them.
+    const firing = isCountDue ? await this.#count(watching) : undefined
+    const feeds = await this.#readFeeds(watching)
+    if (firing !== undefined && feeds.every(feed => feed.length === 0)) {
+      const over = watching.watch.firesAtMost({ time: clock.wallMs(), count: firing }, watching.keysTotal)
+      if (over !== undefined) await this.#save(watching, [over])
+    }
+    while (feeds.some(feed => feed.length > 0)) {
+      if (!(await this.#save(watching, nextEvents(watching, feeds)))) return
+    }
+  }
+
+  async #load(lease: Lease): Promise<Watching> {
+    const { alerts, rules, log } = this.#options
+    const text = await alerts.loadStorm()
+    const saved = text === null ? undefined : parseSavedWatch(text)
+    if (text !== null && saved === undefined) {
+      log.error('what was saved of the watch for storms cannot be read; it begins anew')
+    }
+    return {
+      lease,
+      policy: rules.current.storm,
+      watch: new StormWatch(rules.current.storm, saved?.state),
+      positions: { ...saved?.positions },
+      keysTotal: saved?.keysTotal ?? 0,
+      countedAt: Number.NEGATIVE_INFINITY,
+    }
+  }
+
+  /** Counts the keys, and the alerts that fire if that matters. */
+  async #count(watching: Watching): Promise<number | undefined> {
+    const { alerts, partitions, clock } = this.#options
+    const all = numbersBelow(partitions)
+    watching.keysTotal = sum(await alerts.keyCounts(all))
+    watching.countedAt = clock.monotonicMs()
+    return watching.watch.isStorm ? sum((await alerts.count(all)).map(({ firing }) => firing)) : undefined
+  }
+
+  #readFeeds({ positions }: Watching): Promise<AlertFeedEntry[][]> {
+    const { alerts, partitions } = this.#options
+    return Promise.all(
+      numbersBelow(partitions).map(partition =>
+        alerts.feed(partition, positions[partition] ?? ENTRY_ID_ZERO, FEED_MAX),
+      ),
+    )
+  }
+
+  /** False when the lease is not ours. */
+  async #save(watching: Watching, events: readonly StormEvent[]): Promise<boolean> {
+    const { alerts, metrics, log } = this.#options
+    const { lease, watch, positions, keysTotal } = watching
+    const saved: SavedWatch = { state: watch.toJSON(), positions, keysTotal }
+    if (!(await alerts.saveStorm(lease, { state: JSON.stringify(saved), ...foundIn(events) }))) {
+      this.#watching = undefined
+      return false
+    }
+    for (const { kind, keyCount } of events) {
+      if (kind === 'storm_grows') continue
+      if (kind === 'storm') metrics.storms.inc()
+      log.warn({ keyCount, keysTotal }, kind === 'storm' ? 'a storm began' : 'a storm is over')
+    }
+    return true
+  }
+}
+
+/** Takes entries up to the end of a storm, or all that there are, and tells what was found in them. */
+function nextEvents({ watch, positions, keysTotal }: Watching, feeds: AlertFeedEntry[][]): StormEvent[] {
+  const events: StormEvent[] = []
+  while (events.at(-1)?.kind !== 'storm_over') {
+    const partition = earliest(feeds)
+    const entry = feeds[partition]?.shift()
+    if (entry === undefined) break
+    positions[partition] = entry.id
+    const event = entry.cause === 'anomaly' ? feed(watch, entry, keysTotal) : undefined
+    if (event !== undefined) events.push(event)
+  }
+  return events
+}
+
+function feed(watch: StormWatch, entry: AlertFeedEntry, keysTotal: number): StormEvent | undefined {
+  const { kind, key, openedAt, openedBefore, resolvedAt } = entry
+  return kind === 'opened'
+    ? watch.opened({ key, time: openedAt, openedBefore }, keysTotal)
+    : watch.resolved({ time: resolvedAt, openedAt }, keysTotal)
+}
+
+/** The events of one storm at most, the end of it last. */
+function foundIn(events: readonly StormEvent[]): Pick<SavedStorm, 'opening' | 'end'> {
+  const opened = events.findLast(({ kind }) => kind !== 'storm_over')
+  const over = events.findLast(({ kind }) => kind === 'storm_over')
+  return {
+    opening: opened === undefined ? null : stormOpening(opened),
+    end: over === undefined ? null : { id: stormOpening(over).id, end: stormEnd(over) },
+  }
+}
+
+/** The partition whose next entry is the earliest. In its own order each feed stays. */
+function earliest(feeds: readonly AlertFeedEntry[][]): number {
+  let found = 0
+  let time = Number.POSITIVE_INFINITY
+  feeds.forEach(([entry], partition) => {
+    if (entry === undefined || timeOf(entry) >= time) return
+    found = partition
+    time = timeOf(entry)
+  })
+  return found
+}
+
+function timeOf({ kind, openedAt, resolvedAt }: AlertFeedEntry): number {
+  return kind === 'opened' ? openedAt : resolvedAt
+}
+
+function isSamePolicy(a: StormPolicy, b: StormPolicy): boolean {
+  return a.share === b.share && a.keysMin === b.keysMin && a.withinMs === b.withinMs
+}
+
+function sum(counts: readonly number[]): number {
+  return counts.reduce((total, count) => total + count, 0)
+}
+
+function numbersBelow(count: number): number[] {
+  return Array.from({ length: count }, (_, number) => number)
+}

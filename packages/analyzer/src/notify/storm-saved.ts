@@ -1,0 +1,38 @@
+import type { StormState } from '@tidemark/shared/detection/storm'
+import type { EntryId } from '@tidemark/shared/receipt'
+import { z } from 'zod'
+
+const place = z.number()
+const counts = z.array(z.number())
+
+const shape = z.object({
+  state: z.object({
+    withinMs: z.number(),
+    slot: z.number(),
+    opened: counts,
+    firing: counts,
+    newest: z.array(z.object({ key: z.string(), time: place })),
+    storm: z
+      .object({ openedAt: place, from: place, firing: z.number(), keys: z.array(z.string()), keyCount: z.number() })
+      .nullable(),
+  }),
+  /** Of each partition, the last entry of its feed that is counted in the state. */
+  positions: z.record(z.string(), z.string()),
+  keysTotal: z.number(),
+})
+
+/** What is kept of the watch for storms: what it counted, and how far it read. Both or neither, so nothing counts twice. */
+export interface SavedWatch {
+  readonly state: StormState
+  readonly positions: Readonly<Record<string, EntryId>>
+  readonly keysTotal: number
+}
+
+/** Undefined for what another version wrote. */
+export function parseSavedWatch(text: string): SavedWatch | undefined {
+  try {
+    return shape.parse(JSON.parse(text))
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,56 @@
+import type { Clock } from '@tidemark/shared/clock'
+import type { TroubleLog } from '@tidemark/shared/logger'
+import type { AlertStore } from '@tidemark/shared/store/alert-ports'
+import { parseSavedWatch } from './storm-saved.ts'
+
+/** With the keeper's turn well within the wait of a new alert. */
+const VIEW_MS = 1000
+
+export interface StormViewOptions {
+  readonly alerts: Pick<AlertStore, 'loadStorm'>
+  readonly storeErrors: { inc(): void }
+  readonly trouble: TroubleLog
+  readonly clock: Clock
+}
+
+/** The storm that goes on, as the keeper saved it last. While the store does not answer, what is known holds. */
+export class StormView implements AsyncDisposable {
+  readonly #options: StormViewOptions
+  readonly #stop = new AbortController()
+  readonly #done: Promise<void>
+  #saved: string | null = null
+  /** Anomalies that opened from here on are part of the storm. */
+  #from = Number.POSITIVE_INFINITY
+
+  constructor(options: StormViewOptions) {
+    this.#options = options
+    this.#done = this.#run()
+  }
+
+  /** Whether an alert that opened then belongs to the storm that goes on. */
+  covers(openedAt: number): boolean {
+    return openedAt >= this.#from
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort()
+    await this.#done
+  }
+
+  async #run(): Promise<void> {
+    const { alerts, storeErrors, trouble, clock } = this.#options
+    while (!this.#stop.signal.aborted) {
+      try {
+        const saved = await alerts.loadStorm()
+        if (saved !== this.#saved) {
+          this.#saved = saved
+          this.#from = parseSavedWatch(saved ?? '')?.state.storm?.from ?? Number.POSITIVE_INFINITY
+        }
+      } catch (error) {
+        storeErrors.inc()
+        trouble(error, 'the state of storms could not be read')
+      }
+      await clock.pause(VIEW_MS, this.#stop.signal)
+    }
+  }
+}

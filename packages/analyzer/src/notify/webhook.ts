@@ -1,0 +1,46 @@
+import { createHmac } from 'node:crypto'
+import type { Clock } from '@tidemark/shared/clock'
+import { explainAlert } from '@tidemark/shared/detection/explain'
+import type { Post } from './post.ts'
+import type { Notification, Receiver } from './receiver.ts'
+import { nameReceiver } from './receiver-name.ts'
+
+export interface WebhookOptions {
+  readonly url: string
+  readonly post: Post
+  readonly clock: Pick<Clock, 'wallMs'>
+  /** Each `whsec_` and the key in base64. With several, each signs: so one takes the place of another without a gap. */
+  readonly secrets: readonly string[]
+}
+
+/** A webhook as the Standard Webhooks specification has it: one notification a request, signed, under an id of its own. */
+export function createWebhook({ url, post, clock, secrets }: WebhookOptions): Receiver {
+  const keys = secrets.map(secret => Buffer.from(secret.replace(/^whsec_/, ''), 'base64'))
+  async function send(notification: Notification) {
+    const body = bodyOf(notification)
+    const timestamp = String(Math.floor(clock.wallMs() / 1000))
+    const signatures = keys.map(key => sign(key, `${notification.id}.${timestamp}.${body}`))
+    const headers = {
+      'webhook-id': notification.id,
+      'webhook-timestamp': timestamp,
+      'webhook-signature': signatures.join(' '),
+    }
+    return post(url, headers, body)
+  }
+  return {
+    ...nameReceiver('webhook', url),
+    batchMax: 1,
+    isForgetful: false,
+    send: async ([notification]) => (notification === undefined ? { kind: 'delivered' } : send(notification)),
+  }
+}
+
+function bodyOf({ status, record }: Notification): string {
+  const at = status === 'firing' ? record.told_at : (record.resolved_at ?? record.told_at)
+  const data = { ...record, explanation: explainAlert(record) }
+  return JSON.stringify({ type: `alert.${status}`, timestamp: new Date(at).toISOString(), data })
+}
+
+function sign(key: Buffer, content: string): string {
+  return `v1,${createHmac('sha256', key).update(content).digest('base64')}`
+}

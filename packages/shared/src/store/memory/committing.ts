@@ -1,0 +1,116 @@
+import { ENTRY_FIELDS } from '../../entry.ts'
+import { compareEntryIds, type EntryId } from '../../receipt.ts'
+import type { EntryFindings } from '../../verdicts.ts'
+import { assertCommitShape } from '../commit-shape.ts'
+import type { Commit, CommitOutcome, Lease } from '../ports.ts'
+import { endAlert, openAlert } from './alerts.ts'
+import { type Data, heldLease, keepNewest, type Partition, partitionAt } from './data.ts'
+import { acknowledge, pendingIds } from './reading.ts'
+import { indexAfter } from './stream.ts'
+
+export function applyCommit(data: Data, lease: Lease, commit: Commit): CommitOutcome {
+  assertCommitShape(commit)
+  const partition = partitionAt(data, lease.partition)
+  const hindrance = hindranceOf(partition, commit, heldLease(data, partition) === lease.token)
+  if (hindrance !== undefined) return hindrance
+
+  applyKeys(partition, commit)
+  partition.anomalies.push(...commit.anomalies)
+  keepNewest(partition.anomalies, data.anomaliesMax)
+  applyRuleEffects(data, partition, commit)
+  if (commit.entries.length === 0) {
+    partition.checkpoint = { ...partition.checkpoint, rulesVersion: commit.rulesVersion }
+    return { kind: 'ok', at: data.now() }
+  }
+  partition.deadEntries.push(...commit.deadEntries)
+  keepNewest(partition.deadEntries, data.deadMax)
+  keepVerdicts(partition.verdicts, commit)
+  moveCheckpoint(partition, commit)
+  return { kind: 'ok', at: data.now() }
+}
+
+function hindranceOf(
+  { checkpoint, stream, group }: Partition,
+  { from, to, entries, witness, requiresDrained }: Commit,
+  isOurs: boolean,
+): CommitOutcome | undefined {
+  if (!isOurs) return { kind: 'fenced' }
+  const stale: CommitOutcome = { kind: 'stale', checkpoint: checkpoint.id }
+  const next = stream[indexAfter(stream, from.id)]
+  const [first] = entries
+  if (first === undefined) {
+    if (checkpoint.id !== from.id) return stale
+    return requiresDrained === true && next !== undefined ? { kind: 'gap', id: next.id } : undefined
+  }
+  if (checkpoint.id === to.id) return { kind: 'already' }
+  // Applied entries are kept for a while, and may be delivered again when somebody moves the group.
+  const isAgain = compareEntryIds(first, from.id) <= 0
+  if (checkpoint.id !== from.id || isAgain) return stale
+  if (witness !== undefined) {
+    const found = stream[indexAfter(stream, witness.id) - 1]
+    const isThere = found?.id === witness.id && (found.fields.get(ENTRY_FIELDS.nonce) ?? '') === witness.nonce
+    if (!isThere) return stale
+  }
+  if (next !== undefined && compareEntryIds(next.id, first) < 0) return { kind: 'gap', id: next.id }
+  // What a former owner read in the meantime is pending and not in the run.
+  const run = new Set(entries)
+  const unseen = pendingIds(group).find(
+    id => compareEntryIds(id, from.id) > 0 && compareEntryIds(id, to.id) <= 0 && !run.has(id),
+  )
+  return unseen === undefined ? undefined : { kind: 'gap', id: unseen }
+}
+
+function applyKeys({ rows, analyses, keys }: Partition, commit: Commit): void {
+  for (const { key, window, analysis } of commit.keys) {
+    const { row = null, tail = null } = rows.get(key) ?? {}
+    const bytes = new Uint8Array(window.bytes)
+    rows.set(key, window.kind === 'row' ? { row: bytes, tail } : { row, tail: bytes })
+    if (analysis === null) continue
+    if (!analyses.has(key)) keys.push(key)
+    analyses.set(key, analysis)
+  }
+}
+
+function applyRuleEffects(data: Data, { alerts, due, ruleCounts, shadowed }: Partition, commit: Commit): void {
+  for (const opened of commit.alerts.opened) openAlert(alerts, opened, data)
+  for (const ended of commit.alerts.ended) endAlert(alerts, ended, data)
+  for (const { key, at } of commit.due) {
+    if (at === null) due.delete(key)
+    else due.set(key, at)
+  }
+  for (const { name, by } of commit.counts) ruleCounts.set(name, (ruleCounts.get(name) ?? 0) + by)
+  shadowed.push(...commit.shadowed)
+  keepNewest(shadowed, data.shadowedMax)
+}
+
+function keepVerdicts(kept: Map<EntryId, EntryFindings>, { verdicts, keepFrom, to }: Commit): void {
+  for (const one of verdicts) kept.set(one.id, copyFindings(one))
+  for (const id of kept.keys()) {
+    if (compareEntryIds(id, keepFrom ?? to.id) >= (keepFrom === undefined ? 1 : 0)) break
+    kept.delete(id)
+  }
+}
+
+/** With bytes of its own. */
+export function copyFindings(one: EntryFindings): EntryFindings {
+  const { findings, judged } = one
+  return {
+    ...one,
+    findings: new Uint8Array(findings),
+    judged: judged && { ...judged, judgements: new Uint8Array(judged.judgements) },
+  }
+}
+
+function moveCheckpoint(partition: Partition, { entries, to, analysed, dead, rulesVersion, keepFrom }: Commit): void {
+  const { group, stream } = partition
+  const acknowledged = acknowledge(partition, entries)
+  // The group was sent back after they had been read: it must not deliver again what is applied now.
+  if (group !== undefined && acknowledged < entries.length && compareEntryIds(group.lastDelivered, to.id) < 0) {
+    group.lastDelivered = to.id
+  }
+  partition.checkpoint = { id: to.id, offset: to.offset, rulesVersion }
+  partition.analysed += analysed
+  partition.dead += dead
+  const kept = stream.findIndex(({ id }) => keepFrom !== undefined && compareEntryIds(id, keepFrom) >= 0)
+  stream.splice(0, kept === -1 ? indexAfter(stream, to.id) : kept)
+}

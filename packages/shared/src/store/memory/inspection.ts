@@ -1,0 +1,44 @@
+import type { EntryId } from '../../receipt.ts'
+import type { DeadEntry } from '../ports.ts'
+import { type Data, partitionAt } from './data.ts'
+import { groupOf, pendingIds } from './reading.ts'
+import { addEntry } from './stream.ts'
+
+/** What redis-cli is to the Redis store: a way past the ports, for tests. */
+export interface MemoryInspection {
+  /** An XADD by hand: counts nothing as accepted. */
+  appendRaw(partition: number, fields: Readonly<Record<string, string>>): EntryId
+  deleteEntry(partition: number, id: EntryId): void
+  /** Another entry under the same id, as a fail-over can leave it. */
+  replaceEntry(partition: number, id: EntryId, fields: Readonly<Record<string, string>>): void
+  destroyGroup(partition: number): void
+  streamIds(partition: number): EntryId[]
+  pendingIds(partition: number): EntryId[]
+  verdictIds(partition: number): EntryId[]
+  anomalies(partition: number): string[]
+  deadEntries(partition: number): DeadEntry[]
+}
+
+export function inspectionOf(data: Data): MemoryInspection {
+  return {
+    appendRaw: (number, fields) => addEntry(data, partitionAt(data, number), fields),
+    deleteEntry: (number, id) => {
+      const { stream } = partitionAt(data, number)
+      const index = stream.findIndex(entry => entry.id === id)
+      if (index >= 0) stream.splice(index, 1)
+    },
+    replaceEntry: (number, id, fields) => {
+      const { stream } = partitionAt(data, number)
+      const index = stream.findIndex(entry => entry.id === id)
+      if (index >= 0) stream[index] = { id, fields: new Map(Object.entries(fields)) }
+    },
+    destroyGroup: number => {
+      partitionAt(data, number).group = undefined
+    },
+    streamIds: number => partitionAt(data, number).stream.map(({ id }) => id),
+    pendingIds: number => pendingIds(groupOf(partitionAt(data, number))),
+    verdictIds: number => [...partitionAt(data, number).verdicts.keys()],
+    anomalies: number => [...partitionAt(data, number).anomalies],
+    deadEntries: number => [...partitionAt(data, number).deadEntries],
+  }
+}

@@ -1,0 +1,30 @@
+import assert from 'node:assert/strict'
+import { EMPTY_DOCUMENT } from '../../detection/rules.ts'
+import { RULE_CHANGES_KEPT, type RuleStore } from '../rule-ports.ts'
+import { type Data, keepNewest, type Rules } from './data.ts'
+
+export function newRules(): Rules {
+  return { document: EMPTY_DOCUMENT, changes: [] }
+}
+
+export function rulesOn({ rules }: Data): RuleStore {
+  return {
+    version: async () => rules.document.version,
+    document: async () => structuredClone(rules.document),
+    async replace(document, change) {
+      assert.equal(change.version, document.version, 'the change is the one that made the document')
+      if (rules.document.version !== document.version - 1) return false
+      rules.document = structuredClone(document)
+      rules.changes.push(structuredClone(change))
+      keepNewest(rules.changes, RULE_CHANGES_KEPT)
+      return true
+    },
+    changes: async ({ upTo = Number.POSITIVE_INFINITY, count }) =>
+      structuredClone(
+        rules.changes
+          .filter(({ version }) => version <= upTo)
+          .toReversed()
+          .slice(0, count),
+      ),
+  }
+}

@@ -1,0 +1,156 @@
+import { pause } from '@tidemark/shared/lifecycle'
+import { redisAvailable, startRedis } from '@tidemark/shared/testing/redis-fixture'
+import { freePort } from '@tidemark/shared/testing/redis-process'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { compressedAlertmanager } from './monitoring/compressed.ts'
+import { programsAvailable, type Server, startAlertmanager } from './monitoring/programs.ts'
+import { startWebhook, type Webhook } from './monitoring/webhook.ts'
+import { Client } from './support/client.ts'
+import { type Service, startAnalyzer, startGateway } from './support/services.ts'
+import { startWebhookReceiver, type WebhookReceiver } from './support/webhook-receiver.ts'
+
+const KEY = 'edge-17/"cpu" {é}'
+const OTHERS = Array.from({ length: 30 }, (_, i) => `rack ${i}/temperature`)
+const NOISE = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7, 9, 3, 2, 3, 8, 4]
+
+/** Alertmanager's own waits, thirty times as short. */
+const FACTOR = 30
+
+const WITHIN = { timeout: 20_000, interval: 100 }
+
+interface Alert {
+  readonly labels: Readonly<Record<string, string>>
+  readonly annotations: Readonly<Record<string, string>>
+  readonly generatorURL: string
+  readonly endsAt: string
+}
+
+const available = (await redisAvailable()) && programsAvailable('alertmanager')
+
+describe.runIf(available)('a pipeline whose alerts are told of', () => {
+  const resources = new AsyncDisposableStack()
+  let client: Client
+  let analyzers: Service[]
+  let alertmanager: Server
+  let port: number
+  let operators: Webhook
+  let webhook: WebhookReceiver
+
+  beforeAll(async () => {
+    const redis = resources.use(await startRedis())
+    operators = resources.use(await startWebhook())
+    webhook = resources.use(await startWebhookReceiver())
+    port = await freePort()
+    alertmanager = await startAlertmanager(compressedAlertmanager(operators.url, FACTOR), { port })
+    resources.defer(() => alertmanager[Symbol.asyncDispose]())
+    const env = {
+      REDIS_URL: redis.url,
+      PARTITIONS: '4',
+      LEASE_TTL_MS: '1500',
+      ALERTMANAGER_URLS: `http://127.0.0.1:${port}`,
+      ALERT_LABELS: 'namespace=e2e',
+      ALERT_RESEND_MS: '1000',
+      WEBHOOK_URLS: webhook.url,
+      WEBHOOK_SECRET: webhook.secret,
+      PUBLIC_URL: 'http://tidemark.example.com',
+    }
+    client = new Client(resources.use(await startGateway(env)).port)
+    analyzers = [await startAnalyzer(env), await startAnalyzer(env)]
+    resources.defer(async () => {
+      for (const one of analyzers) await one[Symbol.asyncDispose]()
+    })
+    await ingest([KEY, ...OTHERS], ...NOISE, ...NOISE)
+  })
+  afterAll(() => resources.disposeAsync())
+
+  /** Each value to each key, one after the other. */
+  async function ingest(keys: readonly string[], ...values: number[]): Promise<void> {
+    for (const value of values) await client.ingest(keys.map(key => ({ key, value })))
+  }
+
+  async function firing(): Promise<Alert[]> {
+    const response = await fetch(`http://127.0.0.1:${port}/api/v2/alerts`)
+    return (await response.json()) as Alert[]
+  }
+
+  /** Waits until Alertmanager knows of exactly these. */
+  const knows = (...alerts: Readonly<Record<string, string>>[]): Promise<Alert[]> =>
+    vi.waitFor(async () => {
+      const found = await firing()
+      expect(found.map(({ labels }) => labels)).toEqual(alerts)
+      return found
+    }, WITHIN)
+
+  const labels = {
+    ...{ alertname: 'TidemarkAnomaly', detector: 'zscore', key: KEY, namespace: 'e2e', severity: 'warning' },
+  }
+
+  test('an anomaly is an alert in Alertmanager, by its key, and on a webhook, signed', async () => {
+    await ingest([KEY], 1000)
+    const [alert] = await knows(labels)
+    expect(alert?.annotations.summary).toMatch(/^"cpu" \{é\} of edge-17 rose to 1000; the 40 samples before it were /)
+    expect(alert?.generatorURL).toMatch(/^http:\/\/tidemark\.example\.com\/alerts\/\d-[0-9a-f]{24}$/)
+    await vi.waitFor(() => expect(webhook.told).toHaveLength(1), WITHIN)
+    expect(webhook.told[0]).toMatchObject({
+      id: expect.stringMatching(/^\d-[0-9a-f]{24}:firing:1$/),
+      type: 'alert.firing',
+      data: { key: KEY, state: 'firing', told: 1, explanation: alert?.annotations.summary },
+    })
+    await vi.waitFor(() => expect(operators.notices.map(({ labels: { key } }) => key)).toContain(KEY), WITHIN)
+  })
+
+  test('an Alertmanager that was started anew knows it again, and no webhook is told again', async () => {
+    alertmanager.child.kill()
+    await alertmanager.child.exited
+    alertmanager = await startAlertmanager(compressedAlertmanager(operators.url, FACTOR), { port })
+    await knows(labels)
+    expect(webhook.told).toHaveLength(1)
+  })
+
+  test('the end is told by who took over from a killed analyzer', async () => {
+    const [killed, survivor] = analyzers
+    process.kill(killed?.pid ?? 0, 'SIGKILL')
+    await killed?.child.exited
+    analyzers = survivor === undefined ? [] : [survivor]
+    await ingest([KEY], ...NOISE.slice(0, 8))
+    await knows()
+    await vi.waitFor(() => expect(webhook.told.map(({ type }) => type)).toContain('alert.resolved'), WITHIN)
+    expect(webhook.told.at(-1)).toMatchObject({
+      id: webhook.told[0]?.id.replace('firing', 'resolved'),
+      data: { key: KEY, state: 'resolved', resolve_reason: 'calm', told: 1, told_resolved: true },
+    })
+  })
+
+  test('a storm is one alert, and its keys are none', async () => {
+    const before = webhook.told.length
+    await ingest(OTHERS, 1000)
+    const [storm] = await knows({ alertname: 'TidemarkStorm', namespace: 'e2e', severity: 'critical' })
+    // The first one's was within the same minute.
+    expect(storm?.annotations.summary).toMatch(
+      /^31 of 31 keys opened an alert within a short time: edge-17\/"cpu" \{é\}, /,
+    )
+    // Long enough for each of them to be told, had it not been held back.
+    await pause(4000)
+    expect((await firing()).map(({ labels: { alertname } }) => alertname)).toEqual(['TidemarkStorm'])
+    expect(webhook.told.slice(before).map(({ type, data }) => [type, data.key])).toEqual([['alert.firing', null]])
+    await ingest(OTHERS, ...NOISE.slice(0, 8))
+    await knows()
+    await vi.waitFor(() => expect(webhook.told.at(-1)?.type).toBe('alert.resolved'), WITHIN)
+    expect(webhook.told.slice(before)).toHaveLength(2)
+  })
+
+  test('what was told is counted, nothing waits, and no key is in a metric', async () => {
+    const [analyzer] = analyzers
+    let text = ''
+    const seriesValue = (series: string): number => Number(text.split(`\n${series} `)[1]?.split('\n')[0])
+    await vi.waitFor(async () => {
+      text = await (await fetch(`http://127.0.0.1:${analyzer?.metricsPort}/metrics`)).text()
+      expect(['outbox_entries', 'alerts_firing'].map(name => seriesValue(`analyzer_${name}`))).toEqual([0, 0])
+    }, WITHIN)
+    expect(seriesValue('analyzer_storms_total')).toBe(1)
+    expect(seriesValue('analyzer_alerts_suppressed_total{by="storm"}')).toBe(30)
+    expect(seriesValue('analyzer_notifications_total{receiver="webhook",result="delivered"}')).toBeGreaterThanOrEqual(3)
+    expect(text).not.toContain('edge-17')
+    expect(webhook.forged).toBe(0)
+  })
+})

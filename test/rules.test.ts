@@ -1,0 +1,199 @@
+import { execFile } from 'node:child_process'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import type { Analysis } from '@tidemark/shared/analysis'
+import { toUnitScore } from '@tidemark/shared/detection/detector'
+import { Judge } from '@tidemark/shared/detection/judge'
+import { copyRow, createRow, type KeyRow, rowShape, shapeFor } from '@tidemark/shared/detection/key-row'
+import type { Policy } from '@tidemark/shared/detection/policy'
+import { EMPTY_DOCUMENT, type RuleDocument, withRule } from '@tidemark/shared/detection/rules'
+import { RuleSet } from '@tidemark/shared/detection/rules-compiled'
+import { pause } from '@tidemark/shared/lifecycle'
+import { entryTimeMs, parseReceipt } from '@tidemark/shared/receipt'
+import type { Store } from '@tidemark/shared/store/ports'
+import { openRedisStore, REDIS_STORE_DEFAULTS } from '@tidemark/shared/store/redis/store'
+import { redisAvailable, startRedis } from '@tidemark/shared/testing/redis-fixture'
+import { describe, expect, test } from 'vitest'
+import { Client } from './support/client.ts'
+import { startAnalyzer, startGateway } from './support/services.ts'
+
+const CHANGE = { who: 'ada', why: 'test', at: 1 }
+
+async function startPipeline(stack: AsyncDisposableStack) {
+  const { url } = stack.use(await startRedis())
+  const env = { REDIS_URL: url, PARTITIONS: '4', LOG_LEVEL: 'info', VERDICTS_KEPT: '1000000' }
+  const { port } = stack.use(await startGateway(env))
+  for (const name of ['one', 'two']) stack.use(await startAnalyzer({ ...env, ANALYZER_ID: name }))
+  const store = stack.use(await openRedisStore({ ...REDIS_STORE_DEFAULTS, url, onTrouble: () => {} }))
+  return { client: new Client(port), store }
+}
+
+/** Puts a rule in force on top of a document; gives what is in force then. */
+async function put(store: Store, before: RuleDocument, rule: { id: string }): Promise<RuleDocument> {
+  const document = withRule(before, rule, CHANGE)
+  const change = { ...CHANGE, version: document.version, kind: 'rule_put', id: rule.id, content: rule } as const
+  expect(await store.rules.replace(document, change)).toBe(true)
+  return document
+}
+
+/** The analyses of all samples of an entry, once they are there. */
+async function analysesOf(client: Client, receipt: string): Promise<Analysis[]> {
+  const response = await client.get(`/analyze?after=${receipt}&wait=10000`)
+  expect(response.status).toBe(200)
+  return ((await response.json()) as { analyses: Analysis[] }).analyses
+}
+
+/** A small generator of numbers from 0 to 1, the same sequence for the same seed. */
+function seeded(seed: number): () => number {
+  let state = seed
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+    return state / 2 ** 32
+  }
+}
+
+/** Noise with spikes, steps, and stretches that do not vary. */
+function valueAt(random: () => number, n: number): number {
+  if (random() < 0.01) return 500 * random()
+  if (n % 150 > 130) return 20
+  return Math.round((20 + (n > 250 ? 30 : 0) + 4 * (random() + random() - 1)) * 100) / 100
+}
+
+describe.runIf(await redisAvailable())('rules', () => {
+  const RULES = [
+    { id: 'ewma', pattern: 'a/*', detector: 'ewma' },
+    { id: 'novelty', pattern: 'b/*', detector: 'novelty' },
+    { id: 'held', pattern: 'c/*', detector: 'mad', window: 80, influence: 'held', level_shift_after: 6 },
+    { id: 'budget', pattern: 'd/*', budget: '1 %', direction: 'up', deviation_min: 0.5, duplicates: 'drop' },
+    { id: 'range', pattern: 'e/*', detector: 'range', late: 'refuse' },
+    { id: 'habit', pattern: 'f/*', detector: 'habit' },
+  ]
+  const KEYS = ['a/x', 'b/x', 'c/x', 'd/x', 'e/x', 'f/x', 'no rule']
+
+  test('the back-test scores a file as the pipeline does, bit for bit', async () => {
+    await using stack = new AsyncDisposableStack()
+    const folder = stack.adopt(await mkdtemp(join(tmpdir(), 'tidemark-')), path => rm(path, { recursive: true }))
+    const { client, store } = await startPipeline(stack)
+    let document = EMPTY_DOCUMENT
+    for (const rule of RULES) document = await put(store, document, rule)
+    await pause(1500)
+
+    const random = seeded(7)
+    const rows = Array.from({ length: 400 }, (_, n) =>
+      KEYS.map(key => ({
+        key,
+        value: valueAt(random, n),
+        timestamp: 1_700_000_000_000 + 1000 * (n - (n % 97 === 96 ? 3 : 0)),
+      })),
+    ).flat()
+    const files = { csv: join(folder, 'a.csv'), rules: join(folder, 'rules.json'), scores: join(folder, 'scores.csv') }
+    await writeFile(
+      files.csv,
+      `timestamp,value,key\n${rows.map(({ timestamp, value, key }) => `${timestamp},${value},${key}`).join('\n')}\n`,
+    )
+    await writeFile(files.rules, JSON.stringify(RULES))
+    const main = fileURLToPath(new URL('../scripts/backtest/main.ts', import.meta.url))
+    await promisify(execFile)(process.execPath, [main, files.csv, '--rules', files.rules, '--scores', files.scores])
+    const scores = (await readFile(files.scores, 'utf8')).trim().split('\n').slice(1)
+
+    const served = new Map<string, Analysis[]>(KEYS.map(key => [key, []]))
+    for (let i = 0; i < rows.length; i += 200) {
+      const { receipts } = await client.ingest(rows.slice(i, i + 200))
+      for (const receipt of receipts) {
+        for (const analysis of await analysesOf(client, receipt)) served.get(analysis.key)?.push(analysis)
+      }
+    }
+    const pipeline = rows.map(({ key }) => {
+      const analysis = served.get(key)?.shift()
+      if (analysis === undefined) return 'not served'
+      const { score, z, threshold, state } = analysis
+      return String(
+        state === 'refused' ? 0 : toUnitScore(Math.abs((score === undefined ? z : score) ?? Number.NaN), threshold),
+      )
+    })
+    expect(pipeline).toEqual(scores.map(line => line.split(',')[2]))
+    expect(new Set(pipeline).size).toBeGreaterThan(1000)
+  })
+
+  test('one that is changed under load takes force within two seconds, without a lost or doubled verdict', async () => {
+    await using stack = new AsyncDisposableStack()
+    const { client, store } = await startPipeline(stack)
+    const keys = Array.from({ length: 12 }, (_, n) => `edge-${n}/cpu`)
+    const random = seeded(3)
+    const receipts: string[] = []
+    const accepted = new Map<string, { value: number; timestamp: number }[]>(keys.map(key => [key, []]))
+    let isOver = false
+    const load = (async () => {
+      for (let n = 0; !isOver; n++) {
+        const samples = [...keys, ...keys].map((key, i) => ({
+          key,
+          value: valueAt(random, n),
+          timestamp: 1_700_000_000_000 + 2000 * n + (i < keys.length ? 0 : 1000),
+        }))
+        receipts.push(...(await client.ingest(samples)).receipts)
+        for (const { key, value, timestamp } of samples) accepted.get(key)?.push({ value, timestamp })
+        await pause(5)
+      }
+    })()
+
+    const documents = [EMPTY_DOCUMENT]
+    const changedAt = [0]
+    for (const rule of [
+      { id: 'cpu', pattern: '*/cpu', detector: 'ewma', threshold: 4 },
+      { id: 'cpu', pattern: '*/cpu', window: 20, samples_min: 10 },
+      { id: 'some', pattern: 'edge-[0-4]/*', detector: 'novelty' },
+    ]) {
+      await pause(2500)
+      documents.push(await put(store, documents.at(-1) as RuleDocument, rule))
+      changedAt.push(Date.now())
+    }
+    await pause(2500)
+    isOver = true
+    await load
+
+    const rules = documents.map(document => new RuleSet(document))
+    const versionsSeen = new Set<number>()
+    const states = new Map<string, { row: KeyRow; version: number; n: number }>()
+    for (const receipt of receipts) {
+      const analyses = await analysesOf(client, receipt)
+      const at = parseReceipt(receipt)
+      const verdicts = at && (await store.gateway.verdicts(at.partition, at.id))
+      const version = verdicts?.rulesVersion ?? Number.NaN
+      const time = entryTimeMs(at?.id ?? '')
+      versionsSeen.add(version)
+      for (const [newer, changed] of changedAt.entries()) {
+        if (time >= changed + 2000)
+          expect(version, 'a change is in force within two seconds').toBeGreaterThanOrEqual(newer)
+      }
+      for (const analysis of analyses) {
+        const { key } = analysis
+        const known = states.get(key) ?? { row: createRow(rowShape(50, 'zscore', false)), version: -1, n: 0 }
+        states.set(key, known)
+        const inForce = rules[version] as RuleSet
+        expect(version, 'rules never go back').toBeGreaterThanOrEqual(known.version)
+        const policy = inForce.policies[inForce.resolve(key)] as Policy
+        if (version !== known.version) {
+          const row = createRow(shapeFor(known.row, policy))
+          copyRow(known.row, row)
+          known.row = row
+          known.version = version
+        }
+        const sample = accepted.get(key)?.[known.n++]
+        expect(analysis).toMatchObject({ ...sample, count: known.n })
+        const judged = new Judge(policy).step(known.row, analysis.value, analysis.timestamp, time)
+        expect(analysis.anomaly).toBe(judged.isFlagged)
+        // JSON knows no -0.
+        if (analysis.score !== undefined) expect(analysis.score ?? Number.NaN).toBe(judged.score + 0)
+        expect(analysis.window).toBe(judged.window)
+      }
+    }
+    expect([...versionsSeen].sort()).toEqual([0, 1, 2, 3])
+    for (const key of keys) expect(states.get(key)?.n, key).toBe(accepted.get(key)?.length)
+    const progress = await store.gateway.progress([0, 1, 2, 3])
+    const total = [...accepted.values()].reduce((sum, { length }) => sum + length, 0)
+    expect(progress.reduce((sum, { analysed }) => sum + analysed, 0)).toBe(total)
+  })
+})
