@@ -63,6 +63,13 @@ describe('with somebody who does', () => {
     ])
   })
 
+  test.each([true, false])('samples carry a trace that begins here when it is recorded: %s', async isSampled => {
+    const store = createMemoryStore()
+    const spans = createRecordedSpans({ isSampled })
+    await createTestApp({ store, spans }).post(SAMPLE)
+    expect(await carriedBy(store)).toEqual(isSampled ? [spans.all[0]?.context] : undefined)
+  })
+
   test('a span failed when the gateway did', async () => {
     const spans = createRecordedSpans()
     const { post } = createTestApp({ spans, isStoreOpen: false })

@@ -22,13 +22,15 @@ function traceThatCame(c: Context): TraceContext | undefined {
 export function beginRequestSpan(spans: Spans | undefined, c: Context, route: string): OpenSpan | undefined {
   if (spans === undefined || !TRACED_ROUTES.has(route)) return undefined
   const { method } = c.req
+  const parent = traceThatCame(c)
   const span = spans.begin({
     name: `${method} ${route}`,
     kind: 'server',
-    parent: traceThatCame(c),
+    parent,
     attributes: { 'http.request.method': method, 'http.route': route },
   })
-  c.set(OWN_TRACE, span.context)
+  // A trace that began here and that nobody records is of no use to anybody further on.
+  if (parent !== undefined || span.context.isSampled) c.set(OWN_TRACE, span.context)
   return span
 }
 

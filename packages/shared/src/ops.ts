@@ -19,8 +19,8 @@ export interface OpsOptions {
  */
 export function createOpsApp({ registry, notReady }: OpsOptions): Hono {
   const app = new Hono()
-  const scrapePlain = shared(() => registry.metrics())
-  const scrapeOpenMetrics = shared(() => renderOpenMetrics(registry))
+  const scrapePlain = coalesced(() => registry.metrics())
+  const scrapeOpenMetrics = coalesced(() => renderOpenMetrics(registry))
   app.get('/metrics', async c => {
     const type = accepts(c, { header: 'Accept', supports: [PLAIN, OPEN_METRICS], default: PLAIN })
     // Exemplars exist in OpenMetrics alone; Prometheus asks for it by itself.
@@ -41,7 +41,7 @@ export function createOpsApp({ registry, notReady }: OpsOptions): Hono {
 }
 
 /** A scrape takes milliseconds of the event loop: those who ask at the same time get the same one. */
-function shared(scrape: () => Promise<string>): () => Promise<string> {
+function coalesced(scrape: () => Promise<string>): () => Promise<string> {
   let current: Promise<string> | undefined
   return () => {
     current ??= scrape().finally(() => {
