@@ -29,6 +29,7 @@ const LINKS = {
   monitoring: ['prometheus -> gateway:9464', 'prometheus -> analyzer:9464', 'prometheus -> redis-exporter:9121'],
   exporter: ['redis-exporter -> dns:53', 'redis-exporter -> redis:6379'],
   exporterOutside: ['redis-exporter -> dns:53', 'redis-exporter -> outside Redis:6379'],
+  notifications: ['analyzer -> alertmanager:9093'],
   loadTest: ['load-test -> gateway:8080', 'load-test -> dns:53'],
 }
 
@@ -142,20 +143,22 @@ describe.skipIf(!canBuild())('the manifests', () => {
 })
 
 function linksOf(build: string): string[] {
-  const { base, ownRedis, outsideRedis, monitoring, exporter, exporterOutside, loadTest } = LINKS
+  const { base, ownRedis, outsideRedis, monitoring, exporter, exporterOutside, notifications, loadTest } = LINKS
   switch (build) {
     case 'component external-redis':
       return [...base, ...outsideRedis]
     case 'component monitoring':
       return [...base, ...ownRedis, ...monitoring, ...exporter]
+    case 'component notifications':
+      return [...base, ...ownRedis, ...notifications]
     case 'component load-test':
       return [...base, ...ownRedis, ...loadTest]
     case 'all components':
-      return [...base, ...outsideRedis, ...monitoring, ...exporterOutside, ...loadTest]
+      return [...base, ...outsideRedis, ...monitoring, ...exporterOutside, ...notifications, ...loadTest]
     case 'overlay production': {
       const redis = [...outsideRedis, ...exporterOutside]
       const tls = redis.filter(link => link.endsWith(':6379')).map(link => link.replace(':6379', ':6380'))
-      return [...base, ...monitoring, ...redis, ...tls]
+      return [...base, ...monitoring, ...notifications, ...redis, ...tls]
     }
     default:
       return [...base, ...ownRedis]

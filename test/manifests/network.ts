@@ -32,7 +32,13 @@ const OTHERS: readonly Party[] = [
     labels: { 'app.kubernetes.io/name': 'prometheus' },
     ports: numbered(9090),
   },
-  { name: 'another pod of monitoring', namespace: namespace('monitoring'), labels: {}, ports: numbered(9090) },
+  {
+    name: 'alertmanager',
+    namespace: namespace('monitoring'),
+    labels: { 'app.kubernetes.io/name': 'alertmanager' },
+    ports: numbered(9093, 9094),
+  },
+  { name: 'another pod of monitoring', namespace: namespace('monitoring'), labels: {}, ports: numbered(9090, 9093) },
   { name: 'neighbour', namespace: namespace(NAMESPACE), labels: { app: 'neighbour' }, ports: numbered(80) },
   {
     name: 'impostor',
