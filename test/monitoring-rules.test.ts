@@ -32,6 +32,8 @@ describe.runIf(programsAvailable('amtool'))('amtool', () => {
     const verify = ['routes', 'test', `--config.file=${ALERTMANAGER}`, `--verify.receivers=${receiver}`]
     const { code, output } = await runToEnd('amtool', ['config', ...verify, ...labels])
     expect([code, output]).toEqual([0, expect.stringContaining(receiver)])
+    const ofKey = ['alertname=TidemarkAnomaly', 'key=a', `severity=${severity}`]
+    expect(await runToEnd('amtool', ['config', ...verify, ...ofKey])).toMatchObject({ code: 0 })
   })
 })
 
@@ -40,8 +42,12 @@ describe.runIf(programsAvailable('alertmanager'))('Alertmanager', () => {
     await using alertmanager = await startAlertmanager(readText('alertmanager/alertmanager.yml'))
     const api = `http://${alertmanager.address}/api/v2/alerts`
 
-    async function tell(alerts: readonly (readonly [alertname: string, severity: string, namespace: string])[]) {
-      const body = alerts.map(([alertname, severity, namespace]) => ({ labels: { alertname, severity, namespace } }))
+    async function tell(
+      alerts: readonly (readonly [alertname: string, severity: string, namespace: string, key?: string])[],
+    ) {
+      const body = alerts.map(([alertname, severity, namespace, key = '']) => ({
+        labels: { alertname, severity, namespace, key },
+      }))
       const options = { method: 'POST', body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }
       expect((await fetch(api, options)).status).toBe(200)
     }
@@ -67,8 +73,13 @@ describe.runIf(programsAvailable('alertmanager'))('Alertmanager', () => {
       ['VerdictsSlow', 'warning', 'e'],
       ['KeyAlertFlood', 'warning', 'e'],
       ['SamplesRejected', 'warning', 'd'],
+      ['KeyAlertsFiring', 'warning', 'f'],
+      ['KeyAlertCritical', 'critical', 'f'],
+      ['FleetStorm', 'critical', 'g'],
+      ['TidemarkAnomaly', 'warning', 'g', 'one'],
+      ['TidemarkAnomaly', 'warning', 'f', 'one'],
     ])
-    await vi.waitFor(async () => expect(await inhibited()).toEqual([]))
+    await vi.waitFor(async () => expect(await inhibited()).toEqual(['KeyAlertsFiring warning f']))
 
     await tell([
       ['RedisDown', 'critical', 'a'],
@@ -77,6 +88,8 @@ describe.runIf(programsAvailable('alertmanager'))('Alertmanager', () => {
       ['AnalyzerGone', 'critical', 'd'],
       ['PartitionsUnowned', 'critical', 'e'],
       ['FleetStorm', 'critical', 'e'],
+      ['TidemarkAnomaly', 'critical', 'f', 'two'],
+      ['TidemarkStorm', 'critical', 'g'],
     ])
     await vi.waitFor(
       async () =>
@@ -84,8 +97,11 @@ describe.runIf(programsAvailable('alertmanager'))('Alertmanager', () => {
           'AnalyzerDown warning d',
           'BacklogOld warning a',
           'BacklogOld warning b',
+          'FleetStorm critical g',
           'IngestErrors warning a',
+          'KeyAlertCritical critical f',
           'KeyAlertFlood warning e',
+          'KeyAlertsFiring warning f',
           'NoSamples warning c',
           'PartitionsUnowned critical d',
           'VerdictsSlow warning e',

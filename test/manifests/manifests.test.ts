@@ -30,6 +30,7 @@ const LINKS = {
   exporter: ['redis-exporter -> dns:53', 'redis-exporter -> redis:6379'],
   exporterOutside: ['redis-exporter -> dns:53', 'redis-exporter -> outside Redis:6379'],
   tracing: ['gateway -> collector:4318', 'analyzer -> collector:4318'],
+  notifications: ['analyzer -> alertmanager:9093'],
   loadTest: ['load-test -> gateway:8080', 'load-test -> dns:53'],
 }
 
@@ -173,22 +174,25 @@ function routesOf(route: unknown): string[] {
 }
 
 function linksOf(build: string): string[] {
-  const { base, ownRedis, outsideRedis, monitoring, exporter, exporterOutside, loadTest, tracing } = LINKS
+  const { base, ownRedis, outsideRedis, monitoring, exporter, exporterOutside, notifications, loadTest, tracing } =
+    LINKS
   switch (build) {
     case 'component external-redis':
       return [...base, ...outsideRedis]
     case 'component monitoring':
       return [...base, ...ownRedis, ...monitoring, ...exporter]
+    case 'component notifications':
+      return [...base, ...ownRedis, ...notifications]
     case 'component load-test':
       return [...base, ...ownRedis, ...loadTest]
     case 'component tracing':
       return [...base, ...ownRedis, ...tracing]
     case 'all components':
-      return [...base, ...outsideRedis, ...monitoring, ...exporterOutside, ...loadTest, ...tracing]
+      return [...base, ...outsideRedis, ...monitoring, ...exporterOutside, ...notifications, ...loadTest, ...tracing]
     case 'overlay production': {
       const redis = [...outsideRedis, ...exporterOutside]
       const tls = redis.filter(link => link.endsWith(':6379')).map(link => link.replace(':6379', ':6380'))
-      return [...base, ...monitoring, ...redis, ...tls]
+      return [...base, ...monitoring, ...notifications, ...redis, ...tls]
     }
     default:
       return [...base, ...ownRedis]

@@ -38,7 +38,18 @@ const OTHERS: readonly Party[] = [
     labels: { 'app.kubernetes.io/name': 'opentelemetry-collector' },
     ports: numbered(4317, 4318),
   },
-  { name: 'another pod of monitoring', namespace: namespace('monitoring'), labels: {}, ports: numbered(9090, 4318) },
+  {
+    name: 'alertmanager',
+    namespace: namespace('monitoring'),
+    labels: { 'app.kubernetes.io/name': 'alertmanager' },
+    ports: numbered(9093, 9094),
+  },
+  {
+    name: 'another pod of monitoring',
+    namespace: namespace('monitoring'),
+    labels: {},
+    ports: numbered(9090, 9093, 4318),
+  },
   { name: 'neighbour', namespace: namespace(NAMESPACE), labels: { app: 'neighbour' }, ports: numbered(80) },
   {
     name: 'impostor',

@@ -6,8 +6,11 @@ import type { Policy } from './policy.ts'
 
 const NAMESPACE = 'highload'
 
-/** The one Secret, which docs/deployment.md shows how to make, and what it holds. */
-const SECRET = { name: 'tidemark-redis', keys: ['REDIS_URL', 'REDIS_PASSWORD'] }
+/** The Secrets, which docs/deployment.md shows how to make, and what they hold. */
+const SECRETS: Readonly<Record<string, readonly string[]>> = {
+  'tidemark-redis': ['REDIS_URL', 'REDIS_PASSWORD'],
+  'tidemark-notifications': ['WEBHOOK_URLS', 'WEBHOOK_SECRET'],
+}
 
 /** What the services listen on when no setting says otherwise. */
 const PORTS: Readonly<Record<string, readonly number[]>> = {
@@ -165,7 +168,7 @@ function referenceFaults(manifests: readonly Manifest[], { title, template, cont
     ...(has('ServiceAccount', account) ? [] : [`there is no ServiceAccount ${account}`]),
     ...configMaps.filter(name => !has('ConfigMap', name)).map(name => `there is no ConfigMap ${name}`),
     ...secretKeys
-      .filter(({ name, key }) => name !== SECRET.name || !SECRET.keys.includes(key))
+      .filter(({ name = '', key }) => SECRETS[name]?.includes(key) !== true)
       .map(({ name, key }) => `nobody is told to make a Secret ${name} with ${key}`),
   ].map(fault => `${title}: ${fault}`)
 }

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
+import { analyzerSettings } from '../../packages/analyzer/src/config.ts'
 import { ROOT, readText } from './rules.ts'
 
 interface ComposeService {
@@ -12,6 +13,7 @@ interface ComposeService {
   readonly read_only?: boolean
   readonly cap_drop?: readonly string[]
   readonly user?: string
+  readonly environment?: Readonly<Record<string, string>>
 }
 
 const { services, volumes } = parse(readText('compose.yaml'), { merge: true }) as {
@@ -55,6 +57,15 @@ describe("compose.yaml's profile monitoring", () => {
       }
     },
   )
+
+  test('the analyzers tell Alertmanager of alerts when it is there, under the namespace that Prometheus gives', () => {
+    const { environment = {} } = services.analyzer ?? {}
+    expect(environment.ALERTMANAGER_URLS).toMatch(/\{COMPOSE_PROFILES:\+http:\/\/alertmanager:9093\}/)
+    const [, namespace] = /replacement: (\w+)/.exec(readText('prometheus/prometheus.yml')) ?? []
+    expect(environment.ALERT_LABELS).toBe(`namespace=${namespace}`)
+    const known = Object.keys(analyzerSettings.shape)
+    expect(Object.keys(environment).filter(name => !known.includes(name))).toEqual([])
+  })
 
   test('Prometheus scrapes services that there are, under the names of jobs that the rules know', () => {
     const { scrape_configs } = parse(readText('prometheus/prometheus.yml'), { merge: true })

@@ -11,7 +11,8 @@ const BATCH_MAX = 100
 /** A reminder may fail twice before Alertmanager takes an alert for resolved. */
 const REMINDERS = 3
 
-const ALERT_NAMES = {
+/** What alerts are called in Alertmanager. */
+export const ALERT_NAMES = {
   anomaly: 'TidemarkAnomaly',
   silent: 'TidemarkSilent',
   level_shift: 'TidemarkLevelShift',

@@ -29,7 +29,7 @@ export function createNotifyMetrics(registry: Registry) {
     seconds: new Histogram({
       name: 'analyzer_notification_seconds',
       help: 'Time that a receiver takes to answer.',
-      buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
+      buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
       registers,
     }),
     outbox: new Gauge({

@@ -200,6 +200,32 @@ describe('a receiver', () => {
     await world.clock.advance(MINUTE)
     expect(listener.requests).toEqual([])
   })
+
+  test('is told nothing by who stops to be the owner while it looks into the outbox', async () => {
+    const world = await createWorld()
+    const listener = new Listener(world.clock, { isForgetful: true })
+    const held = world.leases
+    let isLeaving = false
+    world.start([listener], {
+      ...world.store.alerts,
+      read: async (...args) => {
+        if (isLeaving) world.leases = []
+        return world.store.alerts.read(...args)
+      },
+    })
+    await world.open('a')
+    await world.clock.advance(1900)
+    isLeaving = true
+    await world.clock.advance(MINUTE)
+    expect(listener.requests).toEqual([])
+    isLeaving = false
+    world.leases = held
+    await world.clock.advance(1000)
+    expect(listener.told).toEqual(['a firing'])
+    isLeaving = true
+    await world.clock.advance(2 * MINUTE)
+    expect(listener.told).toEqual(['a firing'])
+  })
 })
 
 test('with no receiver at all records say when one would have been told, and the outbox stays empty', async () => {
@@ -283,6 +309,26 @@ describe('a receiver that forgets', () => {
     await world.clock.advance(3 * MINUTE)
     expect(listener.told.slice(4)).toEqual(['a resolved'])
     expect(await counted(metrics.notifications, { receiver: 'webhook', result: 'delivered' })).toBe(2)
+  })
+
+  test('is not reminded of what ends while it is looked up', async () => {
+    const world = await createWorld()
+    const listener = new Listener(world.clock, { isForgetful: true })
+    let isEnding = false
+    const { list } = world.store.alerts
+    world.start([listener], {
+      ...world.store.alerts,
+      list: async (...args) => {
+        const found = await list(...args)
+        if (isEnding && found.length > 0) await world.end(opening)
+        return found
+      },
+    })
+    const opening = await world.open('a')
+    await world.clock.advance(5000)
+    isEnding = true
+    await world.clock.advance(2 * MINUTE)
+    expect(listener.told).toEqual(['a firing', 'a resolved'])
   })
 
   test('is told all of many, some hundred in a request', async () => {

@@ -30,7 +30,8 @@ export function createPost({ clock, timeoutMs = POST_TIMEOUT_MS }: PostOptions):
         redirect: 'manual',
         signal: AbortSignal.timeout(timeoutMs),
       })
-      await response.body?.cancel()
+      // What it says besides is not of interest, nor whether it gets to its end.
+      await response.body?.cancel().catch(() => undefined)
       return outcomeOf(response, clock.wallMs())
     } catch (error) {
       return { kind: 'failed', reason: describe(error), retryAfterMs: 0 }

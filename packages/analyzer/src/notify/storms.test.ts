@@ -158,6 +158,23 @@ describe('the watch for storms', () => {
     expect(await handOver(4, dead)).toEqual([10])
   })
 
+  test('finds a storm once more when what it found could not be saved', async () => {
+    const world = await createWorld()
+    const listener = new Listener(world.clock)
+    const { saveStorm } = world.store.alerts
+    let failures = 0
+    world.start([listener], {
+      ...world.store.alerts,
+      saveStorm: async (lease, saved) => {
+        if (saved.opening === null || failures++ > 0) return saveStorm(lease, saved)
+        throw new StoreError('refused', { kind: 'refused' })
+      },
+    })
+    await openMany(world, 10)
+    await world.clock.advance(5000)
+    expect([failures, listener.told]).toEqual([2, ['fleet firing']])
+  })
+
   test('is kept by nobody whose lease is gone', async () => {
     const world = await createWorld()
     world.start([])
