@@ -46,6 +46,7 @@ function expectBites(result: RunResult): void {
   expectStruck(result, ['redis-kill', 'zombie-commit', 'zombie-read', 'late-commit', 'stolen-read'])
   expect(accepted).toBeGreaterThanOrEqual(SHORT.samples)
   expect(verdict.classes.recovered).toBeGreaterThan(0)
+  expect(verdict.alerts).toBeGreaterThan(100)
   expect(answers.repeats).toBeGreaterThan(0)
   expect(replayed.requests).toBeGreaterThan(100)
   for (const outcome of ['ok', 'already', 'stale', 'fenced']) {

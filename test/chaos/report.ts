@@ -57,6 +57,8 @@ ${breaches.length === 0 ? 'No invariant was breached.' : `**${breaches.length} b
 | lost by Redis within what its durability allows | ${classes.lostByRedis} |
 | of these, analysed before, verdict and all gone with it | ${classes.forgotten} |
 
+${result.verdict.alerts} alerts were opened by samples, each once; those that samples or time resolved were resolved once.
+
 ## What each loss of Redis took
 
 Every accepted sample that is missing is one that the harness found gone in Redis right after the fault, and the other way round.

@@ -1,6 +1,7 @@
 import { GROUP } from '@tidemark/shared/keys'
 import { pause } from '@tidemark/shared/lifecycle'
 import type { StoredWindow } from '@tidemark/shared/window-row'
+import { readAlerts } from './alerts.ts'
 import { keys, type RedisClient } from './deployment.ts'
 import { readPartitionStates } from './partition-state.ts'
 import type { RestingState } from './verifier.ts'
@@ -50,6 +51,8 @@ export async function readRest(redis: RedisClient, partitions: number): Promise<
     dead,
     analyses,
     windows,
+    readAt: Date.now(),
+    alerts: await Promise.all(all.map(at => readAlerts(redis, at))),
   }
 }
 

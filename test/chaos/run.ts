@@ -5,6 +5,7 @@ import { pause } from '@tidemark/shared/lifecycle'
 import type { DurabilityLevel } from '@tidemark/shared/store/ports'
 import { type RedisFixture, startRedis } from '@tidemark/shared/testing/redis-fixture'
 import { isOnPath } from '@tidemark/shared/testing/redis-process'
+import { putRules } from './alerts.ts'
 import { Audit } from './audit.ts'
 import { Traffic } from './client.ts'
 import { ChaosCluster } from './cluster.ts'
@@ -138,6 +139,7 @@ export async function run(options: RunOptions): Promise<RunResult> {
     }),
   )
   await deployment.add('gateway')
+  await putRules(deployment.redis)
   await Promise.all([
     ...Array.from({ length: options.gateways - 1 }, () => deployment.add('gateway')),
     ...Array.from({ length: options.analyzers }, () => deployment.add('analyzer')),
@@ -257,6 +259,8 @@ function serviceEnvironment({ keys, partitions, durability }: RunOptions, folder
     // Requests of the whole run are sent again at its end.
     IDEMPOTENCY_TTL_MS: '3600000',
     STORE_TIMEOUT_MS: '1000',
+    // All alerts of a run, for its end.
+    ALERTS_KEPT: '1000000',
     // Too few for all keys, so that windows go out of memory and come back from Redis all the time.
     WINDOWS_MAX: String(Math.max(partitions, Math.ceil(keys / 2))),
     // A killed process starts again in half the time.

@@ -1,9 +1,11 @@
 import { VERDICT_DEFAULTS } from '@tidemark/shared/analysis'
+import type { AlertEnd, AlertOpening } from '@tidemark/shared/detection/alerts-record'
 import { COUNT, createRow, pushSample, rowShape } from '@tidemark/shared/detection/key-row'
 import { partitionOf } from '@tidemark/shared/partition'
 import { oracleAnalysis } from '@tidemark/shared/testing/oracle'
 import { encodeRow, type StoredWindow, storedLengthMax } from '@tidemark/shared/window-row'
 import { describe, expect, test } from 'vitest'
+import { ExpectedAlerts, type KeptAlerts } from './alerts.ts'
 import type { CommitRecord } from './audit.ts'
 import type { Attempt, Knowledge } from './knowledge.ts'
 import type { PartitionState } from './partition-state.ts'
@@ -58,7 +60,8 @@ function evidenceOf(known: readonly Knowledge[], committed: readonly number[]): 
       samples.map(({ value, timestamp }) => ({ value, timestamp })),
       VERDICT_DEFAULTS,
     )
-    analyses.set(key, JSON.stringify({ ...expected, id: `${partition}:${end}`, analyzed_at: 1 }))
+    const { z } = expected
+    analyses.set(key, JSON.stringify({ ...expected, id: `${partition}:${end}`, analyzed_at: 1, score: z }))
     const row = createRow(rowShape(VERDICT_DEFAULTS.window, 'zscore', false))
     row.rows[COUNT] = samples.length
     for (const { value, timestamp } of samples) pushSample(row, value, timestamp)
@@ -80,9 +83,12 @@ function evidenceOf(known: readonly Knowledge[], committed: readonly number[]): 
     forgotten: [],
     losses: [],
     poisons: [],
-    rest: { states: [state], kept: [0], pending: [0], dead: [[]], analyses, windows },
+    rest: { states: [state], kept: [0], pending: [0], dead: [[]], analyses, windows, alerts: [NO_ALERTS], readAt: 0 },
   }
 }
+
+/** None, and so none that should be: the samples are too few for a verdict. */
+const NO_ALERTS: KeptAlerts = { openings: new Map(), ends: new Map(), feed: [] }
 
 describe('the verifier', () => {
   test('finds nothing wrong where every accepted sample was analysed once, in order', () => {
@@ -164,5 +170,48 @@ describe('the verifier', () => {
       rest: { ...rest, pending: [2], kept: [30_000], dead: [[{ id: '9-0', reason: 'x' }]] },
     })
     expect(breaches.map(text => text.slice(0, 3)).toSorted()).toEqual(['I13', 'I8:', 'I8:'])
+  })
+
+  test('an alert that no sample opened is a breach', () => {
+    const evidence = evidenceOf(['accepted'], [0])
+    const opening = { id: '0-00', key: 'k', rule: null, severity: 'warning', opened_at: 1 } as unknown as AlertOpening
+    const alerts = [{ ...NO_ALERTS, openings: new Map([['0-00', opening]]), feed: ['opened 0-00', 'opened 0-00'] }]
+    const { breaches } = verify({ ...evidence, rest: { ...evidence.rest, alerts } })
+    expect(breaches.map(text => text.slice(0, 4))).toEqual(['I14:', 'I14:'])
+  })
+})
+
+describe('alerts', () => {
+  const samples = Array.from({ length: 60 }, (_, n) => ({
+    ...{ value: n === 50 ? 1000 : n % 3, timestamp: 1000 * n, receipt: `3:${1_700_000_000_000 + 100 * n}-0` },
+  }))
+
+  /** What stands in Redis when everything was done right. */
+  function rightly(expected: ExpectedAlerts): KeptAlerts {
+    const found = { openings: new Map<string, AlertOpening>(), ends: new Map<string, AlertEnd>() }
+    for (let turn = 0; turn < 2; turn++) {
+      for (const breach of expected.check([{ ...found, feed: [] }])) {
+        const [, what, id = '', text = 'null'] =
+          /the (\w+) of alert (\S+) is .*, and should be (.*)$/.exec(breach) ?? []
+        if (what === 'opening') found.openings.set(id, JSON.parse(text))
+        if (what === 'end') found.ends.set(id, JSON.parse(text))
+      }
+    }
+    return { ...found, feed: [] }
+  }
+
+  test('are those that the samples of a key open and resolve, and one that is missing or different is a breach', () => {
+    const expected = new ExpectedAlerts()
+    expected.add('edge-1/metric', samples)
+    expect(expected.opened).toBe(1)
+    const kept = rightly(expected)
+    expect(expected.check([kept])).toEqual([])
+    expect(kept.openings.size).toBe(1)
+    expect(kept.ends.size).toBe(1)
+    expect(expected.check([{ ...kept, ends: new Map() }])).toHaveLength(1)
+    expect(expected.check([{ ...kept, openings: new Map() }])).toHaveLength(1)
+    const [[id = '', opening] = []] = kept.openings
+    const other = { ...opening, opened_at: 5 } as AlertOpening
+    expect(expected.check([{ ...kept, openings: new Map([[id, other]]) }])).toHaveLength(1)
   })
 })

@@ -3,6 +3,7 @@ import { VERDICT_DEFAULTS } from '@tidemark/shared/analysis'
 import type { Sample } from '@tidemark/shared/sample'
 import { oracleAnalysis } from '@tidemark/shared/testing/oracle'
 import { decodeWindow, type StoredWindow } from '@tidemark/shared/window-row'
+import { ExpectedAlerts, type KeptAlerts } from './alerts.ts'
 import { type CommitRecord, type CommittedSample, chainOf } from './audit.ts'
 import type { Attempts } from './knowledge.ts'
 import { isLostBy, type Loss } from './loss.ts'
@@ -18,6 +19,10 @@ export interface RestingState {
   readonly dead: readonly (readonly { readonly id: string; readonly reason: string }[])[]
   readonly analyses: ReadonlyMap<string, string>
   readonly windows: ReadonlyMap<string, StoredWindow>
+  /** Of each partition. */
+  readonly alerts: readonly KeptAlerts[]
+  /** Unix ms. */
+  readonly readAt: number
 }
 
 /** VERDICTS_KEPT, and room for the poisons among them, which say of themselves how many they are. */
@@ -62,6 +67,8 @@ export interface Verdict {
   readonly lostSamples: readonly number[]
   readonly analysed: number
   readonly keys: number
+  /** Opened by samples, each once. */
+  readonly alerts: number
 }
 
 interface Committed {
@@ -86,15 +93,21 @@ export function verify(evidence: Evidence): Verdict {
     late: 0,
     absent: 0,
   }
+  const alerts = new ExpectedAlerts()
   for (const [key, committed] of byKey) {
     classify(key, committed, evidence, classes, breaches)
     recompute(key, committed, evidence.rest, breaches)
+    alerts.add(
+      key,
+      committed.map(({ sample: { value, timestamp }, receipt }) => ({ value, timestamp, receipt })),
+    )
   }
+  breaches.push(...alerts.check(evidence.rest.alerts, evidence.rest.readAt))
   const lostSamples = classifyMissing(byKey, evidence, classes, breaches)
   checkRest(byKey, evidence, breaches)
   let analysed = 0
   for (const committed of byKey.values()) analysed += committed.length
-  return { classes, breaches, lostSamples, analysed, keys: byKey.size }
+  return { classes, breaches, lostSamples, analysed, keys: byKey.size, alerts: alerts.opened }
 }
 
 function committedByKey({ plan, commits, rest }: Evidence, breaches: string[]): Map<string, Committed[]> {
@@ -228,9 +241,10 @@ function recompute(key: string, committed: readonly Committed[], rest: RestingSt
     }
   }
   const text = rest.analyses.get(key)
-  const { id, analyzed_at, ...analysis } = JSON.parse(text ?? '{}')
+  // A rule is in force that judges as the default policy does.
+  const { id, analyzed_at, rule, detector, score, late, duplicate, ...analysis } = JSON.parse(text ?? '{}')
   const expected = oracleAnalysis(key, withoutKeys(samples), VERDICT_DEFAULTS)
-  if (id !== committed.at(-1)?.receipt || !isDeepStrictEqual(analysis, expected)) {
+  if (id !== committed.at(-1)?.receipt || score !== analysis.z || !isDeepStrictEqual(analysis, expected)) {
     breaches.push(`I4: the last analysis of ${key} is ${text}, and the oracle's is ${JSON.stringify(expected)}`)
   }
   const stored = rest.windows.get(key)

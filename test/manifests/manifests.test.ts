@@ -174,8 +174,8 @@ function routesOf(route: unknown): string[] {
 }
 
 function linksOf(build: string): string[] {
-  const { base, ownRedis, outsideRedis, monitoring, exporter, exporterOutside, notifications, loadTest, tracing } =
-    LINKS
+  const { base, ownRedis, outsideRedis, monitoring, exporter, exporterOutside } = LINKS
+  const { notifications, loadTest, tracing } = LINKS
   switch (build) {
     case 'component external-redis':
       return [...base, ...outsideRedis]
@@ -188,7 +188,10 @@ function linksOf(build: string): string[] {
     case 'component tracing':
       return [...base, ...ownRedis, ...tracing]
     case 'all components':
-      return [...base, ...outsideRedis, ...monitoring, ...exporterOutside, ...notifications, ...loadTest, ...tracing]
+      return [
+        ...[...base, ...outsideRedis, ...monitoring, ...exporterOutside],
+        ...[...notifications, ...loadTest, ...tracing],
+      ]
     case 'overlay production': {
       const redis = [...outsideRedis, ...exporterOutside]
       const tls = redis.filter(link => link.endsWith(':6379')).map(link => link.replace(':6379', ':6380'))

@@ -4,9 +4,9 @@ import type { Store } from '@tidemark/shared/store/ports'
 import type { Context } from 'hono'
 import { z } from 'zod'
 import { LOAD_KEYS } from './formats/load-report.ts'
-import { RequestFault } from './problem.ts'
 import { integerParameter, readQuery } from './query.ts'
 import type { Services } from './services.ts'
+import { createTurns, PAGE_TURNS } from './turns.ts'
 
 export const LIMIT_DEFAULT = 100
 export const LIMIT_MAX = 1000
@@ -15,12 +15,6 @@ export const LIMIT_MAX = 1000
 const SCANNED_MAX = 20_000
 
 export const STATES = ['warming', 'flat', 'ok', 'anomalous'] as const satisfies readonly State[]
-
-/**
- * Pages are read so many at a time, and so many requests wait for their turn. A page takes 10 ms and more of the event loop
- * and dozens of calls of the store, and whoever asks for one key or brings samples must not queue behind them.
- */
-const TURNS = { atOnce: 2, waitingMax: 200 } as const
 
 /** The beginning of a scan. */
 const SCAN_START = '0'
@@ -64,7 +58,7 @@ export function createAnalysesPage({
 }: {
   readonly services: () => Services
 }): (c: Context) => Promise<Response> {
-  const inTurn = createTurns()
+  const inTurn = createTurns(PAGE_TURNS)
   return async c => {
     const { prefix, state, cursor, limit } = readQuery(c, pageQuery)
     const { store } = services()
@@ -74,24 +68,6 @@ export function createAnalysesPage({
     )
     const next = page.next === undefined ? null : encodeCursor(page.next)
     return c.json({ analyses: page.analyses, cursor: next, analysis: load })
-  }
-}
-
-/** Lets few pieces of work run at a time, first come, first served. */
-function createTurns(): <T>(work: () => Promise<T>) => Promise<T> {
-  let running = 0
-  const waiting: (() => void)[] = []
-  return async work => {
-    if (running < TURNS.atOnce) running++
-    else if (waiting.length < TURNS.waitingMax) await new Promise<void>(resolve => waiting.push(resolve))
-    else throw new RequestFault({ kind: 'overloaded', reason: 'too many requests wait for a page', retryAfterS: 1 })
-    try {
-      return await work()
-    } finally {
-      const next = waiting.shift()
-      if (next === undefined) running--
-      else next()
-    }
   }
 }
 

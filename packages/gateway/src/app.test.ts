@@ -4,27 +4,12 @@ import { createMemoryStore } from '@tidemark/shared/store/memory'
 import { type GatewayStore, StoreError } from '@tidemark/shared/store/ports'
 import { describe, expect, test } from 'vitest'
 import { DOCS_CSP, readDocs } from './docs.ts'
-import {
-  analysisSchema,
-  entryAnalysesSchema,
-  historySchema,
-  ingestResultSchema,
-  pageSchema,
-  problemSchema,
-} from './openapi.ts'
+import { ingestResultSchema } from './openapi/samples.ts'
+import { analysisSchema, entryAnalysesSchema, historySchema, pageSchema } from './openapi/verdicts.ts'
 import { analyseAll, createTestApp, NOW, storedSamples } from './testing/fixture.ts'
+import { problemOf } from './testing/problem.ts'
 
 const partition = (key: string): number => partitionOf(key, 16)
-
-/** The answer's problem, checked for what every problem must have. */
-async function problemOf(response: Response) {
-  expect(response.headers.get('Content-Type')).toBe('application/problem+json')
-  const problem = problemSchema.parse(await response.json())
-  expect(problem.status).toBe(response.status)
-  if (response.status === 503) expect(response.headers.get('Retry-After')).toMatch(/^[1-9]\d*$/)
-  else expect(response.headers.get('Retry-After')).toBeNull()
-  return problem
-}
 
 async function resultOf(response: Response) {
   expect(response.status).toBe(202)
@@ -763,7 +748,7 @@ describe('the documentation', () => {
     const document = await documentOf(app)
     expect(document.openapi).toBe('3.1.0')
     const served = app.routes
-      .filter(({ method }) => method === 'GET' || method === 'POST')
+      .filter(({ method }) => method !== 'ALL')
       .map(({ method, path }) => `${method} ${path.replace(/:(\w+)/g, '{$1}')}`)
     const described = Object.entries(document.paths).flatMap(([path, item]) =>
       Object.keys(item).map(method => `${method.toUpperCase()} ${path}`),

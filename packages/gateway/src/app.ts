@@ -5,17 +5,29 @@ import { traceFields } from '@tidemark/shared/trace'
 import { type Context, Hono } from 'hono'
 import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
+import { createAlert } from './alert.ts'
+import { createAcknowledge, createSnooze } from './alert-care.ts'
+import { createAlertsPage } from './alerts-page.ts'
 import { asksForKey, createAnalysesPage } from './analyses-page.ts'
 import { createAnalyze } from './analyze.ts'
-import type { GatewayConfig } from './config.ts'
+import { type GatewayConfig, verdictSettings } from './config.ts'
 import { createDeadPage, createDiscard, createPutBack } from './dead.ts'
 import { type Asset, DOCS_CSP } from './docs.ts'
 import { createHistory } from './history.ts'
 import { createIngest } from './ingest.ts'
+import { createFieldsReader } from './json-body.ts'
 import type { GatewayMetrics } from './metrics.ts'
+import { createDeleteMute, createPutMute } from './mutes.ts'
 import { createOpenApi } from './openapi.ts'
 import { outageRetryAfterS, RequestFault, respondWith } from './problem.ts'
+import { createRuleChanges } from './rule-changes.ts'
+import { createChangeRules } from './rule-document.ts'
+import { createExplanation } from './rule-explanation.ts'
+import { createRuleReport } from './rule-report.ts'
+import { createRuleSets } from './rule-sets.ts'
+import { createDeleteRule, createPutRule, createRule, createRulesPage } from './rules.ts'
 import type { Services } from './services.ts'
+import { createPutStorm } from './storm.ts'
 import { beginRequestSpan, endRequestSpan, traceOf } from './tracing.ts'
 
 /** Every path that is served, and the methods it takes. HEAD is GET without the body. */
@@ -23,6 +35,17 @@ export const ROUTES = {
   '/ingest': 'POST',
   '/analyze': 'GET, HEAD',
   '/history': 'GET, HEAD',
+  '/rules': 'GET, HEAD',
+  '/rules/explain': 'GET, HEAD',
+  '/rules/changes': 'GET, HEAD',
+  '/rules/:id': 'GET, HEAD, PUT, DELETE',
+  '/rules/:id/report': 'GET, HEAD',
+  '/mutes/:id': 'PUT, DELETE',
+  '/storm': 'PUT',
+  '/alerts': 'GET, HEAD',
+  '/alerts/:id': 'GET, HEAD',
+  '/alerts/:id/acknowledge': 'POST',
+  '/alerts/:id/snooze': 'POST',
   '/dead': 'GET, HEAD',
   '/dead/:id/put-back': 'POST',
   '/dead/:id/discard': 'POST',
@@ -94,6 +117,7 @@ export function createApp({
   app.post('/ingest', createIngest({ config, metrics, now, services }))
   app.get('/analyze', c => (asksForKey(c) ? analyze(c) : analysesPage(c)))
   app.get('/history', createHistory({ config, services }))
+  addRules(app, { config, now, services })
   app.get('/dead', createDeadPage({ config, metrics, services }))
   app.post('/dead/:id/put-back', createPutBack({ config, metrics, services }))
   app.post('/dead/:id/discard', createDiscard({ config, metrics, services }))
@@ -122,6 +146,31 @@ export function createApp({
   return app
 }
 
+/** What operators say about judging, and what comes of it. */
+function addRules(
+  app: Hono,
+  { config, now, services }: Pick<AppOptions, 'config' | 'now'> & { readonly services: () => Services },
+): void {
+  const ruleSets = createRuleSets(verdictSettings(config))
+  const readFields = createFieldsReader()
+  const changing = { services, readFields, changeRules: createChangeRules(), now }
+  app.get('/rules', createRulesPage({ services }))
+  // Before the rules: there is none of these names.
+  app.get('/rules/explain', createExplanation({ config, services, ruleSets, now }))
+  app.get('/rules/changes', createRuleChanges({ services }))
+  app.get('/rules/:id', createRule({ services }))
+  app.put('/rules/:id', createPutRule(changing))
+  app.delete('/rules/:id', createDeleteRule(changing))
+  app.get('/rules/:id/report', createRuleReport({ services }))
+  app.put('/mutes/:id', createPutMute(changing))
+  app.delete('/mutes/:id', createDeleteMute(changing))
+  app.put('/storm', createPutStorm(changing))
+  app.get('/alerts', createAlertsPage({ services }))
+  app.get('/alerts/:id', createAlert({ services, ruleSets, now }))
+  app.post('/alerts/:id/acknowledge', createAcknowledge({ services, readFields, now }))
+  app.post('/alerts/:id/snooze', createSnooze({ services, readFields, now }))
+}
+
 function respondWithAsset(c: Context, asset: Asset | undefined): Response {
   if (asset === undefined) return respondWith(c, { kind: 'route-unknown' })
   return c.body(asset.body, 200, {
@@ -132,13 +181,13 @@ function respondWithAsset(c: Context, asset: Asset | undefined): Response {
   })
 }
 
-/** What an operator does with a dead entry. */
-const DEAD_ACTION = /^\/dead\/[^/]*\/(put-back|discard)$/
+/** The templates that are no paths by themselves, and the paths that they stand for. */
+const TEMPLATES = Object.keys(ROUTES)
+  .filter(route => route.includes(':'))
+  .map(route => ({ route, paths: new RegExp(`^${route.replaceAll(/:\w+/g, '[^/]*')}$`) }))
 
 /** The route's template, from a closed set: a path as a client wrote it must not become a label. */
 function routeOf(path: string): string {
   if (Object.hasOwn(ROUTES, path)) return path
-  if (path.startsWith('/docs/')) return '/docs/:file'
-  const action = DEAD_ACTION.exec(path)?.[1]
-  return action === undefined ? 'unmatched' : `/dead/:id/${action}`
+  return TEMPLATES.find(({ paths }) => paths.test(path))?.route ?? 'unmatched'
 }

@@ -1,3 +1,4 @@
+import { VERDICT_DEFAULTS, type VerdictSettings } from '@tidemark/shared/analysis'
 import { commonSettings, decimal, integer, port } from '@tidemark/shared/config'
 import { DURABILITY_LEVELS } from '@tidemark/shared/store/ports'
 import { z } from 'zod'
@@ -40,12 +41,21 @@ export const gatewaySettings = {
   /** Requests that may wait so at one time. */
   ANALYZE_WAITERS_MAX: integer({ min: 1, max: 100_000 }).default(1000),
 
+  /** What the analyzers judge by where no rule says otherwise: the gateway explains it. */
+  WINDOW: integer({ min: 2, max: 500 }).default(VERDICT_DEFAULTS.window),
+  THRESHOLD: decimal({ min: 0.1, max: 1000 }).default(VERDICT_DEFAULTS.threshold),
+  WINDOW_MIN: integer({ min: 2, max: 500 }).default(VERDICT_DEFAULTS.windowMin),
+
   /** How long it still takes requests after it said that it is not ready: load balancers need time to hear that. */
   DRAIN_DELAY_MS: integer({ min: 0, max: 60_000 }).default(0),
 } as const
 
 export const gatewaySchema = z.object(gatewaySettings)
 export type GatewayConfig = z.output<typeof gatewaySchema>
+
+export function verdictSettings({ WINDOW, THRESHOLD, WINDOW_MIN }: GatewayConfig): VerdictSettings {
+  return { window: WINDOW, threshold: THRESHOLD, windowMin: WINDOW_MIN }
+}
 
 /** Everything that the gateway's process reads from its environment. */
 export const configSchema = z.object({

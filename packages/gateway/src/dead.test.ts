@@ -3,7 +3,7 @@ import { partitionOf } from '@tidemark/shared/partition'
 import { createMemoryStore, type MemoryStore } from '@tidemark/shared/store/memory'
 import { NO_RULE_EFFECTS, StoreError } from '@tidemark/shared/store/ports'
 import { describe, expect, test } from 'vitest'
-import { deadPageSchema } from './openapi.ts'
+import { deadPageSchema } from './openapi/dead.ts'
 import { createTestApp } from './testing/fixture.ts'
 
 const PARTITIONS = 4

@@ -2,7 +2,8 @@ import { createMemoryStore, type MemoryStore } from '@tidemark/shared/store/memo
 import { type AppendOutcome, type GatewayStore, StoreError } from '@tidemark/shared/store/ports'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { ingestResultSchema, problemSchema } from './openapi.ts'
+import { problemSchema } from './openapi/parts.ts'
+import { ingestResultSchema } from './openapi/samples.ts'
 import { createTestApp, NOW, storedSamples } from './testing/fixture.ts'
 
 const SAMPLES = JSON.stringify(Array.from({ length: 20 }, (_, value) => ({ key: `k${value}`, value })))

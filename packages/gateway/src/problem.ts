@@ -1,9 +1,14 @@
+import type { FieldFault } from '@tidemark/shared/detection/rules'
 import type { Context } from 'hono'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import type { Refusal } from './refusal.ts'
 
 /** Of many errors of one kind an answer explains so many; the full list, where there is one, is an extension of its own. */
 const ERRORS_MAX = 20
+
+/** Of a body's fields all errors are listed, unless somebody makes fields up. */
+const FIELD_ERRORS_MAX = 100
+const FIELD_LENGTH_MAX = 100
 
 /** Keys are forgotten one by one, but a client that is told to wait for long gives up. */
 const CROWDED_RETRY_AFTER_MAX_S = 60
@@ -44,6 +49,14 @@ export type Fault =
   | { readonly kind: 'idempotency-key-invalid' }
   | { readonly kind: 'idempotency-key-reused' }
   | { readonly kind: 'parameters-invalid'; readonly errors: readonly ParameterError[] }
+  /** Of a body that is JSON and not what it should be. */
+  | { readonly kind: 'fields-invalid'; readonly errors: readonly FieldFault[] }
+  /** The rules are not those of the version that the request holds for the present one. */
+  | { readonly kind: 'version-changed'; readonly version: number }
+  | { readonly kind: 'rule-unknown' }
+  | { readonly kind: 'mute-unknown' }
+  | { readonly kind: 'alert-unknown' }
+  | { readonly kind: 'alert-resolved' }
   | { readonly kind: 'key-unknown' }
   | { readonly kind: 'receipt-without-key' }
   | { readonly kind: 'verdicts-gone' }
@@ -113,7 +126,7 @@ function toProblem(fault: Fault): Problem {
       return {
         status: 400,
         title: 'Empty body',
-        detail: 'The body is empty. Send a JSON object, an array of them, or one a line.',
+        detail: 'The body is empty. /openapi.json says what it should be.',
       }
     case 'body-incomplete':
       return { status: 400, title: 'Incomplete body', detail: 'The connection ended before the body did.' }
@@ -123,7 +136,7 @@ function toProblem(fault: Fault): Problem {
       return {
         status: 413,
         title: 'Body too large',
-        detail: `A body may have ${fault.bytesMax} bytes. Send the samples in several requests.`,
+        detail: `A body may have ${fault.bytesMax} bytes here. Samples can be sent in several requests.`,
       }
     case 'samples-too-many':
       return {
@@ -161,6 +174,39 @@ function toProblem(fault: Fault): Problem {
         title: 'Invalid query parameters',
         detail: sentence(fault.errors.map(({ parameter, detail }) => `${parameter} ${detail}`).join('; ')),
         members: { errors: fault.errors },
+      }
+    case 'fields-invalid': {
+      const errors = fault.errors.slice(0, FIELD_ERRORS_MAX).map(({ field, detail }) => ({
+        field: field.slice(0, FIELD_LENGTH_MAX),
+        detail,
+      }))
+      const first = errors.slice(0, 3).map(({ field, detail }) => (field === '' ? detail : `${field}: ${detail}`))
+      const more = fault.errors.length - first.length
+      return {
+        status: 422,
+        title: 'Invalid fields',
+        detail: sentence(`this is wrong: ${first.join('; ')}${more > 0 ? `; and ${more} more` : ''}`),
+        members: { errors },
+      }
+    }
+    case 'version-changed':
+      return {
+        status: 412,
+        title: 'The rules have changed',
+        detail: `The rules are at version ${fault.version} by now. Read them again and decide anew.`,
+        members: { version: fault.version },
+      }
+    case 'rule-unknown':
+      return { status: 404, title: 'No such rule', detail: 'There is no rule of this id.' }
+    case 'mute-unknown':
+      return { status: 404, title: 'No such mute', detail: 'There is no mute of this id, or not any more.' }
+    case 'alert-unknown':
+      return { status: 404, title: 'No such alert', detail: 'There is no alert of this id, or not any more.' }
+    case 'alert-resolved':
+      return {
+        status: 409,
+        title: 'Resolved already',
+        detail: 'This alert does not fire any more, so there is nothing to take care of.',
       }
     case 'key-unknown':
       return { status: 404, title: 'Unknown key', detail: 'No sample of this key was ever analysed.' }

@@ -2,8 +2,10 @@ import { type Analysis, type Finding, toAnalysis, VERDICT_DEFAULTS } from '@tide
 import { COUNT, createRow, pushSample, rowShape } from '@tidemark/shared/detection/key-row'
 import { unpackEntry } from '@tidemark/shared/entry'
 import type { Spans } from '@tidemark/shared/spans'
+import type { AlertStore } from '@tidemark/shared/store/alert-ports'
 import { createMemoryStore, type MemoryStore } from '@tidemark/shared/store/memory'
-import { type GatewayStore, NO_RULE_EFFECTS, type Store } from '@tidemark/shared/store/ports'
+import { type Commit, type GatewayStore, NO_RULE_EFFECTS, type Store } from '@tidemark/shared/store/ports'
+import type { RuleStore } from '@tidemark/shared/store/rule-ports'
 import { encodeRow, storedLengthMax } from '@tidemark/shared/window-row'
 import { pino } from 'pino'
 import { Registry } from 'prom-client'
@@ -20,6 +22,8 @@ export interface TestAppOptions {
   readonly store?: Store
   /** Replaces methods of the store's gateway side. */
   readonly override?: Partial<GatewayStore>
+  readonly overrideRules?: Partial<RuleStore>
+  readonly overrideAlerts?: Partial<AlertStore>
   /** As in the environment. */
   readonly settings?: Readonly<Record<string, string>>
   readonly isStoreOpen?: boolean
@@ -32,6 +36,8 @@ export interface TestAppOptions {
 export function createTestApp({
   store = createMemoryStore(),
   override = {},
+  overrideRules = {},
+  overrideAlerts = {},
   settings = {},
   isStoreOpen = true,
   isStopping = false,
@@ -41,7 +47,12 @@ export function createTestApp({
   const config: GatewayConfig = gatewaySchema.parse(settings)
   const registry = new Registry()
   const metrics = createMetrics(registry)
-  const opened: Store = { ...store, gateway: { ...store.gateway, ...override } }
+  const opened: Store = {
+    ...store,
+    gateway: { ...store.gateway, ...override },
+    rules: { ...store.rules, ...overrideRules },
+    alerts: { ...store.alerts, ...overrideAlerts },
+  }
   const services = createServices(opened, config, metrics)
   const app = createApp({
     config,
@@ -90,6 +101,24 @@ export async function storedSamples(store: MemoryStore): Promise<StoredSample[]>
     }
   }
   return samples
+}
+
+/** Stands in for the owner of a partition: commits what rules say, of no entries. */
+export async function commitEffects(
+  store: Store,
+  partition: number,
+  effects: Partial<Pick<Commit, 'alerts' | 'counts' | 'shadowed'>>,
+): Promise<void> {
+  const lease = { partition, token: `test:${partition}` }
+  await store.analyzer.acquireLease(partition, lease.token, 60_000)
+  const from = await store.analyzer.loadCheckpoint(partition)
+  const outcome = await store.analyzer.commit(lease, {
+    ...{ from, to: from, entries: [], witness: undefined, analysed: 0, dead: 0, keys: [], anomalies: [] },
+    ...{ deadEntries: [], verdicts: [], keepFrom: '0-0', rulesVersion: 0 },
+    ...NO_RULE_EFFECTS,
+    ...effects,
+  })
+  if (outcome.kind !== 'ok') throw new Error(`not committed: ${outcome.kind}`)
 }
 
 /** Stands in for the analyzers: commits a finding for every sample that waits, with one window row for each key. */

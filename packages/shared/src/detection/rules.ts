@@ -26,14 +26,24 @@ export const MUTES_MAX = 1000
 export const WINDOW_MIN = 10
 export const WINDOW_MAX = 500
 
+/** What is wrong with a field; '' is all of it. */
+export interface FieldFault {
+  readonly field: string
+  readonly detail: string
+}
+
 /** Rules are wrong. The message names each fault on a line of its own: rule, field and what holds for it. */
 export class RuleError extends Error {
   readonly faults: readonly string[]
+  readonly fields: readonly FieldFault[]
 
-  constructor(faults: readonly string[]) {
+  /** `name` says what has these fields. */
+  constructor(name: string, fields: readonly FieldFault[]) {
+    const faults = fields.map(({ field, detail }) => `${name}: ${field === '' ? '' : `${field}: `}${detail}`)
     super(`the rules are wrong:\n${faults.map(fault => `  ${fault}`).join('\n')}`)
     this.name = 'RuleError'
     this.faults = faults
+    this.fields = fields
   }
 }
 
@@ -185,7 +195,7 @@ export function withRule(document: RuleDocument, input: unknown, changed: Change
   const { id } = readRule(input)
   const others = document.rules.filter(({ rule }) => rule.id !== id)
   if (others.length >= RULES_MAX)
-    throw new RuleError([`rule "${id}": there are ${RULES_MAX} rules already, and no more are kept`])
+    throw new RuleError(`rule "${id}"`, [whole(`there are ${RULES_MAX} rules already, and no more are kept`)])
   const version = document.version + 1
   return {
     ...document,
@@ -205,7 +215,7 @@ export function withMute(document: RuleDocument, input: unknown, now: number): R
   const { id } = readMute(input)
   const mutes = document.mutes.filter(mute => mute.id !== id && readMute(mute).until > now)
   if (mutes.length >= MUTES_MAX)
-    throw new RuleError([`mute "${id}": there are ${MUTES_MAX} mutes already, and no more are kept`])
+    throw new RuleError(`mute "${id}"`, [whole(`there are ${MUTES_MAX} mutes already, and no more are kept`)])
   return { ...document, version: document.version + 1, mutes: [...mutes, input as MuteInput] }
 }
 
@@ -230,18 +240,19 @@ function readChange(changed: Change): Change {
 function read<T extends z.ZodType>(schema: T, input: unknown, name: string): z.output<T> {
   const result = schema.safeParse(input, { reportInput: false })
   if (result.success) return result.data
-  throw new RuleError(result.error.issues.map(issue => describeIssue(issue, name)))
+  throw new RuleError(name, result.error.issues.flatMap(describeIssue))
 }
 
-function describeIssue(issue: z.core.$ZodIssue, name: string): string {
+function describeIssue(issue: z.core.$ZodIssue): FieldFault[] {
   if (issue.code === 'unrecognized_keys') {
-    const place = issue.path.length > 0 ? `${issue.path.join('.')}.` : ''
-    return `${name}: ${issue.keys.map(key => `${place}${key}`).join(', ')}: no such setting`
+    return issue.keys.map(key => ({ field: [...issue.path, key].join('.'), detail: 'no such setting' }))
   }
-  const field = issue.path.join('.')
-  const message =
-    issue.code === 'invalid_type' && issue.message.startsWith('Invalid input') ? 'must be an object' : issue.message
-  return field === '' ? `${name}: ${message}` : `${name}: ${field}: ${message}`
+  const isObject = issue.code === 'invalid_type' && issue.message.startsWith('Invalid input')
+  return [{ field: issue.path.join('.'), detail: isObject ? 'must be an object' : issue.message }]
+}
+
+function whole(detail: string): FieldFault {
+  return { field: '', detail }
 }
 
 function nameOf(input: unknown, kind: string): string {

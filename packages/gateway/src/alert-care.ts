@@ -1,0 +1,57 @@
+import { type ActionOutcome, acknowledge, snooze } from '@tidemark/shared/detection/alerts-notice'
+import type { AlertRecord } from '@tidemark/shared/detection/alerts-record'
+import { text } from '@tidemark/shared/detection/rules-fields'
+import type { Context } from 'hono'
+import { z } from 'zod'
+import { readAlert } from './alert.ts'
+import { alertWords } from './alert-words.ts'
+import { type FieldsReader, untilMember } from './json-body.ts'
+import { RequestFault } from './problem.ts'
+import type { Services } from './services.ts'
+
+export interface CareOptions {
+  readonly services: () => Services
+  readonly readFields: FieldsReader
+  /** Unix milliseconds. */
+  readonly now: () => number
+}
+
+const noteFields = { who: text, why: text }
+
+/** `POST /alerts/{id}/acknowledge`: somebody takes care of it. */
+export function createAcknowledge(options: CareOptions): (c: Context) => Promise<Response> {
+  const schema = z.strictObject(noteFields)
+  return async c => {
+    const { who, why } = await options.readFields(c, schema)
+    const note = { who, why, at: options.now() }
+    return takeCare(c, options, record => acknowledge(record, note))
+  }
+}
+
+/** `POST /alerts/{id}/snooze`: receivers are told again at `until`, should it still fire then. */
+export function createSnooze(options: CareOptions): (c: Context) => Promise<Response> {
+  return async c => {
+    const at = options.now()
+    const { who, why, until } = await options.readFields(c, z.strictObject({ ...noteFields, until: untilMember(at) }))
+    return takeCare(c, options, record => snooze(record, { who, why, at, until }))
+  }
+}
+
+/** The alert is read when all of the request is there: what others did about it meanwhile is kept. */
+async function takeCare(
+  c: Context,
+  { services, now }: CareOptions,
+  act: (record: AlertRecord) => ActionOutcome,
+): Promise<Response> {
+  const { store } = services()
+  const { partition, id, record } = await readAlert(store, c.req.param('id'))
+  if (record.state === 'resolved') throw new RequestFault({ kind: 'alert-resolved' })
+  const outcome = act(record)
+  // What else it could refuse was refused with the body.
+  if (outcome.kind === 'refused') throw new Error(`an alert could not be taken care of: ${outcome.reason}`)
+  const { acknowledged, snoozed } = outcome.record
+  if (!(await store.alerts.care(partition, id, { acknowledged, snoozed }, now()))) {
+    throw new RequestFault({ kind: 'alert-resolved' })
+  }
+  return c.json(alertWords(outcome.record))
+}

@@ -1,0 +1,156 @@
+import { isDeepStrictEqual } from 'node:util'
+import type { AlertEvent } from '@tidemark/shared/detection/alerts'
+import {
+  type AlertEnd,
+  type AlertOpening,
+  anomalyEnd,
+  anomalyOpening,
+  heardEnd,
+  resolvedId,
+  silentId,
+  silentOpening,
+} from '@tidemark/shared/detection/alerts-record'
+import { Judge, type Judged } from '@tidemark/shared/detection/judge'
+import { createRow, rowShape } from '@tidemark/shared/detection/key-row'
+import { EMPTY_DOCUMENT, withRule } from '@tidemark/shared/detection/rules'
+import { RuleSet } from '@tidemark/shared/detection/rules-compiled'
+import type { SilenceEvent } from '@tidemark/shared/detection/silence'
+import { type Keys, keysUnder } from '@tidemark/shared/keys'
+import { entryTimeMs, parseReceipt } from '@tidemark/shared/receipt'
+import { PREFIX, type RedisClient } from './deployment.ts'
+
+/** Alerts come and go within a run, by samples and by time; verdicts are those of the default policy. */
+const RULES = [
+  { id: 'all', pattern: '*', alert: { resolve_after: '1s', close_after: 2 } },
+  { id: 'heard', pattern: 'edge-0/*', alert: { resolve_after: '1s', close_after: 2 }, silent: '2s' },
+]
+const DOCUMENT = RULES.reduce(
+  (document, rule) => withRule(document, rule, { who: 'chaos', why: 'test', at: 0 }),
+  EMPTY_DOCUMENT,
+)
+const COMPILED = new RuleSet(DOCUMENT)
+
+/** Puts the run's rules in force, before anybody judges. */
+export async function putRules(redis: RedisClient): Promise<void> {
+  const { rules } = keysUnder(PREFIX)
+  await redis.hset(rules, { version: DOCUMENT.version, document: JSON.stringify(DOCUMENT) })
+}
+
+/** How long after it is due what only time does may take: it is looked for once a second, and owners change. */
+const BY_TIME_WITHIN_MS = 15_000
+
+/** The alerts of one partition as they stand in Redis. */
+export interface KeptAlerts {
+  readonly openings: ReadonlyMap<string, AlertOpening>
+  readonly ends: ReadonlyMap<string, AlertEnd>
+  /** `opened id` and `resolved id`, in the order in which they were committed. */
+  readonly feed: readonly string[]
+}
+
+export async function readAlerts(redis: RedisClient, at: ReturnType<Keys['partition']>): Promise<KeptAlerts> {
+  const openings = new Map<string, AlertOpening>()
+  const ends = new Map<string, AlertEnd>()
+  for (const [field, text] of Object.entries(await redis.hgetall(at.alerts))) {
+    if (field.startsWith('o:')) openings.set(field.slice(2), JSON.parse(text))
+    if (field.startsWith('e:')) ends.set(field.slice(2), JSON.parse(text))
+  }
+  const feed = await redis.xrange(at.alertFeed, '-', '+')
+  return { openings, ends, feed: feed.map(([, [, kind, , alert]]) => `${kind} ${alert}`) }
+}
+
+export interface JudgedSample {
+  readonly value: number
+  readonly timestamp: number
+  readonly receipt: string
+}
+
+/** What the committed samples of each key must have done to alerts, and what time may have done since. */
+export class ExpectedAlerts {
+  readonly #openings = new Map<string, AlertOpening>()
+  readonly #ends = new Map<string, AlertEnd>()
+  /** What only time does, and when. */
+  readonly #byTime = new Map<string, number>()
+  #opened = 0
+
+  /** Alerts that samples opened. */
+  get opened(): number {
+    return this.#opened
+  }
+
+  add(key: string, samples: readonly JudgedSample[]): void {
+    const policy = COMPILED.policies[COMPILED.resolve(key)]
+    const partition = parseReceipt(samples[0]?.receipt ?? '')?.partition
+    if (policy === undefined || partition === undefined) return
+    const judge = new Judge(policy)
+    const row = createRow(rowShape(policy.window, policy.detector, policy.silence !== null))
+    const place = { partition, key, policy }
+    const note = (alerts: readonly AlertEvent[], silences: readonly SilenceEvent[], judged?: Judged): string[] => {
+      const ids: string[] = []
+      for (const event of silences) {
+        const id = silentId(event, place)
+        ids.push(id)
+        if (event.kind === 'silent') this.#openings.set(id, silentOpening(event, place))
+        else this.#ends.set(id, heardEnd(event))
+      }
+      for (const event of alerts) {
+        if (event.kind === 'resolved') {
+          ids.push(resolvedId(event, place))
+          this.#ends.set(resolvedId(event, place), anomalyEnd(event))
+        } else if (judged !== undefined) {
+          const { judgement, window } = judged
+          const opening = anomalyOpening(event, { ...place, judgement, window })
+          this.#openings.set(opening.id, opening)
+        }
+      }
+      return ids
+    }
+    const before = this.#openings.size
+    for (const { value, timestamp, receipt } of samples) {
+      const judged = judge.step(row, value, timestamp, entryTimeMs(parseReceipt(receipt)?.id ?? ''))
+      note(judged.alerts, judged.silences, judged)
+    }
+    this.#opened += this.#openings.size - before
+    const lapsed = { alerts: [], silences: [] }
+    judge.lapse(row, Number.MAX_SAFE_INTEGER, lapsed)
+    for (const id of note(lapsed.alerts, lapsed.silences)) {
+      this.#byTime.set(id, this.#ends.get(id)?.resolved_at ?? this.#openings.get(id)?.opened_at ?? 0)
+    }
+  }
+
+  /**
+   * I14: each alert is opened and resolved once, as the samples of its key say, and there is no other. What only time does is
+   * done within a while: at `now`, Unix ms.
+   */
+  check(kept: readonly KeptAlerts[], now = 0): string[] {
+    const openings = new Map(kept.flatMap(one => [...one.openings]))
+    const ends = new Map(kept.flatMap(one => [...one.ends]))
+    const breaches: string[] = []
+    for (const [what, expected, found] of [
+      ['opening', this.#openings, openings],
+      ['end', this.#ends, ends],
+    ] as const) {
+      for (const [id, one] of expected) {
+        const there = found.get(id)
+        const dueAt = this.#byTime.get(id)
+        if (there === undefined && dueAt !== undefined && dueAt > now - BY_TIME_WITHIN_MS) continue
+        if (!isDeepStrictEqual(there, JSON.parse(JSON.stringify(one)))) {
+          breaches.push(
+            `I14: the ${what} of alert ${id} is ${JSON.stringify(there)}, and should be ${JSON.stringify(one)}`,
+          )
+        }
+      }
+      for (const id of found.keys()) {
+        if (!expected.has(id))
+          breaches.push(`I14: there is an ${what} of alert ${id}, and no sample of its key says so`)
+      }
+    }
+    for (const { feed } of kept) {
+      const seen = new Set<string>()
+      for (const event of feed) {
+        if (seen.has(event)) breaches.push(`I14: the feed says twice: ${event}`)
+        seen.add(event)
+      }
+    }
+    return breaches
+  }
+}
