@@ -50,7 +50,7 @@ export function renderAlertmanagerConfig(text = readFileSync(SOURCE, 'utf8')): s
       })),
     },
   }
-  return HEADER + stringify(object, { lineWidth: 0 })
+  return HEADER + stringify(object, { lineWidth: 0, aliasDuplicateObjects: false })
 }
 
 function toRoute({ receiver, group_by, group_wait, group_interval, repeat_interval, matchers, routes }: Route): object {
