@@ -16,26 +16,28 @@ const SCALE = 2 ** -600
  * residuals too, and they correct mean and variance for the rounding of the first (the corrected two-pass algorithm: Chan,
  * Golub, LeVeque, "Algorithms for computing the sample variance", 1983, eq. 1.7). The result depends on nothing but the
  * values in their order, so anybody can recompute it bit for bit, and a value that has left is forgotten.
+ *
+ * Elements are read in place: a function for it is now and then not inlined, and then gives garbage for every element.
  */
 export function summarize({ rows, start, size, head }: History, summary: Summary): void {
   const oldest = start + HISTORY_STRIDE * head
   const end = start + HISTORY_STRIDE * size
-  const shift = at(rows, oldest)
+  const shift = rows[oldest] as number
 
   let sum = 0
-  for (let i = oldest; i < end; i += HISTORY_STRIDE) sum += at(rows, i) - shift
-  for (let i = start; i < oldest; i += HISTORY_STRIDE) sum += at(rows, i) - shift
+  for (let i = oldest; i < end; i += HISTORY_STRIDE) sum += (rows[i] as number) - shift
+  for (let i = start; i < oldest; i += HISTORY_STRIDE) sum += (rows[i] as number) - shift
   const shiftedMean = sum / size
 
   let squares = 0
   let residual = 0
   for (let i = oldest; i < end; i += HISTORY_STRIDE) {
-    const difference = at(rows, i) - shift - shiftedMean
+    const difference = (rows[i] as number) - shift - shiftedMean
     squares += difference * difference
     residual += difference
   }
   for (let i = start; i < oldest; i += HISTORY_STRIDE) {
-    const difference = at(rows, i) - shift - shiftedMean
+    const difference = (rows[i] as number) - shift - shiftedMean
     squares += difference * difference
     residual += difference
   }
@@ -49,16 +51,11 @@ export function summarize({ rows, start, size, head }: History, summary: Summary
 
 /** The deviation of values so far apart that their squares overflow (beyond about 1e154). */
 function scaledDeviation(rows: Float64Array, start: number, size: number, head: number, shiftedMean: number): number {
-  const shift = at(rows, start + HISTORY_STRIDE * head)
+  const shift = rows[start + HISTORY_STRIDE * head] as number
   let squares = 0
   for (let n = 0; n < size; n++) {
-    const difference = (at(rows, start + HISTORY_STRIDE * ((head + n) % size)) - shift - shiftedMean) * SCALE
+    const difference = ((rows[start + HISTORY_STRIDE * ((head + n) % size)] as number) - shift - shiftedMean) * SCALE
     squares += difference * difference
   }
   return Math.sqrt(squares / size) / SCALE
-}
-
-/** An element that is known to be there: the compiler cannot know, and a check would cost as much as the addition. */
-function at(rows: Float64Array, index: number): number {
-  return rows[index] as number
 }
