@@ -167,26 +167,34 @@ function finiteOrNull(value: number): number | null {
 
 /** JSON.stringify(toAnalysis(finding, context)), at half its cost: an analyzer encodes one of each key that a batch touches. */
 export function encodeAnalysis(finding: Finding, context: EncodingContext): string {
-  const { value, mean, deviation, window, judged } = finding
-  const { threshold, windowMin } = context
-  let measure = '"mean":null,"deviation":null'
-  if (window > 0) measure = `"mean":${mean},"deviation":${deviation}`
-  let verdict = `"z":null,"threshold":${threshold},"low":null,"high":null,"anomaly":false,"state":"warming"`
-  if (judged !== null) {
-    verdict = encodeVerdict(verdictOf(finding, context))
-  } else if (window >= windowMin) {
-    const z = zScore(value, mean, deviation)
-    const anomaly = isBeyond(z, threshold)
-    const state = anomaly ? 'anomalous' : isFlat(mean, deviation) ? 'flat' : 'ok'
-    const low = mean - threshold * deviation
-    const high = mean + threshold * deviation
-    verdict = `"z":${z},"threshold":${threshold},"low":${low},"high":${high},"anomaly":${anomaly},"state":"${state}"`
+  const { window, judged } = finding
+  const measure =
+    window > 0 ? `"mean":${finding.mean},"deviation":${finding.deviation}` : '"mean":null,"deviation":null'
+  const verdict = judged === null ? encodePlainVerdict(finding, context) : encodeVerdict(verdictOf(finding, context))
+  const text =
+    `{"key":${JSON.stringify(finding.key)},"value":${finding.value},"timestamp":${finding.timestamp},${measure},${verdict},` +
+    `"count":${finding.count},"window":${window},"id":"${context.receipt}","analyzed_at":${context.analyzedAt}`
+  return flat(judged === null ? `${text}}` : `${text}${encodeJudged(judged)}}`)
+}
+
+/** Of a sample that the default policy judged: encodeVerdict(verdictOf(...)) without the object. */
+function encodePlainVerdict(
+  { value, mean, deviation, window }: Finding,
+  { threshold, windowMin }: EncodingContext,
+): string {
+  if (window < windowMin) {
+    return `"z":null,"threshold":${threshold},"low":null,"high":null,"anomaly":false,"state":"warming"`
   }
-  const members = judged === null ? '' : encodeJudged(judged)
-  return flat(
-    `{"key":${JSON.stringify(finding.key)},"value":${value},"timestamp":${finding.timestamp},${measure},${verdict},` +
-      `"count":${finding.count},"window":${finding.window},"id":"${context.receipt}","analyzed_at":${context.analyzedAt}${members}}`,
-  )
+  const z = zScore(value, mean, deviation)
+  const isAnomaly = isBeyond(z, threshold)
+  const low = mean - threshold * deviation
+  const high = mean + threshold * deviation
+  const end = isAnomaly
+    ? '"anomaly":true,"state":"anomalous"'
+    : isFlat(mean, deviation)
+      ? '"anomaly":false,"state":"flat"'
+      : '"anomaly":false,"state":"ok"'
+  return `"z":${z},"threshold":${threshold},"low":${low},"high":${high},${end}`
 }
 
 /**
