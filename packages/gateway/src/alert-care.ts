@@ -1,5 +1,5 @@
 import { type ActionOutcome, acknowledge, snooze } from '@tidemark/shared/detection/alerts-notice'
-import type { AlertRecord } from '@tidemark/shared/detection/alerts-record'
+import type { AlertCare, AlertRecord } from '@tidemark/shared/detection/alerts-record'
 import { text } from '@tidemark/shared/detection/rules-fields'
 import type { Context } from 'hono'
 import { z } from 'zod'
@@ -24,7 +24,7 @@ export function createAcknowledge(options: CareOptions): (c: Context) => Promise
   return async c => {
     const { who, why } = await options.readFields(c, schema)
     const note = { who, why, at: options.now() }
-    return takeCare(c, options, record => acknowledge(record, note))
+    return takeCare(c, options, 'acknowledged', record => acknowledge(record, note))
   }
 }
 
@@ -33,14 +33,15 @@ export function createSnooze(options: CareOptions): (c: Context) => Promise<Resp
   return async c => {
     const at = options.now()
     const { who, why, until } = await options.readFields(c, z.strictObject({ ...noteFields, until: untilMember(at) }))
-    return takeCare(c, options, record => snooze(record, { who, why, at, until }))
+    return takeCare(c, options, 'snoozed', record => snooze(record, { who, why, at, until }))
   }
 }
 
-/** The alert is read when all of the request is there: what others did about it meanwhile is kept. */
+/** Only what was done is written: two operators at the same time undo nothing of each other's. */
 async function takeCare(
   c: Context,
   { services, now }: CareOptions,
+  what: keyof AlertCare,
   act: (record: AlertRecord) => ActionOutcome,
 ): Promise<Response> {
   const { store } = services()
@@ -49,8 +50,7 @@ async function takeCare(
   const outcome = act(record)
   // What else it could refuse was refused with the body.
   if (outcome.kind === 'refused') throw new Error(`an alert could not be taken care of: ${outcome.reason}`)
-  const { acknowledged, snoozed } = outcome.record
-  if (!(await store.alerts.care(partition, id, { acknowledged, snoozed }, now()))) {
+  if (!(await store.alerts.care(partition, id, { [what]: outcome.record[what] }, now()))) {
     throw new RequestFault({ kind: 'alert-resolved' })
   }
   return c.json(alertWords(outcome.record))

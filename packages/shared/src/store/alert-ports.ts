@@ -17,8 +17,11 @@ export interface AlertStore {
   count(partitions: readonly number[]): Promise<AlertCounts[]>
   /** In the order asked; null where there is no such alert. */
   read(partition: number, ids: readonly string[]): Promise<(AlertParts | null)[]>
-  /** Notes what an operator did about a firing alert, and that receivers may have to be told at `noticeAt`. False when it does not fire. */
-  care(partition: number, id: string, care: AlertCare, noticeAt: number): Promise<boolean>
+  /**
+   * Notes what an operator did about a firing alert, what is not given staying as it is, and that receivers may have to be told at
+   * `noticeAt`. False when it does not fire.
+   */
+  care(partition: number, id: string, care: Partial<AlertCare>, noticeAt: number): Promise<boolean>
 
   /** Alerts of which receivers may have to be told by now, by the store's clock; the longest due first, at most `count`. */
   dueNotices(partition: number, count: number): Promise<DueNotices>

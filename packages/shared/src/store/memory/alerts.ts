@@ -6,6 +6,7 @@ import {
   type AlertParts,
   type AlertTelling,
   FLEET_PARTITION,
+  NO_CARE,
 } from '../../detection/alerts-record.ts'
 import { compareEntryIds, ENTRY_ID_ZERO } from '../../receipt.ts'
 import {
@@ -37,7 +38,8 @@ export function alertsOn(data: Data): AlertStore {
     async care(number, id, care, noticeAt) {
       const alerts = alertsAt(number)
       if (!alerts.firing.has(id)) return false
-      alerts.cares.set(id, JSON.stringify(care))
+      const before = JSON.parse(alerts.cares.get(id) ?? JSON.stringify(NO_CARE)) as AlertCare
+      alerts.cares.set(id, JSON.stringify({ ...before, ...care }))
       putNotice(alerts, id, noticeAt)
       return true
     },

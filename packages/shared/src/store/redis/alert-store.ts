@@ -8,7 +8,7 @@ import { asked } from './errors.ts'
 import type { RedisStoreOptions } from './store.ts'
 
 /** Parts of an alert, as fields of one hash: this and its id. Each has one writer. */
-const PARTS = ['o:', 'e:', 'c:', 't:'] as const
+const PARTS = ['o:', 'e:', 'a:', 's:', 't:'] as const
 
 /** Alerts of the same time that one step of paging looks at. */
 const TIES_AT_ONCE = 1000
@@ -46,10 +46,11 @@ export function createAlertStore({ client, keys, options }: AlertStoreOptions): 
             return ids.map((_, i) => toParts(texts.slice(i * PARTS.length, (i + 1) * PARTS.length)))
           }),
 
-    care: (partition, id, care, noticeAt) =>
+    care: (partition, id, { acknowledged, snoozed }, noticeAt) =>
       asked(async () => {
         const { alerts, alertsFiring, notices } = at(partition)
-        return (await client.care(alerts, alertsFiring, notices, id, JSON.stringify(care), noticeAt)) === 1
+        const notes = [acknowledged, snoozed].map(note => (note === undefined ? '' : JSON.stringify(note)))
+        return (await client.care(alerts, alertsFiring, notices, id, noticeAt, ...notes)) === 1
       }),
 
     dueNotices: (partition, count) =>
@@ -57,8 +58,8 @@ export function createAlertStore({ client, keys, options }: AlertStoreOptions): 
         const { notices, alerts } = at(partition)
         const [now, ...flat] = (await client.dueNotices(notices, alerts, count)) as [number, ...string[]]
         const due: { id: string; dueAt: number; parts: AlertParts }[] = []
-        for (let i = 0; i + 5 < flat.length; i += 6) {
-          const parts = toParts(flat.slice(i + 2, i + 6))
+        for (let i = 0; i + 1 + PARTS.length < flat.length; i += 2 + PARTS.length) {
+          const parts = toParts(flat.slice(i + 2, i + 2 + PARTS.length))
           if (parts !== null) due.push({ id: flat[i] ?? '', dueAt: Number(flat[i + 1]), parts })
         }
         return { now, alerts: due }
@@ -137,13 +138,17 @@ function toAlertsAt(flat: readonly string[]): AlertAt[] {
   return found
 }
 
-function toParts([opening, end, care, telling]: readonly (string | null | undefined)[]): AlertParts | null {
+function toParts([opening, end, acknowledged, snoozed, telling]: readonly (
+  | string
+  | null
+  | undefined
+)[]): AlertParts | null {
   if (!opening) return null
   const parse = (text: string | null | undefined): unknown => (text ? JSON.parse(text) : null)
   return {
     opening: parse(opening),
     end: parse(end),
-    care: parse(care),
+    care: acknowledged || snoozed ? { acknowledged: parse(acknowledged), snoozed: parse(snoozed) } : null,
     telling: parse(telling),
   } as AlertParts
 }

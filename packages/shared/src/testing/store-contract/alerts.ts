@@ -174,9 +174,12 @@ export function describeAlerts(open: OpenStore): void {
       await commit({ alerts: { opened: [opened(1)], ended: [] } })
       expect(await store.alerts.care(0, idOf(1), care, NOW)).toBe(true)
       expect(only(await store.alerts.read(0, [idOf(1)]))?.care).toEqual(care)
+      const snoozed = { who: 'ole', why: 'tomorrow', at: NOW, until: NOW + 1000 }
+      expect(await store.alerts.care(0, idOf(1), { snoozed }, NOW)).toBe(true)
+      expect(only(await store.alerts.read(0, [idOf(1)]))?.care).toEqual({ ...care, snoozed })
       await commit({ alerts: { opened: [], ended: [ended(1)] } })
       expect(await store.alerts.care(0, idOf(1), NO_CARE, NOW)).toBe(false)
-      expect(only(await store.alerts.read(0, [idOf(1)]))?.care).toEqual(care)
+      expect(only(await store.alerts.read(0, [idOf(1)]))?.care).toEqual({ ...care, snoozed })
     })
   })
 

@@ -175,7 +175,7 @@ if ended_count > 0 then
   local excess = redis.call('ZCARD', resolved_key) - alerts_max
   local oldest = excess > 0 and redis.call('ZRANGE', resolved_key, 0, excess - 1) or {}
   for _, id in ipairs(oldest) do
-    redis.call('HDEL', alerts_key, 'o:' .. id, 'e:' .. id, 'c:' .. id, 't:' .. id)
+    redis.call('HDEL', alerts_key, 'o:' .. id, 'e:' .. id, 'a:' .. id, 's:' .. id, 't:' .. id)
     redis.call('ZREM', resolved_key, id)
     redis.call('ZREM', notices_key, id)
   end
