@@ -3,6 +3,7 @@ import { cpus, loadavg } from 'node:os'
 import { SingleBar } from 'cli-progress'
 import { regressions, watchedRatios, writeBaseline } from './baseline.ts'
 import { HELP, type Options, readOptions } from './options.ts'
+import { drawProfiles } from './profiles.ts'
 import { type Measures, SCENARIOS } from './scenarios.ts'
 import { type Results, rowsOf, toMarkdown } from './table.ts'
 
@@ -13,6 +14,7 @@ const END = '<!-- bench: end -->'
 try {
   const options = readOptions(process.argv.slice(2))
   if (options.help) process.stdout.write(HELP)
+  else if (options.flame) await drawProfiles()
   else await main(options)
 } catch (error) {
   process.stderr.write(`bench: ${error instanceof Error ? error.message : error}\n`)

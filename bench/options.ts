@@ -9,6 +9,7 @@ Usage: npm run bench -- [options]
   --only TEXT  only scenarios whose names contain this: ${'single, batches, drain, end to end, delay, redis, scaling'}
   --check      compare with the committed table, bench/baseline.json, and warn about what became dearer
   --write      write bench/results/<date>.json and the table of docs/performance.md
+  --flame      instead draw where the services' time goes: bench/profiles/*.svg
   --help       this text
 
 Examples: npm run bench
@@ -22,6 +23,7 @@ export interface Options {
   readonly only: string
   readonly check: boolean
   readonly write: boolean
+  readonly flame: boolean
   readonly help: boolean
 }
 
@@ -35,6 +37,7 @@ export function readOptions(args: readonly string[]): Options {
       only: { type: 'string', default: '' },
       check: { type: 'boolean', default: false },
       write: { type: 'boolean', default: false },
+      flame: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
   })
