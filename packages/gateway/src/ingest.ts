@@ -2,9 +2,9 @@ import { pushFlat } from '@tidemark/shared/entry'
 import { partitionOf } from '@tidemark/shared/partition'
 import { formatReceipt } from '@tidemark/shared/receipt'
 import type { Sample } from '@tidemark/shared/sample'
-import type { Context } from 'hono'
+import type { TraceContext } from '@tidemark/shared/trace'
 import type { ShareOutcome } from './batcher.ts'
-import { createBodyReader } from './body.ts'
+import { type BodySource, createBodyReader } from './body.ts'
 import type { GatewayConfig } from './config.ts'
 import type { DrainRate } from './drain-rate.ts'
 import { Batch, type Rejection } from './formats/batch.ts'
@@ -12,9 +12,8 @@ import { readJson } from './formats/json.ts'
 import { readNdjson } from './formats/ndjson.ts'
 import { createClaims, readIdempotencyKey } from './idempotency.ts'
 import type { GatewayMetrics, RejectionReason } from './metrics.ts'
-import { crowdedRetryAfterS, type IngestResult, outageRetryAfterS, RequestFault } from './problem.ts'
+import { type Answer, crowdedRetryAfterS, type IngestResult, outageRetryAfterS, RequestFault } from './problem.ts'
 import type { Services } from './services.ts'
-import { traceOf } from './tracing.ts'
 
 export interface IngestOptions {
   readonly config: GatewayConfig
@@ -24,6 +23,15 @@ export interface IngestOptions {
   /** Throws a RequestFault while the store is not open. */
   readonly services: () => Services
 }
+
+export interface IngestRequest extends BodySource {
+  readonly trace: TraceContext | undefined
+}
+
+/** Rejects with a RequestFault for what is answered otherwise than 202. */
+export type Ingest = (request: IngestRequest) => Promise<Answer>
+
+const JSON_TYPE = { 'Content-Type': 'application/json' } as const
 
 /** The samples of one request that are of one partition. */
 interface Group {
@@ -39,7 +47,7 @@ interface Unstored {
 }
 
 /** `POST /ingest`: reads a body of any format, judges its samples one by one and answers when the store has answered. */
-export function createIngest({ config, metrics, now, services }: IngestOptions): (c: Context) => Promise<Response> {
+export function createIngest({ config, metrics, now, services }: IngestOptions): Ingest {
   const body = createBodyReader({ bytesMax: config.BODY_BYTES_MAX, bytesInFlightMax: config.BODIES_BYTES_MAX })
   const limits = {
     samplesMax: config.SAMPLES_MAX,
@@ -53,10 +61,10 @@ export function createIngest({ config, metrics, now, services }: IngestOptions):
     onRefused: metrics.rejected,
   })
 
-  return async c => {
+  return async request => {
     const { store, batcher, drainRate } = services()
-    const key = readIdempotencyKey(c)
-    const { text, format } = await body.read(c)
+    const key = readIdempotencyKey(request.headers)
+    const { text, format } = await body.read(request)
     const batch = new Batch(limits, now())
     const fault = format === 'ndjson' ? readNdjson(text, batch) : readJson(text, batch)
     if (fault?.kind === 'malformed') throw new RequestFault({ kind: 'body-malformed', reason: fault.reason })
@@ -68,7 +76,7 @@ export function createIngest({ config, metrics, now, services }: IngestOptions):
       key === undefined
         ? undefined
         : await claim({ store, drainRate }, { key, format, text, samples: batch.samples.length })
-    const trace = traceOf(c)
+    const { trace } = request
     const isPlain = once === undefined && trace === undefined
     const outcomes = await batcher.submit(isPlain ? groups : groups.map(group => ({ ...group, once, trace })))
 
@@ -98,8 +106,7 @@ export function createIngest({ config, metrics, now, services }: IngestOptions):
     // A client that reads nothing but the status must send again what we could not store, even if a part was accepted.
     if (unstored.length > 0) throw new RequestFault({ kind: 'samples-not-stored', result, retryAfterS })
     if (accepted === 0 && result.rejected.length > 0) throw new RequestFault({ kind: 'samples-invalid', result })
-    const answer = { ...result, durability: store.durability }
-    return c.body(JSON.stringify(answer), 202, { 'Content-Type': 'application/json' })
+    return { status: 202, headers: JSON_TYPE, body: JSON.stringify({ ...result, durability: store.durability }) }
   }
 }
 
