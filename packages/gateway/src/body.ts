@@ -20,9 +20,15 @@ export function bodySourceOf(c: Context): BodySource {
   return { headers: c.req.header(), body: c.env?.incoming ?? c.req.raw.body }
 }
 
+/** The whole body as text, and how to read it. */
+export interface Body {
+  readonly text: string
+  readonly format: BodyFormat
+}
+
 export interface BodyReader {
-  /** The whole body as text, and how to read it. Rejects with a RequestFault. */
-  read(source: BodySource): Promise<{ readonly text: string; readonly format: BodyFormat }>
+  /** Rejects with a RequestFault. */
+  read(source: BodySource): Promise<Body>
 }
 
 export interface BodyReaderOptions {
