@@ -1,8 +1,9 @@
 import { COUNT, createRow, PUSHED, pushSample, rowShape } from '@tidemark/shared/detection/key-row'
-import { packFlat, pushFlat } from '@tidemark/shared/entry'
+import { packShares } from '@tidemark/shared/entry'
 import { type Keys, keysUnder } from '@tidemark/shared/keys'
 import { pause } from '@tidemark/shared/lifecycle'
 import { partitionOf } from '@tidemark/shared/partition'
+import { SamplePacker } from '@tidemark/shared/sample-packer'
 import { openStore } from '@tidemark/shared/store/open'
 import type { Store } from '@tidemark/shared/store/ports'
 import { startRedisCluster } from '@tidemark/shared/testing/redis-fixture'
@@ -153,24 +154,18 @@ export const REQUEST_SAMPLES = 1000
  */
 export async function fillBacklog({ store }: BenchRedis, samples: number, keys: number, seed = 1): Promise<void> {
   const random = seeded(seed)
+  const packer = new SamplePacker(PARTITIONS)
   // Every key once, then all again a second later.
   const begin = HISTORY_FROM + 100_000_000 * seed
   let count = 0
   for (let done = 0; done < samples; ) {
     const requests = Array.from({ length: Math.min(8, Math.ceil((samples - done) / REQUEST_SAMPLES)) }, () => {
-      const flats = new Map<number, (string | number)[]>()
       for (let i = 0; i < REQUEST_SAMPLES; i++) {
         const key = keyNumber(count % keys)
         const timestamp = begin + 1000 * Math.trunc(count++ / keys)
-        const partition = partitionOf(key, PARTITIONS)
-        let flat = flats.get(partition)
-        if (flat === undefined) {
-          flat = []
-          flats.set(partition, flat)
-        }
-        pushFlat(flat, { key, value: reading(random), timestamp })
+        packer.add({ key, value: reading(random), timestamp })
       }
-      return [...flats].map(([partition, flat]) => ({ partition, samples: packFlat([flat]), count: flat.length / 3 }))
+      return packer.take().map(packed => ({ ...packed, samples: packShares([packed.samples]) }))
     })
     const outcomes = (await Promise.all(requests.map(batches => store.gateway.append(batches)))).flat()
     const failed = outcomes.find(({ kind }) => kind !== 'stored')

@@ -1,4 +1,3 @@
-import { packFlat } from '@tidemark/shared/entry'
 import { partitionOf } from '@tidemark/shared/partition'
 import { runProgram } from '../program.ts'
 import { keyNumber, reading, seeded } from '../signal.ts'
@@ -36,7 +35,7 @@ export async function redisFloor(samples: number): Promise<RedisFloor> {
       flats.set(stream, flat)
       flat.push(key, reading(random), 1_700_000_000_000)
     }
-    await Promise.all([...flats].map(([stream, flat]) => client.xadd(stream, '*', 's', packFlat([flat]))))
+    await Promise.all([...flats].map(([stream, flat]) => client.xadd(stream, '*', 's', JSON.stringify(flat))))
   }
   const { cpuUs } = await runProgram<{ cpuUs: number }>('./floors/read.ts', [redis.url, ...streams])
   return { xaddCpuUs: ((cpuS[0] ?? 0) / ENTRIES) * 1e6, readCpuUs: cpuUs }

@@ -1,6 +1,5 @@
 import { createOpsApp } from '@tidemark/shared/ops'
 import type { Spans } from '@tidemark/shared/spans'
-import { StoreError } from '@tidemark/shared/store/ports'
 import { traceFields } from '@tidemark/shared/trace'
 import { type Context, Hono } from 'hono'
 import type { Logger } from 'pino'
@@ -10,16 +9,17 @@ import { createAcknowledge, createSnooze } from './alert-care.ts'
 import { createAlertsPage } from './alerts-page.ts'
 import { asksForKey, createAnalysesPage } from './analyses-page.ts'
 import { createAnalyze } from './analyze.ts'
+import { bodySourceOf } from './body.ts'
 import { type GatewayConfig, verdictSettings } from './config.ts'
 import { createDeadPage, createDiscard, createPutBack } from './dead.ts'
 import { type Asset, DOCS_CSP } from './docs.ts'
 import { createHistory } from './history.ts'
-import { createIngest } from './ingest.ts'
+import type { Ingest } from './ingest.ts'
 import { createFieldsReader } from './json-body.ts'
 import type { GatewayMetrics } from './metrics.ts'
 import { createDeleteMute, createPutMute } from './mutes.ts'
 import { createOpenApi } from './openapi.ts'
-import { outageRetryAfterS, RequestFault, respondWith } from './problem.ts'
+import { faultOf, respondWith } from './problem.ts'
 import { createRuleChanges } from './rule-changes.ts'
 import { createChangeRules } from './rule-document.ts'
 import { createExplanation } from './rule-explanation.ts'
@@ -63,12 +63,13 @@ export interface AppOptions {
   readonly log: Logger
   readonly registry: Registry
   readonly metrics: GatewayMetrics
+  readonly ingest: Ingest
   /** Undefined where nobody collects spans. */
   readonly spans?: Spans | undefined
   /** Unix milliseconds. */
   readonly now: () => number
-  /** Undefined until the store is open. */
-  readonly services: () => Services | undefined
+  /** Throws a RequestFault while the store is not open. */
+  readonly services: () => Services
   /** What keeps the gateway from being ready; undefined when nothing does. */
   readonly notReady: () => string | undefined
   readonly isStopping: () => boolean
@@ -81,19 +82,14 @@ export function createApp({
   log,
   registry,
   metrics,
+  ingest,
   spans,
   now,
+  services,
   notReady,
   isStopping,
   docs,
-  ...options
 }: AppOptions): Hono {
-  function services(): Services {
-    const live = options.services()
-    if (live === undefined) throw new RequestFault({ kind: 'store-unavailable', retryAfterS: outageRetryAfterS() })
-    return live
-  }
-
   const app = new Hono()
   app.use(async (c, next) => {
     const begin = performance.now()
@@ -114,7 +110,10 @@ export function createApp({
 
   const analyze = createAnalyze({ config, services })
   const analysesPage = createAnalysesPage({ services })
-  app.post('/ingest', createIngest({ config, metrics, now, services }))
+  app.post('/ingest', async c => {
+    const { status, headers, body } = await ingest({ ...bodySourceOf(c), trace: traceOf(c) })
+    return c.body(body, status, headers)
+  })
   app.get('/analyze', c => (asksForKey(c) ? analyze(c) : analysesPage(c)))
   app.get('/history', createHistory({ config, services }))
   addRules(app, { config, now, services })
@@ -133,9 +132,8 @@ export function createApp({
   }
   app.notFound(c => respondWith(c, { kind: 'route-unknown' }))
   app.onError((error, c) => {
-    if (error instanceof RequestFault) return respondWith(c, error.fault)
-    if (error instanceof StoreError)
-      return respondWith(c, { kind: 'store-unavailable', retryAfterS: outageRetryAfterS() })
+    const fault = faultOf(error)
+    if (fault !== undefined) return respondWith(c, fault)
     const trace = traceOf(c)
     log.error(
       { err: error, route: routeOf(c.req.path), ...traceFields(trace === undefined ? [] : [trace]) },

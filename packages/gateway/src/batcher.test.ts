@@ -7,9 +7,8 @@ import { Batcher, type FlushFailure, type Share, type ShareOutcome } from './bat
 
 /** A share of `count` samples whose values tell them apart. */
 function share(partition: number, from: number, count = 1): Share {
-  const samples: (string | number)[] = []
-  for (let value = from; value < from + count; value++) samples.push(`k${partition}`, value, 1)
-  return { partition, samples }
+  const samples = Array.from({ length: count }, (_, i) => `"k${partition}",${from + i},1`)
+  return { partition, samples: samples.join(), count }
 }
 
 function valuesOf({ samples }: Pick<AppendBatch, 'samples'>): number[] {
@@ -334,10 +333,7 @@ describe('whatever the store does', () => {
               outcomes.forEach(({ kind }, i) => {
                 const { partition, samples } = mine[i] ?? share(0, 0, 0)
                 if (kind !== 'stored') return
-                stored.set(partition, [
-                  ...(stored.get(partition) ?? []),
-                  ...valuesOf({ samples: JSON.stringify(samples) }),
-                ])
+                stored.set(partition, [...(stored.get(partition) ?? []), ...valuesOf({ samples: `[${samples}]` })])
               })
             }),
           )

@@ -1,4 +1,5 @@
-import { addTrace, type FlatSamples, packFlat, packTraces, SAMPLE_STRIDE } from '@tidemark/shared/entry'
+import { addTrace, packShares, packTraces } from '@tidemark/shared/entry'
+import type { PackedSamples } from '@tidemark/shared/sample-packer'
 import { type AppendOutcome, type GatewayStore, type Once, StoreError } from '@tidemark/shared/store/ports'
 import type { TraceContext } from '@tidemark/shared/trace'
 
@@ -9,9 +10,7 @@ const ENTRY_SAMPLES_MAX = 1000
 const FLUSHES_MAX = 4
 
 /** What one request has for one partition. */
-export interface Share {
-  readonly partition: number
-  readonly samples: FlatSamples
+export interface Share extends PackedSamples {
   /** Of a request that may come again. Its share is an entry of its own, which can be told from all others. */
   readonly once?: Once | undefined
   /** The trace that the request belongs to. */
@@ -45,7 +44,7 @@ interface Waiting {
 /** Shares that will be one entry. */
 interface Entry {
   readonly partition: number
-  readonly shares: FlatSamples[]
+  readonly shares: string[]
   /** Of each share, whose it is and which one of that request. */
   readonly owners: { readonly request: Waiting; readonly at: number }[]
   readonly once: Once | undefined
@@ -127,18 +126,17 @@ export class Batcher {
   #hasRoomFor(shares: readonly Share[]): boolean {
     if (this.#isClosed || this.#overdueFlushes >= FLUSHES_MAX) return false
     let count = 0
-    for (const { samples } of shares) count += samples.length / SAMPLE_STRIDE
+    for (const share of shares) count += share.count
     // A request that is larger than the whole queue must get its turn too, some time.
     return this.#samples === 0 || this.#samples + count <= this.#options.queueSamplesMax
   }
 
-  #enqueue({ partition, samples, once, trace }: Share, owner: { request: Waiting; at: number }): void {
+  #enqueue({ partition, samples, count, once, trace }: Share, owner: { request: Waiting; at: number }): void {
     const lane = this.#lane(partition)
     if (lane.isOverdue) {
       settle(owner, TURNED_AWAY)
       return
     }
-    const count = samples.length / SAMPLE_STRIDE
     let entry = lane.entries.at(-1)
     if (entry === undefined || !takes(entry, count, once)) {
       entry = { partition, shares: [], owners: [], once, traces: undefined, count: 0, isSettled: false }
@@ -217,7 +215,7 @@ export class Batcher {
       return await this.#store.append(
         entries.map(({ partition, shares, count, once, traces }) => ({
           partition,
-          samples: packFlat(shares),
+          samples: packShares(shares),
           count,
           once,
           traces: traces && packTraces(traces),

@@ -1,13 +1,34 @@
 import { isUtf8 } from 'node:buffer'
-import type { IncomingMessage } from 'node:http'
+import { IncomingMessage } from 'node:http'
 import type { Context } from 'hono'
 import { RequestFault } from './problem.ts'
 
 export type BodyFormat = 'json' | 'ndjson'
 
+/** By their names in lower case. */
+export type RequestHeaders = Readonly<Record<string, string | readonly string[] | undefined>>
+
+/** A request as far as its body goes. */
+export interface BodySource {
+  readonly headers: RequestHeaders
+  /** Of a request that came through no socket, its stream; null for none. */
+  readonly body: IncomingMessage | AsyncIterable<Uint8Array> | null
+}
+
+export function bodySourceOf(c: Context): BodySource {
+  // Straight from the socket's stream: through the web Request a small body costs twice as much.
+  return { headers: c.req.header(), body: c.env?.incoming ?? c.req.raw.body }
+}
+
+/** The whole body as text, and how to read it. */
+export interface Body {
+  readonly text: string
+  readonly format: BodyFormat
+}
+
 export interface BodyReader {
-  /** The whole body as text, and how to read it. Rejects with a RequestFault. */
-  read(c: Context): Promise<{ readonly text: string; readonly format: BodyFormat }>
+  /** Rejects with a RequestFault. */
+  read(source: BodySource): Promise<Body>
 }
 
 export interface BodyReaderOptions {
@@ -155,12 +176,11 @@ export function createBodyReader({ bytesMax, bytesInFlightMax }: BodyReaderOptio
     return collector
   }
 
-  async function readText(c: Context): Promise<string> {
+  async function readText(body: BodySource['body']): Promise<string> {
     const collector = createCollector()
     try {
-      const incoming: IncomingMessage | undefined = c.env?.incoming
-      if (incoming !== undefined) await collectIncoming(incoming, collector)
-      else await collectStream(c.req.raw.body, collector)
+      if (body instanceof IncomingMessage) await collectIncoming(body, collector)
+      else await collectStream(body, collector)
       return collector.text()
     } finally {
       collector.release()
@@ -168,13 +188,13 @@ export function createBodyReader({ bytesMax, bytesInFlightMax }: BodyReaderOptio
   }
 
   return {
-    async read(c) {
-      const format = formatOf(c)
-      const declared = c.req.header('Content-Length')
+    async read({ headers, body }) {
+      const format = formatOf(headers)
+      const declared = headers['content-length']
       if (declared !== undefined && Number(declared) > bytesMax) {
         throw new RequestFault({ kind: 'body-too-large', bytesMax })
       }
-      const text = await readText(c)
+      const text = await readText(body)
       if (text.trim() === '') throw new RequestFault({ kind: 'body-empty' })
       return { text, format }
     },
@@ -182,13 +202,13 @@ export function createBodyReader({ bytesMax, bytesInFlightMax }: BodyReaderOptio
 }
 
 /** What the headers say about the body. Throws a RequestFault for what cannot be a sample. */
-function formatOf(c: Context): BodyFormat {
-  const encoding = c.req.header('Content-Encoding')
-  if (encoding !== undefined && encoding.trim().toLowerCase() !== 'identity') {
+function formatOf(headers: RequestHeaders): BodyFormat {
+  const encoding = headers['content-encoding']
+  if (typeof encoding === 'string' && encoding.trim().toLowerCase() !== 'identity') {
     throw unsupported('a compressed body is not supported')
   }
-  const header = c.req.header('Content-Type')
-  if (header === undefined || header === 'application/json') return 'json'
+  const header = headers['content-type']
+  if (typeof header !== 'string' || header === 'application/json') return 'json'
   const [type = '', ...parameters] = header.split(';').map(part => part.trim().toLowerCase())
   const charset = parameters.find(parameter => parameter.startsWith('charset='))?.slice('charset='.length)
   if (charset !== undefined && !/^"?(utf-?8|us-ascii)"?$/.test(charset)) throw unsupported('the charset must be UTF-8')
@@ -211,7 +231,6 @@ async function collectStream(stream: AsyncIterable<Uint8Array> | null, collector
   await Promise.race([collect(), gaveWay])
 }
 
-/** Straight from the socket's stream: through the web Request a small body costs twice as much. */
 function collectIncoming(incoming: IncomingMessage, collector: Collector): Promise<void> {
   return new Promise((resolve, reject) => {
     const stop = (): void => {

@@ -8,8 +8,10 @@ import { createApp } from './app.ts'
 import type { GatewayConfig } from './config.ts'
 import { readDocs } from './docs.ts'
 import { listen } from './http-server.ts'
+import { createIngest } from './ingest.ts'
+import { createIngestRoute } from './ingest-route.ts'
 import { createMetrics } from './metrics.ts'
-import { createServices, type Services } from './services.ts'
+import { createServices, required, type Services } from './services.ts'
 import { linkStore } from './store-link.ts'
 
 /** Requests that are under way at the stop may take so long; the process itself has 20 s. */
@@ -57,14 +59,17 @@ export async function startGateway({ config, openStore, log, registry, spans }: 
   )
   const notReady = (): string | undefined => (isStopping ? 'stopping' : link.fault)
 
+  const live = required(() => services)
+  const ingest = createIngest({ config, metrics, now: Date.now, services: live })
   const app = createApp({
     config,
     log,
     registry,
     metrics,
+    ingest,
     spans,
     now: Date.now,
-    services: () => services,
+    services: live,
     notReady,
     isStopping: () => isStopping,
     docs: readDocs(),
@@ -76,7 +81,10 @@ export async function startGateway({ config, openStore, log, registry, spans }: 
       hostname: config.HOST,
     }),
   )
-  const server = await listen({ app, config, metrics })
+  // Where requests have spans, the app gives them theirs.
+  const ingestRoute =
+    spans === undefined ? createIngestRoute({ ingest, metrics, log, isStopping: () => isStopping }) : undefined
+  const server = await listen({ app, ingestRoute, config, metrics })
   starting.defer(async () => {
     isStopping = true
     await pause(config.DRAIN_DELAY_MS)

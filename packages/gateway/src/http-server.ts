@@ -17,6 +17,8 @@ const HEADERS_BYTES_MAX = 16 * 1024
 /** How often time-outs are enforced: node's default of 30 s would make one of 5 s last 35. */
 const TIMEOUT_CHECK_MS = 1000
 
+const NO_SNIFF = ['X-Content-Type-Options', 'nosniff'] as const
+
 export interface HttpServer {
   readonly port: number
   /** Takes no more connections, waits for the requests that are under way, and after `graceMs` cuts them off. */
@@ -25,26 +27,35 @@ export interface HttpServer {
 
 export interface ListenOptions {
   readonly app: Hono
+  /** Serves a request itself, or says that the app is to do it. */
+  readonly ingestRoute: ((incoming: IncomingMessage, outgoing: ServerResponse) => boolean) | undefined
   readonly config: GatewayConfig
   readonly metrics: GatewayMetrics
 }
 
 /** Serves the app; resolves when it listens. */
-export async function listen({ app, config, metrics }: ListenOptions): Promise<HttpServer> {
+export async function listen({ app, ingestRoute, config, metrics }: ListenOptions): Promise<HttpServer> {
   const listener = getRequestListener(app.fetch, { hostname: config.HOST, errorHandler: respondToBadRequest })
   const connections = createConnections({
-    // The listener never rejects: it answers 500 itself.
-    serve: (incoming, outgoing) => void listener(incoming, outgoing),
+    serve(incoming, outgoing) {
+      if (ingestRoute?.(incoming, outgoing) === true) return
+      outgoing.setHeader(...NO_SNIFF)
+      // The listener never rejects: it answers 500 itself.
+      void listener(incoming, outgoing)
+    },
     onRefused: metrics.refused,
     // What goes out may take as much as what comes in.
     unreadBytesMax: config.BODIES_BYTES_MAX,
     onUnread: metrics.unreadCut,
   })
   const take = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
-    outgoing.setHeader('X-Content-Type-Options', 'nosniff')
     const refusal = refusalOfHeaders(incoming)
-    if (refusal === undefined) connections.take(incoming, outgoing)
-    else connections.refuseRequest(incoming, outgoing, refusal)
+    if (refusal === undefined) {
+      connections.take(incoming, outgoing)
+      return
+    }
+    outgoing.setHeader(...NO_SNIFF)
+    connections.refuseRequest(incoming, outgoing, refusal)
   }
   const server = createServer(
     {

@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto'
 import { partitionOf } from '@tidemark/shared/partition'
 import type { Once } from '@tidemark/shared/store/ports'
-import type { Context } from 'hono'
-import type { BodyFormat } from './body.ts'
+import type { BodyFormat, RequestHeaders } from './body.ts'
 import type { RejectionReason } from './metrics.ts'
 import { crowdedRetryAfterS, outageRetryAfterS, RequestFault } from './problem.ts'
 import type { Services } from './services.ts'
@@ -22,9 +21,9 @@ const UNQUOTED = /^[!#-+\--~](?:[ !#-+\--~]*[!#-+\--~])?$/
 const BATCHES_OUTLIVE_MS = 60_000
 
 /** The request's Idempotency-Key; undefined when it has none. Throws a RequestFault for one that breaks the rules. */
-export function readIdempotencyKey(c: Context): string | undefined {
-  const header = c.req.header('Idempotency-Key')
-  if (header === undefined) return undefined
+export function readIdempotencyKey(headers: RequestHeaders): string | undefined {
+  const header = headers['idempotency-key']
+  if (typeof header !== 'string') return undefined
   const key = keyIn(header.trim())
   if (key === undefined || key === '' || key.length > KEY_LENGTH_MAX) {
     throw new RequestFault({ kind: 'idempotency-key-invalid' })

@@ -1,7 +1,7 @@
 import { duration, instant } from '@tidemark/shared/detection/rules-fields'
 import type { Context } from 'hono'
 import { z } from 'zod'
-import { createBodyReader } from './body.ts'
+import { bodySourceOf, createBodyReader } from './body.ts'
 import { RequestFault } from './problem.ts'
 
 /** What operators write is short; so many at a time are read beside the samples. */
@@ -14,7 +14,7 @@ export type FieldsReader = <T extends z.ZodType>(c: Context, schema: T) => Promi
 export function createFieldsReader(): FieldsReader {
   const body = createBodyReader({ bytesMax: BODY_BYTES_MAX, bytesInFlightMax: BODIES_BYTES_MAX })
   return async (c, schema) => {
-    const { text, format } = await body.read(c)
+    const { text, format } = await body.read(bodySourceOf(c))
     if (format !== 'json') {
       throw new RequestFault({ kind: 'media-type-unsupported', reason: 'the body must be JSON (application/json)' })
     }

@@ -1,4 +1,5 @@
 import type { FieldFault } from '@tidemark/shared/detection/rules'
+import { StoreError } from '@tidemark/shared/store/ports'
 import type { Context } from 'hono'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import type { Refusal } from './refusal.ts'
@@ -98,11 +99,30 @@ interface Problem {
   readonly members?: Readonly<Record<string, unknown>>
 }
 
-/** The answer to a fault, as application/problem+json. */
-export function respondWith(c: Context, fault: Fault): Response {
+/** An answer, whoever sends it. */
+export interface Answer {
+  readonly status: ContentfulStatusCode
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: string
+}
+
+/** The answer to a fault of a request of `path`, as application/problem+json. */
+export function answerTo(fault: Fault, path: string): Answer {
   const { status, title, detail, headers, members } = toProblem(fault)
-  const body = { type: problemType(fault.kind), title, status, detail, instance: c.req.path, ...members }
-  return c.body(JSON.stringify(body), status, { 'Content-Type': 'application/problem+json', ...headers })
+  const body = { type: problemType(fault.kind), title, status, detail, instance: path, ...members }
+  return { status, headers: { 'Content-Type': 'application/problem+json', ...headers }, body: JSON.stringify(body) }
+}
+
+export function respondWith(c: Context, fault: Fault): Response {
+  const { status, headers, body } = answerTo(fault, c.req.path)
+  return c.body(body, status, headers)
+}
+
+/** What was thrown, as a fault; undefined for what nobody foresaw. */
+export function faultOf(error: unknown): Fault | undefined {
+  if (error instanceof RequestFault) return error.fault
+  if (error instanceof StoreError) return { kind: 'store-unavailable', retryAfterS: outageRetryAfterS() }
+  return undefined
 }
 
 export function problemType(kind: Fault['kind'] | Refusal): string {

@@ -3,6 +3,7 @@ import { Batcher } from './batcher.ts'
 import type { GatewayConfig } from './config.ts'
 import { createDrainRate, type DrainRate } from './drain-rate.ts'
 import type { GatewayMetrics } from './metrics.ts'
+import { outageRetryAfterS, RequestFault } from './problem.ts'
 import { ProgressWatcher } from './progress-watcher.ts'
 
 /** What the routes work with; there is none of it before the store is open. */
@@ -27,5 +28,14 @@ export function createServices(store: Store, config: GatewayConfig, metrics: Gat
     batcher,
     watcher: new ProgressWatcher({ store: store.gateway, waitersMax: config.ANALYZE_WAITERS_MAX }),
     drainRate: createDrainRate({ store: store.gateway, now: () => performance.now(), random: Math.random }),
+  }
+}
+
+/** Gives what is there, and throws a RequestFault while there is nothing. */
+export function required(services: () => Services | undefined): () => Services {
+  return () => {
+    const live = services()
+    if (live === undefined) throw new RequestFault({ kind: 'store-unavailable', retryAfterS: outageRetryAfterS() })
+    return live
   }
 }

@@ -3,7 +3,7 @@ import type { Sample } from './sample.ts'
 import { formatTraceparent, parseTraceparent, type TraceContext } from './trace.ts'
 
 /**
- * The stream format; this file is the only place that knows it. An entry has four fields, or five:
+ * The stream format; this file, and sample-packer.ts for the items of `s`, are the only places that know it. An entry has four fields, or five:
  *
  *     s  the samples: a flat JSON array, three items a sample: ["edge-17/rps",420,1700000000000, ...]
  *     n  how many samples
@@ -78,18 +78,9 @@ export function packSamples(samples: readonly Sample[]): string {
   return `${packed}]`
 }
 
-/** Puts one more sample at the end of a flat array, in the order that `FlatSamples` has. */
-export function pushFlat(flat: (string | number)[], { key, value, timestamp }: Sample): void {
-  flat.push(key, value, timestamp)
-}
-
-/** The field `s` for samples that are flat already: what several requests sent, in order. A third faster than packSamples. */
-export function packFlat(shares: readonly FlatSamples[]): string {
-  const [first = []] = shares
-  if (shares.length <= 1) return JSON.stringify(first)
-  const flat: (string | number)[] = []
-  for (const share of shares) for (const item of share) flat.push(item)
-  return JSON.stringify(flat)
+/** The field `s` for samples that a SamplePacker has packed: what several requests sent, in order. */
+export function packShares(shares: readonly string[]): string {
+  return `[${shares.join()}]`
 }
 
 export type UnpackedEntry =

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import type { Batch, Place } from './batch.ts'
+import type { Batch, Place, RawSample } from './batch.ts'
 import { keyField, rejectShape, timestampField, valueField } from './fields.ts'
 
 /** `{"key": "edge-17/rps", "value": 420, "timestamp": 1700000000}`. Strict: a misspelt member must not vanish. */
@@ -7,7 +7,30 @@ export const sampleSchema = z
   .strictObject({ key: keyField, value: valueField, timestamp: timestampField }, { error: 'must be an object' })
   .meta({ description: 'One measurement of one key.' })
 
+/**
+ * Whether an item is what the schema takes, judged without it: nearly all are, and the schema takes 100 ns a sample, a tenth of
+ * what a sample in a large request costs. What this does not know goes to the schema, which has the last word.
+ */
+function isPlainSample(item: unknown): item is RawSample {
+  if (typeof item !== 'object' || item === null) return false
+  let known = 0
+  for (const name in item) {
+    if (name !== 'key' && name !== 'value' && name !== 'timestamp') return false
+    known++
+  }
+  const { key, value, timestamp } = item as Record<string, unknown>
+  return (
+    typeof key === 'string' &&
+    Number.isFinite(value) &&
+    (known === 2 ? timestamp === undefined : known === 3 && Number.isFinite(timestamp))
+  )
+}
+
 export function readSample(item: unknown, place: Place, batch: Batch): void {
+  if (isPlainSample(item)) {
+    batch.add(item, place)
+    return
+  }
   const result = sampleSchema.safeParse(item)
   if (result.success) batch.add(result.data, place)
   else rejectShape(batch, place, result.error)

@@ -12,8 +12,9 @@ import { Registry } from 'prom-client'
 import { createApp } from '../app.ts'
 import { type GatewayConfig, gatewaySchema } from '../config.ts'
 import type { Asset } from '../docs.ts'
+import { createIngest } from '../ingest.ts'
 import { createMetrics } from '../metrics.ts'
-import { createServices } from '../services.ts'
+import { createServices, required } from '../services.ts'
 
 /** The clock of an app under test: Unix milliseconds. */
 export const NOW = 1_700_000_000_000
@@ -54,14 +55,17 @@ export function createTestApp({
     alerts: { ...store.alerts, ...overrideAlerts },
   }
   const services = createServices(opened, config, metrics)
+  const now = (): number => NOW
+  const live = required(() => (isStoreOpen ? services : undefined))
   const app = createApp({
     config,
     log: pino({ level: 'silent' }),
     registry,
     metrics,
     spans,
-    now: () => NOW,
-    services: () => (isStoreOpen ? services : undefined),
+    now,
+    ingest: createIngest({ config, metrics, now, services: live }),
+    services: live,
     notReady: () => (isStoreOpen ? undefined : 'the store is not open yet'),
     isStopping: () => isStopping,
     docs,

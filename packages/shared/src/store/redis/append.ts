@@ -1,6 +1,7 @@
 import { newNonce } from '../../entry.ts'
 import type { Keys } from '../../keys.ts'
 import { type AppendBatch, type AppendOutcome, type GatewayStore, type NoMemory, StoreError } from '../ports.ts'
+import { appendTarget, sendAppend } from './append-command.ts'
 import { createConfirmedAppend } from './confirmed-append.ts'
 import { type Client, connect, defineScripts, inOneWrite, type ScriptRunner } from './connection.ts'
 import { guardDurability } from './durability.ts'
@@ -30,19 +31,23 @@ export async function createAppend({
   const { durability, commandTimeoutMs } = options
   await using opening = new AsyncDisposableStack()
 
-  function appendOne(runner: ScriptRunner, batch: AppendBatch): Promise<AppendOutcome> {
-    const { partition, samples, count, once, traces } = batch
+  const targets = Array.from({ length: partitions }, (_, partition) => {
     const at = keys.partition(partition)
-    const entry = [samples, count, options.backlogMax, newNonce()]
-    const carried = traces === undefined ? [] : [traces]
-    const reply =
-      once === undefined
-        ? runner.append(at.samples, at.accepted, at.checkpoint, ...entry, ...carried)
-        : runner.appendOnce(
-            ...[at.samples, at.accepted, at.checkpoint, at.requests, at.requestTimes, ...entry],
-            ...[BATCH + once.request, once.ttlMs, options.requestsMax, ...carried],
-          )
-    return reply.then(toAppendOutcome, toFailure)
+    return {
+      plain: appendTarget('append', [at.samples, at.accepted, at.checkpoint]),
+      once: appendTarget('append-once', [at.samples, at.accepted, at.checkpoint, at.requests, at.requestTimes]),
+    }
+  })
+
+  function appendOne(runner: Client, batch: AppendBatch): Promise<AppendOutcome> {
+    const { partition, samples, count, once, traces } = batch
+    const target = targets[partition]
+    if (target === undefined) throw new RangeError(`there is no partition ${partition}`)
+    const rest = [String(count), String(options.backlogMax), newNonce()]
+    if (once !== undefined) rest.push(BATCH + once.request, String(once.ttlMs), String(options.requestsMax))
+    if (traces !== undefined) rest.push(traces)
+    const sent = sendAppend(runner, once === undefined ? target.plain : target.once, samples, rest)
+    return sent.then(toAppendOutcome, toFailure)
   }
 
   let append: GatewayStore['append'] = batches =>

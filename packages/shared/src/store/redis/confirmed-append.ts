@@ -10,7 +10,7 @@ export interface ConfirmedAppendOptions {
   readonly keyOf: (partition: number) => string
   /** How long a replica may take to confirm. */
   readonly timeoutMs: number
-  readonly appendOne: (runner: ScriptRunner, batch: AppendBatch) => Promise<AppendOutcome>
+  readonly appendOne: (runner: Client, batch: AppendBatch) => Promise<AppendOutcome>
 }
 
 /**

@@ -1,0 +1,165 @@
+import { partitionOf } from './partition.ts'
+import type { Sample } from './sample.ts'
+
+/** A partition's samples as the items of the array that an entry's field `s` is, without its brackets: `"k",420,1700000000000`. */
+export interface PackedSamples {
+  readonly partition: number
+  readonly samples: string
+  readonly count: number
+}
+
+const BYTES = { first: 1024, kept: 32 * 1024 } as const
+
+/** The longest number: "-1.7976931348623157e+308". */
+const NUMBER_BYTES = 24
+
+/** Two quotes and three commas. */
+const PUNCTUATION_BYTES = 5
+
+const COMMA = 44
+const DOT = 46
+const MINUS = 45
+const QUOTE = 34
+const BACKSLASH = 92
+const ZERO = 48
+
+/**
+ * Divides samples by their partitions and writes those of each as text, bytes into a buffer. That takes half as long as
+ * JSON.stringify of an array of them, which was a quarter of the gateway's time with requests of 1,000 samples.
+ */
+export class SamplePacker {
+  readonly #texts: (PartitionText | undefined)[]
+
+  constructor(partitions: number) {
+    this.#texts = Array.from({ length: partitions }, () => undefined)
+  }
+
+  /** Gives its partition. */
+  add({ key, value, timestamp }: Sample): number {
+    const partition = partitionOf(key, this.#texts.length)
+    let text = this.#texts[partition]
+    if (text === undefined) {
+      text = new PartitionText()
+      this.#texts[partition] = text
+    }
+    text.add(key, value, timestamp)
+    return partition
+  }
+
+  /** What was added since the last time: partitions ascending, within one in the order in which they came. */
+  take(): PackedSamples[] {
+    const packed: PackedSamples[] = []
+    this.#texts.forEach((text, partition) => {
+      if (text !== undefined && text.count > 0) packed.push({ partition, count: text.count, samples: text.take() })
+    })
+    return packed
+  }
+}
+
+/** The samples of one partition. Its buffer is kept for the next. */
+class PartitionText {
+  count = 0
+  #bytes = Buffer.allocUnsafeSlow(BYTES.first)
+  #capacity = BYTES.first as number
+  #end = 0
+  #isAscii = true
+
+  add(key: string, value: number, timestamp: number): void {
+    // An escaped character has six bytes, a UTF-16 unit as UTF-8 at most three.
+    this.#reserve(6 * key.length + 2 * NUMBER_BYTES + PUNCTUATION_BYTES)
+    if (this.count++ > 0) this.#bytes[this.#end++] = COMMA
+    this.#text(key)
+    this.#bytes[this.#end++] = COMMA
+    this.#number(value)
+    this.#bytes[this.#end++] = COMMA
+    this.#number(timestamp)
+  }
+
+  take(): string {
+    const text = this.#bytes.toString(this.#isAscii ? 'latin1' : 'utf8', 0, this.#end)
+    // One large request must not take its room for ever.
+    if (this.#capacity > BYTES.kept) {
+      this.#bytes = Buffer.allocUnsafeSlow(BYTES.first)
+      this.#capacity = BYTES.first
+    }
+    this.count = 0
+    this.#end = 0
+    this.#isAscii = true
+    return text
+  }
+
+  /** As JSON.stringify has it. */
+  #text(text: string): void {
+    const bytes = this.#bytes
+    const { length } = text
+    let end = this.#end
+    bytes[end++] = QUOTE
+    for (let i = 0; i < length; i++) {
+      const code = text.charCodeAt(i)
+      if (code < 0x20 || code > 0x7e || code === QUOTE || code === BACKSLASH) {
+        this.#isAscii = false
+        this.#end += bytes.write(JSON.stringify(text), this.#end)
+        return
+      }
+      bytes[end++] = code
+    }
+    bytes[end++] = QUOTE
+    this.#end = end
+  }
+
+  /** A text that reads back as the same float64. */
+  #number(value: number): void {
+    const size = Math.abs(value)
+    const whole = Math.trunc(size)
+    // n / 100 is the float64 that is nearest to it, and that is what a reader makes of n written with two decimals too.
+    const hundredths = whole === size ? 0 : Math.round(size * 100)
+    if (size > Number.MAX_SAFE_INTEGER / 100 || (whole !== size && hundredths / 100 !== size)) {
+      this.#end += this.#bytes.write(String(value), this.#end, 'latin1')
+      return
+    }
+    if (value < 0) this.#bytes[this.#end++] = MINUS
+    this.#digits(whole)
+    if (whole === size) return
+    const rest = hundredths - whole * 100
+    this.#bytes[this.#end++] = DOT
+    this.#bytes[this.#end++] = ZERO + Math.trunc(rest / 10)
+    if (rest % 10 !== 0) this.#bytes[this.#end++] = ZERO + (rest % 10)
+  }
+
+  #digits(whole: number): void {
+    // Above 31 bits a number is no integer to the processor, so it comes in two parts.
+    if (whole >= 1e9) {
+      this.#digits(Math.trunc(whole / 1e6))
+      this.#sixDigits(whole % 1e6)
+      return
+    }
+    let count = 1
+    for (let limit = 10; limit <= whole; limit *= 10) count++
+    let rest = whole | 0
+    for (let at = this.#end + count - 1; at >= this.#end; at--) {
+      const tenth = (rest / 10) | 0
+      this.#bytes[at] = ZERO + rest - 10 * tenth
+      rest = tenth
+    }
+    this.#end += count
+  }
+
+  #sixDigits(number: number): void {
+    let rest = number | 0
+    for (let at = this.#end + 5; at >= this.#end; at--) {
+      const tenth = (rest / 10) | 0
+      this.#bytes[at] = ZERO + rest - 10 * tenth
+      rest = tenth
+    }
+    this.#end += 6
+  }
+
+  #reserve(bytes: number): void {
+    const needed = this.#end + bytes
+    if (needed <= this.#capacity) return
+    const larger = Buffer.allocUnsafeSlow(Math.max(needed, 2 * this.#bytes.byteLength))
+    larger.set(this.#bytes.subarray(0, this.#end))
+    this.#bytes = larger
+    this.#capacity = larger.byteLength
+  }
+}
