@@ -105,7 +105,9 @@ describe('Lua', () => {
     const code = production.map(textOf).join('\n')
     const nameInCode = (file: string): string =>
       basename(file, '.lua').replaceAll(/-(.)/g, (_, letter: string) => letter.toUpperCase())
-    expect(scripts.filter(file => !new RegExp(`\\b${nameInCode(file)}\\b`).test(code))).toEqual([])
+    const isLoaded = (file: string): boolean =>
+      new RegExp(`\\b${nameInCode(file)}\\b|readScript\\('${basename(file, '.lua')}'\\)`).test(code)
+    expect(scripts.filter(file => !isLoaded(file))).toEqual([])
   })
 })
 

@@ -6,8 +6,8 @@ const call = (functionName: string, url: string) => ({ functionName, url, lineNu
 const PROFILE: CpuProfile = {
   nodes: [
     { id: 1, callFrame: call('(root)', ''), children: [2, 5, 6] },
-    { id: 2, callFrame: call('judge', 'file:///home/somebody/packages/analyzer/src/analyse.ts'), children: [3, 4] },
-    { id: 3, callFrame: call('a<b', 'file:///home/somebody/node_modules/.pnpm/x/node_modules/@scope/name/built/c.js') },
+    { id: 2, callFrame: call('judge', 'file:///srv/tidemark/packages/analyzer/src/analyse.ts'), children: [3, 4] },
+    { id: 3, callFrame: call('a<b', 'file:///srv/tidemark/node_modules/.pnpm/x/node_modules/@scope/name/built/c.js') },
     { id: 4, callFrame: call('', 'node:internal/streams/writable') },
     { id: 5, callFrame: call('(idle)', '') },
     { id: 6, callFrame: call('(garbage collector)', '') },

@@ -14,14 +14,16 @@ import {
   type LoadedCheckpoint,
   StoreError,
 } from '../ports.ts'
-import { sendCommit } from './commit-command.ts'
 import { type Client, inOneWrite, type ScriptRunner } from './connection.ts'
 import { toEntry } from './entry-reply.ts'
 import { asked } from './errors.ts'
 import { createBlockingReader, createPollingReader } from './reader.ts'
 import { RespArguments } from './resp-arguments.ts'
 import { readRuleCounts } from './rule-counts.ts'
+import { callScript, readScript } from './script-call.ts'
 import type { RedisStoreOptions } from './store.ts'
+
+const commitScript = readScript('commit')
 
 export interface AnalyzerStoreOptions {
   readonly client: Client & ScriptRunner
@@ -163,7 +165,7 @@ export function createAnalyzerStore({
         touched.push(at.notices, at.due, at.ruleCounts, at.shadowed)
         const args = commitArguments(lease, commit, options, commitBytes)
         commitBytes = args.bytes
-        return toCommitOutcome(await sendCommit(client, touched, args))
+        return toCommitOutcome(await callScript(client, commitScript, touched, args))
       }),
 
     backlogs: partitions =>

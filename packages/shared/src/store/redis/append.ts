@@ -1,11 +1,12 @@
 import { newNonce } from '../../entry.ts'
 import type { Keys } from '../../keys.ts'
 import { type AppendBatch, type AppendOutcome, type GatewayStore, type NoMemory, StoreError } from '../ports.ts'
-import { appendTarget, sendAppend } from './append-command.ts'
+import { appendArguments } from './append-arguments.ts'
 import { createConfirmedAppend } from './confirmed-append.ts'
-import { type Client, connect, defineScripts, inOneWrite, type ScriptRunner } from './connection.ts'
+import { type Client, connect, inOneWrite } from './connection.ts'
 import { guardDurability } from './durability.ts'
 import { isOutOfMemory, toStoreError } from './errors.ts'
+import { callScript, readScript } from './script-call.ts'
 import type { RedisStoreOptions } from './store.ts'
 
 /** Claims and appended batches are remembered in one hash: this and CLAIM of gateway-store.ts tell them apart. */
@@ -14,8 +15,11 @@ const BATCH = 'batch:'
 /** A replica has this part of a command's time to confirm. */
 const CONFIRM_SHARE = 0.25
 
+const plainScript = readScript('append')
+const onceScript = readScript('append-once')
+
 export interface AppendOptions {
-  readonly client: Client & ScriptRunner
+  readonly client: Client
   readonly keys: Keys
   readonly partitions: number
   readonly options: RedisStoreOptions
@@ -31,30 +35,28 @@ export async function createAppend({
   const { durability, commandTimeoutMs } = options
   await using opening = new AsyncDisposableStack()
 
-  const targets = Array.from({ length: partitions }, (_, partition) => {
-    const at = keys.partition(partition)
-    return {
-      plain: appendTarget('append', [at.samples, at.accepted, at.checkpoint]),
-      once: appendTarget('append-once', [at.samples, at.accepted, at.checkpoint, at.requests, at.requestTimes]),
-    }
+  const keysOf = Array.from({ length: partitions }, (_, partition) => {
+    const { samples, accepted, checkpoint, requests, requestTimes } = keys.partition(partition)
+    return { plain: [samples, accepted, checkpoint], once: [samples, accepted, checkpoint, requests, requestTimes] }
   })
 
-  function appendOne(runner: Client, batch: AppendBatch): Promise<AppendOutcome> {
-    const { partition, samples, count, once, traces } = batch
-    const target = targets[partition]
-    if (target === undefined) throw new RangeError(`there is no partition ${partition}`)
+  function appendOne(node: Client, { partition, samples, count, once, traces }: AppendBatch): Promise<AppendOutcome> {
+    const own = keysOf[partition]
+    if (own === undefined) throw new RangeError(`there is no partition ${partition}`)
     const rest = [String(count), String(options.backlogMax), newNonce()]
     if (once !== undefined) rest.push(BATCH + once.request, String(once.ttlMs), String(options.requestsMax))
     if (traces !== undefined) rest.push(traces)
-    const sent = sendAppend(runner, once === undefined ? target.plain : target.once, samples, rest)
-    return sent.then(toAppendOutcome, toFailure)
+    const args = appendArguments(samples, rest)
+    const reply =
+      once === undefined ? callScript(node, plainScript, own.plain, args) : callScript(node, onceScript, own.once, args)
+    return reply.then(toAppendOutcome, toFailure)
   }
 
   let append: GatewayStore['append'] = batches =>
     inOneWrite(client, () => Promise.all(batches.map(batch => appendOne(client, batch))))
 
   if (durability?.level === 'replicated') {
-    const own = defineScripts(await connect(options))
+    const own = await connect(options)
     opening.defer(() => own.disconnect())
     append = await createConfirmedAppend({
       client: own,

@@ -1,16 +1,16 @@
 import { Cluster, type Redis } from 'ioredis'
 import { type AppendBatch, type AppendOutcome, StoreError } from '../ports.ts'
-import { type Client, defineScripts, inOneWrite, type ScriptRunner } from './connection.ts'
+import { type Client, inOneWrite } from './connection.ts'
 
 export interface ConfirmedAppendOptions {
   /** Nobody else's: WAIT holds up whatever is sent after it. */
-  readonly client: Client & ScriptRunner
+  readonly client: Client
   readonly partitions: number
   /** Some key of the partition. */
   readonly keyOf: (partition: number) => string
   /** How long a replica may take to confirm. */
   readonly timeoutMs: number
-  readonly appendOne: (runner: Client, batch: AppendBatch) => Promise<AppendOutcome>
+  readonly appendOne: (node: Client, batch: AppendBatch) => Promise<AppendOutcome>
 }
 
 /**
@@ -26,7 +26,7 @@ export async function createConfirmedAppend(
   const { client, timeoutMs, appendOne } = options
   const nodeOf = client instanceof Cluster ? await clusterNodes(client, options) : () => client
 
-  async function appendTo(node: Redis & ScriptRunner, batches: readonly AppendBatch[]): Promise<AppendOutcome[]> {
+  async function appendTo(node: Redis, batches: readonly AppendBatch[]): Promise<AppendOutcome[]> {
     if (node.status !== 'ready') return batches.map(() => failed('the node is away', 'refused'))
     const socket = node.stream
     const outcomes = await inOneWrite(node, () => Promise.all(batches.map(batch => appendOne(node, batch))))
@@ -65,18 +65,13 @@ export async function createConfirmedAppend(
 async function clusterNodes(
   client: Cluster,
   { partitions, keyOf }: ConfirmedAppendOptions,
-): Promise<(partition: number) => (Redis & ScriptRunner) | undefined> {
+): Promise<(partition: number) => Redis | undefined> {
   const slots = await Promise.all(
     Array.from({ length: partitions }, (_, partition) => client.cluster('KEYSLOT', keyOf(partition))),
   )
-  const taught = new WeakMap<Redis, Redis & ScriptRunner>()
   return partition => {
     const [name] = client.slots[slots[partition] ?? -1] ?? []
-    const node = client.nodes('master').find(({ options }) => `${options.host}:${options.port}` === name)
-    if (node === undefined) return undefined
-    const known = taught.get(node) ?? defineScripts(node)
-    taught.set(node, known)
-    return known
+    return client.nodes('master').find(({ options }) => `${options.host}:${options.port}` === name)
   }
 }
 

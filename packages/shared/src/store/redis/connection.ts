@@ -131,10 +131,8 @@ export function inOneWrite<T>(client: Client, send: () => T): T {
   }
 }
 
-/** Our scripts and how many keys each takes; all but commit.lua, which commit-command.ts sends. */
+/** Our scripts and how many keys each takes; all but those that script-call.ts sends. */
 const scripts = {
-  append: 3,
-  appendOnce: 5,
   claimRequest: 2,
   loadCheckpoint: 2,
   keptEntries: 2,

@@ -1,3 +1,5 @@
+import type { EncodedArguments } from './script-call.ts'
+
 const BYTES_MIN = 16_384
 
 /** Bytes left free for what comes before the arguments: the command, its script's text and its keys. */
@@ -15,7 +17,7 @@ const ZERO = 48
  * Arguments of a Redis command as they go over the wire: RESP bulk strings (https://redis.io/docs/latest/develop/reference/protocol-spec/),
  * each written once, into one buffer.
  */
-export class RespArguments {
+export class RespArguments implements EncodedArguments {
   count = 0
   #buffer: Buffer
   #end = HEAD_BYTES
