@@ -45,7 +45,7 @@ async function open(store: MemoryStore, ...openings: AlertOpening[]): Promise<vo
   for (const opening of openings) {
     const partition = opening.key === null ? 0 : partitionOf(opening.key, PARTITIONS)
     await commitEffects(store, partition, {
-      alerts: { opened: [{ opening, openedBefore: 0, noticeAt: NOW }], ended: [] },
+      alerts: { opened: [{ opening, openedBefore: 0, noticeAfterMs: 0 }], ended: [] },
     })
   }
 }
@@ -159,7 +159,7 @@ describe('GET /alerts', () => {
   test('a request looks at a bounded number of alerts and then gives a cursor', async () => {
     const store = createMemoryStore({ partitions: 1 })
     const opened = Array.from({ length: 2600 }, (_, i) => {
-      return { opening: { ...openingOf(`k${i}`, i), id: `0-${i.toString(16)}` }, openedBefore: 0, noticeAt: NOW }
+      return { opening: { ...openingOf(`k${i}`, i), id: `0-${i.toString(16)}` }, openedBefore: 0, noticeAfterMs: 0 }
     })
     await commitEffects(store, 0, { alerts: { opened, ended: [] } })
     const client = clientOn(store)
@@ -179,7 +179,7 @@ describe('GET /alerts', () => {
     })
     for (const partition of [0, 1]) {
       const own = openings.filter(({ id }) => id.startsWith(`${partition}-`))
-      const opened = own.map(opening => ({ opening, openedBefore: 0, noticeAt: NOW }))
+      const opened = own.map(opening => ({ opening, openedBefore: 0, noticeAfterMs: 0 }))
       await commitEffects(store, partition, { alerts: { opened, ended: [] } })
     }
     const rare = openings.slice(0, 200).map(({ key }) => key)

@@ -15,9 +15,6 @@ const NOTICES_MAX = 100
 const ASK_AGAIN_MIN_MS = 2000
 const ASK_AGAIN_MAX_MS = 60_000
 
-/** An alert of which receivers might have been told so long ago was not there yet then. */
-const LATE_MS = 500
-
 export interface NoticeOptions {
   readonly alerts: Pick<AlertStore, 'dueNotices' | 'settleNotices'>
   readonly rules: { readonly current: Pick<RuleSet, 'mutedBy'> }
@@ -54,7 +51,7 @@ function decide(
   { rules, storm, waitMs }: NoticeOptions,
 ): { readonly settled: SettledNotice; readonly heldBack: readonly Suppressor[] } {
   const before = assembleAlert(parts)
-  const waitUntil = waitsUntil(before, { now, waitMs, isNew: parts.telling === null })
+  const waitUntil = waitsUntil(before, waitMs)
   if (waitUntil > now) {
     return { settled: { id, dueAt, telling: tellingOf(before), askAgainAt: waitUntil, tell: null }, heldBack: [] }
   }
@@ -68,17 +65,9 @@ function decide(
   }
 }
 
-/** Until when receivers are not told of a new alert yet, whatever holds it back besides. */
-function waitsUntil(
-  { cause, state, told, opened_at }: AlertRecord,
-  { now, waitMs, isNew }: { readonly now: number; readonly waitMs: number; readonly isNew: boolean },
-): number {
-  if (state === 'resolved' || told > 0) return 0
-  // A storm is found with the first keys that make it one: a little later it can list the others too.
-  if (cause.kind === 'storm') return opened_at + waitMs
-  // The wait of others counts from the opening. Of an anomaly that comes late, out of a backlog, nobody can have seen yet whether
-  // it is part of a storm: it waits once more.
-  return cause.kind === 'anomaly' && isNew && now - opened_at > waitMs + LATE_MS ? now + waitMs : 0
+/** A storm is found with the first keys that make it one: a little later it can list the others too. */
+function waitsUntil({ cause, state, told, opened_at }: AlertRecord, waitMs: number): number {
+  return cause.kind === 'storm' && state !== 'resolved' && told === 0 ? opened_at + waitMs : 0
 }
 
 function askAgainAt(

@@ -130,8 +130,8 @@ export interface OpenedAlert {
   readonly opening: AlertOpening
   /** When the key's anomaly alert before this one opened; 0 for none. */
   readonly openedBefore: number
-  /** When receivers may first be told. */
-  readonly noticeAt: number
+  /** How long after the commit receivers may first be told: however late it comes, a storm is found before. */
+  readonly noticeAfterMs: number
 }
 
 export interface EndedAlert {

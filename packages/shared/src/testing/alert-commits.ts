@@ -36,7 +36,7 @@ export async function commitAlerts(
     ...{ from: at, to: at, entries: [], witness: undefined, analysed: 0, dead: 0, rulesVersion: 0 },
     ...{ keys: [], anomalies: [], deadEntries: [], verdicts: [], keepFrom: undefined },
     alerts: {
-      opened: opened.map(opening => ({ opening, openedBefore, noticeAt: opening.opened_at + waitMs })),
+      opened: opened.map(opening => ({ opening, openedBefore, noticeAfterMs: waitMs })),
       ended: ended.map(({ opening, at: resolvedAt }) => {
         const end: AlertEnd = { resolved_at: resolvedAt, resolve_reason: 'calm', peak: null }
         const { id, key, cause, opened_at: openedAt } = opening

@@ -78,12 +78,12 @@ export function alertsOn(data: Data): AlertStore {
 }
 
 /** Does nothing when the alert is known already: the commit was sent twice. */
-export function openAlert(alerts: Alerts, { opening, openedBefore, noticeAt }: OpenedAlert, { now }: Data): void {
+export function openAlert(alerts: Alerts, { opening, openedBefore, noticeAfterMs }: OpenedAlert, { now }: Data): void {
   const { id, key, cause, opened_at: openedAt } = opening
   if (alerts.openings.has(id)) return
   alerts.openings.set(id, JSON.stringify(opening))
   alerts.firing.set(id, openedAt)
-  putNotice(alerts, id, noticeAt)
+  putNotice(alerts, id, now() + noticeAfterMs)
   const event = { alert: id, key: key ?? '', cause: cause.kind, openedAt, openedBefore, resolvedAt: 0 }
   addToLog(alerts.feed, { kind: 'opened', ...event }, { max: ALERT_FEED_KEPT, now: now() })
 }

@@ -224,10 +224,10 @@ function commitArguments(lease: Lease, commit: Commit, options: RedisStoreOption
   for (const anomaly of anomalies) args.text(anomaly)
   for (const { id, reason, samples } of deadEntries) for (const text of [id, reason, samples]) args.text(text)
   for (const verdict of verdicts) pushVerdict(args, verdict)
-  for (const { opening, openedBefore, noticeAt } of opened) {
+  for (const { opening, openedBefore, noticeAfterMs } of opened) {
     args.text(opening.id)
     args.text(JSON.stringify(opening))
-    for (const number of [opening.opened_at, openedBefore, noticeAt]) args.number(number)
+    for (const number of [opening.opened_at, openedBefore, noticeAfterMs]) args.number(number)
     args.text(opening.key ?? '')
     args.text(opening.cause.kind)
   }

@@ -33,9 +33,9 @@ function idOf(n: number): string {
   return `0-${n.toString(16).padStart(24, '0')}`
 }
 
-function opened(n: number, changes: { opened_at?: number; noticeAt?: number } = {}): OpenedAlert {
-  const { opened_at = NOW + n, noticeAt = opened_at } = changes
-  return { opening: opening(n, opened_at), openedBefore: NOW - 7, noticeAt }
+function opened(n: number, changes: { opened_at?: number; noticeAfterMs?: number } = {}): OpenedAlert {
+  const { opened_at = NOW + n, noticeAfterMs = 0 } = changes
+  return { opening: opening(n, opened_at), openedBefore: NOW - 7, noticeAfterMs }
 }
 
 function ended(n: number, resolved_at = NOW + 1000 + n): EndedAlert {
@@ -157,7 +157,7 @@ export function describeAlerts(open: OpenStore): void {
       const { commit } = await committer(store)
       const numbers = Array.from({ length: limits.alertsMax + 5 }, (_, n) => n)
       await commit({
-        alerts: { opened: numbers.map(n => opened(n, { noticeAt: 1 })), ended: numbers.map(n => ended(n)) },
+        alerts: { opened: numbers.map(n => opened(n)), ended: numbers.map(n => ended(n)) },
       })
       expect((await all(store, 'resolved')).map(({ id }) => id)).toEqual(numbers.slice(5).toReversed().map(idOf))
       expect(await store.alerts.read(0, [idOf(4), idOf(5)])).toMatchObject([null, { opening: { id: idOf(5) } }])
@@ -193,14 +193,16 @@ export function describeAlerts(open: OpenStore): void {
       await using under = await open()
       const { store } = under
       const { commit, lease } = await committer(store)
-      const far = Date.now() + 1e9
-      await commit({ alerts: { opened: [opened(1, { noticeAt: 5 }), opened(2, { noticeAt: far })], ended: [] } })
+      await commit({ alerts: { opened: [opened(1), opened(2, { noticeAfterMs: 1e9 })], ended: [] } })
       const { alerts, now } = await store.alerts.dueNotices(0, 10)
       expect(now).toBeGreaterThan(1.7e12)
+      const dueAt = alerts[0]?.dueAt ?? 0
+      expect(dueAt).toBeLessThanOrEqual(now)
+      expect(dueAt).toBeGreaterThan(now - 10_000)
       expect(alerts).toEqual([
-        { id: idOf(1), dueAt: 5, parts: { opening: opening(1), end: null, care: null, telling: null } },
+        { id: idOf(1), dueAt, parts: { opening: opening(1), end: null, care: null, telling: null } },
       ])
-      expect(await store.alerts.settleNotices(lease, [settled(idOf(1), 5)])).toBe(true)
+      expect(await store.alerts.settleNotices(lease, [settled(idOf(1), dueAt)])).toBe(true)
       expect((await store.alerts.dueNotices(0, 10)).alerts).toEqual([])
       expect(only(await store.alerts.read(0, [idOf(1)]))?.telling).toMatchObject({ told: 1 })
 
@@ -214,7 +216,7 @@ export function describeAlerts(open: OpenStore): void {
       await using under = await open()
       const { store } = under
       const { commit, lease } = await committer(store)
-      await commit({ alerts: { opened: [opened(1, { noticeAt: 5 })], ended: [] } })
+      await commit({ alerts: { opened: [opened(1)], ended: [] } })
       const [due] = (await store.alerts.dueNotices(0, 10)).alerts
       await commit({ alerts: { opened: [], ended: [ended(1)] } })
       await store.alerts.settleNotices(lease, [settled(idOf(1), due?.dueAt ?? 0)])
@@ -227,10 +229,11 @@ export function describeAlerts(open: OpenStore): void {
       await using under = await open()
       const { store } = under
       const { commit, lease } = await committer(store)
-      await commit({ alerts: { opened: [opened(1, { noticeAt: 5 }), opened(2, { noticeAt: 5 })], ended: [] } })
+      await commit({ alerts: { opened: [opened(1), opened(2)], ended: [] } })
+      const [one, two] = (await store.alerts.dueNotices(0, 10)).alerts
       const notices = [
-        settled(idOf(1), 5, { askAgainAt: 9, tell: null }),
-        settled(idOf(2), 5, { askAgainAt: Date.now() + 1e9, tell: null }),
+        settled(idOf(1), one?.dueAt ?? 0, { askAgainAt: 9, tell: null }),
+        settled(idOf(2), two?.dueAt ?? 0, { askAgainAt: Date.now() + 1e9, tell: null }),
       ]
       await store.alerts.settleNotices(lease, notices)
       expect((await store.alerts.dueNotices(0, 10)).alerts).toMatchObject([{ id: idOf(1), dueAt: 9 }])
@@ -252,7 +255,7 @@ export function describeAlerts(open: OpenStore): void {
       await using under = await open()
       const { store } = under
       const { commit, lease } = await committer(store)
-      await commit({ alerts: { opened: [opened(1, { noticeAt: 5 })], ended: [] } })
+      await commit({ alerts: { opened: [opened(1)], ended: [] } })
       const stranger = { partition: 0, token: 'somebody:else' }
       expect(await store.alerts.settleNotices(stranger, [settled(idOf(1), 5)])).toBe(false)
       expect(await store.alerts.outboxLengths([0])).toEqual([0])
@@ -268,7 +271,7 @@ export function describeAlerts(open: OpenStore): void {
     async function filled(under: StoreUnderTest, count: number): Promise<Lease> {
       const { commit, lease } = await committer(under.store)
       const numbers = Array.from({ length: count }, (_, n) => n)
-      await commit({ alerts: { opened: numbers.map(n => opened(n, { noticeAt: 5 })), ended: [] } })
+      await commit({ alerts: { opened: numbers.map(n => opened(n)), ended: [] } })
       const telling = { ...NOTHING_TOLD, told: 2 }
       const notices = numbers.map(n => ({ id: idOf(n), dueAt: 5, telling, askAgainAt: null, tell: 'firing' as const }))
       expect(await under.store.alerts.settleNotices(lease, notices)).toBe(true)

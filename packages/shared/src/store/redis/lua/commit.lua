@@ -13,7 +13,7 @@
 --          keys, counts and analyses of rules that are tried out follow, then these:
 --          entry ids; (key, row), (key, tail) and (key, analysis) pairs; anomalies; (id, reason, samples) of dead entries;
 --          (id, findings, threshold, least window, time, version of the rules, judgements or '', policies) of verdicts;
---          (id, opening, when it opened, when the one before did, when receivers may be told, key, cause) of opened alerts;
+--          (id, opening, when it opened, when the one before did, ms after which receivers may be told, key, cause) of opened alerts;
 --          (id, end, when it was resolved, key, cause, when it opened) of ended ones; (key, time or '') of due keys;
 --          (name, what to add) of counts; (rule, analysis) of rules that are tried out
 -- Returns: {'ok', Unix ms} or {'already'} or {'stale', checkpoint id} or {'gap', entry id} or {'fenced'} or {'type', key}
@@ -154,7 +154,7 @@ for i = at, at + 7 * opened_count - 1, 7 do
   -- Known already: time going by was committed twice.
   if redis.call('HSETNX', alerts_key, 'o:' .. id, ARGV[i + 1]) == 1 then
     redis.call('ZADD', firing_key, opened_at, id)
-    notice(id, tonumber(ARGV[i + 4]))
+    notice(id, now + tonumber(ARGV[i + 4]))
     redis.call('XADD', feed_key, 'MAXLEN', '~', feed_max, '*',
       'k', 'opened', 'a', id, 'key', key, 'c', cause, 'o', opened_at, 'b', before)
   end
