@@ -1,4 +1,5 @@
-import { createJudgement, HISTORY_STRIDE, type History } from '@tidemark/shared/detection/detector'
+import { createHistory } from '@tidemark/shared/detection/alerts-simulation'
+import { createJudgement } from '@tidemark/shared/detection/detector'
 import { createDetector, type DetectorName } from '@tidemark/shared/detection/detectors'
 import { CHOSEN_BY, createRecording, HELD_OUT, type Recording, UNSEEN } from './labelled.ts'
 import { bestThreshold, type Scored, windowScore } from './window-score.ts'
@@ -45,15 +46,13 @@ export function scoreRecordings(name: DetectorName, recordings: number): Compari
 function scoresOf(name: DetectorName, { values }: Recording): Float64Array {
   const detector = createDetector(name)
   const states = new Float64Array(detector.stateLength)
-  const history: History = { rows: new Float64Array(HISTORY_STRIDE * WINDOW), start: 0, size: 0, head: 0 }
+  const { history, push } = createHistory(WINDOW)
   const judgement = createJudgement()
   detector.start(states, 0)
   return values.map((value, n) => {
     detector.judge(history, states, 0, value, n, judgement)
     detector.learn(history, states, 0, value, n, judgement)
-    history.rows[HISTORY_STRIDE * (n % WINDOW)] = value
-    history.size = Math.min(n + 1, WINDOW)
-    history.head = n >= WINDOW ? (n + 1) % WINDOW : 0
+    push(value, n)
     return Number.isNaN(judgement.score) ? 0 : judgement.score
   })
 }

@@ -1,4 +1,4 @@
-import { createJudgement, HISTORY_STRIDE, type History } from '@tidemark/shared/detection/detector'
+import { createJudgement, type History } from '@tidemark/shared/detection/detector'
 import { createDetector, type DetectorName } from '@tidemark/shared/detection/detectors'
 import { Random } from './random.ts'
 
@@ -21,20 +21,20 @@ function runOnce(name: DetectorName, values: Float64Array): number {
   const detector = createDetector(name)
   const states = new Float64Array(detector.stateLength * KEYS)
   for (let key = 0; key < KEYS; key++) detector.start(states, key * detector.stateLength)
-  const rowLength = HISTORY_STRIDE * WINDOW
-  const history: History = { rows: new Float64Array(rowLength * KEYS), start: 0, size: 0, head: 0 }
+  // No detector reads the timestamps.
+  const history: History = { rows: new Float64Array(WINDOW * KEYS), start: 0, times: 0, size: 0, head: 0 }
   const judgement = createJudgement()
   const begin = process.cpuUsage()
   for (let n = 0; n < SAMPLES; n++) {
     const key = n % KEYS
     const pushed = Math.floor(n / KEYS)
     const value = values[n] as number
-    history.start = key * rowLength
+    history.start = key * WINDOW
     history.size = Math.min(pushed, WINDOW)
     history.head = pushed > WINDOW ? pushed % WINDOW : 0
     detector.judge(history, states, key * detector.stateLength, value, n, judgement)
     detector.learn(history, states, key * detector.stateLength, value, n, judgement)
-    history.rows[history.start + HISTORY_STRIDE * (pushed % WINDOW)] = value
+    history.rows[history.start + (pushed % WINDOW)] = value
   }
   const { user, system } = process.cpuUsage(begin)
   return user + system

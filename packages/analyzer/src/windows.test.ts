@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { VERDICT_DEFAULTS } from '@tidemark/shared/analysis'
+import { createHistory } from '@tidemark/shared/detection/detector'
 import { type Summary, summarize } from '@tidemark/shared/detection/detectors/summary'
 import { COUNT, pushSample, readHistory, rowShape } from '@tidemark/shared/detection/key-row'
 import { createPolicy, type Policy } from '@tidemark/shared/detection/policy'
@@ -25,7 +26,7 @@ function push(windows: Windows, slot: Slot, value: number, timestamp: number): v
 }
 
 function summaryOf(windows: Windows, slot: Slot): Summary & { size: number } {
-  const history = { rows: new Float64Array(), start: 0, size: 0, head: 0 }
+  const history = createHistory()
   readHistory(windows.row(slot), history)
   const summary = { mean: 0, deviation: 0 }
   summarize(history, summary)

@@ -58,7 +58,8 @@ test('state that is 0 is not written', () => {
   const row = createRow(SHAPE)
   row.rows.set([4, 2], 0)
   row.rows[5] = -7
-  row.rows.set([20, 1, 21, 2], SHAPE.ringAt)
+  row.rows.set([20, 21], SHAPE.valuesAt)
+  row.rows.set([1, 2], SHAPE.timesAt)
   const target = new Float64Array(20)
   expect(encodeRow(row, target, 1)).toBe(9)
   expect([...target.subarray(1, 9)]).toEqual([4, 2, WORD + 2 ** 3, -7, 20, 1, 21, 2])

@@ -1,4 +1,3 @@
-import { HISTORY_STRIDE } from './detection/detector.ts'
 import { DETECTOR_NAMES, type DetectorName } from './detection/detectors.ts'
 import {
   COMMON_LENGTH,
@@ -18,7 +17,7 @@ import {
  *
  *     count, pushed, shape, state that is not 0 ..., detector's state ..., value 0, timestamp 0, value 1, timestamp 1, ...
  *
- * In a row (`tm:{p}:windows`) the pairs are the ring of key-row.ts, so a window that is not full yet is simply a shorter row.
+ * In a row (`tm:{p}:windows`) the pairs are the rings of key-row.ts, so a window that is not full yet is simply a shorter row.
  * A tail (`tm:{p}:window_tails`) holds what came after a row: its pairs are the newest ones, oldest first, its state is the
  * newest, and it counts only while it follows the row: with a greater `count`. Most commits write tails: a row is ten times
  * as long.
@@ -28,6 +27,8 @@ import {
  */
 const SHAPE = 2
 const HEADER = 3
+/** Float64s of a sample. */
+const PAIR = 2
 const HAS_SILENCE = 2 ** 23
 const DETECTOR = 2 ** 24
 const DETECTORS_MAX = 256
@@ -64,11 +65,13 @@ export interface WindowContent {
 /** Writes a whole row at `at` of `target`; gives where it ends. */
 export function encodeRow(row: KeyRow, target: Float64Array, at: number): number {
   const { rows, start, shape } = row
-  const end = encodeHead(row, target, at)
-  const ring = start + shape.ringAt
-  const length = HISTORY_STRIDE * Math.min(rows[start + PUSHED] as number, shape.capacity)
-  target.set(rows.subarray(ring, ring + length), end)
-  return end + length
+  const size = Math.min(rows[start + PUSHED] as number, shape.capacity)
+  let end = encodeHead(row, target, at)
+  for (let place = start; place < start + size; place++) {
+    target[end++] = rows[place + shape.valuesAt] as number
+    target[end++] = rows[place + shape.timesAt] as number
+  }
+  return end
 }
 
 /** Writes a tail with the newest `pairs` pairs at `at` of `target`; gives where it ends. */
@@ -77,9 +80,9 @@ export function encodeTail(row: KeyRow, pairs: number, target: Float64Array, at:
   let end = encodeHead(row, target, at)
   const pushed = rows[start + PUSHED] as number
   for (let n = pushed - pairs; n < pushed; n++) {
-    const from = start + shape.ringAt + HISTORY_STRIDE * (n % shape.capacity)
-    target[end++] = rows[from] as number
-    target[end++] = rows[from + 1] as number
+    const place = start + (n % shape.capacity)
+    target[end++] = rows[place + shape.valuesAt] as number
+    target[end++] = rows[place + shape.timesAt] as number
   }
   return end
 }
@@ -96,7 +99,7 @@ function encodeHead({ rows, start, shape }: KeyRow, target: Float64Array, at: nu
     mask |= 1 << i
     target[end++] = value
   }
-  for (let i = shape.detectorAt; i < shape.ringAt; i++) target[end++] = rows[start + i] as number
+  for (let i = shape.detectorAt; i < shape.valuesAt; i++) target[end++] = rows[start + i] as number
   const silence = shape.hasSilence ? HAS_SILENCE : 0
   const detector = DETECTOR_NAMES.indexOf(shape.detector)
   target[at + SHAPE] = mask + silence + detector * DETECTOR + shape.capacity * CAPACITY
@@ -175,9 +178,9 @@ function decode(bytes: Uint8Array): Decoded | undefined {
   if (shaped === undefined || !(pushed >= 0) || !(count >= pushed)) return undefined
   const { shape, mask } = shaped
   const pairsAt = HEADER + bitCount(mask) + detectorStateLength(shape.detector)
-  const pairs = (length - pairsAt) / HISTORY_STRIDE
+  const pairs = (length - pairsAt) / PAIR
   if (!Number.isInteger(pairs) || pairs < 0 || pairs > Math.min(pushed, shape.capacity)) return undefined
-  const pairAt = (pair: number): number => pairsAt + HISTORY_STRIDE * pair
+  const pairAt = (pair: number): number => pairsAt + PAIR * pair
   return {
     ...{ count, pushed, shape, mask, pairs, at },
     value: pair => at(pairAt(pair)),
@@ -200,7 +203,7 @@ function statesOf({ shape, mask, at }: Decoded): Pick<WindowContent, 'state' | '
   const state = new Float64Array(shape.detectorAt - STATE)
   let next = HEADER
   for (let i = 0; i < state.length; i++) if ((mask & (1 << i)) !== 0) state[i] = at(next++)
-  const detectorState = new Float64Array(shape.ringAt - shape.detectorAt)
+  const detectorState = new Float64Array(shape.valuesAt - shape.detectorAt)
   for (let i = 0; i < detectorState.length; i++) detectorState[i] = at(next++)
   return { state, detectorState }
 }

@@ -30,14 +30,14 @@ export function normalNumbers(seed: number): () => number {
 
 /** A window of one key, as a detector reads it. */
 export function createHistory(capacity: number): { history: History; push(value: number, timestamp: number): void } {
-  const history: History = { rows: new Float64Array(2 * capacity), start: 0, size: 0, head: 0 }
+  const history: History = { rows: new Float64Array(2 * capacity), start: 0, times: capacity, size: 0, head: 0 }
   let pushed = 0
   return {
     history,
     push(value, timestamp) {
-      const at = 2 * (pushed % capacity)
-      history.rows[at] = value
-      history.rows[at + 1] = timestamp
+      const place = pushed % capacity
+      history.rows[place] = value
+      history.rows[place + capacity] = timestamp
       pushed++
       history.size = Math.min(pushed, capacity)
       history.head = pushed > capacity ? pushed % capacity : 0

@@ -6,15 +6,16 @@ export const SCORE_CAP = 1e6
 /** A spread of a few units in the last place of the values is rounding, not variation; as in analysis.ts. */
 export const FLAT_ULPS = 4
 
-/** Float64s of one sample in a history: value and timestamp, as in a row of window-row.ts. */
-export const HISTORY_STRIDE = 2
-
-/** A key's samples before the present one, as they stand in a row: a ring of `size` pairs, the oldest of which is number `head`. */
+/**
+ * A key's samples before the present one, as they stand in a row: two rings of `size`, the oldest being number `head` of both.
+ * Values stand together because every sample reads all of them, and hardly one the timestamps.
+ */
 export interface History {
   /** A slab that holds the rows of many keys. */
   rows: Float64Array
-  /** Where the first pair of the ring stands. */
+  /** Where the first value stands, and where the first timestamp. */
   start: number
+  times: number
   size: number
   head: number
 }
@@ -78,6 +79,11 @@ export interface Detector {
 export interface DetectorSettings {
   /** Samples that a key must have had before its first score. */
   readonly samplesMin?: number
+}
+
+/** Of no key yet. */
+export function createHistory(): History {
+  return { rows: new Float64Array(), start: 0, times: 0, size: 0, head: 0 }
 }
 
 export function createJudgement(): Judgement {

@@ -6,6 +6,7 @@ import { decodeWindow, encodeRow, encodeTail, fillRow, storedLengthMax } from '.
 import type { AlertEvent } from './alerts.ts'
 import { normalNumbers } from './alerts-simulation.ts'
 import { type Budget, parseBudget } from './budget.ts'
+import { createHistory } from './detector.ts'
 import { DETECTOR_NAMES } from './detectors.ts'
 import { Judge, type Judged } from './judge.ts'
 import { copyRow, createRow, type KeyRow, readHistory, rowShape, shapeFor } from './key-row.ts'
@@ -172,7 +173,7 @@ describe('another policy', () => {
       const policy = createPolicy({ window, detector: 'mad' }, VERDICT_DEFAULTS)
       const other = createRow(shapeFor(row, policy))
       copyRow(row, other)
-      const history = { rows: new Float64Array(), start: 0, size: 0, head: 0 }
+      const history = createHistory()
       readHistory(other, history)
       expect(history.size).toBe(Math.min(window, 50))
       const judged = new Judge(policy).step(other, 100, 300, 300)

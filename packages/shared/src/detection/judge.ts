@@ -3,9 +3,9 @@ import { type AlertEvent, alertDueAt, createScoredSample, expireAlert, shiftAler
 import { shareBeyond } from './budget.ts'
 import {
   bandOf,
+  createHistory,
   createJudgement,
   type Detector,
-  HISTORY_STRIDE,
   type History,
   type Judgement,
   judgeWarming,
@@ -73,7 +73,7 @@ export class Judge {
   readonly #detector: Detector
   readonly #isZscore: boolean
   readonly #samplesMin: number
-  readonly #history: History = { rows: new Float64Array(), start: 0, size: 0, head: 0 }
+  readonly #history = createHistory()
   /** Of a level that has just been accepted as new. */
   readonly #begun = createJudgement()
   readonly #summary: Summary = { mean: 0, deviation: 0 }
@@ -245,10 +245,10 @@ export class Judge {
 }
 
 /** How far apart the samples in the window are on average; 0 where one cannot tell. */
-function intervalOf({ rows, start, size, head }: History): number {
+function intervalOf({ rows, times, size, head }: History): number {
   if (size < 2) return 0
   const last = head === 0 ? size - 1 : head - 1
-  const newest = rows[start + HISTORY_STRIDE * last + 1] as number
-  const oldest = rows[start + HISTORY_STRIDE * head + 1] as number
+  const newest = rows[times + last] as number
+  const oldest = rows[times + head] as number
   return Math.max(0, newest - oldest) / (size - 1)
 }

@@ -1,5 +1,5 @@
 import { ALERT_STATE_LENGTH } from './alerts.ts'
-import { HISTORY_STRIDE, type History } from './detector.ts'
+import type { History } from './detector.ts'
 import { createDetector, DETECTOR_NAMES, type DetectorName } from './detectors.ts'
 import { HYGIENE_STATE_LENGTH } from './hygiene.ts'
 import { LATENESS_STATE_LENGTH } from './lateness.ts'
@@ -8,10 +8,10 @@ import { isSilent, SILENCE_STATE_LENGTH } from './silence.ts'
 /**
  * What is known of a key, as float64s of one row in a slab of the caller:
  *
- *     count, pushed, order, hygiene, alert, due, [silence], detector's state, value 0, timestamp 0, value 1, ...
+ *     count, pushed, order, hygiene, alert, due, [silence], detector's state, value 0, value 1, ..., timestamp 0, ...
  *
- * `count` is the samples of the key ever analysed, `pushed` the values put into the window since it began. The pairs are a
- * ring: value number n stands at n % capacity. A row of zeros is a new key, but for the detector's state.
+ * `count` is the samples of the key ever analysed, `pushed` the values put into the window since it began. Values and
+ * timestamps are two rings of the same capacity: number n stands at n % capacity. A row of zeros is a new key, but for the detector's state.
  */
 export const COUNT = 0
 export const PUSHED = 1
@@ -35,9 +35,10 @@ export interface RowShape {
   readonly capacity: number
   readonly detector: DetectorName
   readonly hasSilence: boolean
-  /** Where the detector's state and the ring begin. */
+  /** Where the detector's state, the values and the timestamps begin. */
   readonly detectorAt: number
-  readonly ringAt: number
+  readonly valuesAt: number
+  readonly timesAt: number
   /** Float64s of a row. */
   readonly length: number
 }
@@ -50,8 +51,9 @@ export function rowShape(capacity: number, detector: DetectorName, hasSilence: b
   const known = shapes.get(name)
   if (known !== undefined) return known
   const detectorAt = STATE + (hasSilence ? SILENT_LENGTH : COMMON_LENGTH)
-  const ringAt = detectorAt + detectorStateLength(detector)
-  const shape = { capacity, detector, hasSilence, detectorAt, ringAt, length: ringAt + HISTORY_STRIDE * capacity }
+  const valuesAt = detectorAt + detectorStateLength(detector)
+  const timesAt = valuesAt + capacity
+  const shape = { capacity, detector, hasSilence, detectorAt, valuesAt, timesAt, length: timesAt + capacity }
   shapes.set(name, shape)
   return shape
 }
@@ -87,7 +89,8 @@ export function readHistory({ rows, start, shape }: KeyRow, history: History): v
   const pushed = rows[start + PUSHED] as number
   const isFull = pushed > shape.capacity
   history.rows = rows
-  history.start = start + shape.ringAt
+  history.start = start + shape.valuesAt
+  history.times = start + shape.timesAt
   history.size = isFull ? shape.capacity : pushed
   history.head = isFull ? pushed % shape.capacity : 0
 }
@@ -95,9 +98,9 @@ export function readHistory({ rows, start, shape }: KeyRow, history: History): v
 /** Puts a sample into a row's window; the oldest leaves a full one. */
 export function pushSample({ rows, start, shape }: KeyRow, value: number, timestamp: number): void {
   const pushed = rows[start + PUSHED] as number
-  const at = start + shape.ringAt + HISTORY_STRIDE * (pushed % shape.capacity)
-  rows[at] = value
-  rows[at + 1] = timestamp
+  const place = start + (pushed % shape.capacity)
+  rows[place + shape.valuesAt] = value
+  rows[place + shape.timesAt] = timestamp
   rows[start + PUSHED] = pushed + 1
 }
 
@@ -122,7 +125,7 @@ export function copyRow(from: KeyRow, to: KeyRow): void {
   const common = from.shape.hasSilence && shape.hasSilence ? SILENT_LENGTH : COMMON_LENGTH
   rows.set(from.rows.subarray(from.start + STATE, from.start + STATE + common), start + STATE)
   if (from.shape.detector === shape.detector) {
-    const state = from.rows.subarray(from.start + from.shape.detectorAt, from.start + from.shape.ringAt)
+    const state = from.rows.subarray(from.start + from.shape.detectorAt, from.start + from.shape.valuesAt)
     rows.set(state, start + shape.detectorAt)
   } else {
     startDetector(to)
@@ -133,7 +136,8 @@ export function copyRow(from: KeyRow, to: KeyRow): void {
   // In a window of the same size each value keeps its place: it is the same window.
   rows[start + PUSHED] = from.shape.capacity === shape.capacity ? pushed - kept : 0
   for (let n = pushed - kept; n < pushed; n++) {
-    const at = from.start + from.shape.ringAt + HISTORY_STRIDE * (n % from.shape.capacity)
-    pushSample(to, from.rows[at] as number, from.rows[at + 1] as number)
+    const place = from.start + (n % from.shape.capacity)
+    const timestamp = from.rows[place + from.shape.timesAt] as number
+    pushSample(to, from.rows[place + from.shape.valuesAt] as number, timestamp)
   }
 }

@@ -1,5 +1,5 @@
 import type { ScoredSample } from './alerts.ts'
-import { HISTORY_STRIDE, type History } from './detector.ts'
+import type { History } from './detector.ts'
 
 export interface OrderPolicy {
   /** A late sample is not analysed; otherwise it is, in the order of arrival, and marked. */
@@ -59,11 +59,11 @@ export function passOrder(
 }
 
 /** 0 when there was no sample. */
-function newestBefore(states: Float64Array, at: number, { rows, start, size, head }: History): number {
+function newestBefore(states: Float64Array, at: number, { rows, times, size, head }: History): number {
   const kept = states[at + NEWEST] as number
   if (kept !== 0 || size === 0) return kept
   const last = head === 0 ? size - 1 : head - 1
-  return rows[start + HISTORY_STRIDE * last + 1] as number
+  return rows[times + last] as number
 }
 
 /** Whether a sample is analysed. */
@@ -78,10 +78,9 @@ export function isAnalysed(policy: OrderPolicy, order: Order): boolean {
   }
 }
 
-function isInHistory({ rows, start, size }: History, timestamp: number, value: number): boolean {
-  const end = start + size * HISTORY_STRIDE
-  for (let i = start; i < end; i += HISTORY_STRIDE) {
-    if (rows[i + 1] === timestamp && rows[i] === value) return true
+function isInHistory({ rows, start, times, size }: History, timestamp: number, value: number): boolean {
+  for (let i = 0; i < size; i++) {
+    if (rows[times + i] === timestamp && rows[start + i] === value) return true
   }
   return false
 }

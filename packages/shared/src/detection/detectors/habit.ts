@@ -1,12 +1,4 @@
-import {
-  type Detector,
-  type DetectorSettings,
-  FLAT_ULPS,
-  HISTORY_STRIDE,
-  type History,
-  inSpreads,
-  judgeWarming,
-} from '../detector.ts'
+import { type Detector, type DetectorSettings, FLAT_ULPS, type History, inSpreads, judgeWarming } from '../detector.ts'
 import { Memory, type Sight } from './memory.ts'
 
 /** Samples, the present one included, whose deviation is the variation. */
@@ -100,13 +92,13 @@ function variationOf({ rows, start, size, head }: History, value: number): numbe
   const first = (head + size - before) % size
   let sum = 0
   for (let n = 0, place = first; n < before; n++) {
-    sum += (rows[start + HISTORY_STRIDE * place] as number) - value
+    sum += (rows[start + place] as number) - value
     place = place + 1 === size ? 0 : place + 1
   }
   const mean = sum / VARIATION_SAMPLES
   let squares = mean * mean
   for (let n = 0, place = first; n < before; n++) {
-    const difference = (rows[start + HISTORY_STRIDE * place] as number) - value - mean
+    const difference = (rows[start + place] as number) - value - mean
     squares += difference * difference
     place = place + 1 === size ? 0 : place + 1
   }

@@ -1,4 +1,4 @@
-import { type Detector, type DetectorSettings, HISTORY_STRIDE, judgeByZone, judgeWarming } from '../detector.ts'
+import { type Detector, type DetectorSettings, judgeByZone, judgeWarming } from '../detector.ts'
 import { takeMedian } from './median.ts'
 import { type Summary, summarize } from './summary.ts'
 
@@ -31,7 +31,7 @@ export function createMad({ samplesMin = SAMPLES_MIN }: DetectorSettings = {}): 
       const { rows, start, size } = history
       if (size < samplesMin || size === 0) return judgeWarming(judgement)
       // The median does not ask for the order, so neither does the copy.
-      for (let i = 0; i < size; i++) numbers[i] = rows[start + HISTORY_STRIDE * i] as number
+      for (let i = 0; i < size; i++) numbers[i] = rows[start + i] as number
       const median = takeMedian(numbers, size, states[at + MEDIAN] as number)
       for (let i = 0; i < size; i++) numbers[i] = Math.abs((numbers[i] as number) - median)
       const mad = takeMedian(numbers, size, states[at + MAD] as number)

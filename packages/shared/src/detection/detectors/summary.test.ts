@@ -1,16 +1,15 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { HISTORY_STRIDE } from '../detector.ts'
 import { type Summary, summarize } from './summary.ts'
 
 function summaryOf(values: readonly number[], head = 0): Summary {
   const size = values.length
   // Something stands before it and after it in a slab.
   const start = 3
-  const rows = new Float64Array(start + HISTORY_STRIDE * size + 4).fill(1e9)
-  for (const [n, value] of values.entries()) rows[start + HISTORY_STRIDE * ((head + n) % size)] = value
+  const rows = new Float64Array(start + size + 4).fill(1e9)
+  for (const [n, value] of values.entries()) rows[start + ((head + n) % size)] = value
   const summary = { mean: Number.NaN, deviation: Number.NaN }
-  summarize({ rows, start, size, head }, summary)
+  summarize({ rows, start, times: 0, size, head }, summary)
   return summary
 }
 

@@ -1,4 +1,4 @@
-import { HISTORY_STRIDE, type History } from '../detector.ts'
+import type { History } from '../detector.ts'
 
 /** Mean and population deviation of a window. */
 export interface Summary {
@@ -20,23 +20,23 @@ const SCALE = 2 ** -600
  * Elements are read in place: a function for it is now and then not inlined, and then gives garbage for every element.
  */
 export function summarize({ rows, start, size, head }: History, summary: Summary): void {
-  const oldest = start + HISTORY_STRIDE * head
-  const end = start + HISTORY_STRIDE * size
+  const oldest = start + head
+  const end = start + size
   const shift = rows[oldest] as number
 
   let sum = 0
-  for (let i = oldest; i < end; i += HISTORY_STRIDE) sum += (rows[i] as number) - shift
-  for (let i = start; i < oldest; i += HISTORY_STRIDE) sum += (rows[i] as number) - shift
+  for (let i = oldest; i < end; i++) sum += (rows[i] as number) - shift
+  for (let i = start; i < oldest; i++) sum += (rows[i] as number) - shift
   const shiftedMean = sum / size
 
   let squares = 0
   let residual = 0
-  for (let i = oldest; i < end; i += HISTORY_STRIDE) {
+  for (let i = oldest; i < end; i++) {
     const difference = (rows[i] as number) - shift - shiftedMean
     squares += difference * difference
     residual += difference
   }
-  for (let i = start; i < oldest; i += HISTORY_STRIDE) {
+  for (let i = start; i < oldest; i++) {
     const difference = (rows[i] as number) - shift - shiftedMean
     squares += difference * difference
     residual += difference
@@ -51,10 +51,10 @@ export function summarize({ rows, start, size, head }: History, summary: Summary
 
 /** The deviation of values so far apart that their squares overflow (beyond about 1e154). */
 function scaledDeviation(rows: Float64Array, start: number, size: number, head: number, shiftedMean: number): number {
-  const shift = rows[start + HISTORY_STRIDE * head] as number
+  const shift = rows[start + head] as number
   let squares = 0
   for (let n = 0; n < size; n++) {
-    const difference = ((rows[start + HISTORY_STRIDE * ((head + n) % size)] as number) - shift - shiftedMean) * SCALE
+    const difference = ((rows[start + ((head + n) % size)] as number) - shift - shiftedMean) * SCALE
     squares += difference * difference
   }
   return Math.sqrt(squares / size) / SCALE

@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { createJudgement, type Detector, HISTORY_STRIDE, type History } from '../../detector.ts'
+import { createJudgement, type Detector, type History } from '../../detector.ts'
 
 /** What a detector said of one sample. */
 export interface Verdict {
@@ -28,8 +28,8 @@ export class Series {
     this.#at = at
     this.#states = new Float64Array(at + detector.stateLength + 3).fill(OTHERS)
     detector.start(this.#states, at)
-    const rows = new Float64Array(at + HISTORY_STRIDE * window + 3).fill(OTHERS)
-    this.#history = { rows, start: at, size: 0, head: 0 }
+    const rows = new Float64Array(at + 2 * window + 3).fill(OTHERS)
+    this.#history = { rows, start: at, times: at + window, size: 0, head: 0 }
   }
 
   judge(value: number): Verdict {
@@ -42,7 +42,8 @@ export class Series {
     const verdict = this.judge(value)
     this.#detector.learn(this.#history, this.#states, this.#at, value, this.#pushed, this.#judgement)
     const place = this.#pushed % this.#window
-    this.#history.rows.set([value, this.#pushed], this.#history.start + HISTORY_STRIDE * place)
+    this.#history.rows[this.#history.start + place] = value
+    this.#history.rows[this.#history.times + place] = this.#pushed
     this.#pushed++
     this.#history.size = Math.min(this.#pushed, this.#window)
     this.#history.head = this.#pushed > this.#window ? this.#pushed % this.#window : 0
@@ -54,7 +55,8 @@ export class Series {
     const moved = new Series(this.#detector, { window: this.#window, at })
     moved.#states.set(copied(this.#states.subarray(this.#at, this.#at + this.#detector.stateLength)), at)
     const { start, size, head } = this.#history
-    moved.#history.rows.set(copied(this.#history.rows.subarray(start, start + HISTORY_STRIDE * size)), at)
+    const window = this.#window
+    moved.#history.rows.set(copied(this.#history.rows.subarray(start, start + 2 * window)), at)
     Object.assign(moved.#history, { size, head })
     moved.#pushed = this.#pushed
     return moved
@@ -69,7 +71,7 @@ export class Series {
   isContained(): boolean {
     const stateEnd = this.#at + this.#detector.stateLength
     const { rows, start } = this.#history
-    const rowEnd = start + HISTORY_STRIDE * this.#window
+    const rowEnd = start + 2 * this.#window
     const around = [this.#states.subarray(0, this.#at), this.#states.subarray(stateEnd), rows.subarray(0, start)]
     return [...around, rows.subarray(rowEnd)].every(others => others.every(number => number === OTHERS))
   }
