@@ -17,6 +17,7 @@ import { ReadLoop } from './read-loop.ts'
 import { RollbackWatch } from './rollback-watch.ts'
 import { RuleSource } from './rule-source.ts'
 import { createTracing } from './tracing.ts'
+import { createTurns } from './turns.ts'
 
 /** How often backlog and memory are measured for the metrics. */
 const MEASURE_MS = 1000
@@ -70,6 +71,7 @@ export function startAnalyzer({ config, store, log, registry, spans }: AnalyzerO
         reading,
         rules,
         clock,
+        turn: createTurns(),
         rollbacks: new RollbackWatch(),
         onTraced: createTracing({ metrics, log, spans, now: clock.wallMs }),
       },

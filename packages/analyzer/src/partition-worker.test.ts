@@ -14,6 +14,7 @@ import { createAnalyzerMetrics } from './metrics.ts'
 import { PartitionWorker, type Rules, type WorkerSettings } from './partition-worker.ts'
 import { ReadLoop } from './read-loop.ts'
 import { RollbackWatch } from './rollback-watch.ts'
+import { createTurns } from './turns.ts'
 
 const SETTINGS: WorkerSettings = {
   ...VERDICT_DEFAULTS,
@@ -53,6 +54,7 @@ async function startWorker(
     rules: fixedRules(new RuleSet(EMPTY_DOCUMENT)),
     settings: { ...SETTINGS, ...rest.settings },
     holdsLease: () => true,
+    turn: createTurns(),
   })
   cleanup.push(
     () => reading[Symbol.asyncDispose](),

@@ -23,6 +23,7 @@ import { type AnalyzerMetrics, observeEffects } from './metrics.ts'
 import type { RollbackWatch } from './rollback-watch.ts'
 import { deadRun, entriesAfter, type Run, takeRun } from './run.ts'
 import { type TracedCommit, tracesOf } from './tracing.ts'
+import type { Turn } from './turns.ts'
 import { Windows } from './windows.ts'
 
 /** Pending entries read at once while recovering. */
@@ -44,6 +45,9 @@ const DUE_KEYS_MAX = 1000
 
 /** Two batches: one at work and one that waits, so that neither this worker nor the reader ever idles for the other. */
 const QUEUE_BATCHES = 2
+
+/** Batches of so many samples take turns; a smaller one is done sooner than others would notice. */
+const TURN_SAMPLES = 1000
 
 export interface WorkerSettings extends VerdictSettings {
   /** Samples that one commit covers, unless a single entry has more. */
@@ -92,6 +96,8 @@ export interface PartitionWorkerOptions {
   readonly onTraced?: (commit: TracedCommit) => void
   /** Whether the lease is certainly still held, by this process' own clock. */
   readonly holdsLease: () => boolean
+  /** To be waited for before a large batch is worked through: of all partitions of the process one at a time. */
+  readonly turn: Turn
   readonly clock: Clock
 }
 
@@ -326,6 +332,10 @@ export class PartitionWorker {
     if (this.#queue.length === 0) {
       await this.#waitForEntries()
       return
+    }
+    if (samplesIn(this.#queue) >= TURN_SAMPLES) {
+      await this.#options.turn()
+      if (!this.#is('steady')) return
     }
     const run = takeRun(this.#queue, this.#checkpoint, this.#options.settings.batchSamplesMax)
     this.#queue = this.#queue.slice(run.entries.length)

@@ -147,6 +147,7 @@ async function newOwner(world: World, name: string): Promise<Owner> {
     rollbacks: new RollbackWatch(),
     reading,
     clock,
+    turn: async () => {},
     settings: SETTINGS,
     rules: { current: RULES, atLeast: async () => RULES },
     holdsLease: () => true,
