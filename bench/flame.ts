@@ -33,6 +33,9 @@ const LEGEND = { own: 'Tidemark', dependency: 'dependencies', node: 'Node', gc: 
 /** Time in which nothing ran, or the process was stopped: it says nothing about the code. */
 const NOT_WORK = new Set(['(idle)', '(program)'])
 
+/** Samples are a millisecond apart: after so many microseconds without one the process had been stopped. */
+const STOPPED_US = 200_000
+
 /** Loading the program: it is done once. */
 const LOADER = 'node:internal/modules'
 
@@ -49,7 +52,8 @@ export function stacksOf({ nodes, samples, timeDeltas }: CpuProfile): Frame {
   const parents = new Map(nodes.flatMap(({ id, children = [] }) => children.map(child => [child, id] as const)))
   const selfs = new Map<number, number>()
   samples.forEach((id, i) => {
-    selfs.set(id, (selfs.get(id) ?? 0) + (timeDeltas[i] ?? 0))
+    const time = timeDeltas[i] ?? 0
+    if (time < STOPPED_US) selfs.set(id, (selfs.get(id) ?? 0) + time)
   })
   const root = frame('all', 'root')
   for (const [id, time] of selfs) {

@@ -2,6 +2,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { cpus, loadavg } from 'node:os'
 import { SingleBar } from 'cli-progress'
 import { regressions, watchedRatios, writeBaseline } from './baseline.ts'
+import { footprintText, measureFootprint } from './footprint.ts'
 import { HELP, type Options, readOptions } from './options.ts'
 import { drawProfiles } from './profiles.ts'
 import { type Measures, SCENARIOS } from './scenarios.ts'
@@ -15,6 +16,7 @@ try {
   const options = readOptions(process.argv.slice(2))
   if (options.help) process.stdout.write(HELP)
   else if (options.flame) await drawProfiles()
+  else if (options.footprint) process.stdout.write(footprintText(await measureFootprint()))
   else await main(options)
 } catch (error) {
   process.stderr.write(`bench: ${error instanceof Error ? error.message : error}\n`)

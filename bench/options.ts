@@ -10,6 +10,7 @@ Usage: npm run bench -- [options]
   --check      compare with the committed table, bench/baseline.json, and warn about what became dearer
   --write      write bench/results/<date>.json and the table of docs/performance.md
   --flame      instead draw where the services' time goes: bench/profiles/*.svg
+  --footprint  instead print what a key occupies and a sample moves, in bytes
   --help       this text
 
 Examples: npm run bench
@@ -24,6 +25,7 @@ export interface Options {
   readonly check: boolean
   readonly write: boolean
   readonly flame: boolean
+  readonly footprint: boolean
   readonly help: boolean
 }
 
@@ -38,6 +40,7 @@ export function readOptions(args: readonly string[]): Options {
       check: { type: 'boolean', default: false },
       write: { type: 'boolean', default: false },
       flame: { type: 'boolean', default: false },
+      footprint: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
   })
