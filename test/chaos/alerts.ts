@@ -30,10 +30,17 @@ const DOCUMENT = RULES.reduce(
 )
 const COMPILED = new RuleSet(DOCUMENT)
 
+const { rules: RULES_KEY } = keysUnder(PREFIX)
+const KEPT_RULES = { version: DOCUMENT.version, document: JSON.stringify(DOCUMENT) }
+
 /** Puts the run's rules in force, before anybody judges. */
 export async function putRules(redis: RedisClient): Promise<void> {
-  const { rules } = keysUnder(PREFIX)
-  await redis.hset(rules, { version: DOCUMENT.version, document: JSON.stringify(DOCUMENT) })
+  await redis.hset(RULES_KEY, KEPT_RULES)
+}
+
+/** Empties Redis, but for the rules: nobody could say afterwards which verdicts were made without them. */
+export async function flushAllButRules(redis: RedisClient): Promise<void> {
+  await redis.multi().flushall().hset(RULES_KEY, KEPT_RULES).exec()
 }
 
 /** How long after it is due what only time does may take: it is looked for once a second, and owners change. */

@@ -1,6 +1,7 @@
 import { stat, truncate } from 'node:fs/promises'
 import { pause } from '@tidemark/shared/lifecycle'
 import type { DurabilityLevel } from '@tidemark/shared/store/ports'
+import { flushAllButRules } from './alerts.ts'
 import { aofFile, compactAof, cutAfter, cutLastCommit } from './append-only-file.ts'
 import { parseCommit } from './audit.ts'
 import type { Deployment } from './deployment.ts'
@@ -78,7 +79,7 @@ export async function strikeRedis(fault: Fault, world: World): Promise<boolean> 
     case 'flush-all':
       setModes(deployment, 'hole')
       await pause(SETTLE_MS)
-      await deployment.redis.flushall()
+      await flushAllButRules(deployment.redis)
       await world.noteLoss(fault.kind, await redisTime(world))
       setModes(deployment, 'pass')
       return true
