@@ -12,13 +12,13 @@ import {
   type Checkpoint,
   type Commit,
   type CommitOutcome,
-  type KeptEntry,
   type Lease,
   StoreError,
 } from '@tidemark/shared/store/ports'
 import type { Logger } from 'pino'
 import { analyseRun, lapse, missingKeys } from './analyse.ts'
 import type { Effects } from './effects.ts'
+import { KeptEntries } from './kept-entries.ts'
 import { type AnalyzerMetrics, observeEffects } from './metrics.ts'
 import type { RollbackWatch } from './rollback-watch.ts'
 import { deadRun, entriesAfter, type Run, takeRun } from './run.ts'
@@ -120,8 +120,7 @@ export class PartitionWorker {
   readonly #windows: Windows
   /** Of keys that were never seen, until the rules have their say. */
   readonly #newShape: RowShape
-  /** Entries that are applied and kept for their verdicts, oldest first. */
-  #kept: readonly KeptEntry[] = []
+  #kept: KeptEntries
   #state: State = 'recovering'
   #checkpoint: Checkpoint = { id: ENTRY_ID_ZERO, offset: 0 }
   /** Those that judge; never older than those that judged what is applied. */
@@ -148,6 +147,7 @@ export class PartitionWorker {
     this.lease = options.lease
     this.partition = options.lease.partition
     this.#windows = new Windows({ keysMax: options.settings.keysMax })
+    this.#kept = new KeptEntries(options.settings.verdictsKept)
     this.#rules = options.rules.current
     this.#newShape = rowShape(options.settings.window, 'zscore', false)
     // The series is there before anything happens: what is not there cannot rise.
@@ -241,7 +241,8 @@ export class PartitionWorker {
     const { attempt, rulesVersion, ...checkpoint } = await store.loadCheckpoint(this.partition)
     this.#checkpoint = checkpoint
     await this.#adoptRules(await this.#options.rules.atLeast(rulesVersion))
-    this.#kept = await store.keptEntries(this.partition)
+    this.#kept = new KeptEntries(this.#options.settings.verdictsKept)
+    this.#kept.add(await store.keptEntries(this.partition))
     // Work on pending entries was begun before and not ended by a commit: one of them may be deadly, so each goes alone.
     const isolates = attempt !== undefined
 
@@ -370,15 +371,15 @@ export class PartitionWorker {
       await this.#load(missing)
     }
     const effects = analyseRun(run, this.#windows, this.#analyseOptions())
-    const kept = this.#keptWith(run)
-    const commit = this.#commitOf(run, effects, kept[0]?.id)
+    const applied = run.readable.map(({ id, count }) => ({ id, samples: count }))
+    const commit = this.#commitOf(run, effects, this.#kept.keepFrom(applied))
     const outcome = await this.#settle(commit)
     if (outcome === undefined) return
     switch (outcome.kind) {
       case 'ok':
       case 'already':
         this.#checkpoint = run.to
-        this.#kept = kept
+        this.#kept.add(applied)
         this.#noted = undefined
         this.#windows.evict()
         this.#observe(run, { outcome, effects, begin })
@@ -493,25 +494,6 @@ export class PartitionWorker {
     }
     this.#state = 'lost'
     return undefined
-  }
-
-  /** What is kept once a run is applied: its entries and those before, up to `verdictsKept` samples. */
-  #keptWith({ readable }: Run): readonly KeptEntry[] {
-    const { verdictsKept } = this.#options.settings
-    if (verdictsKept === 0) return []
-    const kept = [...this.#kept, ...readable.map(({ id, count }) => ({ id, samples: count }))]
-    let samples = 0
-    let first = kept.length
-    // The newest entry stays however large it is: its receipt was handed out a moment ago.
-    while (first > 0 && samples < verdictsKept) {
-      first--
-      samples += kept[first]?.samples ?? 0
-      if (samples > verdictsKept && first < kept.length - 1) {
-        first++
-        break
-      }
-    }
-    return kept.slice(first)
   }
 
   #observe(run: Run, { outcome, effects, begin }: { outcome: CommitOutcome; effects: Effects; begin: number }): void {
