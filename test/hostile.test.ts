@@ -195,7 +195,10 @@ describe.runIf(await redisAvailable())('hostile clients', () => {
           return connection.answered(1, 15_000)
         }),
       )
-      for (const [answer] of answers) expectProblem(answer, 400)
+      // Who is hung up on while it still sends may lose its answer to the reset of its connection.
+      const seen = answers.flatMap(([answer]) => answer ?? [])
+      for (const answer of seen) expectProblem(answer, 400)
+      expect(seen.length).toBeGreaterThan(answers.length / 2)
       return { connections: answers.length, answers: answers.map(([answer]) => answer?.status) }
     })
   })

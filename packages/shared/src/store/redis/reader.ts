@@ -67,6 +67,8 @@ export function createBlockingReader(commands: Client, keys: Keys, options: Conn
       return toPartitionEntries(reply as StreamsReply, partitions, streams)
     } catch (error) {
       client.disconnect()
+      // It says that it is ready until its socket is closed, which takes a moment.
+      connection = undefined
       throw error
     }
   }
