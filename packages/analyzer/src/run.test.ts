@@ -1,4 +1,5 @@
-import { type Entry, packSamples } from '@tidemark/shared/entry'
+import type { Entry } from '@tidemark/shared/entry'
+import { packSamples } from '@tidemark/shared/testing/pack-samples'
 import { describe, expect, test } from 'vitest'
 import { entriesAfter, takeRun } from './run.ts'
 

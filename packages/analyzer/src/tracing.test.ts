@@ -1,4 +1,5 @@
-import { packSamples, packTraces } from '@tidemark/shared/entry'
+import { packTraces } from '@tidemark/shared/entry'
+import { packSamples } from '@tidemark/shared/testing/pack-samples'
 import { createRecordedSpans } from '@tidemark/shared/testing/recorded-spans'
 import type { TraceContext } from '@tidemark/shared/trace'
 import { pino } from 'pino'

@@ -7,11 +7,11 @@ import {
   stormOpening,
 } from '@tidemark/shared/detection/alerts-record'
 import { EMPTY_DOCUMENT, withRule } from '@tidemark/shared/detection/rules'
-import { packSamples } from '@tidemark/shared/entry'
 import { partitionOf } from '@tidemark/shared/partition'
 import type { EndedAlert } from '@tidemark/shared/store/alert-ports'
 import { createMemoryStore, type MemoryStore } from '@tidemark/shared/store/memory'
 import { StoreError } from '@tidemark/shared/store/ports'
+import { packSamples } from '@tidemark/shared/testing/pack-samples'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { samplesWords } from './alert-words.ts'

@@ -1,6 +1,5 @@
 import { createOpsApp } from '@tidemark/shared/ops'
 import type { Spans } from '@tidemark/shared/spans'
-import { traceFields } from '@tidemark/shared/trace'
 import { type Context, Hono } from 'hono'
 import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
@@ -131,16 +130,7 @@ export function createApp({
     app.all(path, c => respondWith(c, { kind: 'method-not-allowed', allow }))
   }
   app.notFound(c => respondWith(c, { kind: 'route-unknown' }))
-  app.onError((error, c) => {
-    const fault = faultOf(error)
-    if (fault !== undefined) return respondWith(c, fault)
-    const trace = traceOf(c)
-    log.error(
-      { err: error, route: routeOf(c.req.path), ...traceFields(trace === undefined ? [] : [trace]) },
-      'a request failed',
-    )
-    return respondWith(c, { kind: 'internal' })
-  })
+  app.onError((error, c) => respondWith(c, faultOf(error, { log, route: routeOf(c.req.path), trace: traceOf(c) })))
   return app
 }
 

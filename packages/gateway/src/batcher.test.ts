@@ -1,6 +1,7 @@
-import { packSamples, packTraces } from '@tidemark/shared/entry'
+import { packTraces } from '@tidemark/shared/entry'
 import { createMemoryStore } from '@tidemark/shared/store/memory'
 import { type AppendBatch, type AppendOutcome, type GatewayStore, StoreError } from '@tidemark/shared/store/ports'
+import { packSamples } from '@tidemark/shared/testing/pack-samples'
 import fc from 'fast-check'
 import { describe, expect, test, vi } from 'vitest'
 import { Batcher, type FlushFailure, type Share, type ShareOutcome } from './batcher.ts'

@@ -1,7 +1,7 @@
-import { packSamples } from '@tidemark/shared/entry'
 import { partitionOf } from '@tidemark/shared/partition'
 import { createMemoryStore, type MemoryStore } from '@tidemark/shared/store/memory'
 import { NO_RULE_EFFECTS, StoreError } from '@tidemark/shared/store/ports'
+import { packSamples } from '@tidemark/shared/testing/pack-samples'
 import { describe, expect, test } from 'vitest'
 import { deadPageSchema } from './openapi/dead.ts'
 import { createTestApp } from './testing/fixture.ts'

@@ -1,4 +1,4 @@
-import { type FlatSamples, SAMPLE_STRIDE, unpackSamples } from '@tidemark/shared/entry'
+import { type FlatSamples, packFlat, SAMPLE_STRIDE, unpackSamples } from '@tidemark/shared/entry'
 import { partitionOf } from '@tidemark/shared/partition'
 import { compareEntryIds, entryTimeMs, formatReceipt, parseReceipt, type Receipt } from '@tidemark/shared/receipt'
 import { keyFault } from '@tidemark/shared/sample'
@@ -74,7 +74,7 @@ export function createPutBack({ config, metrics, services }: DeadOptions): (c: C
     const samples = readableSamples(entry, { partition, partitions: store.partitions, config })
     const count = samples.length / SAMPLE_STRIDE
     const once = { request: `dead ${formatReceipt({ partition, id })}`, ttlMs: PUT_BACK_ONCE_MS }
-    const [outcome] = await store.gateway.append([{ partition, samples: JSON.stringify(samples), count, once }])
+    const [outcome] = await store.gateway.append([{ partition, samples: packFlat(samples), count, once }])
     switch (outcome?.kind) {
       case 'stored':
       case 'known':

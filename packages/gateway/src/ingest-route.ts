@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { parseTraceparent, traceFields } from '@tidemark/shared/trace'
+import { parseTraceparent } from '@tidemark/shared/trace'
 import type { Logger } from 'pino'
 import type { Ingest } from './ingest.ts'
 import type { GatewayMetrics } from './metrics.ts'
@@ -18,7 +18,7 @@ export interface IngestRouteOptions {
 /**
  * Serves `POST /ingest` without the app between it and node:http, and says whether it did: a request that is written in
  * any other way than clients write it is the app's, which has the same route. Nine requests of ten are this one, and the
- * way through Request, Context and Response takes 6 us of the 20 that a sample's request costs (docs/performance.md).
+ * way through Request, Context and Response takes 6 us of the 28 that a sample's request would cost (docs/decisions/0019-hot-paths.md).
  */
 export function createIngestRoute({
   ingest,
@@ -34,12 +34,7 @@ export function createIngestRoute({
     try {
       result = await ingest({ headers, body: incoming, trace })
     } catch (error) {
-      const fault = faultOf(error)
-      if (fault === undefined) {
-        const fields = traceFields(trace === undefined ? [] : [trace])
-        log.error({ err: error, route: '/ingest', ...fields }, 'a request failed')
-      }
-      result = answerTo(fault ?? { kind: 'internal' }, '/ingest')
+      result = answerTo(faultOf(error, { log, route: '/ingest', trace }), '/ingest')
       // What was not read of the body must not keep its connection from the next request.
       outgoing.once('finish', () => incoming.resume().socket?.resume())
     }

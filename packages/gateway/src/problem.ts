@@ -1,7 +1,9 @@
 import type { FieldFault } from '@tidemark/shared/detection/rules'
 import { StoreError } from '@tidemark/shared/store/ports'
+import { type TraceContext, traceFields } from '@tidemark/shared/trace'
 import type { Context } from 'hono'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
+import type { Logger } from 'pino'
 import type { Refusal } from './refusal.ts'
 
 /** Of many errors of one kind an answer explains so many; the full list, where there is one, is an extension of its own. */
@@ -118,11 +120,15 @@ export function respondWith(c: Context, fault: Fault): Response {
   return c.body(body, status, headers)
 }
 
-/** What was thrown, as a fault; undefined for what nobody foresaw. */
-export function faultOf(error: unknown): Fault | undefined {
+/** What was thrown while a request was served, as a fault; what nobody foresaw is logged. */
+export function faultOf(
+  error: unknown,
+  { log, route, trace }: { readonly log: Logger; readonly route: string; readonly trace: TraceContext | undefined },
+): Fault {
   if (error instanceof RequestFault) return error.fault
   if (error instanceof StoreError) return { kind: 'store-unavailable', retryAfterS: outageRetryAfterS() }
-  return undefined
+  log.error({ err: error, route, ...traceFields(trace === undefined ? [] : [trace]) }, 'a request failed')
+  return { kind: 'internal' }
 }
 
 export function problemType(kind: Fault['kind'] | Refusal): string {

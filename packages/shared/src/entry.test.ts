@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { addTrace, packSamples, packTraces, SAMPLE_STRIDE, TRACES_MAX, unpackEntry, unpackTraces } from './entry.ts'
+import { addTrace, packTraces, SAMPLE_STRIDE, TRACES_MAX, unpackEntry, unpackTraces } from './entry.ts'
+import { packSamples } from './testing/pack-samples.ts'
 import type { TraceContext } from './trace.ts'
 
 const sample = fc.record({

@@ -1,5 +1,4 @@
 import type { EntryId } from './receipt.ts'
-import type { Sample } from './sample.ts'
 import { formatTraceparent, parseTraceparent, type TraceContext } from './trace.ts'
 
 /**
@@ -68,14 +67,9 @@ export function newNonce(): string {
 /** Three items a sample: key, value, timestamp in Unix milliseconds. */
 export type FlatSamples = readonly (string | number)[]
 
-/** The field `s` for `samples`. */
-export function packSamples(samples: readonly Sample[]): string {
-  let packed = '['
-  for (const { key, value, timestamp } of samples) {
-    // String() prints the shortest decimal that reads back as the same float64 (ECMAScript, Number::toString).
-    packed += `${packed.length > 1 ? ',' : ''}${JSON.stringify(key)},${value},${timestamp}`
-  }
-  return `${packed}]`
+/** The field `s` for samples that are flat already. */
+export function packFlat(samples: FlatSamples): string {
+  return JSON.stringify(samples)
 }
 
 /** The field `s` for samples that a SamplePacker has packed: what several requests sent, in order. */

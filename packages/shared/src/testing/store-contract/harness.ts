@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { expect } from 'vitest'
 import type { Entry } from '../../entry.ts'
-import { packSamples } from '../../entry.ts'
 import type { EntryId } from '../../receipt.ts'
 import {
   type Checkpoint,
@@ -13,6 +12,7 @@ import {
   type Progress,
   type Store,
 } from '../../store/ports.ts'
+import { packSamples } from '../pack-samples.ts'
 
 /** Far longer than a test: a lease that does not expire. */
 export const LONG_MS = 60_000
