@@ -8,21 +8,23 @@ FROM ${BUILD_IMAGE} AS build
 WORKDIR /build
 # First what decides on the dependencies, so that a change of the sources does not install them again.
 COPY package.json pnpm-lock.yaml pnpm-workspace.yaml ./
-COPY scripts/bootstrap.mjs scripts/
+COPY tools/bootstrap.mjs tools/package.json tools/
+COPY test/package.json test/
 COPY packages/analyzer/package.json packages/analyzer/
 COPY packages/gateway/package.json packages/gateway/
 COPY packages/shared/package.json packages/shared/
+COPY packages/testkit/package.json packages/testkit/
 # Behind a proxy or with a registry of one's own: --secret id=npmrc,src=$HOME/.npmrc and --secret id=ca,src=CERTIFICATES.pem.
 # Both are there for this one step and stay in no layer.
 RUN --mount=type=secret,id=npmrc,target=/run/secrets/npmrc --mount=type=secret,id=ca,target=/run/secrets/ca.pem \
     if [ -s /run/secrets/npmrc ]; then ln -s /run/secrets/npmrc "$HOME/.npmrc"; fi; \
     if [ -s /run/secrets/ca.pem ]; then export NODE_EXTRA_CA_CERTS=/run/secrets/ca.pem; fi; \
-    node scripts/bootstrap.mjs --install && rm -f "$HOME/.npmrc"
+    node tools/bootstrap.mjs --install && rm -f "$HOME/.npmrc"
 COPY tsconfig.json ./
-COPY scripts/build.ts scripts/
+COPY tools/build.ts tools/
 COPY packages packages
 # Readable for any user, however strict the umask was where the sources come from.
-RUN node scripts/bootstrap.mjs scripts/build.ts && chmod -R a+rX dist
+RUN node tools/bootstrap.mjs tools/build.ts && chmod -R a+rX dist
 
 FROM ${NODE_IMAGE} AS runtime
 ENV NODE_ENV=production

@@ -1,4 +1,4 @@
-import { redisClusterAvailable } from '@tidemark/shared/testing/redis-fixture'
+import { redisClusterAvailable } from '@tidemark/testkit/redis-fixture'
 import { describe, expect, test } from 'vitest'
 import { CRASH_POINT_NAMES } from './chaos/crash-point.ts'
 import { type RunResult, run } from './chaos/run.ts'

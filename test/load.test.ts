@@ -3,14 +3,14 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { redisAvailable } from '@tidemark/shared/testing/redis-fixture'
+import { redisAvailable } from '@tidemark/testkit/redis-fixture'
+import { DASHBOARDS, type LoadWanted, runLoad } from '@tidemark/tools/load/load'
+import { draw } from '@tidemark/tools/load/pictures'
+import { hasPrometheus } from '@tidemark/tools/load/prometheus'
+import { findPython } from '@tidemark/tools/load/python'
+import { startStack } from '@tidemark/tools/load/stack'
+import { countPhases, runStream, streamPanels } from '@tidemark/tools/load/stream'
 import { describe, expect, test } from 'vitest'
-import { DASHBOARDS, type LoadWanted, runLoad } from '../scripts/load/load.ts'
-import { draw } from '../scripts/load/pictures.ts'
-import { hasPrometheus } from '../scripts/load/prometheus.ts'
-import { findPython } from '../scripts/load/python.ts'
-import { startStack } from '../scripts/load/stack.ts'
-import { countPhases, runStream, streamPanels } from '../scripts/load/stream.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 
@@ -75,7 +75,7 @@ describe.runIf(canRun)('a load', () => {
     try {
       const run = (limit: string) => {
         const options = ['--url', stack.url, '--rps', '20', '--seconds', '5', '--out', out]
-        const args = [join(ROOT, 'scripts/load/main.ts'), ...options, '--', '--p95-max-ms', limit]
+        const args = [join(ROOT, 'tools/load/main.ts'), ...options, '--', '--p95-max-ms', limit]
         return spawnSync(process.execPath, args, { cwd: ROOT, encoding: 'utf8' })
       }
       const slow = run('0.01')
@@ -91,7 +91,7 @@ describe.runIf(canRun)('a load', () => {
   })
 
   test('against nobody ends at once and says what to do', () => {
-    const args = [join(ROOT, 'scripts/load/main.ts'), '--url', 'http://127.0.0.1:1']
+    const args = [join(ROOT, 'tools/load/main.ts'), '--url', 'http://127.0.0.1:1']
     const { status, stderr } = spawnSync(process.execPath, args, { cwd: ROOT, encoding: 'utf8' })
     expect([status, stderr]).toEqual([
       1,

@@ -1,4 +1,4 @@
-import { redisAvailable } from '@tidemark/shared/testing/redis-fixture'
+import { redisAvailable } from '@tidemark/testkit/redis-fixture'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { allQuestions, annotationQuestions } from './monitoring/asked.ts'
 import { programsAvailable } from './monitoring/programs.ts'

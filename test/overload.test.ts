@@ -1,9 +1,9 @@
-import { partitionOf } from '@tidemark/shared/partition'
-import { type RedisFixture, redisAvailable, startRedis } from '@tidemark/shared/testing/redis-fixture'
-import { rawClient } from '@tidemark/shared/testing/redis-probe'
+import { partitionOf } from '@tidemark/shared/sample/partition'
+import { type RedisFixture, redisAvailable, startRedis } from '@tidemark/testkit/redis-fixture'
+import { rawClient } from '@tidemark/testkit/redis-probe'
+import { Client } from '@tidemark/tools/stack/client'
+import { startAnalyzer, startGateway } from '@tidemark/tools/stack/service-process'
 import { describe, expect, test, vi } from 'vitest'
-import { Client } from './support/client.ts'
-import { startAnalyzer, startGateway } from './support/services.ts'
 
 /** Samples of one request: as large as memory near its limit is felt to be in steps. */
 const SAMPLES = 200

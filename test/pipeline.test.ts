@@ -1,11 +1,11 @@
-import { VERDICT_DEFAULTS } from '@tidemark/shared/analysis'
-import { partitionOf } from '@tidemark/shared/partition'
-import type { Sample } from '@tidemark/shared/sample'
-import { oracleAnalysis } from '@tidemark/shared/testing/oracle'
-import { redisAvailable, startRedis } from '@tidemark/shared/testing/redis-fixture'
+import { partitionOf } from '@tidemark/shared/sample/partition'
+import type { Sample } from '@tidemark/shared/sample/sample'
+import { VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
+import { oracleAnalysis } from '@tidemark/testkit/oracle'
+import { redisAvailable, startRedis } from '@tidemark/testkit/redis-fixture'
+import { Client } from '@tidemark/tools/stack/client'
+import { type Service, startAnalyzer, startGateway } from '@tidemark/tools/stack/service-process'
 import { describe, expect, test, vi } from 'vitest'
-import { Client } from './support/client.ts'
-import { type Service, startAnalyzer, startGateway } from './support/services.ts'
 
 const PARTITIONS = 16
 const KEYS = 200

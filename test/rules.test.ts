@@ -4,21 +4,21 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import type { Analysis } from '@tidemark/shared/analysis'
-import { toUnitScore } from '@tidemark/shared/detection/detector'
+import { toUnitScore } from '@tidemark/shared/detection/detectors/detector'
 import { Judge } from '@tidemark/shared/detection/judge'
 import { copyRow, createRow, type KeyRow, rowShape, shapeFor } from '@tidemark/shared/detection/key-row'
-import type { Policy } from '@tidemark/shared/detection/policy'
-import { EMPTY_DOCUMENT, type RuleDocument, withRule } from '@tidemark/shared/detection/rules'
-import { RuleSet } from '@tidemark/shared/detection/rules-compiled'
-import { pause } from '@tidemark/shared/lifecycle'
-import { entryTimeMs, parseReceipt } from '@tidemark/shared/receipt'
-import type { Store } from '@tidemark/shared/store/ports'
+import type { Policy } from '@tidemark/shared/detection/rules/policy'
+import { EMPTY_DOCUMENT, type RuleDocument, withRule } from '@tidemark/shared/detection/rules/rule'
+import { RuleSet } from '@tidemark/shared/detection/rules/rule-set'
+import { pause } from '@tidemark/shared/runtime/lifecycle'
+import { entryTimeMs, parseReceipt } from '@tidemark/shared/sample/receipt'
+import type { Store } from '@tidemark/shared/store/ports/store'
 import { openRedisStore, REDIS_STORE_DEFAULTS } from '@tidemark/shared/store/redis/store'
-import { redisAvailable, startRedis } from '@tidemark/shared/testing/redis-fixture'
+import type { Analysis } from '@tidemark/shared/verdict/analysis'
+import { redisAvailable, startRedis } from '@tidemark/testkit/redis-fixture'
+import { Client } from '@tidemark/tools/stack/client'
+import { startAnalyzer, startGateway } from '@tidemark/tools/stack/service-process'
 import { describe, expect, test } from 'vitest'
-import { Client } from './support/client.ts'
-import { startAnalyzer, startGateway } from './support/services.ts'
 
 const CHANGE = { who: 'ada', why: 'test', at: 1 }
 
@@ -95,7 +95,7 @@ describe.runIf(await redisAvailable())('rules', () => {
       `timestamp,value,key\n${rows.map(({ timestamp, value, key }) => `${timestamp},${value},${key}`).join('\n')}\n`,
     )
     await writeFile(files.rules, JSON.stringify(RULES))
-    const main = fileURLToPath(new URL('../scripts/backtest/main.ts', import.meta.url))
+    const main = fileURLToPath(new URL('../tools/backtest/main.ts', import.meta.url))
     await promisify(execFile)(process.execPath, [main, files.csv, '--rules', files.rules, '--scores', files.scores])
     const scores = (await readFile(files.scores, 'utf8')).trim().split('\n').slice(1)
 

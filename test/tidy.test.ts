@@ -2,14 +2,14 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { basename, dirname, join, normalize, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { analyzerSettings } from '@tidemark/analyzer/config'
+import { configSchema } from '@tidemark/gateway/config'
 import { describe, expect, test } from 'vitest'
-import { analyzerSettings } from '../packages/analyzer/src/config.ts'
-import { configSchema } from '../packages/gateway/src/config.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const files = projectFiles()
-const sources = files.filter(file => /^(packages\/[^/]+\/(src|test)|scripts|test)\/.*\.ts$/.test(file))
-const production = sources.filter(file => !isTest(file) && !file.includes('/testing/'))
+const sources = files.filter(file => /^(packages\/[^/]+\/(src|test)|tools|test)\/.*\.ts$/.test(file))
+const production = sources.filter(file => !isTest(file) && !file.startsWith('packages/testkit/'))
 const textOf = (file: string): string => readFileSync(join(root, file), 'utf8')
 
 /** What a file imports: bare names as they are, the project's own files as paths from the root. */
@@ -58,30 +58,34 @@ describe('imports', () => {
   })
 
   test('only the Redis store imports a Redis client', () => {
-    expect(importersOf(/^ioredis/).filter(file => !file.startsWith('packages/shared/src/store/redis/'))).toEqual([])
+    const isRedisClient = (file: string): boolean => /^(packages\/shared\/src\/store\/redis|tools\/bench)\//.test(file)
+    expect(importersOf(/^ioredis/).filter(file => !isRedisClient(file))).toEqual([])
   })
 
   test('Hono stays with the routes', () => {
     const isHttp = (file: string): boolean =>
-      /^packages\/gateway\/src\/[^/]+$/.test(file) || file === 'packages/shared/src/ops.ts'
+      /^(packages\/gateway\/src|tools\/bench\/floors)\//.test(file) || file === 'packages/shared/src/runtime/ops.ts'
     expect(importersOf(/^@?hono(\/|$)/).filter(file => !isHttp(file))).toEqual([])
   })
 
   test('only what runs as a process touches the process', () => {
     const isProcess = (file: string): boolean =>
-      basename(file) === 'main.ts' || file === 'packages/shared/src/lifecycle.ts' || file.startsWith('scripts/')
+      basename(file) === 'main.ts' || file === 'packages/shared/src/runtime/lifecycle.ts' || file.startsWith('tools/')
     const touching = production.filter(file => /(?<![\w.'"`-])process\.[a-z]/.test(withoutComments(textOf(file))))
     expect(touching.filter(file => !isProcess(file))).toEqual([])
   })
 
   test('nothing that is deployed imports what is for tests', () => {
-    expect(importersOf(/(^|\/)testing\/|\.test\.ts$|^vitest/).filter(file => !file.startsWith('scripts/'))).toEqual([])
+    expect(importersOf(/(^|\/)testing\/|\.test\.ts$|^vitest/).filter(file => !file.startsWith('tools/'))).toEqual([])
   })
 
   test('every source file is imported or started by something', () => {
     const imported = new Set([...importsOf.values()].flat())
-    // What is started: services, scripts, and what package.json names.
-    const started = (file: string): boolean => basename(file) === 'main.ts' || textOf('package.json').includes(file)
+    // What is started: services, tools, what package.json names, and the programs that the bench starts by name.
+    const started = (file: string): boolean =>
+      /^tools\/bench\/(floors|load)\//.test(file) ||
+      basename(file) === 'main.ts' ||
+      textOf('package.json').includes(file)
     expect(sources.filter(file => !isTest(file) && !imported.has(file) && !started(file))).toEqual([])
   })
 })
@@ -193,7 +197,8 @@ function readImports(file: string): string[] {
     if (name.startsWith('.') || (!name.includes(':') && name.endsWith('.ts')))
       return normalize(join(dirname(file), name))
     const own = /^@tidemark\/([^/]+)\/(.+)$/.exec(name)
-    return own === null ? name : `packages/${own[1]}/src/${own[2]}.ts`
+    if (own === null) return name
+    return own[1] === 'tools' ? `tools/${own[2]}.ts` : `packages/${own[1]}/src/${own[2]}.ts`
   })
 }
 

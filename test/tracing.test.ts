@@ -1,8 +1,8 @@
-import { redisAvailable, startRedis } from '@tidemark/shared/testing/redis-fixture'
+import { redisAvailable, startRedis } from '@tidemark/testkit/redis-fixture'
+import { type Accepted, Client } from '@tidemark/tools/stack/client'
+import { type Service, startAnalyzer, startGateway } from '@tidemark/tools/stack/service-process'
 import { describe, expect, test, vi } from 'vitest'
-import { type Accepted, Client } from './support/client.ts'
 import { startOtlpReceiver } from './support/otlp-receiver.ts'
-import { type Service, startAnalyzer, startGateway } from './support/services.ts'
 
 const TRACE_ID = '4bf92f3577b34da6a3ce929d0e0e4736'
 const SPAN_ID = '00f067aa0ba902b7'

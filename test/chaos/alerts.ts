@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import type { AlertEvent } from '@tidemark/shared/detection/alerts'
+import type { AlertEvent } from '@tidemark/shared/detection/alerts/alert'
 import {
   type AlertEnd,
   type AlertOpening,
@@ -9,14 +9,14 @@ import {
   resolvedId,
   silentId,
   silentOpening,
-} from '@tidemark/shared/detection/alerts-record'
+} from '@tidemark/shared/detection/alerts/record'
+import type { SilenceEvent } from '@tidemark/shared/detection/alerts/silence'
 import { Judge, type Judged } from '@tidemark/shared/detection/judge'
 import { createRow, rowShape } from '@tidemark/shared/detection/key-row'
-import { EMPTY_DOCUMENT, withRule } from '@tidemark/shared/detection/rules'
-import { RuleSet } from '@tidemark/shared/detection/rules-compiled'
-import type { SilenceEvent } from '@tidemark/shared/detection/silence'
-import { type Keys, keysUnder } from '@tidemark/shared/keys'
-import { entryTimeMs, parseReceipt } from '@tidemark/shared/receipt'
+import { EMPTY_DOCUMENT, withRule } from '@tidemark/shared/detection/rules/rule'
+import { RuleSet } from '@tidemark/shared/detection/rules/rule-set'
+import { entryTimeMs, parseReceipt } from '@tidemark/shared/sample/receipt'
+import { type Keys, keysUnder } from '@tidemark/shared/store/keys'
 import { PREFIX, type RedisClient } from './deployment.ts'
 
 /** Alerts come and go within a run, by samples and by time; verdicts are those of the default policy. */

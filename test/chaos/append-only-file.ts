@@ -1,6 +1,6 @@
 import { readdir, readFile, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
-import { pause } from '@tidemark/shared/lifecycle'
+import { pause } from '@tidemark/shared/runtime/lifecycle'
 import { keys, type RedisClient } from './deployment.ts'
 
 /** What ends a transaction in an append-only file. */

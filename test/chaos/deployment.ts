@@ -1,5 +1,5 @@
-import { keysUnder } from '@tidemark/shared/keys'
-import { rawClient } from '@tidemark/shared/testing/redis-probe'
+import { keysUnder } from '@tidemark/shared/store/keys'
+import { rawClient } from '@tidemark/testkit/redis-probe'
 import type { Audit } from './audit.ts'
 import { Disturbances } from './disturbance.ts'
 import type { History } from './history.ts'

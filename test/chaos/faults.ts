@@ -1,4 +1,4 @@
-import { pause } from '@tidemark/shared/lifecycle'
+import { pause } from '@tidemark/shared/runtime/lifecycle'
 import { CRASH_POINTS, type CrashPoint, type CrashPointName, hasEntries } from './crash-point.ts'
 import { keys, type Slot } from './deployment.ts'
 import type { Role, ServiceProcess } from './process.ts'

@@ -1,5 +1,5 @@
-import { compareEntryIds, entryTimeMs, parseReceipt } from '@tidemark/shared/receipt'
-import type { DurabilityLevel } from '@tidemark/shared/store/ports'
+import { compareEntryIds, entryTimeMs, parseReceipt } from '@tidemark/shared/sample/receipt'
+import type { DurabilityLevel } from '@tidemark/shared/store/ports/store'
 import type { Appended, CommitRecord } from './audit.ts'
 import type { PartitionState } from './partition-state.ts'
 

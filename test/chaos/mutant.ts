@@ -42,7 +42,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'pending entries are not read first on a take-over',
-    file: 'packages/analyzer/src/partition-worker.ts',
+    file: 'packages/analyzer/src/partition/partition-worker.ts',
     changes: [{ from: /const pending = await store\.readPending\([^\n]+\n/, to: 'const pending: Entry[] = []\n' }],
   },
   {

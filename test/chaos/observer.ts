@@ -1,9 +1,9 @@
-import { pause } from '@tidemark/shared/lifecycle'
-import { compareEntryIds, parseReceipt } from '@tidemark/shared/receipt'
+import { pause } from '@tidemark/shared/runtime/lifecycle'
+import { compareEntryIds, parseReceipt } from '@tidemark/shared/sample/receipt'
+import { Random } from '@tidemark/tools/lib/random'
 import type { Claim } from './deployment.ts'
 import { readPartitionStates } from './partition-state.ts'
 import type { Role } from './process.ts'
-import { Random } from './random.ts'
 import type { World } from './world.ts'
 
 const READ_EVERY_MS = 20

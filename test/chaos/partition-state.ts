@@ -1,4 +1,4 @@
-import type { EntryId } from '@tidemark/shared/receipt'
+import type { EntryId } from '@tidemark/shared/sample/receipt'
 import { keys, type RedisClient } from './deployment.ts'
 
 /** What Redis holds of a partition at one moment. */

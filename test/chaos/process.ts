@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
-import { Child } from '../../scripts/start/child.ts'
+import { Child } from '@tidemark/tools/stack/child'
 
 export type Role = 'gateway' | 'analyzer'
 

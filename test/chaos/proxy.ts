@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
-import { pause } from '@tidemark/shared/lifecycle'
+import { pause } from '@tidemark/shared/runtime/lifecycle'
 import { type Command, toCommand } from './command.ts'
 import { CommandReader, ReplyReader } from './resp.ts'
 

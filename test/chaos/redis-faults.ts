@@ -1,6 +1,6 @@
 import { stat, truncate } from 'node:fs/promises'
-import { pause } from '@tidemark/shared/lifecycle'
-import type { DurabilityLevel } from '@tidemark/shared/store/ports'
+import { pause } from '@tidemark/shared/runtime/lifecycle'
+import type { DurabilityLevel } from '@tidemark/shared/store/ports/store'
 import { flushAllButRules } from './alerts.ts'
 import { aofFile, compactAof, cutAfter, cutLastCommit } from './append-only-file.ts'
 import { parseCommit } from './audit.ts'

@@ -1,8 +1,8 @@
-import { pause } from '@tidemark/shared/lifecycle'
+import { pause } from '@tidemark/shared/runtime/lifecycle'
+import type { Random } from '@tidemark/tools/lib/random'
 import type { AcceptedRequest } from './client.ts'
 import { isLostBy } from './loss.ts'
 import { readPartitionStates } from './partition-state.ts'
-import type { Random } from './random.ts'
 import { post } from './request.ts'
 import type { World } from './world.ts'
 

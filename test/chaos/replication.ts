@@ -1,6 +1,6 @@
-import { pause } from '@tidemark/shared/lifecycle'
-import { type RedisFixture, startRedis } from '@tidemark/shared/testing/redis-fixture'
-import { rawClient } from '@tidemark/shared/testing/redis-probe'
+import { pause } from '@tidemark/shared/runtime/lifecycle'
+import { type RedisFixture, startRedis } from '@tidemark/testkit/redis-fixture'
+import { rawClient } from '@tidemark/testkit/redis-probe'
 import { type ProxyAudit, RedisProxy, type Rule } from './proxy.ts'
 
 const ONLINE_WITHIN_MS = 15_000

@@ -1,4 +1,4 @@
-import { compareEntryIds, ENTRY_ID_ZERO } from '@tidemark/shared/receipt'
+import { compareEntryIds, ENTRY_ID_ZERO } from '@tidemark/shared/sample/receipt'
 import type { CommitRecord } from './audit.ts'
 import type { Claim } from './deployment.ts'
 import type { Loss } from './loss.ts'

@@ -1,5 +1,5 @@
-import type { Sample } from '@tidemark/shared/sample'
-import { derivedSeed, Random, zipfian } from './random.ts'
+import type { Sample } from '@tidemark/shared/sample/sample'
+import { derivedSeed, Random, zipfian } from '@tidemark/tools/lib/random'
 
 /** When the first sample of every key was measured; the n-th follows n seconds later, so that a timestamp numbers its sample. */
 const EPOCH_MS = 1_700_000_000_000

@@ -1,7 +1,7 @@
-import type { DurabilityLevel } from '@tidemark/shared/store/ports'
+import type { DurabilityLevel } from '@tidemark/shared/store/ports/store'
+import type { Random } from '@tidemark/tools/lib/random'
 import { CRASH_POINT_NAMES, type CrashPointName } from './crash-point.ts'
 import type { Role } from './process.ts'
-import type { Random } from './random.ts'
 
 /** One thing that is done to a deployment. What is chosen by chance is chosen when it is planned. */
 export type Fault =

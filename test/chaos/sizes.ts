@@ -1,4 +1,4 @@
-import type { DurabilityLevel } from '@tidemark/shared/store/ports'
+import type { DurabilityLevel } from '@tidemark/shared/store/ports/store'
 import type { RunOptions } from './run.ts'
 import {
   clusterSchedule,

@@ -1,5 +1,5 @@
-import type { DurabilityLevel } from '@tidemark/shared/store/ports'
-import type { RedisFixture } from '@tidemark/shared/testing/redis-fixture'
+import type { DurabilityLevel } from '@tidemark/shared/store/ports/store'
+import type { RedisFixture } from '@tidemark/testkit/redis-fixture'
 import type { Audit } from './audit.ts'
 import type { Traffic } from './client.ts'
 import type { ChaosCluster } from './cluster.ts'

@@ -1,5 +1,5 @@
 import { connect, type Socket } from 'node:net'
-import { pause } from '@tidemark/shared/lifecycle'
+import { pause } from '@tidemark/shared/runtime/lifecycle'
 
 /** An answer as it stood on the wire. */
 export interface Answer {

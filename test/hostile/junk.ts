@@ -1,4 +1,4 @@
-import type { Random } from '../chaos/random.ts'
+import type { Random } from '@tidemark/tools/lib/random'
 
 /** What a client might write instead of a request, and the answers that it may get. */
 export interface Junk {

@@ -3,8 +3,8 @@ import { mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { findKubectl } from '@tidemark/tools/lib/kubectl'
 import { parseAllDocuments, stringify } from 'yaml'
-import { findKubectl } from '../../scripts/test/kubectl.ts'
 import type { Manifest } from './manifest.ts'
 
 const BUILD_LIMIT_MS = 60_000

@@ -161,7 +161,7 @@ function containersNamed(manifests: Parameters<Policy['faults']>[0], name: strin
 
 /** After so long a service that is told to stop gives up: what lifecycle.ts says. */
 function stopDeadlineS(): number {
-  const source = readFileSync(new URL('../../packages/shared/src/lifecycle.ts', import.meta.url), 'utf8')
+  const source = readFileSync(new URL('../../packages/shared/src/runtime/lifecycle.ts', import.meta.url), 'utf8')
   const deadlineMs = /^const STOP_DEADLINE_MS = ([\d_]+)$/m.exec(source)?.[1]
   if (deadlineMs === undefined) throw new Error('lifecycle.ts has no STOP_DEADLINE_MS')
   return Number(deadlineMs.replaceAll('_', '')) / 1000

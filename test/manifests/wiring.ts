@@ -1,6 +1,6 @@
-import { readConfig } from '@tidemark/shared/config'
-import { analyzerSettings } from '../../packages/analyzer/src/config.ts'
-import { configSchema } from '../../packages/gateway/src/config.ts'
+import { analyzerSettings } from '@tidemark/analyzer/config'
+import { configSchema } from '@tidemark/gateway/config'
+import { readConfig } from '@tidemark/shared/runtime/config'
 import { type Manifest, nameOf, ofKind, portOf, selects, type Workload, workloads } from './manifest.ts'
 import type { Policy } from './policy.ts'
 

@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import { analyzerSettings } from '@tidemark/analyzer/config'
 import { describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
-import { analyzerSettings } from '../../packages/analyzer/src/config.ts'
 import { ROOT, readText } from './rules.ts'
 
 interface ComposeService {

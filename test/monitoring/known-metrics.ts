@@ -1,7 +1,7 @@
+import { createAnalyzerMetrics } from '@tidemark/analyzer/metrics'
+import { createNotifyMetrics } from '@tidemark/analyzer/notify/metrics'
+import { createMetrics } from '@tidemark/gateway/metrics'
 import { collectDefaultMetrics, Histogram, Registry } from 'prom-client'
-import { createAnalyzerMetrics } from '../../packages/analyzer/src/metrics.ts'
-import { createNotifyMetrics } from '../../packages/analyzer/src/notify/metrics.ts'
-import { createMetrics } from '../../packages/gateway/src/metrics.ts'
 
 /** A metric's own labels, by the name that PromQL knows it under. */
 export type KnownMetrics = ReadonlyMap<string, ReadonlySet<string>>

@@ -4,8 +4,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { freePort } from '@tidemark/shared/testing/redis-process'
-import { Child } from '../../scripts/start/child.ts'
+import { freePort } from '@tidemark/testkit/redis-process'
+import { Child } from '@tidemark/tools/stack/child'
 
 /** The programs by the names that Debian and their makers give them, and what brings them. */
 const PROGRAMS = {

@@ -1,6 +1,6 @@
+import { ALERT_NAMES } from '@tidemark/analyzer/notify/alertmanager'
 import { describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
-import { ALERT_NAMES } from '../../packages/analyzer/src/notify/alertmanager.ts'
 import { knownMetrics } from './known-metrics.ts'
 import { groupings, inlined, selectorsOf } from './promql.ts'
 import { alertRules, readFolder, readRuleFiles, readText, recordedExpressions } from './rules.ts'

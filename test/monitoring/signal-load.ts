@@ -1,5 +1,5 @@
-import { pause } from '@tidemark/shared/lifecycle'
-import { Client } from '../support/client.ts'
+import { pause } from '@tidemark/shared/runtime/lifecycle'
+import { Client } from '@tidemark/tools/stack/client'
 
 const KEYS_PER_GATEWAY = 20
 const EVERY_MS = 100

@@ -1,5 +1,5 @@
-import { VERDICT_DEFAULTS } from '@tidemark/shared/analysis'
-import { commonSettings, decimal, integer, port } from '@tidemark/shared/config'
+import { commonSettings, decimal, integer, port } from '@tidemark/shared/runtime/config'
+import { VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
 import { z } from 'zod'
 
 /** Values separated by commas, and what each of them must be. */

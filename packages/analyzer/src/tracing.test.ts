@@ -1,12 +1,12 @@
-import { packTraces } from '@tidemark/shared/entry'
-import { packSamples } from '@tidemark/shared/testing/pack-samples'
-import { createRecordedSpans } from '@tidemark/shared/testing/recorded-spans'
-import type { TraceContext } from '@tidemark/shared/trace'
+import { packTraces } from '@tidemark/shared/sample/entry'
+import type { TraceContext } from '@tidemark/shared/sample/trace-context'
+import { packSamples } from '@tidemark/testkit/pack-samples'
+import { createRecordedSpans } from '@tidemark/testkit/recorded-spans'
 import { pino } from 'pino'
 import { Registry } from 'prom-client'
 import { expect, test } from 'vitest'
 import { createAnalyzerMetrics } from './metrics.ts'
-import { takeRun } from './run.ts'
+import { takeRun } from './partition/run.ts'
 import { createTracing, tracesOf } from './tracing.ts'
 
 const trace = (letter: string, isSampled: boolean): TraceContext => ({

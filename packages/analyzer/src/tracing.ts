@@ -1,11 +1,11 @@
-import { unpackTraces } from '@tidemark/shared/entry'
-import { type EntryId, entryTimeMs, formatReceipt } from '@tidemark/shared/receipt'
-import type { Spans } from '@tidemark/shared/spans'
-import type { CommitOutcome } from '@tidemark/shared/store/ports'
-import { traceFields } from '@tidemark/shared/trace'
+import type { Spans } from '@tidemark/shared/runtime/tracing/spans'
+import { unpackTraces } from '@tidemark/shared/sample/entry'
+import { type EntryId, entryTimeMs, formatReceipt } from '@tidemark/shared/sample/receipt'
+import { traceFields } from '@tidemark/shared/sample/trace-context'
+import type { CommitOutcome } from '@tidemark/shared/store/ports/store'
 import type { Logger } from 'pino'
 import type { AnalyzerMetrics } from './metrics.ts'
-import type { Run, TracedEntry } from './run.ts'
+import type { Run, TracedEntry } from './partition/run.ts'
 
 /** A commit of entries some of which carry traces. */
 export interface TracedCommit {

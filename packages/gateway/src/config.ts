@@ -1,6 +1,6 @@
-import { VERDICT_DEFAULTS, type VerdictSettings } from '@tidemark/shared/analysis'
-import { commonSettings, decimal, integer, port } from '@tidemark/shared/config'
-import { DURABILITY_LEVELS } from '@tidemark/shared/store/ports'
+import { commonSettings, decimal, integer, port } from '@tidemark/shared/runtime/config'
+import { DURABILITY_LEVELS } from '@tidemark/shared/store/ports/store'
+import { VERDICT_DEFAULTS, type VerdictSettings } from '@tidemark/shared/verdict/analysis'
 import { z } from 'zod'
 
 const HOUR_MS = 3_600_000

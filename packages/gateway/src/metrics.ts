@@ -1,6 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, type Registry } from 'prom-client'
-import type { FlushFailure } from './batcher.ts'
-import { RULES } from './formats/batch.ts'
+import type { FlushFailure } from './ingest/batcher.ts'
+import { RULES } from './ingest/formats/batch.ts'
 
 /** Label values are from closed sets: a client that made new ones could fill the memory of whoever scrapes. */
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])

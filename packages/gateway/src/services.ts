@@ -1,10 +1,10 @@
-import type { Store } from '@tidemark/shared/store/ports'
-import { Batcher } from './batcher.ts'
+import type { Store } from '@tidemark/shared/store/ports/store'
 import type { GatewayConfig } from './config.ts'
-import { createDrainRate, type DrainRate } from './drain-rate.ts'
+import { outageRetryAfterS, RequestFault } from './http/problem.ts'
+import { Batcher } from './ingest/batcher.ts'
+import { createDrainRate, type DrainRate } from './ingest/drain-rate.ts'
 import type { GatewayMetrics } from './metrics.ts'
-import { outageRetryAfterS, RequestFault } from './problem.ts'
-import { ProgressWatcher } from './progress-watcher.ts'
+import { ProgressWatcher } from './verdicts/progress-watcher.ts'
 
 /** What the routes work with; there is none of it before the store is open. */
 export interface Services {

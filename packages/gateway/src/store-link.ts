@@ -1,5 +1,5 @@
-import { pause } from '@tidemark/shared/lifecycle'
-import { type Store, StoreError } from '@tidemark/shared/store/ports'
+import { pause } from '@tidemark/shared/runtime/lifecycle'
+import { type Store, StoreError } from '@tidemark/shared/store/ports/store'
 import type { Logger } from 'pino'
 
 const PING_EVERY_MS = 1000

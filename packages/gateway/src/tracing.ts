@@ -1,5 +1,5 @@
-import type { OpenSpan, Spans } from '@tidemark/shared/spans'
-import { parseTraceparent, type TraceContext } from '@tidemark/shared/trace'
+import type { OpenSpan, Spans } from '@tidemark/shared/runtime/tracing/spans'
+import { parseTraceparent, type TraceContext } from '@tidemark/shared/sample/trace-context'
 import type { Context } from 'hono'
 
 /** Where the trace of a request's own span is kept, among its context's variables. */

@@ -1,174 +1,307 @@
-import { once } from 'node:events'
-import { createServer, type Server, type Socket, connect as tcpConnect } from 'node:net'
-import { openStore } from '@tidemark/shared/store/open'
-import { type RedisFixture, redisAvailable, startRedis } from '@tidemark/shared/testing/redis-fixture'
-import { rawClient } from '@tidemark/shared/testing/redis-probe'
-import { pino } from 'pino'
-import { Registry } from 'prom-client'
+import { createMemoryStore, type MemoryStore } from '@tidemark/shared/store/memory/store'
+import { type AppendOutcome, type GatewayStore, StoreError } from '@tidemark/shared/store/ports/store'
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { gatewaySchema } from '../src/config.ts'
-import { type Gateway, startGateway } from '../src/gateway.ts'
+import { problemSchema } from '../src/openapi/parts.ts'
+import { ingestResultSchema } from '../src/openapi/samples.ts'
+import { createTestApp, NOW, storedSamples } from './support/fixture.ts'
 
-const log = pino({ level: 'silent' })
+const SAMPLES = JSON.stringify(Array.from({ length: 20 }, (_, value) => ({ key: `k${value}`, value })))
 
-/** A gateway of this process on the Redis at `url`. */
-async function start(url: string): Promise<Gateway> {
-  const gateway = await startGateway({
-    config: gatewaySchema.parse({ HOST: '127.0.0.1', PORT: '0', METRICS_PORT: '0' }),
-    openStore: signal => openStore({ redis: { url, partitions: 4, commandTimeoutMs: 2000 }, log, signal }),
-    log,
-    registry: new Registry(),
+function headers(key: string, type = 'application/json'): Record<string, string> {
+  return { 'Content-Type': type, 'Idempotency-Key': key }
+}
+
+async function valuesIn(store: MemoryStore): Promise<number[]> {
+  return (await storedSamples(store)).map(({ value }) => value).sort((a, b) => a - b)
+}
+
+const REFUSED: AppendOutcome = { kind: 'failed', error: new StoreError('OOM', { kind: 'refused' }) }
+const UNKNOWN: AppendOutcome = { kind: 'failed', error: new StoreError('cut', { kind: 'unknown' }) }
+
+describe('a request with an Idempotency-Key', () => {
+  test('that comes again gets the first answer again, bad samples and all, and adds nothing', async () => {
+    const store = createMemoryStore()
+    const { post, registry } = createTestApp({ store })
+    const body = '[{"key":"a","value":1},{"key":"b","value":"x"},{"key":"c","value":3}]'
+    const first = await post(body, headers('k1'))
+    expect(first.status).toBe(202)
+    const answer = ingestResultSchema.parse(await first.json())
+    expect(answer).toMatchObject({ accepted: 2, rejected: [{ index: 1 }] })
+    for (let i = 0; i < 3; i++) {
+      const again = await post(body, headers('k1'))
+      expect(again.status).toBe(202)
+      expect(await again.json()).toEqual(answer)
+    }
+    expect(await valuesIn(store)).toEqual([1, 3])
+    const metrics = await registry.metrics()
+    expect(metrics).toContain('gateway_samples_accepted_total 2\n')
+    expect(metrics).toContain('gateway_samples_repeated_total 6\n')
   })
-  await expect.poll(async () => (await fetch(at(gateway, '/readyz'))).status, { timeout: 5000 }).toBe(200)
-  return gateway
-}
 
-const at = ({ port }: Gateway, path: string): string => `http://127.0.0.1:${port}${path}`
-
-async function post(gateway: Gateway, key: string, body: string): Promise<{ status: number; text: string }> {
-  const headers = { 'Content-Type': 'application/json', 'Idempotency-Key': `"${key}"` }
-  const response = await fetch(at(gateway, '/ingest'), { method: 'POST', body, headers })
-  return { status: response.status, text: await response.text() }
-}
-
-/** Values that tell a request's samples from those of all others. */
-function bodyOf(request: number): string {
-  return JSON.stringify(Array.from({ length: 8 }, (_, i) => ({ key: `k${i}`, value: 100 * request + i })))
-}
-
-/** Every value in the streams, and what the counters say. */
-async function stored(redis: RedisFixture): Promise<{ values: number[]; accepted: number }> {
-  const client = rawClient(redis.url)
-  try {
-    const values: number[] = []
-    let accepted = 0
-    for (let partition = 0; partition < 4; partition++) {
-      accepted += Number((await client.get(`tm:{${partition}}:accepted`)) ?? 0)
-      for (const [, fields] of await client.xrange(`tm:{${partition}}:samples`, '-', '+')) {
-        const flat: unknown[] = JSON.parse(fields[fields.indexOf('s') + 1] ?? '[]')
-        values.push(...flat.filter((_, i) => i % 3 === 1).map(Number))
-      }
-    }
-    return { values: values.sort((a, b) => a - b), accepted }
-  } finally {
-    client.disconnect()
-  }
-}
-
-/** Passes everything on to Redis, and cuts connections after an append was forwarded and before its reply comes back. */
-interface Cutter extends AsyncDisposable {
-  readonly url: string
-  /** Whether the next append's reply is cut off. */
-  isArmed: boolean
-  cuts: number
-}
-
-async function startCutter(redisPort: number): Promise<Cutter> {
-  const sockets = new Set<Socket>()
-  const cutter = { url: '', isArmed: false, cuts: 0, [Symbol.asyncDispose]: async () => {} }
-  const server: Server = createServer(client => {
-    const redis = tcpConnect(redisPort, '127.0.0.1')
-    let isCut = false
-    for (const socket of [client, redis]) {
-      sockets.add(socket)
-      socket.on('error', () => {})
-      socket.on('close', () => {
-        client.destroy()
-        redis.destroy()
-        sockets.delete(socket)
-      })
-    }
-    client.on('data', chunk => {
-      // The mark of an append: the key of the entries is among the arguments.
-      if (cutter.isArmed && chunk.includes(':samples')) {
-        isCut = true
-        cutter.isArmed = false
-        cutter.cuts++
-      }
-      redis.write(chunk)
-    })
-    redis.on('data', chunk => {
-      if (isCut) client.destroy()
-      else client.write(chunk)
-    })
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  cutter.url = `redis://127.0.0.1:${typeof address === 'object' && address !== null ? address.port : 0}`
-  cutter[Symbol.asyncDispose] = async () => {
-    for (const socket of sockets) socket.destroy()
-    server.close()
-  }
-  return cutter
-}
-
-describe.skipIf(!(await redisAvailable()))('keyed requests on a real Redis', () => {
-  test('come again through two gateways at once, after cut connections and across them, and are stored once', async () => {
-    await using redis = await startRedis()
-    await using cutter = await startCutter(redis.port)
-    await using cut = await start(cutter.url)
-    await using direct = await start(redis.url)
-    const requests = 25
-    let refused = 0
-
-    for (let request = 0; request < requests; request++) {
-      const key = `request ${request}`
-      cutter.isArmed = true
-      const lost = await post(cut, key, bodyOf(request))
-      expect(lost.status).toBe(503)
-      refused++
-      const answers = await Promise.all([
-        post(direct, key, bodyOf(request)),
-        post(direct, key, bodyOf(request)),
-        // Its store may still be on its way back to Redis; then it says so.
-        post(cut, key, bodyOf(request)),
-      ])
-      const good = answers.filter(({ status }) => status === 202)
-      expect(good.length).toBeGreaterThanOrEqual(2)
-      expect(new Set(good.map(({ text }) => text)).size).toBe(1)
-      expect(JSON.parse(good[0]?.text ?? '')).toMatchObject({ accepted: 8, rejected: [] })
-      expect((await post(direct, key, bodyOf(request + 1))).status).toBe(422)
-      await expect.poll(async () => (await post(cut, key, bodyOf(request))).text, { timeout: 5000 }).toBe(good[0]?.text)
-    }
-
-    expect(cutter.cuts).toBe(requests)
-    expect(refused).toBe(requests)
-    const wanted = Array.from({ length: requests }, (_, request) =>
-      Array.from({ length: 8 }, (_, i) => 100 * request + i),
+  test('that comes through another gateway gets the same answer', async () => {
+    const store = createMemoryStore()
+    const gateways = [store, store.connect()].map(one => createTestApp({ store: one }))
+    const answers = await Promise.all(
+      [...gateways, ...gateways].map(async ({ post }) => (await post(SAMPLES, headers('k1'))).json()),
     )
-    expect(await stored(redis)).toEqual({ values: wanted.flat(), accepted: 8 * requests })
+    expect(new Set(answers.map(answer => JSON.stringify(answer))).size).toBe(1)
+    expect(await valuesIn(store)).toHaveLength(20)
   })
 
-  test('are remembered over a restart of Redis, and take little room', async () => {
-    await using redis = await startRedis()
-    await using gateway = await start(redis.url)
-    const first = await post(gateway, 'a', bodyOf(1))
-    await redis.kill()
-    expect((await post(gateway, 'a', bodyOf(1))).status).toBe(503)
-    await redis.start()
-    await expect.poll(async () => (await post(gateway, 'a', bodyOf(1))).status, { timeout: 10_000 }).toBe(202)
-    expect(await post(gateway, 'a', bodyOf(1))).toEqual(first)
-    expect(await stored(redis)).toMatchObject({ accepted: 8 })
+  test('with another body is 422 whatever partitions the bodies touch, and stores nothing', async () => {
+    const store = createMemoryStore()
+    const { post } = createTestApp({ store })
+    expect((await post('{"key":"a","value":1}', headers('k1'))).status).toBe(202)
+    for (let i = 0; i < 20; i++) {
+      const response = await post(JSON.stringify({ key: `other${i}`, value: 1 }), headers('k1'))
+      expect(response.status).toBe(422)
+      expect(problemSchema.parse(await response.json()).type).toBe('urn:tidemark:problem:idempotency-key-reused')
+    }
+    // The same bytes read in another way are another body.
+    expect((await post('{"key":"a","value":1}', headers('k1', 'application/x-ndjson'))).status).toBe(422)
+    expect(await valuesIn(store)).toEqual([1])
+  })
 
-    const count = 2000
-    for (let i = 0; i < count; i += 50) {
-      await Promise.all(
-        Array.from({ length: 50 }, (_, j) => post(gateway, `key number ${i + j}`, `{"key":"a","value":${i}}`)),
-      )
+  test('is another request than the same body under another key, or under none', async () => {
+    const store = createMemoryStore()
+    const { post } = createTestApp({ store })
+    for (const key of ['k1', 'k2']) await post('{"key":"a","value":1}', headers(key))
+    await post('{"key":"a","value":1}')
+    await post('{"key":"a","value":1}')
+    expect(await valuesIn(store)).toEqual([1, 1, 1, 1])
+  })
+
+  test('that was stored in part is completed by its repeat, partition by partition', async () => {
+    const store = createMemoryStore()
+    const refused = new Set([0, 3, 5, 9])
+    const { post } = createTestApp({
+      store,
+      override: {
+        append: batches =>
+          Promise.all(
+            batches.map(async batch => {
+              if (refused.has(batch.partition)) return REFUSED
+              return (await store.gateway.append([batch]))[0] ?? REFUSED
+            }),
+          ),
+      },
+    })
+    const partial = await post(SAMPLES, headers('k1'))
+    expect(partial.status).toBe(503)
+    const { accepted = 0, receipts = [] } = problemSchema.parse(await partial.json())
+    expect(accepted).toBeGreaterThan(0)
+    expect(accepted).toBeLessThan(20)
+    refused.clear()
+    const whole = await post(SAMPLES, headers('k1'))
+    expect(whole.status).toBe(202)
+    const result = ingestResultSchema.parse(await whole.json())
+    expect(result.accepted).toBe(20)
+    expect(result.receipts).toEqual(expect.arrayContaining(receipts))
+    expect(await valuesIn(store)).toEqual(Array.from({ length: 20 }, (_, value) => value))
+  })
+
+  test('whose answer was lost on the way from the store is not stored twice', async () => {
+    const store = createMemoryStore()
+    let isCut = true
+    const { post } = createTestApp({
+      store,
+      override: {
+        async append(batches) {
+          const outcomes = await store.gateway.append(batches)
+          return isCut ? batches.map(() => UNKNOWN) : outcomes
+        },
+      },
+    })
+    expect((await post(SAMPLES, headers('k1'))).status).toBe(503)
+    isCut = false
+    const answer = await post(SAMPLES, headers('k1'))
+    expect(await answer.json()).toMatchObject({ accepted: 20 })
+    expect(await valuesIn(store)).toHaveLength(20)
+  })
+
+  test('is answered 503 when the store does not take the claim, and stores nothing', async () => {
+    const store = createMemoryStore()
+    const claimRequest = () => Promise.reject(new StoreError('away', { kind: 'unknown' }))
+    const { post, registry } = createTestApp({ store, override: { claimRequest } })
+    const response = await post(SAMPLES, headers('k1'))
+    expect(response.status).toBe(503)
+    expect(Number(response.headers.get('Retry-After'))).toBeGreaterThanOrEqual(1)
+    expect(await valuesIn(store)).toEqual([])
+    expect(await registry.metrics()).toContain('gateway_samples_rejected_total{reason="store"} 20\n')
+  })
+
+  test('is answered 503 with a Retry-After when the store has no memory for the claim, and stores nothing', async () => {
+    const store = createMemoryStore()
+    const { post, registry } = createTestApp({
+      store,
+      override: { claimRequest: async () => ({ kind: 'no-memory' }) },
+    })
+    const response = await post(SAMPLES, headers('k1'))
+    expect(response.status).toBe(503)
+    expect(Number(response.headers.get('Retry-After'))).toBeGreaterThanOrEqual(1)
+    expect(await valuesIn(store)).toEqual([])
+    expect(await registry.metrics()).toContain('gateway_samples_rejected_total{reason="memory"} 20\n')
+  })
+
+  test('that brings no valid sample is judged as any other, and its key stays free', async () => {
+    const store = createMemoryStore()
+    const { post } = createTestApp({ store })
+    expect((await post('[{"key":"a"}]', headers('k1'))).status).toBe(400)
+    expect((await post('[]', headers('k1'))).status).toBe(202)
+    expect((await post('{"key":"a","value":1}', headers('k1'))).status).toBe(202)
+  })
+
+  test('is refused with a Retry-After when too many keys are remembered, until some are forgotten', async () => {
+    let now = NOW
+    const store = createMemoryStore({ partitions: 1, requestsMax: 2, now: () => now })
+    const { post, registry } = createTestApp({ store, settings: { IDEMPOTENCY_TTL_MS: '8000' } })
+    expect((await post('{"key":"a","value":1}', headers('k1'))).status).toBe(202)
+    const response = await post('[{"key":"a","value":2},{"key":"a","value":3}]', headers('k2'))
+    expect(response.status).toBe(503)
+    const retryAfterS = Number(response.headers.get('Retry-After'))
+    expect(retryAfterS).toBeGreaterThanOrEqual(9)
+    expect(retryAfterS).toBeLessThanOrEqual(13)
+    expect(await registry.metrics()).toContain('gateway_samples_rejected_total{reason="keys"} 2\n')
+    // Those without a key, and those that come again, have nothing to do with it.
+    expect((await post('{"key":"a","value":4}')).status).toBe(202)
+    expect((await post('{"key":"a","value":1}', headers('k1'))).status).toBe(202)
+    now += 100_000
+    expect((await post('{"key":"a","value":2}', headers('k2'))).status).toBe(202)
+    expect(await valuesIn(store)).toEqual([1, 2, 4])
+  })
+
+  test('is remembered for its time after its last use, and stored anew after that', async () => {
+    let now = NOW
+    const store = createMemoryStore({ now: () => now })
+    const { post } = createTestApp({ store, settings: { IDEMPOTENCY_TTL_MS: '5000' } })
+    const send = async () => {
+      const response = await post('{"key":"a","value":1}', headers('k1'))
+      return ingestResultSchema.parse(await response.json()).receipts
     }
-    const client = rawClient(redis.url)
-    let bytes = 0
-    let records = 0
-    for (let partition = 0; partition < 4; partition++) {
-      for (const name of ['requests', 'request_times']) {
-        const key = `tm:{${partition}}:${name}`
-        bytes += Number(await client.call('MEMORY', 'USAGE', key, 'SAMPLES', '0'))
-        expect(await client.pttl(key)).toBeGreaterThan(0)
-      }
-      records += await client.zcard(`tm:{${partition}}:request_times`)
+    const first = await send()
+    for (let i = 0; i < 3; i++) {
+      now += 4999
+      expect(await send()).toEqual(first)
     }
-    client.disconnect()
-    expect(records).toBeGreaterThanOrEqual(2 * count)
-    expect(bytes / records).toBeLessThan(300)
+    now += 5000 + 60_000
+    expect(await send()).not.toEqual(first)
+    expect((await post('{"key":"b","value":1}', headers('k1'))).status).toBe(422)
+    now += 5000
+    expect((await post('{"key":"b","value":1}', headers('k1'))).status).toBe(202)
+  })
+
+  test.each([
+    ['"8e03978e-40d5-43dd-bc93-6894a57f9324"', '8e03978e-40d5-43dd-bc93-6894a57f9324'],
+    ['"a \\"quoted\\" \\\\ one, two"', undefined],
+    ['~', '"~"'],
+    [' spaced in the middle ', '"spaced in the middle"'],
+    [`"${'x'.repeat(255)}"`, 'x'.repeat(255)],
+    ['__proto__', '"__proto__"'],
+  ])('may be called %s', async (key, same) => {
+    const store = createMemoryStore()
+    const { post } = createTestApp({ store })
+    for (const one of [key, key, same ?? key]) {
+      expect((await post('{"key":"a","value":1}', headers(one))).status).toBe(202)
+    }
+    expect(await valuesIn(store)).toEqual([1])
+  })
+
+  test.each([
+    '',
+    '  ',
+    '""',
+    '"',
+    '"a',
+    'a"b',
+    '"a" "b"',
+    '"a", "b"',
+    'a, b',
+    'x'.repeat(256),
+    '"\\x"',
+    'é',
+    '"a";p=1',
+  ])('must not be called %j: 400, and nothing is stored', async key => {
+    const store = createMemoryStore()
+    const { post } = createTestApp({ store })
+    const response = await post('{"key":"a","value":1}', headers(key))
+    expect(response.status).toBe(400)
+    expect(problemSchema.parse(await response.json()).type).toBe('urn:tidemark:problem:idempotency-key-invalid')
+    expect(await valuesIn(store)).toEqual([])
+  })
+})
+
+describe('whatever fails, and however often clients repeat', () => {
+  /** What becomes of one call to the store. */
+  type Fate = 'ok' | 'refused' | 'lost'
+  const fate = fc.constantFrom<Fate>('ok', 'refused', 'lost')
+
+  const requests = fc.array(
+    fc.record({
+      body: fc.nat(5),
+      gateway: fc.nat(1),
+      isAwaited: fc.boolean(),
+    }),
+    { maxLength: 30 },
+  )
+
+  test('each sample of a keyed request is stored once at most, and once when any answer was 202', {
+    timeout: 30_000,
+  }, async () => {
+    await fc.assert(
+      fc.asyncProperty(requests, fc.array(fate, { minLength: 1, maxLength: 40 }), async (plan, fates) => {
+        const store = createMemoryStore({ partitions: 4 })
+        let calls = 0
+        const next = (): Fate => fates[calls++ % fates.length] ?? 'ok'
+        const override: Partial<GatewayStore> = {
+          append: batches =>
+            Promise.all(
+              batches.map(async (batch): Promise<AppendOutcome> => {
+                const fateOf = next()
+                if (fateOf === 'refused') return REFUSED
+                const [outcome = REFUSED] = await store.gateway.append([batch])
+                return fateOf === 'lost' ? UNKNOWN : outcome
+              }),
+            ),
+          async claimRequest(claim) {
+            const fateOf = next()
+            if (fateOf === 'refused') throw new StoreError('no', { kind: 'refused' })
+            const outcome = await store.gateway.claimRequest(claim)
+            if (fateOf === 'lost') throw new StoreError('cut', { kind: 'unknown' })
+            return outcome
+          },
+        }
+        const gateways = [createTestApp({ store, override }), createTestApp({ store: store.connect(), override })]
+        const accepted = new Map<number, string>()
+        const sent = new Set<number>()
+        const answers: Promise<void>[] = []
+        for (const { body, gateway, isAwaited } of plan) {
+          sent.add(body)
+          // The values of a body tell them from those of all others.
+          const samples = Array.from({ length: 6 }, (_, i) => ({ key: `k${i}`, value: 10 * body + i }))
+          const { post } = gateways[gateway] ?? createTestApp()
+          const send = async (): Promise<void> => {
+            const response = await post(JSON.stringify(samples), headers(`"${body}"`))
+            expect([202, 503]).toContain(response.status)
+            if (response.status !== 202) return
+            const text = await response.text()
+            expect(accepted.get(body) ?? text).toBe(text)
+            accepted.set(body, text)
+          }
+          const answer = send()
+          answers.push(answer)
+          if (isAwaited) await answer
+        }
+        await Promise.all(answers)
+        const values = await valuesIn(store)
+        expect(new Set(values).size).toBe(values.length)
+        for (const body of accepted.keys()) {
+          expect(values.filter(value => Math.floor(value / 10) === body)).toHaveLength(6)
+        }
+        expect(values.filter(value => !sent.has(Math.floor(value / 10)))).toEqual([])
+      }),
+      // Each run makes two gateways, which is what takes the time.
+      { numRuns: 50 },
+    )
   })
 })

@@ -1,4 +1,4 @@
-import { SUPPRESSORS } from '@tidemark/shared/detection/alerts-record'
+import { SUPPRESSORS } from '@tidemark/shared/detection/alerts/record'
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 import { RECEIVER_KINDS } from './receiver.ts'
 

@@ -1,8 +1,8 @@
-import { notice, suppressedUntil, tellingOf } from '@tidemark/shared/detection/alerts-notice'
-import { type AlertRecord, assembleAlert, SUPPRESSORS, type Suppressor } from '@tidemark/shared/detection/alerts-record'
-import type { RuleSet } from '@tidemark/shared/detection/rules-compiled'
-import type { AlertStore, DueNotices, SettledNotice } from '@tidemark/shared/store/alert-ports'
-import type { Lease } from '@tidemark/shared/store/ports'
+import { notice, suppressedUntil, tellingOf } from '@tidemark/shared/detection/alerts/notice'
+import { type AlertRecord, assembleAlert, SUPPRESSORS, type Suppressor } from '@tidemark/shared/detection/alerts/record'
+import type { RuleSet } from '@tidemark/shared/detection/rules/rule-set'
+import type { AlertStore, DueNotices, SettledNotice } from '@tidemark/shared/store/ports/alerts'
+import type { Lease } from '@tidemark/shared/store/ports/store'
 import type { NotifyMetrics } from './metrics.ts'
 
 /** Settled in one go. */

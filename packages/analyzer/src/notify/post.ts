@@ -1,4 +1,4 @@
-import type { Clock } from '@tidemark/shared/clock'
+import type { Clock } from '@tidemark/shared/runtime/clock'
 import type { Delivery } from './receiver.ts'
 
 /** A receiver that takes longer is given up on, and asked again later. */

@@ -1,4 +1,4 @@
-import type { AlertRecord } from '@tidemark/shared/detection/alerts-record'
+import type { AlertRecord } from '@tidemark/shared/detection/alerts/record'
 
 export const RECEIVER_KINDS = ['alertmanager', 'webhook'] as const
 export type ReceiverKind = (typeof RECEIVER_KINDS)[number] | 'nobody'

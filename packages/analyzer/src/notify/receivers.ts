@@ -1,4 +1,4 @@
-import type { Clock } from '@tidemark/shared/clock'
+import type { Clock } from '@tidemark/shared/runtime/clock'
 import type { AnalyzerConfig } from '../config.ts'
 import { createAlertmanager } from './alertmanager.ts'
 import { createPost } from './post.ts'

@@ -1,5 +1,5 @@
-import type { StormState } from '@tidemark/shared/detection/storm'
-import type { EntryId } from '@tidemark/shared/receipt'
+import type { StormState } from '@tidemark/shared/detection/alerts/storm'
+import type { EntryId } from '@tidemark/shared/sample/receipt'
 import { z } from 'zod'
 
 const place = z.number()

@@ -1,6 +1,6 @@
-import type { Clock } from '@tidemark/shared/clock'
-import type { TroubleLog } from '@tidemark/shared/logger'
-import type { AlertStore } from '@tidemark/shared/store/alert-ports'
+import type { Clock } from '@tidemark/shared/runtime/clock'
+import type { TroubleLog } from '@tidemark/shared/runtime/logger'
+import type { AlertStore } from '@tidemark/shared/store/ports/alerts'
 import { parseSavedWatch } from './storm-saved.ts'
 
 /** With the keeper's turn well within the wait of a new alert. */

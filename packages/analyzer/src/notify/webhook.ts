@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto'
-import type { Clock } from '@tidemark/shared/clock'
-import { explainAlert } from '@tidemark/shared/detection/explain'
+import { explainAlert } from '@tidemark/shared/detection/alerts/explain'
+import type { Clock } from '@tidemark/shared/runtime/clock'
 import type { Post } from './post.ts'
 import type { Notification, Receiver } from './receiver.ts'
 import { nameReceiver } from './receiver-name.ts'

@@ -1,6 +1,6 @@
-import { SEVERITIES } from '@tidemark/shared/detection/alerts'
+import { SEVERITIES } from '@tidemark/shared/detection/alerts/alert'
 import { z } from 'zod'
-import { ALERT_KINDS, ALERT_STATES, ALERTS_LIMIT_DEFAULT, ALERTS_LIMIT_MAX } from '../alerts-page.ts'
+import { ALERT_KINDS, ALERT_STATES, ALERTS_LIMIT_DEFAULT, ALERTS_LIMIT_MAX } from '../alerts/page.ts'
 import {
   answer,
   cursorMember,

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { DEAD_LIMIT_DEFAULT, DEAD_LIMIT_MAX } from '../dead.ts'
+import { DEAD_LIMIT_DEFAULT, DEAD_LIMIT_MAX } from '../dead-letters/routes.ts'
 import { cursorMember, type Json, outage, parameter, pathParameter, problem, ref, timeMember } from './parts.ts'
 
 export const deadPageSchema = z.strictObject({

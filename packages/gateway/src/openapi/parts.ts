@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { problemType } from '../problem.ts'
+import { problemType } from '../http/problem.ts'
 
 export type Json = Record<string, unknown>
 

@@ -1,9 +1,9 @@
-import { SEVERITIES } from '@tidemark/shared/detection/alerts'
-import { DETECTOR_NAMES } from '@tidemark/shared/detection/detectors'
-import { RULE_CHANGE_KINDS } from '@tidemark/shared/store/rule-ports'
+import { SEVERITIES } from '@tidemark/shared/detection/alerts/alert'
+import { DETECTOR_NAMES } from '@tidemark/shared/detection/detectors/registry'
+import { RULE_CHANGE_KINDS } from '@tidemark/shared/store/ports/rules'
 import { z } from 'zod'
-import { CHANGES_LIMIT_DEFAULT, CHANGES_LIMIT_MAX } from '../rule-changes.ts'
-import { REPORT_LIMIT_DEFAULT, REPORT_LIMIT_MAX } from '../rule-report.ts'
+import { CHANGES_LIMIT_DEFAULT, CHANGES_LIMIT_MAX } from '../rules/changes.ts'
+import { REPORT_LIMIT_DEFAULT, REPORT_LIMIT_MAX } from '../rules/report.ts'
 import {
   answer,
   cursorMember,

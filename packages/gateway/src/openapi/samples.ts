@@ -1,9 +1,9 @@
-import { DURABILITY_LEVELS } from '@tidemark/shared/store/ports'
+import { DURABILITY_LEVELS } from '@tidemark/shared/store/ports/store'
 import { z } from 'zod'
 import type { GatewayConfig } from '../config.ts'
-import { deviceSchema } from '../formats/device.ts'
-import { loadReportSchema } from '../formats/load-report.ts'
-import { sampleSchema } from '../formats/sample-object.ts'
+import { deviceSchema } from '../ingest/formats/device.ts'
+import { loadReportSchema } from '../ingest/formats/load-report.ts'
+import { sampleSchema } from '../ingest/formats/sample-object.ts'
 import { type Json, outage, problem, ref, rejectedSchema } from './parts.ts'
 
 export const ingestResultSchema = z.strictObject({

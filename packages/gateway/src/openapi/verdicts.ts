@@ -1,7 +1,7 @@
 import { z } from 'zod'
-import { LIMIT_DEFAULT, LIMIT_MAX, STATES } from '../analyses-page.ts'
-import { WAIT_DEFAULT_MS } from '../analyze.ts'
 import type { GatewayConfig } from '../config.ts'
+import { WAIT_DEFAULT_MS } from '../verdicts/analyze.ts'
+import { LIMIT_DEFAULT, LIMIT_MAX, STATES } from '../verdicts/page.ts'
 import { type Json, keyMember, outage, parameter, problem, ref, timeMember } from './parts.ts'
 
 const nullableNumber = z.number().nullable()

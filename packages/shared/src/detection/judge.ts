@@ -1,6 +1,6 @@
-import { isBeyond, zScore } from '../analysis.ts'
-import { type AlertEvent, alertDueAt, createScoredSample, expireAlert, shiftAlert, stepAlert } from './alerts.ts'
-import { shareBeyond } from './budget.ts'
+import { isBeyond, zScore } from '../verdict/analysis.ts'
+import { type AlertEvent, alertDueAt, createScoredSample, expireAlert, shiftAlert, stepAlert } from './alerts/alert.ts'
+import { checkSilence, endSilence, type SilenceEvent, silenceDueAt, stepSilence } from './alerts/silence.ts'
 import {
   bandOf,
   createHistory,
@@ -9,9 +9,9 @@ import {
   type History,
   type Judgement,
   judgeWarming,
-} from './detector.ts'
+} from './detectors/detector.ts'
+import { createDetector } from './detectors/registry.ts'
 import { type Summary, summarize } from './detectors/summary.ts'
-import { createDetector } from './detectors.ts'
 import { type Influence, stepHygiene } from './hygiene.ts'
 import {
   ALERT,
@@ -26,9 +26,9 @@ import {
   SILENCE,
   startDetector,
 } from './key-row.ts'
-import { isAnalysed, type Order, orderOf, passOrder } from './lateness.ts'
-import { type Policy, signedScore, thresholdOf } from './policy.ts'
-import { checkSilence, endSilence, type SilenceEvent, silenceDueAt, stepSilence } from './silence.ts'
+import { isAnalysed, type Order, orderOf, passOrder } from './order.ts'
+import { shareBeyond } from './rules/budget.ts'
+import { type Policy, signedScore, thresholdOf } from './rules/policy.ts'
 
 /** What became of a sample; overwritten by the next. */
 export interface Judged {

@@ -1,9 +1,9 @@
-import { ALERT_STATE_LENGTH } from './alerts.ts'
-import type { History } from './detector.ts'
-import { createDetector, DETECTOR_NAMES, type DetectorName } from './detectors.ts'
+import { ALERT_STATE_LENGTH } from './alerts/alert.ts'
+import { isSilent, SILENCE_STATE_LENGTH } from './alerts/silence.ts'
+import type { History } from './detectors/detector.ts'
+import { createDetector, DETECTOR_NAMES, type DetectorName } from './detectors/registry.ts'
 import { HYGIENE_STATE_LENGTH } from './hygiene.ts'
-import { LATENESS_STATE_LENGTH } from './lateness.ts'
-import { isSilent, SILENCE_STATE_LENGTH } from './silence.ts'
+import { LATENESS_STATE_LENGTH } from './order.ts'
 
 /**
  * What is known of a key, as float64s of one row in a slab of the caller:

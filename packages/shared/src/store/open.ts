@@ -1,8 +1,8 @@
 import type { Logger } from 'pino'
-import { backoffMs } from '../clock.ts'
-import { pause } from '../lifecycle.ts'
-import { createTroubleLog } from '../logger.ts'
-import { type DurabilityLevel, type Store, StoreError } from './ports.ts'
+import { backoffMs } from '../runtime/clock.ts'
+import { pause } from '../runtime/lifecycle.ts'
+import { createTroubleLog } from '../runtime/logger.ts'
+import { type DurabilityLevel, type Store, StoreError } from './ports/store.ts'
 import { openRedisStore, REDIS_STORE_DEFAULTS, type RedisStoreOptions } from './redis/store.ts'
 
 const RETRY = { minMs: 50, maxMs: 2000 }

@@ -1,4 +1,4 @@
-import { type Detector, type DetectorSettings, judgeByZone, judgeWarming } from '../detector.ts'
+import { type Detector, type DetectorSettings, judgeByZone, judgeWarming } from './detector.ts'
 
 const MEAN_WEIGHT = 0.1
 const VARIANCE_WEIGHT = 0.001

@@ -1,4 +1,4 @@
-import { type Detector, type DetectorSettings, FLAT_ULPS, type History, inSpreads, judgeWarming } from '../detector.ts'
+import { type Detector, type DetectorSettings, FLAT_ULPS, type History, inSpreads, judgeWarming } from './detector.ts'
 import { Memory, type Sight } from './memory.ts'
 
 /** Samples, the present one included, whose deviation is the variation. */

@@ -1,4 +1,4 @@
-import { type Detector, type DetectorSettings, judgeByZone, judgeWarming } from '../detector.ts'
+import { type Detector, type DetectorSettings, judgeByZone, judgeWarming } from './detector.ts'
 import { takeMedian } from './median.ts'
 import { type Summary, summarize } from './summary.ts'
 

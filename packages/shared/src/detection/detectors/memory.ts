@@ -1,4 +1,4 @@
-import { inSpreads } from '../detector.ts'
+import { inSpreads } from './detector.ts'
 import { moveRange } from './range.ts'
 
 /** A remembered value counts while it was visited in the last so many samples. */

@@ -1,4 +1,4 @@
-import { type Detector, type DetectorSettings, inSpreads, judgeWarming } from '../detector.ts'
+import { type Detector, type DetectorSettings, inSpreads, judgeWarming } from './detector.ts'
 import { Memory, type Sight } from './memory.ts'
 
 /** Share of the distance between the nearest remembered value and its own nearest one that is no news. */

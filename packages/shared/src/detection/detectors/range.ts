@@ -1,4 +1,4 @@
-import { type Detector, type DetectorSettings, judgeByZone, judgeWarming } from '../detector.ts'
+import { type Detector, type DetectorSettings, judgeByZone, judgeWarming } from './detector.ts'
 
 /** Share of its width by which the range shrinks with each sample. */
 const SHRINKING = 1e-4

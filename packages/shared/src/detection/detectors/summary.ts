@@ -1,4 +1,4 @@
-import type { History } from '../detector.ts'
+import type { History } from './detector.ts'
 
 /** Mean and population deviation of a window. */
 export interface Summary {

@@ -1,5 +1,5 @@
-import { VERDICT_DEFAULTS, zScore } from '../../analysis.ts'
-import { type Detector, type DetectorSettings, judgeWarming } from '../detector.ts'
+import { VERDICT_DEFAULTS, zScore } from '../../verdict/analysis.ts'
+import { type Detector, type DetectorSettings, judgeWarming } from './detector.ts'
 import { type Summary, summarize } from './summary.ts'
 
 /** The mandated verdict: |value - mean| / deviation of the window. Equal to that of analysis.ts bit for bit. */

@@ -7,8 +7,8 @@ import {
   type AlertTelling,
   FLEET_PARTITION,
   NO_CARE,
-} from '../../detection/alerts-record.ts'
-import { compareEntryIds, ENTRY_ID_ZERO } from '../../receipt.ts'
+} from '../../detection/alerts/record.ts'
+import { compareEntryIds, ENTRY_ID_ZERO } from '../../sample/receipt.ts'
 import {
   ALERT_FEED_KEPT,
   type AlertAt,
@@ -19,8 +19,8 @@ import {
   type OpenedAlert,
   type SavedStorm,
   type SettledNotice,
-} from '../alert-ports.ts'
-import type { Lease } from '../ports.ts'
+} from '../ports/alerts.ts'
+import type { Lease } from '../ports/store.ts'
 import { type Alerts, type Data, heldLease, partitionAt } from './data.ts'
 import { addToLog, logAfter } from './stream.ts'
 

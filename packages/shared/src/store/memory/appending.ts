@@ -1,5 +1,5 @@
-import { ENTRY_FIELDS, newNonce } from '../../entry.ts'
-import type { AppendBatch, AppendOutcome, ClaimOutcome, Crowded, RequestClaim } from '../ports.ts'
+import { ENTRY_FIELDS, newNonce } from '../../sample/entry.ts'
+import type { AppendBatch, AppendOutcome, ClaimOutcome, Crowded, RequestClaim } from '../ports/store.ts'
 import { type Data, type Partition, partitionAt } from './data.ts'
 import { addEntry } from './stream.ts'
 

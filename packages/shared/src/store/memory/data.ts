@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
-import type { RuleDocument } from '../../detection/rules.ts'
-import { ENTRY_ID_ZERO, type EntryId } from '../../receipt.ts'
-import type { EntryFindings } from '../../verdicts.ts'
-import type { AlertFeedEntry, OutboxEntry } from '../alert-ports.ts'
-import type { DeadEntry, LoadedCheckpoint } from '../ports.ts'
-import type { RuleChange } from '../rule-ports.ts'
+import type { RuleDocument } from '../../detection/rules/rule.ts'
+import { ENTRY_ID_ZERO, type EntryId } from '../../sample/receipt.ts'
+import type { EntryFindings } from '../../verdict/kept-verdicts.ts'
+import type { AlertFeedEntry, OutboxEntry } from '../ports/alerts.ts'
+import type { RuleChange } from '../ports/rules.ts'
+import type { DeadEntry, LoadedCheckpoint } from '../ports/store.ts'
 import type { Log, StreamEntry } from './stream.ts'
 
 /** All that a memory store holds, for every process that is connected to it. */

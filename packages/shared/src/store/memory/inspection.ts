@@ -1,5 +1,5 @@
-import type { EntryId } from '../../receipt.ts'
-import type { DeadEntry } from '../ports.ts'
+import type { EntryId } from '../../sample/receipt.ts'
+import type { DeadEntry } from '../ports/store.ts'
 import { type Data, partitionAt } from './data.ts'
 import { groupOf, pendingIds } from './reading.ts'
 import { addEntry } from './stream.ts'

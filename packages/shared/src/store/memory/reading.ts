@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
-import type { Entry } from '../../entry.ts'
-import { compareEntryIds, type EntryId } from '../../receipt.ts'
-import { type AnalyzerStore, type LoadedCheckpoint, type PartitionEntries, StoreError } from '../ports.ts'
+import type { Entry } from '../../sample/entry.ts'
+import { compareEntryIds, type EntryId } from '../../sample/receipt.ts'
+import { type AnalyzerStore, type LoadedCheckpoint, type PartitionEntries, StoreError } from '../ports/store.ts'
 import { type Data, type Group, type Partition, partitionAt } from './data.ts'
 import { indexAfter, toEntry } from './stream.ts'
 

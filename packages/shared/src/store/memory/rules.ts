@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
-import { EMPTY_DOCUMENT } from '../../detection/rules.ts'
-import { RULE_CHANGES_KEPT, type RuleStore } from '../rule-ports.ts'
+import { EMPTY_DOCUMENT } from '../../detection/rules/rule.ts'
+import { RULE_CHANGES_KEPT, type RuleStore } from '../ports/rules.ts'
 import { type Data, keepNewest, type Rules } from './data.ts'
 
 export function newRules(): Rules {

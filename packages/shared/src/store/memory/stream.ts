@@ -1,5 +1,5 @@
-import { ENTRY_FIELDS, type Entry } from '../../entry.ts'
-import { compareEntryIds, type EntryId } from '../../receipt.ts'
+import { ENTRY_FIELDS, type Entry } from '../../sample/entry.ts'
+import { compareEntryIds, type EntryId } from '../../sample/receipt.ts'
 import { type Data, keepNewest, type Partition } from './data.ts'
 
 export interface StreamEntry {

@@ -1,4 +1,4 @@
-import type { StoredWindow } from '../../window-row.ts'
+import type { StoredWindow } from '../../detection/window-row.ts'
 import type { KeyRow } from './data.ts'
 
 export function storedWindow(found: KeyRow | undefined): StoredWindow | null {

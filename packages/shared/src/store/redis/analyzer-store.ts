@@ -1,10 +1,10 @@
 import { Cluster } from 'ioredis'
-import type { Entry } from '../../entry.ts'
-import { CONSUMER, GROUP, type Keys } from '../../keys.ts'
-import type { EntryId } from '../../receipt.ts'
-import type { EntryFindings } from '../../verdicts.ts'
-import { ALERT_FEED_KEPT } from '../alert-ports.ts'
+import type { Entry } from '../../sample/entry.ts'
+import type { EntryId } from '../../sample/receipt.ts'
+import type { EntryFindings } from '../../verdict/kept-verdicts.ts'
 import { assertCommitShape } from '../commit-shape.ts'
+import { CONSUMER, GROUP, type Keys } from '../keys.ts'
+import { ALERT_FEED_KEPT } from '../ports/alerts.ts'
 import {
   type AnalyzerStore,
   type Commit,
@@ -13,7 +13,7 @@ import {
   type Lease,
   type LoadedCheckpoint,
   StoreError,
-} from '../ports.ts'
+} from '../ports/store.ts'
 import { type Client, inOneWrite, type ScriptRunner } from './connection.ts'
 import { toEntry } from './entry-reply.ts'
 import { asked } from './errors.ts'

@@ -1,5 +1,5 @@
 import { Cluster, type Redis } from 'ioredis'
-import { type AppendBatch, type AppendOutcome, StoreError } from '../ports.ts'
+import { type AppendBatch, type AppendOutcome, StoreError } from '../ports/store.ts'
 import { type Client, inOneWrite } from './connection.ts'
 
 export interface ConfirmedAppendOptions {

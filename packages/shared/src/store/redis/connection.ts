@@ -1,8 +1,8 @@
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { Cluster, Redis, type RedisOptions } from 'ioredis'
-import { backoffMs } from '../../clock.ts'
-import { StoreError } from '../ports.ts'
+import { backoffMs } from '../../runtime/clock.ts'
+import { StoreError } from '../ports/store.ts'
 
 export interface ConnectionOptions {
   /** redis://, rediss:// or unix:///path; of a cluster some nodes, separated by commas. */

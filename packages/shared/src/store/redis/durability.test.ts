@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { DURABILITY_LEVELS } from '../ports.ts'
+import { DURABILITY_LEVELS } from '../ports/store.ts'
 import { judgeDurability, type RedisFacts } from './durability.ts'
 
 /** A Redis that gives everything. */

@@ -1,6 +1,6 @@
 import { Cluster, type Redis } from 'ioredis'
-import { pause } from '../../lifecycle.ts'
-import { type DurabilityLevel, DurabilityMismatch } from '../ports.ts'
+import { pause } from '../../runtime/lifecycle.ts'
+import { type DurabilityLevel, DurabilityMismatch } from '../ports/store.ts'
 import type { Client } from './connection.ts'
 import { asked } from './errors.ts'
 

@@ -1,5 +1,5 @@
-import { ENTRY_FIELDS, type Entry } from '../../entry.ts'
-import type { EntryId } from '../../receipt.ts'
+import { ENTRY_FIELDS, type Entry } from '../../sample/entry.ts'
+import type { EntryId } from '../../sample/receipt.ts'
 
 /** An entry out of Redis' reply to a stream read. Pending entries that were deleted come without fields. */
 export function toEntry([id, flat]: readonly [EntryId, readonly string[] | null]): Entry {

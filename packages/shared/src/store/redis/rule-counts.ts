@@ -1,4 +1,4 @@
-import type { Keys } from '../../keys.ts'
+import type { Keys } from '../keys.ts'
 import type { Client } from './connection.ts'
 import { asked } from './errors.ts'
 

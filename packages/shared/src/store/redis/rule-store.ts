@@ -1,6 +1,6 @@
-import { EMPTY_DOCUMENT, type RuleDocument } from '../../detection/rules.ts'
-import type { Keys } from '../../keys.ts'
-import { RULE_CHANGES_KEPT, type RuleChange, type RuleStore } from '../rule-ports.ts'
+import { EMPTY_DOCUMENT, type RuleDocument } from '../../detection/rules/rule.ts'
+import type { Keys } from '../keys.ts'
+import { RULE_CHANGES_KEPT, type RuleChange, type RuleStore } from '../ports/rules.ts'
 import type { Client, ScriptRunner } from './connection.ts'
 import { asked } from './errors.ts'
 

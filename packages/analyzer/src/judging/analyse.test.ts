@@ -1,0 +1,287 @@
+import { Judge } from '@tidemark/shared/detection/judge'
+import { createRow, type KeyRow, rowShape } from '@tidemark/shared/detection/key-row'
+import { EMPTY_DOCUMENT, type RuleDocument, withRule } from '@tidemark/shared/detection/rules/rule'
+import { RuleSet } from '@tidemark/shared/detection/rules/rule-set'
+import type { StoredWindow } from '@tidemark/shared/detection/window-row'
+import type { Entry } from '@tidemark/shared/sample/entry'
+import type { Sample } from '@tidemark/shared/sample/sample'
+import { type Analysis, VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
+import { analysesIn } from '@tidemark/shared/verdict/kept-verdicts'
+import { oracleAnalysis } from '@tidemark/testkit/oracle'
+import { packSamples } from '@tidemark/testkit/pack-samples'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { takeRun } from '../partition/run.ts'
+import { type AnalyseOptions, analyseRun, lapse, missingKeys } from './analyse.ts'
+import type { Effects } from './effects.ts'
+import { SHADOW, Windows } from './windows.ts'
+
+const START = { id: '0-0', offset: 0 }
+const NOW = 1_700_000_000_000
+
+/** One entry for each batch, `gap` ms after the one before. */
+function entriesOf(batches: readonly (readonly Sample[])[], gap = 1): Entry[] {
+  let offset = 0
+  return batches.map((samples, i) => {
+    const entry = { id: `${NOW + i * gap}-0`, samples: packSamples(samples), count: samples.length, offset }
+    offset += samples.length
+    return entry
+  })
+}
+
+function rulesOf(...rules: readonly object[]): RuleSet {
+  let document: RuleDocument = EMPTY_DOCUMENT
+  for (const [i, rule] of rules.entries()) {
+    document = withRule(document, { id: `r${i}`, ...rule }, { who: 'ada', why: 'test', at: 0 })
+  }
+  return new RuleSet(document, SETTINGS)
+}
+
+const SETTINGS = { ...VERDICT_DEFAULTS, window: 8, windowMin: 4 }
+const SHAPE = rowShape(SETTINGS.window, 'zscore', false)
+const DEFAULT: AnalyseOptions = {
+  ...{
+    partition: 3,
+    settings: SETTINGS,
+    rules: new RuleSet(EMPTY_DOCUMENT, SETTINGS),
+    analyzedAt: 77,
+    alertWaitMs: 2000,
+  },
+}
+
+/** What Redis has of each key. */
+type Stored = Map<string, StoredWindow>
+
+/** An analyzer that works entries through in runs of so many samples, and forgets everything after each run if it is told to. */
+function work(entries: readonly Entry[], options: AnalyseOptions & { samplesMax: number; forgets?: boolean }) {
+  let windows = new Windows({ keysMax: 100 })
+  const stored: Stored = new Map()
+  const effects: Effects[] = []
+  const analyses: Analysis[] = []
+  const texts = new Map(entries.map(({ id, samples = '' }) => [id, samples]))
+  let checkpoint = START
+  let rest = entries
+  while (rest.length > 0) {
+    const run = takeRun(rest, checkpoint, options.samplesMax)
+    rest = rest.slice(run.entries.length)
+    for (;;) {
+      const missing = missingKeys(run, windows, options.rules)
+      if (missing.length === 0) break
+      for (const key of missing) windows.load(key, stored.get(key) ?? null, SHAPE)
+    }
+    const done = analyseRun(run, windows, options)
+    for (const { key, window } of done.keys) store(stored, key, window)
+    analyses.push(...done.verdicts.flatMap(one => analysesIn({ ...one, samples: texts.get(one.id) ?? '' }, 3)))
+    effects.push(done)
+    checkpoint = run.to
+    if (options.forgets) windows = new Windows({ keysMax: 100 })
+  }
+  return { windows, stored, effects, analyses, offset: checkpoint.offset }
+}
+
+function store(stored: Stored, key: string, { kind, bytes }: { kind: 'row' | 'tail'; bytes: Uint8Array }): void {
+  const { row = new Uint8Array(), tail = null } = stored.get(key) ?? {}
+  stored.set(key, kind === 'row' ? { row: bytes.slice(), tail } : { row, tail: bytes.slice() })
+}
+
+/** Few keys, so that they repeat within and across entries, and values that are flat, spiky, huge and tied. */
+const sample = fc.record({
+  key: fc.constantFrom('a', 'b', '__proto__', 'ключ/☃', '{1}'),
+  value: fc.oneof(
+    fc.constantFrom(0, 1, -1, 20),
+    fc.double({ noNaN: true, min: -1e100, max: 1e100 }).map(value => value + 0),
+    fc.integer({ min: -3, max: 3 }),
+  ),
+  timestamp: fc.integer({ min: 0, max: 2e12 }),
+})
+const anyBatches = fc.array(fc.array(sample, { minLength: 1, maxLength: 12 }), { minLength: 1, maxLength: 15 })
+
+/** Rules of all sorts for the keys above. */
+const anyRules = fc
+  .array(
+    fc.record(
+      {
+        pattern: fc.constantFrom('a', 'b', '*', '[!ab]*'),
+        detector: fc.constantFrom('zscore', 'ewma', 'mad', 'range', 'novelty', 'habit'),
+        window: fc.constantFrom(10, 30),
+        samples_min: fc.constantFrom(2, 5),
+        direction: fc.constantFrom('up', 'both'),
+        silent: fc.constantFrom('learned', '1s'),
+        late: fc.constantFrom('mark', 'refuse'),
+        duplicates: fc.constantFrom('keep', 'drop'),
+        level_shift_after: fc.constant(3),
+        influence: fc.constant('full'),
+        shadow: fc.boolean(),
+      },
+      { requiredKeys: ['pattern'] },
+    ),
+    { maxLength: 4 },
+  )
+  .map(rules => rulesOf(...rules))
+
+describe('under the default policy', () => {
+  test('every verdict of every run equals the oracle, bit for bit, however samples are packed and runs are cut', () => {
+    fc.assert(
+      fc.property(anyBatches, fc.integer({ min: 1, max: 40 }), fc.boolean(), (batches, samplesMax, forgets) => {
+        const entries = entriesOf(batches)
+        const done = work(entries, { ...DEFAULT, samplesMax, forgets })
+        const seen = new Map<string, { value: number; timestamp: number }[]>()
+        const expected = batches.flatMap((batch, i) =>
+          batch.map(({ key, value, timestamp }) => {
+            const ofKey = seen.get(key) ?? []
+            seen.set(key, ofKey)
+            ofKey.push({ value, timestamp })
+            return { ...oracleAnalysis(key, ofKey, SETTINGS), id: `3:${entries[i]?.id}`, analyzed_at: 77 }
+          }),
+        )
+        // Timestamps go as they like, so many samples are late or repeated; that is only said.
+        expect(done.analyses.map(({ late, duplicate, ...rest }) => rest)).toEqual(expected)
+        const anomalies = done.effects.flatMap(({ anomalies }) => anomalies).map(text => JSON.parse(text))
+        expect(anomalies).toEqual(done.analyses.filter(({ anomaly }) => anomaly))
+        expect(done.offset).toBe(batches.flat().length)
+        expect(done.effects.flatMap(({ ofRules }) => [...ofRules.counts, ...ofRules.shadowed])).toEqual([])
+      }),
+      { numRuns: 200 },
+    )
+  })
+
+  test('the newest analysis of each key is kept', () => {
+    fc.assert(
+      fc.property(anyBatches, batches => {
+        const { effects, analyses } = work(entriesOf(batches), { ...DEFAULT, samplesMax: 1e6 })
+        const newest = new Map(analyses.map(analysis => [analysis.key, analysis]))
+        const kept = effects
+          .flatMap(({ keys }) => keys)
+          .map(({ key, analysis }) => [key, JSON.parse(analysis ?? 'null')])
+        expect(new Map(kept as [string, Analysis][])).toEqual(newest)
+      }),
+    )
+  })
+})
+
+describe('under rules', () => {
+  test('verdicts and alerts are those of each key judged by itself, however samples are packed, runs are cut and memory is lost', () => {
+    fc.assert(
+      fc.property(
+        anyBatches,
+        anyRules,
+        fc.integer({ min: 1, max: 40 }),
+        fc.boolean(),
+        (batches, rules, samplesMax, forgets) => {
+          const entries = entriesOf(batches, 400)
+          const { effects, analyses } = work(entries, { ...DEFAULT, rules, samplesMax, forgets })
+          const keys = new Map<string, { judge: Judge; row: KeyRow }>()
+          const opened: object[] = []
+          const expected = batches.flatMap((batch, i) =>
+            batch.map(({ key, value, timestamp }) => {
+              let known = keys.get(key)
+              if (known === undefined) {
+                const policy = rules.policies[rules.resolve(key)] as Judge['policy']
+                const row = createRow(rowShape(policy.window, policy.detector, policy.silence !== null))
+                known = { judge: new Judge(policy), row }
+                keys.set(key, known)
+              }
+              const { judge, row } = known
+              const judged = judge.step(row, value, timestamp, NOW + 400 * i)
+              opened.push(...judged.alerts.filter(({ kind }) => kind === 'opened').map(({ time }) => ({ key, time })))
+              const state = !judged.isAnalysed ? 'refused' : judged.isFlagged ? 'anomalous' : undefined
+              return { key, count: judged.count, anomaly: judged.isFlagged, ...(state === undefined ? {} : { state }) }
+            }),
+          )
+          expect(analyses).toMatchObject(expected)
+          const found = effects
+            .flatMap(done => done.opened)
+            .filter(({ opening }) => opening.cause.kind === 'anomaly')
+            .map(({ opening }) => ({ key: opening.key, time: opening.opened_at }))
+          expect(found).toEqual(opened)
+        },
+      ),
+      { numRuns: 300 },
+    )
+  })
+
+  test('a rule that is tried out changes nothing but its counts', () => {
+    fc.assert(
+      fc.property(anyBatches, fc.boolean(), (batches, forgets) => {
+        const entries = entriesOf(batches)
+        const alone = work(entries, { ...DEFAULT, samplesMax: 20 })
+        const rules = rulesOf({ pattern: '*', detector: 'mad', window: 10, samples_min: 2, threshold: 2, shadow: true })
+        const tried = work(entries, { ...DEFAULT, rules, samplesMax: 20, forgets })
+        expect(tried.analyses).toEqual(alone.analyses)
+        const inForce = rulesOf({ pattern: '*', detector: 'mad', window: 10, samples_min: 2, threshold: 2 })
+        const live = work(entries, { ...DEFAULT, rules: inForce, samplesMax: 20 })
+        const shadowed = tried.effects.flatMap(done => done.shadowed).map(({ analysis }) => JSON.parse(analysis))
+        expect(shadowed).toEqual(live.effects.flatMap(({ anomalies }) => anomalies).map(text => JSON.parse(text)))
+        expect(countsOf(tried.effects)).toEqual(countsOf(live.effects))
+        expect([...tried.stored.keys()].filter(key => key.startsWith(SHADOW))).toHaveLength(alone.stored.size)
+      }),
+    )
+  })
+
+  test('what is refused leaves the last analysis, and is said to be refused', () => {
+    const rules = rulesOf({ pattern: 'a', late: 'refuse', duplicates: 'drop' })
+    const samples = [100, 200, 150, 200].map(timestamp => ({ key: 'a', value: timestamp, timestamp }))
+    const { analyses, effects } = work(entriesOf([samples]), { ...DEFAULT, rules, samplesMax: 100 })
+    expect(analyses.map(({ state, count, late, duplicate }) => ({ state, count, late, duplicate }))).toEqual([
+      { state: 'warming', count: 1 },
+      { state: 'warming', count: 2 },
+      { state: 'refused', count: 2, late: true },
+      { state: 'refused', count: 2, duplicate: true },
+    ])
+    expect(effects[0]?.keys.map(({ analysis }) => JSON.parse(analysis ?? 'null'))).toMatchObject([
+      { timestamp: 200, count: 2 },
+    ])
+    expect(effects[0]?.tally).toEqual({ late: 1, duplicates: 1, refusedLate: 1, refusedDuplicates: 1 })
+    expect(countsOf(effects)).toEqual({})
+  })
+})
+
+/** Sums by name without rule and version. */
+function countsOf(effects: readonly Effects[]): Record<string, number> {
+  const sums: Record<string, number> = {}
+  for (const { name, by } of effects.flatMap(({ ofRules }) => ofRules.counts)) {
+    const what = name.split(':')[2] ?? ''
+    sums[what] = (sums[what] ?? 0) + by
+  }
+  return sums
+}
+
+describe('what is due', () => {
+  const calm = Array.from({ length: 40 }, (_, i) => [{ key: 'a', value: i % 2, timestamp: i }])
+
+  test('a firing alert is to be looked at when it would be resolved by time, and is resolved then', () => {
+    const { windows, effects } = work(entriesOf([...calm, [{ key: 'a', value: 99, timestamp: 50 }]]), {
+      ...DEFAULT,
+      samplesMax: 1,
+    })
+    const openedAt = NOW + 40
+    const last = effects.at(-1)?.ofRules
+    expect(last?.alerts.opened).toMatchObject([{ opening: { opened_at: openedAt }, noticeAfterMs: 2000 }])
+    expect(last?.due).toEqual([{ key: 'a', at: openedAt + 600_000 }])
+
+    const early = lapse(['a', 'unknown'], openedAt + 1000, windows, DEFAULT)
+    expect(early.ofRules).toMatchObject({ alerts: { ended: [] }, due: [{ key: 'a', at: openedAt + 600_000 }] })
+    const later = lapse(['a'], openedAt + 700_000, windows, DEFAULT)
+    expect(later.ofRules.alerts.ended).toMatchObject([
+      {
+        id: last?.alerts.opened[0]?.opening.id,
+        end: { resolved_at: openedAt + 600_000, resolve_reason: 'no_samples' },
+      },
+    ])
+    expect(later.ofRules.due).toEqual([{ key: 'a', at: null }])
+    expect(later.keys).toMatchObject([{ key: 'a', analysis: null, window: { kind: 'row' } }])
+  })
+
+  test('a key that must not be silent is to be looked at from its first sample on', () => {
+    const rules = rulesOf({ pattern: 'a', silent: '5s' })
+    const { windows, effects } = work(entriesOf(calm), { ...DEFAULT, rules, samplesMax: 1 })
+    expect(effects.flatMap(({ ofRules }) => ofRules.due)).toEqual([{ key: 'a', at: NOW + 5000 }])
+    const due = NOW + 39 + 5000
+    expect(lapse(['a'], NOW + 5000, windows, { ...DEFAULT, rules }).ofRules).toMatchObject({
+      ...{ alerts: { opened: [] }, due: [{ key: 'a', at: due }] },
+    })
+    expect(lapse(['a'], due + 9, windows, { ...DEFAULT, rules }).ofRules.alerts.opened).toMatchObject([
+      { opening: { key: 'a', opened_at: due, cause: { kind: 'silent', expected_ms: 5000 } } },
+    ])
+  })
+})

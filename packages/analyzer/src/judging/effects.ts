@@ -1,0 +1,131 @@
+import type { AlertEvent } from '@tidemark/shared/detection/alerts/alert'
+import {
+  type AlertOpening,
+  type AlertPlace,
+  anomalyEnd,
+  anomalyOpening,
+  heardEnd,
+  levelShift,
+  resolvedId,
+  silentId,
+  silentOpening,
+} from '@tidemark/shared/detection/alerts/record'
+import type { SilenceEvent } from '@tidemark/shared/detection/alerts/silence'
+import type { Judge, Judged, Lapsed } from '@tidemark/shared/detection/judge'
+import type { Policy } from '@tidemark/shared/detection/rules/policy'
+import { type RuleCount, ruleCountName } from '@tidemark/shared/detection/rules/rule-counts'
+import type { EndedAlert, OpenedAlert } from '@tidemark/shared/store/ports/alerts'
+import type { Commit, KeyUpdate } from '@tidemark/shared/store/ports/store'
+import type { EntryFindings } from '@tidemark/shared/verdict/kept-verdicts'
+
+/** Shares of samples are counted in millionths: integers add up to the same in any order. */
+export const MILLION = 1e6
+
+/** What of a run is counted for the metrics once it is committed. */
+export interface Tally {
+  late: number
+  duplicates: number
+  refusedLate: number
+  refusedDuplicates: number
+}
+
+/** What judging amounts to, gathered sample by sample: most of a commit. */
+export class Effects {
+  readonly keys: KeyUpdate[] = []
+  readonly anomalies: string[] = []
+  readonly verdicts: EntryFindings[] = []
+  readonly opened: OpenedAlert[] = []
+  readonly ended: EndedAlert[] = []
+  readonly shadowed: { readonly rule: string; readonly analysis: string }[] = []
+  readonly tally: Tally = { late: 0, duplicates: 0, refusedLate: 0, refusedDuplicates: 0 }
+  readonly #partition: number
+  readonly #alertWaitMs: number
+  readonly #due = new Map<string, number | null>()
+  readonly #counts = new Map<Policy, Record<RuleCount, number>>()
+
+  constructor({ partition, alertWaitMs }: { readonly partition: number; readonly alertWaitMs: number }) {
+    this.#partition = partition
+    this.#alertWaitMs = alertWaitMs
+  }
+
+  /** The part of a commit that is empty under the default policy while nothing happens. */
+  get ofRules(): Pick<Commit, 'alerts' | 'due' | 'counts' | 'shadowed'> {
+    const counts = [...this.#counts].flatMap(([{ rule, version }, counted]) =>
+      Object.entries(counted)
+        .filter(([, by]) => by > 0)
+        .map(([what, by]) => ({ name: ruleCountName(rule ?? '', version, what as RuleCount), by })),
+    )
+    const due = [...this.#due].map(([key, at]) => ({ key, at }))
+    return { alerts: { opened: this.opened, ended: this.ended }, due, counts, shadowed: this.shadowed }
+  }
+
+  /** What has been counted for each rule; `expected` in millionths. */
+  get counts(): ReadonlyMap<Policy, Readonly<Record<RuleCount, number>>> {
+    return this.#counts
+  }
+
+  /** The key has to be looked at then though no sample comes; null: not any more. */
+  due(key: string, at: number | null): void {
+    this.#due.set(key, at)
+  }
+
+  /** Notes the alerts that a sample opened or resolved. */
+  noteSample(key: string, policy: Policy, judged: Judged, sample: { value: number; time: number }): void {
+    const place = { partition: this.#partition, key, policy }
+    this.#noteSilences(place, judged.silences)
+    this.#noteAlerts(place, judged.alerts, judged)
+    if (!judged.isShift) return
+    const { opening, end } = levelShift(place, { ...sample, count: judged.count })
+    this.#open(opening, 0)
+    this.ended.push({ id: opening.id, key, cause: 'level_shift', openedAt: opening.opened_at, end })
+  }
+
+  /** Notes the alerts that time opened or resolved: none that an anomaly opens. */
+  noteLapse(key: string, policy: Policy, { silences, alerts }: Lapsed): void {
+    const place = { partition: this.#partition, key, policy }
+    this.#noteSilences(place, silences)
+    this.#noteAlerts(place, alerts, undefined)
+  }
+
+  /** Counts an analysed sample for its rule. */
+  count(judge: Judge, { score, isFlagged, alerts }: Judged): void {
+    let counts = this.#counts.get(judge.policy)
+    if (counts === undefined) {
+      counts = { judged: 0, flagged: 0, expected: 0, opened: 0 }
+      this.#counts.set(judge.policy, counts)
+    }
+    for (const { kind } of alerts) if (kind === 'opened') counts.opened++
+    if (Number.isNaN(score)) return
+    counts.judged++
+    if (isFlagged) counts.flagged++
+    // Rounded sample by sample, so that the sum does not depend on which commits they came in.
+    counts.expected += Math.round((judge.expectedShare() ?? 0) * MILLION)
+  }
+
+  #noteSilences(place: AlertPlace, events: readonly SilenceEvent[]): void {
+    for (const event of events) {
+      if (event.kind === 'silent') this.#open(silentOpening(event, place), 0)
+      else {
+        const id = silentId(event, place)
+        this.ended.push({ id, key: place.key, cause: 'silent', openedAt: event.lastAt, end: heardEnd(event) })
+      }
+    }
+  }
+
+  #noteAlerts(place: AlertPlace, events: readonly AlertEvent[], judged: Judged | undefined): void {
+    for (const event of events) {
+      if (event.kind === 'resolved') {
+        const { openedAt } = event
+        const id = resolvedId(event, place)
+        this.ended.push({ id, key: place.key, cause: 'anomaly', openedAt, end: anomalyEnd(event) })
+      } else if (judged !== undefined) {
+        const { judgement, window } = judged
+        this.#open(anomalyOpening(event, { ...place, judgement, window }), event.openedBefore)
+      }
+    }
+  }
+
+  #open(opening: AlertOpening, openedBefore: number): void {
+    this.opened.push({ opening, openedBefore, noticeAfterMs: this.#alertWaitMs })
+  }
+}

@@ -1,0 +1,98 @@
+import { EMPTY_DOCUMENT, type RuleDocument, withRule } from '@tidemark/shared/detection/rules/rule'
+import { systemClock } from '@tidemark/shared/runtime/clock'
+import { createMemoryStore } from '@tidemark/shared/store/memory/store'
+import type { RuleStore } from '@tidemark/shared/store/ports/rules'
+import { StoreError } from '@tidemark/shared/store/ports/store'
+import { VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
+import { pino } from 'pino'
+import { Registry } from 'prom-client'
+import { afterEach, expect, test, vi } from 'vitest'
+import { createAnalyzerMetrics } from '../metrics.ts'
+import { RuleSource } from './rule-source.ts'
+
+const CHANGE = { who: 'ada', why: 'test', at: 1 }
+const cleanup: RuleSource[] = []
+afterEach(async () => {
+  for (const source of cleanup.splice(0)) await source[Symbol.asyncDispose]()
+})
+
+function start(store: RuleStore) {
+  const metrics = createAnalyzerMetrics(new Registry())
+  const log = pino({ level: 'silent' })
+  const options = { store, metrics, log, trouble: vi.fn(), clock: systemClock, settings: VERDICT_DEFAULTS, pollMs: 5 }
+  const source = new RuleSource(options)
+  cleanup.push(source)
+  return { source, metrics, trouble: options.trouble }
+}
+
+async function put(store: RuleStore, before: RuleDocument, rule: object): Promise<RuleDocument> {
+  const document = withRule(before, rule, CHANGE)
+  const change = { ...CHANGE, version: document.version, kind: 'rule_put', id: 'r', content: rule } as const
+  expect(await store.replace(document, change)).toBe(true)
+  return document
+}
+
+test('nothing but the default is in force until somebody says something, and then that soon', async () => {
+  const { rules } = createMemoryStore()
+  const { source } = start(rules)
+  expect(source.current.resolve('a')).toBe(0)
+  await put(rules, EMPTY_DOCUMENT, { id: 'r', pattern: 'a' })
+  await vi.waitFor(() => expect(source.current.version).toBe(1))
+  expect(source.current.resolve('a')).toBe(1)
+})
+
+test('whoever needs a version waits for it, and no longer', async () => {
+  const { rules } = createMemoryStore()
+  const { source } = start(rules)
+  expect((await source.atLeast(0)).version).toBe(0)
+  const document = await put(rules, EMPTY_DOCUMENT, { id: 'r', pattern: 'a' })
+  await put(rules, document, { id: 'r', pattern: 'b' })
+  expect((await source.atLeast(1)).version).toBe(2)
+})
+
+test('while the store does not answer, what is known holds', async () => {
+  const { rules } = createMemoryStore()
+  let isAway = false
+  const store: RuleStore = {
+    ...rules,
+    version: async () => {
+      if (isAway) throw new StoreError('away', { kind: 'refused' })
+      return rules.version()
+    },
+    document: async () => {
+      if (isAway) throw new StoreError('away', { kind: 'refused' })
+      return rules.document()
+    },
+  }
+  const { source, trouble } = start(store)
+  const document = await put(rules, EMPTY_DOCUMENT, { id: 'r', pattern: 'a' })
+  await vi.waitFor(() => expect(source.current.version).toBe(1))
+  isAway = true
+  await put(rules, document, { id: 'r', pattern: 'b' })
+  await vi.waitFor(() => expect(trouble).toHaveBeenCalled())
+  expect(source.current.version).toBe(1)
+  await expect(source.atLeast(2)).rejects.toThrow('away')
+  isAway = false
+  await vi.waitFor(() => expect(source.current.version).toBe(2))
+})
+
+test('rules that cannot be read leave those before in force, and are counted once', async () => {
+  const { rules } = createMemoryStore()
+  const { source, metrics } = start(rules)
+  const document = await put(rules, EMPTY_DOCUMENT, { id: 'r', pattern: 'a' })
+  await vi.waitFor(() => expect(source.current.version).toBe(1))
+  const rule = { id: 'r', pattern: 'a', detector: 'of a later version' } as never
+  const unreadable = { ...document, version: 2, rules: [{ rule, version: 2, changed: CHANGE }] }
+  await rules.replace(unreadable, { ...CHANGE, version: 2, kind: 'rule_put', id: 'r', content: rule })
+  await vi.waitFor(async () => expect((await metrics.rulesUnreadable.get()).values[0]?.value).toBe(1))
+  expect((await source.atLeast(2)).version).toBe(1)
+  await put(rules, unreadable, { id: 'r', pattern: 'b' })
+  await vi.waitFor(() => expect(source.current.version).toBe(3))
+})
+
+test('rules that the store has lost are not waited for', async () => {
+  const { rules } = createMemoryStore()
+  const { source } = start(rules)
+  await put(rules, EMPTY_DOCUMENT, { id: 'r', pattern: 'a' })
+  expect((await source.atLeast(7)).version).toBe(1)
+})

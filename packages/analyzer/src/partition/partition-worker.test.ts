@@ -1,0 +1,467 @@
+import { EMPTY_DOCUMENT } from '@tidemark/shared/detection/rules/rule'
+import { RuleSet } from '@tidemark/shared/detection/rules/rule-set'
+import { systemClock } from '@tidemark/shared/runtime/clock'
+import type { EntryId } from '@tidemark/shared/sample/receipt'
+import { createMemoryStore, type MemoryStore } from '@tidemark/shared/store/memory/store'
+import { type AnalyzerStore, StoreError } from '@tidemark/shared/store/ports/store'
+import { type Analysis, VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
+import { oracleAnalysis } from '@tidemark/testkit/oracle'
+import { packSamples } from '@tidemark/testkit/pack-samples'
+import { pino } from 'pino'
+import { Registry } from 'prom-client'
+import { afterEach, describe, expect, test, vi } from 'vitest'
+import { createAnalyzerMetrics } from '../metrics.ts'
+import { ReadLoop } from '../reading/read-loop.ts'
+import { PartitionWorker, type Rules, type WorkerSettings } from './partition-worker.ts'
+import { RollbackWatch } from './rollback-watch.ts'
+import { createTurns } from './turns.ts'
+
+const SETTINGS: WorkerSettings = {
+  ...VERDICT_DEFAULTS,
+  ...{ batchSamplesMax: 10, keysMax: 100, verdictsKept: 1000, alertWaitMs: 0 },
+}
+const LEASE = { partition: 0, token: 'me:1' }
+const TTL_MS = 60_000
+
+const log = pino({ level: 'silent' })
+const cleanup: (() => Promise<unknown>)[] = []
+afterEach(async () => {
+  for (const close of cleanup.splice(0).reverse()) await close()
+})
+
+function fixedRules(current: RuleSet): Rules {
+  return { current, atLeast: async () => current }
+}
+
+/** What the worker's store does beside what it should. */
+type Sabotage = (store: AnalyzerStore) => Partial<AnalyzerStore>
+
+async function startWorker(
+  memory: MemoryStore,
+  {
+    sabotage = () => ({}),
+    ...rest
+  }: { sabotage?: Sabotage; lease?: typeof LEASE; settings?: Partial<WorkerSettings> } = {},
+) {
+  const lease = rest.lease ?? LEASE
+  const connected = memory.connect().analyzer
+  const store: AnalyzerStore = { ...connected, ...sabotage(connected) }
+  await store.acquireLease(lease.partition, lease.token, TTL_MS)
+  const metrics = createAnalyzerMetrics(new Registry())
+  const reading = new ReadLoop({ store, metrics, trouble: () => {}, clock: systemClock })
+  const worker = new PartitionWorker({
+    ...{ lease, store, metrics, log, trouble: () => {}, reading, clock: systemClock, rollbacks: new RollbackWatch() },
+    rules: fixedRules(new RuleSet(EMPTY_DOCUMENT)),
+    settings: { ...SETTINGS, ...rest.settings },
+    holdsLease: () => true,
+    turn: createTurns(),
+  })
+  cleanup.push(
+    () => reading[Symbol.asyncDispose](),
+    () => worker.stop(),
+  )
+  return { worker, metrics, store }
+}
+
+/** Appends values of key `k`, one entry for each list, as a gateway would. */
+async function append(memory: MemoryStore, ...entries: readonly (readonly number[])[]): Promise<EntryId[]> {
+  const batches = entries.map(values => ({
+    partition: 0,
+    samples: packSamples(values.map(value => ({ key: 'k', value, timestamp: value }))),
+    count: values.length,
+  }))
+  const outcomes = await memory.gateway.append(batches)
+  return outcomes.flatMap(outcome => (outcome.kind === 'stored' ? [outcome.id] : []))
+}
+
+async function drained(memory: MemoryStore): Promise<void> {
+  await vi.waitFor(async () => expect((await memory.gateway.progress([0]))[0]?.backlog).toBe(0), {
+    timeout: 5000,
+    interval: 5,
+  })
+}
+
+async function lastAnalysis(memory: MemoryStore): Promise<Analysis> {
+  const [text] = await memory.gateway.lastAnalyses([{ partition: 0, key: 'k' }])
+  return JSON.parse(text ?? 'null')
+}
+
+/** What the key's last analysis must be when exactly `values` were analysed, in this order. */
+function expected(values: readonly number[]) {
+  return oracleAnalysis(
+    'k',
+    values.map(value => ({ value, timestamp: value })),
+    SETTINGS,
+  )
+}
+
+function upTo(count: number): number[] {
+  return Array.from({ length: count }, (_, i) => i + 1)
+}
+
+describe('a worker', () => {
+  test('analyses what comes and commits it', async () => {
+    const memory = createMemoryStore({ partitions: 1 })
+    const { metrics } = await startWorker(memory)
+    await append(memory, [1], [2, 3])
+    await append(memory, [4])
+    await drained(memory)
+    expect(await lastAnalysis(memory)).toMatchObject(expected(upTo(4)))
+    expect((await metrics.samplesAnalysed.get()).values[0]?.value).toBe(4)
+    expect(memory.inspect.pendingIds(0)).toEqual([])
+    // Kept for their receipts.
+    expect(memory.inspect.streamIds(0)).toHaveLength(3)
+  })
+
+  test('begins with the entries that its predecessor left pending, and keeps the order', async () => {
+    const memory = createMemoryStore({ partitions: 1 })
+    await memory.analyzer.loadCheckpoint(0)
+    await append(memory, [1], [2], [3])
+    await memory.analyzer.read([0], { count: 2, blockMs: 0 })
+    await startWorker(memory)
+    await append(memory, [4])
+    await drained(memory)
+    expect(await lastAnalysis(memory)).toMatchObject(expected(upTo(4)))
+  })
+
+  test('works through more pending entries than one page holds', async () => {
+    const memory = createMemoryStore({ partitions: 1 })
+    await memory.analyzer.loadCheckpoint(0)
+    await append(memory, ...upTo(450).map(value => [value]))
+    await memory.analyzer.read([0], { count: 1000, blockMs: 0 })
+    await startWorker(memory)
+    await drained(memory)
+    expect(await lastAnalysis(memory)).toMatchObject(expected(upTo(450)))
+  })
+
+  test('goes on from the windows that Redis holds', async () => {
+    const memory = createMemoryStore({ partitions: 1 })
+    const first = await startWorker(memory)
+    await append(memory, upTo(40))
+    await drained(memory)
+    await first.worker.stop()
+    await memory.analyzer.releaseLease(LEASE)
+    await startWorker(memory, { lease: { partition: 0, token: 'other:2' } })
+    await append(memory, [41])
+    await drained(memory)
+    expect(await lastAnalysis(memory)).toMatchObject(expected(upTo(41)))
+  })
+
+  test('keeps fewer windows than there are keys and loses nothing by it', async () => {
+    const memory = createMemoryStore({ partitions: 1 })
+    const { worker } = await startWorker(memory, { settings: { keysMax: 3 } })
+    const keys = upTo(20).map(i => `key ${i}`)
+    for (let round = 1; round <= 5; round++) {
+      const samples = packSamples(keys.map(key => ({ key, value: round, timestamp: round })))
+      await memory.gateway.append([{ partition: 0, samples, count: keys.length }])
+    }
+    await drained(memory)
+    expect(worker.keyCount).toBeLessThanOrEqual(3)
+    for (const analysis of await memory.gateway.lastAnalyses(keys.map(key => ({ partition: 0, key })))) {
+      expect(JSON.parse(analysis ?? 'null')).toMatchObject({ value: 5, count: 5, window: 4 })
+    }
+  })
+
+  test('sends a commit again whose answer was lost, and applies it once', async () => {
+    const memory = createMemoryStore({ partitions: 1 })
+    let sends = 0
+    const { metrics } = await startWorker(memory, {
+      sabotage: store => ({
+        async commit(lease, commit) {
+          const outcome = await store.commit(lease, commit)
+          if (++sends % 2 === 1) throw new StoreError('the answer was lost', { kind: 'unknown' })
+          return outcome
+        },
+      }),
+    })
+    await append(memory, [1], [2])
+    await drained(memory)
+    await append(memory, [3])
+    await drained(memory)
+    await vi.waitFor(async () => {
+      expect((await metrics.samplesAnalysed.get()).values[0]?.value).toBe(3)
+    })
+    expect(await lastAnalysis(memory)).toMatchObject(expected(upTo(3)))
+    const results = (await metrics.commits.get()).values
+    expect(results.find(({ labels }) => labels.result === 'already')?.value).toBeGreaterThan(0)
+  })
+
+  test('sends a commit again that never arrived', async () => {
+    const memory = createMemoryStore({ partitions: 1 })
+    let sends = 0
+    await startWorker(memory, {
+      sabotage: store => ({
+        async commit(lease, commit) {
+          if (++sends % 3 !== 0) throw new StoreError('no connection', { kind: 'refused' })
+          return store.commit(lease, commit)
+        },
+      }),
+    })
+    await append(memory, [1], [2])
+    await drained(memory)
+    expect(await lastAnalysis(memory)).toMatchObject(expected(upTo(2)))
+  })
+
+  test('writes nothing more once somebody else has the lease', async () => {
+    const memory = createMemoryStore({ partitions: 1 })
+    const { worker } = await startWorker(memory)
+    await append(memory, [1])
+    await drained(memory)
+    await memory.analyzer.releaseLease(LEASE)
+    await memory.analyzer.acquireLease(0, 'other:2', TTL_MS)
+    await append(memory, [2])
+    await vi.waitFor(() => expect(worker.isLost).toBe(true))
+    expect(await lastAnalysis(memory)).toMatchObject(expected([1]))
+    await worker.stop()
+    await startWorker(memory, { lease: { partition: 0, token: 'other:2' } })
+    await drained(memory)
+    expect(await lastAnalysis(memory)).toMatchObject(expected([1, 2]))
+  })
+
+  test('finds the entry that somebody else took from under it, and keeps the order', async () => {
+    const memory = createMemoryStore({ partitions: 1 })
+    const { promise: stolen, resolve: steal } = Promise.withResolvers<void>()
+    const { promise: reached, resolve: reach } = Promise.withResolvers<void>()
+    const { metrics } = await startWorker(memory, {
+      sabotage: store => ({
+        async read(partitions, options) {
+          // A process that lost the partition long ago gets what this one waits for.
+          reach()
+          await stolen
+          return store.read(partitions, options)
+        },
+      }),
+    })
+    await reached
+    await append(memory, [1], [2])
+    expect(await memory.connect().analyzer.read([0], { count: 1, blockMs: 0 })).toHaveLength(1)
+    steal()
+    await drained(memory)
+    expect(await lastAnalysis(memory)).toMatchObject(expected([1, 2]))
+    const results = (await metrics.commits.get()).values
+    expect(results.find(({ labels }) => labels.result === 'gap')?.value).toBe(1)
+  })
+
+  test('finds the last entry that somebody else took, although no other follows it', async () => {
+    const memory = createMemoryStore({ partitions: 1 })
+    const { promise: reached, resolve: reach } = Promise.withResolvers<void>()
+    await startWorker(memory, {
+      sabotage: store => ({
+        read(partitions, options) {
+          reach()
+          return store.read(partitions, { ...options, blockMs: 1 })
+        },
+      }),
+    })
+    await reached
+    const zombie = memory.connect().analyzer
+    const taken = zombie.read([0], { count: 1, blockMs: 1000 })
+    await append(memory, [1])
+    // One of the two readers gets it; the worker must analyse it in any case.
+    await taken
+    await drained(memory)
+    expect(await lastAnalysis(memory)).toMatchObject(expected([1]))
+  })
+
+  test('makes sure of what was delivered when a read fails', async () => {
+    const memory = createMemoryStore({ partitions: 1 })
+    let reads = 0
+    await startWorker(memory, {
+      sabotage: store => ({
+        async read(partitions, options) {
+          const found = await store.read(partitions, options)
+          if (found.length > 0 && ++reads === 1) throw new StoreError('the connection ended', { kind: 'unknown' })
+          return found
+        },
+      }),
+    })
+    await append(memory, [1], [2])
+    await append(memory, [3])
+    await drained(memory)
+    expect(await lastAnalysis(memory)).toMatchObject(expected(upTo(3)))
+  })
+
+  test('puts what cannot be read aside and goes on', async () => {
+    const memory = createMemoryStore({ partitions: 1 })
+    const { metrics } = await startWorker(memory)
+    await append(memory, [1])
+    const poison = memory.inspect.appendRaw(0, { s: '{"not":"an array"}', n: '1', o: '1' })
+    const foreign = memory.inspect.appendRaw(0, { something: 'else' })
+    await append(memory, [2])
+    await drained(memory)
+    expect(await lastAnalysis(memory)).toMatchObject(expected([1, 2]))
+    expect(memory.inspect.deadEntries(0)).toMatchObject([{ id: poison }, { id: foreign }])
+    expect((await metrics.deadEntries.get()).values[0]?.value).toBe(2)
+  })
+
+  test('puts an entry aside that ends its analyzer again and again, alone, and keeps the others', async () => {
+    const memory = createMemoryStore({ partitions: 1 })
+    const ids = await append(memory, [1], [2], [666], [4])
+    const deadly = ids[2] ?? ''
+    let deaths = 0
+    // An owner dies in the moment that its work on the entry would be committed: nothing of it arrives any more.
+    for (let owner = 0; memory.inspect.deadEntries(0).length === 0; owner++) {
+      expect(owner).toBeLessThan(10)
+      const lease = { partition: 0, token: `owner ${owner}` }
+      const { promise: ended, resolve: end } = Promise.withResolvers<string>()
+      await startWorker(memory, {
+        lease,
+        sabotage: store => ({
+          async commit(...args) {
+            const isDeadly = args[1].entries.includes(deadly) && args[1].deadEntries.length === 0
+            if (isDeadly) end('died')
+            return isDeadly ? new Promise<never>(() => undefined) : store.commit(...args)
+          },
+        }),
+      })
+      const outcome = await Promise.race([ended, drained(memory).then(() => 'drained')])
+      if (outcome === 'died') {
+        deaths++
+        // It cannot take back what it noted: it is dead.
+        cleanup.length = 0
+        await memory.analyzer.releaseLease(lease)
+      }
+    }
+    await drained(memory)
+    // Twice with others in its batch, new and pending; then three times alone.
+    expect(deaths).toBe(5)
+    expect(memory.inspect.deadEntries(0)).toMatchObject([{ id: deadly, reason: expect.stringContaining('3 times') }])
+    expect(await lastAnalysis(memory)).toMatchObject(expected([1, 2, 4]))
+    expect((await memory.gateway.progress([0]))[0]).toMatchObject({
+      accepted: 4,
+      analysed: 3,
+      dead: 1,
+      lost: 0,
+      backlog: 0,
+    })
+  })
+
+  test('does not take an entry for deadly because the store fails while it works on it', async () => {
+    const memory = createMemoryStore({ partitions: 1 })
+    await memory.analyzer.loadCheckpoint(0)
+    await append(memory, [1], [2])
+    await memory.analyzer.read([0], { count: 10, blockMs: 0 })
+    let failures = 0
+    await startWorker(memory, {
+      sabotage: store => ({
+        async loadWindows(...args) {
+          if (++failures <= 6) throw new StoreError('no answer', { kind: 'unknown' })
+          return store.loadWindows(...args)
+        },
+      }),
+    })
+    await drained(memory)
+    expect(memory.inspect.deadEntries(0)).toEqual([])
+    expect(await lastAnalysis(memory)).toMatchObject(expected([1, 2]))
+  })
+
+  test('counts what was gone from the stream as lost', async () => {
+    const memory = createMemoryStore({ partitions: 1 })
+    const [, gone] = await append(memory, [1], [2, 3], [4])
+    memory.inspect.deleteEntry(0, gone ?? '')
+    const { metrics } = await startWorker(memory)
+    await drained(memory)
+    await vi.waitFor(async () => expect((await metrics.samplesLost.get()).values[0]?.value).toBe(2))
+    expect((await memory.gateway.progress([0]))[0]).toMatchObject({
+      accepted: 4,
+      analysed: 2,
+      lost: 2,
+      dead: 0,
+      backlog: 0,
+    })
+    expect(await lastAnalysis(memory)).toMatchObject(expected([1, 4]))
+  })
+
+  test('commits the batch at work when it stops, and leaves the rest pending for the next owner', async () => {
+    const memory = createMemoryStore({ partitions: 1 })
+    const { promise: held, resolve: release } = Promise.withResolvers<void>()
+    const { promise: reached, resolve: atWork } = Promise.withResolvers<void>()
+    const { worker } = await startWorker(memory, {
+      settings: { batchSamplesMax: 1 },
+      sabotage: store => ({
+        async commit(lease, commit) {
+          atWork()
+          await held
+          return store.commit(lease, commit)
+        },
+      }),
+    })
+    await append(memory, [1], [2], [3])
+    await reached
+    const stopped = worker.stop()
+    release()
+    await stopped
+    expect(await lastAnalysis(memory)).toMatchObject(expected([1]))
+    expect(await memory.analyzer.releaseLease(LEASE)).toBe(true)
+    await startWorker(memory, { lease: { partition: 0, token: 'next:2' } })
+    await drained(memory)
+    expect(await lastAnalysis(memory)).toMatchObject(expected(upTo(3)))
+  })
+
+  test.each(['loadCheckpoint', 'readPending', 'read'] as const)('stops while it waits for %s', async method => {
+    const memory = createMemoryStore({ partitions: 1 })
+    const { promise: reached, resolve: reach } = Promise.withResolvers<void>()
+    const { promise: held, resolve: release } = Promise.withResolvers<void>()
+    const { worker } = await startWorker(memory, {
+      sabotage: store => ({
+        async [method](...args: never[]) {
+          reach()
+          await held
+          return (store[method] as (...args: never[]) => Promise<never>)(...args)
+        },
+      }),
+    })
+    await reached
+    const stopped = worker.stop()
+    release()
+    await stopped
+  })
+
+  test('keeps the verdicts of the newest samples only', async () => {
+    const memory = createMemoryStore({ partitions: 1 })
+    await startWorker(memory, { settings: { verdictsKept: 5 } })
+    const ids: EntryId[] = []
+    for (const value of upTo(12)) {
+      ids.push(...(await append(memory, [value])))
+      await drained(memory)
+    }
+    expect(memory.inspect.verdictIds(0)).toEqual(ids.slice(-5))
+    expect(memory.inspect.streamIds(0)).toEqual(ids.slice(-5))
+  })
+
+  test('keeps nothing where no verdicts are to be kept', async () => {
+    const memory = createMemoryStore({ partitions: 1 })
+    await startWorker(memory, { settings: { verdictsKept: 0 } })
+    await append(memory, [1], [2])
+    await drained(memory)
+    expect(memory.inspect.verdictIds(0)).toEqual([])
+    expect(memory.inspect.streamIds(0)).toEqual([])
+  })
+
+  test('keeps no more than the bound however often the owner changes', async () => {
+    const memory = createMemoryStore({ partitions: 1 })
+    const ids: EntryId[] = []
+    for (const value of upTo(9)) {
+      const lease = { partition: 0, token: `owner:${value}` }
+      const { worker } = await startWorker(memory, { lease, settings: { verdictsKept: 4 } })
+      ids.push(...(await append(memory, [value])))
+      await drained(memory)
+      await worker.stop()
+      await memory.analyzer.releaseLease(lease)
+    }
+    expect(memory.inspect.verdictIds(0)).toEqual(ids.slice(-4))
+  })
+
+  test('keeps the verdicts that its predecessor left', async () => {
+    const memory = createMemoryStore({ partitions: 1 })
+    const first = await startWorker(memory)
+    const [former = ''] = await append(memory, [1])
+    await drained(memory)
+    await first.worker.stop()
+    await memory.analyzer.releaseLease(LEASE)
+    await startWorker(memory, { lease: { partition: 0, token: 'next:2' } })
+    const [newest = ''] = await append(memory, [2])
+    await drained(memory)
+    expect(memory.inspect.verdictIds(0)).toEqual([former, newest])
+  })
+})

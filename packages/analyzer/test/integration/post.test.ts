@@ -1,0 +1,63 @@
+import { createServer, type RequestListener } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { systemClock } from '@tidemark/shared/runtime/clock'
+import { freePort } from '@tidemark/testkit/redis-process'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { createPost } from '../../src/notify/post.ts'
+
+const TIMEOUT_MS = 300
+
+/** Posts to a server of this computer that treats requests so. */
+async function postTo(listener: RequestListener, body = '{}') {
+  const server = createServer(listener)
+  onTestFinished(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  const begin = performance.now()
+  const delivery = await createPost({ clock: systemClock, timeoutMs: TIMEOUT_MS })(
+    `http://127.0.0.1:${port}/`,
+    {},
+    body,
+  )
+  return { delivery, tookMs: performance.now() - begin }
+}
+
+describe('a receiver', () => {
+  test('that never answers is given up on in time', async () => {
+    const { delivery, tookMs } = await postTo(() => undefined)
+    expect(delivery).toEqual({ kind: 'failed', reason: 'it did not answer in time', retryAfterMs: 0 })
+    expect(tookMs).toBeGreaterThanOrEqual(TIMEOUT_MS - 10)
+    expect(tookMs).toBeLessThan(TIMEOUT_MS * 5)
+  })
+
+  test('that hangs up has failed', async () => {
+    const { delivery } = await postTo(({ socket }) => socket.destroy())
+    expect(delivery).toMatchObject({ kind: 'failed', reason: expect.stringMatching(/ECONNRESET|UND_ERR_SOCKET/) })
+  })
+
+  test('that answers without end has answered', async () => {
+    const { delivery } = await postTo((_, response) => {
+      response.writeHead(200)
+      const timer = setInterval(() => response.write('x'.repeat(1000)), 5)
+      response.on('close', () => clearInterval(timer))
+    })
+    expect(delivery).toEqual({ kind: 'delivered' })
+  })
+
+  test('that is not where it was has failed, and the request goes nowhere else', async () => {
+    let requests = 0
+    const { delivery } = await postTo((_, response) => {
+      requests++
+      response.writeHead(308, { location: '/elsewhere' }).end()
+    })
+    expect([delivery, requests]).toEqual([{ kind: 'failed', reason: 'it answered 308', retryAfterMs: 0 }, 1])
+  })
+
+  test('that nobody is has failed', async () => {
+    const delivery = await createPost({ clock: systemClock })(`http://127.0.0.1:${await freePort()}/`, {}, '{}')
+    expect(delivery).toEqual({ kind: 'failed', reason: 'ECONNREFUSED', retryAfterMs: 0 })
+  })
+})

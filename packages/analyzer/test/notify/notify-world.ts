@@ -1,0 +1,120 @@
+import { type AlertOpening, assembleAlert } from '@tidemark/shared/detection/alerts/record'
+import { EMPTY_DOCUMENT } from '@tidemark/shared/detection/rules/rule'
+import { RuleSet } from '@tidemark/shared/detection/rules/rule-set'
+import { createMemoryStore } from '@tidemark/shared/store/memory/store'
+import type { AlertStore } from '@tidemark/shared/store/ports/alerts'
+import type { Lease } from '@tidemark/shared/store/ports/store'
+import { VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
+import { commitAlerts, openingOf } from '@tidemark/testkit/alert-commits'
+import { FakeClock } from '@tidemark/testkit/fake-clock'
+import { pino } from 'pino'
+import { Registry } from 'prom-client'
+import { expect, onTestFinished } from 'vitest'
+import { createNotifyMetrics } from '../../src/notify/metrics.ts'
+import { startNotifier } from '../../src/notify/notifier.ts'
+import type { Delivery, Notification, Receiver } from '../../src/notify/receiver.ts'
+
+export const NOW = 1_700_000_000_000
+export const PARTITIONS = 2
+export const WAIT_MS = 2000
+export const RESEND_MS = 60_000
+export const MINUTE = 60_000
+
+/** A receiver that notes what it is told, and answers as it is told to. */
+export class Listener implements Receiver {
+  readonly name: string
+  readonly kind = 'webhook'
+  readonly title = 'http://listener'
+  readonly batchMax: number
+  readonly isForgetful: boolean
+  /** Each request: when, and the ids in it. */
+  readonly requests: { readonly at: number; readonly ids: readonly string[] }[] = []
+  readonly taken: Notification[] = []
+  answer: (notifications: readonly Notification[]) => Delivery | Promise<Delivery> = () => ({ kind: 'delivered' })
+  readonly #clock: FakeClock
+
+  constructor(clock: FakeClock, { name = 'one', batchMax = 1, isForgetful = false } = {}) {
+    this.#clock = clock
+    this.name = name
+    this.batchMax = batchMax
+    this.isForgetful = isForgetful
+  }
+
+  async send(notifications: readonly Notification[]): Promise<Delivery> {
+    this.requests.push({ at: this.#clock.wallMs() - NOW, ids: notifications.map(({ id }) => id) })
+    const delivery = await this.answer(notifications)
+    if (delivery.kind === 'delivered') this.taken.push(...notifications)
+    return delivery
+  }
+
+  get told(): string[] {
+    return this.taken.map(({ status, record }) => `${record.key ?? 'fleet'} ${status}`)
+  }
+}
+
+export const failed = (retryAfterMs = 0): Delivery => ({ kind: 'failed', reason: 'away', retryAfterMs })
+
+/** A store whose partitions somebody owns, and notifiers on it. */
+export async function createWorld() {
+  const clock = new FakeClock(NOW)
+  const store = createMemoryStore({ partitions: PARTITIONS, now: clock.wallMs })
+  const world = {
+    clock,
+    store,
+    rules: { current: new RuleSet(EMPTY_DOCUMENT, VERDICT_DEFAULTS) },
+    leases: [] as Lease[],
+    async own(token: string): Promise<void> {
+      for (const lease of world.leases) await store.analyzer.releaseLease(lease)
+      world.leases = []
+      for (let partition = 0; partition < PARTITIONS; partition++) {
+        expect(await store.analyzer.acquireLease(partition, token, 1e9)).toBe(true)
+        world.leases.push({ partition, token })
+      }
+    },
+    lease(partition: number): Lease {
+      const lease = world.leases[partition]
+      if (lease === undefined) throw new Error('nobody owns it')
+      return lease
+    },
+    start(receivers: readonly Receiver[], alerts: AlertStore = store.alerts) {
+      const metrics = createNotifyMetrics(new Registry())
+      const notifier = startNotifier({
+        ...{
+          alerts,
+          partitions: PARTITIONS,
+          receivers,
+          rules: world.rules,
+          leases: () => world.leases,
+          metrics,
+          clock,
+        },
+        ...{ storeErrors: { inc: () => undefined }, log: pino({ level: 'silent' }), trouble: () => undefined },
+        ...{ waitMs: WAIT_MS, resendMs: RESEND_MS },
+      })
+      onTestFinished(() => notifier[Symbol.asyncDispose]())
+      return { metrics, notifier }
+    },
+    async open(key: string, changes: Partial<AlertOpening> = {}, partition = 1): Promise<AlertOpening> {
+      const opening = openingOf({ partition, key, at: clock.wallMs() }, changes)
+      await commitAlerts(store, world.lease(partition), { opened: [opening], waitMs: WAIT_MS })
+      return opening
+    },
+    end: (opening: AlertOpening, partition = 1) =>
+      commitAlerts(store, world.lease(partition), { ended: [{ opening, at: clock.wallMs() }] }),
+    async record(opening: AlertOpening, partition = 1) {
+      const [parts] = await store.alerts.read(partition, [opening.id])
+      return assembleAlert(parts ?? { opening, end: null, care: null, telling: null })
+    },
+    outbox: async () => (await store.alerts.outboxLengths([0, 1])).reduce((sum, length) => sum + length, 0),
+  }
+  await world.own('a')
+  return world
+}
+
+export async function counted(
+  metric: { get(): Promise<{ values: { value: number; labels: object }[] }> },
+  labels: object,
+) {
+  const { values } = await metric.get()
+  return values.find(one => JSON.stringify(one.labels) === JSON.stringify(labels))?.value
+}

@@ -1,0 +1,235 @@
+import type { AlertOpening } from '@tidemark/shared/detection/alerts/record'
+import { EMPTY_DOCUMENT, withStorm } from '@tidemark/shared/detection/rules/rule'
+import { RuleSet } from '@tidemark/shared/detection/rules/rule-set'
+import type { AlertStore } from '@tidemark/shared/store/ports/alerts'
+import { StoreError } from '@tidemark/shared/store/ports/store'
+import { VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
+import { commitAlerts, openingOf } from '@tidemark/testkit/alert-commits'
+import { describe, expect, test } from 'vitest'
+import { parseSavedWatch } from '../../src/notify/storm-saved.ts'
+import { counted, createWorld, Listener, MINUTE, NOW } from './notify-world.ts'
+
+type World = Awaited<ReturnType<typeof createWorld>>
+
+/** Keys of both partitions open alerts, one every 50 ms. */
+async function openMany(world: World, count: number, first = 0): Promise<AlertOpening[]> {
+  const openings: AlertOpening[] = []
+  for (let i = first; i < first + count; i++) {
+    openings.push(await world.open(`key ${i}`, {}, i % 2))
+    await world.clock.advance(50)
+  }
+  return openings
+}
+
+const fleet = (listener: Listener) => listener.taken.filter(({ record }) => record.key === null)
+
+describe('a storm', () => {
+  test('is told of in the place of its keys, and those that still fire after it one by one', async () => {
+    const world = await createWorld()
+    const listener = new Listener(world.clock)
+    const { metrics } = world.start([listener])
+    const openings = await openMany(world, 20)
+    await world.clock.advance(MINUTE)
+    expect(listener.told).toEqual(['fleet firing'])
+    expect(fleet(listener)[0]?.record).toMatchObject({
+      ...{ key: null, rule: null, severity: 'critical', state: 'firing' },
+      cause: { kind: 'storm', key_count: 20, keys: openings.map(({ key }) => key) },
+    })
+    const [first] = openings
+    if (first === undefined) throw new Error('no alert')
+    expect(await world.record(first, 0)).toMatchObject({ told: 0, suppressed_by: 'storm', suppressed: { storm: 1 } })
+    expect(await counted(metrics.suppressed, { by: 'storm' })).toBe(20)
+    expect(await counted(metrics.storms, {})).toBe(1)
+    for (const opening of openings.slice(0, 16)) await world.end(opening, Number(opening.id[0]))
+    await world.clock.advance(2 * MINUTE)
+    expect(listener.told.slice(0, 2)).toEqual(['fleet firing', 'fleet resolved'])
+    expect(listener.told.slice(2).toSorted()).toEqual([16, 17, 18, 19].map(i => `key ${i} firing`))
+    expect(await counted(metrics.suppressed, { by: 'storm' })).toBe(20)
+  })
+
+  test('takes in what opens while it goes on, and nothing but anomalies', async () => {
+    const world = await createWorld()
+    const listener = new Listener(world.clock)
+    world.start([listener])
+    await openMany(world, 12)
+    await world.clock.advance(10_000)
+    await world.open('late')
+    await world.open('quiet', { id: `1-${'f'.repeat(24)}`, cause: { kind: 'silent', last_at: NOW, expected_ms: 1000 } })
+    await world.clock.advance(10_000)
+    expect(listener.told).toEqual(['fleet firing', 'quiet firing'])
+  })
+
+  test('is none when fewer open', async () => {
+    const world = await createWorld()
+    const listener = new Listener(world.clock)
+    world.start([listener])
+    await openMany(world, 9)
+    await world.clock.advance(MINUTE)
+    expect(listener.told).toHaveLength(9)
+    expect(fleet(listener)).toEqual([])
+  })
+
+  test('is what the rules say, from the moment on that they do', async () => {
+    const world = await createWorld()
+    const listener = new Listener(world.clock)
+    world.start([listener])
+    await world.clock.advance(1000)
+    const document = withStorm(EMPTY_DOCUMENT, { percent: 20, within: '1m', keys_min: 4 })
+    world.rules.current = new RuleSet(document, VERDICT_DEFAULTS)
+    await openMany(world, 4)
+    await world.clock.advance(MINUTE)
+    expect(listener.told).toEqual(['fleet firing'])
+  })
+
+  test('of a backlog, of which everybody hears at once and late, is told in the place of its keys too', async () => {
+    const world = await createWorld()
+    const listener = new Listener(world.clock)
+    world.start([listener])
+    const at = world.clock.wallMs() - 5 * MINUTE
+    for (const partition of [0, 1]) {
+      const opened = Array.from({ length: 10 }, (_, i) =>
+        openingOf({ partition, key: `${partition} ${i}`, at: at + i }),
+      )
+      await commitAlerts(world.store, world.lease(partition), { opened, waitMs: 2000 })
+    }
+    await world.clock.advance(MINUTE)
+    expect(listener.told).toEqual(['fleet firing'])
+  })
+
+  test('that lost sight of its alerts is over when few fire at all', async () => {
+    const world = await createWorld()
+    const listener = new Listener(world.clock)
+    const { feed } = world.store.alerts
+    let isDeaf = false
+    world.start([listener], { ...world.store.alerts, feed: async (...args) => (isDeaf ? [] : feed(...args)) })
+    const openings = await openMany(world, 20)
+    await world.clock.advance(10_000)
+    isDeaf = true
+    for (const opening of openings) await world.end(opening, Number(opening.id[0]))
+    await world.clock.advance(30_000)
+    expect(listener.told).toEqual(['fleet firing', 'fleet resolved'])
+  })
+})
+
+describe('the watch for storms', () => {
+  /** Ten keys make a storm: six open under one owner of the fleet's partition, some under the next. */
+  async function handOver(later: number, alerts?: (store: AlertStore) => AlertStore) {
+    const world = await createWorld()
+    const first = world.start([], alerts?.(world.store.alerts))
+    await openMany(world, 6)
+    await world.clock.advance(500)
+    await first.notifier[Symbol.asyncDispose]()
+    await world.own('b')
+    const listener = new Listener(world.clock)
+    world.start([listener])
+    await openMany(world, later, 6)
+    await world.clock.advance(5000)
+    return fleet(listener).map(({ record }) => (record.cause.kind === 'storm' ? record.cause.key_count : 0))
+  }
+
+  test('goes on with what its owner before saw', async () => {
+    expect(await handOver(4)).toEqual([10])
+  })
+
+  test('counts nothing twice', async () => {
+    expect(await handOver(3)).toEqual([])
+  })
+
+  test('counts nothing twice when the answer to what was saved is lost', async () => {
+    const forgetful = (alerts: AlertStore): AlertStore => ({
+      ...alerts,
+      saveStorm: async (...args) => {
+        await alerts.saveStorm(...args)
+        throw new StoreError('lost', { kind: 'unknown' })
+      },
+    })
+    expect(await handOver(3, forgetful)).toEqual([])
+    expect(await handOver(4, forgetful)).toEqual([10])
+  })
+
+  test('that was killed before it saved leaves all to its successor', async () => {
+    const dead = (alerts: AlertStore): AlertStore => ({
+      ...alerts,
+      saveStorm: async () => {
+        throw new StoreError('refused', { kind: 'refused' })
+      },
+    })
+    expect(await handOver(3, dead)).toEqual([])
+    expect(await handOver(4, dead)).toEqual([10])
+  })
+
+  test('finds a storm once more when what it found could not be saved', async () => {
+    const world = await createWorld()
+    const listener = new Listener(world.clock)
+    const { saveStorm } = world.store.alerts
+    let failures = 0
+    world.start([listener], {
+      ...world.store.alerts,
+      saveStorm: async (lease, saved) => {
+        if (saved.opening === null || failures++ > 0) return saveStorm(lease, saved)
+        throw new StoreError('refused', { kind: 'refused' })
+      },
+    })
+    await openMany(world, 10)
+    await world.clock.advance(5000)
+    expect([failures, listener.told]).toEqual([2, ['fleet firing']])
+  })
+
+  test('is kept by nobody whose lease is gone', async () => {
+    const world = await createWorld()
+    world.start([])
+    for (const lease of world.leases) await world.store.analyzer.releaseLease(lease)
+    const stolen = { partition: 0, token: 'thief' }
+    expect(await world.store.analyzer.acquireLease(0, 'thief', 1e9)).toBe(true)
+    await commitAlerts(world.store, stolen, { opened: [openingOf({ partition: 0, key: 'a', at: NOW })] })
+    await world.clock.advance(5000)
+    expect(await world.store.alerts.loadStorm()).toBeNull()
+  })
+
+  test('begins anew where what was saved cannot be read', async () => {
+    const world = await createWorld()
+    const saved = { state: '{"of": "a later version"}', opening: null, end: null }
+    await world.store.alerts.saveStorm(world.lease(0), saved)
+    const listener = new Listener(world.clock)
+    world.start([listener])
+    await openMany(world, 10)
+    await world.clock.advance(5000)
+    expect(listener.told).toEqual(['fleet firing'])
+  })
+
+  test('writes nothing while nothing happens', async () => {
+    const world = await createWorld()
+    let writes = 0
+    const { alerts } = world.store
+    world.start([new Listener(world.clock)], {
+      ...alerts,
+      saveStorm: async (...args) => {
+        writes++
+        return alerts.saveStorm(...args)
+      },
+      settleNotices: async (...args) => {
+        writes++
+        return alerts.settleNotices(...args)
+      },
+      noteDelivered: async (...args) => {
+        writes++
+        return alerts.noteDelivered(...args)
+      },
+    })
+    await world.clock.advance(5 * MINUTE)
+    expect(writes).toBe(0)
+    await world.open('a')
+    await world.clock.advance(5 * MINUTE)
+    expect(writes).toBe(3)
+  })
+
+  test('keeps how far it read of each partition', async () => {
+    const world = await createWorld()
+    world.start([])
+    await openMany(world, 2)
+    await world.clock.advance(1000)
+    const saved = parseSavedWatch((await world.store.alerts.loadStorm()) ?? '')
+    const feeds = await Promise.all([0, 1].map(partition => world.store.alerts.feed(partition, '0-0', 10)))
+    expect(saved?.positions).toEqual({ 0: feeds[0]?.at(-1)?.id, 1: feeds[1]?.at(-1)?.id })
+  })
+})

@@ -1,0 +1,51 @@
+import { duration, instant } from '@tidemark/shared/detection/rules/fields'
+import type { Context } from 'hono'
+import { z } from 'zod'
+import { bodySourceOf, createBodyReader } from './body.ts'
+import { RequestFault } from './problem.ts'
+
+/** What operators write is short; so many at a time are read beside the samples. */
+const BODY_BYTES_MAX = 64 * 1024
+const BODIES_BYTES_MAX = 16 * BODY_BYTES_MAX
+
+/** Reads what an operator sends: one JSON object, by a strict schema. */
+export type FieldsReader = <T extends z.ZodType>(c: Context, schema: T) => Promise<z.output<T>>
+
+export function createFieldsReader(): FieldsReader {
+  const body = createBodyReader({ bytesMax: BODY_BYTES_MAX, bytesInFlightMax: BODIES_BYTES_MAX })
+  return async (c, schema) => {
+    const { text, format } = await body.read(bodySourceOf(c))
+    if (format !== 'json') {
+      throw new RequestFault({ kind: 'media-type-unsupported', reason: 'the body must be JSON (application/json)' })
+    }
+    const result = schema.safeParse(parse(text), { reportInput: false })
+    if (result.success) return result.data
+    throw new RequestFault({ kind: 'fields-invalid', errors: result.error.issues.flatMap(describeIssue) })
+  }
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (cause) {
+    throw new RequestFault({ kind: 'body-malformed', reason: 'the body is not valid JSON' }, { cause })
+  }
+}
+
+function describeIssue(issue: z.core.$ZodIssue): { field: string; detail: string }[] {
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map(key => ({ field: [...issue.path, key].join('.'), detail: 'no such member' }))
+  }
+  const isObject = issue.code === 'invalid_type' && issue.message.startsWith('Invalid input')
+  const field = issue.path.join('.')
+  if (isObject) return [{ field, detail: `${field === '' ? 'the body ' : ''}must be a JSON object` }]
+  return [{ field, detail: issue.message }]
+}
+
+/** Until when something holds: a time, or how long from now on; read as Unix milliseconds. */
+export function untilMember(now: number) {
+  const error = 'must be a time like 2026-01-31T18:00:00Z, with its zone, or a span from now on like "2h", at most 30d'
+  return z
+    .union([instant, duration.transform(ms => now + ms)], { error })
+    .refine(until => until > now, { error: 'must be in the future' })
+}

@@ -1,0 +1,356 @@
+import { packTraces } from '@tidemark/shared/sample/entry'
+import { createMemoryStore } from '@tidemark/shared/store/memory/store'
+import { type AppendBatch, type AppendOutcome, type GatewayStore, StoreError } from '@tidemark/shared/store/ports/store'
+import { packSamples } from '@tidemark/testkit/pack-samples'
+import fc from 'fast-check'
+import { describe, expect, test, vi } from 'vitest'
+import { Batcher, type FlushFailure, type Share, type ShareOutcome } from './batcher.ts'
+
+/** A share of `count` samples whose values tell them apart. */
+function share(partition: number, from: number, count = 1): Share {
+  const samples = Array.from({ length: count }, (_, i) => `"k${partition}",${from + i},1`)
+  return { partition, samples: samples.join(), count }
+}
+
+function valuesOf({ samples }: Pick<AppendBatch, 'samples'>): number[] {
+  const flat: unknown[] = JSON.parse(samples)
+  return flat.filter((_, i) => i % 3 === 1).map(Number)
+}
+
+/** A store whose calls are answered when the test says so. */
+function createSlowStore() {
+  const calls: { batches: readonly AppendBatch[]; answer: (outcomes?: AppendOutcome[]) => void }[] = []
+  const store: Pick<GatewayStore, 'append'> = {
+    append: batches =>
+      new Promise(resolve => {
+        calls.push({
+          batches,
+          answer: (outcomes = batches.map((_, i) => ({ kind: 'stored', id: `${calls.length}-${i}` }))) =>
+            resolve(outcomes),
+        })
+      }),
+  }
+  return { store, calls }
+}
+
+const turn = (): Promise<void> => new Promise(resolve => setImmediate(() => setImmediate(resolve)))
+
+function createBatcher(
+  store: Pick<GatewayStore, 'append'>,
+  options: { queueSamplesMax?: number; timeoutMs?: number } = {},
+) {
+  const failures: FlushFailure[] = []
+  const flushes: number[] = []
+  const batcher = new Batcher({
+    store,
+    queueSamplesMax: 200_000,
+    timeoutMs: 60_000,
+    onFailure: reason => failures.push(reason),
+    onFlush: samples => flushes.push(samples),
+    ...options,
+  })
+  return { batcher, failures, flushes }
+}
+
+const REFUSED: AppendOutcome = { kind: 'failed', error: new StoreError('no', { kind: 'refused' }) }
+
+describe('gathering', () => {
+  test('an entry carries the traces of the requests that have one, and no field where none has', async () => {
+    const { store, calls } = createSlowStore()
+    const { batcher } = createBatcher(store)
+    const trace = { traceId: 'a'.repeat(32), spanId: 'b'.repeat(16), isSampled: false }
+    const recorded = { traceId: 'c'.repeat(32), spanId: 'd'.repeat(16), isSampled: true }
+    void batcher.submit([share(0, 1), share(1, 1)])
+    void batcher.submit([{ ...share(0, 2), trace }])
+    void batcher.submit([{ ...share(0, 3), trace: recorded }])
+    await turn()
+    expect(calls[0]?.batches.map(({ partition, traces }) => [partition, traces])).toEqual([
+      [0, packTraces([recorded, trace])],
+      [1, undefined],
+    ])
+  })
+
+  test('what arrives in one turn is one call and one entry a partition', async () => {
+    const { store, calls } = createSlowStore()
+    const { batcher } = createBatcher(store)
+    const answers = [batcher.submit([share(1, 1), share(2, 2)]), batcher.submit([share(1, 3)])]
+    await turn()
+    expect(calls).toHaveLength(1)
+    expect(calls[0]?.batches).toEqual([
+      {
+        partition: 1,
+        count: 2,
+        samples: packSamples([
+          { key: 'k1', value: 1, timestamp: 1 },
+          { key: 'k1', value: 3, timestamp: 1 },
+        ]),
+      },
+      { partition: 2, count: 1, samples: packSamples([{ key: 'k2', value: 2, timestamp: 1 }]) },
+    ])
+    calls[0]?.answer()
+    expect(await Promise.all(answers)).toEqual([
+      [
+        { kind: 'stored', id: '1-0' },
+        { kind: 'stored', id: '1-1' },
+      ],
+      [{ kind: 'stored', id: '1-0' }],
+    ])
+  })
+
+  test('an entry closes at 1,000 samples, and no share is divided', async () => {
+    const { store, calls } = createSlowStore()
+    const { batcher } = createBatcher(store)
+    for (const count of [600, 400, 1, 999, 5000, 1]) void batcher.submit([share(1, 0, count)])
+    await turn()
+    expect(calls[0]?.batches.map(({ count }) => count)).toEqual([1000, 1000, 5000, 1])
+  })
+
+  test('what a request may repeat is an entry of its own, in its place among the others', async () => {
+    const { store, calls } = createSlowStore()
+    const { batcher } = createBatcher(store)
+    const once = { request: 'r', ttlMs: 1 }
+    for (const one of [share(1, 1), { ...share(1, 2), once }, { ...share(1, 3), once }, share(1, 4), share(1, 5)]) {
+      void batcher.submit([one])
+    }
+    await turn()
+    expect(calls).toHaveLength(1)
+    expect(calls[0]?.batches.map(valuesOf)).toEqual([[1], [2], [3], [4, 5]])
+    expect(calls[0]?.batches.map(batch => batch.once)).toEqual([undefined, once, once, undefined])
+  })
+
+  test('a request without samples is answered without the store', async () => {
+    const { store, calls } = createSlowStore()
+    expect(await createBatcher(store).batcher.submit([])).toEqual([])
+    await turn()
+    expect(calls).toHaveLength(0)
+  })
+
+  test('a partition is in one call at a time, and what comes meanwhile is gathered', async () => {
+    const { store, calls } = createSlowStore()
+    const { batcher } = createBatcher(store)
+    void batcher.submit([share(1, 1)])
+    await turn()
+    void batcher.submit([share(1, 2)])
+    await turn()
+    void batcher.submit([share(1, 3), share(2, 4)])
+    await turn()
+    // Partition 2 does not wait for partition 1.
+    expect(calls.map(({ batches }) => batches.map(({ partition }) => partition))).toEqual([[1], [2]])
+    calls[0]?.answer()
+    await turn()
+    expect(calls[2]?.batches.map(valuesOf)).toEqual([[2, 3]])
+  })
+
+  test('at most four calls are under way', async () => {
+    const { store, calls } = createSlowStore()
+    const { batcher } = createBatcher(store)
+    for (let partition = 0; partition < 6; partition++) {
+      void batcher.submit([share(partition, 1)])
+      await turn()
+    }
+    expect(calls).toHaveLength(4)
+    calls[2]?.answer()
+    await turn()
+    expect(calls[4]?.batches.map(({ partition }) => partition)).toEqual([4, 5])
+  })
+})
+
+describe('what goes wrong', () => {
+  test('each share gets the outcome of its own entry', async () => {
+    const { store, calls } = createSlowStore()
+    const { batcher, failures } = createBatcher(store)
+    const answer = batcher.submit([share(1, 1), share(2, 2), share(3, 3)])
+    await turn()
+    const outcomes: AppendOutcome[] = [{ kind: 'full', backlog: 9 }, REFUSED, { kind: 'stored', id: '7-0' }]
+    calls[0]?.answer(outcomes)
+    expect(await answer).toEqual(outcomes)
+    expect(failures).toEqual(['full', 'refused'])
+  })
+
+  test('a store that breaks its promise not to reject leaves the outcome unknown', async () => {
+    const { batcher, failures } = createBatcher({ append: () => Promise.reject(new Error('bug')) })
+    expect(await batcher.submit([share(1, 1)])).toMatchObject([{ kind: 'failed', error: { kind: 'unknown' } }])
+    expect(failures).toEqual(['unknown'])
+    expect(batcher.samples).toBe(0)
+  })
+
+  test('beyond the queue requests are turned away, and taken again when it is shorter', async () => {
+    const { store, calls } = createSlowStore()
+    const { batcher } = createBatcher(store, { queueSamplesMax: 100 })
+    const first = batcher.submit([share(1, 0, 60)])
+    expect(await batcher.submit([share(2, 0, 41)])).toEqual([{ kind: 'turned-away' }])
+    const second = batcher.submit([share(2, 0, 40)])
+    await turn()
+    calls[0]?.answer()
+    expect((await first)[0]?.kind).toBe('stored')
+    expect((await second)[0]?.kind).toBe('stored')
+    // Larger than the queue, but alone.
+    void batcher.submit([share(1, 0, 101)])
+    await turn()
+    expect(calls[1]?.batches[0]?.count).toBe(101)
+  })
+
+  test('a silent store costs each request no more than the time-out, and is not asked anew before it answers', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    try {
+      const { store, calls } = createSlowStore()
+      const { batcher, failures } = createBatcher(store, { timeoutMs: 2000 })
+      const sent = batcher.submit([share(1, 1)])
+      await turn()
+      const behind = batcher.submit([share(1, 2)])
+      vi.advanceTimersByTime(2000)
+      expect(await sent).toMatchObject([{ kind: 'failed', error: { kind: 'unknown' } }])
+      expect(await behind).toEqual([{ kind: 'turned-away' }])
+      expect(await batcher.submit([share(1, 3)])).toEqual([{ kind: 'turned-away' }])
+      expect(failures).toEqual(['timeout'])
+
+      // Another partition may be on another node.
+      const other = batcher.submit([share(2, 4)])
+      await turn()
+      calls[1]?.answer()
+      expect((await other)[0]?.kind).toBe('stored')
+
+      // What it says too late changes nothing that was said before.
+      calls[0]?.answer([REFUSED])
+      await turn()
+      expect(failures).toEqual(['timeout'])
+      expect(await sent).toMatchObject([{ error: { message: 'the store did not answer in time' } }])
+      const healed = batcher.submit([share(1, 5)])
+      await turn()
+      calls[2]?.answer()
+      expect((await healed)[0]?.kind).toBe('stored')
+      expect(batcher.samples).toBe(0)
+    } finally {
+      vi.useRealTimers()
+    }
+  })
+
+  test('when every call is overdue, nothing waits at all', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    try {
+      const { store, calls } = createSlowStore()
+      const { batcher } = createBatcher(store, { timeoutMs: 2000 })
+      const sent: Promise<unknown>[] = []
+      for (let partition = 0; partition < 4; partition++) {
+        sent.push(batcher.submit([share(partition, 1)]))
+        await turn()
+      }
+      const waiting = batcher.submit([share(5, 1)])
+      vi.advanceTimersByTime(2000)
+      await Promise.all(sent)
+      expect(await waiting).toEqual([{ kind: 'turned-away' }])
+      expect(await batcher.submit([share(6, 1)])).toEqual([{ kind: 'turned-away' }])
+      for (const call of calls) call.answer()
+      await turn()
+      void batcher.submit([share(6, 1)])
+      await turn()
+      expect(calls).toHaveLength(5)
+    } finally {
+      vi.useRealTimers()
+    }
+  })
+})
+
+describe('stopping', () => {
+  test('drain waits for what was taken and turns away what comes', async () => {
+    const { store, calls } = createSlowStore()
+    const { batcher } = createBatcher(store)
+    const taken = batcher.submit([share(1, 1)])
+    let isDrained = false
+    const drained = batcher.drain().then(() => {
+      isDrained = true
+    })
+    expect(await batcher.submit([share(1, 2)])).toEqual([{ kind: 'turned-away' }])
+    await turn()
+    expect(isDrained).toBe(false)
+    calls[0]?.answer()
+    expect((await taken)[0]?.kind).toBe('stored')
+    await drained
+  })
+
+  test('a batcher that has nothing is drained at once', async () => {
+    await createBatcher(createSlowStore().store).batcher.drain()
+  })
+})
+
+describe('whatever the store does', () => {
+  interface Step {
+    readonly shares: readonly { readonly partition: number; readonly count: number }[]
+    readonly pauseTurns: number
+  }
+  const steps = fc.array(
+    fc.record<Step>({
+      shares: fc.uniqueArray(fc.record({ partition: fc.nat(3), count: fc.integer({ min: 1, max: 700 }) }), {
+        selector: ({ partition }) => partition,
+        maxLength: 3,
+      }),
+      pauseTurns: fc.nat(2),
+    }),
+    { maxLength: 25 },
+  )
+  /** What the store does with one call: after how many turns it answers, and what it refuses. */
+  const behaviours = fc.array(fc.record({ delayTurns: fc.nat(4), refuses: fc.array(fc.boolean(), { maxLength: 4 }) }), {
+    minLength: 1,
+    maxLength: 30,
+  })
+
+  test('each sample that was called stored is in the store once, in the order of its partition, and no other', async () => {
+    await fc.assert(
+      fc.asyncProperty(steps, behaviours, async (requests, plan) => {
+        const memory = createMemoryStore({ partitions: 4 })
+        const order = new Map<number, number[]>()
+        let call = 0
+        let underWay = 0
+        const { batcher } = createBatcher({
+          async append(batches) {
+            expect(++underWay).toBeLessThanOrEqual(4)
+            const { delayTurns = 0, refuses = [] } = plan[call++ % plan.length] ?? {}
+            for (let i = 0; i < delayTurns; i++) await turn()
+            const outcomes: AppendOutcome[] = []
+            for (const [i, batch] of batches.entries()) {
+              if (refuses[i % Math.max(1, refuses.length)] === true) {
+                outcomes.push(REFUSED)
+                continue
+              }
+              outcomes.push(...(await memory.gateway.append([batch])))
+              order.set(batch.partition, [...(order.get(batch.partition) ?? []), ...valuesOf(batch)])
+            }
+            underWay--
+            return outcomes
+          },
+        })
+        let next = 0
+        const stored = new Map<number, number[]>()
+        const answers: Promise<void>[] = []
+        for (const { shares, pauseTurns } of requests) {
+          const mine = shares.map(({ partition, count }) => {
+            const from = next
+            next += count
+            return share(partition, from, count)
+          })
+          answers.push(
+            batcher.submit(mine).then((outcomes: readonly ShareOutcome[]) => {
+              expect(outcomes).toHaveLength(mine.length)
+              outcomes.forEach(({ kind }, i) => {
+                const { partition, samples } = mine[i] ?? share(0, 0, 0)
+                if (kind !== 'stored') return
+                stored.set(partition, [...(stored.get(partition) ?? []), ...valuesOf({ samples: `[${samples}]` })])
+              })
+            }),
+          )
+          for (let i = 0; i < pauseTurns; i++) await turn()
+        }
+        await batcher.drain()
+        await Promise.all(answers)
+        expect(batcher.samples).toBe(0)
+        for (let partition = 0; partition < 4; partition++) {
+          const found = order.get(partition) ?? []
+          // Values count up as requests come, so the order of arrival is ascending order.
+          expect(found).toEqual([...found].sort((a, b) => a - b))
+          expect(found).toEqual([...(stored.get(partition) ?? [])].sort((a, b) => a - b))
+        }
+      }),
+      { numRuns: 60 },
+    )
+  })
+})

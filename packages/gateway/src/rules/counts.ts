@@ -1,0 +1,46 @@
+import {
+  parseRuleCountName,
+  RULE_COUNTS,
+  type RuleCount,
+  ruleCountName,
+} from '@tidemark/shared/detection/rules/rule-counts'
+import type { Store } from '@tidemark/shared/store/ports/store'
+
+/** `expected` is kept in millionths of a sample. */
+const MILLION = 1e6
+
+/** What was counted under each name, all partitions together. */
+export type CountSums = ReadonlyMap<string, number>
+
+/** What one version of a rule counted. */
+export interface RuleCounts {
+  /** Samples with a score. */
+  readonly judged: number
+  readonly flagged: number
+  /** How many normal noise would have had flagged; null where nobody knows: for other detectors than the z-score. */
+  readonly expected: number | null
+  /** Alerts. */
+  readonly opened: number
+}
+
+export async function sumRuleCounts({ partitions, gateway }: Store): Promise<CountSums> {
+  const sums = new Map<string, number>()
+  const counted = await Promise.all(Array.from({ length: partitions }, (_, partition) => gateway.ruleCounts(partition)))
+  for (const [name, count] of counted.flatMap(counts => [...counts])) {
+    if (parseRuleCountName(name) !== undefined) sums.set(name, (sums.get(name) ?? 0) + count)
+  }
+  return sums
+}
+
+/** The counts of a rule at a version; null when none are known. */
+export function countsOf(sums: CountSums, rule: string, version: number): RuleCounts | null {
+  const sumOf = (what: RuleCount): number | undefined => sums.get(ruleCountName(rule, version, what))
+  if (RULE_COUNTS.every(what => sumOf(what) === undefined)) return null
+  const expected = sumOf('expected')
+  return {
+    judged: sumOf('judged') ?? 0,
+    flagged: sumOf('flagged') ?? 0,
+    expected: expected === undefined ? null : expected / MILLION,
+    opened: sumOf('opened') ?? 0,
+  }
+}

@@ -1,0 +1,94 @@
+import type { AlertPolicy } from '@tidemark/shared/detection/alerts/alert'
+import type { Policy } from '@tidemark/shared/detection/rules/policy'
+import type { KeptRule, RuleDocument, RuleInput } from '@tidemark/shared/detection/rules/rule'
+import type { Explanation } from '@tidemark/shared/detection/rules/rule-set'
+import { type CountSums, countsOf } from './counts.ts'
+
+/** A rule as it is shown: as it was written, its last change, and what was counted since. */
+export function ruleWords({ rule, version, changed: { who, why, at } }: KeptRule, sums: CountSums) {
+  return { rule, version, changed: { who, why, at }, counts: countsOf(sums, rule.id, version) }
+}
+
+/** The document as it is shown. */
+export function documentWords({ version, rules, mutes, storm }: RuleDocument, sums: CountSums) {
+  return {
+    version,
+    rules: rules.map(kept => ruleWords(kept, sums)),
+    default: { counts: countsOf(sums, '', 0) },
+    mutes,
+    storm,
+  }
+}
+
+/** Which rule is in force for a key and why, in the words in which rules are written. */
+export function explanationWords(explanation: Explanation, document: RuleDocument) {
+  const { key, version, rule, reason, shadow, others, muted, policy } = explanation
+  return {
+    ...{ key, version, rule, reason, shadow },
+    others: others.map(({ rule, pattern, isShadow }) => ({ rule, pattern, shadow: isShadow })),
+    muted: muted === null ? null : mutedWords(muted),
+    policy: policyWords(policy, document),
+  }
+}
+
+export function mutedWords({ until, who, why }: NonNullable<Explanation['muted']>) {
+  return { until, who, why }
+}
+
+/** A policy as the rule that says all of it. */
+export function policyWords(policy: Policy, document: RuleDocument) {
+  const written = document.rules.find(({ rule }) => rule.id === policy.rule)?.rule
+  const { detector, window, direction, hygiene, order } = policy
+  return {
+    detector,
+    // Under a budget it is another one for each key.
+    threshold: policy.budget === null ? policy.threshold : null,
+    budget: written?.budget ?? null,
+    window,
+    samples_min: policy.samplesMin ?? null,
+    direction,
+    deviation_min: policy.deviationMin,
+    deviation_min_relative: policy.deviationMinRelative,
+    influence: hygiene.isHeld ? 'held' : 'full',
+    level_shift_after: hygiene.levelShiftAfter === 0 ? null : hygiene.levelShiftAfter,
+    alert: alertWords(policy.alert),
+    silent: silentWords(policy, written),
+    late: order.refusesLate ? 'refuse' : 'mark',
+    duplicates: order.dropsDuplicates ? 'drop' : 'keep',
+  }
+}
+
+function alertWords(alert: AlertPolicy) {
+  return {
+    open: alert.open,
+    samples: alert.samples,
+    of: alert.of,
+    sides: alert.sides,
+    instant: alert.instant,
+    sustained: Number.isFinite(alert.sustained) ? alert.sustained : 'off',
+    close: alert.close,
+    close_after: alert.closeAfter,
+    hold: durationText(alert.holdMs),
+    resolve_after: durationText(alert.resolveAfterMs),
+    severity: alert.severity,
+  }
+}
+
+function silentWords({ silence }: Policy, written: RuleInput | undefined): string | null {
+  if (silence === null) return null
+  return silence.afterMs === null ? 'learned' : (written?.silent ?? durationText(silence.afterMs))
+}
+
+const UNITS = [
+  [86_400_000, 'd'],
+  [3_600_000, 'h'],
+  [60_000, 'm'],
+  [1000, 's'],
+] as const
+
+/** A time as rules have it, without rounding: `90s`, `10m`. */
+export function durationText(ms: number): string {
+  if (ms === 0) return '0s'
+  const [unit, name] = UNITS.find(([unit]) => ms % unit === 0) ?? [1, 'ms']
+  return `${ms / unit}${name}`
+}

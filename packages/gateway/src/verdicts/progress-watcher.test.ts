@@ -1,0 +1,109 @@
+import type { Progress } from '@tidemark/shared/store/ports/store'
+import { describe, expect, test, vi } from 'vitest'
+import { ProgressWatcher } from './progress-watcher.ts'
+
+/** A store whose checkpoints the test moves. */
+function createCheckpoints() {
+  const checkpoints = new Map<number, string>()
+  const calls: (readonly number[])[] = []
+  const progressOf = (partition: number): Progress => ({
+    checkpoint: checkpoints.get(partition) ?? '0-0',
+    accepted: 10,
+    analysed: 3,
+    dead: 0,
+    lost: 0,
+    backlog: 7,
+  })
+  return {
+    checkpoints,
+    calls,
+    progress: async (partitions: readonly number[]) => {
+      calls.push(partitions)
+      return partitions.map(progressOf)
+    },
+  }
+}
+
+describe('waiting for a checkpoint', () => {
+  test('ends at once when it is reached already', async () => {
+    const store = createCheckpoints()
+    store.checkpoints.set(3, '10-0')
+    const watcher = new ProgressWatcher({ store, waitersMax: 10 })
+    expect(await watcher.wait({ partition: 3, id: '9-5' }, 1000)).toEqual({ kind: 'reached' })
+    expect(store.calls).toEqual([[3]])
+  })
+
+  test('ends when it is reached, for all who wait, by questions that they share', async () => {
+    const store = createCheckpoints()
+    const watcher = new ProgressWatcher({ store, waitersMax: 10 })
+    const waits = [
+      watcher.wait({ partition: 1, id: '9-0' }, 5000),
+      watcher.wait({ partition: 1, id: '10-0' }, 5000),
+      watcher.wait({ partition: 2, id: '5-0' }, 5000),
+    ]
+    setTimeout(() => store.checkpoints.set(1, '10-0').set(2, '6-0'), 20)
+    expect(await Promise.all(waits)).toEqual([{ kind: 'reached' }, { kind: 'reached' }, { kind: 'reached' }])
+    expect(store.calls.at(-1)).toEqual([1, 2])
+    const asked = store.calls.length
+    await new Promise(resolve => setTimeout(resolve, 30))
+    expect(store.calls).toHaveLength(asked)
+  })
+
+  test('begins with a look at once, however long others have waited', async () => {
+    vi.useFakeTimers()
+    try {
+      const store = createCheckpoints()
+      store.checkpoints.set(2, '5-0')
+      const watcher = new ProgressWatcher({ store, waitersMax: 10 })
+      const long = watcher.wait({ partition: 1, id: '9-0' }, 60_000)
+      await vi.advanceTimersByTimeAsync(1000)
+      expect(await watcher.wait({ partition: 2, id: '5-0' }, 60_000)).toEqual({ kind: 'reached' })
+      // Every 10 ms, not more often.
+      expect(store.calls.length).toBeLessThan(120)
+      watcher[Symbol.dispose]()
+      await long
+    } finally {
+      vi.useRealTimers()
+    }
+  })
+
+  test('ends with its time and the backlog', async () => {
+    const watcher = new ProgressWatcher({ store: createCheckpoints(), waitersMax: 10 })
+    expect(await watcher.wait({ partition: 1, id: '9-0' }, 15)).toEqual({ kind: 'timed-out', backlog: 7 })
+  })
+
+  test('is for a bounded number of requests', async () => {
+    const watcher = new ProgressWatcher({ store: createCheckpoints(), waitersMax: 2 })
+    const receipt = { partition: 1, id: '9-0' }
+    const waits = [watcher.wait(receipt, 15), watcher.wait(receipt, 15)]
+    expect(await watcher.wait(receipt, 15)).toEqual({ kind: 'turned-away' })
+    await Promise.all(waits)
+    expect((await watcher.wait(receipt, 1)).kind).toBe('timed-out')
+  })
+
+  test('ends with what the store throws, and the next wait works', async () => {
+    const store = createCheckpoints()
+    const watcher = new ProgressWatcher({
+      store: {
+        progress: partitions => (store.calls.length === 0 ? fail(store, partitions) : store.progress(partitions)),
+      },
+      waitersMax: 10,
+    })
+    expect(await watcher.wait({ partition: 1, id: '9-0' }, 1000)).toMatchObject({ kind: 'failed' })
+    store.checkpoints.set(1, '9-0')
+    expect(await watcher.wait({ partition: 1, id: '9-0' }, 1000)).toEqual({ kind: 'reached' })
+  })
+
+  test('ends for everybody when the gateway stops', async () => {
+    const watcher = new ProgressWatcher({ store: createCheckpoints(), waitersMax: 10 })
+    const wait = watcher.wait({ partition: 1, id: '9-0' }, 60_000)
+    watcher[Symbol.dispose]()
+    expect((await wait).kind).toBe('timed-out')
+    expect((await watcher.wait({ partition: 1, id: '9-0' }, 60_000)).kind).toBe('turned-away')
+  })
+})
+
+function fail(store: ReturnType<typeof createCheckpoints>, partitions: readonly number[]): Promise<Progress[]> {
+  store.calls.push(partitions)
+  return Promise.reject(new Error('away'))
+}

@@ -1,0 +1,109 @@
+import { pause } from '@tidemark/shared/runtime/lifecycle'
+import { compareEntryIds, type Receipt } from '@tidemark/shared/sample/receipt'
+import type { GatewayStore, Progress } from '@tidemark/shared/store/ports/store'
+
+/** A verdict is usually there after a few milliseconds, so the first looks are close together. */
+const POLL_MIN_MS = 1
+const POLL_MAX_MS = 10
+const POLL_GROWTH = 1.5
+
+export type WaitOutcome =
+  | { readonly kind: 'reached' }
+  | { readonly kind: 'timed-out'; readonly backlog: number }
+  /** So many wait already that this one may not. */
+  | { readonly kind: 'turned-away' }
+  | { readonly kind: 'failed'; readonly error: unknown }
+
+export interface ProgressWatcherOptions {
+  readonly store: Pick<GatewayStore, 'progress'>
+  readonly waitersMax: number
+}
+
+interface Waiter {
+  readonly receipt: Receipt
+  backlog: number
+  readonly timer: NodeJS.Timeout
+  readonly resolve: (outcome: WaitOutcome) => void
+}
+
+/**
+ * Waits for checkpoints on behalf of many requests with one loop: it asks for all partitions that somebody waits for in
+ * one call, and only while somebody waits.
+ */
+export class ProgressWatcher implements Disposable {
+  readonly #store: Pick<GatewayStore, 'progress'>
+  readonly #waitersMax: number
+  readonly #waiters = new Set<Waiter>()
+  #isPolling = false
+  /** Ends the pause between two looks: whoever comes new gets his first look at once. */
+  #hurry = new AbortController()
+  #pollMs = POLL_MIN_MS
+  #isClosed = false
+
+  constructor({ store, waitersMax }: ProgressWatcherOptions) {
+    this.#store = store
+    this.#waitersMax = waitersMax
+  }
+
+  /** Resolves when the partition's checkpoint has come to the receipt's entry, or after `waitMs`. Does not reject. */
+  wait(receipt: Receipt, waitMs: number): Promise<WaitOutcome> {
+    if (this.#isClosed || this.#waiters.size >= this.#waitersMax) return Promise.resolve({ kind: 'turned-away' })
+    return new Promise(resolve => {
+      const waiter: Waiter = {
+        receipt,
+        backlog: 0,
+        resolve,
+        timer: setTimeout(() => this.#finish(waiter, { kind: 'timed-out', backlog: waiter.backlog }), waitMs),
+      }
+      this.#waiters.add(waiter)
+      this.#pollMs = POLL_MIN_MS
+      this.#hurry.abort()
+      // The loop never rejects: what the store throws goes to the waiters.
+      if (!this.#isPolling) void this.#poll()
+    })
+  }
+
+  /** Ends every wait as if its time were over: a gateway that stops cannot wait ten seconds. */
+  [Symbol.dispose](): void {
+    this.#isClosed = true
+    for (const waiter of this.#waiters) this.#finish(waiter, { kind: 'timed-out', backlog: waiter.backlog })
+  }
+
+  async #poll(): Promise<void> {
+    this.#isPolling = true
+    while (this.#waiters.size > 0) {
+      await this.#look()
+      if (this.#waiters.size === 0) break
+      this.#hurry = new AbortController()
+      await pause(this.#pollMs, this.#hurry.signal)
+      this.#pollMs = Math.min(POLL_MAX_MS, this.#pollMs * POLL_GROWTH)
+    }
+    this.#isPolling = false
+  }
+
+  async #look(): Promise<void> {
+    // Whoever comes while the store is asked is answered by the next look: the answer may be older than his question.
+    const waiters = [...this.#waiters]
+    const partitions = [...new Set(waiters.map(({ receipt }) => receipt.partition))]
+    let progress: Progress[]
+    try {
+      progress = await this.#store.progress(partitions)
+    } catch (error) {
+      for (const waiter of waiters) this.#finish(waiter, { kind: 'failed', error })
+      return
+    }
+    const byPartition = new Map(partitions.map((partition, i) => [partition, progress[i]]))
+    for (const waiter of waiters) {
+      const found = byPartition.get(waiter.receipt.partition)
+      if (found === undefined) continue
+      waiter.backlog = found.backlog
+      if (compareEntryIds(found.checkpoint, waiter.receipt.id) >= 0) this.#finish(waiter, { kind: 'reached' })
+    }
+  }
+
+  #finish(waiter: Waiter, outcome: WaitOutcome): void {
+    if (!this.#waiters.delete(waiter)) return
+    clearTimeout(waiter.timer)
+    waiter.resolve(outcome)
+  }
+}

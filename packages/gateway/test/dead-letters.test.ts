@@ -1,0 +1,156 @@
+import { partitionOf } from '@tidemark/shared/sample/partition'
+import { createMemoryStore, type MemoryStore } from '@tidemark/shared/store/memory/store'
+import { NO_RULE_EFFECTS, StoreError } from '@tidemark/shared/store/ports/store'
+import { packSamples } from '@tidemark/testkit/pack-samples'
+import { describe, expect, test } from 'vitest'
+import { deadPageSchema } from '../src/openapi/dead.ts'
+import { createTestApp } from './support/fixture.ts'
+
+const PARTITIONS = 4
+
+/** Puts entries with these texts into partition 0 and commits them as dead, as an analyzer does. Returns their receipts. */
+async function withDead(store: MemoryStore, texts: readonly string[], partition = 0): Promise<string[]> {
+  const lease = { partition, token: 'test:1' }
+  await store.analyzer.acquireLease(partition, lease.token, 60_000)
+  const from = await store.analyzer.loadCheckpoint(partition)
+  await store.gateway.append(texts.map(samples => ({ partition, samples, count: 1 })))
+  const [found] = await store.analyzer.read([partition], { count: 1000, blockMs: 0 })
+  const ids = (found?.entries ?? []).map(({ id }) => id)
+  const outcome = await store.analyzer.commit(lease, {
+    ...{ from, to: { id: ids.at(-1) ?? '', offset: from.offset + ids.length }, entries: ids, witness: undefined },
+    ...{ analysed: 0, dead: ids.length, keys: [], anomalies: [], verdicts: [], keepFrom: '0-0', rulesVersion: 0 },
+    ...NO_RULE_EFFECTS,
+    deadEntries: ids.map((id, i) => ({ id, reason: `reason ${i}`, samples: texts[i] ?? '' })),
+  })
+  expect(outcome.kind).toBe('ok')
+  return ids.map(id => `${partition}:${id}`)
+}
+
+/** A key of the partition. */
+function keyIn(partition: number): string {
+  for (let i = 0; ; i++) if (partitionOf(`key ${i}`, PARTITIONS) === partition) return `key ${i}`
+}
+
+async function page(app: ReturnType<typeof createTestApp>['app'], query = '') {
+  const response = await app.request(`/dead${query}`)
+  expect(response.status).toBe(200)
+  return deadPageSchema.parse(await response.json())
+}
+
+describe('GET /dead', () => {
+  test('lists dead entries of all partitions, newest first, by page', async () => {
+    let now = 1000
+    const store = createMemoryStore({ partitions: PARTITIONS, now: () => now })
+    const { app } = createTestApp({ store })
+    const receipts: string[] = []
+    for (const partition of [0, 1, 2, 0, 1, 3]) {
+      receipts.push(...(await withDead(store, ['not JSON'], partition)))
+      // Every second id exists in two partitions.
+      if (receipts.length % 2 === 0) now++
+    }
+    expect((await page(app)).dead.map(({ id }) => id).toSorted()).toEqual(receipts.toSorted())
+    const paged: string[] = []
+    for (let query = '?limit=2'; ; ) {
+      const { dead, cursor } = await page(app, query)
+      paged.push(...dead.map(({ id }) => id))
+      if (cursor === null) break
+      query = `?limit=2&cursor=${cursor}`
+    }
+    expect(paged).toEqual((await page(app)).dead.map(({ id }) => id))
+    expect((await page(app)).dead[0]).toMatchObject({ reason: 'reason 0', samples: 'not JSON', accepted_at: 1002 })
+  })
+
+  test.each(['?limit=0', '?limit=501', '?cursor=x', '?page=2'])('answers 400 to %s', async query => {
+    expect((await createTestApp().app.request(`/dead${query}`)).status).toBe(400)
+  })
+})
+
+describe('POST /dead/{id}/put-back', () => {
+  test('accepts the samples anew, once', async () => {
+    const store = createMemoryStore({ partitions: PARTITIONS })
+    const { app } = createTestApp({ store })
+    const samples = packSamples([{ key: keyIn(0), value: 1, timestamp: 2 }])
+    const [id] = await withDead(store, [samples])
+    const response = await app.request(`/dead/${id}/put-back`, { method: 'POST' })
+    expect(response.status).toBe(202)
+    expect(await response.json()).toEqual({ accepted: 1, receipts: [expect.stringMatching(/^0:/)] })
+    const [progress] = await store.gateway.progress([0])
+    expect(progress).toMatchObject({ accepted: 2, dead: 1, backlog: 1 })
+    expect((await app.request(`/dead/${id}/put-back`, { method: 'POST' })).status).toBe(404)
+    expect((await page(app)).dead).toEqual([])
+  })
+
+  test('adds nothing when it is asked again because the entry was not removed', async () => {
+    const store = createMemoryStore({ partitions: PARTITIONS })
+    let failures = 1
+    const { app } = createTestApp({
+      store,
+      override: {
+        async discardDead(...args) {
+          if (failures-- > 0) throw new StoreError('no answer', { kind: 'unknown' })
+          return store.gateway.discardDead(...args)
+        },
+      },
+    })
+    const [id] = await withDead(store, [packSamples([{ key: keyIn(0), value: 1, timestamp: 2 }])])
+    expect((await app.request(`/dead/${id}/put-back`, { method: 'POST' })).status).toBe(503)
+    expect((await app.request(`/dead/${id}/put-back`, { method: 'POST' })).status).toBe(202)
+    expect((await store.gateway.progress([0]))[0]).toMatchObject({ accepted: 2, backlog: 1 })
+    expect((await page(app)).dead).toEqual([])
+  })
+
+  test.each([
+    ['not JSON', 'is not JSON'],
+    ['[]', 'has no samples'],
+    ['["k",1]', 'has 2 items'],
+    ['["k","x",1]', 'sample 0'],
+    [JSON.stringify([keyIn(0), 1e101, 1]), 'too large'],
+    [JSON.stringify([`${keyIn(0)}\n`, 1, 1]), 'control characters'],
+    [JSON.stringify([keyIn(1), 1, 1]), 'another partition'],
+  ])('answers 409 to an entry that holds %s', async (text, reason) => {
+    const store = createMemoryStore({ partitions: PARTITIONS })
+    const { app } = createTestApp({ store })
+    const [id] = await withDead(store, [text])
+    const response = await app.request(`/dead/${id}/put-back`, { method: 'POST' })
+    expect(response.status).toBe(409)
+    expect(await response.text()).toContain(reason)
+    expect((await page(app)).dead).toHaveLength(1)
+  })
+
+  test('answers 503 with Retry-After while the backlog of the partition is full', async () => {
+    const store = createMemoryStore({ partitions: PARTITIONS, backlogMax: 1 })
+    const { app } = createTestApp({ store })
+    const samples = packSamples([{ key: keyIn(0), value: 1, timestamp: 2 }])
+    const [id] = await withDead(store, [samples])
+    await store.gateway.append([{ partition: 0, samples, count: 1 }])
+    const response = await app.request(`/dead/${id}/put-back`, { method: 'POST' })
+    expect(response.status).toBe(503)
+    expect(Number(response.headers.get('Retry-After'))).toBeGreaterThanOrEqual(1)
+    expect((await page(app)).dead).toHaveLength(1)
+  })
+})
+
+describe('POST /dead/{id}/discard', () => {
+  test('forgets an entry, once', async () => {
+    const store = createMemoryStore({ partitions: PARTITIONS })
+    const { app, registry } = createTestApp({ store })
+    const [a, b] = await withDead(store, ['x', 'y'])
+    const response = await app.request(`/dead/${a}/discard`, { method: 'POST' })
+    expect(await response.json()).toEqual({ discarded: a })
+    expect((await app.request(`/dead/${a}/discard`, { method: 'POST' })).status).toBe(404)
+    expect((await page(app)).dead.map(({ id }) => id)).toEqual([b])
+    expect(await registry.metrics()).toContain('gateway_dead_entries_settled_total{how="discarded"} 1')
+  })
+
+  test.each(['x', '99:1-0', '0:1-0', '0:1'])('answers 404 to the id %s', async id => {
+    for (const action of ['discard', 'put-back']) {
+      expect((await createTestApp().app.request(`/dead/${id}/${action}`, { method: 'POST' })).status).toBe(404)
+    }
+  })
+
+  test('takes POST alone', async () => {
+    const response = await createTestApp().app.request('/dead/0:1-0/discard')
+    expect(response.status).toBe(405)
+    expect(response.headers.get('Allow')).toBe('POST')
+  })
+})

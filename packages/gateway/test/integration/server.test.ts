@@ -1,0 +1,361 @@
+import { once } from 'node:events'
+import { Agent, type IncomingHttpHeaders, request } from 'node:http'
+import { connect, type Socket } from 'node:net'
+import { aborted } from '@tidemark/shared/runtime/lifecycle'
+import { createMemoryStore, type MemoryStore } from '@tidemark/shared/store/memory/store'
+import { LayoutMismatch, type Store } from '@tidemark/shared/store/ports/store'
+import { pino } from 'pino'
+import { Registry } from 'prom-client'
+import { afterEach, describe, expect, test } from 'vitest'
+import { gatewaySchema } from '../../src/config.ts'
+import { type Gateway, startGateway } from '../../src/gateway.ts'
+import { storedSamples } from '../support/fixture.ts'
+
+const resources = new Set<AsyncDisposable>()
+
+afterEach(async () => {
+  for (const resource of resources) await resource[Symbol.asyncDispose]()
+  resources.clear()
+})
+
+async function start(
+  settings: Readonly<Record<string, string>> = {},
+  openStore: (signal: AbortSignal) => Promise<Store | undefined> = async () => createMemoryStore(),
+): Promise<Gateway> {
+  const gateway = await startGateway({
+    config: gatewaySchema.parse({ HOST: '127.0.0.1', PORT: '0', METRICS_PORT: '0', ...settings }),
+    openStore,
+    log: pino({ level: 'silent' }),
+    registry: new Registry(),
+  })
+  resources.add(gateway)
+  return gateway
+}
+
+interface Answer {
+  readonly status: number
+  readonly headers: IncomingHttpHeaders
+  readonly body: string
+}
+
+function send(port: number, path: string, { method = 'GET', body = '', agent = new Agent() } = {}): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const sent = request({ host: '127.0.0.1', port, path, method, agent }, response => {
+      let text = ''
+      response.setEncoding('utf8')
+      response.on('data', chunk => {
+        text += chunk
+      })
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, headers: response.headers, body: text }))
+      response.on('error', reject)
+    })
+    sent.on('error', reject)
+    sent.end(body)
+  })
+}
+
+const post = (port: number, body: string, agent = new Agent()): Promise<Answer> =>
+  send(port, '/ingest', { method: 'POST', body, agent })
+
+/** Opens a connection, writes, and gives what came until the other side hung up. */
+async function converse(port: number, write: (socket: Socket) => void): Promise<string> {
+  const socket = connect(port, '127.0.0.1')
+  let text = ''
+  socket.setEncoding('utf8')
+  socket.on('data', chunk => {
+    text += chunk
+  })
+  // A reset is one of the ways to hang up.
+  socket.on('error', () => {})
+  await once(socket, 'connect')
+  write(socket)
+  await once(socket, 'close')
+  return text
+}
+
+/** A store that takes its time, so that requests are under way when the stop comes. */
+function slowed(store: MemoryStore, ms: number): Store {
+  return {
+    ...store,
+    gateway: {
+      ...store.gateway,
+      async append(batches) {
+        await new Promise(resolve => setTimeout(resolve, ms))
+        return store.gateway.append(batches)
+      },
+    },
+  }
+}
+
+describe('a gateway that listens', () => {
+  test('takes samples and tells of itself on both ports', async () => {
+    const gateway = await start()
+    const answer = await post(gateway.port, '{"key":"a","value":1}')
+    expect(answer.status).toBe(202)
+    expect(answer.headers['content-length']).toBe(String(answer.body.length))
+    for (const port of [gateway.port, gateway.metricsPort]) {
+      expect((await send(port, '/metrics')).body).toContain('gateway_samples_accepted_total 1\n')
+      expect((await send(port, '/readyz')).status).toBe(200)
+    }
+    expect((await send(gateway.metricsPort, '/analyze')).status).toBe(404)
+  })
+
+  test('answers 413 to a chunked body that never ends, and hangs up', async () => {
+    const gateway = await start()
+    const chunk = `10000\r\n${' '.repeat(0x1_0000)}\r\n`
+    const text = await converse(gateway.port, socket => {
+      socket.write('POST /ingest HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n')
+      const timer = setInterval(() => socket.write(chunk), 1)
+      socket.on('close', () => clearInterval(timer))
+    })
+    expect(text).toMatch(/^HTTP\/1\.1 413 /)
+    expect(text).toContain('urn:tidemark:problem:body-too-large')
+  })
+
+  test('answers 413 before it reads a body that says it is too long', async () => {
+    const gateway = await start()
+    const text = await converse(gateway.port, socket => {
+      socket.write('POST /ingest HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n')
+    })
+    expect(text).toMatch(/^HTTP\/1\.1 413 /)
+  })
+
+  test('hangs up on headers that do not come', async () => {
+    const gateway = await start({ HEADERS_TIMEOUT_MS: '300', REQUEST_TIMEOUT_MS: '60000' })
+    const text = await converse(gateway.port, socket => socket.write('POST /ingest HTTP/1.1\r\nHost: x\r\n'))
+    expect(text).toMatch(/^HTTP\/1\.1 408 /)
+  })
+
+  test('hangs up on a body that does not come', async () => {
+    const gateway = await start({ HEADERS_TIMEOUT_MS: '300', REQUEST_TIMEOUT_MS: '600' })
+    const text = await converse(gateway.port, socket => {
+      socket.write('POST /ingest HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{"key"')
+    })
+    // The body's reader learns first that the connection is gone, so there may be no answer at all.
+    expect(text).toMatch(/^($|HTTP\/1\.1 40[08] )/)
+    expect((await post(gateway.port, '{"key":"a","value":1}')).status).toBe(202)
+  })
+
+  test.each([
+    'GET /livez HTTP/1.1\r\nHost: a b\r\nConnection: close\r\n\r\n',
+    'GET http://[ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n',
+    'GET \\ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n',
+    'GET /livez HTTP/1.1\r\nHost: x\r\nHost: y\r\nConnection: close\r\n\r\n',
+    'nonsense\r\n\r\n',
+    '\x16\x03\x01\r\n\r\n',
+  ])('survives %j', async junk => {
+    const gateway = await start()
+    const text = await converse(gateway.port, socket => socket.write(junk))
+    expect(text).toMatch(/^(HTTP\/1\.1 (200|400|404) |$)/)
+    expect((await send(gateway.port, '/livez')).status).toBe(200)
+  })
+
+  test('keeps the order of requests that one connection sends without waiting', async () => {
+    const store = createMemoryStore()
+    const gateway = await start({}, async () => store)
+    const count = 300
+    await converse(gateway.port, socket => {
+      for (let value = 0; value < count; value++) {
+        const body = JSON.stringify({ key: 'a', value })
+        const close = value === count - 1 ? 'Connection: close\r\n' : ''
+        socket.write(`POST /ingest HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n${close}\r\n${body}`)
+      }
+    })
+    expect((await storedSamples(store)).map(({ value }) => value)).toEqual(Array.from({ length: count }, (_, i) => i))
+  })
+})
+
+describe('a store that is not there', () => {
+  test('is waited for: the gateway answers 503 meanwhile, and works when it comes', async () => {
+    const { promise: opened, resolve: open } = Promise.withResolvers<Store>()
+    const gateway = await start({}, () => opened)
+    expect((await send(gateway.port, '/livez')).status).toBe(200)
+    expect((await send(gateway.port, '/readyz')).status).toBe(503)
+    const refused = await post(gateway.port, '{"key":"a","value":1}')
+    expect(refused.status).toBe(503)
+    expect(Number(refused.headers['retry-after'])).toBeGreaterThanOrEqual(1)
+    open(createMemoryStore())
+    await expect.poll(async () => (await send(gateway.port, '/readyz')).status, { timeout: 5000 }).toBe(200)
+    expect((await post(gateway.port, '{"key":"a","value":1}')).status).toBe(202)
+  })
+
+  test('that never comes does not keep the gateway from stopping', async () => {
+    const gateway = await start({}, async signal => {
+      await aborted(signal)
+      return undefined
+    })
+    await gateway[Symbol.asyncDispose]()
+    await expect(send(gateway.port, '/livez')).rejects.toThrow('ECONNREFUSED')
+  })
+
+  test('of another layout ends the gateway with a sentence', async () => {
+    const sentence = 'this Redis holds a deployment of 4 partitions, and PARTITIONS is 16'
+    const gateway = await start({}, () => Promise.reject(new LayoutMismatch(sentence)))
+    await expect(gateway.failed).rejects.toThrow(sentence)
+    expect((await send(gateway.port, '/readyz')).status).toBe(503)
+  })
+})
+
+describe('a graceful stop', () => {
+  test('every sample that was answered with 202 is stored, once', async () => {
+    const store = createMemoryStore()
+    const gateway = await start({}, async () => slowed(store, 20))
+    const agent = new Agent({ keepAlive: true, maxSockets: 200 })
+    const accepted: number[] = []
+    let next = 0
+    let isStopped = false
+    const clients = Array.from({ length: 200 }, async () => {
+      while (!isStopped) {
+        const value = next++
+        try {
+          const answer = await post(gateway.port, JSON.stringify({ key: `k${value % 50}`, value }), agent)
+          expect([202, 503]).toContain(answer.status)
+          if (answer.status === 202) accepted.push(value)
+        } catch {
+          // It does not listen any more, or hung up before it read the request.
+          return
+        }
+      }
+    })
+    await new Promise(resolve => setTimeout(resolve, 150))
+    const before = accepted.length
+    await gateway[Symbol.asyncDispose]()
+    isStopped = true
+    await Promise.all(clients)
+    agent.destroy()
+    expect(before).toBeGreaterThan(0)
+    expect(accepted.length).toBeGreaterThan(before)
+    const stored = (await storedSamples(store)).map(({ value }) => value)
+    expect(new Set(stored).size).toBe(stored.length)
+    expect(accepted.filter(value => !stored.includes(value))).toEqual([])
+  })
+
+  test('waits for samples whose client is gone, before it closes the store', async () => {
+    const events: string[] = []
+    const store = createMemoryStore()
+    const slow = slowed(store, 200)
+    const gateway = await start({}, async () => ({
+      ...slow,
+      gateway: {
+        ...slow.gateway,
+        append: batches => slow.gateway.append(batches).finally(() => events.push('stored')),
+      },
+      [Symbol.asyncDispose]: async () => {
+        events.push('closed')
+      },
+    }))
+    const socket = connect(gateway.port, '127.0.0.1')
+    socket.write('POST /ingest HTTP/1.1\r\nHost: x\r\nContent-Length: 21\r\n\r\n{"key":"a","value":1}')
+    await new Promise(resolve => setTimeout(resolve, 50))
+    socket.destroy()
+    await new Promise(resolve => setTimeout(resolve, 20))
+    await gateway[Symbol.asyncDispose]()
+    expect(events).toEqual(['stored', 'closed'])
+  })
+
+  test('is not ready first, answers with Connection: close, and then listens no more', async () => {
+    const gateway = await start({ DRAIN_DELAY_MS: '300' })
+    const stopped = gateway[Symbol.asyncDispose]()
+    expect((await send(gateway.port, '/readyz')).status).toBe(503)
+    const answer = await post(gateway.port, '{"key":"a","value":1}', new Agent({ keepAlive: true }))
+    expect(answer.status).toBe(202)
+    expect(answer.headers.connection).toBe('close')
+    await stopped
+    await expect(send(gateway.port, '/livez')).rejects.toThrow('ECONNREFUSED')
+  })
+
+  test('does not wait for verdicts, nor for idle connections', async () => {
+    const gateway = await start()
+    const agent = new Agent({ keepAlive: true })
+    const { receipts } = JSON.parse((await post(gateway.port, '{"key":"a","value":1}', agent)).body)
+    const waiting = send(gateway.port, `/analyze?key=a&after=${receipts[0]}&wait=10000`)
+    await new Promise(resolve => setTimeout(resolve, 50))
+    const begin = performance.now()
+    await gateway[Symbol.asyncDispose]()
+    expect(performance.now() - begin).toBeLessThan(2000)
+    expect((await waiting).status).toBe(503)
+    agent.destroy()
+  })
+})
+
+describe('what is no request', () => {
+  const problem =
+    /^HTTP\/1\.1 (\d{3}) [\s\S]*\r\nContent-Type: application\/problem\+json\r\n[\s\S]*\r\n\r\n\{"type":"urn:/i
+  const statusOf = (text: string): string | undefined => problem.exec(text)?.[1]
+
+  test.each([
+    ['400', 'nonsense\r\n\r\n'],
+    ['400', 'GET /livez HTTP/1.1\r\n\r\n'],
+    ['400', 'GET /livez HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n'],
+    ['405', 'CONNECT x:80 HTTP/1.1\r\nHost: x\r\n\r\n'],
+    ['417', 'POST /ingest HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: the moon\r\n\r\n[]'],
+    ['431', `GET /livez HTTP/1.1\r\nHost: x\r\nX-A: ${'a'.repeat(17_000)}\r\n\r\n`],
+    ['431', `GET /livez HTTP/1.1\r\nHost: x\r\n${'A: b\r\n'.repeat(50)}\r\n`],
+  ])('is answered %s as a problem, counted, and its connection closed: %j', async (status, bytes) => {
+    const gateway = await start()
+    const text = await converse(gateway.port, socket => socket.write(bytes))
+    expect([statusOf(text), text]).toEqual([status, text])
+    expect((await send(gateway.port, '/metrics')).body).toContain(
+      `gateway_http_requests_total{route="unmatched",method="other",status="${status}"} 1\n`,
+    )
+  })
+
+  test('is answered after the requests before it, never in their place', async () => {
+    const gateway = await start()
+    const body = '{"key":"a","value":1}'
+    const text = await converse(gateway.port, socket => {
+      socket.write(`POST /ingest HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n${body}nonsense\r\n\r\n`)
+    })
+    expect(text.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 202', 'HTTP/1.1 400'])
+  })
+})
+
+describe('a client', () => {
+  test('that has said all and only listens gets its answer', async () => {
+    const store = createMemoryStore()
+    const gateway = await start({}, async () => slowed(store, 50))
+    // The store answers after the client's end has come.
+    const body = '{"key":"a","value":1}'
+    const text = await converse(gateway.port, socket => {
+      socket.end(`POST /ingest HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n${body}`)
+    })
+    expect(text).toMatch(/^HTTP\/1\.1 202 /)
+  })
+
+  test('is told that JSON is no page, whatever a browser thinks of its content', async () => {
+    const gateway = await start()
+    for (const path of ['/livez', '/analyze?key=none', '/nowhere', '/openapi.json']) {
+      expect((await send(gateway.port, path)).headers['x-content-type-options']).toBe('nosniff')
+    }
+  })
+
+  test('beyond the number of connections is turned away, and counted', async () => {
+    const gateway = await start({ CONNECTIONS_MAX: '1' })
+    const first = connect(gateway.port, '127.0.0.1')
+    await once(first, 'connect')
+    expect(await converse(gateway.port, () => {})).toBe('')
+    first.destroy()
+    await once(first, 'close')
+    const metrics = await send(gateway.metricsPort, '/metrics')
+    expect(metrics.body).toContain('gateway_connections_dropped_total 1\n')
+  })
+
+  test('that does not read its answers gives way when too many bytes of answers are unread', async () => {
+    const gateway = await start({ BODIES_BYTES_MAX: String(1024 * 1024) })
+    const script = 'GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n'
+    const count = 30
+    const deaf = connect(gateway.port, '127.0.0.1')
+    deaf.on('error', () => {})
+    await once(deaf, 'connect')
+    deaf.write(script.repeat(count))
+    const cut = 'gateway_connections_unread_total 1\n'
+    await expect.poll(async () => (await send(gateway.metricsPort, '/metrics')).body, { timeout: 5000 }).toContain(cut)
+    const agent = new Agent({ keepAlive: true })
+    for (let i = 0; i < count; i++) {
+      expect((await send(gateway.port, '/docs/swagger-ui-bundle.js', { agent })).body.length).toBeGreaterThan(1_000_000)
+    }
+    agent.destroy()
+    deaf.destroy()
+    expect((await send(gateway.metricsPort, '/metrics')).body).toContain(cut)
+  })
+})

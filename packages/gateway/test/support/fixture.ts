@@ -1,0 +1,197 @@
+import { COUNT, createRow, pushSample, rowShape } from '@tidemark/shared/detection/key-row'
+import { encodeRow, storedLengthMax } from '@tidemark/shared/detection/window-row'
+import type { Spans } from '@tidemark/shared/runtime/tracing/spans'
+import { unpackEntry } from '@tidemark/shared/sample/entry'
+import { createMemoryStore, type MemoryStore } from '@tidemark/shared/store/memory/store'
+import type { AlertStore } from '@tidemark/shared/store/ports/alerts'
+import type { RuleStore } from '@tidemark/shared/store/ports/rules'
+import { type Commit, type GatewayStore, NO_RULE_EFFECTS, type Store } from '@tidemark/shared/store/ports/store'
+import { type Analysis, type Finding, toAnalysis, VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
+import { pino } from 'pino'
+import { Registry } from 'prom-client'
+import { createApp } from '../../src/app.ts'
+import { type GatewayConfig, gatewaySchema } from '../../src/config.ts'
+import type { Asset } from '../../src/http/docs.ts'
+import { createIngest } from '../../src/ingest/ingest.ts'
+import { createMetrics } from '../../src/metrics.ts'
+import { createServices, required } from '../../src/services.ts'
+
+/** The clock of an app under test: Unix milliseconds. */
+export const NOW = 1_700_000_000_000
+
+export interface TestAppOptions {
+  readonly store?: Store
+  /** Replaces methods of the store's gateway side. */
+  readonly override?: Partial<GatewayStore>
+  readonly overrideRules?: Partial<RuleStore>
+  readonly overrideAlerts?: Partial<AlertStore>
+  /** As in the environment. */
+  readonly settings?: Readonly<Record<string, string>>
+  readonly isStoreOpen?: boolean
+  readonly isStopping?: boolean
+  readonly spans?: Spans
+  readonly docs?: ReadonlyMap<string, Asset>
+}
+
+/** An app on a store in memory, without a process and without a port. */
+export function createTestApp({
+  store = createMemoryStore(),
+  override = {},
+  overrideRules = {},
+  overrideAlerts = {},
+  settings = {},
+  isStoreOpen = true,
+  isStopping = false,
+  spans,
+  docs = new Map(),
+}: TestAppOptions = {}) {
+  const config: GatewayConfig = gatewaySchema.parse(settings)
+  const registry = new Registry()
+  const metrics = createMetrics(registry)
+  const opened: Store = {
+    ...store,
+    gateway: { ...store.gateway, ...override },
+    rules: { ...store.rules, ...overrideRules },
+    alerts: { ...store.alerts, ...overrideAlerts },
+  }
+  const services = createServices(opened, config, metrics)
+  const now = (): number => NOW
+  const live = required(() => (isStoreOpen ? services : undefined))
+  const app = createApp({
+    config,
+    log: pino({ level: 'silent' }),
+    registry,
+    metrics,
+    spans,
+    now,
+    ingest: createIngest({ config, metrics, now, services: live }),
+    services: live,
+    notReady: () => (isStoreOpen ? undefined : 'the store is not open yet'),
+    isStopping: () => isStopping,
+    docs,
+  })
+  return {
+    app,
+    services,
+    registry,
+    post: (
+      body: string | Uint8Array | ReadableStream<Uint8Array>,
+      headers: Record<string, string> = { 'Content-Type': 'application/json' },
+    ) => app.request('/ingest', { method: 'POST', body, headers, duplex: 'half' } as RequestInit),
+  }
+}
+
+export interface StoredSample {
+  readonly partition: number
+  readonly id: string
+  readonly key: string
+  readonly value: number
+  readonly timestamp: number
+}
+
+/** Every sample in the store, in the order of each partition's stream, without taking any away. */
+export async function storedSamples(store: MemoryStore): Promise<StoredSample[]> {
+  const samples: StoredSample[] = []
+  for (let partition = 0; partition < store.partitions; partition++) {
+    await store.analyzer.loadCheckpoint(partition)
+    await store.analyzer.read([partition], { count: 1_000_000, blockMs: 0 })
+    for (const entry of await store.analyzer.readPending(partition, '0-0', 1_000_000)) {
+      const unpacked = unpackEntry(entry)
+      if (unpacked.kind === 'unreadable') throw new Error(unpacked.reason)
+      for (let i = 0; i < unpacked.samples.length; i += 3) {
+        const [key, value, timestamp] = unpacked.samples.slice(i, i + 3)
+        samples.push({ partition, id: entry.id, key: String(key), value: Number(value), timestamp: Number(timestamp) })
+      }
+    }
+  }
+  return samples
+}
+
+/** Stands in for the owner of a partition: commits what rules say, of no entries. */
+export async function commitEffects(
+  store: Store,
+  partition: number,
+  effects: Partial<Pick<Commit, 'alerts' | 'counts' | 'shadowed'>>,
+): Promise<void> {
+  const lease = { partition, token: `test:${partition}` }
+  await store.analyzer.acquireLease(partition, lease.token, 60_000)
+  const from = await store.analyzer.loadCheckpoint(partition)
+  const outcome = await store.analyzer.commit(lease, {
+    ...{ from, to: from, entries: [], witness: undefined, analysed: 0, dead: 0, keys: [], anomalies: [] },
+    ...{ deadEntries: [], verdicts: [], keepFrom: '0-0', rulesVersion: 0 },
+    ...NO_RULE_EFFECTS,
+    ...effects,
+  })
+  if (outcome.kind !== 'ok') throw new Error(`not committed: ${outcome.kind}`)
+}
+
+/** Stands in for the analyzers: commits a finding for every sample that waits, with one window row for each key. */
+export async function analyseAll(store: MemoryStore, toFinding = plainFinding, keepsVerdicts = true): Promise<void> {
+  for (let partition = 0; partition < store.partitions; partition++) {
+    const from = await store.analyzer.loadCheckpoint(partition)
+    const samples = (await storedSamples(store)).filter(sample => sample.partition === partition)
+    if (samples.length === 0) continue
+    const lease = { partition, token: `test:${partition}` }
+    await store.analyzer.acquireLease(partition, lease.token, 60_000)
+    const entries = await store.analyzer.readPending(partition, from.id, 1_000_000)
+    const findings = samples.map(toFinding)
+    const rows = new Map<string, Analysis>()
+    findings.forEach((finding, i) => {
+      rows.set(finding.key, toAnalysis(finding, contextOf(partition, samples[i]?.id ?? '')))
+    })
+    const last = entries.at(-1)?.id ?? from.id
+    await store.analyzer.commit(lease, {
+      from,
+      to: { id: last, offset: from.offset + samples.length },
+      entries: entries.map(({ id }) => id),
+      analysed: samples.length,
+      dead: 0,
+      keys: [...rows].map(([key, analysis]) => ({
+        key,
+        window: { kind: 'row', bytes: rowOf(analysis) },
+        analysis: JSON.stringify(analysis),
+      })),
+      anomalies: [],
+      deadEntries: [],
+      verdicts: keepsVerdicts
+        ? entries.map(({ id }) => ({
+            id,
+            findings: floats(
+              findings
+                .filter((_, i) => samples[i]?.id === id)
+                .flatMap(({ mean, deviation, count, window }) => [mean, deviation, count, window]),
+            ),
+            threshold: VERDICT_DEFAULTS.threshold,
+            windowMin: VERDICT_DEFAULTS.windowMin,
+            analyzedAt: NOW,
+            rulesVersion: 0,
+            judged: null,
+          }))
+        : [],
+      witness: undefined,
+      keepFrom: '0-0',
+      rulesVersion: 0,
+      ...NO_RULE_EFFECTS,
+    })
+  }
+}
+
+function plainFinding({ key, value, timestamp }: StoredSample): Finding {
+  return { key, value, timestamp, mean: 100, deviation: 10, count: 51, window: 50, judged: null }
+}
+
+function contextOf(partition: number, id: string) {
+  return { partition, id, analyzedAt: NOW, ...VERDICT_DEFAULTS }
+}
+
+function rowOf({ count, value, timestamp }: Analysis): Uint8Array {
+  const row = createRow(rowShape(VERDICT_DEFAULTS.window, 'zscore', false))
+  row.rows[COUNT] = count
+  pushSample(row, value, timestamp)
+  const encoded = new Float64Array(storedLengthMax(row.shape))
+  return floats([...encoded.subarray(0, encodeRow(row, encoded, 0))])
+}
+
+function floats(values: readonly number[]): Uint8Array {
+  return new Uint8Array(Float64Array.from(values).buffer)
+}

@@ -1,0 +1,12 @@
+import { expect } from 'vitest'
+import { problemSchema } from '../../src/openapi/parts.ts'
+
+/** The answer's problem, checked for what every problem must have. */
+export async function problemOf(response: Response) {
+  expect(response.headers.get('Content-Type')).toBe('application/problem+json')
+  const problem = problemSchema.parse(await response.json())
+  expect(problem.status).toBe(response.status)
+  if (response.status === 503) expect(response.headers.get('Retry-After')).toMatch(/^[1-9]\d*$/)
+  else expect(response.headers.get('Retry-After')).toBeNull()
+  return problem
+}

@@ -1,0 +1,109 @@
+import { describe, expect, test } from 'vitest'
+import { VERDICT_DEFAULTS } from '../../verdict/analysis.ts'
+import { createPolicy } from '../rules/policy.ts'
+import type { AlertEvent } from './alert.ts'
+import {
+  alertId,
+  anomalyEnd,
+  anomalyOpening,
+  assembleAlert,
+  heardEnd,
+  levelShift,
+  partitionOfAlert,
+  resolvedId,
+  silentId,
+  silentOpening,
+  stormEnd,
+  stormOpening,
+} from './record.ts'
+import type { StormEvent } from './storm.ts'
+
+const NOW = 1_700_000_000_000
+const HOUR = 3_600_000
+const PLACE = { partition: 3, key: 'edge-17/cpu', policy: createPolicy({ rule: 'cpu' }, VERDICT_DEFAULTS) }
+const OPENED = {
+  ...{ kind: 'opened', time: NOW, count: 51, value: 93.1, score: 9.19, threshold: 2 },
+  ...{ by: 'instant', openedBefore: 0 },
+} as const satisfies AlertEvent
+const RESOLVED = {
+  ...{ kind: 'resolved', time: NOW + HOUR, reason: 'calm', openedAt: NOW, openedCount: 51 },
+  ...{ peak: 11, peakValue: 99, samples: 12 },
+} as const satisfies AlertEvent
+const JUDGEMENT = { low: 15.9, high: 15.9, spread: 8.4 }
+const FIRING = anomalyOpening(OPENED, { ...PLACE, judgement: JUDGEMENT, window: 50 })
+
+describe('an id', () => {
+  test('follows from partition, kind, key and opening, and from nothing else', () => {
+    const opening = { partition: 3, kind: 'anomaly', key: 'edge-17/cpu', count: 51, time: NOW } as const
+    expect(alertId(opening)).toBe(FIRING.id)
+    expect(alertId(opening)).toMatch(/^3-[0-9a-f]{24}$/)
+    const others = [
+      { partition: 4 },
+      { kind: 'silent' as const },
+      { key: 'edge-17/rps' },
+      { count: 52 },
+      { time: NOW + 1 },
+    ]
+    expect(new Set([FIRING.id, ...others.map(other => alertId({ ...opening, ...other }))]).size).toBe(6)
+  })
+
+  test('of a resolved event is that of its opening', () => {
+    expect(resolvedId(RESOLVED, PLACE)).toBe(FIRING.id)
+  })
+
+  test('of a silence is the same at its beginning and its end', () => {
+    const silence = { time: NOW, lastAt: NOW - HOUR, lastCount: 7 }
+    const opening = silentOpening({ kind: 'silent', expectedMs: 1000, ...silence }, PLACE)
+    const heard = { kind: 'heard', ...silence, time: NOW + HOUR } as const
+    expect(silentId(heard, PLACE)).toBe(opening.id)
+    expect(heardEnd(heard)).toEqual({ resolve_reason: 'heard', resolved_at: NOW + HOUR, peak: null })
+  })
+})
+
+describe('what is kept', () => {
+  test('holds what opened the alert, and what was expected', () => {
+    expect(FIRING).toMatchObject({
+      ...{ key: 'edge-17/cpu', rule: 'cpu', severity: 'warning', opened_at: NOW },
+      cause: { kind: 'anomaly', evidence: { value: 93.1, score: 9.19, line: 6, by: 'instant', low: 15.9, window: 50 } },
+    })
+    const bySamples = anomalyOpening({ ...OPENED, by: 'samples' }, { ...PLACE, judgement: JUDGEMENT, window: 50 })
+    expect(bySamples.cause).toMatchObject({ evidence: { line: 3, samples: 2, of: 2 } })
+  })
+
+  test('holds how far it went once it is over', () => {
+    const record = assembleAlert({ opening: FIRING, end: anomalyEnd(RESOLVED), care: null, telling: null })
+    expect(record).toMatchObject({
+      ...{ id: FIRING.id, state: 'resolved', resolved_at: NOW + HOUR, resolve_reason: 'calm' },
+      peak: { score: 11, value: 99, samples: 12 },
+    })
+  })
+
+  test('fires as long as it has no end, and nobody cares for it or was told until somebody was', () => {
+    expect(assembleAlert({ opening: FIRING, end: null, care: null, telling: null })).toMatchObject({
+      ...{ state: 'firing', resolved_at: null, acknowledged: null, snoozed: null, told: 0, suppressed_by: null },
+    })
+  })
+
+  test('of a new level is over as it begins', () => {
+    const policy = createPolicy({ hygiene: { isHeld: true, levelShiftAfter: 20 } }, VERDICT_DEFAULTS)
+    expect(levelShift({ ...PLACE, policy }, { value: 30, count: 70, time: NOW })).toMatchObject({
+      opening: { severity: 'info', opened_at: NOW, cause: { kind: 'level_shift', value: 30, samples: 20 } },
+      end: { resolved_at: NOW },
+    })
+  })
+
+  test('of a storm grows with it and ends with it, under one id', () => {
+    const event: StormEvent = { kind: 'storm', time: NOW, openedAt: NOW, keys: ['a'], keyCount: 1, keysTotal: 4 }
+    const grown = stormOpening({ ...event, kind: 'storm_grows', time: NOW + 1, keys: ['a', 'b'], keyCount: 2 })
+    expect(grown).toMatchObject({ id: stormOpening(event).id, key: null, cause: { keys: ['a', 'b'], key_count: 2 } })
+    expect(stormEnd({ ...event, kind: 'storm_over', time: NOW + HOUR })).toMatchObject({ resolved_at: NOW + HOUR })
+  })
+})
+
+test('an id tells the partition that keeps the alert', () => {
+  expect(partitionOfAlert(FIRING.id)).toBe(3)
+  expect(partitionOfAlert(`fleet-${NOW}`)).toBe(0)
+  for (const other of ['', '3', '3-', 'x-00', `${FIRING.id}0`, '3-G0', '99999-00']) {
+    expect(partitionOfAlert(other)).toBeUndefined()
+  }
+})

@@ -1,0 +1,93 @@
+import { z } from 'zod'
+import { OF_MAX, SEVERITIES } from '../alerts/alert.ts'
+import { DETECTOR_NAMES, isDetectorName } from '../detectors/registry.ts'
+import { BUDGET_RULE, parseBudget } from './budget.ts'
+import { compileGlob, GlobError } from './glob.ts'
+
+const TEXT_MAX = 500
+const DURATION_UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
+const DURATION_MAX_MS = 30 * 86_400_000
+
+/** What fields of a rule hold, each with the sentence that says so. */
+export const number = (min: number, max: number) => {
+  const error = `must be a number from ${min} to ${max}`
+  return z.number({ error }).min(min, { error }).max(max, { error })
+}
+
+export const integer = (min: number, max: number) => {
+  const error = `must be an integer from ${min} to ${max}`
+  return z.int({ error }).min(min, { error }).max(max, { error })
+}
+
+export const oneOf = <const T extends readonly [string, ...string[]]>(names: T) =>
+  z.enum(names, { error: `must be one of ${names.join(', ')}` })
+
+export const flag = z.boolean({ error: 'must be true or false' })
+
+export const text = z
+  .string({ error: 'must be a text' })
+  .min(1, { error: 'must not be empty' })
+  .max(TEXT_MAX, { error: `must be at most ${TEXT_MAX} characters long` })
+
+export const id = z.string({ error: 'must be a text' }).regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, {
+  error: 'must be 1 to 64 letters, digits, dots, dashes and underscores, the first a letter or digit',
+})
+
+export const pattern = z.string({ error: 'must be a text' }).superRefine((value, context) => {
+  try {
+    compileGlob(value)
+  } catch (error) {
+    if (!(error instanceof GlobError)) throw error
+    context.addIssue({ code: 'custom', message: error.message })
+  }
+})
+
+/** A span of time, as `90s` or `1.5h`; read as milliseconds. */
+export const DURATION_RULE = 'must be a time like "30s" (ms, s, m, h, d), at most 30d'
+export const duration = z.string({ error: DURATION_RULE }).transform((value, context) => {
+  const [, amount, unit = ''] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(value) ?? []
+  const ms = Number(amount) * (DURATION_UNITS[unit] ?? Number.NaN)
+  if (ms <= DURATION_MAX_MS) return ms
+  context.addIssue({ code: 'custom', message: DURATION_RULE })
+  return z.NEVER
+})
+
+export const instant = z.iso
+  .datetime({ offset: true, error: 'must be a time like 2026-01-31T18:00:00Z, with its zone' })
+  .transform(value => Date.parse(value))
+
+export const budget = z.string({ error: BUDGET_RULE }).transform((value, context) => {
+  const parsed = parseBudget(value)
+  if (parsed !== undefined) return parsed
+  context.addIssue({ code: 'custom', message: BUDGET_RULE })
+  return z.NEVER
+})
+
+const DETECTOR_RULE = `must be one of ${DETECTOR_NAMES.join(', ')}`
+export const detector = z.string({ error: DETECTOR_RULE }).transform((value, context) => {
+  if (isDetectorName(value)) return value
+  context.addIssue({ code: 'custom', message: DETECTOR_RULE })
+  return z.NEVER
+})
+
+const SUSTAINED_RULE = 'must be a number from 0.5 to 100, or "off"'
+const sustained = z
+  .union([z.number().min(0.5).max(100), z.literal('off')], { error: SUSTAINED_RULE })
+  .transform(value => (value === 'off' ? Number.POSITIVE_INFINITY : value))
+
+/** What a rule may say about alerts. */
+export const alert = z
+  .strictObject({
+    open: number(0.1, 10),
+    samples: integer(1, OF_MAX),
+    of: integer(1, OF_MAX),
+    sides: oneOf(['same', 'any']),
+    instant: number(0.1, 10),
+    sustained,
+    close: number(0.1, 10),
+    close_after: integer(1, 1000),
+    hold: duration,
+    resolve_after: duration,
+    severity: oneOf(SEVERITIES),
+  })
+  .partial()

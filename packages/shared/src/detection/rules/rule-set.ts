@@ -1,0 +1,154 @@
+import { VERDICT_DEFAULTS, type VerdictSettings } from '../../verdict/analysis.ts'
+import type { StormPolicy } from '../alerts/storm.ts'
+import { type Candidate, CandidateIndex, compareSpecificity, SPECIFICITY } from './candidates.ts'
+import { compileGlob, type Glob } from './glob.ts'
+import { createPolicy, type Policy } from './policy.ts'
+import {
+  alertOf,
+  type Mute,
+  type Rule,
+  type RuleDocument,
+  readMute,
+  readRule,
+  readStorm,
+  type StormInput,
+} from './rule.ts'
+
+/** The policy of keys that no rule matches. */
+export const DEFAULT_POLICY = 0
+
+/** No shadow rule matches. */
+export const NO_POLICY = -1
+
+/** Rules that an explanation names besides the one in force. */
+const EXPLAINED_MAX = 20
+
+/** Why a key has the policy that it has. */
+export interface Explanation {
+  readonly key: string
+  /** Of the document that was asked. */
+  readonly version: number
+  /** The rule in force; null for the default. */
+  readonly rule: string | null
+  readonly reason: string
+  readonly shadow: string | null
+  /** Other rules that match, the most specific first. */
+  readonly others: readonly { readonly rule: string; readonly pattern: string; readonly isShadow: boolean }[]
+  readonly muted: { readonly until: number; readonly who: string; readonly why: string } | null
+  readonly policy: Policy
+}
+
+/**
+ * The rules of one document, ready to say for any key which is in force: the most specific one that matches. Resolving costs
+ * a microsecond or some, so it is done once for a key and a document, and the policy's number kept with the key.
+ */
+export class RuleSet {
+  readonly version: number
+  /** By number; number 0 is the default. */
+  readonly policies: readonly Policy[]
+  readonly storm: StormPolicy
+  /** Whether any rule is tried out. */
+  readonly hasShadows: boolean
+  readonly #live: CandidateIndex
+  readonly #shadow: CandidateIndex
+  readonly #mutes: readonly { readonly globs: readonly Glob[]; readonly mute: Omit<Mute, 'id' | 'pattern'> }[]
+
+  /** `settings` are the deployment's, for what a rule leaves open. Throws a RuleError when the document is wrong. */
+  constructor(document: RuleDocument, settings: VerdictSettings = VERDICT_DEFAULTS) {
+    const policies = [createPolicy({}, settings)]
+    const candidates: Candidate[] = []
+    const mutes = document.mutes.map(readMute).map(mute => ({ globs: compileGlob(mute.pattern), mute }))
+    for (const kept of document.rules) {
+      const rule = readRule(kept.rule)
+      const globs = compileGlob(rule.pattern)
+      for (const glob of globs) candidates.push({ glob, policy: policies.length, kept, isShadow: rule.shadow === true })
+      policies.push(toPolicy(rule, kept.version, settings))
+    }
+    candidates.sort(compareSpecificity)
+    this.version = document.version
+    this.policies = policies
+    this.storm = toStormPolicy(document.storm)
+    this.hasShadows = candidates.some(({ isShadow }) => isShadow)
+    this.#live = new CandidateIndex(candidates.filter(({ isShadow }) => !isShadow))
+    this.#shadow = new CandidateIndex(candidates.filter(({ isShadow }) => isShadow))
+    this.#mutes = mutes
+  }
+
+  /** The number of the policy in force for a key. */
+  resolve(key: string): number {
+    return this.#live.find(key)?.policy ?? DEFAULT_POLICY
+  }
+
+  /** The number of the policy that is tried out on a key beside the one in force; NO_POLICY when there is none. */
+  resolveShadow(key: string): number {
+    return this.#shadow.find(key)?.policy ?? NO_POLICY
+  }
+
+  /** Who muted a key until when, at a time; the mute that lasts longest. A rule's mute holds for the keys it is in force for. */
+  mutedBy(key: string, now: number): Explanation['muted'] {
+    let longest: Explanation['muted'] = null
+    const consider = ({ until, who, why }: { until: number; who: string; why: string }): void => {
+      if (until > now && until > (longest?.until ?? 0)) longest = { until, who, why }
+    }
+    const own = this.#live.find(key)?.kept.rule.mute
+    if (own !== undefined) consider({ ...own, until: Date.parse(own.until) })
+    for (const { globs, mute } of this.#mutes) {
+      if (mute.until > now && globs.some(glob => glob.matches(key))) consider(mute)
+    }
+    return longest
+  }
+
+  /** Says which rule is in force for a key, and why that one. */
+  explain(key: string, now: number): Explanation {
+    const live = this.#live.findAll(key)
+    const shadow = this.#shadow.findAll(key)
+    const [winner, second] = live
+    return {
+      key,
+      version: this.version,
+      rule: winner?.kept.rule.id ?? null,
+      reason: reasonFor(winner, second),
+      shadow: shadow[0]?.kept.rule.id ?? null,
+      others: [...live.slice(1), ...shadow]
+        .slice(0, EXPLAINED_MAX)
+        .map(({ kept, glob, isShadow }) => ({ rule: kept.rule.id, pattern: glob.text, isShadow })),
+      muted: this.mutedBy(key, now),
+      policy: this.policies[winner?.policy ?? DEFAULT_POLICY] as Policy,
+    }
+  }
+}
+
+function reasonFor(winner: Candidate | undefined, second: Candidate | undefined): string {
+  if (winner === undefined) return 'no rule matches: the default'
+  const matches = `${winner.glob.text} matches`
+  if (second === undefined) return `${matches}, and no other rule does`
+  const difference = SPECIFICITY.find(({ compare }) => compare(winner, second) !== 0)
+  return `${matches}; it ${difference?.because} than ${second.glob.text} of ${second.kept.rule.id}`
+}
+
+function toStormPolicy(input: StormInput): StormPolicy {
+  const { percent, within, keys_min } = readStorm(input)
+  return { share: percent / 100, withinMs: within, keysMin: keys_min }
+}
+
+function toPolicy(rule: Rule, version: number, settings: VerdictSettings): Policy {
+  return createPolicy(
+    {
+      rule: rule.id,
+      version,
+      detector: rule.detector,
+      threshold: rule.threshold,
+      budget: rule.budget,
+      window: rule.window,
+      samplesMin: rule.samples_min,
+      direction: rule.direction,
+      deviationMin: rule.deviation_min,
+      deviationMinRelative: rule.deviation_min_relative,
+      hygiene: { isHeld: rule.influence === 'held', levelShiftAfter: rule.level_shift_after ?? 0 },
+      alert: alertOf(rule),
+      silence: rule.silent === undefined ? null : { afterMs: rule.silent === 'learned' ? null : rule.silent },
+      order: { refusesLate: rule.late === 'refuse', dropsDuplicates: rule.duplicates === 'drop' },
+    },
+    settings,
+  )
+}

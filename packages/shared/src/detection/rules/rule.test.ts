@@ -1,0 +1,193 @@
+import { describe, expect, test } from 'vitest'
+import {
+  EMPTY_DOCUMENT,
+  RULES_MAX,
+  RuleError,
+  readMute,
+  readRule,
+  readStorm,
+  withMute,
+  withoutMute,
+  withoutRule,
+  withRule,
+  withStorm,
+} from './rule.ts'
+
+const CHANGE = { who: 'ada', why: 'too loud', at: 1 }
+
+function faultsOf(read: () => unknown): readonly string[] {
+  try {
+    read()
+  } catch (error) {
+    if (error instanceof RuleError) return error.faults
+    throw error
+  }
+  return []
+}
+
+describe('a rule', () => {
+  test('may say everything', () => {
+    const rule = readRule({
+      id: 'cpu',
+      pattern: '{edge,core}-*/cpu',
+      detector: 'zscore',
+      threshold: 3,
+      window: 100,
+      samples_min: 40,
+      direction: 'up',
+      deviation_min: 5,
+      deviation_min_relative: 0.1,
+      influence: 'held',
+      level_shift_after: 20,
+      alert: {
+        ...{ open: 1.5, samples: 3, of: 5, sides: 'any', instant: 4, sustained: 'off', close: 0.5, close_after: 10 },
+        ...{ hold: '30s', resolve_after: '1.5h', severity: 'critical' },
+      },
+      silent: '5m',
+      late: 'refuse',
+      duplicates: 'drop',
+      mute: { until: '2026-12-01T06:00:00+01:00', who: 'ada', why: 'moving house' },
+      shadow: false,
+    })
+    expect(rule).toMatchObject({
+      alert: { hold: 30_000, resolve_after: 5_400_000, sustained: Number.POSITIVE_INFINITY },
+      silent: 300_000,
+      mute: { until: Date.UTC(2026, 11, 1, 5) },
+    })
+  })
+
+  test('may say next to nothing', () => {
+    expect(readRule({ id: 'all', pattern: '*' })).toEqual({ id: 'all', pattern: '*' })
+  })
+
+  test.each([
+    [{ id: 'a b' }, 'id: must be 1 to 64 letters, digits, dots, dashes and underscores, the first a letter or digit'],
+    [{ pattern: '[' }, 'pattern: has a [ without a ]; write \\[ for the character'],
+    [{ pattern: 7 }, 'pattern: must be a text'],
+    [{ detector: 'magic' }, /^detector: must be one of zscore, /],
+    [{ detector: 7 }, /^detector: must be one of zscore, /],
+    [{ threshold: '2' }, 'threshold: must be a number from 0.001 to 10000'],
+    [{ threshold: Number.NaN }, 'threshold: must be a number from 0.001 to 10000'],
+    [
+      { budget: 'little' },
+      'budget: must be like "1 per key per day" (minute, hour, day, week) or "0.1 %" (more than 0, at most 10)',
+    ],
+    [{ budget: '1 %', threshold: 2 }, 'budget: cannot stand beside threshold: give one of them'],
+    [
+      { budget: '1 %', detector: 'novelty' },
+      'budget: needs the detector zscore: how often novelty flags normal samples is not known beforehand',
+    ],
+    [{ window: 9 }, 'window: must be an integer from 10 to 500'],
+    [{ window: 10.5 }, 'window: must be an integer from 10 to 500'],
+    [{ window: 20, samples_min: 21 }, 'samples_min: must not be more than window, which is 20'],
+    [{ samples_min: 51 }, 'samples_min: must not be more than window, which is 50'],
+    [{ direction: 'left' }, 'direction: must be one of up, down, both'],
+    [{ deviation_min: -1 }, /^deviation_min: must be a number from 0 to /],
+    [
+      { influence: 'held' },
+      'level_shift_after: must be given with the influence held, or a key that changes its level stays anomalous for ever',
+    ],
+    [{ alert: 'loud' }, 'alert: must be an object'],
+    [{ alert: { severity: 'loud' } }, 'alert.severity: must be one of info, warning, critical'],
+    [{ alert: { hold: '5 minutes' } }, 'alert.hold: must be a time like "30s" (ms, s, m, h, d), at most 30d'],
+    [{ alert: { samples: 3, of: 2 } }, 'alert.of: is 2, and must not be less than samples, which is 3'],
+    [{ alert: { close: 2 } }, 'alert.close: is 2, and must not be more than open, which is 1.5'],
+    [{ alert: { open: 4 } }, 'alert.instant: is 3, and must not be less than open, which is 4'],
+    [{ alert: { opens: 4 } }, 'alert.opens: no such setting'],
+    [{ silent: 'maybe' }, 'silent: must be "learned", or a time like "30s" (ms, s, m, h, d), at most 30d'],
+    [{ silent: '31d' }, 'silent: must be "learned", or a time like "30s" (ms, s, m, h, d), at most 30d'],
+    [{ late: 'never' }, 'late: must be one of mark, refuse'],
+    [
+      { mute: { until: 'noon', who: 'ada', why: 'x' } },
+      'mute.until: must be a time like 2026-01-31T18:00:00Z, with its zone',
+    ],
+    [{ mute: { until: '2026-12-01T06:00:00Z', who: '', why: 'x' } }, 'mute.who: must not be empty'],
+    [{ shadow: 'yes' }, 'shadow: must be true or false'],
+    [{ tresholds: 2 }, 'tresholds: no such setting'],
+  ])('%j is refused by name', (wrong, fault) => {
+    const [found, ...others] = faultsOf(() => readRule({ id: 'r', pattern: '*', ...wrong }))
+    const name = 'id' in wrong ? 'rule "a b": ' : 'rule "r": '
+    expect(found?.slice(0, name.length)).toBe(name)
+    if (typeof fault === 'string') expect(found?.slice(name.length)).toBe(fault)
+    else expect(found?.slice(name.length)).toMatch(fault)
+    expect(others).toEqual([])
+  })
+
+  test('is told all its faults at once', () => {
+    expect(faultsOf(() => readRule({ id: 'r', window: 5, late: 'x' }))).toHaveLength(3)
+    expect(() => readRule(null)).toThrow('the rules are wrong:\n  rule: must be an object')
+    expect(faultsOf(() => readRule({ pattern: '*' }))).toEqual(['rule: id: must be a text'])
+  })
+})
+
+describe('a document of rules', () => {
+  test('has a new version with each change, and knows whose it was', () => {
+    const first = withRule(EMPTY_DOCUMENT, { id: 'a', pattern: '*' }, CHANGE)
+    const second = withRule(first, { id: 'b', pattern: 'b*' }, CHANGE)
+    const third = withRule(second, { id: 'a', pattern: 'a*' }, { ...CHANGE, why: 'too quiet' })
+    expect(third).toMatchObject({
+      version: 3,
+      rules: [
+        { rule: { id: 'b' }, version: 2, changed: CHANGE },
+        { rule: { id: 'a', pattern: 'a*' }, version: 3, changed: { why: 'too quiet' } },
+      ],
+    })
+    expect(withoutRule(third, 'b')).toMatchObject({ version: 4, rules: [{ rule: { id: 'a' } }] })
+    expect(withoutRule(third, 'c')).toBeUndefined()
+    expect(first.rules).toHaveLength(1)
+  })
+
+  test('comes back from JSON as it was', () => {
+    const document = withRule(
+      EMPTY_DOCUMENT,
+      { id: 'a', pattern: '*', alert: { sustained: 'off', hold: '5s' } },
+      CHANGE,
+    )
+    expect(JSON.parse(JSON.stringify(document))).toEqual(document)
+  })
+
+  test('takes no change of nobody, nor without a reason', () => {
+    expect(faultsOf(() => withRule(EMPTY_DOCUMENT, { id: 'a', pattern: '*' }, { ...CHANGE, who: '' }))).toEqual([
+      'change: who: must not be empty',
+    ])
+    expect(faultsOf(() => withRule(EMPTY_DOCUMENT, { id: 'a', pattern: '*' }, { ...CHANGE, why: '' }))).toEqual([
+      'change: why: must not be empty',
+    ])
+  })
+
+  test('holds no more rules than its bound', () => {
+    const rules = Array.from({ length: RULES_MAX }, (_, i) => ({
+      rule: { id: `r${i}`, pattern: '*' },
+      version: 1,
+      changed: CHANGE,
+    }))
+    const full = { ...EMPTY_DOCUMENT, rules }
+    expect(faultsOf(() => withRule(full, { id: 'one-more', pattern: '*' }, CHANGE))).toEqual([
+      'rule "one-more": there are 1000 rules already, and no more are kept',
+    ])
+    expect(withRule(full, { id: 'r7', pattern: 'a' }, CHANGE).rules).toHaveLength(RULES_MAX)
+  })
+
+  test('forgets mutes that are over when one is added', () => {
+    const mute = { id: 'm', pattern: 'edge-*', until: '2026-12-01T06:00:00Z', who: 'ada', why: 'new racks' }
+    const document = withMute(EMPTY_DOCUMENT, mute, Date.UTC(2026, 10, 1))
+    expect(document).toMatchObject({ version: 1, mutes: [mute] })
+    expect(withMute(document, { ...mute, id: 'n' }, Date.UTC(2027, 0, 1)).mutes).toMatchObject([{ id: 'n' }])
+    expect(withoutMute(document, 'm')?.mutes).toEqual([])
+    expect(withoutMute(document, 'x')).toBeUndefined()
+    expect(faultsOf(() => readMute({ ...mute, until: 5 }))).toEqual([
+      'mute "m": until: must be a time like 2026-01-31T18:00:00Z, with its zone',
+    ])
+  })
+
+  test('says what a storm is', () => {
+    expect(withStorm(EMPTY_DOCUMENT, { percent: 5, within: '30s', keys_min: 20 })).toMatchObject({
+      version: 1,
+      storm: { percent: 5 },
+    })
+    expect(readStorm(EMPTY_DOCUMENT.storm)).toEqual({ percent: 20, within: 60_000, keys_min: 10 })
+    expect(faultsOf(() => readStorm({ percent: 0, within: '30s', keys_min: 20 }))).toEqual([
+      'storm: percent: must be a number from 1 to 100',
+    ])
+  })
+})

@@ -1,0 +1,261 @@
+import { z } from 'zod'
+import { VERDICT_DEFAULTS } from '../../verdict/analysis.ts'
+import type { AlertPolicy } from '../alerts/alert.ts'
+import {
+  alert,
+  budget,
+  DURATION_RULE,
+  detector,
+  duration,
+  flag,
+  id,
+  instant,
+  integer,
+  number,
+  oneOf,
+  pattern,
+  text,
+} from './fields.ts'
+import { alertDefaults } from './policy.ts'
+
+/** Bounds what one document costs to keep, to send about and to resolve. */
+export const RULES_MAX = 1000
+export const MUTES_MAX = 1000
+
+/** Samples in a window. */
+export const WINDOW_MIN = 10
+export const WINDOW_MAX = 500
+
+/** What is wrong with a field; '' is all of it. */
+export interface FieldFault {
+  readonly field: string
+  readonly detail: string
+}
+
+/** Rules are wrong. The message names each fault on a line of its own: rule, field and what holds for it. */
+export class RuleError extends Error {
+  readonly faults: readonly string[]
+  readonly fields: readonly FieldFault[]
+
+  /** `name` says what has these fields. */
+  constructor(name: string, fields: readonly FieldFault[]) {
+    const faults = fields.map(({ field, detail }) => `${name}: ${field === '' ? '' : `${field}: `}${detail}`)
+    super(`the rules are wrong:\n${faults.map(fault => `  ${fault}`).join('\n')}`)
+    this.name = 'RuleError'
+    this.faults = faults
+    this.fields = fields
+  }
+}
+
+/** What of an alert policy was given, with the defaults for the rest. */
+function fillAlert(given: z.output<typeof alert> = {}, defaults: AlertPolicy): AlertPolicy {
+  return {
+    open: given.open ?? defaults.open,
+    samples: given.samples ?? defaults.samples,
+    of: given.of ?? given.samples ?? defaults.of,
+    sides: given.sides ?? defaults.sides,
+    instant: given.instant ?? defaults.instant,
+    sustained: given.sustained ?? defaults.sustained,
+    close: given.close ?? defaults.close,
+    closeAfter: given.close_after ?? defaults.closeAfter,
+    holdMs: given.hold ?? defaults.holdMs,
+    resolveAfterMs: given.resolve_after ?? defaults.resolveAfterMs,
+    severity: given.severity ?? defaults.severity,
+  }
+}
+
+const mute = z.strictObject({ until: instant, who: text, why: text })
+
+const ruleFields = z.strictObject({
+  id,
+  pattern,
+  detector: detector.optional(),
+  threshold: number(0.001, 10_000).optional(),
+  budget: budget.optional(),
+  window: integer(WINDOW_MIN, WINDOW_MAX).optional(),
+  samples_min: integer(2, WINDOW_MAX).optional(),
+  direction: oneOf(['up', 'down', 'both']).optional(),
+  deviation_min: number(0, 1e100).optional(),
+  deviation_min_relative: number(0, 1000).optional(),
+  influence: oneOf(['full', 'held']).optional(),
+  level_shift_after: integer(2, 1000).optional(),
+  alert: alert.optional(),
+  silent: z
+    .union([z.literal('learned'), duration], {
+      error: `must be "learned", or ${DURATION_RULE.slice('must be '.length)}`,
+    })
+    .optional(),
+  late: oneOf(['mark', 'refuse']).optional(),
+  duplicates: oneOf(['keep', 'drop']).optional(),
+  mute: mute.optional(),
+  shadow: flag.optional(),
+})
+
+/** The alert policy that a rule amounts to. */
+export function alertOf({
+  alert,
+  budget,
+  detector = 'zscore',
+}: Pick<z.output<typeof ruleFields>, 'alert' | 'budget' | 'detector'>): AlertPolicy {
+  return fillAlert(alert, alertDefaults(detector, budget !== undefined))
+}
+
+const ruleShape = ruleFields.superRefine((rule, context) => {
+  const fault = (field: string, message: string): void => {
+    context.addIssue({ code: 'custom', path: [field], message })
+  }
+  if (rule.budget !== undefined && rule.threshold !== undefined)
+    fault('budget', 'cannot stand beside threshold: give one of them')
+  if (rule.budget !== undefined && (rule.detector ?? 'zscore') !== 'zscore') {
+    fault(
+      'budget',
+      `needs the detector zscore: how often ${rule.detector} flags normal samples is not known beforehand`,
+    )
+  }
+  const { open, close, instant, samples, of } = alertOf(rule)
+  if (of < samples) fault('alert.of', `is ${of}, and must not be less than samples, which is ${samples}`)
+  if (close > open) fault('alert.close', `is ${close}, and must not be more than open, which is ${open}`)
+  if (instant < open) fault('alert.instant', `is ${instant}, and must not be less than open, which is ${open}`)
+  const window = rule.window ?? VERDICT_DEFAULTS.window
+  if (rule.samples_min !== undefined && rule.samples_min > window) {
+    fault('samples_min', `must not be more than window, which is ${window}`)
+  }
+  if (rule.influence === 'held' && rule.level_shift_after === undefined) {
+    fault(
+      'level_shift_after',
+      'must be given with the influence held, or a key that changes its level stays anomalous for ever',
+    )
+  }
+})
+
+/** A rule as an operator writes it. What is left out has the default that docs/rules.md names. */
+export type RuleInput = z.input<typeof ruleShape>
+
+/** Who changed something, and why. */
+export interface Change {
+  readonly who: string
+  readonly why: string
+  /** Unix milliseconds. */
+  readonly at: number
+}
+
+/** A rule as it was read: times in milliseconds. */
+export type Rule = z.output<typeof ruleShape>
+
+/** A rule as it is kept: as it was written, and its last change. `version` is the document's at that change. */
+export interface KeptRule {
+  readonly rule: RuleInput
+  readonly version: number
+  readonly changed: Change
+}
+
+/** Mutes keys for a while, whichever rule they have: a maintenance window. */
+const muteShape = mute.extend({ id, pattern })
+export type MuteInput = z.input<typeof muteShape>
+export type Mute = z.output<typeof muteShape>
+
+const stormShape = z.strictObject({
+  percent: number(1, 100),
+  within: duration,
+  keys_min: integer(2, 1_000_000),
+})
+export type StormInput = z.input<typeof stormShape>
+
+/** All that operators have said about judging: kept, versioned and sent about as one. */
+export interface RuleDocument {
+  /** 1 more with each change. */
+  readonly version: number
+  readonly rules: readonly KeptRule[]
+  readonly mutes: readonly MuteInput[]
+  readonly storm: StormInput
+}
+
+export const EMPTY_DOCUMENT: RuleDocument = {
+  version: 0,
+  rules: [],
+  mutes: [],
+  storm: { percent: 20, within: '1m', keys_min: 10 },
+}
+
+/** Reads a rule; throws a RuleError that names all that is wrong. */
+export function readRule(input: unknown): Rule {
+  return read(ruleShape, input, nameOf(input, 'rule'))
+}
+
+export function readMute(input: unknown): Mute {
+  return read(muteShape, input, nameOf(input, 'mute'))
+}
+
+export function readStorm(input: unknown): z.output<typeof stormShape> {
+  return read(stormShape, input, 'storm')
+}
+
+/** The document with a rule added, or in the place of the one with its id. */
+export function withRule(document: RuleDocument, input: unknown, changed: Change): RuleDocument {
+  const { id } = readRule(input)
+  const others = document.rules.filter(({ rule }) => rule.id !== id)
+  if (others.length >= RULES_MAX)
+    throw new RuleError(`rule "${id}"`, [whole(`there are ${RULES_MAX} rules already, and no more are kept`)])
+  const version = document.version + 1
+  return {
+    ...document,
+    version,
+    rules: [...others, { rule: input as RuleInput, version, changed: readChange(changed) }],
+  }
+}
+
+/** The document without a rule; undefined when it has none with this id. */
+export function withoutRule(document: RuleDocument, id: string): RuleDocument | undefined {
+  const rules = document.rules.filter(({ rule }) => rule.id !== id)
+  return rules.length < document.rules.length ? { ...document, version: document.version + 1, rules } : undefined
+}
+
+/** The document with a mute added, or in the place of the one with its id; those that are over are left out. */
+export function withMute(document: RuleDocument, input: unknown, now: number): RuleDocument {
+  const { id } = readMute(input)
+  const mutes = document.mutes.filter(mute => mute.id !== id && readMute(mute).until > now)
+  if (mutes.length >= MUTES_MAX)
+    throw new RuleError(`mute "${id}"`, [whole(`there are ${MUTES_MAX} mutes already, and no more are kept`)])
+  return { ...document, version: document.version + 1, mutes: [...mutes, input as MuteInput] }
+}
+
+/** The document without a mute; undefined when it has none with this id. */
+export function withoutMute(document: RuleDocument, id: string): RuleDocument | undefined {
+  const mutes = document.mutes.filter(mute => mute.id !== id)
+  return mutes.length < document.mutes.length ? { ...document, version: document.version + 1, mutes } : undefined
+}
+
+/** The document with another idea of a storm. */
+export function withStorm(document: RuleDocument, input: unknown): RuleDocument {
+  readStorm(input)
+  return { ...document, version: document.version + 1, storm: input as StormInput }
+}
+
+const changeShape = z.object({ who: text, why: text, at: z.number() })
+
+function readChange(changed: Change): Change {
+  return read(changeShape, changed, 'change')
+}
+
+function read<T extends z.ZodType>(schema: T, input: unknown, name: string): z.output<T> {
+  const result = schema.safeParse(input, { reportInput: false })
+  if (result.success) return result.data
+  throw new RuleError(name, result.error.issues.flatMap(describeIssue))
+}
+
+function describeIssue(issue: z.core.$ZodIssue): FieldFault[] {
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map(key => ({ field: [...issue.path, key].join('.'), detail: 'no such setting' }))
+  }
+  const isObject = issue.code === 'invalid_type' && issue.message.startsWith('Invalid input')
+  return [{ field: issue.path.join('.'), detail: isObject ? 'must be an object' : issue.message }]
+}
+
+function whole(detail: string): FieldFault {
+  return { field: '', detail }
+}
+
+function nameOf(input: unknown, kind: string): string {
+  const given = typeof input === 'object' && input !== null && 'id' in input ? input.id : undefined
+  return typeof given === 'string' ? `${kind} ${JSON.stringify(given.slice(0, 64))}` : kind
+}

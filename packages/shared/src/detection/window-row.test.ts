@@ -1,0 +1,74 @@
+import { expect, test } from 'vitest'
+import { createRow, rowShape } from './key-row.ts'
+import { decodeWindow, encodeRow, encodeTail, fillRow } from './window-row.ts'
+
+const SHAPE = rowShape(3, 'zscore', false)
+/** As it stands in stored rows: no state that is not 0, no silence, detector number 0, a capacity of 3. */
+const WORD = 3 * 2 ** 32
+
+function bytes(...numbers: number[]): Uint8Array {
+  return new Uint8Array(Float64Array.from(numbers).buffer)
+}
+
+test.each([1, 7, 8, 15, 17, 24, 32])('%d bytes are not a window', length => {
+  expect(decodeWindow({ row: new Uint8Array(length), tail: null })).toBeUndefined()
+})
+
+test('a window whose counts contradict its length is none', () => {
+  for (const row of [bytes(1, 2, WORD, 20, 5), bytes(2, 0, WORD, 20, 5), bytes(5, 2, WORD, 20, 5)]) {
+    expect(decodeWindow({ row, tail: null })).toBeUndefined()
+  }
+  expect(decodeWindow({ row: bytes(5, 1, WORD, 20, 5), tail: null })).toMatchObject({
+    ...{ count: 5, values: [20], timestamps: [5], shape: SHAPE },
+  })
+})
+
+test.each([
+  ['no integer', 0.5],
+  ['negative', -WORD],
+  ['without a capacity', 0],
+  ['with too large a capacity', 501 * 2 ** 32],
+  ['with a detector that nobody knows', WORD + 200 * 2 ** 24],
+  ['with state that its layout does not have', WORD + 2 ** 22],
+])('a shape that is %s is none', (_, word) => {
+  expect(decodeWindow({ row: bytes(1, 1, word, 20, 5), tail: null })).toBeUndefined()
+})
+
+test('a tail replaces the oldest of its row, and one that does not follow it is nothing', () => {
+  const row = bytes(9, 9, WORD, 1, 11, 2, 12, 3, 13)
+  const newer = { count: 11, pushed: 11, rowPushed: 9, values: [3, 4, 5], timestamps: [13, 14, 15] }
+  expect(decodeWindow({ row, tail: bytes(11, 11, WORD, 4, 14, 5, 15) })).toMatchObject(newer)
+  // It may begin before the row ends.
+  expect(decodeWindow({ row, tail: bytes(11, 11, WORD, 3, 13, 4, 14, 5, 15) })).toMatchObject(newer)
+  const older = [bytes(9, 9, WORD, 7, 7), bytes(3, 3, WORD, 7, 7)]
+  const beyond = bytes(12, 12, WORD, 4, 14, 5, 15)
+  const ofAnotherShape = bytes(10, 10, 4 * 2 ** 32, 4, 14)
+  for (const tail of [...older, beyond, ofAnotherShape, new Uint8Array(7)]) {
+    expect(decodeWindow({ row, tail })).toMatchObject({ count: 9, values: [1, 2, 3] })
+  }
+})
+
+test('a tail may add to a row that was not full, and may hold no sample at all', () => {
+  const row = bytes(1, 1, WORD, 1, 11)
+  expect(decodeWindow({ row, tail: bytes(2, 2, WORD, 2, 12) })).toMatchObject({ count: 2, values: [1, 2] })
+  expect(decodeWindow({ row, tail: bytes(2, 1, WORD) })).toMatchObject({ count: 2, pushed: 1, values: [1] })
+})
+
+test('state that is 0 is not written', () => {
+  const row = createRow(SHAPE)
+  row.rows.set([4, 2], 0)
+  row.rows[5] = -7
+  row.rows.set([20, 21], SHAPE.valuesAt)
+  row.rows.set([1, 2], SHAPE.timesAt)
+  const target = new Float64Array(20)
+  expect(encodeRow(row, target, 1)).toBe(9)
+  expect([...target.subarray(1, 9)]).toEqual([4, 2, WORD + 2 ** 3, -7, 20, 1, 21, 2])
+  expect(encodeTail(row, 1, target, 1)).toBe(7)
+  const content = decodeWindow({ row: new Uint8Array(target.buffer.slice(8, 56)), tail: null })
+  expect(content).toBeUndefined()
+  encodeRow(row, target, 0)
+  const read = decodeWindow({ row: new Uint8Array(target.buffer.slice(0, 64)), tail: null })
+  const other = createRow(SHAPE)
+  if (read !== undefined) fillRow(other, read)
+  expect(other).toEqual(row)
+})

@@ -1,0 +1,215 @@
+import { DETECTOR_NAMES, type DetectorName } from './detectors/registry.ts'
+import {
+  COMMON_LENGTH,
+  COUNT,
+  detectorStateLength,
+  type KeyRow,
+  PUSHED,
+  pushSample,
+  type RowShape,
+  rowShape,
+  SILENT_LENGTH,
+  STATE,
+} from './key-row.ts'
+
+/**
+ * How what is known of a key is kept in Redis: little-endian float64s
+ *
+ *     count, pushed, shape, state that is not 0 ..., detector's state ..., value 0, timestamp 0, value 1, timestamp 1, ...
+ *
+ * In a row (`tm:{p}:windows`) the pairs are the rings of key-row.ts, so a window that is not full yet is simply a shorter row.
+ * A tail (`tm:{p}:window_tails`) holds what came after a row: its pairs are the newest ones, oldest first, its state is the
+ * newest, and it counts only while it follows the row: with a greater `count`. Most commits write tails: a row is ten times
+ * as long.
+ *
+ * `shape` is an integer: which float64s of the state are not 0 (a bit each; those of most keys are all 0), whether there are
+ * those of silence, the detector by its number, the window's capacity.
+ */
+const SHAPE = 2
+const HEADER = 3
+/** Float64s of a sample. */
+const PAIR = 2
+const HAS_SILENCE = 2 ** 23
+const DETECTOR = 2 ** 24
+const DETECTORS_MAX = 256
+const CAPACITY = 2 ** 32
+
+/** Float64s of the longest row of a shape, as it is kept. */
+export function storedLengthMax(shape: RowShape): number {
+  return HEADER + shape.length - STATE
+}
+
+/** A window as a store keeps it. */
+export interface StoredWindow {
+  readonly row: Uint8Array
+  readonly tail: Uint8Array | null
+}
+
+export interface WindowContent {
+  /** Samples of the key ever analysed. */
+  readonly count: number
+  /** Values put into the window since it began. */
+  readonly pushed: number
+  /** The same when the row was written. */
+  readonly rowPushed: number
+  readonly shape: RowShape
+  /** As key-row.ts has it: of all machines, and of the detector. */
+  readonly state: Float64Array
+  readonly detectorState: Float64Array
+  /** Oldest first. */
+  readonly values: readonly number[]
+  /** Unix milliseconds, oldest first. */
+  readonly timestamps: readonly number[]
+}
+
+/** Writes a whole row at `at` of `target`; gives where it ends. */
+export function encodeRow(row: KeyRow, target: Float64Array, at: number): number {
+  const { rows, start, shape } = row
+  const size = Math.min(rows[start + PUSHED] as number, shape.capacity)
+  let end = encodeHead(row, target, at)
+  for (let place = start; place < start + size; place++) {
+    target[end++] = rows[place + shape.valuesAt] as number
+    target[end++] = rows[place + shape.timesAt] as number
+  }
+  return end
+}
+
+/** Writes a tail with the newest `pairs` pairs at `at` of `target`; gives where it ends. */
+export function encodeTail(row: KeyRow, pairs: number, target: Float64Array, at: number): number {
+  const { rows, start, shape } = row
+  let end = encodeHead(row, target, at)
+  const pushed = rows[start + PUSHED] as number
+  for (let n = pushed - pairs; n < pushed; n++) {
+    const place = start + (n % shape.capacity)
+    target[end++] = rows[place + shape.valuesAt] as number
+    target[end++] = rows[place + shape.timesAt] as number
+  }
+  return end
+}
+
+function encodeHead({ rows, start, shape }: KeyRow, target: Float64Array, at: number): number {
+  target[at + COUNT] = rows[start + COUNT] as number
+  target[at + PUSHED] = rows[start + PUSHED] as number
+  let end = at + HEADER
+  let mask = 0
+  const length = shape.detectorAt - STATE
+  for (let i = 0; i < length; i++) {
+    const value = rows[start + STATE + i] as number
+    if (value === 0) continue
+    mask |= 1 << i
+    target[end++] = value
+  }
+  for (let i = shape.detectorAt; i < shape.valuesAt; i++) target[end++] = rows[start + i] as number
+  const silence = shape.hasSilence ? HAS_SILENCE : 0
+  const detector = DETECTOR_NAMES.indexOf(shape.detector)
+  target[at + SHAPE] = mask + silence + detector * DETECTOR + shape.capacity * CAPACITY
+  return end
+}
+
+/** Reads a window. Undefined when the bytes are none. */
+export function decodeWindow({ row, tail }: StoredWindow): WindowContent | undefined {
+  const base = decode(row)
+  if (base === undefined) return undefined
+  const { count, pushed, shape, pairs } = base
+  if (pairs !== Math.min(pushed, shape.capacity)) return undefined
+  const values: number[] = []
+  const timestamps: number[] = []
+  for (let n = pushed - pairs; n < pushed; n++) {
+    values.push(base.value(n % shape.capacity))
+    timestamps.push(base.timestamp(n % shape.capacity))
+  }
+  const newer = tail === null ? undefined : decode(tail)
+  const added = newer === undefined ? 0 : newer.pushed - pushed
+  const follows =
+    newer !== undefined && newer.shape === shape && newer.count > count && added >= 0 && added <= newer.pairs
+  // One that does not is left from before the row was written.
+  if (!follows) {
+    return { count, pushed, rowPushed: pushed, shape, ...statesOf(base), values, timestamps }
+  }
+  for (let i = newer.pairs - added; i < newer.pairs; i++) {
+    values.push(newer.value(i))
+    timestamps.push(newer.timestamp(i))
+  }
+  // As many as are beyond the capacity have left.
+  const left = Math.max(0, values.length - shape.capacity)
+  return {
+    count: newer.count,
+    pushed: newer.pushed,
+    rowPushed: pushed,
+    shape,
+    ...statesOf(newer),
+    values: values.slice(left),
+    timestamps: timestamps.slice(left),
+  }
+}
+
+/** Writes what was read into a row of its shape. */
+export function fillRow({ rows, start, shape }: KeyRow, content: WindowContent): void {
+  rows.fill(0, start, start + shape.length)
+  rows[start + COUNT] = content.count
+  rows.set(content.state, start + STATE)
+  rows.set(content.detectorState, start + shape.detectorAt)
+  rows[start + PUSHED] = content.pushed - content.values.length
+  for (const [i, value] of content.values.entries()) {
+    pushSample({ rows, start, shape }, value, content.timestamps[i] as number)
+  }
+}
+
+interface Decoded {
+  readonly count: number
+  readonly pushed: number
+  readonly shape: RowShape
+  readonly mask: number
+  readonly pairs: number
+  /** Float64 number i. */
+  at(i: number): number
+  value(pair: number): number
+  timestamp(pair: number): number
+}
+
+function decode(bytes: Uint8Array): Decoded | undefined {
+  const length = bytes.byteLength / 8
+  if (!Number.isInteger(length) || length < HEADER) return undefined
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const at = (i: number): number => view.getFloat64(8 * i, true)
+  const count = at(COUNT)
+  const pushed = at(PUSHED)
+  const shaped = decodeShape(at(SHAPE))
+  if (shaped === undefined || !(pushed >= 0) || !(count >= pushed)) return undefined
+  const { shape, mask } = shaped
+  const pairsAt = HEADER + bitCount(mask) + detectorStateLength(shape.detector)
+  const pairs = (length - pairsAt) / PAIR
+  if (!Number.isInteger(pairs) || pairs < 0 || pairs > Math.min(pushed, shape.capacity)) return undefined
+  const pairAt = (pair: number): number => pairsAt + PAIR * pair
+  return {
+    ...{ count, pushed, shape, mask, pairs, at },
+    value: pair => at(pairAt(pair)),
+    timestamp: pair => at(pairAt(pair) + 1),
+  }
+}
+
+function decodeShape(word: number): { shape: RowShape; mask: number } | undefined {
+  if (!Number.isSafeInteger(word) || word < 0) return undefined
+  const capacity = Math.floor(word / CAPACITY)
+  const name = DETECTOR_NAMES[Math.floor(word / DETECTOR) % DETECTORS_MAX] as DetectorName | undefined
+  const hasSilence = (word & HAS_SILENCE) !== 0
+  const mask = word & (HAS_SILENCE - 1)
+  const length = hasSilence ? SILENT_LENGTH : COMMON_LENGTH
+  if (name === undefined || capacity < 1 || capacity > 500 || mask >= 2 ** length) return undefined
+  return { shape: rowShape(capacity, name, hasSilence), mask }
+}
+
+function statesOf({ shape, mask, at }: Decoded): Pick<WindowContent, 'state' | 'detectorState'> {
+  const state = new Float64Array(shape.detectorAt - STATE)
+  let next = HEADER
+  for (let i = 0; i < state.length; i++) if ((mask & (1 << i)) !== 0) state[i] = at(next++)
+  const detectorState = new Float64Array(shape.valuesAt - shape.detectorAt)
+  for (let i = 0; i < detectorState.length; i++) detectorState[i] = at(next++)
+  return { state, detectorState }
+}
+
+function bitCount(bits: number): number {
+  let count = 0
+  for (let rest = bits; rest !== 0; rest &= rest - 1) count++
+  return count
+}

@@ -1,0 +1,67 @@
+import { PARTITIONS_DEFAULT } from '../../sample/partition.ts'
+import type { Store } from '../ports/store.ts'
+import { alertsOn } from './alerts.ts'
+import { analyzerOn } from './analyzer.ts'
+import { type Data, type MemoryLimits, newPartition } from './data.ts'
+import { gatewayOn } from './gateway.ts'
+import { inspectionOf, type MemoryInspection } from './inspection.ts'
+import { newRules, rulesOn } from './rules.ts'
+
+export interface MemoryStoreOptions extends Partial<MemoryLimits> {
+  readonly partitions?: number
+  /** Unix milliseconds. Ids, leases and members go by it; how long a read waits does not. */
+  readonly now?: () => number
+}
+
+/**
+ * The store in this process's memory: the double of the Redis store in unit tests, and what `npm start` falls back to
+ * where there is no Redis. It does what Redis does, stream ids, consumer group and all, and forgets everything at the end.
+ */
+export interface MemoryStore extends Store {
+  /** The same data as another process sees it: a store has one waiting read, so two analyzers need two. */
+  connect(): Store
+  readonly inspect: MemoryInspection
+}
+
+export function createMemoryStore({
+  partitions = PARTITIONS_DEFAULT,
+  backlogMax = 1_000_000,
+  anomaliesMax = 10_000,
+  deadMax = 10_000,
+  requestsMax = 20_000,
+  alertsMax = 10_000,
+  outboxMax = 10_000,
+  shadowedMax = 1000,
+  now = Date.now,
+}: MemoryStoreOptions = {}): MemoryStore {
+  const data: Data = {
+    partitions: Array.from({ length: partitions }, newPartition),
+    rules: newRules(),
+    members: new Map(),
+    readers: new Set(),
+    backlogMax,
+    anomaliesMax,
+    deadMax,
+    requestsMax,
+    alertsMax,
+    outboxMax,
+    shadowedMax,
+    now,
+  }
+  return { ...storeOn(data), connect: () => storeOn(data), inspect: inspectionOf(data) }
+}
+
+function storeOn(data: Data): Store {
+  const analyzer = analyzerOn(data)
+  return {
+    partitions: data.partitions.length,
+    durability: 'memory',
+    gateway: gatewayOn(data),
+    analyzer,
+    rules: rulesOn(data),
+    alerts: alertsOn(data),
+    async [Symbol.asyncDispose]() {
+      analyzer.interruptRead()
+    },
+  }
+}

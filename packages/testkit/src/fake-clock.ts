@@ -1,0 +1,50 @@
+import { setImmediate } from 'node:timers/promises'
+import type { Clock } from '@tidemark/shared/runtime/clock'
+
+interface Pause {
+  readonly at: number
+  readonly end: () => void
+}
+
+/** A clock that stands still until it is told to go on. Chance is always one half unless it is said otherwise. */
+export class FakeClock implements Clock {
+  readonly #pauses = new Set<Pause>()
+  #now: number
+  random: () => number = () => 0.5
+
+  constructor(now: number) {
+    this.#now = now
+  }
+
+  wallMs = (): number => this.#now
+  monotonicMs = (): number => this.#now
+
+  pause(ms: number, signal?: AbortSignal): Promise<void> {
+    return new Promise(resolve => {
+      if (signal?.aborted === true) return resolve()
+      const end = (): void => {
+        this.#pauses.delete(pause)
+        signal?.removeEventListener('abort', end)
+        resolve()
+      }
+      const pause = { at: this.#now + ms, end }
+      this.#pauses.add(pause)
+      signal?.addEventListener('abort', end, { once: true })
+    })
+  }
+
+  /** Lets time pass, and whoever waits for it do what is to be done at each of its moments. */
+  async advance(ms: number): Promise<void> {
+    const until = this.#now + ms
+    for (;;) {
+      // What is under way is promises alone, which are through before the next turn of the event loop.
+      await setImmediate()
+      const next = [...this.#pauses].sort((a, b) => a.at - b.at)[0]
+      if (next === undefined || next.at > until) break
+      this.#now = Math.max(this.#now, next.at)
+      next.end()
+    }
+    this.#now = until
+    await setImmediate()
+  }
+}

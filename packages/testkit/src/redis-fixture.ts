@@ -1,0 +1,246 @@
+import { pause } from '@tidemark/shared/runtime/lifecycle'
+import { Redis } from 'ioredis'
+import { dockerEngine, redisImage, startRedisContainer } from './docker-engine.ts'
+import { isOnPath, startRedisProcess } from './redis-process.ts'
+
+/** Where a Redis for tests comes from, in the order of preference. TIDEMARK_TEST_REDIS forces one. */
+const KINDS = ['docker', 'redis-server', 'valkey-server'] as const
+
+export type RedisKind = (typeof KINDS)[number]
+
+/** What survives a stop is in the append-only file, as in production. */
+const ARGS_DEFAULT = ['--save', '', '--appendonly', 'yes', '--appendfsync', 'everysec']
+
+/** What to run where there is none. */
+const REMEDY = 'install it with "apt-get install redis-server" or "brew install redis", or start a Docker engine'
+
+const ANSWER_WITHIN_MS = 15_000
+
+/** A server that runs, however it does. `start` does nothing to one that runs. */
+export interface RunningRedis extends AsyncDisposable {
+  readonly url: string
+  readonly port: number
+  /** Again, on the same port and with the same data. */
+  start(): Promise<void>
+  /** As SIGTERM does. */
+  stop(): Promise<void>
+  /** As SIGKILL does. */
+  kill(): Promise<void>
+  log(): Promise<string>
+}
+
+export interface RedisFixture extends RunningRedis {
+  readonly which: RedisKind
+  /** `Redis 7.0.15`, `Valkey 8.1.0` */
+  readonly version: string
+}
+
+export interface RedisFixtureOptions {
+  /** Arguments of redis-server, after those of the fixture: later ones win. */
+  readonly args?: readonly string[]
+  readonly which?: RedisKind
+}
+
+/**
+ * Whether tests that need Redis are to be run. Under CI=true they are in any case, and fail where there is none; elsewhere
+ * they are left out then, with a line that says so.
+ */
+export async function redisAvailable(): Promise<boolean> {
+  if ((await findKind()) !== undefined || process.env.CI === 'true') return true
+  say(`SKIPPED: there is no Redis for these tests: ${REMEDY}`)
+  return false
+}
+
+/** As redisAvailable, for tests that need processes of their own on this computer: a cluster does. */
+export async function redisClusterAvailable(): Promise<boolean> {
+  if ((await findProcessKind()) !== undefined || process.env.CI === 'true') return true
+  say(`SKIPPED: a cluster for tests needs redis-server on PATH: ${REMEDY}`)
+  return false
+}
+
+/** Starts a Redis that lives as long as the fixture, never longer than this process, and waits until it answers. */
+export async function startRedis({ args = [], which }: RedisFixtureOptions = {}): Promise<RedisFixture> {
+  const kind = which ?? (await findKind())
+  if (kind === undefined) throw new Error(`there is no Redis for tests: ${REMEDY}`)
+  const fixture = await startKind(kind, [...ARGS_DEFAULT, ...args])
+  announce(`the tests' Redis is ${fixture.version} ${kind === 'docker' ? `in Docker (${redisImage()})` : `(${kind})`}`)
+  return fixture
+}
+
+async function startKind(kind: RedisKind, args: readonly string[]): Promise<RedisFixture> {
+  await using starting = new AsyncDisposableStack()
+  const server = starting.use(kind === 'docker' ? await startRedisContainer(args) : await startRedisProcess(kind, args))
+  const version = await answer(server)
+  starting.move()
+  return {
+    ...server,
+    which: kind,
+    version,
+    async start() {
+      await server.start()
+      await answer(server)
+    },
+  }
+}
+
+let found: Promise<RedisKind | undefined> | undefined
+
+function findKind(): Promise<RedisKind | undefined> {
+  found ??= forcedKind() ?? findAnyKind()
+  return found
+}
+
+function forcedKind(): Promise<RedisKind> | undefined {
+  const forced = process.env.TIDEMARK_TEST_REDIS
+  if (forced === undefined || forced === '') return undefined
+  const kind = KINDS.find(one => one === forced)
+  if (kind === undefined) throw new Error(`TIDEMARK_TEST_REDIS is ${forced} and must be one of ${KINDS.join(', ')}`)
+  return Promise.resolve(kind)
+}
+
+async function findAnyKind(): Promise<RedisKind | undefined> {
+  const isDocker = (await dockerEngine()) !== undefined
+  if (!isDocker) return findProcessKind()
+  try {
+    const tried = await startKind('docker', ARGS_DEFAULT)
+    await tried[Symbol.asyncDispose]()
+    return 'docker'
+  } catch (error) {
+    // An engine without access to the image is common behind a proxy; a Redis on PATH is as good.
+    const kind = await findProcessKind()
+    if (kind !== undefined) announce(`Docker answers but cannot run ${redisImage()} (${error}), so ${kind} it is`)
+    return kind
+  }
+}
+
+async function findProcessKind(): Promise<'redis-server' | 'valkey-server' | undefined> {
+  const forced = process.env.TIDEMARK_TEST_REDIS
+  const kinds = (['redis-server', 'valkey-server'] as const).toSorted(
+    (a, b) => Number(b === forced) - Number(a === forced),
+  )
+  for (const kind of kinds) if (await isOnPath(kind)) return kind
+  return undefined
+}
+
+/** Waits until the server answers and has loaded its data; returns what it is. */
+async function answer(server: RunningRedis): Promise<string> {
+  const deadline = performance.now() + ANSWER_WITHIN_MS
+  for (;;) {
+    const client = new Redis(server.url, { lazyConnect: true, retryStrategy: null, connectTimeout: 1_000 })
+    client.on('error', () => {})
+    try {
+      await client.connect()
+      const info = await client.info('server')
+      const valkey = /valkey_version:(\S+)/.exec(info)?.[1]
+      return valkey === undefined ? `Redis ${/redis_version:(\S+)/.exec(info)?.[1]}` : `Valkey ${valkey}`
+    } catch (error) {
+      if (performance.now() > deadline) {
+        const log = (await server.log()).split('\n').slice(-20).join('\n')
+        throw new Error(`the tests' Redis does not answer:\n${log}`, { cause: error })
+      }
+      await pause(10)
+    } finally {
+      client.disconnect()
+    }
+  }
+}
+
+export interface RedisClusterFixture extends AsyncDisposable {
+  /** Of every node, separated by commas. */
+  readonly url: string
+  /** The masters, then the replicas. */
+  readonly nodes: readonly RedisFixture[]
+}
+
+export interface RedisClusterOptions {
+  readonly masters?: number
+  readonly replicas?: number
+  /** More arguments of one node, and what is to be done as soon as that runs, before it meets the others. */
+  readonly argsOf?: (index: number) => readonly string[]
+  readonly onStarted?: (index: number, node: RedisFixture) => void
+}
+
+/** Starts a cluster of processes on this computer, gives each master its share of the slots, and waits until all agree. */
+export async function startRedisCluster(options: RedisClusterOptions = {}): Promise<RedisClusterFixture> {
+  const { masters = 3, replicas = 0, argsOf = () => [], onStarted = () => {} } = options
+  const kind = await findProcessKind()
+  if (kind === undefined) throw new Error(`a cluster for tests needs redis-server on PATH: ${REMEDY}`)
+  await using starting = new AsyncDisposableStack()
+  const args = ['--cluster-enabled', 'yes', '--cluster-config-file', 'nodes.conf', '--cluster-node-timeout', '2000']
+  const started = await Promise.allSettled(
+    Array.from({ length: masters + replicas }, (_, i) => startKind(kind, [...ARGS_DEFAULT, ...args, ...argsOf(i)])),
+  )
+  const nodes: RedisFixture[] = []
+  for (const result of started) if (result.status === 'fulfilled') nodes.push(starting.use(result.value))
+  const failure = started.find(result => result.status === 'rejected')
+  if (failure !== undefined) throw failure.reason
+  for (const [i, node] of nodes.entries()) onStarted(i, node)
+
+  using clients = new DisposableStack()
+  const members = nodes.map(node => clients.adopt(new Redis(node.url), client => client.disconnect()))
+  await form(members, masters)
+  announce(`the tests' cluster is ${masters} masters and ${replicas} replicas of ${nodes[0]?.version} (${kind})`)
+  const resources = starting.move()
+  return {
+    url: nodes.map(({ url }) => url).join(','),
+    nodes,
+    [Symbol.asyncDispose]: () => resources.disposeAsync(),
+  }
+}
+
+const SLOTS = 16_384
+
+async function form(members: readonly Redis[], masters: number): Promise<void> {
+  await Promise.all(
+    members.slice(0, masters).map(async (client, index) => {
+      const first = Math.floor((index * SLOTS) / masters)
+      const next = Math.floor(((index + 1) * SLOTS) / masters)
+      await client.cluster('ADDSLOTSRANGE', first, next - 1)
+      // Without an epoch of its own each would have to be settled by a collision.
+      await client.cluster('SET-CONFIG-EPOCH', index + 1)
+    }),
+  )
+  const [seed, ...others] = members
+  for (const other of others) {
+    const { host = '', port = 0 } = other.options
+    const [busPort] = (await other.config('GET', 'cluster-port')).slice(1)
+    await seed?.call('CLUSTER', 'MEET', host, port, String(busPort))
+  }
+  await everyMember(members, async client => (await nodesOf(client)).trim().split('\n').length === members.length)
+  const ids = await Promise.all(members.map(client => client.cluster('MYID')))
+  await Promise.all(
+    members.slice(masters).map(async (client, index) => {
+      const id = String(ids[index % masters])
+      await everyMember([client], async () => (await nodesOf(client)).includes(id))
+      await client.cluster('REPLICATE', id)
+    }),
+  )
+  await everyMember(members, async client => String(await client.cluster('INFO')).includes('cluster_state:ok'))
+}
+
+async function nodesOf(client: Redis): Promise<string> {
+  return String(await client.cluster('NODES'))
+}
+
+async function everyMember(members: readonly Redis[], holds: (client: Redis) => Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + ANSWER_WITHIN_MS
+  for (const client of members) {
+    while (!(await holds(client))) {
+      if (performance.now() > deadline) throw new Error(`the tests' cluster does not form`)
+      await pause(20)
+    }
+  }
+}
+
+const announced = new Set<string>()
+
+/** Says it once in this process. */
+function announce(line: string): void {
+  if (announced.has(line)) return
+  announced.add(line)
+  say(line)
+}
+
+function say(line: string): void {
+  process.stderr.write(`${line}\n`)
+}

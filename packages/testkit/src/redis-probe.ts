@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict'
+import { pause } from '@tidemark/shared/runtime/lifecycle'
+import type { EntryId } from '@tidemark/shared/sample/receipt'
+import { GROUP, keysUnder } from '@tidemark/shared/store/keys'
+import type { DeadEntry } from '@tidemark/shared/store/ports/store'
+import { Cluster, Redis } from 'ioredis'
+import type { StoreProbe } from './store-contract/harness.ts'
+
+/** The contract's way past the ports of a Redis store that lives under `prefix`. */
+export function redisProbe(client: Redis | Cluster, prefix: string): StoreProbe {
+  const keys = keysUnder(prefix)
+  const at = keys.partition
+  const idsOf = async (key: string): Promise<EntryId[]> => (await client.xrange(key, '-', '+')).map(([id]) => id)
+
+  return {
+    async appendRaw(partition, fields) {
+      const id = await client.xadd(at(partition).samples, '*', ...Object.entries(fields).flat())
+      assert(id !== null)
+      return id
+    },
+    async deleteEntry(partition, id) {
+      await client.xdel(at(partition).samples, id)
+    },
+    async replaceEntry(partition, id, fields) {
+      const { samples } = at(partition)
+      const entries = await client.xrange(samples, '-', '+')
+      await client.del(samples)
+      for (const [other, flat] of entries) {
+        await client.xadd(samples, other, ...(other === id ? Object.entries(fields).flat() : flat))
+      }
+      await client.xgroup('CREATE', samples, GROUP, entries.at(-1)?.[0] ?? '0')
+    },
+    async destroyGroup(partition) {
+      await client.xgroup('DESTROY', at(partition).samples, GROUP)
+    },
+    streamIds: partition => idsOf(at(partition).samples),
+    async pendingIds(partition) {
+      const rows = await client.xpending(at(partition).samples, GROUP, '-', '+', 1_000_000)
+      return (rows as [EntryId][]).map(([id]) => id)
+    },
+    verdictIds: partition => idsOf(at(partition).verdicts),
+    async anomalies(partition) {
+      const entries = await client.xrange(at(partition).anomalies, '-', '+')
+      return entries.map(([, fields]) => fieldsOf(fields).get('a') ?? '')
+    },
+    async deadEntries(partition) {
+      const entries = await client.xrange(at(partition).dead, '-', '+')
+      return entries.map(([id, flat]): DeadEntry => {
+        const fields = fieldsOf(flat)
+        return { id, reason: fields.get('reason') ?? '', samples: fields.get('s') ?? '' }
+      })
+    },
+    // Redis' clock is the only one, and nobody moves it.
+    advanceTime: ms => pause(ms),
+  }
+}
+
+/** Removes every key under `prefix`: several tests share a Redis, and none flushes it. */
+export async function removeKeys(client: Redis | Cluster, prefix: string, partitions: number): Promise<void> {
+  const keys = keysUnder(prefix)
+  const names = [keys.members, keys.meta, keys.rules, keys.ruleChanges]
+  for (let partition = 0; partition < partitions; partition++) names.push(...Object.values(keys.partition(partition)))
+  await Promise.all(names.map(name => client.unlink(name)))
+}
+
+/** A client for a Redis or, with several addresses separated by commas, for a cluster. */
+export function rawClient(url: string): Redis | Cluster {
+  return url.includes(',') ? new Cluster(url.split(',')) : new Redis(url)
+}
+
+function fieldsOf(flat: readonly string[]): Map<string, string> {
+  const fields = new Map<string, string>()
+  for (let i = 0; i + 1 < flat.length; i += 2) fields.set(flat[i] ?? '', flat[i + 1] ?? '')
+  return fields
+}

@@ -1,0 +1,451 @@
+import {
+  type AlertEnd,
+  type AlertOpening,
+  FLEET_PARTITION,
+  NO_CARE,
+  NOTHING_TOLD,
+} from '@tidemark/shared/detection/alerts/record'
+import { ENTRY_ID_ZERO } from '@tidemark/shared/sample/receipt'
+import type { AlertAt, EndedAlert, OpenedAlert, SettledNotice } from '@tidemark/shared/store/ports/alerts'
+import type { Checkpoint, Commit, Lease, Store } from '@tidemark/shared/store/ports/store'
+import { describe, expect, test } from 'vitest'
+import {
+  appendAndRead,
+  bytes,
+  commitOf,
+  keyUpdate,
+  type OpenStore,
+  only,
+  own,
+  type StoreUnderTest,
+  stateOf,
+} from './harness.ts'
+
+const ZERO: Checkpoint = { id: '0-0', offset: 0 }
+const NOW = 1_700_000_000_000
+
+function opening(n: number, opened_at = NOW + n): AlertOpening {
+  const cause = { kind: 'silent', last_at: NOW, expected_ms: 1000 } as const
+  return { id: idOf(n), key: `edge-${n}/"cpu" ☃`, rule: null, severity: 'warning', opened_at, cause }
+}
+
+function idOf(n: number): string {
+  return `0-${n.toString(16).padStart(24, '0')}`
+}
+
+function opened(n: number, changes: { opened_at?: number; noticeAfterMs?: number } = {}): OpenedAlert {
+  const { opened_at = NOW + n, noticeAfterMs = 0 } = changes
+  return { opening: opening(n, opened_at), openedBefore: NOW - 7, noticeAfterMs }
+}
+
+function ended(n: number, resolved_at = NOW + 1000 + n): EndedAlert {
+  const end: AlertEnd = { resolved_at, resolve_reason: 'heard', peak: null }
+  return { id: idOf(n), key: `edge-${n}/"cpu" ☃`, cause: 'silent', openedAt: NOW + n, end }
+}
+
+/** Commits of partition 0, one after another. */
+async function committer(
+  store: Store,
+): Promise<{ lease: Lease; commit(effects: Partial<Commit>): Promise<void>; checkpoint(): Checkpoint }> {
+  const lease = await own(store, 0)
+  let from = ZERO
+  return {
+    lease,
+    checkpoint: () => from,
+    async commit(effects) {
+      const made = commitOf(from, await appendAndRead(store, 0, 1), effects)
+      expect(await store.analyzer.commit(lease, made)).toMatchObject({ kind: 'ok' })
+      from = made.to
+    },
+  }
+}
+
+/** A commit of time going by. */
+function lapse(from: Checkpoint, effects: Partial<Commit> = {}): Commit {
+  const nothing = { witness: undefined, analysed: 0, entries: [] }
+  return {
+    ...commitOf(from, [{ id: '1-1', samples: '', count: 0, offset: 0 }]),
+    ...nothing,
+    from,
+    to: from,
+    ...effects,
+  }
+}
+
+async function all(store: Store, state: 'firing' | 'resolved'): Promise<AlertAt[]> {
+  return store.alerts.list(0, { state, count: 1000 })
+}
+
+export function describeAlerts(open: OpenStore): void {
+  describe('alerts', () => {
+    test('are opened and ended by commits, and read as they were written', async () => {
+      await using under = await open()
+      const { store } = under
+      const { commit } = await committer(store)
+      await commit({ alerts: { opened: [opened(1), opened(2)], ended: [] } })
+      await commit({ alerts: { opened: [opened(3)], ended: [ended(3), ended(1)] } })
+      expect(await all(store, 'firing')).toEqual([{ id: idOf(2), time: NOW + 2 }])
+      expect(await all(store, 'resolved')).toEqual([
+        { id: idOf(3), time: NOW + 1003 },
+        { id: idOf(1), time: NOW + 1001 },
+      ])
+      expect(await store.alerts.count([0, 1])).toEqual([
+        { firing: 1, resolved: 2 },
+        { firing: 0, resolved: 0 },
+      ])
+      expect(await store.alerts.read(0, [idOf(1), 'unknown', idOf(2)])).toEqual([
+        { opening: opening(1), end: ended(1).end, care: null, telling: null },
+        null,
+        { opening: opening(2), end: null, care: null, telling: null },
+      ])
+      expect(await store.alerts.read(0, [])).toEqual([])
+      const feed = await store.alerts.feed(0, ENTRY_ID_ZERO, 10)
+      expect(feed.map(({ kind, alert }) => `${kind} ${alert}`)).toEqual([
+        `opened ${idOf(1)}`,
+        `opened ${idOf(2)}`,
+        `opened ${idOf(3)}`,
+        `resolved ${idOf(3)}`,
+        `resolved ${idOf(1)}`,
+      ])
+      expect(feed[0]).toMatchObject({ key: opening(1).key, cause: 'silent', openedAt: NOW + 1, openedBefore: NOW - 7 })
+      expect(feed[4]).toMatchObject({ openedAt: NOW + 1, resolvedAt: NOW + 1001 })
+      expect(await store.alerts.feed(0, feed[3]?.id ?? '', 10)).toEqual(feed.slice(4))
+    })
+
+    test('are opened and ended once, whoever says it again', async () => {
+      await using under = await open()
+      const { store } = under
+      const { commit } = await committer(store)
+      await commit({ alerts: { opened: [opened(1)], ended: [] } })
+      await commit({ alerts: { opened: [opened(1)], ended: [ended(1), ended(1), ended(9)] } })
+      await commit({ alerts: { opened: [opened(1)], ended: [ended(1, NOW + 5000)] } })
+      expect(await all(store, 'firing')).toEqual([])
+      expect(await all(store, 'resolved')).toEqual([{ id: idOf(1), time: NOW + 1001 }])
+      expect(await store.alerts.feed(0, ENTRY_ID_ZERO, 10)).toHaveLength(2)
+    })
+
+    test('come by pages, newest first, also many of one time, and after one that is gone', async () => {
+      await using under = await open()
+      const { store } = under
+      const { commit } = await committer(store)
+      const many = Array.from({ length: 45 }, (_, n) => opened(n, { opened_at: NOW + Math.floor(n / 30) }))
+      await commit({ alerts: { opened: many, ended: [] } })
+      const expected = [...many.slice(30).toReversed(), ...many.slice(0, 30).toReversed()].map(one => one.opening.id)
+      const pages: string[] = []
+      let after: AlertAt | undefined
+      for (;;) {
+        const page = await store.alerts.list(0, { state: 'firing', after, count: 4 })
+        pages.push(...page.map(({ id }) => id))
+        after = page.at(-1)
+        if (after === undefined) break
+      }
+      expect(pages).toEqual(expected)
+      await commit({ alerts: { opened: [], ended: [ended(20)] } })
+      const rest = await store.alerts.list(0, { state: 'firing', after: { id: idOf(20), time: NOW }, count: 100 })
+      expect(rest.map(({ id }) => id)).toEqual(
+        many
+          .slice(0, 20)
+          .toReversed()
+          .map(one => one.opening.id),
+      )
+      expect(await store.alerts.list(0, { state: 'firing', after: { id: '0', time: NOW - 1 }, count: 9 })).toEqual([])
+    })
+
+    test('that are over are kept up to a number, the last resolved ones, and nothing is left of others', async () => {
+      await using under = await open()
+      const { store, limits } = under
+      const { commit } = await committer(store)
+      const numbers = Array.from({ length: limits.alertsMax + 5 }, (_, n) => n)
+      await commit({
+        alerts: { opened: numbers.map(n => opened(n)), ended: numbers.map(n => ended(n)) },
+      })
+      expect((await all(store, 'resolved')).map(({ id }) => id)).toEqual(numbers.slice(5).toReversed().map(idOf))
+      expect(await store.alerts.read(0, [idOf(4), idOf(5)])).toMatchObject([null, { opening: { id: idOf(5) } }])
+      const { alerts } = await store.alerts.dueNotices(0, 1000)
+      expect(alerts.map(({ id }) => id).sort()).toEqual(numbers.slice(5).map(idOf))
+    })
+
+    test('take care while they fire, and no more afterwards', async () => {
+      await using under = await open()
+      const { store } = under
+      const { commit } = await committer(store)
+      const care = { ...NO_CARE, acknowledged: { who: 'ada', why: 'known', at: NOW } }
+      expect(await store.alerts.care(0, idOf(1), care, NOW)).toBe(false)
+      await commit({ alerts: { opened: [opened(1)], ended: [] } })
+      expect(await store.alerts.care(0, idOf(1), care, NOW)).toBe(true)
+      expect(only(await store.alerts.read(0, [idOf(1)]))?.care).toEqual(care)
+      const snoozed = { who: 'ole', why: 'tomorrow', at: NOW, until: NOW + 1000 }
+      expect(await store.alerts.care(0, idOf(1), { snoozed }, NOW)).toBe(true)
+      expect(only(await store.alerts.read(0, [idOf(1)]))?.care).toEqual({ ...care, snoozed })
+      await commit({ alerts: { opened: [], ended: [ended(1)] } })
+      expect(await store.alerts.care(0, idOf(1), NO_CARE, NOW)).toBe(false)
+      expect(only(await store.alerts.read(0, [idOf(1)]))?.care).toEqual({ ...care, snoozed })
+    })
+  })
+
+  describe('notices', () => {
+    const settled = (id: string, dueAt: number, changes: Partial<SettledNotice> = {}): SettledNotice => ({
+      ...{ id, dueAt, telling: { ...NOTHING_TOLD, told: 1, told_at: NOW }, askAgainAt: null, tell: 'firing' },
+      ...changes,
+    })
+
+    test('are due at their time, again when the alert has changed, and gone when they are settled', async () => {
+      await using under = await open()
+      const { store } = under
+      const { commit, lease } = await committer(store)
+      await commit({ alerts: { opened: [opened(1), opened(2, { noticeAfterMs: 1e9 })], ended: [] } })
+      const { alerts, now } = await store.alerts.dueNotices(0, 10)
+      expect(now).toBeGreaterThan(1.7e12)
+      const dueAt = alerts[0]?.dueAt ?? 0
+      expect(dueAt).toBeLessThanOrEqual(now)
+      expect(dueAt).toBeGreaterThan(now - 10_000)
+      expect(alerts).toEqual([
+        { id: idOf(1), dueAt, parts: { opening: opening(1), end: null, care: null, telling: null } },
+      ])
+      expect(await store.alerts.settleNotices(lease, [settled(idOf(1), dueAt)])).toBe(true)
+      expect((await store.alerts.dueNotices(0, 10)).alerts).toEqual([])
+      expect(only(await store.alerts.read(0, [idOf(1)]))?.telling).toMatchObject({ told: 1 })
+
+      await commit({ alerts: { opened: [], ended: [ended(1), ended(2)] } })
+      const again = await store.alerts.dueNotices(0, 10)
+      expect(again.alerts.map(({ id }) => id).sort()).toEqual([idOf(1), idOf(2)])
+      expect((await store.alerts.dueNotices(0, 1)).alerts).toHaveLength(1)
+    })
+
+    test('stay due when the alert changed between being asked for and being settled', async () => {
+      await using under = await open()
+      const { store } = under
+      const { commit, lease } = await committer(store)
+      await commit({ alerts: { opened: [opened(1)], ended: [] } })
+      const [due] = (await store.alerts.dueNotices(0, 10)).alerts
+      await commit({ alerts: { opened: [], ended: [ended(1)] } })
+      await store.alerts.settleNotices(lease, [settled(idOf(1), due?.dueAt ?? 0)])
+      expect((await store.alerts.dueNotices(0, 10)).alerts).toMatchObject([
+        { id: idOf(1), parts: { end: ended(1).end } },
+      ])
+    })
+
+    test('are asked for again when that is said', async () => {
+      await using under = await open()
+      const { store } = under
+      const { commit, lease } = await committer(store)
+      await commit({ alerts: { opened: [opened(1), opened(2)], ended: [] } })
+      const [one, two] = (await store.alerts.dueNotices(0, 10)).alerts
+      const notices = [
+        settled(idOf(1), one?.dueAt ?? 0, { askAgainAt: 9, tell: null }),
+        settled(idOf(2), two?.dueAt ?? 0, { askAgainAt: Date.now() + 1e9, tell: null }),
+      ]
+      await store.alerts.settleNotices(lease, notices)
+      expect((await store.alerts.dueNotices(0, 10)).alerts).toMatchObject([{ id: idOf(1), dueAt: 9 }])
+      expect(await store.alerts.outboxLengths([0])).toEqual([0])
+      await store.alerts.care(0, idOf(2), NO_CARE, 3)
+      expect((await store.alerts.dueNotices(0, 10)).alerts.map(({ id }) => id)).toEqual([idOf(2), idOf(1)])
+    })
+
+    test('of alerts that are gone are dropped', async () => {
+      await using under = await open()
+      const { store } = under
+      const { lease } = await committer(store)
+      expect(await store.alerts.settleNotices(lease, [settled('unknown', 5, { askAgainAt: 6 })])).toBe(true)
+      expect((await store.alerts.dueNotices(0, 10)).alerts).toEqual([])
+      expect(await store.alerts.outboxLengths([0])).toEqual([0])
+    })
+
+    test('are settled and delivered by nobody but the owner', async () => {
+      await using under = await open()
+      const { store } = under
+      const { commit, lease } = await committer(store)
+      await commit({ alerts: { opened: [opened(1)], ended: [] } })
+      const stranger = { partition: 0, token: 'somebody:else' }
+      expect(await store.alerts.settleNotices(stranger, [settled(idOf(1), 5)])).toBe(false)
+      expect(await store.alerts.outboxLengths([0])).toEqual([0])
+      await store.alerts.settleNotices(lease, [settled(idOf(1), 5)])
+      const [entry] = await store.alerts.outbox(0, 'hook', 10)
+      const delivered = { receiver: 'hook', upTo: entry?.id ?? '', receivers: ['hook'] }
+      expect(await store.alerts.noteDelivered(stranger, delivered)).toBe(false)
+      expect(await store.alerts.outboxLengths([0])).toEqual([1])
+    })
+  })
+
+  describe('the outbox', () => {
+    async function filled(under: StoreUnderTest, count: number): Promise<Lease> {
+      const { commit, lease } = await committer(under.store)
+      const numbers = Array.from({ length: count }, (_, n) => n)
+      await commit({ alerts: { opened: numbers.map(n => opened(n)), ended: [] } })
+      const telling = { ...NOTHING_TOLD, told: 2 }
+      const notices = numbers.map(n => ({ id: idOf(n), dueAt: 5, telling, askAgainAt: null, tell: 'firing' as const }))
+      expect(await under.store.alerts.settleNotices(lease, notices)).toBe(true)
+      return lease
+    }
+
+    test('tells each receiver what it was not told yet, in order, and forgets what all were told', async () => {
+      await using under = await open()
+      const { alerts } = under.store
+      const lease = await filled(under, 4)
+      const entries = await alerts.outbox(0, 'one', 10)
+      expect(entries.map(({ alert, status, number }) => ({ alert, status, number }))).toEqual(
+        [0, 1, 2, 3].map(n => ({ alert: idOf(n), status: 'firing', number: 2 })),
+      )
+      const ids = entries.map(({ id }) => id)
+      const receivers = ['one', 'two']
+      await alerts.noteDelivered(lease, { receiver: 'one', upTo: ids[2] ?? '', receivers })
+      expect((await alerts.outbox(0, 'one', 10)).map(({ id }) => id)).toEqual(ids.slice(3))
+      expect((await alerts.outbox(0, 'two', 2)).map(({ id }) => id)).toEqual(ids.slice(0, 2))
+      expect(await alerts.outboxLengths([0, 1])).toEqual([4, 0])
+      await alerts.noteDelivered(lease, { receiver: 'two', upTo: ids[1] ?? '', receivers })
+      expect(await alerts.outboxLengths([0])).toEqual([2])
+      // Late news of an earlier delivery takes nothing back.
+      await alerts.noteDelivered(lease, { receiver: 'one', upTo: ids[0] ?? '', receivers })
+      expect((await alerts.outbox(0, 'one', 10)).map(({ id }) => id)).toEqual(ids.slice(3))
+      await alerts.noteDelivered(lease, { receiver: 'two', upTo: ids[3] ?? '', receivers: ['two'] })
+      expect(await alerts.outboxLengths([0])).toEqual([0])
+    })
+
+    test('has a bound, and the newest are kept', async () => {
+      await using under = await open()
+      const { store, limits } = under
+      await filled(under, limits.outboxMax + 3)
+      const kept = await store.alerts.outbox(0, 'one', 1000)
+      expect(kept.map(({ alert }) => alert)).toEqual(Array.from({ length: limits.outboxMax }, (_, n) => idOf(n + 3)))
+    })
+  })
+
+  describe('time going by', () => {
+    test('is committed without entries, moves no checkpoint, and twice does what it does once', async () => {
+      await using under = await open()
+      const { store } = under
+      const { commit, lease, checkpoint } = await committer(store)
+      await commit({ alerts: { opened: [opened(1)], ended: [] }, due: [{ key: 'a', at: 5 }], rulesVersion: 3 })
+      const before = await store.analyzer.loadCheckpoint(0)
+      expect(before.rulesVersion).toBe(3)
+      const effects = {
+        ...{ keys: [{ ...keyUpdate('a', 9), analysis: null }], due: [{ key: 'a', at: null }], rulesVersion: 4 },
+        ...{ alerts: { opened: [], ended: [ended(1)] }, requiresDrained: true },
+      }
+      for (let i = 0; i < 2; i++) {
+        expect(await store.analyzer.commit(lease, lapse(checkpoint(), effects))).toMatchObject({ kind: 'ok' })
+      }
+      expect(await store.analyzer.loadCheckpoint(0)).toEqual({ ...before, rulesVersion: 4 })
+      const state = await stateOf(under, 0, ['a'])
+      expect(state).toMatchObject({ analyses: [null], windows: [[...bytes('a', 9)]], progress: { analysed: 1 } })
+      expect(await store.alerts.feed(0, ENTRY_ID_ZERO, 10)).toHaveLength(2)
+      expect((await store.analyzer.dueKeys(0, 10)).keys).toEqual([])
+    })
+
+    test('is refused when the lease is not ours, the checkpoint is another, or something has come', async () => {
+      await using under = await open()
+      const { store } = under
+      const { commit, lease, checkpoint } = await committer(store)
+      await commit({})
+      const stranger = { partition: 0, token: 'somebody:else' }
+      expect(await store.analyzer.commit(stranger, lapse(checkpoint()))).toEqual({ kind: 'fenced' })
+      expect(await store.analyzer.commit(lease, lapse(ZERO))).toEqual({ kind: 'stale', checkpoint: checkpoint().id })
+      const [entry] = await appendAndRead(store, 0, 1)
+      const drained = lapse(checkpoint(), { requiresDrained: true, alerts: { opened: [opened(1)], ended: [] } })
+      expect(await store.analyzer.commit(lease, drained)).toEqual({ kind: 'gap', id: entry?.id })
+      expect(await all(store, 'firing')).toEqual([])
+      expect(await store.analyzer.commit(lease, { ...drained, requiresDrained: false })).toMatchObject({ kind: 'ok' })
+      expect(await all(store, 'firing')).toHaveLength(1)
+    })
+
+    test('keys with something due come when it is, the longest due first', async () => {
+      await using under = await open()
+      const { store } = under
+      const { commit } = await committer(store)
+      const far = Date.now() + 1e9
+      const due = [
+        { key: 'late', at: far },
+        { key: 'b', at: 9 },
+        { key: 'a"☃', at: 7 },
+      ]
+      await commit({ due })
+      const found = await store.analyzer.dueKeys(0, 10)
+      expect(found).toEqual({ now: expect.any(Number), keys: ['a"☃', 'b'] })
+      expect((await store.analyzer.dueKeys(0, 1)).keys).toEqual(['a"☃'])
+      await commit({
+        due: [
+          { key: 'a"☃', at: far },
+          { key: 'b', at: null },
+        ],
+      })
+      expect((await store.analyzer.dueKeys(0, 10)).keys).toEqual([])
+    })
+  })
+
+  describe('counts of rules', () => {
+    test('add up, are read by both sides and dropped by name', async () => {
+      await using under = await open()
+      const { store } = under
+      const { commit } = await committer(store)
+      await commit({
+        counts: [
+          { name: 'r:1:judged', by: 3 },
+          { name: 'r:1:flagged', by: 1 },
+        ],
+      })
+      await commit({ counts: [{ name: 'r:1:judged', by: 4 }] })
+      const expected = new Map([
+        ['r:1:judged', 7],
+        ['r:1:flagged', 1],
+      ])
+      expect(await store.analyzer.ruleCounts(0)).toEqual(expected)
+      expect(await store.gateway.ruleCounts(0)).toEqual(expected)
+      expect(await store.gateway.ruleCounts(1)).toEqual(new Map())
+      await store.analyzer.dropRuleCounts(0, ['r:1:judged', 'unknown'])
+      await store.analyzer.dropRuleCounts(0, [])
+      expect(await store.gateway.ruleCounts(0)).toEqual(new Map([['r:1:flagged', 1]]))
+    })
+
+    test('what rules that are tried out would have flagged is kept, the newest of each', async () => {
+      await using under = await open()
+      const { store, limits } = under
+      const { commit } = await committer(store)
+      const flagged = (rule: string, n: number) => ({ rule, analysis: `{"n":${n},"rule":"${rule}"}` })
+      await commit({ shadowed: [flagged('x', 1), flagged('y', 2), flagged('x', 3)] })
+      expect(await store.gateway.shadowed(0, 'x', 10)).toEqual([flagged('x', 3).analysis, flagged('x', 1).analysis])
+      expect(await store.gateway.shadowed(0, 'x', 1)).toEqual([flagged('x', 3).analysis])
+      expect(await store.gateway.shadowed(0, 'z', 10)).toEqual([])
+      await commit({ shadowed: Array.from({ length: 500 }, (_, n) => flagged('x', n)) })
+      expect((await store.gateway.shadowed(0, 'x', 1000)).length).toBeLessThanOrEqual(
+        limits.shadowedMax + limits.trimSlack,
+      )
+      expect((await store.gateway.shadowed(0, 'x', 1000)).length).toBeGreaterThanOrEqual(limits.shadowedMax)
+    })
+  })
+
+  describe('storms', () => {
+    const storm = (keys: number): AlertOpening => ({
+      ...{ id: `fleet-${NOW}`, key: null, rule: null, severity: 'critical', opened_at: NOW },
+      cause: { kind: 'storm', keys: ['a'], key_count: keys, keys_total: 100 },
+    })
+
+    test('are saved with what was found, all or nothing, by the owner of the partition that keeps them', async () => {
+      await using under = await open()
+      const { store } = under
+      const { lease } = await committer(store)
+      expect(await store.alerts.loadStorm()).toBeNull()
+      expect(await store.alerts.saveStorm(lease, { state: 'one', opening: storm(20), end: null })).toBe(true)
+      expect(await store.alerts.loadStorm()).toBe('one')
+      expect(await store.alerts.saveStorm(lease, { state: 'two', opening: storm(30), end: null })).toBe(true)
+      const [parts] = await store.alerts.read(FLEET_PARTITION, [`fleet-${NOW}`])
+      expect(parts?.opening).toEqual(storm(30))
+      expect((await store.alerts.dueNotices(FLEET_PARTITION, 10)).alerts).toMatchObject([{ id: `fleet-${NOW}` }])
+      const end = { resolved_at: NOW + 9, resolve_reason: 'few_keys', peak: null } as const
+      const stranger = { partition: FLEET_PARTITION, token: 'somebody:else' }
+      const over = { state: 'three', opening: null, end: { id: `fleet-${NOW}`, end } }
+      expect(await store.alerts.saveStorm(stranger, over)).toBe(false)
+      expect(await store.alerts.loadStorm()).toBe('two')
+      expect(await store.alerts.saveStorm(lease, over)).toBe(true)
+      expect(await all(store, 'firing')).toEqual([])
+      expect(await all(store, 'resolved')).toEqual([{ id: `fleet-${NOW}`, time: NOW + 9 }])
+    })
+
+    test('know how many keys there are', async () => {
+      await using under = await open()
+      const { store } = under
+      const { commit } = await committer(store)
+      await commit({ keys: [keyUpdate('a'), keyUpdate('b'), { ...keyUpdate('\u0001a'), analysis: null }] })
+      expect(await store.alerts.keyCounts([0, 1])).toEqual([2, 0])
+    })
+  })
+}

@@ -1,0 +1,41 @@
+import { describe } from 'vitest'
+import { describeAlerts } from './alerts.ts'
+import { describeAnalyses } from './analyses.ts'
+import { describeAppending } from './appending.ts'
+import { describeCommitting } from './committing.ts'
+import type { OpenStore } from './harness.ts'
+import { describeModel } from './model.ts'
+import { describeOwnership } from './ownership.ts'
+import { describeReading } from './reading.ts'
+import { describeRequests } from './requests.ts'
+import { describeRules } from './rules.ts'
+
+/** What every store is opened with for the contract: small limits that a test can reach. */
+export const CONTRACT_OPTIONS = {
+  partitions: 4,
+  backlogMax: 30_000,
+  anomaliesMax: 50,
+  deadMax: 40,
+  requestsMax: 30,
+  alertsMax: 20,
+  outboxMax: 15,
+  shadowedMax: 25,
+} as const
+
+/**
+ * The contract of the ports: every sentence of store/ports.ts as a test. `open` gives an empty store each time.
+ * `modelRuns` is how many random orders of calls are tried.
+ */
+export function describeStoreContract(name: string, open: OpenStore, { modelRuns = 100 } = {}): void {
+  describe(`the store contract, ${name}`, () => {
+    describeAppending(open)
+    describeRequests(open)
+    describeOwnership(open)
+    describeReading(open)
+    describeCommitting(open)
+    describeAnalyses(open)
+    describeRules(open)
+    describeAlerts(open)
+    describeModel(open, modelRuns)
+  })
+}

@@ -1,0 +1,109 @@
+import { createDetector, DETECTOR_NAMES, isDetectorName } from '@tidemark/shared/detection/detectors/registry'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { anySeries, Series } from '../../src/series.ts'
+
+const STATE_BYTES_MAX = 1536
+
+describe.each(DETECTOR_NAMES)('%s', name => {
+  const detector = createDetector(name)
+
+  test('is called what it is asked for by', () => {
+    expect(detector.name).toBe(name)
+    expect(isDetectorName(name)).toBe(true)
+  })
+
+  test('keeps its state within 1.5 KiB a key', () => {
+    expect(detector.stateLength * 8).toBeLessThanOrEqual(STATE_BYTES_MAX)
+  })
+
+  test('restored from bytes at any point, it goes on as if nothing had been', () => {
+    fc.assert(
+      fc.property(anySeries, fc.nat(), fc.nat(40), (values, cut, at) => {
+        const stayed = new Series(detector)
+        let moved = new Series(detector)
+        for (const [n, value] of values.entries()) {
+          if (n === cut % values.length) moved = moved.movedTo(at)
+          expect(moved.next(value)).toEqual(stayed.next(value))
+        }
+        expect(moved.state()).toEqual(stayed.state())
+      }),
+    )
+  })
+
+  test('judging changes nothing, however often and of whatever', () => {
+    fc.assert(
+      fc.property(anySeries, anySeries, (values, others) => {
+        const series = new Series(detector)
+        for (const [n, value] of values.entries()) {
+          const before = series.state()
+          series.judge(others[n % Math.max(1, others.length)] ?? 0)
+          expect(series.state()).toEqual(before)
+          expect(series.judge(value)).toEqual(series.next(value))
+        }
+      }),
+      { numRuns: 30 },
+    )
+  })
+
+  test('scores are NaN while warming, then from 0 to the cap, and nothing is written beside its places', () => {
+    fc.assert(
+      fc.property(anySeries, values => {
+        const series = new Series(detector)
+        const scores = values.map(value => series.next(value).score)
+        const warm = scores.findIndex(score => !Number.isNaN(score))
+        expect(warm === -1 ? values.length : warm).toBe(
+          Math.min(values.length, detector.name === 'novelty' || detector.name === 'habit' ? 50 : 30),
+        )
+        expect(scores.slice(warm === -1 ? values.length : warm).every(score => score >= 0 && score <= 1e6)).toBe(true)
+        expect(series.isContained()).toBe(true)
+      }),
+    )
+  })
+
+  test('the smallest number of samples is a setting', () => {
+    const early = new Series(createDetector(name, { samplesMin: 5 }))
+    const scores = Array.from({ length: 10 }, (_, n) => early.next(n % 3).score)
+    expect(scores.findIndex(score => !Number.isNaN(score))).toBe(5)
+  })
+
+  test('a constant has score 0, and a jitter of its last place is no anomaly', () => {
+    for (const constant of [0, 1, 0.1, -7.3, 1e300, 5e-324]) {
+      const series = new Series(detector)
+      for (let n = 0; n < 200; n++) {
+        const value = n % 7 === 3 ? constant * (1 + Number.EPSILON) : constant
+        const { score } = series.next(Math.abs(value) <= 1e300 ? value : constant)
+        expect([n, Number.isNaN(score) ? 0 : score]).toEqual([n, 0])
+      }
+    }
+  })
+
+  test('what leaves a constant for the first time is an anomaly', () => {
+    for (const [constant, other] of [
+      [0, 1],
+      [5, 5.001],
+      [1e9, 1e9 - 1],
+      [1e300, 0],
+      [0, -1e300],
+    ] as const) {
+      const series = new Series(detector)
+      for (let n = 0; n < 60; n++) series.next(constant)
+      expect(series.next(other).score).toBe(1e6)
+    }
+  })
+
+  test('a value of 1e300 leaves a finite state', () => {
+    const series = new Series(detector)
+    for (let n = 0; n < 300; n++) {
+      const { score } = series.next(n === 100 ? 1e300 : n === 130 ? -1e300 : Math.sin(n))
+      expect(n < 50 || (score >= 0 && score <= 1e6)).toBe(true)
+    }
+    const state = new Float64Array(series.state().buffer)
+    expect(state.some(Number.isNaN)).toBe(false)
+  })
+})
+
+test('what every object has is not the name of a detector', () => {
+  expect(isDetectorName('constructor')).toBe(false)
+  expect(isDetectorName('__proto__')).toBe(false)
+})

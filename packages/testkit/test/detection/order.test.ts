@@ -1,0 +1,117 @@
+import { isAnalysed, LATENESS_STATE_LENGTH, type Order, orderOf, passOrder } from '@tidemark/shared/detection/order'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { createHistory } from '../../src/normal-numbers.ts'
+
+const WINDOW = 5
+
+function createKey() {
+  const { history, push } = createHistory(WINDOW)
+  const states = new Float64Array(LATENESS_STATE_LENGTH)
+  return {
+    /** One sample of the key, which joins the window. */
+    step(timestamp: number, value = timestamp, time = 1e9): Order {
+      const sample = { timestamp, value, time }
+      const order = orderOf(states, 0, history, sample)
+      passOrder(states, 0, history, sample, true)
+      push(value, timestamp)
+      return order
+    },
+    /** One that is kept out of it. */
+    stepOutside(timestamp: number, value: number): Order {
+      const sample = { timestamp, value, time: 1e9 }
+      const order = orderOf(states, 0, history, sample)
+      passOrder(states, 0, history, sample, false)
+      return order
+    },
+    states,
+  }
+}
+
+describe('a sample', () => {
+  test('is late when it was measured before the newest of its key', () => {
+    const key = createKey()
+    expect([5, 6, 5.5, 7, 6].map((timestamp, i) => key.step(timestamp, i))).toEqual([
+      ...['in_order', 'in_order', 'late', 'in_order', 'late'],
+    ])
+  })
+
+  test('of the same time with another value is in order', () => {
+    const key = createKey()
+    key.step(5, 1)
+    expect(key.step(5, 2)).toBe('in_order')
+  })
+
+  test('is a duplicate when time and value stand in the window', () => {
+    const key = createKey()
+    for (const timestamp of [1, 2, 3]) key.step(timestamp)
+    expect(key.step(2)).toBe('duplicate')
+    expect(key.step(3)).toBe('duplicate')
+    expect(key.step(2, 9)).toBe('late')
+  })
+
+  test('is a duplicate when it repeats the one before, though that was kept out of the window', () => {
+    const key = createKey()
+    key.step(4)
+    expect([1, 2].map(() => key.stepOutside(5, 99))).toEqual(['in_order', 'duplicate'])
+    expect(key.step(4.5)).toBe('late')
+    // By now it is not the one before any more.
+    expect(key.stepOutside(5, 99)).toBe('in_order')
+  })
+
+  test('is late, no duplicate, once what it repeats has left the window', () => {
+    const key = createKey()
+    for (let timestamp = 1; timestamp <= WINDOW + 1; timestamp++) key.step(timestamp)
+    expect(key.step(1)).toBe('late')
+  })
+
+  test('from the future does not make all that follow late', () => {
+    const key = createKey()
+    key.step(100, 1, 100)
+    key.step(1e12, 2, 101)
+    expect(key.step(102, 3, 102)).toBe('in_order')
+    expect(key.step(100.5, 4, 103)).toBe('late')
+  })
+
+  test('that is the first of its key is in order, whatever its time', () => {
+    expect(createKey().step(0, 0)).toBe('in_order')
+  })
+
+  test('in its order leaves no state: the window says it all', () => {
+    const key = createKey()
+    for (let timestamp = 1; timestamp <= 3 * WINDOW; timestamp++) key.step(timestamp)
+    expect([...key.states]).toEqual([0, 0, 0])
+    key.step(2)
+    expect(key.states[0]).toBe(3 * WINDOW)
+  })
+
+  test('is analysed unless the rule refuses it', () => {
+    const orders = ['in_order', 'late', 'duplicate'] as const
+    const analysed = (refusesLate: boolean, dropsDuplicates: boolean): boolean[] =>
+      orders.map(order => isAnalysed({ refusesLate, dropsDuplicates }, order))
+    expect(analysed(false, false)).toEqual([true, true, true])
+    expect(analysed(true, false)).toEqual([true, false, true])
+    expect(analysed(false, true)).toEqual([true, true, false])
+  })
+})
+
+test('on any samples the order is that of the slow and obvious way, and so it is from a restored state', () => {
+  const sample = fc.record({ timestamp: fc.integer({ min: 1, max: 20 }), value: fc.integer({ min: 0, max: 2 }) })
+  fc.assert(
+    fc.property(fc.array(sample, { maxLength: 40 }), fc.nat(40), (samples, cut) => {
+      const { history, push } = createHistory(WINDOW)
+      let states = new Float64Array(LATENESS_STATE_LENGTH)
+      for (const [i, { timestamp, value }] of samples.entries()) {
+        if (i === cut) states = new Float64Array(Uint8Array.from(new Uint8Array(states.buffer)).buffer)
+        const before = samples.slice(0, i)
+        const newest = Math.max(0, ...before.map(one => one.timestamp))
+        const isRepeated = before.slice(-WINDOW).some(one => one.timestamp === timestamp && one.value === value)
+        const expected = isRepeated ? 'duplicate' : timestamp < newest ? 'late' : 'in_order'
+        const next = { timestamp, value, time: 1e9 }
+        expect(orderOf(states, 0, history, next)).toBe(expected)
+        passOrder(states, 0, history, next, true)
+        push(value, timestamp)
+      }
+    }),
+  )
+})

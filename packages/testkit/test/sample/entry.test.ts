@@ -1,0 +1,94 @@
+import {
+  addTrace,
+  packTraces,
+  SAMPLE_STRIDE,
+  TRACES_MAX,
+  unpackEntry,
+  unpackTraces,
+} from '@tidemark/shared/sample/entry'
+import type { TraceContext } from '@tidemark/shared/sample/trace-context'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { packSamples } from '../../src/pack-samples.ts'
+
+const sample = fc.record({
+  key: fc.string({ unit: 'grapheme', minLength: 1 }).filter(key => key.isWellFormed()),
+  // -0 is made 0 at the door, so it never stands in an entry.
+  value: fc.double({ noNaN: true, noDefaultInfinity: true }).map(value => value + 0),
+  timestamp: fc.double({ noNaN: true, min: 0, max: 8.64e15 }),
+})
+
+test('samples come out of an entry as they went in, bit for bit', () => {
+  fc.assert(
+    fc.property(fc.array(sample), samples => {
+      const unpacked = unpackEntry({ id: '1-0', samples: packSamples(samples), count: samples.length, offset: 0 })
+      expect(unpacked).toEqual({
+        kind: 'samples',
+        samples: samples.flatMap(({ key, value, timestamp }) => [key, value, timestamp]),
+      })
+    }),
+  )
+})
+
+test('a thousand samples take less than 45 bytes each', () => {
+  const samples = Array.from({ length: 1000 }, (_, i) => ({
+    key: `edge-${i % 20}/rps`,
+    value: i / 8,
+    timestamp: 1_700_000_000_000 + i,
+  }))
+  expect(packSamples(samples).length / samples.length).toBeLessThan(45)
+  expect(SAMPLE_STRIDE).toBe(3)
+})
+
+test('nothing that stands in a stream stops its reader', () => {
+  fc.assert(
+    fc.property(
+      fc.option(fc.oneof(fc.string(), fc.json()), { nil: undefined }),
+      fc.option(fc.nat(5), { nil: undefined }),
+      fc.option(fc.nat(5), { nil: undefined }),
+      (samples, count, offset) => {
+        const unpacked = unpackEntry({ id: '1-0', samples, count, offset })
+        if (unpacked.kind === 'unreadable') expect(unpacked.reason).toMatch(/^(its|it|sample) /)
+        else expect(unpacked.samples.length).toBe(SAMPLE_STRIDE * (count ?? -1))
+      },
+    ),
+  )
+})
+
+describe('the traces of an entry', () => {
+  const hex = (n: number, length: number): string => (n + 1).toString(16).padStart(length, '0')
+  const trace = (n: number, isSampled: boolean): TraceContext => ({
+    traceId: hex(n, 32),
+    spanId: hex(n, 16),
+    isSampled,
+  })
+  const gathered = (sampled: readonly boolean[]): TraceContext[] => {
+    const traces: TraceContext[] = []
+    for (const [n, isSampled] of sampled.entries()) addTrace(traces, trace(n, isSampled))
+    return traces
+  }
+
+  test('come out as they went in, those that are recorded first', () => {
+    const traces = [trace(0, false), trace(1, true), trace(2, false), trace(3, true)]
+    expect(unpackTraces(packTraces(traces))).toEqual([traces[1], traces[3], traces[0], traces[2]])
+  })
+
+  test('are bounded, and a recorded one is left out only for other recorded ones', () => {
+    fc.assert(
+      fc.property(fc.array(fc.boolean(), { maxLength: 40 }), sampled => {
+        const traces = gathered(sampled)
+        const recorded = sampled.filter(isSampled => isSampled).length
+        expect(traces).toHaveLength(Math.min(sampled.length, TRACES_MAX))
+        expect(traces.filter(({ isSampled }) => isSampled)).toHaveLength(Math.min(recorded, TRACES_MAX))
+        expect(packTraces(traces).length).toBeLessThanOrEqual(TRACES_MAX * 56)
+      }),
+    )
+  })
+
+  test('are read from whatever stands there, up to the limit', () => {
+    const good = packTraces([trace(7, true)])
+    expect(unpackTraces(`junk ${good} `)).toEqual([trace(7, true)])
+    expect(unpackTraces(`${good} `.repeat(1000))).toHaveLength(TRACES_MAX)
+    fc.assert(fc.property(fc.string(), text => unpackTraces(text).length <= TRACES_MAX))
+  })
+})

@@ -1,0 +1,19 @@
+import { Judge, type Judged } from '@tidemark/shared/detection/judge'
+import { createRow, type KeyRow, rowShape } from '@tidemark/shared/detection/key-row'
+import type { Policy } from '@tidemark/shared/detection/rules/policy'
+
+/** One key under one policy, judged by the core that judges in production. */
+export class KeyJudge {
+  readonly #judge: Judge
+  readonly #row: KeyRow
+
+  constructor(policy: Policy) {
+    this.#judge = new Judge(policy)
+    this.#row = createRow(rowShape(policy.window, policy.detector, policy.silence !== null))
+  }
+
+  /** Judges a sample that arrived at `time`, which never goes back, and moves on. */
+  step(value: number, timestamp: number, time: number): Judged {
+    return this.#judge.step(this.#row, value, timestamp, time)
+  }
+}

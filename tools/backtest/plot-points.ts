@@ -1,0 +1,86 @@
+import type { Judged } from '@tidemark/shared/detection/judge'
+import type { Sample } from '@tidemark/shared/sample/sample'
+
+/** Panels of a plot: more would be no picture any more. */
+export const PANELS_MAX = 24
+
+/** Buckets of a panel: two a pixel. Of each the least and the greatest value are drawn, and all that was flagged. */
+const BUCKETS = 3000
+/** Points are thinned out each time that so many have come. */
+const THIN_EVERY = 20 * BUCKETS
+
+export interface PlotPoint {
+  readonly timestamp: number
+  readonly value: number
+  /** Null while warming. */
+  readonly low: number | null
+  readonly high: number | null
+  readonly isFlagged: boolean
+  readonly isOpened: boolean
+  readonly isResolved: boolean
+}
+
+export interface Panel {
+  readonly title: string
+  readonly points: readonly PlotPoint[]
+}
+
+/** Gathers what the plot shows: a panel for each variant and key, in the order in which they come. */
+export class PlotPoints {
+  readonly #names: readonly string[]
+  readonly #panels = new Map<string, PlotPoint[]>()
+  #isFull = false
+
+  constructor(variants: readonly string[]) {
+    this.#names = variants
+  }
+
+  /** Whether there were more keys and variants than panels. */
+  get isFull(): boolean {
+    return this.#isFull
+  }
+
+  add(variant: number, { key, value, timestamp }: Sample, judged: Judged): void {
+    if (!judged.isAnalysed) return
+    const title = `${key}, ${this.#names[variant]}`
+    const points = this.#panels.get(title) ?? []
+    if (points.length === 0) {
+      if (this.#panels.size >= PANELS_MAX) {
+        this.#isFull = true
+        return
+      }
+      this.#panels.set(title, points)
+    }
+    const { low, high, isFlagged, alerts } = judged
+    points.push({
+      ...{ timestamp, value, isFlagged },
+      low: Number.isNaN(low) ? null : low,
+      high: Number.isNaN(high) ? null : high,
+      isOpened: alerts.some(({ kind }) => kind === 'opened'),
+      isResolved: alerts.some(({ kind }) => kind === 'resolved'),
+    })
+    if (points.length % THIN_EVERY === 0) this.#panels.set(title, thinned(points))
+  }
+
+  panels(): Panel[] {
+    return [...this.#panels].map(([title, points]) => ({ title, points: thinned(points) }))
+  }
+}
+
+/** As many points as can be told apart, and all that are marked. */
+function thinned(points: readonly PlotPoint[]): PlotPoint[] {
+  const size = Math.ceil(points.length / BUCKETS)
+  if (size <= 2) return [...points]
+  const kept: PlotPoint[] = []
+  for (let first = 0; first < points.length; first += size) {
+    const bucket = points.slice(first, first + size)
+    const least = bucket.reduce((best, point) => (point.value < best.value ? point : best))
+    const greatest = bucket.reduce((best, point) => (point.value > best.value ? point : best))
+    kept.push(
+      ...bucket.filter(
+        point => point === least || point === greatest || point.isFlagged || point.isOpened || point.isResolved,
+      ),
+    )
+  }
+  return kept
+}

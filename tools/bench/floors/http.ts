@@ -1,0 +1,23 @@
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { sampleSchema } from '@tidemark/gateway/ingest/formats/sample-object'
+
+/** The least that a Node server can do with a sample: read the body, parse it, check it with the gateway's schema, answer. */
+const ANSWER = JSON.stringify({ accepted: 1, rejected: [], receipts: ['0:1700000000000-0'], durability: 'local' })
+
+const server = createServer((incoming, outgoing) => {
+  let text = ''
+  incoming.setEncoding('utf8')
+  incoming.on('data', chunk => {
+    text += chunk
+  })
+  incoming.on('end', () => {
+    const status = sampleSchema.safeParse(JSON.parse(text)).success ? 202 : 400
+    outgoing.writeHead(status, { 'Content-Type': 'application/json', 'Content-Length': ANSWER.length })
+    outgoing.end(ANSWER)
+  })
+})
+server.keepAliveTimeout = 60_000
+server.listen(0, '127.0.0.1', () => {
+  process.stdout.write(`${JSON.stringify({ port: (server.address() as AddressInfo).port })}\n`)
+})

@@ -1,0 +1,193 @@
+import { COUNT, createRow, PUSHED, pushSample, rowShape } from '@tidemark/shared/detection/key-row'
+import { encodeRow, storedLengthMax } from '@tidemark/shared/detection/window-row'
+import { pause } from '@tidemark/shared/runtime/lifecycle'
+import { packShares } from '@tidemark/shared/sample/entry'
+import { SamplePacker } from '@tidemark/shared/sample/packer'
+import { partitionOf } from '@tidemark/shared/sample/partition'
+import { type Keys, keysUnder } from '@tidemark/shared/store/keys'
+import { openStore } from '@tidemark/shared/store/open'
+import type { Store } from '@tidemark/shared/store/ports/store'
+import { startRedisCluster } from '@tidemark/testkit/redis-fixture'
+import { startRedisProcess } from '@tidemark/testkit/redis-process'
+import { Redis } from 'ioredis'
+import { pino } from 'pino'
+import { type Service, startAnalyzer, startGateway } from '../stack/service-process.ts'
+import { keyNumber, reading, seeded } from './signal.ts'
+
+export const PARTITIONS = 16
+
+const ALL = Array.from({ length: PARTITIONS }, (_, partition) => partition)
+
+const WINDOW = 50
+
+/** Of the values before those that are measured. */
+const HISTORY_FROM = 1_700_000_000_000
+
+const WINDOWS_AT_ONCE = 1024
+
+/** A Redis of our own, as durable as production's (AOF, fsync every second), and ways to it. */
+export interface BenchRedis extends AsyncDisposable {
+  readonly url: string
+  /** One, or one of each master. */
+  readonly pids: readonly number[]
+  readonly clients: readonly Redis[]
+  readonly keys: Keys
+  readonly store: Store
+  /** What every service needs. */
+  readonly env: Readonly<Record<string, string>>
+  /** Bytes that the allocators have given out. */
+  usedMemory(): Promise<number>
+  /** Forgets everything. */
+  flush(): Promise<void>
+}
+
+const DURABLE = ['--save', '', '--appendonly', 'yes', '--appendfsync', 'everysec', '--maxmemory-policy', 'noeviction']
+
+/** Starts a Redis, or a cluster of so many masters. */
+export async function startBenchRedis(masters = 1): Promise<BenchRedis> {
+  await using starting = new AsyncDisposableStack()
+  const cluster = masters > 1
+  const { url } = starting.use(
+    cluster
+      ? await startRedisCluster({ masters, argsOf: () => DURABLE })
+      : await startRedisProcess('redis-server', DURABLE),
+  )
+  const store = await openStore({
+    redis: { url, cluster, partitions: PARTITIONS, backlogMax: 1e9, commandTimeoutMs: 30_000 },
+    log: pino({ level: 'silent' }),
+    signal: AbortSignal.timeout(10_000),
+  })
+  if (store === undefined) throw new Error('the Redis of the bench does not answer')
+  starting.use(store)
+  const clients = url.split(',').map(one => new Redis(one))
+  starting.defer(() => {
+    for (const client of clients) client.disconnect()
+  })
+  const asked = async (section: string, field: RegExp): Promise<number[]> =>
+    (await Promise.all(clients.map(client => client.info(section)))).map(text => Number(field.exec(text)?.[1]))
+  const pids = await asked('server', /process_id:(\d+)/)
+  const resources = starting.move()
+  return {
+    url,
+    pids,
+    clients,
+    keys: keysUnder('tm'),
+    store,
+    env: {
+      REDIS_URL: url,
+      REDIS_CLUSTER: String(cluster),
+      PARTITIONS: String(PARTITIONS),
+      LOG_LEVEL: 'info',
+    },
+    usedMemory: async () => (await asked('memory', /used_memory:(\d+)/)).reduce((sum, bytes) => sum + bytes, 0),
+    async flush() {
+      for (const client of clients) await client.flushall()
+    },
+    [Symbol.asyncDispose]: () => resources.disposeAsync(),
+  }
+}
+
+/** Settings under which nothing but speed is measured: a stopped process keeps its leases, and no backlog is too long. */
+const ANALYZER_ENV = { LEASE_TTL_MS: '300000', WINDOWS_MAX: '2000000', STORE_TIMEOUT_MS: '30000' }
+
+/** With BENCH_PROFILES, a folder, each service leaves a CPU profile there when it ends: how docs/performance.md's were made. */
+function profiling(): Readonly<Record<string, string>> {
+  const folder = process.env.BENCH_PROFILES
+  return folder === undefined ? {} : { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${folder}` }
+}
+
+/** An analyzer that is measured. */
+export function startMeasuredAnalyzer(redis: BenchRedis, env: Readonly<Record<string, string>> = {}): Promise<Service> {
+  return startAnalyzer({ ...redis.env, ...ANALYZER_ENV, ...profiling(), ...env })
+}
+
+/** A gateway that is measured: nothing is refused for its number. */
+export function startMeasuredGateway(redis: BenchRedis, env: Readonly<Record<string, string>> = {}): Promise<Service> {
+  const limits = { BACKLOG_SAMPLES_MAX: '1000000000', QUEUE_SAMPLES_MAX: '1000000' }
+  // autocannon goes on sending on a connection that it was told is closed.
+  const connections = { REQUESTS_PER_CONNECTION_MAX: '1000000' }
+  return startGateway({ ...redis.env, ...limits, ...connections, ...profiling(), ...env })
+}
+
+/** Writes full windows for the first `keys` keys straight into Redis: analysing 50 samples of each would take far longer. */
+export async function fillWindows({ clients, keys: names }: BenchRedis, keys: number): Promise<void> {
+  const random = seeded(1)
+  const row = createRow(rowShape(WINDOW, 'zscore', false))
+  const encoded = new Float64Array(storedLengthMax(row.shape))
+  const homes = await Promise.all(ALL.map(partition => homeOf(clients, names.partition(partition).windows)))
+  for (let from = 0; from < keys; from += WINDOWS_AT_ONCE) {
+    const rows: [string, Buffer][][] = ALL.map(() => [])
+    for (let n = from; n < Math.min(keys, from + WINDOWS_AT_ONCE); n++) {
+      row.rows[COUNT] = WINDOW
+      row.rows[PUSHED] = 0
+      for (let i = 0; i < WINDOW; i++) pushSample(row, reading(random), HISTORY_FROM + 1000 * i)
+      const key = keyNumber(n)
+      const length = encodeRow(row, encoded, 0)
+      rows[partitionOf(key, PARTITIONS)]?.push([key, Buffer.from(encoded.slice(0, length).buffer)])
+    }
+    await Promise.all(
+      rows.map(async (pairs, partition) => {
+        if (pairs.length > 0) await homes[partition]?.hset(names.partition(partition).windows, ...pairs.flat())
+      }),
+    )
+  }
+}
+
+/** The master that a key lives on. */
+async function homeOf(clients: readonly Redis[], key: string): Promise<Redis | undefined> {
+  for (const client of clients) {
+    const isHere = await client.exists(key).then(
+      () => true,
+      () => false,
+    )
+    if (isHere) return client
+  }
+  return undefined
+}
+
+/** Samples of one request of the size that is measured, and so the size of the entries: a sixteenth of it. */
+export const REQUEST_SAMPLES = 1000
+
+/**
+ * Appends a backlog as the gateway would: requests of 1,000 samples, each divided over the partitions. Keys follow one
+ * another, so that each comes equally often, and with more keys than a batch has samples every sample is another key's.
+ */
+export async function fillBacklog({ store }: BenchRedis, samples: number, keys: number, seed = 1): Promise<void> {
+  const random = seeded(seed)
+  const packer = new SamplePacker(PARTITIONS)
+  // Every key once, then all again a second later.
+  const begin = HISTORY_FROM + 100_000_000 * seed
+  let count = 0
+  for (let done = 0; done < samples; ) {
+    const requests = Array.from({ length: Math.min(8, Math.ceil((samples - done) / REQUEST_SAMPLES)) }, () => {
+      for (let i = 0; i < REQUEST_SAMPLES; i++) {
+        const key = keyNumber(count % keys)
+        const timestamp = begin + 1000 * Math.trunc(count++ / keys)
+        packer.add({ key, value: reading(random), timestamp })
+      }
+      return packer.take().map(packed => ({ ...packed, samples: packShares([packed.samples]) }))
+    })
+    const outcomes = (await Promise.all(requests.map(batches => store.gateway.append(batches)))).flat()
+    const failed = outcomes.find(({ kind }) => kind !== 'stored')
+    if (failed !== undefined) throw new Error(`the backlog could not be appended: ${JSON.stringify(failed)}`)
+    done += requests.length * REQUEST_SAMPLES
+  }
+}
+
+export async function backlogOf({ store }: BenchRedis): Promise<number> {
+  return (await store.gateway.progress(ALL)).reduce((sum, { backlog }) => sum + backlog, 0)
+}
+
+/** Samples that were ever analysed. */
+export async function analysedOf({ store }: BenchRedis): Promise<number> {
+  return (await store.gateway.progress(ALL)).reduce((sum, { analysed }) => sum + analysed, 0)
+}
+
+/** Resolves when nothing waits to be analysed. */
+export async function drained(redis: BenchRedis, withinMs = 120_000): Promise<void> {
+  const deadline = performance.now() + withinMs
+  while ((await backlogOf(redis)) > 0) {
+    if (performance.now() > deadline) throw new Error(`the backlog was not drained within ${withinMs / 1000} s`)
+    await pause(20)
+  }
+}

@@ -1,0 +1,192 @@
+// Sets the project up on a machine that has only Node (20 or newer) and npm, then runs a script under the pinned Node.
+//   node tools/bootstrap.mjs SCRIPT.ts [ARG...]    sets up and runs a TypeScript file
+//   node tools/bootstrap.mjs --run BIN [ARG...]    sets up and runs an installed program
+//   node tools/bootstrap.mjs --install             only sets up
+// Plain JavaScript without dependencies: this file runs before anything is installed, on the Node that is there.
+import { spawn, spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { constants } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const PNPM_VERSION = '12.21.0'
+const NODE_MAJOR = 24
+const NODE_MAJOR_MIN = 20
+
+/** How long another set-up of the same folder may take before this one gives up. */
+const LOCK_DEADLINE_MS = 300_000
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const tools = join(root, '.tools')
+const toolsBin = join(tools, 'node_modules', '.bin')
+const projectBin = join(root, 'node_modules', '.bin')
+const stampFile = join(root, 'node_modules', '.tidemark-setup')
+const lockFile = join(root, '.tools.lock')
+const pinnedNode = join(projectBin, 'node')
+
+function say(text) {
+  process.stderr.write(`${text}\n`)
+}
+
+function fail(text) {
+  say(`\ntidemark: ${text}`)
+  process.exit(1)
+}
+
+/** A hash over everything that decides what is installed. */
+function wantedSetup() {
+  const hash = createHash('sha256').update(`${PNPM_VERSION} ${process.platform} ${process.arch}`)
+  const packages = readdirSync(join(root, 'packages'))
+  const manifests = [
+    'package.json',
+    'pnpm-lock.yaml',
+    'pnpm-workspace.yaml',
+    'tools/package.json',
+    'test/package.json',
+    ...packages.map(name => `packages/${name}/package.json`),
+  ]
+  for (const file of manifests) {
+    const path = join(root, file)
+    if (existsSync(path)) hash.update(file).update(readFileSync(path))
+  }
+  return hash.digest('hex')
+}
+
+function isSetUp(wanted) {
+  return existsSync(stampFile) && readFileSync(stampFile, 'utf8') === wanted
+}
+
+/** Runs a set-up step quietly; its output is shown only when it fails. */
+function step(title, command, args, options = {}) {
+  const begin = Date.now()
+  process.stderr.write(`${title} ... `)
+  const result = spawnSync(command, args, {
+    cwd: root,
+    encoding: 'utf8',
+    maxBuffer: 1 << 26,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    ...options,
+  })
+  // Ctrl-C: npm and pnpm got it as well, and nobody needs to hear that they failed.
+  if (result.signal === 'SIGINT' || result.signal === 'SIGTERM' || result.status === 130) {
+    say('stopped')
+    rmSync(lockFile, { force: true })
+    process.exit(130)
+  }
+  if (result.status !== 0) {
+    say('failed')
+    say(`${result.stdout ?? ''}${result.stderr ?? ''}`)
+    rmSync(lockFile, { force: true })
+    const cause = result.error ? `: ${result.error.message}` : ''
+    fail(`"${command} ${args.join(' ')}" failed${cause}. Is the npm registry reachable, and is the disk not full?`)
+  }
+  say(`${((Date.now() - begin) / 1000).toFixed(1)} s`)
+}
+
+function install(wanted) {
+  say('tidemark: setting up (once)')
+  const pnpmManifest = join(tools, 'node_modules', 'pnpm', 'package.json')
+  const pnpmThere = existsSync(pnpmManifest) && JSON.parse(readFileSync(pnpmManifest, 'utf8')).version === PNPM_VERSION
+  if (!pnpmThere) {
+    rmSync(tools, { recursive: true, force: true })
+    mkdirSync(tools, { recursive: true })
+    writeFileSync(join(tools, 'package.json'), '{ "private": true }\n')
+    const options = ['--no-audit', '--no-fund', '--no-update-notifier']
+    step(`  pnpm ${PNPM_VERSION}`, 'npm', ['install', '--prefix', tools, `pnpm@${PNPM_VERSION}`, ...options])
+  }
+  // Without CI pnpm would ask before it replaces a node_modules that another pnpm or npm made.
+  const env = { ...process.env, PATH: `${toolsBin}${delimiter}${process.env.PATH}`, CI: 'true' }
+  step('  dependencies and Node 24', 'pnpm', ['install', '--frozen-lockfile'], { env })
+  if (existsSync(join(root, '.git'))) spawnSync('git', ['config', 'core.hooksPath', '.githooks'], { cwd: root })
+  writeFileSync(stampFile, wanted)
+}
+
+/** Sets up unless that was done; two at once (`npm start` and `npm test` in a fresh clone) take turns. */
+function setUp() {
+  const wanted = wantedSetup()
+  if (isSetUp(wanted)) return
+  takeLock()
+  try {
+    if (!isSetUp(wanted)) install(wanted)
+  } finally {
+    rmSync(lockFile, { force: true })
+  }
+}
+
+/** The lock is a file with its holder's process id, so that one left by a crash is known for what it is. */
+function takeLock() {
+  const deadline = Date.now() + LOCK_DEADLINE_MS
+  let isWaiting = false
+  for (;;) {
+    try {
+      const file = openSync(lockFile, 'wx')
+      writeFileSync(file, String(process.pid))
+      closeSync(file)
+      return
+    } catch (error) {
+      if (error.code !== 'EEXIST') fail(`cannot write into ${root}: ${error.message}`)
+    }
+    if (!isHeld()) rmSync(lockFile, { force: true })
+    else if (Date.now() > deadline) fail(`another set-up takes too long; if there is none, remove ${lockFile}`)
+    else if (!isWaiting) say('tidemark: waiting for another set-up of this folder')
+    isWaiting = true
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200)
+  }
+}
+
+function isHeld() {
+  try {
+    const holder = Number(readFileSync(lockFile, 'utf8'))
+    // Empty for the moment between its making and its writing.
+    if (holder === 0) return true
+    process.kill(holder, 0)
+    return true
+  } catch (error) {
+    return error.code === 'EPERM'
+  }
+}
+
+/** The pinned Node where there is a build of it for this machine, else this one if it is new enough. */
+function nodeToUse() {
+  if (existsSync(pinnedNode) && spawnSync(pinnedNode, ['--version']).status === 0) return pinnedNode
+  if (Number(process.versions.node.split('.')[0]) >= NODE_MAJOR) return process.execPath
+  return fail(
+    `there is no packaged Node ${NODE_MAJOR} for ${process.platform}-${process.arch}, and this one is ${process.version}. ` +
+      `Install Node ${NODE_MAJOR} or newer and run the command again.`,
+  )
+}
+
+/** Runs the program in the foreground; this process ends as it does. */
+function run(command, args) {
+  const path = [projectBin, toolsBin, process.env.PATH].join(delimiter)
+  const env = { ...process.env, PATH: path, TIDEMARK_PARENT: String(process.pid) }
+  const child = spawn(command, args, { cwd: root, stdio: 'inherit', env })
+  // The terminal sends Ctrl-C to the whole group, a supervisor only to this process: hand it on, and wait for the child.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
+  // npm that was killed tells nobody; under npm, somebody else as the parent means that it is gone.
+  const parent = process.ppid
+  if (process.env.npm_lifecycle_event !== undefined) {
+    setInterval(() => process.ppid !== parent && child.kill('SIGTERM'), 1000).unref()
+  }
+  child.on('error', error => fail(`cannot run ${command}: ${error.message}`))
+  child.on('exit', (code, signal) => {
+    if (signal === null) {
+      process.exitCode = code ?? 1
+      return
+    }
+    // It was killed and could not tidy the terminal: leave the second screen, if it was there, and show the cursor.
+    if (process.stdout.isTTY && signal === 'SIGKILL') process.stdout.write('\x1b[?1049l\x1b[?25h')
+    process.exitCode = 128 + constants.signals[signal]
+  })
+}
+
+const [first, ...rest] = process.argv.slice(2)
+if (first === undefined) fail('usage: node tools/bootstrap.mjs SCRIPT.ts [ARG...] | --run BIN [ARG...] | --install')
+if (process.platform === 'win32') fail('Windows is not supported; under WSL the same command works')
+if (Number(process.versions.node.split('.')[0]) < NODE_MAJOR_MIN) {
+  fail(`this is Node ${process.version}; Node ${NODE_MAJOR_MIN} or newer is needed`)
+}
+setUp()
+if (first === '--run') run(join(projectBin, rest[0] ?? ''), rest.slice(1))
+else if (first !== '--install') run(nodeToUse(), [first, ...rest])

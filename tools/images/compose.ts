@@ -1,0 +1,71 @@
+import assert from 'node:assert/strict'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { ROOT } from '../lib/step.ts'
+import { Client } from '../stack/client.ts'
+import { type Docker, succeeds } from './docker.ts'
+import type { Report } from './report.ts'
+import { imageOf } from './service-images.ts'
+
+const UP_LIMIT_MS = 120_000
+const REDIS_IMAGE_DERIVED = 'tidemark-compose-redis:local'
+
+/** The user that compose.yaml runs Redis as. */
+const REDIS_USER = '999:1000'
+
+export interface ComposeOptions {
+  readonly docker: Docker
+  readonly redisImage: string
+  readonly report: Report
+}
+
+/** Runs compose.yaml with the images that were just built, where the plug-in is installed. */
+export async function runCompose({ docker, redisImage, report }: ComposeOptions): Promise<void> {
+  const title = 'compose.yaml runs'
+  if (!(await succeeds(docker, ['compose', 'version']))) {
+    report.skipped(title, 'the plug-in docker compose is not installed')
+    return
+  }
+  await deriveRedisImage(docker, redisImage)
+  const env = {
+    REDIS_IMAGE: REDIS_IMAGE_DERIVED,
+    GATEWAY_IMAGE: imageOf('gateway'),
+    ANALYZER_IMAGE: imageOf('analyzer'),
+    // Any free one.
+    GATEWAY_PORT: '0',
+  }
+  const project = ['compose', '--project-directory', ROOT, '--project-name', `tidemark-images-${process.pid}`]
+  const compose = (...args: string[]) => docker([...project, ...args], { env, limitMs: UP_LIMIT_MS })
+  await report.check('compose.yaml is valid', async () => {
+    await compose('config', '--quiet')
+    return await docker(['compose', 'version', '--short'])
+  })
+  try {
+    await report.check(title, async () => {
+      await compose('up', '--detach', '--no-build', '--wait', '--scale', 'analyzer=3')
+      const port = Number(/:(\d+)$/.exec(await compose('port', 'gateway', '8080'))?.[1])
+      const client = new Client(port)
+      const { receipts } = await client.ingest({ key: 'edge-1/temperature', value: 20 })
+      const { id, count } = await client.analysis('edge-1/temperature', receipts[0])
+      assert.deepEqual({ id, count }, { id: receipts[0], count: 1 })
+      return 'all healthy, 3 analyzers, a sample analysed'
+    })
+  } finally {
+    await compose('down', '--volumes')
+    await docker(['image', 'rm', REDIS_IMAGE_DERIVED])
+  }
+}
+
+/** An image of Redis that was made on the spot lacks what official ones have: a /data that its user owns. */
+async function deriveRedisImage(docker: Docker, image: string): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), 'tidemark-compose-'))
+  try {
+    await mkdir(join(folder, 'data'))
+    await writeFile(join(folder, 'data', '.keep'), '')
+    await writeFile(join(folder, 'Dockerfile'), `FROM ${image}\nCOPY --chown=${REDIS_USER} data /data\n`)
+    await docker(['build', '--tag', REDIS_IMAGE_DERIVED, folder])
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}

@@ -1,0 +1,88 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, test } from 'vitest'
+import { instructionsFor, parseDockerfile } from './dockerfile.ts'
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+const SERVICES = ['gateway', 'analyzer'] as const
+
+function read(name: string): string {
+  return readFileSync(join(ROOT, name), 'utf8')
+}
+
+const dockerfile = parseDockerfile(read('Dockerfile'))
+
+function valuesOf(stage: string, name: string): string[] {
+  return instructionsFor(dockerfile, stage)
+    .filter(instruction => instruction.name === name)
+    .map(({ value }) => value)
+}
+
+test('every base image is an argument with a default', () => {
+  const stages = [...dockerfile.stages.values()]
+  const outer = stages.map(({ base }) => base).filter(base => !dockerfile.stages.has(base))
+  expect(outer).toEqual([`\${BUILD_IMAGE}`, `\${NODE_IMAGE}`])
+  for (const base of outer) expect(dockerfile.args.get(base.slice(2, -1))).toMatch(/^node:24-/)
+})
+
+describe.each(SERVICES)('the image of the %s', service => {
+  test('runs as a user other than root, by number', () => {
+    const [user = ''] = valuesOf(service, 'USER').slice(-1)
+    expect(user).toMatch(/^[1-9]\d*:[1-9]\d*$/)
+  })
+
+  test('is started and asked for its health without a shell, so that signals reach it', () => {
+    for (const name of ['CMD', 'HEALTHCHECK']) {
+      const [value = ''] = valuesOf(service, name).slice(-1)
+      const command = JSON.parse(value.replace(/^.*?(?=\[)/, '')) as string[]
+      expect(command[0]).toBe('node')
+    }
+    expect(valuesOf(service, 'ENTRYPOINT')).toEqual([])
+    expect(valuesOf(service, 'STOPSIGNAL')).toEqual(['SIGTERM'])
+  })
+
+  test('holds what the build makes for it, and nothing else', () => {
+    const copies = instructionsFor(dockerfile, service).filter(({ name }) => name === 'COPY' || name === 'ADD')
+    expect(copies.map(({ flags, value }) => [...flags, value])).toEqual([
+      ['--from=build', `/build/dist/${service}/ ./`],
+    ])
+    expect(read('tools/build.ts')).toContain(`'${service}'`)
+  })
+
+  test('gets its secrets nowhere', () => {
+    expect(valuesOf(service, 'RUN')).toEqual([])
+    expect(valuesOf(service, 'ENV')).toEqual(['NODE_ENV=production'])
+  })
+
+  test('is a service of compose.yaml', () => {
+    expect(read('compose.yaml')).toMatch(new RegExp(`^  ${service}:$`, 'm'))
+    expect(read('compose.yaml')).toContain(`target: ${service}\n`)
+  })
+})
+
+describe('the build stage', () => {
+  const copied = valuesOf('build', 'COPY').flatMap(value => value.split(' ').slice(0, -1))
+
+  test('copies files that exist and that .dockerignore lets through', () => {
+    const letThrough = read('.dockerignore')
+      .split('\n')
+      .filter(line => line.startsWith('!'))
+      .map(line => line.slice(1))
+    for (const path of copied) {
+      expect(existsSync(join(ROOT, path)), path).toBe(true)
+      expect(
+        letThrough.some(allowed => path === allowed || path.startsWith(`${allowed}/`)),
+        path,
+      ).toBe(true)
+    }
+  })
+
+  // Otherwise the dependencies are installed a second time, after the sources were copied.
+  test('copies the manifest of every package before it installs', () => {
+    for (const name of readdirSync(join(ROOT, 'packages'))) {
+      if (!existsSync(join(ROOT, 'packages', name, 'package.json'))) continue
+      expect(copied).toContain(`packages/${name}/package.json`)
+    }
+  })
+})

@@ -1,0 +1,190 @@
+import assert from 'node:assert/strict'
+import { setTimeout as pause } from 'node:timers/promises'
+import { Client } from '../stack/client.ts'
+import { Containers } from './containers.ts'
+import type { Docker } from './docker.ts'
+import type { Report } from './report.ts'
+import { imageOf } from './service-images.ts'
+
+const USER = '1000:1000'
+/** Nobody has heard of this one: some clusters give every deployment a user of its own. */
+const OTHER_USER = '54321:0'
+
+const REDIS_URL = 'redis://redis:6379'
+// Not /data: a tmpfs over a folder of the image takes that folder's owner over, and it may be root's.
+const DATA = '/redis'
+const REDIS_COMMAND = ['redis-server', '--protected-mode', 'no', '--dir', DATA, '--appendonly', 'yes'] as const
+
+const READY_LIMIT_MS = 20_000
+const HEALTHY_LIMIT_MS = 40_000
+const VERDICTS_LIMIT_MS = 20_000
+/** A stop hands over what it owns; it waits for nothing that takes longer. */
+const STOP_LIMIT_MS = 5_000
+const POLL_MS = 20
+
+const KEYS = 200
+const SAMPLES_PER_KEY = 60
+
+export interface PipelineOptions {
+  readonly docker: Docker
+  readonly redisImage: string
+  readonly report: Report
+}
+
+/** Runs everything in containers that may do nothing, and sends samples through it from outside. */
+export async function runPipeline({ docker, redisImage, report }: PipelineOptions): Promise<void> {
+  await using containers = await Containers.inNetwork(docker, `tidemark-images-${process.pid}`)
+  try {
+    await checkPipeline(containers, redisImage, report)
+  } catch (error) {
+    throw new Error(await containers.logs(), { cause: error })
+  }
+}
+
+async function checkPipeline(containers: Containers, redisImage: string, report: Report): Promise<void> {
+  const port = await report.step(
+    'the pipeline starts in containers',
+    async () => startAll(containers, redisImage),
+    () => 'redis, gateway, 2 analyzers',
+  )
+  const client = new Client(port)
+  await report.check('a sample gets its verdict', () => checkVerdict(client))
+  await report.check('/docs is complete', () => checkDocs(client))
+  for (const name of ['gateway', 'analyzer-1']) {
+    await report.check(`${name} is confined`, () => checkConfinement(containers, name))
+  }
+  await report.check('an analyzer stops under load', () => checkStop(containers, client))
+  await report.check('any other user does as well', () => checkOtherUser(containers, client))
+  await report.check("the images' health checks succeed", async () => {
+    for (const name of ['gateway', 'analyzer-3']) await containers.healthy(name, HEALTHY_LIMIT_MS)
+    return 'gateway and analyzer healthy'
+  })
+  await report.check('the gateway stops', async () => describeStop(await stop(containers, 'gateway')))
+}
+
+/** Returns the port of this computer that leads to the gateway. */
+async function startAll(containers: Containers, redisImage: string): Promise<number> {
+  const data = ['--tmpfs', `${DATA}:mode=1777`]
+  await containers.start({ image: redisImage, name: 'redis', user: USER, options: data, command: REDIS_COMMAND })
+  await startService(containers, 'gateway', USER, ['--publish', '127.0.0.1::8080'])
+  for (const name of ['analyzer-1', 'analyzer-2']) await startService(containers, name, USER)
+  const port = await containers.port('gateway', 8080)
+  await within(READY_LIMIT_MS, async () => {
+    const response = await fetch(`http://127.0.0.1:${port}/readyz`)
+    assert.equal(response.status, 200, `GET /readyz: ${response.status} ${await response.text()}`)
+  })
+  return port
+}
+
+function startService(containers: Containers, name: string, user: string, options: readonly string[] = []) {
+  const service = name === 'gateway' ? 'gateway' : 'analyzer'
+  return containers.start({ image: imageOf(service), name, user, env: { REDIS_URL }, options })
+}
+
+async function checkVerdict(client: Client): Promise<string> {
+  const usual = Array.from({ length: 50 }, (_, i) => ({ key: 'edge-1/temperature', value: 20 + (i % 5) }))
+  await client.ingest(usual)
+  const { receipts } = await client.ingest({ key: 'edge-1/temperature', value: 90 })
+  const begin = performance.now()
+  const analysis = await client.analysis('edge-1/temperature', receipts[0])
+  const waitedMs = performance.now() - begin
+  assert.equal(analysis.id, receipts[0])
+  assert.equal(analysis.count, 51)
+  assert.equal(analysis.state, 'anomalous')
+  return `${analysis.state}, z ${analysis.z?.toFixed(1)}, by receipt in ${waitedMs.toFixed(0)} ms`
+}
+
+async function checkDocs(client: Client): Promise<string> {
+  const sizes: number[] = []
+  for (const path of ['/docs', '/docs/swagger-ui.css', '/docs/swagger-ui-bundle.js', '/openapi.json']) {
+    const response = await client.get(path)
+    assert.equal(response.status, 200, `GET ${path}`)
+    sizes.push((await response.arrayBuffer()).byteLength)
+  }
+  return `${sizes.length} files, ${(sizes.reduce((sum, size) => sum + size, 0) / 1e6).toFixed(1)} MB`
+}
+
+/** What a process in the container is and may do, as JSON. */
+const PROBE = `
+const { readFileSync, writeFileSync } = require('node:fs')
+const status = readFileSync('/proc/self/status', 'utf8')
+const field = name => new RegExp('^' + name + ':\\\\s*(\\\\S+)', 'm').exec(status)[1]
+const write = path => { try { writeFileSync(path, ''); return 'written' } catch (error) { return error.code } }
+const root = readFileSync('/proc/mounts', 'utf8').split('\\n').map(line => line.split(' ')).find(([, at]) => at === '/')
+console.log(JSON.stringify({
+  uid: process.getuid(), capabilities: field('CapEff'), noNewPrivileges: field('NoNewPrivs'),
+  root: root[3].split(',')[0], writes: ['/probe', '/app/probe'].map(write),
+}))`
+
+async function checkConfinement(containers: Containers, name: string): Promise<string> {
+  const found: unknown = JSON.parse(await containers.evaluate(name, PROBE))
+  const { uid, capabilities, noNewPrivileges, root, writes } = found as Record<string, unknown> & { writes: string[] }
+  assert.notEqual(uid, 0)
+  assert.match(String(capabilities), /^0+$/)
+  assert.equal(noNewPrivileges, '1')
+  assert.equal(root, 'ro')
+  for (const outcome of writes) assert.match(outcome, /^(EROFS|EACCES)$/)
+  return `uid ${uid}, no capabilities, writing: ${[...new Set(writes)].join(', ')}`
+}
+
+/** Stops an analyzer while samples arrive: the other one must finish its work, and none may be lost or counted twice. */
+async function checkStop(containers: Containers, client: Client): Promise<string> {
+  const posting = postAll(client, 'stop')
+  const stopped = await stop(containers, 'analyzer-1')
+  await posting
+  await allAnalysed(client, 'stop')
+  return `${describeStop(stopped)}, ${KEYS * SAMPLES_PER_KEY} of ${KEYS * SAMPLES_PER_KEY} analysed`
+}
+
+async function checkOtherUser(containers: Containers, client: Client): Promise<string> {
+  await startService(containers, 'analyzer-3', OTHER_USER)
+  const stopped = await stop(containers, 'analyzer-2')
+  await postAll(client, 'other')
+  await allAnalysed(client, 'other')
+  assert.equal(await containers.evaluate('analyzer-3', 'console.log(process.getuid())'), OTHER_USER.split(':')[0])
+  return `uid ${OTHER_USER.split(':')[0]} alone; before it ${describeStop(stopped)}`
+}
+
+async function postAll(client: Client, prefix: string): Promise<void> {
+  for (let n = 0; n < SAMPLES_PER_KEY; n += 10) {
+    const samples = keysOf(prefix).flatMap(key => Array.from({ length: 10 }, (_, i) => ({ key, value: (n + i) % 7 })))
+    const { accepted } = await client.ingest(samples)
+    assert.equal(accepted, samples.length)
+  }
+}
+
+async function allAnalysed(client: Client, prefix: string): Promise<void> {
+  for (const key of keysOf(prefix)) {
+    await within(VERDICTS_LIMIT_MS, async () => {
+      assert.equal((await client.analysis(key)).count, SAMPLES_PER_KEY, `samples of ${key} that were analysed`)
+    })
+  }
+}
+
+function keysOf(prefix: string): string[] {
+  return Array.from({ length: KEYS }, (_, i) => `${prefix}/${i}`)
+}
+
+async function stop(containers: Containers, name: string) {
+  const stopped = await containers.stop(name)
+  assert.equal(stopped.exitCode, 0, `${name} ended with ${stopped.exitCode}`)
+  assert(stopped.durationMs < STOP_LIMIT_MS, `${name} took ${stopped.durationMs} ms to stop`)
+  return stopped
+}
+
+function describeStop({ exitCode, durationMs }: { readonly exitCode: number; readonly durationMs: number }): string {
+  return `exit ${exitCode} in ${(durationMs / 1000).toFixed(2)} s`
+}
+
+/** Tries until it holds. */
+async function within(limitMs: number, holds: () => Promise<void>): Promise<void> {
+  const deadline = performance.now() + limitMs
+  for (;;) {
+    try {
+      return await holds()
+    } catch (error) {
+      if (performance.now() > deadline) throw error
+      await pause(POLL_MS)
+    }
+  }
+}

@@ -1,0 +1,134 @@
+import type { Analysis } from '@tidemark/shared/verdict/analysis'
+import { expect, test } from 'vitest'
+import type { LoadResult } from './load.ts'
+import { commandOf, reportPage } from './report-page.ts'
+import { percent, runReport } from './run-report.ts'
+import type { StreamPoint } from './stream.ts'
+import type { Detection, Summary, Times } from './summary.ts'
+
+const times: Times = { count: 100, average: 2.04, p50: 2, p95: 4.26, p99: 9, max: 12 }
+const nothing: Times = { count: 0, average: null, p50: null, p95: null, p99: null, max: null }
+
+const detection: Detection = {
+  series: 50,
+  verdicts: 1000,
+  warming: 10,
+  flagged: 80,
+  anomalies: 20,
+  found: 19,
+  precision: 0.5,
+  recall: 0.95,
+  sample_recall: 0.8,
+  false_positive_rate: 0.0416,
+  accuracy: 0.95,
+  delay_samples: { average: 0.25, max: 5, at_once: 0.9 },
+  delay_ms: { ...times, p50: 3, max: 5500 },
+  verdict_ms: times,
+}
+
+function result(changes: Partial<Summary> = {}): LoadResult {
+  const summary: Summary = {
+    shape: 'steady',
+    rps: 500,
+    seconds: 10,
+    seed: 1,
+    planned: 5000,
+    requests: 4990,
+    failures: 1,
+    error_rate: 1 / 4990,
+    failed: [{ what: 'POST /ingest: 503 a|b', count: 1 }],
+    samples: 9000,
+    routes: [
+      { name: 'GET /analyze', failures: 0, ms: { ...times, count: 300, average: 6 } },
+      { name: 'POST /ingest', failures: 1, ms: { ...times, p95: 3 } },
+    ],
+    late_ms: times,
+    unjudged: 0,
+    detection,
+    detection_by_signal: [{ ...detection, kind: 'flat', precision: null, delay_ms: nothing }],
+    anomalies: [{ kind: 'spike', anomalies: 20, found: 19 }],
+    timeline: [],
+    tracks: [],
+    limits: {},
+    missed: [],
+    cpu_s: 2,
+    ...changes,
+  }
+  const machine = { cores: 2, loadBefore: 0.4, loadMax: 1.2 }
+  const gatewayP95 = [{ route: '/ingest', ms: 1.234 }]
+  return {
+    summary,
+    machine,
+    gatewayP95,
+    analyzers: 2,
+    pictures: [{ name: 'client.png', caption: 'as the client saw it' }],
+  }
+}
+
+test('the report of a run has the table of the replaced service: mean of all answers, p95 of the slowest route', () => {
+  expect(runReport(result(), 'npm run load')).toContain(
+    '| steady, 10 s | 500 | 499.0 | 4,990 | 5.0 ms | 4.3 ms | 0.020 % | 1 gateway, 2 analyzers |',
+  )
+})
+
+test('it says what was missed, and what failed without breaking its table', () => {
+  expect(runReport(result(), 'npm run load')).toContain('**Every threshold was reached.**')
+  const text = runReport(result({ missed: ['recall is 0.5, wanted is at least 0.9'] }), 'npm run load')
+  expect(text).toContain('- recall is 0.5, wanted is at least 0.9')
+  expect(text).toContain('| POST /ingest: 503 a\\|b | 1 |')
+})
+
+test('it says so when the machine was busy before', () => {
+  const busy = 'latencies are those of a busy machine'
+  const { machine, ...rest } = result()
+  expect(runReport({ ...rest, machine }, 'npm run load')).not.toContain(busy)
+  expect(runReport({ ...rest, machine: { ...machine, loadBefore: 1.5 } }, 'npm run load')).toContain(busy)
+})
+
+test("it tells the gateway's own p95 from what the load generator saw, where the gateway says it", () => {
+  const own = "By the gateway's own clock the p95 was 1.2 ms for `/ingest`"
+  expect(runReport(result(), 'npm run load')).toContain(own)
+  expect(runReport({ ...result(), gatewayP95: [] }, 'npm run load')).not.toContain("gateway's own clock")
+})
+
+test('what was not measured is a dash', () => {
+  const row = '| flat | 1,000 | 80 | - | 4.2 % | 19 of 20 | 95.0 % | 0.3 samples, - |'
+  expect(runReport(result(), 'npm run load')).toContain(row)
+})
+
+test.each([
+  [null, '-'],
+  [0, '0 %'],
+  [0.0002, '0.020 %'],
+  [0.125, '12.5 %'],
+])('a share of %j is shown as %s', (share, text) => {
+  expect(percent(share)).toBe(text)
+})
+
+test('the page has a row and a command for each load, and what became of the stream', () => {
+  const point = (phase: StreamPoint['phase'], z: number): StreamPoint => ({
+    phase,
+    analysis: { state: 'ok', value: 420, z, anomaly: Math.abs(z) > 2 } as Analysis,
+  })
+  const loads = [result(), result({ shape: 'spike', rps: 1000, planned: 4000 })]
+  const page = reportPage({
+    date: '2026-01-02',
+    command: 'npm run report',
+    loads,
+    main: loads[0] ?? result(),
+    stream: {
+      points: [point('stable', 1.5), point('stable', -2.5), point('burst', 32.94), point('after', 0.5)],
+      answer: { rps_avg: 424.5, anomaly: false, window: 50 },
+      truth: { expected: 425, ofWindow: 424.5 },
+    },
+    streamPicture: undefined,
+    imagesFolder: 'images',
+  })
+  expect(page).toContain('| spike, 10 s | 400 |')
+  expect(page).toContain(commandOf(loads[1] ?? result()))
+  expect(page).toContain('    npm run load -- --stack --analyzers 2 --shape spike --rps 1000 --seconds 10\n')
+  expect(page).toContain('`rps_avg` 424.50; the truth is 425')
+  expect(page).toContain('| 400 to 450 | 2 | 1 (50.0 %) | 1.5 | 2.5 |')
+  expect(page).toContain('| burst to 900 | 1 | 1 (100.0 %) | 32.9 | 32.9 |')
+  expect(page).toContain('![as the client saw it](images/client.png)')
+})

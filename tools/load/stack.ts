@@ -1,0 +1,79 @@
+import { pause } from '@tidemark/shared/runtime/lifecycle'
+import { startRedisProcess } from '@tidemark/testkit/redis-process'
+import { findServer } from '../stack/redis.ts'
+import { type Service, startAnalyzer, startGateway } from '../stack/service-process.ts'
+import { StartFailure } from '../stack/stack.ts'
+import type { Target } from './prometheus.ts'
+
+/** As durable as production's: AOF, fsync every second. */
+const REDIS_ARGS = [
+  '--save',
+  '',
+  '--appendonly',
+  'yes',
+  '--appendfsync',
+  'everysec',
+  '--maxmemory-policy',
+  'noeviction',
+]
+
+const READY_DEADLINE_MS = 20_000
+const READY_POLL_MS = 50
+
+/** One gateway, some analyzers and a Redis of their own, for a load. */
+export interface LoadStack extends AsyncDisposable {
+  readonly url: string
+  readonly analyzers: number
+  /** Where their metrics are. */
+  readonly targets: readonly Target[]
+}
+
+export async function startStack(analyzers: number): Promise<LoadStack> {
+  const program = findServer()
+  if (program === undefined) {
+    throw new StartFailure(
+      'there is no redis-server or valkey-server on PATH. Install it with: apt-get install redis-server',
+    )
+  }
+  await using starting = new AsyncDisposableStack()
+  const redis = starting.use(await startRedisProcess(program, REDIS_ARGS))
+  const env = { REDIS_URL: redis.url, METRICS_HOST: '127.0.0.1' }
+  const services: Service[] = []
+  for (let i = 0; i < analyzers; i++) services.push(starting.use(await startAnalyzer(env)))
+  const gateway = starting.use(await startGateway(env))
+  const url = `http://127.0.0.1:${gateway.port}`
+  await ready(url)
+  const resources = starting.move()
+  return {
+    url,
+    analyzers,
+    targets: [
+      { job: 'gateway', instance: 'gateway', address: `127.0.0.1:${gateway.metricsPort}` },
+      ...services.map(({ metricsPort }, i) => ({
+        job: 'analyzer',
+        instance: `analyzer ${i + 1}`,
+        address: `127.0.0.1:${metricsPort}`,
+      })),
+    ],
+    [Symbol.asyncDispose]: () => resources.disposeAsync(),
+  }
+}
+
+/** A gateway listens before it has found its store. */
+async function ready(url: string): Promise<void> {
+  const deadline = performance.now() + READY_DEADLINE_MS
+  for (;;) {
+    const answer = await readiness(url)
+    if (answer === 'ready') return
+    if (performance.now() > deadline) throw new StartFailure(`the gateway is not ready: ${answer} at ${url}`)
+    await pause(READY_POLL_MS)
+  }
+}
+
+/** Whether a gateway takes requests, or what it says instead. */
+export async function readiness(url: string): Promise<string> {
+  const response = await fetch(new URL('/readyz', url)).catch(() => undefined)
+  await response?.body?.cancel()
+  if (response === undefined) return 'nobody answers'
+  return response.ok ? 'ready' : `/readyz answers ${response.status}`
+}

@@ -1,0 +1,119 @@
+import type { Analysis } from '@tidemark/shared/verdict/analysis'
+import { Random } from '../lib/random.ts'
+import type { Panel } from './pictures.ts'
+
+/** The replaced service's experiment: a stream that stays within 400 to 450, then a burst to 900. */
+const STABLE = { samples: 300, low: 400, high: 450 } as const
+const BURST = { samples: 20, low: 895, high: 905 } as const
+const AFTER = { samples: 60 } as const
+const CPU = { low: 20, high: 30 } as const
+
+const KEY = 'default/rps'
+const SAMPLE_S = 1
+const WAIT_MS = 5000
+
+export interface StreamPoint {
+  readonly phase: 'stable' | 'burst' | 'after'
+  readonly analysis: Analysis
+}
+
+export interface StreamResult {
+  readonly points: readonly StreamPoint[]
+  /** What `GET /analyze` answered at the end of the stable stream, in the replaced service's shape. */
+  readonly answer: { readonly rps_avg: number; readonly anomaly: boolean; readonly window: number }
+  /** The mean of the distribution, and of the very samples that the answer rests on. */
+  readonly truth: { readonly expected: number; readonly ofWindow: number }
+}
+
+/** Sends `{timestamp, cpu, rps}` as the replaced service's devices do, one after the other, and reads each verdict. */
+export async function runStream(url: string, seed: number): Promise<StreamResult> {
+  const random = new Random(seed)
+  const between = ({ low, high }: { low: number; high: number }): number => low + random.next() * (high - low)
+  const points: StreamPoint[] = []
+  const total = STABLE.samples + BURST.samples + AFTER.samples
+  const begin = Math.floor(Date.now() / 1000) - total * SAMPLE_S
+  const send = async (phase: StreamPoint['phase'], range: { low: number; high: number }): Promise<void> => {
+    const timestamp = begin + points.length * SAMPLE_S
+    const body = JSON.stringify({ timestamp, cpu: between(CPU), rps: between(range) })
+    const init = { method: 'POST', body, headers: { 'Content-Type': 'application/json' } }
+    const { receipts } = await json<{ receipts: string[] }>(`${url}/ingest`, init)
+    points.push({ phase, analysis: await verdict(url, receipts) })
+  }
+  for (let i = 0; i < STABLE.samples; i++) await send('stable', STABLE)
+  const { analysis: answer } = await json<{ analysis: StreamResult['answer'] }>(`${url}/analyze`)
+  const before = points.slice(-1 - answer.window, -1).map(({ analysis }) => analysis.value)
+  for (let i = 0; i < BURST.samples; i++) await send('burst', BURST)
+  for (let i = 0; i < AFTER.samples; i++) await send('after', STABLE)
+  return {
+    points,
+    answer,
+    truth: {
+      expected: (STABLE.low + STABLE.high) / 2,
+      ofWindow: before.reduce((sum, value) => sum + value, 0) / before.length,
+    },
+  }
+}
+
+/** A report of two metrics has one receipt or two; which is this key's, the gateway says. */
+async function verdict(url: string, receipts: readonly string[]): Promise<Analysis> {
+  for (const receipt of receipts) {
+    const parameters = new URLSearchParams({ after: receipt, wait: String(WAIT_MS) })
+    const { analyses } = await json<{ analyses: Analysis[] }>(`${url}/analyze?${parameters}`)
+    const found = analyses.find(({ key }) => key === KEY)
+    if (found !== undefined) return found
+  }
+  throw new Error(`no receipt of ${receipts.join(', ')} leads to a verdict on ${KEY}`)
+}
+
+async function json<T>(url: string, init?: RequestInit): Promise<T> {
+  const response = await fetch(url, init)
+  if (!response.ok) throw new Error(`${url} answers ${response.status}: ${await response.text()}`)
+  return (await response.json()) as T
+}
+
+export interface PhaseCounts {
+  readonly phase: StreamPoint['phase']
+  readonly judged: number
+  readonly flagged: number
+  /** |z| of the first sample and the greatest. */
+  readonly firstZ: number
+  readonly maxZ: number
+}
+
+export function countPhases({ points }: StreamResult): PhaseCounts[] {
+  return (['stable', 'burst', 'after'] as const).map(phase => {
+    const judged = points.filter(one => one.phase === phase && one.analysis.state !== 'warming')
+    const sizes = judged.map(({ analysis }) => Math.abs(analysis.z ?? 0))
+    const flagged = judged.filter(({ analysis }) => analysis.anomaly).length
+    return { phase, judged: judged.length, flagged, firstZ: sizes[0] ?? 0, maxZ: Math.max(...sizes) }
+  })
+}
+
+export function streamPanels({ points, truth }: StreamResult): Panel[] {
+  const line = (of: (analysis: Analysis) => number | null) => points.map(({ analysis }, i) => [i, of(analysis)])
+  const flagged = points.flatMap(({ analysis }, i) => (analysis.anomaly ? [[i, analysis.value]] : []))
+  return [
+    {
+      title: `${KEY}: a stream of ${STABLE.low} to ${STABLE.high}, a burst to 900, the stream again`,
+      unit: 'requests per second',
+      from_zero: false,
+      series: [
+        { name: 'band', style: 'band', points: points.map(({ analysis: { low, high } }, i) => [i, low, high]) },
+        { name: 'value', points: line(({ value }) => value) },
+        { name: 'average', points: line(({ mean }) => mean) },
+        { name: 'flagged', style: 'dots', points: flagged },
+      ],
+      rules: [{ name: 'truth', y: truth.expected }],
+    },
+    {
+      title: 'z',
+      unit: 'deviations',
+      from_zero: false,
+      series: [{ name: 'z', points: line(({ z }) => z) }],
+      rules: [
+        { name: 'threshold', y: points[0]?.analysis.threshold ?? 2 },
+        { name: '', y: -(points[0]?.analysis.threshold ?? 2) },
+      ],
+    },
+  ]
+}

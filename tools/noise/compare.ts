@@ -1,0 +1,58 @@
+import { createJudgement } from '@tidemark/shared/detection/detectors/detector'
+import { createDetector, type DetectorName } from '@tidemark/shared/detection/detectors/registry'
+import { createHistory } from '@tidemark/testkit/normal-numbers'
+import { CHOSEN_BY, createRecording, HELD_OUT, type Recording, UNSEEN } from './labelled.ts'
+import { bestThreshold, type Scored, windowScore } from './window-score.ts'
+
+const WINDOW = 50
+/** Recordings of the groups have nothing in common, not even a seed. */
+const HELD_OUT_SEED = 1000
+const UNSEEN_SEED = 2000
+
+export interface Comparison {
+  /** Best for the kinds that were chosen by. */
+  readonly threshold: number
+  readonly chosenBy: number
+  /** At that same threshold. */
+  readonly heldOut: number
+  readonly unseen: number
+  /** At the detector's own threshold. */
+  readonly unseenAtDefault: number
+}
+
+/** How well a detector finds what is wrong in recordings of many kinds. */
+export function scoreRecordings(name: DetectorName, recordings: number): Comparison {
+  const scored = (kinds: typeof CHOSEN_BY, seed: number): Scored[] =>
+    Object.entries(kinds).flatMap(([kind, create]) =>
+      Array.from({ length: recordings }, (_, n) => {
+        const recording = createRecording(kind, create, seed + n)
+        return { recording, scores: scoresOf(name, recording) }
+      }),
+    )
+  const chosenBy = scored(CHOSEN_BY, 1)
+  const heldOut = scored(HELD_OUT, 1 + HELD_OUT_SEED)
+  const unseen = scored(UNSEEN, 1 + UNSEEN_SEED)
+  const threshold = bestThreshold(chosenBy)
+  return {
+    threshold,
+    chosenBy: windowScore(chosenBy, threshold),
+    heldOut: windowScore(heldOut, threshold),
+    unseen: windowScore(unseen, threshold),
+    unseenAtDefault: windowScore(unseen, createDetector(name).threshold),
+  }
+}
+
+/** The score of each sample; 0 while warming. */
+function scoresOf(name: DetectorName, { values }: Recording): Float64Array {
+  const detector = createDetector(name)
+  const states = new Float64Array(detector.stateLength)
+  const { history, push } = createHistory(WINDOW)
+  const judgement = createJudgement()
+  detector.start(states, 0)
+  return values.map((value, n) => {
+    detector.judge(history, states, 0, value, n, judgement)
+    detector.learn(history, states, 0, value, n, judgement)
+    push(value, n)
+    return Number.isNaN(judgement.score) ? 0 : judgement.score
+  })
+}

@@ -1,0 +1,41 @@
+import { createJudgement, type History } from '@tidemark/shared/detection/detectors/detector'
+import { createDetector, type DetectorName } from '@tidemark/shared/detection/detectors/registry'
+import { Random } from './random.ts'
+
+const WINDOW = 50
+const KEYS = 100
+/** The quickest round counts: whatever else the machine does only ever makes it slower. */
+const ROUNDS = 40
+const SAMPLES = 50_000
+
+/** Microseconds of processor time that judging and learning a sample takes, with 100 keys in turn and a window of 50. */
+export function measureCost(name: DetectorName): number {
+  const random = new Random(1)
+  const values = Float64Array.from({ length: SAMPLES }, (_, n) => 10 + random.normal() + Math.sin(n / 5000))
+  let least = Number.POSITIVE_INFINITY
+  for (let round = 0; round < ROUNDS; round++) least = Math.min(least, runOnce(name, values))
+  return least / SAMPLES
+}
+
+function runOnce(name: DetectorName, values: Float64Array): number {
+  const detector = createDetector(name)
+  const states = new Float64Array(detector.stateLength * KEYS)
+  for (let key = 0; key < KEYS; key++) detector.start(states, key * detector.stateLength)
+  // No detector reads the timestamps.
+  const history: History = { rows: new Float64Array(WINDOW * KEYS), start: 0, times: 0, size: 0, head: 0 }
+  const judgement = createJudgement()
+  const begin = process.cpuUsage()
+  for (let n = 0; n < SAMPLES; n++) {
+    const key = n % KEYS
+    const pushed = Math.floor(n / KEYS)
+    const value = values[n] as number
+    history.start = key * WINDOW
+    history.size = Math.min(pushed, WINDOW)
+    history.head = pushed > WINDOW ? pushed % WINDOW : 0
+    detector.judge(history, states, key * detector.stateLength, value, n, judgement)
+    detector.learn(history, states, key * detector.stateLength, value, n, judgement)
+    history.rows[history.start + (pushed % WINDOW)] = value
+  }
+  const { user, system } = process.cpuUsage(begin)
+  return user + system
+}

@@ -1,0 +1,109 @@
+import type { DetectorName } from '@tidemark/shared/detection/detectors/registry'
+import { createPolicy } from '@tidemark/shared/detection/rules/policy'
+import { VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
+import { KeyJudge } from '../backtest/key-judge.ts'
+import { Random } from './random.ts'
+import { CALM, type Signal } from './signals.ts'
+
+const MINUTE_MS = 60_000
+const BEGIN_MS = 1_700_000_000_000
+
+/** Samples after a shift within which it must be found. */
+export const FOUND_WITHIN = 10
+/** Samples after a shift that are watched; a delay is that of the shifts found within them. */
+const WATCHED = 50
+
+export interface Noise {
+  readonly flagged: number
+  readonly opened: number
+}
+
+/** What a detector with its defaults, and the default alert layer on it, make of a signal. */
+export function measureNoise(signal: Signal, detector: DetectorName, samples: number, seed: number): Noise {
+  const random = new Random(seed)
+  const length = Math.round(samples / signal.keys)
+  let flagged = 0
+  let opened = 0
+  for (let key = 0; key < signal.keys; key++) {
+    const judge = newJudge(detector)
+    const next = signal.create(random, length)
+    for (let n = 0; n < length; n++) {
+      const { isFlagged, alerts } = step(judge, next(n), n)
+      if (isFlagged) flagged++
+      for (const { kind } of alerts) if (kind === 'opened') opened++
+    }
+  }
+  return { flagged, opened }
+}
+
+export interface Power {
+  /** Shares of the trials. */
+  readonly flagged: number
+  readonly opened: number
+  /** Samples until the alert was opened, of those that were. */
+  readonly delay: number
+}
+
+/** How often a single value so many deviations off, in N(0,1), is flagged and opens an alert, both at once. */
+export function measureSpikes(deviations: number, detector: DetectorName, trials: number, seed: number): Power {
+  return measureTrials(detector, { trials, seed, watched: 1, within: 1, valueAt: () => deviations })
+}
+
+/** How often a lasting change of N(0,1)'s mean is flagged and opens an alert within 10 samples. */
+export function measureShifts(deviations: number, detector: DetectorName, trials: number, seed: number): Power {
+  const valueAt = (random: Random): number => random.normal() + deviations
+  return measureTrials(detector, { trials, seed, watched: WATCHED, within: FOUND_WITHIN, valueAt })
+}
+
+interface Trials {
+  readonly trials: number
+  readonly seed: number
+  readonly watched: number
+  readonly within: number
+  readonly valueAt: (random: Random) => number
+}
+
+function measureTrials(detector: DetectorName, { trials, seed, watched, within, valueAt }: Trials): Power {
+  const random = new Random(seed)
+  let flagged = 0
+  let opened = 0
+  let delays = 0
+  let delayed = 0
+  for (let trial = 0; trial < trials; trial++) {
+    const judge = newJudge(detector)
+    const begin = calmDown(judge, random)
+    let isFlagged = false
+    let openedAfter = 0
+    for (let n = 1; n <= watched; n++) {
+      const judged = step(judge, valueAt(random), begin + n)
+      if (n <= within && judged.isFlagged) isFlagged = true
+      if (openedAfter === 0 && judged.alerts.some(({ kind }) => kind === 'opened')) openedAfter = n
+    }
+    if (isFlagged) flagged++
+    if (openedAfter > 0) {
+      delays += openedAfter
+      delayed++
+      if (openedAfter <= within) opened++
+    }
+  }
+  return { flagged: flagged / trials, opened: opened / trials, delay: delays / delayed }
+}
+
+/** Feeds calm samples until none of the alerts that noise opens is on: it would hide the one that is waited for. */
+function calmDown(judge: KeyJudge, random: Random): number {
+  let isFiring = false
+  let n = 0
+  for (; n < CALM || (isFiring && n < 2 * CALM); n++) {
+    for (const { kind } of step(judge, random.normal(), n).alerts) isFiring = kind === 'opened'
+  }
+  return n
+}
+
+function newJudge(detector: DetectorName): KeyJudge {
+  return new KeyJudge(createPolicy({ detector }, VERDICT_DEFAULTS))
+}
+
+function step(judge: KeyJudge, value: number, n: number) {
+  const time = BEGIN_MS + n * MINUTE_MS
+  return judge.step(value, time, time)
+}

@@ -1,0 +1,39 @@
+import { startAnalyzer } from '@tidemark/analyzer/analyzer'
+import { analyzerSettings } from '@tidemark/analyzer/config'
+import { configSchema } from '@tidemark/gateway/config'
+import { startGateway } from '@tidemark/gateway/gateway'
+import { readConfig } from '@tidemark/shared/runtime/config'
+import { createMemoryStore } from '@tidemark/shared/store/memory/store'
+import { pino } from 'pino'
+import { Registry } from 'prom-client'
+import { parseLogLine } from './log-line.ts'
+import { HOST, type Stack, type StackOptions, serviceEnvironment } from './stack.ts'
+
+/** Gateway and analyzers in this process, on a store in memory: for a machine without Redis. Nothing outlives it. */
+export async function startEmbedded(options: StackOptions, title: string): Promise<Stack> {
+  await using starting = new AsyncDisposableStack()
+  const env = { ...serviceEnvironment(options, { kind: 'memory', title }), PORT: String(options.port) }
+  const log = pino({ level: 'warn' }, { write: line => options.onWarning(parseLogLine(line).text) })
+  const config = readConfig(configSchema, env)
+  const store = createMemoryStore({
+    backlogMax: config.BACKLOG_SAMPLES_MAX,
+    requestsMax: config.IDEMPOTENCY_KEYS_MAX,
+    ...(config.PARTITIONS === undefined ? {} : { partitions: config.PARTITIONS }),
+  })
+  starting.use(store)
+  const analyzerConfig = readConfig(analyzerSettings, env)
+  for (let i = 0; i < options.analyzers; i++) {
+    const connected = starting.use(store.connect())
+    starting.use(startAnalyzer({ config: analyzerConfig, store: connected, log, registry: new Registry() }))
+  }
+  const openStore = async () => store.connect()
+  const gateway = starting.use(await startGateway({ config, openStore, log, registry: new Registry() }))
+  const resources = starting.move()
+  return {
+    url: `http://${HOST}:${gateway.port}`,
+    redis: title,
+    crashed: gateway.failed,
+    kill() {},
+    [Symbol.asyncDispose]: () => resources.disposeAsync(),
+  }
+}

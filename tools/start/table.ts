@@ -1,0 +1,159 @@
+import { styleText } from 'node:util'
+import { type Analysis, VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
+import type { Unit } from '../lib/format.ts'
+import {
+  formatCount,
+  formatDuration,
+  formatShare,
+  formatValue,
+  formatZ,
+  pad,
+  sparkline,
+  truncate,
+} from '../lib/format.ts'
+import type { Board, Row } from './board.ts'
+
+/** How long a row still shows that it was anomalous: a verdict of a quarter of a second is gone before it is seen. */
+const RECENT_MS = 5000
+
+const VALUE_WIDTH = 11
+const Z_WIDTH = 7
+const STATE_WIDTH = 14
+const COUNT_WIDTH = 9
+const TREND_WIDTH_MIN = 8
+const KEY_WIDTH_MIN = 12
+
+export interface TableSettings {
+  readonly url: string
+  /** Which Redis. */
+  readonly redis: string
+  readonly analyzers: number
+  readonly startedAt: number
+  readonly unitOf: (key: string) => Unit
+}
+
+export interface TableSize {
+  readonly columns: number
+  /** Undefined: as many as there are. */
+  readonly rows: number | undefined
+  readonly hasColour: boolean
+}
+
+/** The table as lines, each at most as wide as the terminal and never more of them than it has rows. */
+export function renderTable(board: Board, settings: TableSettings, size: TableSize, now: number): string[] {
+  const head = [...renderHead(board, settings, size, now), '']
+  const widths = columnWidths(board.rows, size.columns)
+  const title = renderTitle(widths)
+  const room = size.rows === undefined ? Number.POSITIVE_INFINITY : Math.max(0, size.rows - head.length - 1)
+  const isCut = board.rows.length > room
+  // The line that says how many are left out needs a row as well.
+  const shown = board.rows.slice(0, isCut ? Math.max(0, room - 1) : room)
+  const lines = shown.map(row => renderRow(row, widths, settings, size, now))
+  const more = isCut ? [renderMore(board.rows.slice(shown.length), size.columns)] : []
+  const body =
+    board.rows.length === 0
+      ? ['waiting for the first verdict ...']
+      : [paint('bold', truncate(title, size.columns), size), ...lines]
+  return [...head, ...body, ...more].slice(0, size.rows)
+}
+
+/** One line about an anomaly, for those who watch no table. */
+export function describeAnomaly(analysis: Analysis, unit: Unit, time: Date): string {
+  const { key, value, z, low, high } = analysis
+  const band = low === null || high === null ? '' : `, band ${formatValue(low, unit)} to ${formatValue(high, unit)}`
+  return `${clock(time)}  ANOMALY  ${key}  ${formatValue(value, unit)}  (z ${formatZ(z)}${band})`
+}
+
+export function clock(time: Date): string {
+  return time.toTimeString().slice(0, 8)
+}
+
+function renderHead(board: Board, settings: TableSettings, size: TableSize, now: number): string[] {
+  const { sent, accepted, analysed, anomalies } = board.totals
+  const analyzers = settings.analyzers === 1 ? '1 analyzer' : `${settings.analyzers} analyzers`
+  const runtime = formatDuration(Math.floor((now - settings.startedAt) / 1000) * 1000)
+  const counts = `${formatCount(sent)} sent, ${formatCount(accepted)} accepted, ${formatCount(analysed)} analysed`
+  const lines = [
+    `tidemark  ${settings.url}  ${settings.redis}, ${analyzers}, ${runtime}`,
+    `samples: ${counts}; ${formatCount(anomalies)} anomalies (${formatShare(anomalies, analysed)})`,
+    'Try: yes > /dev/null  for some seconds in another terminal. Ctrl-C stops it all.',
+  ].map(line => truncate(line, size.columns))
+  if (board.trouble !== undefined) {
+    const { text, count } = board.trouble
+    lines.push(paint('red', truncate(`TROUBLE${count > 1 ? ` (${count} times)` : ''}: ${text}`, size.columns), size))
+  }
+  return lines
+}
+
+interface Widths {
+  readonly key: number
+  readonly trend: number
+}
+
+/** The key gets what it needs, the trend what is left, and nothing when that is too little to show anything. */
+function columnWidths(rows: readonly Row[], columns: number): Widths {
+  const fixed = 2 + VALUE_WIDTH * 2 + Z_WIDTH + STATE_WIDTH + COUNT_WIDTH + 5
+  const longest = Math.max(KEY_WIDTH_MIN, ...rows.map(row => row.analysis.key.length))
+  const left = columns - fixed - longest
+  const trend = left - 1 >= TREND_WIDTH_MIN ? Math.min(50, left - 1) : 0
+  return { key: Math.max(1, Math.min(longest, columns - fixed - (trend > 0 ? trend + 1 : 0))), trend }
+}
+
+function renderTitle(widths: Widths): string {
+  const cells = [
+    pad('key', widths.key),
+    pad('value', VALUE_WIDTH, 'right'),
+    pad('mean', VALUE_WIDTH, 'right'),
+    pad('z', Z_WIDTH, 'right'),
+    pad('anomalies', COUNT_WIDTH, 'right'),
+    pad('state', STATE_WIDTH),
+  ]
+  return `  ${[...cells, ...(widths.trend > 0 ? [pad('trend', widths.trend)] : [])].join(' ')}`.trimEnd()
+}
+
+function renderRow(row: Row, widths: Widths, settings: TableSettings, size: TableSize, now: number): string {
+  const { key, value, mean, z, anomaly } = row.analysis
+  const unit = settings.unitOf(key)
+  const isRecent = row.anomalyAt !== undefined && now - row.anomalyAt < RECENT_MS
+  const cells = [
+    pad(fromTheEnd(key, widths.key), widths.key),
+    pad(formatValue(value, unit), VALUE_WIDTH, 'right'),
+    pad(mean === null ? '-' : formatValue(mean, unit), VALUE_WIDTH, 'right'),
+    pad(formatZ(z), Z_WIDTH, 'right'),
+    pad(row.anomalies === 0 ? '' : formatCount(row.anomalies), COUNT_WIDTH, 'right'),
+    pad(describeState(row), STATE_WIDTH),
+  ]
+  if (widths.trend > 0) cells.push(sparkline(row.trend.slice(-widths.trend)))
+  // The mark says it too: not every terminal, and not everybody, sees colours.
+  const line = truncate(`${anomaly ? '!' : isRecent ? '·' : ' '} ${cells.join(' ')}`.trimEnd(), size.columns)
+  if (anomaly) return paint('inverse', line, size)
+  return isRecent ? paint('yellow', line, size) : line
+}
+
+function describeState({ analysis }: Row): string {
+  switch (analysis.state) {
+    case 'anomalous':
+      return 'ANOMALOUS'
+    case 'warming':
+      return `warming ${analysis.window}/${VERDICT_DEFAULTS.windowMin}`
+    case 'flat':
+    case 'ok':
+    case 'refused':
+      return analysis.state
+  }
+}
+
+function renderMore(rows: readonly Row[], columns: number): string {
+  const anomalous = rows.filter(row => row.analysis.anomaly).length
+  const note = anomalous > 0 ? `, ${anomalous} of them ANOMALOUS` : ''
+  return truncate(`  ... ${rows.length} more keys${note} (a taller window shows them)`, columns)
+}
+
+/** Of a long key the end is kept: the beginning is the device, the same in every row. */
+function fromTheEnd(key: string, width: number): string {
+  return key.length <= width ? key : `…${key.slice(key.length - width + 1)}`
+}
+
+function paint(style: 'bold' | 'red' | 'yellow' | 'inverse', text: string, size: TableSize): string {
+  return size.hasColour ? styleText(style, text, { validateStream: false }) : text
+}

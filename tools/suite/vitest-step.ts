@@ -1,0 +1,94 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { ROOT, runProgram, type Step, type StepContext, type StepResult } from '../lib/step.ts'
+import { add, type Counts, countTests, NOTHING } from './counts.ts'
+import type { Group } from './options.ts'
+import { PROGRESS_MARK } from './progress-reporter.ts'
+
+export interface VitestRun {
+  readonly project: 'unit' | 'integration' | 'e2e'
+  readonly limitMs: number
+  /** Only test files whose path contains one of these. */
+  readonly files?: readonly string[]
+  readonly env?: Readonly<Record<string, string>>
+}
+
+/** The tests of one vitest project. */
+export function vitestStep(group: Group, title: string, run: VitestRun): Step {
+  return { group, title, run: context => runVitest(run, context) }
+}
+
+export async function runVitest(run: VitestRun, { stop, onProgress }: StepContext): Promise<StepResult> {
+  const folder = await mkdtemp(join(tmpdir(), 'tidemark-test-'))
+  try {
+    const reportFile = join(folder, 'report.json')
+    const ledger = new TestLedger()
+    const { code, output } = await runProgram(
+      {
+        name: `vitest (${run.project})`,
+        file: process.execPath,
+        args: [
+          join(ROOT, 'node_modules', 'vitest', 'vitest.mjs'),
+          'run',
+          `--project=${run.project}`,
+          '--reporter=default',
+          `--reporter=${fileURLToPath(new URL('progress-reporter.ts', import.meta.url))}`,
+          '--reporter=json',
+          `--outputFile.json=${reportFile}`,
+          ...(run.files ?? []),
+        ],
+        env: run.env ?? {},
+        limitMs: run.limitMs,
+        takeLine: line => {
+          if (!ledger.take(line)) return false
+          onProgress(ledger.done)
+          return true
+        },
+      },
+      stop,
+    )
+    const report = await readFile(reportFile, 'utf8').catch(() => undefined)
+    if (report !== undefined) return { counts: countTests(report, code), output }
+    // It was ended or crashed: what is known is what the tests themselves said.
+    return { counts: add(ledger.done, { ...NOTHING, failed: 1 }), output: `${output}\n${ledger.describe()}` }
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+/** Follows the tests by what the progress reporter says of them. */
+export class TestLedger {
+  #done = NOTHING
+  readonly #running = new Set<string>()
+  readonly #failed: string[] = []
+
+  /** How many tests ended, and how. */
+  get done(): Counts {
+    return this.#done
+  }
+
+  /** False when the line is not from the reporter. */
+  take(line: string): boolean {
+    if (!line.startsWith(PROGRESS_MARK)) return false
+    const text = line.slice(PROGRESS_MARK.length)
+    const state = text.slice(0, text.indexOf(' '))
+    const name = text.slice(state.length + 1)
+    if (state === 'pending') {
+      this.#running.add(name)
+      return true
+    }
+    this.#running.delete(name)
+    if (state === 'failed') this.#failed.push(name)
+    const kind = state === 'passed' || state === 'failed' ? state : 'skipped'
+    this.#done = add(this.#done, { ...NOTHING, [kind]: 1 })
+    return true
+  }
+
+  describe(): string {
+    const list = (title: string, names: readonly string[]): string[] =>
+      names.length === 0 ? [] : [title, ...names.map(name => `  ${name}`)]
+    return [...list('failed:', this.#failed), ...list('still running:', [...this.#running])].join('\n')
+  }
+}
