@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import { systemClock } from '@tidemark/shared/runtime/clock'
 import { pause } from '@tidemark/shared/runtime/lifecycle'
-import { createTroubleLog } from '@tidemark/shared/runtime/logger'
+import { createFailureLog } from '@tidemark/shared/runtime/logger'
 import type { Spans } from '@tidemark/shared/runtime/tracing/spans'
 import type { Backlog, Store } from '@tidemark/shared/store/ports/store'
 import type { Logger } from 'pino'
@@ -35,10 +35,10 @@ export interface AnalyzerOptions {
 export function startAnalyzer({ config, store, log, registry, spans }: AnalyzerOptions): AsyncDisposable {
   const metrics = createAnalyzerMetrics(registry)
   const clock = systemClock
-  const trouble = createTroubleLog(log)
+  const logFailure = createFailureLog(log)
   metrics.partitions.set(store.partitions)
   const resources = new AsyncDisposableStack()
-  const reading = resources.use(new ReadLoop({ store: store.analyzer, metrics, trouble, clock }))
+  const reading = resources.use(new ReadLoop({ store: store.analyzer, metrics, logFailure, clock }))
   const settings = {
     window: config.WINDOW,
     threshold: config.THRESHOLD,
@@ -49,7 +49,7 @@ export function startAnalyzer({ config, store, log, registry, spans }: AnalyzerO
     alertWaitMs: config.ALERT_WAIT_MS,
   }
   const rules = resources.use(
-    new RuleSource({ store: store.rules, settings, metrics, log, trouble, clock, pollMs: config.RULES_POLL_MS }),
+    new RuleSource({ store: store.rules, settings, metrics, log, logFailure, clock, pollMs: config.RULES_POLL_MS }),
   )
   const ownership = resources.use(
     new Ownership({
@@ -58,7 +58,7 @@ export function startAnalyzer({ config, store, log, registry, spans }: AnalyzerO
       store: store.analyzer,
       metrics,
       log,
-      trouble,
+      logFailure,
       clock,
       leaseTtlMs: config.LEASE_TTL_MS,
       heartbeatMs: config.HEARTBEAT_MS,
@@ -67,7 +67,7 @@ export function startAnalyzer({ config, store, log, registry, spans }: AnalyzerO
         settings,
         metrics,
         log,
-        trouble,
+        logFailure,
         reading,
         rules,
         clock,
@@ -88,7 +88,7 @@ export function startAnalyzer({ config, store, log, registry, spans }: AnalyzerO
       metrics: createNotifyMetrics(registry),
       storeErrors: metrics.storeErrors,
       log,
-      trouble,
+      logFailure,
       clock,
       waitMs: config.ALERT_WAIT_MS,
       resendMs: config.ALERT_RESEND_MS,

@@ -63,7 +63,7 @@ export function createAnalyzerMetrics(registry: Registry) {
       help: 'The same as analyzer_anomalies_total, under its former name.',
       registers,
     }),
-    deadEntries: new Counter({
+    deadLetters: new Counter({
       name: 'analyzer_dead_entries_total',
       help: 'Entries that could not be read.',
       registers,

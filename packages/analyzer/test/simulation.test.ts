@@ -120,7 +120,7 @@ function remote({ memory, scheduler, nextFate }: World): AnalyzerStore {
     loadWindows: ask('loadWindows', store.loadWindows),
     commit: ask('commit', store.commit),
     backlogs: ask('backlogs', store.backlogs),
-    dueKeys: ask('dueKeys', store.dueKeys),
+    expiredTimers: ask('expiredTimers', store.expiredTimers),
     ruleCounts: ask('ruleCounts', store.ruleCounts),
   }
 }
@@ -137,13 +137,13 @@ async function newOwner(world: World, name: string): Promise<Owner> {
   expect(await memory.analyzer.acquireLease(0, name, 1e9)).toBe(true)
   const store = remote(world)
   const metrics = createAnalyzerMetrics(new Registry())
-  const reading = new ReadLoop({ store, metrics, trouble: () => {}, clock })
+  const reading = new ReadLoop({ store, metrics, logFailure: () => {}, clock })
   const worker = new PartitionWorker({
     lease,
     store,
     metrics,
     log,
-    trouble: () => {},
+    logFailure: () => {},
     rollbacks: new RollbackWatch(),
     reading,
     clock,
@@ -238,7 +238,7 @@ async function simulate(
   await expectAlerts(memory, accepted)
   const [progress] = await memory.gateway.progress([0])
   expect(progress).toMatchObject({ accepted: accepted.length, analysed: accepted.length, dead: 0, lost: 0, backlog: 0 })
-  expect(memory.inspect.deadEntries(0)).toHaveLength(poison.size)
+  expect(memory.inspect.deadLetters(0)).toHaveLength(poison.size)
   expect(memory.inspect.pendingIds(0)).toEqual([])
 }
 

@@ -16,7 +16,7 @@ const FLUSH_FAILURES: readonly FlushFailure[] = [
   'unknown',
   'fatal',
   'full',
-  'crowded',
+  'limit-reached',
   'no-memory',
   'timeout',
 ]

@@ -45,7 +45,7 @@ async function open(store: MemoryStore, ...openings: AlertOpening[]): Promise<vo
   for (const opening of openings) {
     const partition = opening.key === null ? 0 : partitionOf(opening.key, PARTITIONS)
     await commitEffects(store, partition, {
-      alerts: { opened: [{ opening, openedBefore: 0, noticeAfterMs: 0 }], ended: [] },
+      alerts: { opened: [{ opening, openedBefore: 0, notifyAfterMs: 0 }], ended: [] },
     })
   }
 }
@@ -159,7 +159,7 @@ describe('GET /alerts', () => {
   test('a request looks at a bounded number of alerts and then gives a cursor', async () => {
     const store = createMemoryStore({ partitions: 1 })
     const opened = Array.from({ length: 2600 }, (_, i) => {
-      return { opening: { ...openingOf(`k${i}`, i), id: `0-${i.toString(16)}` }, openedBefore: 0, noticeAfterMs: 0 }
+      return { opening: { ...openingOf(`k${i}`, i), id: `0-${i.toString(16)}` }, openedBefore: 0, notifyAfterMs: 0 }
     })
     await commitEffects(store, 0, { alerts: { opened, ended: [] } })
     const client = clientOn(store)
@@ -179,7 +179,7 @@ describe('GET /alerts', () => {
     })
     for (const partition of [0, 1]) {
       const own = openings.filter(({ id }) => id.startsWith(`${partition}-`))
-      const opened = own.map(opening => ({ opening, openedBefore: 0, noticeAfterMs: 0 }))
+      const opened = own.map(opening => ({ opening, openedBefore: 0, notifyAfterMs: 0 }))
       await commitEffects(store, partition, { alerts: { opened, ended: [] } })
     }
     const rare = openings.slice(0, 200).map(({ key }) => key)
@@ -348,10 +348,10 @@ describe('taking care of an alert', () => {
   test('has receivers judged anew at once', async () => {
     const { store, opening, client, path } = await withAlert()
     const partition = partitionOf('edge-1/cpu', PARTITIONS)
-    const [due] = (await store.alerts.dueNotices(partition, 10)).alerts
+    const [due] = (await store.alerts.dueNotifications(partition, 10)).alerts
     const settled = {
       ...{ id: opening.id, dueAt: due?.dueAt ?? 0, askAgainAt: null, tell: null },
-      telling: {
+      notification: {
         told: 1,
         told_at: NOW,
         told_resolved: false,
@@ -359,10 +359,10 @@ describe('taking care of an alert', () => {
         suppressed: { mute: 0, snooze: 0, storm: 0 },
       },
     }
-    await store.alerts.settleNotices({ partition, token: `test:${partition}` }, [settled])
-    expect((await store.alerts.dueNotices(partition, 10)).alerts).toEqual([])
+    await store.alerts.recordNotifications({ partition, token: `test:${partition}` }, [settled])
+    expect((await store.alerts.dueNotifications(partition, 10)).alerts).toEqual([])
     await client.send('POST', `${path}/snooze`, { ...NOTE, until: '1h' })
-    expect((await store.alerts.dueNotices(partition, 10)).alerts).toMatchObject([{ id: opening.id }])
+    expect((await store.alerts.dueNotifications(partition, 10)).alerts).toMatchObject([{ id: opening.id }])
   })
 
   test.each(['acknowledge', 'snooze'])(
@@ -370,7 +370,7 @@ describe('taking care of an alert', () => {
     async action => {
       const { store, opening, client, path } = await withAlert()
       const body = action === 'snooze' ? { ...NOTE, until: '1h' } : NOTE
-      const racing = clientOn(store, { overrideAlerts: { care: async () => false } })
+      const racing = clientOn(store, { overrideAlerts: { setOperatorState: async () => false } })
       await problemOf(await racing.send('POST', `${path}/${action}`, body))
       await end(store, opening)
       for (const one of [client, racing]) {
@@ -431,7 +431,7 @@ describe('the routes of the alerts', () => {
     const opening = openingOf('a', 1)
     await open(store, opening)
     const away = (): Promise<never> => Promise.reject(new StoreError('secret', { kind: 'unknown' }))
-    const client = clientOn(store, { overrideAlerts: { care: away }, override: { window: away } })
+    const client = clientOn(store, { overrideAlerts: { setOperatorState: away }, override: { window: away } })
     const path = `/alerts/${opening.id}`
     for (const response of [await client.send('GET', path), await client.send('POST', `${path}/acknowledge`, NOTE)]) {
       expect(response.status).toBe(503)

@@ -20,7 +20,7 @@ async function withDead(store: MemoryStore, texts: readonly string[], partition 
     ...{ from, to: { id: ids.at(-1) ?? '', offset: from.offset + ids.length }, entries: ids, witness: undefined },
     ...{ analysed: 0, dead: ids.length, keys: [], anomalies: [], verdicts: [], keepFrom: '0-0', rulesVersion: 0 },
     ...NO_RULE_EFFECTS,
-    deadEntries: ids.map((id, i) => ({ id, reason: `reason ${i}`, samples: texts[i] ?? '' })),
+    deadLetters: ids.map((id, i) => ({ id, reason: `reason ${i}`, samples: texts[i] ?? '' })),
   })
   expect(outcome.kind).toBe('ok')
   return ids.map(id => `${partition}:${id}`)
@@ -86,9 +86,9 @@ describe('POST /dead/{id}/put-back', () => {
     const { app } = createTestApp({
       store,
       override: {
-        async discardDead(...args) {
+        async discardDeadLetter(...args) {
           if (failures-- > 0) throw new StoreError('no answer', { kind: 'unknown' })
-          return store.gateway.discardDead(...args)
+          return store.gateway.discardDeadLetter(...args)
         },
       },
     })

@@ -39,9 +39,9 @@ export async function commitAlerts(
   const outcome = await store.analyzer.commit(lease, {
     ...NO_RULE_EFFECTS,
     ...{ from: at, to: at, entries: [], witness: undefined, analysed: 0, dead: 0, rulesVersion: 0 },
-    ...{ keys: [], anomalies: [], deadEntries: [], verdicts: [], keepFrom: undefined },
+    ...{ keys: [], anomalies: [], deadLetters: [], verdicts: [], keepFrom: undefined },
     alerts: {
-      opened: opened.map(opening => ({ opening, openedBefore, noticeAfterMs: waitMs })),
+      opened: opened.map(opening => ({ opening, openedBefore, notifyAfterMs: waitMs })),
       ended: ended.map(({ opening, at: resolvedAt }) => {
         const end: AlertEnd = { resolved_at: resolvedAt, resolve_reason: 'calm', peak: null }
         const { id, key, cause, opened_at: openedAt } = opening

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { pause } from '@tidemark/shared/runtime/lifecycle'
 import type { EntryId } from '@tidemark/shared/sample/receipt'
 import { GROUP, keysUnder } from '@tidemark/shared/store/keys'
-import type { DeadEntry } from '@tidemark/shared/store/ports/store'
+import type { DeadLetter } from '@tidemark/shared/store/ports/store'
 import { Cluster, Redis } from 'ioredis'
 import type { StoreProbe } from './store-contract/harness.ts'
 
@@ -43,9 +43,9 @@ export function redisProbe(client: Redis | Cluster, prefix: string): StoreProbe 
       const entries = await client.xrange(at(partition).anomalies, '-', '+')
       return entries.map(([, fields]) => fieldsOf(fields).get('a') ?? '')
     },
-    async deadEntries(partition) {
+    async deadLetters(partition) {
       const entries = await client.xrange(at(partition).dead, '-', '+')
-      return entries.map(([id, flat]): DeadEntry => {
+      return entries.map(([id, flat]): DeadLetter => {
         const fields = fieldsOf(flat)
         return { id, reason: fields.get('reason') ?? '', samples: fields.get('s') ?? '' }
       })

@@ -256,7 +256,7 @@ describe('what is due', () => {
     })
     const openedAt = NOW + 40
     const last = effects.at(-1)?.ofRules
-    expect(last?.alerts.opened).toMatchObject([{ opening: { opened_at: openedAt }, noticeAfterMs: 2000 }])
+    expect(last?.alerts.opened).toMatchObject([{ opening: { opened_at: openedAt }, notifyAfterMs: 2000 }])
     expect(last?.due).toEqual([{ key: 'a', at: openedAt + 600_000 }])
 
     const early = lapse(['a', 'unknown'], openedAt + 1000, windows, DEFAULT)

@@ -9,7 +9,7 @@ import {
   type EncodingContext,
   encodeAnalysis,
   type Finding,
-  type JudgedFinding,
+  type RuleFinding,
   type VerdictSettings,
 } from '@tidemark/shared/verdict/analysis'
 import {
@@ -246,7 +246,7 @@ class EntryAnalysis {
     return this.entry.samples[index * SAMPLE_STRIDE] as string
   }
 
-  #findingAt(index: number, judged: JudgedFinding | null): Finding {
+  #findingAt(index: number, judged: RuleFinding | null): Finding {
     const { samples } = this.entry
     const at = index * FINDING_STRIDE
     return {
@@ -261,7 +261,7 @@ class EntryAnalysis {
     }
   }
 
-  #judgedAt(index: number): JudgedFinding | null {
+  #judgedAt(index: number): RuleFinding | null {
     const begin = (this.#judgementOf?.[index] ?? 0) - 1
     if (begin < 0) return null
     const [, marks = 0, score = 0, threshold = 0, low = 0, high = 0] = this.#judgements.slice(

@@ -126,6 +126,6 @@ export class Effects {
   }
 
   #open(opening: AlertOpening, openedBefore: number): void {
-    this.opened.push({ opening, openedBefore, noticeAfterMs: this.#alertWaitMs })
+    this.opened.push({ opening, openedBefore, notifyAfterMs: this.#alertWaitMs })
   }
 }

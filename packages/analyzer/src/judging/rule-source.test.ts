@@ -19,10 +19,18 @@ afterEach(async () => {
 function start(store: RuleStore) {
   const metrics = createAnalyzerMetrics(new Registry())
   const log = pino({ level: 'silent' })
-  const options = { store, metrics, log, trouble: vi.fn(), clock: systemClock, settings: VERDICT_DEFAULTS, pollMs: 5 }
+  const options = {
+    store,
+    metrics,
+    log,
+    logFailure: vi.fn(),
+    clock: systemClock,
+    settings: VERDICT_DEFAULTS,
+    pollMs: 5,
+  }
   const source = new RuleSource(options)
   cleanup.push(source)
-  return { source, metrics, trouble: options.trouble }
+  return { source, metrics, logFailure: options.logFailure }
 }
 
 async function put(store: RuleStore, before: RuleDocument, rule: object): Promise<RuleDocument> {
@@ -64,12 +72,12 @@ test('while the store does not answer, what is known holds', async () => {
       return rules.document()
     },
   }
-  const { source, trouble } = start(store)
+  const { source, logFailure } = start(store)
   const document = await put(rules, EMPTY_DOCUMENT, { id: 'r', pattern: 'a' })
   await vi.waitFor(() => expect(source.current.version).toBe(1))
   isAway = true
   await put(rules, document, { id: 'r', pattern: 'b' })
-  await vi.waitFor(() => expect(trouble).toHaveBeenCalled())
+  await vi.waitFor(() => expect(logFailure).toHaveBeenCalled())
   expect(source.current.version).toBe(1)
   await expect(source.atLeast(2)).rejects.toThrow('away')
   isAway = false

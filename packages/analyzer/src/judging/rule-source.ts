@@ -1,7 +1,7 @@
 import { EMPTY_DOCUMENT, RuleError } from '@tidemark/shared/detection/rules/rule'
 import { RuleSet } from '@tidemark/shared/detection/rules/rule-set'
 import type { Clock } from '@tidemark/shared/runtime/clock'
-import type { TroubleLog } from '@tidemark/shared/runtime/logger'
+import type { FailureLog } from '@tidemark/shared/runtime/logger'
 import type { RuleStore } from '@tidemark/shared/store/ports/rules'
 import type { VerdictSettings } from '@tidemark/shared/verdict/analysis'
 import type { Logger } from 'pino'
@@ -12,7 +12,7 @@ export interface RuleSourceOptions {
   readonly settings: VerdictSettings
   readonly metrics: Pick<AnalyzerMetrics, 'rulesVersion' | 'rulesUnreadable' | 'storeErrors'>
   readonly log: Logger
-  readonly trouble: TroubleLog
+  readonly logFailure: FailureLog
   readonly clock: Clock
   readonly pollMs: number
 }
@@ -59,13 +59,13 @@ export class RuleSource implements AsyncDisposable {
   }
 
   async #poll(): Promise<void> {
-    const { store, metrics, trouble, clock, pollMs } = this.#options
+    const { store, metrics, logFailure, clock, pollMs } = this.#options
     while (!this.#stop.signal.aborted) {
       try {
         if ((await store.version()) > this.#seen) await this.#load()
       } catch (error) {
         metrics.storeErrors.inc()
-        trouble(error, 'the rules could not be asked for')
+        logFailure(error, 'the rules could not be asked for')
       }
       await clock.pause(pollMs, this.#stop.signal)
     }

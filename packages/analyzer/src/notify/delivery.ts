@@ -1,6 +1,6 @@
 import { type AlertParts, assembleAlert } from '@tidemark/shared/detection/alerts/record'
 import { backoffMs, type Clock } from '@tidemark/shared/runtime/clock'
-import type { TroubleLog } from '@tidemark/shared/runtime/logger'
+import type { FailureLog } from '@tidemark/shared/runtime/logger'
 import { compareEntryIds, type EntryId } from '@tidemark/shared/sample/receipt'
 import type { AlertAt, AlertStore, OutboxEntry } from '@tidemark/shared/store/ports/alerts'
 import type { Lease } from '@tidemark/shared/store/ports/store'
@@ -31,7 +31,7 @@ export interface DeliveryOptions {
   readonly metrics: NotifyMetrics
   readonly storeErrors: { inc(): void }
   readonly log: Logger
-  readonly trouble: TroubleLog
+  readonly logFailure: FailureLog
   readonly clock: Clock
   readonly resendMs: number
 }
@@ -120,12 +120,12 @@ export class Deliveries implements AsyncDisposable {
   }
 
   #start(lane: Lane, now: number): void {
-    const { trouble, storeErrors } = this.#options
+    const { logFailure, storeErrors } = this.#options
     lane.visitedAt = now
     lane.running = this.#serve(lane)
       .catch((error: unknown) => {
         storeErrors.inc()
-        trouble(error, 'the outbox could not be worked on')
+        logFailure(error, 'the outbox could not be worked on')
       })
       .finally(() => {
         lane.running = undefined
@@ -197,7 +197,7 @@ export class Deliveries implements AsyncDisposable {
   }
 
   async #send(lane: Lane, notifications: readonly Notification[]): Promise<Delivery> {
-    const { clock, metrics, trouble } = this.#options
+    const { clock, metrics, logFailure } = this.#options
     const { receiver, lease } = lane
     const begin = clock.monotonicMs()
     const delivery = await receiver.send(notifications)
@@ -212,7 +212,7 @@ export class Deliveries implements AsyncDisposable {
     if (delivery.retryAfterMs > 0) this.#restUntil.set(receiver.name, end + delivery.retryAfterMs)
     this.#count(receiver, 'failed', notifications.length)
     const fields = { receiver: receiver.kind, address: receiver.title, partition: lease.partition }
-    trouble(new Error(delivery.reason), 'a receiver could not be told; it is tried again', fields)
+    logFailure(new Error(delivery.reason), 'a receiver could not be told; it is tried again', fields)
     return delivery
   }
 
@@ -244,7 +244,7 @@ function toNotification({ alert, status, number }: OutboxEntry, parts: AlertPart
 
 /** Only of what was told, and is not over. */
 function toReminder(parts: AlertParts | null): Notification[] {
-  if (parts === null || parts.end !== null || parts.telling === null || parts.telling.told === 0) return []
+  if (parts === null || parts.end !== null || parts.notification === null || parts.notification.told === 0) return []
   const { id } = parts.opening
-  return [{ id: `${id}:firing:${parts.telling.told}`, status: 'firing', record: assembleAlert(parts) }]
+  return [{ id: `${id}:firing:${parts.notification.told}`, status: 'firing', record: assembleAlert(parts) }]
 }

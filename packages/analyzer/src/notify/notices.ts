@@ -1,7 +1,7 @@
-import { notice, suppressedUntil, tellingOf } from '@tidemark/shared/detection/alerts/notice'
+import { notice, notificationStateOf, suppressedUntil } from '@tidemark/shared/detection/alerts/notice'
 import { type AlertRecord, assembleAlert, SUPPRESSORS, type Suppressor } from '@tidemark/shared/detection/alerts/record'
 import type { RuleSet } from '@tidemark/shared/detection/rules/rule-set'
-import type { AlertStore, DueNotices, SettledNotice } from '@tidemark/shared/store/ports/alerts'
+import type { AlertStore, DueNotifications, NotificationDecision } from '@tidemark/shared/store/ports/alerts'
 import type { Lease } from '@tidemark/shared/store/ports/store'
 import type { NotifyMetrics } from './metrics.ts'
 
@@ -16,7 +16,7 @@ const ASK_AGAIN_MIN_MS = 2000
 const ASK_AGAIN_MAX_MS = 60_000
 
 export interface NoticeOptions {
-  readonly alerts: Pick<AlertStore, 'dueNotices' | 'settleNotices'>
+  readonly alerts: Pick<AlertStore, 'dueNotifications' | 'recordNotifications'>
   readonly rules: { readonly current: Pick<RuleSet, 'mutedBy'> }
   readonly storm: { covers(openedAt: number): boolean }
   readonly metrics: NotifyMetrics
@@ -24,17 +24,17 @@ export interface NoticeOptions {
   readonly waitMs: number
 }
 
-type Due = DueNotices['alerts'][number]
+type Due = DueNotifications['alerts'][number]
 
 /** Decides what receivers are to be told of a partition's alerts, and puts it into the outbox. False when the lease is not ours. */
 export async function settleDue(lease: Lease, options: NoticeOptions): Promise<boolean> {
   const { alerts, metrics } = options
   for (;;) {
-    const { now, alerts: due } = await alerts.dueNotices(lease.partition, NOTICES_MAX)
+    const { now, alerts: due } = await alerts.dueNotifications(lease.partition, NOTICES_MAX)
     if (due.length === 0) return true
     const decided = due.map(one => decide(one, now, options))
     if (
-      !(await alerts.settleNotices(
+      !(await alerts.recordNotifications(
         lease,
         decided.map(({ settled }) => settled),
       ))
@@ -49,18 +49,27 @@ function decide(
   { id, parts, dueAt }: Due,
   now: number,
   { rules, storm, waitMs }: NoticeOptions,
-): { readonly settled: SettledNotice; readonly heldBack: readonly Suppressor[] } {
+): { readonly settled: NotificationDecision; readonly heldBack: readonly Suppressor[] } {
   const before = assembleAlert(parts)
   const waitUntil = waitsUntil(before, waitMs)
   if (waitUntil > now) {
-    return { settled: { id, dueAt, telling: tellingOf(before), askAgainAt: waitUntil, tell: null }, heldBack: [] }
+    return {
+      settled: { id, dueAt, notification: notificationStateOf(before), askAgainAt: waitUntil, tell: null },
+      heldBack: [],
+    }
   }
   const muted = before.key === null ? null : rules.current.mutedBy(before.key, now)
   // Storms are made of anomalies. What else opens meanwhile has a cause of its own.
   const isInStorm = before.cause.kind === 'anomaly' && storm.covers(before.opened_at)
   const { record, tell } = notice(before, { now, muted, isInStorm })
   return {
-    settled: { id, dueAt, telling: tellingOf(record), askAgainAt: askAgainAt(record, { now, muted }), tell },
+    settled: {
+      id,
+      dueAt,
+      notification: notificationStateOf(record),
+      askAgainAt: askAgainAt(record, { now, muted }),
+      tell,
+    },
     heldBack: SUPPRESSORS.filter(by => record.suppressed[by] > before.suppressed[by]),
   }
 }

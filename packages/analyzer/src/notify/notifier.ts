@@ -1,6 +1,6 @@
 import type { RuleSet } from '@tidemark/shared/detection/rules/rule-set'
 import type { Clock } from '@tidemark/shared/runtime/clock'
-import type { TroubleLog } from '@tidemark/shared/runtime/logger'
+import type { FailureLog } from '@tidemark/shared/runtime/logger'
 import type { AlertStore } from '@tidemark/shared/store/ports/alerts'
 import type { Lease } from '@tidemark/shared/store/ports/store'
 import type { Logger } from 'pino'
@@ -27,7 +27,7 @@ export interface NotifierOptions {
   readonly metrics: NotifyMetrics
   readonly storeErrors: { inc(): void }
   readonly log: Logger
-  readonly trouble: TroubleLog
+  readonly logFailure: FailureLog
   readonly clock: Clock
   /** How long receivers are not told of a new alert yet. */
   readonly waitMs: number
@@ -39,7 +39,7 @@ export interface NotifierOptions {
  * disposed of before the leases are given up.
  */
 export function startNotifier(options: NotifierOptions): AsyncDisposable {
-  const { alerts, leases, clock, metrics, storeErrors, trouble, receivers, log } = options
+  const { alerts, leases, clock, metrics, storeErrors, logFailure, receivers, log } = options
   const resources = new AsyncDisposableStack()
   const view = resources.use(new StormView(options))
   resources.use(new StormKeeper(options))
@@ -57,7 +57,7 @@ export function startNotifier(options: NotifierOptions): AsyncDisposable {
       await action()
     } catch (error) {
       storeErrors.inc()
-      trouble(error, `${what} failed`)
+      logFailure(error, `${what} failed`)
     }
   }
 

@@ -20,13 +20,13 @@ const TELLING = {
 const FIRING: Notification = {
   id: `${OPENING.id}:firing:1`,
   status: 'firing',
-  record: assembleAlert({ opening: OPENING, end: null, care: null, telling: TELLING }),
+  record: assembleAlert({ opening: OPENING, end: null, operator: null, notification: TELLING }),
 }
 const END = { resolved_at: NOW - 1000, resolve_reason: 'calm', peak: null } as const
 const RESOLVED: Notification = {
   id: `${OPENING.id}:resolved:1`,
   status: 'resolved',
-  record: assembleAlert({ opening: OPENING, end: END, care: null, telling: TELLING }),
+  record: assembleAlert({ opening: OPENING, end: END, operator: null, notification: TELLING }),
 }
 
 interface Request {

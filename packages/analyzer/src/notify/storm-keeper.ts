@@ -1,7 +1,7 @@
 import { FLEET_PARTITION, stormEnd, stormOpening } from '@tidemark/shared/detection/alerts/record'
 import { type StormEvent, type StormPolicy, StormWatch } from '@tidemark/shared/detection/alerts/storm'
 import type { Clock } from '@tidemark/shared/runtime/clock'
-import type { TroubleLog } from '@tidemark/shared/runtime/logger'
+import type { FailureLog } from '@tidemark/shared/runtime/logger'
 import { ENTRY_ID_ZERO, type EntryId } from '@tidemark/shared/sample/receipt'
 import type { AlertFeedEntry, AlertStore, SavedStorm } from '@tidemark/shared/store/ports/alerts'
 import type { Lease } from '@tidemark/shared/store/ports/store'
@@ -26,7 +26,7 @@ export interface StormKeeperOptions {
   readonly metrics: Pick<NotifyMetrics, 'storms'>
   readonly storeErrors: { inc(): void }
   readonly log: Logger
-  readonly trouble: TroubleLog
+  readonly logFailure: FailureLog
   readonly clock: Clock
 }
 
@@ -61,7 +61,7 @@ export class StormKeeper implements AsyncDisposable {
   }
 
   async #run(): Promise<void> {
-    const { storeErrors, trouble, clock } = this.#options
+    const { storeErrors, logFailure, clock } = this.#options
     while (!this.#stop.signal.aborted) {
       try {
         await this.#keep()
@@ -69,7 +69,7 @@ export class StormKeeper implements AsyncDisposable {
         // Nobody knows whether it was saved: what is in memory may be behind.
         this.#watching = undefined
         storeErrors.inc()
-        trouble(error, 'the watch for storms could not go on')
+        logFailure(error, 'the watch for storms could not go on')
       }
       await clock.pause(KEEP_MS, this.#stop.signal)
     }

@@ -1,5 +1,5 @@
 import type { Clock } from '@tidemark/shared/runtime/clock'
-import type { TroubleLog } from '@tidemark/shared/runtime/logger'
+import type { FailureLog } from '@tidemark/shared/runtime/logger'
 import type { AlertStore } from '@tidemark/shared/store/ports/alerts'
 import { parseSavedWatch } from './storm-saved.ts'
 
@@ -9,7 +9,7 @@ const VIEW_MS = 1000
 export interface StormViewOptions {
   readonly alerts: Pick<AlertStore, 'loadStorm'>
   readonly storeErrors: { inc(): void }
-  readonly trouble: TroubleLog
+  readonly logFailure: FailureLog
   readonly clock: Clock
 }
 
@@ -38,7 +38,7 @@ export class StormView implements AsyncDisposable {
   }
 
   async #run(): Promise<void> {
-    const { alerts, storeErrors, trouble, clock } = this.#options
+    const { alerts, storeErrors, logFailure, clock } = this.#options
     while (!this.#stop.signal.aborted) {
       try {
         const saved = await alerts.loadStorm()
@@ -48,7 +48,7 @@ export class StormView implements AsyncDisposable {
         }
       } catch (error) {
         storeErrors.inc()
-        trouble(error, 'the state of storms could not be read')
+        logFailure(error, 'the state of storms could not be read')
       }
       await clock.pause(VIEW_MS, this.#stop.signal)
     }

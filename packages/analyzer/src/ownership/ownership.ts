@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Clock } from '@tidemark/shared/runtime/clock'
-import type { TroubleLog } from '@tidemark/shared/runtime/logger'
+import type { FailureLog } from '@tidemark/shared/runtime/logger'
 import type { AnalyzerStore, Lease } from '@tidemark/shared/store/ports/store'
 import type { Logger } from 'pino'
 import type { AnalyzerMetrics } from '../metrics.ts'
@@ -19,7 +19,7 @@ export interface OwnershipOptions {
   readonly store: AnalyzerStore
   readonly metrics: AnalyzerMetrics
   readonly log: Logger
-  readonly trouble: TroubleLog
+  readonly logFailure: FailureLog
   readonly clock: Clock
   readonly leaseTtlMs: number
   readonly heartbeatMs: number
@@ -161,7 +161,7 @@ export class Ownership {
       await action()
     } catch (error) {
       this.#options.metrics.storeErrors.inc()
-      this.#options.trouble(error, `${what} failed`)
+      this.#options.logFailure(error, `${what} failed`)
     }
   }
 }

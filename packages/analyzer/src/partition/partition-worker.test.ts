@@ -48,9 +48,18 @@ async function startWorker(
   const store: AnalyzerStore = { ...connected, ...sabotage(connected) }
   await store.acquireLease(lease.partition, lease.token, TTL_MS)
   const metrics = createAnalyzerMetrics(new Registry())
-  const reading = new ReadLoop({ store, metrics, trouble: () => {}, clock: systemClock })
+  const reading = new ReadLoop({ store, metrics, logFailure: () => {}, clock: systemClock })
   const worker = new PartitionWorker({
-    ...{ lease, store, metrics, log, trouble: () => {}, reading, clock: systemClock, rollbacks: new RollbackWatch() },
+    ...{
+      lease,
+      store,
+      metrics,
+      log,
+      logFailure: () => {},
+      reading,
+      clock: systemClock,
+      rollbacks: new RollbackWatch(),
+    },
     rules: fixedRules(new RuleSet(EMPTY_DOCUMENT)),
     settings: { ...SETTINGS, ...rest.settings },
     holdsLease: () => true,
@@ -290,8 +299,8 @@ describe('a worker', () => {
     await append(memory, [2])
     await drained(memory)
     expect(await lastAnalysis(memory)).toMatchObject(expected([1, 2]))
-    expect(memory.inspect.deadEntries(0)).toMatchObject([{ id: poison }, { id: foreign }])
-    expect((await metrics.deadEntries.get()).values[0]?.value).toBe(2)
+    expect(memory.inspect.deadLetters(0)).toMatchObject([{ id: poison }, { id: foreign }])
+    expect((await metrics.deadLetters.get()).values[0]?.value).toBe(2)
   })
 
   test('puts an entry aside that ends its analyzer again and again, alone, and keeps the others', async () => {
@@ -300,7 +309,7 @@ describe('a worker', () => {
     const deadly = ids[2] ?? ''
     let deaths = 0
     // An owner dies in the moment that its work on the entry would be committed: nothing of it arrives any more.
-    for (let owner = 0; memory.inspect.deadEntries(0).length === 0; owner++) {
+    for (let owner = 0; memory.inspect.deadLetters(0).length === 0; owner++) {
       expect(owner).toBeLessThan(10)
       const lease = { partition: 0, token: `owner ${owner}` }
       const { promise: ended, resolve: end } = Promise.withResolvers<string>()
@@ -308,7 +317,7 @@ describe('a worker', () => {
         lease,
         sabotage: store => ({
           async commit(...args) {
-            const isDeadly = args[1].entries.includes(deadly) && args[1].deadEntries.length === 0
+            const isDeadly = args[1].entries.includes(deadly) && args[1].deadLetters.length === 0
             if (isDeadly) end('died')
             return isDeadly ? new Promise<never>(() => undefined) : store.commit(...args)
           },
@@ -325,7 +334,7 @@ describe('a worker', () => {
     await drained(memory)
     // Twice with others in its batch, new and pending; then three times alone.
     expect(deaths).toBe(5)
-    expect(memory.inspect.deadEntries(0)).toMatchObject([{ id: deadly, reason: expect.stringContaining('3 times') }])
+    expect(memory.inspect.deadLetters(0)).toMatchObject([{ id: deadly, reason: expect.stringContaining('3 times') }])
     expect(await lastAnalysis(memory)).toMatchObject(expected([1, 2, 4]))
     expect((await memory.gateway.progress([0]))[0]).toMatchObject({
       accepted: 4,
@@ -351,7 +360,7 @@ describe('a worker', () => {
       }),
     })
     await drained(memory)
-    expect(memory.inspect.deadEntries(0)).toEqual([])
+    expect(memory.inspect.deadLetters(0)).toEqual([])
     expect(await lastAnalysis(memory)).toMatchObject(expected([1, 2]))
   })
 

@@ -2,7 +2,7 @@ import { type RowShape, rowShape } from '@tidemark/shared/detection/key-row'
 import { parseRuleCountName } from '@tidemark/shared/detection/rules/rule-counts'
 import type { RuleSet } from '@tidemark/shared/detection/rules/rule-set'
 import { backoffMs, type Clock } from '@tidemark/shared/runtime/clock'
-import type { TroubleLog } from '@tidemark/shared/runtime/logger'
+import type { FailureLog } from '@tidemark/shared/runtime/logger'
 import type { Entry } from '@tidemark/shared/sample/entry'
 import { compareEntryIds, ENTRY_ID_ZERO, type EntryId, entryTimeMs } from '@tidemark/shared/sample/receipt'
 import {
@@ -88,7 +88,7 @@ export interface PartitionWorkerOptions {
   readonly settings: WorkerSettings
   readonly metrics: AnalyzerMetrics
   readonly log: Logger
-  readonly trouble: TroubleLog
+  readonly logFailure: FailureLog
   readonly reading: Reading
   readonly rules: Rules
   readonly rollbacks: RollbackWatch
@@ -203,7 +203,7 @@ export class PartitionWorker {
   }
 
   async #work(): Promise<void> {
-    const { trouble, metrics, reading, clock } = this.#options
+    const { logFailure, metrics, reading, clock } = this.#options
     let failures = 0
     while (!this.#is('stopping', 'lost')) {
       try {
@@ -214,7 +214,7 @@ export class PartitionWorker {
         if (error instanceof StoreError) metrics.storeErrors.inc()
         if (error instanceof StoreError || error instanceof MemoryOutdated) await this.#withdrawAttempt()
         failures++
-        trouble(error, 'work on a partition failed; recovering', { partition: this.partition, failures })
+        logFailure(error, 'work on a partition failed; recovering', { partition: this.partition, failures })
         this.recover()
         await clock.pause(backoffMs(failures, BACKOFF, clock.random), this.#end.signal)
       }
@@ -405,7 +405,7 @@ export class PartitionWorker {
       rulesVersion: this.#rules.version,
       keys: effects.keys,
       anomalies: effects.anomalies,
-      deadEntries: run.dead,
+      deadLetters: run.dead,
       verdicts: this.#options.settings.verdictsKept > 0 ? effects.verdicts : [],
       keepFrom,
       ...effects.ofRules,
@@ -445,7 +445,7 @@ export class PartitionWorker {
    */
   async #doWhatIsDue(): Promise<void> {
     const { store, metrics } = this.#options
-    const { now, keys } = await store.dueKeys(this.partition, DUE_KEYS_MAX)
+    const { now, keys } = await store.expiredTimers(this.partition, DUE_KEYS_MAX)
     if (keys.length === 0 || !this.#is('steady')) return
     const requiresDrained = this.#queue.length === 0
     await this.#load(keys.filter(key => this.#windows.use(key) === undefined))
@@ -456,7 +456,7 @@ export class PartitionWorker {
     const outcome = await this.#settle({
       ...{ from: checkpoint, to: checkpoint, entries: [], requiresDrained, witness: undefined, analysed: 0, dead: 0 },
       rulesVersion: this.#rules.version,
-      ...{ keys: effects.keys, anomalies: [], deadEntries: [], verdicts: [], keepFrom: undefined },
+      ...{ keys: effects.keys, anomalies: [], deadLetters: [], verdicts: [], keepFrom: undefined },
       ...effects.ofRules,
     })
     switch (outcome?.kind) {
@@ -480,7 +480,7 @@ export class PartitionWorker {
 
   /** Sends a commit until the store says what became of it; undefined when the lease ran out before that. */
   async #settle(commit: Commit): Promise<CommitOutcome | undefined> {
-    const { store, metrics, trouble, holdsLease, clock } = this.#options
+    const { store, metrics, logFailure, holdsLease, clock } = this.#options
     for (let attempt = 1; holdsLease() && this.#state !== 'lost'; attempt++) {
       try {
         const outcome = await store.commit(this.lease, commit)
@@ -488,7 +488,7 @@ export class PartitionWorker {
         return outcome
       } catch (error) {
         metrics.commits.inc({ result: 'failed' })
-        trouble(error, 'a commit got no answer; sending it again', { partition: this.partition, attempt })
+        logFailure(error, 'a commit got no answer; sending it again', { partition: this.partition, attempt })
         await clock.pause(backoffMs(attempt, BACKOFF, clock.random))
       }
     }
@@ -512,7 +512,7 @@ export class PartitionWorker {
       )
     }
     for (const { id, reason } of run.dead) {
-      metrics.deadEntries.inc()
+      metrics.deadLetters.inc()
       log.error({ partition: this.partition, id, reason, ...tracesOf(run, id) }, 'an entry could not be read')
     }
     if (run.traced.length > 0) onTraced?.({ partition: this.partition, run, outcome, tookMs })

@@ -1,6 +1,6 @@
 import { type Entry, type FlatSamples, unpackEntry } from '@tidemark/shared/sample/entry'
 import { compareEntryIds, type EntryId } from '@tidemark/shared/sample/receipt'
-import type { Checkpoint, Commit, DeadEntry } from '@tidemark/shared/store/ports/store'
+import type { Checkpoint, Commit, DeadLetter } from '@tidemark/shared/store/ports/store'
 
 /** Entries that follow one another without a gap, parsed: what one commit covers. */
 export interface Run {
@@ -11,7 +11,7 @@ export interface Run {
   /** The last entry that is not deleted. */
   readonly witness: Commit['witness']
   readonly readable: readonly ReadableEntry[]
-  readonly dead: readonly DeadEntry[]
+  readonly dead: readonly DeadLetter[]
   /** Samples in the readable entries, and in the dead ones. */
   readonly sampleCount: number
   readonly deadSampleCount: number
@@ -46,7 +46,7 @@ export const NO_SLOT = -1
 export function takeRun(entries: readonly Entry[], from: Checkpoint, samplesMax: number): Run {
   const ids: EntryId[] = []
   const readable: ReadableEntry[] = []
-  const dead: DeadEntry[] = []
+  const dead: DeadLetter[] = []
   const traced: TracedEntry[] = []
   let offset = from.offset
   let witness: Commit['witness']

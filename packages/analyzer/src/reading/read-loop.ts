@@ -1,5 +1,5 @@
 import type { Clock } from '@tidemark/shared/runtime/clock'
-import type { TroubleLog } from '@tidemark/shared/runtime/logger'
+import type { FailureLog } from '@tidemark/shared/runtime/logger'
 import type { AnalyzerStore } from '@tidemark/shared/store/ports/store'
 import type { AnalyzerMetrics } from '../metrics.ts'
 import type { PartitionWorker, Reading } from '../partition/partition-worker.ts'
@@ -19,7 +19,7 @@ const FAILURE_PAUSE_MS = 100
 export interface ReadLoopOptions {
   readonly store: AnalyzerStore
   readonly metrics: AnalyzerMetrics
-  readonly trouble: TroubleLog
+  readonly logFailure: FailureLog
   readonly clock: Clock
 }
 
@@ -86,7 +86,7 @@ export class ReadLoop implements Reading, AsyncDisposable {
   }
 
   async #read(ready: readonly PartitionWorker[]): Promise<void> {
-    const { store, metrics, trouble, clock } = this.#options
+    const { store, metrics, logFailure, clock } = this.#options
     const count = Math.min(READ_ENTRIES_MAX, Math.max(1, Math.ceil(READ_SAMPLES / this.#samplesPerEntry)))
     const blockMs = ready.length === this.#workers.size ? BLOCK_MS : BLOCK_BUSY_MS
     try {
@@ -102,7 +102,7 @@ export class ReadLoop implements Reading, AsyncDisposable {
       this.#learnEntrySize(found.flatMap(({ entries }) => entries.map(entry => entry.count ?? 1)))
     } catch (error) {
       metrics.storeErrors.inc()
-      trouble(error, 'reading failed')
+      logFailure(error, 'reading failed')
       for (const worker of ready) worker.recover()
       await clock.pause(FAILURE_PAUSE_MS, this.#stop.signal)
     }

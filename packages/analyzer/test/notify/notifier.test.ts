@@ -286,7 +286,7 @@ describe('nobody is told', () => {
     await world.clock.advance(3000)
     const at = world.clock.wallMs()
     const snoozed = { ...NOTE, at, until: at + 10 * MINUTE }
-    expect(await world.store.alerts.care(1, opening.id, { acknowledged: null, snoozed }, at)).toBe(true)
+    expect(await world.store.alerts.setOperatorState(1, opening.id, { acknowledged: null, snoozed }, at)).toBe(true)
     await world.clock.advance(9.9 * MINUTE)
     expect(listener.told).toEqual(['a firing'])
     await world.clock.advance(0.2 * MINUTE)

@@ -88,7 +88,7 @@ export async function createWorld() {
           metrics,
           clock,
         },
-        ...{ storeErrors: { inc: () => undefined }, log: pino({ level: 'silent' }), trouble: () => undefined },
+        ...{ storeErrors: { inc: () => undefined }, log: pino({ level: 'silent' }), logFailure: () => undefined },
         ...{ waitMs: WAIT_MS, resendMs: RESEND_MS },
       })
       onTestFinished(() => notifier[Symbol.asyncDispose]())
@@ -103,7 +103,7 @@ export async function createWorld() {
       commitAlerts(store, world.lease(partition), { ended: [{ opening, at: clock.wallMs() }] }),
     async record(opening: AlertOpening, partition = 1) {
       const [parts] = await store.alerts.read(partition, [opening.id])
-      return assembleAlert(parts ?? { opening, end: null, care: null, telling: null })
+      return assembleAlert(parts ?? { opening, end: null, operator: null, notification: null })
     },
     outbox: async () => (await store.alerts.outboxLengths([0, 1])).reduce((sum, length) => sum + length, 0),
   }

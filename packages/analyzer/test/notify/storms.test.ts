@@ -207,9 +207,9 @@ describe('the watch for storms', () => {
         writes++
         return alerts.saveStorm(...args)
       },
-      settleNotices: async (...args) => {
+      recordNotifications: async (...args) => {
         writes++
-        return alerts.settleNotices(...args)
+        return alerts.recordNotifications(...args)
       },
       noteDelivered: async (...args) => {
         writes++

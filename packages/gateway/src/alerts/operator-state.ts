@@ -1,5 +1,5 @@
 import { type ActionOutcome, acknowledge, snooze } from '@tidemark/shared/detection/alerts/notice'
-import type { AlertCare, AlertRecord } from '@tidemark/shared/detection/alerts/record'
+import type { AlertRecord, OperatorState } from '@tidemark/shared/detection/alerts/record'
 import { text } from '@tidemark/shared/detection/rules/fields'
 import type { Context } from 'hono'
 import { z } from 'zod'
@@ -41,7 +41,7 @@ export function createSnooze(options: CareOptions): (c: Context) => Promise<Resp
 async function takeCare(
   c: Context,
   { services, now }: CareOptions,
-  what: keyof AlertCare,
+  what: keyof OperatorState,
   act: (record: AlertRecord) => ActionOutcome,
 ): Promise<Response> {
   const { store } = services()
@@ -50,7 +50,7 @@ async function takeCare(
   const outcome = act(record)
   // What else it could refuse was refused with the body.
   if (outcome.kind === 'refused') throw new Error(`an alert could not be taken care of: ${outcome.reason}`)
-  if (!(await store.alerts.care(partition, id, { [what]: outcome.record[what] }, now()))) {
+  if (!(await store.alerts.setOperatorState(partition, id, { [what]: outcome.record[what] }, now()))) {
     throw new RequestFault({ kind: 'alert-resolved' })
   }
   return c.json(alertWords(outcome.record))

@@ -8,7 +8,7 @@ import {
   type Receipt,
 } from '@tidemark/shared/sample/receipt'
 import { keyFault } from '@tidemark/shared/sample/sample'
-import type { DeadEntry, Store } from '@tidemark/shared/store/ports/store'
+import type { DeadLetter, Store } from '@tidemark/shared/store/ports/store'
 import type { Context } from 'hono'
 import { z } from 'zod'
 import type { GatewayConfig } from '../config.ts'
@@ -45,7 +45,7 @@ const pageQuery = z.strictObject({
 
 interface DeadAt {
   readonly partition: number
-  readonly entry: DeadEntry
+  readonly entry: DeadLetter
 }
 
 /** `GET /dead`: entries that no analyzer could read, or that ended every analyzer that tried; newest first, by page. */
@@ -56,7 +56,7 @@ export function createDeadPage({ services }: DeadOptions): (c: Context) => Promi
     const partitions = Array.from({ length: store.partitions }, (_, partition) => partition)
     const found = await Promise.all(
       partitions.map(async partition => {
-        const entries = await store.gateway.deadEntries(partition, { upTo: cursor?.id, count: limit + 1 })
+        const entries = await store.gateway.deadLetters(partition, { upTo: cursor?.id, count: limit + 1 })
         return entries.map(entry => ({ partition, entry }))
       }),
     )
@@ -75,7 +75,7 @@ export function createPutBack({ config, metrics, services }: DeadOptions): (c: C
   return async c => {
     const { store, drainRate } = services()
     const { partition, id } = await deadReceipt(c, store)
-    const [entry] = await store.gateway.deadEntries(partition, { upTo: id, count: 1 })
+    const [entry] = await store.gateway.deadLetters(partition, { upTo: id, count: 1 })
     if (entry?.id !== id) throw new RequestFault({ kind: 'dead-unknown' })
     const samples = readableSamples(entry, { partition, partitions: store.partitions, config })
     const count = samples.length / SAMPLE_STRIDE
@@ -84,7 +84,7 @@ export function createPutBack({ config, metrics, services }: DeadOptions): (c: C
     switch (outcome?.kind) {
       case 'stored':
       case 'known':
-        await store.gateway.discardDead(partition, id)
+        await store.gateway.discardDeadLetter(partition, id)
         metrics.deadSettled('put_back')
         return c.json({ accepted: count, receipts: [formatReceipt({ partition, id: outcome.id })] }, 202)
       case 'full': {
@@ -102,7 +102,7 @@ export function createDiscard({ metrics, services }: DeadOptions): (c: Context) 
   return async c => {
     const { store } = services()
     const { partition, id } = await deadReceipt(c, store)
-    if (!(await store.gateway.discardDead(partition, id))) throw new RequestFault({ kind: 'dead-unknown' })
+    if (!(await store.gateway.discardDeadLetter(partition, id))) throw new RequestFault({ kind: 'dead-unknown' })
     metrics.deadSettled('discarded')
     return c.json({ discarded: formatReceipt({ partition, id }) })
   }
@@ -116,7 +116,7 @@ async function deadReceipt(c: Context, store: Store): Promise<Receipt> {
 
 /** The samples of a dead entry, if each is one that could have been accepted; else a fault that says why not. */
 function readableSamples(
-  { samples: text }: DeadEntry,
+  { samples: text }: DeadLetter,
   { partition, partitions, config }: { partition: number; partitions: number; config: GatewayConfig },
 ): FlatSamples {
   const unpacked = unpackSamples(text)

@@ -22,7 +22,7 @@ export type ShareOutcome =
   /** It was never sent: too much waits already, the store is silent, or the gateway stops. */
   | { readonly kind: 'turned-away' }
 
-export type FlushFailure = 'refused' | 'unknown' | 'fatal' | 'full' | 'crowded' | 'no-memory' | 'timeout'
+export type FlushFailure = 'refused' | 'unknown' | 'fatal' | 'full' | 'limit-reached' | 'no-memory' | 'timeout'
 
 export interface BatcherOptions {
   readonly store: Pick<GatewayStore, 'append'>

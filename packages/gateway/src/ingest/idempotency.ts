@@ -94,7 +94,7 @@ export function createClaims({
           throw new RequestFault({ kind: 'idempotency-key-reused' })
         case 'no-memory':
           return refuse('memory', samples, "the store's memory is at its limit", drainRate.retryAfterS(partition))
-        case 'crowded':
+        case 'limit-reached':
           return refuse(
             'keys',
             samples,

@@ -145,7 +145,7 @@ type Refusal = Exclude<ShareOutcome, { kind: 'stored' | 'known' }>
 function waitS(outcome: Refusal, partition: number, drainRate: DrainRate): number {
   if (outcome.kind === 'full') return drainRate.retryAfterS(partition, outcome.backlog)
   if (outcome.kind === 'no-memory') return drainRate.retryAfterS(partition)
-  return outcome.kind === 'crowded' ? crowdedRetryAfterS(outcome.roomInMs) : outageRetryAfterS()
+  return outcome.kind === 'limit-reached' ? crowdedRetryAfterS(outcome.roomInMs) : outageRetryAfterS()
 }
 
 function explain(outcome: Refusal): { reason: RejectionReason; problem: string } {
@@ -154,7 +154,7 @@ function explain(outcome: Refusal): { reason: RejectionReason; problem: string }
       return { reason: 'full', problem: 'not stored, too many samples of its partition wait to be analysed' }
     case 'no-memory':
       return { reason: 'memory', problem: "not stored, the store's memory is at its limit" }
-    case 'crowded':
+    case 'limit-reached':
       return { reason: 'keys', problem: 'not stored, too many requests with an Idempotency-Key are remembered' }
     case 'turned-away':
       return { reason: 'queue', problem: 'not stored, too many samples wait for the store' }

@@ -72,7 +72,7 @@ function describePutBack(): Json {
 
 function describeDiscard(): Json {
   return {
-    operationId: 'discardDead',
+    operationId: 'discardDeadLetter',
     tags: ['Operations'],
     summary: 'Forgets a dead entry for good',
     parameters: [DEAD_ID],

@@ -118,7 +118,7 @@ export async function commitEffects(
   const from = await store.analyzer.loadCheckpoint(partition)
   const outcome = await store.analyzer.commit(lease, {
     ...{ from, to: from, entries: [], witness: undefined, analysed: 0, dead: 0, keys: [], anomalies: [] },
-    ...{ deadEntries: [], verdicts: [], keepFrom: '0-0', rulesVersion: 0 },
+    ...{ deadLetters: [], verdicts: [], keepFrom: '0-0', rulesVersion: 0 },
     ...NO_RULE_EFFECTS,
     ...effects,
   })
@@ -152,7 +152,7 @@ export async function analyseAll(store: MemoryStore, toFinding = plainFinding, k
         analysis: JSON.stringify(analysis),
       })),
       anomalies: [],
-      deadEntries: [],
+      deadLetters: [],
       verdicts: keepsVerdicts
         ? entries.map(({ id }) => ({
             id,

@@ -26,13 +26,13 @@ import {
   SILENCE,
   startDetector,
 } from './key-row.ts'
-import { isAnalysed, type Order, orderOf, passOrder } from './order.ts'
+import { advanceOrder, isAnalysed, orderOf, type SampleOrder } from './order.ts'
 import { shareBeyond } from './rules/budget.ts'
 import { type Policy, signedScore, thresholdOf } from './rules/policy.ts'
 
 /** What became of a sample; overwritten by the next. */
 export interface Judged {
-  order: Order
+  order: SampleOrder
   /** Whether it was; otherwise the rule refused it, and nothing below but `count` says anything. */
   isAnalysed: boolean
   /** Samples of the key ever analysed, this one included. */
@@ -118,7 +118,7 @@ export class Judge {
     else {
       this.#writeScore(Number.NaN, policy.threshold)
       judged.window = judged.mean = judged.deviation = 0
-      passOrder(rows, start + ORDER, history, sample, false)
+      advanceOrder(rows, start + ORDER, history, sample, false)
     }
     return judged
   }
@@ -185,7 +185,7 @@ export class Judge {
     const side = judged.isFlagged ? Math.sign(sample.score) : 0
     const influence: Influence = stepHygiene(rows, start + HYGIENE, policy.hygiene, side)
     stepAlert(rows, start + ALERT, policy.alert, sample, judged.alerts)
-    passOrder(rows, start + ORDER, history, sample, influence !== 'hold')
+    advanceOrder(rows, start + ORDER, history, sample, influence !== 'hold')
     if (influence === 'hold') return
     let { judgement } = judged
     if (influence === 'shift') {

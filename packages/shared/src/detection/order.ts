@@ -12,7 +12,7 @@ export interface OrderPolicy {
 export type TimedSample = Pick<ScoredSample, 'timestamp' | 'value' | 'time'>
 
 /** What a sample's timestamp says. A duplicate is not called late. */
-export type Order = 'in_order' | 'late' | 'duplicate'
+export type SampleOrder = 'in_order' | 'late' | 'duplicate'
 
 /**
  * Float64s of a key's state, zeros at first and whenever they say nothing that the window does not say: so that those of most
@@ -31,7 +31,7 @@ const LAST_VALUE = 2
  * and value of a sample in the window or of the one that came just before. Only a sample that is not newer than all others can be
  * one, so the window is searched for those alone. What was kept out of the window and was not the last one is not known any more.
  */
-export function orderOf(states: Float64Array, at: number, history: History, sample: TimedSample): Order {
+export function orderOf(states: Float64Array, at: number, history: History, sample: TimedSample): SampleOrder {
   const { timestamp, value } = sample
   const newest = newestBefore(states, at, history)
   if (timestamp > newest || newest === 0) return 'in_order'
@@ -45,7 +45,7 @@ export function orderOf(states: Float64Array, at: number, history: History, samp
  *
  * A timestamp counts as no newer than its arrival: a device whose clock ran ahead once does not make all that follows late.
  */
-export function passOrder(
+export function advanceOrder(
   states: Float64Array,
   at: number,
   history: History,
@@ -67,7 +67,7 @@ function newestBefore(states: Float64Array, at: number, { rows, times, size, hea
 }
 
 /** Whether a sample is analysed. */
-export function isAnalysed(policy: OrderPolicy, order: Order): boolean {
+export function isAnalysed(policy: OrderPolicy, order: SampleOrder): boolean {
   switch (order) {
     case 'in_order':
       return true

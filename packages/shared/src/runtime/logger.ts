@@ -24,9 +24,9 @@ const REPEAT_MS = 5000
 const KINDS_MAX = 100
 
 /** Logs trouble at level warn, each kind of it (what failed, and the error's message) at most once in five seconds. */
-export type TroubleLog = (error: unknown, what: string, fields?: Readonly<Record<string, unknown>>) => void
+export type FailureLog = (error: unknown, what: string, fields?: Readonly<Record<string, unknown>>) => void
 
-export function createTroubleLog(log: Logger, now: () => number = () => performance.now()): TroubleLog {
+export function createFailureLog(log: Logger, now: () => number = () => performance.now()): FailureLog {
   const loggedAt = new Map<string, number>()
   return (error, what, fields = {}) => {
     const kind = `${what}: ${error instanceof Error ? error.message : String(error)}`

@@ -4,7 +4,7 @@ import type { Commit } from './ports/store.ts'
 
 /** Throws when a commit does not hang together: no store could apply it rightly. */
 export function assertCommitShape(commit: Commit): void {
-  const { from, to, entries, analysed, dead, deadEntries, verdicts } = commit
+  const { from, to, entries, analysed, dead, deadLetters, verdicts } = commit
   // What is trimmed is gone: nothing that is not applied.
   assert(compareEntryIds(commit.keepFrom ?? '0-0', to.id) <= 0, 'a commit keeps what it does not apply')
   if (entries.length > 0) {
@@ -13,5 +13,5 @@ export function assertCommitShape(commit: Commit): void {
     return
   }
   assert.deepEqual(to, from, 'a commit without entries stays where it is')
-  assert.equal(analysed + dead + deadEntries.length + verdicts.length, 0, 'a commit without entries has no samples')
+  assert.equal(analysed + dead + deadLetters.length + verdicts.length, 0, 'a commit without entries has no samples')
 }

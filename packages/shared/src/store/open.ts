@@ -1,7 +1,7 @@
 import type { Logger } from 'pino'
 import { backoffMs } from '../runtime/clock.ts'
 import { pause } from '../runtime/lifecycle.ts'
-import { createTroubleLog } from '../runtime/logger.ts'
+import { createFailureLog } from '../runtime/logger.ts'
 import { type DurabilityLevel, type Store, StoreError } from './ports/store.ts'
 import { openRedisStore, REDIS_STORE_DEFAULTS, type RedisStoreOptions } from './redis/store.ts'
 
@@ -25,7 +25,7 @@ export async function openStore({
   log,
   signal,
 }: OpenStoreOptions): Promise<Store | undefined> {
-  const trouble = createTroubleLog(log)
+  const trouble = createFailureLog(log)
   const onTrouble = (error: Error): void => trouble(error, 'trouble with the connection to Redis')
   const durability = level && { level, onWarning: (sentence: string) => log.warn(sentence) }
   for (let attempt = 1; !signal.aborted; attempt++) {

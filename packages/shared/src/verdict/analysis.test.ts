@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { isBeyond, type JudgedFinding, toAnalysis, VERDICT_DEFAULTS, Z_CAP, zScore } from './analysis.ts'
+import { isBeyond, type RuleFinding, toAnalysis, VERDICT_DEFAULTS, Z_CAP, zScore } from './analysis.ts'
 
 const FINDING = { key: 'k', value: 12, timestamp: 5, mean: 10, deviation: 1, count: 51, window: 50, judged: null }
 const CONTEXT = { partition: 3, id: '7-1', analyzedAt: 9, threshold: 2, windowMin: 30 }
@@ -82,7 +82,7 @@ describe('an analysis', () => {
     const judged = {
       ...{ rule: 'edge-cpu', detector: 'ewma', score: 7, threshold: 6, low: 5, high: 11 },
       ...{ order: 'late' as const, isRefused: false },
-    } satisfies JudgedFinding
+    } satisfies RuleFinding
     expect(toAnalysis({ ...FINDING, judged }, CONTEXT)).toMatchObject({
       ...{ z: 2, threshold: 6, low: 5, high: 11, anomaly: true, state: 'anomalous' },
       ...{ rule: 'edge-cpu', detector: 'ewma', score: 7, late: true },

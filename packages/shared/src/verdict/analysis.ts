@@ -1,4 +1,4 @@
-import type { Order } from '../detection/order.ts'
+import type { SampleOrder } from '../detection/order.ts'
 import { type EntryId, formatReceipt } from '../sample/receipt.ts'
 
 /** z never goes beyond this, on either side: it is also the z of a value that leaves a flat window. */
@@ -72,11 +72,11 @@ export interface Finding {
   readonly count: number
   readonly window: number
   /** What else is to be said; null for a sample in its order under the default policy: the rest follows from the above. */
-  readonly judged: JudgedFinding | null
+  readonly judged: RuleFinding | null
 }
 
 /** What a sample's policy said of it. */
-export interface JudgedFinding {
+export interface RuleFinding {
   /** Null for the default policy. */
   readonly rule: string | null
   readonly detector: string
@@ -85,7 +85,7 @@ export interface JudgedFinding {
   readonly threshold: number
   readonly low: number
   readonly high: number
-  readonly order: Order
+  readonly order: SampleOrder
   readonly isRefused: boolean
 }
 
@@ -147,7 +147,7 @@ function verdictOf(
 
 /** `isKnown`: whether the window is long enough for z by the deployment's settings. */
 function judgedVerdict(
-  { rule, detector, score, threshold, low, high, isRefused }: JudgedFinding,
+  { rule, detector, score, threshold, low, high, isRefused }: RuleFinding,
   { value, mean, deviation, isKnown }: { value: number; mean: number; deviation: number; isKnown: boolean },
 ): Verdict {
   if (isRefused) return { z: null, threshold, low: null, high: null, anomaly: false, state: 'refused' }
@@ -209,7 +209,7 @@ function encodeVerdict({ z, threshold, low, high, anomaly, state }: Verdict): st
   return `"z":${z},"threshold":${threshold},"low":${low},"high":${high},"anomaly":${anomaly},"state":"${state}"`
 }
 
-function encodeJudged(judged: JudgedFinding): string {
+function encodeJudged(judged: RuleFinding): string {
   const { rule, detector, score, order } = judged
   // A rule's name and a detector's need no escaping.
   const members = rule === null ? '' : `,"rule":"${rule}","detector":"${detector}","score":${finiteOrNull(score)}`
@@ -231,7 +231,7 @@ export function toAnalysis(finding: Finding, context: FindingContext): Analysis 
   }
 }
 
-function judgedMembers({ rule, detector, score, order }: JudgedFinding): Partial<Analysis> {
+function judgedMembers({ rule, detector, score, order }: RuleFinding): Partial<Analysis> {
   return {
     ...(rule === null ? {} : { rule, detector, score: finiteOrNull(score) }),
     ...(order === 'late' ? { late: true } : order === 'duplicate' ? { duplicate: true } : {}),

@@ -1,7 +1,7 @@
-import type { Order } from '../detection/order.ts'
+import type { SampleOrder } from '../detection/order.ts'
 import { type FlatSamples, SAMPLE_STRIDE, unpackEntry } from '../sample/entry.ts'
 import type { EntryId } from '../sample/receipt.ts'
-import { type Analysis, type JudgedFinding, toAnalysis } from './analysis.ts'
+import { type Analysis, type RuleFinding, toAnalysis } from './analysis.ts'
 
 /**
  * The verdicts on one entry's samples, kept for a while in the stream `tm:{p}:verdicts` under the entry's own id: what a
@@ -48,16 +48,14 @@ export interface EntryJudgements {
  * `policies`, which is a list of [rule, detector].
  */
 export const JUDGEMENT_STRIDE = 6
-const ORDERS: readonly Order[] = ['in_order', 'late', 'duplicate']
+const ORDERS: readonly SampleOrder[] = ['in_order', 'late', 'duplicate']
 
-export function marksOf({ order, isRefused }: Pick<JudgedFinding, 'order' | 'isRefused'>, policy: number): number {
+export function marksOf({ order, isRefused }: Pick<RuleFinding, 'order' | 'isRefused'>, policy: number): number {
   return 1 + ORDERS.indexOf(order) + (isRefused ? 4 : 0) + 8 * policy
 }
 
 /** The reverse; undefined for 0, and for what `marksOf` does not write. */
-export function readMarks(
-  marks: number,
-): (Pick<JudgedFinding, 'order' | 'isRefused'> & { policy: number }) | undefined {
+export function readMarks(marks: number): (Pick<RuleFinding, 'order' | 'isRefused'> & { policy: number }) | undefined {
   const order = ORDERS[(marks - 1) % 4]
   if (marks < 1 || order === undefined) return undefined
   return { order, isRefused: (marks - 1) % 8 >= 4, policy: Math.floor((marks - 1) / 8) }
@@ -107,7 +105,7 @@ function readerOf(verdicts: EntryFindings, partition: number, samples: FlatSampl
 }
 
 /** Gives null where there is nothing to say, or what is said is garbled: somebody else wrote there. */
-function judgedReader(judged: EntryJudgements | null): (index: number) => JudgedFinding | null {
+function judgedReader(judged: EntryJudgements | null): (index: number) => RuleFinding | null {
   if (judged === null) return () => null
   const { buffer, byteOffset, byteLength } = judged.judgements
   const view = new DataView(buffer, byteOffset, byteLength)

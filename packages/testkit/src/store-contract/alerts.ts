@@ -2,11 +2,11 @@ import {
   type AlertEnd,
   type AlertOpening,
   FLEET_PARTITION,
-  NO_CARE,
-  NOTHING_TOLD,
+  NO_OPERATOR_STATE,
+  NOT_NOTIFIED,
 } from '@tidemark/shared/detection/alerts/record'
 import { ENTRY_ID_ZERO } from '@tidemark/shared/sample/receipt'
-import type { AlertAt, EndedAlert, OpenedAlert, SettledNotice } from '@tidemark/shared/store/ports/alerts'
+import type { AlertAt, EndedAlert, NotificationDecision, OpenedAlert } from '@tidemark/shared/store/ports/alerts'
 import type { Checkpoint, Commit, Lease, Store } from '@tidemark/shared/store/ports/store'
 import { describe, expect, test } from 'vitest'
 import {
@@ -33,9 +33,9 @@ function idOf(n: number): string {
   return `0-${n.toString(16).padStart(24, '0')}`
 }
 
-function opened(n: number, changes: { opened_at?: number; noticeAfterMs?: number } = {}): OpenedAlert {
-  const { opened_at = NOW + n, noticeAfterMs = 0 } = changes
-  return { opening: opening(n, opened_at), openedBefore: NOW - 7, noticeAfterMs }
+function opened(n: number, changes: { opened_at?: number; notifyAfterMs?: number } = {}): OpenedAlert {
+  const { opened_at = NOW + n, notifyAfterMs = 0 } = changes
+  return { opening: opening(n, opened_at), openedBefore: NOW - 7, notifyAfterMs }
 }
 
 function ended(n: number, resolved_at = NOW + 1000 + n): EndedAlert {
@@ -94,9 +94,9 @@ export function describeAlerts(open: OpenStore): void {
         { firing: 0, resolved: 0 },
       ])
       expect(await store.alerts.read(0, [idOf(1), 'unknown', idOf(2)])).toEqual([
-        { opening: opening(1), end: ended(1).end, care: null, telling: null },
+        { opening: opening(1), end: ended(1).end, operator: null, notification: null },
         null,
-        { opening: opening(2), end: null, care: null, telling: null },
+        { opening: opening(2), end: null, operator: null, notification: null },
       ])
       expect(await store.alerts.read(0, [])).toEqual([])
       const feed = await store.alerts.feed(0, ENTRY_ID_ZERO, 10)
@@ -161,7 +161,7 @@ export function describeAlerts(open: OpenStore): void {
       })
       expect((await all(store, 'resolved')).map(({ id }) => id)).toEqual(numbers.slice(5).toReversed().map(idOf))
       expect(await store.alerts.read(0, [idOf(4), idOf(5)])).toMatchObject([null, { opening: { id: idOf(5) } }])
-      const { alerts } = await store.alerts.dueNotices(0, 1000)
+      const { alerts } = await store.alerts.dueNotifications(0, 1000)
       expect(alerts.map(({ id }) => id).sort()).toEqual(numbers.slice(5).map(idOf))
     })
 
@@ -169,23 +169,23 @@ export function describeAlerts(open: OpenStore): void {
       await using under = await open()
       const { store } = under
       const { commit } = await committer(store)
-      const care = { ...NO_CARE, acknowledged: { who: 'ada', why: 'known', at: NOW } }
-      expect(await store.alerts.care(0, idOf(1), care, NOW)).toBe(false)
+      const care = { ...NO_OPERATOR_STATE, acknowledged: { who: 'ada', why: 'known', at: NOW } }
+      expect(await store.alerts.setOperatorState(0, idOf(1), care, NOW)).toBe(false)
       await commit({ alerts: { opened: [opened(1)], ended: [] } })
-      expect(await store.alerts.care(0, idOf(1), care, NOW)).toBe(true)
-      expect(only(await store.alerts.read(0, [idOf(1)]))?.care).toEqual(care)
+      expect(await store.alerts.setOperatorState(0, idOf(1), care, NOW)).toBe(true)
+      expect(only(await store.alerts.read(0, [idOf(1)]))?.operator).toEqual(care)
       const snoozed = { who: 'ole', why: 'tomorrow', at: NOW, until: NOW + 1000 }
-      expect(await store.alerts.care(0, idOf(1), { snoozed }, NOW)).toBe(true)
-      expect(only(await store.alerts.read(0, [idOf(1)]))?.care).toEqual({ ...care, snoozed })
+      expect(await store.alerts.setOperatorState(0, idOf(1), { snoozed }, NOW)).toBe(true)
+      expect(only(await store.alerts.read(0, [idOf(1)]))?.operator).toEqual({ ...care, snoozed })
       await commit({ alerts: { opened: [], ended: [ended(1)] } })
-      expect(await store.alerts.care(0, idOf(1), NO_CARE, NOW)).toBe(false)
-      expect(only(await store.alerts.read(0, [idOf(1)]))?.care).toEqual({ ...care, snoozed })
+      expect(await store.alerts.setOperatorState(0, idOf(1), NO_OPERATOR_STATE, NOW)).toBe(false)
+      expect(only(await store.alerts.read(0, [idOf(1)]))?.operator).toEqual({ ...care, snoozed })
     })
   })
 
   describe('notices', () => {
-    const settled = (id: string, dueAt: number, changes: Partial<SettledNotice> = {}): SettledNotice => ({
-      ...{ id, dueAt, telling: { ...NOTHING_TOLD, told: 1, told_at: NOW }, askAgainAt: null, tell: 'firing' },
+    const settled = (id: string, dueAt: number, changes: Partial<NotificationDecision> = {}): NotificationDecision => ({
+      ...{ id, dueAt, notification: { ...NOT_NOTIFIED, told: 1, told_at: NOW }, askAgainAt: null, tell: 'firing' },
       ...changes,
     })
 
@@ -193,23 +193,23 @@ export function describeAlerts(open: OpenStore): void {
       await using under = await open()
       const { store } = under
       const { commit, lease } = await committer(store)
-      await commit({ alerts: { opened: [opened(1), opened(2, { noticeAfterMs: 1e9 })], ended: [] } })
-      const { alerts, now } = await store.alerts.dueNotices(0, 10)
+      await commit({ alerts: { opened: [opened(1), opened(2, { notifyAfterMs: 1e9 })], ended: [] } })
+      const { alerts, now } = await store.alerts.dueNotifications(0, 10)
       expect(now).toBeGreaterThan(1.7e12)
       const dueAt = alerts[0]?.dueAt ?? 0
       expect(dueAt).toBeLessThanOrEqual(now)
       expect(dueAt).toBeGreaterThan(now - 10_000)
       expect(alerts).toEqual([
-        { id: idOf(1), dueAt, parts: { opening: opening(1), end: null, care: null, telling: null } },
+        { id: idOf(1), dueAt, parts: { opening: opening(1), end: null, operator: null, notification: null } },
       ])
-      expect(await store.alerts.settleNotices(lease, [settled(idOf(1), dueAt)])).toBe(true)
-      expect((await store.alerts.dueNotices(0, 10)).alerts).toEqual([])
-      expect(only(await store.alerts.read(0, [idOf(1)]))?.telling).toMatchObject({ told: 1 })
+      expect(await store.alerts.recordNotifications(lease, [settled(idOf(1), dueAt)])).toBe(true)
+      expect((await store.alerts.dueNotifications(0, 10)).alerts).toEqual([])
+      expect(only(await store.alerts.read(0, [idOf(1)]))?.notification).toMatchObject({ told: 1 })
 
       await commit({ alerts: { opened: [], ended: [ended(1), ended(2)] } })
-      const again = await store.alerts.dueNotices(0, 10)
+      const again = await store.alerts.dueNotifications(0, 10)
       expect(again.alerts.map(({ id }) => id).sort()).toEqual([idOf(1), idOf(2)])
-      expect((await store.alerts.dueNotices(0, 1)).alerts).toHaveLength(1)
+      expect((await store.alerts.dueNotifications(0, 1)).alerts).toHaveLength(1)
     })
 
     test('stay due when the alert changed between being asked for and being settled', async () => {
@@ -217,10 +217,10 @@ export function describeAlerts(open: OpenStore): void {
       const { store } = under
       const { commit, lease } = await committer(store)
       await commit({ alerts: { opened: [opened(1)], ended: [] } })
-      const [due] = (await store.alerts.dueNotices(0, 10)).alerts
+      const [due] = (await store.alerts.dueNotifications(0, 10)).alerts
       await commit({ alerts: { opened: [], ended: [ended(1)] } })
-      await store.alerts.settleNotices(lease, [settled(idOf(1), due?.dueAt ?? 0)])
-      expect((await store.alerts.dueNotices(0, 10)).alerts).toMatchObject([
+      await store.alerts.recordNotifications(lease, [settled(idOf(1), due?.dueAt ?? 0)])
+      expect((await store.alerts.dueNotifications(0, 10)).alerts).toMatchObject([
         { id: idOf(1), parts: { end: ended(1).end } },
       ])
     })
@@ -230,24 +230,24 @@ export function describeAlerts(open: OpenStore): void {
       const { store } = under
       const { commit, lease } = await committer(store)
       await commit({ alerts: { opened: [opened(1), opened(2)], ended: [] } })
-      const [one, two] = (await store.alerts.dueNotices(0, 10)).alerts
+      const [one, two] = (await store.alerts.dueNotifications(0, 10)).alerts
       const notices = [
         settled(idOf(1), one?.dueAt ?? 0, { askAgainAt: 9, tell: null }),
         settled(idOf(2), two?.dueAt ?? 0, { askAgainAt: Date.now() + 1e9, tell: null }),
       ]
-      await store.alerts.settleNotices(lease, notices)
-      expect((await store.alerts.dueNotices(0, 10)).alerts).toMatchObject([{ id: idOf(1), dueAt: 9 }])
+      await store.alerts.recordNotifications(lease, notices)
+      expect((await store.alerts.dueNotifications(0, 10)).alerts).toMatchObject([{ id: idOf(1), dueAt: 9 }])
       expect(await store.alerts.outboxLengths([0])).toEqual([0])
-      await store.alerts.care(0, idOf(2), NO_CARE, 3)
-      expect((await store.alerts.dueNotices(0, 10)).alerts.map(({ id }) => id)).toEqual([idOf(2), idOf(1)])
+      await store.alerts.setOperatorState(0, idOf(2), NO_OPERATOR_STATE, 3)
+      expect((await store.alerts.dueNotifications(0, 10)).alerts.map(({ id }) => id)).toEqual([idOf(2), idOf(1)])
     })
 
     test('of alerts that are gone are dropped', async () => {
       await using under = await open()
       const { store } = under
       const { lease } = await committer(store)
-      expect(await store.alerts.settleNotices(lease, [settled('unknown', 5, { askAgainAt: 6 })])).toBe(true)
-      expect((await store.alerts.dueNotices(0, 10)).alerts).toEqual([])
+      expect(await store.alerts.recordNotifications(lease, [settled('unknown', 5, { askAgainAt: 6 })])).toBe(true)
+      expect((await store.alerts.dueNotifications(0, 10)).alerts).toEqual([])
       expect(await store.alerts.outboxLengths([0])).toEqual([0])
     })
 
@@ -257,9 +257,9 @@ export function describeAlerts(open: OpenStore): void {
       const { commit, lease } = await committer(store)
       await commit({ alerts: { opened: [opened(1)], ended: [] } })
       const stranger = { partition: 0, token: 'somebody:else' }
-      expect(await store.alerts.settleNotices(stranger, [settled(idOf(1), 5)])).toBe(false)
+      expect(await store.alerts.recordNotifications(stranger, [settled(idOf(1), 5)])).toBe(false)
       expect(await store.alerts.outboxLengths([0])).toEqual([0])
-      await store.alerts.settleNotices(lease, [settled(idOf(1), 5)])
+      await store.alerts.recordNotifications(lease, [settled(idOf(1), 5)])
       const [entry] = await store.alerts.outbox(0, 'hook', 10)
       const delivered = { receiver: 'hook', upTo: entry?.id ?? '', receivers: ['hook'] }
       expect(await store.alerts.noteDelivered(stranger, delivered)).toBe(false)
@@ -272,9 +272,15 @@ export function describeAlerts(open: OpenStore): void {
       const { commit, lease } = await committer(under.store)
       const numbers = Array.from({ length: count }, (_, n) => n)
       await commit({ alerts: { opened: numbers.map(n => opened(n)), ended: [] } })
-      const telling = { ...NOTHING_TOLD, told: 2 }
-      const notices = numbers.map(n => ({ id: idOf(n), dueAt: 5, telling, askAgainAt: null, tell: 'firing' as const }))
-      expect(await under.store.alerts.settleNotices(lease, notices)).toBe(true)
+      const notification = { ...NOT_NOTIFIED, told: 2 }
+      const notices = numbers.map(n => ({
+        id: idOf(n),
+        dueAt: 5,
+        notification,
+        askAgainAt: null,
+        tell: 'firing' as const,
+      }))
+      expect(await under.store.alerts.recordNotifications(lease, notices)).toBe(true)
       return lease
     }
 
@@ -329,7 +335,7 @@ export function describeAlerts(open: OpenStore): void {
       const state = await stateOf(under, 0, ['a'])
       expect(state).toMatchObject({ analyses: [null], windows: [[...bytes('a', 9)]], progress: { analysed: 1 } })
       expect(await store.alerts.feed(0, ENTRY_ID_ZERO, 10)).toHaveLength(2)
-      expect((await store.analyzer.dueKeys(0, 10)).keys).toEqual([])
+      expect((await store.analyzer.expiredTimers(0, 10)).keys).toEqual([])
     })
 
     test('is refused when the lease is not ours, the checkpoint is another, or something has come', async () => {
@@ -359,16 +365,16 @@ export function describeAlerts(open: OpenStore): void {
         { key: 'a"☃', at: 7 },
       ]
       await commit({ due })
-      const found = await store.analyzer.dueKeys(0, 10)
+      const found = await store.analyzer.expiredTimers(0, 10)
       expect(found).toEqual({ now: expect.any(Number), keys: ['a"☃', 'b'] })
-      expect((await store.analyzer.dueKeys(0, 1)).keys).toEqual(['a"☃'])
+      expect((await store.analyzer.expiredTimers(0, 1)).keys).toEqual(['a"☃'])
       await commit({
         due: [
           { key: 'a"☃', at: far },
           { key: 'b', at: null },
         ],
       })
-      expect((await store.analyzer.dueKeys(0, 10)).keys).toEqual([])
+      expect((await store.analyzer.expiredTimers(0, 10)).keys).toEqual([])
     })
   })
 
@@ -429,7 +435,7 @@ export function describeAlerts(open: OpenStore): void {
       expect(await store.alerts.saveStorm(lease, { state: 'two', opening: storm(30), end: null })).toBe(true)
       const [parts] = await store.alerts.read(FLEET_PARTITION, [`fleet-${NOW}`])
       expect(parts?.opening).toEqual(storm(30))
-      expect((await store.alerts.dueNotices(FLEET_PARTITION, 10)).alerts).toMatchObject([{ id: `fleet-${NOW}` }])
+      expect((await store.alerts.dueNotifications(FLEET_PARTITION, 10)).alerts).toMatchObject([{ id: `fleet-${NOW}` }])
       const end = { resolved_at: NOW + 9, resolve_reason: 'few_keys', peak: null } as const
       const stranger = { partition: FLEET_PARTITION, token: 'somebody:else' }
       const over = { state: 'three', opening: null, end: { id: `fleet-${NOW}`, end } }

@@ -27,7 +27,7 @@ function allEffects(id: EntryId, seed: number): Partial<Commit> {
   return {
     keys: [keyUpdate('a', seed), keyUpdate('b', seed)],
     anomalies: [analysisOf('a', seed)],
-    deadEntries: [{ id, reason: `reason ${seed}`, samples: 'what "could" be read 😀' }],
+    deadLetters: [{ id, reason: `reason ${seed}`, samples: 'what "could" be read 😀' }],
     verdicts: [verdictOn(id, seed)],
   }
 }
@@ -44,8 +44,8 @@ function verdictOn(id: EntryId, seed: number): EntryFindings {
 async function withDeadEntries({ store }: StoreUnderTest, count: number): Promise<string[]> {
   const lease = await own(store, 0)
   const entries = await appendAndRead(store, 0, ...Array.from({ length: count }, () => 1))
-  const deadEntries = entries.map(({ id }, n) => ({ id, reason: `reason ${n}`, samples: `text ${n}` }))
-  const commit = commitOf(ZERO, entries, { analysed: 0, dead: count, deadEntries })
+  const deadLetters = entries.map(({ id }, n) => ({ id, reason: `reason ${n}`, samples: `text ${n}` }))
+  const commit = commitOf(ZERO, entries, { analysed: 0, dead: count, deadLetters })
   expect(await store.analyzer.commit(lease, commit)).toMatchObject({ kind: 'ok' })
   return entries.map(({ id }) => id)
 }
@@ -77,7 +77,7 @@ export function describeCommitting(open: OpenStore): void {
         pending: [third],
         verdicts: [second],
         anomalies: [analysisOf('a', 1)],
-        dead: effects.deadEntries,
+        dead: effects.deadLetters,
         analyses: [analysisOf('a', 1), analysisOf('b', 1), null],
         windows: [[...bytes('a', 1)], [...bytes('b', 1)], null],
       })
@@ -267,9 +267,9 @@ export function describeCommitting(open: OpenStore): void {
         [raw, undefined],
         [c, 2],
       ])
-      const deadEntries = [{ id: raw, reason: 'it has no field "s"', samples: '' }]
-      await store.analyzer.commit(lease, commitOf(ZERO, entries, { deadEntries }))
-      expect(await probe.deadEntries(0)).toEqual(deadEntries)
+      const deadLetters = [{ id: raw, reason: 'it has no field "s"', samples: '' }]
+      await store.analyzer.commit(lease, commitOf(ZERO, entries, { deadLetters }))
+      expect(await probe.deadLetters(0)).toEqual(deadLetters)
       expect(await progressOf(store, 0)).toMatchObject({ accepted: 5, analysed: 5, dead: 0, lost: 0, backlog: 0 })
     })
 
@@ -328,20 +328,20 @@ export function describeCommitting(open: OpenStore): void {
       const { gateway } = under.store
       const [a = '', b = '', c = ''] = await withDeadEntries(under, 3)
       const ids = async (range: { upTo?: string; count: number }) =>
-        (await gateway.deadEntries(0, range)).map(({ id }) => id)
+        (await gateway.deadLetters(0, range)).map(({ id }) => id)
       expect(await ids({ count: 10 })).toEqual([c, b, a])
       expect(await ids({ count: 2 })).toEqual([c, b])
       expect(await ids({ upTo: b, count: 10 })).toEqual([b, a])
-      expect(await gateway.deadEntries(1, { count: 10 })).toEqual([])
-      expect(await gateway.deadEntries(0, { count: 1 })).toEqual([{ id: c, reason: 'reason 2', samples: 'text 2' }])
+      expect(await gateway.deadLetters(1, { count: 10 })).toEqual([])
+      expect(await gateway.deadLetters(0, { count: 1 })).toEqual([{ id: c, reason: 'reason 2', samples: 'text 2' }])
     })
 
     test('a dead entry is discarded once', async () => {
       await using under = await open()
       const [a = '', b = ''] = await withDeadEntries(under, 2)
-      expect(await under.store.gateway.discardDead(0, a)).toBe(true)
-      expect(await under.store.gateway.discardDead(0, a)).toBe(false)
-      expect((await under.probe.deadEntries(0)).map(({ id }) => id)).toEqual([b])
+      expect(await under.store.gateway.discardDeadLetter(0, a)).toBe(true)
+      expect(await under.store.gateway.discardDeadLetter(0, a)).toBe(false)
+      expect((await under.probe.deadLetters(0)).map(({ id }) => id)).toEqual([b])
     })
 
     test('the former owner is fenced after a take-over, and its resend too', async () => {
@@ -472,7 +472,7 @@ export function describeCommitting(open: OpenStore): void {
         const numbers = Array.from({ length: perCommit }, () => written++)
         const commit = commitOf(from, entries, {
           anomalies: numbers.map(number => analysisOf('a', number)),
-          deadEntries: numbers.map(number => ({ id: entries[0]?.id ?? '', reason: String(number), samples: '' })),
+          deadLetters: numbers.map(number => ({ id: entries[0]?.id ?? '', reason: String(number), samples: '' })),
         })
         await store.analyzer.commit(lease, commit)
         from = commit.to
@@ -482,7 +482,7 @@ export function describeCommitting(open: OpenStore): void {
       expect(anomalies.length).toBeLessThanOrEqual(limits.anomaliesMax + limits.trimSlack)
       const newest = Array.from({ length: anomalies.length }, (_, index) => written - anomalies.length + index)
       expect(anomalies).toEqual(newest.map(number => analysisOf('a', number)))
-      const dead = await probe.deadEntries(0)
+      const dead = await probe.deadLetters(0)
       expect(dead.length).toBeGreaterThanOrEqual(limits.deadMax)
       expect(dead.length).toBeLessThanOrEqual(limits.deadMax + limits.trimSlack)
       expect(dead.at(-1)?.reason).toBe(String(written - 1))

@@ -4,7 +4,7 @@ import type { EntryId } from '@tidemark/shared/sample/receipt'
 import {
   type Checkpoint,
   type Commit,
-  type DeadEntry,
+  type DeadLetter,
   type KeyUpdate,
   type Lease,
   NO_RULE_EFFECTS,
@@ -51,7 +51,7 @@ export interface StoreProbe {
   pendingIds(partition: number): Promise<EntryId[]>
   verdictIds(partition: number): Promise<EntryId[]>
   anomalies(partition: number): Promise<string[]>
-  deadEntries(partition: number): Promise<DeadEntry[]>
+  deadLetters(partition: number): Promise<DeadLetter[]>
   /** Lets the time go on that leases and members go by. */
   advanceTime(ms: number): Promise<void>
 }
@@ -111,7 +111,7 @@ export function commitOf(from: Checkpoint, entries: readonly Entry[], changes: P
     dead: 0,
     keys: [],
     anomalies: [],
-    deadEntries: [],
+    deadLetters: [],
     verdicts: [],
     keepFrom: undefined,
     rulesVersion: 0,
@@ -148,7 +148,7 @@ export async function stateOf({ store, probe }: StoreUnderTest, partition: numbe
     pending: await probe.pendingIds(partition),
     verdicts: await probe.verdictIds(partition),
     anomalies: await probe.anomalies(partition),
-    dead: await probe.deadEntries(partition),
+    dead: await probe.deadLetters(partition),
     analyses: await store.gateway.lastAnalyses(keys.map(key => ({ partition, key }))),
     windows: await windowsOf(store, partition, keys),
   }

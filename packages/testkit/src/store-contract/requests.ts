@@ -109,7 +109,7 @@ export function describeRequests(open: OpenStore): void {
       const first = await store.gateway.append(names.map(name => batchOf(name, { ttlMs })))
       const before = await stateOf(under, PARTITION, [])
       for (const refused of [await appendOnce(store, 'x'), await store.gateway.claimRequest(claimOf({ name: 'x' }))]) {
-        expect(refused).toEqual({ kind: 'crowded', roomInMs: expect.any(Number) })
+        expect(refused).toEqual({ kind: 'limit-reached', roomInMs: expect.any(Number) })
         const { roomInMs } = { roomInMs: 0, ...refused }
         expect(roomInMs).toBeGreaterThan(0)
         expect(roomInMs).toBeLessThanOrEqual(ttlMs)

@@ -1,4 +1,10 @@
-import { isAnalysed, LATENESS_STATE_LENGTH, type Order, orderOf, passOrder } from '@tidemark/shared/detection/order'
+import {
+  advanceOrder,
+  isAnalysed,
+  LATENESS_STATE_LENGTH,
+  orderOf,
+  type SampleOrder,
+} from '@tidemark/shared/detection/order'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { createHistory } from '../../src/normal-numbers.ts'
@@ -10,18 +16,18 @@ function createKey() {
   const states = new Float64Array(LATENESS_STATE_LENGTH)
   return {
     /** One sample of the key, which joins the window. */
-    step(timestamp: number, value = timestamp, time = 1e9): Order {
+    step(timestamp: number, value = timestamp, time = 1e9): SampleOrder {
       const sample = { timestamp, value, time }
       const order = orderOf(states, 0, history, sample)
-      passOrder(states, 0, history, sample, true)
+      advanceOrder(states, 0, history, sample, true)
       push(value, timestamp)
       return order
     },
     /** One that is kept out of it. */
-    stepOutside(timestamp: number, value: number): Order {
+    stepOutside(timestamp: number, value: number): SampleOrder {
       const sample = { timestamp, value, time: 1e9 }
       const order = orderOf(states, 0, history, sample)
-      passOrder(states, 0, history, sample, false)
+      advanceOrder(states, 0, history, sample, false)
       return order
     },
     states,
@@ -109,7 +115,7 @@ test('on any samples the order is that of the slow and obvious way, and so it is
         const expected = isRepeated ? 'duplicate' : timestamp < newest ? 'late' : 'in_order'
         const next = { timestamp, value, time: 1e9 }
         expect(orderOf(states, 0, history, next)).toBe(expected)
-        passOrder(states, 0, history, next, true)
+        advanceOrder(states, 0, history, next, true)
         push(value, timestamp)
       }
     }),

@@ -58,7 +58,7 @@ async function expectOnlyAppendsRefused(url: string, nodes: readonly RedisFixtur
   expect(await analyzer.heartbeat('a', LONG_MS)).toEqual(['a'])
   expect(await analyzer.renewLeases([lease], LONG_MS)).toEqual([true])
   expect(await analyzer.loadWindows(0, ['k'])).toEqual([null])
-  const changes = { keys: [keyUpdate('k')], anomalies: ['{}'], deadEntries: [{ id: later, reason: 'r', samples: 's' }] }
+  const changes = { keys: [keyUpdate('k')], anomalies: ['{}'], deadLetters: [{ id: later, reason: 'r', samples: 's' }] }
   const commit = commitOf({ id: '0-0', offset: 0 }, entries, changes)
   expect(await analyzer.commit(lease, commit)).toMatchObject({ kind: 'ok' })
   expect(await analyzer.read([0], { count: 9, blockMs: 100 })).toMatchObject([{ entries: [{ id: later }] }])

@@ -20,7 +20,7 @@ async function open(): Promise<StoreUnderTest> {
     pendingIds: async partition => inspect.pendingIds(partition),
     verdictIds: async partition => inspect.verdictIds(partition),
     anomalies: async partition => inspect.anomalies(partition),
-    deadEntries: async partition => inspect.deadEntries(partition),
+    deadLetters: async partition => inspect.deadLetters(partition),
     advanceTime: async ms => {
       clock += ms
     },

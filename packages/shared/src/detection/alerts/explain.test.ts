@@ -26,7 +26,7 @@ const EXPECTED = { low: 15.93, high: 15.93, spread: 8.41 }
 const FIRING = firing(anomalyOpening(OPENED, { ...PLACE, judgement: EXPECTED, window: 50 }))
 
 function firing(opening: AlertOpening, end: AlertEnd | null = null): AlertRecord {
-  return assembleAlert({ opening, end, care: null, telling: null })
+  return assembleAlert({ opening, end, operator: null, notification: null })
 }
 
 const explain = (event: Partial<Extract<AlertEvent, { kind: 'opened' }>>, judgement = EXPECTED): string =>

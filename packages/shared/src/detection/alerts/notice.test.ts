@@ -18,7 +18,7 @@ const RESOLVED = {
 } as const satisfies AlertEvent
 const JUDGEMENT = { low: 15.9, high: 15.9, spread: 8.4 }
 const OPENING = anomalyOpening(OPENED, { ...PLACE, judgement: JUDGEMENT, window: 50 })
-const FIRING = assembleAlert({ opening: OPENING, end: null, care: null, telling: null })
+const FIRING = assembleAlert({ opening: OPENING, end: null, operator: null, notification: null })
 const OPEN: Surroundings = { now: NOW + 1000, muted: null, isInStorm: false }
 const NOTE = { who: 'ada', why: 'known', at: NOW + 1000 }
 

@@ -1,4 +1,4 @@
-import type { AlertRecord, AlertTelling, Note, NoteUntil, Suppressor } from './record.ts'
+import type { AlertRecord, Note, NoteUntil, NotificationState, Suppressor } from './record.ts'
 
 /** What became of an operator's wish. */
 export type ActionOutcome =
@@ -73,7 +73,13 @@ function isDue({ told, told_at, snoozed }: AlertRecord): boolean {
 }
 
 /** As much of a record as is kept of what receivers were told. */
-export function tellingOf({ told, told_at, told_resolved, suppressed_by, suppressed }: AlertRecord): AlertTelling {
+export function notificationStateOf({
+  told,
+  told_at,
+  told_resolved,
+  suppressed_by,
+  suppressed,
+}: AlertRecord): NotificationState {
   return { told, told_at, told_resolved, suppressed_by, suppressed }
 }
 

@@ -71,15 +71,15 @@ describe('what is kept', () => {
   })
 
   test('holds how far it went once it is over', () => {
-    const record = assembleAlert({ opening: FIRING, end: anomalyEnd(RESOLVED), care: null, telling: null })
+    const record = assembleAlert({ opening: FIRING, end: anomalyEnd(RESOLVED), operator: null, notification: null })
     expect(record).toMatchObject({
       ...{ id: FIRING.id, state: 'resolved', resolved_at: NOW + HOUR, resolve_reason: 'calm' },
       peak: { score: 11, value: 99, samples: 12 },
     })
   })
 
-  test('fires as long as it has no end, and nobody cares for it or was told until somebody was', () => {
-    expect(assembleAlert({ opening: FIRING, end: null, care: null, telling: null })).toMatchObject({
+  test('fires as long as it has no end, and nobody operatorStates for it or was told until somebody was', () => {
+    expect(assembleAlert({ opening: FIRING, end: null, operator: null, notification: null })).toMatchObject({
       ...{ state: 'firing', resolved_at: null, acknowledged: null, snoozed: null, told: 0, suppressed_by: null },
     })
   })

@@ -79,13 +79,13 @@ export interface AlertEnd {
 }
 
 /** What operators did about it. */
-export interface AlertCare {
+export interface OperatorState {
   readonly acknowledged: Note | null
   readonly snoozed: NoteUntil | null
 }
 
 /** What receivers were told of it. */
-export interface AlertTelling {
+export interface NotificationState {
   /** How often they were told that it fires, and when last; and whether they were told that it is over. */
   readonly told: number
   readonly told_at: number
@@ -96,7 +96,7 @@ export interface AlertTelling {
 }
 
 /** An alert as it is shown: its four parts, each of which has one writer. */
-export interface AlertRecord extends AlertOpening, AlertCare, AlertTelling {
+export interface AlertRecord extends AlertOpening, OperatorState, NotificationState {
   readonly state: 'firing' | 'resolved'
   readonly resolved_at: number | null
   readonly resolve_reason: AlertEnd['resolve_reason'] | null
@@ -106,24 +106,24 @@ export interface AlertRecord extends AlertOpening, AlertCare, AlertTelling {
 export interface AlertParts {
   readonly opening: AlertOpening
   readonly end: AlertEnd | null
-  readonly care: AlertCare | null
-  readonly telling: AlertTelling | null
+  readonly operator: OperatorState | null
+  readonly notification: NotificationState | null
 }
 
-export const NO_CARE: AlertCare = { acknowledged: null, snoozed: null }
+export const NO_OPERATOR_STATE: OperatorState = { acknowledged: null, snoozed: null }
 
-export const NOTHING_TOLD: AlertTelling = {
+export const NOT_NOTIFIED: NotificationState = {
   ...{ told: 0, told_at: 0, told_resolved: false, suppressed_by: null },
   suppressed: { mute: 0, snooze: 0, storm: 0 },
 }
 
-export function assembleAlert({ opening, end, care, telling }: AlertParts): AlertRecord {
+export function assembleAlert({ opening, end, operator, notification }: AlertParts): AlertRecord {
   return {
     ...opening,
     state: end === null ? 'firing' : 'resolved',
     ...(end ?? { resolved_at: null, resolve_reason: null, peak: null }),
-    ...(care ?? NO_CARE),
-    ...(telling ?? NOTHING_TOLD),
+    ...(operator ?? NO_OPERATOR_STATE),
+    ...(notification ?? NOT_NOTIFIED),
   }
 }
 

@@ -24,7 +24,7 @@ import {
   TracerProvider,
 } from '@opentelemetry/sdk-trace'
 import type { TraceContext } from '../../sample/trace-context.ts'
-import type { TroubleLog } from '../logger.ts'
+import type { FailureLog } from '../logger.ts'
 import type { OpenSpan, Spans, SpansOptions } from './spans.ts'
 
 const KINDS = { server: SpanKind.SERVER, consumer: SpanKind.CONSUMER } as const
@@ -46,7 +46,7 @@ const SEND_TIMEOUT_MS = 2000
 
 export interface OtlpSpansOptions extends Pick<SpansOptions, 'service' | 'ratio'> {
   readonly endpoint: string
-  readonly trouble: TroubleLog
+  readonly logFailure: FailureLog
 }
 
 /**
@@ -54,8 +54,8 @@ export interface OtlpSpansOptions extends Pick<SpansOptions, 'service' | 'ratio'
  * Headers, the service's name and further attributes come from OpenTelemetry's own environment variables, which the
  * SDK reads by itself.
  */
-export function createOtlpSpans({ service, endpoint, ratio, trouble }: OtlpSpansOptions): Spans {
-  const warn = (message: string): void => trouble(new Error(message), 'spans could not be sent')
+export function createOtlpSpans({ service, endpoint, ratio, logFailure }: OtlpSpansOptions): Spans {
+  const warn = (message: string): void => logFailure(new Error(message), 'spans could not be sent')
   const ignore = (): void => {}
   diag.setLogger({ error: warn, warn, info: ignore, debug: ignore, verbose: ignore }, DiagLogLevel.WARN)
 
@@ -92,7 +92,7 @@ export function createOtlpSpans({ service, endpoint, ratio, trouble }: OtlpSpans
       }
     },
     async [Symbol.asyncDispose]() {
-      await provider.shutdown().catch((error: unknown) => trouble(error, 'the last spans could not be sent'))
+      await provider.shutdown().catch((error: unknown) => logFailure(error, 'the last spans could not be sent'))
       diag.disable()
     },
   }

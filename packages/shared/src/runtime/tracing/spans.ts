@@ -1,6 +1,6 @@
 import type { Logger } from 'pino'
 import type { TraceContext } from '../../sample/trace-context.ts'
-import { createTroubleLog } from '../logger.ts'
+import { createFailureLog } from '../logger.ts'
 
 export type SpanAttributes = Readonly<Record<string, string | number | boolean>>
 
@@ -41,5 +41,5 @@ export interface SpansOptions {
 export async function openSpans({ service, endpoint, ratio, log }: SpansOptions): Promise<Spans | undefined> {
   if (endpoint === undefined) return undefined
   const { createOtlpSpans } = await import('./otlp-spans.ts')
-  return createOtlpSpans({ service, endpoint, ratio, trouble: createTroubleLog(log) })
+  return createOtlpSpans({ service, endpoint, ratio, logFailure: createFailureLog(log) })
 }

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import {
-  type AlertCare,
   type AlertEnd,
   type AlertOpening,
   type AlertParts,
-  type AlertTelling,
   FLEET_PARTITION,
-  NO_CARE,
+  NO_OPERATOR_STATE,
+  type NotificationState,
+  type OperatorState,
 } from '../../detection/alerts/record.ts'
 import { compareEntryIds, ENTRY_ID_ZERO } from '../../sample/receipt.ts'
 import {
@@ -14,11 +14,11 @@ import {
   type AlertAt,
   type AlertPage,
   type AlertStore,
-  type DueNotices,
+  type DueNotifications,
   type EndedAlert,
+  type NotificationDecision,
   type OpenedAlert,
   type SavedStorm,
-  type SettledNotice,
 } from '../ports/alerts.ts'
 import type { Lease } from '../ports/store.ts'
 import { type Alerts, type Data, heldLease, partitionAt } from './data.ts'
@@ -35,17 +35,17 @@ export function alertsOn(data: Data): AlertStore {
         return { firing: firing.size, resolved: resolved.size }
       }),
     read: async (number, ids) => ids.map(id => partsOf(alertsAt(number), id)),
-    async care(number, id, care, noticeAt) {
+    async setOperatorState(number, id, state, noticeAt) {
       const alerts = alertsAt(number)
       if (!alerts.firing.has(id)) return false
-      const before = JSON.parse(alerts.cares.get(id) ?? JSON.stringify(NO_CARE)) as AlertCare
-      alerts.cares.set(id, JSON.stringify({ ...before, ...care }))
+      const before = JSON.parse(alerts.operatorStates.get(id) ?? JSON.stringify(NO_OPERATOR_STATE)) as OperatorState
+      alerts.operatorStates.set(id, JSON.stringify({ ...before, ...state }))
       putNotice(alerts, id, noticeAt)
       return true
     },
 
-    dueNotices: async (number, count) => dueNotices(alertsAt(number), { count, now: data.now() }),
-    async settleNotices(lease, notices) {
+    dueNotifications: async (number, count) => dueNotifications(alertsAt(number), { count, now: data.now() }),
+    async recordNotifications(lease, notices) {
       if (!isOurs(lease)) return false
       for (const notice of notices) settle(alertsAt(lease.partition), notice, data)
       return true
@@ -78,12 +78,12 @@ export function alertsOn(data: Data): AlertStore {
 }
 
 /** Does nothing when the alert is known already: the commit was sent twice. */
-export function openAlert(alerts: Alerts, { opening, openedBefore, noticeAfterMs }: OpenedAlert, { now }: Data): void {
+export function openAlert(alerts: Alerts, { opening, openedBefore, notifyAfterMs }: OpenedAlert, { now }: Data): void {
   const { id, key, cause, opened_at: openedAt } = opening
   if (alerts.openings.has(id)) return
   alerts.openings.set(id, JSON.stringify(opening))
   alerts.firing.set(id, openedAt)
-  putNotice(alerts, id, now() + noticeAfterMs)
+  putNotice(alerts, id, now() + notifyAfterMs)
   const event = { alert: id, key: key ?? '', cause: cause.kind, openedAt, openedBefore, resolvedAt: 0 }
   addToLog(alerts.feed, { kind: 'opened', ...event }, { max: ALERT_FEED_KEPT, now: now() })
 }
@@ -117,8 +117,8 @@ function resolve(alerts: Alerts, id: string, end: AlertEnd, { alertsMax, now }: 
   return true
 }
 
-function forget({ openings, ends, cares, tellings, resolved, notices }: Alerts, id: string): void {
-  for (const map of [openings, ends, cares, tellings, resolved, notices]) map.delete(id)
+function forget({ openings, ends, operatorStates, notificationStates, resolved, notices }: Alerts, id: string): void {
+  for (const map of [openings, ends, operatorStates, notificationStates, resolved, notices]) map.delete(id)
 }
 
 /** A notice that is there already only moves earlier, and always moves: who has read it finds out that the alert changed since. */
@@ -127,8 +127,8 @@ function putNotice({ notices }: Alerts, id: string, at: number): void {
   notices.set(id, before === undefined ? at : Math.min(at, before - 1))
 }
 
-function dueNotices(alerts: Alerts, { count, now }: { count: number; now: number }): DueNotices {
-  const due: DueNotices['alerts'][number][] = []
+function dueNotifications(alerts: Alerts, { count, now }: { count: number; now: number }): DueNotifications {
+  const due: DueNotifications['alerts'][number][] = []
   for (const { id, time: dueAt } of inOrder(alerts.notices)) {
     if (dueAt > now || due.length === count) break
     const parts = partsOf(alerts, id)
@@ -138,28 +138,28 @@ function dueNotices(alerts: Alerts, { count, now }: { count: number; now: number
   return { now, alerts: due }
 }
 
-function settle(alerts: Alerts, { id, telling, dueAt, askAgainAt, tell }: SettledNotice, data: Data): void {
-  const { openings, tellings, notices, outbox } = alerts
+function settle(alerts: Alerts, { id, notification, dueAt, askAgainAt, tell }: NotificationDecision, data: Data): void {
+  const { openings, notificationStates, notices, outbox } = alerts
   if (!openings.has(id)) {
     notices.delete(id)
     return
   }
-  tellings.set(id, JSON.stringify(telling))
+  notificationStates.set(id, JSON.stringify(notification))
   if (notices.get(id) === dueAt) notices.delete(id)
   if (askAgainAt !== null) notices.set(id, Math.min(askAgainAt, notices.get(id) ?? askAgainAt))
   if (tell === null) return
-  const entry = { alert: id, status: tell, number: telling.told }
+  const entry = { alert: id, status: tell, number: notification.told }
   addToLog(outbox, entry, { max: data.outboxMax, now: data.now() })
 }
 
-function partsOf({ openings, ends, cares, tellings }: Alerts, id: string): AlertParts | null {
+function partsOf({ openings, ends, operatorStates, notificationStates }: Alerts, id: string): AlertParts | null {
   const opening = openings.get(id)
   if (opening === undefined) return null
   return {
     opening: JSON.parse(opening) as AlertOpening,
     end: JSON.parse(ends.get(id) ?? 'null') as AlertEnd | null,
-    care: JSON.parse(cares.get(id) ?? 'null') as AlertCare | null,
-    telling: JSON.parse(tellings.get(id) ?? 'null') as AlertTelling | null,
+    operator: JSON.parse(operatorStates.get(id) ?? 'null') as OperatorState | null,
+    notification: JSON.parse(notificationStates.get(id) ?? 'null') as NotificationState | null,
   }
 }
 

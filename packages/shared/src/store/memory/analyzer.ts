@@ -62,7 +62,7 @@ export function analyzerOn(data: Data): AnalyzerStore {
         return { id, samples: count }
       })
     },
-    dueKeys: async (number, count) => dueKeys(partitionAt(data, number), { count, now: data.now() }),
+    expiredTimers: async (number, count) => expiredTimers(partitionAt(data, number), { count, now: data.now() }),
     ruleCounts: async number => new Map(partitionAt(data, number).ruleCounts),
     dropRuleCounts: async (number, names) => {
       const { ruleCounts } = partitionAt(data, number)
@@ -103,7 +103,7 @@ function heartbeat({ members, now }: Data, member: string, ttlMs: number): strin
 }
 
 /** In the order of Redis' sorted sets: by time, then by bytes. */
-function dueKeys(
+function expiredTimers(
   { due }: Partition,
   { count, now }: { count: number; now: number },
 ): { readonly now: number; readonly keys: string[] } {

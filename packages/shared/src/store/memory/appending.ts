@@ -1,5 +1,5 @@
 import { ENTRY_FIELDS, newNonce } from '../../sample/entry.ts'
-import type { AppendBatch, AppendOutcome, ClaimOutcome, Crowded, RequestClaim } from '../ports/store.ts'
+import type { AppendBatch, AppendOutcome, ClaimOutcome, LimitReached, RequestClaim } from '../ports/store.ts'
 import { type Data, type Partition, partitionAt } from './data.ts'
 import { addEntry } from './stream.ts'
 
@@ -53,12 +53,12 @@ function remember(
 }
 
 /** Forgets what may be forgotten; tells when that leaves no room for one more. */
-function crowdedness({ now, requestsMax }: Data, { requests }: Partition): Crowded | undefined {
+function crowdedness({ now, requestsMax }: Data, { requests }: Partition): LimitReached | undefined {
   if (requests.size < requestsMax) return undefined
   let roomInMs = Number.POSITIVE_INFINITY
   for (const [name, { forgetAt }] of requests) {
     if (forgetAt <= now()) requests.delete(name)
     else roomInMs = Math.min(roomInMs, forgetAt - now())
   }
-  return requests.size < requestsMax ? undefined : { kind: 'crowded', roomInMs }
+  return requests.size < requestsMax ? undefined : { kind: 'limit-reached', roomInMs }
 }

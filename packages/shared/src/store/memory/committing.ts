@@ -22,8 +22,8 @@ export function applyCommit(data: Data, lease: Lease, commit: Commit): CommitOut
     partition.checkpoint = { ...partition.checkpoint, rulesVersion: commit.rulesVersion }
     return { kind: 'ok', at: data.now() }
   }
-  partition.deadEntries.push(...commit.deadEntries)
-  keepNewest(partition.deadEntries, data.deadMax)
+  partition.deadLetters.push(...commit.deadLetters)
+  keepNewest(partition.deadLetters, data.deadMax)
   keepVerdicts(partition.verdicts, commit)
   moveCheckpoint(partition, commit)
   return { kind: 'ok', at: data.now() }

@@ -4,7 +4,7 @@ import { ENTRY_ID_ZERO, type EntryId } from '../../sample/receipt.ts'
 import type { EntryFindings } from '../../verdict/kept-verdicts.ts'
 import type { AlertFeedEntry, OutboxEntry } from '../ports/alerts.ts'
 import type { RuleChange } from '../ports/rules.ts'
-import type { DeadEntry, LoadedCheckpoint } from '../ports/store.ts'
+import type { DeadLetter, LoadedCheckpoint } from '../ports/store.ts'
 import type { Log, StreamEntry } from './stream.ts'
 
 /** All that a memory store holds, for every process that is connected to it. */
@@ -50,7 +50,7 @@ export interface Partition {
   readonly keys: string[]
   readonly verdicts: Map<EntryId, EntryFindings>
   readonly anomalies: string[]
-  readonly deadEntries: DeadEntry[]
+  readonly deadLetters: DeadLetter[]
   readonly requests: Map<string, KnownRequest>
   readonly alerts: Alerts
   /** When to look at a key though no sample comes. */
@@ -79,8 +79,8 @@ interface KnownRequest {
 export interface Alerts {
   readonly openings: Map<string, string>
   readonly ends: Map<string, string>
-  readonly cares: Map<string, string>
-  readonly tellings: Map<string, string>
+  readonly operatorStates: Map<string, string>
+  readonly notificationStates: Map<string, string>
   /** When they opened. */
   readonly firing: Map<string, number>
   /** When they were resolved. */
@@ -115,7 +115,7 @@ export function newPartition(): Partition {
     keys: [],
     verdicts: new Map(),
     anomalies: [],
-    deadEntries: [],
+    deadLetters: [],
     requests: new Map(),
     alerts: newAlerts(),
     due: new Map(),
@@ -128,8 +128,8 @@ function newAlerts(): Alerts {
   return {
     openings: new Map(),
     ends: new Map(),
-    cares: new Map(),
-    tellings: new Map(),
+    operatorStates: new Map(),
+    notificationStates: new Map(),
     firing: new Map(),
     resolved: new Map(),
     notices: new Map(),

@@ -19,15 +19,15 @@ export function gatewayOn(data: Data): GatewayStore {
     scanAnalyses: async (number, cursor) => scan(partitionAt(data, number), cursor),
     window: async ({ partition, key }) => storedWindow(partitionAt(data, partition).rows.get(key)),
     verdicts: async (number, id) => verdictsOf(partitionAt(data, number), id),
-    deadEntries: async (number, { upTo, count }) =>
+    deadLetters: async (number, { upTo, count }) =>
       partitionAt(data, number)
-        .deadEntries.filter(({ id }) => upTo === undefined || compareEntryIds(id, upTo) <= 0)
+        .deadLetters.filter(({ id }) => upTo === undefined || compareEntryIds(id, upTo) <= 0)
         .reverse()
         .slice(0, count),
-    discardDead: async (number, id) => {
-      const { deadEntries } = partitionAt(data, number)
-      const index = deadEntries.findIndex(entry => entry.id === id)
-      if (index >= 0) deadEntries.splice(index, 1)
+    discardDeadLetter: async (number, id) => {
+      const { deadLetters } = partitionAt(data, number)
+      const index = deadLetters.findIndex(entry => entry.id === id)
+      if (index >= 0) deadLetters.splice(index, 1)
       return index >= 0
     },
     shadowed: async (number, rule, count) =>

@@ -1,5 +1,5 @@
 import type { EntryId } from '../../sample/receipt.ts'
-import type { DeadEntry } from '../ports/store.ts'
+import type { DeadLetter } from '../ports/store.ts'
 import { type Data, partitionAt } from './data.ts'
 import { groupOf, pendingIds } from './reading.ts'
 import { addEntry } from './stream.ts'
@@ -16,7 +16,7 @@ export interface MemoryInspection {
   pendingIds(partition: number): EntryId[]
   verdictIds(partition: number): EntryId[]
   anomalies(partition: number): string[]
-  deadEntries(partition: number): DeadEntry[]
+  deadLetters(partition: number): DeadLetter[]
 }
 
 export function inspectionOf(data: Data): MemoryInspection {
@@ -39,6 +39,6 @@ export function inspectionOf(data: Data): MemoryInspection {
     pendingIds: number => pendingIds(groupOf(partitionAt(data, number))),
     verdictIds: number => [...partitionAt(data, number).verdicts.keys()],
     anomalies: number => [...partitionAt(data, number).anomalies],
-    deadEntries: number => [...partitionAt(data, number).deadEntries],
+    deadLetters: number => [...partitionAt(data, number).deadLetters],
   }
 }

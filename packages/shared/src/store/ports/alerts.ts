@@ -1,4 +1,10 @@
-import type { AlertCare, AlertEnd, AlertOpening, AlertParts, AlertTelling } from '../../detection/alerts/record.ts'
+import type {
+  AlertEnd,
+  AlertOpening,
+  AlertParts,
+  NotificationState,
+  OperatorState,
+} from '../../detection/alerts/record.ts'
 import type { EntryId } from '../../sample/receipt.ts'
 import type { Lease } from './store.ts'
 
@@ -21,12 +27,12 @@ export interface AlertStore {
    * Notes what an operator did about a firing alert, what is not given staying as it is, and that receivers may have to be told at
    * `noticeAt`. False when it does not fire.
    */
-  care(partition: number, id: string, care: Partial<AlertCare>, noticeAt: number): Promise<boolean>
+  setOperatorState(partition: number, id: string, state: Partial<OperatorState>, noticeAt: number): Promise<boolean>
 
   /** Alerts of which receivers may have to be told by now, by the store's clock; the longest due first, at most `count`. */
-  dueNotices(partition: number, count: number): Promise<DueNotices>
+  dueNotifications(partition: number, count: number): Promise<DueNotifications>
   /** Notes what receivers are told, and puts it into the outbox, all or nothing. False when the lease is not ours. */
-  settleNotices(lease: Lease, notices: readonly SettledNotice[]): Promise<boolean>
+  recordNotifications(lease: Lease, notices: readonly NotificationDecision[]): Promise<boolean>
   /** What a receiver was not told yet, oldest first, at most `count`. */
   outbox(partition: number, receiver: string, count: number): Promise<OutboxEntry[]>
   /**
@@ -65,16 +71,16 @@ export interface AlertCounts {
   readonly resolved: number
 }
 
-export interface DueNotices {
+export interface DueNotifications {
   /** The store's clock, Unix milliseconds. */
   readonly now: number
   readonly alerts: readonly { readonly id: string; readonly parts: AlertParts; readonly dueAt: number }[]
 }
 
-export interface SettledNotice {
+export interface NotificationDecision {
   readonly id: string
-  readonly telling: AlertTelling
-  /** As `dueNotices` gave it. An alert that was changed since, and so was not judged as it is now, stays due. */
+  readonly notification: NotificationState
+  /** As `dueNotifications` gave it. An alert that was changed since, and so was not judged as it is now, stays due. */
   readonly dueAt: number
   /** When to ask again; null when only a change of the alert is a reason to. */
   readonly askAgainAt: number | null
@@ -131,7 +137,7 @@ export interface OpenedAlert {
   /** When the key's anomaly alert before this one opened; 0 for none. */
   readonly openedBefore: number
   /** How long after the commit receivers may first be told: however late it comes, a storm is found before. */
-  readonly noticeAfterMs: number
+  readonly notifyAfterMs: number
 }
 
 export interface EndedAlert {

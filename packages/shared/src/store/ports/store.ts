@@ -47,9 +47,9 @@ export interface GatewayStore {
   /** The verdicts on an entry's samples; null when they are not kept any more, or not there yet. */
   verdicts(partition: number, id: EntryId): Promise<EntryVerdicts | null>
   /** Entries that could not be read, newest first, from `upTo` (with it) back; at most `count`. */
-  deadEntries(partition: number, range: { upTo?: EntryId | undefined; count: number }): Promise<DeadEntry[]>
+  deadLetters(partition: number, range: { upTo?: EntryId | undefined; count: number }): Promise<DeadLetter[]>
   /** Forgets a dead entry; false when there is none of that id. */
-  discardDead(partition: number, id: EntryId): Promise<boolean>
+  discardDeadLetter(partition: number, id: EntryId): Promise<boolean>
   /** Analyses that rules which are tried out would have flagged, as JSON, newest first, at most `count`; those of one rule. */
   shadowed(partition: number, rule: string, count: number): Promise<string[]>
   /** As `AnalyzerStore.ruleCounts`. */
@@ -86,7 +86,7 @@ export type AppendOutcome =
   /** The request's batch was stored before, as this entry; nothing was stored now. */
   | { readonly kind: 'known'; readonly id: EntryId }
   /** So many requests are remembered that there is no room for one more; nothing was stored. */
-  | Crowded
+  | LimitReached
   /** The partition's backlog is at its limit; nothing was stored. */
   | { readonly kind: 'full'; readonly backlog: number }
   | NoMemory
@@ -97,8 +97,8 @@ export interface NoMemory {
   readonly kind: 'no-memory'
 }
 
-export interface Crowded {
-  readonly kind: 'crowded'
+export interface LimitReached {
+  readonly kind: 'limit-reached'
   /** Until the next one is forgotten. */
   readonly roomInMs: number
 }
@@ -121,7 +121,7 @@ export type ClaimOutcome =
   /** The same name came with another content before. */
   | { readonly kind: 'conflict' }
   /** So many requests are remembered that there is no room for one more. */
-  | Crowded
+  | LimitReached
   | NoMemory
 
 /** Counts are of samples, ever. accepted = analysed + dead + lost + backlog, always; lost is 0 unless Redis lost data. */
@@ -182,7 +182,7 @@ export interface AnalyzerStore {
   keptEntries(partition: number): Promise<KeptEntry[]>
 
   /** Keys with something due by now (see `Commit.due`), the longest due first, at most `count`; and the store's clock, Unix ms. */
-  dueKeys(partition: number, count: number): Promise<{ readonly now: number; readonly keys: readonly string[] }>
+  expiredTimers(partition: number, count: number): Promise<{ readonly now: number; readonly keys: readonly string[] }>
   /** All that was counted by `Commit.counts`, ever. */
   ruleCounts(partition: number): Promise<ReadonlyMap<string, number>>
   /** Forgets what was counted under these names. */
@@ -270,7 +270,7 @@ export interface Commit {
   readonly keys: readonly KeyUpdate[]
   /** Analyses that are anomalies, as JSON. */
   readonly anomalies: readonly string[]
-  readonly deadEntries: readonly DeadEntry[]
+  readonly deadLetters: readonly DeadLetter[]
   readonly verdicts: readonly EntryFindings[]
   /** Entries before this one are kept no longer, and neither are their verdicts. Undefined keeps none of those applied. */
   readonly keepFrom: EntryId | undefined
@@ -310,7 +310,7 @@ export interface KeptEntry {
   readonly samples: number
 }
 
-export interface DeadEntry {
+export interface DeadLetter {
   readonly id: EntryId
   readonly reason: string
   /** What could be read of it. */

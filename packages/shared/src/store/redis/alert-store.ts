@@ -2,7 +2,14 @@ import assert from 'node:assert/strict'
 import { type AlertParts, FLEET_PARTITION } from '../../detection/alerts/record.ts'
 import type { EntryId } from '../../sample/receipt.ts'
 import type { Keys, PartitionKeys } from '../keys.ts'
-import type { AlertAt, AlertFeedEntry, AlertPage, AlertStore, OutboxEntry, SettledNotice } from '../ports/alerts.ts'
+import type {
+  AlertAt,
+  AlertFeedEntry,
+  AlertPage,
+  AlertStore,
+  NotificationDecision,
+  OutboxEntry,
+} from '../ports/alerts.ts'
 import { type Client, inOneWrite, type ScriptRunner } from './connection.ts'
 import { asked } from './errors.ts'
 import type { RedisStoreOptions } from './store.ts'
@@ -46,17 +53,17 @@ export function createAlertStore({ client, keys, options }: AlertStoreOptions): 
             return ids.map((_, i) => toParts(texts.slice(i * PARTS.length, (i + 1) * PARTS.length)))
           }),
 
-    care: (partition, id, { acknowledged, snoozed }, noticeAt) =>
+    setOperatorState: (partition, id, { acknowledged, snoozed }, noticeAt) =>
       asked(async () => {
         const { alerts, alertsFiring, notices } = at(partition)
         const notes = [acknowledged, snoozed].map(note => (note === undefined ? '' : JSON.stringify(note)))
-        return (await client.care(alerts, alertsFiring, notices, id, noticeAt, ...notes)) === 1
+        return (await client.setOperatorState(alerts, alertsFiring, notices, id, noticeAt, ...notes)) === 1
       }),
 
-    dueNotices: (partition, count) =>
+    dueNotifications: (partition, count) =>
       asked(async () => {
         const { notices, alerts } = at(partition)
-        const [now, ...flat] = (await client.dueNotices(notices, alerts, count)) as [number, ...string[]]
+        const [now, ...flat] = (await client.dueNotifications(notices, alerts, count)) as [number, ...string[]]
         const due: { id: string; dueAt: number; parts: AlertParts }[] = []
         for (let i = 0; i + 1 + PARTS.length < flat.length; i += 2 + PARTS.length) {
           const parts = toParts(flat.slice(i + 2, i + 2 + PARTS.length))
@@ -65,11 +72,11 @@ export function createAlertStore({ client, keys, options }: AlertStoreOptions): 
         return { now, alerts: due }
       }),
 
-    settleNotices: ({ partition, token }, notices) =>
+    recordNotifications: ({ partition, token }, notices) =>
       asked(async () => {
         const { lease, alerts, notices: due, outbox } = at(partition)
         const args = notices.flatMap(settlement)
-        return (await client.settleNotices(lease, alerts, due, outbox, token, options.outboxMax, ...args)) === 1
+        return (await client.recordNotifications(lease, alerts, due, outbox, token, options.outboxMax, ...args)) === 1
       }),
 
     outbox: (partition, receiver, count) =>
@@ -108,8 +115,8 @@ export function createAlertStore({ client, keys, options }: AlertStoreOptions): 
   }
 }
 
-function settlement({ id, telling, dueAt, askAgainAt, tell }: SettledNotice): (string | number)[] {
-  return [id, JSON.stringify(telling), dueAt, askAgainAt ?? '', tell ?? '', telling.told]
+function settlement({ id, notification, dueAt, askAgainAt, tell }: NotificationDecision): (string | number)[] {
+  return [id, JSON.stringify(notification), dueAt, askAgainAt ?? '', tell ?? '', notification.told]
 }
 
 /** Strictly after the cursor, by falling time, then by falling id. */
@@ -148,8 +155,8 @@ function toParts([opening, end, acknowledged, snoozed, telling]: readonly (
   return {
     opening: parse(opening),
     end: parse(end),
-    care: acknowledged || snoozed ? { acknowledged: parse(acknowledged), snoozed: parse(snoozed) } : null,
-    telling: parse(telling),
+    operator: acknowledged || snoozed ? { acknowledged: parse(acknowledged), snoozed: parse(snoozed) } : null,
+    notification: parse(telling),
   } as AlertParts
 }
 

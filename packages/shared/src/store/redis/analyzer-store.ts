@@ -143,9 +143,12 @@ export function createAnalyzerStore({
         return kept
       }),
 
-    dueKeys: (partition, count) =>
+    expiredTimers: (partition, count) =>
       asked(async () => {
-        const [now, ...due] = (await client.dueKeys(keys.partition(partition).due, count)) as [number, ...string[]]
+        const [now, ...due] = (await client.expiredTimers(keys.partition(partition).due, count)) as [
+          number,
+          ...string[],
+        ]
         return { now, keys: due }
       }),
 
@@ -193,7 +196,7 @@ function toAttempt(text: string): Pick<LoadedCheckpoint, 'attempt'> {
 
 /** The ARGV of commit.lua. */
 function commitArguments(lease: Lease, commit: Commit, options: RedisStoreOptions, bytes: number): RespArguments {
-  const { from, to, entries, keys, anomalies, deadEntries, verdicts, witness, alerts, due, counts, shadowed } = commit
+  const { from, to, entries, keys, anomalies, deadLetters, verdicts, witness, alerts, due, counts, shadowed } = commit
   const args = new RespArguments(bytes)
   for (const text of [lease.token, from.id, to.id]) args.text(text)
   for (const number of [to.offset, commit.analysed, commit.dead]) args.number(number)
@@ -208,7 +211,7 @@ function commitArguments(lease: Lease, commit: Commit, options: RedisStoreOption
   const tails = keys.filter(({ window }) => window.kind === 'tail')
   const analyses = keys.filter(({ analysis }) => analysis !== null)
   const { opened, ended } = alerts
-  const lists = [entries, rows, tails, analyses, anomalies, deadEntries, verdicts, opened, ended, due, counts, shadowed]
+  const lists = [entries, rows, tails, analyses, anomalies, deadLetters, verdicts, opened, ended, due, counts, shadowed]
   for (const list of lists) args.number(list.length)
   for (const id of entries) args.text(id)
   for (const updates of [rows, tails]) {
@@ -222,12 +225,12 @@ function commitArguments(lease: Lease, commit: Commit, options: RedisStoreOption
     args.text(analysis ?? '')
   }
   for (const anomaly of anomalies) args.text(anomaly)
-  for (const { id, reason, samples } of deadEntries) for (const text of [id, reason, samples]) args.text(text)
+  for (const { id, reason, samples } of deadLetters) for (const text of [id, reason, samples]) args.text(text)
   for (const verdict of verdicts) pushVerdict(args, verdict)
-  for (const { opening, openedBefore, noticeAfterMs } of opened) {
+  for (const { opening, openedBefore, notifyAfterMs } of opened) {
     args.text(opening.id)
     args.text(JSON.stringify(opening))
-    for (const number of [opening.opened_at, openedBefore, noticeAfterMs]) args.number(number)
+    for (const number of [opening.opened_at, openedBefore, notifyAfterMs]) args.number(number)
     args.text(opening.key ?? '')
     args.text(opening.cause.kind)
   }

@@ -84,7 +84,7 @@ function toAppendOutcome(reply: unknown): AppendOutcome {
   if (status === 'stored' || status === 'known') return { kind: status, id: String(detail) }
   return status === 'full'
     ? { kind: 'full', backlog: Number(detail) }
-    : { kind: 'crowded', roomInMs: Math.max(0, Number(detail)) }
+    : { kind: 'limit-reached', roomInMs: Math.max(0, Number(detail)) }
 }
 
 const NO_MEMORY: NoMemory = { kind: 'no-memory' }

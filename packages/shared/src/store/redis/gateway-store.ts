@@ -1,7 +1,7 @@
 import type { EntryId } from '../../sample/receipt.ts'
 import { type EntryJudgements, VERDICT_FIELDS } from '../../verdict/kept-verdicts.ts'
 import type { Keys } from '../keys.ts'
-import type { ClaimOutcome, DeadEntry, GatewayStore, NoMemory, Progress } from '../ports/store.ts'
+import type { ClaimOutcome, DeadLetter, GatewayStore, NoMemory, Progress } from '../ports/store.ts'
 import { type Client, inOneWrite, type ScriptRunner } from './connection.ts'
 import { toEntry } from './entry-reply.ts'
 import { asked, isOutOfMemory } from './errors.ts'
@@ -102,13 +102,14 @@ export function createGatewayStore({ client, keys, append, options }: GatewaySto
         }
       }),
 
-    deadEntries: (partition, { upTo = '+', count }) =>
+    deadLetters: (partition, { upTo = '+', count }) =>
       asked(async () => {
         const entries = await client.xrevrange(keys.partition(partition).dead, upTo, '-', 'COUNT', count)
         return entries.map(toDeadEntry)
       }),
 
-    discardDead: (partition, id) => asked(async () => (await client.xdel(keys.partition(partition).dead, id)) === 1),
+    discardDeadLetter: (partition, id) =>
+      asked(async () => (await client.xdel(keys.partition(partition).dead, id)) === 1),
 
     shadowed: (partition, rule, count) =>
       asked(async () => {
@@ -132,15 +133,15 @@ function toJudged(judgements: Buffer | undefined, policies: Buffer | undefined):
   return judgements === undefined || policies === undefined ? null : { judgements, policies: String(policies) }
 }
 
-function toDeadEntry([id, flat]: readonly [EntryId, readonly string[]]): DeadEntry {
+function toDeadEntry([id, flat]: readonly [EntryId, readonly string[]]): DeadLetter {
   const fields = new Map<string, string>()
   for (let i = 0; i + 1 < flat.length; i += 2) fields.set(flat[i] ?? '', flat[i + 1] ?? '')
   return { id, reason: fields.get('reason') ?? '', samples: fields.get('s') ?? '' }
 }
 
 function toClaimOutcome(reply: unknown): ClaimOutcome {
-  const [kind, detail] = reply as ['new' | 'repeat' | 'conflict' | 'crowded', number | undefined]
-  return kind === 'crowded' ? { kind, roomInMs: Math.max(0, Number(detail)) } : { kind }
+  const [kind, detail] = reply as ['new' | 'repeat' | 'conflict' | 'limit-reached', number | undefined]
+  return kind === 'limit-reached' ? { kind, roomInMs: Math.max(0, Number(detail)) } : { kind }
 }
 
 const NO_MEMORY: NoMemory = { kind: 'no-memory' }

@@ -6,7 +6,7 @@
 -- ARGV:    the samples as JSON, how many they are, the backlog's limit in samples, a random text,
 --          the request's name among requests, how long it is remembered in ms, how many are remembered at most,
 --          traceparents where there are some
--- Returns: {'stored', entry id} or {'known', entry id} or {'full', backlog in samples} or {'crowded', ms until there is room}
+-- Returns: {'stored', entry id} or {'known', entry id} or {'full', backlog in samples} or {'limit-reached', ms until there is room}
 local samples_key, accepted_key, checkpoint_key, requests_key, times_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local samples, count, backlog_max, nonce = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local request, ttl_ms, requests_max, traces = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
@@ -40,7 +40,7 @@ end
 
 if redis.call('ZCARD', times_key) >= requests_max then
   local first = redis.call('ZRANGE', times_key, 0, 0, 'WITHSCORES')[2]
-  return { 'crowded', tonumber(first) - now_ms }
+  return { 'limit-reached', tonumber(first) - now_ms }
 end
 
 -- Kept as the string that Redis stores: the entry's offset must not pass through a float's formatting.

@@ -3,7 +3,7 @@
 --          partitions the two contents touch. Refused at the memory limit, as what follows it would be.
 -- KEYS:    requests, request_times of the partition that the request's name falls to
 -- ARGV:    the name among requests, digest of the content, how long it is remembered in ms, how many are remembered at most
--- Returns: {'new'} or {'repeat'} or {'conflict'} or {'crowded', ms until there is room}
+-- Returns: {'new'} or {'repeat'} or {'conflict'} or {'limit-reached', ms until there is room}
 local requests_key, times_key = KEYS[1], KEYS[2]
 local request, content, ttl_ms, requests_max = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 
@@ -25,7 +25,7 @@ end
 
 if not is_known and redis.call('ZCARD', times_key) >= requests_max then
   local first = redis.call('ZRANGE', times_key, 0, 0, 'WITHSCORES')[2]
-  return { 'crowded', tonumber(first) - now_ms }
+  return { 'limit-reached', tonumber(first) - now_ms }
 end
 
 redis.call('HSET', requests_key, request, content)
