@@ -65,7 +65,7 @@ export function unknownFields(builds: ReadonlyMap<string, readonly Manifest[]>):
 function compile(text: string): { line: number; message: string }[] {
   const folder = realpathSync(mkdtempSync(join(tmpdir(), 'tidemark-schema-')))
   try {
-    symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'))
+    symlinkSync(join(ROOT, 'test', 'node_modules'), join(folder, 'node_modules'))
     writeFileSync(join(folder, 'package.json'), '{"type":"module"}')
     writeFileSync(join(folder, 'manifests.ts'), text)
     const options = ['--noEmit', '--strict', '--skipLibCheck', '--pretty', 'false', '--module', 'nodenext']
