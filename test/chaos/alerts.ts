@@ -17,7 +17,7 @@ import { EMPTY_DOCUMENT, withRule } from '@tidemark/shared/detection/rules/rule'
 import { RuleSet } from '@tidemark/shared/detection/rules/rule-set'
 import { entryTimeMs, parseReceipt } from '@tidemark/shared/sample/receipt'
 import { type Keys, keysUnder } from '@tidemark/shared/store/keys'
-import { PREFIX, type RedisClient } from './deployment.ts'
+import { PREFIX, type RedisClient } from './redis-client.ts'
 
 /** Alerts come and go within a run, by samples and by time; verdicts are those of the default policy. */
 const RULES = [

@@ -1,7 +1,7 @@
 import { readdir, readFile, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pause } from '@tidemark/shared/runtime/lifecycle'
-import { keys, type RedisClient } from './deployment.ts'
+import { keys, type RedisClient } from './redis-client.ts'
 
 /** What ends a transaction in an append-only file. */
 const EXEC = '*1\r\n$4\r\nEXEC\r\n'

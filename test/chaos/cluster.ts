@@ -1,10 +1,10 @@
 import { pause } from '@tidemark/shared/runtime/lifecycle'
 import { type RedisFixture, startRedisCluster } from '@tidemark/testkit/redis-fixture'
 import { rawClient } from '@tidemark/testkit/redis-probe'
-import { keys } from './deployment.ts'
 import { type PartitionState, readPartitionState } from './partition-state.ts'
 import { type ProxyAudit, RedisProxy, type Rule } from './proxy.ts'
-import { REDIS_ARGS } from './redis-faults.ts'
+import { keys } from './redis-client.ts'
+import { REDIS_ARGS } from './redis-server.ts'
 
 const MASTERS = 3
 

@@ -1,15 +1,10 @@
-import { keysUnder } from '@tidemark/shared/store/keys'
 import { rawClient } from '@tidemark/testkit/redis-probe'
 import type { Audit } from './audit.ts'
 import { Disturbances } from './disturbance.ts'
 import type { History } from './history.ts'
 import { type Role, ServiceProcess } from './process.ts'
 import { RedisProxy, type Rule } from './proxy.ts'
-
-export const PREFIX = 'chaos'
-export const keys = keysUnder(PREFIX)
-
-export type RedisClient = ReturnType<typeof rawClient>
+import { PREFIX, type RedisClient } from './redis-client.ts'
 
 /** What an analyzer says, as an error, of each poison that a run feeds it, and of what Redis loses in a run that makes it lose. */
 const FORGOTTEN = 'Redis has forgotten accepted samples'

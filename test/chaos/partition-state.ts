@@ -1,5 +1,5 @@
 import type { EntryId } from '@tidemark/shared/sample/receipt'
-import { keys, type RedisClient } from './deployment.ts'
+import { keys, type RedisClient } from './redis-client.ts'
 
 /** What Redis holds of a partition at one moment. */
 export interface PartitionState {

@@ -1,37 +1,15 @@
 import { stat, truncate } from 'node:fs/promises'
 import { pause } from '@tidemark/shared/runtime/lifecycle'
-import type { DurabilityLevel } from '@tidemark/shared/store/ports/store'
 import { flushAllButRules } from './alerts.ts'
 import { aofFile, compactAof, cutAfter, cutLastCommit } from './append-only-file.ts'
 import { parseCommit } from './audit.ts'
 import type { Deployment } from './deployment.ts'
 import { readPartitionStates } from './partition-state.ts'
 import { type Exchange, type Mode, PASS } from './proxy.ts'
+import { redisArgs } from './redis-server.ts'
 import { Replica } from './replication.ts'
 import type { Fault } from './schedule.ts'
 import type { World } from './world.ts'
-
-/** What a Redis of a run is started with: as in production, but for the port; and a replica needs not wait for others. */
-export const REDIS_ARGS = [
-  '--maxmemory-policy',
-  'noeviction',
-  '--aof-load-truncated',
-  'yes',
-  '--repl-diskless-sync-delay',
-  '0',
-]
-
-/** The same, with what a level of durability needs. */
-export function redisArgs(durability: DurabilityLevel): string[] {
-  switch (durability) {
-    case 'disk':
-      return [...REDIS_ARGS, '--appendfsync', 'always']
-    case 'replicated':
-      return [...REDIS_ARGS, '--min-replicas-to-write', '1']
-    default:
-      return REDIS_ARGS
-  }
-}
 
 /** How often `appendfsync everysec` tells the disk. */
 const FSYNC_EVERY_MS = 1000

@@ -2,8 +2,8 @@ import type { StoredWindow } from '@tidemark/shared/detection/window-row'
 import { pause } from '@tidemark/shared/runtime/lifecycle'
 import { GROUP } from '@tidemark/shared/store/keys'
 import { readAlerts } from './alerts.ts'
-import { keys, type RedisClient } from './deployment.ts'
 import { readPartitionStates } from './partition-state.ts'
+import { keys, type RedisClient } from './redis-client.ts'
 import type { RestingState } from './verifier.ts'
 
 /** Waits until nothing waits to be analysed; false when that takes longer. */

@@ -1,6 +1,17 @@
 import { Agent, request } from 'node:http'
 import { parentPort, workerData } from 'node:worker_threads'
-import type { ProbeFigures } from './probe.ts'
+
+/** What the healthy clients met while something went on. */
+export interface ProbeFigures {
+  readonly requests: number
+  readonly p50Ms: number
+  readonly p99Ms: number
+  readonly maxMs: number
+  /** Answers that a healthy client must not get, and connections that broke, in words. */
+  readonly failures: readonly string[]
+  /** How long this computer kept the probe itself waiting at most: its own timers came so much too late. */
+  readonly ownLagMaxMs: number
+}
 
 /** Between two requests of a healthy client. Three of them make about 100 requests a second. */
 const INTERVAL_MS = 25

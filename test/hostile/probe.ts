@@ -1,16 +1,5 @@
 import { Worker } from 'node:worker_threads'
-
-/** What the healthy clients met while something went on. */
-export interface ProbeFigures {
-  readonly requests: number
-  readonly p50Ms: number
-  readonly p99Ms: number
-  readonly maxMs: number
-  /** Answers that a healthy client must not get, and connections that broke, in words. */
-  readonly failures: readonly string[]
-  /** How long this computer kept the probe itself waiting at most: its own timers came so much too late. */
-  readonly ownLagMaxMs: number
-}
+import type { ProbeFigures } from './probe-thread.ts'
 
 /**
  * Healthy clients that post, read and ask for health all the time. They live in a thread of their own: the test's thread
