@@ -128,7 +128,7 @@ describe.runIf(available)('two gateways, two analyzers and Redis, watched by Pro
     // Two minutes as the alert demands, half a one for others to join it.
     const { labels, annotations } = await told('AnalyzerDown', 'firing', 2.5 * MINUTE_MS + SLACK_MS)
     expect(labels.instance).toBe(stopped && metricsAddress(stopped))
-    expect(annotations.summary).toBe('An analyzer does not answer')
+    expect(annotations.summary).toBe('An analyzer is unavailable')
     // Five minutes until the ratio is that of the calm alone, five until the group is told of again.
     await told('AnomalyRatioHigh', 'resolved', 10 * MINUTE_MS + SLACK_MS)
     const others = pipeline.webhook.notices.map(notice => notice.labels.alertname ?? '')
