@@ -14,8 +14,8 @@ import { StoreError } from '@tidemark/shared/store/ports/store'
 import { packSamples } from '@tidemark/testkit/pack-samples'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { samplesWords } from '../src/alerts/view.ts'
-import { alertSchema, alertsPageSchema, alertWithSamplesSchema } from '../src/openapi/alerts.ts'
+import { alertSchema, alertsPageSchema, alertWithSamplesSchema } from '../src/alerts/schemas.ts'
+import { windowView } from '../src/alerts/view.ts'
 import { createTestClient } from './support/client.ts'
 import { analyseAll, commitEffects, NOW } from './support/fixture.ts'
 import { problemOf } from './support/problem.ts'
@@ -24,19 +24,32 @@ const PARTITIONS = 4
 const NOTE = { who: 'mira', why: 'the fan is being replaced' }
 const CALM: AlertEnd = { resolved_at: NOW, resolve_reason: 'calm', peak: { score: 9, value: 500, samples: 7 } }
 
-/** An anomaly of a key, opened at a time. */
+/** An anomaly of a key that opened at a time. */
 function openingOf(key: string, openedAt: number, changes: Partial<AlertOpening> = {}): AlertOpening {
   const partition = partitionOf(key, PARTITIONS)
   const cause: AlertCause = {
     kind: 'anomaly',
     evidence: {
-      ...{ detector: 'zscore', value: 420, score: 7.4, by: 'instant', line: 6, samples: 2, of: 2 },
-      ...{ low: 400, high: 400, spread: 2.7, window: 50 },
+      detector: 'zscore',
+      value: 420,
+      score: 7.4,
+      by: 'instant',
+      line: 6,
+      samples: 2,
+      of: 2,
+      low: 400,
+      high: 400,
+      spread: 2.7,
+      window: 50,
     },
   }
   return {
     id: alertId({ partition, kind: 'anomaly', key, count: 1, time: openedAt }),
-    ...{ key, rule: null, severity: 'warning', opened_at: openedAt, cause },
+    key,
+    rule: null,
+    severity: 'warning',
+    opened_at: openedAt,
+    cause,
     ...changes,
   }
 }
@@ -79,7 +92,7 @@ describe('GET /alerts', () => {
     })
   })
 
-  test('lists what fires, newest first over all partitions, with a sentence about each', async () => {
+  test('lists firing alerts of all partitions, newest first, each with a sentence', async () => {
     const store = createMemoryStore({ partitions: PARTITIONS })
     const [a, b, c] = [openingOf('edge-1/cpu', 1000), openingOf('b', 3000), openingOf('c', 2000)]
     await open(store, a, b, c)
@@ -90,8 +103,16 @@ describe('GET /alerts', () => {
     expect(counts).toEqual({ firing: 2, resolved: 1 })
     expect(alerts[1]).toEqual({
       ...a,
-      ...{ state: 'firing', resolved_at: null, resolve_reason: null, peak: null, acknowledged: null, snoozed: null },
-      ...{ told: 0, told_at: 0, told_resolved: false, suppressed_by: null },
+      state: 'firing',
+      resolved_at: null,
+      resolve_reason: null,
+      peak: null,
+      acknowledged: null,
+      snoozed: null,
+      told: 0,
+      told_at: 0,
+      told_resolved: false,
+      suppressed_by: null,
       suppressed: { mute: 0, snooze: 0, storm: 0 },
       explanation: expect.stringContaining('cpu of edge-1 rose to 420'),
     })
@@ -99,12 +120,17 @@ describe('GET /alerts', () => {
     expect(resolved.alerts).toMatchObject([{ ...c, ...CALM, state: 'resolved' }])
   })
 
-  test('has alerts of every kind', async () => {
+  test('lists alerts of every kind', async () => {
     const store = createMemoryStore({ partitions: PARTITIONS })
     const silent = openingOf('s', 1, { cause: { kind: 'silent', last_at: 0, expected_ms: 1000 } })
     const shift = openingOf('l', 2, { severity: 'info', cause: { kind: 'level_shift', value: 4, samples: 20 } })
     const storm = stormOpening({
-      ...{ kind: 'storm', time: 3, openedAt: NOW, keys: ['s', 'l'], keyCount: 12, keysTotal: 20 },
+      kind: 'storm',
+      time: 3,
+      openedAt: NOW,
+      keys: ['s', 'l'],
+      keyCount: 12,
+      keysTotal: 20,
     })
     await open(store, silent, shift, storm)
     const client = clientOn(store)
@@ -115,7 +141,7 @@ describe('GET /alerts', () => {
     expect(await keysOf(client, 'state=resolved')).toEqual(['s'])
   })
 
-  test.each([1, 2, 7, 500])('pages of %i lead through all, each once', async limit => {
+  test.each([1, 2, 7, 500])('pages of %i contain each alert exactly once', async limit => {
     const store = createMemoryStore({ partitions: PARTITIONS })
     // Many have the same time, and one time has a fraction.
     const openings = Array.from({ length: 60 }, (_, i) => openingOf(`k${i}`, i === 7 ? 3.25 : i % 5))
@@ -156,7 +182,7 @@ describe('GET /alerts', () => {
     expect(await keysOf(client, 'prefix=edge&limit=1')).toEqual(['edge-2/cpu', 'edge-1/rps', 'edge-1/cpu'])
   })
 
-  test('a request looks at a bounded number of alerts and then gives a cursor', async () => {
+  test('a request reads a bounded number of alerts, then returns a cursor', async () => {
     const store = createMemoryStore({ partitions: 1 })
     const opened = Array.from({ length: 2600 }, (_, i) => {
       return { opening: { ...openingOf(`k${i}`, i), id: `0-${i.toString(16)}` }, openedBefore: 0, notifyAfterMs: 0 }
@@ -171,7 +197,7 @@ describe('GET /alerts', () => {
     expect(await keysOf(client, 'prefix=k7&limit=500')).toHaveLength(111)
   })
 
-  test('leaves nothing out where one partition has far more alerts than another', async () => {
+  test('omits nothing if one partition has far more alerts than another', async () => {
     const store = createMemoryStore({ partitions: 2 })
     const openings = Array.from({ length: 700 }, (_, i) => {
       const opening = openingOf(`k${i}`, i, { rule: i < 200 ? 'rare' : null })
@@ -186,7 +212,7 @@ describe('GET /alerts', () => {
     expect(await keysOf(clientOn(store), 'rule=rare')).toEqual(rare.toReversed())
   })
 
-  test('leaves out what changed its state or was forgotten while it was read', async () => {
+  test('omits alerts that changed state or were deleted during the read', async () => {
     const store = createMemoryStore({ partitions: PARTITIONS })
     const openings = Array.from({ length: 9 }, (_, i) => openingOf(`k${i}`, i))
     await open(store, ...openings)
@@ -220,7 +246,7 @@ describe('GET /alerts', () => {
     ['cursor=0-ab', 'cursor', 'must be the cursor of a page'],
     [`prefix=${'x'.repeat(1025)}`, 'prefix', 'must be at most 1024 characters'],
     ['key=a', 'key', 'is not a parameter here'],
-  ])('answers 400 to ?%s', async (query, parameter, detail) => {
+  ])('responds 400 to ?%s', async (query, parameter, detail) => {
     const response = await clientOn(createMemoryStore()).send('GET', `/alerts?${query}`)
     expect(response.status).toBe(400)
     expect(await problemOf(response)).toMatchObject({ errors: [{ parameter, detail }] })
@@ -228,7 +254,7 @@ describe('GET /alerts', () => {
 })
 
 describe('GET /alerts/{id}', () => {
-  test('has the samples of its key, and what holds for the key now', async () => {
+  test('has the samples of its key and the current policy of the key', async () => {
     const store = createMemoryStore({ partitions: PARTITIONS, now: () => NOW })
     const key = 'edge 1/{cpu}%'
     const opening = openingOf(key, NOW + 500, { rule: 'gone' })
@@ -249,7 +275,7 @@ describe('GET /alerts/{id}', () => {
     })
   })
 
-  test('has no samples of a key that nothing is kept of', async () => {
+  test('has no samples if the key has no window', async () => {
     const store = createMemoryStore({ partitions: PARTITIONS })
     const opening = openingOf('a', 1)
     await open(store, opening)
@@ -275,7 +301,7 @@ describe('GET /alerts/{id}', () => {
     'constructor',
     '-1-abc',
     `0-${'a'.repeat(200)}`,
-  ])('of the id %s is 404', async id => {
+  ])('with the id %s is 404', async id => {
     const client = clientOn(createMemoryStore())
     const body = { ...NOTE, until: '2h' }
     for (const response of [
@@ -292,22 +318,22 @@ describe('GET /alerts/{id}', () => {
 describe('the samples of an alert', () => {
   const at = { opened_at: 1000 }
   const note = (timestamps: number[], isHeld = false): string =>
-    samplesWords(at, { timestamps, values: timestamps }, { isHeld }).note
+    windowView(at, { timestamps, values: timestamps }, { isHeld }).note
 
-  test('say which of them are from before its opening', () => {
+  test('are divided by when the alert opened', () => {
     expect(note([998, 999, 1000, 1001])).toBe(
-      'By their timestamps 3 of the 4 samples in the window were measured up to the opening, and 1 since.',
+      'By timestamp, 3 of the 4 samples in the window were measured before the alert opened, 1 after.',
     )
-    expect(note([999])).toBe('By their timestamps all samples of the window (1) were measured up to the opening.')
-    expect(note([1001, 1002])).toContain('The samples from before the opening have left the window')
+    expect(note([999])).toBe('By timestamp, every sample in the window (1) was measured before the alert opened.')
+    expect(note([1001, 1002])).toContain('every sample in the window (2) was measured after the alert opened')
     expect(note([])).toBe('The window is empty.')
-    expect(note([999], true)).toMatch(/ Anomalous samples are kept out of this window\.$/)
+    expect(note([999], true)).toMatch(/ Anomalous samples are excluded from this window\.$/)
   })
 
-  test('are counted whatever order their timestamps are in', () => {
+  test('are counted in any order of their timestamps', () => {
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 990, max: 1010 })), timestamps => {
-        const { before, after } = samplesWords(at, { timestamps, values: timestamps }, { isHeld: false })
+        const { before, after } = windowView(at, { timestamps, values: timestamps }, { isHeld: false })
         expect(before + after).toBe(timestamps.length)
         expect(before).toBe(timestamps.filter(timestamp => timestamp <= 1000).length)
       }),
@@ -332,7 +358,7 @@ describe('taking care of an alert', () => {
     expect(await client.get(path, alertWithSamplesSchema)).toMatchObject({ acknowledged })
   })
 
-  test('snoozed it keeps who takes care of it', async () => {
+  test('a snooze keeps the acknowledgement', async () => {
     const { client, path } = await withAlert()
     await client.send('POST', `${path}/acknowledge`, NOTE)
     const hours = await client.send('POST', `${path}/snooze`, { who: 'ole', why: 'waiting', until: '2h' })
@@ -345,12 +371,15 @@ describe('taking care of an alert', () => {
     expect(stored).toMatchObject({ acknowledged: { who: 'mira' }, snoozed: { who: 'ole', until: Date.parse(until) } })
   })
 
-  test('has receivers judged anew at once', async () => {
+  test('a snooze checks its notifications again at once', async () => {
     const { store, opening, client, path } = await withAlert()
     const partition = partitionOf('edge-1/cpu', PARTITIONS)
     const [due] = (await store.alerts.dueNotifications(partition, 10)).alerts
     const settled = {
-      ...{ id: opening.id, dueAt: due?.dueAt ?? 0, askAgainAt: null, tell: null },
+      id: opening.id,
+      dueAt: due?.dueAt ?? 0,
+      askAgainAt: null,
+      tell: null,
       notification: {
         told: 1,
         told_at: NOW,
@@ -366,7 +395,7 @@ describe('taking care of an alert', () => {
   })
 
   test.each(['acknowledge', 'snooze'])(
-    '%s is 409 once it is resolved, also when that happens meanwhile',
+    '%s is 409 once it is resolved, even if that happens during the request',
     async action => {
       const { store, opening, client, path } = await withAlert()
       const body = action === 'snooze' ? { ...NOTE, until: '1h' } : NOTE
@@ -417,21 +446,27 @@ describe('the routes of the alerts', () => {
     ['POST', '/alerts/0-abc/snooze', { ...NOTE, until: '1h' }],
   ]
 
-  test.each(requests)('%s %s is 503 while the store is away, and says nothing of it', async (method, path, body) => {
-    const away = (): Promise<never> => Promise.reject(new StoreError('secret', { kind: 'unknown' }))
-    for (const options of [{ isStoreOpen: false }, { overrideAlerts: { list: away, count: away, read: away } }]) {
+  test.each(requests)('%s %s is 503 without a cause while the store is unavailable', async (method, path, body) => {
+    const unavailable = (): Promise<never> => Promise.reject(new StoreError('secret', { kind: 'unknown' }))
+    for (const options of [
+      { isStoreOpen: false },
+      { overrideAlerts: { list: unavailable, count: unavailable, read: unavailable } },
+    ]) {
       const response = await createTestClient(options).send(method, path, body)
       expect(response.status).toBe(503)
       expect(JSON.stringify(await problemOf(response))).not.toContain('secret')
     }
   })
 
-  test('are 503 when the store goes away in the middle', async () => {
+  test('are 503 if the store becomes unavailable during the request', async () => {
     const store = createMemoryStore({ partitions: PARTITIONS })
     const opening = openingOf('a', 1)
     await open(store, opening)
-    const away = (): Promise<never> => Promise.reject(new StoreError('secret', { kind: 'unknown' }))
-    const client = clientOn(store, { overrideAlerts: { setOperatorState: away }, override: { window: away } })
+    const unavailable = (): Promise<never> => Promise.reject(new StoreError('secret', { kind: 'unknown' }))
+    const client = clientOn(store, {
+      overrideAlerts: { setOperatorState: unavailable },
+      override: { window: unavailable },
+    })
     const path = `/alerts/${opening.id}`
     for (const response of [await client.send('GET', path), await client.send('POST', `${path}/acknowledge`, NOTE)]) {
       expect(response.status).toBe(503)
@@ -451,7 +486,7 @@ describe('the routes of the alerts', () => {
     await problemOf(response)
   })
 
-  test('are few labels, whatever ids clients make up', async () => {
+  test('are few metric labels, whatever ids clients invent', async () => {
     const { send, registry } = clientOn(createMemoryStore())
     for (let i = 0; i < 50; i++) {
       await send('GET', `/alerts/${i}`)
@@ -463,7 +498,7 @@ describe('the routes of the alerts', () => {
     expect([...routes].toSorted()).toEqual(['/alerts/:id', '/alerts/:id/snooze', 'unmatched'])
   })
 
-  test('pages are read two at a time, and those beyond the queue are answered 503', async () => {
+  test('pages are read two at a time; requests beyond the queue get 503', async () => {
     const list = async () => {
       await new Promise(resolve => setTimeout(resolve, 1))
       return []

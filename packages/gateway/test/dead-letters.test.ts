@@ -1,30 +1,12 @@
 import { partitionOf } from '@tidemark/shared/sample/partition'
-import { createMemoryStore, type MemoryStore } from '@tidemark/shared/store/memory/store'
-import { NO_RULE_EFFECTS, StoreError } from '@tidemark/shared/store/ports/store'
+import { createMemoryStore } from '@tidemark/shared/store/memory/store'
+import { StoreError } from '@tidemark/shared/store/ports/store'
 import { packSamples } from '@tidemark/testkit/pack-samples'
 import { describe, expect, test } from 'vitest'
-import { deadPageSchema } from '../src/openapi/dead.ts'
-import { createTestApp } from './support/fixture.ts'
+import { deadPageSchema } from '../src/dead-letters/routes.ts'
+import { addDeadLetters, createTestApp } from './support/fixture.ts'
 
 const PARTITIONS = 4
-
-/** Puts entries with these texts into partition 0 and commits them as dead, as an analyzer does. Returns their receipts. */
-async function withDead(store: MemoryStore, texts: readonly string[], partition = 0): Promise<string[]> {
-  const lease = { partition, token: 'test:1' }
-  await store.analyzer.acquireLease(partition, lease.token, 60_000)
-  const from = await store.analyzer.loadCheckpoint(partition)
-  await store.gateway.append(texts.map(samples => ({ partition, samples, count: 1 })))
-  const [found] = await store.analyzer.read([partition], { count: 1000, blockMs: 0 })
-  const ids = (found?.entries ?? []).map(({ id }) => id)
-  const outcome = await store.analyzer.commit(lease, {
-    ...{ from, to: { id: ids.at(-1) ?? '', offset: from.offset + ids.length }, entries: ids, witness: undefined },
-    ...{ analysed: 0, dead: ids.length, keys: [], anomalies: [], verdicts: [], keepFrom: '0-0', rulesVersion: 0 },
-    ...NO_RULE_EFFECTS,
-    deadLetters: ids.map((id, i) => ({ id, reason: `reason ${i}`, samples: texts[i] ?? '' })),
-  })
-  expect(outcome.kind).toBe('ok')
-  return ids.map(id => `${partition}:${id}`)
-}
 
 /** A key of the partition. */
 function keyIn(partition: number): string {
@@ -38,13 +20,13 @@ async function page(app: ReturnType<typeof createTestApp>['app'], query = '') {
 }
 
 describe('GET /dead', () => {
-  test('lists dead entries of all partitions, newest first, by page', async () => {
+  test('lists the dead letters of all partitions, newest first, by page', async () => {
     let now = 1000
     const store = createMemoryStore({ partitions: PARTITIONS, now: () => now })
     const { app } = createTestApp({ store })
     const receipts: string[] = []
     for (const partition of [0, 1, 2, 0, 1, 3]) {
-      receipts.push(...(await withDead(store, ['not JSON'], partition)))
+      receipts.push(...(await addDeadLetters(store, ['not JSON'], partition)))
       // Every second id exists in two partitions.
       if (receipts.length % 2 === 0) now++
     }
@@ -60,17 +42,17 @@ describe('GET /dead', () => {
     expect((await page(app)).dead[0]).toMatchObject({ reason: 'reason 0', samples: 'not JSON', accepted_at: 1002 })
   })
 
-  test.each(['?limit=0', '?limit=501', '?cursor=x', '?page=2'])('answers 400 to %s', async query => {
+  test.each(['?limit=0', '?limit=501', '?cursor=x', '?page=2'])('responds 400 to %s', async query => {
     expect((await createTestApp().app.request(`/dead${query}`)).status).toBe(400)
   })
 })
 
 describe('POST /dead/{id}/put-back', () => {
-  test('accepts the samples anew, once', async () => {
+  test('stores the samples again, once', async () => {
     const store = createMemoryStore({ partitions: PARTITIONS })
     const { app } = createTestApp({ store })
     const samples = packSamples([{ key: keyIn(0), value: 1, timestamp: 2 }])
-    const [id] = await withDead(store, [samples])
+    const [id] = await addDeadLetters(store, [samples])
     const response = await app.request(`/dead/${id}/put-back`, { method: 'POST' })
     expect(response.status).toBe(202)
     expect(await response.json()).toEqual({ accepted: 1, receipts: [expect.stringMatching(/^0:/)] })
@@ -80,7 +62,7 @@ describe('POST /dead/{id}/put-back', () => {
     expect((await page(app)).dead).toEqual([])
   })
 
-  test('adds nothing when it is asked again because the entry was not removed', async () => {
+  test('stores nothing more if it is retried because the dead letter was not removed', async () => {
     const store = createMemoryStore({ partitions: PARTITIONS })
     let failures = 1
     const { app } = createTestApp({
@@ -92,7 +74,7 @@ describe('POST /dead/{id}/put-back', () => {
         },
       },
     })
-    const [id] = await withDead(store, [packSamples([{ key: keyIn(0), value: 1, timestamp: 2 }])])
+    const [id] = await addDeadLetters(store, [packSamples([{ key: keyIn(0), value: 1, timestamp: 2 }])])
     expect((await app.request(`/dead/${id}/put-back`, { method: 'POST' })).status).toBe(503)
     expect((await app.request(`/dead/${id}/put-back`, { method: 'POST' })).status).toBe(202)
     expect((await store.gateway.progress([0]))[0]).toMatchObject({ accepted: 2, backlog: 1 })
@@ -107,21 +89,21 @@ describe('POST /dead/{id}/put-back', () => {
     [JSON.stringify([keyIn(0), 1e101, 1]), 'too large'],
     [JSON.stringify([`${keyIn(0)}\n`, 1, 1]), 'control characters'],
     [JSON.stringify([keyIn(1), 1, 1]), 'another partition'],
-  ])('answers 409 to an entry that holds %s', async (text, reason) => {
+  ])('responds 409 to an entry that holds %s', async (text, reason) => {
     const store = createMemoryStore({ partitions: PARTITIONS })
     const { app } = createTestApp({ store })
-    const [id] = await withDead(store, [text])
+    const [id] = await addDeadLetters(store, [text])
     const response = await app.request(`/dead/${id}/put-back`, { method: 'POST' })
     expect(response.status).toBe(409)
     expect(await response.text()).toContain(reason)
     expect((await page(app)).dead).toHaveLength(1)
   })
 
-  test('answers 503 with Retry-After while the backlog of the partition is full', async () => {
+  test('responds 503 with Retry-After while the backlog of the partition is full', async () => {
     const store = createMemoryStore({ partitions: PARTITIONS, backlogMax: 1 })
     const { app } = createTestApp({ store })
     const samples = packSamples([{ key: keyIn(0), value: 1, timestamp: 2 }])
-    const [id] = await withDead(store, [samples])
+    const [id] = await addDeadLetters(store, [samples])
     await store.gateway.append([{ partition: 0, samples, count: 1 }])
     const response = await app.request(`/dead/${id}/put-back`, { method: 'POST' })
     expect(response.status).toBe(503)
@@ -131,10 +113,10 @@ describe('POST /dead/{id}/put-back', () => {
 })
 
 describe('POST /dead/{id}/discard', () => {
-  test('forgets an entry, once', async () => {
+  test('deletes a dead letter, once', async () => {
     const store = createMemoryStore({ partitions: PARTITIONS })
     const { app, registry } = createTestApp({ store })
-    const [a, b] = await withDead(store, ['x', 'y'])
+    const [a, b] = await addDeadLetters(store, ['x', 'y'])
     const response = await app.request(`/dead/${a}/discard`, { method: 'POST' })
     expect(await response.json()).toEqual({ discarded: a })
     expect((await app.request(`/dead/${a}/discard`, { method: 'POST' })).status).toBe(404)
@@ -142,13 +124,13 @@ describe('POST /dead/{id}/discard', () => {
     expect(await registry.metrics()).toContain('gateway_dead_entries_settled_total{how="discarded"} 1')
   })
 
-  test.each(['x', '99:1-0', '0:1-0', '0:1'])('answers 404 to the id %s', async id => {
+  test.each(['x', '99:1-0', '0:1-0', '0:1'])('responds 404 to the id %s', async id => {
     for (const action of ['discard', 'put-back']) {
       expect((await createTestApp().app.request(`/dead/${id}/${action}`, { method: 'POST' })).status).toBe(404)
     }
   })
 
-  test('takes POST alone', async () => {
+  test('supports POST only', async () => {
     const response = await createTestApp().app.request('/dead/0:1-0/discard')
     expect(response.status).toBe(405)
     expect(response.headers.get('Allow')).toBe('POST')

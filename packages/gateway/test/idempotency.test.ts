@@ -2,8 +2,8 @@ import { createMemoryStore, type MemoryStore } from '@tidemark/shared/store/memo
 import { type AppendOutcome, type GatewayStore, StoreError } from '@tidemark/shared/store/ports/store'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { problemSchema } from '../src/openapi/parts.ts'
-import { ingestResultSchema } from '../src/openapi/samples.ts'
+import { problemSchema } from '../src/http/documentation.ts'
+import { ingestResultSchema } from '../src/ingest/routes.ts'
 import { createTestApp, NOW, storedSamples } from './support/fixture.ts'
 
 const SAMPLES = JSON.stringify(Array.from({ length: 20 }, (_, value) => ({ key: `k${value}`, value })))

@@ -8,12 +8,12 @@ import {
   changesSchema,
   deletedSchema,
   explanationSchema,
-  muteAnswerSchema,
+  muteResponseSchema,
   reportSchema,
   ruleSchema,
   rulesSchema,
-  stormAnswerSchema,
-} from '../src/openapi/rules.ts'
+  stormResponseSchema,
+} from '../src/rules/schemas.ts'
 import { createTestClient } from './support/client.ts'
 import { commitEffects, NOW, type TestAppOptions } from './support/fixture.ts'
 import { problemOf } from './support/problem.ts'
@@ -22,7 +22,7 @@ const NOTE = { who: 'mira', why: 'only high values matter' }
 const EDGE = { pattern: 'edge-*/cpu', direction: 'up', deviation_min: 5 }
 const DELETION = 'who=mira&why=not+needed'
 
-/** A client that puts rules besides. */
+/** A client that can also put rules. */
 function clientOf(options: TestAppOptions = {}) {
   const client = createTestClient(options)
   return {
@@ -33,7 +33,7 @@ function clientOf(options: TestAppOptions = {}) {
 }
 
 describe('GET /rules', () => {
-  test('has the defaults at first', async () => {
+  test('returns the defaults at first', async () => {
     expect(await clientOf().get('/rules', rulesSchema)).toEqual({
       version: 0,
       rules: [],
@@ -43,7 +43,7 @@ describe('GET /rules', () => {
     })
   })
 
-  test('has each rule as it was written, its last change, and what its newest version counted in all partitions', async () => {
+  test('returns each rule as written, its last change, and the counts of its newest version over all partitions', async () => {
     const store = createMemoryStore({ partitions: 3 })
     const { get, putRule } = clientOf({ store })
     await putRule('edge-cpu')
@@ -126,7 +126,7 @@ describe('PUT /rules/{id}', () => {
     ['%zz', { ...EDGE }, [{ field: 'rule.id', detail: expect.stringContaining('must be 1 to 64 letters') }]],
     ['%7B0%7D', { ...EDGE }, [{ field: 'rule.id', detail: expect.stringContaining('must be 1 to 64 letters') }]],
     ['x'.repeat(65), { ...EDGE }, [{ field: 'rule.id', detail: expect.stringContaining('must be 1 to 64 letters') }]],
-    ['r', { id: 's', ...EDGE }, [{ field: 'rule.id', detail: 'must be left out, or the one in the path' }]],
+    ['r', { id: 's', ...EDGE }, [{ field: 'rule.id', detail: 'must be absent, or equal to the id in the path' }]],
     ['r', null, [{ field: 'rule', detail: 'must be an object' }]],
     ['r', [EDGE], [{ field: 'rule', detail: 'must be an object' }]],
     ['r', 'edge-*', [{ field: 'rule', detail: 'must be an object' }]],
@@ -146,7 +146,7 @@ describe('PUT /rules/{id}', () => {
         { field: 'rule.constructor', detail: 'no such setting' },
       ]),
     ],
-  ])('is 422 for %s with %o, and names each fault', async (id, rule, errors) => {
+  ])('is 422 for %s with %o, and lists each error', async (id, rule, errors) => {
     const { send, get } = clientOf()
     const response = await send('PUT', `/rules/${id}`, { rule, ...NOTE })
     expect(response.status).toBe(422)
@@ -187,7 +187,7 @@ describe('PUT /rules/{id}', () => {
     await problemOf(response)
   })
 
-  test('lists no more faults than anybody reads', async () => {
+  test('limits the number of listed errors', async () => {
     const madeUp = Object.fromEntries(Array.from({ length: 3000 }, (_, i) => [`member ${i}`.padEnd(15), 1]))
     const response = await clientOf().send('PUT', '/rules/r', { rule: { pattern: '*', ...madeUp }, ...NOTE })
     const text = JSON.stringify(await problemOf(response))
@@ -196,7 +196,7 @@ describe('PUT /rules/{id}', () => {
     expect(text).toContain('and 2997 more')
   })
 
-  test('refuses the one that is too many', async () => {
+  test('rejects one rule too many', async () => {
     const store = createMemoryStore()
     const rules = Array.from({ length: 1000 }, (_, i) => {
       return { rule: { id: `r${i}`, pattern: `k${i}` }, version: 1, changed: { ...NOTE, at: NOW } }
@@ -235,7 +235,7 @@ describe('a change', () => {
     expect(await problemOf(response)).toMatchObject({ errors: [{ parameter: 'If-Match' }] })
   })
 
-  test('is made on top of what others changed at the same time', async () => {
+  test('does not undo a simultaneous change', async () => {
     const { get, send } = clientOf()
     const ids = Array.from({ length: 50 }, (_, i) => `r${i}`)
     const responses = await Promise.all(ids.map(id => send('PUT', `/rules/${id}`, { rule: EDGE, ...NOTE })))
@@ -244,7 +244,7 @@ describe('a change', () => {
     expect([version, rules.map(({ rule }) => rule.id).toSorted()]).toEqual([50, ids.toSorted()])
   })
 
-  test('is made on top of what another gateway changes at the same time', async () => {
+  test('does not undo a simultaneous change through another gateway', async () => {
     const store = createMemoryStore()
     const clients = [clientOf({ store }), clientOf({ store }), clientOf({ store })]
     const responses = await Promise.all(
@@ -254,7 +254,7 @@ describe('a change', () => {
     expect((await clientOf({ store }).get('/rules', rulesSchema)).version).toBe(30)
   })
 
-  test('is 503 when too many others wait', async () => {
+  test('is 503 when too many others are queued', async () => {
     const { promise: goOn, resolve } = Promise.withResolvers<void>()
     const store = createMemoryStore()
     const { send } = clientOf({ store, overrideRules: { document: () => goOn.then(() => store.rules.document()) } })
@@ -269,7 +269,7 @@ describe('a change', () => {
     ]).toEqual([101, 4])
   })
 
-  test('of one version is made once, whoever else wants to change that one', async () => {
+  test('of one version succeeds once, however many are sent', async () => {
     const { send } = clientOf()
     const responses = await Promise.all(
       ['a', 'b', 'c'].map(id => send('PUT', `/rules/${id}`, { rule: EDGE, ...NOTE }, { 'If-Match': '0' })),
@@ -277,7 +277,7 @@ describe('a change', () => {
     expect(responses.map(({ status }) => status).toSorted()).toEqual([201, 412, 412])
   })
 
-  test('is 503 when others are faster again and again', async () => {
+  test('is 503 if other changes keep conflicting', async () => {
     let attempts = 0
     const replace = async (): Promise<boolean> => {
       attempts++
@@ -296,7 +296,7 @@ describe('DELETE /rules/{id}', () => {
     ['?who=mira', ['why']],
     ['?who=&why=x', ['who']],
     ['?who=mira&why=x&force=true', ['force']],
-  ])('%s is 400: it says who and why', async (query, parameters) => {
+  ])('%s is 400: who and why are required', async (query, parameters) => {
     const { send, putRule, get } = clientOf()
     await putRule('r')
     const response = await send('DELETE', `/rules/r${query}`)
@@ -305,7 +305,7 @@ describe('DELETE /rules/{id}', () => {
     expect((await get('/rules', rulesSchema)).version).toBe(1)
   })
 
-  test('of a rule that is not there is 404', async () => {
+  test('of an unknown rule is 404', async () => {
     for (const id of ['r', '__proto__', '%00', '%2F', 'explain']) {
       const response = await clientOf().send('DELETE', `/rules/${id}?${DELETION}`)
       expect(response.status).toBe(404)
@@ -313,7 +313,7 @@ describe('DELETE /rules/{id}', () => {
     }
   })
 
-  test('keeps to its If-Match', async () => {
+  test('respects its If-Match', async () => {
     const { send, putRule } = clientOf()
     await putRule('r')
     expect((await send('DELETE', `/rules/r?${DELETION}`, undefined, { 'If-Match': '7' })).status).toBe(412)
@@ -326,11 +326,11 @@ describe('mutes', () => {
 
   test('are put, replaced and deleted', async () => {
     const { send, read, get } = clientOf()
-    const added = await read(await send('PUT', '/mutes/storm', MUTE), muteAnswerSchema, 201)
+    const added = await read(await send('PUT', '/mutes/storm', MUTE), muteResponseSchema, 201)
     const mute = { id: 'storm', ...MUTE, until: new Date(NOW + 7_200_000).toISOString() }
     expect(added).toEqual({ mute, version: 1 })
     const until = '2023-12-01T12:00:00+01:00'
-    const replaced = await read(await send('PUT', '/mutes/storm', { ...MUTE, until }), muteAnswerSchema, 200)
+    const replaced = await read(await send('PUT', '/mutes/storm', { ...MUTE, until }), muteResponseSchema, 200)
     expect(replaced.mute.until).toBe('2023-12-01T11:00:00.000Z')
     expect((await get('/rules', rulesSchema)).mutes).toEqual([replaced.mute])
     expect((await get('/rules/explain?key=edge-1/rps', explanationSchema)).muted).toEqual({
@@ -375,16 +375,16 @@ describe('mutes', () => {
 describe('PUT /storm', () => {
   const storm = { percent: 30, within: '2m', keys_min: 5 }
 
-  test('says when alerts are one of the fleet', async () => {
+  test('sets when alerts become an alert storm', async () => {
     const { send, read, get } = clientOf()
-    expect(await read(await send('PUT', '/storm', { storm, ...NOTE }), stormAnswerSchema)).toEqual({
+    expect(await read(await send('PUT', '/storm', { storm, ...NOTE }), stormResponseSchema)).toEqual({
       storm,
       version: 1,
     })
     expect((await get('/rules', rulesSchema)).storm).toEqual(storm)
   })
 
-  test('is 422 for what is none', async () => {
+  test('is 422 if invalid', async () => {
     const wrong = { storm: { percent: 0, within: '2x', keys: 5 }, why: 'x' }
     const response = await clientOf().send('PUT', '/storm', wrong)
     expect(response.status).toBe(422)
@@ -400,7 +400,7 @@ describe('PUT /storm', () => {
 })
 
 describe('GET /rules/explain', () => {
-  test('has the default in the words of the rules', async () => {
+  test('returns the default policy in the members of a rule', async () => {
     expect(await clientOf().get('/rules/explain?key=a', explanationSchema)).toEqual({
       key: 'a',
       version: 0,
@@ -421,8 +421,17 @@ describe('GET /rules/explain', () => {
         influence: 'full',
         level_shift_after: null,
         alert: {
-          ...{ open: 1.5, samples: 2, of: 2, sides: 'same', instant: 3, sustained: 3.25, close: 0.75, close_after: 5 },
-          ...{ hold: '0s', resolve_after: '10m', severity: 'warning' },
+          open: 1.5,
+          samples: 2,
+          of: 2,
+          sides: 'same',
+          instant: 3,
+          sustained: 3.25,
+          close: 0.75,
+          close_after: 5,
+          hold: '0s',
+          resolve_after: '10m',
+          severity: 'warning',
         },
         silent: null,
         late: 'mark',
@@ -431,19 +440,28 @@ describe('GET /rules/explain', () => {
     })
   })
 
-  test("has the deployment's default", async () => {
+  test("returns the deployment's defaults", async () => {
     const { get } = clientOf({ settings: { WINDOW: '20', THRESHOLD: '2.5', WINDOW_MIN: '5' } })
     const { policy } = await get('/rules/explain?key=a', explanationSchema)
     expect(policy).toMatchObject({ window: 20, threshold: 2.5, samples_min: 5 })
   })
 
-  test('has all that a rule says, as it says it', async () => {
+  test('returns all members of a rule, as written', async () => {
     const { get, putRule } = clientOf()
     const rule = {
-      ...{ pattern: 'meter-*', budget: '1 per key per week', window: 100, samples_min: 20, direction: 'down' },
-      ...{ deviation_min: 1, deviation_min_relative: 0.1, influence: 'held', level_shift_after: 20 },
+      pattern: 'meter-*',
+      budget: '1 per key per week',
+      window: 100,
+      samples_min: 20,
+      direction: 'down',
+      deviation_min: 1,
+      deviation_min_relative: 0.1,
+      influence: 'held',
+      level_shift_after: 20,
       alert: { samples: 4, of: 6, sustained: 'off', hold: '90s', resolve_after: '1.5h', severity: 'critical' },
-      ...{ silent: '5m', late: 'refuse', duplicates: 'drop' },
+      silent: '5m',
+      late: 'refuse',
+      duplicates: 'drop',
     }
     await putRule('meters', rule)
     const { policy } = await get('/rules/explain?key=meter-7', explanationSchema)
@@ -454,7 +472,7 @@ describe('GET /rules/explain', () => {
     expect((await get('/rules/explain?key=meter-7', explanationSchema)).policy.silent).toBe('learned')
   })
 
-  test('says why one is in force, and which others match', async () => {
+  test('returns why a rule is in force and which others match', async () => {
     const { get, putRule } = clientOf()
     await putRule('all', { pattern: '*', mute: { until: '2023-12-01T00:00:00Z', who: 'ole', why: 'noisy' } })
     await putRule('edge')
@@ -474,7 +492,7 @@ describe('GET /rules/explain', () => {
     expect((await get('/rules/explain?key=x', explanationSchema)).muted).toMatchObject({ who: 'ole' })
   })
 
-  test('is of the newest rules, also when another gateway changed them', async () => {
+  test('uses the newest rules, even if another gateway changed them', async () => {
     const store = createMemoryStore()
     const [one, other] = [clientOf({ store }), clientOf({ store })]
     expect((await one.get('/rules/explain?key=edge-1/cpu', explanationSchema)).rule).toBeNull()
@@ -483,7 +501,7 @@ describe('GET /rules/explain', () => {
   })
 
   test.each(['__proto__', 'constructor', '{0}', 'a/b', '100%', '%2F', 'ä', '\u{1f600}', '*', '[a]', ' '])(
-    'takes the key %s',
+    'supports the key %s',
     async key => {
       const { get, putRule } = clientOf()
       await putRule('r', { pattern: key.replaceAll(/[*?[\]{}\\]/g, '\\$&') })
@@ -500,7 +518,7 @@ describe('GET /rules/explain', () => {
 })
 
 describe('GET /rules/changes', () => {
-  test('has every change, newest first, by page', async () => {
+  test('lists every change, newest first, by page', async () => {
     const { get, send, putRule } = clientOf()
     await putRule('r')
     await send('PUT', '/mutes/m', { pattern: '*', until: '1h', who: 'ole', why: 'works' })
@@ -548,7 +566,7 @@ describe('GET /rules/{id}/report', () => {
     return JSON.stringify(toAnalysis(finding, { partition: 0, id: '1-0', analyzedAt, ...VERDICT_DEFAULTS }))
   }
 
-  test('has what a rule that is tried out would have flagged, newest first over all partitions', async () => {
+  test('lists what a shadow rule would have flagged in all partitions, newest first', async () => {
     const store = createMemoryStore({ partitions: 2 })
     const { get, putRule } = clientOf({ store })
     await putRule('tried', { pattern: '*', detector: 'novelty', shadow: true })
@@ -567,13 +585,13 @@ describe('GET /rules/{id}/report', () => {
     expect(newest.would_have_flagged?.map(({ key }) => key)).toEqual(['c', 'b'])
   })
 
-  test('of a rule that is in force has its counts', async () => {
+  test('of a rule in force has its counts', async () => {
     const { get, putRule } = clientOf()
     await putRule('r')
     expect(await get('/rules/r/report', reportSchema)).toMatchObject({ shadow: false, would_have_flagged: null })
   })
 
-  test('of a rule that is not there is 404', async () => {
+  test('of an unknown rule is 404', async () => {
     expect((await clientOf().send('GET', '/rules/r/report')).status).toBe(404)
   })
 })
@@ -592,13 +610,13 @@ describe('the routes of the rules', () => {
     ['PUT', '/storm', { storm: { percent: 5, within: '1m', keys_min: 2 }, ...NOTE }],
   ]
 
-  test.each(requests)('%s %s is 503 while the store is away, and says nothing of it', async (method, path, body) => {
-    const away = (): Promise<never> => Promise.reject(new StoreError('secret', { kind: 'unknown' }))
-    const overrideRules = { version: away, document: away, replace: away, changes: away }
+  test.each(requests)('%s %s is 503 without a cause while the store is unavailable', async (method, path, body) => {
+    const unavailable = (): Promise<never> => Promise.reject(new StoreError('secret', { kind: 'unknown' }))
+    const overrideRules = { version: unavailable, document: unavailable, replace: unavailable, changes: unavailable }
     for (const options of [
       { isStoreOpen: false },
       { overrideRules },
-      { override: { ruleCounts: away }, overrideRules },
+      { override: { ruleCounts: unavailable }, overrideRules },
     ]) {
       const response = await clientOf(options).send(method, path, body)
       expect(response.status).toBe(503)
@@ -622,7 +640,7 @@ describe('the routes of the rules', () => {
     await problemOf(response)
   })
 
-  test('are few labels, whatever ids clients make up', async () => {
+  test('are few metric labels, whatever ids clients invent', async () => {
     const { send, registry } = clientOf()
     for (let i = 0; i < 50; i++) {
       await send('GET', `/rules/r${i}`)
@@ -635,7 +653,7 @@ describe('the routes of the rules', () => {
     expect([...routes].toSorted()).toEqual(['/mutes/:id', '/rules/:id', '/rules/:id/report', 'unmatched'])
   })
 
-  test('a document that cannot be read is a bug and no fault of the client', async () => {
+  test('a corrupt document is 500, not an error of the client', async () => {
     const store: Store = createMemoryStore()
     const rules = [{ rule: { id: 'r', pattern: '{' }, version: 1, changed: { ...NOTE, at: NOW } }]
     const change = { version: 1, kind: 'rule_put', id: 'r', content: {}, ...NOTE, at: NOW } as const

@@ -1,57 +1,87 @@
+import { createRoute, z } from '@hono/zod-openapi'
 import { type ActionOutcome, acknowledge, snooze } from '@tidemark/shared/detection/alerts/notice'
 import type { AlertRecord, OperatorState } from '@tidemark/shared/detection/alerts/record'
 import { text } from '@tidemark/shared/detection/rules/fields'
-import type { Context } from 'hono'
-import { z } from 'zod'
+import type { Store } from '@tidemark/shared/store/ports/store'
+import { BODY_PROBLEMS, json, jsonBody, problem, UNTIL_FIELD } from '../http/documentation.ts'
 import { type FieldsReader, untilMember } from '../http/json-body.ts'
 import { RequestFault } from '../http/problem.ts'
-import type { Services } from '../services.ts'
-import { readAlert } from './detail.ts'
-import { alertWords } from './view.ts'
+import { type Router, serve } from '../http/router.ts'
+import { ALERT_ID, ALERT_UNKNOWN, readAlert } from './detail.ts'
+import { alertSchema } from './schemas.ts'
+import { alertView } from './view.ts'
 
-export interface CareOptions {
-  readonly services: () => Services
+const noteFields = { who: text, why: text }
+const acknowledgeSchema = z.strictObject(noteFields)
+const snoozeSchema = (now: number) => z.strictObject({ ...noteFields, until: untilMember(now).meta(UNTIL_FIELD) })
+
+const NOTE = { who: 'mira', why: 'the fan is being replaced' }
+
+const RESPONSES = {
+  200: json('Done.', alertSchema),
+  ...BODY_PROBLEMS,
+  ...ALERT_UNKNOWN,
+  409: problem('The alert is resolved.', 'alert-resolved'),
+}
+
+const acknowledgeRoute = createRoute({
+  method: 'post',
+  path: '/alerts/{id}/acknowledge',
+  operationId: 'acknowledgeAlert',
+  tags: ['Alerts'],
+  summary: 'Acknowledges a firing alert',
+  request: { params: ALERT_ID, body: jsonBody(acknowledgeSchema, NOTE) },
+  responses: RESPONSES,
+})
+
+const snoozeRoute = createRoute({
+  method: 'post',
+  path: '/alerts/{id}/snooze',
+  operationId: 'snoozeAlert',
+  tags: ['Alerts'],
+  summary: 'Suppresses its notifications until a time, after which it is notified again if it still fires',
+  request: { params: ALERT_ID, body: jsonBody(snoozeSchema(0), { until: '2h', ...NOTE }) },
+  responses: RESPONSES,
+})
+
+export interface OperatorOptions {
+  readonly services: () => { readonly store: Store }
   readonly readFields: FieldsReader
   /** Unix milliseconds. */
   readonly now: () => number
 }
 
-const noteFields = { who: text, why: text }
+export function serveOperatorState(router: Router, options: OperatorOptions): void {
+  const { readFields, now } = options
+  serve(router, acknowledgeRoute, async c => {
+    const { who, why } = await readFields(c, acknowledgeSchema)
+    const note = { who, why, at: now() }
+    return c.json(await update(options, c.req.valid('param').id, 'acknowledged', record => acknowledge(record, note)))
+  })
 
-/** `POST /alerts/{id}/acknowledge`: somebody takes care of it. */
-export function createAcknowledge(options: CareOptions): (c: Context) => Promise<Response> {
-  const schema = z.strictObject(noteFields)
-  return async c => {
-    const { who, why } = await options.readFields(c, schema)
-    const note = { who, why, at: options.now() }
-    return takeCare(c, options, 'acknowledged', record => acknowledge(record, note))
-  }
+  serve(router, snoozeRoute, async c => {
+    const at = now()
+    const { who, why, until } = await readFields(c, snoozeSchema(at))
+    const note = { who, why, at, until }
+    return c.json(await update(options, c.req.valid('param').id, 'snoozed', record => snooze(record, note)))
+  })
 }
 
-/** `POST /alerts/{id}/snooze`: receivers are told again at `until`, should it still fire then. */
-export function createSnooze(options: CareOptions): (c: Context) => Promise<Response> {
-  return async c => {
-    const at = options.now()
-    const { who, why, until } = await options.readFields(c, z.strictObject({ ...noteFields, until: untilMember(at) }))
-    return takeCare(c, options, 'snoozed', record => snooze(record, { who, why, at, until }))
-  }
-}
-
-/** Only what was done is written: two operators at the same time undo nothing of each other's. */
-async function takeCare(
-  c: Context,
-  { services, now }: CareOptions,
-  what: keyof OperatorState,
+/** Writes one part of the operator state only, so that simultaneous actions of two operators do not undo each other. */
+async function update(
+  { services, now }: OperatorOptions,
+  alertId: string,
+  part: keyof OperatorState,
   act: (record: AlertRecord) => ActionOutcome,
-): Promise<Response> {
+) {
   const { store } = services()
-  const { partition, id, record } = await readAlert(store, c.req.param('id'))
+  const { partition, id, record } = await readAlert(store, alertId)
   if (record.state === 'resolved') throw new RequestFault({ kind: 'alert-resolved' })
   const outcome = act(record)
-  // What else it could refuse was refused with the body.
-  if (outcome.kind === 'refused') throw new Error(`an alert could not be taken care of: ${outcome.reason}`)
-  if (!(await store.alerts.setOperatorState(partition, id, { [what]: outcome.record[what] }, now()))) {
+  // The schema of the body has excluded every other reason.
+  if (outcome.kind === 'refused') throw new Error(`the operator state of an alert was refused: ${outcome.reason}`)
+  if (!(await store.alerts.setOperatorState(partition, id, { [part]: outcome.record[part] }, now()))) {
     throw new RequestFault({ kind: 'alert-resolved' })
   }
-  return c.json(alertWords(outcome.record))
+  return alertView(outcome.record)
 }

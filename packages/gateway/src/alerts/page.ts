@@ -1,61 +1,79 @@
+import { createRoute, z } from '@hono/zod-openapi'
 import { SEVERITIES } from '@tidemark/shared/detection/alerts/alert'
-import { type AlertCause, type AlertRecord, assembleAlert } from '@tidemark/shared/detection/alerts/record'
+import { type AlertRecord, assembleAlert } from '@tidemark/shared/detection/alerts/record'
 import type { AlertAt, AlertPage } from '@tidemark/shared/store/ports/alerts'
 import type { Store } from '@tidemark/shared/store/ports/store'
-import type { Context } from 'hono'
-import { z } from 'zod'
+import { json, PAGE_PROBLEMS } from '../http/documentation.ts'
 import { createTurns, PAGE_TURNS } from '../http/limiter.ts'
-import { integerParameter, readQuery } from '../http/query.ts'
-import type { Services } from '../services.ts'
-import { alertWords } from './view.ts'
+import { optionalInteger } from '../http/query.ts'
+import { type Router, serve } from '../http/router.ts'
+import { ALERT_KINDS, ALERT_STATES, alertsPageSchema } from './schemas.ts'
+import { alertView } from './view.ts'
 
-export const ALERTS_LIMIT_DEFAULT = 50
-export const ALERTS_LIMIT_MAX = 500
-export const ALERT_STATES = ['firing', 'resolved'] as const satisfies readonly AlertPage['state'][]
-export const ALERT_KINDS = [
-  'anomaly',
-  'silent',
-  'level_shift',
-  'storm',
-] as const satisfies readonly AlertCause['kind'][]
-
-/** Alerts that one request looks at. A filter that few pass then gives a short page, and a cursor to go on with. */
+/** Alerts that one request reads. With filters that few pass, the page is short and has a cursor to continue from. */
 const SCANNED_MAX = 2000
 const SCANNED_AT_ONCE = 500
 
 const CURSOR = /^(\d{1,16}(?:\.\d{1,16})?):((?:\d{1,4}|fleet)-[0-9a-f]{1,24})$/
 
 const pageQuery = z.strictObject({
-  state: z.enum(ALERT_STATES, `must be one of ${ALERT_STATES.join(', ')}`).default('firing'),
-  prefix: z.string().max(1024, 'must be at most 1024 characters').default(''),
-  rule: z.string().max(64, 'must be the id of a rule').optional(),
-  severity: z.enum(SEVERITIES, `must be one of ${SEVERITIES.join(', ')}`).optional(),
-  kind: z.enum(ALERT_KINDS, `must be one of ${ALERT_KINDS.join(', ')}`).optional(),
-  /** The last alert that the page before looked at. */
+  state: z
+    .enum(ALERT_STATES, `must be one of ${ALERT_STATES.join(', ')}`)
+    .default('firing')
+    .openapi({ description: 'Only alerts in this state.' }),
+  prefix: z
+    .string()
+    .max(1024, 'must be at most 1024 characters')
+    .default('')
+    .openapi({ description: 'Only alerts of keys with this prefix.' }),
+  rule: z
+    .string()
+    .max(64, 'must be the id of a rule')
+    .optional()
+    .openapi({ description: 'Only alerts opened under this rule.' }),
+  severity: z
+    .enum(SEVERITIES, `must be one of ${SEVERITIES.join(', ')}`)
+    .optional()
+    .openapi({ description: 'Only alerts of this severity.' }),
+  kind: z
+    .enum(ALERT_KINDS, `must be one of ${ALERT_KINDS.join(', ')}`)
+    .optional()
+    .openapi({ description: 'Only alerts with a cause of this kind.' }),
+  /** The last alert that the previous page read. */
   cursor: z
     .string()
     .transform(decodeCursor)
     .pipe(z.custom<AlertAt>(at => at !== undefined, 'must be the cursor of a page'))
+    .openapi({ description: '`cursor` of the previous page.' })
     .optional(),
-  limit: integerParameter({ min: 1, max: ALERTS_LIMIT_MAX }).default(ALERTS_LIMIT_DEFAULT),
+  limit: optionalInteger({ min: 1, max: 500, fallback: 50 }).openapi({ description: 'Alerts per page.' }),
 })
 
 type PageQuery = z.output<typeof pageQuery>
 
-/** `GET /alerts`: alerts of all partitions, newest first, by page, and how many there are. */
-export function createAlertsPage({
-  services,
-}: {
-  readonly services: () => Services
-}): (c: Context) => Promise<Response> {
-  const inTurn = createTurns(PAGE_TURNS)
-  return async c => {
-    const query = readQuery(c, pageQuery)
+const route = createRoute({
+  method: 'get',
+  path: '/alerts',
+  operationId: 'alerts',
+  tags: ['Alerts'],
+  summary: 'Alerts of one state, newest first, and how many there are',
+  description: 'Firing alerts are sorted by when they opened, resolved alerts by when they were resolved.',
+  request: { query: pageQuery },
+  responses: { 200: json('A page.', alertsPageSchema), ...PAGE_PROBLEMS },
+})
+
+export function serveAlertsPage(
+  router: Router,
+  { services }: { readonly services: () => { readonly store: Store } },
+): void {
+  const limited = createTurns(PAGE_TURNS)
+  serve(router, route, async c => {
+    const query = c.req.valid('query')
     const { store } = services()
-    const [page, counts] = await inTurn(() => Promise.all([readPage(store, query), countAlerts(store)]))
+    const [page, counts] = await limited(() => Promise.all([readPage(store, query), countAlerts(store)]))
     const next = page.next === undefined ? null : encodeCursor(page.next)
-    return c.json({ alerts: page.records.map(alertWords), counts, cursor: next })
-  }
+    return c.json({ alerts: page.records.map(alertView), counts, cursor: next })
+  })
 }
 
 interface Page {
@@ -63,7 +81,7 @@ interface Page {
   readonly next: AlertAt | undefined
 }
 
-/** Fills a page with alerts that pass the filters. One that changes its state meanwhile is in the list of the other state. */
+/** Fills a page with alerts that pass the filters. An alert that changes its state meanwhile is in the list of the other. */
 async function readPage(store: Store, query: PageQuery): Promise<Page> {
   const { state, limit } = query
   const count = hasFilters(query) ? SCANNED_AT_ONCE : limit + 1
@@ -81,13 +99,13 @@ async function readPage(store: Store, query: PageQuery): Promise<Page> {
   return { records, next: after }
 }
 
-interface FoundAlert extends AlertAt {
-  /** Undefined when it was forgotten meanwhile. */
+interface ListedAlert extends AlertAt {
+  /** Undefined if it was deleted after it was listed. */
   readonly record: AlertRecord | undefined
 }
 
-/** The newest alerts of all partitions, at most `count`. */
-async function listAlerts({ partitions, alerts }: Store, page: AlertPage): Promise<FoundAlert[]> {
+/** Returns the newest alerts of all partitions, at most `count`. */
+async function listAlerts({ partitions, alerts }: Store, page: AlertPage): Promise<ListedAlert[]> {
   const lists = await Promise.all(
     Array.from({ length: partitions }, async (_, partition) => {
       return (await alerts.list(partition, page)).map(at => ({ ...at, partition }))
@@ -126,7 +144,7 @@ function passes(record: AlertRecord, { prefix, rule, severity, kind }: PageQuery
   )
 }
 
-/** As each partition orders its own: by falling time, then by falling id as code units. */
+/** The order in which each partition lists its own: descending by time, then by the code units of the id. */
 function newestFirst(a: AlertAt, b: AlertAt): number {
   if (a.time !== b.time) return b.time - a.time
   return a.id < b.id ? 1 : -1

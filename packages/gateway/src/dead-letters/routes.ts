@@ -1,3 +1,4 @@
+import { createRoute, z } from '@hono/zod-openapi'
 import { type FlatSamples, packFlat, SAMPLE_STRIDE, unpackSamples } from '@tidemark/shared/sample/entry'
 import { partitionOf } from '@tidemark/shared/sample/partition'
 import {
@@ -9,112 +10,189 @@ import {
 } from '@tidemark/shared/sample/receipt'
 import { keyFault } from '@tidemark/shared/sample/sample'
 import type { DeadLetter, Store } from '@tidemark/shared/store/ports/store'
-import type { Context } from 'hono'
-import { z } from 'zod'
 import type { GatewayConfig } from '../config.ts'
+import { COMMON_PROBLEMS, cursorMember, json, outage, PROBLEMS, problem, timeMember } from '../http/documentation.ts'
 import { outageRetryAfterS, RequestFault } from '../http/problem.ts'
-import { integerParameter, readQuery } from '../http/query.ts'
+import { idParameter, optionalInteger } from '../http/query.ts'
+import { createRouter, type Router, serve } from '../http/router.ts'
+import type { DrainRate } from '../ingest/drain-rate.ts'
 import type { GatewayMetrics } from '../metrics.ts'
-import type { Services } from '../services.ts'
-
-export const DEAD_LIMIT_DEFAULT = 50
-export const DEAD_LIMIT_MAX = 500
 
 /**
- * Putting back is an append and then a removal. Who asks again because the answer was lost between the two finds the append
- * done, for so long.
+ * A redrive appends the samples, then removes the dead letter. A retry after a failure between the two finds the append done,
+ * for this long.
  */
-const PUT_BACK_ONCE_MS = 24 * 3_600_000
-
-export interface DeadOptions {
-  readonly config: GatewayConfig
-  readonly metrics: GatewayMetrics
-  readonly services: () => Services
-}
+const REDRIVE_MARK_TTL_MS = 24 * 3_600_000
 
 const receiptParameter = z
   .string()
   .transform(parseReceipt)
-  .pipe(z.custom<Receipt>(receipt => receipt !== undefined, 'must be the id of a dead entry, as 3:1700000000000-0'))
+  .pipe(z.custom<Receipt>(receipt => receipt !== undefined, 'must be the id of a dead letter, as 3:1700000000000-0'))
 
-const pageQuery = z.strictObject({
-  /** The last dead entry of the page before. */
-  cursor: receiptParameter.optional(),
-  limit: integerParameter({ min: 1, max: DEAD_LIMIT_MAX }).default(DEAD_LIMIT_DEFAULT),
+export const deadPageSchema = z
+  .strictObject({
+    dead: z.array(
+      z.strictObject({
+        id: z.string().openapi({ description: 'The receipt of the entry.', examples: ['3:1700000000000-0'] }),
+        reason: z.string().openapi({ examples: ['its field "s" is not JSON'] }),
+        samples: z.string().openapi({
+          description: 'The samples as far as they could be read: a flat JSON array, unless they are corrupt.',
+        }),
+        accepted_at: timeMember,
+      }),
+    ),
+    cursor: cursorMember,
+  })
+  .openapi('DeadPage')
+
+const DEAD_ID = idParameter('The id of the dead letter, from GET /dead.', '3:1700000000000-0')
+const DEAD_UNKNOWN = {
+  404: problem('No dead letter with this id: it may have been redriven, discarded or trimmed.', 'dead-unknown'),
+}
+
+const pageRoute = createRoute({
+  method: 'get',
+  path: '/dead',
+  operationId: 'dead',
+  tags: ['Operations'],
+  summary: 'Dead letters: entries that were unreadable or crashed every analyzer that tried them; newest first',
+  request: {
+    query: z.strictObject({
+      /** The last dead letter of the previous page. */
+      cursor: receiptParameter.openapi({ description: '`cursor` of the previous page.' }).optional(),
+      limit: optionalInteger({ min: 1, max: 500, fallback: 50 }).openapi({ description: 'Dead letters per page.' }),
+    }),
+  },
+  responses: { 200: json('A page.', deadPageSchema), ...PROBLEMS },
 })
 
-interface DeadAt {
+const redriveRoute = createRoute({
+  method: 'post',
+  path: '/dead/{id}/put-back',
+  operationId: 'putBackDead',
+  tags: ['Operations'],
+  summary: 'Redrives a dead letter: stores its samples again for analysis',
+  request: { params: DEAD_ID },
+  responses: {
+    202: json('Stored, with a new receipt.', z.strictObject({ accepted: z.int(), receipts: z.array(z.string()) }), {
+      redriven: { accepted: 12, receipts: ['3:1700000000012-0'] },
+    }),
+    ...COMMON_PROBLEMS,
+    ...DEAD_UNKNOWN,
+    409: problem('It is unreadable, so it can only be discarded.', 'dead-unreadable'),
+    503: outage(
+      'The store is unavailable, or the backlog of the partition is full.',
+      'store-unavailable',
+      'overloaded',
+    ),
+  },
+})
+
+const discardRoute = createRoute({
+  method: 'post',
+  path: '/dead/{id}/discard',
+  operationId: 'discardDeadLetter',
+  tags: ['Operations'],
+  summary: 'Deletes a dead letter',
+  request: { params: DEAD_ID },
+  responses: {
+    200: json('Deleted.', z.strictObject({ discarded: z.string() }), { discarded: { discarded: '3:1700000000000-0' } }),
+    ...COMMON_PROBLEMS,
+    ...DEAD_UNKNOWN,
+  },
+})
+
+export interface DeadLettersOptions {
+  readonly config: GatewayConfig
+  readonly metrics: GatewayMetrics
+  /** Throws a RequestFault while the store is not open. */
+  readonly services: () => { readonly store: Store; readonly drainRate: DrainRate }
+}
+
+/** `GET /dead`, `POST /dead/{id}/put-back` and `POST /dead/{id}/discard`. */
+export function deadLettersRoutes(options: DeadLettersOptions): Router {
+  const { metrics, services } = options
+  const router = createRouter()
+
+  serve(router, pageRoute, async c => {
+    const { store } = services()
+    return c.json(await readPage(store, c.req.valid('query')))
+  })
+
+  serve(router, redriveRoute, async c => {
+    const { accepted, receipt } = await redrive(options, c.req.valid('param').id)
+    metrics.deadSettled('put_back')
+    return c.json({ accepted, receipts: [formatReceipt(receipt)] }, 202)
+  })
+
+  serve(router, discardRoute, async c => {
+    const { store } = services()
+    const { partition, id } = receiptOfId(store, c.req.valid('param').id)
+    if (!(await store.gateway.discardDeadLetter(partition, id))) throw new RequestFault({ kind: 'dead-unknown' })
+    metrics.deadSettled('discarded')
+    return c.json({ discarded: formatReceipt({ partition, id }) })
+  })
+
+  return router
+}
+
+interface LocatedLetter {
   readonly partition: number
   readonly entry: DeadLetter
 }
 
-/** `GET /dead`: entries that no analyzer could read, or that ended every analyzer that tried; newest first, by page. */
-export function createDeadPage({ services }: DeadOptions): (c: Context) => Promise<Response> {
-  return async c => {
-    const { cursor, limit } = readQuery(c, pageQuery)
-    const { store } = services()
-    const partitions = Array.from({ length: store.partitions }, (_, partition) => partition)
-    const found = await Promise.all(
-      partitions.map(async partition => {
-        const entries = await store.gateway.deadLetters(partition, { upTo: cursor?.id, count: limit + 1 })
-        return entries.map(entry => ({ partition, entry }))
-      }),
-    )
-    const rest = found
-      .flat()
-      .filter(one => cursor === undefined || isAfter(one, cursor))
-      .sort(newestFirst)
-    const page = rest.slice(0, limit)
-    const last = rest.length > limit ? page.at(-1) : undefined
-    return c.json({ dead: page.map(toBody), cursor: last === undefined ? null : receiptOf(last) })
-  }
+/** Returns a page of the dead letters of all partitions, newest first. */
+async function readPage(store: Store, { cursor, limit }: { cursor?: Receipt | undefined; limit: number }) {
+  const partitions = Array.from({ length: store.partitions }, (_, partition) => partition)
+  const found = await Promise.all(
+    partitions.map(async partition => {
+      const entries = await store.gateway.deadLetters(partition, { upTo: cursor?.id, count: limit + 1 })
+      return entries.map(entry => ({ partition, entry }))
+    }),
+  )
+  const rest = found
+    .flat()
+    .filter(one => cursor === undefined || isAfter(one, cursor))
+    .sort(newestFirst)
+  const page = rest.slice(0, limit)
+  const last = rest.length > limit ? page.at(-1) : undefined
+  return { dead: page.map(toBody), cursor: last === undefined ? null : receiptOf(last) }
 }
 
-/** `POST /dead/{id}/put-back`: its samples are accepted anew, under a new receipt; or 409 when they cannot be. */
-export function createPutBack({ config, metrics, services }: DeadOptions): (c: Context) => Promise<Response> {
-  return async c => {
-    const { store, drainRate } = services()
-    const { partition, id } = await deadReceipt(c, store)
-    const [entry] = await store.gateway.deadLetters(partition, { upTo: id, count: 1 })
-    if (entry?.id !== id) throw new RequestFault({ kind: 'dead-unknown' })
-    const samples = readableSamples(entry, { partition, partitions: store.partitions, config })
-    const count = samples.length / SAMPLE_STRIDE
-    const once = { request: `dead ${formatReceipt({ partition, id })}`, ttlMs: PUT_BACK_ONCE_MS }
-    const [outcome] = await store.gateway.append([{ partition, samples: packFlat(samples), count, once }])
-    switch (outcome?.kind) {
-      case 'stored':
-      case 'known':
-        await store.gateway.discardDeadLetter(partition, id)
-        metrics.deadSettled('put_back')
-        return c.json({ accepted: count, receipts: [formatReceipt({ partition, id: outcome.id })] }, 202)
-      case 'full': {
-        const retryAfterS = drainRate.retryAfterS(partition, outcome.backlog)
-        throw new RequestFault({ kind: 'overloaded', reason: 'the backlog of its partition is full', retryAfterS })
-      }
-      default:
-        throw new RequestFault({ kind: 'store-unavailable', retryAfterS: outageRetryAfterS() })
+/** Stores the samples of a dead letter again; throws a RequestFault if that is impossible. */
+async function redrive(
+  { config, services }: DeadLettersOptions,
+  deadId: string,
+): Promise<{ accepted: number; receipt: Receipt }> {
+  const { store, drainRate } = services()
+  const { partition, id } = receiptOfId(store, deadId)
+  const [entry] = await store.gateway.deadLetters(partition, { upTo: id, count: 1 })
+  if (entry?.id !== id) throw new RequestFault({ kind: 'dead-unknown' })
+  const samples = readableSamples(entry, { partition, partitions: store.partitions, config })
+  const accepted = samples.length / SAMPLE_STRIDE
+  const once = { request: `dead ${formatReceipt({ partition, id })}`, ttlMs: REDRIVE_MARK_TTL_MS }
+  const [outcome] = await store.gateway.append([{ partition, samples: packFlat(samples), count: accepted, once }])
+  switch (outcome?.kind) {
+    case 'stored':
+    case 'known':
+      await store.gateway.discardDeadLetter(partition, id)
+      return { accepted, receipt: { partition, id: outcome.id } }
+    case 'full': {
+      const retryAfterS = drainRate.retryAfterS(partition, outcome.backlog)
+      throw new RequestFault({ kind: 'overloaded', reason: 'the backlog of its partition is full', retryAfterS })
     }
+    default:
+      throw new RequestFault({ kind: 'store-unavailable', retryAfterS: outageRetryAfterS() })
   }
 }
 
-/** `POST /dead/{id}/discard`: forgets it for good. */
-export function createDiscard({ metrics, services }: DeadOptions): (c: Context) => Promise<Response> {
-  return async c => {
-    const { store } = services()
-    const { partition, id } = await deadReceipt(c, store)
-    if (!(await store.gateway.discardDeadLetter(partition, id))) throw new RequestFault({ kind: 'dead-unknown' })
-    metrics.deadSettled('discarded')
-    return c.json({ discarded: formatReceipt({ partition, id }) })
-  }
-}
-
-async function deadReceipt(c: Context, store: Store): Promise<Receipt> {
-  const result = receiptParameter.safeParse(c.req.param('id'))
+function receiptOfId(store: Store, id: string): Receipt {
+  const result = receiptParameter.safeParse(id)
   if (!result.success || result.data.partition >= store.partitions) throw new RequestFault({ kind: 'dead-unknown' })
   return result.data
 }
 
-/** The samples of a dead entry, if each is one that could have been accepted; else a fault that says why not. */
+/** Returns the samples of a dead letter if each would be accepted; throws a RequestFault that says why not. */
 function readableSamples(
   { samples: text }: DeadLetter,
   { partition, partitions, config }: { partition: number; partitions: number; config: GatewayConfig },
@@ -136,21 +214,21 @@ function readableSamples(
   return samples
 }
 
-function toBody(at: DeadAt) {
+function toBody(at: LocatedLetter) {
   const { id, reason, samples } = at.entry
   return { id: receiptOf(at), reason, samples, accepted_at: entryTimeMs(id) }
 }
 
-function receiptOf({ partition, entry }: DeadAt): string {
+function receiptOf({ partition, entry }: LocatedLetter): string {
   return formatReceipt({ partition, id: entry.id })
 }
 
-/** By id, then by partition, both falling: two partitions can have entries of the same id. */
-function newestFirst(a: DeadAt, b: DeadAt): number {
+/** Descending by id, then by partition: two partitions can have entries with the same id. */
+function newestFirst(a: LocatedLetter, b: LocatedLetter): number {
   return compareEntryIds(b.entry.id, a.entry.id) || b.partition - a.partition
 }
 
-function isAfter(at: DeadAt, cursor: Receipt): boolean {
+function isAfter(at: LocatedLetter, cursor: Receipt): boolean {
   const difference = compareEntryIds(at.entry.id, cursor.id)
   return difference < 0 || (difference === 0 && at.partition < cursor.partition)
 }

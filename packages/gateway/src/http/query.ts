@@ -1,37 +1,69 @@
+import { z } from '@hono/zod-openapi'
 import { keyFault } from '@tidemark/shared/sample/sample'
-import type { Context } from 'hono'
-import { z } from 'zod'
-import { RequestFault } from './problem.ts'
+import type { ParameterError } from './problem.ts'
 
-/** Reads a request's query by a strict schema: a misspelt parameter must not silently change what is asked. */
-export function readQuery<T extends z.ZodRawShape>(c: Context, schema: z.ZodObject<T>): z.output<z.ZodObject<T>> {
-  const result = schema.safeParse(c.req.query())
-  if (result.success) return result.data
-  throw new RequestFault({
-    kind: 'parameters-invalid',
-    errors: result.error.issues.flatMap(issue =>
-      issue.code === 'unrecognized_keys'
-        ? issue.keys
-            .slice(0, 3)
-            .map(parameter => ({ parameter: parameter.slice(0, 64), detail: 'is not a parameter here' }))
-        : [{ parameter: issue.path.join('.'), detail: issue.message }],
-    ),
+/** A client can invent any number of parameters; so many of them are named, each up to a length. */
+const UNKNOWN_NAMED_MAX = 3
+const NAME_LENGTH_MAX = 64
+
+/**
+ * Returns what is wrong with the parameters of a request, from what their schema found. Query schemas are strict: ignoring a
+ * misspelled parameter would silently return something else than was requested.
+ */
+export function parameterErrors(
+  issues: readonly z.core.$ZodIssue[],
+  isRepeated: (parameter: string) => boolean,
+): ParameterError[] {
+  return issues.flatMap(issue => {
+    if (issue.code === 'unrecognized_keys') {
+      return issue.keys
+        .slice(0, UNKNOWN_NAMED_MAX)
+        .map(name => ({ parameter: name.slice(0, NAME_LENGTH_MAX), detail: 'is not a parameter here' }))
+    }
+    const parameter = issue.path.join('.')
+    return [{ parameter, detail: isRepeated(parameter) ? 'must be given only once' : issue.message }]
   })
 }
 
-/** A key in a query, by the rules that samples' keys keep. */
+/** A key, by the rules for the keys of samples. */
 export function keyParameter(bytesMax: number) {
-  return z.string('is missing').superRefine((key, context) => {
-    const fault = keyFault(key, bytesMax)
-    if (fault !== undefined) context.addIssue({ code: 'custom', message: fault })
-  })
+  return z
+    .string('is missing')
+    .superRefine((key, context) => {
+      const fault = keyFault(key, bytesMax)
+      if (fault !== undefined) context.addIssue({ code: 'custom', message: fault })
+    })
+    .openapi({
+      description: `1 to ${bytesMax} bytes of UTF-8 without control characters, percent-encoded.`,
+      examples: ['edge-17/rps'],
+    })
 }
 
-export function integerParameter({ min, max }: { min: number; max: number }) {
+interface IntegerRange {
+  readonly min: number
+  readonly max: number
+}
+
+export function integerParameter({ min, max }: IntegerRange) {
   const rule = `must be an integer from ${min} to ${max}`
   return z
     .string()
     .regex(/^\d{1,15}$/, rule)
     .transform(Number)
     .pipe(z.number().min(min, rule).max(max, rule))
+    .openapi({ type: 'integer', minimum: min, maximum: max })
 }
+
+/** An integer that is `fallback` where the request does not say. */
+export function optionalInteger({ fallback, ...range }: IntegerRange & { readonly fallback: number }) {
+  // The generator documents the default of a transformed parameter only where its metadata has it.
+  return integerParameter(range).default(fallback).openapi({ default: fallback })
+}
+
+/** A parameter in the path. The handler decides what an id that cannot exist means. */
+export function idParameter(description: string, example: string) {
+  return z.object({ id: z.string().openapi({ description, examples: [example] }) })
+}
+
+/** For routes without query parameters: any parameter is a mistake. */
+export const noQuery = z.strictObject({})

@@ -1,29 +1,38 @@
-import type { Context } from 'hono'
-import { z } from 'zod'
-import { integerParameter, readQuery } from '../http/query.ts'
-import type { Services } from '../services.ts'
+import { createRoute, z } from '@hono/zod-openapi'
+import type { Store } from '@tidemark/shared/store/ports/store'
+import { json, PROBLEMS } from '../http/documentation.ts'
+import { optionalInteger } from '../http/query.ts'
+import { type Router, serve } from '../http/router.ts'
+import { changesSchema } from './schemas.ts'
 
-export const CHANGES_LIMIT_DEFAULT = 50
-export const CHANGES_LIMIT_MAX = 500
-
-const pageQuery = z.strictObject({
-  /** The version that the last change of the page before made. */
-  cursor: z
-    .string()
-    .regex(/^\d{1,15}$/, 'must be the cursor of a page')
-    .transform(Number)
-    .optional(),
-  limit: integerParameter({ min: 1, max: CHANGES_LIMIT_MAX }).default(CHANGES_LIMIT_DEFAULT),
+const route = createRoute({
+  method: 'get',
+  path: '/rules/changes',
+  operationId: 'ruleChanges',
+  tags: ['Rules'],
+  summary: 'Who changed what and why, newest first',
+  description: 'Changes of rules, mutes and the storm policy. Only the newest 1,000 are kept.',
+  request: {
+    query: z.strictObject({
+      /** The version that the last change of the previous page created. */
+      cursor: z
+        .string()
+        .regex(/^\d{1,15}$/, 'must be the cursor of a page')
+        .transform(Number)
+        .optional()
+        .openapi({ description: '`cursor` of the previous page.' }),
+      limit: optionalInteger({ min: 1, max: 500, fallback: 50 }).openapi({ description: 'Changes per page.' }),
+    }),
+  },
+  responses: { 200: json('A page.', changesSchema), ...PROBLEMS },
 })
 
-/** `GET /rules/changes`: who changed what and why, newest first, by page. */
-export function createRuleChanges({
-  services,
-}: {
-  readonly services: () => Services
-}): (c: Context) => Promise<Response> {
-  return async c => {
-    const { cursor, limit } = readQuery(c, pageQuery)
+export function serveChanges(
+  router: Router,
+  { services }: { readonly services: () => { readonly store: Store } },
+): void {
+  serve(router, route, async c => {
+    const { cursor, limit } = c.req.valid('query')
     const { store } = services()
     const upTo = cursor === undefined ? undefined : cursor - 1
     const found = await store.rules.changes({ upTo, count: limit + 1 })
@@ -32,5 +41,5 @@ export function createRuleChanges({
     })
     const last = found.length > limit ? page.at(-1) : undefined
     return c.json({ changes: page, cursor: last === undefined ? null : String(last.version) })
-  }
+  })
 }

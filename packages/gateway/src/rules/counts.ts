@@ -9,20 +9,21 @@ import type { Store } from '@tidemark/shared/store/ports/store'
 /** `expected` is kept in millionths of a sample. */
 const MILLION = 1e6
 
-/** What was counted under each name, all partitions together. */
+/** Counts by name, summed over all partitions. */
 export type CountSums = ReadonlyMap<string, number>
 
-/** What one version of a rule counted. */
+/** Counts of one version of a rule. */
 export interface RuleCounts {
   /** Samples with a score. */
   readonly judged: number
   readonly flagged: number
-  /** How many normal noise would have had flagged; null where nobody knows: for other detectors than the z-score. */
+  /** Samples of normal noise that would have been flagged; null for detectors other than zscore: it is not known. */
   readonly expected: number | null
   /** Alerts. */
   readonly opened: number
 }
 
+/** Reads the counts of all rules. */
 export async function sumRuleCounts({ partitions, gateway }: Store): Promise<CountSums> {
   const sums = new Map<string, number>()
   const counted = await Promise.all(Array.from({ length: partitions }, (_, partition) => gateway.ruleCounts(partition)))
@@ -32,7 +33,7 @@ export async function sumRuleCounts({ partitions, gateway }: Store): Promise<Cou
   return sums
 }
 
-/** The counts of a rule at a version; null when none are known. */
+/** Returns the counts of a rule at a version; null if there are none. */
 export function countsOf(sums: CountSums, rule: string, version: number): RuleCounts | null {
   const sumOf = (what: RuleCount): number | undefined => sums.get(ruleCountName(rule, version, what))
   if (RULE_COUNTS.every(what => sumOf(what) === undefined)) return null

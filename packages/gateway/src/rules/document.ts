@@ -1,19 +1,32 @@
+import { z } from '@hono/zod-openapi'
+import { text } from '@tidemark/shared/detection/rules/fields'
 import { type FieldFault, type RuleDocument, RuleError } from '@tidemark/shared/detection/rules/rule'
 import { pause } from '@tidemark/shared/runtime/lifecycle'
 import type { RuleChange, RuleStore } from '@tidemark/shared/store/ports/rules'
-import type { Context } from 'hono'
-import { z } from 'zod'
+import type { Store } from '@tidemark/shared/store/ports/store'
+import { problem } from '../http/documentation.ts'
+import type { FieldsReader } from '../http/json-body.ts'
 import { createTurns } from '../http/limiter.ts'
 import { RequestFault } from '../http/problem.ts'
 
-/** Changes of one gateway wait for each other, so that only those of others can be faster. */
+/** Changes through one gateway run one at a time, so that only those through other gateways can conflict. */
 const TURNS = { atOnce: 1, waitingMax: 100 } as const
 const ATTEMPTS_MAX = 10
 
-/** After a lost attempt: gateways that go on in step would lose to the same one again and again. */
+/** Pause after a conflict: without randomness, gateways in step would keep losing to the same one. */
 const PAUSE_MAX_MS = 10
 
-export interface Wanted {
+/** What the routes that change rules need. */
+export interface ChangeOptions {
+  /** Throws a RequestFault while the store is not open. */
+  readonly services: () => { readonly store: Store }
+  readonly readFields: FieldsReader
+  readonly changeRules: ChangeRules
+  /** Unix milliseconds. */
+  readonly now: () => number
+}
+
+export interface WantedChange {
   readonly kind: RuleChange['kind']
   readonly id: string | null
   readonly content: unknown
@@ -21,38 +34,38 @@ export interface Wanted {
   readonly why: string
   /** Unix milliseconds. */
   readonly at: number
-  /** The version that is to be changed; undefined for whatever is in force. */
+  /** The version to change; undefined for the one in force. */
   readonly ifMatch: number | undefined
 }
 
-export interface Outcome {
+export interface ChangeOutcome {
   readonly before: RuleDocument
   readonly after: RuleDocument
 }
 
 /**
- * Changes the rules by compare-and-set: `apply` makes the next document of the one in force, and is asked again when somebody
- * was faster. Undefined when it gives undefined.
+ * Changes the rules by compare-and-set. `apply` makes the next document from the one in force, and is called again if another
+ * gateway changed that in between. The outcome is undefined if `apply` returns undefined.
  */
 export interface ChangeRules {
-  (store: RuleStore, wanted: Wanted, apply: (document: RuleDocument) => RuleDocument): Promise<Outcome>
+  (store: RuleStore, wanted: WantedChange, apply: (document: RuleDocument) => RuleDocument): Promise<ChangeOutcome>
   (
     store: RuleStore,
-    wanted: Wanted,
+    wanted: WantedChange,
     apply: (document: RuleDocument) => RuleDocument | undefined,
-  ): Promise<Outcome | undefined>
+  ): Promise<ChangeOutcome | undefined>
 }
 
 export function createChangeRules(): ChangeRules {
-  const inTurn = createTurns(TURNS)
-  return ((store, wanted, apply) => inTurn(() => change(store, wanted, apply))) as ChangeRules
+  const limited = createTurns(TURNS)
+  return ((store, wanted, apply) => limited(() => change(store, wanted, apply))) as ChangeRules
 }
 
 async function change(
   store: RuleStore,
-  { ifMatch, ...wanted }: Wanted,
+  { ifMatch, ...wanted }: WantedChange,
   apply: (document: RuleDocument) => RuleDocument | undefined,
-): Promise<Outcome | undefined> {
+): Promise<ChangeOutcome | undefined> {
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
     const before = await store.document()
     if (ifMatch !== undefined && ifMatch !== before.version) {
@@ -63,7 +76,7 @@ async function change(
     if (await store.replace(after, { ...wanted, version: after.version })) return { before, after }
     await pause(Math.random() * PAUSE_MAX_MS)
   }
-  throw new RequestFault({ kind: 'overloaded', reason: 'the rules are being changed all the time', retryAfterS: 1 })
+  throw new RequestFault({ kind: 'overloaded', reason: 'other changes of the rules kept conflicting', retryAfterS: 1 })
 }
 
 function applyTo(before: RuleDocument, apply: (document: RuleDocument) => RuleDocument | undefined) {
@@ -75,17 +88,33 @@ function applyTo(before: RuleDocument, apply: (document: RuleDocument) => RuleDo
   }
 }
 
-/** The version of the rules that a change is meant for, from its If-Match; undefined for any. */
-export function readIfMatch(c: Context): number | undefined {
-  const header = c.req.header('If-Match')
-  if (header === undefined) return undefined
-  const [, version] = /^"?(\d{1,15})"?$/.exec(header) ?? []
-  if (version !== undefined) return Number(version)
-  const errors = [{ parameter: 'If-Match', detail: 'must be a version of the rules, as "12"' }]
-  throw new RequestFault({ kind: 'parameters-invalid', errors })
+/** The header that ties a change to the version of the rules that it was made for. */
+export const ifMatchHeader = z.object({
+  'If-Match': z
+    .string()
+    .regex(/^"?\d{1,15}"?$/, 'must be a version of the rules, as "12"')
+    .transform(version => Number(version.replaceAll('"', '')))
+    .optional()
+    .openapi({
+      description: 'The version of the rules to change. If another one is in force the response is 412.',
+      examples: ['"12"'],
+    }),
+})
+
+/** Who deletes something, and why: parameters, because many clients and proxies send no body with a DELETE. */
+export const deletionQuery = z.strictObject({
+  who: z.string('is missing').pipe(text).openapi({ description: 'Who deletes it.' }),
+  why: z.string('is missing').pipe(text).openapi({ description: 'Why.' }),
+})
+
+/** Who changes something, and why, in a body. */
+export const noteFields = { who: text, why: text }
+
+export const VERSION_PROBLEM = {
+  412: problem('The rules are at another `version` than If-Match says.', 'version-changed'),
 }
 
-/** A member of a body that `read` reads; it is kept as it was written. Throws what is not a RuleError. */
+/** A member of a body that `read` validates and that is kept as it was written. `read` throws a RuleError. */
 export function writtenMember(read: (input: unknown) => unknown) {
   return z.unknown().superRefine((input, context) => {
     for (const { field, detail } of faultsOf(read, input)) {

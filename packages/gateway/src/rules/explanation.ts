@@ -1,26 +1,36 @@
-import type { Context } from 'hono'
-import { z } from 'zod'
+import { createRoute, z } from '@hono/zod-openapi'
+import type { Store } from '@tidemark/shared/store/ports/store'
 import type { GatewayConfig } from '../config.ts'
-import { keyParameter, readQuery } from '../http/query.ts'
-import type { Services } from '../services.ts'
+import { json, PROBLEMS } from '../http/documentation.ts'
+import { keyParameter } from '../http/query.ts'
+import { type Router, serve } from '../http/router.ts'
 import type { RuleSets } from './rule-sets.ts'
-import { explanationWords } from './view.ts'
+import { explanationSchema } from './schemas.ts'
+import { explanationView } from './view.ts'
+
+function explainRoute({ KEY_BYTES_MAX }: GatewayConfig) {
+  return createRoute({
+    method: 'get',
+    path: '/rules/explain',
+    operationId: 'explainRules',
+    tags: ['Rules'],
+    summary: 'Which rule is in force for a key, and why',
+    request: { query: z.strictObject({ key: keyParameter(KEY_BYTES_MAX) }) },
+    responses: { 200: json('The explanation.', explanationSchema), ...PROBLEMS },
+  })
+}
 
 export interface ExplanationOptions {
   readonly config: GatewayConfig
-  readonly services: () => Services
+  readonly services: () => { readonly store: Store }
   readonly ruleSets: RuleSets
   /** Unix milliseconds. */
   readonly now: () => number
 }
 
-/** `GET /rules/explain?key=`: which rule is in force for a key, whether it has sent anything or not, and why that one. */
-export function createExplanation(options: ExplanationOptions): (c: Context) => Promise<Response> {
-  const { config, services, ruleSets, now } = options
-  const query = z.strictObject({ key: keyParameter(config.KEY_BYTES_MAX) })
-  return async c => {
-    const { key } = readQuery(c, query)
+export function serveExplanation(router: Router, { config, services, ruleSets, now }: ExplanationOptions): void {
+  serve(router, explainRoute(config), async c => {
     const { document, set } = await ruleSets(services().store.rules)
-    return c.json(explanationWords(set.explain(key, now()), document))
-  }
+    return c.json(explanationView(set.explain(c.req.valid('query').key, now()), document))
+  })
 }

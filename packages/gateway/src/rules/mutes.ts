@@ -1,53 +1,82 @@
-import { id as idField, pattern, text } from '@tidemark/shared/detection/rules/fields'
+import { createRoute, z } from '@hono/zod-openapi'
+import { id as idField, pattern } from '@tidemark/shared/detection/rules/fields'
 import { withMute, withoutMute } from '@tidemark/shared/detection/rules/rule'
-import type { Context } from 'hono'
-import { z } from 'zod'
+import { BODY_PROBLEMS, json, jsonBody, PROBLEMS, problem, UNTIL_FIELD } from '../http/documentation.ts'
 import { untilMember } from '../http/json-body.ts'
 import { RequestFault } from '../http/problem.ts'
-import { readQuery } from '../http/query.ts'
-import { readIfMatch } from './document.ts'
-import { deletionQuery, type RulesOptions } from './routes.ts'
+import { idParameter } from '../http/query.ts'
+import { type Router, serve } from '../http/router.ts'
+import { type ChangeOptions, deletionQuery, ifMatchHeader, noteFields, VERSION_PROBLEM } from './document.ts'
+import { deletedSchema, muteResponseSchema } from './schemas.ts'
 
-/** `PUT /mutes/{id}`: nobody is told of alerts of the pattern's keys until then. */
-export function createPutMute({
-  services,
-  readFields,
-  changeRules,
-  now,
-}: RulesOptions): (c: Context) => Promise<Response> {
-  return async c => {
+const MUTE_ID = idParameter('The id of the mute: letters, digits, dots, dashes and underscores.', 'night-shift')
+
+const EXAMPLE = { pattern: 'edge-*', until: '2h', who: 'mira', why: 'new firmware' }
+
+const putRoute = createRoute({
+  method: 'put',
+  path: '/mutes/{id}',
+  operationId: 'putMute',
+  tags: ['Rules'],
+  summary: 'Mutes the keys of a pattern for a while',
+  description:
+    'Their alerts still open and are listed, but send no notifications. Alerts that are still firing when the mute ends are ' +
+    'notified then.',
+  request: { params: MUTE_ID, headers: ifMatchHeader, body: jsonBody(putSchema(0), EXAMPLE) },
+  responses: {
+    200: json('Replaced.', muteResponseSchema),
+    201: json('Added.', muteResponseSchema),
+    ...BODY_PROBLEMS,
+    ...VERSION_PROBLEM,
+  },
+})
+
+const deleteRoute = createRoute({
+  method: 'delete',
+  path: '/mutes/{id}',
+  operationId: 'deleteMute',
+  tags: ['Rules'],
+  summary: 'Deletes a mute: alerts that are still firing are notified now',
+  request: { params: MUTE_ID, query: deletionQuery, headers: ifMatchHeader },
+  responses: {
+    200: json('Deleted.', deletedSchema),
+    ...PROBLEMS,
+    404: problem('No mute with this id: it may have expired or been deleted.', 'mute-unknown'),
+    ...VERSION_PROBLEM,
+  },
+})
+
+export function serveMutes(router: Router, { services, readFields, changeRules, now }: ChangeOptions): void {
+  serve(router, putRoute, async c => {
     const { store } = services()
-    const id = muteId(c)
-    const ifMatch = readIfMatch(c)
+    const id = checkedId(c.req.valid('param').id)
+    const ifMatch = c.req.valid('header')['If-Match']
     const at = now()
     const { until, who, why, ...fields } = await readFields(c, putSchema(at))
     const mute = { id, ...fields, until: new Date(until).toISOString(), who, why }
     const wanted = { kind: 'mute_put', id, content: mute, who, why, at, ifMatch } as const
     const { before, after } = await changeRules(store.rules, wanted, document => withMute(document, mute, at))
     return c.json({ mute, version: after.version }, before.mutes.some(one => one.id === id) ? 200 : 201)
-  }
-}
+  })
 
-/** `DELETE /mutes/{id}`: alerts that still fire are told of now. */
-export function createDeleteMute({ services, changeRules, now }: RulesOptions): (c: Context) => Promise<Response> {
-  return async c => {
+  serve(router, deleteRoute, async c => {
     const { store } = services()
-    const id = c.req.param('id') ?? ''
-    const ifMatch = readIfMatch(c)
-    const { who, why } = readQuery(c, deletionQuery)
+    const { id } = c.req.valid('param')
+    const ifMatch = c.req.valid('header')['If-Match']
+    const { who, why } = c.req.valid('query')
     const wanted = { kind: 'mute_deleted', id, content: null, who, why, at: now(), ifMatch } as const
     const outcome = await changeRules(store.rules, wanted, document => withoutMute(document, id))
     if (outcome === undefined) throw new RequestFault({ kind: 'mute-unknown' })
     return c.json({ deleted: id, version: outcome.after.version })
-  }
+  })
 }
 
 function putSchema(now: number) {
-  return z.strictObject({ pattern, until: untilMember(now), who: text, why: text })
+  return z.strictObject({ pattern, until: untilMember(now).meta(UNTIL_FIELD), ...noteFields })
 }
 
-function muteId(c: Context): string {
-  const result = idField.safeParse(c.req.param('id'))
+function checkedId(id: string): string {
+  const result = idField.safeParse(id)
   if (result.success) return result.data
   const errors = result.error.issues.map(({ message }) => ({ field: 'id', detail: message }))
   throw new RequestFault({ kind: 'fields-invalid', errors })

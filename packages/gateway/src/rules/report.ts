@@ -1,39 +1,49 @@
+import { createRoute, z } from '@hono/zod-openapi'
 import type { Store } from '@tidemark/shared/store/ports/store'
 import type { Analysis } from '@tidemark/shared/verdict/analysis'
-import type { Context } from 'hono'
-import { z } from 'zod'
+import { json, PROBLEMS } from '../http/documentation.ts'
 import { RequestFault } from '../http/problem.ts'
-import { integerParameter, readQuery } from '../http/query.ts'
-import type { Services } from '../services.ts'
+import { optionalInteger } from '../http/query.ts'
+import { type Router, serve } from '../http/router.ts'
 import { sumRuleCounts } from './counts.ts'
-import { ruleWords } from './view.ts'
+import { RULE_ID, RULE_UNKNOWN } from './rules.ts'
+import { reportSchema } from './schemas.ts'
+import { ruleView } from './view.ts'
 
-export const REPORT_LIMIT_DEFAULT = 20
-export const REPORT_LIMIT_MAX = 200
-
-const reportQuery = z.strictObject({
-  limit: integerParameter({ min: 1, max: REPORT_LIMIT_MAX }).default(REPORT_LIMIT_DEFAULT),
+const route = createRoute({
+  method: 'get',
+  path: '/rules/{id}/report',
+  operationId: 'ruleReport',
+  tags: ['Rules'],
+  summary: 'How a rule performs, or would perform',
+  description: 'What it counted and, for a shadow rule, the newest samples that it would have flagged.',
+  request: {
+    params: RULE_ID,
+    query: z.strictObject({
+      limit: optionalInteger({ min: 1, max: 200, fallback: 20 }).openapi({ description: 'The most samples to list.' }),
+    }),
+  },
+  responses: { 200: json('The report.', reportSchema), ...PROBLEMS, ...RULE_UNKNOWN },
 })
 
-/** `GET /rules/{id}/report`: how a rule does and, of one that is tried out, the newest samples that it would have flagged. */
-export function createRuleReport({
-  services,
-}: {
-  readonly services: () => Services
-}): (c: Context) => Promise<Response> {
-  return async c => {
-    const { limit } = readQuery(c, reportQuery)
+export interface ReportOptions {
+  readonly services: () => { readonly store: Store }
+}
+
+export function serveReport(router: Router, { services }: ReportOptions): void {
+  serve(router, route, async c => {
+    const { limit } = c.req.valid('query')
     const { store } = services()
     const [document, sums] = await Promise.all([store.rules.document(), sumRuleCounts(store)])
-    const kept = document.rules.find(({ rule }) => rule.id === c.req.param('id'))
+    const kept = document.rules.find(({ rule }) => rule.id === c.req.valid('param').id)
     if (kept === undefined) throw new RequestFault({ kind: 'rule-unknown' })
     const isShadow = kept.rule.shadow === true
     const flagged = isShadow ? await readShadowed(store, kept.rule.id, limit) : null
-    return c.json({ ...ruleWords(kept, sums), shadow: isShadow, would_have_flagged: flagged })
-  }
+    return c.json({ ...ruleView(kept, sums), shadow: isShadow, would_have_flagged: flagged })
+  })
 }
 
-/** The newest samples of all partitions that a rule would have flagged, newest first. */
+/** The newest samples of all partitions that a shadow rule would have flagged, newest first. */
 async function readShadowed({ partitions, gateway }: Store, rule: string, limit: number): Promise<Analysis[]> {
   const found = await Promise.all(
     Array.from({ length: partitions }, (_, partition) => gateway.shadowed(partition, rule, limit)),

@@ -1,25 +1,31 @@
-import { text } from '@tidemark/shared/detection/rules/fields'
+import { createRoute, z } from '@hono/zod-openapi'
 import { readStorm, type StormInput, withStorm } from '@tidemark/shared/detection/rules/rule'
-import type { Context } from 'hono'
-import { z } from 'zod'
-import { readIfMatch, writtenMember } from './document.ts'
-import type { RulesOptions } from './routes.ts'
+import { BODY_PROBLEMS, json, jsonBody } from '../http/documentation.ts'
+import { type Router, serve } from '../http/router.ts'
+import { type ChangeOptions, ifMatchHeader, noteFields, VERSION_PROBLEM, writtenMember } from './document.ts'
+import { stormResponseSchema } from './schemas.ts'
 
-const putSchema = z.strictObject({ storm: writtenMember(readStorm), who: text, why: text })
+const putSchema = z.strictObject({ storm: writtenMember(readStorm).openapi({ type: 'object' }), ...noteFields })
 
-/** `PUT /storm`: from how many keys on alerts become one of the whole fleet. */
-export function createPutStorm({
-  services,
-  readFields,
-  changeRules,
-  now,
-}: RulesOptions): (c: Context) => Promise<Response> {
-  return async c => {
+const EXAMPLE = { storm: { percent: 20, within: '1m', keys_min: 10 }, who: 'mira', why: 'the default was right' }
+
+const putRoute = createRoute({
+  method: 'put',
+  path: '/storm',
+  operationId: 'putStorm',
+  tags: ['Rules'],
+  summary: 'Sets when alerts of many keys become one alert storm of the whole fleet',
+  request: { headers: ifMatchHeader, body: jsonBody(putSchema, EXAMPLE) },
+  responses: { 200: json('In force.', stormResponseSchema), ...BODY_PROBLEMS, ...VERSION_PROBLEM },
+})
+
+export function serveStorm(router: Router, { services, readFields, changeRules, now }: ChangeOptions): void {
+  serve(router, putRoute, async c => {
     const { store } = services()
-    const ifMatch = readIfMatch(c)
+    const ifMatch = c.req.valid('header')['If-Match']
     const { storm, who, why } = await readFields(c, putSchema)
     const wanted = { kind: 'storm_put', id: null, content: storm, who, why, at: now(), ifMatch } as const
     const { after } = await changeRules(store.rules, wanted, document => withStorm(document, storm))
     return c.json({ storm: storm as StormInput, version: after.version })
-  }
+  })
 }

@@ -13,7 +13,7 @@ test.each([
   [7_200_000, '2h'],
   [86_400_000, '1d'],
   [30 * 86_400_000, '30d'],
-])('%d ms are %s, and are read as what they were', (ms, text) => {
+])('%d ms are written as %s, which is read as the same duration', (ms, text) => {
   expect(durationText(ms)).toBe(text)
   expect(duration.parse(text)).toBe(ms)
 })

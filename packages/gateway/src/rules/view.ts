@@ -4,44 +4,48 @@ import type { KeptRule, RuleDocument, RuleInput } from '@tidemark/shared/detecti
 import type { Explanation } from '@tidemark/shared/detection/rules/rule-set'
 import { type CountSums, countsOf } from './counts.ts'
 
-/** A rule as it is shown: as it was written, its last change, and what was counted since. */
-export function ruleWords({ rule, version, changed: { who, why, at } }: KeptRule, sums: CountSums) {
+/** A rule in a response: as it was written, its last change, and what was counted since. */
+export function ruleView({ rule, version, changed: { who, why, at } }: KeptRule, sums: CountSums) {
   return { rule, version, changed: { who, why, at }, counts: countsOf(sums, rule.id, version) }
 }
 
-/** The document as it is shown. */
-export function documentWords({ version, rules, mutes, storm }: RuleDocument, sums: CountSums) {
+/** All rules in a response. */
+export function documentView({ version, rules, mutes, storm }: RuleDocument, sums: CountSums) {
   return {
     version,
-    rules: rules.map(kept => ruleWords(kept, sums)),
+    rules: rules.map(kept => ruleView(kept, sums)),
     default: { counts: countsOf(sums, '', 0) },
     mutes,
     storm,
   }
 }
 
-/** Which rule is in force for a key and why, in the words in which rules are written. */
-export function explanationWords(explanation: Explanation, document: RuleDocument) {
+/** Which rule is in force for a key and why, in the members that rules are written with. */
+export function explanationView(explanation: Explanation, document: RuleDocument) {
   const { key, version, rule, reason, shadow, others, muted, policy } = explanation
   return {
-    ...{ key, version, rule, reason, shadow },
+    key,
+    version,
+    rule,
+    reason,
+    shadow,
     others: others.map(({ rule, pattern, isShadow }) => ({ rule, pattern, shadow: isShadow })),
-    muted: muted === null ? null : mutedWords(muted),
-    policy: policyWords(policy, document),
+    muted: muted === null ? null : mutedView(muted),
+    policy: policyView(policy, document),
   }
 }
 
-export function mutedWords({ until, who, why }: NonNullable<Explanation['muted']>) {
+export function mutedView({ until, who, why }: NonNullable<Explanation['muted']>) {
   return { until, who, why }
 }
 
-/** A policy as the rule that says all of it. */
-export function policyWords(policy: Policy, document: RuleDocument) {
+/** A policy as the rule that would set all of it. */
+export function policyView(policy: Policy, document: RuleDocument) {
   const written = document.rules.find(({ rule }) => rule.id === policy.rule)?.rule
   const { detector, window, direction, hygiene, order } = policy
   return {
     detector,
-    // Under a budget it is another one for each key.
+    // With a budget each key has its own.
     threshold: policy.budget === null ? policy.threshold : null,
     budget: written?.budget ?? null,
     window,
@@ -51,14 +55,14 @@ export function policyWords(policy: Policy, document: RuleDocument) {
     deviation_min_relative: policy.deviationMinRelative,
     influence: hygiene.isHeld ? 'held' : 'full',
     level_shift_after: hygiene.levelShiftAfter === 0 ? null : hygiene.levelShiftAfter,
-    alert: alertWords(policy.alert),
-    silent: silentWords(policy, written),
+    alert: alertPolicyView(policy.alert),
+    silent: silentView(policy, written),
     late: order.refusesLate ? 'refuse' : 'mark',
     duplicates: order.dropsDuplicates ? 'drop' : 'keep',
   }
 }
 
-function alertWords(alert: AlertPolicy) {
+function alertPolicyView(alert: AlertPolicy) {
   return {
     open: alert.open,
     samples: alert.samples,
@@ -74,7 +78,7 @@ function alertWords(alert: AlertPolicy) {
   }
 }
 
-function silentWords({ silence }: Policy, written: RuleInput | undefined): string | null {
+function silentView({ silence }: Policy, written: RuleInput | undefined): string | null {
   if (silence === null) return null
   return silence.afterMs === null ? 'learned' : (written?.silent ?? durationText(silence.afterMs))
 }
@@ -86,7 +90,7 @@ const UNITS = [
   [1000, 's'],
 ] as const
 
-/** A time as rules have it, without rounding: `90s`, `10m`. */
+/** Formats a duration as rules write it, without rounding: `90s`, `10m`. */
 export function durationText(ms: number): string {
   if (ms === 0) return '0s'
   const [unit, name] = UNITS.find(([unit]) => ms % unit === 0) ?? [1, 'ms']

@@ -1,43 +1,110 @@
+import { createRoute, z } from '@hono/zod-openapi'
 import { partitionOf } from '@tidemark/shared/sample/partition'
 import { parseReceipt, type Receipt } from '@tidemark/shared/sample/receipt'
+import type { Store } from '@tidemark/shared/store/ports/store'
 import { analysesIn, analysisIn, type EntryVerdicts } from '@tidemark/shared/verdict/kept-verdicts'
 import type { Context } from 'hono'
-import { z } from 'zod'
 import type { GatewayConfig } from '../config.ts'
+import { json, outage, PROBLEMS, problem } from '../http/documentation.ts'
 import { RequestFault } from '../http/problem.ts'
-import { integerParameter, keyParameter, readQuery } from '../http/query.ts'
-import type { Services } from '../services.ts'
+import { keyParameter, optionalInteger } from '../http/query.ts'
+import { type Router, serve } from '../http/router.ts'
+import { createAnalysesPage, type PageOptions, pageParameters } from './page.ts'
+import type { ProgressWatcher } from './progress-watcher.ts'
+import { analysisSchema, entryAnalysesSchema, pageSchema } from './schemas.ts'
 
-/** How long `after` waits when `wait` does not say. */
-export const WAIT_DEFAULT_MS = 1000
+/** How long `after` waits if `wait` does not say. */
+const WAIT_DEFAULT_MS = 1000
 
 const JSON_TYPE = { 'Content-Type': 'application/json' } as const
 
-export interface AnalyzeOptions {
-  readonly config: GatewayConfig
-  readonly services: () => Services
+const ANALYSIS = {
+  key: 'edge-17/rps',
+  value: 420,
+  timestamp: 1_700_000_000_000,
+  mean: 400.5,
+  deviation: 8.2,
+  z: 2.378,
+  threshold: 2,
+  low: 384.1,
+  high: 416.9,
+  anomaly: true,
+  state: 'anomalous',
+  count: 1342,
+  window: 50,
+  id: '3:1700000000012-0',
+  analyzed_at: 1_700_000_000_015,
 }
 
-export function analyzeQuery(config: GatewayConfig) {
-  return z.strictObject({
-    key: keyParameter(config.KEY_BYTES_MAX).optional(),
-    after: z
-      .string()
-      .transform(parseReceipt)
-      .pipe(z.custom<Receipt>(receipt => receipt !== undefined, 'must be a receipt, as 3:1700000000000-0'))
-      .optional(),
-    wait: integerParameter({ min: 0, max: config.ANALYZE_WAIT_MAX_MS }).optional(),
+const LOAD = { timestamp: 1_700_000_000, rps_avg: 400.5, rps_z: 2.378, anomaly: true, window: 50, count: 1342 }
+
+function analyzeRoute({ KEY_BYTES_MAX, ANALYZE_WAIT_MAX_MS: waitMaxMs }: GatewayConfig) {
+  return createRoute({
+    method: 'get',
+    path: '/analyze',
+    operationId: 'analyze',
+    tags: ['Verdicts'],
+    summary: "A key's newest analysis, the verdict on one sample, or a page of keys",
+    description:
+      'With `key`: its newest analysis. With `key` and `after` (a receipt): the verdict on exactly that sample, once it is ' +
+      'analysed, or the newest analysis if the verdict is no longer kept. With `after` alone: the verdicts on all samples of ' +
+      'the entry. With neither: a page of keys.',
+    request: {
+      query: z.strictObject({
+        key: keyParameter(KEY_BYTES_MAX).optional(),
+        after: z
+          .string()
+          .transform(parseReceipt)
+          .pipe(z.custom<Receipt>(receipt => receipt !== undefined, 'must be a receipt, as 3:1700000000000-0'))
+          .openapi({ description: 'A receipt.', pattern: '^\\d{1,4}:\\d{1,16}-\\d{1,16}$' })
+          .optional(),
+        wait: optionalInteger({ min: 0, max: waitMaxMs, fallback: Math.min(WAIT_DEFAULT_MS, waitMaxMs) }).openapi({
+          description: 'Milliseconds to wait for the verdict. Only with `after`.',
+        }),
+        ...pageParameters,
+      }),
+    },
+    responses: {
+      200: json(
+        'An analysis, the analyses of an entry, or a page of analyses.',
+        z.union([analysisSchema, entryAnalysesSchema, pageSchema]).openapi({}, { unionPreferredType: 'oneOf' }),
+        { key: ANALYSIS, page: { analyses: [ANALYSIS], cursor: null, analysis: LOAD } },
+      ),
+      ...PROBLEMS,
+      404: problem(
+        'No sample of the key has been analysed, the entry of the receipt has none of that key, or its verdicts are no ' +
+          'longer kept.',
+        'key-unknown',
+        'receipt-without-key',
+        'verdicts-gone',
+      ),
+      503: outage(
+        'The store is unavailable, the sample was not analysed within the wait, or a concurrency limit is reached.',
+        'store-unavailable',
+        'not-analysed-yet',
+        'overloaded',
+      ),
+    },
   })
 }
 
-/**
- * `GET /analyze?key=`: the key's newest analysis; with `after`, the one of the sample that the receipt stands for. With
- * `after` alone: the analyses of all samples of the receipt's entry, those of other requests that share it among them.
- */
-export function createAnalyze({ config, services }: AnalyzeOptions): (c: Context) => Promise<Response> {
-  const query = analyzeQuery(config)
-  return async c => {
-    const { key, after, wait: waitMs = Math.min(WAIT_DEFAULT_MS, config.ANALYZE_WAIT_MAX_MS) } = readQuery(c, query)
+interface VerdictServices {
+  readonly store: Store
+  readonly watcher: ProgressWatcher
+}
+
+export interface AnalyzeOptions extends PageOptions {
+  readonly config: GatewayConfig
+  /** Throws a RequestFault while the store is not open. */
+  readonly services: () => VerdictServices
+}
+
+export function serveAnalyze(router: Router, options: AnalyzeOptions): void {
+  const { config, services } = options
+  const readPage = createAnalysesPage(options)
+  serve(router, analyzeRoute(config), async c => {
+    const { key, after, wait: waitMs, ...page } = c.req.valid('query')
+    if (!requestsVerdict(c)) return c.json(await readPage(page))
     const live = services()
     if (key !== undefined) return c.body(await analysisOf(live, { key, after, waitMs }), 200, JSON_TYPE)
     if (after === undefined) throw invalid('key', 'is missing')
@@ -46,12 +113,22 @@ export function createAnalyze({ config, services }: AnalyzeOptions): (c: Context
     const verdicts = await verdictsOf(live, { after, waitMs })
     if (verdicts === null) throw new RequestFault({ kind: 'verdicts-gone' })
     return c.json({ analyses: analysesIn(verdicts, after.partition) })
-  }
+  })
+}
+
+/** Whether a request is for one key or entry, not for a page. It cannot be for both. */
+function requestsVerdict(c: Context): boolean {
+  const given = c.req.query()
+  const [verdict] = ['key', 'after', 'wait'].filter(name => Object.hasOwn(given, name))
+  if (verdict === undefined) return false
+  const [page] = Object.keys(pageParameters).filter(name => Object.hasOwn(given, name))
+  if (page !== undefined) throw invalid(page, `cannot be combined with ${verdict}`)
+  return true
 }
 
 /** One analysis of a key, as JSON. */
 async function analysisOf(
-  live: Services,
+  live: VerdictServices,
   { key, after, waitMs }: { key: string; after: Receipt | undefined; waitMs: number },
 ): Promise<string> {
   const { store } = live
@@ -67,21 +144,21 @@ async function analysisOf(
     const analysis = verdicts === null ? undefined : analysisIn(verdicts, partition, key)
     if (analysis !== undefined) return JSON.stringify(analysis)
     if (verdicts !== null) throw new RequestFault({ kind: 'receipt-without-key' })
-    // The verdict is not kept any more; the newest analysis tells by its id that it is another sample's.
+    // The verdict is no longer kept. The `id` of the newest analysis shows that it is another sample's.
   }
   const [newest] = await store.gateway.lastAnalyses([{ partition, key }])
   if (newest == null) throw new RequestFault({ kind: 'key-unknown' })
   return newest
 }
 
-/** The verdicts on the receipt's entry once it is analysed; null when they are not kept any more. */
+/** The verdicts on the receipt's entry once it is analysed; null if they are no longer kept. */
 async function verdictsOf(
-  { store, watcher }: Services,
+  { store, watcher }: VerdictServices,
   { after, waitMs }: { after: Receipt; waitMs: number },
 ): Promise<EntryVerdicts | null> {
   const outcome = await watcher.wait(after, waitMs)
   switch (outcome.kind) {
-    case 'turned-away':
+    case 'rejected':
       throw new RequestFault({ kind: 'overloaded', reason: 'too many requests wait for a verdict', retryAfterS: 1 })
     case 'failed':
       throw outcome.error

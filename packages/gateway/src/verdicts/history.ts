@@ -1,28 +1,46 @@
+import { createRoute, z } from '@hono/zod-openapi'
 import { decodeWindow } from '@tidemark/shared/detection/window-row'
 import { partitionOf } from '@tidemark/shared/sample/partition'
-import type { Context } from 'hono'
-import { z } from 'zod'
+import type { Store } from '@tidemark/shared/store/ports/store'
 import type { GatewayConfig } from '../config.ts'
+import { json, PROBLEMS, problem } from '../http/documentation.ts'
 import { RequestFault } from '../http/problem.ts'
-import { keyParameter, readQuery } from '../http/query.ts'
-import type { Services } from '../services.ts'
+import { keyParameter } from '../http/query.ts'
+import { type Router, serve } from '../http/router.ts'
+import { historySchema } from './schemas.ts'
+
+const EXAMPLE = { key: 'edge-17/rps', count: 2, values: [410, 420], timestamps: [1_700_000_000_000, 1_700_000_001_000] }
+
+function historyRoute({ KEY_BYTES_MAX }: GatewayConfig) {
+  return createRoute({
+    method: 'get',
+    path: '/history',
+    operationId: 'history',
+    tags: ['Verdicts'],
+    summary: "A key's window: the values that its next verdict is based on",
+    request: { query: z.strictObject({ key: keyParameter(KEY_BYTES_MAX) }) },
+    responses: {
+      200: json('The window.', historySchema, { window: EXAMPLE }),
+      ...PROBLEMS,
+      404: problem('No sample of the key has been analysed.', 'key-unknown'),
+    },
+  })
+}
 
 export interface HistoryOptions {
   readonly config: GatewayConfig
-  readonly services: () => Services
+  readonly services: () => { readonly store: Store }
 }
 
-/** `GET /history?key=`: the key's window, oldest first. */
-export function createHistory({ config, services }: HistoryOptions): (c: Context) => Promise<Response> {
-  const query = z.strictObject({ key: keyParameter(config.KEY_BYTES_MAX) })
-  return async c => {
-    const { key } = readQuery(c, query)
+export function serveHistory(router: Router, { config, services }: HistoryOptions): void {
+  serve(router, historyRoute(config), async c => {
+    const { key } = c.req.valid('query')
     const { store } = services()
     const stored = await store.gateway.window({ partition: partitionOf(key, store.partitions), key })
     if (stored === null) throw new RequestFault({ kind: 'key-unknown' })
     const window = decodeWindow(stored)
-    if (window === undefined) throw new Error(`what is stored of ${JSON.stringify(key)} is no window`)
+    if (window === undefined) throw new Error(`the stored window of the key ${JSON.stringify(key)} is corrupt`)
     const { count, values, timestamps } = window
     return c.json({ key, count, values, timestamps })
-  }
+  })
 }

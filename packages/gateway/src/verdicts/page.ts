@@ -1,27 +1,21 @@
+import { z } from '@hono/zod-openapi'
 import { partitionOf } from '@tidemark/shared/sample/partition'
 import type { Store } from '@tidemark/shared/store/ports/store'
 import type { Analysis, State } from '@tidemark/shared/verdict/analysis'
-import type { Context } from 'hono'
-import { z } from 'zod'
 import { createTurns, PAGE_TURNS } from '../http/limiter.ts'
-import { integerParameter, readQuery } from '../http/query.ts'
+import { optionalInteger } from '../http/query.ts'
 import { LOAD_KEYS } from '../ingest/formats/load-report.ts'
-import type { Services } from '../services.ts'
+import { KEY_STATES } from './stored-analysis.ts'
 
-export const LIMIT_DEFAULT = 100
-export const LIMIT_MAX = 1000
-
-/** Keys that one request looks at. A filter that few keys pass then gives a short page, and a cursor to go on with. */
+/** Keys that one request reads. With a filter that few keys pass, the page is short and has a cursor to continue from. */
 const SCANNED_MAX = 20_000
-
-export const STATES = ['warming', 'flat', 'ok', 'anomalous'] as const satisfies readonly State[]
 
 /** The beginning of a scan. */
 const SCAN_START = '0'
 
 /**
- * Where the next page begins: in which partition, at which place of the store's scan and, where a page ended within what
- * the store gives at once, after which key.
+ * Where the next page begins: the partition, the cursor of the store's scan in it and, if a page ended within one result of
+ * the scan, the key after which to continue.
  */
 interface Position {
   readonly partition: number
@@ -29,22 +23,31 @@ interface Position {
   readonly after: string | undefined
 }
 
-const pageQuery = z.strictObject({
-  prefix: z.string().max(1024, 'must be at most 1024 characters').default(''),
-  state: z.enum(STATES, `must be one of ${STATES.join(', ')}`).optional(),
+/** The query parameters of a page. */
+export const pageParameters = {
+  prefix: z
+    .string()
+    .max(1024, 'must be at most 1024 characters')
+    .default('')
+    .openapi({ description: 'Only keys with this prefix. Not with `key`.' }),
+  state: z
+    .enum(KEY_STATES, `must be one of ${KEY_STATES.join(', ')}`)
+    .optional()
+    .openapi({ description: 'Only keys whose newest analysis has this state. Not with `key`.' }),
   cursor: z
     .string()
     .transform(decodeCursor)
     .pipe(z.custom<Position>(position => position !== undefined, 'must be the cursor of a page'))
+    .openapi({ description: '`cursor` of the previous page.' })
     .optional(),
-  limit: integerParameter({ min: 1, max: LIMIT_MAX }).default(LIMIT_DEFAULT),
-})
+  limit: optionalInteger({ min: 1, max: 1000, fallback: 100 }).openapi({ description: 'Analyses per page.' }),
+}
 
-interface PageWanted {
+interface PageQuery {
   readonly prefix: string
-  readonly state: State | undefined
+  readonly state?: State | undefined
+  readonly cursor?: Position | undefined
   readonly limit: number
-  readonly from: Position
 }
 
 interface Page {
@@ -52,32 +55,31 @@ interface Page {
   readonly next: Position | undefined
 }
 
+export interface PageOptions {
+  readonly services: () => { readonly store: Store }
+}
+
 /** `GET /analyze` without a key: keys and their newest analyses, page by page. */
-export function createAnalysesPage({
-  services,
-}: {
-  readonly services: () => Services
-}): (c: Context) => Promise<Response> {
-  const inTurn = createTurns(PAGE_TURNS)
-  return async c => {
-    const { prefix, state, cursor, limit } = readQuery(c, pageQuery)
+export function createAnalysesPage({ services }: PageOptions) {
+  const limited = createTurns(PAGE_TURNS)
+  return async (query: PageQuery) => {
     const { store } = services()
-    const from = cursor ?? { partition: 0, scan: SCAN_START, after: undefined }
-    const [page, load] = await inTurn(() =>
-      Promise.all([readPage(store, { prefix, state, limit, from }), readLoad(store)]),
-    )
-    const next = page.next === undefined ? null : encodeCursor(page.next)
-    return c.json({ analyses: page.analyses, cursor: next, analysis: load })
+    const [page, load] = await limited(() => Promise.all([readPage(store, query), readLoad(store)]))
+    return {
+      analyses: page.analyses,
+      cursor: page.next === undefined ? null : encodeCursor(page.next),
+      analysis: load,
+    }
   }
 }
 
 /**
- * Fills a page. The store's scan goes on from a place, not from a key, so what it gives at once is put in order and a page
- * that is full within it remembers the last key. A key may come twice when many new ones appear meanwhile; none is left out.
+ * Fills a page. The store's scan continues from a cursor of its own, not from a key. So each result of it is sorted, and a
+ * page that fills up within one remembers its last key. A key can occur twice if many are added meanwhile; none is left out.
  */
-async function readPage(store: Store, { prefix, state, limit, from }: PageWanted): Promise<Page> {
+async function readPage(store: Store, { prefix, state, limit, cursor }: PageQuery): Promise<Page> {
   const analyses: Analysis[] = []
-  let { partition, scan, after } = from
+  let { partition, scan, after } = cursor ?? { partition: 0, scan: SCAN_START, after: undefined }
   for (let scanned = 0; partition < store.partitions; ) {
     if (scanned >= SCANNED_MAX) return { analyses, next: { partition, scan, after } }
     const found = await store.gateway.scanAnalyses(partition, scan)
@@ -98,8 +100,8 @@ async function readPage(store: Store, { prefix, state, limit, from }: PageWanted
   return { analyses, next: undefined }
 }
 
-/** The replaced service's answer: of the one series that it had. Its timestamps are Unix seconds, and it knew no null. */
-async function readLoad(store: Store): Promise<Record<string, unknown> | null> {
+/** The analysis of `default/rps` in its legacy form: timestamps are Unix seconds, and numbers are never null. */
+async function readLoad(store: Store) {
   const at = { partition: partitionOf(LOAD_KEYS.rps, store.partitions), key: LOAD_KEYS.rps }
   const [json] = await store.gateway.lastAnalyses([at])
   if (json == null) return null
@@ -126,9 +128,4 @@ function decodeCursor(text: string): Position | undefined {
   if (!result.success) return undefined
   const [partition, scan, after] = result.data
   return { partition, scan, after }
-}
-
-/** Whether a request asks for one key or for a page of them. */
-export function asksForKey(c: Context): boolean {
-  return c.req.query('key') !== undefined || c.req.query('after') !== undefined || c.req.query('wait') !== undefined
 }

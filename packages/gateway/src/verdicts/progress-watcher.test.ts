@@ -25,7 +25,7 @@ function createCheckpoints() {
 }
 
 describe('waiting for a checkpoint', () => {
-  test('ends at once when it is reached already', async () => {
+  test('ends at once if the checkpoint is already there', async () => {
     const store = createCheckpoints()
     store.checkpoints.set(3, '10-0')
     const watcher = new ProgressWatcher({ store, waitersMax: 10 })
@@ -33,7 +33,7 @@ describe('waiting for a checkpoint', () => {
     expect(store.calls).toEqual([[3]])
   })
 
-  test('ends when it is reached, for all who wait, by questions that they share', async () => {
+  test('ends for all waiters when the checkpoint is there, with shared reads', async () => {
     const store = createCheckpoints()
     const watcher = new ProgressWatcher({ store, waitersMax: 10 })
     const waits = [
@@ -49,7 +49,7 @@ describe('waiting for a checkpoint', () => {
     expect(store.calls).toHaveLength(asked)
   })
 
-  test('begins with a look at once, however long others have waited', async () => {
+  test('starts with a read at once, however long others have waited', async () => {
     vi.useFakeTimers()
     try {
       const store = createCheckpoints()
@@ -67,21 +67,21 @@ describe('waiting for a checkpoint', () => {
     }
   })
 
-  test('ends with its time and the backlog', async () => {
+  test('times out with the backlog', async () => {
     const watcher = new ProgressWatcher({ store: createCheckpoints(), waitersMax: 10 })
     expect(await watcher.wait({ partition: 1, id: '9-0' }, 15)).toEqual({ kind: 'timed-out', backlog: 7 })
   })
 
-  test('is for a bounded number of requests', async () => {
+  test('is limited to a number of requests', async () => {
     const watcher = new ProgressWatcher({ store: createCheckpoints(), waitersMax: 2 })
     const receipt = { partition: 1, id: '9-0' }
     const waits = [watcher.wait(receipt, 15), watcher.wait(receipt, 15)]
-    expect(await watcher.wait(receipt, 15)).toEqual({ kind: 'turned-away' })
+    expect(await watcher.wait(receipt, 15)).toEqual({ kind: 'rejected' })
     await Promise.all(waits)
     expect((await watcher.wait(receipt, 1)).kind).toBe('timed-out')
   })
 
-  test('ends with what the store throws, and the next wait works', async () => {
+  test('ends with the error of the store, and the next wait works', async () => {
     const store = createCheckpoints()
     const watcher = new ProgressWatcher({
       store: {
@@ -94,12 +94,12 @@ describe('waiting for a checkpoint', () => {
     expect(await watcher.wait({ partition: 1, id: '9-0' }, 1000)).toEqual({ kind: 'reached' })
   })
 
-  test('ends for everybody when the gateway stops', async () => {
+  test('ends for all waiters when the gateway stops', async () => {
     const watcher = new ProgressWatcher({ store: createCheckpoints(), waitersMax: 10 })
     const wait = watcher.wait({ partition: 1, id: '9-0' }, 60_000)
     watcher[Symbol.dispose]()
     expect((await wait).kind).toBe('timed-out')
-    expect((await watcher.wait({ partition: 1, id: '9-0' }, 60_000)).kind).toBe('turned-away')
+    expect((await watcher.wait({ partition: 1, id: '9-0' }, 60_000)).kind).toBe('rejected')
   })
 })
 

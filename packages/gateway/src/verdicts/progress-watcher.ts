@@ -2,7 +2,7 @@ import { pause } from '@tidemark/shared/runtime/lifecycle'
 import { compareEntryIds, type Receipt } from '@tidemark/shared/sample/receipt'
 import type { GatewayStore, Progress } from '@tidemark/shared/store/ports/store'
 
-/** A verdict is usually there after a few milliseconds, so the first looks are close together. */
+/** A verdict usually takes a few milliseconds, so the first polls are close together. */
 const POLL_MIN_MS = 1
 const POLL_MAX_MS = 10
 const POLL_GROWTH = 1.5
@@ -10,8 +10,8 @@ const POLL_GROWTH = 1.5
 export type WaitOutcome =
   | { readonly kind: 'reached' }
   | { readonly kind: 'timed-out'; readonly backlog: number }
-  /** So many wait already that this one may not. */
-  | { readonly kind: 'turned-away' }
+  /** The limit of waiting requests is reached. */
+  | { readonly kind: 'rejected' }
   | { readonly kind: 'failed'; readonly error: unknown }
 
 export interface ProgressWatcherOptions {
@@ -27,16 +27,16 @@ interface Waiter {
 }
 
 /**
- * Waits for checkpoints on behalf of many requests with one loop: it asks for all partitions that somebody waits for in
- * one call, and only while somebody waits.
+ * Waits for checkpoints on behalf of many requests with one polling loop. It reads the progress of all awaited partitions in
+ * one call, and polls only while a request waits.
  */
 export class ProgressWatcher implements Disposable {
   readonly #store: Pick<GatewayStore, 'progress'>
   readonly #waitersMax: number
   readonly #waiters = new Set<Waiter>()
   #isPolling = false
-  /** Ends the pause between two looks: whoever comes new gets his first look at once. */
-  #hurry = new AbortController()
+  /** Ends the pause between two polls, so that a new waiter is polled for at once. */
+  #endPause = new AbortController()
   #pollMs = POLL_MIN_MS
   #isClosed = false
 
@@ -45,9 +45,9 @@ export class ProgressWatcher implements Disposable {
     this.#waitersMax = waitersMax
   }
 
-  /** Resolves when the partition's checkpoint has come to the receipt's entry, or after `waitMs`. Does not reject. */
+  /** Resolves when the partition's checkpoint has reached the receipt's entry, or after `waitMs`. Never rejects. */
   wait(receipt: Receipt, waitMs: number): Promise<WaitOutcome> {
-    if (this.#isClosed || this.#waiters.size >= this.#waitersMax) return Promise.resolve({ kind: 'turned-away' })
+    if (this.#isClosed || this.#waiters.size >= this.#waitersMax) return Promise.resolve({ kind: 'rejected' })
     return new Promise(resolve => {
       const waiter: Waiter = {
         receipt,
@@ -57,13 +57,13 @@ export class ProgressWatcher implements Disposable {
       }
       this.#waiters.add(waiter)
       this.#pollMs = POLL_MIN_MS
-      this.#hurry.abort()
-      // The loop never rejects: what the store throws goes to the waiters.
+      this.#endPause.abort()
+      // The loop never rejects: it passes errors of the store to the waiters.
       if (!this.#isPolling) void this.#poll()
     })
   }
 
-  /** Ends every wait as if its time were over: a gateway that stops cannot wait ten seconds. */
+  /** Ends every wait as timed out: a gateway that shuts down cannot wait ten seconds. */
   [Symbol.dispose](): void {
     this.#isClosed = true
     for (const waiter of this.#waiters) this.#finish(waiter, { kind: 'timed-out', backlog: waiter.backlog })
@@ -72,17 +72,17 @@ export class ProgressWatcher implements Disposable {
   async #poll(): Promise<void> {
     this.#isPolling = true
     while (this.#waiters.size > 0) {
-      await this.#look()
+      await this.#readProgress()
       if (this.#waiters.size === 0) break
-      this.#hurry = new AbortController()
-      await pause(this.#pollMs, this.#hurry.signal)
+      this.#endPause = new AbortController()
+      await pause(this.#pollMs, this.#endPause.signal)
       this.#pollMs = Math.min(POLL_MAX_MS, this.#pollMs * POLL_GROWTH)
     }
     this.#isPolling = false
   }
 
-  async #look(): Promise<void> {
-    // Whoever comes while the store is asked is answered by the next look: the answer may be older than his question.
+  async #readProgress(): Promise<void> {
+    // The next poll serves a waiter that is added during this read: the progress may be older than its request.
     const waiters = [...this.#waiters]
     const partitions = [...new Set(waiters.map(({ receipt }) => receipt.partition))]
     let progress: Progress[]

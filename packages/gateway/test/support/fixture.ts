@@ -33,7 +33,7 @@ export interface TestAppOptions {
   readonly docs?: ReadonlyMap<string, Asset>
 }
 
-/** An app on a store in memory, without a process and without a port. */
+/** Creates an app on an in-memory store, without a process or port. */
 export function createTestApp({
   store = createMemoryStore(),
   override = {},
@@ -89,7 +89,7 @@ export interface StoredSample {
   readonly timestamp: number
 }
 
-/** Every sample in the store, in the order of each partition's stream, without taking any away. */
+/** Returns every sample in the store, in the order of each partition's stream, without acknowledging any. */
 export async function storedSamples(store: MemoryStore): Promise<StoredSample[]> {
   const samples: StoredSample[] = []
   for (let partition = 0; partition < store.partitions; partition++) {
@@ -107,7 +107,21 @@ export async function storedSamples(store: MemoryStore): Promise<StoredSample[]>
   return samples
 }
 
-/** Stands in for the owner of a partition: commits what rules say, of no entries. */
+const EMPTY_COMMIT = {
+  entries: [],
+  witness: undefined,
+  analysed: 0,
+  dead: 0,
+  keys: [],
+  anomalies: [],
+  deadLetters: [],
+  verdicts: [],
+  keepFrom: '0-0',
+  rulesVersion: 0,
+  ...NO_RULE_EFFECTS,
+} as const
+
+/** Stands in for the owner of a partition: commits effects of rules, without entries. */
 export async function commitEffects(
   store: Store,
   partition: number,
@@ -117,15 +131,35 @@ export async function commitEffects(
   await store.analyzer.acquireLease(partition, lease.token, 60_000)
   const from = await store.analyzer.loadCheckpoint(partition)
   const outcome = await store.analyzer.commit(lease, {
-    ...{ from, to: from, entries: [], witness: undefined, analysed: 0, dead: 0, keys: [], anomalies: [] },
-    ...{ deadLetters: [], verdicts: [], keepFrom: '0-0', rulesVersion: 0 },
-    ...NO_RULE_EFFECTS,
+    ...EMPTY_COMMIT,
+    from,
+    to: from,
     ...effects,
   })
   if (outcome.kind !== 'ok') throw new Error(`not committed: ${outcome.kind}`)
 }
 
-/** Stands in for the analyzers: commits a finding for every sample that waits, with one window row for each key. */
+/** Appends entries with these texts and commits them as dead letters, as an analyzer does. Returns their receipts. */
+export async function addDeadLetters(store: MemoryStore, texts: readonly string[], partition = 0): Promise<string[]> {
+  const lease = { partition, token: `test:${partition}` }
+  await store.analyzer.acquireLease(partition, lease.token, 60_000)
+  const from = await store.analyzer.loadCheckpoint(partition)
+  await store.gateway.append(texts.map(samples => ({ partition, samples, count: 1 })))
+  const [found] = await store.analyzer.read([partition], { count: 1000, blockMs: 0 })
+  const ids = (found?.entries ?? []).map(({ id }) => id)
+  const outcome = await store.analyzer.commit(lease, {
+    ...EMPTY_COMMIT,
+    from,
+    to: { id: ids.at(-1) ?? '', offset: from.offset + ids.length },
+    entries: ids,
+    dead: ids.length,
+    deadLetters: ids.map((id, i) => ({ id, reason: `reason ${i}`, samples: texts[i] ?? '' })),
+  })
+  if (outcome.kind !== 'ok') throw new Error(`not committed: ${outcome.kind}`)
+  return ids.map(id => `${partition}:${id}`)
+}
+
+/** Stands in for the analyzers: commits a finding for every unprocessed sample, with one window row per key. */
 export async function analyseAll(store: MemoryStore, toFinding = plainFinding, keepsVerdicts = true): Promise<void> {
   for (let partition = 0; partition < store.partitions; partition++) {
     const from = await store.analyzer.loadCheckpoint(partition)
@@ -141,18 +175,16 @@ export async function analyseAll(store: MemoryStore, toFinding = plainFinding, k
     })
     const last = entries.at(-1)?.id ?? from.id
     await store.analyzer.commit(lease, {
+      ...EMPTY_COMMIT,
       from,
       to: { id: last, offset: from.offset + samples.length },
       entries: entries.map(({ id }) => id),
       analysed: samples.length,
-      dead: 0,
       keys: [...rows].map(([key, analysis]) => ({
         key,
         window: { kind: 'row', bytes: rowOf(analysis) },
         analysis: JSON.stringify(analysis),
       })),
-      anomalies: [],
-      deadLetters: [],
       verdicts: keepsVerdicts
         ? entries.map(({ id }) => ({
             id,
@@ -168,10 +200,6 @@ export async function analyseAll(store: MemoryStore, toFinding = plainFinding, k
             judged: null,
           }))
         : [],
-      witness: undefined,
-      keepFrom: '0-0',
-      rulesVersion: 0,
-      ...NO_RULE_EFFECTS,
     })
   }
 }

@@ -1,7 +1,7 @@
 import { expect } from 'vitest'
-import { problemSchema } from '../../src/openapi/parts.ts'
+import { problemSchema } from '../../src/http/documentation.ts'
 
-/** The answer's problem, checked for what every problem must have. */
+/** Returns the problem of a response, after checking what every problem must have. */
 export async function problemOf(response: Response) {
   expect(response.headers.get('Content-Type')).toBe('application/problem+json')
   const problem = problemSchema.parse(await response.json())

@@ -1,0 +1,13 @@
+import { createRouter, type Router } from '../http/router.ts'
+import { type AlertOptions, serveAlert } from './detail.ts'
+import { type OperatorOptions, serveOperatorState } from './operator-state.ts'
+import { serveAlertsPage } from './page.ts'
+
+/** `GET /alerts`, `GET /alerts/{id}` and what operators do with an alert. */
+export function alertsRoutes(options: AlertOptions & OperatorOptions): Router {
+  const router = createRouter()
+  serveAlertsPage(router, options)
+  serveAlert(router, options)
+  serveOperatorState(router, options)
+  return router
+}

@@ -1,0 +1,105 @@
+import { z } from '@hono/zod-openapi'
+import { SEVERITIES } from '@tidemark/shared/detection/alerts/alert'
+import type { AlertCause } from '@tidemark/shared/detection/alerts/record'
+import type { AlertPage } from '@tidemark/shared/store/ports/alerts'
+import { cursorMember, keyMember, timeMember } from '../http/documentation.ts'
+import { mutedSchema, policyMembers } from '../rules/schemas.ts'
+
+export const ALERT_STATES = ['firing', 'resolved'] as const satisfies readonly AlertPage['state'][]
+export const ALERT_KINDS = [
+  'anomaly',
+  'silent',
+  'level_shift',
+  'storm',
+] as const satisfies readonly AlertCause['kind'][]
+
+const causeSchema = z.discriminatedUnion('kind', [
+  z.strictObject({
+    kind: z.literal('anomaly'),
+    evidence: z.strictObject({
+      detector: z.string(),
+      value: z.number(),
+      score: z.number().openapi({ description: 'Positive if the value is too high.' }),
+      by: z.enum(['instant', 'samples', 'sustained']).openapi({ description: 'The condition that was met.' }),
+      line: z.number(),
+      samples: z.int(),
+      of: z.int(),
+      low: z.number(),
+      high: z.number(),
+      spread: z.number(),
+      window: z.int().openapi({ description: 'Samples in the window at that time.' }),
+    }),
+  }),
+  z.strictObject({ kind: z.literal('silent'), last_at: timeMember, expected_ms: z.number() }),
+  z.strictObject({ kind: z.literal('level_shift'), value: z.number(), samples: z.int() }),
+  z.strictObject({
+    kind: z.literal('storm'),
+    keys: z.array(z.string()).openapi({ description: 'The first 1,000.' }),
+    key_count: z.int(),
+    keys_total: z.int(),
+  }),
+])
+
+const noteMembers = { who: z.string(), why: z.string(), at: timeMember }
+
+const alertMembers = {
+  id: z.string().openapi({ examples: ['3-5f2c1f0a9be2d6c07a51b3e4'] }),
+  key: keyMember.nullable().openapi({ description: 'Null for an alert of the whole fleet.' }),
+  rule: z.string().nullable().openapi({ description: 'In force when the alert opened; null for the default.' }),
+  severity: z.enum(SEVERITIES),
+  opened_at: timeMember,
+  cause: causeSchema,
+  state: z.enum(ALERT_STATES),
+  resolved_at: timeMember.nullable(),
+  resolve_reason: z.enum(['calm', 'no_samples', 'level_shift', 'heard', 'few_keys']).nullable(),
+  peak: z.strictObject({ score: z.number(), value: z.number(), samples: z.int() }).nullable().openapi({
+    description: 'Of a resolved anomaly: the most extreme sample while it fired, and the number of samples.',
+  }),
+  acknowledged: z.strictObject(noteMembers).nullable(),
+  snoozed: z.strictObject({ ...noteMembers, until: timeMember }).nullable(),
+  told: z.int().min(0).openapi({ description: 'Notifications sent while firing.' }),
+  told_at: z.number().openapi({ description: 'When the last one was sent, in Unix milliseconds; 0 for never.' }),
+  told_resolved: z.boolean().openapi({ description: 'Whether receivers were notified that it resolved.' }),
+  suppressed_by: z.enum(['mute', 'snooze', 'storm']).nullable().openapi({
+    description: 'What currently suppresses its notifications.',
+  }),
+  suppressed: z.strictObject({ mute: z.int(), snooze: z.int(), storm: z.int() }).openapi({
+    description: 'Notifications suppressed by each.',
+  }),
+  explanation: z.string().openapi({ description: 'A sentence for people.' }),
+}
+
+export const alertSchema = z.strictObject(alertMembers).openapi('Alert')
+
+export const alertsPageSchema = z
+  .strictObject({
+    alerts: z.array(alertSchema),
+    counts: z.strictObject({ firing: z.int().min(0), resolved: z.int().min(0) }).openapi({
+      description: 'Of all alerts, regardless of filters. Only the newest resolved alerts are kept.',
+    }),
+    cursor: cursorMember.openapi({
+      description: 'Cursor of the next page; null on the last page. With filters, an empty page can have a next page.',
+    }),
+  })
+  .openapi('AlertsPage')
+
+export const alertWithSamplesSchema = z
+  .strictObject({
+    ...alertMembers,
+    samples: z
+      .strictObject({
+        values: z.array(z.number()).openapi({ description: "The key's current window, oldest first." }),
+        timestamps: z.array(z.number()).openapi({ description: 'Unix milliseconds, one for each value.' }),
+        before: z.int().min(0).openapi({ description: 'Samples measured before the alert opened, by timestamp.' }),
+        after: z.int().min(0),
+        note: z.string().openapi({ description: 'The same as a sentence.' }),
+      })
+      .nullable()
+      .openapi({ description: 'Null if the alert has no key, or the key no window.' }),
+    policy: z
+      .strictObject({ rule: z.string().nullable(), ...policyMembers })
+      .nullable()
+      .openapi({ description: "The key's current policy; another rule may have been in force when the alert opened." }),
+    muted: mutedSchema,
+  })
+  .openapi('AlertWithSamples')

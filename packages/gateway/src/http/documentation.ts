@@ -1,0 +1,120 @@
+import { z } from '@hono/zod-openapi'
+import { type Fault, problemType } from './problem.ts'
+
+/** Members that many responses have. */
+export const keyMember = z.string().openapi({ examples: ['edge-17/rps'] })
+export const timeMember = z.number().openapi({ description: 'Unix milliseconds.' })
+export const durationMember = z.string().openapi({ examples: ['10m'] })
+export const cursorMember = z
+  .string()
+  .nullable()
+  .openapi({ description: 'Cursor of the next page; null on the last page.' })
+
+export const rejectedSchema = z.strictObject({
+  index: z.int().openapi({
+    description: 'Index in the array, or line number (from 0, counting blank lines); 0 for a single object.',
+  }),
+  reason: z.string().openapi({ examples: ['sample 3: value must be a finite number'] }),
+})
+
+export const problemSchema = z
+  .looseObject({
+    type: z.string().openapi({ examples: [problemType('samples-invalid')] }),
+    title: z.string(),
+    status: z.int().min(0),
+    detail: z.string().optional(),
+    instance: z.string().optional(),
+    errors: z
+      .array(
+        z.looseObject({
+          detail: z.string(),
+          index: z.int().min(0).optional(),
+          parameter: z.string().optional(),
+          field: z.string().optional(),
+        }),
+      )
+      .optional(),
+    accepted: z.int().min(0).optional(),
+    rejected: z.array(rejectedSchema).optional(),
+    receipts: z.array(z.string()).optional(),
+    backlog: z.int().min(0).optional(),
+    version: z.int().min(0).optional(),
+  })
+  .openapi('Problem', { description: 'An RFC 9457 problem: why a request failed. `type` identifies the reason.' })
+
+/** Documents a member that `untilMember` reads. */
+export const UNTIL_FIELD = {
+  type: 'string',
+  description: 'A time with its time zone, or a duration from now, at most 30d.',
+}
+
+/** Documents a JSON response. */
+export function json<T extends z.ZodType>(description: string, schema: T, examples: Record<string, unknown> = {}) {
+  const values = Object.entries(examples).map(([name, value]) => [name, { value }])
+  const documented = values.length === 0 ? {} : { examples: Object.fromEntries(values) }
+  return { description, content: { 'application/json': { schema, ...documented } } }
+}
+
+/** Documents a JSON request body. The handler reads it, see `serve`. */
+export function jsonBody<T extends z.ZodType>(schema: T, example: unknown) {
+  return { required: true, content: { 'application/json': { schema, examples: { example: { value: example } } } } }
+}
+
+type Kinds = readonly [Fault['kind'], ...Fault['kind'][]]
+
+/** Documents a problem response and the problem types that it can have. */
+export function problem(description: string, ...kinds: Kinds) {
+  const type = { enum: kinds.map(problemType) }
+  const schema = { allOf: [{ $ref: '#/components/schemas/Problem' }, { properties: { type } }] }
+  return { description, content: { 'application/problem+json': { schema } } }
+}
+
+export const RETRY_AFTER = {
+  'Retry-After': {
+    description: 'Seconds after which a retry is worthwhile.',
+    schema: { type: 'integer' as const, minimum: 1 },
+  },
+}
+
+/** Documents a 503: a condition that passes, so that the same request can be retried. */
+export function outage(description: string, ...kinds: Kinds) {
+  return { ...problem(description, ...kinds), headers: RETRY_AFTER }
+}
+
+/** The problems of every route that uses the store. */
+export const COMMON_PROBLEMS = {
+  405: {
+    ...problem('The path does not support this method.', 'method-not-allowed'),
+    headers: { Allow: { description: 'The methods of the path.', schema: { type: 'string' as const } } },
+  },
+  500: problem('The gateway failed; its log has the cause.', 'internal'),
+  503: outage('The store is unavailable.', 'store-unavailable'),
+}
+
+/** The problems of every route that uses the store and has parameters. */
+export const PROBLEMS = {
+  400: problem('A parameter is invalid; `errors` lists each.', 'parameters-invalid'),
+  ...COMMON_PROBLEMS,
+}
+
+/** The problems of every route whose pages are read under a concurrency limit. */
+export const PAGE_PROBLEMS = {
+  ...PROBLEMS,
+  503: outage('The store is unavailable, or too many pages are being read.', 'store-unavailable', 'overloaded'),
+}
+
+/** The problems of every route that reads a JSON body. */
+export const BODY_PROBLEMS = {
+  ...PROBLEMS,
+  400: problem(
+    'A parameter is invalid, or the body is empty, incomplete or not JSON.',
+    'parameters-invalid',
+    'body-empty',
+    'body-incomplete',
+    'body-malformed',
+  ),
+  413: problem('The body has more than 64 KiB.', 'body-too-large'),
+  415: problem('Not JSON, a compressed body, or a charset other than UTF-8.', 'media-type-unsupported'),
+  422: problem('Fields are invalid; `errors` lists each.', 'fields-invalid'),
+  503: outage('The store is unavailable, or the gateway is at one of its limits.', 'store-unavailable', 'overloaded'),
+}

@@ -1,0 +1,67 @@
+import { OpenAPIHono, type RouteConfig, type RouteHandler } from '@hono/zod-openapi'
+import type { Context, Handler, Hono } from 'hono'
+import { matchedRoutes } from 'hono/route'
+import type { BlankEnv } from 'hono/types'
+import { RequestFault, respondWith } from './problem.ts'
+import { parameterErrors } from './query.ts'
+
+/** The path of middleware that runs for every request: no route. */
+const ANY_PATH = '/*'
+
+/** A router with its documentation. */
+export type Router = OpenAPIHono<BlankEnv>
+
+/** The context of a route's handler: `c.req.valid` returns the parameters by the route's schemas. */
+type RouteContext<R extends RouteConfig> = Parameters<RouteHandler<R>>[0]
+
+/** Creates a router for the routes of one folder. Parameters that break their schema are answered 400. */
+export function createRouter(): Router {
+  return new OpenAPIHono<BlankEnv>({
+    defaultHook(result, c) {
+      if (result.success) return
+      const isRepeated = (name: string) => result.target === 'query' && (c.req.queries(name)?.length ?? 0) > 1
+      throw new RequestFault({
+        kind: 'parameters-invalid',
+        errors: parameterErrors(result.error.issues, isRepeated),
+      })
+    },
+  })
+}
+
+/**
+ * Registers a route: its documentation and its handler. The library would read a documented body itself, of any size, so it
+ * is not shown the body here: handlers read bodies with the gateway's bounded readers (json-body.ts).
+ */
+export function serve<R extends RouteConfig>(
+  router: Router,
+  route: R,
+  handler: (c: RouteContext<R>) => Response | Promise<Response>,
+): void {
+  router.openAPIRegistry.registerPath(route)
+  const { body, ...parameters } = route.request ?? {}
+  router.openapi({ ...route, request: parameters, hide: true }, handler as Handler)
+}
+
+/** Answers 405 to every other method of the registered paths. To be called after the last route is registered. */
+export function rejectOtherMethods(app: Hono): void {
+  const methodsOf = new Map<string, Set<string>>()
+  for (const { method, path } of app.routes) {
+    if (path === ANY_PATH) continue
+    const methods = methodsOf.get(path) ?? new Set()
+    methodsOf.set(path, methods.add(method))
+    // Hono serves HEAD as GET without the body.
+    if (method === 'GET') methods.add('HEAD')
+  }
+  for (const [path, methods] of methodsOf) {
+    const allow = [...methods].join(', ')
+    app.all(path, c => respondWith(c, { kind: 'method-not-allowed', allow }))
+  }
+}
+
+/**
+ * Returns the template of the route that serves a request, or `unmatched`. Templates are a closed set: a path as the client
+ * wrote it must never become the label of a metric.
+ */
+export function routeOf(c: Context): string {
+  return matchedRoutes(c).find(({ path }) => path !== ANY_PATH)?.path ?? 'unmatched'
+}

@@ -1,0 +1,133 @@
+import { z } from '@hono/zod-openapi'
+import { SEVERITIES } from '@tidemark/shared/detection/alerts/alert'
+import { DETECTOR_NAMES } from '@tidemark/shared/detection/detectors/registry'
+import { RULE_CHANGE_KINDS } from '@tidemark/shared/store/ports/rules'
+import { cursorMember, durationMember, keyMember, timeMember } from '../http/documentation.ts'
+import { analysisSchema } from '../verdicts/schemas.ts'
+
+const noteMembers = { who: z.string(), why: z.string() }
+const untilMember = z.string().openapi({
+  description: 'ISO 8601, with its time zone.',
+  examples: ['2026-01-31T18:00:00Z'],
+})
+const idMember = z.string().openapi({ examples: ['edge-cpu'] })
+const versionMember = z.int().min(0).openapi({ description: 'Of all rules together; each change increments it.' })
+
+export const writtenRuleSchema = z
+  .looseObject({ id: idMember, pattern: z.string().openapi({ examples: ['edge-*/cpu'] }) })
+  .openapi('WrittenRule', { description: 'A rule as it was written; docs/rules.md lists all members.' })
+
+const countsSchema = z
+  .strictObject({
+    judged: z.int().min(0).openapi({ description: 'Samples with a score.' }),
+    flagged: z.int().min(0),
+    expected: z.number().nullable().openapi({
+      description: 'Samples of normal noise that would have been flagged; null for detectors other than zscore.',
+    }),
+    opened: z.int().min(0).openapi({ description: 'Alerts.' }),
+  })
+  .nullable()
+  .openapi({ description: 'Since the rule was last changed; null while nothing has been counted.' })
+
+const ruleMembers = {
+  rule: writtenRuleSchema,
+  version: versionMember.openapi({ description: 'The version of all rules with which this one was last changed.' }),
+  changed: z.strictObject({ ...noteMembers, at: timeMember }),
+  counts: countsSchema,
+}
+
+export const ruleSchema = z.strictObject({ ...ruleMembers, rules_version: versionMember }).openapi('Rule')
+
+const muteSchema = z.strictObject({ id: idMember, pattern: z.string(), until: untilMember, ...noteMembers })
+const stormSchema = z.strictObject({
+  percent: z.number().openapi({ description: 'Of all keys.' }),
+  within: durationMember,
+  keys_min: z.int(),
+})
+
+export const rulesSchema = z
+  .strictObject({
+    version: versionMember,
+    rules: z.array(z.strictObject(ruleMembers)),
+    default: z.strictObject({ counts: countsSchema }).openapi({ description: 'Of keys that no rule matches.' }),
+    mutes: z.array(muteSchema),
+    storm: stormSchema,
+  })
+  .openapi('Rules')
+
+export const mutedSchema = z.strictObject({ until: timeMember, ...noteMembers }).nullable()
+
+export const policyMembers = {
+  detector: z.enum(DETECTOR_NAMES),
+  threshold: z.number().nullable().openapi({ description: 'Null with a budget, from which it follows.' }),
+  budget: z.string().nullable(),
+  window: z.int(),
+  samples_min: z.int().nullable().openapi({ description: 'Null: the detector decides.' }),
+  direction: z.enum(['up', 'down', 'both']),
+  deviation_min: z.number(),
+  deviation_min_relative: z.number(),
+  influence: z.enum(['full', 'held']),
+  level_shift_after: z.int().nullable().openapi({ description: 'Null: never.' }),
+  alert: z.strictObject({
+    open: z.number(),
+    samples: z.int(),
+    of: z.int(),
+    sides: z.enum(['same', 'any']),
+    instant: z.number(),
+    sustained: z.union([z.number(), z.literal('off')]),
+    close: z.number(),
+    close_after: z.int(),
+    hold: durationMember,
+    resolve_after: durationMember,
+    severity: z.enum(SEVERITIES),
+  }),
+  silent: z.string().nullable().openapi({ description: '`learned` or a duration; null: silence raises no alert.' }),
+  late: z.enum(['mark', 'refuse']),
+  duplicates: z.enum(['keep', 'drop']),
+}
+
+export const explanationSchema = z
+  .strictObject({
+    key: keyMember,
+    version: versionMember,
+    rule: idMember.nullable().openapi({ description: 'The rule in force for the key; null for the default.' }),
+    reason: z.string().openapi({ examples: ['edge-*/cpu matches, and no other rule does'] }),
+    shadow: idMember.nullable().openapi({ description: 'The shadow rule that is evaluated as well.' }),
+    others: z
+      .array(z.strictObject({ rule: idMember, pattern: z.string(), shadow: z.boolean() }))
+      .openapi({ description: 'Other rules that match, the most specific first.' }),
+    muted: mutedSchema,
+    policy: z.strictObject(policyMembers).openapi({ description: "The key's policy, including all defaults." }),
+  })
+  .openapi('RuleExplanation')
+
+export const changesSchema = z
+  .strictObject({
+    changes: z.array(
+      z.strictObject({
+        version: versionMember.openapi({ description: 'The version of the rules that the change created.' }),
+        kind: z.enum(RULE_CHANGE_KINDS),
+        id: idMember.nullable().openapi({ description: 'Of the rule or mute; null for the storm policy.' }),
+        content: z.looseObject({}).nullable().openapi({ description: 'As it was written; null for a deletion.' }),
+        ...noteMembers,
+        at: timeMember,
+      }),
+    ),
+    cursor: cursorMember,
+  })
+  .openapi('RuleChanges')
+
+export const reportSchema = z
+  .strictObject({
+    ...ruleMembers,
+    shadow: z.boolean().openapi({ description: 'Whether it is a shadow rule.' }),
+    would_have_flagged: z
+      .array(analysisSchema)
+      .nullable()
+      .openapi({ description: 'Newest first, each by the rule as it was then; null unless it is a shadow rule.' }),
+  })
+  .openapi('RuleReport')
+
+export const muteResponseSchema = z.strictObject({ mute: muteSchema, version: versionMember }).openapi('Mute')
+export const stormResponseSchema = z.strictObject({ storm: stormSchema, version: versionMember }).openapi('Storm')
+export const deletedSchema = z.strictObject({ deleted: z.string(), version: versionMember }).openapi('RuleDeleted')

@@ -1,0 +1,11 @@
+import { createRouter, type Router } from '../http/router.ts'
+import { type AnalyzeOptions, serveAnalyze } from './analyze.ts'
+import { serveHistory } from './history.ts'
+
+/** `GET /analyze` and `GET /history`. */
+export function verdictsRoutes(options: AnalyzeOptions): Router {
+  const router = createRouter()
+  serveAnalyze(router, options)
+  serveHistory(router, options)
+  return router
+}

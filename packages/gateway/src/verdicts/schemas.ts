@@ -1,0 +1,73 @@
+import { z } from '@hono/zod-openapi'
+import { keyMember, timeMember } from '../http/documentation.ts'
+import { STATES } from './stored-analysis.ts'
+
+const nullableNumber = z.number().nullable()
+
+export const analysisSchema = z
+  .strictObject({
+    key: keyMember,
+    value: z.number(),
+    timestamp: z.number().openapi({ description: 'When the sample was measured, in Unix milliseconds.' }),
+    mean: nullableNumber.openapi({ description: 'Of the window; null while it is empty.' }),
+    deviation: nullableNumber.openapi({ description: 'Population deviation of the window; null while it is empty.' }),
+    z: nullableNumber.openapi({ description: '(value - mean) / deviation, from -1e6 to 1e6; null while warming.' }),
+    threshold: z.number().openapi({ description: 'The sample is an anomaly if |z| exceeds it.' }),
+    low: nullableNumber.openapi({ description: 'Lower end of the band; null while warming.' }),
+    high: nullableNumber.openapi({ description: 'Upper end of the band; null while warming.' }),
+    anomaly: z.boolean(),
+    state: z.enum(STATES).openapi({
+      description: '`refused`: a late or duplicate sample that the rule of its key excludes from analysis.',
+    }),
+    count: z.int().min(0).openapi({ description: 'Samples of this key analysed so far, including this one.' }),
+    window: z.int().min(0).openapi({ description: 'Samples that the verdict is based on.' }),
+    id: z.string().openapi({ description: "The receipt of the sample's entry.", examples: ['3:1700000000000-0'] }),
+    analyzed_at: timeMember,
+    rule: z.string().optional().openapi({ description: 'The rule of the key; absent if no rule matches.' }),
+    detector: z.string().optional().openapi({
+      description: "The rule's detector, which sets threshold, band, anomaly and state.",
+    }),
+    score: nullableNumber
+      .optional()
+      .openapi({ description: "The detector's score; positive if the value is too high." }),
+    late: z.literal(true).optional().openapi({ description: 'Measured before a sample that arrived earlier.' }),
+    duplicate: z.literal(true).optional().openapi({ description: 'The sample arrived before.' }),
+  })
+  .openapi('Analysis', { description: 'The verdict on one sample.' })
+
+export const loadAnalysisSchema = z
+  .strictObject({
+    timestamp: z.number().openapi({ description: 'Unix seconds.' }),
+    rps_avg: z.number(),
+    rps_z: z.number(),
+    anomaly: z.boolean(),
+    window: z.int().min(0),
+    count: z.int().min(0),
+  })
+  .openapi('LoadAnalysis', { description: 'The newest analysis of `default/rps`, in its legacy form.' })
+
+export const pageSchema = z
+  .strictObject({
+    analyses: z.array(analysisSchema),
+    cursor: z.string().nullable().openapi({
+      description: 'Cursor of the next page; null on the last page. An empty page can have a next page.',
+    }),
+    // A union: the generator would make the component itself nullable.
+    analysis: z.union([loadAnalysisSchema, z.null()]),
+  })
+  .openapi('AnalysesPage')
+
+export const entryAnalysesSchema = z
+  .strictObject({
+    analyses: z.array(analysisSchema).openapi({ description: 'Of all samples of the entry, in order.' }),
+  })
+  .openapi('EntryAnalyses')
+
+export const historySchema = z
+  .strictObject({
+    key: keyMember,
+    count: z.int().min(0).openapi({ description: 'Samples of this key analysed so far.' }),
+    values: z.array(z.number()).openapi({ description: 'The window, oldest first.' }),
+    timestamps: z.array(z.number()).openapi({ description: 'Unix milliseconds, one for each value.' }),
+  })
+  .openapi('History')

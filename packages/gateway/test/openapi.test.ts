@@ -1,0 +1,274 @@
+import { Validator } from '@seriousme/openapi-schema-validator'
+import type { MemoryStore } from '@tidemark/shared/store/memory/store'
+import { describe, expect, test } from 'vitest'
+import { DOCS_CSP, readDocs } from '../src/http/docs.ts'
+import { type ApiDocument, createContract, operationsOf, type Route } from './support/contract.ts'
+import { createTestApp, type TestAppOptions } from './support/fixture.ts'
+import { createWorld, type World } from './support/world.ts'
+
+const documentText = await (await createTestApp().app.request('/openapi.json')).text()
+const document: ApiDocument = JSON.parse(documentText)
+const operations = operationsOf(document)
+const contract = createContract(document)
+
+const DELETION = { who: 'mira', why: 'not needed' }
+
+interface Call {
+  readonly status: number
+  /** Replaces `{id}` or `{file}` in the path. */
+  readonly id?: string | ((world: World) => string)
+  readonly query?: Readonly<Record<string, string>> | ((world: World) => Record<string, string>)
+  readonly headers?: Readonly<Record<string, string>>
+  /** The documented example if absent. */
+  readonly body?: string
+}
+
+const UNKNOWN_KEY = { status: 404, query: { key: 'unknown' } }
+const INVALID_BODIES = [
+  { status: 400, body: '{' },
+  { status: 413, body: ' '.repeat(70_000) },
+  { status: 415, headers: { 'Content-Type': 'image/png' } },
+  { status: 422, body: '{}' },
+]
+const STALE = { status: 412, headers: { 'If-Match': '"0"' } }
+
+/** Calls of every operation: those that succeed, and each kind of request that fails by itself. */
+const CALLS: Readonly<Record<string, readonly Call[]>> = {
+  ingest: [
+    { status: 202 },
+    { status: 202, headers: { 'Idempotency-Key': '"a"' } },
+    { status: 400, body: '' },
+    { status: 400, body: '[{}]' },
+    { status: 400, headers: { 'Idempotency-Key': '' } },
+    { status: 413, body: JSON.stringify(Array(10_001).fill({ key: 'a', value: 1 })) },
+    { status: 415, headers: { 'Content-Encoding': 'gzip' } },
+  ],
+  analyze: [
+    { status: 200 },
+    { status: 200, query: { state: 'ok', prefix: 'edge', limit: '1' } },
+    { status: 200, query: ({ key }) => ({ key }) },
+    { status: 200, query: ({ key, receipt }) => ({ key, after: receipt }) },
+    { status: 200, query: ({ receipt }) => ({ after: receipt }) },
+    { status: 400, query: { limit: '0' } },
+    UNKNOWN_KEY,
+    { status: 503, query: { after: '0:9999999999999-0', wait: '1' } },
+  ],
+  history: [{ status: 200, query: ({ key }) => ({ key }) }, { status: 400 }, UNKNOWN_KEY],
+  rules: [{ status: 200 }, { status: 400, query: { id: 'a' } }],
+  rule: [
+    { status: 200, id: 'edge-cpu' },
+    { status: 404, id: 'unknown' },
+  ],
+  putRule: [
+    { status: 201, id: 'new' },
+    { status: 200, id: 'edge-cpu' },
+    { ...STALE, id: 'edge-cpu' },
+    { status: 400, id: 'new', headers: { 'If-Match': 'x' } },
+    ...INVALID_BODIES.map(call => ({ ...call, id: 'new' })),
+  ],
+  deleteRule: [
+    { status: 200, id: 'edge-cpu', query: DELETION },
+    { status: 400, id: 'edge-cpu' },
+    { status: 404, id: 'unknown', query: DELETION },
+    { ...STALE, id: 'edge-cpu', query: DELETION },
+  ],
+  explainRules: [{ status: 200, query: ({ key }) => ({ key }) }, { status: 400 }],
+  ruleChanges: [
+    { status: 200, query: { limit: '1' } },
+    { status: 400, query: { cursor: 'x' } },
+  ],
+  ruleReport: [
+    { status: 200, id: 'edge-cpu' },
+    { status: 200, id: 'tried' },
+    { status: 404, id: 'unknown' },
+  ],
+  putMute: [
+    { status: 201, id: 'new' },
+    { status: 200, id: 'night-shift' },
+    { ...STALE, id: 'new' },
+    ...INVALID_BODIES.map(call => ({ ...call, id: 'new' })),
+  ],
+  deleteMute: [
+    { status: 200, id: 'night-shift', query: DELETION },
+    { status: 404, id: 'unknown', query: DELETION },
+  ],
+  putStorm: [{ status: 200 }, STALE, ...INVALID_BODIES],
+  alerts: [{ status: 200 }, { status: 200, query: { state: 'resolved' } }, { status: 400, query: { limit: '0' } }],
+  alert: [
+    { status: 200, id: ({ alert }) => alert },
+    { status: 404, id: 'unknown' },
+  ],
+  acknowledgeAlert: [
+    { status: 200, id: ({ alert }) => alert },
+    { status: 404, id: 'unknown' },
+    ...INVALID_BODIES.map(call => ({ ...call, id: ({ alert }: World) => alert })),
+  ],
+  snoozeAlert: [
+    { status: 200, id: ({ alert }) => alert },
+    { status: 404, id: 'unknown' },
+    ...INVALID_BODIES.map(call => ({ ...call, id: ({ alert }: World) => alert })),
+  ],
+  dead: [{ status: 200 }, { status: 200, query: { limit: '1' } }, { status: 400, query: { cursor: 'x' } }],
+  putBackDead: [
+    { status: 202, id: ({ dead }) => dead },
+    { status: 404, id: 'unknown' },
+    { status: 409, id: ({ unreadable }) => unreadable },
+  ],
+  discardDeadLetter: [
+    { status: 200, id: ({ dead }) => dead },
+    { status: 404, id: 'unknown' },
+  ],
+  health: [{ status: 200 }],
+  livez: [{ status: 200 }],
+  readyz: [{ status: 200 }],
+  metrics: [{ status: 200 }, { status: 200, headers: { Accept: 'application/openmetrics-text; version=1.0.0' } }],
+  openapi: [{ status: 200 }],
+  docs: [{ status: 200 }],
+  docsFile: [
+    { status: 200, id: 'start.js' },
+    { status: 200, id: 'swagger-ui.css' },
+    { status: 404, id: 'unknown' },
+  ],
+}
+
+interface Sent {
+  readonly type: string
+  readonly body: string | null
+}
+
+/** The bodies to send: that of the call, else each documented example, else none. */
+function bodiesOf({ operation }: Route, { body }: Call): Sent[] {
+  if (body !== undefined) return [{ type: 'application/json', body }]
+  const { content = {} } = operation.requestBody ?? {}
+  const examples = Object.entries(content).flatMap(([type, { examples = {} }]) =>
+    Object.values(examples).map(({ value }) => ({
+      type,
+      body: typeof value === 'string' ? value : JSON.stringify(value),
+    })),
+  )
+  return examples.length === 0 ? [{ type: 'application/json', body: null }] : examples
+}
+
+function requestOf(world: World, { method, path }: Route, call: Call, { type, body }: Sent): Request {
+  const id = typeof call.id === 'function' ? call.id(world) : (call.id ?? '')
+  const query = typeof call.query === 'function' ? call.query(world) : (call.query ?? {})
+  const url = new URL(path.replace(/\{\w+\}/, encodeURIComponent(id)), 'http://gateway')
+  url.search = new URLSearchParams(query).toString()
+  return new Request(url, { method, headers: { 'Content-Type': type, ...call.headers }, body })
+}
+
+function routeOf(operationId: string): Route {
+  const route = operations.get(operationId)
+  if (route === undefined) throw new Error(`${operationId} is not documented`)
+  return route
+}
+
+const calls = Object.entries(CALLS).flatMap(([operationId, list]) =>
+  list.map(call => [operationId, call.status, call] as const),
+)
+
+describe('the OpenAPI document', () => {
+  test('is valid OpenAPI 3.1', async () => {
+    const validator = new Validator()
+    expect(await validator.validate(JSON.parse(documentText))).toEqual({ valid: true })
+    expect(validator.version).toBe('3.1')
+  })
+
+  test('describes every route, and no other', () => {
+    const served = createTestApp()
+      .app.routes.filter(({ method }) => method !== 'ALL')
+      .map(({ method, path }) => `${method} ${path.replace(/:(\w+)/g, '{$1}')}`)
+    const described = [...operations.values()].map(({ method, path }) => `${method} ${path}`)
+    expect(described.toSorted()).toEqual([...new Set(served)].toSorted())
+  })
+
+  test('refers only to schemas that it has', () => {
+    const names = [...documentText.matchAll(/"\$ref":"#\/components\/schemas\/(\w+)"/g)].map(match => match[1])
+    expect(names.length).toBeGreaterThan(5)
+    for (const name of names) expect(document.components.schemas).toHaveProperty([name ?? ''])
+  })
+
+  test('has examples that match their schemas', () => {
+    const contents = [...operations.values()].flatMap(({ operation: { requestBody, responses } }) =>
+      [...Object.values(responses), ...(requestBody === undefined ? [] : [requestBody])].flatMap(({ content }) =>
+        Object.values(content),
+      ),
+    )
+    const checked = contents.flatMap(({ schema, examples = {} }) =>
+      Object.values(examples).map(({ value }) => contract.violations(schema, value)),
+    )
+    expect(checked.length).toBeGreaterThan(15)
+    expect(checked.flat()).toEqual([])
+  })
+})
+
+describe('every documented operation', () => {
+  test('has a call that succeeds', () => {
+    const succeeding = calls.filter(([, status]) => status < 400).map(([operationId]) => operationId)
+    expect([...new Set(succeeding)].toSorted()).toEqual([...operations.keys()].toSorted())
+  })
+
+  test.each(calls)('responds as documented: %s, %i %o', async (operationId, status, call) => {
+    const route = routeOf(operationId)
+    for (const sent of bodiesOf(route, call)) {
+      const world = await createWorld()
+      const response = await world.app.request(requestOf(world, route, call, sent))
+      expect(response.status).toBe(status)
+      expect(await contract.differences(response, route.operation)).toEqual([])
+    }
+  })
+
+  const bug = (): never => {
+    throw new TypeError('a bug')
+  }
+  const buggy = <T extends object>(methods: T): T =>
+    Object.fromEntries(Object.keys(methods).map(name => [name, bug])) as T
+  const brokenBy = (store: MemoryStore): TestAppOptions => ({
+    store,
+    override: buggy(store.gateway),
+    overrideRules: buggy(store.rules),
+    overrideAlerts: buggy(store.alerts),
+  })
+
+  test.each([...operations.keys()])('fails as documented: %s', async operationId => {
+    const route = routeOf(operationId)
+    const [call = { status: 0 }] = CALLS[operationId] ?? []
+    const [sent = { type: '', body: null }] = bodiesOf(route, call)
+    const world = await createWorld()
+    const { responses } = route.operation
+    for (const [status, options] of [
+      [503, { store: world.store, isStoreOpen: false }],
+      [500, brokenBy(world.store)],
+    ] as const) {
+      if (responses[status] === undefined) continue
+      const response = await createTestApp(options).app.request(requestOf(world, route, call, sent))
+      expect(response.status).toBeGreaterThanOrEqual(500)
+      expect(await contract.differences(response, route.operation)).toEqual([])
+    }
+    const other = await world.app.request(requestOf(world, { ...route, method: 'PATCH' }, call, sent))
+    expect(other.status).toBe(405)
+    expect(await contract.differences(other, route.operation)).toEqual([])
+  })
+})
+
+describe('the page of the documentation', () => {
+  test('needs nothing from other hosts', async () => {
+    const { app } = createTestApp({ docs: readDocs() })
+    const page = await app.request('/docs')
+    expect(page.status).toBe(200)
+    expect(page.headers.get('Content-Security-Policy')).toBe(DOCS_CSP)
+    const html = await page.text()
+    const links = [...html.matchAll(/(?:src|href)="([^"]+)"/g)].map(match => match[1] ?? '')
+    for (const link of links.filter(found => found !== 'data:,')) {
+      expect(link).toMatch(/^\/docs\//)
+      expect((await app.request(link)).status).toBe(200)
+    }
+    expect(links.length).toBe(4)
+  })
+
+  test('is 404 without its files, and nothing else is', async () => {
+    const { app } = createTestApp()
+    expect((await app.request('/docs')).status).toBe(404)
+    expect((await app.request('/openapi.json')).status).toBe(200)
+  })
+})
