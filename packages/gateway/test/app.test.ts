@@ -538,6 +538,26 @@ describe('GET /analyze', () => {
     expect(await keys('state=flat')).toEqual([])
   })
 
+  test('corrupt stored analyses are left out, and hide no other', async () => {
+    const store = createMemoryStore({ partitions: 1 })
+    const corrupt = ['', '{"key":', 'null', '{"key":"b","state":"ok"}']
+    const { post, app } = createTestApp({
+      store,
+      override: {
+        scanAnalyses: async (...args) => {
+          const { analyses, next } = await store.gateway.scanAnalyses(...args)
+          return { analyses: [...corrupt.map((analysis, i) => ({ key: `b${i}`, analysis })), ...analyses], next }
+        },
+        lastAnalyses: async () => [corrupt[1] ?? ''],
+      },
+    })
+    await post('[{"key":"a","value":1},{"key":"c","value":1}]')
+    await analyseAll(store)
+    const page = pageSchema.parse(await (await app.request('/analyze')).json())
+    expect(page.analyses.map(({ key }) => key)).toEqual(['a', 'c'])
+    expect(page).toMatchObject({ cursor: null, analysis: null })
+  })
+
   test('a request reads a bounded number of keys, then returns a cursor', async () => {
     let scans = 0
     const { app } = createTestApp({

@@ -585,6 +585,17 @@ describe('GET /rules/{id}/report', () => {
     expect(newest.would_have_flagged?.map(({ key }) => key)).toEqual(['c', 'b'])
   })
 
+  test('leaves out corrupt samples, which hide no other', async () => {
+    const store = createMemoryStore({ partitions: 1 })
+    const { get, putRule } = clientOf({
+      store,
+      override: { shadowed: async () => ['{', flaggedAt(1, 'a'), '{"analyzed_at":9}', flaggedAt(2, 'b')] },
+    })
+    await putRule('tried', { pattern: '*', detector: 'novelty', shadow: true })
+    const report = await get('/rules/tried/report', reportSchema)
+    expect(report.would_have_flagged?.map(({ key }) => key)).toEqual(['b', 'a'])
+  })
+
   test('of a rule in force has its counts', async () => {
     const { get, putRule } = clientOf()
     await putRule('r')

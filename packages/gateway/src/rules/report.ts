@@ -1,10 +1,12 @@
 import { createRoute, z } from '@hono/zod-openapi'
 import type { Store } from '@tidemark/shared/store/ports/store'
 import type { Analysis } from '@tidemark/shared/verdict/analysis'
+import type { Logger } from 'pino'
 import { json, PROBLEMS } from '../http/documentation.ts'
 import { RequestFault } from '../http/problem.ts'
 import { optionalInteger } from '../http/query.ts'
 import { type Router, serve } from '../http/router.ts'
+import { readAnalysis } from '../verdicts/stored-analysis.ts'
 import { sumRuleCounts } from './counts.ts'
 import { RULE_ID, RULE_UNKNOWN } from './rules.ts'
 import { reportSchema } from './schemas.ts'
@@ -27,10 +29,11 @@ const route = createRoute({
 })
 
 export interface ReportOptions {
+  readonly log: Logger
   readonly services: () => { readonly store: Store }
 }
 
-export function serveReport(router: Router, { services }: ReportOptions): void {
+export function serveReport(router: Router, { log, services }: ReportOptions): void {
   serve(router, route, async c => {
     const { limit } = c.req.valid('query')
     const { store } = services()
@@ -38,19 +41,27 @@ export function serveReport(router: Router, { services }: ReportOptions): void {
     const kept = document.rules.find(({ rule }) => rule.id === c.req.valid('param').id)
     if (kept === undefined) throw new RequestFault({ kind: 'rule-unknown' })
     const isShadow = kept.rule.shadow === true
-    const flagged = isShadow ? await readShadowed(store, kept.rule.id, limit) : null
+    const flagged = isShadow ? await readShadowed(store, kept.rule.id, limit, log) : null
     return c.json({ ...ruleView(kept, sums), shadow: isShadow, would_have_flagged: flagged })
   })
 }
 
-/** The newest samples of all partitions that a shadow rule would have flagged, newest first. */
-async function readShadowed({ partitions, gateway }: Store, rule: string, limit: number): Promise<Analysis[]> {
+/**
+ * The newest samples of all partitions that a shadow rule would have flagged, newest first. A corrupt one is left out and
+ * logged, so that it does not hide the others.
+ */
+async function readShadowed(
+  { partitions, gateway }: Store,
+  rule: string,
+  limit: number,
+  log: Logger,
+): Promise<Analysis[]> {
   const found = await Promise.all(
     Array.from({ length: partitions }, (_, partition) => gateway.shadowed(partition, rule, limit)),
   )
-  return found
-    .flat()
-    .map(json => JSON.parse(json) as Analysis)
-    .sort((a, b) => b.analyzed_at - a.analyzed_at)
-    .slice(0, limit)
+  const stored = found.flat()
+  const analyses = stored.map(readAnalysis).filter(analysis => analysis !== undefined)
+  const corrupt = stored.length - analyses.length
+  if (corrupt > 0) log.error({ rule, corrupt }, 'left corrupt stored analyses out of a report')
+  return analyses.sort((a, b) => b.analyzed_at - a.analyzed_at).slice(0, limit)
 }

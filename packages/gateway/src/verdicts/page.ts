@@ -2,10 +2,11 @@ import { z } from '@hono/zod-openapi'
 import { partitionOf } from '@tidemark/shared/sample/partition'
 import type { Store } from '@tidemark/shared/store/ports/store'
 import type { Analysis, State } from '@tidemark/shared/verdict/analysis'
+import type { Logger } from 'pino'
 import { createTurns, PAGE_TURNS } from '../http/limiter.ts'
 import { optionalInteger } from '../http/query.ts'
 import { LOAD_KEYS } from '../ingest/formats/load-report.ts'
-import { KEY_STATES } from './stored-analysis.ts'
+import { KEY_STATES, readAnalysis } from './stored-analysis.ts'
 
 /** Keys that one request reads. With a filter that few keys pass, the page is short and has a cursor to continue from. */
 const SCANNED_MAX = 20_000
@@ -53,18 +54,25 @@ interface PageQuery {
 interface Page {
   readonly analyses: readonly Analysis[]
   readonly next: Position | undefined
+  /** Stored analyses that are corrupt and were left out. */
+  readonly corrupt: number
 }
 
 export interface PageOptions {
+  readonly log: Logger
   readonly services: () => { readonly store: Store }
 }
 
-/** `GET /analyze` without a key: keys and their newest analyses, page by page. */
-export function createAnalysesPage({ services }: PageOptions) {
+/**
+ * `GET /analyze` without a key: keys and their newest analyses, page by page. A corrupt analysis is left out and logged, so
+ * that it does not hide the other keys.
+ */
+export function createAnalysesPage({ log, services }: PageOptions) {
   const limited = createTurns(PAGE_TURNS)
   return async (query: PageQuery) => {
     const { store } = services()
     const [page, load] = await limited(() => Promise.all([readPage(store, query), readLoad(store)]))
+    if (page.corrupt > 0) log.error({ corrupt: page.corrupt }, 'left corrupt stored analyses out of a page')
     return {
       analyses: page.analyses,
       cursor: page.next === undefined ? null : encodeCursor(page.next),
@@ -79,17 +87,19 @@ export function createAnalysesPage({ services }: PageOptions) {
  */
 async function readPage(store: Store, { prefix, state, limit, cursor }: PageQuery): Promise<Page> {
   const analyses: Analysis[] = []
+  let corrupt = 0
   let { partition, scan, after } = cursor ?? { partition: 0, scan: SCAN_START, after: undefined }
   for (let scanned = 0; partition < store.partitions; ) {
-    if (scanned >= SCANNED_MAX) return { analyses, next: { partition, scan, after } }
+    if (scanned >= SCANNED_MAX) return { analyses, next: { partition, scan, after }, corrupt }
     const found = await store.gateway.scanAnalyses(partition, scan)
     scanned += Math.max(1, found.analyses.length)
     const inOrder = [...found.analyses].sort((a, b) => (a.key < b.key ? -1 : 1))
     for (const { key, analysis } of inOrder) {
       if ((after !== undefined && key <= after) || !key.startsWith(prefix)) continue
-      const parsed = JSON.parse(analysis) as Analysis
-      if (state !== undefined && parsed.state !== state) continue
-      if (analyses.length === limit) return { analyses, next: { partition, scan, after } }
+      const parsed = readAnalysis(analysis)
+      if (parsed === undefined) corrupt++
+      if (parsed === undefined || (state !== undefined && parsed.state !== state)) continue
+      if (analyses.length === limit) return { analyses, next: { partition, scan, after }, corrupt }
       analyses.push(parsed)
       after = key
     }
@@ -97,15 +107,16 @@ async function readPage(store: Store, { prefix, state, limit, cursor }: PageQuer
     scan = found.next
     if (scan === SCAN_START) partition++
   }
-  return { analyses, next: undefined }
+  return { analyses, next: undefined, corrupt }
 }
 
 /** The analysis of `default/rps` in its legacy form: timestamps are Unix seconds, and numbers are never null. */
 async function readLoad(store: Store) {
   const at = { partition: partitionOf(LOAD_KEYS.rps, store.partitions), key: LOAD_KEYS.rps }
   const [json] = await store.gateway.lastAnalyses([at])
-  if (json == null) return null
-  const { timestamp, mean, z: score, anomaly, window, count } = JSON.parse(json) as Analysis
+  const analysis = json == null ? undefined : readAnalysis(json)
+  if (analysis === undefined) return null
+  const { timestamp, mean, z: score, anomaly, window, count } = analysis
   return { timestamp: timestamp / 1000, rps_avg: mean ?? 0, rps_z: score ?? 0, anomaly, window, count }
 }
 
