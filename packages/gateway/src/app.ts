@@ -37,7 +37,10 @@ export interface AppOptions {
   readonly docs: ReadonlyMap<string, Asset>
 }
 
-/** Creates the HTTP API out of the routes of each folder. It does not listen: tests call its `request`. */
+/**
+ * Creates the HTTP API out of the routes of each folder. It does not listen: tests call its
+ * `request`.
+ */
 export function createApp(options: AppOptions): Router {
   const { config, log, docs } = options
   // Shared, so that rules are compiled once and one budget bounds all bodies from operators.
@@ -61,7 +64,10 @@ export function createApp(options: AppOptions): Router {
   return app
 }
 
-/** Counts, times and traces each request. The fast path of POST /ingest (ingest/route.ts) has its own copy of this. */
+/**
+ * Counts, times and traces each request. The fast path of POST /ingest (ingest/route.ts) has its
+ * own copy of this.
+ */
 function observe({ metrics, spans, isStopping }: AppOptions): MiddlewareHandler {
   return async (c, next) => {
     const begin = performance.now()

@@ -216,14 +216,14 @@ describe('GET /alerts', () => {
     const store = createMemoryStore({ partitions: PARTITIONS })
     const openings = Array.from({ length: 9 }, (_, i) => openingOf(`k${i}`, i))
     await open(store, ...openings)
-    const [, gone, over] = openings
+    const [, deleted, resolved] = openings
     const client = clientOn(store, {
       overrideAlerts: {
         read: async (partition: number, ids: readonly string[]) => {
           const found = await store.alerts.read(partition, ids)
           return found.map(parts => {
-            if (parts?.opening.id === gone?.id) return null
-            return parts?.opening.id === over?.id ? { ...parts, end: CALM } : parts
+            if (parts?.opening.id === deleted?.id) return null
+            return parts?.opening.id === resolved?.id ? { ...parts, end: CALM } : parts
           })
         },
       },
@@ -341,7 +341,7 @@ describe('the samples of an alert', () => {
   })
 })
 
-describe('taking care of an alert', () => {
+describe('operators', () => {
   async function withAlert() {
     const store = createMemoryStore({ partitions: PARTITIONS, now: () => NOW })
     const opening = openingOf('edge-1/cpu', NOW - 5000)
@@ -349,12 +349,12 @@ describe('taking care of an alert', () => {
     return { store, opening, client: clientOn(store), path: `/alerts/${opening.id}` }
   }
 
-  test('acknowledged it says who takes care of it', async () => {
+  test('an acknowledgement is in the alert and its sentence', async () => {
     const { client, path } = await withAlert()
     const acknowledged = { ...NOTE, at: NOW }
-    const answer = await client.read(await client.send('POST', `${path}/acknowledge`, NOTE), alertSchema)
-    expect(answer).toMatchObject({ acknowledged, snoozed: null, state: 'firing' })
-    expect(answer.explanation).toContain('mira takes care of it: the fan is being replaced.')
+    const alert = await client.read(await client.send('POST', `${path}/acknowledge`, NOTE), alertSchema)
+    expect(alert).toMatchObject({ acknowledged, snoozed: null, state: 'firing' })
+    expect(alert.explanation).toContain('mira takes care of it: the fan is being replaced.')
     expect(await client.get(path, alertWithSamplesSchema)).toMatchObject({ acknowledged })
   })
 

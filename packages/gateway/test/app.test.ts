@@ -312,13 +312,13 @@ describe('POST /ingest', () => {
   })
 
   test('responds 503 when too many samples are queued', async () => {
-    let answer = (): void => {}
+    let respond = (): void => {}
     const { post } = createTestApp({
       settings: { QUEUE_SAMPLES_MAX: '1' },
       override: {
         append: batches =>
           new Promise(resolve => {
-            answer = () => resolve(batches.map(() => ({ kind: 'stored', id: '1-0' })))
+            respond = () => resolve(batches.map(() => ({ kind: 'stored', id: '1-0' })))
           }),
       },
     })
@@ -327,13 +327,13 @@ describe('POST /ingest', () => {
     const response = await post('{"key":"a","value":2}')
     expect(response.status).toBe(503)
     await problemOf(response)
-    answer()
+    respond()
     await resultOf(await first)
   })
 })
 
 describe('GET /analyze?key=', () => {
-  test('gives the newest analysis', async () => {
+  test('returns the newest analysis', async () => {
     const store = createMemoryStore()
     const { post, app } = createTestApp({ store })
     await post('[{"key":"a","value":1},{"key":"a","value":130}]')
@@ -349,13 +349,13 @@ describe('GET /analyze?key=', () => {
     })
   })
 
-  test('responds 404 to a key that was never analysed', async () => {
+  test('responds 404 to a key without analysed samples', async () => {
     const response = await createTestApp().app.request('/analyze?key=a')
     expect(response.status).toBe(404)
     expect((await problemOf(response)).type).toBe('urn:tidemark:problem:key-unknown')
   })
 
-  test('with a receipt gives the verdict on that very sample', async () => {
+  test('with a receipt returns the verdict on exactly that sample', async () => {
     const store = createMemoryStore()
     const { post, app } = createTestApp({ store })
     const { receipts } = await resultOf(await post('{"key":"a","value":111}'))
@@ -366,7 +366,7 @@ describe('GET /analyze?key=', () => {
     expect(analysisSchema.parse(await response.json())).toMatchObject({ value: 111, id: receipts[0] })
   })
 
-  test('gives the newest analysis when the verdict is not kept any more', async () => {
+  test('returns the newest analysis when the verdict is no longer kept', async () => {
     const store = createMemoryStore()
     const { post, app } = createTestApp({ store })
     const { receipts } = await resultOf(await post('{"key":"a","value":1}'))
@@ -386,7 +386,7 @@ describe('GET /analyze?key=', () => {
     expect((await problemOf(response)).type).toBe('urn:tidemark:problem:receipt-without-key')
   })
 
-  test('with a receipt alone gives the verdicts on all samples of its entry', async () => {
+  test('with a receipt alone returns the verdicts on all samples of its entry', async () => {
     const store = createMemoryStore({ partitions: 1 })
     const { post, app } = createTestApp({ store })
     const { receipts } = await resultOf(
@@ -404,7 +404,7 @@ describe('GET /analyze?key=', () => {
     ])
   })
 
-  test('responds 404 to a receipt alone when the verdicts are not kept any more', async () => {
+  test('responds 404 to a receipt alone when the verdicts are no longer kept', async () => {
     const store = createMemoryStore({ partitions: 1 })
     const { post, app } = createTestApp({ store })
     const { receipts } = await resultOf(await post('{"key":"a","value":1}'))
@@ -414,7 +414,7 @@ describe('GET /analyze?key=', () => {
     expect((await problemOf(response)).type).toBe('urn:tidemark:problem:verdicts-gone')
   })
 
-  test('responds 503 with the backlog when the wait is over', async () => {
+  test('responds 503 with the backlog when the wait times out', async () => {
     const { post, app } = createTestApp()
     const { receipts } = await resultOf(await post('{"key":"a","value":1}'))
     const response = await app.request(`/analyze?key=a&after=${receipts[0]}&wait=5`)

@@ -69,7 +69,7 @@ describe('POST /dead/{id}/put-back', () => {
       store,
       override: {
         async discardDeadLetter(...args) {
-          if (failures-- > 0) throw new StoreError('no answer', { kind: 'unknown' })
+          if (failures-- > 0) throw new StoreError('no response', { kind: 'unknown' })
           return store.gateway.discardDeadLetter(...args)
         },
       },

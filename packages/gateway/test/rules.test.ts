@@ -465,8 +465,8 @@ describe('GET /rules/explain', () => {
     }
     await putRule('meters', rule)
     const { policy } = await get('/rules/explain?key=meter-7', explanationSchema)
-    const { pattern, alert, ...said } = rule
-    expect(policy).toMatchObject({ ...said, threshold: null })
+    const { pattern, alert, ...members } = rule
+    expect(policy).toMatchObject({ ...members, threshold: null })
     expect(policy.alert).toMatchObject({ ...alert, resolve_after: '90m' })
     await putRule('meters', { pattern, silent: 'learned' }, 200)
     expect((await get('/rules/explain?key=meter-7', explanationSchema)).policy.silent).toBe('learned')

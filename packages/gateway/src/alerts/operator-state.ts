@@ -67,7 +67,10 @@ export function serveOperatorState(router: Router, options: OperatorOptions): vo
   })
 }
 
-/** Writes one part of the operator state only, so that simultaneous actions of two operators do not undo each other. */
+/**
+ * Writes one part of the operator state only, so that simultaneous actions of two operators do not
+ * undo each other.
+ */
 async function update(
   { services, now }: OperatorOptions,
   alertId: string,

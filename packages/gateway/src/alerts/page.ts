@@ -10,7 +10,10 @@ import { type Router, serve } from '../http/router.ts'
 import { ALERT_KINDS, ALERT_STATES, alertsPageSchema } from './schemas.ts'
 import { alertView } from './view.ts'
 
-/** Alerts that one request reads. With filters that few pass, the page is short and has a cursor to continue from. */
+/**
+ * Alerts that one request reads. With filters that few pass, the page is short and has a cursor to
+ * continue from.
+ */
 const SCANNED_MAX = 2000
 const SCANNED_AT_ONCE = 500
 
@@ -81,7 +84,10 @@ interface Page {
   readonly next: AlertAt | undefined
 }
 
-/** Fills a page with alerts that pass the filters. An alert that changes its state meanwhile is in the list of the other. */
+/**
+ * Fills a page with alerts that pass the filters. An alert that changes its state meanwhile is in
+ * the list of the other.
+ */
 async function readPage(store: Store, query: PageQuery): Promise<Page> {
   const { state, limit } = query
   const count = hasFilters(query) ? SCANNED_AT_ONCE : limit + 1
@@ -144,7 +150,10 @@ function passes(record: AlertRecord, { prefix, rule, severity, kind }: PageQuery
   )
 }
 
-/** The order in which each partition lists its own: descending by time, then by the code units of the id. */
+/**
+ * The order in which each partition lists its own: descending by time, then by the code units of
+ * the id.
+ */
 function newestFirst(a: AlertAt, b: AlertAt): number {
   if (a.time !== b.time) return b.time - a.time
   return a.id < b.id ? 1 : -1

@@ -19,7 +19,10 @@ export function windowView(
   return { values, timestamps, before, after, note: note.filter(part => part !== '').join(' ') }
 }
 
-/** An alert opens when a sample arrives, but samples carry the time of their measurement, and the clocks of devices differ. */
+/**
+ * An alert opens when a sample arrives, but samples carry the time of their measurement, and the
+ * clocks of devices differ.
+ */
 function describeWindow(before: number, after: number): string {
   const samples = before + after
   if (samples === 0) return 'The window is empty.'

@@ -19,8 +19,8 @@ import type { DrainRate } from '../ingest/drain-rate.ts'
 import type { GatewayMetrics } from '../metrics.ts'
 
 /**
- * A redrive appends the samples, then removes the dead letter. A retry after a failure between the two finds the append done,
- * for this long.
+ * A redrive appends the samples, then removes the dead letter. A retry after a failure between the
+ * two finds the append done, for this long.
  */
 const REDRIVE_MARK_TTL_MS = 24 * 3_600_000
 
@@ -192,7 +192,10 @@ function receiptOfId(store: Store, id: string): Receipt {
   return result.data
 }
 
-/** Returns the samples of a dead letter if each would be accepted; throws a RequestFault that says why not. */
+/**
+ * Returns the samples of a dead letter if each would be accepted; throws a RequestFault that says
+ * why not.
+ */
 function readableSamples(
   { samples: text }: DeadLetter,
   { partition, partitions, config }: { partition: number; partitions: number; config: GatewayConfig },

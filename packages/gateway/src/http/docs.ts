@@ -144,8 +144,9 @@ function respondWithAsset(c: Context, asset: Asset | undefined): Response {
 }
 
 /**
- * Reads the files under /docs, by name; the page itself is ''. They come from the package swagger-ui-dist or, in a bundled
- * image, from the folder `swagger-ui` beside the main file. Without either, /docs is 404 and all other routes work.
+ * Reads the files under /docs, by name; the page itself is ''. They come from the package
+ * swagger-ui-dist or, in a bundled image, from the folder `swagger-ui` beside the main file.
+ * Without either, /docs is 404 and all other routes work.
  */
 export function readDocs(): ReadonlyMap<string, Asset> {
   const assets = new Map<string, Asset>()

@@ -7,8 +7,9 @@ const UNKNOWN_NAMED_MAX = 3
 const NAME_LENGTH_MAX = 64
 
 /**
- * Returns what is wrong with the parameters of a request, from what their schema found. Query schemas are strict: ignoring a
- * misspelled parameter would silently return something else than was requested.
+ * Returns what is wrong with the parameters of a request, from what their schema found. Query
+ * schemas are strict: ignoring a misspelled parameter would silently return something else than was
+ * requested.
  */
 export function parameterErrors(
   issues: readonly z.core.$ZodIssue[],

@@ -11,10 +11,12 @@ const ANY_PATH = '/*'
 /** A router with its documentation. */
 export type Router = OpenAPIHono<BlankEnv>
 
-/** The context of a route's handler: `c.req.valid` returns the parameters by the route's schemas. */
+/**
+ * The context of a route's handler: `c.req.valid` returns the parameters by the route's schemas.
+ */
 type RouteContext<R extends RouteConfig> = Parameters<RouteHandler<R>>[0]
 
-/** Creates a router for the routes of one folder. Parameters that break their schema are answered 400. */
+/** Creates a router for the routes of one folder. Invalid parameters get 400. */
 export function createRouter(): Router {
   return new OpenAPIHono<BlankEnv>({
     defaultHook(result, c) {
@@ -29,8 +31,9 @@ export function createRouter(): Router {
 }
 
 /**
- * Registers a route: its documentation and its handler. The library would read a documented body itself, of any size, so it
- * is not shown the body here: handlers read bodies with the gateway's bounded readers (json-body.ts).
+ * Registers a route: its documentation and its handler. The library would read a documented body
+ * itself, of any size, so it is not shown the body here: handlers read bodies with the gateway's
+ * bounded readers (json-body.ts).
  */
 export function serve<R extends RouteConfig>(
   router: Router,
@@ -42,7 +45,10 @@ export function serve<R extends RouteConfig>(
   router.openapi({ ...route, request: parameters, hide: true }, handler as Handler)
 }
 
-/** Answers 405 to every other method of the registered paths. To be called after the last route is registered. */
+/**
+ * Responds 405 to every other method of the registered paths. Call it after the last route is
+ * registered.
+ */
 export function rejectOtherMethods(app: Hono): void {
   const methodsOf = new Map<string, Set<string>>()
   for (const { method, path } of app.routes) {
@@ -59,8 +65,8 @@ export function rejectOtherMethods(app: Hono): void {
 }
 
 /**
- * Returns the template of the route that serves a request, or `unmatched`. Templates are a closed set: a path as the client
- * wrote it must never become the label of a metric.
+ * Returns the template of the route that serves a request, or `unmatched`. Templates are a closed
+ * set: a path as the client wrote it must never become the label of a metric.
  */
 export function routeOf(c: Context): string {
   return matchedRoutes(c).find(({ path }) => path !== ANY_PATH)?.path ?? 'unmatched'

@@ -17,7 +17,10 @@ export interface RuleCounts {
   /** Samples with a score. */
   readonly judged: number
   readonly flagged: number
-  /** Samples of normal noise that would have been flagged; null for detectors other than zscore: it is not known. */
+  /**
+   * Samples of normal noise that would have been flagged; null for detectors other than zscore: it
+   * is not known.
+   */
   readonly expected: number | null
   /** Alerts. */
   readonly opened: number

@@ -9,11 +9,16 @@ import type { FieldsReader } from '../http/json-body.ts'
 import { createTurns } from '../http/limiter.ts'
 import { RequestFault } from '../http/problem.ts'
 
-/** Changes through one gateway run one at a time, so that only those through other gateways can conflict. */
+/**
+ * Changes through one gateway run one at a time, so that only those through other gateways can
+ * conflict.
+ */
 const TURNS = { atOnce: 1, waitingMax: 100 } as const
 const ATTEMPTS_MAX = 10
 
-/** Pause after a conflict: without randomness, gateways in step would keep losing to the same one. */
+/**
+ * Pause after a conflict: without randomness, gateways in step would keep losing to the same one.
+ */
 const PAUSE_MAX_MS = 10
 
 /** What the routes that change rules need. */
@@ -44,8 +49,9 @@ export interface ChangeOutcome {
 }
 
 /**
- * Changes the rules by compare-and-set. `apply` makes the next document from the one in force, and is called again if another
- * gateway changed that in between. The outcome is undefined if `apply` returns undefined.
+ * Changes the rules by compare-and-set. `apply` makes the next document from the one in force, and
+ * is called again if another gateway changed that in between. The outcome is undefined if `apply`
+ * returns undefined.
  */
 export interface ChangeRules {
   (store: RuleStore, wanted: WantedChange, apply: (document: RuleDocument) => RuleDocument): Promise<ChangeOutcome>
@@ -101,7 +107,10 @@ export const ifMatchHeader = z.object({
     }),
 })
 
-/** Who deletes something, and why: parameters, because many clients and proxies send no body with a DELETE. */
+/**
+ * Who deletes something, and why: parameters, because many clients and proxies send no body with a
+ * DELETE.
+ */
 export const deletionQuery = z.strictObject({
   who: z.string('is missing').pipe(text).openapi({ description: 'Who deletes it.' }),
   why: z.string('is missing').pipe(text).openapi({ description: 'Why.' }),
@@ -114,7 +123,10 @@ export const VERSION_PROBLEM = {
   412: problem('The rules are at another `version` than If-Match says.', 'version-changed'),
 }
 
-/** A member of a body that `read` validates and that is kept as it was written. `read` throws a RuleError. */
+/**
+ * A member of a body that `read` validates and that is kept as it was written. `read` throws a
+ * RuleError.
+ */
 export function writtenMember(read: (input: unknown) => unknown) {
   return z.unknown().superRefine((input, context) => {
     for (const { field, detail } of faultsOf(read, input)) {

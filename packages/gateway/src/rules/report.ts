@@ -47,8 +47,8 @@ export function serveReport(router: Router, { log, services }: ReportOptions): v
 }
 
 /**
- * The newest samples of all partitions that a shadow rule would have flagged, newest first. A corrupt one is left out and
- * logged, so that it does not hide the others.
+ * The newest samples of all partitions that a shadow rule would have flagged, newest first. A
+ * corrupt one is left out and logged, so that it does not hide the others.
  */
 async function readShadowed(
   { partitions, gateway }: Store,

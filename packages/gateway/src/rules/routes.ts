@@ -9,7 +9,9 @@ import { serveStorm } from './storm.ts'
 
 export type RulesOptions = Omit<ChangeOptions, 'changeRules'> & ExplanationOptions & ReportOptions
 
-/** The routes below `/rules`, `/mutes` and `/storm`: how operators configure the scoring of samples. */
+/**
+ * The routes below `/rules`, `/mutes` and `/storm`: how operators configure the scoring of samples.
+ */
 export function rulesRoutes(options: RulesOptions): Router {
   const router = createRouter()
   const changing = { ...options, changeRules: createChangeRules() }

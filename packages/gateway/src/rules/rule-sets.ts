@@ -10,7 +10,10 @@ export interface RulesInForce {
 
 export type RuleSets = (store: RuleStore) => Promise<RulesInForce>
 
-/** Returns the rules in force, compiled once per version: compiling a thousand takes tens of milliseconds. */
+/**
+ * Returns the rules in force, compiled once per version: compiling a thousand takes tens of
+ * milliseconds.
+ */
 export function createRuleSets(settings: VerdictSettings): RuleSets {
   let newest: RulesInForce | undefined
   return async store => {

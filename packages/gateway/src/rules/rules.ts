@@ -128,7 +128,10 @@ function putSchema(id: string) {
   return z.strictObject({ rule, ...noteFields })
 }
 
-/** The rule as it is stored: its id comes first, whether it was in the body or not. Any other value is returned as it is. */
+/**
+ * The rule as it is stored: its id comes first, whether it was in the body or not. Any other value
+ * is returned as it is.
+ */
 function withId(input: unknown, id: string): unknown {
   return isObject(input) ? { id, ...input } : input
 }

@@ -144,7 +144,8 @@ async function analysisOf(
     const analysis = verdicts === null ? undefined : analysisIn(verdicts, partition, key)
     if (analysis !== undefined) return JSON.stringify(analysis)
     if (verdicts !== null) throw new RequestFault({ kind: 'receipt-without-key' })
-    // The verdict is no longer kept. The `id` of the newest analysis shows that it is another sample's.
+    // The verdict is no longer kept. The `id` of the newest analysis shows that it is another
+    // sample's.
   }
   const [newest] = await store.gateway.lastAnalyses([{ partition, key }])
   if (newest == null) throw new RequestFault({ kind: 'key-unknown' })

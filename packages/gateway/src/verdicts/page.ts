@@ -8,15 +8,18 @@ import { optionalInteger } from '../http/query.ts'
 import { LOAD_KEYS } from '../ingest/formats/load-report.ts'
 import { KEY_STATES, readAnalysis } from './stored-analysis.ts'
 
-/** Keys that one request reads. With a filter that few keys pass, the page is short and has a cursor to continue from. */
+/**
+ * Keys that one request reads. With a filter that few keys pass, the page is short and has a cursor
+ * to continue from.
+ */
 const SCANNED_MAX = 20_000
 
 /** The beginning of a scan. */
 const SCAN_START = '0'
 
 /**
- * Where the next page begins: the partition, the cursor of the store's scan in it and, if a page ended within one result of
- * the scan, the key after which to continue.
+ * Where the next page begins: the partition, the cursor of the store's scan in it and, if a page
+ * ended within one result of the scan, the key after which to continue.
  */
 interface Position {
   readonly partition: number
@@ -64,8 +67,8 @@ export interface PageOptions {
 }
 
 /**
- * `GET /analyze` without a key: keys and their newest analyses, page by page. A corrupt analysis is left out and logged, so
- * that it does not hide the other keys.
+ * `GET /analyze` without a key: keys and their newest analyses, page by page. A corrupt analysis is
+ * left out and logged, so that it does not hide the other keys.
  */
 export function createAnalysesPage({ log, services }: PageOptions) {
   const limited = createTurns(PAGE_TURNS)
@@ -82,8 +85,9 @@ export function createAnalysesPage({ log, services }: PageOptions) {
 }
 
 /**
- * Fills a page. The store's scan continues from a cursor of its own, not from a key. So each result of it is sorted, and a
- * page that fills up within one remembers its last key. A key can occur twice if many are added meanwhile; none is left out.
+ * Fills a page. The store's scan continues from a cursor of its own, not from a key. So each result
+ * of it is sorted, and a page that fills up within one remembers its last key. A key can occur
+ * twice if many are added meanwhile; none is left out.
  */
 async function readPage(store: Store, { prefix, state, limit, cursor }: PageQuery): Promise<Page> {
   const analyses: Analysis[] = []
@@ -110,7 +114,10 @@ async function readPage(store: Store, { prefix, state, limit, cursor }: PageQuer
   return { analyses, next: undefined, corrupt }
 }
 
-/** The analysis of `default/rps` in its legacy form: timestamps are Unix seconds, and numbers are never null. */
+/**
+ * The analysis of `default/rps` in its legacy form: timestamps are Unix seconds, and numbers are
+ * never null.
+ */
 async function readLoad(store: Store) {
   const at = { partition: partitionOf(LOAD_KEYS.rps, store.partitions), key: LOAD_KEYS.rps }
   const [json] = await store.gateway.lastAnalyses([at])

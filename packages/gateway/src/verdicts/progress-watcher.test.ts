@@ -44,9 +44,9 @@ describe('waiting for a checkpoint', () => {
     setTimeout(() => store.checkpoints.set(1, '10-0').set(2, '6-0'), 20)
     expect(await Promise.all(waits)).toEqual([{ kind: 'reached' }, { kind: 'reached' }, { kind: 'reached' }])
     expect(store.calls.at(-1)).toEqual([1, 2])
-    const asked = store.calls.length
+    const reads = store.calls.length
     await new Promise(resolve => setTimeout(resolve, 30))
-    expect(store.calls).toHaveLength(asked)
+    expect(store.calls).toHaveLength(reads)
   })
 
   test('starts with a read at once, however long others have waited', async () => {

@@ -27,8 +27,8 @@ interface Waiter {
 }
 
 /**
- * Waits for checkpoints on behalf of many requests with one polling loop. It reads the progress of all awaited partitions in
- * one call, and polls only while a request waits.
+ * Waits for checkpoints on behalf of many requests with one polling loop. It reads the progress of
+ * all awaited partitions in one call, and polls only while a request waits.
  */
 export class ProgressWatcher implements Disposable {
   readonly #store: Pick<GatewayStore, 'progress'>
@@ -45,7 +45,10 @@ export class ProgressWatcher implements Disposable {
     this.#waitersMax = waitersMax
   }
 
-  /** Resolves when the partition's checkpoint has reached the receipt's entry, or after `waitMs`. Never rejects. */
+  /**
+   * Resolves when the partition's checkpoint has reached the receipt's entry, or after `waitMs`.
+   * Never rejects.
+   */
   wait(receipt: Receipt, waitMs: number): Promise<WaitOutcome> {
     if (this.#isClosed || this.#waiters.size >= this.#waitersMax) return Promise.resolve({ kind: 'rejected' })
     return new Promise(resolve => {
@@ -82,7 +85,8 @@ export class ProgressWatcher implements Disposable {
   }
 
   async #readProgress(): Promise<void> {
-    // The next poll serves a waiter that is added during this read: the progress may be older than its request.
+    // The next poll serves a waiter that is added during this read: the progress may be older than
+    // its request.
     const waiters = [...this.#waiters]
     const partitions = [...new Set(waiters.map(({ receipt }) => receipt.partition))]
     let progress: Progress[]

@@ -40,8 +40,8 @@ const MEMBERS: readonly (readonly [keyof Analysis, Guard])[] = Object.entries({
 } satisfies Record<keyof Analysis, Guard>) as [keyof Analysis, Guard][]
 
 /**
- * Reads an analysis from the store; undefined if it is corrupt. A page holds a thousand of them, so this is written by hand: a
- * schema would take several times as long.
+ * Reads an analysis from the store; undefined if it is corrupt. A page holds a thousand of them, so
+ * this is written by hand: a schema would take several times as long.
  */
 export function readAnalysis(json: string): Analysis | undefined {
   let content: unknown

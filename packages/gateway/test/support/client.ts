@@ -2,7 +2,9 @@ import { expect } from 'vitest'
 import type { z } from 'zod'
 import { createTestApp, type TestAppOptions } from './fixture.ts'
 
-/** Creates a client of its own app. Its `read` checks responses against their documented schemas. */
+/**
+ * Creates a client of its own app. Its `read` checks responses against their documented schemas.
+ */
 export function createTestClient(options: TestAppOptions = {}) {
   const { app, registry } = createTestApp(options)
   async function read<T extends z.ZodType>(response: Response, schema: T, status = 200): Promise<z.output<T>> {

@@ -89,7 +89,10 @@ export interface StoredSample {
   readonly timestamp: number
 }
 
-/** Returns every sample in the store, in the order of each partition's stream, without acknowledging any. */
+/**
+ * Returns every sample in the store, in the order of each partition's stream, without acknowledging
+ * any.
+ */
 export async function storedSamples(store: MemoryStore): Promise<StoredSample[]> {
   const samples: StoredSample[] = []
   for (let partition = 0; partition < store.partitions; partition++) {
@@ -139,7 +142,10 @@ export async function commitEffects(
   if (outcome.kind !== 'ok') throw new Error(`not committed: ${outcome.kind}`)
 }
 
-/** Appends entries with these texts and commits them as dead letters, as an analyzer does. Returns their receipts. */
+/**
+ * Appends entries with these texts and commits them as dead letters, as an analyzer does. Returns
+ * their receipts.
+ */
 export async function addDeadLetters(store: MemoryStore, texts: readonly string[], partition = 0): Promise<string[]> {
   const lease = { partition, token: `test:${partition}` }
   await store.analyzer.acquireLease(partition, lease.token, 60_000)
@@ -159,7 +165,10 @@ export async function addDeadLetters(store: MemoryStore, texts: readonly string[
   return ids.map(id => `${partition}:${id}`)
 }
 
-/** Stands in for the analyzers: commits a finding for every unprocessed sample, with one window row per key. */
+/**
+ * Stands in for the analyzers: commits a finding for every unprocessed sample, with one window row
+ * per key.
+ */
 export async function analyseAll(store: MemoryStore, toFinding = plainFinding, keepsVerdicts = true): Promise<void> {
   for (let partition = 0; partition < store.partitions; partition++) {
     const from = await store.analyzer.loadCheckpoint(partition)

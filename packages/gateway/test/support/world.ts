@@ -10,8 +10,8 @@ const KEY = 'edge-17/rps'
 const DOCS = readDocs()
 
 /**
- * Creates an app with something in every place that a route reads: analysed samples, a rule, a shadow rule, a mute, a firing
- * alert and a dead letter.
+ * Creates an app with something in every place that a route reads: analysed samples, a rule, a
+ * shadow rule, a mute, a firing alert and a dead letter.
  */
 export async function createWorld() {
   const store = createMemoryStore({ partitions: PARTITIONS, now: () => NOW })
