@@ -4,6 +4,7 @@ import { decodeWindow } from '@tidemark/shared/detection/window-row'
 import { partitionOf } from '@tidemark/shared/sample/partition'
 import type { Store } from '@tidemark/shared/store/ports/store'
 import { json, PROBLEMS, problem } from '../http/documentation.ts'
+import type { FieldsReader } from '../http/json-body.ts'
 import { RequestFault } from '../http/problem.ts'
 import { idParameter, noQuery } from '../http/query.ts'
 import { type Router, serve } from '../http/router.ts'
@@ -27,14 +28,17 @@ const route = createRoute({
   responses: { 200: json('The alert.', alertWithSamplesSchema), ...PROBLEMS, ...ALERT_UNKNOWN },
 })
 
-export interface AlertOptions {
+/** What the routes of this folder need. */
+export interface AlertsOptions {
+  /** Throws a RequestFault while the store is not open. */
   readonly services: () => { readonly store: Store }
   readonly ruleSets: RuleSets
+  readonly readFields: FieldsReader
   /** Unix milliseconds. */
   readonly now: () => number
 }
 
-export function serveAlert(router: Router, { services, ruleSets, now }: AlertOptions): void {
+export function serveAlert(router: Router, { services, ruleSets, now }: AlertsOptions): void {
   serve(router, route, async c => {
     const { store } = services()
     const { record } = await readAlert(store, c.req.valid('param').id)

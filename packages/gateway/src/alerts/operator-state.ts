@@ -2,12 +2,11 @@ import { createRoute, z } from '@hono/zod-openapi'
 import { type ActionOutcome, acknowledge, snooze } from '@tidemark/shared/detection/alerts/notice'
 import type { AlertRecord, OperatorState } from '@tidemark/shared/detection/alerts/record'
 import { text } from '@tidemark/shared/detection/rules/fields'
-import type { Store } from '@tidemark/shared/store/ports/store'
 import { BODY_PROBLEMS, json, jsonBody, problem, UNTIL_FIELD } from '../http/documentation.ts'
-import { type FieldsReader, untilMember } from '../http/json-body.ts'
+import { untilMember } from '../http/json-body.ts'
 import { RequestFault } from '../http/problem.ts'
 import { type Router, serve } from '../http/router.ts'
-import { ALERT_ID, ALERT_UNKNOWN, readAlert } from './detail.ts'
+import { ALERT_ID, ALERT_UNKNOWN, type AlertsOptions, readAlert } from './detail.ts'
 import { alertSchema } from './schemas.ts'
 import { alertView } from './view.ts'
 
@@ -44,14 +43,7 @@ const snoozeRoute = createRoute({
   responses: RESPONSES,
 })
 
-export interface OperatorOptions {
-  readonly services: () => { readonly store: Store }
-  readonly readFields: FieldsReader
-  /** Unix milliseconds. */
-  readonly now: () => number
-}
-
-export function serveOperatorState(router: Router, options: OperatorOptions): void {
+export function serveOperatorState(router: Router, options: AlertsOptions): void {
   const { readFields, now } = options
   serve(router, acknowledgeRoute, async c => {
     const { who, why } = await readFields(c, acknowledgeSchema)
@@ -72,7 +64,7 @@ export function serveOperatorState(router: Router, options: OperatorOptions): vo
  * undo each other.
  */
 async function update(
-  { services, now }: OperatorOptions,
+  { services, now }: AlertsOptions,
   alertId: string,
   part: keyof OperatorState,
   act: (record: AlertRecord) => ActionOutcome,

@@ -7,6 +7,7 @@ import { json, PAGE_PROBLEMS } from '../http/documentation.ts'
 import { createTurns, PAGE_TURNS } from '../http/limiter.ts'
 import { optionalInteger } from '../http/query.ts'
 import { type Router, serve } from '../http/router.ts'
+import type { AlertsOptions } from './detail.ts'
 import { ALERT_KINDS, ALERT_STATES, alertsPageSchema } from './schemas.ts'
 import { alertView } from './view.ts'
 
@@ -65,10 +66,7 @@ const route = createRoute({
   responses: { 200: json('A page.', alertsPageSchema), ...PAGE_PROBLEMS },
 })
 
-export function serveAlertsPage(
-  router: Router,
-  { services }: { readonly services: () => { readonly store: Store } },
-): void {
+export function serveAlertsPage(router: Router, { services }: AlertsOptions): void {
   const limited = createTurns(PAGE_TURNS)
   serve(router, route, async c => {
     const query = c.req.valid('query')

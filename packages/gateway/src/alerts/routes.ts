@@ -1,10 +1,10 @@
 import { createRouter, type Router } from '../http/router.ts'
-import { type AlertOptions, serveAlert } from './detail.ts'
-import { type OperatorOptions, serveOperatorState } from './operator-state.ts'
+import { type AlertsOptions, serveAlert } from './detail.ts'
+import { serveOperatorState } from './operator-state.ts'
 import { serveAlertsPage } from './page.ts'
 
 /** `GET /alerts`, `GET /alerts/{id}` and what operators do with an alert. */
-export function alertsRoutes(options: AlertOptions & OperatorOptions): Router {
+export function alertsRoutes(options: AlertsOptions): Router {
   const router = createRouter()
   serveAlertsPage(router, options)
   serveAlert(router, options)

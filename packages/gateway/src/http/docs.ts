@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { createRoute, z } from '@hono/zod-openapi'
 import type { Context } from 'hono'
-import { PROBLEMS, problem, problemSchema } from './documentation.ts'
+import { problem, problemSchema } from './documentation.ts'
 import { RequestFault } from './problem.ts'
 import { createRouter, type Router, serve } from './router.ts'
 
@@ -69,7 +69,6 @@ const documentRoute = createRoute({
   summary: 'This document',
   responses: {
     200: { description: 'The document.', content: { 'application/json': { schema: z.looseObject({}) } } },
-    405: PROBLEMS[405],
   },
 })
 
@@ -82,7 +81,6 @@ const pageRoute = createRoute({
   responses: {
     200: { description: 'The page.', content: { 'text/html': { schema: z.string() } } },
     404: PAGE_PROBLEM,
-    405: PROBLEMS[405],
   },
 })
 
@@ -99,7 +97,6 @@ const fileRoute = createRoute({
       content: { 'text/javascript': { schema: z.string() }, 'text/css': { schema: z.string() } },
     },
     404: PAGE_PROBLEM,
-    405: PROBLEMS[405],
   },
 })
 

@@ -81,12 +81,13 @@ export function outage(description: string, ...kinds: Kinds) {
   return { ...problem(description, ...kinds), headers: RETRY_AFTER }
 }
 
+export const METHOD_NOT_ALLOWED = {
+  ...problem('The path does not support this method.', 'method-not-allowed'),
+  headers: { Allow: { description: 'The methods of the path.', schema: { type: 'string' as const } } },
+}
+
 /** The problems of every route that uses the store. */
 export const COMMON_PROBLEMS = {
-  405: {
-    ...problem('The path does not support this method.', 'method-not-allowed'),
-    headers: { Allow: { description: 'The methods of the path.', schema: { type: 'string' as const } } },
-  },
   500: problem('The gateway failed; its log has the cause.', 'internal'),
   503: outage('The store is unavailable.', 'store-unavailable'),
 }

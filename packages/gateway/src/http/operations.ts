@@ -1,7 +1,7 @@
 import { createRoute, z } from '@hono/zod-openapi'
 import { createOpsApp, type OpsOptions } from '@tidemark/shared/runtime/ops'
-import { json, PROBLEMS, RETRY_AFTER } from './documentation.ts'
-import { createRouter, type Router } from './router.ts'
+import { json, RETRY_AFTER } from './documentation.ts'
+import { createRouter, type Router, register } from './router.ts'
 
 const statusSchema = z
   .strictObject({ status: z.enum(['ok', 'unavailable']), reason: z.string().optional() })
@@ -15,54 +15,33 @@ const UNAVAILABLE = {
   headers: RETRY_AFTER,
 }
 
+function statusRoute(path: string, summary: string, responses: { 200: typeof OK; 503?: typeof UNAVAILABLE }) {
+  return createRoute({ method: 'get', path, operationId: path.slice(1), tags: ['Operations'], summary, responses })
+}
+
 const METRICS_TEXT = { schema: z.string() }
 
-/** Documents what `createOpsApp` serves for every service. */
-const ROUTES = [
-  createRoute({
-    method: 'get',
-    path: '/health',
-    operationId: 'health',
-    tags: ['Operations'],
-    summary: 'The same as /readyz',
-    responses: { 200: OK, 405: PROBLEMS[405], 503: UNAVAILABLE },
-  }),
-  createRoute({
-    method: 'get',
-    path: '/livez',
-    operationId: 'livez',
-    tags: ['Operations'],
-    summary: 'Whether the process responds, with or without the store',
-    responses: { 200: OK, 405: PROBLEMS[405] },
-  }),
-  createRoute({
-    method: 'get',
-    path: '/readyz',
-    operationId: 'readyz',
-    tags: ['Operations'],
-    summary: 'Whether the gateway can accept samples',
-    responses: { 200: OK, 405: PROBLEMS[405], 503: UNAVAILABLE },
-  }),
-  createRoute({
-    method: 'get',
-    path: '/metrics',
-    operationId: 'metrics',
-    tags: ['Operations'],
-    summary: "The gateway's metrics, in the Prometheus text format or as OpenMetrics with exemplars",
-    responses: {
-      200: {
-        description: 'The metrics, in the format that the Accept header prefers.',
-        content: { 'text/plain': METRICS_TEXT, 'application/openmetrics-text': METRICS_TEXT },
-      },
-      405: PROBLEMS[405],
+const metricsRoute = createRoute({
+  method: 'get',
+  path: '/metrics',
+  operationId: 'metrics',
+  tags: ['Operations'],
+  summary: "The gateway's metrics, in the Prometheus text format or as OpenMetrics with exemplars",
+  responses: {
+    200: {
+      description: 'The metrics, in the format that the Accept header prefers.',
+      content: { 'text/plain': METRICS_TEXT, 'application/openmetrics-text': METRICS_TEXT },
     },
-  }),
-]
+  },
+})
 
-/** `GET /health`, `/livez`, `/readyz` and `/metrics`. */
+/** `GET /health`, `/livez`, `/readyz` and `/metrics`: documents what `createOpsApp` serves. */
 export function operationsRoutes(options: OpsOptions): Router {
   const router = createRouter()
-  for (const route of ROUTES) router.openAPIRegistry.registerPath(route)
+  register(router, statusRoute('/health', 'The same as /readyz', { 200: OK, 503: UNAVAILABLE }))
+  register(router, statusRoute('/livez', 'Whether the process responds, with or without the store', { 200: OK }))
+  register(router, statusRoute('/readyz', 'Whether the gateway can accept samples', { 200: OK, 503: UNAVAILABLE }))
+  register(router, metricsRoute)
   router.route('/', createOpsApp(options))
   return router
 }

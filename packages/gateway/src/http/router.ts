@@ -2,6 +2,7 @@ import { OpenAPIHono, type RouteConfig, type RouteHandler } from '@hono/zod-open
 import type { Context, Handler, Hono } from 'hono'
 import { matchedRoutes } from 'hono/route'
 import type { BlankEnv } from 'hono/types'
+import { METHOD_NOT_ALLOWED } from './documentation.ts'
 import { RequestFault, respondWith } from './problem.ts'
 import { parameterErrors } from './query.ts'
 
@@ -40,9 +41,14 @@ export function serve<R extends RouteConfig>(
   route: R,
   handler: (c: RouteContext<R>) => Response | Promise<Response>,
 ): void {
-  router.openAPIRegistry.registerPath(route)
+  register(router, route)
   const { body, ...parameters } = route.request ?? {}
   router.openapi({ ...route, request: parameters, hide: true }, handler as Handler)
+}
+
+/** Documents a route, and that its path responds 405 to other methods. */
+export function register(router: Router, route: RouteConfig): void {
+  router.openAPIRegistry.registerPath({ ...route, responses: { ...route.responses, 405: METHOD_NOT_ALLOWED } })
 }
 
 /**

@@ -124,7 +124,6 @@ function ingestRoute(config: GatewayConfig) {
         'samples-invalid',
         'idempotency-key-invalid',
       ),
-      405: PROBLEMS[405],
       413: problem('Too many bytes or samples.', 'body-too-large', 'samples-too-many'),
       415: problem(
         'A type that cannot hold samples, a compressed body, or a charset other than UTF-8.',

@@ -1,8 +1,8 @@
 import { createRoute, z } from '@hono/zod-openapi'
-import type { Store } from '@tidemark/shared/store/ports/store'
 import { json, PROBLEMS } from '../http/documentation.ts'
 import { optionalInteger } from '../http/query.ts'
 import { type Router, serve } from '../http/router.ts'
+import type { RulesOptions } from './document.ts'
 import { changesSchema } from './schemas.ts'
 
 const route = createRoute({
@@ -27,10 +27,7 @@ const route = createRoute({
   responses: { 200: json('A page.', changesSchema), ...PROBLEMS },
 })
 
-export function serveChanges(
-  router: Router,
-  { services }: { readonly services: () => { readonly store: Store } },
-): void {
+export function serveChanges(router: Router, { services }: RulesOptions): void {
   serve(router, route, async c => {
     const { cursor, limit } = c.req.valid('query')
     const { store } = services()

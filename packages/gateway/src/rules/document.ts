@@ -4,10 +4,13 @@ import { type FieldFault, type RuleDocument, RuleError } from '@tidemark/shared/
 import { pause } from '@tidemark/shared/runtime/lifecycle'
 import type { RuleChange, RuleStore } from '@tidemark/shared/store/ports/rules'
 import type { Store } from '@tidemark/shared/store/ports/store'
+import type { Logger } from 'pino'
+import type { GatewayConfig } from '../config.ts'
 import { problem } from '../http/documentation.ts'
 import type { FieldsReader } from '../http/json-body.ts'
 import { createTurns } from '../http/limiter.ts'
 import { RequestFault } from '../http/problem.ts'
+import type { RuleSets } from './rule-sets.ts'
 
 /**
  * Changes through one gateway run one at a time, so that only those through other gateways can
@@ -21,14 +24,21 @@ const ATTEMPTS_MAX = 10
  */
 const PAUSE_MAX_MS = 10
 
-/** What the routes that change rules need. */
-export interface ChangeOptions {
+/** What the routes of this folder need. */
+export interface RulesOptions {
+  readonly config: GatewayConfig
+  readonly log: Logger
   /** Throws a RequestFault while the store is not open. */
   readonly services: () => { readonly store: Store }
+  readonly ruleSets: RuleSets
   readonly readFields: FieldsReader
-  readonly changeRules: ChangeRules
   /** Unix milliseconds. */
   readonly now: () => number
+}
+
+/** What the routes that change rules need besides. */
+export interface ChangeOptions extends RulesOptions {
+  readonly changeRules: ChangeRules
 }
 
 export interface WantedChange {

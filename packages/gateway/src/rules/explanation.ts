@@ -1,10 +1,9 @@
 import { createRoute, z } from '@hono/zod-openapi'
-import type { Store } from '@tidemark/shared/store/ports/store'
 import type { GatewayConfig } from '../config.ts'
 import { json, PROBLEMS } from '../http/documentation.ts'
 import { keyParameter } from '../http/query.ts'
 import { type Router, serve } from '../http/router.ts'
-import type { RuleSets } from './rule-sets.ts'
+import type { RulesOptions } from './document.ts'
 import { explanationSchema } from './schemas.ts'
 import { explanationView } from './view.ts'
 
@@ -20,15 +19,7 @@ function explainRoute({ KEY_BYTES_MAX }: GatewayConfig) {
   })
 }
 
-export interface ExplanationOptions {
-  readonly config: GatewayConfig
-  readonly services: () => { readonly store: Store }
-  readonly ruleSets: RuleSets
-  /** Unix milliseconds. */
-  readonly now: () => number
-}
-
-export function serveExplanation(router: Router, { config, services, ruleSets, now }: ExplanationOptions): void {
+export function serveExplanation(router: Router, { config, services, ruleSets, now }: RulesOptions): void {
   serve(router, explainRoute(config), async c => {
     const { document, set } = await ruleSets(services().store.rules)
     return c.json(explanationView(set.explain(c.req.valid('query').key, now()), document))

@@ -8,6 +8,7 @@ import { optionalInteger } from '../http/query.ts'
 import { type Router, serve } from '../http/router.ts'
 import { readAnalysis } from '../verdicts/stored-analysis.ts'
 import { sumRuleCounts } from './counts.ts'
+import type { RulesOptions } from './document.ts'
 import { RULE_ID, RULE_UNKNOWN } from './rules.ts'
 import { reportSchema } from './schemas.ts'
 import { ruleView } from './view.ts'
@@ -28,12 +29,7 @@ const route = createRoute({
   responses: { 200: json('The report.', reportSchema), ...PROBLEMS, ...RULE_UNKNOWN },
 })
 
-export interface ReportOptions {
-  readonly log: Logger
-  readonly services: () => { readonly store: Store }
-}
-
-export function serveReport(router: Router, { log, services }: ReportOptions): void {
+export function serveReport(router: Router, { log, services }: RulesOptions): void {
   serve(router, route, async c => {
     const { limit } = c.req.valid('query')
     const { store } = services()

@@ -1,13 +1,11 @@
 import { createRouter, type Router } from '../http/router.ts'
 import { serveChanges } from './changes.ts'
-import { type ChangeOptions, createChangeRules } from './document.ts'
-import { type ExplanationOptions, serveExplanation } from './explanation.ts'
+import { createChangeRules, type RulesOptions } from './document.ts'
+import { serveExplanation } from './explanation.ts'
 import { serveMutes } from './mutes.ts'
-import { type ReportOptions, serveReport } from './report.ts'
+import { serveReport } from './report.ts'
 import { serveRules } from './rules.ts'
 import { serveStorm } from './storm.ts'
-
-export type RulesOptions = Omit<ChangeOptions, 'changeRules'> & ExplanationOptions & ReportOptions
 
 /**
  * The routes below `/rules`, `/mutes` and `/storm`: how operators configure the scoring of samples.

@@ -93,13 +93,14 @@ interface VerdictServices {
   readonly watcher: ProgressWatcher
 }
 
-export interface AnalyzeOptions extends PageOptions {
+/** What the routes of this folder need. */
+export interface VerdictsOptions extends PageOptions {
   readonly config: GatewayConfig
   /** Throws a RequestFault while the store is not open. */
   readonly services: () => VerdictServices
 }
 
-export function serveAnalyze(router: Router, options: AnalyzeOptions): void {
+export function serveAnalyze(router: Router, options: VerdictsOptions): void {
   const { config, services } = options
   const readPage = createAnalysesPage(options)
   serve(router, analyzeRoute(config), async c => {

@@ -1,12 +1,12 @@
 import { createRoute, z } from '@hono/zod-openapi'
 import { decodeWindow } from '@tidemark/shared/detection/window-row'
 import { partitionOf } from '@tidemark/shared/sample/partition'
-import type { Store } from '@tidemark/shared/store/ports/store'
 import type { GatewayConfig } from '../config.ts'
 import { json, PROBLEMS, problem } from '../http/documentation.ts'
 import { RequestFault } from '../http/problem.ts'
 import { keyParameter } from '../http/query.ts'
 import { type Router, serve } from '../http/router.ts'
+import type { VerdictsOptions } from './analyze.ts'
 import { historySchema } from './schemas.ts'
 
 const EXAMPLE = { key: 'edge-17/rps', count: 2, values: [410, 420], timestamps: [1_700_000_000_000, 1_700_000_001_000] }
@@ -27,12 +27,7 @@ function historyRoute({ KEY_BYTES_MAX }: GatewayConfig) {
   })
 }
 
-export interface HistoryOptions {
-  readonly config: GatewayConfig
-  readonly services: () => { readonly store: Store }
-}
-
-export function serveHistory(router: Router, { config, services }: HistoryOptions): void {
+export function serveHistory(router: Router, { config, services }: VerdictsOptions): void {
   serve(router, historyRoute(config), async c => {
     const { key } = c.req.valid('query')
     const { store } = services()

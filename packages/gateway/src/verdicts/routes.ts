@@ -1,9 +1,9 @@
 import { createRouter, type Router } from '../http/router.ts'
-import { type AnalyzeOptions, serveAnalyze } from './analyze.ts'
+import { serveAnalyze, type VerdictsOptions } from './analyze.ts'
 import { serveHistory } from './history.ts'
 
 /** `GET /analyze` and `GET /history`. */
-export function verdictsRoutes(options: AnalyzeOptions): Router {
+export function verdictsRoutes(options: VerdictsOptions): Router {
   const router = createRouter()
   serveAnalyze(router, options)
   serveHistory(router, options)

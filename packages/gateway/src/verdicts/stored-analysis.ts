@@ -4,44 +4,14 @@ import type { Analysis, State } from '@tidemark/shared/verdict/analysis'
 export const KEY_STATES = ['warming', 'flat', 'ok', 'anomalous'] as const satisfies readonly State[]
 export const STATES = [...KEY_STATES, 'refused'] as const satisfies readonly State[]
 
-type Guard = (value: unknown) => boolean
-
-const isString: Guard = value => typeof value === 'string'
-const isBoolean: Guard = value => typeof value === 'boolean'
-const isNumber: Guard = value => typeof value === 'number'
-const isNumberOrNull: Guard = value => value === null || isNumber(value)
-const optional =
-  (guard: Guard): Guard =>
-  value =>
-    value === undefined || guard(value)
-const isOptionalTrue: Guard = value => value === undefined || value === true
-
-const MEMBERS: readonly (readonly [keyof Analysis, Guard])[] = Object.entries({
-  key: isString,
-  value: isNumber,
-  timestamp: isNumber,
-  mean: isNumberOrNull,
-  deviation: isNumberOrNull,
-  z: isNumberOrNull,
-  threshold: isNumber,
-  low: isNumberOrNull,
-  high: isNumberOrNull,
-  anomaly: isBoolean,
-  state: value => (STATES as readonly unknown[]).includes(value),
-  count: isNumber,
-  window: isNumber,
-  id: isString,
-  analyzed_at: isNumber,
-  rule: optional(isString),
-  detector: optional(isString),
-  score: optional(isNumberOrNull),
-  late: isOptionalTrue,
-  duplicate: isOptionalTrue,
-} satisfies Record<keyof Analysis, Guard>) as [keyof Analysis, Guard][]
+const TEXTS = ['key', 'id'] as const satisfies readonly (keyof Analysis)[]
+const NUMBERS = ['value', 'timestamp', 'threshold', 'count', 'window', 'analyzed_at'] as const
+const NUMBERS_OR_NULL = ['mean', 'deviation', 'z', 'low', 'high'] as const
 
 /**
  * Reads an analysis from the store; undefined if it is corrupt. A page holds a thousand of them, so
- * this is written by hand: a schema would take several times as long.
+ * this is written by hand: a schema would take several times as long. Unknown members are allowed:
+ * an analyzer of the next release may have written them.
  */
 export function readAnalysis(json: string): Analysis | undefined {
   let content: unknown
@@ -55,6 +25,18 @@ export function readAnalysis(json: string): Analysis | undefined {
 
 function isAnalysis(content: unknown): content is Analysis {
   if (typeof content !== 'object' || content === null) return false
-  const members = content as Readonly<Record<string, unknown>>
-  return MEMBERS.every(([name, isValid]) => isValid(members[name]))
+  const found = content as { readonly [name in keyof Analysis]?: unknown }
+  const isNumberOrNull = (value: unknown): boolean => value === null || typeof value === 'number'
+  return (
+    TEXTS.every(name => typeof found[name] === 'string') &&
+    NUMBERS.every(name => typeof found[name] === 'number') &&
+    NUMBERS_OR_NULL.every(name => isNumberOrNull(found[name])) &&
+    typeof found.anomaly === 'boolean' &&
+    STATES.some(state => state === found.state) &&
+    ['string', 'undefined'].includes(typeof found.rule) &&
+    ['string', 'undefined'].includes(typeof found.detector) &&
+    (found.score === undefined || isNumberOrNull(found.score)) &&
+    (found.late ?? true) === true &&
+    (found.duplicate ?? true) === true
+  )
 }
