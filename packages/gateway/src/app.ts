@@ -49,7 +49,7 @@ export function createApp(options: AppOptions): Router {
     ruleSets: createRuleSets(verdictSettings(config)),
     readFields: createFieldsReader(),
   }
-  const app = createRouter()
+  const app = createRouter('Gateway')
   app.use(observe(options))
   app.route('/', ingestRoutes(shared))
   app.route('/', verdictsRoutes(shared))

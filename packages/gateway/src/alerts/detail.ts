@@ -22,7 +22,6 @@ const route = createRoute({
   method: 'get',
   path: '/alerts/{id}',
   operationId: 'alert',
-  tags: ['Alerts'],
   summary: "An alert, its key's current samples and the key's current policy",
   request: { params: ALERT_ID, query: noQuery },
   responses: { 200: json('The alert.', alertWithSamplesSchema), ...PROBLEMS, ...ALERT_UNKNOWN },

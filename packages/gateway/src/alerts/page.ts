@@ -24,33 +24,29 @@ const pageQuery = z.strictObject({
   state: z
     .enum(ALERT_STATES, `must be one of ${ALERT_STATES.join(', ')}`)
     .default('firing')
-    .openapi({ description: 'Only alerts in this state.' }),
+    .describe('Only alerts in this state.'),
   prefix: z
     .string()
     .max(1024, 'must be at most 1024 characters')
     .default('')
-    .openapi({ description: 'Only alerts of keys with this prefix.' }),
-  rule: z
-    .string()
-    .max(64, 'must be the id of a rule')
-    .optional()
-    .openapi({ description: 'Only alerts opened under this rule.' }),
+    .describe('Only alerts of keys with this prefix.'),
+  rule: z.string().max(64, 'must be the id of a rule').optional().describe('Only alerts opened under this rule.'),
   severity: z
     .enum(SEVERITIES, `must be one of ${SEVERITIES.join(', ')}`)
     .optional()
-    .openapi({ description: 'Only alerts of this severity.' }),
+    .describe('Only alerts of this severity.'),
   kind: z
     .enum(ALERT_KINDS, `must be one of ${ALERT_KINDS.join(', ')}`)
     .optional()
-    .openapi({ description: 'Only alerts with a cause of this kind.' }),
+    .describe('Only alerts with a cause of this kind.'),
   /** The last alert that the previous page read. */
   cursor: z
     .string()
     .transform(decodeCursor)
     .pipe(z.custom<AlertAt>(at => at !== undefined, 'must be the cursor of a page'))
-    .openapi({ description: '`cursor` of the previous page.' })
+    .describe('`cursor` of the previous page.')
     .optional(),
-  limit: optionalInteger({ min: 1, max: 500, fallback: 50 }).openapi({ description: 'Alerts per page.' }),
+  limit: optionalInteger({ min: 1, max: 500, fallback: 50 }).describe('Alerts per page.'),
 })
 
 type PageQuery = z.output<typeof pageQuery>
@@ -59,7 +55,6 @@ const route = createRoute({
   method: 'get',
   path: '/alerts',
   operationId: 'alerts',
-  tags: ['Alerts'],
   summary: 'Alerts of one state, newest first, and how many there are',
   description: 'Firing alerts are sorted by when they opened, resolved alerts by when they were resolved.',
   request: { query: pageQuery },

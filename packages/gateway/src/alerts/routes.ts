@@ -5,7 +5,7 @@ import { serveAlertsPage } from './page.ts'
 
 /** `GET /alerts`, `GET /alerts/{id}` and what operators do with an alert. */
 export function alertsRoutes(options: AlertsOptions): Router {
-  const router = createRouter()
+  const router = createRouter('Alerts')
   serveAlertsPage(router, options)
   serveAlert(router, options)
   serveOperatorState(router, options)

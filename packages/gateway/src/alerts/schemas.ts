@@ -19,22 +19,22 @@ const causeSchema = z.discriminatedUnion('kind', [
     evidence: z.strictObject({
       detector: z.string(),
       value: z.number(),
-      score: z.number().openapi({ description: 'Positive if the value is too high.' }),
-      by: z.enum(['instant', 'samples', 'sustained']).openapi({ description: 'The condition that was met.' }),
+      score: z.number().describe('Positive if the value is too high.'),
+      by: z.enum(['instant', 'samples', 'sustained']).describe('The condition that was met.'),
       line: z.number(),
       samples: z.int(),
       of: z.int(),
       low: z.number(),
       high: z.number(),
       spread: z.number(),
-      window: z.int().openapi({ description: 'Samples in the window at that time.' }),
+      window: z.int().describe('Samples in the window at that time.'),
     }),
   }),
   z.strictObject({ kind: z.literal('silent'), last_at: timeMember, expected_ms: z.number() }),
   z.strictObject({ kind: z.literal('level_shift'), value: z.number(), samples: z.int() }),
   z.strictObject({
     kind: z.literal('storm'),
-    keys: z.array(z.string()).openapi({ description: 'The first 1,000.' }),
+    keys: z.array(z.string()).describe('The first 1,000.'),
     key_count: z.int(),
     keys_total: z.int(),
   }),
@@ -44,29 +44,31 @@ const noteMembers = { who: z.string(), why: z.string(), at: timeMember }
 
 const alertMembers = {
   id: z.string().openapi({ examples: ['3-5f2c1f0a9be2d6c07a51b3e4'] }),
-  key: keyMember.nullable().openapi({ description: 'Null for an alert of the whole fleet.' }),
-  rule: z.string().nullable().openapi({ description: 'In force when the alert opened; null for the default.' }),
+  key: keyMember.nullable().describe('Null for an alert of the whole fleet.'),
+  rule: z.string().nullable().describe('In force when the alert opened; null for the default.'),
   severity: z.enum(SEVERITIES),
   opened_at: timeMember,
   cause: causeSchema,
   state: z.enum(ALERT_STATES),
   resolved_at: timeMember.nullable(),
   resolve_reason: z.enum(['calm', 'no_samples', 'level_shift', 'heard', 'few_keys']).nullable(),
-  peak: z.strictObject({ score: z.number(), value: z.number(), samples: z.int() }).nullable().openapi({
-    description: 'Of a resolved anomaly: the most extreme sample while it fired, and the number of samples.',
-  }),
+  peak: z
+    .strictObject({ score: z.number(), value: z.number(), samples: z.int() })
+    .nullable()
+    .describe('Of a resolved anomaly: the most extreme sample while it fired, and the number of samples.'),
   acknowledged: z.strictObject(noteMembers).nullable(),
   snoozed: z.strictObject({ ...noteMembers, until: timeMember }).nullable(),
-  told: z.int().min(0).openapi({ description: 'Notifications sent while firing.' }),
-  told_at: z.number().openapi({ description: 'When the last one was sent, in Unix milliseconds; 0 for never.' }),
-  told_resolved: z.boolean().openapi({ description: 'Whether receivers were notified that it resolved.' }),
-  suppressed_by: z.enum(['mute', 'snooze', 'storm']).nullable().openapi({
-    description: 'What currently suppresses its notifications.',
-  }),
-  suppressed: z.strictObject({ mute: z.int(), snooze: z.int(), storm: z.int() }).openapi({
-    description: 'Notifications suppressed by each.',
-  }),
-  explanation: z.string().openapi({ description: 'A sentence for people.' }),
+  told: z.int().min(0).describe('Notifications sent while firing.'),
+  told_at: z.number().describe('When the last one was sent, in Unix milliseconds; 0 for never.'),
+  told_resolved: z.boolean().describe('Whether receivers were notified that it resolved.'),
+  suppressed_by: z
+    .enum(['mute', 'snooze', 'storm'])
+    .nullable()
+    .describe('What currently suppresses its notifications.'),
+  suppressed: z
+    .strictObject({ mute: z.int(), snooze: z.int(), storm: z.int() })
+    .describe('Notifications suppressed by each.'),
+  explanation: z.string().describe('A sentence for people.'),
 }
 
 export const alertSchema = z.strictObject(alertMembers).openapi('Alert')
@@ -74,12 +76,12 @@ export const alertSchema = z.strictObject(alertMembers).openapi('Alert')
 export const alertsPageSchema = z
   .strictObject({
     alerts: z.array(alertSchema),
-    counts: z.strictObject({ firing: z.int().min(0), resolved: z.int().min(0) }).openapi({
-      description: 'Of all alerts, regardless of filters. Only the newest resolved alerts are kept.',
-    }),
-    cursor: cursorMember.openapi({
-      description: 'Cursor of the next page; null on the last page. With filters, an empty page can have a next page.',
-    }),
+    counts: z
+      .strictObject({ firing: z.int().min(0), resolved: z.int().min(0) })
+      .describe('Of all alerts, regardless of filters. Only the newest resolved alerts are kept.'),
+    cursor: cursorMember.describe(
+      'Cursor of the next page; null on the last page. With filters, an empty page can have a next page.',
+    ),
   })
   .openapi('AlertsPage')
 
@@ -88,18 +90,18 @@ export const alertWithSamplesSchema = z
     ...alertMembers,
     samples: z
       .strictObject({
-        values: z.array(z.number()).openapi({ description: "The key's current window, oldest first." }),
-        timestamps: z.array(z.number()).openapi({ description: 'Unix milliseconds, one for each value.' }),
-        before: z.int().min(0).openapi({ description: 'Samples measured before the alert opened, by timestamp.' }),
+        values: z.array(z.number()).describe("The key's current window, oldest first."),
+        timestamps: z.array(z.number()).describe('Unix milliseconds, one for each value.'),
+        before: z.int().min(0).describe('Samples measured before the alert opened, by timestamp.'),
         after: z.int().min(0),
-        note: z.string().openapi({ description: 'The same as a sentence.' }),
+        note: z.string().describe('The same as a sentence.'),
       })
       .nullable()
-      .openapi({ description: 'Null if the alert has no key, or the key no window.' }),
+      .describe('Null if the alert has no key, or the key no window.'),
     policy: z
       .strictObject({ rule: z.string().nullable(), ...policyMembers })
       .nullable()
-      .openapi({ description: "The key's current policy; another rule may have been in force when the alert opened." }),
+      .describe("The key's current policy; another rule may have been in force when the alert opened."),
     muted: mutedSchema,
   })
   .openapi('AlertWithSamples')

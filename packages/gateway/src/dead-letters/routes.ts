@@ -35,9 +35,9 @@ export const deadPageSchema = z
       z.strictObject({
         id: z.string().openapi({ description: 'The receipt of the entry.', examples: ['3:1700000000000-0'] }),
         reason: z.string().openapi({ examples: ['its field "s" is not JSON'] }),
-        samples: z.string().openapi({
-          description: 'The samples as far as they could be read: a flat JSON array, unless they are corrupt.',
-        }),
+        samples: z
+          .string()
+          .describe('The samples as far as they could be read: a flat JSON array, unless they are corrupt.'),
         accepted_at: timeMember,
       }),
     ),
@@ -54,13 +54,12 @@ const pageRoute = createRoute({
   method: 'get',
   path: '/dead',
   operationId: 'dead',
-  tags: ['Operations'],
   summary: 'Dead letters: entries that were unreadable or crashed every analyzer that tried them; newest first',
   request: {
     query: z.strictObject({
       /** The last dead letter of the previous page. */
-      cursor: receiptParameter.openapi({ description: '`cursor` of the previous page.' }).optional(),
-      limit: optionalInteger({ min: 1, max: 500, fallback: 50 }).openapi({ description: 'Dead letters per page.' }),
+      cursor: receiptParameter.describe('`cursor` of the previous page.').optional(),
+      limit: optionalInteger({ min: 1, max: 500, fallback: 50 }).describe('Dead letters per page.'),
     }),
   },
   responses: { 200: json('A page.', deadPageSchema), ...PROBLEMS },
@@ -70,7 +69,6 @@ const redriveRoute = createRoute({
   method: 'post',
   path: '/dead/{id}/put-back',
   operationId: 'putBackDead',
-  tags: ['Operations'],
   summary: 'Redrives a dead letter: stores its samples again for analysis',
   request: { params: DEAD_ID },
   responses: {
@@ -92,7 +90,6 @@ const discardRoute = createRoute({
   method: 'post',
   path: '/dead/{id}/discard',
   operationId: 'discardDeadLetter',
-  tags: ['Operations'],
   summary: 'Deletes a dead letter',
   request: { params: DEAD_ID },
   responses: {
@@ -112,7 +109,7 @@ export interface DeadLettersOptions {
 /** `GET /dead`, `POST /dead/{id}/put-back` and `POST /dead/{id}/discard`. */
 export function deadLettersRoutes(options: DeadLettersOptions): Router {
   const { metrics, services } = options
-  const router = createRouter()
+  const router = createRouter('Operations')
 
   serve(router, pageRoute, async c => {
     const { store } = services()

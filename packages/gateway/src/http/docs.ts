@@ -65,7 +65,6 @@ const documentRoute = createRoute({
   method: 'get',
   path: '/openapi.json',
   operationId: 'openapi',
-  tags: ['Operations'],
   summary: 'This document',
   responses: {
     200: { description: 'The document.', content: { 'application/json': { schema: z.looseObject({}) } } },
@@ -76,7 +75,6 @@ const pageRoute = createRoute({
   method: 'get',
   path: '/docs',
   operationId: 'docs',
-  tags: ['Operations'],
   summary: 'This document as a page',
   responses: {
     200: { description: 'The page.', content: { 'text/html': { schema: z.string() } } },
@@ -88,7 +86,6 @@ const fileRoute = createRoute({
   method: 'get',
   path: '/docs/{file}',
   operationId: 'docsFile',
-  tags: ['Operations'],
   summary: 'A script or style sheet of the page',
   request: { params: z.object({ file: z.string().openapi({ examples: ['start.js'] }) }) },
   responses: {
@@ -108,7 +105,7 @@ export interface DocsOptions {
 
 /** `GET /openapi.json`, and the same for people: `GET /docs` and its files. */
 export function docsRoutes({ docs, app }: DocsOptions): Router {
-  const router = createRouter()
+  const router = createRouter('Operations')
   router.openAPIRegistry.register('Problem', problemSchema)
   let document: string | undefined
   serve(router, documentRoute, c => {

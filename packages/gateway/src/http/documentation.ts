@@ -3,17 +3,12 @@ import { type Fault, problemType } from './problem.ts'
 
 /** Members that many responses have. */
 export const keyMember = z.string().openapi({ examples: ['edge-17/rps'] })
-export const timeMember = z.number().openapi({ description: 'Unix milliseconds.' })
+export const timeMember = z.number().describe('Unix milliseconds.')
 export const durationMember = z.string().openapi({ examples: ['10m'] })
-export const cursorMember = z
-  .string()
-  .nullable()
-  .openapi({ description: 'Cursor of the next page; null on the last page.' })
+export const cursorMember = z.string().nullable().describe('Cursor of the next page; null on the last page.')
 
 export const rejectedSchema = z.strictObject({
-  index: z.int().openapi({
-    description: 'Index in the array, or line number (from 0, counting blank lines); 0 for a single object.',
-  }),
+  index: z.int().describe('Index in the array, or line number (from 0, counting blank lines); 0 for a single object.'),
   reason: z.string().openapi({ examples: ['sample 3: value must be a finite number'] }),
 })
 

@@ -16,7 +16,7 @@ const UNAVAILABLE = {
 }
 
 function statusRoute(path: string, summary: string, responses: { 200: typeof OK; 503?: typeof UNAVAILABLE }) {
-  return createRoute({ method: 'get', path, operationId: path.slice(1), tags: ['Operations'], summary, responses })
+  return createRoute({ method: 'get', path, operationId: path.slice(1), summary, responses })
 }
 
 const METRICS_TEXT = { schema: z.string() }
@@ -25,7 +25,6 @@ const metricsRoute = createRoute({
   method: 'get',
   path: '/metrics',
   operationId: 'metrics',
-  tags: ['Operations'],
   summary: "The gateway's metrics, in the Prometheus text format or as OpenMetrics with exemplars",
   responses: {
     200: {
@@ -37,7 +36,7 @@ const metricsRoute = createRoute({
 
 /** `GET /health`, `/livez`, `/readyz` and `/metrics`: documents what `createOpsApp` serves. */
 export function operationsRoutes(options: OpsOptions): Router {
-  const router = createRouter()
+  const router = createRouter('Operations')
   register(router, statusRoute('/health', 'The same as /readyz', { 200: OK, 503: UNAVAILABLE }))
   register(router, statusRoute('/livez', 'Whether the process responds, with or without the store', { 200: OK }))
   register(router, statusRoute('/readyz', 'Whether the gateway can accept samples', { 200: OK, 503: UNAVAILABLE }))

@@ -10,16 +10,16 @@ import { parameterErrors } from './query.ts'
 const ANY_PATH = '/*'
 
 /** A router with its documentation. */
-export type Router = OpenAPIHono<BlankEnv>
+export type Router = OpenAPIHono<BlankEnv> & { readonly tag: string }
 
 /**
  * The context of a route's handler: `c.req.valid` returns the parameters by the route's schemas.
  */
 type RouteContext<R extends RouteConfig> = Parameters<RouteHandler<R>>[0]
 
-/** Creates a router for the routes of one folder. Invalid parameters get 400. */
-export function createRouter(): Router {
-  return new OpenAPIHono<BlankEnv>({
+/** Creates a router. Its routes are documented under `tag`, and respond 400 to invalid parameters. */
+export function createRouter(tag: string): Router {
+  const router = new OpenAPIHono<BlankEnv>({
     defaultHook(result, c) {
       if (result.success) return
       const isRepeated = (name: string) => result.target === 'query' && (c.req.queries(name)?.length ?? 0) > 1
@@ -29,6 +29,7 @@ export function createRouter(): Router {
       })
     },
   })
+  return Object.assign(router, { tag })
 }
 
 /**
@@ -46,9 +47,13 @@ export function serve<R extends RouteConfig>(
   router.openapi({ ...route, request: parameters, hide: true }, handler as Handler)
 }
 
-/** Documents a route, and that its path responds 405 to other methods. */
+/** Documents a route: its tag, and that its path responds 405 to other methods. */
 export function register(router: Router, route: RouteConfig): void {
-  router.openAPIRegistry.registerPath({ ...route, responses: { ...route.responses, 405: METHOD_NOT_ALLOWED } })
+  router.openAPIRegistry.registerPath({
+    ...route,
+    tags: [router.tag],
+    responses: { ...route.responses, 405: METHOD_NOT_ALLOWED },
+  })
 }
 
 /**

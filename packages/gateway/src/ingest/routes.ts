@@ -12,17 +12,18 @@ import type { Ingest } from './ingest.ts'
 
 export const ingestResultSchema = z
   .strictObject({
-    accepted: z.int().min(0).openapi({ description: 'Samples stored. Each will be analysed exactly once.' }),
-    rejected: z.array(rejectedSchema).openapi({ description: 'Invalid samples; a retry of them cannot succeed.' }),
+    accepted: z.int().min(0).describe('Samples stored. Each will be analysed exactly once.'),
+    rejected: z.array(rejectedSchema).describe('Invalid samples; a retry of them cannot succeed.'),
     receipts: z.array(z.string()).openapi({
       description: 'For `after` of GET /analyze: one for each partition that got samples, ascending.',
       examples: [['3:1700000000000-0']],
     }),
-    durability: z.enum(DURABILITY_LEVELS).openapi({
-      description:
+    durability: z
+      .enum(DURABILITY_LEVELS)
+      .describe(
         'What the stored samples survive: nothing (memory), a restart of Redis (local), a power failure (disk), the loss of ' +
-        'a node (replicated).',
-    }),
+          'a node (replicated).',
+      ),
   })
   .openapi('IngestResult')
 
@@ -48,7 +49,7 @@ const JSON_EXAMPLES = {
 }
 
 const NDJSON = {
-  schema: z.string().openapi({ description: 'One of the objects per line.' }),
+  schema: z.string().describe('One of the objects per line.'),
   examples: { lines: { value: '{"key":"edge-17/rps","value":420}\n{"key":"edge-17/cpu","value":12.5}\n' } },
 }
 
@@ -97,7 +98,6 @@ function ingestRoute(config: GatewayConfig) {
     method: 'post',
     path: '/ingest',
     operationId: 'ingest',
-    tags: ['Samples'],
     summary: 'Store samples for analysis',
     description:
       `At most ${config.SAMPLES_MAX} samples in at most ${config.BODY_BYTES_MAX} bytes. Each sample is validated by itself: ` +
@@ -148,7 +148,7 @@ export interface IngestRoutesOptions {
 
 /** `POST /ingest`, for the requests that the fast path (route.ts) leaves to the app. */
 export function ingestRoutes({ config, ingest }: IngestRoutesOptions): Router {
-  const router = createRouter()
+  const router = createRouter('Samples')
   serve(router, ingestRoute(config), async c => {
     const { status, headers, body } = await ingest({ ...bodySourceOf(c), trace: traceOf(c) })
     return c.body(body, status, headers)

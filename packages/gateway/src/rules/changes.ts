@@ -9,7 +9,6 @@ const route = createRoute({
   method: 'get',
   path: '/rules/changes',
   operationId: 'ruleChanges',
-  tags: ['Rules'],
   summary: 'Who changed what and why, newest first',
   description: 'Changes of rules, mutes and the storm policy. Only the newest 1,000 are kept.',
   request: {
@@ -20,8 +19,8 @@ const route = createRoute({
         .regex(/^\d{1,15}$/, 'must be the cursor of a page')
         .transform(Number)
         .optional()
-        .openapi({ description: '`cursor` of the previous page.' }),
-      limit: optionalInteger({ min: 1, max: 500, fallback: 50 }).openapi({ description: 'Changes per page.' }),
+        .describe('`cursor` of the previous page.'),
+      limit: optionalInteger({ min: 1, max: 500, fallback: 50 }).describe('Changes per page.'),
     }),
   },
   responses: { 200: json('A page.', changesSchema), ...PROBLEMS },

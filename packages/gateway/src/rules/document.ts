@@ -122,8 +122,8 @@ export const ifMatchHeader = z.object({
  * DELETE.
  */
 export const deletionQuery = z.strictObject({
-  who: z.string('is missing').pipe(text).openapi({ description: 'Who deletes it.' }),
-  why: z.string('is missing').pipe(text).openapi({ description: 'Why.' }),
+  who: z.string('is missing').pipe(text).describe('Who deletes it.'),
+  why: z.string('is missing').pipe(text).describe('Why.'),
 })
 
 /** Who changes something, and why, in a body. */

@@ -12,7 +12,6 @@ function explainRoute({ KEY_BYTES_MAX }: GatewayConfig) {
     method: 'get',
     path: '/rules/explain',
     operationId: 'explainRules',
-    tags: ['Rules'],
     summary: 'Which rule is in force for a key, and why',
     request: { query: z.strictObject({ key: keyParameter(KEY_BYTES_MAX) }) },
     responses: { 200: json('The explanation.', explanationSchema), ...PROBLEMS },

@@ -17,7 +17,6 @@ const putRoute = createRoute({
   method: 'put',
   path: '/mutes/{id}',
   operationId: 'putMute',
-  tags: ['Rules'],
   summary: 'Mutes the keys of a pattern for a while',
   description:
     'Their alerts still open and are listed, but send no notifications. Alerts that are still firing when the mute ends are ' +
@@ -35,7 +34,6 @@ const deleteRoute = createRoute({
   method: 'delete',
   path: '/mutes/{id}',
   operationId: 'deleteMute',
-  tags: ['Rules'],
   summary: 'Deletes a mute: alerts that are still firing are notified now',
   request: { params: MUTE_ID, query: deletionQuery, headers: ifMatchHeader },
   responses: {

@@ -17,13 +17,12 @@ const route = createRoute({
   method: 'get',
   path: '/rules/{id}/report',
   operationId: 'ruleReport',
-  tags: ['Rules'],
   summary: 'How a rule performs, or would perform',
   description: 'What it counted and, for a shadow rule, the newest samples that it would have flagged.',
   request: {
     params: RULE_ID,
     query: z.strictObject({
-      limit: optionalInteger({ min: 1, max: 200, fallback: 20 }).openapi({ description: 'The most samples to list.' }),
+      limit: optionalInteger({ min: 1, max: 200, fallback: 20 }).describe('The most samples to list.'),
     }),
   },
   responses: { 200: json('The report.', reportSchema), ...PROBLEMS, ...RULE_UNKNOWN },

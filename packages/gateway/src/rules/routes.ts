@@ -11,7 +11,7 @@ import { serveStorm } from './storm.ts'
  * The routes below `/rules`, `/mutes` and `/storm`: how operators configure the scoring of samples.
  */
 export function rulesRoutes(options: RulesOptions): Router {
-  const router = createRouter()
+  const router = createRouter('Rules')
   const changing = { ...options, changeRules: createChangeRules() }
   // Before /rules/{id}, which matches their paths too.
   serveExplanation(router, options)

@@ -32,7 +32,6 @@ const rulesRoute = createRoute({
   method: 'get',
   path: '/rules',
   operationId: 'rules',
-  tags: ['Rules'],
   summary: 'All rules, mutes and the storm policy, with what was counted',
   request: { query: noQuery },
   responses: { 200: json('The rules.', rulesSchema), ...PROBLEMS },
@@ -42,7 +41,6 @@ const ruleRoute = createRoute({
   method: 'get',
   path: '/rules/{id}',
   operationId: 'rule',
-  tags: ['Rules'],
   summary: 'One rule',
   request: { params: RULE_ID, query: noQuery },
   responses: { 200: json('The rule.', ruleSchema), ...PROBLEMS, ...RULE_UNKNOWN },
@@ -52,7 +50,6 @@ const putRoute = createRoute({
   method: 'put',
   path: '/rules/{id}',
   operationId: 'putRule',
-  tags: ['Rules'],
   summary: 'Adds a rule, or replaces it',
   description:
     'It takes effect on all samples within 2 s. `rule` has all members but the id; members that are left out have their ' +
@@ -70,7 +67,6 @@ const deleteRoute = createRoute({
   method: 'delete',
   path: '/rules/{id}',
   operationId: 'deleteRule',
-  tags: ['Rules'],
   summary: 'Deletes a rule',
   request: { params: RULE_ID, query: deletionQuery, headers: ifMatchHeader },
   responses: { 200: json('Deleted.', deletedSchema), ...PROBLEMS, ...RULE_UNKNOWN, ...VERSION_PROBLEM },

@@ -11,7 +11,7 @@ const untilMember = z.string().openapi({
   examples: ['2026-01-31T18:00:00Z'],
 })
 const idMember = z.string().openapi({ examples: ['edge-cpu'] })
-const versionMember = z.int().min(0).openapi({ description: 'Of all rules together; each change increments it.' })
+const versionMember = z.int().min(0).describe('Of all rules together; each change increments it.')
 
 export const writtenRuleSchema = z
   .looseObject({ id: idMember, pattern: z.string().openapi({ examples: ['edge-*/cpu'] }) })
@@ -19,19 +19,20 @@ export const writtenRuleSchema = z
 
 const countsSchema = z
   .strictObject({
-    judged: z.int().min(0).openapi({ description: 'Samples with a score.' }),
+    judged: z.int().min(0).describe('Samples with a score.'),
     flagged: z.int().min(0),
-    expected: z.number().nullable().openapi({
-      description: 'Samples of normal noise that would have been flagged; null for detectors other than zscore.',
-    }),
-    opened: z.int().min(0).openapi({ description: 'Alerts.' }),
+    expected: z
+      .number()
+      .nullable()
+      .describe('Samples of normal noise that would have been flagged; null for detectors other than zscore.'),
+    opened: z.int().min(0).describe('Alerts.'),
   })
   .nullable()
-  .openapi({ description: 'Since the rule was last changed; null while nothing has been counted.' })
+  .describe('Since the rule was last changed; null while nothing has been counted.')
 
 const ruleMembers = {
   rule: writtenRuleSchema,
-  version: versionMember.openapi({ description: 'The version of all rules with which this one was last changed.' }),
+  version: versionMember.describe('The version of all rules with which this one was last changed.'),
   changed: z.strictObject({ ...noteMembers, at: timeMember }),
   counts: countsSchema,
 }
@@ -40,7 +41,7 @@ export const ruleSchema = z.strictObject({ ...ruleMembers, rules_version: versio
 
 const muteSchema = z.strictObject({ id: idMember, pattern: z.string(), until: untilMember, ...noteMembers })
 const stormSchema = z.strictObject({
-  percent: z.number().openapi({ description: 'Of all keys.' }),
+  percent: z.number().describe('Of all keys.'),
   within: durationMember,
   keys_min: z.int(),
 })
@@ -49,7 +50,7 @@ export const rulesSchema = z
   .strictObject({
     version: versionMember,
     rules: z.array(z.strictObject(ruleMembers)),
-    default: z.strictObject({ counts: countsSchema }).openapi({ description: 'Of keys that no rule matches.' }),
+    default: z.strictObject({ counts: countsSchema }).describe('Of keys that no rule matches.'),
     mutes: z.array(muteSchema),
     storm: stormSchema,
   })
@@ -59,15 +60,15 @@ export const mutedSchema = z.strictObject({ until: timeMember, ...noteMembers })
 
 export const policyMembers = {
   detector: z.enum(DETECTOR_NAMES),
-  threshold: z.number().nullable().openapi({ description: 'Null with a budget, from which it follows.' }),
+  threshold: z.number().nullable().describe('Null with a budget, from which it follows.'),
   budget: z.string().nullable(),
   window: z.int(),
-  samples_min: z.int().nullable().openapi({ description: 'Null: the detector decides.' }),
+  samples_min: z.int().nullable().describe('Null: the detector decides.'),
   direction: z.enum(['up', 'down', 'both']),
   deviation_min: z.number(),
   deviation_min_relative: z.number(),
   influence: z.enum(['full', 'held']),
-  level_shift_after: z.int().nullable().openapi({ description: 'Null: never.' }),
+  level_shift_after: z.int().nullable().describe('Null: never.'),
   alert: z.strictObject({
     open: z.number(),
     samples: z.int(),
@@ -81,7 +82,7 @@ export const policyMembers = {
     resolve_after: durationMember,
     severity: z.enum(SEVERITIES),
   }),
-  silent: z.string().nullable().openapi({ description: '`learned` or a duration; null: silence raises no alert.' }),
+  silent: z.string().nullable().describe('`learned` or a duration; null: silence raises no alert.'),
   late: z.enum(['mark', 'refuse']),
   duplicates: z.enum(['keep', 'drop']),
 }
@@ -90,14 +91,14 @@ export const explanationSchema = z
   .strictObject({
     key: keyMember,
     version: versionMember,
-    rule: idMember.nullable().openapi({ description: 'The rule in force for the key; null for the default.' }),
+    rule: idMember.nullable().describe('The rule in force for the key; null for the default.'),
     reason: z.string().openapi({ examples: ['edge-*/cpu matches, and no other rule does'] }),
-    shadow: idMember.nullable().openapi({ description: 'The shadow rule that is evaluated as well.' }),
+    shadow: idMember.nullable().describe('The shadow rule that is evaluated as well.'),
     others: z
       .array(z.strictObject({ rule: idMember, pattern: z.string(), shadow: z.boolean() }))
-      .openapi({ description: 'Other rules that match, the most specific first.' }),
+      .describe('Other rules that match, the most specific first.'),
     muted: mutedSchema,
-    policy: z.strictObject(policyMembers).openapi({ description: "The key's policy, including all defaults." }),
+    policy: z.strictObject(policyMembers).describe("The key's policy, including all defaults."),
   })
   .openapi('RuleExplanation')
 
@@ -105,10 +106,10 @@ export const changesSchema = z
   .strictObject({
     changes: z.array(
       z.strictObject({
-        version: versionMember.openapi({ description: 'The version of the rules that the change created.' }),
+        version: versionMember.describe('The version of the rules that the change created.'),
         kind: z.enum(RULE_CHANGE_KINDS),
-        id: idMember.nullable().openapi({ description: 'Of the rule or mute; null for the storm policy.' }),
-        content: z.looseObject({}).nullable().openapi({ description: 'As it was written; null for a deletion.' }),
+        id: idMember.nullable().describe('Of the rule or mute; null for the storm policy.'),
+        content: z.looseObject({}).nullable().describe('As it was written; null for a deletion.'),
         ...noteMembers,
         at: timeMember,
       }),
@@ -120,11 +121,11 @@ export const changesSchema = z
 export const reportSchema = z
   .strictObject({
     ...ruleMembers,
-    shadow: z.boolean().openapi({ description: 'Whether it is a shadow rule.' }),
+    shadow: z.boolean().describe('Whether it is a shadow rule.'),
     would_have_flagged: z
       .array(analysisSchema)
       .nullable()
-      .openapi({ description: 'Newest first, each by the rule as it was then; null unless it is a shadow rule.' }),
+      .describe('Newest first, each by the rule as it was then; null unless it is a shadow rule.'),
   })
   .openapi('RuleReport')
 

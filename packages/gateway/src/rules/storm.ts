@@ -13,7 +13,6 @@ const putRoute = createRoute({
   method: 'put',
   path: '/storm',
   operationId: 'putStorm',
-  tags: ['Rules'],
   summary: 'Sets when alerts of many keys become one alert storm of the whole fleet',
   request: { headers: ifMatchHeader, body: jsonBody(putSchema, EXAMPLE) },
   responses: { 200: json('In force.', stormResponseSchema), ...BODY_PROBLEMS, ...VERSION_PROBLEM },

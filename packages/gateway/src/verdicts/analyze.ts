@@ -43,7 +43,6 @@ function analyzeRoute({ KEY_BYTES_MAX, ANALYZE_WAIT_MAX_MS: waitMaxMs }: Gateway
     method: 'get',
     path: '/analyze',
     operationId: 'analyze',
-    tags: ['Verdicts'],
     summary: "A key's newest analysis, the verdict on one sample, or a page of keys",
     description:
       'With `key`: its newest analysis. With `key` and `after` (a receipt): the verdict on exactly that sample, once it is ' +
@@ -58,9 +57,9 @@ function analyzeRoute({ KEY_BYTES_MAX, ANALYZE_WAIT_MAX_MS: waitMaxMs }: Gateway
           .pipe(z.custom<Receipt>(receipt => receipt !== undefined, 'must be a receipt, as 3:1700000000000-0'))
           .openapi({ description: 'A receipt.', pattern: '^\\d{1,4}:\\d{1,16}-\\d{1,16}$' })
           .optional(),
-        wait: optionalInteger({ min: 0, max: waitMaxMs, fallback: Math.min(WAIT_DEFAULT_MS, waitMaxMs) }).openapi({
-          description: 'Milliseconds to wait for the verdict. Only with `after`.',
-        }),
+        wait: optionalInteger({ min: 0, max: waitMaxMs, fallback: Math.min(WAIT_DEFAULT_MS, waitMaxMs) }).describe(
+          'Milliseconds to wait for the verdict. Only with `after`.',
+        ),
         ...pageParameters,
       }),
     },

@@ -16,7 +16,6 @@ function historyRoute({ KEY_BYTES_MAX }: GatewayConfig) {
     method: 'get',
     path: '/history',
     operationId: 'history',
-    tags: ['Verdicts'],
     summary: "A key's window: the values that its next verdict is based on",
     request: { query: z.strictObject({ key: keyParameter(KEY_BYTES_MAX) }) },
     responses: {

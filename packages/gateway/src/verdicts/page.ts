@@ -33,18 +33,18 @@ export const pageParameters = {
     .string()
     .max(1024, 'must be at most 1024 characters')
     .default('')
-    .openapi({ description: 'Only keys with this prefix. Not with `key`.' }),
+    .describe('Only keys with this prefix. Not with `key`.'),
   state: z
     .enum(KEY_STATES, `must be one of ${KEY_STATES.join(', ')}`)
     .optional()
-    .openapi({ description: 'Only keys whose newest analysis has this state. Not with `key`.' }),
+    .describe('Only keys whose newest analysis has this state. Not with `key`.'),
   cursor: z
     .string()
     .transform(decodeCursor)
     .pipe(z.custom<Position>(position => position !== undefined, 'must be the cursor of a page'))
-    .openapi({ description: '`cursor` of the previous page.' })
+    .describe('`cursor` of the previous page.')
     .optional(),
-  limit: optionalInteger({ min: 1, max: 1000, fallback: 100 }).openapi({ description: 'Analyses per page.' }),
+  limit: optionalInteger({ min: 1, max: 1000, fallback: 100 }).describe('Analyses per page.'),
 }
 
 interface PageQuery {

@@ -4,7 +4,7 @@ import { serveHistory } from './history.ts'
 
 /** `GET /analyze` and `GET /history`. */
 export function verdictsRoutes(options: VerdictsOptions): Router {
-  const router = createRouter()
+  const router = createRouter('Verdicts')
   serveAnalyze(router, options)
   serveHistory(router, options)
   return router

@@ -8,36 +8,32 @@ export const analysisSchema = z
   .strictObject({
     key: keyMember,
     value: z.number(),
-    timestamp: z.number().openapi({ description: 'When the sample was measured, in Unix milliseconds.' }),
-    mean: nullableNumber.openapi({ description: 'Of the window; null while it is empty.' }),
-    deviation: nullableNumber.openapi({ description: 'Population deviation of the window; null while it is empty.' }),
-    z: nullableNumber.openapi({ description: '(value - mean) / deviation, from -1e6 to 1e6; null while warming.' }),
-    threshold: z.number().openapi({ description: 'The sample is an anomaly if |z| exceeds it.' }),
-    low: nullableNumber.openapi({ description: 'Lower end of the band; null while warming.' }),
-    high: nullableNumber.openapi({ description: 'Upper end of the band; null while warming.' }),
+    timestamp: z.number().describe('When the sample was measured, in Unix milliseconds.'),
+    mean: nullableNumber.describe('Of the window; null while it is empty.'),
+    deviation: nullableNumber.describe('Population deviation of the window; null while it is empty.'),
+    z: nullableNumber.describe('(value - mean) / deviation, from -1e6 to 1e6; null while warming.'),
+    threshold: z.number().describe('The sample is an anomaly if |z| exceeds it.'),
+    low: nullableNumber.describe('Lower end of the band; null while warming.'),
+    high: nullableNumber.describe('Upper end of the band; null while warming.'),
     anomaly: z.boolean(),
-    state: z.enum(STATES).openapi({
-      description: '`refused`: a late or duplicate sample that the rule of its key excludes from analysis.',
-    }),
-    count: z.int().min(0).openapi({ description: 'Samples of this key analysed so far, including this one.' }),
-    window: z.int().min(0).openapi({ description: 'Samples that the verdict is based on.' }),
+    state: z
+      .enum(STATES)
+      .describe('`refused`: a late or duplicate sample that the rule of its key excludes from analysis.'),
+    count: z.int().min(0).describe('Samples of this key analysed so far, including this one.'),
+    window: z.int().min(0).describe('Samples that the verdict is based on.'),
     id: z.string().openapi({ description: "The receipt of the sample's entry.", examples: ['3:1700000000000-0'] }),
     analyzed_at: timeMember,
-    rule: z.string().optional().openapi({ description: 'The rule of the key; absent if no rule matches.' }),
-    detector: z.string().optional().openapi({
-      description: "The rule's detector, which sets threshold, band, anomaly and state.",
-    }),
-    score: nullableNumber
-      .optional()
-      .openapi({ description: "The detector's score; positive if the value is too high." }),
-    late: z.literal(true).optional().openapi({ description: 'Measured before a sample that arrived earlier.' }),
-    duplicate: z.literal(true).optional().openapi({ description: 'The sample arrived before.' }),
+    rule: z.string().optional().describe('The rule of the key; absent if no rule matches.'),
+    detector: z.string().optional().describe("The rule's detector, which sets threshold, band, anomaly and state."),
+    score: nullableNumber.optional().describe("The detector's score; positive if the value is too high."),
+    late: z.literal(true).optional().describe('Measured before a sample that arrived earlier.'),
+    duplicate: z.literal(true).optional().describe('The sample arrived before.'),
   })
   .openapi('Analysis', { description: 'The verdict on one sample.' })
 
 export const loadAnalysisSchema = z
   .strictObject({
-    timestamp: z.number().openapi({ description: 'Unix seconds.' }),
+    timestamp: z.number().describe('Unix seconds.'),
     rps_avg: z.number(),
     rps_z: z.number(),
     anomaly: z.boolean(),
@@ -49,9 +45,10 @@ export const loadAnalysisSchema = z
 export const pageSchema = z
   .strictObject({
     analyses: z.array(analysisSchema),
-    cursor: z.string().nullable().openapi({
-      description: 'Cursor of the next page; null on the last page. An empty page can have a next page.',
-    }),
+    cursor: z
+      .string()
+      .nullable()
+      .describe('Cursor of the next page; null on the last page. An empty page can have a next page.'),
     // A union: the generator would make the component itself nullable.
     analysis: z.union([loadAnalysisSchema, z.null()]),
   })
@@ -59,15 +56,15 @@ export const pageSchema = z
 
 export const entryAnalysesSchema = z
   .strictObject({
-    analyses: z.array(analysisSchema).openapi({ description: 'Of all samples of the entry, in order.' }),
+    analyses: z.array(analysisSchema).describe('Of all samples of the entry, in order.'),
   })
   .openapi('EntryAnalyses')
 
 export const historySchema = z
   .strictObject({
     key: keyMember,
-    count: z.int().min(0).openapi({ description: 'Samples of this key analysed so far.' }),
-    values: z.array(z.number()).openapi({ description: 'The window, oldest first.' }),
-    timestamps: z.array(z.number()).openapi({ description: 'Unix milliseconds, one for each value.' }),
+    count: z.int().min(0).describe('Samples of this key analysed so far.'),
+    values: z.array(z.number()).describe('The window, oldest first.'),
+    timestamps: z.array(z.number()).describe('Unix milliseconds, one for each value.'),
   })
   .openapi('History')
