@@ -7,12 +7,15 @@ import type { Registry } from 'prom-client'
 import { createApp } from './app.ts'
 import type { GatewayConfig } from './config.ts'
 import { readDocs } from './http/docs.ts'
+import { createDrainRate } from './http/retry-after.ts'
 import { listen } from './http/server.ts'
+import { Batcher } from './ingest/batcher.ts'
 import { createIngest } from './ingest/ingest.ts'
 import { createIngestRoute } from './ingest/route.ts'
-import { createMetrics } from './metrics.ts'
-import { createServices, required, type Services } from './services.ts'
+import { createMetrics, type GatewayMetrics } from './metrics.ts'
+import { required, type Services } from './services.ts'
 import { linkStore } from './store-link.ts'
+import { ProgressWatcher } from './verdicts/progress-watcher.ts'
 
 /** Requests that are under way at the stop may take so long; the process itself has 20 s. */
 const CLOSE_GRACE_MS = 12_000
@@ -44,7 +47,7 @@ export interface Gateway extends AsyncDisposable {
 export async function startGateway({ config, openStore, log, registry, spans }: GatewayOptions): Promise<Gateway> {
   await using starting = new AsyncDisposableStack()
   const metrics = createMetrics(registry)
-  let services: Services | undefined
+  let services: ReturnType<typeof createServices> | undefined
   let isStopping = false
 
   const link = starting.use(
@@ -101,4 +104,22 @@ export async function startGateway({ config, openStore, log, registry, spans }: 
     failed: link.failed,
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   }
+}
+
+/** Creates what the routes work with, on an open store. */
+export function createServices(store: Store, config: GatewayConfig, metrics: GatewayMetrics) {
+  const batcher = new Batcher({
+    store: store.gateway,
+    queueSamplesMax: config.QUEUE_SAMPLES_MAX,
+    timeoutMs: config.STORE_TIMEOUT_MS,
+    onFlush: metrics.flushed,
+    onFailure: metrics.flushFailed,
+  })
+  metrics.watchQueue(() => batcher.samples)
+  return {
+    store,
+    batcher,
+    watcher: new ProgressWatcher({ store: store.gateway, waitersMax: config.ANALYZE_WAITERS_MAX }),
+    drainRate: createDrainRate({ store: store.gateway, now: () => performance.now(), random: Math.random }),
+  } satisfies Services
 }

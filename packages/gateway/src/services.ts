@@ -1,41 +1,54 @@
-import type { Store } from '@tidemark/shared/store/ports/store'
-import type { GatewayConfig } from './config.ts'
-import { outageRetryAfterS, RequestFault } from './http/problem.ts'
-import { Batcher } from './ingest/batcher.ts'
-import { createDrainRate, type DrainRate } from './ingest/drain-rate.ts'
-import type { GatewayMetrics } from './metrics.ts'
-import { ProgressWatcher } from './verdicts/progress-watcher.ts'
+import type { PackedSamples } from '@tidemark/shared/sample/packer'
+import type { Receipt } from '@tidemark/shared/sample/receipt'
+import type { TraceContext } from '@tidemark/shared/sample/trace-context'
+import type { AppendOutcome, Once, Store } from '@tidemark/shared/store/ports/store'
+import { RequestFault } from './http/problem.ts'
+import type { DrainRate } from './http/retry-after.ts'
 
-/** What the routes work with; there is none of it before the store is open. */
+/** What the routes work with once the store is open. gateway.ts creates it; the routes know these interfaces only. */
 export interface Services {
   readonly store: Store
-  readonly batcher: Batcher
-  readonly watcher: ProgressWatcher
+  readonly batcher: SampleQueue
+  readonly watcher: CheckpointWaiter
   readonly drainRate: DrainRate
 }
 
-export function createServices(store: Store, config: GatewayConfig, metrics: GatewayMetrics): Services {
-  const batcher = new Batcher({
-    store: store.gateway,
-    queueSamplesMax: config.QUEUE_SAMPLES_MAX,
-    timeoutMs: config.STORE_TIMEOUT_MS,
-    onFlush: metrics.flushed,
-    onFailure: metrics.flushFailed,
-  })
-  metrics.watchQueue(() => batcher.samples)
-  return {
-    store,
-    batcher,
-    watcher: new ProgressWatcher({ store: store.gateway, waitersMax: config.ANALYZE_WAITERS_MAX }),
-    drainRate: createDrainRate({ store: store.gateway, now: () => performance.now(), random: Math.random }),
-  }
+/** Stores the samples of concurrent requests in few large appends. */
+export interface SampleQueue {
+  /** Resolves when every sub-batch has its outcome, in the order given. Does not reject. */
+  submit(subBatches: readonly SubBatch[]): Promise<readonly SubBatchOutcome[]>
 }
 
-/** Gives what is there, and throws a RequestFault while there is nothing. */
+/** The samples that one request has for one partition. */
+export interface SubBatch extends PackedSamples {
+  /** Of a request with an Idempotency-Key: its sub-batch becomes an entry of its own, so that a retry can be recognized. */
+  readonly once?: Once | undefined
+  /** The trace that the request belongs to. */
+  readonly trace?: TraceContext | undefined
+}
+
+export type SubBatchOutcome =
+  | AppendOutcome
+  /** Never sent to the store: the queue is full, the store does not respond, or the gateway is stopping. */
+  | { readonly kind: 'rejected' }
+
+export interface CheckpointWaiter {
+  /** Resolves when the partition's checkpoint has reached the receipt's entry, or after `waitMs`. Does not reject. */
+  wait(receipt: Receipt, waitMs: number): Promise<WaitOutcome>
+}
+
+export type WaitOutcome =
+  | { readonly kind: 'reached' }
+  | { readonly kind: 'timed-out'; readonly backlog: number }
+  /** The limit of waiting requests is reached. */
+  | { readonly kind: 'rejected' }
+  | { readonly kind: 'failed'; readonly error: unknown }
+
+/** Returns a getter that throws a RequestFault while there are no services. */
 export function required(services: () => Services | undefined): () => Services {
   return () => {
-    const live = services()
-    if (live === undefined) throw new RequestFault({ kind: 'store-unavailable', retryAfterS: outageRetryAfterS() })
-    return live
+    const opened = services()
+    if (opened === undefined) throw new RequestFault({ kind: 'store-unavailable' })
+    return opened
   }
 }

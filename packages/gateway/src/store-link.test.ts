@@ -4,7 +4,7 @@ import { pino } from 'pino'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { linkStore, type StoreLink } from './store-link.ts'
 
-const AWAY = new StoreError('away', { kind: 'refused' })
+const UNAVAILABLE = new StoreError('unavailable', { kind: 'refused' })
 
 beforeEach(() => {
   vi.useFakeTimers()
@@ -18,43 +18,43 @@ function link(openStore: () => Promise<Store | undefined>, onOpen = (): void => 
   return linkStore({ openStore, log: pino({ level: 'silent' }), timeoutMs: 500, onOpen })
 }
 
-/** A store whose pings do what the test says. */
-function createPinged(answers: { ping: () => Promise<number> }): Store {
+/** A store whose pings the test controls. */
+function createPinged(control: { ping: () => Promise<number> }): Store {
   const store = createMemoryStore()
-  return { ...store, gateway: { ...store.gateway, ping: () => answers.ping() } }
+  return { ...store, gateway: { ...store.gateway, ping: () => control.ping() } }
 }
 
-test('one lost ping is no outage, two are, and one answer ends it', async () => {
-  const answers = { ping: async () => 0 }
-  await using linked = link(async () => createPinged(answers))
+test('two failed pings in a row are an outage, one is not, and one success ends it', async () => {
+  const control = { ping: async () => 0 }
+  await using linked = link(async () => createPinged(control))
   await vi.advanceTimersByTimeAsync(0)
   expect(linked.fault).toBeUndefined()
 
-  answers.ping = () => Promise.reject(AWAY)
+  control.ping = () => Promise.reject(UNAVAILABLE)
   await vi.advanceTimersByTimeAsync(1000)
   expect(linked.fault).toBeUndefined()
-  answers.ping = async () => 0
+  control.ping = async () => 0
   await vi.advanceTimersByTimeAsync(1000)
-  answers.ping = () => Promise.reject(AWAY)
+  control.ping = () => Promise.reject(UNAVAILABLE)
   await vi.advanceTimersByTimeAsync(1000)
   expect(linked.fault).toBeUndefined()
   await vi.advanceTimersByTimeAsync(1000)
-  expect(linked.fault).toBe('the store does not answer')
+  expect(linked.fault).toBe('the store does not respond')
 
-  answers.ping = async () => 0
+  control.ping = async () => 0
   await vi.advanceTimersByTimeAsync(1000)
   expect(linked.fault).toBeUndefined()
 })
 
-test('a ping without an answer is lost after the time-out', async () => {
+test('a ping fails at the timeout', async () => {
   await using linked = link(async () => createPinged({ ping: () => new Promise(() => {}) }))
   await vi.advanceTimersByTimeAsync(500 + 1000 + 499)
   expect(linked.fault).toBeUndefined()
   await vi.advanceTimersByTimeAsync(1)
-  expect(linked.fault).toBe('the store does not answer')
+  expect(linked.fault).toBe('the store does not respond')
 })
 
-test('until the store is open there is a fault, and nobody is told', async () => {
+test('until the store is open there is a fault and onOpen is not called', async () => {
   const { promise, resolve } = Promise.withResolvers<Store>()
   const onOpen = vi.fn()
   await using linked = link(() => promise, onOpen)
@@ -67,7 +67,7 @@ test('until the store is open there is a fault, and nobody is told', async () =>
   expect(onOpen).toHaveBeenCalledOnce()
 })
 
-test('a store that can never be opened is told of', async () => {
+test('a store that can never be opened rejects `failed`', async () => {
   await using linked = link(() => Promise.reject(new LayoutMismatch('another layout')))
   await expect(linked.failed).rejects.toThrow('another layout')
   expect(linked.fault).toBe('the store cannot be used')

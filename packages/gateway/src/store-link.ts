@@ -4,35 +4,35 @@ import type { Logger } from 'pino'
 
 const PING_EVERY_MS = 1000
 
-/** One lost answer is no outage: a pod that leaves the load balancer at each hiccup makes the others' load worse. */
+/** One failed ping is no outage: a pod that leaves the load balancer at each hiccup adds to the load of the others. */
 const FAILED_PINGS_MAX = 2
 
 export interface StoreLinkOptions {
-  /** Tries for as long as it takes; undefined when `signal` ended it. */
+  /** Retries until the store is open; resolves to undefined when `signal` ends that. */
   readonly openStore: (signal: AbortSignal) => Promise<Store | undefined>
   readonly log: Logger
-  /** How long a ping may take. */
+  /** Timeout of a ping. */
   readonly timeoutMs: number
-  /** Told once, when the store is open. */
+  /** Called once, when the store is open. */
   readonly onOpen: (store: Store) => void
 }
 
-/** The gateway's way to its store, which may not be there yet. */
+/** The gateway's connection to a store that may not be available yet. */
 export interface StoreLink extends AsyncDisposable {
-  /** What keeps the store from being used; undefined when nothing does. */
+  /** Why the store cannot be used; undefined when it can. */
   readonly fault: string | undefined
-  /** Rejects when the store cannot be opened and trying again cannot help. Never resolves. */
+  /** Rejects when the store cannot be opened and a retry cannot help. Never resolves. */
   readonly failed: Promise<never>
 }
 
 /**
- * Opens the store and then looks after it by a ping a second. Disposing it closes the store. It never opens a store twice:
- * an open one finds back to Redis by itself.
+ * Opens the store, then checks it with one ping a second. Disposing the link closes the store. The link never opens a store
+ * twice: an open one reconnects to Redis by itself.
  */
 export function linkStore({ openStore, log, timeoutMs, onOpen }: StoreLinkOptions): StoreLink {
   const stop = new AbortController()
   const failed = Promise.withResolvers<never>()
-  // Somebody may never look at it; that is no unhandled rejection.
+  // A caller may never await it, which must not be an unhandled rejection.
   failed.promise.catch(() => {})
   let fault: string | undefined = 'the store is not open yet'
   let store: Store | undefined
@@ -44,24 +44,24 @@ export function linkStore({ openStore, log, timeoutMs, onOpen }: StoreLinkOption
       if (stop.signal.aborted) return
       failures = error === undefined ? 0 : failures + 1
       if (failures === FAILED_PINGS_MAX) {
-        log.warn({ err: error }, 'the store does not answer')
-        fault = 'the store does not answer'
+        log.warn({ err: error }, 'store does not respond')
+        fault = 'the store does not respond'
       }
       if (failures === 0 && fault !== undefined) {
-        log.info('the store answers again')
+        log.info('store responds again')
         fault = undefined
       }
       await pause(PING_EVERY_MS, stop.signal)
     }
   }
 
-  async function live(): Promise<void> {
+  async function run(): Promise<void> {
     try {
       store = await openStore(stop.signal)
       if (store === undefined) return
       fault = undefined
       onOpen(store)
-      log.info({ partitions: store.partitions }, 'the store is open')
+      log.info({ partitions: store.partitions }, 'store is open')
       await watch(store)
     } catch (error) {
       fault = 'the store cannot be used'
@@ -69,7 +69,7 @@ export function linkStore({ openStore, log, timeoutMs, onOpen }: StoreLinkOption
     }
   }
 
-  const living = live()
+  const running = run()
   return {
     get fault() {
       return fault
@@ -78,19 +78,21 @@ export function linkStore({ openStore, log, timeoutMs, onOpen }: StoreLinkOption
     async [Symbol.asyncDispose]() {
       stop.abort()
       fault = 'stopping'
-      await living
+      await running
       await store?.[Symbol.asyncDispose]()
     },
   }
 }
 
-/** Why a ping failed; undefined when it did not. */
+/** Returns the error of a failed ping, or undefined. */
 async function pingFault(store: Store, timeoutMs: number): Promise<unknown> {
   const deadline = new AbortController()
   try {
     return await Promise.race([
       store.gateway.ping().then(() => undefined),
-      pause(timeoutMs, deadline.signal).then(() => new StoreError('no answer in time', { kind: 'unknown' })),
+      pause(timeoutMs, deadline.signal).then(
+        () => new StoreError('no response before the timeout', { kind: 'unknown' }),
+      ),
     ])
   } catch (error) {
     return error

@@ -276,9 +276,9 @@ describe('POST /ingest', () => {
   })
 
   test.each([
-    ['refused', 'not stored, the store did not take it'],
-    ['fatal', 'not stored, the store did not take it'],
-    ['unknown', 'the store did not answer, so it may be stored or not'],
+    ['refused', 'not stored, the store rejected it'],
+    ['fatal', 'not stored, the store rejected it'],
+    ['unknown', 'the store did not respond, so the sample may or may not be stored'],
   ] as const)('responds 503 when the store fails (%s) and never repeats its message', async (kind, reason) => {
     const error = new StoreError('connect ECONNREFUSED 10.0.0.7:6379', { kind })
     const { post } = createTestApp({

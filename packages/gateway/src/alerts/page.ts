@@ -4,7 +4,7 @@ import { type AlertRecord, assembleAlert } from '@tidemark/shared/detection/aler
 import type { AlertAt, AlertPage } from '@tidemark/shared/store/ports/alerts'
 import type { Store } from '@tidemark/shared/store/ports/store'
 import { json, PAGE_PROBLEMS } from '../http/documentation.ts'
-import { createTurns, PAGE_TURNS } from '../http/limiter.ts'
+import { createLimiter, PAGE_LIMITS } from '../http/limiter.ts'
 import { optionalInteger } from '../http/query.ts'
 import { type Router, serve } from '../http/router.ts'
 import type { AlertsOptions } from './detail.ts'
@@ -62,7 +62,7 @@ const route = createRoute({
 })
 
 export function serveAlertsPage(router: Router, { services }: AlertsOptions): void {
-  const limited = createTurns(PAGE_TURNS)
+  const limited = createLimiter(PAGE_LIMITS)
   serve(router, route, async c => {
     const query = c.req.valid('query')
     const { store } = services()

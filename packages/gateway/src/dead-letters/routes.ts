@@ -12,10 +12,10 @@ import { keyFault } from '@tidemark/shared/sample/sample'
 import type { DeadLetter, Store } from '@tidemark/shared/store/ports/store'
 import type { GatewayConfig } from '../config.ts'
 import { COMMON_PROBLEMS, cursorMember, json, outage, PROBLEMS, problem, timeMember } from '../http/documentation.ts'
-import { outageRetryAfterS, RequestFault } from '../http/problem.ts'
+import { RequestFault } from '../http/problem.ts'
 import { idParameter, optionalInteger } from '../http/query.ts'
+import type { DrainRate } from '../http/retry-after.ts'
 import { createRouter, type Router, serve } from '../http/router.ts'
-import type { DrainRate } from '../ingest/drain-rate.ts'
 import type { GatewayMetrics } from '../metrics.ts'
 
 /**
@@ -179,7 +179,7 @@ async function redrive(
       throw new RequestFault({ kind: 'overloaded', reason: 'the backlog of its partition is full', retryAfterS })
     }
     default:
-      throw new RequestFault({ kind: 'store-unavailable', retryAfterS: outageRetryAfterS() })
+      throw new RequestFault({ kind: 'store-unavailable' })
   }
 }
 

@@ -1,30 +1,25 @@
 import { RequestFault } from './problem.ts'
 
 /**
- * Pages are read so many at a time, and so many requests wait for their turn. A page takes 10 ms and more of the event loop
- * and dozens of calls of the store, and whoever asks for one key or brings samples must not queue behind them.
+ * Limits of requests for pages. A page takes 10 ms and more of the event loop and dozens of store operations: requests for
+ * one key, and samples, must not queue behind pages.
  */
-export const PAGE_TURNS = { atOnce: 2, waitingMax: 200 } as const
+export const PAGE_LIMITS = { concurrent: 2, waitingMax: 200 } as const
 
-/** Lets few pieces of work run at a time, first come, first served. */
-export function createTurns({
-  atOnce,
+/** Returns a function that runs at most `concurrent` pieces of work at a time; the others wait in order of arrival. */
+export function createLimiter({
+  concurrent,
   waitingMax,
 }: {
-  readonly atOnce: number
+  readonly concurrent: number
   readonly waitingMax: number
 }): <T>(work: () => Promise<T>) => Promise<T> {
   let running = 0
   const waiting: (() => void)[] = []
   return async work => {
-    if (running < atOnce) running++
+    if (running < concurrent) running++
     else if (waiting.length < waitingMax) await new Promise<void>(resolve => waiting.push(resolve))
-    else
-      throw new RequestFault({
-        kind: 'overloaded',
-        reason: 'too many such requests wait for their turn',
-        retryAfterS: 1,
-      })
+    else throw new RequestFault({ kind: 'overloaded', reason: 'too many requests of this kind are waiting' })
     try {
       return await work()
     } finally {

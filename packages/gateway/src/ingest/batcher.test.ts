@@ -4,10 +4,12 @@ import { type AppendBatch, type AppendOutcome, type GatewayStore, StoreError } f
 import { packSamples } from '@tidemark/testkit/pack-samples'
 import fc from 'fast-check'
 import { describe, expect, test, vi } from 'vitest'
-import { Batcher, type FlushFailure, type Share, type ShareOutcome } from './batcher.ts'
+import type { FlushFailure } from '../metrics.ts'
+import type { SubBatch, SubBatchOutcome } from '../services.ts'
+import { Batcher } from './batcher.ts'
 
-/** A share of `count` samples whose values tell them apart. */
-function share(partition: number, from: number, count = 1): Share {
+/** A sub-batch of `count` samples with distinct values. */
+function subBatch(partition: number, from: number, count = 1): SubBatch {
   const samples = Array.from({ length: count }, (_, i) => `"k${partition}",${from + i},1`)
   return { partition, samples: samples.join(), count }
 }
@@ -17,7 +19,7 @@ function valuesOf({ samples }: Pick<AppendBatch, 'samples'>): number[] {
   return flat.filter((_, i) => i % 3 === 1).map(Number)
 }
 
-/** A store whose calls are answered when the test says so. */
+/** A store that responds to a call when the test decides. */
 function createSlowStore() {
   const calls: { batches: readonly AppendBatch[]; answer: (outcomes?: AppendOutcome[]) => void }[] = []
   const store: Pick<GatewayStore, 'append'> = {
@@ -54,15 +56,15 @@ function createBatcher(
 
 const REFUSED: AppendOutcome = { kind: 'failed', error: new StoreError('no', { kind: 'refused' }) }
 
-describe('gathering', () => {
-  test('an entry carries the traces of the requests that have one, and no field where none has', async () => {
+describe('batching', () => {
+  test('an entry has the traces of its requests, and no traces field when there are none', async () => {
     const { store, calls } = createSlowStore()
     const { batcher } = createBatcher(store)
     const trace = { traceId: 'a'.repeat(32), spanId: 'b'.repeat(16), isSampled: false }
     const recorded = { traceId: 'c'.repeat(32), spanId: 'd'.repeat(16), isSampled: true }
-    void batcher.submit([share(0, 1), share(1, 1)])
-    void batcher.submit([{ ...share(0, 2), trace }])
-    void batcher.submit([{ ...share(0, 3), trace: recorded }])
+    void batcher.submit([subBatch(0, 1), subBatch(1, 1)])
+    void batcher.submit([{ ...subBatch(0, 2), trace }])
+    void batcher.submit([{ ...subBatch(0, 3), trace: recorded }])
     await turn()
     expect(calls[0]?.batches.map(({ partition, traces }) => [partition, traces])).toEqual([
       [0, packTraces([recorded, trace])],
@@ -70,10 +72,10 @@ describe('gathering', () => {
     ])
   })
 
-  test('what arrives in one turn is one call and one entry a partition', async () => {
+  test('samples that arrive in one turn of the event loop become one flush with one entry per partition', async () => {
     const { store, calls } = createSlowStore()
     const { batcher } = createBatcher(store)
-    const answers = [batcher.submit([share(1, 1), share(2, 2)]), batcher.submit([share(1, 3)])]
+    const answers = [batcher.submit([subBatch(1, 1), subBatch(2, 2)]), batcher.submit([subBatch(1, 3)])]
     await turn()
     expect(calls).toHaveLength(1)
     expect(calls[0]?.batches).toEqual([
@@ -97,19 +99,25 @@ describe('gathering', () => {
     ])
   })
 
-  test('an entry closes at 1,000 samples, and no share is divided', async () => {
+  test('an entry closes at 1,000 samples, and no sub-batch is split', async () => {
     const { store, calls } = createSlowStore()
     const { batcher } = createBatcher(store)
-    for (const count of [600, 400, 1, 999, 5000, 1]) void batcher.submit([share(1, 0, count)])
+    for (const count of [600, 400, 1, 999, 5000, 1]) void batcher.submit([subBatch(1, 0, count)])
     await turn()
     expect(calls[0]?.batches.map(({ count }) => count)).toEqual([1000, 1000, 5000, 1])
   })
 
-  test('what a request may repeat is an entry of its own, in its place among the others', async () => {
+  test('the sub-batch of a request with an Idempotency-Key is an entry of its own, in order of arrival', async () => {
     const { store, calls } = createSlowStore()
     const { batcher } = createBatcher(store)
     const once = { request: 'r', ttlMs: 1 }
-    for (const one of [share(1, 1), { ...share(1, 2), once }, { ...share(1, 3), once }, share(1, 4), share(1, 5)]) {
+    for (const one of [
+      subBatch(1, 1),
+      { ...subBatch(1, 2), once },
+      { ...subBatch(1, 3), once },
+      subBatch(1, 4),
+      subBatch(1, 5),
+    ]) {
       void batcher.submit([one])
     }
     await turn()
@@ -118,21 +126,21 @@ describe('gathering', () => {
     expect(calls[0]?.batches.map(batch => batch.once)).toEqual([undefined, once, once, undefined])
   })
 
-  test('a request without samples is answered without the store', async () => {
+  test('a request without samples resolves without the store', async () => {
     const { store, calls } = createSlowStore()
     expect(await createBatcher(store).batcher.submit([])).toEqual([])
     await turn()
     expect(calls).toHaveLength(0)
   })
 
-  test('a partition is in one call at a time, and what comes meanwhile is gathered', async () => {
+  test('a partition is in one flush at a time, and samples that arrive meanwhile are gathered', async () => {
     const { store, calls } = createSlowStore()
     const { batcher } = createBatcher(store)
-    void batcher.submit([share(1, 1)])
+    void batcher.submit([subBatch(1, 1)])
     await turn()
-    void batcher.submit([share(1, 2)])
+    void batcher.submit([subBatch(1, 2)])
     await turn()
-    void batcher.submit([share(1, 3), share(2, 4)])
+    void batcher.submit([subBatch(1, 3), subBatch(2, 4)])
     await turn()
     // Partition 2 does not wait for partition 1.
     expect(calls.map(({ batches }) => batches.map(({ partition }) => partition))).toEqual([[1], [2]])
@@ -141,11 +149,11 @@ describe('gathering', () => {
     expect(calls[2]?.batches.map(valuesOf)).toEqual([[2, 3]])
   })
 
-  test('at most four calls are under way', async () => {
+  test('at most four flushes are in progress', async () => {
     const { store, calls } = createSlowStore()
     const { batcher } = createBatcher(store)
     for (let partition = 0; partition < 6; partition++) {
-      void batcher.submit([share(partition, 1)])
+      void batcher.submit([subBatch(partition, 1)])
       await turn()
     }
     expect(calls).toHaveLength(4)
@@ -155,11 +163,11 @@ describe('gathering', () => {
   })
 })
 
-describe('what goes wrong', () => {
-  test('each share gets the outcome of its own entry', async () => {
+describe('failures', () => {
+  test('each sub-batch gets the outcome of its own entry', async () => {
     const { store, calls } = createSlowStore()
     const { batcher, failures } = createBatcher(store)
-    const answer = batcher.submit([share(1, 1), share(2, 2), share(3, 3)])
+    const answer = batcher.submit([subBatch(1, 1), subBatch(2, 2), subBatch(3, 3)])
     await turn()
     const outcomes: AppendOutcome[] = [{ kind: 'full', backlog: 9 }, REFUSED, { kind: 'stored', id: '7-0' }]
     calls[0]?.answer(outcomes)
@@ -167,82 +175,82 @@ describe('what goes wrong', () => {
     expect(failures).toEqual(['full', 'refused'])
   })
 
-  test('a store that breaks its promise not to reject leaves the outcome unknown', async () => {
+  test('an append that rejects against its contract leaves the outcome unknown', async () => {
     const { batcher, failures } = createBatcher({ append: () => Promise.reject(new Error('bug')) })
-    expect(await batcher.submit([share(1, 1)])).toMatchObject([{ kind: 'failed', error: { kind: 'unknown' } }])
+    expect(await batcher.submit([subBatch(1, 1)])).toMatchObject([{ kind: 'failed', error: { kind: 'unknown' } }])
     expect(failures).toEqual(['unknown'])
     expect(batcher.samples).toBe(0)
   })
 
-  test('beyond the queue requests are turned away, and taken again when it is shorter', async () => {
+  test('requests are rejected while the queue is full, and accepted again when it has room', async () => {
     const { store, calls } = createSlowStore()
     const { batcher } = createBatcher(store, { queueSamplesMax: 100 })
-    const first = batcher.submit([share(1, 0, 60)])
-    expect(await batcher.submit([share(2, 0, 41)])).toEqual([{ kind: 'turned-away' }])
-    const second = batcher.submit([share(2, 0, 40)])
+    const first = batcher.submit([subBatch(1, 0, 60)])
+    expect(await batcher.submit([subBatch(2, 0, 41)])).toEqual([{ kind: 'rejected' }])
+    const second = batcher.submit([subBatch(2, 0, 40)])
     await turn()
     calls[0]?.answer()
     expect((await first)[0]?.kind).toBe('stored')
     expect((await second)[0]?.kind).toBe('stored')
-    // Larger than the queue, but alone.
-    void batcher.submit([share(1, 0, 101)])
+    // Larger than the queue, which is empty.
+    void batcher.submit([subBatch(1, 0, 101)])
     await turn()
     expect(calls[1]?.batches[0]?.count).toBe(101)
   })
 
-  test('a silent store costs each request no more than the time-out, and is not asked anew before it answers', async () => {
+  test('a store that does not respond delays a request by the timeout at most, and gets no further flush before it responds', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
     try {
       const { store, calls } = createSlowStore()
       const { batcher, failures } = createBatcher(store, { timeoutMs: 2000 })
-      const sent = batcher.submit([share(1, 1)])
+      const sent = batcher.submit([subBatch(1, 1)])
       await turn()
-      const behind = batcher.submit([share(1, 2)])
+      const behind = batcher.submit([subBatch(1, 2)])
       vi.advanceTimersByTime(2000)
       expect(await sent).toMatchObject([{ kind: 'failed', error: { kind: 'unknown' } }])
-      expect(await behind).toEqual([{ kind: 'turned-away' }])
-      expect(await batcher.submit([share(1, 3)])).toEqual([{ kind: 'turned-away' }])
+      expect(await behind).toEqual([{ kind: 'rejected' }])
+      expect(await batcher.submit([subBatch(1, 3)])).toEqual([{ kind: 'rejected' }])
       expect(failures).toEqual(['timeout'])
 
       // Another partition may be on another node.
-      const other = batcher.submit([share(2, 4)])
+      const other = batcher.submit([subBatch(2, 4)])
       await turn()
       calls[1]?.answer()
       expect((await other)[0]?.kind).toBe('stored')
 
-      // What it says too late changes nothing that was said before.
+      // A late response does not change outcomes that were already delivered.
       calls[0]?.answer([REFUSED])
       await turn()
       expect(failures).toEqual(['timeout'])
-      expect(await sent).toMatchObject([{ error: { message: 'the store did not answer in time' } }])
-      const healed = batcher.submit([share(1, 5)])
+      expect(await sent).toMatchObject([{ error: { message: 'the store did not respond before the timeout' } }])
+      const recovered = batcher.submit([subBatch(1, 5)])
       await turn()
       calls[2]?.answer()
-      expect((await healed)[0]?.kind).toBe('stored')
+      expect((await recovered)[0]?.kind).toBe('stored')
       expect(batcher.samples).toBe(0)
     } finally {
       vi.useRealTimers()
     }
   })
 
-  test('when every call is overdue, nothing waits at all', async () => {
+  test('when all flushes are overdue, requests are rejected at once', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
     try {
       const { store, calls } = createSlowStore()
       const { batcher } = createBatcher(store, { timeoutMs: 2000 })
       const sent: Promise<unknown>[] = []
       for (let partition = 0; partition < 4; partition++) {
-        sent.push(batcher.submit([share(partition, 1)]))
+        sent.push(batcher.submit([subBatch(partition, 1)]))
         await turn()
       }
-      const waiting = batcher.submit([share(5, 1)])
+      const waiting = batcher.submit([subBatch(5, 1)])
       vi.advanceTimersByTime(2000)
       await Promise.all(sent)
-      expect(await waiting).toEqual([{ kind: 'turned-away' }])
-      expect(await batcher.submit([share(6, 1)])).toEqual([{ kind: 'turned-away' }])
+      expect(await waiting).toEqual([{ kind: 'rejected' }])
+      expect(await batcher.submit([subBatch(6, 1)])).toEqual([{ kind: 'rejected' }])
       for (const call of calls) call.answer()
       await turn()
-      void batcher.submit([share(6, 1)])
+      void batcher.submit([subBatch(6, 1)])
       await turn()
       expect(calls).toHaveLength(5)
     } finally {
@@ -252,15 +260,15 @@ describe('what goes wrong', () => {
 })
 
 describe('stopping', () => {
-  test('drain waits for what was taken and turns away what comes', async () => {
+  test('drain waits for accepted samples and rejects new ones', async () => {
     const { store, calls } = createSlowStore()
     const { batcher } = createBatcher(store)
-    const taken = batcher.submit([share(1, 1)])
+    const taken = batcher.submit([subBatch(1, 1)])
     let isDrained = false
     const drained = batcher.drain().then(() => {
       isDrained = true
     })
-    expect(await batcher.submit([share(1, 2)])).toEqual([{ kind: 'turned-away' }])
+    expect(await batcher.submit([subBatch(1, 2)])).toEqual([{ kind: 'rejected' }])
     await turn()
     expect(isDrained).toBe(false)
     calls[0]?.answer()
@@ -268,19 +276,19 @@ describe('stopping', () => {
     await drained
   })
 
-  test('a batcher that has nothing is drained at once', async () => {
+  test('an empty batcher drains at once', async () => {
     await createBatcher(createSlowStore().store).batcher.drain()
   })
 })
 
-describe('whatever the store does', () => {
+describe('any behaviour of the store', () => {
   interface Step {
-    readonly shares: readonly { readonly partition: number; readonly count: number }[]
+    readonly subBatches: readonly { readonly partition: number; readonly count: number }[]
     readonly pauseTurns: number
   }
   const steps = fc.array(
     fc.record<Step>({
-      shares: fc.uniqueArray(fc.record({ partition: fc.nat(3), count: fc.integer({ min: 1, max: 700 }) }), {
+      subBatches: fc.uniqueArray(fc.record({ partition: fc.nat(3), count: fc.integer({ min: 1, max: 700 }) }), {
         selector: ({ partition }) => partition,
         maxLength: 3,
       }),
@@ -288,13 +296,13 @@ describe('whatever the store does', () => {
     }),
     { maxLength: 25 },
   )
-  /** What the store does with one call: after how many turns it answers, and what it refuses. */
+  /** How the store handles one flush: after how many turns it responds, and what it rejects. */
   const behaviours = fc.array(fc.record({ delayTurns: fc.nat(4), refuses: fc.array(fc.boolean(), { maxLength: 4 }) }), {
     minLength: 1,
     maxLength: 30,
   })
 
-  test('each sample that was called stored is in the store once, in the order of its partition, and no other', async () => {
+  test('exactly the samples reported as stored are in the store, once and in the order of their partition', async () => {
     await fc.assert(
       fc.asyncProperty(steps, behaviours, async (requests, plan) => {
         const memory = createMemoryStore({ partitions: 4 })
@@ -322,17 +330,17 @@ describe('whatever the store does', () => {
         let next = 0
         const stored = new Map<number, number[]>()
         const answers: Promise<void>[] = []
-        for (const { shares, pauseTurns } of requests) {
-          const mine = shares.map(({ partition, count }) => {
+        for (const { subBatches, pauseTurns } of requests) {
+          const mine = subBatches.map(({ partition, count }) => {
             const from = next
             next += count
-            return share(partition, from, count)
+            return subBatch(partition, from, count)
           })
           answers.push(
-            batcher.submit(mine).then((outcomes: readonly ShareOutcome[]) => {
+            batcher.submit(mine).then((outcomes: readonly SubBatchOutcome[]) => {
               expect(outcomes).toHaveLength(mine.length)
               outcomes.forEach(({ kind }, i) => {
-                const { partition, samples } = mine[i] ?? share(0, 0, 0)
+                const { partition, samples } = mine[i] ?? subBatch(0, 0, 0)
                 if (kind !== 'stored') return
                 stored.set(partition, [...(stored.get(partition) ?? []), ...valuesOf({ samples: `[${samples}]` })])
               })
@@ -345,7 +353,7 @@ describe('whatever the store does', () => {
         expect(batcher.samples).toBe(0)
         for (let partition = 0; partition < 4; partition++) {
           const found = order.get(partition) ?? []
-          // Values count up as requests come, so the order of arrival is ascending order.
+          // Values ascend in order of arrival.
           expect(found).toEqual([...found].sort((a, b) => a - b))
           expect(found).toEqual([...(stored.get(partition) ?? [])].sort((a, b) => a - b))
         }

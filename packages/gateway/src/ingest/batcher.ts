@@ -1,87 +1,79 @@
 import { addTrace, packShares, packTraces } from '@tidemark/shared/sample/entry'
-import type { PackedSamples } from '@tidemark/shared/sample/packer'
 import type { TraceContext } from '@tidemark/shared/sample/trace-context'
 import { type AppendOutcome, type GatewayStore, type Once, StoreError } from '@tidemark/shared/store/ports/store'
+import type { FlushFailure } from '../metrics.ts'
+import type { SampleQueue, SubBatch, SubBatchOutcome } from '../services.ts'
 
-/** An entry takes no more shares from here on. One share is never divided, so an entry can be as large as a request. */
+/** An entry takes no more sub-batches from here on. A sub-batch is never split, so an entry can be as large as a request. */
 const ENTRY_SAMPLES_MAX = 1000
 
-/** Calls to the store at one time. While all are under way the next one gathers what comes in (group commit). */
+/** Concurrent flushes. While all are in progress, arriving samples are gathered for the next one (group commit). */
 const FLUSHES_MAX = 4
-
-/** What one request has for one partition. */
-export interface Share extends PackedSamples {
-  /** Of a request that may come again. Its share is an entry of its own, which can be told from all others. */
-  readonly once?: Once | undefined
-  /** The trace that the request belongs to. */
-  readonly trace?: TraceContext | undefined
-}
-
-export type ShareOutcome =
-  | AppendOutcome
-  /** It was never sent: too much waits already, the store is silent, or the gateway stops. */
-  | { readonly kind: 'turned-away' }
-
-export type FlushFailure = 'refused' | 'unknown' | 'fatal' | 'full' | 'limit-reached' | 'no-memory' | 'timeout'
 
 export interface BatcherOptions {
   readonly store: Pick<GatewayStore, 'append'>
   readonly queueSamplesMax: number
   readonly timeoutMs: number
-  /** Told of each call to the store that was answered: entries' samples and how long it took. */
+  /** Called after each flush with its samples and its latency. */
   readonly onFlush?: (samples: number, seconds: number) => void
-  /** Told of each entry that was not stored, or not known to be. */
+  /** Called for each entry that was not stored, or whose outcome is unknown. */
   readonly onFailure?: (reason: FlushFailure, error: StoreError | undefined) => void
 }
 
-/** A request that waits for its shares' outcomes. */
-interface Waiting {
-  readonly outcomes: ShareOutcome[]
+/** A request that waits for the outcomes of its sub-batches. */
+interface PendingRequest {
+  readonly outcomes: SubBatchOutcome[]
   missing: number
-  readonly resolve: (outcomes: readonly ShareOutcome[]) => void
+  readonly resolve: (outcomes: readonly SubBatchOutcome[]) => void
 }
 
-/** Shares that will be one entry. */
+/** Sub-batches that will be one entry. */
 interface Entry {
   readonly partition: number
-  readonly shares: string[]
-  /** Of each share, whose it is and which one of that request. */
-  readonly owners: { readonly request: Waiting; readonly at: number }[]
+  readonly texts: string[]
+  /** The owner of each sub-batch. */
+  readonly owners: Owner[]
   readonly once: Once | undefined
-  /** Undefined until a share has a trace, which is the usual case. */
+  /** Undefined until a sub-batch has a trace; usually none has. */
   traces: TraceContext[] | undefined
   count: number
   isSettled: boolean
 }
 
-/** A partition's entries, oldest first. */
-interface Lane {
+/** A request and the position of one sub-batch in it. */
+interface Owner {
+  readonly request: PendingRequest
+  readonly at: number
+}
+
+/** The entries of one partition that wait for a flush, oldest first. */
+interface PartitionQueue {
   readonly entries: Entry[]
-  /** An entry of this partition is with the store. */
-  isBusy: boolean
-  /** ...and has been for longer than the time-out. */
+  /** A flush with entries of this partition is in progress. */
+  isFlushing: boolean
+  /** ... and has taken longer than the timeout. */
   isOverdue: boolean
 }
 
 /**
- * Gathers what concurrent requests bring into one entry per partition, and the entries into one call to the store, at the
- * end of the event loop's turn: an entry costs as much as ten of its samples. Only entries that wait are kept, so neither
- * cost nor memory depends on how many keys there are.
+ * Gathers the samples of concurrent requests into one entry per partition, and the entries into one flush at the end of the
+ * event loop's turn: an entry costs as much as ten of its samples. Only waiting entries are kept, so neither cost nor memory
+ * depends on the number of keys.
  *
- * Order: a partition's entries are with the store in one call at a time, in the order in which their shares came. The next
- * call for it begins when that one is answered, so an entry that failed cannot overtake or be overtaken. The price is one
- * round trip; what comes meanwhile is gathered.
+ * Order: each partition has at most one flush in progress, with its entries in the order in which their sub-batches arrived.
+ * The next flush begins after the response to the previous one, so a failed entry can neither overtake nor be overtaken. The
+ * price is one round trip, during which arriving samples are gathered.
  *
- * Waiting is bounded by twice the time-out: once for the call before and once for its own. When a call is overdue, its
- * requests are told that the outcome is unknown, what waits behind it is turned away, and so is what comes, until the
- * store has answered: it may still be writing.
+ * A request waits at most twice the timeout: once for the flush before its own and once for its own. When a flush is
+ * overdue, its requests get an unknown outcome. Samples queued behind it and samples that arrive are rejected until the store
+ * has responded, because it may still be writing.
  */
-export class Batcher {
+export class Batcher implements SampleQueue {
   readonly #store: Pick<GatewayStore, 'append'>
   readonly #options: BatcherOptions
-  readonly #lanes = new Map<number, Lane>()
-  /** Lanes that have entries, in order of their oldest. */
-  readonly #waiting = new Set<Lane>()
+  readonly #queues = new Map<number, PartitionQueue>()
+
+  readonly #waiting = new Set<PartitionQueue>()
   #samples = 0
   #flushes = 0
   #overdueFlushes = 0
@@ -94,27 +86,26 @@ export class Batcher {
     this.#options = options
   }
 
-  /** Samples that wait for the store's answer. */
+  /** Samples that wait for the store to confirm them. */
   get samples(): number {
     return this.#samples
   }
 
-  /** Resolves when every share has its outcome, in the order given. Does not reject. */
-  submit(shares: readonly Share[]): Promise<readonly ShareOutcome[]> {
-    const { promise, resolve } = Promise.withResolvers<readonly ShareOutcome[]>()
-    const request: Waiting = { outcomes: shares.map(() => TURNED_AWAY), missing: shares.length, resolve }
-    if (shares.length === 0 || !this.#hasRoomFor(shares)) {
+  submit(subBatches: readonly SubBatch[]): Promise<readonly SubBatchOutcome[]> {
+    const { promise, resolve } = Promise.withResolvers<readonly SubBatchOutcome[]>()
+    const request: PendingRequest = { outcomes: subBatches.map(() => REJECTED), missing: subBatches.length, resolve }
+    if (subBatches.length === 0 || !this.#hasRoomFor(subBatches)) {
       resolve(request.outcomes)
       return promise
     }
-    shares.forEach((share, at) => {
-      this.#enqueue(share, { request, at })
+    subBatches.forEach((subBatch, at) => {
+      this.#enqueue(subBatch, { request, at })
     })
     this.#schedule()
     return promise
   }
 
-  /** Turns away what comes from now on; resolves when everything that was taken has its outcome. */
+  /** Rejects all further samples; resolves when every accepted sub-batch has its outcome. */
   drain(): Promise<void> {
     this.#isClosed = true
     return new Promise(resolve => {
@@ -123,27 +114,27 @@ export class Batcher {
     })
   }
 
-  #hasRoomFor(shares: readonly Share[]): boolean {
+  #hasRoomFor(subBatches: readonly SubBatch[]): boolean {
     if (this.#isClosed || this.#overdueFlushes >= FLUSHES_MAX) return false
     let count = 0
-    for (const share of shares) count += share.count
-    // A request that is larger than the whole queue must get its turn too, some time.
+    for (const subBatch of subBatches) count += subBatch.count
+    // A request that is larger than the whole queue is taken when the queue is empty.
     return this.#samples === 0 || this.#samples + count <= this.#options.queueSamplesMax
   }
 
-  #enqueue({ partition, samples, count, once, trace }: Share, owner: { request: Waiting; at: number }): void {
-    const lane = this.#lane(partition)
-    if (lane.isOverdue) {
-      settle(owner, TURNED_AWAY)
+  #enqueue({ partition, samples, count, once, trace }: SubBatch, owner: Owner): void {
+    const queue = this.#queueOf(partition)
+    if (queue.isOverdue) {
+      settle(owner, REJECTED)
       return
     }
-    let entry = lane.entries.at(-1)
-    if (entry === undefined || !takes(entry, count, once)) {
-      entry = { partition, shares: [], owners: [], once, traces: undefined, count: 0, isSettled: false }
-      lane.entries.push(entry)
-      this.#waiting.add(lane)
+    let entry = queue.entries.at(-1)
+    if (entry === undefined || !hasRoom(entry, count, once)) {
+      entry = { partition, texts: [], owners: [], once, traces: undefined, count: 0, isSettled: false }
+      queue.entries.push(entry)
+      this.#waiting.add(queue)
     }
-    entry.shares.push(samples)
+    entry.texts.push(samples)
     entry.owners.push(owner)
     if (trace !== undefined) {
       entry.traces ??= []
@@ -153,13 +144,13 @@ export class Batcher {
     this.#samples += count
   }
 
-  #lane(partition: number): Lane {
-    let lane = this.#lanes.get(partition)
-    if (lane === undefined) {
-      lane = { entries: [], isBusy: false, isOverdue: false }
-      this.#lanes.set(partition, lane)
+  #queueOf(partition: number): PartitionQueue {
+    let queue = this.#queues.get(partition)
+    if (queue === undefined) {
+      queue = { entries: [], isFlushing: false, isOverdue: false }
+      this.#queues.set(partition, queue)
     }
-    return lane
+    return queue
   }
 
   #schedule(): void {
@@ -167,20 +158,20 @@ export class Batcher {
     this.#isScheduled = true
     setImmediate(() => {
       this.#isScheduled = false
-      // The flush's own promise never rejects: append() does not, and the rest is arithmetic.
+      // #flush() never rejects: #append() does not, and the rest is arithmetic.
       void this.#flush()
     })
   }
 
   async #flush(): Promise<void> {
     if (this.#flushes >= FLUSHES_MAX) return
-    const lanes = [...this.#waiting].filter(lane => !lane.isBusy)
-    if (lanes.length === 0) return
+    const queues = [...this.#waiting].filter(queue => !queue.isFlushing)
+    if (queues.length === 0) return
     const entries: Entry[] = []
-    for (const lane of lanes) {
-      lane.isBusy = true
-      entries.push(...lane.entries.splice(0))
-      this.#waiting.delete(lane)
+    for (const queue of queues) {
+      queue.isFlushing = true
+      entries.push(...queue.entries.splice(0))
+      this.#waiting.delete(queue)
     }
     this.#flushes++
     const begin = performance.now()
@@ -188,21 +179,21 @@ export class Batcher {
     const timer = setTimeout(() => {
       isOverdue = true
       this.#overdueFlushes++
-      this.#giveUp(entries, lanes)
+      this.#timeOut(entries, queues)
     }, this.#options.timeoutMs)
 
     const outcomes = await this.#append(entries)
     clearTimeout(timer)
     if (isOverdue) this.#overdueFlushes--
     this.#flushes--
-    for (const lane of lanes) {
-      lane.isBusy = false
-      lane.isOverdue = false
+    for (const queue of queues) {
+      queue.isFlushing = false
+      queue.isOverdue = false
     }
     let samples = 0
     entries.forEach((entry, i) => {
       samples += entry.count
-      this.#settleEntry(entry, outcomes[i] ?? NO_OUTCOME)
+      this.#settleEntry(entry, outcomes[i] ?? UNKNOWN_OUTCOME)
     })
     this.#samples -= samples
     this.#options.onFlush?.(samples, (performance.now() - begin) / 1000)
@@ -213,42 +204,42 @@ export class Batcher {
   async #append(entries: readonly Entry[]): Promise<readonly AppendOutcome[]> {
     try {
       return await this.#store.append(
-        entries.map(({ partition, shares, count, once, traces }) => ({
+        entries.map(({ partition, texts, count, once, traces }) => ({
           partition,
-          samples: packShares(shares),
+          samples: packShares(texts),
           count,
           once,
           traces: traces && packTraces(traces),
         })),
       )
     } catch (error) {
-      // By its contract append() does not reject; were it to, the samples' fate would be unknown and the clients must hear it.
+      // By its contract append() never rejects. If it does, the outcome is unknown, and clients must learn that.
       const cause = new StoreError('append rejected', { kind: 'unknown', cause: error })
       return entries.map(() => ({ kind: 'failed', error: cause }))
     }
   }
 
-  /** Answers everybody who waits for a call that is overdue, or behind one. Its samples still count: they are in memory. */
-  #giveUp(entries: readonly Entry[], lanes: readonly Lane[]): void {
+  /** Ends the waits for an overdue flush and behind it. Its samples still count towards the limit: they are in memory. */
+  #timeOut(entries: readonly Entry[], queues: readonly PartitionQueue[]): void {
     for (const entry of entries) {
       this.#options.onFailure?.('timeout', undefined)
-      this.#settleOwners(entry, NO_OUTCOME)
+      this.#settleOwners(entry, UNKNOWN_OUTCOME)
     }
-    for (const lane of lanes) {
-      lane.isOverdue = true
-      this.#turnAway(lane)
+    for (const queue of queues) {
+      queue.isOverdue = true
+      this.#rejectWaiting(queue)
     }
     if (this.#overdueFlushes < FLUSHES_MAX) return
-    // No call can begin until one of the overdue ones ends, so nobody else's turn comes either.
-    for (const lane of this.#waiting) this.#turnAway(lane)
+    // No flush can begin until an overdue one ends, so all other queues would wait too.
+    for (const queue of this.#waiting) this.#rejectWaiting(queue)
   }
 
-  #turnAway(lane: Lane): void {
-    for (const entry of lane.entries.splice(0)) {
+  #rejectWaiting(queue: PartitionQueue): void {
+    for (const entry of queue.entries.splice(0)) {
       this.#samples -= entry.count
-      this.#settleOwners(entry, TURNED_AWAY)
+      this.#settleOwners(entry, REJECTED)
     }
-    this.#waiting.delete(lane)
+    this.#waiting.delete(queue)
   }
 
   #settleEntry(entry: Entry, outcome: AppendOutcome): void {
@@ -258,7 +249,7 @@ export class Batcher {
     this.#settleOwners(entry, outcome)
   }
 
-  #settleOwners(entry: Entry, outcome: ShareOutcome): void {
+  #settleOwners(entry: Entry, outcome: SubBatchOutcome): void {
     entry.isSettled = true
     for (const owner of entry.owners) settle(owner, outcome)
   }
@@ -268,19 +259,19 @@ export class Batcher {
   }
 }
 
-const TURNED_AWAY: ShareOutcome = { kind: 'turned-away' }
+const REJECTED: SubBatchOutcome = { kind: 'rejected' }
 
-const NO_OUTCOME: AppendOutcome = {
+const UNKNOWN_OUTCOME: AppendOutcome = {
   kind: 'failed',
-  error: new StoreError('the store did not answer in time', { kind: 'unknown' }),
+  error: new StoreError('the store did not respond before the timeout', { kind: 'unknown' }),
 }
 
-/** Whether a share may go into an entry that waits. */
-function takes(entry: Entry, count: number, once: Once | undefined): boolean {
+/** Whether a sub-batch may join a waiting entry. */
+function hasRoom(entry: Entry, count: number, once: Once | undefined): boolean {
   return once === undefined && entry.once === undefined && entry.count + count <= ENTRY_SAMPLES_MAX
 }
 
-function settle({ request, at }: { request: Waiting; at: number }, outcome: ShareOutcome): void {
+function settle({ request, at }: Owner, outcome: SubBatchOutcome): void {
   request.outcomes[at] = outcome
   request.missing--
   if (request.missing === 0) request.resolve(request.outcomes)

@@ -2,25 +2,27 @@ import { createHash } from 'node:crypto'
 import { partitionOf } from '@tidemark/shared/sample/partition'
 import type { Once } from '@tidemark/shared/store/ports/store'
 import type { BodyFormat, RequestHeaders } from '../http/body.ts'
-import { crowdedRetryAfterS, outageRetryAfterS, RequestFault } from '../http/problem.ts'
+import { RequestFault } from '../http/problem.ts'
+import { keysRetryAfterS, outageRetryAfterS } from '../http/retry-after.ts'
 import type { RejectionReason } from '../metrics.ts'
 import type { Services } from '../services.ts'
 
 const KEY_LENGTH_MAX = 255
 
-/** A string of RFC 9651 (structured fields): printable ASCII in quotes, where a quote or a backslash has a backslash before it. */
+/** A string of RFC 9651 (structured fields): printable ASCII in quotes, with `\"` and `\\` as its only escapes. */
 const QUOTED = /^"((?:[ !#-[\]-~]|\\["\\])*)"$/
 
-/** The same without quotes, as most clients send it. A comma would be that of two headers in one line. */
+/** The same without quotes, as most clients send it. Without commas: one would mean that two headers were joined. */
 const UNQUOTED = /^[!#-+\--~](?:[ !#-+\--~]*[!#-+\--~])?$/
 
 /**
- * How much longer than its claim a request's batches are remembered. They are appended after the claim was made, by as much
- * as requests wait in a gateway; were they forgotten first, a repeat just before the claim's end would be stored again.
+ * How much longer than its claim the store remembers the sub-batches of a request. They are appended later than the claim is
+ * made, by the time that requests wait in a gateway. If they expired first, a retry just before the claim expires would be
+ * stored twice.
  */
-const BATCHES_OUTLIVE_MS = 60_000
+const SUB_BATCHES_EXTRA_MS = 60_000
 
-/** The request's Idempotency-Key; undefined when it has none. Throws a RequestFault for one that breaks the rules. */
+/** Returns the request's Idempotency-Key, or undefined without one. Throws a RequestFault for an invalid key. */
 export function readIdempotencyKey(headers: RequestHeaders): string | undefined {
   const header = headers['idempotency-key']
   if (typeof header !== 'string') return undefined
@@ -39,46 +41,46 @@ function keyIn(text: string): string | undefined {
 
 export interface ClaimsOptions {
   readonly ttlMs: number
-  /** Samples of requests whose claims are with the store, all requests together. */
+  /** Samples of all requests whose claims wait for the store. */
   readonly samplesMax: number
-  /** Told of samples that are refused here. */
-  readonly onRefused: (reason: RejectionReason, samples: number) => void
+  /** Called with the samples that are rejected here. */
+  readonly onRejected: (reason: RejectionReason, samples: number) => void
 }
 
 export interface ClaimedRequest {
   readonly key: string
   readonly format: BodyFormat
   readonly text: string
-  /** How many of the body's are to be stored. */
+  /** Valid samples of the body. */
   readonly samples: number
 }
 
 /**
- * Makes requests with an Idempotency-Key such that they may come again, through any gateway: the store remembers what each
- * key stands for, and gives the mark that tells this request's batches from all others.
- * Rejects with a RequestFault when the key stands for another body, and when the store does not take it.
+ * Makes requests with an Idempotency-Key safe to retry through any gateway. The returned function claims the key in the store,
+ * which remembers the body that the key belongs to. It resolves to the mark that identifies the sub-batches of this request.
+ * Rejects with a RequestFault when the key belongs to another body or the store does not accept the claim.
  */
 export function createClaims({
   ttlMs,
   samplesMax,
-  onRefused,
+  onRejected,
 }: ClaimsOptions): (
   services: Pick<Services, 'store' | 'drainRate'>,
   request: ClaimedRequest,
 ) => Promise<Once | undefined> {
   let waiting = 0
 
-  function refuse(reason: RejectionReason, samples: number, why: string, retryAfterS: number): never {
-    onRefused(reason, samples)
+  function reject(reason: RejectionReason, samples: number, why: string, retryAfterS: number): never {
+    onRejected(reason, samples)
     throw new RequestFault({ kind: 'overloaded', reason: why, retryAfterS })
   }
 
   return async ({ store, drainRate }, { key, format, text, samples }) => {
-    // Nothing is to be stored, so nothing can be stored twice.
+    // There is nothing to store, so nothing can be stored twice.
     if (samples === 0) return undefined
-    // These samples wait before they count in the batcher's queue, so they are bounded by themselves.
+    // These samples wait before they count in the batcher's queue, so they have a bound of their own.
     if (waiting > 0 && waiting + samples > samplesMax) {
-      refuse('queue', samples, 'too many samples wait for the store', outageRetryAfterS())
+      reject('queue', samples, 'too many samples wait for the store', outageRetryAfterS())
     }
     const name = digestOf(key)
     const content = digestOf(format, text)
@@ -89,21 +91,21 @@ export function createClaims({
       switch (outcome.kind) {
         case 'new':
         case 'repeat':
-          return { request: digestOf(name, content), ttlMs: ttlMs + BATCHES_OUTLIVE_MS }
+          return { request: digestOf(name, content), ttlMs: ttlMs + SUB_BATCHES_EXTRA_MS }
         case 'conflict':
           throw new RequestFault({ kind: 'idempotency-key-reused' })
         case 'no-memory':
-          return refuse('memory', samples, "the store's memory is at its limit", drainRate.retryAfterS(partition))
+          return reject('memory', samples, "the store's memory is at its limit", drainRate.retryAfterS(partition))
         case 'limit-reached':
-          return refuse(
+          return reject(
             'keys',
             samples,
-            'too many requests with an Idempotency-Key are remembered',
-            crowdedRetryAfterS(outcome.roomInMs),
+            'the limit of kept Idempotency-Keys is reached',
+            keysRetryAfterS(outcome.roomInMs),
           )
       }
     } catch (error) {
-      if (!(error instanceof RequestFault)) onRefused('store', samples)
+      if (!(error instanceof RequestFault)) onRejected('store', samples)
       throw error
     } finally {
       waiting -= samples
@@ -111,7 +113,7 @@ export function createClaims({
   }
 }
 
-/** 132 bits of SHA-256: nobody finds two texts of the same digest, and it takes half the room. */
+/** Returns 132 bits of SHA-256: collisions are infeasible, and it takes half the memory of the whole digest. */
 function digestOf(...parts: readonly string[]): string {
   const hash = createHash('sha256')
   for (const part of parts) hash.update(`${part.length}:`).update(part)

@@ -8,7 +8,7 @@ import type { Logger } from 'pino'
 import type { GatewayConfig } from '../config.ts'
 import { problem } from '../http/documentation.ts'
 import type { FieldsReader } from '../http/json-body.ts'
-import { createTurns } from '../http/limiter.ts'
+import { createLimiter } from '../http/limiter.ts'
 import { RequestFault } from '../http/problem.ts'
 import type { RuleSets } from './rule-sets.ts'
 
@@ -16,7 +16,7 @@ import type { RuleSets } from './rule-sets.ts'
  * Changes through one gateway run one at a time, so that only those through other gateways can
  * conflict.
  */
-const TURNS = { atOnce: 1, waitingMax: 100 } as const
+const CHANGE_LIMITS = { concurrent: 1, waitingMax: 100 } as const
 const ATTEMPTS_MAX = 10
 
 /**
@@ -73,7 +73,7 @@ export interface ChangeRules {
 }
 
 export function createChangeRules(): ChangeRules {
-  const limited = createTurns(TURNS)
+  const limited = createLimiter(CHANGE_LIMITS)
   return ((store, wanted, apply) => limited(() => change(store, wanted, apply))) as ChangeRules
 }
 

@@ -9,8 +9,8 @@ import { json, outage, PROBLEMS, problem } from '../http/documentation.ts'
 import { RequestFault } from '../http/problem.ts'
 import { keyParameter, optionalInteger } from '../http/query.ts'
 import { type Router, serve } from '../http/router.ts'
+import type { CheckpointWaiter } from '../services.ts'
 import { createAnalysesPage, type PageOptions, pageParameters } from './page.ts'
-import type { ProgressWatcher } from './progress-watcher.ts'
 import { analysisSchema, entryAnalysesSchema, pageSchema } from './schemas.ts'
 
 /** How long `after` waits if `wait` does not say. */
@@ -89,7 +89,7 @@ function analyzeRoute({ KEY_BYTES_MAX, ANALYZE_WAIT_MAX_MS: waitMaxMs }: Gateway
 
 interface VerdictServices {
   readonly store: Store
-  readonly watcher: ProgressWatcher
+  readonly watcher: CheckpointWaiter
 }
 
 /** What the routes of this folder need. */

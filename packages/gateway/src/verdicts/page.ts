@@ -3,7 +3,7 @@ import { partitionOf } from '@tidemark/shared/sample/partition'
 import type { Store } from '@tidemark/shared/store/ports/store'
 import type { Analysis, State } from '@tidemark/shared/verdict/analysis'
 import type { Logger } from 'pino'
-import { createTurns, PAGE_TURNS } from '../http/limiter.ts'
+import { createLimiter, PAGE_LIMITS } from '../http/limiter.ts'
 import { optionalInteger } from '../http/query.ts'
 import { LOAD_KEYS } from '../ingest/formats/load-report.ts'
 import { KEY_STATES, readAnalysis } from './stored-analysis.ts'
@@ -71,7 +71,7 @@ export interface PageOptions {
  * left out and logged, so that it does not hide the other keys.
  */
 export function createAnalysesPage({ log, services }: PageOptions) {
-  const limited = createTurns(PAGE_TURNS)
+  const limited = createLimiter(PAGE_LIMITS)
   return async (query: PageQuery) => {
     const { store } = services()
     const [page, load] = await limited(() => Promise.all([readPage(store, query), readLoad(store)]))

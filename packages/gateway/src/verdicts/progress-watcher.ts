@@ -1,18 +1,12 @@
 import { pause } from '@tidemark/shared/runtime/lifecycle'
 import { compareEntryIds, type Receipt } from '@tidemark/shared/sample/receipt'
 import type { GatewayStore, Progress } from '@tidemark/shared/store/ports/store'
+import type { CheckpointWaiter, WaitOutcome } from '../services.ts'
 
 /** A verdict usually takes a few milliseconds, so the first polls are close together. */
 const POLL_MIN_MS = 1
 const POLL_MAX_MS = 10
 const POLL_GROWTH = 1.5
-
-export type WaitOutcome =
-  | { readonly kind: 'reached' }
-  | { readonly kind: 'timed-out'; readonly backlog: number }
-  /** The limit of waiting requests is reached. */
-  | { readonly kind: 'rejected' }
-  | { readonly kind: 'failed'; readonly error: unknown }
 
 export interface ProgressWatcherOptions {
   readonly store: Pick<GatewayStore, 'progress'>
@@ -30,7 +24,7 @@ interface Waiter {
  * Waits for checkpoints on behalf of many requests with one polling loop. It reads the progress of
  * all awaited partitions in one call, and polls only while a request waits.
  */
-export class ProgressWatcher implements Disposable {
+export class ProgressWatcher implements CheckpointWaiter, Disposable {
   readonly #store: Pick<GatewayStore, 'progress'>
   readonly #waitersMax: number
   readonly #waiters = new Set<Waiter>()
@@ -45,10 +39,6 @@ export class ProgressWatcher implements Disposable {
     this.#waitersMax = waitersMax
   }
 
-  /**
-   * Resolves when the partition's checkpoint has reached the receipt's entry, or after `waitMs`.
-   * Never rejects.
-   */
   wait(receipt: Receipt, waitMs: number): Promise<WaitOutcome> {
     if (this.#isClosed || this.#waiters.size >= this.#waitersMax) return Promise.resolve({ kind: 'rejected' })
     return new Promise(resolve => {

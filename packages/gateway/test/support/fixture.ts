@@ -11,10 +11,11 @@ import { pino } from 'pino'
 import { Registry } from 'prom-client'
 import { createApp } from '../../src/app.ts'
 import { type GatewayConfig, gatewaySchema } from '../../src/config.ts'
+import { createServices } from '../../src/gateway.ts'
 import type { Asset } from '../../src/http/docs.ts'
 import { createIngest } from '../../src/ingest/ingest.ts'
 import { createMetrics } from '../../src/metrics.ts'
-import { createServices, required } from '../../src/services.ts'
+import { required } from '../../src/services.ts'
 
 /** The clock of an app under test: Unix milliseconds. */
 export const NOW = 1_700_000_000_000

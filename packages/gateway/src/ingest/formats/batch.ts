@@ -3,9 +3,8 @@ import { keyFault, type Sample, toMilliseconds } from '@tidemark/shared/sample/s
 /** Characters of a client's own text that a reason repeats; the rest of a long name helps nobody. */
 const QUOTE_LENGTH_MAX = 64
 
-/** Which rule an item broke: a closed set, for the metric. */
-export const RULES = ['shape', 'key', 'value', 'timestamp'] as const
-export type Rule = (typeof RULES)[number]
+/** Which rule an item broke: a closed set, because it becomes a label of a metric. */
+export type Rule = 'shape' | 'key' | 'value' | 'timestamp'
 
 export interface Rejection {
   /** Place of the item in its body: of the array's element, of the line; 0 of a body that is one object. */

@@ -1,15 +1,15 @@
 import type { Progress } from '@tidemark/shared/store/ports/store'
 import { expect, test } from 'vitest'
-import { createDrainRate } from './drain-rate.ts'
+import { createDrainRate } from './retry-after.ts'
 
 function createRig(random = 0.5, backlog = 1000) {
   let now = 0
   let done = 0
-  let questions = 0
+  let reads = 0
   const rate = createDrainRate({
     store: {
       async progress() {
-        questions++
+        reads++
         const progress: Progress = {
           checkpoint: '0-0',
           accepted: backlog + done,
@@ -26,9 +26,9 @@ function createRig(random = 0.5, backlog = 1000) {
   })
   return {
     rate,
-    questions: () => questions,
+    reads: () => reads,
     async pass(ms: number, samples: number) {
-      // The answer to the last question comes before time goes on.
+      // The last read ends before time advances.
       await new Promise(resolve => setImmediate(resolve))
       now += ms
       done += samples
@@ -36,12 +36,12 @@ function createRig(random = 0.5, backlog = 1000) {
   }
 }
 
-test('the first refusal has nothing to go by', () => {
+test('the first rejection suggests a fixed wait, because the rate is unknown', () => {
   expect(createRig().rate.retryAfterS(1, 1000)).toBe(2)
 })
 
-test('later ones go by how fast the partition drained', async () => {
-  const { rate, pass, questions } = createRig()
+test('later rejections use the measured drain rate', async () => {
+  const { rate, pass, reads } = createRig()
   rate.retryAfterS(1, 1000)
   await pass(1000, 100)
   rate.retryAfterS(1, 1000)
@@ -49,10 +49,10 @@ test('later ones go by how fast the partition drained', async () => {
   expect(rate.retryAfterS(1, 1000)).toBe(10)
   expect(rate.retryAfterS(1, 55)).toBe(1)
   expect(rate.retryAfterS(1, 1_000_000)).toBe(60)
-  expect(questions()).toBe(2)
+  expect(reads()).toBe(2)
 })
 
-test('a partition that does not drain is for the longest wait', async () => {
+test('a partition that does not drain gets the longest wait', async () => {
   const { rate, pass } = createRig()
   rate.retryAfterS(1, 1000)
   await pass(1000, 0)
@@ -61,7 +61,7 @@ test('a partition that does not drain is for the longest wait', async () => {
   expect(rate.retryAfterS(1, 1000)).toBe(60)
 })
 
-test('a rate of an hour ago says nothing about now', async () => {
+test('a rate measured an hour ago is not used', async () => {
   const { rate, pass } = createRig()
   rate.retryAfterS(1, 1000)
   await pass(3_600_000, 100)
@@ -70,7 +70,7 @@ test('a rate of an hour ago says nothing about now', async () => {
   expect(rate.retryAfterS(1, 1000)).toBe(2)
 })
 
-test('jitter keeps clients apart', async () => {
+test('jitter spreads clients', async () => {
   const waits = await Promise.all(
     [0, 1].map(async random => {
       const { rate, pass } = createRig(random)
@@ -84,9 +84,9 @@ test('jitter keeps clients apart', async () => {
   expect(waits).toEqual([8, 13])
 })
 
-test('a store in trouble changes nothing', async () => {
+test('a failed read of the progress keeps the estimate', async () => {
   const rate = createDrainRate({
-    store: { progress: () => Promise.reject(new Error('away')) },
+    store: { progress: () => Promise.reject(new Error('unavailable')) },
     now: () => 0,
     random: () => 0.5,
   })
@@ -95,7 +95,7 @@ test('a store in trouble changes nothing', async () => {
   expect(rate.retryAfterS(1, 1000)).toBe(2)
 })
 
-test('who was refused for want of memory waits for what is known of the backlog', async () => {
+test('a store at its memory limit suggests a wait for the last known backlog', async () => {
   const { rate, pass } = createRig()
   expect(rate.retryAfterS(1)).toBe(2)
   await pass(1000, 100)
@@ -105,7 +105,7 @@ test('who was refused for want of memory waits for what is known of the backlog'
   expect(rate.retryAfterS(1)).toBe(10)
 })
 
-test('memory that no backlog of the partition holds is looked for again soon', async () => {
+test('a store at its memory limit without a backlog suggests a short wait', async () => {
   const { rate, pass } = createRig(0.5, 0)
   rate.retryAfterS(1)
   await pass(1000, 0)
@@ -118,7 +118,7 @@ test.each([
   [0, 45],
   [0.5, 60],
   [0.999, 75],
-])('also those who wait for the longest come back apart', async (random, seconds) => {
+])('the longest wait has jitter too', async (random, seconds) => {
   const { rate, pass } = createRig(random)
   rate.retryAfterS(1, 1000)
   await pass(1000, 0)
