@@ -1,5 +1,3 @@
-import type { Spans } from '@tidemark/shared/runtime/tracing/spans'
-import type { MiddlewareHandler } from 'hono'
 import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
 import { alertsRoutes } from './alerts/routes.ts'
@@ -8,7 +6,8 @@ import { deadLettersRoutes } from './dead-letters/routes.ts'
 import { type Asset, docsRoutes } from './http/docs.ts'
 import { createFieldsReader } from './http/json-body.ts'
 import { operationsRoutes } from './http/operations.ts'
-import { faultOf, respondWith } from './http/problem.ts'
+import { installPipeline, type Pipeline } from './http/pipeline.ts'
+import { respondWith } from './http/problem.ts'
 import { createRouter, type Router, rejectOtherMethods, routeOf } from './http/router.ts'
 import type { Ingest } from './ingest/ingest.ts'
 import { ingestRoutes } from './ingest/routes.ts'
@@ -16,7 +15,6 @@ import type { GatewayMetrics } from './metrics.ts'
 import { rulesRoutes } from './rules/routes.ts'
 import { createRuleSets } from './rules/rule-sets.ts'
 import type { Services } from './services.ts'
-import { beginRequestSpan, endRequestSpan, traceOf } from './tracing.ts'
 import { verdictsRoutes } from './verdicts/routes.ts'
 
 export interface AppOptions {
@@ -25,15 +23,14 @@ export interface AppOptions {
   readonly registry: Registry
   readonly metrics: GatewayMetrics
   readonly ingest: Ingest
-  /** Undefined if no spans are exported. */
-  readonly spans?: Spans | undefined
+  /** What every request goes through. */
+  readonly pipeline: Pipeline
   /** Unix milliseconds. */
   readonly now: () => number
   /** Throws a RequestFault while the store is not open. */
   readonly services: () => Services
   /** Returns why the gateway is not ready; undefined if it is. */
   readonly notReady: () => string | undefined
-  readonly isStopping: () => boolean
   readonly docs: ReadonlyMap<string, Asset>
 }
 
@@ -42,7 +39,7 @@ export interface AppOptions {
  * `request`.
  */
 export function createApp(options: AppOptions): Router {
-  const { config, log, docs } = options
+  const { config, pipeline, docs } = options
   // Shared, so that rules are compiled once and one budget bounds all bodies from operators.
   const shared = {
     ...options,
@@ -50,7 +47,7 @@ export function createApp(options: AppOptions): Router {
     readFields: createFieldsReader(),
   }
   const app = createRouter('Gateway')
-  app.use(observe(options))
+  installPipeline(app, pipeline, routeOf)
   app.route('/', ingestRoutes(shared))
   app.route('/', verdictsRoutes(shared))
   app.route('/', rulesRoutes(shared))
@@ -60,25 +57,5 @@ export function createApp(options: AppOptions): Router {
   app.route('/', docsRoutes({ docs, app }))
   rejectOtherMethods(app)
   app.notFound(c => respondWith(c, { kind: 'route-unknown' }))
-  app.onError((error, c) => respondWith(c, faultOf(error, { log, route: routeOf(c), trace: traceOf(c) })))
   return app
-}
-
-/**
- * Counts, times and traces each request. The fast path of POST /ingest (ingest/route.ts) has its
- * own copy of this.
- */
-function observe({ metrics, spans, isStopping }: AppOptions): MiddlewareHandler {
-  return async (c, next) => {
-    const begin = performance.now()
-    const route = routeOf(c)
-    const span = beginRequestSpan(spans, c, route)
-    await next()
-    // Keeps a client from sending its next request on a connection that is about to be closed.
-    if (isStopping()) c.header('Connection', 'close')
-    const { status } = c.res
-    const seconds = (performance.now() - begin) / 1000
-    metrics.request({ route, method: c.req.method, status, seconds })
-    endRequestSpan(span, status)
-  }
 }

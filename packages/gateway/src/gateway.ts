@@ -6,7 +6,9 @@ import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
 import { createApp } from './app.ts'
 import type { GatewayConfig } from './config.ts'
+import { requestConcerns } from './http/concerns.ts'
 import { readDocs } from './http/docs.ts'
+import { createPipeline } from './http/pipeline.ts'
 import { createDrainRate } from './http/retry-after.ts'
 import { listen } from './http/server.ts'
 import { Batcher } from './ingest/batcher.ts'
@@ -62,19 +64,19 @@ export async function startGateway({ config, openStore, log, registry, spans }: 
   )
   const notReady = (): string | undefined => (isStopping ? 'stopping' : link.fault)
 
-  const live = required(() => services)
-  const ingest = createIngest({ config, metrics, now: Date.now, services: live })
+  const opened = required(() => services)
+  const pipeline = createPipeline(requestConcerns({ metrics, log, spans, isStopping: () => isStopping }))
+  const ingest = createIngest({ config, metrics, now: Date.now, services: opened })
   const app = createApp({
     config,
     log,
     registry,
     metrics,
     ingest,
-    spans,
+    pipeline,
     now: Date.now,
-    services: live,
+    services: opened,
     notReady,
-    isStopping: () => isStopping,
     docs: readDocs(),
   })
   const ops = starting.use(
@@ -84,10 +86,7 @@ export async function startGateway({ config, openStore, log, registry, spans }: 
       hostname: config.HOST,
     }),
   )
-  // Where requests have spans, the app gives them theirs.
-  const ingestRoute =
-    spans === undefined ? createIngestRoute({ ingest, metrics, log, isStopping: () => isStopping }) : undefined
-  const server = await listen({ app, ingestRoute, config, metrics })
+  const server = await listen({ app, ingestRoute: createIngestRoute({ ingest, pipeline }), config, metrics })
   starting.defer(async () => {
     isStopping = true
     await pause(config.DRAIN_DELAY_MS)

@@ -10,7 +10,7 @@ const TRACEPARENT = `00-${TRACE.traceId}-${TRACE.spanId}-01`
 const JSON_TYPE = { 'Content-Type': 'application/json' }
 const SAMPLE = '{"key":"edge-1/rps","value":420}'
 
-/** What the only entry carries. */
+/** The traces of the only entry. */
 async function carriedBy(store: MemoryStore) {
   const partition = partitionOf('edge-1/rps', store.partitions)
   await store.analyzer.loadCheckpoint(partition)
@@ -19,12 +19,16 @@ async function carriedBy(store: MemoryStore) {
   return traces === undefined ? undefined : unpackTraces(traces)
 }
 
-describe('without anybody who collects spans', () => {
+describe('without a collector of spans', () => {
   test.each([
-    ['a traceparent goes on with the samples', { traceparent: TRACEPARENT }, [TRACE]],
-    ['so it does where the request may come again', { traceparent: TRACEPARENT, 'Idempotency-Key': 'k' }, [TRACE]],
-    ['one that breaks the rules does not', { traceparent: 'gibberish' }, undefined],
-    ['where there is none the entry has no field for it', {}, undefined],
+    ['the samples carry the traceparent of their request', { traceparent: TRACEPARENT }, [TRACE]],
+    [
+      'they also carry that of a request with an Idempotency-Key',
+      { traceparent: TRACEPARENT, 'Idempotency-Key': 'k' },
+      [TRACE],
+    ],
+    ['they do not carry an invalid traceparent', { traceparent: 'gibberish' }, undefined],
+    ['without a traceparent the entry has no field for it', {}, undefined],
   ])('%s', async (_, headers, expected) => {
     const store = createMemoryStore()
     const { post } = createTestApp({ store })
@@ -33,8 +37,8 @@ describe('without anybody who collects spans', () => {
   })
 })
 
-describe('with somebody who does', () => {
-  test('a request has a span in the trace that it came with, and its samples go on from there', async () => {
+describe('with a collector of spans', () => {
+  test('a request has a span in the trace of its traceparent, and its samples carry that span', async () => {
     const store = createMemoryStore()
     const spans = createRecordedSpans()
     const { post } = createTestApp({ store, spans })
@@ -50,7 +54,7 @@ describe('with somebody who does', () => {
     expect(await carriedBy(store)).toEqual([spans.all[0]?.context])
   })
 
-  test('a trace begins here where none came, and routes that are polled have none', async () => {
+  test('a request without a traceparent begins a trace, and polled routes have no span', async () => {
     const spans = createRecordedSpans()
     const { app, post } = createTestApp({ spans })
     await post(SAMPLE)
@@ -63,17 +67,17 @@ describe('with somebody who does', () => {
     ])
   })
 
-  test.each([true, false])('samples carry a trace that begins here when it is recorded: %s', async isSampled => {
+  test.each([true, false])('samples carry a trace that begins here only if it is sampled: %s', async isSampled => {
     const store = createMemoryStore()
     const spans = createRecordedSpans({ isSampled })
     await createTestApp({ store, spans }).post(SAMPLE)
     expect(await carriedBy(store)).toEqual(isSampled ? [spans.all[0]?.context] : undefined)
   })
 
-  test('a span failed when the gateway did', async () => {
+  test('a span fails when the gateway does', async () => {
     const spans = createRecordedSpans()
     const { post } = createTestApp({ spans, isStoreOpen: false })
     await post(SAMPLE)
-    expect(spans.all[0]?.end?.fault).toBe('answered 503')
+    expect(spans.all[0]?.end?.fault).toBe('responded 503')
   })
 })

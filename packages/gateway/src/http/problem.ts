@@ -1,9 +1,6 @@
 import type { FieldFault } from '@tidemark/shared/detection/rules/rule'
-import { type TraceContext, traceFields } from '@tidemark/shared/sample/trace-context'
-import { StoreError } from '@tidemark/shared/store/ports/store'
 import type { Context } from 'hono'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
-import type { Logger } from 'pino'
 import { outageRetryAfterS, retryAfterHeader, SOON_S } from './retry-after.ts'
 
 /** A response lists at most this many errors of a body's fields: a client can invent any number of fields. */
@@ -98,17 +95,6 @@ export function answerTo(fault: Fault, path: string): Answer {
 export function respondWith(c: Context, fault: Fault): Response {
   const { status, headers, body } = answerTo(fault, c.req.path)
   return c.body(body, status, headers)
-}
-
-/** Maps a thrown value to a fault. Unexpected errors are logged and become 500. */
-export function faultOf(
-  error: unknown,
-  { log, route, trace }: { readonly log: Logger; readonly route: string; readonly trace: TraceContext | undefined },
-): Fault {
-  if (error instanceof RequestFault) return error.fault
-  if (error instanceof StoreError) return { kind: 'store-unavailable' }
-  log.error({ err: error, route, ...traceFields(trace === undefined ? [] : [trace]) }, 'request failed')
-  return { kind: 'internal' }
 }
 
 /** Returns the `type` of a problem (RFC 9457). */

@@ -57,6 +57,7 @@ export function answerOf(refusal: Refusal): RefusalAnswer {
   const headers = {
     'Content-Type': 'application/problem+json',
     'Content-Length': String(Buffer.byteLength(body)),
+    'X-Content-Type-Options': 'nosniff',
     Connection: 'close',
     ...(status === 405 ? { Allow: 'GET, HEAD, POST' } : {}),
   }

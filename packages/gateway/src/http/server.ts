@@ -17,8 +17,6 @@ const HEADERS_BYTES_MAX = 16 * 1024
 /** How often time-outs are enforced: node's default of 30 s would make one of 5 s last 35. */
 const TIMEOUT_CHECK_MS = 1000
 
-const NO_SNIFF = ['X-Content-Type-Options', 'nosniff'] as const
-
 export interface HttpServer {
   readonly port: number
   /** Takes no more connections, waits for the requests that are under way, and after `graceMs` cuts them off. */
@@ -39,7 +37,6 @@ export async function listen({ app, ingestRoute, config, metrics }: ListenOption
   const connections = createConnections({
     serve(incoming, outgoing) {
       if (ingestRoute?.(incoming, outgoing) === true) return
-      outgoing.setHeader(...NO_SNIFF)
       // The listener never rejects: it answers 500 itself.
       void listener(incoming, outgoing)
     },
@@ -54,7 +51,6 @@ export async function listen({ app, ingestRoute, config, metrics }: ListenOption
       connections.take(incoming, outgoing)
       return
     }
-    outgoing.setHeader(...NO_SNIFF)
     connections.refuseRequest(incoming, outgoing, refusal)
   }
   const server = createServer(
@@ -137,7 +133,7 @@ function respondToBadRequest(error: unknown): Response {
   const title = isClients ? 'Malformed request' : 'Internal error'
   return new Response(JSON.stringify({ type: problemType(kind), title, status }), {
     status,
-    headers: { 'Content-Type': 'application/problem+json' },
+    headers: { 'Content-Type': 'application/problem+json', 'X-Content-Type-Options': 'nosniff' },
   })
 }
 

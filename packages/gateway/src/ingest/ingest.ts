@@ -26,6 +26,7 @@ export interface IngestOptions {
 }
 
 export interface IngestRequest extends BodySource {
+  /** What the request's samples carry on. */
   readonly trace: TraceContext | undefined
 }
 

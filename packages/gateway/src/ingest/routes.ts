@@ -1,10 +1,9 @@
 import { createRoute, z } from '@hono/zod-openapi'
 import { DURABILITY_LEVELS } from '@tidemark/shared/store/ports/store'
 import type { GatewayConfig } from '../config.ts'
-import { bodySourceOf } from '../http/body.ts'
 import { json, outage, PROBLEMS, problem, rejectedSchema } from '../http/documentation.ts'
+import { exchangeOf } from '../http/pipeline.ts'
 import { createRouter, type Router, serve } from '../http/router.ts'
-import { traceOf } from '../tracing.ts'
 import { deviceSchema } from './formats/device.ts'
 import { loadReportSchema } from './formats/load-report.ts'
 import { sampleSchema } from './formats/sample-object.ts'
@@ -150,7 +149,7 @@ export interface IngestRoutesOptions {
 export function ingestRoutes({ config, ingest }: IngestRoutesOptions): Router {
   const router = createRouter('Samples')
   serve(router, ingestRoute(config), async c => {
-    const { status, headers, body } = await ingest({ ...bodySourceOf(c), trace: traceOf(c) })
+    const { status, headers, body } = await ingest(exchangeOf(c))
     return c.body(body, status, headers)
   })
   return router

@@ -12,7 +12,9 @@ import { Registry } from 'prom-client'
 import { createApp } from '../../src/app.ts'
 import { type GatewayConfig, gatewaySchema } from '../../src/config.ts'
 import { createServices } from '../../src/gateway.ts'
+import { requestConcerns } from '../../src/http/concerns.ts'
 import type { Asset } from '../../src/http/docs.ts'
+import { createPipeline } from '../../src/http/pipeline.ts'
 import { createIngest } from '../../src/ingest/ingest.ts'
 import { createMetrics } from '../../src/metrics.ts'
 import { required } from '../../src/services.ts'
@@ -49,6 +51,7 @@ export function createTestApp({
   const config: GatewayConfig = gatewaySchema.parse(settings)
   const registry = new Registry()
   const metrics = createMetrics(registry)
+  const log = pino({ level: 'silent' })
   const opened: Store = {
     ...store,
     gateway: { ...store.gateway, ...override },
@@ -60,15 +63,14 @@ export function createTestApp({
   const live = required(() => (isStoreOpen ? services : undefined))
   const app = createApp({
     config,
-    log: pino({ level: 'silent' }),
+    log,
     registry,
     metrics,
-    spans,
+    pipeline: createPipeline(requestConcerns({ metrics, log, spans, isStopping: () => isStopping })),
     now,
     ingest: createIngest({ config, metrics, now, services: live }),
     services: live,
     notReady: () => (isStoreOpen ? undefined : 'the store is not open yet'),
-    isStopping: () => isStopping,
     docs,
   })
   return {

@@ -1,0 +1,80 @@
+import type { Spans } from '@tidemark/shared/runtime/tracing/spans'
+import { parseTraceparent, traceFields } from '@tidemark/shared/sample/trace-context'
+import { StoreError } from '@tidemark/shared/store/ports/store'
+import type { Logger } from 'pino'
+import type { GatewayMetrics } from '../metrics.ts'
+import type { Concern } from './pipeline.ts'
+import { RequestFault } from './problem.ts'
+
+/** Routes that get a span: those that work with samples, and none that operations poll. */
+const TRACED_ROUTES = new Set(['/ingest', '/analyze', '/history', '/dead/:id/put-back'])
+
+export interface ConcernsOptions {
+  readonly metrics: GatewayMetrics
+  readonly log: Logger
+  /** Undefined where no spans are collected. */
+  readonly spans?: Spans | undefined
+  readonly isStopping: () => boolean
+}
+
+/** What every request goes through, whichever way it takes. Authentication and rate limits belong into this list. */
+export function requestConcerns({ metrics, log, spans, isStopping }: ConcernsOptions): readonly Concern[] {
+  return [
+    tracing(spans),
+    errorMapping(log),
+    {
+      name: 'no content sniffing',
+      end(_exchange, headers) {
+        headers.push('X-Content-Type-Options', 'nosniff')
+      },
+    },
+    {
+      // Keeps a client from sending its next request on a connection that is about to be closed.
+      name: 'connection close',
+      end(_exchange, headers) {
+        if (isStopping()) headers.push('Connection', 'close')
+      },
+    },
+    { name: 'metrics', end: exchange => metrics.request(exchange) },
+  ]
+}
+
+/** Continues the trace that a request arrives with, and records a span of it where spans are collected. */
+function tracing(spans: Spans | undefined): Concern {
+  return {
+    name: 'tracing',
+    begin(exchange) {
+      const { headers, method, route } = exchange
+      const header = headers.traceparent
+      const parent = typeof header === 'string' ? parseTraceparent(header) : undefined
+      exchange.trace = parent
+      if (spans === undefined || !TRACED_ROUTES.has(route)) return
+      const span = spans.begin({
+        name: `${method} ${route}`,
+        kind: 'server',
+        parent,
+        attributes: { 'http.request.method': method, 'http.route': route },
+      })
+      exchange.span = span
+      // A trace that begins here and is not recorded is of no use further on.
+      if (parent !== undefined || span.context.isSampled) exchange.trace = span.context
+    },
+    end({ span, status }) {
+      // OpenTelemetry's conventions: a server's span fails for faults of the server, not for those of the client.
+      span?.end({ 'http.response.status_code': status }, status >= 500 ? `responded ${status}` : undefined)
+    },
+  }
+}
+
+/** Maps a thrown value to a fault. Unexpected errors are logged and become 500. */
+function errorMapping(log: Logger): Concern {
+  return {
+    name: 'error mapping',
+    fail({ route, trace }, error) {
+      if (error instanceof RequestFault) return error.fault
+      if (error instanceof StoreError) return { kind: 'store-unavailable' }
+      log.error({ err: error, route, ...traceFields(trace === undefined ? [] : [trace]) }, 'request failed')
+      return { kind: 'internal' }
+    },
+  }
+}

@@ -1,0 +1,115 @@
+import type { OpenSpan } from '@tidemark/shared/runtime/tracing/spans'
+import type { TraceContext } from '@tidemark/shared/sample/trace-context'
+import type { Context, Hono } from 'hono'
+import { type BodySource, bodySourceOf } from './body.ts'
+import { type Answer, answerTo, type Fault } from './problem.ts'
+
+/** One request as its concerns see it, and what they note about it. */
+export interface Exchange extends BodySource {
+  /** The route's template, or `unmatched`. */
+  readonly route: string
+  readonly method: string
+  readonly path: string
+  /** Of performance.now(). */
+  readonly beginMs: number
+  /** What the request's samples carry on: its own span if it has one, otherwise the trace that it arrived with. */
+  trace: TraceContext | undefined
+  span: OpenSpan | undefined
+  /** 0 until the response is known. */
+  status: number
+  /** From the request to its response; 0 until then. */
+  seconds: number
+}
+
+/** Headers of a response as node:http takes them: names and values alternate. */
+export type HeaderList = (string | number)[]
+
+/** Something that every request needs, whatever its route. Hooks are synchronous, so that they cost no promise. */
+export interface Concern {
+  readonly name: string
+  /** Runs before the route. If it throws, the route does not run, and the thrown value becomes the response. */
+  begin?(exchange: Exchange): void
+  /** Maps a value thrown by the route, or by a `begin`, to a fault. The first concern that returns one decides. */
+  fail?(exchange: Exchange, error: unknown): Fault | undefined
+  /** Runs when the response is known, before it is sent; may add headers to it. */
+  end?(exchange: Exchange, headers: HeaderList): void
+}
+
+/** Runs the concerns of a request, in their order. Every way into the gateway goes through the same pipeline. */
+export interface Pipeline {
+  /** Throws what a concern throws; the caller passes that to `fail`. */
+  begin(exchange: Exchange): void
+  fail(exchange: Exchange, error: unknown): Answer
+  end(exchange: Exchange, status: number, headers: HeaderList): void
+}
+
+export function createPipeline(concerns: readonly Concern[]): Pipeline {
+  const beginning = concerns.filter(concern => concern.begin !== undefined)
+  const failing = concerns.filter(concern => concern.fail !== undefined)
+  const ending = concerns.filter(concern => concern.end !== undefined)
+  return {
+    begin(exchange) {
+      for (const concern of beginning) concern.begin?.(exchange)
+    },
+    fail(exchange, error) {
+      let fault: Fault | undefined
+      for (const concern of failing) fault ??= concern.fail?.(exchange, error)
+      return answerTo(fault ?? { kind: 'internal' }, exchange.path)
+    },
+    end(exchange, status, headers) {
+      exchange.status = status
+      exchange.seconds = (performance.now() - exchange.beginMs) / 1000
+      for (const concern of ending) concern.end?.(exchange, headers)
+    },
+  }
+}
+
+/** Where a request's exchange is kept among the variables of its Context. */
+const EXCHANGE = 'exchange'
+
+export function exchangeOf(c: Context): Exchange {
+  return c.get(EXCHANGE)
+}
+
+/** Makes every request of the app run through the pipeline. `routeOf` returns a route's template. */
+export function installPipeline(app: Hono, pipeline: Pipeline, routeOf: (c: Context) => string): void {
+  app.use(async (c: Context, next) => {
+    const { headers, body } = bodySourceOf(c)
+    const { method, path } = c.req
+    const exchange: Exchange = {
+      headers,
+      body,
+      route: routeOf(c),
+      method,
+      path,
+      beginMs: performance.now(),
+      trace: undefined,
+      span: undefined,
+      status: 0,
+      seconds: 0,
+    }
+    c.set(EXCHANGE, exchange)
+    let isRejected = false
+    try {
+      pipeline.begin(exchange)
+    } catch (error) {
+      isRejected = true
+      c.res = respond(c, pipeline.fail(exchange, error))
+    }
+    if (!isRejected) await next()
+    const added: HeaderList = []
+    pipeline.end(exchange, c.res.status, added)
+    for (let i = 0; i < added.length; i += 2) setHeader(c, String(added[i]), String(added[i + 1]))
+  })
+  app.onError((error, c) => respond(c, pipeline.fail(exchangeOf(c), error)))
+}
+
+function respond(c: Context, { status, headers, body }: Answer): Response {
+  return c.body(body, status, headers)
+}
+
+/** Sets a header of a finished response. On the socket's own response if there is one: Hono would copy the response. */
+function setHeader(c: Context, name: string, value: string): void {
+  if (c.env?.outgoing === undefined) c.header(name, value)
+  else c.env.outgoing.setHeader(name, value)
+}
