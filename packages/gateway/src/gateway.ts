@@ -19,32 +19,33 @@ import { required, type Services } from './services.ts'
 import { linkStore } from './store-link.ts'
 import { ProgressWatcher } from './verdicts/progress-watcher.ts'
 
-/** Requests that are under way at the stop may take so long; the process itself has 20 s. */
+/** How long requests in progress may take when the gateway stops. The process itself has 20 s. */
 const CLOSE_GRACE_MS = 12_000
 
 export interface GatewayOptions {
   readonly config: GatewayConfig
   /**
-   * Opens the store that the gateway then owns and closes: tries for as long as it takes, and gives undefined when the
-   * signal ends that. A rejection, as with a LayoutMismatch, is final.
+   * Opens the store, which the gateway then owns and closes. It retries until the signal aborts,
+   * then resolves to undefined. A rejection, such as a LayoutMismatch, is final.
    */
   readonly openStore: (signal: AbortSignal) => Promise<Store | undefined>
   readonly log: Logger
   readonly registry: Registry
-  /** Undefined where nobody collects spans. */
+  /** Undefined where no spans are collected. */
   readonly spans?: Spans | undefined
 }
 
 export interface Gateway extends AsyncDisposable {
   readonly port: number
   readonly metricsPort: number
-  /** Rejects when the gateway can never work because its store cannot be opened; never resolves. */
+  /** Rejects when the store can never be opened; never resolves. */
   readonly failed: Promise<never>
 }
 
 /**
- * Starts a gateway; resolves when it listens, whether its store is there or not. Disposing it is the graceful stop: not
- * ready first, then no new connections, then the requests under way, then what still waits for the store, then the store.
+ * Starts a gateway; resolves when it listens, whether or not its store is open. Disposing it stops
+ * it gracefully: it becomes not ready, accepts no more connections, completes the requests in
+ * progress, drains the batcher and closes the store.
  */
 export async function startGateway({ config, openStore, log, registry, spans }: GatewayOptions): Promise<Gateway> {
   await using starting = new AsyncDisposableStack()

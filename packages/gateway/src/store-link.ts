@@ -4,7 +4,10 @@ import type { Logger } from 'pino'
 
 const PING_EVERY_MS = 1000
 
-/** One failed ping is no outage: a pod that leaves the load balancer at each hiccup adds to the load of the others. */
+/**
+ * One failed ping is no outage: a pod that leaves the load balancer at each hiccup adds to the load
+ * of the others.
+ */
 const FAILED_PINGS_MAX = 2
 
 export interface StoreLinkOptions {
@@ -26,8 +29,8 @@ export interface StoreLink extends AsyncDisposable {
 }
 
 /**
- * Opens the store, then checks it with one ping a second. Disposing the link closes the store. The link never opens a store
- * twice: an open one reconnects to Redis by itself.
+ * Opens the store, then checks it with one ping a second. Disposing the link closes the store. The
+ * link never opens a store twice: an open one reconnects to Redis by itself.
  */
 export function linkStore({ openStore, log, timeoutMs, onOpen }: StoreLinkOptions): StoreLink {
   const stop = new AbortController()

@@ -183,7 +183,7 @@ describe('POST /ingest', () => {
     const chunks = new ReadableStream<Uint8Array>({ pull: controller => controller.enqueue(Buffer.from(' ')) })
     const response = await post(chunks)
     expect(response.status).toBe(400)
-    expect(await problemOf(response)).toMatchObject({ detail: 'The body comes in chunks of a few bytes.' })
+    expect(await problemOf(response)).toMatchObject({ detail: 'The body arrives in chunks of a few bytes.' })
   })
 
   test('reads a body in chunks of any size', async () => {

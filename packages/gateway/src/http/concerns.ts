@@ -17,7 +17,10 @@ export interface ConcernsOptions {
   readonly isStopping: () => boolean
 }
 
-/** What every request goes through, whichever way it takes. Authentication and rate limits belong into this list. */
+/**
+ * What every request goes through, whichever way it takes. Authentication and rate limits belong
+ * into this list.
+ */
 export function requestConcerns({ metrics, log, spans, isStopping }: ConcernsOptions): readonly Concern[] {
   return [
     tracing(spans),
@@ -39,7 +42,10 @@ export function requestConcerns({ metrics, log, spans, isStopping }: ConcernsOpt
   ]
 }
 
-/** Continues the trace that a request arrives with, and records a span of it where spans are collected. */
+/**
+ * Continues the trace that a request arrives with, and records a span of it where spans are
+ * collected.
+ */
 function tracing(spans: Spans | undefined): Concern {
   return {
     name: 'tracing',
@@ -60,7 +66,8 @@ function tracing(spans: Spans | undefined): Concern {
       if (parent !== undefined || span.context.isSampled) exchange.trace = span.context
     },
     end({ span, status }) {
-      // OpenTelemetry's conventions: a server's span fails for faults of the server, not for those of the client.
+      // OpenTelemetry's conventions: a server's span fails for faults of the server, not for those
+      // of the client.
       span?.end({ 'http.response.status_code': status }, status >= 500 ? `responded ${status}` : undefined)
     },
   }

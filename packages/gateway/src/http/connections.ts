@@ -1,86 +1,84 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
-import { createPace } from './body.ts'
-import { answerOf, bytesOf, type Refusal } from './refusal.ts'
+import { ChunkSizeLimit } from './chunk-size.ts'
+import { type Refusal, refusalResponse, toBytes } from './refusal.ts'
 
 /**
- * Answers of one connection that are being made or wait to be read. A client may send its next request without waiting,
- * but 1,000 requests fit into one packet, and each answer can have 300 kB.
+ * Responses of one connection that are being made or sent; further requests wait. A client may
+ * pipeline: 1,000 requests fit into one packet, and a response can have 300 kB.
  */
-const UNANSWERED_MAX = 32
+const OPEN_RESPONSES_MAX = 32
 
 /**
- * What a client may go on sending when it was answered before its request was over: a connection that is closed before its
- * bytes were read is reset, and the answer with it.
+ * How long, and how much, a client may go on sending after the response to a request that was not
+ * received in full. If the connection were closed with unread input, TCP would reset it, and the
+ * client could lose the response.
  */
 const LINGER = { ms: 500, bytes: 4 * 1024 * 1024 } as const
 
-/** How often it is looked at how much of the answers is unread. A large share of new ones is looked at at once. */
-const UNREAD = { checkMs: 250, share: 0.25 } as const
+/**
+ * The unread bytes of all responses are counted at this interval, and at once when new ones add
+ * this share of the limit.
+ */
+const UNREAD_CHECK = { everyMs: 250, share: 0.25 } as const
 
-/** One client's connection. */
+/**
+ * One client's connection. Its states:
+ *
+ * - idle: no response is open.
+ * - busy: responses are open; requests beyond OPEN_RESPONSES_MAX wait for one of them to be sent.
+ * - refused: the rest of its input cannot be understood. The requests before that get their
+ *   responses, then the refusal is sent, and the connection is closed.
+ * - lingering: the last response is sent; remaining input is discarded for at most LINGER.ms.
+ */
 interface Connection {
-  readonly unanswered: Set<ServerResponse>
-  /** Requests that begin when others are answered, in their order. */
+  readonly openResponses: Set<ServerResponse>
+  /** Begins each waiting request, in order of arrival. */
   readonly waiting: (() => void)[]
-  /** The request that came last; its body may still be coming. */
+  /** The request that arrived last, whose body may still be arriving, and its response. */
   newest: IncomingMessage | undefined
-  newestAnswer: ServerResponse | undefined
+  newestResponse: ServerResponse | undefined
   refusal: Refusal | undefined
 }
 
 export interface ConnectionsOptions {
-  /** Bytes of answers that their clients have not taken yet, all connections together. */
+  /** Bytes of responses that clients have not read yet, all connections together. */
   readonly unreadBytesMax: number
   readonly serve: (incoming: IncomingMessage, outgoing: ServerResponse) => void
-  /** Told the status of each answer that no request of the app gets. */
+  /** Called with the status of each response to input that never becomes a request of the app. */
   readonly onRefused: (status: number) => void
-  /** Told of each connection that is closed because too much is unread. */
+  /** Called for each connection that is closed because too many bytes are unread. */
   readonly onUnread: () => void
 }
 
 export interface Connections extends Disposable {
-  /** Serves a request, at once or when enough of the same connection's are answered. */
-  take(incoming: IncomingMessage, outgoing: ServerResponse): void
-  /** Answers a request that the app never sees. */
+  /** Serves a request, at once or when enough responses of its connection are sent. */
+  accept(incoming: IncomingMessage, outgoing: ServerResponse): void
+  /** Responds to a request that the app never sees. */
   refuseRequest(incoming: IncomingMessage, outgoing: ServerResponse, refusal: Refusal): void
-  /** Ends a connection with an answer, after those of the requests before it, so that none is taken for another's. */
+  /**
+   * Closes a connection with a response, after the responses to the requests before it: HTTP
+   * matches them by order.
+   */
   refuse(socket: Duplex, refusal: Refusal): void
 }
 
 /**
- * What the server knows of each connection, beyond its requests. When too much of all answers together is unread, the
- * connection that is busy for longest gives way, as with bodies: a healthy client takes its answer at once.
+ * Tracks the requests of each connection: limits pipelining and unread responses, and closes
+ * connections gracefully.
  */
 export function createConnections({ unreadBytesMax, serve, onRefused, onUnread }: ConnectionsOptions): Connections {
   const connections = new WeakMap<Duplex, Connection>()
-  /** Those with unanswered requests, the one that is so for longest first. */
-  const busy = new Map<Duplex, Connection>()
-  let uncheckedBytes = 0
-
-  function checkUnread(): void {
-    uncheckedBytes = 0
-    let total = 0
-    for (const connection of busy.values()) total += unreadBytes(connection)
-    for (const [socket, connection] of busy) {
-      if (total <= unreadBytesMax) return
-      const bytes = unreadBytes(connection)
-      if (bytes === 0) continue
-      total -= bytes
-      onUnread()
-      socket.destroy()
-    }
-  }
-  const timer = setInterval(checkUnread, UNREAD.checkMs).unref()
+  const unread = createUnreadLimit(unreadBytesMax, onUnread)
 
   function connectionOf(socket: Duplex): Connection {
     let connection = connections.get(socket)
     if (connection === undefined) {
       connection = {
-        unanswered: new Set(),
+        openResponses: new Set(),
         waiting: [],
         newest: undefined,
-        newestAnswer: undefined,
+        newestResponse: undefined,
         refusal: undefined,
       }
       connections.set(socket, connection)
@@ -90,88 +88,135 @@ export function createConnections({ unreadBytesMax, serve, onRefused, onUnread }
 
   function begin(connection: Connection, incoming: IncomingMessage, outgoing: ServerResponse): void {
     const { socket } = incoming
-    connection.unanswered.add(outgoing)
-    busy.set(socket, connection)
-    outgoing.once('prefinish', () => {
-      uncheckedBytes += outgoing.writableLength
-      if (uncheckedBytes > unreadBytesMax * UNREAD.share) checkUnread()
-    })
+    connection.openResponses.add(outgoing)
+    unread.watch(socket, connection)
+    outgoing.once('prefinish', () => unread.add(outgoing.writableLength))
     outgoing.once('finish', () => {
       if (!incoming.complete) linger(incoming)
     })
     outgoing.once('close', () => {
-      connection.unanswered.delete(outgoing)
-      // A connection that is gone takes what it still wanted with it: none of that was begun.
-      if (socket.destroyed) forget(socket, connection)
-      else connection.waiting.shift()?.()
-      if (connection.unanswered.size === 0) busy.delete(socket)
-      end(socket, connection)
+      connection.openResponses.delete(outgoing)
+      if (socket.destroyed) {
+        // Waiting requests were not begun, and node:http does not close the responses behind the
+        // one being sent.
+        connection.waiting.length = 0
+        connection.openResponses.clear()
+      } else connection.waiting.shift()?.()
+      if (connection.openResponses.size === 0) unread.forget(socket)
+      closeIfRefused(socket, connection)
     })
     serve(incoming, outgoing)
   }
 
-  function forget(socket: Duplex, connection: Connection): void {
-    connection.waiting.length = 0
-    // Answers behind the one that was being written never hear that their connection is gone.
-    connection.unanswered.clear()
-    busy.delete(socket)
-  }
-
-  function end(socket: Duplex, connection: Connection): void {
-    const { refusal, newest, newestAnswer } = connection
+  /**
+   * Sends the refusal of a refused connection, once the requests before the refused input have
+   * their responses.
+   */
+  function closeIfRefused(socket: Duplex, connection: Connection): void {
+    const { refusal, newest, newestResponse, openResponses, waiting } = connection
     if (refusal === undefined || socket.destroyed) return
-    // A request whose body is broken is what is refused; those before it have answers of their own.
-    const isCut = newest !== undefined && !newest.complete
-    if (connection.unanswered.size + connection.waiting.length > (isCut ? 1 : 0)) return
-    connection.waiting.length = 0
-    if (isCut && newestAnswer?.headersSent === true) {
+    // If the body of the newest request is incomplete, the fault is in that body: the request
+    // itself is refused, and the refusal takes the place of its response, which must not be waited
+    // for. It is the last of those that are counted here.
+    const isNewestRefused = newest !== undefined && !newest.complete
+    const responsesAhead = openResponses.size + waiting.length - (isNewestRefused ? 1 : 0)
+    if (responsesAhead > 0) return
+    waiting.length = 0
+    if (isNewestRefused && newestResponse?.headersSent === true) {
+      // It has a response already, such as 413 before its body was complete.
       socket.end()
     } else {
-      const answer = answerOf(refusal)
-      onRefused(answer.status)
-      // Thousands can be too slow at the same moment, and nothing of theirs is on its way.
-      socket.end(bytesOf(answer), refusal === 'request-timeout' ? () => socket.destroy() : undefined)
+      const response = refusalResponse(refusal)
+      onRefused(response.status)
+      // Requests can time out by the thousand at one moment. They send nothing, so their
+      // connections need not linger.
+      socket.end(toBytes(response), refusal === 'request-timeout' ? () => socket.destroy() : undefined)
     }
     if (refusal !== 'request-timeout') setTimeout(() => socket.destroy(), LINGER.ms).unref()
   }
 
   return {
-    take(incoming, outgoing) {
+    accept(incoming, outgoing) {
       const connection = connectionOf(incoming.socket)
       connection.newest = incoming
-      connection.newestAnswer = outgoing
-      if (connection.unanswered.size < UNANSWERED_MAX) begin(connection, incoming, outgoing)
+      connection.newestResponse = outgoing
+      if (connection.openResponses.size < OPEN_RESPONSES_MAX) begin(connection, incoming, outgoing)
       else connection.waiting.push(() => begin(connection, incoming, outgoing))
     },
     refuseRequest(incoming, outgoing, refusal) {
       const connection = connectionOf(incoming.socket)
       connection.newest = incoming
-      connection.newestAnswer = outgoing
-      const { status, headers, body } = answerOf(refusal)
+      connection.newestResponse = outgoing
+      const { status, headers, body } = refusalResponse(refusal)
       onRefused(status)
       outgoing.writeHead(status, headers).end(body)
     },
     refuse(socket, refusal) {
       const connection = connectionOf(socket)
-      // Whatever comes after the first fault is another of the same.
+      // Further errors of the connection follow from the first.
       if (connection.refusal !== undefined) return
       connection.refusal = refusal
-      end(socket, connection)
+      closeIfRefused(socket, connection)
     },
-    [Symbol.dispose]: () => clearInterval(timer),
+    [Symbol.dispose]: unread.stop,
   }
 }
 
-function unreadBytes({ unanswered }: Connection): number {
+/**
+ * Limits the bytes of responses that clients have not read, all connections together. Beyond the
+ * limit the connections that have been busy for longest are closed: a healthy client reads its
+ * response at once.
+ */
+function createUnreadLimit(bytesMax: number, onUnread: () => void) {
+  /** Connections with open responses, the one that has been busy for longest first. */
+  const busy = new Map<Duplex, Connection>()
+  /** Bytes of responses since the last check. */
+  let addedBytes = 0
+
+  function check(): void {
+    addedBytes = 0
+    let total = 0
+    for (const connection of busy.values()) total += unreadBytes(connection)
+    for (const [socket, connection] of busy) {
+      if (total <= bytesMax) return
+      const bytes = unreadBytes(connection)
+      if (bytes === 0) continue
+      total -= bytes
+      onUnread()
+      socket.destroy()
+    }
+  }
+  const timer = setInterval(check, UNREAD_CHECK.everyMs).unref()
+
+  return {
+    watch(socket: Duplex, connection: Connection): void {
+      busy.set(socket, connection)
+    },
+    forget(socket: Duplex): void {
+      busy.delete(socket)
+    },
+    /** Counts the bytes of a response that its socket has not taken. */
+    add(bytes: number): void {
+      addedBytes += bytes
+      if (addedBytes > bytesMax * UNREAD_CHECK.share) check()
+    },
+    stop: () => clearInterval(timer),
+  }
+}
+
+function unreadBytes({ openResponses }: Connection): number {
   let bytes = 0
-  for (const outgoing of unanswered) bytes += outgoing.writableLength
+  for (const outgoing of openResponses) bytes += outgoing.writableLength
   return bytes
 }
 
-/** Reads what still comes of a body that nobody wants, within limits. A client that ends it in time keeps its connection. */
+/**
+ * Discards the rest of a request after its response, within limits. A client that ends it in time
+ * keeps its connection.
+ */
 function linger(incoming: IncomingMessage): void {
   const { socket } = incoming
-  const pace = createPace()
+  const chunkSizes = new ChunkSizeLimit()
   let bytes = 0
   const cut = (): void => {
     clearTimeout(timer)
@@ -181,10 +226,10 @@ function linger(incoming: IncomingMessage): void {
   timer.unref()
   incoming.on('data', (chunk: Buffer) => {
     bytes += chunk.byteLength
-    if (bytes > LINGER.bytes || !pace.allows(chunk)) cut()
+    if (bytes > LINGER.bytes || !chunkSizes.allows(chunk)) cut()
   })
   incoming.on('end', () => clearTimeout(timer))
   incoming.resume()
-  // The body's reader may have stopped it.
+  // The reader of the body may have paused it.
   socket.resume()
 }

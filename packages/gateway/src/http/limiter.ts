@@ -1,12 +1,15 @@
 import { RequestFault } from './problem.ts'
 
 /**
- * Limits of requests for pages. A page takes 10 ms and more of the event loop and dozens of store operations: requests for
- * one key, and samples, must not queue behind pages.
+ * Limits of requests for pages. A page takes 10 ms and more of the event loop and dozens of store
+ * operations: requests for one key, and samples, must not queue behind pages.
  */
 export const PAGE_LIMITS = { concurrent: 2, waitingMax: 200 } as const
 
-/** Returns a function that runs at most `concurrent` pieces of work at a time; the others wait in order of arrival. */
+/**
+ * Returns a function that runs at most `concurrent` pieces of work at a time; the others wait in
+ * order of arrival.
+ */
 export function createLimiter({
   concurrent,
   waitingMax,

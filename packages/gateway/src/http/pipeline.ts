@@ -12,7 +12,10 @@ export interface Exchange extends BodySource {
   readonly path: string
   /** Of performance.now(). */
   readonly beginMs: number
-  /** What the request's samples carry on: its own span if it has one, otherwise the trace that it arrived with. */
+  /**
+   * What the request's samples carry on: its own span if it has one, otherwise the trace that it
+   * arrived with.
+   */
   trace: TraceContext | undefined
   span: OpenSpan | undefined
   /** 0 until the response is known. */
@@ -24,18 +27,30 @@ export interface Exchange extends BodySource {
 /** Headers of a response as node:http takes them: names and values alternate. */
 export type HeaderList = (string | number)[]
 
-/** Something that every request needs, whatever its route. Hooks are synchronous, so that they cost no promise. */
+/**
+ * Something that every request needs, whatever its route. Hooks are synchronous, so that they cost
+ * no promise.
+ */
 export interface Concern {
   readonly name: string
-  /** Runs before the route. If it throws, the route does not run, and the thrown value becomes the response. */
+  /**
+   * Runs before the route. If it throws, the route does not run, and the thrown value becomes the
+   * response.
+   */
   begin?(exchange: Exchange): void
-  /** Maps a value thrown by the route, or by a `begin`, to a fault. The first concern that returns one decides. */
+  /**
+   * Maps a value thrown by the route, or by a `begin`, to a fault. The first concern that returns
+   * one decides.
+   */
   fail?(exchange: Exchange, error: unknown): Fault | undefined
   /** Runs when the response is known, before it is sent; may add headers to it. */
   end?(exchange: Exchange, headers: HeaderList): void
 }
 
-/** Runs the concerns of a request, in their order. Every way into the gateway goes through the same pipeline. */
+/**
+ * Runs the concerns of a request, in their order. Every way into the gateway goes through the same
+ * pipeline.
+ */
 export interface Pipeline {
   /** Throws what a concern throws; the caller passes that to `fail`. */
   begin(exchange: Exchange): void
@@ -71,7 +86,9 @@ export function exchangeOf(c: Context): Exchange {
   return c.get(EXCHANGE)
 }
 
-/** Makes every request of the app run through the pipeline. `routeOf` returns a route's template. */
+/**
+ * Makes every request of the app run through the pipeline. `routeOf` returns a route's template.
+ */
 export function installPipeline(app: Hono, pipeline: Pipeline, routeOf: (c: Context) => string): void {
   app.use(async (c: Context, next) => {
     const { headers, body } = bodySourceOf(c)
@@ -108,7 +125,10 @@ function respond(c: Context, { status, headers, body }: Answer): Response {
   return c.body(body, status, headers)
 }
 
-/** Sets a header of a finished response. On the socket's own response if there is one: Hono would copy the response. */
+/**
+ * Sets a header of a finished response. On the socket's own response if there is one: Hono would
+ * copy the response.
+ */
 function setHeader(c: Context, name: string, value: string): void {
   if (c.env?.outgoing === undefined) c.header(name, value)
   else c.env.outgoing.setHeader(name, value)

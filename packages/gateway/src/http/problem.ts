@@ -3,7 +3,10 @@ import type { Context } from 'hono'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import { outageRetryAfterS, retryAfterHeader, SOON_S } from './retry-after.ts'
 
-/** A response lists at most this many errors of a body's fields: a client can invent any number of fields. */
+/**
+ * A response lists at most this many errors of a body's fields: a client can invent any number of
+ * fields.
+ */
 const FIELD_ERRORS_MAX = 100
 const FIELD_LENGTH_MAX = 100
 
@@ -22,8 +25,9 @@ export interface ItemError {
 type Members = Readonly<Record<string, unknown>>
 
 /**
- * Every way in which a request can fail. 4xx means that the same request will never succeed, so clients discard the data.
- * Our own faults and whatever is temporary are 5xx; each 503 has a Retry-After in seconds.
+ * Every way in which a request can fail. 4xx means that the same request will never succeed, so
+ * clients discard the data. Our own faults and whatever is temporary are 5xx; each 503 has a
+ * Retry-After in seconds.
  */
 export type Fault =
   | { readonly kind: 'route-unknown' }
@@ -85,7 +89,8 @@ export interface Answer {
 
 /** Returns the response to a fault of a request of `path`, as application/problem+json. */
 export function answerTo(fault: Fault, path: string): Answer {
-  // Each entry takes the faults of its own kind, which the compiler cannot follow through the lookup.
+  // Each entry takes the faults of its own kind, which the compiler cannot follow through the
+  // lookup.
   const toProblem = PROBLEMS[fault.kind] as (fault: Fault) => Problem
   const { status, title, detail, headers, members } = toProblem(fault)
   const body = { type: problemType(fault.kind), title, status, detail, instance: path, ...members }

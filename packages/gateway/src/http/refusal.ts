@@ -1,7 +1,7 @@
 import { STATUS_CODES } from 'node:http'
 import { problemType } from './problem.ts'
 
-/** What is answered to that which never becomes a request of the app: what is no HTTP, or comes too slowly. */
+/** Why input never becomes a request of the app: it is not HTTP, too slow, or not supported. */
 export type Refusal =
   | 'request-malformed'
   | 'request-timeout'
@@ -10,27 +10,29 @@ export type Refusal =
   | 'expectation-unknown'
   | 'tunnel-refused'
 
-interface Explanation {
-  readonly status: number
-  readonly title: string
-  readonly detail: string
-}
-
-/** Nothing of what the client wrote is repeated: it was not understood. */
-const EXPLANATIONS: Readonly<Record<Refusal, Explanation>> = {
-  'request-malformed': { status: 400, title: 'Malformed request', detail: 'This is no valid request of HTTP/1.1.' },
-  'request-timeout': { status: 408, title: 'Request timeout', detail: 'The request did not come whole in time.' },
-  'body-too-large': { status: 413, title: 'Body too large', detail: 'The extensions of its chunks are too long.' },
-  'headers-too-large': { status: 431, title: 'Headers too large', detail: 'Too many headers, or too long ones.' },
+/** The texts repeat nothing of the client's input, which was not understood. */
+const PROBLEMS: Readonly<Record<Refusal, { status: number; title: string; detail: string }>> = {
+  'request-malformed': { status: 400, title: 'Malformed request', detail: 'Not a valid HTTP/1.1 request.' },
+  'request-timeout': {
+    status: 408,
+    title: 'Request timeout',
+    detail: 'The request was not received in full before the timeout.',
+  },
+  'body-too-large': { status: 413, title: 'Body too large', detail: 'The chunk extensions of the body are too long.' },
+  'headers-too-large': {
+    status: 431,
+    title: 'Headers too large',
+    detail: 'The request has too many headers, or they are too long.',
+  },
   'expectation-unknown': {
     status: 417,
     title: 'Unknown expectation',
-    detail: 'The only expectation that can be met is 100-continue.',
+    detail: 'The only supported expectation is 100-continue.',
   },
-  'tunnel-refused': { status: 405, title: 'Method not allowed', detail: 'This is no proxy.' },
+  'tunnel-refused': { status: 405, title: 'Method not allowed', detail: 'CONNECT is not supported.' },
 }
 
-/** What an HTTP parser's error, or a time-out, is answered with. */
+/** Returns the refusal for an error of node:http's parser, or for its timeout. */
 export function refusalOf(error: Error): Refusal {
   switch ('code' in error ? error.code : undefined) {
     case 'ERR_HTTP_REQUEST_TIMEOUT':
@@ -44,15 +46,18 @@ export function refusalOf(error: Error): Refusal {
   }
 }
 
-export interface RefusalAnswer {
+export interface RefusalResponse {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
   readonly body: string
 }
 
-/** The answer, after which the connection is of no more use: where the next request would begin is not known. */
-export function answerOf(refusal: Refusal): RefusalAnswer {
-  const { status, title, detail } = EXPLANATIONS[refusal]
+/**
+ * Returns the response. It closes the connection, because nothing says where the next request would
+ * begin.
+ */
+export function refusalResponse(refusal: Refusal): RefusalResponse {
+  const { status, title, detail } = PROBLEMS[refusal]
   const body = JSON.stringify({ type: problemType(refusal), title, status, detail })
   const headers = {
     'Content-Type': 'application/problem+json',
@@ -64,8 +69,8 @@ export function answerOf(refusal: Refusal): RefusalAnswer {
   return { status, headers, body }
 }
 
-/** The same as bytes, for a connection of which the HTTP server has given up. */
-export function bytesOf({ status, headers, body }: RefusalAnswer): string {
+/** Returns the response as it is sent, for a connection that node:http no longer handles. */
+export function toBytes({ status, headers, body }: RefusalResponse): string {
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
   return `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('')}\r\n${body}`
 }

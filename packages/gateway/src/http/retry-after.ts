@@ -1,14 +1,20 @@
 import type { GatewayStore, Progress } from '@tidemark/shared/store/ports/store'
 
 /*
- * Every Retry-After is computed in this file. A wait has jitter wherever many clients are rejected at once: clients that
- * were rejected together must not return together.
+ * Every Retry-After is computed in this file. A wait has jitter wherever many clients are rejected
+ * at once: clients that were rejected together must not return together.
  */
 
-/** For a limit that is reached only for a moment, such as too many requests of one kind at the same time. */
+/**
+ * For a limit that is reached only for a moment, such as too many requests of one kind at the same
+ * time.
+ */
 export const SOON_S = 1
 
-/** The longest wait that a response suggests, before jitter: a client that is told to wait for long gives up. */
+/**
+ * The longest wait that a response suggests, before jitter: a client that is told to wait for long
+ * gives up.
+ */
 const WAIT_MAX_S = 60
 
 /** For the first sample that a full partition rejects: its drain rate is not known yet. */
@@ -36,7 +42,10 @@ export function outageRetryAfterS(): number {
   return Math.random() < 0.5 ? 1 : 2
 }
 
-/** Returns the seconds to wait when the store holds too many Idempotency-Keys, of which the next expires in `expiresInMs`. */
+/**
+ * Returns the seconds to wait when the store holds too many Idempotency-Keys, of which the next
+ * expires in `expiresInMs`.
+ */
 export function keysRetryAfterS(expiresInMs: number): number {
   return Math.min(WAIT_MAX_S, 1 + Math.ceil((expiresInMs / 1000) * (1 + Math.random() / 2)))
 }
@@ -52,8 +61,8 @@ export interface DrainRateOptions {
 /** How fast the backlog of a partition drains. */
 export interface DrainRate {
   /**
-   * Returns the seconds until the partition is expected to have drained, from 1 to 75. `backlog` is left out by callers that
-   * do not know it: a store at its memory limit does not report it.
+   * Returns the seconds until the partition is expected to have drained, from 1 to 75. `backlog` is
+   * left out by callers that do not know it: a store at its memory limit does not report it.
    */
   retryAfterS(partition: number, backlog?: number): number
 }
@@ -68,8 +77,9 @@ interface Observation {
 }
 
 /**
- * Estimates when a full partition has room again from how fast it drained between rejections. It reads the progress in the
- * background, at most twice a second for each partition: a rejection must cost less than the request that it rejects.
+ * Estimates when a full partition has room again from how fast it drained between rejections. It
+ * reads the progress in the background, at most twice a second for each partition: a rejection must
+ * cost less than the request that it rejects.
  */
 export function createDrainRate({ store, now, random }: DrainRateOptions): DrainRate {
   const observations = new Map<number, Observation>()
@@ -80,7 +90,8 @@ export function createDrainRate({ store, now, random }: DrainRateOptions): Drain
     try {
       ;[progress] = await store.progress([partition])
     } catch {
-      // The rate stays as it was. A client that sends samples learns of the outage from the outcome of append().
+      // The rate stays as it was. A client that sends samples learns of the outage from the outcome
+      // of append().
       return
     }
     if (progress === undefined) return

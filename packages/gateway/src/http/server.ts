@@ -8,47 +8,55 @@ import { createConnections } from './connections.ts'
 import { problemType } from './problem.ts'
 import { type Refusal, refusalOf } from './refusal.ts'
 
-/** A request has far fewer; each costs memory before anybody looks at it. */
+/** Requests have far fewer; each header costs memory before the request is looked at. */
 const HEADERS_COUNT_MAX = 50
 
-/** Of all headers together. Said here so that no option of the process changes it: the longest query has 9 KiB. */
+/**
+ * All headers together. Set here so that no option of the process changes it; the longest query has
+ * 9 KiB.
+ */
 const HEADERS_BYTES_MAX = 16 * 1024
 
-/** How often time-outs are enforced: node's default of 30 s would make one of 5 s last 35. */
+/**
+ * Interval at which timeouts are enforced: with Node's default of 30 s, a timeout of 5 s could last
+ * 35 s.
+ */
 const TIMEOUT_CHECK_MS = 1000
 
 export interface HttpServer {
   readonly port: number
-  /** Takes no more connections, waits for the requests that are under way, and after `graceMs` cuts them off. */
+  /**
+   * Accepts no more connections, waits for the requests in progress, and ends them after `graceMs`.
+   */
   close(graceMs: number): Promise<void>
 }
 
 export interface ListenOptions {
   readonly app: Hono
-  /** Serves a request itself, or says that the app is to do it. */
-  readonly ingestRoute: ((incoming: IncomingMessage, outgoing: ServerResponse) => boolean) | undefined
+  /** The fast path: serves a request itself, or returns false to leave it to the app. */
+  readonly ingestRoute: (incoming: IncomingMessage, outgoing: ServerResponse) => boolean
   readonly config: GatewayConfig
   readonly metrics: GatewayMetrics
 }
 
-/** Serves the app; resolves when it listens. */
+/** Serves the fast path and the app; resolves when the server listens. */
 export async function listen({ app, ingestRoute, config, metrics }: ListenOptions): Promise<HttpServer> {
   const listener = getRequestListener(app.fetch, { hostname: config.HOST, errorHandler: respondToBadRequest })
   const connections = createConnections({
     serve(incoming, outgoing) {
-      if (ingestRoute?.(incoming, outgoing) === true) return
-      // The listener never rejects: it answers 500 itself.
+      if (ingestRoute(incoming, outgoing)) return
+      // The listener never rejects: it responds with 500 itself.
       void listener(incoming, outgoing)
     },
     onRefused: metrics.refused,
-    // What goes out may take as much as what comes in.
+    // Responses may take as much memory as bodies.
     unreadBytesMax: config.BODIES_BYTES_MAX,
     onUnread: metrics.unreadCut,
   })
-  const take = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
+  const accept = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
     const refusal = refusalOfHeaders(incoming)
     if (refusal === undefined) {
-      connections.take(incoming, outgoing)
+      connections.accept(incoming, outgoing)
       return
     }
     connections.refuseRequest(incoming, outgoing, refusal)
@@ -56,28 +64,30 @@ export async function listen({ app, ingestRoute, config, metrics }: ListenOption
   const server = createServer(
     {
       headersTimeout: config.HEADERS_TIMEOUT_MS,
-      // Node wants the whole request to have at least the time that its headers have.
+      // Node requires that the whole request has at least as much time as its headers.
       requestTimeout: Math.max(config.REQUEST_TIMEOUT_MS, config.HEADERS_TIMEOUT_MS),
       keepAliveTimeout: config.KEEP_ALIVE_TIMEOUT_MS,
       connectionsCheckingInterval: Math.min(TIMEOUT_CHECK_MS, config.HEADERS_TIMEOUT_MS),
       maxHeaderSize: HEADERS_BYTES_MAX,
       insecureHTTPParser: false,
-      // It is required, below, with an answer that says so.
+      // refusalOfHeaders() requires it, with a response that explains it.
       requireHostHeader: false,
     },
-    take,
+    accept,
   )
-  // Node drops what is beyond the limit and says nothing, so one more shows that there are too many.
+  // Node silently drops headers beyond its limit, so a limit of one more shows that there are too
+  // many.
   server.maxHeadersCount = HEADERS_COUNT_MAX + 1
   server.maxConnections = config.CONNECTIONS_MAX
   server.maxRequestsPerSocket = config.REQUESTS_PER_CONNECTION_MAX
-  server.timeout = quietMsMax(config)
-  // A client that has said all and only listens gets its answers. Node has no option for it, but this, as old as itself.
+  server.timeout = silenceMsMax(config)
+  // A client that closes its side of the connection still gets its responses. Node has no option
+  // for this, only the undocumented property that it sets itself.
   Object.assign(server, { httpAllowHalfOpen: true })
 
   server.on('clientError', (error, socket) => connections.refuse(socket, refusalOf(error)))
   server.on('connect', (_incoming, socket) => {
-    // Node has let go of it.
+    // Node no longer handles errors of this socket.
     socket.on('error', () => {})
     socket.resume()
     connections.refuse(socket, 'tunnel-refused')
@@ -86,9 +96,9 @@ export async function listen({ app, ingestRoute, config, metrics }: ListenOption
     connections.refuseRequest(incoming, outgoing, 'expectation-unknown')
   })
   server.on('checkContinue', (incoming, outgoing) => {
-    // What is too long is not asked for.
+    // The client is not asked to send a body that is too long.
     if (!(Number(incoming.headers['content-length']) > config.BODY_BYTES_MAX)) outgoing.writeContinue()
-    take(incoming, outgoing)
+    accept(incoming, outgoing)
   })
   server.on('drop', metrics.connectionDropped)
 
@@ -104,17 +114,20 @@ export async function listen({ app, ingestRoute, config, metrics }: ListenOption
 }
 
 /**
- * How long nothing may come or go on a connection: as long as the slowest answer takes, a verdict that is waited for and
- * two calls of the store, and as long again as a client has for its request. Without it a client that never reads its
- * answers keeps them, and its connection, for ever.
+ * Returns how long a connection may be silent in both directions: the time of the slowest response
+ * (a wait for a verdict and two store operations) plus the time that a client has for its request.
+ * Without the limit, a client that never reads its responses would keep them in memory for ever.
  */
-function quietMsMax({ ANALYZE_WAIT_MAX_MS, STORE_TIMEOUT_MS, REQUEST_TIMEOUT_MS }: GatewayConfig): number {
+function silenceMsMax({ ANALYZE_WAIT_MAX_MS, STORE_TIMEOUT_MS, REQUEST_TIMEOUT_MS }: GatewayConfig): number {
   return ANALYZE_WAIT_MAX_MS + 2 * STORE_TIMEOUT_MS + REQUEST_TIMEOUT_MS
 }
 
-/** What no parser minds but HTTP forbids, or we do. Two Hosts are two servers' different opinions of one request. */
+/**
+ * Refuses what node:http's parser accepts but HTTP or Tidemark does not. With two Host headers,
+ * servers disagree on which counts.
+ */
 function refusalOfHeaders({ rawHeaders, httpVersion, httpVersionMajor }: IncomingMessage): Refusal | undefined {
-  // HTTP/0.9 and HTTP/2.0 pass the parser too.
+  // The parser also accepts HTTP/0.9 and HTTP/2.0.
   if (httpVersionMajor !== 1) return 'request-malformed'
   if (rawHeaders.length > 2 * HEADERS_COUNT_MAX) return 'headers-too-large'
   let hosts = 0
@@ -125,12 +138,15 @@ function refusalOfHeaders({ rawHeaders, httpVersion, httpVersionMajor }: Incomin
   return hosts > 1 || (hosts === 0 && httpVersion === '1.1') ? 'request-malformed' : undefined
 }
 
-/** Such a request never reaches the app: its Host header or its target makes no URL. */
+/**
+ * Responds to a request that never reaches the app, because its Host header and target do not form
+ * a URL.
+ */
 function respondToBadRequest(error: unknown): Response {
-  const isClients = error instanceof RequestError
-  const status = isClients ? 400 : 500
-  const kind = isClients ? 'request-malformed' : 'internal'
-  const title = isClients ? 'Malformed request' : 'Internal error'
+  const isClientFault = error instanceof RequestError
+  const status = isClientFault ? 400 : 500
+  const kind = isClientFault ? 'request-malformed' : 'internal'
+  const title = isClientFault ? 'Malformed request' : 'Internal error'
   return new Response(JSON.stringify({ type: problemType(kind), title, status }), {
     status,
     headers: { 'Content-Type': 'application/problem+json', 'X-Content-Type-Options': 'nosniff' },
@@ -139,7 +155,7 @@ function respondToBadRequest(error: unknown): Response {
 
 function closeServer(server: Server, graceMs: number): Promise<void> {
   return new Promise(resolve => {
-    // Connections that finish a request just now become idle later, so once is not enough.
+    // Connections become idle as their requests end, so closing idle ones once is not enough.
     const sweep = setInterval(() => server.closeIdleConnections(), 50)
     const cut = setTimeout(() => server.closeAllConnections(), graceMs)
     server.close(() => {

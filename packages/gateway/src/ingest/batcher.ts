@@ -4,10 +4,16 @@ import { type AppendOutcome, type GatewayStore, type Once, StoreError } from '@t
 import type { FlushFailure } from '../metrics.ts'
 import type { SampleQueue, SubBatch, SubBatchOutcome } from '../services.ts'
 
-/** An entry takes no more sub-batches from here on. A sub-batch is never split, so an entry can be as large as a request. */
+/**
+ * An entry takes no more sub-batches from here on. A sub-batch is never split, so an entry can be
+ * as large as a request.
+ */
 const ENTRY_SAMPLES_MAX = 1000
 
-/** Concurrent flushes. While all are in progress, arriving samples are gathered for the next one (group commit). */
+/**
+ * Concurrent flushes. While all are in progress, arriving samples are gathered for the next one
+ * (group commit).
+ */
 const FLUSHES_MAX = 4
 
 export interface BatcherOptions {
@@ -56,17 +62,18 @@ interface PartitionQueue {
 }
 
 /**
- * Gathers the samples of concurrent requests into one entry per partition, and the entries into one flush at the end of the
- * event loop's turn: an entry costs as much as ten of its samples. Only waiting entries are kept, so neither cost nor memory
- * depends on the number of keys.
+ * Gathers the samples of concurrent requests into one entry per partition, and the entries into one
+ * flush at the end of the event loop's turn: an entry costs as much as ten of its samples. Only
+ * waiting entries are kept, so neither cost nor memory depends on the number of keys.
  *
- * Order: each partition has at most one flush in progress, with its entries in the order in which their sub-batches arrived.
- * The next flush begins after the response to the previous one, so a failed entry can neither overtake nor be overtaken. The
- * price is one round trip, during which arriving samples are gathered.
+ * Order: each partition has at most one flush in progress, with its entries in the order in which
+ * their sub-batches arrived. The next flush begins after the response to the previous one, so a
+ * failed entry can neither overtake nor be overtaken. The price is one round trip, during which
+ * arriving samples are gathered.
  *
- * A request waits at most twice the timeout: once for the flush before its own and once for its own. When a flush is
- * overdue, its requests get an unknown outcome. Samples queued behind it and samples that arrive are rejected until the store
- * has responded, because it may still be writing.
+ * A request waits at most twice the timeout: once for the flush before its own and once for its
+ * own. When a flush is overdue, its requests get an unknown outcome. Samples queued behind it and
+ * samples that arrive are rejected until the store has responded, because it may still be writing.
  */
 export class Batcher implements SampleQueue {
   readonly #store: Pick<GatewayStore, 'append'>
@@ -213,13 +220,17 @@ export class Batcher implements SampleQueue {
         })),
       )
     } catch (error) {
-      // By its contract append() never rejects. If it does, the outcome is unknown, and clients must learn that.
+      // By its contract append() never rejects. If it does, the outcome is unknown, and clients
+      // must learn that.
       const cause = new StoreError('append rejected', { kind: 'unknown', cause: error })
       return entries.map(() => ({ kind: 'failed', error: cause }))
     }
   }
 
-  /** Ends the waits for an overdue flush and behind it. Its samples still count towards the limit: they are in memory. */
+  /**
+   * Ends the waits for an overdue flush and behind it. Its samples still count towards the limit:
+   * they are in memory.
+   */
   #timeOut(entries: readonly Entry[], queues: readonly PartitionQueue[]): void {
     for (const entry of entries) {
       this.#options.onFailure?.('timeout', undefined)

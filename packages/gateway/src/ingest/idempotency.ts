@@ -9,20 +9,29 @@ import type { Services } from '../services.ts'
 
 const KEY_LENGTH_MAX = 255
 
-/** A string of RFC 9651 (structured fields): printable ASCII in quotes, with `\"` and `\\` as its only escapes. */
+/**
+ * A string of RFC 9651 (structured fields): printable ASCII in quotes, with `\"` and `\\` as its
+ * only escapes.
+ */
 const QUOTED = /^"((?:[ !#-[\]-~]|\\["\\])*)"$/
 
-/** The same without quotes, as most clients send it. Without commas: one would mean that two headers were joined. */
+/**
+ * The same without quotes, as most clients send it. Without commas: one would mean that two headers
+ * were joined.
+ */
 const UNQUOTED = /^[!#-+\--~](?:[ !#-+\--~]*[!#-+\--~])?$/
 
 /**
- * How much longer than its claim the store remembers the sub-batches of a request. They are appended later than the claim is
- * made, by the time that requests wait in a gateway. If they expired first, a retry just before the claim expires would be
- * stored twice.
+ * How much longer than its claim the store remembers the sub-batches of a request. They are
+ * appended later than the claim is made, by the time that requests wait in a gateway. If they
+ * expired first, a retry just before the claim expires would be stored twice.
  */
 const SUB_BATCHES_EXTRA_MS = 60_000
 
-/** Returns the request's Idempotency-Key, or undefined without one. Throws a RequestFault for an invalid key. */
+/**
+ * Returns the request's Idempotency-Key, or undefined without one. Throws a RequestFault for an
+ * invalid key.
+ */
 export function readIdempotencyKey(headers: RequestHeaders): string | undefined {
   const header = headers['idempotency-key']
   if (typeof header !== 'string') return undefined
@@ -56,9 +65,10 @@ export interface ClaimedRequest {
 }
 
 /**
- * Makes requests with an Idempotency-Key safe to retry through any gateway. The returned function claims the key in the store,
- * which remembers the body that the key belongs to. It resolves to the mark that identifies the sub-batches of this request.
- * Rejects with a RequestFault when the key belongs to another body or the store does not accept the claim.
+ * Makes requests with an Idempotency-Key safe to retry through any gateway. The returned function
+ * claims the key in the store, which remembers the body that the key belongs to. It resolves to the
+ * mark that identifies the sub-batches of this request. Rejects with a RequestFault when the key
+ * belongs to another body or the store does not accept the claim.
  */
 export function createClaims({
   ttlMs,
@@ -78,7 +88,8 @@ export function createClaims({
   return async ({ store, drainRate }, { key, format, text, samples }) => {
     // There is nothing to store, so nothing can be stored twice.
     if (samples === 0) return undefined
-    // These samples wait before they count in the batcher's queue, so they have a bound of their own.
+    // These samples wait before they count in the batcher's queue, so they have a bound of their
+    // own.
     if (waiting > 0 && waiting + samples > samplesMax) {
       reject('queue', samples, 'too many samples wait for the store', outageRetryAfterS())
     }
@@ -113,7 +124,10 @@ export function createClaims({
   }
 }
 
-/** Returns 132 bits of SHA-256: collisions are infeasible, and it takes half the memory of the whole digest. */
+/**
+ * Returns 132 bits of SHA-256: collisions are infeasible, and it takes half the memory of the whole
+ * digest.
+ */
 function digestOf(...parts: readonly string[]): string {
   const hash = createHash('sha256')
   for (const part of parts) hash.update(`${part.length}:`).update(part)

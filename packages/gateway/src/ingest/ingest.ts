@@ -36,8 +36,8 @@ export type Ingest = (request: IngestRequest) => Promise<Answer>
 const JSON_TYPE = { 'Content-Type': 'application/json' } as const
 
 /**
- * What a body contained, and nothing else of it: the garbage collector copies, object by object, whatever waits for the
- * store while other requests arrive.
+ * What a body contained, and nothing else of it: the garbage collector copies, object by object,
+ * whatever waits for the store while other requests arrive.
  */
 interface ReadBatch {
   /** By ascending partition, so that receipts are ascending too. */
@@ -54,7 +54,10 @@ interface RejectedSample {
   readonly reason: string
 }
 
-/** `POST /ingest`: reads a body of any format, validates its samples one by one and responds when the store has confirmed. */
+/**
+ * `POST /ingest`: reads a body of any format, validates its samples one by one and responds when
+ * the store has confirmed.
+ */
 export function createIngest({ config, metrics, now, services }: IngestOptions): Ingest {
   const body = createBodyReader({ bytesMax: config.BODY_BYTES_MAX, bytesInFlightMax: config.BODIES_BYTES_MAX })
   const limits = {
@@ -72,7 +75,10 @@ export function createIngest({ config, metrics, now, services }: IngestOptions):
   /** Created by the first request: the number of partitions is known once the store is open. */
   let packer: SamplePacker | undefined
 
-  /** All synchronous work on a body. It is 20 % of the whole faster than the same loops in an asynchronous function. */
+  /**
+   * All synchronous work on a body. It is 20 % of the whole faster than the same loops in an
+   * asynchronous function.
+   */
   function readBatch({ text, format }: Body, partitionCount: number): ReadBatch {
     const batch = new Batch(limits, now())
     const fault = format === 'ndjson' ? readNdjson(text, batch) : readJson(text, batch)
@@ -86,7 +92,10 @@ export function createIngest({ config, metrics, now, services }: IngestOptions):
     return { subBatches: packer.take(), rejections, indexes, partitions }
   }
 
-  /** Returns the response once every sub-batch has its outcome. Throws a RequestFault unless it is a 202. */
+  /**
+   * Returns the response once every sub-batch has its outcome. Throws a RequestFault unless it is a
+   * 202.
+   */
   function respond(
     { subBatches, rejections, indexes, partitions }: ReadBatch,
     outcomes: readonly SubBatchOutcome[],
@@ -124,7 +133,8 @@ export function createIngest({ config, metrics, now, services }: IngestOptions):
       rejected.sort((a, b) => a.index - b.index)
     }
     const result = { accepted, rejected, receipts }
-    // A client that reads the status only must retry what was not stored, even if a part was accepted.
+    // A client that reads the status only must retry what was not stored, even if a part was
+    // accepted.
     if (problems.size > 0) {
       throw new RequestFault({ kind: 'samples-not-stored', stored: accepted, members: result, retryAfterS })
     }
@@ -135,7 +145,10 @@ export function createIngest({ config, metrics, now, services }: IngestOptions):
     return { status: 202, headers: JSON_TYPE, body: JSON.stringify({ ...result, durability: store.durability }) }
   }
 
-  /** In a function of its own, so that the body's text is garbage before the wait for the store begins. */
+  /**
+   * In a function of its own, so that the body's text is garbage before the wait for the store
+   * begins.
+   */
   async function readRequest(request: IngestRequest, key: string | undefined, opened: Services) {
     const read = await body.read(request)
     const batch = readBatch(read, opened.store.partitions)

@@ -12,9 +12,10 @@ export interface IngestRouteOptions {
 }
 
 /**
- * The fast path: serves `POST /ingest` on node:http directly and returns whether it did. A request in an unusual form goes to
- * the app, which has the same route and the same pipeline of concerns. Nine of ten requests take the fast path. It saves the
- * 6 us that Request, Context and Response take, of 28 us for a request with one sample (docs/decisions/0019-hot-paths.md).
+ * The fast path: serves `POST /ingest` on node:http directly and returns whether it did. A request
+ * in an unusual form goes to the app, which has the same route and the same pipeline of concerns.
+ * Nine of ten requests take the fast path. It saves the 6 us that Request, Context and Response
+ * take, of 28 us for a request with one sample (docs/decisions/0019-hot-paths.md).
  */
 export function createIngestRoute({
   ingest,

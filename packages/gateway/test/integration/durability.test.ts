@@ -60,7 +60,9 @@ async function command({ url }: RedisFixture, ...words: [string, ...string[]]): 
   }
 }
 
-/** Makes `replica` follow `primary`, which it reaches at `port`, and waits until it has caught up. */
+/**
+ * Makes `replica` follow `primary`, which it reaches at `port`, and waits until it has caught up.
+ */
 async function follow(replica: RedisFixture, port: number, primary: RedisFixture): Promise<void> {
   await command(replica, 'REPLICAOF', '127.0.0.1', String(port))
   await followed(primary)
@@ -160,7 +162,8 @@ describe.skipIf(!(await redisAvailable()))('durability', () => {
     await using started = await start(redis.url, 'disk')
     await ready(started.gateway)
     expect((await post(started.gateway)).status).toBe(202)
-    // Another Redis on the same address would do the same: the connection breaks, and what answers then is less.
+    // Another Redis on the same address would do the same: the connection breaks, and what answers
+    // then is less.
     await command(redis, 'CONFIG', 'SET', 'appendfsync', 'no')
     await command(redis, 'CLIENT', 'KILL', 'TYPE', 'normal')
     const statuses: number[] = []
@@ -195,7 +198,8 @@ describe.skipIf(!(await redisAvailable()))('durability', () => {
       expect(counts.reduce((sum, count) => sum + count)).toBe(4 * (i + 1))
     }
 
-    // A replica that hangs: the primary does not know yet and takes the samples, but none confirms them.
+    // A replica that hangs: the primary does not know yet and takes the samples, but none confirms
+    // them.
     way.isFrozen = true
     const begin = performance.now()
     const unconfirmed = await post(started.gateway, { key: 'kept' })
@@ -249,7 +253,8 @@ describe.skipIf(!(await redisClusterAvailable()))('durability in a cluster', () 
     // A replica that has no time to confirm, on a busy machine, is a 503 and no mistake.
     for (let i = 0; i < 10; i++) await vi.waitFor(expectTaken, { timeout: 10_000, interval: 50 })
 
-    // A primary fails; its replica takes over, and has no replica of its own: its partitions are refused, and only these.
+    // A primary fails; its replica takes over, and has no replica of its own: its partitions are
+    // refused, and only these.
     await first.kill()
     const refused = { accepted: 0 }
     await expect

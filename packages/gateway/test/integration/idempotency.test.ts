@@ -55,7 +55,10 @@ async function stored(redis: RedisFixture): Promise<{ values: number[]; accepted
   }
 }
 
-/** Passes everything on to Redis, and cuts connections after an append was forwarded and before its reply comes back. */
+/**
+ * Passes everything on to Redis, and cuts connections after an append was forwarded and before its
+ * reply comes back.
+ */
 interface Cutter extends AsyncDisposable {
   readonly url: string
   /** Whether the next append's reply is cut off. */

@@ -1,20 +1,24 @@
 import { keyFault, type Sample, toMilliseconds } from '@tidemark/shared/sample/sample'
 
-/** Characters of a client's own text that a reason repeats; the rest of a long name helps nobody. */
+/** Characters of a client's text that a reason quotes. */
 const QUOTE_LENGTH_MAX = 64
 
 /** Which rule an item broke: a closed set, because it becomes a label of a metric. */
 export type Rule = 'shape' | 'key' | 'value' | 'timestamp'
 
 export interface Rejection {
-  /** Place of the item in its body: of the array's element, of the line; 0 of a body that is one object. */
+  /**
+   * Position of the item in its body: the array's index or the line; 0 if the body is one object.
+   */
   readonly index: number
   readonly rule: Rule
-  /** A sentence for whoever wrote the client: the item and the rule. */
+  /** Names the item and the rule, for the developer of the client. */
   readonly reason: string
 }
 
-/** Why a body as a whole could not be read. Undefined where it could: then each item was judged on its own. */
+/**
+ * Why a body as a whole cannot be read; undefined if it can, and each item was validated by itself.
+ */
 export type BodyFault =
   | { readonly kind: 'malformed'; readonly reason: string }
   | { readonly kind: 'too-many' }
@@ -26,32 +30,32 @@ export interface BatchLimits {
   readonly valueAbsMax: number
 }
 
-/** A sample as a client sent it: the types are right, the content is not judged yet. */
+/** A sample as a client sent it: its types are right, its content is not validated yet. */
 export interface RawSample {
   readonly key: string
   readonly value: number
   readonly timestamp?: number | string | undefined
 }
 
-/** Where a sample stood: in which item and, in a device's item, under which name. */
+/** Where a sample was found: in which item and, in a device's item, under which name. */
 export interface Place {
   readonly index: number
   readonly metric?: string
 }
 
 /**
- * What one request brought: the samples that keep the rules and the rejections of those that do not. Every format puts
- * what it finds through `add`, so the rules on content are the same for all.
+ * The content of one request: its valid samples and the rejections of the others. Every format
+ * passes what it finds to `add`, so the rules on content are the same for all formats.
  */
 export class Batch {
   readonly samples: Sample[] = []
-  /** Of each sample the index of its item. */
+  /** The index of each sample's item. */
   readonly indexes: number[] = []
   readonly rejections: Rejection[] = []
   readonly #limits: BatchLimits
   readonly #now: number
 
-  /** `now` (Unix milliseconds) is the timestamp of samples that bring none. */
+  /** `now` (Unix milliseconds) is the timestamp of samples that have none. */
   constructor(limits: BatchLimits, now: number) {
     this.#limits = limits
     this.#now = now
@@ -75,7 +79,7 @@ export class Batch {
     } else if (ms === undefined) {
       this.reject(place, 'timestamp', 'timestamp must be Unix seconds, Unix milliseconds or an ISO 8601 string')
     } else {
-      // -0 + 0 is 0: JSON prints both alike, so a reader could not tell them apart later.
+      // -0 + 0 is 0: JSON prints both as 0, so a reader could not distinguish them later.
       this.samples.push({ key, value: value + 0, timestamp: ms })
       this.indexes.push(place.index)
     }
@@ -87,7 +91,10 @@ export class Batch {
   }
 }
 
-/** A client's text as a JSON string, shortened: control characters in it cannot break a log or a terminal. */
+/**
+ * Returns a client's text as a JSON string, shortened: its control characters must not reach a log
+ * or a terminal.
+ */
 export function quote(text: string): string {
   return JSON.stringify(text.length > QUOTE_LENGTH_MAX ? `${text.slice(0, QUOTE_LENGTH_MAX)}...` : text)
 }

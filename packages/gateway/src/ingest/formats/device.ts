@@ -3,8 +3,9 @@ import type { Batch, Place } from './batch.ts'
 import { must, rejectShape, timestampField, valueField } from './fields.ts'
 
 /**
- * `{"device": "edge-17", "timestamp": 1700000000, "metrics": {"rps": 420, "cpu": 12.5}}`: the keys are `edge-17/rps` and
- * `edge-17/cpu`. The metrics are no z.record: that drops a metric called `__proto__`, and one bad metric would fail all.
+ * `{"device": "edge-17", "timestamp": 1700000000, "metrics": {"rps": 420, "cpu": 12.5}}`: the keys
+ * are `edge-17/rps` and `edge-17/cpu`. `metrics` is not a z.record, which drops a metric named
+ * `__proto__` and fails as a whole for one bad metric.
  */
 export const deviceSchema = z
   .strictObject(
@@ -23,7 +24,7 @@ export const deviceSchema = z
     },
     { error: 'must be an object' },
   )
-  .meta({ description: 'Several metrics of one device at one time; a key is `device/metric`.' })
+  .meta({ description: 'Several metrics of one device at one time. Their keys are `device/metric`.' })
 
 export function readDevice(item: unknown, { index }: Place, batch: Batch): void {
   const result = deviceSchema.safeParse(item)
@@ -31,7 +32,7 @@ export function readDevice(item: unknown, { index }: Place, batch: Batch): void 
   else rejectShape(batch, { index }, result.error)
 }
 
-/** Each metric is judged by itself: a sensor that fails must not silence its neighbours. */
+/** Validates each metric by itself: a failing sensor must not suppress the others. */
 function readMetrics({ device, timestamp, metrics }: z.output<typeof deviceSchema>, index: number, batch: Batch): void {
   const names = Object.keys(metrics)
   if (names.length === 0) batch.reject({ index }, 'shape', 'metrics must not be empty')

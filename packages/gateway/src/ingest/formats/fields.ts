@@ -1,22 +1,22 @@
 import { z } from 'zod'
 import { type Batch, type Place, quote, type Rule } from './batch.ts'
 
-/** Unknown members that a reason names; an object can have a hundred thousand. */
+/** Unknown members that a reason names; an object can have 100,000. */
 const NAMED_MEMBERS_MAX = 3
 
-/** The message of a schema for a value that is not there, or not of its type. */
+/** Returns the message of a schema for a value that is missing or of another type. */
 export function must(rule: string): { error: z.core.$ZodErrorMap } {
   return { error: issue => (issue.input === undefined ? 'is missing' : `must be ${rule}`) }
 }
 
-/** JSON has no NaN, but 1e999 is JSON and reads as Infinity: zod's number takes neither. */
+/** JSON has no NaN, but 1e999 is valid JSON and parses to Infinity. z.number() accepts neither. */
 export const valueField = z.number(must('a finite number')).meta({
-  description: 'A finite number, not a string; at most 1e100 in magnitude unless the deployment says otherwise.',
+  description: 'A finite number, not a string; its magnitude is at most 1e100 by default.',
   examples: [420],
 })
 
 export const keyField = z.string(must('a string')).meta({
-  description: '1 to 200 bytes of UTF-8 without control characters and lone surrogates.',
+  description: '1 to 200 bytes of UTF-8, without control characters and lone surrogates.',
   examples: ['edge-17/rps'],
 })
 
@@ -25,11 +25,11 @@ export const timestampField = z
   .optional()
   .meta({
     description:
-      'When it was measured: Unix time in seconds (below 1e11) or milliseconds, or an ISO 8601 string. Absent: now.',
+      'Time of the measurement: Unix time in seconds (below 1e11) or milliseconds, or an ISO 8601 string. Default: now.',
     examples: [1_700_000_000, '2023-11-14T22:13:20Z'],
   })
 
-/** Rejects an item that is not of its schema's shape. */
+/** Rejects an item that does not match its schema. */
 export function rejectShape(batch: Batch, place: Place, error: z.ZodError): void {
   const [issue] = error.issues
   if (issue === undefined) return

@@ -8,7 +8,9 @@ export function readItem(item: unknown, index: number, batch: Batch): void {
   readerOf(item)(item, { index }, batch)
 }
 
-/** An item's members tell its format: what looks like none is judged as a sample. */
+/**
+ * Recognizes an item's format by its members. An item of no known format is validated as a sample.
+ */
 function readerOf(item: unknown): (item: unknown, place: Place, batch: Batch) => void {
   if (typeof item !== 'object' || item === null || Object.hasOwn(item, 'key')) return readSample
   if (Object.hasOwn(item, 'metrics') || Object.hasOwn(item, 'device')) return readDevice

@@ -3,9 +3,9 @@ import { readItem } from './item.ts'
 import { readNdjson } from './ndjson.ts'
 
 /**
- * Reads a body that is one object or an array of objects. Clients send lines of JSON under JSON's name too, so a body that
- * is no JSON but begins with a line that is, is read line by line. Of duplicate members of an object the last one wins, as
- * in every JSON reader of this platform.
+ * Reads a body that is one object or an array of objects. Clients also send NDJSON as
+ * application/json, so a body that is not JSON, but whose first line is, is read line by line. Of
+ * duplicate members the last one counts, as JSON.parse has it.
  */
 export function readJson(text: string, batch: Batch): BodyFault {
   let body: unknown
@@ -33,7 +33,7 @@ function readItems(items: readonly unknown[], batch: Batch): BodyFault {
   return undefined
 }
 
-/** Whether the text has several lines and the first is an object by itself. */
+/** Whether the text has several lines of which the first is an object. */
 function isJsonLines(text: string): boolean {
   const body = text.trim()
   const end = body.indexOf('\n')

@@ -2,16 +2,16 @@ import { z } from 'zod'
 import type { Batch, Place } from './batch.ts'
 import { rejectShape, timestampField, valueField } from './fields.ts'
 
-/** Keys of the samples that a load report holds: its clients name none. */
+/** Keys of the samples in a load report, whose clients do not name any. */
 export const LOAD_KEYS = { cpu: 'default/cpu', rps: 'default/rps' } as const
 
-/** `{"timestamp": 1700000000, "cpu": 12.5, "rps": 420}`: the body of the service that Tidemark replaces. */
+/** `{"timestamp": 1700000000, "cpu": 12.5, "rps": 420}`: the legacy load-report body. */
 export const loadReportSchema = z
   .strictObject(
     { timestamp: timestampField, cpu: valueField.optional(), rps: valueField.optional() },
     { error: 'must be an object' },
   )
-  .meta({ description: 'CPU and requests a second; the keys are `default/cpu` and `default/rps`.' })
+  .meta({ description: 'CPU and requests a second. Their keys are `default/cpu` and `default/rps`.' })
 
 export function readLoadReport(item: unknown, place: Place, batch: Batch): void {
   const result = loadReportSchema.safeParse(item)

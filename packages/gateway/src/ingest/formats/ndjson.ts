@@ -2,8 +2,9 @@ import type { Batch, BodyFault } from './batch.ts'
 import { readItem } from './item.ts'
 
 /**
- * Reads a body of one object a line. An item's index is its line, counted from 0 with the blank ones, so that it is where
- * an editor shows it. A line that is no JSON is a rejected item: the lines around it are not in doubt.
+ * Reads a body with one object per line. An item's index is its line, counted from 0 and including
+ * blank lines, as an editor shows it. A line that is not JSON is one rejected item: it does not
+ * affect the other lines.
  */
 export function readNdjson(text: string, batch: Batch): BodyFault {
   let index = 0

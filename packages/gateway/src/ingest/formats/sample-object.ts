@@ -2,14 +2,18 @@ import { z } from 'zod'
 import type { Batch, Place, RawSample } from './batch.ts'
 import { keyField, rejectShape, timestampField, valueField } from './fields.ts'
 
-/** `{"key": "edge-17/rps", "value": 420, "timestamp": 1700000000}`. Strict: a misspelt member must not vanish. */
+/**
+ * `{"key": "edge-17/rps", "value": 420, "timestamp": 1700000000}`. Strict: a misspelt member must
+ * not be ignored.
+ */
 export const sampleSchema = z
   .strictObject({ key: keyField, value: valueField, timestamp: timestampField }, { error: 'must be an object' })
   .meta({ description: 'One measurement of one key.' })
 
 /**
- * Whether an item is what the schema takes, judged without it: nearly all are, and the schema takes 100 ns a sample, a tenth of
- * what a sample in a large request costs. What this does not know goes to the schema, which has the last word.
+ * Whether an item certainly matches the schema, as nearly all do. The schema takes 100 ns a sample,
+ * a tenth of what a sample of a large request costs. Items that this does not recognize go to the
+ * schema, which decides.
  */
 function isPlainSample(item: unknown): item is RawSample {
   if (typeof item !== 'object' || item === null) return false

@@ -1,0 +1,146 @@
+import { isUtf8 } from 'node:buffer'
+import { ChunkSizeLimit } from './chunk-size.ts'
+import { RequestFault } from './problem.ts'
+
+/**
+ * Chunks from this size on are kept as they are. Smaller ones are copied together: each is an
+ * object of 200 bytes and more, so a body in chunks of one byte would take hundreds of times its
+ * length.
+ */
+const CHUNK_BYTES_KEPT = 4096
+
+/**
+ * Small chunks are copied into blocks. The first block is small, because a slow body may never need
+ * more.
+ */
+const BLOCK_BYTES = { min: 1024, max: 65_536 } as const
+
+/**
+ * The bytes of all bodies that are being read. Beyond the limit the oldest body is evicted, and its
+ * request rejected: the body of a healthy client arrives within milliseconds, and clients that hold
+ * theirs back must not take its memory.
+ */
+export class BodyBudget {
+  readonly #bytesMax: number
+  /** Oldest first. */
+  readonly #bodies = new Set<PendingBody>()
+  #bytes = 0
+
+  constructor(bytesMax: number) {
+    this.#bytesMax = bytesMax
+  }
+
+  take(body: PendingBody, bytes: number): void {
+    this.#bytes += bytes
+    this.#bodies.add(body)
+    for (const oldest of this.#bodies) {
+      if (this.#bytes <= this.#bytesMax) return
+      oldest.evict()
+    }
+  }
+
+  giveBack(body: PendingBody, bytes: number): void {
+    this.#bytes -= bytes
+    this.#bodies.delete(body)
+  }
+}
+
+/**
+ * A body that is being read: its chunks until it is complete. It counts its bytes itself, because a
+ * Content-Length may be absent or wrong. It ends in one of three ways: text() and release(), a
+ * thrown limit and release(), or evict().
+ */
+export class PendingBody {
+  readonly #bytesMax: number
+  readonly #budget: BodyBudget
+  readonly #chunkSizes = new ChunkSizeLimit()
+  readonly #chunks: Uint8Array[] = []
+  #bytes = 0
+  /** Small chunks so far, of which `#blockUsed` bytes are filled. */
+  #block: Buffer | undefined
+  #blockUsed = 0
+  /** Set once it is evicted. */
+  #fault: RequestFault | undefined
+  #onEvict: ((fault: RequestFault) => void) | undefined
+
+  constructor(bytesMax: number, budget: BodyBudget) {
+    this.#bytesMax = bytesMax
+    this.#budget = budget
+  }
+
+  /** Throws a RequestFault beyond the limits, and once the body is evicted. */
+  add(chunk: Uint8Array): void {
+    if (this.#fault !== undefined) throw this.#fault
+    if (this.#bytes + chunk.byteLength > this.#bytesMax) {
+      throw new RequestFault({ kind: 'body-too-large', bytesMax: this.#bytesMax })
+    }
+    if (!this.#chunkSizes.allows(chunk)) {
+      throw new RequestFault({ kind: 'body-malformed', reason: 'the body arrives in chunks of a few bytes' })
+    }
+    this.#bytes += chunk.byteLength
+    this.#budget.take(this, chunk.byteLength)
+    // The body may be the oldest one itself.
+    if (this.#fault !== undefined) throw this.#fault
+    this.#keep(chunk)
+  }
+
+  /** Returns the whole body. Throws a RequestFault unless it is UTF-8. */
+  text(): string {
+    this.#closeBlock()
+    const [first] = this.#chunks
+    if (first === undefined) return ''
+    const bytes =
+      this.#chunks.length === 1
+        ? Buffer.from(first.buffer, first.byteOffset, first.byteLength)
+        : Buffer.concat(this.#chunks)
+    if (!isUtf8(bytes)) throw new RequestFault({ kind: 'body-malformed', reason: 'the body is not valid UTF-8' })
+    const text = bytes.toString('utf8')
+    // Windows clients begin a file with a byte order mark, which is not part of the text.
+    return text.charCodeAt(0) === 0xfeff ? text.slice(1) : text
+  }
+
+  /** Calls `listener` if the body is evicted. */
+  onEvict(listener: (fault: RequestFault) => void): void {
+    this.#onEvict = listener
+  }
+
+  /** Gives up the body in favour of newer ones. */
+  evict(): void {
+    this.#fault = new RequestFault({ kind: 'overloaded', reason: 'too many bodies are being read' })
+    this.release()
+    this.#onEvict?.(this.#fault)
+  }
+
+  /**
+   * Gives its bytes back to the budget. An evicted body may stay referenced by its connection, so
+   * it must hold nothing.
+   */
+  release(): void {
+    this.#budget.giveBack(this, this.#bytes)
+    this.#bytes = 0
+    this.#chunks.length = 0
+    this.#block = undefined
+  }
+
+  #keep(chunk: Uint8Array): void {
+    // Most bodies are a single chunk, which is never copied.
+    if (this.#bytes === chunk.byteLength || chunk.byteLength >= CHUNK_BYTES_KEPT) {
+      this.#closeBlock()
+      this.#chunks.push(chunk)
+      return
+    }
+    if (this.#block === undefined || this.#block.byteLength - this.#blockUsed < chunk.byteLength) {
+      this.#closeBlock()
+      const size = Math.min(BLOCK_BYTES.max, Math.max(BLOCK_BYTES.min, this.#bytes))
+      this.#block = Buffer.allocUnsafeSlow(Math.max(size, chunk.byteLength))
+    }
+    this.#block.set(chunk, this.#blockUsed)
+    this.#blockUsed += chunk.byteLength
+  }
+
+  #closeBlock(): void {
+    if (this.#block !== undefined) this.#chunks.push(this.#block.subarray(0, this.#blockUsed))
+    this.#block = undefined
+    this.#blockUsed = 0
+  }
+}
