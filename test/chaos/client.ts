@@ -174,7 +174,7 @@ export class Traffic {
     const reasons = new Map(rejected.map(({ index, reason }) => [index, reason]))
     return samples.map((sample, i) => {
       const reason = reasons.get(i)
-      if (accepted === undefined || reason?.includes('may be stored or not')) return UNKNOWN
+      if (accepted === undefined || reason?.includes('may or may not be stored')) return UNKNOWN
       return reason === undefined ? storedAt(sample) : REFUSED
     })
   }

@@ -45,7 +45,7 @@ interface SampleMetrics {
   /** Counts samples of a retried request that were stored the first time. */
   repeated(samples: number): void
   rejected(reason: RejectionReason, samples: number): void
-  /** Counts a dead letter that an operator redrove (put back) or discarded. */
+  /** Counts a dead letter that an operator redrove or discarded. */
   deadSettled(how: 'put_back' | 'discarded'): void
 }
 

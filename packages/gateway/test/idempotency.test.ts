@@ -20,7 +20,7 @@ const REFUSED: AppendOutcome = { kind: 'failed', error: new StoreError('OOM', { 
 const UNKNOWN: AppendOutcome = { kind: 'failed', error: new StoreError('cut', { kind: 'unknown' }) }
 
 describe('a request with an Idempotency-Key', () => {
-  test('that comes again gets the first answer again, bad samples and all, and adds nothing', async () => {
+  test('gets the original response when it is retried, including rejected samples, and stores nothing', async () => {
     const store = createMemoryStore()
     const { post, registry } = createTestApp({ store })
     const body = '[{"key":"a","value":1},{"key":"b","value":"x"},{"key":"c","value":3}]'
@@ -39,7 +39,7 @@ describe('a request with an Idempotency-Key', () => {
     expect(metrics).toContain('gateway_samples_repeated_total 6\n')
   })
 
-  test('that comes through another gateway gets the same answer', async () => {
+  test('gets the same response when it is retried through another gateway', async () => {
     const store = createMemoryStore()
     const gateways = [store, store.connect()].map(one => createTestApp({ store: one }))
     const answers = await Promise.all(
@@ -49,7 +49,7 @@ describe('a request with an Idempotency-Key', () => {
     expect(await valuesIn(store)).toHaveLength(20)
   })
 
-  test('with another body is 422 whatever partitions the bodies touch, and stores nothing', async () => {
+  test('gets 422 with another body, whatever the partitions of the bodies, and stores nothing', async () => {
     const store = createMemoryStore()
     const { post } = createTestApp({ store })
     expect((await post('{"key":"a","value":1}', headers('k1'))).status).toBe(202)
@@ -58,12 +58,12 @@ describe('a request with an Idempotency-Key', () => {
       expect(response.status).toBe(422)
       expect(problemSchema.parse(await response.json()).type).toBe('urn:tidemark:problem:idempotency-key-reused')
     }
-    // The same bytes read in another way are another body.
+    // The same bytes in another format are another body.
     expect((await post('{"key":"a","value":1}', headers('k1', 'application/x-ndjson'))).status).toBe(422)
     expect(await valuesIn(store)).toEqual([1])
   })
 
-  test('is another request than the same body under another key, or under none', async () => {
+  test('is distinct from the same body with another key or without one', async () => {
     const store = createMemoryStore()
     const { post } = createTestApp({ store })
     for (const key of ['k1', 'k2']) await post('{"key":"a","value":1}', headers(key))
@@ -72,7 +72,7 @@ describe('a request with an Idempotency-Key', () => {
     expect(await valuesIn(store)).toEqual([1, 1, 1, 1])
   })
 
-  test('that was stored in part is completed by its repeat, partition by partition', async () => {
+  test('is completed by a retry, partition by partition, after it was stored in part', async () => {
     const store = createMemoryStore()
     const refused = new Set([0, 3, 5, 9])
     const { post } = createTestApp({
@@ -101,7 +101,7 @@ describe('a request with an Idempotency-Key', () => {
     expect(await valuesIn(store)).toEqual(Array.from({ length: 20 }, (_, value) => value))
   })
 
-  test('whose answer was lost on the way from the store is not stored twice', async () => {
+  test('is not stored twice when the response of the store was lost', async () => {
     const store = createMemoryStore()
     let isCut = true
     const { post } = createTestApp({
@@ -120,7 +120,7 @@ describe('a request with an Idempotency-Key', () => {
     expect(await valuesIn(store)).toHaveLength(20)
   })
 
-  test('is answered 503 when the store does not take the claim, and stores nothing', async () => {
+  test('gets 503 when the claim fails, and stores nothing', async () => {
     const store = createMemoryStore()
     const claimRequest = () => Promise.reject(new StoreError('away', { kind: 'unknown' }))
     const { post, registry } = createTestApp({ store, override: { claimRequest } })
@@ -131,7 +131,7 @@ describe('a request with an Idempotency-Key', () => {
     expect(await registry.metrics()).toContain('gateway_samples_rejected_total{reason="store"} 20\n')
   })
 
-  test('is answered 503 with a Retry-After when the store has no memory for the claim, and stores nothing', async () => {
+  test('gets 503 with a Retry-After when the store is at its memory limit, and stores nothing', async () => {
     const store = createMemoryStore()
     const { post, registry } = createTestApp({
       store,
@@ -144,7 +144,7 @@ describe('a request with an Idempotency-Key', () => {
     expect(await registry.metrics()).toContain('gateway_samples_rejected_total{reason="memory"} 20\n')
   })
 
-  test('that brings no valid sample is judged as any other, and its key stays free', async () => {
+  test('gets the usual 400 without a valid sample, and its key stays free', async () => {
     const store = createMemoryStore()
     const { post } = createTestApp({ store })
     expect((await post('[{"key":"a"}]', headers('k1'))).status).toBe(400)
@@ -152,7 +152,7 @@ describe('a request with an Idempotency-Key', () => {
     expect((await post('{"key":"a","value":1}', headers('k1'))).status).toBe(202)
   })
 
-  test('is refused with a Retry-After when too many keys are remembered, until some are forgotten', async () => {
+  test('is rejected with a Retry-After at the limit of kept keys, until some expire', async () => {
     let now = NOW
     const store = createMemoryStore({ partitions: 1, requestsMax: 2, now: () => now })
     const { post, registry } = createTestApp({ store, settings: { IDEMPOTENCY_TTL_MS: '8000' } })
@@ -163,7 +163,7 @@ describe('a request with an Idempotency-Key', () => {
     expect(retryAfterS).toBeGreaterThanOrEqual(9)
     expect(retryAfterS).toBeLessThanOrEqual(13)
     expect(await registry.metrics()).toContain('gateway_samples_rejected_total{reason="keys"} 2\n')
-    // Those without a key, and those that come again, have nothing to do with it.
+    // The limit does not affect requests without a key, and retries.
     expect((await post('{"key":"a","value":4}')).status).toBe(202)
     expect((await post('{"key":"a","value":1}', headers('k1'))).status).toBe(202)
     now += 100_000
@@ -171,7 +171,7 @@ describe('a request with an Idempotency-Key', () => {
     expect(await valuesIn(store)).toEqual([1, 2, 4])
   })
 
-  test('is remembered for its time after its last use, and stored anew after that', async () => {
+  test('is remembered for the TTL after its last use, and stored again after that', async () => {
     let now = NOW
     const store = createMemoryStore({ now: () => now })
     const { post } = createTestApp({ store, settings: { IDEMPOTENCY_TTL_MS: '5000' } })
@@ -231,8 +231,8 @@ describe('a request with an Idempotency-Key', () => {
   })
 })
 
-describe('whatever fails, and however often clients repeat', () => {
-  /** What becomes of one call to the store. */
+describe('any failures and any number of retries', () => {
+  /** The outcome of one store operation. */
   type Fate = 'ok' | 'refused' | 'lost'
   const fate = fc.constantFrom<Fate>('ok', 'refused', 'lost')
 
@@ -245,7 +245,7 @@ describe('whatever fails, and however often clients repeat', () => {
     { maxLength: 30 },
   )
 
-  test('each sample of a keyed request is stored once at most, and once when any answer was 202', {
+  test('each sample of a keyed request is stored at most once, and exactly once if any response was 202', {
     timeout: 30_000,
   }, async () => {
     await fc.assert(
@@ -277,7 +277,7 @@ describe('whatever fails, and however often clients repeat', () => {
         const answers: Promise<void>[] = []
         for (const { body, gateway, isAwaited } of plan) {
           sent.add(body)
-          // The values of a body tell them from those of all others.
+          // Each body has values of its own.
           const samples = Array.from({ length: 6 }, (_, i) => ({ key: `k${i}`, value: 10 * body + i }))
           const { post } = gateways[gateway] ?? createTestApp()
           const send = async (): Promise<void> => {
@@ -300,7 +300,7 @@ describe('whatever fails, and however often clients repeat', () => {
         }
         expect(values.filter(value => !sent.has(Math.floor(value / 10)))).toEqual([])
       }),
-      // Each run makes two gateways, which is what takes the time.
+      // Each run creates two gateways, which takes most of the time.
       { numRuns: 50 },
     )
   })

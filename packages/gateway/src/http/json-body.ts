@@ -4,11 +4,11 @@ import { z } from 'zod'
 import { bodySourceOf, createBodyReader } from './body.ts'
 import { RequestFault } from './problem.ts'
 
-/** What operators write is short; so many at a time are read beside the samples. */
+/** Bodies from operators are short. They have a budget of their own, beside that of the samples. */
 const BODY_BYTES_MAX = 64 * 1024
 const BODIES_BYTES_MAX = 16 * BODY_BYTES_MAX
 
-/** Reads what an operator sends: one JSON object, by a strict schema. */
+/** Reads the body of an operator's request: one JSON object, with a strict schema. */
 export type FieldsReader = <T extends z.ZodType>(c: Context, schema: T) => Promise<z.output<T>>
 
 export function createFieldsReader(): FieldsReader {
@@ -42,9 +42,13 @@ function describeIssue(issue: z.core.$ZodIssue): { field: string; detail: string
   return [{ field, detail: issue.message }]
 }
 
-/** Until when something holds: a time, or how long from now on; read as Unix milliseconds. */
+/**
+ * Returns the schema of the end of a period: a time, or a duration from now on, in Unix
+ * milliseconds.
+ */
 export function untilMember(now: number) {
-  const error = 'must be a time like 2026-01-31T18:00:00Z, with its zone, or a span from now on like "2h", at most 30d'
+  const error =
+    'must be a time like 2026-01-31T18:00:00Z, with its zone, or a duration from now on like "2h", at most 30d'
   return z
     .union([instant, duration.transform(ms => now + ms)], { error })
     .refine(until => until > now, { error: 'must be in the future' })

@@ -18,11 +18,11 @@ import { type Gateway, startGateway } from '../../src/gateway.ts'
 
 interface Started extends AsyncDisposable {
   readonly gateway: Gateway
-  /** Warnings and worse of its log. */
+  /** Log lines of level warn and above. */
   readonly said: string[]
 }
 
-/** A gateway of this process that asks the Redis at `url` for `durability`. */
+/** A gateway in this process that requires `durability` of the Redis at `url`. */
 async function start(url: string, durability: DurabilityLevel): Promise<Started> {
   const said: string[] = []
   const log = pino({ level: 'warn' }, { write: line => void said.push(JSON.parse(line).msg) })
@@ -75,11 +75,11 @@ async function followed(primary: RedisFixture): Promise<void> {
 
 interface Way extends AsyncDisposable {
   readonly port: number
-  /** Nothing gets through from the primary while this is so, and everything after. */
+  /** While true, data from the primary is held; afterwards all of it is forwarded. */
   isFrozen: boolean
 }
 
-/** The way from a primary to its replica. */
+/** A proxy between a primary and its replica. */
 async function startWay(primaryPort: number): Promise<Way> {
   const sockets = new Set<Socket>()
   const held: { readonly to: Socket; readonly chunk: Buffer }[] = []
@@ -119,7 +119,7 @@ async function startWay(primaryPort: number): Promise<Way> {
 }
 
 describe.skipIf(!(await redisAvailable()))('durability', () => {
-  test('local is named in the answer, and a Redis without an append-only file is only warned of', async () => {
+  test('local is named in the response, and a Redis without an append-only file causes a warning only', async () => {
     await using redis = await startRedis({ args: ['--appendonly', 'no'] })
     await using started = await start(redis.url, 'local')
     await ready(started.gateway)
@@ -141,7 +141,7 @@ describe.skipIf(!(await redisAvailable()))('durability', () => {
     expect((await post(started.gateway)).status).toBe(503)
   })
 
-  test('disk takes samples where every write goes to disk first, and stops when that is changed, until it is mended', async () => {
+  test('disk accepts samples while every write is synced to disk, and rejects them while that is switched off', async () => {
     await using redis = await startRedis({ args: ['--appendfsync', 'always'] })
     await using started = await start(redis.url, 'disk')
     await ready(started.gateway)
@@ -157,7 +157,7 @@ describe.skipIf(!(await redisAvailable()))('durability', () => {
     await expect.poll(async () => (await post(started.gateway)).status, { timeout: 10_000 }).toBe(202)
   })
 
-  test('a Redis that comes back with less than the level needs gets no samples', async () => {
+  test('a Redis that restarts with less durability than required gets no samples', async () => {
     await using redis = await startRedis({ args: ['--appendfsync', 'always'] })
     await using started = await start(redis.url, 'disk')
     await ready(started.gateway)
@@ -172,7 +172,7 @@ describe.skipIf(!(await redisAvailable()))('durability', () => {
     expect(new Set(statuses)).toEqual(new Set([503]))
   })
 
-  test('settings that Redis does not show are warned of', async () => {
+  test('settings that Redis does not reveal cause a warning', async () => {
     await using redis = await startRedis({ args: ['--appendfsync', 'always'] })
     await command(redis, 'ACL', 'SETUSER', 'gateway', 'on', '>secret', '~*', '&*', '+@all', '-config')
     await using started = await start(redis.url.replace('://', '://gateway:secret@'), 'disk')
@@ -181,7 +181,7 @@ describe.skipIf(!(await redisAvailable()))('durability', () => {
     expect(started.said).toEqual([expect.stringContaining('CONFIG GET is denied')])
   })
 
-  test('replicated answers when a replica has the samples; without one it refuses, and heals alone', async () => {
+  test('replicated confirms samples that a replica has, rejects them without a replica, and recovers by itself', async () => {
     const args = ['--min-replicas-to-write', '1', '--repl-diskless-sync-delay', '0']
     await using primary = await startRedis({ args })
     await using replica = await startRedis({ args: ['--repl-diskless-sync-delay', '0'] })
@@ -191,7 +191,7 @@ describe.skipIf(!(await redisAvailable()))('durability', () => {
     await ready(started.gateway)
     for (let i = 0; i < 20; i++) {
       expect(await post(started.gateway)).toMatchObject({ status: 202, answer: { durability: 'replicated' } })
-      // What was answered is on the replica already.
+      // Confirmed samples are already on the replica.
       const counts = await Promise.all(
         [0, 1, 2, 3].map(async p => Number((await command(replica, 'GET', `tm:{${p}}:accepted`)) ?? 0)),
       )
@@ -204,7 +204,7 @@ describe.skipIf(!(await redisAvailable()))('durability', () => {
     const begin = performance.now()
     const unconfirmed = await post(started.gateway, { key: 'kept' })
     expect(unconfirmed).toMatchObject({ status: 503, answer: { accepted: 0, receipts: [] } })
-    expect(JSON.stringify(unconfirmed.answer.rejected)).toContain('may be stored or not')
+    expect(JSON.stringify(unconfirmed.answer.rejected)).toContain('may or may not be stored')
     expect(unconfirmed.retryAfterS).toBeGreaterThanOrEqual(1)
     expect(performance.now() - begin).toBeGreaterThan(400)
     expect(performance.now() - begin).toBeLessThan(2000)
@@ -213,7 +213,7 @@ describe.skipIf(!(await redisAvailable()))('durability', () => {
     await expect.poll(async () => (await post(started.gateway, { key: 'kept' })).status, { timeout: 5000 }).toBe(202)
     expect(await command(primary, 'XLEN', 'tm:{0}:samples')).toBe(before)
 
-    // One that is gone: the primary refuses, and so does the gateway.
+    // Without a replica the primary rejects writes, and so does the gateway.
     await replica.kill()
     expect((await post(started.gateway)).status).toBe(503)
     await expect.poll(() => started.said.at(-1), { timeout: 10_000 }).toContain('no replica that is online')
@@ -227,7 +227,7 @@ describe.skipIf(!(await redisAvailable()))('durability', () => {
 })
 
 describe.skipIf(!(await redisClusterAvailable()))('durability in a cluster', () => {
-  test('every primary is asked, each confirms its own partitions, and a fail-over is survived', {
+  test('every primary is checked, each confirms its own partitions, and a failover is survived', {
     timeout: 60_000,
   }, async () => {
     await using cluster = await startRedisCluster({ masters: 3, replicas: 3 })
@@ -250,7 +250,7 @@ describe.skipIf(!(await redisClusterAvailable()))('durability in a cluster', () 
       const { status, answer } = await post(started.gateway, { body })
       expect({ status, ...answer }).toMatchObject({ status: 202, accepted: 40, durability: 'replicated' })
     }
-    // A replica that has no time to confirm, on a busy machine, is a 503 and no mistake.
+    // On a busy machine a replica may confirm too late. That is a 503, not a fault.
     for (let i = 0; i < 10; i++) await vi.waitFor(expectTaken, { timeout: 10_000, interval: 50 })
 
     // A primary fails; its replica takes over, and has no replica of its own: its partitions are
@@ -268,7 +268,7 @@ describe.skipIf(!(await redisClusterAvailable()))('durability in a cluster', () 
       )
       .toBe(503)
     expect(refused.accepted).toBeGreaterThan(0)
-    // When the lost one is back it follows the new primary, and everything is taken again.
+    // The lost node returns as a replica of the new primary, and all samples are accepted again.
     await first.start()
     await vi.waitFor(expectTaken, { timeout: 20_000, interval: 100 })
   })

@@ -11,7 +11,7 @@ import { type Gateway, startGateway } from '../../src/gateway.ts'
 
 const log = pino({ level: 'silent' })
 
-/** A gateway of this process on the Redis at `url`. */
+/** A gateway in this process on the Redis at `url`. */
 async function start(url: string): Promise<Gateway> {
   const gateway = await startGateway({
     config: gatewaySchema.parse({ HOST: '127.0.0.1', PORT: '0', METRICS_PORT: '0' }),
@@ -31,12 +31,12 @@ async function post(gateway: Gateway, key: string, body: string): Promise<{ stat
   return { status: response.status, text: await response.text() }
 }
 
-/** Values that tell a request's samples from those of all others. */
+/** Values that are unique to a request. */
 function bodyOf(request: number): string {
   return JSON.stringify(Array.from({ length: 8 }, (_, i) => ({ key: `k${i}`, value: 100 * request + i })))
 }
 
-/** Every value in the streams, and what the counters say. */
+/** Every value in the streams, and the counters. */
 async function stored(redis: RedisFixture): Promise<{ values: number[]; accepted: number }> {
   const client = rawClient(redis.url)
   try {
@@ -106,7 +106,7 @@ async function startCutter(redisPort: number): Promise<Cutter> {
 }
 
 describe.skipIf(!(await redisAvailable()))('keyed requests on a real Redis', () => {
-  test('come again through two gateways at once, after cut connections and across them, and are stored once', async () => {
+  test('are stored once when retried through two gateways at once, during and after lost connections', async () => {
     await using redis = await startRedis()
     await using cutter = await startCutter(redis.port)
     await using cut = await start(cutter.url)
@@ -123,7 +123,7 @@ describe.skipIf(!(await redisAvailable()))('keyed requests on a real Redis', () 
       const answers = await Promise.all([
         post(direct, key, bodyOf(request)),
         post(direct, key, bodyOf(request)),
-        // Its store may still be on its way back to Redis; then it says so.
+        // Its store may still be reconnecting to Redis, which is a 503.
         post(cut, key, bodyOf(request)),
       ])
       const good = answers.filter(({ status }) => status === 202)
@@ -142,7 +142,7 @@ describe.skipIf(!(await redisAvailable()))('keyed requests on a real Redis', () 
     expect(await stored(redis)).toEqual({ values: wanted.flat(), accepted: 8 * requests })
   })
 
-  test('are remembered over a restart of Redis, and take little room', async () => {
+  test('are remembered across a restart of Redis, and take little memory', async () => {
     await using redis = await startRedis()
     await using gateway = await start(redis.url)
     const first = await post(gateway, 'a', bodyOf(1))

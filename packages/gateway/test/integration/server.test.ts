@@ -57,7 +57,7 @@ function send(port: number, path: string, { method = 'GET', body = '', agent = n
 const post = (port: number, body: string, agent = new Agent()): Promise<Answer> =>
   send(port, '/ingest', { method: 'POST', body, agent })
 
-/** Opens a connection, writes, and gives what came until the other side hung up. */
+/** Opens a connection, writes, and returns what it received until the server closed it. */
 async function converse(port: number, write: (socket: Socket) => void): Promise<string> {
   const socket = connect(port, '127.0.0.1')
   let text = ''
@@ -65,7 +65,7 @@ async function converse(port: number, write: (socket: Socket) => void): Promise<
   socket.on('data', chunk => {
     text += chunk
   })
-  // A reset is one of the ways to hang up.
+  // The server may also reset the connection.
   socket.on('error', () => {})
   await once(socket, 'connect')
   write(socket)
@@ -73,7 +73,7 @@ async function converse(port: number, write: (socket: Socket) => void): Promise<
   return text
 }
 
-/** A store that takes its time, so that requests are under way when the stop comes. */
+/** A slow store, so that requests are in progress when the gateway stops. */
 function slowed(store: MemoryStore, ms: number): Store {
   return {
     ...store,
@@ -87,8 +87,8 @@ function slowed(store: MemoryStore, ms: number): Store {
   }
 }
 
-describe('a gateway that listens', () => {
-  test('takes samples and tells of itself on both ports', async () => {
+describe('a running gateway', () => {
+  test('accepts samples, and serves metrics and health on both ports', async () => {
     const gateway = await start()
     const answer = await post(gateway.port, '{"key":"a","value":1}')
     expect(answer.status).toBe(202)
@@ -100,7 +100,7 @@ describe('a gateway that listens', () => {
     expect((await send(gateway.metricsPort, '/analyze')).status).toBe(404)
   })
 
-  test('answers 413 to a chunked body that never ends, and hangs up', async () => {
+  test('responds 413 to an endless chunked body and closes the connection', async () => {
     const gateway = await start()
     const chunk = `10000\r\n${' '.repeat(0x1_0000)}\r\n`
     const text = await converse(gateway.port, socket => {
@@ -112,7 +112,7 @@ describe('a gateway that listens', () => {
     expect(text).toContain('urn:tidemark:problem:body-too-large')
   })
 
-  test('answers 413 before it reads a body that says it is too long', async () => {
+  test('responds 413 to a too large Content-Length before it reads the body', async () => {
     const gateway = await start()
     const text = await converse(gateway.port, socket => {
       socket.write('POST /ingest HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n')
@@ -120,18 +120,18 @@ describe('a gateway that listens', () => {
     expect(text).toMatch(/^HTTP\/1\.1 413 /)
   })
 
-  test('hangs up on headers that do not come', async () => {
+  test('closes a connection whose headers do not arrive', async () => {
     const gateway = await start({ HEADERS_TIMEOUT_MS: '300', REQUEST_TIMEOUT_MS: '60000' })
     const text = await converse(gateway.port, socket => socket.write('POST /ingest HTTP/1.1\r\nHost: x\r\n'))
     expect(text).toMatch(/^HTTP\/1\.1 408 /)
   })
 
-  test('hangs up on a body that does not come', async () => {
+  test('closes a connection whose body does not arrive', async () => {
     const gateway = await start({ HEADERS_TIMEOUT_MS: '300', REQUEST_TIMEOUT_MS: '600' })
     const text = await converse(gateway.port, socket => {
       socket.write('POST /ingest HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{"key"')
     })
-    // The body's reader learns first that the connection is gone, so there may be no answer at all.
+    // The reader of the body may notice the closed connection first, so there may be no response.
     expect(text).toMatch(/^($|HTTP\/1\.1 40[08] )/)
     expect((await post(gateway.port, '{"key":"a","value":1}')).status).toBe(202)
   })
@@ -150,7 +150,7 @@ describe('a gateway that listens', () => {
     expect((await send(gateway.port, '/livez')).status).toBe(200)
   })
 
-  test('keeps the order of requests that one connection sends without waiting', async () => {
+  test('keeps the order of pipelined requests', async () => {
     const store = createMemoryStore()
     const gateway = await start({}, async () => store)
     const count = 300
@@ -165,8 +165,8 @@ describe('a gateway that listens', () => {
   })
 })
 
-describe('a store that is not there', () => {
-  test('is waited for: the gateway answers 503 meanwhile, and works when it comes', async () => {
+describe('an unavailable store', () => {
+  test('is waited for: the gateway responds 503 until the store is open', async () => {
     const { promise: opened, resolve: open } = Promise.withResolvers<Store>()
     const gateway = await start({}, () => opened)
     expect((await send(gateway.port, '/livez')).status).toBe(200)
@@ -179,7 +179,7 @@ describe('a store that is not there', () => {
     expect((await post(gateway.port, '{"key":"a","value":1}')).status).toBe(202)
   })
 
-  test('that never comes does not keep the gateway from stopping', async () => {
+  test('does not prevent the gateway from stopping', async () => {
     const gateway = await start({}, async signal => {
       await aborted(signal)
       return undefined
@@ -188,7 +188,7 @@ describe('a store that is not there', () => {
     await expect(send(gateway.port, '/livez')).rejects.toThrow('ECONNREFUSED')
   })
 
-  test('of another layout ends the gateway with a sentence', async () => {
+  test('with another layout stops the gateway with a message', async () => {
     const sentence = 'this Redis holds a deployment of 4 partitions, and PARTITIONS is 16'
     const gateway = await start({}, () => Promise.reject(new LayoutMismatch(sentence)))
     await expect(gateway.failed).rejects.toThrow(sentence)
@@ -197,7 +197,7 @@ describe('a store that is not there', () => {
 })
 
 describe('a graceful stop', () => {
-  test('every sample that was answered with 202 is stored, once', async () => {
+  test('stores every sample that got a 202 exactly once', async () => {
     const store = createMemoryStore()
     const gateway = await start({}, async () => slowed(store, 20))
     const agent = new Agent({ keepAlive: true, maxSockets: 200 })
@@ -212,7 +212,7 @@ describe('a graceful stop', () => {
           expect([202, 503]).toContain(answer.status)
           if (answer.status === 202) accepted.push(value)
         } catch {
-          // It does not listen any more, or hung up before it read the request.
+          // The gateway no longer listens, or closed the connection before it read the request.
           return
         }
       }
@@ -230,7 +230,7 @@ describe('a graceful stop', () => {
     expect(accepted.filter(value => !stored.includes(value))).toEqual([])
   })
 
-  test('waits for samples whose client is gone, before it closes the store', async () => {
+  test('stores samples whose client has disconnected before it closes the store', async () => {
     const events: string[] = []
     const store = createMemoryStore()
     const slow = slowed(store, 200)
@@ -253,7 +253,7 @@ describe('a graceful stop', () => {
     expect(events).toEqual(['stored', 'closed'])
   })
 
-  test('is not ready first, answers with Connection: close, and then listens no more', async () => {
+  test('becomes not ready, responds with Connection: close, and then stops listening', async () => {
     const gateway = await start({ DRAIN_DELAY_MS: '300' })
     const stopped = gateway[Symbol.asyncDispose]()
     expect((await send(gateway.port, '/readyz')).status).toBe(503)
@@ -264,7 +264,7 @@ describe('a graceful stop', () => {
     await expect(send(gateway.port, '/livez')).rejects.toThrow('ECONNREFUSED')
   })
 
-  test('does not wait for verdicts, nor for idle connections', async () => {
+  test('waits neither for verdicts nor for idle connections', async () => {
     const gateway = await start()
     const agent = new Agent({ keepAlive: true })
     const { receipts } = JSON.parse((await post(gateway.port, '{"key":"a","value":1}', agent)).body)
@@ -278,7 +278,7 @@ describe('a graceful stop', () => {
   })
 })
 
-describe('what is no request', () => {
+describe('input that is not a request', () => {
   const problem =
     /^HTTP\/1\.1 (\d{3}) [\s\S]*\r\nContent-Type: application\/problem\+json\r\n[\s\S]*\r\n\r\n\{"type":"urn:/i
   const statusOf = (text: string): string | undefined => problem.exec(text)?.[1]
@@ -291,7 +291,7 @@ describe('what is no request', () => {
     ['417', 'POST /ingest HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: the moon\r\n\r\n[]'],
     ['431', `GET /livez HTTP/1.1\r\nHost: x\r\nX-A: ${'a'.repeat(17_000)}\r\n\r\n`],
     ['431', `GET /livez HTTP/1.1\r\nHost: x\r\n${'A: b\r\n'.repeat(50)}\r\n`],
-  ])('is answered %s as a problem, counted, and its connection closed: %j', async (status, bytes) => {
+  ])('gets a problem with status %s, is counted, and its connection is closed: %j', async (status, bytes) => {
     const gateway = await start()
     const text = await converse(gateway.port, socket => socket.write(bytes))
     expect([statusOf(text), text]).toEqual([status, text])
@@ -300,7 +300,7 @@ describe('what is no request', () => {
     )
   })
 
-  test('is answered after the requests before it, never in their place', async () => {
+  test('gets its response after those of the requests before it', async () => {
     const gateway = await start()
     const body = '{"key":"a","value":1}'
     const text = await converse(gateway.port, socket => {
@@ -311,10 +311,10 @@ describe('what is no request', () => {
 })
 
 describe('a client', () => {
-  test('that has said all and only listens gets its answer', async () => {
+  test('that closes its side of the connection gets its response', async () => {
     const store = createMemoryStore()
     const gateway = await start({}, async () => slowed(store, 50))
-    // The store answers after the client's end has come.
+    // The store responds after the client has closed its side.
     const body = '{"key":"a","value":1}'
     const text = await converse(gateway.port, socket => {
       socket.end(`POST /ingest HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n${body}`)
@@ -322,14 +322,14 @@ describe('a client', () => {
     expect(text).toMatch(/^HTTP\/1\.1 202 /)
   })
 
-  test('is told that JSON is no page, whatever a browser thinks of its content', async () => {
+  test('gets nosniff, so that a browser does not treat JSON as a page', async () => {
     const gateway = await start()
     for (const path of ['/livez', '/analyze?key=none', '/nowhere', '/openapi.json']) {
       expect((await send(gateway.port, path)).headers['x-content-type-options']).toBe('nosniff')
     }
   })
 
-  test('beyond the number of connections is turned away, and counted', async () => {
+  test('beyond the limit of connections is rejected and counted', async () => {
     const gateway = await start({ CONNECTIONS_MAX: '1' })
     const first = connect(gateway.port, '127.0.0.1')
     await once(first, 'connect')
@@ -340,7 +340,7 @@ describe('a client', () => {
     expect(metrics.body).toContain('gateway_connections_dropped_total 1\n')
   })
 
-  test('that does not read its answers gives way when too many bytes of answers are unread', async () => {
+  test('that does not read its responses is disconnected when too many bytes are unread', async () => {
     const gateway = await start({ BODIES_BYTES_MAX: String(1024 * 1024) })
     const script = 'GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n'
     const count = 30

@@ -14,14 +14,18 @@ function read(text: string, reader = readJson) {
   return { fault, samples, indexes, reasons: rejections.map(({ reason }) => reason), rejections }
 }
 
-describe('what is accepted', () => {
+describe('accepted items', () => {
   test.each([
     [
       'a sample',
       '{"key":"a","value":1,"timestamp":1700000001}',
       [{ key: 'a', value: 1, timestamp: 1_700_000_001_000 }],
     ],
-    ['a sample without a timestamp is of now', '{"key":"a","value":1}', [{ key: 'a', value: 1, timestamp: NOW }]],
+    [
+      'a sample without a timestamp gets the current time',
+      '{"key":"a","value":1}',
+      [{ key: 'a', value: 1, timestamp: NOW }],
+    ],
     [
       'milliseconds',
       '{"key":"a","value":1,"timestamp":1700000001234}',
@@ -87,7 +91,7 @@ describe('what is accepted', () => {
   })
 })
 
-describe('what is rejected, and why', () => {
+describe('rejected items and their reasons', () => {
   test.each([
     ['{"value":1}', 'key is missing', 'key'],
     ['{"key":1,"value":1}', 'key must be a string', 'key'],
@@ -143,7 +147,7 @@ describe('what is rejected, and why', () => {
     expect(read(`[${item}]`).reasons).toEqual(['sample 0: must be an object'])
   })
 
-  test('good items beside bad ones are accepted, each with its index', () => {
+  test('valid items beside invalid ones are accepted, each with its index', () => {
     const text = '[{"key":"a","value":1},{"key":"b"},{"key":"c","value":3},5]'
     expect(read(text)).toMatchObject({
       samples: [{ key: 'a' }, { key: 'c' }],
@@ -152,18 +156,18 @@ describe('what is rejected, and why', () => {
     })
   })
 
-  test('one bad metric of a device leaves the others', () => {
+  test('one invalid metric of a device does not affect the others', () => {
     const { samples, rejections } = read('[5,{"device":"d","metrics":{"x":1,"y":null,"z":3}}]')
     expect(samples.map(({ key }) => key)).toEqual(['d/x', 'd/z'])
     expect(rejections.map(({ index }) => index)).toEqual([0, 1])
   })
 
-  test('a reason repeats no more than a little of a long name', () => {
+  test('a reason quotes only the beginning of a long name', () => {
     const [reason = ''] = read(JSON.stringify({ key: 'a', value: 1, ['x'.repeat(100_000)]: 1 })).reasons
     expect(reason.length).toBeLessThan(120)
   })
 
-  test('an object that is read does not change what all objects have', () => {
+  test('parsing does not change Object.prototype', () => {
     read('{"device":"d","metrics":{"__proto__":{"polluted":1}},"__proto__":{"polluted":1}}')
     read('{"key":"__proto__","value":1,"constructor":{"prototype":{"polluted":1}}}')
     expect('polluted' in {}).toBe(false)
@@ -187,7 +191,7 @@ describe('bodies that cannot be read', () => {
     expect(read(text).fault).toMatchObject({ kind: 'malformed' })
   })
 
-  test('a mebibyte of brackets is malformed, and closed again one bad item', () => {
+  test('a mebibyte of open brackets is malformed, and with closing brackets one invalid item', () => {
     expect(read('['.repeat(1 << 20)).fault).toMatchObject({ kind: 'malformed' })
     expect(read('['.repeat(1 << 19) + ']'.repeat(1 << 19)).reasons).toEqual(['sample 0: must be an object'])
     expect(read(`{"key":"a","value":${'[1,'.repeat(1 << 18)}1${']'.repeat(1 << 18)}}`).reasons).toEqual([
@@ -195,7 +199,7 @@ describe('bodies that cannot be read', () => {
     ])
   })
 
-  test('more samples than the limit are too many, however they are packed', () => {
+  test('the limit of samples applies to every format', () => {
     const many = Array.from({ length: 10_001 }, (_, i) => ({ key: `k${i}`, value: i }))
     expect(read(JSON.stringify(many)).fault).toEqual({ kind: 'too-many' })
     expect(read(JSON.stringify(many.slice(1))).fault).toBeUndefined()
@@ -206,8 +210,8 @@ describe('bodies that cannot be read', () => {
   })
 })
 
-describe('lines', () => {
-  test('an index is a line from 0, with the blank ones', () => {
+describe('NDJSON', () => {
+  test('an index is a line, counted from 0 and including blank lines', () => {
     const text = '\n{"key":"a","value":1}\n  \n{"key":\n{"key":"b","value":2}\n7'
     expect(read(text, readNdjson)).toMatchObject({
       fault: undefined,
@@ -216,14 +220,14 @@ describe('lines', () => {
     })
   })
 
-  test('NaN breaks its own line only', () => {
+  test('NaN invalidates its own line only', () => {
     expect(read('{"key":"a","value":NaN}\n{"key":"b","value":2}', readNdjson)).toMatchObject({
       samples: [{ key: 'b' }],
       reasons: ['sample 0: must be valid JSON'],
     })
   })
 
-  test('JSON printed over several lines is not lines of JSON', () => {
+  test('JSON printed over several lines is not NDJSON', () => {
     expect(read(JSON.stringify([{ key: 'a', value: 1 }], null, 2)).samples).toHaveLength(1)
     expect(read('{\n  "key": "a",\n  "value": \n}').fault).toMatchObject({ kind: 'malformed' })
   })
@@ -233,7 +237,7 @@ describe('properties', () => {
   const key = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 }).filter(text => !/\p{Cc}/u.test(text))
   const value = fc.double({ noNaN: true, min: -1e100, max: 1e100 })
 
-  test('every legal sample comes out as it went in, as array and as lines', () => {
+  test('every valid sample is read unchanged, from an array and from NDJSON', () => {
     fc.assert(
       fc.property(fc.array(fc.record({ key, value })), items => {
         const wanted = items.map(item => ({ key: item.key, value: item.value + 0, timestamp: NOW }))
@@ -243,10 +247,10 @@ describe('properties', () => {
     )
   })
 
-  test('a device names the same samples as a list of them', () => {
+  test('a device item has the same samples as a list of them', () => {
     fc.assert(
       fc.property(fc.array(fc.tuple(key, value), { minLength: 1 }), pairs => {
-        // Own members in JSON's text: an object literal would lose __proto__.
+        // As JSON text: an object literal would lose __proto__.
         const names = new Map(pairs)
         const metrics = [...names].map(([name, number]) => `${JSON.stringify(name)}:${JSON.stringify(number)}`)
         const { samples } = read(`{"device":"d","metrics":{${metrics.join(',')}}}`)
@@ -257,7 +261,7 @@ describe('properties', () => {
     )
   })
 
-  test('of any JSON each item is either accepted or rejected, and nothing throws', () => {
+  test('each item of any JSON is either accepted or rejected, and nothing throws', () => {
     fc.assert(
       fc.property(fc.array(fc.jsonValue()), items => {
         const { fault, indexes, rejections } = read(JSON.stringify(items))
@@ -268,7 +272,7 @@ describe('properties', () => {
     )
   })
 
-  test('any text at all is read or called malformed', () => {
+  test('any text is read or malformed', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), text => {
         read(text)
