@@ -5,10 +5,7 @@ import { z } from 'zod'
 
 const HOUR_MS = 3_600_000
 
-/**
- * The gateway's own settings, without those of its connection to the store: tests use a store in
- * memory.
- */
+/** The gateway's own settings. Those of its connection are apart: tests use a store in memory. */
 export const gatewaySettings = {
   HOST: z.string().min(1).default('0.0.0.0'),
   PORT: port.default(8080),
@@ -16,10 +13,7 @@ export const gatewaySettings = {
   METRICS_PORT: port.default(9464),
 
   BODY_BYTES_MAX: integer({ min: 1024, max: 64 * 1024 * 1024 }).default(1024 * 1024),
-  /**
-   * Bytes of all bodies that are being read at one time; the same limit applies to unread
-   * responses.
-   */
+  /** Bytes of all bodies being read at one time; the same limit applies to unread responses. */
   BODIES_BYTES_MAX: integer({ min: 1024 * 1024, max: 16 * 1024 ** 3 }).default(128 * 1024 * 1024),
   /** Samples of one request. */
   SAMPLES_MAX: integer({ min: 1, max: 1_000_000 }).default(10_000),
@@ -27,10 +21,7 @@ export const gatewaySettings = {
   /** At most 1e300: sums of values must stay finite. */
   VALUE_ABS_MAX: decimal({ min: 1, max: 1e300 }).default(1e100),
 
-  /**
-   * Samples of all requests that wait for the store to confirm them. Beyond it requests are
-   * rejected with 503.
-   */
+  /** Samples of all requests that wait for the store. Beyond it requests get 503. */
   QUEUE_SAMPLES_MAX: integer({ min: 1, max: 10_000_000 }).default(200_000),
   /** How long the store may take to respond before the requests that wait for it get 503. */
   STORE_TIMEOUT_MS: integer({ min: 10, max: 60_000 }).default(2000),
@@ -42,10 +33,7 @@ export const gatewaySettings = {
   REQUEST_TIMEOUT_MS: integer({ min: 100, max: HOUR_MS }).default(10_000),
   KEEP_ALIVE_TIMEOUT_MS: integer({ min: 0, max: HOUR_MS }).default(65_000),
   CONNECTIONS_MAX: integer({ min: 1, max: 1_000_000 }).default(10_000),
-  /**
-   * Requests after which a connection is closed, so that clients spread over new pods; 0 means
-   * never.
-   */
+  /** Requests after which a connection is closed, to spread clients over pods; 0 means never. */
   REQUESTS_PER_CONNECTION_MAX: integer({ min: 0, max: 1_000_000_000 }).default(1000),
 
   /** The longest wait of `GET /analyze?after=` for a verdict. */
@@ -58,10 +46,7 @@ export const gatewaySettings = {
   THRESHOLD: decimal({ min: 0.1, max: 1000 }).default(VERDICT_DEFAULTS.threshold),
   WINDOW_MIN: integer({ min: 2, max: 500 }).default(VERDICT_DEFAULTS.windowMin),
 
-  /**
-   * How long a stopping gateway accepts requests after it became not ready: load balancers notice
-   * that with a delay.
-   */
+  /** How long a gateway accepts requests after it became not ready: load balancers lag behind. */
   DRAIN_DELAY_MS: integer({ min: 0, max: 60_000 }).default(0),
 } as const
 
@@ -76,16 +61,10 @@ export function verdictSettings({ WINDOW, THRESHOLD, WINDOW_MIN }: GatewayConfig
 export const configSchema = z.object({
   ...commonSettings,
   ...gatewaySettings,
-  /**
-   * Accepted samples of a partition that are not analysed yet. Beyond it its samples are rejected
-   * with 503.
-   */
+  /** Samples of a partition that are not analysed yet. Beyond it its samples get 503. */
   BACKLOG_SAMPLES_MAX: integer({ min: 1, max: 1_000_000_000 }).default(1_000_000),
   /** The least durability that Redis must provide, compared with what it reports. */
   DURABILITY: z.enum(DURABILITY_LEVELS).default('local'),
-  /**
-   * Idempotency-Keys that each partition remembers, about 250 bytes each. Beyond it requests with a
-   * new one get 503.
-   */
+  /** Idempotency-Keys that each partition remembers, about 250 bytes each. Beyond it: 503. */
   IDEMPOTENCY_KEYS_MAX: integer({ min: 1, max: 10_000_000 }).default(20_000),
 })

@@ -1,17 +1,11 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, type Registry } from 'prom-client'
 
-/**
- * Label values come from closed sets: a client that could create new ones could exhaust Prometheus'
- * memory.
- */
+/** Label values come from closed sets: clients must not be able to create time series. */
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
 
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 
-/**
- * Why a sample was not accepted: the rule that its content broke, or the limit or failure that kept
- * it from the store.
- */
+/** The rule that a sample broke, or the limit or failure that kept it from the store. */
 const REJECTION_REASONS = ['shape', 'key', 'value', 'timestamp', 'full', 'memory', 'queue', 'store', 'keys'] as const
 export type RejectionReason = (typeof REJECTION_REASONS)[number]
 

@@ -5,10 +5,7 @@ import type { AppendOutcome, Once, Store } from '@tidemark/shared/store/ports/st
 import { RequestFault } from './http/problem.ts'
 import type { DrainRate } from './http/retry-after.ts'
 
-/**
- * What the routes work with once the store is open. gateway.ts creates it; the routes know these
- * interfaces only.
- */
+/** What the routes work with once the store is open. gateway.ts creates it. */
 export interface Services {
   readonly store: Store
   readonly batcher: SampleQueue
@@ -24,10 +21,7 @@ export interface SampleQueue {
 
 /** The samples that one request has for one partition. */
 export interface SubBatch extends PackedSamples {
-  /**
-   * Of a request with an Idempotency-Key: its sub-batch becomes an entry of its own, so that a
-   * retry can be recognized.
-   */
+  /** Of a request with an Idempotency-Key: its sub-batch is an entry of its own, for retries. */
   readonly once?: Once | undefined
   /** The trace that the request belongs to. */
   readonly trace?: TraceContext | undefined
@@ -35,17 +29,11 @@ export interface SubBatch extends PackedSamples {
 
 export type SubBatchOutcome =
   | AppendOutcome
-  /**
-   * Never sent to the store: the queue is full, the store does not respond, or the gateway is
-   * stopping.
-   */
+  /** Never sent: the queue is full, the store does not respond, or the gateway is stopping. */
   | { readonly kind: 'rejected' }
 
 export interface CheckpointWaiter {
-  /**
-   * Resolves when the partition's checkpoint has reached the receipt's entry, or after `waitMs`.
-   * Does not reject.
-   */
+  /** Resolves when the checkpoint has reached the entry, or after `waitMs`. Does not reject. */
   wait(receipt: Receipt, waitMs: number): Promise<WaitOutcome>
 }
 

@@ -4,10 +4,7 @@ import type { Logger } from 'pino'
 
 const PING_EVERY_MS = 1000
 
-/**
- * One failed ping is no outage: a pod that leaves the load balancer at each hiccup adds to the load
- * of the others.
- */
+/** One failed ping is no outage: a pod that becomes not ready adds to the load of the others. */
 const FAILED_PINGS_MAX = 2
 
 export interface StoreLinkOptions {

@@ -85,10 +85,7 @@ export function createBodyReader({ bytesMax, bytesInFlightMax }: BodyReaderOptio
   }
 }
 
-/**
- * Returns the format that the headers declare. Throws a RequestFault for a media type that cannot
- * contain samples.
- */
+/** Returns the format. Throws a RequestFault for a media type that cannot contain samples. */
 function formatOf(headers: RequestHeaders): BodyFormat {
   const encoding = headers['content-encoding']
   if (typeof encoding === 'string' && encoding.trim().toLowerCase() !== 'identity') {

@@ -17,10 +17,7 @@ export interface ConcernsOptions {
   readonly isStopping: () => boolean
 }
 
-/**
- * What every request goes through, whichever way it takes. Authentication and rate limits belong
- * into this list.
- */
+/** Returns the concerns of every request. Authentication and rate limits belong here. */
 export function requestConcerns({ metrics, log, spans, isStopping }: ConcernsOptions): readonly Concern[] {
   return [
     tracing(spans),
@@ -42,10 +39,7 @@ export function requestConcerns({ metrics, log, spans, isStopping }: ConcernsOpt
   ]
 }
 
-/**
- * Continues the trace that a request arrives with, and records a span of it where spans are
- * collected.
- */
+/** Continues the trace of a request, and records a span where spans are collected. */
 function tracing(spans: Spans | undefined): Concern {
   return {
     name: 'tracing',

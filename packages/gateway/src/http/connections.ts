@@ -16,10 +16,7 @@ const OPEN_RESPONSES_MAX = 32
  */
 const LINGER = { ms: 500, bytes: 4 * 1024 * 1024 } as const
 
-/**
- * The unread bytes of all responses are counted at this interval, and at once when new ones add
- * this share of the limit.
- */
+/** Unread bytes are counted at this interval, and at once after this share of the limit. */
 const UNREAD_CHECK = { everyMs: 250, share: 0.25 } as const
 
 /**
@@ -56,17 +53,11 @@ export interface Connections extends Disposable {
   accept(incoming: IncomingMessage, outgoing: ServerResponse): void
   /** Responds to a request that the app never sees. */
   refuseRequest(incoming: IncomingMessage, outgoing: ServerResponse, refusal: Refusal): void
-  /**
-   * Closes a connection with a response, after the responses to the requests before it: HTTP
-   * matches them by order.
-   */
+  /** Closes a connection with a response, after those to the requests before it. */
   refuse(socket: Duplex, refusal: Refusal): void
 }
 
-/**
- * Tracks the requests of each connection: limits pipelining and unread responses, and closes
- * connections gracefully.
- */
+/** Limits pipelining and unread responses, and closes connections gracefully. */
 export function createConnections({ unreadBytesMax, serve, onRefused, onUnread }: ConnectionsOptions): Connections {
   const connections = new WeakMap<Duplex, Connection>()
   const unread = createUnreadLimit(unreadBytesMax, onUnread)
@@ -108,10 +99,7 @@ export function createConnections({ unreadBytesMax, serve, onRefused, onUnread }
     serve(incoming, outgoing)
   }
 
-  /**
-   * Sends the refusal of a refused connection, once the requests before the refused input have
-   * their responses.
-   */
+  /** Sends the refusal, once the requests before the refused input have their responses. */
   function closeIfRefused(socket: Duplex, connection: Connection): void {
     const { refusal, newest, newestResponse, openResponses, waiting } = connection
     if (refusal === undefined || socket.destroyed) return
@@ -210,10 +198,7 @@ function unreadBytes({ openResponses }: Connection): number {
   return bytes
 }
 
-/**
- * Discards the rest of a request after its response, within limits. A client that ends it in time
- * keeps its connection.
- */
+/** Discards the rest of a request, within limits. If it ends in time, the connection lives on. */
 function linger(incoming: IncomingMessage): void {
   const { socket } = incoming
   const chunkSizes = new ChunkSizeLimit()

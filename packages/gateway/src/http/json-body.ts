@@ -42,10 +42,7 @@ function describeIssue(issue: z.core.$ZodIssue): { field: string; detail: string
   return [{ field, detail: issue.message }]
 }
 
-/**
- * Returns the schema of the end of a period: a time, or a duration from now on, in Unix
- * milliseconds.
- */
+/** Returns the schema of the end of a period, as Unix milliseconds. */
 export function untilMember(now: number) {
   const error =
     'must be a time like 2026-01-31T18:00:00Z, with its zone, or a duration from now on like "2h", at most 30d'

@@ -6,10 +6,7 @@ import { RequestFault } from './problem.ts'
  */
 export const PAGE_LIMITS = { concurrent: 2, waitingMax: 200 } as const
 
-/**
- * Returns a function that runs at most `concurrent` pieces of work at a time; the others wait in
- * order of arrival.
- */
+/** Returns a function that runs `concurrent` pieces of work at a time, in order of arrival. */
 export function createLimiter({
   concurrent,
   waitingMax,

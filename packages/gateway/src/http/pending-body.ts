@@ -9,10 +9,7 @@ import { RequestFault } from './problem.ts'
  */
 const CHUNK_BYTES_KEPT = 4096
 
-/**
- * Small chunks are copied into blocks. The first block is small, because a slow body may never need
- * more.
- */
+/** Small chunks are copied into blocks. The first is small: a slow body may never need more. */
 const BLOCK_BYTES = { min: 1024, max: 65_536 } as const
 
 /**
@@ -111,10 +108,7 @@ export class PendingBody {
     this.#onEvict?.(this.#fault)
   }
 
-  /**
-   * Gives its bytes back to the budget. An evicted body may stay referenced by its connection, so
-   * it must hold nothing.
-   */
+  /** Gives its bytes back. Its connection may still refer to it, so it must hold nothing. */
   release(): void {
     this.#budget.giveBack(this, this.#bytes)
     this.#bytes = 0

@@ -2,7 +2,7 @@ import type { OpenSpan } from '@tidemark/shared/runtime/tracing/spans'
 import type { TraceContext } from '@tidemark/shared/sample/trace-context'
 import type { Context, Hono } from 'hono'
 import { type BodySource, bodySourceOf } from './body.ts'
-import { type Answer, answerTo, type Fault } from './problem.ts'
+import { type Fault, type PlainResponse, problemResponse } from './problem.ts'
 
 /** One request as its concerns see it, and what they note about it. */
 export interface Exchange extends BodySource {
@@ -12,10 +12,7 @@ export interface Exchange extends BodySource {
   readonly path: string
   /** Of performance.now(). */
   readonly beginMs: number
-  /**
-   * What the request's samples carry on: its own span if it has one, otherwise the trace that it
-   * arrived with.
-   */
+  /** What the request's samples carry on: its own span, or the trace that it arrived with. */
   trace: TraceContext | undefined
   span: OpenSpan | undefined
   /** 0 until the response is known. */
@@ -27,34 +24,22 @@ export interface Exchange extends BodySource {
 /** Headers of a response as node:http takes them: names and values alternate. */
 export type HeaderList = (string | number)[]
 
-/**
- * Something that every request needs, whatever its route. Hooks are synchronous, so that they cost
- * no promise.
- */
+/** Something that every request needs. Hooks are synchronous, so that they cost no promise. */
 export interface Concern {
   readonly name: string
-  /**
-   * Runs before the route. If it throws, the route does not run, and the thrown value becomes the
-   * response.
-   */
+  /** Runs before the route, which does not run if this throws. */
   begin?(exchange: Exchange): void
-  /**
-   * Maps a value thrown by the route, or by a `begin`, to a fault. The first concern that returns
-   * one decides.
-   */
+  /** Maps a value thrown by a `begin` or the route. The first concern with a fault decides. */
   fail?(exchange: Exchange, error: unknown): Fault | undefined
   /** Runs when the response is known, before it is sent; may add headers to it. */
   end?(exchange: Exchange, headers: HeaderList): void
 }
 
-/**
- * Runs the concerns of a request, in their order. Every way into the gateway goes through the same
- * pipeline.
- */
+/** Runs the concerns of a request, in order. Every way into the gateway uses the same pipeline. */
 export interface Pipeline {
   /** Throws what a concern throws; the caller passes that to `fail`. */
   begin(exchange: Exchange): void
-  fail(exchange: Exchange, error: unknown): Answer
+  fail(exchange: Exchange, error: unknown): PlainResponse
   end(exchange: Exchange, status: number, headers: HeaderList): void
 }
 
@@ -69,7 +54,7 @@ export function createPipeline(concerns: readonly Concern[]): Pipeline {
     fail(exchange, error) {
       let fault: Fault | undefined
       for (const concern of failing) fault ??= concern.fail?.(exchange, error)
-      return answerTo(fault ?? { kind: 'internal' }, exchange.path)
+      return problemResponse(fault ?? { kind: 'internal' }, exchange.path)
     },
     end(exchange, status, headers) {
       exchange.status = status
@@ -86,9 +71,7 @@ export function exchangeOf(c: Context): Exchange {
   return c.get(EXCHANGE)
 }
 
-/**
- * Makes every request of the app run through the pipeline. `routeOf` returns a route's template.
- */
+/** Makes all requests of the app use the pipeline. `routeOf` returns a route's template. */
 export function installPipeline(app: Hono, pipeline: Pipeline, routeOf: (c: Context) => string): void {
   app.use(async (c: Context, next) => {
     const { headers, body } = bodySourceOf(c)
@@ -121,14 +104,11 @@ export function installPipeline(app: Hono, pipeline: Pipeline, routeOf: (c: Cont
   app.onError((error, c) => respond(c, pipeline.fail(exchangeOf(c), error)))
 }
 
-function respond(c: Context, { status, headers, body }: Answer): Response {
+function respond(c: Context, { status, headers, body }: PlainResponse): Response {
   return c.body(body, status, headers)
 }
 
-/**
- * Sets a header of a finished response. On the socket's own response if there is one: Hono would
- * copy the response.
- */
+/** Sets a header of a finished response; on the socket's own, because Hono would copy it. */
 function setHeader(c: Context, name: string, value: string): void {
   if (c.env?.outgoing === undefined) c.header(name, value)
   else c.env.outgoing.setHeader(name, value)

@@ -3,10 +3,7 @@ import type { Context } from 'hono'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import { outageRetryAfterS, retryAfterHeader, SOON_S } from './retry-after.ts'
 
-/**
- * A response lists at most this many errors of a body's fields: a client can invent any number of
- * fields.
- */
+/** Errors that a response lists of a body's fields: a client can invent any number of fields. */
 const FIELD_ERRORS_MAX = 100
 const FIELD_LENGTH_MAX = 100
 
@@ -81,14 +78,14 @@ export class RequestFault extends Error {
 }
 
 /** A response that is independent of how it is sent. */
-export interface Answer {
+export interface PlainResponse {
   readonly status: ContentfulStatusCode
   readonly headers: Readonly<Record<string, string>>
   readonly body: string
 }
 
 /** Returns the response to a fault of a request of `path`, as application/problem+json. */
-export function answerTo(fault: Fault, path: string): Answer {
+export function problemResponse(fault: Fault, path: string): PlainResponse {
   // Each entry takes the faults of its own kind, which the compiler cannot follow through the
   // lookup.
   const toProblem = PROBLEMS[fault.kind] as (fault: Fault) => Problem
@@ -98,7 +95,7 @@ export function answerTo(fault: Fault, path: string): Answer {
 }
 
 export function respondWith(c: Context, fault: Fault): Response {
-  const { status, headers, body } = answerTo(fault, c.req.path)
+  const { status, headers, body } = problemResponse(fault, c.req.path)
   return c.body(body, status, headers)
 }
 

@@ -52,10 +52,7 @@ export interface RefusalResponse {
   readonly body: string
 }
 
-/**
- * Returns the response. It closes the connection, because nothing says where the next request would
- * begin.
- */
+/** Returns the response. It closes the connection: the next request's beginning is unknown. */
 export function refusalResponse(refusal: Refusal): RefusalResponse {
   const { status, title, detail } = PROBLEMS[refusal]
   const body = JSON.stringify({ type: problemType(refusal), title, status, detail })

@@ -5,16 +5,10 @@ import type { GatewayStore, Progress } from '@tidemark/shared/store/ports/store'
  * at once: clients that were rejected together must not return together.
  */
 
-/**
- * For a limit that is reached only for a moment, such as too many requests of one kind at the same
- * time.
- */
+/** For a limit that is reached only for a moment. */
 export const SOON_S = 1
 
-/**
- * The longest wait that a response suggests, before jitter: a client that is told to wait for long
- * gives up.
- */
+/** The longest wait, before jitter: clients give up rather than wait for longer. */
 const WAIT_MAX_S = 60
 
 /** For the first sample that a full partition rejects: its drain rate is not known yet. */
@@ -42,10 +36,7 @@ export function outageRetryAfterS(): number {
   return Math.random() < 0.5 ? 1 : 2
 }
 
-/**
- * Returns the seconds to wait when the store holds too many Idempotency-Keys, of which the next
- * expires in `expiresInMs`.
- */
+/** Returns the wait at the limit of Idempotency-Keys; the next one expires in `expiresInMs`. */
 export function keysRetryAfterS(expiresInMs: number): number {
   return Math.min(WAIT_MAX_S, 1 + Math.ceil((expiresInMs / 1000) * (1 + Math.random() / 2)))
 }

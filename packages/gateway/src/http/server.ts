@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerOptions, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { getRequestListener, RequestError } from '@hono/node-server'
 import type { Hono } from 'hono'
@@ -11,23 +11,15 @@ import { type Refusal, refusalOf } from './refusal.ts'
 /** Requests have far fewer; each header costs memory before the request is looked at. */
 const HEADERS_COUNT_MAX = 50
 
-/**
- * All headers together. Set here so that no option of the process changes it; the longest query has
- * 9 KiB.
- */
+/** All headers together. Set here so that no process option changes it; queries have 9 KiB. */
 const HEADERS_BYTES_MAX = 16 * 1024
 
-/**
- * Interval at which timeouts are enforced: with Node's default of 30 s, a timeout of 5 s could last
- * 35 s.
- */
+/** With Node's default interval of 30 s, a timeout of 5 s could last 35 s. */
 const TIMEOUT_CHECK_MS = 1000
 
 export interface HttpServer {
   readonly port: number
-  /**
-   * Accepts no more connections, waits for the requests in progress, and ends them after `graceMs`.
-   */
+  /** Accepts no more connections, and ends requests in progress after `graceMs` at the latest. */
   close(graceMs: number): Promise<void>
 }
 
@@ -61,20 +53,7 @@ export async function listen({ app, ingestRoute, config, metrics }: ListenOption
     }
     connections.refuseRequest(incoming, outgoing, refusal)
   }
-  const server = createServer(
-    {
-      headersTimeout: config.HEADERS_TIMEOUT_MS,
-      // Node requires that the whole request has at least as much time as its headers.
-      requestTimeout: Math.max(config.REQUEST_TIMEOUT_MS, config.HEADERS_TIMEOUT_MS),
-      keepAliveTimeout: config.KEEP_ALIVE_TIMEOUT_MS,
-      connectionsCheckingInterval: Math.min(TIMEOUT_CHECK_MS, config.HEADERS_TIMEOUT_MS),
-      maxHeaderSize: HEADERS_BYTES_MAX,
-      insecureHTTPParser: false,
-      // refusalOfHeaders() requires it, with a response that explains it.
-      requireHostHeader: false,
-    },
-    accept,
-  )
+  const server = createServer(serverOptions(config), accept)
   // Node silently drops headers beyond its limit, so a limit of one more shows that there are too
   // many.
   server.maxHeadersCount = HEADERS_COUNT_MAX + 1
@@ -113,6 +92,20 @@ export async function listen({ app, ingestRoute, config, metrics }: ListenOption
   }
 }
 
+function serverOptions(config: GatewayConfig): ServerOptions {
+  return {
+    headersTimeout: config.HEADERS_TIMEOUT_MS,
+    // Node requires that the whole request has at least as much time as its headers.
+    requestTimeout: Math.max(config.REQUEST_TIMEOUT_MS, config.HEADERS_TIMEOUT_MS),
+    keepAliveTimeout: config.KEEP_ALIVE_TIMEOUT_MS,
+    connectionsCheckingInterval: Math.min(TIMEOUT_CHECK_MS, config.HEADERS_TIMEOUT_MS),
+    maxHeaderSize: HEADERS_BYTES_MAX,
+    insecureHTTPParser: false,
+    // refusalOfHeaders() requires it, with a response that explains it.
+    requireHostHeader: false,
+  }
+}
+
 /**
  * Returns how long a connection may be silent in both directions: the time of the slowest response
  * (a wait for a verdict and two store operations) plus the time that a client has for its request.
@@ -138,10 +131,7 @@ function refusalOfHeaders({ rawHeaders, httpVersion, httpVersionMajor }: Incomin
   return hosts > 1 || (hosts === 0 && httpVersion === '1.1') ? 'request-malformed' : undefined
 }
 
-/**
- * Responds to a request that never reaches the app, because its Host header and target do not form
- * a URL.
- */
+/** Responds to a request that never reaches the app: its Host and target form no URL. */
 function respondToBadRequest(error: unknown): Response {
   const isClientFault = error instanceof RequestError
   const status = isClientFault ? 400 : 500

@@ -4,16 +4,10 @@ import { type AppendOutcome, type GatewayStore, type Once, StoreError } from '@t
 import type { FlushFailure } from '../metrics.ts'
 import type { SampleQueue, SubBatch, SubBatchOutcome } from '../services.ts'
 
-/**
- * An entry takes no more sub-batches from here on. A sub-batch is never split, so an entry can be
- * as large as a request.
- */
+/** A larger entry takes no more sub-batches. Sub-batches are never split, so it can be larger. */
 const ENTRY_SAMPLES_MAX = 1000
 
-/**
- * Concurrent flushes. While all are in progress, arriving samples are gathered for the next one
- * (group commit).
- */
+/** Concurrent flushes. Beyond it, arriving samples are gathered (group commit). */
 const FLUSHES_MAX = 4
 
 export interface BatcherOptions {
@@ -227,10 +221,7 @@ export class Batcher implements SampleQueue {
     }
   }
 
-  /**
-   * Ends the waits for an overdue flush and behind it. Its samples still count towards the limit:
-   * they are in memory.
-   */
+  /** Ends the waits for an overdue flush and behind it. Its samples are in memory, so they count. */
   #timeOut(entries: readonly Entry[], queues: readonly PartitionQueue[]): void {
     for (const entry of entries) {
       this.#options.onFailure?.('timeout', undefined)

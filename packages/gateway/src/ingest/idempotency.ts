@@ -9,16 +9,10 @@ import type { Services } from '../services.ts'
 
 const KEY_LENGTH_MAX = 255
 
-/**
- * A string of RFC 9651 (structured fields): printable ASCII in quotes, with `\"` and `\\` as its
- * only escapes.
- */
+/** A string of RFC 9651: printable ASCII in quotes; `\"` and `\\` are its only escapes. */
 const QUOTED = /^"((?:[ !#-[\]-~]|\\["\\])*)"$/
 
-/**
- * The same without quotes, as most clients send it. Without commas: one would mean that two headers
- * were joined.
- */
+/** The same without quotes, as most clients send it. A comma would mean two joined headers. */
 const UNQUOTED = /^[!#-+\--~](?:[ !#-+\--~]*[!#-+\--~])?$/
 
 /**
@@ -28,10 +22,7 @@ const UNQUOTED = /^[!#-+\--~](?:[ !#-+\--~]*[!#-+\--~])?$/
  */
 const SUB_BATCHES_EXTRA_MS = 60_000
 
-/**
- * Returns the request's Idempotency-Key, or undefined without one. Throws a RequestFault for an
- * invalid key.
- */
+/** Returns the Idempotency-Key, or undefined. Throws a RequestFault for an invalid key. */
 export function readIdempotencyKey(headers: RequestHeaders): string | undefined {
   const header = headers['idempotency-key']
   if (typeof header !== 'string') return undefined
@@ -124,10 +115,7 @@ export function createClaims({
   }
 }
 
-/**
- * Returns 132 bits of SHA-256: collisions are infeasible, and it takes half the memory of the whole
- * digest.
- */
+/** Returns 132 bits of SHA-256: collisions are infeasible, and it takes half the memory. */
 function digestOf(...parts: readonly string[]): string {
   const hash = createHash('sha256')
   for (const part of parts) hash.update(`${part.length}:`).update(part)

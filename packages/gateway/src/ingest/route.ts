@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Exchange, HeaderList, Pipeline } from '../http/pipeline.ts'
-import type { Answer } from '../http/problem.ts'
+import type { PlainResponse } from '../http/problem.ts'
 import type { Ingest } from './ingest.ts'
 
 /** A Host header that needs no parser to be recognized as valid. */
@@ -34,16 +34,16 @@ export function createIngestRoute({
       status: 0,
       seconds: 0,
     }
-    let answer: Answer
+    let response: PlainResponse
     try {
       pipeline.begin(exchange)
-      answer = await ingest(exchange)
+      response = await ingest(exchange)
     } catch (error) {
-      answer = pipeline.fail(exchange, error)
+      response = pipeline.fail(exchange, error)
       // The unread rest of the body must not block the connection's next request.
       outgoing.once('finish', () => incoming.resume().socket?.resume())
     }
-    const { status, headers, body } = answer
+    const { status, headers, body } = response
     const list: HeaderList = ['Content-Length', Buffer.byteLength(body)]
     for (const name in headers) list.push(name, headers[name] as string)
     pipeline.end(exchange, status, list)

@@ -7,18 +7,14 @@ const QUOTE_LENGTH_MAX = 64
 export type Rule = 'shape' | 'key' | 'value' | 'timestamp'
 
 export interface Rejection {
-  /**
-   * Position of the item in its body: the array's index or the line; 0 if the body is one object.
-   */
+  /** Position of the item in its body: index of the array, or line; 0 for a single object. */
   readonly index: number
   readonly rule: Rule
   /** Names the item and the rule, for the developer of the client. */
   readonly reason: string
 }
 
-/**
- * Why a body as a whole cannot be read; undefined if it can, and each item was validated by itself.
- */
+/** Why a body as a whole cannot be read; undefined if it can. */
 export type BodyFault =
   | { readonly kind: 'malformed'; readonly reason: string }
   | { readonly kind: 'too-many' }
@@ -91,10 +87,7 @@ export class Batch {
   }
 }
 
-/**
- * Returns a client's text as a JSON string, shortened: its control characters must not reach a log
- * or a terminal.
- */
+/** Returns a client's text as a short JSON string, without control characters. */
 export function quote(text: string): string {
   return JSON.stringify(text.length > QUOTE_LENGTH_MAX ? `${text.slice(0, QUOTE_LENGTH_MAX)}...` : text)
 }

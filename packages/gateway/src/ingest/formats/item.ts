@@ -8,9 +8,7 @@ export function readItem(item: unknown, index: number, batch: Batch): void {
   readerOf(item)(item, { index }, batch)
 }
 
-/**
- * Recognizes an item's format by its members. An item of no known format is validated as a sample.
- */
+/** Recognizes an item by its members. One of no known format is validated as a sample. */
 function readerOf(item: unknown): (item: unknown, place: Place, batch: Batch) => void {
   if (typeof item !== 'object' || item === null || Object.hasOwn(item, 'key')) return readSample
   if (Object.hasOwn(item, 'metrics') || Object.hasOwn(item, 'device')) return readDevice

@@ -2,10 +2,7 @@ import { z } from 'zod'
 import type { Batch, Place, RawSample } from './batch.ts'
 import { keyField, rejectShape, timestampField, valueField } from './fields.ts'
 
-/**
- * `{"key": "edge-17/rps", "value": 420, "timestamp": 1700000000}`. Strict: a misspelt member must
- * not be ignored.
- */
+/** `{"key": "edge-17/rps", "value": 420, "timestamp": 1700000000}`. Unknown members are errors. */
 export const sampleSchema = z
   .strictObject({ key: keyField, value: valueField, timestamp: timestampField }, { error: 'must be an object' })
   .meta({ description: 'One measurement of one key.' })
