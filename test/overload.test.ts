@@ -136,7 +136,7 @@ describe.runIf(await redisAvailable())('overload', () => {
     expect(problem.rejected.map(({ index }) => index)).toEqual(
       Array.from({ length: SAMPLES }, (_, i) => i).filter(i => i % 10 < 5),
     )
-    expect(problem.rejected[0]?.reason).toContain('too many samples of its partition wait')
+    expect(problem.rejected[0]?.reason).toContain('the backlog of its partition is full')
     expect(retryAfterS).toBeGreaterThanOrEqual(1)
     expect(await client.ingest(JSON.parse(bodyOf(cold)))).toMatchObject({ accepted: SAMPLES, rejected: [] })
     expect(await metricOf(client, 'gateway_samples_rejected_total{reason="full"}')).toBe(SAMPLES / 2)
