@@ -12,8 +12,8 @@ import { createPipeline } from './http/pipeline.ts'
 import { createDrainRate } from './http/retry-after.ts'
 import { listen } from './http/server.ts'
 import { Batcher } from './ingest/batcher.ts'
+import { createFastPath } from './ingest/fast-path.ts'
 import { createIngest } from './ingest/ingest.ts'
-import { createIngestRoute } from './ingest/route.ts'
 import { createMetrics, type GatewayMetrics } from './metrics.ts'
 import { required, type Services } from './services.ts'
 import { linkStore } from './store-link.ts'
@@ -87,7 +87,7 @@ export async function startGateway({ config, openStore, log, registry, spans }: 
       hostname: config.HOST,
     }),
   )
-  const server = await listen({ app, ingestRoute: createIngestRoute({ ingest, pipeline }), config, metrics })
+  const server = await listen({ app, fastPath: createFastPath({ ingest, pipeline }), config, metrics })
   starting.defer(async () => {
     isStopping = true
     await pause(config.DRAIN_DELAY_MS)

@@ -26,17 +26,17 @@ export interface HttpServer {
 export interface ListenOptions {
   readonly app: Hono
   /** The fast path: serves a request itself, or returns false to leave it to the app. */
-  readonly ingestRoute: (incoming: IncomingMessage, outgoing: ServerResponse) => boolean
+  readonly fastPath: (incoming: IncomingMessage, outgoing: ServerResponse) => boolean
   readonly config: GatewayConfig
   readonly metrics: GatewayMetrics
 }
 
 /** Serves the fast path and the app; resolves when the server listens. */
-export async function listen({ app, ingestRoute, config, metrics }: ListenOptions): Promise<HttpServer> {
+export async function listen({ app, fastPath, config, metrics }: ListenOptions): Promise<HttpServer> {
   const listener = getRequestListener(app.fetch, { hostname: config.HOST, errorHandler: respondToBadRequest })
   const connections = createConnections({
     serve(incoming, outgoing) {
-      if (ingestRoute(incoming, outgoing)) return
+      if (fastPath(incoming, outgoing)) return
       // The listener never rejects: it responds with 500 itself.
       void listener(incoming, outgoing)
     },

@@ -11,8 +11,8 @@ import { requestConcerns } from '../../src/http/concerns.ts'
 import { type Concern, createPipeline } from '../../src/http/pipeline.ts'
 import { RequestFault } from '../../src/http/problem.ts'
 import { listen } from '../../src/http/server.ts'
+import { createFastPath } from '../../src/ingest/fast-path.ts'
 import { createIngest } from '../../src/ingest/ingest.ts'
-import { createIngestRoute } from '../../src/ingest/route.ts'
 import { createMetrics } from '../../src/metrics.ts'
 
 /** The same request, served by the fast path and by the app. */
@@ -40,10 +40,10 @@ async function start(extra: readonly Concern[] = [], isStopping = false) {
   const context = { config, metrics, now: Date.now, services: () => services }
   const ingest = createIngest(context)
   let fastPathRequests = 0
-  const fastPath = createIngestRoute({ ingest, pipeline })
+  const fastPath = createFastPath({ ingest, pipeline })
   const server = await listen({
     app: createApp({ ...context, log, registry, ingest, pipeline, notReady: () => undefined, docs: new Map() }),
-    ingestRoute(incoming, outgoing) {
+    fastPath(incoming, outgoing) {
       const isServed = fastPath(incoming, outgoing)
       if (isServed) fastPathRequests++
       return isServed
@@ -160,8 +160,8 @@ describe('concerns exist in the pipeline only', () => {
   })
 
   test('the fast path does nothing but parse, run the pipeline and send', () => {
-    const imports = [...textOf('ingest/route.ts').matchAll(/from '([^']+)'/g)].map(([, name]) => name)
+    const imports = [...textOf('ingest/fast-path.ts').matchAll(/from '([^']+)'/g)].map(([, name]) => name)
     expect(imports).toEqual(['node:http', '../http/pipeline.ts', '../http/problem.ts', './ingest.ts'])
-    expect(textOf('ingest/route.ts')).not.toContain('setHeader')
+    expect(textOf('ingest/fast-path.ts')).not.toContain('setHeader')
   })
 })
