@@ -145,7 +145,7 @@ export interface IngestRoutesOptions {
   readonly ingest: Ingest
 }
 
-/** `POST /ingest`, for the requests that the fast path (route.ts) leaves to the app. */
+/** `POST /ingest`, for the requests that the fast path (fast-path.ts) leaves to the app. */
 export function ingestRoutes({ config, ingest }: IngestRoutesOptions): Router {
   const router = createRouter('Samples')
   serve(router, ingestRoute(config), async c => {
