@@ -221,7 +221,7 @@ export class Batcher implements SampleQueue {
     }
   }
 
-  /** Ends the waits for an overdue flush and behind it. Its samples are in memory, so they count. */
+  /** Ends the waits for an overdue flush and behind it. Samples still in memory keep counting. */
   #timeOut(entries: readonly Entry[], queues: readonly PartitionQueue[]): void {
     for (const entry of entries) {
       this.#options.onFailure?.('timeout', undefined)
