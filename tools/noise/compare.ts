@@ -1,6 +1,6 @@
 import { createJudgement } from '@tidemark/shared/detection/detectors/detector'
 import { createDetector, type DetectorName } from '@tidemark/shared/detection/detectors/registry'
-import { createHistory } from '@tidemark/testkit/normal-numbers'
+import { HistoryRing } from '@tidemark/testkit/history-ring'
 import { CHOSEN_BY, createRecording, HELD_OUT, type Recording, UNSEEN } from './labelled.ts'
 import { bestThreshold, type Scored, windowScore } from './window-score.ts'
 
@@ -46,13 +46,13 @@ export function scoreRecordings(name: DetectorName, recordings: number): Compari
 function scoresOf(name: DetectorName, { values }: Recording): Float64Array {
   const detector = createDetector(name)
   const states = new Float64Array(detector.stateLength)
-  const { history, push } = createHistory(WINDOW)
+  const ring = new HistoryRing(WINDOW)
   const judgement = createJudgement()
   detector.start(states, 0)
   return values.map((value, n) => {
-    detector.judge(history, states, 0, value, n, judgement)
-    detector.learn(history, states, 0, value, n, judgement)
-    push(value, n)
+    detector.judge(ring.history, states, 0, value, n, judgement)
+    detector.learn(ring.history, states, 0, value, n, judgement)
+    ring.push(value, n)
     return Number.isNaN(judgement.score) ? 0 : judgement.score
   })
 }

@@ -16,7 +16,8 @@ import { ALERT_DEFAULTS, createPolicy, signedScore } from '@tidemark/shared/dete
 import { VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { createHistory, normalNumbers } from '../../src/normal-numbers.ts'
+import { HistoryRing } from '../../src/history-ring.ts'
+import { Random } from '../../src/random.ts'
 
 const MINUTE = 60_000
 
@@ -323,7 +324,7 @@ describe('with the z-score of a window of 50 and the defaults', () => {
 
   /** Feeds a key; returns the number of the sample of each opening, from 0. */
   function openings(count: number, valueAt: (i: number) => number): number[] {
-    const { history, push } = createHistory(policy.window)
+    const ring = new HistoryRing(policy.window)
     const states = new Float64Array(ALERT_STATE_LENGTH)
     const sample = createScoredSample()
     const judgement = createJudgement()
@@ -333,16 +334,17 @@ describe('with the z-score of a window of 50 and the defaults', () => {
       sample.value = valueAt(i)
       sample.time = 1000 * (i + 1)
       sample.count = i + 1
-      detector.judge(history, states, 0, sample.value, sample.time, judgement)
+      detector.judge(ring.history, states, 0, sample.value, sample.time, judgement)
       sample.score = signedScore(policy, judgement, sample.value)
       stepAlert(states, 0, policy.alert, sample, events)
-      push(sample.value, sample.time)
+      ring.push(sample.value, sample.time)
     }
     return events.flatMap(event => (event.kind === 'opened' ? [event.count - 1] : []))
   }
 
   test('normal noise opens no more than 25 alerts in a million samples', { timeout: 60_000 }, () => {
-    const found = openings(1_000_000, normalNumbers(2)).length
+    const random = new Random(2)
+    const found = openings(1_000_000, () => random.normal()).length
     expect(found).toBeGreaterThan(0)
     expect(found).toBeLessThanOrEqual(25)
   })
@@ -355,8 +357,8 @@ describe('with the z-score of a window of 50 and the defaults', () => {
   test('a shift of the level by 3 deviations opens one within 10 samples, in 95 of 100', () => {
     let found = 0
     for (let seed = 1; seed <= 1000; seed++) {
-      const next = normalNumbers(seed)
-      if (openings(110, i => next() + (i < 100 ? 0 : 3)).some(i => i >= 100)) found++
+      const random = new Random(seed)
+      if (openings(110, i => random.normal() + (i < 100 ? 0 : 3)).some(i => i >= 100)) found++
     }
     expect(found).toBeGreaterThanOrEqual(950)
   })

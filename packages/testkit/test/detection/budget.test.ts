@@ -6,7 +6,7 @@ import {
   thresholdForShare,
 } from '@tidemark/shared/detection/rules/budget'
 import { describe, expect, test } from 'vitest'
-import { normalNumbers } from '../../src/normal-numbers.ts'
+import { Random } from '../../src/random.ts'
 
 const DAY = 86_400e3
 
@@ -78,20 +78,20 @@ describe('the threshold for a share of false alarms', () => {
     (share, samples, direction) => {
       const windows = 100_000
       const threshold = thresholdForShare(share, { samples, direction })
-      const next = normalNumbers(samples)
+      const random = new Random(samples)
       const values = new Float64Array(samples)
       let flagged = 0
       for (let window = 0; window < windows; window++) {
         let sum = 0
         for (let i = 0; i < samples; i++) {
-          const value = next()
+          const value = random.normal()
           values[i] = value
           sum += value
         }
         const mean = sum / samples
         let squares = 0
         for (const value of values) squares += (value - mean) ** 2
-        const z = (next() - mean) / Math.sqrt(squares / samples)
+        const z = (random.normal() - mean) / Math.sqrt(squares / samples)
         if (direction === 'both' ? Math.abs(z) > threshold : direction === 'up' ? z > threshold : z < -threshold)
           flagged++
       }

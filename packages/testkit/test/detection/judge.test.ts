@@ -10,8 +10,8 @@ import { decodeWindow, encodeRow, encodeTail, fillRow, storedLengthMax } from '@
 import { VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { normalNumbers } from '../../src/normal-numbers.ts'
 import { oracleAnalysis } from '../../src/oracle.ts'
+import { Random } from '../../src/random.ts'
 
 const DEFAULT = createPolicy({}, VERDICT_DEFAULTS)
 
@@ -163,8 +163,8 @@ describe('what becomes due', () => {
 })
 
 describe('another policy', () => {
-  const calm = normalNumbers(1)
-  const values = Array.from({ length: 200 }, () => 100 + calm())
+  const random = new Random(1)
+  const values = Array.from({ length: 200 }, () => 100 + random.normal())
 
   test('leaves the window where the shape allows', () => {
     const row = newRow(DEFAULT)
@@ -218,10 +218,10 @@ test.each<[string, PolicyParts, number]>([
   const policy = createPolicy(parts, VERDICT_DEFAULTS)
   const judge = new Judge(policy)
   const row = newRow(policy)
-  const next = normalNumbers(3)
+  const random = new Random(3)
   let [judged, flagged, expected] = [0, 0, 0]
   for (let i = 0; i < 100_000; i++) {
-    const { score, isFlagged } = judge.step(row, next(), 1000 * i, 1000 * i)
+    const { score, isFlagged } = judge.step(row, random.normal(), 1000 * i, 1000 * i)
     if (Number.isNaN(score)) continue
     judged++
     if (isFlagged) flagged++

@@ -7,12 +7,13 @@ import {
 } from '@tidemark/shared/detection/order'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { createHistory } from '../../src/normal-numbers.ts'
+import { HistoryRing } from '../../src/history-ring.ts'
 
 const WINDOW = 5
 
 function createKey() {
-  const { history, push } = createHistory(WINDOW)
+  const ring = new HistoryRing(WINDOW)
+  const { history } = ring
   const states = new Float64Array(LATENESS_STATE_LENGTH)
   return {
     /** One sample of the key, which joins the window. */
@@ -20,7 +21,7 @@ function createKey() {
       const sample = { timestamp, value, time }
       const order = orderOf(states, 0, history, sample)
       advanceOrder(states, 0, history, sample, true)
-      push(value, timestamp)
+      ring.push(value, timestamp)
       return order
     },
     /** One that is kept out of it. */
@@ -105,7 +106,8 @@ test('on any samples the order is that of the slow and obvious way, and so it is
   const sample = fc.record({ timestamp: fc.integer({ min: 1, max: 20 }), value: fc.integer({ min: 0, max: 2 }) })
   fc.assert(
     fc.property(fc.array(sample, { maxLength: 40 }), fc.nat(40), (samples, cut) => {
-      const { history, push } = createHistory(WINDOW)
+      const ring = new HistoryRing(WINDOW)
+      const { history } = ring
       let states = new Float64Array(LATENESS_STATE_LENGTH)
       for (const [i, { timestamp, value }] of samples.entries()) {
         if (i === cut) states = new Float64Array(Uint8Array.from(new Uint8Array(states.buffer)).buffer)
@@ -116,7 +118,7 @@ test('on any samples the order is that of the slow and obvious way, and so it is
         const next = { timestamp, value, time: 1e9 }
         expect(orderOf(states, 0, history, next)).toBe(expected)
         advanceOrder(states, 0, history, next, true)
-        push(value, timestamp)
+        ring.push(value, timestamp)
       }
     }),
   )

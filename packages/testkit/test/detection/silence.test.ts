@@ -9,7 +9,7 @@ import {
 } from '@tidemark/shared/detection/alerts/silence'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { normalNumbers } from '../../src/normal-numbers.ts'
+import { Random } from '../../src/random.ts'
 
 const START = 1_700_000_000_000
 const HOUR = 3_600_000
@@ -95,10 +95,11 @@ describe('a key', () => {
   })
 
   test('that sends at random times is hardly ever silent', () => {
-    const next = normalNumbers(7)
+    const random = new Random(7)
     const key = createKey()
     // The square of two normal numbers halved is exponential: arrivals of a Poisson process, a minute apart on average.
-    for (let i = 0; i < 100_000; i++) key.samples(1 + Math.round(30_000 * (next() ** 2 + next() ** 2)))
+    for (let i = 0; i < 100_000; i++)
+      key.samples(1 + Math.round(30_000 * (random.normal() ** 2 + random.normal() ** 2)))
     expect(key.silences()).toBeLessThanOrEqual(5)
   })
 
