@@ -1,6 +1,6 @@
-import { partitionOf } from '@tidemark/shared/sample/partition'
 import { type RedisFixture, redisAvailable, startRedis } from '@tidemark/testkit/redis-fixture'
 import { rawClient } from '@tidemark/testkit/redis-probe'
+import { keysOf } from '@tidemark/testkit/samples'
 import { Client } from '@tidemark/tools/stack/client'
 import { startAnalyzer, startGateway } from '@tidemark/tools/stack/service-process'
 import { describe, expect, test, vi } from 'vitest'
@@ -18,13 +18,6 @@ interface NotStored {
 
 function bodyOf(keys: readonly string[]): string {
   return JSON.stringify(Array.from({ length: SAMPLES }, (_, i) => ({ key: keys[i % keys.length], value: i % 7 })))
-}
-
-/** `count` keys of one partition. */
-function keysOf(partition: number, partitions: number, count: number): string[] {
-  const keys: string[] = []
-  for (let i = 0; keys.length < count; i++) if (partitionOf(`key ${i}`, partitions) === partition) keys.push(`key ${i}`)
-  return keys
 }
 
 async function limitMemory(redis: RedisFixture, spareBytes: number | undefined): Promise<void> {

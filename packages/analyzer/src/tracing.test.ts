@@ -1,7 +1,7 @@
 import { packTraces } from '@tidemark/shared/sample/entry'
 import type { TraceContext } from '@tidemark/shared/sample/trace-context'
-import { packSamples } from '@tidemark/testkit/pack-samples'
 import { createRecordedSpans } from '@tidemark/testkit/recorded-spans'
+import { packSamples } from '@tidemark/testkit/samples'
 import { pino } from 'pino'
 import { Registry } from 'prom-client'
 import { expect, test } from 'vitest'

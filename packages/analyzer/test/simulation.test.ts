@@ -10,7 +10,7 @@ import { createMemoryStore, type MemoryStore } from '@tidemark/shared/store/memo
 import { type AnalyzerStore, type Lease, StoreError } from '@tidemark/shared/store/ports/store'
 import { VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
 import { oracleAnalysis } from '@tidemark/testkit/oracle'
-import { packSamples } from '@tidemark/testkit/pack-samples'
+import { packSamples } from '@tidemark/testkit/samples'
 import fc, { type Scheduler } from 'fast-check'
 import { pino } from 'pino'
 import { Registry } from 'prom-client'

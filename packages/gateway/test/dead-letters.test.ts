@@ -1,7 +1,7 @@
 import { partitionOf } from '@tidemark/shared/sample/partition'
 import { createMemoryStore } from '@tidemark/shared/store/memory/store'
 import { StoreError } from '@tidemark/shared/store/ports/store'
-import { packSamples } from '@tidemark/testkit/pack-samples'
+import { packSamples } from '@tidemark/testkit/samples'
 import { describe, expect, test } from 'vitest'
 import { deadPageSchema } from '../src/dead-letters/routes.ts'
 import { addDeadLetters, createTestApp } from './support/fixture.ts'

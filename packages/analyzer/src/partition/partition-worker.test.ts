@@ -6,7 +6,7 @@ import { createMemoryStore, type MemoryStore } from '@tidemark/shared/store/memo
 import { type AnalyzerStore, StoreError } from '@tidemark/shared/store/ports/store'
 import { type Analysis, VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
 import { oracleAnalysis } from '@tidemark/testkit/oracle'
-import { packSamples } from '@tidemark/testkit/pack-samples'
+import { packSamples } from '@tidemark/testkit/samples'
 import { pino } from 'pino'
 import { Registry } from 'prom-client'
 import { afterEach, describe, expect, test, vi } from 'vitest'

@@ -1,5 +1,5 @@
 import type { Entry } from '@tidemark/shared/sample/entry'
-import { packSamples } from '@tidemark/testkit/pack-samples'
+import { packSamples } from '@tidemark/testkit/samples'
 import { describe, expect, test } from 'vitest'
 import { entriesAfter, takeRun } from './run.ts'
 

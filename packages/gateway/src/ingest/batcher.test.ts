@@ -1,7 +1,7 @@
 import { packTraces } from '@tidemark/shared/sample/entry'
 import { createMemoryStore } from '@tidemark/shared/store/memory/store'
 import { type AppendBatch, type AppendOutcome, type GatewayStore, StoreError } from '@tidemark/shared/store/ports/store'
-import { packSamples } from '@tidemark/testkit/pack-samples'
+import { packSamples } from '@tidemark/testkit/samples'
 import fc from 'fast-check'
 import { describe, expect, test, vi } from 'vitest'
 import type { FlushFailure } from '../metrics.ts'

@@ -1,7 +1,7 @@
 import { alertId } from '@tidemark/shared/detection/alerts/record'
 import { partitionOf } from '@tidemark/shared/sample/partition'
 import { createMemoryStore } from '@tidemark/shared/store/memory/store'
-import { packSamples } from '@tidemark/testkit/pack-samples'
+import { packSamples } from '@tidemark/testkit/samples'
 import { readDocs } from '../../src/http/docs.ts'
 import { addDeadLetters, analyseAll, commitEffects, createTestApp, NOW } from './fixture.ts'
 

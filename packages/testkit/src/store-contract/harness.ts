@@ -12,7 +12,7 @@ import {
   type Store,
 } from '@tidemark/shared/store/ports/store'
 import { expect } from 'vitest'
-import { packSamples } from '../pack-samples.ts'
+import { packSamples } from '../samples.ts'
 
 /** Far longer than a test: a lease that does not expire. */
 export const LONG_MS = 60_000

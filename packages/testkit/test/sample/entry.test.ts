@@ -9,7 +9,7 @@ import {
 import type { TraceContext } from '@tidemark/shared/sample/trace-context'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { packSamples } from '../../src/pack-samples.ts'
+import { packSamples } from '../../src/samples.ts'
 
 const sample = fc.record({
   key: fc.string({ unit: 'grapheme', minLength: 1 }).filter(key => key.isWellFormed()),
