@@ -127,14 +127,14 @@ describe('PUT /rules/{id}', () => {
     ['%7B0%7D', { ...EDGE }, [{ field: 'rule.id', detail: expect.stringContaining('must be 1 to 64 letters') }]],
     ['x'.repeat(65), { ...EDGE }, [{ field: 'rule.id', detail: expect.stringContaining('must be 1 to 64 letters') }]],
     ['r', { id: 's', ...EDGE }, [{ field: 'rule.id', detail: 'must be absent, or equal to the id in the path' }]],
-    ['r', null, [{ field: 'rule', detail: 'must be an object' }]],
-    ['r', [EDGE], [{ field: 'rule', detail: 'must be an object' }]],
-    ['r', 'edge-*', [{ field: 'rule', detail: 'must be an object' }]],
+    ['r', null, [{ field: 'rule', detail: 'must be a JSON object' }]],
+    ['r', [EDGE], [{ field: 'rule', detail: 'must be a JSON object' }]],
+    ['r', 'edge-*', [{ field: 'rule', detail: 'must be a JSON object' }]],
     ['r', { pattern: '[z-a' }, [{ field: 'rule.pattern', detail: expect.any(String) }]],
     ['r', { pattern: '{a,{b}' }, [{ field: 'rule.pattern', detail: expect.any(String) }]],
     ['r', { pattern: 7 }, [{ field: 'rule.pattern', detail: 'must be a text' }]],
     ['r', { ...EDGE, budget: 'often' }, [{ field: 'rule.budget', detail: expect.stringContaining('must be like') }]],
-    ['r', { ...EDGE, alert: { opne: 4 } }, [{ field: 'rule.alert.opne', detail: 'no such setting' }]],
+    ['r', { ...EDGE, alert: { opne: 4 } }, [{ field: 'rule.alert.opne', detail: 'unknown member' }]],
     [
       'r',
       { window: 5, late: 'x', tresholds: 1, constructor: 2 },
@@ -142,8 +142,8 @@ describe('PUT /rules/{id}', () => {
         { field: 'rule.pattern', detail: 'must be a text' },
         { field: 'rule.window', detail: 'must be an integer from 10 to 500' },
         { field: 'rule.late', detail: 'must be one of mark, refuse' },
-        { field: 'rule.tresholds', detail: 'no such setting' },
-        { field: 'rule.constructor', detail: 'no such setting' },
+        { field: 'rule.tresholds', detail: 'unknown member' },
+        { field: 'rule.constructor', detail: 'unknown member' },
       ]),
     ],
   ])('is 422 for %s with %o, and lists each error', async (id, rule, errors) => {
@@ -358,7 +358,7 @@ describe('mutes', () => {
     [{ pattern: '{' }, 'pattern', expect.any(String)],
     [{ who: undefined }, 'who', 'must be a text'],
     [{ why: '' }, 'why', 'must not be empty'],
-    [{ id: 'm' }, 'id', 'no such member'],
+    [{ id: 'm' }, 'id', 'unknown member'],
   ])('are 422 with %o', async (wrong, field, detail) => {
     const response = await clientOf().send('PUT', '/mutes/m', { ...MUTE, ...wrong })
     expect(response.status).toBe(422)

@@ -1,4 +1,5 @@
 import { duration, instant } from '@tidemark/shared/detection/rules/fields'
+import { describeIssue } from '@tidemark/shared/runtime/issues'
 import type { Context } from 'hono'
 import { z } from 'zod'
 import { bodySourceOf, createBodyReader } from './body.ts'
@@ -30,16 +31,6 @@ function parse(text: string): unknown {
   } catch (cause) {
     throw new RequestFault({ kind: 'body-malformed', reason: 'the body is not valid JSON' }, { cause })
   }
-}
-
-function describeIssue(issue: z.core.$ZodIssue): { field: string; detail: string }[] {
-  if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map(key => ({ field: [...issue.path, key].join('.'), detail: 'no such member' }))
-  }
-  const isObject = issue.code === 'invalid_type' && issue.message.startsWith('Invalid input')
-  const field = issue.path.join('.')
-  if (isObject) return [{ field, detail: `${field === '' ? 'the body ' : ''}must be a JSON object` }]
-  return [{ field, detail: issue.message }]
 }
 
 /** Returns the schema of the end of a period, as Unix milliseconds. */

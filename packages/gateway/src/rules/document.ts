@@ -1,6 +1,7 @@
 import { z } from '@hono/zod-openapi'
 import { text } from '@tidemark/shared/detection/rules/fields'
-import { type FieldFault, type RuleDocument, RuleError } from '@tidemark/shared/detection/rules/rule'
+import { type RuleDocument, RuleError } from '@tidemark/shared/detection/rules/rule'
+import type { FieldFault } from '@tidemark/shared/runtime/issues'
 import { pause } from '@tidemark/shared/runtime/lifecycle'
 import type { RuleChange, RuleStore } from '@tidemark/shared/store/ports/rules'
 import type { Store } from '@tidemark/shared/store/ports/store'

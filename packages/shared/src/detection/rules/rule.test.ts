@@ -87,13 +87,13 @@ describe('a rule', () => {
       { influence: 'held' },
       'level_shift_after: must be given with the influence held, or a key that changes its level stays anomalous for ever',
     ],
-    [{ alert: 'loud' }, 'alert: must be an object'],
+    [{ alert: 'loud' }, 'alert: must be a JSON object'],
     [{ alert: { severity: 'loud' } }, 'alert.severity: must be one of info, warning, critical'],
     [{ alert: { hold: '5 minutes' } }, 'alert.hold: must be a time like "30s" (ms, s, m, h, d), at most 30d'],
     [{ alert: { samples: 3, of: 2 } }, 'alert.of: is 2, and must not be less than samples, which is 3'],
     [{ alert: { close: 2 } }, 'alert.close: is 2, and must not be more than open, which is 1.5'],
     [{ alert: { open: 4 } }, 'alert.instant: is 3, and must not be less than open, which is 4'],
-    [{ alert: { opens: 4 } }, 'alert.opens: no such setting'],
+    [{ alert: { opens: 4 } }, 'alert.opens: unknown member'],
     [{ silent: 'maybe' }, 'silent: must be "learned", or a time like "30s" (ms, s, m, h, d), at most 30d'],
     [{ silent: '31d' }, 'silent: must be "learned", or a time like "30s" (ms, s, m, h, d), at most 30d'],
     [{ late: 'never' }, 'late: must be one of mark, refuse'],
@@ -103,7 +103,7 @@ describe('a rule', () => {
     ],
     [{ mute: { until: '2026-12-01T06:00:00Z', who: '', why: 'x' } }, 'mute.who: must not be empty'],
     [{ shadow: 'yes' }, 'shadow: must be true or false'],
-    [{ tresholds: 2 }, 'tresholds: no such setting'],
+    [{ tresholds: 2 }, 'tresholds: unknown member'],
   ])('%j is refused by name', (wrong, fault) => {
     const [found, ...others] = faultsOf(() => readRule({ id: 'r', pattern: '*', ...wrong }))
     const name = 'id' in wrong ? 'rule "a b": ' : 'rule "r": '
@@ -115,7 +115,7 @@ describe('a rule', () => {
 
   test('is told all its faults at once', () => {
     expect(faultsOf(() => readRule({ id: 'r', window: 5, late: 'x' }))).toHaveLength(3)
-    expect(() => readRule(null)).toThrow('the rules are wrong:\n  rule: must be an object')
+    expect(() => readRule(null)).toThrow('the rules are wrong:\n  rule: must be a JSON object')
     expect(faultsOf(() => readRule({ pattern: '*' }))).toEqual(['rule: id: must be a text'])
   })
 })

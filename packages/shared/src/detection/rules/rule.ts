@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { describeIssue, type FieldFault } from '../../runtime/issues.ts'
 import { VERDICT_DEFAULTS } from '../../verdict/analysis.ts'
 import type { AlertPolicy } from '../alerts/alert.ts'
 import {
@@ -25,12 +26,6 @@ export const MUTES_MAX = 1000
 /** Samples in a window. */
 export const WINDOW_MIN = 10
 export const WINDOW_MAX = 500
-
-/** What is wrong with a field; '' is all of it. */
-export interface FieldFault {
-  readonly field: string
-  readonly detail: string
-}
 
 /** Rules are wrong. The message names each fault on a line of its own: rule, field and what holds for it. */
 export class RuleError extends Error {
@@ -241,14 +236,6 @@ function read<T extends z.ZodType>(schema: T, input: unknown, name: string): z.o
   const result = schema.safeParse(input, { reportInput: false })
   if (result.success) return result.data
   throw new RuleError(name, result.error.issues.flatMap(describeIssue))
-}
-
-function describeIssue(issue: z.core.$ZodIssue): FieldFault[] {
-  if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map(key => ({ field: [...issue.path, key].join('.'), detail: 'no such setting' }))
-  }
-  const isObject = issue.code === 'invalid_type' && issue.message.startsWith('Invalid input')
-  return [{ field: issue.path.join('.'), detail: isObject ? 'must be an object' : issue.message }]
 }
 
 function whole(detail: string): FieldFault {

@@ -1,0 +1,29 @@
+import type { z } from 'zod'
+
+/** What is wrong with one field of an input; the field is '' for the input as a whole. */
+export interface FieldFault {
+  readonly field: string
+  /** The end of a sentence that begins with the field's name. */
+  readonly detail: string
+}
+
+/**
+ * Returns the faults that an issue of zod stands for. Schemas give each field its own message. Objects have none, so an
+ * issue of an object is described by its code, never by zod's English text.
+ */
+export function describeIssue(issue: z.core.$ZodIssue): FieldFault[] {
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map(key => ({ field: [...issue.path, key].join('.'), detail: 'unknown member' }))
+  }
+  const isObject = issue.code === 'invalid_type' && issue.expected === 'object'
+  return [{ field: issue.path.join('.'), detail: isObject ? 'must be a JSON object' : issue.message }]
+}
+
+/** Parses `text` as JSON that conforms to `schema`. Returns undefined where it does not, or is not JSON. */
+export function parseJson<T extends z.ZodType>(schema: T, text: string): z.output<T> | undefined {
+  try {
+    return schema.safeParse(JSON.parse(text)).data
+  } catch {
+    return undefined
+  }
+}
