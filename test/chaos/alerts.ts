@@ -1,19 +1,18 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { AlertEvent } from '@tidemark/shared/detection/alerts/alert'
 import {
-  type AlertEnd,
-  type AlertOpening,
   anomalyEnd,
   anomalyOpening,
   heardEnd,
   resolvedId,
   silentId,
   silentOpening,
-} from '@tidemark/shared/detection/alerts/record'
+} from '@tidemark/shared/detection/alerts/openings'
+import type { AlertEnd, AlertOpening } from '@tidemark/shared/detection/alerts/record'
 import type { SilenceEvent } from '@tidemark/shared/detection/alerts/silence'
 import { Judge, type Judged } from '@tidemark/shared/detection/judge'
 import { createRow, rowShape } from '@tidemark/shared/detection/key-row'
-import { EMPTY_DOCUMENT, withRule } from '@tidemark/shared/detection/rules/rule'
+import { EMPTY_DOCUMENT, withRule } from '@tidemark/shared/detection/rules/document'
 import { RuleSet } from '@tidemark/shared/detection/rules/rule-set'
 import { entryTimeMs, parseReceipt } from '@tidemark/shared/sample/receipt'
 import { type Keys, keysUnder } from '@tidemark/shared/store/keys'

@@ -1,7 +1,7 @@
 import { Judge } from '@tidemark/shared/detection/judge'
 import { createRow, rowShape } from '@tidemark/shared/detection/key-row'
+import { EMPTY_DOCUMENT, withRule } from '@tidemark/shared/detection/rules/document'
 import type { Policy } from '@tidemark/shared/detection/rules/policy'
-import { EMPTY_DOCUMENT, withRule } from '@tidemark/shared/detection/rules/rule'
 import { RuleSet } from '@tidemark/shared/detection/rules/rule-set'
 import type { Clock } from '@tidemark/shared/runtime/clock'
 import { aborted } from '@tidemark/shared/runtime/lifecycle'

@@ -1,12 +1,6 @@
-import {
-  type AlertCause,
-  type AlertEnd,
-  type AlertOpening,
-  alertId,
-  heardEnd,
-  stormOpening,
-} from '@tidemark/shared/detection/alerts/record'
-import { EMPTY_DOCUMENT, withRule } from '@tidemark/shared/detection/rules/rule'
+import { alertId, heardEnd, stormOpening } from '@tidemark/shared/detection/alerts/openings'
+import type { AlertCause, AlertEnd, AlertOpening } from '@tidemark/shared/detection/alerts/record'
+import { EMPTY_DOCUMENT, withRule } from '@tidemark/shared/detection/rules/document'
 import { partitionOf } from '@tidemark/shared/sample/partition'
 import { createMemoryStore, type MemoryStore } from '@tidemark/shared/store/memory/store'
 import type { EndedAlert } from '@tidemark/shared/store/ports/alerts'

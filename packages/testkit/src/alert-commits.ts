@@ -1,10 +1,6 @@
 import assert from 'node:assert/strict'
-import {
-  type AlertEnd,
-  type AlertOpening,
-  type AnomalyEvidence,
-  alertId,
-} from '@tidemark/shared/detection/alerts/record'
+import { alertId } from '@tidemark/shared/detection/alerts/openings'
+import type { AlertEnd, AlertOpening, AnomalyEvidence } from '@tidemark/shared/detection/alerts/record'
 import { type Checkpoint, type Lease, NO_RULE_EFFECTS, type Store } from '@tidemark/shared/store/ports/store'
 
 const EVIDENCE: AnomalyEvidence = {

@@ -1,6 +1,6 @@
 import { Judge } from '@tidemark/shared/detection/judge'
 import { createRow, type KeyRow, rowShape } from '@tidemark/shared/detection/key-row'
-import { EMPTY_DOCUMENT, type RuleDocument, withRule } from '@tidemark/shared/detection/rules/rule'
+import { EMPTY_DOCUMENT, type RuleDocument, withRule } from '@tidemark/shared/detection/rules/document'
 import { RuleSet } from '@tidemark/shared/detection/rules/rule-set'
 import type { StoredWindow } from '@tidemark/shared/detection/window-row'
 import type { Entry } from '@tidemark/shared/sample/entry'

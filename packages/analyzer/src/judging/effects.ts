@@ -1,6 +1,5 @@
 import type { AlertEvent } from '@tidemark/shared/detection/alerts/alert'
 import {
-  type AlertOpening,
   type AlertPlace,
   anomalyEnd,
   anomalyOpening,
@@ -9,7 +8,8 @@ import {
   resolvedId,
   silentId,
   silentOpening,
-} from '@tidemark/shared/detection/alerts/record'
+} from '@tidemark/shared/detection/alerts/openings'
+import type { AlertOpening } from '@tidemark/shared/detection/alerts/record'
 import type { SilenceEvent } from '@tidemark/shared/detection/alerts/silence'
 import type { Judge, Judged, Lapsed } from '@tidemark/shared/detection/judge'
 import type { Policy } from '@tidemark/shared/detection/rules/policy'

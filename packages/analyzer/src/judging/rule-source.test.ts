@@ -1,4 +1,4 @@
-import { EMPTY_DOCUMENT, type RuleDocument, withRule } from '@tidemark/shared/detection/rules/rule'
+import { EMPTY_DOCUMENT, type RuleDocument, withRule } from '@tidemark/shared/detection/rules/document'
 import { systemClock } from '@tidemark/shared/runtime/clock'
 import { createMemoryStore } from '@tidemark/shared/store/memory/store'
 import type { RuleStore } from '@tidemark/shared/store/ports/rules'

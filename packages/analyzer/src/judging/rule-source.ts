@@ -1,4 +1,5 @@
-import { EMPTY_DOCUMENT, RuleError } from '@tidemark/shared/detection/rules/rule'
+import { EMPTY_DOCUMENT } from '@tidemark/shared/detection/rules/document'
+import { RuleError } from '@tidemark/shared/detection/rules/rule'
 import { RuleSet } from '@tidemark/shared/detection/rules/rule-set'
 import type { Clock } from '@tidemark/shared/runtime/clock'
 import type { FailureLog } from '@tidemark/shared/runtime/logger'

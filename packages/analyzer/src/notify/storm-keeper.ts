@@ -1,4 +1,5 @@
-import { FLEET_PARTITION, stormEnd, stormOpening } from '@tidemark/shared/detection/alerts/record'
+import { stormEnd, stormOpening } from '@tidemark/shared/detection/alerts/openings'
+import { FLEET_PARTITION } from '@tidemark/shared/detection/alerts/record'
 import { type StormEvent, type StormPolicy, StormWatch } from '@tidemark/shared/detection/alerts/storm'
 import type { Clock } from '@tidemark/shared/runtime/clock'
 import type { FailureLog } from '@tidemark/shared/runtime/logger'

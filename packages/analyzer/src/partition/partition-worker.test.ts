@@ -1,4 +1,4 @@
-import { EMPTY_DOCUMENT } from '@tidemark/shared/detection/rules/rule'
+import { EMPTY_DOCUMENT } from '@tidemark/shared/detection/rules/document'
 import { RuleSet } from '@tidemark/shared/detection/rules/rule-set'
 import { systemClock } from '@tidemark/shared/runtime/clock'
 import type { EntryId } from '@tidemark/shared/sample/receipt'

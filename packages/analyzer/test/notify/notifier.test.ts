@@ -1,4 +1,4 @@
-import { EMPTY_DOCUMENT, withMute } from '@tidemark/shared/detection/rules/rule'
+import { EMPTY_DOCUMENT, withMute } from '@tidemark/shared/detection/rules/document'
 import { RuleSet } from '@tidemark/shared/detection/rules/rule-set'
 import { StoreError } from '@tidemark/shared/store/ports/store'
 import { VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'

@@ -1,5 +1,5 @@
 import { type AlertOpening, assembleAlert } from '@tidemark/shared/detection/alerts/record'
-import { EMPTY_DOCUMENT } from '@tidemark/shared/detection/rules/rule'
+import { EMPTY_DOCUMENT } from '@tidemark/shared/detection/rules/document'
 import { RuleSet } from '@tidemark/shared/detection/rules/rule-set'
 import { createMemoryStore } from '@tidemark/shared/store/memory/store'
 import type { AlertStore } from '@tidemark/shared/store/ports/alerts'

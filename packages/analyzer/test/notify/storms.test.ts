@@ -1,5 +1,5 @@
 import type { AlertOpening } from '@tidemark/shared/detection/alerts/record'
-import { EMPTY_DOCUMENT, withStorm } from '@tidemark/shared/detection/rules/rule'
+import { EMPTY_DOCUMENT, withStorm } from '@tidemark/shared/detection/rules/document'
 import { RuleSet } from '@tidemark/shared/detection/rules/rule-set'
 import type { AlertStore } from '@tidemark/shared/store/ports/alerts'
 import { StoreError } from '@tidemark/shared/store/ports/store'

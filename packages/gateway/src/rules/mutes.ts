@@ -1,6 +1,6 @@
 import { createRoute, z } from '@hono/zod-openapi'
+import { withMute, withoutMute } from '@tidemark/shared/detection/rules/document'
 import { id as idField, pattern } from '@tidemark/shared/detection/rules/fields'
-import { withMute, withoutMute } from '@tidemark/shared/detection/rules/rule'
 import { BODY_PROBLEMS, json, jsonBody, PROBLEMS, problem, UNTIL_FIELD } from '../http/documentation.ts'
 import { untilMember } from '../http/json-body.ts'
 import { RequestFault } from '../http/problem.ts'

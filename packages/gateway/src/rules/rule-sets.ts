@@ -1,4 +1,4 @@
-import type { RuleDocument } from '@tidemark/shared/detection/rules/rule'
+import type { RuleDocument } from '@tidemark/shared/detection/rules/document'
 import { RuleSet } from '@tidemark/shared/detection/rules/rule-set'
 import type { RuleStore } from '@tidemark/shared/store/ports/rules'
 import type { VerdictSettings } from '@tidemark/shared/verdict/analysis'

@@ -1,5 +1,6 @@
 import { createRoute, z } from '@hono/zod-openapi'
-import { readRule, withoutRule, withRule } from '@tidemark/shared/detection/rules/rule'
+import { withoutRule, withRule } from '@tidemark/shared/detection/rules/document'
+import { readRule } from '@tidemark/shared/detection/rules/rule'
 import { BODY_PROBLEMS, json, jsonBody, PROBLEMS, problem } from '../http/documentation.ts'
 import { RequestFault } from '../http/problem.ts'
 import { idParameter, noQuery } from '../http/query.ts'

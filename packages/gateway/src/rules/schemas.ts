@@ -1,7 +1,7 @@
 import { z } from '@hono/zod-openapi'
 import { SEVERITIES } from '@tidemark/shared/detection/alerts/alert'
 import { DETECTOR_NAMES } from '@tidemark/shared/detection/detectors/registry'
-import { RULE_CHANGE_KINDS } from '@tidemark/shared/store/ports/rules'
+import { RULE_CHANGE_KINDS } from '@tidemark/shared/detection/rules/document'
 import { cursorMember, durationMember, keyMember, timeMember } from '../http/documentation.ts'
 import { analysisSchema } from '../verdicts/schemas.ts'
 

@@ -1,5 +1,5 @@
 import { createRoute, z } from '@hono/zod-openapi'
-import { readStorm, type StormInput, withStorm } from '@tidemark/shared/detection/rules/rule'
+import { readStorm, type StormInput, withStorm } from '@tidemark/shared/detection/rules/document'
 import { BODY_PROBLEMS, json, jsonBody } from '../http/documentation.ts'
 import { type Router, serve } from '../http/router.ts'
 import { type ChangeOptions, ifMatchHeader, noteFields, VERSION_PROBLEM, writtenMember } from './document.ts'

@@ -1,6 +1,7 @@
 import type { AlertPolicy } from '@tidemark/shared/detection/alerts/alert'
+import type { KeptRule, RuleDocument } from '@tidemark/shared/detection/rules/document'
 import type { Policy } from '@tidemark/shared/detection/rules/policy'
-import type { KeptRule, RuleDocument, RuleInput } from '@tidemark/shared/detection/rules/rule'
+import type { RuleInput } from '@tidemark/shared/detection/rules/rule'
 import type { Explanation } from '@tidemark/shared/detection/rules/rule-set'
 import { type CountSums, countsOf } from './counts.ts'
 

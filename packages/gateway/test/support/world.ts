@@ -1,4 +1,4 @@
-import { alertId } from '@tidemark/shared/detection/alerts/record'
+import { alertId } from '@tidemark/shared/detection/alerts/openings'
 import { partitionOf } from '@tidemark/shared/sample/partition'
 import { createMemoryStore } from '@tidemark/shared/store/memory/store'
 import { packSamples } from '@tidemark/testkit/samples'

@@ -88,8 +88,10 @@ export type AlertEvent =
       readonly samples: number
     }
 
-export type OpenedBy = 'instant' | 'samples' | 'sustained'
-export type ResolveReason = 'calm' | 'no_samples' | 'level_shift'
+export const OPENED_BY = ['instant', 'samples', 'sustained'] as const
+export type OpenedBy = (typeof OPENED_BY)[number]
+export const RESOLVE_REASONS = ['calm', 'no_samples', 'level_shift'] as const
+export type ResolveReason = (typeof RESOLVE_REASONS)[number]
 
 /** Float64s of a key's state, zeros at first. After an alert is resolved what it was stands there until the next. */
 export const ALERT_STATE_LENGTH = 13

@@ -4,17 +4,8 @@ import { createPolicy } from '../rules/policy.ts'
 import type { AlertEvent } from './alert.ts'
 import { explainAlert } from './explain.ts'
 import { acknowledge } from './notice.ts'
-import {
-  type AlertEnd,
-  type AlertOpening,
-  type AlertRecord,
-  anomalyEnd,
-  anomalyOpening,
-  assembleAlert,
-  levelShift,
-  silentOpening,
-  stormOpening,
-} from './record.ts'
+import { anomalyEnd, anomalyOpening, levelShift, silentOpening, stormOpening } from './openings.ts'
+import { type AlertEnd, type AlertOpening, type AlertRecord, assembleAlert } from './record.ts'
 
 const NOW = Date.UTC(2026, 10, 24, 12)
 const PLACE = { partition: 3, key: 'edge-17/cpu', policy: createPolicy({}, VERDICT_DEFAULTS) }

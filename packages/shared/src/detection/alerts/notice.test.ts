@@ -3,7 +3,8 @@ import { VERDICT_DEFAULTS } from '../../verdict/analysis.ts'
 import { createPolicy } from '../rules/policy.ts'
 import type { AlertEvent } from './alert.ts'
 import { acknowledge, notice, type Surroundings, snooze, suppressedUntil } from './notice.ts'
-import { type AlertRecord, anomalyEnd, anomalyOpening, assembleAlert } from './record.ts'
+import { anomalyEnd, anomalyOpening } from './openings.ts'
+import { type AlertRecord, assembleAlert } from './record.ts'
 
 const NOW = 1_700_000_000_000
 const HOUR = 3_600_000

@@ -6,16 +6,15 @@ import {
   alertId,
   anomalyEnd,
   anomalyOpening,
-  assembleAlert,
   heardEnd,
   levelShift,
-  partitionOfAlert,
   resolvedId,
   silentId,
   silentOpening,
   stormEnd,
   stormOpening,
-} from './record.ts'
+} from './openings.ts'
+import { assembleAlert, NOT_NOTIFIED, parseAlert, partitionOfAlert } from './record.ts'
 import type { StormEvent } from './storm.ts'
 
 const NOW = 1_700_000_000_000
@@ -63,7 +62,10 @@ describe('an id', () => {
 describe('what is kept', () => {
   test('holds what opened the alert, and what was expected', () => {
     expect(FIRING).toMatchObject({
-      ...{ key: 'edge-17/cpu', rule: 'cpu', severity: 'warning', opened_at: NOW },
+      key: 'edge-17/cpu',
+      rule: 'cpu',
+      severity: 'warning',
+      opened_at: NOW,
       cause: { kind: 'anomaly', evidence: { value: 93.1, score: 9.19, line: 6, by: 'instant', low: 15.9, window: 50 } },
     })
     const bySamples = anomalyOpening({ ...OPENED, by: 'samples' }, { ...PLACE, judgement: JUDGEMENT, window: 50 })
@@ -97,6 +99,66 @@ describe('what is kept', () => {
     const grown = stormOpening({ ...event, kind: 'storm_grows', time: NOW + 1, keys: ['a', 'b'], keyCount: 2 })
     expect(grown).toMatchObject({ id: stormOpening(event).id, key: null, cause: { keys: ['a', 'b'], key_count: 2 } })
     expect(stormEnd({ ...event, kind: 'storm_over', time: NOW + HOUR })).toMatchObject({ resolved_at: NOW + HOUR })
+  })
+})
+
+describe('a stored alert', () => {
+  const RECORD = {
+    opening: JSON.stringify(FIRING),
+    end: JSON.stringify(anomalyEnd(RESOLVED)),
+    acknowledged: JSON.stringify({ who: 'mira', why: 'the fan', at: NOW }),
+    snoozed: JSON.stringify({ who: 'mira', why: 'lunch', at: NOW, until: NOW + HOUR }),
+    notification: JSON.stringify({ ...NOT_NOTIFIED, told: 1, suppressed_by: 'mute' }),
+  }
+  const NEVER_WRITTEN = { end: null, acknowledged: null, snoozed: '', notification: undefined }
+
+  test('is parsed from the texts of its parts', () => {
+    expect(parseAlert(RECORD)).toEqual({
+      opening: FIRING,
+      end: anomalyEnd(RESOLVED),
+      operator: {
+        acknowledged: { who: 'mira', why: 'the fan', at: NOW },
+        snoozed: { who: 'mira', why: 'lunch', at: NOW, until: NOW + HOUR },
+      },
+      notification: { ...NOT_NOTIFIED, told: 1, suppressed_by: 'mute' },
+    })
+    expect(parseAlert({ ...NEVER_WRITTEN, opening: RECORD.opening })).toEqual({
+      opening: FIRING,
+      end: null,
+      operator: null,
+      notification: null,
+    })
+  })
+
+  test.each([
+    silentOpening({ kind: 'silent', time: NOW, lastAt: NOW - HOUR, lastCount: 7, expectedMs: 1000 }, PLACE),
+    levelShift(PLACE, { value: 30, count: 70, time: NOW }).opening,
+    stormOpening({ kind: 'storm', time: NOW, openedAt: NOW, keys: ['a'], keyCount: 1, keysTotal: 4 }),
+  ])('of any cause is parsed; members of a newer version are ignored', opening => {
+    const newer = JSON.stringify({ ...opening, tags: ['x'], cause: { ...opening.cause, more: 1 } })
+    expect(parseAlert({ ...NEVER_WRITTEN, opening: newer })?.opening).toEqual(opening)
+  })
+
+  test.each([
+    null,
+    '',
+    '{',
+    'null',
+    '[]',
+    JSON.stringify({ ...FIRING, id: 7 }),
+    JSON.stringify({ ...FIRING, opened_at: null }),
+    JSON.stringify({ ...FIRING, severity: 'deadly' }),
+    JSON.stringify({ ...FIRING, cause: { kind: 'anomaly', evidence: { value: 'high' } } }),
+    JSON.stringify({ ...FIRING, cause: { kind: 'weather' } }),
+  ])('is null with the opening %j', opening => {
+    expect(parseAlert({ ...RECORD, opening })).toBeNull()
+  })
+
+  test.each(['{', '7', '{}', '{"who":7}', '{"told":"often"}'])('has no other part that reads %j', text => {
+    const parts = { end: text, acknowledged: text, snoozed: text, notification: text }
+    expect(parseAlert({ opening: RECORD.opening, ...parts })).toEqual(
+      parseAlert({ ...NEVER_WRITTEN, opening: RECORD.opening }),
+    )
   })
 })
 

@@ -1,106 +1,109 @@
-import { hash } from 'node:crypto'
-import type { Judgement } from '../detectors/detector.ts'
-import type { Policy } from '../rules/policy.ts'
-import type { AlertEvent, AlertPolicy, OpenedBy, ResolveReason, Severity } from './alert.ts'
-import type { SilenceEvent } from './silence.ts'
-import type { StormEvent } from './storm.ts'
+import { z } from 'zod'
+import { parseJson } from '../../runtime/issues.ts'
+import { OPENED_BY, RESOLVE_REASONS, SEVERITIES } from './alert.ts'
 
-/** What an anomaly alert rests on: the sample that opened it, and what was expected instead. */
-export interface AnomalyEvidence {
-  readonly detector: string
-  readonly value: number
-  /** Above 0 when the value is too high, below 0 when too low. */
-  readonly score: number
-  /** What was enough: a sample beyond `line`, so many of so many, or a sum beyond it. */
-  readonly by: OpenedBy
-  readonly line: number
-  readonly samples: number
-  readonly of: number
-  /** Values from low to high were expected, give or take spread; for most detectors low and high are one value. */
-  readonly low: number
-  readonly high: number
-  readonly spread: number
+/*
+ * The parts of an alert as Redis holds them: JSON, each part with one writer. They are read by these schemas; members that
+ * a newer version added are ignored. All times are Unix milliseconds.
+ */
+
+/** What an anomaly alert is based on: the sample that opened it, and the expected values. */
+const evidenceSchema = z.object({
+  detector: z.string(),
+  value: z.number(),
+  /** Positive when the value is too high, negative when it is too low. */
+  score: z.number(),
+  /** What opened it: one sample beyond `line`, `samples` of the newest `of`, or a sum beyond `line`. */
+  by: z.enum(OPENED_BY),
+  line: z.number(),
+  samples: z.number(),
+  of: z.number(),
+  /** Values from low to high were expected, plus or minus spread. Most detectors expect one value: low equals high. */
+  low: z.number(),
+  high: z.number(),
+  spread: z.number(),
   /** Samples in the window. */
-  readonly window: number
-}
+  window: z.number(),
+})
+export type AnomalyEvidence = Readonly<z.infer<typeof evidenceSchema>>
 
-/** The furthest that a key went while its alert was firing. */
-export interface Peak {
-  readonly score: number
-  readonly value: number
+/** The furthest score of a key while its alert was firing. */
+const peakSchema = z.object({
+  score: z.number(),
+  value: z.number(),
   /** Samples while it was firing. */
-  readonly samples: number
-}
+  samples: z.number(),
+})
 
-export type AlertCause =
-  | { readonly kind: 'anomaly'; readonly evidence: AnomalyEvidence }
-  | { readonly kind: 'silent'; readonly last_at: number; readonly expected_ms: number }
-  | { readonly kind: 'level_shift'; readonly value: number; readonly samples: number }
-  | {
-      readonly kind: 'storm'
-      /** The first of them, and how many there are. */
-      readonly keys: readonly string[]
-      readonly key_count: number
-      readonly keys_total: number
-    }
+const causeSchema = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('anomaly'), evidence: evidenceSchema }),
+  z.object({ kind: z.literal('silent'), last_at: z.number(), expected_ms: z.number() }),
+  z.object({ kind: z.literal('level_shift'), value: z.number(), samples: z.number() }),
+  z.object({
+    kind: z.literal('storm'),
+    /** The first keys; `key_count` counts all. */
+    keys: z.array(z.string()).readonly(),
+    key_count: z.number(),
+    keys_total: z.number(),
+  }),
+])
+export type AlertCause = Readonly<z.infer<typeof causeSchema>>
 
-/** Who did something about an alert, and why. */
-export interface Note {
-  readonly who: string
-  readonly why: string
-  /** Unix milliseconds. */
-  readonly at: number
-}
-
-export interface NoteUntil extends Note {
-  readonly until: number
-}
-
-export const SUPPRESSORS = ['mute', 'snooze', 'storm'] as const
-export type Suppressor = (typeof SUPPRESSORS)[number]
-
-/** What an alert began with. Written once, by the commit that opened it. Times are Unix milliseconds. */
-export interface AlertOpening {
-  readonly id: string
+/** How an alert began. Written once, by the commit that opened it. */
+const openingSchema = z.object({
+  id: z.string(),
   /** Null for the whole fleet. */
-  readonly key: string | null
-  readonly rule: string | null
-  readonly severity: Severity
-  readonly opened_at: number
-  readonly cause: AlertCause
-}
+  key: z.string().nullable(),
+  rule: z.string().nullable(),
+  severity: z.enum(SEVERITIES),
+  opened_at: z.number(),
+  cause: causeSchema,
+})
+export type AlertOpening = Readonly<z.infer<typeof openingSchema>>
 
-/** What it ended with. Written by the commit that resolved it. */
-export interface AlertEnd {
-  readonly resolved_at: number
-  readonly resolve_reason: ResolveReason | 'heard' | 'few_keys'
+/** How it ended. Written by the commit that resolved it. */
+const endSchema = z.object({
+  resolved_at: z.number(),
+  resolve_reason: z.enum([...RESOLVE_REASONS, 'heard', 'few_keys']),
   /** Of an anomaly. */
-  readonly peak: Peak | null
-}
+  peak: peakSchema.nullable(),
+})
+export type AlertEnd = Readonly<z.infer<typeof endSchema>>
 
-/** What operators did about it. */
+/** An operator's action on an alert, and the reason given. */
+const noteSchema = z.object({ who: z.string(), why: z.string(), at: z.number() })
+export type Note = Readonly<z.infer<typeof noteSchema>>
+
+const noteUntilSchema = noteSchema.extend({ until: z.number() })
+export type NoteUntil = Readonly<z.infer<typeof noteUntilSchema>>
+
+/** What operators did about it. The two notes are stored apart. */
 export interface OperatorState {
   readonly acknowledged: Note | null
   readonly snoozed: NoteUntil | null
 }
 
-/** What receivers were told of it. */
-export interface NotificationState {
-  /** How often they were told that it fires, and when last; and whether they were told that it is over. */
-  readonly told: number
-  readonly told_at: number
-  readonly told_resolved: boolean
-  /** What keeps them from being told at present, and how often each has. */
-  readonly suppressed_by: Suppressor | null
-  readonly suppressed: Readonly<Record<Suppressor, number>>
-}
+export const SUPPRESSORS = ['mute', 'snooze', 'storm'] as const
+export type Suppressor = (typeof SUPPRESSORS)[number]
 
-/** An alert as it is shown: its four parts, each of which has one writer. */
+/** What receivers were notified of. */
+const notificationSchema = z.object({
+  /** How often they were notified that it fires, and when last; whether they were notified that it is resolved. */
+  told: z.number(),
+  told_at: z.number(),
+  told_resolved: z.boolean(),
+  /** What suppresses its notification now, and how often each suppressor has. */
+  suppressed_by: z.enum(SUPPRESSORS).nullable(),
+  suppressed: z.object({ mute: z.number(), snooze: z.number(), storm: z.number() }),
+})
+export type NotificationState = Readonly<z.infer<typeof notificationSchema>>
+
+/** An alert as it is shown: its four parts. */
 export interface AlertRecord extends AlertOpening, OperatorState, NotificationState {
   readonly state: 'firing' | 'resolved'
   readonly resolved_at: number | null
   readonly resolve_reason: AlertEnd['resolve_reason'] | null
-  readonly peak: Peak | null
+  readonly peak: AlertEnd['peak']
 }
 
 export interface AlertParts {
@@ -110,10 +113,36 @@ export interface AlertParts {
   readonly notification: NotificationState | null
 }
 
+/** The texts of an alert's parts as a store holds them; null, undefined or '' for a part that was never written. */
+export type StoredAlert = Readonly<
+  Record<'opening' | 'end' | 'acknowledged' | 'snoozed' | 'notification', string | null | undefined>
+>
+
+/** Parses an alert's parts. Returns null without a valid opening; any other garbled part counts as never written. */
+export function parseAlert(stored: StoredAlert): AlertParts | null {
+  const opening = parsePart(openingSchema, stored.opening)
+  if (opening === null) return null
+  const acknowledged = parsePart(noteSchema, stored.acknowledged)
+  const snoozed = parsePart(noteUntilSchema, stored.snoozed)
+  return {
+    opening,
+    end: parsePart(endSchema, stored.end),
+    operator: acknowledged === null && snoozed === null ? null : { acknowledged, snoozed },
+    notification: parsePart(notificationSchema, stored.notification),
+  }
+}
+
+function parsePart<T extends z.ZodType>(schema: T, text: string | null | undefined): z.output<T> | null {
+  return text ? (parseJson(schema, text) ?? null) : null
+}
+
 export const NO_OPERATOR_STATE: OperatorState = { acknowledged: null, snoozed: null }
 
 export const NOT_NOTIFIED: NotificationState = {
-  ...{ told: 0, told_at: 0, told_resolved: false, suppressed_by: null },
+  told: 0,
+  told_at: 0,
+  told_resolved: false,
+  suppressed_by: null,
   suppressed: { mute: 0, snooze: 0, storm: 0 },
 }
 
@@ -127,122 +156,13 @@ export function assembleAlert({ opening, end, operator, notification }: AlertPar
   }
 }
 
-/** The same for the same opening, whoever works it out: so an alert is opened once, however often its entry is worked on. */
-export function alertId(opening: {
-  readonly partition: number
-  readonly kind: AlertCause['kind']
-  readonly key: string
-  readonly count: number
-  readonly time: number
-}): string {
-  const { partition, kind, key, count, time } = opening
-  return `${partition}-${hash('sha256', JSON.stringify([kind, key, count, time])).slice(0, 24)}`
-}
+/** The first part of the id of an alert of the whole fleet; in other ids it is the partition. */
+export const FLEET = 'fleet'
 
-export interface AlertPlace {
-  readonly partition: number
-  readonly key: string
-  readonly policy: Policy
-}
-
-const LINES = { instant: 'instant', samples: 'open', sustained: 'sustained' } as const satisfies Record<
-  OpenedBy,
-  keyof AlertPolicy
->
-
-/** What an anomaly's alert begins with. */
-export function anomalyOpening(
-  event: Extract<AlertEvent, { kind: 'opened' }>,
-  {
-    partition,
-    key,
-    policy,
-    judgement,
-    window,
-  }: AlertPlace & { readonly judgement: Pick<Judgement, 'low' | 'high' | 'spread'>; readonly window: number },
-): AlertOpening {
-  const { alert, detector, rule } = policy
-  const evidence: AnomalyEvidence = {
-    detector,
-    value: event.value,
-    score: event.score,
-    by: event.by,
-    line: alert[LINES[event.by]] * event.threshold,
-    samples: alert.samples,
-    of: alert.of,
-    low: judgement.low,
-    high: judgement.high,
-    spread: judgement.spread,
-    window,
-  }
-  const id = alertId({ partition, kind: 'anomaly', key, count: event.count, time: event.time })
-  return { id, key, rule, severity: alert.severity, opened_at: event.time, cause: { kind: 'anomaly', evidence } }
-}
-
-/** The id of the alert that a `resolved` event is about. */
-export function resolvedId(
-  event: Extract<AlertEvent, { kind: 'resolved' }>,
-  { partition, key }: Pick<AlertPlace, 'partition' | 'key'>,
-): string {
-  return alertId({ partition, kind: 'anomaly', key, count: event.openedCount, time: event.openedAt })
-}
-
-/** What an anomaly's alert ends with. */
-export function anomalyEnd(event: Extract<AlertEvent, { kind: 'resolved' }>): AlertEnd {
-  const { reason, time, peak, peakValue, samples } = event
-  return { resolved_at: time, resolve_reason: reason, peak: { score: peak, value: peakValue, samples } }
-}
-
-/** What the alert of a key that went silent begins with. */
-export function silentOpening(event: Extract<SilenceEvent, { kind: 'silent' }>, place: AlertPlace): AlertOpening {
-  const { key, policy } = place
-  const cause = { kind: 'silent', last_at: event.lastAt, expected_ms: event.expectedMs } as const
-  const { rule, alert } = policy
-  return { id: silentId(event, place), key, rule, severity: alert.severity, opened_at: event.time, cause }
-}
-
-/** The id of the alert that an event of silence is about, be it its opening or its end. */
-export function silentId(event: SilenceEvent, { partition, key }: Pick<AlertPlace, 'partition' | 'key'>): string {
-  return alertId({ partition, kind: 'silent', key, count: event.lastCount, time: event.lastAt })
-}
-
-/** A silent key was heard again. */
-export function heardEnd(event: Extract<SilenceEvent, { kind: 'heard' }>): AlertEnd {
-  return { resolved_at: event.time, resolve_reason: 'heard', peak: null }
-}
-
-/** A level that was accepted as new: over as soon as it is noticed, kept because somebody may ask why the band moved. */
-export function levelShift(
-  { partition, key, policy }: AlertPlace,
-  shift: { readonly value: number; readonly count: number; readonly time: number },
-): { readonly opening: AlertOpening; readonly end: AlertEnd } {
-  const { value, count, time } = shift
-  const id = alertId({ partition, kind: 'level_shift', key, count, time })
-  const cause = { kind: 'level_shift', value, samples: policy.hygiene.levelShiftAfter } as const
-  return {
-    opening: { id, key, rule: policy.rule, severity: 'info', opened_at: time, cause },
-    end: { resolved_at: time, resolve_reason: 'level_shift', peak: null },
-  }
-}
-
-/** What a storm's alert begins with; written anew when more keys join it. */
-export function stormOpening(event: StormEvent): AlertOpening {
-  const cause = { kind: 'storm', keys: event.keys, key_count: event.keyCount, keys_total: event.keysTotal } as const
-  const id = `${FLEET}-${event.openedAt}`
-  return { id, key: null, rule: null, severity: 'critical', opened_at: event.openedAt, cause }
-}
-
-export function stormEnd(event: StormEvent): AlertEnd {
-  return { resolved_at: event.time, resolve_reason: 'few_keys', peak: null }
-}
-
-/** The first part of an alert's id, where it is of the whole fleet; otherwise it is a partition. */
-const FLEET = 'fleet'
-
-/** Where alerts of the whole fleet are kept. */
+/** The partition that stores the alerts of the whole fleet. */
 export const FLEET_PARTITION = 0
 
-/** The partition that keeps an alert; undefined for what is no alert's id. */
+/** Returns the partition that stores an alert; undefined for a text that is not an alert's id. */
 export function partitionOfAlert(id: string): number | undefined {
   const [, place] = /^(\d{1,4}|fleet)-[0-9a-f]{1,24}$/.exec(id) ?? []
   if (place === undefined) return undefined

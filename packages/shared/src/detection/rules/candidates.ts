@@ -1,5 +1,5 @@
+import type { KeptRule } from './document.ts'
 import type { Glob } from './glob.ts'
-import type { KeptRule } from './rule.ts'
 
 /** One way through a rule's pattern. */
 export interface Candidate {

@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { EMPTY_DOCUMENT, type RuleDocument, withMute, withRule } from './document.ts'
 import { compileGlob } from './glob.ts'
-import { EMPTY_DOCUMENT, type RuleDocument, type RuleInput, withMute, withRule } from './rule.ts'
+import type { RuleInput } from './rule.ts'
 import { DEFAULT_POLICY, NO_POLICY, RuleSet } from './rule-set.ts'
 
 function documentOf(...rules: RuleInput[]): RuleDocument {

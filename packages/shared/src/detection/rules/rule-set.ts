@@ -1,18 +1,10 @@
 import { VERDICT_DEFAULTS, type VerdictSettings } from '../../verdict/analysis.ts'
 import type { StormPolicy } from '../alerts/storm.ts'
 import { type Candidate, CandidateIndex, compareSpecificity, SPECIFICITY } from './candidates.ts'
+import { type Mute, type RuleDocument, readMute, readStorm, type StormInput } from './document.ts'
 import { compileGlob, type Glob } from './glob.ts'
 import { createPolicy, type Policy } from './policy.ts'
-import {
-  alertOf,
-  type Mute,
-  type Rule,
-  type RuleDocument,
-  readMute,
-  readRule,
-  readStorm,
-  type StormInput,
-} from './rule.ts'
+import { alertOf, type Rule, readRule } from './rule.ts'
 
 /** The policy of keys that no rule matches. */
 export const DEFAULT_POLICY = 0

@@ -1,19 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import {
-  EMPTY_DOCUMENT,
-  RULES_MAX,
-  RuleError,
-  readMute,
-  readRule,
-  readStorm,
-  withMute,
-  withoutMute,
-  withoutRule,
-  withRule,
-  withStorm,
-} from './rule.ts'
-
-const CHANGE = { who: 'ada', why: 'too loud', at: 1 }
+import { RuleError, readRule } from './rule.ts'
 
 function faultsOf(read: () => unknown): readonly string[] {
   try {
@@ -117,77 +103,5 @@ describe('a rule', () => {
     expect(faultsOf(() => readRule({ id: 'r', window: 5, late: 'x' }))).toHaveLength(3)
     expect(() => readRule(null)).toThrow('the rules are wrong:\n  rule: must be a JSON object')
     expect(faultsOf(() => readRule({ pattern: '*' }))).toEqual(['rule: id: must be a text'])
-  })
-})
-
-describe('a document of rules', () => {
-  test('has a new version with each change, and knows whose it was', () => {
-    const first = withRule(EMPTY_DOCUMENT, { id: 'a', pattern: '*' }, CHANGE)
-    const second = withRule(first, { id: 'b', pattern: 'b*' }, CHANGE)
-    const third = withRule(second, { id: 'a', pattern: 'a*' }, { ...CHANGE, why: 'too quiet' })
-    expect(third).toMatchObject({
-      version: 3,
-      rules: [
-        { rule: { id: 'b' }, version: 2, changed: CHANGE },
-        { rule: { id: 'a', pattern: 'a*' }, version: 3, changed: { why: 'too quiet' } },
-      ],
-    })
-    expect(withoutRule(third, 'b')).toMatchObject({ version: 4, rules: [{ rule: { id: 'a' } }] })
-    expect(withoutRule(third, 'c')).toBeUndefined()
-    expect(first.rules).toHaveLength(1)
-  })
-
-  test('comes back from JSON as it was', () => {
-    const document = withRule(
-      EMPTY_DOCUMENT,
-      { id: 'a', pattern: '*', alert: { sustained: 'off', hold: '5s' } },
-      CHANGE,
-    )
-    expect(JSON.parse(JSON.stringify(document))).toEqual(document)
-  })
-
-  test('takes no change of nobody, nor without a reason', () => {
-    expect(faultsOf(() => withRule(EMPTY_DOCUMENT, { id: 'a', pattern: '*' }, { ...CHANGE, who: '' }))).toEqual([
-      'change: who: must not be empty',
-    ])
-    expect(faultsOf(() => withRule(EMPTY_DOCUMENT, { id: 'a', pattern: '*' }, { ...CHANGE, why: '' }))).toEqual([
-      'change: why: must not be empty',
-    ])
-  })
-
-  test('holds no more rules than its bound', () => {
-    const rules = Array.from({ length: RULES_MAX }, (_, i) => ({
-      rule: { id: `r${i}`, pattern: '*' },
-      version: 1,
-      changed: CHANGE,
-    }))
-    const full = { ...EMPTY_DOCUMENT, rules }
-    expect(faultsOf(() => withRule(full, { id: 'one-more', pattern: '*' }, CHANGE))).toEqual([
-      'rule "one-more": there are 1000 rules already, and no more are kept',
-    ])
-    expect(withRule(full, { id: 'r7', pattern: 'a' }, CHANGE).rules).toHaveLength(RULES_MAX)
-  })
-
-  test('forgets mutes that are over when one is added', () => {
-    const mute = { id: 'm', pattern: 'edge-*', until: '2026-12-01T06:00:00Z', who: 'ada', why: 'new racks' }
-    const document = withMute(EMPTY_DOCUMENT, mute, Date.UTC(2026, 10, 1))
-    expect(document).toMatchObject({ version: 1, mutes: [mute] })
-    expect(withMute(document, { ...mute, id: 'n' }, Date.UTC(2027, 0, 1)).mutes).toMatchObject([{ id: 'n' }])
-    expect(withoutMute(document, 'm')?.mutes).toEqual([])
-    expect(withoutMute(document, 'x')).toBeUndefined()
-    expect(faultsOf(() => readMute({ ...mute, until: 5 }))).toEqual([
-      'mute "m": until: must be a time like 2026-01-31T18:00:00Z, with its zone',
-    ])
-  })
-
-  test('says what a storm is', () => {
-    expect(withStorm(EMPTY_DOCUMENT, { percent: 5, within: '30s', keys_min: 20 })).toMatchObject({
-      version: 1,
-      storm: { percent: 5 },
-    })
-    expect(readStorm(EMPTY_DOCUMENT.storm)).toEqual({ percent: 20, within: 60_000, keys_min: 10 })
-    expect(faultsOf(() => readStorm({ percent: 0, within: '30s', keys_min: 20 }))).toEqual([
-      'storm: percent: must be a number from 1 to 100',
-    ])
   })
 })

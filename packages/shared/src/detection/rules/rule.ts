@@ -19,10 +19,6 @@ import {
 } from './fields.ts'
 import { alertDefaults } from './policy.ts'
 
-/** Bounds what one document costs to keep, to send about and to resolve. */
-export const RULES_MAX = 1000
-export const MUTES_MAX = 1000
-
 /** Samples in a window. */
 export const WINDOW_MIN = 10
 export const WINDOW_MAX = 500
@@ -59,7 +55,7 @@ function fillAlert(given: z.output<typeof alert> = {}, defaults: AlertPolicy): A
   }
 }
 
-const mute = z.strictObject({ until: instant, who: text, why: text })
+export const mute = z.strictObject({ until: instant, who: text, why: text })
 
 const ruleFields = z.strictObject({
   id,
@@ -126,123 +122,23 @@ const ruleShape = ruleFields.superRefine((rule, context) => {
 /** A rule as an operator writes it. What is left out has the default that docs/rules.md names. */
 export type RuleInput = z.input<typeof ruleShape>
 
-/** Who changed something, and why. */
-export interface Change {
-  readonly who: string
-  readonly why: string
-  /** Unix milliseconds. */
-  readonly at: number
-}
-
 /** A rule as it was read: times in milliseconds. */
 export type Rule = z.output<typeof ruleShape>
 
-/** A rule as it is kept: as it was written, and its last change. `version` is the document's at that change. */
-export interface KeptRule {
-  readonly rule: RuleInput
-  readonly version: number
-  readonly changed: Change
-}
-
-/** Mutes keys for a while, whichever rule they have: a maintenance window. */
-const muteShape = mute.extend({ id, pattern })
-export type MuteInput = z.input<typeof muteShape>
-export type Mute = z.output<typeof muteShape>
-
-const stormShape = z.strictObject({
-  percent: number(1, 100),
-  within: duration,
-  keys_min: integer(2, 1_000_000),
-})
-export type StormInput = z.input<typeof stormShape>
-
-/** All that operators have said about judging: kept, versioned and sent about as one. */
-export interface RuleDocument {
-  /** 1 more with each change. */
-  readonly version: number
-  readonly rules: readonly KeptRule[]
-  readonly mutes: readonly MuteInput[]
-  readonly storm: StormInput
-}
-
-export const EMPTY_DOCUMENT: RuleDocument = {
-  version: 0,
-  rules: [],
-  mutes: [],
-  storm: { percent: 20, within: '1m', keys_min: 10 },
-}
-
-/** Reads a rule; throws a RuleError that names all that is wrong. */
+/** Parses a rule. Throws a RuleError that names every fault. */
 export function readRule(input: unknown): Rule {
   return read(ruleShape, input, nameOf(input, 'rule'))
 }
 
-export function readMute(input: unknown): Mute {
-  return read(muteShape, input, nameOf(input, 'mute'))
-}
-
-export function readStorm(input: unknown): z.output<typeof stormShape> {
-  return read(stormShape, input, 'storm')
-}
-
-/** The document with a rule added, or in the place of the one with its id. */
-export function withRule(document: RuleDocument, input: unknown, changed: Change): RuleDocument {
-  const { id } = readRule(input)
-  const others = document.rules.filter(({ rule }) => rule.id !== id)
-  if (others.length >= RULES_MAX)
-    throw new RuleError(`rule "${id}"`, [whole(`there are ${RULES_MAX} rules already, and no more are kept`)])
-  const version = document.version + 1
-  return {
-    ...document,
-    version,
-    rules: [...others, { rule: input as RuleInput, version, changed: readChange(changed) }],
-  }
-}
-
-/** The document without a rule; undefined when it has none with this id. */
-export function withoutRule(document: RuleDocument, id: string): RuleDocument | undefined {
-  const rules = document.rules.filter(({ rule }) => rule.id !== id)
-  return rules.length < document.rules.length ? { ...document, version: document.version + 1, rules } : undefined
-}
-
-/** The document with a mute added, or in the place of the one with its id; those that are over are left out. */
-export function withMute(document: RuleDocument, input: unknown, now: number): RuleDocument {
-  const { id } = readMute(input)
-  const mutes = document.mutes.filter(mute => mute.id !== id && readMute(mute).until > now)
-  if (mutes.length >= MUTES_MAX)
-    throw new RuleError(`mute "${id}"`, [whole(`there are ${MUTES_MAX} mutes already, and no more are kept`)])
-  return { ...document, version: document.version + 1, mutes: [...mutes, input as MuteInput] }
-}
-
-/** The document without a mute; undefined when it has none with this id. */
-export function withoutMute(document: RuleDocument, id: string): RuleDocument | undefined {
-  const mutes = document.mutes.filter(mute => mute.id !== id)
-  return mutes.length < document.mutes.length ? { ...document, version: document.version + 1, mutes } : undefined
-}
-
-/** The document with another idea of a storm. */
-export function withStorm(document: RuleDocument, input: unknown): RuleDocument {
-  readStorm(input)
-  return { ...document, version: document.version + 1, storm: input as StormInput }
-}
-
-const changeShape = z.object({ who: text, why: text, at: z.number() })
-
-function readChange(changed: Change): Change {
-  return read(changeShape, changed, 'change')
-}
-
-function read<T extends z.ZodType>(schema: T, input: unknown, name: string): z.output<T> {
+/** Parses `input`, which errors call `name`. Throws a RuleError that names every fault. */
+export function read<T extends z.ZodType>(schema: T, input: unknown, name: string): z.output<T> {
   const result = schema.safeParse(input, { reportInput: false })
   if (result.success) return result.data
   throw new RuleError(name, result.error.issues.flatMap(describeIssue))
 }
 
-function whole(detail: string): FieldFault {
-  return { field: '', detail }
-}
-
-function nameOf(input: unknown, kind: string): string {
+/** Returns what errors call `input`: its kind, and its id if it has one. */
+export function nameOf(input: unknown, kind: string): string {
   const given = typeof input === 'object' && input !== null && 'id' in input ? input.id : undefined
   return typeof given === 'string' ? `${kind} ${JSON.stringify(given.slice(0, 64))}` : kind
 }

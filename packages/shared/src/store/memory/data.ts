@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict'
-import type { RuleDocument } from '../../detection/rules/rule.ts'
+import type { RuleChange, RuleDocument } from '../../detection/rules/document.ts'
 import { ENTRY_ID_ZERO, type EntryId } from '../../sample/receipt.ts'
 import type { EntryFindings } from '../../verdict/kept-verdicts.ts'
 import type { AlertFeedEntry, OutboxEntry } from '../ports/alerts.ts'
-import type { RuleChange } from '../ports/rules.ts'
 import type { DeadLetter, LoadedCheckpoint } from '../ports/store.ts'
 import type { Log, StreamEntry } from './stream.ts'
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { EMPTY_DOCUMENT } from '../../detection/rules/rule.ts'
+import { EMPTY_DOCUMENT } from '../../detection/rules/document.ts'
 import { RULE_CHANGES_KEPT, type RuleStore } from '../ports/rules.ts'
 import { type Data, keepNewest, type Rules } from './data.ts'
 

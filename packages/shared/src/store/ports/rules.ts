@@ -1,4 +1,4 @@
-import type { Change, RuleDocument } from '../../detection/rules/rule.ts'
+import type { RuleChange, RuleDocument } from '../../detection/rules/document.ts'
 
 /** Changes that are kept. */
 export const RULE_CHANGES_KEPT = 1000
@@ -16,17 +16,4 @@ export interface RuleStore {
   replace(document: RuleDocument, change: RuleChange): Promise<boolean>
   /** What was changed, newest first: at most `count` changes that made a version up to `upTo`. Only the newest are kept. */
   changes(range: { upTo?: number | undefined; count: number }): Promise<RuleChange[]>
-}
-
-export const RULE_CHANGE_KINDS = ['rule_put', 'rule_deleted', 'mute_put', 'mute_deleted', 'storm_put'] as const
-
-/** One change of the document: with those before it, from which on samples were judged how. */
-export interface RuleChange extends Change {
-  /** Of the document that it made. */
-  readonly version: number
-  readonly kind: (typeof RULE_CHANGE_KINDS)[number]
-  /** Of the rule or mute; null for the storm. */
-  readonly id: string | null
-  /** As it was written; null where something was deleted. */
-  readonly content: unknown
 }

@@ -1,6 +1,6 @@
-import { EMPTY_DOCUMENT, type RuleDocument } from '../../detection/rules/rule.ts'
+import { EMPTY_DOCUMENT, type RuleChange, type RuleDocument } from '../../detection/rules/document.ts'
 import type { Keys } from '../keys.ts'
-import { RULE_CHANGES_KEPT, type RuleChange, type RuleStore } from '../ports/rules.ts'
+import { RULE_CHANGES_KEPT, type RuleStore } from '../ports/rules.ts'
 import type { Client, ScriptRunner } from './connection.ts'
 import { asked } from './errors.ts'
 

@@ -1,0 +1,115 @@
+import { hash } from 'node:crypto'
+import type { Judgement } from '../detectors/detector.ts'
+import type { AlertEvent, AlertPolicy } from './alert.ts'
+import { type AlertCause, type AlertEnd, type AlertOpening, type AnomalyEvidence, FLEET } from './record.ts'
+import type { SilenceEvent } from './silence.ts'
+import type { StormEvent } from './storm.ts'
+
+/** As much of a key's policy as its alerts depend on. */
+export interface AlertingPolicy {
+  readonly rule: string | null
+  readonly detector: string
+  readonly alert: AlertPolicy
+  readonly hygiene: { readonly levelShiftAfter: number }
+}
+
+/** The key that an alert is about. */
+export interface AlertPlace {
+  readonly partition: number
+  readonly key: string
+  readonly policy: AlertingPolicy
+}
+
+type PlacedKey = Pick<AlertPlace, 'partition' | 'key'>
+type AnomalyOpened = Extract<AlertEvent, { kind: 'opened' }>
+type AnomalyResolved = Extract<AlertEvent, { kind: 'resolved' }>
+
+/** Returns the id of an alert. It follows from the opening alone, so an entry that is analysed twice opens it once. */
+export function alertId(
+  opening: PlacedKey & { readonly kind: AlertCause['kind']; readonly count: number; readonly time: number },
+): string {
+  const { partition, kind, key, count, time } = opening
+  return `${partition}-${hash('sha256', JSON.stringify([kind, key, count, time])).slice(0, 24)}`
+}
+
+/** The setting of the alert policy whose line a score crossed. */
+const LINES = { instant: 'instant', samples: 'open', sustained: 'sustained' } as const
+
+/** Returns the opening of an anomaly alert; `judgement` and `window` are those of the sample that opened it. */
+export function anomalyOpening(
+  event: AnomalyOpened,
+  place: AlertPlace & { readonly judgement: Pick<Judgement, 'low' | 'high' | 'spread'>; readonly window: number },
+): AlertOpening {
+  const { key, policy, judgement, window } = place
+  const { alert, detector, rule } = policy
+  const evidence: AnomalyEvidence = {
+    detector,
+    value: event.value,
+    score: event.score,
+    by: event.by,
+    line: alert[LINES[event.by]] * event.threshold,
+    samples: alert.samples,
+    of: alert.of,
+    low: judgement.low,
+    high: judgement.high,
+    spread: judgement.spread,
+    window,
+  }
+  const id = anomalyId(place, event.count, event.time)
+  return { id, key, rule, severity: alert.severity, opened_at: event.time, cause: { kind: 'anomaly', evidence } }
+}
+
+/** Returns the id of the alert that a `resolved` event ends. */
+export function resolvedId(event: AnomalyResolved, place: PlacedKey): string {
+  return anomalyId(place, event.openedCount, event.openedAt)
+}
+
+function anomalyId({ partition, key }: PlacedKey, count: number, time: number): string {
+  return alertId({ partition, kind: 'anomaly', key, count, time })
+}
+
+export function anomalyEnd({ reason, time, peak, peakValue, samples }: AnomalyResolved): AlertEnd {
+  return { resolved_at: time, resolve_reason: reason, peak: { score: peak, value: peakValue, samples } }
+}
+
+/** Returns the opening of the alert on a key that stopped sending. */
+export function silentOpening(event: Extract<SilenceEvent, { kind: 'silent' }>, place: AlertPlace): AlertOpening {
+  const { key, policy } = place
+  const cause = { kind: 'silent', last_at: event.lastAt, expected_ms: event.expectedMs } as const
+  const { rule, alert } = policy
+  return { id: silentId(event, place), key, rule, severity: alert.severity, opened_at: event.time, cause }
+}
+
+/** Returns the id of the alert that a silence opens or ends. */
+export function silentId(event: SilenceEvent, { partition, key }: PlacedKey): string {
+  return alertId({ partition, kind: 'silent', key, count: event.lastCount, time: event.lastAt })
+}
+
+/** Returns the end of a silence: the key's next sample. */
+export function heardEnd(event: Extract<SilenceEvent, { kind: 'heard' }>): AlertEnd {
+  return { resolved_at: event.time, resolve_reason: 'heard', peak: null }
+}
+
+/** Returns the alert on an accepted level shift: resolved at once, stored to explain why the band moved. */
+export function levelShift(
+  { partition, key, policy }: AlertPlace,
+  { value, count, time }: { readonly value: number; readonly count: number; readonly time: number },
+): { readonly opening: AlertOpening; readonly end: AlertEnd } {
+  const id = alertId({ partition, kind: 'level_shift', key, count, time })
+  const cause = { kind: 'level_shift', value, samples: policy.hygiene.levelShiftAfter } as const
+  return {
+    opening: { id, key, rule: policy.rule, severity: 'info', opened_at: time, cause },
+    end: { resolved_at: time, resolve_reason: 'level_shift', peak: null },
+  }
+}
+
+/** Returns the opening of an alert storm. It is written again when more keys join the storm. */
+export function stormOpening(event: StormEvent): AlertOpening {
+  const cause = { kind: 'storm', keys: event.keys, key_count: event.keyCount, keys_total: event.keysTotal } as const
+  const id = `${FLEET}-${event.openedAt}`
+  return { id, key: null, rule: null, severity: 'critical', opened_at: event.openedAt, cause }
+}
+
+export function stormEnd(event: StormEvent): AlertEnd {
+  return { resolved_at: event.time, resolve_reason: 'few_keys', peak: null }
+}

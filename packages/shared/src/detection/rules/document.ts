@@ -1,0 +1,141 @@
+import { z } from 'zod'
+import { parseJson } from '../../runtime/issues.ts'
+import { duration, id, integer, number, pattern, text } from './fields.ts'
+import { mute, nameOf, RuleError, type RuleInput, read, readRule } from './rule.ts'
+
+/** Limits on a document: they bound what storing, sending and resolving it costs. */
+export const RULES_MAX = 1000
+export const MUTES_MAX = 1000
+
+/** Who changed something, why and when (Unix milliseconds). */
+const changeSchema = z.object({ who: text, why: text, at: z.number() })
+export type Change = Readonly<z.infer<typeof changeSchema>>
+
+/** A rule as it is stored: as it was written, and its last change. `version` is the document's at that change. */
+export interface KeptRule {
+  readonly rule: RuleInput
+  readonly version: number
+  readonly changed: Change
+}
+
+/** Mutes keys until a time, whichever rule they have: a maintenance window. */
+const muteSchema = mute.extend({ id, pattern })
+export type MuteInput = z.input<typeof muteSchema>
+export type Mute = z.output<typeof muteSchema>
+
+const stormSchema = z.strictObject({
+  percent: number(1, 100),
+  within: duration,
+  keys_min: integer(2, 1_000_000),
+})
+export type StormInput = z.input<typeof stormSchema>
+
+/** All rules, mutes and storm settings: stored, versioned and distributed as one. */
+export interface RuleDocument {
+  /** Incremented by each change. */
+  readonly version: number
+  readonly rules: readonly KeptRule[]
+  readonly mutes: readonly MuteInput[]
+  readonly storm: StormInput
+}
+
+export const EMPTY_DOCUMENT: RuleDocument = {
+  version: 0,
+  rules: [],
+  mutes: [],
+  storm: { percent: 20, within: '1m', keys_min: 10 },
+}
+
+export const RULE_CHANGE_KINDS = ['rule_put', 'rule_deleted', 'mute_put', 'mute_deleted', 'storm_put'] as const
+
+const ruleChangeSchema = changeSchema.extend({
+  /** Of the document that the change made. */
+  version: z.int().min(0),
+  kind: z.enum(RULE_CHANGE_KINDS),
+  /** Of the rule or mute; null for the storm. */
+  id: z.string().nullable(),
+  /** As it was written; null for a deletion. */
+  content: z.unknown(),
+})
+
+/** One change of the document. All changes together say which samples were scored by which rules. */
+export type RuleChange = Readonly<z.infer<typeof ruleChangeSchema>>
+
+/**
+ * The stored form of a document. It ensures that a document can be listed and changed without a fault. The settings inside
+ * rules, mutes and the storm are left as they were written: a RuleSet checks them, and reports each fault by its name.
+ */
+const documentSchema = z.object({
+  version: z.int().min(0),
+  rules: z.array(z.object({ rule: written<RuleInput>(['id', 'pattern']), version: z.number(), changed: changeSchema })),
+  mutes: z.array(written<MuteInput>(['id', 'pattern', 'until', 'who', 'why'])),
+  storm: written<StormInput>([]),
+})
+
+/** An object with these texts, whatever else it holds. */
+function written<T>(texts: readonly string[]) {
+  return z.custom<T>(
+    value =>
+      typeof value === 'object' &&
+      value !== null &&
+      texts.every(name => typeof (value as Record<string, unknown>)[name] === 'string'),
+  )
+}
+
+/** Parses a stored document; undefined where the text is garbled. */
+export function parseRuleDocument(text: string): RuleDocument | undefined {
+  return parseJson(documentSchema, text)
+}
+
+/** Parses a stored change; undefined where the text is garbled. */
+export function parseRuleChange(text: string): RuleChange | undefined {
+  return parseJson(ruleChangeSchema, text)
+}
+
+export function readMute(input: unknown): Mute {
+  return read(muteSchema, input, nameOf(input, 'mute'))
+}
+
+export function readStorm(input: unknown): z.output<typeof stormSchema> {
+  return read(stormSchema, input, 'storm')
+}
+
+/** Returns the document with a rule added or replaced (by its id). */
+export function withRule(document: RuleDocument, input: unknown, changed: Change): RuleDocument {
+  const { id } = readRule(input)
+  const others = document.rules.filter(({ rule }) => rule.id !== id)
+  if (others.length >= RULES_MAX) throw limitReached(`rule "${id}"`, `there are already ${RULES_MAX} rules`)
+  const version = document.version + 1
+  const kept = { rule: input as RuleInput, version, changed: read(changeSchema, changed, 'change') }
+  return { ...document, version, rules: [...others, kept] }
+}
+
+/** Returns the document without a rule; undefined when it has none with this id. */
+export function withoutRule(document: RuleDocument, id: string): RuleDocument | undefined {
+  const rules = document.rules.filter(({ rule }) => rule.id !== id)
+  return rules.length < document.rules.length ? { ...document, version: document.version + 1, rules } : undefined
+}
+
+/** Returns the document with a mute added or replaced (by its id). Expired mutes are removed. */
+export function withMute(document: RuleDocument, input: unknown, now: number): RuleDocument {
+  const { id } = readMute(input)
+  const mutes = document.mutes.filter(mute => mute.id !== id && readMute(mute).until > now)
+  if (mutes.length >= MUTES_MAX) throw limitReached(`mute "${id}"`, `there are already ${MUTES_MAX} mutes`)
+  return { ...document, version: document.version + 1, mutes: [...mutes, input as MuteInput] }
+}
+
+/** Returns the document without a mute; undefined when it has none with this id. */
+export function withoutMute(document: RuleDocument, id: string): RuleDocument | undefined {
+  const mutes = document.mutes.filter(mute => mute.id !== id)
+  return mutes.length < document.mutes.length ? { ...document, version: document.version + 1, mutes } : undefined
+}
+
+/** Returns the document with other storm settings. */
+export function withStorm(document: RuleDocument, input: unknown): RuleDocument {
+  readStorm(input)
+  return { ...document, version: document.version + 1, storm: input as StormInput }
+}
+
+function limitReached(name: string, detail: string): RuleError {
+  return new RuleError(name, [{ field: '', detail }])
+}
