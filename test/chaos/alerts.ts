@@ -117,7 +117,7 @@ export class ExpectedAlerts {
     }
     this.#opened += this.#openings.size - before
     const lapsed = { alerts: [], silences: [] }
-    judge.lapse(row, Number.MAX_SAFE_INTEGER, lapsed)
+    judge.expire(row, Number.MAX_SAFE_INTEGER, lapsed)
     for (const id of note(lapsed.alerts, lapsed.silences)) {
       this.#byTime.set(id, this.#ends.get(id)?.resolved_at ?? this.#openings.get(id)?.opened_at ?? 0)
     }

@@ -1,4 +1,5 @@
-import { type Analysis, Z_CAP } from '@tidemark/shared/verdict/analysis'
+import type { Analysis } from '@tidemark/shared/verdict/analysis'
+import { SCORE_CAP } from '@tidemark/shared/verdict/score'
 import { formatCount, formatDuration, formatNumber, formatShare, formatZ, pad } from '../lib/format.ts'
 
 const KEYS_SHOWN = 20
@@ -138,8 +139,8 @@ export class Summary {
       return `  ${cells.join(' ')}  ${formatNumber(low ?? 0)} to ${formatNumber(high ?? 0)}`
     })
     const heading = this.#flagged > this.#top.length ? `The ${this.#top.length} farthest from their band:` : 'Flagged:'
-    const isCapped = this.#top.some(({ z }) => Math.abs(z ?? 0) === Z_CAP)
-    const note = isCapped ? [`  (z ${formatZ(Z_CAP)}: the values before it were all the same)`] : []
+    const isCapped = this.#top.some(({ z }) => Math.abs(z ?? 0) === SCORE_CAP)
+    const note = isCapped ? [`  (z ${formatZ(SCORE_CAP)}: the values before it were all the same)`] : []
     return ['', heading, title, ...rows, ...note]
   }
 

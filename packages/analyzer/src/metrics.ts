@@ -1,8 +1,9 @@
 import { SEVERITIES } from '@tidemark/shared/detection/alerts/alert'
 import type { AlertCause, AlertEnd } from '@tidemark/shared/detection/alerts/record'
+import { MILLION } from '@tidemark/shared/detection/rules/rule-counts'
 import { createTracedHistogram } from '@tidemark/shared/runtime/open-metrics'
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
-import { type Effects, MILLION } from './judging/effects.ts'
+import type { Effects } from './judging/effects.ts'
 
 /** What became of a commit: the store's outcomes, and `failed` for a send without an answer. */
 export const COMMIT_RESULTS = ['ok', 'already', 'stale', 'gap', 'fenced', 'failed'] as const

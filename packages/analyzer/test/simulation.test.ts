@@ -258,7 +258,7 @@ async function expectAlerts(memory: MemoryStore, accepted: readonly Accepted[]):
     const { count, window } = judge.judged
     if (count > 0) expect(JSON.parse(text ?? 'null')).toMatchObject({ count, window })
     const lapsed = { alerts: [], silences: [] }
-    judge.lapse(row, Number.MAX_SAFE_INTEGER, lapsed)
+    judge.expire(row, Number.MAX_SAFE_INTEGER, lapsed)
     possible.noteLapse(key, policy, lapsed)
   }
   const feed = await memory.alerts.feed(0, ENTRY_ID_ZERO, 1e6)

@@ -348,7 +348,7 @@ describe('operators', () => {
     const acknowledged = { ...NOTE, at: NOW }
     const alert = await client.read(await client.send('POST', `${path}/acknowledge`, NOTE), alertSchema)
     expect(alert).toMatchObject({ acknowledged, snoozed: null, state: 'firing' })
-    expect(alert.explanation).toContain('mira takes care of it: the fan is being replaced.')
+    expect(alert.explanation).toContain('Acknowledged by mira: the fan is being replaced.')
     expect(await client.get(path, alertWithSamplesSchema)).toMatchObject({ acknowledged })
   })
 

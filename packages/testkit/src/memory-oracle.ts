@@ -4,8 +4,8 @@ interface Remembered {
 }
 
 /** The slow and obvious form of a memory: a list of what is remembered, searched from end to end. */
-export function oracleMemory({ places, newAbove }: { places: number; newAbove: number }) {
-  const list: (Remembered | undefined)[] = Array.from({ length: places }, () => undefined)
+export function oracleMemory({ capacity, newAbove }: { capacity: number; newAbove: number }) {
+  const list: (Remembered | undefined)[] = Array.from({ length: capacity }, () => undefined)
   let low = 0
   let high = 0
   let number = 1

@@ -1,17 +1,12 @@
 import type { Judge, Judged } from '@tidemark/shared/detection/judge'
-import { DUE } from '@tidemark/shared/detection/key-row'
+import { TIMER } from '@tidemark/shared/detection/key-row'
 import type { Policy } from '@tidemark/shared/detection/rules/policy'
 import { DEFAULT_POLICY, NO_POLICY, type RuleSet } from '@tidemark/shared/detection/rules/rule-set'
 import { SAMPLE_STRIDE } from '@tidemark/shared/sample/entry'
 import { entryTimeMs, formatReceipt } from '@tidemark/shared/sample/receipt'
 import type { KeyUpdate } from '@tidemark/shared/store/ports/store'
-import {
-  type EncodingContext,
-  encodeAnalysis,
-  type Finding,
-  type RuleFinding,
-  type VerdictSettings,
-} from '@tidemark/shared/verdict/analysis'
+import type { Finding, RuleFinding, VerdictSettings } from '@tidemark/shared/verdict/analysis'
+import { type EncodingContext, encodeAnalysis } from '@tidemark/shared/verdict/encoding'
 import {
   type EntryJudgements,
   FINDING_STRIDE,
@@ -191,7 +186,7 @@ class EntryAnalysis {
       if (hasEvents) effects.noteSample(this.#keyAt(index), judge.policy, judged, { value, time })
       if (!judged.isAnalysed || judged.isShift) windows.needsRow(slot)
       if (hasEvents || row.shape.hasSilence) {
-        const due = judge.newDue(row)
+        const due = judge.nextTimer(row)
         if (due !== undefined) effects.due(this.#keyAt(index), due)
       }
       const shadow = shadows?.[index] ?? NO_SLOT
@@ -287,11 +282,11 @@ export function lapse(keys: readonly string[], now: number, windows: Windows, op
     const judge = judges[options.rules.resolve(key)] as Judge
     const row = windows.row(slot)
     const lapsed = { alerts: [], silences: [] }
-    judge.lapse(row, now, lapsed)
+    judge.expire(row, now, lapsed)
     effects.noteLapse(key, judge.policy, lapsed)
-    const due = judge.dueAt(row)
+    const due = judge.timerAt(row)
     const isOver = due === Number.POSITIVE_INFINITY
-    row.rows[row.start + DUE] = isOver ? 0 : due
+    row.rows[row.start + TIMER] = isOver ? 0 : due
     effects.due(key, isOver ? null : due)
     windows.needsRow(slot)
     effects.keys.push({ key, window: windows.update(slot), analysis: null })

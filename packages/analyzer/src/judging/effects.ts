@@ -11,15 +11,12 @@ import {
 } from '@tidemark/shared/detection/alerts/openings'
 import type { AlertOpening } from '@tidemark/shared/detection/alerts/record'
 import type { SilenceEvent } from '@tidemark/shared/detection/alerts/silence'
-import type { Judge, Judged, Lapsed } from '@tidemark/shared/detection/judge'
+import type { Judge, Judged, TimerEvents } from '@tidemark/shared/detection/judge'
 import type { Policy } from '@tidemark/shared/detection/rules/policy'
-import { type RuleCount, ruleCountName } from '@tidemark/shared/detection/rules/rule-counts'
+import { MILLION, type RuleCount, ruleCountName } from '@tidemark/shared/detection/rules/rule-counts'
 import type { EndedAlert, OpenedAlert } from '@tidemark/shared/store/ports/alerts'
 import type { Commit, KeyUpdate } from '@tidemark/shared/store/ports/store'
 import type { EntryFindings } from '@tidemark/shared/verdict/kept-verdicts'
-
-/** Shares of samples are counted in millionths: integers add up to the same in any order. */
-export const MILLION = 1e6
 
 /** What of a run is counted for the metrics once it is committed. */
 export interface Tally {
@@ -81,7 +78,7 @@ export class Effects {
   }
 
   /** Notes the alerts that time opened or resolved: none that an anomaly opens. */
-  noteLapse(key: string, policy: Policy, { silences, alerts }: Lapsed): void {
+  noteLapse(key: string, policy: Policy, { silences, alerts }: TimerEvents): void {
     const place = { partition: this.#partition, key, policy }
     this.#noteSilences(place, silences)
     this.#noteAlerts(place, alerts, undefined)

@@ -1,4 +1,8 @@
-import { notice, notificationStateOf, suppressedUntil } from '@tidemark/shared/detection/alerts/notice'
+import {
+  decideNotification,
+  notificationStateOf,
+  suppressedUntil,
+} from '@tidemark/shared/detection/alerts/notification'
 import { type AlertRecord, assembleAlert, SUPPRESSORS, type Suppressor } from '@tidemark/shared/detection/alerts/record'
 import type { RuleSet } from '@tidemark/shared/detection/rules/rule-set'
 import type { AlertStore, DueNotifications, NotificationDecision } from '@tidemark/shared/store/ports/alerts'
@@ -61,7 +65,7 @@ function decide(
   const muted = before.key === null ? null : rules.current.mutedBy(before.key, now)
   // Storms are made of anomalies. What else opens meanwhile has a cause of its own.
   const isInStorm = before.cause.kind === 'anomaly' && storm.covers(before.opened_at)
-  const { record, tell } = notice(before, { now, muted, isInStorm })
+  const { record, notify: tell } = decideNotification(before, { now, muted, isInStorm })
   return {
     settled: {
       id,

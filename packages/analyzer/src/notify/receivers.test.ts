@@ -77,7 +77,7 @@ describe('Alertmanager', () => {
       {
         labels,
         annotations: {
-          summary: expect.stringMatching(/^"cpu" ☃ of edge-17 rose to 93.1; .* It fires since 2023-11-14T22:13:15Z\.$/),
+          summary: expect.stringMatching(/^"cpu" ☃ of edge-17 rose to 93.1; .* Firing since 2023-11-14T22:13:15Z\.$/),
           runbook_url: 'docs/runbook.md#tidemarkanomaly',
         },
         startsAt: '2023-11-14T22:13:15.000Z',
@@ -130,7 +130,7 @@ describe('a webhook', () => {
       expect(new Webhook(secret).verify(body, headers)).toEqual({
         type: 'alert.resolved',
         timestamp: '2023-11-14T22:13:19.000Z',
-        data: { ...RESOLVED.record, explanation: expect.stringContaining('It fired for 4 s') },
+        data: { ...RESOLVED.record, explanation: expect.stringContaining('Resolved after 4 s') },
       })
       expect(() => new Webhook(secret).verify(`${body} `, headers)).toThrow()
     }

@@ -94,7 +94,7 @@ export class StormKeeper implements AsyncDisposable {
     const firing = isCountDue ? await this.#count(watching) : undefined
     const feeds = await this.#readFeeds(watching)
     if (firing !== undefined && feeds.every(feed => feed.length === 0)) {
-      const over = watching.watch.firesAtMost({ time: clock.wallMs(), count: firing }, watching.keysTotal)
+      const over = watching.watch.limitFiring({ time: clock.wallMs(), count: firing }, watching.keysTotal)
       if (over !== undefined) await this.#save(watching, [over])
     }
     while (feeds.some(feed => feed.length > 0)) {

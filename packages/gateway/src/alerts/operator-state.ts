@@ -1,5 +1,5 @@
 import { createRoute, z } from '@hono/zod-openapi'
-import { type ActionOutcome, acknowledge, snooze } from '@tidemark/shared/detection/alerts/notice'
+import { type ActionOutcome, acknowledge, snooze } from '@tidemark/shared/detection/alerts/notification'
 import type { AlertRecord, OperatorState } from '@tidemark/shared/detection/alerts/record'
 import { text } from '@tidemark/shared/detection/rules/fields'
 import { BODY_PROBLEMS, json, jsonBody, problem, UNTIL_FIELD } from '../http/documentation.ts'

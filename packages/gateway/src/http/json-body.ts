@@ -36,7 +36,7 @@ function parse(text: string): unknown {
 /** Returns the schema of the end of a period, as Unix milliseconds. */
 export function untilMember(now: number) {
   const error =
-    'must be a time like 2026-01-31T18:00:00Z, with its zone, or a duration from now on like "2h", at most 30d'
+    'must be a time with its zone, like 2026-01-31T18:00:00Z, or a duration from now on like "2h", at most 30d'
   return z
     .union([instant, duration.transform(ms => now + ms)], { error })
     .refine(until => until > now, { error: 'must be in the future' })

@@ -1,13 +1,11 @@
 import {
+  MILLION,
   parseRuleCountName,
   RULE_COUNTS,
   type RuleCount,
   ruleCountName,
 } from '@tidemark/shared/detection/rules/rule-counts'
 import type { Store } from '@tidemark/shared/store/ports/store'
-
-/** `expected` is kept in millionths of a sample. */
-const MILLION = 1e6
 
 /** Counts by name, summed over all partitions. */
 export type CountSums = ReadonlyMap<string, number>

@@ -92,7 +92,7 @@ export const explanationSchema = z
     key: keyMember,
     version: versionMember,
     rule: idMember.nullable().describe('The rule in force for the key; null for the default.'),
-    reason: z.string().openapi({ examples: ['edge-*/cpu matches, and no other rule does'] }),
+    reason: z.string().openapi({ examples: ['edge-*/cpu matches; no other rule does'] }),
     shadow: idMember.nullable().describe('The shadow rule that is evaluated as well.'),
     others: z
       .array(z.strictObject({ rule: idMember, pattern: z.string(), shadow: z.boolean() }))

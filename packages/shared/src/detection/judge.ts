@@ -1,6 +1,14 @@
-import { isBeyond, zScore } from '../verdict/analysis.ts'
-import { type AlertEvent, alertDueAt, createScoredSample, expireAlert, shiftAlert, stepAlert } from './alerts/alert.ts'
-import { checkSilence, endSilence, type SilenceEvent, silenceDueAt, stepSilence } from './alerts/silence.ts'
+import type { SampleOrder } from '../verdict/analysis.ts'
+import { isBeyond, zScore } from '../verdict/score.ts'
+import {
+  type AlertEvent,
+  alertExpiresAt,
+  createScoredSample,
+  expireAlert,
+  shiftAlert,
+  stepAlert,
+} from './alerts/alert.ts'
+import { checkSilence, endSilence, type SilenceEvent, silentAt, stepSilence } from './alerts/silence.ts'
 import {
   bandOf,
   createHistory,
@@ -16,7 +24,6 @@ import { type Influence, stepHygiene } from './hygiene.ts'
 import {
   ALERT,
   COUNT,
-  DUE,
   HYGIENE,
   type KeyRow,
   ORDER,
@@ -25,47 +32,48 @@ import {
   readHistory,
   SILENCE,
   startDetector,
+  TIMER,
 } from './key-row.ts'
-import { advanceOrder, isAnalysed, orderOf, type SampleOrder } from './order.ts'
+import { advanceOrder, isAnalysed, orderOf } from './order.ts'
 import { shareBeyond } from './rules/budget.ts'
 import { type Policy, signedScore, thresholdOf } from './rules/policy.ts'
 
-/** What became of a sample; overwritten by the next. */
+/** The result of judging a sample. The next sample overwrites it. */
 export interface Judged {
   order: SampleOrder
-  /** Whether it was; otherwise the rule refused it, and nothing below but `count` says anything. */
+  /** False if the rule refused the sample; then of the members below only `count` is valid. */
   isAnalysed: boolean
-  /** Samples of the key ever analysed, this one included. */
+  /** Samples of the key ever analysed, including this one. */
   count: number
-  /** Samples in the window before it, their mean and population deviation; 0 of an empty one. */
+  /** Samples in the window before this one, and their mean and population deviation; 0 for an empty window. */
   window: number
   mean: number
   deviation: number
-  /** With its side as its sign; NaN while warming. */
+  /** Negative if the value is too low; NaN while warming. */
   score: number
   threshold: number
-  /** The least and the greatest value that would be no anomaly; NaN while warming. */
+  /** The least and the greatest value that is not an anomaly; NaN while warming. */
   low: number
   high: number
   isFlagged: boolean
   isShift: boolean
-  /** What the alert was told of: the zone without a score, and the spread around it. */
+  /** The detector's result. */
   readonly judgement: Judgement
-  /** Alerts opened and resolved by it, and silences begun and ended, each in order. */
+  /** The alerts that the sample opened and resolved, and the silences that began and ended, each in order. */
   readonly alerts: AlertEvent[]
   readonly silences: SilenceEvent[]
 }
 
-/** What came of time going by. */
-export interface Lapsed {
+/** What a key's timer opened and resolved, in order. */
+export interface TimerEvents {
   readonly alerts: AlertEvent[]
   readonly silences: SilenceEvent[]
 }
 
 /**
- * Judges samples by one policy: the way from a sample to what is known of its key, in one place for the analyzer, the
- * back-test and whoever recomputes a verdict. What it knows of a key stands in the key's row, which has the shape that
- * `shapeFor` gives for the policy; it holds nothing itself from one sample to the next. It allocates nothing for a sample.
+ * Scores samples by one policy and updates their keys. The analyzer, the backtest and tools that recompute verdicts all use
+ * it. All state of a key is in the key's row, which must have the shape that `shapeFor` returns for the policy; the judge
+ * keeps nothing from one sample to the next. It allocates nothing per sample.
  */
 export class Judge {
   readonly policy: Policy
@@ -74,8 +82,8 @@ export class Judge {
   readonly #isZscore: boolean
   readonly #samplesMin: number
   readonly #history = createHistory()
-  /** Of a level that has just been accepted as new. */
-  readonly #begun = createJudgement()
+  /** The detector's result for a value of a level that was just accepted as new. */
+  readonly #restarted = createJudgement()
   readonly #summary: Summary = { mean: 0, deviation: 0 }
   readonly #sample = createScoredSample()
   readonly #shares: number[] = []
@@ -87,15 +95,25 @@ export class Judge {
     this.#isZscore = detector === 'zscore'
     this.#samplesMin = samplesMin ?? 0
     this.judged = {
-      ...{ order: 'in_order', isAnalysed: true, count: 0, window: 0, mean: 0, deviation: 0, score: Number.NaN },
-      ...{ threshold: 0, low: Number.NaN, high: Number.NaN, isFlagged: false, isShift: false },
+      order: 'in_order',
+      isAnalysed: true,
+      count: 0,
+      window: 0,
+      mean: 0,
+      deviation: 0,
+      score: Number.NaN,
+      threshold: 0,
+      low: Number.NaN,
+      high: Number.NaN,
+      isFlagged: false,
+      isShift: false,
       judgement: createJudgement(),
       alerts: [],
       silences: [],
     }
   }
 
-  /** Judges a sample that arrived at `time`, which never goes back within a key, and moves the row past it. */
+  /** Scores a sample that arrived at `time`, which must not decrease within a key, and updates the row. */
   step(row: KeyRow, value: number, timestamp: number, time: number): Judged {
     const { judged, policy } = this
     const { rows, start } = row
@@ -113,7 +131,7 @@ export class Judge {
     const count = rows[start + COUNT] as number
     judged.count = count
     sample.count = count
-    if (row.shape.hasSilence) this.#hear(row, time, count)
+    if (row.shape.hasSilence) this.#stepSilence(row, time, count)
     if (judged.isAnalysed) this.#analyse(row, value, timestamp)
     else {
       this.#writeScore(Number.NaN, policy.threshold)
@@ -124,37 +142,37 @@ export class Judge {
   }
 
   /**
-   * Does what is due by `now`, which may be no later than what all samples of the key were worked through to. Whatever it does
-   * would be done by the key's next sample too, as of the same time.
+   * Runs the key's timer at `now`: expires its alert and reports its silence. All samples of the key that arrived before `now`
+   * must have been analysed. The key's next sample would do the same, as of the same time.
    */
-  lapse(row: KeyRow, now: number, lapsed: Lapsed): void {
+  expire(row: KeyRow, now: number, events: TimerEvents): void {
     const { rows, start, shape } = row
-    expireAlert(rows, start + ALERT, now, lapsed.alerts)
+    expireAlert(rows, start + ALERT, now, events.alerts)
     const { silence } = this.policy
-    if (shape.hasSilence && silence !== null) checkSilence(rows, start + SILENCE, silence, now, lapsed.silences)
+    if (shape.hasSilence && silence !== null) checkSilence(rows, start + SILENCE, silence, now, events.silences)
   }
 
-  /** When something is due though no sample comes: Unix ms, or Infinity. */
-  dueAt({ rows, start, shape }: KeyRow): number {
-    const alert = alertDueAt(rows, start + ALERT)
+  /** Returns when the key's timer expires if no sample comes before: Unix milliseconds, or Infinity. */
+  timerAt({ rows, start, shape }: KeyRow): number {
+    const alert = alertExpiresAt(rows, start + ALERT)
     const { silence } = this.policy
     if (!shape.hasSilence || silence === null) return alert
-    return Math.min(alert, silenceDueAt(rows, start + SILENCE, silence))
+    return Math.min(alert, silentAt(rows, start + SILENCE, silence))
   }
 
   /**
-   * When the owner of the key has to be told anew to look at it, and notes that it was; undefined when what it was told is early
-   * enough: it then looks for nothing, which costs less than telling it with each sample.
+   * Returns the timer to schedule, and records it in the row; undefined when the scheduled one is early enough. A timer that
+   * expires for nothing costs less than rescheduling it with each sample.
    */
-  newDue(row: KeyRow): number | undefined {
-    const due = this.dueAt(row)
-    const told = row.rows[row.start + DUE] as number
-    if (due === Number.POSITIVE_INFINITY || (told !== 0 && told <= due)) return undefined
-    row.rows[row.start + DUE] = due
-    return due
+  nextTimer(row: KeyRow): number | undefined {
+    const timer = this.timerAt(row)
+    const scheduled = row.rows[row.start + TIMER] as number
+    if (timer === Number.POSITIVE_INFINITY || (scheduled !== 0 && scheduled <= timer)) return undefined
+    row.rows[row.start + TIMER] = timer
+    return timer
   }
 
-  /** The share of independent normal samples that would be flagged as the last one may have been; undefined where nobody knows. */
+  /** Returns the share of normal samples that is flagged by chance, as the last sample may be; undefined if unknown. */
   expectedShare(): number | undefined {
     if (!this.#isZscore || this.judged.window < 2) return undefined
     const { budget, threshold, direction } = this.policy
@@ -164,7 +182,7 @@ export class Judge {
     return this.#shares[window]
   }
 
-  #hear(row: KeyRow, time: number, count: number): void {
+  #stepSilence(row: KeyRow, time: number, count: number): void {
     const { silence } = this.policy
     const { silences } = this.judged
     if (silence === null) endSilence(row.rows, row.start + SILENCE, time, silences)
@@ -191,13 +209,13 @@ export class Judge {
     if (influence === 'shift') {
       shiftAlert(rows, start + ALERT, sample.time, judged.alerts)
       judged.isShift = true
-      judgement = this.#startAnew(row, value, timestamp)
+      judgement = this.#restart(row, value, timestamp)
     }
     this.#detector.learn(history, rows, start + shape.detectorAt, value, timestamp, judgement)
     pushSample(row, value, timestamp)
   }
 
-  /** Writes what the window and the detector say of a value. */
+  /** Writes the window's summary and the detector's judgement of a value. */
   #judge({ rows, start, shape }: KeyRow, value: number, timestamp: number): void {
     const { judged } = this
     const history = this.#history
@@ -213,7 +231,7 @@ export class Judge {
     } else if (history.size < this.#samplesMin || history.size === 0) {
       judgeWarming(judgement)
     } else {
-      // As zscore.ts does; the window is summed up once.
+      // The same as zscore.ts, without summarising the window twice.
       judgement.low = summary.mean
       judgement.high = summary.mean
       judgement.spread = summary.deviation
@@ -221,14 +239,14 @@ export class Judge {
     }
   }
 
-  /** Forgets the level before; what `learn` is told must be what the new state says of the value. */
-  #startAnew(row: KeyRow, value: number, timestamp: number): Judgement {
+  /** Drops the previous level. Returns the new state's judgement of the value, which `learn` needs. */
+  #restart(row: KeyRow, value: number, timestamp: number): Judgement {
     const { rows, start, shape } = row
     rows[start + PUSHED] = 0
     startDetector(row)
     readHistory(row, this.#history)
-    this.#detector.judge(this.#history, rows, start + shape.detectorAt, value, timestamp, this.#begun)
-    return this.#begun
+    this.#detector.judge(this.#history, rows, start + shape.detectorAt, value, timestamp, this.#restarted)
+    return this.#restarted
   }
 
   #writeScore(score: number, threshold: number): void {
@@ -244,7 +262,7 @@ export class Judge {
   }
 }
 
-/** How far apart the samples in the window are on average; 0 where one cannot tell. */
+/** Returns the mean interval between the samples in the window; 0 with fewer than two. */
 function intervalOf({ rows, times, size, head }: History): number {
   if (size < 2) return 0
   const last = head === 0 ? size - 1 : head - 1

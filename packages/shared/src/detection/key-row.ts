@@ -3,39 +3,40 @@ import { isSilent, SILENCE_STATE_LENGTH } from './alerts/silence.ts'
 import type { History } from './detectors/detector.ts'
 import { createDetector, DETECTOR_NAMES, type DetectorName } from './detectors/registry.ts'
 import { HYGIENE_STATE_LENGTH } from './hygiene.ts'
-import { LATENESS_STATE_LENGTH } from './order.ts'
+import { ORDER_STATE_LENGTH } from './order.ts'
 
 /**
- * What is known of a key, as float64s of one row in a slab of the caller:
+ * All state of a key, as the float64s of one row in a slab of the caller:
  *
- *     count, pushed, order, hygiene, alert, due, [silence], detector's state, value 0, value 1, ..., timestamp 0, ...
+ *     count, pushed, order, hygiene, alert, timer, [silence], detector's state, value 0, value 1, ..., timestamp 0, ...
  *
- * `count` is the samples of the key ever analysed, `pushed` the values put into the window since it began. Values and
- * timestamps are two rings of the same capacity: number n stands at n % capacity. A row of zeros is a new key, but for the detector's state.
+ * `count` is the number of the key's samples ever analysed, `pushed` the number of values added to the window since it began.
+ * Values and timestamps are two rings of the same capacity: element n has the index n % capacity. Except for the
+ * detector's state, a row of zeros is a new key.
  */
 export const COUNT = 0
 export const PUSHED = 1
 export const STATE = 2
 
-/** Places within the row. */
+/** Offsets within a row. */
 export const ORDER = STATE
-export const HYGIENE = ORDER + LATENESS_STATE_LENGTH
+export const HYGIENE = ORDER + ORDER_STATE_LENGTH
 export const ALERT = HYGIENE + HYGIENE_STATE_LENGTH
-/** When the key is to be looked at though no sample comes, as its owner was told; 0 for never. */
-export const DUE = ALERT + ALERT_STATE_LENGTH
-export const SILENCE = DUE + 1
+/** The key's timer as it was last scheduled: Unix milliseconds; 0 for none. */
+export const TIMER = ALERT + ALERT_STATE_LENGTH
+export const SILENCE = TIMER + 1
 
-/** Float64s before the detector's state, without those of silence and with them. */
+/** Float64s from STATE to the detector's state, without and with those of silence. */
 export const COMMON_LENGTH = SILENCE - STATE
 export const SILENT_LENGTH = COMMON_LENGTH + SILENCE_STATE_LENGTH
 
-/** How a row is laid out: by the policy that judges its key. */
+/** The layout of a row. It depends on the policy of its key. */
 export interface RowShape {
   /** Samples in a full window. */
   readonly capacity: number
   readonly detector: DetectorName
   readonly hasSilence: boolean
-  /** Where the detector's state, the values and the timestamps begin. */
+  /** The offsets of the detector's state, the values and the timestamps. */
   readonly detectorAt: number
   readonly valuesAt: number
   readonly timesAt: number
@@ -45,7 +46,7 @@ export interface RowShape {
 
 const shapes = new Map<string, RowShape>()
 
-/** Equal arguments give the same shape. There are at most as many as windows, detectors and two allow. */
+/** Returns a layout. Equal arguments give the same object; there are at most windows x detectors x 2 of them. */
 export function rowShape(capacity: number, detector: DetectorName, hasSilence: boolean): RowShape {
   const name = `${capacity} ${detector} ${hasSilence}`
   const known = shapes.get(name)
@@ -60,31 +61,31 @@ export function rowShape(capacity: number, detector: DetectorName, hasSilence: b
 
 const prototypes = new Map(DETECTOR_NAMES.map(name => [name, createDetector(name)]))
 
-/** Float64s of a detector's state; its settings do not change that. */
+/** Returns the float64s of a detector's state, which do not depend on its settings. */
 export function detectorStateLength(name: DetectorName): number {
   return prototypes.get(name)?.stateLength ?? 0
 }
 
-/** A row where it stands; moved from one to the next. */
+/** A reference to a row in a slab. Reused from one row to the next. */
 export interface KeyRow {
   rows: Float64Array
   start: number
   shape: RowShape
 }
 
-/** A new key's row of its own. */
+/** Returns a new key's row in a slab of its own. */
 export function createRow(shape: RowShape): KeyRow {
   const row = { rows: new Float64Array(shape.length), start: 0, shape }
   startDetector(row)
   return row
 }
 
-/** Begins the state of a row's detector. */
+/** Initialises the state of a row's detector. */
 export function startDetector({ rows, start, shape }: KeyRow): void {
   prototypes.get(shape.detector)?.start(rows, start + shape.detectorAt)
 }
 
-/** The samples in a row's window. */
+/** Points `history` at the samples of a row's window. */
 export function readHistory({ rows, start, shape }: KeyRow, history: History): void {
   const pushed = rows[start + PUSHED] as number
   const isFull = pushed > shape.capacity
@@ -95,16 +96,16 @@ export function readHistory({ rows, start, shape }: KeyRow, history: History): v
   history.head = isFull ? pushed % shape.capacity : 0
 }
 
-/** Puts a sample into a row's window; the oldest leaves a full one. */
+/** Adds a sample to a row's window. A full window drops its oldest sample. */
 export function pushSample({ rows, start, shape }: KeyRow, value: number, timestamp: number): void {
   const pushed = rows[start + PUSHED] as number
-  const place = start + (pushed % shape.capacity)
-  rows[place + shape.valuesAt] = value
-  rows[place + shape.timesAt] = timestamp
+  const index = start + (pushed % shape.capacity)
+  rows[index + shape.valuesAt] = value
+  rows[index + shape.timesAt] = timestamp
   rows[start + PUSHED] = pushed + 1
 }
 
-/** The shape that a key's row must have under a policy. What is known of a silence stays until the key was heard. */
+/** Returns the layout of a key's row under a policy. The state of a silent key is kept until a sample arrives. */
 export function shapeFor(
   row: KeyRow,
   policy: { window: number; detector: DetectorName; silence: object | null },
@@ -115,8 +116,8 @@ export function shapeFor(
 }
 
 /**
- * Writes a row into one of another shape: as much of the window as fits, and the detector's state if it is of the same
- * detector; another one begins.
+ * Copies a row into one of another shape: as much of the window as fits, and the detector's state if the detector is the
+ * same. Otherwise the detector's state is initialised.
  */
 export function copyRow(from: KeyRow, to: KeyRow): void {
   const { rows, start, shape } = to
@@ -133,11 +134,11 @@ export function copyRow(from: KeyRow, to: KeyRow): void {
   const pushed = from.rows[from.start + PUSHED] as number
   const size = Math.min(pushed, from.shape.capacity)
   const kept = Math.min(size, shape.capacity)
-  // In a window of the same size each value keeps its place: it is the same window.
+  // In a window of the same capacity each value keeps its index: it is the same window.
   rows[start + PUSHED] = from.shape.capacity === shape.capacity ? pushed - kept : 0
   for (let n = pushed - kept; n < pushed; n++) {
-    const place = from.start + (n % from.shape.capacity)
-    const timestamp = from.rows[place + from.shape.timesAt] as number
-    pushSample(to, from.rows[place + from.shape.valuesAt] as number, timestamp)
+    const index = from.start + (n % from.shape.capacity)
+    const timestamp = from.rows[index + from.shape.timesAt] as number
+    pushSample(to, from.rows[index + from.shape.valuesAt] as number, timestamp)
   }
 }

@@ -1,35 +1,40 @@
-import type { ScoredSample } from './alerts/alert.ts'
+import type { SampleOrder } from '../verdict/analysis.ts'
 import type { History } from './detectors/detector.ts'
 
 export interface OrderPolicy {
-  /** A late sample is not analysed; otherwise it is, in the order of arrival, and marked. */
+  /** Late samples are not analysed; otherwise they are, in the order of arrival, and marked. */
   readonly refusesLate: boolean
-  /** A sample that came before is not analysed again. */
+  /** Duplicates are not analysed. */
   readonly dropsDuplicates: boolean
 }
 
-/** As much of a sample as its order depends on. */
-export type TimedSample = Pick<ScoredSample, 'timestamp' | 'value' | 'time'>
-
-/** What a sample's timestamp says. A duplicate is not called late. */
-export type SampleOrder = 'in_order' | 'late' | 'duplicate'
+/** What the order of a sample depends on. */
+export interface TimedSample {
+  value: number
+  /** When it was measured: Unix milliseconds. */
+  timestamp: number
+  /** When it arrived: Unix milliseconds that never decrease. */
+  time: number
+}
 
 /**
- * Float64s of a key's state, zeros at first and whenever they say nothing that the window does not say: so that those of most
- * keys need not be stored.
+ * Float64s of a key's state. They are 0 initially, and whenever they repeat what the window says: the state of most keys
+ * need not be stored.
  */
-export const LATENESS_STATE_LENGTH = 3
+export const ORDER_STATE_LENGTH = 3
 
-/** The newest timestamp; 0: that of the newest sample in the window. */
+/** The newest timestamp; 0 if it is that of the newest sample in the window. */
 const NEWEST = 0
-/** The sample before, where it was kept out of the window; 0: it was not. */
+/** The previous sample if it was kept out of the window; otherwise 0. */
 const LAST_TIMESTAMP = 1
 const LAST_VALUE = 2
 
 /**
- * Says how a sample stands to those before it. Late is a timestamp before the newest one of the key; a duplicate has timestamp
- * and value of a sample in the window or of the one that came just before. Only a sample that is not newer than all others can be
- * one, so the window is searched for those alone. What was kept out of the window and was not the last one is not known any more.
+ * Returns how a sample relates to those before it. Late: its timestamp is before the key's newest. Duplicate: a sample
+ * in the window, or the previous sample, has the same timestamp and value.
+ *
+ * Only a sample that is not newer than all others can be a duplicate, so the window is searched for those alone. A sample
+ * that was kept out of the window is no longer known once another has arrived.
  */
 export function orderOf(states: Float64Array, at: number, history: History, sample: TimedSample): SampleOrder {
   const { timestamp, value } = sample
@@ -41,9 +46,9 @@ export function orderOf(states: Float64Array, at: number, history: History, samp
 }
 
 /**
- * Moves the state past a sample, before it `joins` the window if it does.
+ * Updates the state by a sample, before the sample is added to the window if it `joins` that.
  *
- * A timestamp counts as no newer than its arrival: a device whose clock ran ahead once does not make all that follows late.
+ * A timestamp counts as no newer than its arrival: a device whose clock was once ahead must not make all that follows late.
  */
 export function advanceOrder(
   states: Float64Array,
@@ -58,15 +63,15 @@ export function advanceOrder(
   states[at + LAST_VALUE] = joins ? 0 : value
 }
 
-/** 0 when there was no sample. */
+/** Returns the newest timestamp; 0 when there was no sample. */
 function newestBefore(states: Float64Array, at: number, { rows, times, size, head }: History): number {
-  const kept = states[at + NEWEST] as number
-  if (kept !== 0 || size === 0) return kept
+  const stored = states[at + NEWEST] as number
+  if (stored !== 0 || size === 0) return stored
   const last = head === 0 ? size - 1 : head - 1
   return rows[times + last] as number
 }
 
-/** Whether a sample is analysed. */
+/** Whether a sample of this order is analysed. */
 export function isAnalysed(policy: OrderPolicy, order: SampleOrder): boolean {
   switch (order) {
     case 'in_order':

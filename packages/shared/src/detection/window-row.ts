@@ -13,17 +13,17 @@ import {
 } from './key-row.ts'
 
 /**
- * How what is known of a key is kept in Redis: little-endian float64s
+ * The format of a key's state in Redis: little-endian float64s
  *
  *     count, pushed, shape, state that is not 0 ..., detector's state ..., value 0, timestamp 0, value 1, timestamp 1, ...
  *
- * In a row (`tm:{p}:windows`) the pairs are the rings of key-row.ts, so a window that is not full yet is simply a shorter row.
- * A tail (`tm:{p}:window_tails`) holds what came after a row: its pairs are the newest ones, oldest first, its state is the
- * newest, and it counts only while it follows the row: with a greater `count`. Most commits write tails: a row is ten times
- * as long.
+ * In a row (`tm:{p}:windows`) the pairs are the rings of key-row.ts, so a window that is not full is a shorter row. A tail
+ * (`tm:{p}:window_tails`) holds the samples since the row was written: its pairs are the newest, oldest first, and its state
+ * is the newest. A tail is valid only while it follows the row: with a greater `count`. Most commits write tails, because a
+ * row is ten times as long.
  *
- * `shape` is an integer: which float64s of the state are not 0 (a bit each; those of most keys are all 0), whether there are
- * those of silence, the detector by its number, the window's capacity.
+ * `shape` is an integer: a bit for each float64 of the state that is not 0 (for most keys all are 0), whether the state
+ * includes that of silence, the detector's number and the window's capacity.
  */
 const SHAPE = 2
 const HEADER = 3
@@ -33,13 +33,14 @@ const HAS_SILENCE = 2 ** 23
 const DETECTOR = 2 ** 24
 const DETECTORS_MAX = 256
 const CAPACITY = 2 ** 32
+const CAPACITY_MAX = 500
 
-/** Float64s of the longest row of a shape, as it is kept. */
+/** Returns the float64s of the longest stored row of a shape. */
 export function storedLengthMax(shape: RowShape): number {
   return HEADER + shape.length - STATE
 }
 
-/** A window as a store keeps it. */
+/** A window as a store holds it. */
 export interface StoredWindow {
   readonly row: Uint8Array
   readonly tail: Uint8Array | null
@@ -48,12 +49,12 @@ export interface StoredWindow {
 export interface WindowContent {
   /** Samples of the key ever analysed. */
   readonly count: number
-  /** Values put into the window since it began. */
+  /** Values added to the window since it began. */
   readonly pushed: number
-  /** The same when the row was written. */
+  /** `pushed` when the row was written. */
   readonly rowPushed: number
   readonly shape: RowShape
-  /** As key-row.ts has it: of all machines, and of the detector. */
+  /** The parts of a row as in key-row.ts: all state before the detector's, and the detector's. */
   readonly state: Float64Array
   readonly detectorState: Float64Array
   /** Oldest first. */
@@ -62,27 +63,27 @@ export interface WindowContent {
   readonly timestamps: readonly number[]
 }
 
-/** Writes a whole row at `at` of `target`; gives where it ends. */
+/** Writes a whole row to `target` from `at`. Returns its end. */
 export function encodeRow(row: KeyRow, target: Float64Array, at: number): number {
   const { rows, start, shape } = row
   const size = Math.min(rows[start + PUSHED] as number, shape.capacity)
   let end = encodeHead(row, target, at)
-  for (let place = start; place < start + size; place++) {
-    target[end++] = rows[place + shape.valuesAt] as number
-    target[end++] = rows[place + shape.timesAt] as number
+  for (let index = start; index < start + size; index++) {
+    target[end++] = rows[index + shape.valuesAt] as number
+    target[end++] = rows[index + shape.timesAt] as number
   }
   return end
 }
 
-/** Writes a tail with the newest `pairs` pairs at `at` of `target`; gives where it ends. */
+/** Writes a tail with the newest `pairs` pairs to `target` from `at`. Returns its end. */
 export function encodeTail(row: KeyRow, pairs: number, target: Float64Array, at: number): number {
   const { rows, start, shape } = row
   let end = encodeHead(row, target, at)
   const pushed = rows[start + PUSHED] as number
   for (let n = pushed - pairs; n < pushed; n++) {
-    const place = start + (n % shape.capacity)
-    target[end++] = rows[place + shape.valuesAt] as number
-    target[end++] = rows[place + shape.timesAt] as number
+    const index = start + (n % shape.capacity)
+    target[end++] = rows[index + shape.valuesAt] as number
+    target[end++] = rows[index + shape.timesAt] as number
   }
   return end
 }
@@ -106,7 +107,7 @@ function encodeHead({ rows, start, shape }: KeyRow, target: Float64Array, at: nu
   return end
 }
 
-/** Reads a window. Undefined when the bytes are none. */
+/** Decodes a window. Returns undefined for bytes that are not a window. */
 export function decodeWindow({ row, tail }: StoredWindow): WindowContent | undefined {
   const base = decode(row)
   if (base === undefined) return undefined
@@ -122,28 +123,25 @@ export function decodeWindow({ row, tail }: StoredWindow): WindowContent | undef
   const added = newer === undefined ? 0 : newer.pushed - pushed
   const follows =
     newer !== undefined && newer.shape === shape && newer.count > count && added >= 0 && added <= newer.pairs
-  // One that does not is left from before the row was written.
-  if (!follows) {
-    return { count, pushed, rowPushed: pushed, shape, ...statesOf(base), values, timestamps }
-  }
+  // Another tail is left over from before the row was written.
+  if (!follows) return { count, pushed, rowPushed: pushed, shape, ...statesOf(base), values, timestamps }
   for (let i = newer.pairs - added; i < newer.pairs; i++) {
     values.push(newer.value(i))
     timestamps.push(newer.timestamp(i))
   }
-  // As many as are beyond the capacity have left.
-  const left = Math.max(0, values.length - shape.capacity)
+  const dropped = Math.max(0, values.length - shape.capacity)
   return {
     count: newer.count,
     pushed: newer.pushed,
     rowPushed: pushed,
     shape,
     ...statesOf(newer),
-    values: values.slice(left),
-    timestamps: timestamps.slice(left),
+    values: values.slice(dropped),
+    timestamps: timestamps.slice(dropped),
   }
 }
 
-/** Writes what was read into a row of its shape. */
+/** Writes a decoded window into a row of its shape. */
 export function fillRow({ rows, start, shape }: KeyRow, content: WindowContent): void {
   rows.fill(0, start, start + shape.length)
   rows[start + COUNT] = content.count
@@ -161,7 +159,7 @@ interface Decoded {
   readonly shape: RowShape
   readonly mask: number
   readonly pairs: number
-  /** Float64 number i. */
+  /** Returns float64 number i. */
   at(i: number): number
   value(pair: number): number
   timestamp(pair: number): number
@@ -182,7 +180,12 @@ function decode(bytes: Uint8Array): Decoded | undefined {
   if (!Number.isInteger(pairs) || pairs < 0 || pairs > Math.min(pushed, shape.capacity)) return undefined
   const pairAt = (pair: number): number => pairsAt + PAIR * pair
   return {
-    ...{ count, pushed, shape, mask, pairs, at },
+    count,
+    pushed,
+    shape,
+    mask,
+    pairs,
+    at,
     value: pair => at(pairAt(pair)),
     timestamp: pair => at(pairAt(pair) + 1),
   }
@@ -195,7 +198,7 @@ function decodeShape(word: number): { shape: RowShape; mask: number } | undefine
   const hasSilence = (word & HAS_SILENCE) !== 0
   const mask = word & (HAS_SILENCE - 1)
   const length = hasSilence ? SILENT_LENGTH : COMMON_LENGTH
-  if (name === undefined || capacity < 1 || capacity > 500 || mask >= 2 ** length) return undefined
+  if (name === undefined || capacity < 1 || capacity > CAPACITY_MAX || mask >= 2 ** length) return undefined
   return { shape: rowShape(capacity, name, hasSilence), mask }
 }
 

@@ -1,56 +1,38 @@
 import { describe, expect, test } from 'vitest'
-import { isBeyond, type RuleFinding, toAnalysis, VERDICT_DEFAULTS, Z_CAP, zScore } from './analysis.ts'
+import { parseAnalysis, type RuleFinding, toAnalysis, VERDICT_DEFAULTS } from './analysis.ts'
+import { SCORE_CAP } from './score.ts'
 
 const FINDING = { key: 'k', value: 12, timestamp: 5, mean: 10, deviation: 1, count: 51, window: 50, judged: null }
 const CONTEXT = { partition: 3, id: '7-1', analyzedAt: 9, threshold: 2, windowMin: 30 }
-
-describe('z', () => {
-  test('counts deviations from the mean', () => {
-    expect(zScore(13, 10, 2)).toBe(1.5)
-    expect(zScore(7, 10, 2)).toBe(-1.5)
-  })
-
-  test('is zero in a flat window at its value, and at its cap beside it', () => {
-    expect(zScore(5, 5, 0)).toBe(0)
-    expect(zScore(5.001, 5, 0)).toBe(Z_CAP)
-    expect(zScore(4.999, 5, 0)).toBe(-Z_CAP)
-    expect(zScore(0, 0, 0)).toBe(0)
-    expect(zScore(-1e-300, 0, 0)).toBe(-Z_CAP)
-  })
-
-  test('takes a jitter of the last place for rounding', () => {
-    const oneUlp = 0.1 * Number.EPSILON
-    expect(zScore(0.1 + oneUlp, 0.1, oneUlp / 2)).toBe(0)
-  })
-
-  test('does not take a jitter of 1e-3 on 1e9 for rounding', () => {
-    expect(zScore(1e9 + 0.003, 1e9, 1e-3)).toBeCloseTo(3, 3)
-  })
-
-  test('never goes beyond its cap', () => {
-    expect(zScore(1e100, 0, 1e-9)).toBe(Z_CAP)
-    expect(zScore(-1e100, 0, 1e-9)).toBe(-Z_CAP)
-  })
-})
-
-describe('the threshold', () => {
-  test('is not passed by an exact tie, nor by its rounding', () => {
-    expect(isBeyond(2, 2)).toBe(false)
-    expect(isBeyond(2 * (1 + Number.EPSILON), 2)).toBe(false)
-    expect(isBeyond(-2 * (1 + Number.EPSILON), 2)).toBe(false)
-  })
-
-  test('is passed by what is really beyond it', () => {
-    expect(isBeyond(2.000000001, 2)).toBe(true)
-    expect(isBeyond(-2.000000001, 2)).toBe(true)
-  })
-})
+const JUDGED = {
+  rule: 'edge-cpu',
+  detector: 'ewma',
+  score: 7,
+  threshold: 6,
+  low: 5,
+  high: 11,
+  order: 'late',
+  isRefused: false,
+} as const satisfies RuleFinding
 
 describe('an analysis', () => {
   test('has the band, the receipt and the state of its sample', () => {
     expect(toAnalysis(FINDING, CONTEXT)).toEqual({
-      ...{ key: 'k', value: 12, timestamp: 5, mean: 10, deviation: 1, z: 2, threshold: 2, low: 8, high: 12 },
-      ...{ anomaly: false, state: 'ok', count: 51, window: 50, id: '3:7-1', analyzed_at: 9 },
+      key: 'k',
+      value: 12,
+      timestamp: 5,
+      mean: 10,
+      deviation: 1,
+      z: 2,
+      threshold: 2,
+      low: 8,
+      high: 12,
+      anomaly: false,
+      state: 'ok',
+      count: 51,
+      window: 50,
+      id: '3:7-1',
+      analyzed_at: 9,
     })
   })
 
@@ -68,30 +50,66 @@ describe('an analysis', () => {
     })
   })
 
-  test('is flat on the value of a flat window and anomalous beside it', () => {
+  test('is flat at the value of a flat window and anomalous at any other', () => {
     const flat = { ...FINDING, value: 10, deviation: 0 }
     expect(toAnalysis(flat, CONTEXT)).toMatchObject({ state: 'flat', z: 0, anomaly: false, low: 10, high: 10 })
-    expect(toAnalysis({ ...flat, value: 11 }, CONTEXT)).toMatchObject({ state: 'anomalous', z: Z_CAP, anomaly: true })
+    expect(toAnalysis({ ...flat, value: 11 }, CONTEXT)).toMatchObject({
+      state: 'anomalous',
+      z: SCORE_CAP,
+      anomaly: true,
+    })
   })
 
-  test('rests on the settings of the replaced service, but for the minimum', () => {
+  test('has the default settings: window 50, threshold 2, at least 30 samples', () => {
     expect(VERDICT_DEFAULTS).toEqual({ window: 50, threshold: 2, windowMin: 30 })
   })
 
-  test('under a rule has threshold, band and score of its detector, and z of the window all the same', () => {
-    const judged = {
-      ...{ rule: 'edge-cpu', detector: 'ewma', score: 7, threshold: 6, low: 5, high: 11 },
-      ...{ order: 'late' as const, isRefused: false },
-    } satisfies RuleFinding
-    expect(toAnalysis({ ...FINDING, judged }, CONTEXT)).toMatchObject({
-      ...{ z: 2, threshold: 6, low: 5, high: 11, anomaly: true, state: 'anomalous' },
-      ...{ rule: 'edge-cpu', detector: 'ewma', score: 7, late: true },
+  test("under a rule has threshold, band and score of the rule's detector, and z of the window", () => {
+    expect(toAnalysis({ ...FINDING, judged: JUDGED }, CONTEXT)).toMatchObject({
+      z: 2,
+      threshold: 6,
+      low: 5,
+      high: 11,
+      anomaly: true,
+      state: 'anomalous',
+      rule: 'edge-cpu',
+      detector: 'ewma',
+      score: 7,
+      late: true,
     })
-    expect(toAnalysis({ ...FINDING, judged: { ...judged, score: Number.NaN } }, CONTEXT)).toMatchObject({
-      ...{ z: 2, low: null, high: null, score: null, state: 'warming' },
+    expect(toAnalysis({ ...FINDING, judged: { ...JUDGED, score: Number.NaN } }, CONTEXT)).toMatchObject({
+      z: 2,
+      low: null,
+      high: null,
+      score: null,
+      state: 'warming',
     })
-    expect(toAnalysis({ ...FINDING, judged: { ...judged, isRefused: true } }, CONTEXT)).toMatchObject({
-      ...{ z: null, anomaly: false, state: 'refused' },
+    expect(toAnalysis({ ...FINDING, judged: { ...JUDGED, isRefused: true } }, CONTEXT)).toMatchObject({
+      z: null,
+      anomaly: false,
+      state: 'refused',
     })
+  })
+
+  test.each([
+    toAnalysis(FINDING, CONTEXT),
+    toAnalysis({ ...FINDING, window: 0 }, CONTEXT),
+    toAnalysis({ ...FINDING, judged: JUDGED }, CONTEXT),
+    toAnalysis({ ...FINDING, judged: { ...JUDGED, order: 'duplicate', isRefused: true } }, CONTEXT),
+  ])('is parsed from its JSON; members of a newer version are ignored', analysis => {
+    expect(parseAnalysis(JSON.stringify({ ...analysis, mood: 'good' }))).toEqual(analysis)
+  })
+
+  test.each([
+    '',
+    '{',
+    'null',
+    '[]',
+    '{}',
+    JSON.stringify({ ...toAnalysis(FINDING, CONTEXT), value: '12' }),
+    JSON.stringify({ ...toAnalysis(FINDING, CONTEXT), state: 'fine' }),
+    JSON.stringify({ ...toAnalysis(FINDING, CONTEXT), late: false }),
+  ])('is undefined for the garbled text %j', text => {
+    expect(parseAnalysis(text)).toBeUndefined()
   })
 })

@@ -2,7 +2,7 @@ import {
   ALERT_STATE_LENGTH,
   type AlertEvent,
   type AlertPolicy,
-  alertDueAt,
+  alertExpiresAt,
   alertPhase,
   createScoredSample,
   expireAlert,
@@ -10,9 +10,10 @@ import {
   shiftAlert,
   stepAlert,
 } from '@tidemark/shared/detection/alerts/alert'
+import { ALERT_DEFAULTS } from '@tidemark/shared/detection/alerts/defaults'
 import { createJudgement } from '@tidemark/shared/detection/detectors/detector'
 import { createZscore } from '@tidemark/shared/detection/detectors/zscore'
-import { ALERT_DEFAULTS, createPolicy, signedScore } from '@tidemark/shared/detection/rules/policy'
+import { createPolicy, signedScore } from '@tidemark/shared/detection/rules/policy'
 import { VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -140,7 +141,7 @@ describe('a firing alert', () => {
   test('is resolved by time when no sample comes, once', () => {
     const alert = createAlert()
     alert.step(7)
-    expect(alertDueAt(alert.states, 0)).toBe(1000 + 10 * MINUTE)
+    expect(alertExpiresAt(alert.states, 0)).toBe(1000 + 10 * MINUTE)
     expireAlert(alert.states, 0, 10 * MINUTE, alert.events)
     expect(alert.events).toHaveLength(1)
     expireAlert(alert.states, 0, 20 * MINUTE, alert.events)
@@ -152,7 +153,7 @@ describe('a firing alert', () => {
     const alert = createAlert()
     alert.sample.intervalMs = 60 * MINUTE
     alert.step(7)
-    expect(alertDueAt(alert.states, 0)).toBe(1000 + 5 * 60 * MINUTE)
+    expect(alertExpiresAt(alert.states, 0)).toBe(1000 + 5 * 60 * MINUTE)
   })
 
   test('whose time was over before its next sample came is resolved as of then, and may open anew', () => {

@@ -1,5 +1,5 @@
 import { createEwma } from '@tidemark/shared/detection/detectors/ewma'
-import { zScore } from '@tidemark/shared/verdict/analysis'
+import { zScore } from '@tidemark/shared/verdict/score'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { wavering } from '../../src/memory-oracle.ts'

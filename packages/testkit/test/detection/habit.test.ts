@@ -16,8 +16,8 @@ function variation(values: readonly number[], n: number): number | undefined {
 }
 
 function oracle(values: readonly number[]): number[] {
-  const ofValues = oracleMemory({ places: 45, newAbove: 0.03 })
-  const ofVariations = oracleMemory({ places: 45, newAbove: 0.03 })
+  const ofValues = oracleMemory({ capacity: 45, newAbove: 0.03 })
+  const ofVariations = oracleMemory({ capacity: 45, newAbove: 0.03 })
   let peak = { raw: 0, at: -1000 }
   return values.map((value, n) => {
     const varied = variation(values, n)

@@ -135,7 +135,7 @@ describe('what becomes due', () => {
           // A timer may come at any time between two samples, and not before anything is due.
           for (const check of before === 0 ? [] : checks.toSorted((a, b) => a - b)) {
             const now = before + ((time - before) * check) / 100
-            if (judge.dueAt(watched) <= now) judge.lapse(watched, now, found)
+            if (judge.timerAt(watched) <= now) judge.expire(watched, now, found)
           }
           const one = judge.step(alone, value, timestamp, time)
           expected.alerts.push(...one.alerts)
@@ -155,10 +155,10 @@ describe('what becomes due', () => {
     const judge = new Judge(policy)
     const row = newRow(policy)
     judge.step(row, 1, 1000, 1000)
-    expect(judge.newDue(row)).toBe(21_000)
+    expect(judge.nextTimer(row)).toBe(21_000)
     judge.step(row, 1, 5000, 5000)
-    expect(judge.newDue(row)).toBeUndefined()
-    expect(judge.dueAt(row)).toBe(25_000)
+    expect(judge.nextTimer(row)).toBeUndefined()
+    expect(judge.timerAt(row)).toBe(25_000)
   })
 })
 
@@ -201,7 +201,7 @@ describe('another policy', () => {
     const row = newRow(watching)
     new Judge(watching).step(row, 1, 1000, 1000)
     const lapsed = { alerts: [], silences: [] as SilenceEvent[] }
-    new Judge(watching).lapse(row, 30_000, lapsed)
+    new Judge(watching).expire(row, 30_000, lapsed)
     expect(lapsed.silences.map(({ kind }) => kind)).toEqual(['silent'])
     const other = createRow(shapeFor(row, DEFAULT))
     copyRow(row, other)

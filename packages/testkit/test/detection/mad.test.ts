@@ -1,7 +1,7 @@
 import { createMad } from '@tidemark/shared/detection/detectors/mad'
 import { takeMedian } from '@tidemark/shared/detection/detectors/median'
 import { createZscore } from '@tidemark/shared/detection/detectors/zscore'
-import { zScore } from '@tidemark/shared/verdict/analysis'
+import { zScore } from '@tidemark/shared/verdict/score'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { anySeries, scoresOf, verdictsOf, windowBefore } from '../../src/series.ts'

@@ -6,7 +6,7 @@ import { anySeries, scoresOf } from '../../src/series.ts'
 
 /** Raw scores are all kept; a score passes when it is above the greatest of the last 50. */
 function oracle(values: readonly number[]): number[] {
-  const memory = oracleMemory({ places: 64, newAbove: 0.02 })
+  const memory = oracleMemory({ capacity: 64, newAbove: 0.02 })
   const raws: number[] = []
   return values.map((value, n) => {
     const { nearest, active, inWidths } = memory.look(value)

@@ -1,10 +1,5 @@
-import {
-  advanceOrder,
-  isAnalysed,
-  LATENESS_STATE_LENGTH,
-  orderOf,
-  type SampleOrder,
-} from '@tidemark/shared/detection/order'
+import { advanceOrder, isAnalysed, ORDER_STATE_LENGTH, orderOf } from '@tidemark/shared/detection/order'
+import type { SampleOrder } from '@tidemark/shared/verdict/analysis'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { HistoryRing } from '../../src/history-ring.ts'
@@ -14,7 +9,7 @@ const WINDOW = 5
 function createKey() {
   const ring = new HistoryRing(WINDOW)
   const { history } = ring
-  const states = new Float64Array(LATENESS_STATE_LENGTH)
+  const states = new Float64Array(ORDER_STATE_LENGTH)
   return {
     /** One sample of the key, which joins the window. */
     step(timestamp: number, value = timestamp, time = 1e9): SampleOrder {
@@ -108,7 +103,7 @@ test('on any samples the order is that of the slow and obvious way, and so it is
     fc.property(fc.array(sample, { maxLength: 40 }), fc.nat(40), (samples, cut) => {
       const ring = new HistoryRing(WINDOW)
       const { history } = ring
-      let states = new Float64Array(LATENESS_STATE_LENGTH)
+      let states = new Float64Array(ORDER_STATE_LENGTH)
       for (const [i, { timestamp, value }] of samples.entries()) {
         if (i === cut) states = new Float64Array(Uint8Array.from(new Uint8Array(states.buffer)).buffer)
         const before = samples.slice(0, i)

@@ -3,7 +3,7 @@ import {
   SILENCE_STATE_LENGTH,
   type SilenceEvent,
   type SilencePolicy,
-  silenceDueAt,
+  silentAt,
   stepSilence,
   usualGap,
 } from '@tidemark/shared/detection/alerts/silence'
@@ -71,9 +71,9 @@ describe('a key', () => {
   test('is silent after three times its longest usual gap, once that is learned', () => {
     const key = createKey()
     key.samples(...Array(10).fill(60_000))
-    expect(silenceDueAt(key.states, 0, LEARNED)).toBe(Number.POSITIVE_INFINITY)
+    expect(silentAt(key.states, 0, LEARNED)).toBe(Number.POSITIVE_INFINITY)
     key.samples(60_000)
-    expect(silenceDueAt(key.states, 0, LEARNED)).toBe(START + 11 * 60_000 + 180_000)
+    expect(silentAt(key.states, 0, LEARNED)).toBe(START + 11 * 60_000 + 180_000)
   })
 
   test('is not silent for less than ten seconds', () => {

@@ -1,40 +1,43 @@
-import { isBeyond } from '../../verdict/analysis.ts'
+import { isBeyond } from '../../verdict/score.ts'
+import type { TimedSample } from '../order.ts'
 
 /**
- * The alert on one key.
+ * The alert on one key, a state machine:
  *
  *     ok       no sample of the newest `of` is beyond `open`
- *     pending  some are, but fewer than `samples`, or enough speaks for an alert for less than `holdMs`
- *     firing   until `closeAfter` samples in a row are not beyond `close`, no sample comes for a while, or the level is
- *              accepted as new; then ok
+ *     pending  some are, but fewer than `samples`, or the evidence has lasted for less than `holdMs`
+ *     firing   ends when `closeAfter` consecutive samples are not beyond `close`, when no sample comes for a while, or when
+ *              the level is accepted as new; then ok
  *
- * Enough is `samples` of the newest `of`, or smaller deviations to one side that add up: the cumulative sum of Page,
- * "Continuous inspection schemes", Biometrika 41, 1954. A sample beyond `instant` goes to firing from wherever. A sample without a score (the key is warming) moves nothing.
- * Time is what the caller says it is; it should be when the samples arrived, so that the same entries give the same alerts,
- * whoever works on them and however late. Nothing here looks at a clock.
+ * Evidence for an alert is `samples` of the newest `of`, or smaller deviations to one side that add up: the cumulative sum
+ * of Page, "Continuous inspection schemes", Biometrika 41, 1954. A sample beyond `instant` leads to firing from any state. A
+ * sample without a score (the key is warming) changes nothing.
+ *
+ * Time is what the caller passes: when the samples arrived. So the same entries give the same alerts, whichever process
+ * analyses them and however late. Nothing here reads a clock.
  */
 export interface AlertPolicy {
-  /** In multiples of the threshold: beyond this a sample speaks for an alert. */
+  /** In multiples of the threshold: a sample beyond this is evidence. */
   readonly open: number
-  /** So many of the newest `of` samples must, */
+  /** How many of the newest `of` samples must be, */
   readonly samples: number
   readonly of: number
-  /** and whether all on the same side: noise seldom goes the same way twice, a fault does. */
+  /** and whether on the same side: noise seldom repeats a side, a fault does. */
   readonly sides: 'same' | 'any'
-  /** In multiples of the threshold: beyond this one sample is enough. */
+  /** In multiples of the threshold: one sample beyond this opens an alert. */
   readonly instant: number
   /**
-   * In multiples of the threshold: beyond this the sum is enough of what samples lie beyond half the threshold on one side, each
-   * counted up to `open`. What they lie within it is taken off, down to 0. Infinity: the sum is not asked.
+   * In multiples of the threshold: a sum beyond this is evidence. It adds how far samples lie beyond half the threshold on
+   * one side, each counted up to `open`, and subtracts how far they lie within, down to 0. Infinity turns the sum off.
    */
   readonly sustained: number
-  /** In multiples of the threshold: up to this a sample speaks against it. */
+  /** In multiples of the threshold: a sample up to this is calm. */
   readonly close: number
-  /** So many in a row must. */
+  /** This many consecutive calm samples resolve the alert. */
   readonly closeAfter: number
-  /** For so long they must do so without a break. */
+  /** The evidence must last this long without a break. */
   readonly holdMs: number
-  /** After so long without a sample an alert is resolved, or later where the key sends rarely. */
+  /** An alert is resolved this long after the last sample, or later for a key that sends rarely. */
   readonly resolveAfterMs: number
   readonly severity: Severity
 }
@@ -42,22 +45,17 @@ export interface AlertPolicy {
 export const SEVERITIES = ['info', 'warning', 'critical'] as const
 export type Severity = (typeof SEVERITIES)[number]
 
-/** The newest samples that `of` can look back on: bits of an integer. */
+/** The largest `of`: the newest samples are bits of an integer. */
 export const OF_MAX = 30
 
-/** A sample with its score, reused from one sample to the next. */
-export interface ScoredSample {
-  value: number
-  /** When it was measured: Unix milliseconds. */
-  timestamp: number
-  /** When it arrived: Unix milliseconds that never go back. */
-  time: number
-  /** Samples of the key ever analysed, this one included. */
+/** A sample with its score. Reused from one sample to the next. */
+export interface ScoredSample extends TimedSample {
+  /** Samples of the key ever analysed, including this one. */
   count: number
-  /** As `signedScore` gives it. */
+  /** As `signedScore` returns it. */
   score: number
   threshold: number
-  /** How often the key sends, as far as it is known; 0 when it is not. */
+  /** The key's mean interval between samples; 0 while unknown. */
   intervalMs: number
 }
 
@@ -69,22 +67,22 @@ export type AlertEvent =
       readonly value: number
       readonly score: number
       readonly threshold: number
-      /** What was enough: one sample, some of the newest, or the sum of many. */
+      /** The evidence: one sample, some of the newest, or the sum of many. */
       readonly by: OpenedBy
-      /** When the same key's alert before this one was opened; 0 when there was none. */
+      /** When the key's previous alert opened; 0 when there was none. */
       readonly openedBefore: number
     }
   | {
       readonly kind: 'resolved'
       readonly time: number
       readonly reason: ResolveReason
-      /** Time and count of its opening: which alert it was. */
+      /** Time and count of its opening: they identify the alert. */
       readonly openedAt: number
       readonly openedCount: number
-      /** The furthest score while it was firing, and the value that had it. */
+      /** The furthest score while it was firing, and its value. */
       readonly peak: number
       readonly peakValue: number
-      /** Samples while it was firing, the first included. */
+      /** Samples while it was firing, including the first. */
       readonly samples: number
     }
 
@@ -93,23 +91,23 @@ export type OpenedBy = (typeof OPENED_BY)[number]
 export const RESOLVE_REASONS = ['calm', 'no_samples', 'level_shift'] as const
 export type ResolveReason = (typeof RESOLVE_REASONS)[number]
 
-/** Float64s of a key's state, zeros at first. After an alert is resolved what it was stands there until the next. */
+/** Float64s of a key's state, initially 0. Those of a resolved alert stay until the next one opens. */
 export const ALERT_STATE_LENGTH = 13
 
 const PHASE = 0
-/** Bit i: the sample i samples ago was beyond `open`, above; and the same below. */
+/** Bit i: whether the sample i samples ago was beyond `open`; separately above and below. */
 const RECENT_UP = 1
 const RECENT_DOWN = 2
-/** Since when, without a break, `samples` of the newest `of` were beyond `open`; 0 when they are not. */
-const ENOUGH_SINCE = 3
-const DUE_AT = 4
+/** Since when there has been evidence without a break; 0 when there is none. */
+const EVIDENCE_SINCE = 3
+const EXPIRES_AT = 4
 const OPENED_AT = 5
 const OPENED_COUNT = 6
 const PEAK = 7
 const PEAK_VALUE = 8
 const SAMPLES = 9
 const CALM = 10
-/** Of what samples lie beyond half the threshold, in multiples of it: above, and below. */
+/** The cumulative sums of what lies beyond half the threshold, in multiples of it: above, and below. */
 const SUM_UP = 11
 const SUM_DOWN = 12
 
@@ -121,24 +119,23 @@ const OK = 0
 const PENDING = 1
 const FIRING = 2
 
-/** Where a key stands. */
+/** Returns the state of a key. */
 export function alertPhase(states: Float64Array, at: number): AlertPhase {
   return PHASES[states[at + PHASE] as 0 | 1 | 2]
 }
 
-/** When a firing alert is to be resolved if no sample comes before; Infinity for a key that is not firing. */
-export function alertDueAt(states: Float64Array, at: number): number {
-  return states[at + PHASE] === FIRING ? (states[at + DUE_AT] as number) : Number.POSITIVE_INFINITY
+/** Returns when a firing alert expires if no sample comes before; Infinity for a key that is not firing. */
+export function alertExpiresAt(states: Float64Array, at: number): number {
+  return states[at + PHASE] === FIRING ? (states[at + EXPIRES_AT] as number) : Number.POSITIVE_INFINITY
 }
 
-/** A sample to be filled in. */
 export function createScoredSample(): ScoredSample {
   return { value: 0, timestamp: 0, time: 0, count: 0, score: Number.NaN, threshold: 0, intervalMs: 0 }
 }
 
 /**
- * Moves a key's state past a sample and adds what happened to `events`: nothing, for nearly every sample. An alert whose time
- * was over before the sample came is resolved as of that time, as if `expireAlert` had been called then.
+ * Updates a key's state by a sample and appends what happened to `events`: nothing, for nearly every sample. An alert that
+ * expired before the sample came is resolved as of that time, as if `expireAlert` had been called then.
  */
 export function stepAlert(
   states: Float64Array,
@@ -153,23 +150,19 @@ export function stepAlert(
 }
 
 /**
- * Resolves an alert for which no sample came in time. `now` may be no later than what all of the key's samples were worked
- * through to: with samples waiting, the clock on the wall is ahead of that.
+ * Resolves an alert for which no sample came in time. All samples of the key that arrived before `now` must have been
+ * analysed: with a backlog, `now` is behind the wall clock.
  */
 export function expireAlert(states: Float64Array, at: number, now: number, events: AlertEvent[]): void {
-  const due = alertDueAt(states, at)
-  if (now >= due) resolve(states, at, { time: due, reason: 'no_samples', events })
+  const expiresAt = alertExpiresAt(states, at)
+  if (now >= expiresAt) resolve(states, at, { time: expiresAt, reason: 'no_samples', events })
 }
 
-/** The key's level was accepted as new: what was measured by the old one is over. */
+/** Resolves the alert and drops the evidence: the key's level was accepted as new. */
 export function shiftAlert(states: Float64Array, at: number, time: number, events: AlertEvent[]): void {
   if (states[at + PHASE] === FIRING) resolve(states, at, { time, reason: 'level_shift', events })
   states[at + PHASE] = OK
-  states[at + RECENT_UP] = 0
-  states[at + RECENT_DOWN] = 0
-  states[at + SUM_UP] = 0
-  states[at + SUM_DOWN] = 0
-  states[at + ENOUGH_SINCE] = 0
+  clearEvidence(states, at)
 }
 
 function stepUnopened(
@@ -182,21 +175,21 @@ function stepUnopened(
   const { score, threshold, time } = sample
   const isOver = isBeyond(score, policy.open * threshold)
   const isSustained = addUp(states, at, policy, score / threshold) > policy.sustained
-  // Where nearly every sample ends.
+  // Nearly every sample ends here.
   if (!isOver && !isSustained && states[at + PHASE] === OK) return
 
   const ups = nextBits(states[at + RECENT_UP] as number, isOver && score > 0, policy)
   const downs = nextBits(states[at + RECENT_DOWN] as number, isOver && score < 0, policy)
-  const speaking = policy.sides === 'any' ? bitCount(ups | downs) : Math.max(bitCount(ups), bitCount(downs))
-  const isEnough = isSustained || speaking >= policy.samples
+  const evidence = policy.sides === 'any' ? bitCount(ups | downs) : Math.max(bitCount(ups), bitCount(downs))
+  const hasEvidence = isSustained || evidence >= policy.samples
   states[at + RECENT_UP] = ups
   states[at + RECENT_DOWN] = downs
-  states[at + PHASE] = ups === 0 && downs === 0 && !isEnough ? OK : PENDING
-  const since = (states[at + ENOUGH_SINCE] as number) || time
-  states[at + ENOUGH_SINCE] = isEnough ? since : 0
+  states[at + PHASE] = ups === 0 && downs === 0 && !hasEvidence ? OK : PENDING
+  const since = (states[at + EVIDENCE_SINCE] as number) || time
+  states[at + EVIDENCE_SINCE] = hasEvidence ? since : 0
   if (isBeyond(score, policy.instant * threshold)) open(states, at, policy, sample, 'instant', events)
-  else if (isEnough && time - since >= policy.holdMs) {
-    open(states, at, policy, sample, speaking >= policy.samples ? 'samples' : 'sustained', events)
+  else if (hasEvidence && time - since >= policy.holdMs) {
+    open(states, at, policy, sample, evidence >= policy.samples ? 'samples' : 'sustained', events)
   }
 }
 
@@ -209,7 +202,7 @@ function stepFiring(
 ): void {
   const { score, threshold, time, value } = sample
   states[at + SAMPLES] = (states[at + SAMPLES] as number) + 1
-  states[at + DUE_AT] = dueAfter(policy, sample)
+  states[at + EXPIRES_AT] = expiryAfter(policy, sample)
   if (Number.isNaN(score)) return
   if (Math.abs(score) > Math.abs(states[at + PEAK] as number)) {
     states[at + PEAK] = score
@@ -232,18 +225,22 @@ function open(
   const openedBefore = states[at + OPENED_AT] as number
   events.push({ kind: 'opened', time, count, value, score, threshold, by, openedBefore })
   states[at + PHASE] = FIRING
-  states[at + RECENT_UP] = 0
-  states[at + RECENT_DOWN] = 0
-  states[at + SUM_UP] = 0
-  states[at + SUM_DOWN] = 0
+  clearEvidence(states, at)
   states[at + CALM] = 0
-  states[at + ENOUGH_SINCE] = 0
-  states[at + DUE_AT] = dueAfter(policy, sample)
+  states[at + EXPIRES_AT] = expiryAfter(policy, sample)
   states[at + OPENED_AT] = time
   states[at + OPENED_COUNT] = count
   states[at + PEAK] = score
   states[at + PEAK_VALUE] = value
   states[at + SAMPLES] = 1
+}
+
+function clearEvidence(states: Float64Array, at: number): void {
+  states[at + RECENT_UP] = 0
+  states[at + RECENT_DOWN] = 0
+  states[at + SUM_UP] = 0
+  states[at + SUM_DOWN] = 0
+  states[at + EVIDENCE_SINCE] = 0
 }
 
 function resolve(
@@ -265,12 +262,12 @@ function resolve(
   states[at + CALM] = 0
 }
 
-/** A key that sends once an hour must have had the time to calm down. */
-function dueAfter({ resolveAfterMs, closeAfter }: AlertPolicy, { time, intervalMs }: ScoredSample): number {
+/** Returns when an alert expires after a sample. A key that sends hourly must have the time for `closeAfter` samples. */
+function expiryAfter({ resolveAfterMs, closeAfter }: AlertPolicy, { time, intervalMs }: ScoredSample): number {
   return time + Math.max(resolveAfterMs, closeAfter * intervalMs)
 }
 
-/** Adds a sample, in multiples of the threshold, to both sums and returns the greater one. */
+/** Adds a score, in multiples of the threshold, to both sums and returns the greater one. */
 function addUp(states: Float64Array, at: number, { open }: AlertPolicy, score: number): number {
   const counted = Math.max(-open, Math.min(open, score))
   const up = (states[at + SUM_UP] as number) + counted - SLACK

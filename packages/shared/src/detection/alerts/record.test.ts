@@ -1,7 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { VERDICT_DEFAULTS } from '../../verdict/analysis.ts'
-import { createPolicy } from '../rules/policy.ts'
 import type { AlertEvent } from './alert.ts'
+import { ALERT_DEFAULTS } from './defaults.ts'
 import {
   alertId,
   anomalyEnd,
@@ -19,7 +18,8 @@ import type { StormEvent } from './storm.ts'
 
 const NOW = 1_700_000_000_000
 const HOUR = 3_600_000
-const PLACE = { partition: 3, key: 'edge-17/cpu', policy: createPolicy({ rule: 'cpu' }, VERDICT_DEFAULTS) }
+const POLICY = { rule: 'cpu', detector: 'zscore', alert: ALERT_DEFAULTS, hygiene: { levelShiftAfter: 0 } }
+const PLACE = { partition: 3, key: 'edge-17/cpu', policy: POLICY }
 const OPENED = {
   ...{ kind: 'opened', time: NOW, count: 51, value: 93.1, score: 9.19, threshold: 2 },
   ...{ by: 'instant', openedBefore: 0 },
@@ -87,7 +87,7 @@ describe('what is kept', () => {
   })
 
   test('of a new level is over as it begins', () => {
-    const policy = createPolicy({ hygiene: { isHeld: true, levelShiftAfter: 20 } }, VERDICT_DEFAULTS)
+    const policy = { ...POLICY, hygiene: { levelShiftAfter: 20 } }
     expect(levelShift({ ...PLACE, policy }, { value: 30, count: 70, time: NOW })).toMatchObject({
       opening: { severity: 'info', opened_at: NOW, cause: { kind: 'level_shift', value: 30, samples: 20 } },
       end: { resolved_at: NOW },

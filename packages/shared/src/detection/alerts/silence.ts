@@ -1,35 +1,35 @@
-/** How a key is noticed that stops sending. */
+/** When a key that stops sending is reported as silent. */
 export interface SilencePolicy {
-  /** Silent is a key from which nothing came for so long; null: for longer than it ever takes, as learned from its gaps. */
+  /** A key is silent after this long without a sample; null: after a time learned from its gaps. */
   readonly afterMs: number | null
 }
 
-/** A key is silent when nothing came for so many times its longest usual gap, and never before the least silence. */
+/** A learned silence is this many times the longest usual gap, and no shorter than the minimum. */
 const TOLERANCE = 3
 const SILENCE_MIN_MS = 10_000
 
-/** Of fewer gaps nothing is learned. */
+/** With fewer gaps nothing is learned yet. */
 const GAPS_MIN = 10
 
-/** The longest usual gap shrinks by this share of the time that goes by without one as long. */
+/** The longest usual gap shrinks by this share of each shorter gap. */
 const DECAY = 1 / 50
 
-/** It grows to no more than so many times the silence that would have been noticed: one outage does not make the next usual. */
+/** It grows to at most this many times the silence that is reported, so that one outage does not make the next one usual. */
 const GROWTH_MAX = 2
 
 export type SilenceEvent =
   | {
       readonly kind: 'silent'
       readonly time: number
-      /** Time and count of the last sample before. */
+      /** Time and count of the last sample before the silence. */
       readonly lastAt: number
       readonly lastCount: number
-      /** The longest gap that was to be expected. */
+      /** The longest expected gap. */
       readonly expectedMs: number
     }
   | { readonly kind: 'heard'; readonly time: number; readonly lastAt: number; readonly lastCount: number }
 
-/** Float64s of a key's state, zeros at first. */
+/** Float64s of a key's state, initially 0. */
 export const SILENCE_STATE_LENGTH = 5
 
 const LAST_AT = 0
@@ -39,29 +39,29 @@ const USUAL = 2
 const GAPS = 3
 const IS_SILENT = 4
 
-/** How often a key sends at least, as learned; 0 when it is not known yet. */
+/** Returns the longest usual gap of a key; 0 while too few gaps are known. */
 export function usualGap(states: Float64Array, at: number): number {
   return (states[at + GAPS] as number) >= GAPS_MIN ? (states[at + USUAL] as number) : 0
 }
 
-/** When a key is silent if no sample comes before; Infinity when it is already, or nothing is expected of it. */
-export function silenceDueAt(states: Float64Array, at: number, policy: SilencePolicy): number {
+/** Returns when a key becomes silent if no sample comes before; Infinity when it already is, or no sample is expected. */
+export function silentAt(states: Float64Array, at: number, policy: SilencePolicy): number {
   if (states[at + IS_SILENT] === 1 || states[at + LAST_AT] === 0) return Number.POSITIVE_INFINITY
   const usual = usualGap(states, at)
   if (policy.afterMs === null && usual === 0) return Number.POSITIVE_INFINITY
-  return (states[at + LAST_AT] as number) + (policy.afterMs ?? noticedAfter(usual))
+  return (states[at + LAST_AT] as number) + (policy.afterMs ?? reportedAfter(usual))
 }
 
-function noticedAfter(usual: number): number {
+function reportedAfter(usual: number): number {
   return Math.max(SILENCE_MIN_MS, TOLERANCE * usual)
 }
 
 /**
- * Moves a key's state past a sample that arrived at `time`. A silence that was over before anybody looked is reported all the
- * same, as of the time when it was due, so that the events follow from the samples alone.
+ * Updates a key's state by a sample that arrived at `time`. A silence that this sample ends is reported even if no timer
+ * reported it before, as of the time when it began. So the events follow from the samples alone.
  *
- * What is usual is the longest of the newest gaps, decaying: of devices that send an hour's samples at once a quantile would
- * see the gaps of a millisecond only. Samples of the same millisecond are one arrival.
+ * The usual gap is a decaying maximum, not a quantile: of a device that sends an hour's samples at once, a quantile would
+ * see only the gaps of milliseconds. Samples of the same millisecond count as one arrival.
  */
 export function stepSilence(
   states: Float64Array,
@@ -85,7 +85,7 @@ export function stepSilence(
   states[at + USUAL] = nextUsual(states[at + USUAL] as number, time - lastAt, (states[at + GAPS] as number) <= GAPS_MIN)
 }
 
-/** Nothing is expected of the key any more: forgets all, and reports what was silent as heard. */
+/** Clears the state of a key from which no sample is expected any more. A silent key is reported as heard. */
 export function endSilence(states: Float64Array, at: number, time: number, events: SilenceEvent[]): void {
   if (isSilent(states, at)) {
     const lastAt = states[at + LAST_AT] as number
@@ -94,17 +94,17 @@ export function endSilence(states: Float64Array, at: number, time: number, event
   states.fill(0, at, at + SILENCE_STATE_LENGTH)
 }
 
-/** Whether the key is silent, as far as anybody noticed. */
+/** Whether the key has been reported as silent. */
 export function isSilent(states: Float64Array, at: number): boolean {
   return states[at + IS_SILENT] === 1
 }
 
 function nextUsual(usual: number, gap: number, isNew: boolean): number {
   if (isNew) return Math.max(usual, gap)
-  return gap > usual ? Math.min(gap, GROWTH_MAX * noticedAfter(usual)) : Math.max(gap, usual - DECAY * gap)
+  return gap > usual ? Math.min(gap, GROWTH_MAX * reportedAfter(usual)) : Math.max(gap, usual - DECAY * gap)
 }
 
-/** Notices that a key is silent. `now` may be no later than what all of its samples were worked through to. */
+/** Reports a key that is silent by `now`. All samples of the key that arrived before `now` must have been analysed. */
 export function checkSilence(
   states: Float64Array,
   at: number,
@@ -112,12 +112,12 @@ export function checkSilence(
   now: number,
   events: SilenceEvent[],
 ): void {
-  const due = silenceDueAt(states, at, policy)
-  if (now < due) return
+  const time = silentAt(states, at, policy)
+  if (now < time) return
   states[at + IS_SILENT] = 1
   events.push({
     kind: 'silent',
-    time: due,
+    time,
     lastAt: states[at + LAST_AT] as number,
     lastCount: states[at + LAST_COUNT] as number,
     expectedMs: policy.afterMs ?? usualGap(states, at),

@@ -64,14 +64,14 @@ describe('a storm', () => {
 
   test('is over when no more alerts fire at all, though nobody said which ended', () => {
     const watch = new StormWatch(POLICY)
-    expect(watch.firesAtMost({ time: START, count: 0 }, 100)).toBeUndefined()
+    expect(watch.limitFiring({ time: START, count: 0 }, 100)).toBeUndefined()
     openAlerts(watch, 30)
-    expect(watch.firesAtMost({ time: START + 5000, count: 40 }, 100)).toBeUndefined()
-    expect(watch.firesAtMost({ time: START + 5000, count: 11 }, 100)).toBeUndefined()
+    expect(watch.limitFiring({ time: START + 5000, count: 40 }, 100)).toBeUndefined()
+    expect(watch.limitFiring({ time: START + 5000, count: 11 }, 100)).toBeUndefined()
     expect(watch.isStorm).toBe(true)
     expect(watch.resolved({ time: START + 6000, openedAt: START }, 100)).toMatchObject({ kind: 'storm_over' })
     openAlerts(watch, 30, { from: START + 60_000 })
-    expect(watch.firesAtMost({ time: START + 70_000, count: 3 }, 100)).toMatchObject({ kind: 'storm_over' })
+    expect(watch.limitFiring({ time: START + 70_000, count: 3 }, 100)).toMatchObject({ kind: 'storm_over' })
     expect(watch.isStorm).toBe(false)
   })
 

@@ -1,50 +1,50 @@
-/** When alerts of single keys become one of the whole fleet. */
+/** When alerts of single keys become one alert of the whole fleet. */
 export interface StormPolicy {
-  /** More than this share of all keys, from 0 to 1, */
+  /** A storm is more than this share of all keys, from 0 to 1, */
   readonly share: number
-  /** and no fewer keys than this, */
+  /** and at least this many keys, */
   readonly keysMin: number
-  /** opened an alert within so long. */
+  /** that opened an alert within this time. */
   readonly withinMs: number
 }
 
-/** A storm begins, goes on with more keys, or is over. */
+/** A storm begins, grows by a key, or is over. */
 export interface StormEvent {
   readonly kind: 'storm' | 'storm_grows' | 'storm_over'
   readonly time: number
   readonly openedAt: number
-  /** The first of its keys, in the order in which they opened. */
+  /** Its first keys, in the order of their alerts. */
   readonly keys: readonly string[]
-  /** All of them. */
+  /** The number of all its keys. */
   readonly keyCount: number
   readonly keysTotal: number
 }
 
-/** Keys that a storm lists; the others are counted. */
+/** Keys that a storm lists; further ones are only counted. */
 export const LISTED_MAX = 1000
 
-/** The time that a storm looks back on is divided into so many slots: `withinMs` is kept to that precision. */
+/** `withinMs` is divided into this many slots: the precision to which it is observed. */
 const SLOTS = 60
 
-/** As much of `StormWatch` as is kept: JSON. */
+/** The state of a `StormWatch`, as it is stored: JSON. */
 export interface StormState {
-  /** Of the policy that the slots were counted by. */
+  /** Of the policy by which the slots were counted. */
   readonly withinMs: number
-  /** Number of the newest slot: time / slot length. */
+  /** The number of the newest slot: time / slot length. */
   readonly slot: number
-  /** Of each slot, at number % SLOTS: keys that opened last in it, and those of them that still fire. */
+  /** For each slot, at number % SLOTS: keys whose latest alert opened in it, and how many of those alerts still fire. */
   readonly opened: readonly number[]
   readonly firing: readonly number[]
-  /** The newest keys that opened, oldest first. */
+  /** The keys with the newest alerts, oldest first. */
   readonly newest: readonly { readonly key: string; readonly time: number }[]
-  readonly storm: StormUnderWay | null
+  readonly storm: CurrentStorm | null
 }
 
-interface StormUnderWay {
+interface CurrentStorm {
   readonly openedAt: number
-  /** Alerts that opened from here on belong to it. */
+  /** Alerts that opened at or after this time belong to it. */
   readonly from: number
-  /** How many of them fire. */
+  /** How many of them still fire. */
   readonly firing: number
   readonly keys: readonly string[]
   readonly keyCount: number
@@ -60,11 +60,11 @@ const NEW_STATE: StormState = {
 }
 
 /**
- * Watches the alerts of all keys for storms. Alerts belong to a storm by when they opened: from `withinMs` before it began until it
- * is over. It is over when no more of its alerts fire than half of what began it.
+ * Detects storms among the alerts of all keys. Alerts belong to a storm if they opened from `withinMs` before it began until
+ * it is over. It is over when no more of its alerts fire than half the number that began it.
  *
- * It remembers counts for the slots of its time and at most `LISTED_MAX` keys, however many there are. That a key is not
- * counted twice follows from `openedBefore`, which each opening brings with it.
+ * It keeps counts per slot and at most `LISTED_MAX` keys, however many keys there are. `openedBefore`, which each opening
+ * carries, prevents that a key is counted twice.
  */
 export class StormWatch {
   readonly #policy: StormPolicy
@@ -73,17 +73,17 @@ export class StormWatch {
   readonly #firing: number[]
   #slot: number
   #newest: { readonly key: string; readonly time: number }[]
-  #storm: StormUnderWay | null
+  #storm: CurrentStorm | null
 
   constructor(policy: StormPolicy, state: StormState = NEW_STATE) {
     this.#policy = policy
     this.#slotMs = policy.withinMs / SLOTS
-    // Counts by slots of another length are worth nothing; the storm that goes on is.
-    const known = state.withinMs === policy.withinMs ? state : NEW_STATE
-    this.#opened = [...known.opened]
-    this.#firing = [...known.firing]
-    this.#slot = known.slot
-    this.#newest = [...known.newest]
+    // Counts by slots of another length are useless. A storm in progress is not.
+    const usable = state.withinMs === policy.withinMs ? state : NEW_STATE
+    this.#opened = [...usable.opened]
+    this.#firing = [...usable.firing]
+    this.#slot = usable.slot
+    this.#newest = [...usable.newest]
     this.#storm = state.storm
   }
 
@@ -103,12 +103,12 @@ export class StormWatch {
     return this.#storm !== null
   }
 
-  /** Whether an alert that opened then belongs to the storm that goes on. */
+  /** Whether an alert that opened at this time belongs to the storm in progress. */
   covers(openedAt: number): boolean {
     return this.#storm !== null && openedAt >= this.#storm.from
   }
 
-  /** An alert has opened; `openedBefore` is when the key's alert before it did. */
+  /** Counts an alert that opened; `openedBefore` is when the key's previous alert did. */
   opened(
     { key, time, openedBefore }: { key: string; time: number; openedBefore: number },
     keysTotal: number,
@@ -119,20 +119,20 @@ export class StormWatch {
     this.#add(this.#firing, time, 1)
     const storm = this.#storm
     if (storm === null) {
-      if (this.#isRemembered(openedBefore)) this.#newest = this.#newest.filter(known => known.key !== key)
+      if (this.#isRecent(openedBefore)) this.#newest = this.#newest.filter(known => known.key !== key)
       this.#newest.push({ key, time })
       if (this.#newest.length > LISTED_MAX) this.#newest.shift()
-      return this.#sum(this.#opened) > this.#line(keysTotal) ? this.#begin(time, keysTotal) : undefined
+      return this.#sum(this.#opened) > this.#threshold(keysTotal) ? this.#begin(time, keysTotal) : undefined
     }
     if (!this.covers(time)) return undefined
-    // A key that opened before in the same storm is known to be in it.
+    // A key whose previous alert is part of the same storm is already counted.
     const isNew = !this.covers(openedBefore)
     const keys = isNew && storm.keys.length < LISTED_MAX ? [...storm.keys, key] : storm.keys
     this.#storm = { ...storm, firing: storm.firing + 1, keys, keyCount: storm.keyCount + (isNew ? 1 : 0) }
     return isNew ? this.#event('storm_grows', time, keysTotal) : undefined
   }
 
-  /** An alert that opened at `openedAt` is resolved. */
+  /** Counts the end of an alert that opened at `openedAt`. */
   resolved({ time, openedAt }: { time: number; openedAt: number }, keysTotal: number): StormEvent | undefined {
     this.#advance(time)
     this.#add(this.#firing, openedAt, -1)
@@ -143,17 +143,17 @@ export class StormWatch {
   }
 
   /**
-   * No more alerts than so many fire at all. Ends that nobody heard of, because too many came at once, would make a storm last for
-   * ever, and with it the silence about each of its keys.
+   * Limits the storm's firing alerts to `count`, the number of all firing alerts. When ends were missed because too many came
+   * at once, a storm would otherwise last forever and suppress the notifications of its keys.
    */
-  firesAtMost({ time, count }: { time: number; count: number }, keysTotal: number): StormEvent | undefined {
+  limitFiring({ time, count }: { time: number; count: number }, keysTotal: number): StormEvent | undefined {
     if (this.#storm === null || this.#storm.firing <= count) return undefined
     this.#storm = { ...this.#storm, firing: count }
     return this.#endIfOver(time, keysTotal)
   }
 
   #endIfOver(time: number, keysTotal: number): StormEvent | undefined {
-    if (this.#storm === null || this.#storm.firing > this.#line(keysTotal) / 2) return undefined
+    if (this.#storm === null || this.#storm.firing > this.#threshold(keysTotal) / 2) return undefined
     const event = this.#event('storm_over', time, keysTotal)
     this.#storm = null
     this.#opened.fill(0)
@@ -176,12 +176,12 @@ export class StormWatch {
     return { kind, time, openedAt, keys, keyCount, keysTotal }
   }
 
-  /** More than so many keys make a storm. */
-  #line(keysTotal: number): number {
+  /** A storm is more than this many keys. */
+  #threshold(keysTotal: number): number {
     return Math.max(this.#policy.keysMin - 1, this.#policy.share * keysTotal)
   }
 
-  /** Forgets the slots that have become too old. Times of several partitions may come a little out of order. */
+  /** Clears the slots that are too old. Times of several partitions may arrive slightly out of order. */
   #advance(time: number): void {
     const slot = Math.max(this.#slot, Math.floor(time / this.#slotMs))
     for (let old = Math.max(this.#slot + 1, slot - SLOTS + 1); old <= slot; old++) {
@@ -192,12 +192,12 @@ export class StormWatch {
   }
 
   #add(counts: number[], time: number, change: number): void {
-    if (!this.#isRemembered(time)) return
+    if (!this.#isRecent(time)) return
     const place = Math.floor(time / this.#slotMs) % SLOTS
     counts[place] = Math.max(0, (counts[place] ?? 0) + change)
   }
 
-  #isRemembered(time: number): boolean {
+  #isRecent(time: number): boolean {
     const slot = Math.floor(time / this.#slotMs)
     return slot > this.#slot - SLOTS && slot <= this.#slot
   }

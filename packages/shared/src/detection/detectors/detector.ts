@@ -1,19 +1,13 @@
-import { isBeyond } from '../../verdict/analysis.ts'
-
-/** A score never goes beyond this: it is also the score of a value that leaves what never varied. As `Z_CAP`. */
-export const SCORE_CAP = 1e6
-
-/** A spread of a few units in the last place of the values is rounding, not variation; as in analysis.ts. */
-export const FLAT_ULPS = 4
+import { roundingAt, SCORE_CAP } from '../../verdict/score.ts'
 
 /**
- * A key's samples before the present one, as they stand in a row: two rings of `size`, the oldest being number `head` of both.
- * Values stand together because every sample reads all of them, and hardly one the timestamps.
+ * A key's samples before the present one, as they are laid out in a row: two rings of `size`, whose oldest element is
+ * number `head`. Values are contiguous because each sample reads all of them, and timestamps are hardly ever read.
  */
 export interface History {
   /** A slab that holds the rows of many keys. */
   rows: Float64Array
-  /** Where the first value stands, and where the first timestamp. */
+  /** Index of the first value, and of the first timestamp. */
   start: number
   times: number
   size: number
@@ -21,38 +15,36 @@ export interface History {
 }
 
 /**
- * What a detector says of a sample. `score` is how many spreads the value lies outside of [low, high], or less where the
- * detector holds it back; NaN while it has seen too little. All of it is overwritten by the next call.
+ * A detector's result for a sample. `score` is how many spreads the value lies outside [low, high], or less where the
+ * detector suppresses a repeated score; NaN while the detector is warming. Each call overwrites all of it.
  */
 export interface Judgement {
   score: number
-  /** The values whose score is 0 lie between these two; for most detectors they are one value, the centre. */
+  /** Values between these two have the score 0. For most detectors both are the same value, the centre. */
   low: number
   high: number
-  /** How much further out a score of 1 lies. */
+  /** The distance from low or high at which the score is 1. */
   spread: number
-  /** What `judge` leaves for `learn`: the detector's own affair. */
+  /** What `judge` passes to `learn`; private to the detector. */
   readonly notes: Float64Array
 }
 
 const NOTES_LENGTH = 4
 
 /**
- * Scores samples of one kind of signal. A detector itself holds nothing but its settings: what it knows of a key are
- * `stateLength` float64s in a slab of the caller, from `at` on, so that they are stored with the key's window as bytes and
- * come back bit for bit. It allocates nothing for a sample.
+ * Scores the samples of one kind of signal. A detector holds only its settings. Its state of a key is `stateLength`
+ * float64s from `at` in a slab of the caller: they are stored with the key's window as bytes and restored bit for bit.
+ * It allocates nothing per sample.
  */
 export interface Detector {
   readonly name: string
-  /** Float64s of a key. */
+  /** Float64s of a key's state. */
   readonly stateLength: number
-  /** A sample with a score beyond this is an anomaly, unless a rule says otherwise. */
+  /** A sample with a score beyond this is an anomaly, unless a rule sets another threshold. */
   readonly threshold: number
-  /** Whether it reads the samples in the history; otherwise it may be given an empty one. */
-  readonly usesHistory: boolean
-  /** Begins a key's state. */
+  /** Initialises a key's state. */
   start(states: Float64Array, at: number): void
-  /** Scores a value by what was before it, and changes nothing but `judgement`. */
+  /** Scores a value by the samples before it. Changes only `judgement`. */
   judge(
     history: History,
     states: Float64Array,
@@ -62,9 +54,9 @@ export interface Detector {
     judgement: Judgement,
   ): void
   /**
-   * Moves the state past the value that `judge` was asked about last, `judgement` being what it wrote of this very state and
-   * history (so after `start` it is asked again); the caller adds the value to the history afterwards. Left out, the value has
-   * no influence.
+   * Updates the state by the value that `judge` scored last. `judgement` must be what `judge` wrote for this state and
+   * history, so after `start` it is called again. The caller then adds the value to the history. A value that is not
+   * learned has no influence.
    */
   learn(
     history: History,
@@ -81,7 +73,7 @@ export interface DetectorSettings {
   readonly samplesMin?: number
 }
 
-/** Of no key yet. */
+/** Returns an empty history, to be pointed at a row. */
 export function createHistory(): History {
   return { rows: new Float64Array(), start: 0, times: 0, size: 0, head: 0 }
 }
@@ -91,23 +83,18 @@ export function createJudgement(): Judgement {
   return { score: unknown, low: unknown, high: unknown, spread: unknown, notes: new Float64Array(NOTES_LENGTH) }
 }
 
-/** Whether a sample is an anomaly. While warming none is. */
-export function isAnomaly(judgement: Judgement, threshold: number): boolean {
-  return isBeyond(judgement.score, threshold)
-}
-
-/** The least and the greatest value that would be no anomaly. */
+/** Returns the least and the greatest value that is not an anomaly. */
 export function bandOf(judgement: Judgement, threshold: number): { low: number; high: number } {
   const margin = threshold * judgement.spread
   return { low: judgement.low - margin, high: judgement.high + margin }
 }
 
-/** The score as a number from 0 to 1 that rises with it: 0.5 at the threshold, 0 while warming. */
+/** Returns a number from 0 to 1 that rises with the score: 0.5 at the threshold, 0 while warming. */
 export function toUnitScore(score: number, threshold: number): number {
   return Number.isNaN(score) ? 0 : score / (score + threshold)
 }
 
-/** Writes the judgement of a detector that has seen too little. */
+/** Writes the judgement of a detector that has had too few samples. */
 export function judgeWarming(judgement: Judgement): void {
   judgement.score = Number.NaN
   judgement.low = Number.NaN
@@ -115,7 +102,7 @@ export function judgeWarming(judgement: Judgement): void {
   judgement.spread = Number.NaN
 }
 
-/** Writes the judgement by the zone [low, high] and its spread: how many spreads the value lies outside. */
+/** Writes the judgement of a value by the zone [low, high]: how many spreads it lies outside. */
 export function judgeByZone(judgement: Judgement, value: number, low: number, high: number, spread: number): void {
   judgement.low = low
   judgement.high = high
@@ -124,9 +111,12 @@ export function judgeByZone(judgement: Judgement, value: number, low: number, hi
   judgement.score = inSpreads(distance, spread, Math.max(Math.abs(low), Math.abs(high)))
 }
 
-/** `distance` in units of `spread`. Where that is no more than rounding at `size`, what goes beyond rounding has the cap. */
+/**
+ * Returns `distance` in units of `spread`, at most SCORE_CAP. If the spread is only rounding at `size`, a distance within
+ * rounding is 0 and any other is the cap.
+ */
 export function inSpreads(distance: number, spread: number, size: number): number {
-  const rounding = size * Number.EPSILON * FLAT_ULPS
+  const rounding = roundingAt(size)
   if (spread <= rounding) return distance <= rounding ? 0 : SCORE_CAP
   return Math.min(SCORE_CAP, distance / spread)
 }

@@ -9,15 +9,14 @@ const MEAN = 1
 const VARIANCE = 2
 
 /**
- * How far a value lies from the exponentially weighted mean, in deviations of earlier values from theirs. Both weights begin as those of a plain
- * average, 1/n, or the first thousand samples would be measured with a deviation that is still growing.
+ * The distance of a value from the exponentially weighted mean, in exponentially weighted deviations. Both weights start
+ * as those of a plain average, 1/n: otherwise the deviation would still be growing for the first thousand samples.
  */
 export function createEwma({ samplesMin = SAMPLES_MIN }: DetectorSettings = {}): Detector {
   return {
     name: 'ewma',
     stateLength: 3,
     threshold: 6,
-    usesHistory: false,
     start(states, at) {
       states.fill(0, at, at + 3)
     },
@@ -35,7 +34,7 @@ export function createEwma({ samplesMin = SAMPLES_MIN }: DetectorSettings = {}):
       states[at + COUNT] = count
       states[at + MEAN] = mean + Math.max(MEAN_WEIGHT, 1 / count) * difference
       if (count === 1) return
-      // The first value has no mean before it, so the second is the first difference. Squares beyond 1e308 stay finite.
+      // The first value has no mean before it: differences begin with the second. Squares above 1e308 stay finite.
       const square = Math.min(difference * difference, Number.MAX_VALUE)
       states[at + VARIANCE] = variance + Math.max(VARIANCE_WEIGHT, 1 / (count - 1)) * (square - variance)
     },

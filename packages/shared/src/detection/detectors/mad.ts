@@ -2,9 +2,9 @@ import { type Detector, type DetectorSettings, judgeByZone, judgeWarming } from 
 import { takeMedian } from './median.ts'
 import { type Summary, summarize } from './summary.ts'
 
-/** Of normal values the deviation is this many times the median absolute deviation. */
+/** The deviation of normally distributed values is this many times their median absolute deviation (MAD). */
 const DEVIATIONS_PER_MAD = 1.4826
-/** On quantised values most are equal, and the median absolute deviation alone would be 0. */
+/** Most quantised values are equal, so their MAD alone may be 0. */
 const SPREAD_MIN_DEVIATIONS = 0.5
 const SAMPLES_MIN = 30
 const WINDOW_MAX = 500
@@ -13,8 +13,8 @@ const MEDIAN = 0
 const MAD = 1
 
 /**
- * |value - median| / (1.4826 MAD) of the window, the spread being at least half the deviation. Its state are the median and
- * the MAD of the sample before: hints of where to look, which change no score.
+ * |value - median| / (1.4826 MAD) of the window. The spread is at least half the deviation. The state is the median and the
+ * MAD of the sample before: hints that speed up the search and change no score.
  */
 export function createMad({ samplesMin = SAMPLES_MIN }: DetectorSettings = {}): Detector {
   const summary: Summary = { mean: 0, deviation: 0 }
@@ -23,14 +23,13 @@ export function createMad({ samplesMin = SAMPLES_MIN }: DetectorSettings = {}): 
     name: 'mad',
     stateLength: 2,
     threshold: 6,
-    usesHistory: true,
     start(states, at) {
       states.fill(0, at, at + 2)
     },
     judge(history, states, at, value, _timestamp, judgement) {
       const { rows, start, size } = history
       if (size < samplesMin || size === 0) return judgeWarming(judgement)
-      // The median does not ask for the order, so neither does the copy.
+      // The median does not depend on the order, so the ring is copied as it stands.
       for (let i = 0; i < size; i++) numbers[i] = rows[start + i] as number
       const median = takeMedian(numbers, size, states[at + MEDIAN] as number)
       for (let i = 0; i < size; i++) numbers[i] = Math.abs((numbers[i] as number) - median)

@@ -1,10 +1,10 @@
-/** With a hint this far off in rank, selection is quicker than going there one rank after the other. */
+/** With a hint more ranks off than this, selection is faster than moving rank by rank. */
 const STEPS_MAX = 4
 
 /**
- * The median of the first `size` numbers (at least one) of `numbers`, which may be put into another order. Of an even number
- * the middle of the middle two. `hint` may be anything: the result does not depend on it, but near the median, as that of a
- * window a sample ago is, it is found in a pass or two.
+ * Returns the median of the first `size` (at least one) of `numbers`, which may be reordered. For an even number it is the
+ * middle of the middle two. The result does not depend on `hint`; if that is near the median, such as the median one
+ * sample ago, one or two passes find it.
  */
 export function takeMedian(numbers: Float64Array, size: number, hint: number): number {
   const upperRank = size >> 1
@@ -15,8 +15,8 @@ export function takeMedian(numbers: Float64Array, size: number, hint: number): n
     let greater = 0
     let below = Number.NEGATIVE_INFINITY
     let above = Number.POSITIVE_INFINITY
-    // Sums of truth values instead of branches: which side a number is on cannot be predicted, and each miss costs as much
-    // as ten comparisons.
+    // Sums of booleans instead of branches: the side of a number is unpredictable, and a mispredicted branch costs as much as
+    // ten comparisons.
     for (let i = 0; i < size; i++) {
       const number = numbers[i] as number
       const isLess = Number(number < guess)
@@ -27,7 +27,7 @@ export function takeMedian(numbers: Float64Array, size: number, hint: number): n
       if (isGreater & Number(number < above)) above = number
     }
     const notGreater = size - greater
-    // Now `below` has rank less - 1, the guess the ranks from less to notGreater - 1 if there are any, `above` notGreater.
+    // `below` has rank less - 1, the guess has the ranks less ... notGreater - 1 (if any), `above` has rank notGreater.
     if (lowerRank >= less - 1 && upperRank <= notGreater) {
       const lower = lowerRank < less ? below : lowerRank < notGreater ? guess : above
       const upper = upperRank < less ? below : upperRank < notGreater ? guess : above
@@ -37,7 +37,7 @@ export function takeMedian(numbers: Float64Array, size: number, hint: number): n
   }
   const upper = select(numbers, size, upperRank)
   if (upperRank === lowerRank) return upper
-  // What stands before the selected place is no greater than it.
+  // The numbers before the selected one are not greater than it.
   let lower = numbers[0] as number
   for (let i = 1; i < upperRank; i++) lower = Math.max(lower, numbers[i] as number)
   return middleOf(lower, upper)
@@ -47,8 +47,8 @@ function middleOf(lower: number, upper: number): number {
   return lower === upper ? lower : lower / 2 + upper / 2
 }
 
-/** Puts the number that belongs at `place` in sorted order there, and returns it (Hoare's selection). */
-function select(numbers: Float64Array, size: number, place: number): number {
+/** Moves the number of the given rank to that index and returns it (Hoare's selection). */
+function select(numbers: Float64Array, size: number, rank: number): number {
   let left = 0
   let right = size - 1
   while (left < right) {
@@ -65,9 +65,9 @@ function select(numbers: Float64Array, size: number, place: number): number {
       i++
       j--
     }
-    if (place <= j) right = j
-    else if (place >= i) left = i
+    if (rank <= j) right = j
+    else if (rank >= i) left = i
     else break
   }
-  return numbers[place] as number
+  return numbers[rank] as number
 }

@@ -1,125 +1,124 @@
 import { inSpreads } from './detector.ts'
 import { moveRange } from './range.ts'
 
-/** A remembered value counts while it was visited in the last so many samples. */
+/** A remembered value is kept while it was visited within this many samples. */
 const SAMPLES = 4000
 
-/** What stands where nothing is remembered: further from any value than anything else. */
-const NOTHING = Number.POSITIVE_INFINITY
+/** An empty slot's value: further from any value than a remembered one. */
+const EMPTY = Number.POSITIVE_INFINITY
 
 const LOW = 0
 const HIGH = 1
-/** No visit is long ago before this sample. */
-const FORGETTING = 2
+/** The number of the next sample at which a visit expires. */
+const EXPIRY = 2
 const VALUES = 3
 
 export interface MemoryOptions {
-  /** Values that are remembered. */
-  readonly places: number
-  /** A value further than this from all that is remembered, in widths of the range, is remembered too. */
+  /** The number of values that are remembered. */
+  readonly capacity: number
+  /** In widths of the range: a value further than this from all remembered ones is remembered too. */
   readonly newAbove: number
 }
 
-/** What a value is nearest to; overwritten by the next look. */
-export interface Sight {
-  /** The place of the nearest remembered value; -1 when nothing is remembered. */
-  place: number
+/** The remembered value that is nearest to a value. Overwritten by the next search. */
+export interface Nearest {
+  /** Its slot; -1 when nothing is remembered. */
+  index: number
   value: number
-  /** How far away it is. */
   distance: number
 }
 
 /**
- * Where a series has been in its last 4,000 samples: some values, none nearer to another than a small share of the series'
- * range when it was taken in, each with the number of the sample that last came near it; and the range itself, as range.ts
- * has it. Float64s in a slab: low, high, when to
- * forget next, the values, their visits. Samples are numbered from 1; a number comes once.
+ * The values near which a series has been in its last 4,000 samples. When it was added, each was at least a small share of
+ * the range away from the others; with each the number of the last sample near it (its visit) is kept. The range is that of
+ * range.ts. Layout in a slab, as float64s: low, high, expiry, values, visits. Samples are numbered from 1, without
+ * repetition.
  */
 export class Memory {
   readonly length: number
-  readonly #places: number
+  readonly #capacity: number
   readonly #newAbove: number
 
-  constructor({ places, newAbove }: MemoryOptions) {
-    this.length = VALUES + 2 * places
-    this.#places = places
+  constructor({ capacity, newAbove }: MemoryOptions) {
+    this.length = VALUES + 2 * capacity
+    this.#capacity = capacity
     this.#newAbove = newAbove
   }
 
-  /** Begins a series. */
+  /** Initialises a series. */
   start(states: Float64Array, at: number): void {
     states.fill(0, at, at + this.length)
-    states.fill(NOTHING, at + VALUES, at + VALUES + this.#places)
+    states.fill(EMPTY, at + VALUES, at + VALUES + this.#capacity)
   }
 
-  /** The width of the range in which the series has been. */
+  /** Returns the width of the series' range. */
   width(states: Float64Array, at: number): number {
     return (states[at + HIGH] as number) - (states[at + LOW] as number)
   }
 
-  /** Finds the remembered value that is nearest to `value`, the one at place `except` left out; of equals the first. */
-  look(states: Float64Array, at: number, value: number, except: number, sight: Sight): void {
+  /** Finds the remembered value nearest to `value`, skipping slot `except`; of equally near ones the first. */
+  findNearest(states: Float64Array, at: number, value: number, except: number, found: Nearest): void {
     const first = at + VALUES
-    const end = first + this.#places
-    const left = first + except
-    let least = NOTHING
+    const end = first + this.#capacity
+    const skipped = first + except
+    let least = EMPTY
     let nearest = -1
     for (let i = first; i < end; i++) {
       const distance = Math.abs((states[i] as number) - value)
-      if (distance < least && i !== left) {
+      if (distance < least && i !== skipped) {
         least = distance
         nearest = i
       }
     }
-    sight.place = nearest < 0 ? -1 : nearest - first
-    sight.value = nearest < 0 ? NOTHING : (states[nearest] as number)
-    sight.distance = least
+    found.index = nearest < 0 ? -1 : nearest - first
+    found.value = nearest < 0 ? EMPTY : (states[nearest] as number)
+    found.distance = least
   }
 
   /**
-   * Moves on past sample number `number`, whose nearest remembered value is at place `nearest` (-1: none): a new value is
-   * remembered, for another the nearest one counts as visited.
+   * Updates the memory by sample number `number`, whose nearest remembered value is in slot `nearest` (-1: none). A new value
+   * is remembered; otherwise the nearest one is marked as visited.
    */
   visit(states: Float64Array, at: number, value: number, nearest: number, number: number): void {
     if (nearest < 0) {
       states[at + LOW] = value
       states[at + HIGH] = value
-      states[at + FORGETTING] = number + SAMPLES
+      states[at + EXPIRY] = number + SAMPLES
       this.#remember(states, at, 0, value, number)
       return
     }
     const distance = Math.abs((states[at + VALUES + nearest] as number) - value)
     const isNew = inSpreads(distance, this.width(states, at), Math.abs(value)) > this.#newAbove
     if (isNew) this.#remember(states, at, this.#longestUnvisited(states, at), value, number)
-    else states[at + VALUES + this.#places + nearest] = number
+    else states[at + VALUES + this.#capacity + nearest] = number
     moveRange(states, at + LOW, value)
-    if (number >= (states[at + FORGETTING] as number)) this.#forget(states, at, number)
+    if (number >= (states[at + EXPIRY] as number)) this.#expire(states, at, number)
   }
 
-  #remember(states: Float64Array, at: number, place: number, value: number, number: number): void {
-    states[at + VALUES + place] = value
-    states[at + VALUES + this.#places + place] = number
+  #remember(states: Float64Array, at: number, index: number, value: number, number: number): void {
+    states[at + VALUES + index] = value
+    states[at + VALUES + this.#capacity + index] = number
   }
 
-  /** A free place, if there is one: its visit is 0 or long ago. */
+  /** Returns the slot with the oldest visit: an empty one, if there is any. */
   #longestUnvisited(states: Float64Array, at: number): number {
-    const first = at + VALUES + this.#places
+    const first = at + VALUES + this.#capacity
     let oldest = first
-    for (let i = first + 1; i < first + this.#places; i++) {
+    for (let i = first + 1; i < first + this.#capacity; i++) {
       if ((states[i] as number) < (states[oldest] as number)) oldest = i
     }
     return oldest - first
   }
 
-  /** Forgets what the next sample must not find any more, and finds out when there will be more. */
-  #forget(states: Float64Array, at: number, number: number): void {
-    const first = at + VALUES + this.#places
+  /** Empties the slots whose visits have expired, and computes when the next one will. */
+  #expire(states: Float64Array, at: number, number: number): void {
+    const first = at + VALUES + this.#capacity
     let oldest = number
-    for (let i = first; i < first + this.#places; i++) {
+    for (let i = first; i < first + this.#capacity; i++) {
       const visit = states[i] as number
-      if (visit <= number - SAMPLES) states[i - this.#places] = NOTHING
+      if (visit <= number - SAMPLES) states[i - this.#capacity] = EMPTY
       else if (visit < oldest) oldest = visit
     }
-    states[at + FORGETTING] = oldest + SAMPLES
+    states[at + EXPIRY] = oldest + SAMPLES
   }
 }

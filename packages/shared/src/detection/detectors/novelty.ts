@@ -1,9 +1,9 @@
 import { type Detector, type DetectorSettings, inSpreads, judgeWarming } from './detector.ts'
-import { Memory, type Sight } from './memory.ts'
+import { Memory, type Nearest } from './memory.ts'
 
-/** Share of the distance between the nearest remembered value and its own nearest one that is no news. */
+/** The share of the gap between the two nearest remembered values that is not new. */
 const DISCOUNT = 0.2
-/** Raw scores that a score must exceed to pass: what goes on is told once. */
+/** A score passes if it exceeds this many raw scores before it, so that a lasting deviation is reported once. */
 const PRECEDING = 50
 const SAMPLES_MIN = 50
 
@@ -11,39 +11,38 @@ const COUNT = 0
 const SCORES = 1
 const MEMORY = SCORES + PRECEDING
 
-/** Notes from `judge` to `learn`. */
+/** Indexes of the notes from `judge` to `learn`. */
 const RAW = 0
-const PLACE = 1
+const NEAREST = 1
 
 /**
- * "Has this key been anywhere near this value in its last 4,000 samples?" The raw score is the distance to the nearest of
- * 64 remembered values, in widths of the range; it passes when it exceeds those of the 50 samples before.
+ * Answers: "has this key been near this value in its last 4,000 samples?" The raw score is the distance to the nearest of
+ * 64 remembered values, in widths of the range. It passes if it exceeds the raw scores of the 50 samples before.
  */
 export function createNovelty({ samplesMin = SAMPLES_MIN }: DetectorSettings = {}): Detector {
-  const memory = new Memory({ places: 64, newAbove: 0.02 })
-  const nearest: Sight = { place: -1, value: 0, distance: 0 }
-  const neighbour: Sight = { place: -1, value: 0, distance: 0 }
+  const memory = new Memory({ capacity: 64, newAbove: 0.02 })
+  const nearest: Nearest = { index: -1, value: 0, distance: 0 }
+  const neighbour: Nearest = { index: -1, value: 0, distance: 0 }
   const stateLength = MEMORY + memory.length
 
   return {
     name: 'novelty',
     stateLength,
     threshold: 0.023,
-    usesHistory: false,
     start(states, at) {
       states.fill(0, at, at + MEMORY)
       memory.start(states, at + MEMORY)
     },
     judge(_history, states, at, value, _timestamp, judgement) {
-      memory.look(states, at + MEMORY, value, -1, nearest)
-      judgement.notes[PLACE] = nearest.place
+      memory.findNearest(states, at + MEMORY, value, -1, nearest)
+      judgement.notes[NEAREST] = nearest.index
       judgement.notes[RAW] = 0
       const count = states[at + COUNT] as number
       if (count === 0) return judgeWarming(judgement)
 
-      // What lies within its share of the gap beside the nearest value is no news: values are sparse there anyway.
-      memory.look(states, at + MEMORY, nearest.value, nearest.place, neighbour)
-      const known = neighbour.place < 0 ? 0 : DISCOUNT * neighbour.distance
+      // A value within that share of the gap beside the nearest value is not new: values are sparse there anyway.
+      memory.findNearest(states, at + MEMORY, nearest.value, nearest.index, neighbour)
+      const known = neighbour.index < 0 ? 0 : DISCOUNT * neighbour.distance
       const width = memory.width(states, at + MEMORY)
       const raw = inSpreads(Math.max(0, nearest.distance - known), width, Math.abs(value))
       judgement.notes[RAW] = raw
@@ -57,7 +56,7 @@ export function createNovelty({ samplesMin = SAMPLES_MIN }: DetectorSettings = {
       const number = (states[at + COUNT] as number) + 1
       states[at + COUNT] = number
       states[at + SCORES + (number % PRECEDING)] = notes[RAW] as number
-      memory.visit(states, at + MEMORY, value, notes[PLACE] as number, number)
+      memory.visit(states, at + MEMORY, value, notes[NEAREST] as number, number)
     },
   }
 }

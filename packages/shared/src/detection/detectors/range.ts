@@ -1,6 +1,6 @@
 import { type Detector, type DetectorSettings, judgeByZone, judgeWarming } from './detector.ts'
 
-/** Share of its width by which the range shrinks with each sample. */
+/** The share of its width by which the range shrinks per sample. */
 const SHRINKING = 1e-4
 const SAMPLES_MIN = 30
 
@@ -8,13 +8,12 @@ const COUNT = 0
 const LOW = 1
 const HIGH = 2
 
-/** How far a value lies outside of all that its key has ever been, in widths of that range; the range is slowly forgotten. */
+/** The distance of a value from the range of all earlier values, in widths of that range, which slowly shrinks. */
 export function createRange({ samplesMin = SAMPLES_MIN }: DetectorSettings = {}): Detector {
   return {
     name: 'range',
     stateLength: 3,
     threshold: 0.05,
-    usesHistory: false,
     start(states, at) {
       states.fill(0, at, at + 3)
     },

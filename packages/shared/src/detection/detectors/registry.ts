@@ -6,7 +6,7 @@ import { createNovelty } from './novelty.ts'
 import { createRange } from './range.ts'
 import { createZscore } from './zscore.ts'
 
-/** In the order of their numbers, which stand in stored rows (window-row.ts): new ones go to the end. */
+/** Stored rows (window-row.ts) hold a detector's index in this table, so new ones must be appended. */
 const CREATORS = {
   zscore: createZscore,
   ewma: createEwma,

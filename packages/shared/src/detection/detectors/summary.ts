@@ -6,18 +6,18 @@ export interface Summary {
   deviation: number
 }
 
-/** Scales values whose squares overflow; a power of two, so that scaling rounds nothing. */
+/** Scales values whose squares overflow. A power of two, so that scaling does not round. */
 const SCALE = 2 ** -600
 
 /**
- * Writes mean and population deviation of a history that is not empty to `summary`.
+ * Writes mean and population deviation of a non-empty history to `summary`.
  *
- * Values are shifted by the oldest one and summed from the oldest to the newest, in two passes; the second sums the
- * residuals too, and they correct mean and variance for the rounding of the first (the corrected two-pass algorithm: Chan,
- * Golub, LeVeque, "Algorithms for computing the sample variance", 1983, eq. 1.7). The result depends on nothing but the
- * values in their order, so anybody can recompute it bit for bit, and a value that has left is forgotten.
+ * Values are shifted by the oldest one and summed from the oldest to the newest, in two passes. The second pass also sums the
+ * residuals, which correct mean and variance for the rounding of the first. This is the corrected two-pass algorithm: Chan,
+ * Golub, LeVeque, "Algorithms for computing the sample variance", 1983, eq. 1.7. The result depends only on the values in
+ * their order, so it can be recomputed bit for bit, and a value that has left the window has no influence.
  *
- * Elements are read in place: a function for it is now and then not inlined, and then gives garbage for every element.
+ * Elements are read in place: a helper function is sometimes not inlined, and then allocates for each element.
  */
 export function summarize({ rows, start, size, head }: History, summary: Summary): void {
   const oldest = start + head
@@ -49,7 +49,7 @@ export function summarize({ rows, start, size, head }: History, summary: Summary
       : scaledDeviation(rows, start, size, head, shiftedMean)
 }
 
-/** The deviation of values so far apart that their squares overflow (beyond about 1e154). */
+/** Returns the deviation of values whose squares overflow (more than about 1e154 apart). */
 function scaledDeviation(rows: Float64Array, start: number, size: number, head: number, shiftedMean: number): number {
   const shift = rows[start + head] as number
   let squares = 0

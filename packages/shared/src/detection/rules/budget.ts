@@ -10,7 +10,7 @@ interface StudentT {
 
 const studentt: StudentT = jstat.jStat.studentt
 
-/** How many normal samples may be flagged: a share of them, or so many of a key in a span of time. */
+/** How many normal samples may be flagged: a share of them, or a number per key and time. */
 export type Budget =
   | { readonly kind: 'share'; readonly share: number }
   | { readonly kind: 'rate'; readonly perMillisecond: number }
@@ -18,11 +18,11 @@ export type Budget =
 /** The sides on which a value can be an anomaly. */
 export type Direction = 'up' | 'down' | 'both'
 
-/** A larger share is no budget, and a smaller one no quantile can be trusted with. */
+/** A larger share is not a budget; for a smaller one quantiles are not accurate. */
 const SHARE_MAX = 0.1
 const SHARE_MIN = 1e-12
 
-/** Far below the score of a value that leaves a flat window, so that it is an anomaly under every budget. */
+/** Far below SCORE_CAP, so that a value that leaves a flat window is an anomaly under every budget. */
 const THRESHOLD_MAX = 1e4
 
 const MILLISECONDS = { minute: 60e3, hour: 3600e3, day: 86_400e3, week: 604_800e3 } as const
@@ -30,11 +30,11 @@ const MILLISECONDS = { minute: 60e3, hour: 3600e3, day: 86_400e3, week: 604_800e
 const SHARE = /^(\d+(?:\.\d+)?) ?%$/
 const RATE = /^(\d+(?:\.\d+)?) per key per (minute|hour|day|week)$/
 
-/** What a budget looks like, as the end of a sentence that begins with its name. */
+/** The format of a budget, as the end of a sentence that begins with the field's name. */
 export const BUDGET_RULE =
   'must be like "1 per key per day" (minute, hour, day, week) or "0.1 %" (more than 0, at most 10)'
 
-/** Reads `1 per key per day` or `0.1 %`; undefined when it is neither. */
+/** Parses `1 per key per day` or `0.1 %`. Returns undefined for any other text. */
 export function parseBudget(text: string): Budget | undefined {
   const share = SHARE.exec(text)
   if (share !== null) {
@@ -49,13 +49,13 @@ export function parseBudget(text: string): Budget | undefined {
 }
 
 /**
- * What |z| of a normal sample exceeds with the probability `share`, where z = (value - mean) / deviation and mean and
- * population deviation are those of the n samples before it.
+ * Returns the threshold that |z| of a normal sample exceeds with the probability `share`. Here z = (value - mean) / deviation,
+ * with the mean and population deviation of the n samples before it.
  *
- * Mean and sample come from the same normal distribution, so value - mean has the variance s^2 (1 + 1/n), and divided by the
- * sample deviation (with n - 1) times sqrt(1 + 1/n) it follows the t distribution with n - 1 degrees of freedom: the
- * prediction interval of Hahn and Meeker, "Statistical Intervals", 1991, section 4.8. The population deviation is the
- * sample deviation times sqrt((n - 1) / n), which leaves z = t sqrt((n + 1) / (n - 1)).
+ * All samples have the same normal distribution, so value - mean has the variance s^2 (1 + 1/n). Divided by the sample
+ * deviation (with n - 1) times sqrt(1 + 1/n), it has the t distribution with n - 1 degrees of freedom: the prediction
+ * interval of Hahn and Meeker, "Statistical Intervals", 1991, section 4.8. The population deviation is the sample
+ * deviation times sqrt((n - 1) / n), so z = t sqrt((n + 1) / (n - 1)).
  */
 export function thresholdForShare(
   share: number,
@@ -64,11 +64,11 @@ export function thresholdForShare(
   assert(samples >= 2, 'one sample has no deviation')
   const bounded = Math.min(SHARE_MAX, Math.max(SHARE_MIN, share))
   const tail = direction === 'both' ? bounded / 2 : bounded
-  // To six places: nobody needs more, and the logarithms that it comes from may differ in the last one between engines.
+  // Rounded to six decimals: the logarithms it is computed from may differ in the last place between JavaScript engines.
   return Math.min(THRESHOLD_MAX, Math.round(-studentt.inv(tail, samples - 1) * scale(samples) * 1e6) / 1e6)
 }
 
-/** The share of normal samples that is flagged at a threshold: the reverse of `thresholdForShare`. */
+/** Returns the share of normal samples that is flagged at a threshold: the inverse of `thresholdForShare`. */
 export function shareBeyond(
   threshold: number,
   { samples, direction }: { samples: number; direction: Direction },
@@ -82,19 +82,19 @@ function scale(samples: number): number {
   return Math.sqrt((samples + 1) / (samples - 1))
 }
 
-/** Intervals are told apart to an eighth of an octave: the upper bits of a float64, its exponent and three of its fraction. */
+/** Intervals are grouped by an eighth of an octave: the upper bits of a float64, exponent and three bits of fraction. */
 const INTERVAL_SHIFT = 17
 const BUCKETS = 2 ** (32 - INTERVAL_SHIFT)
 
 /**
- * The thresholds of one budget, each computed once. A threshold follows from the samples in the window and the interval
- * between them, and from nothing else, so it comes out the same wherever the samples are analysed.
+ * The thresholds of one budget, each computed once. A threshold depends only on the number of samples in the window and the
+ * interval between them, so it is the same wherever the samples are analysed.
  */
 export class BudgetThresholds {
   readonly #budget: Budget
   readonly #direction: Direction
-  /** By samples and bucket. At most the window's size times the few hundred buckets there are between a millisecond and a year. */
-  readonly #known = new Map<number, number>()
+  /** By samples and bucket: at most the window's size times the few hundred buckets from a millisecond to a year. */
+  readonly #thresholds = new Map<number, number>()
   readonly #float = new DataView(new ArrayBuffer(8))
 
   constructor(budget: Budget, direction: Direction) {
@@ -103,20 +103,20 @@ export class BudgetThresholds {
   }
 
   /**
-   * The threshold for a window of so many samples, which came so many milliseconds apart on average. Under a budget in time
-   * an interval counts as up to an eighth shorter than it is, which errs on the quiet side.
+   * Returns the threshold for a window of `samples` with this mean interval. Under a budget per time an interval counts as up
+   * to an eighth shorter than it is, which gives fewer false alarms, not more.
    */
   thresholdFor(samples: number, intervalMs: number): number {
     const bucket = this.#budget.kind === 'share' ? 0 : this.#bucketOf(intervalMs)
-    const place = samples * BUCKETS + bucket
-    const known = this.#known.get(place)
+    const index = samples * BUCKETS + bucket
+    const known = this.#thresholds.get(index)
     if (known !== undefined) return known
     const threshold = thresholdForShare(this.#shareIn(bucket), { samples, direction: this.#direction })
-    this.#known.set(place, threshold)
+    this.#thresholds.set(index, threshold)
     return threshold
   }
 
-  /** The share of normal samples that the budget allows to be flagged. */
+  /** Returns the share of normal samples that may be flagged. */
   shareFor(intervalMs: number): number {
     return this.#shareIn(this.#bucketOf(intervalMs))
   }
@@ -129,7 +129,7 @@ export class BudgetThresholds {
   }
 
   #bucketOf(intervalMs: number): number {
-    // Timestamps that stand still or go back say nothing; the shortest interval is the quietest.
+    // Equal or decreasing timestamps give no interval; the shortest one gives the fewest false alarms.
     this.#float.setFloat64(0, Math.max(1, intervalMs || 1))
     return this.#float.getUint32(0) >>> INTERVAL_SHIFT
   }

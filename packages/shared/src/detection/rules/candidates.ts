@@ -1,24 +1,24 @@
 import type { KeptRule } from './document.ts'
 import type { Glob } from './glob.ts'
 
-/** One way through a rule's pattern. */
+/** One alternative of a rule's pattern. */
 export interface Candidate {
   readonly glob: Glob
-  /** Of `RuleSet.policies`. */
+  /** An index of `RuleSet.policies`. */
   readonly policy: number
   readonly kept: KeptRule
   readonly isShadow: boolean
 }
 
 interface Ranked {
-  /** Its place among all, the most specific first. */
+  /** Its position among all candidates, the most specific first. */
   readonly rank: number
   readonly candidate: Candidate
 }
 
 /**
- * Candidates by what their patterns begin or end with, whichever is longer: of a thousand rules only those are tried whose
- * beginning or end is the key's, the most specific first.
+ * Candidates indexed by the literal prefix or suffix of their patterns, whichever is longer. Of a thousand rules only those
+ * with a prefix or suffix of the key are tested, the most specific first.
  */
 export class CandidateIndex {
   readonly #byPrefix: AnchorIndex
@@ -42,7 +42,7 @@ export class CandidateIndex {
     return this.#bySuffix.find(key, first)?.candidate
   }
 
-  /** One candidate of each rule that matches, the most specific first. */
+  /** Returns one candidate of each matching rule, the most specific first. */
   findAll(key: string): Candidate[] {
     const rules = new Set<string>()
     return [...this.#byPrefix.findAll(key), ...this.#bySuffix.findAll(key)]
@@ -58,15 +58,15 @@ export class CandidateIndex {
 
 interface Anchor {
   anchorOf(glob: Glob): string
-  /** So much of a key as may be an anchor of that length. */
+  /** Returns the part of a key that is compared with anchors of this length. */
   cut(key: string, length: number): string
 }
 
 class AnchorIndex {
   readonly #anchor: Anchor
-  /** Of each anchor its candidates, the most specific first. */
+  /** The candidates of each anchor, the most specific first. */
   readonly #candidates = new Map<string, Ranked[]>()
-  /** Lengths of the anchors, the longest first. */
+  /** The lengths of the anchors, the longest first. */
   readonly #lengths: readonly number[]
 
   constructor(ranked: readonly Ranked[], anchor: Anchor) {
@@ -80,7 +80,7 @@ class AnchorIndex {
     this.#lengths = [...new Set([...this.#candidates.keys()].map(({ length }) => length))].toSorted((a, b) => b - a)
   }
 
-  /** The most specific one that matches, if it is more so than `known`; otherwise that. */
+  /** Returns the most specific match if it is more specific than `known`; otherwise `known`. */
   find(key: string, known: Ranked | undefined): Ranked | undefined {
     let best = known
     for (const length of this.#lengths) {
@@ -103,23 +103,29 @@ class AnchorIndex {
   }
 }
 
-/** What makes a pattern more specific, in the order in which it counts; of each how it is said. */
+/** The criteria of specificity in order of precedence, each with its wording in an explanation. */
 export const SPECIFICITY: readonly {
   readonly compare: (a: Candidate, b: Candidate) => number
-  readonly because: string
+  readonly because: (other: string) => string
 }[] = [
-  { compare: (a, b) => b.glob.literals - a.glob.literals, because: 'has more characters that stand for themselves' },
-  { compare: (a, b) => a.glob.runs - b.glob.runs, because: 'has fewer *' },
-  { compare: (a, b) => b.glob.classes - a.glob.classes, because: 'has more [...]' },
-  { compare: (a, b) => b.glob.ones - a.glob.ones, because: 'has more ?' },
-  { compare: (a, b) => b.kept.version - a.kept.version, because: 'is as specific, and its rule was changed later' },
+  {
+    compare: (a, b) => b.glob.literals - a.glob.literals,
+    because: other => `has more literal characters than ${other}`,
+  },
+  { compare: (a, b) => a.glob.runs - b.glob.runs, because: other => `has fewer * than ${other}` },
+  { compare: (a, b) => b.glob.classes - a.glob.classes, because: other => `has more [...] than ${other}` },
+  { compare: (a, b) => b.glob.ones - a.glob.ones, because: other => `has more ? than ${other}` },
+  {
+    compare: (a, b) => b.kept.version - a.kept.version,
+    because: other => `is as specific as ${other}, but its rule was changed later`,
+  },
   {
     compare: (a, b) => (a.kept.rule.id < b.kept.rule.id ? -1 : Number(a.kept.rule.id > b.kept.rule.id)),
-    because: 'is as specific, and its rule comes first by name',
+    because: other => `is as specific as ${other}, but its rule comes first by name`,
   },
 ]
 
-/** Orders the more specific one first; 0 only for two ways through one rule's braces. */
+/** Compares candidates, the more specific first. Returns 0 only for two alternatives of one rule's braces. */
 export function compareSpecificity(a: Candidate, b: Candidate): number {
   for (const { compare } of SPECIFICITY) {
     const order = compare(a, b)

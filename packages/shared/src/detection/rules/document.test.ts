@@ -110,7 +110,7 @@ describe('a document of rules', () => {
     expect(withoutMute(document, 'm')?.mutes).toEqual([])
     expect(withoutMute(document, 'x')).toBeUndefined()
     expect(faultsOf(() => readMute({ ...MUTE, until: 5 }))).toEqual([
-      'mute "m": until: must be a time like 2026-01-31T18:00:00Z, with its zone',
+      'mute "m": until: must be a time with its zone, like 2026-01-31T18:00:00Z',
     ])
   })
 

@@ -8,7 +8,7 @@ const TEXT_MAX = 500
 const DURATION_UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 const DURATION_MAX_MS = 30 * 86_400_000
 
-/** What fields of a rule hold, each with the sentence that says so. */
+/** Schemas of a rule's fields. Each has a message that completes a sentence beginning with the field's name. */
 export const number = (min: number, max: number) => {
   const error = `must be a number from ${min} to ${max}`
   return z.number({ error }).min(min, { error }).max(max, { error })
@@ -42,8 +42,8 @@ export const pattern = z.string({ error: 'must be a text' }).superRefine((value,
   }
 })
 
-/** A span of time, as `90s` or `1.5h`; read as milliseconds. */
-export const DURATION_RULE = 'must be a time like "30s" (ms, s, m, h, d), at most 30d'
+/** A duration such as `90s` or `1.5h`, parsed as milliseconds. */
+export const DURATION_RULE = 'must be a duration like "30s" (ms, s, m, h, d), at most 30d'
 export const duration = z.string({ error: DURATION_RULE }).transform((value, context) => {
   const [, amount, unit = ''] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(value) ?? []
   const ms = Number(amount) * (DURATION_UNITS[unit] ?? Number.NaN)
@@ -53,7 +53,7 @@ export const duration = z.string({ error: DURATION_RULE }).transform((value, con
 })
 
 export const instant = z.iso
-  .datetime({ offset: true, error: 'must be a time like 2026-01-31T18:00:00Z, with its zone' })
+  .datetime({ offset: true, error: 'must be a time with its zone, like 2026-01-31T18:00:00Z' })
   .transform(value => Date.parse(value))
 
 export const budget = z.string({ error: BUDGET_RULE }).transform((value, context) => {
@@ -75,7 +75,7 @@ const sustained = z
   .union([z.number().min(0.5).max(100), z.literal('off')], { error: SUSTAINED_RULE })
   .transform(value => (value === 'off' ? Number.POSITIVE_INFINITY : value))
 
-/** What a rule may say about alerts. */
+/** The alert settings of a rule. */
 export const alert = z
   .strictObject({
     open: number(0.1, 10),

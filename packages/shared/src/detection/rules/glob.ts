@@ -1,10 +1,10 @@
-/** A pattern is wrong. The message is the end of a sentence that begins with its name. */
+/** Thrown for an invalid pattern. The message is the end of a sentence that begins with its name. */
 export class GlobError extends Error {}
 
-/** Characters of a pattern: no more than a key can have bytes, and some for its braces. */
+/** The maximum length of a pattern: the bytes of the longest key, and some for braces. */
 export const PATTERN_LENGTH_MAX = 400
 
-/** Patterns without braces that one with braces may stand for. */
+/** The maximum number of patterns to which one with braces expands. */
 export const ALTERNATIVES_MAX = 64
 
 type Token =
@@ -14,33 +14,33 @@ type Token =
   | { readonly kind: 'class'; readonly isNegated: boolean; readonly ranges: readonly (readonly [string, string])[] }
   | { readonly kind: 'open' | 'comma' | 'close' }
 
-/** What a pattern without braces is made of. The braces of a pattern are multiplied out, so that each stands for itself. */
+/** A compiled pattern without braces; a pattern with braces is expanded to several. */
 export interface Glob {
-  /** As it would be written. */
+  /** The pattern. */
   readonly text: string
-  /** The characters before the first wildcard, and those after the last; the same when there is none. */
+  /** The characters before the first wildcard and after the last; without wildcards both are the whole pattern. */
   readonly prefix: string
   readonly suffix: string
-  /** Characters that stand for themselves, and wildcards of each kind. */
+  /** The number of literal characters, and of wildcards of each kind. */
   readonly literals: number
   readonly classes: number
   readonly ones: number
   readonly runs: number
-  /** Whether the whole key is of this form. Takes no more steps than the key's length times the pattern's. */
+  /** Whether the whole key matches. Takes at most the key's length times the pattern's length steps. */
   matches(key: string): boolean
 }
 
 /**
- * Compiles a pattern: `*` any run of characters, `?` any one, `[abc]`, `[0-9]` and `[!abc]` one of a set, `{a,b}` one of
- * several patterns, a backslash before any of these for the character itself. Every other character stands for itself, a
- * slash and a dot too. A character is a code point. Returns one glob for each way through the braces.
+ * Compiles a pattern. `*` matches any run of characters, `?` any one, `[abc]`, `[0-9]` and `[!abc]` one of a set, `{a,b}` one
+ * of several patterns. A backslash escapes any of these. Every other character is literal, including slash and dot. A
+ * character is a code point. Returns one glob for each alternative of the braces.
  */
 export function compileGlob(pattern: string): Glob[] {
   if (pattern.length === 0) throw new GlobError('must not be empty')
   if (pattern.length > PATTERN_LENGTH_MAX) throw new GlobError(`must be at most ${PATTERN_LENGTH_MAX} characters long`)
   if (!pattern.isWellFormed()) throw new GlobError('must not contain lone surrogates')
   const tokens = tokenize(pattern)
-  const { ways, next } = multiplyOut(tokens, 0, false)
+  const { ways, next } = expandBraces(tokens, 0, false)
   if (next < tokens.length) throw new GlobError('has a } without a {; write \\} for the character')
   return ways.map(toGlob)
 }
@@ -104,20 +104,19 @@ function readClass(characters: readonly string[], open: number): { token: Token;
   const ranges: (readonly [string, string])[] = []
   while (characters[i] !== ']') {
     const from = read()
-    // A dash before the closing bracket stands for itself.
+    // A dash before the closing bracket is literal.
     const isRange = characters[i] === '-' && characters[i + 1] !== ']' && characters[i + 1] !== undefined
     if (isRange) i++
     const to = isRange ? read() : from
-    if (compareCharacters(from, to) > 0)
-      throw new GlobError(`has the range ${from}-${to}, whose ends are the wrong way round`)
+    if (compareCharacters(from, to) > 0) throw new GlobError(`has the range ${from}-${to}, whose ends are reversed`)
     ranges.push([from, to])
   }
   if (ranges.length === 0) throw new GlobError('has an empty []; write \\[\\] for the characters')
   return { token: { kind: 'class', isNegated, ranges }, last: i }
 }
 
-/** All ways through the tokens from `start` on, up to the comma or brace that ends an alternative. */
-function multiplyOut(tokens: readonly Token[], start: number, isInside: boolean): { ways: Token[][]; next: number } {
+/** Returns all alternatives of the tokens from `start` to the comma or brace that ends an alternative. */
+function expandBraces(tokens: readonly Token[], start: number, isInside: boolean): { ways: Token[][]; next: number } {
   let ways: Token[][] = [[]]
   let i = start
   for (; i < tokens.length; i++) {
@@ -130,27 +129,27 @@ function multiplyOut(tokens: readonly Token[], start: number, isInside: boolean)
     const inside: Token[][] = []
     let alternatives = 0
     do {
-      const alternative = multiplyOut(tokens, i + 1, true)
+      const alternative = expandBraces(tokens, i + 1, true)
       alternatives++
       inside.push(...alternative.ways)
       i = alternative.next
     } while (tokens[i]?.kind === 'comma')
     if (alternatives < 2) throw new GlobError('has braces with one alternative; write \\{ and \\} for the characters')
     if (ways.length * inside.length > ALTERNATIVES_MAX) {
-      throw new GlobError(`has braces that stand for more than ${ALTERNATIVES_MAX} patterns`)
+      throw new GlobError(`has braces that expand to more than ${ALTERNATIVES_MAX} patterns`)
     }
     ways = ways.flatMap(way => inside.map(rest => [...way, ...rest]))
   }
   return { ways, next: i }
 }
 
-/** What one step of matching looks at: a character itself, or a test of it; undefined is a run of any characters. */
+/** One step of matching: a literal character, a test of one, or undefined for a run of any characters. */
 type Step = string | ((character: string) => boolean) | undefined
 
 const anyOne = (): boolean => true
 
 function toGlob(tokens: readonly Token[]): Glob {
-  // A run beside a run adds nothing.
+  // Adjacent runs are equal to one.
   const distinct = tokens.filter((token, i) => token.kind !== 'run' || tokens[i - 1]?.kind !== 'run')
   const steps = distinct.map(toStep)
   const firstWild = steps.findIndex(step => typeof step !== 'string')
@@ -161,7 +160,7 @@ function toGlob(tokens: readonly Token[]): Glob {
   const suffix = firstWild === -1 ? prefix : literal(lastWild + 1)
   const isExact = firstWild === -1
   const pieces = literalPieces(steps)
-  // Nearly every key is told by these: of a thousand patterns most have a piece that it lacks.
+  // These tests reject nearly every key: most of a thousand patterns have a piece that the key lacks.
   const mayMatch = (key: string): boolean =>
     key.startsWith(prefix) && key.endsWith(suffix) && pieces.every(piece => key.includes(piece))
   return {
@@ -176,7 +175,7 @@ function toGlob(tokens: readonly Token[]): Glob {
   }
 }
 
-/** The characters between two wildcards, or before or after all. */
+/** Returns the literal texts between wildcards, before the first and after the last. */
 function literalPieces(steps: readonly Step[]): string[] {
   const pieces = ['']
   for (const step of steps) {
@@ -205,8 +204,8 @@ function toStep(token: Token): Step {
 }
 
 /**
- * The greedy way: when a step fails, only the last run before it needs to take one more character, because whatever an
- * earlier run could give up the last one can take. So there is no pattern that takes exponential time.
+ * Matches greedily: when a step fails, only the last run before it needs to take one more character, because the last run
+ * can take whatever an earlier run could give up. So no pattern takes exponential time.
  */
 function matchSteps(steps: readonly Step[], key: string): boolean {
   let step = 0
@@ -235,7 +234,7 @@ function matchSteps(steps: readonly Step[], key: string): boolean {
   return step === steps.length
 }
 
-/** By code point: by UTF-16 unit an emoji would stand before U+E000. */
+/** Compares code points. Compared by UTF-16 unit, an emoji would come before U+E000. */
 function compareCharacters(a: string, b: string): number {
   return (a.codePointAt(0) as number) - (b.codePointAt(0) as number)
 }

@@ -1,5 +1,6 @@
 import type { VerdictSettings } from '../../verdict/analysis.ts'
 import type { AlertPolicy } from '../alerts/alert.ts'
+import { alertDefaults } from '../alerts/defaults.ts'
 import type { SilencePolicy } from '../alerts/silence.ts'
 import type { Judgement } from '../detectors/detector.ts'
 import { createDetector, type DetectorName } from '../detectors/registry.ts'
@@ -7,70 +8,42 @@ import type { HygienePolicy } from '../hygiene.ts'
 import type { OrderPolicy } from '../order.ts'
 import { type Budget, BudgetThresholds, type Direction } from './budget.ts'
 
-/** As much of a judgement as a verdict is made of. */
+/** The part of a judgement that a verdict depends on. */
 export type JudgedValue = Pick<Judgement, 'score' | 'low' | 'high'>
 
-/** How a key is judged and what becomes of it: a rule with all its defaults filled in. */
+/** How a key's samples are scored and alerts are opened: a rule with all defaults filled in. */
 export interface Policy {
   /** Null where no rule matches. */
   readonly rule: string | null
-  /** Of the rules when this one was last changed; 0 where no rule matches. */
+  /** The version of the rules when this one was last changed; 0 where no rule matches. */
   readonly version: number
   readonly detector: DetectorName
   /** Samples in a full window. */
   readonly window: number
-  /** Samples that a key must have had before its first score; undefined leaves it to the detector. */
+  /** Samples that a key must have had before its first score; undefined for the detector's default. */
   readonly samplesMin: number | undefined
-  /** A sample with a score beyond this is an anomaly; under a budget what holds until the first score. */
+  /** A sample with a score beyond this is an anomaly. Under a budget it applies until the first score. */
   readonly threshold: number
-  /** Where the threshold follows from a false-alarm budget. */
+  /** Null unless the threshold follows from a false-alarm budget. */
   readonly budget: BudgetThresholds | null
   readonly direction: Direction
-  /** A value less far away than this is no anomaly. */
+  /** A value closer to the expected ones than this is not an anomaly. */
   readonly deviationMin: number
-  /** Nor is one less far away than this share of what was expected. */
+  /** Nor is one closer than this share of the expected value. */
   readonly deviationMinRelative: number
   readonly hygiene: HygienePolicy
   readonly alert: AlertPolicy
-  /** Null where a key may stop sending. */
+  /** Null if a key may stop sending. */
   readonly silence: SilencePolicy | null
   readonly order: OrderPolicy
 }
 
-/** The alert layer's defaults in multiples of the threshold: with the default one of 2 they are |z| > 3, > 6 and < 1.5. */
-export const ALERT_DEFAULTS: AlertPolicy = {
-  open: 1.5,
-  samples: 2,
-  of: 2,
-  sides: 'same',
-  instant: 3,
-  sustained: 3.25,
-  close: 0.75,
-  closeAfter: 5,
-  holdMs: 0,
-  resolveAfterMs: 600_000,
-  severity: 'warning',
-}
-
-/** Of detectors whose threshold is a line that noise hardly ever crosses: what is beyond it speaks for an alert. */
-export const QUIET_ALERT_DEFAULTS: AlertPolicy = { ...ALERT_DEFAULTS, open: 1 }
-
-/** Under a budget each flagged sample opens an alert: how many there are is what the budget says. */
-export const BUDGET_ALERT_DEFAULTS: AlertPolicy = {
-  ...ALERT_DEFAULTS,
-  open: 1,
-  samples: 1,
-  of: 1,
-  instant: 1,
-  sustained: Number.POSITIVE_INFINITY,
-}
-
-/** What a policy is made of; what is not given, or undefined, has its default. */
+/** The parts of a policy; missing or undefined ones have their default. */
 export type PolicyParts = { readonly [Part in keyof Omit<Policy, 'budget'>]?: Policy[Part] | undefined } & {
   readonly budget?: Budget | undefined
 }
 
-/** Fills in the defaults; those of the window and of the z-score are the deployment's. */
+/** Fills in the defaults. Those of the window and of the z-score are the deployment's settings. */
 export function createPolicy(parts: PolicyParts, settings: VerdictSettings): Policy {
   const { detector = 'zscore', direction = 'both', window = settings.window, budget } = parts
   const defaultThreshold = detector === 'zscore' ? settings.threshold : createDetector(detector).threshold
@@ -94,29 +67,23 @@ export function createPolicy(parts: PolicyParts, settings: VerdictSettings): Pol
   }
 }
 
-/** The alert policy of who says nothing about it. */
-export function alertDefaults(detector: DetectorName, hasBudget: boolean): AlertPolicy {
-  if (hasBudget) return BUDGET_ALERT_DEFAULTS
-  return detector === 'zscore' ? ALERT_DEFAULTS : QUIET_ALERT_DEFAULTS
-}
-
-/** The threshold for a window of so many samples, which came so many milliseconds apart on average. */
+/** Returns the threshold for a window of `samples` with this mean interval. */
 export function thresholdOf(policy: Policy, samples: number, intervalMs: number): number {
-  // One sample has no deviation, so nothing is scored yet.
+  // A single sample has no deviation, so nothing is scored yet.
   if (policy.budget === null || samples < 2) return policy.threshold
   return policy.budget.thresholdFor(samples, intervalMs)
 }
 
 /**
- * The score with its side as its sign: above 0 the value is too high, below 0 too low. 0 where the policy does not care for the
- * side or the distance; NaN while the detector has seen too little.
+ * Returns the score with a sign: positive if the value is too high, negative if it is too low. It is 0 if the policy ignores
+ * that side or distance, and NaN while the detector is warming.
  */
 export function signedScore(policy: Policy, judgement: JudgedValue, value: number): number {
   const { score, low, high } = judgement
   if (Number.isNaN(score)) return score
   const isUp = value > high
-  // A detector may object to something else than the value, how it varies for one: that has no side and no distance.
-  if (!isUp && !(value < low)) return asksForSide(policy) ? 0 : score
+  // A detector may score something else than the value, such as how it varies: that has no side and no distance.
+  if (!isUp && !(value < low)) return hasSideOrDistance(policy) ? 0 : score
   if (policy.direction !== 'both' && (policy.direction === 'up') !== isUp) return 0
   const edge = isUp ? high : low
   const distance = Math.abs(value - edge)
@@ -124,6 +91,6 @@ export function signedScore(policy: Policy, judgement: JudgedValue, value: numbe
   return isUp ? score : -score
 }
 
-function asksForSide({ direction, deviationMin, deviationMinRelative }: Policy): boolean {
+function hasSideOrDistance({ direction, deviationMin, deviationMinRelative }: Policy): boolean {
   return direction !== 'both' || deviationMin > 0 || deviationMinRelative > 0
 }

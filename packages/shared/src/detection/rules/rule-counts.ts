@@ -1,13 +1,16 @@
-/** What is counted of the samples that a rule judges; `expected` in millionths of a sample. */
+/** Fractions of samples are counted in millionths: integers, whose sum does not depend on their order. */
+export const MILLION = 1e6
+
+/** What is counted for the samples that a rule scores; `expected` in millionths of a sample. */
 export const RULE_COUNTS = ['judged', 'flagged', 'expected', 'opened'] as const
 export type RuleCount = (typeof RULE_COUNTS)[number]
 
-/** Under which name something is counted: `rule:version:what`, the version being that of the rules when this one was last changed. */
+/** Returns a counter's name, `rule:version:what`, with the version of the rules when this one was last changed. */
 export function ruleCountName(rule: string, version: number, what: RuleCount): string {
   return `${rule}:${version}:${what}`
 }
 
-/** Undefined for what is no such name: somebody else wrote it. */
+/** Parses a counter's name. Returns undefined for any other text. */
 export function parseRuleCountName(name: string): { rule: string; version: number; what: RuleCount } | undefined {
   const [, rule, version, what] = /^([^:]*):(\d{1,15}):([a-z]+)$/.exec(name) ?? []
   if (rule === undefined || !RULE_COUNTS.some(known => known === what)) return undefined

@@ -23,7 +23,7 @@ describe('the rule in force for a key', () => {
   })
 
   test.each([
-    ['has more characters that stand for themselves', { few: 'edge-*', many: '*-17/cpu' }, 'many'],
+    ['has more literal characters', { few: 'edge-*', many: '*-17/cpu' }, 'many'],
     ['is the key itself', { run: 'edge-17/cpu*', exact: 'edge-17/cpu' }, 'exact'],
     ['has fewer *', { two: 'edge-*7/*', one: 'edge-*7/???' }, 'one'],
     ['has more sets', { one: 'edge-?7/*', set: 'edge-[0-9]7/*' }, 'set'],
@@ -65,14 +65,14 @@ describe('the rule in force for a key', () => {
     const rules = rulesOf({ all: '*', edge: 'edge-*', cpu: 'edge-*/cpu' })
     expect(rules.explain('edge-17/cpu', 0)).toMatchObject({
       ...{ rule: 'cpu', version: 3, shadow: null, muted: null, policy: { rule: 'cpu' } },
-      reason: 'edge-*/cpu matches; it has more characters that stand for themselves than edge-* of edge',
+      reason: 'edge-*/cpu matches; it has more literal characters than edge-* of edge',
       others: [
         { rule: 'edge', pattern: 'edge-*', isShadow: false },
         { rule: 'all', pattern: '*', isShadow: false },
       ],
     })
-    expect(rules.explain('core', 0).reason).toBe('* matches, and no other rule does')
-    expect(rulesOf({}).explain('core', 0).reason).toBe('no rule matches: the default')
+    expect(rules.explain('core', 0).reason).toBe('* matches; no other rule does')
+    expect(rulesOf({}).explain('core', 0).reason).toBe('no rule matches; the default policy applies')
   })
 })
 

@@ -12,40 +12,40 @@ export const DEFAULT_POLICY = 0
 /** No shadow rule matches. */
 export const NO_POLICY = -1
 
-/** Rules that an explanation names besides the one in force. */
+/** The number of other rules that an explanation lists. */
 const EXPLAINED_MAX = 20
 
-/** Why a key has the policy that it has. */
+/** The rule in force for a key, and why. */
 export interface Explanation {
   readonly key: string
-  /** Of the document that was asked. */
+  /** The version of the document. */
   readonly version: number
   /** The rule in force; null for the default. */
   readonly rule: string | null
   readonly reason: string
   readonly shadow: string | null
-  /** Other rules that match, the most specific first. */
+  /** Other matching rules, the most specific first. */
   readonly others: readonly { readonly rule: string; readonly pattern: string; readonly isShadow: boolean }[]
   readonly muted: { readonly until: number; readonly who: string; readonly why: string } | null
   readonly policy: Policy
 }
 
 /**
- * The rules of one document, ready to say for any key which is in force: the most specific one that matches. Resolving costs
- * a microsecond or some, so it is done once for a key and a document, and the policy's number kept with the key.
+ * The rules of one document, compiled to resolve the rule in force for a key: the most specific match. This takes about a
+ * microsecond, so it is done once per key and document, and the policy's number is kept with the key.
  */
 export class RuleSet {
   readonly version: number
-  /** By number; number 0 is the default. */
+  /** By number; number 0 is the default policy. */
   readonly policies: readonly Policy[]
   readonly storm: StormPolicy
-  /** Whether any rule is tried out. */
+  /** Whether any rule is a shadow rule. */
   readonly hasShadows: boolean
   readonly #live: CandidateIndex
   readonly #shadow: CandidateIndex
   readonly #mutes: readonly { readonly globs: readonly Glob[]; readonly mute: Omit<Mute, 'id' | 'pattern'> }[]
 
-  /** `settings` are the deployment's, for what a rule leaves open. Throws a RuleError when the document is wrong. */
+  /** `settings` are the deployment's defaults. Throws a RuleError when the document is invalid. */
   constructor(document: RuleDocument, settings: VerdictSettings = VERDICT_DEFAULTS) {
     const policies = [createPolicy({}, settings)]
     const candidates: Candidate[] = []
@@ -66,17 +66,17 @@ export class RuleSet {
     this.#mutes = mutes
   }
 
-  /** The number of the policy in force for a key. */
+  /** Returns the number of the policy in force for a key. */
   resolve(key: string): number {
     return this.#live.find(key)?.policy ?? DEFAULT_POLICY
   }
 
-  /** The number of the policy that is tried out on a key beside the one in force; NO_POLICY when there is none. */
+  /** Returns the number of the policy of a key's shadow rule; NO_POLICY when there is none. */
   resolveShadow(key: string): number {
     return this.#shadow.find(key)?.policy ?? NO_POLICY
   }
 
-  /** Who muted a key until when, at a time; the mute that lasts longest. A rule's mute holds for the keys it is in force for. */
+  /** Returns the mute of a key that lasts longest; null for none. A rule's mute applies to the keys it is in force for. */
   mutedBy(key: string, now: number): Explanation['muted'] {
     let longest: Explanation['muted'] = null
     const consider = ({ until, who, why }: { until: number; who: string; why: string }): void => {
@@ -90,7 +90,7 @@ export class RuleSet {
     return longest
   }
 
-  /** Says which rule is in force for a key, and why that one. */
+  /** Returns the rule in force for a key, and why it is. */
   explain(key: string, now: number): Explanation {
     const live = this.#live.findAll(key)
     const shadow = this.#shadow.findAll(key)
@@ -111,11 +111,11 @@ export class RuleSet {
 }
 
 function reasonFor(winner: Candidate | undefined, second: Candidate | undefined): string {
-  if (winner === undefined) return 'no rule matches: the default'
+  if (winner === undefined) return 'no rule matches; the default policy applies'
   const matches = `${winner.glob.text} matches`
-  if (second === undefined) return `${matches}, and no other rule does`
+  if (second === undefined) return `${matches}; no other rule does`
   const difference = SPECIFICITY.find(({ compare }) => compare(winner, second) !== 0)
-  return `${matches}; it ${difference?.because} than ${second.glob.text} of ${second.kept.rule.id}`
+  return `${matches}; it ${difference?.because(`${second.glob.text} of ${second.kept.rule.id}`)}`
 }
 
 function toStormPolicy(input: StormInput): StormPolicy {

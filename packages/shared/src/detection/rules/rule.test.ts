@@ -58,34 +58,34 @@ describe('a rule', () => {
       { budget: 'little' },
       'budget: must be like "1 per key per day" (minute, hour, day, week) or "0.1 %" (more than 0, at most 10)',
     ],
-    [{ budget: '1 %', threshold: 2 }, 'budget: cannot stand beside threshold: give one of them'],
+    [{ budget: '1 %', threshold: 2 }, 'budget: cannot be combined with threshold: give one of them'],
     [
       { budget: '1 %', detector: 'novelty' },
-      'budget: needs the detector zscore: how often novelty flags normal samples is not known beforehand',
+      'budget: needs the detector zscore: the false-alarm rate of novelty is not known in advance',
     ],
     [{ window: 9 }, 'window: must be an integer from 10 to 500'],
     [{ window: 10.5 }, 'window: must be an integer from 10 to 500'],
-    [{ window: 20, samples_min: 21 }, 'samples_min: must not be more than window, which is 20'],
-    [{ samples_min: 51 }, 'samples_min: must not be more than window, which is 50'],
+    [{ window: 20, samples_min: 21 }, 'samples_min: must be at most window, which is 20'],
+    [{ samples_min: 51 }, 'samples_min: must be at most window, which is 50'],
     [{ direction: 'left' }, 'direction: must be one of up, down, both'],
     [{ deviation_min: -1 }, /^deviation_min: must be a number from 0 to /],
     [
       { influence: 'held' },
-      'level_shift_after: must be given with the influence held, or a key that changes its level stays anomalous for ever',
+      'level_shift_after: is required with the influence held: otherwise a key whose level changes stays anomalous forever',
     ],
     [{ alert: 'loud' }, 'alert: must be a JSON object'],
     [{ alert: { severity: 'loud' } }, 'alert.severity: must be one of info, warning, critical'],
-    [{ alert: { hold: '5 minutes' } }, 'alert.hold: must be a time like "30s" (ms, s, m, h, d), at most 30d'],
-    [{ alert: { samples: 3, of: 2 } }, 'alert.of: is 2, and must not be less than samples, which is 3'],
-    [{ alert: { close: 2 } }, 'alert.close: is 2, and must not be more than open, which is 1.5'],
-    [{ alert: { open: 4 } }, 'alert.instant: is 3, and must not be less than open, which is 4'],
+    [{ alert: { hold: '5 minutes' } }, 'alert.hold: must be a duration like "30s" (ms, s, m, h, d), at most 30d'],
+    [{ alert: { samples: 3, of: 2 } }, 'alert.of: is 2, but must be at least samples, which is 3'],
+    [{ alert: { close: 2 } }, 'alert.close: is 2, but must be at most open, which is 1.5'],
+    [{ alert: { open: 4 } }, 'alert.instant: is 3, but must be at least open, which is 4'],
     [{ alert: { opens: 4 } }, 'alert.opens: unknown member'],
-    [{ silent: 'maybe' }, 'silent: must be "learned", or a time like "30s" (ms, s, m, h, d), at most 30d'],
-    [{ silent: '31d' }, 'silent: must be "learned", or a time like "30s" (ms, s, m, h, d), at most 30d'],
+    [{ silent: 'maybe' }, 'silent: must be "learned", or a duration like "30s" (ms, s, m, h, d), at most 30d'],
+    [{ silent: '31d' }, 'silent: must be "learned", or a duration like "30s" (ms, s, m, h, d), at most 30d'],
     [{ late: 'never' }, 'late: must be one of mark, refuse'],
     [
       { mute: { until: 'noon', who: 'ada', why: 'x' } },
-      'mute.until: must be a time like 2026-01-31T18:00:00Z, with its zone',
+      'mute.until: must be a time with its zone, like 2026-01-31T18:00:00Z',
     ],
     [{ mute: { until: '2026-12-01T06:00:00Z', who: '', why: 'x' } }, 'mute.who: must not be empty'],
     [{ shadow: 'yes' }, 'shadow: must be true or false'],
@@ -101,7 +101,7 @@ describe('a rule', () => {
 
   test('is told all its faults at once', () => {
     expect(faultsOf(() => readRule({ id: 'r', window: 5, late: 'x' }))).toHaveLength(3)
-    expect(() => readRule(null)).toThrow('the rules are wrong:\n  rule: must be a JSON object')
+    expect(() => readRule(null)).toThrow('invalid rules:\n  rule: must be a JSON object')
     expect(faultsOf(() => readRule({ pattern: '*' }))).toEqual(['rule: id: must be a text'])
   })
 })

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { describeIssue, type FieldFault } from '../../runtime/issues.ts'
 import { VERDICT_DEFAULTS } from '../../verdict/analysis.ts'
 import type { AlertPolicy } from '../alerts/alert.ts'
+import { alertDefaults } from '../alerts/defaults.ts'
 import {
   alert,
   budget,
@@ -17,28 +18,27 @@ import {
   pattern,
   text,
 } from './fields.ts'
-import { alertDefaults } from './policy.ts'
 
-/** Samples in a window. */
+/** Limits on the samples in a window. */
 export const WINDOW_MIN = 10
 export const WINDOW_MAX = 500
 
-/** Rules are wrong. The message names each fault on a line of its own: rule, field and what holds for it. */
+/** Thrown for invalid rules. The message has one line for each fault: rule, field and what is wrong. */
 export class RuleError extends Error {
   readonly faults: readonly string[]
   readonly fields: readonly FieldFault[]
 
-  /** `name` says what has these fields. */
+  /** `name` is what the faults are reported of, such as `rule "cpu"`. */
   constructor(name: string, fields: readonly FieldFault[]) {
     const faults = fields.map(({ field, detail }) => `${name}: ${field === '' ? '' : `${field}: `}${detail}`)
-    super(`the rules are wrong:\n${faults.map(fault => `  ${fault}`).join('\n')}`)
+    super(`invalid rules:\n${faults.map(fault => `  ${fault}`).join('\n')}`)
     this.name = 'RuleError'
     this.faults = faults
     this.fields = fields
   }
 }
 
-/** What of an alert policy was given, with the defaults for the rest. */
+/** Returns the given parts of an alert policy, and the defaults for the rest. */
 function fillAlert(given: z.output<typeof alert> = {}, defaults: AlertPolicy): AlertPolicy {
   return {
     open: given.open ?? defaults.open,
@@ -82,7 +82,7 @@ const ruleFields = z.strictObject({
   shadow: flag.optional(),
 })
 
-/** The alert policy that a rule amounts to. */
+/** Returns the alert policy of a rule. */
 export function alertOf({
   alert,
   budget,
@@ -96,33 +96,30 @@ const ruleShape = ruleFields.superRefine((rule, context) => {
     context.addIssue({ code: 'custom', path: [field], message })
   }
   if (rule.budget !== undefined && rule.threshold !== undefined)
-    fault('budget', 'cannot stand beside threshold: give one of them')
+    fault('budget', 'cannot be combined with threshold: give one of them')
   if (rule.budget !== undefined && (rule.detector ?? 'zscore') !== 'zscore') {
-    fault(
-      'budget',
-      `needs the detector zscore: how often ${rule.detector} flags normal samples is not known beforehand`,
-    )
+    fault('budget', `needs the detector zscore: the false-alarm rate of ${rule.detector} is not known in advance`)
   }
   const { open, close, instant, samples, of } = alertOf(rule)
-  if (of < samples) fault('alert.of', `is ${of}, and must not be less than samples, which is ${samples}`)
-  if (close > open) fault('alert.close', `is ${close}, and must not be more than open, which is ${open}`)
-  if (instant < open) fault('alert.instant', `is ${instant}, and must not be less than open, which is ${open}`)
+  if (of < samples) fault('alert.of', `is ${of}, but must be at least samples, which is ${samples}`)
+  if (close > open) fault('alert.close', `is ${close}, but must be at most open, which is ${open}`)
+  if (instant < open) fault('alert.instant', `is ${instant}, but must be at least open, which is ${open}`)
   const window = rule.window ?? VERDICT_DEFAULTS.window
   if (rule.samples_min !== undefined && rule.samples_min > window) {
-    fault('samples_min', `must not be more than window, which is ${window}`)
+    fault('samples_min', `must be at most window, which is ${window}`)
   }
   if (rule.influence === 'held' && rule.level_shift_after === undefined) {
     fault(
       'level_shift_after',
-      'must be given with the influence held, or a key that changes its level stays anomalous for ever',
+      'is required with the influence held: otherwise a key whose level changes stays anomalous forever',
     )
   }
 })
 
-/** A rule as an operator writes it. What is left out has the default that docs/rules.md names. */
+/** A rule as an operator writes it. Defaults of missing members are listed in docs/rules.md. */
 export type RuleInput = z.input<typeof ruleShape>
 
-/** A rule as it was read: times in milliseconds. */
+/** A parsed rule: times in milliseconds. */
 export type Rule = z.output<typeof ruleShape>
 
 /** Parses a rule. Throws a RuleError that names every fault. */

@@ -1,5 +1,6 @@
 import { formatReceipt } from '@tidemark/shared/sample/receipt'
-import { encodeAnalysis, toAnalysis } from '@tidemark/shared/verdict/analysis'
+import { toAnalysis } from '@tidemark/shared/verdict/analysis'
+import { encodeAnalysis } from '@tidemark/shared/verdict/encoding'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { NASTY_KEYS } from '../../src/nasty-keys.ts'

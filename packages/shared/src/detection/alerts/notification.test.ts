@@ -1,14 +1,14 @@
 import { describe, expect, test } from 'vitest'
-import { VERDICT_DEFAULTS } from '../../verdict/analysis.ts'
-import { createPolicy } from '../rules/policy.ts'
 import type { AlertEvent } from './alert.ts'
-import { acknowledge, notice, type Surroundings, snooze, suppressedUntil } from './notice.ts'
+import { ALERT_DEFAULTS } from './defaults.ts'
+import { acknowledge, decideNotification, type Suppression, snooze, suppressedUntil } from './notification.ts'
 import { anomalyEnd, anomalyOpening } from './openings.ts'
 import { type AlertRecord, assembleAlert } from './record.ts'
 
 const NOW = 1_700_000_000_000
 const HOUR = 3_600_000
-const PLACE = { partition: 3, key: 'edge-17/cpu', policy: createPolicy({ rule: 'cpu' }, VERDICT_DEFAULTS) }
+const POLICY = { rule: 'cpu', detector: 'zscore', alert: ALERT_DEFAULTS, hygiene: { levelShiftAfter: 0 } }
+const PLACE = { partition: 3, key: 'edge-17/cpu', policy: POLICY }
 const OPENED = {
   ...{ kind: 'opened', time: NOW, count: 51, value: 93.1, score: 9.19, threshold: 2 },
   ...{ by: 'instant', openedBefore: 0 },
@@ -20,7 +20,7 @@ const RESOLVED = {
 const JUDGEMENT = { low: 15.9, high: 15.9, spread: 8.4 }
 const OPENING = anomalyOpening(OPENED, { ...PLACE, judgement: JUDGEMENT, window: 50 })
 const FIRING = assembleAlert({ opening: OPENING, end: null, operator: null, notification: null })
-const OPEN: Surroundings = { now: NOW + 1000, muted: null, isInStorm: false }
+const OPEN: Suppression = { now: NOW + 1000, muted: null, isInStorm: false }
 const NOTE = { who: 'ada', why: 'known', at: NOW + 1000 }
 
 /** The same alert once it is resolved. */
@@ -29,11 +29,11 @@ function over(record: AlertRecord): AlertRecord {
 }
 
 /** Asks for notice again and again until it says nothing more. */
-function tell(record: AlertRecord, surroundings: Surroundings): { record: AlertRecord; told: (string | null)[] } {
-  const first = notice(record, surroundings)
-  const second = notice(first.record, surroundings)
-  expect(second).toEqual({ record: first.record, tell: null })
-  return { record: first.record, told: [first.tell] }
+function tell(record: AlertRecord, suppression: Suppression): { record: AlertRecord; told: (string | null)[] } {
+  const first = decideNotification(record, suppression)
+  const second = decideNotification(first.record, suppression)
+  expect(second).toEqual({ record: first.record, notify: null })
+  return { record: first.record, told: [first.notify] }
 }
 
 describe('receivers', () => {
@@ -88,10 +88,10 @@ describe('an operator', () => {
 
   test('can do nothing about what is over, and puts nothing off into the past', () => {
     const resolved = over(FIRING)
-    expect(acknowledge(resolved, NOTE)).toEqual({ kind: 'refused', reason: 'the alert is resolved already' })
+    expect(acknowledge(resolved, NOTE)).toEqual({ kind: 'refused', reason: 'the alert is already resolved' })
     expect(snooze(resolved, { ...NOTE, until: NOW + HOUR })).toEqual({
       kind: 'refused',
-      reason: 'the alert is resolved already',
+      reason: 'the alert is already resolved',
     })
     expect(snooze(FIRING, { ...NOTE, until: NOW })).toEqual({ kind: 'refused', reason: 'until must be in the future' })
   })

@@ -1,0 +1,36 @@
+import type { DetectorName } from '../detectors/registry.ts'
+import type { AlertPolicy } from './alert.ts'
+
+/** The defaults, in multiples of the threshold. With the default threshold of 2 they are |z| > 3, > 6 and < 1.5. */
+export const ALERT_DEFAULTS: AlertPolicy = {
+  open: 1.5,
+  samples: 2,
+  of: 2,
+  sides: 'same',
+  instant: 3,
+  sustained: 3.25,
+  close: 0.75,
+  closeAfter: 5,
+  holdMs: 0,
+  resolveAfterMs: 600_000,
+  severity: 'warning',
+}
+
+/** For detectors with a threshold that noise hardly ever crosses: any score beyond it is evidence. */
+export const QUIET_ALERT_DEFAULTS: AlertPolicy = { ...ALERT_DEFAULTS, open: 1 }
+
+/** Under a budget each flagged sample opens an alert: the budget limits their number. */
+export const BUDGET_ALERT_DEFAULTS: AlertPolicy = {
+  ...ALERT_DEFAULTS,
+  open: 1,
+  samples: 1,
+  of: 1,
+  instant: 1,
+  sustained: Number.POSITIVE_INFINITY,
+}
+
+/** Returns the alert policy of a rule that sets none of its members. */
+export function alertDefaults(detector: DetectorName, hasBudget: boolean): AlertPolicy {
+  if (hasBudget) return BUDGET_ALERT_DEFAULTS
+  return detector === 'zscore' ? ALERT_DEFAULTS : QUIET_ALERT_DEFAULTS
+}

@@ -1,0 +1,83 @@
+import type { AlertRecord, Note, NoteUntil, NotificationState, Suppressor } from './record.ts'
+
+/** The result of an operator's action. */
+export type ActionOutcome =
+  | { readonly kind: 'done'; readonly record: AlertRecord }
+  | { readonly kind: 'refused'; readonly reason: string }
+
+/** Acknowledges an alert. */
+export function acknowledge(record: AlertRecord, note: Note): ActionOutcome {
+  const reason = refusalOf(record, note)
+  return reason === undefined
+    ? { kind: 'done', record: { ...record, acknowledged: note } }
+    : { kind: 'refused', reason }
+}
+
+/** Snoozes an alert: receivers are notified again at `until` if it still fires. */
+export function snooze(record: AlertRecord, note: NoteUntil): ActionOutcome {
+  const reason = note.until > note.at ? refusalOf(record, note) : 'until must be in the future'
+  return reason === undefined ? { kind: 'done', record: { ...record, snoozed: note } } : { kind: 'refused', reason }
+}
+
+function refusalOf(record: AlertRecord, { who, why }: Note): string | undefined {
+  if (record.state === 'resolved') return 'the alert is already resolved'
+  if (who === '') return 'who must not be empty'
+  return why === '' ? 'why must not be empty' : undefined
+}
+
+/** What may suppress an alert's notification, besides a snooze. */
+export interface Suppression {
+  readonly now: number
+  /** As `RuleSet.mutedBy` returns it. */
+  readonly muted: { readonly until: number } | null
+  /** Whether the alert is part of an alert storm that has not ended. */
+  readonly isInStorm: boolean
+}
+
+/**
+ * Decides what receivers are notified of now, and updates the record: `firing` once, and again after a snooze; `resolved` if
+ * they were notified that it fires. A suppressed notification is counted once for each suppressor, and sent when no
+ * suppressor is left and the alert still fires. Call it after each change of the record and at `suppressedUntil`; a second
+ * call for the same record decides nothing.
+ */
+export function decideNotification(
+  record: AlertRecord,
+  suppression: Suppression,
+): { readonly record: AlertRecord; readonly notify: 'firing' | 'resolved' | null } {
+  if (record.state === 'resolved') {
+    const notify = record.told > 0 && !record.told_resolved ? 'resolved' : null
+    return { record: { ...record, suppressed_by: null, told_resolved: record.told > 0 }, notify }
+  }
+  if (!isDue(record)) return { record, notify: null }
+  const by = suppressorOf(record, suppression)
+  if (by === null) {
+    const notified = { suppressed_by: null, told: record.told + 1, told_at: suppression.now }
+    return { record: { ...record, ...notified }, notify: 'firing' }
+  }
+  if (by === record.suppressed_by) return { record, notify: null }
+  const suppressed = { ...record.suppressed, [by]: record.suppressed[by] + 1 }
+  return { record: { ...record, suppressed_by: by, suppressed }, notify: null }
+}
+
+/** Returns when to decide on an alert again although nothing changed; Infinity when that is not needed. */
+export function suppressedUntil(record: AlertRecord, { muted }: Pick<Suppression, 'muted'>): number {
+  if (record.state === 'resolved' || !isDue(record)) return Number.POSITIVE_INFINITY
+  return Math.max(record.snoozed?.until ?? 0, muted?.until ?? 0)
+}
+
+/** Whether receivers are still to be notified that the alert fires: initially, and after a snooze. */
+function isDue({ told, told_at, snoozed }: AlertRecord): boolean {
+  return told === 0 || (snoozed !== null && told_at < snoozed.until)
+}
+
+/** Returns the part of a record that holds what receivers were notified of. */
+export function notificationStateOf(record: AlertRecord): NotificationState {
+  const { told, told_at, told_resolved, suppressed_by, suppressed } = record
+  return { told, told_at, told_resolved, suppressed_by, suppressed }
+}
+
+function suppressorOf(record: AlertRecord, { now, muted, isInStorm }: Suppression): Suppressor | null {
+  if (muted !== null && muted.until > now) return 'mute'
+  if (record.snoozed !== null && record.snoozed.until > now) return 'snooze'
+  return isInStorm ? 'storm' : null
+}

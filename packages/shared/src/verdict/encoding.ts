@@ -1,0 +1,58 @@
+import { type Finding, type FindingContext, finiteOrNull, type RuleFinding, verdictOf } from './analysis.ts'
+import { isBeyond, isFlat, zScore } from './score.ts'
+
+export type EncodingContext = Omit<FindingContext, 'partition' | 'id'> & { readonly receipt: string }
+
+/**
+ * Returns JSON.stringify(toAnalysis(finding, context)) at half its cost: an analyzer encodes an analysis for each key of
+ * each batch.
+ */
+export function encodeAnalysis(finding: Finding, context: EncodingContext): string {
+  const { window, judged } = finding
+  const measure =
+    window > 0 ? `"mean":${finding.mean},"deviation":${finding.deviation}` : '"mean":null,"deviation":null'
+  const verdict = judged === null ? encodePlainVerdict(finding, context) : encodeVerdict(finding, context)
+  const text =
+    `{"key":${JSON.stringify(finding.key)},"value":${finding.value},"timestamp":${finding.timestamp},${measure},${verdict},` +
+    `"count":${finding.count},"window":${window},"id":"${context.receipt}","analyzed_at":${context.analyzedAt}`
+  return flatten(judged === null ? `${text}}` : `${text}${encodeJudged(judged)}}`)
+}
+
+/** Does what encodeVerdict does for a finding of the default policy, without allocating an object. */
+function encodePlainVerdict(
+  { value, mean, deviation, window }: Finding,
+  { threshold, windowMin }: EncodingContext,
+): string {
+  if (window < windowMin) {
+    return `"z":null,"threshold":${threshold},"low":null,"high":null,"anomaly":false,"state":"warming"`
+  }
+  const z = zScore(value, mean, deviation)
+  const low = mean - threshold * deviation
+  const high = mean + threshold * deviation
+  const end = isBeyond(z, threshold)
+    ? '"anomaly":true,"state":"anomalous"'
+    : isFlat(mean, deviation)
+      ? '"anomaly":false,"state":"flat"'
+      : '"anomaly":false,"state":"ok"'
+  return `"z":${z},"threshold":${threshold},"low":${low},"high":${high},${end}`
+}
+
+function encodeVerdict(finding: Finding, context: EncodingContext): string {
+  const { z, threshold, low, high, anomaly, state } = verdictOf(finding, context)
+  return `"z":${z},"threshold":${threshold},"low":${low},"high":${high},"anomaly":${anomaly},"state":"${state}"`
+}
+
+function encodeJudged({ rule, detector, score, order }: RuleFinding): string {
+  // The names of rules and detectors need no escaping.
+  const members = rule === null ? '' : `,"rule":"${rule}","detector":"${detector}","score":${finiteOrNull(score)}`
+  return order === 'in_order' ? members : `${members},"${order}":true`
+}
+
+/**
+ * Returns the same text as one flat string. V8 represents a template's result as a tree of its pieces until it is read:
+ * four times the memory, which the garbage collector copies while a batch collects thousands of them. Reading one character
+ * flattens the tree.
+ */
+function flatten(text: string): string {
+  return text.charCodeAt(0) === 0 ? '' : text
+}

@@ -1,0 +1,36 @@
+/** The largest score, and |z|, that is given. A value that leaves a flat window has this score. */
+export const SCORE_CAP = 1e6
+
+/** Rounding must not decide an exact tie: a score is beyond a threshold only by more than this share of it. */
+const TIE_MARGIN = 1e-12
+
+/** A deviation of a few units in the last place is rounding, not variation. */
+const FLAT_ULPS = 4
+
+/** Returns how much of a difference at the given size of numbers may be rounding. */
+export function roundingAt(size: number): number {
+  return size * Number.EPSILON * FLAT_ULPS
+}
+
+/** Whether a window with this mean and deviation varies by no more than rounding. */
+export function isFlat(mean: number, deviation: number): boolean {
+  return deviation <= roundingAt(Math.abs(mean))
+}
+
+/**
+ * Returns z = (value - mean) / deviation, limited to +-SCORE_CAP. In a flat window the deviation is not a measure: a value
+ * within rounding of the mean has z 0, any other has the cap.
+ */
+export function zScore(value: number, mean: number, deviation: number): number {
+  const distance = value - mean
+  if (isFlat(mean, deviation)) {
+    if (Math.abs(distance) <= roundingAt(Math.abs(mean))) return 0
+    return distance > 0 ? SCORE_CAP : -SCORE_CAP
+  }
+  return Math.min(SCORE_CAP, Math.max(-SCORE_CAP, distance / deviation))
+}
+
+/** Whether a score exceeds a threshold, on either side. False for NaN. */
+export function isBeyond(score: number, threshold: number): boolean {
+  return Math.abs(score) > threshold * (1 + TIE_MARGIN)
+}
