@@ -1,7 +1,7 @@
 import { SEVERITIES } from '@tidemark/shared/detection/alerts/alert'
 import type { AlertCause, AlertEnd } from '@tidemark/shared/detection/alerts/record'
 import { MILLION } from '@tidemark/shared/detection/rules/rule-counts'
-import { createTracedHistogram } from '@tidemark/shared/runtime/open-metrics'
+import { TracedHistogram } from '@tidemark/shared/runtime/open-metrics'
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 import type { Effects } from './judging/effects.ts'
 
@@ -92,10 +92,11 @@ export function createAnalyzerMetrics(registry: Registry) {
       buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
       registers,
     }),
-    delaySeconds: createTracedHistogram(registry, {
+    delaySeconds: new TracedHistogram({
       name: 'analyzer_delay_seconds',
       help: 'Time from an entry being accepted to its samples being analysed and committed, by the clock of Redis.',
       buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60],
+      registers,
     }),
     partitionsOwned: new Gauge({
       name: 'analyzer_partitions_owned',

@@ -40,10 +40,7 @@ async function observe() {
   const spans = createRecordedSpans()
   const onTraced = createTracing({ metrics, log, spans, now: () => 1300 })
   onTraced({ partition: 3, run, outcome: { kind: 'ok', at: 1200 }, tookMs: 40 })
-  const delays = (await registry.getMetricsAsJSON()).filter(({ name }) => name === 'analyzer_delay_seconds')
-  const values = delays.flatMap(metric => metric.values as unknown as { exemplar?: object | null }[])
-  const exemplars = values.flatMap(({ exemplar }) => exemplar ?? [])
-  return { lines, spans: spans.all, exemplars }
+  return { lines, spans: spans.all, exemplars: [...metrics.delaySeconds.exemplars.values()] }
 }
 
 test('each recorded trace gets a span of its own, and one that nobody records none', async () => {
@@ -68,5 +65,7 @@ test('each traced entry has a line in the log, but for a dead one, which has one
 
 test('the delay has a recorded trace for an exemplar, and none of a dead entry', async () => {
   const { exemplars } = await observe()
-  expect(exemplars).toMatchObject([{ labelSet: { trace_id: RECORDED.traceId, span_id: RECORDED.spanId }, value: 0.2 }])
+  expect(exemplars).toEqual([
+    expect.stringContaining(`{trace_id="${RECORDED.traceId}",span_id="${RECORDED.spanId}"} 0.2 `),
+  ])
 })

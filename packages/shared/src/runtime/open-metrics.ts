@@ -1,49 +1,46 @@
-import {
-  Histogram,
-  type HistogramConfiguration,
-  type OpenMetricsContentType,
-  openMetricsContentType,
-  Registry,
-} from 'prom-client'
+import { Histogram, type HistogramConfiguration, openMetricsContentType, type Registry } from 'prom-client'
 import type { TraceContext } from '../sample/trace-context.ts'
 
 export const OPEN_METRICS_TYPE = openMetricsContentType
 
+/** A histogram without labels, whose buckets can have an exemplar: the newest trace with a value in the bucket. */
+export class TracedHistogram extends Histogram {
+  readonly #name: string
+  readonly #buckets: readonly number[]
+  /** By the bucket's line in the text format, up to its value. */
+  readonly exemplars = new Map<string, string>()
+
+  constructor(config: HistogramConfiguration<string> & { readonly buckets: number[] }) {
+    super(config)
+    this.#name = config.name
+    this.#buckets = config.buckets
+  }
+
+  /** Sets the exemplar of the bucket of a value that was observed. */
+  exemplify(value: number, { traceId, spanId }: TraceContext): void {
+    const bucket = this.#buckets.find(bound => value <= bound) ?? '+Inf'
+    const exemplar = ` # {trace_id="${traceId}",span_id="${spanId}"} ${value} ${Date.now() / 1000}`
+    this.exemplars.set(`${this.#name}_bucket{le="${bucket}"}`, exemplar)
+  }
+}
+
+const COUNTER_HEAD = /^(# HELP \S+)_total (.*\n# TYPE \S+)_total counter$/gm
+
 /**
- * The metrics of `registry` as OpenMetrics. prom-client decides on the format when a registry is made, and while it writes this
- * one it takes `_total` off the counters' names for good. So it gets views of the metrics, which share their values and not
- * their names.
+ * Returns the metrics of `registry` as OpenMetrics, converted from the plain text format. prom-client's own rendering renames
+ * the counters of the registry for good, and takes exemplars only with each observation.
  */
-export function renderOpenMetrics(registry: Registry): Promise<string> {
-  const views = new Registry<OpenMetricsContentType>()
-  views.setContentType(OPEN_METRICS_TYPE)
-  for (const metric of registry.getMetricsAsArray()) views.registerMetric(Object.create(metric))
-  return views.metrics()
-}
+export async function renderOpenMetrics(registry: Registry): Promise<string> {
+  const text = await registry.metrics()
+  const exemplars = new Map(
+    registry.getMetricsAsArray().flatMap(metric => (metric instanceof TracedHistogram ? [...metric.exemplars] : [])),
+  )
+  // A counter is declared without the suffix that its samples have.
+  const lines = text.replace(COUNTER_HEAD, '$1 $2 counter').split('\n')
+  const rendered = lines.filter(line => line !== '').map(line => `${line}${exemplarOf(line)}\n`)
+  return `${rendered.join('')}# EOF\n`
 
-/** Methods that prom-client has and does not declare. */
-interface WithExemplars {
-  observeWithoutExemplar: Histogram['observe']
-  updateExemplar(labels: object, value: number, exemplar: Readonly<Record<string, string>>): void
-}
-
-export interface TracedHistogram extends Histogram {
-  /** Hangs a trace on the bucket of a value that was observed: the newest one is shown. */
-  exemplify(value: number, trace: TraceContext): void
-}
-
-/**
- * A histogram without labels that takes exemplars besides. With them prom-client's `observe` wants an object each time, and most
- * values have none: so that one takes numbers as ever. And prom-client takes such a histogram into a registry for OpenMetrics
- * only, unless it is registered afterwards.
- */
-export function createTracedHistogram(registry: Registry, config: HistogramConfiguration<string>): TracedHistogram {
-  const histogram = new Histogram({ ...config, registers: [], enableExemplars: true }) as Histogram & WithExemplars
-  registry.registerMetric(histogram)
-  return Object.assign(histogram, {
-    observe: histogram.observeWithoutExemplar,
-    exemplify(value: number, { traceId, spanId }: TraceContext): void {
-      histogram.updateExemplar({}, value, { trace_id: traceId, span_id: spanId })
-    },
-  })
+  function exemplarOf(line: string): string {
+    return exemplars.get(line.slice(0, line.lastIndexOf(' '))) ?? ''
+  }
 }

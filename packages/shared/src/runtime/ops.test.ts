@@ -1,14 +1,14 @@
 import { Counter, Gauge, Registry } from 'prom-client'
 import { expect, test } from 'vitest'
-import { createTracedHistogram } from './open-metrics.ts'
+import { TracedHistogram } from './open-metrics.ts'
 import { createOpsApp } from './ops.ts'
 
-test('scrapes of /metrics at the same time are one, and the next is another', async () => {
+test('concurrent scrapes of /metrics share one rendering, and the next has its own', async () => {
   const registry = new Registry()
   let collected = 0
   new Gauge({
     name: 'collected',
-    help: 'How often it was asked.',
+    help: 'Scrapes.',
     registers: [registry],
     collect() {
       this.set(++collected)
@@ -24,25 +24,34 @@ test('scrapes of /metrics at the same time are one, and the next is another', as
 const PROMETHEUS_ACCEPT =
   'application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1'
 
-test('whoever asks for OpenMetrics gets it, with exemplars; all others get what they always got', async () => {
+test('a client that accepts OpenMetrics receives it, with exemplars; any other receives the plain text format', async () => {
   const registry = new Registry()
   const registers = [registry]
-  new Counter({ name: 'taken_total', help: 'Taken.', labelNames: ['how'], registers }).inc({ how: 'well' }, 3)
+  new Counter({ name: 'taken_total', help: 'Taken, see x_total here.', labelNames: ['how'], registers }).inc(
+    { how: 'well' },
+    3,
+  )
+  new Counter({ name: 'spaced_total', help: 'Its label ends like a value.', labelNames: ['of'], registers }).inc({
+    of: 'a 1',
+  })
   let asked = 0
   new Gauge({
     name: 'asked',
-    help: 'How often.',
+    help: 'Scrapes.',
     labelNames: ['by'],
     registers,
     collect() {
       this.reset()
-      this.set({ by: 'somebody' }, ++asked)
+      this.set({ by: 'client' }, ++asked)
     },
   })
-  const seconds = createTracedHistogram(registry, { name: 'took_seconds', help: 'Took.', buckets: [1] })
+  const seconds = new TracedHistogram({ name: 'took_seconds', help: 'Took.', buckets: [1], registers })
   seconds.observe(0.25)
   seconds.observe(0.5)
+  seconds.exemplify(0.25, { traceId: 'old', spanId: 'old', isSampled: true })
   seconds.exemplify(0.5, { traceId: 'abc', spanId: 'def', isSampled: true })
+  seconds.observe(7)
+  seconds.exemplify(7, { traceId: 'ghi', spanId: 'jkl', isSampled: true })
 
   const app = createOpsApp({ registry, notReady: () => undefined })
   const scrape = (accept: string): Promise<Response> =>
@@ -51,9 +60,12 @@ test('whoever asks for OpenMetrics gets it, with exemplars; all others get what 
   const open = await scrape(PROMETHEUS_ACCEPT)
   expect(open.headers.get('Content-Type')).toBe('application/openmetrics-text; version=1.0.0; charset=utf-8')
   const text = await open.text()
-  expect(text).toContain('# TYPE taken counter\ntaken_total{how="well"} 3\n')
-  expect(text).toContain('asked{by="somebody"} 2\n')
+  expect(text).toContain('# HELP taken Taken, see x_total here.\n# TYPE taken counter\ntaken_total{how="well"} 3\n')
+  expect(text).toContain('# TYPE spaced counter\nspaced_total{of="a 1"} 1\n')
+  expect(text).toContain('asked{by="client"} 2\n')
   expect(text).toMatch(/took_seconds_bucket\{le="1"\} 2 # \{trace_id="abc",span_id="def"\} 0\.5 \d/)
+  expect(text).toMatch(/took_seconds_bucket\{le="\+Inf"\} 3 # \{trace_id="ghi",span_id="jkl"\} 7 \d/)
+  expect(text).not.toContain('\n\n')
   expect(text).toMatch(/\n# EOF\n$/)
 
   for (const accept of [
