@@ -1,7 +1,7 @@
 import { ConfigError, readConfig } from '@tidemark/shared/runtime/config'
 import { aborted, run } from '@tidemark/shared/runtime/lifecycle'
 import { createLogger } from '@tidemark/shared/runtime/logger'
-import { openSpans } from '@tidemark/shared/runtime/tracing/spans'
+import { openSpans } from '@tidemark/shared/runtime/tracing/open-spans'
 import { openStore } from '@tidemark/shared/store/open'
 import { Registry } from 'prom-client'
 import { configSchema } from './config.ts'

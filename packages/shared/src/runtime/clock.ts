@@ -1,14 +1,14 @@
 import { pause } from './lifecycle.ts'
 
-/** Time and chance, for code whose behaviour depends on them: a simulation hands in its own. */
+/** Time and random numbers, for code whose behaviour depends on them: tests and simulations pass their own. */
 export interface Clock {
   /** Unix milliseconds. */
   wallMs(): number
-  /** Milliseconds from some point on, never going back. */
+  /** Milliseconds since an arbitrary time; never decreases. */
   monotonicMs(): number
-  /** Waits, but no longer than until `signal` aborts. */
+  /** Waits for `ms`, or until `signal` aborts. */
   pause(ms: number, signal?: AbortSignal): Promise<void>
-  /** 0 <= x < 1 */
+  /** Returns x with 0 <= x < 1. */
   random(): number
 }
 
@@ -19,7 +19,7 @@ export const systemClock: Clock = {
   random: Math.random,
 }
 
-/** Exponential backoff with full jitter in its upper half: between half and all of min * 2^(attempt - 1), at most max. */
+/** Returns an exponential backoff with jitter: between half and all of min(minMs * 2^(attempt - 1), maxMs). */
 export function backoffMs(
   attempt: number,
   { minMs, maxMs }: { minMs: number; maxMs: number },

@@ -9,7 +9,7 @@ const schema = z.object({
 })
 const URL = { REDIS_URL: 'redis://localhost' }
 
-test('settings have their defaults, and empty ones count as absent', () => {
+test('unset and empty settings have their defaults', () => {
   expect(readConfig(schema, { ...URL, COUNT: '', PARTITIONS: '' })).toMatchObject({
     COUNT: 3,
     REDIS_CLUSTER: false,
@@ -18,7 +18,7 @@ test('settings have their defaults, and empty ones count as absent', () => {
   })
 })
 
-test('settings are read from text', () => {
+test('settings are parsed from text', () => {
   const read = readConfig(schema, {
     ...URL,
     COUNT: '7',
@@ -31,16 +31,16 @@ test('settings are read from text', () => {
   expect(read).not.toHaveProperty('OTHER')
 })
 
-test('a missing setting and every wrong one is named', () => {
+test('every missing or invalid setting is named', () => {
   expect(() => readConfig(schema, { COUNT: 'many', SHARE: '1e5', PARTITIONS: '0' })).toThrow(
     /REDIS_URL: must be set\n.*PARTITIONS: .*\n.*COUNT: must be an integer\n.*SHARE: /s,
   )
 })
 
-test.each(['1.5', '1e3', ' 1', '11', '-1', '0x1', 'NaN'])('%j is no integer from 1 to 10', COUNT => {
+test.each(['1.5', '1e3', ' 1', '11', '-1', '0x1', 'NaN'])('%j is not an integer from 1 to 10', COUNT => {
   expect(() => readConfig(schema, { ...URL, COUNT })).toThrow(/COUNT: /)
 })
 
-test.each(['redis.example:6379', 'http://redis', 'REDIS://x'])('%j is no URL of Redis', REDIS_URL => {
-  expect(() => readConfig(schema, { REDIS_URL })).toThrow(/must begin with redis:/)
+test.each(['redis.example:6379', 'http://redis', 'REDIS://x'])('%j is not a URL of Redis', REDIS_URL => {
+  expect(() => readConfig(schema, { REDIS_URL })).toThrow(/must start with redis:/)
 })

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { PARTITIONS_MAX } from '../sample/partition.ts'
 import { LOG_LEVELS } from './logger.ts'
 
-/** A setting is missing or wrong. Its message names every such setting and the rule. */
+/** Thrown for missing or invalid settings. The message names each of them and its rule. */
 export class ConfigError extends Error {
   constructor(message: string) {
     super(message)
@@ -10,7 +10,7 @@ export class ConfigError extends Error {
   }
 }
 
-/** An integer written in digits. `Number('')` is 0, so coercion alone would take an empty setting. */
+/** An integer in decimal digits. `Number('')` is 0, so coercion alone would accept an empty setting. */
 export function integer({ min, max }: { min: number; max: number }) {
   return z
     .string()
@@ -28,32 +28,32 @@ export function decimal({ min, max }: { min: number; max: number }) {
     .pipe(z.number().min(min).max(max))
 }
 
-/** A TCP port; 0 takes any free one, and the log says which. */
+/** A TCP port; 0 for any free one, which is then logged. */
 export const port = integer({ min: 0, max: 65_535 })
 
-/** Settings that every service has. */
+/** The settings of every service. */
 export const commonSettings = {
-  /** redis://, rediss:// or unix:///path; of a cluster some nodes, separated by commas. */
-  REDIS_URL: z.string().regex(/^(rediss?|unix):\/\//, 'must begin with redis://, rediss:// or unix://'),
+  /** redis://, rediss:// or unix:///path. For a cluster: some of its nodes, separated by commas. */
+  REDIS_URL: z.string().regex(/^(rediss?|unix):\/\//, 'must start with redis://, rediss:// or unix://'),
   REDIS_CLUSTER: z.stringbool().default(false),
-  /** First part of every Redis key: two deployments can share a Redis. */
+  /** The prefix of every Redis key, so that deployments can share a Redis. */
   REDIS_PREFIX: z
     .string()
     .regex(/^[A-Za-z0-9_.-]{1,32}$/)
     .default('tm'),
-  /** Only read at the first start on a Redis; later it must be the same or absent. */
+  /** Read at the first start on a Redis. Later it must be unset or have the same value. */
   PARTITIONS: integer({ min: 1, max: PARTITIONS_MAX }).optional(),
   LOG_LEVEL: z.enum(LOG_LEVELS).default('info'),
-  /** Where an OTLP receiver takes traces over HTTP, as http://collector:4318. Absent: none are made. */
+  /** The OTLP/HTTP receiver of traces, such as http://collector:4318. Unset: tracing is off. */
   OTEL_EXPORTER_OTLP_ENDPOINT: z
     .string()
-    .regex(/^https?:\/\/[^/]/, 'must begin with http:// or https://')
+    .regex(/^https?:\/\/[^/]/, 'must start with http:// or https://')
     .optional(),
-  /** The part of the traces that begin with us of which spans are sent; whoever sends a traceparent has decided on its own. */
+  /** The share of traces started here whose spans are sent. For others the traceparent's sampled flag decides. */
   OTEL_TRACES_SAMPLER_ARG: decimal({ min: 0, max: 1 }).default(1),
 } as const
 
-/** Reads the settings of `schema` from `env`; empty ones count as absent. Throws a ConfigError that names all that is wrong. */
+/** Reads the settings of `schema` from `env`. Empty ones count as unset. Throws a ConfigError naming every fault. */
 export function readConfig<T extends z.ZodRawShape>(
   schema: z.ZodObject<T>,
   env: Readonly<Record<string, string | undefined>>,

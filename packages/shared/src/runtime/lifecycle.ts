@@ -1,14 +1,14 @@
 import type { Logger } from 'pino'
 
-/** Kubernetes kills after terminationGracePeriodSeconds (30); leaving before that keeps the exit code and the last log line. */
+/** Below Kubernetes' terminationGracePeriodSeconds (30), so that the exit code and the last log line are not lost. */
 const STOP_DEADLINE_MS = 20_000
 
-/** What a service does: it acquires into `resources` and returns when `stop` aborts. Resources close newest first. */
+/** The work of a service: acquires `resources`, returns when `stop` aborts. Resources are closed newest first. */
 export type Main = (stop: AbortSignal, resources: AsyncDisposableStack) => Promise<void>
 
 /**
- * Runs a service until SIGTERM or SIGINT. The process then ends by itself once everything is closed, so what is left
- * open shows as a hang; it exits with 1 when `main` throws or the deadline passes. A second signal ends it at once.
+ * Runs a service until SIGTERM or SIGINT. The process then exits by itself once everything is closed, so a leaked resource
+ * shows as a hang. It exits with 1 when `main` throws or the deadline passes. A second signal ends it immediately.
  */
 export async function run(main: Main, log: Logger): Promise<void> {
   const stop = new AbortController()
@@ -17,7 +17,7 @@ export async function run(main: Main, log: Logger): Promise<void> {
     log.info({ signal }, 'stopping')
     stop.abort()
     setTimeout(() => {
-      log.fatal({ deadlineMs: STOP_DEADLINE_MS }, 'not stopped in time')
+      log.fatal({ deadlineMs: STOP_DEADLINE_MS }, 'the shutdown deadline passed')
       process.exit(1)
     }, STOP_DEADLINE_MS).unref()
   }
@@ -43,7 +43,7 @@ export function aborted(signal: AbortSignal): Promise<void> {
   })
 }
 
-/** Waits, but no longer than until `signal` aborts. */
+/** Waits for `ms`, or until `signal` aborts. */
 export function pause(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise(resolve => {
     if (signal?.aborted === true) return resolve()

@@ -14,7 +14,7 @@ function capture() {
   return { lines, stream, log: pino({}, stream) }
 }
 
-test('a line has its level by name, and none is below the level that was asked for', () => {
+test('a line names its level, and lines below the configured level are not written', () => {
   const { lines, stream } = capture()
   const log = createLogger('gateway', 'warn', stream)
   log.info('not this one')
@@ -24,14 +24,14 @@ test('a line has its level by name, and none is below the level that was asked f
   ])
 })
 
-test('the same trouble is logged once in five seconds, other trouble at once', () => {
+test('the same failure is logged once in five seconds, another failure at once', () => {
   const { lines, log } = capture()
   let now = 0
   const logFailure = createFailureLog(log, () => now)
   for (now = 0; now < 12_000; now += 100)
     logFailure(new Error('no connection'), 'the heartbeat failed', { partition: 3 })
   now = 12_000
-  logFailure(new Error('no answer'), 'the heartbeat failed')
+  logFailure(new Error('no response'), 'the heartbeat failed')
   logFailure(new Error('no connection'), 'reading failed')
   expect(lines.map(({ msg }) => msg)).toEqual([...Array(4).fill('the heartbeat failed'), 'reading failed'])
   expect(lines[0]).toMatchObject({ level: 40, partition: 3, err: { message: 'no connection' } })

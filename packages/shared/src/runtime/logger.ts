@@ -4,8 +4,8 @@ export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', '
 export type LogLevel = (typeof LOG_LEVELS)[number]
 
 /**
- * JSON lines on stdout; JSON escapes control characters, so no input can forge a line. Levels go by their names: whoever collects
- * logs knows those, and pino's numbers only some do.
+ * Returns a logger that writes JSON lines to stdout. JSON escapes control characters, so no input can forge a line. Levels
+ * are written by name, because few log collectors know pino's numbers.
  */
 export function createLogger(service: string, level: LogLevel, stream?: DestinationStream): Logger {
   const options = {
@@ -17,13 +17,13 @@ export function createLogger(service: string, level: LogLevel, stream?: Destinat
   return stream === undefined ? pino(options) : pino(options, stream)
 }
 
-/** The same trouble is logged again only after this long: what is away fails many times a second. */
+/** The same failure is logged again only after this time: an unavailable service can fail many times a second. */
 const REPEAT_MS = 5000
 
-/** Kinds of trouble remembered at one time. */
+/** Kinds of failures that are remembered at a time. */
 const KINDS_MAX = 100
 
-/** Logs trouble at level warn, each kind of it (what failed, and the error's message) at most once in five seconds. */
+/** Logs a failure as a warning. Each kind (what failed, and the error's message) is logged at most once in 5 s. */
 export type FailureLog = (error: unknown, what: string, fields?: Readonly<Record<string, unknown>>) => void
 
 export function createFailureLog(log: Logger, now: () => number = () => performance.now()): FailureLog {

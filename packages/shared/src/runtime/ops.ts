@@ -9,13 +9,13 @@ const OPEN_METRICS = 'application/openmetrics-text'
 
 export interface OpsOptions {
   readonly registry: Registry
-  /** What keeps the service from being ready; undefined when nothing does. */
+  /** Returns why the service is not ready; undefined when it is. */
   readonly notReady: () => string | undefined
 }
 
 /**
- * What operations ask of any service: /metrics, /livez (the process answers), /readyz (it can work), and /health as the
- * replaced service named it. Liveness never depends on Redis: restarting every pod would not bring it back.
+ * Returns the operations endpoints of a service: /metrics, /livez (the process responds), /readyz (it can do its work), and
+ * /health, the same under another name. Liveness does not depend on Redis: restarting every pod would not fix that.
  */
 export function createOpsApp({ registry, notReady }: OpsOptions): Hono {
   const app = new Hono()
@@ -23,7 +23,7 @@ export function createOpsApp({ registry, notReady }: OpsOptions): Hono {
   const scrapeOpenMetrics = coalesced(() => renderOpenMetrics(registry))
   app.get('/metrics', async c => {
     const type = accepts(c, { header: 'Accept', supports: [PLAIN, OPEN_METRICS], default: PLAIN })
-    // Exemplars exist in OpenMetrics alone; Prometheus asks for it by itself.
+    // Only OpenMetrics has exemplars. Prometheus requests it by default.
     return type === OPEN_METRICS
       ? c.body(await scrapeOpenMetrics(), 200, { 'Content-Type': OPEN_METRICS_TYPE, Vary: 'Accept' })
       : c.body(await scrapePlain(), 200, { 'Content-Type': registry.contentType, Vary: 'Accept' })
@@ -40,7 +40,7 @@ export function createOpsApp({ registry, notReady }: OpsOptions): Hono {
   return app
 }
 
-/** A scrape takes milliseconds of the event loop: those who ask at the same time get the same one. */
+/** Shares one rendering between concurrent scrapes: it blocks the event loop for milliseconds. */
 function coalesced(scrape: () => Promise<string>): () => Promise<string> {
   let current: Promise<string> | undefined
   return () => {
@@ -57,7 +57,7 @@ export interface ListenOptions {
   readonly hostname: string
 }
 
-/** A server for the ops app; resolves when it listens, with the port it got. */
+/** Starts the operations server. Resolves with its port once it listens. */
 export async function listenOps(options: ListenOptions): Promise<AsyncDisposable & { readonly port: number }> {
   const { promise, resolve, reject } = Promise.withResolvers<number>()
   const server = serve(options, info => resolve(info.port))

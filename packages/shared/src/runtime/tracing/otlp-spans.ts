@@ -25,34 +25,35 @@ import {
 } from '@opentelemetry/sdk-trace'
 import type { TraceContext } from '../../sample/trace-context.ts'
 import type { FailureLog } from '../logger.ts'
-import type { OpenSpan, Spans, SpansOptions } from './spans.ts'
+import type { OpenSpan, Spans } from './spans.ts'
 
 const KINDS = { server: SpanKind.SERVER, consumer: SpanKind.CONSUMER } as const
 
-/** Later ones have the last word. */
+/** Later ones take precedence. */
 const RESOURCE_DETECTORS = [serviceInstanceIdDetector, resourceAttributesEnvDetector, serviceNameEnvDetector]
 
-/** Spans that wait to be sent. Beyond it they are dropped, and the log says how many: the receiver is away or too slow. */
+/** The queue of unsent spans. Spans beyond it are dropped and logged: the receiver is unavailable or too slow. */
 const QUEUE_SPANS_MAX = 4096
 
-/** How often what waits is sent. */
+/** How often the queue is sent. */
 const SEND_MS = 1000
 
 /**
- * How long sending may take, with all that the exporter tries again meanwhile. Its pauses keep the process alive, so this bounds
- * by how much a receiver that is away holds up the stop; OpenTelemetry's own 10 s would be too long for that.
+ * The timeout of sending, including the exporter's retries. Their pauses keep the process alive, so this limits how long an
+ * unavailable receiver delays the shutdown; OpenTelemetry's default of 10 s is too long for that.
  */
 const SEND_TIMEOUT_MS = 2000
 
-export interface OtlpSpansOptions extends Pick<SpansOptions, 'service' | 'ratio'> {
+export interface OtlpSpansOptions {
+  readonly service: string
+  readonly ratio: number
   readonly endpoint: string
   readonly logFailure: FailureLog
 }
 
 /**
- * Spans by OpenTelemetry's SDK, as OTLP in JSON over HTTP. Loaded only where there is somebody to send them to (spans.ts).
- * Headers, the service's name and further attributes come from OpenTelemetry's own environment variables, which the
- * SDK reads by itself.
+ * Sends spans by OpenTelemetry's SDK as OTLP in JSON over HTTP. Only loaded if there is a receiver (open-spans.ts). The SDK
+ * reads headers, the service's name and further attributes from OpenTelemetry's own environment variables.
  */
 export function createOtlpSpans({ service, endpoint, ratio, logFailure }: OtlpSpansOptions): Spans {
   const warn = (message: string): void => logFailure(new Error(message), 'spans could not be sent')
