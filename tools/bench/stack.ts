@@ -1,7 +1,7 @@
 import { COUNT, createRow, PUSHED, pushSample, rowShape } from '@tidemark/shared/detection/key-row'
 import { encodeRow, storedLengthMax } from '@tidemark/shared/detection/window-row'
 import { pause } from '@tidemark/shared/runtime/lifecycle'
-import { packShares } from '@tidemark/shared/sample/entry'
+import { packSubBatches } from '@tidemark/shared/sample/entry'
 import { SamplePacker } from '@tidemark/shared/sample/packer'
 import { partitionOf } from '@tidemark/shared/sample/partition'
 import { type Keys, keysUnder } from '@tidemark/shared/store/keys'
@@ -165,7 +165,7 @@ export async function fillBacklog({ store }: BenchRedis, samples: number, keys: 
         const timestamp = begin + 1000 * Math.trunc(count++ / keys)
         packer.add({ key, value: reading(random), timestamp })
       }
-      return packer.take().map(packed => ({ ...packed, samples: packShares([packed.samples]) }))
+      return packer.take().map(packed => ({ ...packed, samples: packSubBatches([packed.samples]) }))
     })
     const outcomes = (await Promise.all(requests.map(batches => store.gateway.append(batches)))).flat()
     const failed = outcomes.find(({ kind }) => kind !== 'stored')

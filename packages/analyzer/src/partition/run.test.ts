@@ -40,7 +40,7 @@ describe('a run', () => {
     ['broken JSON', { samples: '["k",1', count: 1, offset: 0 }, 'not JSON', 1],
     ['no array', { samples: '{"k":1}', count: 1, offset: 0 }, 'not a JSON array', 1],
     ['too few items', { samples: '["k",1]', count: 1, offset: 0 }, 'has 2 items', 1],
-    ['a count that differs', { samples: '["k",1,2]', count: 2, offset: 0 }, 'has 1 samples, and "n" says 2', 2],
+    ['a count that differs', { samples: '["k",1,2]', count: 2, offset: 0 }, 'has 1 samples, but "n" is 2', 2],
     ['a value that is a string', { samples: '["k","1",2]', count: 1, offset: 0 }, 'sample 0 is not', 1],
     ['a value beyond float64', { samples: '["k",1e999,2]', count: 1, offset: 0 }, 'sample 0 is not', 1],
     ['a key that is a number', { samples: '[1,1,2]', count: 1, offset: 0 }, 'sample 0 is not', 1],

@@ -1,4 +1,4 @@
-import { addTrace, packShares, packTraces } from '@tidemark/shared/sample/entry'
+import { addTrace, packSubBatches, packTraces } from '@tidemark/shared/sample/entry'
 import type { TraceContext } from '@tidemark/shared/sample/trace-context'
 import { type AppendOutcome, type GatewayStore, type Once, StoreError } from '@tidemark/shared/store/ports/store'
 import type { FlushFailure } from '../metrics.ts'
@@ -207,7 +207,7 @@ export class Batcher implements SampleQueue {
       return await this.#store.append(
         entries.map(({ partition, texts, count, once, traces }) => ({
           partition,
-          samples: packShares(texts),
+          samples: packSubBatches(texts),
           count,
           once,
           traces: traces && packTraces(traces),

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { packShares, unpackSamples } from './entry.ts'
+import { packSubBatches, unpackSamples } from './entry.ts'
 import { SamplePacker } from './packer.ts'
 import { partitionOf } from './partition.ts'
 
@@ -13,10 +13,10 @@ const key = fc.oneof(
   fc.string({ unit: 'grapheme-ascii', minLength: 1 }),
   fc.string({ unit: 'grapheme', minLength: 1 }).filter(text => text.isWellFormed()),
 )
-// -0 is made 0 at the door, so it never comes here.
+// The gateway converts -0 to 0, so the packer never sees it.
 const sample = fc.record({ key, value: number.map(n => n + 0), timestamp: number.map(n => Math.abs(n)) })
 
-test('samples come out of an entry as they went in, bit for bit, each in its partition and in their order', () => {
+test('packed samples are unpacked bit for bit, in their partitions and in order', () => {
   const packer = new SamplePacker(PARTITIONS)
   fc.assert(
     fc.property(fc.array(sample, { maxLength: 60 }), samples => {
@@ -28,7 +28,7 @@ test('samples come out of an entry as they went in, bit for bit, each in its par
       const packed = packer.take().map(({ partition, samples: text, count }) => ({
         partition,
         count,
-        unpacked: unpackSamples(packShares([text])),
+        unpacked: unpackSamples(packSubBatches([text])),
       }))
       expect(packed).toEqual(
         expected.map(({ partition, samples: own }) => ({
@@ -42,7 +42,7 @@ test('samples come out of an entry as they went in, bit for bit, each in its par
   )
 })
 
-test('the text is as short as JSON has it, for what sensors report', () => {
+test('values of typical sensors are written as short as in JSON', () => {
   const packer = new SamplePacker(1)
   const values = [0, 1, -1, 0.1, 0.05, 99.9, -12.34, 1e9, 1e21, 5e-324, 1.005, 123456789.12, 1_700_000_000_000]
   for (const value of values) packer.add({ key: 'edge-1/rps', value, timestamp: 1_700_000_000_000 })
@@ -50,11 +50,11 @@ test('the text is as short as JSON has it, for what sensors report', () => {
   expect(packer.take()).toEqual([{ partition: 0, count: values.length, samples: JSON.stringify(flat).slice(1, -1) }])
 })
 
-test('many samples of one partition are one text, and nothing of it is left', () => {
+test('the samples of a partition are one text, and are taken once', () => {
   const packer = new SamplePacker(1)
   for (let i = 0; i < 10_000; i++) packer.add({ key: `edge-${i}/rps`, value: i / 8, timestamp: i })
   const [packed] = packer.take()
   expect(packed?.count).toBe(10_000)
-  expect(unpackSamples(packShares([packed?.samples ?? ''])).kind).toBe('samples')
+  expect(unpackSamples(packSubBatches([packed?.samples ?? ''])).kind).toBe('samples')
   expect(packer.take()).toEqual([])
 })

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { compareEntryIds, entryTimeMs, formatReceipt, parseReceipt } from './receipt.ts'
 
-test('a receipt reads back as it was written', () => {
+test('a receipt is parsed as it was written', () => {
   fc.assert(
     fc.property(fc.nat(1023), fc.nat(), fc.nat(), (partition, ms, sequence) => {
       const receipt = { partition, id: `${ms}-${sequence}` }
@@ -28,12 +28,12 @@ test.each([
   expect(parseReceipt(text)).toBeUndefined()
 })
 
-test('entry ids compare as two numbers', () => {
+test('entry ids are compared as two numbers', () => {
   const ids = ['10-0', '9-10', '9-9', '9-0', '0-1']
   expect(ids.toSorted(compareEntryIds)).toEqual(['0-1', '9-0', '9-9', '9-10', '10-0'])
   expect(compareEntryIds('5-5', '5-5')).toBe(0)
 })
 
-test('an entry id tells the milliseconds at which it was made', () => {
+test('an entry id holds the milliseconds of its append', () => {
   expect(entryTimeMs('1700000000123-7')).toBe(1_700_000_000_123)
 })

@@ -1,31 +1,31 @@
-/** The id that Redis gives a stream entry: milliseconds and a sequence number within them. */
+/** The id of a stream entry, assigned by Redis: milliseconds and a sequence number. */
 export type EntryId = string
 
-/** Before every entry. */
+/** The position before every entry. */
 export const ENTRY_ID_ZERO: EntryId = '0-0'
 
-/** What `POST /ingest` hands out for each touched partition; written `partition:entry-id`. */
+/** What `POST /ingest` returns for each partition of a request, written `partition:entry-id`. */
 export interface Receipt {
   readonly partition: number
   readonly id: EntryId
 }
 
-/** Stream ids are two unsigned 64-bit numbers; 16 digits are the year 318857 and still exact as float64. */
+/** Stream ids are two unsigned 64-bit numbers. 16 digits reach the year 318857 and are exact as float64. */
 const RECEIPT = /^(\d{1,4}):(\d{1,16}-\d{1,16})$/
 
-/** `3:1700000000000-0` */
+/** Returns a receipt's text, such as `3:1700000000000-0`. */
 export function formatReceipt({ partition, id }: Receipt): string {
   return `${partition}:${id}`
 }
 
-/** The receipt that `text` is, or undefined. */
+/** Parses a receipt. Returns undefined for any other text. */
 export function parseReceipt(text: string): Receipt | undefined {
   const match = RECEIPT.exec(text)
   if (match?.[1] === undefined || match[2] === undefined) return undefined
   return { partition: Number(match[1]), id: match[2] }
 }
 
-/** Negative when `a` came before `b`. Ids compare as numbers: as strings `9-0` would follow `10-0`. */
+/** Compares ids as numbers, the older one first. As strings, `9-0` would follow `10-0`. */
 export function compareEntryIds(a: EntryId, b: EntryId): number {
   const dashA = a.indexOf('-')
   const dashB = b.indexOf('-')
@@ -33,7 +33,7 @@ export function compareEntryIds(a: EntryId, b: EntryId): number {
   return difference !== 0 ? difference : Number(a.slice(dashA + 1)) - Number(b.slice(dashB + 1))
 }
 
-/** The milliseconds of an entry id: Redis' clock when it was appended (later, if the stream's clock was ahead). */
+/** Returns an id's milliseconds: Redis' clock at the append, or later if the stream's newest id was ahead of it. */
 export function entryTimeMs(id: EntryId): number {
   return Number(id.slice(0, id.indexOf('-')))
 }

@@ -10,12 +10,12 @@ export interface Sample {
 /** The largest Unix time in milliseconds that a Date can hold (ECMAScript, "Time Values and Time Range"). */
 export const TIMESTAMP_MAX_MS = 8.64e15
 
-/** A Unix time below this is in seconds, from here on in milliseconds: 1e11 s is the year 5138, 1e11 ms is 1973. */
+/** A number below this is a Unix time in seconds, otherwise in milliseconds: 1e11 s is the year 5138, 1e11 ms is 1973. */
 const SECONDS_BELOW = 1e11
 
 /**
- * A timestamp as clients send it, in Unix milliseconds: a number of seconds (below 1e11) or milliseconds, or an ISO 8601
- * string. Undefined when it is none of these.
+ * Converts a timestamp as clients send it to Unix milliseconds: a number of seconds (below 1e11) or milliseconds, or an ISO
+ * 8601 string. Returns undefined for any other value.
  */
 export function toMilliseconds(timestamp: number | string): number | undefined {
   const ms =
@@ -23,7 +23,7 @@ export function toMilliseconds(timestamp: number | string): number | undefined {
   return ms >= 0 && ms <= TIMESTAMP_MAX_MS ? ms : undefined
 }
 
-/** A date, or a date and time with a zone or UTC: what ISO 8601 and RFC 3339 agree on. Date.parse alone takes far more. */
+/** A date, or a date and time with an optional zone: the common part of ISO 8601 and RFC 3339. Date.parse accepts more. */
 const ISO_8601 = /^\d{4}-\d{2}-\d{2}(?:[Tt ]\d{2}:\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?(?:[Zz]|[+-]\d{2}:?\d{2})?)?$/
 
 function parseIso8601(text: string): number {
@@ -32,18 +32,18 @@ function parseIso8601(text: string): number {
     .replace(',', '.')
     .replace(/^(.{10})[ t]/, '$1T')
     .replace(/z$/, 'Z')
-  // A time without a zone is UTC: a verdict must not depend on where the gateway runs.
+  // A time without a zone is UTC: it must not depend on the gateway's own time zone.
   return Date.parse(plain.length > 10 && !/(?:Z|[+-]\d{2}:?\d{2})$/.test(plain) ? `${plain}Z` : plain)
 }
 
-/** C0 and C1 control characters and DEL: they break logs and terminals, and no series is called that. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: finding control characters is what it is for
+/** C0 and C1 control characters and DEL. They break logs and terminals. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: the expression must find control characters
 const CONTROL_CHARACTER = /[\u0000-\u001f\u007f-\u009f]/
 
-/** Why `key` cannot be a key, as the end of a sentence that begins with its name; undefined when it can. */
+/** Returns why a key is invalid, as the end of a sentence that begins with its name; undefined for a valid key. */
 export function keyFault(key: string, bytesMax: number): string | undefined {
   if (key.length === 0) return 'must not be empty'
-  // A UTF-16 unit is 1 to 3 bytes of UTF-8, so most keys need no counting.
+  // A UTF-16 unit is at most 3 bytes of UTF-8, so the bytes of most keys need not be counted.
   if (key.length * 3 > bytesMax && Buffer.byteLength(key) > bytesMax)
     return `must be at most ${bytesMax} bytes of UTF-8`
   if (CONTROL_CHARACTER.test(key)) return 'must not contain control characters'

@@ -7,13 +7,13 @@ const TRACE_ID = '4bf92f3577b34da6a3ce929d0e0e4736'
 const SPAN_ID = '00f067aa0ba902b7'
 
 describe('a traceparent', () => {
-  test('is read, and written again as version 00', () => {
+  test('is parsed, and formatted as version 00', () => {
     const text = `00-${TRACE_ID}-${SPAN_ID}-01`
     expect(parseTraceparent(text)).toEqual({ traceId: TRACE_ID, spanId: SPAN_ID, isSampled: true })
     expect(formatTraceparent({ traceId: TRACE_ID, spanId: SPAN_ID, isSampled: true })).toBe(text)
   })
 
-  test('of a later version is read as far as it is known, and flags that are not known do not go on', () => {
+  test('of a later version is parsed up to the known part, and unknown flags are not passed on', () => {
     const later = parseTraceparent(`cc-${TRACE_ID}-${SPAN_ID}-ff-what-the-future-says`)
     expect(later).toEqual({ traceId: TRACE_ID, spanId: SPAN_ID, isSampled: true })
     expect(parseTraceparent(`00-${TRACE_ID}-${SPAN_ID}-02`)).toMatchObject({ isSampled: false })
@@ -34,7 +34,7 @@ describe('a traceparent', () => {
     expect(parseTraceparent(text)).toBeUndefined()
   })
 
-  test('is one exactly where OpenTelemetry reads one', () => {
+  test('is valid exactly where OpenTelemetry parses it', () => {
     const hex = (length: number) =>
       fc.string({ unit: fc.constantFrom(...'0123456789abcdefA'), minLength: length, maxLength: length })
     const part = (length: number) => fc.oneof({ weight: 8, arbitrary: hex(length) }, fc.constant('0'.repeat(length)))
@@ -55,7 +55,7 @@ describe('a traceparent', () => {
   })
 })
 
-test('a log line names its trace, and all of them when there are several', () => {
+test('a log line has the id of its trace, and all ids if there are several', () => {
   const trace = { traceId: TRACE_ID, spanId: SPAN_ID, isSampled: true }
   const other = { ...trace, traceId: 'f'.repeat(32) }
   expect(traceFields([])).toEqual({})

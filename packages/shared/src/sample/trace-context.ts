@@ -1,17 +1,17 @@
-/** Where a request stands in somebody's trace, as far as we carry it: a traceparent of the W3C (www.w3.org/TR/trace-context). */
+/** A request's position in a trace: the traceparent of the W3C (www.w3.org/TR/trace-context). */
 export interface TraceContext {
   readonly traceId: string
   readonly spanId: string
-  /** Somebody records this trace. */
+  /** Whether the caller records this trace. */
   readonly isSampled: boolean
 }
 
-/** Version, trace id, id of the parent span and flags; later versions may say more after that. */
+/** Version, trace id, parent span id and flags; later versions may append more. */
 const TRACEPARENT = /^([\da-f]{2})-([\da-f]{32})-([\da-f]{16})-([\da-f]{2})(-.*)?$/
 
 const SAMPLED = 1
 
-/** Reads a traceparent; undefined for one that breaks the rules, which is then to be treated as if it were not there. */
+/** Parses a traceparent. Returns undefined for an invalid one, which the W3C requires to be ignored. */
 export function parseTraceparent(text: string): TraceContext | undefined {
   const [, version = '', traceId = '', spanId = '', flags = '', rest] = TRACEPARENT.exec(text) ?? []
   if (version === '' || version === 'ff' || (version === '00' && rest !== undefined)) return undefined
@@ -19,12 +19,12 @@ export function parseTraceparent(text: string): TraceContext | undefined {
   return { traceId, spanId, isSampled: (Number.parseInt(flags, 16) & SAMPLED) !== 0 }
 }
 
-/** A traceparent of version 00: always 55 characters. Of the flags only the one that we know goes on, as the W3C wants it. */
+/** Returns a traceparent of version 00: always 55 characters. Only the sampled flag is passed on, as the W3C requires. */
 export function formatTraceparent({ traceId, spanId, isSampled }: TraceContext): string {
   return `00-${traceId}-${spanId}-${isSampled ? '01' : '00'}`
 }
 
-/** What is in a log line about the traces that it belongs to: OpenTelemetry's name for a trace's id, and all when there are several. */
+/** Returns the log fields of a line's traces, with OpenTelemetry's names. `trace_ids` lists all if there are several. */
 export function traceFields(traces: readonly TraceContext[]): Readonly<Record<string, unknown>> {
   const [first, ...others] = traces
   if (first === undefined) return {}

@@ -13,12 +13,12 @@ import { packSamples } from '../../src/samples.ts'
 
 const sample = fc.record({
   key: fc.string({ unit: 'grapheme', minLength: 1 }).filter(key => key.isWellFormed()),
-  // -0 is made 0 at the door, so it never stands in an entry.
+  // The gateway converts -0 to 0, so no entry holds it.
   value: fc.double({ noNaN: true, noDefaultInfinity: true }).map(value => value + 0),
   timestamp: fc.double({ noNaN: true, min: 0, max: 8.64e15 }),
 })
 
-test('samples come out of an entry as they went in, bit for bit', () => {
+test('packed samples are unpacked bit for bit', () => {
   fc.assert(
     fc.property(fc.array(sample), samples => {
       const unpacked = unpackEntry({ id: '1-0', samples: packSamples(samples), count: samples.length, offset: 0 })
@@ -30,7 +30,7 @@ test('samples come out of an entry as they went in, bit for bit', () => {
   )
 })
 
-test('a thousand samples take less than 45 bytes each', () => {
+test('a thousand samples take less than 45 bytes per sample', () => {
   const samples = Array.from({ length: 1000 }, (_, i) => ({
     key: `edge-${i % 20}/rps`,
     value: i / 8,
@@ -40,7 +40,7 @@ test('a thousand samples take less than 45 bytes each', () => {
   expect(SAMPLE_STRIDE).toBe(3)
 })
 
-test('nothing that stands in a stream stops its reader', () => {
+test('no content of a stream makes unpacking throw', () => {
   fc.assert(
     fc.property(
       fc.option(fc.oneof(fc.string(), fc.json()), { nil: undefined }),
@@ -68,12 +68,12 @@ describe('the traces of an entry', () => {
     return traces
   }
 
-  test('come out as they went in, those that are recorded first', () => {
+  test('are unpacked as they were packed, sampled ones first', () => {
     const traces = [trace(0, false), trace(1, true), trace(2, false), trace(3, true)]
     expect(unpackTraces(packTraces(traces))).toEqual([traces[1], traces[3], traces[0], traces[2]])
   })
 
-  test('are bounded, and a recorded one is left out only for other recorded ones', () => {
+  test('are limited, and a sampled one is dropped only for other sampled ones', () => {
     fc.assert(
       fc.property(fc.array(fc.boolean(), { maxLength: 40 }), sampled => {
         const traces = gathered(sampled)
@@ -85,7 +85,7 @@ describe('the traces of an entry', () => {
     )
   })
 
-  test('are read from whatever stands there, up to the limit', () => {
+  test('are unpacked from any text, up to the limit', () => {
     const good = packTraces([trace(7, true)])
     expect(unpackTraces(`junk ${good} `)).toEqual([trace(7, true)])
     expect(unpackTraces(`${good} `.repeat(1000))).toHaveLength(TRACES_MAX)

@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { NASTY_KEYS } from '../../src/nasty-keys.ts'
 
-test('a partition is the crc32 of the UTF-8 bytes, whatever the key', () => {
+test('the partition of any key is the crc32 of its UTF-8 bytes', () => {
   const key = fc.oneof(
     fc.string({ unit: 'binary', maxLength: 60 }),
     fc.string({ maxLength: 60 }),
