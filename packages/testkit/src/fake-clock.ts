@@ -6,7 +6,7 @@ interface Pause {
   readonly end: () => void
 }
 
-/** A clock that stands still until it is told to go on. Chance is always one half unless it is said otherwise. */
+/** A clock that stands still until it is advanced. `random` returns one half unless it is replaced. */
 export class FakeClock implements Clock {
   readonly #pauses = new Set<Pause>()
   #now: number
@@ -33,11 +33,11 @@ export class FakeClock implements Clock {
     })
   }
 
-  /** Lets time pass, and whoever waits for it do what is to be done at each of its moments. */
+  /** Advances the clock, and ends the pauses on the way, each at its own time. */
   async advance(ms: number): Promise<void> {
     const until = this.#now + ms
     for (;;) {
-      // What is under way is promises alone, which are through before the next turn of the event loop.
+      // Pending work consists of promises, which settle before the next turn of the event loop.
       await setImmediate()
       const next = [...this.#pauses].sort((a, b) => a.at - b.at)[0]
       if (next === undefined || next.at > until) break

@@ -3,7 +3,7 @@ interface Remembered {
   visited: number
 }
 
-/** The slow and obvious form of a memory: a list of what is remembered, searched from end to end. */
+/** A slow, obvious form of a detector's memory: a list that is searched from end to end. */
 export function oracleMemory({ capacity, newAbove }: { capacity: number; newAbove: number }) {
   const list: (Remembered | undefined)[] = Array.from({ length: capacity }, () => undefined)
   let low = 0
@@ -23,7 +23,7 @@ export function oracleMemory({ capacity, newAbove }: { capacity: number; newAbov
     return { nearest, active, inWidths: (distance: number) => inWidthsOf(distance, value) }
   }
 
-  /** Moves on past a sample; one that is not given to the memory still counts. */
+  /** Advances by a sample; undefined for one that is counted but not remembered. */
   function visit(value: number | undefined): void {
     if (value !== undefined) {
       const { nearest, inWidths } = look(value)
@@ -48,7 +48,7 @@ export function oracleMemory({ capacity, newAbove }: { capacity: number; newAbov
   return { look, visit }
 }
 
-/** A series that goes to new places, comes back after thousands of samples, and jumps now and then. */
+/** Returns a series that moves to new levels, returns after thousands of samples, and sometimes jumps. */
 export function wavering(length: number): number[] {
   const ends = [0, 3, 0, -4, 1]
   return Array.from({ length }, (_, n) => {

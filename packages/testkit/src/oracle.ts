@@ -1,11 +1,11 @@
 import type { Analysis, VerdictSettings } from '@tidemark/shared/verdict/analysis'
 
-/** What an analysis says apart from where and when it was made. */
+/** An analysis without the members that say where and when it was made. */
 export type OracleAnalysis = Omit<Analysis, 'id' | 'analyzed_at'>
 
 /**
- * The analysis of the last of a key's accepted samples, computed the slow and obvious way from nothing but those samples:
- * the reference that every run of the pipeline must equal bit for bit. It shares no code with the pipeline.
+ * Returns the analysis of a key's last accepted sample, computed slowly and obviously from the samples alone: the reference
+ * that the pipeline must equal bit for bit. It shares no code with the pipeline.
  */
 export function oracleAnalysis(
   key: string,
@@ -49,7 +49,7 @@ export function oracleAnalysis(
   return { ...common, mean, deviation, z, low, high, anomaly, state }
 }
 
-/** DESIGN's formula, step by step: shifted by the oldest, oldest to newest, the first pass corrected by the second. */
+/** The formula step by step: shifted by the oldest, summed oldest to newest, the first pass corrected by the second. */
 function oracleMean(values: readonly number[]): number {
   const oldest = values[0] ?? 0
   const shifted = values.map(value => value - oldest)

@@ -6,16 +6,16 @@ export interface RecordedSpan extends SpanStart {
   end?: { readonly attributes: SpanAttributes | undefined; readonly fault: string | undefined }
 }
 
-/** Spans that stay where a test can look at them. `isSampled` is decided of traces that begin here. */
+/** Returns spans that a test can inspect. `isSampled` applies to traces that start here. */
 export function createRecordedSpans({
-  isSampled: ofRoots = false,
+  isSampled: rootsSampled = false,
 } = {}): Spans & { readonly all: readonly RecordedSpan[] } {
   const all: RecordedSpan[] = []
   return {
     all,
     begin(start) {
       const number = String(all.length + 1)
-      const { traceId = number.padStart(32, '0'), isSampled = ofRoots } = start.parent ?? {}
+      const { traceId = number.padStart(32, '0'), isSampled = rootsSampled } = start.parent ?? {}
       const span: RecordedSpan = { ...start, context: { traceId, spanId: number.padStart(16, '0'), isSampled } }
       all.push(span)
       return {

@@ -1,7 +1,7 @@
 import { createJudgement, type Detector, type History } from '@tidemark/shared/detection/detectors/detector'
 import fc from 'fast-check'
 
-/** What a detector said of one sample. */
+/** A detector's result for one sample. */
 export interface Verdict {
   readonly score: number
   readonly low: number
@@ -9,10 +9,10 @@ export interface Verdict {
   readonly spread: number
 }
 
-/** What stands around a key's places in the slabs: nobody may change it. */
+/** Fills a slab around a key's own elements, which must not be changed. */
 const OTHERS = 123.456
 
-/** One key of many: its state and its history stand somewhere in slabs, between those of others. */
+/** One key of many: its state and its history are parts of slabs, between those of other keys. */
 export class Series {
   readonly #detector: Detector
   readonly #window: number
@@ -50,7 +50,7 @@ export class Series {
     return verdict
   }
 
-  /** The same key elsewhere: only the bytes of its state and of its window travel. */
+  /** Returns the same key at another offset: only the bytes of its state and window are copied. */
   movedTo(at: number): Series {
     const moved = new Series(this.#detector, { window: this.#window, at })
     moved.#states.set(copied(this.#states.subarray(this.#at, this.#at + this.#detector.stateLength)), at)
@@ -62,12 +62,12 @@ export class Series {
     return moved
   }
 
-  /** The state's bytes. */
+  /** Returns the bytes of the state. */
   state(): Uint8Array {
     return new Uint8Array(copied(this.#states.subarray(this.#at, this.#at + this.#detector.stateLength)).buffer)
   }
 
-  /** Whether nothing was written beside the key's own places. */
+  /** Whether only the key's own elements were written. */
   isContained(): boolean {
     const stateEnd = this.#at + this.#detector.stateLength
     const { rows, start } = this.#history
@@ -90,16 +90,16 @@ export function scoresOf(detector: Detector, values: readonly number[], window =
   return verdictsOf(detector, values, window).map(({ score }) => score)
 }
 
-/** The values before number `n`, as many as the window holds. */
+/** Returns the values before index `n`, as many as the window holds. */
 export function windowBefore(values: readonly number[], n: number, window = 50): number[] {
   return values.slice(Math.max(0, n - window), n)
 }
 
-// -0 is made 0 at the door, and beyond 1e300 nothing is accepted.
+// The gateway converts -0 to 0, and rejects values beyond 1e300.
 const anyValue = fc.double({ noNaN: true, min: -1e300, max: 1e300 }).map(value => value + 0)
 const level = fc.double({ noNaN: true, min: -100, max: 100 }).map(value => value + 0)
 
-/** Stretches of one kind after the other: flat, of few values, noisy, of any size. */
+/** Series of different stretches: flat, of few values, noisy, of any size. */
 export const anySeries = fc
   .array(
     fc.oneof(

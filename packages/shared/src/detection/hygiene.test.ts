@@ -8,15 +8,15 @@ function influences(policy: HygienePolicy, sides: readonly number[]): Influence[
 }
 
 describe('an anomalous sample', () => {
-  test('has its full influence, by default, and never makes a new level', () => {
+  test('joins the baseline by default, and never makes a new level', () => {
     expect(new Set(influences({ isHeld: false, levelShiftAfter: 0 }, Array(1000).fill(1)))).toEqual(new Set(['learn']))
   })
 
-  test('is held back where the rule says so; a normal one never is', () => {
+  test('is held if the rule says so; a normal one never is', () => {
     expect(influences({ isHeld: true, levelShiftAfter: 9 }, [0, 1, 0, -1])).toEqual(['learn', 'hold', 'learn', 'hold'])
   })
 
-  test('makes a new level after so many in a row on its side, and then the count begins anew', () => {
+  test('makes a new level after a number of consecutive ones on its side, and then the count restarts', () => {
     const sides = [1, 1, 1, 1, 1, 1]
     expect(influences({ isHeld: true, levelShiftAfter: 3 }, sides)).toEqual([
       'hold',
@@ -31,7 +31,7 @@ describe('an anomalous sample', () => {
   })
 })
 
-test('on any anomalies a new level is where so many of a side follow one another since the last', () => {
+test('on any anomalies a level shift comes after that many consecutive ones of a side since the last shift', () => {
   const side = fc.constantFrom(-1, 0, 1, 1)
   fc.assert(
     fc.property(fc.array(side), fc.boolean(), fc.integer({ min: 2, max: 5 }), fc.nat(), (sides, isHeld, after, cut) => {

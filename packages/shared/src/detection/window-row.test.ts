@@ -3,7 +3,7 @@ import { createRow, rowShape } from './key-row.ts'
 import { decodeWindow, encodeRow, encodeTail, fillRow } from './window-row.ts'
 
 const SHAPE = rowShape(3, 'zscore', false)
-/** As it stands in stored rows: no state that is not 0, no silence, detector number 0, a capacity of 3. */
+/** The shape of a stored row with all state 0, no silence, detector number 0 and a capacity of 3. */
 const WORD = 3 * 2 ** 32
 
 function bytes(...numbers: number[]): Uint8Array {
@@ -14,31 +14,34 @@ test.each([1, 7, 8, 15, 17, 24, 32])('%d bytes are not a window', length => {
   expect(decodeWindow({ row: new Uint8Array(length), tail: null })).toBeUndefined()
 })
 
-test('a window whose counts contradict its length is none', () => {
+test('a window whose counts contradict its length is rejected', () => {
   for (const row of [bytes(1, 2, WORD, 20, 5), bytes(2, 0, WORD, 20, 5), bytes(5, 2, WORD, 20, 5)]) {
     expect(decodeWindow({ row, tail: null })).toBeUndefined()
   }
   expect(decodeWindow({ row: bytes(5, 1, WORD, 20, 5), tail: null })).toMatchObject({
-    ...{ count: 5, values: [20], timestamps: [5], shape: SHAPE },
+    count: 5,
+    values: [20],
+    timestamps: [5],
+    shape: SHAPE,
   })
 })
 
 test.each([
-  ['no integer', 0.5],
+  ['not an integer', 0.5],
   ['negative', -WORD],
   ['without a capacity', 0],
   ['with too large a capacity', 501 * 2 ** 32],
-  ['with a detector that nobody knows', WORD + 200 * 2 ** 24],
+  ['with an unknown detector', WORD + 200 * 2 ** 24],
   ['with state that its layout does not have', WORD + 2 ** 22],
-])('a shape that is %s is none', (_, word) => {
+])('a shape that is %s is rejected', (_, word) => {
   expect(decodeWindow({ row: bytes(1, 1, word, 20, 5), tail: null })).toBeUndefined()
 })
 
-test('a tail replaces the oldest of its row, and one that does not follow it is nothing', () => {
+test('a tail replaces the oldest samples of its row, and is ignored if it does not follow the row', () => {
   const row = bytes(9, 9, WORD, 1, 11, 2, 12, 3, 13)
   const newer = { count: 11, pushed: 11, rowPushed: 9, values: [3, 4, 5], timestamps: [13, 14, 15] }
   expect(decodeWindow({ row, tail: bytes(11, 11, WORD, 4, 14, 5, 15) })).toMatchObject(newer)
-  // It may begin before the row ends.
+  // A tail may overlap the row.
   expect(decodeWindow({ row, tail: bytes(11, 11, WORD, 3, 13, 4, 14, 5, 15) })).toMatchObject(newer)
   const older = [bytes(9, 9, WORD, 7, 7), bytes(3, 3, WORD, 7, 7)]
   const beyond = bytes(12, 12, WORD, 4, 14, 5, 15)
@@ -48,7 +51,7 @@ test('a tail replaces the oldest of its row, and one that does not follow it is 
   }
 })
 
-test('a tail may add to a row that was not full, and may hold no sample at all', () => {
+test('a tail may extend a row that was not full, and may be empty', () => {
   const row = bytes(1, 1, WORD, 1, 11)
   expect(decodeWindow({ row, tail: bytes(2, 2, WORD, 2, 12) })).toMatchObject({ count: 2, values: [1, 2] })
   expect(decodeWindow({ row, tail: bytes(2, 1, WORD) })).toMatchObject({ count: 2, pushed: 1, values: [1] })

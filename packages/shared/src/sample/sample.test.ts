@@ -34,7 +34,7 @@ describe('a timestamp', () => {
     'Nov 14 2023',
     '2023-13-01',
     '2023-11-14T25:00Z',
-  ])('%s is none', given => {
+  ])('%s is not a timestamp', given => {
     expect(toMilliseconds(given)).toBeUndefined()
   })
 })
@@ -51,7 +51,7 @@ describe('a key', () => {
     'quote"\'\\',
     'a'.repeat(200),
     'é'.repeat(100),
-  ])('may be %s', key => {
+  ])('%s is valid', key => {
     expect(keyFault(key, 200)).toBeUndefined()
   })
 
@@ -65,7 +65,7 @@ describe('a key', () => {
     ['\u0085', 'must not contain control characters'],
     ['\ud800', 'must not contain lone surrogates'],
     ['a\udc00b', 'must not contain lone surrogates'],
-  ])('may not be %j', (key, fault) => {
+  ])('%j is invalid', (key, fault) => {
     expect(keyFault(key, 200)).toBe(fault)
   })
 })

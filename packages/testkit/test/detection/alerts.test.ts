@@ -22,7 +22,7 @@ import { Random } from '../../src/random.ts'
 
 const MINUTE = 60_000
 
-/** One key's alert, one sample a second. */
+/** The alert of one key with a sample per second. */
 function createAlert(policy: Partial<AlertPolicy> = {}) {
   const states = new Float64Array(ALERT_STATE_LENGTH)
   const sample = createScoredSample()
@@ -70,38 +70,38 @@ describe('an alert opens', () => {
     expect(createAlert().steps(...scores)).toBe(expected)
   })
 
-  test('on samples of different sides, where the rule says any', () => {
+  test('on samples of different sides if `sides` is any', () => {
     expect(createAlert({ sides: 'any' }).steps(3.1, -3.1)).toBe('.o')
   })
 
-  test('when smaller deviations on one side add up', () => {
-    // Each is 1.5 beyond half the threshold, and 6.5 is the line.
+  test('on the sum of smaller deviations to one side', () => {
+    // Each is 1.5 beyond half the threshold; the limit is 6.5.
     expect(createAlert().steps(2.5, 2.5, 2.5, 2.5, 2.5)).toBe('....o')
     expect(createAlert().steps(2.5, 2.5, 2.5, -2.5, 2.5)).toBe('.....')
     expect(createAlert({ sustained: Number.POSITIVE_INFINITY }).steps(2.5, 2.5, 2.5, 2.5, 2.5)).toBe('.....')
   })
 
-  test('on no number of samples that lie half the threshold away', () => {
+  test('on no number of samples at half the threshold', () => {
     expect(createAlert().steps(...Array<number>(100).fill(1))).toBe('.'.repeat(100))
   })
 
-  test('on M of N', () => {
+  test('on `samples` of the newest `of`', () => {
     expect(createAlert({ samples: 3, of: 5 }).steps(3.1, 0, 3.1, 0, 3.1)).toBe('....o')
     expect(createAlert({ samples: 3, of: 5, sustained: 100 }).steps(3.1, 0, 3.1, 0, 0, 3.1)).toBe('......')
   })
 
-  test('after its hold time, which a break begins anew', () => {
+  test('after its hold time, which restarts after a break', () => {
     expect(createAlert({ holdMs: 3000 }).steps(3.1, 3.1, 3.1, 3.1, 3.1)).toBe('....o')
     expect(createAlert({ holdMs: 3000, sustained: 100 }).steps(3.1, 3.1, 3.1, 0, 3.1, 3.1, 3.1, 3.1, 3.1)).toBe(
       '........o',
     )
   })
 
-  test('at once beyond the instant line, whatever the hold time', () => {
+  test('at once beyond `instant`, whatever the hold time', () => {
     expect(createAlert({ holdMs: MINUTE }).steps(6.1)).toBe('o')
   })
 
-  test('and says what opened it', () => {
+  test('and records what opened it', () => {
     const alert = createAlert()
     alert.step(3.5)
     expect(alertPhase(alert.states, 0)).toBe('pending')
@@ -113,7 +113,7 @@ describe('an alert opens', () => {
 })
 
 describe('a firing alert', () => {
-  test('closes after five samples in a row that are not beyond 1.5', () => {
+  test('closes after five consecutive samples that are not beyond 1.5', () => {
     expect(createAlert().steps(7, 1, 1, 1, 1, 1.6, 1, -1, 1.5, 1, 0, 0)).toBe('o.........r.')
   })
 
@@ -121,24 +121,30 @@ describe('a firing alert', () => {
     expect(createAlert().steps(7, 1, 1, 1, 1, Number.NaN, Number.NaN, 1)).toBe('o......r')
   })
 
-  test('says what it was', () => {
+  test('records its opening, its peak and its end', () => {
     const alert = createAlert()
     alert.steps(7, -9, 1, 1, 1, 1)
     expect(alert.step(1)).toEqual([
       {
-        ...{ kind: 'resolved', time: 7000, reason: 'calm', openedAt: 1000, openedCount: 1 },
-        ...{ peak: -9, peakValue: 1, samples: 7 },
+        kind: 'resolved',
+        time: 7000,
+        reason: 'calm',
+        openedAt: 1000,
+        openedCount: 1,
+        peak: -9,
+        peakValue: 1,
+        samples: 7,
       },
     ])
     alert.steps(7)
     expect(alert.events.at(-1)).toMatchObject({ kind: 'opened', openedBefore: 1000 })
   })
 
-  test('opens no second time while it fires', () => {
+  test('does not open again while it fires', () => {
     expect(createAlert().steps(7, 7, 3.1, 3.1, 7)).toBe('o....')
   })
 
-  test('is resolved by time when no sample comes, once', () => {
+  test('expires once when no sample comes', () => {
     const alert = createAlert()
     alert.step(7)
     expect(alertExpiresAt(alert.states, 0)).toBe(1000 + 10 * MINUTE)
@@ -149,14 +155,14 @@ describe('a firing alert', () => {
     expect(alert.events.slice(1)).toMatchObject([{ kind: 'resolved', reason: 'no_samples', time: 1000 + 10 * MINUTE }])
   })
 
-  test('waits longer for a key that sends rarely', () => {
+  test('expires later for a key that sends rarely', () => {
     const alert = createAlert()
     alert.sample.intervalMs = 60 * MINUTE
     alert.step(7)
     expect(alertExpiresAt(alert.states, 0)).toBe(1000 + 5 * 60 * MINUTE)
   })
 
-  test('whose time was over before its next sample came is resolved as of then, and may open anew', () => {
+  test('that expired before the next sample is resolved as of that time, and may open again', () => {
     const alert = createAlert()
     alert.step(7)
     expect(alert.step(8, 60 * MINUTE)).toMatchObject([
@@ -174,7 +180,7 @@ describe('a firing alert', () => {
   })
 })
 
-test('what spoke for an alert by the old level says nothing once the level is new', () => {
+test('evidence from before a level shift does not count after it', () => {
   for (const before of [[3.1], [2.5, 2.5, 2.5, 2.5], [-2.5, -2.5, -2.5, -2.5]]) {
     const alert = createAlert()
     alert.steps(...before)
@@ -214,7 +220,7 @@ const scored: fc.Arbitrary<ScoredSample[]> = fc
   })
 
 describe('on any samples and policy', () => {
-  test('the alerts are those of the slow and obvious way', () => {
+  test('the alerts equal those of a slow, obvious computation', () => {
     fc.assert(
       fc.property(policies, scored, (policy, samples) => {
         const states = new Float64Array(ALERT_STATE_LENGTH)
@@ -226,7 +232,7 @@ describe('on any samples and policy', () => {
     )
   })
 
-  test('a state restored from its bytes goes on as the one it was taken from, with timers or without', () => {
+  test('a state restored from its bytes continues identically, with or without timers', () => {
     fc.assert(
       fc.property(policies, scored, fc.nat(60), (policy, samples, cut) => {
         const kept = new Float64Array(ALERT_STATE_LENGTH)
@@ -249,7 +255,7 @@ describe('on any samples and policy', () => {
   })
 })
 
-/** The alerts of a key, found anew for each sample by looking at all that came since the last one was over. */
+/** The alerts of a key, recomputed for each sample from all samples since the last alert ended. */
 function oracle(policy: AlertPolicy, samples: readonly ScoredSample[]): AlertEvent[] {
   const events: AlertEvent[] = []
   const beyond = ({ score, threshold }: ScoredSample, line: number): boolean =>
@@ -264,8 +270,14 @@ function oracle(policy: AlertPolicy, samples: readonly ScoredSample[]): AlertEve
       firing.filter(({ score }) => !Number.isNaN(score)).toSorted((a, b) => Math.abs(b.score) - Math.abs(a.score))[0] ??
       first
     events.push({
-      ...{ kind: 'resolved', time, reason, openedAt: first.time, openedCount: first.count },
-      ...{ peak: peak.score, peakValue: peak.value, samples: firing.length },
+      kind: 'resolved',
+      time,
+      reason,
+      openedAt: first.time,
+      openedCount: first.count,
+      peak: peak.score,
+      peakValue: peak.value,
+      samples: firing.length,
     })
     firing = []
     since = []
@@ -323,7 +335,7 @@ describe('with the z-score of a window of 50 and the defaults', () => {
   const policy = createPolicy({}, VERDICT_DEFAULTS)
   const detector = createZscore()
 
-  /** Feeds a key; returns the number of the sample of each opening, from 0. */
+  /** Feeds a key. Returns the index of the sample of each opening. */
   function openings(count: number, valueAt: (i: number) => number): number[] {
     const ring = new HistoryRing(policy.window)
     const states = new Float64Array(ALERT_STATE_LENGTH)
@@ -343,19 +355,19 @@ describe('with the z-score of a window of 50 and the defaults', () => {
     return events.flatMap(event => (event.kind === 'opened' ? [event.count - 1] : []))
   }
 
-  test('normal noise opens no more than 25 alerts in a million samples', { timeout: 60_000 }, () => {
+  test('normal noise opens at most 25 alerts in a million samples', { timeout: 60_000 }, () => {
     const random = new Random(2)
     const found = openings(1_000_000, () => random.normal()).length
     expect(found).toBeGreaterThan(0)
     expect(found).toBeLessThanOrEqual(25)
   })
 
-  test('a spike of 8 deviations opens one on its first sample', () => {
+  test('a spike of 8 deviations opens an alert with its first sample', () => {
     const values = Array.from({ length: 50 }, (_, i) => (i % 2 === 0 ? 1 : -1))
     expect(openings(51, i => values[i] ?? 8)).toEqual([50])
   })
 
-  test('a shift of the level by 3 deviations opens one within 10 samples, in 95 of 100', () => {
+  test('a level shift of 3 deviations opens an alert within 10 samples in 95 of 100 cases', () => {
     let found = 0
     for (let seed = 1; seed <= 1000; seed++) {
       const random = new Random(seed)

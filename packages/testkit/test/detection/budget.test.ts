@@ -16,7 +16,7 @@ describe('a budget', () => {
     ['5%', { kind: 'share', share: 0.05 }],
     ['1 per key per day', { kind: 'rate', perMillisecond: 1 / DAY }],
     ['0.5 per key per week', { kind: 'rate', perMillisecond: 0.5 / (7 * DAY) }],
-  ])('is read from %s', (text, budget) => {
+  ])('is parsed from %s', (text, budget) => {
     expect(parseBudget(text)).toEqual(budget)
   })
 
@@ -30,19 +30,19 @@ describe('a budget', () => {
     '-1 per key per day',
     '1e9 per key per minute',
     '1 per key per year',
-  ])('is not read from %j', text => {
+  ])('is not parsed from %j', text => {
     expect(parseBudget(text)).toBeUndefined()
   })
 })
 
 describe('the threshold for a share of false alarms', () => {
-  test('is that of the t distribution: of a window of 50 the threshold 2 flags 5.6 %, of 10 10.4 %', () => {
+  test('is that of the t distribution: threshold 2 flags 5.6 % with a window of 50, 10.4 % with one of 10', () => {
     expect(shareBeyond(2, { samples: 50, direction: 'both' })).toBeCloseTo(0.0556, 4)
     expect(shareBeyond(2, { samples: 10, direction: 'both' })).toBeCloseTo(0.1039, 4)
     expect(shareBeyond(3, { samples: 50, direction: 'both' })).toBeCloseTo(0.00499, 5)
   })
 
-  // Of a table of the t distribution: 2.0096 is the 97.5 % point with 49 degrees of freedom, 2.2622 that with 9.
+  // From a table of the t distribution: the 97.5 % point is 2.0096 with 49 degrees of freedom, 2.2622 with 9.
   test.each([
     [0.05, 50, 'both', 2.009575 * Math.sqrt(51 / 49)],
     [0.05, 10, 'both', 2.262157 * Math.sqrt(11 / 9)],
@@ -55,7 +55,7 @@ describe('the threshold for a share of false alarms', () => {
     },
   )
 
-  test('and the share beyond a threshold are each the reverse of the other', () => {
+  test('is the inverse of the share beyond a threshold', () => {
     for (const samples of [5, 10, 50, 500]) {
       for (const share of [0.1, 1e-3, 1e-6, 1e-9]) {
         for (const direction of ['up', 'down', 'both'] as const) {
@@ -66,7 +66,7 @@ describe('the threshold for a share of false alarms', () => {
     }
   })
 
-  // 100,000 windows of independent numbers: four standard errors either way.
+  // 100,000 windows of independent numbers: within four standard errors.
   test.each([
     [0.01, 50, 'both'],
     [0.001, 50, 'both'],
@@ -102,7 +102,7 @@ describe('the threshold for a share of false alarms', () => {
 })
 
 describe('the thresholds of a budget', () => {
-  test('follow the rate at which the key sends', () => {
+  test('depend on the rate at which the key sends', () => {
     const thresholds = new BudgetThresholds({ kind: 'rate', perMillisecond: 1 / DAY }, 'both')
     const exact = thresholdForShare(1000 / DAY, { samples: 50, direction: 'both' })
     const atOneSecond = thresholds.thresholdFor(50, 1000)
@@ -112,7 +112,7 @@ describe('the thresholds of a budget', () => {
     expect(thresholds.shareFor(1000)).toBeCloseTo(1000 / DAY, 5)
   })
 
-  test('never allow more than the budget, and at least seven eighths of it', () => {
+  test('allow at most the budget, and at least seven eighths of it', () => {
     const thresholds = new BudgetThresholds({ kind: 'rate', perMillisecond: 1 / DAY }, 'both')
     for (let intervalMs = 1; intervalMs < DAY / 10; intervalMs *= 1.07) {
       const spent = thresholds.shareFor(intervalMs) * (DAY / intervalMs)
@@ -121,13 +121,13 @@ describe('the thresholds of a budget', () => {
     }
   })
 
-  test('are the quietest there are when timestamps stand still or go back', () => {
+  test('are the highest ones when timestamps are equal or decrease', () => {
     const thresholds = new BudgetThresholds({ kind: 'rate', perMillisecond: 1 / DAY }, 'both')
     const quietest = thresholds.thresholdFor(50, 1)
     for (const intervalMs of [0, -5, Number.NaN]) expect(thresholds.thresholdFor(50, intervalMs)).toBe(quietest)
   })
 
-  test('of a share do not look at the rate', () => {
+  test('do not depend on the rate if the budget is a share', () => {
     const thresholds = new BudgetThresholds({ kind: 'share', share: 0.001 }, 'up')
     expect(thresholds.thresholdFor(50, 1)).toBe(thresholdForShare(0.001, { samples: 50, direction: 'up' }))
     expect(thresholds.thresholdFor(50, 1e9)).toBe(thresholds.thresholdFor(50, 1))

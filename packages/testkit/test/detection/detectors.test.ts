@@ -8,16 +8,16 @@ const STATE_BYTES_MAX = 1536
 describe.each(DETECTOR_NAMES)('%s', name => {
   const detector = createDetector(name)
 
-  test('is called what it is asked for by', () => {
+  test('has the name under which it is registered', () => {
     expect(detector.name).toBe(name)
     expect(isDetectorName(name)).toBe(true)
   })
 
-  test('keeps its state within 1.5 KiB a key', () => {
+  test('needs at most 1.5 KiB of state per key', () => {
     expect(detector.stateLength * 8).toBeLessThanOrEqual(STATE_BYTES_MAX)
   })
 
-  test('restored from bytes at any point, it goes on as if nothing had been', () => {
+  test('continues identically after its state is restored from bytes', () => {
     fc.assert(
       fc.property(anySeries, fc.nat(), fc.nat(40), (values, cut, at) => {
         const stayed = new Series(detector)
@@ -31,7 +31,7 @@ describe.each(DETECTOR_NAMES)('%s', name => {
     )
   })
 
-  test('judging changes nothing, however often and of whatever', () => {
+  test('judging any value any number of times does not change the state', () => {
     fc.assert(
       fc.property(anySeries, anySeries, (values, others) => {
         const series = new Series(detector)
@@ -46,7 +46,7 @@ describe.each(DETECTOR_NAMES)('%s', name => {
     )
   })
 
-  test('scores are NaN while warming, then from 0 to the cap, and nothing is written beside its places', () => {
+  test('scores are NaN while warming, then from 0 to the cap, and only its own state is written', () => {
     fc.assert(
       fc.property(anySeries, values => {
         const series = new Series(detector)
@@ -61,13 +61,13 @@ describe.each(DETECTOR_NAMES)('%s', name => {
     )
   })
 
-  test('the smallest number of samples is a setting', () => {
+  test('the minimum number of samples is configurable', () => {
     const early = new Series(createDetector(name, { samplesMin: 5 }))
     const scores = Array.from({ length: 10 }, (_, n) => early.next(n % 3).score)
     expect(scores.findIndex(score => !Number.isNaN(score))).toBe(5)
   })
 
-  test('a constant has score 0, and a jitter of its last place is no anomaly', () => {
+  test('a constant has score 0, and a jitter in its last place is not an anomaly', () => {
     for (const constant of [0, 1, 0.1, -7.3, 1e300, 5e-324]) {
       const series = new Series(detector)
       for (let n = 0; n < 200; n++) {
@@ -78,7 +78,7 @@ describe.each(DETECTOR_NAMES)('%s', name => {
     }
   })
 
-  test('what leaves a constant for the first time is an anomaly', () => {
+  test('the first value that differs from a constant is an anomaly', () => {
     for (const [constant, other] of [
       [0, 1],
       [5, 5.001],
@@ -103,7 +103,7 @@ describe.each(DETECTOR_NAMES)('%s', name => {
   })
 })
 
-test('what every object has is not the name of a detector', () => {
+test('an inherited property of objects is not the name of a detector', () => {
   expect(isDetectorName('constructor')).toBe(false)
   expect(isDetectorName('__proto__')).toBe(false)
 })

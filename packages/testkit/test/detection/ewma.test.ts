@@ -5,7 +5,7 @@ import { expect, test } from 'vitest'
 import { wavering } from '../../src/memory-oracle.ts'
 import { anySeries, scoresOf } from '../../src/series.ts'
 
-/** Weights are written out: those of a plain average until they are the constants. */
+/** The weights are spelled out: those of a plain average until they reach the constants. */
 function oracle(values: readonly number[]): number[] {
   let mean = 0
   let variance = 0
@@ -27,7 +27,7 @@ test('ewma equals its formula, bit for bit', () => {
   )
 })
 
-test('ewma equals its formula past its first thousand samples too', () => {
+test('ewma equals its formula after its first thousand samples too', () => {
   const values = wavering(3000)
   expect(scoresOf(createEwma(), values)).toEqual(oracle(values))
 })

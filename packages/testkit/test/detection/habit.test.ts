@@ -9,7 +9,7 @@ function variation(values: readonly number[], n: number): number | undefined {
   const last = values[n] ?? 0
   const differences = values.slice(n - 19, n).map(value => value - last)
   const mean = differences.reduce((sum, difference) => sum + difference, 0) / 20
-  // The value's own difference is 0; its square comes first.
+  // The difference of the value from itself is 0; its square comes first.
   const squares = differences.reduce((sum, difference) => sum + (difference - mean) * (difference - mean), mean * mean)
   const deviation = Math.sqrt(Math.min(squares, Number.MAX_VALUE) / 20)
   return deviation <= 4 * 2 ** -52 * Math.abs(last) ? 0 : Math.sqrt(deviation)
@@ -48,12 +48,12 @@ describe('habit', () => {
     )
   })
 
-  test('equals its formula past its memory of 4,000 samples too', () => {
+  test('equals its formula beyond its memory of 4,000 samples', () => {
     const values = wavering(14_000)
     expect(scoresOf(createHabit(), values)).toEqual(oracle(values))
   })
 
-  test('sees a key that falls silent at a value where it often is, and one that begins to swing', () => {
+  test('detects a key that stops varying at a usual value, and one that starts to swing', () => {
     const usual = Array.from({ length: 500 }, (_, n) => Math.sin(n) + Math.sin(n * 1.7))
     const silent = scoresOf(createHabit(), [...usual, ...Array.from({ length: 30 }, () => 0.1)])
     expect(Math.max(...silent.slice(500))).toBeGreaterThan(0.1)

@@ -15,7 +15,7 @@ import { Random } from '../../src/random.ts'
 
 const DEFAULT = createPolicy({}, VERDICT_DEFAULTS)
 
-/** Values that are calm, flat, spiky, huge and tied; some samples late, repeated, or after a long time. */
+/** Calm, flat, spiky, huge and tied values. Some samples are late, duplicates, or come after a long time. */
 const anySamples = fc.array(
   fc.record({
     value: fc.oneof(
@@ -58,13 +58,13 @@ function arrive(samples: readonly { value: number; gap: number; late: number }[]
 
 const newRow = (policy: Policy): KeyRow => createRow(rowShape(policy.window, policy.detector, policy.silence !== null))
 
-/** All that can be seen of a judgement. */
+/** The whole observable result of a judge. */
 function seen(judged: Judged) {
   const { judgement, alerts, silences, ...rest } = judged
   return { ...rest, alerts: [...alerts], silences: [...silences] }
 }
 
-test('the default policy gives the mandated verdict', () => {
+test('the default policy gives the verdict of the oracle', () => {
   fc.assert(
     fc.property(anySamples, samples => {
       const judge = new Judge(DEFAULT)
@@ -82,7 +82,7 @@ test('the default policy gives the mandated verdict', () => {
   )
 })
 
-test('a key that is stored and read again, as a row or a row and its tail, goes on as if it never was', () => {
+test('a key continues identically after being stored and loaded, as a row or as a row and its tail', () => {
   fc.assert(
     fc.property(anyPolicy, anySamples, fc.nat(), fc.nat(12), (policy, samples, cut, added) => {
       const judge = new Judge(policy)
@@ -122,8 +122,8 @@ function bytesOf(row: KeyRow, encode: (row: KeyRow, target: Float64Array, at: nu
   return new Uint8Array(target.buffer.slice(0, 8 * encode(row, target, 0)))
 }
 
-describe('what becomes due', () => {
-  test('is the same whether a timer does it or the next sample', () => {
+describe('a timer', () => {
+  test('has the same result as the next sample', () => {
     fc.assert(
       fc.property(anyPolicy, anySamples, fc.array(fc.nat(100)), (policy, samples, checks) => {
         const judge = new Judge(policy)
@@ -132,7 +132,7 @@ describe('what becomes due', () => {
         const found: typeof expected = { alerts: [], silences: [] }
         let before = 0
         for (const { value, timestamp, time } of arrive(samples)) {
-          // A timer may come at any time between two samples, and not before anything is due.
+          // A timer may run at any time between two samples once it has expired.
           for (const check of before === 0 ? [] : checks.toSorted((a, b) => a - b)) {
             const now = before + ((time - before) * check) / 100
             if (judge.timerAt(watched) <= now) judge.expire(watched, now, found)
@@ -150,7 +150,7 @@ describe('what becomes due', () => {
     )
   })
 
-  test('is told anew only when it is earlier than what was told', () => {
+  test('is rescheduled only to an earlier time', () => {
     const policy = createPolicy({ silence: { afterMs: 20_000 } }, VERDICT_DEFAULTS)
     const judge = new Judge(policy)
     const row = newRow(policy)
@@ -162,11 +162,11 @@ describe('what becomes due', () => {
   })
 })
 
-describe('another policy', () => {
+describe('a change of policy', () => {
   const random = new Random(1)
   const values = Array.from({ length: 200 }, () => 100 + random.normal())
 
-  test('leaves the window where the shape allows', () => {
+  test('keeps the window as far as the shape allows', () => {
     const row = newRow(DEFAULT)
     for (const [i, value] of values.entries()) new Judge(DEFAULT).step(row, value, i, i)
     for (const window of [120, 50, 20]) {
@@ -182,7 +182,7 @@ describe('another policy', () => {
     }
   })
 
-  test('leaves the state of the same detector, and begins that of another', () => {
+  test('keeps the state of the same detector, and initialises that of another', () => {
     const policy = createPolicy({ detector: 'ewma' }, VERDICT_DEFAULTS)
     const row = newRow(policy)
     for (const [i, value] of values.entries()) new Judge(policy).step(row, value, i, i)
@@ -196,7 +196,7 @@ describe('another policy', () => {
     expect(begun).toBeNaN()
   })
 
-  test('that expects nothing of a silent key lets it be heard', () => {
+  test('that no longer expects samples of a silent key ends its silence', () => {
     const watching = createPolicy({ silence: { afterMs: 20_000 } }, VERDICT_DEFAULTS)
     const row = newRow(watching)
     new Judge(watching).step(row, 1, 1000, 1000)
@@ -214,7 +214,7 @@ test.each<[string, PolicyParts, number]>([
   ['the default threshold', {}, 0.0556],
   ['a threshold of 3, up', { threshold: 3, direction: 'up' }, 0.0025],
   ['a budget of 1 %', { budget: parseBudget('1 %') as Budget }, 0.01],
-])('%s: normal noise is flagged as often as expected', (_, parts, share) => {
+])('%s: normal noise is flagged at the expected rate', (_, parts, share) => {
   const policy = createPolicy(parts, VERDICT_DEFAULTS)
   const judge = new Judge(policy)
   const row = newRow(policy)
@@ -229,11 +229,11 @@ test.each<[string, PolicyParts, number]>([
   }
   expect(judged).toBe(100_000 - 30)
   expect(expected / judged / share).toBeCloseTo(1, 2)
-  // Windows that follow one another share their samples, so the error is somewhat larger than that of independent ones.
+  // Consecutive windows share samples, so the error is somewhat larger than with independent ones.
   expect(Math.abs(flagged - expected)).toBeLessThan(6 * Math.sqrt(judged * share))
 })
 
-test('of other detectors nobody knows how often they flag noise', () => {
+test('the rate at which other detectors flag noise is unknown', () => {
   const policy = createPolicy({ detector: 'ewma' }, VERDICT_DEFAULTS)
   const judge = new Judge(policy)
   judge.step(newRow(policy), 1, 1, 1)

@@ -31,7 +31,7 @@ describe('mad', () => {
     )
   })
 
-  test('on quantised values its spread is half the deviation', () => {
+  test('has half the deviation as its spread on quantised values', () => {
     const values = Array.from({ length: 60 }, (_, n) => (n % 5 === 0 ? 4 : 3))
     const [mad, zscore] = [createMad(), createZscore()].map(detector => verdictsOf(detector, values).at(-1))
     expect(mad?.low).toBe(3)

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { oracleMemory, wavering } from '../../src/memory-oracle.ts'
 import { anySeries, scoresOf } from '../../src/series.ts'
 
-/** Raw scores are all kept; a score passes when it is above the greatest of the last 50. */
+/** Keeps all raw scores. A score passes if it exceeds the greatest of the last 50. */
 function oracle(values: readonly number[]): number[] {
   const memory = oracleMemory({ capacity: 64, newAbove: 0.02 })
   const raws: number[] = []
@@ -33,22 +33,22 @@ describe('novelty', () => {
     )
   })
 
-  test('equals its formula past its memory of 4,000 samples too', () => {
+  test('equals its formula beyond its memory of 4,000 samples', () => {
     const values = wavering(14_000)
     expect(scoresOf(createNovelty(), values)).toEqual(oracle(values))
   })
 
-  test('a value is forgotten when nothing came near it in 4,000 samples', () => {
+  test('forgets a value if no sample was near it for 4,000 samples', () => {
     const scoreAfter = (samples: number): number => {
       const calm = Array.from({ length: samples }, (_, n) => Math.sin(n))
-      // The value first comes when the key was already warm, and is news each time that it is forgotten.
+      // The value first comes when the key has warmed up, and is new each time that it has been forgotten.
       return scoresOf(createNovelty(), [...wave(100), 10, ...calm, 10]).at(-1) ?? 0
     }
     expect(scoreAfter(3999)).toBe(0)
     expect(scoreAfter(4000)).toBeGreaterThan(0.5)
   })
 
-  test('what goes on is told once', () => {
+  test('reports a lasting deviation once', () => {
     const scores = scoresOf(createNovelty(), [...wave(500), ...Array.from({ length: 100 }, () => 10)])
     expect(scores.slice(500).filter(score => score > 0.023)).toHaveLength(1)
   })

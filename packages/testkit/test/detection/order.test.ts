@@ -11,7 +11,7 @@ function createKey() {
   const { history } = ring
   const states = new Float64Array(ORDER_STATE_LENGTH)
   return {
-    /** One sample of the key, which joins the window. */
+    /** Adds a sample that joins the window. */
     step(timestamp: number, value = timestamp, time = 1e9): SampleOrder {
       const sample = { timestamp, value, time }
       const order = orderOf(states, 0, history, sample)
@@ -19,7 +19,7 @@ function createKey() {
       ring.push(value, timestamp)
       return order
     },
-    /** One that is kept out of it. */
+    /** Adds a sample that is kept out of the window. */
     stepOutside(timestamp: number, value: number): SampleOrder {
       const sample = { timestamp, value, time: 1e9 }
       const order = orderOf(states, 0, history, sample)
@@ -31,20 +31,20 @@ function createKey() {
 }
 
 describe('a sample', () => {
-  test('is late when it was measured before the newest of its key', () => {
+  test('is late if its key has a sample that was measured later', () => {
     const key = createKey()
     expect([5, 6, 5.5, 7, 6].map((timestamp, i) => key.step(timestamp, i))).toEqual([
       ...['in_order', 'in_order', 'late', 'in_order', 'late'],
     ])
   })
 
-  test('of the same time with another value is in order', () => {
+  test('with the same time and another value is in order', () => {
     const key = createKey()
     key.step(5, 1)
     expect(key.step(5, 2)).toBe('in_order')
   })
 
-  test('is a duplicate when time and value stand in the window', () => {
+  test('is a duplicate if a sample in the window has its time and value', () => {
     const key = createKey()
     for (const timestamp of [1, 2, 3]) key.step(timestamp)
     expect(key.step(2)).toBe('duplicate')
@@ -52,22 +52,22 @@ describe('a sample', () => {
     expect(key.step(2, 9)).toBe('late')
   })
 
-  test('is a duplicate when it repeats the one before, though that was kept out of the window', () => {
+  test('is a duplicate if it repeats the previous one, even if that was kept out of the window', () => {
     const key = createKey()
     key.step(4)
     expect([1, 2].map(() => key.stepOutside(5, 99))).toEqual(['in_order', 'duplicate'])
     expect(key.step(4.5)).toBe('late')
-    // By now it is not the one before any more.
+    // It is no longer the previous one.
     expect(key.stepOutside(5, 99)).toBe('in_order')
   })
 
-  test('is late, no duplicate, once what it repeats has left the window', () => {
+  test('is late, not a duplicate, once the repeated one has left the window', () => {
     const key = createKey()
     for (let timestamp = 1; timestamp <= WINDOW + 1; timestamp++) key.step(timestamp)
     expect(key.step(1)).toBe('late')
   })
 
-  test('from the future does not make all that follow late', () => {
+  test('from the future does not make all later ones late', () => {
     const key = createKey()
     key.step(100, 1, 100)
     key.step(1e12, 2, 101)
@@ -75,11 +75,11 @@ describe('a sample', () => {
     expect(key.step(100.5, 4, 103)).toBe('late')
   })
 
-  test('that is the first of its key is in order, whatever its time', () => {
+  test('is in order if it is the first of its key', () => {
     expect(createKey().step(0, 0)).toBe('in_order')
   })
 
-  test('in its order leaves no state: the window says it all', () => {
+  test('in order leaves no state beside the window', () => {
     const key = createKey()
     for (let timestamp = 1; timestamp <= 3 * WINDOW; timestamp++) key.step(timestamp)
     expect([...key.states]).toEqual([0, 0, 0])
@@ -87,7 +87,7 @@ describe('a sample', () => {
     expect(key.states[0]).toBe(3 * WINDOW)
   })
 
-  test('is analysed unless the rule refuses it', () => {
+  test('is analysed unless the rule excludes it', () => {
     const orders = ['in_order', 'late', 'duplicate'] as const
     const analysed = (refusesLate: boolean, dropsDuplicates: boolean): boolean[] =>
       orders.map(order => isAnalysed({ refusesLate, dropsDuplicates }, order))
@@ -97,7 +97,7 @@ describe('a sample', () => {
   })
 })
 
-test('on any samples the order is that of the slow and obvious way, and so it is from a restored state', () => {
+test('on any samples the order equals that of a slow, obvious computation, also from a restored state', () => {
   const sample = fc.record({ timestamp: fc.integer({ min: 1, max: 20 }), value: fc.integer({ min: 0, max: 2 }) })
   fc.assert(
     fc.property(fc.array(sample, { maxLength: 40 }), fc.nat(40), (samples, cut) => {

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { anySeries, scoresOf } from '../../src/series.ts'
 
-/** How far outside, in widths; within the rounding of the ends a range without width is left by nothing. */
+/** The distance from the range, in widths. A range without width is left only by more than rounding. */
 function oracle(values: readonly number[]): number[] {
   let [low = 0] = values
   let high = low
@@ -28,7 +28,7 @@ describe('range', () => {
     )
   })
 
-  test('forgets: after 10,000 samples about e^-1 of the width is left', () => {
+  test('shrinks to about e^-1 of its width in 10,000 samples', () => {
     const values = [0, 100, ...Array.from({ length: 10_000 }, () => 50)]
     const [score] = scoresOf(createRange(), [...values, 100]).slice(-1)
     const width = 100 * (1 - 1e-4) ** 10_000

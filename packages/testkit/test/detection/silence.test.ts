@@ -23,7 +23,7 @@ function createKey(policy: SilencePolicy = LEARNED) {
   return {
     states,
     events,
-    /** Samples, each so long after the one before. */
+    /** Adds samples `gapMs` apart. */
     samples(...gaps: number[]): void {
       for (const gap of gaps) {
         time += gap
@@ -39,7 +39,7 @@ function createKey(policy: SilencePolicy = LEARNED) {
 }
 
 describe('a key', () => {
-  test('is silent after the time that its rule gives, and heard with the next sample', () => {
+  test("is silent after its rule's time, and heard with the next sample", () => {
     const key = createKey({ afterMs: 60_000 })
     key.samples(0)
     key.check(59_999)
@@ -53,7 +53,7 @@ describe('a key', () => {
     ])
   })
 
-  test('whose silence nobody noticed in time is reported all the same, as of when it was due', () => {
+  test('is reported as silent as of the right time even if no timer ran', () => {
     const looked = createKey({ afterMs: 60_000 })
     const overlooked = createKey({ afterMs: 60_000 })
     for (const key of [looked, overlooked]) key.samples(0)
@@ -62,13 +62,13 @@ describe('a key', () => {
     expect(overlooked.events).toEqual(looked.events)
   })
 
-  test('that was never heard of cannot be silent', () => {
+  test('without samples is never silent', () => {
     const key = createKey({ afterMs: 60_000 })
     key.check(HOUR)
     expect(key.events).toEqual([])
   })
 
-  test('is silent after three times its longest usual gap, once that is learned', () => {
+  test('is silent after three times its longest usual gap, once learned', () => {
     const key = createKey()
     key.samples(...Array(10).fill(60_000))
     expect(silentAt(key.states, 0, LEARNED)).toBe(Number.POSITIVE_INFINITY)
@@ -76,7 +76,7 @@ describe('a key', () => {
     expect(silentAt(key.states, 0, LEARNED)).toBe(START + 11 * 60_000 + 180_000)
   })
 
-  test('is not silent for less than ten seconds', () => {
+  test('is not silent before ten seconds have passed', () => {
     const key = createKey()
     key.samples(...Array(50).fill(100))
     key.check(9999)
@@ -85,7 +85,7 @@ describe('a key', () => {
     expect(key.silences()).toBe(1)
   })
 
-  test('that sends an hour of samples at once is not silent in between, once that is learned', () => {
+  test('that sends hourly batches is not silent between them, once learned', () => {
     const key = createKey()
     for (let hour = 0; hour < 5; hour++) key.samples(HOUR, ...Array(60).fill(15))
     expect(key.silences()).toBeLessThanOrEqual(4)
@@ -94,16 +94,16 @@ describe('a key', () => {
     expect(key.silences()).toBe(0)
   })
 
-  test('that sends at random times is hardly ever silent', () => {
+  test('that sends at random times is rarely silent', () => {
     const random = new Random(7)
     const key = createKey()
-    // The square of two normal numbers halved is exponential: arrivals of a Poisson process, a minute apart on average.
+    // Half the sum of two squared normal numbers is exponential: a Poisson process with a mean gap of a minute.
     for (let i = 0; i < 100_000; i++)
       key.samples(1 + Math.round(30_000 * (random.normal() ** 2 + random.normal() ** 2)))
     expect(key.silences()).toBeLessThanOrEqual(5)
   })
 
-  test('does not take an outage for usual, and learns a slower pace within few silences', () => {
+  test('does not treat an outage as usual, and learns a slower pace within few silences', () => {
     const key = createKey()
     key.samples(...Array(100).fill(10_000), 24 * HOUR)
     expect(usualGap(key.states, 0)).toBeLessThanOrEqual(60_000)
@@ -112,14 +112,14 @@ describe('a key', () => {
     expect(usualGap(key.states, 0)).toBe(HOUR)
   })
 
-  test('that becomes faster is expected sooner', () => {
+  test('that sends faster is expected sooner', () => {
     const key = createKey()
     key.samples(...Array(100).fill(60_000), ...Array(1000).fill(10_000))
     expect(usualGap(key.states, 0)).toBe(10_000)
   })
 })
 
-test('events come in pairs and follow from the samples alone, whenever somebody looks and from whatever bytes', () => {
+test('events come in pairs and depend on the samples alone, whenever timers run and the state is restored', () => {
   const gap = fc.constantFrom(0, 1000, 1000, 5000, 60_000, HOUR)
   const policy = fc.constantFrom<SilencePolicy>(LEARNED, { afterMs: 30_000 })
   fc.assert(

@@ -10,8 +10,14 @@ const NOW = Date.UTC(2026, 10, 24, 12)
 const POLICY = { rule: null, detector: 'zscore', alert: ALERT_DEFAULTS, hygiene: { levelShiftAfter: 0 } }
 const PLACE = { partition: 3, key: 'edge-17/cpu', policy: POLICY }
 const OPENED = {
-  ...{ kind: 'opened', time: NOW, count: 51, value: 93.12, score: 9.193, threshold: 2 },
-  ...{ by: 'instant', openedBefore: 0 },
+  kind: 'opened',
+  time: NOW,
+  count: 51,
+  value: 93.12,
+  score: 9.193,
+  threshold: 2,
+  by: 'instant',
+  openedBefore: 0,
 } as const satisfies AlertEvent
 const EXPECTED = { low: 15.93, high: 15.93, spread: 8.41 }
 const FIRING = firing(anomalyOpening(OPENED, { ...PLACE, judgement: EXPECTED, window: 50 }))
@@ -51,8 +57,14 @@ test('an anomaly of a detector with a range names the range', () => {
 
 test('a resolved alert names its duration, its end and its peak', () => {
   const end = anomalyEnd({
-    ...{ kind: 'resolved', time: NOW + 750_000, reason: 'calm', openedAt: NOW, openedCount: 51 },
-    ...{ peak: 11, peakValue: 99.44, samples: 34 },
+    kind: 'resolved',
+    time: NOW + 750_000,
+    reason: 'calm',
+    openedAt: NOW,
+    openedCount: 51,
+    peak: 11,
+    peakValue: 99.44,
+    samples: 34,
   })
   const over = { ...FIRING, state: 'resolved' as const, ...end }
   expect(explainAlert(over)).toMatch(

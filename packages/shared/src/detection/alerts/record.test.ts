@@ -21,18 +21,30 @@ const HOUR = 3_600_000
 const POLICY = { rule: 'cpu', detector: 'zscore', alert: ALERT_DEFAULTS, hygiene: { levelShiftAfter: 0 } }
 const PLACE = { partition: 3, key: 'edge-17/cpu', policy: POLICY }
 const OPENED = {
-  ...{ kind: 'opened', time: NOW, count: 51, value: 93.1, score: 9.19, threshold: 2 },
-  ...{ by: 'instant', openedBefore: 0 },
+  kind: 'opened',
+  time: NOW,
+  count: 51,
+  value: 93.1,
+  score: 9.19,
+  threshold: 2,
+  by: 'instant',
+  openedBefore: 0,
 } as const satisfies AlertEvent
 const RESOLVED = {
-  ...{ kind: 'resolved', time: NOW + HOUR, reason: 'calm', openedAt: NOW, openedCount: 51 },
-  ...{ peak: 11, peakValue: 99, samples: 12 },
+  kind: 'resolved',
+  time: NOW + HOUR,
+  reason: 'calm',
+  openedAt: NOW,
+  openedCount: 51,
+  peak: 11,
+  peakValue: 99,
+  samples: 12,
 } as const satisfies AlertEvent
 const JUDGEMENT = { low: 15.9, high: 15.9, spread: 8.4 }
 const FIRING = anomalyOpening(OPENED, { ...PLACE, judgement: JUDGEMENT, window: 50 })
 
 describe('an id', () => {
-  test('follows from partition, kind, key and opening, and from nothing else', () => {
+  test('depends only on partition, kind, key and opening', () => {
     const opening = { partition: 3, kind: 'anomaly', key: 'edge-17/cpu', count: 51, time: NOW } as const
     expect(alertId(opening)).toBe(FIRING.id)
     expect(alertId(opening)).toMatch(/^3-[0-9a-f]{24}$/)
@@ -50,7 +62,7 @@ describe('an id', () => {
     expect(resolvedId(RESOLVED, PLACE)).toBe(FIRING.id)
   })
 
-  test('of a silence is the same at its beginning and its end', () => {
+  test('of a silence is the same at its start and its end', () => {
     const silence = { time: NOW, lastAt: NOW - HOUR, lastCount: 7 }
     const opening = silentOpening({ kind: 'silent', expectedMs: 1000, ...silence }, PLACE)
     const heard = { kind: 'heard', ...silence, time: NOW + HOUR } as const
@@ -59,8 +71,8 @@ describe('an id', () => {
   })
 })
 
-describe('what is kept', () => {
-  test('holds what opened the alert, and what was expected', () => {
+describe('an alert', () => {
+  test('holds the evidence and the expected values', () => {
     expect(FIRING).toMatchObject({
       key: 'edge-17/cpu',
       rule: 'cpu',
@@ -72,21 +84,29 @@ describe('what is kept', () => {
     expect(bySamples.cause).toMatchObject({ evidence: { line: 3, samples: 2, of: 2 } })
   })
 
-  test('holds how far it went once it is over', () => {
+  test('holds its peak once it is resolved', () => {
     const record = assembleAlert({ opening: FIRING, end: anomalyEnd(RESOLVED), operator: null, notification: null })
     expect(record).toMatchObject({
-      ...{ id: FIRING.id, state: 'resolved', resolved_at: NOW + HOUR, resolve_reason: 'calm' },
+      id: FIRING.id,
+      state: 'resolved',
+      resolved_at: NOW + HOUR,
+      resolve_reason: 'calm',
       peak: { score: 11, value: 99, samples: 12 },
     })
   })
 
-  test('fires as long as it has no end, and nobody operatorStates for it or was told until somebody was', () => {
+  test('fires without an end; without operator and notification state these have their defaults', () => {
     expect(assembleAlert({ opening: FIRING, end: null, operator: null, notification: null })).toMatchObject({
-      ...{ state: 'firing', resolved_at: null, acknowledged: null, snoozed: null, told: 0, suppressed_by: null },
+      state: 'firing',
+      resolved_at: null,
+      acknowledged: null,
+      snoozed: null,
+      told: 0,
+      suppressed_by: null,
     })
   })
 
-  test('of a new level is over as it begins', () => {
+  test('of a level shift is resolved at once', () => {
     const policy = { ...POLICY, hygiene: { levelShiftAfter: 20 } }
     expect(levelShift({ ...PLACE, policy }, { value: 30, count: 70, time: NOW })).toMatchObject({
       opening: { severity: 'info', opened_at: NOW, cause: { kind: 'level_shift', value: 30, samples: 20 } },
@@ -94,7 +114,7 @@ describe('what is kept', () => {
     })
   })
 
-  test('of a storm grows with it and ends with it, under one id', () => {
+  test('of a storm grows and ends with the storm, under one id', () => {
     const event: StormEvent = { kind: 'storm', time: NOW, openedAt: NOW, keys: ['a'], keyCount: 1, keysTotal: 4 }
     const grown = stormOpening({ ...event, kind: 'storm_grows', time: NOW + 1, keys: ['a', 'b'], keyCount: 2 })
     expect(grown).toMatchObject({ id: stormOpening(event).id, key: null, cause: { keys: ['a', 'b'], key_count: 2 } })
@@ -162,7 +182,7 @@ describe('a stored alert', () => {
   })
 })
 
-test('an id tells the partition that keeps the alert', () => {
+test('an id holds the partition that stores the alert', () => {
   expect(partitionOfAlert(FIRING.id)).toBe(3)
   expect(partitionOfAlert(`fleet-${NOW}`)).toBe(0)
   for (const other of ['', '3', '3-', 'x-00', `${FIRING.id}0`, '3-G0', '99999-00']) {

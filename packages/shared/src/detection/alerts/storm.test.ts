@@ -5,7 +5,7 @@ import { LISTED_MAX, type StormEvent, StormWatch } from './storm.ts'
 const START = 1_700_000_000_000
 const POLICY = { share: 0.2, keysMin: 10, withinMs: 60_000 }
 
-/** Keys number 0 and on open one alert after another, `everyMs` apart. */
+/** Keys 0, 1, ... open alerts `everyMs` apart. */
 function openAlerts(
   watch: StormWatch,
   count: number,
@@ -17,7 +17,7 @@ function openAlerts(
 }
 
 describe('a storm', () => {
-  test('begins with the first key beyond the share, and lists all', () => {
+  test('begins with the first key beyond the share, and lists all keys', () => {
     const events = openAlerts(new StormWatch(POLICY), 22)
     expect(events.slice(0, 20)).toEqual(Array(20).fill(undefined))
     expect(events[20]).toMatchObject({ kind: 'storm', openedAt: START + 2000, keyCount: 21, keysTotal: 100 })
@@ -25,16 +25,16 @@ describe('a storm', () => {
     expect(events[21]).toMatchObject({ kind: 'storm_grows', openedAt: START + 2000, keyCount: 22 })
   })
 
-  test('needs so many keys, however few there are', () => {
+  test('needs a minimum number of keys', () => {
     expect(openAlerts(new StormWatch(POLICY), 9, { keysTotal: 9 }).some(Boolean)).toBe(false)
     expect(openAlerts(new StormWatch(POLICY), 10, { keysTotal: 10 })[9]).toMatchObject({ kind: 'storm' })
   })
 
-  test('is none when as many keys open over a longer time', () => {
+  test('does not begin if the alerts open over a longer time', () => {
     expect(openAlerts(new StormWatch(POLICY), 200, { everyMs: 3100 }).some(Boolean)).toBe(false)
   })
 
-  test('does not count a key that opens again and again', () => {
+  test('counts a key once that opens alerts repeatedly', () => {
     const watch = new StormWatch(POLICY)
     for (let i = 0; i < 200; i++) {
       const time = START + 100 * i
@@ -43,7 +43,7 @@ describe('a storm', () => {
     }
   })
 
-  test('covers the alerts that opened shortly before and until it is over', () => {
+  test('covers the alerts that opened from shortly before it until its end', () => {
     const watch = new StormWatch(POLICY)
     expect(watch.covers(START)).toBe(false)
     openAlerts(watch, 21)
@@ -51,7 +51,7 @@ describe('a storm', () => {
     expect(watch.covers(START - 60_000)).toBe(false)
   })
 
-  test('is over when half as many fire', () => {
+  test('is over when half of its alerts fire', () => {
     const watch = new StormWatch(POLICY)
     openAlerts(watch, 30)
     const events = Array.from({ length: 20 }, (_, i) =>
@@ -62,7 +62,7 @@ describe('a storm', () => {
     expect(watch.covers(START)).toBe(false)
   })
 
-  test('is over when no more alerts fire at all, though nobody said which ended', () => {
+  test('is over when too few alerts fire in total, even if their ends were missed', () => {
     const watch = new StormWatch(POLICY)
     expect(watch.limitFiring({ time: START, count: 0 }, 100)).toBeUndefined()
     openAlerts(watch, 30)
@@ -75,7 +75,7 @@ describe('a storm', () => {
     expect(watch.isStorm).toBe(false)
   })
 
-  test('lists a key once that opens again in it', () => {
+  test('lists a key once that opens another alert', () => {
     const watch = new StormWatch(POLICY)
     openAlerts(watch, 25)
     watch.resolved({ time: START + 5000, openedAt: START }, 100)
@@ -85,7 +85,7 @@ describe('a storm', () => {
     expect(new Set(event?.keys).size).toBe(26)
   })
 
-  test('lists no more keys than its bound, and counts the others', () => {
+  test('lists a limited number of keys, and counts the others', () => {
     const watch = new StormWatch(POLICY)
     const events = openAlerts(watch, 3000, { keysTotal: 10_000, everyMs: 1 })
     const last = events.findLast(event => event !== undefined)
@@ -94,7 +94,7 @@ describe('a storm', () => {
     expect(JSON.stringify(watch).length).toBeLessThan(50_000)
   })
 
-  test('goes on from what was kept, in any course of alerts', () => {
+  test('continues identically from its stored state', () => {
     const step = fc.record({ key: fc.nat(30), after: fc.constantFrom(0, 100, 1000, 30_000), opens: fc.boolean() })
     fc.assert(
       fc.property(fc.array(step, { maxLength: 150 }), fc.nat(150), (steps, cut) => {
@@ -118,7 +118,7 @@ describe('a storm', () => {
             const event = both(one => one.opened({ key, time, openedBefore: openedBefore.get(key) ?? 0 }, 31))
             firing.set(key, time)
             openedBefore.set(key, time)
-            // Slots are a second long here, so the last second of the minute is in doubt.
+            // Slots are a second long here, so the last second of the minute may or may not count.
             const within = (ms: number) => [...openedBefore.values()].filter(opened => opened > time - ms).length
             if (!wasStorm && event?.kind === 'storm') expect(within(61_000)).toBeGreaterThan(6.2)
           } else if (!opens && openedAt !== undefined) {

@@ -4,7 +4,7 @@ import { type Summary, summarize } from './summary.ts'
 
 function summaryOf(values: readonly number[], head = 0): Summary {
   const size = values.length
-  // Something stands before it and after it in a slab.
+  // Other data precedes and follows it in the slab.
   const start = 3
   const rows = new Float64Array(start + size + 4).fill(1e9)
   for (const [n, value] of values.entries()) rows[start + ((head + n) % size)] = value
@@ -94,7 +94,7 @@ describe('windows that break naive formulas', () => {
   test('a constant window has deviation zero, whatever the constant', () => {
     fc.assert(
       fc.property(
-        // -0 is made 0 at the door.
+        // The gateway converts -0 to 0.
         fc.double({ noNaN: true, min: -1e300, max: 1e300 }).map(value => value + 0),
         fc.integer({ min: 1, max: 50 }),
         (value, size) => {
@@ -132,7 +132,7 @@ test('mean and deviation agree with exact arithmetic on any values', () => {
   )
 })
 
-test('the result depends on the order of the values, not on where the ring begins', () => {
+test("the result depends on the order of the values, not on the ring's head", () => {
   const value = fc.double({ noNaN: true, min: -1e9, max: 1e9 })
   fc.assert(
     fc.property(fc.array(value, { minLength: 1, maxLength: 50 }), fc.nat(49), (values, head) => {

@@ -5,21 +5,21 @@ import { createPolicy, signedScore, thresholdOf } from './policy.ts'
 const JUDGEMENT = { score: 3, low: 10, high: 10, spread: 2 }
 
 describe('a policy', () => {
-  test('has by default the z-score as the deployment has it', () => {
+  test("has the deployment's z-score by default", () => {
     const policy = createPolicy({}, { window: 80, threshold: 2.5, windowMin: 40 })
     expect(policy).toMatchObject({ rule: null, detector: 'zscore', window: 80, samplesMin: 40, threshold: 2.5 })
   })
 
-  test('needs no more samples than its window holds', () => {
+  test('needs at most the samples of a full window', () => {
     expect(createPolicy({ window: 20 }, VERDICT_DEFAULTS).samplesMin).toBe(20)
   })
 
-  test('opens, with the default threshold, beyond 3 and 6 and closes up to 1.5', () => {
+  test('with the default threshold opens alerts beyond 3 and 6 and closes them up to 1.5', () => {
     const { threshold, alert } = createPolicy({}, VERDICT_DEFAULTS)
     expect([alert.open, alert.instant, alert.close].map(line => line * threshold)).toEqual([3, 6, 1.5])
   })
 
-  test('has another threshold with another window and rate, under a budget', () => {
+  test('under a budget has a threshold that depends on window and rate', () => {
     const policy = createPolicy({ budget: { kind: 'rate', perMillisecond: 1 / 86_400e3 } }, VERDICT_DEFAULTS)
     expect(thresholdOf(policy, 50, 1000)).toBeGreaterThan(thresholdOf(policy, 50, 60_000))
     expect(thresholdOf(policy, 30, 1000)).toBeGreaterThan(thresholdOf(policy, 50, 1000))
@@ -32,21 +32,21 @@ describe('a score', () => {
   const score = (parts: Parameters<typeof createPolicy>[0], value: number): number =>
     signedScore(createPolicy(parts, VERDICT_DEFAULTS), JUDGEMENT, value)
 
-  test('has the side as its sign', () => {
+  test('has the sign of its side', () => {
     expect([score({}, 16), score({}, 4)]).toEqual([3, -3])
   })
 
-  test('is 0 on the side that the rule does not care for', () => {
+  test('is 0 on the side that the rule ignores', () => {
     expect([score({ direction: 'up' }, 4), score({ direction: 'down' }, 16)]).toEqual([0, 0])
     expect([score({ direction: 'up' }, 16), score({ direction: 'down' }, 4)]).toEqual([3, -3])
   })
 
-  test('is 0 where the value is not far enough away', () => {
+  test('is 0 if the value is too close', () => {
     expect([score({ deviationMin: 6 }, 16), score({ deviationMin: 6.1 }, 16)]).toEqual([3, 0])
     expect([score({ deviationMinRelative: 0.6 }, 16), score({ deviationMinRelative: 0.61 }, 4)]).toEqual([3, 0])
   })
 
-  test('of a value that is where it was expected counts unless the rule asks for a side or a distance', () => {
+  test('of an expected value counts unless the rule requires a side or a distance', () => {
     expect([score({}, 10), score({ direction: 'up' }, 10), score({ deviationMin: 1 }, 10)]).toEqual([3, 0, 0])
   })
 

@@ -7,12 +7,12 @@ describe('the name of a count', () => {
     ['', 0, ':0:judged'],
     ['__proto__', 1, '__proto__:1:judged'],
     ['a.b_c-d', 999_999_999_999_999, 'a.b_c-d:999999999999999:judged'],
-  ])('of rule "%s" at version %i is %s, and is read again', (rule, version, name) => {
+  ])('of rule "%s" at version %i is %s, and is parsed', (rule, version, name) => {
     expect(ruleCountName(rule, version, 'judged')).toBe(name)
     expect(parseRuleCountName(name)).toEqual({ rule, version, what: 'judged' })
   })
 
-  test('is another one for each thing that is counted', () => {
+  test('differs for each counted thing', () => {
     const names = RULE_COUNTS.map(what => ruleCountName('r', 3, what))
     expect(new Set(names).size).toBe(RULE_COUNTS.length)
     expect(names.map(name => parseRuleCountName(name)?.what)).toEqual([...RULE_COUNTS])

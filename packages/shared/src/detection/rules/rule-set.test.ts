@@ -15,7 +15,7 @@ const rulesOf = (patterns: Record<string, string>): RuleSet =>
 const ruleFor = (rules: RuleSet, key: string): string | null | undefined => rules.policies[rules.resolve(key)]?.rule
 
 describe('the rule in force for a key', () => {
-  test('is none where none matches: the default', () => {
+  test('is none if none matches: the default policy applies', () => {
     const rules = rulesOf({ a: 'a*' })
     expect(rules.resolve('b')).toBe(DEFAULT_POLICY)
     expect(rules.resolve('__proto__')).toBe(DEFAULT_POLICY)
@@ -29,14 +29,18 @@ describe('the rule in force for a key', () => {
     ['has more sets', { one: 'edge-?7/*', set: 'edge-[0-9]7/*' }, 'set'],
     ['has more ?', { run: 'edge-*', one: 'edge-?*' }, 'one'],
     ['was changed last, of two that are as specific', { older: 'edge-?7/cpu', newer: 'edge-1?/cpu' }, 'newer'],
-    ['is the more specific way through its braces', { braces: '{edge-17/cpu,x}', other: 'edge-17*cpu' }, 'braces'],
+    [
+      'is found by the most specific alternative of its braces',
+      { braces: '{edge-17/cpu,x}', other: 'edge-17*cpu' },
+      'braces',
+    ],
   ])('%s', (_, patterns, expected) => {
     const reversed = Object.fromEntries(Object.entries(patterns).toReversed()) as Record<string, string>
     expect(ruleFor(rulesOf(patterns), 'edge-17/cpu')).toBe(expected)
     if (expected !== 'newer') expect(ruleFor(rulesOf(reversed), 'edge-17/cpu')).toBe(expected)
   })
 
-  test('is what trying all rules, one after another, would find', () => {
+  test('is the one that a linear search finds', () => {
     const piece = fc.constantFrom('a', 'b', '/', '*', '?', '[ab]', '{a,b/}', '{a,*}', '{a,*}', 'ab')
     const pattern = fc.array(piece, { minLength: 1, maxLength: 5 }).map(pieces => pieces.join(''))
     const key = fc.array(fc.constantFrom('a', 'b', '/'), { minLength: 1, maxLength: 6 }).map(parts => parts.join(''))
@@ -44,7 +48,7 @@ describe('the rule in force for a key', () => {
       fc.property(fc.array(pattern, { maxLength: 12 }), fc.array(key, { minLength: 1 }), (patterns, keys) => {
         const rules = rulesOf(Object.fromEntries(patterns.map((pattern, i) => [`r${i}`, pattern])))
         for (const key of keys) {
-          // As a text that sorts as specificity does: every number has two digits.
+          // A text that sorts by specificity: each number has two digits.
           const ways = patterns.flatMap((pattern, i) =>
             compileGlob(pattern)
               .filter(glob => glob.matches(key))
@@ -64,7 +68,11 @@ describe('the rule in force for a key', () => {
   test('is explained', () => {
     const rules = rulesOf({ all: '*', edge: 'edge-*', cpu: 'edge-*/cpu' })
     expect(rules.explain('edge-17/cpu', 0)).toMatchObject({
-      ...{ rule: 'cpu', version: 3, shadow: null, muted: null, policy: { rule: 'cpu' } },
+      rule: 'cpu',
+      version: 3,
+      shadow: null,
+      muted: null,
+      policy: { rule: 'cpu' },
       reason: 'edge-*/cpu matches; it has more literal characters than edge-* of edge',
       others: [
         { rule: 'edge', pattern: 'edge-*', isShadow: false },
@@ -76,7 +84,7 @@ describe('the rule in force for a key', () => {
   })
 })
 
-test('a shadow rule is found beside the one in force, and never is it', () => {
+test('a shadow rule is resolved separately, and is never in force', () => {
   const rules = new RuleSet(
     documentOf(
       { id: 'live', pattern: 'edge-*' },
@@ -89,11 +97,18 @@ test('a shadow rule is found beside the one in force, and never is it', () => {
   expect(rules.explain('edge-17/cpu', 0)).toMatchObject({ rule: 'live', shadow: 'tried' })
 })
 
-test('a rule has all its defaults filled in', () => {
+test('all defaults of a rule are filled in', () => {
   const rules = new RuleSet(
     documentOf({
-      ...{ id: 'r', pattern: '*', budget: '0.1 %', influence: 'held', level_shift_after: 20, silent: 'learned' },
-      ...{ late: 'refuse', duplicates: 'drop', alert: { samples: 3 } },
+      id: 'r',
+      pattern: '*',
+      budget: '0.1 %',
+      influence: 'held',
+      level_shift_after: 20,
+      silent: 'learned',
+      late: 'refuse',
+      duplicates: 'drop',
+      alert: { samples: 3 },
     }),
   )
   expect(rules.policies[rules.resolve('k')]).toMatchObject({
@@ -105,7 +120,7 @@ test('a rule has all its defaults filled in', () => {
   expect(rules.storm).toEqual({ share: 0.2, withinMs: 60_000, keysMin: 10 })
 })
 
-test('a mute holds until its time, whichever rule is in force; of several the longest', () => {
+test('a mute lasts until its time, whichever rule is in force; of several the longest one counts', () => {
   const at = (day: number): number => Date.UTC(2026, 11, day)
   const until = (day: number) => ({ until: new Date(at(day)).toISOString(), who: 'ada', why: `day ${day}` })
   const document = documentOf({ id: 'r', pattern: 'edge-17/*', mute: until(5) }, { id: 'x', pattern: 'edge-18/*' })
@@ -117,10 +132,11 @@ test('a mute holds until its time, whichever rule is in force; of several the lo
   expect(rules.explain('edge-17/cpu', at(2)).muted).toMatchObject({ why: 'day 5' })
 })
 
-test('a thousand rules resolve 100,000 keys in microseconds each', { timeout: 30_000 }, () => {
+test('a thousand rules resolve 100,000 keys in microseconds per key', { timeout: 30_000 }, () => {
   const rules = Array.from({ length: 1000 }, (_, i) => ({
     rule: { id: `r${i}`, pattern: i % 4 === 0 ? `*/metric-${i}` : `edge-${i}*/{cpu,rps*}` },
-    ...{ version: i, changed: { who: 'ada', why: 'test', at: 1 } },
+    version: i,
+    changed: { who: 'ada', why: 'test', at: 1 },
   }))
   const set = new RuleSet({ ...EMPTY_DOCUMENT, rules })
   const begin = performance.now()
@@ -130,6 +146,6 @@ test('a thousand rules resolve 100,000 keys in microseconds each', { timeout: 30
   }
   expect(matched).toBeGreaterThan(30_000)
   expect(matched).toBeLessThan(100_000)
-  // About 8 us alone on a core of 2020; the bound only notices another order of growth.
+  // About 8 us on a core of 2020; the bound only detects another order of growth.
   expect((performance.now() - begin) * 10).toBeLessThan(500_000)
 })

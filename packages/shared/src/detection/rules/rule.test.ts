@@ -12,7 +12,7 @@ function faultsOf(read: () => unknown): readonly string[] {
 }
 
 describe('a rule', () => {
-  test('may say everything', () => {
+  test('may have all members', () => {
     const rule = readRule({
       id: 'cpu',
       pattern: '{edge,core}-*/cpu',
@@ -26,8 +26,17 @@ describe('a rule', () => {
       influence: 'held',
       level_shift_after: 20,
       alert: {
-        ...{ open: 1.5, samples: 3, of: 5, sides: 'any', instant: 4, sustained: 'off', close: 0.5, close_after: 10 },
-        ...{ hold: '30s', resolve_after: '1.5h', severity: 'critical' },
+        open: 1.5,
+        samples: 3,
+        of: 5,
+        sides: 'any',
+        instant: 4,
+        sustained: 'off',
+        close: 0.5,
+        close_after: 10,
+        hold: '30s',
+        resolve_after: '1.5h',
+        severity: 'critical',
       },
       silent: '5m',
       late: 'refuse',
@@ -42,7 +51,7 @@ describe('a rule', () => {
     })
   })
 
-  test('may say next to nothing', () => {
+  test('needs only an id and a pattern', () => {
     expect(readRule({ id: 'all', pattern: '*' })).toEqual({ id: 'all', pattern: '*' })
   })
 
@@ -90,7 +99,7 @@ describe('a rule', () => {
     [{ mute: { until: '2026-12-01T06:00:00Z', who: '', why: 'x' } }, 'mute.who: must not be empty'],
     [{ shadow: 'yes' }, 'shadow: must be true or false'],
     [{ tresholds: 2 }, 'tresholds: unknown member'],
-  ])('%j is refused by name', (wrong, fault) => {
+  ])('%j is rejected with the name of the field', (wrong, fault) => {
     const [found, ...others] = faultsOf(() => readRule({ id: 'r', pattern: '*', ...wrong }))
     const name = 'id' in wrong ? 'rule "a b": ' : 'rule "r": '
     expect(found?.slice(0, name.length)).toBe(name)
@@ -99,7 +108,7 @@ describe('a rule', () => {
     expect(others).toEqual([])
   })
 
-  test('is told all its faults at once', () => {
+  test('is rejected with all its faults at once', () => {
     expect(faultsOf(() => readRule({ id: 'r', window: 5, late: 'x' }))).toHaveLength(3)
     expect(() => readRule(null)).toThrow('invalid rules:\n  rule: must be a JSON object')
     expect(faultsOf(() => readRule({ pattern: '*' }))).toEqual(['rule: id: must be a text'])
