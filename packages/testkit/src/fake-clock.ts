@@ -6,7 +6,7 @@ interface Pause {
   readonly end: () => void
 }
 
-/** A clock that stands still until it is advanced. `random` returns one half unless it is replaced. */
+/** A clock that stops until it is advanced. `random` returns one half unless replaced. */
 export class FakeClock implements Clock {
   readonly #pauses = new Set<Pause>()
   #now: number

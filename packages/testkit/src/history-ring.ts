@@ -1,6 +1,6 @@
 import type { History } from '@tidemark/shared/detection/detectors/detector'
 
-/** A key's window as a ring of the newest `capacity` samples; `history` is what a detector reads. */
+/** A key's window: a ring of the newest `capacity` samples, as detectors read it. */
 export class HistoryRing {
   readonly history: History
   #pushed = 0

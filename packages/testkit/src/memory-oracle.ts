@@ -48,7 +48,7 @@ export function oracleMemory({ capacity, newAbove }: { capacity: number; newAbov
   return { look, visit }
 }
 
-/** Returns a series that moves to new levels, returns after thousands of samples, and sometimes jumps. */
+/** Returns a series with new levels, a return after thousands of samples, and some jumps. */
 export function wavering(length: number): number[] {
   const ends = [0, 3, 0, -4, 1]
   return Array.from({ length }, (_, n) => {

@@ -4,8 +4,9 @@ import type { Analysis, VerdictSettings } from '@tidemark/shared/verdict/analysi
 export type OracleAnalysis = Omit<Analysis, 'id' | 'analyzed_at'>
 
 /**
- * Returns the analysis of a key's last accepted sample, computed slowly and obviously from the samples alone: the reference
- * that the pipeline must equal bit for bit. It shares no code with the pipeline.
+ * Returns the analysis of a key's last accepted sample, computed slowly and obviously from the
+ * samples alone: the reference that the pipeline must equal bit for bit. It shares no code with the
+ * pipeline.
  */
 export function oracleAnalysis(
   key: string,
@@ -49,7 +50,10 @@ export function oracleAnalysis(
   return { ...common, mean, deviation, z, low, high, anomaly, state }
 }
 
-/** The formula step by step: shifted by the oldest, summed oldest to newest, the first pass corrected by the second. */
+/**
+ * The formula step by step: shifted by the oldest, summed oldest to newest, the first pass
+ * corrected by the second.
+ */
 function oracleMean(values: readonly number[]): number {
   const oldest = values[0] ?? 0
   const shifted = values.map(value => value - oldest)

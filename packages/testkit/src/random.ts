@@ -1,6 +1,6 @@
 /**
- * A seeded source of random numbers: equal seeds give equal sequences. The generator is mulberry32 (32 bits of state).
- * Enough for tests and load, useless for secrets.
+ * A seeded source of random numbers: equal seeds give equal sequences. The generator is mulberry32
+ * (32 bits of state). Enough for tests and load, useless for secrets.
  */
 export class Random {
   #state: number
@@ -38,7 +38,7 @@ export class Random {
     return shuffled
   }
 
-  /** Returns a number of the normal distribution with mean 0 and deviation 1 (Marsaglia's polar method). */
+  /** Returns a normal number with mean 0 and deviation 1 (Marsaglia's polar method). */
   normal(): number {
     if (!Number.isNaN(this.#spare)) {
       const spare = this.#spare
@@ -65,7 +65,7 @@ export class Random {
     return count
   }
 
-  /** Returns a number of Student's t with three degrees of freedom: heavy tails, an infinite fourth moment. */
+  /** Returns a number of Student's t with three degrees of freedom: heavy tails. */
   student3(): number {
     const squares = this.normal() ** 2 + this.normal() ** 2 + this.normal() ** 2
     return this.normal() / Math.sqrt(squares / 3)
@@ -77,7 +77,7 @@ export class Random {
   }
 }
 
-/** Returns a seed for part number `part` of a run, so that parts do not disturb each other's sequences. */
+/** Returns a seed for a part of a run, so that parts do not disturb each other's sequences. */
 export function derivedSeed(seed: number, part: number): number {
   return Math.floor(unitOf(Math.imul(seed ^ 0x9e3779b9, 0x85ebca6b) + part) * 2 ** 31)
 }
@@ -89,7 +89,7 @@ function unitOf(state: number): number {
   return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
 }
 
-/** Returns a function that picks 0 ... count - 1 by Zipf's law: item k has the weight 1 / (k + 1). */
+/** Returns a function that picks 0 ... count - 1 by Zipf's law, with weights 1 / (k + 1). */
 export function zipfian(count: number): (random: Random) => number {
   const sums = new Float64Array(count)
   let sum = 0

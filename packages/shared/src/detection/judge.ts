@@ -45,7 +45,7 @@ export interface Judged {
   isAnalysed: boolean
   /** Samples of the key ever analysed, including this one. */
   count: number
-  /** Samples in the window before this one, and their mean and population deviation; 0 for an empty window. */
+  /** The samples in the window before this one, their mean and deviation; 0 if it is empty. */
   window: number
   mean: number
   deviation: number
@@ -59,7 +59,7 @@ export interface Judged {
   isShift: boolean
   /** The detector's result. */
   readonly judgement: Judgement
-  /** The alerts that the sample opened and resolved, and the silences that began and ended, each in order. */
+  /** Alerts that the sample opened and resolved, and silences that began and ended, in order. */
   readonly alerts: AlertEvent[]
   readonly silences: SilenceEvent[]
 }
@@ -71,9 +71,10 @@ export interface TimerEvents {
 }
 
 /**
- * Scores samples by one policy and updates their keys. The analyzer, the backtest and tools that recompute verdicts all use
- * it. All state of a key is in the key's row, which must have the shape that `shapeFor` returns for the policy; the judge
- * keeps nothing from one sample to the next. It allocates nothing per sample.
+ * Scores samples by one policy and updates their keys. The analyzer, the backtest and tools that
+ * recompute verdicts all use it. All state of a key is in the key's row, which must have the shape
+ * that `shapeFor` returns for the policy; the judge keeps nothing from one sample to the next. It
+ * allocates nothing per sample.
  */
 export class Judge {
   readonly policy: Policy
@@ -113,7 +114,7 @@ export class Judge {
     }
   }
 
-  /** Scores a sample that arrived at `time`, which must not decrease within a key, and updates the row. */
+  /** Scores a sample and updates the row. Its arrival `time` must not decrease within a key. */
   step(row: KeyRow, value: number, timestamp: number, time: number): Judged {
     const { judged, policy } = this
     const { rows, start } = row
@@ -142,8 +143,9 @@ export class Judge {
   }
 
   /**
-   * Runs the key's timer at `now`: expires its alert and reports its silence. All samples of the key that arrived before `now`
-   * must have been analysed. The key's next sample would do the same, as of the same time.
+   * Runs the key's timer at `now`: expires its alert and reports its silence. All samples of the
+   * key that arrived before `now` must have been analysed. The key's next sample would do the same,
+   * as of the same time.
    */
   expire(row: KeyRow, now: number, events: TimerEvents): void {
     const { rows, start, shape } = row
@@ -152,7 +154,7 @@ export class Judge {
     if (shape.hasSilence && silence !== null) checkSilence(rows, start + SILENCE, silence, now, events.silences)
   }
 
-  /** Returns when the key's timer expires if no sample comes before: Unix milliseconds, or Infinity. */
+  /** Returns when the key's timer expires without a sample: Unix milliseconds, or Infinity. */
   timerAt({ rows, start, shape }: KeyRow): number {
     const alert = alertExpiresAt(rows, start + ALERT)
     const { silence } = this.policy
@@ -161,8 +163,9 @@ export class Judge {
   }
 
   /**
-   * Returns the timer to schedule, and records it in the row; undefined when the scheduled one is early enough. A timer that
-   * expires for nothing costs less than rescheduling it with each sample.
+   * Returns the timer to schedule, and records it in the row; undefined when the scheduled one is
+   * early enough. A timer that expires for nothing costs less than rescheduling it with each
+   * sample.
    */
   nextTimer(row: KeyRow): number | undefined {
     const timer = this.timerAt(row)
@@ -172,7 +175,10 @@ export class Judge {
     return timer
   }
 
-  /** Returns the share of normal samples that is flagged by chance, as the last sample may be; undefined if unknown. */
+  /**
+   * Returns the share of normal samples that is flagged by chance, as the last sample may be;
+   * undefined if unknown.
+   */
   expectedShare(): number | undefined {
     if (!this.#isZscore || this.judged.window < 2) return undefined
     const { budget, threshold, direction } = this.policy
@@ -239,7 +245,7 @@ export class Judge {
     }
   }
 
-  /** Drops the previous level. Returns the new state's judgement of the value, which `learn` needs. */
+  /** Drops the previous level. Returns the new state's judgement of the value, for `learn`. */
   #restart(row: KeyRow, value: number, timestamp: number): Judgement {
     const { rows, start, shape } = row
     rows[start + PUSHED] = 0

@@ -8,11 +8,12 @@ import { ORDER_STATE_LENGTH } from './order.ts'
 /**
  * All state of a key, as the float64s of one row in a slab of the caller:
  *
- *     count, pushed, order, hygiene, alert, timer, [silence], detector's state, value 0, value 1, ..., timestamp 0, ...
+ *     count, pushed, order, hygiene, alert, timer, [silence], detector's state,
+ *     value 0, value 1, ..., timestamp 0, timestamp 1, ...
  *
- * `count` is the number of the key's samples ever analysed, `pushed` the number of values added to the window since it began.
- * Values and timestamps are two rings of the same capacity: element n has the index n % capacity. Except for the
- * detector's state, a row of zeros is a new key.
+ * `count` is the number of the key's samples ever analysed, `pushed` the number of values added to
+ * the window since it began. Values and timestamps are two rings of the same capacity: element n
+ * has the index n % capacity. Except for the detector's state, a row of zeros is a new key.
  */
 export const COUNT = 0
 export const PUSHED = 1
@@ -46,7 +47,7 @@ export interface RowShape {
 
 const shapes = new Map<string, RowShape>()
 
-/** Returns a layout. Equal arguments give the same object; there are at most windows x detectors x 2 of them. */
+/** Returns a layout, the same object for equal arguments. */
 export function rowShape(capacity: number, detector: DetectorName, hasSilence: boolean): RowShape {
   const name = `${capacity} ${detector} ${hasSilence}`
   const known = shapes.get(name)
@@ -105,7 +106,10 @@ export function pushSample({ rows, start, shape }: KeyRow, value: number, timest
   rows[start + PUSHED] = pushed + 1
 }
 
-/** Returns the layout of a key's row under a policy. The state of a silent key is kept until a sample arrives. */
+/**
+ * Returns the layout of a key's row under a policy. The state of a silent key is kept until a
+ * sample arrives.
+ */
 export function shapeFor(
   row: KeyRow,
   policy: { window: number; detector: DetectorName; silence: object | null },
@@ -116,8 +120,8 @@ export function shapeFor(
 }
 
 /**
- * Copies a row into one of another shape: as much of the window as fits, and the detector's state if the detector is the
- * same. Otherwise the detector's state is initialised.
+ * Copies a row into one of another shape: as much of the window as fits, and the detector's state
+ * if the detector is the same. Otherwise the detector's state is initialised.
  */
 export function copyRow(from: KeyRow, to: KeyRow): void {
   const { rows, start, shape } = to

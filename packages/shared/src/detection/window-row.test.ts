@@ -3,7 +3,7 @@ import { createRow, rowShape } from './key-row.ts'
 import { decodeWindow, encodeRow, encodeTail, fillRow } from './window-row.ts'
 
 const SHAPE = rowShape(3, 'zscore', false)
-/** The shape of a stored row with all state 0, no silence, detector number 0 and a capacity of 3. */
+/** The shape of a row with all state 0, no silence, detector number 0 and a capacity of 3. */
 const WORD = 3 * 2 ** 32
 
 function bytes(...numbers: number[]): Uint8Array {

@@ -15,15 +15,17 @@ import {
 /**
  * The format of a key's state in Redis: little-endian float64s
  *
- *     count, pushed, shape, state that is not 0 ..., detector's state ..., value 0, timestamp 0, value 1, timestamp 1, ...
+ *     count, pushed, shape, state that is not 0 ..., detector's state ...,
+ *     value 0, timestamp 0, value 1, timestamp 1, ...
  *
- * In a row (`tm:{p}:windows`) the pairs are the rings of key-row.ts, so a window that is not full is a shorter row. A tail
- * (`tm:{p}:window_tails`) holds the samples since the row was written: its pairs are the newest, oldest first, and its state
- * is the newest. A tail is valid only while it follows the row: with a greater `count`. Most commits write tails, because a
- * row is ten times as long.
+ * In a row (`tm:{p}:windows`) the pairs are the rings of key-row.ts, so a window that is not full
+ * is a shorter row. A tail (`tm:{p}:window_tails`) holds the samples since the row was written: its
+ * pairs are the newest, oldest first, and its state is the newest. A tail is valid only while it
+ * follows the row: with a greater `count`. Most commits write tails, because a row is ten times as
+ * long.
  *
- * `shape` is an integer: a bit for each float64 of the state that is not 0 (for most keys all are 0), whether the state
- * includes that of silence, the detector's number and the window's capacity.
+ * `shape` is an integer: a bit for each float64 of the state that is not 0 (for most keys all are
+ * 0), whether the state includes that of silence, the detector's number and the window's capacity.
  */
 const SHAPE = 2
 const HEADER = 3

@@ -1,6 +1,6 @@
 import { pause } from './lifecycle.ts'
 
-/** Time and random numbers, for code whose behaviour depends on them: tests and simulations pass their own. */
+/** Time and random numbers, for code that depends on them: tests pass their own. */
 export interface Clock {
   /** Unix milliseconds. */
   wallMs(): number
@@ -19,7 +19,7 @@ export const systemClock: Clock = {
   random: Math.random,
 }
 
-/** Returns an exponential backoff with jitter: between half and all of min(minMs * 2^(attempt - 1), maxMs). */
+/** Returns a backoff with jitter: half to all of min(minMs * 2^(attempt - 1), maxMs). */
 export function backoffMs(
   attempt: number,
   { minMs, maxMs }: { minMs: number; maxMs: number },

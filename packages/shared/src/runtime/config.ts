@@ -10,7 +10,7 @@ export class ConfigError extends Error {
   }
 }
 
-/** An integer in decimal digits. `Number('')` is 0, so coercion alone would accept an empty setting. */
+/** An integer in decimal digits. Coercion alone would accept '' as 0. */
 export function integer({ min, max }: { min: number; max: number }) {
   return z
     .string()
@@ -49,11 +49,11 @@ export const commonSettings = {
     .string()
     .regex(/^https?:\/\/[^/]/, 'must start with http:// or https://')
     .optional(),
-  /** The share of traces started here whose spans are sent. For others the traceparent's sampled flag decides. */
+  /** The sampled share of the traces that start here; others keep their sampled flag. */
   OTEL_TRACES_SAMPLER_ARG: decimal({ min: 0, max: 1 }).default(1),
 } as const
 
-/** Reads the settings of `schema` from `env`. Empty ones count as unset. Throws a ConfigError naming every fault. */
+/** Reads settings from `env`; empty ones count as unset. Throws a ConfigError with all faults. */
 export function readConfig<T extends z.ZodRawShape>(
   schema: z.ZodObject<T>,
   env: Readonly<Record<string, string | undefined>>,

@@ -8,8 +8,9 @@ export interface FieldFault {
 }
 
 /**
- * Returns the faults that an issue of zod stands for. Schemas give each field its own message. Objects have none, so an
- * issue of an object is described by its code, never by zod's English text.
+ * Returns the faults that an issue of zod stands for. Schemas give each field its own message.
+ * Objects have none, so an issue of an object is described by its code, never by zod's English
+ * text.
  */
 export function describeIssue(issue: z.core.$ZodIssue): FieldFault[] {
   if (issue.code === 'unrecognized_keys') {
@@ -19,7 +20,7 @@ export function describeIssue(issue: z.core.$ZodIssue): FieldFault[] {
   return [{ field: issue.path.join('.'), detail: isObject ? 'must be a JSON object' : issue.message }]
 }
 
-/** Parses `text` as JSON that conforms to `schema`. Returns undefined where it does not, or is not JSON. */
+/** Parses JSON by `schema`. Returns undefined for text that is not JSON or does not conform. */
 export function parseJson<T extends z.ZodType>(schema: T, text: string): z.output<T> | undefined {
   try {
     return schema.safeParse(JSON.parse(text)).data

@@ -4,8 +4,8 @@ export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', '
 export type LogLevel = (typeof LOG_LEVELS)[number]
 
 /**
- * Returns a logger that writes JSON lines to stdout. JSON escapes control characters, so no input can forge a line. Levels
- * are written by name, because few log collectors know pino's numbers.
+ * Returns a logger that writes JSON lines to stdout. JSON escapes control characters, so no input
+ * can forge a line. Levels are written by name, because few log collectors know pino's numbers.
  */
 export function createLogger(service: string, level: LogLevel, stream?: DestinationStream): Logger {
   const options = {
@@ -17,13 +17,13 @@ export function createLogger(service: string, level: LogLevel, stream?: Destinat
   return stream === undefined ? pino(options) : pino(options, stream)
 }
 
-/** The same failure is logged again only after this time: an unavailable service can fail many times a second. */
+/** Time between logs of the same failure: calls can fail many times a second. */
 const REPEAT_MS = 5000
 
 /** Kinds of failures that are remembered at a time. */
 const KINDS_MAX = 100
 
-/** Logs a failure as a warning. Each kind (what failed, and the error's message) is logged at most once in 5 s. */
+/** Logs a warning, at most every 5 s for each kind (what failed, and the error's message). */
 export type FailureLog = (error: unknown, what: string, fields?: Readonly<Record<string, unknown>>) => void
 
 export function createFailureLog(log: Logger, now: () => number = () => performance.now()): FailureLog {

@@ -3,7 +3,7 @@ import type { TraceContext } from '../sample/trace-context.ts'
 
 export const OPEN_METRICS_TYPE = openMetricsContentType
 
-/** A histogram without labels, whose buckets can have an exemplar: the newest trace with a value in the bucket. */
+/** A histogram without labels. Each bucket can have the newest trace in it as its exemplar. */
 export class TracedHistogram extends Histogram {
   readonly #name: string
   readonly #buckets: readonly number[]
@@ -27,8 +27,9 @@ export class TracedHistogram extends Histogram {
 const COUNTER_HEAD = /^(# HELP \S+)_total (.*\n# TYPE \S+)_total counter$/gm
 
 /**
- * Returns the metrics of `registry` as OpenMetrics, converted from the plain text format. prom-client's own rendering renames
- * the counters of the registry for good, and takes exemplars only with each observation.
+ * Returns the metrics of `registry` as OpenMetrics, converted from the plain text format.
+ * prom-client's own rendering renames the counters of the registry for good, and takes exemplars
+ * only with each observation.
  */
 export async function renderOpenMetrics(registry: Registry): Promise<string> {
   const text = await registry.metrics()

@@ -2,24 +2,26 @@ import type { EntryId } from './receipt.ts'
 import { formatTraceparent, parseTraceparent, type TraceContext } from './trace-context.ts'
 
 /**
- * The stream format. Only this file knows it, and packer.ts the items of `s`. An entry has these fields:
+ * The stream format. Only this file knows it, and packer.ts the items of `s`. An entry has these
+ * fields:
  *
- *     s  the samples: a flat JSON array, three items per sample: ["edge-17/rps",420,1700000000000, ...]
+ *     s  the samples: a flat JSON array, three items each: ["edge-17/rps",420,1700000000000, ...]
  *     n  the number of samples
  *     o  the number of samples that the partition had accepted before this entry
  *     r  a random text
- *     t  the traceparents of the requests with samples in the entry, separated by spaces; absent if there are none
+ *     t  the traceparents of its requests, separated by spaces; absent if there are none
  *
- * `o` numbers the samples of a partition without gaps, so that a reader can prove that it missed none. `r` distinguishes
- * entries with the same id: after a failover that lost the newest entries, Redis may assign their ids again. The array is flat
- * because an array per sample costs 40 % more time to parse and 2 bytes more to store.
+ * `o` numbers the samples of a partition without gaps, so that a reader can prove that it missed
+ * none. `r` distinguishes entries with the same id: after a failover that lost the newest entries,
+ * Redis may assign their ids again. The array is flat because an array per sample costs 40 % more
+ * time to parse and 2 bytes more to store.
  */
 export const ENTRY_FIELDS = { samples: 's', count: 'n', offset: 'o', nonce: 'r', traces: 't' } as const
 
 /** Items per sample in the flat array. */
 export const SAMPLE_STRIDE = 3
 
-/** An entry as it was read. Missing or garbled fields are undefined: the analyzer decides what that means. */
+/** An entry as it was read. Missing or garbled fields are undefined. */
 export interface Entry {
   readonly id: EntryId
   readonly samples: string | undefined
@@ -31,12 +33,12 @@ export interface Entry {
   readonly isDeleted?: boolean
 }
 
-/** The maximum number of traces per entry, which may hold the sub-batches of hundreds of requests. */
+/** The maximum number of traces per entry: it may hold samples of hundreds of requests. */
 export const TRACES_MAX = 8
 
 /**
- * Adds a request's trace to those of an entry. At the limit, a sampled trace replaces one that is not sampled; any other trace
- * is dropped.
+ * Adds a request's trace to those of an entry. At the limit, a sampled trace replaces one that is
+ * not sampled; any other trace is dropped.
  */
 export function addTrace(traces: TraceContext[], trace: TraceContext): void {
   if (traces.length < TRACES_MAX) {
@@ -80,7 +82,7 @@ export type UnpackedEntry =
   | { readonly kind: 'samples'; readonly samples: FlatSamples }
   | { readonly kind: 'unreadable'; readonly reason: string }
 
-/** Parses and checks an entry's samples. Never throws: a stream may hold anything, and must not stop its reader. */
+/** Parses and checks an entry's samples. Never throws, whatever the stream holds. */
 export function unpackEntry(entry: Entry): UnpackedEntry {
   const { samples, count, offset } = entry
   if (samples === undefined) return unreadable('it has no field "s"')

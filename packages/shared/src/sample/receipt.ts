@@ -10,7 +10,7 @@ export interface Receipt {
   readonly id: EntryId
 }
 
-/** Stream ids are two unsigned 64-bit numbers. 16 digits reach the year 318857 and are exact as float64. */
+/** Two unsigned 64-bit numbers; 16 digits reach the year 318857 and are exact as float64. */
 const RECEIPT = /^(\d{1,4}):(\d{1,16}-\d{1,16})$/
 
 /** Returns a receipt's text, such as `3:1700000000000-0`. */
@@ -33,7 +33,10 @@ export function compareEntryIds(a: EntryId, b: EntryId): number {
   return difference !== 0 ? difference : Number(a.slice(dashA + 1)) - Number(b.slice(dashB + 1))
 }
 
-/** Returns an id's milliseconds: Redis' clock at the append, or later if the stream's newest id was ahead of it. */
+/**
+ * Returns an id's milliseconds: Redis' clock at the append, or later if the stream's newest id was
+ * ahead of it.
+ */
 export function entryTimeMs(id: EntryId): number {
   return Number(id.slice(0, id.indexOf('-')))
 }

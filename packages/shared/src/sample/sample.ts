@@ -7,15 +7,18 @@ export interface Sample {
   readonly timestamp: number
 }
 
-/** The largest Unix time in milliseconds that a Date can hold (ECMAScript, "Time Values and Time Range"). */
-export const TIMESTAMP_MAX_MS = 8.64e15
+/** The largest time of a Date, in Unix ms (ECMAScript, "Time Values and Time Range"). */
+const TIMESTAMP_MAX_MS = 8.64e15
 
-/** A number below this is a Unix time in seconds, otherwise in milliseconds: 1e11 s is the year 5138, 1e11 ms is 1973. */
+/**
+ * A number below this is a Unix time in seconds, otherwise in milliseconds: 1e11 s is the year
+ * 5138, 1e11 ms is 1973.
+ */
 const SECONDS_BELOW = 1e11
 
 /**
- * Converts a timestamp as clients send it to Unix milliseconds: a number of seconds (below 1e11) or milliseconds, or an ISO
- * 8601 string. Returns undefined for any other value.
+ * Converts a timestamp as clients send it to Unix milliseconds: a number of seconds (below 1e11) or
+ * milliseconds, or an ISO 8601 string. Returns undefined for any other value.
  */
 export function toMilliseconds(timestamp: number | string): number | undefined {
   const ms =
@@ -23,7 +26,10 @@ export function toMilliseconds(timestamp: number | string): number | undefined {
   return ms >= 0 && ms <= TIMESTAMP_MAX_MS ? ms : undefined
 }
 
-/** A date, or a date and time with an optional zone: the common part of ISO 8601 and RFC 3339. Date.parse accepts more. */
+/**
+ * A date, or a date and time with an optional zone: the common part of ISO 8601 and RFC 3339.
+ * Date.parse accepts more.
+ */
 const ISO_8601 = /^\d{4}-\d{2}-\d{2}(?:[Tt ]\d{2}:\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?(?:[Zz]|[+-]\d{2}:?\d{2})?)?$/
 
 function parseIso8601(text: string): number {
@@ -37,10 +43,10 @@ function parseIso8601(text: string): number {
 }
 
 /** C0 and C1 control characters and DEL. They break logs and terminals. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: the expression must find control characters
+// biome-ignore lint/suspicious/noControlCharactersInRegex: it must find them
 const CONTROL_CHARACTER = /[\u0000-\u001f\u007f-\u009f]/
 
-/** Returns why a key is invalid, as the end of a sentence that begins with its name; undefined for a valid key. */
+/** Returns why a key is invalid, as the end of a sentence; undefined for a valid key. */
 export function keyFault(key: string, bytesMax: number): string | undefined {
   if (key.length === 0) return 'must not be empty'
   // A UTF-16 unit is at most 3 bytes of UTF-8, so the bytes of most keys need not be counted.

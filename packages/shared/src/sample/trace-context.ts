@@ -11,7 +11,7 @@ const TRACEPARENT = /^([\da-f]{2})-([\da-f]{32})-([\da-f]{16})-([\da-f]{2})(-.*)
 
 const SAMPLED = 1
 
-/** Parses a traceparent. Returns undefined for an invalid one, which the W3C requires to be ignored. */
+/** Parses a traceparent. Returns undefined for an invalid one, which must be ignored (W3C). */
 export function parseTraceparent(text: string): TraceContext | undefined {
   const [, version = '', traceId = '', spanId = '', flags = '', rest] = TRACEPARENT.exec(text) ?? []
   if (version === '' || version === 'ff' || (version === '00' && rest !== undefined)) return undefined
@@ -19,12 +19,18 @@ export function parseTraceparent(text: string): TraceContext | undefined {
   return { traceId, spanId, isSampled: (Number.parseInt(flags, 16) & SAMPLED) !== 0 }
 }
 
-/** Returns a traceparent of version 00: always 55 characters. Only the sampled flag is passed on, as the W3C requires. */
+/**
+ * Returns a traceparent of version 00: always 55 characters. Only the sampled flag is passed on, as
+ * the W3C requires.
+ */
 export function formatTraceparent({ traceId, spanId, isSampled }: TraceContext): string {
   return `00-${traceId}-${spanId}-${isSampled ? '01' : '00'}`
 }
 
-/** Returns the log fields of a line's traces, with OpenTelemetry's names. `trace_ids` lists all if there are several. */
+/**
+ * Returns the log fields of a line's traces, with OpenTelemetry's names. `trace_ids` lists all if
+ * there are several.
+ */
 export function traceFields(traces: readonly TraceContext[]): Readonly<Record<string, unknown>> {
   const [first, ...others] = traces
   if (first === undefined) return {}

@@ -13,7 +13,10 @@ export interface VerdictSettings {
   readonly windowMin: number
 }
 
-/** The default of `windowMin` bounds false alarms: with 10 samples 10 % of normal values would be flagged, with 30 6 %. */
+/**
+ * The default of `windowMin` bounds false alarms: with 10 samples 10 % of normal values would be
+ * flagged, with 30 6 %.
+ */
 export const VERDICT_DEFAULTS: VerdictSettings = { window: 50, threshold: 2, windowMin: 30 }
 
 /** `refused`: a late or duplicate sample that the key's rule excludes from analysis. */
@@ -21,9 +24,9 @@ const STATES = ['warming', 'flat', 'ok', 'anomalous', 'refused'] as const
 export type State = (typeof STATES)[number]
 
 /**
- * The verdict on one sample. Members are null while unknown: mean and deviation of an empty window, z and the band while
- * warming. Mean, deviation and z are always those of the window. Threshold, band, anomaly and state are those of the
- * detector in force.
+ * The verdict on one sample. Members are null while unknown: mean and deviation of an empty window,
+ * z and the band while warming. Mean, deviation and z are always those of the window. Threshold,
+ * band, anomaly and state are those of the detector in force.
  */
 const analysisSchema = z.object({
   key: z.string(),
@@ -47,7 +50,10 @@ const analysisSchema = z.object({
   id: z.string(),
   /** Unix milliseconds. The only member that does not follow from the accepted samples. */
   analyzed_at: z.number(),
-  /** If a rule matches the key: the rule, its detector and the detector's score, negative below the expected values. */
+  /**
+   * If a rule matches the key: the rule, its detector and the detector's score, negative below the
+   * expected values.
+   */
   rule: z.string().exactOptional(),
   detector: z.string().exactOptional(),
   score: z.number().nullable().exactOptional(),
@@ -63,7 +69,7 @@ export function parseAnalysis(text: string): Analysis | undefined {
   return parseJson(analysisSchema, text)
 }
 
-/** What a sample's timestamp says about its place among the key's samples. A duplicate is not also late. */
+/** How a sample's timestamp relates to the key's other ones. A duplicate is not also late. */
 export const SAMPLE_ORDERS = ['in_order', 'late', 'duplicate'] as const
 export type SampleOrder = (typeof SAMPLE_ORDERS)[number]
 
@@ -77,7 +83,7 @@ export interface Finding {
   readonly deviation: number
   readonly count: number
   readonly window: number
-  /** Null for an in-order sample under the default policy: the numbers above are all of its finding. */
+  /** Null for an in-order sample under the default policy: the numbers above are all. */
   readonly judged: RuleFinding | null
 }
 
@@ -139,7 +145,7 @@ export function finiteOrNull(value: number): number | null {
   return Number.isFinite(value) ? value : null
 }
 
-/** Returns the analysis of a finding. It depends on the arguments alone, so that it can be recomputed anywhere. */
+/** Returns the analysis of a finding. It can be recomputed anywhere from the arguments. */
 export function toAnalysis(finding: Finding, context: FindingContext): Analysis {
   const { key, value, timestamp, mean, deviation, count, window, judged } = finding
   return {

@@ -4,8 +4,8 @@ import { isBeyond, isFlat, zScore } from './score.ts'
 export type EncodingContext = Omit<FindingContext, 'partition' | 'id'> & { readonly receipt: string }
 
 /**
- * Returns JSON.stringify(toAnalysis(finding, context)) at half its cost: an analyzer encodes an analysis for each key of
- * each batch.
+ * Returns JSON.stringify(toAnalysis(finding, context)) at half its cost: an analyzer encodes an
+ * analysis for each key of each batch.
  */
 export function encodeAnalysis(finding: Finding, context: EncodingContext): string {
   const { window, judged } = finding
@@ -18,7 +18,7 @@ export function encodeAnalysis(finding: Finding, context: EncodingContext): stri
   return flatten(judged === null ? `${text}}` : `${text}${encodeJudged(judged)}}`)
 }
 
-/** Does what encodeVerdict does for a finding of the default policy, without allocating an object. */
+/** Encodes a verdict of the default policy like encodeVerdict, without allocating an object. */
 function encodePlainVerdict(
   { value, mean, deviation, window }: Finding,
   { threshold, windowMin }: EncodingContext,
@@ -49,9 +49,9 @@ function encodeJudged({ rule, detector, score, order }: RuleFinding): string {
 }
 
 /**
- * Returns the same text as one flat string. V8 represents a template's result as a tree of its pieces until it is read:
- * four times the memory, which the garbage collector copies while a batch collects thousands of them. Reading one character
- * flattens the tree.
+ * Returns the same text as one flat string. V8 represents a template's result as a tree of its
+ * pieces until it is read: four times the memory, which the garbage collector copies while a batch
+ * collects thousands of them. Reading one character flattens the tree.
  */
 function flatten(text: string): string {
   return text.charCodeAt(0) === 0 ? '' : text

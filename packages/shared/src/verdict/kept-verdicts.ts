@@ -5,9 +5,9 @@ import type { EntryId } from '../sample/receipt.ts'
 import { type Analysis, type RuleFinding, SAMPLE_ORDERS, toAnalysis } from './analysis.ts'
 
 /**
- * The verdicts on one entry's samples, in the stream `tm:{p}:verdicts` under the entry's own id: a receipt leads to them,
- * and live views read them. Only what cannot be recomputed is stored, as float64s. The samples themselves are in the
- * entry, which is kept as long.
+ * The verdicts on one entry's samples, in the stream `tm:{p}:verdicts` under the entry's own id: a
+ * receipt leads to them, and live views read them. Only what cannot be recomputed is stored, as
+ * float64s. The samples themselves are in the entry, which is kept as long.
  */
 export const VERDICT_FIELDS = {
   findings: 'f',
@@ -44,9 +44,9 @@ export interface EntryJudgements {
 }
 
 /**
- * Float64s of one judgement: the sample's index in the entry, marks, score, threshold, low, high. Judgements are in the
- * samples' order; only samples that the default policy does not explain have one. Marks are 1 + order + 4 x (whether it was
- * refused) + 8 x the policy's index in `policies`.
+ * Float64s of one judgement: the sample's index in the entry, marks, score, threshold, low, high.
+ * Judgements are in the samples' order; only samples that the default policy does not explain have
+ * one. Marks are 1 + order + 4 x (whether it was refused) + 8 x the policy's index in `policies`.
  */
 export const JUDGEMENT_STRIDE = 6
 
@@ -67,7 +67,7 @@ export interface EntryVerdicts extends EntryFindings {
   readonly samples: string
 }
 
-/** Returns the analysis of the newest sample of `key` in an entry; undefined when the entry has none. */
+/** Returns the analysis of the newest sample of `key` in an entry; undefined without one. */
 export function analysisIn(verdicts: EntryVerdicts, partition: number, key: string): Analysis | undefined {
   const samples = samplesOf(verdicts)
   for (let index = samples.length / SAMPLE_STRIDE - 1; index >= 0; index--) {
@@ -103,7 +103,7 @@ function createReader(verdicts: EntryFindings, partition: number, samples: FlatS
   }
 }
 
-/** The function returns null for a sample without a judgement, and for one that is garbled by another writer. */
+/** The function returns null for a sample without a judgement, and for a garbled one. */
 function createJudgedReader(judged: EntryJudgements | null): (index: number) => RuleFinding | null {
   if (judged === null) return () => null
   const judgements = viewOf(judged.judgements)

@@ -1,7 +1,7 @@
 /** The largest score, and |z|, that is given. A value that leaves a flat window has this score. */
 export const SCORE_CAP = 1e6
 
-/** Rounding must not decide an exact tie: a score is beyond a threshold only by more than this share of it. */
+/** Rounding must not decide a tie: only more than this share beyond a threshold counts. */
 const TIE_MARGIN = 1e-12
 
 /** A deviation of a few units in the last place is rounding, not variation. */
@@ -18,8 +18,8 @@ export function isFlat(mean: number, deviation: number): boolean {
 }
 
 /**
- * Returns z = (value - mean) / deviation, limited to +-SCORE_CAP. In a flat window the deviation is not a measure: a value
- * within rounding of the mean has z 0, any other has the cap.
+ * Returns z = (value - mean) / deviation, limited to +-SCORE_CAP. In a flat window the deviation is
+ * not a measure: a value within rounding of the mean has z 0, any other has the cap.
  */
 export function zScore(value: number, mean: number, deviation: number): number {
   const distance = value - mean

@@ -42,7 +42,8 @@ describe('the threshold for a share of false alarms', () => {
     expect(shareBeyond(3, { samples: 50, direction: 'both' })).toBeCloseTo(0.00499, 5)
   })
 
-  // From a table of the t distribution: the 97.5 % point is 2.0096 with 49 degrees of freedom, 2.2622 with 9.
+  // From a table of the t distribution: the 97.5 % point is 2.0096 with 49 degrees of freedom,
+  // 2.2622 with 9.
   test.each([
     [0.05, 50, 'both', 2.009575 * Math.sqrt(51 / 49)],
     [0.05, 10, 'both', 2.262157 * Math.sqrt(11 / 9)],

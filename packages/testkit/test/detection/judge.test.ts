@@ -15,7 +15,7 @@ import { Random } from '../../src/random.ts'
 
 const DEFAULT = createPolicy({}, VERDICT_DEFAULTS)
 
-/** Calm, flat, spiky, huge and tied values. Some samples are late, duplicates, or come after a long time. */
+/** Calm, flat, spiky, huge and tied values; some late, duplicate, or after a long time. */
 const anySamples = fc.array(
   fc.record({
     value: fc.oneof(

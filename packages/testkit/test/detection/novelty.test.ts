@@ -41,7 +41,8 @@ describe('novelty', () => {
   test('forgets a value if no sample was near it for 4,000 samples', () => {
     const scoreAfter = (samples: number): number => {
       const calm = Array.from({ length: samples }, (_, n) => Math.sin(n))
-      // The value first comes when the key has warmed up, and is new each time that it has been forgotten.
+      // The value first comes when the key has warmed up, and is new each time that it has been
+      // forgotten.
       return scoresOf(createNovelty(), [...wave(100), 10, ...calm, 10]).at(-1) ?? 0
     }
     expect(scoreAfter(3999)).toBe(0)

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { anySeries, scoresOf } from '../../src/series.ts'
 
-/** The distance from the range, in widths. A range without width is left only by more than rounding. */
+/** The distance from the range, in widths. A range without width allows for rounding. */
 function oracle(values: readonly number[]): number[] {
   let [low = 0] = values
   let high = low

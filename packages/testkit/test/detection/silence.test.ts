@@ -97,7 +97,8 @@ describe('a key', () => {
   test('that sends at random times is rarely silent', () => {
     const random = new Random(7)
     const key = createKey()
-    // Half the sum of two squared normal numbers is exponential: a Poisson process with a mean gap of a minute.
+    // Half the sum of two squared normal numbers is exponential: a Poisson process with a mean gap
+    // of a minute.
     for (let i = 0; i < 100_000; i++)
       key.samples(1 + Math.round(30_000 * (random.normal() ** 2 + random.normal() ** 2)))
     expect(key.silences()).toBeLessThanOrEqual(5)

@@ -5,16 +5,17 @@ import type { TimedSample } from '../order.ts'
  * The alert on one key, a state machine:
  *
  *     ok       no sample of the newest `of` is beyond `open`
- *     pending  some are, but fewer than `samples`, or the evidence has lasted for less than `holdMs`
- *     firing   ends when `closeAfter` consecutive samples are not beyond `close`, when no sample comes for a while, or when
- *              the level is accepted as new; then ok
+ *     pending  some are, but fewer than `samples`, or the evidence has lasted less than `holdMs`
+ *     firing   ends when `closeAfter` consecutive samples are not beyond `close`, when no sample
+ *              comes for a while, or when the level is accepted as new; then ok
  *
- * Evidence for an alert is `samples` of the newest `of`, or smaller deviations to one side that add up: the cumulative sum
- * of Page, "Continuous inspection schemes", Biometrika 41, 1954. A sample beyond `instant` leads to firing from any state. A
- * sample without a score (the key is warming) changes nothing.
+ * Evidence for an alert is `samples` of the newest `of`, or smaller deviations to one side that add
+ * up: the cumulative sum of Page, "Continuous inspection schemes", Biometrika 41, 1954. A sample
+ * beyond `instant` leads to firing from any state. A sample without a score (the key is warming)
+ * changes nothing.
  *
- * Time is what the caller passes: when the samples arrived. So the same entries give the same alerts, whichever process
- * analyses them and however late. Nothing here reads a clock.
+ * Time is what the caller passes: when the samples arrived. So the same entries give the same
+ * alerts, whichever process analyses them and however late. Nothing here reads a clock.
  */
 export interface AlertPolicy {
   /** In multiples of the threshold: a sample beyond this is evidence. */
@@ -27,8 +28,9 @@ export interface AlertPolicy {
   /** In multiples of the threshold: one sample beyond this opens an alert. */
   readonly instant: number
   /**
-   * In multiples of the threshold: a sum beyond this is evidence. It adds how far samples lie beyond half the threshold on
-   * one side, each counted up to `open`, and subtracts how far they lie within, down to 0. Infinity turns the sum off.
+   * In multiples of the threshold: a sum beyond this is evidence. It adds how far samples lie
+   * beyond half the threshold on one side, each counted up to `open`, and subtracts how far they
+   * lie within, down to 0. Infinity turns the sum off.
    */
   readonly sustained: number
   /** In multiples of the threshold: a sample up to this is calm. */
@@ -91,7 +93,7 @@ export type OpenedBy = (typeof OPENED_BY)[number]
 export const RESOLVE_REASONS = ['calm', 'no_samples', 'level_shift'] as const
 export type ResolveReason = (typeof RESOLVE_REASONS)[number]
 
-/** Float64s of a key's state, initially 0. Those of a resolved alert stay until the next one opens. */
+/** Float64s of a key's state, initially 0. A resolved alert's stay until the next one opens. */
 export const ALERT_STATE_LENGTH = 13
 
 const PHASE = 0
@@ -107,7 +109,7 @@ const PEAK = 7
 const PEAK_VALUE = 8
 const SAMPLES = 9
 const CALM = 10
-/** The cumulative sums of what lies beyond half the threshold, in multiples of it: above, and below. */
+/** The cumulative sums beyond half the threshold, in multiples of it: above, and below. */
 const SUM_UP = 11
 const SUM_DOWN = 12
 
@@ -124,7 +126,7 @@ export function alertPhase(states: Float64Array, at: number): AlertPhase {
   return PHASES[states[at + PHASE] as 0 | 1 | 2]
 }
 
-/** Returns when a firing alert expires if no sample comes before; Infinity for a key that is not firing. */
+/** Returns when a firing alert expires without a sample; Infinity for a key that is not firing. */
 export function alertExpiresAt(states: Float64Array, at: number): number {
   return states[at + PHASE] === FIRING ? (states[at + EXPIRES_AT] as number) : Number.POSITIVE_INFINITY
 }
@@ -134,8 +136,9 @@ export function createScoredSample(): ScoredSample {
 }
 
 /**
- * Updates a key's state by a sample and appends what happened to `events`: nothing, for nearly every sample. An alert that
- * expired before the sample came is resolved as of that time, as if `expireAlert` had been called then.
+ * Updates a key's state by a sample and appends what happened to `events`: nothing, for nearly
+ * every sample. An alert that expired before the sample came is resolved as of that time, as if
+ * `expireAlert` had been called then.
  */
 export function stepAlert(
   states: Float64Array,
@@ -150,8 +153,8 @@ export function stepAlert(
 }
 
 /**
- * Resolves an alert for which no sample came in time. All samples of the key that arrived before `now` must have been
- * analysed: with a backlog, `now` is behind the wall clock.
+ * Resolves an alert for which no sample came in time. All samples of the key that arrived before
+ * `now` must have been analysed: with a backlog, `now` is behind the wall clock.
  */
 export function expireAlert(states: Float64Array, at: number, now: number, events: AlertEvent[]): void {
   const expiresAt = alertExpiresAt(states, at)
@@ -262,7 +265,7 @@ function resolve(
   states[at + CALM] = 0
 }
 
-/** Returns when an alert expires after a sample. A key that sends hourly must have the time for `closeAfter` samples. */
+/** Returns when an alert expires after a sample: not before `closeAfter` samples can come. */
 function expiryAfter({ resolveAfterMs, closeAfter }: AlertPolicy, { time, intervalMs }: ScoredSample): number {
   return time + Math.max(resolveAfterMs, closeAfter * intervalMs)
 }

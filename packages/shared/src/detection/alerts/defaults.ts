@@ -1,7 +1,10 @@
 import type { DetectorName } from '../detectors/registry.ts'
 import type { AlertPolicy } from './alert.ts'
 
-/** The defaults, in multiples of the threshold. With the default threshold of 2 they are |z| > 3, > 6 and < 1.5. */
+/**
+ * The defaults, in multiples of the threshold. With the default threshold of 2 they are |z| > 3, >
+ * 6 and < 1.5.
+ */
 export const ALERT_DEFAULTS: AlertPolicy = {
   open: 1.5,
   samples: 2,
@@ -16,11 +19,11 @@ export const ALERT_DEFAULTS: AlertPolicy = {
   severity: 'warning',
 }
 
-/** For detectors with a threshold that noise hardly ever crosses: any score beyond it is evidence. */
+/** For detectors with a threshold that noise rarely crosses: any score beyond it is evidence. */
 export const QUIET_ALERT_DEFAULTS: AlertPolicy = { ...ALERT_DEFAULTS, open: 1 }
 
 /** Under a budget each flagged sample opens an alert: the budget limits their number. */
-export const BUDGET_ALERT_DEFAULTS: AlertPolicy = {
+const BUDGET_ALERT_DEFAULTS: AlertPolicy = {
   ...ALERT_DEFAULTS,
   open: 1,
   samples: 1,

@@ -35,10 +35,11 @@ export interface Suppression {
 }
 
 /**
- * Decides what receivers are notified of now, and updates the record: `firing` once, and again after a snooze; `resolved` if
- * they were notified that it fires. A suppressed notification is counted once for each suppressor, and sent when no
- * suppressor is left and the alert still fires. Call it after each change of the record and at `suppressedUntil`; a second
- * call for the same record decides nothing.
+ * Decides what receivers are notified of now, and updates the record: `firing` once, and again
+ * after a snooze; `resolved` if they were notified that it fires. A suppressed notification is
+ * counted once for each suppressor, and sent when no suppressor is left and the alert still fires.
+ * Call it after each change of the record and at `suppressedUntil`; a second call for the same
+ * record decides nothing.
  */
 export function decideNotification(
   record: AlertRecord,
@@ -59,13 +60,13 @@ export function decideNotification(
   return { record: { ...record, suppressed_by: by, suppressed }, notify: null }
 }
 
-/** Returns when to decide on an alert again although nothing changed; Infinity when that is not needed. */
+/** Returns when to decide on an unchanged alert again; Infinity when that is not needed. */
 export function suppressedUntil(record: AlertRecord, { muted }: Pick<Suppression, 'muted'>): number {
   if (record.state === 'resolved' || !isDue(record)) return Number.POSITIVE_INFINITY
   return Math.max(record.snoozed?.until ?? 0, muted?.until ?? 0)
 }
 
-/** Whether receivers are still to be notified that the alert fires: initially, and after a snooze. */
+/** Whether a notification that the alert fires is due: initially, and after a snooze. */
 function isDue({ told, told_at, snoozed }: AlertRecord): boolean {
   return told === 0 || (snoozed !== null && told_at < snoozed.until)
 }

@@ -24,7 +24,7 @@ type PlacedKey = Pick<AlertPlace, 'partition' | 'key'>
 type AnomalyOpened = Extract<AlertEvent, { kind: 'opened' }>
 type AnomalyResolved = Extract<AlertEvent, { kind: 'resolved' }>
 
-/** Returns the id of an alert. It follows from the opening alone, so an entry that is analysed twice opens it once. */
+/** Returns an alert's id. It depends on the opening alone: a repeated analysis opens it once. */
 export function alertId(
   opening: PlacedKey & { readonly kind: AlertCause['kind']; readonly count: number; readonly time: number },
 ): string {
@@ -35,7 +35,7 @@ export function alertId(
 /** The setting of the alert policy whose line a score crossed. */
 const LINES = { instant: 'instant', samples: 'open', sustained: 'sustained' } as const
 
-/** Returns the opening of an anomaly alert; `judgement` and `window` are those of the sample that opened it. */
+/** Returns the opening of an anomaly alert, with judgement and window of the opening sample. */
 export function anomalyOpening(
   event: AnomalyOpened,
   place: AlertPlace & { readonly judgement: Pick<Judgement, 'low' | 'high' | 'spread'>; readonly window: number },
@@ -90,7 +90,7 @@ export function heardEnd(event: Extract<SilenceEvent, { kind: 'heard' }>): Alert
   return { resolved_at: event.time, resolve_reason: 'heard', peak: null }
 }
 
-/** Returns the alert on an accepted level shift: resolved at once, stored to explain why the band moved. */
+/** Returns the alert on a level shift: resolved at once, stored to explain why the band moved. */
 export function levelShift(
   { partition, key, policy }: AlertPlace,
   { value, count, time }: { readonly value: number; readonly count: number; readonly time: number },

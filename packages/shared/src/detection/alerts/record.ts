@@ -3,8 +3,8 @@ import { parseJson } from '../../runtime/issues.ts'
 import { OPENED_BY, RESOLVE_REASONS, SEVERITIES } from './alert.ts'
 
 /*
- * The parts of an alert as Redis holds them: JSON, each part with one writer. They are read by these schemas; members that
- * a newer version added are ignored. All times are Unix milliseconds.
+ * The parts of an alert as Redis holds them: JSON, each part with one writer. They are read by
+ * these schemas; members that a newer version added are ignored. All times are Unix milliseconds.
  */
 
 /** What an anomaly alert is based on: the sample that opened it, and the expected values. */
@@ -13,12 +13,12 @@ const evidenceSchema = z.object({
   value: z.number(),
   /** Positive when the value is too high, negative when it is too low. */
   score: z.number(),
-  /** What opened it: one sample beyond `line`, `samples` of the newest `of`, or a sum beyond `line`. */
+  /** What opened it: a sample beyond `line`, `samples` of `of` samples, or a sum beyond `line`. */
   by: z.enum(OPENED_BY),
   line: z.number(),
   samples: z.number(),
   of: z.number(),
-  /** Values from low to high were expected, plus or minus spread. Most detectors expect one value: low equals high. */
+  /** The expected values, plus or minus spread. Most detectors expect one value: low is high. */
   low: z.number(),
   high: z.number(),
   spread: z.number(),
@@ -88,7 +88,7 @@ export type Suppressor = (typeof SUPPRESSORS)[number]
 
 /** What receivers were notified of. */
 const notificationSchema = z.object({
-  /** How often they were notified that it fires, and when last; whether they were notified that it is resolved. */
+  /** Notifications that it fires, the time of the last one, and whether its end was notified. */
   told: z.number(),
   told_at: z.number(),
   told_resolved: z.boolean(),
@@ -113,12 +113,18 @@ export interface AlertParts {
   readonly notification: NotificationState | null
 }
 
-/** The texts of an alert's parts as a store holds them; null, undefined or '' for a part that was never written. */
+/**
+ * The texts of an alert's parts as a store holds them; null, undefined or '' for a part that was
+ * never written.
+ */
 export type StoredAlert = Readonly<
   Record<'opening' | 'end' | 'acknowledged' | 'snoozed' | 'notification', string | null | undefined>
 >
 
-/** Parses an alert's parts. Returns null without a valid opening; any other garbled part counts as never written. */
+/**
+ * Parses an alert's parts. Returns null without a valid opening; any other garbled part counts as
+ * never written.
+ */
 export function parseAlert(stored: StoredAlert): AlertParts | null {
   const opening = parsePart(openingSchema, stored.opening)
   if (opening === null) return null

@@ -32,7 +32,10 @@ export interface StormState {
   readonly withinMs: number
   /** The number of the newest slot: time / slot length. */
   readonly slot: number
-  /** For each slot, at number % SLOTS: keys whose latest alert opened in it, and how many of those alerts still fire. */
+  /**
+   * For each slot, at number % SLOTS: keys whose latest alert opened in it, and how many of those
+   * alerts still fire.
+   */
   readonly opened: readonly number[]
   readonly firing: readonly number[]
   /** The keys with the newest alerts, oldest first. */
@@ -60,11 +63,12 @@ const NEW_STATE: StormState = {
 }
 
 /**
- * Detects storms among the alerts of all keys. Alerts belong to a storm if they opened from `withinMs` before it began until
- * it is over. It is over when no more of its alerts fire than half the number that began it.
+ * Detects storms among the alerts of all keys. Alerts belong to a storm if they opened from
+ * `withinMs` before it began until it is over. It is over when no more of its alerts fire than half
+ * the number that began it.
  *
- * It keeps counts per slot and at most `LISTED_MAX` keys, however many keys there are. `openedBefore`, which each opening
- * carries, prevents that a key is counted twice.
+ * It keeps counts per slot and at most `LISTED_MAX` keys, however many keys there are.
+ * `openedBefore`, which each opening carries, prevents that a key is counted twice.
  */
 export class StormWatch {
   readonly #policy: StormPolicy
@@ -143,8 +147,9 @@ export class StormWatch {
   }
 
   /**
-   * Limits the storm's firing alerts to `count`, the number of all firing alerts. When ends were missed because too many came
-   * at once, a storm would otherwise last forever and suppress the notifications of its keys.
+   * Limits the storm's firing alerts to `count`, the number of all firing alerts. When ends were
+   * missed because too many came at once, a storm would otherwise last forever and suppress the
+   * notifications of its keys.
    */
   limitFiring({ time, count }: { time: number; count: number }, keysTotal: number): StormEvent | undefined {
     if (this.#storm === null || this.#storm.firing <= count) return undefined
@@ -181,7 +186,7 @@ export class StormWatch {
     return Math.max(this.#policy.keysMin - 1, this.#policy.share * keysTotal)
   }
 
-  /** Clears the slots that are too old. Times of several partitions may arrive slightly out of order. */
+  /** Clears old slots. Times of several partitions may arrive slightly out of order. */
   #advance(time: number): void {
     const slot = Math.max(this.#slot, Math.floor(time / this.#slotMs))
     for (let old = Math.max(this.#slot + 1, slot - SLOTS + 1); old <= slot; old++) {

@@ -1,8 +1,9 @@
 import { roundingAt, SCORE_CAP } from '../../verdict/score.ts'
 
 /**
- * A key's samples before the present one, as they are laid out in a row: two rings of `size`, whose oldest element is
- * number `head`. Values are contiguous because each sample reads all of them, and timestamps are hardly ever read.
+ * A key's samples before the present one, as they are laid out in a row: two rings of `size`, whose
+ * oldest element is number `head`. Values are contiguous because each sample reads all of them, and
+ * timestamps are hardly ever read.
  */
 export interface History {
   /** A slab that holds the rows of many keys. */
@@ -15,12 +16,13 @@ export interface History {
 }
 
 /**
- * A detector's result for a sample. `score` is how many spreads the value lies outside [low, high], or less where the
- * detector suppresses a repeated score; NaN while the detector is warming. Each call overwrites all of it.
+ * A detector's result for a sample. `score` is how many spreads the value lies outside [low, high],
+ * or less where the detector suppresses a repeated score; NaN while the detector is warming. Each
+ * call overwrites all of it.
  */
 export interface Judgement {
   score: number
-  /** Values between these two have the score 0. For most detectors both are the same value, the centre. */
+  /** Values between these two have the score 0. For most detectors both are the same value. */
   low: number
   high: number
   /** The distance from low or high at which the score is 1. */
@@ -32,9 +34,9 @@ export interface Judgement {
 const NOTES_LENGTH = 4
 
 /**
- * Scores the samples of one kind of signal. A detector holds only its settings. Its state of a key is `stateLength`
- * float64s from `at` in a slab of the caller: they are stored with the key's window as bytes and restored bit for bit.
- * It allocates nothing per sample.
+ * Scores the samples of one kind of signal. A detector holds only its settings. Its state of a key
+ * is `stateLength` float64s from `at` in a slab of the caller: they are stored with the key's
+ * window as bytes and restored bit for bit. It allocates nothing per sample.
  */
 export interface Detector {
   readonly name: string
@@ -54,9 +56,9 @@ export interface Detector {
     judgement: Judgement,
   ): void
   /**
-   * Updates the state by the value that `judge` scored last. `judgement` must be what `judge` wrote for this state and
-   * history, so after `start` it is called again. The caller then adds the value to the history. A value that is not
-   * learned has no influence.
+   * Updates the state by the value that `judge` scored last. `judgement` must be what `judge` wrote
+   * for this state and history, so after `start` it is called again. The caller then adds the value
+   * to the history. A value that is not learned has no influence.
    */
   learn(
     history: History,
@@ -89,7 +91,7 @@ export function bandOf(judgement: Judgement, threshold: number): { low: number; 
   return { low: judgement.low - margin, high: judgement.high + margin }
 }
 
-/** Returns a number from 0 to 1 that rises with the score: 0.5 at the threshold, 0 while warming. */
+/** Converts a score to a number from 0 to 1: 0.5 at the threshold, 0 while warming. */
 export function toUnitScore(score: number, threshold: number): number {
   return Number.isNaN(score) ? 0 : score / (score + threshold)
 }
@@ -112,8 +114,8 @@ export function judgeByZone(judgement: Judgement, value: number, low: number, hi
 }
 
 /**
- * Returns `distance` in units of `spread`, at most SCORE_CAP. If the spread is only rounding at `size`, a distance within
- * rounding is 0 and any other is the cap.
+ * Returns `distance` in units of `spread`, at most SCORE_CAP. If the spread is only rounding at
+ * `size`, a distance within rounding is 0 and any other is the cap.
  */
 export function inSpreads(distance: number, spread: number, size: number): number {
   const rounding = roundingAt(size)

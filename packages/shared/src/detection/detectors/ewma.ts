@@ -9,8 +9,9 @@ const MEAN = 1
 const VARIANCE = 2
 
 /**
- * The distance of a value from the exponentially weighted mean, in exponentially weighted deviations. Both weights start
- * as those of a plain average, 1/n: otherwise the deviation would still be growing for the first thousand samples.
+ * The distance of a value from the exponentially weighted mean, in exponentially weighted
+ * deviations. Both weights start as those of a plain average, 1/n: otherwise the deviation would
+ * still be growing for the first thousand samples.
  */
 export function createEwma({ samplesMin = SAMPLES_MIN }: DetectorSettings = {}): Detector {
   return {
@@ -34,7 +35,8 @@ export function createEwma({ samplesMin = SAMPLES_MIN }: DetectorSettings = {}):
       states[at + COUNT] = count
       states[at + MEAN] = mean + Math.max(MEAN_WEIGHT, 1 / count) * difference
       if (count === 1) return
-      // The first value has no mean before it: differences begin with the second. Squares above 1e308 stay finite.
+      // The first value has no mean before it: differences begin with the second. Squares above
+      // 1e308 stay finite.
       const square = Math.min(difference * difference, Number.MAX_VALUE)
       states[at + VARIANCE] = variance + Math.max(VARIANCE_WEIGHT, 1 / (count - 1)) * (square - variance)
     },

@@ -2,7 +2,7 @@ import { type Detector, type DetectorSettings, judgeByZone, judgeWarming } from 
 import { takeMedian } from './median.ts'
 import { type Summary, summarize } from './summary.ts'
 
-/** The deviation of normally distributed values is this many times their median absolute deviation (MAD). */
+/** The deviation of normal values divided by their median absolute deviation (MAD). */
 const DEVIATIONS_PER_MAD = 1.4826
 /** Most quantised values are equal, so their MAD alone may be 0. */
 const SPREAD_MIN_DEVIATIONS = 0.5
@@ -13,8 +13,9 @@ const MEDIAN = 0
 const MAD = 1
 
 /**
- * |value - median| / (1.4826 MAD) of the window. The spread is at least half the deviation. The state is the median and the
- * MAD of the sample before: hints that speed up the search and change no score.
+ * |value - median| / (1.4826 MAD) of the window. The spread is at least half the deviation. The
+ * state is the median and the MAD of the sample before: hints that speed up the search and change
+ * no score.
  */
 export function createMad({ samplesMin = SAMPLES_MIN }: DetectorSettings = {}): Detector {
   const summary: Summary = { mean: 0, deviation: 0 }

@@ -2,9 +2,9 @@
 const STEPS_MAX = 4
 
 /**
- * Returns the median of the first `size` (at least one) of `numbers`, which may be reordered. For an even number it is the
- * middle of the middle two. The result does not depend on `hint`; if that is near the median, such as the median one
- * sample ago, one or two passes find it.
+ * Returns the median of the first `size` (at least one) of `numbers`, which may be reordered. For
+ * an even number it is the middle of the middle two. The result does not depend on `hint`; if that
+ * is near the median, such as the median one sample ago, one or two passes find it.
  */
 export function takeMedian(numbers: Float64Array, size: number, hint: number): number {
   const upperRank = size >> 1
@@ -15,8 +15,8 @@ export function takeMedian(numbers: Float64Array, size: number, hint: number): n
     let greater = 0
     let below = Number.NEGATIVE_INFINITY
     let above = Number.POSITIVE_INFINITY
-    // Sums of booleans instead of branches: the side of a number is unpredictable, and a mispredicted branch costs as much as
-    // ten comparisons.
+    // Sums of booleans instead of branches: the side of a number is unpredictable, and a
+    // mispredicted branch costs as much as ten comparisons.
     for (let i = 0; i < size; i++) {
       const number = numbers[i] as number
       const isLess = Number(number < guess)
@@ -27,7 +27,8 @@ export function takeMedian(numbers: Float64Array, size: number, hint: number): n
       if (isGreater & Number(number < above)) above = number
     }
     const notGreater = size - greater
-    // `below` has rank less - 1, the guess has the ranks less ... notGreater - 1 (if any), `above` has rank notGreater.
+    // `below` has rank less - 1, the guess has the ranks less ... notGreater - 1 (if any), `above`
+    // has rank notGreater.
     if (lowerRank >= less - 1 && upperRank <= notGreater) {
       const lower = lowerRank < less ? below : lowerRank < notGreater ? guess : above
       const upper = upperRank < less ? below : upperRank < notGreater ? guess : above

@@ -13,10 +13,10 @@ const HIGH = 1
 const EXPIRY = 2
 const VALUES = 3
 
-export interface MemoryOptions {
+interface MemoryOptions {
   /** The number of values that are remembered. */
   readonly capacity: number
-  /** In widths of the range: a value further than this from all remembered ones is remembered too. */
+  /** A value further than this from all remembered ones is added, in widths of the range. */
   readonly newAbove: number
 }
 
@@ -29,10 +29,10 @@ export interface Nearest {
 }
 
 /**
- * The values near which a series has been in its last 4,000 samples. When it was added, each was at least a small share of
- * the range away from the others; with each the number of the last sample near it (its visit) is kept. The range is that of
- * range.ts. Layout in a slab, as float64s: low, high, expiry, values, visits. Samples are numbered from 1, without
- * repetition.
+ * The values near which a series has been in its last 4,000 samples. When it was added, each was at
+ * least a small share of the range away from the others; with each the number of the last sample
+ * near it (its visit) is kept. The range is that of range.ts. Layout in a slab, as float64s: low,
+ * high, expiry, values, visits. Samples are numbered from 1, without repetition.
  */
 export class Memory {
   readonly length: number
@@ -56,7 +56,7 @@ export class Memory {
     return (states[at + HIGH] as number) - (states[at + LOW] as number)
   }
 
-  /** Finds the remembered value nearest to `value`, skipping slot `except`; of equally near ones the first. */
+  /** Finds the (first) remembered value that is nearest to `value`, skipping slot `except`. */
   findNearest(states: Float64Array, at: number, value: number, except: number, found: Nearest): void {
     const first = at + VALUES
     const end = first + this.#capacity
@@ -76,8 +76,9 @@ export class Memory {
   }
 
   /**
-   * Updates the memory by sample number `number`, whose nearest remembered value is in slot `nearest` (-1: none). A new value
-   * is remembered; otherwise the nearest one is marked as visited.
+   * Updates the memory by sample number `number`, whose nearest remembered value is in slot
+   * `nearest` (-1: none). A new value is remembered; otherwise the nearest one is marked as
+   * visited.
    */
   visit(states: Float64Array, at: number, value: number, nearest: number, number: number): void {
     if (nearest < 0) {

@@ -3,7 +3,7 @@ import { Memory, type Nearest } from './memory.ts'
 
 /** The share of the gap between the two nearest remembered values that is not new. */
 const DISCOUNT = 0.2
-/** A score passes if it exceeds this many raw scores before it, so that a lasting deviation is reported once. */
+/** A score must exceed this many raw scores before it: a lasting deviation is reported once. */
 const PRECEDING = 50
 const SAMPLES_MIN = 50
 
@@ -16,8 +16,9 @@ const RAW = 0
 const NEAREST = 1
 
 /**
- * Answers: "has this key been near this value in its last 4,000 samples?" The raw score is the distance to the nearest of
- * 64 remembered values, in widths of the range. It passes if it exceeds the raw scores of the 50 samples before.
+ * Answers: "has this key been near this value in its last 4,000 samples?" The raw score is the
+ * distance to the nearest of 64 remembered values, in widths of the range. It passes if it exceeds
+ * the raw scores of the 50 samples before.
  */
 export function createNovelty({ samplesMin = SAMPLES_MIN }: DetectorSettings = {}): Detector {
   const memory = new Memory({ capacity: 64, newAbove: 0.02 })
@@ -40,7 +41,8 @@ export function createNovelty({ samplesMin = SAMPLES_MIN }: DetectorSettings = {
       const count = states[at + COUNT] as number
       if (count === 0) return judgeWarming(judgement)
 
-      // A value within that share of the gap beside the nearest value is not new: values are sparse there anyway.
+      // A value within that share of the gap beside the nearest value is not new: values are sparse
+      // there anyway.
       memory.findNearest(states, at + MEMORY, nearest.value, nearest.index, neighbour)
       const known = neighbour.index < 0 ? 0 : DISCOUNT * neighbour.distance
       const width = memory.width(states, at + MEMORY)

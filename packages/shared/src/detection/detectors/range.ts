@@ -8,7 +8,10 @@ const COUNT = 0
 const LOW = 1
 const HIGH = 2
 
-/** The distance of a value from the range of all earlier values, in widths of that range, which slowly shrinks. */
+/**
+ * The distance of a value from the range of all earlier values, in widths of that range, which
+ * slowly shrinks.
+ */
 export function createRange({ samplesMin = SAMPLES_MIN }: DetectorSettings = {}): Detector {
   return {
     name: 'range',
@@ -37,7 +40,7 @@ export function createRange({ samplesMin = SAMPLES_MIN }: DetectorSettings = {})
   }
 }
 
-/** Shrinks the range [states[at], states[at + 1]] towards its middle, then widens it to hold `value`. */
+/** Shrinks the range at `at` (low, high) towards its middle, then widens it to hold `value`. */
 export function moveRange(states: Float64Array, at: number, value: number): void {
   const low = states[at] as number
   const high = states[at + 1] as number

@@ -6,7 +6,7 @@ import { createNovelty } from './novelty.ts'
 import { createRange } from './range.ts'
 import { createZscore } from './zscore.ts'
 
-/** Stored rows (window-row.ts) hold a detector's index in this table, so new ones must be appended. */
+/** Stored rows (window-row.ts) hold indexes of this table, so new detectors must be appended. */
 const CREATORS = {
   zscore: createZscore,
   ewma: createEwma,

@@ -13,7 +13,7 @@ function summaryOf(values: readonly number[], head = 0): Summary {
   return summary
 }
 
-/** Mean and deviation of doubles in exact arithmetic: every finite double is an integer times 2^-1074. */
+/** Mean and deviation in exact arithmetic: every finite double is an integer times 2^-1074. */
 function exactly(values: readonly number[]): Summary {
   const UNIT = 1074n
   const n = BigInt(values.length)
@@ -68,7 +68,7 @@ function relativeError(actual: number, expected: number): number {
 }
 
 describe('windows that break naive formulas', () => {
-  /** NIST StRD, univariate, NumAcc2 to NumAcc4: a value, then two values around it in alternation. */
+  /** NIST StRD, univariate, NumAcc2 to NumAcc4: a value, then two alternating values around it. */
   const alternations = [
     { name: 'NumAcc2', first: 1.2, low: 1.1, high: 1.3, deviation: 0.1 },
     { name: 'NumAcc3', first: 1_000_000.2, low: 1_000_000.1, high: 1_000_000.3, deviation: 0.1 },
@@ -76,12 +76,14 @@ describe('windows that break naive formulas', () => {
   ]
 
   test.each(alternations)('$name keeps its certified mean and deviation', ({ first, low, high, deviation }) => {
-    // An odd count, as certified; the certified deviation is that of a sample (n - 1), ours that of the population.
+    // An odd count, as certified; the certified deviation is that of a sample (n - 1), ours that of
+    // the population.
     const values = [first, ...Array.from({ length: 48 }, (_, i) => (i % 2 === 0 ? low : high))]
     const summary = summaryOf(values)
     expect(relativeError(summary.mean, first)).toBeLessThan(1e-15)
     const ofSample = summary.deviation * Math.sqrt(49 / 48)
-    // The decimals are not doubles: at 1e7 the spacing of doubles alone moves the certified 0.1 by 1e-8 of itself.
+    // The decimals are not doubles: at 1e7 the spacing of doubles alone moves the certified 0.1 by
+    // 1e-8 of itself.
     expect(relativeError(ofSample, deviation)).toBeLessThan(first > 1e6 ? 2e-8 : 1e-14)
     expect(relativeError(summary.deviation, exactly(values).deviation)).toBeLessThan(1e-14)
   })
@@ -121,7 +123,8 @@ test('mean and deviation agree with exact arithmetic on any values', () => {
     fc.property(fc.array(value, { minLength: 1, maxLength: 50 }), values => {
       const summary = summaryOf(values)
       const exact = exactly(values)
-      // Errors are relative to the spread: a mean of values that cancel out has no correct digits of its own.
+      // Errors are relative to the spread: a mean of values that cancel out has no correct digits
+      // of its own.
       const spread = Math.max(...values) - Math.min(...values)
       expect(Math.abs(summary.mean - exact.mean)).toBeLessThanOrEqual(
         1e-13 * spread + 1e-15 * Math.abs(exact.mean) + Number.MIN_VALUE,

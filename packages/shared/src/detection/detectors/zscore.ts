@@ -3,7 +3,7 @@ import { zScore } from '../../verdict/score.ts'
 import { type Detector, type DetectorSettings, judgeWarming } from './detector.ts'
 import { type Summary, summarize } from './summary.ts'
 
-/** The default detector: |value - mean| / deviation of the window. Bit for bit the |z| of verdict/analysis.ts. */
+/** The default detector: |value - mean| / deviation of the window, as in verdict/score.ts. */
 export function createZscore({ samplesMin = VERDICT_DEFAULTS.windowMin }: DetectorSettings = {}): Detector {
   const summary: Summary = { mean: 0, deviation: 0 }
   return {

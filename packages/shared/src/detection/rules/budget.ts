@@ -22,7 +22,7 @@ export type Direction = 'up' | 'down' | 'both'
 const SHARE_MAX = 0.1
 const SHARE_MIN = 1e-12
 
-/** Far below SCORE_CAP, so that a value that leaves a flat window is an anomaly under every budget. */
+/** Far below SCORE_CAP: a value that leaves a flat window is an anomaly under every budget. */
 const THRESHOLD_MAX = 1e4
 
 const MILLISECONDS = { minute: 60e3, hour: 3600e3, day: 86_400e3, week: 604_800e3 } as const
@@ -49,13 +49,14 @@ export function parseBudget(text: string): Budget | undefined {
 }
 
 /**
- * Returns the threshold that |z| of a normal sample exceeds with the probability `share`. Here z = (value - mean) / deviation,
- * with the mean and population deviation of the n samples before it.
+ * Returns the threshold that |z| of a normal sample exceeds with the probability `share`. Here z =
+ * (value - mean) / deviation, with the mean and population deviation of the n samples before it.
  *
- * All samples have the same normal distribution, so value - mean has the variance s^2 (1 + 1/n). Divided by the sample
- * deviation (with n - 1) times sqrt(1 + 1/n), it has the t distribution with n - 1 degrees of freedom: the prediction
- * interval of Hahn and Meeker, "Statistical Intervals", 1991, section 4.8. The population deviation is the sample
- * deviation times sqrt((n - 1) / n), so z = t sqrt((n + 1) / (n - 1)).
+ * All samples have the same normal distribution, so value - mean has the variance s^2 (1 + 1/n).
+ * Divided by the sample deviation (with n - 1) times sqrt(1 + 1/n), it has the t distribution with
+ * n - 1 degrees of freedom: the prediction interval of Hahn and Meeker, "Statistical Intervals",
+ * 1991, section 4.8. The population deviation is the sample deviation times sqrt((n - 1) / n), so z
+ * = t sqrt((n + 1) / (n - 1)).
  */
 export function thresholdForShare(
   share: number,
@@ -64,11 +65,12 @@ export function thresholdForShare(
   assert(samples >= 2, 'one sample has no deviation')
   const bounded = Math.min(SHARE_MAX, Math.max(SHARE_MIN, share))
   const tail = direction === 'both' ? bounded / 2 : bounded
-  // Rounded to six decimals: the logarithms it is computed from may differ in the last place between JavaScript engines.
+  // Rounded to six decimals: the logarithms it is computed from may differ in the last place
+  // between JavaScript engines.
   return Math.min(THRESHOLD_MAX, Math.round(-studentt.inv(tail, samples - 1) * scale(samples) * 1e6) / 1e6)
 }
 
-/** Returns the share of normal samples that is flagged at a threshold: the inverse of `thresholdForShare`. */
+/** Returns the share of normal samples beyond a threshold: inverts `thresholdForShare`. */
 export function shareBeyond(
   threshold: number,
   { samples, direction }: { samples: number; direction: Direction },
@@ -82,18 +84,25 @@ function scale(samples: number): number {
   return Math.sqrt((samples + 1) / (samples - 1))
 }
 
-/** Intervals are grouped by an eighth of an octave: the upper bits of a float64, exponent and three bits of fraction. */
+/**
+ * Intervals are grouped by an eighth of an octave: the upper bits of a float64, exponent and three
+ * bits of fraction.
+ */
 const INTERVAL_SHIFT = 17
 const BUCKETS = 2 ** (32 - INTERVAL_SHIFT)
 
 /**
- * The thresholds of one budget, each computed once. A threshold depends only on the number of samples in the window and the
- * interval between them, so it is the same wherever the samples are analysed.
+ * The thresholds of one budget, each computed once. A threshold depends only on the number of
+ * samples in the window and the interval between them, so it is the same wherever the samples are
+ * analysed.
  */
 export class BudgetThresholds {
   readonly #budget: Budget
   readonly #direction: Direction
-  /** By samples and bucket: at most the window's size times the few hundred buckets from a millisecond to a year. */
+  /**
+   * By samples and bucket: at most the window's size times the few hundred buckets from a
+   * millisecond to a year.
+   */
   readonly #thresholds = new Map<number, number>()
   readonly #float = new DataView(new ArrayBuffer(8))
 
@@ -103,8 +112,9 @@ export class BudgetThresholds {
   }
 
   /**
-   * Returns the threshold for a window of `samples` with this mean interval. Under a budget per time an interval counts as up
-   * to an eighth shorter than it is, which gives fewer false alarms, not more.
+   * Returns the threshold for a window of `samples` with this mean interval. Under a budget per
+   * time an interval counts as up to an eighth shorter than it is, which gives fewer false alarms,
+   * not more.
    */
   thresholdFor(samples: number, intervalMs: number): number {
     const bucket = this.#budget.kind === 'share' ? 0 : this.#bucketOf(intervalMs)
@@ -129,7 +139,8 @@ export class BudgetThresholds {
   }
 
   #bucketOf(intervalMs: number): number {
-    // Equal or decreasing timestamps give no interval; the shortest one gives the fewest false alarms.
+    // Equal or decreasing timestamps give no interval; the shortest one gives the fewest false
+    // alarms.
     this.#float.setFloat64(0, Math.max(1, intervalMs || 1))
     return this.#float.getUint32(0) >>> INTERVAL_SHIFT
   }

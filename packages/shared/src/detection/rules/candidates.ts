@@ -17,8 +17,8 @@ interface Ranked {
 }
 
 /**
- * Candidates indexed by the literal prefix or suffix of their patterns, whichever is longer. Of a thousand rules only those
- * with a prefix or suffix of the key are tested, the most specific first.
+ * Candidates indexed by the literal prefix or suffix of their patterns, whichever is longer. Of a
+ * thousand rules only those with a prefix or suffix of the key are tested, the most specific first.
  */
 export class CandidateIndex {
   readonly #byPrefix: AnchorIndex
@@ -125,7 +125,7 @@ export const SPECIFICITY: readonly {
   },
 ]
 
-/** Compares candidates, the more specific first. Returns 0 only for two alternatives of one rule's braces. */
+/** Compares candidates, the more specific first; 0 only for two alternatives of one rule. */
 export function compareSpecificity(a: Candidate, b: Candidate): number {
   for (const { compare } of SPECIFICITY) {
     const order = compare(a, b)

@@ -5,13 +5,16 @@ import { mute, nameOf, RuleError, type RuleInput, read, readRule } from './rule.
 
 /** Limits on a document: they bound what storing, sending and resolving it costs. */
 export const RULES_MAX = 1000
-export const MUTES_MAX = 1000
+const MUTES_MAX = 1000
 
 /** Who changed something, why and when (Unix milliseconds). */
 const changeSchema = z.object({ who: text, why: text, at: z.number() })
 export type Change = Readonly<z.infer<typeof changeSchema>>
 
-/** A rule as it is stored: as it was written, and its last change. `version` is the document's at that change. */
+/**
+ * A rule as it is stored: as it was written, and its last change. `version` is the document's at
+ * that change.
+ */
 export interface KeptRule {
   readonly rule: RuleInput
   readonly version: number
@@ -58,12 +61,13 @@ const ruleChangeSchema = changeSchema.extend({
   content: z.unknown(),
 })
 
-/** One change of the document. All changes together say which samples were scored by which rules. */
+/** One change of the document. The changes say which samples were scored by which rules. */
 export type RuleChange = Readonly<z.infer<typeof ruleChangeSchema>>
 
 /**
- * The stored form of a document. It ensures that a document can be listed and changed without a fault. The settings inside
- * rules, mutes and the storm are left as they were written: a RuleSet checks them, and reports each fault by its name.
+ * The stored form of a document. It ensures that a document can be listed and changed without a
+ * fault. The settings inside rules, mutes and the storm are left as they were written: a RuleSet
+ * checks them, and reports each fault by its name.
  */
 const documentSchema = z.object({
   version: z.int().min(0),

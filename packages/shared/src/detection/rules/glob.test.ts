@@ -103,7 +103,7 @@ function alternatives(pattern: string): number {
   return 2 ** count('{a,*b}') * 3 ** count('{/,{a,?b}.}')
 }
 
-/** The oracle: converts a pattern to a regular expression, whose backtracking tries all alternatives. */
+/** The oracle: converts a pattern to a regular expression, which tries all alternatives. */
 function toRegExp(pattern: string): RegExp {
   const source = pattern.replaceAll(/\\\*|[*?.{},/]|\[!/g, part => {
     const meanings: Record<string, string> = {

@@ -1,8 +1,8 @@
-/** Thrown for an invalid pattern. The message is the end of a sentence that begins with its name. */
+/** Thrown for an invalid pattern. The message completes a sentence that begins with its name. */
 export class GlobError extends Error {}
 
 /** The maximum length of a pattern: the bytes of the longest key, and some for braces. */
-export const PATTERN_LENGTH_MAX = 400
+const PATTERN_LENGTH_MAX = 400
 
 /** The maximum number of patterns to which one with braces expands. */
 export const ALTERNATIVES_MAX = 64
@@ -18,7 +18,10 @@ type Token =
 export interface Glob {
   /** The pattern. */
   readonly text: string
-  /** The characters before the first wildcard and after the last; without wildcards both are the whole pattern. */
+  /**
+   * The characters before the first wildcard and after the last; without wildcards both are the
+   * whole pattern.
+   */
   readonly prefix: string
   readonly suffix: string
   /** The number of literal characters, and of wildcards of each kind. */
@@ -26,14 +29,15 @@ export interface Glob {
   readonly classes: number
   readonly ones: number
   readonly runs: number
-  /** Whether the whole key matches. Takes at most the key's length times the pattern's length steps. */
+  /** Whether the whole key matches. Takes at most key length times pattern length steps. */
   matches(key: string): boolean
 }
 
 /**
- * Compiles a pattern. `*` matches any run of characters, `?` any one, `[abc]`, `[0-9]` and `[!abc]` one of a set, `{a,b}` one
- * of several patterns. A backslash escapes any of these. Every other character is literal, including slash and dot. A
- * character is a code point. Returns one glob for each alternative of the braces.
+ * Compiles a pattern. `*` matches any run of characters, `?` any one, `[abc]`, `[0-9]` and `[!abc]`
+ * one of a set, `{a,b}` one of several patterns. A backslash escapes any of these. Every other
+ * character is literal, including slash and dot. A character is a code point. Returns one glob for
+ * each alternative of the braces.
  */
 export function compileGlob(pattern: string): Glob[] {
   if (pattern.length === 0) throw new GlobError('must not be empty')
@@ -115,7 +119,7 @@ function readClass(characters: readonly string[], open: number): { token: Token;
   return { token: { kind: 'class', isNegated, ranges }, last: i }
 }
 
-/** Returns all alternatives of the tokens from `start` to the comma or brace that ends an alternative. */
+/** Returns all alternatives of the tokens from `start` to the end of an alternative. */
 function expandBraces(tokens: readonly Token[], start: number, isInside: boolean): { ways: Token[][]; next: number } {
   let ways: Token[][] = [[]]
   let i = start
@@ -143,7 +147,7 @@ function expandBraces(tokens: readonly Token[], start: number, isInside: boolean
   return { ways, next: i }
 }
 
-/** One step of matching: a literal character, a test of one, or undefined for a run of any characters. */
+/** One step of matching: a literal character, a test of one, or undefined for any run. */
 type Step = string | ((character: string) => boolean) | undefined
 
 const anyOne = (): boolean => true
@@ -160,7 +164,8 @@ function toGlob(tokens: readonly Token[]): Glob {
   const suffix = firstWild === -1 ? prefix : literal(lastWild + 1)
   const isExact = firstWild === -1
   const pieces = literalPieces(steps)
-  // These tests reject nearly every key: most of a thousand patterns have a piece that the key lacks.
+  // These tests reject nearly every key: most of a thousand patterns have a piece that the key
+  // lacks.
   const mayMatch = (key: string): boolean =>
     key.startsWith(prefix) && key.endsWith(suffix) && pieces.every(piece => key.includes(piece))
   return {
@@ -204,8 +209,9 @@ function toStep(token: Token): Step {
 }
 
 /**
- * Matches greedily: when a step fails, only the last run before it needs to take one more character, because the last run
- * can take whatever an earlier run could give up. So no pattern takes exponential time.
+ * Matches greedily: when a step fails, only the last run before it needs to take one more
+ * character, because the last run can take whatever an earlier run could give up. So no pattern
+ * takes exponential time.
  */
 function matchSteps(steps: readonly Step[], key: string): boolean {
   let step = 0

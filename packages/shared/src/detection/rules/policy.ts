@@ -9,7 +9,7 @@ import type { OrderPolicy } from '../order.ts'
 import { type Budget, BudgetThresholds, type Direction } from './budget.ts'
 
 /** The part of a judgement that a verdict depends on. */
-export type JudgedValue = Pick<Judgement, 'score' | 'low' | 'high'>
+type JudgedValue = Pick<Judgement, 'score' | 'low' | 'high'>
 
 /** How a key's samples are scored and alerts are opened: a rule with all defaults filled in. */
 export interface Policy {
@@ -20,9 +20,9 @@ export interface Policy {
   readonly detector: DetectorName
   /** Samples in a full window. */
   readonly window: number
-  /** Samples that a key must have had before its first score; undefined for the detector's default. */
+  /** Samples of a key before its first score; undefined for the detector's default. */
   readonly samplesMin: number | undefined
-  /** A sample with a score beyond this is an anomaly. Under a budget it applies until the first score. */
+  /** A score beyond this is an anomaly. Under a budget it applies until the first score. */
   readonly threshold: number
   /** Null unless the threshold follows from a false-alarm budget. */
   readonly budget: BudgetThresholds | null
@@ -75,14 +75,15 @@ export function thresholdOf(policy: Policy, samples: number, intervalMs: number)
 }
 
 /**
- * Returns the score with a sign: positive if the value is too high, negative if it is too low. It is 0 if the policy ignores
- * that side or distance, and NaN while the detector is warming.
+ * Returns the score with a sign: positive if the value is too high, negative if it is too low. It
+ * is 0 if the policy ignores that side or distance, and NaN while the detector is warming.
  */
 export function signedScore(policy: Policy, judgement: JudgedValue, value: number): number {
   const { score, low, high } = judgement
   if (Number.isNaN(score)) return score
   const isUp = value > high
-  // A detector may score something else than the value, such as how it varies: that has no side and no distance.
+  // A detector may score something else than the value, such as how it varies: that has no side and
+  // no distance.
   if (!isUp && !(value < low)) return hasSideOrDistance(policy) ? 0 : score
   if (policy.direction !== 'both' && (policy.direction === 'up') !== isUp) return 0
   const edge = isUp ? high : low

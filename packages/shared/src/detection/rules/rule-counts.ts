@@ -1,11 +1,11 @@
-/** Fractions of samples are counted in millionths: integers, whose sum does not depend on their order. */
+/** Fractions are counted in millionths: the sum of integers does not depend on their order. */
 export const MILLION = 1e6
 
 /** What is counted for the samples that a rule scores; `expected` in millionths of a sample. */
 export const RULE_COUNTS = ['judged', 'flagged', 'expected', 'opened'] as const
 export type RuleCount = (typeof RULE_COUNTS)[number]
 
-/** Returns a counter's name, `rule:version:what`, with the version of the rules when this one was last changed. */
+/** Returns a counter's name, `rule:version:what`, with the version of the rule's last change. */
 export function ruleCountName(rule: string, version: number, what: RuleCount): string {
   return `${rule}:${version}:${what}`
 }

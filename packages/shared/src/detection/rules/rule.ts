@@ -23,7 +23,7 @@ import {
 export const WINDOW_MIN = 10
 export const WINDOW_MAX = 500
 
-/** Thrown for invalid rules. The message has one line for each fault: rule, field and what is wrong. */
+/** Thrown for invalid rules. The message has a line for each fault: rule, field and detail. */
 export class RuleError extends Error {
   readonly faults: readonly string[]
   readonly fields: readonly FieldFault[]

@@ -7,7 +7,7 @@ export interface SpansOptions {
   readonly service: string
   /** The OTLP receiver; undefined for none. */
   readonly endpoint: string | undefined
-  /** The share of traces started here whose spans are sent. Spans of other traces are sent if those are sampled. */
+  /** The sampled share of the traces that start here; others keep their sampled flag. */
   readonly ratio: number
   readonly log: Logger
 }

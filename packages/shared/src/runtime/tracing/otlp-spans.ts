@@ -32,15 +32,16 @@ const KINDS = { server: SpanKind.SERVER, consumer: SpanKind.CONSUMER } as const
 /** Later ones take precedence. */
 const RESOURCE_DETECTORS = [serviceInstanceIdDetector, resourceAttributesEnvDetector, serviceNameEnvDetector]
 
-/** The queue of unsent spans. Spans beyond it are dropped and logged: the receiver is unavailable or too slow. */
+/** Unsent spans. More are dropped, and logged: the receiver is unavailable or too slow. */
 const QUEUE_SPANS_MAX = 4096
 
 /** How often the queue is sent. */
 const SEND_MS = 1000
 
 /**
- * The timeout of sending, including the exporter's retries. Their pauses keep the process alive, so this limits how long an
- * unavailable receiver delays the shutdown; OpenTelemetry's default of 10 s is too long for that.
+ * The timeout of sending, including the exporter's retries. Their pauses keep the process alive, so
+ * this limits how long an unavailable receiver delays the shutdown; OpenTelemetry's default of 10 s
+ * is too long for that.
  */
 const SEND_TIMEOUT_MS = 2000
 
@@ -52,8 +53,9 @@ export interface OtlpSpansOptions {
 }
 
 /**
- * Sends spans by OpenTelemetry's SDK as OTLP in JSON over HTTP. Only loaded if there is a receiver (open-spans.ts). The SDK
- * reads headers, the service's name and further attributes from OpenTelemetry's own environment variables.
+ * Sends spans by OpenTelemetry's SDK as OTLP in JSON over HTTP. Only loaded if there is a receiver
+ * (open-spans.ts). The SDK reads headers, the service's name and further attributes from
+ * OpenTelemetry's own environment variables.
  */
 export function createOtlpSpans({ service, endpoint, ratio, logFailure }: OtlpSpansOptions): Spans {
   const warn = (message: string): void => logFailure(new Error(message), 'spans could not be sent')
