@@ -1,0 +1,238 @@
+import { parseArgs } from 'node:util'
+
+/** The exit code of a command line that is invalid. */
+export const EXIT_USAGE = 2
+
+const HELP_WIDTH = 100
+const DESCRIPTION_COLUMN_MAX = 22
+
+/** An invalid command line. The message names the option and what it takes. */
+export class UsageError extends Error {}
+
+/** One option: how it appears in `--help`, and how its text becomes a value. */
+export interface Option<T> {
+  /** What stands for the value in `--help`, such as FILE; undefined for a flag. */
+  readonly placeholder: string | undefined
+  readonly help: string
+  readonly short?: string | undefined
+  readonly isRepeated: boolean
+  readonly fallback: T
+  /** Completes "--name must be ..." in an error message. */
+  readonly form: string
+  /** Returns undefined when the text is invalid. */
+  parse(text: string): T | undefined
+}
+
+export type Options = Readonly<Record<string, Option<unknown>>>
+
+export type Values<O extends Options> = {
+  readonly [Name in keyof O]: O[Name] extends Option<infer T> ? T : never
+}
+
+/** A program's command line: what `--help` prints, and what is parsed. */
+export interface Command<O extends Options = Options> {
+  /** How the program is called, such as `npm run load --`. */
+  readonly call: string
+  /** One sentence that says what the program does. */
+  readonly summary: string
+  /** Paragraphs between the summary and the options. */
+  readonly details?: string
+  /** What follows the options in the usage line, such as FILE or `-- ARGUMENTS`. */
+  readonly operands?: string
+  readonly options: O
+  /** Paragraphs after the options. */
+  readonly notes?: string
+  /** Arguments of complete calls. */
+  readonly examples: readonly string[]
+}
+
+export interface Parsed<O extends Options> {
+  readonly values: Values<O>
+  readonly operands: readonly string[]
+  /** The arguments after `--`. */
+  readonly rest: readonly string[]
+}
+
+interface Described<D> {
+  readonly help: string
+  readonly short?: string
+  readonly default?: D
+}
+
+export function flag(help: string, short?: string): Option<boolean> {
+  return { placeholder: undefined, help, short, isRepeated: false, fallback: false, form: '', parse: () => true }
+}
+
+export function integer<D extends number | undefined = undefined>(
+  spec: Described<D> & { readonly min: number; readonly max: number },
+): Option<number | D> {
+  const { min, max } = spec
+  const parse = (text: string): number | undefined => {
+    const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN
+    return value >= min && value <= max ? value : undefined
+  }
+  return valued(spec, { placeholder: 'N', form: `an integer from ${min} to ${max}`, parse })
+}
+
+export function number<D extends number | undefined = undefined>(
+  spec: Described<D> & { readonly min: number; readonly max: number },
+): Option<number | D> {
+  const { min, max } = spec
+  const parse = (text: string): number | undefined => {
+    const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN
+    return value >= min && value <= max ? value : undefined
+  }
+  return valued(spec, { placeholder: 'N', form: `a number from ${min} to ${max}`, parse })
+}
+
+export function choice<const C extends string, D extends C | undefined = undefined>(
+  choices: readonly C[],
+  spec: Described<D> & { readonly placeholder: string },
+): Option<C | D> {
+  const parse = (text: string): C | undefined => choices.find(one => one === text)
+  return valued(spec, { placeholder: spec.placeholder, form: `one of ${choices.join(', ')}`, parse })
+}
+
+/** A text, not empty. With `parse`, a value that is made from it; `form` says what it takes. */
+export function text<T = string, D extends T | undefined = undefined>(
+  spec: Described<D> & {
+    readonly placeholder: string
+    readonly form?: string
+    readonly parse?: (text: string) => T | undefined
+  },
+): Option<T | D> {
+  const { placeholder, form = 'a text that is not empty' } = spec
+  const parse = spec.parse ?? ((given: string) => (given === '' ? undefined : (given as T)))
+  return valued(spec, { placeholder, form, parse })
+}
+
+/** An option that may be given several times; its values in their order. */
+export function repeated<T>(option: Option<T>): Option<readonly NonNullable<T>[]> {
+  const parse = (given: string): readonly NonNullable<T>[] | undefined => {
+    const value = option.parse(given)
+    return value === undefined || value === null ? undefined : [value]
+  }
+  return { ...option, help: `${option.help}; may be repeated`, isRepeated: true, fallback: [], parse }
+}
+
+/** A list in one argument, separated by commas. */
+export function commaSeparated<T>(option: Option<T>): Option<readonly NonNullable<T>[]> {
+  const parse = (given: string): readonly NonNullable<T>[] | undefined => {
+    const values = given.split(',').map(part => option.parse(part.trim()))
+    return values.every(value => value !== undefined && value !== null) ? (values as NonNullable<T>[]) : undefined
+  }
+  return { ...option, fallback: [], form: `a comma-separated list, each ${option.form}`, parse }
+}
+
+function valued<T, D>(
+  { help, short, default: fallback }: Described<D>,
+  option: Pick<Option<T>, 'placeholder' | 'form' | 'parse'>,
+): Option<T | D> {
+  const shown = fallback === undefined ? help : `${help} (default ${fallback})`
+  return { ...option, help: shown, short, isRepeated: false, fallback: fallback as D }
+}
+
+/** Parses arguments; throws a UsageError that names the first invalid one. */
+export function parseCommandLine<O extends Options>(command: Command<O>, args: readonly string[]): Parsed<O> {
+  const end = args.indexOf('--')
+  const own = end < 0 ? [...args] : args.slice(0, end)
+  const specs = Object.entries(command.options).map(([name, { placeholder, short, isRepeated }]) => {
+    const type = placeholder === undefined ? 'boolean' : 'string'
+    return [name, { type, multiple: isRepeated, ...(short === undefined ? {} : { short }) }] as const
+  })
+  let parsed: ReturnType<typeof parseArgs>
+  try {
+    parsed = parseArgs({ args: own, options: Object.fromEntries(specs), allowPositionals: true })
+  } catch (error) {
+    // node:util explains at length how to pass arguments that begin with a dash; the first sentence names the option.
+    const message = error instanceof Error ? error.message : String(error)
+    throw new UsageError(message.split('. ')[0] ?? message, { cause: error })
+  }
+  const [extra] = parsed.positionals
+  if (extra !== undefined && command.operands === undefined) throw new UsageError(`Unexpected argument '${extra}'`)
+  const values = Object.entries(command.options).map(([name, option]) => [
+    name,
+    readValue(name, option, parsed.values[name]),
+  ])
+  return {
+    values: Object.fromEntries(values) as Values<O>,
+    operands: parsed.positionals,
+    rest: end < 0 ? [] : args.slice(end + 1),
+  }
+}
+
+function readValue(name: string, option: Option<unknown>, given: unknown): unknown {
+  if (given === undefined) return option.fallback
+  if (typeof given === 'boolean') return given
+  if (Array.isArray(given)) return given.flatMap(one => readValue(name, { ...option, isRepeated: false }, one))
+  const value = option.parse(String(given))
+  if (value === undefined) throw new UsageError(`--${name} must be ${option.form}, not '${given}'`)
+  return value
+}
+
+/**
+ * Runs a program: prints its help when the arguments ask for it; prints a usage error and how to get help; otherwise calls
+ * `run`. Returns the exit code.
+ */
+export async function runCommand(
+  command: Command,
+  args: readonly string[],
+  run: () => Promise<number>,
+): Promise<number> {
+  const end = args.indexOf('--')
+  const own = end < 0 ? args : args.slice(0, end)
+  if (own.includes('--help') || own.includes('-h')) {
+    process.stdout.write(formatHelp(command))
+    return 0
+  }
+  try {
+    return await run()
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error
+    process.stderr.write(`${error.message}. For all options: ${command.call} --help\n`)
+    return EXIT_USAGE
+  }
+}
+
+/** Returns the text of `--help`. */
+export function formatHelp(command: Command): string {
+  const { call, summary, details, operands, options, notes, examples } = command
+  const rows = [
+    ...Object.entries(options).map(([name, option]) => [optionTitle(name, option), option.help] as const),
+    ['-h, --help', 'show this text'] as const,
+  ]
+  const column = Math.min(DESCRIPTION_COLUMN_MAX, Math.max(...rows.map(([title]) => title.length))) + 4
+  const lines = rows.flatMap(([title, help]) => {
+    const [first = '', ...others] = wrap(help, HELP_WIDTH - column)
+    const head = `  ${title}`
+    const begin = head.length < column - 1 ? [head.padEnd(column) + first] : [head, ' '.repeat(column) + first]
+    return [...begin, ...others.map(line => ' '.repeat(column) + line)]
+  })
+  const usage = `Usage: ${call} [options]${operands === undefined ? '' : ` ${operands}`}`
+  const parts = [
+    ...[summary, usage, ...(details === undefined ? [] : [details])].map(paragraphs),
+    `Options:\n${lines.join('\n')}`,
+    ...(notes === undefined ? [] : [paragraphs(notes)]),
+    `Examples:\n${examples.map(example => `  ${`${call} ${example}`.replace(/(?: --)? *$/, '')}`).join('\n')}`,
+  ]
+  return `${parts.join('\n\n')}\n`
+}
+
+function optionTitle(name: string, { placeholder, short }: Option<unknown>): string {
+  return `${short === undefined ? '' : `-${short}, `}--${name}${placeholder === undefined ? '' : ` ${placeholder}`}`
+}
+
+function paragraphs(given: string): string {
+  const texts = given.split('\n\n').map(paragraph => wrap(paragraph.replaceAll('\n', ' '), HELP_WIDTH).join('\n'))
+  return texts.join('\n\n')
+}
+
+function wrap(given: string, width: number): string[] {
+  const lines: string[] = []
+  for (const word of given.split(' ')) {
+    const last = lines.at(-1)
+    if (last === undefined || last.length + 1 + word.length > width) lines.push(word)
+    else lines[lines.length - 1] = `${last} ${word}`
+  }
+  return lines
+}
