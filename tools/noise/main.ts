@@ -1,44 +1,40 @@
 import { readFile, writeFile } from 'node:fs/promises'
-import { SingleBar } from 'cli-progress'
-import { withTables } from './document.ts'
-import { HELP, parseNoise } from './options.ts'
+import { type Command, flag, parseCommandLine, runCommand } from '../lib/options.ts'
+import { openProgress } from '../lib/progress.ts'
+import { replaceSection } from '../lib/table.ts'
 import { FULL, makeTables, QUICK } from './tables.ts'
 
-const document = new URL('../../docs/detection.md', import.meta.url)
+const PAGE = new URL('../../docs/detection.md', import.meta.url)
 
-process.exitCode = await main()
+const COMMAND = {
+  call: 'npm run noise --',
+  summary:
+    'Measures how noisy, how sensitive and how expensive each detector is, and writes the tables of docs/detection.md.',
+  options: {
+    quick: flag('use a hundredth of the samples (seconds instead of minutes) and print the tables'),
+    print: flag('print the tables instead of writing them'),
+  },
+  examples: ['', '--quick'],
+} satisfies Command
+
+process.exitCode = await runCommand(COMMAND, process.argv.slice(2), main)
 
 async function main(): Promise<number> {
-  const command = parseNoise(process.argv.slice(2))
-  if (command.kind === 'help') {
-    process.stdout.write(HELP)
-    return 0
-  }
-  if (command.kind === 'wrong') {
-    process.stderr.write(`${command.reason}. --help shows what there is.\n`)
-    return 2
-  }
-  const tables = await measure(command.isQuick)
-  if (command.isPrinted) process.stdout.write(`${tables}\n`)
-  else await writeFile(document, withTables(await readFile(document, 'utf8'), tables))
+  const { quick, print } = parseCommandLine(COMMAND, process.argv.slice(2)).values
+  const tables = await measure(quick)
+  if (quick || print) process.stdout.write(`${tables}\n`)
+  else await writeFile(PAGE, replaceSection(await readFile(PAGE, 'utf8'), 'npm run noise', tables))
   return 0
 }
 
 async function measure(isQuick: boolean): Promise<string> {
-  const format = '{bar} {percentage} %, {eta_formatted} left, {what}'
-  const bar = new SingleBar({ stream: process.stderr, format, barsize: 24, clearOnComplete: true, hideCursor: true })
   const steps = makeTables(isQuick ? QUICK : FULL)
-  try {
-    for (let step = steps.next(); ; step = steps.next()) {
-      if (step.done === true) return step.value
-      const { done, of, what } = step.value
-      if (!process.stderr.isTTY) process.stderr.write(`${done + 1} of ${of}: ${what}\n`)
-      else if (done === 0) bar.start(of, 0, { what })
-      else bar.update(done, { what })
-      // The bar is drawn, and Ctrl-C heard, between two parts.
-      await new Promise(resolve => setImmediate(resolve))
-    }
-  } finally {
-    bar.stop()
+  let step = steps.next()
+  using progress = openProgress({ output: process.stderr, total: step.done === true ? 1 : step.value.total })
+  for (; step.done !== true; step = steps.next()) {
+    progress.update(step.value.done, step.value.row)
+    // Between two rows the event loop draws the bar and handles Ctrl-C.
+    await new Promise(resolve => setImmediate(resolve))
   }
+  return step.value
 }

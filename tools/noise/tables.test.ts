@@ -1,16 +1,14 @@
 import { DETECTOR_NAMES } from '@tidemark/shared/detection/detectors/registry'
 import { expect, test } from 'vitest'
-import { BEGIN, END, withTables } from './document.ts'
 import { CHOSEN_BY, createRecording, HELD_OUT, UNSEEN } from './labelled.ts'
 import { measureNoise, measureShifts, measureSpikes } from './measure.ts'
-import { parseNoise } from './options.ts'
 import { Random } from './random.ts'
 import { SIGNALS } from './signals.ts'
 import { windowScore } from './window-score.ts'
 
 const SEED = 7
 
-test('a seed gives the same noise again, and zscore flags about 1 in 18 of normal samples', () => {
+test('equal seeds give equal noise, and zscore flags about 1 in 18 normal samples', () => {
   const [normal] = SIGNALS
   if (normal === undefined) throw new Error('there are no signals')
   const noise = measureNoise(normal, 'zscore', 20_000, SEED)
@@ -20,13 +18,13 @@ test('a seed gives the same noise again, and zscore flags about 1 in 18 of norma
   expect(noise.opened).toBeLessThanOrEqual(3)
 })
 
-test('the default alert layer opens on a spike of 8 at once, and on a shift of 3 within 10 samples', () => {
+test('the default alert layer opens on the sample of a spike of 8, and within 10 samples of a shift of 3', () => {
   expect(measureSpikes(8, 'zscore', 50, SEED).opened).toBeGreaterThanOrEqual(0.99)
   expect(measureShifts(3, 'zscore', 50, SEED).opened).toBeGreaterThanOrEqual(0.95)
   expect(measureShifts(0, 'zscore', 50, SEED).opened).toBeLessThan(0.05)
 })
 
-test('every signal can be judged by every detector', () => {
+test('every detector scores every signal', () => {
   for (const signal of SIGNALS) {
     for (const detector of DETECTOR_NAMES) {
       const { flagged, opened } = measureNoise(signal, detector, 500, SEED)
@@ -35,7 +33,7 @@ test('every signal can be judged by every detector', () => {
   }
 })
 
-test('the groups of recordings have no kind in common, and are labelled where something is', () => {
+test('the groups of recordings share no kind, and every recording has labelled windows', () => {
   const kinds = [CHOSEN_BY, HELD_OUT, UNSEEN].flatMap(group => Object.keys(group))
   expect(new Set(kinds).size).toBe(kinds.length)
   for (const [kind, create] of Object.entries({ ...CHOSEN_BY, ...HELD_OUT, ...UNSEEN })) {
@@ -48,7 +46,7 @@ test('the groups of recordings have no kind in common, and are labelled where so
   }
 })
 
-test('window scores: 100 for the first sample of each window, 0 for nothing, less for later and for false alarms', () => {
+test('a window score is 100 for the first sample of each window, 0 for no flags, and less for late flags and false alarms', () => {
   const recording = { kind: 'k', values: new Float64Array(1000), windows: [{ start: 400, end: 499 }] }
   const at = (...places: number[]): number => {
     const scores = new Float64Array(1000)
@@ -61,11 +59,11 @@ test('window scores: 100 for the first sample of each window, 0 for nothing, les
   expect(at(450)).toBeLessThan(at(400))
   expect(at(400, 401, 402)).toBe(at(400))
   expect(at(300, 400)).toBeLessThan(at(400))
-  // At the beginning nothing counts.
+  // Flags at the beginning of a recording do not count.
   expect(at(10, 400)).toBe(at(400))
 })
 
-test('distributions have their moments', () => {
+test('random distributions have the expected moments', () => {
   const random = new Random(SEED)
   const mean = (draw: () => number): number => {
     let sum = 0
@@ -78,16 +76,4 @@ test('distributions have their moments', () => {
   expect(mean(() => random.poisson(0.05))).toBeCloseTo(0.05, 2)
   expect(mean(() => Math.abs(random.student3()))).toBeCloseTo(1.1, 1)
   expect(mean(() => Math.min(10, random.pareto(1.5)))).toBeCloseTo(3 - 2 / Math.sqrt(10), 1)
-})
-
-test('the tables go between the markers, and only there', () => {
-  const document = `a\n${BEGIN}\nold\n${END}\nb`
-  expect(withTables(document, 'new')).toBe(`a\n${BEGIN}\n\nnew\n\n${END}\nb`)
-  expect(() => withTables('a', 'new')).toThrow('has no')
-})
-
-test('a quick run is printed, never written', () => {
-  expect(parseNoise(['--quick'])).toEqual({ kind: 'noise', isQuick: true, isPrinted: true })
-  expect(parseNoise([])).toEqual({ kind: 'noise', isQuick: false, isPrinted: false })
-  expect(parseNoise(['--fast']).kind).toBe('wrong')
 })

@@ -1,5 +1,6 @@
-import { createDetector, DETECTOR_NAMES } from '@tidemark/shared/detection/detectors/registry'
+import { createDetector, DETECTOR_NAMES, type DetectorName } from '@tidemark/shared/detection/detectors/registry'
 import { formatCount } from '../lib/format.ts'
+import { formatMarkdownTable } from '../lib/table.ts'
 import { scoreRecordings } from './compare.ts'
 import { measureCost } from './cost.ts'
 import { FOUND_WITHIN, measureNoise, measureShifts, measureSpikes, type Power } from './measure.ts'
@@ -19,123 +20,104 @@ const SEED = 20_260_101
 const SPIKES = [4, 6, 8]
 const SHIFTS = [1, 2, 3]
 
-/** A part of the document that takes a while; `run` gives its Markdown. */
-interface Part {
-  readonly name: string
-  run(): string[]
+/** One table with the sentences above it. A row is measured when its cells are requested. */
+interface Section {
+  readonly lead: string
+  readonly head: readonly string[]
+  readonly rows: readonly { readonly name: string; cells(): string[] }[]
 }
 
-/** All parts, each cell a step of its own, so that progress can be shown between them. */
-export function* makeTables(
-  sizes: Sizes,
-): Generator<{ readonly done: number; readonly of: number; readonly what: string }, string> {
-  const parts = [...noiseParts(sizes), ...powerParts(sizes), ...comparisonParts(sizes), ...costParts()]
-  const lines: string[] = []
-  for (const [done, part] of parts.entries()) {
-    yield { done, of: parts.length, what: part.name }
-    lines.push(...part.run())
+export interface Step {
+  readonly done: number
+  readonly total: number
+  /** The row that is measured next. */
+  readonly row: string
+}
+
+/** Measures all tables, one row a step, so that progress can be shown in between. Returns Markdown. */
+export function* makeTables(sizes: Sizes): Generator<Step, string> {
+  const sections = [noiseSection(sizes), powerSection(sizes), comparisonSection(sizes), costSection()]
+  const total = sections.reduce((sum, { rows }) => sum + rows.length, 0)
+  let done = 0
+  const texts: string[] = []
+  for (const { lead, head, rows } of sections) {
+    const measured: string[][] = []
+    for (const { name, cells } of rows) {
+      yield { done: done++, total, row: `${head[0]} ${name}` }
+      measured.push([name, ...cells()])
+    }
+    texts.push(lead, formatMarkdownTable(head, measured, { align: 'right' }))
   }
-  return lines.join('\n')
+  return texts.join('\n\n')
 }
 
-function noiseParts({ samples }: Sizes): Part[] {
+function noiseSection({ samples }: Sizes): Section {
   const perMillion = (count: number): string => formatCount(Math.round((count / samples) * 1e6))
-  const head = [
-    `Flagged samples / opened alerts per 10^6 samples; ${formatCount(samples)} samples a cell, seed ${SEED}.`,
-    '',
-    ...header('signal', DETECTOR_NAMES),
-  ]
-  const rows = SIGNALS.map(signal => ({
-    name: signal.name,
-    run: () => {
-      const cells = DETECTOR_NAMES.map(detector => {
-        const { flagged, opened } = measureNoise(signal, detector, samples, SEED)
-        return `${perMillion(flagged)} / ${perMillion(opened)}`
-      })
-      return [row(signal.name, cells)]
-    },
-  }))
-  return [{ name: 'noise', run: () => head }, ...rows]
+  return {
+    lead:
+      `Flagged samples / alerts opened, both per 10^6 samples. Each cell: ${formatCount(samples)} samples,\n` +
+      `seed ${SEED}.`,
+    head: ['signal', ...DETECTOR_NAMES],
+    rows: SIGNALS.map(signal => ({
+      name: signal.name,
+      cells: () =>
+        DETECTOR_NAMES.map(detector => {
+          const { flagged, opened } = measureNoise(signal, detector, samples, SEED)
+          return `${perMillion(flagged)} / ${perMillion(opened)}`
+        }),
+    })),
+  }
 }
 
-function powerParts({ trials }: Sizes): Part[] {
+function powerSection({ trials }: Sizes): Section {
   const share = (part: number): string => `${(part * 100).toFixed(part === 1 || part === 0 ? 0 : 1)} %`
-  const part = (
-    what: string,
-    isDelayed: boolean,
-    measure: (detector: (typeof DETECTOR_NAMES)[number]) => Power,
-  ): Part => ({
-    name: what,
-    run: () => {
-      const cells = DETECTOR_NAMES.map(detector => {
-        const { flagged, opened, delay } = measure(detector)
-        return `${share(flagged)} / ${share(opened)}${isDelayed ? ` (${Number.isNaN(delay) ? '-' : delay.toFixed(1)})` : ''}`
-      })
-      return [row(what, cells)]
-    },
+  const spike = ({ flagged, opened }: Power): string => `${share(flagged)} / ${share(opened)}`
+  const shift = (power: Power): string =>
+    `${spike(power)} (${Number.isNaN(power.delay) ? '-' : power.delay.toFixed(1)})`
+  const row = (name: string, format: (power: Power) => string, measure: (detector: DetectorName) => Power) => ({
+    name,
+    cells: () => DETECTOR_NAMES.map(detector => format(measure(detector))),
   })
-  const head = [
-    '',
-    `Share flagged / share that opens an alert, in N(0,1) after 500 calm samples; ${formatCount(trials)} trials a cell. A spike counts on its own`,
-    `sample, a shift within ${FOUND_WITHIN}; in brackets the mean number of samples until the alert, of those opened within 50.`,
-    '',
-    ...header('what happens', DETECTOR_NAMES),
-  ]
-  return [
-    { name: 'power', run: () => head },
-    ...SPIKES.map(size => part(`spike of ${size}`, false, detector => measureSpikes(size, detector, trials, SEED))),
-    ...SHIFTS.map(size => part(`shift of ${size}`, true, detector => measureShifts(size, detector, trials, SEED))),
-  ]
-}
-
-function comparisonParts({ recordings }: Sizes): Part[] {
-  const head = [
-    '',
-    `Window scores (100 is perfect, 0 flags nothing) on labelled synthetic recordings, ${recordings} of each kind. "Best": at the one threshold that is`,
-    'best for the kinds by which detectors and constants were chosen; "default": at the default threshold.',
-    '',
-    ...header('detector', ['best threshold', 'chosen by', 'held out', 'unseen', 'unseen, default']),
-  ]
-  const rows = DETECTOR_NAMES.map(detector => ({
-    name: `recordings, ${detector}`,
-    run: () => {
-      const { threshold, chosenBy, heldOut, unseen, unseenAtDefault } = scoreRecordings(detector, recordings)
-      return [
-        row(detector, [
-          threshold.toPrecision(3),
-          ...[chosenBy, heldOut, unseen, unseenAtDefault].map(score => score.toFixed(1)),
-        ]),
-      ]
-    },
-  }))
-  return [{ name: 'recordings', run: () => head }, ...rows]
-}
-
-function costParts(): Part[] {
-  const head = [
-    '',
-    `Processor time a sample, judged and learnt, on ${process.arch} with Node ${process.versions.node}; the state a key.`,
-    '',
-  ]
-  const rows = DETECTOR_NAMES.map(name => ({
-    name: `cost, ${name}`,
-    run: () => [
-      row(name, [`${measureCost(name).toFixed(2)} µs`, `${formatCount(createDetector(name).stateLength * 8)} bytes`]),
+  return {
+    lead:
+      `Share of trials flagged / share that opens an alert, in N(0,1) after 500 normal samples.\n` +
+      `Each cell: ${formatCount(trials)} trials. A spike must be found on its own sample, a shift within ${FOUND_WITHIN} samples.\n` +
+      'In brackets: the mean number of samples until the alert, of the alerts opened within 50 samples.',
+    head: ['change', ...DETECTOR_NAMES],
+    rows: [
+      ...SPIKES.map(size => row(`spike of ${size}`, spike, name => measureSpikes(size, name, trials, SEED))),
+      ...SHIFTS.map(size => row(`shift of ${size}`, shift, name => measureShifts(size, name, trials, SEED))),
     ],
-  }))
-  return [{ name: 'cost', run: () => [...head, ...header('detector', ['time', 'state'])] }, ...rows]
+  }
 }
 
-function header(first: string, names: readonly string[]): string[] {
-  return [
-    row(first, names),
-    row(
-      '---',
-      names.map(() => '---:'),
-    ),
-  ]
+function comparisonSection({ recordings }: Sizes): Section {
+  return {
+    lead:
+      'Window scores (100 is perfect, 0 flags nothing) on labelled synthetic recordings,\n' +
+      `${recordings} of each kind. "Best threshold" is the single threshold that scores best on the kinds used to\n` +
+      'choose detectors and constants; "default" is the detector\'s own threshold.',
+    head: ['detector', 'best threshold', 'chosen by', 'held out', 'unseen', 'unseen, default'],
+    rows: DETECTOR_NAMES.map(name => ({
+      name,
+      cells() {
+        const { threshold, chosenBy, heldOut, unseen, unseenAtDefault } = scoreRecordings(name, recordings)
+        const scores = [chosenBy, heldOut, unseen, unseenAtDefault].map(score => score.toFixed(1))
+        return [threshold.toPrecision(3), ...scores]
+      },
+    })),
+  }
 }
 
-function row(first: string, cells: readonly string[]): string {
-  return `| ${[first, ...cells].join(' | ')} |`
+function costSection(): Section {
+  return {
+    lead:
+      `CPU time per sample (judge and learn) on ${process.arch} with Node ${process.versions.node}, and the size of\n` +
+      "the detector's state per key.",
+    head: ['detector', 'time', 'state'],
+    rows: DETECTOR_NAMES.map(name => ({
+      name,
+      cells: () => [`${measureCost(name).toFixed(2)} µs`, `${formatCount(createDetector(name).stateLength * 8)} bytes`],
+    })),
+  }
 }
