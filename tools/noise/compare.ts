@@ -5,22 +5,22 @@ import { CHOSEN_BY, createRecording, HELD_OUT, type Recording, UNSEEN } from './
 import { bestThreshold, type Scored, windowScore } from './window-score.ts'
 
 const WINDOW = 50
-/** Recordings of the groups have nothing in common, not even a seed. */
+/** The groups of recordings share nothing, not even seeds. */
 const HELD_OUT_SEED = 1000
 const UNSEEN_SEED = 2000
 
 export interface Comparison {
-  /** Best for the kinds that were chosen by. */
+  /** The threshold with the best score on the kinds used to choose detectors and constants. */
   readonly threshold: number
   readonly chosenBy: number
-  /** At that same threshold. */
+  /** At the same threshold. */
   readonly heldOut: number
   readonly unseen: number
   /** At the detector's own threshold. */
   readonly unseenAtDefault: number
 }
 
-/** How well a detector finds what is wrong in recordings of many kinds. */
+/** Scores how well a detector finds the labelled anomalies in recordings of many kinds. */
 export function scoreRecordings(name: DetectorName, recordings: number): Comparison {
   const scored = (kinds: typeof CHOSEN_BY, seed: number): Scored[] =>
     Object.entries(kinds).flatMap(([kind, create]) =>
@@ -42,7 +42,7 @@ export function scoreRecordings(name: DetectorName, recordings: number): Compari
   }
 }
 
-/** The score of each sample; 0 while warming. */
+/** Returns the score of each sample; 0 while warming. */
 function scoresOf(name: DetectorName, { values }: Recording): Float64Array {
   const detector = createDetector(name)
   const states = new Float64Array(detector.stateLength)

@@ -4,11 +4,11 @@ import { Random } from './random.ts'
 
 const WINDOW = 50
 const KEYS = 100
-/** The quickest round counts: whatever else the machine does only ever makes it slower. */
+/** The fastest round counts: other work on the machine can only make a round slower. */
 const ROUNDS = 40
 const SAMPLES = 50_000
 
-/** Microseconds of processor time that judging and learning a sample takes, with 100 keys in turn and a window of 50. */
+/** Returns the CPU microseconds to judge and learn one sample, with 100 keys in turn and a window of 50. */
 export function measureCost(name: DetectorName): number {
   const random = new Random(1)
   const values = Float64Array.from({ length: SAMPLES }, (_, n) => 10 + random.normal() + Math.sin(n / 5000))

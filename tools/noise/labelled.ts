@@ -1,14 +1,14 @@
 import type { LabelWindow } from '../backtest/labels.ts'
 import { Random } from './random.ts'
 
-/** A recording with one to three things wrong in it, and when; times are numbers of samples. */
+/** A recording with one to three labelled anomalies. Times are sample numbers. */
 export interface Recording {
   readonly kind: string
   readonly values: Float64Array
   readonly windows: readonly LabelWindow[]
 }
 
-/** A signal as it usually is: how large what goes wrong should be, and what values it can have. */
+/** A signal without anomalies. `scale` is the size that an anomaly should have; `legal` maps to possible values. */
 interface Usual {
   readonly values: Float64Array
   readonly scale: number
@@ -25,7 +25,7 @@ const series = (length: number, value: (n: number) => number): Float64Array =>
 const notNegative = (value: number): number => Math.max(0, value)
 const count = (value: number): number => Math.max(0, Math.round(value))
 
-/** Kinds by which detectors and their constants were chosen. */
+/** Kinds used to choose detectors and their constants. */
 export const CHOSEN_BY: Readonly<Record<string, Kind>> = {
   noise: (random, length) => {
     const deviation = 1 + 5 * random.uniform()
@@ -99,7 +99,7 @@ export const CHOSEN_BY: Readonly<Record<string, Kind>> = {
   },
 }
 
-/** Kinds that were looked at only to see whether the choice holds. */
+/** Kinds used only to check that choice. */
 export const HELD_OUT: Readonly<Record<string, Kind>> = {
   correlated: (random, length) => {
     const memory = 0.8 + 0.15 * random.uniform()
@@ -185,7 +185,7 @@ export const HELD_OUT: Readonly<Record<string, Kind>> = {
   },
 }
 
-/** Kinds that were written when every constant stood, and run once. */
+/** Kinds written after every constant was fixed, and run once. */
 export const UNSEEN: Readonly<Record<string, Kind>> = {
   queue: (random, length) => {
     const load = 0.7 + 0.2 * random.uniform()
@@ -243,7 +243,7 @@ export const UNSEEN: Readonly<Record<string, Kind>> = {
   },
 }
 
-/** What goes wrong, from sample `at` on; spikes and shifts are the most frequent. */
+/** Adds an anomaly from sample `at` on. Spikes and shifts are the most frequent. */
 type Fault = (usual: Usual, at: number, size: number, length: number, random: Random) => void
 
 const FAULTS = {
@@ -275,18 +275,22 @@ const FAULTS = {
   },
 } as const satisfies Record<string, Fault>
 
-const OFTEN = [
-  ...['spike', 'spike', 'spike', 'spike', 'spike', 'spike', 'shift', 'shift', 'shift', 'shift'],
-  ...['passing', 'passing', 'passing', 'swing', 'swing', 'frozen', 'drift', 'drift'],
-] as readonly (keyof typeof FAULTS)[]
+/** How often each fault occurs, relative to the others. */
+const WEIGHTS = { spike: 6, shift: 4, passing: 3, swing: 2, frozen: 1, drift: 2 } as const
 
-/** Labelled time, as a share of the recording; it begins before the fault, since nobody knows to the sample when one began. */
+/** Each fault as often as its weight says. "missing" is added for periodic signals: elsewhere it looks normal. */
+const OFTEN = Object.entries(WEIGHTS).flatMap(([name, weight]) =>
+  Array<keyof typeof FAULTS>(weight).fill(name as keyof typeof FAULTS),
+)
+const OFTEN_IF_PERIODIC = [...OFTEN, ...Array<'missing'>(3).fill('missing')]
+
+/** Labelled time as a share of the recording. It begins before the fault: labels are never exact to the sample. */
 const LABELLED = 0.1
 const LABELLED_BEFORE = 0.3
-/** Nothing goes wrong in this share at the beginning. */
+/** No anomaly occurs in this share at the beginning. */
 const CALM = 0.18
 
-/** The same recording for the same kind and seed. */
+/** Returns a recording; the same one for the same kind and seed. */
 export function createRecording(kind: string, create: Kind, seed: number): Recording {
   const random = new Random(seed * 7919 + kind.length * 131 + kind.charCodeAt(0))
   const length = random.pick([1500, 4000, 4000, 8000])
@@ -300,11 +304,11 @@ export function createRecording(kind: string, create: Kind, seed: number): Recor
     const at = begin + random.integer(Math.floor(labelled / 2), room - labelled - 20)
     const size = usual.scale * (2.5 + 3 * random.uniform()) * (random.uniform() < 0.65 ? 1 : -1)
     const lasting = random.integer(6, Math.max(8, Math.floor(labelled / 2)))
-    const name = random.pick(usual.isPeriodic === true ? [...OFTEN, ...Array<'missing'>(3).fill('missing')] : OFTEN)
+    const name = random.pick(usual.isPeriodic === true ? OFTEN_IF_PERIODIC : OFTEN)
     FAULTS[name](usual, at, size, lasting, random)
     windows.push({ start: at - Math.floor(LABELLED_BEFORE * labelled), end: at + Math.floor(0.7 * labelled) })
   }
   const legal = usual.legal ?? ((value: number) => value)
-  // A fault may have written past the end of a short recording: typed arrays take no notice.
+  // A fault may write past the end of a short recording: typed arrays ignore that.
   return { kind, values: usual.values.map(legal), windows }
 }

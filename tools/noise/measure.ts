@@ -8,9 +8,9 @@ import { CALM, type Signal } from './signals.ts'
 const MINUTE_MS = 60_000
 const BEGIN_MS = 1_700_000_000_000
 
-/** Samples after a shift within which it must be found. */
+/** A shift must be found within this many samples. */
 export const FOUND_WITHIN = 10
-/** Samples after a shift that are watched; a delay is that of the shifts found within them. */
+/** Samples evaluated after a shift. The mean delay covers the shifts found within them. */
 const WATCHED = 50
 
 export interface Noise {
@@ -18,7 +18,7 @@ export interface Noise {
   readonly opened: number
 }
 
-/** What a detector with its defaults, and the default alert layer on it, make of a signal. */
+/** Counts what a detector with its defaults flags in a signal, and the alerts that the default alert layer opens. */
 export function measureNoise(signal: Signal, detector: DetectorName, samples: number, seed: number): Noise {
   const random = new Random(seed)
   const length = Math.round(samples / signal.keys)
@@ -40,16 +40,16 @@ export interface Power {
   /** Shares of the trials. */
   readonly flagged: number
   readonly opened: number
-  /** Samples until the alert was opened, of those that were. */
+  /** Mean number of samples until the alert, over the alerts that were opened. */
   readonly delay: number
 }
 
-/** How often a single value so many deviations off, in N(0,1), is flagged and opens an alert, both at once. */
+/** Measures how often one value `deviations` from the mean of N(0,1) is flagged, and opens an alert on that sample. */
 export function measureSpikes(deviations: number, detector: DetectorName, trials: number, seed: number): Power {
   return measureTrials(detector, { trials, seed, watched: 1, within: 1, valueAt: () => deviations })
 }
 
-/** How often a lasting change of N(0,1)'s mean is flagged and opens an alert within 10 samples. */
+/** Measures how often a lasting change of N(0,1)'s mean is flagged, and opens an alert, within `FOUND_WITHIN` samples. */
 export function measureShifts(deviations: number, detector: DetectorName, trials: number, seed: number): Power {
   const valueAt = (random: Random): number => random.normal() + deviations
   return measureTrials(detector, { trials, seed, watched: WATCHED, within: FOUND_WITHIN, valueAt })
@@ -89,7 +89,7 @@ function measureTrials(detector: DetectorName, { trials, seed, watched, within, 
   return { flagged: flagged / trials, opened: opened / trials, delay: delays / delayed }
 }
 
-/** Feeds calm samples until none of the alerts that noise opens is on: it would hide the one that is waited for. */
+/** Feeds normal samples until no alert is firing: an alert opened by noise would hide the expected one. */
 function calmDown(judge: KeyJudge, random: Random): number {
   let isFiring = false
   let n = 0

@@ -1,11 +1,11 @@
 import type { Random } from './random.ts'
 
-/** A signal in which nothing is wrong: all that is flagged is a false alarm, unless it says otherwise. */
+/** A signal without anomalies: every flag is a false alarm, unless the name says otherwise. */
 export interface Signal {
   readonly name: string
-  /** Keys over which the samples are spread; each begins anew. */
+  /** Keys over which the samples are spread. The signal starts again for each key. */
   readonly keys: number
-  /** Sample number `n` of `length`; called in their order. */
+  /** Returns a function for sample `n` of `length`. It must be called in order: signals have state. */
   create(random: Random, length: number): (n: number) => number
 }
 
@@ -62,5 +62,5 @@ export const SIGNALS: readonly Signal[] = [
   one('N(0,1), one step of 10', (random, length) => n => random.normal() + (n < length / 2 ? 0 : 10)),
 ]
 
-/** Before a spike or a shift a key has been calm for so many samples. */
+/** Normal samples of a key before a spike or a shift. */
 export const CALM = 500

@@ -1,8 +1,8 @@
 import type { Recording } from './labelled.ts'
 
-/** What one false alarm takes off, when a window that is found is worth 1 and a window that is not costs 1. */
+/** The cost of one false alarm. A found window is worth 1 and a missed window costs 1. */
 const FALSE_ALARM = 0.11
-/** Samples at the beginning in which nothing counts: a share of the recording, and no more than so many. */
+/** The first samples do not count: this share of the recording, up to this many samples. */
 const UNJUDGED = 0.15
 const UNJUDGED_MAX = 750
 
@@ -12,9 +12,9 @@ export interface Scored {
 }
 
 /**
- * How well recordings were judged at a threshold, by the rules that labelled benchmarks of streams use (Lavin and Ahmad,
- * "Evaluating real-time anomaly detection algorithms: the Numenta anomaly benchmark", 2015): of each window the first sample
- * flagged counts, and the earlier the more; each one flagged outside is a false alarm. 100 is perfect, 0 flags nothing.
+ * Returns the score of a detector at a threshold: 100 is perfect, 0 flags nothing. Only the first flag in a window
+ * counts, and earlier flags count more. A flag outside all windows is a false alarm. The scoring follows Lavin and
+ * Ahmad, "Evaluating real-time anomaly detection algorithms: the Numenta anomaly benchmark", 2015.
  */
 export function windowScore(scored: readonly Scored[], threshold: number): number {
   let score = 0
@@ -26,11 +26,11 @@ export function windowScore(scored: readonly Scored[], threshold: number): numbe
   return (100 * score) / perfect
 }
 
-/** The threshold with the best score: what a user would find who may choose one for all keys. */
+/** Returns the best single threshold for all recordings. */
 export function bestThreshold(scored: readonly Scored[]): number {
   const all = scored.flatMap(({ scores }) => [...scores].filter(score => score > 0)).toSorted((a, b) => b - a)
   let best = { threshold: Number.POSITIVE_INFINITY, score: 0 }
-  // Each step takes in a few per cent more: finer ones find nothing better.
+  // Each step adds 6 % more scores: smaller steps find no better threshold.
   for (let rank = 1; rank <= Math.min(all.length, 400 * scored.length); rank = Math.ceil(rank * 1.06) + 1) {
     const threshold = all[rank - 1] as number
     const score = windowScore(scored, threshold)
@@ -39,7 +39,7 @@ export function bestThreshold(scored: readonly Scored[]): number {
   return best.threshold
 }
 
-/** How much better than flagging nothing. */
+/** Returns the score relative to flagging nothing. */
 function gain({ windows }: Recording, scores: Float64Array, threshold: number): number {
   const found = new Set<number>()
   let score = 0
@@ -58,7 +58,7 @@ function gain({ windows }: Recording, scores: Float64Array, threshold: number): 
   return score
 }
 
-/** From nearly 1 at a window's start (-1) to 0 at its end (0) and -1 well after it. */
+/** The weight of a flag: nearly 1 at a window's start (-1), 0 at its end (0), -1 long after it. */
 function weight(place: number): number {
   return place > 3 ? -1 : 2 / (1 + Math.exp(5 * place)) - 1
 }
