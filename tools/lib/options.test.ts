@@ -3,6 +3,7 @@ import {
   type Command,
   choice,
   commaSeparated,
+  custom,
   flag,
   formatHelp,
   integer,
@@ -25,11 +26,11 @@ const command = {
     detector: repeated(choice(DETECTORS, { placeholder: 'NAME', help: 'a detector' })),
     only: commaSeparated(choice(DETECTORS, { placeholder: 'NAMES', help: 'some detectors' })),
     out: text({ placeholder: 'FILE', help: 'where the result goes' }),
-    url: text({
+    url: custom({
       placeholder: 'URL',
       form: 'an address like http://localhost',
       help: 'the gateway',
-      parse: given => (given.startsWith('http') ? new URL(given) : undefined),
+      parse: (given: string) => (given.startsWith('http') ? new URL(given) : undefined),
     }),
     quiet: flag('print nothing'),
   },

@@ -93,16 +93,19 @@ export function choice<const C extends string, D extends C | undefined = undefin
   return valued(spec, { placeholder: spec.placeholder, form: `one of ${choices.join(', ')}`, parse })
 }
 
-/** A text, not empty. With `parse`, a value that is made from it; `form` says what it takes. */
-export function text<T = string, D extends T | undefined = undefined>(
-  spec: Described<D> & {
-    readonly placeholder: string
-    readonly form?: string
-    readonly parse?: (text: string) => T | undefined
-  },
+/** A text that is not empty. */
+export function text<D extends string | undefined = undefined>(
+  spec: Described<D> & { readonly placeholder: string },
+): Option<string | D> {
+  const parse = (given: string): string | undefined => (given === '' ? undefined : given)
+  return valued(spec, { placeholder: spec.placeholder, form: 'a text that is not empty', parse })
+}
+
+/** A value with a syntax of its own. `form` completes "--name must be ...". */
+export function custom<T, D extends T | undefined = undefined>(
+  spec: Described<D> & Pick<Option<T>, 'form' | 'parse'> & { readonly placeholder: string },
 ): Option<T | D> {
-  const { placeholder, form = 'a text that is not empty' } = spec
-  const parse = spec.parse ?? ((given: string) => (given === '' ? undefined : (given as T)))
+  const { placeholder, form, parse } = spec
   return valued(spec, { placeholder, form, parse })
 }
 

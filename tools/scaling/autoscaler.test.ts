@@ -9,7 +9,7 @@ const SPEC: AutoscalerSpec = {
   down: { stabilizationS: 300, policies: [{ type: 'Pods', value: 1, periodS: 60 }] },
 }
 
-/** Pods that use this share of what they ask for. */
+/** Pods that use this share of their request. */
 function busy(share: number, count: number): PodReading[] {
   return Array.from({ length: count }, () => ({ usage: share * 0.5, request: 0.5, isSettled: true }))
 }
@@ -24,37 +24,37 @@ describe('by CPU', () => {
     [0.7, 3, 3],
     [0.76, 3, 3], // within the tolerance of a tenth
     [0.78, 3, 4],
-    [9, 3, 10], // the most there may be
+    [9, 3, 10], // the maximum
   ])('at %d of the request %i pods become %i', (share, current, expected) => {
     expect(new Autoscaler(SPEC).decide(0, current, readings(busy(share, current)))).toBe(expected)
   })
 
-  test('pods that are starting count as idle when it grows', () => {
+  test('starting pods count as idle when scaling up', () => {
     const starting = { usage: 0.5, request: 0.5, isSettled: false }
-    // Two pods at twice the target ask for four; two more that have just come are these four already.
+    // Two pods at twice the target need four pods, and two new ones are already starting.
     expect(new Autoscaler(SPEC).decide(0, 4, readings([...busy(1.4, 2), starting, starting]))).toBe(4)
   })
 
-  test('pods that nobody measured yet count as busy when it shrinks', () => {
+  test('pods without a measurement count as busy when scaling down', () => {
     const unknown = { usage: undefined, request: 0.5, isSettled: false }
     const scaler = new Autoscaler({ ...SPEC, down: { ...SPEC.down, stabilizationS: 0 } })
     expect(scaler.decide(0, 4, readings([...busy(0.35, 3), unknown]))).toBe(3)
   })
 })
 
-describe('by a figure of Prometheus', () => {
+describe('by a Prometheus metric', () => {
   const spec: AutoscalerSpec = { ...SPEC, metrics: [{ kind: 'average', series: 'age', target: 2 }] }
 
-  test('there is a pod for each target of it', () => {
+  test('the number of pods is the metric divided by its target', () => {
     expect(new Autoscaler(spec).decide(0, 2, readings([], { age: 9 }))).toBe(5)
   })
 
-  test('the largest answer counts', () => {
+  test('the largest proposal counts', () => {
     const both = new Autoscaler({ ...spec, metrics: [...SPEC.metrics, ...spec.metrics] })
     expect(both.decide(0, 2, readings(busy(2.1, 2), { age: 2 }))).toBe(6)
   })
 
-  test('without an answer the others may add and nothing is taken away', () => {
+  test('a missing metric prevents scaling down, and the others can still scale up', () => {
     const both = { ...spec, metrics: [...SPEC.metrics, ...spec.metrics], down: { ...spec.down, stabilizationS: 0 } }
     expect(new Autoscaler(both).decide(0, 4, readings(busy(0.1, 4)))).toBe(4)
     expect(new Autoscaler(both).decide(0, 2, readings(busy(1.4, 2)))).toBe(4)
@@ -62,7 +62,7 @@ describe('by a figure of Prometheus', () => {
 })
 
 describe('the behaviour', () => {
-  test('shrinks only to what was enough for the whole window, one pod a minute', () => {
+  test('scales down to the maximum of the whole window, one pod per minute', () => {
     const scaler = new Autoscaler(SPEC)
     const sizes = new Map<number, number>()
     let current = scaler.decide(0, 4, readings(busy(0.7, 4)))
@@ -73,7 +73,7 @@ describe('the behaviour', () => {
     expect([285, 300, 345, 360, 420, 480].map(atS => sizes.get(atS))).toEqual([4, 3, 3, 2, 1, 1])
   })
 
-  test('grows no faster than its policies, of which the more generous counts', () => {
+  test('scales up no faster than the most permissive policy', () => {
     const policies = [
       { type: 'Percent', value: 100, periodS: 15 },
       { type: 'Pods', value: 2, periodS: 15 },
@@ -87,7 +87,7 @@ describe('the behaviour', () => {
     expect(sizes).toEqual([3, 6, 10])
   })
 
-  test('with a window for growing it waits until the need has lasted', () => {
+  test('with a window for scaling up it waits until the need has lasted', () => {
     const scaler = new Autoscaler({ ...SPEC, up: { ...SPEC.up, stabilizationS: 30 } })
     scaler.decide(0, 2, readings(busy(0.7, 2)))
     expect(scaler.decide(15, 2, readings(busy(2.1, 2)))).toBe(2)

@@ -1,17 +1,17 @@
 /**
- * The algorithm of Kubernetes' HorizontalPodAutoscaler (autoscaling/v2), which KEDA's autoscalers are too. Written after
- * pkg/controller/podautoscaler: replica_calculator.go and horizontal.go.
+ * The algorithm of Kubernetes' HorizontalPodAutoscaler (autoscaling/v2), which KEDA uses too. It follows
+ * replica_calculator.go and horizontal.go of pkg/controller/podautoscaler.
  */
 
-/** A ratio of the measured to the wanted this near to 1 changes nothing: the controller's default. */
+/** A ratio of measured to target this close to 1 changes nothing: the controller's default. */
 const TOLERANCE = 0.1
 
 export type Series = 'age' | 'size'
 
 export type Metric =
-  /** Used CPU as a share of what the pods ask for. */
+  /** Used CPU as a share of the pods' request. */
   | { readonly kind: 'cpu'; readonly target: number }
-  /** A figure from Prometheus, of which each pod is to have at most the target. */
+  /** A figure from Prometheus, divided by the number of pods. */
   | { readonly kind: 'average'; readonly series: Series; readonly target: number }
 
 export interface Policy {
@@ -33,18 +33,18 @@ export interface AutoscalerSpec {
   readonly down: Rules
 }
 
-/** What is known of a pod's CPU. */
+/** The CPU measurement of a pod. */
 export interface PodReading {
-  /** Cores; undefined when it was not measured yet. */
+  /** Cores; undefined if not measured yet. */
   readonly usage: number | undefined
   readonly request: number
-  /** False while the pod is starting, and until it was measured for a whole window as a ready one. */
+  /** False while the pod starts, and until a whole measurement window has passed since it became ready. */
   readonly isSettled: boolean
 }
 
 export interface Readings {
   readonly pods: readonly PodReading[]
-  /** What Prometheus answers; undefined when it answers nothing. */
+  /** Results of the Prometheus queries; undefined if a query has no result. */
   readonly series: Readonly<Record<Series, number | undefined>>
 }
 
@@ -53,7 +53,7 @@ interface Event {
   readonly change: number
 }
 
-/** One autoscaler, with what it remembers. */
+/** One autoscaler with its recent recommendations and changes. */
 export class Autoscaler {
   readonly #spec: AutoscalerSpec
   readonly #recommendations: { readonly atS: number; readonly replicas: number }[] = []
@@ -63,12 +63,12 @@ export class Autoscaler {
     this.#spec = spec
   }
 
-  /** How many pods there should be now. */
+  /** Returns the number of pods that there should be now. */
   decide(nowS: number, current: number, readings: Readings): number {
     const { min, max, metrics } = this.#spec
     const proposals = metrics.map(metric => proposalOf(metric, current, readings))
     const valid = proposals.filter(proposal => proposal !== undefined)
-    // With a metric that is missing the others may only add.
+    // While a metric is missing, the others can only scale up.
     const floor = valid.length < proposals.length ? current : 0
     const wanted = Math.max(floor, ...(valid.length === 0 ? [current] : valid))
     const stable = this.#stabilize(nowS, current, wanted)
@@ -78,7 +78,7 @@ export class Autoscaler {
     return replicas
   }
 
-  /** Up only as far as every recommendation of the window for it wanted, down only as far as any of the other's did. */
+  /** Scales up only to the lowest recommendation of the up window, and down only to the highest of the down window. */
   #stabilize(nowS: number, current: number, wanted: number): number {
     const { up, down } = this.#spec
     const since = (windowS: number): number[] =>
@@ -89,7 +89,7 @@ export class Autoscaler {
     return Math.min(Math.max(current, upTo), downTo)
   }
 
-  /** No faster than the policies allow; of several the one counts that allows most. */
+  /** Limits the speed by the policies. Of several policies the most permissive one counts. */
   #limit(nowS: number, current: number, wanted: number): number {
     if (wanted === current) return current
     const isUp = wanted > current
@@ -104,7 +104,7 @@ export class Autoscaler {
   }
 }
 
-/** How many pods one metric asks for; undefined when it cannot be told. */
+/** Returns the number of pods by one metric; undefined if the metric is missing. */
 function proposalOf(metric: Metric, current: number, { pods, series }: Readings): number | undefined {
   if (metric.kind === 'cpu') return replicasByCpu(metric.target, current, pods)
   const value = series[metric.series]
@@ -123,7 +123,7 @@ function replicasByCpu(target: number, current: number, pods: readonly PodReadin
   if (missing.length === 0 && (unsettled.length === 0 || ratio <= 1)) {
     return isWithinTolerance(ratio) ? current : Math.ceil(ratio * settled.length)
   }
-  // What is not known is taken to be whatever makes the change smaller: idle when growing, using all they asked for when shrinking.
+  // Unknown usage counts as whatever makes the change smaller: idle when scaling up, the full request when scaling down.
   const assumed = [
     ...settled,
     ...missing.map(pod => ({ ...pod, usage: ratio < 1 ? pod.request * Math.max(1, target) : 0 })),
@@ -136,7 +136,7 @@ function replicasByCpu(target: number, current: number, pods: readonly PodReadin
   return (cautious < 1 && replicas > current) || (cautious > 1 && replicas < current) ? current : replicas
 }
 
-/** Used to wanted; used is a whole percentage, as the controller has it. */
+/** Returns the ratio of used to target. The used share is truncated to a whole percentage, as in the controller. */
 function ratioOf(target: number, pods: readonly PodReading[]): number {
   const usage = pods.reduce((sum, pod) => sum + (pod.usage ?? 0), 0)
   const request = pods.reduce((sum, pod) => sum + pod.request, 0)

@@ -1,84 +1,64 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { formatCount } from '../lib/format.ts'
+import { runCommand } from '../lib/options.ts'
+import { type Cell, formatMarkdownTable, replaceSection } from '../lib/table.ts'
 import type { AutoscalerSpec } from './autoscaler.ts'
 import { type Deployed, readDeployed, type TierSpec } from './manifests.ts'
 import { type Capacity, type Scenario, type Second, simulate } from './model.ts'
-import { HELP, parseCommand, type ScalingOptions } from './options.ts'
-import { replaceSection, table } from './page.ts'
-import { type Column, drawComparison, drawScenario } from './plot.ts'
+import { COMMAND, readOptions, type ScalingOptions } from './options.ts'
+import { drawComparison, drawScenario, type Run } from './plot.ts'
 import { SCENARIOS } from './scenarios.ts'
 import { summarize } from './summary.ts'
 
-const EXIT_USAGE = 2
 const DOCS = new URL('../../docs/', import.meta.url)
 
-/** The scenarios that tell autoscalers apart at a glance. */
+/** The scenarios in which autoscalers differ visibly. */
 const PICTURED = ['ramp', 'pulses']
 
-const command = parseCommand(process.argv.slice(2))
-switch (command.kind) {
-  case 'help':
-    process.stdout.write(HELP)
-    break
-  case 'wrong':
-    process.stderr.write(`tidemark: ${command.reason}.\nThe options are shown by: npm run scaling -- --help\n`)
-    process.exitCode = EXIT_USAGE
-    break
-  case 'run':
-    await run(command.options, readDeployed())
-}
+const args = process.argv.slice(2)
+process.exitCode = await runCommand(COMMAND, args, async () => {
+  const options = readOptions(args)
+  const deployed = readDeployed()
+  await writeScenarios(options, deployed)
+  await writeComparison(options, deployed)
+  return 0
+})
 
-async function run(options: ScalingOptions, deployed: Deployed): Promise<void> {
-  const capacities = capacitiesOf(options)
-  const rows: (string | number)[][] = []
+/** Runs every scenario with the capacity as given, and with slower analyzers. */
+async function writeScenarios(options: ScalingOptions, deployed: Deployed): Promise<void> {
+  const rows: Cell[][] = []
   for (const scenario of SCENARIOS) {
-    const columns = capacities.map(({ title, capacity }) => {
+    const runs = capacitiesOf(options).map(({ title, capacity }): Run => {
       const seconds = runOne(scenario, deployed.analyzerByBacklog, capacity, options, deployed)
-      const { gatewaysMax, refused, analyzersMax, backlogMax, ageMaxS } = summarize(seconds)
-      rows.push([scenario.name, title, gatewaysMax, refused, analyzersMax, backlogMax, `${ageMaxS} s`])
+      const { gatewaysMax, rejected, analyzersMax, backlogMax, ageMaxS } = summarize(seconds)
+      rows.push([scenario.name, title, gatewaysMax, rejected, analyzersMax, backlogMax, `${ageMaxS} s`])
       return { title, seconds }
     })
-    write(`images/scaling-${scenario.name}.svg`, await drawScenario(scenario.title, columns))
+    write(`images/scaling-${scenario.name}.svg`, await drawScenario(scenario.title, runs))
   }
-  const heads = [
-    'scenario',
-    'analyzers',
-    'gateways, most',
-    'refused',
-    'analyzers, most',
-    'backlog, most',
-    'oldest, most',
-  ]
-  update('figures', [describe(options), table(heads, rows)].join('\n\n'))
-  await compare(options, deployed)
+  const head = ['scenario', 'analyzers', 'max gateways', 'rejected', 'max analyzers', 'max backlog', 'max age']
+  update('figures', `${describe(options)}\n\n${formatMarkdownTable(head, rows, { align: 'right' })}`)
 }
 
-/** Other autoscalers for the analyzers. */
-async function compare(options: ScalingOptions, deployed: Deployed): Promise<void> {
+/** Compares autoscalers for the analyzers, with slower analyzers. */
+async function writeComparison(options: ScalingOptions, deployed: Deployed): Promise<void> {
   const { capacity } = capacitiesOf(options)[1]
-  const rows: (string | number)[][] = []
+  const rows: Cell[][] = []
   for (const scenario of SCENARIOS) {
-    const columns = variantsOf(deployed).map(({ title, analyzer }): Column => {
+    const runs = variantsOf(deployed).map(({ title, analyzer }): Run => {
       const seconds = runOne(scenario, analyzer, capacity, options, deployed)
-      const { analyzersMax, turns, backlogMax, ageMaxS, behindS, analyzerMinutes } = summarize(seconds)
-      rows.push([
-        scenario.name,
-        title,
-        analyzersMax,
-        turns,
-        backlogMax,
-        `${ageMaxS} s`,
-        `${behindS} s`,
-        analyzerMinutes,
-      ])
+      const { analyzersMax, reversals, backlogMax, ageMaxS, laggingS, analyzerMinutes } = summarize(seconds)
+      const times = [`${ageMaxS} s`, `${laggingS} s`]
+      rows.push([scenario.name, title, analyzersMax, reversals, backlogMax, ...times, analyzerMinutes])
       return { title, seconds }
     })
     if (!PICTURED.includes(scenario.name)) continue
     const title = `${scenario.title}, with ${options.slower} times slower analyzers`
-    write(`images/scaling-${scenario.name}-by.svg`, await drawComparison(title, columns))
+    write(`images/scaling-${scenario.name}-by.svg`, await drawComparison(title, runs))
   }
-  const heads = ['scenario', 'scaled by', 'most', 'turns', 'backlog, most', 'oldest, most', 'behind for', 'pod minutes']
-  update('comparison', table(heads, rows))
+  const head = ['scenario', 'scaled by', 'max pods', 'reversals', 'max backlog', 'max age', 'lag > 1 s', 'pod minutes']
+  update('comparison', formatMarkdownTable(head, rows, { align: 'right' }))
 }
 
 function variantsOf({ analyzer, analyzerByBacklog }: Deployed): { title: string; analyzer: TierSpec }[] {
@@ -86,15 +66,13 @@ function variantsOf({ analyzer, analyzerByBacklog }: Deployed): { title: string;
     const { autoscaler } = analyzerByBacklog
     return { ...analyzerByBacklog, autoscaler: { ...autoscaler, ...change(autoscaler) } }
   }
+  const isBacklog = ({ kind }: AutoscalerSpec['metrics'][number]): boolean => kind !== 'cpu'
   return [
     { title: 'CPU (base)', analyzer },
     { title: 'CPU and backlog (keda)', analyzer: analyzerByBacklog },
-    {
-      title: 'backlog alone',
-      analyzer: changed(({ metrics }) => ({ metrics: metrics.filter(({ kind }) => kind !== 'cpu') })),
-    },
-    { title: 'keda, growing after 30 s', analyzer: changed(({ up }) => ({ up: { ...up, stabilizationS: 30 } })) },
-    { title: 'keda, shrinking at once', analyzer: changed(({ down }) => ({ down: { ...down, stabilizationS: 0 } })) },
+    { title: 'backlog only', analyzer: changed(({ metrics }) => ({ metrics: metrics.filter(isBacklog) })) },
+    { title: 'keda, scale up after 30 s', analyzer: changed(({ up }) => ({ up: { ...up, stabilizationS: 30 } })) },
+    { title: 'keda, scale down at once', analyzer: changed(({ down }) => ({ down: { ...down, stabilizationS: 0 } })) },
   ]
 }
 
@@ -108,7 +86,7 @@ function runOne(
   return simulate({ scenario, gateway, analyzer, partitions, capacity, startS })
 }
 
-/** As given, and as if a verdict cost many times as much: it takes that for the analyzers to have to scale. */
+/** The capacity as given, and one with slower analyzers: only then do they have to scale. */
 function capacitiesOf({ gatewaySamplesPerCore, analyzerSamplesPerCore, slower }: ScalingOptions) {
   const slow = Math.round(analyzerSamplesPerCore / slower)
   return [
@@ -118,11 +96,10 @@ function capacitiesOf({ gatewaySamplesPerCore, analyzerSamplesPerCore, slower }:
 }
 
 function describe({ source, gatewaySamplesPerCore, analyzerSamplesPerCore, startS, slower }: ScalingOptions): string {
-  const number = (value: number): string => value.toLocaleString('en')
   return [
-    `A core of a gateway takes ${number(gatewaySamplesPerCore)} samples/s, sent one by one; a core of an analyzer drains`,
-    `${number(analyzerSamplesPerCore)} samples/s, or ${number(analyzerSamplesPerCore / slower)} where it is ${slower} times slower`,
-    `(${source}). A pod is ready ${startS} s after it was asked for.`,
+    `One gateway core accepts ${formatCount(gatewaySamplesPerCore)} samples/s, sent one by one. One analyzer core`,
+    `analyses ${formatCount(analyzerSamplesPerCore)} samples/s, or ${formatCount(analyzerSamplesPerCore / slower)} if it is ${slower} times slower.`,
+    `Source: ${source}. A pod is ready ${startS} s after it was requested.`,
   ].join('\n')
 }
 

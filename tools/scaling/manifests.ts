@@ -8,7 +8,7 @@ const K8S = new URL('../../k8s/', import.meta.url)
 
 const rules = z.object({
   stabilizationWindowSeconds: z.number(),
-  // The model knows no other; it is what Kubernetes takes when nothing is said.
+  // The only policy that the model implements, and Kubernetes' default.
   selectPolicy: z.literal('Max'),
   policies: z.array(z.object({ type: z.enum(['Percent', 'Pods']), value: z.number(), periodSeconds: z.number() })),
 })
@@ -64,21 +64,21 @@ const settingsSchema = z.object({
   configMapGenerator: z.array(z.object({ name: z.string(), literals: z.array(z.string()) })),
 })
 
-/** What the model takes from k8s/, so that it shows what is deployed. */
+/** The settings of k8s/ that the model needs. */
 export interface Deployed {
   readonly gateway: TierSpec
-  /** By CPU alone, as in the base. */
+  /** Scaled by CPU only, as in the base. */
   readonly analyzer: TierSpec
-  /** As in the component for KEDA. */
+  /** Scaled by CPU and backlog, as in the KEDA component. */
   readonly analyzerByBacklog: TierSpec
   readonly partitions: number
 }
 
 export interface TierSpec {
   readonly autoscaler: AutoscalerSpec
-  /** Cores that a pod asks for, by which its CPU is measured. */
+  /** The pod's CPU request. Its usage is a share of it. */
   readonly requestCores: number
-  /** Cores that a pod can use: it works on one thread. */
+  /** Cores that a pod can use: at most one, since it works on one thread. */
   readonly usableCores: number
 }
 

@@ -4,17 +4,17 @@ import { Backlog } from './backlog.ts'
 import type { TierSpec } from './manifests.ts'
 import { type Pod, Tier } from './tier.ts'
 
-/** How often Prometheus asks the pods: the PodMonitor's interval. */
+/** How often Prometheus scrapes the pods: the PodMonitor's interval. */
 const SCRAPE_S = 15
 
-/** A partition that changes its owner rests for so long: the old one commits and lets go, the new one loads windows. */
-const HANDOVER_S = 1
+/** How long a partition pauses when its owner changes: the old owner commits, the new one loads windows. */
+const HANDOFF_S = 1
 
-/** What a pod does, measured: docs/performance.md. */
+/** Measured throughput of a pod: docs/performance.md. */
 export interface Capacity {
-  /** Samples that a gateway takes each second for each core. */
+  /** Samples/s that one gateway core accepts. */
   readonly gatewaySamplesPerCore: number
-  /** Samples that an analyzer drains each second for each core. */
+  /** Samples/s that one analyzer core analyses. */
   readonly analyzerSamplesPerCore: number
 }
 
@@ -22,10 +22,10 @@ export interface Scenario {
   readonly name: string
   readonly title: string
   readonly durationS: number
-  /** Samples that come each second. */
+  /** Samples that arrive in a second. */
   readonly load: (atS: number) => number
-  /** Whether there are analyzers; always when absent. */
-  readonly works?: (atS: number) => boolean
+  /** Whether the analyzers run; always, if not given. */
+  readonly isRunning?: (atS: number) => boolean
 }
 
 export interface ModelOptions {
@@ -34,7 +34,7 @@ export interface ModelOptions {
   readonly analyzer: TierSpec
   readonly partitions: number
   readonly capacity: Capacity
-  /** From when a pod is asked for until it is ready. */
+  /** From the request for a pod until it is ready. */
   readonly startS: number
 }
 
@@ -42,18 +42,18 @@ export interface ModelOptions {
 export interface Second {
   readonly atS: number
   readonly load: number
-  /** Samples that no gateway had the time for. */
-  readonly refused: number
+  /** Samples beyond the gateways' capacity. */
+  readonly rejected: number
   readonly gateways: number
   readonly analyzers: number
-  /** Share of what the ready pods ask for. */
+  /** CPU used, as a share of the ready pods' request. */
   readonly gatewayCpu: number
   readonly analyzerCpu: number
   readonly backlog: number
   readonly ageS: number
 }
 
-/** Runs a scenario, second by second. The same options give the same run. */
+/** Simulates a scenario, second by second. Equal options give equal results. */
 export function simulate(options: ModelOptions): Second[] {
   const { scenario, partitions, startS } = options
   const gateways = new Tier('gateway', options.gateway, { startS, pods: options.gateway.autoscaler.min })
@@ -67,14 +67,14 @@ export function simulate(options: ModelOptions): Second[] {
     const load = scenario.load(atS)
     const taken = serve(gateways, atS, load, options)
     backlog.add(atS, taken.samples)
-    const works = scenario.works?.(atS) ?? true
-    const analyzerCpu = works ? drain(analyzers, atS, backlog, owners, options) : 0
-    // A sample is analysed within the second that it came in, or it is behind.
+    const isRunning = scenario.isRunning?.(atS) ?? true
+    const analyzerCpu = isRunning ? drain(analyzers, atS, backlog, owners, options) : 0
+    // A sample that is not analysed within the second of its arrival adds to the lag.
     const ageS = backlog.oldestAgeS(atS + 1)
     seconds.push({
       atS,
       load,
-      refused: Math.max(0, load - taken.samples),
+      rejected: Math.max(0, load - taken.samples),
       gateways: gateways.size,
       analyzers: analyzers.size,
       gatewayCpu: taken.cpu,
@@ -83,8 +83,8 @@ export function simulate(options: ModelOptions): Second[] {
       ageS,
     })
     if (atS % SCRAPE_S === 0) {
-      // It is the analyzers who say how far they are behind: while there is none nobody does.
-      scraped = works ? { age: ageS, size: backlog.samples } : { age: undefined, size: undefined }
+      // The analyzers report the backlog: while none runs, the metric is missing.
+      scraped = isRunning ? { age: ageS, size: backlog.samples } : { age: undefined, size: undefined }
     }
     gateways.tick(atS + 1, scraped)
     analyzers.tick(atS + 1, scraped)
@@ -92,7 +92,7 @@ export function simulate(options: ModelOptions): Second[] {
   return seconds
 }
 
-/** A second of the gateways: the load is spread over those that are ready. */
+/** Simulates a second of the gateways: the load is spread over the ready ones. */
 function serve(tier: Tier, atS: number, load: number, { gateway, capacity }: ModelOptions) {
   const ready = tier.ready(atS)
   const most = gateway.usableCores * capacity.gatewaySamplesPerCore
@@ -101,7 +101,7 @@ function serve(tier: Tier, atS: number, load: number, { gateway, capacity }: Mod
   return { samples: each * ready.length, cpu: each / capacity.gatewaySamplesPerCore / gateway.requestCores }
 }
 
-/** A second of the analyzers: each drains its partitions as far as its core goes. Returns the share of CPU that was used. */
+/** Simulates a second of the analyzers: each works on its partitions up to its capacity. Returns the share of CPU used. */
 function drain(
   tier: Tier,
   atS: number,
@@ -113,10 +113,10 @@ function drain(
   const most = analyzer.usableCores * capacity.analyzerSamplesPerCore
   let cores = 0
   for (const [pod, partitions] of owners.at(atS, ready)) {
-    const waiting = partitions.map(partition => ({ partition, samples: backlog.of(partition) }))
-    const wanted = waiting.reduce((sum, { samples }) => sum + samples, 0)
+    const pending = partitions.map(partition => ({ partition, samples: backlog.of(partition) }))
+    const wanted = pending.reduce((sum, { samples }) => sum + samples, 0)
     const share = Math.min(1, most / wanted)
-    if (wanted > 0) for (const { partition, samples } of waiting) backlog.take(partition, samples * share)
+    if (wanted > 0) for (const { partition, samples } of pending) backlog.take(partition, samples * share)
     const used = Math.min(most, wanted) / capacity.analyzerSamplesPerCore
     tier.use(pod, used)
     cores += used
@@ -124,7 +124,7 @@ function drain(
   return cores / (ready.length * analyzer.requestCores)
 }
 
-/** Who owns which partition, as the analyzers themselves work it out. */
+/** The owners of the partitions, by the analyzers' own assignment function. */
 class Owners {
   readonly #partitions: number
   #members = ''
@@ -135,7 +135,7 @@ class Owners {
     this.#partitions = partitions
   }
 
-  /** What each may work on now; a partition that has just changed hands is left out. */
+  /** Returns the partitions that each pod can work on now, without those whose owner has just changed. */
   at(nowS: number, ready: readonly Pod[]): Map<Pod, number[]> {
     const names = ready.map(({ name }) => name)
     if (names.join() !== this.#members) this.#assign(nowS, ready, names)
@@ -154,7 +154,7 @@ class Owners {
     for (const [{ name }, partitions] of this.#owned) {
       for (const partition of partitions) {
         if (this.#ownerOf.get(partition)?.name === name) continue
-        this.#ownerOf.set(partition, { name, sinceS: isFirst ? nowS : nowS + HANDOVER_S })
+        this.#ownerOf.set(partition, { name, sinceS: isFirst ? nowS : nowS + HANDOFF_S })
       }
     }
   }

@@ -16,13 +16,13 @@ export const SCENARIOS: readonly Scenario[] = [
   },
   {
     name: 'spike',
-    title: 'Spike: 20,000 samples/s at once, for two minutes',
+    title: 'Spike: suddenly 20,000 samples/s, for two minutes',
     durationS: 20 * MINUTE_S,
     load: atS => (atS >= 2 * MINUTE_S && atS < 4 * MINUTE_S ? HIGH : LOW),
   },
   {
     name: 'stop',
-    title: 'Stop: after ten minutes of 20,000 samples/s nothing comes any more',
+    title: 'Stop: no more samples after ten minutes of 20,000 samples/s',
     durationS: 35 * MINUTE_S,
     load: atS => (atS < 10 * MINUTE_S ? HIGH : 0),
   },
@@ -31,7 +31,7 @@ export const SCENARIOS: readonly Scenario[] = [
     title: 'Outage: no analyzer runs for two minutes, at 5,000 samples/s',
     durationS: 20 * MINUTE_S,
     load: () => 5000,
-    works: atS => atS < 2 * MINUTE_S || atS >= 4 * MINUTE_S,
+    isRunning: atS => atS < 2 * MINUTE_S || atS >= 4 * MINUTE_S,
   },
   {
     name: 'pulses',

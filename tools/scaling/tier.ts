@@ -1,14 +1,14 @@
 import { Autoscaler, type Readings } from './autoscaler.ts'
 import type { TierSpec } from './manifests.ts'
 
-/** How often the autoscalers look: the controller's default. */
+/** How often the autoscalers run: the controller's default. */
 const SYNC_S = 15
-/** How often metrics-server measures CPU, each time over the time since the last: its default. */
+/** How often metrics-server measures CPU, each time since the previous measurement: its default. */
 const MEASURE_S = 15
-/** For so long after its start a pod's CPU counts only when it was measured while ready: the controller's default. */
+/** For this long after its start, a pod's CPU counts only if measured while ready: the controller's default. */
 const CPU_INITIALIZATION_S = 300
 
-/** A pod, from when it is asked for until it is told to stop. */
+/** A pod, from the request for it until it is stopped. */
 export interface Pod {
   readonly name: string
   readonly createdS: number
@@ -22,7 +22,7 @@ interface Usage {
   measuredAtS: number
 }
 
-/** The pods of one Deployment, how busy they are, and the autoscaler that says how many there are. */
+/** The pods of one Deployment, their CPU usage, and the autoscaler that sets their number. */
 export class Tier {
   readonly #name: string
   readonly #spec: TierSpec
@@ -37,11 +37,11 @@ export class Tier {
     this.#spec = spec
     this.#startS = startS
     this.#autoscaler = new Autoscaler(spec.autoscaler)
-    // Those that are there at the beginning have been there for long.
+    // The initial pods count as long running.
     for (let i = 0; i < pods; i++) this.#add(-2 * CPU_INITIALIZATION_S)
   }
 
-  /** Pods that are wanted, ready or not. */
+  /** The number of requested pods, ready or not. */
   get size(): number {
     return this.#pods.length
   }
@@ -50,22 +50,22 @@ export class Tier {
     return this.#pods.filter(({ readyS }) => readyS <= nowS)
   }
 
-  /** Notes that `pod` used `cores` for a second. */
+  /** Records that `pod` used `cores` for a second. */
   use(pod: Pod, cores: number): void {
     const usage = this.#usage.get(pod)
     if (usage !== undefined) usage.sinceMeasured += cores
   }
 
-  /** Measures and scales, when it is time for either. */
+  /** Measures or scales if it is time for it. */
   tick(nowS: number, series: Readings['series']): void {
     if (nowS % MEASURE_S === 0) this.#measure(nowS)
-    // Not at the same moment: what the autoscaler sees is always a little old.
+    // Not at the same moment: an autoscaler's measurements are always a little old.
     if (nowS % SYNC_S === Math.floor(SYNC_S / 2)) this.#scale(nowS, series)
   }
 
   #measure(nowS: number): void {
     for (const [pod, usage] of this.#usage) {
-      // A rate takes two measurements.
+      // A rate needs two measurements.
       if (pod.createdS <= nowS - MEASURE_S) {
         usage.measuredCores = usage.sinceMeasured / MEASURE_S
         usage.measuredAtS = nowS
@@ -87,7 +87,7 @@ export class Tier {
     })
     const wanted = this.#autoscaler.decide(nowS, this.size, { pods, series })
     while (this.size < wanted) this.#add(nowS)
-    // Kubernetes takes away those that are not ready first, then the youngest.
+    // Kubernetes removes the pods that are not ready first, then the youngest.
     for (const pod of this.#pods.splice(wanted)) this.#usage.delete(pod)
   }
 
