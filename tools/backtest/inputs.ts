@@ -1,13 +1,13 @@
 import { readdir, stat } from 'node:fs/promises'
 import { basename, extname, join, relative } from 'node:path'
-import { BacktestFailure } from './failure.ts'
+import { Failure } from '../lib/options.ts'
 
 /** A file to run. */
 export interface Input {
   readonly path: string
-  /** Below the folder that was given, with slashes; the file's own name when it was a file. */
+  /** The path below the given folder, with slashes; just the file name if a file was given. */
   readonly file: string
-  /** What its samples are called where they have no key. */
+  /** The key of samples without a key. */
   readonly name: string
   readonly bytes: number
 }
@@ -17,18 +17,18 @@ export interface Inputs {
   readonly files: readonly Input[]
 }
 
-/** The file, or every .csv file in and below the folder, in the order of their names. */
+/** Returns the file, or every .csv file in and below the folder, sorted by name. */
 export async function findInputs(path: string, given: string): Promise<Inputs> {
   let isFolder: boolean
   try {
     isFolder = (await stat(path)).isDirectory()
   } catch (error) {
-    throw new BacktestFailure(`cannot read ${given}: there is no such file or folder`, { cause: error })
+    throw new Failure(`cannot read ${given}: there is no such file or folder`, { cause: error })
   }
   if (!isFolder) return { isFolder, files: [await toInput(path, basename(path))] }
   const entries = await readdir(path, { recursive: true, withFileTypes: true })
   const found = entries.filter(entry => entry.isFile() && extname(entry.name).toLowerCase() === '.csv')
-  if (found.length === 0) throw new BacktestFailure(`there is no .csv file in ${given}`)
+  if (found.length === 0) throw new Failure(`there is no .csv file in ${given}`)
   const files = found.map(entry => relative(path, join(entry.parentPath, entry.name)).replaceAll('\\', '/')).toSorted()
   return { isFolder, files: await Promise.all(files.map(file => toInput(join(path, file), file))) }
 }

@@ -2,7 +2,7 @@ import { Judge, type Judged } from '@tidemark/shared/detection/judge'
 import { createRow, type KeyRow, rowShape } from '@tidemark/shared/detection/key-row'
 import type { Policy } from '@tidemark/shared/detection/rules/policy'
 
-/** One key under one policy, judged by the core that judges in production. */
+/** One key under one policy, scored by the detection code of production. */
 export class KeyJudge {
   readonly #judge: Judge
   readonly #row: KeyRow
@@ -12,7 +12,7 @@ export class KeyJudge {
     this.#row = createRow(rowShape(policy.window, policy.detector, policy.silence !== null))
   }
 
-  /** Judges a sample that arrived at `time`, which never goes back, and moves on. */
+  /** Scores a sample that arrived at `time`, which must not decrease, and updates the key's window. */
   step(value: number, timestamp: number, time: number): Judged {
     return this.#judge.step(this.#row, value, timestamp, time)
   }

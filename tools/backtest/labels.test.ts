@@ -9,12 +9,12 @@ describe('labels', () => {
     ['pairs in JSON', '[["2014-04-01 00:00:00", "2014-04-01 01:00:00.000000"]]'],
     ['Unix seconds', `[[${START / 1000}, ${START / 1000 + 3600}]]`],
     ['CSV with a header', 'start,end\n2014-04-01 00:00:00,2014-04-01T01:00:00Z\n'],
-    ['CSV without one', `${START},${WINDOW.end}`],
-  ])('are read as %s', (_, text) => {
+    ['CSV without a header', `${START},${WINDOW.end}`],
+  ])('are parsed from %s', (_, text) => {
     expect(parseLabels(text, 'labels')).toEqual({ kind: 'one', windows: [WINDOW] })
   })
 
-  test('of files are found by path, by a longer and by a shorter one', () => {
+  test('are found by the path of a file, or by a longer or a shorter path', () => {
     const labels = parseLabels('{"a/cpu.csv": [["2014-04-01 00:00:00", "2014-04-01 01:00:00"]], "b.csv": []}', 'labels')
     expect(windowsOf(labels, 'a/cpu.csv')).toEqual([WINDOW])
     expect(windowsOf(labels, 'cpu.csv')).toEqual([WINDOW])
@@ -24,12 +24,12 @@ describe('labels', () => {
   })
 
   test.each([
-    ['{"a.csv": 5}', 'cannot be understood'],
-    ['[["2014-04-01", "soon"]]', 'are not two times'],
+    ['{"a.csv": 5}', 'unknown format'],
+    ['[["2014-04-01", "soon"]]', 'must be two times'],
     ['[["2014-04-02", "2014-04-01"]]', 'ends before it begins'],
-    ['{"a.csv": [', 'are no JSON'],
-    ['start\n5', 'cannot be understood'],
-  ])('that are wrong say so: %s', (text, reason) => {
+    ['{"a.csv": [', 'are not valid JSON'],
+    ['start\n5', 'unknown format'],
+  ])('are rejected if invalid: %s', (text, reason) => {
     expect(() => parseLabels(text, 'labels')).toThrow(reason)
   })
 })

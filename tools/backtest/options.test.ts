@@ -1,37 +1,26 @@
+import { DETECTOR_NAMES } from '@tidemark/shared/detection/detectors/registry'
 import { describe, expect, test } from 'vitest'
-import { parseBacktest } from './options.ts'
+import { readOptions } from './options.ts'
 
 describe('the command line of the back-test', () => {
-  test('judges by zscore when nothing else is said', () => {
-    expect(parseBacktest(['cpu.csv'])).toMatchObject({
-      kind: 'backtest',
-      options: { input: 'cpu.csv', detectors: ['zscore'], rules: [] },
-    })
-    expect(parseBacktest(['cpu.csv', '--rules', 'r.json'])).toMatchObject({
-      options: { detectors: [], rules: ['r.json'] },
-    })
+  test('uses zscore if neither a detector nor rules are given', () => {
+    expect(readOptions(['cpu.csv'])).toMatchObject({ input: 'cpu.csv', detectors: ['zscore'], rules: [] })
+    expect(readOptions(['cpu.csv', '--rules', 'r.json'])).toMatchObject({ detectors: [], rules: ['r.json'] })
   })
 
-  test('takes several detectors, and all of them once', () => {
-    const command = parseBacktest(['cpu.csv', '--detector', 'mad', '--detector', 'all'])
-    expect(command.kind === 'backtest' ? command.options.detectors.toSorted() : []).toEqual([
-      'ewma',
-      'habit',
-      'mad',
-      'novelty',
-      'range',
-      'zscore',
-    ])
+  test('accepts several detectors, each once', () => {
+    const { detectors } = readOptions(['cpu.csv', '--detector', 'mad', '--detector', 'all'])
+    expect(detectors.toSorted()).toEqual(DETECTOR_NAMES.toSorted())
   })
 
   test.each([
-    [[], 'Name a CSV file'],
+    [[], 'A CSV file or a folder is required'],
     [['a.csv', 'b.csv'], "Unexpected argument 'b.csv'"],
     [['a.csv', '--detector', 'sigma'], "not 'sigma'"],
     [['a.csv', '--detector', 'constructor'], "not 'constructor'"],
-    [['a.csv', '--detector', 'all', '--scores', 'o.csv'], '--scores takes one'],
+    [['a.csv', '--detector', 'all', '--scores', 'o.csv'], '--scores requires a single'],
     [['a.csv', '--treshold', '3'], '--treshold'],
-  ])('says what is wrong with %j', (args, reason) => {
-    expect(parseBacktest(args)).toEqual({ kind: 'wrong', reason: expect.stringContaining(reason) })
+  ])('rejects %j', (args, message) => {
+    expect(() => readOptions(args)).toThrow(message)
   })
 })

@@ -1,12 +1,12 @@
 import type { Judged } from '@tidemark/shared/detection/judge'
 import type { Sample } from '@tidemark/shared/sample/sample'
 
-/** Panels of a plot: more would be no picture any more. */
+/** Panels of a plot: more would be unreadable. */
 export const PANELS_MAX = 24
 
-/** Buckets of a panel: two a pixel. Of each the least and the greatest value are drawn, and all that was flagged. */
+/** Buckets of a panel: two per pixel. Each shows its minimum, its maximum and everything flagged. */
 const BUCKETS = 3000
-/** Points are thinned out each time that so many have come. */
+/** Points are thinned out after this many. */
 const THIN_EVERY = 20 * BUCKETS
 
 export interface PlotPoint {
@@ -20,12 +20,13 @@ export interface PlotPoint {
   readonly isResolved: boolean
 }
 
-export interface Panel {
+/** The points of one panel: one key under one variant. */
+export interface KeyPoints {
   readonly title: string
   readonly points: readonly PlotPoint[]
 }
 
-/** Gathers what the plot shows: a panel for each variant and key, in the order in which they come. */
+/** Collects the points of a plot: a panel for each variant and key, in order of appearance. */
 export class PlotPoints {
   readonly #names: readonly string[]
   readonly #panels = new Map<string, PlotPoint[]>()
@@ -35,7 +36,7 @@ export class PlotPoints {
     this.#names = variants
   }
 
-  /** Whether there were more keys and variants than panels. */
+  /** Whether there are more keys and variants than panels. */
   get isFull(): boolean {
     return this.#isFull
   }
@@ -53,7 +54,9 @@ export class PlotPoints {
     }
     const { low, high, isFlagged, alerts } = judged
     points.push({
-      ...{ timestamp, value, isFlagged },
+      timestamp,
+      value,
+      isFlagged,
       low: Number.isNaN(low) ? null : low,
       high: Number.isNaN(high) ? null : high,
       isOpened: alerts.some(({ kind }) => kind === 'opened'),
@@ -62,25 +65,22 @@ export class PlotPoints {
     if (points.length % THIN_EVERY === 0) this.#panels.set(title, thinned(points))
   }
 
-  panels(): Panel[] {
+  panels(): KeyPoints[] {
     return [...this.#panels].map(([title, points]) => ({ title, points: thinned(points) }))
   }
 }
 
-/** As many points as can be told apart, and all that are marked. */
+/** Returns as many points as can be distinguished, and all that are flagged or begin or end an alert. */
 function thinned(points: readonly PlotPoint[]): PlotPoint[] {
   const size = Math.ceil(points.length / BUCKETS)
   if (size <= 2) return [...points]
   const kept: PlotPoint[] = []
+  const isMarked = ({ isFlagged, isOpened, isResolved }: PlotPoint): boolean => isFlagged || isOpened || isResolved
   for (let first = 0; first < points.length; first += size) {
     const bucket = points.slice(first, first + size)
     const least = bucket.reduce((best, point) => (point.value < best.value ? point : best))
     const greatest = bucket.reduce((best, point) => (point.value > best.value ? point : best))
-    kept.push(
-      ...bucket.filter(
-        point => point === least || point === greatest || point.isFlagged || point.isOpened || point.isResolved,
-      ),
-    )
+    kept.push(...bucket.filter(point => point === least || point === greatest || isMarked(point)))
   }
   return kept
 }

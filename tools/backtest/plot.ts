@@ -1,138 +1,81 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { Resvg } from '@resvg/resvg-js'
-import * as vega from 'vega'
-import { compile, type TopLevelSpec } from 'vega-lite'
-import { BacktestFailure } from './failure.ts'
+import { Failure } from '../lib/options.ts'
+import { drawSvg, type Panel, toPng } from '../lib/plot.ts'
 import type { LabelWindow } from './labels.ts'
-import type { Panel } from './plot-points.ts'
+import type { KeyPoints, PlotPoint } from './plot-points.ts'
 
 const WIDTH = 1500
 const HEIGHT = 240
-const FONT = 'DejaVu Sans'
 
-/** How far beyond the values the picture reaches, as a share of their range: a band may be far wider, and is cut off. */
+/** How far the value axis extends beyond the values, as a share of their range. A wider normal range is clipped. */
 const MARGIN = 0.15
 
-const COLOURS = { value: '#1f4e79', band: '#b9d3ea', label: '#f5c84c', flagged: '#e08214', alert: '#c51b1b' } as const
+const COLOURS = { value: '#1f4e79', range: '#b9d3ea', label: '#f5c84c', flagged: '#e08214', alert: '#c51b1b' } as const
 
 export interface Plot {
   readonly title: string
-  readonly panels: readonly Panel[]
+  readonly panels: readonly KeyPoints[]
   readonly windows: readonly LabelWindow[]
 }
 
-/** Writes the plot as a PNG, or as an HTML page that needs nothing else, by the name's ending. */
-export async function writePlot(path: string, plot: Plot): Promise<void> {
-  const svg = await drawPlot(plot)
-  const content = path.endsWith('.png') ? toPng(svg) : toPage(plot.title, svg)
+/** Writes the plot as PNG, or as a self-contained HTML page, depending on the file name. */
+export async function writePlot(path: string, { title, panels, windows }: Plot): Promise<void> {
+  const rows = panels.map(panel => [panelOf(panel, windows)])
+  const svg = await drawSvg({ title, xTitle: 'time (UTC)', isTime: true, rows })
+  const content = path.endsWith('.png') ? toPng(svg) : toPage(title, svg)
   try {
     await mkdir(dirname(path), { recursive: true })
     await writeFile(path, content)
   } catch (error) {
-    throw new BacktestFailure(`cannot write the plot to ${path}`, { cause: error })
+    throw new Failure(`cannot write the plot to ${path}`, { cause: error })
   }
 }
 
-/** The plot as SVG: of each panel the value, its band, what was labelled, what was flagged, and from where to where an alert was on. */
-export async function drawPlot({ title, panels, windows }: Plot): Promise<string> {
-  const spec: TopLevelSpec = {
-    $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
-    title: { text: title, subtitle: legend(windows.length > 0), anchor: 'start' },
-    config: { font: FONT, axis: { gridOpacity: 0.4 }, view: { stroke: '#ccc' } },
-    background: 'white',
-    padding: 12,
-    vconcat: panels.map(panel => panelSpec(panel, windows)),
-  } as TopLevelSpec
-  const view = new vega.View(vega.parse(compile(spec).spec), { renderer: 'none' })
-  return await view.toSVG()
-}
-
-function legend(hasLabels: boolean): string {
-  const labels = hasLabels ? 'yellow: labelled; ' : ''
-  return `line: value; blue: band; ${labels}orange dots: flagged; red: an alert, from its opening to its resolution`
-}
-
-function panelSpec({ title, points }: Panel, windows: readonly LabelWindow[]): object {
-  const values = points.map(({ value }) => value)
-  const least = values.reduce((low, value) => Math.min(low, value), Number.POSITIVE_INFINITY)
-  const greatest = values.reduce((high, value) => Math.max(high, value), Number.NEGATIVE_INFINITY)
-  const margin = MARGIN * (greatest - least || Math.abs(greatest) || 1)
-  const domain = [least - margin, greatest + margin]
+function panelOf({ title, points }: KeyPoints, windows: readonly LabelWindow[]): Panel {
+  const low = points.reduce((least, { value }) => Math.min(least, value), Number.POSITIVE_INFINITY)
+  const high = points.reduce((greatest, { value }) => Math.max(greatest, value), Number.NEGATIVE_INFINITY)
+  const margin = MARGIN * (high - low || Math.abs(high) || 1)
+  const domain = [low - margin, high + margin] as const
   const clamp = (value: number | null): number | null =>
-    value === null ? null : Math.min(domain[1] as number, Math.max(domain[0] as number, value))
-
-  const x = { field: 't', type: 'temporal', scale: { type: 'utc' }, axis: { title: null } }
-  const y = (field: string) => ({
-    field,
-    type: 'quantitative',
-    scale: { domain, zero: false, nice: false },
-    title: null,
-  })
-  const data = points.map(({ timestamp, value, low, high, isFlagged }) => ({
-    ...{ t: timestamp, value, low: clamp(low), high: clamp(high), isFlagged },
-  }))
+    value === null ? null : Math.min(domain[1], Math.max(domain[0], value))
+  const labels = windows.map(({ start, end }) => [start, end])
+  const range = points.map(point => [point.timestamp, clamp(point.low), clamp(point.high)])
+  const values = points.map(({ timestamp, value }) => [timestamp, value])
+  const flagged = points.filter(({ isFlagged }) => isFlagged).map(({ timestamp, value }) => [timestamp, value])
+  const opened = points.filter(({ isOpened }) => isOpened).map(({ timestamp }) => [timestamp])
   return {
+    title,
+    unit: '',
     width: WIDTH,
     height: HEIGHT,
-    title: { text: title, anchor: 'start', fontWeight: 'normal' },
-    data: { values: data },
-    layer: [
-      band(
-        windows.map(({ start, end }) => ({ t: start, end })),
-        { color: COLOURS.label, opacity: 0.35 },
-        x,
-      ),
-      band(alertSpans(points), { color: COLOURS.alert, opacity: 0.18 }, x),
-      {
-        mark: { type: 'area', color: COLOURS.band, opacity: 0.6, clip: true, interpolate: 'step' },
-        encoding: { x, y: y('low'), y2: { field: 'high' } },
-      },
-      { mark: { type: 'line', color: COLOURS.value, strokeWidth: 1, clip: true }, encoding: { x, y: y('value') } },
-      {
-        transform: [{ filter: 'datum.isFlagged' }],
-        mark: { type: 'point', filled: true, color: COLOURS.flagged, size: 28, opacity: 1, clip: true },
-        encoding: { x, y: y('value') },
-      },
-      {
-        data: { values: points.filter(({ isOpened }) => isOpened).map(({ timestamp }) => ({ t: timestamp })) },
-        mark: { type: 'rule', color: COLOURS.alert, strokeWidth: 1.5 },
-        encoding: { x },
-      },
+    domain,
+    series: [
+      ...(labels.length > 0
+        ? [{ name: 'labelled', style: 'span', colour: COLOURS.label, points: labels } as const]
+        : []),
+      { name: 'alert', style: 'span', colour: COLOURS.alert, points: alertSpans(points) },
+      { name: 'normal range', style: 'band', colour: COLOURS.range, points: range },
+      { name: 'value', colour: COLOURS.value, points: values },
+      { name: 'flagged', style: 'dots', colour: COLOURS.flagged, points: flagged },
+      { name: 'alert opened', style: 'mark', colour: COLOURS.alert, points: opened },
     ],
   }
 }
 
-function band(values: readonly object[], mark: object, x: object): object {
-  return {
-    data: { values },
-    mark: { type: 'rect', clip: true, ...mark },
-    encoding: { x, x2: { field: 'end' } },
-  }
-}
-
-/** From where to where an alert was on; one that was not resolved goes on to the end. */
-function alertSpans(points: readonly { timestamp: number; isOpened: boolean; isResolved: boolean }[]): object[] {
-  const spans: { t: number; end: number }[] = []
+/** Returns when alerts were firing. An alert that was not resolved lasts to the end. */
+function alertSpans(points: readonly PlotPoint[]): [begin: number, end: number][] {
+  const spans: [number, number][] = []
   let openedAt: number | undefined
   for (const { timestamp, isOpened, isResolved } of points) {
     if (isResolved && openedAt !== undefined) {
-      spans.push({ t: openedAt, end: timestamp })
+      spans.push([openedAt, timestamp])
       openedAt = undefined
     }
     if (isOpened) openedAt = timestamp
   }
-  if (openedAt !== undefined) spans.push({ t: openedAt, end: points.at(-1)?.timestamp ?? openedAt })
+  if (openedAt !== undefined) spans.push([openedAt, points.at(-1)?.timestamp ?? openedAt])
   return spans
-}
-
-function toPng(svg: string): Buffer {
-  const fontFiles = ['DejaVuSans', 'DejaVuSans-Bold'].map(name =>
-    fileURLToPath(import.meta.resolve(`dejavu-fonts-ttf/ttf/${name}.ttf`)),
-  )
-  const font = { fontFiles, loadSystemFonts: false, defaultFontFamily: FONT, sansSerifFamily: FONT }
-  return new Resvg(svg, { font }).render().asPng()
 }
 
 function toPage(title: string, svg: string): string {

@@ -1,4 +1,5 @@
-import { formatCount, formatDuration, formatNumber, formatShare, pad, widthOf } from '../lib/format.ts'
+import { formatCount, formatDuration, formatNumber, formatShare } from '../lib/format.ts'
+import { formatTable } from '../lib/table.ts'
 import { type Hits, meanDelayMs, perDay, precision, recall, type Tally } from './tally.ts'
 
 export interface Line {
@@ -6,74 +7,53 @@ export interface Line {
   readonly tally: Tally
 }
 
-interface Column {
-  readonly title: string
-  readonly isLeft?: boolean
-  cell(tally: Tally, name: string): string
-}
+const HEAD = ['variant', 'samples', 'warming', 'flagged', 'share', 'alerts', 'per day']
+const HIT_HEAD = ['flagged: precision', 'recall', 'delay', 'alerts: precision', 'recall', 'delay']
 
-const COLUMNS: readonly Column[] = [
-  { title: 'judged by', isLeft: true, cell: (_, name) => name },
-  { title: 'samples', cell: ({ samples }) => formatCount(samples) },
-  { title: 'warming', cell: ({ warming }) => formatCount(warming) },
-  { title: 'flagged', cell: ({ flagged }) => formatCount(flagged.count) },
-  { title: 'share', cell: ({ flagged, samples, warming }) => formatShare(flagged.count, samples - warming) },
-  { title: 'alerts', cell: ({ alerts }) => formatCount(alerts.count) },
-  { title: 'a day', cell: ({ alerts, spanMs }) => number(perDay(alerts.count, spanMs)) },
-]
-
-const hitColumns = (title: string, hitsOf: (tally: Tally) => Hits): Column[] => [
-  { title: `${title}: precision`, cell: tally => percent(precision(hitsOf(tally))) },
-  { title: 'recall', cell: tally => percent(recall(hitsOf(tally))) },
-  { title: 'delay', cell: tally => delay(meanDelayMs(hitsOf(tally))) },
-]
-
-const HIT_COLUMNS = [
-  ...hitColumns('flagged', ({ flagged }) => flagged),
-  ...hitColumns('alerts', ({ alerts }) => alerts),
-]
-
-/** One row for each way of judging, and below what was left out. */
+/** Returns the table, a row per variant, and notes on samples that were not scored. */
 export function renderReport(lines: readonly Line[]): string {
   const isLabelled = lines.some(({ tally }) => tally.isLabelled)
-  const columns = isLabelled ? [...COLUMNS, ...HIT_COLUMNS] : COLUMNS
-  const rows = [
-    columns.map(({ title }) => title),
-    ...lines.map(({ tally, name }) => columns.map(({ cell }) => cell(tally, name))),
-  ]
-  const widths = columns.map((_, column) => Math.max(...rows.map(row => widthOf(row[column] ?? ''))))
-  const text = rows.map(row =>
-    row
-      .map((cell, column) => pad(cell, widths[column] ?? 0, columns[column]?.isLeft === true ? 'left' : 'right'))
-      .join('  ')
-      .trimEnd(),
-  )
+  const rows = lines.map(({ name, tally }) => {
+    const { samples, warming, flagged, alerts, spanMs } = tally
+    const share = formatShare(flagged.count, samples - warming)
+    const rate = perDay(alerts.count, spanMs)
+    const cells = [
+      name,
+      samples,
+      warming,
+      flagged.count,
+      share,
+      alerts.count,
+      Number.isFinite(rate) ? formatNumber(rate) : '-',
+    ]
+    return isLabelled ? [...cells, ...hitCells(flagged), ...hitCells(alerts)] : cells
+  })
   const windows = lines[0]?.tally.flagged.windows ?? 0
-  const notes = isLabelled ? [`${formatCount(windows)} labelled windows; the delay is that of the windows found.`] : []
-  return [...text, ...notes, ...lines.flatMap(leftOut)].join('\n')
+  const notes = isLabelled
+    ? [`${formatCount(windows)} labelled windows. The delay is the mean over the found windows.`]
+    : []
+  const table = formatTable(isLabelled ? [...HEAD, ...HIT_HEAD] : HEAD, rows, { align: 'right' })
+  return [table, ...notes, ...lines.flatMap(notScored)].join('\n')
 }
 
-/** What was not judged like everything else, where there is any. */
-function leftOut({ name, tally }: Line): string[] {
-  const { refused, late, duplicates, levelShifts } = tally
+function hitCells(hits: Hits): string[] {
+  const delayMs = meanDelayMs(hits)
+  return [percent(precision(hits)), percent(recall(hits)), Number.isNaN(delayMs) ? '-' : formatDuration(delayMs)]
+}
+
+/** Returns a sentence about rows that were not scored like the others, if there are any. */
+function notScored({ name, tally }: Line): string[] {
+  const { rejected, late, duplicates, levelShifts } = tally
   const parts = [
-    [refused, 'rows are no samples'],
-    [late, 'late samples refused'],
+    [rejected, 'invalid rows'],
+    [late, 'late samples rejected'],
     [duplicates, 'duplicates dropped'],
-    [levelShifts, 'levels accepted as new'],
+    [levelShifts, 'new levels accepted'],
   ] as const
-  const said = parts.filter(([count]) => count > 0).map(([count, what]) => `${formatCount(count)} ${what}`)
-  return said.length > 0 ? [`${name}: ${said.join(', ')}.`] : []
+  const notes = parts.filter(([count]) => count > 0).map(([count, what]) => `${formatCount(count)} ${what}`)
+  return notes.length > 0 ? [`${name}: ${notes.join(', ')}.`] : []
 }
 
 function percent(share: number): string {
   return Number.isNaN(share) ? '-' : `${(share * 100).toFixed(1)} %`
-}
-
-function delay(ms: number): string {
-  return Number.isNaN(ms) ? '-' : formatDuration(ms)
-}
-
-function number(value: number): string {
-  return Number.isFinite(value) ? formatNumber(value) : '-'
 }

@@ -1,29 +1,29 @@
 import type { Readable } from 'node:stream'
 import type { Sample } from '@tidemark/shared/sample/sample'
 import { parse } from 'csv-parse'
+import { Failure } from '../lib/options.ts'
 import { type Columns, readHeader, readRow } from '../start/csv.ts'
-import { BacktestFailure } from './failure.ts'
 
-/** A longer line is no sample: most likely a quote that is never closed. */
+/** A longer line is not a sample: most likely a quote is never closed. */
 const LINE_BYTES_MAX = 65_536
 
-/** A row of a file, whether it is a sample or not: scores are written for each. */
+/** A row of a file, valid or not: scores are written for every row. */
 export interface Row {
-  /** As they stand in the file. */
+  /** The cells as in the file. */
   readonly timestampText: string
   readonly valueText: string
   readonly key: string
   readonly hasKey: boolean
-  /** Undefined where the row is no sample. */
+  /** Undefined if the row is invalid. */
   readonly sample: Sample | undefined
   readonly line: number
-  /** Why it is no sample; empty where it is one. */
+  /** Why the row is invalid; empty if it is valid. */
   readonly reason: string
-  /** Bytes of the file up to its end. */
+  /** Bytes of the file up to the end of the row. */
   readonly bytes: number
 }
 
-/** The rows of a CSV file below its header, if it has one. Reads no faster than it is asked. */
+/** Reads the rows of a CSV file, without its header, no faster than they are consumed. */
 export async function* readRows(file: Readable, name: string): AsyncGenerator<Row> {
   const parser = file.pipe(
     parse({
@@ -37,7 +37,7 @@ export async function* readRows(file: Readable, name: string): AsyncGenerator<Ro
       trim: true,
     }),
   )
-  // pipe() does not hand errors on, and without one the loop below would wait for ever.
+  // pipe() does not forward errors, and the loop below would wait for ever.
   file.on('error', error => parser.destroy(error))
   let columns: Columns | undefined
   try {
@@ -64,7 +64,7 @@ export async function* readRows(file: Readable, name: string): AsyncGenerator<Ro
     }
   } catch (error) {
     if (!(error instanceof Error) || !('code' in error)) throw error
-    throw new BacktestFailure(`cannot read ${name}: ${error.message}`, { cause: error })
+    throw new Failure(`cannot read ${name}: ${error.message}`, { cause: error })
   } finally {
     file.destroy()
   }

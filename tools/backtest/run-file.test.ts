@@ -6,7 +6,7 @@ import { VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
 import { oracleAnalysis } from '@tidemark/testkit/oracle'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { KeyJudge } from './key-judge.ts'
-import { drawPlot, writePlot } from './plot.ts'
+import { writePlot } from './plot.ts'
 import { PlotPoints } from './plot-points.ts'
 import { renderReport } from './report.ts'
 import { runFile } from './run-file.ts'
@@ -24,7 +24,7 @@ afterEach(async () => {
   await rm(folder, { recursive: true })
 })
 
-/** A calm key with a spike at its 80th sample, a line that is no sample, and one that is late. */
+/** A normal key with a spike at its 80th sample, an invalid line and a late sample. */
 async function writeRecording(): Promise<string> {
   const lines = Array.from({ length: 100 }, (_, n) => `${textOf(n)},${n === 80 ? 40 : Math.sin(n * 1.3)}`)
   const path = join(folder, 'cpu.csv')
@@ -39,7 +39,7 @@ function textOf(n: number): string {
 const COMMON = { name: 'cpu', windows: undefined, scores: undefined, points: undefined, onBytes: () => {} }
 
 describe('a back-test', () => {
-  test('gives every sample the verdict that the pipeline gives it, bit for bit', () => {
+  test('gives every sample the same verdict as the pipeline, bit for bit', () => {
     const values = Array.from({ length: 300 }, (_, n) => (n % 60 < 40 ? Math.sin(n * 1.3) * (1 + (n % 7)) : 2))
     const judge = new KeyJudge(createPolicy({}, VERDICT_DEFAULTS))
     for (const [n, value] of values.entries()) {
@@ -52,33 +52,37 @@ describe('a back-test', () => {
     }
   })
 
-  test('says nothing of a sample that is not analysed', () => {
+  test('returns no score for a sample that is not analysed', () => {
     const order = { refusesLate: true, dropsDuplicates: false }
     const judge = new KeyJudge(createPolicy({ order }, VERDICT_DEFAULTS))
     for (let n = 100; n < 150; n++) judge.step(n % 3, n, n)
     const { low, high, score } = { ...judge.step(1, 150, 150) }
     expect([low, high, score].some(Number.isNaN)).toBe(false)
     expect(judge.step(9, 140.5, 151)).toMatchObject({
-      ...{ order: 'late', isAnalysed: false, isFlagged: false },
-      ...{ low: Number.NaN, high: Number.NaN, score: Number.NaN },
+      order: 'late',
+      isAnalysed: false,
+      isFlagged: false,
+      low: Number.NaN,
+      high: Number.NaN,
+      score: Number.NaN,
     })
   })
 
-  test('counts samples, flags and alerts, and says which rows are no samples', async () => {
+  test('counts samples, flags and alerts, and describes invalid rows', async () => {
     const path = await writeRecording()
     const windows = [{ start: BEGIN + 75 * MINUTE, end: BEGIN + 85 * MINUTE }]
-    const { tallies, refusals } = await runFile({ ...COMMON, path, variants: [detectorVariant('range')], windows })
+    const { tallies, rejections } = await runFile({ ...COMMON, path, variants: [detectorVariant('range')], windows })
     const [tally] = tallies
-    expect(tally).toMatchObject({ rows: 102, samples: 101, refused: 1, warming: 30, spanMs: 99 * MINUTE })
+    expect(tally).toMatchObject({ rows: 102, samples: 101, rejected: 1, warming: 30, spanMs: 99 * MINUTE })
     expect(tally?.flagged).toEqual({ count: 1, inside: 1, windows: 1, found: 1, delaysMs: 5 * MINUTE })
     expect(tally?.alerts.count).toBe(1)
-    expect(refusals).toEqual([expect.stringMatching(/^cpu:102: the timestamp is neither/)])
+    expect(rejections).toEqual([expect.stringMatching(/^cpu:102: the timestamp is neither/)])
     const report = renderReport([{ name: 'range', tally: tally as NonNullable<typeof tally> }])
     expect(report).toContain('100.0 %')
-    expect(report).toContain('range: 1 rows are no samples.')
+    expect(report).toContain('range: 1 invalid rows.')
   })
 
-  test('writes one score for each row, from 0 to 1, in its order and as it stands there', async () => {
+  test('writes one score from 0 to 1 for each row, in order, with timestamp and value unchanged', async () => {
     const path = await writeRecording()
     const out = join(folder, 'below', 'scores.csv')
     {
@@ -95,39 +99,38 @@ describe('a back-test', () => {
     expect(scores.indexOf(Math.max(...scores))).toBe(80)
   })
 
-  test('judges by rules, key by key, and drops what they refuse', async () => {
+  test('scores each key by its rule, and drops the samples that the rule rejects', async () => {
     const rules = join(folder, 'rules.json')
     await writeFile(rules, JSON.stringify([{ id: 'cpu', pattern: 'cpu', detector: 'range', late: 'refuse' }]))
     const variant = await rulesVariant(rules, 'rules.json')
     expect(variant.policyOf('cpu').detector).toBe('range')
     expect(variant.policyOf('other').detector).toBe('zscore')
     const { tallies } = await runFile({ ...COMMON, path: await writeRecording(), variants: [variant] })
-    expect(tallies[0]).toMatchObject({ samples: 100, late: 1, refused: 1 })
+    expect(tallies[0]).toMatchObject({ samples: 100, late: 1, rejected: 1 })
   })
 
-  test('says what is wrong with rules', async () => {
+  test('describes what is wrong with rules', async () => {
     const rules = join(folder, 'rules.json')
     await writeFile(rules, '{"id": "cpu", "pattern": "cpu", "detector": "sigma"}')
     await expect(rulesVariant(rules, 'rules.json')).rejects.toThrow('must be one of zscore')
     await writeFile(rules, '{"id":')
-    await expect(rulesVariant(rules, 'rules.json')).rejects.toThrow('the rules rules.json are no JSON')
+    await expect(rulesVariant(rules, 'rules.json')).rejects.toThrow('the rules rules.json are not valid JSON')
     await expect(rulesVariant(join(folder, 'none.json'), 'none.json')).rejects.toThrow(
       'cannot read the rules none.json',
     )
   })
 
-  test('draws a page that needs nothing else, and a picture', async () => {
+  test('draws a self-contained page, and a picture', async () => {
     const points = new PlotPoints(['range'])
     const path = await writeRecording()
     await runFile({ ...COMMON, path, variants: [detectorVariant('range')], points })
     const [panel] = points.panels()
     expect(panel?.points.filter(({ isFlagged }) => isFlagged).map(({ value }) => value)).toEqual([40])
     const plot = { title: 'a <b> & c', panels: points.panels(), windows: [{ start: BEGIN, end: BEGIN + MINUTE }] }
-    const svg = await drawPlot(plot)
-    expect(svg).toContain('<svg')
     await writePlot(join(folder, 'cpu.html'), plot)
     const page = await readFile(join(folder, 'cpu.html'), 'utf8')
     expect(page).toContain('<title>a &lt;b> &amp; c</title>')
+    for (const name of ['labelled', 'normal range', 'alert opened', '#e08214']) expect(page).toContain(name)
     expect(page.replaceAll(/xmlns(:\w+)?="[^"]*"/g, '')).not.toMatch(/https?:|<script/)
     await writePlot(join(folder, 'cpu.png'), plot)
     const png = await readFile(join(folder, 'cpu.png'))

@@ -9,34 +9,34 @@ import type { ScoreFile } from './score-file.ts'
 import { createTally, HitCounter, type Tally } from './tally.ts'
 import type { Variant } from './variant.ts'
 
-/** Refused rows that are named. */
-const REFUSALS_MAX = 3
+/** Rejected rows that are described. */
+const REJECTIONS_MAX = 3
 
 export interface RunFileOptions {
   readonly path: string
-  /** What it is called, and the key of its samples where they have none. */
+  /** The file's name, and the key of samples without a key. */
   readonly name: string
   readonly variants: readonly Variant[]
-  /** Undefined where nothing is known about the file. */
+  /** Labels; undefined if there are none for the file. */
   readonly windows: readonly LabelWindow[] | undefined
-  /** Of the first variant. */
+  /** Receives the scores of the first variant. */
   readonly scores: ScoreFile | undefined
   readonly points: PlotPoints | undefined
-  /** Called now and then. */
+  /** Called from time to time with the bytes read so far. */
   readonly onBytes: (bytes: number) => void
 }
 
 export interface FileResult {
-  /** In the variants' order. */
+  /** In the order of the variants. */
   readonly tallies: readonly Tally[]
-  /** Sentences about the first refused rows. */
-  readonly refusals: readonly string[]
+  /** Descriptions of the first rejected rows. */
+  readonly rejections: readonly string[]
 }
 
-/** Runs a file through each variant, row by row: of a file of any length no more is in memory than its keys. */
+/** Runs a file through each variant, row by row. Memory grows with the number of keys, not with the file. */
 export async function runFile(options: RunFileOptions): Promise<FileResult> {
   const { path, name, variants, windows, scores, points } = options
-  const refusals: string[] = []
+  const rejections: string[] = []
   const runs = variants.map(variant => new VariantRun(variant, windows))
   let rows = 0
   let first = Number.POSITIVE_INFINITY
@@ -44,7 +44,9 @@ export async function runFile(options: RunFileOptions): Promise<FileResult> {
   for await (const row of readRows(createReadStream(path), name)) {
     if (rows++ % 1024 === 0) options.onBytes(row.bytes)
     const { sample } = row
-    if (sample === undefined && refusals.length < REFUSALS_MAX) refusals.push(`${name}:${row.line}: ${row.reason}`)
+    if (sample === undefined && rejections.length < REJECTIONS_MAX) {
+      rejections.push(`${name}:${row.line}: ${row.reason}`)
+    }
     let score = 0
     if (sample !== undefined) {
       first = Math.min(first, sample.timestamp)
@@ -59,10 +61,10 @@ export async function runFile(options: RunFileOptions): Promise<FileResult> {
   }
   for (const { tally } of runs) {
     tally.rows = rows
-    tally.refused = rows - tally.samples - tally.late - tally.duplicates
+    tally.rejected = rows - tally.samples - tally.late - tally.duplicates
     tally.spanMs = Math.max(0, last - first)
   }
-  return { tallies: runs.map(({ tally }) => tally), refusals }
+  return { tallies: runs.map(({ tally }) => tally), rejections }
 }
 
 /** One variant on one file. */

@@ -2,10 +2,10 @@ import { once } from 'node:events'
 import { createWriteStream, type WriteStream } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { BacktestFailure } from './failure.ts'
+import { Failure } from '../lib/options.ts'
 import type { Row } from './rows.ts'
 
-/** Writes `timestamp,value,anomaly_score`, one row for each row of the file, the first two as they stand there. */
+/** Writes `timestamp,value,anomaly_score` for each row of the file; timestamp and value are copied unchanged. */
 export class ScoreFile implements AsyncDisposable {
   readonly #output: WriteStream
   #hasHeader = false
@@ -20,7 +20,7 @@ export class ScoreFile implements AsyncDisposable {
     try {
       await once(output, 'open')
     } catch (error) {
-      throw new BacktestFailure(`cannot write the scores to ${path}`, { cause: error })
+      throw new Failure(`cannot write the scores to ${path}`, { cause: error })
     }
     return new ScoreFile(output)
   }

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { addTally, createTally, HitCounter, meanDelayMs, perDay, precision, recall } from './tally.ts'
 
-test('precision, recall and delay are those of the windows that were hit', () => {
+test('precision, recall and delay follow from the events inside windows', () => {
   const tally = createTally()
   const counter = new HitCounter(tally.flagged, [
     { start: 100, end: 200 },
@@ -15,20 +15,20 @@ test('precision, recall and delay are those of the windows that were hit', () =>
   expect(meanDelayMs(tally.flagged)).toBe(65)
 })
 
-test('of hits in disorder the earliest is the first', () => {
+test('the first event is the earliest one, even if events are out of order', () => {
   const tally = createTally()
   const counter = new HitCounter(tally.alerts, [{ start: 0, end: 100 }])
   for (const timestamp of [80, 20, 50]) counter.hit(timestamp)
   expect(tally.alerts).toMatchObject({ found: 1, delaysMs: 20 })
 })
 
-test('without windows or hits nothing is known, and a day without time has no rate', () => {
+test('precision, recall and delay are NaN without windows and events', () => {
   const { flagged } = createTally()
   expect([precision(flagged), recall(flagged), meanDelayMs(flagged)]).toEqual([Number.NaN, Number.NaN, Number.NaN])
   expect(perDay(2, 43_200_000)).toBe(4)
 })
 
-test('files add up', () => {
+test('the tallies of files add up', () => {
   const total = createTally()
   for (const samples of [10, 20]) {
     const part = createTally()

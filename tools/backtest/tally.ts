@@ -2,23 +2,23 @@ import type { LabelWindow } from './labels.ts'
 
 const DAY_MS = 86_400_000
 
-/** How well something that happens at moments meets the windows that are labelled. */
+/** How well events (flags or alerts) match the labelled windows. */
 export interface Hits {
-  /** Moments, and those of them that lie in a window. */
+  /** Events, and the events inside a window. */
   count: number
   inside: number
-  /** Windows, and those of them that were hit. */
+  /** Windows, and the windows with an event. */
   windows: number
   found: number
-  /** From the start of each window that was hit to its first hit. */
+  /** Sum over the found windows: from the window's start to its first event. */
   delaysMs: number
 }
 
-/** What one variant made of one or more files. */
+/** The counts of one variant over one or more files. */
 export interface Tally {
   rows: number
   samples: number
-  refused: number
+  rejected: number
   warming: number
   late: number
   duplicates: number
@@ -26,21 +26,28 @@ export interface Tally {
   spanMs: number
   readonly flagged: Hits
   readonly alerts: Hits
-  /** Whether windows were labelled: without, nothing can be said about hits. */
+  /** Whether there are labels: precision and recall need them. */
   isLabelled: boolean
 }
 
 export function createTally(): Tally {
   const hits = (): Hits => ({ count: 0, inside: 0, windows: 0, found: 0, delaysMs: 0 })
   return {
-    ...{ rows: 0, samples: 0, refused: 0, warming: 0, late: 0, duplicates: 0, levelShifts: 0, spanMs: 0 },
+    rows: 0,
+    samples: 0,
+    rejected: 0,
+    warming: 0,
+    late: 0,
+    duplicates: 0,
+    levelShifts: 0,
+    spanMs: 0,
     flagged: hits(),
     alerts: hits(),
     isLabelled: false,
   }
 }
 
-/** Counts the moments of one file against its windows. */
+/** Compares the events of one file with its windows. */
 export class HitCounter {
   readonly #hits: Hits
   readonly #windows: readonly LabelWindow[]
@@ -53,7 +60,7 @@ export class HitCounter {
     hits.windows += windows.length
   }
 
-  /** Something happened at `timestamp`. */
+  /** Records an event. */
   hit(timestamp: number): void {
     this.#hits.count++
     let isInside = false
@@ -71,9 +78,9 @@ export class HitCounter {
   }
 }
 
-/** Adds what was counted on another file. */
+/** Adds the counts of another file. */
 export function addTally(total: Tally, part: Tally): void {
-  for (const name of ['rows', 'samples', 'refused', 'warming', 'late', 'duplicates', 'levelShifts', 'spanMs'] as const)
+  for (const name of ['rows', 'samples', 'rejected', 'warming', 'late', 'duplicates', 'levelShifts', 'spanMs'] as const)
     total[name] += part[name]
   for (const name of ['flagged', 'alerts'] as const) {
     for (const count of ['count', 'inside', 'windows', 'found', 'delaysMs'] as const)
@@ -82,17 +89,17 @@ export function addTally(total: Tally, part: Tally): void {
   total.isLabelled ||= part.isLabelled
 }
 
-/** What of all that happened lies in a window; NaN when nothing did. */
+/** Returns the share of events inside a window; NaN without events. */
 export function precision({ count, inside }: Hits): number {
   return inside / count
 }
 
-/** What of all windows was hit; NaN when there is none. */
+/** Returns the share of windows with an event; NaN without windows. */
 export function recall({ found, windows }: Hits): number {
   return found / windows
 }
 
-/** From a window's start to its first hit, of those that were hit; NaN when none was. */
+/** Returns the mean time from a window's start to its first event, over the found windows; NaN if none was found. */
 export function meanDelayMs({ found, delaysMs }: Hits): number {
   return delaysMs / found
 }

@@ -7,29 +7,27 @@ import { createPolicy } from '@tidemark/shared/detection/rules/policy'
 import { RuleError } from '@tidemark/shared/detection/rules/rule'
 import { RuleSet } from '@tidemark/shared/detection/rules/rule-set'
 import { VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
-import { BacktestFailure } from './failure.ts'
+import { Failure } from '../lib/options.ts'
 
-/** One way of judging: what stands in one row of the table. */
+/** A detector or a set of rules: one row of the result table. */
 export interface Variant {
   readonly name: string
   policyOf(key: string): Policy
 }
 
-/** Every key by one detector with its defaults. */
+/** Returns the variant that scores every key by one detector with its defaults. */
 export function detectorVariant(detector: DetectorName): Variant {
   const policy = createPolicy({ detector }, VERDICT_DEFAULTS)
   return { name: detector, policyOf: () => policy }
 }
 
-/** Keys by the rules in a file: one rule, an array of rules, or an object with the array as `rules`. */
+/** Reads the rules in a file: one rule, an array of rules, or an object with the array as `rules`. */
 export async function rulesVariant(path: string, name: string): Promise<Variant> {
   let text: string
   try {
     text = await readFile(path, 'utf8')
   } catch (error) {
-    throw new BacktestFailure(`cannot read the rules ${name}: there is no such file, or it may not be read`, {
-      cause: error,
-    })
+    throw new Failure(`cannot read the rules ${name}: no such file, or no permission`, { cause: error })
   }
   const rules = readRules(text, name)
   return { name: basename(name), policyOf: key => rules.policies[rules.resolve(key)] as Policy }
@@ -42,15 +40,15 @@ function readRules(text: string, name: string): RuleSet {
     for (const rule of rulesIn(parsed)) document = withRule(document, rule, { who: 'backtest', why: name, at: 0 })
     return new RuleSet(document)
   } catch (error) {
-    if (error instanceof RuleError) throw new BacktestFailure(`${name}: ${error.message}`, { cause: error })
+    if (error instanceof RuleError) throw new Failure(`${name}: ${error.message}`, { cause: error })
     if (error instanceof SyntaxError) {
-      throw new BacktestFailure(`the rules ${name} are no JSON: ${error.message}`, { cause: error })
+      throw new Failure(`the rules ${name} are not valid JSON: ${error.message}`, { cause: error })
     }
     throw error
   }
 }
 
-/** Kept rules, as GET /rules shows them, stand in a `rule` of their own. */
+/** Returns the rules in parsed JSON. The items of GET /rules have the rule in a member `rule`. */
 function rulesIn(parsed: unknown): unknown[] {
   const list = Array.isArray(parsed)
     ? parsed

@@ -4,6 +4,7 @@ import {
   choice,
   commaSeparated,
   custom,
+  Failure,
   flag,
   formatHelp,
   integer,
@@ -92,8 +93,9 @@ test('long descriptions are wrapped at 100 columns', () => {
   expect(Math.max(...widths)).toBeLessThanOrEqual(100)
 })
 
-test('a usage error ends the program with exit code 2, and no other error is hidden', async () => {
+test('a usage error exits with 2, a failure with 1, and no other error is hidden', async () => {
   const failWith = (error: Error) => runCommand(command, [], () => Promise.reject(error))
   await expect(failWith(new UsageError('--port is wrong'))).resolves.toBe(2)
+  await expect(failWith(new Failure('no such file'))).resolves.toBe(1)
   await expect(failWith(new TypeError('a defect'))).rejects.toThrow('a defect')
 })

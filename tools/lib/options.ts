@@ -1,13 +1,17 @@
 import { parseArgs } from 'node:util'
 
-/** The exit code of a command line that is invalid. */
-export const EXIT_USAGE = 2
+/** The exit code of a program that failed, and of an invalid command line. */
+const EXIT_FAILED = 1
+const EXIT_USAGE = 2
 
 const HELP_WIDTH = 100
 const DESCRIPTION_COLUMN_MAX = 22
 
 /** An invalid command line. The message names the option and what it takes. */
 export class UsageError extends Error {}
+
+/** A failure that the user can fix: the message says what happened and what to do, and needs no stack trace. */
+export class Failure extends Error {}
 
 /** One option: how it appears in `--help`, and how its text becomes a value. */
 export interface Option<T> {
@@ -174,8 +178,8 @@ function readValue(name: string, option: Option<unknown>, given: unknown): unkno
 }
 
 /**
- * Runs a program: prints its help when the arguments ask for it; prints a usage error and how to get help; otherwise calls
- * `run`. Returns the exit code.
+ * Runs a program. Prints the help if the arguments ask for it, and the message of a UsageError or a Failure. Returns the
+ * exit code.
  */
 export async function runCommand(
   command: Command,
@@ -191,9 +195,13 @@ export async function runCommand(
   try {
     return await run()
   } catch (error) {
-    if (!(error instanceof UsageError)) throw error
-    process.stderr.write(`${error.message}. For all options: ${command.call} --help\n`)
-    return EXIT_USAGE
+    if (error instanceof UsageError) {
+      process.stderr.write(`${error.message}. For all options: ${command.call} --help\n`)
+      return EXIT_USAGE
+    }
+    if (!(error instanceof Failure)) throw error
+    process.stderr.write(`${error.message}\n`)
+    return EXIT_FAILED
   }
 }
 

@@ -132,7 +132,7 @@ function legendOf(names: readonly string[], width: number): object {
   const values = names.slice(0, LEGEND_MAX)
   const longest = Math.max(...values.map(name => name.length))
   const columns = Math.max(1, Math.floor(width / (30 + LETTER_WIDTH * longest)))
-  return { title: null, orient: 'top', direction: 'horizontal', labelLimit: width, values, columns }
+  return { title: null, orient: 'top', direction: 'horizontal', labelLimit: width, symbolOpacity: 1, values, columns }
 }
 
 const MARKS: Readonly<Record<Style, object>> = {
