@@ -1,50 +1,28 @@
-import { parseArgs } from 'node:util'
+import { type Command, flag, integer, parseCommandLine, text } from '../lib/options.ts'
 
-export const HELP = `Measures Tidemark against the floors of its parts, all on this computer and in the same run.
+export const COMMAND = {
+  call: 'npm run bench --',
+  summary: 'Measures Tidemark against the floors of its parts, on this machine and in the same run.',
+  options: {
+    quick: flag('one round of the most important figures, in less than a minute'),
+    rounds: integer({ min: 1, max: 50, help: 'interleaved rounds of each figure (default 5; with --quick 1)' }),
+    only: text({
+      placeholder: 'TEXT',
+      help:
+        'only the scenarios whose names contain TEXT: single, batches, drain 10,000, scaling, cluster, redis, ' +
+        'end to end, latency',
+    }),
+    check: flag('compare with the committed figures, tools/bench/baseline.json, and warn about regressions'),
+    write: flag('write tools/bench/results/<date>.json, the baseline and the table of docs/performance.md'),
+    profile: flag('only save CPU profiles of the services, tools/bench/profiles/*.cpuprofile'),
+    footprint: flag('only print the bytes per key in Redis and per sample on the network'),
+  },
+  examples: ['', '--quick --check', '--only drain --rounds 3'],
+} satisfies Command
 
-Usage: npm run bench -- [options]
+export type Options = ReturnType<typeof readOptions>
 
-  --quick      one round of the figures that matter most, in less than a minute
-  --rounds N   interleaved rounds of each figure (5)
-  --only TEXT  only scenarios whose names contain this: ${'single, batches, drain, end to end, delay, redis, scaling'}
-  --check      compare with the committed table, tools/bench/baseline.json, and warn about what became dearer
-  --write      write bench/results/<date>.json and the table of docs/performance.md
-  --flame      instead draw where the services' time goes: bench/profiles/*.svg
-  --footprint  instead print what a key occupies and a sample moves, in bytes
-  --help       this text
-
-Examples: npm run bench
-          npm run bench -- --quick --check
-          npm run bench -- --only drain --rounds 3
-`
-
-export interface Options {
-  readonly quick: boolean
-  readonly rounds: number
-  readonly only: string
-  readonly check: boolean
-  readonly write: boolean
-  readonly flame: boolean
-  readonly footprint: boolean
-  readonly help: boolean
-}
-
-/** Throws an error with a sentence for what it does not know. */
-export function readOptions(args: readonly string[]): Options {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      quick: { type: 'boolean', default: false },
-      rounds: { type: 'string' },
-      only: { type: 'string', default: '' },
-      check: { type: 'boolean', default: false },
-      write: { type: 'boolean', default: false },
-      flame: { type: 'boolean', default: false },
-      footprint: { type: 'boolean', default: false },
-      help: { type: 'boolean', default: false },
-    },
-  })
-  const rounds = Number(values.rounds ?? (values.quick ? 1 : 5))
-  if (!Number.isInteger(rounds) || rounds < 1 || rounds > 50) throw new Error('--rounds must be a number from 1 to 50')
-  return { ...values, rounds }
+export function readOptions(args: readonly string[]) {
+  const { values } = parseCommandLine(COMMAND, args)
+  return { ...values, rounds: values.rounds ?? (values.quick ? 1 : 5), only: values.only ?? '' }
 }

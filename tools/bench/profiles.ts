@@ -1,43 +1,36 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { type CpuProfile, drawFlame, stacksOf } from './flame.ts'
+import { mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
 import { SCENARIOS } from './scenarios.ts'
 
-const FOLDER = new URL('./profiles/', import.meta.url)
+const FOLDER = fileURLToPath(new URL('./profiles/', import.meta.url))
 
-/** What is profiled, and as which picture. */
+/** The profiled scenarios, and the names of their profiles. */
 const PROFILED = [
-  { scenario: 'single', file: 'gateway-single.svg', title: 'Gateway, one sample a request' },
-  { scenario: 'batches', file: 'gateway-batches.svg', title: 'Gateway, 1,000 samples a request' },
-  { scenario: 'drain 10,000', file: 'analyzer-drain.svg', title: 'Analyzer, draining a backlog of 10,000 keys' },
+  { scenario: 'single', file: 'gateway-single.cpuprofile' },
+  { scenario: 'batches', file: 'gateway-batches.cpuprofile' },
+  { scenario: 'drain 10,000', file: 'analyzer-drain.cpuprofile' },
 ] as const
 
-/** Runs the scenarios once each with a profiler in the service, and draws where its time went. */
-export async function drawProfiles(): Promise<void> {
+/** Runs each scenario once with the profiler of Node (--cpu-prof) in the measured service, and saves its profile. */
+export async function saveProfiles(): Promise<void> {
   await mkdir(FOLDER, { recursive: true })
-  for (const { scenario: name, file, title } of PROFILED) {
+  for (const { scenario: name, file } of PROFILED) {
     process.stderr.write(`${name} ...\n`)
-    const folder = await mkdtemp(join(tmpdir(), 'tidemark-profiles-'))
+    const scenario = SCENARIOS.find(one => one.name === name)
+    if (scenario === undefined) throw new Error(`there is no scenario ${name}`)
+    const folder = await mkdtemp(`${FOLDER}run-`)
     try {
-      const root = stacksOf(await profileOf(name, folder))
-      const date = new Date().toISOString().slice(0, 10)
-      await writeFile(new URL(file, FOLDER), drawFlame(root, `${title} (${date}, Node ${process.versions.node})`))
+      process.env.BENCH_PROFILES = folder
+      {
+        await using opened = await scenario.open(false)
+        await opened.measure()
+      }
+      // Only the measured service writes a profile, when it ends.
+      const [profile] = await readdir(folder)
+      await rename(`${folder}/${profile}`, `${FOLDER}${file}`)
+      process.stdout.write(`${FOLDER}${file}\n`)
     } finally {
       await rm(folder, { recursive: true })
     }
   }
-}
-
-async function profileOf(name: string, folder: string): Promise<CpuProfile> {
-  const scenario = SCENARIOS.find(one => one.name === name)
-  if (scenario === undefined) throw new Error(`there is no scenario ${name}`)
-  process.env.BENCH_PROFILES = folder
-  {
-    await using bench = await scenario.open(false)
-    await bench.measure()
-  }
-  // Only the services that are measured leave one.
-  const [file] = (await readdir(folder)).filter(one => one.endsWith('.cpuprofile'))
-  return JSON.parse(await readFile(join(folder, file ?? ''), 'utf8'))
 }

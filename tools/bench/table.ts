@@ -1,3 +1,4 @@
+import { formatMarkdownTable } from '../lib/table.ts'
 import { FIGURES, type Figure } from './figures.ts'
 import type { Measures } from './scenarios.ts'
 
@@ -14,7 +15,7 @@ export interface Row {
   readonly isMet: boolean
 }
 
-/** Rounds of each scenario. A figure held against another scenario's finds its median there, as `scenario name`. */
+/** The rounds of each scenario. Each round also has the medians of other scenarios, as `scenario name`. */
 export type Results = ReadonlyMap<string, readonly Measures[]>
 
 export function rowsOf(results: Results): Row[] {
@@ -34,7 +35,7 @@ export function rowsOf(results: Results): Row[] {
 
 function toRow({ title, value, unit, floor, goal }: Figure, rounds: readonly Measures[]): Row {
   const values = rounds.map(value)
-  // Ratios are made within a round: the machine is another one in the next.
+  // Ratios are computed within a round: the machine's speed differs between rounds.
   const ratios = floor === undefined ? [] : rounds.map(round => value(round) / floor.value(round))
   const ratio = ratios.length === 0 || ratios.some(Number.isNaN) ? undefined : median(ratios)
   return {
@@ -64,9 +65,8 @@ export function formatNumber(value: number): string {
   return value >= 1000 ? Math.round(value).toLocaleString('en-US') : value.toFixed(value >= 100 ? 0 : 2)
 }
 
-/** The table in Markdown, which is readable in a terminal too. */
+/** Returns the table in Markdown, with aligned columns. */
 export function toMarkdown(rows: readonly Row[]): string {
-  const head = ['figure', 'median', 'least to most', 'floor', 'ratio', 'goal', '']
   const lines = rows.map(({ title, value, unit, least, most, rounds, floor, ratio, goal, isMet }) => [
     title,
     `${formatNumber(value)} ${unit}`.trim(),
@@ -76,8 +76,5 @@ export function toMarkdown(rows: readonly Row[]): string {
     goal,
     isMet ? 'met' : 'MISSED',
   ])
-  const widths = head.map((text, i) => Math.max(text.length, ...lines.map(line => line[i]?.length ?? 0)))
-  const toLine = (cells: readonly string[]): string =>
-    `| ${cells.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join(' | ')} |`
-  return [toLine(head), toLine(widths.map(width => '-'.repeat(width))), ...lines.map(toLine)].join('\n')
+  return formatMarkdownTable(['figure', 'median', 'min to max', 'floor', 'ratio', 'goal', ''], lines)
 }
