@@ -1,8 +1,8 @@
 import { gzipSync } from 'node:zlib'
 import { pause } from '@tidemark/shared/runtime/lifecycle'
 import { NASTY_KEYS } from '@tidemark/testkit/nasty-keys'
+import { Random } from '@tidemark/testkit/random'
 import { redisAvailable } from '@tidemark/testkit/redis-fixture'
-import { Random } from '@tidemark/tools/lib/random'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type Answer, Connection, openMany } from './hostile/connection.ts'
 import { JUNK, METHODS, PATHS, randomBytes, randomRequest } from './hostile/junk.ts'
@@ -299,7 +299,7 @@ describe.runIf(await redisAvailable())('hostile clients', () => {
         for (const connection of group) {
           connection.send(randomBytes(random))
           // Some hang up at once, some say that they are done, the others wait.
-          const next = random.next()
+          const next = random.uniform()
           if (next < 0.2) connection.socket.resetAndDestroy()
           else if (next < 0.6) connection.socket.end()
         }

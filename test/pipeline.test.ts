@@ -2,6 +2,7 @@ import { partitionOf } from '@tidemark/shared/sample/partition'
 import type { Sample } from '@tidemark/shared/sample/sample'
 import { VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
 import { oracleAnalysis } from '@tidemark/testkit/oracle'
+import { Random } from '@tidemark/testkit/random'
 import { redisAvailable, startRedis } from '@tidemark/testkit/redis-fixture'
 import { Client } from '@tidemark/tools/stack/client'
 import { type Service, startAnalyzer, startGateway } from '@tidemark/tools/stack/service-process'
@@ -14,28 +15,17 @@ const SAMPLES = 50_000
 /** Clients that post at the same time. A key belongs to one of them, so its samples have one order. */
 const WRITERS = 8
 
-/** A random number from 0 to 1, the same sequence for the same seed (mulberry32). */
-function seeded(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let t = Math.imul(state ^ (state >>> 15), 1 | state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296
-  }
-}
-
 /** Keys of devices, so that every shape of a body can carry them. */
 function keysOf(writer: number): string[] {
   return Array.from({ length: KEYS / WRITERS }, (_, i) => `edge-${writer}/metric ${i} {é}`)
 }
 
 /** Noise with spikes, exact ties, flat stretches and huge values: every state of a verdict occurs. */
-function valueAt(random: () => number, n: number): number {
-  const kind = random()
-  if (kind < 0.02) return (random() - 0.5) * 1e15
+function valueAt(random: Random, n: number): number {
+  const kind = random.uniform()
+  if (kind < 0.02) return (random.uniform() - 0.5) * 1e15
   if (n % 400 > 300) return 21.5
-  return Math.round((20 + 4 * (random() - 0.5)) * 1000) / 1000
+  return Math.round((20 + 4 * (random.uniform() - 0.5)) * 1000) / 1000
 }
 
 /** Posts samples in one of five shapes. */
@@ -80,19 +70,24 @@ describe.runIf(await redisAvailable())('the pipeline', () => {
     const accepted = new Map<string, Sample[]>()
     let posted = 0
     async function write(writer: number): Promise<void> {
-      const random = seeded(writer + 1)
+      const random = new Random(writer + 1)
       const keys = keysOf(writer)
       const share = SAMPLES / WRITERS
       for (let n = 0; n < share; ) {
-        const size = Math.min(share - n, 1 + Math.floor(random() ** 4 * 300))
+        const size = Math.min(share - n, 1 + Math.floor(random.uniform() ** 4 * 300))
         const samples = Array.from({ length: size }, (_, i): Sample => {
-          const key = keys[Math.floor(random() * keys.length)] ?? ''
+          const key = keys[Math.floor(random.uniform() * keys.length)] ?? ''
           return { key, value: valueAt(random, n + i), timestamp: 1_700_000_000_000 + 250 * (n + i) }
         })
-        const client = clients[Math.floor(random() * clients.length)] ?? clients[0]
+        const client = clients[Math.floor(random.uniform() * clients.length)] ?? clients[0]
         if (client === undefined) return
         // One sample a request is slow, so only small batches go that way.
-        await post(client, size > 20 ? 1 + Math.floor(random() * 4) : Math.floor(random() * 5), writer, samples)
+        await post(
+          client,
+          size > 20 ? 1 + Math.floor(random.uniform() * 4) : Math.floor(random.uniform() * 5),
+          writer,
+          samples,
+        )
         for (const sample of samples) accepted.set(sample.key, [...(accepted.get(sample.key) ?? []), sample])
         n += size
         posted += size

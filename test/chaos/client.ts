@@ -3,7 +3,7 @@ import { partitionOf } from '@tidemark/shared/sample/partition'
 import { parseReceipt } from '@tidemark/shared/sample/receipt'
 import type { Sample } from '@tidemark/shared/sample/sample'
 import type { DurabilityLevel } from '@tidemark/shared/store/ports/store'
-import { derivedSeed, Random } from '@tidemark/tools/lib/random'
+import { derivedSeed, Random } from '@tidemark/testkit/random'
 import type { Deployment } from './deployment.ts'
 import type { History } from './history.ts'
 import { type Attempt, type Attempts, afterRepeat, REFUSED, UNKNOWN } from './knowledge.ts'
@@ -88,7 +88,7 @@ export class Traffic {
     const random = new Random(derivedSeed(seed, 1000 + writer))
     while (!this.#stop.signal.aborted) {
       // Mostly small batches, now and then a large one.
-      const size = 1 + Math.floor(random.next() ** 4 * batchMax)
+      const size = 1 + Math.floor(random.uniform() ** 4 * batchMax)
       const begin = performance.now()
       const samples: Sample[] = []
       const taken = new Map<string, number>()
@@ -98,7 +98,7 @@ export class Traffic {
         taken.set(key, (taken.get(key) ?? 0) + 1)
         samples.push(plan.sample(key, n))
       }
-      const isRepeatable = random.next() < REPEATABLE_SHARE
+      const isRepeatable = random.uniform() < REPEATABLE_SHARE
       const waitMs = await this.#deliver(makeRequest({ writer, samples, isRepeatable, random }), random)
       const paceMs = (size * plan.options.writers * 1000) / this.rate
       await pause(Math.max(waitMs, paceMs - (performance.now() - begin)), this.#stop.signal)
@@ -111,7 +111,7 @@ export class Traffic {
     let known: Attempt[] | undefined
     for (let sends = 0; ; ) {
       const gateways = deployment.gateways.flatMap(({ process }) => (process === undefined ? [] : [process]))
-      const gateway = gateways[Math.floor(random.next() * gateways.length)]
+      const gateway = gateways[Math.floor(random.uniform() * gateways.length)]
       if (gateway === undefined) {
         await pause(50)
         continue

@@ -1,6 +1,6 @@
 import { pause } from '@tidemark/shared/runtime/lifecycle'
 import { compareEntryIds, parseReceipt } from '@tidemark/shared/sample/receipt'
-import { Random } from '@tidemark/tools/lib/random'
+import { Random } from '@tidemark/testkit/random'
 import type { Claim } from './deployment.ts'
 import { readPartitionStates } from './partition-state.ts'
 import type { Role } from './process.ts'
@@ -93,7 +93,7 @@ export class Observer implements AsyncDisposable {
       const latest = traffic.latest.at(-1 - random.integer(0, 9))
       const gateway = deployment.gateways.find(({ process }) => process !== undefined && !process.isFrozen)?.process
       if (latest === undefined || gateway === undefined) return
-      const isWaiting = random.next() < 0.3
+      const isWaiting = random.uniform() < 0.3
       const query = new URLSearchParams({
         key: latest.key,
         ...(isWaiting ? { after: latest.receipt, wait: '2000' } : {}),

@@ -1,5 +1,5 @@
 import { pause } from '@tidemark/shared/runtime/lifecycle'
-import type { Random } from '@tidemark/tools/lib/random'
+import type { Random } from '@tidemark/testkit/random'
 import type { AcceptedRequest } from './client.ts'
 import { isLostBy } from './loss.ts'
 import { readPartitionStates } from './partition-state.ts'

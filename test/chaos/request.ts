@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Sample } from '@tidemark/shared/sample/sample'
-import type { Random } from '@tidemark/tools/lib/random'
+import type { Random } from '@tidemark/testkit/random'
 
 const SHAPES = ['array', 'ndjson', 'form', 'device'] as const
 

@@ -1,5 +1,5 @@
 import type { Sample } from '@tidemark/shared/sample/sample'
-import { derivedSeed, Random, zipfian } from '@tidemark/tools/lib/random'
+import { derivedSeed, Random, zipfian } from '@tidemark/testkit/random'
 
 /** When the first sample of every key was measured; the n-th follows n seconds later, so that a timestamp numbers its sample. */
 const EPOCH_MS = 1_700_000_000_000
@@ -53,8 +53,8 @@ export class SamplePlan {
   /** Noise with spikes, exact ties, flat stretches and huge values: every state of a verdict occurs. */
   #value(key: string, n: number): number {
     const random = new Random(derivedSeed(this.options.seed, (this.#indexes.get(key) ?? 0) * 1_000_003 + n))
-    if (random.next() < 0.02) return (random.next() - 0.5) * 1e15
+    if (random.uniform() < 0.02) return (random.uniform() - 0.5) * 1e15
     if (n % 120 > 80) return 21.5
-    return Math.round((20 + 4 * (random.next() - 0.5)) * 1000) / 1000
+    return Math.round((20 + 4 * (random.uniform() - 0.5)) * 1000) / 1000
   }
 }

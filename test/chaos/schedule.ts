@@ -1,5 +1,5 @@
 import type { DurabilityLevel } from '@tidemark/shared/store/ports/store'
-import type { Random } from '@tidemark/tools/lib/random'
+import type { Random } from '@tidemark/testkit/random'
 import { CRASH_POINT_NAMES, type CrashPointName } from './crash-point.ts'
 import type { Role } from './process.ts'
 
@@ -92,7 +92,7 @@ const stop: Maker = (random, i) =>
 const pauseOne: Maker = random => ({
   kind: 'pause',
   index: random.integer(0, ANALYZERS - 1),
-  leases: 1.3 + random.next(),
+  leases: 1.3 + random.uniform(),
 })
 const zombieCommit: Maker = random => ({ kind: 'zombie-commit', nth: random.integer(1, 10) })
 const zombieRead: Maker = random => ({ kind: 'zombie-read', nth: random.integer(1, 10) })
@@ -121,8 +121,8 @@ const net: Maker = (random, i) => ({
   role: i % 3 === 2 ? 'gateway' : 'analyzer',
   index: random.integer(0, 1),
   mode: (['hole', 'deaf', 'refuse', 'slow'] as const)[i % 4] ?? 'hole',
-  leases: 0.5 + 1.5 * random.next(),
-  heal: random.next() < 0.5 ? 'release' : 'reset',
+  leases: 0.5 + 1.5 * random.uniform(),
+  heal: random.uniform() < 0.5 ? 'release' : 'reset',
 })
 const reset: Maker = random => ({
   kind: 'reset',

@@ -1,4 +1,4 @@
-import type { Random } from '@tidemark/tools/lib/random'
+import type { Random } from '@tidemark/testkit/random'
 
 /** What a client might write instead of a request, and the answers that it may get. */
 export interface Junk {
@@ -171,7 +171,7 @@ export const PATHS = [
 export function randomRequest(random: Random): string {
   const word = (): string =>
     Array.from({ length: random.integer(1, 12) }, () => String.fromCharCode(random.integer(97, 122))).join('')
-  const method = random.next() < 0.8 ? random.pick(METHODS) : word().toUpperCase()
+  const method = random.uniform() < 0.8 ? random.pick(METHODS) : word().toUpperCase()
   const path = random.pick([
     () => `/${word()}`,
     () => `/${word()}/${word()}`,

@@ -7,12 +7,13 @@ import { partitionOf } from '@tidemark/shared/sample/partition'
 import { type Keys, keysUnder } from '@tidemark/shared/store/keys'
 import { openStore } from '@tidemark/shared/store/open'
 import type { Store } from '@tidemark/shared/store/ports/store'
+import { Random } from '@tidemark/testkit/random'
 import { startRedisCluster } from '@tidemark/testkit/redis-fixture'
 import { startRedisProcess } from '@tidemark/testkit/redis-process'
 import { Redis } from 'ioredis'
 import { pino } from 'pino'
 import { type Service, startAnalyzer, startGateway } from '../stack/service-process.ts'
-import { keyNumber, reading, seeded } from './signal.ts'
+import { keyNumber, reading } from './signal.ts'
 
 export const PARTITIONS = 16
 
@@ -111,7 +112,7 @@ export function startMeasuredGateway(redis: BenchRedis, env: Readonly<Record<str
 
 /** Writes full windows for the first `keys` keys straight into Redis: analysing 50 samples of each would take far longer. */
 export async function fillWindows({ clients, keys: names }: BenchRedis, keys: number): Promise<void> {
-  const random = seeded(1)
+  const random = new Random(1)
   const row = createRow(rowShape(WINDOW, 'zscore', false))
   const encoded = new Float64Array(storedLengthMax(row.shape))
   const homes = await Promise.all(ALL.map(partition => homeOf(clients, names.partition(partition).windows)))
@@ -153,7 +154,7 @@ export const REQUEST_SAMPLES = 1000
  * another, so that each comes equally often, and with more keys than a batch has samples every sample is another key's.
  */
 export async function fillBacklog({ store }: BenchRedis, samples: number, keys: number, seed = 1): Promise<void> {
-  const random = seeded(seed)
+  const random = new Random(seed)
   const packer = new SamplePacker(PARTITIONS)
   // Every key once, then all again a second later.
   const begin = HISTORY_FROM + 100_000_000 * seed

@@ -1,5 +1,5 @@
 import type { Analysis } from '@tidemark/shared/verdict/analysis'
-import { Random } from '../lib/random.ts'
+import { Random } from '@tidemark/testkit/random'
 import type { Panel } from './pictures.ts'
 
 /** The replaced service's experiment: a stream that stays within 400 to 450, then a burst to 900. */
@@ -28,7 +28,7 @@ export interface StreamResult {
 /** Sends `{timestamp, cpu, rps}` as the replaced service's devices do, one after the other, and reads each verdict. */
 export async function runStream(url: string, seed: number): Promise<StreamResult> {
   const random = new Random(seed)
-  const between = ({ low, high }: { low: number; high: number }): number => low + random.next() * (high - low)
+  const between = ({ low, high }: { low: number; high: number }): number => low + random.uniform() * (high - low)
   const points: StreamPoint[] = []
   const total = STABLE.samples + BURST.samples + AFTER.samples
   const begin = Math.floor(Date.now() / 1000) - total * SAMPLE_S

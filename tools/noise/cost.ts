@@ -1,6 +1,6 @@
 import { createJudgement, type History } from '@tidemark/shared/detection/detectors/detector'
 import { createDetector, type DetectorName } from '@tidemark/shared/detection/detectors/registry'
-import { Random } from './random.ts'
+import { Random } from '@tidemark/testkit/random'
 
 const WINDOW = 50
 const KEYS = 100

@@ -1,5 +1,5 @@
+import { Random } from '@tidemark/testkit/random'
 import type { LabelWindow } from '../backtest/labels.ts'
-import { Random } from './random.ts'
 
 /** A recording with one to three labelled anomalies. Times are sample numbers. */
 export interface Recording {

@@ -1,8 +1,8 @@
 import type { DetectorName } from '@tidemark/shared/detection/detectors/registry'
 import { createPolicy } from '@tidemark/shared/detection/rules/policy'
 import { VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
+import { Random } from '@tidemark/testkit/random'
 import { KeyJudge } from '../backtest/key-judge.ts'
-import { Random } from './random.ts'
 import { CALM, type Signal } from './signals.ts'
 
 const MINUTE_MS = 60_000

@@ -1,4 +1,4 @@
-import type { Random } from './random.ts'
+import type { Random } from '@tidemark/testkit/random'
 
 /** A signal without anomalies: every flag is a false alarm, unless the name says otherwise. */
 export interface Signal {

@@ -1,8 +1,8 @@
 import { DETECTOR_NAMES } from '@tidemark/shared/detection/detectors/registry'
+import { Random } from '@tidemark/testkit/random'
 import { expect, test } from 'vitest'
 import { CHOSEN_BY, createRecording, HELD_OUT, UNSEEN } from './labelled.ts'
 import { measureNoise, measureShifts, measureSpikes } from './measure.ts'
-import { Random } from './random.ts'
 import { SIGNALS } from './signals.ts'
 import { windowScore } from './window-score.ts'
 

@@ -1,6 +1,7 @@
 import { partitionOf } from '@tidemark/shared/sample/partition'
+import { Random } from '@tidemark/testkit/random'
 import { runProgram } from '../program.ts'
-import { keyNumber, reading, seeded } from '../signal.ts'
+import { keyNumber, reading } from '../signal.ts'
 import { PARTITIONS, startBenchRedis } from '../stack.ts'
 import { spentBy } from '../usage.ts'
 
@@ -12,7 +13,7 @@ const PIPELINE = 500
 /** XADD of one sample an entry, pipelined, in Redis' CPU; XREADGROUP and parsing of packed entries, in the reader's. */
 export async function redisFloor(samples: number): Promise<RedisFloor> {
   await using redis = await startBenchRedis()
-  const random = seeded(3)
+  const random = new Random(3)
   const [client] = redis.clients
   if (client === undefined) throw new Error('the Redis of the bench has no client')
   const { cpuS } = await spentBy(redis.pids, async () => {
