@@ -1,85 +1,75 @@
 import { writeFile } from 'node:fs/promises'
-import { parseArgs } from 'node:util'
-import { openProgress } from './progress.ts'
+import {
+  type Command,
+  choice,
+  commaSeparated,
+  flag,
+  integer,
+  number,
+  parseCommandLine,
+  runCommand,
+  text,
+  type Values,
+} from '@tidemark/tools/lib/options'
+import { openProgress } from '@tidemark/tools/lib/progress'
 import { formatReport } from './report.ts'
-import { type RunResult, run } from './run.ts'
+import { type RunProgress, type RunResult, run } from './run.ts'
 import type { FaultKind } from './schedule.ts'
 import { CLUSTER, LONG_DEFAULTS, longRuns, SHORT, type Size, shortLevel } from './sizes.ts'
 
-const LEVELS = ['local', 'disk', 'replicated'] as const
-
-const HELP = `Breaks a deployment of Tidemark on this computer in every way there is, and checks that no sample is lost, doubled or out of order.
-
-Usage: npm run chaos -- [options]
-
-  --seed N        repeats the schedule of another run; otherwise a new one, which is printed
-  --minutes N     how long faults strike (${LONG_DEFAULTS.minutes}); their number goes with it
-  --samples N     samples to be accepted, at least (${LONG_DEFAULTS.samples})
-  --only KINDS    only faults of these kinds, separated by commas, such as late-commit,fail-over
-  --short         the size that npm test runs
-  --durability L  only the run with this level: local, disk or replicated
-  --cluster       on a cluster of three masters and three replicas
-  --report FILE   writes a report in Markdown
-  --breaches FILE writes what was breached, a JSON array of sentences, and ends at the first
-  --help          this text
-`
-
-const { values } = parseArgs({
+const COMMAND = {
+  call: 'npm run chaos --',
+  summary:
+    'Breaks a Tidemark deployment on this machine in every way that the harness knows, and checks that no sample is ' +
+    'lost, duplicated or analysed out of order.',
   options: {
-    seed: { type: 'string' },
-    minutes: { type: 'string', default: String(LONG_DEFAULTS.minutes) },
-    samples: { type: 'string', default: String(LONG_DEFAULTS.samples) },
-    only: { type: 'string', default: '' },
-    short: { type: 'boolean', default: false },
-    durability: { type: 'string' },
-    cluster: { type: 'boolean', default: false },
-    report: { type: 'string' },
-    breaches: { type: 'string' },
-    help: { type: 'boolean', default: false },
+    seed: integer({ min: 0, max: 2 ** 31, help: 'repeat the schedule of an earlier run (default: random, printed)' }),
+    minutes: number({ min: 0.1, max: 1440, default: LONG_DEFAULTS.minutes, help: 'how long faults are injected' }),
+    samples: integer({ min: 1, max: 1e9, default: LONG_DEFAULTS.samples, help: 'accepted samples, at least' }),
+    only: commaSeparated(
+      text({ placeholder: 'KINDS', help: 'only faults of these kinds: late-commit,redis-kill,...' }),
+    ),
+    short: flag('the size that npm test runs'),
+    durability: choice(['local', 'disk', 'replicated'], {
+      placeholder: 'LEVEL',
+      help: 'only the run with this durability: local, disk or replicated',
+    }),
+    cluster: flag('run on a Redis cluster of three masters and three replicas'),
+    report: text({ placeholder: 'FILE', help: 'write the report, in Markdown, to FILE' }),
+    breaches: text({
+      placeholder: 'FILE',
+      help: 'write the breaches, a JSON array of sentences, to FILE, and stop at the first',
+    }),
   },
-})
+  examples: ['', '--short --seed 1', '--minutes 2 --only late-commit,redis-kill'],
+} satisfies Command
 
-/** The work is done; whatever still holds the process, a socket that was torn for one, gets this long. */
+/** How long the process may take to exit after the run, such as for sockets that were cut. */
 const LINGER_MS = 5000
 
-if (values.help) process.stdout.write(HELP)
-else {
-  process.exitCode = await main()
-  const timer = setTimeout(() => {
-    const held = [...new Set(process.getActiveResourcesInfo())].join(', ')
-    process.stderr.write(`the run is over and the process was still held by: ${held}\n`)
-    process.exit()
-  }, LINGER_MS)
-  timer.unref()
-}
+process.exitCode = await runCommand(COMMAND, process.argv.slice(2), main)
+const timer = setTimeout(() => {
+  const held = [...new Set(process.getActiveResourcesInfo())].join(', ')
+  process.stderr.write(`the run is over, but these resources kept the process alive: ${held}\n`)
+  process.exit()
+}, LINGER_MS)
+timer.unref()
 
 async function main(): Promise<number> {
-  const seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(values.seed)
-  const minutes = Number(values.minutes)
-  const samples = Number(values.samples)
-  if (![seed, minutes, samples].every(Number.isFinite) || minutes <= 0) {
-    process.stderr.write('--seed, --minutes and --samples take numbers\n')
-    return 2
-  }
-  const { durability } = values
-  const level = LEVELS.find(one => one === durability)
-  if (durability !== undefined && level === undefined) {
-    process.stderr.write(`--durability is one of ${LEVELS.join(', ')}\n`)
-    return 2
-  }
-  const sizes = sizesOf({ minutes, samples, level })
+  const { values } = parseCommandLine(COMMAND, process.argv.slice(2))
+  const seed = values.seed ?? Math.floor(Math.random() * 2 ** 31)
+  const sizes = sizesOf(values)
   process.stderr.write(`seed ${seed}\n`)
   const runs: { result: RunResult; size: Size }[] = []
   for (const size of sizes) {
     if (sizes.length > 1) process.stderr.write(`durability ${size.durability}\n`)
-    const progress = openProgress(process.stderr, size.samples)
+    using progress = openProgress({ output: process.stderr, total: size.samples })
     const result = await run({
       ...size,
       seed,
       isFailFast: values.breaches !== undefined,
-      onProgress: state => progress.update(state),
+      onProgress: state => progress.update(state.accepted, describe(state)),
     })
-    progress.end()
     runs.push({ result, size })
   }
   const breaches = runs.flatMap(({ result }) => result.breaches)
@@ -91,19 +81,17 @@ async function main(): Promise<number> {
   const list = breaches.map(breach => `  ${breach}\n`).join('')
   const histories = runs.map(({ result }) => result).filter(result => result.breaches.length > 0)
   const where = histories.map(({ historyPath }) => historyPath).join(', ')
-  process.stderr.write(`\nbreached:\n${list}seed ${seed}; the history is in ${where}\n`)
+  process.stderr.write(`\nbreaches:\n${list}seed ${seed}; history: ${where}\n`)
   return 1
 }
 
-interface Wanted {
-  readonly minutes: number
-  readonly samples: number
-  readonly level: (typeof LEVELS)[number] | undefined
+function describe({ accepted, faults, faultsPlanned, breaches, what }: RunProgress): string {
+  return `${accepted} samples, ${faults} of ${faultsPlanned} faults, ${breaches} breaches, ${what}`
 }
 
-function sizesOf({ minutes, samples, level }: Wanted): Size[] {
-  if (values.cluster) return [CLUSTER]
-  if (values.short) return [level === undefined || level === 'local' ? SHORT : shortLevel(level)]
-  const only = values.only.split(',').filter(kind => kind !== '') as FaultKind[]
-  return longRuns({ minutes, samples, only }).filter(({ durability }) => level === undefined || durability === level)
+function sizesOf({ cluster, short, minutes, samples, durability, only }: Values<typeof COMMAND.options>): Size[] {
+  if (cluster) return [CLUSTER]
+  if (short) return [durability === undefined || durability === 'local' ? SHORT : shortLevel(durability)]
+  const runs = longRuns({ minutes, samples, only: only as FaultKind[] })
+  return runs.filter(size => durability === undefined || size.durability === durability)
 }

@@ -2,30 +2,28 @@ import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { copyFile, mkdir, mkdtemp, readdir, readFile, realpath, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { parseArgs, promisify } from 'node:util'
+import { promisify } from 'node:util'
+import { type Command, integer, parseCommandLine, runCommand, text } from '@tidemark/tools/lib/options'
+import { formatMarkdownTable } from '@tidemark/tools/lib/table'
 import { MUTANTS, type Mutant } from './mutant.ts'
 
-/** A mutant that makes everything stand still is given up after this, and counts as a survivor. */
+/** A mutant whose run takes longer counts as not noticed. */
 const LIMIT_MS = 240_000
+const BREACH_LENGTH_MAX = 160
 
-const HELP = `Takes the safeguards out of a copy of this tree, one at a time, and requires that the short chaos run notices each.
-
-Usage: npm run mutants -- [options]
-
-  --seed N      of the chaos runs (1)
-  --only TEXT   only mutants whose names contain this
-  --help        this text
-`
-
-const { values } = parseArgs({
+const COMMAND = {
+  call: 'npm run mutants --',
+  summary:
+    'Removes the safeguards from a copy of this tree, one at a time, and requires that the short chaos run notices each ' +
+    'one.',
   options: {
-    seed: { type: 'string', default: '1' },
-    only: { type: 'string', default: '' },
-    help: { type: 'boolean', default: false },
+    seed: integer({ min: 0, max: 2 ** 31, default: 1, help: 'the seed of the chaos runs' }),
+    only: text({ placeholder: 'TEXT', help: 'only the mutants whose names contain TEXT' }),
   },
-})
+  examples: ['', '--only lease'],
+} satisfies Command
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
@@ -36,36 +34,41 @@ interface Outcome {
   readonly breach: string
 }
 
-if (values.help) process.stdout.write(HELP)
-else process.exitCode = await main()
+process.exitCode = await runCommand(COMMAND, process.argv.slice(2), main)
 
 async function main(): Promise<number> {
+  const { seed, only = '' } = parseCommandLine(COMMAND, process.argv.slice(2)).values
   const outcomes: Outcome[] = []
   const unchanged: Mutant = { name: 'nothing is changed', file: 'package.json', changes: [] }
-  // The copy without a mutation has to pass, or the others would fail for another reason.
+  // The unmutated copy must pass. Otherwise the mutants would fail for another reason.
   for (const mutant of [unchanged, ...MUTANTS]) {
-    if (!mutant.name.includes(values.only)) continue
+    if (!mutant.name.includes(only)) continue
     process.stderr.write(`${mutant.name} ...\n`)
-    outcomes.push(await tryMutant(mutant))
-    const { isKilled, seconds, breach } = outcomes.at(-1) ?? { isKilled: false, seconds: 0, breach: '' }
-    process.stderr.write(`  ${isKilled ? 'noticed' : 'not noticed'} in ${seconds} s ${breach}\n`)
+    const outcome = await tryMutant(mutant, seed)
+    outcomes.push(outcome)
+    process.stderr.write(`  ${verdictOf(outcome)} in ${outcome.seconds} s ${outcome.breach}\n`)
   }
-  const table = outcomes.map(({ name, isKilled, seconds, breach }) => {
-    return `| ${name} | ${isKilled ? 'noticed' : 'not noticed'} | ${seconds} s | ${breach.slice(0, 160).replaceAll('|', '/').replaceAll('\n', ' ')} |\n`
+  const rows = outcomes.map(outcome => {
+    const { name, seconds, breach } = outcome
+    return [name, verdictOf(outcome), `${seconds} s`, breach.slice(0, BREACH_LENGTH_MAX)]
   })
-  process.stdout.write(`| mutation | chaos run | time | first breach |\n| --- | --- | --- | --- |\n${table.join('')}`)
+  process.stdout.write(`${formatMarkdownTable(['mutation', 'chaos run', 'time', 'first breach'], rows)}\n`)
   const isRight = ({ name, isKilled }: Outcome): boolean => isKilled === (name !== unchanged.name)
   return outcomes.every(isRight) ? 0 : 1
 }
 
-async function tryMutant(mutant: Mutant): Promise<Outcome> {
+function verdictOf({ isKilled }: Outcome): string {
+  return isKilled ? 'noticed' : 'not noticed'
+}
+
+async function tryMutant(mutant: Mutant, seed: number): Promise<Outcome> {
   const begin = performance.now()
   const copy = await mkdtemp(join(tmpdir(), 'tidemark-mutant-'))
   try {
     await copyTree(copy)
     await mutate(mutant, copy)
-    const breaches = await chaosIn(copy)
-    // What the harness says of itself is no invariant of the product.
+    const breaches = await chaosIn(copy, seed)
+    // Breaches of the harness's own checks are not breaches of an invariant of the product.
     const breach = breaches.find(text => /^[IRG]\d/.test(text))
     const seconds = Math.round((performance.now() - begin) / 1000)
     return { name: mutant.name, isKilled: breach !== undefined, seconds, breach: breach ?? breaches[0] ?? '' }
@@ -79,32 +82,28 @@ async function mutate({ name, file, changes }: Mutant, copy: string): Promise<vo
   let text = await readFile(path, 'utf8')
   for (const { from, to } of changes) {
     const found = text.split(from).length - 1
-    if (found !== 1) throw new Error(`${name}: ${file} has ${found} times, and should have once: ${from}`)
+    if (found !== 1) throw new Error(`${name}: found ${found} times instead of once in ${file}: ${from}`)
     text = text.replace(from, to)
   }
   await writeFile(path, text)
 }
 
-/** Copies what git knows of, as it stands in the tree, and links what is installed. */
+/** Copies the working tree without ignored files, and links the installed packages. */
 async function copyTree(copy: string): Promise<void> {
-  const { stdout } = await promisify(execFile)(
-    'git',
-    ['ls-files', '-co', '--exclude-standard', '-z', 'packages', 'scripts', 'test', '*.json', '*.ts'],
-    {
-      cwd: root,
-      maxBuffer: 1 << 24,
-    },
-  )
+  const patterns = ['packages', 'tools', 'test', '*.json', '*.ts']
+  const args = ['ls-files', '-co', '--exclude-standard', '-z', ...patterns]
+  const { stdout } = await promisify(execFile)('git', args, { cwd: root, maxBuffer: 1 << 24 })
   for (const file of stdout.split('\0').filter(name => name !== '')) {
     await mkdir(dirname(join(copy, file)), { recursive: true })
-    // Deleted in the tree and not yet in the index.
+    // A file that is deleted in the tree may still be in the index.
     await copyFile(join(root, file), join(copy, file)).catch(() => {})
   }
   const packages = await readdir(join(copy, 'packages'))
-  for (const folder of ['.', ...packages.map(name => join('packages', name))]) await linkModules(folder, copy)
+  const folders = ['.', 'tools', 'test', ...packages.map(name => join('packages', name))]
+  for (const folder of folders) await linkModules(folder, copy)
 }
 
-/** The copy's own packages must lead to each other and not back to the tree. */
+/** Links a package's dependencies. The copy's own packages must refer to the copy, not to the original tree. */
 async function linkModules(folder: string, copy: string): Promise<void> {
   const from = join(root, folder, 'node_modules')
   const to = join(copy, folder, 'node_modules')
@@ -117,23 +116,17 @@ async function linkModules(folder: string, copy: string): Promise<void> {
       continue
     }
     await mkdir(join(to, name))
-    for (const own of await readdir(join(from, name))) await symlink(join(copy, 'packages', own), join(to, name, own))
+    for (const own of await readdir(join(from, name))) {
+      await symlink(join(copy, relative(root, await realpath(join(from, name, own)))), join(to, name, own))
+    }
   }
 }
 
-/** Runs the short chaos run of a tree; what it says was breached. */
-async function chaosIn(copy: string): Promise<string[]> {
+/** Runs the short chaos run of a copy. Returns the breaches. */
+async function chaosIn(copy: string, seed: number): Promise<string[]> {
   const file = join(copy, 'breaches.json')
-  const args = [
-    join(copy, 'test/chaos/main.ts'),
-    '--short',
-    '--seed',
-    values.seed,
-    '--breaches',
-    file,
-    '--report',
-    join(copy, 'report.md'),
-  ]
+  const options = ['--short', '--seed', String(seed), '--breaches', file, '--report', join(copy, 'report.md')]
+  const args = [join(copy, 'test/chaos/main.ts'), ...options]
   const child = spawn(process.execPath, args, { cwd: copy, stdio: ['ignore', 'ignore', 'pipe'] })
   let output = ''
   child.stderr.on('data', chunk => {

@@ -12,13 +12,13 @@ import {
 
 export type Size = Omit<RunOptions, 'seed' | 'onProgress'>
 
-/** What every run has in common with the pods of a small deployment. */
+/** What all runs share: a small deployment. */
 const common = { writers: 8, analyzers: 3, gateways: 2, leaseTtlMs: 1000, batchMax: 60, durability: 'local' } as const
 
-/** Part of `npm test`: every kind of trouble once or twice, as fast as the processes start again. */
+/** Part of `npm test`: every kind of fault once or twice, as fast as processes restart. */
 export const SHORT: Size = {
   ...common,
-  // Long enough for an analyzer to have its lease still when Redis was killed and is back.
+  // Long enough for an analyzer to still hold its lease when Redis is back after a kill.
   leaseTtlMs: 1500,
   samples: 20_000,
   keys: 500,
@@ -30,7 +30,7 @@ export const SHORT: Size = {
   schedule: random => shortSchedule(random, 8),
 }
 
-/** What a level of durability promises, as part of `npm test`. */
+/** The promise of one durability level, as part of `npm test`. */
 export function shortLevel(durability: DurabilityLevel): Size {
   return {
     ...SHORT,
@@ -45,27 +45,27 @@ export function shortLevel(durability: DurabilityLevel): Size {
 export interface LongOptions {
   readonly minutes: number
   readonly samples: number
-  /** Only faults of these kinds; all when there is none. */
+  /** Only faults of these kinds; all kinds if empty. */
   readonly only: readonly FaultKind[]
 }
 
-/** In less time there are fewer faults. */
+/** Shorter runs have fewer faults. */
 const ALL_FAULTS_MINUTES = 8
 
 export const LONG_DEFAULTS: LongOptions = { minutes: 15, samples: 300_000, only: [] }
 
-/** Of the time of a long run what each of the levels above `local` gets. */
+/** The share of a long run's time for each level above `local`. */
 const LEVEL_SHARE = 0.1
 const LEVELS = ['disk', 'replicated'] as const
 
-/** `npm run chaos`: everything many times over with durability `local`, and then what the other levels are about. */
+/** `npm run chaos`: every fault many times with durability `local`, then the faults that matter to the other levels. */
 export function longRuns({ minutes, samples, only }: LongOptions): Size[] {
   const first = longRun({ minutes: minutes * (1 - LEVELS.length * LEVEL_SHARE), samples, only })
   if (only.length > 0) return [first]
   return [first, ...LEVELS.map(level => levelRun(level, minutes * LEVEL_SHARE))]
 }
 
-/** Each fault so often in the time of a whole level's run. */
+/** How often each fault strikes in a run of LEVEL_MINUTES. */
 const LEVEL_FAULTS = 4
 const LEVEL_MINUTES = 1.5
 
@@ -102,13 +102,13 @@ function longRun({ minutes, samples, only }: LongOptions): Size {
     rate: Math.ceil((samples * 1000) / spreadMs),
     spreadMs,
     calmMs,
-    // The moment that it waits for is rare, so it has to be seen that it came.
+    // This fault waits for a rare moment: the run must prove that the moment came.
     bitesMin: share === 1 && only.length === 0 ? { 'aof-cut-commit': 3 } : {},
     schedule: random => pick(longSchedule(random, partitions, share)),
   }
 }
 
-/** On a cluster, with a master killed and slots moved under load. */
+/** A Redis cluster: a master is killed and slots are moved under load. */
 export const CLUSTER: Size = {
   ...common,
   samples: 20_000,
