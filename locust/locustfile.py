@@ -53,7 +53,7 @@ def add_options(parser) -> None:
     devices = f"Devices of each user, 1 to 100 ({DEVICES_PER_USER}); fewer report more often"
     group.add_argument("--devices", type=int, choices=range(1, 101), metavar="N", default=DEVICES_PER_USER, env_var="LOAD_DEVICES", help=devices)
     group.add_argument("--host-header", default="", env_var="HOST_HEADER", help="Host header of every request, for an ingress")
-    group.add_argument("--tell", action="store_true", env_var="LOAD_TELL", help="Write progress and summary as lines of JSON")
+    group.add_argument("--report-json", action="store_true", env_var="LOAD_REPORT_JSON", help="Write progress and summary as lines of JSON")
     for threshold in THRESHOLDS:
         about = f"Fail the run otherwise: {threshold.about} ({threshold.default:g})"
         group.add_argument(f"--{threshold.option}", type=float, default=threshold.default, help=about)
@@ -204,7 +204,7 @@ def judge(environment, **_) -> None:
     for exception in environment.runner.exceptions.values():
         summary["missed"].append(f"the load test itself failed: {exception['msg']}")
     tell(environment, "summary", summary)
-    if not environment.parsed_options.tell:
+    if not environment.parsed_options.report_json:
         print(sentence_of(summary["detection"]))
     for sentence in summary["missed"]:
         print(f"missed: {sentence}", file=sys.stderr)
@@ -227,5 +227,5 @@ def path_of(watch: Watch, asked: Asked) -> str:
 
 
 def tell(environment, kind: str, message: dict) -> None:
-    if environment.parsed_options.tell:
+    if environment.parsed_options.report_json:
         print(f"{MARK}{json.dumps({'kind': kind, **message})}", flush=True)

@@ -89,7 +89,7 @@ export function number<D extends number | undefined = undefined>(
   return valued(spec, { placeholder: 'N', form: `a number from ${min} to ${max}`, parse })
 }
 
-export function choice<const C extends string, D extends C | undefined = undefined>(
+export function choice<const C extends string, const D extends C | undefined = undefined>(
   choices: readonly C[],
   spec: Described<D> & { readonly placeholder: string },
 ): Option<C | D> {

@@ -1,11 +1,16 @@
 import { readFile } from 'node:fs/promises'
-import type { Panel } from './pictures.ts'
+import type { Panel } from '../lib/plot.ts'
 import { type Line, type Prometheus, type Range, SCRAPE_S } from './prometheus.ts'
 
-/** A rate needs a few looks to be one. */
+/** A rate needs a few scrapes. */
 const RATE_INTERVAL = `${SCRAPE_S * 5}s`
 
-/** How a value is shown that Grafana is told to have this unit; whatever else is shown as it is. */
+/** Pixels of a unit of Grafana's grid, and of what a panel's axes and title need. */
+const COLUMN_WIDTH = 60
+const ROW_HEIGHT = 30
+const MARGIN = 80
+
+/** How values of these Grafana units are shown; all others are shown unchanged. */
 const UNITS: Readonly<Record<string, { readonly unit: string; readonly scale: number }>> = {
   s: { unit: 'ms', scale: 1000 },
   reqps: { unit: 'per second', scale: 1 },
@@ -14,7 +19,7 @@ const UNITS: Readonly<Record<string, { readonly unit: string; readonly scale: nu
   bytes: { unit: 'MiB', scale: 1 / 2 ** 20 },
 }
 
-/** What is used of a dashboard of Grafana. */
+/** The used part of a Grafana dashboard. */
 interface Dashboard {
   readonly title: string
   readonly panels: readonly DashboardPanel[]
@@ -28,18 +33,18 @@ interface DashboardPanel {
   readonly fieldConfig?: { readonly defaults?: { readonly unit?: string } }
 }
 
-/** A dashboard as a Prometheus has the data for it: its own panels, where they are, by their own expressions. */
-export async function dashboardPanels(
+/** Returns a dashboard's panels with the data of a Prometheus, row by row. Panels without data are left out. */
+export async function dashboardRows(
   name: string,
   { prometheus, range, job }: { prometheus: Prometheus; range: Range; job: string },
-): Promise<{ title: string; panels: Panel[] }> {
+): Promise<{ title: string; rows: Panel[][] }> {
   const file = new URL(`../../grafana/dashboards/${name}.json`, import.meta.url)
   const dashboard = JSON.parse(await readFile(file, 'utf8')) as Dashboard
-  const wanted = dashboard.panels.filter(({ type }) => type === 'timeseries' || type === 'stat')
+  const shown = dashboard.panels.filter(({ type }) => type === 'timeseries' || type === 'stat')
   const panels = await Promise.all(
-    wanted.map(async ({ type, title, gridPos: { x, y, w, h }, targets = [], fieldConfig }) => {
+    shown.map(async ({ type, title, gridPos: { x, y, w, h }, targets = [], fieldConfig }) => {
       const { unit, scale } = UNITS[fieldConfig?.defaults?.unit ?? ''] ?? { unit: '', scale: 1 }
-      const answers = await Promise.all(
+      const series = await Promise.all(
         targets.map(async ({ expr, legendFormat = '' }) => {
           const lines = await prometheus.query(withValues(expr, job), range)
           return lines.map(({ labels, points }) => ({
@@ -48,16 +53,18 @@ export async function dashboardPanels(
           }))
         }),
       )
-      const place = [x, y, w, h] as const
-      const series = answers.flat()
-      return type === 'stat' ? { title, unit, place, series, isStat: true } : { title, unit, place, series }
+      const size = { width: w * COLUMN_WIDTH - MARGIN, height: h * ROW_HEIGHT - MARGIN }
+      return { x, y, panel: { title, unit, series: series.flat(), isStat: type === 'stat', ...size } }
     }),
   )
-  // Of a metric that nobody has there is nothing to see; Grafana would say "No data".
-  return { title: dashboard.title, panels: panels.filter(({ series }) => series.length > 0) }
+  const withData = panels.filter(({ panel }) => panel.series.length > 0)
+  const rows = [...Map.groupBy(withData, ({ y }) => y)]
+    .toSorted(([a], [b]) => a - b)
+    .map(([, row]) => row.toSorted((a, b) => a.x - b.x).map(({ panel }) => panel))
+  return { title: dashboard.title, rows }
 }
 
-/** The expression as Grafana would send it. */
+/** Replaces the variables of an expression as Grafana does. */
 export function withValues(expression: string, job: string): string {
   return expression.replaceAll(/\$(\w+)/g, (_, variable: string) => {
     if (variable === '__rate_interval' || variable === '__interval') return RATE_INTERVAL

@@ -15,17 +15,18 @@ function page(ingest: readonly number[], analyze: readonly number[] = []): strin
   ].join('\n')
 }
 
-test("the p95 is that of the run's own requests, by a straight line within its bucket", () => {
+test('the p95 covers the requests between two readings, interpolated within its bucket', () => {
   const before = parseTimes(page([100, 100, 100, 100]))
   const after = parseTimes(page([190, 200, 200, 200], [0, 0, 90, 100]))
-  // Of 100 requests 90 took up to 1 ms and 10 more up to 10 ms: the 95th is in the middle of those. Of the others it is beyond.
+  // 90 of 100 requests took up to 1 ms and 10 more up to 10 ms: the p95 is in the middle of these. For the other route it
+  // is above the last bound.
   expect(p95Between(before, after)).toEqual([
     { route: '/ingest', ms: expect.closeTo(5.5) },
     { route: '/analyze', ms: 100 },
   ])
 })
 
-test('where nothing was measured there is none', () => {
+test('there is no p95 without measurements', () => {
   expect(p95Between(new Map(), parseTimes(page([0, 0, 0, 0])))).toEqual([])
   expect(p95Between(new Map(), new Map())).toEqual([])
 })

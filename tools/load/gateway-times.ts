@@ -1,7 +1,7 @@
-/** A histogram of one route: how many requests took at most so many seconds, by ascending bounds, the last of them infinite. */
+/** A cumulative histogram of one route: requests by upper bound in seconds, the last one infinite. */
 type Buckets = ReadonlyMap<number, number>
 
-/** What a gateway has measured of its requests, by route. */
+/** The request durations measured by a gateway, by route. */
 export type GatewayTimes = ReadonlyMap<string, Buckets>
 
 export interface RouteP95 {
@@ -13,7 +13,7 @@ const BUCKET = /^gateway_http_request_seconds_bucket\{([^}]*)\} (\d+)/gm
 const ROUTES = ['/ingest', '/analyze']
 const SCRAPE_LIMIT_MS = 2000
 
-/** Reads what the gateway at `url` has measured up to now; undefined where its metrics are not to be had. */
+/** Reads the measurements of the gateway at `url`; undefined if its metrics are not available. */
 export async function readGatewayTimes(url: string): Promise<GatewayTimes | undefined> {
   try {
     const response = await fetch(new URL('/metrics', url), { signal: AbortSignal.timeout(SCRAPE_LIMIT_MS) })
@@ -34,7 +34,7 @@ export function parseTimes(text: string): GatewayTimes {
   return times
 }
 
-/** The 95th percentile of what was measured between two readings: within a bucket by a straight line, as Prometheus has it. */
+/** Returns the p95 between two readings, with linear interpolation within a bucket as in Prometheus. */
 export function p95Between(before: GatewayTimes, after: GatewayTimes): RouteP95[] {
   return ROUTES.flatMap(route => {
     const earlier = before.get(route)
@@ -46,7 +46,7 @@ export function p95Between(before: GatewayTimes, after: GatewayTimes): RouteP95[
     const bucket = buckets[at]
     if (wanted === 0 || bucket === undefined) return []
     const below = buckets[at - 1] ?? { bound: 0, count: 0 }
-    // Beyond the last bound nothing is known but that.
+    // Above the last bound, only the bound is known.
     if (bucket.bound === Number.POSITIVE_INFINITY) return [{ route, ms: below.bound * 1000 }]
     const share = (wanted - below.count) / (bucket.count - below.count)
     return [{ route, ms: (below.bound + share * (bucket.bound - below.bound)) * 1000 }]

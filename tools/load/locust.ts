@@ -1,28 +1,27 @@
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import { Failure } from '../lib/options.ts'
 import { Child } from '../stack/child.ts'
-import { StartFailure } from '../stack/stack.ts'
-import type { Python } from './python.ts'
 import type { Second, Summary } from './summary.ts'
 
-/** Begins a line of locust/locustfile.py that is for this program. */
+/** The first character of each line that locust/locustfile.py writes for this program. */
 const MARK = '\u001e'
 
 const LOCUSTFILE = fileURLToPath(new URL('../../locust/locustfile.py', import.meta.url))
 
-/** What Locust says when it is well, of no use here. */
+/** Locust's own last lines in an error message. */
 const LINES_SHOWN = 15
 
 export interface Load {
   readonly url: string
   readonly shape: string
   readonly rps: number
-  /** Undefined: as long as the shape takes by itself. */
+  /** Undefined: the shape's own duration. */
   readonly seconds: number | undefined
   readonly seed: number
-  /** Sent as every request's Host. */
+  /** The Host of every request. */
   readonly hostHeader: string | undefined
-  /** For Locust and the locustfile, as they are. */
+  /** Further options of Locust and the locustfile. */
   readonly moreOptions: readonly string[]
 }
 
@@ -32,35 +31,39 @@ export interface LoadProgress extends Second {
 
 export interface LocustRun {
   readonly load: Load
-  readonly python: Python
-  /** Locust's own CSV files begin with this. */
+  readonly python: string
+  /** The prefix of the paths of Locust's CSV files. */
   readonly csvPrefix: string
   readonly onProgress: (progress: LoadProgress) => void
 }
 
-/** What Locust and the locustfile take. */
-export function locustHelp({ program }: Python): string {
-  const { stdout, stderr } = spawnSync(program, ['-m', 'locust', '-f', LOCUSTFILE, '--help'], { encoding: 'utf8' })
+/** Returns the help of Locust and the locustfile. */
+export function locustHelp(python: string): string {
+  const { stdout, stderr } = spawnSync(python, ['-m', 'locust', '-f', LOCUSTFILE, '--help'], { encoding: 'utf8' })
   return `${stdout}${stderr}`
 }
 
-/** Runs Locust to its end, or until `stop` aborts: then it ends early, with a summary of what there was. */
+/** Runs Locust until it ends or `stop` aborts it. Returns its summary. */
 export async function runLocust(
   { load, python, csvPrefix, onProgress }: LocustRun,
   stop: AbortSignal,
 ): Promise<Summary> {
   const { url, shape, rps, seconds, seed, hostHeader, moreOptions } = load
   const options = [
-    ...['--host', url, '--shape', shape, '--rps', String(rps), '--seed', String(seed)],
-    ...(seconds === undefined ? [] : ['--seconds', String(seconds)]),
-    ...(hostHeader === undefined ? [] : ['--host-header', hostHeader]),
-    // Users finish what they are at: a request that was cut off by the end of the run is no failure.
-    ...['--csv', csvPrefix, '--stop-timeout', '10'],
+    `--host=${url}`,
+    `--shape=${shape}`,
+    `--rps=${rps}`,
+    `--seed=${seed}`,
+    ...(seconds === undefined ? [] : [`--seconds=${seconds}`]),
+    ...(hostHeader === undefined ? [] : [`--host-header=${hostHeader}`]),
+    `--csv=${csvPrefix}`,
+    // Users finish their requests: a request cut off by the end of the run would count as a failure.
+    '--stop-timeout=10',
   ]
-  const headless = ['--headless', '--only-summary', '--loglevel', 'WARNING', '--tell']
+  const headless = ['--headless', '--only-summary', '--loglevel', 'WARNING', '--report-json']
   await using child = new Child({
     name: 'Locust',
-    file: python.program,
+    file: python,
     args: ['-m', 'locust', '-f', LOCUSTFILE, ...headless, ...options, ...moreOptions],
     env: { ...process.env, PYTHONDONTWRITEBYTECODE: '1' },
   })
@@ -76,8 +79,8 @@ export async function runLocust(
   try {
     const { code } = await child.exited
     if (summary !== undefined) return summary
-    const words = child.lines.filter(line => !line.startsWith(MARK)).slice(-LINES_SHOWN)
-    throw new StartFailure(`Locust ended with code ${code} and without a summary:\n${words.join('\n')}`)
+    const lines = child.lines.filter(line => !line.startsWith(MARK)).slice(-LINES_SHOWN)
+    throw new Failure(`Locust ended with code ${code} and without a summary:\n${lines.join('\n')}`)
   } finally {
     stop.removeEventListener('abort', end)
   }

@@ -10,18 +10,18 @@ import { Child } from '../stack/child.ts'
 const PROGRAM = 'prometheus'
 const READY_DEADLINE_MS = 20_000
 
-/** Between two looks at the services. A rate needs a few of them. */
+/** The scrape interval. A rate needs a few scrapes. */
 export const SCRAPE_S = 2
 
-/** Where a process shows its metrics. */
+/** The metrics address of a process. */
 export interface Target {
   readonly job: string
-  /** What it is called instead of its address, which is another each time. */
+  /** A name in place of the address, which differs in each run. */
   readonly instance: string
   readonly address: string
 }
 
-/** One line of a query's answer: points of Unix seconds and a value. */
+/** One series of a query result. Times are Unix seconds. */
 export interface Line {
   readonly labels: Readonly<Record<string, string>>
   readonly points: readonly (readonly [at: number, value: number])[]
@@ -42,7 +42,7 @@ export function hasPrometheus(): Promise<boolean> {
   return isOnPath(PROGRAM)
 }
 
-/** A Prometheus for the occasion, on a free port of this computer, that keeps its data in a temporary folder. */
+/** Starts a temporary Prometheus on a free port, with its data in a temporary folder. */
 export async function startPrometheus(targets: readonly Target[]): Promise<Prometheus> {
   const folder = await mkdtemp(join(tmpdir(), 'tidemark-prometheus-'))
   const config = join(folder, 'prometheus.yml')
@@ -77,9 +77,9 @@ export async function startPrometheus(targets: readonly Target[]): Promise<Prome
     async query(expression, { from, to, step }) {
       const parameters = { query: expression, start: String(from), end: String(to), step: String(step) }
       const response = await fetch(`http://${address}/api/v1/query_range?${new URLSearchParams(parameters)}`)
-      const answer = (await response.json()) as RangeAnswer
-      if (answer.status !== 'success') throw new Error(`Prometheus does not take ${expression}: ${answer.error}`)
-      return answer.data.result.map(({ metric, values }) => ({
+      const reply = (await response.json()) as RangeReply
+      if (reply.status !== 'success') throw new Error(`Prometheus rejected ${expression}: ${reply.error}`)
+      return reply.data.result.map(({ metric, values }) => ({
         labels: metric,
         points: values.map(([at, value]) => [at, Number(value)] as const),
       }))
@@ -88,7 +88,7 @@ export async function startPrometheus(targets: readonly Target[]): Promise<Prome
   }
 }
 
-interface RangeAnswer {
+interface RangeReply {
   readonly status: string
   readonly error?: string
   readonly data: {

@@ -5,7 +5,7 @@ import { type Service, startAnalyzer, startGateway } from '../stack/service-proc
 import { StartFailure } from '../stack/stack.ts'
 import type { Target } from './prometheus.ts'
 
-/** As durable as production's: AOF, fsync every second. */
+/** The durability of production: append-only file, fsync every second. */
 const REDIS_ARGS = [
   '--save',
   '',
@@ -20,11 +20,11 @@ const REDIS_ARGS = [
 const READY_DEADLINE_MS = 20_000
 const READY_POLL_MS = 50
 
-/** One gateway, some analyzers and a Redis of their own, for a load. */
+/** A temporary gateway, analyzers and Redis for a load. */
 export interface LoadStack extends AsyncDisposable {
   readonly url: string
   readonly analyzers: number
-  /** Where their metrics are. */
+  /** The addresses of their metrics. */
   readonly targets: readonly Target[]
 }
 
@@ -32,7 +32,7 @@ export async function startStack(analyzers: number): Promise<LoadStack> {
   const program = findServer()
   if (program === undefined) {
     throw new StartFailure(
-      'there is no redis-server or valkey-server on PATH. Install it with: apt-get install redis-server',
+      'neither redis-server nor valkey-server is on PATH. Install it: apt-get install redis-server',
     )
   }
   await using starting = new AsyncDisposableStack()
@@ -59,21 +59,21 @@ export async function startStack(analyzers: number): Promise<LoadStack> {
   }
 }
 
-/** A gateway listens before it has found its store. */
+/** Waits until the gateway is ready: it listens before it is connected to its store. */
 async function ready(url: string): Promise<void> {
   const deadline = performance.now() + READY_DEADLINE_MS
   for (;;) {
-    const answer = await readiness(url)
-    if (answer === 'ready') return
-    if (performance.now() > deadline) throw new StartFailure(`the gateway is not ready: ${answer} at ${url}`)
+    const state = await readiness(url)
+    if (state === 'ready') return
+    if (performance.now() > deadline) throw new StartFailure(`the gateway is not ready: ${state} at ${url}`)
     await pause(READY_POLL_MS)
   }
 }
 
-/** Whether a gateway takes requests, or what it says instead. */
+/** Returns "ready", or why a gateway is not. */
 export async function readiness(url: string): Promise<string> {
   const response = await fetch(new URL('/readyz', url)).catch(() => undefined)
   await response?.body?.cancel()
-  if (response === undefined) return 'nobody answers'
-  return response.ok ? 'ready' : `/readyz answers ${response.status}`
+  if (response === undefined) return 'no gateway responds'
+  return response.ok ? 'ready' : `/readyz returns ${response.status}`
 }

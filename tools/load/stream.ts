@@ -1,8 +1,8 @@
 import type { Analysis } from '@tidemark/shared/verdict/analysis'
 import { Random } from '@tidemark/testkit/random'
-import type { Panel } from './pictures.ts'
+import type { Panel } from '../lib/plot.ts'
 
-/** The replaced service's experiment: a stream that stays within 400 to 450, then a burst to 900. */
+/** An experiment: a stable stream within 400 to 450, then a burst to 900. */
 const STABLE = { samples: 300, low: 400, high: 450 } as const
 const BURST = { samples: 20, low: 895, high: 905 } as const
 const AFTER = { samples: 60 } as const
@@ -19,13 +19,13 @@ export interface StreamPoint {
 
 export interface StreamResult {
   readonly points: readonly StreamPoint[]
-  /** What `GET /analyze` answered at the end of the stable stream, in the replaced service's shape. */
-  readonly answer: { readonly rps_avg: number; readonly anomaly: boolean; readonly window: number }
-  /** The mean of the distribution, and of the very samples that the answer rests on. */
+  /** The legacy fields of `GET /analyze` at the end of the stable stream. */
+  readonly legacy: { readonly rps_avg: number; readonly anomaly: boolean; readonly window: number }
+  /** The mean of the distribution, and of the samples in the window. */
   readonly truth: { readonly expected: number; readonly ofWindow: number }
 }
 
-/** Sends `{timestamp, cpu, rps}` as the replaced service's devices do, one after the other, and reads each verdict. */
+/** Sends legacy load-report bodies, `{timestamp, cpu, rps}`, one after the other, and reads each verdict. */
 export async function runStream(url: string, seed: number): Promise<StreamResult> {
   const random = new Random(seed)
   const between = ({ low, high }: { low: number; high: number }): number => low + random.uniform() * (high - low)
@@ -40,13 +40,13 @@ export async function runStream(url: string, seed: number): Promise<StreamResult
     points.push({ phase, analysis: await verdict(url, receipts) })
   }
   for (let i = 0; i < STABLE.samples; i++) await send('stable', STABLE)
-  const { analysis: answer } = await json<{ analysis: StreamResult['answer'] }>(`${url}/analyze`)
-  const before = points.slice(-1 - answer.window, -1).map(({ analysis }) => analysis.value)
+  const { analysis: legacy } = await json<{ analysis: StreamResult['legacy'] }>(`${url}/analyze`)
+  const before = points.slice(-1 - legacy.window, -1).map(({ analysis }) => analysis.value)
   for (let i = 0; i < BURST.samples; i++) await send('burst', BURST)
   for (let i = 0; i < AFTER.samples; i++) await send('after', STABLE)
   return {
     points,
-    answer,
+    legacy,
     truth: {
       expected: (STABLE.low + STABLE.high) / 2,
       ofWindow: before.reduce((sum, value) => sum + value, 0) / before.length,
@@ -54,7 +54,7 @@ export async function runStream(url: string, seed: number): Promise<StreamResult
   }
 }
 
-/** A report of two metrics has one receipt or two; which is this key's, the gateway says. */
+/** Returns the verdict on the sample of KEY. A report of two metrics has one or two receipts. */
 async function verdict(url: string, receipts: readonly string[]): Promise<Analysis> {
   for (const receipt of receipts) {
     const parameters = new URLSearchParams({ after: receipt, wait: String(WAIT_MS) })
@@ -62,12 +62,12 @@ async function verdict(url: string, receipts: readonly string[]): Promise<Analys
     const found = analyses.find(({ key }) => key === KEY)
     if (found !== undefined) return found
   }
-  throw new Error(`no receipt of ${receipts.join(', ')} leads to a verdict on ${KEY}`)
+  throw new Error(`no verdict on ${KEY} for the receipts ${receipts.join(', ')}`)
 }
 
 async function json<T>(url: string, init?: RequestInit): Promise<T> {
   const response = await fetch(url, init)
-  if (!response.ok) throw new Error(`${url} answers ${response.status}: ${await response.text()}`)
+  if (!response.ok) throw new Error(`${url}: status ${response.status}: ${await response.text()}`)
   return (await response.json()) as T
 }
 
@@ -75,7 +75,7 @@ export interface PhaseCounts {
   readonly phase: StreamPoint['phase']
   readonly judged: number
   readonly flagged: number
-  /** |z| of the first sample and the greatest. */
+  /** |z| of the first sample, and the maximum. */
   readonly firstZ: number
   readonly maxZ: number
 }
@@ -96,19 +96,23 @@ export function streamPanels({ points, truth }: StreamResult): Panel[] {
     {
       title: `${KEY}: a stream of ${STABLE.low} to ${STABLE.high}, a burst to 900, the stream again`,
       unit: 'requests per second',
-      from_zero: false,
+      width: 1000,
+      height: 170,
+      isFromZero: false,
       series: [
-        { name: 'band', style: 'band', points: points.map(({ analysis: { low, high } }, i) => [i, low, high]) },
+        { name: 'normal range', style: 'band', points: points.map(({ analysis: { low, high } }, i) => [i, low, high]) },
         { name: 'value', points: line(({ value }) => value) },
-        { name: 'average', points: line(({ mean }) => mean) },
+        { name: 'mean', points: line(({ mean }) => mean) },
         { name: 'flagged', style: 'dots', points: flagged },
       ],
-      rules: [{ name: 'truth', y: truth.expected }],
+      rules: [{ name: 'true mean', y: truth.expected }],
     },
     {
       title: 'z',
       unit: 'deviations',
-      from_zero: false,
+      width: 1000,
+      height: 170,
+      isFromZero: false,
       series: [{ name: 'z', points: line(({ z }) => z) }],
       rules: [
         { name: 'threshold', y: points[0]?.analysis.threshold ?? 2 },

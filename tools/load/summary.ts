@@ -1,4 +1,4 @@
-/** What locust/run.py says of a run at its end. Times are milliseconds unless they say otherwise, shares are of 1. */
+/** The summary that locust/run.py writes at the end of a run. Shares are fractions of 1. */
 export interface Summary {
   readonly shape: string
   readonly rps: number
@@ -11,7 +11,7 @@ export interface Summary {
   readonly failed: readonly { readonly what: string; readonly count: number }[]
   readonly samples: number
   readonly routes: readonly Route[]
-  /** How late requests left, by their plan. */
+  /** How much later than planned requests were sent. */
   readonly late_ms: Times
   readonly unjudged: number
   readonly detection: Detection
@@ -32,7 +32,7 @@ export interface Route {
   readonly ms: Times
 }
 
-/** Nothing was measured where they are null. */
+/** Milliseconds; null if nothing was measured. */
 export interface Times {
   readonly count: number
   readonly average: number | null
@@ -72,7 +72,7 @@ export interface Second {
   readonly requests: number
   readonly p95: number | null
   readonly failures: number
-  /** Of the watched series. */
+  /** Samples of the watched series. */
   readonly flagged: number
   readonly labelled: number
 }
@@ -91,7 +91,7 @@ export interface Track {
   }[]
 }
 
-/** The figures of several routes together, as far as they can be put together: the worst of each quantile. */
+/** Returns the p95 of the slowest route: quantiles of several routes cannot be combined. */
 export function worstP95(routes: readonly Route[]): number | null {
   const known = routes.map(({ ms }) => ms.p95).filter(p95 => p95 !== null)
   return known.length === 0 ? null : Math.max(...known)

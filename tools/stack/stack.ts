@@ -1,14 +1,10 @@
+import { Failure } from '../lib/options.ts'
 import type { RedisChoice } from './redis.ts'
 
 export const HOST = '127.0.0.1'
 
-/** What went wrong is in its message, all of it: no trace of this script is shown. */
-export class StartFailure extends Error {
-  constructor(message: string, options?: ErrorOptions) {
-    super(message, options)
-    this.name = 'StartFailure'
-  }
-}
+/** A stack that could not start. */
+export class StartFailure extends Failure {}
 
 export type Environment = Readonly<Record<string, string | undefined>>
 

@@ -45,11 +45,6 @@ const PROGRAMS: readonly TestProgram[] = [
     isThere: () => findPython() !== undefined,
     packages: { 'apt-get': 'python3-locust', brew: 'locust' },
   },
-  {
-    commands: ['matplotlib'],
-    isThere: () => findPython()?.canDraw === true,
-    packages: { 'apt-get': 'python3-matplotlib', brew: 'python-matplotlib' },
-  },
 ]
 
 const MANAGERS: Readonly<Record<PackageManager, string>> = {
