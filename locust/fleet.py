@@ -1,4 +1,4 @@
-"""The devices that a load is made of, and the one series of each user whose every verdict is asked for."""
+"""The devices of a load, and for each user the one series whose verdicts are all read."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from dataclasses import dataclass
 
 from signals import KINDS, Sample, Series
 
-# Requests a second of one Locust user; a load of 500 is 50 users.
+# Requests per second of one Locust user: a load of 500 requests/s is 50 users.
 RATE_PER_USER = 10
 
-# Of ten requests of a user nine bring reports and one asks for an analysis: 90 % and 10 %.
+# Nine of ten requests of a user are reports, one reads an analysis.
 REQUESTS_PER_TURN = 10
 METRICS = ("cpu", "rps")
 
-# With ten devices a user asks for verdicts as fast as its watched series gets samples, and has a question left for the rest.
+# With ten devices, a user reads verdicts as fast as its watched series gets samples.
 DEVICES_PER_USER = 10
 REPORTS_PER_S = RATE_PER_USER * (REQUESTS_PER_TURN - 1) / REQUESTS_PER_TURN
 
-# Receipts whose verdicts were not asked for yet. A service that answers too slowly for that must not fill the memory here.
+# Receipts whose verdicts were not read yet. Bounds the memory if the service responds too slowly.
 PENDING_MAX = 1000
 
 
 @dataclass(frozen=True)
 class Report:
-    """What one device sends at a time: one sample of each of its metrics."""
+    """The report of a device: one sample of each of its metrics."""
 
     device: str
     timestamp_ms: int
@@ -49,8 +49,8 @@ class Device:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A sample of a watched series and what leads to its verdict."""
+class WatchedSample:
+    """A sample of a watched series, with the receipt that leads to its verdict."""
 
     receipt: str
     sample: Sample
@@ -58,16 +58,16 @@ class Asked:
 
 
 class Watch:
-    """The watched series of one user: its samples whose verdicts are still to be asked for."""
+    """The watched series of one user, with the samples whose verdicts were not read yet."""
 
     def __init__(self, series: Series, device: str, metric: str):
         self.series = series
         self.device = device
         self.metric = metric
-        self.pending: deque[Asked] = deque()
+        self.pending: deque[WatchedSample] = deque()
         self.dropped = 0
-        # A receipt begins with its partition, and a report of two metrics has two. The first report brings this metric
-        # alone, and its receipt tells which partition is this series'.
+        # A receipt begins with its partition, and a report of two metrics may have two receipts. The first report has
+        # this metric only, so that its receipt identifies the partition of the series.
         self._partition: str | None = None
 
     @property
@@ -80,7 +80,7 @@ class Watch:
         return {"key": self.key, "value": report.samples[self.metric].value, "timestamp": report.timestamp_ms}
 
     def accepted(self, report: Report, receipts: list[str]) -> None:
-        """Takes the receipts of a report of this watch's device."""
+        """Records the receipts of a report of the watched device."""
         if self._partition is None:
             (receipt,) = receipts
             self._partition = receipt.partition(":")[0]
@@ -88,10 +88,10 @@ class Watch:
         if len(self.pending) >= PENDING_MAX:
             self.pending.popleft()
             self.dropped += 1
-        self.pending.append(Asked(receipt, report.samples[self.metric], report.timestamp_ms))
+        self.pending.append(WatchedSample(receipt, report.samples[self.metric], report.timestamp_ms))
 
-    def take(self, before_ms: int) -> Asked | None:
-        """The oldest sample that was sent before then."""
+    def take(self, before_ms: int) -> WatchedSample | None:
+        """Removes and returns the oldest sample, if it was sent before `before_ms`."""
         if self.pending and self.pending[0].timestamp_ms <= before_ms:
             return self.pending.popleft()
         return None
@@ -103,15 +103,15 @@ class Site:
     def __init__(self, seed: int, number: int, devices: int = DEVICES_PER_USER):
         self.number = number
         interval_s = devices / REPORTS_PER_S
-        # The kinds of signals go round, so that each is watched by every fourth user.
+        # The kinds of signals rotate, so that each is watched by every fourth user.
         self.devices = [Device(seed, number * devices + i, number + i, interval_s) for i in range(devices)]
         watched = self.devices[0]
         self.watch = Watch(watched.series[METRICS[-1]], watched.name, METRICS[-1])
         self._requests = 0
         self._reports = 0
 
-    def is_asking(self) -> bool:
-        """Whose turn it is: True for a question, False for a report."""
+    def is_query_turn(self) -> bool:
+        """Returns whether the next request reads a verdict. Otherwise it is a report."""
         self._requests += 1
         return self._requests % REQUESTS_PER_TURN == 0
 
@@ -122,7 +122,7 @@ class Site:
 
 
 class Fleet:
-    """All sites. One that a user left is taken up by the next, so a series goes on where it stopped."""
+    """All sites. A new user continues the site of a user that left, so that no series starts again."""
 
     def __init__(self, seed: int, devices: int = DEVICES_PER_USER):
         self._seed = seed

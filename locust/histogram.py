@@ -1,4 +1,4 @@
-"""Durations, counted in buckets of a tenth of a millisecond: a soak of hours must not keep each."""
+"""Durations, counted in buckets of 0.1 ms: a soak of hours must not keep every value."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ BUCKETS_PER_MS = 10
 
 
 class Histogram:
-    """Locust itself counts whole milliseconds, which says little about answers that take two."""
+    """A histogram. Locust's own counts whole milliseconds, too coarse for response times of two."""
 
     def __init__(self) -> None:
         self._buckets: Counter[int] = Counter()
@@ -29,7 +29,7 @@ class Histogram:
         self.max_ms = max(self.max_ms, other.max_ms)
 
     def quantile(self, share: float) -> float | None:
-        """The upper end of the bucket in which it lies; None of nothing."""
+        """Returns the upper bound of the bucket that contains the quantile; None without values."""
         rank = share * self.count
         seen = 0
         for bucket in sorted(self._buckets):

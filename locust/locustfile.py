@@ -1,9 +1,9 @@
-"""The load of the service that Tidemark replaces: 500 requests a second for 5 minutes, nine in ten of them POST /ingest and
-one GET /analyze. Other shapes: --shape ramp, spike, soak. `npm run load` runs it and makes a report; by hand:
+"""A load on Tidemark: by default 500 requests/s for 5 minutes, nine in ten of them POST /ingest and one GET /analyze.
+Other shapes: --shape ramp, spike, soak. `npm run load` runs it and writes a report. By hand:
 
     locust -f locust/locustfile.py --headless --host http://127.0.0.1:8080
 
-One process is meant: what was sent is compared with the verdicts here, and workers would each know a part.
+Run it in one process: it compares the verdicts with the samples that it sent, and each worker would know only a part.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from random import Random
 from urllib.parse import urlencode
 
 import gevent
-from fleet import DEVICES_PER_USER, RATE_PER_USER, Asked, Watch
+from fleet import DEVICES_PER_USER, RATE_PER_USER, WatchedSample, Watch
 from locust import LoadTestShape, events, task
 from locust.contrib.fasthttp import FastHttpUser
 from run import Run
 from shapes import SHAPES
 from thresholds import THRESHOLDS, missed
 
-# A verdict is asked for when it is there without waiting: what is measured is an answer, not the pipeline's delay.
-ASK_AFTER_MS = 500
+# A verdict is read this long after its sample, when it exists: the response time must not include the pipeline's latency.
+READ_AFTER_MS = 500
 
-# What remains unasked at the end is asked for then, for so long.
-REST_DEADLINE_S = 30
-REST_WAIT_MS = 5000
+# The verdicts that are not read at the end of the run are read afterwards, within this time.
+REMAINING_DEADLINE_S = 30
+REMAINING_WAIT_MS = 5000
 
-# Users that begin or end in a second: all at once, for it is the shape that says how the load rises.
+# Users that start or stop per second. All at once: the shape determines how the load rises.
 SPAWN_RATE = 10_000
 
-# Begins a line that is for the program which runs this.
+# The first character of each line for the program that runs Locust.
 MARK = "\x1e"
 
 INGEST = "POST /ingest"
@@ -47,20 +47,20 @@ def add_options(parser) -> None:
     group = parser.add_argument_group("Tidemark")
     shapes = "; ".join(f"{name}: {shape.about}" for name, shape in SHAPES.items())
     group.add_argument("--shape", choices=list(SHAPES), default="steady", env_var="LOAD_SHAPE", help=shapes)
-    group.add_argument("--rps", type=float, default=500, env_var="LOAD_RPS", help="Requests a second at the most (500)")
-    group.add_argument("--seconds", type=float, default=None, env_var="LOAD_SECONDS", help="How long; each shape has its own")
-    group.add_argument("--seed", type=int, default=1, env_var="LOAD_SEED", help="The same seed sends the same values (1)")
-    devices = f"Devices of each user, 1 to 100 ({DEVICES_PER_USER}); fewer report more often"
+    group.add_argument("--rps", type=float, default=500, env_var="LOAD_RPS", help="Maximum of requests per second (500)")
+    group.add_argument("--seconds", type=float, default=None, env_var="LOAD_SECONDS", help="Duration; the default depends on the shape")
+    group.add_argument("--seed", type=int, default=1, env_var="LOAD_SEED", help="Equal seeds send equal values (1)")
+    devices = f"Devices per user, 1 to 100 ({DEVICES_PER_USER}); fewer devices report more often"
     group.add_argument("--devices", type=int, choices=range(1, 101), metavar="N", default=DEVICES_PER_USER, env_var="LOAD_DEVICES", help=devices)
     group.add_argument("--host-header", default="", env_var="HOST_HEADER", help="Host header of every request, for an ingress")
     group.add_argument("--report-json", action="store_true", env_var="LOAD_REPORT_JSON", help="Write progress and summary as lines of JSON")
     for threshold in THRESHOLDS:
-        about = f"Fail the run otherwise: {threshold.about} ({threshold.default:g})"
+        about = f"Threshold: {threshold.about} ({threshold.default:g})"
         group.add_argument(f"--{threshold.option}", type=float, default=threshold.default, help=about)
 
 
 class Profile(LoadTestShape):
-    """Turns the wanted rate into users, each of whom makes RATE_PER_USER requests a second."""
+    """Converts the target rate to a number of users. Each makes RATE_PER_USER requests per second."""
 
     def tick(self):
         options = self.runner.environment.parsed_options
@@ -72,9 +72,9 @@ class Profile(LoadTestShape):
 
 
 class Device(FastHttpUser):
-    """A site of devices: reports in turn, and questions about the verdicts on one of its series."""
+    """A site of devices: sends their reports in turn, and reads the verdicts of one series."""
 
-    # Longer than the service's own time-outs, so that it is the service that says what is wrong.
+    # Longer than the service's own timeouts, so that the service reports what is wrong.
     network_timeout = 30.0
     connection_timeout = 10.0
 
@@ -98,14 +98,14 @@ class Device(FastHttpUser):
     def turn(self) -> None:
         self.load.late_ms.add(max(0.0, time.monotonic() - self.due) * 1000)
         self._plan()
-        if self.site.is_asking():
-            self._ask()
+        if self.site.is_query_turn():
+            self._query()
         else:
             self._report()
 
     def _plan(self) -> None:
-        """When the next request is due. The rate holds whatever an answer takes, as long as that is less than a turn:
-        a late one is followed by the next at once. Within its turn chance decides, so that users do not march in step."""
+        """Plans the time of the next request. The rate does not depend on response times shorter than a turn: after a
+        late request the next one follows at once. The time within a turn is random, so that users are not in step."""
         self.due = self.begin + (self.turns + self.chance.random()) / RATE_PER_USER
         self.turns += 1
 
@@ -114,43 +114,43 @@ class Device(FastHttpUser):
         watch = self.site.watch
         is_watched = report.device == watch.device
         body = watch.body(report) if is_watched else report.body()
-        answer = self._send(INGEST, "POST", "/ingest", 202, json.dumps(body))
-        if answer is None:
+        response = self._send(INGEST, "POST", "/ingest", 202, json.dumps(body))
+        if response is None:
             return
-        self.load.samples += answer["accepted"]
+        self.load.samples += response["accepted"]
         if is_watched:
-            watch.accepted(report, answer["receipts"])
+            watch.accepted(report, response["receipts"])
 
-    def _ask(self) -> None:
+    def _query(self) -> None:
         watch = self.site.watch
-        asked = watch.take(time.time() * 1000 - ASK_AFTER_MS)
-        if asked is None:
+        watched = watch.take(time.time() * 1000 - READ_AFTER_MS)
+        if watched is None:
             self._send(ANALYZE, "GET", "/analyze", 200)
             return
-        analysis = self._send(VERDICT, "GET", path_of(watch, asked), 200)
-        self.load.judged(watch, asked, analysis or {}, time.monotonic() - self.environment.load_begin)
+        analysis = self._send(VERDICT, "GET", path_of(watch, watched), 200)
+        self.load.record_verdict(watch, watched, analysis or {}, time.monotonic() - self.environment.load_begin)
 
     def _send(self, route: str, method: str, path: str, wanted: int, body: str | None = None) -> dict | None:
-        """The answer as JSON; None when it is not what was wanted, which counts as a failure."""
+        """Sends a request. Returns the body of the response, or None for a failure."""
         begin = time.perf_counter()
         name = route.partition(" ")[2]
         with self.client.request(method, path, name=name, data=body, headers=dict(self.headers), catch_response=True) as response:
             ms = (time.perf_counter() - begin) * 1000
             failure = None
-            answer = None
+            body_json = None
             if response.status_code != wanted:
-                # Status 0 is no answer at all.
+                # Status 0: no response.
                 failure = f"{response.status_code} {response.text or getattr(response, 'error', '')}"[:200]
             else:
-                answer = json.loads(response.content)
-                if answer.get("rejected"):
-                    failure = f"rejected: {answer['rejected'][0]['reason']}"[:200]
-            self.load.answered(route, ms, failure)
+                body_json = json.loads(response.content)
+                if body_json.get("rejected"):
+                    failure = f"rejected: {body_json['rejected'][0]['reason']}"[:200]
+            self.load.record_response(route, ms, failure)
             if failure is not None:
                 response.failure(failure)
                 return None
             response.success()
-            return answer
+            return body_json
 
 
 @events.test_start.add_listener
@@ -163,34 +163,34 @@ def begin(environment, **_) -> None:
 
 
 def follow(environment, run: Run) -> None:
-    """Closes each second of the timeline and tells how far the run is."""
+    """Closes each second of the timeline and reports the progress."""
     second = 0
     while environment.load_run is run and second < run.seconds:
         second += 1
         gevent.sleep(max(0.0, environment.load_begin + second - time.monotonic()))
         row = run.end_second(second, environment.runner.user_count)
-        tell(environment, "progress", {**row, "seconds": run.seconds})
+        emit(environment, "progress", {**row, "seconds": run.seconds})
 
 
 @events.test_stop.add_listener
-def ask_the_rest(environment, **_) -> None:
-    """The verdicts on the last samples; these requests are no part of the load."""
+def read_remaining_verdicts(environment, **_) -> None:
+    """Reads the verdicts on the last samples. These requests do not count as load."""
     run: Run = environment.load_run
-    deadline = time.monotonic() + REST_DEADLINE_S
+    deadline = time.monotonic() + REMAINING_DEADLINE_S
     for watch in (site.watch for site in run.fleet.sites):
-        while time.monotonic() < deadline and (asked := watch.take(time.time() * 1000)) is not None:
-            url = f"{environment.host.rstrip('/')}{path_of(watch, asked)}&wait={REST_WAIT_MS}"
+        while time.monotonic() < deadline and (watched := watch.take(time.time() * 1000)) is not None:
+            url = f"{environment.host.rstrip('/')}{path_of(watch, watched)}&wait={REMAINING_WAIT_MS}"
             try:
-                with urllib.request.urlopen(urllib.request.Request(url, headers=environment.load_headers), timeout=10) as answer:
-                    analysis = json.load(answer)
+                with urllib.request.urlopen(urllib.request.Request(url, headers=environment.load_headers), timeout=10) as response:
+                    analysis = json.load(response)
             except (urllib.error.URLError, OSError, ValueError):
                 analysis = {}
-            run.judged(watch, asked, analysis, time.monotonic() - environment.load_begin)
+            run.record_verdict(watch, watched, analysis, time.monotonic() - environment.load_begin)
 
 
 @events.quitting.add_listener
 def judge(environment, **_) -> None:
-    """The summary, and the exit code: 0 when every threshold was reached."""
+    """Writes the summary and sets the exit code: 0 if no threshold was missed."""
     run: Run | None = getattr(environment, "load_run", None)
     if run is None:
         return
@@ -200,10 +200,10 @@ def judge(environment, **_) -> None:
     summary["limits"] = limits
     summary["cpu_s"] = time.process_time()
     summary["missed"] = missed(summary, limits)
-    # A fault of this program is no answer of the service, but the figures are not to be trusted then.
+    # An exception here is not a failure of the service, but then the figures are not reliable.
     for exception in environment.runner.exceptions.values():
         summary["missed"].append(f"the load test itself failed: {exception['msg']}")
-    tell(environment, "summary", summary)
+    emit(environment, "summary", summary)
     if not environment.parsed_options.report_json:
         print(sentence_of(summary["detection"]))
     for sentence in summary["missed"]:
@@ -212,20 +212,20 @@ def judge(environment, **_) -> None:
 
 
 def sentence_of(detection: dict) -> str:
-    """For whoever runs Locust by hand, or reads a Job's log."""
+    """Returns a sentence for a run by hand and for the log of a Job."""
     if not detection["anomalies"]:
         return f"{detection['verdicts']} verdicts, and none on a labelled anomaly yet"
     figures = {name: "none" if detection[name] is None else f"{detection[name]:.1%}" for name in ("precision", "recall")}
     delay = detection["delay_samples"]["average"]
-    after = "" if delay is None else f", on average {delay:.1f} samples after their begin"
+    after = "" if delay is None else f", on average {delay:.1f} samples after their start"
     found = f"{detection['found']} of {detection['anomalies']} anomalies found{after}"
     return f"{detection['verdicts']} verdicts: precision {figures['precision']}, recall {figures['recall']}, {found}"
 
 
-def path_of(watch: Watch, asked: Asked) -> str:
-    return f"/analyze?{urlencode({'key': watch.key, 'after': asked.receipt})}"
+def path_of(watch: Watch, watched: WatchedSample) -> str:
+    return f"/analyze?{urlencode({'key': watch.key, 'after': watched.receipt})}"
 
 
-def tell(environment, kind: str, message: dict) -> None:
+def emit(environment, kind: str, message: dict) -> None:
     if environment.parsed_options.report_json:
         print(f"{MARK}{json.dumps({'kind': kind, **message})}", flush=True)

@@ -1,21 +1,21 @@
-"""Everything that is counted in one run, and the summary that it ends with."""
+"""The counts of one run, and its summary."""
 
 from __future__ import annotations
 
 from collections import Counter, deque
 
-from fleet import DEVICES_PER_USER, Asked, Fleet, Watch
+from fleet import DEVICES_PER_USER, WatchedSample, Fleet, Watch
 from histogram import Histogram
 from scoring import Score, describe, describe_anomalies, is_verdict_on
 from shapes import SHAPES, Shape
 
-# Series that are kept value by value, one of each kind, to be drawn; of a long run the newest values.
+# Series whose values are kept for the pictures, one of each kind. Of a long run, the newest values are kept.
 TRACKS = 4
 TRACK_LENGTH = 2000
 
 
 class Run:
-    """Time is told in seconds since the run began."""
+    """One run. Times are seconds since its start."""
 
     def __init__(self, shape: str, rps: float, seconds: float | None, seed: int, devices: int = DEVICES_PER_USER):
         self.shape_name = shape
@@ -30,14 +30,14 @@ class Run:
         self.samples = 0
         self.unjudged = 0
         self.rows: list[dict] = []
-        # How late requests left, by their plan: a load generator that is itself the limit is seen here.
+        # How much later than planned requests were sent: shows whether the load generator itself is the limit.
         self.late_ms = Histogram()
         self._scores: dict[str, Score] = {}
         self._tracks: dict[str, deque[dict]] = {}
         self._second = Histogram()
         self._second_counts: Counter[str] = Counter()
 
-    def answered(self, route: str, ms: float, failure: str | None) -> None:
+    def record_response(self, route: str, ms: float, failure: str | None) -> None:
         self.routes.setdefault(route, Histogram()).add(ms)
         self._second.add(ms)
         if failure is not None:
@@ -45,14 +45,14 @@ class Run:
             self.failures_by_route[route] += 1
             self._second_counts["failures"] += 1
 
-    def judged(self, watch: Watch, asked: Asked, analysis: dict, at_s: float) -> None:
-        """Takes what the service answered about a watched sample."""
-        if not is_verdict_on(asked, analysis):
+    def record_verdict(self, watch: Watch, watched: WatchedSample, analysis: dict, at_s: float) -> None:
+        """Records the analysis of a watched sample."""
+        if not is_verdict_on(watched, analysis):
             self.unjudged += 1
             return
         score = self._scores.setdefault(watch.key, Score(watch.series.kind))
-        score.judge(asked, analysis)
-        is_labelled = asked.sample.anomaly is not None
+        score.judge(watched, analysis)
+        is_labelled = watched.sample.anomaly is not None
         self._second_counts["flagged"] += analysis["anomaly"]
         self._second_counts["labelled"] += is_labelled
         if watch.key not in self._tracks and len(self._tracks) < TRACKS and self._is_new_kind(score.kind):
@@ -61,7 +61,7 @@ class Run:
             self._tracks[watch.key].append(
                 {
                     "at": round(at_s, 2),
-                    "value": asked.sample.value,
+                    "value": watched.sample.value,
                     "low": analysis["low"],
                     "high": analysis["high"],
                     "flagged": analysis["anomaly"],
@@ -70,7 +70,7 @@ class Run:
             )
 
     def end_second(self, at_s: float, users: int) -> dict:
-        """Closes the second of the timeline that ends now."""
+        """Closes the current second of the timeline."""
         row = {
             "at": round(at_s),
             "users": users,

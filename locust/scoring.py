@@ -1,30 +1,30 @@
-"""Verdicts against labels: what was found, what was flagged without a reason, and how long it took."""
+"""Compares verdicts with labels: anomalies found, false positives and detection delays."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
 
-from fleet import Asked
+from fleet import WatchedSample
 from histogram import Histogram
 from signals import Anomaly
 
 
 @dataclass
 class Found:
-    """A labelled anomaly of which at least one sample was judged."""
+    """A labelled anomaly with at least one scored sample."""
 
     anomaly: Anomaly
-    # When its first judged sample was measured.
+    # The timestamp of its first scored sample.
     begin_ms: int
-    # Samples and milliseconds from its beginning to the first verdict that flags it; None while there is none.
+    # Samples and milliseconds from its start to the first verdict that flags it; None while there is none.
     delay_samples: int | None = None
     delay_ms: float | None = None
 
 
 @dataclass
 class Score:
-    """Of one watched series."""
+    """The score of one watched series."""
 
     kind: str
     # warming, true_positives, false_positives, true_negatives, false_negatives.
@@ -33,10 +33,10 @@ class Score:
     # From a sample's timestamp to its verdict.
     verdict_ms: Histogram = field(default_factory=Histogram)
 
-    def judge(self, asked: Asked, analysis: dict) -> None:
-        """Takes the analysis of a sample. Verdicts come in the samples' order."""
-        sample = asked.sample
-        self.verdict_ms.add(max(0, analysis["analyzed_at"] - asked.timestamp_ms))
+    def judge(self, watched: WatchedSample, analysis: dict) -> None:
+        """Records the analysis of a sample. Analyses must be in the order of the samples."""
+        sample = watched.sample
+        self.verdict_ms.add(max(0, analysis["analyzed_at"] - watched.timestamp_ms))
         if analysis["state"] == "warming":
             self.counts["warming"] += 1
             return
@@ -45,21 +45,21 @@ class Score:
             self.counts["false_positives" if is_flagged else "true_negatives"] += 1
             return
         self.counts["true_positives" if is_flagged else "false_negatives"] += 1
-        found = self.anomalies.setdefault(sample.anomaly.number, Found(sample.anomaly, asked.timestamp_ms))
+        found = self.anomalies.setdefault(sample.anomaly.number, Found(sample.anomaly, watched.timestamp_ms))
         if is_flagged and found.delay_samples is None:
             found.delay_samples = sample.index - sample.anomaly.first
             found.delay_ms = analysis["analyzed_at"] - found.begin_ms
 
 
-def is_verdict_on(asked: Asked, analysis: dict) -> bool:
-    """Whether the analysis is of that very sample, not of a newer one of its key."""
-    same_time = analysis.get("timestamp") == asked.timestamp_ms
-    return same_time and analysis.get("value") == asked.sample.value and analysis.get("id") == asked.receipt
+def is_verdict_on(watched: WatchedSample, analysis: dict) -> bool:
+    """Returns whether the analysis is that of the sample itself, not of a newer one of its key."""
+    same_time = analysis.get("timestamp") == watched.timestamp_ms
+    return same_time and analysis.get("value") == watched.sample.value and analysis.get("id") == watched.receipt
 
 
 def describe(scores: list[Score]) -> dict:
-    """Precision counts samples: of those flagged, how many were anomalous. Recall counts anomalies: of those that there
-    were, how many had a sample flagged. Shares of nothing are None."""
+    """Summarizes scores. Precision is the share of flagged samples that were anomalous. Recall is the share of anomalies
+    with a flagged sample. A share of nothing is None."""
     counts: Counter[str] = sum((score.counts for score in scores), Counter())
     anomalies = [found for score in scores for found in score.anomalies.values()]
     found = [one for one in anomalies if one.delay_samples is not None]
@@ -80,7 +80,7 @@ def describe(scores: list[Score]) -> dict:
         "flagged": tp + fp,
         "anomalies": len(anomalies),
         "found": len(found),
-        # Where nothing was labelled yet, nothing could be right.
+        # Without a labelled sample, no flag could be right.
         "precision": share(tp, tp + fp) if tp + fn > 0 else None,
         "recall": share(len(found), len(anomalies)),
         "sample_recall": share(tp, tp + fn),
@@ -97,7 +97,7 @@ def describe(scores: list[Score]) -> dict:
 
 
 def describe_anomalies(scores: list[Score]) -> list[dict]:
-    """By kind of anomaly: how many there were and how many were found."""
+    """Returns the number of anomalies, and of found ones, by kind."""
     anomalies = [found for score in scores for found in score.anomalies.values()]
     kinds = sorted({one.anomaly.kind for one in anomalies})
     return [

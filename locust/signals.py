@@ -1,4 +1,4 @@
-"""What devices measure: seeded signals with labelled anomalies. The same seed gives the same values, bit for bit."""
+"""The values of devices: seeded signals with labelled anomalies. Equal seeds give equal values, bit for bit."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from random import Random
 
 KINDS = ("wave", "noise", "drift", "flat")
 
-# A day of the wave, in seconds: an hour, so that a run of minutes sees it move and a soak sees it repeat.
+# The period of the wave, in seconds: in a run of minutes it moves, in a soak it repeats.
 DAY_S = 3600
 
 # No anomaly begins before a window of 50 samples is full.
 QUIET_FIRST = 60
 
-# Between two anomalies. Shorter than a window, so that some come while the one before still widens the band.
+# Samples between two anomalies. Shorter than a window, so that some begin while the previous one still widens the
+# normal range.
 QUIET_MIN = 30
 QUIET_MEAN = 50
 
-# Anomalies by kind: how many samples each lasts, and on which sides. A creep grows to its size, the others have it at once.
+# Anomalies by kind: length in samples, and possible signs. A creep grows to its size, the others have it at once.
 ANOMALIES = {
     "spike": (1, (1,)),
     "dip": (3, (-1,)),
@@ -27,7 +28,7 @@ ANOMALIES = {
     "creep": (20, (1, -1)),
 }
 
-# Of the signal's deviation, how far an anomaly is off.
+# The size of an anomaly, in standard deviations of the signal.
 SIZE_MIN, SIZE_MAX = 4.0, 12.0
 
 
@@ -39,11 +40,11 @@ class Anomaly:
     kind: str
     first: int
     length: int
-    # What it adds to the value in the end.
+    # The offset at the end of the anomaly.
     size: float
 
     def offset(self, index: int) -> float:
-        """What it adds to the value of the series' sample number `index`."""
+        """Returns the offset of sample number `index`."""
         return self.size * (index - self.first + 1) / self.length if self.kind == "creep" else self.size
 
 
@@ -55,18 +56,18 @@ class Sample:
 
 
 class Series:
-    """One key's values, one after the other. Time is the number of samples, never a clock."""
+    """The values of one key. Time is the number of samples, not a clock."""
 
     def __init__(self, seed: int, key: str, kind: str, interval_s: float):
         if kind not in KINDS:
-            raise ValueError(f"a signal is one of {', '.join(KINDS)}, not {kind!r}")
+            raise ValueError(f"the kind of a signal must be one of {', '.join(KINDS)}, not {kind!r}")
         self.key = key
         self.kind = kind
         self._random = Random(f"{seed}:{key}")
         self._interval_s = interval_s
         self._level = self._random.uniform(100, 500)
         self._phase = self._random.random()
-        # A flat signal has no deviation; its anomalies need a measure all the same.
+        # A flat signal has no deviation, but its anomalies need a scale.
         self._deviation = self._level * 0.02
         self._slope = self._random.choice((1, -1)) * 0.01 * self._deviation
         self._index = 0
@@ -96,7 +97,7 @@ class Series:
         return value
 
     def _plan(self, earliest: int) -> Anomaly:
-        """The next anomaly, some time after `earliest`."""
+        """Returns the next anomaly, which begins some time after `earliest`."""
         kind = self._random.choice(tuple(ANOMALIES))
         length, sides = ANOMALIES[kind]
         size = self._random.uniform(SIZE_MIN, SIZE_MAX) * self._random.choice(sides)

@@ -1,4 +1,4 @@
-"""What a run must reach. A missed threshold is a sentence, and the run's exit code."""
+"""The thresholds of a run. A missed threshold is reported as a sentence, and by the exit code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ class Threshold:
         return self.option.replace("-", "_")
 
 
-# Detection's are about the detector as it comes, which flags whatever is two deviations off: 5.6 % of normal noise.
+# The detection thresholds fit the default detector. It flags values more than two deviations from the mean: 5.6 % of
+# normal noise.
 THRESHOLDS = (
     Threshold("errors-max", 0, "share of requests that may fail"),
     Threshold("p95-max-ms", 10, "p95 of each route, in milliseconds"),
@@ -29,7 +30,7 @@ THRESHOLDS = (
 
 
 def missed(summary: dict, limits: dict[str, float]) -> list[str]:
-    """A sentence for each threshold that the run missed. What was not measured misses nothing, but for requests."""
+    """Returns a sentence for each missed threshold. Apart from requests, what was not measured misses nothing."""
     detection = summary["detection"]
     lines = [
         at_most("share of failed requests", summary["error_rate"], limits["errors_max"]),
@@ -44,13 +45,13 @@ def missed(summary: dict, limits: dict[str, float]) -> list[str]:
         at_most("share of normal samples flagged", detection["false_positive_rate"], limits["false_positives_max"]),
     ]
     if summary["requests"] == 0:
-        lines.append("not one request was answered")
+        lines.append("no request was completed")
     return [line for line in lines if line is not None]
 
 
 def at_most(what: str, value: float | None, limit: float) -> str | None:
-    return f"{what} is {value:.4g}, allowed is at most {limit:g}" if value is not None and value > limit else None
+    return f"{what} is {value:.4g}, the limit is {limit:g}" if value is not None and value > limit else None
 
 
 def at_least(what: str, value: float | None, limit: float) -> str | None:
-    return f"{what} is {value:.4g}, wanted is at least {limit:g}" if value is not None and value < limit else None
+    return f"{what} is {value:.4g}, the minimum is {limit:g}" if value is not None and value < limit else None

@@ -7,12 +7,12 @@ RECEIPT = "3:1700000000000-0"
 
 
 class Sites(unittest.TestCase):
-    def test_one_request_in_ten_asks(self):
+    def test_one_request_in_ten_reads_a_verdict(self):
         site = Site(1, 0)
-        asking = [site.is_asking() for _ in range(50 * REQUESTS_PER_TURN)]
-        self.assertEqual(sum(asking), 50)
+        queries = [site.is_query_turn() for _ in range(50 * REQUESTS_PER_TURN)]
+        self.assertEqual(sum(queries), 50)
 
-    def test_devices_report_in_turn_each_with_all_its_metrics(self):
+    def test_devices_report_in_turn_with_all_their_metrics(self):
         site = Site(1, 2)
         reports = [site.report(1000 + i) for i in range(2 * DEVICES_PER_USER)]
         names = [f"load-{20 + i}" for i in range(DEVICES_PER_USER)]
@@ -25,7 +25,7 @@ class Sites(unittest.TestCase):
         self.assertEqual(set(kinds[:4]), set(KINDS))
         self.assertEqual(kinds[:4], kinds[4:])
 
-    def test_a_site_that_was_left_is_taken_up_where_it_stopped(self):
+    def test_a_new_user_continues_the_site_of_a_user_that_left(self):
         fleet = Fleet(1)
         first, second = fleet.take(), fleet.take()
         first.report(1000)
@@ -45,28 +45,28 @@ class Watches(unittest.TestCase):
     def report(self, now_ms=1000):
         return self.site.devices[0].report(now_ms)
 
-    def test_its_first_report_brings_its_metric_alone_and_tells_the_partition(self):
+    def test_the_first_report_has_one_metric_and_identifies_the_partition(self):
         report = self.report()
         self.assertEqual(self.watch.body(report), {"key": "load-0/rps", "value": report.samples["rps"].value, "timestamp": 1000})
         self.watch.accepted(report, [RECEIPT])
         later = self.report(2000)
         self.assertEqual(set(self.watch.body(later)["metrics"]), set(METRICS))
         self.watch.accepted(later, ["1:5-0", "3:1700000001000-0"])
-        self.assertEqual([asked.receipt for asked in self.watch.pending], [RECEIPT, "3:1700000001000-0"])
+        self.assertEqual([watched.receipt for watched in self.watch.pending], [RECEIPT, "3:1700000001000-0"])
 
-    def test_a_partition_is_not_taken_for_one_that_begins_like_it(self):
+    def test_a_partition_is_not_confused_with_one_that_has_the_same_prefix(self):
         self.watch.accepted(self.report(), [RECEIPT])
         self.watch.accepted(self.report(), ["13:1-0", "3:2-0"])
         self.assertEqual(self.watch.pending[-1].receipt, "3:2-0")
 
-    def test_the_oldest_is_asked_for_first_and_none_before_its_time(self):
+    def test_the_oldest_verdict_is_read_first_and_none_too_early(self):
         for now_ms in (1000, 2000):
             self.watch.accepted(self.report(now_ms), [RECEIPT])
         self.assertIsNone(self.watch.take(999))
         self.assertEqual(self.watch.take(1500).timestamp_ms, 1000)
         self.assertIsNone(self.watch.take(1500))
 
-    def test_what_is_too_much_to_be_asked_for_is_counted(self):
+    def test_dropped_receipts_are_counted(self):
         for _ in range(PENDING_MAX + 2):
             self.watch.accepted(self.report(), [RECEIPT])
         self.assertEqual((len(self.watch.pending), self.watch.dropped), (PENDING_MAX, 2))

@@ -27,11 +27,11 @@ class Shapes(unittest.TestCase):
         spike = rates("spike")
         self.assertEqual((spike[0], spike[39], spike[40], spike[59], spike[60], spike[99]), (125, 125, 500, 500, 125, 125))
 
-    def test_each_ends(self):
+    def test_each_shape_ends(self):
         for shape in SHAPES.values():
             self.assertIsNone(shape.rate(500, 100, 100))
 
-    def test_the_plan_is_the_sum_of_its_seconds(self):
+    def test_the_planned_requests_are_the_sum_of_the_rates(self):
         for name, shape in SHAPES.items():
             self.assertAlmostEqual(shape.planned(500, 100), sum(rates(name)), delta=1, msg=name)
 
@@ -48,25 +48,25 @@ class Histograms(unittest.TestCase):
         self.assertAlmostEqual(histogram.describe()["average"], sum(values) / 1000)
         self.assertEqual(histogram.describe()["max"], values[-1])
 
-    def test_nothing_has_no_quantile(self):
+    def test_an_empty_histogram_has_no_quantile(self):
         self.assertIsNone(Histogram().describe()["p95"])
 
 
 def summary(**changes):
-    """Of a run that reached everything."""
+    """Returns the summary of a run that missed no threshold."""
     run = Run("steady", 10, 10, 1)
     for _ in range(100):
-        run.answered("POST /ingest", 2.0, None)
+        run.record_response("POST /ingest", 2.0, None)
     good = run.summary()
     good["detection"] |= {"precision": 0.5, "recall": 1.0, "false_positive_rate": 0.05}
     return {**good, **changes}
 
 
 class Thresholds(unittest.TestCase):
-    def test_a_run_that_reached_all_misses_none(self):
+    def test_a_good_run_misses_no_threshold(self):
         self.assertEqual(missed(summary(), LIMITS), [])
 
-    def test_each_is_missed_by_its_own_figure(self):
+    def test_each_threshold_is_missed_by_its_own_figure(self):
         good = summary()
         slow = [{**good["routes"][0], "ms": {"p95": 10.5}}]
         cases = {
@@ -83,42 +83,42 @@ class Thresholds(unittest.TestCase):
             self.assertEqual(len(lines), 1, (words, lines))
             self.assertIn(words, lines[0])
 
-    def test_a_run_without_an_answer_is_missed(self):
+    def test_a_run_without_a_response_misses_a_threshold(self):
         empty = Run("steady", 10, 10, 1).summary()
-        self.assertIn("not one request was answered", missed(empty, LIMITS))
+        self.assertIn("no request was completed", missed(empty, LIMITS))
 
-    def test_a_run_too_short_for_verdicts_misses_no_detection(self):
+    def test_a_run_too_short_for_verdicts_misses_no_detection_threshold(self):
         short = summary(detection={"recall": None, "precision": None, "false_positive_rate": None})
         self.assertEqual(missed(short, LIMITS), [])
 
 
 class Runs(unittest.TestCase):
-    def test_failures_are_counted_by_what_they_said(self):
+    def test_failures_are_counted_by_message(self):
         run = Run("steady", 10, 10, 1)
-        for failure in (None, "503 full", "503 full"):
-            run.answered("POST /ingest", 2.0, failure)
+        for failure in (None, "503 backlog full", "503 backlog full"):
+            run.record_response("POST /ingest", 2.0, failure)
         result = run.summary()
-        self.assertEqual(result["failed"], [{"what": "POST /ingest: 503 full", "count": 2}])
+        self.assertEqual(result["failed"], [{"what": "POST /ingest: 503 backlog full", "count": 2}])
         self.assertAlmostEqual(result["error_rate"], 2 / 3)
 
-    def test_a_second_of_the_timeline_has_what_came_in_it(self):
+    def test_a_second_of_the_timeline_has_its_own_requests(self):
         run = Run("ramp", 10, 10, 1)
-        run.answered("POST /ingest", 2.0, None)
-        run.answered("POST /ingest", 4.0, "503")
+        run.record_response("POST /ingest", 2.0, None)
+        run.record_response("POST /ingest", 4.0, "503")
         first = run.end_second(1, 1)
         self.assertEqual((first["requests"], first["failures"], first["p95"], first["target"]), (2, 1, 4.0, 1.0))
         second = run.end_second(2, 1)
         self.assertEqual((second["requests"], second["failures"], second["p95"]), (0, 0, None))
 
-    def test_a_verdict_that_is_another_samples_leaves_its_sample_unjudged(self):
+    def test_the_verdict_on_another_sample_counts_as_missing(self):
         run = Run("steady", 10, 10, 1)
         site = run.fleet.take()
         site.watch.accepted(site.report(1000), ["3:1-0"])
-        run.judged(site.watch, site.watch.take(2000), {"id": "3:9-0"}, 1.0)
+        run.record_verdict(site.watch, site.watch.take(2000), {"id": "3:9-0"}, 1.0)
         result = run.summary()
         self.assertEqual((result["unjudged"], result["unjudged_rate"]), (1, 1.0))
 
-    def test_what_was_never_asked_for_is_unjudged_too(self):
+    def test_an_unread_verdict_counts_as_missing(self):
         run = Run("steady", 10, 10, 1)
         site = run.fleet.take()
         site.watch.accepted(site.report(1000), ["3:1-0"])

@@ -1,6 +1,6 @@
 import unittest
 
-from fleet import Asked
+from fleet import WatchedSample
 from scoring import Score, describe, describe_anomalies, is_verdict_on
 from signals import Anomaly, Sample
 
@@ -8,8 +8,8 @@ SHIFT = Anomaly(1, "shift", 4, 3, 10.0)
 SPIKE = Anomaly(2, "spike", 9, 1, 10.0)
 
 
-def asked(index, anomaly=None):
-    return Asked(f"0:{index}-0", Sample(index, 1.5, anomaly), 1000 * index)
+def watched(index, anomaly=None):
+    return WatchedSample(f"0:{index}-0", Sample(index, 1.5, anomaly), 1000 * index)
 
 
 def analysis(index, is_flagged, state=None, took_ms=5):
@@ -24,10 +24,10 @@ def analysis(index, is_flagged, state=None, took_ms=5):
 
 
 def scored(samples):
-    """A score of (index, anomaly, is_flagged)."""
+    """Returns the score of samples given as (index, anomaly, is_flagged)."""
     score = Score("noise")
     for index, anomaly, is_flagged in samples:
-        score.judge(asked(index, anomaly), analysis(index, is_flagged))
+        score.judge(watched(index, anomaly), analysis(index, is_flagged))
     return score
 
 
@@ -42,7 +42,7 @@ class Scoring(unittest.TestCase):
         self.assertEqual(result["false_positive_rate"], 0.5)
         self.assertEqual(result["accuracy"], 0.5)
 
-    def test_the_delay_runs_from_the_anomalys_begin_to_the_first_verdict_that_flags_it(self):
+    def test_the_delay_is_from_the_start_of_the_anomaly_to_the_first_flag(self):
         result = describe([scored([(4, SHIFT, False), (5, SHIFT, True), (6, SHIFT, True)])])
         self.assertEqual(result["delay_samples"], {"average": 1.0, "max": 1, "at_once": 0.0})
         self.assertEqual(result["delay_ms"]["average"], 1005)
@@ -52,21 +52,21 @@ class Scoring(unittest.TestCase):
         result = describe([scored([(3, None, True), (4, None, False)])])
         self.assertEqual((result["precision"], result["recall"], result["false_positive_rate"]), (None, None, 0.5))
 
-    def test_warming_samples_are_counted_and_not_judged(self):
+    def test_warming_samples_are_counted_but_not_scored(self):
         score = Score("noise")
-        score.judge(asked(4, SHIFT), analysis(4, False, "warming"))
+        score.judge(watched(4, SHIFT), analysis(4, False, "warming"))
         result = describe([score])
         self.assertEqual((result["warming"], result["verdicts"], result["anomalies"]), (1, 0, 0))
         self.assertIsNone(result["recall"])
         self.assertIsNone(result["precision"])
 
-    def test_anomalies_of_one_number_on_two_series_are_two(self):
+    def test_anomalies_with_equal_numbers_on_two_series_are_distinct(self):
         scores = [scored([(9, SPIKE, True)]), scored([(9, SPIKE, False)])]
         self.assertEqual(describe(scores)["recall"], 0.5)
         self.assertEqual(describe_anomalies(scores), [{"kind": "spike", "anomalies": 2, "found": 1}])
 
-    def test_only_the_analysis_of_that_very_sample_is_its_verdict(self):
-        self.assertTrue(is_verdict_on(asked(4), analysis(4, False)))
+    def test_only_the_analysis_of_the_sample_itself_is_its_verdict(self):
+        self.assertTrue(is_verdict_on(watched(4), analysis(4, False)))
         for wrong in ({"id": "0:5-0"}, {"timestamp": 1}, {"value": 1.6}):
-            self.assertFalse(is_verdict_on(asked(4), {**analysis(4, False), **wrong}), wrong)
-        self.assertFalse(is_verdict_on(asked(4), {}))
+            self.assertFalse(is_verdict_on(watched(4), {**analysis(4, False), **wrong}), wrong)
+        self.assertFalse(is_verdict_on(watched(4), {}))

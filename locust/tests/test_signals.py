@@ -13,24 +13,24 @@ def take(source, count):
 
 
 class Signals(unittest.TestCase):
-    def test_the_same_seed_gives_the_same_samples(self):
+    def test_equal_seeds_give_equal_samples(self):
         for kind in KINDS:
             self.assertEqual(take(series(kind), 500), take(series(kind), 500))
 
-    def test_another_seed_or_another_key_gives_others(self):
+    def test_another_seed_or_key_gives_other_samples(self):
         values = [sample.value for sample in take(series(), 50)]
         self.assertNotEqual(values, [sample.value for sample in take(series(seed=2), 50)])
         self.assertNotEqual(values, [sample.value for sample in take(series(key="load-1/rps"), 50)])
 
-    def test_an_unknown_kind_is_named(self):
+    def test_an_unknown_kind_is_rejected(self):
         with self.assertRaisesRegex(ValueError, "wave, noise, drift, flat, not 'square'"):
             series("square")
 
-    def test_a_flat_signal_is_constant_but_for_its_anomalies(self):
+    def test_a_flat_signal_is_constant_except_for_its_anomalies(self):
         values = {sample.value for sample in take(series("flat"), 500) if sample.anomaly is None}
         self.assertEqual(len(values), 1)
 
-    def test_noise_has_the_deviation_that_anomalies_are_measured_in(self):
+    def test_noise_has_the_deviation_that_scales_its_anomalies(self):
         samples = take(series("noise"), 5000)
         normal = [sample.value for sample in samples if sample.anomaly is None]
         self.assertAlmostEqual(statistics.pstdev(normal) / series("noise")._deviation, 1, delta=0.05)
@@ -39,7 +39,7 @@ class Signals(unittest.TestCase):
         size = abs(spike.anomaly.size) / statistics.pstdev(normal)
         self.assertTrue(3.8 < size < 12.3, size)
 
-    def test_a_drift_goes_one_way_and_a_wave_comes_back(self):
+    def test_a_drift_goes_one_way_and_a_wave_returns(self):
         def level(kind, begin):
             samples = take(series(kind), begin + 200)[begin:]
             return statistics.mean(sample.value for sample in samples if sample.anomaly is None)
@@ -57,7 +57,7 @@ class Labels(unittest.TestCase):
         self.samples = take(series("flat"), 3000)
         self.normal = self.samples[0].value
 
-    def test_a_sample_is_labelled_where_its_value_is_off_and_nowhere_else(self):
+    def test_exactly_the_anomalous_samples_are_labelled(self):
         for sample in self.samples:
             self.assertEqual(sample.anomaly is not None, sample.value != self.normal, sample)
 
@@ -71,7 +71,7 @@ class Labels(unittest.TestCase):
             expected = list(range(anomaly.first, anomaly.first + ANOMALIES[anomaly.kind][0]))
             self.assertEqual(indexes, expected, anomaly)
 
-    def test_the_first_comes_after_a_full_window_and_each_other_after_a_pause(self):
+    def test_anomalies_begin_after_a_full_window_and_with_pauses(self):
         anomalies = sorted({s.anomaly.first: s.anomaly for s in self.samples if s.anomaly}.values(), key=lambda a: a.first)
         self.assertGreaterEqual(anomalies[0].first, QUIET_FIRST)
         for before, after in zip(anomalies, anomalies[1:]):

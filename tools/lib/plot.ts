@@ -4,6 +4,8 @@ import { parse, resetSVGDefIds, View } from 'vega'
 import { compile, type TopLevelSpec } from 'vega-lite'
 
 const FONT = 'DejaVu Sans'
+/** The number format of axes, as of d3-format: without trailing zeros. */
+const NUMBER = ',~r'
 const COLOURS = ['#1f6feb', '#d9480f', '#2b8a3e', '#862e9c', '#c92a2a', '#495057']
 const DEFAULT_COLOURS: Partial<Record<Style, string>> = { band: '#adb5bd', dots: '#c92a2a' }
 const RULE_COLOUR = '#868e96'
@@ -96,16 +98,18 @@ export function toPng(svg: string): Buffer {
 }
 
 function panelSpec(panel: Panel, { xTitle, isTime }: { xTitle: string | null; isTime: boolean }): object {
-  const { title, unit, width, height, series, rules = [], isFromZero = true, domain, format } = panel
+  const { title, unit, width, height, series, rules = [], isFromZero = true, domain, format = NUMBER } = panel
   const colours = coloursOf(series)
   const scale = domain === undefined ? { zero: isFromZero } : { domain, nice: false, zero: false }
   const tickMinStep = format === 'd' ? 1 : 0
   const channels: Channels = {
-    x: { type: isTime ? 'temporal' : 'quantitative', axis: { title: xTitle }, scale: isTime ? { type: 'utc' } : {} },
+    x: isTime
+      ? { type: 'temporal', axis: { title: xTitle }, scale: { type: 'utc' } }
+      : { type: 'quantitative', axis: { title: xTitle, format: NUMBER } },
     y: {
       type: 'quantitative',
       scale,
-      axis: { title: unit, tickMinStep, minExtent: Y_AXIS_WIDTH, ...(format === undefined ? {} : { format }) },
+      axis: { title: unit, tickMinStep, minExtent: Y_AXIS_WIDTH, format },
     },
     color: {
       type: 'nominal',

@@ -78,8 +78,8 @@ test('the report of a run has the mean of all responses and the p95 of the slowe
 
 test('the report lists missed thresholds, and failures without breaking the table', () => {
   expect(reportOf(result())).toContain('**No threshold was missed.**')
-  const text = reportOf(result({ missed: ['recall is 0.5, wanted is at least 0.9'] }))
-  expect(text).toContain('- recall is 0.5, wanted is at least 0.9')
+  const text = reportOf(result({ missed: ['recall is 0.5, the minimum is 0.9'] }))
+  expect(text).toContain('- recall is 0.5, the minimum is 0.9')
   expect(text).toContain('| POST /ingest: 503 a\\|b | 1 |')
 })
 
