@@ -5,10 +5,10 @@ import { median, type Results } from './table.ts'
 
 const FILE = new URL('./baseline.json', import.meta.url)
 
-/** Ratios vary by a fifth from run to run on a shared machine, and by more while it is busy. */
+/** On a shared machine, ratios vary by a fifth from run to run, and by more while it is busy. */
 const MARGIN = 1.35
 
-/** What --check watches: CPU a sample over a floor of the same run, by the figure's title. */
+/** Returns the ratios that --check compares, by the title of the figure. */
 export function watchedRatios(results: Results): Record<string, number> {
   return Object.fromEntries(
     FIGURES.flatMap(({ title, scenario, watched }) => {
@@ -18,15 +18,14 @@ export function watchedRatios(results: Results): Record<string, number> {
   )
 }
 
-/** A sentence for each ratio that is worse than the committed one by more than noise. */
+/** Returns a sentence for each ratio that exceeds the committed one by more than noise. */
 export function regressions(ratios: Readonly<Record<string, number>>): string[] {
-  if (!existsSync(FILE))
-    return ['there is no tools/bench/baseline.json to compare with: npm run bench -- --write makes one']
+  if (!existsSync(FILE)) return ['tools/bench/baseline.json is missing: npm run bench -- --write creates it']
   const baseline = JSON.parse(readFileSync(FILE, 'utf8')) as Record<string, number>
   return Object.entries(ratios).flatMap(([title, ratio]) => {
     const before = baseline[title]
     if (before === undefined || ratio <= before * MARGIN) return []
-    return [`${title}: ${ratio.toFixed(2)} x its floor, and the committed table has ${before.toFixed(2)}`]
+    return [`${title}: ${ratio.toFixed(2)} x its floor, committed: ${before.toFixed(2)} x`]
   })
 }
 

@@ -1,16 +1,16 @@
 import type { Measures } from './scenarios.ts'
 
-/** One row of the table. */
+/** One row of the table of figures. */
 export interface Figure {
   readonly title: string
   readonly scenario: string
-  /** Of one round. */
+  /** Computes the figure from one round. */
   readonly value: (of: Measures) => number
   readonly unit: string
-  /** What it is held against, of the same round. */
+  /** What it is compared with, from the same round. */
   readonly floor?: { readonly title: string; readonly value: (of: Measures) => number }
   readonly goal: { readonly text: string; readonly isMet: (value: number, ratio: number) => boolean }
-  /** A ratio to a floor of the same run that --check watches, where less is better. */
+  /** The ratio to a floor of the same run that --check compares. Less is better. */
   readonly watched?: (of: Measures) => number
 }
 
@@ -22,10 +22,10 @@ const get =
 const atMost = (max: number, text: string) => ({ text, isMet: (value: number) => value <= max })
 const atLeast = (min: number, text: string) => ({ text, isMet: (value: number) => value >= min })
 
-/** The figures of the table, with the goals that they are held to. */
+/** The figures of the table, with their goals. */
 export const FIGURES: readonly Figure[] = [
   {
-    title: 'one sample a request, requests/s',
+    title: 'one sample per request, requests/s',
     scenario: 'single',
     value: get('gatewayPerS'),
     unit: '/s',
@@ -41,7 +41,7 @@ export const FIGURES: readonly Figure[] = [
     goal: { text: '>= 0.7 x bare node:http', isMet: (_, ratio) => ratio >= 0.7 },
   },
   {
-    title: 'the same, gateway CPU a request',
+    title: 'the same, gateway CPU per request',
     scenario: 'single',
     value: get('gatewayCpuUs'),
     unit: 'us',
@@ -50,7 +50,7 @@ export const FIGURES: readonly Figure[] = [
     watched: of => get('gatewayCpuUs')(of) / get('honoCpuUs')(of),
   },
   {
-    title: '1,000 samples a request, gateway CPU a sample',
+    title: '1,000 samples per request, gateway CPU per sample',
     scenario: 'batches',
     value: get('cpuUs'),
     unit: 'us',
@@ -72,7 +72,7 @@ export const FIGURES: readonly Figure[] = [
     value: get('samplesPerS'),
     unit: '/s',
     floor: { title: 'without Redis', value: get('noRedisPerS') },
-    goal: atLeast(0, 'told'),
+    goal: atLeast(0, 'reported'),
   },
   {
     title: 'drain, 10,000 keys, samples/s',
@@ -82,42 +82,42 @@ export const FIGURES: readonly Figure[] = [
     goal: atLeast(500_000, '>= 500,000/s'),
   },
   {
-    title: 'the same, analyzer CPU a sample',
+    title: 'the same, analyzer CPU per sample',
     scenario: 'drain 10,000',
     value: get('analyzerCpuUs'),
     unit: 'us',
     goal: atMost(2, '<= 2.0 us'),
   },
   {
-    title: 'the same, Redis CPU a sample',
+    title: 'the same, Redis CPU per sample',
     scenario: 'drain 10,000',
     value: get('redisCpuUs'),
     unit: 'us',
     goal: atMost(1, '<= 1.0 us'),
   },
   {
-    title: 'Redis memory of a sample that waits',
+    title: 'Redis memory per unprocessed sample',
     scenario: 'drain 10,000',
     value: get('bytesPerPending'),
     unit: 'bytes',
     goal: atMost(50, '<= 50 bytes'),
   },
   {
-    title: 'drain, 100,000 keys, each sample another key, samples/s',
+    title: 'drain, 100,000 keys, every sample of another key, samples/s',
     scenario: 'drain 100,000',
     value: get('samplesPerS'),
     unit: '/s',
     goal: atLeast(200_000, '>= 200,000/s'),
   },
   {
-    title: 'the same, analyzer CPU a sample',
+    title: 'the same, analyzer CPU per sample',
     scenario: 'drain 100,000',
     value: get('analyzerCpuUs'),
     unit: 'us',
-    goal: atMost(Number.POSITIVE_INFINITY, 'told'),
+    goal: atMost(Number.POSITIVE_INFINITY, 'reported'),
   },
   {
-    title: 'drain, 1,000,000 keys, analyzer CPU a sample',
+    title: 'drain, 1,000,000 keys, analyzer CPU per sample',
     scenario: 'drain 1,000,000',
     value: get('analyzerCpuUs'),
     unit: 'us',
@@ -125,7 +125,7 @@ export const FIGURES: readonly Figure[] = [
     goal: { text: '<= 1.5 x 100,000 keys', isMet: (_, ratio) => ratio <= 1.5 },
   },
   {
-    title: 'the same, analyzer memory a key',
+    title: 'the same, analyzer memory per key',
     scenario: 'drain 1,000,000',
     value: get('bytesPerKey'),
     unit: 'bytes',
@@ -136,51 +136,51 @@ export const FIGURES: readonly Figure[] = [
     scenario: 'end to end',
     value: get('samplesPerS'),
     unit: '/s',
-    goal: atLeast(294_000, '>= 300,000/s, less 2 % for the last drain'),
+    goal: atLeast(294_000, '>= 300,000/s, minus 2 % for the last drain'),
   },
   {
-    title: 'the same, longest backlog',
+    title: 'the same, maximum backlog',
     scenario: 'end to end',
     value: get('backlogMax'),
     unit: 'samples',
-    goal: atMost(300_000, 'flat: less than a second of samples'),
+    goal: atMost(300_000, 'stable: less than one second of samples'),
   },
   {
-    title: 'the same, CPU of gateway, analyzer and Redis a sample',
+    title: 'the same, CPU of gateway, analyzer and Redis per sample',
     scenario: 'end to end',
     value: of => get('gatewayCpuUs')(of) + get('analyzerCpuUs')(of) + get('redisCpuUs')(of),
     unit: 'us',
-    goal: atMost(Number.POSITIVE_INFINITY, 'told'),
+    goal: atMost(Number.POSITIVE_INFINITY, 'reported'),
   },
   {
-    title: 'delay accepted to readable, 500 requests/s, p50',
-    scenario: 'delay',
+    title: 'latency from accepted to readable, 500 requests/s, p50',
+    scenario: 'latency',
     value: get('p50Ms'),
     unit: 'ms',
     goal: atMost(3, '<= 3 ms'),
   },
-  { title: 'the same, p99', scenario: 'delay', value: get('p99Ms'), unit: 'ms', goal: atMost(10, '<= 10 ms') },
+  { title: 'the same, p99', scenario: 'latency', value: get('p99Ms'), unit: 'ms', goal: atMost(10, '<= 10 ms') },
   {
-    title: 'the same, requests that failed',
-    scenario: 'delay',
+    title: 'the same, failed requests',
+    scenario: 'latency',
     value: of => get('failed')(of) + get('failedAt5000')(of),
     unit: '',
     goal: atMost(0, 'none'),
   },
   {
     title: 'the same at 5,000 requests/s, p99',
-    scenario: 'delay',
+    scenario: 'latency',
     value: get('p99MsAt5000'),
     unit: 'ms',
     goal: atMost(30, '<= 30 ms'),
   },
   {
-    title: 'two analyzers, CPU a sample',
+    title: 'two analyzers, CPU per sample',
     scenario: 'scaling',
     value: get('analyzerCpuUs'),
     unit: 'us',
     floor: { title: 'one analyzer', value: get('drain 10,000 analyzerCpuUs') },
-    goal: { text: 'as of one (<= 1.2 x): three busy processes, two cores', isMet: (_, ratio) => ratio <= 1.2 },
+    goal: { text: '<= 1.2 x one analyzer: three busy processes, two cores', isMet: (_, ratio) => ratio <= 1.2 },
   },
   {
     title: 'two analyzers, samples/s',
@@ -188,23 +188,23 @@ export const FIGURES: readonly Figure[] = [
     value: get('samplesPerS'),
     unit: '/s',
     floor: { title: 'one analyzer', value: get('drain 10,000 samplesPerS') },
-    goal: atLeast(0, 'told'),
+    goal: atLeast(0, 'reported'),
   },
   {
-    title: 'drain from a cluster of 3 masters, analyzer CPU a sample',
+    title: 'drain from a cluster of 3 masters, analyzer CPU per sample',
     scenario: 'cluster',
     value: get('analyzerCpuUs'),
     unit: 'us',
     floor: { title: 'one Redis', value: get('drain 10,000 analyzerCpuUs') },
-    goal: atLeast(0, 'told'),
+    goal: atLeast(0, 'reported'),
   },
   {
-    title: 'the same, CPU of the 3 masters a sample',
+    title: 'the same, CPU of the 3 masters per sample',
     scenario: 'cluster',
     value: get('redisCpuUs'),
     unit: 'us',
     floor: { title: 'one Redis', value: get('drain 10,000 redisCpuUs') },
-    goal: atLeast(0, 'told'),
+    goal: atLeast(0, 'reported'),
   },
   {
     title: 'Redis CPU of an XADD of one sample, pipelined',
@@ -214,7 +214,7 @@ export const FIGURES: readonly Figure[] = [
     goal: atLeast(0, 'a floor'),
   },
   {
-    title: 'CPU of XREADGROUP and JSON.parse of packed entries, a sample',
+    title: 'CPU of XREADGROUP and JSON.parse of packed entries, per sample',
     scenario: 'redis',
     value: get('readCpuUs'),
     unit: 'us',

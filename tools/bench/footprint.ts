@@ -1,3 +1,5 @@
+import { formatCount } from '../lib/format.ts'
+import { formatTable } from '../lib/table.ts'
 import { requestBody } from './signal.ts'
 import {
   type BenchRedis,
@@ -12,20 +14,20 @@ import {
 const KEYS = 100_000
 const SAMPLES = 1_000_000
 
-/** What docs/performance.md's capacity page extrapolates from. Bytes are those of the network, or of Redis' memory. */
+/** The figures from which docs/performance.md extrapolates capacity: bytes on the network and in Redis' memory. */
 export interface Footprint {
   readonly keys: number
   readonly bytesPerSample: { readonly [way: string]: number }
-  /** Of each kind of Redis key, all of its members counted. */
+  /** For each kind of Redis key, including all members. */
   readonly bytesPerKey: { readonly [kind: string]: number }
 }
 
-/** Measures what a key occupies in Redis, and what a sample moves over the network when each of a batch is another key's. */
+/** Measures the bytes of a key in Redis, and of a sample on the network if each sample of a batch has another key. */
 export async function measureFootprint(): Promise<Footprint> {
   await using redis = await startBenchRedis()
   await fillWindows(redis, KEYS)
   await using analyzer = await startMeasuredAnalyzer(redis)
-  // Every window is loaded once.
+  // Warm-up: every window is loaded once.
   await fillBacklog(redis, KEYS, KEYS)
   await drained(redis)
   const before = await traffic(redis)
@@ -48,16 +50,14 @@ export async function measureFootprint(): Promise<Footprint> {
 }
 
 export function footprintText({ keys, bytesPerSample, bytesPerKey: kinds }: Footprint): string {
-  const lines = (figures: Readonly<Record<string, number>>): string[] =>
-    Object.entries(figures).map(([name, bytes]) => `  ${name.padEnd(20)} ${String(bytes).padStart(5)}`)
-  const perKey = Object.entries(kinds)
+  const perKey = Object.entries(kinds).filter(([, bytes]) => bytes > 0)
   const total = perKey.reduce((sum, [, bytes]) => sum + bytes, 0)
   return [
-    'bytes a sample, each of a batch of another key',
-    ...lines(bytesPerSample),
+    formatTable(['per sample, all of different keys', 'bytes'], Object.entries(bytesPerSample), { align: 'right' }),
     '',
-    `bytes a key in Redis, of ${keys.toLocaleString('en')} keys`,
-    ...lines({ ...Object.fromEntries(perKey.filter(([, bytes]) => bytes > 0)), together: total }),
+    formatTable([`per key in Redis, of ${formatCount(keys)} keys`, 'bytes'], [...perKey, ['total', total]], {
+      align: 'right',
+    }),
     '',
   ].join('\n')
 }
@@ -68,7 +68,7 @@ async function traffic({ clients }: BenchRedis): Promise<{ in: number; out: numb
   return { in: field('total_net_input_bytes'), out: field('total_net_output_bytes') }
 }
 
-/** What grows with the keys: the rest (streams, anomalies, verdicts) is bounded by its own settings. */
+/** The kinds that grow with the number of keys. The others (streams, anomalies, verdicts) are bounded by settings. */
 const OF_KEYS = ['windows', 'window_tails', 'last_analysis', 'due']
 
 async function bytesPerKey({ clients }: BenchRedis): Promise<Record<string, number>> {

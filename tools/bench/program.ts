@@ -1,16 +1,16 @@
 import { fileURLToPath } from 'node:url'
 import { Child } from '../stack/child.ts'
 
-/** Says the program's process id and then becomes it: a guard stands between it and us. */
+/** Prints the process id and then becomes the program: the child process that we see is only its guard. */
 const ANNOUNCE = `echo '{"processId":'$$'}'; exec "$@"`
 
 export interface Program extends AsyncDisposable {
   readonly pid: number
-  /** The next line that it prints, as JSON. Rejects when it ends before. */
+  /** Returns the next line of its output, parsed as JSON. Rejects if the program ends first. */
   next<T>(): Promise<T>
 }
 
-/** Runs a file of this folder as a process that cannot outlive us. */
+/** Runs a file of this folder as a process that cannot outlive this one. */
 export async function startProgram(file: string, args: readonly (string | number)[] = []): Promise<Program> {
   const path = fileURLToPath(new URL(file, import.meta.url))
   const child = new Child({
@@ -33,7 +33,7 @@ export async function startProgram(file: string, args: readonly (string | number
   })
   async function next<T>(): Promise<T> {
     while (lines.length === 0) {
-      if (hasEnded) throw new Error(`${file} ended without a word:\n${child.lines.join('\n')}`)
+      if (hasEnded) throw new Error(`${file} ended without a result:\n${child.lines.join('\n')}`)
       await new Promise<void>(resolve => {
         wake = resolve
       })
@@ -44,7 +44,7 @@ export async function startProgram(file: string, args: readonly (string | number
   return { pid: processId, next, [Symbol.asyncDispose]: () => child.stop() }
 }
 
-/** Runs a file of this folder to its end and gives the JSON that it printed. */
+/** Runs a file of this folder and returns the JSON that it prints. */
 export async function runProgram<T>(file: string, args: readonly (string | number)[] = []): Promise<T> {
   await using program = await startProgram(file, args)
   return await program.next<T>()

@@ -21,30 +21,30 @@ const ALL = Array.from({ length: PARTITIONS }, (_, partition) => partition)
 
 const WINDOW = 50
 
-/** Of the values before those that are measured. */
+/** The timestamp of the values before the measured ones. */
 const HISTORY_FROM = 1_700_000_000_000
 
 const WINDOWS_AT_ONCE = 1024
 
-/** A Redis of our own, as durable as production's (AOF, fsync every second), and ways to it. */
+/** A temporary Redis with the durability of production (AOF, fsync every second), and its clients. */
 export interface BenchRedis extends AsyncDisposable {
   readonly url: string
-  /** One, or one of each master. */
+  /** One, or one per master. */
   readonly pids: readonly number[]
   readonly clients: readonly Redis[]
   readonly keys: Keys
   readonly store: Store
-  /** What every service needs. */
+  /** The settings of every service. */
   readonly env: Readonly<Record<string, string>>
-  /** Bytes that the allocators have given out. */
+  /** Returns the bytes allocated by all masters. */
   usedMemory(): Promise<number>
-  /** Forgets everything. */
+  /** Deletes everything. */
   flush(): Promise<void>
 }
 
 const DURABLE = ['--save', '', '--appendonly', 'yes', '--appendfsync', 'everysec', '--maxmemory-policy', 'noeviction']
 
-/** Starts a Redis, or a cluster of so many masters. */
+/** Starts a Redis, or a cluster of several masters. */
 export async function startBenchRedis(masters = 1): Promise<BenchRedis> {
   await using starting = new AsyncDisposableStack()
   const cluster = masters > 1
@@ -58,15 +58,15 @@ export async function startBenchRedis(masters = 1): Promise<BenchRedis> {
     log: pino({ level: 'silent' }),
     signal: AbortSignal.timeout(10_000),
   })
-  if (store === undefined) throw new Error('the Redis of the bench does not answer')
+  if (store === undefined) throw new Error('the Redis of the bench does not respond')
   starting.use(store)
   const clients = url.split(',').map(one => new Redis(one))
   starting.defer(() => {
     for (const client of clients) client.disconnect()
   })
-  const asked = async (section: string, field: RegExp): Promise<number[]> =>
+  const infoOf = async (section: string, field: RegExp): Promise<number[]> =>
     (await Promise.all(clients.map(client => client.info(section)))).map(text => Number(field.exec(text)?.[1]))
-  const pids = await asked('server', /process_id:(\d+)/)
+  const pids = await infoOf('server', /process_id:(\d+)/)
   const resources = starting.move()
   return {
     url,
@@ -80,7 +80,7 @@ export async function startBenchRedis(masters = 1): Promise<BenchRedis> {
       PARTITIONS: String(PARTITIONS),
       LOG_LEVEL: 'info',
     },
-    usedMemory: async () => (await asked('memory', /used_memory:(\d+)/)).reduce((sum, bytes) => sum + bytes, 0),
+    usedMemory: async () => (await infoOf('memory', /used_memory:(\d+)/)).reduce((sum, bytes) => sum + bytes, 0),
     async flush() {
       for (const client of clients) await client.flushall()
     },
@@ -88,29 +88,29 @@ export async function startBenchRedis(masters = 1): Promise<BenchRedis> {
   }
 }
 
-/** Settings under which nothing but speed is measured: a stopped process keeps its leases, and no backlog is too long. */
+/** Settings that measure speed only: a stopped process keeps its leases, and no limit applies. */
 const ANALYZER_ENV = { LEASE_TTL_MS: '300000', WINDOWS_MAX: '2000000', STORE_TIMEOUT_MS: '30000' }
 
-/** With BENCH_PROFILES, a folder, each service leaves a CPU profile there when it ends: how docs/performance.md's were made. */
+/** If BENCH_PROFILES names a folder, each service writes a CPU profile there when it ends. */
 function profiling(): Readonly<Record<string, string>> {
   const folder = process.env.BENCH_PROFILES
   return folder === undefined ? {} : { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${folder}` }
 }
 
-/** An analyzer that is measured. */
+/** Starts an analyzer to be measured. */
 export function startMeasuredAnalyzer(redis: BenchRedis, env: Readonly<Record<string, string>> = {}): Promise<Service> {
   return startAnalyzer({ ...redis.env, ...ANALYZER_ENV, ...profiling(), ...env })
 }
 
-/** A gateway that is measured: nothing is refused for its number. */
+/** Starts a gateway to be measured, without limits on samples and requests. */
 export function startMeasuredGateway(redis: BenchRedis, env: Readonly<Record<string, string>> = {}): Promise<Service> {
   const limits = { BACKLOG_SAMPLES_MAX: '1000000000', QUEUE_SAMPLES_MAX: '1000000' }
-  // autocannon goes on sending on a connection that it was told is closed.
+  // autocannon keeps sending on a connection that the gateway has closed.
   const connections = { REQUESTS_PER_CONNECTION_MAX: '1000000' }
   return startGateway({ ...redis.env, ...limits, ...connections, ...profiling(), ...env })
 }
 
-/** Writes full windows for the first `keys` keys straight into Redis: analysing 50 samples of each would take far longer. */
+/** Writes full windows for the first `keys` keys directly into Redis: analysing 50 samples of each would take far longer. */
 export async function fillWindows({ clients, keys: names }: BenchRedis, keys: number): Promise<void> {
   const random = new Random(1)
   const row = createRow(rowShape(WINDOW, 'zscore', false))
@@ -134,7 +134,7 @@ export async function fillWindows({ clients, keys: names }: BenchRedis, keys: nu
   }
 }
 
-/** The master that a key lives on. */
+/** Returns the master that has a key. */
 async function homeOf(clients: readonly Redis[], key: string): Promise<Redis | undefined> {
   for (const client of clients) {
     const isHere = await client.exists(key).then(
@@ -146,17 +146,17 @@ async function homeOf(clients: readonly Redis[], key: string): Promise<Redis | u
   return undefined
 }
 
-/** Samples of one request of the size that is measured, and so the size of the entries: a sixteenth of it. */
+/** Samples per measured request. An entry has a sixteenth of them. */
 export const REQUEST_SAMPLES = 1000
 
 /**
- * Appends a backlog as the gateway would: requests of 1,000 samples, each divided over the partitions. Keys follow one
- * another, so that each comes equally often, and with more keys than a batch has samples every sample is another key's.
+ * Appends a backlog as the gateway does: requests of 1,000 samples, divided over the partitions. The samples cycle through
+ * the keys: with more keys than samples in a batch, every sample of a batch has another key.
  */
 export async function fillBacklog({ store }: BenchRedis, samples: number, keys: number, seed = 1): Promise<void> {
   const random = new Random(seed)
   const packer = new SamplePacker(PARTITIONS)
-  // Every key once, then all again a second later.
+  // Each cycle through the keys is a second later.
   const begin = HISTORY_FROM + 100_000_000 * seed
   let count = 0
   for (let done = 0; done < samples; ) {
@@ -179,12 +179,12 @@ export async function backlogOf({ store }: BenchRedis): Promise<number> {
   return (await store.gateway.progress(ALL)).reduce((sum, { backlog }) => sum + backlog, 0)
 }
 
-/** Samples that were ever analysed. */
+/** Returns the number of samples analysed so far. */
 export async function analysedOf({ store }: BenchRedis): Promise<number> {
   return (await store.gateway.progress(ALL)).reduce((sum, { analysed }) => sum + analysed, 0)
 }
 
-/** Resolves when nothing waits to be analysed. */
+/** Waits until the backlog is empty. */
 export async function drained(redis: BenchRedis, withinMs = 120_000): Promise<void> {
   const deadline = performance.now() + withinMs
   while ((await backlogOf(redis)) > 0) {

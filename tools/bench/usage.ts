@@ -1,28 +1,28 @@
 import { readFile } from 'node:fs/promises'
 
-/** Ticks of the kernel's accounting a second: USER_HZ, 100 on every Linux (man 5 proc_pid_stat). */
+/** Ticks per second of the kernel's accounting: USER_HZ, 100 on every Linux (man 5 proc_pid_stat). */
 const TICKS_PER_SECOND = 100
 
 export interface Usage {
-  /** User and system time of all its threads, those that ended too, in seconds. */
+  /** User and system time of all threads, including ended ones, in seconds. */
   readonly cpuS: number
   /** Resident memory in bytes. */
   readonly rss: number
 }
 
-/** What a process has used so far, as the operating system accounts for it. Linux only. */
+/** Returns the resources that a process has used so far, from /proc. Linux only. */
 export async function usageOf(pid: number): Promise<Usage> {
   const [stat, statm] = await Promise.all([
     readFile(`/proc/${pid}/stat`, 'latin1'),
     readFile(`/proc/${pid}/statm`, 'latin1'),
   ])
-  // The name, in brackets, may hold anything; what follows it is numbers: utime and stime are the 14th and 15th field.
+  // The name, in brackets, may contain anything. Numbers follow: utime and stime are fields 14 and 15.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   const ticks = Number(fields[11]) + Number(fields[12])
   return { cpuS: ticks / TICKS_PER_SECOND, rss: Number(statm.split(' ')[1]) * 4096 }
 }
 
-/** CPU seconds that processes spend while `work` runs, in the order of `pids`, and how long it took. */
+/** Runs `work` and measures the CPU seconds of processes meanwhile, in the order of `pids`. */
 export async function spentBy<T>(
   pids: readonly number[],
   work: () => Promise<T>,

@@ -2,8 +2,8 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { sampleSchema } from '@tidemark/gateway/ingest/formats/sample-object'
 
-/** The least that a Node server can do with a sample: read the body, parse it, check it with the gateway's schema, answer. */
-const ANSWER = JSON.stringify({ accepted: 1, rejected: [], receipts: ['0:1700000000000-0'], durability: 'local' })
+/** The minimal Node server for a sample: read the body, parse it, check it with the gateway's schema, respond. */
+const RESPONSE = JSON.stringify({ accepted: 1, rejected: [], receipts: ['0:1700000000000-0'], durability: 'local' })
 
 const server = createServer((incoming, outgoing) => {
   let text = ''
@@ -13,8 +13,8 @@ const server = createServer((incoming, outgoing) => {
   })
   incoming.on('end', () => {
     const status = sampleSchema.safeParse(JSON.parse(text)).success ? 202 : 400
-    outgoing.writeHead(status, { 'Content-Type': 'application/json', 'Content-Length': ANSWER.length })
-    outgoing.end(ANSWER)
+    outgoing.writeHead(status, { 'Content-Type': 'application/json', 'Content-Length': RESPONSE.length })
+    outgoing.end(RESPONSE)
   })
 })
 server.keepAliveTimeout = 60_000

@@ -2,7 +2,7 @@ import { sampleSchema } from '@tidemark/gateway/ingest/formats/sample-object'
 import { z } from 'zod'
 import { requestBody } from '../signal.ts'
 
-/** JSON.parse and zod alone on the bodies of requests of 1,000 samples. Prints CPU microseconds a sample. */
+/** JSON.parse and zod alone, on request bodies of 1,000 samples. Prints CPU microseconds per sample. */
 const ROUNDS = 2000
 const schema = z.array(sampleSchema)
 const bodies = Array.from({ length: 16 }, (_, seed) => requestBody({ samples: 1000, keys: 10_000, seed }))
@@ -14,5 +14,5 @@ for (let n = 0; n < 200; n++) round(n)
 const begin = process.cpuUsage()
 for (let n = 0; n < ROUNDS; n++) round(n)
 const { user, system } = process.cpuUsage(begin)
-if (good !== ROUNDS + 200) throw new Error('the floor parses what is no sample')
+if (good !== ROUNDS + 200) throw new Error('a body of the floor is invalid')
 process.stdout.write(`${JSON.stringify({ cpuUs: (user + system) / (ROUNDS * 1000) })}\n`)

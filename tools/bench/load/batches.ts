@@ -2,8 +2,8 @@ import { Pool } from 'undici'
 import { requestBody } from '../signal.ts'
 
 /**
- * Requests of 1,000 samples over 8 connections, as fast as they are answered or at a steady rate. Takes a port, seconds, keys
- * and samples a second (0: as fast as it goes); prints what it saw. The bodies are made beforehand, so that sending is cheap.
+ * Sends requests of 1,000 samples over 8 connections. Takes a port, seconds, keys and samples/s (0: as fast as possible);
+ * prints the results. The bodies are built beforehand, so that sending is cheap.
  */
 const [port = '', seconds = '', keys = '', rate = '0'] = process.argv.slice(2)
 const SAMPLES = 1000
@@ -28,9 +28,9 @@ async function connection(): Promise<void> {
     if (Math.max(due, performance.now()) >= end) return
     if (everyMs > 0 && wait > 0) await new Promise(resolve => setTimeout(resolve, wait))
     const body = bodies[number % bodies.length] ?? ''
-    const answer = await pool.request({ path: '/ingest', method: 'POST', headers, body })
-    await answer.body.dump()
-    if (answer.statusCode === 202) accepted += SAMPLES
+    const response = await pool.request({ path: '/ingest', method: 'POST', headers, body })
+    await response.body.dump()
+    if (response.statusCode === 202) accepted += SAMPLES
     else failed++
   }
 }

@@ -10,25 +10,22 @@ export interface DrainOptions {
   readonly masters?: number
 }
 
-export interface Drain {
-  readonly samplesPerS: number
-  /** Of all analyzers together. */
-  readonly analyzerCpuUs: number
-  readonly redisCpuUs: number
-  /** Of one analyzer, over what it had before it knew any key. */
-  readonly bytesPerKey: number
-  /** In Redis, of a sample that waits. */
-  readonly bytesPerPending: number
-}
+/**
+ * CPU figures cover all analyzers, or all masters. `bytesPerKey` is the growth of one analyzer's memory; `bytesPerPending`
+ * is Redis memory per unprocessed sample.
+ */
+export type Drain = Readonly<
+  Record<'samplesPerS' | 'analyzerCpuUs' | 'redisCpuUs' | 'bytesPerKey' | 'bytesPerPending', number>
+>
 
 export interface DrainBench extends AsyncDisposable {
-  /** Lets the analyzers work off another backlog. */
+  /** Lets the analyzers drain another backlog. */
   measure(): Promise<Drain>
 }
 
 /**
- * Analyzers that drain a backlog with all windows full and in memory. They are stopped (SIGSTOP) while it is appended, and the
- * first one warms them up.
+ * Starts analyzers that drain backlogs, with all windows full and in memory. They are stopped (SIGSTOP) while a backlog is
+ * appended. The first backlog warms them up.
  */
 export async function openDrain({
   keys,
@@ -69,7 +66,7 @@ export async function openDrain({
       bytesPerPending: (full - empty) / amount,
     }
   }
-  // Every key is loaded once, and the code is compiled.
+  // Warm-up: every key is loaded once, and the code is compiled.
   await measure(Math.max(keys, 400_000))
   const resources = opening.move()
   return { measure: () => measure(samples), [Symbol.asyncDispose]: () => resources.disposeAsync() }

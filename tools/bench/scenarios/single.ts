@@ -2,7 +2,7 @@ import { runProgram, startProgram } from '../program.ts'
 import { type BenchRedis, startBenchRedis, startMeasuredGateway } from '../stack.ts'
 import { spentBy } from '../usage.ts'
 
-/** What `tools/bench/load/single.ts` prints. */
+/** The output of `tools/bench/load/single.ts`. */
 interface Seen {
   readonly requests: number
   readonly perSecond: number
@@ -14,7 +14,7 @@ export type Single = Readonly<
   Record<'gatewayPerS' | 'gatewayCpuUs' | 'honoPerS' | 'honoCpuUs' | 'httpPerS' | 'httpCpuUs' | 'redisCpuUs', number>
 >
 
-/** One sample a request over 64 connections: the gateway with its Redis, and the two servers that do less. */
+/** One sample per request over 64 connections: the gateway with its Redis, and the two floors. */
 export async function openSingle(seconds: number): Promise<AsyncDisposable & { measure(): Promise<Single> }> {
   await using opening = new AsyncDisposableStack()
   const redis: BenchRedis = opening.use(await startBenchRedis())
@@ -42,7 +42,7 @@ export async function openSingle(seconds: number): Promise<AsyncDisposable & { m
     const floor = await load(http.pid, ports.http, forSeconds)
     const middle = await load(hono.pid, ports.hono, forSeconds)
     const ours = await load(gateway.pid, gateway.port, forSeconds)
-    // Nobody analyses here, and the backlog would grow from round to round.
+    // No analyzer runs: the backlog would grow from round to round.
     await redis.flush()
     return {
       gatewayPerS: ours.perS,
@@ -54,7 +54,7 @@ export async function openSingle(seconds: number): Promise<AsyncDisposable & { m
       httpCpuUs: floor.cpuUs,
     }
   }
-  // Everything is compiled.
+  // Warm-up: the code is compiled.
   await round(2)
   const resources = opening.move()
   return { measure: () => round(seconds), [Symbol.asyncDispose]: () => resources.disposeAsync() }
