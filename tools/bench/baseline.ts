@@ -11,9 +11,10 @@ const MARGIN = 1.35
 /** Returns the ratios that --check compares, by the title of the figure. */
 export function watchedRatios(results: Results): Record<string, number> {
   return Object.fromEntries(
-    FIGURES.flatMap(({ title, scenario, watched }) => {
+    FIGURES.filter(({ isWatched }) => isWatched).flatMap(({ title, scenario, value, floor }) => {
       const rounds = results.get(scenario) ?? []
-      return watched === undefined || rounds.length === 0 ? [] : [[title, median(rounds.map(watched))]]
+      if (floor === undefined || rounds.length === 0) return []
+      return [[title, median(rounds.map(round => value(round) / floor.value(round)))]]
     }),
   )
 }

@@ -61,7 +61,7 @@ async function openLatencies(quick: boolean): Promise<Opened> {
       const slow = await latency.measure(500, quick ? 4 : 10)
       const fast = await latency.measure(5000, quick ? 3 : 10)
       const named = Object.entries(fast).map(([name, value]) => [`${name}At5000`, value])
-      return { ...slow, ...Object.fromEntries(named) }
+      return { ...slow, ...Object.fromEntries(named), allFailed: slow.failed + fast.failed }
     },
     [Symbol.asyncDispose]: () => latency[Symbol.asyncDispose](),
   }
