@@ -1,68 +1,42 @@
 import { readFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import { parseAllDocuments } from 'yaml'
 import { z } from 'zod'
-import type { AutoscalerSpec, Metric } from './autoscaler.ts'
+import type { AutoscalerSpec, Metric, Rules } from './autoscaler.ts'
 
 const K8S = new URL('../../k8s/', import.meta.url)
 
-const rules = z.object({
-  stabilizationWindowSeconds: z.number(),
-  // The only policy that the model implements, and Kubernetes' default.
-  selectPolicy: z.literal('Max'),
-  policies: z.array(z.object({ type: z.enum(['Percent', 'Pods']), value: z.number(), periodSeconds: z.number() })),
-})
-const behavior = z.object({ scaleUp: rules, scaleDown: rules })
-
-const autoscalerSchema = z.object({
-  spec: z.object({
-    minReplicas: z.number(),
-    maxReplicas: z.number(),
-    metrics: z.array(
-      z.object({
-        resource: z.object({ name: z.literal('cpu'), target: z.object({ averageUtilization: z.number() }) }),
-      }),
-    ),
-    behavior,
-  }),
-})
-
-const scaledObjectSchema = z.object({
-  spec: z.object({
-    minReplicaCount: z.number(),
-    maxReplicaCount: z.number(),
-    advanced: z.object({ horizontalPodAutoscalerConfig: z.object({ behavior }) }),
-    triggers: z.array(
-      z.discriminatedUnion('type', [
-        z.object({ type: z.literal('cpu'), metadata: z.object({ value: z.coerce.number() }) }),
-        z.object({
-          type: z.literal('prometheus'),
-          name: z.enum(['age', 'size']),
-          metricType: z.literal('AverageValue'),
-          metadata: z.object({ threshold: z.coerce.number() }),
-        }),
-      ]),
-    ),
-  }),
-})
-
-const deploymentSchema = z.object({
-  spec: z.object({
-    template: z.object({
-      spec: z.object({
-        containers: z.tuple([
-          z.object({
-            resources: z.object({ requests: z.object({ cpu: z.string() }), limits: z.object({ cpu: z.string() }) }),
-          }),
-        ]),
-      }),
+const rules = z
+  .object({
+    stabilizationWindowSeconds: z.number(),
+    // The only policy that the model implements, and Kubernetes' default.
+    selectPolicy: z.literal('Max'),
+    policies: z.array(z.object({ type: z.enum(['Percent', 'Pods']), value: z.number(), periodSeconds: z.number() })),
+  })
+  .transform(
+    ({ stabilizationWindowSeconds, policies }): Rules => ({
+      stabilizationS: stabilizationWindowSeconds,
+      policies: policies.map(({ type, value, periodSeconds }) => ({ type, value, periodS: periodSeconds })),
     }),
-  }),
-})
+  )
 
-const settingsSchema = z.object({
-  configMapGenerator: z.array(z.object({ name: z.string(), literals: z.array(z.string()) })),
-})
+const utilization = z.coerce.number().transform((percent): Metric => ({ kind: 'cpu', target: percent / 100 }))
+
+const trigger = z.union([
+  z
+    .object({ type: z.literal('cpu'), metadata: z.object({ value: utilization }) })
+    .transform(({ metadata }) => metadata.value),
+  z
+    .object({
+      type: z.literal('prometheus'),
+      name: z.enum(['age', 'size']),
+      metricType: z.literal('AverageValue'),
+      metadata: z.object({ threshold: z.coerce.number() }),
+    })
+    .transform(({ name, metadata }): Metric => ({ kind: 'average', series: name, target: metadata.threshold })),
+])
+
+/** A quantity of CPU, such as 500m. */
+const cores = z.string().transform(text => (text.endsWith('m') ? Number(text.slice(0, -1)) / 1000 : Number(text)))
 
 /** The settings of k8s/ that the model needs. */
 export interface Deployed {
@@ -93,60 +67,52 @@ export function readDeployed(): Deployed {
 }
 
 function readAutoscaler(file: string): AutoscalerSpec {
-  const { spec } = autoscalerSchema.parse(objectOf(file, 'HorizontalPodAutoscaler'))
+  const get = reader(file, 'HorizontalPodAutoscaler')
+  const metric = z.object({
+    resource: z.object({ name: z.literal('cpu'), target: z.object({ averageUtilization: utilization }) }),
+  })
   return {
-    min: spec.minReplicas,
-    max: spec.maxReplicas,
-    metrics: spec.metrics.map(({ resource }) => ({ kind: 'cpu', target: resource.target.averageUtilization / 100 })),
-    ...rulesOf(spec.behavior),
+    min: get(z.number(), 'spec', 'minReplicas'),
+    max: get(z.number(), 'spec', 'maxReplicas'),
+    metrics: get(z.array(metric), 'spec', 'metrics').map(({ resource }) => resource.target.averageUtilization),
+    up: get(rules, 'spec', 'behavior', 'scaleUp'),
+    down: get(rules, 'spec', 'behavior', 'scaleDown'),
   }
 }
 
 function readScaledObject(file: string): AutoscalerSpec {
-  const { spec } = scaledObjectSchema.parse(objectOf(file, 'ScaledObject'))
+  const get = reader(file, 'ScaledObject')
+  const behavior = ['spec', 'advanced', 'horizontalPodAutoscalerConfig', 'behavior']
   return {
-    min: spec.minReplicaCount,
-    max: spec.maxReplicaCount,
-    metrics: spec.triggers.map(
-      (trigger): Metric =>
-        trigger.type === 'cpu'
-          ? { kind: 'cpu', target: trigger.metadata.value / 100 }
-          : { kind: 'average', series: trigger.name, target: trigger.metadata.threshold },
-    ),
-    ...rulesOf(spec.advanced.horizontalPodAutoscalerConfig.behavior),
+    min: get(z.number(), 'spec', 'minReplicaCount'),
+    max: get(z.number(), 'spec', 'maxReplicaCount'),
+    metrics: get(z.array(trigger), 'spec', 'triggers'),
+    up: get(rules, ...behavior, 'scaleUp'),
+    down: get(rules, ...behavior, 'scaleDown'),
   }
 }
 
-function rulesOf({ scaleUp, scaleDown }: z.output<typeof behavior>): Pick<AutoscalerSpec, 'up' | 'down'> {
-  const convert = ({ stabilizationWindowSeconds, policies }: z.output<typeof rules>) => ({
-    stabilizationS: stabilizationWindowSeconds,
-    policies: policies.map(({ type, value, periodSeconds }) => ({ type, value, periodS: periodSeconds })),
-  })
-  return { up: convert(scaleUp), down: convert(scaleDown) }
-}
-
 function readCpu(file: string): Pick<TierSpec, 'requestCores' | 'usableCores'> {
-  const { requests, limits } = deploymentSchema.parse(objectOf(file, 'Deployment')).spec.template.spec.containers[0]
-    .resources
-  return { requestCores: cores(requests.cpu), usableCores: Math.min(1, cores(limits.cpu)) }
-}
-
-function cores(quantity: string): number {
-  return quantity.endsWith('m') ? Number(quantity.slice(0, -1)) / 1000 : Number(quantity)
+  const get = reader(file, 'Deployment')
+  const resources = ['spec', 'template', 'spec', 'containers', 0, 'resources']
+  return {
+    requestCores: get(cores, ...resources, 'requests', 'cpu'),
+    usableCores: Math.min(1, get(cores, ...resources, 'limits', 'cpu')),
+  }
 }
 
 function readPartitions(): number {
-  const { configMapGenerator } = settingsSchema.parse(documents('base/kustomization.yaml')[0])
-  const literals = configMapGenerator.flatMap(({ literals }) => literals)
+  const literals = reader('base/kustomization.yaml')(z.array(z.string()), 'configMapGenerator', 0, 'literals')
   const partitions = literals.find(literal => literal.startsWith('PARTITIONS='))?.split('=')[1]
   return z.coerce.number().int().positive().parse(partitions)
 }
 
-function objectOf(file: string, kind: string): unknown {
-  return documents(file).find(document => (document as { kind?: string }).kind === kind)
+/** Returns a function that reads values of a manifest, from its first document of the given kind. */
+function reader(file: string, kind?: string) {
+  const documents = parseAllDocuments(readFileSync(new URL(file, K8S), 'utf8')).map(document => document.toJS() as Node)
+  const found = documents.find(document => kind === undefined || document.kind === kind)
+  return <T extends z.ZodType>(schema: T, ...path: (string | number)[]): z.output<T> =>
+    schema.parse(path.reduce<unknown>((node, name) => (node as Node | undefined)?.[name], found))
 }
 
-function documents(file: string): unknown[] {
-  const text = readFileSync(fileURLToPath(new URL(file, K8S)), 'utf8')
-  return parseAllDocuments(text).map(document => document.toJS())
-}
+type Node = Readonly<Record<string, unknown>>
