@@ -216,7 +216,7 @@ def sentence_of(detection: dict) -> str:
     if not detection["anomalies"]:
         return f"{detection['verdicts']} verdicts, and none on a labelled anomaly yet"
     figures = {name: "none" if detection[name] is None else f"{detection[name]:.1%}" for name in ("precision", "recall")}
-    delay = detection["delay_samples"]["average"]
+    delay = detection["delay_samples"]
     after = "" if delay is None else f", on average {delay:.1f} samples after their start"
     found = f"{detection['found']} of {detection['anomalies']} anomalies found{after}"
     return f"{detection['verdicts']} verdicts: precision {figures['precision']}, recall {figures['recall']}, {found}"

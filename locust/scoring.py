@@ -72,7 +72,7 @@ def describe(scores: list[Score]) -> dict:
         verdict_ms.merge(score.verdict_ms)
     for one in found:
         delay_ms.add(one.delay_ms or 0)
-    delays = sorted(one.delay_samples or 0 for one in found)
+    delays = [one.delay_samples or 0 for one in found]
     return {
         "series": len(scores),
         "verdicts": tp + fp + tn + fn,
@@ -83,14 +83,8 @@ def describe(scores: list[Score]) -> dict:
         # Without a labelled sample, no flag could be right.
         "precision": share(tp, tp + fp) if tp + fn > 0 else None,
         "recall": share(len(found), len(anomalies)),
-        "sample_recall": share(tp, tp + fn),
         "false_positive_rate": share(fp, fp + tn),
-        "accuracy": share(tp + tn, tp + fp + tn + fn),
-        "delay_samples": {
-            "average": share(sum(delays), len(delays)),
-            "max": delays[-1] if delays else None,
-            "at_once": share(delays.count(0), len(delays)),
-        },
+        "delay_samples": share(sum(delays), len(delays)),
         "delay_ms": delay_ms.describe(),
         "verdict_ms": verdict_ms.describe(),
     }

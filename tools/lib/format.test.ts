@@ -46,21 +46,21 @@ test.each([
   expect(formatDuration(ms)).toBe(text)
 })
 
-test('a small share is not nothing', () => {
+test('a small share does not show as zero', () => {
   expect(formatShare(0, 100)).toBe('0 %')
   expect(formatShare(1, 1_000_000)).toBe('< 0.01 %')
   expect(formatShare(1, 3)).toBe('33.3 %')
   expect(formatShare(0, 0)).toBe('0 %')
 })
 
-test('a text is cut by the columns it takes', () => {
+test('a text is cut to a number of columns', () => {
   expect(truncate('温度センサー', 5)).toBe('温度…')
   expect(pad('温度', 6)).toBe('温度  ')
   expect(pad('abc', 5, 'right')).toBe('  abc')
   expect(pad('abcdef', 3)).toBe('ab…')
 })
 
-test('a trend lies between its least and greatest value', () => {
+test('a sparkline spans from the minimum to the maximum', () => {
   expect(sparkline([1, 2, 3])).toBe('▁▅█')
   expect(sparkline([7, 7])).toBe('▁▁')
 })

@@ -3,12 +3,12 @@ import stringWidth from 'string-width'
 export type Unit = 'percent' | 'bytes' | 'bytes_per_second' | 'milliseconds' | 'none'
 
 const BINARY_PREFIXES = ['', 'Ki', 'Mi', 'Gi', 'Ti', 'Pi', 'Ei'] as const
-/** ASCII, a middle dot, an ellipsis and the bars. */
+/** Characters of one column each: ASCII, a middle dot, an ellipsis and the bars. */
 const ONE_COLUMN_EACH = /^[ -~·…▁-█]*$/
 
 const BARS = '▁▂▃▄▅▆▇█'
 
-/** Four digits are what a reader takes in; very large and small numbers are written with an exponent. */
+/** Returns a number with four digits; very large and small numbers have an exponent. */
 export function formatNumber(value: number): string {
   const size = Math.abs(value)
   if (size !== 0 && (size >= 1e7 || size < 1e-3)) return value.toExponential(2).replace('e+', 'e')
@@ -31,7 +31,7 @@ export function formatValue(value: number, unit: Unit): string {
   }
 }
 
-/** With its sign, since it says on which side of the band the value lies. */
+/** Returns a z-score with its sign, which shows the side of the normal range. */
 export function formatZ(z: number | null): string {
   if (z === null) return '-'
   const text = Math.abs(z) >= 1000 ? formatExponent(z) : z.toFixed(Math.abs(z) >= 100 ? 0 : 1)
@@ -42,7 +42,7 @@ export function formatCount(count: number): string {
   return count.toLocaleString('en-US')
 }
 
-/** `1.2 %`; what is more than nothing never shows as nothing. */
+/** Returns a share such as `1.2 %`. A share above zero never shows as zero. */
 export function formatShare(part: number, whole: number): string {
   if (whole === 0 || part === 0) return '0 %'
   const percent = (part / whole) * 100
@@ -58,19 +58,19 @@ export function formatDuration(ms: number): string {
   return `${hours > 0 ? `${hours} h ` : ''}${minutes} min ${whole % 60} s`
 }
 
-/** Columns that `text` takes. Nearly all text here takes one a character, and string-width is slow: it segments. */
+/** Returns the columns that `text` takes on a terminal. string-width is slow, so common text avoids it. */
 export function widthOf(text: string): number {
   return ONE_COLUMN_EACH.test(text) ? text.length : stringWidth(text)
 }
 
-/** `text` in exactly `width` columns: cut with an ellipsis, or filled with blanks. */
+/** Returns `text` in exactly `width` columns: cut with an ellipsis, or padded with blanks. */
 export function pad(text: string, width: number, side: 'left' | 'right' = 'left'): string {
   const cut = truncate(text, width)
   const blanks = ' '.repeat(Math.max(0, width - widthOf(cut)))
   return side === 'left' ? cut + blanks : blanks + cut
 }
 
-/** `text` in at most `width` columns. */
+/** Returns `text` in at most `width` columns, cut with an ellipsis. */
 export function truncate(text: string, width: number): string {
   if (widthOf(text) <= width) return text
   let kept = ''
@@ -81,7 +81,7 @@ export function truncate(text: string, width: number): string {
   return width > 0 ? `${kept}…` : ''
 }
 
-/** The values as bars between their least and greatest. */
+/** Returns the values as bars between their minimum and maximum. */
 export function sparkline(values: readonly number[]): string {
   const low = Math.min(...values)
   const range = Math.max(...values) - low

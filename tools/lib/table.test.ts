@@ -13,7 +13,7 @@ test('a table for a terminal has aligned columns', () => {
   expect(text).toBe(['key       samples', '温度        1,234', 'pressure        7  x'].join('\n'))
 })
 
-test('a table in Markdown tells renderers its alignment and keeps bars inside their cells', () => {
+test('a table in Markdown states its alignment and escapes bars in cells', () => {
   expect(formatMarkdownTable(['key', 'samples'], [['a|b', 1234]], { align: 'right' })).toBe(
     ['| key  | samples |', '| ---- | ------: |', '| a\\|b |   1,234 |'].join('\n'),
   )

@@ -18,10 +18,8 @@ const detection: Detection = {
   found: 19,
   precision: 0.5,
   recall: 0.95,
-  sample_recall: 0.8,
   false_positive_rate: 0.0416,
-  accuracy: 0.95,
-  delay_samples: { average: 0.25, max: 5, at_once: 0.9 },
+  delay_samples: 0.25,
   delay_ms: { ...times, p50: 3, max: 5500 },
   verdict_ms: times,
 }

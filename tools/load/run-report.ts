@@ -87,7 +87,7 @@ export function detectionTable({ detection, detection_by_signal }: Summary): str
     percent(of.false_positive_rate),
     `${of.found} of ${of.anomalies}`,
     percent(of.recall),
-    of.delay_samples.average === null ? '-' : `${of.delay_samples.average.toFixed(1)} samples, ${time(of.delay_ms)}`,
+    of.delay_samples === null ? '-' : `${of.delay_samples.toFixed(1)} samples, ${time(of.delay_ms)}`,
   ]
   return formatMarkdownTable(
     ['signal', 'verdicts', 'flagged', 'precision', 'false positives', 'anomalies found', 'recall', 'detection delay'],

@@ -51,14 +51,9 @@ export interface Detection {
   readonly found: number
   readonly precision: number | null
   readonly recall: number | null
-  readonly sample_recall: number | null
   readonly false_positive_rate: number | null
-  readonly accuracy: number | null
-  readonly delay_samples: {
-    readonly average: number | null
-    readonly max: number | null
-    readonly at_once: number | null
-  }
+  /** The mean, in samples. */
+  readonly delay_samples: number | null
   readonly delay_ms: Times
   /** From a sample's timestamp to its verdict. */
   readonly verdict_ms: Times
