@@ -10,28 +10,27 @@ export interface Recording {
 
 /** A signal without anomalies. `scale` is the size that an anomaly should have; `legal` maps to possible values. */
 interface Usual {
-  readonly values: Float64Array
+  /** Returns sample `n`. Must be called in order: signals have state. */
+  value(n: number): number
   readonly scale: number
   readonly isPeriodic?: boolean
   readonly legal?: (value: number) => number
 }
 
-type Kind = (random: Random, length: number) => Usual
+type Kind = (random: Random) => Usual
 
 const DAY = 288
 const turn = (share: number): number => 2 * Math.PI * share
-const series = (length: number, value: (n: number) => number): Float64Array =>
-  Float64Array.from({ length }, (_, n) => value(n))
 const notNegative = (value: number): number => Math.max(0, value)
 const count = (value: number): number => Math.max(0, Math.round(value))
 
 /** Kinds used to choose detectors and their constants. */
 export const CHOSEN_BY: Readonly<Record<string, Kind>> = {
-  noise: (random, length) => {
+  noise: random => {
     const deviation = 1 + 5 * random.uniform()
-    return { values: series(length, () => 50 + deviation * random.normal()), scale: deviation }
+    return { value: () => 50 + deviation * random.normal(), scale: deviation }
   },
-  daily: (random, length) => {
+  daily: random => {
     const period = random.pick([48, DAY])
     const height = 5 + 20 * random.uniform()
     const deviation = height * (0.03 + 0.15 * random.uniform())
@@ -39,98 +38,96 @@ export const CHOSEN_BY: Readonly<Record<string, Kind>> = {
     const shape = (n: number): number => Math.sin(turn(n / period)) + 0.4 * Math.sin(turn((2 * n) / period) + 1)
     const week = (n: number): number => (Math.floor(n / period) % 7 >= 5 ? weekend : 1)
     const value = (n: number): number => 100 + height * shape(n) * week(n) + deviation * random.normal()
-    return { values: series(length, value), scale: height, isPeriodic: true }
+    return { value, scale: height, isPeriodic: true }
   },
-  counts: (random, length) => {
+  counts: random => {
     const period = random.pick([48, DAY])
     const mean = 3 + 30 * random.uniform()
     const value = (n: number): number => random.poisson(mean * (1 + 0.8 * Math.sin(turn(n / period))))
-    return { values: series(length, value), scale: 0.7 * mean, isPeriodic: true, legal: count }
+    return { value, scale: 0.7 * mean, isPeriodic: true, legal: count }
   },
-  temperature: (random, length) => {
+  temperature: random => {
     const memory = 0.995 + 0.004 * random.uniform()
     let drift = 0
     const value = (): number => {
       drift = memory * drift + 0.1 * random.normal()
       return 70 + 5 * drift + 0.3 * random.normal()
     }
-    return { values: series(length, value), scale: 0.5 / Math.sqrt(1 - memory * memory) }
+    return { value, scale: 0.5 / Math.sqrt(1 - memory * memory) }
   },
-  levels: (random, length) => {
+  levels: random => {
     let level = 0
     const value = (): number => {
       level = 0.8 * level + random.normal()
       return Math.round(20 + 0.9 * level)
     }
-    return { values: series(length, value), scale: 2, legal: Math.round }
+    return { value, scale: 2, legal: Math.round }
   },
-  latency: (random, length) => {
+  latency: random => {
     const memory = 0.9 + 0.09 * random.uniform()
     let level = 0
     const value = (): number => {
       level = memory * level + Math.sqrt(1 - memory * memory) * 0.5 * random.normal()
       return 50 * Math.exp(level)
     }
-    return { values: series(length, value), scale: 35 }
+    return { value, scale: 35 }
   },
-  quiet: (random, length) => {
+  quiet: random => {
     const often = 0.002 + 0.01 * random.uniform()
     let level = 0
     const value = (): number => {
       if (random.uniform() < often) level = level > 0 ? 0 : random.integer(1, 3)
       return 20 + 2 * level + (random.uniform() < 0.1 ? 0.2 * random.integer(-1, 1) : 0)
     }
-    return { values: series(length, value), scale: 3 }
+    return { value, scale: 3 }
   },
-  unsteady: (random, length) => {
+  unsteady: random => {
     let volatility = 0
     const value = (): number => {
       volatility = 0.98 * volatility + 0.12 * random.normal()
       return 200 + 10 * Math.exp(volatility) * random.normal()
     }
-    return { values: series(length, value), scale: 16 }
+    return { value, scale: 16 }
   },
-  jobs: (random, length) => {
+  jobs: random => {
     const period = random.pick([12, 48, DAY])
     const height = 20 + 20 * random.uniform()
     const isJob = (n: number): boolean => n % period === 0 || n % (3 * period) === 1
     const value = (n: number): number => 20 + 2 * random.normal() + (isJob(n) ? height + 3 * random.normal() : 0)
-    return { values: series(length, value), scale: 0.6 * height, isPeriodic: true, legal: notNegative }
+    return { value, scale: 0.6 * height, isPeriodic: true, legal: notNegative }
   },
 }
 
 /** Kinds used only to check that choice. */
 export const HELD_OUT: Readonly<Record<string, Kind>> = {
-  correlated: (random, length) => {
+  correlated: random => {
     const memory = 0.8 + 0.15 * random.uniform()
     let level = 0
     const value = (): number => {
       level = memory * level + random.normal()
       return 20 + level
     }
-    return { values: series(length, value), scale: 1 / Math.sqrt(1 - memory * memory) }
+    return { value, scale: 1 / Math.sqrt(1 - memory * memory) }
   },
-  bursts: (random, length) => {
+  bursts: random => {
     const period = random.integer(40, 300)
     const width = random.integer(1, 6)
     const height = 5 + 30 * random.uniform()
     const burst = (n: number): number => (n % period < width ? height * (0.8 + 0.3 * random.uniform()) : 0)
     const value = (n: number): number => 2 + 0.3 * Math.exp(0.6 * random.normal()) + burst(n)
-    return { values: series(length, value), scale: height, isPeriodic: true, legal: notNegative }
+    return { value, scale: height, isPeriodic: true, legal: notNegative }
   },
-  traffic: (random, length) => {
+  traffic: random => {
     const often = 0.01 + 0.04 * random.uniform()
     const peak = (): number => (random.uniform() < often ? 100 * Math.min(30, random.pareto(1.5)) : 0)
-    const value = (): number => 100 + 20 * Math.abs(random.normal()) + peak()
-    return { values: series(length, value), scale: 300, legal: notNegative }
+    return { value: () => 100 + 20 * Math.abs(random.normal()) + peak(), scale: 300, legal: notNegative }
   },
-  sawtooth: (random, length) => {
+  sawtooth: random => {
     const period = random.integer(80, 600)
     const deviation = 80 * (0.01 + 0.03 * random.uniform())
-    const value = (n: number): number => 10 + (80 * (n % period)) / period + deviation * random.normal()
-    return { values: series(length, value), scale: 25, isPeriodic: true }
+    return { value: n => 10 + (80 * (n % period)) / period + deviation * random.normal(), scale: 25, isPeriodic: true }
   },
-  states: (random, length) => {
+  states: random => {
     const height = 10 + 40 * random.uniform()
     const often = 0.005 + 0.03 * random.uniform()
     let state = 0
@@ -138,14 +135,14 @@ export const HELD_OUT: Readonly<Record<string, Kind>> = {
       if (random.uniform() < often) state = 1 - state
       return 30 + height * state + 2 * random.normal()
     }
-    return { values: series(length, value), scale: 0.5 * height }
+    return { value, scale: 0.5 * height }
   },
-  prices: (random, length) => {
+  prices: random => {
     const noise = (): number => 0.25 * random.normal() * (1 + 0.4 * Math.abs(random.normal()))
     const value = (n: number): number => 0.1 * Math.exp(0.3 * Math.sin(turn(n / 24)) + noise())
-    return { values: series(length, value), scale: 0.05, isPeriodic: true, legal: notNegative }
+    return { value, scale: 0.05, isPeriodic: true, legal: notNegative }
   },
-  volume: (random, length) => {
+  volume: random => {
     const mean = 4 + 40 * random.uniform()
     let burst = 0
     const value = (n: number): number => {
@@ -154,9 +151,9 @@ export const HELD_OUT: Readonly<Record<string, Kind>> = {
       const rate = mean * (1 + 0.6 * Math.sin(turn(n / DAY))) + burst
       return random.poisson(rate * (0.7 - 0.3 * Math.log(1 - random.uniform())))
     }
-    return { values: series(length, value), scale: mean, isPeriodic: true, legal: count }
+    return { value, scale: mean, isPeriodic: true, legal: count }
   },
-  idle: (random, length) => {
+  idle: random => {
     const base = 0.1 + 2 * random.uniform()
     let level = 0
     let left = 0
@@ -169,9 +166,9 @@ export const HELD_OUT: Readonly<Record<string, Kind>> = {
       const busy = left > 0 ? level * (0.9 + 0.2 * random.uniform()) : 0
       return Math.round(1000 * (base + busy + 0.02 * base * Math.abs(random.normal()))) / 1000
     }
-    return { values: series(length, value), scale: 4 * base, legal: notNegative }
+    return { value, scale: 4 * base, legal: notNegative }
   },
-  heater: (random, length) => {
+  heater: random => {
     const deviation = 0.03 + 0.05 * random.uniform()
     let isOn = false
     let level = 20
@@ -181,22 +178,22 @@ export const HELD_OUT: Readonly<Record<string, Kind>> = {
       level += (isOn ? 0.15 : -0.07) * (0.7 + 0.6 * random.uniform())
       return level + deviation * random.normal()
     }
-    return { values: series(length, value), scale: 2, isPeriodic: true }
+    return { value, scale: 2, isPeriodic: true }
   },
 }
 
 /** Kinds written after every constant was fixed, and run once. */
 export const UNSEEN: Readonly<Record<string, Kind>> = {
-  queue: (random, length) => {
+  queue: random => {
     const load = 0.7 + 0.2 * random.uniform()
     let waiting = 0
     const value = (): number => {
       waiting = Math.max(0, waiting + random.poisson(10 * load) - random.poisson(10))
       return waiting
     }
-    return { values: series(length, value), scale: 10 / (1 - load) / 2, legal: count }
+    return { value, scale: 10 / (1 - load) / 2, legal: count }
   },
-  leak: (random, length) => {
+  leak: random => {
     const growth = 0.01 + 0.05 * random.uniform()
     let held = 0
     const value = (): number => {
@@ -204,32 +201,32 @@ export const UNSEEN: Readonly<Record<string, Kind>> = {
       if (held > 30 || random.uniform() < 0.002) held = 0
       return 40 + held + 2 * Math.abs(random.normal())
     }
-    return { values: series(length, value), scale: 15, isPeriodic: true }
+    return { value, scale: 15, isPeriodic: true }
   },
-  visitors: (random, length) => {
+  visitors: random => {
     const shape = (n: number): number => Math.sin(turn(n / DAY)) + 0.5 * Math.sin(turn(n / (7 * DAY)))
     const value = (n: number): number => 300 * Math.exp(0.8 * shape(n) + 0.1 * random.normal())
-    return { values: series(length, value), scale: 250, isPeriodic: true, legal: notNegative }
+    return { value, scale: 250, isPeriodic: true, legal: notNegative }
   },
-  sensor: (random, length) => {
+  sensor: random => {
     const dropouts = 0.002 + 0.01 * random.uniform()
     let level = 0
     const value = (): number => {
       level = 0.99 * level + 0.3 * random.normal()
       return random.uniform() < dropouts ? 0 : Math.round(2 * (60 + level)) / 2
     }
-    return { values: series(length, value), scale: 2.1 }
+    return { value, scale: 2.1 }
   },
-  vibration: (random, length) => {
+  vibration: random => {
     const period = 7 + 20 * random.uniform()
     let phase = 0
     const value = (): number => {
       phase += (1 + 0.1 * random.normal()) / period
       return 5 * Math.sin(turn(phase)) + 2 * Math.sin(turn(2.7 * phase)) + 0.5 * random.normal()
     }
-    return { values: series(length, value), scale: 4 }
+    return { value, scale: 4 }
   },
-  machine: (random, length) => {
+  machine: random => {
     let isRunning = false
     let left = 0
     const value = (): number => {
@@ -239,12 +236,18 @@ export const UNSEEN: Readonly<Record<string, Kind>> = {
       }
       return isRunning ? 80 + 3 * random.normal() : 5 + 0.3 * Math.abs(random.normal())
     }
-    return { values: series(length, value), scale: 30, legal: notNegative }
+    return { value, scale: 30, legal: notNegative }
   },
 }
 
+/** The values of a recording, and the size of its anomalies. */
+interface Signal {
+  readonly values: Float64Array
+  readonly scale: number
+}
+
 /** Adds an anomaly from sample `at` on. Spikes and shifts are the most frequent. */
-type Fault = (usual: Usual, at: number, size: number, length: number, random: Random) => void
+type Fault = (signal: Signal, at: number, size: number, length: number, random: Random) => void
 
 const FAULTS = {
   spike: ({ values }, at, size, _length, random) => {
@@ -294,7 +297,8 @@ const CALM = 0.18
 export function createRecording(kind: string, create: Kind, seed: number): Recording {
   const random = new Random(seed * 7919 + kind.length * 131 + kind.charCodeAt(0))
   const length = random.pick([1500, 4000, 4000, 8000])
-  const usual = create(random, length)
+  const usual = create(random)
+  const values = Float64Array.from({ length }, (_, n) => usual.value(n))
   const faults = random.integer(1, 3)
   const room = Math.floor((0.8 * length) / faults)
   const labelled = Math.floor((LABELLED * length) / faults)
@@ -305,10 +309,10 @@ export function createRecording(kind: string, create: Kind, seed: number): Recor
     const size = usual.scale * (2.5 + 3 * random.uniform()) * (random.uniform() < 0.65 ? 1 : -1)
     const lasting = random.integer(6, Math.max(8, Math.floor(labelled / 2)))
     const name = random.pick(usual.isPeriodic === true ? OFTEN_IF_PERIODIC : OFTEN)
-    FAULTS[name](usual, at, size, lasting, random)
+    FAULTS[name]({ values, scale: usual.scale }, at, size, lasting, random)
     windows.push({ start: at - Math.floor(LABELLED_BEFORE * labelled), end: at + Math.floor(0.7 * labelled) })
   }
   const legal = usual.legal ?? ((value: number) => value)
   // A fault may write past the end of a short recording: typed arrays ignore that.
-  return { kind, values: usual.values.map(legal), windows }
+  return { kind, values: values.map(legal), windows }
 }
