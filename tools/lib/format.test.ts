@@ -1,5 +1,15 @@
 import { expect, test } from 'vitest'
-import { formatDuration, formatNumber, formatShare, formatValue, formatZ, pad, sparkline, truncate } from './format.ts'
+import {
+  formatDuration,
+  formatNumber,
+  formatShare,
+  formatValue,
+  formatZ,
+  pad,
+  paragraph,
+  sparkline,
+  truncate,
+} from './format.ts'
 
 test.each([
   [0, '0'],
@@ -63,4 +73,10 @@ test('a text is cut to a number of columns', () => {
 test('a sparkline spans from the minimum to the maximum', () => {
   expect(sparkline([1, 2, 3])).toBe('▁▅█')
   expect(sparkline([7, 7])).toBe('▁▁')
+})
+
+test('a paragraph is wrapped at 100 columns', () => {
+  const lines = paragraph('word '.repeat(30).trim(), 'end.').split('\n')
+  expect(lines.map(line => line.length)).toEqual([99, 54])
+  expect(lines.at(-1)).toMatch(/word end\.$/)
 })

@@ -81,6 +81,22 @@ export function truncate(text: string, width: number): string {
   return width > 0 ? `${kept}…` : ''
 }
 
+/** Returns the lines of `text`, each with at most `width` columns. */
+export function wrap(text: string, width: number): string[] {
+  const lines: string[] = []
+  for (const word of text.split(' ')) {
+    const last = lines.at(-1)
+    if (last === undefined || last.length + 1 + word.length > width) lines.push(word)
+    else lines[lines.length - 1] = `${last} ${word}`
+  }
+  return lines
+}
+
+/** Returns a paragraph of a generated page, wrapped at 100 columns. */
+export function paragraph(...sentences: readonly string[]): string {
+  return wrap(sentences.join(' '), 100).join('\n')
+}
+
 /** Returns the values as bars between their minimum and maximum. */
 export function sparkline(values: readonly number[]): string {
   const low = Math.min(...values)

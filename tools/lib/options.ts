@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util'
+import { wrap } from './format.ts'
 
 /** The exit code of a program that failed, and of an invalid command line. */
 const EXIT_FAILED = 1
@@ -236,14 +237,4 @@ function optionTitle(name: string, { placeholder, short }: Option<unknown>): str
 function paragraphs(given: string): string {
   const texts = given.split('\n\n').map(paragraph => wrap(paragraph.replaceAll('\n', ' '), HELP_WIDTH).join('\n'))
   return texts.join('\n\n')
-}
-
-function wrap(given: string, width: number): string[] {
-  const lines: string[] = []
-  for (const word of given.split(' ')) {
-    const last = lines.at(-1)
-    if (last === undefined || last.length + 1 + word.length > width) lines.push(word)
-    else lines[lines.length - 1] = `${last} ${word}`
-  }
-  return lines
 }

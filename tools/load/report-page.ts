@@ -1,4 +1,4 @@
-import { formatCount } from '../lib/format.ts'
+import { formatCount, paragraph } from '../lib/format.ts'
 import { formatMarkdownTable } from '../lib/table.ts'
 import type { LoadResult } from './load.ts'
 import {
@@ -34,12 +34,12 @@ export function reportPage({ date, command, loads, stream, streamPicture, images
   const stable = stream.points.filter(({ phase }) => phase === 'stable').length
   return `${[
     '# Load report',
-    lines(
+    paragraph(
       `Throughput, latency and detection under load. \`${command}\` made the runs (${date}) and wrote this page and its`,
       'pictures: edit tools/load/report-page.ts instead. [locust/README.md](../locust/README.md) describes the loads.',
     ),
     '## Under load',
-    lines(
+    paragraph(
       'Nine in ten requests are `POST /ingest` with a report of two samples, one is `GET /analyze`. Mean and error rate',
       'cover all responses; the p95 is that of the slowest route. The target of a ramp or a spike is the mean of its run.',
     ),
@@ -52,7 +52,7 @@ export function reportPage({ date, command, loads, stream, streamPicture, images
     ...main.pictures.map(({ name, caption }) => show(name, caption)),
     '## Detection under load',
     detectionSentence(summary),
-    lines(
+    paragraph(
       'Precision counts samples: the share of flagged samples that were labelled as anomalous. Recall counts anomalies:',
       'the share with at least one flagged sample. The detector is the default one, which flags every value more than',
       'two deviations from the mean.',
@@ -60,7 +60,7 @@ export function reportPage({ date, command, loads, stream, streamPicture, images
     detectionTable(summary),
     anomaliesTable(summary),
     '## A stable stream and a burst',
-    lines(
+    paragraph(
       'Samples are sent to `POST /ingest` as `{"timestamp", "cpu", "rps"}`, one after the other, and each verdict is read',
       `by its receipt. After ${formatCount(stable)} values, uniformly distributed from 400 to 450, \`GET /analyze\` returns`,
       `\`rps_avg\` ${stream.legacy.rps_avg.toFixed(2)}. The true mean is ${stream.truth.expected}, and the mean of the ${stream.legacy.window} values in the window`,
@@ -88,8 +88,4 @@ function phasesTable(stream: StreamResult): string {
       maxZ.toFixed(1),
     ]),
   )
-}
-
-function lines(...texts: readonly string[]): string {
-  return texts.join('\n')
 }

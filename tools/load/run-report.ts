@@ -1,4 +1,4 @@
-import { formatCount } from '../lib/format.ts'
+import { formatCount, paragraph } from '../lib/format.ts'
 import { formatMarkdownTable } from '../lib/table.ts'
 import { isBusy, type LoadPicture, type LoadResult } from './load.ts'
 import { averageMs, type Detection, type Summary, type Times, worstP95 } from './summary.ts'
@@ -58,7 +58,7 @@ export function routesTable({ routes }: Summary): string {
 export function machineSentence({ summary, machine, gatewayP95 }: LoadResult): string {
   const { cpu_s, late_ms, seconds } = summary
   const measured = gatewayP95.map(({ route, ms: p95 }) => `${ms(p95)} for \`${route}\``).join(' and ')
-  return [
+  return paragraph(
     `Services, Redis and the load generator ran on one machine with ${machine.cores} cores. Its load average was`,
     `${machine.loadBefore.toFixed(1)} before the run and at most ${machine.loadMax.toFixed(1)} during the run. The load generator used`,
     `${percent(cpu_s / seconds)} of a core; it sent requests ${ms(late_ms.p50)} (p50) and ${ms(late_ms.p95)} (p95) later than planned.`,
@@ -66,16 +66,16 @@ export function machineSentence({ summary, machine, gatewayP95 }: LoadResult): s
       ? []
       : [`The gateway itself measured a p95 of ${measured}; the rest is the network and the load generator.`]),
     ...(isBusy(machine) ? ['**The machine was busy before the load began: these latencies are too high.**'] : []),
-  ].join('\n')
+  )
 }
 
 export function detectionSentence({ detection, unjudged }: Summary): string {
   const { series, verdicts, warming, verdict_ms } = detection
-  return [
+  return paragraph(
     `Every verdict of ${formatCount(series)} series was read by its receipt: ${formatCount(verdicts)} verdicts,`,
     `${formatCount(warming)} samples before the windows were full enough, ${formatCount(unjudged)} without a response. A verdict`,
     `existed ${ms(verdict_ms.p50)} (p50) and ${ms(verdict_ms.p95)} (p95) after the timestamp of its sample.`,
-  ].join('\n')
+  )
 }
 
 export function detectionTable({ detection, detection_by_signal }: Summary): string {

@@ -1,5 +1,5 @@
 import { createDetector, DETECTOR_NAMES, type DetectorName } from '@tidemark/shared/detection/detectors/registry'
-import { formatCount } from '../lib/format.ts'
+import { formatCount, paragraph } from '../lib/format.ts'
 import { formatMarkdownTable } from '../lib/table.ts'
 import { scoreRecordings } from './compare.ts'
 import { measureCost } from './cost.ts'
@@ -46,7 +46,7 @@ export function* makeTables(sizes: Sizes): Generator<Step, string> {
       yield { done: done++, total, row: `${head[0]} ${name}` }
       measured.push([name, ...cells()])
     }
-    texts.push(lead, formatMarkdownTable(head, measured, { align: 'right' }))
+    texts.push(paragraph(lead), formatMarkdownTable(head, measured, { align: 'right' }))
   }
   return texts.join('\n\n')
 }
@@ -55,7 +55,7 @@ function noiseSection({ samples }: Sizes): Section {
   const perMillion = (count: number): string => formatCount(Math.round((count / samples) * 1e6))
   return {
     lead:
-      `Flagged samples / alerts opened, both per 10^6 samples. Each cell: ${formatCount(samples)} samples,\n` +
+      `Flagged samples / alerts opened, both per 10^6 samples. Each cell: ${formatCount(samples)} samples, ` +
       `seed ${SEED}.`,
     head: ['signal', ...DETECTOR_NAMES],
     rows: SIGNALS.map(signal => ({
@@ -80,8 +80,8 @@ function powerSection({ trials }: Sizes): Section {
   })
   return {
     lead:
-      `Share of trials flagged / share that opens an alert, in N(0,1) after 500 normal samples.\n` +
-      `Each cell: ${formatCount(trials)} trials. A spike must be found on its own sample, a shift within ${FOUND_WITHIN} samples.\n` +
+      `Share of trials flagged / share that opens an alert, in N(0,1) after 500 normal samples. ` +
+      `Each cell: ${formatCount(trials)} trials. A spike must be found on its own sample, a shift within ${FOUND_WITHIN} samples. ` +
       'In brackets: the mean number of samples until the alert, of the alerts opened within 50 samples.',
     head: ['change', ...DETECTOR_NAMES],
     rows: [
@@ -94,8 +94,8 @@ function powerSection({ trials }: Sizes): Section {
 function comparisonSection({ recordings }: Sizes): Section {
   return {
     lead:
-      'Window scores (100 is perfect, 0 flags nothing) on labelled synthetic recordings,\n' +
-      `${recordings} of each kind. "Best threshold" is the single threshold that scores best on the kinds used to\n` +
+      'Window scores (100 is perfect, 0 flags nothing) on labelled synthetic recordings, ' +
+      `${recordings} of each kind. "Best threshold" is the single threshold that scores best on the kinds used to ` +
       'choose detectors and constants; "default" is the detector\'s own threshold.',
     head: ['detector', 'best threshold', 'chosen by', 'held out', 'unseen', 'unseen, default'],
     rows: DETECTOR_NAMES.map(name => ({
@@ -112,7 +112,7 @@ function comparisonSection({ recordings }: Sizes): Section {
 function costSection(): Section {
   return {
     lead:
-      `CPU time per sample (judge and learn) on ${process.arch} with Node ${process.versions.node}, and the size of\n` +
+      `CPU time per sample (judge and learn) on ${process.arch} with Node ${process.versions.node}, and the size of ` +
       "the detector's state per key.",
     head: ['detector', 'time', 'state'],
     rows: DETECTOR_NAMES.map(name => ({

@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { formatCount } from '../lib/format.ts'
+import { formatCount, paragraph } from '../lib/format.ts'
 import { runCommand } from '../lib/options.ts'
 import { type Cell, formatMarkdownTable, replaceSection } from '../lib/table.ts'
 import type { AutoscalerSpec } from './autoscaler.ts'
@@ -96,11 +96,11 @@ function capacitiesOf({ gatewaySamplesPerCore, analyzerSamplesPerCore, slower }:
 }
 
 function describe({ source, gatewaySamplesPerCore, analyzerSamplesPerCore, startS, slower }: ScalingOptions): string {
-  return [
+  return paragraph(
     `One gateway core accepts ${formatCount(gatewaySamplesPerCore)} samples/s, sent one by one. One analyzer core`,
     `analyses ${formatCount(analyzerSamplesPerCore)} samples/s, or ${formatCount(analyzerSamplesPerCore / slower)} if it is ${slower} times slower.`,
     `Source: ${source}. A pod is ready ${startS} s after it was requested.`,
-  ].join('\n')
+  )
 }
 
 function update(section: string, text: string): void {
