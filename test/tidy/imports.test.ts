@@ -117,7 +117,9 @@ describe('what may be imported where', () => {
 
   test('every source file is imported or started by something', () => {
     const imported = new Set([...importsOf.values()].flat())
-    const manifests = ['package.json', 'tools/package.json', 'test/package.json'].map(textOf).join('')
+    const manifests = ['package.json', 'tools/package.json', 'test/package.json', 'packages/gateway/package.json']
+      .map(textOf)
+      .join('')
     // Started: services, tools, what a package.json names, and the programs that the bench starts by name.
     const isStarted = (file: string): boolean =>
       /^tools\/bench\/(floors|load)\//.test(file) || basename(file) === 'main.ts' || manifests.includes(file)

@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import type { Docker } from './docker.ts'
+import type { Docker } from '../lib/docker.ts'
 
 /** All that is taken from a container: what runs in ours must need none of it. */
 const CONFINEMENT = ['--read-only', '--cap-drop', 'ALL', '--security-opt', 'no-new-privileges'] as const

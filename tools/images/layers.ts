@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { gunzipSync } from 'node:zlib'
-import type { Docker } from './docker.ts'
+import type { Docker } from '../lib/docker.ts'
 
 const run = promisify(execFile)
 

@@ -1,8 +1,8 @@
+import { buildClient, type Docker } from '../lib/docker.ts'
+import { findDockerEngine } from '../stack/docker-engine.ts'
 import { watchInterrupts } from '../stack/interrupts.ts'
-import { withDockerEngine } from '../suite/docker.ts'
 import { findBaseImages } from './base-images.ts'
 import { runCompose } from './compose.ts'
-import { type Docker, dockerClient } from './docker.ts'
 import { findInImage } from './layers.ts'
 import { runPipeline } from './pipeline.ts'
 import { readRegistry } from './registry.ts'
@@ -38,12 +38,10 @@ async function main(): Promise<number> {
 }
 
 async function run(report: Report, signal: AbortSignal): Promise<void> {
-  // Whoever runs this wants an engine; the tests, which anybody runs, must be told so.
-  process.env.TIDEMARK_TEST_DOCKER ??= '1'
   const engine = await report.step(
     'a Docker engine',
     async () => {
-      const found = await withDockerEngine(() => {})
+      const found = await findDockerEngine(() => {})
       if ('unavailable' in found) throw new Error(found.unavailable)
       return found
     },
@@ -51,7 +49,7 @@ async function run(report: Report, signal: AbortSignal): Promise<void> {
   )
   await using _engine = engine
   const redisImage = engine.env.TIDEMARK_TEST_REDIS_IMAGE ?? ''
-  const docker = await dockerClient(engine.env)
+  const docker = await buildClient(engine.env)
   const bases = await report.step(
     'base images',
     () => findBaseImages(docker, signal),

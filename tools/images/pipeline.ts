@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { setTimeout as pause } from 'node:timers/promises'
+import type { Docker } from '../lib/docker.ts'
 import { Client } from '../stack/client.ts'
 import { Containers } from './containers.ts'
-import type { Docker } from './docker.ts'
 import type { Report } from './report.ts'
 import { imageOf } from './service-images.ts'
 

@@ -1,7 +1,7 @@
 import { access } from 'node:fs/promises'
-import { ROOT } from '../lib/step.ts'
+import type { Docker } from '../lib/docker.ts'
+import { ROOT } from '../lib/project.ts'
 import type { BaseImages } from './base-images.ts'
-import type { Docker } from './docker.ts'
 import type { Registry } from './registry.ts'
 
 const BUILD_LIMIT_MS = 600_000

@@ -1,20 +1,20 @@
-import type { Step } from '../lib/step.ts'
+import { findDockerEngine } from '../stack/docker-engine.ts'
 import { NOTHING } from './counts.ts'
-import { withDockerEngine } from './docker.ts'
+import type { Step } from './step.ts'
 import { runVitest } from './vitest-step.ts'
 
 const LIMIT_MS = 360_000
 
-/** The store's contract once more, against a Redis in a container: another build, reached over another network. */
+/** A step that runs the tests of the Redis store with a Redis in a container, if there is a Docker engine. */
 export function containersStep(): Step {
   return {
     group: 'containers',
     title: 'Redis in a container',
     async run(context) {
-      const said: string[] = []
-      const engine = await withDockerEngine(text => void said.push(text))
+      const lines: string[] = []
+      const engine = await findDockerEngine(line => void lines.push(line))
       if ('unavailable' in engine) {
-        return { counts: { ...NOTHING, skipped: 1 }, output: said.join('\n'), note: engine.unavailable }
+        return { counts: { ...NOTHING, skipped: 1 }, output: lines.join('\n'), note: engine.unavailable }
       }
       await using running = engine
       const result = await runVitest(
@@ -26,7 +26,7 @@ export function containersStep(): Step {
         },
         context,
       )
-      return { ...result, output: [...said, result.output].join('\n') }
+      return { ...result, output: [...lines, result.output].join('\n'), note: lines.join('; ') }
     },
   }
 }

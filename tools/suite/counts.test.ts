@@ -7,35 +7,35 @@ function report(changes: object = {}): string {
   return JSON.stringify({ ...counts, testResults: [passed], ...changes })
 }
 
-describe('the tests of a vitest run', () => {
-  test('are counted from its report', () => {
+describe('the counts of a vitest run', () => {
+  test('come from its report', () => {
     const mixed = report({ numFailedTests: 1, numPendingTests: 3, numTodoTests: 1 })
     expect(countTests(mixed, 1)).toEqual({ passed: 2, failed: 1, skipped: 4 })
   })
 
-  test('a file that could not be loaded is one that failed', () => {
+  test('include one failure for a file that could not be loaded', () => {
     const broken = report({ testResults: [{ status: 'failed', assertionResults: [] }] })
     expect(countTests(broken, 1)).toEqual({ passed: 2, failed: 1, skipped: 0 })
   })
 
-  test('a run that failed without a failed test is one that failed', () => {
+  test('include one failure for a run that failed without a failed test', () => {
     expect(countTests(report(), 1)).toEqual({ passed: 2, failed: 1, skipped: 0 })
   })
 
-  test('a run of no tests at all is one that failed', () => {
+  test('include one failure for a run without tests', () => {
     expect(countTests(report({ numPassedTests: 0, testResults: [] }), 0)).toMatchObject({ failed: 1 })
   })
 
-  test.each([undefined, '', '{', '[]', '{}'])('a report that is %j is one that failed', text => {
+  test.each([undefined, '', '{', '[]', '{}'])('include one failure for a report that is %j', text => {
     expect(countTests(text, 0)).toEqual({ passed: 0, failed: 1, skipped: 0 })
   })
 
-  test('a green run is green', () => {
+  test('include no failure for a successful run', () => {
     expect(countTests(report(), 0)).toEqual({ passed: 2, failed: 0, skipped: 0 })
   })
 })
 
-test('the closing line mentions skipped tests only when there are some', () => {
+test('the closing line mentions skipped tests only if there are any', () => {
   expect(closingLine({ passed: 12, failed: 0, skipped: 0 })).toBe('12 passed, 0 failed')
   expect(closingLine({ passed: 1, failed: 2, skipped: 3 })).toBe('1 passed, 2 failed, 3 skipped')
 })

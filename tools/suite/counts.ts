@@ -10,12 +10,12 @@ export function add(a: Counts, b: Counts): Counts {
   return { passed: a.passed + b.passed, failed: a.failed + b.failed, skipped: a.skipped + b.skipped }
 }
 
-/** The last line of a run, and nothing else stands on it: other programs look for it. */
+/** Returns the last line of a run. Other programs parse it, so nothing else is on it. */
 export function closingLine({ passed, failed, skipped }: Counts): string {
   return `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`
 }
 
-/** What is used of the report that vitest's JSON reporter writes. */
+/** The members of vitest's JSON report that are used here. */
 interface Report {
   readonly numPassedTests: number
   readonly numFailedTests: number
@@ -25,8 +25,8 @@ interface Report {
 }
 
 /**
- * Counts the tests of a vitest run. A file that could not be loaded has no tests in the report and is counted as one that
- * failed; so is a run that failed otherwise, or that ran nothing: a green run of no tests would prove nothing.
+ * Returns the counts of a vitest run. A file that could not be loaded has no tests in the report and counts as one
+ * failed test. So does a missing report, a run that failed for another reason and a run without tests.
  */
 export function countTests(reportText: string | undefined, exitCode: number): Counts {
   const report = reportText === undefined ? undefined : parseReport(reportText)

@@ -1,29 +1,23 @@
 import { formatDuration } from '../lib/format.ts'
-import type { Step, StepResult } from '../lib/step.ts'
 import { type Counts, closingLine, NOTHING } from './counts.ts'
+import type { Step, StepResult } from './step.ts'
 
-/** How often a step that still runs is mentioned where its line cannot be redrawn. */
+/** How often a running step is printed if the output is not a terminal. */
 const LINE_EVERY_MS = 15_000
 const REDRAW_MS = 250
 
-/** What is shown while a step runs, and what stays of it. */
 export interface StepDisplay extends Disposable {
   progress(done: Counts): void
 }
 
-export interface ReportOptions {
-  readonly output: NodeJS.WriteStream
-  readonly now: () => number
-}
-
-/** Shows that a step runs: a line that is redrawn on a terminal, one now and then elsewhere. */
-export function showRunning(step: Step, { output, now }: ReportOptions): StepDisplay {
-  const begin = now()
+/** Shows that a step runs: on a terminal as a line that is redrawn, elsewhere as a line every few seconds. */
+export function showRunning({ title }: Step, output: NodeJS.WriteStream): StepDisplay {
+  const begin = performance.now()
   let done = NOTHING
   const describe = (): string => {
     const tests = done.passed + done.failed + done.skipped
     const failed = done.failed > 0 ? `, ${done.failed} FAILED` : ''
-    return `  ${step.title} ... ${tests > 0 ? `${tests} tests${failed}, ` : ''}${formatDuration(now() - begin)}`
+    return `  ${title} ... ${tests > 0 ? `${tests} tests${failed}, ` : ''}${formatDuration(performance.now() - begin)}`
   }
   const draw = (): void => void output.write(output.isTTY ? `\r\x1b[K${describe()}` : `${describe()}\n`)
   if (output.isTTY) draw()
@@ -39,7 +33,7 @@ export function showRunning(step: Step, { output, now }: ReportOptions): StepDis
   }
 }
 
-/** The line that stays of a step, and its output when something failed. */
+/** Prints the line of a finished step, and its output if something failed. */
 export function showResult(step: Step, result: StepResult, durationMs: number, output: NodeJS.WriteStream): void {
   const mark = result.counts.failed > 0 ? 'FAILED' : result.counts.passed > 0 ? 'ok' : 'SKIPPED'
   const note = result.note === undefined ? '' : `  (${result.note})`

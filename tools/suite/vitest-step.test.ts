@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { PROGRESS_MARK } from './progress-reporter.ts'
 import { TestLedger } from './vitest-step.ts'
 
-test('the ledger knows what ended, what failed and what still runs', () => {
+test('the ledger counts tests that ended and names those that failed or still run', () => {
   const ledger = new TestLedger()
   const lines = ['pending a > one', 'pending a > two', 'passed a > one', 'failed a > two', 'skipped b', 'pending c']
   for (const line of lines) expect(ledger.take(PROGRESS_MARK + line)).toBe(true)

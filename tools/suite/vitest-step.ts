@@ -2,22 +2,22 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { ROOT, runProgram, type Step, type StepContext, type StepResult } from '../lib/step.ts'
+import { installed } from '../lib/project.ts'
 import { add, type Counts, countTests, NOTHING } from './counts.ts'
-import type { Group } from './options.ts'
 import { PROGRESS_MARK } from './progress-reporter.ts'
+import { runProgram, type Step, type StepContext, type StepResult } from './step.ts'
 
 export interface VitestRun {
-  readonly project: 'unit' | 'integration' | 'e2e'
+  readonly project: 'integration' | 'e2e'
   readonly limitMs: number
   /** Only test files whose path contains one of these. */
   readonly files?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
 }
 
-/** The tests of one vitest project. */
-export function vitestStep(group: Group, title: string, run: VitestRun): Step {
-  return { group, title, run: context => runVitest(run, context) }
+/** A step that runs the tests of one vitest project. */
+export function vitestStep(title: string, run: VitestRun): Step {
+  return { group: run.project, title, run: context => runVitest(run, context) }
 }
 
 export async function runVitest(run: VitestRun, { stop, onProgress }: StepContext): Promise<StepResult> {
@@ -28,9 +28,8 @@ export async function runVitest(run: VitestRun, { stop, onProgress }: StepContex
     const { code, output } = await runProgram(
       {
         name: `vitest (${run.project})`,
-        file: process.execPath,
+        file: installed('vitest'),
         args: [
-          join(ROOT, 'node_modules', 'vitest', 'vitest.mjs'),
           'run',
           `--project=${run.project}`,
           '--reporter=default',
@@ -51,25 +50,25 @@ export async function runVitest(run: VitestRun, { stop, onProgress }: StepContex
     )
     const report = await readFile(reportFile, 'utf8').catch(() => undefined)
     if (report !== undefined) return { counts: countTests(report, code), output }
-    // It was ended or crashed: what is known is what the tests themselves said.
+    // It was stopped or crashed: only what the tests reported while they ran is known.
     return { counts: add(ledger.done, { ...NOTHING, failed: 1 }), output: `${output}\n${ledger.describe()}` }
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
 }
 
-/** Follows the tests by what the progress reporter says of them. */
+/** Counts tests while they run, from the lines of the progress reporter. */
 export class TestLedger {
   #done = NOTHING
   readonly #running = new Set<string>()
   readonly #failed: string[] = []
 
-  /** How many tests ended, and how. */
+  /** The tests that have ended. */
   get done(): Counts {
     return this.#done
   }
 
-  /** False when the line is not from the reporter. */
+  /** Returns false for a line that is not from the reporter. */
   take(line: string): boolean {
     if (!line.startsWith(PROGRESS_MARK)) return false
     const text = line.slice(PROGRESS_MARK.length)

@@ -1,12 +1,13 @@
 import { delimiter, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { installed, ROOT } from '../lib/project.ts'
 import { Child } from '../stack/child.ts'
-import type { Counts } from '../suite/counts.ts'
-import type { Group } from '../suite/options.ts'
+import type { Counts } from './counts.ts'
 
-export const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+/** What `--only` takes, in the order in which the groups run. */
+export const GROUPS = ['check', 'unit', 'integration', 'e2e', 'containers', 'bench'] as const
+export type Group = (typeof GROUPS)[number]
 
-/** A check: it is run, and it says how many things passed. */
+/** One part of the test suite, which reports how many of its checks passed. */
 export interface Step {
   readonly group: Group
   readonly title: string
@@ -15,15 +16,15 @@ export interface Step {
 
 export interface StepContext {
   readonly stop: AbortSignal
-  /** Told how many tests have ended. */
+  /** Called with the number of tests that have ended. */
   readonly onProgress: (done: Counts) => void
 }
 
 export interface StepResult {
   readonly counts: Counts
-  /** All that it wrote, shown when something failed. */
+  /** Everything that the step wrote. It is shown if something failed. */
   readonly output: string
-  /** Why it was not run, or only in part. */
+  /** Why the step did not run, or a summary of it. */
   readonly note?: string
 }
 
@@ -32,9 +33,9 @@ export interface Program {
   readonly file: string
   readonly args: readonly string[]
   readonly env?: Readonly<Record<string, string>>
-  /** After this it is taken for hung, ended and counted as failed. */
+  /** A program that runs longer is stopped and counts as failed. */
   readonly limitMs: number
-  /** Takes a line that is not to be kept. */
+  /** Returns true for a line that is not to be kept. */
   readonly takeLine?: (line: string) => boolean
 }
 
@@ -43,7 +44,7 @@ export interface ProgramResult {
   readonly output: string
 }
 
-/** Runs a program of the project to its end, or until it has hung for too long. */
+/** Runs a program until it ends, exceeds its time limit or `stop` aborts. */
 export async function runProgram(program: Program, stop: AbortSignal): Promise<ProgramResult> {
   const lines: string[] = []
   await using child = new Child({ ...program, env: { ...process.env, ...baseEnvironment(), ...program.env } })
@@ -52,7 +53,7 @@ export async function runProgram(program: Program, stop: AbortSignal): Promise<P
   })
   const end = (): void => void child.stop()
   const timer = setTimeout(() => {
-    lines.push(`${program.name} was ended: it took more than ${program.limitMs / 1000} s`)
+    lines.push(`${program.name} was stopped: it took more than ${program.limitMs / 1000} s`)
     end()
   }, program.limitMs)
   stop.addEventListener('abort', end, { once: true })
@@ -65,14 +66,9 @@ export async function runProgram(program: Program, stop: AbortSignal): Promise<P
   }
 }
 
-/** A program from the project's dependencies. */
-export function installed(name: string): string {
-  return join(ROOT, 'node_modules', '.bin', name)
-}
-
 function baseEnvironment(): Record<string, string> {
-  // Turbo wants to find pnpm, and shims want to find Node 24.
-  const path = [join(ROOT, 'node_modules', '.bin'), join(ROOT, '.tools', 'node_modules', '.bin'), process.env.PATH]
+  // Turbo calls pnpm, and the scripts of packages call node: both must be the pinned versions.
+  const path = [installed(''), join(ROOT, '.tools', 'node_modules', '.bin'), process.env.PATH]
   const colour: Record<string, string> = process.stdout.isTTY ? { FORCE_COLOR: '1' } : { NO_COLOR: '1' }
   return { ...colour, PATH: path.join(delimiter), TURBO_TELEMETRY_DISABLED: '1', DO_NOT_TRACK: '1' }
 }

@@ -1,0 +1,113 @@
+import { execFile } from 'node:child_process'
+import { access, copyFile, mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { delimiter, dirname, join } from 'node:path'
+import { promisify } from 'node:util'
+
+const run = promisify(execFile)
+
+const LIMIT_MS = 60_000
+const OUTPUT_BYTES_MAX = 1 << 28
+const ERROR_LINES_MAX = 30
+
+/** From this version on the client builds with a plug-in, buildx, which is not installed everywhere. */
+const PLUGIN_SINCE = 23
+
+const PATH = 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+
+export interface DockerOptions {
+  readonly limitMs?: number
+  /** For commands that take long. Those that clean up must not be interrupted. */
+  readonly signal?: AbortSignal
+  readonly env?: Readonly<Record<string, string>>
+  /** Whether stderr is returned as well. */
+  readonly withErrors?: boolean
+}
+
+/** Runs the client with these arguments and returns its output; rejects with the last lines of stderr. */
+export type Docker = (args: readonly string[], options?: DockerOptions) => Promise<string>
+
+/** Returns a client for the engine that `env` selects. */
+export function dockerClient(env: Readonly<Record<string, string>>, program = 'docker'): Docker {
+  return async (args, options = {}) => {
+    try {
+      const { stdout, stderr } = await run(program, args, {
+        env: { ...process.env, ...env, ...options.env },
+        timeout: options.limitMs ?? LIMIT_MS,
+        maxBuffer: OUTPUT_BYTES_MAX,
+        ...(options.signal === undefined ? {} : { signal: options.signal }),
+      })
+      return (options.withErrors === true ? stdout + stderr : stdout).trim()
+    } catch (error) {
+      throw new Error(`docker ${args.slice(0, 2).join(' ')} failed${lastLines(error)}`, { cause: error })
+    }
+  }
+}
+
+/**
+ * Returns a client that can build with BuildKit, because the Dockerfile mounts secrets. A computer may have several
+ * clients, and the first one on PATH may lack the plug-in that an older one behind it does not need.
+ */
+export async function buildClient(env: Readonly<Record<string, string>>): Promise<Docker> {
+  for (const folder of (process.env.PATH ?? '').split(delimiter)) {
+    const program = join(folder, 'docker')
+    if (!(await exists(program))) continue
+    const docker = dockerClient({ DOCKER_BUILDKIT: '1', ...env }, program)
+    if (await canBuild(docker)) return docker
+  }
+  throw new Error('no docker client on PATH can build with BuildKit: its plug-in docker-buildx is missing')
+}
+
+/** Returns whether the command succeeds. */
+export function succeeds(docker: Docker, args: readonly string[], options?: DockerOptions): Promise<boolean> {
+  return docker(args, options).then(
+    () => true,
+    () => false,
+  )
+}
+
+/**
+ * Makes an image of programs of this computer, for engines that can pull nothing. It contains the programs and the
+ * shared libraries that they load, and nothing else. `programs` maps the path here to the path in the image.
+ */
+export async function importPrograms(docker: Docker, image: string, programs: ReadonlyMap<string, string>) {
+  await using folder = await temporaryFolder()
+  const { stdout: loaded } = await run('ldd', [...programs.keys()])
+  const libraries = [...loaded.matchAll(/^\s+(?:\S+ => )?(\/\S+) \(0x/gm)].map(([, path = '']) => [path, path] as const)
+  for (const [from, to] of [...programs, ...libraries]) {
+    await mkdir(join(folder.path, dirname(to)), { recursive: true })
+    await copyFile(from, join(folder.path, to))
+  }
+  await importFolder(docker, image, folder.path)
+}
+
+/** Makes an image of the files in a folder. */
+export async function importFolder(docker: Docker, image: string, folder: string): Promise<void> {
+  await using archive = await temporaryFolder()
+  const file = join(archive.path, 'root.tar')
+  await run('tar', ['--create', '--file', file, '--directory', folder, '.'])
+  await docker(['import', '--change', PATH, file, image])
+}
+
+export async function temporaryFolder(): Promise<AsyncDisposable & { readonly path: string }> {
+  const path = await mkdtemp(join(tmpdir(), 'tidemark-docker-'))
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true, maxRetries: 5 }) }
+}
+
+export function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  )
+}
+
+async function canBuild(docker: Docker): Promise<boolean> {
+  if (await succeeds(docker, ['buildx', 'version'])) return true
+  const version = await docker(['version', '--format', '{{.Client.Version}}']).catch(() => String(PLUGIN_SINCE))
+  return Number.parseInt(version, 10) < PLUGIN_SINCE
+}
+
+function lastLines(error: unknown): string {
+  const stderr = error instanceof Error && 'stderr' in error ? String(error.stderr).trim() : ''
+  return stderr === '' ? '' : `:\n${stderr.split('\n').slice(-ERROR_LINES_MAX).join('\n')}`
+}

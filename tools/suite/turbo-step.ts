@@ -1,0 +1,104 @@
+import { globSync } from 'node:fs'
+import { readFile, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { stripVTControlCharacters } from 'node:util'
+import { installed, ROOT } from '../lib/project.ts'
+import { add, type Counts, countTests, NOTHING } from './counts.ts'
+import { type ProgramResult, runProgram, type Step, type StepContext } from './step.ts'
+
+const LIMIT_MS = 360_000
+
+/** Tasks that turbo runs at the same time. A task of vitest has its own workers, one a core but one. */
+const CONCURRENCY = 2
+
+/** The report that vitest writes as a turbo task; see vitest.config.ts. */
+const REPORT = join('.turbo', 'report.json')
+
+/** A test file in the output of vitest: mark, project, file and the number of its tests. */
+const TEST_FILE = /^ ([✓❯×]) .*\((\d+) tests?(?: \| (\d+) failed)?(?: \| (\d+) skipped)?\)/
+
+/** A step that passes if a task of every package passes. */
+export function taskStep(title: string, task: string): Step {
+  return {
+    group: 'check',
+    title,
+    async run({ stop }) {
+      const { code, output } = await runTurbo(taskArgs(task, 'errors-only'), stop)
+      return { counts: passedIf(code === 0), output, note: summaryOf(output) }
+    },
+  }
+}
+
+/** A step that passes if no package imports a package that its tags deny. */
+export function boundariesStep(): Step {
+  return {
+    group: 'check',
+    title: 'boundaries',
+    async run({ stop }) {
+      const { code, output } = await runTurbo(['boundaries'], stop)
+      return { counts: passedIf(code === 0), output }
+    },
+  }
+}
+
+/** A step that runs the tests of every package that need no process and no network. */
+export function unitStep(title: string): Step {
+  return { group: 'unit', title, run: runUnitTests }
+}
+
+async function runUnitTests({ stop, onProgress }: StepContext) {
+  const reports = workspaces().map(folder => join(ROOT, folder, REPORT))
+  // A report that stays from an earlier run must not be counted. Turbo restores those of cached tasks.
+  await Promise.all(reports.map(file => rm(file, { force: true })))
+  let done = NOTHING
+  const takeLine = (line: string): boolean => {
+    const counts = testFileCounts(line)
+    if (counts === undefined) return false
+    done = add(done, counts)
+    onProgress(done)
+    return counts.failed === 0
+  }
+  const { code, output } = await runTurbo(taskArgs('test', 'full'), stop, takeLine)
+  const texts = await Promise.all(reports.map(file => readFile(file, 'utf8').catch(() => undefined)))
+  const counts = texts.map(text => countTests(text, 0)).reduce(add)
+  const hasFailed = code !== 0 && counts.failed === 0
+  return { counts: hasFailed ? { ...counts, failed: 1 } : counts, output, note: summaryOf(output) }
+}
+
+/** Returns the counts of a test file that vitest reports; undefined for any other line. */
+export function testFileCounts(line: string): Counts | undefined {
+  const [, , tests, failed = 0, skipped = 0] = TEST_FILE.exec(stripVTControlCharacters(line)) ?? []
+  if (tests === undefined) return undefined
+  const counts = { failed: Number(failed), skipped: Number(skipped) }
+  return { ...counts, passed: Number(tests) - counts.failed - counts.skipped }
+}
+
+/** Returns the folders of the packages in this workspace, relative to the root. */
+function workspaces(): string[] {
+  return [...globSync('packages/*/package.json', { cwd: ROOT }), 'tools/package.json', 'test/package.json'].map(file =>
+    dirname(file),
+  )
+}
+
+function taskArgs(task: string, logs: 'full' | 'errors-only'): string[] {
+  const log = [`--output-logs=${logs}`, '--log-prefix=none', '--log-order=stream']
+  return ['run', task, `--concurrency=${CONCURRENCY}`, '--continue', ...log]
+}
+
+function runTurbo(
+  args: readonly string[],
+  stop: AbortSignal,
+  takeLine: (line: string) => boolean = () => false,
+): Promise<ProgramResult> {
+  return runProgram({ name: 'turbo', file: installed('turbo'), args, limitMs: LIMIT_MS, takeLine }, stop)
+}
+
+/** Returns how many tasks turbo took from its cache. */
+function summaryOf(output: string): string {
+  const [, cached, total] = /^Cached:\s+(\d+) cached, (\d+) total/m.exec(stripVTControlCharacters(output)) ?? []
+  return cached === undefined ? 'turbo did not finish' : `${cached} of ${total} packages cached`
+}
+
+function passedIf(isGood: boolean): Counts {
+  return { ...NOTHING, [isGood ? 'passed' : 'failed']: 1 }
+}
