@@ -24,7 +24,7 @@ COPY tsconfig.json ./
 COPY tools/build.ts tools/
 COPY packages packages
 # Readable for any user, however strict the umask was where the sources come from.
-RUN node tools/bootstrap.mjs tools/build.ts && chmod -R a+rX dist
+RUN node tools/bootstrap.mjs tools/build.ts && chmod -R a+rX packages/*/dist
 
 FROM ${NODE_IMAGE} AS runtime
 ENV NODE_ENV=production
@@ -39,7 +39,7 @@ FROM runtime AS gateway
 LABEL org.opencontainers.image.title="Tidemark gateway" \
       org.opencontainers.image.description="Takes samples over HTTP into Redis and answers with the verdicts on them" \
       org.opencontainers.image.licenses="Apache-2.0"
-COPY --from=build /build/dist/gateway/ ./
+COPY --from=build /build/packages/gateway/dist/ ./
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT || 8080}/livez`).then(r => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
@@ -49,7 +49,7 @@ FROM runtime AS analyzer
 LABEL org.opencontainers.image.title="Tidemark analyzer" \
       org.opencontainers.image.description="Gives each sample its verdict, in order and exactly once" \
       org.opencontainers.image.licenses="Apache-2.0"
-COPY --from=build /build/dist/analyzer/ ./
+COPY --from=build /build/packages/analyzer/dist/ ./
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.METRICS_PORT || 9464}/livez`).then(r => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
 CMD ["node", "--disable-proto=delete", "main.mjs"]

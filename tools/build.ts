@@ -4,59 +4,57 @@ import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { rolldown } from 'rolldown'
 
+/**
+ * Bundles services: node tools/build.ts [gateway] [analyzer]. The build script of each service calls it, so that turbo
+ * caches the bundle. A script may call upwards; only imports between packages have a direction.
+ *
+ * Each service becomes one file that runs without node_modules, with the files that it reads at run time beside it and
+ * a second file that is loaded only if spans are exported. An image cannot contain the sources as dependencies, because
+ * Node refuses to strip the types of packages in node_modules (nodejs/node#61793).
+ */
+
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
-const DIST = join(ROOT, 'dist')
 const LUA = join(ROOT, 'packages', 'shared', 'src', 'store', 'redis', 'lua')
 
-/** What the gateway's /docs serves of the package. */
+/** The files of swagger-ui-dist that the gateway serves under /docs. */
 const SWAGGER_FILES = ['swagger-ui.css', 'swagger-ui-bundle.js', 'LICENSE', 'NOTICE']
 
-/**
- * Bundles each service into one file that runs without node_modules, with what it reads at run time beside it, and another one
- * that is loaded only where spans are sent: Node refuses to strip types of packages in node_modules (nodejs/node#61793), so an image cannot have the sources as dependencies.
- */
-await rm(DIST, { recursive: true, force: true })
-await bundle('gateway')
-await bundle('analyzer')
-await copySwagger()
-for (const service of ['gateway', 'analyzer']) console.log(await describeFolder(join(DIST, service)))
+const chosen = process.argv.slice(2)
+for (const service of chosen.length > 0 ? chosen : ['gateway', 'analyzer']) {
+  const dist = join(ROOT, 'packages', service, 'dist')
+  await rm(dist, { recursive: true, force: true })
+  await bundle(service, dist)
+  await cp(LUA, join(dist, 'lua'), { recursive: true })
+  if (service === 'gateway') await copySwagger(join(dist, 'swagger-ui'))
+  console.log(await describeFolder(dist))
+}
 
-async function bundle(service: string): Promise<void> {
-  const folder = join(DIST, service)
+async function bundle(service: string, dist: string): Promise<void> {
   const build = await rolldown({
     input: join(ROOT, 'packages', service, 'src', 'main.ts'),
     platform: 'node',
-    // A warning here is a bundle that fails when it runs.
+    // What rolldown warns about fails when the bundle runs.
     onLog(level, log, defaultHandler) {
       if (level === 'warn') throw new Error(`bundling ${service}: ${log.message}`)
       defaultHandler(level, log)
     },
   })
-  await build.write({ dir: folder, entryFileNames: 'main.mjs', chunkFileNames: '[name].mjs', format: 'esm' })
+  await build.write({ dir: dist, entryFileNames: 'main.mjs', chunkFileNames: '[name].mjs', format: 'esm' })
   await build.close()
-  await cp(LUA, join(folder, 'lua'), { recursive: true })
 }
 
-async function copySwagger(): Promise<void> {
-  // The package belongs to the gateway: pnpm links it nowhere else.
+async function copySwagger(to: string): Promise<void> {
+  // pnpm links the package only in the gateway, which depends on it.
   const require = createRequire(join(ROOT, 'packages', 'gateway', 'package.json'))
   const from = dirname(require.resolve('swagger-ui-dist/package.json'))
-  const to = join(DIST, 'gateway', 'swagger-ui')
   await mkdir(to, { recursive: true })
   for (const name of SWAGGER_FILES) await cp(join(from, name), join(to, name))
 }
 
 async function describeFolder(folder: string): Promise<string> {
-  const names = await readdir(folder, { recursive: true })
-  const sizes = await Promise.all(
-    names.map(async name => {
-      const stats = await stat(join(folder, name))
-      return stats.isFile() ? { name, bytes: stats.size } : undefined
-    }),
-  )
-  const found = sizes.filter(size => size !== undefined)
-  const total = found.reduce((sum, { bytes }) => sum + bytes, 0)
-  const main = found.find(({ name }) => name === 'main.mjs')?.bytes ?? 0
-  const kib = (bytes: number): string => `${Math.round(bytes / 1024)} KiB`
-  return `${relative(ROOT, folder)}: ${found.length} files, ${kib(total)} (main.mjs ${kib(main)})`
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true })
+  const files = entries.filter(entry => entry.isFile())
+  const sizes = await Promise.all(files.map(async ({ parentPath, name }) => (await stat(join(parentPath, name))).size))
+  const bytes = sizes.reduce((sum, size) => sum + size, 0)
+  return `${relative(ROOT, folder)}: ${files.length} files, ${Math.round(bytes / 1024)} KiB`
 }

@@ -45,7 +45,7 @@ describe.each(SERVICES)('the image of the %s', service => {
   test('holds what the build makes for it, and nothing else', () => {
     const copies = instructionsFor(dockerfile, service).filter(({ name }) => name === 'COPY' || name === 'ADD')
     expect(copies.map(({ flags, value }) => [...flags, value])).toEqual([
-      ['--from=build', `/build/dist/${service}/ ./`],
+      ['--from=build', `/build/packages/${service}/dist/ ./`],
     ])
     expect(read('tools/build.ts')).toContain(`'${service}'`)
   })
