@@ -1,4 +1,6 @@
 import { execFile } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { basename } from 'node:path'
 import { promisify } from 'node:util'
 
 /** How long apt-get waits for another apt-get. */
@@ -31,14 +33,17 @@ export async function installPackages(names: readonly string[]): Promise<string>
   if (install.refresh !== undefined) await run(install.refresh)
   for (const name of names) {
     // Debian starts a server when it is installed; the tests start their own. A service that existed before stays.
-    const hadService = await succeeds('test', ['-e', `/etc/init.d/${name}`])
+    // A service has the name of its package; docker.io is called docker.
+    const script = `/etc/init.d/${name.replace('.io', '')}`
+    const hadService = existsSync(script)
     await run([...install.install, name])
-    if (!hadService) await run([...install.prefix, 'sh', '-c', STOP_SERVICE, 'sh', name])
+    if (!hadService && existsSync(script)) await run([...install.prefix, 'sh', '-c', STOP_SERVICE, basename(script)])
   }
   return lines.join('')
 }
 
-const STOP_SERVICE = 'if [ -e /etc/init.d/$1 ]; then service $1 stop; update-rc.d $1 disable; fi'
+/** On machines with systemd these two commands call systemctl. */
+const STOP_SERVICE = 'service "$0" stop; update-rc.d "$0" disable'
 
 interface Installer {
   readonly manager: 'apt-get' | 'brew'

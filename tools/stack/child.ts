@@ -6,14 +6,14 @@ import type { Readable } from 'node:stream'
 /** Output lines kept to show why a process died. */
 const LINES_MAX = 40
 
-/** How long a process may take to stop by itself after SIGTERM; the guard kills it then. */
+/** How long a process may take to stop after SIGTERM; the guard kills it then. */
 const STOP_GRACE_S = 8
 
 /**
- * Runs the command given after its first two arguments and holds the pipe that is its stdin. When that closes, because
- * the start script wants so or because it was killed, the command gets SIGTERM, after a while SIGKILL, and the folder is
- * removed: nothing stays behind whatever happens to the start script. `detached` puts it into a session of its own, so
- * Ctrl-C in the terminal does not reach the command and the order of stopping is ours.
+ * Runs the command given after its first two arguments. The guard's stdin is a pipe from this process. When the pipe
+ * closes, because the command is to stop or because this process was killed, the guard sends SIGTERM, after a grace
+ * period SIGKILL, and removes the folder: nothing stays behind however this process ends. `detached` starts a new
+ * session, so that Ctrl-C in the terminal does not reach the command and this process decides the order of stopping.
  */
 const GUARD = `
 folder=$1 grace=$2; shift 2
@@ -28,7 +28,7 @@ exit $code
 `
 
 export interface Command {
-  /** How it is called when there is something to say about it. */
+  /** Its name in messages. */
   readonly name: string
   readonly file: string
   readonly args: readonly string[]
@@ -37,12 +37,12 @@ export interface Command {
   readonly folder?: string
 }
 
-/** How a process ended: with a code (above 128: by that signal), or it could not be run at all. */
+/** How a process ended. The code is 128 + N after signal N, and 127 if the program could not be run. */
 export interface Exit {
   readonly code: number
 }
 
-/** A process that never outlives this one. */
+/** A process that cannot outlive this one. */
 export class Child implements AsyncDisposable {
   readonly name: string
   readonly exited: Promise<Exit>
@@ -59,7 +59,7 @@ export class Child implements AsyncDisposable {
       ['-c', GUARD, 'tidemark-guard', command.folder ?? '', String(STOP_GRACE_S), command.file, ...command.args],
       { detached: true, stdio: ['pipe', 'pipe', 'pipe'], env: { ...command.env } },
     )
-    // A guard that is gone closes its end; there is nothing left to tell it then.
+    // EPIPE: the guard has ended already.
     this.#guard.stdin?.on('error', () => {})
     this.#follow(this.#guard.stdout)
     this.#follow(this.#guard.stderr)
@@ -72,30 +72,42 @@ export class Child implements AsyncDisposable {
     })
   }
 
-  /** What it wrote last. */
+  /** The last lines of its output. */
   get lines(): readonly string[] {
     return this.#lines
   }
 
-  /** Calls `listener` with each line that it writes from now on. */
+  /** Calls `listener` with each line of output from now on. */
   onLine(listener: (line: string) => void): void {
     this.#listeners.add(listener)
   }
 
-  /** Asks it to stop and waits until it is gone; after STOP_GRACE_S its guard kills it. */
+  /** Resolves at the first line that `isReady` accepts; kills the process and rejects if that takes too long. */
+  async ready(isReady: (line: string) => boolean, limitMs: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<boolean>()
+    this.onLine(line => {
+      if (isReady(line)) resolve(true)
+    })
+    const timer = setTimeout(() => this.kill(), limitMs)
+    const isRunning = await Promise.race([promise, this.exited.then(() => false)])
+    clearTimeout(timer)
+    if (!isRunning) throw new Error(`${this.name} did not start:\n${this.lines.join('\n')}`)
+  }
+
+  /** Sends SIGTERM and waits until the process has ended; after STOP_GRACE_S its guard kills it. */
   async stop(): Promise<void> {
     this.#guard.stdin?.end()
     await this.exited
   }
 
-  /** Ends it and its guard at once, and does what the guard would have done. */
+  /** Kills the process and its guard at once, and removes the folder instead of the guard. */
   kill(): void {
     const { pid } = this.#guard
     if (pid === undefined || this.#guard.exitCode !== null || this.#guard.signalCode !== null) return
     try {
       process.kill(-pid, 'SIGKILL')
     } catch {
-      // It was gone already.
+      // It has ended already.
     }
     if (this.#folder !== undefined) rmSync(this.#folder, { recursive: true, force: true })
   }

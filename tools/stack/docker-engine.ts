@@ -87,7 +87,7 @@ async function startEngine(resources: AsyncDisposableStack): Promise<Record<stri
   const host = `unix://${join(folder, 'docker.sock')}`
   const folders = ['--data-root', join(folder, 'data'), '--exec-root', join(folder, 'exec')]
   const network = ['--bridge', bridge, '--iptables=false', '--ip-forward=false', '--ip-masq=false']
-  // Less than the time after which Child kills a process that was told to stop.
+  // Shorter than the time that Child grants between SIGTERM and SIGKILL.
   const stopping = ['--shutdown-timeout', '5', '--pidfile', join(folder, 'pid')]
   const command = ['dockerd', '--host', host, ...folders, ...network, ...stopping]
   const args = ['-c', DAEMON, 'tidemark-dockerd', folder, bridge, ...command]

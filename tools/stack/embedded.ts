@@ -6,14 +6,14 @@ import { readConfig } from '@tidemark/shared/runtime/config'
 import { createMemoryStore } from '@tidemark/shared/store/memory/store'
 import { pino } from 'pino'
 import { Registry } from 'prom-client'
-import { parseLogLine } from './log-line.ts'
+import { warningIn } from './log-line.ts'
 import { HOST, type Stack, type StackOptions, serviceEnvironment } from './stack.ts'
 
-/** Gateway and analyzers in this process, on a store in memory: for a machine without Redis. Nothing outlives it. */
+/** Starts gateway and analyzers in this process with an in-memory store, for a machine without Redis. */
 export async function startEmbedded(options: StackOptions, title: string): Promise<Stack> {
   await using starting = new AsyncDisposableStack()
   const env = { ...serviceEnvironment(options, { kind: 'memory', title }), PORT: String(options.port) }
-  const log = pino({ level: 'warn' }, { write: line => options.onWarning(parseLogLine(line).text) })
+  const log = pino({ level: 'warn' }, { write: line => options.onWarning(warningIn(line) ?? line) })
   const config = readConfig(configSchema, env)
   const store = createMemoryStore({
     backlogMax: config.BACKLOG_SAMPLES_MAX,

@@ -1,15 +1,15 @@
-/** npm passes Ctrl-C on although the terminal gave it to everybody already: what comes within this time is one Ctrl-C. */
+/** npm forwards Ctrl-C although the terminal sends it to every process: signals within this time are one Ctrl-C. */
 const SAME_INTERRUPT_MS = 700
 
-/** After the second Ctrl-C this script waits so long for its parts before it leaves. */
+/** How long the program waits for its parts after the second Ctrl-C before it exits. */
 const HURRY_MS = 2000
 
 const PARENT_CHECK_MS = 1000
 
 export interface Interrupts extends Disposable {
-  /** Aborts at the first Ctrl-C, or when whoever started this is gone. */
+  /** Aborts at the first Ctrl-C, or when the parent process has ended. */
   readonly stop: AbortSignal
-  /** Calls `hurry` at the second. */
+  /** Calls `hurry` at the second Ctrl-C. */
   onHurry(hurry: () => void): void
 }
 
@@ -29,15 +29,15 @@ export function watchInterrupts(): Interrupts {
     for (const hurry of hurries) hurry()
     setTimeout(() => process.exit(1), HURRY_MS).unref()
   }
-  const onGone = (): void => stop.abort(new Error('nobody is watching any more'))
+  const onGone = (): void => stop.abort(new Error('the terminal or the parent process has gone'))
 
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
   for (const signal of signals) process.on(signal, onSignal)
-  // EPIPE: the terminal, or the program behind the pipe, is gone.
+  // EPIPE: the terminal, or the program that reads the output, has gone.
   process.stdout.on('error', onGone)
   process.stderr.on('error', onGone)
   const parent = process.ppid
-  // Only where bootstrap.mjs says that it is the parent: started by hand with nohup, this should outlive its shell.
+  // Only if bootstrap.mjs is the parent: a program started by hand with nohup should outlive its shell.
   const isWatched = process.env.TIDEMARK_PARENT === String(parent)
   const timer = setInterval(() => {
     if (isWatched && process.ppid !== parent) onGone()

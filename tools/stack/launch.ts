@@ -4,7 +4,7 @@ import { chooseRedis } from './redis.ts'
 import { startServices } from './services.ts'
 import { HOST, type Stack, type StackOptions, StartFailure } from './stack.ts'
 
-/** Starts everything; resolves when samples can be sent. Rejects with a StartFailure, or when `stop` aborts. */
+/** Starts the stack; resolves when samples can be sent. Rejects with a StartFailure, or when `stop` aborts. */
 export async function launch(options: StackOptions, stop: AbortSignal): Promise<Stack> {
   if (options.port !== 0) await requireFreePort(options.port)
   const redis = await chooseRedis(options.redisUrl)
@@ -12,7 +12,7 @@ export async function launch(options: StackOptions, stop: AbortSignal): Promise<
   return startServices(options, redis, stop)
 }
 
-/** Somebody else's port must be said before anything is started; that it can be bound, the gateway finds out. */
+/** Reports a port that another program uses before anything starts. Other errors of binding come from the gateway. */
 async function requireFreePort(port: number): Promise<void> {
   const isTaken = await new Promise<boolean>(resolve => {
     const socket = createConnection({ port, host: HOST }, () => resolve(true))
@@ -22,7 +22,7 @@ async function requireFreePort(port: number): Promise<void> {
   })
   if (isTaken) {
     throw new StartFailure(
-      `port ${port} is taken by another program. Choose another with --port, for example: npm start -- --port ${port + 1}`,
+      `another program uses port ${port}. Choose another one, for example: npm start -- --port ${port + 1}`,
     )
   }
 }

@@ -6,6 +6,6 @@ test.each([
   ['redis://:secret@a:1,redis://:secret@b:2', 'redis://:***@a:1,redis://:***@b:2'],
   ['redis://localhost:6379', 'redis://localhost:6379'],
   ['unix:///run/redis.sock', 'unix:///run/redis.sock'],
-])('of %s is shown %s', (url, shown) => {
+])('%s is shown as %s', (url, shown) => {
   expect(withoutSecret(url)).toBe(shown)
 })

@@ -1,63 +1,62 @@
-import { fileURLToPath } from 'node:url'
 import { pause } from '@tidemark/shared/runtime/lifecycle'
-import { Child } from './child.ts'
-import { parseLogLine } from './log-line.ts'
+import type { Child } from './child.ts'
+import { warningIn } from './log-line.ts'
 import type { RedisChoice } from './redis.ts'
-import { type Environment, HOST, type Stack, type StackOptions, StartFailure, serviceEnvironment } from './stack.ts'
+import { runService, type ServiceOptions } from './service-process.ts'
+import { HOST, type Stack, type StackOptions, StartFailure, serviceEnvironment } from './stack.ts'
 
 type RedisProcess = Exclude<RedisChoice, { kind: 'memory' }>
 
-/** A gateway that listens is ready as soon as its Redis answers; a slow one gets this long. */
-const READY_DEADLINE_MS = 15_000
+/** How long Redis may take to respond after the gateway listens. */
+const READY_LIMIT_MS = 15_000
 
-/** Of what a process wrote before it died. */
+/** Lines shown of a process that died. */
 const LINES_SHOWN = 10
 
 /** Starts gateway and analyzers as processes; resolves when samples can be sent. Rejects when `stop` aborts. */
 export async function startServices(options: StackOptions, redis: RedisProcess, stop: AbortSignal): Promise<Stack> {
   await using starting = new AsyncDisposableStack()
   const crash = Promise.withResolvers<never>()
-  // Nobody may be looking while it all starts or stops; that is no unhandled rejection.
+  // It may reject while no one waits for it; that must not end this process.
   crash.promise.catch(() => {})
   const children: Child[] = []
   let isStopping = false
 
-  /** Takes a process in: its death is a crash of the stack, unless the stack is being stopped. */
+  /** Makes the end of a process a crash of the stack, unless the stack is stopping. */
   const watch = (child: Child): Child => {
     children.push(child)
     void child.exited.then(({ code }) => {
       if (isStopping) return
-      const words = child.lines
-        .slice(-LINES_SHOWN)
-        .map(line => `  ${line}`)
-        .join('\n')
-      crash.reject(new StartFailure(`${child.name} ended by itself, with code ${code}. Its last lines:\n${words}`))
+      const lines = child.lines.slice(-LINES_SHOWN).map(line => `  ${line}\n`)
+      crash.reject(new StartFailure(`${child.name} ended unexpectedly with code ${code}:\n${lines.join('').trimEnd()}`))
     })
     return child
   }
-  const startService = (name: string, main: string, env: Environment): Child => {
-    const file = fileURLToPath(new URL(`../../packages/${main}/src/main.ts`, import.meta.url))
-    const child = watch(new Child({ name, file: process.execPath, args: [file], env }))
-    child.onLine(line => {
-      const { isWarning, text } = parseLogLine(line)
-      if (isWarning && !isStopping) options.onWarning(`${name}: ${text}`)
-    })
-    return child
+  const run = (service: ServiceOptions['service'], name: string, more: Record<string, string> = {}) => {
+    const onLine = (line: string): void => {
+      const warning = warningIn(line)
+      if (warning !== undefined && !isStopping) options.onWarning(`${name}: ${warning}`)
+    }
+    const running = runService({ service, name, env: { ...env, ...more }, onLine })
+    watch(running.child)
+    return running
   }
 
   if (redis.kind === 'started') starting.use(watch(redis.child))
   const env = serviceEnvironment(options, redis)
-  const analyzers = Array.from({ length: options.analyzers }, (_, index) =>
-    startService(`analyzer ${index + 1}`, 'analyzer', env),
-  )
-  starting.defer(async () => void (await Promise.all(analyzers.map(analyzer => analyzer.stop()))))
-  const gateway = starting.use(startService('the gateway', 'gateway', { ...env, PORT: String(options.port) }))
+  const analyzers = Array.from({ length: options.analyzers }, (_, i) => run('analyzer', `analyzer ${i + 1}`))
+  starting.defer(async () => void (await Promise.all(analyzers.map(({ child }) => child.stop()))))
+  const gateway = run('gateway', 'the gateway', { PORT: String(options.port) })
+  starting.use(gateway.child)
   starting.defer(() => {
     isStopping = true
   })
 
+  // Analyzers become ready after Redis responds; samples are accepted before that. Their failures are crashes.
+  for (const { ready } of analyzers) ready.catch(() => {})
   const aborting = rejectAt(stop)
-  const url = await Promise.race([listening(gateway), crash.promise, aborting])
+  const { port } = await Promise.race([gateway.ready, crash.promise, aborting])
+  const url = `http://${HOST}:${port}`
   await Promise.race([ready(url, redis, stop), crash.promise, aborting])
   const resources = starting.move()
   return {
@@ -71,27 +70,17 @@ export async function startServices(options: StackOptions, redis: RedisProcess, 
   }
 }
 
-/** Resolves with the gateway's address once it says that it listens. */
-function listening(gateway: Child): Promise<string> {
-  return new Promise(resolve => {
-    gateway.onLine(line => {
-      const { message, port } = parseLogLine(line)
-      if (message === 'listening' && port !== undefined) resolve(`http://${HOST}:${port}`)
-    })
-  })
-}
-
-/** Resolves when the gateway can take samples. */
+/** Resolves when the gateway can store samples. */
 async function ready(url: string, redis: RedisProcess, stop: AbortSignal): Promise<void> {
-  const deadline = performance.now() + READY_DEADLINE_MS
+  const deadline = performance.now() + READY_LIMIT_MS
   while (performance.now() < deadline && !stop.aborted) {
     const response = await fetch(`${url}/readyz`).catch(() => undefined)
     await response?.body?.cancel()
     if (response?.ok === true) return
     await pause(50, stop)
   }
-  const hint = redis.kind === 'given' ? ' Is it running, and is the address right (--redis-url or REDIS_URL)?' : ''
-  throw new StartFailure(`${redis.title} does not answer after ${READY_DEADLINE_MS / 1000} s.${hint}`)
+  const hint = redis.kind === 'given' ? ' Is it running, and is the address (--redis-url or REDIS_URL) correct?' : ''
+  throw new StartFailure(`${redis.title} did not respond within ${READY_LIMIT_MS / 1000} s.${hint}`)
 }
 
 function rejectAt(stop: AbortSignal): Promise<never> {

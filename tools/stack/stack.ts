@@ -13,22 +13,22 @@ export interface StackOptions {
   readonly redisUrl: string | undefined
   readonly analyzers: number
   readonly env: Environment
-  /** Told of each warning that a service logs. */
+  /** Called with each warning that a service logs. */
   readonly onWarning: (text: string) => void
 }
 
-/** A gateway, analyzers and their store. Disposing it stops them in that order. */
+/** A gateway, analyzers and their store. Disposing it stops them in this order. */
 export interface Stack extends AsyncDisposable {
   readonly url: string
-  /** Which Redis, for people. */
+  /** A description of the Redis that is used. */
   readonly redis: string
-  /** Rejects when a part of it dies by itself; never resolves. */
+  /** Rejects when a process of it ends unexpectedly; never resolves. */
   readonly crashed: Promise<never>
-  /** Ends everything at once, for those who cannot wait. */
+  /** Kills everything at once. */
   kill(): void
 }
 
-/** What the services get to see: the user's own settings, but for those that this script decides. */
+/** Returns the environment of the services: the user's settings, except those that the stack decides. */
 export function serviceEnvironment({ env }: Pick<StackOptions, 'env'>, redis: RedisChoice): Environment {
   const { ANALYZER_ID: _, REDIS_CLUSTER, ...rest } = env
   return {
@@ -39,7 +39,7 @@ export function serviceEnvironment({ env }: Pick<StackOptions, 'env'>, redis: Re
     METRICS_HOST: HOST,
     METRICS_PORT: '0',
     LOG_LEVEL: 'info',
-    // A Redis for the occasion keeps nothing on purpose.
+    // A temporary Redis stores nothing on disk.
     ...(redis.kind === 'started' ? { DURABILITY: 'memory' } : {}),
   }
 }
