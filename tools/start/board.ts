@@ -1,9 +1,9 @@
 import type { Analysis } from '@tidemark/shared/verdict/analysis'
 
-/** Values kept of each key for its trend: the samples of a window. */
+/** Values kept of each key for its trend: as many as a window has. */
 const TREND_MAX = 50
 
-/** Keys in the order a reader expects: cpu.2 before cpu.10. */
+/** Compares numbers in keys as numbers: cpu.2 comes before cpu.10. */
 const keyOrder = new Intl.Collator('en', { numeric: true })
 
 export interface Row {
@@ -15,44 +15,34 @@ export interface Row {
   readonly anomalyAt: number | undefined
 }
 
-export interface Totals {
-  readonly sent: number
-  readonly accepted: number
-  readonly analysed: number
-  readonly anomalies: number
+export interface Failure {
+  readonly text: string
+  /** How often it has occurred in a row. */
+  readonly count: number
 }
 
-/** What is known of the keys that were fed: the newest verdict of each, and counts. */
+/** The newest verdict on each key, and counts. */
 export class Board {
+  readonly totals = { sent: 0, accepted: 0, analysed: 0, anomalies: 0 }
   readonly #rows = new Map<string, Row>()
-  #sorted: Row[] | undefined
-  #totals: Totals = { sent: 0, accepted: 0, analysed: 0, anomalies: 0 }
-  #trouble: { readonly text: string; readonly count: number } | undefined
+  #failure: Failure | undefined
 
-  get totals(): Totals {
-    return this.#totals
+  /** The last failure; undefined after a round without one. */
+  get failure(): Failure | undefined {
+    return this.#failure
   }
 
-  /** What went wrong last, and how often in a row; undefined while all goes well. */
-  get trouble(): { readonly text: string; readonly count: number } | undefined {
-    return this.#trouble
-  }
-
-  /** In order of key, so that no row jumps. */
+  /** In the order of the keys, so that a row keeps its place. */
   get rows(): readonly Row[] {
-    this.#sorted ??= [...this.#rows.values()].sort((a, b) => keyOrder.compare(a.analysis.key, b.analysis.key))
-    return this.#sorted
+    return [...this.#rows.values()].sort((a, b) => keyOrder.compare(a.analysis.key, b.analysis.key))
   }
 
   countSent({ sent, accepted }: { sent: number; accepted: number }): void {
-    this.#totals = {
-      ...this.#totals,
-      sent: this.#totals.sent + sent,
-      accepted: this.#totals.accepted + accepted,
-    }
+    this.totals.sent += sent
+    this.totals.accepted += accepted
   }
 
-  /** Takes the verdict on a sample, each once; returns the key's row as it is then. */
+  /** Records the verdict on a sample; returns the key's new row. */
   record(analysis: Analysis, now: number): Row {
     const before = this.#rows.get(analysis.key)
     const row: Row = {
@@ -62,16 +52,12 @@ export class Board {
       anomalyAt: analysis.anomaly ? now : before?.anomalyAt,
     }
     this.#rows.set(analysis.key, row)
-    this.#sorted = undefined
-    this.#totals = {
-      ...this.#totals,
-      analysed: this.#totals.analysed + 1,
-      anomalies: this.#totals.anomalies + (analysis.anomaly ? 1 : 0),
-    }
+    this.totals.analysed += 1
+    if (analysis.anomaly) this.totals.anomalies += 1
     return row
   }
 
-  setTrouble(text: string | undefined): void {
-    this.#trouble = text === undefined ? undefined : { text, count: (this.#trouble?.count ?? 0) + 1 }
+  setFailure(text: string | undefined): void {
+    this.#failure = text === undefined ? undefined : { text, count: (this.#failure?.count ?? 0) + 1 }
   }
 }

@@ -23,7 +23,7 @@ describe('the header of a CSV file', () => {
   })
 
   test.each([[['1700000000', '420']], [['2024-01-01', 'x']], [['x', '1.5', 'edge/cpu']], [['lonely']]])(
-    '%j is none',
+    '%j is not a header',
     row => {
       expect(readHeader(row)).toBeUndefined()
     },
@@ -38,7 +38,7 @@ describe('a row of a CSV file', () => {
     ['2023-11-14T22:13:20Z', 1_700_000_000_000],
     ['2023-11-14 22:13:20', 1_700_000_000_000],
     ['0', 0],
-  ])('with the timestamp %s is at %d', (text, timestamp) => {
+  ])('with the timestamp %s has the time %d', (text, timestamp) => {
     expect(readRow([text, '1.5e3'], COLUMNS, 'rps')).toEqual({
       kind: 'sample',
       sample: { key: 'rps', value: 1500, timestamp },
@@ -56,11 +56,11 @@ describe('a row of a CSV file', () => {
     [['1', '1e999'], 'value'],
     [['1', '0x10'], 'value'],
     [['1', '1,5'], 'value'],
-  ])('%j is refused and says why', (row, part) => {
+  ])('%j is rejected with the reason', (row, part) => {
     expect(readRow(row, COLUMNS, 'rps')).toEqual({ kind: 'refused', reason: expect.stringContaining(part) })
   })
 
-  test('without a key in its key column is refused', () => {
+  test('without a key in its key column is rejected', () => {
     expect(readRow(['1', '2', ''], { ...COLUMNS, key: 2 }, 'rps')).toMatchObject({
       reason: 'the key must not be empty',
     })
@@ -68,7 +68,7 @@ describe('a row of a CSV file', () => {
 })
 
 describe('a CSV file', () => {
-  test('with a header names its lines as an editor does', async () => {
+  test('with a header counts its lines as an editor does', async () => {
     const rows = await rowsOf('timestamp,value\n1,10\n\noops\n2,20\n')
     expect(rows.map(row => [row.line, row.kind])).toEqual([
       [2, 'sample'],
@@ -77,17 +77,17 @@ describe('a CSV file', () => {
     ])
   })
 
-  test('without a header takes a third column as the key', async () => {
+  test('without a header has the key in the third column', async () => {
     const rows = await rowsOf('1;10;edge/a\n2;20;edge/b')
     expect(rows.map(row => row.kind === 'sample' && row.sample.key)).toEqual(['edge/a', 'edge/b'])
   })
 
-  test('may begin with a byte order mark, end its lines as Windows does and quote its cells', async () => {
+  test('may have a byte order mark, Windows line ends and quoted cells', async () => {
     const rows = await rowsOf('\ufefftime,key,value\r\n"1","a ""b"", c","2.5"\r\n')
     expect(rows).toMatchObject([{ kind: 'sample', sample: { key: 'a "b", c', value: 2.5, timestamp: 1000 } }])
   })
 
-  test('counts the bytes that are behind it', async () => {
+  test('reports the bytes that were read', async () => {
     const text = 'timestamp,value\n1,10\n2,20\n'
     expect((await rowsOf(text)).at(-1)?.bytes).toBe(text.length)
   })

@@ -1,32 +1,70 @@
+import { type FileHandle, open } from 'node:fs/promises'
+import { basename, extname, resolve } from 'node:path'
 import type { Readable } from 'node:stream'
 import { keyFault, type Sample, toMilliseconds } from '@tidemark/shared/sample/sample'
 import { parse } from 'csv-parse'
+import { StartFailure } from '../stack/stack.ts'
 
-/** As the gateway has it unless it is set otherwise; what the file breaks beyond that, the gateway says. */
+/** The gateway's default. With another setting, the gateway rejects longer keys itself. */
 const KEY_BYTES_MAX = 200
 
-/** A longer line is no sample: most likely a quote that is never closed. */
+/** A longer line is not a sample: most likely a quote is not closed. */
 const LINE_BYTES_MAX = 65_536
 
-/** What columns are called in the wild; other names go by their place. */
+/** Common names of columns. Columns with other names are recognised by their position. */
 const TIMESTAMP_NAMES = new Set(['timestamp', 'time', 'ts', 'date', 'datetime', 'date_time', 'at'])
 const VALUE_NAMES = new Set(['value', 'val', 'v', 'y'])
 const KEY_NAMES = new Set(['key', 'metric', 'series', 'name', 'device', 'id'])
 
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/
 
-/** Where the parts of a sample stand in a row. */
+const OPEN_FAILURES: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file',
+  EACCES: 'you have no permission to read it',
+  EISDIR: 'it is a folder',
+}
+
+export interface CsvFile extends AsyncDisposable {
+  readonly handle: FileHandle
+  /** The name that was given. */
+  readonly name: string
+  /** The key of samples without a key column: the name of the file without folder and extension. */
+  readonly key: string
+  /** Bytes; 0 for a pipe. */
+  readonly size: number
+}
+
+/** Opens a file to replay; rejects with a StartFailure that states the reason. */
+export async function openFile(name: string): Promise<CsvFile> {
+  // npm runs scripts in the project's folder; INIT_CWD is the folder in which npm was called.
+  const path = resolve(process.env.INIT_CWD ?? '.', name)
+  try {
+    const handle = await open(path)
+    const stats = await handle.stat()
+    if (stats.isDirectory()) {
+      await handle.close()
+      throw Object.assign(new Error('a folder'), { code: 'EISDIR' })
+    }
+    const key = basename(path, extname(path))
+    return { handle, name, key, size: stats.size, [Symbol.asyncDispose]: () => handle.close() }
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+    throw new StartFailure(`cannot read ${name}: ${OPEN_FAILURES[code] ?? code}`, { cause: error })
+  }
+}
+
+/** Indexes of the parts of a sample in a row. */
 export interface Columns {
   readonly timestamp: number
   readonly value: number
-  /** Undefined: every sample has the default key. */
+  /** Undefined if every sample has the default key. */
   readonly key: number | undefined
 }
 
 export type CsvRow = {
-  /** The line of the file that it ends on, from 1. */
+  /** The line of the file on which the row ends, from 1. */
   readonly line: number
-  /** Bytes of the file up to its end. */
+  /** Bytes of the file up to the end of the row. */
   readonly bytes: number
 } & RowContent
 
@@ -34,7 +72,7 @@ export type RowContent =
   | { readonly kind: 'sample'; readonly sample: Sample }
   | { readonly kind: 'refused'; readonly reason: string }
 
-/** The samples of a CSV file in its order, and the lines that are none. Reads no faster than it is asked. */
+/** Yields the samples of a CSV file and its invalid lines, in the order of the file. */
 export async function* readCsv(file: Readable, defaultKey: string): AsyncGenerator<CsvRow> {
   const parser = file.pipe(
     parse({
@@ -48,7 +86,7 @@ export async function* readCsv(file: Readable, defaultKey: string): AsyncGenerat
       trim: true,
     }),
   )
-  // pipe() does not hand errors on, and without one the loop below would wait for ever.
+  // pipe() does not forward errors; without this the loop below would never end.
   file.on('error', error => parser.destroy(error))
   let columns: Columns | undefined
   for await (const { record, info } of parser as AsyncIterable<{
@@ -65,8 +103,9 @@ export async function* readCsv(file: Readable, defaultKey: string): AsyncGenerat
 }
 
 /**
- * The columns that a header row names, in any order. Names that say nothing go by their place, timestamp before value; a
- * third column is a key only when it is called so, since it may as well be a label. Undefined when the row is a sample.
+ * Returns the columns that a header row names, in any order; undefined if the row is a sample. Columns with unknown names
+ * are recognised by their position, timestamp before value. A third column is a key only if its name says so: it may as
+ * well be a label.
  */
 export function readHeader(row: readonly string[]): Columns | undefined {
   if (row.some(cell => NUMBER.test(cell) || parseTimestamp(cell) !== undefined)) return undefined
@@ -82,7 +121,7 @@ export function readHeader(row: readonly string[]): Columns | undefined {
   return timestamp < 0 || value < 0 ? undefined : { timestamp, value, key }
 }
 
-/** The sample of a row, or why it is none. */
+/** Returns the sample in a row, or why the row is invalid. */
 export function readRow(row: readonly string[], columns: Columns, defaultKey: string): RowContent {
   const timestampText = row[columns.timestamp] ?? ''
   const valueText = row[columns.value] ?? ''
@@ -99,7 +138,7 @@ export function readRow(row: readonly string[], columns: Columns, defaultKey: st
   return { kind: 'sample', sample: { key, value, timestamp } }
 }
 
-/** Unix seconds, Unix milliseconds or ISO 8601, as milliseconds. */
+/** Converts Unix seconds, Unix milliseconds or ISO 8601 to milliseconds. */
 function parseTimestamp(text: string): number | undefined {
   return toMilliseconds(NUMBER.test(text) ? Number(text) : text)
 }

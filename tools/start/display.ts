@@ -1,27 +1,27 @@
 import type { Board, Row } from './board.ts'
 import { clock, describeAnomaly, renderTable, type TableSettings } from './table.ts'
 
-/** How often the table is printed where it cannot be redrawn. */
+/** How often the table is printed if the output is not a terminal. */
 const SNAPSHOT_MS = 5000
 
-/** Columns of a snapshot: nobody knows how wide the reader's window is. */
+/** Columns of a printed table: the width of the reader's window is unknown. */
 const SNAPSHOT_COLUMNS = 120
 
-/** Another screen, so that what stood in the terminal comes back at the end; no cursor. */
+/** Switches to the alternate screen, so that the terminal's content returns at the end, and hides the cursor. */
 const ENTER = '\x1b[?1049h\x1b[?25l'
 const LEAVE = '\x1b[?25h\x1b[?1049l'
 
-/** Terminals that know this draw what stands between at once; the others ignore it. */
+/** Synchronised output: a terminal draws the whole frame at once, or ignores the sequences. */
 const FRAME_BEGIN = '\x1b[?2026h\x1b[H'
 const FRAME_END = '\x1b[J\x1b[?2026l'
 const LINE_END = '\x1b[K'
 
-/** Where the verdicts are shown while they come. */
+/** Shows verdicts while they arrive. */
 export interface Display extends Disposable {
   /** After each round of samples. */
   update(board: Board): void
   anomaly(row: Row): void
-  /** Anything else worth a line. */
+  /** Prints any other line. */
   notice(text: string): void
 }
 
@@ -32,7 +32,7 @@ export interface DisplayOptions {
   readonly now: () => number
 }
 
-/** A table that redraws itself on a terminal, lines elsewhere. */
+/** Opens a table that is redrawn on a terminal, or prints lines elsewhere. */
 export function openDisplay(options: DisplayOptions): Display {
   return options.output.isTTY && !options.isQuiet ? openScreen(options) : openLines(options)
 }
@@ -44,7 +44,7 @@ function openScreen({ output, settings, now }: DisplayOptions): Display {
     if (last === undefined) return
     const size = { columns: output.columns, rows: output.rows, hasColour: output.hasColors() }
     const lines = renderTable(last, settings, size, now())
-    // A line end after the last line would scroll the first one out.
+    // A line end after the last line would scroll the first line off the screen.
     output.write(`${FRAME_BEGIN}${lines.map(line => line + LINE_END).join('\r\n')}${FRAME_END}`)
   }
   output.write(ENTER)
@@ -56,7 +56,7 @@ function openScreen({ output, settings, now }: DisplayOptions): Display {
     },
     anomaly() {},
     notice(text) {
-      // Written at the end, where it stays: the next frame would wipe it out here.
+      // Written at the end: the next frame would overwrite it here.
       notices.push(text)
     },
     [Symbol.dispose]() {
@@ -69,16 +69,16 @@ function openScreen({ output, settings, now }: DisplayOptions): Display {
 
 function openLines({ output, settings, isQuiet, now }: DisplayOptions): Display {
   let snapshotAt = Number.NEGATIVE_INFINITY
-  let shownTrouble: string | undefined
+  let shownFailure: string | undefined
   const say = (text: string): void => {
     output.write(`${text}\n`)
   }
   return {
     update(board) {
-      const trouble = board.trouble?.text
-      if (trouble !== shownTrouble) {
-        say(`${clock(new Date(now()))}  ${trouble === undefined ? 'it works again' : `TROUBLE  ${trouble}`}`)
-        shownTrouble = trouble
+      const failure = board.failure?.text
+      if (failure !== shownFailure) {
+        say(`${clock(new Date(now()))}  ${failure === undefined ? 'recovered' : `FAILURE  ${failure}`}`)
+        shownFailure = failure
       }
       if (isQuiet || board.rows.length === 0 || now() - snapshotAt < SNAPSHOT_MS) return
       snapshotAt = now()

@@ -1,15 +1,50 @@
+import { hostname } from 'node:os'
 import { pause } from '@tidemark/shared/runtime/lifecycle'
-import type { Board } from './board.ts'
-import type { Display } from './display.ts'
-import type { GatewayClient } from './gateway-client.ts'
-import type { HostMetrics } from './host-metrics.ts'
+import { formatCount, formatShare } from '../lib/format.ts'
+import type { Stack } from '../stack/stack.ts'
+import { Board } from './board.ts'
+import { type Display, openDisplay } from './display.ts'
+import { GatewayClient } from './gateway-client.ts'
+import { type HostMetrics, openHostMetrics, unitOf } from './host-metrics.ts'
+import type { StartOptions } from './options.ts'
 
-export const FEED_INTERVAL_MS = 250
+const FEED_INTERVAL_MS = 250
 
-/** A verdict takes milliseconds; when it takes this long something is wrong, and the table should say so. */
+/** A verdict takes milliseconds. After this time the table shows a failure. */
 const VERDICT_WAIT_MS = 2000
 
-export interface FeedOptions {
+export interface RunContext {
+  readonly stack: Stack
+  readonly options: StartOptions
+  readonly stop: AbortSignal
+  /** Sets where the services' warnings go. */
+  readonly setOnWarning: (onWarning: (text: string) => void) => void
+}
+
+/** Sends this computer's metrics and shows the verdicts until Ctrl-C; returns the exit code. */
+export async function runFeed({ stack, options, stop, setOnWarning }: RunContext): Promise<number> {
+  using metrics = await openHostMetrics()
+  const device = hostname() || 'localhost'
+  const board = new Board()
+  const settings = {
+    url: stack.url,
+    redis: stack.redis,
+    analyzers: options.analyzers,
+    startedAt: Date.now(),
+    unitOf: (key: string) => unitOf(key.slice(device.length + 1)),
+  }
+  {
+    using display = openDisplay({ output: process.stdout, settings, isQuiet: options.isQuiet, now: Date.now })
+    setOnWarning(text => display.notice(`tidemark: ${text}`))
+    await feed({ client: new GatewayClient(stack.url), device, metrics, board, display }, stop)
+  }
+  const { sent, accepted, analysed, anomalies } = board.totals
+  const counts = `${formatCount(sent)} samples sent, ${formatCount(accepted)} accepted, ${formatCount(analysed)} analysed`
+  process.stdout.write(`${counts}; ${formatCount(anomalies)} anomalies (${formatShare(anomalies, analysed)})\n`)
+  return 0
+}
+
+interface Feed {
   readonly client: GatewayClient
   /** The keys are `device/metric`. */
   readonly device: string
@@ -19,59 +54,59 @@ export interface FeedOptions {
 }
 
 /**
- * Sends this computer's metrics until `stop` aborts, and fetches the verdict on each sample. The next round begins when
- * the verdicts are there, so none is missed and none is counted twice; a slow round takes the place of the next ones.
+ * Sends the metrics until `stop` aborts and reads the verdict on each sample. The next round begins after all verdicts
+ * have arrived, so none is missed or counted twice. A slow round delays the next one.
  */
-export async function feed(options: FeedOptions, stop: AbortSignal): Promise<void> {
-  let due = performance.now()
+async function feed(options: Feed, stop: AbortSignal): Promise<void> {
+  let dueAt = performance.now()
   while (!stop.aborted) {
-    const waitMs = await round(options)
-    due = Math.max(due + FEED_INTERVAL_MS, performance.now() + waitMs)
-    await pause(due - performance.now(), stop)
+    const waitMs = await sendRound(options)
+    dueAt = Math.max(dueAt + FEED_INTERVAL_MS, performance.now() + waitMs)
+    await pause(dueAt - performance.now(), stop)
   }
 }
 
-/** One report and its verdicts. Returns how long the gateway wants to be left alone. */
-async function round(options: FeedOptions): Promise<number> {
+/** Sends one report and reads its verdicts. Returns how long to wait before the next request. */
+async function sendRound(options: Feed): Promise<number> {
   const { client, device, metrics, board, display } = options
   const reading = await metrics.read()
-  const names = Object.keys(reading)
-  const outcome = await client.ingest({ device, timestamp: Date.now(), metrics: reading })
-  const accepted = outcome.kind === 'unanswered' ? 0 : (outcome.result?.accepted ?? 0)
-  board.countSent({ sent: names.length, accepted })
-  if (outcome.kind !== 'accepted') {
-    board.setTrouble(`POST /ingest: ${outcome.reason}`)
-    display.update(board)
-    return outcome.kind === 'busy' ? outcome.retryAfterMs : 0
+  const keys = new Set(Object.keys(reading).map(name => `${device}/${name}`))
+  const { kind, result, reason, retryAfterMs } = await client.ingest({
+    device,
+    timestamp: Date.now(),
+    metrics: reading,
+  })
+  board.countSent({ sent: keys.size, accepted: result?.accepted ?? 0 })
+  const failures: string[] = []
+  if (kind !== 'accepted' || result === undefined) {
+    failures.push(`POST /ingest: ${reason}`)
+  } else {
+    for (const rejected of result.rejected) failures.push(`POST /ingest rejected a sample: ${rejected.reason}`)
+    failures.push(...(await readVerdicts(options, keys, result.receipts)))
   }
-  const [rejection] = outcome.result.rejected
-  const faults = rejection === undefined ? [] : [`POST /ingest rejected a sample: ${rejection.reason}`]
-  const keys = names.map(name => `${device}/${name}`)
-  faults.push(...(await takeVerdicts(options, keys, outcome.result.receipts)))
-  board.setTrouble(faults[0])
+  board.setFailure(failures[0])
   display.update(board)
-  return 0
+  return kind === 'busy' ? retryAfterMs : 0
 }
 
-/** Puts the verdict on each key's sample on the board. Returns what went wrong. */
-async function takeVerdicts(
-  { client, board, display }: FeedOptions,
-  keys: readonly string[],
+/** Records the verdict on each key's sample. Returns the failures. */
+async function readVerdicts(
+  { client, board, display }: Feed,
+  keys: ReadonlySet<string>,
   receipts: readonly string[],
 ): Promise<string[]> {
-  const own = new Set(keys)
-  const faults = await Promise.all(
+  const failures = await Promise.all(
     receipts.map(async receipt => {
-      const outcome = await client.verdicts({ receipt, waitMs: VERDICT_WAIT_MS })
+      const outcome = await client.verdicts(receipt, VERDICT_WAIT_MS)
       if (outcome.kind === 'gone') return ['GET /analyze: the verdicts are not kept any more']
       if (outcome.kind === 'none') return [`GET /analyze: ${outcome.reason}`]
       for (const analysis of outcome.analyses) {
-        if (!own.has(analysis.key)) continue
+        if (!keys.has(analysis.key)) continue
         const row = board.record(analysis, Date.now())
         if (analysis.anomaly) display.anomaly(row)
       }
       return []
     }),
   )
-  return faults.flat()
+  return failures.flat()
 }

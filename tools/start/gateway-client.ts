@@ -1,118 +1,87 @@
 import type { Analysis } from '@tidemark/shared/verdict/analysis'
+import type { Accepted } from '../stack/client.ts'
 
-/** Longer than the gateway's own wait for a verdict, so that it is the gateway that says what is wrong. */
+/** Longer than the gateway's own timeout, so that the gateway reports the reason. */
 const REQUEST_TIMEOUT_MS = 30_000
 const RETRY_AFTER_DEFAULT_MS = 1000
 
-export interface Rejection {
-  readonly index: number
+/** What happened to the samples of a request. */
+export interface IngestOutcome {
+  /**
+   * `busy` is overload or an outage: samples that were not stored may be sent again. After `unanswered` it is not known
+   * whether samples were stored.
+   */
+  readonly kind: 'accepted' | 'busy' | 'rejected' | 'unanswered'
+  /** Undefined if nothing was stored. */
+  readonly result: Accepted | undefined
   readonly reason: string
+  readonly retryAfterMs: number
 }
-
-/** What became of a request's samples. */
-export interface IngestResult {
-  readonly accepted: number
-  readonly rejected: readonly Rejection[]
-  /** One for each partition that got some. */
-  readonly receipts: readonly string[]
-}
-
-export type IngestOutcome =
-  | { readonly kind: 'accepted'; readonly result: IngestResult }
-  /** Overload or an outage; what was not stored may be sent again after a while. Without a result nothing was stored. */
-  | {
-      readonly kind: 'busy'
-      readonly retryAfterMs: number
-      readonly reason: string
-      readonly result: IngestResult | undefined
-    }
-  | { readonly kind: 'refused'; readonly reason: string; readonly result: IngestResult | undefined }
-  /** No answer: it is not known whether the samples were stored. */
-  | { readonly kind: 'unanswered'; readonly reason: string }
 
 export type VerdictsOutcome =
   | { readonly kind: 'analyses'; readonly analyses: readonly Analysis[] }
-  /** They are not kept any more. */
+  /** The verdicts are not kept any more. */
   | { readonly kind: 'gone' }
   | { readonly kind: 'none'; readonly reason: string }
 
-export interface VerdictsRequest {
-  readonly receipt: string
-  /** How long the gateway may wait for them. */
-  readonly waitMs: number
-}
+/** The gateway as any client sees it. No method rejects. */
+export class GatewayClient {
+  readonly #url: string
 
-/** The gateway as any client sees it: HTTP, nothing else. */
-export interface GatewayClient {
-  readonly url: string
-  ingest(body: unknown): Promise<IngestOutcome>
-  /** The verdicts on all samples of the receipt's entry; other clients' samples may be in it. */
-  verdicts(request: VerdictsRequest): Promise<VerdictsOutcome>
-}
+  constructor(url: string) {
+    this.#url = url
+  }
 
-export function createGatewayClient(url: string): GatewayClient {
-  return {
-    url,
-    async ingest(body) {
-      const answer = await ask(`${url}/ingest`, {
-        method: 'POST',
-        headers: { 'Content-Type': 'application/json' },
-        body: JSON.stringify(body),
-      })
-      if (answer.kind === 'unanswered') return answer
-      const { status, json, retryAfterMs } = answer
-      const result = Array.isArray(json.receipts) ? (json as unknown as IngestResult) : undefined
-      if (status === 202 && result !== undefined) return { kind: 'accepted', result }
-      const reason = reasonOf(status, json)
-      return status === 429 || status === 503
-        ? { kind: 'busy', retryAfterMs, reason, result }
-        : { kind: 'refused', reason, result }
-    },
-    async verdicts({ receipt, waitMs }) {
-      const answer = await ask(`${url}/analyze?${new URLSearchParams({ after: receipt, wait: String(waitMs) })}`, {})
-      if (answer.kind === 'unanswered') return { kind: 'none', reason: answer.reason }
-      const { status, json } = answer
-      if (status === 200) return { kind: 'analyses', analyses: json.analyses as Analysis[] }
-      if (status === 404 || status === 410) return { kind: 'gone' }
-      return { kind: 'none', reason: reasonOf(status, json) }
-    },
+  async ingest(body: unknown): Promise<IngestOutcome> {
+    const headers = { 'Content-Type': 'application/json' }
+    const response = await request(`${this.#url}/ingest`, { method: 'POST', headers, body: JSON.stringify(body) })
+    const { status, json, reason, retryAfterMs } = response
+    const result = Array.isArray(json.receipts) ? (json as unknown as Accepted) : undefined
+    return { kind: kindOf(status, result), result, reason, retryAfterMs }
+  }
+
+  /** Waits up to `waitMs` for the verdicts on all samples of an entry, which may contain other clients' samples. */
+  async verdicts(receipt: string, waitMs: number): Promise<VerdictsOutcome> {
+    const query = new URLSearchParams({ after: receipt, wait: String(waitMs) })
+    const { status, json, reason } = await request(`${this.#url}/analyze?${query}`, {})
+    if (status === 200) return { kind: 'analyses', analyses: json.analyses as Analysis[] }
+    return status === 404 || status === 410 ? { kind: 'gone' } : { kind: 'none', reason }
   }
 }
 
-type Answer =
-  | {
-      readonly kind: 'answered'
-      readonly status: number
-      readonly json: Record<string, unknown>
-      readonly retryAfterMs: number
-    }
-  | { readonly kind: 'unanswered'; readonly reason: string }
+function kindOf(status: number, result: Accepted | undefined): IngestOutcome['kind'] {
+  if (status === 202 && result !== undefined) return 'accepted'
+  if (status === 429 || status === 503) return 'busy'
+  return status === 0 ? 'unanswered' : 'rejected'
+}
 
-async function ask(url: string, init: RequestInit): Promise<Answer> {
+interface Reply {
+  /** 0 without a response. */
+  readonly status: number
+  readonly json: Readonly<Record<string, unknown>>
+  /** The status and the problem's detail (RFC 9457), or why there was no response. */
+  readonly reason: string
+  readonly retryAfterMs: number
+}
+
+async function request(url: string, init: RequestInit): Promise<Reply> {
   try {
     const response = await fetch(url, { ...init, signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) })
-    const text = await response.text()
+    const json = parseObject(await response.text())
+    const parts = [String(response.status), json.detail ?? json.title]
+    const seconds = Number(response.headers.get('retry-after') ?? Number.NaN)
     return {
-      kind: 'answered',
       status: response.status,
-      json: parseObject(text),
-      retryAfterMs: retryAfter(response.headers.get('retry-after')),
+      json,
+      reason: parts.filter(part => part !== undefined).join(': '),
+      retryAfterMs: seconds >= 0 ? seconds * 1000 : RETRY_AFTER_DEFAULT_MS,
     }
   } catch (error) {
-    // fetch says no more than "fetch failed"; what failed stands in the cause.
+    // fetch says only "fetch failed"; the cause says what failed.
     const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error
-    return { kind: 'unanswered', reason: cause instanceof Error ? cause.message : String(cause) }
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    return { status: 0, json: {}, reason, retryAfterMs: RETRY_AFTER_DEFAULT_MS }
   }
-}
-
-function retryAfter(header: string | null): number {
-  const seconds = Number(header)
-  return header !== null && Number.isFinite(seconds) && seconds >= 0 ? seconds * 1000 : RETRY_AFTER_DEFAULT_MS
-}
-
-/** The status and what its problem detail says (RFC 9457). */
-function reasonOf(status: number, { title, detail }: Record<string, unknown>): string {
-  return [String(status), detail ?? title].filter(part => part !== undefined).join(': ')
 }
 
 function parseObject(text: string): Record<string, unknown> {

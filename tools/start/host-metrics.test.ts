@@ -9,20 +9,20 @@ ctxt 99
 `
 
 describe('CPU load', () => {
-  test('is the share of time that was neither idle nor waiting', () => {
+  test('is the share of time that was neither idle nor waiting for I/O', () => {
     const load = new CpuLoad()
     expect(load.next(cpuTimes(STAT))).toEqual({})
     const later = STAT.replace('cpu0 60 0 20 400 20', 'cpu0 65 0 20 413 22')
     expect(load.next(cpuTimes(later))).toEqual({ 'cpu.0': 25 })
   })
 
-  test('stays within its bounds when the kernel counts idle time back', () => {
+  test('stays within 0 to 100 when the idle time decreases', () => {
     const load = new CpuLoad()
     load.next([{ name: 'cpu.0', idle: 100, all: 200 }])
     expect(load.next([{ name: 'cpu.0', idle: 99, all: 210 }])).toEqual({ 'cpu.0': 100 })
   })
 
-  test('says nothing of a core that has just come', () => {
+  test('has no value for a new core', () => {
     const load = new CpuLoad()
     load.next([{ name: 'cpu.0', idle: 1, all: 2 }])
     expect(load.next([{ name: 'cpu.1', idle: 1, all: 2 }])).toEqual({})
@@ -36,7 +36,7 @@ const NET = `Inter-|   Receive                                                | 
   eth1:1000      1    0    0    0     0          0         0   24    1    0    0    0     0       0          0
 `
 
-test('network traffic is that of the interfaces asked for, or of all but the loopback', () => {
+test('network traffic is the sum of the named interfaces, or of all but the loopback', () => {
   expect(networkTraffic(NET, ['eth1'])).toEqual({ inBytes: 1000, outBytes: 24 })
   expect(networkTraffic(NET, [])).toEqual({ inBytes: 336_089_546, outBytes: 506_888 })
 })
@@ -52,13 +52,13 @@ test('tasks are read from the fourth field of /proc/loadavg', () => {
 })
 
 describe('a rate', () => {
-  test('is bytes a second since the last call', () => {
+  test('is in bytes a second since the last call', () => {
     const rate = new Rate('in', 'out')
     expect(rate.next({ inBytes: 1000, outBytes: 0 }, 0)).toEqual({})
     expect(rate.next({ inBytes: 1500, outBytes: 100 }, 250)).toEqual({ in: 2000, out: 400 })
   })
 
-  test('is silent when a counter went back', () => {
+  test('has no value after a counter decreased', () => {
     const rate = new Rate('in', 'out')
     rate.next({ inBytes: 1000, outBytes: 0 }, 0)
     expect(rate.next({ inBytes: 10, outBytes: 0 }, 250)).toEqual({})

@@ -5,32 +5,32 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { fsStats, mem, networkStats } from 'systeminformation'
 import type { Unit } from '../lib/format.ts'
 
-/** The kernel renews load averages this often; read faster, one value would count as many samples. */
+/** How often the kernel updates load averages. Read more often, one value would become several samples. */
 const LOAD_AVERAGE_MS = 5000
 
-/** systeminformation starts a process for these where there is no /proc, so they are read less often. */
+/** Without /proc, systeminformation starts a process for these, so they are read less often. */
 const COUNTERS_WITHOUT_PROC_MS = 2000
 
-/** monitorEventLoopDelay measures the distance of its timer's calls, so this much of it is no delay. */
+/** monitorEventLoopDelay measures the time between two calls of its timer, which includes this interval. */
 const EVENT_LOOP_RESOLUTION_MS = 10
 
-/** Linux counts disk traffic in units of 512 bytes, whatever the disk's sectors are. */
+/** Linux counts disk traffic in units of 512 bytes, independent of the disk's sector size. */
 const SECTOR_BYTES = 512
 
 export type Metrics = Record<string, number>
 
-/** Bytes that went through since the computer started. */
+/** Bytes transferred since the computer started. */
 export interface Traffic {
   readonly inBytes: number
   readonly outBytes: number
 }
 
 export interface HostMetrics extends Disposable {
-  /** What there is to say since the last call; rates begin with the second one. */
+  /** Reads all metrics. Rates are measured since the last call. */
   read(): Promise<Metrics>
 }
 
-/** The unit of a metric that HostMetrics reads, for whoever shows it. */
+/** Returns the unit of a metric that HostMetrics reads. */
 export function unitOf(metric: string): Unit {
   if (metric.startsWith('cpu.')) return 'percent'
   if (metric.startsWith('memory.') || metric.startsWith('swap.')) return 'bytes'
@@ -40,8 +40,8 @@ export function unitOf(metric: string): Unit {
 }
 
 /**
- * This computer's own metrics. Reading them must not disturb what they measure: nothing here starts a process on Linux, and
- * a call costs about a millisecond of CPU.
+ * Opens the metrics of this computer. Reading them must not disturb what they measure: on Linux no process is started,
+ * and a call takes about one millisecond of CPU time.
  */
 export async function openHostMetrics(): Promise<HostMetrics> {
   const eventLoop = monitorEventLoopDelay({ resolution: EVENT_LOOP_RESOLUTION_MS })
@@ -54,7 +54,7 @@ export async function openHostMetrics(): Promise<HostMetrics> {
   let loadAverageAt = Number.NEGATIVE_INFINITY
   let countersAt = Number.NEGATIVE_INFINITY
   const cpu = new CpuLoad()
-  // The first call only sets the point that the next one measures from.
+  // The first call only sets the start of the next measurement.
   cpu.next(await readCpuTimes(hasProc))
 
   async function counters(now: number): Promise<Metrics> {
@@ -70,13 +70,13 @@ export async function openHostMetrics(): Promise<HostMetrics> {
     const [nets, files] = await Promise.all([networkStats('*'), fsStats()])
     const inBytes = sum(nets.map(net => net.rx_bytes))
     const outBytes = sum(nets.map(net => net.tx_bytes))
-    // Some systems know nothing about their disks.
+    // Null where the system has no counters of its disks.
     const traffic: Traffic | null = files === null ? null : { inBytes: files.rx, outBytes: files.wx }
     return { ...network.next({ inBytes, outBytes }, now), ...(traffic === null ? {} : disk.next(traffic, now)) }
   }
 
   function loadAverage(now: number): Metrics {
-    // Windows has none and says 0.
+    // Windows has no load average and reports 0.
     if (now - loadAverageAt < LOAD_AVERAGE_MS || process.platform === 'win32') return {}
     loadAverageAt = now
     return { 'load.1m': loadavg()[0] ?? 0 }
@@ -109,7 +109,7 @@ export async function openHostMetrics(): Promise<HostMetrics> {
   }
 }
 
-/** What a CPU did since the computer started, in any unit. */
+/** Times of a CPU since the computer started, in any unit. */
 export interface CpuTimes {
   readonly name: string
   readonly idle: number
@@ -119,14 +119,14 @@ export interface CpuTimes {
 /** The `cpu` lines of /proc/stat: user nice system idle iowait irq softirq steal guest guest_nice (proc(5)). */
 export function cpuTimes(text: string): CpuTimes[] {
   return [...text.matchAll(/^(cpu\d*) +(.*)$/gm)].map(([, name = '', fields = '']) => {
-    // Guests' time is in user and nice already.
+    // user and nice include the time of guests.
     const times = fields.split(' ').slice(0, 8).map(Number)
     const idle = (times[3] ?? 0) + (times[4] ?? 0)
     return { name: name === 'cpu' ? 'cpu.total' : `cpu.${name.slice(3)}`, idle, all: sum(times) }
   })
 }
 
-/** The share of time, in percent, that each CPU was not idle since the last call. */
+/** Computes the percentage of time that each CPU was not idle since the last call. */
 export class CpuLoad {
   #last = new Map<string, CpuTimes>()
 
@@ -135,7 +135,7 @@ export class CpuLoad {
     for (const { name, idle, all } of times) {
       const last = this.#last.get(name)
       if (last === undefined || all <= last.all) continue
-      // The kernel's idle time may go back a little (proc(5)).
+      // The kernel's idle time may decrease slightly (proc(5)).
       const share = 1 - (idle - last.idle) / (all - last.all)
       load[name] = Math.min(100, Math.max(0, share * 100))
     }
@@ -144,7 +144,7 @@ export class CpuLoad {
   }
 }
 
-/** Sums over the named interfaces of /proc/net/dev. */
+/** Returns the sums over the named interfaces of /proc/net/dev. */
 export function networkTraffic(text: string, interfaces: readonly string[]): Traffic {
   let inBytes = 0
   let outBytes = 0
@@ -176,13 +176,13 @@ export function diskTraffic(text: string, disks: readonly string[]): Traffic {
   return { inBytes, outBytes }
 }
 
-/** /proc/loadavg: `0.20 0.18 0.12 1/80 11206`, the fourth being the tasks that run and that there are. */
+/** Reads running and total tasks from /proc/loadavg, such as `0.20 0.18 0.12 1/80 11206`. */
 export function runningTasks(text: string): Metrics {
   const [running, total] = (text.split(' ')[3] ?? '').split('/').map(Number)
   return running === undefined || total === undefined ? {} : { 'tasks.running': running, 'tasks.total': total }
 }
 
-/** Two counters as bytes a second. */
+/** Converts two counters to bytes a second. */
 export class Rate {
   readonly #inName: string
   readonly #outName: string
@@ -193,7 +193,7 @@ export class Rate {
     this.#outName = outName
   }
 
-  /** Nothing at first, and nothing when a counter went back: an interface left or began again. `now` in milliseconds. */
+  /** Returns nothing at first, and after a counter decreased: an interface was removed or reset. `now` in milliseconds. */
   next(traffic: Traffic, now: number): Metrics {
     const last = this.#last
     this.#last = { traffic, at: now }
@@ -205,7 +205,7 @@ export class Rate {
   }
 }
 
-/** Not systeminformation's currentLoad(): on Linux it runs `cat` each time and blocks this process for 9 ms meanwhile. */
+/** Not with systeminformation's currentLoad(): on Linux it runs `cat` and blocks this process for 9 ms. */
 async function readCpuTimes(hasProc: boolean): Promise<CpuTimes[]> {
   if (hasProc) return cpuTimes(await textOf('/proc/stat'))
   const cores = cpus().map(({ times }, index) => ({
@@ -222,14 +222,14 @@ function sum(numbers: readonly number[]): number {
 }
 
 async function readMemory(): Promise<Metrics> {
-  // Elsewhere systeminformation starts processes for it.
+  // On other systems systeminformation starts processes for this.
   if (process.platform !== 'linux') return { 'memory.used': totalmem() - freemem() }
   const { total, available, buffcache, swaptotal, swapused } = await mem()
   const memory = { 'memory.used': total - available, 'memory.cache': buffcache }
   return swaptotal > 0 ? { ...memory, 'swap.used': swapused } : memory
 }
 
-/** The names in a folder of /sys that stand for hardware. */
+/** Returns the names in a folder of /sys that are hardware devices. */
 async function physical(folder: string): Promise<string[]> {
   const names = await readdir(folder).catch(() => [])
   return names.filter(name => existsSync(`${folder}/${name}/device`))

@@ -1,30 +1,20 @@
 import { ConfigError } from '@tidemark/shared/runtime/config'
 import { pause } from '@tidemark/shared/runtime/lifecycle'
 import { formatCount } from '../lib/format.ts'
+import { runCommand } from '../lib/options.ts'
 import { watchInterrupts } from '../stack/interrupts.ts'
 import { launch } from '../stack/launch.ts'
 import { type Stack, StartFailure } from '../stack/stack.ts'
-import { openFile } from './csv-file.ts'
-import { HELP, parseCommand, type StartOptions } from './options.ts'
-import { runFeed } from './run-feed.ts'
-import { runReplay } from './run-replay.ts'
+import { openFile } from './csv.ts'
+import { runFeed } from './feed.ts'
+import { COMMAND, readOptions, type StartOptions } from './options.ts'
+import { runReplay } from './replay.ts'
 
-const EXIT_FAILED = 1
-const EXIT_USAGE = 2
+/** How long a crash may take to be noticed after its consequences. */
 const CRASH_NOTICE_MS = 300
 
-const command = parseCommand(process.argv.slice(2), process.env)
-switch (command.kind) {
-  case 'help':
-    process.stdout.write(HELP)
-    break
-  case 'wrong':
-    process.stderr.write(`tidemark: ${command.reason}.\nThe options are shown by: npm start -- --help\n`)
-    process.exitCode = EXIT_USAGE
-    break
-  case 'start':
-    process.exitCode = await start(command.options)
-}
+const args = process.argv.slice(2)
+process.exitCode = await runCommand(COMMAND, args, () => start(readOptions(args, process.env)))
 
 /** Runs until Ctrl-C, or until the file is replayed; returns the exit code. */
 async function start(options: StartOptions): Promise<number> {
@@ -32,7 +22,7 @@ async function start(options: StartOptions): Promise<number> {
   const { stop } = interrupts
   try {
     await using resources = new AsyncDisposableStack()
-    // Before anything is started: a wrong name should be said at once.
+    // Before anything starts, so that a wrong name is reported at once.
     const file = options.csv === undefined ? undefined : resources.use(await openFile(options.csv))
     let onWarning = (text: string): void => say(text)
     const stack = resources.use(
@@ -51,12 +41,14 @@ async function start(options: StartOptions): Promise<number> {
     })
   } catch (error) {
     if (stop.aborted && !(error instanceof StartFailure)) return 0
-    report(error)
-    return EXIT_FAILED
+    const isForUser = error instanceof StartFailure || error instanceof ConfigError
+    // Anything else is a bug in Tidemark, and its stack trace is needed to fix it.
+    say(error instanceof Error ? (isForUser ? error.message : (error.stack ?? error.message)) : String(error))
+    return 1
   }
 }
 
-/** Does `work` and ends it when a part of the stack dies; that is then the error, whatever it led to in the work. */
+/** Does `work` and ends it when a process of the stack dies. The crash is then the error, whatever it caused in `work`. */
 async function untilCrash(stack: Stack, work: (ended: AbortSignal) => Promise<number>): Promise<number> {
   const crash = new AbortController()
   stack.crashed.catch((error: unknown) => crash.abort(error))
@@ -65,18 +57,11 @@ async function untilCrash(stack: Stack, work: (ended: AbortSignal) => Promise<nu
     crash.signal.throwIfAborted()
     return code
   } catch (error) {
-    // A connection breaks a moment before its process is known to be dead.
+    // A connection breaks shortly before its process is known to be dead.
     await pause(CRASH_NOTICE_MS, crash.signal)
     crash.signal.throwIfAborted()
     throw error
   }
-}
-
-function report(error: unknown): void {
-  const isForUser = error instanceof StartFailure || error instanceof ConfigError
-  // Anything else is a fault in Tidemark, and whoever mends it wants to see all of it.
-  const text = error instanceof Error ? (isForUser ? error.message : (error.stack ?? error.message)) : String(error)
-  say(text)
 }
 
 function say(text: string): void {

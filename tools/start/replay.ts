@@ -1,36 +1,39 @@
 import { pause } from '@tidemark/shared/runtime/lifecycle'
 import type { Sample } from '@tidemark/shared/sample/sample'
 import type { Analysis } from '@tidemark/shared/verdict/analysis'
-import type { CsvRow } from './csv.ts'
-import type { GatewayClient } from './gateway-client.ts'
-import type { Progress } from './progress.ts'
-import type { Summary } from './summary.ts'
+import { formatCount } from '../lib/format.ts'
+import { openProgress, type Progress } from '../lib/progress.ts'
+import { StartFailure } from '../stack/stack.ts'
+import { type CsvFile, readCsv } from './csv.ts'
+import type { RunContext } from './feed.ts'
+import { GatewayClient } from './gateway-client.ts'
+import { Summary } from './summary.ts'
 import { describeAnomaly } from './table.ts'
 
-/** Samples of one request: one entry in each partition that it touches. */
+/** Samples of one request. Each request is one entry in every partition that it touches. */
 const BATCH_SAMPLES_MAX = 1000
 
 /**
- * Requests whose verdicts are not read yet. Together they must stay well below the samples whose verdicts a partition keeps
- * (VERDICTS_KEPT), or verdicts would be gone before they are read.
+ * Requests whose verdicts have not been read. Their samples must stay well below VERDICTS_KEPT, or verdicts would be gone
+ * before they are read.
  */
 const BATCHES_WAITING_MAX = 8
 
-/** A sample may be sent this much before its time, so that close ones share a request. */
+/** How much before its time a sample may be sent, so that samples close in time share a request. */
 const EARLY_MS = 50
 
-/** How long the verdict on an accepted sample may take. It is the pipeline's business, so far beyond what is normal. */
+/** How long the verdict on an accepted sample may take, far beyond the normal latency. */
 const VERDICT_DEADLINE_MS = 120_000
 
-/** For one request; it is made again until the deadline. */
+/** For one request, which is repeated until the deadline. */
 const VERDICT_WAIT_MS = 1000
 const VERDICT_RETRY_MS = 200
 
-/** Samples at and beyond this are written as milliseconds, those before it as seconds: the gateway tells them apart so. */
+/** The gateway reads a timestamp from this number on as milliseconds, a smaller one as seconds. */
 const MILLISECONDS_FROM = 1e11
 
-export interface ReplayOptions {
-  readonly rows: AsyncIterable<CsvRow>
+interface Replay {
+  readonly file: CsvFile
   /** Factor of real time by the samples' timestamps; Infinity does not wait. */
   readonly speed: number
   readonly client: GatewayClient
@@ -42,32 +45,55 @@ interface FileSample extends Sample {
   readonly line: number
 }
 
-/** Samples of the file that travel together. */
+/** Samples of the file that are sent together. */
 interface Batch {
   readonly samples: readonly FileSample[]
-  /** Bytes of the file up to the last. */
+  /** Bytes of the file up to the last sample. */
   readonly bytes: number
 }
 
-/** Samples that the gateway took, and the receipts that lead to their verdicts. */
-interface Taken {
+/** Samples that the gateway accepted, and the receipts of their verdicts. */
+interface Accepted {
   readonly samples: readonly FileSample[]
   readonly receipts: readonly string[]
 }
 
+/** Replays a file and prints a summary; returns the exit code: 1 if nothing was analysed or verdicts are missing. */
+export async function runReplay({ stack, options, stop, setOnWarning }: RunContext, file: CsvFile): Promise<number> {
+  const summary = new Summary()
+  const begin = performance.now()
+  {
+    const total = file.size > 0 ? { total: file.size } : {}
+    using progress = openProgress({ output: process.stdout, ...total, isQuiet: options.isQuiet, lineEveryMs: 2000 })
+    setOnWarning(text => progress.say(`tidemark: ${text}`))
+    const client = new GatewayClient(stack.url)
+    await replay({ file, speed: options.speed, client, summary, progress }, stop).catch(error => {
+      if (!String(error.code).startsWith('CSV_')) throw error
+      throw new StartFailure(`${file.name} is not a CSV file: ${error.message}`, { cause: error })
+    })
+  }
+  const title = stop.aborted ? `Stopped within ${file.name}; until then:` : `Replayed ${file.name}:`
+  process.stdout.write(`\n${summary.render({ title, durationMs: performance.now() - begin })}\n`)
+  if (stop.aborted) return 0
+  return summary.analysed === 0 || summary.unknown > 0 ? 1 : 0
+}
+
 /**
- * Sends the file through the gateway, one request after another so that every key's samples stay in order, and reads the
- * verdict on each sample behind that. Resolves when all is analysed, or soon after `stop`.
+ * Sends the file to the gateway, one request after the other so that every key's samples stay in order, and reads the
+ * verdicts concurrently. Resolves when every sample is analysed, or soon after `stop`.
  */
-export async function replay(options: ReplayOptions, stop: AbortSignal): Promise<void> {
+async function replay(options: Replay, stop: AbortSignal): Promise<void> {
   const { summary, progress } = options
   const waiting = new Set<Promise<void>>()
   const failed = Promise.withResolvers<never>()
   failed.promise.catch(() => {})
   for await (const batch of batches(options, stop)) {
-    const taken = await submit(batch.samples, options, stop)
-    const reading = Promise.all(taken.map(part => readVerdicts(part, options, stop)))
-      .then(() => progress.update({ bytes: batch.bytes, analysed: summary.analysed, flagged: summary.flagged }))
+    const accepted = await submit(batch.samples, options, stop)
+    const reading = Promise.all(accepted.map(part => readVerdicts(part, options, stop)))
+      .then(() => {
+        const counts = `${formatCount(summary.analysed)} samples analysed, ${formatCount(summary.anomalies)} anomalies`
+        progress.update(batch.bytes, counts)
+      })
       .catch(failed.reject)
       .finally(() => waiting.delete(reading))
     waiting.add(reading)
@@ -77,8 +103,8 @@ export async function replay(options: ReplayOptions, stop: AbortSignal): Promise
   await Promise.race([Promise.all(waiting), failed.promise])
 }
 
-/** The file's samples in requests, each when its time has come. */
-async function* batches({ rows, speed, summary }: ReplayOptions, stop: AbortSignal): AsyncGenerator<Batch> {
+/** Yields the file's samples as batches, each at its time. */
+async function* batches({ file, speed, summary }: Replay, stop: AbortSignal): AsyncGenerator<Batch> {
   let samples: FileSample[] = []
   let bytes = 0
   let origin: { readonly at: number; readonly timestamp: number } | undefined
@@ -87,10 +113,10 @@ async function* batches({ rows, speed, summary }: ReplayOptions, stop: AbortSign
     samples = []
     return batch
   }
-  for await (const row of rows) {
+  for await (const row of readCsv(file.handle.createReadStream({ autoClose: false }), file.key)) {
     if (stop.aborted) return
     if (row.kind === 'refused') {
-      summary.refuse(row.line, row.reason)
+      summary.reject(row.line, row.reason)
       continue
     }
     origin ??= { at: performance.now(), timestamp: row.sample.timestamp }
@@ -107,55 +133,53 @@ async function* batches({ rows, speed, summary }: ReplayOptions, stop: AbortSign
 }
 
 /**
- * Sends samples until the gateway has judged each. A busy gateway may have taken some partitions' samples and not the
- * others', so what it took is more than one part; each partition's samples stay in order all the same.
+ * Sends samples until the gateway has accepted or rejected each. A busy gateway may store the samples of some partitions
+ * only, so the accepted samples may come in several parts; each partition's samples stay in order.
  */
 async function submit(
   samples: readonly FileSample[],
-  { client, summary }: ReplayOptions,
+  { client, summary }: Replay,
   stop: AbortSignal,
-): Promise<readonly Taken[]> {
-  const taken: Taken[] = []
+): Promise<readonly Accepted[]> {
+  const accepted: Accepted[] = []
   let pending = samples
   while (pending.length > 0 && !stop.aborted) {
-    const outcome = await client.ingest(pending.map(toBody))
-    // Sending them again could count samples twice, and a summary that may be wrong is none.
-    if (outcome.kind === 'unanswered') throw new Error(`the gateway did not answer: ${outcome.reason}`)
-    const { result } = outcome
-    if (result === undefined) {
-      const [first, last] = [pending[0]?.line, pending.at(-1)?.line]
-      if (outcome.kind === 'refused')
-        throw new Error(`the gateway refused lines ${first} to ${last}: ${outcome.reason}`)
-    } else {
+    const { kind, result, reason, retryAfterMs } = await client.ingest(pending.map(toBody))
+    // A retry could store samples twice, which would make the summary wrong.
+    if (kind === 'unanswered') throw new Error(`the gateway did not respond: ${reason}`)
+    if (kind === 'rejected' && result === undefined) {
+      throw new Error(`the gateway rejected lines ${pending[0]?.line} to ${pending.at(-1)?.line}: ${reason}`)
+    }
+    if (result !== undefined) {
       const reasons = new Map(result.rejected.map(({ index, reason }) => [index, reason]))
-      taken.push({ samples: pending.filter((_, index) => !reasons.has(index)), receipts: result.receipts })
-      if (outcome.kind !== 'busy') {
-        for (const [index, reason] of reasons) summary.refuse(pending[index]?.line ?? 0, withoutIndex(reason))
-        return taken
+      accepted.push({ samples: pending.filter((_, index) => !reasons.has(index)), receipts: result.receipts })
+      if (kind !== 'busy') {
+        for (const [index, reason] of reasons) summary.reject(pending[index]?.line ?? 0, withoutIndex(reason))
+        return accepted
       }
-      // Those that broke a rule are among them, and will be rejected for it in the end.
+      // Invalid samples are among them; the gateway rejects those when it is not busy.
       pending = pending.filter((_, index) => reasons.has(index))
     }
-    if (outcome.kind === 'busy') await pause(outcome.retryAfterMs, stop)
+    if (kind === 'busy') await pause(retryAfterMs, stop)
   }
-  return taken
+  return accepted
 }
 
 function toBody({ key, value, timestamp }: FileSample): Sample {
   return { key, value, timestamp: timestamp < MILLISECONDS_FROM ? timestamp / 1000 : timestamp }
 }
 
-/** The gateway names a sample by its place in the request; here it has a line. */
+/** Removes the index of the sample in its request; the summary names the line instead. */
 function withoutIndex(reason: string): string {
   return reason.replace(/^sample \d+: /, '')
 }
 
-/** Puts the verdict on every one of the samples into the summary. */
-async function readVerdicts({ samples, receipts }: Taken, options: ReplayOptions, stop: AbortSignal): Promise<void> {
+/** Adds the verdict on every sample to the summary. */
+async function readVerdicts({ samples, receipts }: Accepted, options: Replay, stop: AbortSignal): Promise<void> {
   const { summary, progress, speed } = options
   const keys = new Set(samples.map(({ key }) => key))
   const verdicts = await Promise.all(receipts.map(receipt => verdictsOf(receipt, options, stop)))
-  // In an entry there may be samples of others, who sent at the same moment.
+  // An entry may also contain samples that other clients sent at the same time.
   const analyses = verdicts.flat().filter(({ key }) => keys.has(key))
   for (const analysis of analyses) {
     summary.add(analysis)
@@ -165,14 +189,14 @@ async function readVerdicts({ samples, receipts }: Taken, options: ReplayOptions
   summary.countUnknown(Math.max(0, samples.length - analyses.length))
 }
 
-/** The verdicts on an entry once it is analysed; none when they are not kept any more, or not there when all is stopped. */
-async function verdictsOf(receipt: string, { client }: ReplayOptions, stop: AbortSignal): Promise<readonly Analysis[]> {
+/** Returns the verdicts on an entry; none if they are not kept any more or `stop` aborts first. */
+async function verdictsOf(receipt: string, { client }: Replay, stop: AbortSignal): Promise<readonly Analysis[]> {
   const deadline = performance.now() + VERDICT_DEADLINE_MS
   for (;;) {
-    const outcome = await client.verdicts({ receipt, waitMs: VERDICT_WAIT_MS })
+    const outcome = await client.verdicts(receipt, VERDICT_WAIT_MS)
     if (outcome.kind === 'analyses') return outcome.analyses
     if (outcome.kind === 'gone' || stop.aborted) return []
-    if (performance.now() > deadline) throw new Error(`no verdicts on ${receipt}: ${outcome.reason}`)
+    if (performance.now() > deadline) throw new Error(`no verdicts for ${receipt}: ${outcome.reason}`)
     await pause(VERDICT_RETRY_MS, stop)
   }
 }

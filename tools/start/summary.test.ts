@@ -29,16 +29,16 @@ function summaryOf(...given: readonly Given[]): Summary {
 const render = (summary: Summary): string => summary.render({ title: 'Replayed:', durationMs: 2000 })
 
 describe('the summary of a replay', () => {
-  test('counts samples, keys, anomalies and those that came too early for a verdict', () => {
+  test('counts samples, keys, anomalies and samples during the warm-up', () => {
     const summary = summaryOf({ window: 3, value: 900 }, { value: 130 }, {}, {})
-    expect([summary.analysed, summary.flagged]).toEqual([4, 1])
+    expect([summary.analysed, summary.anomalies]).toEqual([4, 1])
     expect(render(summary)).toContain('4 analysed, of 1 key\n')
     expect(render(summary)).toContain('1 (25.0 %)')
     expect(render(summary)).toContain('1 samples came before')
     expect(render(summary)).toContain('2.0 s, 2 samples/s')
   })
 
-  test('lists the farthest anomalies first, no more than twenty', () => {
+  test('lists the farthest anomalies first, at most twenty', () => {
     const text = render(
       summaryOf(...Array.from({ length: 30 }, (_, index) => ({ value: 130 + 10 * ((index * 7) % 30) }))),
     )
@@ -47,26 +47,26 @@ describe('the summary of a replay', () => {
     expect(text).toContain('The 20 farthest')
   })
 
-  test('names the lines that were refused, the first ten of them', () => {
+  test('names the first ten rejected lines', () => {
     const summary = summaryOf({})
-    for (let line = 2; line < 14; line++) summary.refuse(line, 'the value is not a finite number: "x"')
+    for (let line = 2; line < 14; line++) summary.reject(line, 'the value is not a finite number: "x"')
     const text = render(summary)
-    expect(text).toContain('Lines refused: 12')
+    expect(text).toContain('Rejected lines: 12')
     expect(text).toContain('line 2: the value')
     expect(text).not.toContain('line 12:')
     expect(text).toContain('... 2 more')
   })
 
-  test('says when verdicts rest on samples that were there before', () => {
-    expect(render(summaryOf({ count: 500 }))).toContain('1 keys had samples in this Redis before')
-    expect(render(summaryOf({ count: 1 }))).not.toContain('before;')
+  test('notes that samples of earlier runs influence the verdicts', () => {
+    expect(render(summaryOf({ count: 500 }))).toContain('1 key had samples in this Redis before')
+    expect(render(summaryOf({ count: 1 }))).not.toContain('before,')
   })
 
-  test('says when other samples came in between', () => {
-    expect(render(summaryOf({ count: 1 }, { count: 3 }))).toContain('of 1 keys other samples came in between')
+  test('notes that other samples arrived meanwhile', () => {
+    expect(render(summaryOf({ count: 1 }, { count: 3 }))).toContain('1 key got other samples meanwhile')
   })
 
-  test('says that verdicts are missing', () => {
+  test('reports missing verdicts', () => {
     const summary = summaryOf({})
     summary.countUnknown(7)
     expect(render(summary)).toContain('7 verdicts could not be read')

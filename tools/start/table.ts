@@ -13,7 +13,7 @@ import {
 } from '../lib/format.ts'
 import type { Board, Row } from './board.ts'
 
-/** How long a row still shows that it was anomalous: a verdict of a quarter of a second is gone before it is seen. */
+/** How long a row stays marked after an anomaly: the next verdict replaces it after a quarter of a second. */
 const RECENT_MS = 5000
 
 const VALUE_WIDTH = 11
@@ -25,7 +25,7 @@ const KEY_WIDTH_MIN = 12
 
 export interface TableSettings {
   readonly url: string
-  /** Which Redis. */
+  /** A description of the Redis that is used. */
   readonly redis: string
   readonly analyzers: number
   readonly startedAt: number
@@ -34,19 +34,19 @@ export interface TableSettings {
 
 export interface TableSize {
   readonly columns: number
-  /** Undefined: as many as there are. */
+  /** Undefined for no limit. */
   readonly rows: number | undefined
   readonly hasColour: boolean
 }
 
-/** The table as lines, each at most as wide as the terminal and never more of them than it has rows. */
+/** Returns the lines of the table, which fit into the terminal. */
 export function renderTable(board: Board, settings: TableSettings, size: TableSize, now: number): string[] {
   const head = [...renderHead(board, settings, size, now), '']
   const widths = columnWidths(board.rows, size.columns)
   const title = renderTitle(widths)
   const room = size.rows === undefined ? Number.POSITIVE_INFINITY : Math.max(0, size.rows - head.length - 1)
   const isCut = board.rows.length > room
-  // The line that says how many are left out needs a row as well.
+  // The line with the number of hidden keys needs a row too.
   const shown = board.rows.slice(0, isCut ? Math.max(0, room - 1) : room)
   const lines = shown.map(row => renderRow(row, widths, settings, size, now))
   const more = isCut ? [renderMore(board.rows.slice(shown.length), size.columns)] : []
@@ -57,7 +57,7 @@ export function renderTable(board: Board, settings: TableSettings, size: TableSi
   return [...head, ...body, ...more].slice(0, size.rows)
 }
 
-/** One line about an anomaly, for those who watch no table. */
+/** Returns a line about an anomaly, for output without a table. */
 export function describeAnomaly(analysis: Analysis, unit: Unit, time: Date): string {
   const { key, value, z, low, high } = analysis
   const band = low === null || high === null ? '' : `, band ${formatValue(low, unit)} to ${formatValue(high, unit)}`
@@ -76,11 +76,11 @@ function renderHead(board: Board, settings: TableSettings, size: TableSize, now:
   const lines = [
     `tidemark  ${settings.url}  ${settings.redis}, ${analyzers}, ${runtime}`,
     `samples: ${counts}; ${formatCount(anomalies)} anomalies (${formatShare(anomalies, analysed)})`,
-    'Try: yes > /dev/null  for some seconds in another terminal. Ctrl-C stops it all.',
+    'Try: run "yes > /dev/null" in another terminal for a few seconds. Ctrl-C stops everything.',
   ].map(line => truncate(line, size.columns))
-  if (board.trouble !== undefined) {
-    const { text, count } = board.trouble
-    lines.push(paint('red', truncate(`TROUBLE${count > 1 ? ` (${count} times)` : ''}: ${text}`, size.columns), size))
+  if (board.failure !== undefined) {
+    const { text, count } = board.failure
+    lines.push(paint('red', truncate(`FAILURE${count > 1 ? ` (${count} times)` : ''}: ${text}`, size.columns), size))
   }
   return lines
 }
@@ -90,7 +90,7 @@ interface Widths {
   readonly trend: number
 }
 
-/** The key gets what it needs, the trend what is left, and nothing when that is too little to show anything. */
+/** The key column is as wide as the longest key; the trend gets the rest, or nothing if that is too little. */
 function columnWidths(rows: readonly Row[], columns: number): Widths {
   const fixed = 2 + VALUE_WIDTH * 2 + Z_WIDTH + STATE_WIDTH + COUNT_WIDTH + 5
   const longest = Math.max(KEY_WIDTH_MIN, ...rows.map(row => row.analysis.key.length))
@@ -124,7 +124,7 @@ function renderRow(row: Row, widths: Widths, settings: TableSettings, size: Tabl
     pad(describeState(row), STATE_WIDTH),
   ]
   if (widths.trend > 0) cells.push(sparkline(row.trend.slice(-widths.trend)))
-  // The mark says it too: not every terminal, and not everybody, sees colours.
+  // The mark repeats what the colour shows, for terminals and readers without colours.
   const line = truncate(`${anomaly ? '!' : isRecent ? '·' : ' '} ${cells.join(' ')}`.trimEnd(), size.columns)
   if (anomaly) return paint('inverse', line, size)
   return isRecent ? paint('yellow', line, size) : line
@@ -149,7 +149,7 @@ function renderMore(rows: readonly Row[], columns: number): string {
   return truncate(`  ... ${rows.length} more keys${note} (a taller window shows them)`, columns)
 }
 
-/** Of a long key the end is kept: the beginning is the device, the same in every row. */
+/** Keeps the end of a long key: the beginning is the device, which is the same in every row. */
 function fromTheEnd(key: string, width: number): string {
   return key.length <= width ? key : `…${key.slice(key.length - width + 1)}`
 }
