@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict'
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Docker, succeeds } from '../lib/docker.ts'
+import { type Docker, succeeds, temporaryFolder } from '../lib/docker.ts'
 import { ROOT } from '../lib/project.ts'
 import { Client } from '../stack/client.ts'
 import type { Report } from './report.ts'
@@ -11,7 +10,7 @@ import { imageOf } from './service-images.ts'
 const UP_LIMIT_MS = 120_000
 const REDIS_IMAGE_DERIVED = 'tidemark-compose-redis:local'
 
-/** The user that compose.yaml runs Redis as. */
+/** The user of Redis in compose.yaml. */
 const REDIS_USER = '999:1000'
 
 export interface ComposeOptions {
@@ -20,7 +19,7 @@ export interface ComposeOptions {
   readonly report: Report
 }
 
-/** Runs compose.yaml with the images that were just built, where the plug-in is installed. */
+/** Runs compose.yaml with the images that were just built, if the plug-in is installed. */
 export async function runCompose({ docker, redisImage, report }: ComposeOptions): Promise<void> {
   const title = 'compose.yaml runs'
   if (!(await succeeds(docker, ['compose', 'version']))) {
@@ -32,17 +31,17 @@ export async function runCompose({ docker, redisImage, report }: ComposeOptions)
     REDIS_IMAGE: REDIS_IMAGE_DERIVED,
     GATEWAY_IMAGE: imageOf('gateway'),
     ANALYZER_IMAGE: imageOf('analyzer'),
-    // Any free one.
+    // Any free port.
     GATEWAY_PORT: '0',
   }
   const project = ['compose', '--project-directory', ROOT, '--project-name', `tidemark-images-${process.pid}`]
   const compose = (...args: string[]) => docker([...project, ...args], { env, limitMs: UP_LIMIT_MS })
-  await report.check('compose.yaml is valid', async () => {
+  await report.step('compose.yaml is valid', async () => {
     await compose('config', '--quiet')
     return await docker(['compose', 'version', '--short'])
   })
   try {
-    await report.check(title, async () => {
+    await report.step(title, async () => {
       await compose('up', '--detach', '--no-build', '--wait', '--scale', 'analyzer=3')
       const port = Number(/:(\d+)$/.exec(await compose('port', 'gateway', '8080'))?.[1])
       const client = new Client(port)
@@ -57,15 +56,11 @@ export async function runCompose({ docker, redisImage, report }: ComposeOptions)
   }
 }
 
-/** An image of Redis that was made on the spot lacks what official ones have: a /data that its user owns. */
+/** Adds what an official image of Redis has and a substitute lacks: a /data that belongs to its user. */
 async function deriveRedisImage(docker: Docker, image: string): Promise<void> {
-  const folder = await mkdtemp(join(tmpdir(), 'tidemark-compose-'))
-  try {
-    await mkdir(join(folder, 'data'))
-    await writeFile(join(folder, 'data', '.keep'), '')
-    await writeFile(join(folder, 'Dockerfile'), `FROM ${image}\nCOPY --chown=${REDIS_USER} data /data\n`)
-    await docker(['build', '--tag', REDIS_IMAGE_DERIVED, folder])
-  } finally {
-    await rm(folder, { recursive: true, force: true })
-  }
+  await using folder = await temporaryFolder()
+  await mkdir(join(folder.path, 'data'))
+  await writeFile(join(folder.path, 'data', '.keep'), '')
+  await writeFile(join(folder.path, 'Dockerfile'), `FROM ${image}\nCOPY --chown=${REDIS_USER} data /data\n`)
+  await docker(['build', '--tag', REDIS_IMAGE_DERIVED, folder.path])
 }

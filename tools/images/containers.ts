@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Docker } from '../lib/docker.ts'
 
-/** All that is taken from a container: what runs in ours must need none of it. */
+/** Privileges that the services must not need. */
 const CONFINEMENT = ['--read-only', '--cap-drop', 'ALL', '--security-opt', 'no-new-privileges'] as const
 
 const STOP_LIMIT_S = 30
@@ -10,7 +10,7 @@ const POLL_MS = 100
 
 export interface ContainerOptions {
   readonly image: string
-  /** Its name, and where others reach it in the network. */
+  /** Its name, which is also its host name in the network. */
   readonly name: string
   /** `uid:gid`, by number. */
   readonly user: string
@@ -41,7 +41,7 @@ export class Containers implements AsyncDisposable {
     return new Containers(docker, network)
   }
 
-  /** Starts a container that may do nothing but run as `user`. */
+  /** Starts a container without privileges as `user`. */
   async start({ image, name, user, env = {}, options = [], command = [] }: ContainerOptions): Promise<void> {
     const full = this.#full(name)
     this.#names.push(name)
@@ -57,13 +57,13 @@ export class Containers implements AsyncDisposable {
     return { exitCode: Number(await this.inspect(name, '{{.State.ExitCode}}')), durationMs }
   }
 
-  /** The port of this computer that leads to a port of the container. */
+  /** Returns the port of this computer that is published for a port of the container. */
   async port(name: string, inner: number): Promise<number> {
     const published = await this.#docker(['port', this.#full(name), String(inner)])
     return Number(/:(\d+)$/m.exec(published)?.[1])
   }
 
-  /** Runs JavaScript in the container, by the node that is there in any case. */
+  /** Runs JavaScript in the container: node is the only program that every image has. */
   evaluate(name: string, script: string): Promise<string> {
     return this.#docker(['exec', this.#full(name), 'node', '--eval', script])
   }
@@ -72,7 +72,7 @@ export class Containers implements AsyncDisposable {
     return this.#docker(['inspect', '--format', format, this.#full(name)])
   }
 
-  /** Waits until the image's own health check has succeeded. */
+  /** Waits until the image's health check succeeds. */
   async healthy(name: string, limitMs: number): Promise<void> {
     const deadline = performance.now() + limitMs
     for (;;) {
@@ -85,7 +85,7 @@ export class Containers implements AsyncDisposable {
     }
   }
 
-  /** The last lines of each container, for when something failed. */
+  /** Returns the last lines of each container's log. */
   async logs(): Promise<string> {
     const all = this.#names.map(async name => {
       const options = { withErrors: true }

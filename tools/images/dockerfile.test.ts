@@ -32,7 +32,7 @@ describe.each(SERVICES)('the image of the %s', service => {
     expect(user).toMatch(/^[1-9]\d*:[1-9]\d*$/)
   })
 
-  test('is started and asked for its health without a shell, so that signals reach it', () => {
+  test('starts and checks its health without a shell, so that signals reach the process', () => {
     for (const name of ['CMD', 'HEALTHCHECK']) {
       const [value = ''] = valuesOf(service, name).slice(-1)
       const command = JSON.parse(value.replace(/^.*?(?=\[)/, '')) as string[]
@@ -42,7 +42,7 @@ describe.each(SERVICES)('the image of the %s', service => {
     expect(valuesOf(service, 'STOPSIGNAL')).toEqual(['SIGTERM'])
   })
 
-  test('holds what the build makes for it, and nothing else', () => {
+  test('contains the output of its build and nothing else', () => {
     const copies = instructionsFor(dockerfile, service).filter(({ name }) => name === 'COPY' || name === 'ADD')
     expect(copies.map(({ flags, value }) => [...flags, value])).toEqual([
       ['--from=build', `/build/packages/${service}/dist/ ./`],
@@ -50,7 +50,7 @@ describe.each(SERVICES)('the image of the %s', service => {
     expect(read('tools/build.ts')).toContain(`'${service}'`)
   })
 
-  test('gets its secrets nowhere', () => {
+  test('runs no command and has no secret in its environment', () => {
     expect(valuesOf(service, 'RUN')).toEqual([])
     expect(valuesOf(service, 'ENV')).toEqual(['NODE_ENV=production'])
   })
@@ -64,7 +64,7 @@ describe.each(SERVICES)('the image of the %s', service => {
 describe('the build stage', () => {
   const copied = valuesOf('build', 'COPY').flatMap(value => value.split(' ').slice(0, -1))
 
-  test('copies files that exist and that .dockerignore lets through', () => {
+  test('copies files that exist and that .dockerignore includes', () => {
     const letThrough = read('.dockerignore')
       .split('\n')
       .filter(line => line.startsWith('!'))

@@ -1,7 +1,7 @@
 /** One instruction of a Dockerfile. */
 export interface Instruction {
   readonly name: string
-  /** What follows it, on one line, without its flags. */
+  /** Its arguments on one line, without its flags. */
   readonly value: string
   readonly flags: readonly string[]
 }
@@ -13,12 +13,12 @@ export interface Stage {
 }
 
 export interface Dockerfile {
-  /** Defaults of the arguments before the first stage: the base images. */
+  /** Defaults of the arguments before the first stage, which name the base images. */
   readonly args: ReadonlyMap<string, string>
   readonly stages: ReadonlyMap<string, Stage>
 }
 
-/** Reads as much of the format as our own file uses: no heredocs, no other escape character, every stage named. */
+/** Parses the part of the format that our Dockerfile uses: no heredocs, no escape directive, every stage named. */
 export function parseDockerfile(text: string): Dockerfile {
   const args = new Map<string, string>()
   const stages = new Map<string, Stage & { readonly instructions: Instruction[] }>()
@@ -39,7 +39,7 @@ export function parseDockerfile(text: string): Dockerfile {
   return { args, stages }
 }
 
-/** All that holds for an image: the instructions of its stage after those of the stages that it is made from. */
+/** Returns the instructions that apply to an image: those of its base stages, then those of its own stage. */
 export function instructionsFor({ stages }: Dockerfile, name: string): readonly Instruction[] {
   const stage = stages.get(name)
   if (stage === undefined) return []
@@ -48,7 +48,7 @@ export function instructionsFor({ stages }: Dockerfile, name: string): readonly 
 
 function instructionsOf(text: string): Instruction[] {
   const lines = text.split('\n').filter(line => !line.startsWith('#'))
-  // A backslash at the end of a line goes on in the next one.
+  // A backslash at the end of a line continues it.
   const joined = lines.join('\n').replaceAll(/\\\n\s*/g, '')
   return joined
     .split('\n')

@@ -7,18 +7,18 @@ import type { Report } from './report.ts'
 import { imageOf } from './service-images.ts'
 
 const USER = '1000:1000'
-/** Nobody has heard of this one: some clusters give every deployment a user of its own. */
+/** A user that no image knows: some clusters give every deployment its own user. */
 const OTHER_USER = '54321:0'
 
 const REDIS_URL = 'redis://redis:6379'
-// Not /data: a tmpfs over a folder of the image takes that folder's owner over, and it may be root's.
+// Not /data: a tmpfs over a folder of the image gets the owner of that folder, which may be root.
 const DATA = '/redis'
 const REDIS_COMMAND = ['redis-server', '--protected-mode', 'no', '--dir', DATA, '--appendonly', 'yes'] as const
 
 const READY_LIMIT_MS = 20_000
 const HEALTHY_LIMIT_MS = 40_000
 const VERDICTS_LIMIT_MS = 20_000
-/** A stop hands over what it owns; it waits for nothing that takes longer. */
+/** A service that stops hands off its partitions and waits for nothing else. */
 const STOP_LIMIT_MS = 5_000
 const POLL_MS = 20
 
@@ -31,7 +31,7 @@ export interface PipelineOptions {
   readonly report: Report
 }
 
-/** Runs everything in containers that may do nothing, and sends samples through it from outside. */
+/** Runs the pipeline in containers without privileges and sends samples to it from outside. */
 export async function runPipeline({ docker, redisImage, report }: PipelineOptions): Promise<void> {
   await using containers = await Containers.inNetwork(docker, `tidemark-images-${process.pid}`)
   try {
@@ -48,21 +48,21 @@ async function checkPipeline(containers: Containers, redisImage: string, report:
     () => 'redis, gateway, 2 analyzers',
   )
   const client = new Client(port)
-  await report.check('a sample gets its verdict', () => checkVerdict(client))
-  await report.check('/docs is complete', () => checkDocs(client))
+  await report.step('a sample gets its verdict', () => checkVerdict(client))
+  await report.step('/docs is complete', () => checkDocs(client))
   for (const name of ['gateway', 'analyzer-1']) {
-    await report.check(`${name} is confined`, () => checkConfinement(containers, name))
+    await report.step(`${name} is confined`, () => checkConfinement(containers, name))
   }
-  await report.check('an analyzer stops under load', () => checkStop(containers, client))
-  await report.check('any other user does as well', () => checkOtherUser(containers, client))
-  await report.check("the images' health checks succeed", async () => {
+  await report.step('an analyzer stops under load', () => checkStop(containers, client))
+  await report.step('any other user works too', () => checkOtherUser(containers, client))
+  await report.step("the images' health checks succeed", async () => {
     for (const name of ['gateway', 'analyzer-3']) await containers.healthy(name, HEALTHY_LIMIT_MS)
     return 'gateway and analyzer healthy'
   })
-  await report.check('the gateway stops', async () => describeStop(await stop(containers, 'gateway')))
+  await report.step('the gateway stops', async () => describeStop(await stop(containers, 'gateway')))
 }
 
-/** Returns the port of this computer that leads to the gateway. */
+/** Starts everything; returns the port of the gateway on this computer. */
 async function startAll(containers: Containers, redisImage: string): Promise<number> {
   const data = ['--tmpfs', `${DATA}:mode=1777`]
   await containers.start({ image: redisImage, name: 'redis', user: USER, options: data, command: REDIS_COMMAND })
@@ -104,7 +104,7 @@ async function checkDocs(client: Client): Promise<string> {
   return `${sizes.length} files, ${(sizes.reduce((sum, size) => sum + size, 0) / 1e6).toFixed(1)} MB`
 }
 
-/** What a process in the container is and may do, as JSON. */
+/** Prints the identity and the privileges of a process in the container, as JSON. */
 const PROBE = `
 const { readFileSync, writeFileSync } = require('node:fs')
 const status = readFileSync('/proc/self/status', 'utf8')
@@ -127,7 +127,7 @@ async function checkConfinement(containers: Containers, name: string): Promise<s
   return `uid ${uid}, no capabilities, writing: ${[...new Set(writes)].join(', ')}`
 }
 
-/** Stops an analyzer while samples arrive: the other one must finish its work, and none may be lost or counted twice. */
+/** Stops an analyzer while samples arrive: the other one must finish, without a lost or duplicate sample. */
 async function checkStop(containers: Containers, client: Client): Promise<string> {
   const posting = postAll(client, 'stop')
   const stopped = await stop(containers, 'analyzer-1')
@@ -176,7 +176,7 @@ function describeStop({ exitCode, durationMs }: { readonly exitCode: number; rea
   return `exit ${exitCode} in ${(durationMs / 1000).toFixed(2)} s`
 }
 
-/** Tries until it holds. */
+/** Repeats an assertion until it holds. */
 async function within(limitMs: number, holds: () => Promise<void>): Promise<void> {
   const deadline = performance.now() + limitMs
   for (;;) {

@@ -1,50 +1,35 @@
 import { formatDuration } from '../lib/format.ts'
 
-const TITLE_WIDTH = 42
-const SEEN_WIDTH = 52
-
-/** Prints a line for each step: what was done, what was seen, how long it took. */
+/** Prints a line for each step: its outcome, its title, what was observed and how long it took. */
 export class Report {
   readonly #stop: AbortSignal
-  readonly #write: (text: string) => void
+  readonly #output: NodeJS.WritableStream
 
-  constructor({ stop, write }: { readonly stop: AbortSignal; readonly write: (text: string) => void }) {
+  constructor(stop: AbortSignal, output: NodeJS.WritableStream) {
     this.#stop = stop
-    this.#write = write
+    this.#output = output
   }
 
-  /** Does one step. The first that fails ends everything: the ones after it rest on it. */
-  async step<T>(title: string, act: () => Promise<T>, describe: (result: T) => string): Promise<T> {
+  /** Runs a step. The first one that fails ends the run, because later steps depend on it. */
+  async step<T>(title: string, act: () => Promise<T>, describe: (result: T) => string = String): Promise<T> {
     this.#stop.throwIfAborted()
     const begin = performance.now()
     try {
       const result = await act()
-      this.#line({ mark: 'ok', title, seen: describe(result), durationMs: performance.now() - begin })
+      this.#print('ok', title, describe(result), begin)
       return result
     } catch (error) {
-      this.#line({ mark: 'FAILED', title, seen: '', durationMs: performance.now() - begin })
+      this.#print('FAILED', title, '', begin)
       throw error
     }
   }
 
-  /** As step, for one that returns what is to be said. */
-  async check(title: string, act: () => Promise<string>): Promise<void> {
-    await this.step(title, act, seen => seen)
-  }
-
   skipped(title: string, reason: string): void {
-    this.#line({ mark: 'SKIPPED', title, seen: reason, durationMs: 0 })
+    this.#print('SKIPPED', title, reason, performance.now())
   }
 
-  #line({ mark, title, seen, durationMs }: Line): void {
-    const duration = durationMs > 0 ? formatDuration(durationMs) : ''
-    this.#write(`${mark.padEnd(8)}${title.padEnd(TITLE_WIDTH)}${seen.padEnd(SEEN_WIDTH)} ${duration}\n`)
+  #print(mark: 'ok' | 'FAILED' | 'SKIPPED', title: string, observed: string, begin: number): void {
+    const duration = formatDuration(performance.now() - begin)
+    this.#output.write(`${mark.padEnd(8)}${title.padEnd(42)}${observed.padEnd(52)} ${duration}\n`)
   }
-}
-
-interface Line {
-  readonly mark: 'ok' | 'FAILED' | 'SKIPPED'
-  readonly title: string
-  readonly seen: string
-  readonly durationMs: number
 }

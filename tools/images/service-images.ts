@@ -1,13 +1,19 @@
-import { access } from 'node:fs/promises'
-import type { Docker } from '../lib/docker.ts'
+import { execFile } from 'node:child_process'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { gunzipSync } from 'node:zlib'
+import { type Docker, exists, temporaryFolder } from '../lib/docker.ts'
 import { ROOT } from '../lib/project.ts'
 import type { BaseImages } from './base-images.ts'
-import type { Registry } from './registry.ts'
+
+const run = promisify(execFile)
 
 const BUILD_LIMIT_MS = 600_000
-
-/** The replaced service promised images smaller than this. */
 const SIZE_MAX_BYTES = 300e6
+
+/** Some engines save layers compressed. */
+const GZIP_MAGIC = Buffer.from([0x1f, 0x8b])
 
 export const SERVICES = ['gateway', 'analyzer'] as const
 export type Service = (typeof SERVICES)[number]
@@ -16,36 +22,59 @@ export function imageOf(service: Service): string {
   return `tidemark-${service}:local`
 }
 
+/** How this computer reaches the npm registry. An image must contain none of it. */
+export interface Registry {
+  readonly host: string
+  /** Files; undefined if there is none. */
+  readonly npmrc: string | undefined
+  readonly certificates: string | undefined
+  /** Tokens and passwords. */
+  readonly secrets: readonly string[]
+}
+
+export async function readRegistry(): Promise<Registry> {
+  const [registry, npmrc, cafile] = await Promise.all(['registry', 'userconfig', 'cafile'].map(npmSetting))
+  if (registry === undefined) throw new Error('npm has no setting "registry"')
+  const text = npmrc === undefined ? '' : await readFile(npmrc, 'utf8').catch(() => '')
+  const secrets = [...text.matchAll(/_(?:authToken|auth|password)\s*=\s*"?([^"\s]+)/g)].map(([, secret = '']) => secret)
+  return {
+    host: new URL(registry).host,
+    npmrc: text === '' ? undefined : npmrc,
+    certificates: process.env.NODE_EXTRA_CA_CERTS ?? cafile,
+    secrets,
+  }
+}
+
+async function npmSetting(name: string): Promise<string | undefined> {
+  const { stdout } = await run('npm', ['config', 'get', name])
+  const value = stdout.trim()
+  return value === '' || value === 'null' || value === 'undefined' ? undefined : value
+}
+
 export interface BuildOptions {
   readonly bases: BaseImages
   readonly registry: Registry
   readonly signal: AbortSignal
 }
 
-/** Builds a service's image from the working tree as anybody would, with what is needed to reach the npm registry from here. */
+/** Builds a service's image from the working tree, with the secrets that reach the npm registry from here. */
 export async function buildImage(docker: Docker, service: Service, options: BuildOptions): Promise<void> {
   const { bases, registry, signal } = options
-  const secrets = [
-    ['npmrc', registry.npmrc],
-    ['ca', registry.certificates],
-  ] as const
   const args = ['build', '--target', service, '--tag', imageOf(service)]
   args.push('--build-arg', `BUILD_IMAGE=${bases.build}`, '--build-arg', `NODE_IMAGE=${bases.node}`)
-  // Our own engine leads nowhere from its bridge; others may not allow the host's network to a build.
+  // The bridge of a temporary engine has no route outside. Other engines may not allow the host's network to a build.
   if (bases.isMade) args.push('--network', 'host')
-  for (const [id, file] of secrets) {
-    if (file !== undefined && (await isFile(file))) args.push('--secret', `id=${id},src=${file}`)
+  for (const [id, file] of [
+    ['npmrc', registry.npmrc],
+    ['ca', registry.certificates],
+  ]) {
+    if (file !== undefined && (await exists(file))) args.push('--secret', `id=${id},src=${file}`)
   }
   await docker([...args, ROOT], { limitMs: BUILD_LIMIT_MS, signal })
 }
 
-export interface ImageSize {
-  readonly bytes: number
-  /** What our own layers add to the base. */
-  readonly addedBytes: number
-}
-
-export async function sizeOf(docker: Docker, image: string, base: string): Promise<ImageSize> {
+/** Returns the size of an image and the part of it that its base does not have. */
+export async function sizeOf(docker: Docker, image: string, base: string) {
   const [bytes = 0, baseBytes = 0] = await Promise.all(
     [image, base].map(async name => Number(await docker(['image', 'inspect', '--format', '{{.Size}}', name]))),
   )
@@ -53,9 +82,22 @@ export async function sizeOf(docker: Docker, image: string, base: string): Promi
   return { bytes, addedBytes: bytes - baseBytes }
 }
 
-function isFile(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  )
+/** Returns which of `words` occur in the image's configuration, history or layers, without those of its base. */
+export async function findInImage(
+  docker: Docker,
+  { image, base, words }: { readonly image: string; readonly base: string; readonly words: readonly string[] },
+): Promise<readonly string[]> {
+  await using folder = await temporaryFolder()
+  await docker(['save', '--output', join(folder.path, 'image.tar'), image])
+  await run('tar', ['--extract', '--file', join(folder.path, 'image.tar'), '--directory', folder.path])
+  const manifest: unknown = JSON.parse(await readFile(join(folder.path, 'manifest.json'), 'utf8'))
+  const [{ Config, Layers }] = manifest as [{ readonly Config: string; readonly Layers: readonly string[] }]
+  const baseLayers = Number(await docker(['image', 'inspect', '--format', '{{len .RootFS.Layers}}', base]))
+  const found = new Set<string>()
+  for (const name of [Config, ...Layers.slice(baseLayers)]) {
+    const bytes = await readFile(join(folder.path, name))
+    const content = bytes.subarray(0, 2).equals(GZIP_MAGIC) ? gunzipSync(bytes) : bytes
+    for (const word of words) if (content.includes(word)) found.add(word)
+  }
+  return [...found]
 }
