@@ -1,12 +1,12 @@
 # The images of both services: docker build --target gateway . and docker build --target analyzer .
-# The bases are arguments, for registries of one's own and for machines that can pull nothing. BUILD_IMAGE needs glibc,
-# Node 20 or newer and npm; NODE_IMAGE needs Node 24 as `node` on PATH and nothing else, not even a shell.
+# The base images are arguments, for private registries and machines that cannot pull images. BUILD_IMAGE
+# needs glibc, Node 20 or newer and npm; NODE_IMAGE needs only Node 24 as `node` on PATH, not even a shell.
 ARG BUILD_IMAGE=node:24-bookworm-slim
 ARG NODE_IMAGE=node:24-alpine
 
 FROM ${BUILD_IMAGE} AS build
 WORKDIR /build
-# First what decides on the dependencies, so that a change of the sources does not install them again.
+# The manifests first, so that a change of the sources does not install the dependencies again.
 COPY package.json pnpm-lock.yaml pnpm-workspace.yaml ./
 COPY tools/bootstrap.mjs tools/package.json tools/
 COPY test/package.json test/
@@ -14,8 +14,8 @@ COPY packages/analyzer/package.json packages/analyzer/
 COPY packages/gateway/package.json packages/gateway/
 COPY packages/shared/package.json packages/shared/
 COPY packages/testkit/package.json packages/testkit/
-# Behind a proxy or with a registry of one's own: --secret id=npmrc,src=$HOME/.npmrc and --secret id=ca,src=CERTIFICATES.pem.
-# Both are there for this one step and stay in no layer.
+# Behind a proxy or with a private registry: --secret id=npmrc,src=$HOME/.npmrc and
+# --secret id=ca,src=CERTIFICATES.pem. Both exist in this step only and are stored in no layer.
 RUN --mount=type=secret,id=npmrc,target=/run/secrets/npmrc --mount=type=secret,id=ca,target=/run/secrets/ca.pem \
     if [ -s /run/secrets/npmrc ]; then ln -s /run/secrets/npmrc "$HOME/.npmrc"; fi; \
     if [ -s /run/secrets/ca.pem ]; then export NODE_EXTRA_CA_CERTS=/run/secrets/ca.pem; fi; \
@@ -23,13 +23,14 @@ RUN --mount=type=secret,id=npmrc,target=/run/secrets/npmrc --mount=type=secret,i
 COPY tsconfig.json ./
 COPY tools/build.ts tools/
 COPY packages packages
-# Readable for any user, however strict the umask was where the sources come from.
+# Readable for any user, even if the umask of the build machine is strict.
 RUN node tools/bootstrap.mjs tools/build.ts && chmod -R a+rX packages/*/dist
 
 FROM ${NODE_IMAGE} AS runtime
 ENV NODE_ENV=production
 WORKDIR /app
-# By number, because Kubernetes can only then see that it is not root. Any other number does as well: nothing is written.
+# A number, because Kubernetes rejects names when it requires a user other than root. Any other user works
+# too: the services write no files.
 USER 1000:1000
 STOPSIGNAL SIGTERM
 # /metrics and the health routes.
@@ -37,7 +38,7 @@ EXPOSE 9464
 
 FROM runtime AS gateway
 LABEL org.opencontainers.image.title="Tidemark gateway" \
-      org.opencontainers.image.description="Takes samples over HTTP into Redis and answers with the verdicts on them" \
+      org.opencontainers.image.description="Stores samples from HTTP in Redis and serves their verdicts" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /build/packages/gateway/dist/ ./
 EXPOSE 8080
@@ -47,7 +48,7 @@ CMD ["node", "--disable-proto=delete", "main.mjs"]
 
 FROM runtime AS analyzer
 LABEL org.opencontainers.image.title="Tidemark analyzer" \
-      org.opencontainers.image.description="Gives each sample its verdict, in order and exactly once" \
+      org.opencontainers.image.description="Scores each sample, in order and exactly once" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /build/packages/analyzer/dist/ ./
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \

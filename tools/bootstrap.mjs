@@ -1,8 +1,8 @@
-// Sets the project up on a machine that has only Node (20 or newer) and npm, then runs a script under the pinned Node.
-//   node tools/bootstrap.mjs SCRIPT.ts [ARG...]    sets up and runs a TypeScript file
-//   node tools/bootstrap.mjs --run BIN [ARG...]    sets up and runs an installed program
-//   node tools/bootstrap.mjs --install             only sets up
-// Plain JavaScript without dependencies: this file runs before anything is installed, on the Node that is there.
+// Installs the project on a machine that has only Node (20 or newer) and npm, then runs a script with the pinned Node.
+//   node tools/bootstrap.mjs SCRIPT.ts [ARG...]    installs, then runs a TypeScript file
+//   node tools/bootstrap.mjs --run BIN [ARG...]    installs, then runs an installed program
+//   node tools/bootstrap.mjs --install             only installs
+// Plain JavaScript without dependencies: this file runs before anything is installed, with the machine's own Node.
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -14,7 +14,7 @@ const PNPM_VERSION = '12.21.0'
 const NODE_MAJOR = 24
 const NODE_MAJOR_MIN = 20
 
-/** How long another set-up of the same folder may take before this one gives up. */
+/** How long another installation in the same folder may take before this one fails. */
 const LOCK_DEADLINE_MS = 300_000
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -34,8 +34,8 @@ function fail(text) {
   process.exit(1)
 }
 
-/** A hash over everything that decides what is installed. */
-function wantedSetup() {
+/** Returns a hash of everything that determines what is installed. */
+function inputsHash() {
   const hash = createHash('sha256').update(`${PNPM_VERSION} ${process.platform} ${process.arch}`)
   const packages = readdirSync(join(root, 'packages'))
   const manifests = [
@@ -53,11 +53,11 @@ function wantedSetup() {
   return hash.digest('hex')
 }
 
-function isSetUp(wanted) {
+function isInstalled(wanted) {
   return existsSync(stampFile) && readFileSync(stampFile, 'utf8') === wanted
 }
 
-/** Runs a set-up step quietly; its output is shown only when it fails. */
+/** Runs a step of the installation; its output is shown only if it fails. */
 function step(title, command, args, options = {}) {
   const begin = Date.now()
   process.stderr.write(`${title} ... `)
@@ -68,7 +68,7 @@ function step(title, command, args, options = {}) {
     stdio: ['ignore', 'pipe', 'pipe'],
     ...options,
   })
-  // Ctrl-C: npm and pnpm got it as well, and nobody needs to hear that they failed.
+  // Ctrl-C also reaches npm and pnpm; their failure is not an error to report.
   if (result.signal === 'SIGINT' || result.signal === 'SIGTERM' || result.status === 130) {
     say('stopped')
     rmSync(lockFile, { force: true })
@@ -79,13 +79,13 @@ function step(title, command, args, options = {}) {
     say(`${result.stdout ?? ''}${result.stderr ?? ''}`)
     rmSync(lockFile, { force: true })
     const cause = result.error ? `: ${result.error.message}` : ''
-    fail(`"${command} ${args.join(' ')}" failed${cause}. Is the npm registry reachable, and is the disk not full?`)
+    fail(`"${command} ${args.join(' ')}" failed${cause}. Is the npm registry reachable? Is the disk full?`)
   }
   say(`${((Date.now() - begin) / 1000).toFixed(1)} s`)
 }
 
 function install(wanted) {
-  say('tidemark: setting up (once)')
+  say('tidemark: installing dependencies (first run only)')
   const pnpmManifest = join(tools, 'node_modules', 'pnpm', 'package.json')
   const pnpmThere = existsSync(pnpmManifest) && JSON.parse(readFileSync(pnpmManifest, 'utf8')).version === PNPM_VERSION
   if (!pnpmThere) {
@@ -95,26 +95,26 @@ function install(wanted) {
     const options = ['--no-audit', '--no-fund', '--no-update-notifier']
     step(`  pnpm ${PNPM_VERSION}`, 'npm', ['install', '--prefix', tools, `pnpm@${PNPM_VERSION}`, ...options])
   }
-  // Without CI pnpm would ask before it replaces a node_modules that another pnpm or npm made.
+  // With CI, pnpm replaces a node_modules of another package manager without a question.
   const env = { ...process.env, PATH: `${toolsBin}${delimiter}${process.env.PATH}`, CI: 'true' }
   step('  dependencies and Node 24', 'pnpm', ['install', '--frozen-lockfile'], { env })
   if (existsSync(join(root, '.git'))) spawnSync('git', ['config', 'core.hooksPath', '.githooks'], { cwd: root })
   writeFileSync(stampFile, wanted)
 }
 
-/** Sets up unless that was done; two at once (`npm start` and `npm test` in a fresh clone) take turns. */
-function setUp() {
-  const wanted = wantedSetup()
-  if (isSetUp(wanted)) return
+/** Installs unless that is done. A lock serialises two of them, such as npm start and npm test in a fresh clone. */
+function installOnce() {
+  const wanted = inputsHash()
+  if (isInstalled(wanted)) return
   takeLock()
   try {
-    if (!isSetUp(wanted)) install(wanted)
+    if (!isInstalled(wanted)) install(wanted)
   } finally {
     rmSync(lockFile, { force: true })
   }
 }
 
-/** The lock is a file with its holder's process id, so that one left by a crash is known for what it is. */
+/** Takes the lock: a file that contains the process id of its holder, so that a lock left by a crash is recognised. */
 function takeLock() {
   const deadline = Date.now() + LOCK_DEADLINE_MS
   let isWaiting = false
@@ -128,8 +128,8 @@ function takeLock() {
       if (error.code !== 'EEXIST') fail(`cannot write into ${root}: ${error.message}`)
     }
     if (!isHeld()) rmSync(lockFile, { force: true })
-    else if (Date.now() > deadline) fail(`another set-up takes too long; if there is none, remove ${lockFile}`)
-    else if (!isWaiting) say('tidemark: waiting for another set-up of this folder')
+    else if (Date.now() > deadline) fail(`another installation takes too long; if none is running, delete ${lockFile}`)
+    else if (!isWaiting) say('tidemark: waiting for another installation in this folder')
     isWaiting = true
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200)
   }
@@ -138,7 +138,7 @@ function takeLock() {
 function isHeld() {
   try {
     const holder = Number(readFileSync(lockFile, 'utf8'))
-    // Empty for the moment between its making and its writing.
+    // The file is empty between its creation and its first write.
     if (holder === 0) return true
     process.kill(holder, 0)
     return true
@@ -147,24 +147,25 @@ function isHeld() {
   }
 }
 
-/** The pinned Node where there is a build of it for this machine, else this one if it is new enough. */
+/** Returns the pinned Node if it runs on this machine, otherwise the machine's own Node if it is new enough. */
 function nodeToUse() {
   if (existsSync(pinnedNode) && spawnSync(pinnedNode, ['--version']).status === 0) return pinnedNode
   if (Number(process.versions.node.split('.')[0]) >= NODE_MAJOR) return process.execPath
   return fail(
-    `there is no packaged Node ${NODE_MAJOR} for ${process.platform}-${process.arch}, and this one is ${process.version}. ` +
-      `Install Node ${NODE_MAJOR} or newer and run the command again.`,
+    `no packaged Node ${NODE_MAJOR} exists for ${process.platform}-${process.arch}, and the installed Node is ` +
+      `${process.version}. Install Node ${NODE_MAJOR} or newer and run the command again.`,
   )
 }
 
-/** Runs the program in the foreground; this process ends as it does. */
+/** Runs the program in the foreground; this process ends with its exit code. */
 function run(command, args) {
   const path = [projectBin, toolsBin, process.env.PATH].join(delimiter)
-  const env = { ...process.env, PATH: path, TIDEMARK_PARENT: String(process.pid) }
+  const quiet = { TURBO_TELEMETRY_DISABLED: '1', DO_NOT_TRACK: '1' }
+  const env = { ...process.env, ...quiet, PATH: path, TIDEMARK_PARENT: String(process.pid) }
   const child = spawn(command, args, { cwd: root, stdio: 'inherit', env })
-  // The terminal sends Ctrl-C to the whole group, a supervisor only to this process: hand it on, and wait for the child.
+  // A terminal sends Ctrl-C to the whole group, but a supervisor signals only this process: forward it, then wait.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
-  // npm that was killed tells nobody; under npm, somebody else as the parent means that it is gone.
+  // If npm is killed, this process is not signalled, but it gets another parent.
   const parent = process.ppid
   if (process.env.npm_lifecycle_event !== undefined) {
     setInterval(() => process.ppid !== parent && child.kill('SIGTERM'), 1000).unref()
@@ -175,7 +176,7 @@ function run(command, args) {
       process.exitCode = code ?? 1
       return
     }
-    // It was killed and could not tidy the terminal: leave the second screen, if it was there, and show the cursor.
+    // A killed program cannot restore the terminal: leave the alternate screen and show the cursor.
     if (process.stdout.isTTY && signal === 'SIGKILL') process.stdout.write('\x1b[?1049l\x1b[?25h')
     process.exitCode = 128 + constants.signals[signal]
   })
@@ -183,10 +184,10 @@ function run(command, args) {
 
 const [first, ...rest] = process.argv.slice(2)
 if (first === undefined) fail('usage: node tools/bootstrap.mjs SCRIPT.ts [ARG...] | --run BIN [ARG...] | --install')
-if (process.platform === 'win32') fail('Windows is not supported; under WSL the same command works')
+if (process.platform === 'win32') fail('Windows is not supported; use the same command in WSL')
 if (Number(process.versions.node.split('.')[0]) < NODE_MAJOR_MIN) {
-  fail(`this is Node ${process.version}; Node ${NODE_MAJOR_MIN} or newer is needed`)
+  fail(`Node ${NODE_MAJOR_MIN} or newer is required; this is ${process.version}`)
 }
-setUp()
+installOnce()
 if (first === '--run') run(join(projectBin, rest[0] ?? ''), rest.slice(1))
 else if (first !== '--install') run(nodeToUse(), [first, ...rest])

@@ -65,20 +65,20 @@ describe('the build stage', () => {
   const copied = valuesOf('build', 'COPY').flatMap(value => value.split(' ').slice(0, -1))
 
   test('copies files that exist and that .dockerignore includes', () => {
-    const letThrough = read('.dockerignore')
+    const included = read('.dockerignore')
       .split('\n')
       .filter(line => line.startsWith('!'))
       .map(line => line.slice(1))
     for (const path of copied) {
       expect(existsSync(join(ROOT, path)), path).toBe(true)
       expect(
-        letThrough.some(allowed => path === allowed || path.startsWith(`${allowed}/`)),
+        included.some(allowed => path === allowed || path.startsWith(`${allowed}/`)),
         path,
       ).toBe(true)
     }
   })
 
-  // Otherwise the dependencies are installed a second time, after the sources were copied.
+  // Otherwise pnpm installs the dependencies again after the sources are copied.
   test('copies the manifest of every package before it installs', () => {
     for (const name of readdirSync(join(ROOT, 'packages'))) {
       if (!existsSync(join(ROOT, 'packages', name, 'package.json'))) continue

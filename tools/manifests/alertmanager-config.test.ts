@@ -3,11 +3,11 @@ import { expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { ALERTMANAGER_OUTPUT, renderAlertmanagerConfig } from './alertmanager-config.ts'
 
-test('the routes in k8s/ are those of alertmanager/: npm run manifests makes them', () => {
+test('the routes in k8s/ are those of alertmanager/ (npm run manifests updates them)', () => {
   expect(readFileSync(ALERTMANAGER_OUTPUT, 'utf8')).toBe(renderAlertmanagerConfig())
 })
 
-test('routes, receivers and inhibitions go under the names that the operator has for them', () => {
+test('routes, receivers and inhibitions get the names that the Prometheus Operator uses', () => {
   const { spec } = parse(
     renderAlertmanagerConfig(`
 route:
@@ -44,8 +44,8 @@ inhibit_rules: [{ source_matchers: ['a="b"'], target_matchers: ['c=~"d|e"'], equ
   })
 })
 
-test('a matcher that cannot be read is told', () => {
+test('a matcher that cannot be parsed is an error', () => {
   expect(() =>
     renderAlertmanagerConfig('{route: {receiver: a, matchers: [severity]}, receivers: [], inhibit_rules: []}'),
-  ).toThrow('no matcher: severity')
+  ).toThrow('not a matcher: severity')
 })

@@ -4,13 +4,13 @@ import { parse, stringify } from 'yaml'
 
 const SOURCE = new URL('../../alertmanager/alertmanager.yml', import.meta.url)
 
-/** The file that is made. */
+/** The generated file. */
 export const ALERTMANAGER_OUTPUT = fileURLToPath(
   new URL('../../k8s/components/monitoring/alertmanager.yaml', import.meta.url),
 )
 
-const HEADER = `# Made of alertmanager/alertmanager.yml by npm run manifests. Change that, not this; an overlay says where receivers are.
-# The operator adds to every route and every inhibition that it is for alerts of this object's namespace.
+const HEADER = `# Generated from alertmanager/alertmanager.yml by npm run manifests. Do not edit; an overlay configures the receivers.
+# The operator restricts every route and every inhibition to alerts of this object's namespace.
 `
 
 interface Route {
@@ -33,7 +33,7 @@ interface AlertmanagerFile {
   }[]
 }
 
-/** Alertmanager's routes, receivers and inhibitions as an object of the Prometheus Operator. */
+/** Returns Alertmanager's routes, receivers and inhibitions as an object of the Prometheus Operator. */
 export function renderAlertmanagerConfig(text = readFileSync(SOURCE, 'utf8')): string {
   const { route, receivers, inhibit_rules } = parse(text) as AlertmanagerFile
   const object = {
@@ -67,6 +67,6 @@ function toRoute({ receiver, group_by, group_wait, group_interval, repeat_interv
 
 function toMatcher(text: string): { name: string; matchType: string; value: string } {
   const [, name, matchType, value] = /^(\w+)(=~|!~|!=|=)"([^"\\]*)"$/.exec(text) ?? []
-  if (name === undefined || matchType === undefined || value === undefined) throw new Error(`no matcher: ${text}`)
+  if (name === undefined || matchType === undefined || value === undefined) throw new Error(`not a matcher: ${text}`)
   return { name, matchType, value }
 }

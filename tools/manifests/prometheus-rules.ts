@@ -5,14 +5,14 @@ import { parse, stringify } from 'yaml'
 
 const RULES = new URL('../../prometheus/rules/', import.meta.url)
 
-/** The file that is made. */
+/** The generated file. */
 export const OUTPUT = fileURLToPath(new URL('../../k8s/components/monitoring/rules.yaml', import.meta.url))
 
-const HEADER = `# Made of prometheus/rules by npm run manifests, because kustomize cannot put one file into another.
-# Change those, not this.
+const HEADER = `# Generated from prometheus/rules by npm run manifests, because kustomize cannot include one file in another.
+# Do not edit.
 `
 
-/** The rules of prometheus/rules as objects of the Prometheus Operator: the same groups, one object for each file. */
+/** Returns the rules of prometheus/rules as objects of the Prometheus Operator, one object for each file. */
 export function renderPrometheusRules(): string {
   const files = readdirSync(RULES).filter(name => name.endsWith('.yaml'))
   const objects = files.sort().map(file => ({

@@ -13,7 +13,7 @@ export interface Interrupts extends Disposable {
   onHurry(hurry: () => void): void
 }
 
-/** Turns Ctrl-C, SIGTERM, a closed terminal and the death of the process above into one request to stop. */
+/** Makes Ctrl-C, SIGTERM, a closed terminal and the end of the parent process one signal to stop. */
 export function watchInterrupts(): Interrupts {
   const stop = new AbortController()
   const hurries: (() => void)[] = []
