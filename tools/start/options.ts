@@ -5,8 +5,8 @@ export const ANALYZERS_MAX = 64
 export const COMMAND = {
   call: 'npm start --',
   summary: 'Runs Tidemark on this computer: one gateway, analyzers and a Redis. Ctrl-C stops all of it.',
-  details: `Without --csv, this computer's own metrics (CPU, memory, network, disk, event loop) are sent to POST /ingest
-every 250 ms, and a live table shows the verdicts.`,
+  details: `Without --csv, this computer's own metrics (CPU, memory, event loop; on Linux also network and disk) are sent to
+POST /ingest every 250 ms, and a live table shows the verdicts.`,
   options: {
     csv: text<string>({
       placeholder: 'FILE',
