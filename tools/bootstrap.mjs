@@ -5,7 +5,7 @@
 // Plain JavaScript without dependencies: this file runs before anything is installed, with the machine's own Node.
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { constants } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -14,7 +14,7 @@ const PNPM_VERSION = '12.21.0'
 const NODE_MAJOR = 24
 const NODE_MAJOR_MIN = 20
 
-/** How long another installation in the same folder may take before this one fails. */
+/** An installation that takes longer has crashed. */
 const LOCK_DEADLINE_MS = 300_000
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -22,7 +22,7 @@ const tools = join(root, '.tools')
 const toolsBin = join(tools, 'node_modules', '.bin')
 const projectBin = join(root, 'node_modules', '.bin')
 const stampFile = join(root, 'node_modules', '.tidemark-setup')
-const lockFile = join(root, '.tools.lock')
+const lock = join(root, '.tools.lock')
 const pinnedNode = join(projectBin, 'node')
 
 function say(text) {
@@ -71,13 +71,13 @@ function step(title, command, args, options = {}) {
   // Ctrl-C also reaches npm and pnpm; their failure is not an error to report.
   if (result.signal === 'SIGINT' || result.signal === 'SIGTERM' || result.status === 130) {
     say('stopped')
-    rmSync(lockFile, { force: true })
+    releaseLock()
     process.exit(130)
   }
   if (result.status !== 0) {
     say('failed')
     say(`${result.stdout ?? ''}${result.stderr ?? ''}`)
-    rmSync(lockFile, { force: true })
+    releaseLock()
     const cause = result.error ? `: ${result.error.message}` : ''
     fail(`"${command} ${args.join(' ')}" failed${cause}. Is the npm registry reachable? Is the disk full?`)
   }
@@ -110,41 +110,30 @@ function installOnce() {
   try {
     if (!isInstalled(wanted)) install(wanted)
   } finally {
-    rmSync(lockFile, { force: true })
+    releaseLock()
   }
 }
 
-/** Takes the lock: a file that contains the process id of its holder, so that a lock left by a crash is recognised. */
+/** Takes the lock, a folder: creating one is atomic. A lock that is older than the deadline was left by a crash. */
 function takeLock() {
-  const deadline = Date.now() + LOCK_DEADLINE_MS
   let isWaiting = false
   for (;;) {
     try {
-      const file = openSync(lockFile, 'wx')
-      writeFileSync(file, String(process.pid))
-      closeSync(file)
+      mkdirSync(lock)
       return
     } catch (error) {
       if (error.code !== 'EEXIST') fail(`cannot write into ${root}: ${error.message}`)
     }
-    if (!isHeld()) rmSync(lockFile, { force: true })
-    else if (Date.now() > deadline) fail(`another installation takes too long; if none is running, delete ${lockFile}`)
-    else if (!isWaiting) say('tidemark: waiting for another installation in this folder')
+    const since = statSync(lock, { throwIfNoEntry: false })?.mtimeMs ?? Date.now()
+    if (Date.now() - since > LOCK_DEADLINE_MS) releaseLock()
+    else if (!isWaiting) say(`tidemark: waiting for another installation in this folder (if none runs, delete ${lock})`)
     isWaiting = true
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200)
   }
 }
 
-function isHeld() {
-  try {
-    const holder = Number(readFileSync(lockFile, 'utf8'))
-    // The file is empty between its creation and its first write.
-    if (holder === 0) return true
-    process.kill(holder, 0)
-    return true
-  } catch (error) {
-    return error.code === 'EPERM'
-  }
+function releaseLock() {
+  rmSync(lock, { recursive: true, force: true })
 }
 
 /** Returns the pinned Node if it runs on this machine, otherwise the machine's own Node if it is new enough. */

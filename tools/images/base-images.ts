@@ -5,7 +5,6 @@ import { promisify } from 'node:util'
 import { type Docker, importFolder, importPrograms, succeeds, temporaryFolder } from '../lib/docker.ts'
 import { installPackages, isOnPath } from '../lib/packages.ts'
 import { ROOT } from '../lib/project.ts'
-import { parseDockerfile } from './dockerfile.ts'
 
 const run = promisify(execFile)
 
@@ -27,9 +26,10 @@ export interface BaseImages {
 
 /** Returns the images that the Dockerfile or BUILD_IMAGE and NODE_IMAGE name, or substitutes if they cannot be pulled. */
 export async function findBaseImages(docker: Docker, signal: AbortSignal): Promise<BaseImages> {
-  const { args } = parseDockerfile(await readFile(join(ROOT, 'Dockerfile'), 'utf8'))
-  const build = process.env.BUILD_IMAGE ?? args.get('BUILD_IMAGE') ?? ''
-  const node = process.env.NODE_IMAGE ?? args.get('NODE_IMAGE') ?? ''
+  const dockerfile = await readFile(join(ROOT, 'Dockerfile'), 'utf8')
+  const defaultOf = (name: string): string => new RegExp(`^ARG ${name}=(.+)$`, 'm').exec(dockerfile)?.[1] ?? ''
+  const build = process.env.BUILD_IMAGE ?? defaultOf('BUILD_IMAGE')
+  const node = process.env.NODE_IMAGE ?? defaultOf('NODE_IMAGE')
   if ((await isAvailable(docker, build, signal)) && (await isAvailable(docker, node, signal))) {
     return { build, node, isMade: false }
   }

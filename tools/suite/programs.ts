@@ -10,15 +10,7 @@ interface TestProgram {
   readonly packages: Readonly<Partial<Record<PackageManager, string>>>
 }
 
-/** In the order of preference: Homebrew also runs on Linux, beside the distribution's own manager. */
-const INSTALL_COMMANDS = {
-  'apt-get': 'sudo apt-get install',
-  dnf: 'sudo dnf install',
-  pacman: 'sudo pacman -S',
-  zypper: 'sudo zypper install',
-  apk: 'apk add',
-  brew: 'brew install',
-} as const
+const INSTALL_COMMANDS = { 'apt-get': 'sudo apt-get install', brew: 'brew install' } as const
 
 type PackageManager = keyof typeof INSTALL_COMMANDS
 
@@ -26,25 +18,18 @@ const PROGRAMS: readonly TestProgram[] = [
   {
     name: 'redis-server',
     isFound: () => isAnyOnPath('redis-server', 'valkey-server'),
-    packages: {
-      'apt-get': 'redis-server',
-      dnf: 'valkey',
-      pacman: 'valkey',
-      zypper: 'redis',
-      apk: 'redis',
-      brew: 'redis',
-    },
+    packages: { 'apt-get': 'redis-server', brew: 'redis' },
   },
   {
     // The package contains promtool, that of Alertmanager contains amtool.
     name: 'prometheus',
     isFound: () => isOnPath('prometheus'),
-    packages: { 'apt-get': 'prometheus', pacman: 'prometheus', brew: 'prometheus' },
+    packages: { 'apt-get': 'prometheus', brew: 'prometheus' },
   },
   {
     name: 'alertmanager',
     isFound: () => isAnyOnPath('prometheus-alertmanager', 'alertmanager'),
-    packages: { 'apt-get': 'prometheus-alertmanager', pacman: 'alertmanager', brew: 'alertmanager' },
+    packages: { 'apt-get': 'prometheus-alertmanager', brew: 'alertmanager' },
   },
   {
     name: 'redis_exporter',
@@ -59,7 +44,7 @@ const PROGRAMS: readonly TestProgram[] = [
   {
     name: 'kubectl 1.27 or newer',
     isFound: () => findKubectl() !== undefined,
-    packages: { pacman: 'kubectl', brew: 'kubectl' },
+    packages: { brew: 'kubectl' },
   },
 ]
 
