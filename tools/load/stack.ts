@@ -1,8 +1,8 @@
 import { pause } from '@tidemark/shared/runtime/lifecycle'
 import { startRedisProcess } from '@tidemark/testkit/redis-process'
+import { Failure } from '../lib/options.ts'
 import { findServer } from '../stack/redis.ts'
 import { type Service, startAnalyzer, startGateway } from '../stack/service-process.ts'
-import { StartFailure } from '../stack/stack.ts'
 import type { Target } from './prometheus.ts'
 
 /** The durability of production: append-only file, fsync every second. */
@@ -31,9 +31,7 @@ export interface LoadStack extends AsyncDisposable {
 export async function startStack(analyzers: number): Promise<LoadStack> {
   const program = findServer()
   if (program === undefined) {
-    throw new StartFailure(
-      'neither redis-server nor valkey-server is on PATH. Install it: apt-get install redis-server',
-    )
+    throw new Failure('neither redis-server nor valkey-server is on PATH. Install it: apt-get install redis-server')
   }
   await using starting = new AsyncDisposableStack()
   const redis = starting.use(await startRedisProcess(program, REDIS_ARGS))
@@ -65,7 +63,7 @@ async function ready(url: string): Promise<void> {
   for (;;) {
     const state = await readiness(url)
     if (state === 'ready') return
-    if (performance.now() > deadline) throw new StartFailure(`the gateway is not ready: ${state} at ${url}`)
+    if (performance.now() > deadline) throw new Failure(`the gateway is not ready: ${state} at ${url}`)
     await pause(READY_POLL_MS)
   }
 }

@@ -1,10 +1,11 @@
 import { createConnection } from 'node:net'
+import { Failure } from '../lib/options.ts'
 import { startEmbedded } from './embedded.ts'
 import { chooseRedis } from './redis.ts'
 import { startServices } from './services.ts'
-import { HOST, type Stack, type StackOptions, StartFailure } from './stack.ts'
+import { HOST, type Stack, type StackOptions } from './stack.ts'
 
-/** Starts the stack; resolves when samples can be sent. Rejects with a StartFailure, or when `stop` aborts. */
+/** Starts the stack; resolves when samples can be sent. Rejects with a Failure, or when `stop` aborts. */
 export async function launch(options: StackOptions, stop: AbortSignal): Promise<Stack> {
   if (options.port !== 0) await requireFreePort(options.port)
   const redis = await chooseRedis(options.redisUrl)
@@ -21,7 +22,7 @@ async function requireFreePort(port: number): Promise<void> {
     socket.on('connect', () => socket.destroy())
   })
   if (isTaken) {
-    throw new StartFailure(
+    throw new Failure(
       `another program uses port ${port}. Choose another one, for example: npm start -- --port ${port + 1}`,
     )
   }

@@ -1,9 +1,10 @@
 import { pause } from '@tidemark/shared/runtime/lifecycle'
+import { Failure } from '../lib/options.ts'
 import type { Child } from './child.ts'
 import { warningIn } from './log-line.ts'
 import type { RedisChoice } from './redis.ts'
 import { runService, type ServiceOptions } from './service-process.ts'
-import { HOST, type Stack, type StackOptions, StartFailure, serviceEnvironment } from './stack.ts'
+import { HOST, type Stack, type StackOptions, serviceEnvironment } from './stack.ts'
 
 type RedisProcess = Exclude<RedisChoice, { kind: 'memory' }>
 
@@ -28,7 +29,7 @@ export async function startServices(options: StackOptions, redis: RedisProcess, 
     void child.exited.then(({ code }) => {
       if (isStopping) return
       const lines = child.lines.slice(-LINES_SHOWN).map(line => `  ${line}\n`)
-      crash.reject(new StartFailure(`${child.name} ended unexpectedly with code ${code}:\n${lines.join('').trimEnd()}`))
+      crash.reject(new Failure(`${child.name} ended unexpectedly with code ${code}:\n${lines.join('').trimEnd()}`))
     })
     return child
   }
@@ -80,7 +81,7 @@ async function ready(url: string, redis: RedisProcess, stop: AbortSignal): Promi
     await pause(50, stop)
   }
   const hint = redis.kind === 'given' ? ' Is it running, and is the address (--redis-url or REDIS_URL) correct?' : ''
-  throw new StartFailure(`${redis.title} did not respond within ${READY_LIMIT_MS / 1000} s.${hint}`)
+  throw new Failure(`${redis.title} did not respond within ${READY_LIMIT_MS / 1000} s.${hint}`)
 }
 
 function rejectAt(stop: AbortSignal): Promise<never> {

@@ -1,10 +1,6 @@
-import { Failure } from '../lib/options.ts'
 import type { RedisChoice } from './redis.ts'
 
 export const HOST = '127.0.0.1'
-
-/** A stack that could not start. */
-export class StartFailure extends Failure {}
 
 export type Environment = Readonly<Record<string, string | undefined>>
 

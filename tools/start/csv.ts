@@ -3,7 +3,7 @@ import { basename, extname, resolve } from 'node:path'
 import type { Readable } from 'node:stream'
 import { keyFault, type Sample, toMilliseconds } from '@tidemark/shared/sample/sample'
 import { parse } from 'csv-parse'
-import { StartFailure } from '../stack/stack.ts'
+import { Failure } from '../lib/options.ts'
 
 /** The gateway's default. With another setting, the gateway rejects longer keys itself. */
 const KEY_BYTES_MAX = 200
@@ -34,7 +34,7 @@ export interface CsvFile extends AsyncDisposable {
   readonly size: number
 }
 
-/** Opens a file to replay; rejects with a StartFailure that states the reason. */
+/** Opens a file to replay; rejects with a Failure that states the reason. */
 export async function openFile(name: string): Promise<CsvFile> {
   // npm runs scripts in the project's folder; INIT_CWD is the folder in which npm was called.
   const path = resolve(process.env.INIT_CWD ?? '.', name)
@@ -49,7 +49,7 @@ export async function openFile(name: string): Promise<CsvFile> {
     return { handle, name, key, size: stats.size, [Symbol.asyncDispose]: () => handle.close() }
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : ''
-    throw new StartFailure(`cannot read ${name}: ${OPEN_FAILURES[code] ?? code}`, { cause: error })
+    throw new Failure(`cannot read ${name}: ${OPEN_FAILURES[code] ?? code}`, { cause: error })
   }
 }
 

@@ -1,10 +1,10 @@
 import { ConfigError } from '@tidemark/shared/runtime/config'
 import { pause } from '@tidemark/shared/runtime/lifecycle'
 import { formatCount } from '../lib/format.ts'
-import { runCommand } from '../lib/options.ts'
+import { Failure, runCommand } from '../lib/options.ts'
 import { watchInterrupts } from '../stack/interrupts.ts'
 import { launch } from '../stack/launch.ts'
-import { type Stack, StartFailure } from '../stack/stack.ts'
+import type { Stack } from '../stack/stack.ts'
 import { openFile } from './csv.ts'
 import { runFeed } from './feed.ts'
 import { COMMAND, readOptions, type StartOptions } from './options.ts'
@@ -40,8 +40,8 @@ async function start(options: StartOptions): Promise<number> {
       return file === undefined ? runFeed(context) : runReplay(context, file)
     })
   } catch (error) {
-    if (stop.aborted && !(error instanceof StartFailure)) return 0
-    const isForUser = error instanceof StartFailure || error instanceof ConfigError
+    if (stop.aborted && !(error instanceof Failure)) return 0
+    const isForUser = error instanceof Failure || error instanceof ConfigError
     // Anything else is a bug in Tidemark, and its stack trace is needed to fix it.
     say(error instanceof Error ? (isForUser ? error.message : (error.stack ?? error.message)) : String(error))
     return 1

@@ -1,4 +1,4 @@
-import { type Command, flag, integer, parseCommandLine, text, UsageError } from '../lib/options.ts'
+import { type Command, custom, flag, integer, parseCommandLine, text, UsageError } from '../lib/options.ts'
 
 export const ANALYZERS_MAX = 64
 
@@ -8,14 +8,13 @@ export const COMMAND = {
   details: `Without --csv, this computer's own metrics (CPU, memory, event loop; on Linux also network and disk) are sent to
 POST /ingest every 250 ms, and a live table shows the verdicts.`,
   options: {
-    csv: text<string>({
+    csv: text({
       placeholder: 'FILE',
-      form: 'the name of a file',
       help: `replay a CSV file of timestamp,value[,key] and end with a summary of its anomalies. Timestamps are Unix
 seconds, Unix milliseconds or ISO 8601. A header row may name the columns in any order. Without a key column, the key is
 the name of the file`.replaceAll('\n', ' '),
     }),
-    speed: text({
+    speed: custom({
       placeholder: 'N|max',
       form: 'a number above 0 (1 is real time, 60 is a minute in a second) or max',
       help: 'with --csv: N times real time by the timestamps of the file, or max, as fast as possible (default max)',
@@ -28,7 +27,7 @@ the name of the file`.replaceAll('\n', ' '),
       short: 'p',
       help: 'port of the gateway on 127.0.0.1; 0 takes any free port',
     }),
-    'redis-url': text<string>({
+    'redis-url': text({
       placeholder: 'URL',
       help: `use this Redis (redis://, rediss:// or unix://) instead of a temporary one. REDIS_URL does the same. Without
 redis-server or valkey-server on PATH, an in-memory store is used`.replaceAll('\n', ' '),

@@ -2,8 +2,8 @@ import { pause } from '@tidemark/shared/runtime/lifecycle'
 import type { Sample } from '@tidemark/shared/sample/sample'
 import type { Analysis } from '@tidemark/shared/verdict/analysis'
 import { formatCount } from '../lib/format.ts'
+import { Failure } from '../lib/options.ts'
 import { openProgress, type Progress } from '../lib/progress.ts'
-import { StartFailure } from '../stack/stack.ts'
 import { type CsvFile, readCsv } from './csv.ts'
 import type { RunContext } from './feed.ts'
 import { GatewayClient } from './gateway-client.ts'
@@ -69,7 +69,7 @@ export async function runReplay({ stack, options, stop, setOnWarning }: RunConte
     const client = new GatewayClient(stack.url)
     await replay({ file, speed: options.speed, client, summary, progress }, stop).catch(error => {
       if (!String(error.code).startsWith('CSV_')) throw error
-      throw new StartFailure(`${file.name} is not a CSV file: ${error.message}`, { cause: error })
+      throw new Failure(`${file.name} is not a CSV file: ${error.message}`, { cause: error })
     })
   }
   const title = stop.aborted ? `Stopped within ${file.name}; until then:` : `Replayed ${file.name}:`
