@@ -1,18 +1,21 @@
 import { basename } from 'node:path'
+import { formatDuration } from '../lib/format.ts'
 import { runCommand } from '../lib/options.ts'
+import { openProgress } from '../lib/progress.ts'
 import { findServer } from '../stack/redis.ts'
 import { benchStep } from './bench-step.ts'
 import { containersStep } from './containers-step.ts'
 import { add, closingLine, NOTHING } from './counts.ts'
 import { COMMAND, readGroups } from './options.ts'
 import { ensurePrograms } from './programs.ts'
-import { showResult, showRunning } from './report.ts'
-import type { Group, Step } from './step.ts'
+import type { Group, Step, StepResult } from './step.ts'
 import { boundariesStep, taskStep, unitStep } from './turbo-step.ts'
 import { vitestStep } from './vitest-step.ts'
 
 const EXIT_INTERRUPTED = 130
 
+/** How often a running step is printed if the output is not a terminal. */
+const LINE_EVERY_MS = 15_000
 const MINUTE_MS = 60_000
 const INTEGRATION_LIMIT_MS = 8 * MINUTE_MS
 const E2E_LIMIT_MS = 15 * MINUTE_MS
@@ -31,18 +34,36 @@ async function run(groups: ReadonlySet<Group>): Promise<number> {
   let total = NOTHING
   for (const step of allSteps().filter(({ group }) => groups.has(group))) {
     const begin = performance.now()
-    const display = showRunning(step, stdout)
-    const result = await step.run({ stop: stop.signal, onProgress: done => display.progress(done) })
-    display[Symbol.dispose]()
+    const result = await runStep(step, stop.signal)
     if (stop.signal.aborted) {
       say(`stopped during ${step.title}`)
       return EXIT_INTERRUPTED
     }
-    showResult(step, result, performance.now() - begin, stdout)
+    showResult(step, result, performance.now() - begin)
     total = add(total, result.counts)
   }
   stdout.write(`\n${closingLine(total)}\n`)
   return total.failed > 0 ? 1 : 0
+}
+
+async function runStep(step: Step, stop: AbortSignal): Promise<StepResult> {
+  using progress = openProgress({ output: process.stdout, title: `  ${step.title}`, lineEveryMs: LINE_EVERY_MS })
+  progress.update(0, 'running')
+  return await step.run({
+    stop,
+    onProgress({ passed, failed, skipped }) {
+      const tests = `${passed + failed + skipped} tests`
+      progress.update(0, failed > 0 ? `${tests}, ${failed} FAILED` : tests)
+    },
+  })
+}
+
+/** Prints the line of a finished step, and its output if something failed. */
+function showResult({ title }: Step, { counts, note, output }: StepResult, durationMs: number): void {
+  const mark = counts.failed > 0 ? 'FAILED' : counts.passed > 0 ? 'ok' : 'SKIPPED'
+  const line = `${mark.padEnd(8)}${title.padEnd(22)}${closingLine(counts).padEnd(36)}${formatDuration(durationMs)}`
+  process.stdout.write(`${line}${note === undefined ? '' : `  (${note})`}\n`)
+  if (counts.failed > 0 && output !== '') process.stdout.write(`\n${output}\n\n`)
 }
 
 function allSteps(): Step[] {
