@@ -2,16 +2,17 @@ import { join } from 'node:path'
 import { defineConfig } from 'vitest/config'
 
 /**
- * As a turbo task, vitest runs for one package and writes a report into that package's folder. The report is an output
- * of the task: a cached task restores it, and npm test counts the tests from it.
+ * As a turbo task, vitest runs for one package and writes a report into that package's folder. The
+ * report is an output of the task: a cached task restores it, and npm test counts the tests from
+ * it.
  */
 const isTurboTask = process.env.TURBO_HASH !== undefined
 
 const common = { environment: 'node', restoreMocks: true } as const
 
 /**
- * unit: no network, no sleep. repository: the files of the whole repository. integration: a real Redis. e2e: real
- * processes.
+ * unit: no network, no sleep. repository: the files of the whole repository. integration: a real
+ * Redis. e2e: real processes.
  */
 export default defineConfig({
   test: {

@@ -24,7 +24,10 @@ export interface BaseImages {
   readonly isMade: boolean
 }
 
-/** Returns the images that the Dockerfile or BUILD_IMAGE and NODE_IMAGE name, or substitutes if they cannot be pulled. */
+/**
+ * Returns the images that the Dockerfile or BUILD_IMAGE and NODE_IMAGE name, or substitutes if they
+ * cannot be pulled.
+ */
 export async function findBaseImages(docker: Docker, signal: AbortSignal): Promise<BaseImages> {
   const dockerfile = await readFile(join(ROOT, 'Dockerfile'), 'utf8')
   const defaultOf = (name: string): string => new RegExp(`^ARG ${name}=(.+)$`, 'm').exec(dockerfile)?.[1] ?? ''
@@ -47,7 +50,10 @@ async function isAvailable(docker: Docker, image: string, signal: AbortSignal): 
   return succeeds(docker, ['pull', '--quiet', image], { limitMs: PULL_LIMIT_MS, signal })
 }
 
-/** Makes a substitute for node:24-bookworm-slim: a minimal Debian with this Node and this computer's npm. */
+/**
+ * Makes a substitute for node:24-bookworm-slim: a minimal Debian with this Node and this computer's
+ * npm.
+ */
 async function makeBuildImage(docker: Docker, signal: AbortSignal): Promise<void> {
   if (!(await isOnPath('debootstrap'))) await installPackages(['debootstrap'])
   const npm = dirname(dirname(await realpath((await run('sh', ['-c', 'command -v npm'])).stdout.trim())))

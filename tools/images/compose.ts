@@ -56,7 +56,10 @@ export async function runCompose({ docker, redisImage, report }: ComposeOptions)
   }
 }
 
-/** Adds what an official image of Redis has and a substitute lacks: a /data that belongs to its user. */
+/**
+ * Adds what an official image of Redis has and a substitute lacks: a /data that belongs to its
+ * user.
+ */
 async function deriveRedisImage(docker: Docker, image: string): Promise<void> {
   await using folder = await temporaryFolder()
   await mkdir(join(folder.path, 'data'))

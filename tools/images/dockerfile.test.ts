@@ -105,7 +105,10 @@ interface Dockerfile {
   readonly stages: ReadonlyMap<string, Stage>
 }
 
-/** Parses the part of the format that our Dockerfile uses: no heredocs, no escape directive, every stage named. */
+/**
+ * Parses the part of the format that our Dockerfile uses: no heredocs, no escape directive, every
+ * stage named.
+ */
 function parseDockerfile(text: string): Dockerfile {
   const args = new Map<string, string>()
   const stages = new Map<string, Stage & { readonly instructions: Instruction[] }>()
@@ -126,7 +129,10 @@ function parseDockerfile(text: string): Dockerfile {
   return { args, stages }
 }
 
-/** Returns the instructions that apply to an image: those of its base stages, then those of its own stage. */
+/**
+ * Returns the instructions that apply to an image: those of its base stages, then those of its own
+ * stage.
+ */
 function instructionsFor({ stages }: Dockerfile, name: string): readonly Instruction[] {
   const stage = stages.get(name)
   if (stage === undefined) return []

@@ -8,8 +8,8 @@ const RETRY_AFTER_DEFAULT_MS = 1000
 /** What happened to the samples of a request. */
 export interface IngestOutcome {
   /**
-   * `busy` is overload or an outage: samples that were not stored may be sent again. After `unanswered` it is not known
-   * whether samples were stored.
+   * `busy` is overload or an outage: samples that were not stored may be sent again. After
+   * `unanswered` it is not known whether samples were stored.
    */
   readonly kind: 'accepted' | 'busy' | 'rejected' | 'unanswered'
   /** Undefined if nothing was stored. */
@@ -40,7 +40,10 @@ export class GatewayClient {
     return { kind: kindOf(status, result), result, reason, retryAfterMs }
   }
 
-  /** Waits up to `waitMs` for the verdicts on all samples of an entry, which may contain other clients' samples. */
+  /**
+   * Waits up to `waitMs` for the verdicts on all samples of an entry, which may contain other
+   * clients' samples.
+   */
   async verdicts(receipt: string, waitMs: number): Promise<VerdictsOutcome> {
     const query = new URLSearchParams({ after: receipt, wait: String(waitMs) })
     const { status, json, reason } = await request(`${this.#url}/analyze?${query}`, {})

@@ -48,7 +48,10 @@ async function start(options: StartOptions): Promise<number> {
   }
 }
 
-/** Does `work` and ends it when a process of the stack dies. The crash is then the error, whatever it caused in `work`. */
+/**
+ * Does `work` and ends it when a process of the stack dies. The crash is then the error, whatever
+ * it caused in `work`.
+ */
 async function untilCrash(stack: Stack, work: (ended: AbortSignal) => Promise<number>): Promise<number> {
   const crash = new AbortController()
   stack.crashed.catch((error: unknown) => crash.abort(error))

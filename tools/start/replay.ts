@@ -14,8 +14,8 @@ import { describeAnomaly } from './table.ts'
 const BATCH_SAMPLES_MAX = 1000
 
 /**
- * Requests whose verdicts have not been read. Their samples must stay well below VERDICTS_KEPT, or verdicts would be gone
- * before they are read.
+ * Requests whose verdicts have not been read. Their samples must stay well below VERDICTS_KEPT, or
+ * verdicts would be gone before they are read.
  */
 const BATCHES_WAITING_MAX = 8
 
@@ -58,7 +58,10 @@ interface Accepted {
   readonly receipts: readonly string[]
 }
 
-/** Replays a file and prints a summary; returns the exit code: 1 if nothing was analysed or verdicts are missing. */
+/**
+ * Replays a file and prints a summary; returns the exit code: 1 if nothing was analysed or verdicts
+ * are missing.
+ */
 export async function runReplay({ stack, options, stop, setOnWarning }: RunContext, file: CsvFile): Promise<number> {
   const summary = new Summary()
   const begin = performance.now()
@@ -79,8 +82,9 @@ export async function runReplay({ stack, options, stop, setOnWarning }: RunConte
 }
 
 /**
- * Sends the file to the gateway, one request after the other so that every key's samples stay in order, and reads the
- * verdicts concurrently. Resolves when every sample is analysed, or soon after `stop`.
+ * Sends the file to the gateway, one request after the other so that every key's samples stay in
+ * order, and reads the verdicts concurrently. Resolves when every sample is analysed, or soon after
+ * `stop`.
  */
 async function replay(options: Replay, stop: AbortSignal): Promise<void> {
   const { summary, progress } = options
@@ -133,8 +137,9 @@ async function* batches({ file, speed, summary }: Replay, stop: AbortSignal): As
 }
 
 /**
- * Sends samples until the gateway has accepted or rejected each. A busy gateway may store the samples of some partitions
- * only, so the accepted samples may come in several parts; each partition's samples stay in order.
+ * Sends samples until the gateway has accepted or rejected each. A busy gateway may store the
+ * samples of some partitions only, so the accepted samples may come in several parts; each
+ * partition's samples stay in order.
  */
 async function submit(
   samples: readonly FileSample[],

@@ -76,7 +76,9 @@ export class Summary {
     return lines.join('\n')
   }
 
-  /** Says which other samples influenced the verdicts: the pipeline counts the samples of each key. */
+  /**
+   * Says which other samples influenced the verdicts: the pipeline counts the samples of each key.
+   */
   #renderNotes(): string[] {
     const counts = [...this.#keys.values()]
     const older = counts.filter(({ first }) => first > 1).length

@@ -49,8 +49,8 @@ const PROGRAMS: readonly TestProgram[] = [
 ]
 
 /**
- * Installs missing programs where that is allowed, and reports those that are still missing: their tests are skipped,
- * or fail with CI=true.
+ * Installs missing programs where that is allowed, and reports those that are still missing: their
+ * tests are skipped, or fail with CI=true.
  */
 export async function ensurePrograms(say: (text: string) => void): Promise<void> {
   let absent = await missing(PROGRAMS)
@@ -82,7 +82,9 @@ function namesOf(programs: readonly TestProgram[]): string {
   return programs.map(({ name }) => name).join(', ')
 }
 
-/** Returns the command that installs the programs, and the names of those that no package contains. */
+/**
+ * Returns the command that installs the programs, and the names of those that no package contains.
+ */
 async function remedyFor(programs: readonly TestProgram[]): Promise<string> {
   const managers = Object.keys(INSTALL_COMMANDS) as PackageManager[]
   const isThere = await Promise.all(managers.map(isOnPath))

@@ -1,9 +1,14 @@
 import type { Reporter, TestCase } from 'vitest/node'
 
-/** Begins a line that the vitest step reads. It starts with a control character, so no test prints it by chance. */
+/**
+ * Begins a line that the vitest step reads. It starts with a control character, so no test prints
+ * it by chance.
+ */
 export const PROGRESS_MARK = '\u001etidemark-test '
 
-/** Writes a line to standard output for each test that begins (pending) and for each that has ended. */
+/**
+ * Writes a line to standard output for each test that begins (pending) and for each that has ended.
+ */
 class ProgressReporter implements Reporter {
   onTestCaseReady(testCase: TestCase): void {
     report(testCase, 'pending')
@@ -19,5 +24,5 @@ function report({ module, fullName }: TestCase, state: string): void {
   process.stdout.write(`${PROGRESS_MARK}${state} ${module.relativeModuleId} > ${fullName.replaceAll('\n', ' ')}\n`)
 }
 
-// biome-ignore lint/style/noDefaultExport: vitest loads a reporter from the default export of its file
+// biome-ignore lint/style/noDefaultExport: vitest loads a reporter as the default export
 export default ProgressReporter
