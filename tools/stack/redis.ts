@@ -1,10 +1,9 @@
-import { accessSync, constants } from 'node:fs'
+import { spawnSync } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { join } from 'node:path'
 import { Child } from './child.ts'
 
-const SERVERS = ['redis-server', 'valkey-server'] as const
 const READY_LIMIT_MS = 10_000
 
 /**
@@ -26,10 +25,11 @@ export async function chooseRedis(given: string | undefined): Promise<RedisChoic
   return startRedis(program)
 }
 
-/** Returns the first Redis server on PATH. */
-export function findServer(path = process.env.PATH ?? ''): string | undefined {
-  const folders = path.split(delimiter).filter(folder => folder !== '')
-  return SERVERS.flatMap(name => folders.map(folder => join(folder, name))).find(isExecutable)
+/** Returns the path of redis-server or valkey-server, the first of them that is on PATH. */
+export function findServer(): string | undefined {
+  const script = 'command -v redis-server || command -v valkey-server'
+  const path = spawnSync('sh', ['-c', script], { encoding: 'utf8' }).stdout.trim()
+  return path === '' ? undefined : path
 }
 
 /** Returns a Redis URL without its password. */
@@ -58,15 +58,6 @@ async function startRedis(program: string): Promise<RedisChoice> {
     folder,
   })
   await child.ready(line => /ready to accept connections/i.test(line), READY_LIMIT_MS)
-  const name = program.endsWith(SERVERS[0]) ? 'Redis' : 'Valkey'
+  const name = program.endsWith('redis-server') ? 'Redis' : 'Valkey'
   return { kind: 'started', url: `unix://${socket}`, title: `a temporary ${name}`, child }
-}
-
-function isExecutable(file: string): boolean {
-  try {
-    accessSync(file, constants.X_OK)
-    return true
-  } catch {
-    return false
-  }
 }
