@@ -63,7 +63,8 @@ async function feed(options: Feed, stop: AbortSignal): Promise<void> {
   while (!stop.aborted) {
     const waitMs = await sendRound(options)
     dueAt = Math.max(dueAt + FEED_INTERVAL_MS, performance.now() + waitMs)
-    await pause(dueAt - performance.now(), stop)
+    // Node warns about a negative time, which a slow round causes.
+    await pause(Math.max(0, dueAt - performance.now()), stop)
   }
 }
 
