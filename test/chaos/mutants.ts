@@ -103,7 +103,7 @@ async function copyTree(copy: string): Promise<void> {
   for (const folder of folders) await linkModules(folder, copy)
 }
 
-/** Links a package's dependencies. The copy's own packages must refer to the copy, not to the original tree. */
+/** Links a package's dependencies. The copy's packages must refer to the copy. */
 async function linkModules(folder: string, copy: string): Promise<void> {
   const from = join(root, folder, 'node_modules')
   const to = join(copy, folder, 'node_modules')

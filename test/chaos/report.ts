@@ -9,7 +9,7 @@ interface ReportedRun {
   readonly size: Pick<RunOptions, 'keys' | 'partitions' | 'leaseTtlMs' | 'analyzers' | 'gateways'>
 }
 
-/** Returns the report in Markdown: the first run in full, and what each durability level lost in all runs. */
+/** Returns the report: the first run in full, and the losses of each durability level. */
 export function formatReport(runs: readonly ReportedRun[]): string {
   const [first] = runs
   if (first === undefined) return ''
@@ -93,7 +93,7 @@ function samplesTable({ verdict: { classes } }: RunResult): string {
 }
 
 function lossSection({ losses, rolledBack, toldLost }: RunResult): string {
-  const { least, most, told, sum, exact, exactSamples } = rolledBack
+  const { least, most, told: reported, sum, exact, exactSamples } = rolledBack
   return [
     '## Losses by fault',
     'An accepted sample is missing if and only if the harness found it missing in Redis right after the fault.',
@@ -104,7 +104,7 @@ function lossSection({ losses, rolledBack, toldLost }: RunResult): string {
     ),
     [
       `Redis lost ${least === most ? least : `${least} to ${most}`} samples in total, with or without a response to their client.`,
-      `The analyzers reported ${told}: for each partition, the highest report of an analyzer. All reports add up to ${sum}.`,
+      `The analyzers reported ${reported}: for each partition, the highest report of an analyzer. All reports add up to ${sum}.`,
       'No analyzer reported more than what was lost.',
       `Where the owner of a partition had read everything and kept the partition (${exact} times, ${exactSamples} samples`,
       `lost), its report was exact. \`analyzer_samples_lost_total\` is ${toldLost}.`,

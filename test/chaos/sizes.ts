@@ -58,7 +58,7 @@ export const LONG_DEFAULTS: LongOptions = { minutes: 15, samples: 300_000, only:
 const LEVEL_SHARE = 0.1
 const LEVELS = ['disk', 'replicated'] as const
 
-/** `npm run chaos`: every fault many times with durability `local`, then the faults that matter to the other levels. */
+/** `npm run chaos`: every fault many times with `local`, then the faults of the other levels. */
 export function longRuns({ minutes, samples, only }: LongOptions): Size[] {
   const first = longRun({ minutes: minutes * (1 - LEVELS.length * LEVEL_SHARE), samples, only })
   if (only.length > 0) return [first]

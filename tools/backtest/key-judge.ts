@@ -12,7 +12,7 @@ export class KeyJudge {
     this.#row = createRow(rowShape(policy.window, policy.detector, policy.silence !== null))
   }
 
-  /** Scores a sample that arrived at `time`, which must not decrease, and updates the key's window. */
+  /** Scores a sample and updates the key's window. The arrival `time` must not decrease. */
   step(value: number, timestamp: number, time: number): Judged {
     return this.#judge.step(this.#row, value, timestamp, time)
   }

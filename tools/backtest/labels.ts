@@ -42,8 +42,8 @@ export function parseLabels(text: string, name: string): Labels {
 }
 
 /**
- * Returns the windows of a file, given by its path below the input folder or by its name. Labels may use a longer or a
- * shorter path. Undefined if there are no labels for the file.
+ * Returns the windows of a file, given by its path below the input folder or by its name. Labels
+ * may use a longer or a shorter path. Undefined if there are no labels for the file.
  */
 export function windowsOf(labels: Labels, file: string): readonly LabelWindow[] | undefined {
   if (labels.kind === 'one') return labels.windows

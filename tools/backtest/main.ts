@@ -80,7 +80,7 @@ async function runInput(
   return result
 }
 
-/** Returns the windows of each file. A file without labels has no windows: every flag in it counts as false. */
+/** Returns the windows of each file. Without labels, every flag in a file counts as false. */
 function findWindows(labels: Labels, { files }: Inputs): Map<string, readonly LabelWindow[]> {
   const found = files.map(({ file }) => ({ file, windows: windowsOf(labels, file) }))
   const unlabelled = found.filter(({ windows }) => windows === undefined)
@@ -96,7 +96,7 @@ function findWindows(labels: Labels, { files }: Inputs): Map<string, readonly La
   return new Map(found.map(({ file, windows }) => [file, windows ?? []]))
 }
 
-/** Resolves a path against the folder of the caller: npm runs its scripts in the project's folder. */
+/** Resolves a path against the caller's folder: npm runs scripts in the project's folder. */
 function fromHere(path: string): string {
   return resolve(process.env.INIT_CWD ?? '.', path)
 }

@@ -4,7 +4,7 @@ import type { Sample } from '@tidemark/shared/sample/sample'
 /** Panels of a plot: more would be unreadable. */
 export const PANELS_MAX = 24
 
-/** Buckets of a panel: two per pixel. Each shows its minimum, its maximum and everything flagged. */
+/** Buckets of a panel: two per pixel. Each shows its minimum, maximum and all flags. */
 const BUCKETS = 3000
 /** Points are thinned out after this many. */
 const THIN_EVERY = 20 * BUCKETS
@@ -70,7 +70,7 @@ export class PlotPoints {
   }
 }
 
-/** Returns as many points as can be distinguished, and all that are flagged or begin or end an alert. */
+/** Returns as many points as can be distinguished, and all with a flag or an alert. */
 function thinned(points: readonly PlotPoint[]): PlotPoint[] {
   const size = Math.ceil(points.length / BUCKETS)
   if (size <= 2) return [...points]

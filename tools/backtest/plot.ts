@@ -8,7 +8,7 @@ import type { KeyPoints, PlotPoint } from './plot-points.ts'
 const WIDTH = 1500
 const HEIGHT = 240
 
-/** How far the value axis extends beyond the values, as a share of their range. A wider normal range is clipped. */
+/** The value axis extends beyond the values by this share of their range. */
 const MARGIN = 0.15
 
 const COLOURS = { value: '#1f4e79', range: '#b9d3ea', label: '#f5c84c', flagged: '#e08214', alert: '#c51b1b' } as const

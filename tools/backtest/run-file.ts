@@ -33,7 +33,7 @@ export interface FileResult {
   readonly rejections: readonly string[]
 }
 
-/** Runs a file through each variant, row by row. Memory grows with the number of keys, not with the file. */
+/** Runs a file through each variant. Memory grows with the number of keys, not with the file. */
 export async function runFile(options: RunFileOptions): Promise<FileResult> {
   const { path, name, variants, windows, scores, points } = options
   const rejections: string[] = []

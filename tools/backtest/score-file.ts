@@ -5,7 +5,7 @@ import { dirname } from 'node:path'
 import { Failure } from '../lib/options.ts'
 import type { Row } from './rows.ts'
 
-/** Writes `timestamp,value,anomaly_score` for each row of the file; timestamp and value are copied unchanged. */
+/** Writes `timestamp,value,anomaly_score` for each row, with unchanged timestamp and value. */
 export class ScoreFile implements AsyncDisposable {
   readonly #output: WriteStream
   #hasHeader = false

@@ -99,7 +99,7 @@ export function recall({ found, windows }: Hits): number {
   return found / windows
 }
 
-/** Returns the mean time from a window's start to its first event, over the found windows; NaN if none was found. */
+/** Returns the mean time from a window's start to its first event; NaN if none was found. */
 export function meanDelayMs({ found, delaysMs }: Hits): number {
   return delaysMs / found
 }

@@ -21,7 +21,7 @@ export function detectorVariant(detector: DetectorName): Variant {
   return { name: detector, policyOf: () => policy }
 }
 
-/** Reads the rules in a file: one rule, an array of rules, or an object with the array as `rules`. */
+/** Reads rules from a file: a rule, an array of rules, or an object with member `rules`. */
 export async function rulesVariant(path: string, name: string): Promise<Variant> {
   let text: string
   try {

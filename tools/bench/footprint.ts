@@ -14,7 +14,7 @@ import {
 const KEYS = 100_000
 const SAMPLES = 1_000_000
 
-/** The figures from which docs/performance.md extrapolates capacity: bytes on the network and in Redis' memory. */
+/** Bytes on the network and in Redis, from which docs/performance.md extrapolates. */
 export interface Footprint {
   readonly keys: number
   readonly bytesPerSample: { readonly [way: string]: number }
@@ -22,7 +22,7 @@ export interface Footprint {
   readonly bytesPerKey: { readonly [kind: string]: number }
 }
 
-/** Measures the bytes of a key in Redis, and of a sample on the network if each sample of a batch has another key. */
+/** Measures bytes per key in Redis, and per sample on the network if all keys differ. */
 export async function measureFootprint(): Promise<Footprint> {
   await using redis = await startBenchRedis()
   await fillWindows(redis, KEYS)
@@ -68,7 +68,7 @@ async function traffic({ clients }: BenchRedis): Promise<{ in: number; out: numb
   return { in: field('total_net_input_bytes'), out: field('total_net_output_bytes') }
 }
 
-/** The kinds that grow with the number of keys. The others (streams, anomalies, verdicts) are bounded by settings. */
+/** The kinds that grow with the number of keys. Settings bound the others. */
 const OF_KEYS = ['windows', 'window_tails', 'last_analysis', 'due']
 
 async function bytesPerKey({ clients }: BenchRedis): Promise<Record<string, number>> {

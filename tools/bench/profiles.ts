@@ -11,7 +11,7 @@ const PROFILED = [
   { scenario: 'drain 10,000', file: 'analyzer-drain.cpuprofile' },
 ] as const
 
-/** Runs each scenario once with the profiler of Node (--cpu-prof) in the measured service, and saves its profile. */
+/** Runs each scenario once with Node's profiler in the measured service (--cpu-prof). */
 export async function saveProfiles(): Promise<void> {
   await mkdir(FOLDER, { recursive: true })
   for (const { scenario: name, file } of PROFILED) {

@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url'
 import { Child } from '../stack/child.ts'
 
-/** Prints the process id and then becomes the program: the child process that we see is only its guard. */
+/** Prints the process id and becomes the program: the visible child is only its guard. */
 const ANNOUNCE = `echo '{"processId":'$$'}'; exec "$@"`
 
 export interface Program extends AsyncDisposable {

@@ -26,7 +26,7 @@ const HISTORY_FROM = 1_700_000_000_000
 
 const WINDOWS_AT_ONCE = 1024
 
-/** A temporary Redis with the durability of production (AOF, fsync every second), and its clients. */
+/** A temporary Redis with production's durability (AOF, fsync every second). */
 export interface BenchRedis extends AsyncDisposable {
   readonly url: string
   /** One, or one per master. */
@@ -110,7 +110,7 @@ export function startMeasuredGateway(redis: BenchRedis, env: Readonly<Record<str
   return startGateway({ ...redis.env, ...limits, ...connections, ...profiling(), ...env })
 }
 
-/** Writes full windows for the first `keys` keys directly into Redis: analysing 50 samples of each would take far longer. */
+/** Writes full windows into Redis: analysing 50 samples of each key would take far longer. */
 export async function fillWindows({ clients, keys: names }: BenchRedis, keys: number): Promise<void> {
   const random = new Random(1)
   const row = createRow(rowShape(WINDOW, 'zscore', false))
@@ -150,8 +150,9 @@ async function homeOf(clients: readonly Redis[], key: string): Promise<Redis | u
 export const REQUEST_SAMPLES = 1000
 
 /**
- * Appends a backlog as the gateway does: requests of 1,000 samples, divided over the partitions. The samples cycle through
- * the keys: with more keys than samples in a batch, every sample of a batch has another key.
+ * Appends a backlog as the gateway does: requests of 1,000 samples, divided over the partitions.
+ * The samples cycle through the keys: with more keys than samples in a batch, every sample of a
+ * batch has another key.
  */
 export async function fillBacklog({ store }: BenchRedis, samples: number, keys: number, seed = 1): Promise<void> {
   const random = new Random(seed)

@@ -15,7 +15,7 @@ export interface Row {
   readonly isMet: boolean
 }
 
-/** The rounds of each scenario. Each round also has the medians of other scenarios, as `scenario name`. */
+/** The rounds of each scenario, by its name. */
 export type Results = ReadonlyMap<string, readonly Measures[]>
 
 export function rowsOf(results: Results): Row[] {

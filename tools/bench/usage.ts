@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 
-/** Ticks per second of the kernel's accounting: USER_HZ, 100 on every Linux (man 5 proc_pid_stat). */
+/** Ticks per second of the kernel's accounting: USER_HZ (man 5 proc_pid_stat). */
 const TICKS_PER_SECOND = 100
 
 export interface Usage {
@@ -16,7 +16,8 @@ export async function usageOf(pid: number): Promise<Usage> {
     readFile(`/proc/${pid}/stat`, 'latin1'),
     readFile(`/proc/${pid}/statm`, 'latin1'),
   ])
-  // The name, in brackets, may contain anything. Numbers follow: utime and stime are fields 14 and 15.
+  // The name, in brackets, may contain anything. Numbers follow: utime and stime are fields 14 and
+  // 15.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   const ticks = Number(fields[11]) + Number(fields[12])
   return { cpuS: ticks / TICKS_PER_SECOND, rss: Number(statm.split(' ')[1]) * 4096 }

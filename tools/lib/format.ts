@@ -58,7 +58,7 @@ export function formatDuration(ms: number): string {
   return `${hours > 0 ? `${hours} h ` : ''}${minutes} min ${whole % 60} s`
 }
 
-/** Returns the columns that `text` takes on a terminal. string-width is slow, so common text avoids it. */
+/** Returns the columns of `text` on a terminal. Common text avoids the slow string-width. */
 export function widthOf(text: string): number {
   return ONE_COLUMN_EACH.test(text) ? text.length : stringWidth(text)
 }

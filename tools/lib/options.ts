@@ -11,7 +11,7 @@ const DESCRIPTION_COLUMN_MAX = 22
 /** An invalid command line. The message names the option and what it takes. */
 export class UsageError extends Error {}
 
-/** A failure that the user can fix: the message says what happened and what to do, and needs no stack trace. */
+/** A failure that the user can fix: its message needs no stack trace. */
 export class Failure extends Error {}
 
 /** One option: how it appears in `--help`, and how its text becomes a value. */
@@ -152,7 +152,8 @@ export function parseCommandLine<O extends Options>(command: Command<O>, args: r
   try {
     parsed = parseArgs({ args: own, options: Object.fromEntries(specs), allowPositionals: true })
   } catch (error) {
-    // node:util explains at length how to pass arguments that begin with a dash; the first sentence names the option.
+    // node:util explains at length how to pass arguments that begin with a dash; the first sentence
+    // names the option.
     const message = error instanceof Error ? error.message : String(error)
     throw new UsageError(message.split('. ')[0] ?? message, { cause: error })
   }
@@ -179,8 +180,8 @@ function readValue(name: string, option: Option<unknown>, given: unknown): unkno
 }
 
 /**
- * Runs a program. Prints the help if the arguments ask for it, and the message of a UsageError or a Failure. Returns the
- * exit code.
+ * Runs a program. Prints the help if the arguments ask for it, and the message of a UsageError or a
+ * Failure. Returns the exit code.
  */
 export async function runCommand(
   command: Command,

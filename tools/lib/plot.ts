@@ -18,9 +18,8 @@ const LEGEND_MAX = 6
 const LETTER_WIDTH = 6
 
 /**
- * How the points of a series are drawn, and what they are:
- * line, step and dots: [x, y]; band, between two values: [x, low, high]; span, a range of x: [begin, end];
- * mark, a vertical line: [x]
+ * How the points of a series are drawn, and what they are: line, step and dots: [x, y]; band,
+ * between two values: [x, low, high]; span, a range of x: [begin, end]; mark, a vertical line: [x]
  */
 export type Style = 'line' | 'step' | 'dots' | 'band' | 'span' | 'mark'
 
@@ -80,7 +79,8 @@ export async function drawSvg(figure: Figure): Promise<string> {
   } as unknown as TopLevelSpec)
   const view = new View(parse(spec), { renderer: 'none' })
   try {
-    // Without this, ids count on from one picture to the next, and equal figures give different files.
+    // Without this, ids count on from one picture to the next, and equal figures give different
+    // files.
     resetSVGDefIds()
     return withTitle(await view.toSVG(), title)
   } finally {
@@ -195,7 +195,7 @@ function coloursOf(series: readonly Series[]): Map<string, string> {
   )
 }
 
-/** Replaces the descriptions of single lines and labels, which screen readers would read one by one, with one title. */
+/** Replaces the ARIA descriptions of single lines and labels with one title. */
 function withTitle(svg: string, title: string): string {
   const escaped = title.replaceAll('&', '&amp;').replaceAll('<', '&lt;')
   return svg.replaceAll(/ (role|aria-[a-z]+)="[^"]*"/g, '').replace(/>/, `><title>${escaped}</title>`)

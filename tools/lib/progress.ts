@@ -6,7 +6,7 @@ export interface ProgressOptions {
   readonly output: NodeJS.WriteStream
   /** Stands before the progress, such as the name of a step. */
   readonly title?: string
-  /** What `done` counts to. Without it there is no bar and no share: only the text and the time that has passed. */
+  /** What `done` counts to. Without it, only the text and the elapsed time are shown. */
   readonly total?: number
   /** How often a line is printed where no bar can be drawn. */
   readonly lineEveryMs?: number
@@ -19,7 +19,7 @@ export interface Progress extends Disposable {
   say(text: string): void
 }
 
-/** Shows how far a program is: a bar on a terminal, a line every few seconds elsewhere, nothing when quiet. */
+/** Shows progress: a bar on a terminal, lines elsewhere, nothing when quiet. */
 export function openProgress(options: ProgressOptions): Progress {
   if (options.isQuiet === true) {
     return { update() {}, say: text => void options.output.write(`${text}\n`), [Symbol.dispose]() {} }

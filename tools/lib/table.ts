@@ -19,7 +19,7 @@ export function formatTable(
     .join('\n')
 }
 
-/** Returns a table in Markdown. Its columns are aligned too, so that it can be read in a terminal. */
+/** Returns a table in Markdown, with aligned columns to be readable in a terminal. */
 export function formatMarkdownTable(
   head: readonly string[],
   rows: readonly (readonly Cell[])[],
@@ -37,7 +37,7 @@ export function formatMarkdownTable(
   return [titles, rule, ...lines].map(cells => `| ${cells.join(' | ')} |`).join('\n')
 }
 
-/** Replaces the section of a page between the lines `<!-- name: begin -->` and `<!-- name: end -->`. */
+/** Replaces the section of a page between `<!-- name: begin -->` and `<!-- name: end -->`. */
 export function replaceSection(page: string, name: string, section: string): string {
   const begin = `<!-- ${name}: begin -->`
   const end = `<!-- ${name}: end -->`

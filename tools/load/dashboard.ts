@@ -33,7 +33,7 @@ interface DashboardPanel {
   readonly fieldConfig?: { readonly defaults?: { readonly unit?: string } }
 }
 
-/** Returns a dashboard's panels with the data of a Prometheus, row by row. Panels without data are left out. */
+/** Returns a dashboard's panels with Prometheus' data, row by row, without empty panels. */
 export async function dashboardRows(
   name: string,
   { prometheus, range, job }: { prometheus: Prometheus; range: Range; job: string },

@@ -18,8 +18,8 @@ function page(ingest: readonly number[], analyze: readonly number[] = []): strin
 test('the p95 covers the requests between two readings, interpolated within its bucket', () => {
   const before = parseTimes(page([100, 100, 100, 100]))
   const after = parseTimes(page([190, 200, 200, 200], [0, 0, 90, 100]))
-  // 90 of 100 requests took up to 1 ms and 10 more up to 10 ms: the p95 is in the middle of these. For the other route it
-  // is above the last bound.
+  // 90 of 100 requests took up to 1 ms and 10 more up to 10 ms: the p95 is in the middle of these.
+  // For the other route it is above the last bound.
   expect(p95Between(before, after)).toEqual([
     { route: '/ingest', ms: expect.closeTo(5.5) },
     { route: '/analyze', ms: 100 },

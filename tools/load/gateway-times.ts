@@ -1,4 +1,4 @@
-/** A cumulative histogram of one route: requests by upper bound in seconds, the last one infinite. */
+/** A cumulative histogram of one route: requests by upper bound in seconds. */
 type Buckets = ReadonlyMap<number, number>
 
 /** The request durations measured by a gateway, by route. */
@@ -34,7 +34,7 @@ export function parseTimes(text: string): GatewayTimes {
   return times
 }
 
-/** Returns the p95 between two readings, with linear interpolation within a bucket as in Prometheus. */
+/** Returns the p95 between two readings, interpolated within a bucket as in Prometheus. */
 export function p95Between(before: GatewayTimes, after: GatewayTimes): RouteP95[] {
   return ROUTES.flatMap(route => {
     const earlier = before.get(route)

@@ -57,7 +57,8 @@ export async function runLocust(
     ...(seconds === undefined ? [] : [`--seconds=${seconds}`]),
     ...(hostHeader === undefined ? [] : [`--host-header=${hostHeader}`]),
     `--csv=${csvPrefix}`,
-    // Users finish their requests: a request cut off by the end of the run would count as a failure.
+    // Users finish their requests: a request cut off by the end of the run would count as a
+    // failure.
     '--stop-timeout=10',
   ]
   const headless = ['--headless', '--only-summary', '--loglevel', 'WARNING', '--report-json']

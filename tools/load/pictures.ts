@@ -39,7 +39,7 @@ export function clientPanels({ timeline, limits }: Summary): Panel[] {
   ]
 }
 
-/** One watched series of each kind: values, normal range, flagged samples, and labelled samples that were not flagged. */
+/** One watched series of each kind: values, normal range, and flagged and missed samples. */
 export function trackPanels({ tracks }: Summary): Panel[] {
   type Point = Summary['tracks'][number]['points'][number]
   return tracks.map(({ key, kind, points }) => {

@@ -5,8 +5,8 @@ import { Failure } from '../lib/options.ts'
 const PROGRAMS = ['python3', '/usr/bin/python3'] as const
 
 /**
- * Finds the package without running it, since Locust takes a second to load. A mere folder with that name, as in this
- * project, has no origin.
+ * Finds the package without running it, since Locust takes a second to load. A mere folder with
+ * that name, as in this project, has no origin.
  */
 const HAS_LOCUST =
   "import importlib.util, sys; sys.exit(getattr(importlib.util.find_spec('locust'), 'origin', None) is None)"

@@ -12,7 +12,7 @@ import { runStream, streamPanels } from './stream.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
-/** The rows of the load table. The main one is shown in full, and runs first, before the machine is warm from our own load. */
+/** The rows of the load table. The first is shown in full: it runs on an idle machine. */
 const ROWS = [
   { shape: 'steady', rps: 500, seconds: 300, analyzers: 2 },
   { shape: 'steady', rps: 250, seconds: 60, analyzers: 2 },

@@ -25,7 +25,7 @@ export interface StreamResult {
   readonly truth: { readonly expected: number; readonly ofWindow: number }
 }
 
-/** Sends legacy load-report bodies, `{timestamp, cpu, rps}`, one after the other, and reads each verdict. */
+/** Sends legacy load-report bodies, `{timestamp, cpu, rps}`, and reads each verdict. */
 export async function runStream(url: string, seed: number): Promise<StreamResult> {
   const random = new Random(seed)
   const between = ({ low, high }: { low: number; high: number }): number => low + random.uniform() * (high - low)

@@ -8,7 +8,7 @@ const KEYS = 100
 const ROUNDS = 40
 const SAMPLES = 50_000
 
-/** Returns the CPU microseconds to judge and learn one sample, with 100 keys in turn and a window of 50. */
+/** Returns the CPU microseconds per sample, with 100 keys in turn and a window of 50. */
 export function measureCost(name: DetectorName): number {
   const random = new Random(1)
   const values = Float64Array.from({ length: SAMPLES }, (_, n) => 10 + random.normal() + Math.sin(n / 5000))

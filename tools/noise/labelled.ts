@@ -8,7 +8,7 @@ export interface Recording {
   readonly windows: readonly LabelWindow[]
 }
 
-/** A signal without anomalies. `scale` is the size that an anomaly should have; `legal` maps to possible values. */
+/** A signal without anomalies. `scale` is the size of anomalies; `legal` maps to valid values. */
 interface Usual {
   /** Returns sample `n`. Must be called in order: signals have state. */
   value(n: number): number
@@ -281,13 +281,13 @@ const FAULTS = {
 /** How often each fault occurs, relative to the others. */
 const WEIGHTS = { spike: 6, shift: 4, passing: 3, swing: 2, frozen: 1, drift: 2 } as const
 
-/** Each fault as often as its weight says. "missing" is added for periodic signals: elsewhere it looks normal. */
+/** Each fault as often as its weight. "missing" looks normal unless a signal is periodic. */
 const OFTEN = Object.entries(WEIGHTS).flatMap(([name, weight]) =>
   Array<keyof typeof FAULTS>(weight).fill(name as keyof typeof FAULTS),
 )
 const OFTEN_IF_PERIODIC = [...OFTEN, ...Array<'missing'>(3).fill('missing')]
 
-/** Labelled time as a share of the recording. It begins before the fault: labels are never exact to the sample. */
+/** Labelled time as a share of the recording. It begins before the fault: labels are not exact. */
 const LABELLED = 0.1
 const LABELLED_BEFORE = 0.3
 /** No anomaly occurs in this share at the beginning. */

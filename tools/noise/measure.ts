@@ -18,7 +18,7 @@ export interface Noise {
   readonly opened: number
 }
 
-/** Counts what a detector with its defaults flags in a signal, and the alerts that the default alert layer opens. */
+/** Counts the flags of a detector on a signal, and the alerts opened, all with defaults. */
 export function measureNoise(signal: Signal, detector: DetectorName, samples: number, seed: number): Noise {
   const random = new Random(seed)
   const length = Math.round(samples / signal.keys)
@@ -44,12 +44,12 @@ export interface Power {
   readonly delay: number
 }
 
-/** Measures how often one value `deviations` from the mean of N(0,1) is flagged, and opens an alert on that sample. */
+/** Measures how often a value `deviations` from N(0,1)'s mean is flagged and opens an alert. */
 export function measureSpikes(deviations: number, detector: DetectorName, trials: number, seed: number): Power {
   return measureTrials(detector, { trials, seed, watched: 1, within: 1, valueAt: () => deviations })
 }
 
-/** Measures how often a lasting change of N(0,1)'s mean is flagged, and opens an alert, within `FOUND_WITHIN` samples. */
+/** As measureSpikes, for a lasting change of the mean, within `FOUND_WITHIN` samples. */
 export function measureShifts(deviations: number, detector: DetectorName, trials: number, seed: number): Power {
   const valueAt = (random: Random): number => random.normal() + deviations
   return measureTrials(detector, { trials, seed, watched: WATCHED, within: FOUND_WITHIN, valueAt })
@@ -89,7 +89,7 @@ function measureTrials(detector: DetectorName, { trials, seed, watched, within, 
   return { flagged: flagged / trials, opened: opened / trials, delay: delays / delayed }
 }
 
-/** Feeds normal samples until no alert is firing: an alert opened by noise would hide the expected one. */
+/** Feeds normal samples until no alert fires: one opened by noise would hide the expected one. */
 function calmDown(judge: KeyJudge, random: Random): number {
   let isFiring = false
   let n = 0

@@ -5,7 +5,7 @@ export interface Signal {
   readonly name: string
   /** Keys over which the samples are spread. The signal starts again for each key. */
   readonly keys: number
-  /** Returns a function for sample `n` of `length`. It must be called in order: signals have state. */
+  /** Returns a function for sample `n`, to be called in order: signals have state. */
   create(random: Random, length: number): (n: number) => number
 }
 

@@ -34,7 +34,7 @@ export interface Step {
   readonly row: string
 }
 
-/** Measures all tables, one row a step, so that progress can be shown in between. Returns Markdown. */
+/** Measures all tables, one row per step, so that progress can be shown. Returns Markdown. */
 export function* makeTables(sizes: Sizes): Generator<Step, string> {
   const sections = [noiseSection(sizes), powerSection(sizes), comparisonSection(sizes), costSection()]
   const total = sections.reduce((sum, { rows }) => sum + rows.length, 0)

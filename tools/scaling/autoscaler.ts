@@ -1,6 +1,6 @@
 /**
- * The algorithm of Kubernetes' HorizontalPodAutoscaler (autoscaling/v2), which KEDA uses too. It follows
- * replica_calculator.go and horizontal.go of pkg/controller/podautoscaler.
+ * The algorithm of Kubernetes' HorizontalPodAutoscaler (autoscaling/v2), which KEDA uses too. It
+ * follows replica_calculator.go and horizontal.go of pkg/controller/podautoscaler.
  */
 
 /** A ratio of measured to target this close to 1 changes nothing: the controller's default. */
@@ -38,7 +38,7 @@ export interface PodReading {
   /** Cores; undefined if not measured yet. */
   readonly usage: number | undefined
   readonly request: number
-  /** False while the pod starts, and until a whole measurement window has passed since it became ready. */
+  /** False until a whole measurement window has passed since the pod became ready. */
   readonly isSettled: boolean
 }
 
@@ -78,7 +78,7 @@ export class Autoscaler {
     return replicas
   }
 
-  /** Scales up only to the lowest recommendation of the up window, and down only to the highest of the down window. */
+  /** Limits the size to the lowest recommendation of the up, and the highest of the down window. */
   #stabilize(nowS: number, current: number, wanted: number): number {
     const { up, down } = this.#spec
     const since = (windowS: number): number[] =>
@@ -123,7 +123,8 @@ function replicasByCpu(target: number, current: number, pods: readonly PodReadin
   if (missing.length === 0 && (unsettled.length === 0 || ratio <= 1)) {
     return isWithinTolerance(ratio) ? current : Math.ceil(ratio * settled.length)
   }
-  // Unknown usage counts as whatever makes the change smaller: idle when scaling up, the full request when scaling down.
+  // Unknown usage counts as whatever makes the change smaller: idle when scaling up, the full
+  // request when scaling down.
   const assumed = [
     ...settled,
     ...missing.map(pod => ({ ...pod, usage: ratio < 1 ? pod.request * Math.max(1, target) : 0 })),
@@ -136,7 +137,7 @@ function replicasByCpu(target: number, current: number, pods: readonly PodReadin
   return (cautious < 1 && replicas > current) || (cautious > 1 && replicas < current) ? current : replicas
 }
 
-/** Returns the ratio of used to target. The used share is truncated to a whole percentage, as in the controller. */
+/** Returns the ratio of used to target, with used in whole percent as in the controller. */
 function ratioOf(target: number, pods: readonly PodReading[]): number {
   const usage = pods.reduce((sum, pod) => sum + (pod.usage ?? 0), 0)
   const request = pods.reduce((sum, pod) => sum + pod.request, 0)

@@ -107,7 +107,7 @@ function readPartitions(): number {
   return z.coerce.number().int().positive().parse(partitions)
 }
 
-/** Returns a function that reads values of a manifest, from its first document of the given kind. */
+/** Returns a reader of values of a manifest's first document of the given kind. */
 function reader(file: string, kind?: string) {
   const documents = parseAllDocuments(readFileSync(new URL(file, K8S), 'utf8')).map(document => document.toJS() as Node)
   const found = documents.find(document => kind === undefined || document.kind === kind)

@@ -7,7 +7,7 @@ import { type Pod, Tier } from './tier.ts'
 /** How often Prometheus scrapes the pods: the PodMonitor's interval. */
 const SCRAPE_S = 15
 
-/** How long a partition pauses when its owner changes: the old owner commits, the new one loads windows. */
+/** A partition pauses when its owner changes: one commits, the other loads windows. */
 const HANDOFF_S = 1
 
 /** Measured throughput of a pod: docs/performance.md. */
@@ -101,7 +101,7 @@ function serve(tier: Tier, atS: number, load: number, { gateway, capacity }: Mod
   return { samples: each * ready.length, cpu: each / capacity.gatewaySamplesPerCore / gateway.requestCores }
 }
 
-/** Simulates a second of the analyzers: each works on its partitions up to its capacity. Returns the share of CPU used. */
+/** Simulates a second of the analyzers. Returns the share of CPU used. */
 function drain(
   tier: Tier,
   atS: number,
@@ -135,7 +135,7 @@ class Owners {
     this.#partitions = partitions
   }
 
-  /** Returns the partitions that each pod can work on now, without those whose owner has just changed. */
+  /** Returns the partitions of each pod, without those whose owner has just changed. */
   at(nowS: number, ready: readonly Pod[]): Map<Pod, number[]> {
     const names = ready.map(({ name }) => name)
     if (names.join() !== this.#members) this.#assign(nowS, ready, names)

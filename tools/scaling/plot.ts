@@ -73,7 +73,7 @@ const COMPARED: readonly Measure[] = [
 ]
 const RUN_COLOURS = ['#9d9da1', '#4c78a8', '#e45756', '#54a24b', '#f58518']
 
-/** Draws a scenario: a column for each run, with load, pods, CPU and age below each other over the same time. */
+/** Draws a scenario: a column for each run, with panels for load, pods, CPU and age. */
 export function drawScenario(title: string, runs: readonly Run[]): Promise<string> {
   const rows = MEASURES.map(measure =>
     runs.map(run => {
@@ -84,7 +84,7 @@ export function drawScenario(title: string, runs: readonly Run[]): Promise<strin
   return drawSvg({ title, xTitle: 'minutes', rows })
 }
 
-/** Draws a comparison of runs of one scenario: the number of analyzers, and the age of the oldest sample. */
+/** Draws runs of one scenario: the number of analyzers, and the age of the oldest sample. */
 export function drawComparison(title: string, runs: readonly Run[]): Promise<string> {
   const rows = COMPARED.map(measure => {
     const series = runs.flatMap((run, i) =>
@@ -107,7 +107,7 @@ function panelOf({ unit, format, lines }: Measure, { runs, ...look }: Look): Pan
   return { unit, format, height: HEIGHT, domain: [0, top * 1.05], ...look }
 }
 
-/** Keeps the largest value of each ten seconds, so that no peak is lost, and only the ends of a flat stretch. */
+/** Keeps the maximum of each ten seconds, and only the ends of a flat stretch. */
 function seriesOf({ seconds }: Run, { style = 'line' }: Measure, { name, colour, of }: Line): Series {
   const points: [number, number][] = []
   for (let start = 0; start < seconds.length; start += POINT_S) {

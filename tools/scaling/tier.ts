@@ -5,7 +5,7 @@ import type { TierSpec } from './manifests.ts'
 const SYNC_S = 15
 /** How often metrics-server measures CPU, each time since the previous measurement: its default. */
 const MEASURE_S = 15
-/** For this long after its start, a pod's CPU counts only if measured while ready: the controller's default. */
+/** After its start, a pod's CPU counts this long only if it is ready: the controller's default. */
 const CPU_INITIALIZATION_S = 300
 
 /** A pod, from the request for it until it is stopped. */

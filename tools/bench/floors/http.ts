@@ -2,7 +2,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { sampleSchema } from '@tidemark/gateway/ingest/formats/sample-object'
 
-/** The minimal Node server for a sample: read the body, parse it, check it with the gateway's schema, respond. */
+/** The minimal Node server for a sample: parse the body, check it with the schema, respond. */
 const RESPONSE = JSON.stringify({ accepted: 1, rejected: [], receipts: ['0:1700000000000-0'], durability: 'local' })
 
 const server = createServer((incoming, outgoing) => {

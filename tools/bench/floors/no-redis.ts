@@ -6,7 +6,7 @@ import { createMemoryStore } from '@tidemark/shared/store/memory/store'
 import type { AppendOutcome, Store } from '@tidemark/shared/store/ports/store'
 import { Registry } from 'prom-client'
 
-/** The gateway with a store that accepts everything and keeps nothing: measures HTTP, formats and packing. */
+/** The gateway with a store that keeps nothing: measures HTTP, formats and packing. */
 const memory = createMemoryStore({ partitions: 16 })
 let next = 0
 const append = async (batches: readonly unknown[]): Promise<AppendOutcome[]> =>

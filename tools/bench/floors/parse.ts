@@ -2,7 +2,7 @@ import { sampleSchema } from '@tidemark/gateway/ingest/formats/sample-object'
 import { z } from 'zod'
 import { requestBody } from '../signal.ts'
 
-/** JSON.parse and zod alone, on request bodies of 1,000 samples. Prints CPU microseconds per sample. */
+/** JSON.parse and zod alone, on bodies of 1,000 samples. Prints CPU microseconds per sample. */
 const ROUNDS = 2000
 const schema = z.array(sampleSchema)
 const bodies = Array.from({ length: 16 }, (_, seed) => requestBody({ samples: 1000, keys: 10_000, seed }))

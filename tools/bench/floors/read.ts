@@ -1,7 +1,7 @@
 import { unpackSamples } from '@tidemark/shared/sample/entry'
 import { Redis } from 'ioredis'
 
-/** XREADGROUP and parsing packed entries alone. Takes a Redis URL and streams; prints CPU microseconds per sample. */
+/** XREADGROUP and parsing alone. Takes a Redis URL and streams; prints CPU us per sample. */
 const [url = '', ...streams] = process.argv.slice(2)
 const client = new Redis(url)
 let samples = 0

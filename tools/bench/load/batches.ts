@@ -2,8 +2,9 @@ import { Pool } from 'undici'
 import { requestBody } from '../signal.ts'
 
 /**
- * Sends requests of 1,000 samples over 8 connections. Takes a port, seconds, keys and samples/s (0: as fast as possible);
- * prints the results. The bodies are built beforehand, so that sending is cheap.
+ * Sends requests of 1,000 samples over 8 connections. Takes a port, seconds, keys and samples/s (0:
+ * as fast as possible); prints the results. The bodies are built beforehand, so that sending is
+ * cheap.
  */
 const [port = '', seconds = '', keys = '', rate = '0'] = process.argv.slice(2)
 const SAMPLES = 1000

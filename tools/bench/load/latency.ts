@@ -2,12 +2,13 @@ import { Pool } from 'undici'
 import { requestBody } from '../signal.ts'
 
 /**
- * Sends requests at a steady rate: of ten requests, nine ingest a sample, and one reads the verdict on the last of these.
- * Takes a port, seconds and requests/s. Prints the latency from a sample's 202 to its verdict, which is one request longer
- * than the latency from accepted to readable.
+ * Sends requests at a steady rate: of ten requests, nine ingest a sample, and one reads the verdict
+ * on the last of these. Takes a port, seconds and requests/s. Prints the latency from a sample's
+ * 202 to its verdict, which is one request longer than the latency from accepted to readable.
  *
- * One more second comes first and does not count: this program opens its connections and is compiled. At 5,000 requests/s
- * that alone delays requests by 50 ms, more than one in a hundred of some seconds' requests.
+ * One more second comes first and does not count: this program opens its connections and is
+ * compiled. At 5,000 requests/s that alone delays requests by 50 ms, more than one in a hundred of
+ * some seconds' requests.
  */
 const [port = '', seconds = '', rate = ''] = process.argv.slice(2)
 const WARM_UP_MS = 1000

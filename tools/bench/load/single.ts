@@ -1,7 +1,7 @@
 import autocannon from 'autocannon'
 import { requestBody } from '../signal.ts'
 
-/** Sends one sample per request over 64 connections, as fast as possible. Takes a port and seconds; prints the results. */
+/** Sends one sample per request over 64 connections. Takes a port and seconds. */
 const [port, seconds] = process.argv.slice(2)
 const requests = Array.from({ length: 500 }, (_, seed) => ({
   method: 'POST' as const,

@@ -12,7 +12,7 @@ export type Batches = Readonly<
   Record<'samplesPerS' | 'cpuUs' | 'redisCpuUs' | 'noRedisPerS' | 'noRedisCpuUs' | 'parseCpuUs', number>
 >
 
-/** 1,000 samples per request: the gateway with its Redis, without Redis, and JSON.parse and zod alone. */
+/** 1,000 samples per request: the gateway with Redis, without, and JSON.parse and zod alone. */
 export async function openBatches(seconds: number): Promise<AsyncDisposable & { measure(): Promise<Batches> }> {
   await using opening = new AsyncDisposableStack()
   const redis: BenchRedis = opening.use(await startBenchRedis())

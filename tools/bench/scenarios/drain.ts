@@ -11,8 +11,8 @@ export interface DrainOptions {
 }
 
 /**
- * CPU figures cover all analyzers, or all masters. `bytesPerKey` is the growth of one analyzer's memory; `bytesPerPending`
- * is Redis memory per unprocessed sample.
+ * CPU figures cover all analyzers, or all masters. `bytesPerKey` is the growth of one analyzer's
+ * memory; `bytesPerPending` is Redis memory per unprocessed sample.
  */
 export type Drain = Readonly<
   Record<'samplesPerS' | 'analyzerCpuUs' | 'redisCpuUs' | 'bytesPerKey' | 'bytesPerPending', number>
@@ -24,8 +24,8 @@ export interface DrainBench extends AsyncDisposable {
 }
 
 /**
- * Starts analyzers that drain backlogs, with all windows full and in memory. They are stopped (SIGSTOP) while a backlog is
- * appended. The first backlog warms them up.
+ * Starts analyzers that drain backlogs, with all windows full and in memory. They are stopped
+ * (SIGSTOP) while a backlog is appended. The first backlog warms them up.
  */
 export async function openDrain({
   keys,

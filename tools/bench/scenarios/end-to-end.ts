@@ -17,7 +17,7 @@ export type EndToEnd = Readonly<Record<'samplesPerS' | 'allCpuUs' | 'backlogMax'
 const KEYS = 10_000
 const POLL_MS = 500
 
-/** Measures one gateway, one analyzer and one Redis at a steady rate, from HTTP requests to committed verdicts. */
+/** Measures a gateway, an analyzer and a Redis at a steady rate, up to committed verdicts. */
 export async function endToEnd({ seconds, rate }: { seconds: number; rate: number }): Promise<EndToEnd> {
   await using redis = await startBenchRedis()
   await fillWindows(redis, KEYS)

@@ -10,7 +10,7 @@ export type RedisFloor = Readonly<Record<'xaddCpuUs' | 'readCpuUs', number>>
 const ENTRIES = 100_000
 const PIPELINE = 500
 
-/** Measures Redis' CPU for a pipelined XADD of one sample, and the reader's CPU for XREADGROUP and parsing packed entries. */
+/** Measures Redis' CPU for XADD of one sample, and the reader's for XREADGROUP and parsing. */
 export async function redisFloor(samples: number): Promise<RedisFloor> {
   await using redis = await startBenchRedis()
   const random = new Random(3)
