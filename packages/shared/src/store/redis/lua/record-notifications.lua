@@ -12,7 +12,7 @@ for i = 3, #ARGV, 6 do
   if redis.call('HEXISTS', alerts_key, 'o:' .. id) == 0 then
     redis.call('ZREM', notices_key, id)
   else
-    redis.call('HSET', alerts_key, 't:' .. id, telling)
+    redis.call('HSET', alerts_key, 't:' .. id, notification)
     -- Another score: the alert was changed since it was judged, so it stays due.
     local present = tonumber(redis.call('ZSCORE', notices_key, id) or nil)
     if present == due_at then
