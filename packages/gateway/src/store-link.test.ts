@@ -1,5 +1,6 @@
 import { createMemoryStore } from '@tidemark/shared/store/memory/store'
-import { LayoutMismatch, type Store, StoreError } from '@tidemark/shared/store/ports/store'
+import { LayoutMismatch, StoreError } from '@tidemark/shared/store/ports/errors'
+import type { Store } from '@tidemark/shared/store/ports/store'
 import { pino } from 'pino'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { linkStore, type StoreLink } from './store-link.ts'

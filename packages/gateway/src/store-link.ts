@@ -1,5 +1,6 @@
 import { pause } from '@tidemark/shared/runtime/lifecycle'
-import { type Store, StoreError } from '@tidemark/shared/store/ports/store'
+import { StoreError } from '@tidemark/shared/store/ports/errors'
+import type { Store } from '@tidemark/shared/store/ports/store'
 import type { Logger } from 'pino'
 
 const PING_EVERY_MS = 1000

@@ -1,5 +1,6 @@
 import { createMemoryStore, type MemoryStore } from '@tidemark/shared/store/memory/store'
-import { type AppendOutcome, type GatewayStore, StoreError } from '@tidemark/shared/store/ports/store'
+import { StoreError } from '@tidemark/shared/store/ports/errors'
+import type { AppendOutcome, GatewayStore } from '@tidemark/shared/store/ports/gateway'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { problemSchema } from '../src/http/documentation.ts'

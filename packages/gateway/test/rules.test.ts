@@ -1,6 +1,7 @@
 import { ruleCountName } from '@tidemark/shared/detection/rules/rule-counts'
 import { createMemoryStore } from '@tidemark/shared/store/memory/store'
-import { type Store, StoreError } from '@tidemark/shared/store/ports/store'
+import { StoreError } from '@tidemark/shared/store/ports/errors'
+import type { Store } from '@tidemark/shared/store/ports/store'
 import { toAnalysis, VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
 import { describe, expect, test } from 'vitest'
 import type { z } from 'zod'

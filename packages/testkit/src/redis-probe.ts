@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { pause } from '@tidemark/shared/runtime/lifecycle'
 import type { EntryId } from '@tidemark/shared/sample/receipt'
 import { GROUP, keysUnder } from '@tidemark/shared/store/keys'
-import type { DeadLetter } from '@tidemark/shared/store/ports/store'
+import type { DeadLetter } from '@tidemark/shared/store/ports/commit'
 import { Cluster, Redis } from 'ioredis'
 import type { StoreProbe } from './store-contract/harness.ts'
 

@@ -3,7 +3,8 @@ import { startGateway } from '@tidemark/gateway/gateway'
 import { readConfig } from '@tidemark/shared/runtime/config'
 import { createLogger } from '@tidemark/shared/runtime/logger'
 import { createMemoryStore } from '@tidemark/shared/store/memory/store'
-import type { AppendOutcome, Store } from '@tidemark/shared/store/ports/store'
+import type { AppendOutcome } from '@tidemark/shared/store/ports/gateway'
+import type { Store } from '@tidemark/shared/store/ports/store'
 import { Registry } from 'prom-client'
 
 /** The gateway with a store that keeps nothing: measures HTTP, formats and packing. */

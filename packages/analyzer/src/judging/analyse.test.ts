@@ -257,10 +257,10 @@ describe('what is due', () => {
     const openedAt = NOW + 40
     const last = effects.at(-1)?.ofRules
     expect(last?.alerts.opened).toMatchObject([{ opening: { opened_at: openedAt }, notifyAfterMs: 2000 }])
-    expect(last?.due).toEqual([{ key: 'a', at: openedAt + 600_000 }])
+    expect(last?.timers).toEqual([{ key: 'a', at: openedAt + 600_000 }])
 
     const early = lapse(['a', 'unknown'], openedAt + 1000, windows, DEFAULT)
-    expect(early.ofRules).toMatchObject({ alerts: { ended: [] }, due: [{ key: 'a', at: openedAt + 600_000 }] })
+    expect(early.ofRules).toMatchObject({ alerts: { ended: [] }, timers: [{ key: 'a', at: openedAt + 600_000 }] })
     const later = lapse(['a'], openedAt + 700_000, windows, DEFAULT)
     expect(later.ofRules.alerts.ended).toMatchObject([
       {
@@ -268,17 +268,17 @@ describe('what is due', () => {
         end: { resolved_at: openedAt + 600_000, resolve_reason: 'no_samples' },
       },
     ])
-    expect(later.ofRules.due).toEqual([{ key: 'a', at: null }])
+    expect(later.ofRules.timers).toEqual([{ key: 'a', at: null }])
     expect(later.keys).toMatchObject([{ key: 'a', analysis: null, window: { kind: 'row' } }])
   })
 
   test('a key that must not be silent is to be looked at from its first sample on', () => {
     const rules = rulesOf({ pattern: 'a', silent: '5s' })
     const { windows, effects } = work(entriesOf(calm), { ...DEFAULT, rules, samplesMax: 1 })
-    expect(effects.flatMap(({ ofRules }) => ofRules.due)).toEqual([{ key: 'a', at: NOW + 5000 }])
+    expect(effects.flatMap(({ ofRules }) => ofRules.timers)).toEqual([{ key: 'a', at: NOW + 5000 }])
     const due = NOW + 39 + 5000
     expect(lapse(['a'], NOW + 5000, windows, { ...DEFAULT, rules }).ofRules).toMatchObject({
-      ...{ alerts: { opened: [] }, due: [{ key: 'a', at: due }] },
+      ...{ alerts: { opened: [] }, timers: [{ key: 'a', at: due }] },
     })
     expect(lapse(['a'], due + 9, windows, { ...DEFAULT, rules }).ofRules.alerts.opened).toMatchObject([
       { opening: { key: 'a', opened_at: due, cause: { kind: 'silent', expected_ms: 5000 } } },

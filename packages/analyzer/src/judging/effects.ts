@@ -15,7 +15,7 @@ import type { Judge, Judged, TimerEvents } from '@tidemark/shared/detection/judg
 import type { Policy } from '@tidemark/shared/detection/rules/policy'
 import { MILLION, type RuleCount, ruleCountName } from '@tidemark/shared/detection/rules/rule-counts'
 import type { EndedAlert, OpenedAlert } from '@tidemark/shared/store/ports/alerts'
-import type { Commit, KeyUpdate } from '@tidemark/shared/store/ports/store'
+import type { Commit, KeyUpdate } from '@tidemark/shared/store/ports/commit'
 import type { EntryFindings } from '@tidemark/shared/verdict/kept-verdicts'
 
 /** What of a run is counted for the metrics once it is committed. */
@@ -46,14 +46,14 @@ export class Effects {
   }
 
   /** The part of a commit that is empty under the default policy while nothing happens. */
-  get ofRules(): Pick<Commit, 'alerts' | 'due' | 'counts' | 'shadowed'> {
+  get ofRules(): Pick<Commit, 'alerts' | 'timers' | 'counts' | 'shadowed'> {
     const counts = [...this.#counts].flatMap(([{ rule, version }, counted]) =>
       Object.entries(counted)
         .filter(([, by]) => by > 0)
         .map(([what, by]) => ({ name: ruleCountName(rule ?? '', version, what as RuleCount), by })),
     )
     const due = [...this.#due].map(([key, at]) => ({ key, at }))
-    return { alerts: { opened: this.opened, ended: this.ended }, due, counts, shadowed: this.shadowed }
+    return { alerts: { opened: this.opened, ended: this.ended }, timers: due, counts, shadowed: this.shadowed }
   }
 
   /** What has been counted for each rule; `expected` in millionths. */

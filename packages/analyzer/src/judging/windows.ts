@@ -18,7 +18,7 @@ import {
   type StoredWindow,
   storedLengthMax,
 } from '@tidemark/shared/detection/window-row'
-import type { WindowUpdate } from '@tidemark/shared/store/ports/store'
+import type { WindowUpdate } from '@tidemark/shared/store/ports/commit'
 import { VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
 
 /** Rows of one slab. Slabs are never moved: doubling one array would need the memory of three at its worst moment. */

@@ -6,7 +6,7 @@ import {
 import { type AlertRecord, assembleAlert, SUPPRESSORS, type Suppressor } from '@tidemark/shared/detection/alerts/record'
 import type { RuleSet } from '@tidemark/shared/detection/rules/rule-set'
 import type { AlertStore, DueNotifications, NotificationDecision } from '@tidemark/shared/store/ports/alerts'
-import type { Lease } from '@tidemark/shared/store/ports/store'
+import type { Lease } from '@tidemark/shared/store/ports/lease'
 import type { NotifyMetrics } from './metrics.ts'
 
 /** Settled in one go. */
@@ -58,7 +58,7 @@ function decide(
   const waitUntil = waitsUntil(before, waitMs)
   if (waitUntil > now) {
     return {
-      settled: { id, dueAt, notification: notificationStateOf(before), askAgainAt: waitUntil, tell: null },
+      settled: { id, dueAt, notification: notificationStateOf(before), nextCheckAt: waitUntil, notify: null },
       heldBack: [],
     }
   }
@@ -71,8 +71,8 @@ function decide(
       id,
       dueAt,
       notification: notificationStateOf(record),
-      askAgainAt: askAgainAt(record, { now, muted }),
-      tell,
+      nextCheckAt: askAgainAt(record, { now, muted }),
+      notify: tell,
     },
     heldBack: SUPPRESSORS.filter(by => record.suppressed[by] > before.suppressed[by]),
   }

@@ -1,4 +1,4 @@
-import type { KeptEntry } from '@tidemark/shared/store/ports/store'
+import type { KeptEntry } from '@tidemark/shared/store/ports/analyzer'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { KeptEntries } from './kept-entries.ts'

@@ -1,5 +1,5 @@
 import type { EntryId } from '@tidemark/shared/sample/receipt'
-import type { KeptEntry } from '@tidemark/shared/store/ports/store'
+import type { KeptEntry } from '@tidemark/shared/store/ports/analyzer'
 
 /** Places before the oldest entry that are given back at once. */
 const FREED_MIN = 1024

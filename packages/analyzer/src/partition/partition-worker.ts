@@ -5,15 +5,10 @@ import { backoffMs, type Clock } from '@tidemark/shared/runtime/clock'
 import type { FailureLog } from '@tidemark/shared/runtime/logger'
 import type { Entry } from '@tidemark/shared/sample/entry'
 import { compareEntryIds, ENTRY_ID_ZERO, type EntryId, entryTimeMs } from '@tidemark/shared/sample/receipt'
-import {
-  type AnalyzerStore,
-  type Attempt,
-  type Checkpoint,
-  type Commit,
-  type CommitOutcome,
-  type Lease,
-  StoreError,
-} from '@tidemark/shared/store/ports/store'
+import type { AnalyzerStore, Attempt } from '@tidemark/shared/store/ports/analyzer'
+import type { Checkpoint, Commit, CommitOutcome } from '@tidemark/shared/store/ports/commit'
+import { StoreError } from '@tidemark/shared/store/ports/errors'
+import type { Lease } from '@tidemark/shared/store/ports/lease'
 import type { VerdictSettings } from '@tidemark/shared/verdict/analysis'
 import type { Logger } from 'pino'
 import { analyseRun, lapse, missingKeys } from '../judging/analyse.ts'

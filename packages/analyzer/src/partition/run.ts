@@ -1,6 +1,6 @@
 import { type Entry, type FlatSamples, unpackEntry } from '@tidemark/shared/sample/entry'
 import { compareEntryIds, type EntryId } from '@tidemark/shared/sample/receipt'
-import type { Checkpoint, Commit, DeadLetter } from '@tidemark/shared/store/ports/store'
+import type { Checkpoint, Commit, DeadLetter } from '@tidemark/shared/store/ports/commit'
 
 /** Entries that follow one another without a gap, parsed: what one commit covers. */
 export interface Run {

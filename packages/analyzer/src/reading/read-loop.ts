@@ -1,6 +1,6 @@
 import type { Clock } from '@tidemark/shared/runtime/clock'
 import type { FailureLog } from '@tidemark/shared/runtime/logger'
-import type { AnalyzerStore } from '@tidemark/shared/store/ports/store'
+import type { AnalyzerStore } from '@tidemark/shared/store/ports/analyzer'
 import type { AnalyzerMetrics } from '../metrics.ts'
 import type { PartitionWorker, Reading } from '../partition/partition-worker.ts'
 

@@ -1,6 +1,6 @@
 import { EMPTY_DOCUMENT, withMute } from '@tidemark/shared/detection/rules/document'
 import { RuleSet } from '@tidemark/shared/detection/rules/rule-set'
-import { StoreError } from '@tidemark/shared/store/ports/store'
+import { StoreError } from '@tidemark/shared/store/ports/errors'
 import { VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
 import { commitAlerts, openingOf } from '@tidemark/testkit/alert-commits'
 import { describe, expect, test } from 'vitest'

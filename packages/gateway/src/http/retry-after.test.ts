@@ -1,4 +1,4 @@
-import type { Progress } from '@tidemark/shared/store/ports/store'
+import type { Progress } from '@tidemark/shared/store/ports/gateway'
 import { expect, test } from 'vitest'
 import { createDrainRate } from './retry-after.ts'
 

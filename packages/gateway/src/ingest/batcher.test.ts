@@ -169,10 +169,10 @@ describe('failures', () => {
     const { batcher, failures } = createBatcher(store)
     const answer = batcher.submit([subBatch(1, 1), subBatch(2, 2), subBatch(3, 3)])
     await turn()
-    const outcomes: AppendOutcome[] = [{ kind: 'full', backlog: 9 }, REFUSED, { kind: 'stored', id: '7-0' }]
+    const outcomes: AppendOutcome[] = [{ kind: 'backlog-full', backlog: 9 }, REFUSED, { kind: 'stored', id: '7-0' }]
     calls[0]?.answer(outcomes)
     expect(await answer).toEqual(outcomes)
-    expect(failures).toEqual(['full', 'refused'])
+    expect(failures).toEqual(['backlog-full', 'refused'])
   })
 
   test('an append that rejects against its contract leaves the outcome unknown', async () => {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { partitionOf } from '@tidemark/shared/sample/partition'
-import type { Once } from '@tidemark/shared/store/ports/store'
+import type { RequestMark } from '@tidemark/shared/store/ports/gateway'
 import type { BodyFormat, RequestHeaders } from '../http/body.ts'
 import { RequestFault } from '../http/problem.ts'
 import { keysRetryAfterS, outageRetryAfterS } from '../http/retry-after.ts'
@@ -68,7 +68,7 @@ export function createClaims({
 }: ClaimsOptions): (
   services: Pick<Services, 'store' | 'drainRate'>,
   request: ClaimedRequest,
-) => Promise<Once | undefined> {
+) => Promise<RequestMark | undefined> {
   let waiting = 0
 
   function reject(reason: RejectionReason, samples: number, why: string, retryAfterS: number): never {

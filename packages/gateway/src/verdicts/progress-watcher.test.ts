@@ -1,4 +1,4 @@
-import type { Progress } from '@tidemark/shared/store/ports/store'
+import type { Progress } from '@tidemark/shared/store/ports/gateway'
 import { describe, expect, test, vi } from 'vitest'
 import { ProgressWatcher } from './progress-watcher.ts'
 

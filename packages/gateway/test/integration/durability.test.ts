@@ -1,7 +1,8 @@
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 import { openStore } from '@tidemark/shared/store/open'
-import { type DurabilityLevel, DurabilityMismatch } from '@tidemark/shared/store/ports/store'
+import { DurabilityMismatch } from '@tidemark/shared/store/ports/errors'
+import type { DurabilityLevel } from '@tidemark/shared/store/ports/store'
 import {
   type RedisFixture,
   redisAvailable,

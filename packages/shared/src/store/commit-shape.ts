@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { compareEntryIds } from '../sample/receipt.ts'
-import type { Commit } from './ports/store.ts'
+import type { Commit } from './ports/commit.ts'
 
 /** Throws when a commit does not hang together: no store could apply it rightly. */
 export function assertCommitShape(commit: Commit): void {

@@ -2,7 +2,8 @@ import type { Logger } from 'pino'
 import { backoffMs } from '../runtime/clock.ts'
 import { pause } from '../runtime/lifecycle.ts'
 import { createFailureLog } from '../runtime/logger.ts'
-import { type DurabilityLevel, type Store, StoreError } from './ports/store.ts'
+import { StoreError } from './ports/errors.ts'
+import type { DurabilityLevel, Store } from './ports/store.ts'
 import { openRedisStore, REDIS_STORE_DEFAULTS, type RedisStoreOptions } from './redis/store.ts'
 
 const RETRY = { minMs: 50, maxMs: 2000 }

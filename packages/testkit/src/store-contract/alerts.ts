@@ -7,7 +7,9 @@ import {
 } from '@tidemark/shared/detection/alerts/record'
 import { ENTRY_ID_ZERO } from '@tidemark/shared/sample/receipt'
 import type { AlertAt, EndedAlert, NotificationDecision, OpenedAlert } from '@tidemark/shared/store/ports/alerts'
-import type { Checkpoint, Commit, Lease, Store } from '@tidemark/shared/store/ports/store'
+import type { Checkpoint, Commit } from '@tidemark/shared/store/ports/commit'
+import type { Lease } from '@tidemark/shared/store/ports/lease'
+import type { Store } from '@tidemark/shared/store/ports/store'
 import { describe, expect, test } from 'vitest'
 import {
   appendAndRead,
@@ -43,7 +45,7 @@ function ended(n: number, resolved_at = NOW + 1000 + n): EndedAlert {
   return { id: idOf(n), key: `edge-${n}/"cpu" ☃`, cause: 'silent', openedAt: NOW + n, end }
 }
 
-/** Commits of partition 0, one after another. */
+/** Makes commits to partition 0, one after another. */
 async function committer(
   store: Store,
 ): Promise<{ lease: Lease; commit(effects: Partial<Commit>): Promise<void>; checkpoint(): Checkpoint }> {
@@ -60,8 +62,8 @@ async function committer(
   }
 }
 
-/** A commit of time going by. */
-function lapse(from: Checkpoint, effects: Partial<Commit> = {}): Commit {
+/** A commit of elapsed time: it has no entries. */
+function timeCommit(from: Checkpoint, effects: Partial<Commit> = {}): Commit {
   const nothing = { witness: undefined, analysed: 0, entries: [] }
   return {
     ...commitOf(from, [{ id: '1-1', samples: '', count: 0, offset: 0 }]),
@@ -112,7 +114,7 @@ export function describeAlerts(open: OpenStore): void {
       expect(await store.alerts.feed(0, feed[3]?.id ?? '', 10)).toEqual(feed.slice(4))
     })
 
-    test('are opened and ended once, whoever says it again', async () => {
+    test('are opened and ended once, however often a commit says so', async () => {
       await using under = await open()
       const { store } = under
       const { commit } = await committer(store)
@@ -124,7 +126,7 @@ export function describeAlerts(open: OpenStore): void {
       expect(await store.alerts.feed(0, ENTRY_ID_ZERO, 10)).toHaveLength(2)
     })
 
-    test('come by pages, newest first, also many of one time, and after one that is gone', async () => {
+    test('are listed by pages, newest first, including many of the same time and after one that was deleted', async () => {
       await using under = await open()
       const { store } = under
       const { commit } = await committer(store)
@@ -151,7 +153,7 @@ export function describeAlerts(open: OpenStore): void {
       expect(await store.alerts.list(0, { state: 'firing', after: { id: '0', time: NOW - 1 }, count: 9 })).toEqual([])
     })
 
-    test('that are over are kept up to a number, the last resolved ones, and nothing is left of others', async () => {
+    test('that are resolved are kept up to a limit, the last resolved ones, and nothing remains of the others', async () => {
       await using under = await open()
       const { store, limits } = under
       const { commit } = await committer(store)
@@ -165,31 +167,35 @@ export function describeAlerts(open: OpenStore): void {
       expect(alerts.map(({ id }) => id).sort()).toEqual(numbers.slice(5).map(idOf))
     })
 
-    test('take care while they fire, and no more afterwards', async () => {
+    test('accept an operator state while they fire, and not afterwards', async () => {
       await using under = await open()
       const { store } = under
       const { commit } = await committer(store)
-      const care = { ...NO_OPERATOR_STATE, acknowledged: { who: 'ada', why: 'known', at: NOW } }
-      expect(await store.alerts.setOperatorState(0, idOf(1), care, NOW)).toBe(false)
+      const acknowledgement = { ...NO_OPERATOR_STATE, acknowledged: { who: 'ada', why: 'known', at: NOW } }
+      expect(await store.alerts.setOperatorState(0, idOf(1), acknowledgement, NOW)).toBe(false)
       await commit({ alerts: { opened: [opened(1)], ended: [] } })
-      expect(await store.alerts.setOperatorState(0, idOf(1), care, NOW)).toBe(true)
-      expect(only(await store.alerts.read(0, [idOf(1)]))?.operator).toEqual(care)
+      expect(await store.alerts.setOperatorState(0, idOf(1), acknowledgement, NOW)).toBe(true)
+      expect(only(await store.alerts.read(0, [idOf(1)]))?.operator).toEqual(acknowledgement)
       const snoozed = { who: 'ole', why: 'tomorrow', at: NOW, until: NOW + 1000 }
       expect(await store.alerts.setOperatorState(0, idOf(1), { snoozed }, NOW)).toBe(true)
-      expect(only(await store.alerts.read(0, [idOf(1)]))?.operator).toEqual({ ...care, snoozed })
+      expect(only(await store.alerts.read(0, [idOf(1)]))?.operator).toEqual({ ...acknowledgement, snoozed })
       await commit({ alerts: { opened: [], ended: [ended(1)] } })
       expect(await store.alerts.setOperatorState(0, idOf(1), NO_OPERATOR_STATE, NOW)).toBe(false)
-      expect(only(await store.alerts.read(0, [idOf(1)]))?.operator).toEqual({ ...care, snoozed })
+      expect(only(await store.alerts.read(0, [idOf(1)]))?.operator).toEqual({ ...acknowledgement, snoozed })
     })
   })
 
-  describe('notices', () => {
-    const settled = (id: string, dueAt: number, changes: Partial<NotificationDecision> = {}): NotificationDecision => ({
-      ...{ id, dueAt, notification: { ...NOT_NOTIFIED, told: 1, told_at: NOW }, askAgainAt: null, tell: 'firing' },
+  describe('notification checks', () => {
+    const decided = (id: string, dueAt: number, changes: Partial<NotificationDecision> = {}): NotificationDecision => ({
+      id,
+      dueAt,
+      notification: { ...NOT_NOTIFIED, told: 1, told_at: NOW },
+      nextCheckAt: null,
+      notify: 'firing',
       ...changes,
     })
 
-    test('are due at their time, again when the alert has changed, and gone when they are settled', async () => {
+    test('are due at their time, again after a change of the alert, and removed once decided', async () => {
       await using under = await open()
       const { store } = under
       const { commit, lease } = await committer(store)
@@ -202,7 +208,7 @@ export function describeAlerts(open: OpenStore): void {
       expect(alerts).toEqual([
         { id: idOf(1), dueAt, parts: { opening: opening(1), end: null, operator: null, notification: null } },
       ])
-      expect(await store.alerts.recordNotifications(lease, [settled(idOf(1), dueAt)])).toBe(true)
+      expect(await store.alerts.recordNotifications(lease, [decided(idOf(1), dueAt)])).toBe(true)
       expect((await store.alerts.dueNotifications(0, 10)).alerts).toEqual([])
       expect(only(await store.alerts.read(0, [idOf(1)]))?.notification).toMatchObject({ told: 1 })
 
@@ -212,54 +218,54 @@ export function describeAlerts(open: OpenStore): void {
       expect((await store.alerts.dueNotifications(0, 1)).alerts).toHaveLength(1)
     })
 
-    test('stay due when the alert changed between being asked for and being settled', async () => {
+    test('stay due when the alert changed between the read and the decision', async () => {
       await using under = await open()
       const { store } = under
       const { commit, lease } = await committer(store)
       await commit({ alerts: { opened: [opened(1)], ended: [] } })
       const [due] = (await store.alerts.dueNotifications(0, 10)).alerts
       await commit({ alerts: { opened: [], ended: [ended(1)] } })
-      await store.alerts.recordNotifications(lease, [settled(idOf(1), due?.dueAt ?? 0)])
+      await store.alerts.recordNotifications(lease, [decided(idOf(1), due?.dueAt ?? 0)])
       expect((await store.alerts.dueNotifications(0, 10)).alerts).toMatchObject([
         { id: idOf(1), parts: { end: ended(1).end } },
       ])
     })
 
-    test('are asked for again when that is said', async () => {
+    test('are due again at the time that a decision sets', async () => {
       await using under = await open()
       const { store } = under
       const { commit, lease } = await committer(store)
       await commit({ alerts: { opened: [opened(1), opened(2)], ended: [] } })
       const [one, two] = (await store.alerts.dueNotifications(0, 10)).alerts
-      const notices = [
-        settled(idOf(1), one?.dueAt ?? 0, { askAgainAt: 9, tell: null }),
-        settled(idOf(2), two?.dueAt ?? 0, { askAgainAt: Date.now() + 1e9, tell: null }),
+      const decisions = [
+        decided(idOf(1), one?.dueAt ?? 0, { nextCheckAt: 9, notify: null }),
+        decided(idOf(2), two?.dueAt ?? 0, { nextCheckAt: Date.now() + 1e9, notify: null }),
       ]
-      await store.alerts.recordNotifications(lease, notices)
+      await store.alerts.recordNotifications(lease, decisions)
       expect((await store.alerts.dueNotifications(0, 10)).alerts).toMatchObject([{ id: idOf(1), dueAt: 9 }])
       expect(await store.alerts.outboxLengths([0])).toEqual([0])
       await store.alerts.setOperatorState(0, idOf(2), NO_OPERATOR_STATE, 3)
       expect((await store.alerts.dueNotifications(0, 10)).alerts.map(({ id }) => id)).toEqual([idOf(2), idOf(1)])
     })
 
-    test('of alerts that are gone are dropped', async () => {
+    test('of deleted alerts are removed', async () => {
       await using under = await open()
       const { store } = under
       const { lease } = await committer(store)
-      expect(await store.alerts.recordNotifications(lease, [settled('unknown', 5, { askAgainAt: 6 })])).toBe(true)
+      expect(await store.alerts.recordNotifications(lease, [decided('unknown', 5, { nextCheckAt: 6 })])).toBe(true)
       expect((await store.alerts.dueNotifications(0, 10)).alerts).toEqual([])
       expect(await store.alerts.outboxLengths([0])).toEqual([0])
     })
 
-    test('are settled and delivered by nobody but the owner', async () => {
+    test('are decided and delivered by the owner of the lease only', async () => {
       await using under = await open()
       const { store } = under
       const { commit, lease } = await committer(store)
       await commit({ alerts: { opened: [opened(1)], ended: [] } })
-      const stranger = { partition: 0, token: 'somebody:else' }
-      expect(await store.alerts.recordNotifications(stranger, [settled(idOf(1), 5)])).toBe(false)
+      const stranger = { partition: 0, token: 'another:owner' }
+      expect(await store.alerts.recordNotifications(stranger, [decided(idOf(1), 5)])).toBe(false)
       expect(await store.alerts.outboxLengths([0])).toEqual([0])
-      await store.alerts.recordNotifications(lease, [settled(idOf(1), 5)])
+      await store.alerts.recordNotifications(lease, [decided(idOf(1), 5)])
       const [entry] = await store.alerts.outbox(0, 'hook', 10)
       const delivered = { receiver: 'hook', upTo: entry?.id ?? '', receivers: ['hook'] }
       expect(await store.alerts.noteDelivered(stranger, delivered)).toBe(false)
@@ -273,18 +279,18 @@ export function describeAlerts(open: OpenStore): void {
       const numbers = Array.from({ length: count }, (_, n) => n)
       await commit({ alerts: { opened: numbers.map(n => opened(n)), ended: [] } })
       const notification = { ...NOT_NOTIFIED, told: 2 }
-      const notices = numbers.map(n => ({
+      const decisions = numbers.map(n => ({
         id: idOf(n),
         dueAt: 5,
         notification,
-        askAgainAt: null,
-        tell: 'firing' as const,
+        nextCheckAt: null,
+        notify: 'firing' as const,
       }))
-      expect(await under.store.alerts.recordNotifications(lease, notices)).toBe(true)
+      expect(await under.store.alerts.recordNotifications(lease, decisions)).toBe(true)
       return lease
     }
 
-    test('tells each receiver what it was not told yet, in order, and forgets what all were told', async () => {
+    test('returns to each receiver what was not delivered to it, in order, and drops what was delivered to all', async () => {
       await using under = await open()
       const { alerts } = under.store
       const lease = await filled(under, 4)
@@ -300,14 +306,14 @@ export function describeAlerts(open: OpenStore): void {
       expect(await alerts.outboxLengths([0, 1])).toEqual([4, 0])
       await alerts.noteDelivered(lease, { receiver: 'two', upTo: ids[1] ?? '', receivers })
       expect(await alerts.outboxLengths([0])).toEqual([2])
-      // Late news of an earlier delivery takes nothing back.
+      // A late report of an earlier delivery does not move a position back.
       await alerts.noteDelivered(lease, { receiver: 'one', upTo: ids[0] ?? '', receivers })
       expect((await alerts.outbox(0, 'one', 10)).map(({ id }) => id)).toEqual(ids.slice(3))
       await alerts.noteDelivered(lease, { receiver: 'two', upTo: ids[3] ?? '', receivers: ['two'] })
       expect(await alerts.outboxLengths([0])).toEqual([0])
     })
 
-    test('has a bound, and the newest are kept', async () => {
+    test('is bounded and keeps the newest entries', async () => {
       await using under = await open()
       const { store, limits } = under
       await filled(under, limits.outboxMax + 3)
@@ -316,20 +322,23 @@ export function describeAlerts(open: OpenStore): void {
     })
   })
 
-  describe('time going by', () => {
-    test('is committed without entries, moves no checkpoint, and twice does what it does once', async () => {
+  describe('elapsed time', () => {
+    test('is committed without entries, moves no checkpoint, and has the same effect when committed twice', async () => {
       await using under = await open()
       const { store } = under
       const { commit, lease, checkpoint } = await committer(store)
-      await commit({ alerts: { opened: [opened(1)], ended: [] }, due: [{ key: 'a', at: 5 }], rulesVersion: 3 })
+      await commit({ alerts: { opened: [opened(1)], ended: [] }, timers: [{ key: 'a', at: 5 }], rulesVersion: 3 })
       const before = await store.analyzer.loadCheckpoint(0)
       expect(before.rulesVersion).toBe(3)
       const effects = {
-        ...{ keys: [{ ...keyUpdate('a', 9), analysis: null }], due: [{ key: 'a', at: null }], rulesVersion: 4 },
-        ...{ alerts: { opened: [], ended: [ended(1)] }, requiresDrained: true },
+        keys: [{ ...keyUpdate('a', 9), analysis: null }],
+        timers: [{ key: 'a', at: null }],
+        rulesVersion: 4,
+        alerts: { opened: [], ended: [ended(1)] },
+        requiresDrained: true,
       }
       for (let i = 0; i < 2; i++) {
-        expect(await store.analyzer.commit(lease, lapse(checkpoint(), effects))).toMatchObject({ kind: 'ok' })
+        expect(await store.analyzer.commit(lease, timeCommit(checkpoint(), effects))).toMatchObject({ kind: 'ok' })
       }
       expect(await store.analyzer.loadCheckpoint(0)).toEqual({ ...before, rulesVersion: 4 })
       const state = await stateOf(under, 0, ['a'])
@@ -338,38 +347,41 @@ export function describeAlerts(open: OpenStore): void {
       expect((await store.analyzer.expiredTimers(0, 10)).keys).toEqual([])
     })
 
-    test('is refused when the lease is not ours, the checkpoint is another, or something has come', async () => {
+    test('is refused when another owner holds the lease, the checkpoint moved, or an entry has arrived', async () => {
       await using under = await open()
       const { store } = under
       const { commit, lease, checkpoint } = await committer(store)
       await commit({})
-      const stranger = { partition: 0, token: 'somebody:else' }
-      expect(await store.analyzer.commit(stranger, lapse(checkpoint()))).toEqual({ kind: 'fenced' })
-      expect(await store.analyzer.commit(lease, lapse(ZERO))).toEqual({ kind: 'stale', checkpoint: checkpoint().id })
+      const stranger = { partition: 0, token: 'another:owner' }
+      expect(await store.analyzer.commit(stranger, timeCommit(checkpoint()))).toEqual({ kind: 'fenced' })
+      expect(await store.analyzer.commit(lease, timeCommit(ZERO))).toEqual({
+        kind: 'stale',
+        checkpoint: checkpoint().id,
+      })
       const [entry] = await appendAndRead(store, 0, 1)
-      const drained = lapse(checkpoint(), { requiresDrained: true, alerts: { opened: [opened(1)], ended: [] } })
+      const drained = timeCommit(checkpoint(), { requiresDrained: true, alerts: { opened: [opened(1)], ended: [] } })
       expect(await store.analyzer.commit(lease, drained)).toEqual({ kind: 'gap', id: entry?.id })
       expect(await all(store, 'firing')).toEqual([])
       expect(await store.analyzer.commit(lease, { ...drained, requiresDrained: false })).toMatchObject({ kind: 'ok' })
       expect(await all(store, 'firing')).toHaveLength(1)
     })
 
-    test('keys with something due come when it is, the longest due first', async () => {
+    test('expires timers of keys, the longest expired first', async () => {
       await using under = await open()
       const { store } = under
       const { commit } = await committer(store)
       const far = Date.now() + 1e9
-      const due = [
+      const timers = [
         { key: 'late', at: far },
         { key: 'b', at: 9 },
         { key: 'a"☃', at: 7 },
       ]
-      await commit({ due })
+      await commit({ timers })
       const found = await store.analyzer.expiredTimers(0, 10)
       expect(found).toEqual({ now: expect.any(Number), keys: ['a"☃', 'b'] })
       expect((await store.analyzer.expiredTimers(0, 1)).keys).toEqual(['a"☃'])
       await commit({
-        due: [
+        timers: [
           { key: 'a"☃', at: far },
           { key: 'b', at: null },
         ],
@@ -379,7 +391,7 @@ export function describeAlerts(open: OpenStore): void {
   })
 
   describe('counts of rules', () => {
-    test('add up, are read by both sides and dropped by name', async () => {
+    test('add up, are read by both services and are deleted by name', async () => {
       await using under = await open()
       const { store } = under
       const { commit } = await committer(store)
@@ -402,7 +414,7 @@ export function describeAlerts(open: OpenStore): void {
       expect(await store.gateway.ruleCounts(0)).toEqual(new Map([['r:1:flagged', 1]]))
     })
 
-    test('what rules that are tried out would have flagged is kept, the newest of each', async () => {
+    test('what shadow rules would have flagged is kept, the newest analyses of each', async () => {
       await using under = await open()
       const { store, limits } = under
       const { commit } = await committer(store)
@@ -421,11 +433,15 @@ export function describeAlerts(open: OpenStore): void {
 
   describe('storms', () => {
     const storm = (keys: number): AlertOpening => ({
-      ...{ id: `fleet-${NOW}`, key: null, rule: null, severity: 'critical', opened_at: NOW },
+      id: `fleet-${NOW}`,
+      key: null,
+      rule: null,
+      severity: 'critical',
+      opened_at: NOW,
       cause: { kind: 'storm', keys: ['a'], key_count: keys, keys_total: 100 },
     })
 
-    test('are saved with what was found, all or nothing, by the owner of the partition that keeps them', async () => {
+    test('are saved with the alert changes they cause, all or nothing, by the owner of their partition', async () => {
       await using under = await open()
       const { store } = under
       const { lease } = await committer(store)
@@ -437,7 +453,7 @@ export function describeAlerts(open: OpenStore): void {
       expect(parts?.opening).toEqual(storm(30))
       expect((await store.alerts.dueNotifications(FLEET_PARTITION, 10)).alerts).toMatchObject([{ id: `fleet-${NOW}` }])
       const end = { resolved_at: NOW + 9, resolve_reason: 'few_keys', peak: null } as const
-      const stranger = { partition: FLEET_PARTITION, token: 'somebody:else' }
+      const stranger = { partition: FLEET_PARTITION, token: 'another:owner' }
       const over = { state: 'three', opening: null, end: { id: `fleet-${NOW}`, end } }
       expect(await store.alerts.saveStorm(stranger, over)).toBe(false)
       expect(await store.alerts.loadStorm()).toBe('two')
@@ -446,7 +462,7 @@ export function describeAlerts(open: OpenStore): void {
       expect(await all(store, 'resolved')).toEqual([{ id: `fleet-${NOW}`, time: NOW + 9 }])
     })
 
-    test('know how many keys there are', async () => {
+    test('read the number of keys', async () => {
       await using under = await open()
       const { store } = under
       const { commit } = await committer(store)

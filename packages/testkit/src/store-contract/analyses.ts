@@ -1,4 +1,5 @@
-import type { Checkpoint, Store } from '@tidemark/shared/store/ports/store'
+import type { Checkpoint } from '@tidemark/shared/store/ports/commit'
+import type { Store } from '@tidemark/shared/store/ports/store'
 import { describe, expect, test } from 'vitest'
 import { NASTY_KEYS } from '../nasty-keys.ts'
 import {

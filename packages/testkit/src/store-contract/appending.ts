@@ -135,9 +135,9 @@ export function describeAppending(open: OpenStore): void {
         { partition: 0, samples: packed(1), count: 1 },
       ])
       expect(outcomes).toEqual([
-        { kind: 'full', backlog },
+        { kind: 'backlog-full', backlog },
         { kind: 'stored', id: expect.any(String) },
-        { kind: 'full', backlog },
+        { kind: 'backlog-full', backlog },
       ])
       expect(await progressOf(store, 0)).toMatchObject({ accepted: backlog, backlog })
       expect(await under.probe.streamIds(0)).toHaveLength(2)
@@ -148,7 +148,7 @@ export function describeAppending(open: OpenStore): void {
       const half = Math.ceil(under.limits.backlogMax / 2)
       const batch = { partition: 0, samples: packed(half), count: half }
       const outcomes = await under.store.gateway.append([batch, batch, batch])
-      expect(outcomes.map(({ kind }) => kind)).toEqual(['stored', 'stored', 'full'])
+      expect(outcomes.map(({ kind }) => kind)).toEqual(['stored', 'stored', 'backlog-full'])
     })
 
     test('a full partition takes samples again after a commit', async () => {
@@ -157,7 +157,7 @@ export function describeAppending(open: OpenStore): void {
       const lease = await own(store, 0)
       const entries = await appendAndRead(store, 0, limits.backlogMax)
       expect(await store.gateway.append([{ partition: 0, samples: packed(1), count: 1 }])).toEqual([
-        { kind: 'full', backlog: limits.backlogMax },
+        { kind: 'backlog-full', backlog: limits.backlogMax },
       ])
       await store.analyzer.commit(lease, commitOf({ id: '0-0', offset: 0 }, entries))
       await appendOne(store, 0, 1)

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { type EntryId, entryTimeMs } from '@tidemark/shared/sample/receipt'
-import type { Checkpoint, Commit, CommitOutcome } from '@tidemark/shared/store/ports/store'
+import type { Checkpoint, Commit, CommitOutcome } from '@tidemark/shared/store/ports/commit'
 import type { EntryFindings } from '@tidemark/shared/verdict/kept-verdicts'
 import { describe, expect, test } from 'vitest'
 import {

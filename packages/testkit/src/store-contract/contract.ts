@@ -23,7 +23,7 @@ export const CONTRACT_OPTIONS = {
 } as const
 
 /**
- * The contract of the ports: every sentence of store/ports.ts as a test. `open` gives an empty store each time.
+ * The contract of the ports: every sentence of store/ports as a test. `open` gives an empty store each time.
  * `modelRuns` is how many random orders of calls are tried.
  */
 export function describeStoreContract(name: string, open: OpenStore, { modelRuns = 100 } = {}): void {

@@ -6,11 +6,11 @@ import {
   type Commit,
   type DeadLetter,
   type KeyUpdate,
-  type Lease,
   NO_RULE_EFFECTS,
-  type Progress,
-  type Store,
-} from '@tidemark/shared/store/ports/store'
+} from '@tidemark/shared/store/ports/commit'
+import type { Progress } from '@tidemark/shared/store/ports/gateway'
+import type { Lease } from '@tidemark/shared/store/ports/lease'
+import type { Store } from '@tidemark/shared/store/ports/store'
 import { expect } from 'vitest'
 import { packSamples } from '../samples.ts'
 

@@ -1,6 +1,7 @@
 import type { Entry } from '@tidemark/shared/sample/entry'
 import type { EntryId } from '@tidemark/shared/sample/receipt'
-import type { Checkpoint, Commit, Lease } from '@tidemark/shared/store/ports/store'
+import type { Checkpoint, Commit } from '@tidemark/shared/store/ports/commit'
+import type { Lease } from '@tidemark/shared/store/ports/lease'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { append, commitOf, keyUpdate, type OpenStore, own, readNow, type StoreUnderTest, stateOf } from './harness.ts'

@@ -1,5 +1,5 @@
 import type { EntryId } from '@tidemark/shared/sample/receipt'
-import { StoreError } from '@tidemark/shared/store/ports/store'
+import { StoreError } from '@tidemark/shared/store/ports/errors'
 import { describe, expect, test } from 'vitest'
 import {
   append,

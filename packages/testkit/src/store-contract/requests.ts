@@ -1,4 +1,5 @@
-import type { AppendBatch, Once, RequestClaim, Store } from '@tidemark/shared/store/ports/store'
+import type { AppendBatch, RequestClaim, RequestMark } from '@tidemark/shared/store/ports/gateway'
+import type { Store } from '@tidemark/shared/store/ports/store'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { appendOne, LONG_MS, type OpenStore, only, own, packed, progressOf, stateOf } from './harness.ts'
@@ -13,7 +14,7 @@ function claimOf(changes: Partial<RequestClaim> = {}): RequestClaim {
 }
 
 function batchOf(request: string, { count = 1, ttlMs = LONG_MS, partition = PARTITION } = {}): AppendBatch {
-  const once: Once = { request, ttlMs }
+  const once: RequestMark = { request, ttlMs }
   return { partition, samples: packed(count), count, once }
 }
 
@@ -58,9 +59,9 @@ export function describeRequests(open: OpenStore): void {
       const { id } = { id: '', ...(await appendOnce(under.store, 'r')) }
       await appendOne(under.store, PARTITION, under.limits.backlogMax)
       expect(await appendOnce(under.store, 'r')).toEqual({ kind: 'known', id })
-      expect(await appendOnce(under.store, 's')).toMatchObject({ kind: 'full' })
+      expect(await appendOnce(under.store, 's')).toMatchObject({ kind: 'backlog-full' })
       // What was refused is not known.
-      expect(await appendOnce(under.store, 's')).toMatchObject({ kind: 'full' })
+      expect(await appendOnce(under.store, 's')).toMatchObject({ kind: 'backlog-full' })
     })
 
     test('a name stands for one content', async () => {

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { keysUnder } from '@tidemark/shared/store/keys'
-import { LayoutMismatch, StoreError } from '@tidemark/shared/store/ports/store'
+import { LayoutMismatch, StoreError } from '@tidemark/shared/store/ports/errors'
 import { openRedisStore, REDIS_STORE_DEFAULTS } from '@tidemark/shared/store/redis/store'
 import { describe, expect, test } from 'vitest'
 import { type RedisFixture, redisAvailable, startRedis } from '../../src/redis-fixture.ts'

@@ -20,7 +20,7 @@ import {
   type OpenedAlert,
   type SavedStorm,
 } from '../ports/alerts.ts'
-import type { Lease } from '../ports/store.ts'
+import type { Lease } from '../ports/lease.ts'
 import { type Alerts, type Data, heldLease, partitionAt } from './data.ts'
 import { addToLog, logAfter } from './stream.ts'
 
@@ -138,7 +138,11 @@ function dueNotifications(alerts: Alerts, { count, now }: { count: number; now: 
   return { now, alerts: due }
 }
 
-function settle(alerts: Alerts, { id, notification, dueAt, askAgainAt, tell }: NotificationDecision, data: Data): void {
+function settle(
+  alerts: Alerts,
+  { id, notification, dueAt, nextCheckAt, notify }: NotificationDecision,
+  data: Data,
+): void {
   const { openings, notificationStates, notices, outbox } = alerts
   if (!openings.has(id)) {
     notices.delete(id)
@@ -146,9 +150,9 @@ function settle(alerts: Alerts, { id, notification, dueAt, askAgainAt, tell }: N
   }
   notificationStates.set(id, JSON.stringify(notification))
   if (notices.get(id) === dueAt) notices.delete(id)
-  if (askAgainAt !== null) notices.set(id, Math.min(askAgainAt, notices.get(id) ?? askAgainAt))
-  if (tell === null) return
-  const entry = { alert: id, status: tell, number: notification.told }
+  if (nextCheckAt !== null) notices.set(id, Math.min(nextCheckAt, notices.get(id) ?? nextCheckAt))
+  if (notify === null) return
+  const entry = { alert: id, status: notify, number: notification.told }
   addToLog(outbox, entry, { max: data.outboxMax, now: data.now() })
 }
 

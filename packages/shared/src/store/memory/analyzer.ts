@@ -1,5 +1,5 @@
 import { entryTimeMs } from '../../sample/receipt.ts'
-import type { AnalyzerStore, Backlog } from '../ports/store.ts'
+import type { AnalyzerStore, Backlog } from '../ports/analyzer.ts'
 import { applyCommit } from './committing.ts'
 import { type Data, heldLease, type Partition, partitionAt } from './data.ts'
 import { acknowledge, loadCheckpoint, readerOn, readPending } from './reading.ts'

@@ -1,5 +1,5 @@
 import { ENTRY_FIELDS, newNonce } from '../../sample/entry.ts'
-import type { AppendBatch, AppendOutcome, ClaimOutcome, LimitReached, RequestClaim } from '../ports/store.ts'
+import type { AppendBatch, AppendOutcome, ClaimOutcome, LimitReached, RequestClaim } from '../ports/gateway.ts'
 import { type Data, type Partition, partitionAt } from './data.ts'
 import { addEntry } from './stream.ts'
 
@@ -16,7 +16,7 @@ export function append(data: Data, { partition: number, samples, count, once, tr
     if (crowded !== undefined) return crowded
   }
   const backlog = partition.accepted - partition.checkpoint.offset
-  if (backlog >= data.backlogMax) return { kind: 'full', backlog }
+  if (backlog >= data.backlogMax) return { kind: 'backlog-full', backlog }
   const id = addEntry(data, partition, {
     [ENTRY_FIELDS.samples]: samples,
     [ENTRY_FIELDS.count]: String(count),

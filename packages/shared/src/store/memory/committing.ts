@@ -2,7 +2,8 @@ import { ENTRY_FIELDS } from '../../sample/entry.ts'
 import { compareEntryIds, type EntryId } from '../../sample/receipt.ts'
 import type { EntryFindings } from '../../verdict/kept-verdicts.ts'
 import { assertCommitShape } from '../commit-shape.ts'
-import type { Commit, CommitOutcome, Lease } from '../ports/store.ts'
+import type { Commit, CommitOutcome } from '../ports/commit.ts'
+import type { Lease } from '../ports/lease.ts'
 import { endAlert, openAlert } from './alerts.ts'
 import { type Data, heldLease, keepNewest, type Partition, partitionAt } from './data.ts'
 import { acknowledge, pendingIds } from './reading.ts'
@@ -74,7 +75,7 @@ function applyKeys({ rows, analyses, keys }: Partition, commit: Commit): void {
 function applyRuleEffects(data: Data, { alerts, due, ruleCounts, shadowed }: Partition, commit: Commit): void {
   for (const opened of commit.alerts.opened) openAlert(alerts, opened, data)
   for (const ended of commit.alerts.ended) endAlert(alerts, ended, data)
-  for (const { key, at } of commit.due) {
+  for (const { key, at } of commit.timers) {
     if (at === null) due.delete(key)
     else due.set(key, at)
   }

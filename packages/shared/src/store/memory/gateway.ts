@@ -1,6 +1,6 @@
 import { compareEntryIds, type EntryId } from '../../sample/receipt.ts'
 import type { EntryVerdicts } from '../../verdict/kept-verdicts.ts'
-import type { AnalysesScan, GatewayStore, Progress } from '../ports/store.ts'
+import type { AnalysesScan, GatewayStore, Progress } from '../ports/gateway.ts'
 import { append, claim } from './appending.ts'
 import { copyFindings } from './committing.ts'
 import { type Data, type Partition, partitionAt } from './data.ts'

@@ -1,5 +1,5 @@
 import type { EntryId } from '../../sample/receipt.ts'
-import type { DeadLetter } from '../ports/store.ts'
+import type { DeadLetter } from '../ports/commit.ts'
 import { type Data, partitionAt } from './data.ts'
 import { groupOf, pendingIds } from './reading.ts'
 import { addEntry } from './stream.ts'

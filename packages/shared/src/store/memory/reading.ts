@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import type { Entry } from '../../sample/entry.ts'
 import { compareEntryIds, type EntryId } from '../../sample/receipt.ts'
-import { type AnalyzerStore, type LoadedCheckpoint, type PartitionEntries, StoreError } from '../ports/store.ts'
+import type { AnalyzerStore, LoadedCheckpoint, PartitionEntries } from '../ports/analyzer.ts'
+import { StoreError } from '../ports/errors.ts'
 import { type Data, type Group, type Partition, partitionAt } from './data.ts'
 import { indexAfter, toEntry } from './stream.ts'
 

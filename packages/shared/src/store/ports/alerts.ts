@@ -6,50 +6,57 @@ import type {
   OperatorState,
 } from '../../detection/alerts/record.ts'
 import type { EntryId } from '../../sample/receipt.ts'
-import type { Lease } from './store.ts'
+import type { Lease } from './lease.ts'
 
 /** Openings and ends that a partition's feed keeps. */
 export const ALERT_FEED_KEPT = 10_000
 
 /**
- * Alerts as they are kept: four parts each, of which the commit writes the opening and the end (see `Commit.alerts`), operators
- * the care, and the partition's owner the telling. An alert of the whole fleet is kept by partition `FLEET_PARTITION`.
- * Methods may reject with a `StoreError`.
+ * Alerts in four parts, each with one writer: the commit writes the opening and the end (see `Commit.alerts`), operators the
+ * operator state, and the partition's owner the notification state. An alert of the whole fleet is kept by partition
+ * `FLEET_PARTITION`. Methods may reject with a `StoreError`.
  */
 export interface AlertStore {
-  /** Alerts of a partition, newest first: firing ones by when they opened, resolved ones by when they were resolved. */
+  /** Reads a page of a partition's alerts, newest first: firing ones by opening time, resolved ones by resolution time. */
   list(partition: number, page: AlertPage): Promise<AlertAt[]>
-  /** How many there are. */
+  /** Counts the alerts of each partition. */
   count(partitions: readonly number[]): Promise<AlertCounts[]>
-  /** In the order asked; null where there is no such alert. */
+  /** Reads alerts in the order given; null where there is none with this id, or its stored parts are not readable. */
   read(partition: number, ids: readonly string[]): Promise<(AlertParts | null)[]>
-  /**
-   * Notes what an operator did about a firing alert, what is not given staying as it is, and that receivers may have to be told at
-   * `noticeAt`. False when it does not fire.
-   */
-  setOperatorState(partition: number, id: string, state: Partial<OperatorState>, noticeAt: number): Promise<boolean>
 
-  /** Alerts of which receivers may have to be told by now, by the store's clock; the longest due first, at most `count`. */
+  /**
+   * Records what an operator did about a firing alert and schedules a notification check at `checkAt`. Members that are not
+   * given keep their value. False when the alert does not fire.
+   */
+  setOperatorState(partition: number, id: string, state: Partial<OperatorState>, checkAt: number): Promise<boolean>
+
+  /** Reads the notification checks that are due by the store's clock, the longest due first, at most `count`. */
   dueNotifications(partition: number, count: number): Promise<DueNotifications>
-  /** Notes what receivers are told, and puts it into the outbox, all or nothing. False when the lease is not ours. */
-  recordNotifications(lease: Lease, notices: readonly NotificationDecision[]): Promise<boolean>
-  /** What a receiver was not told yet, oldest first, at most `count`. */
+  /** Records notification states and adds notifications to the outbox, all or nothing. False when the caller does not hold the lease. */
+  recordNotifications(lease: Lease, decisions: readonly NotificationDecision[]): Promise<boolean>
+  /** Reads the outbox entries not yet delivered to a receiver, oldest first, at most `count`. */
   outbox(partition: number, receiver: string, count: number): Promise<OutboxEntry[]>
   /**
-   * Notes that `receiver` was told all up to `upTo`; what each of `receivers` was told leaves the outbox. False when the lease is
-   * not ours.
+   * Records that everything up to `upTo` was delivered to `receiver`. Entries delivered to all of `receivers` leave the
+   * outbox. False when the caller does not hold the lease.
    */
   noteDelivered(lease: Lease, delivered: Delivered): Promise<boolean>
-  /** Entries in the outbox. */
+  /** Counts the entries in the outbox of each partition. */
   outboxLengths(partitions: readonly number[]): Promise<number[]>
 
-  /** Openings and ends of a partition's alerts in the order of their commits, after `after`, at most `count`; only the newest are kept. */
+  /**
+   * Reads openings and ends of a partition's alerts in the order of their commits, after `after`, at most `count`. Only the
+   * newest are kept.
+   */
   feed(partition: number, after: EntryId, count: number): Promise<AlertFeedEntry[]>
-  /** Keys that were ever analysed. */
+  /** Counts the keys that were ever analysed, by partition. */
   keyCounts(partitions: readonly number[]): Promise<number[]>
-  /** What was last saved of the watch for storms; null when nothing was. */
+  /** Reads the storm state that was saved last; null when none was. */
   loadStorm(): Promise<string | null>
-  /** Saves it, and what it found, all or nothing. The lease is that of FLEET_PARTITION; false when it is not ours. */
+  /**
+   * Saves the storm state together with the alert changes that follow from it, all or nothing. The lease is that of
+   * FLEET_PARTITION; false when the caller does not hold it.
+   */
   saveStorm(lease: Lease, saved: SavedStorm): Promise<boolean>
 }
 
@@ -61,7 +68,7 @@ export interface AlertAt {
 
 export interface AlertPage {
   readonly state: 'firing' | 'resolved'
-  /** The page begins after this one, which need not be there any more; by falling time, then by falling id (as code units). */
+  /** The page begins after this one, which need not exist any more; by falling time, then by falling id (as code units). */
   readonly after?: AlertAt | undefined
   readonly count: number
 }
@@ -80,21 +87,21 @@ export interface DueNotifications {
 export interface NotificationDecision {
   readonly id: string
   readonly notification: NotificationState
-  /** As `dueNotifications` gave it. An alert that was changed since, and so was not judged as it is now, stays due. */
+  /** From `dueNotifications`. An alert changed since then was judged in an old state, and its check stays due. */
   readonly dueAt: number
-  /** When to ask again; null when only a change of the alert is a reason to. */
-  readonly askAgainAt: number | null
-  /** What receivers are to be told; null for nothing. */
-  readonly tell: 'firing' | 'resolved' | null
+  /** When to check again; null when only a change of the alert is a reason to. */
+  readonly nextCheckAt: number | null
+  /** The notification to send; null for none. */
+  readonly notify: 'firing' | 'resolved' | null
 }
 
-/** Receivers are to be told that an alert fires, or that it is over. */
+/** A pending notification that an alert fires, or that it is resolved. */
 export interface OutboxEntry {
   /** Its place in the outbox. */
   readonly id: EntryId
   readonly alert: string
   readonly status: 'firing' | 'resolved'
-  /** Which telling of that alert it is, from 1: with alert and status the same for each attempt to deliver it. */
+  /** Counts the alert's notifications from 1. With alert and status it is the same for each delivery attempt. */
   readonly number: number
 }
 
@@ -109,10 +116,9 @@ export interface AlertFeedEntry {
   readonly kind: 'opened' | 'resolved'
   readonly alert: string
   readonly key: string
-  /** What sort of alert: of silence and level shifts too. */
   readonly cause: AlertOpening['cause']['kind']
   readonly openedAt: number
-  /** When the key's anomaly alert before this one opened, 0 for none; of an opening. */
+  /** Of an opening: when the key's previous anomaly alert opened, 0 for none. */
   readonly openedBefore: number
   /** Of an end. */
   readonly resolvedAt: number
@@ -120,7 +126,7 @@ export interface AlertFeedEntry {
 
 export interface SavedStorm {
   readonly state: string
-  /** Written in the place of the one with its id. */
+  /** Replaces the one with the same id. */
   readonly opening: AlertOpening | null
   readonly end: { readonly id: string; readonly end: AlertEnd } | null
 }
@@ -128,15 +134,15 @@ export interface SavedStorm {
 /** What a commit does to alerts. */
 export interface AlertChanges {
   readonly opened: readonly OpenedAlert[]
-  /** Of this or an earlier commit. */
+  /** Opened by this or an earlier commit. */
   readonly ended: readonly EndedAlert[]
 }
 
 export interface OpenedAlert {
   readonly opening: AlertOpening
-  /** When the key's anomaly alert before this one opened; 0 for none. */
+  /** When the key's previous anomaly alert opened; 0 for none. */
   readonly openedBefore: number
-  /** How long after the commit receivers may first be told: however late it comes, a storm is found before. */
+  /** Delay from the commit to the first notification check. However late the commit, a storm is detected before. */
   readonly notifyAfterMs: number
 }
 

@@ -3,17 +3,17 @@ import type { RuleChange, RuleDocument } from '../../detection/rules/document.ts
 /** Changes that are kept. */
 export const RULE_CHANGES_KEPT = 1000
 
-/** The rules of the whole deployment: one document, kept apart from the partitions. Methods may reject with a `StoreError`. */
+/** The rules of the whole deployment: one document, independent of partitions. Methods may reject with a `StoreError`. */
 export interface RuleStore {
-  /** The version in force; 0 while nobody ever said anything. Cheap: it is asked for all the time. */
+  /** Reads the version in force; 0 before the first change. Cheap enough to poll. */
   version(): Promise<number>
-  /** The document in force. */
+  /** Reads the document in force. */
   document(): Promise<RuleDocument>
   /**
-   * Puts `document` in the place of the one whose version is one less, and notes what was changed, both or neither. False when
-   * another one is in force by now.
+   * Replaces the document whose version is one less and records the change, both or neither. False when another version is
+   * in force.
    */
   replace(document: RuleDocument, change: RuleChange): Promise<boolean>
-  /** What was changed, newest first: at most `count` changes that made a version up to `upTo`. Only the newest are kept. */
+  /** Reads at most `count` changes with a version up to `upTo`, newest first. Only the newest changes are kept. */
   changes(range: { upTo?: number | undefined; count: number }): Promise<RuleChange[]>
 }

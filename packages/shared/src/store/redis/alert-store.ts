@@ -115,8 +115,8 @@ export function createAlertStore({ client, keys, options }: AlertStoreOptions): 
   }
 }
 
-function settlement({ id, notification, dueAt, askAgainAt, tell }: NotificationDecision): (string | number)[] {
-  return [id, JSON.stringify(notification), dueAt, askAgainAt ?? '', tell ?? '', notification.told]
+function settlement({ id, notification, dueAt, nextCheckAt, notify }: NotificationDecision): (string | number)[] {
+  return [id, JSON.stringify(notification), dueAt, nextCheckAt ?? '', notify ?? '', notification.told]
 }
 
 /** Strictly after the cursor, by falling time, then by falling id. */

@@ -5,15 +5,10 @@ import type { EntryFindings } from '../../verdict/kept-verdicts.ts'
 import { assertCommitShape } from '../commit-shape.ts'
 import { CONSUMER, GROUP, type Keys } from '../keys.ts'
 import { ALERT_FEED_KEPT } from '../ports/alerts.ts'
-import {
-  type AnalyzerStore,
-  type Commit,
-  type CommitOutcome,
-  type KeptEntry,
-  type Lease,
-  type LoadedCheckpoint,
-  StoreError,
-} from '../ports/store.ts'
+import type { AnalyzerStore, KeptEntry, LoadedCheckpoint } from '../ports/analyzer.ts'
+import type { Commit, CommitOutcome } from '../ports/commit.ts'
+import { StoreError } from '../ports/errors.ts'
+import type { Lease } from '../ports/lease.ts'
 import { type Client, inOneWrite, type ScriptRunner } from './connection.ts'
 import { toEntry } from './entry-reply.ts'
 import { asked } from './errors.ts'
@@ -196,7 +191,20 @@ function toAttempt(text: string): Pick<LoadedCheckpoint, 'attempt'> {
 
 /** The ARGV of commit.lua. */
 function commitArguments(lease: Lease, commit: Commit, options: RedisStoreOptions, bytes: number): RespArguments {
-  const { from, to, entries, keys, anomalies, deadLetters, verdicts, witness, alerts, due, counts, shadowed } = commit
+  const {
+    from,
+    to,
+    entries,
+    keys,
+    anomalies,
+    deadLetters,
+    verdicts,
+    witness,
+    alerts,
+    timers: due,
+    counts,
+    shadowed,
+  } = commit
   const args = new RespArguments(bytes)
   for (const text of [lease.token, from.id, to.id]) args.text(text)
   for (const number of [to.offset, commit.analysed, commit.dead]) args.number(number)

@@ -1,6 +1,7 @@
 import { newNonce } from '../../sample/entry.ts'
 import type { Keys } from '../keys.ts'
-import { type AppendBatch, type AppendOutcome, type GatewayStore, type NoMemory, StoreError } from '../ports/store.ts'
+import { StoreError } from '../ports/errors.ts'
+import type { AppendBatch, AppendOutcome, GatewayStore, NoMemory } from '../ports/gateway.ts'
 import { appendArguments } from './append-arguments.ts'
 import { createConfirmedAppend } from './confirmed-append.ts'
 import { type Client, connect, inOneWrite } from './connection.ts'
@@ -82,8 +83,8 @@ export async function createAppend({
 function toAppendOutcome(reply: unknown): AppendOutcome {
   const [status, detail] = reply as [string, string | number]
   if (status === 'stored' || status === 'known') return { kind: status, id: String(detail) }
-  return status === 'full'
-    ? { kind: 'full', backlog: Number(detail) }
+  return status === 'backlog-full'
+    ? { kind: 'backlog-full', backlog: Number(detail) }
     : { kind: 'limit-reached', roomInMs: Math.max(0, Number(detail)) }
 }
 

@@ -1,5 +1,6 @@
 import { Cluster, type Redis } from 'ioredis'
-import { type AppendBatch, type AppendOutcome, StoreError } from '../ports/store.ts'
+import { StoreError } from '../ports/errors.ts'
+import type { AppendBatch, AppendOutcome } from '../ports/gateway.ts'
 import { type Client, inOneWrite } from './connection.ts'
 
 export interface ConfirmedAppendOptions {

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { Cluster, Redis, type RedisOptions } from 'ioredis'
 import { backoffMs } from '../../runtime/clock.ts'
-import { StoreError } from '../ports/store.ts'
+import { StoreError } from '../ports/errors.ts'
 
 export interface ConnectionOptions {
   /** redis://, rediss:// or unix:///path; of a cluster some nodes, separated by commas. */

@@ -1,6 +1,7 @@
 import { Cluster, type Redis } from 'ioredis'
 import { pause } from '../../runtime/lifecycle.ts'
-import { type DurabilityLevel, DurabilityMismatch } from '../ports/store.ts'
+import { DurabilityMismatch } from '../ports/errors.ts'
+import type { DurabilityLevel } from '../ports/store.ts'
 import type { Client } from './connection.ts'
 import { asked } from './errors.ts'
 

@@ -1,4 +1,4 @@
-import { StoreError, type StoreErrorKind } from '../ports/store.ts'
+import { StoreError, type StoreErrorKind } from '../ports/errors.ts'
 
 /** First words of errors by which Redis says that it did nothing and that trying later may help. */
 const RETRYABLE = new Set([

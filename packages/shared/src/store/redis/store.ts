@@ -1,6 +1,7 @@
 import { PARTITIONS_DEFAULT } from '../../sample/partition.ts'
 import { keysUnder } from '../keys.ts'
-import { type DurabilityLevel, LayoutMismatch, type Store } from '../ports/store.ts'
+import { LayoutMismatch } from '../ports/errors.ts'
+import type { DurabilityLevel, Store } from '../ports/store.ts'
 import { createAlertStore } from './alert-store.ts'
 import { createAnalyzerStore } from './analyzer-store.ts'
 import { createAppend } from './append.ts'

@@ -6,7 +6,7 @@
 -- ARGV:    the samples as JSON, how many they are, the backlog's limit in samples, a random text,
 --          the request's name among requests, how long it is remembered in ms, how many are remembered at most,
 --          traceparents where there are some
--- Returns: {'stored', entry id} or {'known', entry id} or {'full', backlog in samples} or {'limit-reached', ms until there is room}
+-- Returns: {'stored', entry id} or {'known', entry id} or {'backlog-full', backlog in samples} or {'limit-reached', ms until there is room}
 local samples_key, accepted_key, checkpoint_key, requests_key, times_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local samples, count, backlog_max, nonce = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local request, ttl_ms, requests_max, traces = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
@@ -47,7 +47,7 @@ end
 local accepted = redis.call('GET', accepted_key) or '0'
 local applied = redis.call('HGET', checkpoint_key, 'offset') or '0'
 local backlog = tonumber(accepted) - tonumber(applied)
-if backlog >= backlog_max then return { 'full', backlog } end
+if backlog >= backlog_max then return { 'backlog-full', backlog } end
 
 local id
 if traces then

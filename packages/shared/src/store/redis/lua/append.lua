@@ -4,7 +4,7 @@
 -- KEYS:    samples, accepted, checkpoint of one partition
 -- ARGV:    the samples as JSON, how many they are, the backlog's limit in samples, a random text,
 --          traceparents where there are some
--- Returns: {'stored', entry id} or {'full', backlog in samples}
+-- Returns: {'stored', entry id} or {'backlog-full', backlog in samples}
 local samples_key, accepted_key, checkpoint_key = KEYS[1], KEYS[2], KEYS[3]
 local samples, count, backlog_max, nonce, traces = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
 
@@ -12,7 +12,7 @@ local samples, count, backlog_max, nonce, traces = ARGV[1], ARGV[2], tonumber(AR
 local accepted = redis.call('GET', accepted_key) or '0'
 local applied = redis.call('HGET', checkpoint_key, 'offset') or '0'
 local backlog = tonumber(accepted) - tonumber(applied)
-if backlog >= backlog_max then return { 'full', backlog } end
+if backlog >= backlog_max then return { 'backlog-full', backlog } end
 
 local id
 if traces then

@@ -1,0 +1,112 @@
+import type { StoredWindow } from '../../detection/window-row.ts'
+import type { Entry } from '../../sample/entry.ts'
+import type { EntryId } from '../../sample/receipt.ts'
+import type { Checkpoint, Commit, CommitOutcome } from './commit.ts'
+import type { StoreError } from './errors.ts'
+import type { Lease } from './lease.ts'
+
+export interface AnalyzerStore {
+  /** Records that `member` is alive, removes members not heard of for `ttlMs`, and returns the others in order of name. */
+  heartbeat(member: string, ttlMs: number): Promise<string[]>
+  leave(member: string): Promise<void>
+
+  /** Takes a free lease. False when it is held, even with the same token. */
+  acquireLease(partition: number, token: string, ttlMs: number): Promise<boolean>
+  /** Returns one result per lease: false when the caller no longer holds it. */
+  renewLeases(leases: readonly Lease[], ttlMs: number): Promise<boolean[]>
+  /** False when the caller no longer held it. */
+  releaseLease(lease: Lease): Promise<boolean>
+
+  /**
+   * Reads the partition's checkpoint and makes sure that every entry after it is pending or will be delivered: creates the
+   * consumer group when there is none, and moves it back when it was moved or entries were acknowledged from outside.
+   */
+  loadCheckpoint(partition: number): Promise<LoadedCheckpoint>
+
+  /**
+   * Records that the lease's owner is about to work on a pending entry; the next commit clears the record. A record that the
+   * next owner finds when it loads the checkpoint names the work that crashed its predecessor. False when the caller does not
+   * hold the lease.
+   */
+  noteAttempt(lease: Lease, attempt: Attempt): Promise<boolean>
+  /** Subtracts one from a recorded attempt, if it is still the recorded one: it failed without crashing its owner. */
+  withdrawAttempt(partition: number, attempt: Attempt): Promise<void>
+  /** Reads entries delivered to the partition's owner and not acknowledged, after `after`, at most `count`. */
+  readPending(partition: number, after: EntryId, count: number): Promise<Entry[]>
+  /** Acknowledges pending entries up to the checkpoint, whose effects are already applied. */
+  acknowledge(partition: number, ids: readonly EntryId[]): Promise<void>
+
+  /**
+   * Reads entries that were never delivered, of any of `partitions`, at most `count` of each. Waits up to `blockMs` (or less)
+   * for the first; without partitions, for an interruption. One call at a time. A returned entry is pending until a commit
+   * acknowledges it.
+   */
+  read(partitions: readonly number[], options: { count: number; blockMs: number }): Promise<PartitionEntries[]>
+  /** Makes a waiting `read` return soon, with what it has. */
+  interruptRead(): void
+
+  /** Reads the windows of `keys`, null for a new key, as window-row.ts describes them. */
+  loadWindows(partition: number, keys: readonly string[]): Promise<(StoredWindow | null)[]>
+
+  /** Reads the applied entries that are still kept for their verdicts, oldest first. */
+  keptEntries(partition: number): Promise<KeptEntry[]>
+
+  /**
+   * Reads the keys whose timer has expired (see `Commit.timers`), the longest expired first, at most `count`; and the store's
+   * clock, Unix ms.
+   */
+  expiredTimers(partition: number, count: number): Promise<{ readonly now: number; readonly keys: readonly string[] }>
+
+  /** Reads the totals of everything that `Commit.counts` ever added. */
+  ruleCounts(partition: number): Promise<ReadonlyMap<string, number>>
+  /** Deletes the totals under these names. */
+  dropRuleCounts(partition: number, names: readonly string[]): Promise<void>
+
+  /** Applies all of the commit or nothing. A rejection leaves open which; sending the same commit again settles it. */
+  commit(lease: Lease, commit: Commit): Promise<CommitOutcome>
+
+  /** Measures the backlog of each partition, in the order given. */
+  backlogs(partitions: readonly number[]): Promise<Backlog[]>
+}
+
+export interface LoadedCheckpoint extends Checkpoint {
+  /** The attempt that was under way when the partition was last worked on. */
+  readonly attempt?: Attempt
+  /** The version of the rules that last judged the partition's samples; 0 at first. */
+  readonly rulesVersion: number
+}
+
+/** Work on pending entries that began with `id`, for the `count`-th time. */
+export interface Attempt {
+  readonly id: EntryId
+  readonly count: number
+}
+
+export interface PartitionEntries {
+  readonly partition: number
+  readonly entries: readonly Entry[]
+  /** Reading this partition failed while others succeeded. What was delivered of it is pending. */
+  readonly error?: StoreError
+}
+
+/** All of it measured at one moment. */
+export interface Backlog {
+  /** Samples accepted and not applied. */
+  readonly samples: number
+  /** The same by the offsets of the stream's oldest and newest entry. It differs from `samples` when Redis lost entries. */
+  readonly found: number
+  /** Null when the backlog is empty. */
+  readonly oldest: EntryId | null
+  /** Age of the oldest entry by the store's clock, which also made its id; 0 when the backlog is empty. */
+  readonly oldestAgeMs: number
+  /** Samples since the partition exists. */
+  readonly accepted: number
+  readonly analysed: number
+  readonly dead: number
+}
+
+/** An entry whose effects are applied. */
+export interface KeptEntry {
+  readonly id: EntryId
+  readonly samples: number
+}

@@ -1,0 +1,91 @@
+import type { EntryId } from '../../sample/receipt.ts'
+import type { EntryFindings } from '../../verdict/kept-verdicts.ts'
+import type { AlertChanges } from './alerts.ts'
+
+export interface Checkpoint {
+  /** The last entry whose effects are in the windows. */
+  readonly id: EntryId
+  /** Samples of the partition up to and including that entry. */
+  readonly offset: number
+}
+
+/**
+ * The effects of a run of entries without a gap. Without entries: the effects of elapsed time; then `to` is `from`, and the
+ * commit is fenced and checked against the checkpoint all the same, and sending it twice has the effect of sending it once.
+ */
+export interface Commit {
+  /** The checkpoint that it starts from. */
+  readonly from: Checkpoint
+  /** The checkpoint that it leads to: `id` is the last of `entries`. */
+  readonly to: Checkpoint
+  /** Ids of the run, in order. */
+  readonly entries: readonly EntryId[]
+  /** Makes the outcome `gap` if any entry stands after `to`. Only without entries. */
+  readonly requiresDrained?: boolean
+  /**
+   * The last entry of the run that was not deleted, as it was read. If another entry now has its id, or none has, the store
+   * lost what was read: the commit is stale.
+   */
+  readonly witness: { readonly id: EntryId; readonly nonce: string } | undefined
+  readonly analysed: number
+  /** Samples in dead letters. */
+  readonly dead: number
+  /** The version of the rules that judged: kept with the checkpoint. */
+  readonly rulesVersion: number
+  /** One for each key that the run touched. */
+  readonly keys: readonly KeyUpdate[]
+  /** Analyses that are anomalies, as JSON. */
+  readonly anomalies: readonly string[]
+  readonly deadLetters: readonly DeadLetter[]
+  readonly verdicts: readonly EntryFindings[]
+  /** Entries before this one, and their verdicts, are no longer kept. Undefined keeps no applied entry. */
+  readonly keepFrom: EntryId | undefined
+  readonly alerts: AlertChanges
+  /** Replaces the timers of keys: when to check a key although no sample arrives, Unix ms; null for never. */
+  readonly timers: readonly { readonly key: string; readonly at: number | null }[]
+  /** Integers to add to the rules' counts, by name. */
+  readonly counts: readonly { readonly name: string; readonly by: number }[]
+  /** Analyses that shadow rules would have flagged, each with its rule. */
+  readonly shadowed: readonly { readonly rule: string; readonly analysis: string }[]
+}
+
+/** The part of a commit that rules add, when they add nothing. */
+export const NO_RULE_EFFECTS = {
+  alerts: { opened: [], ended: [] },
+  timers: [],
+  counts: [],
+  shadowed: [],
+} as const satisfies Partial<Commit>
+
+export interface KeyUpdate {
+  readonly key: string
+  readonly window: WindowUpdate
+  /** As JSON; null keeps the previous one: the key's samples were refused, or there were none. */
+  readonly analysis: string | null
+}
+
+/** A row replaces the previous row, a tail the previous tail. */
+export interface WindowUpdate {
+  readonly kind: 'row' | 'tail'
+  readonly bytes: Uint8Array
+}
+
+/** An entry that could not be read or crashed its analyzers. */
+export interface DeadLetter {
+  readonly id: EntryId
+  readonly reason: string
+  /** What could be read of it. */
+  readonly samples: string
+}
+
+export type CommitOutcome =
+  /** Done; `at` is the store's clock then, Unix milliseconds, the clock that also made the entries' ids. */
+  | { readonly kind: 'ok'; readonly at: number }
+  /** It was done before: the response to an earlier send was lost. */
+  | { readonly kind: 'already' }
+  /** The store's checkpoint is not the one that the commit starts from: the owner's memory is wrong. */
+  | { readonly kind: 'stale'; readonly checkpoint: EntryId }
+  /** An entry stands between the checkpoint and the run. */
+  | { readonly kind: 'gap'; readonly id: EntryId }
+  /** The caller does not hold the lease. */
+  | { readonly kind: 'fenced' }
