@@ -13,7 +13,8 @@ import { RuleSet } from '@tidemark/shared/detection/rules/rule-set'
 import { pause } from '@tidemark/shared/runtime/lifecycle'
 import { entryTimeMs, parseReceipt } from '@tidemark/shared/sample/receipt'
 import type { Store } from '@tidemark/shared/store/ports/store'
-import { openRedisStore, REDIS_STORE_DEFAULTS } from '@tidemark/shared/store/redis/store'
+import { REDIS_STORE_DEFAULTS } from '@tidemark/shared/store/redis/options'
+import { openRedisStore } from '@tidemark/shared/store/redis/store'
 import type { Analysis } from '@tidemark/shared/verdict/analysis'
 import { redisAvailable, startRedis } from '@tidemark/testkit/redis-fixture'
 import { Client } from '@tidemark/tools/stack/client'
@@ -27,7 +28,7 @@ async function startPipeline(stack: AsyncDisposableStack) {
   const env = { REDIS_URL: url, PARTITIONS: '4', LOG_LEVEL: 'info', VERDICTS_KEPT: '1000000' }
   const { port } = stack.use(await startGateway(env))
   for (const name of ['one', 'two']) stack.use(await startAnalyzer({ ...env, ANALYZER_ID: name }))
-  const store = stack.use(await openRedisStore({ ...REDIS_STORE_DEFAULTS, url, onTrouble: () => {} }))
+  const store = stack.use(await openRedisStore({ ...REDIS_STORE_DEFAULTS, url, onFailure: () => {} }))
   return { client: new Client(port), store }
 }
 

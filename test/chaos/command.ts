@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { readdirSync, readFileSync } from 'node:fs'
+import { readScript, scriptNames } from '@tidemark/shared/store/redis/lua-source'
 import type { RawCommand } from './resp.ts'
 
 /** A command as the faults speak of it. */
@@ -13,14 +13,8 @@ export interface Command extends RawCommand {
   readonly partition: number | undefined
 }
 
-const folder = new URL('../../packages/shared/src/store/redis/lua/', import.meta.url)
-
 /** ioredis sends a script's text once on a socket and its digest from then on; the text has that digest too. */
-const scripts = new Map(
-  readdirSync(folder)
-    .filter(file => file.endsWith('.lua'))
-    .map(file => [digest(readFileSync(new URL(file, folder))), file.slice(0, -'.lua'.length)]),
-)
+const scripts = new Map(scriptNames().map(name => [readScript(name).sha, name]))
 
 const KEY_OF_PARTITION = /\{(\d+)\}/
 

@@ -18,14 +18,14 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'the lease is not checked',
     file: COMMIT,
-    changes: [{ from: "if redis.call('GET', lease_key) ~= token then return { 'fenced' } end\n", to: '' }],
+    changes: [{ from: "  if redis.call('GET', lease_key) ~= token then return { 'fenced' } end\n", to: '' }],
   },
   {
     name: 'the checkpoint is not compared',
     file: COMMIT,
     changes: [
       {
-        from: "if checkpoint ~= from_id or not is_after(ARGV[at], from_id) then return { 'stale', checkpoint } end\n",
+        from: "if checkpoint ~= from_id or not is_after(first_id, from_id) then return { 'stale', checkpoint } end\n",
         to: '',
       },
     ],
@@ -50,12 +50,12 @@ export const MUTANTS: readonly Mutant[] = [
     file: COMMIT,
     changes: [
       { from: "if skipped[1] then return { 'gap', skipped[1][1] } end\n", to: '' },
-      { from: "  if seen == at + entry_count then return { 'gap', row[1] } end\n", to: '' },
+      { from: "    if not id then return { 'gap', row[1] } end\n", to: '' },
     ],
   },
   {
     name: 'a repeated request is not known again',
     file: 'packages/shared/src/store/redis/lua/append-once.lua',
-    changes: [{ from: 'if known and forget_at > now_ms then', to: 'if false then' }],
+    changes: [{ from: 'if known and expires_at > now_ms then', to: 'if false then' }],
   },
 ]

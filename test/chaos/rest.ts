@@ -33,7 +33,7 @@ export async function readRest(redis: RedisClient, partitions: number): Promise<
       const row = rows[i]
       if (row != null) windows.set(name, { row, tail: tails[i] ?? null })
     }
-    const letters = await redis.xrange(at.dead, '-', '+')
+    const letters = await redis.xrange(at.deadLetters, '-', '+')
     // A letter stands under the id of its entry, or names it when that id was taken.
     dead.push(letters.map(([id, fields]) => ({ id: fieldOf(fields, 'id') || id, reason: fieldOf(fields, 'reason') })))
   }

@@ -44,7 +44,7 @@ export function redisProbe(client: Redis | Cluster, prefix: string): StoreProbe 
       return entries.map(([, fields]) => fieldsOf(fields).get('a') ?? '')
     },
     async deadLetters(partition) {
-      const entries = await client.xrange(at(partition).dead, '-', '+')
+      const entries = await client.xrange(at(partition).deadLetters, '-', '+')
       return entries.map(([id, flat]): DeadLetter => {
         const fields = fieldsOf(flat)
         return { id, reason: fields.get('reason') ?? '', samples: fields.get('s') ?? '' }

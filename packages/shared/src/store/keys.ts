@@ -17,15 +17,15 @@ export interface PartitionKeys {
   readonly lastAnalysis: string
   readonly verdicts: string
   readonly anomalies: string
-  readonly dead: string
+  readonly deadLetters: string
   readonly requests: string
   readonly requestTimes: string
   readonly alerts: string
   readonly alertsFiring: string
   readonly alertsResolved: string
   readonly alertFeed: string
-  readonly due: string
-  readonly notices: string
+  readonly timers: string
+  readonly notificationChecks: string
   readonly outbox: string
   readonly outboxPositions: string
   readonly ruleCounts: string
@@ -64,15 +64,15 @@ export function keysUnder(prefix: string): Keys {
           lastAnalysis: `${tag}:last_analysis`,
           verdicts: `${tag}:verdicts`,
           anomalies: `${tag}:anomalies`,
-          dead: `${tag}:dead`,
+          deadLetters: `${tag}:dead`,
           requests: `${tag}:requests`,
           requestTimes: `${tag}:request_times`,
           alerts: `${tag}:alerts`,
           alertsFiring: `${tag}:alerts_firing`,
           alertsResolved: `${tag}:alerts_resolved`,
           alertFeed: `${tag}:alert_feed`,
-          due: `${tag}:due`,
-          notices: `${tag}:notices`,
+          timers: `${tag}:due`,
+          notificationChecks: `${tag}:notices`,
           outbox: `${tag}:outbox`,
           outboxPositions: `${tag}:outbox_positions`,
           ruleCounts: `${tag}:rule_counts`,

@@ -4,21 +4,23 @@ import { pause } from '../runtime/lifecycle.ts'
 import { createFailureLog } from '../runtime/logger.ts'
 import { StoreError } from './ports/errors.ts'
 import type { DurabilityLevel, Store } from './ports/store.ts'
-import { openRedisStore, REDIS_STORE_DEFAULTS, type RedisStoreOptions } from './redis/store.ts'
+import { REDIS_STORE_DEFAULTS, type RedisStoreOptions } from './redis/options.ts'
+import { openRedisStore } from './redis/store.ts'
 
 const RETRY = { minMs: 50, maxMs: 2000 }
 
 export interface OpenStoreOptions {
-  readonly redis: Partial<Omit<RedisStoreOptions, 'onTrouble' | 'durability'>> & { readonly url: string }
-  /** What Redis must keep of samples; undefined for a service that appends none. */
+  readonly redis: Partial<Omit<RedisStoreOptions, 'onFailure' | 'durability'>> & { readonly url: string }
+  /** What Redis must keep of appended samples; undefined for a service that appends none. */
   readonly durability?: DurabilityLevel | undefined
   readonly log: Logger
   readonly signal: AbortSignal
 }
 
 /**
- * Opens the Redis store, again and again while Redis does not answer; undefined when `signal` ends it. Rejects with a
- * LayoutMismatch when another deployment lives there, and with a DurabilityMismatch when Redis keeps less than was asked for.
+ * Opens the Redis store, retrying while Redis does not respond; undefined when `signal` aborts it. Rejects with a
+ * LayoutMismatch when Redis holds another deployment's data, and with a DurabilityMismatch when it does not provide the
+ * configured durability.
  */
 export async function openStore({
   redis,
@@ -26,12 +28,12 @@ export async function openStore({
   log,
   signal,
 }: OpenStoreOptions): Promise<Store | undefined> {
-  const trouble = createFailureLog(log)
-  const onTrouble = (error: Error): void => trouble(error, 'trouble with the connection to Redis')
+  const logFailure = createFailureLog(log)
+  const onFailure = (error: Error): void => logFailure(error, 'a failure of the Redis store')
   const durability = level && { level, onWarning: (sentence: string) => log.warn(sentence) }
   for (let attempt = 1; !signal.aborted; attempt++) {
     try {
-      return await openRedisStore({ ...REDIS_STORE_DEFAULTS, ...redis, durability, onTrouble })
+      return await openRedisStore({ ...REDIS_STORE_DEFAULTS, ...redis, durability, onFailure })
     } catch (error) {
       if (!(error instanceof StoreError) || error.kind === 'fatal') throw error
       if (attempt === 1) log.warn({ err: error }, 'waiting for Redis')

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { keysUnder } from '@tidemark/shared/store/keys'
 import { LayoutMismatch, StoreError } from '@tidemark/shared/store/ports/errors'
-import { openRedisStore, REDIS_STORE_DEFAULTS } from '@tidemark/shared/store/redis/store'
+import { REDIS_STORE_DEFAULTS } from '@tidemark/shared/store/redis/options'
+import { openRedisStore } from '@tidemark/shared/store/redis/store'
 import { describe, expect, test } from 'vitest'
 import { type RedisFixture, redisAvailable, startRedis } from '../../src/redis-fixture.ts'
 import { rawClient } from '../../src/redis-probe.ts'
@@ -16,7 +17,7 @@ import {
 } from '../../src/store-contract/harness.ts'
 
 function openOn(redis: RedisFixture, prefix: string, partitions: number | undefined) {
-  return openRedisStore({ ...REDIS_STORE_DEFAULTS, url: redis.url, prefix, partitions, onTrouble: () => {} })
+  return openRedisStore({ ...REDIS_STORE_DEFAULTS, url: redis.url, prefix, partitions, onFailure: () => {} })
 }
 
 describe.skipIf(!(await redisAvailable()))('the Redis store and what it finds there', () => {

@@ -1,5 +1,6 @@
 import type { Store } from '@tidemark/shared/store/ports/store'
-import { openRedisStore, REDIS_STORE_DEFAULTS } from '@tidemark/shared/store/redis/store'
+import { REDIS_STORE_DEFAULTS } from '@tidemark/shared/store/redis/options'
+import { openRedisStore } from '@tidemark/shared/store/redis/store'
 import { describe, expect, test } from 'vitest'
 import {
   type RedisFixture,
@@ -22,7 +23,7 @@ import {
 } from '../../src/store-contract/harness.ts'
 
 function openOn(url: string): Promise<Store> {
-  const options = { ...REDIS_STORE_DEFAULTS, url, cluster: url.includes(','), partitions: 4, onTrouble: () => {} }
+  const options = { ...REDIS_STORE_DEFAULTS, url, cluster: url.includes(','), partitions: 4, onFailure: () => {} }
   return openRedisStore(options)
 }
 

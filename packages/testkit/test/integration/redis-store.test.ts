@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import { openRedisStore, REDIS_STORE_DEFAULTS } from '@tidemark/shared/store/redis/store'
+import { REDIS_STORE_DEFAULTS } from '@tidemark/shared/store/redis/options'
+import { openRedisStore } from '@tidemark/shared/store/redis/store'
 import { afterAll, beforeAll, describe } from 'vitest'
 import { redisAvailable, redisClusterAvailable, startRedis, startRedisCluster } from '../../src/redis-fixture.ts'
 import { rawClient, redisProbe, removeKeys } from '../../src/redis-probe.ts'
@@ -39,7 +40,7 @@ function describeContractOn(name: string, start: () => Promise<AsyncDisposable &
         url,
         cluster: url.includes(','),
         prefix,
-        onTrouble: () => {},
+        onFailure: () => {},
       })
     const store = await connect()
     return {

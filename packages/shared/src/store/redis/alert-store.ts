@@ -7,119 +7,159 @@ import type {
   AlertFeedEntry,
   AlertPage,
   AlertStore,
+  DueNotifications,
   NotificationDecision,
   OutboxEntry,
 } from '../ports/alerts.ts'
-import { type Client, inOneWrite, type ScriptRunner } from './connection.ts'
-import { asked } from './errors.ts'
-import type { RedisStoreOptions } from './store.ts'
+import { parseAlertParts } from '../stored-alert.ts'
+import { type Client, inOneWrite } from './connection.ts'
+import { mapErrors } from './errors.ts'
+import type { RedisStoreOptions } from './options.ts'
+import { toFields, toPairs } from './replies.ts'
+import type { ScriptClient } from './scripts.ts'
 
-/** Parts of an alert, as fields of one hash: this and its id. Each has one writer. */
+/** The parts of an alert are fields of one hash, each with one writer: this and the alert's id. */
 const PARTS = ['o:', 'e:', 'a:', 's:', 't:'] as const
 
-/** Alerts of the same time that one step of paging looks at. */
+/** Alerts of the same time that one step of paging reads. */
 const TIES_AT_ONCE = 1000
 
 export interface AlertStoreOptions {
-  readonly client: Client & ScriptRunner
+  readonly client: ScriptClient
   readonly keys: Keys
-  readonly options: Pick<RedisStoreOptions, 'outboxMax'>
+  readonly options: Pick<RedisStoreOptions, 'outboxMax' | 'onFailure'>
 }
 
-export function createAlertStore({ client, keys, options }: AlertStoreOptions): AlertStore {
-  const at = (partition: number): PartitionKeys => keys.partition(partition)
-  const ofEach = <T>(partitions: readonly number[], ask: (at: PartitionKeys) => Promise<T>): Promise<T[]> =>
-    asked(() => inOneWrite(client, () => Promise.all(partitions.map(partition => ask(at(partition))))))
+export function createAlertStore(own: AlertStoreOptions): AlertStore {
+  return { ...alertReads(own), ...notifications(own), ...storms(own) }
+}
 
+function alertReads({
+  client,
+  keys,
+  options,
+}: AlertStoreOptions): Pick<AlertStore, 'list' | 'count' | 'read' | 'feed' | 'keyCounts' | 'setOperatorState'> {
   return {
     list: (partition, page) =>
-      asked(() => {
-        const { alertsFiring, alertsResolved } = at(partition)
+      mapErrors(() => {
+        const { alertsFiring, alertsResolved } = keys.partition(partition)
         return pageOf(client, page.state === 'firing' ? alertsFiring : alertsResolved, page)
       }),
-
     count: partitions =>
-      ofEach(partitions, async ({ alertsFiring, alertsResolved }) => {
+      ofEach(client, partitions, async partition => {
+        const { alertsFiring, alertsResolved } = keys.partition(partition)
         const [firing, resolved] = await Promise.all([client.zcard(alertsFiring), client.zcard(alertsResolved)])
         return { firing, resolved }
       }),
-
-    read: (partition, ids) =>
+    read: async (partition, ids) =>
       ids.length === 0
-        ? Promise.resolve([])
-        : asked(async () => {
+        ? []
+        : mapErrors(async () => {
             const fields = ids.flatMap(id => PARTS.map(part => part + id))
-            const texts = await client.hmget(at(partition).alerts, ...fields)
-            return ids.map((_, i) => toParts(texts.slice(i * PARTS.length, (i + 1) * PARTS.length)))
+            const texts = await client.hmget(keys.partition(partition).alerts, ...fields)
+            return ids.map((id, i) => toParts(id, texts.slice(i * PARTS.length), options))
           }),
+    feed: (partition, after, count) =>
+      mapErrors(async () => {
+        const entries = await client.xrange(keys.partition(partition).alertFeed, `(${after}`, '+', 'COUNT', count)
+        return entries.flatMap(([id, flat]) => toFeedEntry(id, toFields(flat)) ?? [])
+      }),
+    keyCounts: partitions =>
+      ofEach(client, partitions, partition => client.hlen(keys.partition(partition).lastAnalysis)),
 
-    setOperatorState: (partition, id, { acknowledged, snoozed }, noticeAt) =>
-      asked(async () => {
-        const { alerts, alertsFiring, notices } = at(partition)
+    setOperatorState: (partition, id, { acknowledged, snoozed }, checkAt) =>
+      mapErrors(async () => {
+        const { alerts, alertsFiring, notificationChecks } = keys.partition(partition)
         const notes = [acknowledged, snoozed].map(note => (note === undefined ? '' : JSON.stringify(note)))
-        return (await client.setOperatorState(alerts, alertsFiring, notices, id, noticeAt, ...notes)) === 1
+        return (await client.setOperatorState(alerts, alertsFiring, notificationChecks, id, checkAt, ...notes)) === 1
       }),
+  }
+}
 
+function notifications({
+  client,
+  keys,
+  options,
+}: AlertStoreOptions): Pick<
+  AlertStore,
+  'dueNotifications' | 'recordNotifications' | 'outbox' | 'noteDelivered' | 'outboxLengths'
+> {
+  return {
     dueNotifications: (partition, count) =>
-      asked(async () => {
-        const { notices, alerts } = at(partition)
-        const [now, ...flat] = (await client.dueNotifications(notices, alerts, count)) as [number, ...string[]]
-        const due: { id: string; dueAt: number; parts: AlertParts }[] = []
-        for (let i = 0; i + 1 + PARTS.length < flat.length; i += 2 + PARTS.length) {
-          const parts = toParts(flat.slice(i + 2, i + 2 + PARTS.length))
-          if (parts !== null) due.push({ id: flat[i] ?? '', dueAt: Number(flat[i + 1]), parts })
-        }
-        return { now, alerts: due }
+      mapErrors(() => readDueNotifications(client, keys.partition(partition), { count, ...options })),
+    recordNotifications: ({ partition, token }, decisions) =>
+      mapErrors(async () => {
+        const { lease, alerts, notificationChecks, outbox } = keys.partition(partition)
+        const touched = [lease, alerts, notificationChecks, outbox]
+        const args = [token, options.outboxMax, decisions.length, ...decisions.flatMap(decisionArguments)]
+        return (await client.recordNotifications(...touched, ...args)) === 1
       }),
-
-    recordNotifications: ({ partition, token }, notices) =>
-      asked(async () => {
-        const { lease, alerts, notices: due, outbox } = at(partition)
-        const args = notices.flatMap(settlement)
-        return (await client.recordNotifications(lease, alerts, due, outbox, token, options.outboxMax, ...args)) === 1
-      }),
-
     outbox: (partition, receiver, count) =>
-      asked(async () => {
-        const { outbox, outboxPositions } = at(partition)
+      mapErrors(async () => {
+        const { outbox, outboxPositions } = keys.partition(partition)
         const position = (await client.hget(outboxPositions, receiver)) ?? '0-0'
-        return (await client.xrange(outbox, `(${position}`, '+', 'COUNT', count)).map(toOutboxEntry)
+        const entries = await client.xrange(outbox, `(${position}`, '+', 'COUNT', count)
+        return entries.flatMap(([id, flat]) => toOutboxEntry(id, toFields(flat)) ?? [])
       }),
-
     noteDelivered: ({ partition, token }, { receiver, upTo, receivers }) =>
-      asked(async () => {
-        const { lease, outbox, outboxPositions } = at(partition)
+      mapErrors(async () => {
+        const { lease, outbox, outboxPositions } = keys.partition(partition)
         return (await client.noteDelivered(lease, outbox, outboxPositions, token, receiver, upTo, ...receivers)) === 1
       }),
+    outboxLengths: partitions => ofEach(client, partitions, partition => client.xlen(keys.partition(partition).outbox)),
+  }
+}
 
-    outboxLengths: partitions => ofEach(partitions, ({ outbox }) => client.xlen(outbox)),
-
-    feed: (partition, after, count) =>
-      asked(async () =>
-        (await client.xrange(at(partition).alertFeed, `(${after}`, '+', 'COUNT', count)).map(toFeedEntry),
-      ),
-
-    keyCounts: partitions => ofEach(partitions, ({ lastAnalysis }) => client.hlen(lastAnalysis)),
-
-    loadStorm: () => asked(() => client.get(at(FLEET_PARTITION).storm)),
-
+function storms({ client, keys }: AlertStoreOptions): Pick<AlertStore, 'loadStorm' | 'saveStorm'> {
+  return {
+    loadStorm: () => mapErrors(() => client.get(keys.partition(FLEET_PARTITION).storm)),
     saveStorm: ({ partition, token }, { state, opening, end }) =>
-      asked(async () => {
-        assert.equal(partition, FLEET_PARTITION, 'storms are saved by who owns the partition of the fleet')
-        const { lease, storm, alerts, alertsFiring, alertsResolved, notices } = at(partition)
+      mapErrors(async () => {
+        assert.equal(partition, FLEET_PARTITION, 'the owner of the fleet partition saves storms')
+        const { lease, storm, alerts, alertsFiring, alertsResolved, notificationChecks } = keys.partition(partition)
         const opened = opening === null ? ['', '', ''] : [opening.id, JSON.stringify(opening), opening.opened_at]
         const ended = end === null ? ['', '', ''] : [end.id, JSON.stringify(end.end), end.end.resolved_at]
-        const touched = [lease, storm, alerts, alertsFiring, alertsResolved, notices]
+        const touched = [lease, storm, alerts, alertsFiring, alertsResolved, notificationChecks]
         return (await client.saveStorm(...touched, token, state, ...opened, ...ended)) === 1
       }),
   }
 }
 
-function settlement({ id, notification, dueAt, nextCheckAt, notify }: NotificationDecision): (string | number)[] {
+function ofEach<T>(
+  client: Client,
+  partitions: readonly number[],
+  request: (partition: number) => Promise<T>,
+): Promise<T[]> {
+  return mapErrors(() => inOneWrite(client, () => Promise.all(partitions.map(request))))
+}
+
+async function readDueNotifications(
+  client: ScriptClient,
+  { notificationChecks, alerts }: PartitionKeys,
+  options: { readonly count: number } & Pick<RedisStoreOptions, 'onFailure'>,
+): Promise<DueNotifications> {
+  const reply = await client.dueNotifications(notificationChecks, alerts, options.count)
+  const [now, ...flat] = reply as [number, ...string[]]
+  const found: DueNotifications['alerts'][number][] = []
+  const unreadable: string[] = []
+  for (let i = 0; i + 1 + PARTS.length < flat.length; i += 2 + PARTS.length) {
+    const [id = '', dueAt, ...texts] = flat.slice(i, i + 2 + PARTS.length)
+    const parts = toParts(id, texts, options)
+    if (parts === null) unreadable.push(id)
+    else found.push({ id, dueAt: Number(dueAt), parts })
+  }
+  // They would come first for ever. The next change of such an alert schedules its check again.
+  if (unreadable.length > 0) await client.zrem(notificationChecks, ...unreadable)
+  return { now, alerts: found }
+}
+
+/** What record-notifications.lua is given of each alert. */
+function decisionArguments(decision: NotificationDecision): (string | number)[] {
+  const { id, notification, dueAt, nextCheckAt, notify } = decision
   return [id, JSON.stringify(notification), dueAt, nextCheckAt ?? '', notify ?? '', notification.told]
 }
 
-/** Strictly after the cursor, by falling time, then by falling id. */
+/** Reads the page strictly after its cursor, by falling time, then by falling id. */
 async function pageOf(client: Client, key: string, { after, count }: AlertPage): Promise<AlertAt[]> {
   if (after === undefined) return toAlertsAt(await client.zrevrange(key, 0, count - 1, 'WITHSCORES'))
   const rank = await client.zrevrank(key, after.id)
@@ -127,7 +167,7 @@ async function pageOf(client: Client, key: string, { after, count }: AlertPage):
   if (rank !== null && Number(score) === after.time) {
     return toAlertsAt(await client.zrevrange(key, rank + 1, rank + count, 'WITHSCORES'))
   }
-  // It is gone: those of its time are looked through for the first one after it.
+  // The cursor's alert was deleted: search the alerts of its time for the first one after it.
   for (let offset = 0; ; offset += TIES_AT_ONCE) {
     const range = [key, after.time, '-inf', 'WITHSCORES', 'LIMIT', offset, TIES_AT_ONCE] as const
     const found = toAlertsAt(await client.zrevrangebyscore(...range))
@@ -140,52 +180,46 @@ async function pageOf(client: Client, key: string, { after, count }: AlertPage):
 }
 
 function toAlertsAt(flat: readonly string[]): AlertAt[] {
-  const found: AlertAt[] = []
-  for (let i = 0; i + 1 < flat.length; i += 2) found.push({ id: flat[i] ?? '', time: Number(flat[i + 1]) })
-  return found
+  return toPairs(flat).map(([id, time]) => ({ id, time: Number(time) }))
 }
 
-function toParts([opening, end, acknowledged, snoozed, telling]: readonly (
-  | string
-  | null
-  | undefined
-)[]): AlertParts | null {
-  if (!opening) return null
-  const parse = (text: string | null | undefined): unknown => (text ? JSON.parse(text) : null)
-  return {
-    opening: parse(opening),
-    end: parse(end),
-    operator: acknowledged || snoozed ? { acknowledged: parse(acknowledged), snoozed: parse(snoozed) } : null,
-    notification: parse(telling),
-  } as AlertParts
-}
-
-function toOutboxEntry([id, flat]: readonly [EntryId, readonly string[]]): OutboxEntry {
-  const fields = toFields(flat)
-  return {
-    id,
-    alert: fields.get('a') ?? '',
-    status: fields.get('s') as OutboxEntry['status'],
-    number: Number(fields.get('n')),
+/** An alert that cannot be read counts as missing: one corrupt value must not make the whole list unusable. */
+function toParts(
+  id: string,
+  texts: readonly (string | null)[],
+  { onFailure }: Pick<RedisStoreOptions, 'onFailure'>,
+): AlertParts | null {
+  try {
+    return parseAlertParts(texts)
+  } catch (error) {
+    onFailure(new Error(`the stored alert ${id} cannot be read; it is left out`, { cause: error }))
+    return null
   }
 }
 
-function toFeedEntry([id, flat]: readonly [EntryId, readonly string[]]): AlertFeedEntry {
-  const fields = toFields(flat)
+function toOutboxEntry(id: EntryId, fields: ReadonlyMap<string, string>): OutboxEntry | undefined {
+  const [alert, status, number] = [fields.get('a'), fields.get('s'), Number(fields.get('n'))]
+  if (alert === undefined || Number.isNaN(number) || (status !== 'firing' && status !== 'resolved')) return undefined
+  return { id, alert, status, number }
+}
+
+const CAUSES: readonly string[] = ['anomaly', 'silent', 'level_shift', 'storm'] satisfies AlertFeedEntry['cause'][]
+
+function isCause(text: string | undefined): text is AlertFeedEntry['cause'] {
+  return text !== undefined && CAUSES.includes(text)
+}
+
+function toFeedEntry(id: EntryId, fields: ReadonlyMap<string, string>): AlertFeedEntry | undefined {
+  const [kind, alert, cause] = [fields.get('k'), fields.get('a'), fields.get('c')]
+  if (alert === undefined || !isCause(cause) || (kind !== 'opened' && kind !== 'resolved')) return undefined
   return {
     id,
-    kind: fields.get('k') as AlertFeedEntry['kind'],
-    alert: fields.get('a') ?? '',
+    kind,
+    alert,
+    cause,
     key: fields.get('key') ?? '',
-    cause: fields.get('c') as AlertFeedEntry['cause'],
     openedAt: Number(fields.get('o')),
     openedBefore: Number(fields.get('b') ?? 0),
     resolvedAt: Number(fields.get('r') ?? 0),
   }
-}
-
-function toFields(flat: readonly string[]): Map<string, string> {
-  const fields = new Map<string, string>()
-  for (let i = 0; i + 1 < flat.length; i += 2) fields.set(flat[i] ?? '', flat[i + 1] ?? '')
-  return fields
 }

@@ -5,15 +5,16 @@ import type { AppendBatch, AppendOutcome, GatewayStore, NoMemory } from '../port
 import { appendArguments } from './append-arguments.ts'
 import { createConfirmedAppend } from './confirmed-append.ts'
 import { type Client, connect, inOneWrite } from './connection.ts'
-import { guardDurability } from './durability.ts'
+import { DurabilityGuard } from './durability-guard.ts'
 import { isOutOfMemory, toStoreError } from './errors.ts'
-import { callScript, readScript } from './script-call.ts'
-import type { RedisStoreOptions } from './store.ts'
+import { readScript } from './lua-source.ts'
+import type { RedisStoreOptions } from './options.ts'
+import { callScript } from './script-call.ts'
 
-/** Claims and appended batches are remembered in one hash: this and CLAIM of gateway-store.ts tell them apart. */
+/** Claims and appended batches are remembered in one hash: this prefix and CLAIM of gateway-store.ts distinguish them. */
 const BATCH = 'batch:'
 
-/** A replica has this part of a command's time to confirm. */
+/** The part of a command's timeout that a replica has to confirm. */
 const CONFIRM_SHARE = 0.25
 
 const plainScript = readScript('append')
@@ -26,7 +27,7 @@ export interface AppendOptions {
   readonly options: RedisStoreOptions
 }
 
-/** `append` of the gateway's store, as durable as was asked for. Rejects with a DurabilityMismatch where that cannot be. */
+/** Creates the `append` of the gateway's store, at the configured durability. Rejects with a DurabilityMismatch. */
 export async function createAppend({
   client,
   keys,
@@ -68,7 +69,7 @@ export async function createAppend({
     })
   }
   if (durability !== undefined) {
-    const guard = opening.use(await guardDurability({ client, ...durability }))
+    const guard = opening.use(await DurabilityGuard.start({ client, ...durability }))
     const appendUnguarded = append
     append = async batches => {
       const { fault } = guard
@@ -84,7 +85,7 @@ function toAppendOutcome(reply: unknown): AppendOutcome {
   const [status, detail] = reply as [string, string | number]
   if (status === 'stored' || status === 'known') return { kind: status, id: String(detail) }
   return status === 'backlog-full'
-    ? { kind: 'backlog-full', backlog: Number(detail) }
+    ? { kind: status, backlog: Number(detail) }
     : { kind: 'limit-reached', roomInMs: Math.max(0, Number(detail)) }
 }
 

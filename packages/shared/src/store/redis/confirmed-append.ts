@@ -4,10 +4,10 @@ import type { AppendBatch, AppendOutcome } from '../ports/gateway.ts'
 import { type Client, inOneWrite } from './connection.ts'
 
 export interface ConfirmedAppendOptions {
-  /** Nobody else's: WAIT holds up whatever is sent after it. */
+  /** Used for appends only: WAIT blocks every command sent after it. */
   readonly client: Client
   readonly partitions: number
-  /** Some key of the partition. */
+  /** Returns any key of the partition. */
   readonly keyOf: (partition: number) => string
   /** How long a replica may take to confirm. */
   readonly timeoutMs: number
@@ -15,11 +15,12 @@ export interface ConfirmedAppendOptions {
 }
 
 /**
- * Appends, and says `stored` only when a replica has it too: one WAIT for all of a call's batches on a node.
+ * Creates an `append` that reports `stored` only when a replica has the samples too: one WAIT for all batches of a call on a
+ * node.
  *
- * WAIT speaks for what was written on its own connection, so appends go to their node's connection directly and never by
- * ioredis' redirections; and it is sent only when they are answered, if that connection is still the same: a script that
- * Redis had forgotten, for one, is sent a second time behind our back.
+ * WAIT covers what was written on its own connection. So appends go to their node's connection directly, never through
+ * ioredis' redirections, and WAIT is sent after their replies and only on the same connection: ioredis may have sent an
+ * append again, for example when Redis did not know the script.
  */
 export async function createConfirmedAppend(
   options: ConfirmedAppendOptions,
@@ -28,11 +29,11 @@ export async function createConfirmedAppend(
   const nodeOf = client instanceof Cluster ? await clusterNodes(client, options) : () => client
 
   async function appendTo(node: Redis, batches: readonly AppendBatch[]): Promise<AppendOutcome[]> {
-    if (node.status !== 'ready') return batches.map(() => failed('the node is away', 'refused'))
+    if (node.status !== 'ready') return batches.map(() => failed('the node is unavailable', 'refused'))
     const socket = node.stream
     const outcomes = await inOneWrite(node, () => Promise.all(batches.map(batch => appendOne(node, batch))))
     if (!outcomes.some(isStored) || (await isConfirmed(node, socket))) return outcomes
-    return outcomes.map(one => (isStored(one) ? failed('no replica has confirmed the samples', 'unknown') : one))
+    return outcomes.map(one => (isStored(one) ? failed('no replica confirmed the samples', 'unknown') : one))
   }
 
   async function isConfirmed(node: Redis, socket: Redis['stream']): Promise<boolean> {
@@ -49,20 +50,22 @@ export async function createConfirmedAppend(
     await Promise.all(
       [...groups].map(async ([node, indexes]) => {
         const own = indexes.flatMap(index => batches[index] ?? [])
-        const answers =
-          node === undefined ? own.map(() => failed('the node is not known', 'refused')) : await appendTo(node, own)
+        const outcomesOfNode =
+          node === undefined
+            ? own.map(() => failed('no node is known for the partition', 'refused'))
+            : await appendTo(node, own)
         indexes.forEach((index, i) => {
-          outcomes[index] = answers[i] ?? failed('there was no answer', 'unknown')
+          outcomes[index] = outcomesOfNode[i] ?? failed('the node returned no outcome', 'unknown')
         })
       }),
     )
-    // A slot may have moved; nothing else would find that out.
+    // A slot may have moved; nothing else would detect that.
     if (client instanceof Cluster && outcomes.some(({ kind }) => kind === 'failed')) client.refreshSlotsCache()
     return outcomes
   }
 }
 
-/** Finds the connection to the node that has a partition now. */
+/** Returns a function that finds the connection to the node that has a partition now. */
 async function clusterNodes(
   client: Cluster,
   { partitions, keyOf }: ConfirmedAppendOptions,

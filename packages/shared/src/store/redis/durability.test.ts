@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { DURABILITY_LEVELS } from '../ports/store.ts'
 import { judgeDurability, type RedisFacts } from './durability.ts'
 
-/** A Redis that gives everything. */
+/** A Redis that satisfies every level. */
 const CONFIG = { appendfsync: 'always', skipsFsyncOnRewrite: false, minReplicas: 1 }
 const BEST: RedisFacts = {
   name: 'Redis',
@@ -14,23 +14,23 @@ const BEST: RedisFacts = {
 
 const sentenceWith = (...words: string[]) => words.map(word => expect.stringContaining(word))
 
-describe('judging what Redis keeps', () => {
-  test.each(DURABILITY_LEVELS)('a Redis that gives everything is good for %s', level => {
+describe('judging the durability of Redis', () => {
+  test.each(DURABILITY_LEVELS)('a Redis with the best settings satisfies %s', level => {
     expect(judgeDurability(level, BEST)).toEqual({ faults: [], outages: [], warnings: [] })
   })
 
-  test.each(DURABILITY_LEVELS)('a Redis that would drop keys to make room is good for nothing, not for %s', level => {
+  test.each(DURABILITY_LEVELS)('a Redis that evicts keys satisfies no level, not even %s', level => {
     const { faults } = judgeDurability(level, { ...BEST, evictionPolicy: 'allkeys-lru' })
     expect(faults).toEqual([expect.stringMatching(/maxmemory-policy allkeys-lru.*set it to noeviction/)])
   })
 
-  test('memory needs nothing but that', () => {
+  test('memory needs nothing else', () => {
     const facts = { ...BEST, isAppendOnly: false, replicas: 0, config: undefined }
     expect(judgeDurability('memory', facts)).toEqual({ faults: [], outages: [], warnings: [] })
     expect(judgeDurability('memory', { ...facts, evictionPolicy: 'allkeys-lru' }).faults).toHaveLength(1)
   })
 
-  test('without an append-only file local is a matter of taste, and more is impossible', () => {
+  test('without an append-only file local gets a warning and higher levels a fault', () => {
     const facts = { ...BEST, isAppendOnly: false }
     expect(judgeDurability('local', facts)).toEqual({
       faults: [],
@@ -43,7 +43,7 @@ describe('judging what Redis keeps', () => {
     expect(judgeDurability('replicated', facts).faults).toEqual(sentenceWith('DURABILITY is replicated'))
   })
 
-  test('disk needs every write to be on disk before its answer', () => {
+  test('disk needs every write to be synced before its reply', () => {
     const facts = { ...BEST, config: { ...CONFIG, appendfsync: 'everysec' } }
     expect(judgeDurability('disk', facts).faults).toEqual(sentenceWith('appendfsync everysec: set it to always'))
     for (const level of ['local', 'replicated'] as const) {
@@ -51,7 +51,7 @@ describe('judging what Redis keeps', () => {
     }
   })
 
-  test('writes that wait for a rewrite are too late for disk, and are warned of elsewhere', () => {
+  test('skipping the sync during a rewrite is a fault for disk and a warning for other levels', () => {
     const facts = { ...BEST, config: { ...CONFIG, skipsFsyncOnRewrite: true } }
     expect(judgeDurability('disk', facts).faults).toEqual(sentenceWith('no-appendfsync-on-rewrite yes'))
     expect(judgeDurability('local', facts)).toEqual({
@@ -61,7 +61,7 @@ describe('judging what Redis keeps', () => {
     })
   })
 
-  test('replicated needs a replica that is online, and a Redis that refuses to write without one', () => {
+  test('replicated needs a replica that is online, and a Redis that refuses writes without one', () => {
     expect(judgeDurability('replicated', { ...BEST, replicas: 0 }).outages).toEqual(
       sentenceWith('no replica that is online'),
     )
@@ -70,7 +70,7 @@ describe('judging what Redis keeps', () => {
     expect(judgeDurability('disk', { ...facts, replicas: 0 })).toEqual({ faults: [], outages: [], warnings: [] })
   })
 
-  test('what cannot be looked at is warned of by its name, and the rest is judged all the same', () => {
+  test('settings that cannot be read are named in a warning, and the rest is judged', () => {
     const hidden = { ...BEST, config: undefined }
     expect(judgeDurability('disk', hidden)).toEqual({
       faults: [],

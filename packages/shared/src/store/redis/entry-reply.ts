@@ -1,8 +1,11 @@
 import { ENTRY_FIELDS, type Entry } from '../../sample/entry.ts'
 import type { EntryId } from '../../sample/receipt.ts'
 
-/** An entry out of Redis' reply to a stream read. Pending entries that were deleted come without fields. */
-export function toEntry([id, flat]: readonly [EntryId, readonly string[] | null]): Entry {
+/** An entry as Redis returns it from a stream; without fields when it is pending and was deleted. */
+export type EntryReply = readonly [EntryId, readonly string[] | null]
+
+/** Reads an entry of a partition's samples. */
+export function toEntry([id, flat]: EntryReply): Entry {
   if (flat === null) return { id, samples: undefined, count: undefined, offset: undefined, isDeleted: true }
   let samples: string | undefined
   let count: number | undefined

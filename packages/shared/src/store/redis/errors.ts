@@ -1,6 +1,6 @@
 import { StoreError, type StoreErrorKind } from '../ports/errors.ts'
 
-/** First words of errors by which Redis says that it did nothing and that trying later may help. */
+/** First words of error replies that say Redis did nothing and a retry may succeed. */
 const RETRYABLE = new Set([
   'LOADING',
   'BUSY',
@@ -18,10 +18,10 @@ const RETRYABLE = new Set([
   'UNBLOCKED',
 ])
 
-/** What ioredis says of a command that it never sent. */
+/** Messages of ioredis about a command that it never sent. */
 const NOT_SENT = /isn't writeable|isn't ready|None of startup nodes|Failed to refresh slots/
 
-/** Gives an error of ioredis or Redis the kind that decides what its caller does. */
+/** Converts an error of ioredis or Redis to a StoreError. */
 export function toStoreError(error: unknown): StoreError {
   if (error instanceof StoreError) return error
   const message = error instanceof Error ? error.message : String(error)
@@ -36,15 +36,15 @@ function kindOf(error: unknown, message: string): StoreErrorKind {
   return NOT_SENT.test(message) ? 'refused' : 'unknown'
 }
 
-/** Whether Redis refused to write because its memory is at its limit. Reads, and scripts that free memory, go on then. */
+/** Tells whether Redis refused a write because its memory is at its limit. Reads and scripts that free memory still work. */
 export function isOutOfMemory(error: unknown): boolean {
   return error instanceof Error && error.name === 'ReplyError' && error.message.startsWith('OOM ')
 }
 
-/** Runs `ask` and turns whatever it rejects with into a StoreError. */
-export async function asked<T>(ask: () => Promise<T>): Promise<T> {
+/** Runs `request` and converts whatever it rejects with to a StoreError. */
+export async function mapErrors<T>(request: () => Promise<T>): Promise<T> {
   try {
-    return await ask()
+    return await request()
   } catch (error) {
     throw toStoreError(error)
   }

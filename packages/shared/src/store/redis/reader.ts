@@ -1,10 +1,9 @@
 import type { Cluster, Redis } from 'ioredis'
 import { pause } from '../../runtime/lifecycle.ts'
-import type { EntryId } from '../../sample/receipt.ts'
 import { CONSUMER, GROUP, type Keys } from '../keys.ts'
 import type { PartitionEntries } from '../ports/analyzer.ts'
 import { type Client, type ConnectionOptions, connectBlocking, inOneWrite } from './connection.ts'
-import { toEntry } from './entry-reply.ts'
+import { type EntryReply, toEntry } from './entry-reply.ts'
 import { toStoreError } from './errors.ts'
 
 export interface ReadOptions {
@@ -17,22 +16,22 @@ export interface Reader extends AsyncDisposable {
   interrupt(): void
 }
 
-type StreamsReply = readonly [string, readonly [EntryId, string[] | null][]][] | null
+type StreamsReply = readonly [string, readonly EntryReply[]][] | null
 
-/** How often an interruption is repeated: the one before may have overtaken the read on its way to Redis. */
+/** How often an interruption is repeated: the previous one may have overtaken the read on its way to Redis. */
 const INTERRUPT_EVERY_MS = 5
 
-/** The longest wait of a read: the connection's time-out must know it beforehand. */
+/** The longest that a read blocks: the connection's timeout depends on it. */
 export const BLOCK_MAX_MS = 1000
 
 /**
- * Reads all partitions with one XREADGROUP that waits in Redis. A waiting command blocks its connection, so the reader has
- * one of its own, made at the first read and anew after a failure: a connection that failed inside a blocking command may
- * never answer again.
+ * Creates a reader that reads all partitions with one blocking XREADGROUP. A blocking command blocks its connection, so the
+ * reader has its own, opened by the first read and again after a failure: a connection that failed inside a blocking command
+ * may never respond again.
  */
 export function createBlockingReader(commands: Client, keys: Keys, options: ConnectionOptions): Reader {
   let connection: { client: Redis; id: number } | undefined
-  /** Of the read that goes on; aborted by an interruption. */
+  /** Of the current read; aborted by an interruption. */
   let reading: AbortController | undefined
 
   async function connected(): Promise<Redis> {
@@ -47,17 +46,17 @@ export function createBlockingReader(commands: Client, keys: Keys, options: Conn
 
   async function unblock(interrupted: AbortController): Promise<void> {
     while (reading === interrupted) {
-      // A failure here means that the read fails too, or ends by its own time.
+      // If this fails, the read fails too or ends by its timeout.
       if (connection !== undefined) await commands.call('CLIENT', 'UNBLOCK', connection.id).catch(() => undefined)
       await pause(INTERRUPT_EVERY_MS)
     }
   }
 
-  async function ask(partitions: readonly number[], { count, blockMs }: ReadOptions, signal: AbortSignal) {
+  async function request(partitions: readonly number[], { count, blockMs }: ReadOptions, signal: AbortSignal) {
     const client = await connected()
     const streams = partitions.map(partition => keys.partition(partition).samples)
     const wanted = [...streams, ...streams.map(() => '>')]
-    // To Redis BLOCK 0 means for ever.
+    // BLOCK 0 would block for ever.
     const block = signal.aborted ? 0 : Math.min(blockMs, BLOCK_MAX_MS)
     try {
       const reply =
@@ -67,7 +66,7 @@ export function createBlockingReader(commands: Client, keys: Keys, options: Conn
       return toPartitionEntries(reply as StreamsReply, partitions, streams)
     } catch (error) {
       client.disconnect()
-      // It says that it is ready until its socket is closed, which takes a moment.
+      // Its status stays `ready` until its socket is closed, which takes a moment.
       connection = undefined
       throw error
     }
@@ -78,8 +77,8 @@ export function createBlockingReader(commands: Client, keys: Keys, options: Conn
       const current = new AbortController()
       reading = current
       try {
-        if (partitions.length > 0) return await ask(partitions, options, current.signal)
-        // Who owns nothing has nothing to ask, and must not ask again and again.
+        if (partitions.length > 0) return await request(partitions, options, current.signal)
+        // An analyzer that owns no partition must not spin.
         await pause(Math.min(options.blockMs, BLOCK_MAX_MS), current.signal)
         return []
       } finally {
@@ -98,13 +97,13 @@ export function createBlockingReader(commands: Client, keys: Keys, options: Conn
   }
 }
 
-/** Waits between two rounds of reads that found nothing: short at first, so that a busy key sees no delay. */
+/** Pause between two rounds of reads that found nothing: short at first, so that it adds no latency under load. */
 const POLL_MIN_MS = 1
 const POLL_MAX_MS = 10
 
 /**
- * Reads each partition by itself without waiting in Redis, again and again. In a cluster partitions live in different
- * slots, which one XREADGROUP must not mix, and a slot may move to another node while a command waits there for it.
+ * Creates a reader that polls each partition without blocking. In a cluster partitions are in different slots, which one
+ * XREADGROUP must not mix, and a slot may move to another node while a command blocks there.
  */
 export function createPollingReader(client: Cluster, keys: Keys): Reader {
   let interruption = new AbortController()
@@ -116,7 +115,7 @@ export function createPollingReader(client: Cluster, keys: Keys): Reader {
         const reply = await client.xreadgroup('GROUP', GROUP, CONSUMER, 'COUNT', count, 'STREAMS', samples, '>')
         return toPartitionEntries(reply as StreamsReply, [partition], [samples])
       } catch (error) {
-        // One node that is away must not keep the partitions of the others waiting.
+        // An unavailable node must not delay the partitions of the other nodes.
         return [{ partition, entries: [], error: toStoreError(error) }]
       }
     }

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { RespArguments } from './resp-arguments.ts'
 
-function obvious(items: readonly (string | Uint8Array | number)[]): Buffer {
+function encodeSimply(items: readonly (string | Uint8Array | number)[]): Buffer {
   return Buffer.concat(
     items.flatMap(item => {
       const bytes = Buffer.from(item instanceof Uint8Array ? item : String(item))
@@ -11,10 +11,10 @@ function obvious(items: readonly (string | Uint8Array | number)[]): Buffer {
   )
 }
 
-test('arguments are bulk strings, whatever their text and size', () => {
+test('encodes arguments of any text and size as bulk strings', () => {
   const item = fc.oneof(
     fc.string({ unit: 'binary', maxLength: 120 }).filter(text => text.isWellFormed()),
-    // Around the lengths where the length itself becomes longer, in characters of one to four bytes.
+    // Around the lengths that take one more digit, in characters of one to four bytes.
     fc
       .tuple(
         fc.constantFrom('a', 'é', '☃', '😀'),
@@ -33,12 +33,12 @@ test('arguments are bulk strings, whatever their text and size', () => {
         else args.data(item)
       }
       expect(args.count).toBe(items.length)
-      expect(args.after('*1\r\n').equals(Buffer.concat([Buffer.from('*1\r\n'), obvious(items)]))).toBe(true)
+      expect(args.after('*1\r\n').equals(Buffer.concat([Buffer.from('*1\r\n'), encodeSimply(items)]))).toBe(true)
     }),
   )
 })
 
-test('a head longer than the room for it goes before them all the same', () => {
+test('puts a head before them that is longer than the reserved space', () => {
   const args = new RespArguments()
   args.text('x')
   const head = 'h'.repeat(40_000)

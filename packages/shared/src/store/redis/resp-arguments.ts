@@ -2,7 +2,7 @@ import type { EncodedArguments } from './script-call.ts'
 
 const BYTES_MIN = 16_384
 
-/** Bytes left free for what comes before the arguments: the command, its script's text and its keys. */
+/** Bytes reserved for what precedes the arguments: the command, its script's text and its keys. */
 const HEAD_BYTES = 16_384
 
 /** The longest text of a length: "$2147483647\r\n". */
@@ -14,21 +14,21 @@ const DOLLAR = 36
 const ZERO = 48
 
 /**
- * Arguments of a Redis command as they go over the wire: RESP bulk strings (https://redis.io/docs/latest/develop/reference/protocol-spec/),
- * each written once, into one buffer.
+ * Arguments of a Redis command in their wire format, RESP bulk strings, each written once into one buffer:
+ * https://redis.io/docs/latest/develop/reference/protocol-spec/
  */
 export class RespArguments implements EncodedArguments {
   count = 0
   #buffer: Buffer
   #end = HEAD_BYTES
 
-  /** `bytes` is a guess of what they will take. */
+  /** `bytes` is an estimate of their size. */
   constructor(bytes = BYTES_MIN) {
-    // Of its own: the socket may hold it for as long as it likes.
+    // Not from the pool: the socket may hold it for a long time.
     this.#buffer = Buffer.allocUnsafeSlow(HEAD_BYTES + Math.max(BYTES_MIN, bytes))
   }
 
-  /** Bytes of the arguments so far. */
+  /** Size of the arguments so far. */
   get bytes(): number {
     return this.#end - HEAD_BYTES
   }
@@ -36,7 +36,7 @@ export class RespArguments implements EncodedArguments {
   text(text: string): void {
     // A UTF-16 unit is at most three bytes of UTF-8.
     this.#reserve(3 * text.length)
-    // Most texts are ASCII: the length is known before they are written. Where it turns out longer they move over.
+    // Most texts are ASCII, so their length is known before they are written. If it turns out longer, the text is moved.
     const guess = this.#end + lengthBytes(text.length)
     const written = this.#buffer.write(text, guess, 'utf8')
     const start = this.#end + lengthBytes(written)
@@ -55,7 +55,7 @@ export class RespArguments implements EncodedArguments {
     this.text(String(value))
   }
 
-  /** All of it after `head`, which is the rest of the command. */
+  /** Returns all of them after `head`, which is the rest of the command. */
   after(head: string): Buffer {
     const bytes = Buffer.byteLength(head)
     if (bytes > HEAD_BYTES) return Buffer.concat([Buffer.from(head), this.#buffer.subarray(HEAD_BYTES, this.#end)])
@@ -71,7 +71,7 @@ export class RespArguments implements EncodedArguments {
     this.#buffer = larger
   }
 
-  /** Writes the length before a text that stands at `start` already, and the line's end after it. */
+  /** Writes the length before a text that is at `start` already, and the line end after it. */
   #finish(start: number, length: number): void {
     const buffer = this.#buffer
     buffer[this.#end] = DOLLAR
@@ -91,7 +91,7 @@ export class RespArguments implements EncodedArguments {
   }
 }
 
-/** Bytes of "$<length>\r\n". */
+/** Returns the size of "$<length>\r\n". */
 function lengthBytes(length: number): number {
   let bytes = 4
   for (let rest = length; rest >= 10; rest = Math.trunc(rest / 10)) bytes++

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Purpose: takes a lease that nobody holds. Plain SET is refused at the memory limit, where work must go on.
+-- Purpose: takes a free lease. Plain SET is refused at the memory limit, where work must go on.
 -- KEYS:    lease of one partition
 -- ARGV:    token, time to live in ms
 -- Returns: 1 when taken, else 0

@@ -1,12 +1,15 @@
 #!lua
--- Purpose: tells which keys have something due though no sample comes.
+-- Purpose: reads the keys whose timer has expired.
 -- KEYS:    due of one partition
 -- ARGV:    at most how many
--- Returns: {Unix ms, key, key ...}, the longest due first
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local found = { now }
-for _, key in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[1])) do
+-- Returns: {Unix ms, key, key ...}, the longest expired first
+-- include: clock
+local timers_key = KEYS[1]
+local count = ARGV[1]
+
+local now_ms = clock_ms()
+local found = { now_ms }
+for _, key in ipairs(redis.call('ZRANGEBYSCORE', timers_key, '-inf', now_ms, 'LIMIT', 0, count)) do
   found[#found + 1] = key
 end
 return found

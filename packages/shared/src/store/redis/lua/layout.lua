@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
--- Purpose: notes the layout of a new deployment and tells that of an old one.
+-- Purpose: stores the layout of a new deployment, and returns that of an existing one.
 -- KEYS:    meta
 -- ARGV:    format version, partitions of a new deployment
--- Returns: {format version, partitions} as they stand
+-- Returns: {format version, partitions} as stored
 local meta_key = KEYS[1]
 local format, partitions = ARGV[1], ARGV[2]
 

@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
--- Purpose: notes which pending entry the owner is about to work on; a commit forgets it.
+-- Purpose: records which pending entry the owner is about to work on; a commit clears the record.
 -- KEYS:    lease, checkpoint of one partition
 -- ARGV:    token, the attempt as 'id count'
--- Returns: 1 when the lease is ours, else 0
+-- Returns: 1 when the caller holds the lease, else 0
 local lease_key, checkpoint_key = KEYS[1], KEYS[2]
 local token, attempt = ARGV[1], ARGV[2]
 

@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
--- Purpose: gives a lease up if it is still ours.
+-- Purpose: releases a lease that the caller still holds.
 -- KEYS:    lease of one partition
 -- ARGV:    token
--- Returns: 1 when it was ours, else 0
+-- Returns: 1 when the caller held it, else 0
 local lease_key = KEYS[1]
 local token = ARGV[1]
 

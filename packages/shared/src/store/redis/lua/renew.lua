@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
--- Purpose: prolongs a lease that is still ours.
+-- Purpose: extends a lease that the caller still holds.
 -- KEYS:    lease of one partition
 -- ARGV:    token, time to live in ms
--- Returns: 1 when it is ours, else 0
+-- Returns: 1 when the caller holds it, else 0
 local lease_key = KEYS[1]
 local token, ttl_ms = ARGV[1], ARGV[2]
 

@@ -1,8 +1,9 @@
 #!lua flags=allow-oom
--- Purpose: takes one from the count of an attempt that did not end its owner. Needs no lease: nothing but the count depends on it.
+-- Purpose: subtracts one from the count of an attempt that did not crash its owner. No lease is needed: only the count
+--          depends on it.
 -- KEYS:    checkpoint of one partition
--- ARGV:    the attempt as 'id count', what is to stand there instead
--- Returns: 1 when it was still the one that is noted, else 0
+-- ARGV:    the attempt as 'id count', what replaces it
+-- Returns: 1 when it was still the recorded one, else 0
 local checkpoint_key = KEYS[1]
 local attempt, replacement = ARGV[1], ARGV[2]
 

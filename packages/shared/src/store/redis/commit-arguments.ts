@@ -1,0 +1,186 @@
+import type { EntryId } from '../../sample/receipt.ts'
+import { GROUP, type PartitionKeys } from '../keys.ts'
+import { ALERT_FEED_KEPT } from '../ports/alerts.ts'
+import type { Commit, KeyUpdate } from '../ports/commit.ts'
+import type { RedisStoreOptions } from './options.ts'
+import { RespArguments } from './resp-arguments.ts'
+
+/**
+ * The commit protocol: what commit.lua is called with, in this order. Its KEYS are `COMMIT_KEYS`. Its ARGV are the
+ * `COMMIT_SCALARS`, one argument each, then the `COMMIT_LISTS`: the number of items, and the fields of each item.
+ * The first lines of commit.lua name all of them again, and a test compares the two.
+ */
+export const COMMIT_KEYS = [
+  'samples',
+  'lease',
+  'checkpoint',
+  'windows',
+  'windowTails',
+  'lastAnalysis',
+  'anomalies',
+  'deadLetters',
+  'verdicts',
+  'alerts',
+  'alertsFiring',
+  'alertsResolved',
+  'alertFeed',
+  'notificationChecks',
+  'timers',
+  'ruleCounts',
+  'shadowed',
+] as const satisfies readonly (keyof PartitionKeys)[]
+
+/** What the arguments of one call are made of. */
+export interface CommitCall {
+  readonly token: string
+  readonly commit: Commit
+  readonly options: Pick<RedisStoreOptions, 'anomaliesMax' | 'deadMax' | 'alertsMax' | 'shadowedMax'>
+}
+
+type Write<T> = (args: RespArguments, source: T) => void
+type Fields<T> = Readonly<Record<string, Write<T>>>
+
+/** The chaos harness recognises token, from_id and to_id by their standing together. */
+export const COMMIT_SCALARS: Fields<CommitCall> = {
+  token: (args, { token }) => args.text(token),
+  from_id: (args, { commit }) => args.text(commit.from.id),
+  to_id: (args, { commit }) => args.text(commit.to.id),
+  to_offset: (args, { commit }) => args.number(commit.to.offset),
+  analysed: (args, { commit }) => args.number(commit.analysed),
+  dead: (args, { commit }) => args.number(commit.dead),
+  /** The first id to keep in samples and in verdicts. */
+  keep_from: (args, { commit }) => args.text(commit.keepFrom ?? idAfter(commit.to.id)),
+  anomalies_max: (args, { options }) => args.number(options.anomaliesMax),
+  dead_letters_max: (args, { options }) => args.number(options.deadMax),
+  group: args => args.text(GROUP),
+  /** '' for no witness. */
+  witness_id: (args, { commit }) => args.text(commit.witness?.id ?? ''),
+  witness_nonce: (args, { commit }) => args.text(commit.witness?.nonce ?? ''),
+  rules_version: (args, { commit }) => args.number(commit.rulesVersion),
+  /** '1' or ''. */
+  requires_drained: (args, { commit }) => args.text(commit.requiresDrained === true ? '1' : ''),
+  alerts_max: (args, { options }) => args.number(options.alertsMax),
+  feed_max: args => args.number(ALERT_FEED_KEPT),
+  shadowed_max: (args, { options }) => args.number(options.shadowedMax),
+}
+
+interface CommitList {
+  readonly fields: readonly string[]
+  write(args: RespArguments, commit: Commit): void
+}
+
+export const COMMIT_LISTS: Readonly<Record<string, CommitList>> = {
+  entries: list(commit => commit.entries, {
+    id: (args, id) => args.text(id),
+  }),
+  rows: list(commit => commit.keys.filter(hasRow), {
+    key: (args, { key }) => args.text(key),
+    row: (args, { window }) => args.data(window.bytes),
+  }),
+  tails: list(commit => commit.keys.filter(hasTail), {
+    key: (args, { key }) => args.text(key),
+    tail: (args, { window }) => args.data(window.bytes),
+  }),
+  analyses: list(commit => commit.keys.filter(hasAnalysis), {
+    key: (args, { key }) => args.text(key),
+    analysis: (args, { analysis }) => args.text(analysis),
+  }),
+  anomalies: list(commit => commit.anomalies, {
+    analysis: (args, analysis) => args.text(analysis),
+  }),
+  dead_letters: list(commit => commit.deadLetters, {
+    id: (args, { id }) => args.text(id),
+    reason: (args, { reason }) => args.text(reason),
+    samples: (args, { samples }) => args.text(samples),
+  }),
+  verdicts: list(commit => commit.verdicts, {
+    id: (args, { id }) => args.text(id),
+    findings: (args, { findings }) => args.data(findings),
+    threshold: (args, { threshold }) => args.number(threshold),
+    window_min: (args, { windowMin }) => args.number(windowMin),
+    analyzed_at: (args, { analyzedAt }) => args.number(analyzedAt),
+    rules_version: (args, { rulesVersion }) => args.number(rulesVersion),
+    /** '' where the default policy judged all of the entry's samples. */
+    judgements: (args, { judged }) => args.data(judged?.judgements ?? NOTHING),
+    policies: (args, { judged }) => args.text(judged?.policies ?? ''),
+  }),
+  opened: list(commit => commit.alerts.opened, {
+    id: (args, { opening }) => args.text(opening.id),
+    opening: (args, { opening }) => args.text(JSON.stringify(opening)),
+    opened_at: (args, { opening }) => args.number(opening.opened_at),
+    opened_before: (args, { openedBefore }) => args.number(openedBefore),
+    notify_after_ms: (args, { notifyAfterMs }) => args.number(notifyAfterMs),
+    key: (args, { opening }) => args.text(opening.key ?? ''),
+    cause: (args, { opening }) => args.text(opening.cause.kind),
+  }),
+  ended: list(commit => commit.alerts.ended, {
+    id: (args, { id }) => args.text(id),
+    alert_end: (args, { end }) => args.text(JSON.stringify(end)),
+    resolved_at: (args, { end }) => args.number(end.resolved_at),
+    key: (args, { key }) => args.text(key),
+    cause: (args, { cause }) => args.text(cause),
+    opened_at: (args, { openedAt }) => args.number(openedAt),
+  }),
+  timers: list(commit => commit.timers, {
+    key: (args, { key }) => args.text(key),
+    /** '' stops the timer. */
+    at: (args, { at }) => args.text(at === null ? '' : String(at)),
+  }),
+  counts: list(commit => commit.counts, {
+    name: (args, { name }) => args.text(name),
+    by: (args, { by }) => args.number(by),
+  }),
+  shadowed: list(commit => commit.shadowed, {
+    rule: (args, { rule }) => args.text(rule),
+    analysis: (args, { analysis }) => args.text(analysis),
+  }),
+}
+
+const SCALAR_WRITERS = Object.values(COMMIT_SCALARS)
+const LISTS = Object.values(COMMIT_LISTS)
+const NOTHING = new Uint8Array()
+
+/**
+ * Room for more than the estimate. A text may need three bytes per character, so without a reserve the last ones make the
+ * buffer grow, which copies all of it and took a third of the time of a commit of 2,000 keys.
+ */
+const SLACK = 1.25
+
+/** Encodes the ARGV of commit.lua. `bytes` is an estimate of their size: that of the previous commit. */
+export function commitArguments(call: CommitCall, bytes: number): RespArguments {
+  const args = new RespArguments(Math.ceil(bytes * SLACK))
+  for (const write of SCALAR_WRITERS) write(args, call)
+  for (const { write } of LISTS) write(args, call.commit)
+  return args
+}
+
+function list<T>(itemsOf: (commit: Commit) => readonly T[], fields: Fields<T>): CommitList {
+  const writers = Object.values(fields)
+  return {
+    fields: Object.keys(fields),
+    write(args, commit) {
+      const items = itemsOf(commit)
+      args.number(items.length)
+      for (const item of items) for (const write of writers) write(args, item)
+    },
+  }
+}
+
+// Functions of their own: a closure made for each commit would be compiled for each commit.
+function hasRow({ window }: KeyUpdate): boolean {
+  return window.kind === 'row'
+}
+
+function hasTail({ window }: KeyUpdate): boolean {
+  return window.kind === 'tail'
+}
+
+function hasAnalysis(update: KeyUpdate): update is KeyUpdate & { readonly analysis: string } {
+  return update.analysis !== null
+}
+
+/** Returns the smallest id after `id`: with it as minimum, XTRIM removes `id` too. */
+function idAfter(id: EntryId): EntryId {
+  const dash = id.indexOf('-')
+  return `${id.slice(0, dash)}-${BigInt(id.slice(dash + 1)) + 1n}`
+}

@@ -1,0 +1,119 @@
+import { Cluster } from 'ioredis'
+import { pause } from '../../runtime/lifecycle.ts'
+import { DurabilityMismatch } from '../ports/errors.ts'
+import type { DurabilityLevel } from '../ports/store.ts'
+import type { Client } from './connection.ts'
+import { type Judgement, judgeDurability } from './durability.ts'
+import { mapErrors } from './errors.ts'
+import { readFacts } from './redis-facts.ts'
+
+/** Redis can be reconfigured while it runs, and a failover replaces it with another. */
+const CHECK_EVERY_MS = 5000
+
+/** The same while there is a fault and samples are refused. */
+const CHECK_AGAIN_MS = 500
+
+const UNCHECKED = 'Redis was unavailable and its durability has not been checked again'
+
+export interface DurabilityGuardOptions {
+  readonly client: Client
+  readonly level: DurabilityLevel
+  /** Called with each sentence once, until another one replaces it. */
+  readonly onWarning: (sentence: string) => void
+}
+
+/**
+ * Compares the facts of Redis with the level: before the first append, after each reconnect, and every few seconds. In a
+ * cluster it checks every primary that responds; appends to the others fail by themselves.
+ */
+export class DurabilityGuard implements AsyncDisposable {
+  readonly #options: DurabilityGuardOptions
+  readonly #stop = new AbortController()
+  readonly #watching: Promise<void>
+  /** Ends the pause before the next check. */
+  #wake = new AbortController()
+  #fault: string | undefined
+  #warned = ''
+
+  /** Rejects with a DurabilityMismatch when Redis does not provide the level. */
+  static async start(options: DurabilityGuardOptions): Promise<DurabilityGuard> {
+    const { faults, outages, warnings } = await check(options)
+    const missing = [...faults, ...outages]
+    if (missing.length > 0) throw new DurabilityMismatch(missing.join(' '))
+    return new DurabilityGuard(options, warnings)
+  }
+
+  private constructor(options: DurabilityGuardOptions, warnings: readonly string[]) {
+    this.#options = options
+    this.#warn(warnings)
+    const { client } = options
+    if (!(client instanceof Cluster)) client.on('close', this.#onClose)
+    client.on('ready', this.#onReady)
+    client.on('+node', this.#onReady)
+    this.#watching = this.#watch()
+  }
+
+  /** Why samples must be refused now; undefined when they may be accepted. */
+  get fault(): string | undefined {
+    return this.#fault
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort()
+    const { client } = this.#options
+    client.off('close', this.#onClose)
+    client.off('ready', this.#onReady)
+    client.off('+node', this.#onReady)
+    await this.#watching
+  }
+
+  readonly #onReady = (): void => this.#wake.abort()
+
+  readonly #onClose = (): void => {
+    // Another Redis may come back. There is no warning, because the connection's failure has its own log line.
+    this.#fault ??= UNCHECKED
+  }
+
+  async #watch(): Promise<void> {
+    const { signal } = this.#stop
+    while (!signal.aborted) {
+      this.#wake = new AbortController()
+      const pauseMs = this.#fault === undefined ? CHECK_EVERY_MS : CHECK_AGAIN_MS
+      await pause(pauseMs, AbortSignal.any([signal, this.#wake.signal]))
+      if (signal.aborted) return
+      try {
+        this.#apply(await check(this.#options))
+      } catch {
+        // Redis is unavailable: appends fail by themselves, and it is checked again when it is back.
+      }
+    }
+  }
+
+  #apply({ faults, outages, warnings }: Judgement): void {
+    // A primary without a replica refuses by itself, or does not confirm: no reason to refuse for the others too.
+    this.#warn([...outages, ...warnings])
+    const fault = faults.length > 0 ? faults.join(' ') : undefined
+    const { level, onWarning } = this.#options
+    if (fault !== undefined && fault !== this.#fault) onWarning(`samples are refused: ${fault}`)
+    if (fault === undefined && this.#fault !== undefined && this.#fault !== UNCHECKED) {
+      onWarning(`samples are accepted again: Redis provides what DURABILITY ${level} needs`)
+    }
+    this.#fault = fault
+  }
+
+  #warn(sentences: readonly string[]): void {
+    const text = sentences.join(' ')
+    if (text !== this.#warned && text !== '') this.#options.onWarning(text)
+    this.#warned = text
+  }
+}
+
+async function check({ client, level }: DurabilityGuardOptions): Promise<Judgement> {
+  const facts = await mapErrors(() => readFacts(client))
+  const all = facts.map(one => judgeDurability(level, one))
+  return {
+    faults: all.flatMap(({ faults }) => faults),
+    outages: all.flatMap(({ outages }) => outages),
+    warnings: all.flatMap(({ warnings }) => warnings),
+  }
+}

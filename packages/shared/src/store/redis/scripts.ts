@@ -1,0 +1,42 @@
+import type { Client } from './connection.ts'
+import { readScript } from './lua-source.ts'
+
+/** The number of keys of each script, except those that script-call.ts sends. */
+const KEY_COUNTS = {
+  claimRequest: 2,
+  loadCheckpoint: 2,
+  keptEntries: 2,
+  noteAttempt: 2,
+  withdrawAttempt: 1,
+  backlog: 3,
+  acquire: 1,
+  renew: 1,
+  release: 1,
+  heartbeat: 1,
+  layout: 1,
+  expiredTimers: 1,
+  dueNotifications: 2,
+  recordNotifications: 4,
+  noteDelivered: 3,
+  setOperatorState: 3,
+  saveStorm: 6,
+  replaceRules: 2,
+} as const
+
+type ScriptName = keyof typeof KEY_COUNTS
+type ScriptArgument = string | number | Buffer
+
+/** A connection that runs Tidemark's scripts. */
+export type ScriptClient = Client & Record<ScriptName, (...args: ScriptArgument[]) => Promise<unknown>>
+
+/**
+ * Adds the scripts to `client` as methods. ioredis sends a script's text once on each socket, its digest from then on, and
+ * the text again when Redis does not know the digest.
+ */
+export function defineScripts(client: Client): ScriptClient {
+  for (const [name, numberOfKeys] of Object.entries(KEY_COUNTS)) {
+    const file = name.replace(/[A-Z]/g, letter => `-${letter.toLowerCase()}`)
+    client.defineCommand(name, { lua: readScript(file).lua, numberOfKeys })
+  }
+  return client as ScriptClient
+}
