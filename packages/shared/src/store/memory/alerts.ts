@@ -1,13 +1,5 @@
 import assert from 'node:assert/strict'
-import {
-  type AlertEnd,
-  type AlertOpening,
-  type AlertParts,
-  FLEET_PARTITION,
-  NO_OPERATOR_STATE,
-  type NotificationState,
-  type OperatorState,
-} from '../../detection/alerts/record.ts'
+import { type AlertEnd, type AlertParts, FLEET_PARTITION } from '../../detection/alerts/record.ts'
 import { compareEntryIds, ENTRY_ID_ZERO } from '../../sample/receipt.ts'
 import {
   ALERT_FEED_KEPT,
@@ -21,8 +13,9 @@ import {
   type SavedStorm,
 } from '../ports/alerts.ts'
 import type { Lease } from '../ports/lease.ts'
+import { parseAlertParts } from '../stored-alert.ts'
 import { type Alerts, type Data, heldLease, partitionAt } from './data.ts'
-import { addToLog, logAfter } from './stream.ts'
+import { addToLog, logAfter } from './log.ts'
 
 export function alertsOn(data: Data): AlertStore {
   const alertsAt = (number: number): Alerts => partitionAt(data, number).alerts
@@ -35,19 +28,19 @@ export function alertsOn(data: Data): AlertStore {
         return { firing: firing.size, resolved: resolved.size }
       }),
     read: async (number, ids) => ids.map(id => partsOf(alertsAt(number), id)),
-    async setOperatorState(number, id, state, noticeAt) {
+    async setOperatorState(number, id, { acknowledged, snoozed }, checkAt) {
       const alerts = alertsAt(number)
       if (!alerts.firing.has(id)) return false
-      const before = JSON.parse(alerts.operatorStates.get(id) ?? JSON.stringify(NO_OPERATOR_STATE)) as OperatorState
-      alerts.operatorStates.set(id, JSON.stringify({ ...before, ...state }))
-      putNotice(alerts, id, noticeAt)
+      if (acknowledged !== undefined) alerts.acknowledged.set(id, JSON.stringify(acknowledged))
+      if (snoozed !== undefined) alerts.snoozed.set(id, JSON.stringify(snoozed))
+      scheduleCheck(alerts, id, checkAt)
       return true
     },
 
     dueNotifications: async (number, count) => dueNotifications(alertsAt(number), { count, now: data.now() }),
-    async recordNotifications(lease, notices) {
+    async recordNotifications(lease, decisions) {
       if (!isOurs(lease)) return false
-      for (const notice of notices) settle(alertsAt(lease.partition), notice, data)
+      for (const decision of decisions) recordOne(alertsAt(lease.partition), decision, data)
       return true
     },
     outbox: async (number, receiver, count) => {
@@ -58,8 +51,8 @@ export function alertsOn(data: Data): AlertStore {
       if (!isOurs(lease)) return false
       const { outbox, outboxPositions: positions } = alertsAt(lease.partition)
       if (compareEntryIds(upTo, positions.get(receiver) ?? ENTRY_ID_ZERO) > 0) positions.set(receiver, upTo)
-      const told = receivers.map(one => positions.get(one) ?? ENTRY_ID_ZERO).sort(compareEntryIds)[0]
-      const kept = outbox.entries.filter(({ id }) => told === undefined || compareEntryIds(id, told) > 0)
+      const toAll = receivers.map(one => positions.get(one) ?? ENTRY_ID_ZERO).sort(compareEntryIds)[0]
+      const kept = outbox.entries.filter(({ id }) => toAll === undefined || compareEntryIds(id, toAll) > 0)
       outbox.entries.splice(0, outbox.entries.length, ...kept)
       return true
     },
@@ -69,7 +62,7 @@ export function alertsOn(data: Data): AlertStore {
     keyCounts: async numbers => numbers.map(number => partitionAt(data, number).keys.length),
     loadStorm: async () => alertsAt(FLEET_PARTITION).storm,
     async saveStorm(lease, saved) {
-      assert.equal(lease.partition, FLEET_PARTITION, 'storms are saved by who owns the partition of the fleet')
+      assert.equal(lease.partition, FLEET_PARTITION, 'the owner of the fleet partition saves storms')
       if (!isOurs(lease)) return false
       saveStorm(alertsAt(FLEET_PARTITION), saved, data)
       return true
@@ -77,13 +70,13 @@ export function alertsOn(data: Data): AlertStore {
   }
 }
 
-/** Does nothing when the alert is known already: the commit was sent twice. */
+/** Does nothing when the alert exists: the commit was sent twice. */
 export function openAlert(alerts: Alerts, { opening, openedBefore, notifyAfterMs }: OpenedAlert, { now }: Data): void {
   const { id, key, cause, opened_at: openedAt } = opening
   if (alerts.openings.has(id)) return
   alerts.openings.set(id, JSON.stringify(opening))
   alerts.firing.set(id, openedAt)
-  putNotice(alerts, id, now() + notifyAfterMs)
+  scheduleCheck(alerts, id, now() + notifyAfterMs)
   const event = { alert: id, key: key ?? '', cause: cause.kind, openedAt, openedBefore, resolvedAt: 0 }
   addToLog(alerts.feed, { kind: 'opened', ...event }, { max: ALERT_FEED_KEPT, now: now() })
 }
@@ -100,7 +93,7 @@ function saveStorm(alerts: Alerts, { state, opening, end }: SavedStorm, data: Da
   if (opening !== null) {
     alerts.openings.set(opening.id, JSON.stringify(opening))
     if (!alerts.resolved.has(opening.id)) alerts.firing.set(opening.id, opening.opened_at)
-    putNotice(alerts, opening.id, data.now())
+    scheduleCheck(alerts, opening.id, data.now())
   }
   if (end !== null) resolve(alerts, end.id, end.end, data)
 }
@@ -110,61 +103,56 @@ function resolve(alerts: Alerts, id: string, end: AlertEnd, { alertsMax, now }: 
   if (!alerts.firing.delete(id)) return false
   alerts.ends.set(id, JSON.stringify(end))
   alerts.resolved.set(id, end.resolved_at)
-  putNotice(alerts, id, now())
+  scheduleCheck(alerts, id, now())
   for (const oldest of inOrder(alerts.resolved).slice(0, Math.max(0, alerts.resolved.size - alertsMax))) {
-    forget(alerts, oldest.id)
+    removeAlert(alerts, oldest.id)
   }
   return true
 }
 
-function forget({ openings, ends, operatorStates, notificationStates, resolved, notices }: Alerts, id: string): void {
-  for (const map of [openings, ends, operatorStates, notificationStates, resolved, notices]) map.delete(id)
+function removeAlert(alerts: Alerts, id: string): void {
+  const { openings, ends, acknowledged, snoozed, notificationStates, resolved, notificationChecks } = alerts
+  for (const map of [openings, ends, acknowledged, snoozed, notificationStates, resolved, notificationChecks])
+    map.delete(id)
 }
 
-/** A notice that is there already only moves earlier, and always moves: who has read it finds out that the alert changed since. */
-function putNotice({ notices }: Alerts, id: string, at: number): void {
-  const before = notices.get(id)
-  notices.set(id, before === undefined ? at : Math.min(at, before - 1))
+/** A check that is scheduled already always moves earlier: who has read it can tell that the alert has changed since. */
+function scheduleCheck({ notificationChecks }: Alerts, id: string, at: number): void {
+  const before = notificationChecks.get(id)
+  notificationChecks.set(id, before === undefined ? at : Math.min(at, before - 1))
 }
 
 function dueNotifications(alerts: Alerts, { count, now }: { count: number; now: number }): DueNotifications {
   const due: DueNotifications['alerts'][number][] = []
-  for (const { id, time: dueAt } of inOrder(alerts.notices)) {
+  for (const { id, time: dueAt } of inOrder(alerts.notificationChecks)) {
     if (dueAt > now || due.length === count) break
     const parts = partsOf(alerts, id)
-    if (parts === null) alerts.notices.delete(id)
+    if (parts === null) alerts.notificationChecks.delete(id)
     else due.push({ id, parts, dueAt })
   }
   return { now, alerts: due }
 }
 
-function settle(
+function recordOne(
   alerts: Alerts,
   { id, notification, dueAt, nextCheckAt, notify }: NotificationDecision,
   data: Data,
 ): void {
-  const { openings, notificationStates, notices, outbox } = alerts
+  const { openings, notificationStates, notificationChecks: checks, outbox } = alerts
   if (!openings.has(id)) {
-    notices.delete(id)
+    checks.delete(id)
     return
   }
   notificationStates.set(id, JSON.stringify(notification))
-  if (notices.get(id) === dueAt) notices.delete(id)
-  if (nextCheckAt !== null) notices.set(id, Math.min(nextCheckAt, notices.get(id) ?? nextCheckAt))
+  if (checks.get(id) === dueAt) checks.delete(id)
+  if (nextCheckAt !== null) checks.set(id, Math.min(nextCheckAt, checks.get(id) ?? nextCheckAt))
   if (notify === null) return
   const entry = { alert: id, status: notify, number: notification.told }
   addToLog(outbox, entry, { max: data.outboxMax, now: data.now() })
 }
 
-function partsOf({ openings, ends, operatorStates, notificationStates }: Alerts, id: string): AlertParts | null {
-  const opening = openings.get(id)
-  if (opening === undefined) return null
-  return {
-    opening: JSON.parse(opening) as AlertOpening,
-    end: JSON.parse(ends.get(id) ?? 'null') as AlertEnd | null,
-    operator: JSON.parse(operatorStates.get(id) ?? 'null') as OperatorState | null,
-    notification: JSON.parse(notificationStates.get(id) ?? 'null') as NotificationState | null,
-  }
+function partsOf({ openings, ends, acknowledged, snoozed, notificationStates }: Alerts, id: string): AlertParts | null {
+  return parseAlertParts([openings, ends, acknowledged, snoozed, notificationStates].map(parts => parts.get(id)))
 }
 
 function pageOf(alerts: Alerts, { state, after, count }: AlertPage): AlertAt[] {

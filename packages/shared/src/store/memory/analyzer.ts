@@ -2,8 +2,9 @@ import { entryTimeMs } from '../../sample/receipt.ts'
 import type { AnalyzerStore, Backlog } from '../ports/analyzer.ts'
 import { applyCommit } from './committing.ts'
 import { type Data, heldLease, type Partition, partitionAt } from './data.ts'
+import { indexAfter, type StreamEntry } from './log.ts'
 import { acknowledge, loadCheckpoint, readerOn, readPending } from './reading.ts'
-import { indexAfter, type StreamEntry, toEntry } from './stream.ts'
+import { toEntry } from './stream.ts'
 import { storedWindow } from './windows.ts'
 
 export function analyzerOn(data: Data): AnalyzerStore {
@@ -84,11 +85,13 @@ function backlogOf({ stream, accepted, analysed, dead, checkpoint }: Partition, 
         : (extentOf(stream.at(-1))?.end ?? accepted) - (extentOf(first)?.begin ?? checkpoint.offset),
     oldest,
     oldestAgeMs: oldest === null ? 0 : Math.max(0, now - entryTimeMs(oldest)),
-    ...{ accepted, analysed, dead },
+    accepted,
+    analysed,
+    dead,
   }
 }
 
-/** Which of the partition's samples an entry has; undefined for one that somebody added by hand. */
+/** Returns the offsets of an entry's samples; undefined for an entry that was added by hand. */
 function extentOf(entry: StreamEntry | undefined): { begin: number; end: number } | undefined {
   if (entry === undefined) return undefined
   const { offset, count } = toEntry(entry)
@@ -102,12 +105,12 @@ function heartbeat({ members, now }: Data, member: string, ttlMs: number): strin
   return [...members.keys()].sort()
 }
 
-/** In the order of Redis' sorted sets: by time, then by bytes. */
+/** Returns keys in the order of Redis' sorted sets: by time, then by bytes. */
 function expiredTimers(
-  { due }: Partition,
+  { timers }: Partition,
   { count, now }: { count: number; now: number },
 ): { readonly now: number; readonly keys: string[] } {
-  const keys = [...due]
+  const keys = [...timers]
     .filter(([, at]) => at <= now)
     .sort(([a, aAt], [b, bAt]) => aAt - bAt || Buffer.compare(Buffer.from(a), Buffer.from(b)))
     .slice(0, count)

@@ -12,8 +12,8 @@ export function append(data: Data, { partition: number, samples, count, once, tr
       remember(data, partition, { name, value: id, ttlMs: once.ttlMs })
       return { kind: 'known', id }
     }
-    const crowded = crowdedness(data, partition)
-    if (crowded !== undefined) return crowded
+    const limit = limitReached(data, partition)
+    if (limit !== undefined) return limit
   }
   const backlog = partition.accepted - partition.checkpoint.offset
   if (backlog >= data.backlogMax) return { kind: 'backlog-full', backlog }
@@ -33,15 +33,15 @@ export function claim(data: Data, { partition: number, name, content, ttlMs }: R
   const partition = partitionAt(data, number)
   const known = recall(data, partition, `name:${name}`)
   if (known !== undefined && known !== content) return { kind: 'conflict' }
-  const crowded = known === undefined ? crowdedness(data, partition) : undefined
-  if (crowded !== undefined) return crowded
+  const limit = known === undefined ? limitReached(data, partition) : undefined
+  if (limit !== undefined) return limit
   remember(data, partition, { name: `name:${name}`, value: content, ttlMs })
   return { kind: known === undefined ? 'new' : 'repeat' }
 }
 
 function recall({ now }: Data, { requests }: Partition, name: string): string | undefined {
   const known = requests.get(name)
-  return known !== undefined && known.forgetAt > now() ? known.value : undefined
+  return known !== undefined && known.expiresAt > now() ? known.value : undefined
 }
 
 function remember(
@@ -49,16 +49,16 @@ function remember(
   { requests }: Partition,
   { name, value, ttlMs }: { name: string; value: string; ttlMs: number },
 ): void {
-  requests.set(name, { value, forgetAt: now() + ttlMs })
+  requests.set(name, { value, expiresAt: now() + ttlMs })
 }
 
-/** Forgets what may be forgotten; tells when that leaves no room for one more. */
-function crowdedness({ now, requestsMax }: Data, { requests }: Partition): LimitReached | undefined {
+/** Removes expired requests; returns an outcome when that leaves no room for one more. */
+function limitReached({ now, requestsMax }: Data, { requests }: Partition): LimitReached | undefined {
   if (requests.size < requestsMax) return undefined
   let roomInMs = Number.POSITIVE_INFINITY
-  for (const [name, { forgetAt }] of requests) {
-    if (forgetAt <= now()) requests.delete(name)
-    else roomInMs = Math.min(roomInMs, forgetAt - now())
+  for (const [name, { expiresAt }] of requests) {
+    if (expiresAt <= now()) requests.delete(name)
+    else roomInMs = Math.min(roomInMs, expiresAt - now())
   }
   return requests.size < requestsMax ? undefined : { kind: 'limit-reached', roomInMs }
 }

@@ -5,15 +5,15 @@ import { assertCommitShape } from '../commit-shape.ts'
 import type { Commit, CommitOutcome } from '../ports/commit.ts'
 import type { Lease } from '../ports/lease.ts'
 import { endAlert, openAlert } from './alerts.ts'
-import { type Data, heldLease, keepNewest, type Partition, partitionAt } from './data.ts'
+import { type Data, heldLease, type Partition, partitionAt } from './data.ts'
+import { indexAfter, keepNewest } from './log.ts'
 import { acknowledge, pendingIds } from './reading.ts'
-import { indexAfter } from './stream.ts'
 
 export function applyCommit(data: Data, lease: Lease, commit: Commit): CommitOutcome {
   assertCommitShape(commit)
   const partition = partitionAt(data, lease.partition)
-  const hindrance = hindranceOf(partition, commit, heldLease(data, partition) === lease.token)
-  if (hindrance !== undefined) return hindrance
+  const refusal = refusalOf(partition, commit, heldLease(data, partition) === lease.token)
+  if (refusal !== undefined) return refusal
 
   applyKeys(partition, commit)
   partition.anomalies.push(...commit.anomalies)
@@ -30,7 +30,7 @@ export function applyCommit(data: Data, lease: Lease, commit: Commit): CommitOut
   return { kind: 'ok', at: data.now() }
 }
 
-function hindranceOf(
+function refusalOf(
   { checkpoint, stream, group }: Partition,
   { from, to, entries, witness, requiresDrained }: Commit,
   isOurs: boolean,
@@ -44,7 +44,7 @@ function hindranceOf(
     return requiresDrained === true && next !== undefined ? { kind: 'gap', id: next.id } : undefined
   }
   if (checkpoint.id === to.id) return { kind: 'already' }
-  // Applied entries are kept for a while, and may be delivered again when somebody moves the group.
+  // Applied entries are kept for a while, and are delivered again when somebody moves the group.
   const isAgain = compareEntryIds(first, from.id) <= 0
   if (checkpoint.id !== from.id || isAgain) return stale
   if (witness !== undefined) {
@@ -72,12 +72,12 @@ function applyKeys({ rows, analyses, keys }: Partition, commit: Commit): void {
   }
 }
 
-function applyRuleEffects(data: Data, { alerts, due, ruleCounts, shadowed }: Partition, commit: Commit): void {
+function applyRuleEffects(data: Data, { alerts, timers, ruleCounts, shadowed }: Partition, commit: Commit): void {
   for (const opened of commit.alerts.opened) openAlert(alerts, opened, data)
   for (const ended of commit.alerts.ended) endAlert(alerts, ended, data)
   for (const { key, at } of commit.timers) {
-    if (at === null) due.delete(key)
-    else due.set(key, at)
+    if (at === null) timers.delete(key)
+    else timers.set(key, at)
   }
   for (const { name, by } of commit.counts) ruleCounts.set(name, (ruleCounts.get(name) ?? 0) + by)
   shadowed.push(...commit.shadowed)
@@ -92,7 +92,7 @@ function keepVerdicts(kept: Map<EntryId, EntryFindings>, { verdicts, keepFrom, t
   }
 }
 
-/** With bytes of its own. */
+/** Copies the bytes too. */
 export function copyFindings(one: EntryFindings): EntryFindings {
   const { findings, judged } = one
   return {

@@ -6,30 +6,30 @@ import type { AlertFeedEntry, OutboxEntry } from '../ports/alerts.ts'
 import type { DeadLetter, LoadedCheckpoint } from '../ports/store.ts'
 import type { Log, StreamEntry } from './stream.ts'
 
-/** All that a memory store holds, for every process that is connected to it. */
+/** Everything that a memory store holds, shared by all connections to it. */
 export interface Data extends MemoryLimits {
   readonly partitions: readonly Partition[]
   readonly rules: Rules
-  /** Name and when it was last heard. */
+  /** When each member was last heard of. */
   readonly members: Map<string, number>
-  /** Woken by each entry that is added. */
+  /** Called for each entry that is added. */
   readonly readers: Set<() => void>
   readonly now: () => number
 }
 
 export interface MemoryLimits {
-  /** Samples that may wait in a partition before `append` says that it is full. */
+  /** Samples that a partition's backlog may hold. */
   readonly backlogMax: number
-  /** Anomalies and dead entries kept for each partition, the newest. */
+  /** Newest anomalies and dead letters kept per partition. */
   readonly anomaliesMax: number
   readonly deadMax: number
-  /** Requests that each partition remembers, so that they may be repeated. */
+  /** Requests remembered per partition, so that a retry stores nothing twice. */
   readonly requestsMax: number
-  /** Resolved alerts kept for each partition, the last resolved. */
+  /** Resolved alerts kept per partition, the last resolved. */
   readonly alertsMax: number
-  /** What is kept for receivers that are behind, for each partition. */
+  /** Outbox entries kept per partition for receivers that lag. */
   readonly outboxMax: number
-  /** Analyses that rules which are tried out would have flagged, kept for each partition. */
+  /** Analyses kept per partition that shadow rules would have flagged. */
   readonly shadowedMax: number
 }
 
@@ -45,15 +45,15 @@ export interface Partition {
   lease: { readonly token: string; readonly expiresAt: number } | undefined
   readonly rows: Map<string, KeyRow>
   readonly analyses: Map<string, string>
-  /** The keys of `analyses` as they came: a place in this list is a scan's cursor. */
+  /** The keys of `analyses` in order of arrival: an index into this list is a scan's cursor. */
   readonly keys: string[]
   readonly verdicts: Map<EntryId, EntryFindings>
   readonly anomalies: string[]
   readonly deadLetters: DeadLetter[]
   readonly requests: Map<string, KnownRequest>
   readonly alerts: Alerts
-  /** When to look at a key though no sample comes. */
-  readonly due: Map<string, number>
+  /** When to check a key although no sample arrives. */
+  readonly timers: Map<string, number>
   readonly ruleCounts: Map<string, number>
   readonly shadowed: { readonly rule: string; readonly analysis: string }[]
 }
@@ -71,24 +71,25 @@ export interface KeyRow {
 interface KnownRequest {
   /** A claim's content, or the id of the entry that was appended. */
   readonly value: string
-  readonly forgetAt: number
+  readonly expiresAt: number
 }
 
-/** Values of maps by id are JSON: what comes out is not what went in, and has lost what JSON loses. */
+/** Parts are JSON, as in Redis: what is read is a copy of what was written, and has lost what JSON loses. */
 export interface Alerts {
   readonly openings: Map<string, string>
   readonly ends: Map<string, string>
-  readonly operatorStates: Map<string, string>
+  readonly acknowledged: Map<string, string>
+  readonly snoozed: Map<string, string>
   readonly notificationStates: Map<string, string>
   /** When they opened. */
   readonly firing: Map<string, number>
   /** When they were resolved. */
   readonly resolved: Map<string, number>
-  /** When receivers may have to be told. */
-  readonly notices: Map<string, number>
+  /** When to check whether receivers must be notified. */
+  readonly notificationChecks: Map<string, number>
   readonly feed: Log<Omit<AlertFeedEntry, 'id'>>
   readonly outbox: Log<Omit<OutboxEntry, 'id'>>
-  /** What each receiver was told last. */
+  /** The last entry delivered to each receiver. */
   readonly outboxPositions: Map<string, EntryId>
   storm: string | null
 }
@@ -117,7 +118,7 @@ export function newPartition(): Partition {
     deadLetters: [],
     requests: new Map(),
     alerts: newAlerts(),
-    due: new Map(),
+    timers: new Map(),
     ruleCounts: new Map(),
     shadowed: [],
   }
@@ -127,11 +128,12 @@ function newAlerts(): Alerts {
   return {
     openings: new Map(),
     ends: new Map(),
-    operatorStates: new Map(),
+    acknowledged: new Map(),
+    snoozed: new Map(),
     notificationStates: new Map(),
     firing: new Map(),
     resolved: new Map(),
-    notices: new Map(),
+    notificationChecks: new Map(),
     feed: { lastId: ENTRY_ID_ZERO, entries: [] },
     outbox: { lastId: ENTRY_ID_ZERO, entries: [] },
     outboxPositions: new Map(),
@@ -145,12 +147,7 @@ export function partitionAt(data: Data, number: number): Partition {
   return partition
 }
 
-/** The token of who holds the partition's lease. */
+/** Returns the token of the partition's lease; undefined when it is free. */
 export function heldLease({ now }: Data, { lease }: Partition): string | undefined {
   return lease !== undefined && now() < lease.expiresAt ? lease.token : undefined
-}
-
-/** Leaves the last `max` of them. */
-export function keepNewest(items: unknown[], max: number): void {
-  items.splice(0, Math.max(0, items.length - max))
 }

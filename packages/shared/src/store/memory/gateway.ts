@@ -4,7 +4,8 @@ import type { AnalysesScan, GatewayStore, Progress } from '../ports/gateway.ts'
 import { append, claim } from './appending.ts'
 import { copyFindings } from './committing.ts'
 import { type Data, type Partition, partitionAt } from './data.ts'
-import { indexAfter, toEntry } from './stream.ts'
+import { indexAfter } from './log.ts'
+import { toEntry } from './stream.ts'
 import { storedWindow } from './windows.ts'
 
 const SCAN_PAGE = 100

@@ -4,12 +4,12 @@ import { type Data, partitionAt } from './data.ts'
 import { groupOf, pendingIds } from './reading.ts'
 import { addEntry } from './stream.ts'
 
-/** What redis-cli is to the Redis store: a way past the ports, for tests. */
+/** Access past the ports for tests, as redis-cli gives it to the Redis store. */
 export interface MemoryInspection {
-  /** An XADD by hand: counts nothing as accepted. */
+  /** Adds an entry as an XADD by hand does: nothing is counted as accepted. */
   appendRaw(partition: number, fields: Readonly<Record<string, string>>): EntryId
   deleteEntry(partition: number, id: EntryId): void
-  /** Another entry under the same id, as a fail-over can leave it. */
+  /** Puts another entry under the same id, as a failover can leave it. */
   replaceEntry(partition: number, id: EntryId, fields: Readonly<Record<string, string>>): void
   destroyGroup(partition: number): void
   streamIds(partition: number): EntryId[]

@@ -4,7 +4,8 @@ import { compareEntryIds, type EntryId } from '../../sample/receipt.ts'
 import type { AnalyzerStore, LoadedCheckpoint, PartitionEntries } from '../ports/analyzer.ts'
 import { StoreError } from '../ports/errors.ts'
 import { type Data, type Group, type Partition, partitionAt } from './data.ts'
-import { indexAfter, toEntry } from './stream.ts'
+import { indexAfter } from './log.ts'
+import { toEntry } from './stream.ts'
 
 export function readerOn(data: Data): Pick<AnalyzerStore, 'read' | 'interruptRead'> {
   let isReading = false
@@ -41,8 +42,9 @@ export function readerOn(data: Data): Pick<AnalyzerStore, 'read' | 'interruptRea
 }
 
 /**
- * Every entry after the checkpoint must be pending or not delivered yet. It is neither when somebody acknowledged it by
- * hand; then the group goes back to the checkpoint, and what is pending is forgotten, for it is delivered again.
+ * Makes sure that every entry after the checkpoint is pending or not delivered yet. It is neither when somebody acknowledged
+ * it by hand; then the group goes back to the checkpoint and its pending entries are dropped, because they are delivered
+ * again.
  */
 export function loadCheckpoint(partition: Partition): LoadedCheckpoint {
   const { stream, checkpoint } = partition
@@ -57,13 +59,13 @@ export function loadCheckpoint(partition: Partition): LoadedCheckpoint {
   return checkpoint
 }
 
-/** What XREADGROUP with `>` does. */
+/** Delivers new entries as XREADGROUP with `>` does. */
 function deliver(data: Data, numbers: readonly number[], count: number): PartitionEntries[] {
-  const asked = numbers.map(number => {
+  const wanted = numbers.map(number => {
     const partition = partitionAt(data, number)
     return { number, stream: partition.stream, group: groupOf(partition) }
   })
-  return asked.flatMap(({ number, stream, group }) => {
+  return wanted.flatMap(({ number, stream, group }) => {
     const start = indexAfter(stream, group.lastDelivered)
     const entries = stream.slice(start, start + count).map(toEntry)
     for (const { id } of entries) {
@@ -86,7 +88,7 @@ export function readPending(partition: Partition, after: EntryId, count: number)
     })
 }
 
-/** How many there were. As with Redis' XACK, it is no error when they, or the group, are not there. */
+/** Returns how many were pending. As with Redis' XACK, it is no error when they or the group do not exist. */
 export function acknowledge({ group }: Partition, ids: readonly EntryId[]): number {
   return ids.filter(id => group?.pending.delete(id)).length
 }

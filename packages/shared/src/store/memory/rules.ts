@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { EMPTY_DOCUMENT } from '../../detection/rules/document.ts'
 import { RULE_CHANGES_KEPT, type RuleStore } from '../ports/rules.ts'
-import { type Data, keepNewest, type Rules } from './data.ts'
+import type { Data, Rules } from './data.ts'
+import { keepNewest } from './log.ts'
 
 export function newRules(): Rules {
   return { document: EMPTY_DOCUMENT, changes: [] }
@@ -12,7 +13,7 @@ export function rulesOn({ rules }: Data): RuleStore {
     version: async () => rules.document.version,
     document: async () => structuredClone(rules.document),
     async replace(document, change) {
-      assert.equal(change.version, document.version, 'the change is the one that made the document')
+      assert.equal(change.version, document.version, 'the change has the version of the document')
       if (rules.document.version !== document.version - 1) return false
       rules.document = structuredClone(document)
       rules.changes.push(structuredClone(change))

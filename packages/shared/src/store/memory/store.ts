@@ -9,16 +9,16 @@ import { newRules, rulesOn } from './rules.ts'
 
 export interface MemoryStoreOptions extends Partial<MemoryLimits> {
   readonly partitions?: number
-  /** Unix milliseconds. Ids, leases and members go by it; how long a read waits does not. */
+  /** Unix milliseconds. Ids, leases and members follow it; the timeout of a read does not. */
   readonly now?: () => number
 }
 
 /**
- * The store in this process's memory: the double of the Redis store in unit tests, and what `npm start` falls back to
- * where there is no Redis. It does what Redis does, stream ids, consumer group and all, and forgets everything at the end.
+ * A store in this process's memory: the double of the Redis store in unit tests, and the fallback of `npm start` without
+ * Redis. It behaves as Redis does, including stream ids and the consumer group, and loses everything when the process ends.
  */
 export interface MemoryStore extends Store {
-  /** The same data as another process sees it: a store has one waiting read, so two analyzers need two. */
+  /** Returns another connection to the same data: a store has one blocking read, so two analyzers need two. */
   connect(): Store
   readonly inspect: MemoryInspection
 }

@@ -6,7 +6,7 @@ export function storedWindow(found: KeyRow | undefined): StoredWindow | null {
   return row === null ? null : { row, tail: copyBytes(found?.tail) }
 }
 
-/** Not slice(): that of a Buffer shares the memory. */
+/** Not with slice(): that of a Buffer shares the memory. */
 function copyBytes(bytes: Uint8Array | null | undefined): Uint8Array | null {
   return bytes === undefined || bytes === null ? null : new Uint8Array(bytes)
 }
