@@ -4,11 +4,20 @@ import type { AlertEnd, AlertOpening, AnomalyEvidence } from '@tidemark/shared/d
 import { type Checkpoint, type Lease, NO_RULE_EFFECTS, type Store } from '@tidemark/shared/store/ports/store'
 
 const EVIDENCE: AnomalyEvidence = {
-  ...{ detector: 'zscore', value: 93.1, score: 9.19, by: 'instant', line: 6, samples: 2, of: 2 },
-  ...{ low: 15.9, high: 15.9, spread: 8.4, window: 50 },
+  detector: 'zscore',
+  value: 93.1,
+  score: 9.19,
+  by: 'instant',
+  line: 6,
+  samples: 2,
+  of: 2,
+  low: 15.9,
+  high: 15.9,
+  spread: 8.4,
+  window: 50,
 }
 
-/** What an alert of a key begins with: of an anomaly, unless something else is said. */
+/** Returns the opening of a key's alert: of an anomaly alert, unless `changes` says otherwise. */
 export function openingOf(
   place: { readonly partition: number; readonly key: string; readonly at: number },
   changes: Partial<AlertOpening> = {},
@@ -19,7 +28,7 @@ export function openingOf(
   return { id, key, rule: null, severity: 'warning', opened_at: at, cause, ...changes }
 }
 
-/** Opens alerts, and ends others, as time that goes by does: by a commit without samples on a partition that has none. */
+/** Opens and ends alerts by a commit without samples, on a partition without entries. */
 export async function commitAlerts(
   store: Store,
   lease: Lease,
@@ -34,8 +43,18 @@ export async function commitAlerts(
   const at: Checkpoint = { id: '0-0', offset: 0 }
   const outcome = await store.analyzer.commit(lease, {
     ...NO_RULE_EFFECTS,
-    ...{ from: at, to: at, entries: [], witness: undefined, analysed: 0, dead: 0, rulesVersion: 0 },
-    ...{ keys: [], anomalies: [], deadLetters: [], verdicts: [], keepFrom: undefined },
+    from: at,
+    to: at,
+    entries: [],
+    witness: undefined,
+    analysed: 0,
+    dead: 0,
+    rulesVersion: 0,
+    keys: [],
+    anomalies: [],
+    deadLetters: [],
+    verdicts: [],
+    keepFrom: undefined,
     alerts: {
       opened: opened.map(opening => ({ opening, openedBefore, notifyAfterMs: waitMs })),
       ended: ended.map(({ opening, at: resolvedAt }) => {

@@ -1,13 +1,13 @@
-/** Legal keys that some layer could take for something else. All of them differ, byte for byte. */
+/** Legal keys that some layer could mistake for something else. All of them differ in their bytes. */
 export const NASTY_KEYS: readonly string[] = [
-  // What JavaScript's objects have already.
+  // Members that JavaScript objects have already.
   '__proto__',
   'constructor',
   'toString',
   'hasOwnProperty',
   'prototype',
   'length',
-  // What Redis, its cluster and its patterns read.
+  // What has a meaning to Redis, its cluster or its patterns.
   '{0}',
   '{',
   '}',

@@ -8,23 +8,23 @@ const KINDS = ['docker', 'redis-server', 'valkey-server'] as const
 
 export type RedisKind = (typeof KINDS)[number]
 
-/** What survives a stop is in the append-only file, as in production. */
+/** The append-only file keeps data across a stop, as in production. */
 const ARGS_DEFAULT = ['--save', '', '--appendonly', 'yes', '--appendfsync', 'everysec']
 
-/** What to run where there is none. */
+/** The advice when there is no Redis. */
 const REMEDY = 'install it with "apt-get install redis-server" or "brew install redis", or start a Docker engine'
 
-const ANSWER_WITHIN_MS = 15_000
+const RESPONSE_WITHIN_MS = 15_000
 
-/** A server that runs, however it does. `start` does nothing to one that runs. */
+/** A running server, as a process or in a container. `start` does nothing while it runs. */
 export interface RunningRedis extends AsyncDisposable {
   readonly url: string
   readonly port: number
-  /** Again, on the same port and with the same data. */
+  /** Starts it again on the same port with the same data. */
   start(): Promise<void>
-  /** As SIGTERM does. */
+  /** Stops it as SIGTERM does. */
   stop(): Promise<void>
-  /** As SIGKILL does. */
+  /** Stops it as SIGKILL does. */
   kill(): Promise<void>
   log(): Promise<string>
 }
@@ -42,8 +42,8 @@ export interface RedisFixtureOptions {
 }
 
 /**
- * Whether tests that need Redis are to be run. Under CI=true they are in any case, and fail where there is none; elsewhere
- * they are left out then, with a line that says so.
+ * Tells whether tests that need Redis run. With CI=true they always run, and fail without Redis; otherwise they are skipped
+ * without Redis, with a line that says so.
  */
 export async function redisAvailable(): Promise<boolean> {
   if ((await findKind()) !== undefined || process.env.CI === 'true') return true
@@ -51,17 +51,17 @@ export async function redisAvailable(): Promise<boolean> {
   return false
 }
 
-/** As redisAvailable, for tests that need processes of their own on this computer: a cluster does. */
+/** The same as redisAvailable for tests that need local processes, as a cluster does. */
 export async function redisClusterAvailable(): Promise<boolean> {
   if ((await findProcessKind()) !== undefined || process.env.CI === 'true') return true
   say(`SKIPPED: a cluster for tests needs redis-server on PATH: ${REMEDY}`)
   return false
 }
 
-/** Starts a Redis that lives as long as the fixture, never longer than this process, and waits until it answers. */
+/** Starts a Redis that runs as long as the fixture, never longer than this process, and waits until it responds. */
 export async function startRedis({ args = [], which }: RedisFixtureOptions = {}): Promise<RedisFixture> {
   const kind = which ?? (await findKind())
-  if (kind === undefined) throw new Error(`there is no Redis for tests: ${REMEDY}`)
+  if (kind === undefined) throw new Error(`no Redis for tests was found: ${REMEDY}`)
   const fixture = await startKind(kind, [...ARGS_DEFAULT, ...args])
   announce(`the tests' Redis is ${fixture.version} ${kind === 'docker' ? `in Docker (${redisImage()})` : `(${kind})`}`)
   return fixture
@@ -70,7 +70,7 @@ export async function startRedis({ args = [], which }: RedisFixtureOptions = {})
 async function startKind(kind: RedisKind, args: readonly string[]): Promise<RedisFixture> {
   await using starting = new AsyncDisposableStack()
   const server = starting.use(kind === 'docker' ? await startRedisContainer(args) : await startRedisProcess(kind, args))
-  const version = await answer(server)
+  const version = await responding(server)
   starting.move()
   return {
     ...server,
@@ -78,7 +78,7 @@ async function startKind(kind: RedisKind, args: readonly string[]): Promise<Redi
     version,
     async start() {
       await server.start()
-      await answer(server)
+      await responding(server)
     },
   }
 }
@@ -106,9 +106,9 @@ async function findAnyKind(): Promise<RedisKind | undefined> {
     await tried[Symbol.asyncDispose]()
     return 'docker'
   } catch (error) {
-    // An engine without access to the image is common behind a proxy; a Redis on PATH is as good.
+    // An engine without access to the image is common behind a proxy; a Redis on PATH does as well.
     const kind = await findProcessKind()
-    if (kind !== undefined) announce(`Docker answers but cannot run ${redisImage()} (${error}), so ${kind} it is`)
+    if (kind !== undefined) announce(`Docker responds but cannot run ${redisImage()} (${error}), so ${kind} is used`)
     return kind
   }
 }
@@ -122,9 +122,9 @@ async function findProcessKind(): Promise<'redis-server' | 'valkey-server' | und
   return undefined
 }
 
-/** Waits until the server answers and has loaded its data; returns what it is. */
-async function answer(server: RunningRedis): Promise<string> {
-  const deadline = performance.now() + ANSWER_WITHIN_MS
+/** Waits until the server responds and has loaded its data; returns its name and version. */
+async function responding(server: RunningRedis): Promise<string> {
+  const deadline = performance.now() + RESPONSE_WITHIN_MS
   for (;;) {
     const client = new Redis(server.url, { lazyConnect: true, retryStrategy: null, connectTimeout: 1_000 })
     client.on('error', () => {})
@@ -136,7 +136,7 @@ async function answer(server: RunningRedis): Promise<string> {
     } catch (error) {
       if (performance.now() > deadline) {
         const log = (await server.log()).split('\n').slice(-20).join('\n')
-        throw new Error(`the tests' Redis does not answer:\n${log}`, { cause: error })
+        throw new Error(`the tests' Redis does not respond:\n${log}`, { cause: error })
       }
       await pause(10)
     } finally {
@@ -146,7 +146,7 @@ async function answer(server: RunningRedis): Promise<string> {
 }
 
 export interface RedisClusterFixture extends AsyncDisposable {
-  /** Of every node, separated by commas. */
+  /** The URLs of all nodes, separated by commas. */
   readonly url: string
   /** The masters, then the replicas. */
   readonly nodes: readonly RedisFixture[]
@@ -155,12 +155,12 @@ export interface RedisClusterFixture extends AsyncDisposable {
 export interface RedisClusterOptions {
   readonly masters?: number
   readonly replicas?: number
-  /** More arguments of one node, and what is to be done as soon as that runs, before it meets the others. */
+  /** Further arguments of a node, and a callback as soon as it runs, before it meets the others. */
   readonly argsOf?: (index: number) => readonly string[]
   readonly onStarted?: (index: number, node: RedisFixture) => void
 }
 
-/** Starts a cluster of processes on this computer, gives each master its share of the slots, and waits until all agree. */
+/** Starts a cluster of local processes, assigns the slots to the masters, and waits until all nodes agree. */
 export async function startRedisCluster(options: RedisClusterOptions = {}): Promise<RedisClusterFixture> {
   const { masters = 3, replicas = 0, argsOf = () => [], onStarted = () => {} } = options
   const kind = await findProcessKind()
@@ -196,7 +196,7 @@ async function form(members: readonly Redis[], masters: number): Promise<void> {
       const first = Math.floor((index * SLOTS) / masters)
       const next = Math.floor(((index + 1) * SLOTS) / masters)
       await client.cluster('ADDSLOTSRANGE', first, next - 1)
-      // Without an epoch of its own each would have to be settled by a collision.
+      // Without different epochs the nodes would first have to resolve collisions.
       await client.cluster('SET-CONFIG-EPOCH', index + 1)
     }),
   )
@@ -223,7 +223,7 @@ async function nodesOf(client: Redis): Promise<string> {
 }
 
 async function everyMember(members: readonly Redis[], holds: (client: Redis) => Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + ANSWER_WITHIN_MS
+  const deadline = performance.now() + RESPONSE_WITHIN_MS
   for (const client of members) {
     while (!(await holds(client))) {
       if (performance.now() > deadline) throw new Error(`the tests' cluster does not form`)
@@ -234,7 +234,7 @@ async function everyMember(members: readonly Redis[], holds: (client: Redis) => 
 
 const announced = new Set<string>()
 
-/** Says it once in this process. */
+/** Prints the line once per process. */
 function announce(line: string): void {
   if (announced.has(line)) return
   announced.add(line)

@@ -3,10 +3,11 @@ import { pause } from '@tidemark/shared/runtime/lifecycle'
 import type { EntryId } from '@tidemark/shared/sample/receipt'
 import { GROUP, keysUnder } from '@tidemark/shared/store/keys'
 import type { DeadLetter } from '@tidemark/shared/store/ports/commit'
+import { toFields } from '@tidemark/shared/store/redis/replies'
 import { Cluster, Redis } from 'ioredis'
 import type { StoreProbe } from './store-contract/harness.ts'
 
-/** The contract's way past the ports of a Redis store that lives under `prefix`. */
+/** Gives the contract access past the ports of the Redis store under `prefix`. */
 export function redisProbe(client: Redis | Cluster, prefix: string): StoreProbe {
   const keys = keysUnder(prefix)
   const at = keys.partition
@@ -41,21 +42,21 @@ export function redisProbe(client: Redis | Cluster, prefix: string): StoreProbe 
     verdictIds: partition => idsOf(at(partition).verdicts),
     async anomalies(partition) {
       const entries = await client.xrange(at(partition).anomalies, '-', '+')
-      return entries.map(([, fields]) => fieldsOf(fields).get('a') ?? '')
+      return entries.map(([, fields]) => toFields(fields).get('a') ?? '')
     },
     async deadLetters(partition) {
       const entries = await client.xrange(at(partition).deadLetters, '-', '+')
       return entries.map(([id, flat]): DeadLetter => {
-        const fields = fieldsOf(flat)
+        const fields = toFields(flat)
         return { id, reason: fields.get('reason') ?? '', samples: fields.get('s') ?? '' }
       })
     },
-    // Redis' clock is the only one, and nobody moves it.
+    // Redis' clock cannot be advanced.
     advanceTime: ms => pause(ms),
   }
 }
 
-/** Removes every key under `prefix`: several tests share a Redis, and none flushes it. */
+/** Removes every key under `prefix`: tests share a Redis, and none flushes it. */
 export async function removeKeys(client: Redis | Cluster, prefix: string, partitions: number): Promise<void> {
   const keys = keysUnder(prefix)
   const names = [keys.members, keys.meta, keys.rules, keys.ruleChanges]
@@ -63,13 +64,7 @@ export async function removeKeys(client: Redis | Cluster, prefix: string, partit
   await Promise.all(names.map(name => client.unlink(name)))
 }
 
-/** A client for a Redis or, with several addresses separated by commas, for a cluster. */
+/** Connects to a Redis or, with several addresses separated by commas, to a cluster. */
 export function rawClient(url: string): Redis | Cluster {
   return url.includes(',') ? new Cluster(url.split(',')) : new Redis(url)
-}
-
-function fieldsOf(flat: readonly string[]): Map<string, string> {
-  const fields = new Map<string, string>()
-  for (let i = 0; i + 1 < flat.length; i += 2) fields.set(flat[i] ?? '', flat[i + 1] ?? '')
-  return fields
 }

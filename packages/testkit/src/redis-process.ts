@@ -8,9 +8,9 @@ import { promisify } from 'node:util'
 import type { RunningRedis } from './redis-fixture.ts'
 
 /**
- * Runs the command after its first argument, a folder, until it is told a signal by the pipe that is its stdin. The pipe
- * closes without a word when the test is done, and also when its process was killed: then the server is killed and the
- * folder removed, so that nothing outlives a test whatever happens to it.
+ * Runs the command after its first argument, a folder, until a signal's name arrives on stdin, a pipe. When the test ends or
+ * its process is killed, the pipe closes without one: then the server is killed and the folder removed, so that nothing
+ * outlives a test.
  */
 const GUARD = `
 folder=$1; shift
@@ -20,16 +20,16 @@ if read -r signal <&3; then kill -s "$signal" $server; wait $server
 else kill -s KILL $server; wait $server; rm -rf "$folder"
 fi`
 
-/** Starts redis-server or valkey-server as a child process, in a temporary folder and on a free port of this computer. */
+/** Starts redis-server or valkey-server as a child process, in a temporary folder and on a free port. */
 export async function startRedisProcess(file: string, args: readonly string[]): Promise<RunningRedis> {
   const folder = await mkdtemp(join(tmpdir(), 'tidemark-redis-'))
   const [port = 0, clusterPort = 0] = await freePorts(2)
   const command = [file, '--port', port, '--bind', '127.0.0.1', '--dir', folder, '--logfile', 'redis.log']
-  // The bus of a cluster would otherwise be 10,000 above the port, which may be taken or no port at all.
+  // The cluster bus would otherwise use the port plus 10,000, which may be taken or too large.
   const all = [...command, ...args, ...(args.includes('--cluster-enabled') ? ['--cluster-port', clusterPort] : [])]
 
   const run = (): ChildProcess =>
-    // A session of its own keeps Ctrl-C away from the server: the order of stopping is the test's.
+    // In its own session the server does not receive Ctrl-C: the test decides the order of stopping.
     spawn('sh', ['-c', GUARD, 'tidemark-guard', folder, ...all.map(String)], {
       detached: true,
       stdio: ['pipe', 'ignore', 'ignore'],
@@ -54,14 +54,14 @@ export async function startRedisProcess(file: string, args: readonly string[]): 
     kill: () => end('KILL'),
     log: () => readFile(join(folder, 'redis.log'), 'utf8').catch(() => ''),
     async [Symbol.asyncDispose]() {
-      // A server that was stopped has no guard any more that would remove the folder.
+      // A stopped server has no guard left that would remove the folder.
       if (guard.exitCode !== null) guard = run()
       await end()
     },
   }
 }
 
-/** Whether `file` is a program on PATH that runs. */
+/** Tells whether `file` is a program on PATH that runs. */
 export async function isOnPath(file: string): Promise<boolean> {
   return promisify(execFile)(file, ['--version']).then(
     () => true,
@@ -69,7 +69,7 @@ export async function isOnPath(file: string): Promise<boolean> {
   )
 }
 
-/** Ports that nobody listens on now. All are held until all are known, so that they differ. */
+/** Returns free ports. All are held until all are known, so that they differ. */
 async function freePorts(count: number): Promise<number[]> {
   const servers = await Promise.all(
     Array.from({ length: count }, async () => {
@@ -86,7 +86,7 @@ async function freePorts(count: number): Promise<number[]> {
   return ports
 }
 
-/** A port that nobody listens on now. */
+/** Returns a free port. */
 export async function freePort(): Promise<number> {
   const [port = 0] = await freePorts(1)
   return port

@@ -1,10 +1,10 @@
 /**
- * Every Redis key of Tidemark. A partition's keys start with the same hash tag, so they live in one slot of a cluster;
- * the first braces win, so braces in user keys (which are hash fields) do nothing.
+ * Every Redis key of Tidemark. A partition's keys share a hash tag, so they are in one slot of a cluster. The first braces
+ * win, so braces in user keys, which are hash fields, have no effect.
  */
 export const GROUP = 'analyzers'
 
-/** The one consumer of a partition, whoever owns it: XREADGROUP hands pending entries only to the consumer that had them. */
+/** The one consumer of a partition, whichever analyzer owns it: XREADGROUP returns pending entries only to their consumer. */
 export const CONSUMER = 'owner'
 
 export interface PartitionKeys {
@@ -30,7 +30,7 @@ export interface PartitionKeys {
   readonly outboxPositions: string
   readonly ruleCounts: string
   readonly shadowed: string
-  /** Only of one partition: FLEET_PARTITION. */
+  /** Used for one partition only: FLEET_PARTITION. */
   readonly storm: string
 }
 
@@ -42,7 +42,7 @@ export interface Keys {
   partition(partition: number): PartitionKeys
 }
 
-/** The keys under `prefix`: `tm` in production, another one for each test. */
+/** Returns the keys under `prefix`: `tm` in production, another prefix for each test. */
 export function keysUnder(prefix: string): Keys {
   const made = new Map<number, PartitionKeys>()
   return {

@@ -15,7 +15,7 @@ import {
 } from './harness.ts'
 
 export function describeAnalyses(open: OpenStore): void {
-  /** Puts a window and an analysis there for each key, by one commit. */
+  /** Commits a window and an analysis for each key. */
   async function put(store: Store, partition: number, keys: readonly string[], seed = 0): Promise<void> {
     const token = `put:${seed}`
     const lease = await own(store, partition, token)
@@ -47,13 +47,13 @@ export function describeAnalyses(open: OpenStore): void {
       expect(await gateway.scanAnalyses(0, '0')).toEqual({ analyses: [], next: '0' })
     })
 
-    test('asking for nothing is answered with nothing', async () => {
+    test('a request for no keys returns nothing', async () => {
       await using under = await open()
       expect(await under.store.gateway.lastAnalyses([])).toEqual([])
       expect(await under.store.analyzer.loadWindows(0, [])).toEqual([])
     })
 
-    test('answers come in the order asked, over partitions, also for a key that is asked twice', async () => {
+    test('are returned in the order requested, across partitions, including a key requested twice', async () => {
       await using under = await open()
       const { store } = under
       await put(store, 0, ['a', 'b'])
@@ -80,7 +80,7 @@ export function describeAnalyses(open: OpenStore): void {
       ])
     })
 
-    test('a later commit replaces window and analysis, of any length', async () => {
+    test('a later commit replaces window and analysis, whatever their length', async () => {
       await using under = await open()
       const { store } = under
       await put(store, 0, ['a', 'b'], 1)
@@ -112,7 +112,7 @@ export function describeAnalyses(open: OpenStore): void {
       expect([...(alone?.row ?? [])]).toEqual([...(windows[0] ?? [])])
     })
 
-    test('a tail stands beside its row until another one comes, and a row leaves it', async () => {
+    test('a tail is kept beside its row until the next tail, and a new row does not change it', async () => {
       await using under = await open()
       const { store } = under
       const lease = await own(store, 0)
@@ -137,7 +137,7 @@ export function describeAnalyses(open: OpenStore): void {
       ])
     })
 
-    test('every legal key comes back byte for byte, and none is taken for another', async () => {
+    test('every legal key is read back byte for byte, and none is mistaken for another', async () => {
       await using under = await open()
       const { store } = under
       expect(new Set(NASTY_KEYS).size).toBe(NASTY_KEYS.length)
@@ -154,7 +154,7 @@ export function describeAnalyses(open: OpenStore): void {
       )
     })
 
-    test('every legal key comes back out of entries and verdicts', async () => {
+    test('every legal key is read back from entries and verdicts', async () => {
       await using under = await open()
       const { store } = under
       const lease = await own(store, 0)
@@ -176,7 +176,7 @@ export function describeAnalyses(open: OpenStore): void {
       expect([...(kept?.findings ?? [])]).toEqual([...bytes('')])
     })
 
-    test('a scan sees every key, by pages, also while others are added', async () => {
+    test('a scan returns every key, by pages, even while others are added', async () => {
       await using under = await open()
       const { store } = under
       const before = Array.from({ length: 1_000 }, (_, index) => `before-${index}`)

@@ -16,7 +16,7 @@ import {
 
 export function describeAppending(open: OpenStore): void {
   describe('appending', () => {
-    test('a store that nothing was put into stands at zero', async () => {
+    test('an empty store has a progress of zero', async () => {
       await using under = await open()
       expect(await under.store.gateway.progress([1])).toEqual([
         { checkpoint: '0-0', accepted: 0, analysed: 0, dead: 0, lost: 0, backlog: 0 },
@@ -35,7 +35,7 @@ export function describeAppending(open: OpenStore): void {
       expect(await under.store.analyzer.backlogs([0])).toMatchObject([{ samples: 3, oldest: id }])
     })
 
-    test('entries keep the order of the batches, and each says how many samples came before it', async () => {
+    test('entries keep the order of the batches, and each has the number of samples before it', async () => {
       await using under = await open()
       await own(under.store, 0)
       const first = await append(under.store, 0, 3, 1, 5)
@@ -51,7 +51,7 @@ export function describeAppending(open: OpenStore): void {
       expect(entries.map(({ id }) => id)).toEqual(entries.map(({ id }) => id).toSorted(compareEntryIds))
     })
 
-    test('the samples come back as they were given', async () => {
+    test('samples are read as they were written', async () => {
       await using under = await open()
       await own(under.store, 0)
       const samples = '["\\"é😀\u2028{0}",-1e-300,1700000000000.5,"__proto__",0.1,1]'
@@ -61,7 +61,7 @@ export function describeAppending(open: OpenStore): void {
       ])
     })
 
-    test('traces come back as they were given, and an entry without has no field for them', async () => {
+    test('traces are read as they were written, and an entry without traces has no field for them', async () => {
       await using under = await open()
       await own(under.store, 0)
       const traces = packTraces([{ traceId: 'a'.repeat(32), spanId: 'b'.repeat(16), isSampled: true }])
@@ -76,7 +76,7 @@ export function describeAppending(open: OpenStore): void {
       expect(pending.map(entry => entry.traces)).toEqual([undefined, traces, undefined, traces])
     })
 
-    test('a call may append to several partitions, and each counts for itself', async () => {
+    test('one call appends to several partitions, each with its own counts', async () => {
       await using under = await open()
       const outcomes = await under.store.gateway.append(
         [2, 0, 2, 3].map((partition, index) => ({ partition, samples: packed(index + 1), count: index + 1 })),
@@ -89,7 +89,7 @@ export function describeAppending(open: OpenStore): void {
       expect(await under.probe.streamIds(0)).toEqual([ids[1]])
     })
 
-    test('appends at the same time, of two processes, number the samples without a gap', async () => {
+    test('concurrent appends of two processes number the samples without a gap', async () => {
       await using under = await open()
       await using other = await under.connect()
       await own(under.store, 1)
@@ -106,7 +106,7 @@ export function describeAppending(open: OpenStore): void {
       expect((await progressOf(under.store, 1)).accepted).toBe(expected)
     })
 
-    test('no batch is no work', async () => {
+    test('an empty list of batches does nothing', async () => {
       await using under = await open()
       expect(await under.store.gateway.append([])).toEqual([])
       expect(await under.store.gateway.progress([])).toEqual([])
@@ -122,11 +122,11 @@ export function describeAppending(open: OpenStore): void {
       expect(entries.map(entry => [entry.count, entry.samples === samples])).toEqual([[10_000, true]])
     })
 
-    test('a partition whose backlog is at its limit is full: nothing is stored or counted, and the others are not', async () => {
+    test('a full backlog refuses samples without counting them, and affects no other partition', async () => {
       await using under = await open()
       const { store, limits } = under
       await append(store, 0, limits.backlogMax - 1)
-      // The limit is looked at before the batch: one that begins below it is stored whole.
+      // The limit is checked before a batch: one that begins below it is stored whole.
       await append(store, 0, 7)
       const backlog = limits.backlogMax + 6
       const outcomes = await store.gateway.append([
@@ -143,7 +143,7 @@ export function describeAppending(open: OpenStore): void {
       expect(await under.probe.streamIds(0)).toHaveLength(2)
     })
 
-    test('a batch finds room that an earlier batch of the same call has left, and no more', async () => {
+    test('batches of one call share the room of the backlog', async () => {
       await using under = await open()
       const half = Math.ceil(under.limits.backlogMax / 2)
       const batch = { partition: 0, samples: packed(half), count: half }
@@ -151,7 +151,7 @@ export function describeAppending(open: OpenStore): void {
       expect(outcomes.map(({ kind }) => kind)).toEqual(['stored', 'stored', 'backlog-full'])
     })
 
-    test('a full partition takes samples again after a commit', async () => {
+    test('a full backlog accepts samples again after a commit', async () => {
       await using under = await open()
       const { store, limits } = under
       const lease = await own(store, 0)
@@ -164,7 +164,7 @@ export function describeAppending(open: OpenStore): void {
       expect(await progressOf(store, 0)).toMatchObject({ accepted: limits.backlogMax + 1, backlog: 1 })
     })
 
-    test('the age of the oldest entry grows by the clock that made its id', async () => {
+    test('the age of the oldest entry is by the clock that made its id', async () => {
       await using under = await open()
       const { store, probe } = under
       await append(store, 0, 1)
@@ -175,7 +175,7 @@ export function describeAppending(open: OpenStore): void {
       expect(backlog?.oldestAgeMs).toBeLessThan(10_000)
     })
 
-    test('a backlog is measured in the stream too, so that what is gone from it shows', async () => {
+    test('a backlog is measured in the stream too, which reveals lost entries', async () => {
       await using under = await open()
       const { store, probe } = under
       const measure = async () => (await store.analyzer.backlogs([0]))[0]
@@ -185,7 +185,7 @@ export function describeAppending(open: OpenStore): void {
       await store.analyzer.commit(lease, commitOf({ id: '0-0', offset: 0 }, [first], { keepFrom: first.id }))
       const account = { accepted: 1113, analysed: 3, dead: 0 }
       expect(await measure()).toMatchObject({ samples: 1110, found: 1110, oldest: others[0]?.id, ...account })
-      // What somebody adds by hand was never accepted.
+      // An entry added by hand was never accepted.
       await probe.appendRaw(0, { hello: 'world' })
       expect(await measure()).toMatchObject({ samples: 1110, found: 1110 })
       await probe.deleteEntry(0, others[0]?.id ?? '')
@@ -194,14 +194,14 @@ export function describeAppending(open: OpenStore): void {
       expect(await measure()).toMatchObject({ samples: 1110, found: 0, oldest: null, ...account })
     })
 
-    test('a newest entry that is gone shows in the backlog', async () => {
+    test('a lost newest entry shows in the backlog', async () => {
       await using under = await open()
       const [, last = ''] = await append(under.store, 0, 5, 7)
       await under.probe.deleteEntry(0, last)
       expect((await under.store.analyzer.backlogs([0]))[0]).toMatchObject({ samples: 12, found: 5, accepted: 12 })
     })
 
-    test('progress and backlogs answer in the order asked', async () => {
+    test('progress and backlogs are returned in the order requested', async () => {
       await using under = await open()
       await append(under.store, 1, 1)
       await append(under.store, 2, 2)
@@ -211,7 +211,7 @@ export function describeAppending(open: OpenStore): void {
       expect(backlogs.map(({ samples }) => samples)).toEqual([2, 0, 1])
     })
 
-    test('a ping takes a time, and not a long one', async () => {
+    test('a ping returns a short round-trip time', async () => {
       await using under = await open()
       const tookMs = await under.store.gateway.ping()
       expect(tookMs).toBeGreaterThanOrEqual(0)

@@ -22,7 +22,7 @@ import {
 
 const ZERO: Checkpoint = { id: '0-0', offset: 0 }
 
-/** Everything that a commit can carry; `id` is that of one of its entries. */
+/** Returns everything that a commit can carry; `id` is the id of one of its entries. */
 function allEffects(id: EntryId, seed: number): Partial<Commit> {
   return {
     keys: [keyUpdate('a', seed), keyUpdate('b', seed)],
@@ -40,7 +40,7 @@ function verdictOn(id: EntryId, seed: number): EntryFindings {
   }
 }
 
-/** Appends entries of one sample each to partition 0 and commits them as dead. Returns their ids. */
+/** Appends entries of one sample each to partition 0 and commits them as dead letters. Returns their ids. */
 async function withDeadEntries({ store }: StoreUnderTest, count: number): Promise<string[]> {
   const lease = await own(store, 0)
   const entries = await appendAndRead(store, 0, ...Array.from({ length: count }, () => 1))
@@ -60,7 +60,7 @@ export function describeCommitting(open: OpenStore): void {
   }
 
   describe('committing', () => {
-    test('a commit does all that it says: windows, analyses, anomalies, dead entries, verdicts, counts and trimming', async () => {
+    test('a commit writes windows, analyses, anomalies, dead letters, verdicts and counts, and trims', async () => {
       await using under = await open()
       const { store } = under
       const lease = await own(store, 0)
@@ -92,7 +92,7 @@ export function describeCommitting(open: OpenStore): void {
       expect(await store.analyzer.loadCheckpoint(0)).toMatchObject({ id: second, offset: 5 })
     })
 
-    test('its time is the clock that makes the ids', async () => {
+    test('its time is by the clock that makes the ids', async () => {
       await using under = await open()
       const lease = await own(under.store, 0)
       const entries = await appendAndRead(under.store, 0, 1)
@@ -103,7 +103,7 @@ export function describeCommitting(open: OpenStore): void {
       expect(at).toBeLessThan(appendedAt + 10_000)
     })
 
-    test('commits follow one another, and another process goes on where the first one stopped', async () => {
+    test('commits follow one another, and another process continues where the first one stopped', async () => {
       await using under = await open()
       await using other = await under.connect()
       const first = await own(under.store, 0, 'a:1')
@@ -130,7 +130,7 @@ export function describeCommitting(open: OpenStore): void {
       expect(await stateOf(under, 1, ['a'])).toEqual(before)
     })
 
-    test('a commit whose answer was lost is sent again, and says that it was done', async () => {
+    test('a resent commit whose response was lost returns that it was done', async () => {
       await using under = await open()
       const lease = await own(under.store, 0)
       const entries = await appendAndRead(under.store, 0, 1, 2)
@@ -140,7 +140,7 @@ export function describeCommitting(open: OpenStore): void {
       await expectNoEffect(under, commit, { kind: 'already' })
     })
 
-    test('of two sends of a commit at the same time one does it', async () => {
+    test('one of two concurrent sends of a commit applies it', async () => {
       await using under = await open()
       await using other = await under.connect()
       const lease = await own(under.store, 0)
@@ -155,7 +155,7 @@ export function describeCommitting(open: OpenStore): void {
       expect(await under.probe.anomalies(0)).toHaveLength(1)
     })
 
-    test('a commit that starts elsewhere than the checkpoint is stale', async () => {
+    test('a commit that does not start at the checkpoint is stale', async () => {
       await using under = await open()
       const lease = await own(under.store, 0)
       const entries = await appendAndRead(under.store, 0, 1, 2, 3)
@@ -169,7 +169,7 @@ export function describeCommitting(open: OpenStore): void {
       await expectNoEffect(under, commitOf(ahead, entries.slice(2), effects), { kind: 'stale', checkpoint })
     })
 
-    test('a commit that jumps over an entry has a gap, delivered or not', async () => {
+    test('a commit that skips an entry has a gap, whether the entry was delivered or not', async () => {
       await using under = await open()
       await own(under.store, 0)
       const entries = await appendAndRead(under.store, 0, 1, 2, 3)
@@ -181,7 +181,7 @@ export function describeCommitting(open: OpenStore): void {
       await expectNoEffect(under, commitOf(ZERO, entries.slice(1), allEffects(b ?? '', 1)), gap)
     })
 
-    test('an entry added by hand that somebody else has read is a gap between those before and after it', async () => {
+    test('an entry added by hand that another process read is a gap between its neighbours', async () => {
       await using under = await open()
       const { store, probe } = under
       await own(store, 0)
@@ -204,7 +204,7 @@ export function describeCommitting(open: OpenStore): void {
       await expectNoEffect(under, again, { kind: 'stale', checkpoint: first.to.id })
     })
 
-    test('a group that was sent back delivers nothing again once it is applied', async () => {
+    test('a group that was moved back delivers nothing again that is applied', async () => {
       await using under = await open()
       const { store, probe } = under
       const lease = await own(store, 0)
@@ -219,7 +219,7 @@ export function describeCommitting(open: OpenStore): void {
       expect(await probe.pendingIds(0)).toEqual(ids.slice(2))
     })
 
-    test('a deleted entry is no gap: the offset jumps, and what was in it counts as lost', async () => {
+    test('a deleted entry is no gap: the offset jumps, and its samples count as lost', async () => {
       await using under = await open()
       const { store, probe } = under
       const lease = await own(store, 0)
@@ -241,7 +241,7 @@ export function describeCommitting(open: OpenStore): void {
       })
     })
 
-    test('a pending entry that was deleted is committed with the run, which takes it from the pending ones', async () => {
+    test('a pending entry that was deleted is committed with the run, and is then no longer pending', async () => {
       await using under = await open()
       const { store, probe } = under
       const lease = await own(store, 0)
@@ -254,7 +254,7 @@ export function describeCommitting(open: OpenStore): void {
       expect(await progressOf(store, 0)).toMatchObject({ analysed: 301, lost: 20, backlog: 0 })
     })
 
-    test('an entry that nobody accepted is dead without a sample', async () => {
+    test('an entry that was never accepted becomes a dead letter without samples', async () => {
       await using under = await open()
       const { store, probe } = under
       const lease = await own(store, 0)
@@ -273,7 +273,7 @@ export function describeCommitting(open: OpenStore): void {
       expect(await progressOf(store, 0)).toMatchObject({ accepted: 5, analysed: 5, dead: 0, lost: 0, backlog: 0 })
     })
 
-    test('who has not the lease is fenced: another token, part of it, no lease at all, the lease of another partition', async () => {
+    test('a commit without the lease is fenced: another token, a part of it, none, or that of another partition', async () => {
       await using under = await open()
       const { analyzer } = under.store
       const lease = await own(under.store, 0)
@@ -287,7 +287,7 @@ export function describeCommitting(open: OpenStore): void {
       await expectNoEffect(under, commit, { kind: 'fenced' })
     })
 
-    test('the lease comes before all, then whether it is done, then the checkpoint, then the gap', async () => {
+    test('the lease is checked first, then whether the commit was done, then the checkpoint, then the gap', async () => {
       await using under = await open()
       const lease = await own(under.store, 0)
       const entries = await appendAndRead(under.store, 0, 1, 2, 3, 4)
@@ -303,7 +303,7 @@ export function describeCommitting(open: OpenStore): void {
       await expectNoEffect(under, gap, { kind: 'gap', id: b ?? '' })
     })
 
-    test('a commit of what the store has lost is stale', async () => {
+    test('a commit of entries that the store lost is stale', async () => {
       await using under = await open()
       await own(under.store, 0)
       const entries = await appendAndRead(under.store, 0, 1, 2)
@@ -312,7 +312,7 @@ export function describeCommitting(open: OpenStore): void {
       await expectNoEffect(under, commitOf(ZERO, entries), { kind: 'stale', checkpoint: '0-0' })
     })
 
-    test('a commit of an entry whose id another one has by now is stale', async () => {
+    test('a commit of an entry whose id now belongs to another entry is stale', async () => {
       await using under = await open()
       await own(under.store, 0)
       const entries = await appendAndRead(under.store, 0, 1, 2)
@@ -323,7 +323,7 @@ export function describeCommitting(open: OpenStore): void {
       }
     })
 
-    test('dead entries are listed newest first, by page', async () => {
+    test('dead letters are listed newest first, by page', async () => {
       await using under = await open()
       const { gateway } = under.store
       const [a = '', b = '', c = ''] = await withDeadEntries(under, 3)
@@ -336,7 +336,7 @@ export function describeCommitting(open: OpenStore): void {
       expect(await gateway.deadLetters(0, { count: 1 })).toEqual([{ id: c, reason: 'reason 2', samples: 'text 2' }])
     })
 
-    test('a dead entry is discarded once', async () => {
+    test('a dead letter is discarded once', async () => {
       await using under = await open()
       const [a = '', b = ''] = await withDeadEntries(under, 2)
       expect(await under.store.gateway.discardDeadLetter(0, a)).toBe(true)
@@ -344,7 +344,7 @@ export function describeCommitting(open: OpenStore): void {
       expect((await under.probe.deadLetters(0)).map(({ id }) => id)).toEqual([b])
     })
 
-    test('the former owner is fenced after a take-over, and its resend too', async () => {
+    test('the former owner is fenced after another took over, and so is its resend', async () => {
       await using under = await open()
       await using other = await under.connect()
       const first = await own(under.store, 0, 'a:1')
@@ -357,7 +357,7 @@ export function describeCommitting(open: OpenStore): void {
       await expectNoEffect(under, commit, { kind: 'fenced' }, 'a:1')
     })
 
-    test('a commit after the group was lost is done all the same', async () => {
+    test('a commit succeeds although the group was lost', async () => {
       await using under = await open()
       const { store, probe } = under
       const lease = await own(store, 0)
@@ -369,7 +369,7 @@ export function describeCommitting(open: OpenStore): void {
       expect(await readNow(store, 0)).toEqual(entries.slice(2))
     })
 
-    test('5,000 keys and 5,000 entries go in one commit', async () => {
+    test('5,000 keys and 5,000 entries fit in one commit', async () => {
       await using under = await open()
       const { store, probe } = under
       const lease = await own(store, 0)
@@ -387,7 +387,7 @@ export function describeCommitting(open: OpenStore): void {
       expect(await progressOf(store, 0)).toMatchObject({ analysed: 5_000, backlog: 0 })
     })
 
-    test('bytes are copied on the way in and on the way out', async () => {
+    test('bytes are copied when they are written and when they are read', async () => {
       await using under = await open()
       const { store } = under
       const lease = await own(store, 0)
@@ -422,7 +422,7 @@ export function describeCommitting(open: OpenStore): void {
       expect((await read()).map(one => [...(one ?? [])])).toEqual(expected)
     })
 
-    test('verdicts are kept from the entry on that the commit names', async () => {
+    test('verdicts are kept from the entry that the commit names', async () => {
       await using under = await open()
       const { store, probe } = under
       const lease = await own(store, 0)
@@ -459,7 +459,7 @@ export function describeCommitting(open: OpenStore): void {
       expect([...((await store.gateway.verdicts(0, ids[4] ?? ''))?.findings ?? [])]).toEqual([...bytes(ids[4] ?? '')])
     })
 
-    test('of anomalies and dead entries the newest are kept', async () => {
+    test('the newest anomalies and dead letters are kept', async () => {
       await using under = await open()
       const { store, probe, limits } = under
       const lease = await own(store, 0)

@@ -10,7 +10,7 @@ import { describeReading } from './reading.ts'
 import { describeRequests } from './requests.ts'
 import { describeRules } from './rules.ts'
 
-/** What every store is opened with for the contract: small limits that a test can reach. */
+/** Options of every store under the contract: small limits that a test can reach. */
 export const CONTRACT_OPTIONS = {
   partitions: 4,
   backlogMax: 30_000,
@@ -23,8 +23,8 @@ export const CONTRACT_OPTIONS = {
 } as const
 
 /**
- * The contract of the ports: every sentence of store/ports as a test. `open` gives an empty store each time.
- * `modelRuns` is how many random orders of calls are tried.
+ * Describes the contract of the ports: each sentence of store/ports as a test. `open` returns an empty store each time.
+ * `modelRuns` is the number of random sequences of calls.
  */
 export function describeStoreContract(name: string, open: OpenStore, { modelRuns = 100 } = {}): void {
   describe(`the store contract, ${name}`, () => {

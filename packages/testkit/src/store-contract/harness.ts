@@ -17,12 +17,12 @@ import { packSamples } from '../samples.ts'
 /** Far longer than a test: a lease that does not expire. */
 export const LONG_MS = 60_000
 
-/** A store with nothing in it, and the ways past its ports that the contract needs. */
+/** An empty store, and the access past its ports that the contract needs. */
 export interface StoreUnderTest extends AsyncDisposable {
   readonly store: Store
   readonly probe: StoreProbe
   readonly limits: StoreLimits
-  /** Another process's view of the same data; the caller disposes it. */
+  /** Opens another connection to the same data, as another process would; the caller disposes it. */
   connect(): Promise<Store>
 }
 
@@ -30,7 +30,7 @@ export type OpenStore = () => Promise<StoreUnderTest>
 
 export interface StoreLimits {
   readonly backlogMax: number
-  /** Anomalies and dead entries that are kept for sure; `trimSlack` more may be. */
+  /** Anomalies and dead letters that are certainly kept; up to `trimSlack` more may be. */
   readonly anomaliesMax: number
   readonly deadMax: number
   readonly trimSlack: number
@@ -41,10 +41,10 @@ export interface StoreLimits {
 }
 
 export interface StoreProbe {
-  /** An entry with these fields, as an XADD by hand makes it: nothing is counted as accepted. */
+  /** Adds an entry with these fields as an XADD by hand does: nothing is counted as accepted. */
   appendRaw(partition: number, fields: Readonly<Record<string, string>>): Promise<EntryId>
   deleteEntry(partition: number, id: EntryId): Promise<void>
-  /** Another entry under the same id, as a fail-over can leave it. What was pending may be forgotten. */
+  /** Puts another entry under the same id, as a failover can leave it. Pending entries may be lost. */
   replaceEntry(partition: number, id: EntryId, fields: Readonly<Record<string, string>>): Promise<void>
   destroyGroup(partition: number): Promise<void>
   streamIds(partition: number): Promise<EntryId[]>
@@ -52,11 +52,11 @@ export interface StoreProbe {
   verdictIds(partition: number): Promise<EntryId[]>
   anomalies(partition: number): Promise<string[]>
   deadLetters(partition: number): Promise<DeadLetter[]>
-  /** Lets the time go on that leases and members go by. */
+  /** Advances the clock of leases and members. */
   advanceTime(ms: number): Promise<void>
 }
 
-/** `count` samples as a gateway packs them. */
+/** Packs `count` samples as a gateway does. */
 export function packed(count: number, key = 'edge-17/rps'): string {
   return packSamples(
     Array.from({ length: count }, (_, index) => ({ key, value: index / 7, timestamp: 1.7e12 + index })),
@@ -77,20 +77,20 @@ export async function appendOne(store: Store, partition: number, count: number):
   return only(await append(store, partition, count))
 }
 
-/** Takes the partition's lease and makes its group: what an owner begins with. */
+/** Takes the partition's lease and creates its group, as a new owner does. */
 export async function own(store: Store, partition: number, token = 'analyzer-1:4cb7'): Promise<Lease> {
   expect(await store.analyzer.acquireLease(partition, token, LONG_MS)).toBe(true)
   await store.analyzer.loadCheckpoint(partition)
   return { partition, token }
 }
 
-/** What has not been delivered of one partition, without waiting. */
+/** Reads the entries of one partition that were not delivered, without blocking. */
 export async function readNow(store: Store, partition: number, count = 1000): Promise<readonly Entry[]> {
   const found = await store.analyzer.read([partition], { count, blockMs: 0 })
   return found[0]?.entries ?? []
 }
 
-/** Appends, reads and gives back the entries as an owner has them before its commit. */
+/** Appends entries and returns them as an owner reads them before its commit. */
 export async function appendAndRead(store: Store, partition: number, ...counts: number[]): Promise<readonly Entry[]> {
   const ids = await append(store, partition, ...counts)
   const entries = await readNow(store, partition)
@@ -98,7 +98,7 @@ export async function appendAndRead(store: Store, partition: number, ...counts: 
   return entries
 }
 
-/** The commit of `entries`, all of their samples analysed unless `changes` says otherwise. */
+/** Returns the commit of `entries`, with all of their samples analysed unless `changes` says otherwise. */
 export function commitOf(from: Checkpoint, entries: readonly Entry[], changes: Partial<Commit> = {}): Commit {
   const last = entries.at(-1)
   assert(last !== undefined)
@@ -129,7 +129,7 @@ export function keyUpdate(key: string, seed = 0): KeyUpdate {
   return { key, window: { kind: 'row', bytes: bytes(key, seed) }, analysis: analysisOf(key, seed) }
 }
 
-/** Bytes that tell one key's window from another's; all 256 values are among them. */
+/** Returns bytes that differ between keys and include all 256 values. */
 export function bytes(key: string, seed = 0): Uint8Array {
   return Uint8Array.from([seed, ...Buffer.from(key), ...Array.from({ length: 256 }, (_, value) => value)])
 }
@@ -138,7 +138,7 @@ export function analysisOf(key: string, seed = 0): string {
   return JSON.stringify({ key, count: seed, mean: 0.1 + 0.2, text: '"\\\u2028é😀' })
 }
 
-/** Everything of a partition that a commit changes, to compare before and after. */
+/** Reads everything of a partition that a commit changes, to compare before and after. */
 export async function stateOf({ store, probe }: StoreUnderTest, partition: number, keys: readonly string[]) {
   const { samples, oldest } = only(await store.analyzer.backlogs([partition]))
   return {
@@ -154,13 +154,13 @@ export async function stateOf({ store, probe }: StoreUnderTest, partition: numbe
   }
 }
 
-/** The windows' rows in plain arrays, which compare by content whatever kind of bytes a store returns. */
+/** Reads the windows' rows as plain arrays, which compare by content whatever bytes a store returns. */
 export async function windowsOf(store: Store, partition: number, keys: readonly string[]) {
   const windows = await store.analyzer.loadWindows(partition, keys)
   return windows.map(window => (window === null ? null : [...window.row]))
 }
 
-/** Progress, with the identity that holds always. */
+/** Reads the progress, and checks that its counts add up. */
 export async function progressOf(store: Store, partition: number): Promise<Progress> {
   const progress = only(await store.gateway.progress([partition]))
   const { accepted, analysed, dead, lost, backlog } = progress
@@ -168,7 +168,7 @@ export async function progressOf(store: Store, partition: number): Promise<Progr
   return progress
 }
 
-/** Resolves with `promise` and how long it took; fails when that is longer than anyone would wait. */
+/** Resolves with the result of `promise` and the time it took; fails after a generous timeout. */
 export async function timed<T>(promise: Promise<T>): Promise<{ value: T; tookMs: number }> {
   const start = performance.now()
   const value = await promise

@@ -9,7 +9,7 @@ import { append, commitOf, keyUpdate, type OpenStore, own, readNow, type StoreUn
 const PARTITION = 0
 const KEYS = ['a', 'b', 'c']
 
-/** A partition as the ports describe it, in the plainest way: everything is a list. */
+/** The simplest model of a partition: everything is a list. */
 interface Model {
   stream: Entry[]
   delivered: number
@@ -18,7 +18,7 @@ interface Model {
   accepted: number
   analysed: number
   dead: number
-  /** Number of the commit that touched each key last. */
+  /** The number of the last commit that touched each key. */
   readonly keys: Map<string, number>
   commits: number
   lastCommit: Commit | undefined
@@ -31,7 +31,7 @@ interface Real {
 
 type Command = fc.AsyncCommand<Model, Real>
 
-/** A command that can always be run; after each the store must look as the model does. */
+/** Makes a command that can always run, and after which the store must equal the model. */
 function command(text: string, run: (model: Model, real: Real) => Promise<void>): Command {
   return {
     check: () => true,
@@ -173,7 +173,7 @@ function deleted(id: EntryId): Entry {
   return { id, samples: undefined, count: undefined, offset: undefined, isDeleted: true }
 }
 
-/** Samples up to the end of `run`; entries that cannot be read tell nothing of it. */
+/** Returns the samples up to the end of `run`; unreadable entries have no offset. */
 function offsetAfter(from: Checkpoint, run: readonly Entry[]): number {
   const last = run.findLast(({ offset }) => offset !== undefined)
   return last === undefined ? from.offset : (last.offset ?? 0) + (last.count ?? 0)
@@ -193,8 +193,8 @@ function apply(model: Model, commit: Commit, keys: readonly string[], seed: numb
 }
 
 export function describeModel(open: OpenStore, runs: number): void {
-  describe('any order of calls', () => {
-    test('leaves the store as a model of plain lists says', async () => {
+  describe('any sequence of calls', () => {
+    test('leaves the store equal to a model of plain lists', async () => {
       const commands = fc.commands(
         [
           appending,

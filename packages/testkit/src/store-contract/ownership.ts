@@ -8,7 +8,7 @@ const PART_OF_TTL_MS = 600
 
 export function describeOwnership(open: OpenStore): void {
   describe('members', () => {
-    test('whoever said something within its time lives, in order of name', async () => {
+    test('are listed in order of name while their heartbeats are recent', async () => {
       await using under = await open()
       await using other = await under.connect()
       expect(await under.store.analyzer.heartbeat('b', LONG_MS)).toEqual(['b'])
@@ -17,7 +17,7 @@ export function describeOwnership(open: OpenStore): void {
       expect(await other.analyzer.heartbeat('a', LONG_MS)).toEqual(['a', 'b', 'c-10'])
     })
 
-    test('whoever leaves is gone at once, and leaving twice does no harm', async () => {
+    test('are removed at once when they leave, and leaving twice is harmless', async () => {
       await using under = await open()
       const { analyzer } = under.store
       await analyzer.heartbeat('a', LONG_MS)
@@ -28,7 +28,7 @@ export function describeOwnership(open: OpenStore): void {
       expect(await analyzer.heartbeat('a', LONG_MS)).toEqual(['a', 'b'])
     })
 
-    test('whoever said nothing for the time is forgotten', async () => {
+    test('are removed when their heartbeats stop', async () => {
       await using under = await open()
       const { analyzer } = under.store
       await analyzer.heartbeat('silent', TTL_MS)
@@ -50,7 +50,7 @@ export function describeOwnership(open: OpenStore): void {
       expect(await other.analyzer.acquireLease(1, 'b:1', LONG_MS)).toBe(true)
     })
 
-    test('of many who want a lease at the same time, one has it', async () => {
+    test('one of many concurrent callers gets a lease', async () => {
       await using under = await open()
       await using other = await under.connect()
       const taken = await Promise.all(
@@ -61,7 +61,7 @@ export function describeOwnership(open: OpenStore): void {
       expect(taken.filter(Boolean)).toHaveLength(1)
     })
 
-    test('a lease is compared as a whole: half of a token, a longer or another-cased one is not it', async () => {
+    test('a token is compared as a whole: a part, a longer or differently cased token is another', async () => {
       await using under = await open()
       const { analyzer } = under.store
       await analyzer.acquireLease(0, 'pod-1:abc', LONG_MS)
@@ -72,7 +72,7 @@ export function describeOwnership(open: OpenStore): void {
       expect(await analyzer.renewLeases([{ partition: 0, token: 'pod-1:abc' }], LONG_MS)).toEqual([true])
     })
 
-    test('a released lease is free, and releasing it again says that it was not ours', async () => {
+    test('a released lease is free, and a second release returns false', async () => {
       await using under = await open()
       const { analyzer } = under.store
       await analyzer.acquireLease(0, 'a:1', LONG_MS)
@@ -81,7 +81,7 @@ export function describeOwnership(open: OpenStore): void {
       expect(await analyzer.acquireLease(0, 'b:1', LONG_MS)).toBe(true)
     })
 
-    test('a lease that nobody renews expires, and cannot be renewed or released then', async () => {
+    test('a lease that is not renewed expires, and can no longer be renewed or released', async () => {
       await using under = await open()
       const { analyzer } = under.store
       await analyzer.acquireLease(0, 'a:1', TTL_MS)
@@ -91,7 +91,7 @@ export function describeOwnership(open: OpenStore): void {
       expect(await analyzer.acquireLease(0, 'b:1', TTL_MS)).toBe(true)
     })
 
-    test('a renewed lease lives on from then', async () => {
+    test('a renewal extends a lease from that moment', async () => {
       await using under = await open()
       const { analyzer } = under.store
       await analyzer.acquireLease(0, 'a:1', TTL_MS)
@@ -101,7 +101,7 @@ export function describeOwnership(open: OpenStore): void {
       expect(await analyzer.acquireLease(0, 'b:1', TTL_MS)).toBe(false)
     })
 
-    test('several leases are renewed together, each with its own answer, in order', async () => {
+    test('several leases are renewed together, with one result each, in order', async () => {
       await using under = await open()
       const { analyzer } = under.store
       for (const partition of [0, 1, 3]) await analyzer.acquireLease(partition, `a:${partition}`, LONG_MS)
@@ -119,7 +119,7 @@ export function describeOwnership(open: OpenStore): void {
       expect(await analyzer.renewLeases([], LONG_MS)).toEqual([])
     })
 
-    test('a commit under an expired lease is fenced, even when nobody took it since', async () => {
+    test('a commit under an expired lease is fenced, even while the lease is free', async () => {
       await using under = await open()
       const { store, probe } = under
       await store.analyzer.acquireLease(0, 'a:1', TTL_MS)
@@ -132,7 +132,7 @@ export function describeOwnership(open: OpenStore): void {
       expect(await store.analyzer.commit(lease, commit)).toMatchObject({ kind: 'ok' })
     })
 
-    test('an attempt is noted by the holder of the lease alone, and forgotten with the next commit', async () => {
+    test('an attempt is recorded by the holder of the lease only, and cleared by the next commit', async () => {
       await using under = await open()
       const { analyzer } = under.store
       const lease = await own(under.store, 0)
@@ -146,7 +146,7 @@ export function describeOwnership(open: OpenStore): void {
       expect(await analyzer.loadCheckpoint(0)).toMatchObject({ id: attempt.id, offset: 1 })
     })
 
-    test('an attempt is withdrawn while it is the one that is noted', async () => {
+    test('an attempt is withdrawn only while it is the recorded one', async () => {
       await using under = await open()
       const { analyzer } = under.store
       const lease = await own(under.store, 0)

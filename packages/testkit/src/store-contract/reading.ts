@@ -14,7 +14,7 @@ import {
   timed,
 } from './harness.ts'
 
-/** Time for a read to reach the store and wait there. */
+/** Time for a read to reach the store and block there. */
 const SETTLE_MS = 50
 /** What a woken read may take on a busy machine. */
 const WAKE_MS_MAX = 700
@@ -34,7 +34,7 @@ export function describeReading(open: OpenStore): void {
       expect(await probe.pendingIds(0)).toEqual([a, b, c])
     })
 
-    test('what one process read, another finds pending and not new', async () => {
+    test('entries that one process read are pending for another, not new', async () => {
       await using under = await open()
       await using other = await under.connect()
       await own(under.store, 0)
@@ -66,7 +66,7 @@ export function describeReading(open: OpenStore): void {
       expect(await store.analyzer.read([3, 0, 2], { count: 2, blockMs: 0 })).toEqual([])
     })
 
-    test('only partitions that have something are in the answer, and only those asked for', async () => {
+    test('only requested partitions that have new entries are returned', async () => {
       await using under = await open()
       const { store } = under
       for (const partition of [0, 1, 2]) await own(store, partition)
@@ -76,7 +76,7 @@ export function describeReading(open: OpenStore): void {
       expect([partition, entries.map(({ id }) => id)]).toEqual([1, [a]])
     })
 
-    test('pending entries are read by pages, again and again, without becoming anything else', async () => {
+    test('pending entries can be read by pages repeatedly and stay pending', async () => {
       await using under = await open()
       const { store } = under
       await own(store, 0)
@@ -89,7 +89,7 @@ export function describeReading(open: OpenStore): void {
       expect(await store.analyzer.readPending(0, '0-0', 100)).toEqual(entries)
     })
 
-    test('what was not delivered is not pending', async () => {
+    test('an entry that was not delivered is not pending', async () => {
       await using under = await open()
       const { store } = under
       await own(store, 0)
@@ -97,7 +97,7 @@ export function describeReading(open: OpenStore): void {
       expect(await store.analyzer.readPending(0, '0-0', 10)).toEqual([])
     })
 
-    test('acknowledging takes entries from the pending ones and leaves all else', async () => {
+    test('acknowledged entries are no longer pending, and nothing else changes', async () => {
       await using under = await open()
       const { store, probe } = under
       await own(store, 0)
@@ -122,7 +122,7 @@ export function describeReading(open: OpenStore): void {
       expect(await probe.pendingIds(0)).toEqual([])
     })
 
-    test('a pending entry that somebody deleted shows as deleted', async () => {
+    test('a pending entry that was deleted is marked as deleted', async () => {
       await using under = await open()
       const { store, probe } = under
       await own(store, 0)
@@ -135,7 +135,7 @@ export function describeReading(open: OpenStore): void {
       ])
     })
 
-    test('an entry that was deleted before it was delivered is never seen', async () => {
+    test('an entry that was deleted before its delivery is never delivered', async () => {
       await using under = await open()
       const { store, probe } = under
       await own(store, 0)
@@ -148,7 +148,7 @@ export function describeReading(open: OpenStore): void {
       ])
     })
 
-    test('anything may stand in the stream: what a field lacks or garbles is undefined', async () => {
+    test('the stream may hold anything: missing and malformed fields are undefined', async () => {
       await using under = await open()
       const { store, probe } = under
       await own(store, 0)
@@ -181,13 +181,13 @@ export function describeReading(open: OpenStore): void {
       expect(await store.analyzer.backlogs([0])).toMatchObject([{ samples: 0, oldest: ids[0] }])
     })
 
-    test('a partition without a group cannot be read, and nothing of the others is delivered then', async () => {
+    test('a partition without a group cannot be read, and then nothing of the others is delivered', async () => {
       await using under = await open()
       const { store } = under
       await own(store, 0)
       const a = await appendOne(store, 0, 1)
       await append(store, 1, 1)
-      // Either the read fails, or it says so of the partition: a cluster reads each by itself.
+      // Either the read fails, or it returns an error of the partition: in a cluster each is read by itself.
       const failure = await store.analyzer.read([1], { count: 1, blockMs: 0 }).then(
         found => found[0]?.error,
         error => error,
@@ -201,7 +201,7 @@ export function describeReading(open: OpenStore): void {
   })
 
   describe('the group', () => {
-    test('loading the checkpoint makes it once, and again when it was lost', async () => {
+    test('is created once when the checkpoint is loaded, and again when it was lost', async () => {
       await using under = await open()
       const { store, probe } = under
       expect(await store.analyzer.loadCheckpoint(0)).toMatchObject({ id: '0-0', offset: 0 })
@@ -213,14 +213,14 @@ export function describeReading(open: OpenStore): void {
       expect(await readNow(store, 0)).toEqual(entries)
     })
 
-    test('a group made after entries were appended delivers them', async () => {
+    test('delivers entries that were appended before it was created', async () => {
       await using under = await open()
       const ids = await append(under.store, 0, 1, 2)
       await under.store.analyzer.loadCheckpoint(0)
       expect((await readNow(under.store, 0)).map(({ id }) => id)).toEqual(ids)
     })
 
-    test('a new group begins after the checkpoint: applied entries do not come again, the others do', async () => {
+    test('begins after the checkpoint: applied entries are not delivered again, the others are', async () => {
       await using under = await open()
       const { store, probe } = under
       const lease = await own(store, 0)
@@ -236,8 +236,8 @@ export function describeReading(open: OpenStore): void {
     })
   })
 
-  describe('what was acknowledged by hand without being applied', () => {
-    test('comes again once the checkpoint is loaded, and with it all that follows', async () => {
+  describe('an entry that was acknowledged by hand without being applied', () => {
+    test('is delivered again once the checkpoint is loaded, with all entries after it', async () => {
       await using under = await open()
       const { store, probe } = under
       await own(store, 0)
@@ -246,15 +246,15 @@ export function describeReading(open: OpenStore): void {
       await store.analyzer.acknowledge(0, ids.slice(0, 1))
       expect(await readNow(store, 0)).toEqual([])
       await store.analyzer.loadCheckpoint(0)
-      // Else recovery would find the later ones first and stand before the gap for ever.
+      // Otherwise recovery would find the later ones first and stop at the gap for ever.
       expect(await probe.pendingIds(0)).toEqual([])
       expect(await readNow(store, 0)).toEqual(entries)
       expect(await probe.pendingIds(0)).toEqual(ids)
     })
   })
 
-  describe('waiting', () => {
-    test('a read that finds nothing waits for its time and returns nothing', async () => {
+  describe('blocking', () => {
+    test('a read that finds nothing blocks for its timeout and returns nothing', async () => {
       await using under = await open()
       await own(under.store, 0)
       const { value, tookMs } = await timed(under.store.analyzer.read([0], { count: 1, blockMs: 60 }))
@@ -263,7 +263,7 @@ export function describeReading(open: OpenStore): void {
       expect(tookMs).toBeLessThan(WAKE_MS_MAX)
     })
 
-    test('a read without time to wait does not wait', async () => {
+    test('a read with a timeout of zero does not block', async () => {
       await using under = await open()
       await own(under.store, 0)
       const { value, tookMs } = await timed(under.store.analyzer.read([0], { count: 1, blockMs: 0 }))
@@ -271,7 +271,7 @@ export function describeReading(open: OpenStore): void {
       expect(tookMs).toBeLessThan(WAKE_MS_MAX)
     })
 
-    test('a read that finds something does not wait', async () => {
+    test('a read that finds entries does not block', async () => {
       await using under = await open()
       await own(under.store, 0)
       await append(under.store, 0, 1)
@@ -280,7 +280,7 @@ export function describeReading(open: OpenStore): void {
       expect(tookMs).toBeLessThan(WAKE_MS_MAX)
     })
 
-    test('an append of another process wakes a waiting read, whichever of its partitions it goes to', async () => {
+    test('an append of another process to any of its partitions wakes a blocked read', async () => {
       await using under = await open()
       await using gateway = await under.connect()
       const partitions = [0, 1, 2, 3]
@@ -296,7 +296,7 @@ export function describeReading(open: OpenStore): void {
       }
     })
 
-    test('an append to another partition does not end a waiting read', async () => {
+    test('an append to another partition does not end a blocked read', async () => {
       await using under = await open()
       const { store } = under
       for (const partition of [0, 1]) await own(store, partition)
@@ -308,7 +308,7 @@ export function describeReading(open: OpenStore): void {
       expect([found.partition, found.entries.map(entry => entry.id)]).toEqual([0, [id]])
     })
 
-    test('a waiting read is ended by an interrupt, and the next one works', async () => {
+    test('an interrupt ends a blocked read, and the next one works', async () => {
       await using under = await open()
       const { store } = under
       await own(store, 0)
@@ -334,7 +334,7 @@ export function describeReading(open: OpenStore): void {
       expect(tookMs).toBeLessThan(WAKE_MS_MAX)
     })
 
-    test('an interrupt takes nothing from what is there to be read', async () => {
+    test('an interrupt loses no entries', async () => {
       await using under = await open()
       const { store } = under
       await own(store, 0)
@@ -347,7 +347,7 @@ export function describeReading(open: OpenStore): void {
       expect([...first, ...rest].map(({ id }) => id)).toEqual(ids)
     })
 
-    test('with no partitions a read waits too, and an interrupt ends it', async () => {
+    test('a read without partitions blocks too, and an interrupt ends it', async () => {
       await using under = await open()
       const { store } = under
       const waited = await timed(store.analyzer.read([], { count: 1, blockMs: 60 }))
@@ -358,7 +358,7 @@ export function describeReading(open: OpenStore): void {
       expect((await reading).tookMs).toBeLessThan(WAKE_MS_MAX)
     })
 
-    test('closing the store ends a waiting read', async () => {
+    test('closing the store ends a blocked read', async () => {
       await using under = await open()
       const other = await under.connect()
       await own(other, 0)

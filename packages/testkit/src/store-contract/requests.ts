@@ -23,8 +23,8 @@ async function appendOnce(store: Store, ...args: Parameters<typeof batchOf>) {
 }
 
 export function describeRequests(open: OpenStore): void {
-  describe('requests that may come again', () => {
-    test('a batch that comes again is stored once, and told its entry of the first time, whoever brings it', async () => {
+  describe('requests that may be retried', () => {
+    test('a retried batch is stored once and returns its first entry, whichever process appends it', async () => {
       await using under = await open()
       await using other = await under.connect()
       const first = await appendOnce(under.store, 'r', { count: 3 })
@@ -35,7 +35,7 @@ export function describeRequests(open: OpenStore): void {
       expect(await under.probe.streamIds(PARTITION)).toHaveLength(1)
     })
 
-    test('each partition remembers for itself, and each request is another one', async () => {
+    test('each partition remembers its own batches, and each request separately', async () => {
       await using under = await open()
       const batches = [batchOf('r'), batchOf('r', { partition: 2 }), batchOf('s'), batchOf('r')]
       const outcomes = await under.store.gateway.append(batches)
@@ -43,7 +43,7 @@ export function describeRequests(open: OpenStore): void {
       expect(outcomes[3]).toEqual({ ...outcomes[0], kind: 'known' })
     })
 
-    test('of the same batch brought at the same time by two processes one is stored', async () => {
+    test('a batch that two processes append at the same time is stored once', async () => {
       await using under = await open()
       await using other = await under.connect()
       const outcomes = await Promise.all(
@@ -54,17 +54,17 @@ export function describeRequests(open: OpenStore): void {
       expect(await progressOf(under.store, PARTITION)).toMatchObject({ accepted: 1 })
     })
 
-    test('a full partition still tells what is known', async () => {
+    test('a partition with a full backlog still returns known batches', async () => {
       await using under = await open()
       const { id } = { id: '', ...(await appendOnce(under.store, 'r')) }
       await appendOne(under.store, PARTITION, under.limits.backlogMax)
       expect(await appendOnce(under.store, 'r')).toEqual({ kind: 'known', id })
       expect(await appendOnce(under.store, 's')).toMatchObject({ kind: 'backlog-full' })
-      // What was refused is not known.
+      // A refused batch is not remembered.
       expect(await appendOnce(under.store, 's')).toMatchObject({ kind: 'backlog-full' })
     })
 
-    test('a name stands for one content', async () => {
+    test('a name is claimed for one content', async () => {
       await using under = await open()
       await using other = await under.connect()
       const { store } = under
@@ -75,14 +75,14 @@ export function describeRequests(open: OpenStore): void {
       expect(await store.gateway.claimRequest(claimOf({ name: 'm', content: 'd' }))).toEqual({ kind: 'new' })
     })
 
-    test('a claim and a batch of the same name are two things', async () => {
+    test('a claim and a batch of the same name are independent', async () => {
       await using under = await open()
       expect(await under.store.gateway.claimRequest(claimOf({ name: 'r' }))).toEqual({ kind: 'new' })
       expect(await appendOnce(under.store, 'r')).toMatchObject({ kind: 'stored' })
       expect(await under.store.gateway.claimRequest(claimOf({ name: 'r' }))).toEqual({ kind: 'repeat' })
     })
 
-    test('what was not used for its time is forgotten, and what was used meanwhile is not', async () => {
+    test('a request expires when it is not used for its time to live, and each use extends it', async () => {
       await using under = await open()
       const { store, probe } = under
       const used = await appendOnce(store, 'used', { ttlMs: SHORT_MS })
@@ -99,12 +99,12 @@ export function describeRequests(open: OpenStore): void {
       expect(await progressOf(store, PARTITION)).toMatchObject({ accepted: 4 })
     })
 
-    test('when there is room for no more, new ones are refused, known ones are answered, and none is forgotten early', async () => {
+    test('at the limit new requests are refused, known ones still work, and none expires early', async () => {
       await using under = await open()
       const { store, probe, limits } = under
       await own(store, PARTITION)
       const names = Array.from({ length: limits.requestsMax - 1 }, (_, i) => `r${i}`)
-      // The time must last for all of these calls on a slow computer.
+      // Long enough for all of these calls on a slow computer.
       const ttlMs = 10 * SHORT_MS
       await store.gateway.claimRequest(claimOf({ ttlMs }))
       const first = await store.gateway.append(names.map(name => batchOf(name, { ttlMs })))
@@ -119,25 +119,25 @@ export function describeRequests(open: OpenStore): void {
       expect(await store.gateway.claimRequest(claimOf({ ttlMs }))).toEqual({ kind: 'repeat' })
       const again = await store.gateway.append(names.map(name => batchOf(name, { ttlMs })))
       expect(again).toEqual(first.map(outcome => ({ ...outcome, kind: 'known' })))
-      // Batches that need not be remembered have nothing to do with it.
+      // Batches without a request mark are not affected.
       await appendOne(store, PARTITION, 1)
       await probe.advanceTime(ttlMs + 1)
       expect(await appendOnce(store, 'x')).toMatchObject({ kind: 'stored' })
     })
 
-    test('many that come and go leave room for more, however many there were', async () => {
+    test('expired requests make room for new ones, however many there were', async () => {
       await using under = await open()
       const { store, probe, limits } = under
       for (let round = 0; round < 3; round++) {
         const batches = Array.from({ length: limits.requestsMax }, (_, i) => batchOf(`${round}.${i}`, { ttlMs: 100 }))
         const outcomes = await store.gateway.append(batches)
-        // On a slow computer the first may be forgotten while the last ones come, which is right as well.
+        // On a slow computer the first may expire while the last ones arrive, which is right too.
         expect(outcomes.map(({ kind }) => kind)).toEqual(outcomes.map(() => 'stored'))
         await probe.advanceTime(200)
       }
     })
 
-    test('whatever comes again and in whatever order, each batch is stored once', async () => {
+    test('each batch is stored once, whatever is retried and in whatever order', async () => {
       const calls = fc.array(
         fc.record({ request: fc.nat(5), partition: fc.nat(3), isOther: fc.boolean(), isAwaited: fc.boolean() }),
         { maxLength: 40 },
@@ -147,22 +147,22 @@ export function describeRequests(open: OpenStore): void {
           await using under = await open()
           await using other = await under.connect()
           const ids = new Map<string, Set<string>>()
-          const answers: Promise<void>[] = []
+          const pending: Promise<void>[] = []
           for (const { request, partition, isOther, isAwaited } of plan) {
             const name = `${partition} ${request}`
-            const answer = appendOnce(isOther ? other : under.store, `r${request}`, { partition }).then(outcome => {
+            const appended = appendOnce(isOther ? other : under.store, `r${request}`, { partition }).then(outcome => {
               const known = ids.get(name) ?? new Set()
               ids.set(name, known.add('id' in outcome ? outcome.id : outcome.kind))
             })
-            answers.push(answer)
-            if (isAwaited) await answer
+            pending.push(appended)
+            if (isAwaited) await appended
           }
-          await Promise.all(answers)
-          for (const told of ids.values()) expect(told.size).toBe(1)
+          await Promise.all(pending)
+          for (const entries of ids.values()) expect(entries.size).toBe(1)
           for (let partition = 0; partition < 4; partition++) {
             const wanted = [...ids]
               .filter(([name]) => name.startsWith(`${partition} `))
-              .flatMap(([, told]) => [...told])
+              .flatMap(([, entries]) => [...entries])
             expect((await under.probe.streamIds(partition)).toSorted()).toEqual(wanted.toSorted())
             expect((await progressOf(under.store, partition)).accepted).toBe(wanted.length)
           }

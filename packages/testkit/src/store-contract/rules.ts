@@ -14,7 +14,7 @@ function next(before: RuleDocument, id = 'edge-cpu'): { document: RuleDocument; 
 
 export function describeRules(open: OpenStore): void {
   describe('rules', () => {
-    test('are those of an empty document until somebody says something', async () => {
+    test('are those of an empty document before the first change', async () => {
       await using under = await open()
       const { rules } = under.store
       expect(await rules.version()).toBe(0)
@@ -22,7 +22,7 @@ export function describeRules(open: OpenStore): void {
       expect(await rules.changes({ count: 10 })).toEqual([])
     })
 
-    test('are what was written last, for every process', async () => {
+    test('are the last that were written, for every process', async () => {
       await using under = await open()
       await using other = await under.connect()
       const first = next(EMPTY_DOCUMENT)
@@ -34,7 +34,7 @@ export function describeRules(open: OpenStore): void {
       expect(await other.rules.changes({ count: 10 })).toEqual([second.change, first.change])
     })
 
-    test('of two changes of the same version one wins, and the other has no effect', async () => {
+    test('accept one of two changes of the same version; the other has no effect', async () => {
       await using under = await open()
       await using other = await under.connect()
       const [one, two] = [next(EMPTY_DOCUMENT, 'a'), next(EMPTY_DOCUMENT, 'b')]
@@ -50,7 +50,7 @@ export function describeRules(open: OpenStore): void {
       expect(await other.rules.replace(skipping, { ...winner.change, version: 5 })).toBe(false)
     })
 
-    test('have their newest changes kept, by page', async () => {
+    test('keep their newest changes, which are read by page', async () => {
       await using under = await open()
       const { rules } = under.store
       let document = EMPTY_DOCUMENT

@@ -8,7 +8,7 @@ import { redisAvailable, redisClusterAvailable, startRedis } from '../../src/red
 const FIXTURE = new URL('../../src/redis-fixture.ts', import.meta.url).href
 
 describe.skipIf(!(await redisAvailable()))('a Redis for tests', () => {
-  test('answers at its address, and says what it is', async () => {
+  test('responds at its address and reports its version', async () => {
     await using redis = await startRedis()
     expect(await ask(redis.url, client => client.ping())).toBe('PONG')
     expect(redis.version).toMatch(/^(Redis|Valkey) \d+\.\d+/)
@@ -24,13 +24,13 @@ describe.skipIf(!(await redisAvailable()))('a Redis for tests', () => {
     expect(await ask(redis.url, client => client.get('k'))).toBe('v')
   })
 
-  test('takes arguments, the later one wins', async () => {
+  test('takes arguments, of which the last one wins', async () => {
     await using redis = await startRedis({ args: ['--appendonly', 'no', '--maxmemory', '7mb'] })
     expect(await ask(redis.url, client => client.config('GET', 'maxmemory'))).toContain('7340032')
     expect(await ask(redis.url, client => client.config('GET', 'appendonly'))).toContain('no')
   })
 
-  test('is gone when it is disposed, also after it was stopped', async () => {
+  test('is removed when it is disposed, even after it was stopped', async () => {
     const redis = await startRedis()
     const { url } = redis
     await redis.stop()

@@ -20,8 +20,8 @@ function openOn(redis: RedisFixture, prefix: string, partitions: number | undefi
   return openRedisStore({ ...REDIS_STORE_DEFAULTS, url: redis.url, prefix, partitions, onFailure: () => {} })
 }
 
-describe.skipIf(!(await redisAvailable()))('the Redis store and what it finds there', () => {
-  test('the first start fixes the number of partitions; another number is refused, none takes it', async () => {
+describe.skipIf(!(await redisAvailable()))('opening the Redis store', () => {
+  test('the first start fixes the number of partitions; another number is refused, none accepts it', async () => {
     await using redis = await startRedis()
     const prefix = `test-${randomUUID()}`
     await using first = await openOn(redis, prefix, 3)
@@ -32,7 +32,7 @@ describe.skipIf(!(await redisAvailable()))('the Redis store and what it finds th
     await expect(openOn(redis, prefix, 4)).rejects.toThrow('set PARTITIONS to 3')
   })
 
-  test('after Redis was emptied the layout is noted again by those who live', async () => {
+  test('a heartbeat stores the layout again after Redis was emptied', async () => {
     await using redis = await startRedis()
     const prefix = `test-${randomUUID()}`
     await using store = await openOn(redis, prefix, 3)
@@ -65,7 +65,7 @@ describe.skipIf(!(await redisAvailable()))('the Redis store and what it finds th
     expect(await two.analyzer.heartbeat('b', 60_000)).toEqual(['b'])
   })
 
-  test('a key of a wrong type makes the commit fail for good, and nothing of it is done', async () => {
+  test('a key of a wrong type makes a commit fail permanently and without effect', async () => {
     await using redis = await startRedis()
     await using store = await openOn(redis, 'tm', 1)
     const lease = await own(store, 0)
@@ -80,7 +80,7 @@ describe.skipIf(!(await redisAvailable()))('the Redis store and what it finds th
     client.disconnect()
   })
 
-  test('while Redis is away every call fails at once; when it is back the store works without being opened again', async () => {
+  test('calls fail at once while Redis is unavailable, and the open store works when it is back', async () => {
     await using redis = await startRedis()
     await using store = await openOn(redis, 'tm', 1)
     await own(store, 0)
@@ -96,7 +96,7 @@ describe.skipIf(!(await redisAvailable()))('the Redis store and what it finds th
     expect(await store.analyzer.read([0], { count: 9, blockMs: 100 })).toHaveLength(1)
   })
 
-  test('a Redis that is not there is refused, in seconds', async () => {
+  test('opening without a Redis is refused within seconds', async () => {
     const redis = await startRedis()
     await redis[Symbol.asyncDispose]()
     await expect(openOn(redis, 'tm', 1)).rejects.toMatchObject({ kind: 'refused' })

@@ -27,7 +27,7 @@ function openOn(url: string): Promise<Store> {
   return openRedisStore(options)
 }
 
-/** Far below what any Redis uses: whatever may be refused for want of memory is. */
+/** Sets a limit far below what any Redis uses, so that everything is refused that may be. */
 async function limitMemory(nodes: readonly RedisFixture[], maxmemory: string): Promise<void> {
   for (const { url } of nodes) {
     const client = rawClient(url)
@@ -54,7 +54,7 @@ async function expectOnlyAppendsRefused(url: string, nodes: readonly RedisFixtur
   expect(await store.gateway.claimRequest(claim)).toEqual({ kind: 'no-memory' })
   expect(await progressOf(store, 2)).toMatchObject({ accepted: 0 })
 
-  // The owner goes on.
+  // The owner continues.
   const { analyzer, gateway } = store
   expect(await analyzer.heartbeat('a', LONG_MS)).toEqual(['a'])
   expect(await analyzer.renewLeases([lease], LONG_MS)).toEqual([true])
@@ -70,7 +70,7 @@ async function expectOnlyAppendsRefused(url: string, nodes: readonly RedisFixtur
   expect(await gateway.lastAnalyses([{ partition: 0, key: 'k' }])).toEqual([keyUpdate('k').analysis])
   expect(await gateway.window({ partition: 0, key: 'k' })).not.toBeNull()
 
-  // So does one that takes a partition over, of which there may be no group yet, and one that is only starting.
+  // So does an analyzer that takes over a partition, which may have no group yet, and one that is starting.
   await using other = await openOn(url)
   expect(await other.analyzer.heartbeat('b', LONG_MS)).toEqual(['a', 'b'])
   for (const partition of [1, 3]) {
@@ -89,7 +89,7 @@ async function expectOnlyAppendsRefused(url: string, nodes: readonly RedisFixtur
   expect(await store.gateway.claimRequest(claim)).toEqual({ kind: 'new' })
 }
 
-const SENTENCE = 'only what adds samples is refused: analyzers go on, others take over, and reads are answered'
+const SENTENCE = 'only appends are refused: analyzers continue, others take over, and reads work'
 
 describe.skipIf(!(await redisAvailable()))('at the memory limit of Redis', () => {
   test(SENTENCE, async () => {

@@ -10,7 +10,7 @@ import type { StoreUnderTest } from '../../src/store-contract/harness.ts'
 /** Redis trims its bounded streams by whole nodes, which hold up to 100 entries (stream-node-max-entries). */
 const TRIM_SLACK = 100
 
-/** Random orders of calls that are tried: each call of the model is some twenty of Redis. */
+/** Random sequences of calls: each call of the model takes about twenty of Redis. */
 const MODEL_RUNS = 20
 
 describe.skipIf(!(await redisAvailable()))('on Redis', () => {

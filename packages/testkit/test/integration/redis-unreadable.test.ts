@@ -14,7 +14,7 @@ import { appendAndRead, commitOf, only, own } from '../../src/store-contract/har
 const AT = keysUnder('tm').partition(0)
 const BY = { who: 'ada', why: 'the winter', at: 1_700_000_000_000 }
 
-/** A store, a client past it, and the failures that it reported. */
+/** A store, a client that bypasses it, and the failures that the store reported. */
 interface Setup extends AsyncDisposable {
   readonly store: Store
   readonly client: ReturnType<typeof rawClient>
@@ -54,7 +54,7 @@ describe.skipIf(!(await redisAvailable()))('stored data that cannot be read', ()
     expect(parts).toMatchObject([null, { opening: good }])
     expect(failures).toEqual([`the stored alert ${bad.id} cannot be read; it is left out`])
 
-    // Its check does not stand in the way of the others for ever.
+    // Its check does not block the others for ever.
     expect((await store.alerts.dueNotifications(0, 1)).alerts.length).toBeLessThanOrEqual(1)
     expect((await store.alerts.dueNotifications(0, 10)).alerts).toMatchObject([{ id: good.id }])
     await store.alerts.dueNotifications(0, 10)

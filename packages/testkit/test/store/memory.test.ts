@@ -4,7 +4,7 @@ import { CONTRACT_OPTIONS, describeStoreContract } from '../../src/store-contrac
 import type { StoreProbe, StoreUnderTest } from '../../src/store-contract/harness.ts'
 import { append } from '../../src/store-contract/harness.ts'
 
-/** 2026-01-01, and it stands still until a test moves it. */
+/** 2026-01-01. The clock stands still until a test advances it. */
 const START_MS = 1_767_225_600_000
 
 async function open(): Promise<StoreUnderTest> {
@@ -36,8 +36,8 @@ async function open(): Promise<StoreUnderTest> {
 
 describeStoreContract('in memory', open)
 
-describe('the ids of the store in memory', () => {
-  test('are the clock and a number, as those of Redis', async () => {
+describe('ids of the memory store', () => {
+  test('consist of the clock and a sequence number, as in Redis', async () => {
     let clock = START_MS
     const store = createMemoryStore({ partitions: 1, now: () => clock })
     expect(await append(store, 0, 1, 1)).toEqual([`${START_MS}-0`, `${START_MS}-1`])
@@ -45,7 +45,7 @@ describe('the ids of the store in memory', () => {
     expect(await append(store, 0, 1)).toEqual([`${START_MS + 1}-0`])
   })
 
-  test('grow also while the clock goes back, and after everything was trimmed', async () => {
+  test('grow even when the clock goes back, and after everything was trimmed', async () => {
     let clock = START_MS
     const store = createMemoryStore({ partitions: 2, now: () => clock })
     const [first = ''] = await append(store, 0, 1)
@@ -57,7 +57,7 @@ describe('the ids of the store in memory', () => {
     expect(await append(store, 1, 1)).toEqual([`${START_MS - 60_000}-0`])
   })
 
-  test('begin at 0-1 when the clock stands at zero: 0-0 is before every entry', async () => {
+  test('begin at 0-1 when the clock is zero: 0-0 is before every entry', async () => {
     const store = createMemoryStore({ partitions: 1, now: () => 0 })
     expect(await append(store, 0, 1)).toEqual(['0-1'])
   })
