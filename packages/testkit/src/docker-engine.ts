@@ -9,7 +9,10 @@ const STARTUP_TIMEOUT_MS = 90_000
 
 let engine: Promise<ContainerRuntimeClient | undefined> | undefined
 
-/** Finds the Docker engine as testcontainers does (DOCKER_HOST, contexts, sockets); undefined when none responds. */
+/**
+ * Finds the Docker engine as testcontainers does (DOCKER_HOST, contexts, sockets); undefined when
+ * none responds.
+ */
 export function dockerEngine(): Promise<ContainerRuntimeClient | undefined> {
   // Imported here, because testcontainers takes most of a second to load.
   engine ??= import('testcontainers').then(({ getContainerRuntimeClient }) =>
@@ -22,7 +25,10 @@ export function redisImage(): string {
   return process.env.TIDEMARK_TEST_REDIS_IMAGE ?? IMAGE_DEFAULT
 }
 
-/** Starts Redis in a container, on a local port that stays the same when it is stopped and started again. */
+/**
+ * Starts Redis in a container, on a local port that stays the same when it is stopped and started
+ * again.
+ */
 export async function startRedisContainer(args: readonly string[]): Promise<RunningRedis> {
   const { GenericContainer, Wait } = await import('testcontainers')
   const client = await dockerEngine()

@@ -1,4 +1,6 @@
-/** Legal keys that some layer could mistake for something else. All of them differ in their bytes. */
+/**
+ * Legal keys that some layer could mistake for something else. All of them differ in their bytes.
+ */
 export const NASTY_KEYS: readonly string[] = [
   // Members that JavaScript objects have already.
   '__proto__',

@@ -3,7 +3,9 @@ import { Redis } from 'ioredis'
 import { dockerEngine, redisImage, startRedisContainer } from './docker-engine.ts'
 import { isOnPath, startRedisProcess } from './redis-process.ts'
 
-/** Where a Redis for tests comes from, in the order of preference. TIDEMARK_TEST_REDIS forces one. */
+/**
+ * Where a Redis for tests comes from, in the order of preference. TIDEMARK_TEST_REDIS forces one.
+ */
 const KINDS = ['docker', 'redis-server', 'valkey-server'] as const
 
 export type RedisKind = (typeof KINDS)[number]
@@ -42,8 +44,8 @@ export interface RedisFixtureOptions {
 }
 
 /**
- * Tells whether tests that need Redis run. With CI=true they always run, and fail without Redis; otherwise they are skipped
- * without Redis, with a line that says so.
+ * Tells whether tests that need Redis run. With CI=true they always run, and fail without Redis;
+ * otherwise they are skipped without Redis, with a line that says so.
  */
 export async function redisAvailable(): Promise<boolean> {
   if ((await findKind()) !== undefined || process.env.CI === 'true') return true
@@ -58,7 +60,10 @@ export async function redisClusterAvailable(): Promise<boolean> {
   return false
 }
 
-/** Starts a Redis that runs as long as the fixture, never longer than this process, and waits until it responds. */
+/**
+ * Starts a Redis that runs as long as the fixture, never longer than this process, and waits until
+ * it responds.
+ */
 export async function startRedis({ args = [], which }: RedisFixtureOptions = {}): Promise<RedisFixture> {
   const kind = which ?? (await findKind())
   if (kind === undefined) throw new Error(`no Redis for tests was found: ${REMEDY}`)
@@ -160,7 +165,10 @@ export interface RedisClusterOptions {
   readonly onStarted?: (index: number, node: RedisFixture) => void
 }
 
-/** Starts a cluster of local processes, assigns the slots to the masters, and waits until all nodes agree. */
+/**
+ * Starts a cluster of local processes, assigns the slots to the masters, and waits until all nodes
+ * agree.
+ */
 export async function startRedisCluster(options: RedisClusterOptions = {}): Promise<RedisClusterFixture> {
   const { masters = 3, replicas = 0, argsOf = () => [], onStarted = () => {} } = options
   const kind = await findProcessKind()

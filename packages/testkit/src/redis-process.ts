@@ -8,9 +8,9 @@ import { promisify } from 'node:util'
 import type { RunningRedis } from './redis-fixture.ts'
 
 /**
- * Runs the command after its first argument, a folder, until a signal's name arrives on stdin, a pipe. When the test ends or
- * its process is killed, the pipe closes without one: then the server is killed and the folder removed, so that nothing
- * outlives a test.
+ * Runs the command after its first argument, a folder, until a signal's name arrives on stdin, a
+ * pipe. When the test ends or its process is killed, the pipe closes without one: then the server
+ * is killed and the folder removed, so that nothing outlives a test.
  */
 const GUARD = `
 folder=$1; shift
@@ -20,7 +20,10 @@ if read -r signal <&3; then kill -s "$signal" $server; wait $server
 else kill -s KILL $server; wait $server; rm -rf "$folder"
 fi`
 
-/** Starts redis-server or valkey-server as a child process, in a temporary folder and on a free port. */
+/**
+ * Starts redis-server or valkey-server as a child process, in a temporary folder and on a free
+ * port.
+ */
 export async function startRedisProcess(file: string, args: readonly string[]): Promise<RunningRedis> {
   const folder = await mkdtemp(join(tmpdir(), 'tidemark-redis-'))
   const [port = 0, clusterPort = 0] = await freePorts(2)
@@ -29,7 +32,8 @@ export async function startRedisProcess(file: string, args: readonly string[]): 
   const all = [...command, ...args, ...(args.includes('--cluster-enabled') ? ['--cluster-port', clusterPort] : [])]
 
   const run = (): ChildProcess =>
-    // In its own session the server does not receive Ctrl-C: the test decides the order of stopping.
+    // In its own session the server does not receive Ctrl-C: the test decides the order of
+    // stopping.
     spawn('sh', ['-c', GUARD, 'tidemark-guard', folder, ...all.map(String)], {
       detached: true,
       stdio: ['pipe', 'ignore', 'ignore'],

@@ -1,10 +1,13 @@
 /**
- * Every Redis key of Tidemark. A partition's keys share a hash tag, so they are in one slot of a cluster. The first braces
- * win, so braces in user keys, which are hash fields, have no effect.
+ * Every Redis key of Tidemark. A partition's keys share a hash tag, so they are in one slot of a
+ * cluster. The first braces win, so braces in user keys, which are hash fields, have no effect.
  */
 export const GROUP = 'analyzers'
 
-/** The one consumer of a partition, whichever analyzer owns it: XREADGROUP returns pending entries only to their consumer. */
+/**
+ * The one consumer of a partition, whichever analyzer owns it: XREADGROUP returns pending entries
+ * only to their consumer.
+ */
 export const CONSUMER = 'owner'
 
 export interface PartitionKeys {

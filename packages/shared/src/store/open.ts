@@ -18,9 +18,9 @@ export interface OpenStoreOptions {
 }
 
 /**
- * Opens the Redis store, retrying while Redis does not respond; undefined when `signal` aborts it. Rejects with a
- * LayoutMismatch when Redis holds another deployment's data, and with a DurabilityMismatch when it does not provide the
- * configured durability.
+ * Opens the Redis store, retrying while Redis does not respond; undefined when `signal` aborts it.
+ * Rejects with a LayoutMismatch when Redis holds another deployment's data, and with a
+ * DurabilityMismatch when it does not provide the configured durability.
  */
 export async function openStore({
   redis,

@@ -3,8 +3,8 @@ import { SEVERITIES } from '../detection/alerts/alert.ts'
 import { type AlertParts, SUPPRESSORS } from '../detection/alerts/record.ts'
 
 /**
- * The stored JSON of an alert's parts. Members that are not named here are kept: another version of Tidemark may have
- * written them.
+ * The stored JSON of an alert's parts. Members that are not named here are kept: another version of
+ * Tidemark may have written them.
  */
 const note = z.looseObject({ who: z.string(), why: z.string(), at: z.number() })
 
@@ -70,8 +70,8 @@ const parts = z.object({
 type Stored = string | null | undefined
 
 /**
- * Parses the stored parts of an alert: opening, end, acknowledgement, snooze and notification state. Null without an
- * opening; throws when a part is not what Tidemark writes.
+ * Parses the stored parts of an alert: opening, end, acknowledgement, snooze and notification
+ * state. Null without an opening; throws when a part is not what Tidemark writes.
  */
 export function parseAlertParts([
   opening,

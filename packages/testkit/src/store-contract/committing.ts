@@ -40,7 +40,10 @@ function verdictOn(id: EntryId, seed: number): EntryFindings {
   }
 }
 
-/** Appends entries of one sample each to partition 0 and commits them as dead letters. Returns their ids. */
+/**
+ * Appends entries of one sample each to partition 0 and commits them as dead letters. Returns their
+ * ids.
+ */
 async function withDeadEntries({ store }: StoreUnderTest, count: number): Promise<string[]> {
   const lease = await own(store, 0)
   const entries = await appendAndRead(store, 0, ...Array.from({ length: count }, () => 1))

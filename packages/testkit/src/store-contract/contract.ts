@@ -23,8 +23,8 @@ export const CONTRACT_OPTIONS = {
 } as const
 
 /**
- * Describes the contract of the ports: each sentence of store/ports as a test. `open` returns an empty store each time.
- * `modelRuns` is the number of random sequences of calls.
+ * Describes the contract of the ports: each sentence of store/ports as a test. `open` returns an
+ * empty store each time. `modelRuns` is the number of random sequences of calls.
  */
 export function describeStoreContract(name: string, open: OpenStore, { modelRuns = 100 } = {}): void {
   describe(`the store contract, ${name}`, () => {

@@ -22,7 +22,9 @@ export interface StoreUnderTest extends AsyncDisposable {
   readonly store: Store
   readonly probe: StoreProbe
   readonly limits: StoreLimits
-  /** Opens another connection to the same data, as another process would; the caller disposes it. */
+  /**
+   * Opens another connection to the same data, as another process would; the caller disposes it.
+   */
   connect(): Promise<Store>
 }
 
@@ -44,7 +46,9 @@ export interface StoreProbe {
   /** Adds an entry with these fields as an XADD by hand does: nothing is counted as accepted. */
   appendRaw(partition: number, fields: Readonly<Record<string, string>>): Promise<EntryId>
   deleteEntry(partition: number, id: EntryId): Promise<void>
-  /** Puts another entry under the same id, as a failover can leave it. Pending entries may be lost. */
+  /**
+   * Puts another entry under the same id, as a failover can leave it. Pending entries may be lost.
+   */
   replaceEntry(partition: number, id: EntryId, fields: Readonly<Record<string, string>>): Promise<void>
   destroyGroup(partition: number): Promise<void>
   streamIds(partition: number): Promise<EntryId[]>
@@ -98,7 +102,10 @@ export async function appendAndRead(store: Store, partition: number, ...counts: 
   return entries
 }
 
-/** Returns the commit of `entries`, with all of their samples analysed unless `changes` says otherwise. */
+/**
+ * Returns the commit of `entries`, with all of their samples analysed unless `changes` says
+ * otherwise.
+ */
 export function commitOf(from: Checkpoint, entries: readonly Entry[], changes: Partial<Commit> = {}): Commit {
   const last = entries.at(-1)
   assert(last !== undefined)
@@ -154,7 +161,9 @@ export async function stateOf({ store, probe }: StoreUnderTest, partition: numbe
   }
 }
 
-/** Reads the windows' rows as plain arrays, which compare by content whatever bytes a store returns. */
+/**
+ * Reads the windows' rows as plain arrays, which compare by content whatever bytes a store returns.
+ */
 export async function windowsOf(store: Store, partition: number, keys: readonly string[]) {
   const windows = await store.analyzer.loadWindows(partition, keys)
   return windows.map(window => (window === null ? null : [...window.row]))

@@ -187,7 +187,8 @@ export function describeReading(open: OpenStore): void {
       await own(store, 0)
       const a = await appendOne(store, 0, 1)
       await append(store, 1, 1)
-      // Either the read fails, or it returns an error of the partition: in a cluster each is read by itself.
+      // Either the read fails, or it returns an error of the partition: in a cluster each is read
+      // by itself.
       const failure = await store.analyzer.read([1], { count: 1, blockMs: 0 }).then(
         found => found[0]?.error,
         error => error,

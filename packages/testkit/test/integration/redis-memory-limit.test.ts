@@ -70,7 +70,8 @@ async function expectOnlyAppendsRefused(url: string, nodes: readonly RedisFixtur
   expect(await gateway.lastAnalyses([{ partition: 0, key: 'k' }])).toEqual([keyUpdate('k').analysis])
   expect(await gateway.window({ partition: 0, key: 'k' })).not.toBeNull()
 
-  // So does an analyzer that takes over a partition, which may have no group yet, and one that is starting.
+  // So does an analyzer that takes over a partition, which may have no group yet, and one that is
+  // starting.
   await using other = await openOn(url)
   expect(await other.analyzer.heartbeat('b', LONG_MS)).toEqual(['a', 'b'])
   for (const partition of [1, 3]) {

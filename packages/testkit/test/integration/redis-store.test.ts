@@ -7,7 +7,10 @@ import { rawClient, redisProbe, removeKeys } from '../../src/redis-probe.ts'
 import { CONTRACT_OPTIONS, describeStoreContract } from '../../src/store-contract/contract.ts'
 import type { StoreUnderTest } from '../../src/store-contract/harness.ts'
 
-/** Redis trims its bounded streams by whole nodes, which hold up to 100 entries (stream-node-max-entries). */
+/**
+ * Redis trims its bounded streams by whole nodes, which hold up to 100 entries
+ * (stream-node-max-entries).
+ */
 const TRIM_SLACK = 100
 
 /** Random sequences of calls: each call of the model takes about twenty of Redis. */

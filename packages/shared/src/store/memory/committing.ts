@@ -105,7 +105,8 @@ export function copyFindings(one: EntryFindings): EntryFindings {
 function moveCheckpoint(partition: Partition, { entries, to, analysed, dead, rulesVersion, keepFrom }: Commit): void {
   const { group, stream } = partition
   const acknowledged = acknowledge(partition, entries)
-  // The group was sent back after they had been read: it must not deliver again what is applied now.
+  // The group was sent back after they had been read: it must not deliver again what is applied
+  // now.
   if (group !== undefined && acknowledged < entries.length && compareEntryIds(group.lastDelivered, to.id) < 0) {
     group.lastDelivered = to.id
   }

@@ -14,11 +14,15 @@ export interface MemoryStoreOptions extends Partial<MemoryLimits> {
 }
 
 /**
- * A store in this process's memory: the double of the Redis store in unit tests, and the fallback of `npm start` without
- * Redis. It behaves as Redis does, including stream ids and the consumer group, and loses everything when the process ends.
+ * A store in this process's memory: the double of the Redis store in unit tests, and the fallback
+ * of `npm start` without Redis. It behaves as Redis does, including stream ids and the consumer
+ * group, and loses everything when the process ends.
  */
 export interface MemoryStore extends Store {
-  /** Returns another connection to the same data: a store has one blocking read, so two analyzers need two. */
+  /**
+   * Returns another connection to the same data: a store has one blocking read, so two analyzers
+   * need two.
+   */
   connect(): Store
   readonly inspect: MemoryInspection
 }

@@ -1,4 +1,6 @@
-/** `refused`: the store did nothing. `unknown`: it may have done it. `fatal`: a retry cannot help. */
+/**
+ * `refused`: the store did nothing. `unknown`: it may have done it. `fatal`: a retry cannot help.
+ */
 export type StoreErrorKind = 'refused' | 'unknown' | 'fatal'
 
 export class StoreError extends Error {

@@ -6,14 +6,14 @@ import type { StoreError } from './errors.ts'
 
 export interface GatewayStore {
   /**
-   * Appends each batch as one entry, in order, and counts its samples as accepted, both or neither. Resolves to one outcome
-   * per batch once the store has answered for all of them. Does not reject.
+   * Appends each batch as one entry, in order, and counts its samples as accepted, both or neither.
+   * Resolves to one outcome per batch once the store has answered for all of them. Does not reject.
    */
   append(batches: readonly AppendBatch[]): Promise<AppendOutcome[]>
 
   /**
-   * Reserves the name of a client's request for its content, to detect the same name with other content. The request's
-   * batches are appended afterwards, each with a `RequestMark`.
+   * Reserves the name of a client's request for its content, to detect the same name with other
+   * content. The request's batches are appended afterwards, each with a `RequestMark`.
    */
   claimRequest(claim: RequestClaim): Promise<ClaimOutcome>
 
@@ -24,15 +24,19 @@ export interface GatewayStore {
   lastAnalyses(keys: readonly KeyInPartition[]): Promise<(string | null)[]>
 
   /**
-   * Reads some keys of a partition with their newest analyses. A scan from '0' until `next` is '0' returns every key that
-   * exists throughout the scan.
+   * Reads some keys of a partition with their newest analyses. A scan from '0' until `next` is '0'
+   * returns every key that exists throughout the scan.
    */
   scanAnalyses(partition: number, cursor: string): Promise<AnalysesScan>
 
-  /** Reads the window of a key, as window-row.ts describes it; null when the key was never analysed. */
+  /**
+   * Reads the window of a key, as window-row.ts describes it; null when the key was never analysed.
+   */
   window(at: KeyInPartition): Promise<StoredWindow | null>
 
-  /** Reads the verdicts on an entry's samples; null when they are not there yet or no longer kept. */
+  /**
+   * Reads the verdicts on an entry's samples; null when they are not there yet or no longer kept.
+   */
   verdicts(partition: number, id: EntryId): Promise<EntryVerdicts | null>
 
   /** Reads dead letters, newest first, from `upTo` (inclusive) backwards; at most `count`. */
@@ -41,7 +45,10 @@ export interface GatewayStore {
   /** Deletes a dead letter; false when there is none with this id. */
   discardDeadLetter(partition: number, id: EntryId): Promise<boolean>
 
-  /** Reads the analyses that shadow rule `rule` would have flagged, as JSON, newest first, at most `count`. */
+  /**
+   * Reads the analyses that shadow rule `rule` would have flagged, as JSON, newest first, at most
+   * `count`.
+   */
   shadowed(partition: number, rule: string, count: number): Promise<string[]>
 
   /** The same as `AnalyzerStore.ruleCounts`. */
@@ -61,7 +68,10 @@ export interface AppendBatch {
   /** From packSamples. */
   readonly samples: string
   readonly count: number
-  /** Set when the client may retry the request: a partition stores one batch of it, however often it is sent. */
+  /**
+   * Set when the client may retry the request: a partition stores one batch of it, however often it
+   * is sent.
+   */
   readonly once?: RequestMark | undefined
   /** From packTraces. Without it the entry is, byte for byte, the same as without tracing. */
   readonly traces?: string | undefined
@@ -118,8 +128,8 @@ export type ClaimOutcome =
   | NoMemory
 
 /**
- * Counts of samples since the partition exists. accepted = analysed + dead + lost + backlog, always; `lost` is 0 unless
- * Redis lost data.
+ * Counts of samples since the partition exists. accepted = analysed + dead + lost + backlog,
+ * always; `lost` is 0 unless Redis lost data.
  */
 export interface Progress {
   readonly checkpoint: EntryId

@@ -4,8 +4,9 @@ import type { GatewayStore } from './gateway.ts'
 import type { RuleStore } from './rules.ts'
 
 /**
- * Everything the gateway and the analyzer need of a store. There are two implementations, store/redis and store/memory;
- * one contract suite (the testkit's store-contract) holds both to the same behaviour.
+ * Everything the gateway and the analyzer need of a store. There are two implementations,
+ * store/redis and store/memory; one contract suite (the testkit's store-contract) holds both to the
+ * same behaviour.
  *
  * Every method may reject with a `StoreError`, whose kind says what is known of the outcome.
  */

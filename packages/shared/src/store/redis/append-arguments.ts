@@ -1,6 +1,9 @@
 import { bulkString, type EncodedArguments } from './script-call.ts'
 
-/** Encodes the samples and the other arguments of an append. The samples are most of the bytes, and are written once. */
+/**
+ * Encodes the samples and the other arguments of an append. The samples are most of the bytes, and
+ * are written once.
+ */
 export function appendArguments(samples: string, rest: readonly string[]): EncodedArguments {
   return {
     count: 1 + rest.length,

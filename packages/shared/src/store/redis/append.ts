@@ -11,7 +11,10 @@ import { readScript } from './lua-source.ts'
 import type { RedisStoreOptions } from './options.ts'
 import { callScript } from './script-call.ts'
 
-/** Claims and appended batches are remembered in one hash: this prefix and CLAIM of gateway-store.ts distinguish them. */
+/**
+ * Claims and appended batches are remembered in one hash: this prefix and CLAIM of gateway-store.ts
+ * distinguish them.
+ */
 const BATCH = 'batch:'
 
 /** The part of a command's timeout that a replica has to confirm. */
@@ -27,7 +30,10 @@ export interface AppendOptions {
   readonly options: RedisStoreOptions
 }
 
-/** Creates the `append` of the gateway's store, at the configured durability. Rejects with a DurabilityMismatch. */
+/**
+ * Creates the `append` of the gateway's store, at the configured durability. Rejects with a
+ * DurabilityMismatch.
+ */
 export async function createAppend({
   client,
   keys,

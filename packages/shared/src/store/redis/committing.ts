@@ -48,7 +48,8 @@ function toCommitOutcome(reply: unknown): CommitOutcome {
     case 'fenced':
       return { kind: 'fenced' }
     default:
-      // Something else was stored under one of the keys; nothing was written, and only an operator can fix it.
+      // Something else was stored under one of the keys; nothing was written, and only an operator
+      // can fix it.
       throw new StoreError(`the Redis key ${String(detail)} is not of the type that Tidemark needs`, { kind: 'fatal' })
   }
 }

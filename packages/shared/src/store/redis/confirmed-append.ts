@@ -15,12 +15,13 @@ export interface ConfirmedAppendOptions {
 }
 
 /**
- * Creates an `append` that reports `stored` only when a replica has the samples too: one WAIT for all batches of a call on a
- * node.
+ * Creates an `append` that reports `stored` only when a replica has the samples too: one WAIT for
+ * all batches of a call on a node.
  *
- * WAIT covers what was written on its own connection. So appends go to their node's connection directly, never through
- * ioredis' redirections, and WAIT is sent after their replies and only on the same connection: ioredis may have sent an
- * append again, for example when Redis did not know the script.
+ * WAIT covers what was written on its own connection. So appends go to their node's connection
+ * directly, never through ioredis' redirections, and WAIT is sent after their replies and only on
+ * the same connection: ioredis may have sent an append again, for example when Redis did not know
+ * the script.
  */
 export async function createConfirmedAppend(
   options: ConfirmedAppendOptions,

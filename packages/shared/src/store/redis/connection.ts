@@ -9,11 +9,17 @@ export interface ConnectionOptions {
   readonly cluster: boolean
   /** Timeout of a command, after which its outcome is unknown. */
   readonly commandTimeoutMs: number
-  /** Called with errors of the connection, which recovers by itself, and with stored data that cannot be read: for the log. */
+  /**
+   * Called with errors of the connection, which recovers by itself, and with stored data that
+   * cannot be read: for the log.
+   */
   readonly onFailure: (error: Error) => void
 }
 
-/** A connection for commands that do not block. It fails at once while Redis is unavailable, and reconnects by itself. */
+/**
+ * A connection for commands that do not block. It fails at once while Redis is unavailable, and
+ * reconnects by itself.
+ */
 export type Client = Redis | Cluster
 
 const CONNECT_TIMEOUT_MS = 2000
@@ -23,8 +29,9 @@ const RECONNECT = { minMs: 20, maxMs: 1000 }
 export async function connect(options: ConnectionOptions): Promise<Client> {
   if (!options.cluster) return opened(newRedis(options), options)
   const cluster = newCluster(options)
-  // ioredis connects a node at its first command and fails the commands that follow before the node is ready, so nodes are
-  // connected in advance. Not before the cluster is ready: its own readiness check would fail in the same way.
+  // ioredis connects a node at its first command and fails the commands that follow before the node
+  // is ready, so nodes are connected in advance. Not before the cluster is ready: its own readiness
+  // check would fail in the same way.
   cluster.on('ready', () => void connectNodes(cluster))
   cluster.on('+node', (node: Redis) => {
     if (cluster.status === 'ready') void connectNode(node)
@@ -55,7 +62,8 @@ export async function connectBlocking(options: ConnectionOptions, blockMs: numbe
 async function opened<T extends Client>(client: T, options: ConnectionOptions): Promise<T> {
   client.on('error', options.onFailure)
   try {
-    // A cluster's connect() never settles when the cluster is not ready at first, so it gets a timeout.
+    // A cluster's connect() never settles when the cluster is not ready at first, so it gets a
+    // timeout.
     const ready = once(client, 'ready', { signal: AbortSignal.timeout(2 * CONNECT_TIMEOUT_MS) })
     await Promise.race([client.connect(), ready])
     return client
@@ -95,8 +103,9 @@ function newCluster(options: ConnectionOptions): Cluster {
 function redisOptions({ commandTimeoutMs }: ConnectionOptions) {
   return {
     lazyConnect: true,
-    // Commands fail at once while Redis is unavailable, and those without a reply when a connection ends. ioredis must not
-    // queue or resend anything: an append that is sent twice is stored twice.
+    // Commands fail at once while Redis is unavailable, and those without a reply when a connection
+    // ends. ioredis must not queue or resend anything: an append that is sent twice is stored
+    // twice.
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,
@@ -105,7 +114,8 @@ function redisOptions({ commandTimeoutMs }: ConnectionOptions) {
     socketTimeout: 2 * commandTimeoutMs,
     connectTimeout: CONNECT_TIMEOUT_MS,
     retryStrategy: reconnectDelay,
-    // After a failover the old primary responds as a replica; only a new connection finds the new primary.
+    // After a failover the old primary responds as a replica; only a new connection finds the new
+    // primary.
     reconnectOnError: (error: Error) => error.message.startsWith('READONLY') || error.message.startsWith('UNBLOCKED'),
   } satisfies RedisOptions
 }
@@ -115,8 +125,8 @@ function reconnectDelay(attempt: number): number {
 }
 
 /**
- * Runs `send` and writes everything that it sends to the same node in one system call. An ioredis pipeline does the same,
- * but takes 5 us to create, and in a cluster may touch one node only.
+ * Runs `send` and writes everything that it sends to the same node in one system call. An ioredis
+ * pipeline does the same, but takes 5 us to create, and in a cluster may touch one node only.
  */
 export function inOneWrite<T>(client: Client, send: () => T): T {
   const nodes = client instanceof Cluster ? client.nodes('master') : [client]

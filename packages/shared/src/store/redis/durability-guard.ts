@@ -23,8 +23,9 @@ export interface DurabilityGuardOptions {
 }
 
 /**
- * Compares the facts of Redis with the level: before the first append, after each reconnect, and every few seconds. In a
- * cluster it checks every primary that responds; appends to the others fail by themselves.
+ * Compares the facts of Redis with the level: before the first append, after each reconnect, and
+ * every few seconds. In a cluster it checks every primary that responds; appends to the others fail
+ * by themselves.
  */
 export class DurabilityGuard implements AsyncDisposable {
   readonly #options: DurabilityGuardOptions
@@ -70,7 +71,8 @@ export class DurabilityGuard implements AsyncDisposable {
   readonly #onReady = (): void => this.#wake.abort()
 
   readonly #onClose = (): void => {
-    // Another Redis may come back. There is no warning, because the connection's failure has its own log line.
+    // Another Redis may come back. There is no warning, because the connection's failure has its
+    // own log line.
     this.#fault ??= UNCHECKED
   }
 
@@ -84,13 +86,15 @@ export class DurabilityGuard implements AsyncDisposable {
       try {
         this.#apply(await check(this.#options))
       } catch {
-        // Redis is unavailable: appends fail by themselves, and it is checked again when it is back.
+        // Redis is unavailable: appends fail by themselves, and it is checked again when it is
+        // back.
       }
     }
   }
 
   #apply({ faults, outages, warnings }: Judgement): void {
-    // A primary without a replica refuses by itself, or does not confirm: no reason to refuse for the others too.
+    // A primary without a replica refuses by itself, or does not confirm: no reason to refuse for
+    // the others too.
     this.#warn([...outages, ...warnings])
     const fault = faults.length > 0 ? faults.join(' ') : undefined
     const { level, onWarning } = this.#options

@@ -1,7 +1,9 @@
 import { ENTRY_FIELDS, type Entry } from '../../sample/entry.ts'
 import type { EntryId } from '../../sample/receipt.ts'
 
-/** An entry as Redis returns it from a stream; without fields when it is pending and was deleted. */
+/**
+ * An entry as Redis returns it from a stream; without fields when it is pending and was deleted.
+ */
 export type EntryReply = readonly [EntryId, readonly string[] | null]
 
 /** Reads an entry of a partition's samples. */

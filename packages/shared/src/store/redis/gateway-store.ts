@@ -21,7 +21,10 @@ export interface GatewayStoreOptions {
   readonly options: Pick<RedisStoreOptions, 'requestsMax'>
 }
 
-/** Claims and appended batches are remembered in one hash: this prefix and BATCH of append.ts distinguish them. */
+/**
+ * Claims and appended batches are remembered in one hash: this prefix and BATCH of append.ts
+ * distinguish them.
+ */
 const CLAIM = 'name:'
 
 export function createGatewayStore({ client, keys, append, options }: GatewayStoreOptions): GatewayStore {
@@ -52,7 +55,8 @@ function entryReads(client: ScriptClient, keys: Keys): Pick<GatewayStore, 'progr
       mapErrors(() => {
         const readOne = async (partition: number) => {
           const at = keys.partition(partition)
-          // The checkpoint first: in the other order, work done in between would be a negative backlog.
+          // The checkpoint first: in the other order, work done in between would be a negative
+          // backlog.
           const checkpoint = client.hmget(at.checkpoint, 'id', 'offset', 'analysed', 'dead')
           const accepted = client.get(at.accepted)
           return toProgress(...(await Promise.all([checkpoint, accepted])))
@@ -90,8 +94,8 @@ function keyReads(
     window: ({ partition, key }) =>
       mapErrors(async () => {
         const { windows, windowTails } = keys.partition(partition)
-        // The tail first: in the other order, a row written in between would be newer than the row that was read, and its
-        // tail would follow nothing.
+        // The tail first: in the other order, a row written in between would be newer than the row
+        // that was read, and its tail would follow nothing.
         const [tail, row] = await inOneWrite(client, () =>
           Promise.all([client.hgetBuffer(windowTails, key), client.hgetBuffer(windows, key)]),
         )

@@ -8,7 +8,9 @@ import type { ScriptClient } from './scripts.ts'
 export interface OwnershipOptions {
   readonly client: ScriptClient
   readonly keys: Keys
-  /** Stores the layout if it is missing; rejects with a LayoutMismatch when another one is stored. */
+  /**
+   * Stores the layout if it is missing; rejects with a LayoutMismatch when another one is stored.
+   */
   readonly noteLayout: () => Promise<unknown>
 }
 
@@ -23,7 +25,8 @@ export function createOwnership({ client, keys, noteLayout }: OwnershipOptions):
   return {
     heartbeat: (member, ttlMs) =>
       mapErrors(async () => {
-        // Redis may have been emptied, and the next process to start must still find this deployment's layout.
+        // Redis may have been emptied, and the next process to start must still find this
+        // deployment's layout.
         const [members] = await Promise.all([client.heartbeat(keys.members, member, ttlMs), noteLayout()])
         return (members as string[]).toSorted()
       }),

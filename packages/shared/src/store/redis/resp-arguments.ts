@@ -14,8 +14,8 @@ const DOLLAR = 36
 const ZERO = 48
 
 /**
- * Arguments of a Redis command in their wire format, RESP bulk strings, each written once into one buffer:
- * https://redis.io/docs/latest/develop/reference/protocol-spec/
+ * Arguments of a Redis command in their wire format, RESP bulk strings, each written once into one
+ * buffer: https://redis.io/docs/latest/develop/reference/protocol-spec/
  */
 export class RespArguments implements EncodedArguments {
   count = 0
@@ -36,7 +36,8 @@ export class RespArguments implements EncodedArguments {
   text(text: string): void {
     // A UTF-16 unit is at most three bytes of UTF-8.
     this.#reserve(3 * text.length)
-    // Most texts are ASCII, so their length is known before they are written. If it turns out longer, the text is moved.
+    // Most texts are ASCII, so their length is known before they are written. If it turns out
+    // longer, the text is moved.
     const guess = this.#end + lengthBytes(text.length)
     const written = this.#buffer.write(text, guess, 'utf8')
     const start = this.#end + lengthBytes(written)

@@ -37,7 +37,10 @@ export function createRuleStore({ client, keys, options }: RuleStoreOptions): Ru
   }
 }
 
-/** An object as an operator wrote it. Its fields are read with their own rules, by readRule and the like, where they are used. */
+/**
+ * An object as an operator wrote it. Its fields are read with their own rules, by readRule and the
+ * like, where they are used.
+ */
 const written = <T extends object>() => z.custom<T>(value => typeof value === 'object' && value !== null)
 
 const changed = { who: z.string(), why: z.string(), at: z.number() }

@@ -1,8 +1,10 @@
 #!lua
--- Purpose: reserves the name of a client's request for its content. A retry with other content is detected whatever
---          partitions the two contents touch. Refused at the memory limit, as the append after it would be.
+-- Purpose: reserves the name of a client's request for its content. A retry with other content is
+--          detected whatever partitions the two contents touch. Refused at the memory limit, as the
+--          append after it would be.
 -- KEYS:    requests, request_times of the partition that the request's name falls to
--- ARGV:    the name among requests, digest of the content, ms to remember it, the limit of remembered requests
+-- ARGV:    the name among requests, digest of the content, ms to remember it, the limit of
+--          remembered requests
 -- Returns: {'new'} or {'repeat'} or {'conflict'} or {'limit-reached', ms until there is room}
 -- include: clock, requests
 local requests_key, times_key = KEYS[1], KEYS[2]

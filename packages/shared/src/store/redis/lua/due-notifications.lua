@@ -1,9 +1,10 @@
 #!lua flags=allow-oom
--- Purpose: reads the alerts whose notification check is due, and removes checks of alerts that were deleted.
+-- Purpose: reads the alerts whose notification check is due, and removes checks of alerts that were
+--          deleted.
 -- KEYS:    notices, alerts of one partition
 -- ARGV:    at most how many
--- Returns: {Unix ms, (id, due at, opening, end, acknowledged, snoozed, notification state) of each}, the longest due first;
---          '' for a part that is missing
+-- Returns: {Unix ms, (id, due at, opening, end, acknowledged, snoozed, notification state) of
+--          each}, the longest due first; '' for a part that is missing
 -- include: clock
 local checks_key, alerts_key = KEYS[1], KEYS[2]
 local count = ARGV[1]

@@ -1,5 +1,6 @@
 #!lua flags=allow-oom
--- Purpose: records that an analyzer is alive and removes those not heard of for too long, by Redis' clock alone.
+-- Purpose: records that an analyzer is alive and removes those not heard of for too long, by Redis'
+--          clock alone.
 -- KEYS:    members
 -- ARGV:    member, ms after which a member that was not heard of is removed
 -- Returns: the names of the live members

@@ -1,8 +1,10 @@
 #!lua flags=allow-oom
--- Purpose: stores notification states of alerts and adds notifications to the outbox, all or nothing, for the lease's holder.
+-- Purpose: stores notification states of alerts and adds notifications to the outbox, all or
+--          nothing, for the lease's holder.
 -- KEYS:    lease, alerts, notices, outbox of one partition
--- ARGV:    lease token, limit of the outbox, number of alerts, then of each alert: id, notification state, when its check was
---          due, when to check again or '', 'firing' or 'resolved' or '' for the notification to send, the notification's number
+-- ARGV:    lease token, limit of the outbox, number of alerts, then of each alert: id, notification
+--          state, when its check was due, when to check again or '', 'firing' or 'resolved' or ''
+--          for the notification to send, the notification's number
 -- Returns: 1, or 0 when the caller does not hold the lease
 -- include: arguments
 local lease_key, alerts_key, checks_key, outbox_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4]

@@ -1,8 +1,9 @@
 #!lua flags=allow-oom
--- Purpose: saves the storm state and the alert changes that follow from it, all or nothing, for the lease's holder.
+-- Purpose: saves the storm state and the alert changes that follow from it, all or nothing, for the
+--          lease's holder.
 -- KEYS:    lease, storm, alerts, alerts_firing, alerts_resolved, notices of the fleet's partition
--- ARGV:    lease token, state, id, opening and time of an alert that begins or grows ('' for none), id, end and time of an
---          alert that is resolved ('' for none)
+-- ARGV:    lease token, state, id, opening and time of an alert that begins or grows ('' for none),
+--          id, end and time of an alert that is resolved ('' for none)
 -- Returns: 1, or 0 when the caller does not hold the lease
 -- include: clock, notification-check
 local lease_key, storm_key, alerts_key = KEYS[1], KEYS[2], KEYS[3]

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- Purpose: subtracts one from the count of an attempt that did not crash its owner. No lease is needed: only the count
---          depends on it.
+-- Purpose: subtracts one from the count of an attempt that did not crash its owner. No lease is
+--          needed: only the count depends on it.
 -- KEYS:    checkpoint of one partition
 -- ARGV:    the attempt as 'id count', what replaces it
 -- Returns: 1 when it was still the recorded one, else 0

@@ -3,8 +3,8 @@
 -- ARGV:    none
 -- Returns: nothing; defines backlog_of(accepted_key, checkpoint_key) and append_entry(...)
 
--- Returns the samples accepted and not applied, and the samples accepted as the string that Redis stores: the entry's
--- offset must not pass through a float's formatting.
+-- Returns the samples accepted and not applied, and the samples accepted as the string that Redis
+-- stores: the entry's offset must not pass through a float's formatting.
 local function backlog_of(accepted_key, checkpoint_key)
   local accepted = redis.call('GET', accepted_key) or '0'
   local applied = redis.call('HGET', checkpoint_key, 'offset') or '0'

@@ -3,7 +3,8 @@
 -- ARGV:    none
 -- Returns: nothing; defines list_reader, each and in_parts
 
--- Returns a function that reads the next list, given the names of an item's fields; `first` is where the first list begins.
+-- Returns a function that reads the next list, given the names of an item's fields; `first` is
+-- where the first list begins.
 local function list_reader(first)
   local at = first
   return function(...)
@@ -23,8 +24,9 @@ local function each(list)
   end
 end
 
--- Calls back with the places of the first and the last argument of each part of a list. Lua's stack holds 8,000 values, so
--- long lists go to Redis in parts; their size is even, so that no pair is torn.
+-- Calls back with the places of the first and the last argument of each part of a list. Lua's stack
+-- holds 8,000 values, so long lists go to Redis in parts; their size is even, so that no pair is
+-- torn.
 local PART = 4000
 local function in_parts(list, call)
   for part = list.first, list.last, PART do
