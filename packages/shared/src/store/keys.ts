@@ -1,7 +1,4 @@
-/**
- * Every Redis key of Tidemark. A partition's keys share a hash tag, so they are in one slot of a
- * cluster. The first braces win, so braces in user keys, which are hash fields, have no effect.
- */
+/** The consumer group of each partition's samples. */
 export const GROUP = 'analyzers'
 
 /**
@@ -10,32 +7,38 @@ export const GROUP = 'analyzers'
  */
 export const CONSUMER = 'owner'
 
-export interface PartitionKeys {
-  readonly samples: string
-  readonly accepted: string
-  readonly checkpoint: string
-  readonly lease: string
-  readonly windows: string
-  readonly windowTails: string
-  readonly lastAnalysis: string
-  readonly verdicts: string
-  readonly anomalies: string
-  readonly deadLetters: string
-  readonly requests: string
-  readonly requestTimes: string
-  readonly alerts: string
-  readonly alertsFiring: string
-  readonly alertsResolved: string
-  readonly alertFeed: string
-  readonly timers: string
-  readonly notificationChecks: string
-  readonly outbox: string
-  readonly outboxPositions: string
-  readonly ruleCounts: string
-  readonly shadowed: string
+/**
+ * A partition's keys by the name that the code uses. Stored names do not change: they are the
+ * format of existing data.
+ */
+const PARTITION_KEYS = {
+  samples: 'samples',
+  accepted: 'accepted',
+  checkpoint: 'checkpoint',
+  lease: 'lease',
+  windows: 'windows',
+  windowTails: 'window_tails',
+  lastAnalysis: 'last_analysis',
+  verdicts: 'verdicts',
+  anomalies: 'anomalies',
+  deadLetters: 'dead',
+  requests: 'requests',
+  requestTimes: 'request_times',
+  alerts: 'alerts',
+  alertsFiring: 'alerts_firing',
+  alertsResolved: 'alerts_resolved',
+  alertFeed: 'alert_feed',
+  timers: 'due',
+  notificationChecks: 'notices',
+  outbox: 'outbox',
+  outboxPositions: 'outbox_positions',
+  ruleCounts: 'rule_counts',
+  shadowed: 'shadowed',
   /** Used for one partition only: FLEET_PARTITION. */
-  readonly storm: string
-}
+  storm: 'storm',
+} as const
+
+export type PartitionKeys = Readonly<Record<keyof typeof PARTITION_KEYS, string>>
 
 export interface Keys {
   readonly members: string
@@ -45,7 +48,11 @@ export interface Keys {
   partition(partition: number): PartitionKeys
 }
 
-/** Returns the keys under `prefix`: `tm` in production, another prefix for each test. */
+/**
+ * Returns every Redis key of Tidemark under `prefix`: `tm` in production, another for each test. A
+ * partition's keys share a hash tag, so they are in one slot of a cluster. The first braces win, so
+ * braces in user keys, which are hash fields, have no effect.
+ */
 export function keysUnder(prefix: string): Keys {
   const made = new Map<number, PartitionKeys>()
   return {
@@ -56,32 +63,8 @@ export function keysUnder(prefix: string): Keys {
     partition(partition) {
       let keys = made.get(partition)
       if (keys === undefined) {
-        const tag = `${prefix}:{${partition}}`
-        keys = {
-          samples: `${tag}:samples`,
-          accepted: `${tag}:accepted`,
-          checkpoint: `${tag}:checkpoint`,
-          lease: `${tag}:lease`,
-          windows: `${tag}:windows`,
-          windowTails: `${tag}:window_tails`,
-          lastAnalysis: `${tag}:last_analysis`,
-          verdicts: `${tag}:verdicts`,
-          anomalies: `${tag}:anomalies`,
-          deadLetters: `${tag}:dead`,
-          requests: `${tag}:requests`,
-          requestTimes: `${tag}:request_times`,
-          alerts: `${tag}:alerts`,
-          alertsFiring: `${tag}:alerts_firing`,
-          alertsResolved: `${tag}:alerts_resolved`,
-          alertFeed: `${tag}:alert_feed`,
-          timers: `${tag}:due`,
-          notificationChecks: `${tag}:notices`,
-          outbox: `${tag}:outbox`,
-          outboxPositions: `${tag}:outbox_positions`,
-          ruleCounts: `${tag}:rule_counts`,
-          shadowed: `${tag}:shadowed`,
-          storm: `${tag}:storm`,
-        }
+        const named = Object.entries(PARTITION_KEYS).map(([name, key]) => [name, `${prefix}:{${partition}}:${key}`])
+        keys = Object.fromEntries(named) as PartitionKeys
         made.set(partition, keys)
       }
       return keys

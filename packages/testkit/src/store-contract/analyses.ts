@@ -58,14 +58,14 @@ export function describeAnalyses(open: OpenStore): void {
       const { store } = under
       await put(store, 0, ['a', 'b'])
       await put(store, 1, ['a'], 1)
-      const asked = [
+      const wanted = [
         { partition: 1, key: 'a' },
         { partition: 0, key: 'b' },
         { partition: 1, key: 'b' },
         { partition: 0, key: 'a' },
         { partition: 1, key: 'a' },
       ]
-      expect(await store.gateway.lastAnalyses(asked)).toEqual([
+      expect(await store.gateway.lastAnalyses(wanted)).toEqual([
         analysisOf('a', 1),
         analysisOf('b'),
         null,
@@ -86,8 +86,8 @@ export function describeAnalyses(open: OpenStore): void {
       await put(store, 0, ['a', 'b'], 1)
       await put(store, 0, ['a'], 2)
       expect(await windowsOf(store, 0, ['a', 'b'])).toEqual([[...bytes('a', 2)], [...bytes('b', 1)]])
-      const asked = ['a', 'b'].map(key => ({ partition: 0, key }))
-      expect(await store.gateway.lastAnalyses(asked)).toEqual([analysisOf('a', 2), analysisOf('b', 1)])
+      const wanted = ['a', 'b'].map(key => ({ partition: 0, key }))
+      expect(await store.gateway.lastAnalyses(wanted)).toEqual([analysisOf('a', 2), analysisOf('b', 1)])
     })
 
     test('a window of 816 bytes, of one and of none survives byte for byte', async () => {
@@ -143,9 +143,9 @@ export function describeAnalyses(open: OpenStore): void {
       expect(new Set(NASTY_KEYS).size).toBe(NASTY_KEYS.length)
       await put(store, 0, NASTY_KEYS, 3)
       expect(await windowsOf(store, 0, NASTY_KEYS)).toEqual(NASTY_KEYS.map(key => [...bytes(key, 3)]))
-      const asked = NASTY_KEYS.map(key => ({ partition: 0, key }))
-      expect(await store.gateway.lastAnalyses(asked)).toEqual(NASTY_KEYS.map(key => analysisOf(key, 3)))
-      for (const at of asked) {
+      const wanted = NASTY_KEYS.map(key => ({ partition: 0, key }))
+      expect(await store.gateway.lastAnalyses(wanted)).toEqual(NASTY_KEYS.map(key => analysisOf(key, 3)))
+      for (const at of wanted) {
         expect([...((await store.gateway.window(at))?.row ?? [])]).toEqual([...bytes(at.key, 3)])
       }
       const seen = await scanAll(store, 0)

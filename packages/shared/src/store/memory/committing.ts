@@ -44,7 +44,7 @@ function refusalOf(
     return requiresDrained === true && next !== undefined ? { kind: 'gap', id: next.id } : undefined
   }
   if (checkpoint.id === to.id) return { kind: 'already' }
-  // Applied entries are kept for a while, and are delivered again when somebody moves the group.
+  // Applied entries are kept for a while, and are delivered again when an operator moves the group.
   const isAgain = compareEntryIds(first, from.id) <= 0
   if (checkpoint.id !== from.id || isAgain) return stale
   if (witness !== undefined) {

@@ -43,8 +43,8 @@ export function readerOn(data: Data): Pick<AnalyzerStore, 'read' | 'interruptRea
 
 /**
  * Makes sure that every entry after the checkpoint is pending or not delivered yet. It is neither
- * when somebody acknowledged it by hand; then the group goes back to the checkpoint and its pending
- * entries are dropped, because they are delivered again.
+ * when an operator acknowledged it by hand; then the group goes back to the checkpoint and its
+ * pending entries are dropped, because they are delivered again.
  */
 export function loadCheckpoint(partition: Partition): LoadedCheckpoint {
   const { stream, checkpoint } = partition

@@ -7,7 +7,7 @@ import type { StoreError } from './errors.ts'
 export interface GatewayStore {
   /**
    * Appends each batch as one entry, in order, and counts its samples as accepted, both or neither.
-   * Resolves to one outcome per batch once the store has answered for all of them. Does not reject.
+   * Resolves to one outcome per batch once the store has replied for all of them. Does not reject.
    */
   append(batches: readonly AppendBatch[]): Promise<AppendOutcome[]>
 

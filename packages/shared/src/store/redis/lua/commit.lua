@@ -39,7 +39,7 @@ local function hindrance()
   end
   local first_id = each(entries)()
   if checkpoint == to_id then return { 'already' } end
-  -- Applied entries are kept for a while, and are delivered again when somebody moves the group.
+  -- Applied entries are kept for a while, and are delivered again when an operator moves the group.
   if checkpoint ~= from_id or not is_after(first_id, from_id) then return { 'stale', checkpoint } end
   if witness_id ~= '' then
     -- After a failover that lost the newest entries, what was read may be gone, or another entry
@@ -106,7 +106,7 @@ for analysis in each(anomalies) do
   redis.call('XADD', anomalies_key, 'MAXLEN', '~', anomalies_max, '*', 'a', analysis)
 end
 for id, reason, samples in each(dead_letters) do
-  -- Under the entry's own id, so that its receipt finds it; if somebody added a later id there,
+  -- Under the entry's own id, so that its receipt finds it; if a later id was added there,
   -- under the next one.
   local added = redis.pcall('XADD', dead_letters_key, 'MAXLEN', '~', dead_letters_max, id, 'reason', reason, 's', samples)
   if added.err then
@@ -118,7 +118,7 @@ for id, findings, threshold, window_min, analyzed_at, rules_version, judgements,
   if judgements ~= '' then
     for _, text in ipairs({ 'j', judgements, 'p', policies }) do fields[#fields + 1] = text end
   end
-  -- pcall: an id that somebody added first must not break the commit; these verdicts are a
+  -- pcall: an id that was added first must not break the commit; these verdicts are a
   -- convenience.
   redis.pcall('XADD', verdicts_key, id, unpack(fields))
 end

@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
 -- Purpose: reads a partition's checkpoint, and makes sure that its group will deliver every entry
 --          after it: each must be pending or not delivered yet. It is neither when the group is
---          new, or when somebody moved the group, acknowledged by hand, read as another consumer or
---          removed ours. Then the group goes back to the checkpoint and its pending entries are
+--          new, or when an operator moved the group, acknowledged by hand, read as another consumer
+--          or removed ours. Then the group goes back to the checkpoint and its pending entries are
 --          dropped, because they are delivered again.
 -- KEYS:    samples, checkpoint of one partition
 -- ARGV:    group, consumer
