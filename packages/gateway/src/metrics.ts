@@ -10,7 +10,7 @@ const REJECTION_REASONS = ['shape', 'key', 'value', 'timestamp', 'full', 'memory
 export type RejectionReason = (typeof REJECTION_REASONS)[number]
 
 /** Why an entry was not stored, or is not known to be stored. */
-const FLUSH_FAILURES = ['refused', 'unknown', 'fatal', 'full', 'limit-reached', 'no-memory', 'timeout'] as const
+const FLUSH_FAILURES = ['refused', 'unknown', 'fatal', 'backlog-full', 'limit-reached', 'no-memory', 'timeout'] as const
 export type FlushFailure = (typeof FLUSH_FAILURES)[number]
 
 export interface RequestObservation {

@@ -1,7 +1,8 @@
 import type { PackedSamples } from '@tidemark/shared/sample/packer'
 import type { Receipt } from '@tidemark/shared/sample/receipt'
 import type { TraceContext } from '@tidemark/shared/sample/trace-context'
-import type { AppendOutcome, Once, Store } from '@tidemark/shared/store/ports/store'
+import type { AppendOutcome, RequestMark } from '@tidemark/shared/store/ports/gateway'
+import type { Store } from '@tidemark/shared/store/ports/store'
 import { RequestFault } from './http/problem.ts'
 import type { DrainRate } from './http/retry-after.ts'
 
@@ -22,7 +23,7 @@ export interface SampleQueue {
 /** The samples that one request has for one partition. */
 export interface SubBatch extends PackedSamples {
   /** Of a request with an Idempotency-Key: its sub-batch is an entry of its own, for retries. */
-  readonly once?: Once | undefined
+  readonly once?: RequestMark | undefined
   /** The trace that the request belongs to. */
   readonly trace?: TraceContext | undefined
 }

@@ -4,7 +4,7 @@ import { EMPTY_DOCUMENT, withRule } from '@tidemark/shared/detection/rules/docum
 import { partitionOf } from '@tidemark/shared/sample/partition'
 import { createMemoryStore, type MemoryStore } from '@tidemark/shared/store/memory/store'
 import type { EndedAlert } from '@tidemark/shared/store/ports/alerts'
-import { StoreError } from '@tidemark/shared/store/ports/store'
+import { StoreError } from '@tidemark/shared/store/ports/errors'
 import { packSamples } from '@tidemark/testkit/samples'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -372,8 +372,8 @@ describe('operators', () => {
     const settled = {
       id: opening.id,
       dueAt: due?.dueAt ?? 0,
-      askAgainAt: null,
-      tell: null,
+      nextCheckAt: null,
+      notify: null,
       notification: {
         told: 1,
         told_at: NOW,

@@ -1,6 +1,6 @@
 import { partitionOf } from '@tidemark/shared/sample/partition'
 import { createMemoryStore } from '@tidemark/shared/store/memory/store'
-import { StoreError } from '@tidemark/shared/store/ports/store'
+import { StoreError } from '@tidemark/shared/store/ports/errors'
 import { packSamples } from '@tidemark/testkit/samples'
 import { describe, expect, test } from 'vitest'
 import { deadPageSchema } from '../src/dead-letters/routes.ts'

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { alertId } from '@tidemark/shared/detection/alerts/openings'
 import type { AlertEnd, AlertOpening, AnomalyEvidence } from '@tidemark/shared/detection/alerts/record'
-import { type Checkpoint, type Lease, NO_RULE_EFFECTS, type Store } from '@tidemark/shared/store/ports/store'
+import { type Checkpoint, NO_RULE_EFFECTS } from '@tidemark/shared/store/ports/commit'
+import type { Lease } from '@tidemark/shared/store/ports/lease'
+import type { Store } from '@tidemark/shared/store/ports/store'
 
 const EVIDENCE: AnomalyEvidence = {
   detector: 'zscore',

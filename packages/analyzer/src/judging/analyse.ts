@@ -4,7 +4,7 @@ import type { Policy } from '@tidemark/shared/detection/rules/policy'
 import { DEFAULT_POLICY, NO_POLICY, type RuleSet } from '@tidemark/shared/detection/rules/rule-set'
 import { SAMPLE_STRIDE } from '@tidemark/shared/sample/entry'
 import { entryTimeMs, formatReceipt } from '@tidemark/shared/sample/receipt'
-import type { KeyUpdate } from '@tidemark/shared/store/ports/store'
+import type { KeyUpdate } from '@tidemark/shared/store/ports/commit'
 import type { Finding, RuleFinding, VerdictSettings } from '@tidemark/shared/verdict/analysis'
 import { type EncodingContext, encodeAnalysis } from '@tidemark/shared/verdict/encoding'
 import {

@@ -9,7 +9,8 @@ import {
   type Receipt,
 } from '@tidemark/shared/sample/receipt'
 import { keyFault } from '@tidemark/shared/sample/sample'
-import type { DeadLetter, Store } from '@tidemark/shared/store/ports/store'
+import type { DeadLetter } from '@tidemark/shared/store/ports/commit'
+import type { Store } from '@tidemark/shared/store/ports/store'
 import type { GatewayConfig } from '../config.ts'
 import { COMMON_PROBLEMS, cursorMember, json, outage, PROBLEMS, problem, timeMember } from '../http/documentation.ts'
 import { RequestFault } from '../http/problem.ts'
@@ -174,7 +175,7 @@ async function redrive(
     case 'known':
       await store.gateway.discardDeadLetter(partition, id)
       return { accepted, receipt: { partition, id: outcome.id } }
-    case 'full': {
+    case 'backlog-full': {
       const retryAfterS = drainRate.retryAfterS(partition, outcome.backlog)
       throw new RequestFault({ kind: 'overloaded', reason: 'the backlog of its partition is full', retryAfterS })
     }

@@ -1,6 +1,6 @@
 import type { Spans } from '@tidemark/shared/runtime/tracing/spans'
 import { parseTraceparent, traceFields } from '@tidemark/shared/sample/trace-context'
-import { StoreError } from '@tidemark/shared/store/ports/store'
+import { StoreError } from '@tidemark/shared/store/ports/errors'
 import type { Logger } from 'pino'
 import type { GatewayMetrics } from '../metrics.ts'
 import type { Concern } from './pipeline.ts'

@@ -1,4 +1,4 @@
-import type { GatewayStore, Progress } from '@tidemark/shared/store/ports/store'
+import type { GatewayStore, Progress } from '@tidemark/shared/store/ports/gateway'
 
 /*
  * Every Retry-After is computed in this file. A wait has jitter wherever many clients are rejected

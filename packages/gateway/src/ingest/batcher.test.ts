@@ -1,6 +1,7 @@
 import { packTraces } from '@tidemark/shared/sample/entry'
 import { createMemoryStore } from '@tidemark/shared/store/memory/store'
-import { type AppendBatch, type AppendOutcome, type GatewayStore, StoreError } from '@tidemark/shared/store/ports/store'
+import { StoreError } from '@tidemark/shared/store/ports/errors'
+import type { AppendBatch, AppendOutcome, GatewayStore } from '@tidemark/shared/store/ports/gateway'
 import { packSamples } from '@tidemark/testkit/samples'
 import fc from 'fast-check'
 import { describe, expect, test, vi } from 'vitest'

@@ -1,6 +1,7 @@
 import { addTrace, packSubBatches, packTraces } from '@tidemark/shared/sample/entry'
 import type { TraceContext } from '@tidemark/shared/sample/trace-context'
-import { type AppendOutcome, type GatewayStore, type Once, StoreError } from '@tidemark/shared/store/ports/store'
+import { StoreError } from '@tidemark/shared/store/ports/errors'
+import type { AppendOutcome, GatewayStore, RequestMark } from '@tidemark/shared/store/ports/gateway'
 import type { FlushFailure } from '../metrics.ts'
 import type { SampleQueue, SubBatch, SubBatchOutcome } from '../services.ts'
 
@@ -33,7 +34,7 @@ interface Entry {
   readonly texts: string[]
   /** The owner of each sub-batch. */
   readonly owners: Owner[]
-  readonly once: Once | undefined
+  readonly once: RequestMark | undefined
   /** Undefined until a sub-batch has a trace; usually none has. */
   traces: TraceContext[] | undefined
   count: number
@@ -269,7 +270,7 @@ const UNKNOWN_OUTCOME: AppendOutcome = {
 }
 
 /** Whether a sub-batch may join a waiting entry. */
-function hasRoom(entry: Entry, count: number, once: Once | undefined): boolean {
+function hasRoom(entry: Entry, count: number, once: RequestMark | undefined): boolean {
   return once === undefined && entry.once === undefined && entry.count + count <= ENTRY_SAMPLES_MAX
 }
 

@@ -87,14 +87,14 @@ export function respond(
 type NotStored = Exclude<SubBatchOutcome, { kind: 'stored' | 'known' }>
 
 function retryAfterOf(outcome: NotStored, partition: number, drainRate: DrainRate): number {
-  if (outcome.kind === 'full') return drainRate.retryAfterS(partition, outcome.backlog)
+  if (outcome.kind === 'backlog-full') return drainRate.retryAfterS(partition, outcome.backlog)
   if (outcome.kind === 'no-memory') return drainRate.retryAfterS(partition)
   return outcome.kind === 'limit-reached' ? keysRetryAfterS(outcome.roomInMs) : outageRetryAfterS()
 }
 
 function explain(outcome: NotStored): { reason: RejectionReason; problem: string } {
   switch (outcome.kind) {
-    case 'full':
+    case 'backlog-full':
       return { reason: 'full', problem: 'not stored, the backlog of its partition is full' }
     case 'no-memory':
       return { reason: 'memory', problem: "not stored, the store's memory is at its limit" }

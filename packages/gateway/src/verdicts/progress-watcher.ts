@@ -1,6 +1,6 @@
 import { pause } from '@tidemark/shared/runtime/lifecycle'
 import { compareEntryIds, type Receipt } from '@tidemark/shared/sample/receipt'
-import type { GatewayStore, Progress } from '@tidemark/shared/store/ports/store'
+import type { GatewayStore, Progress } from '@tidemark/shared/store/ports/gateway'
 import type { CheckpointWaiter, WaitOutcome } from '../services.ts'
 
 /** A verdict usually takes a few milliseconds, so the first polls are close together. */

@@ -1,5 +1,4 @@
-import type { RuleChange } from '@tidemark/shared/detection/rules/document'
-import { EMPTY_DOCUMENT, type RuleDocument, withRule } from '@tidemark/shared/detection/rules/document'
+import { EMPTY_DOCUMENT, type RuleChange, type RuleDocument, withRule } from '@tidemark/shared/detection/rules/document'
 import { RULE_CHANGES_KEPT } from '@tidemark/shared/store/ports/rules'
 import { describe, expect, test } from 'vitest'
 import type { OpenStore } from './harness.ts'

@@ -1,5 +1,4 @@
 import { z } from 'zod'
-import { parseJson } from '../../runtime/issues.ts'
 import { OPENED_BY, RESOLVE_REASONS, SEVERITIES } from './alert.ts'
 
 /*
@@ -115,16 +114,13 @@ export interface AlertParts {
 
 /**
  * The texts of an alert's parts as a store holds them; null, undefined or '' for a part that was
- * never written.
+ * never written, and the text `null` for a removed one.
  */
 export type StoredAlert = Readonly<
   Record<'opening' | 'end' | 'acknowledged' | 'snoozed' | 'notification', string | null | undefined>
 >
 
-/**
- * Parses an alert's parts. Returns null without a valid opening; any other garbled part counts as
- * never written.
- */
+/** Parses an alert's parts. Returns null without an opening, and throws on a part that is garbled. */
 export function parseAlert(stored: StoredAlert): AlertParts | null {
   const opening = parsePart(openingSchema, stored.opening)
   if (opening === null) return null
@@ -139,7 +135,8 @@ export function parseAlert(stored: StoredAlert): AlertParts | null {
 }
 
 function parsePart<T extends z.ZodType>(schema: T, text: string | null | undefined): z.output<T> | null {
-  return text ? (parseJson(schema, text) ?? null) : null
+  const value: unknown = text ? JSON.parse(text) : null
+  return value === null ? null : schema.parse(value)
 }
 
 export const NO_OPERATOR_STATE: OperatorState = { acknowledged: null, snoozed: null }

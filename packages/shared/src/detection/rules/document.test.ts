@@ -50,7 +50,7 @@ describe('a document of rules', () => {
     expect(parseRuleDocument(JSON.stringify(document))).toEqual(document)
   })
 
-  test('is parsed though a newer version added members, and settings that this version does not know', () => {
+  test('keeps the members and settings that a newer version added', () => {
     const newer = { id: 'a', pattern: '*', tomorrow: 1 }
     const text = JSON.stringify({
       ...EMPTY_DOCUMENT,
@@ -59,7 +59,8 @@ describe('a document of rules', () => {
     })
     expect(parseRuleDocument(text)).toEqual({
       ...EMPTY_DOCUMENT,
-      rules: [{ rule: newer, version: 1, changed: CHANGE }],
+      rules: [{ rule: newer, version: 1, changed: CHANGE, tags: [] }],
+      owners: [],
     })
   })
 

@@ -67,11 +67,14 @@ export type RuleChange = Readonly<z.infer<typeof ruleChangeSchema>>
 /**
  * The stored form of a document. It ensures that a document can be listed and changed without a
  * fault. The settings inside rules, mutes and the storm are left as they were written: a RuleSet
- * checks them, and reports each fault by its name.
+ * checks them, and reports each fault by its name. Members of a newer version are kept: a change
+ * writes the whole document back.
  */
-const documentSchema = z.object({
+const documentSchema = z.looseObject({
   version: z.int().min(0),
-  rules: z.array(z.object({ rule: written<RuleInput>(['id', 'pattern']), version: z.number(), changed: changeSchema })),
+  rules: z.array(
+    z.looseObject({ rule: written<RuleInput>(['id', 'pattern']), version: z.number(), changed: changeSchema }),
+  ),
   mutes: z.array(written<MuteInput>(['id', 'pattern', 'until', 'who', 'why'])),
   storm: written<StormInput>([]),
 })

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { type AlertEnd, type AlertParts, FLEET_PARTITION } from '../../detection/alerts/record.ts'
+import { type AlertEnd, type AlertParts, FLEET_PARTITION, parseAlert } from '../../detection/alerts/record.ts'
 import { compareEntryIds, ENTRY_ID_ZERO } from '../../sample/receipt.ts'
 import {
   ALERT_FEED_KEPT,
@@ -13,7 +13,6 @@ import {
   type SavedStorm,
 } from '../ports/alerts.ts'
 import type { Lease } from '../ports/lease.ts'
-import { parseAlertParts } from '../stored-alert.ts'
 import { type Alerts, type Data, heldLease, partitionAt } from './data.ts'
 import { addToLog, logAfter } from './log.ts'
 
@@ -155,7 +154,13 @@ function recordOne(
 }
 
 function partsOf({ openings, ends, acknowledged, snoozed, notificationStates }: Alerts, id: string): AlertParts | null {
-  return parseAlertParts([openings, ends, acknowledged, snoozed, notificationStates].map(parts => parts.get(id)))
+  return parseAlert({
+    opening: openings.get(id),
+    end: ends.get(id),
+    acknowledged: acknowledged.get(id),
+    snoozed: snoozed.get(id),
+    notification: notificationStates.get(id),
+  })
 }
 
 function pageOf(alerts: Alerts, { state, after, count }: AlertPage): AlertAt[] {

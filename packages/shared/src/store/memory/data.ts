@@ -3,8 +3,9 @@ import type { RuleChange, RuleDocument } from '../../detection/rules/document.ts
 import { ENTRY_ID_ZERO, type EntryId } from '../../sample/receipt.ts'
 import type { EntryFindings } from '../../verdict/kept-verdicts.ts'
 import type { AlertFeedEntry, OutboxEntry } from '../ports/alerts.ts'
-import type { DeadLetter, LoadedCheckpoint } from '../ports/store.ts'
-import type { Log, StreamEntry } from './stream.ts'
+import type { LoadedCheckpoint } from '../ports/analyzer.ts'
+import type { DeadLetter } from '../ports/commit.ts'
+import type { Log, StreamEntry } from './log.ts'
 
 /** Everything that a memory store holds, shared by all connections to it. */
 export interface Data extends MemoryLimits {

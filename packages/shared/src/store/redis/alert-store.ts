@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { type AlertParts, FLEET_PARTITION } from '../../detection/alerts/record.ts'
+import { type AlertParts, FLEET_PARTITION, parseAlert } from '../../detection/alerts/record.ts'
 import type { EntryId } from '../../sample/receipt.ts'
 import type { Keys, PartitionKeys } from '../keys.ts'
 import type {
@@ -11,7 +11,6 @@ import type {
   NotificationDecision,
   OutboxEntry,
 } from '../ports/alerts.ts'
-import { parseAlertParts } from '../stored-alert.ts'
 import { type Client, inOneWrite } from './connection.ts'
 import { mapErrors } from './errors.ts'
 import type { RedisStoreOptions } from './options.ts'
@@ -193,7 +192,8 @@ function toParts(
   { onFailure }: Pick<RedisStoreOptions, 'onFailure'>,
 ): AlertParts | null {
   try {
-    return parseAlertParts(texts)
+    const [opening, end, acknowledged, snoozed, notification] = texts
+    return parseAlert({ opening, end, acknowledged, snoozed, notification })
   } catch (error) {
     onFailure(new Error(`the stored alert ${id} cannot be read; it is left out`, { cause: error }))
     return null

@@ -1,8 +1,16 @@
-import { EMPTY_DOCUMENT, type RuleChange, type RuleDocument } from '../../detection/rules/document.ts'
+import {
+  EMPTY_DOCUMENT,
+  parseRuleChange,
+  parseRuleDocument,
+  type RuleChange,
+  type RuleDocument,
+} from '../../detection/rules/document.ts'
 import type { Keys } from '../keys.ts'
+import { StoreError } from '../ports/errors.ts'
 import { RULE_CHANGES_KEPT, type RuleStore } from '../ports/rules.ts'
-import type { Client, ScriptRunner } from './connection.ts'
-import { asked } from './errors.ts'
+import { mapErrors } from './errors.ts'
+import type { RedisStoreOptions } from './options.ts'
+import type { ScriptClient } from './scripts.ts'
 
 export interface RuleStoreOptions {
   readonly client: ScriptClient
@@ -37,37 +45,11 @@ export function createRuleStore({ client, keys, options }: RuleStoreOptions): Ru
   }
 }
 
-/**
- * An object as an operator wrote it. Its fields are read with their own rules, by readRule and the
- * like, where they are used.
- */
-const written = <T extends object>() => z.custom<T>(value => typeof value === 'object' && value !== null)
-
-const changed = { who: z.string(), why: z.string(), at: z.number() }
-
-const documentShape = z.looseObject({
-  version: z.int().min(0),
-  rules: z.array(z.looseObject({ rule: written<RuleInput>(), version: z.int(), changed: z.looseObject(changed) })),
-  mutes: z.array(written<MuteInput>()),
-  storm: written<StormInput>(),
-})
-
-const changeShape = z.looseObject({
-  ...changed,
-  version: z.int(),
-  kind: z.enum(RULE_CHANGE_KINDS),
-  id: z.string().nullable(),
-  content: z.unknown(),
-})
-
 /** Without its rules nothing can be judged, so a document that cannot be read is an error. */
 function parseDocument(text: string, key: string): RuleDocument {
-  try {
-    return documentShape.parse(JSON.parse(text))
-  } catch (error) {
-    const message = `the field "document" of the Redis key ${key} is not a rule document`
-    throw new StoreError(message, { kind: 'fatal', cause: error })
-  }
+  const document = parseRuleDocument(text)
+  if (document !== undefined) return document
+  throw new StoreError(`the field "document" of the Redis key ${key} is not a rule document`, { kind: 'fatal' })
 }
 
 /** The list of changes is a record for people: one that cannot be read is left out. */
@@ -76,10 +58,7 @@ function parseChange(
   id: string,
   { onFailure }: Pick<RedisStoreOptions, 'onFailure'>,
 ): RuleChange | undefined {
-  try {
-    return changeShape.parse(JSON.parse(text ?? ''))
-  } catch (error) {
-    onFailure(new Error(`the stored rule change ${id} cannot be read; it is left out`, { cause: error }))
-    return undefined
-  }
+  const change = parseRuleChange(text ?? '')
+  if (change === undefined) onFailure(new Error(`the stored rule change ${id} cannot be read; it is left out`))
+  return change
 }
