@@ -1,5 +1,5 @@
 import { duration, instant } from '@tidemark/shared/detection/rules/fields'
-import { describeIssue } from '@tidemark/shared/runtime/issues'
+import { describeIssue } from '@tidemark/shared/parsing/issues'
 import type { Context } from 'hono'
 import { z } from 'zod'
 import { bodySourceOf, createBodyReader } from './body.ts'

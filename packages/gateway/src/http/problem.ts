@@ -1,4 +1,4 @@
-import type { FieldFault } from '@tidemark/shared/runtime/issues'
+import type { FieldFault } from '@tidemark/shared/parsing/issues'
 import type { Context } from 'hono'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import { outageRetryAfterS, retryAfterHeader, SOON_S } from './retry-after.ts'

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { parseJson } from '../runtime/issues.ts'
+import { parseJson } from '../parsing/issues.ts'
 import { type EntryId, formatReceipt } from '../sample/receipt.ts'
 import { isBeyond, isFlat, zScore } from './score.ts'
 

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { parseJson } from '../runtime/issues.ts'
+import { parseJson } from '../parsing/issues.ts'
 import { type FlatSamples, SAMPLE_STRIDE, unpackEntry } from '../sample/entry.ts'
 import type { EntryId } from '../sample/receipt.ts'
 import { type Analysis, type RuleFinding, SAMPLE_ORDERS, toAnalysis } from './analysis.ts'

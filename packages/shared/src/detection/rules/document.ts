@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { parseJson } from '../../runtime/issues.ts'
+import { parseJson } from '../../parsing/issues.ts'
 import { duration, id, integer, number, pattern, text } from './fields.ts'
 import { mute, nameOf, RuleError, type RuleInput, read, readRule } from './rule.ts'
 

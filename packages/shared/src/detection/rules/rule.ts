@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { describeIssue, type FieldFault } from '../../runtime/issues.ts'
+import { describeIssue, type FieldFault } from '../../parsing/issues.ts'
 import { VERDICT_DEFAULTS } from '../../verdict/analysis.ts'
 import type { AlertPolicy } from '../alerts/alert.ts'
 import { alertDefaults } from '../alerts/defaults.ts'
