@@ -16,9 +16,9 @@ import { startNotifier } from './notify/notifier.ts'
 import { createReceivers } from './notify/receivers.ts'
 import { Ownership } from './ownership/ownership.ts'
 import { RollbackWatch } from './partition/rollback-watch.ts'
-import { createTurns } from './partition/turns.ts'
+import { createTracing } from './partition/tracing.ts'
+import { createTurns } from './partition/yielding.ts'
 import { ReadLoop } from './reading/read-loop.ts'
-import { createTracing } from './tracing.ts'
 
 /** How often backlog and memory are measured for the metrics. */
 const MEASURE_MS = 1000

@@ -3,7 +3,6 @@ import type { AlertCause, AlertEnd } from '@tidemark/shared/detection/alerts/rec
 import { MILLION } from '@tidemark/shared/detection/rules/rule-counts'
 import { TracedHistogram } from '@tidemark/shared/runtime/open-metrics'
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
-import type { Effects } from './judging/effects.ts'
 
 /** What became of a commit: the store's outcomes, and `failed` for a send without an answer. */
 export const COMMIT_RESULTS = ['ok', 'already', 'stale', 'gap', 'fenced', 'failed'] as const
@@ -172,21 +171,3 @@ export function createAnalyzerMetrics(registry: Registry) {
 }
 
 export type AnalyzerMetrics = ReturnType<typeof createAnalyzerMetrics>
-
-/** Counts what a commit did once it is applied. */
-export function observeEffects(metrics: AnalyzerMetrics, { anomalies, opened, ended, tally, counts }: Effects): void {
-  metrics.anomalies.inc(anomalies.length)
-  metrics.anomaliesOfOld.inc(anomalies.length)
-  for (const { opening } of opened) metrics.alertsOpened.inc({ kind: opening.cause.kind, severity: opening.severity })
-  for (const { end } of ended) metrics.alertsResolved.inc({ reason: end.resolve_reason })
-  metrics.samplesLate.inc(tally.late)
-  metrics.samplesDuplicate.inc(tally.duplicates)
-  metrics.samplesRefused.inc({ reason: 'late' }, tally.refusedLate)
-  metrics.samplesRefused.inc({ reason: 'duplicate' }, tally.refusedDuplicates)
-  for (const [{ rule }, { judged, flagged, expected }] of counts) {
-    const label = { rule: rule ?? '' }
-    metrics.ruleJudged.inc(label, judged)
-    metrics.ruleFlagged.inc(label, flagged)
-    metrics.ruleExpected.inc(label, expected / MILLION)
-  }
-}

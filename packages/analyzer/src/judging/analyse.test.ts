@@ -11,9 +11,9 @@ import { oracleAnalysis } from '@tidemark/testkit/oracle'
 import { packSamples } from '@tidemark/testkit/samples'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { takeRun } from '../partition/run.ts'
 import { type AnalyseOptions, analyseRun, lapse, missingKeys } from './analyse.ts'
 import type { Effects } from './effects.ts'
+import { takeRun } from './run.ts'
 import { SHADOW, Windows } from './windows.ts'
 
 const START = { id: '0-0', offset: 0 }

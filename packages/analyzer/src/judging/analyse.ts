@@ -14,10 +14,10 @@ import {
   marksOf,
   readMarks,
 } from '@tidemark/shared/verdict/kept-verdicts'
-import { NO_SLOT, type ReadableEntry, type Run } from '../partition/run.ts'
 import { Effects } from './effects.ts'
 import { judgesOf } from './judges.ts'
-import { SHADOW, type Slot, type Windows } from './windows.ts'
+import type { ReadableEntry, Run } from './run.ts'
+import { NO_SLOT, SHADOW, type Slot, type Windows } from './windows.ts'
 
 /**
  * Finds what is known of a run's keys and brings it under the rules; tells which keys are not in memory, each once. When these

@@ -52,6 +52,8 @@ const ANY_SHAPE = rowShape(VERDICT_DEFAULTS.window, 'zscore', false)
 /** Where a key's row stands in memory. Valid until the next `evict` or `forget`. */
 export type Slot = number
 
+export const NO_SLOT: Slot = -1
+
 export interface WindowsOptions {
   /** Rows that `evict` leaves. */
   readonly keysMax: number

@@ -15,7 +15,7 @@ import { createAnalyzerMetrics } from '../metrics.ts'
 import { ReadLoop } from '../reading/read-loop.ts'
 import { PartitionWorker, type Rules, type WorkerSettings } from './partition-worker.ts'
 import { RollbackWatch } from './rollback-watch.ts'
-import { createTurns } from './turns.ts'
+import { createTurns } from './yielding.ts'
 
 const SETTINGS: WorkerSettings = {
   ...VERDICT_DEFAULTS,

@@ -13,13 +13,15 @@ import type { VerdictSettings } from '@tidemark/shared/verdict/analysis'
 import type { Logger } from 'pino'
 import { analyseRun, lapse, missingKeys } from '../judging/analyse.ts'
 import type { Effects } from '../judging/effects.ts'
+import { deadRun, entriesAfter, type Run, takeRun } from '../judging/run.ts'
 import { Windows } from '../judging/windows.ts'
-import { type AnalyzerMetrics, observeEffects } from '../metrics.ts'
-import { type TracedCommit, tracesOf } from '../tracing.ts'
+import type { AnalyzerMetrics } from '../metrics.ts'
+import type { EntryConsumer, ReadLoop } from '../reading/read-loop.ts'
 import { KeptEntries } from './kept-entries.ts'
+import { observeEffects } from './observe.ts'
 import type { RollbackWatch } from './rollback-watch.ts'
-import { deadRun, entriesAfter, type Run, takeRun } from './run.ts'
-import type { Turn } from './turns.ts'
+import { type TracedCommit, tracesOf } from './tracing.ts'
+import type { Turn } from './yielding.ts'
 
 /** Pending entries read at once while recovering. */
 const PENDING_COUNT = 100
@@ -55,16 +57,6 @@ export interface WorkerSettings extends VerdictSettings {
   readonly alertWaitMs: number
 }
 
-/** What a worker needs of the read loop. */
-export interface Reading {
-  /** Reads for a worker that has become steady. */
-  join(worker: PartitionWorker): void
-  /** Reads no more for a partition; resolves when no read is under way that may deliver entries of it. */
-  leave(partition: number): Promise<void>
-  /** Some worker takes entries again. */
-  wake(): void
-}
-
 /** The rules in force. */
 export interface Rules {
   readonly current: RuleSet
@@ -84,7 +76,7 @@ export interface PartitionWorkerOptions {
   readonly metrics: AnalyzerMetrics
   readonly log: Logger
   readonly logFailure: FailureLog
-  readonly reading: Reading
+  readonly reading: ReadLoop
   readonly rules: Rules
   readonly rollbacks: RollbackWatch
   /** Told of each commit whose entries carry traces. */
@@ -108,7 +100,7 @@ export interface PartitionWorkerOptions {
  * finds a gap. A commit whose outcome is unknown is sent again until the store says what became of it: it can only be
  * applied once.
  */
-export class PartitionWorker {
+export class PartitionWorker implements EntryConsumer {
   readonly partition: number
   readonly lease: Lease
   readonly #options: PartitionWorkerOptions

@@ -1,8 +1,8 @@
 import type { Clock } from '@tidemark/shared/runtime/clock'
 import type { FailureLog } from '@tidemark/shared/runtime/logger'
-import type { AnalyzerStore } from '@tidemark/shared/store/ports/analyzer'
+import type { Entry } from '@tidemark/shared/sample/entry'
+import type { AnalyzerStore } from '@tidemark/shared/store/ports/store'
 import type { AnalyzerMetrics } from '../metrics.ts'
-import type { PartitionWorker, Reading } from '../partition/partition-worker.ts'
 
 /** The longest wait for entries when all partitions are read: an interruption ends it, so it only bounds a lost one. */
 const BLOCK_MS = 1000
@@ -16,6 +16,16 @@ const READ_ENTRIES_MAX = 500
 
 const FAILURE_PAUSE_MS = 100
 
+/** The consumer of one partition's entries. */
+export interface EntryConsumer {
+  readonly partition: number
+  /** Whether its queue has room. */
+  readonly takesEntries: boolean
+  offer(entries: readonly Entry[]): void
+  /** Entries may have been delivered and lost on their way. */
+  recover(): void
+}
+
 export interface ReadLoopOptions {
   readonly store: AnalyzerStore
   readonly metrics: AnalyzerMetrics
@@ -27,9 +37,9 @@ export interface ReadLoopOptions {
  * Reads the entries of all partitions that take some and hands them to their workers. One read at a time; it waits in the
  * store until something comes.
  */
-export class ReadLoop implements Reading, AsyncDisposable {
+export class ReadLoop implements AsyncDisposable {
   readonly #options: ReadLoopOptions
-  readonly #workers = new Map<number, PartitionWorker>()
+  readonly #workers = new Map<number, EntryConsumer>()
   /** The read under way: which partitions it may deliver, and its end. */
   #reading: { partitions: ReadonlySet<number>; end: Promise<void> } | undefined
   /** Ends the wait for a worker that takes entries. */
@@ -43,17 +53,20 @@ export class ReadLoop implements Reading, AsyncDisposable {
     this.#done = this.#run()
   }
 
-  join(worker: PartitionWorker): void {
+  /** Reads for a worker that has become steady. */
+  join(worker: EntryConsumer): void {
     this.#workers.set(worker.partition, worker)
     // A read that waits for others alone would keep a partition waiting that has just been taken over.
     if (this.#reading?.partitions.has(worker.partition) === false) this.#options.store.interruptRead()
     this.#resume()
   }
 
+  /** Some worker takes entries again. */
   wake(): void {
     this.#resume()
   }
 
+  /** Reads no more for a partition; resolves when no read is under way that may deliver entries of it. */
   async leave(partition: number): Promise<void> {
     this.#workers.delete(partition)
     const reading = this.#reading
@@ -85,7 +98,7 @@ export class ReadLoop implements Reading, AsyncDisposable {
     }
   }
 
-  async #read(ready: readonly PartitionWorker[]): Promise<void> {
+  async #read(ready: readonly EntryConsumer[]): Promise<void> {
     const { store, metrics, logFailure, clock } = this.#options
     const count = Math.min(READ_ENTRIES_MAX, Math.max(1, Math.ceil(READ_SAMPLES / this.#samplesPerEntry)))
     const blockMs = ready.length === this.#workers.size ? BLOCK_MS : BLOCK_BUSY_MS

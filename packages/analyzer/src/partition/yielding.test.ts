@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { createTurns } from './turns.ts'
+import { createTurns } from './yielding.ts'
 
 test('one turn in each round of the event loop, first come, first served', async () => {
   const turn = createTurns()

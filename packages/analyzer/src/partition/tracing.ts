@@ -4,8 +4,8 @@ import { type EntryId, entryTimeMs, formatReceipt } from '@tidemark/shared/sampl
 import { traceFields } from '@tidemark/shared/sample/trace-context'
 import type { CommitOutcome } from '@tidemark/shared/store/ports/commit'
 import type { Logger } from 'pino'
-import type { AnalyzerMetrics } from './metrics.ts'
-import type { Run, TracedEntry } from './partition/run.ts'
+import type { Run, TracedEntry } from '../judging/run.ts'
+import type { AnalyzerMetrics } from '../metrics.ts'
 
 /** A commit of entries some of which carry traces. */
 export interface TracedCommit {

@@ -5,8 +5,8 @@ import { packSamples } from '@tidemark/testkit/samples'
 import { pino } from 'pino'
 import { Registry } from 'prom-client'
 import { expect, test } from 'vitest'
-import { createAnalyzerMetrics } from './metrics.ts'
-import { takeRun } from './partition/run.ts'
+import { takeRun } from '../judging/run.ts'
+import { createAnalyzerMetrics } from '../metrics.ts'
 import { createTracing, tracesOf } from './tracing.ts'
 
 const trace = (letter: string, isSampled: boolean): TraceContext => ({

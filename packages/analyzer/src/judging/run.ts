@@ -1,6 +1,7 @@
 import { type Entry, type FlatSamples, unpackEntry } from '@tidemark/shared/sample/entry'
 import { compareEntryIds, type EntryId } from '@tidemark/shared/sample/receipt'
-import type { Checkpoint, Commit, DeadLetter } from '@tidemark/shared/store/ports/commit'
+import type { Checkpoint, Commit, DeadLetter } from '@tidemark/shared/store/ports/store'
+import { NO_SLOT } from './windows.ts'
 
 /** Entries that follow one another without a gap, parsed: what one commit covers. */
 export interface Run {
@@ -35,8 +36,6 @@ export interface ReadableEntry {
   /** The same for the rules that are tried out on them; NO_SLOT where there is none. */
   shadows: Int32Array | null
 }
-
-export const NO_SLOT = -1
 
 /**
  * Takes from the front of `entries`, none of which is at or before `from`, those that make one run: offsets follow one
