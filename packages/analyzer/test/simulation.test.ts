@@ -254,14 +254,14 @@ async function expectAlerts(memory: MemoryStore, accepted: readonly Accepted[]):
     const judge = new Judge(policy)
     const row = createRow(rowShape(policy.window, policy.detector, policy.silence !== null))
     for (const { value, timestamp, time } of accepted.filter(sample => sample.key === key)) {
-      certain.noteSample(key, policy, judge.step(row, value, timestamp, time), { value, time })
+      certain.addAlerts(key, policy, judge.step(row, value, timestamp, time), { value, time })
     }
     const [text] = await memory.gateway.lastAnalyses([{ partition: 0, key }])
     const { count, window } = judge.judged
     if (count > 0) expect(JSON.parse(text ?? 'null')).toMatchObject({ count, window })
     const lapsed = { alerts: [], silences: [] }
-    judge.expire(row, Number.MAX_SAFE_INTEGER, lapsed)
-    possible.noteLapse(key, policy, lapsed)
+    judge.lapse(row, Number.MAX_SAFE_INTEGER, lapsed)
+    possible.addExpired(key, policy, lapsed)
   }
   const feed = await memory.alerts.feed(0, ENTRY_ID_ZERO, 1e6)
   const ids = [...certain.opened, ...possible.opened].map(({ opening }) => opening.id)

@@ -11,7 +11,7 @@ import { oracleAnalysis } from '@tidemark/testkit/oracle'
 import { packSamples } from '@tidemark/testkit/samples'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { type AnalyseOptions, analyseRun, lapse, missingKeys } from './analyse.ts'
+import { type AnalyseOptions, analyseRun, expireTimers, missingKeys } from './analyse.ts'
 import type { Effects } from './effects.ts'
 import { takeRun } from './run.ts'
 import { SHADOW, Windows } from './windows.ts'
@@ -139,7 +139,7 @@ describe('under the default policy', () => {
         const anomalies = done.effects.flatMap(({ anomalies }) => anomalies).map(text => JSON.parse(text))
         expect(anomalies).toEqual(done.analyses.filter(({ anomaly }) => anomaly))
         expect(done.offset).toBe(batches.flat().length)
-        expect(done.effects.flatMap(({ ofRules }) => [...ofRules.counts, ...ofRules.shadowed])).toEqual([])
+        expect(done.effects.flatMap(({ ruleEffects }) => [...ruleEffects.counts, ...ruleEffects.shadowed])).toEqual([])
       }),
       { numRuns: 200 },
     )
@@ -239,7 +239,7 @@ describe('under rules', () => {
 /** Sums by name without rule and version. */
 function countsOf(effects: readonly Effects[]): Record<string, number> {
   const sums: Record<string, number> = {}
-  for (const { name, by } of effects.flatMap(({ ofRules }) => ofRules.counts)) {
+  for (const { name, by } of effects.flatMap(({ ruleEffects }) => ruleEffects.counts)) {
     const what = name.split(':')[2] ?? ''
     sums[what] = (sums[what] ?? 0) + by
   }
@@ -255,32 +255,32 @@ describe('what is due', () => {
       samplesMax: 1,
     })
     const openedAt = NOW + 40
-    const last = effects.at(-1)?.ofRules
+    const last = effects.at(-1)?.ruleEffects
     expect(last?.alerts.opened).toMatchObject([{ opening: { opened_at: openedAt }, notifyAfterMs: 2000 }])
     expect(last?.timers).toEqual([{ key: 'a', at: openedAt + 600_000 }])
 
-    const early = lapse(['a', 'unknown'], openedAt + 1000, windows, DEFAULT)
-    expect(early.ofRules).toMatchObject({ alerts: { ended: [] }, timers: [{ key: 'a', at: openedAt + 600_000 }] })
-    const later = lapse(['a'], openedAt + 700_000, windows, DEFAULT)
-    expect(later.ofRules.alerts.ended).toMatchObject([
+    const early = expireTimers(['a', 'unknown'], openedAt + 1000, windows, DEFAULT)
+    expect(early.ruleEffects).toMatchObject({ alerts: { ended: [] }, due: [{ key: 'a', at: openedAt + 600_000 }] })
+    const later = expireTimers(['a'], openedAt + 700_000, windows, DEFAULT)
+    expect(later.ruleEffects.alerts.ended).toMatchObject([
       {
         id: last?.alerts.opened[0]?.opening.id,
         end: { resolved_at: openedAt + 600_000, resolve_reason: 'no_samples' },
       },
     ])
-    expect(later.ofRules.timers).toEqual([{ key: 'a', at: null }])
+    expect(later.ruleEffects.due).toEqual([{ key: 'a', at: null }])
     expect(later.keys).toMatchObject([{ key: 'a', analysis: null, window: { kind: 'row' } }])
   })
 
   test('a key that must not be silent is to be looked at from its first sample on', () => {
     const rules = rulesOf({ pattern: 'a', silent: '5s' })
     const { windows, effects } = work(entriesOf(calm), { ...DEFAULT, rules, samplesMax: 1 })
-    expect(effects.flatMap(({ ofRules }) => ofRules.timers)).toEqual([{ key: 'a', at: NOW + 5000 }])
+    expect(effects.flatMap(({ ruleEffects }) => ruleEffects.due)).toEqual([{ key: 'a', at: NOW + 5000 }])
     const due = NOW + 39 + 5000
-    expect(lapse(['a'], NOW + 5000, windows, { ...DEFAULT, rules }).ofRules).toMatchObject({
-      ...{ alerts: { opened: [] }, timers: [{ key: 'a', at: due }] },
+    expect(expireTimers(['a'], NOW + 5000, windows, { ...DEFAULT, rules }).ruleEffects).toMatchObject({
+      ...{ alerts: { opened: [] }, due: [{ key: 'a', at: due }] },
     })
-    expect(lapse(['a'], due + 9, windows, { ...DEFAULT, rules }).ofRules.alerts.opened).toMatchObject([
+    expect(expireTimers(['a'], due + 9, windows, { ...DEFAULT, rules }).ruleEffects.alerts.opened).toMatchObject([
       { opening: { key: 'a', opened_at: due, cause: { kind: 'silent', expected_ms: 5000 } } },
     ])
   })

@@ -18,7 +18,10 @@ import type { EndedAlert, OpenedAlert } from '@tidemark/shared/store/ports/alert
 import type { Commit, KeyUpdate } from '@tidemark/shared/store/ports/commit'
 import type { EntryFindings } from '@tidemark/shared/verdict/kept-verdicts'
 
-/** What of a run is counted for the metrics once it is committed. */
+/** Shares of samples are counted in millionths: the sum of integers does not depend on their order. */
+export const MILLION = 1e6
+
+/** Late and duplicate samples of a run, for the metrics. */
 export interface Tally {
   late: number
   duplicates: number
@@ -26,7 +29,7 @@ export interface Tally {
   refusedDuplicates: number
 }
 
-/** What judging amounts to, gathered sample by sample: most of a commit. */
+/** What scoring a run changes, gathered sample by sample: most of a commit. */
 export class Effects {
   readonly keys: KeyUpdate[] = []
   readonly anomalies: string[] = []
@@ -37,7 +40,7 @@ export class Effects {
   readonly tally: Tally = { late: 0, duplicates: 0, refusedLate: 0, refusedDuplicates: 0 }
   readonly #partition: number
   readonly #alertWaitMs: number
-  readonly #due = new Map<string, number | null>()
+  readonly #timers = new Map<string, number | null>()
   readonly #counts = new Map<Policy, Record<RuleCount, number>>()
 
   constructor({ partition, alertWaitMs }: { readonly partition: number; readonly alertWaitMs: number }) {
@@ -45,43 +48,52 @@ export class Effects {
     this.#alertWaitMs = alertWaitMs
   }
 
-  /** The part of a commit that is empty under the default policy while nothing happens. */
-  get ofRules(): Pick<Commit, 'alerts' | 'timers' | 'counts' | 'shadowed'> {
+  /** The part of a commit that is empty under the default policy as long as no alert opens or ends. */
+  get ruleEffects(): Pick<Commit, 'alerts' | 'due' | 'counts' | 'shadowed'> {
     const counts = [...this.#counts].flatMap(([{ rule, version }, counted]) =>
       Object.entries(counted)
         .filter(([, by]) => by > 0)
         .map(([what, by]) => ({ name: ruleCountName(rule ?? '', version, what as RuleCount), by })),
     )
-    const due = [...this.#due].map(([key, at]) => ({ key, at }))
-    return { alerts: { opened: this.opened, ended: this.ended }, timers: due, counts, shadowed: this.shadowed }
+    const due = [...this.#timers].map(([key, at]) => ({ key, at }))
+    return { alerts: { opened: this.opened, ended: this.ended }, due, counts, shadowed: this.shadowed }
   }
 
-  /** What has been counted for each rule; `expected` in millionths. */
+  /** The samples counted for each rule; `expected` in millionths. */
   get counts(): ReadonlyMap<Policy, Readonly<Record<RuleCount, number>>> {
     return this.#counts
   }
 
-  /** The key has to be looked at then though no sample comes; null: not any more. */
-  due(key: string, at: number | null): void {
-    this.#due.set(key, at)
+  /** Sets the time at which the key must be checked even without a sample, in Unix milliseconds; null removes it. */
+  setTimer(key: string, at: number | null): void {
+    this.#timers.set(key, at)
   }
 
-  /** Notes the alerts that a sample opened or resolved. */
-  noteSample(key: string, policy: Policy, judged: Judged, sample: { value: number; time: number }): void {
+  /** Adds the alerts that a sample opened or resolved. */
+  addAlerts(key: string, policy: Policy, judged: Judged, sample: { value: number; time: number }): void {
     const place = { partition: this.#partition, key, policy }
-    this.#noteSilences(place, judged.silences)
-    this.#noteAlerts(place, judged.alerts, judged)
+    this.#addSilences(place, judged.silences)
+    this.#addAnomalies(place, judged.alerts, judged)
     if (!judged.isShift) return
     const { opening, end } = levelShift(place, { ...sample, count: judged.count })
     this.#open(opening, 0)
     this.ended.push({ id: opening.id, key, cause: 'level_shift', openedAt: opening.opened_at, end })
   }
 
-  /** Notes the alerts that time opened or resolved: none that an anomaly opens. */
-  noteLapse(key: string, policy: Policy, { silences, alerts }: TimerEvents): void {
+  /** Adds the alerts that expired timers opened or resolved. Anomaly alerts open by samples only. */
+  addExpired(key: string, policy: Policy, { silences, alerts }: Lapsed): void {
     const place = { partition: this.#partition, key, policy }
-    this.#noteSilences(place, silences)
-    this.#noteAlerts(place, alerts, undefined)
+    this.#addSilences(place, silences)
+    this.#addAnomalies(place, alerts, undefined)
+  }
+
+  /** Counts a late or duplicate sample. */
+  countOrder({ order, isAnalysed }: Judged): void {
+    const { tally } = this
+    if (order === 'late') tally.late++
+    if (order === 'duplicate') tally.duplicates++
+    if (!isAnalysed && order === 'late') tally.refusedLate++
+    if (!isAnalysed && order === 'duplicate') tally.refusedDuplicates++
   }
 
   /** Counts an analysed sample for its rule. */
@@ -95,11 +107,11 @@ export class Effects {
     if (Number.isNaN(score)) return
     counts.judged++
     if (isFlagged) counts.flagged++
-    // Rounded sample by sample, so that the sum does not depend on which commits they came in.
+    // Rounded per sample, so that the sum does not depend on how samples are spread over commits.
     counts.expected += Math.round((judge.expectedShare() ?? 0) * MILLION)
   }
 
-  #noteSilences(place: AlertPlace, events: readonly SilenceEvent[]): void {
+  #addSilences(place: AlertPlace, events: readonly SilenceEvent[]): void {
     for (const event of events) {
       if (event.kind === 'silent') this.#open(silentOpening(event, place), 0)
       else {
@@ -109,7 +121,7 @@ export class Effects {
     }
   }
 
-  #noteAlerts(place: AlertPlace, events: readonly AlertEvent[], judged: Judged | undefined): void {
+  #addAnomalies(place: AlertPlace, events: readonly AlertEvent[], judged: Judged | undefined): void {
     for (const event of events) {
       if (event.kind === 'resolved') {
         const { openedAt } = event

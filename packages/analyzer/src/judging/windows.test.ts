@@ -247,7 +247,7 @@ describe('windows', () => {
           last.set(key, value)
           for (const [known, newest] of last) {
             const other = windows.use(known) as Slot
-            windows.needsRow(other)
+            windows.requireRow(other)
             expect(contentOf(windows, other).values.at(-1)).toBe(newest)
           }
         }

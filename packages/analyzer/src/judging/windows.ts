@@ -162,7 +162,7 @@ export class Windows {
   }
 
   /** What a tail cannot say has changed. */
-  needsRow(slot: Slot): void {
+  requireRow(slot: Slot): void {
     this.#rowPushed[slot] = NO_ROW
   }
 

@@ -11,7 +11,7 @@ import { StoreError } from '@tidemark/shared/store/ports/errors'
 import type { Lease } from '@tidemark/shared/store/ports/lease'
 import type { VerdictSettings } from '@tidemark/shared/verdict/analysis'
 import type { Logger } from 'pino'
-import { analyseRun, lapse, missingKeys } from '../judging/analyse.ts'
+import { analyseRun, expireTimers, missingKeys } from '../judging/analyse.ts'
 import type { Effects } from '../judging/effects.ts'
 import { deadRun, entriesAfter, type Run, takeRun } from '../judging/run.ts'
 import { Windows } from '../judging/windows.ts'
@@ -395,7 +395,7 @@ export class PartitionWorker implements EntryConsumer {
       deadLetters: run.dead,
       verdicts: this.#options.settings.verdictsKept > 0 ? effects.verdicts : [],
       keepFrom,
-      ...effects.ofRules,
+      ...effects.ruleEffects,
     }
   }
 
@@ -437,14 +437,14 @@ export class PartitionWorker implements EntryConsumer {
     const requiresDrained = this.#queue.length === 0
     await this.#load(keys.filter(key => this.#windows.use(key) === undefined))
     const time = requiresDrained ? now : entryTimeMs(this.#checkpoint.id)
-    const effects = lapse(keys, time, this.#windows, this.#analyseOptions())
+    const effects = expireTimers(keys, time, this.#windows, this.#analyseOptions())
     const { id, offset } = this.#checkpoint
     const checkpoint = { id, offset }
     const outcome = await this.#settle({
       ...{ from: checkpoint, to: checkpoint, entries: [], requiresDrained, witness: undefined, analysed: 0, dead: 0 },
       rulesVersion: this.#rules.version,
       ...{ keys: effects.keys, anomalies: [], deadLetters: [], verdicts: [], keepFrom: undefined },
-      ...effects.ofRules,
+      ...effects.ruleEffects,
     })
     switch (outcome?.kind) {
       case 'ok':

@@ -1,0 +1,134 @@
+import assert from 'node:assert/strict'
+import type { Judged } from '@tidemark/shared/detection/judge'
+import type { Policy } from '@tidemark/shared/detection/rules/policy'
+import type { RuleSet } from '@tidemark/shared/detection/rules/rule-set'
+import { SAMPLE_STRIDE } from '@tidemark/shared/sample/entry'
+import { formatReceipt } from '@tidemark/shared/sample/receipt'
+import {
+  type EncodingContext,
+  encodeAnalysis,
+  type Finding,
+  type RuleFinding,
+  type VerdictSettings,
+} from '@tidemark/shared/verdict/analysis'
+import {
+  type EntryFindings,
+  type EntryJudgements,
+  FINDING_STRIDE,
+  JUDGEMENT_STRIDE,
+  marksOf,
+  readMarks,
+} from '@tidemark/shared/verdict/kept-verdicts'
+import type { ReadableEntry } from './run.ts'
+
+export interface AnalysisOptions {
+  readonly partition: number
+  readonly settings: VerdictSettings
+  readonly rules: RuleSet
+  /** Unix milliseconds. */
+  readonly analyzedAt: number
+}
+
+const NO_JUDGEMENT = -1
+
+/**
+ * The results of scoring one entry's samples, as numbers: scoring allocates no object per sample.
+ *
+ *     findings     for every sample: mean, deviation, count, window
+ *     judgements   for a sample scored by a rule, late or duplicate: index, marks, score, threshold, low, high
+ *     starts       for every sample: where its judgement starts; allocated with the first judgement
+ *
+ * The first two have the layout in which kept-verdicts.ts stores them, so `verdicts` hands them over as they are.
+ * `encode` turns a sample's numbers into JSON; a run needs that for its anomalies and each key's newest sample only.
+ */
+export class EntryAnalysis {
+  readonly entry: ReadableEntry
+  readonly context: EncodingContext
+  readonly #rules: RuleSet
+  readonly #findings: Float64Array<ArrayBuffer>
+  readonly #judgements: number[] = []
+  #starts: Int32Array | null = null
+  /** The policies that judgements name: their marks hold an index into this list. */
+  readonly #policies: number[] = []
+
+  constructor(entry: ReadableEntry, { partition, settings, rules, analyzedAt }: AnalysisOptions) {
+    const { threshold, windowMin } = settings
+    this.entry = entry
+    this.context = { receipt: formatReceipt({ partition, id: entry.id }), threshold, windowMin, analyzedAt }
+    this.#rules = rules
+    this.#findings = new Float64Array(entry.count * FINDING_STRIDE)
+  }
+
+  recordFinding(index: number, { mean, deviation, count, window }: Judged): void {
+    const start = index * FINDING_STRIDE
+    this.#findings[start] = mean
+    this.#findings[start + 1] = deviation
+    this.#findings[start + 2] = count
+    this.#findings[start + 3] = window
+  }
+
+  /** Records what the default policy does not explain, by the number of the policy that scored the sample. */
+  recordJudgement(index: number, number: number, judged: Judged): void {
+    let place = this.#policies.indexOf(number)
+    if (place < 0) place = this.#policies.push(number) - 1
+    this.#starts ??= new Int32Array(this.entry.count).fill(NO_JUDGEMENT)
+    this.#starts[index] = this.#judgements.length
+    const { order, isAnalysed, score, threshold, low, high } = judged
+    this.#judgements.push(index, marksOf({ order, isRefused: !isAnalysed }, place), score, threshold, low, high)
+  }
+
+  /** Returns the analysis of a sample as JSON; null when the sample was refused. */
+  encode(index: number): string | null {
+    const judged = this.#judgementOf(index)
+    if (judged?.isRefused === true) return null
+    const { samples } = this.entry
+    const start = index * FINDING_STRIDE
+    const finding: Finding = {
+      key: samples[index * SAMPLE_STRIDE] as string,
+      value: samples[index * SAMPLE_STRIDE + 1] as number,
+      timestamp: samples[index * SAMPLE_STRIDE + 2] as number,
+      mean: this.#findings[start] as number,
+      deviation: this.#findings[start + 1] as number,
+      count: this.#findings[start + 2] as number,
+      window: this.#findings[start + 3] as number,
+      judged,
+    }
+    return encodeAnalysis(finding, this.context)
+  }
+
+  /** The verdicts on all samples, as they are stored. */
+  get verdicts(): EntryFindings {
+    const { threshold, windowMin, analyzedAt } = this.context
+    return {
+      id: this.entry.id,
+      findings: bytesOf(this.#findings),
+      threshold,
+      windowMin,
+      analyzedAt,
+      rulesVersion: this.#rules.version,
+      judged: this.#storedJudgements(),
+    }
+  }
+
+  #storedJudgements(): EntryJudgements | null {
+    if (this.#judgements.length === 0) return null
+    const policies = this.#policies.map(number => this.#rules.policies[number] as Policy)
+    const named = policies.map(({ rule, detector }) => [rule, detector])
+    return { judgements: bytesOf(Float64Array.from(this.#judgements)), policies: JSON.stringify(named) }
+  }
+
+  #judgementOf(index: number): RuleFinding | null {
+    const start = this.#starts?.[index] ?? NO_JUDGEMENT
+    if (start === NO_JUDGEMENT) return null
+    const numbers = this.#judgements.slice(start, start + JUDGEMENT_STRIDE)
+    const [, marks, score, threshold, low, high] = numbers as [number, number, number, number, number, number]
+    const read = readMarks(marks)
+    assert(read !== undefined, 'marksOf wrote the marks')
+    const { rule, detector } = this.#rules.policies[this.#policies[read.policy] as number] as Policy
+    return { rule, detector, score, threshold, low, high, order: read.order, isRefused: read.isRefused }
+  }
+}
+
+function bytesOf({ buffer }: Float64Array<ArrayBuffer>): Uint8Array {
+  return new Uint8Array(buffer)
+}
