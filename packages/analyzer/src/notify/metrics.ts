@@ -1,48 +1,41 @@
 import { SUPPRESSORS } from '@tidemark/shared/detection/alerts/record'
-import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
+import { Histogram, type Registry } from 'prom-client'
+import { createCounters, createGauges } from '../metric-tables.ts'
 import { RECEIVER_KINDS } from './receiver.ts'
 
-export const NOTIFICATION_RESULTS = ['delivered', 'refused', 'failed'] as const
-
-/** Metrics of what receivers are told. */
-export function createNotifyMetrics(registry: Registry) {
-  const registers = [registry]
-  const notifications = new Counter({
+const COUNTERS = {
+  notifications: {
     name: 'analyzer_notifications_total',
-    help: 'Notifications by result: delivered, refused (not tried again), failed (tried again). Reminders of what still fires count only when they are not taken.',
-    labelNames: ['receiver', 'result'],
-    registers,
-  })
-  for (const receiver of RECEIVER_KINDS) {
-    for (const result of NOTIFICATION_RESULTS) notifications.inc({ receiver, result }, 0)
-  }
-  const suppressed = new Counter({
+    help: 'Notifications by result: delivered, refused (not retried), failed (retried). Successful reminders are not counted.',
+    labels: { receiver: RECEIVER_KINDS, result: ['delivered', 'refused', 'failed'] },
+  },
+  suppressed: {
     name: 'analyzer_alerts_suppressed_total',
-    help: 'Alerts of which receivers were not told, by what held them back.',
-    labelNames: ['by'],
-    registers,
-  })
-  for (const by of SUPPRESSORS) suppressed.inc({ by }, 0)
+    help: 'Alerts whose notification was suppressed, by what suppressed it.',
+    labels: { by: SUPPRESSORS },
+  },
+  storms: { name: 'analyzer_storms_total', help: 'Alert storms that began.' },
+} as const
+
+const GAUGES = {
+  outbox: {
+    name: 'analyzer_outbox_entries',
+    help: 'Notifications not delivered to every receiver yet, in the partitions owned by this analyzer.',
+  },
+  firing: { name: 'analyzer_alerts_firing', help: 'Firing alerts in the partitions owned by this analyzer.' },
+} as const
+
+/** Creates the metrics of notifications. */
+export function createNotifyMetrics(registry: Registry) {
   return {
-    notifications,
-    suppressed,
+    ...createCounters(registry, COUNTERS),
+    ...createGauges(registry, GAUGES),
     seconds: new Histogram({
       name: 'analyzer_notification_seconds',
-      help: 'Time that a receiver takes to answer.',
+      help: 'Response time of receivers.',
       buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
-      registers,
+      registers: [registry],
     }),
-    outbox: new Gauge({
-      name: 'analyzer_outbox_entries',
-      help: 'Notifications that some receiver was not told yet, in the partitions that this analyzer owns.',
-      registers,
-    }),
-    firing: new Gauge({
-      name: 'analyzer_alerts_firing',
-      help: 'Alerts that fire, in the partitions that this analyzer owns.',
-      registers,
-    }),
-    storms: new Counter({ name: 'analyzer_storms_total', help: 'Storms that began.', registers }),
   }
 }
 

@@ -4,7 +4,7 @@ import type { AnalyzerMetrics } from '../metrics.ts'
 /** Counts what a commit did once it is applied. */
 export function observeEffects(metrics: AnalyzerMetrics, { anomalies, opened, ended, tally, counts }: Effects): void {
   metrics.anomalies.inc(anomalies.length)
-  metrics.anomaliesOfOld.inc(anomalies.length)
+  metrics.legacyAnomalies.inc(anomalies.length)
   for (const { opening } of opened) metrics.alertsOpened.inc({ kind: opening.cause.kind, severity: opening.severity })
   for (const { end } of ended) metrics.alertsResolved.inc({ reason: end.resolve_reason })
   metrics.samplesLate.inc(tally.late)
