@@ -7,8 +7,8 @@ import { RedisProxy, type Rule } from './proxy.ts'
 import { PREFIX, type RedisClient } from './redis-client.ts'
 
 /** What an analyzer says, as an error, of each poison that a run feeds it, and of what Redis loses in a run that makes it lose. */
-const FORGOTTEN = 'Redis has forgotten accepted samples'
-const EXPECTED_ERRORS = ['an entry could not be read', FORGOTTEN]
+const FORGOTTEN = 'Redis lost accepted samples'
+const EXPECTED_ERRORS = ['an entry became a dead letter', FORGOTTEN]
 
 const RECONNECT_MS = 20
 

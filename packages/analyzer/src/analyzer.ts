@@ -17,7 +17,7 @@ import { createReceivers } from './notify/receivers.ts'
 import { Ownership } from './ownership/ownership.ts'
 import { RollbackWatch } from './partition/rollback-watch.ts'
 import { createTracing } from './partition/tracing.ts'
-import { createTurns } from './partition/yielding.ts'
+import { createYield } from './partition/yielding.ts'
 import { ReadLoop } from './reading/read-loop.ts'
 
 /** How often backlog and memory are measured for the metrics. */
@@ -72,7 +72,7 @@ export function startAnalyzer({ config, store, log, registry, spans }: AnalyzerO
         reading,
         rules,
         clock,
-        turn: createTurns(),
+        yieldToOthers: createYield(),
         rollbacks: new RollbackWatch(),
         onTraced: createTracing({ metrics, log, spans, now: clock.wallMs }),
       },

@@ -149,7 +149,7 @@ async function newOwner(world: World, name: string): Promise<Owner> {
     rollbacks: new RollbackWatch(),
     reading,
     clock,
-    turn: async () => {},
+    yieldToOthers: async () => {},
     settings: SETTINGS,
     rules: { current: RULES, atLeast: async () => RULES },
     holdsLease: () => true,

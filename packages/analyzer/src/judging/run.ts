@@ -78,7 +78,7 @@ export function takeRun(entries: readonly Entry[], from: Checkpoint, samplesMax:
 }
 
 /** A run of one entry that is not to be analysed, whatever stands in it. */
-export function deadRun(entry: Entry, from: Checkpoint, reason: string): Run {
+export function deadLetterRun(entry: Entry, from: Checkpoint, reason: string): Run {
   const run = takeRun([{ ...entry, samples: undefined }], from, 1)
   return { ...run, dead: run.dead.map(dead => ({ ...dead, reason, samples: entry.samples ?? '' })) }
 }

@@ -15,7 +15,7 @@ import { createAnalyzerMetrics } from '../metrics.ts'
 import { ReadLoop } from '../reading/read-loop.ts'
 import { PartitionWorker, type Rules, type WorkerSettings } from './partition-worker.ts'
 import { RollbackWatch } from './rollback-watch.ts'
-import { createTurns } from './yielding.ts'
+import { createYield } from './yielding.ts'
 
 const SETTINGS: WorkerSettings = {
   ...VERDICT_DEFAULTS,
@@ -64,7 +64,7 @@ async function startWorker(
     rules: fixedRules(new RuleSet(EMPTY_DOCUMENT)),
     settings: { ...SETTINGS, ...rest.settings },
     holdsLease: () => true,
-    turn: createTurns(),
+    yieldToOthers: createYield(),
   })
   cleanup.push(
     () => reading[Symbol.asyncDispose](),

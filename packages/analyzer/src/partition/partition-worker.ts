@@ -10,141 +10,133 @@ import type { Checkpoint, Commit, CommitOutcome } from '@tidemark/shared/store/p
 import { StoreError } from '@tidemark/shared/store/ports/errors'
 import type { Lease } from '@tidemark/shared/store/ports/lease'
 import type { VerdictSettings } from '@tidemark/shared/verdict/analysis'
-import type { Logger } from 'pino'
 import { analyseRun, expireTimers, missingKeys } from '../judging/analyse.ts'
 import type { Effects } from '../judging/effects.ts'
-import { deadRun, entriesAfter, type Run, takeRun } from '../judging/run.ts'
+import { deadLetterRun, entriesAfter, type Run, takeRun } from '../judging/run.ts'
 import { Windows } from '../judging/windows.ts'
-import type { AnalyzerMetrics } from '../metrics.ts'
 import type { EntryConsumer, ReadLoop } from '../reading/read-loop.ts'
+import { ATTEMPTS_MAX, Attempts } from './attempts.ts'
 import { KeptEntries } from './kept-entries.ts'
-import { observeEffects } from './observe.ts'
+import { type ObserveOptions, observeCommit, observeEffects } from './observe-commit.ts'
 import type { RollbackWatch } from './rollback-watch.ts'
-import { type TracedCommit, tracesOf } from './tracing.ts'
-import type { Turn } from './yielding.ts'
+import type { Yield } from './yielding.ts'
 
-/** Pending entries read at once while recovering. */
+/** Pending entries per read during recovery. */
 const PENDING_COUNT = 100
-
-/** After so many recoveries that began with an entry and ended its owner the entry goes to the dead letters. */
-const ATTEMPTS_MAX = 3
 
 const BACKOFF = { minMs: 20, maxMs: 2000 }
 
-/** How long nothing comes before the worker looks whether something waits. Twice the same entry means that it is stuck. */
+/** An idle worker checks the backlog this often. The same oldest entry in two checks in a row is stuck. */
 const IDLE_CHECK_MS = 1000
 
-/** How often it is looked whether something is due though no sample comes: it shows so much later than it could. */
-const DUE_CHECK_MS = 1000
+/** How often timers are checked: an alert that opens or resolves without a sample does so this much late at most. */
+const TIMER_CHECK_MS = 1000
 
-/** Keys that are looked at at once. */
-const DUE_KEYS_MAX = 1000
+/** Keys whose timers expire in one commit. */
+const TIMER_KEYS_MAX = 1000
 
-/** Two batches: one at work and one that waits, so that neither this worker nor the reader ever idles for the other. */
+/** Two batches: one in work and one queued, so that neither this worker nor the reader waits for the other. */
 const QUEUE_BATCHES = 2
 
-/** Batches of so many samples take turns; a smaller one is done sooner than others would notice. */
-const TURN_SAMPLES = 1000
+/** Samples of a batch that is worth yielding the event loop for; a smaller one is done before others would notice. */
+const YIELD_SAMPLES = 1000
 
 export interface WorkerSettings extends VerdictSettings {
-  /** Samples that one commit covers, unless a single entry has more. */
+  /** Samples per commit, unless a single entry has more. */
   readonly batchSamplesMax: number
-  /** Windows that one partition keeps in memory. */
+  /** Windows of the partition in memory. */
   readonly keysMax: number
   /** Samples whose verdicts are kept for their receipts. */
   readonly verdictsKept: number
-  /** How long receivers are not told of an alert yet, so that a storm may be found first. */
+  /** Delay before the first notification of a new alert, so that an alert storm can be detected first. */
   readonly alertWaitMs: number
 }
 
-/** The rules in force. */
 export interface Rules {
+  /** The rules in force, as far as they are loaded. */
   readonly current: RuleSet
-  /** Those of that version or newer ones, as soon as they are known. */
+  /** Returns the rules of that version or a newer one, as soon as they are loaded. */
   atLeast(version: number): Promise<RuleSet>
 }
 
 type State = 'recovering' | 'steady' | 'stopping' | 'lost'
 
-/** Memory and Redis may differ, so memory is worth nothing. */
+/** Memory and Redis may differ, so memory must be discarded. */
 class MemoryOutdated extends Error {}
 
-export interface PartitionWorkerOptions {
+export interface PartitionWorkerOptions extends ObserveOptions {
   readonly lease: Lease
   readonly store: AnalyzerStore
   readonly settings: WorkerSettings
-  readonly metrics: AnalyzerMetrics
-  readonly log: Logger
   readonly logFailure: FailureLog
   readonly reading: ReadLoop
   readonly rules: Rules
   readonly rollbacks: RollbackWatch
-  /** Told of each commit whose entries carry traces. */
-  readonly onTraced?: (commit: TracedCommit) => void
-  /** Whether the lease is certainly still held, by this process' own clock. */
+  /** Whether the lease is certainly still held, by the clock of this process. */
   readonly holdsLease: () => boolean
-  /** To be waited for before a large batch is worked through: of all partitions of the process one at a time. */
-  readonly turn: Turn
+  /** Awaited before a large batch: one partition of the process goes on per round of the event loop. */
+  readonly yieldToOthers: Yield
   readonly clock: Clock
 }
 
 /**
- * The work on one partition, from taking it over to giving it up.
+ * Processes one partition, from take-over to hand-off.
  *
- *     recovering  memory is thrown away, the checkpoint loaded, pending entries are worked through; then steady
- *     steady      entries come from the reader and are worked through in batches: windows, verdicts, one commit
- *     stopping    the batch at work is committed, what waits stays pending for the next owner; then ended
- *     lost        somebody else owns the partition, or may; nothing is written any more; then ended
+ *     recovering  memory is discarded, the checkpoint loaded, pending entries are processed; then steady
+ *     steady      the reader delivers entries, which are processed in batches: windows, verdicts, one commit
+ *     stopping    the batch in work is committed, the queue stays pending for the next owner; then the worker ends
+ *     lost        another process owns the partition, or may: nothing is written any more; then the worker ends
  *
- * steady goes back to recovering whenever memory and Redis may differ: after a failed read, and when a commit is stale or
- * finds a gap. A commit whose outcome is unknown is sent again until the store says what became of it: it can only be
- * applied once.
+ * It goes from steady back to recovering whenever memory and Redis may differ: after a failed read, and when a commit is
+ * stale or finds a gap. A commit with an unknown outcome is repeated until the store reports one: it is applied only once.
  */
 export class PartitionWorker implements EntryConsumer {
   readonly partition: number
   readonly lease: Lease
   readonly #options: PartitionWorkerOptions
   readonly #windows: Windows
-  /** Of keys that were never seen, until the rules have their say. */
+  /** For a key that was never seen, until the rules are applied to it. */
   readonly #newShape: RowShape
+  readonly #attempts: Attempts
   #kept: KeptEntries
   #state: State = 'recovering'
   #checkpoint: Checkpoint = { id: ENTRY_ID_ZERO, offset: 0 }
-  /** Those that judge; never older than those that judged what is applied. */
+  /** Never older than the rules that scored what is applied. */
   #rules: RuleSet
-  /** When it was last looked whether something is due though no sample comes, by the monotonic clock. */
-  #lookedForDueAt = Number.NEGATIVE_INFINITY
-  /** Entries after the checkpoint and after one another. */
+  /** By the monotonic clock. */
+  #timersCheckedAt = Number.NEGATIVE_INFINITY
+  /** Entries after the checkpoint, each after the one before. */
   #queue: Entry[] = []
-  /** The last entry that was queued since the checkpoint was loaded; before that, the checkpoint. */
-  #lastTaken: EntryId = ENTRY_ID_ZERO
-  /** Applied entries that were delivered once more, because somebody moved the group back: pending until acknowledged. */
-  #cameAgain: EntryId[] = []
+  /** The last entry queued since the checkpoint was loaded; before that, the checkpoint. */
+  #lastQueued: EntryId = ENTRY_ID_ZERO
+  /** Applied entries that were delivered again because the consumer group was moved back: pending until acknowledged. */
+  #redelivered: EntryId[] = []
   #wake: () => void = () => undefined
-  /** Work on a pending entry that is begun and neither committed nor withdrawn. */
-  #noted: Attempt | undefined
-  /** The oldest entry that waited in the store when this worker last had nothing to do. */
+  /** The oldest entry of the backlog at the last idle check. */
   #oldestWhenIdle: EntryId | null = null
-  /** Ends the pauses between attempts when there is nothing left to attempt. */
+  /** Aborts the pauses between retries when the worker ends. */
   readonly #end = new AbortController()
   readonly #done: Promise<void>
 
   constructor(options: PartitionWorkerOptions) {
+    const { lease, settings, rules, metrics } = options
     this.#options = options
-    this.lease = options.lease
-    this.partition = options.lease.partition
-    this.#windows = new Windows({ keysMax: options.settings.keysMax })
-    this.#kept = new KeptEntries(options.settings.verdictsKept)
-    this.#rules = options.rules.current
-    this.#newShape = rowShape(options.settings.window, 'zscore', false)
-    // The series is there before anything happens: what is not there cannot rise.
-    options.metrics.samplesRolledBack.inc({ partition: this.partition }, 0)
+    this.lease = lease
+    this.partition = lease.partition
+    this.#windows = new Windows({ keysMax: settings.keysMax })
+    this.#attempts = new Attempts(options)
+    this.#kept = new KeptEntries(settings.verdictsKept)
+    this.#rules = rules.current
+    this.#newShape = rowShape(settings.window, 'zscore', false)
+    // Creates the series at 0: a series that is absent cannot rise.
+    metrics.samplesRolledBack.inc({ partition: this.partition }, 0)
     this.#done = this.#work()
   }
 
-  /** Whether the reader may deliver entries. */
   get takesEntries(): boolean {
-    return this.#state === 'steady' && samplesIn(this.#queue) < QUEUE_BATCHES * this.#options.settings.batchSamplesMax
+    return (
+      this.#state === 'steady' && sampleCountOf(this.#queue) < QUEUE_BATCHES * this.#options.settings.batchSamplesMax
+    )
   }
 
   /** Windows in memory. */
@@ -152,28 +144,28 @@ export class PartitionWorker implements EntryConsumer {
     return this.#windows.keyCount
   }
 
-  /** Whether the work ended because the lease is not ours any more. */
+  /** Whether the work ended because the lease was lost. */
   get isLost(): boolean {
     return this.#state === 'lost'
   }
 
-  /** Entries that were read for this partition. While it is not steady they are left pending: recovery finds them there. */
+  /** Queues entries that were read for this partition. Unless it is steady they stay pending, where recovery finds them. */
   offer(entries: readonly Entry[]): void {
     if (this.#state !== 'steady') return
-    this.#noticeRollback(entries)
-    for (const { id } of entries) if (compareEntryIds(id, this.#checkpoint.id) <= 0) this.#cameAgain.push(id)
-    this.#queue.push(...entriesAfter(this.#lastTaken, entries))
-    this.#lastTaken = this.#queue.at(-1)?.id ?? this.#lastTaken
+    this.#detectRollback(entries)
+    for (const { id } of entries) if (compareEntryIds(id, this.#checkpoint.id) <= 0) this.#redelivered.push(id)
+    this.#queue.push(...entriesAfter(this.#lastQueued, entries))
+    this.#lastQueued = this.#queue.at(-1)?.id ?? this.#lastQueued
     this.#wake()
   }
 
-  /** Entries may have been delivered and lost on their way: what is in memory has to be made sure of. */
+  /** Starts a recovery: entries may have been delivered and lost on the way. */
   recover(): void {
     if (this.#state === 'steady') this.#state = 'recovering'
     this.#wake()
   }
 
-  /** Commits the batch at work and ends. The lease is still held then. */
+  /** Commits the batch in work and ends. The lease is still held then. */
   stop(): Promise<void> {
     if (this.#state !== 'lost') this.#state = 'stopping'
     this.#end.abort()
@@ -181,7 +173,7 @@ export class PartitionWorker implements EntryConsumer {
     return this.#done
   }
 
-  /** Ends without another write: the lease is gone. */
+  /** Ends without another write: the lease is lost. */
   abandon(): Promise<void> {
     this.#state = 'lost'
     this.#end.abort()
@@ -199,142 +191,116 @@ export class PartitionWorker implements EntryConsumer {
         failures = 0
       } catch (error) {
         if (error instanceof StoreError) metrics.storeErrors.inc()
-        if (error instanceof StoreError || error instanceof MemoryOutdated) await this.#withdrawAttempt()
+        if (error instanceof StoreError || error instanceof MemoryOutdated) await this.#attempts.withdraw()
         failures++
-        logFailure(error, 'work on a partition failed; recovering', { partition: this.partition, failures })
+        logFailure(error, 'processing the partition failed; recovering', { partition: this.partition, failures })
         this.recover()
         await clock.pause(backoffMs(failures, BACKOFF, clock.random), this.#end.signal)
       }
     }
-    await this.#withdrawAttempt()
+    await this.#attempts.withdraw()
     await reading.leave(this.partition)
     this.#queue = []
     this.#windows.clear()
   }
 
-  /** The state may change during any `await`: it has to be looked at afresh after each. */
+  /** The state may change during any `await`: check it again after each. */
   #is(...states: readonly State[]): boolean {
     return states.includes(this.#state)
   }
 
   async #recover(): Promise<void> {
-    const { store, metrics, reading } = this.#options
+    const { store, metrics, reading, rules, settings } = this.#options
     metrics.recoveries.inc()
-    // First nothing may be delivered any more, or it would be taken for an entry after the pending ones.
+    // First of all, delivery must end: an entry delivered now would be queued before the pending ones.
     await reading.leave(this.partition)
     this.#queue = []
     this.#windows.clear()
-    await this.#withdrawAttempt()
+    await this.#attempts.withdraw()
     const { attempt, rulesVersion, ...checkpoint } = await store.loadCheckpoint(this.partition)
     this.#checkpoint = checkpoint
-    await this.#adoptRules(await this.#options.rules.atLeast(rulesVersion))
-    this.#kept = new KeptEntries(this.#options.settings.verdictsKept)
+    await this.#adoptRules(await rules.atLeast(rulesVersion))
+    this.#kept = new KeptEntries(settings.verdictsKept)
     this.#kept.add(await store.keptEntries(this.partition))
-    // Work on pending entries was begun before and not ended by a commit: one of them may be deadly, so each goes alone.
-    const isolates = attempt !== undefined
 
     let after = ENTRY_ID_ZERO
-    for (;;) {
+    while (this.#is('recovering')) {
       const pending = await store.readPending(this.partition, after, PENDING_COUNT)
       if (!this.#is('recovering')) return
-      this.#noticeRollback(pending)
+      this.#detectRollback(pending)
       const last = pending.at(-1)
       if (last === undefined) {
         this.#state = 'steady'
-        this.#lastTaken = this.#checkpoint.id
+        this.#lastQueued = this.#checkpoint.id
         reading.join(this)
         return
       }
-      let rest = entriesAfter(this.#checkpoint.id, pending)
-      const applied = pending.slice(0, pending.length - rest.length)
-      if (applied.length > 0)
-        await store.acknowledge(
-          this.partition,
-          applied.map(({ id }) => id),
-        )
-      while (rest.length > 0 && this.#is('recovering')) {
-        const [head] = rest
-        if (head === undefined) break
-        const attempts = attempt?.id === head.id ? attempt.count : 0
-        const run = await this.#pendingRun(isolates ? [head] : rest, attempts)
-        if (run === undefined) return
-        rest = rest.slice(run.entries.length)
-        await this.#commitRun(run)
-      }
+      const rest = entriesAfter(this.#checkpoint.id, pending)
+      const applied = pending.slice(0, pending.length - rest.length).map(({ id }) => id)
+      if (applied.length > 0) await store.acknowledge(this.partition, applied)
+      await this.#workOnPending(rest, attempt)
       after = last.id
     }
   }
 
-  /** The next run of pending entries, once it is noted that it is begun; undefined when the lease is gone. */
-  async #pendingRun(entries: readonly Entry[], attempts: number): Promise<Run | undefined> {
-    const { store, settings } = this.#options
-    const [head] = entries
-    if (head === undefined) return undefined
-    if (attempts >= ATTEMPTS_MAX) {
-      return deadRun(head, this.#checkpoint, `work on it was begun ${attempts} times and ended its analyzer each time`)
-    }
-    const attempt = { id: head.id, count: attempts + 1 }
-    // Known before it is asked for: when the answer is lost, it may have been noted.
-    this.#noted = attempt
-    if (await store.noteAttempt(this.lease, attempt)) {
-      return takeRun(entries, this.#checkpoint, settings.batchSamplesMax)
-    }
-    this.#state = 'lost'
-    return undefined
-  }
-
   /**
-   * Takes back that work on a pending entry was begun: it failed, but this process lives, so the entry is not deadly. When that
-   * fails too it is tried again, and in the end counts as an attempt: three of those in a row on one entry are needed.
+   * Processes pending entries. An attempt that a crash left behind shows that one of them may be a poison entry: each entry
+   * is then committed alone.
    */
-  async #withdrawAttempt(): Promise<void> {
-    const attempt = this.#noted
-    if (attempt === undefined) return
-    try {
-      await this.#options.store.withdrawAttempt(this.partition, attempt)
-      this.#noted = undefined
-    } catch (error) {
-      this.#options.log.debug({ err: error, partition: this.partition, attempt }, 'an attempt could not be withdrawn')
+  async #workOnPending(pending: readonly Entry[], attempt: Attempt | undefined): Promise<void> {
+    const { settings } = this.#options
+    let rest = pending
+    for (let [head] = rest; head !== undefined && this.#is('recovering'); [head] = rest) {
+      const attempts = attempt?.id === head.id ? attempt.count : 0
+      let run: Run
+      if (attempts >= ATTEMPTS_MAX) {
+        const reason = `poison entry: its analyzer crashed ${attempts} times while processing it`
+        run = deadLetterRun(head, this.#checkpoint, reason)
+      } else if (await this.#attempts.begin(head.id, attempts + 1)) {
+        run = takeRun(attempt === undefined ? rest : [head], this.#checkpoint, settings.batchSamplesMax)
+      } else {
+        this.#state = 'lost'
+        return
+      }
+      rest = rest.slice(run.entries.length)
+      await this.#commitRun(run)
     }
   }
 
-  #noticeRollback(entries: readonly Entry[]): void {
+  #detectRollback(entries: readonly Entry[]): void {
     const { rollbacks, metrics, log } = this.#options
     const gone = rollbacks.observe(this.partition, entries)
     if (gone === 0) return
     metrics.samplesRolledBack.inc({ partition: this.partition }, gone)
-    log.error({ partition: this.partition, gone }, 'Redis has forgotten accepted samples')
+    log.error({ partition: this.partition, gone }, 'Redis lost accepted samples')
   }
 
-  /** Works through a batch of what waits, or waits for something. */
+  /** Processes one batch of the queue, or waits for entries. */
   async #workOnQueue(): Promise<void> {
-    const { clock } = this.#options
-    if (this.#cameAgain.length > 0) {
-      await this.#options.store.acknowledge(this.partition, this.#cameAgain.splice(0))
-    }
-    await this.#adoptRules(this.#options.rules.current)
-    if (clock.monotonicMs() - this.#lookedForDueAt >= DUE_CHECK_MS) {
-      this.#lookedForDueAt = clock.monotonicMs()
-      await this.#doWhatIsDue()
+    const { store, rules, reading, settings, yieldToOthers, clock } = this.#options
+    if (this.#redelivered.length > 0) await store.acknowledge(this.partition, this.#redelivered.splice(0))
+    await this.#adoptRules(rules.current)
+    if (clock.monotonicMs() - this.#timersCheckedAt >= TIMER_CHECK_MS) {
+      this.#timersCheckedAt = clock.monotonicMs()
+      await this.#expireTimers()
     }
     if (this.#queue.length === 0) {
       await this.#waitForEntries()
       return
     }
-    if (samplesIn(this.#queue) >= TURN_SAMPLES) {
-      await this.#options.turn()
+    if (sampleCountOf(this.#queue) >= YIELD_SAMPLES) {
+      await yieldToOthers()
       if (!this.#is('steady')) return
     }
-    const run = takeRun(this.#queue, this.#checkpoint, this.#options.settings.batchSamplesMax)
+    const run = takeRun(this.#queue, this.#checkpoint, settings.batchSamplesMax)
     this.#queue = this.#queue.slice(run.entries.length)
-    this.#options.reading.wake()
+    reading.wake()
     await this.#commitRun(run)
   }
 
   /**
-   * Waits until it is woken. While nothing comes it looks now and then whether something waits all the same: a process that
-   * lost the partition may have taken an entry with a read that it had begun before, and until another entry follows, nothing
-   * else would show that.
+   * Waits for entries. When none comes within `IDLE_CHECK_MS` it checks the backlog: a former owner may have taken an entry
+   * with a read that it began before it lost the partition, and only a further entry would show that gap.
    */
   async #waitForEntries(): Promise<void> {
     const { store, clock } = this.#options
@@ -346,11 +312,11 @@ export class PartitionWorker implements EntryConsumer {
     const oldest = backlog?.oldest ?? null
     const isStuck = oldest !== null && oldest === this.#oldestWhenIdle && this.#queue.length === 0
     this.#oldestWhenIdle = oldest
-    if (isStuck) throw new MemoryOutdated(`entry ${oldest} waits and was not delivered`)
+    if (isStuck) throw new MemoryOutdated(`entry ${oldest} is in the backlog and was not delivered`)
   }
 
   async #commitRun(run: Run): Promise<void> {
-    const { clock } = this.#options
+    const { clock, log } = this.#options
     const begin = clock.monotonicMs()
     for (;;) {
       const missing = missingKeys(run, this.#windows, this.#rules)
@@ -359,29 +325,62 @@ export class PartitionWorker implements EntryConsumer {
     }
     const effects = analyseRun(run, this.#windows, this.#analyseOptions())
     const applied = run.readable.map(({ id, count }) => ({ id, samples: count }))
-    const commit = this.#commitOf(run, effects, this.#kept.keepFrom(applied))
-    const outcome = await this.#settle(commit)
-    if (outcome === undefined) return
-    switch (outcome.kind) {
+    const outcome = await this.#commit({ ...this.#commitOf(run, effects), keepFrom: this.#kept.keepFrom(applied) })
+    switch (outcome?.kind) {
       case 'ok':
       case 'already':
         this.#checkpoint = run.to
         this.#kept.add(applied)
-        this.#noted = undefined
+        this.#attempts.end()
         this.#windows.evict()
-        this.#observe(run, { outcome, effects, begin })
+        observeCommit(
+          { partition: this.partition, run, outcome, effects, tookMs: clock.monotonicMs() - begin },
+          this.#options,
+        )
         return
       case 'stale':
       case 'gap':
-        throw new MemoryOutdated(`the commit from ${commit.from.id} was refused: ${JSON.stringify(outcome)}`)
+        throw new MemoryOutdated(`the commit from ${run.from.id} was rejected: ${JSON.stringify(outcome)}`)
       case 'fenced':
-        this.#options.log.warn({ partition: this.partition }, 'somebody else owns the partition')
+        log.warn({ partition: this.partition }, 'lost the lease of the partition; another process owns it')
         this.#state = 'lost'
+        return
+      case undefined:
         return
     }
   }
 
-  #commitOf(run: Run, effects: Effects, keepFrom: EntryId | undefined): Commit {
+  /** Expires timers as of the last applied entry; as of now if the backlog is empty. */
+  async #expireTimers(): Promise<void> {
+    const { store, metrics } = this.#options
+    const { now, keys } = await store.expiredTimers(this.partition, TIMER_KEYS_MAX)
+    if (keys.length === 0 || !this.#is('steady')) return
+    const requiresDrained = this.#queue.length === 0
+    await this.#load(keys.filter(key => this.#windows.use(key) === undefined))
+    const time = requiresDrained ? now : entryTimeMs(this.#checkpoint.id)
+    const effects = expireTimers(keys, time, this.#windows, this.#analyseOptions())
+    const noEntries = takeRun([], this.#checkpoint, 0)
+    const outcome = await this.#commit({ ...this.#commitOf(noEntries, effects), requiresDrained })
+    switch (outcome?.kind) {
+      case 'ok':
+        observeEffects(metrics, effects)
+        this.#windows.evict()
+        return
+      case 'gap':
+        // An entry has arrived; it is processed first. The results of the timers are discarded.
+        for (const key of keys) this.#windows.forget(key)
+        return
+      case 'fenced':
+        this.#state = 'lost'
+        return
+      case undefined:
+        return
+      default:
+        throw new MemoryOutdated(`the timers could not be expired: ${JSON.stringify(outcome)}`)
+    }
+  }
+
+  #commitOf(run: Run, effects: Effects): Commit {
     return {
       from: run.from,
       to: run.to,
@@ -394,7 +393,7 @@ export class PartitionWorker implements EntryConsumer {
       anomalies: effects.anomalies,
       deadLetters: run.dead,
       verdicts: this.#options.settings.verdictsKept > 0 ? effects.verdicts : [],
-      keepFrom,
+      keepFrom: undefined,
       ...effects.ruleEffects,
     }
   }
@@ -414,7 +413,7 @@ export class PartitionWorker implements EntryConsumer {
     metrics.windowsUnreadable.inc(this.#windows.unreadableCount - unreadable)
   }
 
-  /** Takes newer rules into force, and forgets what was counted for those that are gone. */
+  /** Puts newer rules into force, and drops the counts of rules that were deleted or changed. */
   async #adoptRules(rules: RuleSet): Promise<void> {
     if (rules.version <= this.#rules.version) return
     this.#rules = rules
@@ -423,50 +422,11 @@ export class PartitionWorker implements EntryConsumer {
     const counted = await store.ruleCounts(this.partition)
     const stale = [...counted.keys()].filter(name => isStale(name, versions, rules.version))
     if (stale.length > 0) await store.dropRuleCounts(this.partition, stale)
-    log.info({ partition: this.partition, version: rules.version }, 'other rules are in force')
+    log.info({ partition: this.partition, version: rules.version }, 'new rules are in force')
   }
 
-  /**
-   * Resolves alerts whose time is over and notices keys that are silent, as of what the partition is worked through to: of
-   * the last applied entry, and of now once nothing waits.
-   */
-  async #doWhatIsDue(): Promise<void> {
-    const { store, metrics } = this.#options
-    const { now, keys } = await store.expiredTimers(this.partition, DUE_KEYS_MAX)
-    if (keys.length === 0 || !this.#is('steady')) return
-    const requiresDrained = this.#queue.length === 0
-    await this.#load(keys.filter(key => this.#windows.use(key) === undefined))
-    const time = requiresDrained ? now : entryTimeMs(this.#checkpoint.id)
-    const effects = expireTimers(keys, time, this.#windows, this.#analyseOptions())
-    const { id, offset } = this.#checkpoint
-    const checkpoint = { id, offset }
-    const outcome = await this.#settle({
-      ...{ from: checkpoint, to: checkpoint, entries: [], requiresDrained, witness: undefined, analysed: 0, dead: 0 },
-      rulesVersion: this.#rules.version,
-      ...{ keys: effects.keys, anomalies: [], deadLetters: [], verdicts: [], keepFrom: undefined },
-      ...effects.ruleEffects,
-    })
-    switch (outcome?.kind) {
-      case 'ok':
-        observeEffects(metrics, effects)
-        this.#windows.evict()
-        return
-      case 'gap':
-        // Something has come in the meantime; it is worked on first. What was reckoned is forgotten.
-        for (const key of keys) this.#windows.forget(key)
-        return
-      case 'fenced':
-        this.#state = 'lost'
-        return
-      case undefined:
-        return
-      default:
-        throw new MemoryOutdated(`what is due could not be done: ${JSON.stringify(outcome)}`)
-    }
-  }
-
-  /** Sends a commit until the store says what became of it; undefined when the lease ran out before that. */
-  async #settle(commit: Commit): Promise<CommitOutcome | undefined> {
+  /** Sends a commit until the store reports its outcome; undefined when the lease ran out before that. */
+  async #commit(commit: Commit): Promise<CommitOutcome | undefined> {
     const { store, metrics, logFailure, holdsLease, clock } = this.#options
     for (let attempt = 1; holdsLease() && this.#state !== 'lost'; attempt++) {
       try {
@@ -475,40 +435,16 @@ export class PartitionWorker implements EntryConsumer {
         return outcome
       } catch (error) {
         metrics.commits.inc({ result: 'failed' })
-        logFailure(error, 'a commit got no answer; sending it again', { partition: this.partition, attempt })
+        logFailure(error, 'the commit failed; retrying', { partition: this.partition, attempt })
         await clock.pause(backoffMs(attempt, BACKOFF, clock.random))
       }
     }
     this.#state = 'lost'
     return undefined
   }
-
-  #observe(run: Run, { outcome, effects, begin }: { outcome: CommitOutcome; effects: Effects; begin: number }): void {
-    const { metrics, log, clock, onTraced } = this.#options
-    metrics.samplesAnalysed.inc(run.sampleCount)
-    observeEffects(metrics, effects)
-    metrics.batchSamples.observe(run.sampleCount)
-    const tookMs = clock.monotonicMs() - begin
-    metrics.batchSeconds.observe(tookMs / 1000)
-    const lost = run.to.offset - run.from.offset - run.sampleCount - run.deadSampleCount
-    if (lost > 0) {
-      metrics.samplesLost.inc(lost)
-      log.error(
-        { partition: this.partition, lost, from: run.from, to: run.to },
-        'accepted samples were gone from the stream',
-      )
-    }
-    for (const { id, reason } of run.dead) {
-      metrics.deadLetters.inc()
-      log.error({ partition: this.partition, id, reason, ...tracesOf(run, id) }, 'an entry could not be read')
-    }
-    if (run.traced.length > 0) onTraced?.({ partition: this.partition, run, outcome, tookMs })
-    if (outcome.kind !== 'ok') return
-    for (const { id } of run.readable) metrics.delaySeconds.observe(Math.max(0, outcome.at - entryTimeMs(id)) / 1000)
-  }
 }
 
-/** Whether counts are of a rule that is gone, or that was changed since. Those of rules that are newer than ours stay. */
+/** Whether counts belong to a rule that was deleted or changed. Counts of rules newer than ours are not stale. */
 function isStale(name: string, versions: ReadonlyMap<string, number>, newest: number): boolean {
   const counted = parseRuleCountName(name)
   if (counted === undefined) return true
@@ -516,6 +452,6 @@ function isStale(name: string, versions: ReadonlyMap<string, number>, newest: nu
   return counted.version !== current && counted.version <= Math.max(newest, current ?? 0)
 }
 
-function samplesIn(entries: readonly Entry[]): number {
+function sampleCountOf(entries: readonly Entry[]): number {
   return entries.reduce((sum, { count }) => sum + (count ?? 0), 0)
 }

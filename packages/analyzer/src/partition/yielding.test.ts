@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
-import { createTurns } from './yielding.ts'
+import { createYield } from './yielding.ts'
 
-test('one turn in each round of the event loop, first come, first served', async () => {
-  const turn = createTurns()
+test('one caller goes on in each round of the event loop, first come, first served', async () => {
+  const yieldToOthers = createYield()
   const seen: string[] = []
   let round = 0
   let isOver = false
@@ -13,23 +13,23 @@ test('one turn in each round of the event loop, first come, first served', async
   setImmediate(count)
   await Promise.all(
     ['a', 'b', 'c'].map(async name => {
-      await turn()
+      await yieldToOthers()
       seen.push(`${name} ${round}`)
     }),
   )
   expect(seen).toEqual(['a 1', 'b 2', 'c 3'])
-  // And once more, after nobody waited.
-  await turn()
+  // Once more, after no caller was waiting.
+  await yieldToOthers()
   isOver = true
   expect(round).toBeGreaterThanOrEqual(3)
 })
 
-test('who comes while another waits has the next round', async () => {
-  const turn = createTurns()
+test('a caller that comes while another one waits goes on in the next round', async () => {
+  const yieldToOthers = createYield()
   const seen: string[] = []
-  const first = turn().then(() => seen.push('first'))
+  const first = yieldToOthers().then(() => seen.push('first'))
   await new Promise(resolve => setImmediate(resolve))
-  const second = turn().then(() => seen.push('second'))
+  const second = yieldToOthers().then(() => seen.push('second'))
   await Promise.all([first, second])
   expect(seen).toEqual(['first', 'second'])
 })

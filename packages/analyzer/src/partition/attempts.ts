@@ -1,0 +1,55 @@
+import type { EntryId } from '@tidemark/shared/sample/receipt'
+import type { AnalyzerStore, Attempt, Lease } from '@tidemark/shared/store/ports/store'
+import type { Logger } from 'pino'
+
+/** An entry becomes a dead letter after this many attempts in a row that ended with a crash of their analyzer. */
+export const ATTEMPTS_MAX = 3
+
+export interface AttemptsOptions {
+  readonly store: Pick<AnalyzerStore, 'noteAttempt' | 'withdrawAttempt'>
+  readonly lease: Lease
+  readonly log: Logger
+}
+
+/**
+ * Counts attempts to process a pending entry in the store, so that the count survives a crash of the process: an entry
+ * that crashes one analyzer after the other is a poison entry.
+ */
+export class Attempts {
+  readonly #options: AttemptsOptions
+  /** The attempt that began and was neither committed nor withdrawn. */
+  #begun: Attempt | undefined
+
+  constructor(options: AttemptsOptions) {
+    this.#options = options
+  }
+
+  /** Begins an attempt, number `count`; false when the lease is not ours. */
+  begin(id: EntryId, count: number): Promise<boolean> {
+    const { store, lease } = this.#options
+    // Kept before the request: when its response is lost, the store may hold the attempt all the same.
+    this.#begun = { id, count }
+    return store.noteAttempt(lease, this.#begun)
+  }
+
+  /** The commit ended the attempt: the store removes it with the commit. */
+  end(): void {
+    this.#begun = undefined
+  }
+
+  /**
+   * Withdraws an attempt that failed without a crash: the entry is not poison. If this fails too, it is retried with
+   * the next failure; in the worst case it counts as one of the `ATTEMPTS_MAX` attempts.
+   */
+  async withdraw(): Promise<void> {
+    const attempt = this.#begun
+    if (attempt === undefined) return
+    const { store, lease, log } = this.#options
+    try {
+      await store.withdrawAttempt(lease.partition, attempt)
+      this.#begun = undefined
+    } catch (error) {
+      log.debug({ err: error, partition: lease.partition, attempt }, 'withdrawing an attempt failed')
+    }
+  }
+}
