@@ -2,16 +2,15 @@ import { explainAlert } from '@tidemark/shared/detection/alerts/explain'
 import type { AlertCause, AlertRecord } from '@tidemark/shared/detection/alerts/record'
 import type { Clock } from '@tidemark/shared/runtime/clock'
 import type { Post } from './post.ts'
-import type { Notification, Receiver } from './receiver.ts'
-import { nameReceiver } from './receiver-name.ts'
+import { identifyReceiver, type Notification, type Receiver } from './receiver.ts'
 
-/** Alerts in one request: some hundred KiB at most, storms included. */
+/** Alerts per request: a few hundred KiB at most, storms included. */
 const BATCH_MAX = 100
 
-/** A reminder may fail twice before Alertmanager takes an alert for resolved. */
+/** Two reminders in a row may fail before Alertmanager regards the alert as resolved. */
 const REMINDERS = 3
 
-/** What alerts are called in Alertmanager. */
+/** The names of alerts in Alertmanager. */
 export const ALERT_NAMES = {
   anomaly: 'TidemarkAnomaly',
   silent: 'TidemarkSilent',
@@ -20,28 +19,28 @@ export const ALERT_NAMES = {
 } as const satisfies Record<AlertCause['kind'], string>
 
 export interface AlertmanagerOptions {
-  /** Of Alertmanager's web interface, with the prefix of its path if it has one. */
+  /** The address of Alertmanager's web interface, including its path prefix. */
   readonly url: string
   readonly post: Post
   readonly clock: Pick<Clock, 'wallMs'>
-  /** Of the deployment, on every alert. */
+  /** Labels of the deployment, for every alert. */
   readonly labels: Readonly<Record<string, string>>
-  /** Where operators find an alert; undefined when nobody has said. */
+  /** The address at which operators reach the gateway; undefined when it is not configured. */
   readonly publicUrl: string | undefined
   readonly resendMs: number
 }
 
 /**
- * Alertmanager, by its API v2. Two alerts are one to it when their labels are equal, so an alert's id is none of them. It takes an
- * alert for resolved when `endsAt` has passed, and forgets all when it starts, so what fires is sent again and again.
+ * Returns the receiver for an Alertmanager, by its API v2. Alertmanager identifies an alert by its labels, so the id is none
+ * of them. It regards an alert as resolved after `endsAt`, and a restart empties it, so firing alerts are sent repeatedly.
  */
 export function createAlertmanager(options: AlertmanagerOptions): Receiver {
   const { url, post } = options
   const address = `${url.replace(/\/+$/, '')}/api/v2/alerts`
   return {
-    ...nameReceiver('alertmanager', url),
+    ...identifyReceiver('alertmanager', url),
     batchMax: BATCH_MAX,
-    isForgetful: true,
+    needsReminders: true,
     send: notifications => post(address, {}, JSON.stringify(notifications.map(one => toAlert(one, options)))),
   }
 }

@@ -6,21 +6,21 @@ import type { AlertAt, AlertStore, OutboxEntry } from '@tidemark/shared/store/po
 import type { Lease } from '@tidemark/shared/store/ports/lease'
 import type { Logger } from 'pino'
 import type { NotifyMetrics } from './metrics.ts'
-import { type Delivery, NOBODY, type Notification, type Receiver } from './receiver.ts'
+import { type Delivery, NO_RECEIVER, type Notification, type Receiver } from './receiver.ts'
 
-/** Before a receiver that failed is asked again: with the jitter 1 to 2 s at first, 30 to 60 s in the end. */
+/** Between attempts on a receiver that fails: with the jitter 1 to 2 s at first, 30 to 60 s in the end. */
 const BACKOFF = { minMs: 2000, maxMs: 60_000 }
 
-/** Entries of the outbox in one visit, if the receiver takes no larger batch: a lane that has more is visited again. */
+/** Entries read from the outbox at once, unless the receiver takes a larger batch. The rest is read on the next visit. */
 const ENTRIES_MAX = 20
 
-/** Alerts that still fire in one reminder. */
+/** Firing alerts in one reminder. */
 const REMINDED_MAX = 100
 
 /** Ids in one log line. */
 const LOGGED_MAX = 10
 
-/** Partitions that one receiver is told of at one time. */
+/** Concurrent requests to one receiver: one per partition. */
 const CONCURRENT_MAX = 16
 
 export interface DeliveryOptions {
@@ -37,10 +37,10 @@ export interface DeliveryOptions {
 }
 
 /**
- * What one receiver is told of one partition, in the order of the outbox: one request at a time, the next one when it was taken
- * or refused. Reminders go the same way, so none of them overtakes the end of what it is about.
+ * The deliveries of one partition to one receiver, in the order of the outbox: one request at a time, the next one after it
+ * was delivered or refused. Reminders use the same queue, so that none overtakes the end of its alert.
  */
-interface Lane {
+interface DeliveryQueue {
   readonly lease: Lease
   readonly receiver: Receiver
   running: Promise<void> | undefined
@@ -49,57 +49,57 @@ interface Lane {
   /** By the monotonic clock, like the next. */
   notBefore: number
   remindAt: number
-  /** Up to here one by one: one of a batch was refused, and nobody knows which. */
+  /** Entries up to this one are sent one by one: a batch was refused, and only so the refused notification shows. */
   singlyUpTo: EntryId | undefined
 }
 
 /**
- * Brings receivers what is in the outboxes of the owned partitions. At least once: that an entry was delivered is noted after the
- * receiver took it, and whoever owns the partition after a crash delivers it again, under the same id.
+ * Delivers the outboxes of the owned partitions to the receivers, at least once: a delivery is recorded after the receiver
+ * took it. After a crash in between, the next owner of the partition redelivers it with the same id.
  */
 export class Deliveries implements AsyncDisposable {
   readonly #options: DeliveryOptions
   readonly #receivers: readonly Receiver[]
-  readonly #lanes = new Map<string, Lane>()
-  /** Until when a receiver wants to be left alone, as its Retry-After said; by the monotonic clock. */
-  readonly #restUntil = new Map<string, number>()
+  readonly #queues = new Map<string, DeliveryQueue>()
+  /** When a receiver takes requests again, by its Retry-After and the monotonic clock. */
+  readonly #pausedUntil = new Map<string, number>()
   #isStopped = false
 
   constructor(options: DeliveryOptions) {
     this.#options = options
-    this.#receivers = options.receivers.length > 0 ? options.receivers : [NOBODY]
+    this.#receivers = options.receivers.length > 0 ? options.receivers : [NO_RECEIVER]
   }
 
-  /** Sees to the owned partitions, each with the number of entries in its outbox. Does not wait for receivers. */
+  /** Starts what is due for the owned partitions, each with the length of its outbox. Does not wait for receivers. */
   visit(owned: readonly { readonly lease: Lease; readonly waiting: number }[]): void {
     if (this.#isStopped) return
     const now = this.#options.clock.monotonicMs()
-    this.#forgetLanes(new Set(owned.map(({ lease }) => nameOf(lease))))
+    this.#dropQueues(new Set(owned.map(({ lease }) => nameOf(lease))))
     for (const receiver of this.#receivers) {
-      const lanes = owned.map(({ lease, waiting }) => ({ lane: this.#laneOf(lease, receiver, now), waiting }))
-      if (now < (this.#restUntil.get(receiver.name) ?? 0)) continue
-      const busy = lanes.filter(({ lane }) => lane.running !== undefined).length
-      const ready = lanes
-        .filter(({ lane, waiting }) => lane.running === undefined && hasWork(lane, waiting, now))
-        .sort((a, b) => a.lane.visitedAt - b.lane.visitedAt)
-      for (const { lane } of ready.slice(0, Math.max(0, CONCURRENT_MAX - busy))) this.#start(lane, now)
+      const queues = owned.map(({ lease, waiting }) => ({ queue: this.#queueOf(lease, receiver, now), waiting }))
+      if (now < (this.#pausedUntil.get(receiver.name) ?? 0)) continue
+      const busy = queues.filter(({ queue }) => queue.running !== undefined).length
+      const ready = queues
+        .filter(({ queue, waiting }) => queue.running === undefined && hasWork(queue, waiting, now))
+        .sort((a, b) => a.queue.visitedAt - b.queue.visitedAt)
+      for (const { queue } of ready.slice(0, Math.max(0, CONCURRENT_MAX - busy))) this.#start(queue, now)
     }
   }
 
-  /** Lets requests that are under way come to their end, and notes what became of them. */
+  /** Waits for the requests that are running, and records their results. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isStopped = true
-    await Promise.all([...this.#lanes.values()].map(({ running }) => running))
+    await Promise.all([...this.#queues.values()].map(({ running }) => running))
   }
 
-  #laneOf(lease: Lease, receiver: Receiver, now: number): Lane {
+  #queueOf(lease: Lease, receiver: Receiver, now: number): DeliveryQueue {
     const { clock, resendMs } = this.#options
     const name = `${receiver.name} ${nameOf(lease)}`
-    const known = this.#lanes.get(name)
+    const known = this.#queues.get(name)
     if (known !== undefined) return known
-    // Those of all partitions at once would be a burst, minute after minute.
-    const remindAt = receiver.isForgetful ? now + clock.random() * resendMs : Number.POSITIVE_INFINITY
-    const lane = {
+    // At a random time, or the reminders of all partitions would come as one burst every `resendMs`.
+    const remindAt = receiver.needsReminders ? now + clock.random() * resendMs : Number.POSITIVE_INFINITY
+    const queue = {
       lease,
       receiver,
       running: undefined,
@@ -109,61 +109,62 @@ export class Deliveries implements AsyncDisposable {
       remindAt,
       singlyUpTo: undefined,
     }
-    this.#lanes.set(name, lane)
-    return lane
+    this.#queues.set(name, queue)
+    return queue
   }
 
-  #forgetLanes(held: ReadonlySet<string>): void {
-    for (const [name, { lease, running }] of this.#lanes) {
-      if (running === undefined && !held.has(nameOf(lease))) this.#lanes.delete(name)
+  #dropQueues(held: ReadonlySet<string>): void {
+    for (const [name, { lease, running }] of this.#queues) {
+      if (running === undefined && !held.has(nameOf(lease))) this.#queues.delete(name)
     }
   }
 
-  #start(lane: Lane, now: number): void {
+  #start(queue: DeliveryQueue, now: number): void {
     const { logFailure, storeErrors } = this.#options
-    lane.visitedAt = now
-    lane.running = this.#serve(lane)
+    queue.visitedAt = now
+    queue.running = this.#serve(queue)
       .catch((error: unknown) => {
         storeErrors.inc()
-        logFailure(error, 'the outbox could not be worked on')
+        logFailure(error, 'processing the outbox failed', { partition: queue.lease.partition })
       })
       .finally(() => {
-        lane.running = undefined
+        queue.running = undefined
       })
   }
 
-  async #serve(lane: Lane): Promise<void> {
+  async #serve(queue: DeliveryQueue): Promise<void> {
     const { alerts } = this.#options
-    const { lease, receiver } = lane
+    const { lease, receiver } = queue
     const entries = await alerts.outbox(lease.partition, receiver.name, Math.max(ENTRIES_MAX, receiver.batchMax))
-    if (entries.length > 0) await this.#deliver(lane, entries)
-    else if (this.#options.clock.monotonicMs() >= lane.remindAt) await this.#remind(lane)
+    if (entries.length > 0) await this.#deliver(queue, entries)
+    else if (this.#options.clock.monotonicMs() >= queue.remindAt) await this.#remind(queue)
   }
 
-  /** Ends early when the receiver failed, or somebody else has the partition. */
-  async #deliver(lane: Lane, entries: readonly OutboxEntry[]): Promise<void> {
+  /** Ends early when the receiver fails or the lease is lost. */
+  async #deliver(queue: DeliveryQueue, entries: readonly OutboxEntry[]): Promise<void> {
     const { alerts } = this.#options
-    const { lease, receiver } = lane
+    const { lease, receiver } = queue
     const ids = [...new Set(entries.map(({ alert }) => alert))]
     const parts = await alerts.read(lease.partition, ids)
     const records = new Map(ids.map((id, i) => [id, parts[i] ?? null]))
     for (let start = 0; start < entries.length; ) {
-      const isSingly = lane.singlyUpTo !== undefined && compareEntryIds(entries[start]?.id ?? '', lane.singlyUpTo) <= 0
+      const isSingly =
+        queue.singlyUpTo !== undefined && compareEntryIds(entries[start]?.id ?? '', queue.singlyUpTo) <= 0
       const batch = entries.slice(start, start + (isSingly ? 1 : receiver.batchMax))
       start += batch.length
       const last = batch.at(-1)
-      // An alert that was forgotten meanwhile was over for long.
+      // An alert whose record was evicted meanwhile was resolved long ago.
       const notifications = batch.flatMap(entry => toNotification(entry, records.get(entry.alert) ?? null))
       if (last === undefined || this.#isStopped || !this.#options.holds(lease)) return
-      const delivery = notifications.length === 0 ? DELIVERED : await this.#send(lane, notifications)
+      const delivery = notifications.length === 0 ? DELIVERED : await this.#send(queue, notifications)
       if (delivery.kind === 'failed') return
       if (delivery.kind === 'refused') {
         if (notifications.length > 1) {
-          lane.singlyUpTo = last.id
+          queue.singlyUpTo = last.id
           start -= batch.length
           continue
         }
-        this.#logRefusal(lane, notifications, delivery.reason)
+        this.#logRefusal(queue, notifications, delivery.reason)
       }
       this.#count(receiver, delivery.kind, notifications.length)
       const receivers = this.#receivers.map(({ name }) => name)
@@ -171,11 +172,11 @@ export class Deliveries implements AsyncDisposable {
     }
   }
 
-  /** Tells again of all that still fires. */
-  async #remind(lane: Lane): Promise<void> {
+  /** Repeats the notifications of all firing alerts. */
+  async #remind(queue: DeliveryQueue): Promise<void> {
     const { alerts, clock, resendMs } = this.#options
-    const { lease } = lane
-    lane.remindAt = clock.monotonicMs() + resendMs
+    const { lease } = queue
+    queue.remindAt = clock.monotonicMs() + resendMs
     for (let after: AlertAt | undefined; ; ) {
       const page = await alerts.list(lease.partition, { state: 'firing', after, count: REMINDED_MAX })
       if (page.length === 0) return
@@ -187,44 +188,48 @@ export class Deliveries implements AsyncDisposable {
       const notifications = parts.flatMap(one => toReminder(one))
       if (notifications.length === 0) continue
       if (this.#isStopped || !this.#options.holds(lease)) return
-      const delivery = await this.#send(lane, notifications)
-      // What was not told this time is told with the next attempt, from the beginning.
-      if (delivery.kind === 'failed') lane.remindAt = lane.notBefore
-      if (delivery.kind === 'refused') this.#logRefusal(lane, notifications, delivery.reason)
-      if (delivery.kind === 'refused') this.#count(lane.receiver, 'refused', notifications.length)
-      if (delivery.kind === 'failed') return
+      const delivery = await this.#send(queue, notifications)
+      if (delivery.kind === 'refused') {
+        this.#logRefusal(queue, notifications, delivery.reason)
+        this.#count(queue.receiver, 'refused', notifications.length)
+      }
+      if (delivery.kind === 'failed') {
+        // The next attempt repeats all of them.
+        queue.remindAt = queue.notBefore
+        return
+      }
     }
   }
 
-  async #send(lane: Lane, notifications: readonly Notification[]): Promise<Delivery> {
+  async #send(queue: DeliveryQueue, notifications: readonly Notification[]): Promise<Delivery> {
     const { clock, metrics, logFailure } = this.#options
-    const { receiver, lease } = lane
+    const { receiver, lease } = queue
     const begin = clock.monotonicMs()
     const delivery = await receiver.send(notifications)
     const end = clock.monotonicMs()
-    if (receiver.kind !== 'nobody') metrics.seconds.observe((end - begin) / 1000)
+    if (receiver.kind !== 'none') metrics.seconds.observe((end - begin) / 1000)
     if (delivery.kind !== 'failed') {
-      lane.failures = 0
+      queue.failures = 0
       return delivery
     }
-    lane.failures++
-    lane.notBefore = end + backoffMs(lane.failures, BACKOFF, clock.random)
-    if (delivery.retryAfterMs > 0) this.#restUntil.set(receiver.name, end + delivery.retryAfterMs)
+    queue.failures++
+    queue.notBefore = end + backoffMs(queue.failures, BACKOFF, clock.random)
+    if (delivery.retryAfterMs > 0) this.#pausedUntil.set(receiver.name, end + delivery.retryAfterMs)
     this.#count(receiver, 'failed', notifications.length)
-    const fields = { receiver: receiver.kind, address: receiver.title, partition: lease.partition }
-    logFailure(new Error(delivery.reason), 'a receiver could not be told; it is tried again', fields)
+    const fields = { receiver: receiver.kind, address: receiver.origin, partition: lease.partition }
+    logFailure(new Error(delivery.reason), 'a notification failed; retrying', fields)
     return delivery
   }
 
-  #logRefusal({ receiver, lease }: Lane, notifications: readonly Notification[], reason: string): void {
+  #logRefusal({ receiver, lease }: DeliveryQueue, notifications: readonly Notification[], reason: string): void {
     const ids = notifications.slice(0, LOGGED_MAX).map(({ id }) => id)
-    const { kind, title: address } = receiver
-    const fields = { receiver: kind, address, partition: lease.partition, notifications: ids }
-    this.#options.log.error({ ...fields, reason }, 'a receiver refuses what it is told; it is passed over')
+    const { kind, origin: address } = receiver
+    const fields = { receiver: kind, address, partition: lease.partition, notifications: ids, reason }
+    this.#options.log.error(fields, 'the receiver refused notifications; they are not retried')
   }
 
   #count({ kind }: Receiver, result: Delivery['kind'], notifications: number): void {
-    if (kind !== 'nobody') this.#options.metrics.notifications.inc({ receiver: kind, result }, notifications)
+    if (kind !== 'none') this.#options.metrics.notifications.inc({ receiver: kind, result }, notifications)
   }
 }
 
@@ -234,7 +239,7 @@ function nameOf({ partition, token }: Lease): string {
 
 const DELIVERED: Delivery = { kind: 'delivered' }
 
-function hasWork({ notBefore, remindAt }: Lane, waiting: number, now: number): boolean {
+function hasWork({ notBefore, remindAt }: DeliveryQueue, waiting: number, now: number): boolean {
   return now >= notBefore && (waiting > 0 || now >= remindAt)
 }
 
@@ -242,7 +247,7 @@ function toNotification({ alert, status, number }: OutboxEntry, parts: AlertPart
   return parts === null ? [] : [{ id: `${alert}:${status}:${number}`, status, record: assembleAlert(parts) }]
 }
 
-/** Only of what was told, and is not over. */
+/** Only an alert that is firing and whose receivers were notified has a reminder. */
 function toReminder(parts: AlertParts | null): Notification[] {
   if (parts === null || parts.end !== null || parts.notification === null || parts.notification.told === 0) return []
   const { id } = parts.opening

@@ -5,16 +5,16 @@ import type { AlertStore } from '@tidemark/shared/store/ports/alerts'
 import type { Lease } from '@tidemark/shared/store/ports/lease'
 import type { Logger } from 'pino'
 import { Deliveries } from './delivery.ts'
+import { processDueNotifications } from './due-notifications.ts'
 import type { NotifyMetrics } from './metrics.ts'
-import { settleDue } from './notices.ts'
 import type { Receiver } from './receiver.ts'
 import { StormKeeper } from './storm-keeper.ts'
 import { StormView } from './storm-view.ts'
 
-/** How often the owned partitions are looked at. */
-const LOOK_MS = 250
+/** How often the owned partitions are checked. */
+const CHECK_MS = 250
 
-/** How often the alerts that fire are counted. */
+/** How often firing alerts are counted. */
 const COUNT_MS = 1000
 
 export interface NotifierOptions {
@@ -22,21 +22,21 @@ export interface NotifierOptions {
   readonly partitions: number
   readonly receivers: readonly Receiver[]
   readonly rules: { readonly current: RuleSet }
-  /** Of the partitions that this analyzer owns at the moment. */
+  /** Returns the leases of the partitions that this analyzer owns now. */
   readonly leases: () => readonly Lease[]
   readonly metrics: NotifyMetrics
   readonly storeErrors: { inc(): void }
   readonly log: Logger
   readonly logFailure: FailureLog
   readonly clock: Clock
-  /** How long receivers are not told of a new alert yet. */
+  /** Delay before the first notification of a new alert. */
   readonly waitMs: number
   readonly resendMs: number
 }
 
 /**
- * Tells receivers of the alerts of the owned partitions, until it is disposed of; requests under way then come to their end. To be
- * disposed of before the leases are given up.
+ * Notifies receivers of the alerts of the owned partitions until it is disposed of, which waits for running requests. Dispose
+ * of it before the leases are released.
  */
 export function startNotifier(options: NotifierOptions): AsyncDisposable {
   const { alerts, leases, clock, metrics, storeErrors, logFailure, receivers, log } = options
@@ -46,12 +46,12 @@ export function startNotifier(options: NotifierOptions): AsyncDisposable {
   const holds = ({ partition, token }: Lease): boolean =>
     leases().some(held => held.partition === partition && held.token === token)
   const deliveries = resources.use(new Deliveries({ ...options, holds }))
-  const notices = { alerts, rules: options.rules, storm: view, metrics, waitMs: options.waitMs }
+  const dueOptions = { alerts, rules: options.rules, storm: view, metrics, waitMs: options.waitMs }
   const stop = new AbortController()
   let countedAt = Number.NEGATIVE_INFINITY
-  log.info({ receivers: receivers.map(({ kind, title }) => `${kind} ${title}`) }, 'receivers of alerts')
+  log.info({ receivers: receivers.map(({ kind, origin }) => `${kind} ${origin}`) }, 'notifying receivers of alerts')
 
-  /** What fails here is tried again at the next look. */
+  /** What fails here is retried with the next check. */
   async function attempt(what: string, action: () => Promise<unknown>): Promise<void> {
     try {
       await action()
@@ -61,12 +61,14 @@ export function startNotifier(options: NotifierOptions): AsyncDisposable {
     }
   }
 
-  async function look(): Promise<void> {
+  async function check(): Promise<void> {
     const owned = leases()
-    // A lease that is not ours any more is the next owner's business.
-    await Promise.all(owned.map(lease => attempt('deciding what receivers are told', () => settleDue(lease, notices))))
+    // If a lease was lost, the next owner decides.
+    await Promise.all(
+      owned.map(lease => attempt('deciding on notifications', () => processDueNotifications(lease, dueOptions))),
+    )
     const partitions = owned.map(({ partition }) => partition)
-    await attempt('looking into the outboxes', async () => {
+    await attempt('reading the outboxes', async () => {
       const lengths = partitions.length === 0 ? [] : await alerts.outboxLengths(partitions)
       metrics.outbox.set(lengths.reduce((sum, length) => sum + length, 0))
       deliveries.visit(owned.map((lease, i) => ({ lease, waiting: lengths[i] ?? 0 })))
@@ -81,8 +83,8 @@ export function startNotifier(options: NotifierOptions): AsyncDisposable {
 
   const done = (async () => {
     while (!stop.signal.aborted) {
-      await look()
-      await clock.pause(LOOK_MS, stop.signal)
+      await check()
+      await clock.pause(CHECK_MS, stop.signal)
     }
   })()
   resources.defer(async () => {

@@ -1,13 +1,13 @@
 import type { Clock } from '@tidemark/shared/runtime/clock'
 import type { Delivery } from './receiver.ts'
 
-/** A receiver that takes longer is given up on, and asked again later. */
+/** A request that takes longer has failed. */
 const POST_TIMEOUT_MS = 5000
 
-/** A receiver that says "in a week" is asked sooner. */
+/** The longest Retry-After that is obeyed. */
 const RETRY_AFTER_MAX_MS = 600_000
 
-/** Refusals that may pass: time-out, too early, too many requests. */
+/** Client errors that are temporary: timeout, too early, too many requests. */
 const PASSING = new Set([408, 425, 429])
 
 export interface PostOptions {
@@ -17,7 +17,7 @@ export interface PostOptions {
 
 export type Post = (url: string, headers: Readonly<Record<string, string>>, body: string) => Promise<Delivery>
 
-/** Posts JSON and says what became of it: what a receiver of any kind answers with comes down to three outcomes. */
+/** Returns a function that posts JSON to a receiver of any kind and maps the response to one of three outcomes. */
 export function createPost({ clock, timeoutMs = POST_TIMEOUT_MS }: PostOptions): Post {
   return async (address, headers, body) => {
     const { url, authorization } = splitCredentials(address)
@@ -26,11 +26,11 @@ export function createPost({ clock, timeoutMs = POST_TIMEOUT_MS }: PostOptions):
         method: 'POST',
         headers: { 'content-type': 'application/json', 'user-agent': 'tidemark', ...authorization, ...headers },
         body,
-        // A redirected POST would arrive as a GET without its body, or somewhere that nobody named.
+        // A redirected POST could arrive as a GET without its body, or at an address that is not configured.
         redirect: 'manual',
         signal: AbortSignal.timeout(timeoutMs),
       })
-      // What it says besides is not of interest, nor whether it gets to its end.
+      // The body is not needed, nor is an error while it arrives.
       await response.body?.cancel().catch(() => undefined)
       return outcomeOf(response, clock.wallMs())
     } catch (error) {
@@ -41,19 +41,19 @@ export function createPost({ clock, timeoutMs = POST_TIMEOUT_MS }: PostOptions):
 
 function outcomeOf({ status, headers }: Response, now: number): Delivery {
   if (status >= 200 && status < 300) return { kind: 'delivered' }
-  const reason = `it answered ${status}`
+  const reason = `the receiver responded with status ${status}`
   if (status >= 400 && status < 500 && !PASSING.has(status)) return { kind: 'refused', reason }
   return { kind: 'failed', reason, retryAfterMs: retryAfter(headers.get('retry-after'), now) }
 }
 
-/** Seconds, or a date of HTTP; 0 for anything else. */
+/** Parses seconds or an HTTP date into milliseconds; 0 for anything else. */
 function retryAfter(text: string | null, now: number): number {
   if (text === null) return 0
   const ms = /^\d+$/.test(text.trim()) ? Number(text) * 1000 : Date.parse(text) - now
   return Number.isNaN(ms) ? 0 : Math.min(Math.max(0, ms), RETRY_AFTER_MAX_MS)
 }
 
-/** `fetch` takes no address with a name and a password in it. */
+/** Moves name and password of an address into a header: `fetch` rejects addresses that have them. */
 function splitCredentials(address: string): { url: string; authorization: Readonly<Record<string, string>> } {
   const url = new URL(address)
   const { username, password } = url
@@ -64,10 +64,10 @@ function splitCredentials(address: string): { url: string; authorization: Readon
   return { url: url.href, authorization: { authorization: `Basic ${Buffer.from(credentials).toString('base64')}` } }
 }
 
-/** Why there was no answer: `fetch failed` alone says nothing, its cause does. */
+/** Describes why there was no response: the message `fetch failed` says nothing, its cause does. */
 function describe(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
-  if (error.name === 'TimeoutError') return 'it did not answer in time'
+  if (error.name === 'TimeoutError') return 'the receiver did not respond in time'
   const { cause } = error
   const code = cause instanceof Error && 'code' in cause ? String(cause.code) : undefined
   return code ?? (cause instanceof Error ? cause.message : error.message)

@@ -1,42 +1,53 @@
+import { hash } from 'node:crypto'
 import type { AlertRecord } from '@tidemark/shared/detection/alerts/record'
 
 export const RECEIVER_KINDS = ['alertmanager', 'webhook'] as const
-export type ReceiverKind = (typeof RECEIVER_KINDS)[number] | 'nobody'
+export type ReceiverKind = (typeof RECEIVER_KINDS)[number] | 'none'
 
-/** What a receiver is to be told: that an alert fires, or that it is over. */
+/** A message to a receiver: an alert is firing, or it is resolved. */
 export interface Notification {
-  /** The same on each attempt, and of nothing else: receivers know by it what they were told before. */
+  /** The same in each attempt and unique otherwise, so that receivers can drop duplicates. */
   readonly id: string
   readonly status: 'firing' | 'resolved'
-  /** As it stands at the time of the attempt. */
+  /** As it is at the time of the attempt. */
   readonly record: AlertRecord
 }
 
-/** What became of an attempt. */
+/** The result of an attempt to deliver. */
 export type Delivery =
   | { readonly kind: 'delivered' }
-  /** The receiver does not want it, and will not want it later. */
+  /** The receiver rejects the notification for good: it is not retried. */
   | { readonly kind: 'refused'; readonly reason: string }
-  /** To be tried again, but not before `retryAfterMs`; 0 where the receiver does not say. */
+  /** To be retried, but not within `retryAfterMs`; 0 if the receiver names no time. */
   | { readonly kind: 'failed'; readonly reason: string; readonly retryAfterMs: number }
 
-/** Somebody who is told of alerts. */
+/** A destination of notifications. */
 export interface Receiver {
-  /** By which the outbox knows how far it was told: of its address, so the same after each start. */
+  /** Identifies the receiver in the outbox: derived from its address, so it survives a restart. */
   readonly name: string
   readonly kind: ReceiverKind
-  /** For logs: its address as far as that is no secret. */
-  readonly title: string
-  /** Notifications in one request. */
+  /** For logs: the part of its address that is no secret. */
+  readonly origin: string
+  /** Notifications per request. */
   readonly batchMax: number
-  /** It forgets what fires unless it is told again and again. */
-  readonly isForgetful: boolean
-  /** Does not reject. */
+  /** Whether it resolves alerts on its own unless it is notified of them again and again. */
+  readonly needsReminders: boolean
+  /** Never rejects. */
   send(notifications: readonly Notification[]): Promise<Delivery>
 }
 
-/** Stands for receivers where none is set: it takes everything, so that the outbox does not fill. */
-export const NOBODY: Receiver = {
-  ...{ name: 'nobody', kind: 'nobody', title: 'nobody', batchMax: 1000, isForgetful: false },
+/** Identifies a receiver by its address without disclosing it: paths, names and passwords may be secret. */
+export function identifyReceiver(kind: ReceiverKind, url: string): Pick<Receiver, 'name' | 'kind' | 'origin'> {
+  return { kind, name: `${kind}-${hash('sha256', url).slice(0, 12)}`, origin: new URL(url).origin }
+}
+
+/** Takes the place of receivers where none is configured: it accepts everything, so that the outbox does not fill up. */
+export const NO_RECEIVER: Receiver = {
+  // Stored with each outbox, so it does not change.
+  name: 'nobody',
+  kind: 'none',
+  origin: 'none',
+  batchMax: 1000,
+  needsReminders: false,
   send: async () => ({ kind: 'delivered' }),
 }

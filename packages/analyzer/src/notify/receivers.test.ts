@@ -13,20 +13,23 @@ const SECRETS = ['old', 'new'].map(
   name => `whsec_${Buffer.from(`${name} and at least 24 bytes long`).toString('base64')}`,
 )
 const OPENING = openingOf({ partition: 3, key: 'edge-17/"cpu" ☃', at: NOW - 5000 }, { rule: 'cpu' })
-const TELLING = {
-  ...{ told: 1, told_at: NOW - 3000, told_resolved: false, suppressed_by: null },
+const NOTIFIED = {
+  told: 1,
+  told_at: NOW - 3000,
+  told_resolved: false,
+  suppressed_by: null,
   suppressed: { mute: 0, snooze: 0, storm: 0 },
 }
 const FIRING: Notification = {
   id: `${OPENING.id}:firing:1`,
   status: 'firing',
-  record: assembleAlert({ opening: OPENING, end: null, operator: null, notification: TELLING }),
+  record: assembleAlert({ opening: OPENING, end: null, operator: null, notification: NOTIFIED }),
 }
 const END = { resolved_at: NOW - 1000, resolve_reason: 'calm', peak: null } as const
 const RESOLVED: Notification = {
   id: `${OPENING.id}:resolved:1`,
   status: 'resolved',
-  record: assembleAlert({ opening: OPENING, end: END, operator: null, notification: TELLING }),
+  record: assembleAlert({ opening: OPENING, end: END, operator: null, notification: NOTIFIED }),
 }
 
 interface Request {
@@ -36,14 +39,14 @@ interface Request {
 }
 
 const requests: Request[] = []
-let answer: () => Response | Promise<Response>
+let respond: () => Response | Promise<Response>
 beforeEach(() => {
   requests.length = 0
-  answer = () => new Response('ok')
+  respond = () => new Response('ok')
   vi.spyOn(globalThis, 'fetch').mockImplementation(async (url, init) => {
     const { headers, body } = init as Omit<Request, 'url'>
     requests.push({ url: String(url), headers, body })
-    return answer()
+    return respond()
   })
 })
 
@@ -59,10 +62,10 @@ function receiver(env: Readonly<Record<string, string>>) {
 }
 
 describe('Alertmanager', () => {
-  test('is told of an alert by its labels, with the sentence that explains it and a way to it', async () => {
+  test('gets the labels of an alert, the sentence that explains it and a link to it', async () => {
     const alertmanager = receiver({
       ALERTMANAGER_URLS: 'http://alertmanager:9093/prefix/',
-      ALERT_LABELS: 'namespace=highload, team=edge',
+      ALERT_LABELS: 'namespace=tidemark, team=edge',
       PUBLIC_URL: 'https://tidemark.example.com/',
     })
     expect(await alertmanager.send([FIRING, RESOLVED])).toEqual({ kind: 'delivered' })
@@ -70,8 +73,13 @@ describe('Alertmanager', () => {
     expect(request?.url).toBe('http://alertmanager:9093/prefix/api/v2/alerts')
     expect(request?.headers).toMatchObject({ 'content-type': 'application/json' })
     const labels = {
-      ...{ alertname: 'TidemarkAnomaly', key: 'edge-17/"cpu" ☃', rule: 'cpu', severity: 'warning', detector: 'zscore' },
-      ...{ namespace: 'highload', team: 'edge' },
+      alertname: 'TidemarkAnomaly',
+      key: 'edge-17/"cpu" ☃',
+      rule: 'cpu',
+      severity: 'warning',
+      detector: 'zscore',
+      namespace: 'tidemark',
+      team: 'edge',
     }
     expect(JSON.parse(request?.body ?? '')).toEqual([
       {
@@ -92,7 +100,7 @@ describe('Alertmanager', () => {
     ])
   })
 
-  test('is told of the fleet without a key, and of silence without a detector', async () => {
+  test('gets a storm without a key, and a silent key without a detector', async () => {
     const alertmanager = receiver({ ALERTMANAGER_URLS: 'http://alertmanager:9093' })
     const storm = { kind: 'storm', keys: ['a'], key_count: 1, keys_total: 2 } as const
     const silent = { kind: 'silent', last_at: NOW, expected_ms: 1000 } as const
@@ -107,21 +115,21 @@ describe('Alertmanager', () => {
     ])
   })
 
-  test('may want a name and a password, which no log line shows', async () => {
+  test('may need a name and a password, which no log line shows', async () => {
     const alertmanager = receiver({ ALERTMANAGER_URLS: 'https://ada:b%40c@alertmanager/x' })
     await alertmanager.send([FIRING])
     expect(requests[0]).toMatchObject({
       url: 'https://alertmanager/x/api/v2/alerts',
       headers: { authorization: `Basic ${Buffer.from('ada:b@c').toString('base64')}` },
     })
-    expect(alertmanager).toMatchObject({ title: 'https://alertmanager', name: expect.not.stringContaining('b%40c') })
+    expect(alertmanager).toMatchObject({ origin: 'https://alertmanager', name: expect.not.stringContaining('b%40c') })
   })
 })
 
 describe('a webhook', () => {
   const env = { WEBHOOK_URLS: 'https://hooks.example.com/T0KEN', WEBHOOK_SECRET: SECRETS.join(',') }
 
-  test('is told in the form and with the signature of the specification, by each secret', async () => {
+  test('gets the format and the signatures of the specification, one for each secret', async () => {
     vi.useFakeTimers({ now: NOW })
     expect(await receiver(env).send([RESOLVED])).toEqual({ kind: 'delivered' })
     const [{ url, headers, body } = { url: '', headers: {}, body: '' }] = requests
@@ -137,7 +145,7 @@ describe('a webhook', () => {
     vi.useRealTimers()
   })
 
-  test('has the same id on each attempt', async () => {
+  test('gets the same id in each attempt', async () => {
     const webhook = receiver(env)
     await webhook.send([FIRING])
     await webhook.send([FIRING])
@@ -145,23 +153,30 @@ describe('a webhook', () => {
   })
 })
 
-describe('an answer', () => {
+describe('a response', () => {
   const webhook = () => receiver({ WEBHOOK_URLS: 'http://hook', WEBHOOK_SECRET: SECRETS[0] ?? '' })
-  const toldWith = (status: number, headers: Record<string, string> = {}) => {
-    answer = () => new Response(null, { status, headers })
+  const responseOf = (status: number, headers: Record<string, string> = {}) => {
+    respond = () => new Response(null, { status, headers })
     return webhook().send([FIRING])
   }
 
   test.each([200, 202, 204])('of %i is a delivery', async status => {
-    expect(await toldWith(status)).toEqual({ kind: 'delivered' })
+    expect(await responseOf(status)).toEqual({ kind: 'delivered' })
   })
 
   test.each([400, 401, 404, 410, 413, 422])('of %i is a refusal', async status => {
-    expect(await toldWith(status)).toEqual({ kind: 'refused', reason: `it answered ${status}` })
+    expect(await responseOf(status)).toEqual({
+      kind: 'refused',
+      reason: `the receiver responded with status ${status}`,
+    })
   })
 
   test.each([301, 307, 408, 425, 429, 500, 502, 503])('of %i is a failure', async status => {
-    expect(await toldWith(status)).toEqual({ kind: 'failed', reason: `it answered ${status}`, retryAfterMs: 0 })
+    expect(await responseOf(status)).toEqual({
+      kind: 'failed',
+      reason: `the receiver responded with status ${status}`,
+      retryAfterMs: 0,
+    })
   })
 
   test.each([
@@ -170,23 +185,24 @@ describe('an answer', () => {
     ['Tue, 14 Nov 2023 22:12:20 GMT', 0],
     ['1000000', 600_000],
     ['soon', 0],
-  ])('that says to come again after "%s" is heeded', async (text, retryAfterMs) => {
-    expect(await toldWith(503, { 'retry-after': text })).toMatchObject({ retryAfterMs })
+  ])('with Retry-After "%s" is obeyed', async (text, retryAfterMs) => {
+    expect(await responseOf(503, { 'retry-after': text })).toMatchObject({ retryAfterMs })
   })
 
-  test('that does not come is a failure that says why', async () => {
-    answer = () =>
+  test('that does not come is a failure with its reason', async () => {
+    respond = () =>
       Promise.reject(new TypeError('fetch failed', { cause: Object.assign(new Error(), { code: 'ECONNREFUSED' }) }))
     expect(await webhook().send([FIRING])).toEqual({ kind: 'failed', reason: 'ECONNREFUSED', retryAfterMs: 0 })
-    answer = () => Promise.reject(new DOMException('late', 'TimeoutError'))
-    expect(await webhook().send([FIRING])).toMatchObject({ reason: 'it did not answer in time' })
+    respond = () => Promise.reject(new DOMException('late', 'TimeoutError'))
+    expect(await webhook().send([FIRING])).toMatchObject({ reason: 'the receiver did not respond in time' })
   })
 })
 
 describe('settings', () => {
-  test('name any number of receivers, each by a name of its own that stays', () => {
+  test('configure any number of receivers, each with a unique and stable name', () => {
     const env = {
-      ...{ ALERTMANAGER_URLS: 'http://a:9093, http://b:9093', WEBHOOK_URLS: 'http://c/1,http://c/2' },
+      ALERTMANAGER_URLS: 'http://a:9093, http://b:9093',
+      WEBHOOK_URLS: 'http://c/1,http://c/2',
       WEBHOOK_SECRET: SECRETS[0] ?? '',
     }
     const names = receivers(env).map(({ name }) => name)

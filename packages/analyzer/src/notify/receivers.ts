@@ -10,7 +10,7 @@ export type ReceiverConfig = Pick<
   'ALERTMANAGER_URLS' | 'ALERT_LABELS' | 'ALERT_RESEND_MS' | 'PUBLIC_URL' | 'WEBHOOK_URLS' | 'WEBHOOK_SECRET'
 >
 
-/** The receivers that the settings name. Alertmanagers of one cluster each want to hear all, so each is one. */
+/** Returns the configured receivers. Each Alertmanager of a cluster is one: each must get every alert. */
 export function createReceivers(config: ReceiverConfig, clock: Clock): Receiver[] {
   const post = createPost({ clock })
   const { ALERT_LABELS: labels = {}, ALERT_RESEND_MS: resendMs, PUBLIC_URL: publicUrl } = config

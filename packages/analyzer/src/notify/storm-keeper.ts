@@ -10,13 +10,13 @@ import type { Logger } from 'pino'
 import type { NotifyMetrics } from './metrics.ts'
 import { parseSavedWatch, type SavedWatch } from './storm-saved.ts'
 
-/** What opens is in the watch within this, and a view has it a second later: both within the wait of a new alert. */
+/** The interval of checks. A view sees the result a second later: both within the delay of a new alert's notification. */
 const KEEP_MS = 250
 
-/** Entries of a partition's feed in one read. */
+/** Entries of a partition's feed per read. */
 const FEED_MAX = 1000
 
-/** How often keys and alerts are counted: how many there are moves slowly, and a storm is a share of it. */
+/** How often keys and alerts are counted: the number of keys changes slowly, and a storm is a share of it. */
 const COUNTED_MS = 10_000
 
 export interface StormKeeperOptions {
@@ -41,9 +41,9 @@ interface Watching {
 }
 
 /**
- * Watches the alerts of all partitions for storms, on whoever owns the partition of the fleet. How far it read is saved together
- * with what it counted and found, under that partition's lease: a successor goes on from there, and what its predecessor did
- * not save it counts itself.
+ * Detects alert storms in the alerts of all partitions, on the analyzer that owns the partition of the fleet. Positions,
+ * counts and results are saved together under that partition's lease: the next owner goes on from there and counts again
+ * what its predecessor did not save.
  */
 export class StormKeeper implements AsyncDisposable {
   readonly #options: StormKeeperOptions
@@ -67,10 +67,10 @@ export class StormKeeper implements AsyncDisposable {
       try {
         await this.#keep()
       } catch (error) {
-        // Nobody knows whether it was saved: what is in memory may be behind.
+        // The save may have succeeded, so memory may be behind the store: load it again.
         this.#watching = undefined
         storeErrors.inc()
-        logFailure(error, 'the watch for storms could not go on')
+        logFailure(error, 'storm detection failed; retrying')
       }
       await clock.pause(KEEP_MS, this.#stop.signal)
     }
@@ -90,7 +90,7 @@ export class StormKeeper implements AsyncDisposable {
       watching.watch = new StormWatch(watching.policy, watching.watch.toJSON())
     }
     const isCountDue = clock.monotonicMs() - watching.countedAt >= COUNTED_MS
-    // Counted before the feeds are read: what ended by then is in them.
+    // Counted before the feeds are read: alerts that ended before the count are in the feeds.
     const firing = isCountDue ? await this.#count(watching) : undefined
     const feeds = await this.#readFeeds(watching)
     if (firing !== undefined && feeds.every(feed => feed.length === 0)) {
@@ -107,7 +107,7 @@ export class StormKeeper implements AsyncDisposable {
     const text = await alerts.loadStorm()
     const saved = text === null ? undefined : parseSavedWatch(text)
     if (text !== null && saved === undefined) {
-      log.error('what was saved of the watch for storms cannot be read; it begins anew')
+      log.error('the saved storm state is unreadable; starting with an empty one')
     }
     return {
       lease,
@@ -119,7 +119,7 @@ export class StormKeeper implements AsyncDisposable {
     }
   }
 
-  /** Counts the keys, and the alerts that fire if that matters. */
+  /** Counts the keys and, during a storm, the firing alerts. */
   async #count(watching: Watching): Promise<number | undefined> {
     const { alerts, partitions, clock } = this.#options
     const all = numbersBelow(partitions)
@@ -137,7 +137,7 @@ export class StormKeeper implements AsyncDisposable {
     )
   }
 
-  /** False when the lease is not ours. */
+  /** Returns false when the lease is not ours. */
   async #save(watching: Watching, events: readonly StormEvent[]): Promise<boolean> {
     const { alerts, metrics, log } = this.#options
     const { lease, watch, positions, keysTotal } = watching
@@ -149,13 +149,13 @@ export class StormKeeper implements AsyncDisposable {
     for (const { kind, keyCount } of events) {
       if (kind === 'storm_grows') continue
       if (kind === 'storm') metrics.storms.inc()
-      log.warn({ keyCount, keysTotal }, kind === 'storm' ? 'a storm began' : 'a storm is over')
+      log.warn({ keyCount, keysTotal }, kind === 'storm' ? 'an alert storm began' : 'the alert storm is over')
     }
     return true
   }
 }
 
-/** Takes entries up to the end of a storm, or all that there are, and tells what was found in them. */
+/** Consumes entries up to the end of a storm, or all of them, and returns the events found in them. */
 function nextEvents({ watch, positions, keysTotal }: Watching, feeds: AlertFeedEntry[][]): StormEvent[] {
   const events: StormEvent[] = []
   while (events.at(-1)?.kind !== 'storm_over') {
@@ -176,7 +176,7 @@ function feed(watch: StormWatch, entry: AlertFeedEntry, keysTotal: number): Stor
     : watch.resolved({ time: resolvedAt, openedAt }, keysTotal)
 }
 
-/** The events of one storm at most, the end of it last. */
+/** Maps the events, which are of one storm at most, to its opening and its end. */
 function foundIn(events: readonly StormEvent[]): Pick<SavedStorm, 'opening' | 'end'> {
   const opened = events.findLast(({ kind }) => kind !== 'storm_over')
   const over = events.findLast(({ kind }) => kind === 'storm_over')
@@ -186,7 +186,7 @@ function foundIn(events: readonly StormEvent[]): Pick<SavedStorm, 'opening' | 'e
   }
 }
 
-/** The partition whose next entry is the earliest. In its own order each feed stays. */
+/** Returns the partition whose next entry is the earliest; each feed keeps its own order. */
 function earliest(feeds: readonly AlertFeedEntry[][]): number {
   let found = 0
   let time = Number.POSITIVE_INFINITY

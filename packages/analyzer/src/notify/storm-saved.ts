@@ -16,19 +16,19 @@ const shape = z.object({
       .object({ openedAt: place, from: place, firing: z.number(), keys: z.array(z.string()), keyCount: z.number() })
       .nullable(),
   }),
-  /** Of each partition, the last entry of its feed that is counted in the state. */
+  /** For each partition, the last entry of its feed that the state includes. */
   positions: z.record(z.string(), z.string()),
   keysTotal: z.number(),
 })
 
-/** What is kept of the watch for storms: what it counted, and how far it read. Both or neither, so nothing counts twice. */
+/** The saved state of storm detection: the counts, and the position in each feed. Saved together, so no entry counts twice. */
 export interface SavedWatch {
   readonly state: StormState
   readonly positions: Readonly<Record<string, EntryId>>
   readonly keysTotal: number
 }
 
-/** Undefined for what another version wrote. */
+/** Parses a saved state; undefined if another version wrote it. */
 export function parseSavedWatch(text: string): SavedWatch | undefined {
   try {
     return shape.parse(JSON.parse(text))

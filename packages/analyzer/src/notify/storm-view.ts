@@ -3,7 +3,7 @@ import type { FailureLog } from '@tidemark/shared/runtime/logger'
 import type { AlertStore } from '@tidemark/shared/store/ports/alerts'
 import { parseSavedWatch } from './storm-saved.ts'
 
-/** With the keeper's turn well within the wait of a new alert. */
+/** Together with the keeper's interval well within the delay of a new alert's notification. */
 const VIEW_MS = 1000
 
 export interface StormViewOptions {
@@ -13,13 +13,13 @@ export interface StormViewOptions {
   readonly clock: Clock
 }
 
-/** The storm that goes on, as the keeper saved it last. While the store does not answer, what is known holds. */
+/** The current storm, as the keeper saved it last. While the store is unavailable the last known state holds. */
 export class StormView implements AsyncDisposable {
   readonly #options: StormViewOptions
   readonly #stop = new AbortController()
   readonly #done: Promise<void>
   #saved: string | null = null
-  /** Anomalies that opened from here on are part of the storm. */
+  /** Anomalies that opened at this time or later are part of the storm. */
   #from = Number.POSITIVE_INFINITY
 
   constructor(options: StormViewOptions) {
@@ -27,7 +27,7 @@ export class StormView implements AsyncDisposable {
     this.#done = this.#run()
   }
 
-  /** Whether an alert that opened then belongs to the storm that goes on. */
+  /** Whether an alert that opened at `openedAt` belongs to the current storm. */
   covers(openedAt: number): boolean {
     return openedAt >= this.#from
   }
@@ -48,7 +48,7 @@ export class StormView implements AsyncDisposable {
         }
       } catch (error) {
         storeErrors.inc()
-        logFailure(error, 'the state of storms could not be read')
+        logFailure(error, 'reading the storm state failed')
       }
       await clock.pause(VIEW_MS, this.#stop.signal)
     }

@@ -2,18 +2,17 @@ import { createHmac } from 'node:crypto'
 import { explainAlert } from '@tidemark/shared/detection/alerts/explain'
 import type { Clock } from '@tidemark/shared/runtime/clock'
 import type { Post } from './post.ts'
-import type { Notification, Receiver } from './receiver.ts'
-import { nameReceiver } from './receiver-name.ts'
+import { identifyReceiver, type Notification, type Receiver } from './receiver.ts'
 
 export interface WebhookOptions {
   readonly url: string
   readonly post: Post
   readonly clock: Pick<Clock, 'wallMs'>
-  /** Each `whsec_` and the key in base64. With several, each signs: so one takes the place of another without a gap. */
+  /** Each is `whsec_` and the key in base64. All of them sign, so that one can replace another without a gap. */
   readonly secrets: readonly string[]
 }
 
-/** A webhook as the Standard Webhooks specification has it: one notification a request, signed, under an id of its own. */
+/** Returns a webhook receiver by the Standard Webhooks specification: one signed notification per request, with its own id. */
 export function createWebhook({ url, post, clock, secrets }: WebhookOptions): Receiver {
   const keys = secrets.map(secret => Buffer.from(secret.replace(/^whsec_/, ''), 'base64'))
   async function send(notification: Notification) {
@@ -28,9 +27,9 @@ export function createWebhook({ url, post, clock, secrets }: WebhookOptions): Re
     return post(url, headers, body)
   }
   return {
-    ...nameReceiver('webhook', url),
+    ...identifyReceiver('webhook', url),
     batchMax: 1,
-    isForgetful: false,
+    needsReminders: false,
     send: async ([notification]) => (notification === undefined ? { kind: 'delivered' } : send(notification)),
   }
 }

@@ -7,7 +7,7 @@ import { createPost } from '../../src/notify/post.ts'
 
 const TIMEOUT_MS = 300
 
-/** Posts to a server of this computer that treats requests so. */
+/** Posts to a local server with this listener. */
 async function postTo(listener: RequestListener, body = '{}') {
   const server = createServer(listener)
   onTestFinished(() => {
@@ -26,19 +26,19 @@ async function postTo(listener: RequestListener, body = '{}') {
 }
 
 describe('a receiver', () => {
-  test('that never answers is given up on in time', async () => {
+  test('that does not respond fails after the timeout', async () => {
     const { delivery, tookMs } = await postTo(() => undefined)
-    expect(delivery).toEqual({ kind: 'failed', reason: 'it did not answer in time', retryAfterMs: 0 })
+    expect(delivery).toEqual({ kind: 'failed', reason: 'the receiver did not respond in time', retryAfterMs: 0 })
     expect(tookMs).toBeGreaterThanOrEqual(TIMEOUT_MS - 10)
     expect(tookMs).toBeLessThan(TIMEOUT_MS * 5)
   })
 
-  test('that hangs up has failed', async () => {
+  test('that closes the connection has failed', async () => {
     const { delivery } = await postTo(({ socket }) => socket.destroy())
     expect(delivery).toMatchObject({ kind: 'failed', reason: expect.stringMatching(/ECONNRESET|UND_ERR_SOCKET/) })
   })
 
-  test('that answers without end has answered', async () => {
+  test('whose response has no end has responded', async () => {
     const { delivery } = await postTo((_, response) => {
       response.writeHead(200)
       const timer = setInterval(() => response.write('x'.repeat(1000)), 5)
@@ -47,16 +47,19 @@ describe('a receiver', () => {
     expect(delivery).toEqual({ kind: 'delivered' })
   })
 
-  test('that is not where it was has failed, and the request goes nowhere else', async () => {
+  test('that redirects has failed, and the redirect is not followed', async () => {
     let requests = 0
     const { delivery } = await postTo((_, response) => {
       requests++
       response.writeHead(308, { location: '/elsewhere' }).end()
     })
-    expect([delivery, requests]).toEqual([{ kind: 'failed', reason: 'it answered 308', retryAfterMs: 0 }, 1])
+    expect([delivery, requests]).toEqual([
+      { kind: 'failed', reason: 'the receiver responded with status 308', retryAfterMs: 0 },
+      1,
+    ])
   })
 
-  test('that nobody is has failed', async () => {
+  test('whose port is closed has failed', async () => {
     const delivery = await createPost({ clock: systemClock })(`http://127.0.0.1:${await freePort()}/`, {}, '{}')
     expect(delivery).toEqual({ kind: 'failed', reason: 'ECONNREFUSED', retryAfterMs: 0 })
   })

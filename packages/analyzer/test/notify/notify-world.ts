@@ -20,41 +20,41 @@ export const WAIT_MS = 2000
 export const RESEND_MS = 60_000
 export const MINUTE = 60_000
 
-/** A receiver that notes what it is told, and answers as it is told to. */
+/** A receiver that records its notifications and responds as a test says. */
 export class Listener implements Receiver {
   readonly name: string
   readonly kind = 'webhook'
-  readonly title = 'http://listener'
+  readonly origin = 'http://listener'
   readonly batchMax: number
-  readonly isForgetful: boolean
-  /** Each request: when, and the ids in it. */
+  readonly needsReminders: boolean
+  /** The time of each request and the ids in it. */
   readonly requests: { readonly at: number; readonly ids: readonly string[] }[] = []
   readonly taken: Notification[] = []
-  answer: (notifications: readonly Notification[]) => Delivery | Promise<Delivery> = () => ({ kind: 'delivered' })
+  respond: (notifications: readonly Notification[]) => Delivery | Promise<Delivery> = () => ({ kind: 'delivered' })
   readonly #clock: FakeClock
 
-  constructor(clock: FakeClock, { name = 'one', batchMax = 1, isForgetful = false } = {}) {
+  constructor(clock: FakeClock, { name = 'one', batchMax = 1, needsReminders = false } = {}) {
     this.#clock = clock
     this.name = name
     this.batchMax = batchMax
-    this.isForgetful = isForgetful
+    this.needsReminders = needsReminders
   }
 
   async send(notifications: readonly Notification[]): Promise<Delivery> {
     this.requests.push({ at: this.#clock.wallMs() - NOW, ids: notifications.map(({ id }) => id) })
-    const delivery = await this.answer(notifications)
+    const delivery = await this.respond(notifications)
     if (delivery.kind === 'delivered') this.taken.push(...notifications)
     return delivery
   }
 
-  get told(): string[] {
+  get notified(): string[] {
     return this.taken.map(({ status, record }) => `${record.key ?? 'fleet'} ${status}`)
   }
 }
 
-export const failed = (retryAfterMs = 0): Delivery => ({ kind: 'failed', reason: 'away', retryAfterMs })
+export const failed = (retryAfterMs = 0): Delivery => ({ kind: 'failed', reason: 'unavailable', retryAfterMs })
 
-/** A store whose partitions somebody owns, and notifiers on it. */
+/** A store whose partitions are owned, and notifiers on it. */
 export async function createWorld() {
   const clock = new FakeClock(NOW)
   const store = createMemoryStore({ partitions: PARTITIONS, now: clock.wallMs })
@@ -73,23 +73,24 @@ export async function createWorld() {
     },
     lease(partition: number): Lease {
       const lease = world.leases[partition]
-      if (lease === undefined) throw new Error('nobody owns it')
+      if (lease === undefined) throw new Error('the partition has no owner')
       return lease
     },
     start(receivers: readonly Receiver[], alerts: AlertStore = store.alerts) {
       const metrics = createNotifyMetrics(new Registry())
       const notifier = startNotifier({
-        ...{
-          alerts,
-          partitions: PARTITIONS,
-          receivers,
-          rules: world.rules,
-          leases: () => world.leases,
-          metrics,
-          clock,
-        },
-        ...{ storeErrors: { inc: () => undefined }, log: pino({ level: 'silent' }), logFailure: () => undefined },
-        ...{ waitMs: WAIT_MS, resendMs: RESEND_MS },
+        alerts,
+        partitions: PARTITIONS,
+        receivers,
+        rules: world.rules,
+        leases: () => world.leases,
+        metrics,
+        clock,
+        storeErrors: { inc: () => undefined },
+        log: pino({ level: 'silent' }),
+        logFailure: () => undefined,
+        waitMs: WAIT_MS,
+        resendMs: RESEND_MS,
       })
       onTestFinished(() => notifier[Symbol.asyncDispose]())
       return { metrics, notifier }

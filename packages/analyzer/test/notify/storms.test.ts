@@ -11,7 +11,7 @@ import { counted, createWorld, Listener, MINUTE, NOW } from './notify-world.ts'
 
 type World = Awaited<ReturnType<typeof createWorld>>
 
-/** Keys of both partitions open alerts, one every 50 ms. */
+/** Opens alerts for keys of both partitions, one every 50 ms. */
 async function openMany(world: World, count: number, first = 0): Promise<AlertOpening[]> {
   const openings: AlertOpening[] = []
   for (let i = first; i < first + count; i++) {
@@ -24,15 +24,18 @@ async function openMany(world: World, count: number, first = 0): Promise<AlertOp
 const fleet = (listener: Listener) => listener.taken.filter(({ record }) => record.key === null)
 
 describe('a storm', () => {
-  test('is told of in the place of its keys, and those that still fire after it one by one', async () => {
+  test('is notified in place of its keys; keys that still fire after it are notified one by one', async () => {
     const world = await createWorld()
     const listener = new Listener(world.clock)
     const { metrics } = world.start([listener])
     const openings = await openMany(world, 20)
     await world.clock.advance(MINUTE)
-    expect(listener.told).toEqual(['fleet firing'])
+    expect(listener.notified).toEqual(['fleet firing'])
     expect(fleet(listener)[0]?.record).toMatchObject({
-      ...{ key: null, rule: null, severity: 'critical', state: 'firing' },
+      key: null,
+      rule: null,
+      severity: 'critical',
+      state: 'firing',
       cause: { kind: 'storm', key_count: 20, keys: openings.map(({ key }) => key) },
     })
     const [first] = openings
@@ -42,12 +45,12 @@ describe('a storm', () => {
     expect(await counted(metrics.storms, {})).toBe(1)
     for (const opening of openings.slice(0, 16)) await world.end(opening, Number(opening.id[0]))
     await world.clock.advance(2 * MINUTE)
-    expect(listener.told.slice(0, 2)).toEqual(['fleet firing', 'fleet resolved'])
-    expect(listener.told.slice(2).toSorted()).toEqual([16, 17, 18, 19].map(i => `key ${i} firing`))
+    expect(listener.notified.slice(0, 2)).toEqual(['fleet firing', 'fleet resolved'])
+    expect(listener.notified.slice(2).toSorted()).toEqual([16, 17, 18, 19].map(i => `key ${i} firing`))
     expect(await counted(metrics.suppressed, { by: 'storm' })).toBe(20)
   })
 
-  test('takes in what opens while it goes on, and nothing but anomalies', async () => {
+  test('covers anomalies that open during it, and no other alerts', async () => {
     const world = await createWorld()
     const listener = new Listener(world.clock)
     world.start([listener])
@@ -56,20 +59,20 @@ describe('a storm', () => {
     await world.open('late')
     await world.open('quiet', { id: `1-${'f'.repeat(24)}`, cause: { kind: 'silent', last_at: NOW, expected_ms: 1000 } })
     await world.clock.advance(10_000)
-    expect(listener.told).toEqual(['fleet firing', 'quiet firing'])
+    expect(listener.notified).toEqual(['fleet firing', 'quiet firing'])
   })
 
-  test('is none when fewer open', async () => {
+  test('needs a minimum of alerts', async () => {
     const world = await createWorld()
     const listener = new Listener(world.clock)
     world.start([listener])
     await openMany(world, 9)
     await world.clock.advance(MINUTE)
-    expect(listener.told).toHaveLength(9)
+    expect(listener.notified).toHaveLength(9)
     expect(fleet(listener)).toEqual([])
   })
 
-  test('is what the rules say, from the moment on that they do', async () => {
+  test('follows the rules as soon as they change', async () => {
     const world = await createWorld()
     const listener = new Listener(world.clock)
     world.start([listener])
@@ -78,10 +81,10 @@ describe('a storm', () => {
     world.rules.current = new RuleSet(document, VERDICT_DEFAULTS)
     await openMany(world, 4)
     await world.clock.advance(MINUTE)
-    expect(listener.told).toEqual(['fleet firing'])
+    expect(listener.notified).toEqual(['fleet firing'])
   })
 
-  test('of a backlog, of which everybody hears at once and late, is told in the place of its keys too', async () => {
+  test('in a backlog, whose alerts open late and at once, is notified in place of its keys too', async () => {
     const world = await createWorld()
     const listener = new Listener(world.clock)
     world.start([listener])
@@ -93,27 +96,27 @@ describe('a storm', () => {
       await commitAlerts(world.store, world.lease(partition), { opened, waitMs: 2000 })
     }
     await world.clock.advance(MINUTE)
-    expect(listener.told).toEqual(['fleet firing'])
+    expect(listener.notified).toEqual(['fleet firing'])
   })
 
-  test('that lost sight of its alerts is over when few fire at all', async () => {
+  test('that missed the end of its alerts is over when few alerts fire', async () => {
     const world = await createWorld()
     const listener = new Listener(world.clock)
     const { feed } = world.store.alerts
-    let isDeaf = false
-    world.start([listener], { ...world.store.alerts, feed: async (...args) => (isDeaf ? [] : feed(...args)) })
+    let isBlind = false
+    world.start([listener], { ...world.store.alerts, feed: async (...args) => (isBlind ? [] : feed(...args)) })
     const openings = await openMany(world, 20)
     await world.clock.advance(10_000)
-    isDeaf = true
+    isBlind = true
     for (const opening of openings) await world.end(opening, Number(opening.id[0]))
     await world.clock.advance(30_000)
-    expect(listener.told).toEqual(['fleet firing', 'fleet resolved'])
+    expect(listener.notified).toEqual(['fleet firing', 'fleet resolved'])
   })
 })
 
-describe('the watch for storms', () => {
-  /** Ten keys make a storm: six open under one owner of the fleet's partition, some under the next. */
-  async function handOver(later: number, alerts?: (store: AlertStore) => AlertStore) {
+describe('storm detection', () => {
+  /** Ten keys make a storm: six open under one owner of the fleet's partition, `later` under the next. */
+  async function handOff(later: number, alerts?: (store: AlertStore) => AlertStore) {
     const world = await createWorld()
     const first = world.start([], alerts?.(world.store.alerts))
     await openMany(world, 6)
@@ -127,38 +130,38 @@ describe('the watch for storms', () => {
     return fleet(listener).map(({ record }) => (record.cause.kind === 'storm' ? record.cause.key_count : 0))
   }
 
-  test('goes on with what its owner before saw', async () => {
-    expect(await handOver(4)).toEqual([10])
+  test('goes on from the state of the previous owner', async () => {
+    expect(await handOff(4)).toEqual([10])
   })
 
   test('counts nothing twice', async () => {
-    expect(await handOver(3)).toEqual([])
+    expect(await handOff(3)).toEqual([])
   })
 
-  test('counts nothing twice when the answer to what was saved is lost', async () => {
-    const forgetful = (alerts: AlertStore): AlertStore => ({
+  test('counts nothing twice when the response to a save is lost', async () => {
+    const loseResponse = (alerts: AlertStore): AlertStore => ({
       ...alerts,
       saveStorm: async (...args) => {
         await alerts.saveStorm(...args)
         throw new StoreError('lost', { kind: 'unknown' })
       },
     })
-    expect(await handOver(3, forgetful)).toEqual([])
-    expect(await handOver(4, forgetful)).toEqual([10])
+    expect(await handOff(3, loseResponse)).toEqual([])
+    expect(await handOff(4, loseResponse)).toEqual([10])
   })
 
-  test('that was killed before it saved leaves all to its successor', async () => {
-    const dead = (alerts: AlertStore): AlertStore => ({
+  test('that could not save leaves everything to the next owner', async () => {
+    const rejectSave = (alerts: AlertStore): AlertStore => ({
       ...alerts,
       saveStorm: async () => {
         throw new StoreError('refused', { kind: 'refused' })
       },
     })
-    expect(await handOver(3, dead)).toEqual([])
-    expect(await handOver(4, dead)).toEqual([10])
+    expect(await handOff(3, rejectSave)).toEqual([])
+    expect(await handOff(4, rejectSave)).toEqual([10])
   })
 
-  test('finds a storm once more when what it found could not be saved', async () => {
+  test('finds a storm again when it could not be saved', async () => {
     const world = await createWorld()
     const listener = new Listener(world.clock)
     const { saveStorm } = world.store.alerts
@@ -172,10 +175,10 @@ describe('the watch for storms', () => {
     })
     await openMany(world, 10)
     await world.clock.advance(5000)
-    expect([failures, listener.told]).toEqual([2, ['fleet firing']])
+    expect([failures, listener.notified]).toEqual([2, ['fleet firing']])
   })
 
-  test('is kept by nobody whose lease is gone', async () => {
+  test('saves nothing without the lease', async () => {
     const world = await createWorld()
     world.start([])
     for (const lease of world.leases) await world.store.analyzer.releaseLease(lease)
@@ -186,7 +189,7 @@ describe('the watch for storms', () => {
     expect(await world.store.alerts.loadStorm()).toBeNull()
   })
 
-  test('begins anew where what was saved cannot be read', async () => {
+  test('starts with an empty state where the saved one is unreadable', async () => {
     const world = await createWorld()
     const saved = { state: '{"of": "a later version"}', opening: null, end: null }
     await world.store.alerts.saveStorm(world.lease(0), saved)
@@ -194,10 +197,10 @@ describe('the watch for storms', () => {
     world.start([listener])
     await openMany(world, 10)
     await world.clock.advance(5000)
-    expect(listener.told).toEqual(['fleet firing'])
+    expect(listener.notified).toEqual(['fleet firing'])
   })
 
-  test('writes nothing while nothing happens', async () => {
+  test('writes nothing while no alert opens or ends', async () => {
     const world = await createWorld()
     let writes = 0
     const { alerts } = world.store
@@ -223,7 +226,7 @@ describe('the watch for storms', () => {
     expect(writes).toBe(3)
   })
 
-  test('keeps how far it read of each partition', async () => {
+  test('saves its position in the feed of each partition', async () => {
     const world = await createWorld()
     world.start([])
     await openMany(world, 2)

@@ -9,87 +9,87 @@ import type { AlertStore, DueNotifications, NotificationDecision } from '@tidema
 import type { Lease } from '@tidemark/shared/store/ports/lease'
 import type { NotifyMetrics } from './metrics.ts'
 
-/** Settled in one go. */
-const NOTICES_MAX = 100
+/** Alerts decided on in one call of the store. */
+const ALERTS_MAX = 100
 
 /**
- * A mute may be taken back, a storm may end, and nobody says so to each alert: those that are held back are asked about again
- * after as long as they have fired, within these bounds.
+ * The end of a mute or a storm is not an event of the alert, so suppressed alerts are checked again: after as long as they
+ * have been firing, within these bounds.
  */
-const ASK_AGAIN_MIN_MS = 2000
-const ASK_AGAIN_MAX_MS = 60_000
+const RECHECK_MIN_MS = 2000
+const RECHECK_MAX_MS = 60_000
 
-export interface NoticeOptions {
+export interface DueNotificationOptions {
   readonly alerts: Pick<AlertStore, 'dueNotifications' | 'recordNotifications'>
   readonly rules: { readonly current: Pick<RuleSet, 'mutedBy'> }
   readonly storm: { covers(openedAt: number): boolean }
   readonly metrics: NotifyMetrics
-  /** As the worker lets receivers wait. */
+  /** The delay before the first notification of a new alert, as the worker applies it. */
   readonly waitMs: number
 }
 
 type Due = DueNotifications['alerts'][number]
 
-/** Decides what receivers are to be told of a partition's alerts, and puts it into the outbox. False when the lease is not ours. */
-export async function settleDue(lease: Lease, options: NoticeOptions): Promise<boolean> {
+interface Decided {
+  readonly decision: NotificationDecision
+  /** What suppresses the notification and did not before. */
+  readonly suppressedBy: readonly Suppressor[]
+}
+
+/**
+ * Decides on the due notifications of a partition's alerts and puts those to send into the outbox. Returns false when the
+ * lease is not ours.
+ */
+export async function processDueNotifications(lease: Lease, options: DueNotificationOptions): Promise<boolean> {
   const { alerts, metrics } = options
   for (;;) {
-    const { now, alerts: due } = await alerts.dueNotifications(lease.partition, NOTICES_MAX)
+    const { now, alerts: due } = await alerts.dueNotifications(lease.partition, ALERTS_MAX)
     if (due.length === 0) return true
     const decided = due.map(one => decide(one, now, options))
-    if (
-      !(await alerts.recordNotifications(
-        lease,
-        decided.map(({ settled }) => settled),
-      ))
-    )
-      return false
-    for (const by of decided.flatMap(({ heldBack }) => heldBack)) metrics.suppressed.inc({ by })
-    if (due.length < NOTICES_MAX) return true
+    const decisions = decided.map(({ decision }) => decision)
+    if (!(await alerts.recordNotifications(lease, decisions))) return false
+    for (const by of decided.flatMap(({ suppressedBy }) => suppressedBy)) metrics.suppressed.inc({ by })
+    if (due.length < ALERTS_MAX) return true
   }
 }
 
-function decide(
-  { id, parts, dueAt }: Due,
-  now: number,
-  { rules, storm, waitMs }: NoticeOptions,
-): { readonly settled: NotificationDecision; readonly heldBack: readonly Suppressor[] } {
+function decide({ id, parts, dueAt }: Due, now: number, { rules, storm, waitMs }: DueNotificationOptions): Decided {
   const before = assembleAlert(parts)
   const waitUntil = waitsUntil(before, waitMs)
   if (waitUntil > now) {
     return {
-      settled: { id, dueAt, notification: notificationStateOf(before), nextCheckAt: waitUntil, notify: null },
-      heldBack: [],
+      decision: { id, dueAt, notification: notificationStateOf(before), askAgainAt: waitUntil, tell: null },
+      suppressedBy: [],
     }
   }
   const muted = before.key === null ? null : rules.current.mutedBy(before.key, now)
-  // Storms are made of anomalies. What else opens meanwhile has a cause of its own.
+  // A storm consists of anomalies. Other alerts that open meanwhile have a cause of their own.
   const isInStorm = before.cause.kind === 'anomaly' && storm.covers(before.opened_at)
   const { record, notify: tell } = decideNotification(before, { now, muted, isInStorm })
   return {
-    settled: {
+    decision: {
       id,
       dueAt,
       notification: notificationStateOf(record),
-      nextCheckAt: askAgainAt(record, { now, muted }),
-      notify: tell,
+      askAgainAt: nextCheckAt(record, { now, muted }),
+      tell,
     },
-    heldBack: SUPPRESSORS.filter(by => record.suppressed[by] > before.suppressed[by]),
+    suppressedBy: SUPPRESSORS.filter(by => record.suppressed[by] > before.suppressed[by]),
   }
 }
 
-/** A storm is found with the first keys that make it one: a little later it can list the others too. */
+/** A storm is found with the first keys that make it one; after the delay its notification lists the others too. */
 function waitsUntil({ cause, state, told, opened_at }: AlertRecord, waitMs: number): number {
   return cause.kind === 'storm' && state !== 'resolved' && told === 0 ? opened_at + waitMs : 0
 }
 
-function askAgainAt(
+function nextCheckAt(
   record: AlertRecord,
   { now, muted }: { readonly now: number; readonly muted: { readonly until: number } | null },
 ): number | null {
   const until = suppressedUntil(record, { muted })
   if (until === Number.POSITIVE_INFINITY) return null
   if (record.suppressed_by === 'snooze') return until
-  const soon = now + Math.min(Math.max(now - record.opened_at, ASK_AGAIN_MIN_MS), ASK_AGAIN_MAX_MS)
+  const soon = now + Math.min(Math.max(now - record.opened_at, RECHECK_MIN_MS), RECHECK_MAX_MS)
   return record.suppressed_by === 'mute' ? Math.min(until, soon) : soon
 }
