@@ -28,11 +28,11 @@ export interface AnalyzerOptions {
   readonly store: Store
   readonly log: Logger
   readonly registry: Registry
-  /** Undefined where nobody collects spans. */
+  /** Undefined if no spans are collected. */
   readonly spans?: Spans | undefined
 }
 
-/** Runs an analyzer on `store` until it is disposed of; it then hands its partitions over. The store stays open. */
+/** Runs an analyzer until it is disposed of, which hands off its partitions, not the store. */
 export function startAnalyzer({ config, store, log, registry, spans }: AnalyzerOptions): AsyncDisposable {
   const metrics = createAnalyzerMetrics(registry)
   const clock = systemClock
@@ -78,7 +78,7 @@ export function startAnalyzer({ config, store, log, registry, spans }: AnalyzerO
       },
     }),
   )
-  // Stopped before the leases are given up, so that what was delivered is noted.
+  // Disposed of before the leases are released, so that deliveries are recorded.
   resources.use(
     startNotifier({
       alerts: store.alerts,
@@ -99,7 +99,7 @@ export function startAnalyzer({ config, store, log, registry, spans }: AnalyzerO
   return resources
 }
 
-/** What became of the samples of some partitions: accepted is the sum of the others unless the streams lack some. */
+/** Sums up samples by state. Unless streams lost some, accepted is the sum of the others. */
 export function accountOf(backlogs: readonly Backlog[]) {
   const account = { accepted: 0, analysed: 0, dead: 0, lost: 0, waiting: 0 }
   for (const { accepted, analysed, dead, samples, found } of backlogs) {
@@ -112,7 +112,7 @@ export function accountOf(backlogs: readonly Backlog[]) {
   return account
 }
 
-/** Keeps the gauges of backlog, age and memory current. */
+/** Updates the gauges of backlog, age and memory. */
 function measureBacklog(options: {
   ownership: Ownership
   store: Store
@@ -133,7 +133,7 @@ function measureBacklog(options: {
 
   const done = (async () => {
     while (!stop.signal.aborted) {
-      await measure().catch((error: unknown) => log.debug({ err: error }, 'the backlog could not be measured'))
+      await measure().catch((error: unknown) => log.debug({ err: error }, 'measuring the backlog failed'))
       await pause(MEASURE_MS, stop.signal)
     }
   })()

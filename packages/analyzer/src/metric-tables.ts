@@ -9,7 +9,7 @@ export interface MetricDefinition {
 
 type LabelsOf<D> = D extends { readonly labels: infer L } ? keyof L & string : never
 
-/** Creates the counters of a table. Every known combination of labels starts at 0: a series that is absent cannot rise. */
+/** Creates the counters of a table. Known series start at 0: an absent one cannot rise. */
 export function createCounters<const T extends Readonly<Record<string, MetricDefinition>>>(
   registry: Registry,
   table: T,

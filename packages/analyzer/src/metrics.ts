@@ -112,7 +112,7 @@ const GAUGES = {
   rulesVersion: { name: 'analyzer_rules_version', help: 'Version of the rules in force.' },
 } as const
 
-/** Creates the analyzer's metrics. Labels have values from closed sets, never from what clients send. */
+/** Creates the analyzer's metrics. No label has values that clients send. */
 export function createAnalyzerMetrics(registry: Registry) {
   return {
     ...createCounters(registry, COUNTERS),

@@ -24,15 +24,17 @@ import { RollbackWatch } from '../src/partition/rollback-watch.ts'
 import { ReadLoop } from '../src/reading/read-loop.ts'
 
 /**
- * Goal: whatever the order in which questions to the store are answered, and whichever of them fail before or after they
- * took effect, every accepted sample is analysed once and in order.
+ * Goal: whatever the order in which questions to the store are answered, and whichever of them fail
+ * before or after they took effect, every accepted sample is analysed once and in order.
  *
- * Method: one partition, several owners one after another, who are stopped, or lose their lease without knowing it and go
- * on as zombies. Every question to the store and every pause is a task of fast-check's scheduler, which runs them in an
- * order of its choice; time passes only by tasks. In the end the faults cease, an owner drains the backlog, and the key's
- * last analyses are compared with the oracle's.
+ * Method: one partition, several owners one after another, who are stopped, or lose their lease
+ * without knowing it and go on as zombies. Every question to the store and every pause is a task of
+ * fast-check's scheduler, which runs them in an order of its choice; time passes only by tasks. In
+ * the end the faults cease, an owner drains the backlog, and the key's last analyses are compared
+ * with the oracle's.
  *
- * TIDEMARK_SIMULATION_RUNS sets the number of seeds; a failure prints the seed and the path that run it again.
+ * TIDEMARK_SIMULATION_RUNS sets the number of seeds; a failure prints the seed and the path that
+ * run it again.
  */
 const RUNS = Number(process.env.TIDEMARK_SIMULATION_RUNS ?? 500)
 
@@ -112,8 +114,8 @@ function remote({ memory, scheduler, nextFate }: World): AnalyzerStore {
   return {
     ...store,
     loadCheckpoint: ask('loadCheckpoint', store.loadCheckpoint),
-    // Attempts are counted elsewhere (partition-worker.test.ts): here owners lose their leases so often that a harmless entry
-    // may well be under work three times in a row when that happens.
+    // Attempts are counted elsewhere (partition-worker.test.ts): here owners lose their leases so
+    // often that a harmless entry may well be under work three times in a row when that happens.
     noteAttempt: ask('noteAttempt', async () => true),
     readPending: ask('readPending', store.readPending),
     acknowledge: ask('acknowledge', store.acknowledge),
@@ -244,7 +246,10 @@ async function simulate(
   expect(memory.inspect.pendingIds(0)).toEqual([])
 }
 
-/** Each alert was opened and resolved once, when it should have been, as the samples of each key by themselves tell. */
+/**
+ * Each alert was opened and resolved once, when it should have been, as the samples of each key by
+ * themselves tell.
+ */
 async function expectAlerts(memory: MemoryStore, accepted: readonly Accepted[]): Promise<void> {
   const certain = new Effects({ partition: 0, alertWaitMs: 0 })
   // Time went on after the last sample; how far an owner has looked is its own affair.

@@ -52,7 +52,10 @@ const DEFAULT: AnalyseOptions = {
 /** What Redis has of each key. */
 type Stored = Map<string, StoredWindow>
 
-/** An analyzer that works entries through in runs of so many samples, and forgets everything after each run if it is told to. */
+/**
+ * An analyzer that works entries through in runs of so many samples, and forgets everything after
+ * each run if it is told to.
+ */
 function work(entries: readonly Entry[], options: AnalyseOptions & { samplesMax: number; forgets?: boolean }) {
   let windows = new Windows({ keysMax: 100 })
   const stored: Stored = new Map()
@@ -84,7 +87,10 @@ function store(stored: Stored, key: string, { kind, bytes }: { kind: 'row' | 'ta
   stored.set(key, kind === 'row' ? { row: bytes.slice(), tail } : { row, tail: bytes.slice() })
 }
 
-/** Few keys, so that they repeat within and across entries, and values that are flat, spiky, huge and tied. */
+/**
+ * Few keys, so that they repeat within and across entries, and values that are flat, spiky, huge
+ * and tied.
+ */
 const sample = fc.record({
   key: fc.constantFrom('a', 'b', '__proto__', 'ключ/☃', '{1}'),
   value: fc.oneof(

@@ -10,13 +10,14 @@ import type { ReadableEntry, Run } from './run.ts'
 import { NO_SLOT, SHADOW, type Slot, type Windows } from './windows.ts'
 
 export interface AnalyseOptions extends AnalysisOptions {
-  /** Delay before the first notification of a new alert, so that an alert storm can be detected first. */
+  /** Delay of a new alert's notification, so that an alert storm can be detected first. */
   readonly alertWaitMs: number
 }
 
 /**
- * Finds the slots of a run's keys and applies the rules to them; returns the keys that are not in memory, each once.
- * The caller loads those and calls again until none is missing: only when a key is in memory is its shadow rule known.
+ * Finds the slots of a run's keys and applies the rules to them; returns the keys that are not in
+ * memory, each once. The caller loads those and calls again until none is missing: only when a key
+ * is in memory is its shadow rule known.
  */
 export function missingKeys(run: Run, windows: Windows, rules: RuleSet): string[] {
   const missing = new Set<string>()
@@ -63,7 +64,7 @@ interface Scoring {
   readonly effects: Effects
 }
 
-/** Scores a run's samples in order, each against its key's window, and updates the windows. All keys must be in memory. */
+/** Scores a run's samples in order and updates their windows, all of which must be in memory. */
 export function analyseRun(run: Run, windows: Windows, options: AnalyseOptions): Effects {
   const effects = new Effects(options)
   const scoring = { options, windows, judges: judgesOf(options.rules), effects }
@@ -107,7 +108,7 @@ function scoreEntry(entry: ReadableEntry, scoring: Scoring): EntryAnalysis {
   return analysis
 }
 
-/** Scores a sample by the key's shadow rule, whose only effects are its counts and the analyses that it would have flagged. */
+/** Scores a sample by its shadow rule, which affects only counts and the list `shadowed`. */
 function scoreShadow(
   { entry, context }: EntryAnalysis,
   index: number,
@@ -130,8 +131,9 @@ function scoreShadow(
 }
 
 /**
- * Adds one update per key: its window and its newest analysis, found from the end. Only the newest one is kept for readers,
- * and encoding all of them would cost ten times as much as scoring. A refused sample has no analysis: the one before it counts.
+ * Adds one update per key: its window and its newest analysis, found from the end. Only the newest
+ * one is kept for readers, and encoding all of them would cost ten times as much as scoring. A
+ * refused sample has no analysis: the one before it counts.
  */
 function collectUpdates(analyses: readonly EntryAnalysis[], windows: Windows, effects: Effects): void {
   /** Updates that still lack an analysis: all later samples of the key were refused. */
@@ -142,11 +144,15 @@ function collectUpdates(analyses: readonly EntryAnalysis[], windows: Windows, ef
     for (let index = entry.count - 1; index >= 0; index--) {
       const slot = entry.slots[index] as Slot
       const shadow = entry.shadows?.[index] ?? NO_SLOT
-      if (shadow !== NO_SLOT && windows.isFirstUpdate(shadow)) {
-        effects.keys.push({ key: SHADOW + keyAt(entry, index), window: windows.update(shadow), analysis: null })
+      if (shadow !== NO_SLOT && windows.addToUpdates(shadow)) {
+        effects.keys.push({ key: SHADOW + keyAt(entry, index), window: windows.encodeUpdate(shadow), analysis: null })
       }
-      if (windows.isFirstUpdate(slot)) {
-        const update = { key: keyAt(entry, index), window: windows.update(slot), analysis: analysis.encode(index) }
+      if (windows.addToUpdates(slot)) {
+        const update = {
+          key: keyAt(entry, index),
+          window: windows.encodeUpdate(slot),
+          analysis: analysis.encode(index),
+        }
         effects.keys.push(update)
         if (update.analysis === null) incomplete.set(slot, update)
       } else if (incomplete.size > 0) {
@@ -177,14 +183,14 @@ export function expireTimers(keys: readonly string[], now: number, windows: Wind
     row.rows[row.start + DUE] = isOver ? 0 : dueAt
     effects.setTimer(key, isOver ? null : dueAt)
     windows.requireRow(slot)
-    effects.keys.push({ key, window: windows.update(slot), analysis: null })
+    effects.keys.push({ key, window: windows.encodeUpdate(slot), analysis: null })
   }
   return effects
 }
 
 const judgesOfRules = new WeakMap<RuleSet, Judge[]>()
 
-/** Returns the judges of a rule set by policy number. They keep nothing between samples, so all partitions share them. */
+/** Returns the judges by policy number. They are stateless, so all partitions share them. */
 function judgesOf(rules: RuleSet): readonly Judge[] {
   let judges = judgesOfRules.get(rules)
   if (judges === undefined) {

@@ -18,7 +18,7 @@ import type { EndedAlert, OpenedAlert } from '@tidemark/shared/store/ports/alert
 import type { Commit, KeyUpdate } from '@tidemark/shared/store/ports/commit'
 import type { EntryFindings } from '@tidemark/shared/verdict/kept-verdicts'
 
-/** Shares of samples are counted in millionths: the sum of integers does not depend on their order. */
+/** Shares are counted in millionths: a sum of integers does not depend on the order. */
 export const MILLION = 1e6
 
 /** Late and duplicate samples of a run, for the metrics. */
@@ -48,7 +48,7 @@ export class Effects {
     this.#alertWaitMs = alertWaitMs
   }
 
-  /** The part of a commit that is empty under the default policy as long as no alert opens or ends. */
+  /** The part of a commit that is empty under the default policy unless an alert changes. */
   get ruleEffects(): Pick<Commit, 'alerts' | 'due' | 'counts' | 'shadowed'> {
     const counts = [...this.#counts].flatMap(([{ rule, version }, counted]) =>
       Object.entries(counted)
@@ -64,7 +64,7 @@ export class Effects {
     return this.#counts
   }
 
-  /** Sets the time at which the key must be checked even without a sample, in Unix milliseconds; null removes it. */
+  /** Sets when the key must be checked even without a sample, in Unix ms; null removes it. */
   setTimer(key: string, at: number | null): void {
     this.#timers.set(key, at)
   }
@@ -80,7 +80,7 @@ export class Effects {
     this.ended.push({ id: opening.id, key, cause: 'level_shift', openedAt: opening.opened_at, end })
   }
 
-  /** Adds the alerts that expired timers opened or resolved. Anomaly alerts open by samples only. */
+  /** Adds the alerts that expired timers opened or resolved. Only samples open anomaly alerts. */
   addExpired(key: string, policy: Policy, { silences, alerts }: Lapsed): void {
     const place = { partition: this.#partition, key, policy }
     this.#addSilences(place, silences)

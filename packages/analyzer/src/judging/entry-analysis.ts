@@ -38,8 +38,9 @@ const NO_JUDGEMENT = -1
  *     judgements   for a sample scored by a rule, late or duplicate: index, marks, score, threshold, low, high
  *     starts       for every sample: where its judgement starts; allocated with the first judgement
  *
- * The first two have the layout in which kept-verdicts.ts stores them, so `verdicts` hands them over as they are.
- * `encode` turns a sample's numbers into JSON; a run needs that for its anomalies and each key's newest sample only.
+ * The first two have the layout in which kept-verdicts.ts stores them, so `verdicts` hands them
+ * over as they are. `encode` turns a sample's numbers into JSON; a run needs that for its anomalies
+ * and each key's newest sample only.
  */
 export class EntryAnalysis {
   readonly entry: ReadableEntry
@@ -67,7 +68,7 @@ export class EntryAnalysis {
     this.#findings[start + 3] = window
   }
 
-  /** Records what the default policy does not explain, by the number of the policy that scored the sample. */
+  /** Records what the default policy does not explain; `number` is the policy that scored. */
   recordJudgement(index: number, number: number, judged: Judged): void {
     let place = this.#policies.indexOf(number)
     if (place < 0) place = this.#policies.push(number) - 1

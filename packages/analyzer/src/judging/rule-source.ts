@@ -19,15 +19,16 @@ export interface RuleSourceOptions {
 }
 
 /**
- * The rules in force, asked for again and again: a change is known everywhere within `pollMs` and the time of a question. While
- * the store does not answer, those known last hold. Rules that this version cannot read are passed over, loudly.
+ * The rules in force, loaded by polling: every analyzer has a change within `pollMs` and one
+ * request. While the store is unavailable, the last rules stay in force. Rules that this version
+ * cannot read are skipped, counted and logged.
  */
 export class RuleSource implements AsyncDisposable {
   readonly #options: RuleSourceOptions
   readonly #stop = new AbortController()
   readonly #done: Promise<void>
   #current: RuleSet
-  /** The newest version that was loaded, whether it could be read or not. */
+  /** The newest version that was loaded, readable or not. */
   #seen = 0
   #loading: Promise<void> | undefined
 
@@ -42,14 +43,14 @@ export class RuleSource implements AsyncDisposable {
   }
 
   /**
-   * Those of that version or newer ones, or what is there of it if it cannot be read. Rejects when the store does not answer.
-   * A store that knows less than was known before has lost rules: whoever asks goes on with what there is.
+   * Returns the rules of that version or a newer one; the current rules if that version is
+   * unreadable or the store has lost it. Rejects when the store is unavailable.
    */
   async atLeast(version: number): Promise<RuleSet> {
-    // A load that began before the version was there may have missed it; one that began afterwards cannot have.
+    // A load that began before the version was written may miss it; the next one cannot.
     for (let loads = 0; this.#seen < version && loads < 2; loads++) await this.#load()
     if (this.#seen < version) {
-      this.#options.log.error({ version, found: this.#seen }, 'the store has lost rules that samples were judged by')
+      this.#options.log.error({ version, found: this.#seen }, 'the store lost rules by which samples were scored')
     }
     return this.#current
   }
@@ -66,13 +67,13 @@ export class RuleSource implements AsyncDisposable {
         if ((await store.version()) > this.#seen) await this.#load()
       } catch (error) {
         metrics.storeErrors.inc()
-        logFailure(error, 'the rules could not be asked for')
+        logFailure(error, 'loading the rules failed; the current ones stay in force')
       }
       await clock.pause(pollMs, this.#stop.signal)
     }
   }
 
-  /** One at a time: all who want newer rules wait for the same answer. */
+  /** Loads the rules once at a time: concurrent callers share the request. */
   #load(): Promise<void> {
     this.#loading ??= this.#loadOnce().finally(() => {
       this.#loading = undefined
@@ -92,7 +93,10 @@ export class RuleSource implements AsyncDisposable {
     } catch (error) {
       if (!(error instanceof RuleError)) throw error
       metrics.rulesUnreadable.inc()
-      log.error({ err: error, version: document.version }, 'the rules cannot be read; those before stay in force')
+      log.error(
+        { err: error, version: document.version },
+        'the rules are unreadable; the previous version stays in force',
+      )
     }
   }
 }

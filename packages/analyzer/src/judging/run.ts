@@ -3,27 +3,27 @@ import { compareEntryIds, type EntryId } from '@tidemark/shared/sample/receipt'
 import type { Checkpoint, Commit, DeadLetter } from '@tidemark/shared/store/ports/store'
 import { NO_SLOT } from './windows.ts'
 
-/** Entries that follow one another without a gap, parsed: what one commit covers. */
+/** Consecutive entries without a gap, parsed: the input of one commit. */
 export interface Run {
   readonly from: Checkpoint
   readonly to: Checkpoint
-  /** In order; some may be dead or deleted. */
+  /** In order, including dead letters and deleted entries. */
   readonly entries: readonly EntryId[]
   /** The last entry that is not deleted. */
   readonly witness: Commit['witness']
   readonly readable: readonly ReadableEntry[]
   readonly dead: readonly DeadLetter[]
-  /** Samples in the readable entries, and in the dead ones. */
+  /** Samples in the readable entries, and in the dead letters. */
   readonly sampleCount: number
   readonly deadSampleCount: number
-  /** The entries that carry traces: of most runs none. */
+  /** The entries that carry traces; in most runs there are none. */
   readonly traced: readonly TracedEntry[]
 }
 
 export interface TracedEntry {
   readonly id: EntryId
   readonly count: number
-  /** As the entry has them. */
+  /** In the format of the entry. */
   readonly traces: string
 }
 
@@ -31,16 +31,17 @@ export interface ReadableEntry {
   readonly id: EntryId
   readonly samples: FlatSamples
   readonly count: number
-  /** Where what is known of its samples' keys stands, in the samples' order; NO_SLOT until that is known. */
+  /** The slot of each sample's key; NO_SLOT until it is found. */
   readonly slots: Int32Array
-  /** The same for the rules that are tried out on them; NO_SLOT where there is none. */
+  /** The slot of each sample's shadow window; NO_SLOT where the key has no shadow rule. */
   shadows: Int32Array | null
 }
 
 /**
- * Takes from the front of `entries`, none of which is at or before `from`, those that make one run: offsets follow one
- * another, and the samples are no more than `samplesMax` unless the first entry alone has more. The first entry's own offset
- * is not judged: whether anything stands before it only the store can tell.
+ * Takes one run from the front of `entries`, none of which is at or before `from`: entries with
+ * consecutive offsets, and no more than `samplesMax` samples unless the first entry alone has more.
+ * The offset of the first entry is not checked: only the store knows whether there is an entry
+ * before it.
  */
 export function takeRun(entries: readonly Entry[], from: Checkpoint, samplesMax: number): Run {
   const ids: EntryId[] = []
@@ -55,7 +56,7 @@ export function takeRun(entries: readonly Entry[], from: Checkpoint, samplesMax:
     const count = countOf(entry)
     const isFirst = ids.length === 0
     if (!isFirst && sampleCount + deadSampleCount + count > samplesMax) break
-    // One without an offset begins a run of its own, or what is missing before it would go unseen.
+    // An entry without an offset starts a run of its own, or a gap before it would go unnoticed.
     if (!isFirst && entry.offset !== offset) break
     offset = entry.offset ?? offset
     ids.push(entry.id)
@@ -77,18 +78,18 @@ export function takeRun(entries: readonly Entry[], from: Checkpoint, samplesMax:
   return { from, to: { id: last, offset }, entries: ids, witness, readable, dead, sampleCount, deadSampleCount, traced }
 }
 
-/** A run of one entry that is not to be analysed, whatever stands in it. */
+/** Returns a run of one entry that becomes a dead letter, whatever its content. */
 export function deadLetterRun(entry: Entry, from: Checkpoint, reason: string): Run {
   const run = takeRun([{ ...entry, samples: undefined }], from, 1)
   return { ...run, dead: run.dead.map(dead => ({ ...dead, reason, samples: entry.samples ?? '' })) }
 }
 
-/** Samples that were counted as accepted with an entry: none, when it was not the gateway that wrote it. */
+/** Returns the samples accepted with an entry; 0 if the gateway did not write it. */
 function countOf(entry: Entry): number {
   return entry.offset === undefined ? 0 : (entry.count ?? 0)
 }
 
-/** Entries after the checkpoint, each once, in order. */
+/** Returns the entries after the checkpoint, each once, in order. */
 export function entriesAfter(checkpoint: EntryId, entries: readonly Entry[]): Entry[] {
   let last = checkpoint
   return entries.filter(({ id }) => {

@@ -35,7 +35,7 @@ function summaryOf(windows: Windows, slot: Slot): Summary & { size: number } {
 
 /** What a store has of a window after it took the update. */
 function stored(windows: Windows, slot: number, before: StoredWindow | null = null): StoredWindow {
-  const { kind, bytes } = windows.update(slot)
+  const { kind, bytes } = windows.encodeUpdate(slot)
   const copy = bytes.slice()
   if (kind === 'row') return { row: copy, tail: before?.tail ?? null }
   assert(before !== null)

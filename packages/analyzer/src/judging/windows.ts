@@ -21,41 +21,38 @@ import {
 import type { WindowUpdate } from '@tidemark/shared/store/ports/commit'
 import { VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
 
-/** Rows of one slab. Slabs are never moved: doubling one array would need the memory of three at its worst moment. */
+/** Rows per slab. Slabs never move: doubling one array would briefly triple its memory. */
 const SLAB_SHIFT = 8
 const SLAB_ROWS = 1 << SLAB_SHIFT
 
 /**
- * Samples of a tail. A longer one costs more each time it is written, a shorter one makes rows, of 50 samples, more frequent:
- * with one sample of a key in each commit 12 and 20 cost as much.
+ * Samples in a tail. A longer tail costs more per write, a shorter one causes more writes of whole
+ * rows (50 samples): with one sample of a key per commit, 12 and 20 cost the same.
  */
 const TAIL_MAX = 16
 
-/** Float64s of the arrays that updates are cut from: an array for each costs four times as much. */
+/** Float64s per array of encoded updates: one array per update costs four times as much. */
 const UPDATES_LENGTH = 8192
 
-/** Of a key whose row in the store is not the one that is in memory, but for what a tail can say. */
+/** A tail cannot bring the row in the store up to date: the next update must write a row. */
 const NO_ROW = -1
 
-/** Of a key whose policy is not known yet; versions of rules begin at 0. */
+/** No rules have been applied to the key yet; versions of rules start at 0. */
 const NO_VERSION = -1
 
-/**
- * What a rule that is tried out knows of a key stands under this and the key: no key begins with a control character, so
- * nothing else does.
- */
+/** Prefix of a key's shadow window. No key begins with a control character. */
 export const SHADOW = '\u0001'
 
-/** Of a view that shows no row yet. */
+/** The shape of a view that shows no row yet. */
 const ANY_SHAPE = rowShape(VERDICT_DEFAULTS.window, 'zscore', false)
 
-/** Where a key's row stands in memory. Valid until the next `evict` or `forget`. */
+/** The place of a key's row in memory. Valid until the next `evict`, `forget` or `clear`. */
 export type Slot = number
 
 export const NO_SLOT: Slot = -1
 
 export interface WindowsOptions {
-  /** Rows that `evict` leaves. */
+  /** Rows kept by `evict`. */
   readonly keysMax: number
 }
 
@@ -68,11 +65,12 @@ interface Pool {
 }
 
 /**
- * What is known of the keys of one partition: rows as key-row.ts lays them out, in slabs of float64s, so that a key costs its
- * row and a map entry (about 1.1 KiB with a window of 50).
+ * The windows of one partition's keys: rows as key-row.ts lays them out, in slabs of float64s, so
+ * that a key costs its row and a map entry (about 1.1 KiB with a window of 50).
  *
- * A cache of Redis, bounded by second chance: each use after the first marks a row, and the hand takes the first row that
- * was not used since it came by. Keys that are seen once therefore push out each other, not the busy ones.
+ * It is a cache of Redis with second-chance eviction: each use after the first marks a row, and the
+ * hand evicts the first row that was not used since it last passed. Keys that are seen once
+ * therefore evict each other, not busy keys.
  */
 export class Windows {
   readonly #keysMax: number
@@ -81,23 +79,23 @@ export class Windows {
   readonly #freeSlots: Slot[] = []
   readonly #pools: Pool[] = []
   readonly #poolOfShape = new Map<RowShape, number>()
-  /** Of each slot its pool, and its row there. */
+  /** By slot: its pool, and its row there. */
   #pool = new Uint16Array(SLAB_ROWS)
   #row = new Int32Array(SLAB_ROWS)
-  /** Of each slot the policies in force and tried out, and the version of the rules that says so. */
+  /** By slot: the policies in force and in shadow, and the version of the rules. */
   #policy = new Int32Array(SLAB_ROWS)
   #shadow = new Int32Array(SLAB_ROWS)
   #version = new Int32Array(SLAB_ROWS)
   #isUsed = new Uint8Array(SLAB_ROWS)
-  /** Of each slot how many values had been put into the window when its row was last written; NO_ROW: write one. */
+  /** By slot: the row's count of pushed values when it was last written, or NO_ROW. */
   #rowPushed = new Float64Array(SLAB_ROWS)
-  /** Of each slot the number of the updates that it was last part of. */
+  /** By slot: the number of the `beginUpdates` since which it was last updated. */
   #updatedIn = new Float64Array(SLAB_ROWS)
   #updates = 0
-  /** Where updates are put together, one after another; when it is full, another one begins. */
+  /** Updates are encoded here one after another; when it is full, it is replaced. */
   #encoded = new Float64Array(UPDATES_LENGTH)
   #encodedLength = 0
-  /** One for all: an object a sample would be garbage at once. */
+  /** Reused for all rows: an object per sample would be garbage at once. */
   readonly #view: KeyRow = { rows: new Float64Array(), start: 0, shape: ANY_SHAPE }
   readonly #otherView: KeyRow = { rows: new Float64Array(), start: 0, shape: ANY_SHAPE }
   #hand = 0
@@ -111,19 +109,19 @@ export class Windows {
     return this.#slots.size
   }
 
-  /** Windows that stood in Redis and were not windows; their keys began anew. */
+  /** Stored windows that could not be decoded; their keys started again with an empty window. */
   get unreadableCount(): number {
     return this.#unreadable
   }
 
-  /** The slot of a key that is in memory; asking counts as a use, which keeps it there longer. */
+  /** Returns the slot of a key that is in memory. Counts as a use for the eviction. */
   use(key: string): Slot | undefined {
     const slot = this.#slots.get(key)
     if (slot !== undefined) this.#isUsed[slot] = 1
     return slot
   }
 
-  /** Takes in what Redis has of a key, in the shape that it has there; null for a key that was never seen: `shape` is then its. */
+  /** Adds a key with its stored window; `shape` is for a key that was never stored. */
   load(key: string, stored: StoredWindow | null, shape: RowShape): Slot {
     const content = stored === null ? undefined : decodeWindow(stored)
     if (stored !== null && content === undefined) this.#unreadable++
@@ -139,47 +137,47 @@ export class Windows {
     return slot
   }
 
-  /** What is known of a key; the same object each time, moved. */
+  /** Returns the row of a key. It is the same object in each call: the next call moves it. */
   row(slot: Slot): KeyRow {
     return this.#locate(slot, this.#view)
   }
 
-  /** The number of the policy in force for a key; its row is brought into that one's shape. To be asked when a sample came. */
+  /** Returns the number of the policy in force for a key, and reshapes the row for new rules. */
   policyOf(slot: Slot, rules: RuleSet): number {
     if (this.#version[slot] !== rules.version) this.#resolve(slot, rules)
     return this.#policy[slot] as number
   }
 
-  /** The number of the policy that is tried out on a key, or NO_POLICY. To be asked after `policyOf`. */
+  /** Returns the number of a key's shadow policy, or NO_POLICY. Valid after `policyOf`. */
   shadowOf(slot: Slot): number {
     return this.#shadow[slot] as number
   }
 
-  /** The same for the row under SHADOW and the key, which only has that one policy. */
+  /** Reshapes a row for a policy if needed; shadow rows have only this one policy. */
   adopt(slot: Slot, policy: Policy): void {
     const shape = shapeFor(this.row(slot), policy)
     if (shape !== this.row(slot).shape) this.#reshape(slot, shape)
   }
 
-  /** What a tail cannot say has changed. */
+  /** Makes the next update write a row: something changed that a tail cannot hold. */
   requireRow(slot: Slot): void {
     this.#rowPushed[slot] = NO_ROW
   }
 
-  /** From now on every slot has not been updated. */
+  /** Starts a new set of updates, which includes no slot yet. */
   beginUpdates(): void {
     this.#updates++
   }
 
-  /** Whether a slot is asked about for the first time since `beginUpdates`. */
-  isFirstUpdate(slot: Slot): boolean {
+  /** Includes a slot in the set of updates; false if it was included already. */
+  addToUpdates(slot: Slot): boolean {
     const isFirst = this.#updatedIn[slot] !== this.#updates
     this.#updatedIn[slot] = this.#updates
     return isFirst
   }
 
-  /** What has to be written so that the store has of the key what is known now; taken as written from then on. */
-  update(slot: Slot): WindowUpdate {
+  /** Encodes the key's current row for the store. From then on it counts as written. */
+  encodeUpdate(slot: Slot): WindowUpdate {
     const row = this.row(slot)
     const { capacity } = row.shape
     const pushed = row.rows[row.start + PUSHED] as number
@@ -197,7 +195,7 @@ export class Windows {
     return { kind: isTail ? 'tail' : 'row', bytes }
   }
 
-  /** Forgets rows until no more than `keysMax` are left. */
+  /** Evicts rows until no more than `keysMax` are left. */
   evict(): void {
     while (this.#slots.size > this.#keysMax) {
       const slot = this.#hand
@@ -209,13 +207,13 @@ export class Windows {
     }
   }
 
-  /** Forgets a key, because Redis knows better. */
+  /** Drops a key: its row in memory is not valid any more. */
   forget(key: string): void {
     const slot = this.#slots.get(key)
     if (slot !== undefined) this.#drop(key, slot)
   }
 
-  /** Forgets everything, because Redis knows better. */
+  /** Drops all keys: the rows in memory are not valid any more. */
   clear(): void {
     this.#slots.clear()
     this.#keys.length = 0

@@ -31,8 +31,9 @@ export interface AlertmanagerOptions {
 }
 
 /**
- * Returns the receiver for an Alertmanager, by its API v2. Alertmanager identifies an alert by its labels, so the id is none
- * of them. It regards an alert as resolved after `endsAt`, and a restart empties it, so firing alerts are sent repeatedly.
+ * Returns the receiver for an Alertmanager, by its API v2. Alertmanager identifies an alert by its
+ * labels, so the id is none of them. It regards an alert as resolved after `endsAt`, and a restart
+ * empties it, so firing alerts are sent repeatedly.
  */
 export function createAlertmanager(options: AlertmanagerOptions): Receiver {
   const { url, post } = options

@@ -8,10 +8,10 @@ import type { Logger } from 'pino'
 import type { NotifyMetrics } from './metrics.ts'
 import { type Delivery, NO_RECEIVER, type Notification, type Receiver } from './receiver.ts'
 
-/** Between attempts on a receiver that fails: with the jitter 1 to 2 s at first, 30 to 60 s in the end. */
+/** Pauses after failures: with the jitter 1 to 2 s at first, 30 to 60 s in the end. */
 const BACKOFF = { minMs: 2000, maxMs: 60_000 }
 
-/** Entries read from the outbox at once, unless the receiver takes a larger batch. The rest is read on the next visit. */
+/** Entries read from the outbox per visit, unless the receiver takes larger batches. */
 const ENTRIES_MAX = 20
 
 /** Firing alerts in one reminder. */
@@ -37,8 +37,9 @@ export interface DeliveryOptions {
 }
 
 /**
- * The deliveries of one partition to one receiver, in the order of the outbox: one request at a time, the next one after it
- * was delivered or refused. Reminders use the same queue, so that none overtakes the end of its alert.
+ * The deliveries of one partition to one receiver, in the order of the outbox: one request at a
+ * time, the next one after it was delivered or refused. Reminders use the same queue, so that none
+ * overtakes the end of its alert.
  */
 interface DeliveryQueue {
   readonly lease: Lease
@@ -49,13 +50,14 @@ interface DeliveryQueue {
   /** By the monotonic clock, like the next. */
   notBefore: number
   remindAt: number
-  /** Entries up to this one are sent one by one: a batch was refused, and only so the refused notification shows. */
+  /** Entries up to this one are sent one by one: a batch with one of them was refused. */
   singlyUpTo: EntryId | undefined
 }
 
 /**
- * Delivers the outboxes of the owned partitions to the receivers, at least once: a delivery is recorded after the receiver
- * took it. After a crash in between, the next owner of the partition redelivers it with the same id.
+ * Delivers the outboxes of the owned partitions to the receivers, at least once: a delivery is
+ * recorded after the receiver took it. After a crash in between, the next owner of the partition
+ * redelivers it with the same id.
  */
 export class Deliveries implements AsyncDisposable {
   readonly #options: DeliveryOptions
@@ -70,7 +72,7 @@ export class Deliveries implements AsyncDisposable {
     this.#receivers = options.receivers.length > 0 ? options.receivers : [NO_RECEIVER]
   }
 
-  /** Starts what is due for the owned partitions, each with the length of its outbox. Does not wait for receivers. */
+  /** Starts due deliveries of the owned partitions. Does not wait for receivers. */
   visit(owned: readonly { readonly lease: Lease; readonly waiting: number }[]): void {
     if (this.#isStopped) return
     const now = this.#options.clock.monotonicMs()
@@ -97,7 +99,8 @@ export class Deliveries implements AsyncDisposable {
     const name = `${receiver.name} ${nameOf(lease)}`
     const known = this.#queues.get(name)
     if (known !== undefined) return known
-    // At a random time, or the reminders of all partitions would come as one burst every `resendMs`.
+    // At a random time, or the reminders of all partitions would come as one burst every
+    // `resendMs`.
     const remindAt = receiver.needsReminders ? now + clock.random() * resendMs : Number.POSITIVE_INFINITY
     const queue = {
       lease,

@@ -13,8 +13,8 @@ import type { NotifyMetrics } from './metrics.ts'
 const ALERTS_MAX = 100
 
 /**
- * The end of a mute or a storm is not an event of the alert, so suppressed alerts are checked again: after as long as they
- * have been firing, within these bounds.
+ * The end of a mute or a storm is not an event of the alert, so suppressed alerts are checked
+ * again: after as long as they have been firing, within these bounds.
  */
 const RECHECK_MIN_MS = 2000
 const RECHECK_MAX_MS = 60_000
@@ -37,8 +37,8 @@ interface Decided {
 }
 
 /**
- * Decides on the due notifications of a partition's alerts and puts those to send into the outbox. Returns false when the
- * lease is not ours.
+ * Decides on the due notifications of a partition's alerts and puts those to send into the outbox.
+ * Returns false when the lease is not ours.
  */
 export async function processDueNotifications(lease: Lease, options: DueNotificationOptions): Promise<boolean> {
   const { alerts, metrics } = options
@@ -78,7 +78,7 @@ function decide({ id, parts, dueAt }: Due, now: number, { rules, storm, waitMs }
   }
 }
 
-/** A storm is found with the first keys that make it one; after the delay its notification lists the others too. */
+/** Storms wait too: they start with the minimum of keys, and more keys follow. */
 function waitsUntil({ cause, state, told, opened_at }: AlertRecord, waitMs: number): number {
   return cause.kind === 'storm' && state !== 'resolved' && told === 0 ? opened_at + waitMs : 0
 }

@@ -35,8 +35,8 @@ export interface NotifierOptions {
 }
 
 /**
- * Notifies receivers of the alerts of the owned partitions until it is disposed of, which waits for running requests. Dispose
- * of it before the leases are released.
+ * Notifies receivers of the alerts of the owned partitions until it is disposed of, which waits for
+ * running requests. Dispose of it before the leases are released.
  */
 export function startNotifier(options: NotifierOptions): AsyncDisposable {
   const { alerts, leases, clock, metrics, storeErrors, logFailure, receivers, log } = options

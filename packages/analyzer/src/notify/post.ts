@@ -17,7 +17,7 @@ export interface PostOptions {
 
 export type Post = (url: string, headers: Readonly<Record<string, string>>, body: string) => Promise<Delivery>
 
-/** Returns a function that posts JSON to a receiver of any kind and maps the response to one of three outcomes. */
+/** Returns a function that posts JSON and maps the response to one of three outcomes. */
 export function createPost({ clock, timeoutMs = POST_TIMEOUT_MS }: PostOptions): Post {
   return async (address, headers, body) => {
     const { url, authorization } = splitCredentials(address)
@@ -26,7 +26,8 @@ export function createPost({ clock, timeoutMs = POST_TIMEOUT_MS }: PostOptions):
         method: 'POST',
         headers: { 'content-type': 'application/json', 'user-agent': 'tidemark', ...authorization, ...headers },
         body,
-        // A redirected POST could arrive as a GET without its body, or at an address that is not configured.
+        // A redirected POST could arrive as a GET without its body, or at an address that is not
+        // configured.
         redirect: 'manual',
         signal: AbortSignal.timeout(timeoutMs),
       })
@@ -53,7 +54,7 @@ function retryAfter(text: string | null, now: number): number {
   return Number.isNaN(ms) ? 0 : Math.min(Math.max(0, ms), RETRY_AFTER_MAX_MS)
 }
 
-/** Moves name and password of an address into a header: `fetch` rejects addresses that have them. */
+/** Moves an address's credentials into a header: `fetch` rejects addresses that have them. */
 function splitCredentials(address: string): { url: string; authorization: Readonly<Record<string, string>> } {
   const url = new URL(address)
   const { username, password } = url

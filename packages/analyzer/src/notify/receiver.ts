@@ -36,12 +36,12 @@ export interface Receiver {
   send(notifications: readonly Notification[]): Promise<Delivery>
 }
 
-/** Identifies a receiver by its address without disclosing it: paths, names and passwords may be secret. */
+/** Identifies a receiver by its address without disclosing it: parts of it may be secret. */
 export function identifyReceiver(kind: ReceiverKind, url: string): Pick<Receiver, 'name' | 'kind' | 'origin'> {
   return { kind, name: `${kind}-${hash('sha256', url).slice(0, 12)}`, origin: new URL(url).origin }
 }
 
-/** Takes the place of receivers where none is configured: it accepts everything, so that the outbox does not fill up. */
+/** Used where no receiver is configured: accepts everything, so that no outbox fills up. */
 export const NO_RECEIVER: Receiver = {
   // Stored with each outbox, so it does not change.
   name: 'nobody',

@@ -10,7 +10,7 @@ export type ReceiverConfig = Pick<
   'ALERTMANAGER_URLS' | 'ALERT_LABELS' | 'ALERT_RESEND_MS' | 'PUBLIC_URL' | 'WEBHOOK_URLS' | 'WEBHOOK_SECRET'
 >
 
-/** Returns the configured receivers. Each Alertmanager of a cluster is one: each must get every alert. */
+/** Returns the configured receivers. Every Alertmanager of a cluster must get every alert. */
 export function createReceivers(config: ReceiverConfig, clock: Clock): Receiver[] {
   const post = createPost({ clock })
   const { ALERT_LABELS: labels = {}, ALERT_RESEND_MS: resendMs, PUBLIC_URL: publicUrl } = config

@@ -10,13 +10,13 @@ import type { Logger } from 'pino'
 import type { NotifyMetrics } from './metrics.ts'
 import { parseSavedWatch, type SavedWatch } from './storm-saved.ts'
 
-/** The interval of checks. A view sees the result a second later: both within the delay of a new alert's notification. */
+/** Interval of checks. Views follow a second later, within a new alert's delay. */
 const KEEP_MS = 250
 
 /** Entries of a partition's feed per read. */
 const FEED_MAX = 1000
 
-/** How often keys and alerts are counted: the number of keys changes slowly, and a storm is a share of it. */
+/** How often keys and alerts are counted. A storm is a share of the keys. */
 const COUNTED_MS = 10_000
 
 export interface StormKeeperOptions {
@@ -41,9 +41,9 @@ interface Watching {
 }
 
 /**
- * Detects alert storms in the alerts of all partitions, on the analyzer that owns the partition of the fleet. Positions,
- * counts and results are saved together under that partition's lease: the next owner goes on from there and counts again
- * what its predecessor did not save.
+ * Detects alert storms in the alerts of all partitions, on the analyzer that owns the partition of
+ * the fleet. Positions, counts and results are saved together under that partition's lease: the
+ * next owner goes on from there and counts again what its predecessor did not save.
  */
 export class StormKeeper implements AsyncDisposable {
   readonly #options: StormKeeperOptions
@@ -155,7 +155,7 @@ export class StormKeeper implements AsyncDisposable {
   }
 }
 
-/** Consumes entries up to the end of a storm, or all of them, and returns the events found in them. */
+/** Consumes entries up to the end of a storm, or all; returns the events found in them. */
 function nextEvents({ watch, positions, keysTotal }: Watching, feeds: AlertFeedEntry[][]): StormEvent[] {
   const events: StormEvent[] = []
   while (events.at(-1)?.kind !== 'storm_over') {

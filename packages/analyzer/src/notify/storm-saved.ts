@@ -21,7 +21,7 @@ const shape = z.object({
   keysTotal: z.number(),
 })
 
-/** The saved state of storm detection: the counts, and the position in each feed. Saved together, so no entry counts twice. */
+/** The saved counts and feed positions: saved together, so that no entry counts twice. */
 export interface SavedWatch {
   readonly state: StormState
   readonly positions: Readonly<Record<string, EntryId>>

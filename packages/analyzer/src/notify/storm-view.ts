@@ -13,7 +13,7 @@ export interface StormViewOptions {
   readonly clock: Clock
 }
 
-/** The current storm, as the keeper saved it last. While the store is unavailable the last known state holds. */
+/** The storm as the keeper saved it last; the last known one while the store is unavailable. */
 export class StormView implements AsyncDisposable {
   readonly #options: StormViewOptions
   readonly #stop = new AbortController()

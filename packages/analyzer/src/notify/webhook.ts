@@ -8,11 +8,11 @@ export interface WebhookOptions {
   readonly url: string
   readonly post: Post
   readonly clock: Pick<Clock, 'wallMs'>
-  /** Each is `whsec_` and the key in base64. All of them sign, so that one can replace another without a gap. */
+  /** Each is `whsec_` and a key in base64. All sign, so that keys can be rotated. */
   readonly secrets: readonly string[]
 }
 
-/** Returns a webhook receiver by the Standard Webhooks specification: one signed notification per request, with its own id. */
+/** Returns a receiver by the Standard Webhooks specification: one notification per request. */
 export function createWebhook({ url, post, clock, secrets }: WebhookOptions): Receiver {
   const keys = secrets.map(secret => Buffer.from(secret.replace(/^whsec_/, ''), 'base64'))
   async function send(notification: Notification) {

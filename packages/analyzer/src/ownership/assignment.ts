@@ -1,11 +1,13 @@
 import { createHash } from 'node:crypto'
 
 /**
- * Which partitions `member` should own while `members` are alive. Everybody computes the same from the same members.
+ * Returns the partitions that `member` should own while `members` are alive. All members compute
+ * the same assignment.
  *
- * Rendezvous hashing (Thaler, Ravishankar, 1998): a partition goes to the member with the highest score for it, so that one
- * who joins or leaves moves few partitions. With a bound: no member takes more than ceil(partitions / members); the
- * partition then goes to the next in its ranking (as in "Consistent Hashing with Bounded Loads", Mirrokni et al., 2016).
+ * Rendezvous hashing (Thaler, Ravishankar, 1998): a partition goes to the member with the highest
+ * score for it, so that a member that joins or leaves moves few partitions. With a bound: no member
+ * owns more than ceil(partitions / members); beyond it the partition goes to the next in its
+ * ranking ("Consistent Hashing with Bounded Loads", Mirrokni et al., 2016).
  */
 export function assignedTo(member: string, members: readonly string[], partitions: number): number[] {
   const capacity = Math.ceil(partitions / Math.max(1, members.length))
@@ -20,7 +22,7 @@ export function assignedTo(member: string, members: readonly string[], partition
   return mine
 }
 
-/** Members by their score for a partition, the best first; names break ties, so that the order is total. */
+/** Returns the members by their score for a partition, highest first; names break ties. */
 function ranking(partition: number, members: readonly string[]): string[] {
   return members
     .map(member => ({ member, score: score(partition, member) }))
@@ -28,7 +30,7 @@ function ranking(partition: number, members: readonly string[]): string[] {
     .map(({ member }) => member)
 }
 
-/** 48 well mixed bits: crc32 would give names that differ in one digit scores that differ in a pattern. */
+/** Returns 48 well mixed bits: by crc32, similar names would get correlated scores. */
 function score(partition: number, member: string): number {
   return createHash('sha256').update(`${partition}/${member}`).digest().readUIntBE(0, 6)
 }

@@ -8,10 +8,10 @@ import type { AnalyzerMetrics } from '../metrics.ts'
 import { PartitionWorker, type PartitionWorkerOptions } from '../partition/partition-worker.ts'
 import { assignedTo } from './assignment.ts'
 
-/** The part of a lease's life in which its owner trusts it: clocks of two machines run at slightly different speeds. */
+/** The share of its TTL in which a lease is trusted: clocks run at different speeds. */
 const TRUSTED_SHARE = 0.8
 
-/** Leases are renewed this often within their life, so that two attempts may fail. */
+/** Renewals per TTL: two in a row may fail. */
 const RENEWALS = 3
 
 export interface OwnershipOptions {
@@ -24,23 +24,24 @@ export interface OwnershipOptions {
   readonly clock: Clock
   readonly leaseTtlMs: number
   readonly heartbeatMs: number
-  /** What a worker needs besides its lease. */
+  /** The options of a worker except for its lease. */
   readonly workerOptions: Omit<PartitionWorkerOptions, 'lease' | 'holdsLease'>
 }
 
 interface Owned {
   readonly worker: PartitionWorker
   readonly lease: Lease
-  /** By the monotonic clock, counted from before the last renewal was sent. */
+  /** By the monotonic clock, counted from before the last renewal was requested. */
   trustedUntil: number
-  /** The end of its work, once that has begun to end. */
+  /** Resolves when the worker has ended; set when it starts to end. */
   leaving?: Promise<void>
 }
 
 /**
- * Keeps this analyzer a member, takes the partitions that it should own as their leases come free, gives up those it
- * should not, and renews the leases of the others. A partition changes hands without a gap in its work: its owner commits
- * what it has at work and only then releases the lease.
+ * Keeps this analyzer a member and rebalances: takes over the partitions that it should own as
+ * their leases become free, hands off those that it should not, and renews the leases of the
+ * others. An owner commits its current batch before it releases the lease, so a hand-off loses no
+ * work.
  */
 export class Ownership {
   readonly #options: OwnershipOptions
@@ -58,7 +59,7 @@ export class Ownership {
     return [...this.#owned.values()].map(({ worker }) => worker)
   }
 
-  /** Leases that may be acted under: ours as far as we know, and not about to be given up. */
+  /** The leases that are still trusted and not about to be released. */
   get leases(): Lease[] {
     const now = this.#options.clock.monotonicMs()
     return [...this.#owned.values()]
@@ -66,27 +67,27 @@ export class Ownership {
       .map(({ lease }) => lease)
   }
 
-  /** Leaves the members first, so that others may take over the moment a lease is released; then gives up everything. */
+  /** Leaves the members first, so that others take over each lease as soon as it is released. */
   async [Symbol.asyncDispose](): Promise<void> {
     const { store, member } = this.#options
     this.#stop.abort()
     await this.#done
     await this.#attempt('leaving the members', () => store.leave(member))
-    await Promise.all([...this.#owned.values()].map(owned => this.#handOver(owned)))
+    await Promise.all([...this.#owned.values()].map(owned => this.#handOff(owned)))
   }
 
   async #run(): Promise<void> {
     const { heartbeatMs, clock } = this.#options
     while (!this.#stop.signal.aborted) {
       await this.#renew()
-      await this.#attempt('the heartbeat', () => this.#balance())
+      await this.#attempt('the heartbeat', () => this.#rebalance())
       this.#options.metrics.partitionsOwned.set(this.#owned.size)
       await clock.pause(heartbeatMs, this.#stop.signal)
     }
   }
 
-  /** Compares what should be owned with what is, and starts to mend the difference. */
-  async #balance(): Promise<void> {
+  /** Compares assigned and owned partitions, and starts take-overs and hand-offs. */
+  async #rebalance(): Promise<void> {
     const { store, member, partitions, leaseTtlMs, metrics, clock } = this.#options
     const members = await store.heartbeat(member, leaseTtlMs)
     metrics.members.set(members.length)
@@ -94,19 +95,19 @@ export class Ownership {
     for (const owned of this.#owned.values()) {
       const { worker } = owned
       if (worker.isLost || clock.monotonicMs() > owned.trustedUntil) void this.#abandon(owned)
-      else if (!assigned.has(worker.partition)) void this.#handOver(owned)
+      else if (!assigned.has(worker.partition)) void this.#handOff(owned)
     }
     await Promise.all(
-      [...assigned].filter(partition => !this.#owned.has(partition)).map(partition => this.#take(partition)),
+      [...assigned].filter(partition => !this.#owned.has(partition)).map(partition => this.#takeOver(partition)),
     )
   }
 
-  async #take(partition: number): Promise<void> {
+  async #takeOver(partition: number): Promise<void> {
     const { store, member, leaseTtlMs, log, metrics, clock, workerOptions } = this.#options
     const lease: Lease = { partition, token: `${member}:${randomUUID()}` }
     const sentAt = clock.monotonicMs()
     if (!(await store.acquireLease(partition, lease.token, leaseTtlMs))) return
-    log.info({ partition }, 'partition taken')
+    log.info({ partition }, 'took over the partition')
     metrics.takeovers.inc()
     const trustedUntil = sentAt + TRUSTED_SHARE * leaseTtlMs
     const holdsLease = (): boolean => clock.monotonicMs() < (this.#owned.get(partition)?.trustedUntil ?? 0)
@@ -128,26 +129,26 @@ export class Ownership {
       owned.forEach((one, i) => {
         if (renewed[i] === true) one.trustedUntil = sentAt + TRUSTED_SHARE * leaseTtlMs
         else if (one.leaving === undefined) {
-          log.warn({ partition: one.worker.partition }, 'the lease was gone')
+          log.warn({ partition: one.worker.partition }, 'lost the lease of the partition')
           void this.#abandon(one)
         }
       })
     })
   }
 
-  /** Lets the worker commit what it has at work, then frees the partition for others. */
-  #handOver(owned: Owned): Promise<void> {
+  /** Lets the worker commit its current batch, then releases the lease. */
+  #handOff(owned: Owned): Promise<void> {
     const { store, log } = this.#options
     owned.leaving ??= (async () => {
       await owned.worker.stop()
       await this.#attempt('releasing a lease', () => store.releaseLease(owned.lease))
       this.#owned.delete(owned.worker.partition)
-      log.info({ partition: owned.worker.partition }, 'partition handed over')
+      log.info({ partition: owned.worker.partition }, 'handed off the partition')
     })()
     return owned.leaving
   }
 
-  /** Ends the work on a partition that is not ours any more. */
+  /** Ends the worker of a partition whose lease is lost. */
   #abandon(owned: Owned): Promise<void> {
     owned.leaving ??= (async () => {
       await owned.worker.abandon()
@@ -156,7 +157,7 @@ export class Ownership {
     return owned.leaving
   }
 
-  /** Whatever fails here is tried again at the next heartbeat, or settled by the lease running out. */
+  /** What fails here is retried with the next heartbeat, or ends with the lease. */
   async #attempt(what: string, action: () => Promise<unknown>): Promise<void> {
     try {
       await action()

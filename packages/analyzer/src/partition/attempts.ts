@@ -2,7 +2,7 @@ import type { EntryId } from '@tidemark/shared/sample/receipt'
 import type { AnalyzerStore, Attempt, Lease } from '@tidemark/shared/store/ports/store'
 import type { Logger } from 'pino'
 
-/** An entry becomes a dead letter after this many attempts in a row that ended with a crash of their analyzer. */
+/** After this many attempts that ended with a crash, an entry becomes a dead letter. */
 export const ATTEMPTS_MAX = 3
 
 export interface AttemptsOptions {
@@ -12,8 +12,8 @@ export interface AttemptsOptions {
 }
 
 /**
- * Counts attempts to process a pending entry in the store, so that the count survives a crash of the process: an entry
- * that crashes one analyzer after the other is a poison entry.
+ * Counts attempts to process a pending entry in the store, so that the count survives a crash of
+ * the process: an entry that crashes one analyzer after the other is a poison entry.
  */
 export class Attempts {
   readonly #options: AttemptsOptions
@@ -27,7 +27,8 @@ export class Attempts {
   /** Begins an attempt, number `count`; false when the lease is not ours. */
   begin(id: EntryId, count: number): Promise<boolean> {
     const { store, lease } = this.#options
-    // Kept before the request: when its response is lost, the store may hold the attempt all the same.
+    // Kept before the request: when its response is lost, the store may hold the attempt all the
+    // same.
     this.#begun = { id, count }
     return store.noteAttempt(lease, this.#begun)
   }
@@ -38,8 +39,9 @@ export class Attempts {
   }
 
   /**
-   * Withdraws an attempt that failed without a crash: the entry is not poison. If this fails too, it is retried with
-   * the next failure; in the worst case it counts as one of the `ATTEMPTS_MAX` attempts.
+   * Withdraws an attempt that failed without a crash: the entry is not poison. If this fails too,
+   * it is retried with the next failure; in the worst case it counts as one of the `ATTEMPTS_MAX`
+   * attempts.
    */
   async withdraw(): Promise<void> {
     const attempt = this.#begun

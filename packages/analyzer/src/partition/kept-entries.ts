@@ -1,12 +1,13 @@
 import type { EntryId } from '@tidemark/shared/sample/receipt'
 import type { KeptEntry } from '@tidemark/shared/store/ports/analyzer'
 
-/** Places before the oldest entry that are given back at once. */
+/** Dropped entries at the front of the list that are freed at once. */
 const FREED_MIN = 1024
 
 /**
- * Entries that are applied and kept for their verdicts, oldest first: the newest ones, up to so many samples, and the newest
- * however large it is: its receipt was handed out a moment ago. There are thousands, so a commit costs what it adds and drops.
+ * The applied entries that are kept for their verdicts, oldest first: the newest ones up to
+ * `samplesMax` samples, and the newest whatever its size, since its receipt was issued a moment
+ * ago. There are thousands, so the cost of a commit depends only on what it adds and drops.
  */
 export class KeptEntries {
   readonly #samplesMax: number
@@ -18,13 +19,13 @@ export class KeptEntries {
     this.#samplesMax = samplesMax
   }
 
-  /** From which entry on is kept when `added` are applied too; undefined when nothing is. Changes nothing. */
+  /** Returns the oldest entry to keep once `added` are applied; undefined to keep none. */
   keepFrom(added: readonly KeptEntry[]): EntryId | undefined {
     if (this.#samplesMax === 0) return undefined
     return this.#at(this.#oldestWith(added).oldest, added)?.id
   }
 
-  /** They are applied. */
+  /** Adds applied entries and drops the oldest ones beyond the limit. */
   add(added: readonly KeptEntry[]): void {
     if (this.#samplesMax === 0) return
     const { oldest, samples } = this.#oldestWith(added)

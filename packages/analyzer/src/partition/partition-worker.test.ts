@@ -309,7 +309,8 @@ describe('a worker', () => {
     const ids = await append(memory, [1], [2], [666], [4])
     const deadly = ids[2] ?? ''
     let deaths = 0
-    // An owner dies in the moment that its work on the entry would be committed: nothing of it arrives any more.
+    // An owner dies in the moment that its work on the entry would be committed: nothing of it
+    // arrives any more.
     for (let owner = 0; memory.inspect.deadLetters(0).length === 0; owner++) {
       expect(owner).toBeLessThan(10)
       const lease = { partition: 0, token: `owner ${owner}` }

@@ -26,19 +26,19 @@ const PENDING_COUNT = 100
 
 const BACKOFF = { minMs: 20, maxMs: 2000 }
 
-/** An idle worker checks the backlog this often. The same oldest entry in two checks in a row is stuck. */
+/** Interval of an idle worker's backlog checks. An entry that is oldest in two is stuck. */
 const IDLE_CHECK_MS = 1000
 
-/** How often timers are checked: an alert that opens or resolves without a sample does so this much late at most. */
+/** How often timers are checked, and so how late they can expire. */
 const TIMER_CHECK_MS = 1000
 
 /** Keys whose timers expire in one commit. */
 const TIMER_KEYS_MAX = 1000
 
-/** Two batches: one in work and one queued, so that neither this worker nor the reader waits for the other. */
+/** One batch in work and one queued, so that worker and reader do not wait for each other. */
 const QUEUE_BATCHES = 2
 
-/** Samples of a batch that is worth yielding the event loop for; a smaller one is done before others would notice. */
+/** A batch of this size yields the event loop first; a smaller one hardly delays others. */
 const YIELD_SAMPLES = 1000
 
 export interface WorkerSettings extends VerdictSettings {
@@ -48,7 +48,7 @@ export interface WorkerSettings extends VerdictSettings {
   readonly keysMax: number
   /** Samples whose verdicts are kept for their receipts. */
   readonly verdictsKept: number
-  /** Delay before the first notification of a new alert, so that an alert storm can be detected first. */
+  /** Delay of a new alert's notification, so that an alert storm can be detected first. */
   readonly alertWaitMs: number
 }
 
@@ -74,7 +74,7 @@ export interface PartitionWorkerOptions extends ObserveOptions {
   readonly rollbacks: RollbackWatch
   /** Whether the lease is certainly still held, by the clock of this process. */
   readonly holdsLease: () => boolean
-  /** Awaited before a large batch: one partition of the process goes on per round of the event loop. */
+  /** Awaited before a large batch: one partition goes on per round of the event loop. */
   readonly yieldToOthers: Yield
   readonly clock: Clock
 }
@@ -87,8 +87,9 @@ export interface PartitionWorkerOptions extends ObserveOptions {
  *     stopping    the batch in work is committed, the queue stays pending for the next owner; then the worker ends
  *     lost        another process owns the partition, or may: nothing is written any more; then the worker ends
  *
- * It goes from steady back to recovering whenever memory and Redis may differ: after a failed read, and when a commit is
- * stale or finds a gap. A commit with an unknown outcome is repeated until the store reports one: it is applied only once.
+ * It goes from steady back to recovering whenever memory and Redis may differ: after a failed read,
+ * and when a commit is stale or finds a gap. A commit with an unknown outcome is repeated until the
+ * store reports one: it is applied only once.
  */
 export class PartitionWorker implements EntryConsumer {
   readonly partition: number
@@ -109,7 +110,7 @@ export class PartitionWorker implements EntryConsumer {
   #queue: Entry[] = []
   /** The last entry queued since the checkpoint was loaded; before that, the checkpoint. */
   #lastQueued: EntryId = ENTRY_ID_ZERO
-  /** Applied entries that were delivered again because the consumer group was moved back: pending until acknowledged. */
+  /** Applied entries delivered again, after the consumer group was moved back: still pending. */
   #redelivered: EntryId[] = []
   #wake: () => void = () => undefined
   /** The oldest entry of the backlog at the last idle check. */
@@ -149,7 +150,7 @@ export class PartitionWorker implements EntryConsumer {
     return this.#state === 'lost'
   }
 
-  /** Queues entries that were read for this partition. Unless it is steady they stay pending, where recovery finds them. */
+  /** Queues entries that were read. Unless steady, leaves them pending, for the recovery. */
   offer(entries: readonly Entry[]): void {
     if (this.#state !== 'steady') return
     this.#detectRollback(entries)
@@ -212,7 +213,8 @@ export class PartitionWorker implements EntryConsumer {
   async #recover(): Promise<void> {
     const { store, metrics, reading, rules, settings } = this.#options
     metrics.recoveries.inc()
-    // First of all, delivery must end: an entry delivered now would be queued before the pending ones.
+    // First of all, delivery must end: an entry delivered now would be queued before the pending
+    // ones.
     await reading.leave(this.partition)
     this.#queue = []
     this.#windows.clear()
@@ -244,8 +246,8 @@ export class PartitionWorker implements EntryConsumer {
   }
 
   /**
-   * Processes pending entries. An attempt that a crash left behind shows that one of them may be a poison entry: each entry
-   * is then committed alone.
+   * Processes pending entries. An attempt that a crash left behind shows that one of them may be a
+   * poison entry: each entry is then committed alone.
    */
   async #workOnPending(pending: readonly Entry[], attempt: Attempt | undefined): Promise<void> {
     const { settings } = this.#options
@@ -299,8 +301,9 @@ export class PartitionWorker implements EntryConsumer {
   }
 
   /**
-   * Waits for entries. When none comes within `IDLE_CHECK_MS` it checks the backlog: a former owner may have taken an entry
-   * with a read that it began before it lost the partition, and only a further entry would show that gap.
+   * Waits for entries. When none comes within `IDLE_CHECK_MS` it checks the backlog: a former owner
+   * may have taken an entry with a read that it began before it lost the partition, and only a
+   * further entry would show that gap.
    */
   async #waitForEntries(): Promise<void> {
     const { store, clock } = this.#options
@@ -425,7 +428,7 @@ export class PartitionWorker implements EntryConsumer {
     log.info({ partition: this.partition, version: rules.version }, 'new rules are in force')
   }
 
-  /** Sends a commit until the store reports its outcome; undefined when the lease ran out before that. */
+  /** Sends a commit until the store reports its outcome; undefined if the lease ran out. */
   async #commit(commit: Commit): Promise<CommitOutcome | undefined> {
     const { store, metrics, logFailure, holdsLease, clock } = this.#options
     for (let attempt = 1; holdsLease() && this.#state !== 'lost'; attempt++) {
@@ -444,7 +447,7 @@ export class PartitionWorker implements EntryConsumer {
   }
 }
 
-/** Whether counts belong to a rule that was deleted or changed. Counts of rules newer than ours are not stale. */
+/** Whether counts belong to a rule that was deleted or changed, and not to a newer rule set. */
 function isStale(name: string, versions: ReadonlyMap<string, number>, newest: number): boolean {
   const counted = parseRuleCountName(name)
   if (counted === undefined) return true

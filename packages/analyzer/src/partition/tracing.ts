@@ -7,33 +7,34 @@ import type { Logger } from 'pino'
 import type { Run, TracedEntry } from '../judging/run.ts'
 import type { AnalyzerMetrics } from '../metrics.ts'
 
-/** A commit of entries some of which carry traces. */
+/** A commit with entries that carry traces. */
 export interface TracedCommit {
   readonly partition: number
   readonly run: Run
   readonly outcome: CommitOutcome
-  /** From taking the run up to its commit. */
+  /** Time to process the run, its commit included. */
   readonly tookMs: number
 }
 
 export interface TracingOptions {
   readonly metrics: Pick<AnalyzerMetrics, 'delaySeconds'>
   readonly log: Logger
-  /** Undefined where nobody collects spans. */
+  /** Undefined if no spans are collected. */
   readonly spans: Spans | undefined
   /** Unix milliseconds. */
   readonly now: () => number
 }
 
-/** What a log line about an entry says of the traces that it carries. */
+/** Returns the fields that name an entry's traces in a log line. */
 export function tracesOf({ traced }: Run, id: EntryId): Readonly<Record<string, unknown>> {
   const entry = traced.find(one => one.id === id)
   return entry === undefined ? {} : traceFields(unpackTraces(entry.traces))
 }
 
 /**
- * Takes the traces that entries carry to where one looks for them: a log line for each entry, at level debug; an exemplar of the
- * delay; and, where somebody collects spans, one in each recorded trace, so that every request's own trace shows its whole way.
+ * Returns a function that publishes the traces of a commit's entries: a log line per entry at level
+ * debug, an exemplar of the latency, and, if spans are collected, one span in each recorded trace,
+ * so that each request's trace spans both services.
  */
 export function createTracing({ metrics, log, spans, now }: TracingOptions): (commit: TracedCommit) => void {
   function trace(entry: TracedEntry, { partition, run, outcome, tookMs }: TracedCommit, endMs: number): void {

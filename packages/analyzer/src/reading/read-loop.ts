@@ -4,13 +4,13 @@ import type { Entry } from '@tidemark/shared/sample/entry'
 import type { AnalyzerStore } from '@tidemark/shared/store/ports/store'
 import type { AnalyzerMetrics } from '../metrics.ts'
 
-/** The longest wait for entries when all partitions are read: an interruption ends it, so it only bounds a lost one. */
+/** The longest blocking read of all partitions. It bounds the loss of an interruption. */
 const BLOCK_MS = 1000
 
-/** The wait while some partition is left out because its queue is full: it must be back in soon. */
+/** The longest blocking read while a partition with a full queue is left out. */
 const BLOCK_BUSY_MS = 5
 
-/** Samples of one partition to ask for in one read. Redis counts entries, so their recent size turns one into the other. */
+/** Samples per partition and read, converted to entries by their recent size. */
 const READ_SAMPLES = 8000
 const READ_ENTRIES_MAX = 500
 
@@ -19,10 +19,10 @@ const FAILURE_PAUSE_MS = 100
 /** The consumer of one partition's entries. */
 export interface EntryConsumer {
   readonly partition: number
-  /** Whether its queue has room. */
+  /** Whether it accepts entries: its queue has room. */
   readonly takesEntries: boolean
   offer(entries: readonly Entry[]): void
-  /** Entries may have been delivered and lost on their way. */
+  /** Called after a failed read: entries may have been delivered and lost on the way. */
   recover(): void
 }
 
@@ -34,15 +34,15 @@ export interface ReadLoopOptions {
 }
 
 /**
- * Reads the entries of all partitions that take some and hands them to their workers. One read at a time; it waits in the
- * store until something comes.
+ * Reads the entries of all partitions whose consumers accept some, and offers them to those. One
+ * read at a time, which blocks in the store until entries arrive.
  */
 export class ReadLoop implements AsyncDisposable {
   readonly #options: ReadLoopOptions
-  readonly #workers = new Map<number, EntryConsumer>()
-  /** The read under way: which partitions it may deliver, and its end. */
+  readonly #consumers = new Map<number, EntryConsumer>()
+  /** The running read: the partitions that it reads, and its end. */
   #reading: { partitions: ReadonlySet<number>; end: Promise<void> } | undefined
-  /** Ends the wait for a worker that takes entries. */
+  /** Ends the wait for a consumer that accepts entries. */
   #resume: () => void = () => undefined
   #samplesPerEntry = 1
   readonly #stop = new AbortController()
@@ -53,22 +53,22 @@ export class ReadLoop implements AsyncDisposable {
     this.#done = this.#run()
   }
 
-  /** Reads for a worker that has become steady. */
-  join(worker: EntryConsumer): void {
-    this.#workers.set(worker.partition, worker)
-    // A read that waits for others alone would keep a partition waiting that has just been taken over.
-    if (this.#reading?.partitions.has(worker.partition) === false) this.#options.store.interruptRead()
+  /** Reads for this consumer from now on. */
+  join(consumer: EntryConsumer): void {
+    this.#consumers.set(consumer.partition, consumer)
+    // A running read blocks on the other partitions only and would delay this one.
+    if (this.#reading?.partitions.has(consumer.partition) === false) this.#options.store.interruptRead()
     this.#resume()
   }
 
-  /** Some worker takes entries again. */
+  /** Called when a consumer accepts entries again. */
   wake(): void {
     this.#resume()
   }
 
-  /** Reads no more for a partition; resolves when no read is under way that may deliver entries of it. */
+  /** Stops reading a partition; resolves when no running read can deliver entries of it. */
   async leave(partition: number): Promise<void> {
-    this.#workers.delete(partition)
+    this.#consumers.delete(partition)
     const reading = this.#reading
     if (reading?.partitions.has(partition) !== true) return
     this.#options.store.interruptRead()
@@ -84,7 +84,7 @@ export class ReadLoop implements AsyncDisposable {
 
   async #run(): Promise<void> {
     while (!this.#stop.signal.aborted) {
-      const ready = [...this.#workers.values()].filter(worker => worker.takesEntries)
+      const ready = [...this.#consumers.values()].filter(consumer => consumer.takesEntries)
       if (ready.length === 0) {
         const { promise, resolve } = Promise.withResolvers<void>()
         this.#resume = resolve
@@ -101,27 +101,27 @@ export class ReadLoop implements AsyncDisposable {
   async #read(ready: readonly EntryConsumer[]): Promise<void> {
     const { store, metrics, logFailure, clock } = this.#options
     const count = Math.min(READ_ENTRIES_MAX, Math.max(1, Math.ceil(READ_SAMPLES / this.#samplesPerEntry)))
-    const blockMs = ready.length === this.#workers.size ? BLOCK_MS : BLOCK_BUSY_MS
+    const blockMs = ready.length === this.#consumers.size ? BLOCK_MS : BLOCK_BUSY_MS
     try {
       const found = await store.read(
         ready.map(({ partition }) => partition),
         { count, blockMs },
       )
       for (const { partition, entries, error } of found) {
-        const worker = this.#workers.get(partition)
-        if (error === undefined) worker?.offer(entries)
-        else worker?.recover()
+        const consumer = this.#consumers.get(partition)
+        if (error === undefined) consumer?.offer(entries)
+        else consumer?.recover()
       }
       this.#learnEntrySize(found.flatMap(({ entries }) => entries.map(entry => entry.count ?? 1)))
     } catch (error) {
       metrics.storeErrors.inc()
-      logFailure(error, 'reading failed')
-      for (const worker of ready) worker.recover()
+      logFailure(error, 'reading entries failed; recovering')
+      for (const consumer of ready) consumer.recover()
       await clock.pause(FAILURE_PAUSE_MS, this.#stop.signal)
     }
   }
 
-  /** Follows the mean size of entries: at once when they grow, slowly when they shrink, so that no read is huge. */
+  /** Tracks the mean entry size: upwards at once, downwards slowly, so that no read is huge. */
   #learnEntrySize(counts: readonly number[]): void {
     if (counts.length === 0) return
     const mean = counts.reduce((sum, count) => sum + count, 0) / counts.length

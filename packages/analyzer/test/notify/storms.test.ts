@@ -115,7 +115,10 @@ describe('a storm', () => {
 })
 
 describe('storm detection', () => {
-  /** Ten keys make a storm: six open under one owner of the fleet's partition, `later` under the next. */
+  /**
+   * Ten keys make a storm: six open under one owner of the fleet's partition, `later` under the
+   * next.
+   */
   async function handOff(later: number, alerts?: (store: AlertStore) => AlertStore) {
     const world = await createWorld()
     const first = world.start([], alerts?.(world.store.alerts))
