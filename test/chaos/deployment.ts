@@ -135,9 +135,9 @@ export class Deployment implements AsyncDisposable {
         ...own,
       },
       onError: line => {
-        const { msg, partition, gone } = line
+        const { msg, partition, lost } = line
         if (msg === FORGOTTEN) {
-          this.claims.push({ process: name, partition: Number(partition), gone: Number(gone), at: performance.now() })
+          this.claims.push({ process: name, partition: Number(partition), gone: Number(lost), at: performance.now() })
         }
         if (!EXPECTED_ERRORS.includes(String(msg)))
           onBreach(`a service says that something is badly wrong: ${name}: ${JSON.stringify(line)}`)

@@ -40,7 +40,7 @@ async function owned(registry: Registry): Promise<number> {
   return metric?.values[0]?.value ?? 0
 }
 
-/** Waits until the analyzers own so many partitions each, in any order. */
+/** Waits until the analyzers own these numbers of partitions, in any order. */
 function share(registries: readonly Registry[], ...counts: number[]): Promise<void> {
   return vi.waitFor(
     async () => {
@@ -70,7 +70,7 @@ async function counts(memory: MemoryStore, keys: readonly string[]): Promise<num
 const KEYS = Array.from({ length: 40 }, (_, i) => `key ${i}`)
 
 describe('analyzers', () => {
-  test('own every partition, however many they are, and share them evenly', async () => {
+  test('own every partition, however many analyzers there are, and share them evenly', async () => {
     const memory = createMemoryStore({ partitions: PARTITIONS })
     const registries = [start('a', memory.connect())]
     await share(registries, 8)
@@ -83,7 +83,7 @@ describe('analyzers', () => {
     await share(registries.slice(2), 4, 4)
   })
 
-  test('may be more than there are partitions', async () => {
+  test('may outnumber the partitions', async () => {
     const memory = createMemoryStore({ partitions: 2 })
     await share(
       ['a', 'b', 'c'].map(id => start(id, memory.connect())),
@@ -103,13 +103,13 @@ describe('analyzers', () => {
       if (round === 20) start('c', memory.connect())
       if (round === 30) void stop('a')
       if (round === 40) void stop('b')
-      // Some rounds arrive while partitions change hands, however fast the machine is.
+      // So that some rounds arrive during a rebalance, however fast the machine is.
       await pause(5)
     }
     await vi.waitFor(async () => expect(await counts(memory, KEYS)).toEqual(KEYS.map(() => rounds)), { timeout: 8000 })
   })
 
-  test('hand their partitions over within a second when they stop', async () => {
+  test('hand off their partitions within a second when they stop', async () => {
     const memory = createMemoryStore({ partitions: PARTITIONS })
     const registries = [start('a', memory.connect()), start('b', memory.connect())]
     await share(registries, 4, 4)
@@ -121,7 +121,7 @@ describe('analyzers', () => {
     await vi.waitFor(async () => expect(await counts(memory, KEYS)).toEqual(KEYS.map(() => 1)))
   })
 
-  test('take over from one that vanished when its leases have run out', async () => {
+  test('take over from an analyzer that froze when its leases have expired', async () => {
     const memory = createMemoryStore({ partitions: PARTITIONS })
     const frozen = memory.connect()
     let isFrozen = false
@@ -142,7 +142,7 @@ describe('analyzers', () => {
     const other = start('b', memory.connect())
     await share([other], 8)
     await vi.waitFor(async () => expect(await counts(memory, KEYS)).toEqual(KEYS.map(() => 1)))
-    // Back again, it finds that its leases are gone, and shares like everybody.
+    // When it resumes, it finds that its leases are lost, and takes its share again.
     isFrozen = false
     await share([registry, other], 4, 4)
     await ingest(memory, KEYS, 2)
@@ -150,13 +150,17 @@ describe('analyzers', () => {
   })
 })
 
-test('the account of some partitions adds up, but for what is gone from a stream', async () => {
+test('the account of partitions adds up, except for what is missing from a stream', async () => {
   const memory = createMemoryStore({ partitions: 2 })
   const ingested = await memory.gateway.append(
     [0, 0, 1].map(partition => ({ partition, samples: packSamples([{ key: 'k', value: 1, timestamp: 1 }]), count: 1 })),
   )
   expect(accountOf(await memory.analyzer.backlogs([0, 1]))).toEqual({
-    ...{ accepted: 3, analysed: 0, dead: 0, lost: 0, waiting: 3 },
+    accepted: 3,
+    analysed: 0,
+    dead: 0,
+    lost: 0,
+    waiting: 3,
   })
   const [first] = ingested
   memory.inspect.deleteEntry(0, first?.kind === 'stored' ? first.id : '')
@@ -164,7 +168,11 @@ test('the account of some partitions adds up, but for what is gone from a stream
   start('a', memory.connect())
   await vi.waitFor(async () =>
     expect(accountOf(await memory.analyzer.backlogs([0, 1]))).toEqual({
-      ...{ accepted: 3, analysed: 2, dead: 0, lost: 1, waiting: 0 },
+      accepted: 3,
+      analysed: 2,
+      dead: 0,
+      lost: 1,
+      waiting: 0,
     }),
   )
 })

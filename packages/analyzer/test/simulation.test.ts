@@ -24,14 +24,14 @@ import { RollbackWatch } from '../src/partition/rollback-watch.ts'
 import { ReadLoop } from '../src/reading/read-loop.ts'
 
 /**
- * Goal: whatever the order in which questions to the store are answered, and whichever of them fail
- * before or after they took effect, every accepted sample is analysed once and in order.
+ * Goal: every accepted sample is analysed once and in order, whatever the order in which the store
+ * responds, and whichever requests fail before or after they took effect.
  *
- * Method: one partition, several owners one after another, who are stopped, or lose their lease
- * without knowing it and go on as zombies. Every question to the store and every pause is a task of
+ * Method: one partition and several owners one after the other, which are stopped, or lose their
+ * lease unnoticed and go on as zombies. Every request to the store and every pause is a task of
  * fast-check's scheduler, which runs them in an order of its choice; time passes only by tasks. In
- * the end the faults cease, an owner drains the backlog, and the key's last analyses are compared
- * with the oracle's.
+ * the end the faults cease, an owner drains the backlog, and the last analyses are compared with
+ * the oracle's.
  *
  * TIDEMARK_SIMULATION_RUNS sets the number of seeds; a failure prints the seed and the path that
  * run it again.
@@ -40,15 +40,20 @@ const RUNS = Number(process.env.TIDEMARK_SIMULATION_RUNS ?? 500)
 
 const SETTINGS = {
   ...VERDICT_DEFAULTS,
-  ...{ window: 6, windowMin: 3, batchSamplesMax: 4, keysMax: 2, verdictsKept: 20, alertWaitMs: 0 },
+  window: 6,
+  windowMin: 3,
+  batchSamplesMax: 4,
+  keysMax: 2,
+  verdictsKept: 20,
+  alertWaitMs: 0,
 }
 const KEYS = ['a', 'b', 'c']
 const log = pino({ level: 'silent' })
 
 const CHANGE = { who: 'simulation', why: 'test', at: 0 }
-/** The key whose window begins afresh now and then, which the oracle knows nothing of. */
+/** The key whose level shifts empty its window, which the oracle does not model. */
 const SHIFTING = 'b'
-/** One key must not be silent, one takes new levels for granted, one goes by the defaults. */
+/** One key must not be silent, one accepts new levels, one has the defaults and a shadow rule. */
 const DOCUMENT = [
   { id: 'heard', pattern: 'a', silent: '200s' },
   { id: 'shifting', pattern: SHIFTING, level_shift_after: 2 },
@@ -56,8 +61,8 @@ const DOCUMENT = [
 ].reduce((document, rule) => withRule(document, rule, CHANGE), EMPTY_DOCUMENT)
 const RULES = new RuleSet(DOCUMENT, SETTINGS)
 
-/** What befalls a question to the store. */
-const fate = fc.constantFrom('answered', 'answered', 'answered', 'answered', 'refused', 'answer lost')
+/** The fate of a request to the store. */
+const fate = fc.constantFrom('done', 'done', 'done', 'done', 'refused', 'response lost')
 
 const step = fc.oneof(
   {
@@ -67,10 +72,10 @@ const step = fc.oneof(
       keys: fc.array(fc.constantFrom(...KEYS), { minLength: 1, maxLength: 5 }),
     }),
   },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant('hand over') }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('hand off') }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('steal the lease') }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('poison') }) },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant('time goes by') }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('time passes') }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('acknowledge by hand'), place: fc.nat(5) }) },
 )
 type Step = { readonly kind: string; readonly keys?: readonly string[]; readonly place?: number }
@@ -79,11 +84,11 @@ interface Accepted {
   readonly key: string
   readonly value: number
   readonly timestamp: number
-  /** Of its entry. */
+  /** The time of its entry. */
   readonly time: number
 }
 
-/** Calm for the most part, with leaps that open alerts, and with new levels. */
+/** Mostly calm values, with spikes that open alerts and with new levels. */
 function valueNumber(n: number): number {
   if (n % 11 === 10) return 1000
   return (n % 3) + (n % 40 > 20 ? 100 : 0)
@@ -92,40 +97,40 @@ function valueNumber(n: number): number {
 interface World {
   readonly memory: MemoryStore
   readonly scheduler: Scheduler
-  /** The fate of the next question; when there is none left, all is answered. */
-  readonly nextFate: () => 'answered' | 'refused' | 'answer lost'
+  /** The fate of the next request; once none is left, all succeed. */
+  readonly nextFate: () => 'done' | 'refused' | 'response lost'
   readonly clock: Clock
 }
 
-/** The store as a process far away sees it. */
+/** The store as seen by a remote process. */
 function remote({ memory, scheduler, nextFate }: World): AnalyzerStore {
   const store = memory.connect().analyzer
-  const ask =
-    <A extends unknown[], T>(name: string, question: (...args: A) => Promise<T>) =>
+  const request =
+    <A extends unknown[], T>(name: string, send: (...args: A) => Promise<T>) =>
     async (...args: A): Promise<T> => {
       const fate = nextFate()
       await scheduler.schedule(Promise.resolve(), `${name}: ${fate}`)
       if (fate === 'refused') throw new StoreError(`${name} was refused`, { kind: 'refused' })
-      const answer = await question(...args)
-      await scheduler.schedule(Promise.resolve(), `${name}: answer`)
-      if (fate === 'answer lost') throw new StoreError(`the answer to ${name} was lost`, { kind: 'unknown' })
-      return answer
+      const response = await send(...args)
+      await scheduler.schedule(Promise.resolve(), `${name}: response`)
+      if (fate === 'response lost') throw new StoreError(`the response to ${name} was lost`, { kind: 'unknown' })
+      return response
     }
   return {
     ...store,
-    loadCheckpoint: ask('loadCheckpoint', store.loadCheckpoint),
-    // Attempts are counted elsewhere (partition-worker.test.ts): here owners lose their leases so
-    // often that a harmless entry may well be under work three times in a row when that happens.
-    noteAttempt: ask('noteAttempt', async () => true),
-    readPending: ask('readPending', store.readPending),
-    acknowledge: ask('acknowledge', store.acknowledge),
-    // A read that finds nothing returns at once: waiting is the scheduler's business.
-    read: ask('read', (partitions, { count }) => store.read(partitions, { count, blockMs: 0 })),
-    loadWindows: ask('loadWindows', store.loadWindows),
-    commit: ask('commit', store.commit),
-    backlogs: ask('backlogs', store.backlogs),
-    expiredTimers: ask('expiredTimers', store.expiredTimers),
-    ruleCounts: ask('ruleCounts', store.ruleCounts),
+    loadCheckpoint: request('loadCheckpoint', store.loadCheckpoint),
+    // Not counted here, but in partition-worker.test.ts: owners lose their leases so often that an
+    // entry that is no poison may be in work three times in a row when that happens.
+    noteAttempt: request('noteAttempt', async () => true),
+    readPending: request('readPending', store.readPending),
+    acknowledge: request('acknowledge', store.acknowledge),
+    // A read that finds nothing returns at once: the scheduler does the waiting.
+    read: request('read', (partitions, { count }) => store.read(partitions, { count, blockMs: 0 })),
+    loadWindows: request('loadWindows', store.loadWindows),
+    commit: request('commit', store.commit),
+    backlogs: request('backlogs', store.backlogs),
+    expiredTimers: request('expiredTimers', store.expiredTimers),
+    ruleCounts: request('ruleCounts', store.ruleCounts),
   }
 }
 
@@ -177,7 +182,7 @@ async function simulate(
     },
     random: () => 0.5,
   }
-  const world: World = { memory, scheduler, clock, nextFate: () => left.pop() ?? 'answered' }
+  const world: World = { memory, scheduler, clock, nextFate: () => left.pop() ?? 'done' }
   const accepted: Accepted[] = []
   const zombies: Owner[] = []
   const everyone: Owner[] = []
@@ -191,7 +196,7 @@ async function simulate(
   }
 
   for (const { kind, keys = [], place = 0 } of steps) {
-    // Some of what is under way happens, some waits until later steps.
+    // Some of the pending tasks run now, the others during later steps.
     for (let i = 0; i < 6 && scheduler.count() > 0; i++) await scheduler.waitNext(1)
     if (kind === 'append') {
       const samples = keys.map((key, i) => ({
@@ -203,7 +208,7 @@ async function simulate(
       const [outcome] = await memory.gateway.append([batch])
       const time = outcome?.kind === 'stored' ? entryTimeMs(outcome.id) : Number.NaN
       accepted.push(...samples.map(sample => ({ ...sample, time })))
-    } else if (kind === 'time goes by') {
+    } else if (kind === 'time passes') {
       now += 150_000
     } else if (kind === 'poison') {
       poison.add(memory.inspect.appendRaw(0, { s: 'not JSON' }))
@@ -223,11 +228,11 @@ async function simulate(
   }
 
   left.length = 0
-  for (let turns = 0; ; turns++) {
+  for (let tasks = 0; ; tasks++) {
     const [progress] = await memory.gateway.progress([0])
     const last = memory.inspect.streamIds(0).at(-1) ?? progress?.checkpoint
     if (progress?.backlog === 0 && progress.checkpoint === last) break
-    expect(turns, 'turns to drain the backlog').toBeLessThan(5000)
+    expect(tasks, 'tasks to drain the backlog').toBeLessThan(5000)
     await scheduler.waitNext(1)
   }
   await scheduler.waitFor(Promise.all(everyone.map(({ worker }) => worker.stop())))
@@ -246,13 +251,10 @@ async function simulate(
   expect(memory.inspect.pendingIds(0)).toEqual([])
 }
 
-/**
- * Each alert was opened and resolved once, when it should have been, as the samples of each key by
- * themselves tell.
- */
+/** Expects each alert to open and resolve once, at the time that its key's samples alone give. */
 async function expectAlerts(memory: MemoryStore, accepted: readonly Accepted[]): Promise<void> {
   const certain = new Effects({ partition: 0, alertWaitMs: 0 })
-  // Time went on after the last sample; how far an owner has looked is its own affair.
+  // Time passed after the last sample; timers may have expired up to any point of it.
   const possible = new Effects({ partition: 0, alertWaitMs: 0 })
   for (const key of KEYS) {
     const policy = RULES.policies[RULES.resolve(key)] as Policy
@@ -264,9 +266,9 @@ async function expectAlerts(memory: MemoryStore, accepted: readonly Accepted[]):
     const [text] = await memory.gateway.lastAnalyses([{ partition: 0, key }])
     const { count, window } = judge.judged
     if (count > 0) expect(JSON.parse(text ?? 'null')).toMatchObject({ count, window })
-    const lapsed = { alerts: [], silences: [] }
-    judge.lapse(row, Number.MAX_SAFE_INTEGER, lapsed)
-    possible.addExpired(key, policy, lapsed)
+    const expired = { alerts: [], silences: [] }
+    judge.lapse(row, Number.MAX_SAFE_INTEGER, expired)
+    possible.addExpired(key, policy, expired)
   }
   const feed = await memory.alerts.feed(0, ENTRY_ID_ZERO, 1e6)
   const ids = [...certain.opened, ...possible.opened].map(({ opening }) => opening.id)
@@ -278,13 +280,13 @@ async function expectAlerts(memory: MemoryStore, accepted: readonly Accepted[]):
   }
   for (const { id, end } of possible.ended) expect([null, end]).toContainEqual(kept.get(id)?.end)
 
-  const told = feed.map(({ kind, alert }) => `${kind} ${alert}`)
-  expect(new Set(told).size, 'each is opened and resolved once').toBe(told.length)
+  const events = feed.map(({ kind, alert }) => `${kind} ${alert}`)
+  expect(new Set(events).size, 'each is opened and resolved once').toBe(events.length)
   const known = new Set([...ids, ...possible.ended.map(({ id }) => id)])
-  for (const { alert } of feed) expect(known.has(alert), `${alert} should be`).toBe(true)
+  for (const { alert } of feed) expect(known.has(alert), `${alert} should exist`).toBe(true)
 }
 
-test(`every sample is analysed once and in order in ${RUNS} simulations of faults, hand-overs and zombies`, {
+test(`every sample is analysed once and in order in ${RUNS} simulations of faults, hand-offs and zombies`, {
   timeout: 60_000 + RUNS * 100,
 }, async () => {
   await fc.assert(

@@ -19,7 +19,7 @@ import { SHADOW, Windows } from './windows.ts'
 const START = { id: '0-0', offset: 0 }
 const NOW = 1_700_000_000_000
 
-/** One entry for each batch, `gap` ms after the one before. */
+/** Returns one entry per batch, each `gap` ms after the one before. */
 function entriesOf(batches: readonly (readonly Sample[])[], gap = 1): Entry[] {
   let offset = 0
   return batches.map((samples, i) => {
@@ -40,23 +40,21 @@ function rulesOf(...rules: readonly object[]): RuleSet {
 const SETTINGS = { ...VERDICT_DEFAULTS, window: 8, windowMin: 4 }
 const SHAPE = rowShape(SETTINGS.window, 'zscore', false)
 const DEFAULT: AnalyseOptions = {
-  ...{
-    partition: 3,
-    settings: SETTINGS,
-    rules: new RuleSet(EMPTY_DOCUMENT, SETTINGS),
-    analyzedAt: 77,
-    alertWaitMs: 2000,
-  },
+  partition: 3,
+  settings: SETTINGS,
+  rules: new RuleSet(EMPTY_DOCUMENT, SETTINGS),
+  analyzedAt: 77,
+  alertWaitMs: 2000,
 }
 
-/** What Redis has of each key. */
+/** The stored window of each key. */
 type Stored = Map<string, StoredWindow>
 
 /**
- * An analyzer that works entries through in runs of so many samples, and forgets everything after
- * each run if it is told to.
+ * Processes entries like an analyzer, in runs of at most `samplesMax` samples; `losesMemory` discards
+ * its memory after each run.
  */
-function work(entries: readonly Entry[], options: AnalyseOptions & { samplesMax: number; forgets?: boolean }) {
+function work(entries: readonly Entry[], options: AnalyseOptions & { samplesMax: number; losesMemory?: boolean }) {
   let windows = new Windows({ keysMax: 100 })
   const stored: Stored = new Map()
   const effects: Effects[] = []
@@ -77,7 +75,7 @@ function work(entries: readonly Entry[], options: AnalyseOptions & { samplesMax:
     analyses.push(...done.verdicts.flatMap(one => analysesIn({ ...one, samples: texts.get(one.id) ?? '' }, 3)))
     effects.push(done)
     checkpoint = run.to
-    if (options.forgets) windows = new Windows({ keysMax: 100 })
+    if (options.losesMemory) windows = new Windows({ keysMax: 100 })
   }
   return { windows, stored, effects, analyses, offset: checkpoint.offset }
 }
@@ -102,7 +100,7 @@ const sample = fc.record({
 })
 const anyBatches = fc.array(fc.array(sample, { minLength: 1, maxLength: 12 }), { minLength: 1, maxLength: 15 })
 
-/** Rules of all sorts for the keys above. */
+/** Rules of all kinds for the keys above. */
 const anyRules = fc
   .array(
     fc.record(
@@ -126,11 +124,11 @@ const anyRules = fc
   .map(rules => rulesOf(...rules))
 
 describe('under the default policy', () => {
-  test('every verdict of every run equals the oracle, bit for bit, however samples are packed and runs are cut', () => {
+  test('every verdict equals the oracle bit for bit, however samples are packed and runs are cut', () => {
     fc.assert(
-      fc.property(anyBatches, fc.integer({ min: 1, max: 40 }), fc.boolean(), (batches, samplesMax, forgets) => {
+      fc.property(anyBatches, fc.integer({ min: 1, max: 40 }), fc.boolean(), (batches, samplesMax, losesMemory) => {
         const entries = entriesOf(batches)
-        const done = work(entries, { ...DEFAULT, samplesMax, forgets })
+        const done = work(entries, { ...DEFAULT, samplesMax, losesMemory })
         const seen = new Map<string, { value: number; timestamp: number }[]>()
         const expected = batches.flatMap((batch, i) =>
           batch.map(({ key, value, timestamp }) => {
@@ -140,7 +138,7 @@ describe('under the default policy', () => {
             return { ...oracleAnalysis(key, ofKey, SETTINGS), id: `3:${entries[i]?.id}`, analyzed_at: 77 }
           }),
         )
-        // Timestamps go as they like, so many samples are late or repeated; that is only said.
+        // Timestamps are random, so many samples are late or duplicates, which changes no score.
         expect(done.analyses.map(({ late, duplicate, ...rest }) => rest)).toEqual(expected)
         const anomalies = done.effects.flatMap(({ anomalies }) => anomalies).map(text => JSON.parse(text))
         expect(anomalies).toEqual(done.analyses.filter(({ anomaly }) => anomaly))
@@ -166,16 +164,16 @@ describe('under the default policy', () => {
 })
 
 describe('under rules', () => {
-  test('verdicts and alerts are those of each key judged by itself, however samples are packed, runs are cut and memory is lost', () => {
+  test('verdicts and alerts are those of each key by itself, however runs are cut and memory is lost', () => {
     fc.assert(
       fc.property(
         anyBatches,
         anyRules,
         fc.integer({ min: 1, max: 40 }),
         fc.boolean(),
-        (batches, rules, samplesMax, forgets) => {
+        (batches, rules, samplesMax, losesMemory) => {
           const entries = entriesOf(batches, 400)
-          const { effects, analyses } = work(entries, { ...DEFAULT, rules, samplesMax, forgets })
+          const { effects, analyses } = work(entries, { ...DEFAULT, rules, samplesMax, losesMemory })
           const keys = new Map<string, { judge: Judge; row: KeyRow }>()
           const opened: object[] = []
           const expected = batches.flatMap((batch, i) =>
@@ -206,13 +204,13 @@ describe('under rules', () => {
     )
   })
 
-  test('a rule that is tried out changes nothing but its counts', () => {
+  test('a shadow rule changes nothing but its counts', () => {
     fc.assert(
-      fc.property(anyBatches, fc.boolean(), (batches, forgets) => {
+      fc.property(anyBatches, fc.boolean(), (batches, losesMemory) => {
         const entries = entriesOf(batches)
         const alone = work(entries, { ...DEFAULT, samplesMax: 20 })
         const rules = rulesOf({ pattern: '*', detector: 'mad', window: 10, samples_min: 2, threshold: 2, shadow: true })
-        const tried = work(entries, { ...DEFAULT, rules, samplesMax: 20, forgets })
+        const tried = work(entries, { ...DEFAULT, rules, samplesMax: 20, losesMemory })
         expect(tried.analyses).toEqual(alone.analyses)
         const inForce = rulesOf({ pattern: '*', detector: 'mad', window: 10, samples_min: 2, threshold: 2 })
         const live = work(entries, { ...DEFAULT, rules: inForce, samplesMax: 20 })
@@ -224,7 +222,7 @@ describe('under rules', () => {
     )
   })
 
-  test('what is refused leaves the last analysis, and is said to be refused', () => {
+  test('a refused sample leaves the last analysis, and its verdict says refused', () => {
     const rules = rulesOf({ pattern: 'a', late: 'refuse', duplicates: 'drop' })
     const samples = [100, 200, 150, 200].map(timestamp => ({ key: 'a', value: timestamp, timestamp }))
     const { analyses, effects } = work(entriesOf([samples]), { ...DEFAULT, rules, samplesMax: 100 })
@@ -242,7 +240,7 @@ describe('under rules', () => {
   })
 })
 
-/** Sums by name without rule and version. */
+/** Returns the sums by name, without rule and version. */
 function countsOf(effects: readonly Effects[]): Record<string, number> {
   const sums: Record<string, number> = {}
   for (const { name, by } of effects.flatMap(({ ruleEffects }) => ruleEffects.counts)) {
@@ -252,10 +250,10 @@ function countsOf(effects: readonly Effects[]): Record<string, number> {
   return sums
 }
 
-describe('what is due', () => {
+describe('timers', () => {
   const calm = Array.from({ length: 40 }, (_, i) => [{ key: 'a', value: i % 2, timestamp: i }])
 
-  test('a firing alert is to be looked at when it would be resolved by time, and is resolved then', () => {
+  test('a firing alert has a timer, which resolves it when it expires', () => {
     const { windows, effects } = work(entriesOf([...calm, [{ key: 'a', value: 99, timestamp: 50 }]]), {
       ...DEFAULT,
       samplesMax: 1,
@@ -278,13 +276,14 @@ describe('what is due', () => {
     expect(later.keys).toMatchObject([{ key: 'a', analysis: null, window: { kind: 'row' } }])
   })
 
-  test('a key that must not be silent is to be looked at from its first sample on', () => {
+  test('a key that must not be silent has a timer from its first sample on', () => {
     const rules = rulesOf({ pattern: 'a', silent: '5s' })
     const { windows, effects } = work(entriesOf(calm), { ...DEFAULT, rules, samplesMax: 1 })
     expect(effects.flatMap(({ ruleEffects }) => ruleEffects.due)).toEqual([{ key: 'a', at: NOW + 5000 }])
     const due = NOW + 39 + 5000
     expect(expireTimers(['a'], NOW + 5000, windows, { ...DEFAULT, rules }).ruleEffects).toMatchObject({
-      ...{ alerts: { opened: [] }, due: [{ key: 'a', at: due }] },
+      alerts: { opened: [] },
+      due: [{ key: 'a', at: due }],
     })
     expect(expireTimers(['a'], due + 9, windows, { ...DEFAULT, rules }).ruleEffects.alerts.opened).toMatchObject([
       { opening: { key: 'a', opened_at: due, cause: { kind: 'silent', expected_ms: 5000 } } },

@@ -40,7 +40,7 @@ async function put(store: RuleStore, before: RuleDocument, rule: object): Promis
   return document
 }
 
-test('nothing but the default is in force until somebody says something, and then that soon', async () => {
+test('the default policy is in force until a rule is put, which is then in force soon', async () => {
   const { rules } = createMemoryStore()
   const { source } = start(rules)
   expect(source.current.resolve('a')).toBe(0)
@@ -49,7 +49,7 @@ test('nothing but the default is in force until somebody says something, and the
   expect(source.current.resolve('a')).toBe(1)
 })
 
-test('whoever needs a version waits for it, and no longer', async () => {
+test('a caller that needs a version waits until it is loaded', async () => {
   const { rules } = createMemoryStore()
   const { source } = start(rules)
   expect((await source.atLeast(0)).version).toBe(0)
@@ -58,33 +58,33 @@ test('whoever needs a version waits for it, and no longer', async () => {
   expect((await source.atLeast(1)).version).toBe(2)
 })
 
-test('while the store does not answer, what is known holds', async () => {
+test('while the store is unavailable, the last rules stay in force', async () => {
   const { rules } = createMemoryStore()
-  let isAway = false
+  let isUnavailable = false
   const store: RuleStore = {
     ...rules,
     version: async () => {
-      if (isAway) throw new StoreError('away', { kind: 'refused' })
+      if (isUnavailable) throw new StoreError('unavailable', { kind: 'refused' })
       return rules.version()
     },
     document: async () => {
-      if (isAway) throw new StoreError('away', { kind: 'refused' })
+      if (isUnavailable) throw new StoreError('unavailable', { kind: 'refused' })
       return rules.document()
     },
   }
   const { source, logFailure } = start(store)
   const document = await put(rules, EMPTY_DOCUMENT, { id: 'r', pattern: 'a' })
   await vi.waitFor(() => expect(source.current.version).toBe(1))
-  isAway = true
+  isUnavailable = true
   await put(rules, document, { id: 'r', pattern: 'b' })
   await vi.waitFor(() => expect(logFailure).toHaveBeenCalled())
   expect(source.current.version).toBe(1)
-  await expect(source.atLeast(2)).rejects.toThrow('away')
-  isAway = false
+  await expect(source.atLeast(2)).rejects.toThrow('unavailable')
+  isUnavailable = false
   await vi.waitFor(() => expect(source.current.version).toBe(2))
 })
 
-test('rules that cannot be read leave those before in force, and are counted once', async () => {
+test('unreadable rules leave the previous version in force, and are counted once', async () => {
   const { rules } = createMemoryStore()
   const { source, metrics } = start(rules)
   const document = await put(rules, EMPTY_DOCUMENT, { id: 'r', pattern: 'a' })
@@ -98,7 +98,7 @@ test('rules that cannot be read leave those before in force, and are counted onc
   await vi.waitFor(() => expect(source.current.version).toBe(3))
 })
 
-test('rules that the store has lost are not waited for', async () => {
+test('a caller does not wait for rules that the store has lost', async () => {
   const { rules } = createMemoryStore()
   const { source } = start(rules)
   await put(rules, EMPTY_DOCUMENT, { id: 'r', pattern: 'a' })

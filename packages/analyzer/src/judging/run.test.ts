@@ -11,25 +11,25 @@ function entry(id: string, offset: number, count = 1): Entry {
 }
 
 describe('a run', () => {
-  test('holds entries while their offsets follow one another', () => {
+  test('holds entries with consecutive offsets', () => {
     const run = takeRun([entry('1-0', 0, 2), entry('2-0', 2, 3), entry('3-0', 6)], START, 100)
     expect(run).toMatchObject({ entries: ['1-0', '2-0'], to: { id: '2-0', offset: 5 }, sampleCount: 5 })
   })
 
-  test('begins anew at an entry without an offset: what is missing before it would go unseen', () => {
+  test('ends before an entry without an offset: a gap before it would go unnoticed', () => {
     const byHand = { id: '2-0', samples: 'x', count: undefined, offset: undefined }
     const entries = [entry('1-0', 0, 2), byHand, entry('3-0', 2), entry('4-0', 3)]
     expect(takeRun(entries, START, 100).entries).toEqual(['1-0'])
     expect(takeRun(entries.slice(1), { id: '1-0', offset: 2 }, 100).entries).toEqual(['2-0', '3-0', '4-0'])
-    // '3-0' does not follow what was accepted before the entry by hand.
+    // '3-0' has no consecutive offset: an entry was added by hand before it.
     expect(takeRun(entries.slice(1), { id: '1-0', offset: 1 }, 100).entries).toEqual(['2-0'])
   })
 
-  test('leaves it to the store whether something stands before its first entry', () => {
+  test('leaves it to the store whether there is an entry before its first one', () => {
     expect(takeRun([entry('9-0', 7)], START, 100)).toMatchObject({ entries: ['9-0'], to: { id: '9-0', offset: 8 } })
   })
 
-  test('ends before it would hold too many samples, but takes one entry whatever its size', () => {
+  test('holds at most `samplesMax` samples, but at least one entry of any size', () => {
     expect(takeRun([entry('1-0', 0, 60), entry('2-0', 60, 60)], START, 100).entries).toEqual(['1-0'])
     expect(takeRun([entry('1-0', 0, 600), entry('2-0', 600, 1)], START, 100).entries).toEqual(['1-0'])
   })
@@ -50,14 +50,14 @@ describe('a run', () => {
     expect(run).toMatchObject({ entries: ['1-0', '2-0'], deadSampleCount: samples, sampleCount: 1 })
   })
 
-  test('of an entry that somebody deleted holds no samples, and the next entry tells how many there were', () => {
+  test('with a deleted entry lacks its samples, and the next offset shows how many there were', () => {
     const deleted = { id: '1-0', samples: undefined, count: undefined, offset: undefined, isDeleted: true }
     const run = takeRun([deleted, entry('2-0', 4)], START, 100)
     expect(run).toMatchObject({ dead: [], entries: ['1-0'], to: { id: '1-0', offset: 0 }, sampleCount: 0 })
     expect(takeRun([entry('2-0', 4)], run.to, 100)).toMatchObject({ to: { id: '2-0', offset: 5 }, sampleCount: 1 })
   })
 
-  test('is made of entries after the checkpoint, each once', () => {
+  test('consists of the entries after the checkpoint, each once', () => {
     const ids = ['3-0', '9-1', '9-1', '9-0', '10-0'].map(id => entry(id, 0))
     expect(entriesAfter('3-0', ids).map(({ id }) => id)).toEqual(['9-1', '10-0'])
   })

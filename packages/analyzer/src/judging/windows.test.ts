@@ -33,7 +33,7 @@ function summaryOf(windows: Windows, slot: Slot): Summary & { size: number } {
   return { ...summary, size: history.size }
 }
 
-/** What a store has of a window after it took the update. */
+/** Returns the window in the store after an update. */
 function stored(windows: Windows, slot: number, before: StoredWindow | null = null): StoredWindow {
   const { kind, bytes } = windows.encodeUpdate(slot)
   const copy = bytes.slice()
@@ -62,7 +62,7 @@ describe('windows', () => {
     expect(summaryOf(windows, slot).size).toBe(CAPACITY)
   })
 
-  test('go on after a reload as if nothing had happened', () => {
+  test('are the same after a reload', () => {
     const value = fc.double({ noNaN: true, min: -1e6, max: 1e6 })
     fc.assert(
       fc.property(fc.array(value, { maxLength: 20 }), fc.array(value, { maxLength: 20 }), (before, after) => {
@@ -80,7 +80,7 @@ describe('windows', () => {
     )
   })
 
-  test('are in the store what they are in memory, whenever it is written, read again and written by another size', () => {
+  test('are equal in store and memory, whenever they are written, reloaded and resized', () => {
     const step = fc.oneof(
       {
         weight: 8,
@@ -121,7 +121,7 @@ describe('windows', () => {
     )
   })
 
-  test('forget a spike bit by bit once it has left', () => {
+  test('hold nothing of a spike, bit by bit, once it has left', () => {
     for (const spike of [1e15, 1e100, 1e300, -1e300]) {
       const [spiked, calm] = [newWindows(), newWindows()]
       const [a, b] = [spiked.load('k', null, SHAPE), calm.load('k', null, SHAPE)]
@@ -134,7 +134,7 @@ describe('windows', () => {
     }
   })
 
-  test('take the newest samples of a window that was larger', () => {
+  test('take the newest samples of a larger window', () => {
     const windows = newWindows()
     const slot = windows.load('k', null, rowShape(10, 'zscore', false))
     for (let i = 0; i < 13; i++) push(windows, slot, i, i)
@@ -145,14 +145,14 @@ describe('windows', () => {
     })
   })
 
-  test('begin anew, and say so, where Redis holds something else than a window', () => {
+  test('start empty, and are counted, where Redis holds something else', () => {
     const windows = newWindows()
     const slot = windows.load('k', { row: new Uint8Array([1, 2, 3]), tail: null }, SHAPE)
     expect(contentOf(windows, slot).count).toBe(0)
     expect(windows.unreadableCount).toBe(1)
   })
 
-  test('that began anew keep what came since, whatever tail is left from before', () => {
+  test('that started empty keep the samples since, whatever old tail is stored', () => {
     const tail = new Uint8Array(Float64Array.of(1000, 1000, CAPACITY * 2 ** 32, 7, 7).buffer)
     const windows = newWindows()
     const slot = windows.load('k', { row: new Uint8Array([1, 2, 3]), tail }, SHAPE)
@@ -164,7 +164,7 @@ describe('windows', () => {
     expect(contentOf(reloaded, again)).toEqual({ count: 3, values: [0, 1, 2], timestamps: [0, 1, 2] })
   })
 
-  test('keep no more keys than they may, and those that were used last', () => {
+  test('keep at most `keysMax` keys, the most recently used ones', () => {
     const windows = newWindows(300)
     for (let i = 0; i < 1000; i++) {
       push(windows, windows.load(`k${i}`, null, SHAPE), i, i)
@@ -178,7 +178,7 @@ describe('windows', () => {
     expect(kept !== undefined && contentOf(windows, kept).values).toEqual([999])
   })
 
-  test('give a slot that comes free to another key with nothing of the former', () => {
+  test('reuse a free slot without the content of its former key', () => {
     const windows = newWindows(1)
     const first = windows.load('a', null, SHAPE)
     for (let i = 0; i < 9; i++) push(windows, first, i, i)
@@ -189,15 +189,13 @@ describe('windows', () => {
     expect(contentOf(windows, again)).toEqual({ count: 0, values: [], timestamps: [] })
   })
 
-  test('bring a key into the shape of its rule when the rules change, and only then', () => {
+  test('reshape a key for its rule when the rules change, and only then', () => {
     const change = { who: 'ada', why: 'test', at: 0 }
     const rules = new RuleSet(withRule(EMPTY_DOCUMENT, { id: 'wide', pattern: 'k*', window: 100 }, change))
     const tried = new RuleSet(
       withRule(
         withRule(EMPTY_DOCUMENT, { id: 'wide', pattern: 'k*', window: 100 }, change),
-        {
-          ...{ id: 'try', pattern: 'k1', detector: 'ewma', shadow: true },
-        },
+        { id: 'try', pattern: 'k1', detector: 'ewma', shadow: true },
         change,
       ),
     )
@@ -214,16 +212,16 @@ describe('windows', () => {
     expect(windows.policyOf(windows.load('other', null, SHAPE), tried)).toBe(0)
   })
 
-  test('forget a key that somebody else moved on', () => {
+  test('drop a key whose row in memory is outdated', () => {
     const windows = newWindows()
     windows.load('k', null, SHAPE)
-    windows.forget('k')
-    windows.forget('never seen')
+    windows.drop('k')
+    windows.drop('never seen')
     expect(windows.use('k')).toBeUndefined()
     expect(windows.keyCount).toBe(0)
   })
 
-  test('give no key the row of another, whatever shapes come and go', () => {
+  test('never give a key the row of another one, whatever shapes they have', () => {
     const shapes = [5, 6, 50].map(capacity => createPolicy({ window: capacity }, VERDICT_DEFAULTS))
     const step = fc.record({
       key: fc.constantFrom('a', 'b', 'c'),
@@ -237,7 +235,7 @@ describe('windows', () => {
         const last = new Map<string, number>()
         for (const { key, shape, value, drops } of steps) {
           if (drops) {
-            windows.forget(key)
+            windows.drop(key)
             last.delete(key)
             continue
           }

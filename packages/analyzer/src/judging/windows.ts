@@ -46,7 +46,7 @@ export const SHADOW = '\u0001'
 /** The shape of a view that shows no row yet. */
 const ANY_SHAPE = rowShape(VERDICT_DEFAULTS.window, 'zscore', false)
 
-/** The place of a key's row in memory. Valid until the next `evict`, `forget` or `clear`. */
+/** The place of a key's row in memory. Valid until the next `evict`, `drop` or `clear`. */
 export type Slot = number
 
 export const NO_SLOT: Slot = -1
@@ -203,14 +203,14 @@ export class Windows {
       const key = this.#keys[slot]
       if (key === undefined) continue
       if (this.#isUsed[slot] === 1) this.#isUsed[slot] = 0
-      else this.#drop(key, slot)
+      else this.#remove(key, slot)
     }
   }
 
   /** Drops a key: its row in memory is not valid any more. */
-  forget(key: string): void {
+  drop(key: string): void {
     const slot = this.#slots.get(key)
-    if (slot !== undefined) this.#drop(key, slot)
+    if (slot !== undefined) this.#remove(key, slot)
   }
 
   /** Drops all keys: the rows in memory are not valid any more. */
@@ -295,7 +295,7 @@ export class Windows {
     this.#updatedIn = longer(this.#updatedIn, new Float64Array(length))
   }
 
-  #drop(key: string, slot: Slot): void {
+  #remove(key: string, slot: Slot): void {
     this.#pools[this.#pool[slot] as number]?.free.push(this.#row[slot] as number)
     this.#slots.delete(key)
     this.#keys[slot] = undefined

@@ -16,7 +16,7 @@ describe('assignment', () => {
     )
   })
 
-  test('gives nobody more than its share, rounded up', () => {
+  test('gives no member more than its share, rounded up', () => {
     fc.assert(
       fc.property(members, partitions, (members, partitions) => {
         for (const one of members) {
@@ -28,7 +28,7 @@ describe('assignment', () => {
     )
   })
 
-  test('does not depend on the order in which members are named', () => {
+  test('does not depend on the order of the members', () => {
     fc.assert(
       fc.property(members, partitions, (members, partitions) => {
         const [one = ''] = members
@@ -43,12 +43,12 @@ describe('assignment', () => {
     const left = names.slice(1)
     const after = new Map(left.flatMap(name => assignedTo(name, left, 64).map(p => [p, name] as const)))
     const moved = [...before].filter(([partition, owner]) => after.get(partition) !== owner).length
-    // 16 must move, because their owner left; the bound on the others' shares moves a few more.
+    // 16 must move because their owner left; the bound on the shares moves a few more.
     expect(moved).toBeGreaterThanOrEqual(16)
     expect(moved).toBeLessThan(32)
   })
 
-  test('gives nothing to one who is not a member', () => {
+  test('gives nothing to an analyzer that is not a member', () => {
     expect(assignedTo('stranger', ['a', 'b'], 16)).toEqual([])
   })
 })

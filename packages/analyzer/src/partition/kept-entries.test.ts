@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { KeptEntries } from './kept-entries.ts'
 
-/** As its documentation has it, with everything that was ever added in hand. */
+/** The definition, computed from everything that was ever added. */
 function oldestOf(all: readonly KeptEntry[], samplesMax: number): string | undefined {
   let samples = 0
   let first = all.length
@@ -14,7 +14,7 @@ function oldestOf(all: readonly KeptEntry[], samplesMax: number): string | undef
   return all[first]?.id
 }
 
-test('the newest entries are kept, up to so many samples, and the newest one always', () => {
+test('the newest entries are kept up to a number of samples, and always the newest one', () => {
   const sizes = fc.array(fc.array(fc.integer({ min: 1, max: 30 }), { maxLength: 8 }), { maxLength: 40 })
   fc.assert(
     fc.property(sizes, fc.integer({ min: 1, max: 60 }), (batches, samplesMax) => {
@@ -25,7 +25,7 @@ test('the newest entries are kept, up to so many samples, and the newest one alw
         const before = kept.keepFrom([])
         const expected = oldestOf([...all, ...added], samplesMax)
         expect(kept.keepFrom(added)).toBe(expected)
-        // Asking changes nothing.
+        // The query changes nothing.
         expect(kept.keepFrom([])).toBe(before)
         kept.add(added)
         all.push(...added)
@@ -35,7 +35,7 @@ test('the newest entries are kept, up to so many samples, and the newest one alw
   )
 })
 
-test('what is not kept any more takes no room, and nothing is kept where nothing is wanted', () => {
+test('dropped entries take no memory, and a limit of 0 keeps none', () => {
   const kept = new KeptEntries(3)
   for (let n = 0; n < 5000; n++) kept.add([{ id: `${n}-0`, samples: 1 }])
   expect(kept.keepFrom([{ id: '5000-0', samples: 1 }])).toBe('4998-0')

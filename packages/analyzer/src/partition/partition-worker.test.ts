@@ -19,7 +19,10 @@ import { createYield } from './yielding.ts'
 
 const SETTINGS: WorkerSettings = {
   ...VERDICT_DEFAULTS,
-  ...{ batchSamplesMax: 10, keysMax: 100, verdictsKept: 1000, alertWaitMs: 0 },
+  batchSamplesMax: 10,
+  keysMax: 100,
+  verdictsKept: 1000,
+  alertWaitMs: 0,
 }
 const LEASE = { partition: 0, token: 'me:1' }
 const TTL_MS = 60_000
@@ -34,7 +37,7 @@ function fixedRules(current: RuleSet): Rules {
   return { current, atLeast: async () => current }
 }
 
-/** What the worker's store does beside what it should. */
+/** Overrides methods of the worker's store with faults. */
 type Sabotage = (store: AnalyzerStore) => Partial<AnalyzerStore>
 
 async function startWorker(
@@ -51,16 +54,14 @@ async function startWorker(
   const metrics = createAnalyzerMetrics(new Registry())
   const reading = new ReadLoop({ store, metrics, logFailure: () => {}, clock: systemClock })
   const worker = new PartitionWorker({
-    ...{
-      lease,
-      store,
-      metrics,
-      log,
-      logFailure: () => {},
-      reading,
-      clock: systemClock,
-      rollbacks: new RollbackWatch(),
-    },
+    lease,
+    store,
+    metrics,
+    log,
+    logFailure: () => {},
+    reading,
+    clock: systemClock,
+    rollbacks: new RollbackWatch(),
     rules: fixedRules(new RuleSet(EMPTY_DOCUMENT)),
     settings: { ...SETTINGS, ...rest.settings },
     holdsLease: () => true,
@@ -73,7 +74,7 @@ async function startWorker(
   return { worker, metrics, store }
 }
 
-/** Appends values of key `k`, one entry for each list, as a gateway would. */
+/** Appends values of key `k` like a gateway, one entry per list. */
 async function append(memory: MemoryStore, ...entries: readonly (readonly number[])[]): Promise<EntryId[]> {
   const batches = entries.map(values => ({
     partition: 0,
@@ -96,7 +97,7 @@ async function lastAnalysis(memory: MemoryStore): Promise<Analysis> {
   return JSON.parse(text ?? 'null')
 }
 
-/** What the key's last analysis must be when exactly `values` were analysed, in this order. */
+/** Returns the key's last analysis if exactly `values` were analysed, in this order. */
 function expected(values: readonly number[]) {
   return oracleAnalysis(
     'k',
@@ -110,7 +111,7 @@ function upTo(count: number): number[] {
 }
 
 describe('a worker', () => {
-  test('analyses what comes and commits it', async () => {
+  test('analyses entries and commits the result', async () => {
     const memory = createMemoryStore({ partitions: 1 })
     const { metrics } = await startWorker(memory)
     await append(memory, [1], [2, 3])
@@ -123,7 +124,7 @@ describe('a worker', () => {
     expect(memory.inspect.streamIds(0)).toHaveLength(3)
   })
 
-  test('begins with the entries that its predecessor left pending, and keeps the order', async () => {
+  test('starts with the entries that its predecessor left pending, and keeps the order', async () => {
     const memory = createMemoryStore({ partitions: 1 })
     await memory.analyzer.loadCheckpoint(0)
     await append(memory, [1], [2], [3])
@@ -134,7 +135,7 @@ describe('a worker', () => {
     expect(await lastAnalysis(memory)).toMatchObject(expected(upTo(4)))
   })
 
-  test('works through more pending entries than one page holds', async () => {
+  test('processes more pending entries than one page holds', async () => {
     const memory = createMemoryStore({ partitions: 1 })
     await memory.analyzer.loadCheckpoint(0)
     await append(memory, ...upTo(450).map(value => [value]))
@@ -144,7 +145,7 @@ describe('a worker', () => {
     expect(await lastAnalysis(memory)).toMatchObject(expected(upTo(450)))
   })
 
-  test('goes on from the windows that Redis holds', async () => {
+  test('continues from the windows in Redis', async () => {
     const memory = createMemoryStore({ partitions: 1 })
     const first = await startWorker(memory)
     await append(memory, upTo(40))
@@ -157,7 +158,7 @@ describe('a worker', () => {
     expect(await lastAnalysis(memory)).toMatchObject(expected(upTo(41)))
   })
 
-  test('keeps fewer windows than there are keys and loses nothing by it', async () => {
+  test('keeps fewer windows than keys without losing samples', async () => {
     const memory = createMemoryStore({ partitions: 1 })
     const { worker } = await startWorker(memory, { settings: { keysMax: 3 } })
     const keys = upTo(20).map(i => `key ${i}`)
@@ -172,14 +173,14 @@ describe('a worker', () => {
     }
   })
 
-  test('sends a commit again whose answer was lost, and applies it once', async () => {
+  test('retries a commit whose response was lost, and applies it once', async () => {
     const memory = createMemoryStore({ partitions: 1 })
     let sends = 0
     const { metrics } = await startWorker(memory, {
       sabotage: store => ({
         async commit(lease, commit) {
           const outcome = await store.commit(lease, commit)
-          if (++sends % 2 === 1) throw new StoreError('the answer was lost', { kind: 'unknown' })
+          if (++sends % 2 === 1) throw new StoreError('the response was lost', { kind: 'unknown' })
           return outcome
         },
       }),
@@ -196,7 +197,7 @@ describe('a worker', () => {
     expect(results.find(({ labels }) => labels.result === 'already')?.value).toBeGreaterThan(0)
   })
 
-  test('sends a commit again that never arrived', async () => {
+  test('retries a commit that never arrived', async () => {
     const memory = createMemoryStore({ partitions: 1 })
     let sends = 0
     await startWorker(memory, {
@@ -212,7 +213,7 @@ describe('a worker', () => {
     expect(await lastAnalysis(memory)).toMatchObject(expected(upTo(2)))
   })
 
-  test('writes nothing more once somebody else has the lease', async () => {
+  test('writes nothing once another owner has the lease', async () => {
     const memory = createMemoryStore({ partitions: 1 })
     const { worker } = await startWorker(memory)
     await append(memory, [1])
@@ -228,14 +229,14 @@ describe('a worker', () => {
     expect(await lastAnalysis(memory)).toMatchObject(expected([1, 2]))
   })
 
-  test('finds the entry that somebody else took from under it, and keeps the order', async () => {
+  test('recovers an entry that a former owner read, and keeps the order', async () => {
     const memory = createMemoryStore({ partitions: 1 })
     const { promise: stolen, resolve: steal } = Promise.withResolvers<void>()
     const { promise: reached, resolve: reach } = Promise.withResolvers<void>()
     const { metrics } = await startWorker(memory, {
       sabotage: store => ({
         async read(partitions, options) {
-          // A process that lost the partition long ago gets what this one waits for.
+          // A process that lost the partition long ago reads the entry before this one does.
           reach()
           await stolen
           return store.read(partitions, options)
@@ -252,7 +253,7 @@ describe('a worker', () => {
     expect(results.find(({ labels }) => labels.result === 'gap')?.value).toBe(1)
   })
 
-  test('finds the last entry that somebody else took, although no other follows it', async () => {
+  test('recovers the last entry that a former owner read, although no other one follows', async () => {
     const memory = createMemoryStore({ partitions: 1 })
     const { promise: reached, resolve: reach } = Promise.withResolvers<void>()
     await startWorker(memory, {
@@ -273,7 +274,7 @@ describe('a worker', () => {
     expect(await lastAnalysis(memory)).toMatchObject(expected([1]))
   })
 
-  test('makes sure of what was delivered when a read fails', async () => {
+  test('recovers the entries that a failed read delivered', async () => {
     const memory = createMemoryStore({ partitions: 1 })
     let reads = 0
     await startWorker(memory, {
@@ -291,7 +292,7 @@ describe('a worker', () => {
     expect(await lastAnalysis(memory)).toMatchObject(expected(upTo(3)))
   })
 
-  test('puts what cannot be read aside and goes on', async () => {
+  test('makes unreadable entries dead letters and goes on', async () => {
     const memory = createMemoryStore({ partitions: 1 })
     const { metrics } = await startWorker(memory)
     await append(memory, [1])
@@ -304,13 +305,12 @@ describe('a worker', () => {
     expect((await metrics.deadLetters.get()).values[0]?.value).toBe(2)
   })
 
-  test('puts an entry aside that ends its analyzer again and again, alone, and keeps the others', async () => {
+  test('makes a poison entry a dead letter after repeated crashes, and analyses the others', async () => {
     const memory = createMemoryStore({ partitions: 1 })
     const ids = await append(memory, [1], [2], [666], [4])
-    const deadly = ids[2] ?? ''
-    let deaths = 0
-    // An owner dies in the moment that its work on the entry would be committed: nothing of it
-    // arrives any more.
+    const poison = ids[2] ?? ''
+    let crashes = 0
+    // An owner crashes when it would commit the entry: the commit never arrives.
     for (let owner = 0; memory.inspect.deadLetters(0).length === 0; owner++) {
       expect(owner).toBeLessThan(10)
       const lease = { partition: 0, token: `owner ${owner}` }
@@ -319,24 +319,24 @@ describe('a worker', () => {
         lease,
         sabotage: store => ({
           async commit(...args) {
-            const isDeadly = args[1].entries.includes(deadly) && args[1].deadLetters.length === 0
-            if (isDeadly) end('died')
-            return isDeadly ? new Promise<never>(() => undefined) : store.commit(...args)
+            const isPoison = args[1].entries.includes(poison) && args[1].deadLetters.length === 0
+            if (isPoison) end('crashed')
+            return isPoison ? new Promise<never>(() => undefined) : store.commit(...args)
           },
         }),
       })
       const outcome = await Promise.race([ended, drained(memory).then(() => 'drained')])
-      if (outcome === 'died') {
-        deaths++
-        // It cannot take back what it noted: it is dead.
+      if (outcome === 'crashed') {
+        crashes++
+        // It crashed, so it cannot withdraw its attempt.
         cleanup.length = 0
         await memory.analyzer.releaseLease(lease)
       }
     }
     await drained(memory)
-    // Twice with others in its batch, new and pending; then three times alone.
-    expect(deaths).toBe(5)
-    expect(memory.inspect.deadLetters(0)).toMatchObject([{ id: deadly, reason: expect.stringContaining('3 times') }])
+    // Twice in a batch with others, new and pending; then three times alone.
+    expect(crashes).toBe(5)
+    expect(memory.inspect.deadLetters(0)).toMatchObject([{ id: poison, reason: expect.stringContaining('3 times') }])
     expect(await lastAnalysis(memory)).toMatchObject(expected([1, 2, 4]))
     expect((await memory.gateway.progress([0]))[0]).toMatchObject({
       accepted: 4,
@@ -347,7 +347,7 @@ describe('a worker', () => {
     })
   })
 
-  test('does not take an entry for deadly because the store fails while it works on it', async () => {
+  test('does not regard an entry as poison because the store fails while it is processed', async () => {
     const memory = createMemoryStore({ partitions: 1 })
     await memory.analyzer.loadCheckpoint(0)
     await append(memory, [1], [2])
@@ -356,7 +356,7 @@ describe('a worker', () => {
     await startWorker(memory, {
       sabotage: store => ({
         async loadWindows(...args) {
-          if (++failures <= 6) throw new StoreError('no answer', { kind: 'unknown' })
+          if (++failures <= 6) throw new StoreError('no response', { kind: 'unknown' })
           return store.loadWindows(...args)
         },
       }),
@@ -366,7 +366,7 @@ describe('a worker', () => {
     expect(await lastAnalysis(memory)).toMatchObject(expected([1, 2]))
   })
 
-  test('counts what was gone from the stream as lost', async () => {
+  test('counts samples that are missing from the stream as lost', async () => {
     const memory = createMemoryStore({ partitions: 1 })
     const [, gone] = await append(memory, [1], [2, 3], [4])
     memory.inspect.deleteEntry(0, gone ?? '')
@@ -383,7 +383,7 @@ describe('a worker', () => {
     expect(await lastAnalysis(memory)).toMatchObject(expected([1, 4]))
   })
 
-  test('commits the batch at work when it stops, and leaves the rest pending for the next owner', async () => {
+  test('commits its current batch when it stops, and leaves the rest pending for the next owner', async () => {
     const memory = createMemoryStore({ partitions: 1 })
     const { promise: held, resolve: release } = Promise.withResolvers<void>()
     const { promise: reached, resolve: atWork } = Promise.withResolvers<void>()
@@ -440,7 +440,7 @@ describe('a worker', () => {
     expect(memory.inspect.streamIds(0)).toEqual(ids.slice(-5))
   })
 
-  test('keeps nothing where no verdicts are to be kept', async () => {
+  test('keeps no verdicts with a limit of 0', async () => {
     const memory = createMemoryStore({ partitions: 1 })
     await startWorker(memory, { settings: { verdictsKept: 0 } })
     await append(memory, [1], [2])
@@ -449,7 +449,7 @@ describe('a worker', () => {
     expect(memory.inspect.streamIds(0)).toEqual([])
   })
 
-  test('keeps no more than the bound however often the owner changes', async () => {
+  test('keeps no more verdicts than the limit, however often the owner changes', async () => {
     const memory = createMemoryStore({ partitions: 1 })
     const ids: EntryId[] = []
     for (const value of upTo(9)) {

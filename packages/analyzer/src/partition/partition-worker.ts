@@ -271,10 +271,10 @@ export class PartitionWorker implements EntryConsumer {
 
   #detectRollback(entries: readonly Entry[]): void {
     const { rollbacks, metrics, log } = this.#options
-    const gone = rollbacks.observe(this.partition, entries)
-    if (gone === 0) return
-    metrics.samplesRolledBack.inc({ partition: this.partition }, gone)
-    log.error({ partition: this.partition, gone }, 'Redis lost accepted samples')
+    const lost = rollbacks.observe(this.partition, entries)
+    if (lost === 0) return
+    metrics.samplesRolledBack.inc({ partition: this.partition }, lost)
+    log.error({ partition: this.partition, lost }, 'Redis lost accepted samples')
   }
 
   /** Processes one batch of the queue, or waits for entries. */
@@ -371,7 +371,7 @@ export class PartitionWorker implements EntryConsumer {
         return
       case 'gap':
         // An entry has arrived; it is processed first. The results of the timers are discarded.
-        for (const key of keys) this.#windows.forget(key)
+        for (const key of keys) this.#windows.drop(key)
         return
       case 'fenced':
         this.#state = 'lost'

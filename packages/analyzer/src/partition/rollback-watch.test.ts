@@ -7,7 +7,7 @@ function entry(id: string, offset: number, count: number): Entry {
   return { id, samples: '[]', count, offset }
 }
 
-test('entries that follow one another, and those that come again, show no loss', () => {
+test('consecutive entries, and entries that are read again, show no loss', () => {
   const watch = new RollbackWatch()
   const entries = [entry('1-0', 0, 3), entry('2-0', 3, 2), entry('3-0', 5, 1)]
   expect(watch.observe(0, entries)).toBe(0)
@@ -15,7 +15,7 @@ test('entries that follow one another, and those that come again, show no loss',
   expect(watch.observe(0, [entry('4-0', 6, 1)])).toBe(0)
 })
 
-test('the first new entry after Redis went back tells how many samples are gone', () => {
+test('the first new entry after a rollback shows how many samples are lost', () => {
   const watch = new RollbackWatch()
   watch.observe(0, [entry('1-0', 0, 3), entry('2-0', 3, 2), entry('3-0', 5, 4)])
   // Redis lost the last two entries; the first one is read again before a new one comes.
@@ -24,13 +24,13 @@ test('the first new entry after Redis went back tells how many samples are gone'
   expect(watch.observe(0, [entry('10-0', 4, 1)])).toBe(0)
 })
 
-test('after Redis was emptied all that was ever accepted is gone', () => {
+test('after Redis was emptied, all samples are lost', () => {
   const watch = new RollbackWatch()
   watch.observe(3, [entry('5-0', 990, 10)])
   expect(watch.observe(3, [entry('6-0', 0, 1)])).toBe(1000)
 })
 
-test('partitions are watched apart, and an entry that no gateway wrote says nothing', () => {
+test('partitions are independent, and an entry that no gateway wrote shows nothing', () => {
   const watch = new RollbackWatch()
   watch.observe(0, [entry('5-0', 10, 10)])
   expect(watch.observe(1, [entry('6-0', 0, 1)])).toBe(0)
@@ -38,7 +38,7 @@ test('partitions are watched apart, and an entry that no gateway wrote says noth
   expect(watch.observe(0, [entry('8-0', 20, 1)])).toBe(0)
 })
 
-test('whoever reads what, no watch counts more than was lost, and one that reads everything counts all of it', () => {
+test('no watch counts more than was lost, and one that reads everything counts all of it', () => {
   const event = fc.oneof(
     { weight: 5, arbitrary: fc.record({ count: fc.integer({ min: 1, max: 9 }), isRead: fc.boolean() }) },
     { weight: 1, arbitrary: fc.record({ keeps: fc.double({ min: 0, max: 1, noNaN: true }) }) },
@@ -57,7 +57,7 @@ test('whoever reads what, no watch counts more than was lost, and one that reads
           pendingLoss += accepted - (ends.at(-1) ?? 0)
           continue
         }
-        // What is lost can show only when something follows.
+        // A loss shows only when an entry follows.
         lost += pendingLoss
         pendingLoss = 0
         ends.push(accepted + one.count)

@@ -25,15 +25,15 @@ export class RollbackWatch {
   /** Records entries in the order of reading; returns the number of samples found lost. */
   observe(partition: number, entries: readonly Entry[]): number {
     let seen = this.#seen.get(partition)
-    let gone = 0
+    let lost = 0
     for (const { id, offset, count } of entries) {
       // Entries from before the loss are read again too; only a new id shows the offset that Redis
       // went back to.
       if (offset === undefined || count === undefined || compareEntryIds(id, seen?.id ?? ENTRY_ID_ZERO) <= 0) continue
-      if (seen !== undefined && offset < seen.offset) gone += seen.offset - offset
+      if (seen !== undefined && offset < seen.offset) lost += seen.offset - offset
       seen = { id, offset: offset + count }
     }
     if (seen !== undefined) this.#seen.set(partition, seen)
-    return gone
+    return lost
   }
 }

@@ -43,7 +43,7 @@ async function observe() {
   return { lines, spans: spans.all, exemplars: [...metrics.delaySeconds.exemplars.values()] }
 }
 
-test('each recorded trace gets a span of its own, and one that nobody records none', async () => {
+test('each sampled trace gets a span of its own, and no other trace does', async () => {
   const { spans } = await observe()
   expect(spans.map(({ parent, end, attributes }) => [parent, end?.fault, attributes['messaging.message.id']])).toEqual([
     [RECORDED, undefined, '3:1000-0'],
@@ -53,7 +53,7 @@ test('each recorded trace gets a span of its own, and one that nobody records no
   expect(spans[0]).toMatchObject({ startMs: 1260, attributes: { 'tidemark.samples': 1, 'tidemark.delay_ms': 200 } })
 })
 
-test('each traced entry has a line in the log, but for a dead one, which has one of its own', async () => {
+test('each traced entry has a log line, except for a dead letter, which has its own', async () => {
   const { lines } = await observe()
   expect(lines.map(({ receipt, trace_id, trace_ids }) => [receipt, trace_id, trace_ids])).toEqual([
     ['3:1000-0', RECORDED.traceId, [RECORDED, ALSO_RECORDED, UNRECORDED].map(({ traceId }) => traceId)],
@@ -63,7 +63,7 @@ test('each traced entry has a line in the log, but for a dead one, which has one
   expect(tracesOf(run, '1001-0')).toEqual({})
 })
 
-test('the delay has a recorded trace for an exemplar, and none of a dead entry', async () => {
+test('the latency has a sampled trace as exemplar, and none of a dead letter', async () => {
   const { exemplars } = await observe()
   expect(exemplars).toEqual([
     expect.stringContaining(`{trace_id="${RECORDED.traceId}",span_id="${RECORDED.spanId}"} 0.2 `),
