@@ -14,102 +14,87 @@ const RESOLVE_REASONS = ['calm', 'no_samples', 'level_shift', 'heard'] as const 
 const RULE = { rule: [] }
 
 const COUNTERS = {
-  commits: {
-    name: 'analyzer_commits_total',
-    help: 'Commits by result: ok, already (applied by an earlier attempt), stale, gap, fenced, failed (retried).',
-    labels: { result: COMMIT_RESULTS },
-  },
-  samplesAnalysed: { name: 'analyzer_samples_analysed_total', help: 'Samples analysed and committed.' },
-  anomalies: { name: 'analyzer_anomalies_total', help: 'Analysed samples that are anomalies.' },
+  commits: [
+    'analyzer_commits_total',
+    'Commits by result: ok, already (applied by an earlier attempt), stale, gap, fenced, failed (retried).',
+    { result: COMMIT_RESULTS },
+  ],
+  samplesAnalysed: ['analyzer_samples_analysed_total', 'Samples analysed and committed.'],
+  anomalies: ['analyzer_anomalies_total', 'Analysed samples that are anomalies.'],
   /** For dashboards and alerts that know the metric by its legacy name. */
-  legacyAnomalies: { name: 'metrics_anomaly_total', help: 'Same as analyzer_anomalies_total, under its legacy name.' },
-  deadLetters: {
-    name: 'analyzer_dead_entries_total',
-    help: 'Entries that became dead letters: unreadable ones and poison entries.',
-  },
-  samplesLost: {
-    name: 'analyzer_samples_lost_total',
-    help: 'Accepted samples that were missing from the stream before they were analysed.',
-  },
-  samplesRolledBack: {
-    name: 'analyzer_samples_rolled_back_total',
-    help: 'Accepted samples that this analyzer had read and that Redis has lost since. Analyzers count independently: take the maximum over analyzers for each partition; the sum of those is a lower bound of the loss.',
-    labels: { partition: [] },
-  },
-  takeovers: { name: 'analyzer_takeovers_total', help: 'Partitions taken over.' },
-  recoveries: {
-    name: 'analyzer_recoveries_total',
-    help: 'Recoveries of a partition: its state in memory was discarded and read again from Redis.',
-  },
-  windowsLoaded: { name: 'analyzer_windows_loaded_total', help: 'Windows read from Redis.' },
-  windowsUnreadable: {
-    name: 'analyzer_windows_unreadable_total',
-    help: 'Stored windows that could not be decoded; their keys started again with an empty window.',
-  },
-  alertsOpened: {
-    name: 'analyzer_alerts_opened_total',
-    help: 'Alerts opened, by kind and severity.',
-    labels: { kind: ALERT_KINDS, severity: SEVERITIES },
-  },
-  alertsResolved: {
-    name: 'analyzer_alerts_resolved_total',
-    help: 'Alerts resolved, by reason.',
-    labels: { reason: RESOLVE_REASONS },
-  },
-  samplesLate: {
-    name: 'analyzer_samples_late_total',
-    help: 'Samples with a timestamp before that of a sample of the same key that arrived earlier.',
-  },
-  samplesDuplicate: {
-    name: 'analyzer_samples_duplicate_total',
-    help: 'Samples with the timestamp and value of a sample in the window, or of the previous sample.',
-  },
-  samplesRefused: {
-    name: 'analyzer_samples_refused_total',
-    help: 'Late and duplicate samples that a rule refused: processed, but not analysed.',
-    labels: { reason: ['late', 'duplicate'] },
-  },
-  ruleJudged: {
-    name: 'analyzer_rule_samples_judged_total',
-    help: 'Samples scored by a rule, in force or shadow.',
-    labels: RULE,
-  },
-  ruleFlagged: {
-    name: 'analyzer_rule_samples_flagged_total',
-    help: 'Samples flagged by a rule, in force or shadow.',
-    labels: RULE,
-  },
-  ruleExpected: {
-    name: 'analyzer_rule_samples_expected_total',
-    help: 'Samples that a rule would have flagged in independent normal noise; 0 where that cannot be computed.',
-    labels: RULE,
-  },
-  rulesUnreadable: {
-    name: 'analyzer_rules_unreadable_total',
-    help: 'Versions of the rules that this analyzer could not read; the previous version stayed in force.',
-  },
-  storeErrors: { name: 'analyzer_store_errors_total', help: 'Store operations that failed.' },
+  legacyAnomalies: ['metrics_anomaly_total', 'Same as analyzer_anomalies_total, under its legacy name.'],
+  deadLetters: ['analyzer_dead_entries_total', 'Entries that became dead letters: unreadable ones and poison entries.'],
+  samplesLost: [
+    'analyzer_samples_lost_total',
+    'Accepted samples that were missing from the stream before they were analysed.',
+  ],
+  samplesRolledBack: [
+    'analyzer_samples_rolled_back_total',
+    'Accepted samples that this analyzer had read and that Redis has lost since. Analyzers count independently: take the maximum over analyzers for each partition; the sum of those is a lower bound of the loss.',
+    { partition: [] },
+  ],
+  takeovers: ['analyzer_takeovers_total', 'Partitions taken over.'],
+  recoveries: [
+    'analyzer_recoveries_total',
+    'Recoveries of a partition: its state in memory was discarded and read again from Redis.',
+  ],
+  windowsLoaded: ['analyzer_windows_loaded_total', 'Windows read from Redis.'],
+  windowsUnreadable: [
+    'analyzer_windows_unreadable_total',
+    'Stored windows that could not be decoded; their keys started again with an empty window.',
+  ],
+  alertsOpened: [
+    'analyzer_alerts_opened_total',
+    'Alerts opened, by kind and severity.',
+    { kind: ALERT_KINDS, severity: SEVERITIES },
+  ],
+  alertsResolved: ['analyzer_alerts_resolved_total', 'Alerts resolved, by reason.', { reason: RESOLVE_REASONS }],
+  samplesLate: [
+    'analyzer_samples_late_total',
+    'Samples with a timestamp before that of a sample of the same key that arrived earlier.',
+  ],
+  samplesDuplicate: [
+    'analyzer_samples_duplicate_total',
+    'Samples with the timestamp and value of a sample in the window, or of the previous sample.',
+  ],
+  samplesRefused: [
+    'analyzer_samples_refused_total',
+    'Late and duplicate samples that a rule refused: processed, but not analysed.',
+    { reason: ['late', 'duplicate'] },
+  ],
+  ruleJudged: ['analyzer_rule_samples_judged_total', 'Samples scored by a rule, in force or shadow.', RULE],
+  ruleFlagged: ['analyzer_rule_samples_flagged_total', 'Samples flagged by a rule, in force or shadow.', RULE],
+  ruleExpected: [
+    'analyzer_rule_samples_expected_total',
+    'Samples that a rule would have flagged in independent normal noise; 0 where that cannot be computed.',
+    RULE,
+  ],
+  rulesUnreadable: [
+    'analyzer_rules_unreadable_total',
+    'Versions of the rules that this analyzer could not read; the previous version stayed in force.',
+  ],
+  storeErrors: ['analyzer_store_errors_total', 'Store operations that failed.'],
 } as const
 
 const GAUGES = {
-  partitionsOwned: { name: 'analyzer_partitions_owned', help: 'Partitions owned by this analyzer.' },
-  partitions: { name: 'analyzer_partitions', help: 'Total partitions.' },
-  members: { name: 'analyzer_members', help: 'Live analyzers, as seen by this one.' },
-  windowsKept: { name: 'analyzer_windows_kept', help: 'Windows in memory.' },
-  backlogSamples: {
-    name: 'analyzer_backlog_samples',
-    help: 'Samples accepted and not analysed yet, in the partitions owned by this analyzer.',
-  },
-  accountSamples: {
-    name: 'analyzer_account_samples',
-    help: 'Samples ever accepted in the partitions owned by this analyzer, and their state: analysed, dead, lost or waiting in the stream. Each partition is read atomically, so accepted is the sum of the others unless Redis lost samples.',
-    labels: { state: [] },
-  },
-  oldestSampleAgeSeconds: {
-    name: 'analyzer_oldest_sample_age_seconds',
-    help: 'Age of the oldest sample not analysed yet in the partitions owned by this analyzer; 0 if there is none.',
-  },
-  rulesVersion: { name: 'analyzer_rules_version', help: 'Version of the rules in force.' },
+  partitionsOwned: ['analyzer_partitions_owned', 'Partitions owned by this analyzer.'],
+  partitions: ['analyzer_partitions', 'Total partitions.'],
+  members: ['analyzer_members', 'Live analyzers, as seen by this one.'],
+  windowsKept: ['analyzer_windows_kept', 'Windows in memory.'],
+  backlogSamples: [
+    'analyzer_backlog_samples',
+    'Samples accepted and not analysed yet, in the partitions owned by this analyzer.',
+  ],
+  accountSamples: [
+    'analyzer_account_samples',
+    'Samples ever accepted in the partitions owned by this analyzer, and their state: analysed, dead, lost or waiting in the stream. Each partition is read atomically, so accepted is the sum of the others unless Redis lost samples.',
+    { state: [] },
+  ],
+  oldestSampleAgeSeconds: [
+    'analyzer_oldest_sample_age_seconds',
+    'Age of the oldest sample not analysed yet in the partitions owned by this analyzer; 0 if there is none.',
+  ],
+  rulesVersion: ['analyzer_rules_version', 'Version of the rules in force.'],
 } as const
 
 /** Creates the analyzer's metrics. No label has values that clients send. */

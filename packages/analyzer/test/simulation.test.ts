@@ -120,7 +120,7 @@ function remote({ memory, scheduler, nextFate }: World): AnalyzerStore {
     ...store,
     loadCheckpoint: request('loadCheckpoint', store.loadCheckpoint),
     // Not counted here, but in partition-worker.test.ts: owners lose their leases so often that an
-    // entry that is no poison may be in work three times in a row when that happens.
+    // harmless entry may be processed three times in a row when that happens.
     noteAttempt: request('noteAttempt', async () => true),
     readPending: request('readPending', store.readPending),
     acknowledge: request('acknowledge', store.acknowledge),

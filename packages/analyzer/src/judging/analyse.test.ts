@@ -51,8 +51,8 @@ const DEFAULT: AnalyseOptions = {
 type Stored = Map<string, StoredWindow>
 
 /**
- * Processes entries like an analyzer, in runs of at most `samplesMax` samples; `losesMemory` discards
- * its memory after each run.
+ * Processes entries like an analyzer, in runs of at most `samplesMax` samples; `losesMemory`
+ * discards its memory after each run.
  */
 function work(entries: readonly Entry[], options: AnalyseOptions & { samplesMax: number; losesMemory?: boolean }) {
   let windows = new Windows({ keysMax: 100 })

@@ -34,13 +34,12 @@ const NO_JUDGEMENT = -1
 /**
  * The results of scoring one entry's samples, as numbers: scoring allocates no object per sample.
  *
- *     findings     for every sample: mean, deviation, count, window
- *     judgements   for a sample scored by a rule, late or duplicate: index, marks, score, threshold, low, high
- *     starts       for every sample: where its judgement starts; allocated with the first judgement
+ *     findings    every sample: mean, deviation, count, window
+ *     judgements  samples with a rule, late, duplicate: index, marks, score, threshold, low, high
+ *     starts      every sample: where its judgement starts; allocated with the first judgement
  *
- * The first two have the layout in which kept-verdicts.ts stores them, so `verdicts` hands them
- * over as they are. `encode` turns a sample's numbers into JSON; a run needs that for its anomalies
- * and each key's newest sample only.
+ * The first two have the layout that kept-verdicts.ts stores, so `verdicts` needs no conversion.
+ * `encode` turns a sample's numbers into JSON: needed for anomalies and each key's newest sample.
  */
 export class EntryAnalysis {
   readonly entry: ReadableEntry

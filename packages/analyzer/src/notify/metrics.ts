@@ -4,25 +4,25 @@ import { createCounters, createGauges } from '../metric-tables.ts'
 import { RECEIVER_KINDS } from './receiver.ts'
 
 const COUNTERS = {
-  notifications: {
-    name: 'analyzer_notifications_total',
-    help: 'Notifications by result: delivered, refused (not retried), failed (retried). Successful reminders are not counted.',
-    labels: { receiver: RECEIVER_KINDS, result: ['delivered', 'refused', 'failed'] },
-  },
-  suppressed: {
-    name: 'analyzer_alerts_suppressed_total',
-    help: 'Alerts whose notification was suppressed, by what suppressed it.',
-    labels: { by: SUPPRESSORS },
-  },
-  storms: { name: 'analyzer_storms_total', help: 'Alert storms that began.' },
+  notifications: [
+    'analyzer_notifications_total',
+    'Notifications by result: delivered, refused (not retried), failed (retried). Successful reminders are not counted.',
+    { receiver: RECEIVER_KINDS, result: ['delivered', 'refused', 'failed'] },
+  ],
+  suppressed: [
+    'analyzer_alerts_suppressed_total',
+    'Alerts whose notification was suppressed, by what suppressed it.',
+    { by: SUPPRESSORS },
+  ],
+  storms: ['analyzer_storms_total', 'Alert storms that began.'],
 } as const
 
 const GAUGES = {
-  outbox: {
-    name: 'analyzer_outbox_entries',
-    help: 'Notifications not delivered to every receiver yet, in the partitions owned by this analyzer.',
-  },
-  firing: { name: 'analyzer_alerts_firing', help: 'Firing alerts in the partitions owned by this analyzer.' },
+  outbox: [
+    'analyzer_outbox_entries',
+    'Notifications not delivered to every receiver yet, in the partitions owned by this analyzer.',
+  ],
+  firing: ['analyzer_alerts_firing', 'Firing alerts in the partitions owned by this analyzer.'],
 } as const
 
 /** Creates the metrics of notifications. */

@@ -35,7 +35,7 @@ const TIMER_CHECK_MS = 1000
 /** Keys whose timers expire in one commit. */
 const TIMER_KEYS_MAX = 1000
 
-/** One batch in work and one queued, so that worker and reader do not wait for each other. */
+/** The current batch and the next one, so that worker and reader do not wait for each other. */
 const QUEUE_BATCHES = 2
 
 /** A batch of this size yields the event loop first; a smaller one hardly delays others. */
@@ -82,10 +82,10 @@ export interface PartitionWorkerOptions extends ObserveOptions {
 /**
  * Processes one partition, from take-over to hand-off.
  *
- *     recovering  memory is discarded, the checkpoint loaded, pending entries are processed; then steady
- *     steady      the reader delivers entries, which are processed in batches: windows, verdicts, one commit
- *     stopping    the batch in work is committed, the queue stays pending for the next owner; then the worker ends
- *     lost        another process owns the partition, or may: nothing is written any more; then the worker ends
+ *     recovering  discards memory, loads the checkpoint, processes pending entries; then steady
+ *     steady      processes the entries that the reader delivers, in batches with one commit each
+ *     stopping    commits the current batch, leaves the queue pending for the next owner, then ends
+ *     lost        another process may own the partition: writes nothing any more, then ends
  *
  * It goes from steady back to recovering whenever memory and Redis may differ: after a failed read,
  * and when a commit is stale or finds a gap. A commit with an unknown outcome is repeated until the
@@ -166,7 +166,7 @@ export class PartitionWorker implements EntryConsumer {
     this.#wake()
   }
 
-  /** Commits the batch in work and ends. The lease is still held then. */
+  /** Commits the current batch and ends. The lease must be held until then. */
   stop(): Promise<void> {
     if (this.#state !== 'lost') this.#state = 'stopping'
     this.#end.abort()

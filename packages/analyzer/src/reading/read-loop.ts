@@ -4,7 +4,7 @@ import type { Entry } from '@tidemark/shared/sample/entry'
 import type { AnalyzerStore } from '@tidemark/shared/store/ports/store'
 import type { AnalyzerMetrics } from '../metrics.ts'
 
-/** The longest blocking read of all partitions. It bounds the loss of an interruption. */
+/** The longest blocking read of all partitions: bounds the delay by a lost interruption. */
 const BLOCK_MS = 1000
 
 /** The longest blocking read while a partition with a full queue is left out. */
