@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import { systemClock } from '@tidemark/shared/runtime/clock'
-import { pause } from '@tidemark/shared/runtime/lifecycle'
 import { createFailureLog } from '@tidemark/shared/runtime/logger'
 import type { Spans } from '@tidemark/shared/runtime/tracing/spans'
 import type { Backlog } from '@tidemark/shared/store/ports/analyzer'
@@ -19,6 +18,7 @@ import { RollbackWatch } from './partition/rollback-watch.ts'
 import { createTracing } from './partition/tracing.ts'
 import { createYield } from './partition/yielding.ts'
 import { ReadLoop } from './reading/read-loop.ts'
+import { repeat } from './repeat.ts'
 
 /** How often backlog and memory are measured for the metrics. */
 const MEASURE_MS = 1000
@@ -95,7 +95,11 @@ export function startAnalyzer({ config, store, log, registry, spans }: AnalyzerO
       resendMs: config.ALERT_RESEND_MS,
     }),
   )
-  resources.use(measureBacklog({ ownership, store, metrics, log }))
+  const measure = () =>
+    measureBacklog(ownership, store, metrics).catch((error: unknown) => {
+      log.debug({ err: error }, 'measuring the backlog failed')
+    })
+  resources.use(repeat(measure, clock, MEASURE_MS))
   return resources
 }
 
@@ -113,34 +117,11 @@ export function accountOf(backlogs: readonly Backlog[]) {
 }
 
 /** Updates the gauges of backlog, age and memory. */
-function measureBacklog(options: {
-  ownership: Ownership
-  store: Store
-  metrics: AnalyzerMetrics
-  log: Logger
-}): AsyncDisposable {
-  const { ownership, store, metrics, log } = options
-  const stop = new AbortController()
-
-  async function measure(): Promise<void> {
-    const { workers } = ownership
-    metrics.windowsKept.set(workers.reduce((sum, { keyCount }) => sum + keyCount, 0))
-    const backlogs = await store.analyzer.backlogs(workers.map(({ partition }) => partition))
-    metrics.backlogSamples.set(backlogs.reduce((sum, { samples }) => sum + samples, 0))
-    for (const [state, samples] of Object.entries(accountOf(backlogs))) metrics.accountSamples.set({ state }, samples)
-    metrics.oldestSampleAgeSeconds.set(Math.max(0, ...backlogs.map(({ oldestAgeMs }) => oldestAgeMs)) / 1000)
-  }
-
-  const done = (async () => {
-    while (!stop.signal.aborted) {
-      await measure().catch((error: unknown) => log.debug({ err: error }, 'measuring the backlog failed'))
-      await pause(MEASURE_MS, stop.signal)
-    }
-  })()
-  return {
-    async [Symbol.asyncDispose]() {
-      stop.abort()
-      await done
-    },
-  }
+async function measureBacklog(ownership: Ownership, store: Store, metrics: AnalyzerMetrics): Promise<void> {
+  const { workers } = ownership
+  metrics.windowsKept.set(workers.reduce((sum, { keyCount }) => sum + keyCount, 0))
+  const backlogs = await store.analyzer.backlogs(workers.map(({ partition }) => partition))
+  metrics.backlogSamples.set(backlogs.reduce((sum, { samples }) => sum + samples, 0))
+  for (const [state, samples] of Object.entries(accountOf(backlogs))) metrics.accountSamples.set({ state }, samples)
+  metrics.oldestSampleAgeSeconds.set(Math.max(0, ...backlogs.map(({ oldestAgeMs }) => oldestAgeMs)) / 1000)
 }

@@ -7,6 +7,7 @@ import type { RuleStore } from '@tidemark/shared/store/ports/rules'
 import type { VerdictSettings } from '@tidemark/shared/verdict/analysis'
 import type { Logger } from 'pino'
 import type { AnalyzerMetrics } from '../metrics.ts'
+import { attempt, type Repetition, repeat } from '../repeat.ts'
 
 export interface RuleSourceOptions {
   readonly store: RuleStore
@@ -25,8 +26,7 @@ export interface RuleSourceOptions {
  */
 export class RuleSource implements AsyncDisposable {
   readonly #options: RuleSourceOptions
-  readonly #stop = new AbortController()
-  readonly #done: Promise<void>
+  readonly #polling: Repetition
   #current: RuleSet
   /** The newest version that was loaded, readable or not. */
   #seen = 0
@@ -35,7 +35,9 @@ export class RuleSource implements AsyncDisposable {
   constructor(options: RuleSourceOptions) {
     this.#options = options
     this.#current = new RuleSet(EMPTY_DOCUMENT, options.settings)
-    this.#done = this.#poll()
+    const { metrics, logFailure, clock, pollMs } = options
+    const failures = { storeErrors: metrics.storeErrors, logFailure }
+    this.#polling = repeat(() => attempt('loading the rules', () => this.#poll(), failures), clock, pollMs)
   }
 
   get current(): RuleSet {
@@ -55,22 +57,12 @@ export class RuleSource implements AsyncDisposable {
     return this.#current
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#stop.abort()
-    await this.#done
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#polling[Symbol.asyncDispose]()
   }
 
   async #poll(): Promise<void> {
-    const { store, metrics, logFailure, clock, pollMs } = this.#options
-    while (!this.#stop.signal.aborted) {
-      try {
-        if ((await store.version()) > this.#seen) await this.#load()
-      } catch (error) {
-        metrics.storeErrors.inc()
-        logFailure(error, 'loading the rules failed; the current ones stay in force')
-      }
-      await clock.pause(pollMs, this.#stop.signal)
-    }
+    if ((await this.#options.store.version()) > this.#seen) await this.#load()
   }
 
   /** Loads the rules once at a time: concurrent callers share the request. */

@@ -2,11 +2,11 @@ import { stormEnd, stormOpening } from '@tidemark/shared/detection/alerts/openin
 import { FLEET_PARTITION } from '@tidemark/shared/detection/alerts/record'
 import { type StormEvent, type StormPolicy, StormWatch } from '@tidemark/shared/detection/alerts/storm'
 import type { Clock } from '@tidemark/shared/runtime/clock'
-import type { FailureLog } from '@tidemark/shared/runtime/logger'
 import { ENTRY_ID_ZERO, type EntryId } from '@tidemark/shared/sample/receipt'
 import type { AlertFeedEntry, AlertStore, SavedStorm } from '@tidemark/shared/store/ports/alerts'
 import type { Lease } from '@tidemark/shared/store/ports/lease'
 import type { Logger } from 'pino'
+import { type AttemptOptions, attempt, type Repetition, repeat } from '../repeat.ts'
 import type { NotifyMetrics } from './metrics.ts'
 import { parseSavedWatch, type SavedWatch } from './storm-saved.ts'
 
@@ -19,15 +19,13 @@ const FEED_MAX = 1000
 /** How often keys and alerts are counted. A storm is a share of the keys. */
 const COUNTED_MS = 10_000
 
-export interface StormKeeperOptions {
+export interface StormKeeperOptions extends AttemptOptions {
   readonly alerts: Pick<AlertStore, 'feed' | 'keyCounts' | 'count' | 'loadStorm' | 'saveStorm'>
   readonly partitions: number
   readonly rules: { readonly current: { readonly storm: StormPolicy } }
   readonly leases: () => readonly Lease[]
   readonly metrics: Pick<NotifyMetrics, 'storms'>
-  readonly storeErrors: { inc(): void }
   readonly log: Logger
-  readonly logFailure: FailureLog
   readonly clock: Clock
 }
 
@@ -47,33 +45,20 @@ interface Watching {
  */
 export class StormKeeper implements AsyncDisposable {
   readonly #options: StormKeeperOptions
-  readonly #stop = new AbortController()
-  readonly #done: Promise<void>
+  readonly #polling: Repetition
   #watching: Watching | undefined
 
   constructor(options: StormKeeperOptions) {
     this.#options = options
-    this.#done = this.#run()
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#stop.abort()
-    await this.#done
-  }
-
-  async #run(): Promise<void> {
-    const { storeErrors, logFailure, clock } = this.#options
-    while (!this.#stop.signal.aborted) {
-      try {
-        await this.#keep()
-      } catch (error) {
-        // The save may have succeeded, so memory may be behind the store: load it again.
-        this.#watching = undefined
-        storeErrors.inc()
-        logFailure(error, 'storm detection failed; retrying')
-      }
-      await clock.pause(KEEP_MS, this.#stop.signal)
+    const keep = async () => {
+      // A save that failed may have succeeded in the store, so memory may be behind: load it again.
+      if (!(await attempt('storm detection', () => this.#keep(), options))) this.#watching = undefined
     }
+    this.#polling = repeat(keep, options.clock, KEEP_MS)
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#polling[Symbol.asyncDispose]()
   }
 
   async #keep(): Promise<void> {

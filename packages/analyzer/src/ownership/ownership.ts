@@ -6,6 +6,7 @@ import type { Lease } from '@tidemark/shared/store/ports/lease'
 import type { Logger } from 'pino'
 import type { AnalyzerMetrics } from '../metrics.ts'
 import { PartitionWorker, type PartitionWorkerOptions } from '../partition/partition-worker.ts'
+import { attempt, type Repetition, repeat } from '../repeat.ts'
 import { assignedTo } from './assignment.ts'
 
 /** The share of its TTL in which a lease is trusted: clocks run at different speeds. */
@@ -46,13 +47,12 @@ interface Owned {
 export class Ownership {
   readonly #options: OwnershipOptions
   readonly #owned = new Map<number, Owned>()
-  readonly #stop = new AbortController()
-  readonly #done: Promise<void>
+  readonly #heartbeats: Repetition
   #renewedAt = 0
 
   constructor(options: OwnershipOptions) {
     this.#options = options
-    this.#done = this.#run()
+    this.#heartbeats = repeat(() => this.#beat(), options.clock, options.heartbeatMs)
   }
 
   get workers(): PartitionWorker[] {
@@ -70,20 +70,16 @@ export class Ownership {
   /** Leaves the members first, so that others take over each lease as soon as it is released. */
   async [Symbol.asyncDispose](): Promise<void> {
     const { store, member } = this.#options
-    this.#stop.abort()
-    await this.#done
+    await this.#heartbeats[Symbol.asyncDispose]()
     await this.#attempt('leaving the members', () => store.leave(member))
     await Promise.all([...this.#owned.values()].map(owned => this.#handOff(owned)))
   }
 
-  async #run(): Promise<void> {
-    const { heartbeatMs, clock } = this.#options
-    while (!this.#stop.signal.aborted) {
-      await this.#renew()
-      await this.#attempt('the heartbeat', () => this.#rebalance())
-      this.#options.metrics.partitionsOwned.set(this.#owned.size)
-      await clock.pause(heartbeatMs, this.#stop.signal)
-    }
+  /** What fails here is retried with the next heartbeat, or ends with the lease. */
+  async #beat(): Promise<void> {
+    await this.#renew()
+    await this.#attempt('the heartbeat', () => this.#rebalance())
+    this.#options.metrics.partitionsOwned.set(this.#owned.size)
   }
 
   /** Compares assigned and owned partitions, and starts take-overs and hand-offs. */
@@ -157,13 +153,8 @@ export class Ownership {
     return owned.leaving
   }
 
-  /** What fails here is retried with the next heartbeat, or ends with the lease. */
-  async #attempt(what: string, action: () => Promise<unknown>): Promise<void> {
-    try {
-      await action()
-    } catch (error) {
-      this.#options.metrics.storeErrors.inc()
-      this.#options.logFailure(error, `${what} failed`)
-    }
+  #attempt(what: string, action: () => Promise<unknown>): Promise<boolean> {
+    const { metrics, logFailure } = this.#options
+    return attempt(what, action, { storeErrors: metrics.storeErrors, logFailure })
   }
 }
