@@ -252,7 +252,7 @@ function toNotification({ alert, status, number }: OutboxEntry, parts: AlertPart
 
 /** Only an alert that is firing and whose receivers were notified has a reminder. */
 function toReminder(parts: AlertParts | null): Notification[] {
-  if (parts === null || parts.end !== null || parts.notification === null || parts.notification.told === 0) return []
-  const { id } = parts.opening
-  return [{ id: `${id}:firing:${parts.notification.told}`, status: 'firing', record: assembleAlert(parts) }]
+  const number = parts?.notification?.told ?? 0
+  if (parts === null || parts.end !== null || number === 0) return []
+  return [{ id: `${parts.opening.id}:firing:${number}`, status: 'firing', record: assembleAlert(parts) }]
 }
