@@ -1,6 +1,6 @@
 import { SEVERITIES } from '@tidemark/shared/detection/alerts/alert'
 import type { AlertCause, AlertEnd } from '@tidemark/shared/detection/alerts/record'
-import { createTracedHistogram } from '@tidemark/shared/runtime/open-metrics'
+import { TracedHistogram } from '@tidemark/shared/runtime/open-metrics'
 import { Histogram, type Registry } from 'prom-client'
 import { createCounters, createGauges } from './metric-tables.ts'
 
@@ -118,7 +118,7 @@ export function createAnalyzerMetrics(registry: Registry) {
       name: 'analyzer_delay_seconds',
       help: 'Latency from an entry being accepted to its analyses being committed, by the clock of Redis.',
       buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60],
-      registers,
+      registers: [registry],
     }),
   }
 }

@@ -267,7 +267,7 @@ async function expectAlerts(memory: MemoryStore, accepted: readonly Accepted[]):
     const { count, window } = judge.judged
     if (count > 0) expect(JSON.parse(text ?? 'null')).toMatchObject({ count, window })
     const expired = { alerts: [], silences: [] }
-    judge.lapse(row, Number.MAX_SAFE_INTEGER, expired)
+    judge.expire(row, Number.MAX_SAFE_INTEGER, expired)
     possible.addExpired(key, policy, expired)
   }
   const feed = await memory.alerts.feed(0, ENTRY_ID_ZERO, 1e6)

@@ -264,7 +264,7 @@ describe('timers', () => {
     expect(last?.timers).toEqual([{ key: 'a', at: openedAt + 600_000 }])
 
     const early = expireTimers(['a', 'unknown'], openedAt + 1000, windows, DEFAULT)
-    expect(early.ruleEffects).toMatchObject({ alerts: { ended: [] }, due: [{ key: 'a', at: openedAt + 600_000 }] })
+    expect(early.ruleEffects).toMatchObject({ alerts: { ended: [] }, timers: [{ key: 'a', at: openedAt + 600_000 }] })
     const later = expireTimers(['a'], openedAt + 700_000, windows, DEFAULT)
     expect(later.ruleEffects.alerts.ended).toMatchObject([
       {
@@ -272,18 +272,18 @@ describe('timers', () => {
         end: { resolved_at: openedAt + 600_000, resolve_reason: 'no_samples' },
       },
     ])
-    expect(later.ruleEffects.due).toEqual([{ key: 'a', at: null }])
+    expect(later.ruleEffects.timers).toEqual([{ key: 'a', at: null }])
     expect(later.keys).toMatchObject([{ key: 'a', analysis: null, window: { kind: 'row' } }])
   })
 
   test('a key that must not be silent has a timer from its first sample on', () => {
     const rules = rulesOf({ pattern: 'a', silent: '5s' })
     const { windows, effects } = work(entriesOf(calm), { ...DEFAULT, rules, samplesMax: 1 })
-    expect(effects.flatMap(({ ruleEffects }) => ruleEffects.due)).toEqual([{ key: 'a', at: NOW + 5000 }])
+    expect(effects.flatMap(({ ruleEffects }) => ruleEffects.timers)).toEqual([{ key: 'a', at: NOW + 5000 }])
     const due = NOW + 39 + 5000
     expect(expireTimers(['a'], NOW + 5000, windows, { ...DEFAULT, rules }).ruleEffects).toMatchObject({
       alerts: { opened: [] },
-      due: [{ key: 'a', at: due }],
+      timers: [{ key: 'a', at: due }],
     })
     expect(expireTimers(['a'], due + 9, windows, { ...DEFAULT, rules }).ruleEffects.alerts.opened).toMatchObject([
       { opening: { key: 'a', opened_at: due, cause: { kind: 'silent', expected_ms: 5000 } } },

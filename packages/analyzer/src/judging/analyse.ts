@@ -1,9 +1,9 @@
 import { Judge } from '@tidemark/shared/detection/judge'
-import { DUE } from '@tidemark/shared/detection/key-row'
+import { TIMER } from '@tidemark/shared/detection/key-row'
 import { DEFAULT_POLICY, NO_POLICY, type RuleSet } from '@tidemark/shared/detection/rules/rule-set'
 import { SAMPLE_STRIDE } from '@tidemark/shared/sample/entry'
 import { entryTimeMs } from '@tidemark/shared/sample/receipt'
-import { encodeAnalysis } from '@tidemark/shared/verdict/analysis'
+import { encodeAnalysis } from '@tidemark/shared/verdict/encoding'
 import { Effects } from './effects.ts'
 import { type AnalysisOptions, EntryAnalysis } from './entry-analysis.ts'
 import type { ReadableEntry, Run } from './run.ts'
@@ -99,7 +99,7 @@ function scoreEntry(entry: ReadableEntry, scoring: Scoring): EntryAnalysis {
     if (hasEvents) effects.addAlerts(keyAt(entry, index), judge.policy, judged, { value, time })
     if (!judged.isAnalysed || judged.isShift) windows.requireRow(slot)
     if (hasEvents || row.shape.hasSilence) {
-      const dueAt = judge.newDue(row)
+      const dueAt = judge.nextTimer(row)
       if (dueAt !== undefined) effects.setTimer(keyAt(entry, index), dueAt)
     }
     const shadow = shadows?.[index] ?? NO_SLOT
@@ -176,11 +176,11 @@ export function expireTimers(keys: readonly string[], now: number, windows: Wind
     const judge = judges[options.rules.resolve(key)] as Judge
     const row = windows.row(slot)
     const expired = { alerts: [], silences: [] }
-    judge.lapse(row, now, expired)
+    judge.expire(row, now, expired)
     effects.addExpired(key, judge.policy, expired)
-    const dueAt = judge.dueAt(row)
+    const dueAt = judge.timerAt(row)
     const isOver = dueAt === Number.POSITIVE_INFINITY
-    row.rows[row.start + DUE] = isOver ? 0 : dueAt
+    row.rows[row.start + TIMER] = isOver ? 0 : dueAt
     effects.setTimer(key, isOver ? null : dueAt)
     windows.requireRow(slot)
     effects.keys.push({ key, window: windows.encodeUpdate(slot), analysis: null })

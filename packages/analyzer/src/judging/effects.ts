@@ -18,9 +18,6 @@ import type { EndedAlert, OpenedAlert } from '@tidemark/shared/store/ports/alert
 import type { Commit, KeyUpdate } from '@tidemark/shared/store/ports/commit'
 import type { EntryFindings } from '@tidemark/shared/verdict/kept-verdicts'
 
-/** Shares are counted in millionths: a sum of integers does not depend on the order. */
-export const MILLION = 1e6
-
 /** Late and duplicate samples of a run, for the metrics. */
 export interface Tally {
   late: number
@@ -49,14 +46,14 @@ export class Effects {
   }
 
   /** The part of a commit that is empty under the default policy unless an alert changes. */
-  get ruleEffects(): Pick<Commit, 'alerts' | 'due' | 'counts' | 'shadowed'> {
+  get ruleEffects(): Pick<Commit, 'alerts' | 'timers' | 'counts' | 'shadowed'> {
     const counts = [...this.#counts].flatMap(([{ rule, version }, counted]) =>
       Object.entries(counted)
         .filter(([, by]) => by > 0)
         .map(([what, by]) => ({ name: ruleCountName(rule ?? '', version, what as RuleCount), by })),
     )
-    const due = [...this.#timers].map(([key, at]) => ({ key, at }))
-    return { alerts: { opened: this.opened, ended: this.ended }, due, counts, shadowed: this.shadowed }
+    const timers = [...this.#timers].map(([key, at]) => ({ key, at }))
+    return { alerts: { opened: this.opened, ended: this.ended }, timers, counts, shadowed: this.shadowed }
   }
 
   /** The samples counted for each rule; `expected` in millionths. */
@@ -81,7 +78,7 @@ export class Effects {
   }
 
   /** Adds the alerts that expired timers opened or resolved. Only samples open anomaly alerts. */
-  addExpired(key: string, policy: Policy, { silences, alerts }: Lapsed): void {
+  addExpired(key: string, policy: Policy, { silences, alerts }: TimerEvents): void {
     const place = { partition: this.#partition, key, policy }
     this.#addSilences(place, silences)
     this.#addAnomalies(place, alerts, undefined)

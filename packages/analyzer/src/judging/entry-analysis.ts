@@ -4,13 +4,8 @@ import type { Policy } from '@tidemark/shared/detection/rules/policy'
 import type { RuleSet } from '@tidemark/shared/detection/rules/rule-set'
 import { SAMPLE_STRIDE } from '@tidemark/shared/sample/entry'
 import { formatReceipt } from '@tidemark/shared/sample/receipt'
-import {
-  type EncodingContext,
-  encodeAnalysis,
-  type Finding,
-  type RuleFinding,
-  type VerdictSettings,
-} from '@tidemark/shared/verdict/analysis'
+import type { Finding, RuleFinding, VerdictSettings } from '@tidemark/shared/verdict/analysis'
+import { type EncodingContext, encodeAnalysis } from '@tidemark/shared/verdict/encoding'
 import {
   type EntryFindings,
   type EntryJudgements,

@@ -1,6 +1,6 @@
 import { type Entry, type FlatSamples, unpackEntry } from '@tidemark/shared/sample/entry'
 import { compareEntryIds, type EntryId } from '@tidemark/shared/sample/receipt'
-import type { Checkpoint, Commit, DeadLetter } from '@tidemark/shared/store/ports/store'
+import type { Checkpoint, Commit, DeadLetter } from '@tidemark/shared/store/ports/commit'
 import { NO_SLOT } from './windows.ts'
 
 /** Consecutive entries without a gap, parsed: the input of one commit. */

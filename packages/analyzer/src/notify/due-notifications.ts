@@ -58,21 +58,21 @@ function decide({ id, parts, dueAt }: Due, now: number, { rules, storm, waitMs }
   const waitUntil = waitsUntil(before, waitMs)
   if (waitUntil > now) {
     return {
-      decision: { id, dueAt, notification: notificationStateOf(before), askAgainAt: waitUntil, tell: null },
+      decision: { id, dueAt, notification: notificationStateOf(before), nextCheckAt: waitUntil, notify: null },
       suppressedBy: [],
     }
   }
   const muted = before.key === null ? null : rules.current.mutedBy(before.key, now)
   // A storm consists of anomalies. Other alerts that open meanwhile have a cause of their own.
   const isInStorm = before.cause.kind === 'anomaly' && storm.covers(before.opened_at)
-  const { record, notify: tell } = decideNotification(before, { now, muted, isInStorm })
+  const { record, notify } = decideNotification(before, { now, muted, isInStorm })
   return {
     decision: {
       id,
       dueAt,
       notification: notificationStateOf(record),
-      askAgainAt: nextCheckAt(record, { now, muted }),
-      tell,
+      nextCheckAt: nextCheckAt(record, { now, muted }),
+      notify,
     },
     suppressedBy: SUPPRESSORS.filter(by => record.suppressed[by] > before.suppressed[by]),
   }

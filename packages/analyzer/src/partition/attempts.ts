@@ -1,5 +1,6 @@
 import type { EntryId } from '@tidemark/shared/sample/receipt'
-import type { AnalyzerStore, Attempt, Lease } from '@tidemark/shared/store/ports/store'
+import type { AnalyzerStore, Attempt } from '@tidemark/shared/store/ports/analyzer'
+import type { Lease } from '@tidemark/shared/store/ports/lease'
 import type { Logger } from 'pino'
 
 /** After this many attempts that ended with a crash, an entry becomes a dead letter. */

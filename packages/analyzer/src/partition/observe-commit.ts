@@ -1,6 +1,7 @@
+import { MILLION } from '@tidemark/shared/detection/rules/rule-counts'
 import { entryTimeMs } from '@tidemark/shared/sample/receipt'
 import type { Logger } from 'pino'
-import { type Effects, MILLION } from '../judging/effects.ts'
+import type { Effects } from '../judging/effects.ts'
 import type { AnalyzerMetrics } from '../metrics.ts'
 import { type TracedCommit, tracesOf } from './tracing.ts'
 

@@ -1,7 +1,7 @@
 import type { Clock } from '@tidemark/shared/runtime/clock'
 import type { FailureLog } from '@tidemark/shared/runtime/logger'
 import type { Entry } from '@tidemark/shared/sample/entry'
-import type { AnalyzerStore } from '@tidemark/shared/store/ports/store'
+import type { AnalyzerStore } from '@tidemark/shared/store/ports/analyzer'
 import type { AnalyzerMetrics } from '../metrics.ts'
 
 /** The longest blocking read of all partitions: bounds the delay by a lost interruption. */
