@@ -66,9 +66,9 @@ function prose(file: string, text: string): { line: number; text: string }[] {
   return readable.split('\n').map((line, index) => ({ line: index + 1, text: line }))
 }
 
-// Strings of one identifier are names of the API or of a stored format, not prose.
+// Strings of one identifier or of JSON are names of the API or of a stored format, not prose.
 const COMMENTS_AND_STRINGS = /\/\*[\s\S]*?\*\/|\/\/.*$|'(?:\\.|[^'\\\n])*'|`(?:\\.|[^`\\])*`/gm
-const IDENTIFIER = /^['`][\w.:/-]*['`]$/
+const IDENTIFIER = /^['`](?:[\w.:/-]*['`]$|[{[])/
 
 function blankAllBut(text: string, pattern: RegExp): string {
   let kept = ''

@@ -1,5 +1,5 @@
 import type { ContainerRuntimeClient } from 'testcontainers'
-import type { RunningRedis } from './redis-fixture.ts'
+import type { RunningRedis } from './redis-process.ts'
 import { freePort } from './redis-process.ts'
 
 const IMAGE_DEFAULT = 'redis:7.0-alpine'

@@ -1,7 +1,7 @@
 import { pause } from '@tidemark/shared/runtime/lifecycle'
 import { Redis } from 'ioredis'
 import { dockerEngine, redisImage, startRedisContainer } from './docker-engine.ts'
-import { isOnPath, startRedisProcess } from './redis-process.ts'
+import { isOnPath, type RunningRedis, startRedisProcess } from './redis-process.ts'
 
 /**
  * Where a Redis for tests comes from, in the order of preference. TIDEMARK_TEST_REDIS forces one.
@@ -18,19 +18,6 @@ const REMEDY = 'install it with "apt-get install redis-server" or "brew install 
 
 const RESPONSE_WITHIN_MS = 15_000
 
-/** A running server, as a process or in a container. `start` does nothing while it runs. */
-export interface RunningRedis extends AsyncDisposable {
-  readonly url: string
-  readonly port: number
-  /** Starts it again on the same port with the same data. */
-  start(): Promise<void>
-  /** Stops it as SIGTERM does. */
-  stop(): Promise<void>
-  /** Stops it as SIGKILL does. */
-  kill(): Promise<void>
-  log(): Promise<string>
-}
-
 export interface RedisFixture extends RunningRedis {
   readonly which: RedisKind
   /** `Redis 7.0.15`, `Valkey 8.1.0` */
@@ -44,7 +31,7 @@ export interface RedisFixtureOptions {
 }
 
 /**
- * Tells whether tests that need Redis run. With CI=true they always run, and fail without Redis;
+ * Returns whether tests that need Redis run. With CI=true they always run, and fail without Redis;
  * otherwise they are skipped without Redis, with a line that says so.
  */
 export async function redisAvailable(): Promise<boolean> {

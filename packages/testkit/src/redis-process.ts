@@ -5,7 +5,19 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import type { RunningRedis } from './redis-fixture.ts'
+
+/** A running server, as a process or in a container. `start` does nothing while it runs. */
+export interface RunningRedis extends AsyncDisposable {
+  readonly url: string
+  readonly port: number
+  /** Starts it again on the same port with the same data. */
+  start(): Promise<void>
+  /** Stops it as SIGTERM does. */
+  stop(): Promise<void>
+  /** Stops it as SIGKILL does. */
+  kill(): Promise<void>
+  log(): Promise<string>
+}
 
 /**
  * Runs the command after its first argument, a folder, until a signal's name arrives on stdin, a
@@ -65,7 +77,7 @@ export async function startRedisProcess(file: string, args: readonly string[]): 
   }
 }
 
-/** Tells whether `file` is a program on PATH that runs. */
+/** Returns whether `file` is a program on PATH that runs. */
 export async function isOnPath(file: string): Promise<boolean> {
   return promisify(execFile)(file, ['--version']).then(
     () => true,

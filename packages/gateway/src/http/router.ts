@@ -17,7 +17,7 @@ export type Router = OpenAPIHono<BlankEnv> & { readonly tag: string }
  */
 type RouteContext<R extends RouteConfig> = Parameters<RouteHandler<R>>[0]
 
-/** Creates a router. Its routes are documented under `tag`, and respond 400 to invalid parameters. */
+/** Creates a router: routes are documented under `tag` and respond 400 to invalid parameters. */
 export function createRouter(tag: string): Router {
   const router = new OpenAPIHono<BlankEnv>({
     defaultHook(result, c) {

@@ -120,7 +120,7 @@ export type StoredAlert = Readonly<
   Record<'opening' | 'end' | 'acknowledged' | 'snoozed' | 'notification', string | null | undefined>
 >
 
-/** Parses an alert's parts. Returns null without an opening, and throws on a part that is garbled. */
+/** Parses an alert's parts. Returns null without an opening; throws on a garbled part. */
 export function parseAlert(stored: StoredAlert): AlertParts | null {
   const opening = parsePart(openingSchema, stored.opening)
   if (opening === null) return null
