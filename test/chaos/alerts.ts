@@ -18,7 +18,7 @@ import { entryTimeMs, parseReceipt } from '@tidemark/shared/sample/receipt'
 import { type Keys, keysUnder } from '@tidemark/shared/store/keys'
 import { PREFIX, type RedisClient } from './redis-client.ts'
 
-/** Alerts come and go within a run, by samples and by time; verdicts are those of the default policy. */
+/** Rules that open and resolve alerts by samples and by timers; verdicts use the default policy. */
 const RULES = [
   { id: 'all', pattern: '*', alert: { resolve_after: '1s', close_after: 2 } },
   { id: 'heard', pattern: 'edge-0/*', alert: { resolve_after: '1s', close_after: 2 }, silent: '2s' },
@@ -32,24 +32,24 @@ const COMPILED = new RuleSet(DOCUMENT)
 const { rules: RULES_KEY } = keysUnder(PREFIX)
 const KEPT_RULES = { version: DOCUMENT.version, document: JSON.stringify(DOCUMENT) }
 
-/** Puts the run's rules in force, before anybody judges. */
+/** Stores the rules of the run. Call it before the first sample is scored. */
 export async function putRules(redis: RedisClient): Promise<void> {
   await redis.hset(RULES_KEY, KEPT_RULES)
 }
 
-/** Empties Redis, but for the rules: nobody could say afterwards which verdicts were made without them. */
+/** Deletes everything in Redis except the rules: all verdicts of a run must use the same rules. */
 export async function flushAllButRules(redis: RedisClient): Promise<void> {
   await redis.multi().flushall().hset(RULES_KEY, KEPT_RULES).exec()
 }
 
-/** How long after it is due what only time does may take: it is looked for once a second, and owners change. */
+/** Allowed delay of a timer. Timers are checked once a second, and partitions may change owners. */
 const BY_TIME_WITHIN_MS = 15_000
 
-/** The alerts of one partition as they stand in Redis. */
+/** The alerts that Redis holds for one partition. */
 export interface KeptAlerts {
   readonly openings: ReadonlyMap<string, AlertOpening>
   readonly ends: ReadonlyMap<string, AlertEnd>
-  /** `opened id` and `resolved id`, in the order in which they were committed. */
+  /** `opened id` and `resolved id`, in commit order. */
   readonly feed: readonly string[]
 }
 
@@ -70,15 +70,15 @@ export interface JudgedSample {
   readonly receipt: string
 }
 
-/** What the committed samples of each key must have done to alerts, and what time may have done since. */
+/** Computes the alerts that the committed samples of each key must have opened and resolved. */
 export class ExpectedAlerts {
   readonly #openings = new Map<string, AlertOpening>()
   readonly #ends = new Map<string, AlertEnd>()
-  /** What only time does, and when. */
+  /** Openings and ends that only a timer creates, with the time at which it expires. */
   readonly #byTime = new Map<string, number>()
   #opened = 0
 
-  /** Alerts that samples opened. */
+  /** The number of alerts that samples opened. */
   get opened(): number {
     return this.#opened
   }
@@ -116,21 +116,21 @@ export class ExpectedAlerts {
       note(judged.alerts, judged.silences, judged)
     }
     this.#opened += this.#openings.size - before
-    const lapsed = { alerts: [], silences: [] }
-    judge.expire(row, Number.MAX_SAFE_INTEGER, lapsed)
-    for (const id of note(lapsed.alerts, lapsed.silences)) {
+    const expired = { alerts: [], silences: [] }
+    judge.expire(row, Number.MAX_SAFE_INTEGER, expired)
+    for (const id of note(expired.alerts, expired.silences)) {
       this.#byTime.set(id, this.#ends.get(id)?.resolved_at ?? this.#openings.get(id)?.opened_at ?? 0)
     }
   }
 
   /**
-   * I14: each alert is opened and resolved once, as the samples of its key say, and there is no other. What only time does is
-   * done within a while: at `now`, Unix ms.
+   * Checks I14: each alert is opened and resolved once, as the samples of its key require.
+   * Openings and ends by timer may be missing if they expired shortly before `now` (Unix ms).
    */
   check(kept: readonly KeptAlerts[], now = 0): string[] {
     const openings = new Map(kept.flatMap(one => [...one.openings]))
     const ends = new Map(kept.flatMap(one => [...one.ends]))
-    const breaches: string[] = []
+    const violations: string[] = []
     for (const [what, expected, found] of [
       ['opening', this.#openings, openings],
       ['end', this.#ends, ends],
@@ -140,23 +140,23 @@ export class ExpectedAlerts {
         const dueAt = this.#byTime.get(id)
         if (there === undefined && dueAt !== undefined && dueAt > now - BY_TIME_WITHIN_MS) continue
         if (!isDeepStrictEqual(there, JSON.parse(JSON.stringify(one)))) {
-          breaches.push(
-            `I14: the ${what} of alert ${id} is ${JSON.stringify(there)}, and should be ${JSON.stringify(one)}`,
+          violations.push(
+            `I14: the ${what} of alert ${id} is ${JSON.stringify(there)}, expected ${JSON.stringify(one)}`,
           )
         }
       }
       for (const id of found.keys()) {
         if (!expected.has(id))
-          breaches.push(`I14: there is an ${what} of alert ${id}, and no sample of its key says so`)
+          violations.push(`I14: unexpected ${what} of alert ${id}: no sample of its key requires it`)
       }
     }
     for (const { feed } of kept) {
       const seen = new Set<string>()
       for (const event of feed) {
-        if (seen.has(event)) breaches.push(`I14: the feed says twice: ${event}`)
+        if (seen.has(event)) violations.push(`I14: the feed contains twice: ${event}`)
         seen.add(event)
       }
     }
-    return breaches
+    return violations
   }
 }

@@ -3,14 +3,14 @@ import { join } from 'node:path'
 import { pause } from '@tidemark/shared/runtime/lifecycle'
 import { keys, type RedisClient } from './redis-client.ts'
 
-/** What ends a transaction in an append-only file. */
+/** The command that ends a transaction in an append-only file. */
 const EXEC = '*1\r\n$4\r\nEXEC\r\n'
 
 const REWRITE_WITHIN_MS = 10_000
 
 const byNumber = new Intl.Collator('en', { numeric: true }).compare
 
-/** The append-only file that Redis writes to at present. */
+/** Returns the path of the append-only file that Redis currently writes. */
 export async function aofFile(redis: RedisClient): Promise<string> {
   const [, folder = ''] = (await redis.config('GET', 'dir')) as string[]
   const aof = join(folder, 'appendonlydir')
@@ -18,11 +18,11 @@ export async function aofFile(redis: RedisClient): Promise<string> {
     .filter(name => name.endsWith('.incr.aof'))
     .toSorted(byNumber)
     .at(-1)
-  if (file === undefined) throw new Error(`there is no append-only file in ${aof}`)
+  if (file === undefined) throw new Error(`no append-only file in ${aof}`)
   return join(aof, file)
 }
 
-/** Rewrites the append-only file: Redis is to be back in an instant, and reads all of it at its start. */
+/** Rewrites the append-only file. Redis loads all of it at startup, and must restart fast. */
 export async function compactAof(redis: RedisClient): Promise<void> {
   await redis.bgrewriteaof()
   const deadline = performance.now() + REWRITE_WITHIN_MS
@@ -31,16 +31,16 @@ export async function compactAof(redis: RedisClient): Promise<void> {
   while ((await isRewriting()) && performance.now() < deadline) await pause(20)
 }
 
-/** Cuts an append-only file before the transaction that is the last commit of a partition. */
+/** Truncates the file before the last commit of a partition (a transaction). */
 export async function cutLastCommit(file: string, partition: number): Promise<void> {
   const content = await readFile(file)
-  // A commit is the only transaction that sets a checkpoint.
+  // Only a commit writes a checkpoint in a transaction.
   const checkpoint = content.lastIndexOf(`${keys.partition(partition).checkpoint}\r\n`)
   const begin = content.lastIndexOf('*1\r\n$5\r\nMULTI\r\n', checkpoint)
   if (begin > 0) await truncate(file, begin)
 }
 
-/** Cuts an append-only file after the transaction that has the last of the entries. */
+/** Truncates the file after the transaction that contains the last of these entries. */
 export async function cutAfter(file: string, ids: readonly string[]): Promise<void> {
   const content = await readFile(file)
   const last = Math.max(...ids.map(id => content.lastIndexOf(`\r\n${id}\r\n`)))

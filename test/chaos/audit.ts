@@ -6,7 +6,7 @@ import type { PartitionState } from './partition-state.ts'
 import type { Exchange, ProxyAudit } from './proxy.ts'
 import { bulkStrings } from './resp.ts'
 
-/** A sample as it was committed, with what the commit says of it. */
+/** A sample as it was committed, with the finding that the commit contains. */
 export interface CommittedSample {
   readonly key: string
   readonly value: number
@@ -22,8 +22,8 @@ export interface CommittedEntry {
   readonly samples: readonly CommittedSample[]
 }
 
-/** What Redis answered to a commit; `unknown` when nobody heard it. */
-export type Outcome = 'ok' | 'already' | 'stale' | 'gap' | 'fenced' | 'error' | 'unknown'
+/** What Redis replied to a commit; `unknown` if no reply was seen. */
+export type CommitResult = 'ok' | 'already' | 'stale' | 'gap' | 'fenced' | 'error' | 'unknown'
 
 export interface CommitRecord {
   readonly partition: number
@@ -32,10 +32,10 @@ export interface CommitRecord {
   readonly to: EntryId
   /** The entries whose samples were analysed. */
   readonly entries: readonly CommittedEntry[]
-  /** Somebody else's lease on the partition had been seen before the commit was sent to Redis. */
+  /** The lease holder known when the commit was sent to Redis. */
   readonly holder: string | undefined
-  outcome: Outcome
-  /** When the answer came, performance.now(). */
+  result: CommitResult
+  /** When the reply arrived, performance.now(). */
   at: number
 }
 
@@ -49,50 +49,50 @@ const TOKEN = /^[A-Za-z0-9_.-]{1,100}:[0-9a-f]{8}-[0-9a-f-]{27}$/
 const ENTRY_ID = /^\d{1,16}-\d{1,16}$/
 const STREAM = /\{(\d+)\}:samples$/
 
-/** An answer to an append that added something. */
+/** The reply to an append that stored an entry. */
 const STORED = /^\*2\r\n\$6\r\nstored\r\n\$\d+\r\n(\d+-\d+)\r\n/
 
 export interface Appended {
   /** Samples that Redis counts as accepted, ever. */
   readonly samples: number
-  /** Samples of appends without an answer: it may count them too. */
-  readonly unanswered: number
+  /** Samples of appends without a reply. Redis may or may not count them. */
+  readonly unconfirmed: number
   readonly lastId: EntryId
 }
 
 /**
- * Knows every commit and every lease from the bytes that pass the proxies, whichever process sent them and whether anybody
- * heard the answer. That is the audit of what was applied: it owes nothing to the code under test.
+ * Records every commit and every lease from the bytes that pass the proxies, whichever process sent
+ * them and whether or not it received the reply. The record does not rely on the code under test.
  */
 export class Audit implements ProxyAudit {
   readonly commits: CommitRecord[] = []
   readonly acquisitions: Acquisition[] = []
-  /** Commits that Redis forgot together with their effects. */
-  readonly forgotten: CommitRecord[] = []
-  /** Every breach that shows at once. */
-  readonly breaches: string[] = []
-  /** Every answer to a commit, also to those that Redis forgot. */
-  readonly outcomes = new Map<Outcome, number>()
-  /** Samples in commits that came back ok: how far the work is. */
+  /** Applied commits that Redis lost together with their effects. */
+  readonly rolledBack: CommitRecord[] = []
+  /** Violations that are visible immediately. */
+  readonly violations: string[] = []
+  /** Counts every reply to a commit, including commits that Redis lost later. */
+  readonly results = new Map<CommitResult, number>()
+  /** Samples in commits with the result `ok`: the progress of the run. */
   committedSamples = 0
-  /** What was appended to each partition since Redis last lost something, as its answers tell. */
+  /** What was appended to each partition since Redis last lost data, according to its replies. */
   readonly appended = new Map<number, Appended>()
   readonly #holders = new Map<number, string>()
-  /** The samples' text of every entry that Redis delivered, by receipt: whatever a commit speaks of was read before. */
+  /** The samples text of every delivered entry, by receipt. A commit refers to earlier reads. */
   readonly #texts = new Map<string, string>()
   readonly #records = new WeakMap<Exchange, CommitRecord>()
-  readonly #waiting = new Set<() => void>()
+  readonly #waiters = new Set<() => void>()
 
   forwarding(exchange: Exchange): void {
     const { command } = exchange
     if (isAppend(command) && command.partition !== undefined) {
-      const known = this.appended.get(command.partition) ?? { samples: 0, unanswered: 0, lastId: ENTRY_ID_ZERO }
-      this.appended.set(command.partition, { ...known, unanswered: known.unanswered + sampleCount(command.args) })
+      const known = this.appended.get(command.partition) ?? { samples: 0, unconfirmed: 0, lastId: ENTRY_ID_ZERO }
+      this.appended.set(command.partition, { ...known, unconfirmed: known.unconfirmed + sampleCount(command.args) })
     }
     if (command.name !== 'commit') return
     const record = parseCommit(command, this.#holders, id => this.#texts.get(`${command.partition}:${id}`))
     if (record === undefined) {
-      this.breaches.push('I1: a commit that cannot be read passed the proxy')
+      this.violations.push('I1: a commit that cannot be parsed passed the proxy')
       return
     }
     this.commits.push(record)
@@ -106,14 +106,14 @@ export class Audit implements ProxyAudit {
     if (command.name === 'commit') this.#committed(exchange, reply)
     if (command.name === 'read' || command.name === 'pending') this.#delivered(reply)
     if (isAppend(command)) this.#appended(exchange, reply)
-    for (const wake of this.#waiting) wake()
+    for (const wake of this.#waiters) wake()
   }
 
   holder(partition: number): string | undefined {
     return this.#holders.get(partition)
   }
 
-  /** Resolves when `holds` does; false when it did not in time. Looked at whenever a reply passes. */
+  /** Resolves with true once `holds` does, checked at every reply; with false after the timeout. */
   async until(holds: () => boolean, timeoutMs: number): Promise<boolean> {
     if (holds()) return true
     const { promise, resolve } = Promise.withResolvers<boolean>()
@@ -121,32 +121,32 @@ export class Audit implements ProxyAudit {
       if (holds()) resolve(true)
     }
     const timer = setTimeout(() => resolve(false), timeoutMs)
-    this.#waiting.add(wake)
+    this.#waiters.add(wake)
     try {
       return await promise
     } finally {
       clearTimeout(timer)
-      this.#waiting.delete(wake)
+      this.#waiters.delete(wake)
     }
   }
 
-  /** Redis lost data: of a partition it has the commits up to its checkpoint and no others. */
+  /** Applies a data loss: the partition keeps only the commits up to its checkpoint. */
   rollBack({ partition, checkpoint, accepted, lastEntryId }: PartitionState): void {
     const isGone = (commit: CommitRecord): boolean =>
       commit.partition === partition && compareEntryIds(commit.to, checkpoint) > 0
-    this.forgotten.push(...this.commits.filter(commit => isGone(commit) && commit.outcome === 'ok'))
+    this.rolledBack.push(...this.commits.filter(commit => isGone(commit) && commit.result === 'ok'))
     this.commits.splice(0, this.commits.length, ...this.commits.filter(commit => !isGone(commit)))
-    // Leases went back too, so that who holds one must be seen anew.
+    // Leases were rolled back too, so the holder is unknown until the next acquisition.
     this.#holders.delete(partition)
-    this.appended.set(partition, { samples: accepted, unanswered: 0, lastId: lastEntryId })
+    this.appended.set(partition, { samples: accepted, unconfirmed: 0, lastId: lastEntryId })
   }
 
-  /** The newest commit of each partition that was applied. */
+  /** The newest applied commit of each partition. */
   get lastCommits(): Map<number, CommitRecord> {
     const last = new Map<number, CommitRecord>()
     for (const commit of this.commits) {
       const known = last.get(commit.partition)
-      if (commit.outcome !== 'ok' || (known !== undefined && compareEntryIds(commit.to, known.to) <= 0)) continue
+      if (commit.result !== 'ok' || (known !== undefined && compareEntryIds(commit.to, known.to) <= 0)) continue
       last.set(commit.partition, commit)
     }
     return last
@@ -167,7 +167,7 @@ export class Audit implements ProxyAudit {
     const count = sampleCount(args)
     this.appended.set(partition, {
       samples: (known?.samples ?? 0) + (id === undefined ? 0 : count),
-      unanswered: Math.max(0, (known?.unanswered ?? 0) - count),
+      unconfirmed: Math.max(0, (known?.unconfirmed ?? 0) - count),
       lastId: id ?? known?.lastId ?? ENTRY_ID_ZERO,
     })
   }
@@ -186,16 +186,16 @@ export class Audit implements ProxyAudit {
   #committed(exchange: Exchange, reply: Buffer): void {
     const record = this.#records.get(exchange)
     if (record === undefined) return
-    record.outcome = outcomeOf(reply)
+    record.result = resultOf(reply)
     record.at = performance.now()
-    this.outcomes.set(record.outcome, (this.outcomes.get(record.outcome) ?? 0) + 1)
-    if (record.outcome === 'ok') {
+    this.results.set(record.result, (this.results.get(record.result) ?? 0) + 1)
+    if (record.result === 'ok') {
       this.committedSamples += record.entries.reduce((sum, { samples }) => sum + samples.length, 0)
     }
-    const { holder, token, outcome, partition } = record
-    if (holder !== undefined && holder !== token && outcome !== 'fenced' && outcome !== 'error') {
-      this.breaches.push(
-        `I6: a commit to partition ${partition} by ${token} came back ${outcome}, and ${holder} had taken the lease before it was sent`,
+    const { holder, token, result, partition } = record
+    if (holder !== undefined && holder !== token && result !== 'fenced' && result !== 'error') {
+      this.violations.push(
+        `I6: a commit to partition ${partition} by ${token} returned ${result} after ${holder} had taken the lease`,
       )
     }
   }
@@ -205,36 +205,36 @@ export function isAppend({ name }: Command): boolean {
   return name === 'append' || name === 'append-once'
 }
 
-/** The second argument after the keys says how many samples an append brings. */
+/** The second argument after the keys is the number of samples of an append. */
 function sampleCount(args: readonly Buffer[]): number {
   return Number(String(args[3 + Number(String(args[2])) + 1]))
 }
 
-/** Commits in the order in which they were applied: each begins where the one before it ended. */
+/** Returns the commits in the order of application: each starts where the last one ended. */
 export function chainOf(commits: readonly CommitRecord[], partition: number, end: EntryId) {
   const faults: string[] = []
   const chain: CommitRecord[] = []
-  // Those of time going by lead nowhere: they have no entries and do twice what they do once.
+  // Commits of expired timers have no entries and are idempotent, so they are not in the chain.
   const ours = commits.filter(commit => commit.partition === partition && commit.from !== commit.to)
   const byStart = Map.groupBy(ours, ({ from }) => from)
-  const confirmed = new Set(ours.filter(({ outcome }) => outcome === 'ok'))
+  const confirmed = new Set(ours.filter(({ result }) => result === 'ok'))
   const visited = new Set<EntryId>([ENTRY_ID_ZERO])
   for (let at = ENTRY_ID_ZERO; ; ) {
     const candidates = byStart.get(at) ?? []
-    const ok = candidates.filter(({ outcome }) => outcome === 'ok')
+    const ok = candidates.filter(({ result }) => result === 'ok')
     if (ok.length > 1) {
       const whose = ok.map(({ token, to }) => `${token} to ${to}`).join(', ')
       faults.push(`I1: ${ok.length} commits from ${at} of partition ${partition} were applied: ${whose}`)
     }
-    // A commit whose answer nobody heard was applied when the work went on from its end.
+    // A commit without a reply was applied if later commits continue from its end.
     const next =
       ok[0] ??
       candidates.find(
-        ({ outcome, to }) =>
-          outcome === 'already' || (outcome === 'unknown' && (to === end || goesOnFrom(byStart, to))),
+        ({ result, to }) =>
+          result === 'already' || (result === 'unknown' && (to === end || continuesFrom(byStart, to))),
       )
     if (next === undefined) {
-      if (at !== end) faults.push(`I1: partition ${partition} stands at ${end}, and its commits lead to ${at}`)
+      if (at !== end) faults.push(`I1: partition ${partition} is at ${end}, but its commits lead to ${at}`)
       break
     }
     if (next.to === at || visited.has(next.to)) {
@@ -247,18 +247,18 @@ export function chainOf(commits: readonly CommitRecord[], partition: number, end
     at = next.to
   }
   for (const { from, to, token } of confirmed) {
-    faults.push(`I1: a commit of partition ${partition} from ${from} to ${to} by ${token} was applied out of turn`)
+    faults.push(`I1: a commit of partition ${partition} from ${from} to ${to} by ${token} was applied out of order`)
   }
   return { chain, faults }
 }
 
-function goesOnFrom(byStart: ReadonlyMap<EntryId, readonly CommitRecord[]>, id: EntryId): boolean {
-  return (byStart.get(id) ?? []).some(({ outcome }) => outcome === 'ok' || outcome === 'unknown')
+function continuesFrom(byStart: ReadonlyMap<EntryId, readonly CommitRecord[]>, id: EntryId): boolean {
+  return (byStart.get(id) ?? []).some(({ result }) => result === 'ok' || result === 'unknown')
 }
 
 /**
- * Reads a commit's arguments by what they look like rather than by where they stand: token, checkpoint before, checkpoint
- * after; and verdicts as an entry id and findings of a length that fits the entry's samples.
+ * Parses a commit by the format of its arguments instead of their positions: the token, the
+ * checkpoints before and after, then pairs of an entry id and findings whose length fits the entry.
  */
 export function parseCommit(
   command: Command,
@@ -279,7 +279,7 @@ export function parseCommit(
     const samples = text === undefined ? undefined : parseVerdicts(text, findings)
     if (samples !== undefined) entries.push({ id, samples })
   }
-  return { partition, token, from, to, entries, holder: holders.get(partition), outcome: 'unknown', at: 0 }
+  return { partition, token, from, to, entries, holder: holders.get(partition), result: 'unknown', at: 0 }
 }
 
 function parseVerdicts(text: string, findings: Buffer): CommittedSample[] | undefined {
@@ -302,9 +302,9 @@ function parseVerdicts(text: string, findings: Buffer): CommittedSample[] | unde
   }))
 }
 
-const OUTCOME = /^\*\d\r\n\$\d+\r\n(ok|already|stale|gap|fenced)\r\n/
+const COMMIT_REPLY = /^\*\d\r\n\$\d+\r\n(ok|already|stale|gap|fenced)\r\n/
 
-function outcomeOf(reply: Buffer): Outcome {
-  const match = OUTCOME.exec(reply.toString('latin1', 0, 32))
-  return (match?.[1] as Outcome | undefined) ?? 'error'
+function resultOf(reply: Buffer): CommitResult {
+  const match = COMMIT_REPLY.exec(reply.toString('latin1', 0, 32))
+  return (match?.[1] as CommitResult | undefined) ?? 'error'
 }

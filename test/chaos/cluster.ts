@@ -2,13 +2,13 @@ import { pause } from '@tidemark/shared/runtime/lifecycle'
 import { type RedisFixture, startRedisCluster } from '@tidemark/testkit/redis-fixture'
 import { rawClient } from '@tidemark/testkit/redis-probe'
 import { type PartitionState, readPartitionState } from './partition-state.ts'
-import { type ProxyAudit, RedisProxy, type Rule } from './proxy.ts'
+import { type Interceptor, type ProxyAudit, RedisProxy } from './proxy.ts'
 import { keys } from './redis-client.ts'
 import { REDIS_ARGS } from './redis-server.ts'
 
 const MASTERS = 3
 
-/** A replica takes over after the cluster's node time-out, an election and what a busy machine adds. */
+/** Covers the node timeout of the cluster, an election, and delays of a busy machine. */
 const PROMOTION_WITHIN_MS = 30_000
 
 interface Node {
@@ -19,11 +19,11 @@ interface Node {
 }
 
 /**
- * A cluster of three masters and three replicas. Each node tells the others, and every client, that it is to be found at its
- * proxy, so all commands pass there; also the replication does.
+ * A cluster of three masters and three replicas. Each node announces the port of its proxy, so all
+ * commands and the replication pass the proxies.
  */
 export class ChaosCluster implements AsyncDisposable {
-  /** Where everybody finds it. */
+  /** The proxies of all nodes. */
   readonly url: string
   readonly #nodes: readonly Node[]
   readonly #resources: AsyncDisposableStack
@@ -34,19 +34,25 @@ export class ChaosCluster implements AsyncDisposable {
     this.url = nodes.map(({ proxy }) => `redis://127.0.0.1:${proxy.port}`).join(',')
   }
 
-  static async open({ audit, rules }: { audit: ProxyAudit; rules: Set<Rule> }): Promise<ChaosCluster> {
+  static async open({
+    audit,
+    interceptors,
+  }: {
+    audit: ProxyAudit
+    interceptors: Set<Interceptor>
+  }): Promise<ChaosCluster> {
     await using opening = new AsyncDisposableStack()
     const proxies: RedisProxy[] = []
     for (let i = 0; i < 2 * MASTERS; i++) {
       const target = { host: '127.0.0.1', port: 0 }
-      proxies.push(opening.use(await RedisProxy.open({ name: `node-${i}`, target, audit, rules })))
+      proxies.push(opening.use(await RedisProxy.open({ name: `node-${i}`, target, audit, interceptors })))
     }
     const fixtures = await startRedisCluster({
       masters: MASTERS,
       replicas: MASTERS,
       argsOf: index => {
         const proxy = proxies[index]
-        // Replicas ask for their master at its proxy as soon as they know of it.
+        // The announced port: replicas and clients connect to the proxy of the node.
         return [...REDIS_ARGS, '--cluster-announce-port', String(proxy?.port ?? 0)]
       },
       onStarted: (index, { port }) => {
@@ -71,7 +77,7 @@ export class ChaosCluster implements AsyncDisposable {
     return this.#nodes[0]?.fixture.version ?? ''
   }
 
-  /** Kills a master; what its replica has of the partitions that were there, which is all that is left of them. */
+  /** Kills a master. Returns what its replica has of the partitions that the master held. */
   async killMaster(
     which: number,
     partitions: number,
@@ -87,7 +93,7 @@ export class ChaosCluster implements AsyncDisposable {
     await replica.client.readonly()
     await master.fixture.kill()
     const killedAt = Date.now()
-    // What the kernel and the proxy still held for the replica has arrived by then.
+    // Bytes that the kernel and the proxy still held for the replica arrive within this time.
     await pause(200)
     const states = await Promise.all(owned.map(partition => readPartitionState(replica.client, partition)))
     const deadline = performance.now() + PROMOTION_WITHIN_MS
@@ -112,7 +118,7 @@ export class ChaosCluster implements AsyncDisposable {
       if (found.length === 0) break
       const port = String(target.fixture.port)
       await source.client.call('MIGRATE', '127.0.0.1', port, '', '0', '5000', 'REPLACE', 'KEYS', ...found)
-      // Long enough for commands to come that find some keys here and some there.
+      // Commands that arrive meanwhile find some keys here and some on the other master.
       await pause(30)
     }
     for (const node of [target, source, ...(await this.#masters())]) {

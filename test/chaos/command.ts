@@ -2,18 +2,18 @@ import { createHash } from 'node:crypto'
 import { readScript, scriptNames } from '@tidemark/shared/store/redis/lua-source'
 import type { RawCommand } from './resp.ts'
 
-/** A command as the faults speak of it. */
+/** A parsed Redis command, as faults match it. */
 export interface Command extends RawCommand {
   /**
-   * The name of our script, or the command in lower case; a stream read is `read` when it asks for new entries and `pending`
-   * when it asks for those delivered before.
+   * The name of our script, or the command in lower case. A stream read is `read` if it requests
+   * new entries and `pending` if it requests entries delivered before.
    */
   readonly name: string
-  /** Of its first key; undefined when it has none of a partition. */
+  /** The partition of the first key; undefined if the key belongs to none. */
   readonly partition: number | undefined
 }
 
-/** ioredis sends a script's text once on a socket and its digest from then on; the text has that digest too. */
+/** Script names by SHA-1. ioredis sends the text once per connection, then only the digest. */
 const scripts = new Map(scriptNames().map(name => [readScript(name).sha, name]))
 
 const KEY_OF_PARTITION = /\{(\d+)\}/

@@ -1,56 +1,56 @@
 import type { Effect, Exchange, Point } from './proxy.ts'
 
 /**
- * The moments at which an analyzer is killed, made from what passes its proxy: the code that is deployed has no branch for
- * tests.
+ * A moment at which an analyzer is killed, recognised by what passes its proxy. Production code has
+ * no branches for tests.
  */
 export interface CrashPoint {
   readonly point: Point
   readonly matches: (exchange: Exchange) => boolean
-  /** What becomes of the command or reply while its process dies. */
+  /** What happens to the command or reply while its process is killed. */
   readonly effect: Effect['kind'] & ('pass' | 'cut' | 'tear' | 'orphan')
-  /** Happens only while a partition changes hands, so another analyzer is killed first. */
-  readonly isTakeover?: true
+  /** Occurs only during a takeover, so another analyzer is killed first. */
+  readonly isDuringTakeover?: true
 }
 
 const isCommit = ({ command }: Exchange): boolean => command.name === 'commit'
 
-/** A reply with at least one entry in it; without any it is `*-1`, `_` or `*0`, or a stream without entries. */
+/** Whether a read returned entries. Without any, the reply is `*-1`, `_`, `*0` or short. */
 export function hasEntries({ reply }: Exchange): boolean {
   return reply !== undefined && reply.length > 60
 }
 
 export const CRASH_POINTS = {
-  /** Entries were read and are pending; nothing was done with them. */
+  /** Entries were read and are pending; none has been processed. */
   after_read: { point: 'delivered', matches: e => e.command.name === 'read' && hasEntries(e), effect: 'pass' },
-  /** Windows are asked for. */
+  /** Windows are requested. */
   before_compute: { point: 'arriving', matches: e => e.command.name === 'hmget', effect: 'cut' },
-  /** The first bytes of the commit left the process: verdicts are in memory and nowhere else. */
+  /** The commit is about to leave: verdicts exist only in memory. */
   after_compute: { point: 'arriving', matches: isCommit, effect: 'cut' },
   /** Half of the commit reached Redis. */
   before_commit: { point: 'arriving', matches: isCommit, effect: 'tear' },
-  /** Redis executes the commit, and nobody hears of it. */
+  /** Redis executes the commit, but the analyzer never gets the reply. */
   after_commit_sent: { point: 'forwarded', matches: isCommit, effect: 'orphan' },
-  /** The answer is there, and nothing was done with it. */
+  /** The reply was delivered but not processed. */
   after_commit_reply: { point: 'delivered', matches: isCommit, effect: 'pass' },
   during_takeover_lease: {
     point: 'delivered',
     matches: ({ command, reply }) => command.name === 'acquire' && reply?.toString() === ':1\r\n',
     effect: 'pass',
-    isTakeover: true,
+    isDuringTakeover: true,
   },
   during_takeover_checkpoint: {
     point: 'delivered',
     matches: ({ command }) => command.name === 'load-checkpoint',
     effect: 'pass',
-    isTakeover: true,
+    isDuringTakeover: true,
   },
-  /** The pending entries of a dead owner were handed over, and their new owner dies too. */
+  /** The new owner is killed too, with the pending entries of the crashed owner. */
   during_takeover_pending: {
     point: 'delivered',
     matches: e => e.command.name === 'pending' && hasEntries(e),
     effect: 'pass',
-    isTakeover: true,
+    isDuringTakeover: true,
   },
 } as const satisfies Record<string, CrashPoint>
 

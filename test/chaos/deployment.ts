@@ -1,66 +1,66 @@
 import { rawClient } from '@tidemark/testkit/redis-probe'
+import { ROLLED_BACK, UNREADABLE_ENTRY } from '../support/service-messages.ts'
 import type { Audit } from './audit.ts'
 import { Disturbances } from './disturbance.ts'
 import type { History } from './history.ts'
 import { type Role, ServiceProcess } from './process.ts'
-import { RedisProxy, type Rule } from './proxy.ts'
+import { type Interceptor, RedisProxy } from './proxy.ts'
 import { PREFIX, type RedisClient } from './redis-client.ts'
 
-/** What an analyzer says, as an error, of each poison that a run feeds it, and of what Redis loses in a run that makes it lose. */
-const FORGOTTEN = 'Redis lost accepted samples'
-const EXPECTED_ERRORS = ['an entry became a dead letter', FORGOTTEN]
+/** Errors that runs cause on purpose: poison entries, and data losses of Redis. */
+const EXPECTED_ERRORS = [UNREADABLE_ENTRY, ROLLED_BACK]
 
 const RECONNECT_MS = 20
 
-/** A place for a process, with a way to Redis of its own that stays when the process is replaced. */
+/** A place for one process, with its own proxy to Redis that outlives the process. */
 export interface Slot {
   readonly role: Role
   readonly index: number
   readonly url: string
-  /** Undefined where the way to Redis is shared by all. */
+  /** Undefined if all processes share the way to Redis. */
   readonly proxy: RedisProxy | undefined
   process: ServiceProcess | undefined
   generation: number
-  /** Nobody is to start a process here: there are enough. */
+  /** No process is to be started here: the deployment was scaled down. */
   isSpare?: boolean
 }
 
 export interface DeploymentOptions {
-  /** Of a Redis, or of the nodes of a cluster, for whoever looks at it from outside. */
+  /** The address of Redis, or of the nodes of a cluster, for clients outside of the deployment. */
   readonly redisUrl: string
-  /** Where the services find it when they have no proxies of their own. */
+  /** The address for the services if they have no proxies of their own. */
   readonly sharedUrl?: string
   readonly partitions: number
   readonly leaseTtlMs: number
   readonly env: Readonly<Record<string, string>>
   readonly audit: Audit
-  /** Of all proxies together. */
-  readonly rules: Set<Rule>
+  /** Shared by all proxies. */
+  readonly interceptors: Set<Interceptor>
   readonly history: History
-  /** Told of every breach that a process commits by itself. */
-  readonly onBreach: (breach: string) => void
+  /** Called with every violation that a process causes by itself. */
+  readonly onViolation: (violation: string) => void
 }
 
-/** An analyzer said that Redis has forgotten accepted samples. */
-export interface Claim {
+/** The log line by which an analyzer reports that Redis lost accepted samples. */
+export interface RollbackReport {
   readonly process: string
   readonly partition: number
   readonly gone: number
   readonly at: number
 }
 
-/** The processes of a run, their ways to Redis, and a way of our own past those. */
+/** The processes of a run, their proxies to Redis, and a client that bypasses the proxies. */
 export class Deployment implements AsyncDisposable {
   readonly options: DeploymentOptions
-  readonly rules: Set<Rule>
+  readonly interceptors: Set<Interceptor>
   readonly slots: Slot[] = []
-  /** A client that no fault strikes. */
+  /** A client that no fault affects. */
   redis: RedisClient
-  /** What analyzers said that Redis has forgotten. */
-  readonly claims: Claim[] = []
-  /** When leases may have come late for a reason. */
+  /** What analyzers reported as lost by Redis. */
+  readonly rollbackReports: RollbackReport[] = []
+  /** When leases may have been late for a known reason. */
   readonly disturbances = new Disturbances()
-  /** How often something was done to a process, by what. */
+  /** How often processes were killed, frozen, stopped and started. */
   readonly counts = { kills: 0, pauses: 0, stops: 0, starts: 0 }
   readonly #resources = new AsyncDisposableStack()
   readonly #added: Record<Role, number> = { gateway: 0, analyzer: 0 }
@@ -69,13 +69,13 @@ export class Deployment implements AsyncDisposable {
 
   constructor(options: DeploymentOptions) {
     this.options = options
-    this.rules = options.rules
+    this.interceptors = options.interceptors
     this.#redisUrl = options.redisUrl
     this.redis = connectTo(options.redisUrl)
     this.#resources.defer(() => this.redis.disconnect())
   }
 
-  /** From now on another Redis serves: all ways lead there. */
+  /** Points all proxies and the client at another Redis, after a failover. */
   moveTo(url: string): void {
     this.redis.disconnect()
     this.redis = connectTo(url)
@@ -96,17 +96,19 @@ export class Deployment implements AsyncDisposable {
     return this.slots.flatMap(({ proxy }) => (proxy === undefined ? [] : [proxy]))
   }
 
-  /** Starts one more process of `role`. */
+  /** Starts an additional process of `role`. */
   async add(role: Role): Promise<Slot> {
     const { sharedUrl, audit } = this.options
     const redisUrl = this.#redisUrl
-    // Counted at once: several may be added at the same time.
+    // Incremented before the first await: several may be added concurrently.
     const index = this.#added[role]++
     let proxy: RedisProxy | undefined
     if (sharedUrl === undefined) {
       const { hostname, port } = new URL(redisUrl)
       const target = { host: hostname, port: Number(port) }
-      proxy = this.#resources.use(await RedisProxy.open({ name: `${role}-${index}`, target, audit, rules: this.rules }))
+      proxy = this.#resources.use(
+        await RedisProxy.open({ name: `${role}-${index}`, target, audit, interceptors: this.interceptors }),
+      )
     }
     const url = proxy === undefined ? (sharedUrl ?? redisUrl) : `redis://127.0.0.1:${proxy.port}`
     const slot: Slot = { role, index, url, proxy, process: undefined, generation: 0 }
@@ -115,9 +117,9 @@ export class Deployment implements AsyncDisposable {
     return slot
   }
 
-  /** Starts a process in a slot that has none. */
+  /** Starts a process in an empty slot. */
   async start(slot: Slot): Promise<void> {
-    const { partitions, leaseTtlMs, env, onBreach } = this.options
+    const { partitions, leaseTtlMs, env, onViolation } = this.options
     slot.generation++
     this.counts.starts++
     const name = `${slot.role}-${slot.index}.${slot.generation}`
@@ -136,11 +138,16 @@ export class Deployment implements AsyncDisposable {
       },
       onError: line => {
         const { msg, partition, lost } = line
-        if (msg === FORGOTTEN) {
-          this.claims.push({ process: name, partition: Number(partition), gone: Number(lost), at: performance.now() })
+        if (msg === ROLLED_BACK) {
+          this.rollbackReports.push({
+            process: name,
+            partition: Number(partition),
+            gone: Number(lost),
+            at: performance.now(),
+          })
         }
         if (!EXPECTED_ERRORS.includes(String(msg)))
-          onBreach(`a service says that something is badly wrong: ${name}: ${JSON.stringify(line)}`)
+          onViolation(`a service logged an error: ${name}: ${JSON.stringify(line)}`)
       },
     })
     if (slot.role === 'analyzer') this.disturbances.note()
@@ -152,12 +159,12 @@ export class Deployment implements AsyncDisposable {
     void service.crashed.then(({ code, lines }) => {
       if (slot.process !== service || this.#isEnding) return
       slot.process = undefined
-      onBreach(`I9: ${name} ended by itself with ${code}:\n${lines.join('\n')}`)
+      onViolation(`I9: ${name} exited on its own with code ${code}:\n${lines.join('\n')}`)
       void this.start(slot).catch(() => {})
     })
   }
 
-  /** Kills the process of a slot at once; the slot is empty then. Tells which process that was. */
+  /** Kills the process of a slot, which is empty afterwards. Returns the name of the process. */
   kill(slot: Slot): string | undefined {
     const { process } = slot
     if (process === undefined) return undefined
@@ -169,7 +176,7 @@ export class Deployment implements AsyncDisposable {
     return process.name
   }
 
-  /** Asks the process of a slot to stop and waits for it; the slot is empty then. */
+  /** Stops the process of a slot gracefully and waits until it has exited. */
   async stop(slot: Slot): Promise<void> {
     const { process } = slot
     if (process === undefined) return
@@ -179,10 +186,10 @@ export class Deployment implements AsyncDisposable {
     const end = slot.role === 'analyzer' ? this.disturbances.begin() : undefined
     const code = await process.stop()
     end?.()
-    if (code !== 0) this.options.onBreach(`G1: ${process.name} ended with ${code} when it was asked to stop`)
+    if (code !== 0) this.options.onViolation(`G1: ${process.name} exited with code ${code} after SIGTERM`)
   }
 
-  /** The slot of an analyzer that a lease's token names, while it still runs there. */
+  /** Returns the slot of the running analyzer that the token of a lease names. */
   slotOf(token: string): Slot | undefined {
     return this.analyzers.find(({ process }) => process !== undefined && token.startsWith(`${process.name}:`))
   }
@@ -198,7 +205,7 @@ export class Deployment implements AsyncDisposable {
   }
 }
 
-/** Comes back at once and asks nobody whether it may: how long Redis is away is what some faults depend on. */
+/** Reconnects immediately and without a ready check: some faults depend on when Redis is back. */
 function connectTo(url: string): RedisClient {
   const client = rawClient(url)
   client.on('error', () => {})

@@ -1,7 +1,7 @@
 import { expect, test, vi } from 'vitest'
 import { Disturbances } from './disturbance.ts'
 
-test('the last end is that of what was under way in between, and never before it', () => {
+test('the last end is that of the latest overlapping disturbance and never before the start', () => {
   const now = vi.spyOn(performance, 'now')
   const at = (ms: number): void => void now.mockReturnValue(ms)
   const disturbances = new Disturbances()

@@ -3,16 +3,16 @@ interface Disturbance {
   to: number
 }
 
-/** When something was done to analyzers or to Redis, performance.now(): a take-over that it stands in the way of starts anew. */
+/** Periods in which analyzers or Redis were disturbed. A takeover is timed from their end. */
 export class Disturbances {
   readonly #all: Disturbance[] = []
 
-  /** Something happened at this moment. */
+  /** Records a disturbance without duration. */
   note(): void {
     this.begin()()
   }
 
-  /** Something goes on until the returned function is called. */
+  /** Starts a disturbance that lasts until the returned function is called. */
   begin(): () => void {
     const disturbance = { from: performance.now(), to: Number.POSITIVE_INFINITY }
     this.#all.push(disturbance)
@@ -21,7 +21,7 @@ export class Disturbances {
     }
   }
 
-  /** When the last of those ended that were under way at some time from `from` to `to`; `from` when there was none. */
+  /** Returns the latest end of the disturbances that overlap the period; `from` if none does. */
   lastEnd(from: number, to: number): number {
     const between = this.#all.filter(one => one.from < to && one.to > from)
     return between.reduce((latest, one) => Math.max(latest, one.to), from)

@@ -5,30 +5,30 @@ import type { Role, ServiceProcess } from './process.ts'
 import type { Effect, Exchange } from './proxy.ts'
 import { PASS } from './proxy.ts'
 import { keys } from './redis-client.ts'
-import { strikeRedis } from './redis-faults.ts'
+import { injectRedisFault } from './redis-faults.ts'
 import type { Fault } from './schedule.ts'
 import type { World } from './world.ts'
 
-/** How long a process that was struck lies, at most, before a slot is filled again. */
-const AFTER_STOP_MS = 50
+/** How long a stopped process is down before its slot is filled again. */
+const DOWN_AFTER_STOP_MS = 50
 
-/** A partition with traffic shows a stolen entry within this. */
-const NOTICED_WITHIN_MS = 1500
+/** A partition with traffic detects a stolen entry within this time. */
+const DETECTED_WITHIN_MS = 1500
 
-/** Reads that are struck until one has taken entries. */
+/** How many reads are intercepted until one has taken entries. */
 const STEALS_MAX = 8
 
-/** Does one fault and waits until it has had its effect. Processes that it took are back, or on their way, afterwards. */
-export async function strike(fault: Fault, world: World): Promise<void> {
+/** Injects one fault and waits for its effect. Killed processes are restarting afterwards. */
+export async function inject(fault: Fault, world: World): Promise<void> {
   world.history.note('fault', { ...fault })
   const end = disturbsAnalyzers(fault) ? world.deployment.disturbances.begin() : undefined
-  const hasBitten = await strikeKind(fault, world)
+  const isInjected = await injectKind(fault, world)
   end?.()
-  // A fault may find no moment to strike at: a machine that is busy lets a lease run out first. The report says so.
-  world.count(hasBitten ? nameOf(fault) : `${nameOf(fault)}: found no moment`)
+  // A fault may get no opportunity, for example because a busy machine lets a lease expire first.
+  world.count(isInjected ? nameOf(fault) : `${nameOf(fault)}: no opportunity`)
 }
 
-/** Whether it may keep an analyzer from taking a lease; only what certainly cannot is left out. */
+/** Returns false only for faults that certainly cannot delay a takeover. */
 function disturbsAnalyzers(fault: Fault): boolean {
   switch (fault.kind) {
     case 'cut-append':
@@ -43,7 +43,7 @@ function disturbsAnalyzers(fault: Fault): boolean {
   }
 }
 
-/** How a fault is called in the report. */
+/** Returns the name of a fault in the report. */
 export function nameOf(fault: Fault): string {
   switch (fault.kind) {
     case 'crash':
@@ -63,7 +63,7 @@ export function nameOf(fault: Fault): string {
   }
 }
 
-async function strikeKind(fault: Fault, world: World): Promise<boolean> {
+async function injectKind(fault: Fault, world: World): Promise<boolean> {
   switch (fault.kind) {
     case 'crash':
       return crash(world, fault.at, fault.nth, fault.downMs)
@@ -76,7 +76,7 @@ async function strikeKind(fault: Fault, world: World): Promise<boolean> {
     case 'stop': {
       const slot = slotOf(world, fault.role, fault.index)
       await world.deployment.stop(slot)
-      refill(world, slot, AFTER_STOP_MS)
+      refill(world, slot, DOWN_AFTER_STOP_MS)
       return true
     }
     case 'pause':
@@ -108,7 +108,7 @@ async function strikeKind(fault: Fault, world: World): Promise<boolean> {
       for (const size of fault.sizes) await scale(world, size)
       return true
     default:
-      return strikeRedis(fault, world)
+      return injectRedisFault(fault, world)
   }
 }
 
@@ -119,19 +119,19 @@ function slotOf({ deployment }: World, role: Role, index: number): Slot {
   return slot
 }
 
-/** Starts a process in the slot again after a while, as whoever looks after the pods would. */
+/** Restarts the process of a slot after a while, as an orchestrator would. */
 function refill(world: World, slot: Slot, downMs: number): void {
-  const { deployment, breach } = world
+  const { deployment, violation } = world
   void (async () => {
     await pause(downMs)
     if (slot.process !== undefined || slot.isSpare === true) return
     await deployment.start(slot)
-  })().catch((error: unknown) => breach(`I9: ${slot.role} ${slot.index} did not start again: ${String(error)}`))
+  })().catch((error: unknown) => violation(`I9: ${slot.role} ${slot.index} did not restart: ${String(error)}`))
 }
 
-/** Kills an analyzer at a certain point of its work, whichever analyzer gets there first. */
+/** Kills the first analyzer that reaches the given point of its work. */
 async function crash(world: World, at: CrashPointName, nth: number, downMs: number): Promise<boolean> {
-  const { point, matches, effect, isTakeover }: CrashPoint = CRASH_POINTS[at]
+  const { point, matches, effect, isDuringTakeover }: CrashPoint = CRASH_POINTS[at]
   const kill = ({ proxy }: Exchange): Effect => {
     const slot = world.deployment.slotAt(proxy)
     if (slot === undefined) return PASS
@@ -139,11 +139,11 @@ async function crash(world: World, at: CrashPointName, nth: number, downMs: numb
     refill(world, slot, downMs)
     return { kind: effect }
   }
-  const isAnalyzers = ({ proxy }: Exchange): boolean => world.deployment.slotAt(proxy)?.role === 'analyzer'
-  const isMatch = (exchange: Exchange): boolean => isAnalyzers(exchange) && matches(exchange)
-  if (isTakeover !== true) return world.strikeOnce({ point, nth, matches: isMatch, act: kill })
-  // One dies with entries in its hands, and the one that takes them over dies of it.
-  const struck = world.strikeOnce({ point, nth: 1, matches: isMatch, act: kill })
+  const isFromAnalyzer = ({ proxy }: Exchange): boolean => world.deployment.slotAt(proxy)?.role === 'analyzer'
+  const isMatch = (exchange: Exchange): boolean => isFromAnalyzer(exchange) && matches(exchange)
+  if (isDuringTakeover !== true) return world.interceptOnce({ point, nth, matches: isMatch, act: kill })
+  // One analyzer crashes with pending entries, and the next one crashes while it takes them over.
+  const struck = world.interceptOnce({ point, nth: 1, matches: isMatch, act: kill })
   const first = await crash(world, 'after_read', nth, downMs)
   return (await struck) && first
 }
@@ -165,14 +165,14 @@ function thawLater({ deployment }: World, process: ServiceProcess, ms: number): 
   }, ms)
 }
 
-/** Resolves when somebody else than `token` has the partition's lease; false when that takes too long. */
-function takenFrom(world: World, partition: number, token: string | undefined): Promise<boolean> {
+/** Resolves with true once another token holds the lease; with false after a timeout. */
+function waitForTakeover(world: World, partition: number, token: string | undefined): Promise<boolean> {
   return world.audit.until(() => world.audit.holder(partition) !== token, 10 * world.leaseMs)
 }
 
 async function zombieCommit(world: World, nth: number): Promise<boolean> {
   let isTaken = false
-  const struck = await world.strikeOnce({
+  const struck = await world.interceptOnce({
     point: 'arriving',
     nth,
     matches: ({ command }) => command.name === 'commit',
@@ -181,7 +181,7 @@ async function zombieCommit(world: World, nth: number): Promise<boolean> {
       if (process === undefined || command.partition === undefined) return PASS
       world.deployment.counts.pauses++
       process.freeze()
-      isTaken = await takenFrom(world, command.partition, world.audit.holder(command.partition))
+      isTaken = await waitForTakeover(world, command.partition, world.audit.holder(command.partition))
       thawLater(world, process, 100)
       return PASS
     },
@@ -189,8 +189,8 @@ async function zombieCommit(world: World, nth: number): Promise<boolean> {
   return struck && isTaken
 }
 
-/** Strikes at reads until one has taken entries with it, and that had its effect: what was stolen by nobody proves nothing. */
-async function untilStolen(
+/** Intercepts reads until one takes entries with an effect. Without entries it proves nothing. */
+async function stealRead(
   world: World,
   steal: () => Promise<Exchange | undefined>,
   hasEffect: (exchange: Exchange) => Promise<boolean> = async () => true,
@@ -205,9 +205,9 @@ async function untilStolen(
 }
 
 function stolenRead(world: World, nth: number): Promise<boolean> {
-  return untilStolen(world, async () => {
+  return stealRead(world, async () => {
     let stolen: Exchange | undefined
-    await world.strikeOnce({
+    await world.interceptOnce({
       point: 'forwarded',
       nth,
       matches: ({ command }) => command.name === 'read',
@@ -225,7 +225,7 @@ function zombieRead(world: World, nth: number): Promise<boolean> {
   let from = 0
   const steal = async (): Promise<Exchange | undefined> => {
     let stolen: Exchange | undefined
-    await world.strikeOnce({
+    await world.interceptOnce({
       point: 'arriving',
       nth,
       matches: ({ command }) => command.name === 'read',
@@ -235,29 +235,29 @@ function zombieRead(world: World, nth: number): Promise<boolean> {
         deployment.counts.pauses++
         process.freeze()
         from = performance.now()
-        // What it had sent before it was frozen may still be answered.
+        // Replies to what it sent before it was frozen may still arrive.
         const isOwn = ({ token }: { token: string }): boolean => token.startsWith(`${process.name}:`)
-        const goesOn = (partition: number): boolean =>
-          audit.commits.some(one => one.partition === partition && one.outcome === 'ok' && one.at > from && !isOwn(one))
-        // The new owners must be past the pending entries, or they would find what is taken among those.
-        if (await audit.until(() => partitionsOf(exchange).every(goesOn), 10 * world.leaseMs)) stolen = exchange
+        const continues = (partition: number): boolean =>
+          audit.commits.some(one => one.partition === partition && one.result === 'ok' && one.at > from && !isOwn(one))
+        // New owners must have read the pending entries, or they would find the stolen ones there.
+        if (await audit.until(() => partitionsOf(exchange).every(continues), 10 * world.leaseMs)) stolen = exchange
         thawLater(world, process, 1000)
         return { kind: 'orphan' }
       },
     })
     return stolen
   }
-  // The owner finds out by what follows: its next commit leaves out what was stolen.
-  const isNoticed = (exchange: Exchange): Promise<boolean> => {
+  // The owner detects the theft by a gap: its next commit skips the stolen entries.
+  const isDetected = (exchange: Exchange): Promise<boolean> => {
     const partitions = new Set(partitionsOf(exchange))
     const isGap = (): boolean =>
-      audit.commits.some(one => partitions.has(one.partition) && one.outcome === 'gap' && one.at > from)
-    return audit.until(isGap, NOTICED_WITHIN_MS)
+      audit.commits.some(one => partitions.has(one.partition) && one.result === 'gap' && one.at > from)
+    return audit.until(isGap, DETECTED_WITHIN_MS)
   }
-  return untilStolen(world, steal, isNoticed)
+  return stealRead(world, steal, isDetected)
 }
 
-/** The partitions whose streams a read names. */
+/** Returns the partitions whose streams a read names. */
 function partitionsOf({ command }: Exchange): number[] {
   const streams = command.args.map(arg => /\{(\d+)\}:samples$/.exec(arg.toString('latin1', 0, 64))?.[1])
   return streams.flatMap(partition => (partition === undefined ? [] : [Number(partition)]))
@@ -267,7 +267,7 @@ async function lateCommit(world: World, nth: number): Promise<boolean> {
   const { audit } = world
   let isLate = false
   const delivered = Promise.withResolvers<void>()
-  const struck = await world.strikeOnce({
+  const struck = await world.interceptOnce({
     point: 'arriving',
     nth,
     matches: ({ command }) => command.name === 'commit',
@@ -275,7 +275,7 @@ async function lateCommit(world: World, nth: number): Promise<boolean> {
       const from = performance.now()
       const isLater = (): boolean =>
         audit.commits.filter(
-          ({ partition, outcome, at }) => partition === command.partition && outcome === 'ok' && at > from,
+          ({ partition, result, at }) => partition === command.partition && result === 'ok' && at > from,
         ).length >= 2
       void audit.until(isLater, 10 * world.leaseMs).then(is => {
         isLate = is
@@ -297,19 +297,19 @@ function cut(
   const matches = ({ command }: Exchange): boolean => command.name === name
   switch (how) {
     case 'before':
-      return world.strikeOnce({ point: 'arriving', nth, matches, act: () => ({ kind: 'cut' }) })
+      return world.interceptOnce({ point: 'arriving', nth, matches, act: () => ({ kind: 'cut' }) })
     case 'torn':
-      return world.strikeOnce({ point: 'arriving', nth, matches, act: () => ({ kind: 'tear' }) })
+      return world.interceptOnce({ point: 'arriving', nth, matches, act: () => ({ kind: 'tear' }) })
     case 'sent':
-      return world.strikeOnce({ point: 'forwarded', nth, matches, act: () => ({ kind: 'orphan' }) })
+      return world.interceptOnce({ point: 'forwarded', nth, matches, act: () => ({ kind: 'orphan' }) })
     case 'replied':
-      return world.strikeOnce({ point: 'replied', nth, matches, act: () => ({ kind: 'cut' }) })
+      return world.interceptOnce({ point: 'replied', nth, matches, act: () => ({ kind: 'cut' }) })
     case 'late':
-      return world.strikeOnce({ point: 'arriving', nth, matches, act: () => ({ kind: 'defer', until: pause(300) }) })
+      return world.interceptOnce({ point: 'arriving', nth, matches, act: () => ({ kind: 'defer', until: pause(300) }) })
   }
 }
 
-/** Disturbs the way of one process to Redis for a while. */
+/** Disturbs the connection of one process to Redis for a while. */
 async function disturb(world: World, fault: Fault & { readonly kind: 'net' }): Promise<boolean> {
   const { proxy } = slotOf(world, fault.role, fault.index)
   if (proxy === undefined) return true
@@ -317,13 +317,13 @@ async function disturb(world: World, fault: Fault & { readonly kind: 'net' }): P
   else proxy.mode = fault.mode
   await pause(fault.leases * world.leaseMs)
   proxy.delayMs = 0
-  // What was held goes on late, as after a network that came back; or it is gone, as after one that did not.
+  // Held bytes are delivered late, as after a network outage, or are lost with their connections.
   if (fault.heal === 'reset') proxy.reset()
   proxy.mode = 'pass'
   return true
 }
 
-/** Brings the analyzers to `size`, gracefully, as an autoscaler would. */
+/** Scales the analyzers to `size`, gracefully, as an autoscaler would. */
 async function scale(world: World, size: number): Promise<void> {
   const { deployment, history } = world
   history.note('scale', { size })

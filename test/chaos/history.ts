@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { createWriteStream, type WriteStream } from 'node:fs'
 
-/** What happened in a run, a JSON object a line: what was planned, what was struck, and every answer that a client got. */
+/** A log of the run, one JSON object per line: the plan, the faults, and every response. */
 export class History implements AsyncDisposable {
   readonly path: string
   readonly #stream: WriteStream

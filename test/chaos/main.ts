@@ -36,9 +36,9 @@ const COMMAND = {
     }),
     cluster: flag('run on a Redis cluster of three masters and three replicas'),
     report: text({ placeholder: 'FILE', help: 'write the report, in Markdown, to FILE' }),
-    breaches: text({
+    violations: text({
       placeholder: 'FILE',
-      help: 'write the breaches, a JSON array of sentences, to FILE, and stop at the first',
+      help: 'write the violations, a JSON array of sentences, to FILE, and stop at the first',
     }),
   },
   examples: ['', '--short --seed 1', '--minutes 2 --only late-commit,redis-kill'],
@@ -67,26 +67,26 @@ async function main(): Promise<number> {
     const result = await run({
       ...size,
       seed,
-      isFailFast: values.breaches !== undefined,
+      isFailFast: values.violations !== undefined,
       onProgress: state => progress.update(state.accepted, describe(state)),
     })
     runs.push({ result, size })
   }
-  const breaches = runs.flatMap(({ result }) => result.breaches)
-  if (values.breaches !== undefined) await writeFile(values.breaches, JSON.stringify(breaches))
+  const violations = runs.flatMap(({ result }) => result.violations)
+  if (values.violations !== undefined) await writeFile(values.violations, JSON.stringify(violations))
   const report = formatReport(runs)
   if (values.report === undefined) process.stdout.write(report)
   else await writeFile(values.report, report)
-  if (breaches.length === 0) return 0
-  const list = breaches.map(breach => `  ${breach}\n`).join('')
-  const histories = runs.map(({ result }) => result).filter(result => result.breaches.length > 0)
+  if (violations.length === 0) return 0
+  const list = violations.map(violation => `  ${violation}\n`).join('')
+  const histories = runs.map(({ result }) => result).filter(result => result.violations.length > 0)
   const where = histories.map(({ historyPath }) => historyPath).join(', ')
-  process.stderr.write(`\nbreaches:\n${list}seed ${seed}; history: ${where}\n`)
+  process.stderr.write(`\nviolations:\n${list}seed ${seed}; history: ${where}\n`)
   return 1
 }
 
-function describe({ accepted, faults, faultsPlanned, breaches, what }: RunProgress): string {
-  return `${accepted} samples, ${faults} of ${faultsPlanned} faults, ${breaches} breaches, ${what}`
+function describe({ accepted, faults, faultsPlanned, violations, what }: RunProgress): string {
+  return `${accepted} samples, ${faults} of ${faultsPlanned} faults, ${violations} violations, ${what}`
 }
 
 function sizesOf({ cluster, short, minutes, samples, durability, only }: Values<typeof COMMAND.options>): Size[] {

@@ -7,16 +7,16 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { type Command, integer, parseCommandLine, runCommand, text } from '@tidemark/tools/lib/options'
 import { formatMarkdownTable } from '@tidemark/tools/lib/table'
-import { MUTANTS, type Mutant } from './mutant.ts'
+import { MUTANTS, type Mutant } from './mutations.ts'
 
-/** A mutant whose run takes longer counts as not noticed. */
+/** A mutant whose run takes longer counts as not detected. */
 const LIMIT_MS = 240_000
-const BREACH_LENGTH_MAX = 160
+const VIOLATION_LENGTH_MAX = 160
 
 const COMMAND = {
   call: 'npm run mutants --',
   summary:
-    'Removes the safeguards from a copy of this tree, one at a time, and requires that the short chaos run notices each ' +
+    'Removes the safeguards from a copy of this tree, one at a time, and requires that the short chaos run detects each ' +
     'one.',
   options: {
     seed: integer({ min: 0, max: 2 ** 31, default: 1, help: 'the seed of the chaos runs' }),
@@ -31,7 +31,7 @@ interface Outcome {
   readonly name: string
   readonly isKilled: boolean
   readonly seconds: number
-  readonly breach: string
+  readonly violation: string
 }
 
 process.exitCode = await runCommand(COMMAND, process.argv.slice(2), main)
@@ -39,26 +39,26 @@ process.exitCode = await runCommand(COMMAND, process.argv.slice(2), main)
 async function main(): Promise<number> {
   const { seed, only = '' } = parseCommandLine(COMMAND, process.argv.slice(2)).values
   const outcomes: Outcome[] = []
-  const unchanged: Mutant = { name: 'nothing is changed', file: 'package.json', changes: [] }
+  const unchanged: Mutant = { name: 'nothing', file: 'package.json', changes: [] }
   // The unmutated copy must pass. Otherwise the mutants would fail for another reason.
   for (const mutant of [unchanged, ...MUTANTS]) {
     if (!mutant.name.includes(only)) continue
     process.stderr.write(`${mutant.name} ...\n`)
     const outcome = await tryMutant(mutant, seed)
     outcomes.push(outcome)
-    process.stderr.write(`  ${verdictOf(outcome)} in ${outcome.seconds} s ${outcome.breach}\n`)
+    process.stderr.write(`  ${verdictOf(outcome)} in ${outcome.seconds} s ${outcome.violation}\n`)
   }
   const rows = outcomes.map(outcome => {
-    const { name, seconds, breach } = outcome
-    return [name, verdictOf(outcome), `${seconds} s`, breach.slice(0, BREACH_LENGTH_MAX)]
+    const { name, seconds, violation } = outcome
+    return [name, verdictOf(outcome), `${seconds} s`, violation.slice(0, VIOLATION_LENGTH_MAX)]
   })
-  process.stdout.write(`${formatMarkdownTable(['mutation', 'chaos run', 'time', 'first breach'], rows)}\n`)
+  process.stdout.write(`${formatMarkdownTable(['removed', 'chaos run', 'after', 'first violation'], rows)}\n`)
   const isRight = ({ name, isKilled }: Outcome): boolean => isKilled === (name !== unchanged.name)
   return outcomes.every(isRight) ? 0 : 1
 }
 
 function verdictOf({ isKilled }: Outcome): string {
-  return isKilled ? 'noticed' : 'not noticed'
+  return isKilled ? 'detected' : 'not detected'
 }
 
 async function tryMutant(mutant: Mutant, seed: number): Promise<Outcome> {
@@ -67,11 +67,16 @@ async function tryMutant(mutant: Mutant, seed: number): Promise<Outcome> {
   try {
     await copyTree(copy)
     await mutate(mutant, copy)
-    const breaches = await chaosIn(copy, seed)
-    // Breaches of the harness's own checks are not breaches of an invariant of the product.
-    const breach = breaches.find(text => /^[IRG]\d/.test(text))
+    const violations = await chaosIn(copy, seed)
+    // Violations of the harness's own checks are not violations of an invariant of the product.
+    const violation = violations.find(text => /^[IRG]\d/.test(text))
     const seconds = Math.round((performance.now() - begin) / 1000)
-    return { name: mutant.name, isKilled: breach !== undefined, seconds, breach: breach ?? breaches[0] ?? '' }
+    return {
+      name: mutant.name,
+      isKilled: violation !== undefined,
+      seconds,
+      violation: violation ?? violations[0] ?? '',
+    }
   } finally {
     await rm(copy, { recursive: true, force: true })
   }
@@ -103,7 +108,7 @@ async function copyTree(copy: string): Promise<void> {
   for (const folder of folders) await linkModules(folder, copy)
 }
 
-/** Links a package's dependencies. The copy's packages must refer to the copy. */
+/** Links a package's dependencies. The copy's own packages must refer to the copy. */
 async function linkModules(folder: string, copy: string): Promise<void> {
   const from = join(root, folder, 'node_modules')
   const to = join(copy, folder, 'node_modules')
@@ -122,10 +127,10 @@ async function linkModules(folder: string, copy: string): Promise<void> {
   }
 }
 
-/** Runs the short chaos run of a copy. Returns the breaches. */
+/** Runs the short chaos run of a copy. Returns the violations. */
 async function chaosIn(copy: string, seed: number): Promise<string[]> {
-  const file = join(copy, 'breaches.json')
-  const options = ['--short', '--seed', String(seed), '--breaches', file, '--report', join(copy, 'report.md')]
+  const file = join(copy, 'violations.json')
+  const options = ['--short', '--seed', String(seed), '--violations', file, '--report', join(copy, 'report.md')]
   const args = [join(copy, 'test/chaos/main.ts'), ...options]
   const child = spawn(process.execPath, args, { cwd: copy, stdio: ['ignore', 'ignore', 'pipe'] })
   let output = ''

@@ -1,7 +1,7 @@
 import { pause } from '@tidemark/shared/runtime/lifecycle'
 import { compareEntryIds, parseReceipt } from '@tidemark/shared/sample/receipt'
 import { Random } from '@tidemark/testkit/random'
-import type { Claim } from './deployment.ts'
+import type { RollbackReport } from './deployment.ts'
 import { readPartitionStates } from './partition-state.ts'
 import type { Role } from './process.ts'
 import type { World } from './world.ts'
@@ -11,19 +11,19 @@ const CONSERVE_EVERY_MS = 250
 const MEASURE_EVERY_MS = 1000
 const LOOK_WITHIN_MS = 15_000
 
-/** A process of this product never needs as much: what grows beyond it leaks. */
+/** A service never needs this much memory. Growth beyond it is a leak. */
 export const RESIDENT_MAX_BYTES = 512 * 1024 * 1024
 
-/** Metrics by which the services themselves tell of samples that are gone. */
+/** Metrics by which the analyzers report lost samples. */
 const LOST = 'analyzer_samples_lost_total'
 const ROLLED_BACK = 'analyzer_samples_rolled_back_total'
 
 /**
- * Looks at a deployment from outside while it is being struck: as a reader of verdicts (they never go back), as an accountant
- * of Redis' counters (they always add up), and as whoever looks after memory and metrics.
+ * Observes a deployment from outside during the faults: it reads verdicts, which must never go
+ * back, checks that the counters in Redis add up, and records memory and metrics.
  */
 export class Observer implements AsyncDisposable {
-  /** The most bytes of RAM that a process of each role had. */
+  /** The maximum resident memory of a process of each role, in bytes. */
   readonly resident: Record<Role, number> = { gateway: 0, analyzer: 0 }
   readonly reads = { ok: 0, unavailable: 0, other: 0 }
   conservations = 0
@@ -42,30 +42,30 @@ export class Observer implements AsyncDisposable {
     ])
   }
 
-  /** `analyzer_samples_lost_total` of all processes that ever were. */
-  get toldLost(): number {
-    return this.#told(LOST).reduce((sum, { value }) => sum + value, 0)
+  /** The sum of `analyzer_samples_lost_total` over all processes of the run. */
+  get reportedLost(): number {
+    return this.#countersOf(LOST).reduce((sum, { value }) => sum + value, 0)
   }
 
-  /** Where an analyzer's metric says something else than its log; it may not have been asked since it said the last. */
-  unlikeClaims(claims: readonly Claim[]): string[] {
-    return this.#told(ROLLED_BACK).flatMap(({ process, value, at }) => {
-      const said = claims
+  /** Compares metrics with log lines. A metric may have been read before the last log line. */
+  checkRollbackReports(rollbackReports: readonly RollbackReport[]): string[] {
+    return this.#countersOf(ROLLED_BACK).flatMap(({ process, value, at }) => {
+      const reported = rollbackReports
         .filter(one => one.process === process && one.at <= at)
         .reduce((sum, { gone }) => sum + gone, 0)
-      return value >= said ? [] : [`I2: ${ROLLED_BACK} of ${process} is ${value}, and it has said ${said}`]
+      return value >= reported ? [] : [`I2: ${ROLLED_BACK} of ${process} is ${value}, but its log says ${reported}`]
     })
   }
 
-  #told(metric: string): { process: string; value: number; at: number }[] {
+  #countersOf(metric: string): { process: string; value: number; at: number }[] {
     return [...this.#counters.values()].filter(counter => counter.metric === metric)
   }
 
-  /** Looks once more, so that nothing that was told at the end is missed. */
+  /** Measures once more, so that the last changes are not missed. */
   async measure(): Promise<void> {
     const done = new AbortController()
     await Promise.race([this.#measure(), pause(LOOK_WITHIN_MS, done.signal)])
-    // The pause would keep a finished process.
+    // The timer of the pause would keep the process alive.
     done.abort()
   }
 
@@ -76,18 +76,18 @@ export class Observer implements AsyncDisposable {
 
   async #every(ms: number, look: () => Promise<void>): Promise<void> {
     while (!this.#stop.signal.aborted) {
-      // What cannot be asked now is asked again; Redis and gateways are away now and then.
-      // A client that is given up in the middle of a question never answers it.
+      // Failures are retried: Redis and gateways are unavailable at times.
+      // A client that is closed during a request never settles the request's promise.
       await Promise.race([look().catch(() => {}), pause(LOOK_WITHIN_MS, this.#stop.signal)])
       await pause(ms, this.#stop.signal)
     }
   }
 
-  /** I5: a reader sees no analysis older than one that it saw before, unless Redis lost data in between. */
+  /** Checks I5: no read returns an older analysis than an earlier read, unless Redis lost data. */
   #readVerdicts(random: Random): () => Promise<void> {
     let losses = 0
     return async () => {
-      const { traffic, deployment, losses: known, breach } = this.#world
+      const { traffic, deployment, losses: known, violation } = this.#world
       if (known.length !== losses) this.#seen.clear()
       losses = known.length
       const latest = traffic.latest.at(-1 - random.integer(0, 9))
@@ -112,37 +112,36 @@ export class Observer implements AsyncDisposable {
       if (response.status === 503) this.reads.unavailable++
       else if (response.status === 200) this.reads.ok++
       else this.reads.other++
-      if (response.status >= 500 && response.status !== 503)
-        breach(`I12: GET /analyze was answered with ${response.status}`)
+      if (response.status >= 500 && response.status !== 503) violation(`I12: GET /analyze returned ${response.status}`)
       if (response.status !== 200) return
       const { count, id } = analysis
       const before = this.#seen.get(latest.key)
       const isOlder = before !== undefined && (count < before.count || isBefore(id, before.id))
-      // A verdict on a receipt is that sample's, which may be older than the newest one.
+      // A read with a receipt returns that sample's verdict, which may be older than the newest.
       if (isOlder && !isWaiting) {
-        breach(
+        violation(
           `I5: the analysis of ${latest.key} went back from ${before.id}, count ${before.count}, to ${id}, count ${count}`,
         )
       }
       if (!isOlder) this.#seen.set(latest.key, { count, id })
       if (isWaiting && isBefore(id, latest.receipt)) {
-        breach(`I5: after ${latest.receipt} the analysis of ${latest.key} was that of ${id}, which is older`)
+        violation(`I5: a read after ${latest.receipt} of ${latest.key} returned the older analysis ${id}`)
       }
     }
   }
 
-  /** I11: accepted = analysed + dead + lost + backlog, at every moment, and the backlog is what stands in the stream. */
+  /** Checks I11 at any moment: accepted = analysed + dead + lost + backlog, as in the stream. */
   async #addUp(): Promise<void> {
-    const { deployment, breach } = this.#world
+    const { deployment, violation } = this.#world
     for (const state of await readPartitionStates(deployment.redis, deployment.options.partitions)) {
-      const waiting = [...state.waiting.values()].reduce((sum, count) => sum + count, 0)
-      if (state.accepted - state.offset !== waiting) {
-        breach(
-          `I11: partition ${state.partition} counts ${state.accepted - state.offset} samples as waiting, and ${waiting} do`,
+      const unprocessed = [...state.unprocessed.values()].reduce((sum, count) => sum + count, 0)
+      if (state.accepted - state.offset !== unprocessed) {
+        violation(
+          `I11: partition ${state.partition} counts ${state.accepted - state.offset} samples as unprocessed, its stream has ${unprocessed}`,
         )
       }
       if (state.offset !== state.analysed + state.dead) {
-        breach(
+        violation(
           `I11: partition ${state.partition} is at offset ${state.offset} with ${state.analysed} analysed and ${state.dead} dead`,
         )
       }
@@ -151,12 +150,12 @@ export class Observer implements AsyncDisposable {
   }
 
   async #measure(): Promise<void> {
-    const { deployment, breach } = this.#world
+    const { deployment, violation } = this.#world
     for (const { role, process } of deployment.slots) {
       if (process === undefined) continue
       const bytes = (await process.residentBytes()) ?? 0
       if (bytes > RESIDENT_MAX_BYTES && this.resident[role] <= RESIDENT_MAX_BYTES) {
-        breach(`I10: ${process.name} takes ${Math.round(bytes / 1024 / 1024)} MiB`)
+        violation(`I10: ${process.name} uses ${Math.round(bytes / 1024 / 1024)} MiB`)
       }
       this.resident[role] = Math.max(this.resident[role], bytes)
       if (role !== 'analyzer' || process.isFrozen) continue

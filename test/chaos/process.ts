@@ -1,32 +1,30 @@
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { Child } from '@tidemark/tools/stack/child'
+import { LISTENING } from '../support/service-messages.ts'
 
 export type Role = 'gateway' | 'analyzer'
 
-/** How long a service may take to say that it runs; a machine that does much else at the same time is slow. */
+/** Generous, because a machine that does other work at the same time is slow. */
 const READY_WITHIN_MS = 30_000
 
-/** The last line that the service writes before it works. */
-const READY = { gateway: 'listening', analyzer: 'listening' } as const
-
-/** Says the service's process id and then becomes the service: a guard stands between it and us. */
+/** Prints the process id, then becomes the service: a guard process stands in between. */
 const ANNOUNCE = `echo '{"processId":'$$'}'; exec "$@"`
 
 export interface ServiceProcessOptions {
   readonly role: Role
   readonly name: string
   readonly env: Readonly<Record<string, string>>
-  /** Told of lines that say that something is badly wrong, as they were parsed. */
+  /** Called with every parsed log line at level error or fatal. */
   readonly onError: (line: Readonly<Record<string, unknown>>) => void
 }
 
-/** One gateway or analyzer as a process that can be killed, frozen and stopped. */
+/** One gateway or analyzer process that can be killed, frozen and stopped. */
 export class ServiceProcess implements AsyncDisposable {
   readonly role: Role
   readonly name: string
   readonly pid: number
-  /** Of the gateway's API; 0 for an analyzer. */
+  /** The port of the gateway's API; 0 for an analyzer. */
   readonly port: number
   readonly metricsPort: number
   readonly #child: Child
@@ -72,7 +70,7 @@ export class ServiceProcess implements AsyncDisposable {
       if (typeof port === 'number') at.port = port
       if (typeof metricsPort === 'number') at.metricsPort = metricsPort
       if (level === 'error' || level === 'fatal') options.onError(fields)
-      if (msg === READY[role]) resolve()
+      if (msg === LISTENING) resolve()
     })
     const timer = setTimeout(() => child.kill(), READY_WITHIN_MS)
     const started = await Promise.race([ready.then(() => true), child.exited.then(() => false)])
@@ -81,7 +79,7 @@ export class ServiceProcess implements AsyncDisposable {
     return new ServiceProcess(options, child, at)
   }
 
-  /** Its exit code, when it ended though nobody had asked it to; never settles otherwise. */
+  /** Resolves if the process exits on its own; never settles otherwise. */
   get crashed(): Promise<{ code: number; lines: readonly string[] }> {
     return new Promise(resolve => {
       void this.#child.exited.then(({ code }) => {
@@ -94,7 +92,7 @@ export class ServiceProcess implements AsyncDisposable {
     return this.#isFrozen
   }
 
-  /** As `kill -9`: at once, also in the middle of anything. */
+  /** Kills the process as `kill -9` does. */
   kill(): void {
     this.#isEnding = true
     this.#child.kill()
@@ -110,7 +108,7 @@ export class ServiceProcess implements AsyncDisposable {
     this.#signal('SIGCONT')
   }
 
-  /** As SIGTERM; resolves with its exit code. */
+  /** Sends SIGTERM and resolves with the exit code. */
   async stop(): Promise<number> {
     this.#isEnding = true
     if (this.#isFrozen) this.thaw()
@@ -122,14 +120,14 @@ export class ServiceProcess implements AsyncDisposable {
     return this.#child.exited
   }
 
-  /** Bytes of its memory that are in RAM; undefined when it is gone. */
+  /** Returns the resident memory; undefined if the process has exited. */
   async residentBytes(): Promise<number | undefined> {
     const status = await readFile(`/proc/${this.pid}/status`, 'utf8').catch(() => '')
     const kib = /^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]
     return kib === undefined ? undefined : Number(kib) * 1024
   }
 
-  /** The sum of a metric over its labels; undefined while it does not answer. */
+  /** Returns the sum of a metric over its labels; undefined if the process does not respond. */
   async metric(name: string): Promise<number | undefined> {
     const url = `http://127.0.0.1:${this.metricsPort}/metrics`
     const text = await fetch(url, { signal: AbortSignal.timeout(2000) }).then(
@@ -150,7 +148,7 @@ export class ServiceProcess implements AsyncDisposable {
     try {
       process.kill(this.pid, signal)
     } catch {
-      // It is gone already.
+      // The process has exited already.
     }
   }
 }

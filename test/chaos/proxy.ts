@@ -5,31 +5,31 @@ import { type Command, toCommand } from './command.ts'
 import { CommandReader, ReplyReader } from './resp.ts'
 
 /**
- * A command's way through the proxy. A fault can strike at each of these points:
+ * The points of a command's way through the proxy at which a fault can be injected:
  *
- *     arriving   it is whole at the proxy, and nothing of it went on
- *     forwarded  it went on to Redis
- *     replied    Redis has executed it, and its reply is at the proxy
- *     delivered  the reply went on to the client
+ *     arriving   the command is complete at the proxy, and nothing of it was forwarded
+ *     forwarded  it was sent to Redis
+ *     replied    Redis has executed it, and the reply is at the proxy
+ *     delivered  the reply was sent to the client
  */
 export type Point = 'arriving' | 'forwarded' | 'replied' | 'delivered'
 
 export interface Exchange {
   readonly proxy: RedisProxy
   readonly command: Command
-  /** From the point `replied` on. */
+  /** Set from the point `replied` on. */
   reply?: Buffer
 }
 
 /**
- * What is done with the command or reply at hand, and with its connection.
+ * What is done with the current command or reply, and with its connection:
  *
- *     pass    goes on as if nothing were
- *     cut     is dropped, and both ends are reset
- *     tear    only half of the command goes on, then both ends are reset
- *     orphan  the client's end is reset, Redis' end stays open until it has answered: what was sent is executed, and what
- *             was asked for is handed to nobody
- *     defer   as orphan, but the command goes on to Redis only when `until` resolves: late, after others that were sent later
+ *     pass    it continues normally
+ *     cut     it is dropped, and both ends are reset
+ *     tear    only half of the command is sent, then both ends are reset
+ *     orphan  the client's end is reset. Redis' end stays open until Redis has replied: the command
+ *             is executed, but no client gets its reply
+ *     defer   as orphan, but the command is sent only once `until` resolves, after later commands
  */
 export type Effect =
   | { readonly kind: 'pass' | 'cut' | 'tear' | 'orphan' }
@@ -37,48 +37,50 @@ export type Effect =
 
 export const PASS: Effect = { kind: 'pass' }
 
-/** Strikes once, at the `nth` exchange that it matches, on whichever proxy that is. */
-export interface Rule {
+/** Acts once, at the `nth` exchange that it matches, on whichever proxy that passes. */
+export interface Interceptor {
   readonly point: Point
   readonly matches: (exchange: Exchange) => boolean
-  /** May take its time: what follows on the connection waits meanwhile. */
+  /** May be slow: later traffic on the connection waits meanwhile. */
   readonly act: (exchange: Exchange) => Effect | Promise<Effect>
-  left: number
+  remaining: number
 }
 
-/** What an auditor is told of every command: it is told before what it hears of can have had an effect elsewhere. */
+/** Sees every command and reply before it can have an effect elsewhere. */
 export interface ProxyAudit {
   forwarding(exchange: Exchange): void
   replied(exchange: Exchange): void
 }
 
 /**
- *     pass     bytes go on, after `delayMs`
- *     hole     nothing goes on, in neither direction, and nobody is told: a half-open connection
- *     deaf     commands go on, replies do not
- *     refuse   nobody gets a connection
+ * How a proxy treats all its connections:
+ *
+ *     pass     bytes are forwarded after `delayMs`
+ *     hole     nothing is forwarded in either direction, and no error occurs: half-open
+ *     deaf     commands are forwarded, replies are not
+ *     refuse   connections are refused
  */
 export type Mode = 'pass' | 'hole' | 'deaf' | 'refuse'
 
-/** What Redis executes though its client is gone, and an auditor wants to hear of. */
+/** Commands whose replies the audit needs even if the client is gone. */
 const AWAITED = new Set(['commit', 'append', 'append-once'])
 
-/** How long a connection that lost its client waits for Redis to answer what was sent. */
+/** How long an orphaned connection waits for Redis to reply. */
 const ORPHAN_MS = 3000
 
 export interface ProxyOptions {
   readonly name: string
   readonly target: { readonly host: string; readonly port: number }
   readonly audit: ProxyAudit
-  /** Of all proxies together, so that a rule can strike wherever it matches first. */
-  readonly rules: Set<Rule>
+  /** Shared by all proxies, so that an interceptor can act wherever it matches first. */
+  readonly interceptors: Set<Interceptor>
 }
 
-/** One way to Redis on a port of its own, for faults to strike on. */
+/** A TCP proxy to Redis on its own port, where faults are injected. */
 export class RedisProxy implements AsyncDisposable {
   readonly name: string
   readonly audit: ProxyAudit
-  readonly rules: Set<Rule>
+  readonly interceptors: Set<Interceptor>
   target: { readonly host: string; readonly port: number }
   delayMs = 0
   #mode: Mode = 'pass'
@@ -86,11 +88,11 @@ export class RedisProxy implements AsyncDisposable {
   readonly #connections = new Set<Connection>()
   #onModeChange = Promise.withResolvers<void>()
 
-  private constructor({ name, target, audit, rules }: ProxyOptions, server: Server) {
+  private constructor({ name, target, audit, interceptors }: ProxyOptions, server: Server) {
     this.name = name
     this.target = target
     this.audit = audit
-    this.rules = rules
+    this.interceptors = interceptors
     this.#server = server
     server.on('connection', (socket: Socket) => this.#accept(socket))
   }
@@ -110,7 +112,7 @@ export class RedisProxy implements AsyncDisposable {
     return this.#mode
   }
 
-  /** Resolves when the mode is another one. */
+  /** Resolves when the mode changes. */
   get modeChange(): Promise<void> {
     return this.#onModeChange.promise
   }
@@ -145,22 +147,22 @@ export class RedisProxy implements AsyncDisposable {
   }
 }
 
-/** One client's connection and the one to Redis that stands behind it. */
+/** A client's connection and the corresponding one to Redis. */
 class Connection {
   readonly ended: Promise<void>
   readonly #proxy: RedisProxy
   readonly #client: Socket
   readonly #upstream: Socket
   readonly #requests: Command[] = []
-  /** Forwarded and not answered, oldest first. */
-  readonly #waiting: Exchange[] = []
+  /** Forwarded exchanges without a reply, oldest first. */
+  readonly #pending: Exchange[] = []
   readonly #replies: { readonly bytes: Buffer; readonly exchange: Exchange | undefined }[] = []
   readonly #stop = new AbortController()
   #isForwarding = false
   #isDelivering = false
-  /** Nobody hears the replies any more. */
+  /** The client is gone; replies are only audited. */
   #isOrphan = false
-  /** The connection carries something else than commands and replies from here on: replication. */
+  /** From here on the connection carries replication instead of commands and replies. */
   #isRaw = false
 
   constructor(proxy: RedisProxy, client: Socket) {
@@ -192,7 +194,7 @@ class Connection {
     abort(this.#upstream)
   }
 
-  /** Resets the client's end alone. */
+  /** Resets the client's end only. */
   orphan(): void {
     this.#isOrphan = true
     abort(this.#client)
@@ -204,9 +206,9 @@ class Connection {
   }
 
   #clientClosed(): void {
-    // Redis notices at once that a client of a dead process is gone, and stops a read that waits. A commit it has executed
-    // or will: its answer tells the auditor.
-    const isAwaited = this.#waiting.some(({ command }) => AWAITED.has(command.name))
+    // Redis detects a closed client immediately and aborts its blocking read. A commit is executed
+    // anyway, and the audit needs its reply.
+    const isAwaited = this.#pending.some(({ command }) => AWAITED.has(command.name))
     if (this.#isEnded || this.#isOrphan) return
     if (isAwaited) this.orphan()
     else this.end()
@@ -226,7 +228,7 @@ class Connection {
       await this.#passing('hole')
       if (this.#isEnded) return
       const exchange: Exchange = { proxy: this.#proxy, command }
-      const effect = await this.#struck('arriving', exchange)
+      const effect = await this.#intercept('arriving', exchange)
       if (this.#isEnded) return
       switch (effect.kind) {
         case 'cut':
@@ -251,7 +253,7 @@ class Connection {
         this.orphan()
         return
       }
-      const after = await this.#struck('forwarded', exchange)
+      const after = await this.#intercept('forwarded', exchange)
       if (after.kind === 'pass') continue
       if (after.kind === 'cut') this.end()
       else this.orphan()
@@ -262,13 +264,13 @@ class Connection {
   #send(exchange: Exchange): void {
     if (exchange.command.name === 'psync') this.#isRaw = true
     this.#proxy.audit.forwarding(exchange)
-    this.#waiting.push(exchange)
+    this.#pending.push(exchange)
     this.#upstream.write(exchange.command.bytes)
   }
 
   #takeReplies(replies: readonly { readonly bytes: Buffer; readonly isPush: boolean }[]): void {
     for (const { bytes, isPush } of replies) {
-      const exchange = isPush ? undefined : this.#waiting.shift()
+      const exchange = isPush ? undefined : this.#pending.shift()
       if (exchange !== undefined) {
         exchange.reply = bytes
         this.#proxy.audit.replied(exchange)
@@ -276,7 +278,7 @@ class Connection {
       this.#replies.push({ bytes, exchange })
     }
     if (this.#isOrphan) {
-      if (this.#waiting.length === 0) this.end()
+      if (this.#pending.length === 0) this.end()
       return
     }
     if (this.#isDelivering) return
@@ -291,17 +293,17 @@ class Connection {
       await this.#passing('hole', 'deaf')
       if (this.#isEnded) return
       const { bytes, exchange } = reply
-      const effect = exchange === undefined ? PASS : await this.#struck('replied', exchange)
+      const effect = exchange === undefined ? PASS : await this.#intercept('replied', exchange)
       if (effect.kind !== 'pass') {
         this.end()
         return
       }
       if (this.#client.writable) this.#client.write(bytes)
-      if (exchange !== undefined) await this.#struck('delivered', exchange)
+      if (exchange !== undefined) await this.#intercept('delivered', exchange)
     }
   }
 
-  /** Waits while the proxy's mode is one of `modes`, and for its delay. */
+  /** Waits while the proxy's mode is one of `modes`, then for its delay. */
   async #passing(...modes: Mode[]): Promise<void> {
     const stopped = this.ended
     while (modes.includes(this.#proxy.mode) && !this.#isEnded) await Promise.race([this.#proxy.modeChange, stopped])
@@ -313,21 +315,21 @@ class Connection {
     if (!this.#isEnded) to.write(chunk)
   }
 
-  async #struck(point: Point, exchange: Exchange): Promise<Effect> {
-    for (const rule of this.#proxy.rules) {
-      if (rule.point !== point || !rule.matches(exchange)) continue
-      rule.left--
-      if (rule.left > 0) continue
-      this.#proxy.rules.delete(rule)
-      return rule.act(exchange)
+  async #intercept(point: Point, exchange: Exchange): Promise<Effect> {
+    for (const interceptor of this.#proxy.interceptors) {
+      if (interceptor.point !== point || !interceptor.matches(exchange)) continue
+      interceptor.remaining--
+      if (interceptor.remaining > 0) continue
+      this.#proxy.interceptors.delete(interceptor)
+      return interceptor.act(exchange)
     }
     return PASS
   }
 }
 
 /**
- * Resets a connection. Not one whose end is on its way: libuv refuses that, and Node would keep the handle for ever, which
- * then wakes the process again and again.
+ * Resets a connection, but not one that is being ended: libuv refuses that, and Node would keep the
+ * handle forever and wake the process again and again.
  */
 function abort(socket: Socket): void {
   if (socket.writableEnded) socket.destroy()

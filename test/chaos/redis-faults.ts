@@ -11,19 +11,19 @@ import { Replica } from './replication.ts'
 import type { Fault } from './schedule.ts'
 import type { World } from './world.ts'
 
-/** How often `appendfsync everysec` tells the disk. */
+/** How often `appendfsync everysec` syncs the file to disk. */
 const FSYNC_EVERY_MS = 1000
 
 const SERVES_WITHIN_MS = 15_000
 
-/** How long answers that are on their way get to come through before they would be mistaken for later ones. */
+/** Replies in flight arrive within this time and are not mistaken for later ones. */
 const SETTLE_MS = 50
 
-/** How much more memory Redis gets than it uses when it is to run out of it. */
+/** Memory that Redis may use beyond its current usage before it is out of memory. */
 const MEMORY_LEFT_BYTES = 16 * 1024
 
-/** Faults of Redis itself. */
-export async function strikeRedis(fault: Fault, world: World): Promise<boolean> {
+/** Injects a fault of Redis itself. Returns false if it got no opportunity. */
+export async function injectRedisFault(fault: Fault, world: World): Promise<boolean> {
   const { deployment, cluster } = world
   switch (fault.kind) {
     case 'script-flush':
@@ -49,8 +49,8 @@ export async function strikeRedis(fault: Fault, world: World): Promise<boolean> 
       return true
     case 'power-loss':
       return losePower(world)
-    case 'fail-over':
-      await failOver(world, fault.lagMs)
+    case 'failover':
+      await failover(world, fault.lagMs)
       return true
     case 'out-of-memory':
       return runOutOfMemory(world, fault.ms)
@@ -86,7 +86,7 @@ async function redisTime({ deployment }: World): Promise<number> {
   return Number(seconds) * 1000 + Math.floor(Number(micros) / 1000)
 }
 
-/** Kills Redis, does something to its append-only file, starts it again and notes what it lost before anybody else comes. */
+/** Restarts Redis with a damaged file, and records the loss before any other client connects. */
 async function restart(world: World, cause: string, whileDown: (aofFile: string) => Promise<unknown>): Promise<void> {
   const { deployment, redis } = world
   if (redis === undefined) throw new Error('a cluster has no append-only file of its own')
@@ -95,7 +95,7 @@ async function restart(world: World, cause: string, whileDown: (aofFile: string)
   const killedAt = Date.now()
   setModes(deployment, 'refuse')
   await whileDown(file)
-  // The fixture asks Redis only now and then whether it is back, and an analyzer's lease runs out meanwhile.
+  // The fixture polls too rarely: a lease would expire before it notices that Redis is back.
   const started = redis.start()
   await serves(world)
   await world.noteLoss(cause, killedAt)
@@ -103,20 +103,20 @@ async function restart(world: World, cause: string, whileDown: (aofFile: string)
   await started
 }
 
-/** Waits until Redis answers and has loaded its data. */
+/** Waits until Redis responds and has loaded its data. */
 async function serves({ deployment }: World): Promise<void> {
   const deadline = performance.now() + SERVES_WITHIN_MS
   while ((await deployment.redis.ping().catch(() => '')) !== 'PONG') {
-    if (performance.now() > deadline) throw new Error('Redis does not come back')
+    if (performance.now() > deadline) throw new Error('Redis did not become available again')
     await pause(10)
   }
 }
 
-/** Redis dies, and what its `appendfsync` had not brought to the disk dies with it. */
+/** Kills Redis and drops what `appendfsync` had not yet written to disk. */
 async function losePower(world: World): Promise<boolean> {
   const { audit, deployment, durability } = world
   if (durability === 'disk') {
-    // Redis answers when it is on the disk, so all is gone that nobody was answered: the file ends after the last answer.
+    // Redis replies after the sync, so the file ends with the last append that it acknowledged.
     await restart(world, 'power-loss', async file => {
       await pause(SETTLE_MS)
       await cutAfter(
@@ -128,7 +128,7 @@ async function losePower(world: World): Promise<boolean> {
   }
   const file = await aofFile(deployment.redis)
   const { size } = await stat(file)
-  // The disk was told a second ago.
+  // The last sync was up to a second ago.
   await pause(FSYNC_EVERY_MS)
   let isCut = false
   await restart(world, 'power-loss', async current => {
@@ -138,15 +138,15 @@ async function losePower(world: World): Promise<boolean> {
   return isCut
 }
 
-/** How long a commit waits so that the next one has something to do. */
+/** How long a commit is held so that entries for the next one arrive. */
 const GATHER_MS = 200
 
-/** How often it is tried to strike so fast that an analyzer still has its lease afterwards. */
+/** Attempts to restart Redis so fast that the analyzer still holds its lease. */
 const CUTS_MAX = 8
 
 /**
- * Redis loses the last commit of a partition and what came after it, while the next commit of that partition is on its way.
- * That one begins where Redis no longer stands, and is sent again as soon as Redis is back.
+ * Makes Redis lose the last commit of a partition while its next commit is in flight. That commit
+ * starts after the checkpoint that Redis now has, and is resent as soon as Redis is back.
  */
 async function cutCommitOff(world: World): Promise<boolean> {
   const { audit, deployment } = world
@@ -155,8 +155,8 @@ async function cutCommitOff(world: World): Promise<boolean> {
     let next: ReturnType<typeof parseCommit>
     let renewed: number | undefined
     await compactAof(deployment.redis)
-    // The lease has all of its life before it.
-    await world.strikeOnce({
+    // Starts right after a renewal, so that the lease lasts as long as possible.
+    await world.interceptOnce({
       point: 'delivered',
       nth: 1,
       matches: ({ command, reply }) => command.name === 'renew' && reply?.toString() === ':1\r\n',
@@ -167,15 +167,15 @@ async function cutCommitOff(world: World): Promise<boolean> {
     })
     const isRenewed = ({ command }: Exchange): boolean => command.name === 'commit' && command.partition === renewed
     let struck: Promise<boolean> = Promise.resolve(false)
-    await world.strikeOnce({
+    await world.interceptOnce({
       point: 'arriving',
       nth: 1,
       matches: isRenewed,
       async act({ command }) {
         const last = parseCommit(command, new Map())
-        // Entries of the next commit come while this one waits, so that they stand before it in the file and stay.
+        // Entries of the next commit arrive while this one is held, so they precede it in the file.
         await pause(GATHER_MS)
-        struck = world.strikeOnce({
+        struck = world.interceptOnce({
           point: 'arriving',
           nth: 1,
           matches: exchange => isRenewed(exchange) && parseCommit(exchange.command, new Map())?.from === last?.to,
@@ -194,22 +194,22 @@ async function cutCommitOff(world: World): Promise<boolean> {
     })
     const hasStruck = await struck
     if (!hasStruck) return false
-    // Its owner has sent it again, with the lease that it had.
+    // The owner has resent it under the same lease.
     const isAgain = (): boolean =>
       audit.commits.some(
-        ({ token, from, at, outcome }) =>
-          token === next?.token && from === next.from && at > struckAt && (outcome === 'stale' || outcome === 'ok'),
+        ({ token, from, at, result }) =>
+          token === next?.token && from === next.from && at > struckAt && (result === 'stale' || result === 'ok'),
       )
     if (await audit.until(isAgain, 2 * world.leaseMs)) return true
   }
   return false
 }
 
-/** The primary dies, and a replica that had not heard of the last `lagMs` takes its place. */
-async function failOver(world: World, lagMs: number): Promise<void> {
+/** Kills the primary and promotes a replica that lags by `lagMs`. */
+async function failover(world: World, lagMs: number): Promise<void> {
   const { deployment, redis: primary, audit, durability } = world
   if (primary === undefined) throw new Error('a cluster fails over by itself')
-  const options = { args: redisArgs(durability), audit, rules: deployment.rules }
+  const options = { args: redisArgs(durability), audit, interceptors: deployment.interceptors }
   const replica = world.replica ?? (await Replica.follow(primary, options))
   world.replica = undefined
   replica.lag()
@@ -220,24 +220,24 @@ async function failOver(world: World, lagMs: number): Promise<void> {
   const promoted = await replica.promote()
   world.redis = promoted
   deployment.moveTo(promoted.url)
-  await world.noteLoss('fail-over', killedAt)
+  await world.noteLoss('failover', killedAt)
   setModes(deployment, 'pass')
   await primary[Symbol.asyncDispose]()
-  // It takes nothing until it has a replica of its own.
+  // The new primary accepts no writes until it has a replica.
   if (durability === 'replicated') world.replica = await Replica.follow(promoted, options)
 }
 
-/** Redis is at its limit for a while: ingest is refused, analysing goes on, and both recover by themselves. */
+/** Keeps Redis at its memory limit: ingest gets 503, analysis continues, both recover. */
 async function runOutOfMemory(world: World, ms: number): Promise<boolean> {
-  const { deployment, traffic, breach } = world
-  const refusedBefore = traffic.answers.unavailable
+  const { deployment, traffic, violation } = world
+  const refusedBefore = traffic.responses.unavailable
   const used = Number(/used_memory:(\d+)/.exec(await deployment.redis.info('memory'))?.[1])
   await deployment.redis.config('SET', 'maxmemory', String(used + MEMORY_LEFT_BYTES))
   await pause(ms)
   const states = await readPartitionStates(deployment.redis, deployment.options.partitions)
-  const waiting = states.reduce((sum, { accepted, offset }) => sum + accepted - offset, 0)
-  // Nothing comes in, so whoever commits has drained the backlog by now.
-  if (waiting > 100) breach(`R6: ${waiting} samples wait ${ms} ms after Redis ran out of memory: commits do not go on`)
+  const unprocessed = states.reduce((sum, { accepted, offset }) => sum + accepted - offset, 0)
+  // No samples are accepted now, so commits must have drained the backlog.
+  if (unprocessed > 100) violation(`R6: ${unprocessed} samples are unprocessed ${ms} ms after Redis ran out of memory`)
   await deployment.redis.config('SET', 'maxmemory', '0')
-  return traffic.answers.unavailable > refusedBefore
+  return traffic.responses.unavailable > refusedBefore
 }

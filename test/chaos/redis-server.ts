@@ -1,6 +1,6 @@
 import type { DurabilityLevel } from '@tidemark/shared/store/ports/store'
 
-/** Arguments of every Redis of a run: as in production, except that replicas synchronise at once. */
+/** Arguments of every Redis: as in production, except that replicas synchronise at once. */
 export const REDIS_ARGS = [
   '--maxmemory-policy',
   'noeviction',

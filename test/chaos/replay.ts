@@ -1,35 +1,36 @@
 import { pause } from '@tidemark/shared/runtime/lifecycle'
 import type { Random } from '@tidemark/testkit/random'
-import type { AcceptedRequest } from './client.ts'
 import { isLostBy } from './loss.ts'
 import { readPartitionStates } from './partition-state.ts'
 import { post } from './request.ts'
+import type { CompletedRequest } from './traffic.ts'
 import type { World } from './world.ts'
 
-/** Requests that are sent again at the end, at most. */
+/** Maximum number of requests that are replayed at the end. */
 const REQUESTS_MAX = 2000
 
-/** Of these, how many also come with another body. */
+/** How many of these are also sent with another body. */
 const ALTERED_MAX = 20
 
 const CLIENTS = 8
 
-/** A request that is refused for a moment is sent so often. */
+/** Attempts for a request that gets 503. */
 const SENDS_MAX = 5
 
 export interface Replay {
   readonly requests: number
-  /** Samples that Redis counts more than before; 0 is right. */
+  /** Additional samples that Redis counts; must be 0. */
   readonly added: number
 }
 
 /**
- * I7: sends requests of the log again, as their clients would that never saw the answer. Each gets the answer of the first
- * time, and nothing is added. Only what Redis has not lost: the mark of a request is lost with its samples.
+ * Checks I7: replays completed requests, as clients would that never received the response. Each
+ * gets the original response, and nothing is stored again. Requests whose samples Redis lost are
+ * skipped, because their marks are lost too.
  */
 export async function replay(world: World, random: Random): Promise<Replay> {
-  const { traffic, losses, breach } = world
-  const kept = traffic.repeatable.filter(
+  const { traffic, losses, violation } = world
+  const kept = traffic.completedRequests.filter(
     ({ receipts }) => !receipts.some(receipt => losses.some(loss => isLostBy(loss, receipt))),
   )
   const chosen = random.shuffled(kept).slice(0, REQUESTS_MAX)
@@ -44,36 +45,36 @@ export async function replay(world: World, random: Random): Promise<Replay> {
     }),
   )
   const added = (await acceptedSamples(world)) - before
-  if (added !== 0) breach(`I7: ${chosen.length} requests were sent again, and Redis counts ${added} samples more`)
+  if (added !== 0) violation(`I7: Redis counts ${added} additional samples after a replay of ${chosen.length} requests`)
   return { requests: chosen.length, added }
 }
 
-async function sendAgain({ request, receipts }: AcceptedRequest, world: World, i: number): Promise<void> {
-  const { breach } = world
+async function sendAgain({ request, receipts }: CompletedRequest, world: World, i: number): Promise<void> {
+  const { violation } = world
   for (let sends = 1; ; sends++) {
-    const answer = await post(request, gatewayPort(world, i))
-    if (answer.kind === 'answered' && answer.status === 202) {
-      const { accepted, receipts: again = [] } = answer.result
+    const response = await post(request, gatewayPort(world, i))
+    if (response.kind === 'completed' && response.status === 202) {
+      const { accepted, receipts: again = [] } = response.result
       if (accepted !== request.samples.length || again.join() !== receipts.join()) {
-        breach(`I7: a repeat at the end says ${accepted} in ${again.join()}; first it was ${receipts.join()}`)
+        violation(`I7: a replay got ${accepted} samples with ${again.join()}, the original ${receipts.join()}`)
       }
       return
     }
     if (sends === SENDS_MAX) {
-      breach(`I7: a repeat at the end was answered with ${JSON.stringify(answer).slice(0, 300)}`)
+      violation(`I7: a replay got ${JSON.stringify(response).slice(0, 300)}`)
       return
     }
     await pause(200)
   }
 }
 
-/** The same name with another body is a mistake of the client, and is told so. */
-async function sendAltered({ request }: AcceptedRequest, world: World, i: number): Promise<void> {
+/** Sends another body under a used Idempotency-Key, which is a client error (422). */
+async function sendAltered({ request }: CompletedRequest, world: World, i: number): Promise<void> {
   const [sample] = request.samples
   const body = JSON.stringify({ ...sample, value: (sample?.value ?? 0) + 1 })
-  const answer = await post({ ...request, body, type: 'application/json' }, gatewayPort(world, i))
-  if (answer.kind !== 'answered' || answer.status !== 422) {
-    world.breach(`I7: another body under a used key was answered with ${JSON.stringify(answer).slice(0, 300)}`)
+  const response = await post({ ...request, body, type: 'application/json' }, gatewayPort(world, i))
+  if (response.kind !== 'completed' || response.status !== 422) {
+    world.violation(`I7: another body under a used key got ${JSON.stringify(response).slice(0, 300)}`)
   }
 }
 

@@ -1,19 +1,19 @@
 import { pause } from '@tidemark/shared/runtime/lifecycle'
 import { type RedisFixture, startRedis } from '@tidemark/testkit/redis-fixture'
 import { rawClient } from '@tidemark/testkit/redis-probe'
-import { type ProxyAudit, RedisProxy, type Rule } from './proxy.ts'
+import { type Interceptor, type ProxyAudit, RedisProxy } from './proxy.ts'
 
 const ONLINE_WITHIN_MS = 15_000
 
 export interface ReplicaOptions {
   readonly args: readonly string[]
   readonly audit: ProxyAudit
-  readonly rules: Set<Rule>
+  readonly interceptors: Set<Interceptor>
 }
 
 /**
- * A replica of a primary. What it hears passes a proxy, which can stop passing it on; the replica itself is never stopped,
- * because the kernel would hold the bytes for it.
+ * A replica behind a proxy, which can hold back the replication stream. The replica itself is never
+ * frozen, because the kernel would buffer the stream for it.
  */
 export class Replica implements AsyncDisposable {
   readonly redis: RedisFixture
@@ -31,31 +31,31 @@ export class Replica implements AsyncDisposable {
     this.#resources = resources
   }
 
-  /** Resolves when the replica has everything that the primary has. */
-  static async follow(primary: RedisFixture, { args, audit, rules }: ReplicaOptions): Promise<Replica> {
+  /** Starts a replica and resolves when it is in sync with the primary. */
+  static async follow(primary: RedisFixture, { args, audit, interceptors }: ReplicaOptions): Promise<Replica> {
     await using opening = new AsyncDisposableStack()
     const target = { host: '127.0.0.1', port: primary.port }
-    const way = opening.use(await RedisProxy.open({ name: 'replication', target, audit, rules }))
+    const way = opening.use(await RedisProxy.open({ name: 'replication', target, audit, interceptors }))
     const redis = await startRedis({ which: primary.which, args })
     opening.defer(() => redis[Symbol.asyncDispose]())
     const client = opening.adopt(rawClient(redis.url), one => one.disconnect())
     client.on('error', () => {})
-    // By command and not by argument: it is to stay the primary when it is started again.
+    // Set by a command instead of an argument, so that it stays primary after a restart.
     await client.replicaof('127.0.0.1', way.port)
     const deadline = performance.now() + ONLINE_WITHIN_MS
     while (!String(await client.info('replication')).includes('master_link_status:up')) {
-      if (performance.now() > deadline) throw new Error('the replica did not get what the primary has')
+      if (performance.now() > deadline) throw new Error('the replica did not synchronise with the primary')
       await pause(20)
     }
     return new Replica({ redis, client, way }, opening.move())
   }
 
-  /** From now on it hears nothing, and nobody is told. */
+  /** Holds back the replication stream from now on, without an error. */
   lag(): void {
     this.#way.mode = 'hole'
   }
 
-  /** Makes it a primary, which is the caller's from then on. */
+  /** Promotes the replica. The caller then owns the new primary. */
   async promote(): Promise<RedisFixture> {
     await this.#client.replicaof('NO', 'ONE')
     this.#client.disconnect()

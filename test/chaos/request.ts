@@ -4,23 +4,23 @@ import type { Random } from '@tidemark/testkit/random'
 
 const SHAPES = ['array', 'ndjson', 'form', 'device'] as const
 
-/** One sample alone, or one of the shapes that take any number. */
+/** One sample, or a format for any number of samples. */
 export type Shape = 'sample' | (typeof SHAPES)[number]
 
-/** A client that gets no answer within this gives up. */
-const ANSWER_WITHIN_MS = 15_000
+/** How long a client waits for a response. */
+const RESPONSE_TIMEOUT_MS = 15_000
 
-/** What a client sends, and sends again as it was when it has an Idempotency-Key. */
+/** A request, which is retried unchanged if it has an Idempotency-Key. */
 export interface IngestRequest {
   readonly samples: readonly Sample[]
   readonly shape: Shape
   readonly body: string
   readonly type: string
-  /** Undefined when it must not be sent again. */
+  /** Undefined if the request must not be retried. */
   readonly idempotencyKey: string | undefined
 }
 
-/** What the gateway says of a request, where it says anything. */
+/** The body of a response. */
 export interface IngestResult {
   readonly accepted?: number
   readonly rejected?: readonly { readonly index: number; readonly reason: string }[]
@@ -28,10 +28,10 @@ export interface IngestResult {
   readonly durability?: string
 }
 
-export type Answer =
+export type IngestResponse =
   | { readonly kind: 'broken'; readonly error: string }
   | {
-      readonly kind: 'answered'
+      readonly kind: 'completed'
       readonly status: number
       readonly retryAfter: string | null
       readonly result: IngestResult
@@ -40,18 +40,18 @@ export type Answer =
 export interface RequestOptions {
   readonly writer: number
   readonly samples: readonly Sample[]
-  readonly isRepeatable: boolean
+  readonly isIdempotent: boolean
   readonly random: Random
 }
 
-export function makeRequest({ writer, samples, isRepeatable, random }: RequestOptions): IngestRequest {
+export function makeRequest({ writer, samples, isIdempotent, random }: RequestOptions): IngestRequest {
   const shape = samples.length === 1 ? 'sample' : random.pick(SHAPES)
-  const idempotencyKey = isRepeatable ? randomUUID() : undefined
+  const idempotencyKey = isIdempotent ? randomUUID() : undefined
   return { samples, shape, idempotencyKey, ...bodyOf(shape, writer, samples) }
 }
 
-/** Posts a request to the gateway at `port` of this computer. */
-export async function post({ body, type, idempotencyKey }: IngestRequest, port: number): Promise<Answer> {
+/** Posts a request to the local gateway at `port`. */
+export async function post({ body, type, idempotencyKey }: IngestRequest, port: number): Promise<IngestResponse> {
   try {
     const response = await fetch(`http://127.0.0.1:${port}/ingest`, {
       method: 'POST',
@@ -60,14 +60,14 @@ export async function post({ body, type, idempotencyKey }: IngestRequest, port: 
         'content-type': type,
         ...(idempotencyKey === undefined ? {} : { 'idempotency-key': idempotencyKey }),
       },
-      signal: AbortSignal.timeout(ANSWER_WITHIN_MS),
+      signal: AbortSignal.timeout(RESPONSE_TIMEOUT_MS),
     })
-    const answer: unknown = await response.json()
+    const result: unknown = await response.json()
     return {
-      kind: 'answered',
+      kind: 'completed',
       status: response.status,
       retryAfter: response.headers.get('retry-after'),
-      result: typeof answer === 'object' && answer !== null ? answer : {},
+      result: typeof result === 'object' && result !== null ? result : {},
     }
   } catch (error) {
     return { kind: 'broken', error: String(error) }

@@ -14,7 +14,7 @@ const REPLIES = [
 ]
 
 describe('the protocol readers', () => {
-  test('find commands and replies wherever the bytes are torn', () => {
+  test('find commands and replies wherever the bytes are split', () => {
     for (let cut = 0; cut <= COMMANDS.length; cut++) {
       const reader = new CommandReader()
       const found = [COMMANDS.slice(0, cut), COMMANDS.slice(cut)].flatMap(part => reader.push(Buffer.from(part)))
@@ -33,7 +33,7 @@ describe('the protocol readers', () => {
     }
   })
 
-  test('a stream read is told by what it asks for, and its partition by the key', () => {
+  test('a stream read gets its name from the requested id and its partition from the key', () => {
     const read = (id: string): ReturnType<typeof toCommand> =>
       toCommand({
         args: ['XREADGROUP', 'GROUP', 'g', 'c', 'STREAMS', 'tm:{5}:samples', id].map(text => Buffer.from(text)),

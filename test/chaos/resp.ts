@@ -1,6 +1,6 @@
 /**
- * As much of the Redis protocol (RESP 2 and 3) as the proxy needs: where a command or a reply ends, and what a command's
- * arguments are. Both readers take bytes as they come and keep what is not whole yet.
+ * As much of the Redis protocol (RESP 2 and 3) as the proxy needs: where a command or reply ends,
+ * and a command's arguments. Both readers accept bytes in any chunks and buffer incomplete values.
  */
 const CR = 0x0d
 
@@ -12,7 +12,7 @@ export interface RawCommand {
 abstract class Reader<T> {
   #rest: Buffer = Buffer.alloc(0)
 
-  /** Everything that is whole by now. */
+  /** Adds bytes. Returns every value that is now complete. */
   push(chunk: Buffer): T[] {
     this.#rest = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk])
     const found: T[] = []
@@ -24,7 +24,7 @@ abstract class Reader<T> {
     }
   }
 
-  /** What was pushed and is not whole. */
+  /** Bytes of an incomplete value. */
   get rest(): Buffer {
     return this.#rest
   }
@@ -32,7 +32,7 @@ abstract class Reader<T> {
   protected abstract take(buffer: Buffer): { item: T; end: number } | undefined
 }
 
-/** Cuts what a client sends into commands. */
+/** Splits what a client sends into commands. */
 export class CommandReader extends Reader<RawCommand> {
   protected take(buffer: Buffer): { item: RawCommand; end: number } | undefined {
     const head = lineAt(buffer, 0)
@@ -53,11 +53,11 @@ export class CommandReader extends Reader<RawCommand> {
 
 export interface RawReply {
   readonly bytes: Buffer
-  /** It belongs to no command. */
+  /** A push message, which belongs to no command. */
   readonly isPush: boolean
 }
 
-/** Cuts what a server sends into replies. */
+/** Splits what a server sends into replies. */
 export class ReplyReader extends Reader<RawReply> {
   protected take(buffer: Buffer): { item: RawReply; end: number } | undefined {
     const end = endOfValue(buffer, 0)
@@ -66,7 +66,7 @@ export class ReplyReader extends Reader<RawReply> {
   }
 }
 
-/** All bulk strings of a whole reply, in order, whatever they are nested in. */
+/** Returns all bulk strings of a complete reply, in order, at any nesting depth. */
 export function bulkStrings(reply: Buffer): string[] {
   const found: string[] = []
   for (let at = 0; at < reply.length; ) {

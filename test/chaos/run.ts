@@ -8,34 +8,34 @@ import { type RedisFixture, startRedis } from '@tidemark/testkit/redis-fixture'
 import { isOnPath } from '@tidemark/testkit/redis-process'
 import { putRules } from './alerts.ts'
 import { Audit } from './audit.ts'
-import { Traffic } from './client.ts'
 import { ChaosCluster } from './cluster.ts'
 import { Deployment } from './deployment.ts'
-import { strike } from './faults.ts'
+import { type Evaluation, evaluate } from './evaluation.ts'
+import { EventLoopLag } from './event-loop-lag.ts'
+import { inject } from './faults.ts'
+import { waitUntilDrained } from './final-state.ts'
 import { History } from './history.ts'
-import { type Judgement, judge } from './judge.ts'
 import { Observer } from './observer.ts'
-import type { Rule } from './proxy.ts'
+import type { Interceptor } from './proxy.ts'
 import { redisArgs } from './redis-server.ts'
 import { type Replay, replay } from './replay.ts'
 import { Replica } from './replication.ts'
-import { comesToRest } from './rest.ts'
 import { SamplePlan } from './sample-plan.ts'
 import type { Schedule } from './schedule.ts'
-import { Slowness } from './slowness.ts'
+import { Traffic } from './traffic.ts'
 import { World } from './world.ts'
 
-/** After the last fault the backlog must be gone within this. */
-const HEAL_WITHIN_MS = 30_000
+/** The backlog must be drained within this time after the last fault. */
+const DRAIN_TIMEOUT_MS = 30_000
 
-/** Breaches that are kept: the first ones tell, and one cause can make thousands. */
-const BREACHES_MAX = 50
+/** Violations that are kept. One cause can produce thousands, and the first ones explain it. */
+const VIOLATIONS_MAX = 50
 
-/** Samples that must have been committed since the last fault before the next one strikes. */
+/** Samples that must be committed after a fault before the next one is injected. */
 const PROGRESS_SAMPLES = 40
 const PROGRESS_WITHIN_MS = 30_000
 
-/** How often analyzers say that they live, and look for partitions. */
+/** HEARTBEAT_MS of the analyzers. */
 const HEARTBEAT_MS = 100
 
 export interface RunOptions {
@@ -48,21 +48,21 @@ export interface RunOptions {
   readonly analyzers: number
   readonly gateways: number
   readonly leaseTtlMs: number
-  /** Samples in one request, at most. */
+  /** Maximum number of samples in one request. */
   readonly batchMax: number
-  /** Samples a second while faults strike. */
+  /** Samples per second while faults are injected. */
   readonly rate: number
-  /** The faults are spread over this time; 0 lets one follow the other. */
+  /** The period over which the faults are spread; 0 injects them one after another. */
   readonly spreadMs: number
-  /** Without any fault at the end. */
+  /** The period without faults at the end. */
   readonly calmMs: number
   readonly durability: DurabilityLevel
-  /** How often a fault must have found its moment, by its name in the report: a run in which it did not proves too little. */
-  readonly bitesMin?: Readonly<Record<string, number>>
+  /** How often a fault must be injected, by its name in the report. Fewer prove too little. */
+  readonly injectedMin?: Readonly<Record<string, number>>
   readonly schedule: (random: Random) => Schedule
-  /** On three masters with a replica each. */
+  /** Runs on a Redis cluster of three masters and three replicas. */
   readonly isCluster?: boolean
-  /** The first breach ends the run: when it is only asked whether there is one. */
+  /** Ends the run at the first violation. */
   readonly isFailFast?: boolean
   readonly onProgress?: (progress: RunProgress) => void
 }
@@ -71,40 +71,40 @@ export interface RunProgress {
   readonly accepted: number
   readonly faults: number
   readonly faultsPlanned: number
-  readonly breaches: number
+  readonly violations: number
   readonly what: string
 }
 
-export interface RunResult extends Judgement {
+export interface RunResult extends Evaluation {
   readonly seed: number
-  readonly struck: ReadonlyMap<string, number>
+  readonly injected: ReadonlyMap<string, number>
   readonly counts: { readonly kills: number; readonly pauses: number; readonly stops: number; readonly starts: number }
   readonly sent: number
   readonly accepted: number
-  readonly answers: Traffic['answers']
+  readonly responses: Traffic['responses']
   readonly reads: Observer['reads']
-  readonly commitOutcomes: ReadonlyMap<string, number>
+  readonly commitResults: ReadonlyMap<string, number>
   readonly resident: Observer['resident']
-  readonly toldLost: number
+  readonly reportedLost: number
   readonly replayed: Replay
   readonly durability: DurabilityLevel
-  readonly healMs: number
+  readonly drainMs: number
   readonly durationMs: number
-  /** Removed when nothing was breached. */
+  /** Deleted if there is no violation. */
   readonly historyPath: string
   readonly redisVersion: string
 }
 
-/** Runs a deployment under load, strikes it by the schedule, lets it come to rest and judges what it did. */
+/** Runs a deployment under load, injects the scheduled faults, and evaluates the result. */
 export async function run(options: RunOptions): Promise<RunResult> {
   const begin = performance.now()
   const { seed, partitions, durability } = options
   const folder = await mkdtemp(join(tmpdir(), 'tidemark-chaos-'))
   const historyPath = join(folder, 'history.ndjson')
-  const breaches: string[] = []
-  const breach = (text: string): void => {
-    history.note('breach', { text })
-    if (breaches.length < BREACHES_MAX) breaches.push(text)
+  const violations: string[] = []
+  const violation = (text: string): void => {
+    history.note('violation', { text })
+    if (violations.length < VIOLATIONS_MAX) violations.push(text)
   }
   await using resources = new AsyncDisposableStack()
   const history = resources.use(new History(historyPath))
@@ -113,18 +113,19 @@ export async function run(options: RunOptions): Promise<RunResult> {
   history.note('run', { ...numbers, schedule })
 
   const audit = new Audit()
-  const rules = new Set<Rule>()
+  const interceptors = new Set<Interceptor>()
   let world: World | undefined
-  const cluster = options.isCluster === true ? resources.use(await ChaosCluster.open({ audit, rules })) : undefined
+  const cluster =
+    options.isCluster === true ? resources.use(await ChaosCluster.open({ audit, interceptors })) : undefined
   const redis = cluster === undefined ? await startSingle(durability) : undefined
-  // After a fail-over another one serves, and the first is gone.
+  // After a failover another Redis serves, and the first one no longer exists.
   resources.defer(async () => (world?.redis ?? redis)?.[Symbol.asyncDispose]())
   const replica =
     redis !== undefined && durability === 'replicated'
-      ? await Replica.follow(redis, { args: redisArgs(durability), audit, rules })
+      ? await Replica.follow(redis, { args: redisArgs(durability), audit, interceptors })
       : undefined
   resources.defer(async () => (world === undefined ? replica : world.replica)?.[Symbol.asyncDispose]())
-  const slowness = resources.use(new Slowness())
+  const eventLoopLag = resources.use(new EventLoopLag())
   const deployment = resources.use(
     new Deployment({
       redisUrl: cluster?.url ?? redis?.url ?? '',
@@ -133,9 +134,9 @@ export async function run(options: RunOptions): Promise<RunResult> {
       leaseTtlMs: options.leaseTtlMs,
       env: serviceEnvironment(options, folder),
       audit,
-      rules,
+      interceptors,
       history,
-      onBreach: breach,
+      onViolation: violation,
     }),
   )
   await deployment.add('gateway')
@@ -153,96 +154,96 @@ export async function run(options: RunOptions): Promise<RunResult> {
     batchMax: options.batchMax,
     rate: options.rate,
     durability,
-    onBreach: breach,
+    onViolation: violation,
   })
-  world = new World({ deployment, audit, traffic, history, redis, replica, cluster, durability, breach })
+  world = new World({ deployment, audit, traffic, history, redis, replica, cluster, durability, violation })
   const observer = resources.use(new Observer(world, derivedSeed(seed, 3)))
-  const tell = (faults: number, what: string): void =>
+  const report = (faults: number, what: string): void =>
     onProgress?.({
       accepted: traffic.accepted,
       faults,
       faultsPlanned: schedule.length,
-      breaches: breaches.length,
+      violations: violations.length,
       what,
     })
 
-  const isOver = (): boolean => options.isFailFast === true && breaches.length + audit.breaches.length > 0
+  const isOver = (): boolean => options.isFailFast === true && violations.length + audit.violations.length > 0
   const faultsBegin = performance.now()
   for (const [i, fault] of schedule.entries()) {
     if (isOver()) break
-    tell(i, fault.kind)
+    report(i, fault.kind)
     const dueAt = faultsBegin + (options.spreadMs * i) / schedule.length
-    if (!(await progressed(world, dueAt))) {
-      breach(`I9: nothing is analysed ${PROGRESS_WITHIN_MS} ms after the fault before ${JSON.stringify(fault)}`)
+    if (!(await waitForProgress(world, dueAt))) {
+      violation(`I9: no progress for ${PROGRESS_WITHIN_MS} ms after the fault before ${JSON.stringify(fault)}`)
       break
     }
-    await strike(fault, world)
+    await inject(fault, world)
   }
-  tell(schedule.length, 'healing')
-  await whole(world)
+  report(schedule.length, 'healing')
+  await waitUntilComplete(world)
 
-  // The rest of the samples, as fast as they go, and a while in which nothing happens.
+  // The remaining samples, as fast as possible, and then a period without faults.
   traffic.rate = Number.POSITIVE_INFINITY
-  while (traffic.accepted < options.samples && breaches.length < BREACHES_MAX && !isOver()) {
-    tell(schedule.length, 'the rest of the samples')
+  while (traffic.accepted < options.samples && violations.length < VIOLATIONS_MAX && !isOver()) {
+    report(schedule.length, 'the remaining samples')
     await pause(100)
   }
   traffic.rate = options.rate
   await pause(options.calmMs / 2)
-  const { unavailable, broken } = traffic.answers
+  const { unavailable, broken } = traffic.responses
   await pause(options.calmMs / 2)
   await traffic.end()
-  if (traffic.answers.unavailable > unavailable || traffic.answers.broken > broken) {
-    breach(`I9: requests failed though nothing had struck for ${options.calmMs / 2} ms`)
+  if (traffic.responses.unavailable > unavailable || traffic.responses.broken > broken) {
+    violation(`I9: requests failed although no fault was injected for ${options.calmMs / 2} ms`)
   }
 
-  tell(schedule.length, 'coming to rest')
-  const healBegin = performance.now()
-  const isAtRest = await comesToRest(deployment.redis, partitions, isOver() ? 0 : HEAL_WITHIN_MS)
-  const healMs = performance.now() - healBegin
-  if (!isAtRest && !isOver()) breach(`I9: samples still wait ${HEAL_WITHIN_MS} ms after the last fault`)
-  tell(schedule.length, 'sending requests again')
+  report(schedule.length, 'draining the backlog')
+  const drainBegin = performance.now()
+  const isDrained = await waitUntilDrained(deployment.redis, partitions, isOver() ? 0 : DRAIN_TIMEOUT_MS)
+  const drainMs = performance.now() - drainBegin
+  if (!isDrained && !isOver()) violation(`I9: the backlog is not drained ${DRAIN_TIMEOUT_MS} ms after the last fault`)
+  report(schedule.length, 'replaying requests')
   const replayed = isOver() ? { requests: 0, added: 0 } : await replay(world, new Random(derivedSeed(seed, 4)))
   await observer.measure()
   await observer[Symbol.asyncDispose]()
   const endAt = performance.now()
   await Promise.all(deployment.slots.map(slot => deployment.stop(slot)))
 
-  tell(schedule.length, 'verifying')
-  const { breaches: found, ...judgement } = await judge({
+  report(schedule.length, 'verifying')
+  const { violations: found, ...evaluation } = await evaluate({
     world,
     observer,
-    slowness,
+    eventLoopLag,
     plan: samplePlan,
     heartbeatMs: HEARTBEAT_MS,
     endAt,
-    bitesMin: options.bitesMin ?? {},
-    isWhole: !isOver(),
+    injectedMin: options.injectedMin ?? {},
+    isComplete: !isOver(),
   })
-  for (const text of found) breach(text)
-  for (const takeOver of judgement.takeOvers) history.note('take-over', { ...takeOver })
+  for (const text of found) violation(text)
+  for (const takeover of evaluation.takeovers) history.note('takeover', { ...takeover })
   const result: RunResult = {
-    ...judgement,
+    ...evaluation,
     seed,
-    breaches,
-    struck: world.struck,
+    violations,
+    injected: world.injected,
     counts: deployment.counts,
     sent: traffic.sent,
     accepted: traffic.accepted,
-    answers: traffic.answers,
+    responses: traffic.responses,
     reads: observer.reads,
-    commitOutcomes: audit.outcomes,
+    commitResults: audit.results,
     resident: observer.resident,
-    toldLost: observer.toldLost,
+    reportedLost: observer.reportedLost,
     replayed,
     durability,
-    healMs,
+    drainMs,
     durationMs: performance.now() - begin,
     historyPath,
     redisVersion: cluster === undefined ? (redis?.version ?? '') : `a cluster of ${cluster.version}`,
   }
-  history.note('verdict', { ...judgement.verdict, breaches })
-  if (breaches.length === 0) resources.defer(() => rm(folder, { recursive: true, force: true }))
+  history.note('verification', { ...evaluation.verification, violations })
+  if (violations.length === 0) resources.defer(() => rm(folder, { recursive: true, force: true }))
   return result
 }
 
@@ -256,21 +257,21 @@ function serviceEnvironment({ keys, partitions, durability }: RunOptions, folder
     LOG_LEVEL: 'info',
     HEARTBEAT_MS: String(HEARTBEAT_MS),
     DURABILITY: durability,
-    // Requests of the whole run are sent again at its end.
+    // Requests of the whole run are replayed at its end.
     IDEMPOTENCY_TTL_MS: '3600000',
     STORE_TIMEOUT_MS: '1000',
-    // All alerts of a run, for its end.
+    // The verifier needs all alerts of the run.
     ALERTS_KEPT: '1000000',
-    // Too few for all keys, so that windows go out of memory and come back from Redis all the time.
+    // Fewer than keys, so that windows are continuously evicted and reloaded from Redis.
     WINDOWS_MAX: String(Math.max(partitions, Math.ceil(keys / 2))),
-    // A killed process starts again in half the time.
+    // Halves the time of a restart.
     NODE_COMPILE_CACHE: join(folder, 'compile-cache'),
   }
 }
 
-/** Waits until the deployment is whole, the time has come, and samples have been committed since the last fault. */
-async function progressed(world: World, dueAt: number): Promise<boolean> {
-  await whole(world)
+/** Waits until all processes run, `dueAt` has come, and samples were committed since the fault. */
+async function waitForProgress(world: World, dueAt: number): Promise<boolean> {
+  await waitUntilComplete(world)
   const { audit } = world
   const before = audit.committedSamples
   await pause(Math.max(0, dueAt - performance.now()))
@@ -278,7 +279,7 @@ async function progressed(world: World, dueAt: number): Promise<boolean> {
 }
 
 /** Waits until every slot that should have a process has one. */
-async function whole({ deployment }: World): Promise<void> {
+async function waitUntilComplete({ deployment }: World): Promise<void> {
   const deadline = performance.now() + PROGRESS_WITHIN_MS
   const isMissing = (): boolean => deployment.slots.some(slot => slot.process === undefined && slot.isSpare !== true)
   while (isMissing() && performance.now() < deadline) await pause(20)

@@ -1,7 +1,7 @@
 import type { Sample } from '@tidemark/shared/sample/sample'
 import { derivedSeed, Random, zipfian } from '@tidemark/testkit/random'
 
-/** When the first sample of every key was measured; the n-th follows n seconds later, so that a timestamp numbers its sample. */
+/** The timestamp of each key's first sample. Sample n follows n seconds later. */
 const EPOCH_MS = 1_700_000_000_000
 const STEP_MS = 1000
 
@@ -9,11 +9,11 @@ export interface SamplePlanOptions {
   readonly seed: number
   readonly keys: number
   readonly writers: number
-  /** Few keys get most samples. */
+  /** A few keys get most of the samples. */
   readonly isZipf: boolean
 }
 
-/** Which samples there can be: a sample follows from its key and its number, so whoever finds one knows whether it was ever sent. */
+/** All possible samples. A sample follows from its key and number, so it can be verified. */
 export class SamplePlan {
   readonly options: SamplePlanOptions
   readonly #names: string[]
@@ -32,25 +32,25 @@ export class SamplePlan {
     return this.#names
   }
 
-  /** A key of `writer`: each belongs to one writer, so that its samples have one order. */
+  /** Returns a key of `writer`. Each key has one writer, so that its samples have an order. */
   keyOf(writer: number, random: Random): string {
     const index = this.#pick(random) * this.options.writers + writer
     return this.#names[index < this.#names.length ? index : writer] ?? ''
   }
 
-  /** Number `n` of `key`, from 0 on. */
+  /** Returns sample number `n` of `key`, starting at 0. */
   sample(key: string, n: number): Sample {
     return { key, value: this.#value(key, n), timestamp: EPOCH_MS + n * STEP_MS }
   }
 
-  /** The number of a sample; undefined when nobody can have sent it. */
+  /** Returns the number of a sample; undefined if it is not part of the plan. */
   numberOf({ key, value, timestamp }: Sample): number | undefined {
     const n = (timestamp - EPOCH_MS) / STEP_MS
     if (!this.#indexes.has(key) || !Number.isInteger(n) || n < 0) return undefined
     return Object.is(this.#value(key, n), value) ? n : undefined
   }
 
-  /** Noise with spikes, exact ties, flat stretches and huge values: every state of a verdict occurs. */
+  /** Noise with spikes, ties, flat stretches and huge values: every verdict state occurs. */
   #value(key: string, n: number): number {
     const random = new Random(derivedSeed(this.options.seed, (this.#indexes.get(key) ?? 0) * 1_000_003 + n))
     if (random.uniform() < 0.02) return (random.uniform() - 0.5) * 1e15

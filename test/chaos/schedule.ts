@@ -3,25 +3,25 @@ import type { Random } from '@tidemark/testkit/random'
 import { CRASH_POINT_NAMES, type CrashPointName } from './crash-point.ts'
 import type { Role } from './process.ts'
 
-/** One thing that is done to a deployment. What is chosen by chance is chosen when it is planned. */
+/** One fault. Random choices are made when the schedule is created. */
 export type Fault =
   | { readonly kind: 'crash'; readonly at: CrashPointName; readonly nth: number; readonly downMs: number }
   | { readonly kind: 'kill'; readonly role: Role; readonly index: number; readonly downMs: number }
   | { readonly kind: 'stop'; readonly role: Role; readonly index: number }
-  /** Frozen for longer than the lease, whatever it is doing. */
+  /** Frozen for longer than the lease, at any point of its work. */
   | { readonly kind: 'pause'; readonly index: number; readonly leases: number }
-  /** Frozen while a commit is on its way; the commit arrives when another has taken the lease. */
+  /** Frozen while a commit is in flight. It arrives after another analyzer took the lease. */
   | { readonly kind: 'zombie-commit'; readonly nth: number }
-  /** Frozen while a read is on its way; the read arrives when another works on the partitions, and takes entries from it. */
+  /** Frozen while a read is in flight. It arrives after a takeover and takes new entries. */
   | { readonly kind: 'zombie-read'; readonly nth: number }
-  /** A commit is held on its way while its connection ends; it arrives after it was sent again and the work went on. */
+  /** A commit is held while its connection ends. It arrives after it was resent. */
   | { readonly kind: 'late-commit'; readonly nth: number }
-  /** Redis hands entries to a connection that has no client any more. */
+  /** Redis delivers entries to a connection whose client is gone. */
   | { readonly kind: 'stolen-read'; readonly nth: number }
   | { readonly kind: 'cut-commit'; readonly how: 'before' | 'torn' | 'sent' | 'replied'; readonly nth: number }
   | {
       readonly kind: 'cut-append'
-      /** `append-once` and `claim-request` are those of requests with an Idempotency-Key, which come again. */
+      /** `append-once` and `claim-request` belong to requests with an Idempotency-Key. */
       readonly script: 'append' | 'append-once' | 'claim-request'
       readonly how: 'before' | 'torn' | 'sent' | 'replied' | 'late'
       readonly nth: number
@@ -40,28 +40,28 @@ export type Fault =
   | { readonly kind: 'scale-storm'; readonly sizes: readonly number[] }
   | { readonly kind: 'redis-kill'; readonly downMs: number }
   | { readonly kind: 'redis-freeze'; readonly ms: number }
-  /** A partition's last commit is cut off Redis' append-only file while the next is on its way: its analyzer knows more than Redis. */
+  /** Redis loses the last commit of a partition while the next one is in flight. */
   | { readonly kind: 'aof-cut-commit' }
-  /** The end of the append-only file is gone, also what the disk had: a disk that broke. */
+  /** The end of the append-only file is lost, as by a damaged disk. */
   | { readonly kind: 'aof-cut'; readonly bytes: number }
-  /** Redis dies and loses what was not on the disk yet by its `appendfsync`. */
+  /** Redis is killed and loses what `appendfsync` had not yet written to disk. */
   | { readonly kind: 'power-loss' }
-  | { readonly kind: 'fail-over'; readonly lagMs: number }
+  | { readonly kind: 'failover'; readonly lagMs: number }
   | { readonly kind: 'out-of-memory'; readonly ms: number }
   | { readonly kind: 'flush-all' }
-  /** Only in a cluster: a master is killed, and its replica takes its place. */
+  /** Cluster only: a master is killed, and its replica takes over. */
   | { readonly kind: 'master-kill'; readonly master: number }
   | { readonly kind: 'reshard'; readonly partitions: readonly number[] }
 
 export type FaultKind = Fault['kind']
 
-/** Faults in the order in which they strike. */
+/** Faults in the order of injection. */
 export type Schedule = readonly Fault[]
 
 const ANALYZERS = 3
 const GATEWAYS = 2
 
-/** What a schedule is made of: the maker of each fault gets chance and its number among its kind. */
+/** Creates a fault from a random generator and the fault's index among its kind. */
 type Maker = (random: Random, i: number) => Fault
 
 const HOWS = ['before', 'torn', 'sent', 'replied'] as const
@@ -109,8 +109,8 @@ const cutAppend: Maker = (random, i) => ({
   how: APPEND_HOWS[i % APPEND_HOWS.length] ?? 'sent',
   nth: random.integer(1, 9),
 })
-/** Now and then it is the claim that is struck, and not what follows it. */
-const cutRepeatable: Maker = (random, i) => ({
+/** Every sixth time the claim is cut instead of the append. */
+const cutIdempotent: Maker = (random, i) => ({
   kind: 'cut-append',
   script: i % 6 === 5 ? 'claim-request' : 'append-once',
   how: i % 6 === 5 ? random.pick(HOWS) : (APPEND_HOWS[i % 6] ?? 'sent'),
@@ -136,14 +136,14 @@ const poison: (partitions: number) => Maker = partitions => random => ({
 const redisKill: Maker = random => ({ kind: 'redis-kill', downMs: random.integer(0, 1500) })
 const powerLoss: Maker = () => ({ kind: 'power-loss' })
 const aofCut: Maker = random => ({ kind: 'aof-cut', bytes: random.integer(1, 60_000) })
-const failOver: Maker = random => ({ kind: 'fail-over', lagMs: random.integer(100, 800) })
+const failover: Maker = random => ({ kind: 'failover', lagMs: random.integer(100, 800) })
 const storm: Maker = random => ({ kind: 'scale-storm', sizes: [1, 6, 1, random.integer(2, 5), ANALYZERS] })
 
 function times(count: number, make: Maker, random: Random): Fault[] {
   return Array.from({ length: count }, (_, i) => make(random, i))
 }
 
-/** Every crash point, at least 12 kills and 3 pauses longer than the lease, and one killed Redis. */
+/** Every crash point, at least 12 kills, 3 pauses longer than the lease, and one kill of Redis. */
 export function shortSchedule(random: Random, partitions: number): Schedule {
   return random.shuffled([
     ...times(CRASH_POINT_NAMES.length, crash, random),
@@ -157,7 +157,7 @@ export function shortSchedule(random: Random, partitions: number): Schedule {
     ...times(2, stolenRead, random),
     ...times(4, cutCommit, random),
     ...times(5, cutAppend, random),
-    ...times(6, cutRepeatable, random),
+    ...times(6, cutIdempotent, random),
     ...times(2, net, random),
     ...times(1, reset, random),
     ...times(2, poison(partitions), random),
@@ -167,13 +167,13 @@ export function shortSchedule(random: Random, partitions: number): Schedule {
   ])
 }
 
-/** Of these in a whole long run. */
+/** How many of these a full long run has. */
 const AOF_CUT_COMMITS = 5
 
 /** Faults before everything in Redis is deleted. */
 const FLUSH_AFTER = 10
 
-/** The short one many times over, and what takes long or loses data. `share` scales it: 1 is the size of the nightly run. */
+/** The short schedule many times over, plus slow and lossy faults. A `share` of 1 is a full run. */
 export function longSchedule(random: Random, partitions: number, share: number): Schedule {
   const n = (count: number): number => Math.max(1, Math.round(count * share))
   const faults: Fault[] = random.shuffled([
@@ -188,7 +188,7 @@ export function longSchedule(random: Random, partitions: number, share: number):
     ...times(n(12), stolenRead, random),
     ...times(n(40), cutCommit, random),
     ...times(n(20), cutAppend, random),
-    ...times(n(24), cutRepeatable, random),
+    ...times(n(24), cutIdempotent, random),
     ...times(n(16), net, random),
     ...times(n(6), reset, random),
     ...times(n(10), poison(partitions), random),
@@ -199,34 +199,34 @@ export function longSchedule(random: Random, partitions: number, share: number):
     ...times(n(AOF_CUT_COMMITS), () => ({ kind: 'aof-cut-commit' }) as const, random),
     ...times(n(3), aofCut, random),
     ...times(n(3), powerLoss, random),
-    ...times(n(2), failOver, random),
+    ...times(n(2), failover, random),
     ...times(n(2), () => ({ kind: 'out-of-memory', ms: 3000 }), random),
   ])
-  // Early, because nothing before it can be judged afterwards: Redis has forgotten what the verdicts followed from.
+  // Early, because earlier verdicts cannot be verified afterwards: their input is deleted.
   return [...faults.slice(0, FLUSH_AFTER), { kind: 'flush-all' }, ...faults.slice(FLUSH_AFTER)]
 }
 
-/** What a level of durability is about: Redis dies in every way that it promises to survive. `times` of each. */
-export function promiseSchedule(random: Random, level: DurabilityLevel, count: number): Schedule {
-  const [first, second] = level === 'replicated' ? [redisKill, failOver] : [redisKill, powerLoss]
+/** The faults that a durability level is guaranteed to survive, `count` of each. */
+export function guaranteedSchedule(random: Random, level: DurabilityLevel, count: number): Schedule {
+  const [first, second] = level === 'replicated' ? [redisKill, failover] : [redisKill, powerLoss]
   return random.shuffled([
     ...times(count, first, random),
     ...times(count, second, random),
-    ...times(2 * count, cutRepeatable, random),
+    ...times(2 * count, cutIdempotent, random),
     ...times(count, kill, random),
   ])
 }
 
-/** The same, and what it does not promise to survive: to measure what is lost then. */
+/** The same, and faults that the level does not survive, to measure the loss. */
 export function levelSchedule(random: Random, level: DurabilityLevel, count: number): Schedule {
-  const beyond = level === 'replicated' ? [powerLoss, aofCut] : [failOver, aofCut]
+  const beyond = level === 'replicated' ? [powerLoss, aofCut] : [failover, aofCut]
   return random.shuffled([
-    ...promiseSchedule(random, level, count),
+    ...guaranteedSchedule(random, level, count),
     ...beyond.flatMap(make => times(count, make, random)),
   ])
 }
 
-/** What can be done to a cluster. Its masters are killed and its slots moved in between. */
+/** The faults that a cluster supports, with failovers and slot migrations in between. */
 export function clusterSchedule(random: Random, partitions: number): Schedule {
   const reshard: Maker = chance => ({
     kind: 'reshard',

@@ -3,9 +3,9 @@ import type { RunOptions } from './run.ts'
 import {
   clusterSchedule,
   type FaultKind,
+  guaranteedSchedule,
   levelSchedule,
   longSchedule,
-  promiseSchedule,
   type Schedule,
   shortSchedule,
 } from './schedule.ts'
@@ -30,7 +30,7 @@ export const SHORT: Size = {
   schedule: random => shortSchedule(random, 8),
 }
 
-/** The promise of one durability level, as part of `npm test`. */
+/** The guarantee of one durability level, as part of `npm test`. */
 export function shortLevel(durability: DurabilityLevel): Size {
   return {
     ...SHORT,
@@ -38,7 +38,7 @@ export function shortLevel(durability: DurabilityLevel): Size {
     samples: 4000,
     keys: 200,
     calmMs: 1000,
-    schedule: random => promiseSchedule(random, durability, 2),
+    schedule: random => guaranteedSchedule(random, durability, 2),
   }
 }
 
@@ -58,7 +58,7 @@ export const LONG_DEFAULTS: LongOptions = { minutes: 15, samples: 300_000, only:
 const LEVEL_SHARE = 0.1
 const LEVELS = ['disk', 'replicated'] as const
 
-/** `npm run chaos`: every fault many times with `local`, then the faults of the other levels. */
+/** `npm run chaos`: all faults at durability `local`, then those that matter to other levels. */
 export function longRuns({ minutes, samples, only }: LongOptions): Size[] {
   const first = longRun({ minutes: minutes * (1 - LEVELS.length * LEVEL_SHARE), samples, only })
   if (only.length > 0) return [first]
@@ -102,8 +102,8 @@ function longRun({ minutes, samples, only }: LongOptions): Size {
     rate: Math.ceil((samples * 1000) / spreadMs),
     spreadMs,
     calmMs,
-    // This fault waits for a rare moment: the run must prove that the moment came.
-    bitesMin: share === 1 && only.length === 0 ? { 'aof-cut-commit': 3 } : {},
+    // This fault needs a rare opportunity, so the run must prove that it occurred.
+    injectedMin: share === 1 && only.length === 0 ? { 'aof-cut-commit': 3 } : {},
     schedule: random => pick(longSchedule(random, partitions, share)),
   }
 }

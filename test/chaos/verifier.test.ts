@@ -6,8 +6,8 @@ import { VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
 import { oracleAnalysis } from '@tidemark/testkit/oracle'
 import { describe, expect, test } from 'vitest'
 import { ExpectedAlerts, type KeptAlerts } from './alerts.ts'
+import type { Attempt, AttemptOutcome } from './attempt.ts'
 import type { CommitRecord } from './audit.ts'
-import type { Attempt, Knowledge } from './knowledge.ts'
 import type { PartitionState } from './partition-state.ts'
 import { SamplePlan } from './sample-plan.ts'
 import { type Evidence, verify } from './verifier.ts'
@@ -17,13 +17,13 @@ const [key = ''] = plan.keyNames
 
 const NOTHING_KNOWN = { at: 0, before: new Map(), lastCommits: new Map() }
 
-/** A run of one key: what each sample's client knows, and the numbers of the samples that were committed, an entry each. */
-function evidenceOf(known: readonly Knowledge[], committed: readonly number[]): Evidence {
+/** Evidence of one key: what the client knows about each sample, and what was committed. */
+function evidenceOf(known: readonly AttemptOutcome[], committed: readonly number[]): Evidence {
   const partition = partitionOf(key, 1)
   const receiptOf = (n: number): string => `${partition}:${n + 1}-0`
   const samples = committed.map(n => plan.sample(key, n))
   const commits = samples.map((sample, i): CommitRecord => {
-    // What is committed a second time stands in another entry.
+    // A sample that is committed twice is in two entries.
     const id = (at: number): string => {
       const n = committed[at]
       return n === undefined ? '0-0' : `${n + 1}-${committed.slice(0, at).filter(one => one === n).length}`
@@ -37,7 +37,7 @@ function evidenceOf(known: readonly Knowledge[], committed: readonly number[]): 
       to: id(i),
       entries: [{ id: id(i), samples: [{ ...sample, ...finding }] }],
       holder: undefined,
-      outcome: 'ok',
+      result: 'ok',
       at: i,
     }
   })
@@ -49,7 +49,7 @@ function evidenceOf(known: readonly Knowledge[], committed: readonly number[]): 
     accepted: samples.length,
     analysed: samples.length,
     dead: 0,
-    waiting: new Map(),
+    unprocessed: new Map(),
     lastEntryId: end,
   }
   const analyses = new Map<string, string>()
@@ -74,66 +74,64 @@ function evidenceOf(known: readonly Knowledge[], committed: readonly number[]): 
     attempts: new Map([
       [
         key,
-        known.map(
-          (knowledge, n): Attempt => ({ knowledge, receipt: knowledge === 'accepted' ? receiptOf(n) : undefined }),
-        ),
+        known.map((outcome, n): Attempt => ({ outcome, receipt: outcome === 'accepted' ? receiptOf(n) : undefined })),
       ],
     ]),
     commits,
-    forgotten: [],
+    rolledBack: [],
     losses: [],
     poisons: [],
-    rest: { states: [state], kept: [0], pending: [0], dead: [[]], analyses, windows, alerts: [NO_ALERTS], readAt: 0 },
+    final: { states: [state], kept: [0], pending: [0], dead: [[]], analyses, windows, alerts: [NO_ALERTS], readAt: 0 },
   }
 }
 
-/** None, and so none that should be: the samples are too few for a verdict. */
+/** The samples are too few for a verdict, so no alert is expected. */
 const NO_ALERTS: KeptAlerts = { openings: new Map(), ends: new Map(), feed: [] }
 
 describe('the verifier', () => {
-  test('finds nothing wrong where every accepted sample was analysed once, in order', () => {
-    const { breaches, classes } = verify(
-      evidenceOf(['accepted', 'unknown', 'unknown', 'refused', 'accepted'], [0, 2, 4]),
+  test('finds no violation if every accepted sample was analysed once, in order', () => {
+    const { violations, classes } = verify(
+      evidenceOf(['accepted', 'unknown', 'unknown', 'rejected', 'accepted'], [0, 2, 4]),
     )
-    expect(breaches).toEqual([])
+    expect(violations).toEqual([])
     expect(classes).toMatchObject({ ok: 2, recovered: 1, absent: 2, lost: 0 })
   })
 
-  test('an accepted sample in no commit is lost', () => {
-    const { breaches, classes } = verify(evidenceOf(['accepted', 'accepted'], [1]))
+  test('an accepted sample without a commit is lost', () => {
+    const { violations, classes } = verify(evidenceOf(['accepted', 'accepted'], [1]))
     expect(classes).toMatchObject({ ok: 1, lost: 1 })
-    expect(breaches).toEqual([expect.stringMatching(/^I2: sample 0 /)])
+    expect(violations).toEqual([expect.stringMatching(/^I2: sample 0 /)])
   })
 
-  test('unless Redis had lost it', () => {
+  test('unless Redis lost it', () => {
     const evidence = evidenceOf(['accepted', 'accepted'], [1])
-    const [state] = evidence.rest.states
-    if (state === undefined) throw new Error('there is no state')
+    const [state] = evidence.final.states
+    if (state === undefined) throw new Error('no state')
     const losses = [
       { ...NOTHING_KNOWN, cause: 'test', atMs: 1, states: new Map([[0, { ...state, checkpoint: '0-0' }]]) },
     ]
-    const { breaches, classes, lostSamples } = verify({ ...evidence, losses })
-    expect(breaches).toEqual([])
+    const { violations, classes, lostSamples } = verify({ ...evidence, losses })
+    expect(violations).toEqual([])
     expect(classes).toMatchObject({ ok: 1, lost: 0, lostByRedis: 1 })
     expect(lostSamples).toEqual([1])
   })
 
-  test('a sample that nobody sent, and one that was refused, are invented', () => {
+  test('a sample that was never sent or was rejected is invented', () => {
     expect(verify(evidenceOf(['accepted'], [0, 7])).classes.invented).toBe(1)
-    expect(verify(evidenceOf(['accepted', 'refused'], [0, 1])).classes.invented).toBe(1)
+    expect(verify(evidenceOf(['accepted', 'rejected'], [0, 1])).classes.invented).toBe(1)
   })
 
   test('a sample that was committed twice is duplicated', () => {
-    const { breaches, classes } = verify(evidenceOf(['accepted', 'accepted'], [0, 1, 1]))
+    const { violations, classes } = verify(evidenceOf(['accepted', 'accepted'], [0, 1, 1]))
     expect(classes.duplicated).toBe(1)
-    expect(breaches).toContainEqual(expect.stringMatching(/^I1: sample 1 .* twice/))
+    expect(violations).toContainEqual(expect.stringMatching(/^I1: sample 1 .* twice/))
   })
 
-  test('accepted samples in another order than they were sent are out of order', () => {
+  test('accepted samples that are analysed in another order than sent are out of order', () => {
     expect(verify(evidenceOf(['accepted', 'accepted', 'accepted'], [0, 2, 1])).classes.outOfOrder).toBe(1)
   })
 
-  test('one bit of a verdict that is not the oracle’s is a breach', () => {
+  test('one bit of difference between a verdict and the oracle is a violation', () => {
     const evidence = evidenceOf(['accepted', 'accepted', 'accepted'], [0, 1, 2])
     const commits = evidence.commits.map((commit, i) => ({
       ...commit,
@@ -144,40 +142,42 @@ describe('the verifier', () => {
         ),
       })),
     }))
-    expect(verify({ ...evidence, commits }).breaches).toEqual([expect.stringMatching(/^I4: .* not the oracle's/)])
+    expect(verify({ ...evidence, commits }).violations).toEqual([
+      expect.stringMatching(/^I4: .* differs from the oracle's/),
+    ])
   })
 
-  test('two commits that were both applied from one checkpoint are a breach', () => {
+  test('two applied commits from one checkpoint are a violation', () => {
     const evidence = evidenceOf(['accepted', 'accepted'], [0, 1])
     const [first] = evidence.commits
-    if (first === undefined) throw new Error('there is no commit')
+    if (first === undefined) throw new Error('no commit')
     const commits = [...evidence.commits, { ...first, token: 'b:2' }]
-    expect(verify({ ...evidence, commits }).breaches).toContainEqual(expect.stringMatching(/^I1: 2 commits from 0-0/))
+    expect(verify({ ...evidence, commits }).violations).toContainEqual(expect.stringMatching(/^I1: 2 commits from 0-0/))
   })
 
-  test('a partition that goes back to a former owner is a breach', () => {
+  test('a partition that returns to a former owner is a violation', () => {
     const evidence = evidenceOf(['accepted', 'accepted', 'accepted'], [0, 1, 2])
     const commits = evidence.commits.map((commit, i) => (i === 1 ? { ...commit, token: 'b:2' } : commit))
-    expect(verify({ ...evidence, commits }).breaches).toEqual([
+    expect(verify({ ...evidence, commits }).violations).toEqual([
       expect.stringMatching(/^I6: partition 0 went back to a:1/),
     ])
   })
 
-  test('what is pending, waits or is a dead letter without cause at the end is a breach', () => {
-    const { rest, ...evidence } = evidenceOf(['accepted'], [0])
-    const { breaches } = verify({
+  test('pending entries, a full stream and an unexpected dead letter at the end are violations', () => {
+    const { final, ...evidence } = evidenceOf(['accepted'], [0])
+    const { violations } = verify({
       ...evidence,
-      rest: { ...rest, pending: [2], kept: [30_000], dead: [[{ id: '9-0', reason: 'x' }]] },
+      final: { ...final, pending: [2], kept: [30_000], dead: [[{ id: '9-0', reason: 'x' }]] },
     })
-    expect(breaches.map(text => text.slice(0, 3)).toSorted()).toEqual(['I13', 'I8:', 'I8:'])
+    expect(violations.map(text => text.slice(0, 3)).toSorted()).toEqual(['I13', 'I8:', 'I8:'])
   })
 
-  test('an alert that no sample opened is a breach', () => {
+  test('an alert that no sample opened is a violation', () => {
     const evidence = evidenceOf(['accepted'], [0])
     const opening = { id: '0-00', key: 'k', rule: null, severity: 'warning', opened_at: 1 } as unknown as AlertOpening
     const alerts = [{ ...NO_ALERTS, openings: new Map([['0-00', opening]]), feed: ['opened 0-00', 'opened 0-00'] }]
-    const { breaches } = verify({ ...evidence, rest: { ...evidence.rest, alerts } })
-    expect(breaches.map(text => text.slice(0, 4))).toEqual(['I14:', 'I14:'])
+    const { violations } = verify({ ...evidence, final: { ...evidence.final, alerts } })
+    expect(violations.map(text => text.slice(0, 4))).toEqual(['I14:', 'I14:'])
   })
 })
 
@@ -186,13 +186,12 @@ describe('alerts', () => {
     ...{ value: n === 50 ? 1000 : n % 3, timestamp: 1000 * n, receipt: `3:${1_700_000_000_000 + 100 * n}-0` },
   }))
 
-  /** What stands in Redis when everything was done right. */
+  /** The alerts in Redis after a correct run. */
   function rightly(expected: ExpectedAlerts): KeptAlerts {
     const found = { openings: new Map<string, AlertOpening>(), ends: new Map<string, AlertEnd>() }
     for (let turn = 0; turn < 2; turn++) {
-      for (const breach of expected.check([{ ...found, feed: [] }])) {
-        const [, what, id = '', text = 'null'] =
-          /the (\w+) of alert (\S+) is .*, and should be (.*)$/.exec(breach) ?? []
+      for (const violation of expected.check([{ ...found, feed: [] }])) {
+        const [, what, id = '', text = 'null'] = /the (\w+) of alert (\S+) is .*, expected (.*)$/.exec(violation) ?? []
         if (what === 'opening') found.openings.set(id, JSON.parse(text))
         if (what === 'end') found.ends.set(id, JSON.parse(text))
       }
@@ -200,7 +199,7 @@ describe('alerts', () => {
     return { ...found, feed: [] }
   }
 
-  test('are those that the samples of a key open and resolve, and one that is missing or different is a breach', () => {
+  test('a missing or different opening or end of an alert is a violation', () => {
     const expected = new ExpectedAlerts()
     expected.add('edge-1/metric', samples)
     expect(expected.opened).toBe(1)

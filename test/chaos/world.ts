@@ -1,7 +1,6 @@
 import type { DurabilityLevel } from '@tidemark/shared/store/ports/store'
 import type { RedisFixture } from '@tidemark/testkit/redis-fixture'
 import type { Audit } from './audit.ts'
-import type { Traffic } from './client.ts'
 import type { ChaosCluster } from './cluster.ts'
 import type { Deployment, Slot } from './deployment.ts'
 import type { History } from './history.ts'
@@ -10,9 +9,10 @@ import { type PartitionState, readPartitionStates } from './partition-state.ts'
 import type { Effect, Exchange, Point } from './proxy.ts'
 import { PASS } from './proxy.ts'
 import type { Replica } from './replication.ts'
+import type { Traffic } from './traffic.ts'
 
-/** How long a fault may take to find the moment that it waits for. */
-export const BITE_WITHIN_MS = 20_000
+/** How long a fault waits for an opportunity. */
+export const OPPORTUNITY_TIMEOUT_MS = 20_000
 
 export interface Kill {
   readonly process: string
@@ -26,37 +26,37 @@ export interface WorldOptions {
   readonly audit: Audit
   readonly traffic: Traffic
   readonly history: History
-  /** Undefined when it is a cluster. */
+  /** Undefined for a cluster. */
   readonly redis: RedisFixture | undefined
-  /** Undefined where the level of durability needs none. */
+  /** Undefined if the durability level needs none. */
   readonly replica: Replica | undefined
   readonly cluster: ChaosCluster | undefined
   readonly durability: DurabilityLevel
-  readonly breach: (text: string) => void
+  readonly violation: (text: string) => void
 }
 
-/** What the faults work on, and what they leave behind for the verifier. */
+/** What faults act on, and what they record for the verifier. */
 export class World {
   readonly deployment: Deployment
   readonly audit: Audit
   readonly traffic: Traffic
   readonly history: History
-  readonly breach: (text: string) => void
-  /** The Redis that serves; another one after a fail-over. */
+  readonly violation: (text: string) => void
+  /** The Redis that serves; replaced at a failover. */
   redis: RedisFixture | undefined
-  /** The one that follows it all the time; another one after a fail-over. */
+  /** Its permanent replica; replaced at a failover. */
   replica: Replica | undefined
   readonly cluster: ChaosCluster | undefined
   readonly durability: DurabilityLevel
   readonly losses: Loss[] = []
   readonly kills: Kill[] = []
-  /** Entries that were put into streams past the gateways, `partition:id`. */
+  /** Entries that were appended past the gateways, as `partition:id`. */
   readonly poisons: string[] = []
-  readonly struck = new Map<string, number>()
-  /** Analyzers that there should be. */
+  readonly injected = new Map<string, number>()
+  /** The intended number of analyzers. */
   analyzers = 3
 
-  constructor({ deployment, audit, traffic, history, redis, replica, cluster, durability, breach }: WorldOptions) {
+  constructor({ deployment, audit, traffic, history, redis, replica, cluster, durability, violation }: WorldOptions) {
     this.deployment = deployment
     this.audit = audit
     this.traffic = traffic
@@ -65,19 +65,19 @@ export class World {
     this.replica = replica
     this.cluster = cluster
     this.durability = durability
-    this.breach = breach
+    this.violation = violation
   }
 
   get leaseMs(): number {
     return this.deployment.options.leaseTtlMs
   }
 
-  /** Counts one more of what struck. */
+  /** Counts an injected fault. */
   count(what: string): void {
-    this.struck.set(what, (this.struck.get(what) ?? 0) + 1)
+    this.injected.set(what, (this.injected.get(what) ?? 0) + 1)
   }
 
-  /** Kills the process in a slot and remembers what it held, for the take-over times. */
+  /** Kills the process in a slot and records its leases, for the takeover times. */
   kill(slot: Slot): void {
     const { audit, deployment } = this
     const at = performance.now()
@@ -90,19 +90,19 @@ export class World {
     if (process !== undefined && slot.role === 'analyzer') this.kills.push({ process, at, partitions: held })
   }
 
-  /** Waits for one exchange and acts on it; false when none came in time. */
-  async strikeOnce(strike: {
+  /** Waits for one exchange and acts on it. Returns false if none matched in time. */
+  async interceptOnce(strike: {
     readonly point: Point
     readonly nth: number
     readonly matches: (exchange: Exchange) => boolean
     readonly act: (exchange: Exchange) => Effect | Promise<Effect>
   }): Promise<boolean> {
-    const { rules } = this.deployment
+    const { interceptors } = this.deployment
     const { promise, resolve } = Promise.withResolvers<boolean>()
-    const rule = {
+    const interceptor = {
       point: strike.point,
       matches: strike.matches,
-      left: strike.nth,
+      remaining: strike.nth,
       async act(exchange: Exchange): Promise<Effect> {
         try {
           return await strike.act(exchange)
@@ -113,18 +113,19 @@ export class World {
         }
       },
     }
-    rules.add(rule)
+    interceptors.add(interceptor)
     const timer = setTimeout(() => {
-      // A rule that is at work already is not in the set any more, and has a time of its own.
-      if (rules.delete(rule)) resolve(false)
-    }, BITE_WITHIN_MS)
+      // An interceptor that is already acting is no longer in the set and has its own timeout.
+      if (interceptors.delete(interceptor)) resolve(false)
+    }, OPPORTUNITY_TIMEOUT_MS)
     const struck = await promise
     clearTimeout(timer)
     return struck
   }
 
   /**
-   * Notes what Redis lost, from what it has now or was `seen` to have: nobody else may write to it meanwhile. `atMs` is Redis' clock when it lost it.
+   * Records what Redis lost, from its state now or as `seen` earlier. No other client may write
+   * meanwhile. `atMs` is Redis' clock at the loss.
    */
   async noteLoss(cause: string, atMs: number, seen?: readonly PartitionState[]): Promise<void> {
     const { deployment, audit, losses, history, traffic } = this
@@ -146,7 +147,7 @@ export class World {
     history.note('loss', {
       cause,
       lost: lost.length,
-      states: states.map(({ waiting, ...state }) => ({ ...state, waiting: waiting.size })),
+      states: states.map(({ unprocessed, ...state }) => ({ ...state, unprocessed: unprocessed.size })),
     })
   }
 }

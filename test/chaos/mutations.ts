@@ -1,13 +1,13 @@
-/** One safeguard taken out of the code: a run that does not notice proves nothing about that safeguard. */
+/** A safeguard removed from the code. A run that does not fail without it does not test it. */
 export interface Mutant {
   readonly name: string
   readonly file: string
-  /** All of them together: a safeguard may stand in more than one place. */
+  /** All applied together: a safeguard may be implemented in more than one place. */
   readonly changes: readonly Change[]
 }
 
 export interface Change {
-  /** Found exactly once in the file. */
+  /** Must occur exactly once in the file. */
   readonly from: string | RegExp
   readonly to: string
 }
@@ -16,12 +16,12 @@ const COMMIT = 'packages/shared/src/store/redis/lua/commit.lua'
 
 export const MUTANTS: readonly Mutant[] = [
   {
-    name: 'the lease is not checked',
+    name: 'the lease check',
     file: COMMIT,
     changes: [{ from: "  if redis.call('GET', lease_key) ~= token then return { 'fenced' } end\n", to: '' }],
   },
   {
-    name: 'the checkpoint is not compared',
+    name: 'the checkpoint comparison',
     file: COMMIT,
     changes: [
       {
@@ -31,7 +31,7 @@ export const MUTANTS: readonly Mutant[] = [
     ],
   },
   {
-    name: 'entries are not acknowledged with the commit',
+    name: 'the acknowledgement in the commit',
     file: COMMIT,
     changes: [
       {
@@ -41,12 +41,12 @@ export const MUTANTS: readonly Mutant[] = [
     ],
   },
   {
-    name: 'pending entries are not read first on a take-over',
+    name: 'pending entries first',
     file: 'packages/analyzer/src/partition/partition-worker.ts',
     changes: [{ from: /const pending = await store\.readPending\([^\n]+\n/, to: 'const pending: Entry[] = []\n' }],
   },
   {
-    name: 'a gap is not looked for',
+    name: 'both gap checks',
     file: COMMIT,
     changes: [
       { from: "if skipped[1] then return { 'gap', skipped[1][1] } end\n", to: '' },
@@ -54,7 +54,7 @@ export const MUTANTS: readonly Mutant[] = [
     ],
   },
   {
-    name: 'a repeated request is not known again',
+    name: 'idempotency marks',
     file: 'packages/shared/src/store/redis/lua/append-once.lua',
     changes: [{ from: 'if known and expires_at > now_ms then', to: 'if false then' }],
   },

@@ -1,7 +1,7 @@
 const TICK_MS = 20
 
-/** How late this process' own timers are: what it had to wait for the processor, or was busy itself. */
-export class Slowness implements Disposable {
+/** Measures how late timers of this process fire, because of a busy machine or a busy process. */
+export class EventLoopLag implements Disposable {
   readonly #late: { readonly at: number; readonly ms: number }[] = []
   readonly #timer: NodeJS.Timeout
   #dueAt = performance.now() + TICK_MS
@@ -10,7 +10,7 @@ export class Slowness implements Disposable {
     this.#timer = setInterval(() => this.#tick(), TICK_MS)
   }
 
-  /** Milliseconds by which timers were late from `from` to `to`, all together. */
+  /** Returns the sum of the delays of all timers from `from` to `to`, in ms. */
   between(from: number, to: number): number {
     return this.#late.reduce((sum, { at, ms }) => (at > from && at - ms < to ? sum + ms : sum), 0)
   }

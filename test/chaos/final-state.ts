@@ -4,22 +4,22 @@ import { GROUP } from '@tidemark/shared/store/keys'
 import { readAlerts } from './alerts.ts'
 import { readPartitionStates } from './partition-state.ts'
 import { keys, type RedisClient } from './redis-client.ts'
-import type { RestingState } from './verifier.ts'
+import type { FinalState } from './verifier.ts'
 
-/** Waits until nothing waits to be analysed; false when that takes longer. */
-export async function comesToRest(redis: RedisClient, partitions: number, withinMs: number): Promise<boolean> {
+/** Resolves with true when no samples are unprocessed; with false after the timeout. */
+export async function waitUntilDrained(redis: RedisClient, partitions: number, withinMs: number): Promise<boolean> {
   const deadline = performance.now() + withinMs
   while (performance.now() < deadline) {
     const states = await readPartitionStates(redis, partitions).catch(() => undefined)
-    if (states?.every(({ accepted, offset, waiting }) => accepted === offset && waiting.size === 0) === true)
+    if (states?.every(({ accepted, offset, unprocessed }) => accepted === offset && unprocessed.size === 0) === true)
       return true
     await pause(50)
   }
   return false
 }
 
-/** Reads everything that the verifier wants to know of a Redis at rest. */
-export async function readRest(redis: RedisClient, partitions: number): Promise<RestingState> {
+/** Reads everything that the verifier needs from Redis after the run. */
+export async function readFinalState(redis: RedisClient, partitions: number): Promise<FinalState> {
   const all = Array.from({ length: partitions }, (_, partition) => keys.partition(partition))
   const analyses = new Map<string, string>()
   const windows = new Map<string, StoredWindow>()
@@ -34,7 +34,7 @@ export async function readRest(redis: RedisClient, partitions: number): Promise<
       if (row != null) windows.set(name, { row, tail: tails[i] ?? null })
     }
     const letters = await redis.xrange(at.deadLetters, '-', '+')
-    // A letter stands under the id of its entry, or names it when that id was taken.
+    // A dead letter has the id of its entry, or names it if that id was taken.
     dead.push(letters.map(([id, fields]) => ({ id: fieldOf(fields, 'id') || id, reason: fieldOf(fields, 'reason') })))
   }
   return {

@@ -4,22 +4,23 @@ import { parseReceipt } from '@tidemark/shared/sample/receipt'
 import type { Sample } from '@tidemark/shared/sample/sample'
 import type { DurabilityLevel } from '@tidemark/shared/store/ports/store'
 import { derivedSeed, Random } from '@tidemark/testkit/random'
+import { MAY_BE_STORED } from '../support/service-messages.ts'
+import { type Attempt, type Attempts, afterRetry, REJECTED, UNKNOWN } from './attempt.ts'
 import type { Deployment } from './deployment.ts'
 import type { History } from './history.ts'
-import { type Attempt, type Attempts, afterRepeat, REFUSED, UNKNOWN } from './knowledge.ts'
 import type { Loss } from './loss.ts'
 import type { ServiceProcess } from './process.ts'
-import { type Answer, type IngestRequest, makeRequest, post } from './request.ts'
+import { type IngestRequest, type IngestResponse, makeRequest, post } from './request.ts'
 import type { SamplePlan } from './sample-plan.ts'
 
-/** What a client waits at most after a 503, so that a run does not stand still; and after a connection that broke. */
+/** Upper bound of a client's wait after a 503, and its wait after a broken connection. */
 const RETRY_AFTER_MAX_MS = 250
 const BROKEN_WAIT_MS = 30
 
-/** Of all requests those that bring an Idempotency-Key and are sent again until they are answered 202. */
-const REPEATABLE_SHARE = 0.3
+/** Share of the requests that have an Idempotency-Key and are retried until they get 202. */
+const IDEMPOTENT_SHARE = 0.3
 
-/** A client that has sent a request so often gives up. */
+/** A client gives up after this many attempts. */
 const SENDS_MAX = 40
 
 export interface TrafficOptions {
@@ -27,26 +28,26 @@ export interface TrafficOptions {
   readonly plan: SamplePlan
   readonly history: History
   readonly seed: number
-  /** Samples in one request, at most. */
+  /** Maximum number of samples in one request. */
   readonly batchMax: number
-  /** What every 202 has to name. */
+  /** The level that every 202 must name. */
   readonly durability: DurabilityLevel
-  readonly onBreach: (breach: string) => void
+  readonly onViolation: (violation: string) => void
 }
 
-/** A request with an Idempotency-Key that was answered 202. */
-export interface AcceptedRequest {
+/** A request with an Idempotency-Key that got 202. */
+export interface CompletedRequest {
   readonly request: IngestRequest
   readonly receipts: readonly string[]
 }
 
-/** Writers that post samples through all gateways in every shape, and know what they were answered. */
+/** Clients that post samples through all gateways in every format and record the responses. */
 export class Traffic {
-  readonly answers = { ok: 0, unavailable: 0, broken: 0, repeats: 0 }
-  readonly repeatable: AcceptedRequest[] = []
+  readonly responses = { ok: 0, unavailable: 0, broken: 0, retries: 0 }
+  readonly completedRequests: CompletedRequest[] = []
   accepted = 0
   sent = 0
-  /** Samples a second, all writers together; Infinity is as fast as it goes. */
+  /** Samples per second of all writers together; Infinity means as fast as possible. */
   rate: number
   readonly #options: TrafficOptions
   readonly #attempts = new Map<string, Attempt[]>()
@@ -66,18 +67,18 @@ export class Traffic {
     return this.#attempts
   }
 
-  /** Samples that were accepted a moment ago, newest last. */
+  /** Recently accepted samples, newest last. */
   get latest(): readonly { key: string; receipt: string; value: number; timestamp: number }[] {
     return this.#latest
   }
 
-  /** Redis lost data: the newest samples may be among it, and nobody can wait for their verdicts. */
+  /** Forgets the newest samples: Redis may have lost them, so their verdicts may never come. */
   noteLoss(loss: Loss): void {
     this.#losses.push(loss)
     this.#latest.length = 0
   }
 
-  /** Resolves when every writer has its last answer. */
+  /** Resolves when every writer has its last response. */
   async end(): Promise<void> {
     this.#stop.abort()
     await this.#done
@@ -87,7 +88,7 @@ export class Traffic {
     const { plan, seed, batchMax } = this.#options
     const random = new Random(derivedSeed(seed, 1000 + writer))
     while (!this.#stop.signal.aborted) {
-      // Mostly small batches, now and then a large one.
+      // Mostly small batches, occasionally a large one.
       const size = 1 + Math.floor(random.uniform() ** 4 * batchMax)
       const begin = performance.now()
       const samples: Sample[] = []
@@ -98,16 +99,16 @@ export class Traffic {
         taken.set(key, (taken.get(key) ?? 0) + 1)
         samples.push(plan.sample(key, n))
       }
-      const isRepeatable = random.uniform() < REPEATABLE_SHARE
-      const waitMs = await this.#deliver(makeRequest({ writer, samples, isRepeatable, random }), random)
+      const isIdempotent = random.uniform() < IDEMPOTENT_SHARE
+      const waitMs = await this.#deliver(makeRequest({ writer, samples, isIdempotent, random }), random)
       const paceMs = (size * plan.options.writers * 1000) / this.rate
       await pause(Math.max(waitMs, paceMs - (performance.now() - begin)), this.#stop.signal)
     }
   }
 
-  /** Sends a request, again and again where it may be; resolves with the milliseconds to wait before the next. */
+  /** Sends a request, with retries if allowed. Returns the wait before the next request, in ms. */
   async #deliver(request: IngestRequest, random: Random): Promise<number> {
-    const { deployment, onBreach } = this.#options
+    const { deployment, onViolation } = this.#options
     let known: Attempt[] | undefined
     for (let sends = 0; ; ) {
       const gateways = deployment.gateways.flatMap(({ process }) => (process === undefined ? [] : [process]))
@@ -117,17 +118,18 @@ export class Traffic {
         continue
       }
       sends++
-      if (sends > 1) this.answers.repeats++
-      const answer = await this.#post(request, gateway)
-      const now = this.#judge(request, answer)
+      if (sends > 1) this.responses.retries++
+      const response = await this.#post(request, gateway)
+      const now = this.#interpret(request, response)
       known =
-        known?.map((before, i) => afterRepeat(before, now[i] ?? UNKNOWN, { losses: this.#losses, breach: onBreach })) ??
-        now
-      const isAccepted = answer.kind === 'answered' && answer.status === 202
-      const waitMs = isAccepted ? 0 : waitMsAfter(answer)
+        known?.map((before, i) =>
+          afterRetry(before, now[i] ?? UNKNOWN, { losses: this.#losses, violation: onViolation }),
+        ) ?? now
+      const isAccepted = response.kind === 'completed' && response.status === 202
+      const waitMs = isAccepted ? 0 : waitMsAfter(response)
       if (isAccepted || request.idempotencyKey === undefined || sends === SENDS_MAX) {
         if (isAccepted && request.idempotencyKey !== undefined) {
-          this.repeatable.push({ request, receipts: answer.result.receipts ?? [] })
+          this.completedRequests.push({ request, receipts: response.result.receipts ?? [] })
         }
         this.#note(request.samples, known)
         return waitMs
@@ -136,46 +138,47 @@ export class Traffic {
     }
   }
 
-  async #post(request: IngestRequest, gateway: ServiceProcess): Promise<Answer> {
-    const answer = await post(request, gateway.port)
+  async #post(request: IngestRequest, gateway: ServiceProcess): Promise<IngestResponse> {
+    const response = await post(request, gateway.port)
     const { shape, samples, idempotencyKey } = request
     const numbers = samples.map(({ key, timestamp }) => [key, timestamp])
-    this.#options.history.note('answer', { gateway: gateway.name, shape, idempotencyKey, answer, samples: numbers })
-    return answer
+    this.#options.history.note('response', { gateway: gateway.name, shape, idempotencyKey, response, samples: numbers })
+    return response
   }
 
-  /** What an answer says of each sample of its request. */
-  #judge({ samples }: IngestRequest, answer: Answer): Attempt[] {
-    const { onBreach, deployment, durability } = this.#options
-    if (answer.kind === 'broken') {
-      this.answers.broken++
+  /** Returns what a response says about each sample of its request. */
+  #interpret({ samples }: IngestRequest, response: IngestResponse): Attempt[] {
+    const { onViolation, deployment, durability } = this.#options
+    if (response.kind === 'broken') {
+      this.responses.broken++
       return samples.map(() => UNKNOWN)
     }
-    const { status, retryAfter, result } = answer
+    const { status, retryAfter, result } = response
     const { receipts = [], rejected = [], accepted } = result
-    const said = JSON.stringify(result).slice(0, 300)
+    const shown = JSON.stringify(result).slice(0, 300)
     const byPartition = new Map(receipts.map(receipt => [parseReceipt(receipt)?.partition, receipt]))
     const storedAt = ({ key }: Sample): Attempt => {
       const receipt = byPartition.get(partitionOf(key, deployment.options.partitions))
-      if (receipt === undefined) onBreach(`I12: an accepted sample of ${key} has no receipt`)
-      return { knowledge: 'accepted', receipt }
+      if (receipt === undefined) onViolation(`I12: an accepted sample of ${key} has no receipt`)
+      return { outcome: 'accepted', receipt }
     }
 
     if (status === 202) {
-      this.answers.ok++
-      const isWhole = accepted === samples.length && rejected.length === 0
-      if (!isWhole) onBreach(`I12: 202 for ${samples.length} good samples says ${said}`)
-      if (result.durability !== durability) onBreach(`I12: 202 where ${durability} is wanted says ${said}`)
+      this.responses.ok++
+      const isComplete = accepted === samples.length && rejected.length === 0
+      if (!isComplete) onViolation(`I12: 202 for ${samples.length} valid samples, body: ${shown}`)
+      if (result.durability !== durability) onViolation(`I12: 202 without durability ${durability}, body: ${shown}`)
       return samples.map(storedAt)
     }
-    this.answers.unavailable++
-    if (status !== 503) onBreach(`I12: our own outage was answered with ${status} ${said}`)
-    else if (!/^[1-9]\d*$/.test(retryAfter ?? '')) onBreach(`I12: a 503 without a Retry-After in seconds: ${said}`)
+    this.responses.unavailable++
+    if (status !== 503) onViolation(`I12: an internal failure got the status ${status}, body: ${shown}`)
+    else if (!/^[1-9]\d*$/.test(retryAfter ?? ''))
+      onViolation(`I12: 503 without Retry-After in seconds, body: ${shown}`)
     const reasons = new Map(rejected.map(({ index, reason }) => [index, reason]))
     return samples.map((sample, i) => {
       const reason = reasons.get(i)
-      if (accepted === undefined || reason?.includes('may or may not be stored')) return UNKNOWN
-      return reason === undefined ? storedAt(sample) : REFUSED
+      if (accepted === undefined || reason?.includes(MAY_BE_STORED)) return UNKNOWN
+      return reason === undefined ? storedAt(sample) : REJECTED
     })
   }
 
@@ -186,7 +189,7 @@ export class Traffic {
       const known = this.#attempts.get(sample.key)
       if (known === undefined) this.#attempts.set(sample.key, [attempt])
       else known.push(attempt)
-      if (attempt.knowledge !== 'accepted') continue
+      if (attempt.outcome !== 'accepted') continue
       this.accepted++
       if (attempt.receipt !== undefined && i === samples.length - 1) {
         this.#latest.push({ ...sample, receipt: attempt.receipt })
@@ -196,7 +199,7 @@ export class Traffic {
   }
 }
 
-function waitMsAfter(answer: Answer): number {
-  if (answer.kind === 'broken') return BROKEN_WAIT_MS
-  return Math.min(RETRY_AFTER_MAX_MS, 1000 * Number(answer.retryAfter ?? 1))
+function waitMsAfter(response: IngestResponse): number {
+  if (response.kind === 'broken') return BROKEN_WAIT_MS
+  return Math.min(RETRY_AFTER_MAX_MS, 1000 * Number(response.retryAfter ?? 1))
 }
