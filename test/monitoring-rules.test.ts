@@ -6,19 +6,19 @@ import { ROOT, readFolder, readText } from './monitoring/rules.ts'
 const ALERTMANAGER = join(ROOT, 'alertmanager/alertmanager.yml')
 
 describe.runIf(programsAvailable('promtool'))('promtool', () => {
-  test('takes the configuration and its rules', async () => {
+  test('accepts the configuration and its rules', async () => {
     const { code, output } = await runToEnd('promtool', ['check', 'config', join(ROOT, 'prometheus/prometheus.yml')])
     expect([code, output]).toEqual([0, expect.stringContaining('7 rule files found')])
   })
 
-  test.each(readFolder('prometheus/tests'))('sees the alerts of $name fire and keep silent', async ({ name }) => {
+  test.each(readFolder('prometheus/tests'))('passes the rule tests of $name', async ({ name }) => {
     const { code, output } = await runToEnd('promtool', ['test', 'rules', join(ROOT, 'prometheus/tests', name)])
     expect([code, output]).toEqual([0, expect.stringContaining('SUCCESS')])
   })
 })
 
 describe.runIf(programsAvailable('amtool'))('amtool', () => {
-  test('takes the configuration', async () => {
+  test('accepts the configuration', async () => {
     const { code, output } = await runToEnd('amtool', ['check-config', ALERTMANAGER])
     expect([code, output]).toEqual([0, expect.stringContaining('SUCCESS')])
   })
@@ -27,7 +27,7 @@ describe.runIf(programsAvailable('amtool'))('amtool', () => {
     ['critical', 'pager'],
     ['warning', 'operators'],
     ['info', 'operators'],
-  ])('an alert that is %s goes to %s', async (severity, receiver) => {
+  ])('routes an alert of severity %s to %s', async (severity, receiver) => {
     const labels = ['alertname=BacklogOld', 'namespace=n', `severity=${severity}`]
     const verify = ['routes', 'test', `--config.file=${ALERTMANAGER}`, `--verify.receivers=${receiver}`]
     const { code, output } = await runToEnd('amtool', ['config', ...verify, ...labels])
@@ -38,11 +38,11 @@ describe.runIf(programsAvailable('amtool'))('amtool', () => {
 })
 
 describe.runIf(programsAvailable('alertmanager'))('Alertmanager', () => {
-  test('does not tell of what follows from something else, in the same namespace and while that lasts', async () => {
+  test('suppresses alerts that follow from another one in the same namespace while that one fires', async () => {
     await using alertmanager = await startAlertmanager(readText('alertmanager/alertmanager.yml'))
     const api = `http://${alertmanager.address}/api/v2/alerts`
 
-    async function tell(
+    async function send(
       alerts: readonly (readonly [alertname: string, severity: string, namespace: string, key?: string])[],
     ) {
       const body = alerts.map(([alertname, severity, namespace, key = '']) => ({
@@ -62,7 +62,7 @@ describe.runIf(programsAvailable('alertmanager'))('Alertmanager', () => {
         .toSorted()
     }
 
-    await tell([
+    await send([
       ['IngestErrors', 'warning', 'a'],
       ['BacklogOld', 'warning', 'a'],
       ['BacklogOld', 'warning', 'b'],
@@ -81,7 +81,7 @@ describe.runIf(programsAvailable('alertmanager'))('Alertmanager', () => {
     ])
     await vi.waitFor(async () => expect(await inhibited()).toEqual(['KeyAlertsFiring warning f']))
 
-    await tell([
+    await send([
       ['RedisDown', 'critical', 'a'],
       ['BacklogOld', 'critical', 'b'],
       ['GatewayGone', 'critical', 'c'],

@@ -7,13 +7,14 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { compressedAlertmanager } from './monitoring/compressed.ts'
 import { programsAvailable, type Server, startAlertmanager } from './monitoring/programs.ts'
 import { startWebhook, type Webhook } from './monitoring/webhook.ts'
+import { ROSE_TO_1000, STORM_OF_31 } from './support/service-messages.ts'
 import { startWebhookReceiver, type WebhookReceiver } from './support/webhook-receiver.ts'
 
 const KEY = 'edge-17/"cpu" {é}'
 const OTHERS = Array.from({ length: 30 }, (_, i) => `rack ${i}/temperature`)
 const NOISE = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7, 9, 3, 2, 3, 8, 4]
 
-/** Alertmanager's own waits, thirty times as short. */
+/** Alertmanager's delays are divided by this factor. */
 const FACTOR = 30
 
 const WITHIN = { timeout: 20_000, interval: 100 }
@@ -27,7 +28,7 @@ interface Alert {
 
 const available = (await redisAvailable()) && programsAvailable('alertmanager')
 
-describe.runIf(available)('a pipeline whose alerts are told of', () => {
+describe.runIf(available)('a pipeline with receivers of notifications', () => {
   const resources = new AsyncDisposableStack()
   let client: Client
   let analyzers: Service[]
@@ -63,7 +64,7 @@ describe.runIf(available)('a pipeline whose alerts are told of', () => {
   })
   afterAll(() => resources.disposeAsync())
 
-  /** Each value to each key, one after the other. */
+  /** Ingests each value for all keys, one value after the other. */
   async function ingest(keys: readonly string[], ...values: number[]): Promise<void> {
     for (const value of values) await client.ingest(keys.map(key => ({ key, value })))
   }
@@ -73,8 +74,8 @@ describe.runIf(available)('a pipeline whose alerts are told of', () => {
     return (await response.json()) as Alert[]
   }
 
-  /** Waits until Alertmanager knows of exactly these. */
-  const knows = (...alerts: Readonly<Record<string, string>>[]): Promise<Alert[]> =>
+  /** Waits until Alertmanager has exactly these alerts. */
+  const waitForAlerts = (...alerts: Readonly<Record<string, string>>[]): Promise<Alert[]> =>
     vi.waitFor(async () => {
       const found = await firing()
       expect(found.map(({ labels }) => labels)).toEqual(alerts)
@@ -82,64 +83,66 @@ describe.runIf(available)('a pipeline whose alerts are told of', () => {
     }, WITHIN)
 
   const labels = {
-    ...{ alertname: 'TidemarkAnomaly', detector: 'zscore', key: KEY, namespace: 'e2e', severity: 'warning' },
+    alertname: 'TidemarkAnomaly',
+    detector: 'zscore',
+    key: KEY,
+    namespace: 'e2e',
+    severity: 'warning',
   }
 
-  test('an anomaly is an alert in Alertmanager, by its key, and on a webhook, signed', async () => {
+  test('an anomaly is an alert of its key in Alertmanager and a signed webhook message', async () => {
     await ingest([KEY], 1000)
-    const [alert] = await knows(labels)
-    expect(alert?.annotations.summary).toMatch(/^"cpu" \{é\} of edge-17 rose to 1000; the 40 samples before it were /)
+    const [alert] = await waitForAlerts(labels)
+    expect(alert?.annotations.summary).toMatch(ROSE_TO_1000)
     expect(alert?.generatorURL).toMatch(/^http:\/\/tidemark\.example\.com\/alerts\/\d-[0-9a-f]{24}$/)
-    await vi.waitFor(() => expect(webhook.told).toHaveLength(1), WITHIN)
-    expect(webhook.told[0]).toMatchObject({
+    await vi.waitFor(() => expect(webhook.messages).toHaveLength(1), WITHIN)
+    expect(webhook.messages[0]).toMatchObject({
       id: expect.stringMatching(/^\d-[0-9a-f]{24}:firing:1$/),
       type: 'alert.firing',
       data: { key: KEY, state: 'firing', told: 1, explanation: alert?.annotations.summary },
     })
-    await vi.waitFor(() => expect(operators.notices.map(({ labels: { key } }) => key)).toContain(KEY), WITHIN)
+    await vi.waitFor(() => expect(operators.notifications.map(({ labels: { key } }) => key)).toContain(KEY), WITHIN)
   })
 
-  test('an Alertmanager that was started anew knows it again, and no webhook is told again', async () => {
+  test('a restarted Alertmanager gets the alert again, and the webhook no second message', async () => {
     alertmanager.child.kill()
     await alertmanager.child.exited
     alertmanager = await startAlertmanager(compressedAlertmanager(operators.url, FACTOR), { port })
-    await knows(labels)
-    expect(webhook.told).toHaveLength(1)
+    await waitForAlerts(labels)
+    expect(webhook.messages).toHaveLength(1)
   })
 
-  test('the end is told by who took over from a killed analyzer', async () => {
+  test('the end of an alert is notified by the analyzer that took over from a killed one', async () => {
     const [killed, survivor] = analyzers
     process.kill(killed?.pid ?? 0, 'SIGKILL')
     await killed?.child.exited
     analyzers = survivor === undefined ? [] : [survivor]
     await ingest([KEY], ...NOISE.slice(0, 8))
-    await knows()
-    await vi.waitFor(() => expect(webhook.told.map(({ type }) => type)).toContain('alert.resolved'), WITHIN)
-    expect(webhook.told.at(-1)).toMatchObject({
-      id: webhook.told[0]?.id.replace('firing', 'resolved'),
+    await waitForAlerts()
+    await vi.waitFor(() => expect(webhook.messages.map(({ type }) => type)).toContain('alert.resolved'), WITHIN)
+    expect(webhook.messages.at(-1)).toMatchObject({
+      id: webhook.messages[0]?.id.replace('firing', 'resolved'),
       data: { key: KEY, state: 'resolved', resolve_reason: 'calm', told: 1, told_resolved: true },
     })
   })
 
-  test('a storm is one alert, and its keys are none', async () => {
-    const before = webhook.told.length
+  test('an alert storm is one alert, and its keys raise none', async () => {
+    const before = webhook.messages.length
     await ingest(OTHERS, 1000)
-    const [storm] = await knows({ alertname: 'TidemarkStorm', namespace: 'e2e', severity: 'critical' })
-    // The first one's was within the same minute.
-    expect(storm?.annotations.summary).toMatch(
-      /^31 of 31 keys opened an alert within a short time: edge-17\/"cpu" \{é\}, /,
-    )
-    // Long enough for each of them to be told, had it not been held back.
+    const [storm] = await waitForAlerts({ alertname: 'TidemarkStorm', namespace: 'e2e', severity: 'critical' })
+    // The alert of the first test was within the same minute.
+    expect(storm?.annotations.summary).toMatch(STORM_OF_31)
+    // Long enough for a notification of each key, if they were not suppressed.
     await pause(4000)
     expect((await firing()).map(({ labels: { alertname } }) => alertname)).toEqual(['TidemarkStorm'])
-    expect(webhook.told.slice(before).map(({ type, data }) => [type, data.key])).toEqual([['alert.firing', null]])
+    expect(webhook.messages.slice(before).map(({ type, data }) => [type, data.key])).toEqual([['alert.firing', null]])
     await ingest(OTHERS, ...NOISE.slice(0, 8))
-    await knows()
-    await vi.waitFor(() => expect(webhook.told.at(-1)?.type).toBe('alert.resolved'), WITHIN)
-    expect(webhook.told.slice(before)).toHaveLength(2)
+    await waitForAlerts()
+    await vi.waitFor(() => expect(webhook.messages.at(-1)?.type).toBe('alert.resolved'), WITHIN)
+    expect(webhook.messages.slice(before)).toHaveLength(2)
   })
 
-  test('what was told is counted, nothing waits, and no key is in a metric', async () => {
+  test('notifications are counted, the outbox is empty, and no metric contains a key', async () => {
     const [analyzer] = analyzers
     let text = ''
     const seriesValue = (series: string): number => Number(text.split(`\n${series} `)[1]?.split('\n')[0])

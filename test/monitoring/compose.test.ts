@@ -23,7 +23,7 @@ const { services, volumes } = parse(readText('compose.yaml'), { merge: true }) a
 const monitoring = Object.entries(services).filter(([, { profiles }]) => profiles?.includes('monitoring'))
 
 describe("compose.yaml's profile monitoring", () => {
-  test('is Prometheus, Alertmanager, Grafana and the exporter of Redis; without it nothing of them runs', () => {
+  test('is Prometheus, Alertmanager, Grafana and the Redis exporter, which do not run without it', () => {
     expect(monitoring.map(([name]) => name).toSorted()).toEqual([
       'alertmanager',
       'grafana',
@@ -35,7 +35,7 @@ describe("compose.yaml's profile monitoring", () => {
   })
 
   test.each(monitoring)(
-    '%s has a pinned version, a user, no rights to spare and no door to the outside',
+    '%s has a pinned version, a user, no capabilities, and ports on loopback only',
     (_, service) => {
       expect(service.image).toMatch(/^\$\{[A-Z_]+_IMAGE:-[a-z0-9/_]+:v?\d+\.\d+\.\d+\}$/)
       expect(service).toMatchObject({
@@ -48,7 +48,7 @@ describe("compose.yaml's profile monitoring", () => {
   )
 
   test.each(monitoring)(
-    '%s mounts what exists, and nothing of the project to write to',
+    '%s mounts existing files, and those of the project read-only',
     (_, { volumes: mounts = [] }) => {
       for (const mount of mounts) {
         const [source = '', , mode] = mount.split(':')
@@ -58,7 +58,7 @@ describe("compose.yaml's profile monitoring", () => {
     },
   )
 
-  test('the analyzers tell Alertmanager of alerts when it is there, under the namespace that Prometheus gives', () => {
+  test('analyzers send alerts to Alertmanager under the namespace that Prometheus sets', () => {
     const { environment = {} } = services.analyzer ?? {}
     expect(environment.ALERTMANAGER_URLS).toMatch(/\{COMPOSE_PROFILES:\+http:\/\/alertmanager:9093\}/)
     const [, namespace] = /replacement: (\w+)/.exec(readText('prometheus/prometheus.yml')) ?? []
@@ -67,7 +67,7 @@ describe("compose.yaml's profile monitoring", () => {
     expect(Object.keys(environment).filter(name => !known.includes(name))).toEqual([])
   })
 
-  test('Prometheus scrapes services that there are, under the names of jobs that the rules know', () => {
+  test('Prometheus scrapes existing services under the job names that the rules use', () => {
     const { scrape_configs } = parse(readText('prometheus/prometheus.yml'), { merge: true })
     const jobs = scrape_configs.map(({ job_name }: { job_name: string }) => job_name)
     expect(jobs).toEqual(['gateway', 'analyzer', 'redis-exporter'])

@@ -2,15 +2,15 @@ import { parse, stringify } from 'yaml'
 import { compressed, shortened } from './promql.ts'
 import { type RuleFile, readRuleFiles, readText } from './rules.ts'
 
-// The project's own configuration with all its times divided by a factor, so that a test sees in a minute what takes half an
-// hour otherwise. Scrape and evaluation, ranges, `for` and Alertmanager's waits shrink together: a rate is taken of as many
-// scrapes as ever, and an alert is delivered after as many evaluations.
+// The project's configuration with all times divided by a factor, so that a test takes a minute
+// instead of half an hour. Scrape and evaluation intervals, ranges, `for` and Alertmanager's delays
+// shrink together: a rate covers as many scrapes, and an alert takes as many evaluations.
 
 export interface Deployment {
   /** Addresses to scrape, by job. */
   readonly targets: Readonly<Record<string, readonly string[]>>
   readonly alertmanager: string
-  /** Where the rule files are. */
+  /** The folder of the rule files. */
   readonly rulesFolder: string
 }
 
@@ -28,7 +28,7 @@ export function compressedPrometheus({ targets, alertmanager, rulesFolder }: Dep
   return stringify(config)
 }
 
-/** Each rule file's name and text. */
+/** Returns the name and text of each rule file. */
 export function compressedRules(factor: number): { readonly name: string; readonly text: string }[] {
   return readRuleFiles().map(({ name, groups }: RuleFile) => ({
     name,
@@ -53,7 +53,7 @@ interface Route {
   routes?: Route[]
 }
 
-/** Each receiver gets a webhook: its own name under `url`. */
+/** Replaces each receiver by a webhook at its own name under `url`. */
 export function compressedAlertmanager(url: string, factor: number): string {
   const config = parse(readText('alertmanager/alertmanager.yml'))
   const shorten = (route: Route): void => {

@@ -8,11 +8,11 @@ import { readText } from './rules.ts'
 const dashboards = readDashboards()
 const known = knownMetrics()
 
-// biome-ignore lint/suspicious/noTemplateCurlyInString: that is Grafana's way to write a variable.
+// biome-ignore lint/suspicious/noTemplateCurlyInString: this is Grafana's syntax for a variable.
 const SOURCE = { type: 'prometheus', uid: '${datasource}' }
 const FUNCTIONS_OF_RANGES = /\b(i?rate|increase|delta|deriv)\(/
 
-/** Units that are used, as Grafana names them (grafana-data, valueFormats/categories.ts). */
+/** The units in use, as Grafana names them (grafana-data, valueFormats/categories.ts). */
 const UNITS = ['short', 'percentunit', 's', 'bytes', 'Bps', 'reqps', 'ops', 'cps']
 
 const panels = dashboards.flatMap(dashboard =>
@@ -20,7 +20,7 @@ const panels = dashboards.flatMap(dashboard =>
 )
 const targets = panels.flatMap(({ where, panel }) => (panel.targets ?? []).map(target => ({ where, target })))
 
-test('the dashboards are Overview, Gateway, Analyzer and Redis, each under its own name and with a way to the others', () => {
+test('the dashboards are Overview, Gateway, Analyzer and Redis, with links to each other', () => {
   expect(dashboards.map(({ uid, title, tags }) => ({ uid, title, tags }))).toEqual([
     { uid: 'tidemark-analyzer', title: 'Tidemark / Analyzer', tags: ['tidemark'] },
     { uid: 'tidemark-gateway', title: 'Tidemark / Gateway', tags: ['tidemark'] },
@@ -29,7 +29,7 @@ test('the dashboards are Overview, Gateway, Analyzer and Redis, each under its o
   ])
 })
 
-test('the overview is one screen, with the three figures of the replaced service first', () => {
+test('the overview fits one screen and starts with requests, latency and anomalies', () => {
   const [overview] = dashboards.filter(({ file }) => file === 'overview.json')
   const all = overview === undefined ? [] : panelsOf(overview)
   expect(all.slice(0, 3).map(({ title }) => title)).toEqual(['Requests', 'Ingest p95', 'Anomalies'])
@@ -37,7 +37,7 @@ test('the overview is one screen, with the three figures of the replaced service
 })
 
 describe.each(dashboards)('$file', (dashboard: Dashboard) => {
-  test('lets data source, namespace, job and instance be chosen', () => {
+  test('has variables for data source, namespace, job and instance', () => {
     const variables = dashboard.templating.list
     expect(variables.map(({ name }) => name)).toEqual(['datasource', 'namespace', 'job', 'instance'])
     expect(variables[0]).toMatchObject({ type: 'datasource', query: 'prometheus' })
@@ -47,7 +47,7 @@ describe.each(dashboards)('$file', (dashboard: Dashboard) => {
     }
   })
 
-  test('its variables ask for metrics that exist', () => {
+  test('its variables use existing metrics', () => {
     for (const { query } of dashboard.templating.list.slice(1)) {
       const text = typeof query === 'string' ? query : query.query
       const [, selector = ''] = /^label_values\((.+), \w+\)$/.exec(text) ?? []
@@ -58,7 +58,7 @@ describe.each(dashboards)('$file', (dashboard: Dashboard) => {
     }
   })
 
-  test('marks unusually many anomalies and the start of processes', () => {
+  test('marks unusually many anomalies and process starts', () => {
     const own = dashboard.annotations.list.filter(({ builtIn }) => builtIn !== 1)
     expect(own.map(({ name }) => name)).toEqual(['Anomalies', 'Starts'])
     for (const { datasource, expr = '' } of own) {
@@ -72,7 +72,7 @@ describe.each(dashboards)('$file', (dashboard: Dashboard) => {
     }
   })
 
-  test('its panels have numbers of their own and do not cover each other', () => {
+  test('its panels have unique ids and do not overlap', () => {
     const all = dashboard.panels
     expect(new Set(all.map(({ id }) => id)).size).toBe(all.length)
     const cells = all.flatMap(({ gridPos: { x, y, w, h } }) =>
@@ -83,7 +83,7 @@ describe.each(dashboards)('$file', (dashboard: Dashboard) => {
   })
 })
 
-test.each(panels)('$where has a title, a description, a unit and the chosen data source', ({ panel }) => {
+test.each(panels)('$where has a title, a description, a unit and the selected data source', ({ panel }) => {
   expect(panel.title).toMatch(/^[A-Z]/)
   expect(panel.description).toMatch(/^.{15,}\.$/)
   expect(UNITS).toContain(panel.fieldConfig?.defaults.unit)
@@ -93,10 +93,10 @@ test.each(panels)('$where has a title, a description, a unit and the chosen data
   expect(new Set(refs).size).toBe(refs.length)
 })
 
-test.each(targets)('$where, $target.refId: is PromQL, over what was chosen, of metrics that exist', ({ target }) => {
+test.each(targets)('$where, $target.refId is PromQL with the selected labels and existing metrics', ({ target }) => {
   expect(target.datasource).toEqual(SOURCE)
   expect(target.legendFormat).toMatch(/./)
-  // A range that is no multiple of the scrape interval shows gaps, or hides peaks: Grafana is to choose it.
+  // A range that is no multiple of the scrape interval shows gaps or hides peaks; Grafana sets it.
   const ranges = [...target.expr.matchAll(/\[([^\]]*)\]/g)].map(([, range]) => range)
   expect(ranges.filter(range => range !== '$__rate_interval')).toEqual([])
   expect(ranges.length > 0).toBe(FUNCTIONS_OF_RANGES.test(target.expr))
@@ -112,14 +112,14 @@ test.each(targets)('$where, $target.refId: is PromQL, over what was chosen, of m
   }
 })
 
-test('every metric of the services is shown somewhere, or said why not', () => {
+test('every metric of the services is on a dashboard, with listed exceptions', () => {
   const shown = new Set(
     targets.flatMap(({ target }) => selectorsOf(filledIn(target.expr, '5m')).map(({ metric }) => metric)),
   )
   const base = (name: string): string => name.replace(/_(bucket|sum|count)$/, '')
   const shownBases = new Set([...shown].map(base))
   const own = [...known.keys()].filter(name => /^(gateway|analyzer|notifier|metrics)_/.test(name)).map(base)
-  // The former names of accepted samples and of anomalies: for the dashboards of those who had the replaced service.
+  // Former names of accepted samples and anomalies, kept for existing dashboards.
   expect([...new Set(own)].filter(name => !shownBases.has(name))).toEqual([
     'metrics_ingest_total',
     'metrics_anomaly_total',
@@ -127,7 +127,7 @@ test('every metric of the services is shown somewhere, or said why not', () => {
 })
 
 describe('provisioning', () => {
-  test('Grafana finds the dashboards where compose.yaml puts them, and its data source is the one of the alerts', () => {
+  test('Grafana finds the dashboards and the data source of the alerts where compose.yaml mounts them', () => {
     const { providers } = parse(readText('grafana/provisioning/dashboards/tidemark.yaml'))
     expect(providers[0].options.path).toBe('/etc/grafana/dashboards')
     const { datasources } = parse(readText('grafana/provisioning/datasources/tidemark.yaml'))

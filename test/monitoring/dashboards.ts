@@ -38,7 +38,7 @@ export interface Annotation {
 }
 
 export interface Dashboard {
-  /** As `overview.json`. */
+  /** Such as `overview.json`. */
   readonly file: string
   readonly uid: string
   readonly title: string
@@ -53,12 +53,12 @@ export function readDashboards(): Dashboard[] {
   return readFolder('grafana/dashboards', '.json').map(({ name, text }) => ({ file: name, ...JSON.parse(text) }))
 }
 
-/** All panels that show something: not the headings of rows. */
+/** Returns all panels with data, without the headings of rows. */
 export function panelsOf(dashboard: Dashboard): Panel[] {
   return dashboard.panels.filter(({ type }) => type !== 'row')
 }
 
-/** What Grafana puts in the place of variables, as if nothing were chosen. */
+/** Replaces variables as Grafana does if nothing is selected. */
 export function filledIn(expression: string, rateInterval: string): string {
   return expression
     .replaceAll('$__rate_interval', rateInterval)

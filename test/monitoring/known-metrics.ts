@@ -3,12 +3,13 @@ import { createNotifyMetrics } from '@tidemark/analyzer/notify/metrics'
 import { createMetrics } from '@tidemark/gateway/metrics'
 import { collectDefaultMetrics, Histogram, Registry } from 'prom-client'
 
-/** A metric's own labels, by the name that PromQL knows it under. */
+/** The labels of metrics, by their name in PromQL. */
 export type KnownMetrics = ReadonlyMap<string, ReadonlySet<string>>
 
 /**
- * What is used of redis_exporter's metrics (github.com/oliver006/redis_exporter; the end-to-end test meets them for real),
- * of kube-state-metrics' (its docs/metrics/workload/horizontalpodautoscaler-metrics.md), and of Prometheus' own.
+ * The metrics in use of redis_exporter (github.com/oliver006/redis_exporter; the end-to-end test
+ * scrapes it), kube-state-metrics (docs/metrics/workload/horizontalpodautoscaler-metrics.md) and
+ * Prometheus itself.
  */
 const OF_OTHERS: Readonly<Record<string, readonly string[]>> = {
   up: [],
@@ -39,7 +40,7 @@ const OF_OTHERS: Readonly<Record<string, readonly string[]>> = {
   kube_horizontalpodautoscaler_spec_max_replicas: ['horizontalpodautoscaler'],
 }
 
-/** What the services export, from the registries that they are built with. */
+/** Returns what the services export, from their registries. */
 export function serviceMetrics(): KnownMetrics {
   const gateway = new Registry()
   createMetrics(gateway).watchQueue(() => 0)
@@ -50,7 +51,7 @@ export function serviceMetrics(): KnownMetrics {
   return new Map([gateway, analyzer].flatMap(seriesOf))
 }
 
-/** All that dashboards and rules may ask for, but for what Prometheus records. */
+/** Returns all metrics that dashboards and rules may use, except recorded ones. */
 export function knownMetrics(): KnownMetrics {
   return new Map([
     ...serviceMetrics(),
@@ -60,7 +61,7 @@ export function knownMetrics(): KnownMetrics {
 
 function seriesOf(registry: Registry): (readonly [string, ReadonlySet<string>])[] {
   return registry.getMetricsAsArray().flatMap(metric => {
-    // prom-client's types hide what its metrics were made of.
+    // prom-client's types do not include the label names.
     const { name, labelNames = [] } = metric as unknown as { name: string; labelNames?: readonly string[] }
     if (!(metric instanceof Histogram)) return [[name, new Set(labelNames)] as const]
     return ['_bucket', '_sum', '_count'].map(

@@ -7,7 +7,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { freePort } from '@tidemark/testkit/redis-process'
 import { Child } from '@tidemark/tools/stack/child'
 
-/** The programs by the names that Debian and their makers give them, and what brings them. */
+/** The programs, by their names in Debian and upstream, with the package that contains them. */
 const PROGRAMS = {
   prometheus: { commands: ['prometheus'], package: 'prometheus' },
   promtool: { commands: ['promtool'], package: 'prometheus' },
@@ -21,8 +21,8 @@ export type ProgramName = keyof typeof PROGRAMS
 const READY_WITHIN_MS = 20_000
 
 /**
- * Whether tests that need these programs are to be run. Under CI=true they are in any case, and fail where one is missing;
- * elsewhere they are left out then, with a line that says so.
+ * Decides whether tests that need these programs run. Under CI=true they always run, and fail if one
+ * is missing. Elsewhere they are skipped with a message.
  */
 export function programsAvailable(...names: readonly ProgramName[]): boolean {
   const missing = names.filter(name => find(name) === undefined).map(name => PROGRAMS[name].package)
@@ -55,7 +55,7 @@ function program(name: ProgramName): string {
   return file
 }
 
-/** Runs a program to its end: its exit code and all that it wrote. */
+/** Runs a program to its end. Returns its exit code and output. */
 export function runToEnd(name: ProgramName, args: readonly string[]): Promise<{ code: number; output: string }> {
   return new Promise(resolve => {
     execFile(program(name), args, { timeout: 60_000 }, (error, stdout, stderr) => {
@@ -65,14 +65,14 @@ export function runToEnd(name: ProgramName, args: readonly string[]): Promise<{ 
   })
 }
 
-/** A server on a free port of this computer, for as long as it is not disposed. */
+/** A server on a free local port, which is stopped when it is disposed. */
 export interface Server extends AsyncDisposable {
-  /** As `127.0.0.1:9090`. */
+  /** Such as `127.0.0.1:9090`. */
   readonly address: string
   readonly child: Child
 }
 
-/** Prometheus with this configuration, once it answers. */
+/** Starts Prometheus with this configuration and waits until it responds. */
 export function startPrometheus(config: string, options: readonly string[] = []): Promise<Server> {
   return startConfigured('prometheus', config, folder => [
     `--storage.tsdb.path=${join(folder, 'data')}`,
@@ -81,7 +81,7 @@ export function startPrometheus(config: string, options: readonly string[] = [])
   ])
 }
 
-/** Alertmanager with this configuration, once it answers; on a free port unless one is given. */
+/** Starts Alertmanager with this configuration, on a free port by default. */
 export function startAlertmanager(config: string, { port }: { readonly port?: number } = {}): Promise<Server> {
   const args = (folder: string): readonly string[] => [
     `--storage.path=${join(folder, 'data')}`,
@@ -107,7 +107,7 @@ async function startConfigured(
   })
 }
 
-/** redis_exporter, as compose.yaml runs it. */
+/** Starts redis_exporter with the arguments of compose.yaml. */
 export function startRedisExporter(redisUrl: string): Promise<Server> {
   return start(
     'redisExporter',
@@ -132,19 +132,19 @@ async function start(
   })
   const deadline = performance.now() + READY_WITHIN_MS
   for (;;) {
-    if (await answers(`http://${address}${readyPath}`)) break
+    if (await responds(`http://${address}${readyPath}`)) break
     const ended = await Promise.race([child.exited.then(() => true), pause(50).then(() => false)])
     if (ended || performance.now() > deadline) {
-      const said = child.lines.join('\n')
+      const output = child.lines.join('\n')
       child.kill()
       if (folder !== undefined) await rm(folder, { recursive: true, force: true })
-      throw new Error(`${name} does not answer:\n${said}`)
+      throw new Error(`${name} does not respond:\n${output}`)
     }
   }
   return { address, child, [Symbol.asyncDispose]: () => child.stop() }
 }
 
-async function answers(url: string): Promise<boolean> {
+async function responds(url: string): Promise<boolean> {
   try {
     const response = await fetch(url, { signal: AbortSignal.timeout(2000) })
     await response.text()

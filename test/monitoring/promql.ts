@@ -2,11 +2,11 @@ import { parser } from '@prometheus-io/lezer-promql'
 
 type SyntaxNode = ReturnType<typeof parser.parse>['topNode']
 
-/** A metric as an expression asks for it. */
+/** A metric as an expression selects it. */
 export interface Selector {
   readonly metric: string
   readonly matchers: readonly { readonly label: string; readonly operator: string; readonly value: string }[]
-  /** As in `[5m]`; absent when it asks for the newest value. */
+  /** As in `[5m]`; undefined for an instant vector. */
   readonly range?: string
 }
 
@@ -21,7 +21,7 @@ const UNITS_MS: Readonly<Record<string, number>> = {
   w: 604_800_000,
 }
 
-/** The tree of an expression; throws where it is not PromQL. */
+/** Parses an expression; throws if it is not PromQL. */
 function parse(expression: string): SyntaxNode {
   const tree = parser.parse(expression)
   for (const node of nodes(tree.topNode)) {
@@ -62,7 +62,7 @@ export function selectorsOf(expression: string): Selector[] {
     })
 }
 
-/** The labels of each `by (...)`. */
+/** Returns the labels of each `by (...)`. */
 export function groupings(expression: string): string[][] {
   return [...nodes(parse(expression))]
     .filter(({ name }) => name === 'AggregateExpr')
@@ -72,7 +72,7 @@ export function groupings(expression: string): string[][] {
     })
 }
 
-/** The same expression with every range and offset shorter by `factor`. */
+/** Divides every range and offset of an expression by `factor`. */
 export function compressed(expression: string, factor: number): string {
   const durations = [...nodes(parse(expression))].filter(({ name }) => DURATIONS.has(name))
   return edited(
@@ -81,7 +81,7 @@ export function compressed(expression: string, factor: number): string {
   )
 }
 
-/** `5m` as milliseconds, divided by `factor`. */
+/** Divides a duration such as `5m` by `factor`. Returns milliseconds. */
 export function shortened(duration: string, factor: number): string {
   const parts = [...duration.matchAll(/(\d+)(ms|[smhdw])/g)]
   const total = parts.reduce((sum, [, count = '', unit = '']) => sum + Number(count) * (UNITS_MS[unit] ?? 0), 0)
@@ -89,14 +89,15 @@ export function shortened(duration: string, factor: number): string {
 }
 
 /**
- * What must return data for an alert's expression to be able to fire: each comparison asked for its truth (`> bool`), which is
- * there whether the alert fires or not, and the two sides of an `unless` by themselves.
+ * Returns the expressions that must have data for an alert to be able to fire. Comparisons become
+ * `bool`, so that they have data whether or not the alert fires. The sides of an `unless` are
+ * separate expressions.
  */
-export function questioned(expression: string): string[] {
+export function withBoolComparisons(expression: string): string[] {
   const top = parse(expression).firstChild
   if (top?.name === 'BinaryExpr' && top.getChild('Unless') !== null) {
     return [top.firstChild, top.lastChild].flatMap(side =>
-      side === null ? [] : questioned(expression.slice(side.from, side.to)),
+      side === null ? [] : withBoolComparisons(expression.slice(side.from, side.to)),
     )
   }
   const comparisons = [...nodes(parse(expression))].filter(
@@ -111,7 +112,7 @@ export function questioned(expression: string): string[] {
   ]
 }
 
-/** The expression with what is recorded under a name in place of the name; ranges of it become subqueries. */
+/** Replaces recorded names by their expressions. Ranges of them become subqueries. */
 export function inlined(expression: string, recorded: ReadonlyMap<string, string>): string {
   const edits = [...nodes(parse(expression))].flatMap(node => {
     const name = expression.slice(node.from, node.to)

@@ -10,11 +10,11 @@ const alerts = alertRules(files)
 const recorded = recordedExpressions(files)
 const expressions = files.flatMap(({ groups }) => groups.flatMap(({ rules }) => rules.map(({ expr }) => expr)))
 
-/** What scraping puts on everything. */
+/** Labels that every scraped series has. */
 const TARGET_LABELS = ['namespace', 'job', 'instance']
 
 describe('rules', () => {
-  test('ask only for metrics that somebody exports or that are recorded, and for labels that these have', () => {
+  test('use only exported or recorded metrics, and only labels that these have', () => {
     const known = knownMetrics()
     for (const { metric, matchers } of expressions.flatMap(selectorsOf)) {
       const labels = known.get(metric)
@@ -27,12 +27,12 @@ describe('rules', () => {
     }
   })
 
-  test('keep the namespace, so that whoever owns it is told', () => {
+  test('keep the namespace, so that an alert reaches the team that owns it', () => {
     const lost = expressions.filter(expr => groupings(expr).some(labels => !labels.includes('namespace')))
     expect(lost).toEqual([])
   })
 
-  test('a recorded name tells the labels that are left', () => {
+  test('the name of a recorded series lists the labels that are left', () => {
     for (const [name, expr] of recorded) {
       expect(name).toMatch(/^[a-z_]+:[a-z_]+:[a-z0-9_]+$/)
       const level = name.split(':')[0]?.split('_') ?? []
@@ -42,16 +42,16 @@ describe('rules', () => {
     }
   })
 
-  test('what is recorded is used', () => {
+  test('every recorded series is used', () => {
     const used = new Set(expressions.flatMap(selectorsOf).map(({ metric }) => metric))
     const unused = [...recorded.keys()].filter(name => !used.has(name))
-    // These two are for people.
+    // These two are for ad hoc queries.
     expect(unused).toEqual(['namespace:gateway_requests:rate5m', 'namespace:analyzer_samples_analysed:rate5m'])
   })
 })
 
 describe('alerts', () => {
-  test.each(alerts)('$alert ($labels.severity) says how bad it is, what it is and what to do', alert => {
+  test.each(alerts)('$alert ($labels.severity) has a severity, a summary, a description and a runbook link', alert => {
     expect(alert.labels?.severity).toMatch(/^(info|warning|critical|\{\{ \$labels\.severity \}\})$/)
     expect(alert.annotations?.summary).toMatch(/^[A-Z][^{}]{5,60}$/)
     expect(alert.annotations?.description).toMatch(/^.{20,}\.$/)
@@ -59,7 +59,7 @@ describe('alerts', () => {
     expect(alert.annotations?.runbook_url).toBe(`docs/runbook.md#${alert.alert.toLowerCase()}`)
   })
 
-  test('the runbook has a heading for each with its meaning, where to look and a remedy, and none for others', () => {
+  test('the runbook has an entry for each alert, with meaning, first look and remedy, and no others', () => {
     const [about = ''] = readText('docs/runbook.md').split('\n## Signs without an alert\n')
     const entries = about
       .split(/\n### /)
@@ -73,15 +73,15 @@ describe('alerts', () => {
     }
   })
 
-  test('links within the runbook lead somewhere', () => {
+  test('links within the runbook have a target', () => {
     const text = readText('docs/runbook.md')
     const anchors = [...text.matchAll(/^#+ (.*)$/gm)].map(([, title = '']) => title.toLowerCase().replaceAll(' ', '-'))
     const links = [...text.matchAll(/\]\(#([^)]*)\)/g)].map(([, anchor]) => anchor)
     expect(links.filter(link => link === undefined || !anchors.includes(link))).toEqual([])
   })
 
-  /** What promtool is asked of an alert: whether something is expected at some time. */
-  const asked = readFolder('prometheus/tests').flatMap(({ text }) =>
+  /** The expectations of promtool's tests, by alert. */
+  const expectations = readFolder('prometheus/tests').flatMap(({ text }) =>
     (parse(text) as PromtoolTests).tests.flatMap(({ promql_expr_test = [] }) =>
       promql_expr_test.map(({ expr, exp_samples = [] }) => ({
         alert: /alertname="(\w+)"/.exec(expr)?.[1],
@@ -90,11 +90,11 @@ describe('alerts', () => {
     ),
   )
 
-  test.each(alerts)('$alert ($labels.severity) is seen to fire and to keep silent by promtool', ({ alert, labels }) => {
-    const of = asked.filter(question => question.alert === alert)
-    expect(of.some(({ expected }) => expected.length === 0)).toBe(true)
+  test.each(alerts)('$alert ($labels.severity) has promtool tests that fire and that do not', ({ alert, labels }) => {
+    const own = expectations.filter(one => one.alert === alert)
+    expect(own.some(({ expected }) => expected.length === 0)).toBe(true)
     const severity = labels?.severity?.startsWith('{{') === true ? '' : `severity="${labels?.severity}"`
-    const firing = of.flatMap(({ expected }) => expected).filter(text => text.includes(severity))
+    const firing = own.flatMap(({ expected }) => expected).filter(text => text.includes(severity))
     expect(firing.length).toBeGreaterThan(0)
     for (const text of firing) expect(text).toMatch(/namespace="\w+"/)
   })
@@ -110,7 +110,7 @@ interface PromtoolTests {
 }
 
 describe('Alertmanager', () => {
-  test('inhibits by names of alerts that exist', () => {
+  test('inhibits alerts that exist', () => {
     const named = [...readText('alertmanager/alertmanager.yml').matchAll(/alertname=~?"([^"]+)"/g)].flatMap(
       ([, names = '']) => names.split('|'),
     )
@@ -124,7 +124,7 @@ describe("Grafana's own alerts", () => {
   const { groups } = parse(readText('grafana/alerting/tidemark.yaml')) as GrafanaAlerting
   const rules = groups.flatMap(group => group.rules)
 
-  test('are those of Prometheus, with what it records written out', () => {
+  test('are those of Prometheus, with recorded expressions inlined', () => {
     const expected = alerts.map(({ alert, expr, labels, annotations, ...rule }) => {
       const severity = labels?.severity ?? ''
       const isOneOfTwo = alerts.filter(other => other.alert === alert).length > 1
@@ -132,7 +132,7 @@ describe("Grafana's own alerts", () => {
         title: isOneOfTwo ? `${alert} (${severity})` : alert,
         expr: inlined(expr, recorded),
         for: rule.for ?? '0s',
-        // In labels, unlike in annotations, $ stands for the environment.
+        // In labels, unlike in annotations, $ starts an environment variable.
         labels: { severity: severity.replace('$', '$$$$') },
         annotations: Object.fromEntries(
           Object.entries(annotations ?? {}).map(([name, text]) => [name, text.replaceAll('$value', '$values.A.Value')]),
@@ -146,7 +146,7 @@ describe("Grafana's own alerts", () => {
     expect(found).toEqual(expected)
   })
 
-  test('each has an identity of its own, and fires when its query answers', () => {
+  test('each has a unique id and fires when its query returns a value', () => {
     expect(new Set(rules.map(({ uid }) => uid)).size).toBe(rules.length)
     for (const { uid, condition, data, noDataState } of rules) {
       expect(uid).toMatch(/^[a-z0-9-]{1,40}$/)

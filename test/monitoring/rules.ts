@@ -15,14 +15,14 @@ export interface Rule {
 }
 
 export interface RuleFile {
-  /** As `gateway.yaml`. */
+  /** Such as `gateway.yaml`. */
   readonly name: string
   readonly groups: readonly { readonly name: string; readonly interval?: string; readonly rules: readonly Rule[] }[]
 }
 
 export interface AlertRule extends Rule {
   readonly alert: string
-  /** Where it stands. */
+  /** The name of its file. */
   readonly file: string
 }
 
@@ -38,7 +38,7 @@ export function alertRules(files: readonly RuleFile[] = readRuleFiles()): AlertR
   )
 }
 
-/** What is recorded, by its name. */
+/** Returns the recorded expressions by name. */
 export function recordedExpressions(files: readonly RuleFile[] = readRuleFiles()): Map<string, string> {
   return new Map(
     files.flatMap(({ groups }) =>
@@ -49,7 +49,7 @@ export function recordedExpressions(files: readonly RuleFile[] = readRuleFiles()
   )
 }
 
-/** The YAML files of a folder of the project. */
+/** Reads the YAML files of a folder of the project. */
 export function readFolder(folder: string, ending = '.yaml'): { readonly name: string; readonly text: string }[] {
   return readdirSync(join(ROOT, folder))
     .filter(name => name.endsWith(ending))

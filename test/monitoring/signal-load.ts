@@ -4,15 +4,15 @@ import { Client } from '@tidemark/tools/stack/client'
 const KEYS_PER_GATEWAY = 20
 const EVERY_MS = 100
 
-/** Each sample of a storm is so much greater than the one before: beyond any window's deviation, for as long as it lasts. */
+/** Growth of a storm's values per step: always beyond the deviation of any window. */
 const GROWTH = 1.3
 
 export interface SignalLoad extends AsyncDisposable {
-  /** From now on every value is an anomaly, or none but by chance. */
+  /** Switches between anomalies only and noise. */
   storm(isOn: boolean): void
 }
 
-/** Sends noise to every gateway, and asks each for analyses, until it is disposed. */
+/** Sends noise to every gateway and reads analyses from each, until it is disposed. */
 export function startLoad(ports: readonly number[]): SignalLoad {
   const stop = new AbortController()
   let isStorm = false
@@ -39,7 +39,7 @@ export function startLoad(ports: readonly number[]): SignalLoad {
   }
 
   const done = Promise.all([...ports.map(send), rise()])
-  // It is told of when the load is disposed.
+  // A failure is thrown when the load is disposed.
   done.catch(() => undefined)
   return {
     storm(isOn) {
@@ -52,7 +52,7 @@ export function startLoad(ports: readonly number[]): SignalLoad {
   }
 }
 
-/** Nearly normal. */
+/** Returns an approximately normal value. */
 function noise(): number {
   return Math.random() + Math.random() + Math.random() + Math.random()
 }

@@ -1,7 +1,7 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
-/** A span as OTLP has it in JSON; what the tests look at. */
+/** A span in OTLP's JSON format; only the fields that tests check. */
 export interface ReceivedSpan {
   readonly service: string
   readonly name: string
@@ -35,7 +35,7 @@ interface TraceBody {
   }[]
 }
 
-/** Takes traces as a collector does: OTLP in JSON over HTTP, on loopback. */
+/** Receives traces as a collector does: OTLP in JSON over HTTP, on loopback. */
 export async function startOtlpReceiver(): Promise<OtlpReceiver> {
   const spans: ReceivedSpan[] = []
   const server = createServer(async (request, response) => {

@@ -11,3 +11,26 @@ export const UNREADABLE_ENTRY = 'an entry could not be read'
 
 /** Part of the reason of a sample that a 503 neither confirms nor denies. */
 export const MAY_BE_STORED = 'may or may not be stored'
+
+/** Parts of the reasons of samples that were not stored. */
+export const MEMORY_LIMIT_REACHED = "the store's memory is at its limit"
+export const PARTITION_FULL = 'the backlog of its partition is full'
+
+/** The error with which a process of another partition count exits. */
+export const OTHER_PARTITION_COUNT = /holds a deployment of 8 partitions, and PARTITIONS is 9/
+
+/** Logged at debug by an analyzer for each entry with a traceparent. */
+export const ENTRY_ANALYSED = 'an entry was analysed'
+
+/** Logged as a warning when the collector is unavailable. */
+export const SPANS_NOT_SENT = 'spans could not be sent'
+
+/** The sentences of an alert of a key and of a storm of 31 keys. */
+export const ROSE_TO_1000 = /^"cpu" \{é\} of edge-17 rose to 1000; the 40 samples before it were /
+export const STORM_OF_31 = /^31 of 31 keys opened an alert within a short time: edge-17\/"cpu" \{é\}, /
+
+/** What `npm run load` prints and writes to its report. */
+export const THRESHOLD_MISSED = 'missed: p95 of POST /ingest in ms is '
+export const REPORT_WRITTEN = 'the report is '
+export const THRESHOLDS_MET = '**Every threshold was reached.**'
+export const NO_SERVER = 'nobody answers at http://127.0.0.1:1. Start Tidemark'

@@ -9,21 +9,21 @@ import { shortened } from './promql.ts'
 import { type SignalLoad, startLoad } from './signal-load.ts'
 import { startWebhook, type Webhook } from './webhook.ts'
 
-/** Two gateways, two analyzers and a Redis under load, watched by Prometheus and Alertmanager as the project configures them. */
-export interface WatchedPipeline extends AsyncDisposable {
+/** Two gateways, two analyzers and a Redis under load, monitored as the project configures it. */
+export interface MonitoredPipeline extends AsyncDisposable {
   readonly gateways: readonly Service[]
   readonly analyzers: readonly Service[]
   readonly load: SignalLoad
-  /** Who is told of alerts. */
+  /** Receives Alertmanager's notifications. */
   readonly webhook: Webhook
-  /** Asks Prometheus' API, by the path after /api/v1/. */
-  ask<T>(path: string): Promise<T>
-  /** Whether an expression gives a number, not only series of NaN. */
+  /** Calls Prometheus' API, by the path after /api/v1/. */
+  query<T>(path: string): Promise<T>
+  /** Whether an expression returns a number other than NaN. */
   hasData(expr: string): Promise<boolean>
 }
 
-/** Starts it, with all times of the configuration divided by `factor`. */
-export async function startWatchedPipeline(factor: number): Promise<WatchedPipeline> {
+/** Starts the pipeline with all times of the configuration divided by `factor`. */
+export async function startMonitoredPipeline(factor: number): Promise<MonitoredPipeline> {
   await using starting = new AsyncDisposableStack()
   const redis = starting.use(await startRedis({ args: ['--maxmemory', '256mb', '--maxmemory-policy', 'noeviction'] }))
   const env = { REDIS_URL: redis.url }
@@ -50,10 +50,10 @@ export async function startWatchedPipeline(factor: number): Promise<WatchedPipel
   )
   const load = starting.use(startLoad(gateways.map(({ port }) => port)))
 
-  async function ask<T>(path: string): Promise<T> {
+  async function query<T>(path: string): Promise<T> {
     const response = await fetch(`http://${prometheus.address}/api/v1/${path}`)
     const { status, error, data } = (await response.json()) as { status: string; error?: string; data: T }
-    if (status !== 'success') throw new Error(`Prometheus does not answer ${path}: ${error}`)
+    if (status !== 'success') throw new Error(`Prometheus does not respond to ${path}: ${error}`)
     return data
   }
   const resources = starting.move()
@@ -62,17 +62,17 @@ export async function startWatchedPipeline(factor: number): Promise<WatchedPipel
     analyzers,
     load,
     webhook,
-    ask,
+    query,
     async hasData(expr) {
-      const query = new URLSearchParams({ query: expr })
-      const { result } = await ask<{ result: { value: [number, string] }[] }>(`query?${query}`)
+      const search = new URLSearchParams({ query: expr })
+      const { result } = await query<{ result: { value: [number, string] }[] }>(`query?${search}`)
       return result.some(({ value: [, text] }) => text !== 'NaN')
     },
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   }
 }
 
-/** Where a service's metrics are, which is also its label `instance`. */
+/** Returns the address of a service's metrics, which is also its label `instance`. */
 export function metricsAddress({ metricsPort }: Service): string {
   return `127.0.0.1:${metricsPort}`
 }
