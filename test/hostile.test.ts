@@ -4,12 +4,12 @@ import { NASTY_KEYS } from '@tidemark/testkit/nasty-keys'
 import { Random } from '@tidemark/testkit/random'
 import { redisAvailable } from '@tidemark/testkit/redis-fixture'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { type Answer, Connection, openMany } from './hostile/connection.ts'
+import { Connection, type HttpResponse, openMany } from './hostile/connection.ts'
 import { JUNK, METHODS, PATHS, randomBytes, randomRequest } from './hostile/junk.ts'
 import { Report } from './hostile/report.ts'
 import { SETTINGS, startTarget, type Target, TIMEOUT_SLACK_MS } from './hostile/target.ts'
 
-/** Both ends of a connection are files of this computer, of two processes; node raises its own limit as far as it may. */
+/** Each connection needs a file descriptor at both ends; Node raises the soft limit itself. */
 const SLOW_CLIENTS = Math.min(2000, Math.max(100, openFilesMax() - 300))
 
 const MIB = 1024 * 1024
@@ -19,8 +19,8 @@ const CHUNKED = `${POST}Transfer-Encoding: chunked\r\n\r\n`
 
 const withLength = (length: number): string => `${POST}Content-Length: ${length}\r\n\r\n`
 
-/** A whole request that brings `body`, on a connection that is not used again. */
-const whole = (body: string, lines = ''): string =>
+/** A complete request with `body`, on a connection that is closed afterwards. */
+const completeRequest = (body: string, lines = ''): string =>
   `${POST}${lines}Connection: close\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
 
 function openFilesMax(): number {
@@ -29,24 +29,24 @@ function openFilesMax(): number {
   return Number.isNaN(soft) ? 1_000_000 : soft
 }
 
-function expectProblem(answer: Answer | undefined, ...statuses: number[]): void {
-  expect(statuses).toContain(answer?.status)
-  expect(answer?.headers.get('content-type')).toBe('application/problem+json')
-  const problem: unknown = JSON.parse(answer?.body ?? '')
-  expect(problem).toMatchObject({ status: answer?.status, type: expect.stringMatching(/^urn:tidemark:problem:/) })
+function expectProblem(response: HttpResponse | undefined, ...statuses: number[]): void {
+  expect(statuses).toContain(response?.status)
+  expect(response?.headers.get('content-type')).toBe('application/problem+json')
+  const problem: unknown = JSON.parse(response?.body ?? '')
+  expect(problem).toMatchObject({ status: response?.status, type: expect.stringMatching(/^urn:tidemark:problem:/) })
 }
 
-/** How many of each answer: `{ 408: 1990, reset: 10 }`. */
-function tally(connections: readonly Connection[]): Record<string, number> {
+/** Counts connections by their responses: `{ 408: 1990, 'no response': 10 }`. */
+function countResponses(connections: readonly Connection[]): Record<string, number> {
   const counts: Record<string, number> = {}
-  for (const { answers } of connections) {
-    const outcome = answers.length === 0 ? 'no answer' : answers.map(({ status }) => status).join(' ')
+  for (const { responses } of connections) {
+    const outcome = responses.length === 0 ? 'no response' : responses.map(({ status }) => status).join(' ')
     counts[outcome] = (counts[outcome] ?? 0) + 1
   }
   return counts
 }
 
-/** Writes one byte a second on each connection until all are over or the patience ends. */
+/** Writes one byte a second on each connection until all are closed or the time is over. */
 async function trickle(connections: readonly Connection[], byte: string, withinMs: number): Promise<number[]> {
   const timer = setInterval(() => {
     for (const connection of connections) connection.send(byte)
@@ -76,12 +76,13 @@ describe.runIf(await redisAvailable())('hostile clients', () => {
 
   const open = (reads = true): Promise<Connection> => Connection.open({ port: target.port, reads })
 
-  /** What the gateway answers to bytes, once it has hung up. */
-  async function converse(bytes: string | Uint8Array, withinMs = 8000): Promise<Answer[]> {
+  /** Sends bytes and returns the responses after the gateway has closed the connection. */
+  async function exchange(bytes: string | Uint8Array, withinMs = 8000): Promise<HttpResponse[]> {
     using connection = await open()
     connection.send(bytes)
-    if (!(await connection.hungUp(withinMs))) throw new Error(`the gateway does not hang up: ${connection.heard}`)
-    return connection.answers
+    if (!(await connection.waitForClose(withinMs)))
+      throw new Error(`the gateway keeps the connection: ${connection.received}`)
+    return connection.responses
   }
 
   async function countOf(key: string): Promise<number> {
@@ -90,8 +91,8 @@ describe.runIf(await redisAvailable())('hostile clients', () => {
     return ((await response.json()) as { count: number }).count
   }
 
-  /** All that was accepted before is analysed when this resolves. */
-  async function caughtUp(): Promise<void> {
+  /** Resolves when everything accepted before has been analysed. */
+  async function waitUntilAnalysed(): Promise<void> {
     const { receipts } = await target.client.ingest(
       Array.from({ length: 200 }, (_, i) => ({ key: `mark ${i}`, value: 1 })),
     )
@@ -100,30 +101,30 @@ describe.runIf(await redisAvailable())('hostile clients', () => {
     }
   }
 
-  test('headers of one byte a second are cut off with 408', async () => {
+  test('headers of one byte a second get 408 and are disconnected', async () => {
     await target.attack('slow headers', async () => {
       const connections = await openMany({ port: target.port }, SLOW_CLIENTS)
       for (const connection of connections) connection.send('POST /ingest HTTP/1.1\r\nHost: x\r\nX-A: ')
       const bound = SETTINGS.HEADERS_TIMEOUT_MS + TIMEOUT_SLACK_MS
       const longestMs = longest(await trickle(connections, 'a', bound + 5000))
-      const answers = tally(connections)
+      const responses = countResponses(connections)
       expect(longestMs).toBeLessThan(bound + 1000)
-      for (const { answers } of connections) for (const answer of answers) expectProblem(answer, 408)
-      return { connections: connections.length, longestMs, bound, answers }
+      for (const { responses } of connections) for (const response of responses) expectProblem(response, 408)
+      return { connections: connections.length, longestMs, bound, responses }
     })
   })
 
-  test('connections that say nothing are cut off too', async () => {
+  test('silent connections are closed', async () => {
     await target.attack('silent connections', async () => {
       const connections = await openMany({ port: target.port }, SLOW_CLIENTS)
       const bound = SETTINGS.HEADERS_TIMEOUT_MS + TIMEOUT_SLACK_MS
       const longestMs = longest(await trickle(connections, '', bound + 5000))
       expect(longestMs).toBeLessThan(bound + 1000)
-      return { connections: connections.length, longestMs, bound, answers: tally(connections) }
+      return { connections: connections.length, longestMs, bound, responses: countResponses(connections) }
     })
   })
 
-  test('bodies of one byte a second are cut off with 408, and nothing of them is stored', async () => {
+  test('bodies of one byte a second get 408, and nothing of them is stored', async () => {
     await target.attack('slow bodies', async () => {
       const connections = await openMany({ port: target.port }, 500)
       for (const connection of connections) {
@@ -131,16 +132,16 @@ describe.runIf(await redisAvailable())('hostile clients', () => {
       }
       const bound = SETTINGS.REQUEST_TIMEOUT_MS + TIMEOUT_SLACK_MS
       const longestMs = longest(await trickle(connections, '\n', bound + 5000))
-      const answers = tally(connections)
+      const responses = countResponses(connections)
       expect(longestMs).toBeLessThan(bound + 1000)
-      for (const { answers } of connections) expectProblem(answers[0], 408)
+      for (const { responses } of connections) expectProblem(responses[0], 408)
       expect(await countOf('slow body')).toBe(0)
-      return { connections: connections.length, longestMs, bound, answers }
+      return { connections: connections.length, longestMs, bound, responses }
     })
   })
 
-  test('bodies that stop short of the end cannot take the room that healthy bodies need', async () => {
-    await target.attack('bodies held back', async () => {
+  test('incomplete bodies cannot take the memory that healthy bodies need', async () => {
+    await target.attack('incomplete bodies', async () => {
       const size = MIB - 1024
       const count = Math.ceil((2.5 * SETTINGS.BODIES_BYTES_MAX) / size)
       const connections = await openMany({ port: target.port }, count)
@@ -151,15 +152,15 @@ describe.runIf(await redisAvailable())('hostile clients', () => {
           await connection.push(filler)
         }),
       )
-      await Promise.all(connections.map(connection => connection.hungUp(SETTINGS.REQUEST_TIMEOUT_MS + 5000)))
-      const answers = tally(connections)
-      for (const { answers } of connections) for (const answer of answers) expectProblem(answer, 408, 503)
+      await Promise.all(connections.map(connection => connection.waitForClose(SETTINGS.REQUEST_TIMEOUT_MS + 5000)))
+      const responses = countResponses(connections)
+      for (const { responses } of connections) for (const response of responses) expectProblem(response, 408, 503)
       for (const connection of connections) connection.socket.destroy()
-      return { connections: count, megabytes: Math.round((count * size) / 1e6), answers }
+      return { connections: count, megabytes: Math.round((count * size) / 1e6), responses }
     })
   })
 
-  test('a chunked body of 100 MB is answered 413 at its first megabyte, and the connection is closed', async () => {
+  test('a chunked body of 100 MB gets 413 after its first megabyte, and the connection is closed', async () => {
     await target.attack('100 MB in chunks', async () => {
       const chunk = Buffer.from(`10000\r\n${' '.repeat(0x1_0000)}\r\n`)
       const sent = await Promise.all(
@@ -168,89 +169,89 @@ describe.runIf(await redisAvailable())('hostile clients', () => {
           connection.send(CHUNKED)
           let bytes = 0
           while (bytes < 100e6 && (await connection.push(chunk))) bytes += chunk.length
-          expect(await connection.hungUp(2000)).toBe(true)
-          // Whoever sends on and on, past what is drained for it, may lose the answer with the connection.
-          const [answer] = connection.answers
-          if (answer !== undefined) expectProblem(answer, 413)
-          return { bytes, isAnswered: answer !== undefined }
+          expect(await connection.waitForClose(2000)).toBe(true)
+          // A client that sends more than the gateway drains may lose the response to the reset.
+          const [response] = connection.responses
+          if (response !== undefined) expectProblem(response, 413)
+          return { bytes, hasResponse: response !== undefined }
         }),
       )
-      expect(sent.some(({ isAnswered }) => isAnswered)).toBe(true)
+      expect(sent.some(({ hasResponse }) => hasResponse)).toBe(true)
       const mostMegabytes = Math.round(Math.max(...sent.map(({ bytes }) => bytes)) / 1e5) / 10
-      // What kernels hold in flight of a connection, and what is drained so that the client can see the answer.
+      // What kernels buffer for a connection, and what is drained so that clients get the response.
       expect(mostMegabytes).toBeLessThan(30)
       return { connections: sent.length, mostMegabytes }
     })
   })
 
-  test('a body in chunks of one byte needs no more memory than another', async () => {
+  test('a body in chunks of one byte needs no more memory than other bodies', async () => {
     await target.attack('chunks of one byte', async () => {
       const chunks = Buffer.from('1\r\n \r\n'.repeat(65_536))
-      const answers = await Promise.all(
+      const responses = await Promise.all(
         Array.from({ length: 20 }, async () => {
           using connection = await open()
           connection.send(CHUNKED)
           for (let i = 0; i < 15; i++) await connection.push(chunks)
           connection.send('0\r\n\r\n')
-          return connection.answered(1, 15_000)
+          return connection.waitForResponses(1, 15_000)
         }),
       )
-      // Who is hung up on while it still sends may lose its answer to the reset of its connection.
-      const seen = answers.flatMap(([answer]) => answer ?? [])
-      for (const answer of seen) expectProblem(answer, 400)
-      expect(seen.length).toBeGreaterThan(answers.length / 2)
-      return { connections: answers.length, answers: answers.map(([answer]) => answer?.status) }
+      // A client that still sends when it is disconnected may lose its response to the reset.
+      const seen = responses.flatMap(([response]) => response ?? [])
+      for (const response of seen) expectProblem(response, 400)
+      expect(seen.length).toBeGreaterThan(responses.length / 2)
+      return { connections: responses.length, responses: responses.map(([response]) => response?.status) }
     })
   })
 
-  test('a Content-Length that lies does no harm', async () => {
-    await target.attack('lies about the length', async () => {
+  test('a wrong Content-Length does no harm', async () => {
+    await target.attack('wrong lengths', async () => {
       const sample = '{"key":"liar","value":1}'
-      // It promises more than comes: that is a body that never ends, or a connection that does.
-      expectProblem((await converse(`${withLength(1000)}${sample}`))[0], 408)
+      // Too long: the body never ends, or the connection does.
+      expectProblem((await exchange(`${withLength(1000)}${sample}`))[0], 408)
       {
         using connection = await open()
         connection.send(`${withLength(1000)}${sample}`)
         await pause(50)
         connection.socket.end()
-        await connection.hungUp(3000)
-        expectProblem(connection.answers[0], 400)
+        await connection.waitForClose(3000)
+        expectProblem(connection.responses[0], 400)
       }
-      // It promises less: the rest is junk after a request.
-      const [cut, rest] = await converse(`${withLength(sample.length - 5)}${sample}`)
+      // Too short: the rest is junk after a request.
+      const [cut, rest] = await exchange(`${withLength(sample.length - 5)}${sample}`)
       expectProblem(cut, 400)
       expectProblem(rest, 400)
-      // It promises more than a body may have: refused before anything comes, and without an invitation to send it.
-      const refused = await converse(`${POST}Expect: 100-continue\r\nContent-Length: 104857600\r\n\r\n`)
+      // Longer than a body may be: rejected immediately, and without 100 Continue.
+      const refused = await exchange(`${POST}Expect: 100-continue\r\nContent-Length: 104857600\r\n\r\n`)
       expectProblem(refused[0], 413)
       expect(await countOf('liar')).toBe(0)
       return {}
     })
   })
 
-  test('a body that waits for 100 Continue is invited and taken', async () => {
+  test('a body that waits for 100 Continue gets it and is accepted', async () => {
     using connection = await open()
     const body = '{"key":"polite","value":1}'
     connection.send(`${POST}Expect: 100-continue\r\nContent-Length: ${body.length}\r\n\r\n`)
-    await vi.waitFor(() => expect(connection.heard).toMatch(/^HTTP\/1\.1 100 Continue\r\n\r\n/))
+    await vi.waitFor(() => expect(connection.received).toMatch(/^HTTP\/1\.1 100 Continue\r\n\r\n/))
     connection.send(body)
-    expect((await connection.answered())[0]?.status).toBe(202)
+    expect((await connection.waitForResponses())[0]?.status).toBe(202)
   })
 
-  test('a compressed body is answered 415 and not inflated', async () => {
+  test('a compressed body gets 415 and is not decompressed', async () => {
     await target.attack('gzip bombs', async () => {
       const bomb = gzipSync(Buffer.alloc(500 * MIB))
       for (const encoding of ['gzip', 'x-gzip', 'deflate', 'br', 'zstd', 'identity, gzip', 'GZIP']) {
         using connection = await open()
         connection.send(`${POST}Content-Encoding: ${encoding}\r\nContent-Length: ${bomb.length}\r\n\r\n`)
         await connection.push(bomb)
-        expectProblem((await connection.answered())[0], 415)
+        expectProblem((await connection.waitForResponses())[0], 415)
       }
       return { bytes: bomb.length, inflated: 500 * MIB }
     })
   })
 
-  test('JSON that is deep or has very many members is refused in time', async () => {
+  test('JSON that is deeply nested or has very many members is rejected in time', async () => {
     await target.attack('deep and wide JSON', async () => {
       const size = MIB - 1
       const half = Math.floor(size / 2)
@@ -271,25 +272,25 @@ describe.runIf(await redisAvailable())('hostile clients', () => {
         'a huge string': `{"key":"${'a'.repeat(half)}","value":1}`,
         'escapes alone': `{"key":"${'\\u0000'.repeat(half / 6)}","value":1}`,
       }
-      const answers: Record<string, string> = {}
+      const responses: Record<string, string> = {}
       for (const [name, body] of Object.entries(bodies)) {
         const begin = performance.now()
-        const [answer] = await converse(whole(body))
-        answers[name] = `${answer?.status} ${Math.round(performance.now() - begin)} ms`
-        expectProblem(answer, 400, 413)
+        const [response] = await exchange(completeRequest(body))
+        responses[name] = `${response?.status} ${Math.round(performance.now() - begin)} ms`
+        expectProblem(response, 400, 413)
       }
-      return answers
+      return responses
     })
   })
 
-  test.each(JUNK)('$name: answered as it must be', async ({ bytes, answers }) => {
-    const got = await converse(bytes)
-    expect(got.map(({ status }) => status)).toEqual(answers)
-    for (const answer of got) if (answer.status >= 400) expectProblem(answer, answer.status)
+  test.each(JUNK)('$name: gets the expected responses', async ({ bytes, statuses }) => {
+    const got = await exchange(bytes)
+    expect(got.map(({ status }) => status)).toEqual(statuses)
+    for (const response of got) if (response.status >= 400) expectProblem(response, response.status)
     expect((await target.client.get('/livez')).status).toBe(200)
   })
 
-  test('random bytes are refused, and nothing of them is stored', async () => {
+  test('random bytes are rejected, and nothing of them is stored', async () => {
     await target.attack('random bytes', async () => {
       const seed = 7
       const random = new Random(seed)
@@ -298,7 +299,7 @@ describe.runIf(await redisAvailable())('hostile clients', () => {
         const group = await openMany({ port: target.port }, 50)
         for (const connection of group) {
           connection.send(randomBytes(random))
-          // Some hang up at once, some say that they are done, the others wait.
+          // Some reset the connection, some end it, the others wait.
           const next = random.uniform()
           if (next < 0.2) connection.socket.resetAndDestroy()
           else if (next < 0.6) connection.socket.end()
@@ -306,15 +307,16 @@ describe.runIf(await redisAvailable())('hostile clients', () => {
         connections.push(...group)
       }
       await Promise.all(
-        connections.map(connection => connection.hungUp(SETTINGS.REQUEST_TIMEOUT_MS + TIMEOUT_SLACK_MS)),
+        connections.map(connection => connection.waitForClose(SETTINGS.REQUEST_TIMEOUT_MS + TIMEOUT_SLACK_MS)),
       )
-      expect(connections.filter(({ isOver }) => !isOver).length).toBe(0)
-      for (const { answers } of connections) for (const answer of answers) expectProblem(answer, 400, 408, 413, 431)
-      return { seed, connections: connections.length, answers: tally(connections) }
+      expect(connections.filter(({ isClosed }) => !isClosed).length).toBe(0)
+      for (const { responses } of connections)
+        for (const response of responses) expectProblem(response, 400, 408, 413, 431)
+      return { seed, connections: connections.length, responses: countResponses(connections) }
     })
   })
 
-  test('requests that come all at once are answered in their order', async () => {
+  test('pipelined requests get their responses in order', async () => {
     await target.attack('pipelined requests', async () => {
       using connection = await open()
       const count = 900
@@ -324,12 +326,12 @@ describe.runIf(await redisAvailable())('hostile clients', () => {
         return `${withLength(body.length)}${body}`
       })
       connection.send(requests.join(''))
-      const answers = await connection.answered(count)
-      expect(answers.map(({ status }) => status)).toEqual(
+      const responses = await connection.waitForResponses(count)
+      expect(responses.map(({ status }) => status)).toEqual(
         Array.from({ length: count }, (_, value) => (value % 3 === 1 ? 404 : 202)),
       )
-      expect(JSON.parse(answers[898]?.body ?? '')).toMatchObject({ instance: '/no/898' })
-      await caughtUp()
+      expect(JSON.parse(responses[898]?.body ?? '')).toMatchObject({ instance: '/no/898' })
+      await waitUntilAnalysed()
       const history = (await (await target.client.get('/history?key=pipelined')).json()) as { values: number[] }
       expect(history.values.at(-1)).toBe(899)
       expect(history.values).toEqual(history.values.toSorted((a, b) => a - b))
@@ -337,11 +339,11 @@ describe.runIf(await redisAvailable())('hostile clients', () => {
     })
   })
 
-  test('clients that never read their answers are cut off, and their answers do not pile up', async () => {
-    await target.attack('answers that nobody reads', async () => {
-      // Answers worth hoarding: pages of 1,000 keys are about 300 kB each.
+  test('clients that never read are disconnected, and their responses do not accumulate', async () => {
+    await target.attack('responses that are not read', async () => {
+      // Large responses: pages of 1,000 keys are about 300 kB each.
       await target.client.ingest(Array.from({ length: 2000 }, (_, i) => ({ key: `page/${i}`, value: i })))
-      await caughtUp()
+      await waitUntilAnalysed()
       const page = 'GET /analyze?limit=1000 HTTP/1.1\r\nHost: x\r\n\r\n'
       const script = 'GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n'
       const metrics = 'GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n'
@@ -349,12 +351,12 @@ describe.runIf(await redisAvailable())('hostile clients', () => {
       connections.forEach((connection, i) => {
         connection.send([page, script, metrics][i % 3]?.repeat(900) ?? '')
       })
-      // Seen from the gateway: who reads nothing does not see the end of a connection either.
+      // Seen from the gateway: a client that does not read does not see the end either.
       await pause(500)
       const begin = performance.now()
       await vi.waitFor(async () => expect(await target.isAlone()).toBe(true), { timeout: 20_000, interval: 200 })
       const longestMs = Math.round(performance.now() - begin)
-      // All that is sent at once is nothing to the gateway once it has closed the connection.
+      // Data sent before this point is lost once the gateway has closed the connection.
       for (const connection of connections) connection.socket.destroy()
       const cut = /^gateway_connections_unread_total (\d+)$/m.exec(await target.scrape())?.[1]
       return { connections: connections.length, longestMs, bound: 20_000, cutForRoom: Number(cut) }
@@ -368,7 +370,7 @@ describe.runIf(await redisAvailable())('hostile clients', () => {
       async function shoot(next: () => string, count: number): Promise<Record<string, number>> {
         const statuses: Record<string, number> = {}
         for (let sent = 0; sent < count; ) {
-          // What is no method of HTTP ends its connection, so there are many.
+          // An unknown HTTP method ends its connection, so there are many connections.
           const connections = await openMany({ port: target.port }, 20)
           await Promise.all(
             connections.map(async connection => {
@@ -376,18 +378,18 @@ describe.runIf(await redisAvailable())('hostile clients', () => {
               connection.send(requests.join(''))
               connection.socket.end()
               sent += requests.length
-              expect(await connection.hungUp(10_000)).toBe(true)
-              expect(connection.answers.length).toBeGreaterThan(0)
-              for (const answer of connection.answers) {
-                if (answer.status >= 400 && answer.body !== '') expectProblem(answer, 400, 404, 405)
-                statuses[answer.status] = (statuses[answer.status] ?? 0) + 1
+              expect(await connection.waitForClose(10_000)).toBe(true)
+              expect(connection.responses.length).toBeGreaterThan(0)
+              for (const response of connection.responses) {
+                if (response.status >= 400 && response.body !== '') expectProblem(response, 400, 404, 405)
+                statuses[response.status] = (statuses[response.status] ?? 0) + 1
               }
             }),
           )
         }
         return statuses
       }
-      // A series appears with its first event: there is one for each route, method and status, and these meet all of them.
+      // A series appears with its first event, so cause each route, method and status once.
       for (const method of [...METHODS, 'NONSENSE']) {
         for (const path of [
           ...PATHS,
@@ -397,7 +399,7 @@ describe.runIf(await redisAvailable())('hostile clients', () => {
           '/analyze?wrong=1',
           '/history?key=none',
         ]) {
-          await converse(`${method} ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`)
+          await exchange(`${method} ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`)
         }
       }
       const before = seriesOf(await target.scrape())
@@ -408,16 +410,16 @@ describe.runIf(await redisAvailable())('hostile clients', () => {
     })
   })
 
-  test('a client that has said all and only listens gets its answers', async () => {
+  test('a client that has half-closed its connection gets its responses', async () => {
     using connection = await open()
     const body = '{"key":"half closed","value":1}'
     connection.send(`${withLength(body.length)}${body}GET /livez HTTP/1.1\r\nHost: x\r\n\r\n`)
     connection.socket.end()
-    expect(await connection.hungUp(3000)).toBe(true)
-    expect(connection.answers.map(({ status }) => status)).toEqual([202, 200])
+    expect(await connection.waitForClose(3000)).toBe(true)
+    expect(connection.responses.map(({ status }) => status)).toEqual([202, 200])
   })
 
-  test('of an upload that breaks off nothing is stored', async () => {
+  test('nothing of an aborted upload is stored', async () => {
     await target.attack('aborted uploads', async () => {
       const lines = Array.from({ length: 1000 }, (_, i) => `{"key":"aborted ${i % 50}","value":${i}}\n`).join('')
       const head = 'POST /ingest HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n'
@@ -430,36 +432,36 @@ describe.runIf(await redisAvailable())('hostile clients', () => {
         `${head}Transfer-Encoding: chunked\r\n\r\n${chunk}xyz\r\n`,
       ]
       for (const upload of uploads) {
-        for (const hangUp of ['end', 'destroy', 'resetAndDestroy'] as const) {
+        for (const close of ['end', 'destroy', 'resetAndDestroy'] as const) {
           const connections = await openMany({ port: target.port }, 5)
           for (const connection of connections) {
             connection.send(upload)
-            setTimeout(() => connection.socket[hangUp](), 30)
+            setTimeout(() => connection.socket[close](), 30)
           }
-          for (const connection of connections) expect(await connection.hungUp(5000)).toBe(true)
-          for (const { answers } of connections) for (const answer of answers) expectProblem(answer, 400)
+          for (const connection of connections) expect(await connection.waitForClose(5000)).toBe(true)
+          for (const { responses } of connections) for (const response of responses) expectProblem(response, 400)
         }
       }
-      await caughtUp()
+      await waitUntilAnalysed()
       for (let i = 0; i < 50; i++) expect(await countOf(`aborted ${i}`)).toBe(0)
       return { uploads: uploads.length * 15 }
     })
   })
 
-  test('nasty keys come back as they were sent, from every route, and forge no log line', async () => {
+  test('nasty keys come back unchanged from every route, and forge no log line', async () => {
     await target.attack('nasty keys', async () => {
       const { client } = target
       const keys = NASTY_KEYS
       const before = seriesOf(await target.scrape())
       const { accepted, rejected } = await client.ingest(keys.map((key, value) => ({ key, value })))
       expect({ accepted, rejected }).toEqual({ accepted: keys.length, rejected: [] })
-      // By a body of lines, and by one of a device too: there the keys stand as names of members.
+      // In NDJSON, and in a device body, where keys are names of members.
       const lines = keys.map((key, value) => JSON.stringify({ key, value: value + 1000 })).join('\n')
       expect((await client.ingest(lines, 'application/x-ndjson')).accepted).toBe(keys.length)
       const short = keys.filter(key => Buffer.byteLength(key) <= 190)
       const metrics = `{${short.map((key, value) => `${JSON.stringify(key)}:${value}`).join()}}`
       expect((await client.ingest(`{"device":"nasty","metrics":${metrics}}`)).accepted).toBe(short.length)
-      await caughtUp()
+      await waitUntilAnalysed()
 
       for (const [value, key] of keys.entries()) {
         expect(await client.analysis(key)).toMatchObject({ key, value: value + 1000, count: 2 })
@@ -489,8 +491,8 @@ describe.runIf(await redisAvailable())('hostile clients', () => {
     })
   })
 
-  test('keys that are not allowed are refused by name of their rule, and their text stays out of the log', async () => {
-    await target.attack('keys that are none', async () => {
+  test('invalid keys are rejected with the violated rule, and their text is not logged', async () => {
+    await target.attack('invalid keys', async () => {
       const forged = '{"level":"fatal","service":"gateway","msg":"forged"}'
       const bad = [
         '',
@@ -508,7 +510,7 @@ describe.runIf(await redisAvailable())('hostile clients', () => {
         const response = await target.client.post(JSON.stringify({ key, value: 1 }))
         expect(response.status).toBe(400)
         expect(await response.text()).not.toContain('forged')
-        // A lone surrogate is no text that a URL could carry.
+        // A URL cannot contain a lone surrogate.
         if (!key.isWellFormed()) continue
         for (const path of ['/analyze', '/history']) {
           expect((await target.client.get(`${path}?${new URLSearchParams({ key })}`)).status).toBe(400)
@@ -519,7 +521,7 @@ describe.runIf(await redisAvailable())('hostile clients', () => {
     })
   })
 
-  test('names that objects have already pollute nothing', async () => {
+  test('names of object prototypes pollute nothing', async () => {
     await target.attack('prototype pollution', async () => {
       const { client } = target
       const bodies = [
@@ -544,7 +546,7 @@ describe.runIf(await redisAvailable())('hostile clients', () => {
       for (const path of ['/__proto__', '/constructor', '/docs/__proto__', '/docs/constructor', '/toString']) {
         expect([path, (await client.get(path)).status]).toEqual([path, 404])
       }
-      // What every object had before, it has now.
+      // Objects have only the properties that they had before.
       expect(await countOf('polluted')).toBe(0)
       expect(await client.ingest({ key: 'clean', value: 1 })).toMatchObject({ accepted: 1, rejected: [] })
       expect((await client.post('{"key":"clean"}')).status).toBe(400)
@@ -552,7 +554,7 @@ describe.runIf(await redisAvailable())('hostile clients', () => {
     })
   })
 
-  test('after all that every line that the services wrote is a JSON object of theirs, and none is an error', () => {
+  test('after all that, every log line is a JSON object of a service, and none is an error', () => {
     const objects = target.lines.map(line => JSON.parse(line) as Record<string, unknown>)
     const own = objects.filter(({ processId }) => processId === undefined)
     expect(own.filter(({ service }) => service !== 'gateway' && service !== 'analyzer')).toEqual([])
@@ -560,7 +562,7 @@ describe.runIf(await redisAvailable())('hostile clients', () => {
   })
 })
 
-/** The names and labels of all series on a page of /metrics; those of node itself come and go with its resources. */
+/** The names and labels of all series except Node's own, which depend on its resources. */
 function seriesOf(page: string): string[] {
   return page
     .split('\n')

@@ -1,43 +1,43 @@
 import { connect, type Socket } from 'node:net'
 import { pause } from '@tidemark/shared/runtime/lifecycle'
 
-/** An answer as it stood on the wire. */
-export interface Answer {
+/** A response as it was received. */
+export interface HttpResponse {
   readonly status: number
   /** Names in lower case. */
   readonly headers: ReadonlyMap<string, string>
   readonly body: string
 }
 
-/** Bytes kept of what the other side says: an attack with 2,000 connections must not fill our own memory. */
+/** Bytes kept per connection, so that an attack with 2,000 connections fits our own memory. */
 const KEPT_BYTES_MAX = 4 * 1024 * 1024
 
 export interface ConnectionOptions {
   readonly port: number
-  /** False for a client that never takes its answers. */
+  /** False for a client that never reads its responses. */
   readonly reads?: boolean
 }
 
-/** A TCP connection to the gateway that says what no HTTP client would. */
+/** A raw TCP connection to the gateway, which can send what no HTTP client would. */
 export class Connection implements Disposable {
   readonly socket: Socket
-  /** Resolves when the connection is over, however it ended; with milliseconds since it began. */
+  /** Resolves when the connection is closed, with its age in milliseconds. */
   readonly closed: Promise<number>
-  /** Resolves when nothing more will come: the other side hung up or finished. */
+  /** Resolves when nothing more will arrive: the gateway ended or closed the connection. */
   readonly ended: Promise<void>
-  #isOver = false
-  #heard: Buffer[] = []
-  #heardBytes = 0
+  #isClosed = false
+  #received: Buffer[] = []
+  #receivedBytes = 0
 
   private constructor({ port, reads = true }: ConnectionOptions) {
     const begin = performance.now()
     this.socket = connect({ port, host: '127.0.0.1', allowHalfOpen: false })
-    // A reset is one of the ways to hang up.
+    // A reset is one way to close a connection.
     this.socket.on('error', () => {})
-    if (reads) this.socket.on('data', chunk => this.#hear(chunk))
+    if (reads) this.socket.on('data', chunk => this.#receive(chunk))
     this.closed = new Promise(resolve => {
       this.socket.on('close', () => {
-        this.#isOver = true
+        this.#isClosed = true
         resolve(performance.now() - begin)
       })
     })
@@ -51,29 +51,29 @@ export class Connection implements Disposable {
     const connection = new Connection(options)
     await new Promise<void>((resolve, reject) => {
       connection.socket.once('connect', resolve)
-      connection.socket.once('close', () => reject(new Error('the gateway takes no connection')))
+      connection.socket.once('close', () => reject(new Error('the gateway refused the connection')))
     })
     return connection
   }
 
-  get isOver(): boolean {
-    return this.#isOver
+  get isClosed(): boolean {
+    return this.#isClosed
   }
 
-  /** What came, as Latin-1: one character a byte. */
-  get heard(): string {
-    return Buffer.concat(this.#heard).toString('latin1')
+  /** What was received, as Latin-1: one character per byte. */
+  get received(): string {
+    return Buffer.concat(this.#received).toString('latin1')
   }
 
-  get heardBytes(): number {
-    return this.#heardBytes
+  get receivedBytes(): number {
+    return this.#receivedBytes
   }
 
   send(bytes: string | Uint8Array): void {
     if (this.socket.writable) this.socket.write(bytes)
   }
 
-  /** Writes and waits until the kernel has it, so that a body of 100 MB is not in our memory. False: nobody listens any more. */
+  /** Writes and waits for the kernel, which limits our memory. Returns false if it is closed. */
   async push(bytes: Uint8Array): Promise<boolean> {
     if (!this.socket.writable) return false
     if (this.socket.write(bytes)) return true
@@ -81,38 +81,38 @@ export class Connection implements Disposable {
     return this.socket.writable
   }
 
-  /** The answers that came whole so far. */
-  get answers(): Answer[] {
-    return readAnswers(this.heard)
+  /** The complete responses so far. */
+  get responses(): HttpResponse[] {
+    return parseResponses(this.received)
   }
 
-  /** Waits until `count` whole answers are there, or the connection or the patience ends. */
-  async answered(count = 1, withinMs = 10_000): Promise<Answer[]> {
+  /** Waits for `count` complete responses, the end of the connection, or the timeout. */
+  async waitForResponses(count = 1, withinMs = 10_000): Promise<HttpResponse[]> {
     const deadline = performance.now() + withinMs
     for (;;) {
-      const { answers } = this
-      if (answers.length >= count || this.#isOver || performance.now() > deadline) return answers
+      const { responses } = this
+      if (responses.length >= count || this.#isClosed || performance.now() > deadline) return responses
       await Promise.race([pause(10), this.closed])
     }
   }
 
-  /** Waits until the other side hung up. */
-  async hungUp(withinMs: number): Promise<boolean> {
+  /** Waits until the gateway has closed the connection. */
+  async waitForClose(withinMs: number): Promise<boolean> {
     await Promise.race([this.closed, pause(withinMs)])
-    return this.#isOver
+    return this.#isClosed
   }
 
   [Symbol.dispose](): void {
     this.socket.destroy()
   }
 
-  #hear(chunk: Buffer): void {
-    this.#heardBytes += chunk.length
-    if (this.#heardBytes <= KEPT_BYTES_MAX) this.#heard.push(chunk)
+  #receive(chunk: Buffer): void {
+    this.#receivedBytes += chunk.length
+    if (this.#receivedBytes <= KEPT_BYTES_MAX) this.#received.push(chunk)
   }
 }
 
-/** Opens connections in groups: thousands at once would overflow the listener's backlog, and SYNs are sent again after 1 s. */
+/** Opens connections in groups, because thousands at once would overflow the listen backlog. */
 export async function openMany(options: ConnectionOptions, count: number): Promise<Connection[]> {
   const connections: Connection[] = []
   while (connections.length < count) {
@@ -122,12 +122,12 @@ export async function openMany(options: ConnectionOptions, count: number): Promi
   return connections
 }
 
-/** Splits what came into answers. An interim answer (100 Continue) is none. */
-export function readAnswers(text: string): Answer[] {
-  const answers: Answer[] = []
+/** Splits received bytes into responses, without interim ones (100 Continue). */
+export function parseResponses(text: string): HttpResponse[] {
+  const responses: HttpResponse[] = []
   for (let at = 0; ; ) {
     const headEnd = text.indexOf('\r\n\r\n', at)
-    if (headEnd === -1) return answers
+    if (headEnd === -1) return responses
     const [statusLine = '', ...lines] = text.slice(at, headEnd).split('\r\n')
     const status = Number(/^HTTP\/1\.[01] (\d{3})/.exec(statusLine)?.[1] ?? Number.NaN)
     const headers = new Map(
@@ -139,8 +139,8 @@ export function readAnswers(text: string): Answer[] {
     at = headEnd + 4
     if (status >= 100 && status < 200) continue
     const length = Number(headers.get('content-length') ?? 0)
-    if (text.length < at + length) return answers
-    answers.push({ status, headers, body: text.slice(at, at + length) })
+    if (text.length < at + length) return responses
+    responses.push({ status, headers, body: text.slice(at, at + length) })
     at += length
   }
 }

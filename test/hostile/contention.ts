@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { availableParallelism, loadavg } from 'node:os'
 
-/** How long a process ran and how long it was ready to run and did not, in nanoseconds. */
+/** How long a process ran, and how long it was runnable without running, in nanoseconds. */
 interface Schedule {
   readonly ran: number
   readonly waited: number
@@ -14,9 +14,8 @@ async function scheduleOf(pid: number): Promise<Schedule | undefined> {
 }
 
 /**
- * Begins to watch what share of the processor a process gets; the result tells by what factor it was slowed down since. It
- * is 1 on an idle computer, and 3 where two others want the same processor: then the process needs three times as long for
- * anything, which is no fault of its own.
+ * Starts measuring CPU contention of a process. The result returns the slowdown factor since then:
+ * 1 on an idle machine, 3 if two other processes compete for the same processor.
  */
 export async function watchContention(pid: number): Promise<() => Promise<number>> {
   const before = await scheduleOf(pid)

@@ -5,16 +5,16 @@ import { pause } from '@tidemark/shared/runtime/lifecycle'
 
 const SAMPLED_EVERY_MS = 50
 
-/** Bytes of a process' memory that are in RAM. */
+/** Returns the resident memory of a process, in bytes. */
 export async function residentBytes(pid: number): Promise<number> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => undefined)
   if (status !== undefined) return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0) * 1024
-  // No /proc: not Linux.
+  // Without /proc, for example on macOS.
   const { stdout } = await promisify(execFile)('ps', ['-o', 'rss=', '-p', String(pid)])
   return Number(stdout) * 1024
 }
 
-/** Watches a process' memory. */
+/** Samples the memory of a process. */
 export class MemoryWatch implements AsyncDisposable {
   readonly #pid: number
   readonly #done = new AbortController()
@@ -26,7 +26,7 @@ export class MemoryWatch implements AsyncDisposable {
     this.#watching = this.#watch()
   }
 
-  /** The most since the last call, in bytes. */
+  /** Returns the maximum since the last call, in bytes. */
   async peak(): Promise<number> {
     const peak = Math.max(this.#peak, await residentBytes(this.#pid))
     this.#peak = 0

@@ -1,26 +1,26 @@
 import { Agent, request } from 'node:http'
 import { parentPort, workerData } from 'node:worker_threads'
 
-/** What the healthy clients met while something went on. */
+/** What the healthy clients measured during an attack. */
 export interface ProbeFigures {
   readonly requests: number
   readonly p50Ms: number
   readonly p99Ms: number
   readonly maxMs: number
-  /** Answers that a healthy client must not get, and connections that broke, in words. */
+  /** Unexpected responses and broken connections, as text. */
   readonly failures: readonly string[]
-  /** How long this computer kept the probe itself waiting at most: its own timers came so much too late. */
+  /** The maximum delay of the probe's own timers, which is due to the machine. */
   readonly ownLagMaxMs: number
 }
 
-/** Between two requests of a healthy client. Three of them make about 100 requests a second. */
+/** Pause between two requests of a healthy client. Three clients send about 100 requests/s. */
 const INTERVAL_MS = 25
 
-/** A client that got no answer for so long has failed. */
-const PATIENCE_MS = 5000
+/** Timeout of a healthy client's request. */
+const TIMEOUT_MS = 5000
 
-/** What healthy clients ask, and the answer that each must get. */
-const ASKED = [
+/** The requests of the healthy clients, with the status that each must get. */
+const REQUESTS = [
   { method: 'POST', path: '/ingest', body: '{"key":"healthy","value":1}', status: 202 },
   { method: 'GET', path: '/analyze?key=healthy', body: '', status: 200 },
   { method: 'GET', path: '/livez', body: '', status: 200 },
@@ -32,7 +32,7 @@ let latencies: number[] = []
 let failures: string[] = []
 let ownLagMaxMs = 0
 
-function ask({ method, path, body, status }: (typeof ASKED)[number]): Promise<void> {
+function send({ method, path, body, status }: (typeof REQUESTS)[number]): Promise<void> {
   const begin = performance.now()
   return new Promise(resolve => {
     const done = (failure?: string): void => {
@@ -40,33 +40,33 @@ function ask({ method, path, body, status }: (typeof ASKED)[number]): Promise<vo
       if (failure !== undefined) failures.push(`${method} ${path}: ${failure}`)
       resolve()
     }
-    const sent = request({ host: '127.0.0.1', port, method, path, agent, timeout: PATIENCE_MS }, answer => {
-      answer.resume()
-      answer.on('end', () => done(answer.statusCode === status ? undefined : `${answer.statusCode}`))
+    const sent = request({ host: '127.0.0.1', port, method, path, agent, timeout: TIMEOUT_MS }, response => {
+      response.resume()
+      response.on('end', () => done(response.statusCode === status ? undefined : `${response.statusCode}`))
     })
-    sent.on('timeout', () => sent.destroy(new Error(`no answer within ${PATIENCE_MS} ms`)))
+    sent.on('timeout', () => sent.destroy(new Error(`no response within ${TIMEOUT_MS} ms`)))
     sent.on('error', error => {
-      // The gateway closes a connection after its thousandth request; one that was just being used is tried anew.
-      if (sent.reusedSocket && 'code' in error && error.code === 'ECONNRESET') void ask(ASKED[2]).then(() => done())
+      // The gateway closes a connection after 1,000 requests. A request on it at that time is retried.
+      if (sent.reusedSocket && 'code' in error && error.code === 'ECONNRESET') void send(REQUESTS[2]).then(() => done())
       else done(error.message)
     })
     sent.end(body)
   })
 }
 
-/** Of each healthy client the request that is under way. */
-const underWay = new Map<string, Promise<void>>()
+/** The current request of each healthy client, by path. */
+const inFlight = new Map<string, Promise<void>>()
 
-async function repeat(asked: (typeof ASKED)[number]): Promise<never> {
+async function repeat(item: (typeof REQUESTS)[number]): Promise<never> {
   for (;;) {
-    const answered = ask(asked)
-    underWay.set(asked.path, answered)
-    await answered
+    const completed = send(item)
+    inFlight.set(item.path, completed)
+    await completed
     await new Promise(resolve => setTimeout(resolve, INTERVAL_MS))
   }
 }
 
-for (const asked of ASKED) void repeat(asked)
+for (const item of REQUESTS) void repeat(item)
 
 let lastTick = performance.now()
 setInterval(() => {
@@ -75,9 +75,9 @@ setInterval(() => {
   lastTick = now
 }, 10)
 
-async function tell(): Promise<void> {
-  // Those that wait just now are the ones that wait for longest.
-  await Promise.all(underWay.values())
+async function report(): Promise<void> {
+  // Current requests may be the slowest ones, so wait for them.
+  await Promise.all(inFlight.values())
   const sorted = latencies.toSorted((a, b) => a - b)
   const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0
   const figures: ProbeFigures = {
@@ -94,4 +94,4 @@ async function tell(): Promise<void> {
   parentPort?.postMessage(figures)
 }
 
-parentPort?.on('message', () => void tell())
+parentPort?.on('message', () => void report())

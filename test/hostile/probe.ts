@@ -2,8 +2,8 @@ import { Worker } from 'node:worker_threads'
 import type { ProbeFigures } from './probe-thread.ts'
 
 /**
- * Healthy clients that post, read and ask for health all the time. They live in a thread of their own: the test's thread
- * is busy with thousands of sockets, and its delays would look like the gateway's.
+ * Healthy clients that continuously post, read and check liveness. They have their own thread: the
+ * test's thread is busy with thousands of sockets, and its delays would look like the gateway's.
  */
 export class Probe implements AsyncDisposable {
   readonly #worker: Worker
@@ -12,14 +12,14 @@ export class Probe implements AsyncDisposable {
     this.#worker = new Worker(new URL('probe-thread.ts', import.meta.url), { workerData: { port }, execArgv: [] })
   }
 
-  /** The figures since the last call. */
+  /** Returns the figures since the last call. */
   async figures(): Promise<ProbeFigures> {
-    const answer = new Promise<ProbeFigures>((resolve, reject) => {
+    const response = new Promise<ProbeFigures>((resolve, reject) => {
       this.#worker.once('message', resolve)
       this.#worker.once('error', reject)
     })
     this.#worker.postMessage('figures')
-    return answer
+    return response
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs'
 
-/** One figure that was held against a bound. */
+/** A measured figure and its bound. */
 export interface Figure {
   readonly what: string
   readonly measured: number
@@ -12,11 +12,11 @@ export interface AttackReport {
   readonly attack: string
   readonly seconds: number
   readonly figures: readonly Figure[]
-  /** What else is worth knowing: how many connections, which answers. */
+  /** Additional facts, such as the number of connections and their responses. */
   readonly notes: Readonly<Record<string, unknown>>
 }
 
-/** Says what was measured, and keeps it in the file that TIDEMARK_HOSTILE_REPORT names, for those who quote it. */
+/** Prints the figures, and writes them to the file in TIDEMARK_HOSTILE_REPORT if that is set. */
 export class Report {
   readonly #attacks: AttackReport[] = []
 

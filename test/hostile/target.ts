@@ -10,7 +10,7 @@ import type { Figure, Report } from './report.ts'
 
 const MIB = 1024 * 1024
 
-/** Shorter than in production, so that the time-outs can be waited for. */
+/** Shorter than in production, so that tests can wait for the timeouts. */
 export const SETTINGS = {
   HEADERS_TIMEOUT_MS: 2000,
   REQUEST_TIMEOUT_MS: 3000,
@@ -19,40 +19,40 @@ export const SETTINGS = {
   BODIES_BYTES_MAX: 32 * MIB,
 } as const
 
-/** Time-outs are looked at once a second; the rest is what two busy cores may need for it. */
+/** Timeouts are checked once a second; the rest is for two busy cores. */
 export const TIMEOUT_SLACK_MS = 2500
 
-/** As in a container of 512 MiB: the heap's limit is what ends the process when garbage is none. */
+/** As in a container of 512 MiB, whose heap limit ends a leaking process. */
 const HEAP_MIB_MAX = 224
 
-/** What the gateway may take: the heap, the bodies that it may hold at one time (twice, for their text), and node itself. */
+/** Memory bound of the gateway: the heap, the bodies it may hold (twice, as text), and Node. */
 const RESIDENT_BYTES_MAX = (HEAP_MIB_MAX + 128) * MIB + 2 * SETTINGS.BODIES_BYTES_MAX
 
 /**
- * How long a healthy client may wait while an attack goes on; without one it is 1 ms. The event loop must not be blocked for
- * much more than 200 ms: that is what 2,000 connections that are cut off in one turn take. On two cores the attackers, the
- * probe, Redis, the analyzer and whatever else this computer does run beside the gateway, so the longest wait has room, both
- * are multiplied by how much the gateway was slowed down (contention.ts), and what the probe's own timers were late is added.
- * Of few requests the 99th percentile is the longest.
+ * Bounds of a healthy client's latency during an attack; without one it is 1 ms. Disconnecting 2,000
+ * clients in one turn blocks the event loop for about 200 ms. Attackers, probe, Redis and analyzer
+ * share two cores with the gateway. So both bounds are multiplied by the gateway's slowdown
+ * (contention.ts), and the delay of the probe's own timers is added. With few requests the 99th
+ * percentile is the maximum.
  */
 const P99_MS_MAX = 250
 const LONGEST_MS_MAX = 600
 const P99_REQUESTS_MIN = 200
 
-/** Connections, other than the healthy ones, must be gone so soon after an attack. */
+/** Connections of attackers must be closed within this time after an attack. */
 const RELEASED_WITHIN_MS = 5000
 
-/** A gateway and an analyzer on a Redis of their own, with healthy clients that never stop. */
+/** A gateway and an analyzer with their own Redis, and healthy clients that never stop. */
 export interface Target extends AsyncDisposable {
   readonly port: number
   readonly client: Client
-  /** All lines that the two services ever wrote. */
+  /** All log lines of the two services. */
   readonly lines: readonly string[]
-  /** Runs an attack, and then checks what must hold after each: the gateway lives, and healthy clients noticed nothing. */
+  /** Runs an attack, then checks that the gateway runs and healthy clients were not affected. */
   attack(name: string, run: () => Promise<Readonly<Record<string, unknown>>>): Promise<void>
-  /** A page of /metrics. */
+  /** Returns the page of /metrics. */
   scrape(): Promise<string>
-  /** Whether all connections of attackers are closed, seen from the gateway: a client that does not read would not notice. */
+  /** Whether the gateway has closed all connections of attackers. */
   isAlone(): Promise<boolean>
 }
 
@@ -78,7 +78,7 @@ export async function startTarget(report: Report): Promise<Target> {
   await client.ingest({ key: 'healthy', value: 1 })
   await vi.waitFor(async () => expect((await client.analysis('healthy')).count).toBe(1), { timeout: 10_000 })
   const probe = starting.use(new Probe(gateway.port))
-  // What is compiled and cached once is no harm done by an attacker.
+  // Compilation and caches at startup are not the effect of an attack.
   await pause(1500)
   await probe.figures()
   const memory = starting.use(new MemoryWatch(gateway.pid))
@@ -139,7 +139,7 @@ export async function startTarget(report: Report): Promise<Target> {
       expect((await client.get('/readyz')).status).toBe(200)
       expect(failures).toEqual([])
       expect(figures.filter(({ measured, bound }) => measured > bound)).toEqual([])
-      expect([released, 'connections are released']).toEqual([true, 'connections are released'])
+      expect([released, 'connections are closed']).toEqual([true, 'connections are closed'])
     },
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   }
