@@ -11,11 +11,12 @@ import { findPython } from '@tidemark/tools/load/python'
 import { startStack } from '@tidemark/tools/load/stack'
 import { countPhases, runStream, streamPanels } from '@tidemark/tools/load/stream'
 import { describe, expect, test } from 'vitest'
+import { NO_SERVER, REPORT_WRITTEN, THRESHOLD_MISSED, THRESHOLDS_MET } from './support/service-messages.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 
 const python = findPython()
-/** Where it cannot be run, it is said; where everything must be, it fails. */
+/** Without Locust the tests are skipped with a message, or fail if nothing may be skipped. */
 const canRun = (await redisAvailable()) && (python !== undefined || process.env.CI === 'true')
 if (python === undefined) process.stderr.write('SKIPPED: load tests need Locust: apt-get install python3-locust\n')
 
@@ -27,8 +28,8 @@ test('the load generator passes its own tests', () => {
   expect([status, error, stderr]).toEqual([0, undefined, expect.stringMatching(/Ran [1-9]\d+ tests[\s\S]*\nOK\n$/)])
 })
 
-describe.runIf(canRun)('a load', () => {
-  /** Ten users with one device each: a series then gets 9 samples a second, and its first anomalies within seconds. */
+describe.runIf(canRun)('a load test', () => {
+  /** Ten users with one device each: 9 samples a second per series, so anomalies appear soon. */
   const small: LoadWanted = {
     url: undefined,
     analyzers: 2,
@@ -40,8 +41,8 @@ describe.runIf(canRun)('a load', () => {
     moreOptions: ['--devices', '1', '--p95-max-ms', '5000', '--rate-min', '0.9'],
   }
 
-  test('makes the requests that were planned, scores every verdict and draws what Prometheus saw', async () => {
-    if (python === undefined) throw new Error('there is no Python with Locust: apt-get install python3-locust')
+  test('sends the planned requests, scores every verdict and draws the metrics of Prometheus', async () => {
+    if (python === undefined) throw new Error('no Python with Locust: apt-get install python3-locust')
     const folder = await mkdtemp(join(tmpdir(), 'tidemark-load-'))
     try {
       const context = { python, folder, prefix: '', csvPrefix: join(folder, 'locust'), output: process.stderr }
@@ -51,7 +52,7 @@ describe.runIf(canRun)('a load', () => {
       expect(summary.failures).toBe(0)
       const reports = summary.routes.find(({ name }) => name === 'POST /ingest')?.ms.count ?? 0
       expect(reports / summary.requests).toBeCloseTo(0.9, 2)
-      // Of each user's only series every sample has its verdict.
+      // Every sample of each user's only series has its verdict.
       const { detection } = summary
       expect(detection.series).toBe(10)
       expect(detection.verdicts + detection.warming).toBe(reports)
@@ -68,7 +69,7 @@ describe.runIf(canRun)('a load', () => {
     }
   })
 
-  test('fails by its exit code when a threshold is missed', async () => {
+  test('exits with 1 if a threshold is missed', async () => {
     await using stack = await startStack(1)
     const out = await mkdtemp(join(tmpdir(), 'tidemark-load-'))
     try {
@@ -78,34 +79,31 @@ describe.runIf(canRun)('a load', () => {
         return spawnSync(process.execPath, args, { cwd: ROOT, encoding: 'utf8' })
       }
       const slow = run('0.01')
-      expect([slow.status, slow.stderr]).toEqual([1, expect.stringContaining('missed: p95 of POST /ingest in ms is ')])
+      expect([slow.status, slow.stderr]).toEqual([1, expect.stringContaining(THRESHOLD_MISSED)])
       const good = run('5000')
-      expect([good.status, good.stderr]).toEqual([0, expect.stringContaining('the report is ')])
+      expect([good.status, good.stderr]).toEqual([0, expect.stringContaining(REPORT_WRITTEN)])
       const report = await readFile(join(out, 'report.md'), 'utf8')
-      expect(report).toContain('**No threshold was missed.**')
+      expect(report).toContain(THRESHOLDS_MET)
       expect(report).toMatch(/\| `POST \/ingest` +\| \d+ +\| 0 +\| [\d.]+ ms/)
     } finally {
       await rm(out, { recursive: true })
     }
   })
 
-  test('against nobody ends at once and says what to do', () => {
+  test('exits at once with a hint if no server responds', () => {
     const args = [join(ROOT, 'tools/load/main.ts'), '--url', 'http://127.0.0.1:1']
     const { status, stderr } = spawnSync(process.execPath, args, { cwd: ROOT, encoding: 'utf8' })
-    expect([status, stderr]).toEqual([
-      1,
-      expect.stringContaining('no gateway responds at http://127.0.0.1:1. Start Tidemark'),
-    ])
+    expect([status, stderr]).toEqual([1, expect.stringContaining(NO_SERVER)])
   })
 })
 
-describe.runIf(canRun)('the stream of the replaced service', () => {
+describe.runIf(canRun)('the synthetic stream', () => {
   test('has an average close to the truth, and its burst is flagged at once', async () => {
     await using stack = await startStack(1)
     const result = await runStream(stack.url, 1)
     expect(result.legacy.window).toBe(50)
     expect(result.legacy.rps_avg).toBeCloseTo(result.truth.ofWindow, 6)
-    // Six deviations of the mean of 50 values drawn evenly from 50.
+    // Six standard errors of the mean of 50 values drawn uniformly from a range of 50.
     expect(Math.abs(result.legacy.rps_avg - result.truth.expected)).toBeLessThan((6 * 50) / Math.sqrt(12 * 50))
     const [stable, burst] = countPhases(result)
     expect(stable?.flagged).toBeLessThan((stable?.judged ?? 0) * 0.06)

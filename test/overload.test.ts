@@ -4,8 +4,9 @@ import { keysOf } from '@tidemark/testkit/samples'
 import { Client } from '@tidemark/tools/stack/client'
 import { startAnalyzer, startGateway } from '@tidemark/tools/stack/service-process'
 import { describe, expect, test, vi } from 'vitest'
+import { MEMORY_LIMIT_REACHED, PARTITION_FULL } from './support/service-messages.ts'
 
-/** Samples of one request: as large as memory near its limit is felt to be in steps. */
+/** Samples in one request: enough for each request to change the used memory noticeably. */
 const SAMPLES = 200
 const KEYS = 20
 
@@ -27,8 +28,8 @@ async function limitMemory(redis: RedisFixture, spareBytes: number | undefined):
   client.disconnect()
 }
 
-/** The refusal, and the seconds that it tells to wait. */
-async function refusalOf(response: Response): Promise<{ problem: NotStored; retryAfterS: number }> {
+/** Returns the body of a 503 and its Retry-After in seconds. */
+async function rejectionOf(response: Response): Promise<{ problem: NotStored; retryAfterS: number }> {
   expect(response.status).toBe(503)
   const problem = (await response.json()) as NotStored
   expect(problem.type).toBe('urn:tidemark:problem:samples-not-stored')
@@ -42,15 +43,15 @@ async function metricOf(client: Client, line: string): Promise<number> {
 }
 
 describe.runIf(await redisAvailable())('overload', () => {
-  test('at the memory limit samples are refused, reads go on, and analyzers drain until samples are taken again', async () => {
+  test('at the memory limit samples are rejected, reads continue, and analysis drains until ingest recovers', async () => {
     await using redis = await startRedis()
-    // What is kept of verdicts takes memory too, as much as it was set to: little here, so that draining is felt at once.
+    // Kept verdicts use memory too, so few are kept: draining then has an effect at once.
     const env = { REDIS_URL: redis.url, LEASE_TTL_MS: '2000', VERDICTS_KEPT: '200' }
     await using gateway = await startGateway(env)
     const client = new Client(gateway.port)
     const keys = Array.from({ length: KEYS }, (_, i) => `key ${i}`)
     const counts = new Map(keys.map(key => [key, 0]))
-    /** Posts once; what was accepted of a refused request is told by partition, so such requests have one key. */
+    /** Posts once. A 503 lists accepted samples by partition, so each request has one key. */
     async function postOne(key: string): Promise<Response> {
       const response = await client.post(bodyOf([key]))
       if (response.status === 202) counts.set(key, (counts.get(key) ?? 0) + SAMPLES)
@@ -62,33 +63,33 @@ describe.runIf(await redisAvailable())('overload', () => {
       }
     }
 
-    // The first samples are analysed, so that there is something to read.
+    // The first samples are analysed, so that reads return something.
     const first = await startAnalyzer(env)
     for (const key of keys) expect((await postOne(key)).status).toBe(202)
     await expectAllAnalysed()
     await first[Symbol.asyncDispose]()
 
-    // Nobody drains: memory fills up.
+    // Without an analyzer memory fills up.
     await limitMemory(redis, 1_500_000)
     let posts = 0
     for (; posts < 2000; posts++) if ((await postOne(keys[posts % KEYS] ?? '')).status === 503) break
     expect(posts).toBeGreaterThan(20)
     expect(posts).toBeLessThan(2000)
-    const refusedBefore = await metricOf(client, 'gateway_samples_rejected_total{reason="memory"}')
-    expect(refusedBefore).toBe(SAMPLES)
+    const rejectedBefore = await metricOf(client, 'gateway_samples_rejected_total{reason="memory"}')
+    expect(rejectedBefore).toBe(SAMPLES)
 
     const waits = new Set<number>()
     for (let i = 0; i < 30; i++) {
       if (i === 15) await new Promise(resolve => setTimeout(resolve, 600))
-      const { problem, retryAfterS } = await refusalOf(await postOne(keys[0] ?? ''))
+      const { problem, retryAfterS } = await rejectionOf(await postOne(keys[0] ?? ''))
       expect(problem).toMatchObject({ accepted: 0, receipts: [] })
       expect(problem.rejected).toHaveLength(SAMPLES)
-      expect(problem.rejected[0]?.reason).toContain("the store's memory is at its limit")
+      expect(problem.rejected[0]?.reason).toContain(MEMORY_LIMIT_REACHED)
       expect(retryAfterS).toBeGreaterThanOrEqual(1)
       expect(retryAfterS).toBeLessThanOrEqual(75)
       waits.add(retryAfterS)
     }
-    // Nothing drains, so the wait is long by then; and it differs from client to client.
+    // Without an analyzer the wait becomes long. It differs between clients because of the jitter.
     expect(Math.max(...waits)).toBeGreaterThanOrEqual(45)
     expect(waits.size).toBeGreaterThan(4)
     expect((await client.get('/readyz')).status).toBe(200)
@@ -96,14 +97,14 @@ describe.runIf(await redisAvailable())('overload', () => {
     expect(await client.analysis(keys[0] ?? '')).toMatchObject({ count: SAMPLES })
     expect((await client.get(`/history?key=${encodeURIComponent(keys[0] ?? '')}`)).status).toBe(200)
 
-    // An analyzer that starts at the limit drains, and that is all it takes.
+    // An analyzer that starts at the limit drains the backlog without further help.
     await using _analyzer = await startAnalyzer(env)
     await vi.waitFor(async () => expect((await postOne(keys[0] ?? '')).status).toBe(202), { timeout: 20_000 })
     await expectAllAnalysed()
 
-    // A limit below what is used already: the analyzer lives on, and when it is lifted everything goes on.
+    // A limit below the current usage: the analyzer survives it and continues afterwards.
     await limitMemory(redis, -500_000)
-    const { retryAfterS } = await refusalOf(await postOne(keys[1] ?? ''))
+    const { retryAfterS } = await rejectionOf(await postOne(keys[1] ?? ''))
     expect(retryAfterS).toBeGreaterThanOrEqual(1)
     await new Promise(resolve => setTimeout(resolve, 2500))
     expect((await client.get('/analyze')).status).toBe(200)
@@ -112,7 +113,7 @@ describe.runIf(await redisAvailable())('overload', () => {
     await expectAllAnalysed()
   })
 
-  test('of a request for a full partition and for others, only the samples of the full one are refused', async () => {
+  test('of a request for a full and other partitions, only the samples of the full one are rejected', async () => {
     await using redis = await startRedis()
     const partitions = 4
     const env = { REDIS_URL: redis.url, PARTITIONS: String(partitions), BACKLOG_SAMPLES_MAX: '1000' }
@@ -123,13 +124,13 @@ describe.runIf(await redisAvailable())('overload', () => {
     const cold = keysOf(1, partitions, 5)
     for (let i = 0; i < 5; i++) await client.ingest(JSON.parse(bodyOf(hot)))
 
-    const { problem, retryAfterS } = await refusalOf(await client.post(bodyOf([...hot, ...cold])))
+    const { problem, retryAfterS } = await rejectionOf(await client.post(bodyOf([...hot, ...cold])))
     expect(problem.accepted).toBe(SAMPLES / 2)
     expect(problem.receipts).toEqual([expect.stringMatching(/^1:/)])
     expect(problem.rejected.map(({ index }) => index)).toEqual(
       Array.from({ length: SAMPLES }, (_, i) => i).filter(i => i % 10 < 5),
     )
-    expect(problem.rejected[0]?.reason).toContain('the backlog of its partition is full')
+    expect(problem.rejected[0]?.reason).toContain(PARTITION_FULL)
     expect(retryAfterS).toBeGreaterThanOrEqual(1)
     expect(await client.ingest(JSON.parse(bodyOf(cold)))).toMatchObject({ accepted: SAMPLES, rejected: [] })
     expect(await metricOf(client, 'gateway_samples_rejected_total{reason="full"}')).toBe(SAMPLES / 2)

@@ -7,20 +7,21 @@ import { redisAvailable, startRedis } from '@tidemark/testkit/redis-fixture'
 import { Client } from '@tidemark/tools/stack/client'
 import { type Service, startAnalyzer, startGateway } from '@tidemark/tools/stack/service-process'
 import { describe, expect, test, vi } from 'vitest'
+import { OTHER_PARTITION_COUNT } from './support/service-messages.ts'
 
 const PARTITIONS = 16
 const KEYS = 200
 const SAMPLES = 50_000
 
-/** Clients that post at the same time. A key belongs to one of them, so its samples have one order. */
+/** Concurrent clients. A key belongs to one of them, so its samples have an order. */
 const WRITERS = 8
 
-/** Keys of devices, so that every shape of a body can carry them. */
+/** Keys of devices, so that every body format can carry them. */
 function keysOf(writer: number): string[] {
   return Array.from({ length: KEYS / WRITERS }, (_, i) => `edge-${writer}/metric ${i} {é}`)
 }
 
-/** Noise with spikes, exact ties, flat stretches and huge values: every state of a verdict occurs. */
+/** Noise with spikes, ties, flat stretches and huge values: every verdict state occurs. */
 function valueAt(random: Random, n: number): number {
   const kind = random.uniform()
   if (kind < 0.02) return (random.uniform() - 0.5) * 1e15
@@ -28,11 +29,11 @@ function valueAt(random: Random, n: number): number {
   return Math.round((20 + 4 * (random.uniform() - 0.5)) * 1000) / 1000
 }
 
-/** Posts samples in one of five shapes. */
-async function post(client: Client, shape: number, writer: number, samples: readonly Sample[]): Promise<void> {
+/** Posts samples in one of five formats. */
+async function post(client: Client, format: number, writer: number, samples: readonly Sample[]): Promise<void> {
   const [first] = samples
   if (first === undefined) return
-  if (shape === 0) {
+  if (format === 0) {
     for (const sample of samples) await client.ingest(sample)
     return
   }
@@ -43,7 +44,7 @@ async function post(client: Client, shape: number, writer: number, samples: read
     [lines, 'application/x-www-form-urlencoded'],
     [samples.map(({ key, value, timestamp }) => deviceBody(writer, timestamp, [[key, value]])), 'application/json'],
   ]
-  const [body, type] = bodies[shape - 1] ?? bodies[0] ?? []
+  const [body, type] = bodies[format - 1] ?? bodies[0] ?? []
   const { accepted, rejected } = await client.ingest(body, type)
   expect({ accepted, rejected }).toEqual({ accepted: samples.length, rejected: [] })
 }
@@ -58,7 +59,7 @@ function deviceBody(writer: number, timestamp: number, metrics: readonly (readon
 }
 
 describe.runIf(await redisAvailable())('the pipeline', () => {
-  test('two gateways and changing analyzers give every key the verdicts that the oracle gives', async () => {
+  test('two gateways and changing analyzers give every key the verdicts of the oracle', async () => {
     await using redis = await startRedis()
     const env = { REDIS_URL: redis.url, PARTITIONS: String(PARTITIONS), LOG_LEVEL: 'info' }
     await using stack = new AsyncDisposableStack()
@@ -81,7 +82,7 @@ describe.runIf(await redisAvailable())('the pipeline', () => {
         })
         const client = clients[Math.floor(random.uniform() * clients.length)] ?? clients[0]
         if (client === undefined) return
-        // One sample a request is slow, so only small batches go that way.
+        // One sample per request is slow, so only small batches use that format.
         await post(
           client,
           size > 20 ? 1 + Math.floor(random.uniform() * 4) : Math.floor(random.uniform() * 5),
@@ -95,11 +96,11 @@ describe.runIf(await redisAvailable())('the pipeline', () => {
     }
     const writing = Promise.all(Array.from({ length: WRITERS }, (_, writer) => write(writer)))
 
-    const reaches = (share: number) =>
+    const untilPosted = (share: number) =>
       vi.waitFor(() => expect(posted).toBeGreaterThan(share * SAMPLES), { timeout: 60_000 })
-    await reaches(0.3)
+    await untilPosted(0.3)
     stack.use(await startAnalyzer({ ...env, ANALYZER_ID: 'analyzer-added' }))
-    await reaches(0.6)
+    await untilPosted(0.6)
     const begin = performance.now()
     await analyzers[0]?.child.stop()
     expect(performance.now() - begin).toBeLessThan(1000)
@@ -120,7 +121,7 @@ describe.runIf(await redisAvailable())('the pipeline', () => {
     expect(accepted.size).toBe(KEYS)
   })
 
-  test('a receipt leads to the verdict on its own sample, also when newer ones follow at once', async () => {
+  test('a receipt leads to the verdict on its own sample, even if newer ones follow at once', async () => {
     await using redis = await startRedis()
     const env = { REDIS_URL: redis.url }
     await using gateway = await startGateway(env)
@@ -151,7 +152,7 @@ describe.runIf(await redisAvailable())('the pipeline', () => {
     expect(median).toBeLessThan(20)
   })
 
-  test('while Redis is away ingest answers 503 at once, and everything heals by itself when it is back', async () => {
+  test('while Redis is unavailable ingest responds 503 at once, and everything recovers by itself', async () => {
     await using redis = await startRedis()
     const env = { REDIS_URL: redis.url, LEASE_TTL_MS: '2000' }
     await using gateway = await startGateway(env)
@@ -182,13 +183,13 @@ describe.runIf(await redisAvailable())('the pipeline', () => {
     }
   })
 
-  test('a deployment with another number of partitions is refused with a clear sentence', async () => {
+  test('a process with another partition count is refused with a clear message', async () => {
     await using redis = await startRedis()
     await using _gateway = await startGateway({ REDIS_URL: redis.url, PARTITIONS: '8' })
     await vi.waitFor(
       async () => {
         const other = startAnalyzer({ REDIS_URL: redis.url, PARTITIONS: '9' })
-        await expect(other).rejects.toThrow(/holds a deployment of 8 partitions, and PARTITIONS is 9/)
+        await expect(other).rejects.toThrow(OTHER_PARTITION_COUNT)
       },
       { timeout: 10_000, interval: 200 },
     )

@@ -32,7 +32,7 @@ async function startPipeline(stack: AsyncDisposableStack) {
   return { client: new Client(port), store }
 }
 
-/** Puts a rule in force on top of a document; gives what is in force then. */
+/** Adds a rule to a document and activates it. Returns the new document. */
 async function put(store: Store, before: RuleDocument, rule: { id: string }): Promise<RuleDocument> {
   const document = withRule(before, rule, CHANGE)
   const change = { ...CHANGE, version: document.version, kind: 'rule_put', id: rule.id, content: rule } as const
@@ -40,14 +40,14 @@ async function put(store: Store, before: RuleDocument, rule: { id: string }): Pr
   return document
 }
 
-/** The analyses of all samples of an entry, once they are there. */
+/** Waits for the analyses of all samples of an entry. */
 async function analysesOf(client: Client, receipt: string): Promise<Analysis[]> {
   const response = await client.get(`/analyze?after=${receipt}&wait=10000`)
   expect(response.status).toBe(200)
   return ((await response.json()) as { analyses: Analysis[] }).analyses
 }
 
-/** A small generator of numbers from 0 to 1, the same sequence for the same seed. */
+/** Returns a generator of numbers from 0 to 1, deterministic by seed. */
 function seeded(seed: number): () => number {
   let state = seed
   return () => {
@@ -56,7 +56,7 @@ function seeded(seed: number): () => number {
   }
 }
 
-/** Noise with spikes, steps, and stretches that do not vary. */
+/** Noise with spikes, steps and flat stretches. */
 function valueAt(random: () => number, n: number): number {
   if (random() < 0.01) return 500 * random()
   if (n % 150 > 130) return 20
@@ -74,7 +74,7 @@ describe.runIf(await redisAvailable())('rules', () => {
   ]
   const KEYS = ['a/x', 'b/x', 'c/x', 'd/x', 'e/x', 'f/x', 'no rule']
 
-  test('the back-test scores a file as the pipeline does, bit for bit', async () => {
+  test('a backtest scores a file as the pipeline does, bit for bit', async () => {
     await using stack = new AsyncDisposableStack()
     const folder = stack.adopt(await mkdtemp(join(tmpdir(), 'tidemark-')), path => rm(path, { recursive: true }))
     const { client, store } = await startPipeline(stack)
@@ -109,7 +109,7 @@ describe.runIf(await redisAvailable())('rules', () => {
     }
     const pipeline = rows.map(({ key }) => {
       const analysis = served.get(key)?.shift()
-      if (analysis === undefined) return 'not served'
+      if (analysis === undefined) return 'no analysis'
       const { score, z, threshold, state } = analysis
       return String(
         state === 'refused' ? 0 : toUnitScore(Math.abs((score === undefined ? z : score) ?? Number.NaN), threshold),
@@ -119,7 +119,7 @@ describe.runIf(await redisAvailable())('rules', () => {
     expect(new Set(pipeline).size).toBeGreaterThan(1000)
   })
 
-  test('one that is changed under load takes force within two seconds, without a lost or doubled verdict', async () => {
+  test('a change under load is active within two seconds, without a lost or duplicate verdict', async () => {
     await using stack = new AsyncDisposableStack()
     const { client, store } = await startPipeline(stack)
     const keys = Array.from({ length: 12 }, (_, n) => `edge-${n}/cpu`)
@@ -167,15 +167,15 @@ describe.runIf(await redisAvailable())('rules', () => {
       versionsSeen.add(version)
       for (const [newer, changed] of changedAt.entries()) {
         if (time >= changed + 2000)
-          expect(version, 'a change is in force within two seconds').toBeGreaterThanOrEqual(newer)
+          expect(version, 'a change is active within two seconds').toBeGreaterThanOrEqual(newer)
       }
       for (const analysis of analyses) {
         const { key } = analysis
         const known = states.get(key) ?? { row: createRow(rowShape(50, 'zscore', false)), version: -1, n: 0 }
         states.set(key, known)
-        const inForce = rules[version] as RuleSet
-        expect(version, 'rules never go back').toBeGreaterThanOrEqual(known.version)
-        const policy = inForce.policies[inForce.resolve(key)] as Policy
+        const active = rules[version] as RuleSet
+        expect(version, 'rule versions never go back').toBeGreaterThanOrEqual(known.version)
+        const policy = active.policies[active.resolve(key)] as Policy
         if (version !== known.version) {
           const row = createRow(shapeFor(known.row, policy))
           copyRow(known.row, row)
@@ -186,7 +186,7 @@ describe.runIf(await redisAvailable())('rules', () => {
         expect(analysis).toMatchObject({ ...sample, count: known.n })
         const judged = new Judge(policy).step(known.row, analysis.value, analysis.timestamp, time)
         expect(analysis.anomaly).toBe(judged.isFlagged)
-        // JSON knows no -0.
+        // JSON has no -0.
         if (analysis.score !== undefined) expect(analysis.score ?? Number.NaN).toBe(judged.score + 0)
         expect(analysis.window).toBe(judged.window)
       }

@@ -3,12 +3,13 @@ import { type Accepted, Client } from '@tidemark/tools/stack/client'
 import { type Service, startAnalyzer, startGateway } from '@tidemark/tools/stack/service-process'
 import { describe, expect, test, vi } from 'vitest'
 import { startOtlpReceiver } from './support/otlp-receiver.ts'
+import { ENTRY_ANALYSED, SPANS_NOT_SENT } from './support/service-messages.ts'
 
 const TRACE_ID = '4bf92f3577b34da6a3ce929d0e0e4736'
 const SPAN_ID = '00f067aa0ba902b7'
 const TRACEPARENT = `00-${TRACE_ID}-${SPAN_ID}-01`
 
-/** Posts a sample with a traceparent and waits for its verdict; gives the receipt. */
+/** Posts a sample with a traceparent and waits for its verdict. Returns the receipt. */
 async function ingest({ port }: Service, traceparent: string): Promise<string> {
   const response = await fetch(`http://127.0.0.1:${port}/ingest`, {
     method: 'POST',
@@ -26,8 +27,8 @@ async function scrape({ metricsPort }: Service): Promise<string> {
   return (await fetch(`http://127.0.0.1:${metricsPort}/metrics`, { headers })).text()
 }
 
-describe.runIf(await redisAvailable())('a traceparent that comes with a sample', () => {
-  test('is in the log of the analyzer and in an exemplar of its delays', async () => {
+describe.runIf(await redisAvailable())('a traceparent that is sent with a sample', () => {
+  test('is in the log of the analyzer and in an exemplar of its latency', async () => {
     await using redis = await startRedis()
     const env = { REDIS_URL: redis.url, LOG_LEVEL: 'debug' }
     const lines: string[] = []
@@ -45,16 +46,16 @@ describe.runIf(await redisAvailable())('a traceparent that comes with a sample',
         samples: 1,
         trace_id: TRACE_ID,
         span_id: SPAN_ID,
-        msg: 'an entry was analysed',
+        msg: ENTRY_ANALYSED,
       }),
     ])
 
-    // What is no traceparent is as if it were not there, and the request is served.
+    // An invalid traceparent is ignored, and the request is served.
     await ingest(gateway, TRACEPARENT.toUpperCase())
-    expect(lines.filter(line => line.includes('an entry was analysed'))).toHaveLength(1)
+    expect(lines.filter(line => line.includes(ENTRY_ANALYSED))).toHaveLength(1)
   })
 
-  test('is the trace of a span of each service, where somebody collects them', async () => {
+  test('is the trace of a span of each service, if a collector is configured', async () => {
     await using redis = await startRedis()
     await using receiver = await startOtlpReceiver()
     const env = { REDIS_URL: redis.url, OTEL_EXPORTER_OTLP_ENDPOINT: receiver.endpoint }
@@ -79,36 +80,36 @@ describe.runIf(await redisAvailable())('a traceparent that comes with a sample',
       attributes: { 'messaging.message.id': receipt, 'tidemark.samples': 1 },
     })
     expect(BigInt(analysis?.endTimeUnixNano ?? 0)).toBeGreaterThan(BigInt(request?.startTimeUnixNano ?? 0))
-    // The question for the verdict came without a traceparent, so its trace begins in the gateway.
-    const question = receiver.spans.find(({ name }) => name === 'GET /analyze')
-    expect(question?.traceId).not.toBe(TRACE_ID)
-    expect(question?.parentSpanId ?? '').toBe('')
+    // The read of the verdict had no traceparent, so its trace begins in the gateway.
+    const read = receiver.spans.find(({ name }) => name === 'GET /analyze')
+    expect(read?.traceId).not.toBe(TRACE_ID)
+    expect(read?.parentSpanId ?? '').toBe('')
   })
 
-  test('that nobody records makes no spans, and a collector that is away holds nothing up', async () => {
+  test('that is not sampled makes no spans, and an unavailable collector delays nothing', async () => {
     await using redis = await startRedis()
     await using receiver = await startOtlpReceiver()
-    const silent = {
+    const unsampled = {
       REDIS_URL: redis.url,
       OTEL_EXPORTER_OTLP_ENDPOINT: receiver.endpoint,
       OTEL_TRACES_SAMPLER_ARG: '0',
     }
     const lines: string[] = []
     {
-      await using gateway = await startGateway(silent)
+      await using gateway = await startGateway(unsampled)
       await using _analyzer = await startAnalyzer(
         {
           REDIS_URL: redis.url,
-          // Nothing listens on the discard port.
+          // The discard port, on which no server listens.
           OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:9',
         },
         line => lines.push(line),
       )
       await ingest(gateway, TRACEPARENT.replace(/01$/, '00'))
       await ingest(gateway, TRACEPARENT)
-      await vi.waitFor(() => expect(lines.join()).toContain('spans could not be sent'), { timeout: 10_000 })
+      await vi.waitFor(() => expect(lines.join()).toContain(SPANS_NOT_SENT), { timeout: 10_000 })
     }
-    // All of them were sent by now: a service sends what is left when it stops.
+    // All spans are sent now: a service sends the rest when it stops.
     expect(receiver.spans.map(({ name }) => name)).toEqual(['POST /ingest'])
   })
 })

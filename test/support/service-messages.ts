@@ -32,5 +32,5 @@ export const STORM_OF_31 = /^31 of 31 keys opened an alert within a short time: 
 /** What `npm run load` prints and writes to its report. */
 export const THRESHOLD_MISSED = 'missed: p95 of POST /ingest in ms is '
 export const REPORT_WRITTEN = 'the report is '
-export const THRESHOLDS_MET = '**Every threshold was reached.**'
-export const NO_SERVER = 'nobody answers at http://127.0.0.1:1. Start Tidemark'
+export const THRESHOLDS_MET = '**No threshold was missed.**'
+export const NO_SERVER = 'no gateway responds at http://127.0.0.1:1. Start Tidemark'
