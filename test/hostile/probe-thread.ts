@@ -46,7 +46,7 @@ function send({ method, path, body, status }: (typeof REQUESTS)[number]): Promis
     })
     sent.on('timeout', () => sent.destroy(new Error(`no response within ${TIMEOUT_MS} ms`)))
     sent.on('error', error => {
-      // The gateway closes a connection after 1,000 requests. A request on it at that time is retried.
+      // The gateway closes a connection after 1,000 requests, so a request may have to be retried.
       if (sent.reusedSocket && 'code' in error && error.code === 'ECONNRESET') void send(REQUESTS[2]).then(() => done())
       else done(error.message)
     })

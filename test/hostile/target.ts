@@ -29,11 +29,11 @@ const HEAP_MIB_MAX = 224
 const RESIDENT_BYTES_MAX = (HEAP_MIB_MAX + 128) * MIB + 2 * SETTINGS.BODIES_BYTES_MAX
 
 /**
- * Bounds of a healthy client's latency during an attack; without one it is 1 ms. Disconnecting 2,000
- * clients in one turn blocks the event loop for about 200 ms. Attackers, probe, Redis and analyzer
- * share two cores with the gateway. So both bounds are multiplied by the gateway's slowdown
- * (contention.ts), and the delay of the probe's own timers is added. With few requests the 99th
- * percentile is the maximum.
+ * Bounds of a healthy client's latency during an attack; without one it is 1 ms. Disconnecting
+ * 2,000 clients in one turn blocks the event loop for about 200 ms. Attackers, probe, Redis and
+ * analyzer share two cores with the gateway. So both bounds are multiplied by the gateway's
+ * slowdown (contention.ts), and the delay of the probe's own timers is added. With few requests the
+ * 99th percentile is the maximum.
  */
 const P99_MS_MAX = 250
 const LONGEST_MS_MAX = 600

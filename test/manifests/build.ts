@@ -11,10 +11,10 @@ const BUILD_LIMIT_MS = 60_000
 
 export const K8S = fileURLToPath(new URL('../../k8s', import.meta.url))
 
-/** The kubectl that builds; undefined where there is none. */
+/** The kubectl that builds; undefined if none is installed. */
 export const kubectl = findKubectl()
 
-/** False only where the tests may be skipped for want of a kubectl. */
+/** False only if the tests may be skipped because there is no kubectl. */
 export function canBuild(): boolean {
   return kubectl !== undefined || process.env.CI === 'true'
 }
@@ -48,7 +48,7 @@ export function buildWith(components: readonly string[]): Manifest[] {
 }
 
 function kustomize(folder: string): Manifest[] {
-  if (kubectl === undefined) throw new Error('there is no kubectl with kustomize 5 or newer: install one')
+  if (kubectl === undefined) throw new Error('no kubectl with kustomize 5 or newer: install one')
   const text = execFileSync(kubectl, ['kustomize', folder], {
     encoding: 'utf8',
     timeout: BUILD_LIMIT_MS,

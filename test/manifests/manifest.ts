@@ -17,7 +17,7 @@ import type {
   IServiceAccount,
 } from 'kubernetes-models/v1'
 
-/** Every kind of object that is used. */
+/** Every kind of object in use. */
 export interface Kinds {
   AlertmanagerConfig: IAlertmanagerConfig
   ConfigMap: IConfigMap
@@ -38,7 +38,7 @@ export interface Kinds {
   StatefulSet: IStatefulSet
 }
 
-/** What every object has. */
+/** The fields of every object. */
 export interface Manifest {
   readonly apiVersion: string
   readonly kind: string
@@ -49,18 +49,18 @@ export function ofKind<K extends keyof Kinds>(manifests: readonly Manifest[], ki
   return manifests.filter(manifest => manifest.kind === kind) as unknown as Kinds[K][]
 }
 
-/** For sentences: `Deployment gateway`. */
+/** Returns a name for messages: `Deployment gateway`. */
 export function nameOf({ kind, metadata }: { readonly kind: string; readonly metadata?: { name?: string } }): string {
   return `${kind} ${metadata?.name}`
 }
 
-/** Something that makes pods. */
+/** An object that creates pods. */
 export interface Workload {
   readonly title: string
   readonly kind: 'Deployment' | 'StatefulSet' | 'Job'
   readonly name: string
   readonly template: IPodTemplateSpec
-  /** Pods when nobody scales it; undefined leaves it to an autoscaler. */
+  /** Undefined if an autoscaler sets it. */
   readonly replicas: number | undefined
   readonly containers: readonly IContainer[]
   readonly labels: Labels
@@ -93,7 +93,7 @@ interface Selector {
   readonly matchExpressions?: readonly { key: string; operator: string; values?: readonly string[] }[]
 }
 
-/** Whether a label selector selects something with these labels. An empty one selects everything. */
+/** Whether a label selector selects these labels. An empty one selects everything. */
 export function selects(selector: Selector | undefined, labels: Labels): boolean {
   const isEqual = Object.entries(selector?.matchLabels ?? {}).every(([key, value]) => labels[key] === value)
   return isEqual && (selector?.matchExpressions ?? []).every(expression => holds(expression, labels))
@@ -114,11 +114,11 @@ function holds(
     case 'DoesNotExist':
       return value === undefined
     default:
-      throw new Error(`no such operator in a label selector: ${operator}`)
+      throw new Error(`unknown operator in a label selector: ${operator}`)
   }
 }
 
-/** The number of a container port that is given by name or number; undefined when no container has it. */
+/** Returns the number of a container port by name or number; undefined if none has it. */
 export function portOf({ containers }: Workload, port: string | number | undefined): number | undefined {
   const ports = containers.flatMap(({ ports = [] }) => ports)
   return ports.find(({ name, containerPort }) => name === port || containerPort === port)?.containerPort
@@ -135,7 +135,7 @@ const UNITS: Readonly<Record<string, number>> = {
   Gi: 2 ** 30,
 }
 
-/** A quantity, such as 500m or 768Mi, as a number. */
+/** Converts a quantity, such as 500m or 768Mi, to a number. */
 export function quantity(text: string | number): number {
   const [, number = '', unit = ''] = /^(\d+(?:\.\d+)?)([A-Za-z]*)$/.exec(String(text)) ?? []
   const factor = UNITS[unit]

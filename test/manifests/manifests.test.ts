@@ -13,7 +13,7 @@ import { wiringPolicies } from './wiring.ts'
 
 const POLICIES: readonly Policy[] = [...podPolicies, ...wiringPolicies, ...scalingPolicies]
 
-/** Everything that can be built: what is there is found, so that nothing new goes untested. */
+/** Everything that can be built. Folders are listed, so that new ones are tested too. */
 const BUILDS: ReadonlyMap<string, () => Manifest[]> = new Map([
   ['base', () => build('base')],
   ...foldersOf('overlays').map(name => [`overlay ${name}`, () => build(`overlays/${name}`)] as const),
@@ -21,7 +21,7 @@ const BUILDS: ReadonlyMap<string, () => Manifest[]> = new Map([
   ['all components', () => buildWith(foldersOf('components'))],
 ])
 
-/** Who may talk to whom, over what every build has in common. */
+/** The allowed connections, in addition to those of every build. */
 const LINKS = {
   base: ['proxy -> gateway:8080', 'gateway -> dns:53', 'analyzer -> dns:53'],
   ownRedis: ['gateway -> redis:6379', 'analyzer -> redis:6379'],
@@ -46,11 +46,11 @@ describe.skipIf(!canBuild())('the manifests', () => {
   describe.each([...BUILDS.keys()])('%s', name => {
     const manifests = (): readonly Manifest[] => built.get(name) ?? []
 
-    test('fits the schemas', async () => {
+    test('conforms to the schemas', async () => {
       expect(await schemaFaults(manifests())).toEqual([])
     })
 
-    test('has no field that the schemas do not know', () => {
+    test('has no field that is not in the schemas', () => {
       expect(unknown.get(name)).toEqual([])
     })
 
@@ -58,17 +58,17 @@ describe.skipIf(!canBuild())('the manifests', () => {
       expect(faults(manifests())).toEqual([])
     })
 
-    test('lets through what is needed and nothing else', () => {
+    test('allows exactly the required connections', () => {
       expect(reachable(manifests())).toEqual(linksOf(name).toSorted())
     })
   })
 
-  test('the host is streaming.local where everything is on one computer', () => {
+  test('the local overlay uses the host streaming.local', () => {
     const [ingress] = ofKind(built.get('overlay local') ?? [], 'Ingress')
     expect(ingress?.spec?.rules?.[0]?.host).toBe('streaming.local')
   })
 
-  test('gateways are two to five, at 70 % of CPU, as in the replaced service', () => {
+  test('two to five gateways scale at 70 % of CPU', () => {
     const all = ofKind(built.get('base') ?? [], 'HorizontalPodAutoscaler')
     const gateway = all.find(({ metadata }) => metadata?.name === 'gateway')
     expect(gateway?.spec).toMatchObject({
@@ -80,7 +80,7 @@ describe.skipIf(!canBuild())('the manifests', () => {
     })
   })
 
-  test('an Ingress has nothing of one vendor', () => {
+  test('an Ingress has no annotations of one vendor', () => {
     for (const { metadata } of ofKind(built.get('component ingress') ?? [], 'Ingress')) {
       expect(metadata?.annotations ?? {}).toEqual({})
     }
@@ -89,14 +89,14 @@ describe.skipIf(!canBuild())('the manifests', () => {
   test.each([
     ['load-test', 'load-test', 'locust', /^(?!draw).*\.py$/],
     ['monitoring', 'grafana-dashboards', 'grafana/dashboards', /\.json$/],
-  ])('component %s has every file that it is made of', (component, name, folder, pattern) => {
+  ])('component %s has all of its files', (component, name, folder, pattern) => {
     const maps = ofKind(built.get(`component ${component}`) ?? [], 'ConfigMap')
     const map = maps.find(({ metadata }) => metadata?.name?.startsWith(name))
     const files = readdirSync(join(K8S, '..', folder)).filter(file => pattern.test(file))
     expect(Object.keys(map?.data ?? {})).toEqual(files.toSorted())
   })
 
-  test('alerts have somebody to go to, and in production each receiver has an address, which is in no file', () => {
+  test('alerts have receivers, and in production the address of each is in a Secret', () => {
     for (const [name, manifests] of built) {
       for (const { spec } of ofKind(manifests, 'AlertmanagerConfig')) {
         const receivers = spec?.receivers ?? []
@@ -111,22 +111,22 @@ describe.skipIf(!canBuild())('the manifests', () => {
     expect(ofKind(built.get('overlay production') ?? [], 'AlertmanagerConfig')).toHaveLength(1)
   })
 
-  test('a Redis from outside leaves none inside', () => {
+  test('an external Redis replaces the internal one', () => {
     for (const name of ['overlay production', 'component external-redis']) {
       expect((built.get(name) ?? []).filter(({ metadata }) => metadata.name === 'redis')).toEqual([])
     }
   })
 
-  describe('is found when', () => {
+  describe('a fault is found if', () => {
     const broken = (change: (manifests: readonly Manifest[]) => void, from = 'base'): readonly Manifest[] => {
       const copy = structuredClone(built.get(from) ?? [])
       change(copy)
       return copy
     }
 
-    test.each(MUTATIONS)('$what', ({ change, from = 'base', says }) => {
+    test.each(MUTATIONS)('$what', ({ change, from = 'base', expected }) => {
       const manifests = broken(change, from)
-      expect(POLICIES.flatMap(({ faults }) => faults(manifests)).join('\n')).toMatch(says)
+      expect(POLICIES.flatMap(({ faults }) => faults(manifests)).join('\n')).toMatch(expected)
     })
 
     test.each(OPENINGS)('$what', ({ change, link }) => {
@@ -142,7 +142,7 @@ describe.skipIf(!canBuild())('the manifests', () => {
       expect((await schemaFaults(manifests)).join()).toMatch(/maxReplicas must be integer/)
     })
 
-    test('a field is misspelt', () => {
+    test('a field is misspelled', () => {
       const manifests = broken(all => Object.assign(container(all, 'gateway'), { livenesProbe: {} }))
       expect(
         unknownFields(new Map([['broken', manifests]]))
@@ -151,7 +151,7 @@ describe.skipIf(!canBuild())('the manifests', () => {
       ).toMatch(/Deployment gateway.*livenesProbe/)
     })
 
-    test('a field of a receiver is misspelt', () => {
+    test('a field of a receiver is misspelled', () => {
       const manifests = broken(
         all => Object.assign(one(all, 'AlertmanagerConfig').spec?.receivers?.[0] ?? {}, { webhooks: [] }),
         'component monitoring',
@@ -160,14 +160,14 @@ describe.skipIf(!canBuild())('the manifests', () => {
       expect(faults?.join()).toMatch(/AlertmanagerConfig tidemark.*webhooks/)
     })
 
-    test('a kind is none of its API', async () => {
+    test('a kind does not exist in its API', async () => {
       const manifests = broken(all => Object.assign(all[0] ?? {}, { kind: 'Namespaces' }))
       expect((await schemaFaults(manifests)).join()).toMatch(/v1 has no such kind/)
     })
   })
 })
 
-/** Every receiver that some route names. */
+/** Returns every receiver that a route names. */
 function routesOf(route: unknown): string[] {
   const { receiver, routes = [] } = (route ?? {}) as { receiver?: string; routes?: unknown[] }
   return [...(receiver === undefined ? [] : [receiver]), ...routes.flatMap(routesOf)]

@@ -2,38 +2,38 @@ import assert from 'node:assert/strict'
 import type { IContainer } from 'kubernetes-models/v1'
 import { type Kinds, type Manifest, ofKind, workloads } from './manifest.ts'
 
-/** Something wrong with the manifests, and what the policies are to say of it. */
+/** A fault in the manifests, and the message that the policies must return for it. */
 export interface Mutation {
   readonly what: string
   readonly change: (manifests: readonly Manifest[]) => void
-  readonly says: RegExp
-  /** The build that it is done to; the base when absent. */
+  readonly expected: RegExp
+  /** The build that is changed; the base by default. */
   readonly from?: string
 }
 
-/** The object of this kind, by name where there are several. */
+/** Returns the object of this kind, by name if there are several. */
 export function one<K extends keyof Kinds>(manifests: readonly Manifest[], kind: K, name?: string): Kinds[K] {
   const found = ofKind(manifests, kind).find(({ metadata }) => name === undefined || metadata?.name === name)
-  assert(found !== undefined, `there is no ${kind} ${name ?? ''}`)
+  assert(found !== undefined, `no ${kind} ${name ?? ''}`)
   return found
 }
 
-/** The first container of the workload of this name. */
+/** Returns the first container of a workload. */
 export function container(manifests: readonly Manifest[], workload: string): IContainer {
   const found = workloads(manifests).find(({ name }) => name === workload)?.template.spec?.containers[0]
-  assert(found !== undefined, `there is no container of ${workload}`)
+  assert(found !== undefined, `no container of ${workload}`)
   return found
 }
 
 function podSpec(manifests: readonly Manifest[], workload: string) {
   const spec = workloads(manifests).find(({ name }) => name === workload)?.template.spec
-  assert(spec !== undefined, `there is no pod of ${workload}`)
+  assert(spec !== undefined, `no pod of ${workload}`)
   return spec
 }
 
 function settings(manifests: readonly Manifest[]): Record<string, string> {
   const found = ofKind(manifests, 'ConfigMap').find(({ metadata }) => metadata?.name?.startsWith('settings-'))
-  assert(found?.data !== undefined, 'there are no settings')
+  assert(found?.data !== undefined, 'no settings')
   return found.data
 }
 
@@ -43,248 +43,252 @@ function add(manifests: readonly Manifest[], manifest: object): void {
 
 const HIGHLOAD = { namespace: 'highload' }
 
-/** One for each thing that a policy looks at. */
+/** One fault for each check of a policy. */
 export const MUTATIONS: readonly Mutation[] = [
   {
     what: 'the namespace does not enforce pod security',
     change: all => void delete one(all, 'Namespace').metadata?.labels?.['pod-security.kubernetes.io/enforce'],
-    says: /pod security is not enforced/,
+    expected: /pod security is not enforced/,
   },
   {
     what: 'a pod may run as root',
     change: all => void Object.assign(podSpec(all, 'gateway').securityContext ?? {}, { runAsUser: 0 }),
-    says: /Deployment gateway: may run as root/,
+    expected: /Deployment gateway: may run as root/,
   },
   {
     what: 'a pod has no seccomp profile',
     change: all => void delete podSpec(all, 'redis').securityContext?.seccompProfile,
-    says: /StatefulSet redis: has no seccomp profile/,
+    expected: /StatefulSet redis: has no seccomp profile/,
   },
   {
-    what: 'a pod gets a token',
+    what: 'a pod mounts a service account token',
     change: all => void delete podSpec(all, 'analyzer').automountServiceAccountToken,
-    says: /Deployment analyzer: gets a token/,
+    expected: /Deployment analyzer: mounts a service account token/,
   },
   {
-    what: "a pod is in its node's network",
+    what: 'a pod uses the host network',
     change: all => void Object.assign(podSpec(all, 'gateway'), { hostNetwork: true }),
-    says: /uses its node's namespaces/,
+    expected: /uses host namespaces/,
   },
   {
-    what: "a container takes a port of its node's",
+    what: 'a container uses a host port',
     change: all => void Object.assign(container(all, 'gateway').ports?.[0] ?? {}, { hostPort: 8080 }),
-    says: /takes a port of its node's/,
+    expected: /uses a host port/,
   },
   {
     what: 'a pod mounts a folder of its node',
     change: all => void Object.assign(podSpec(all, 'gateway'), { volumes: [{ name: 'x', hostPath: { path: '/' } }] }),
-    says: /has a volume of type hostPath/,
+    expected: /has a volume of type hostPath/,
   },
   {
-    what: 'a root file system can be written',
+    what: 'a root file system is writable',
     change: all => void delete container(all, 'redis').securityContext?.readOnlyRootFilesystem,
-    says: /redis: its root file system can be written/,
+    expected: /redis: its root file system is writable/,
   },
   {
-    what: 'a container may gain rights',
+    what: 'a container allows privilege escalation',
     change: all => void delete container(all, 'gateway').securityContext?.allowPrivilegeEscalation,
-    says: /it may gain rights/,
+    expected: /it allows privilege escalation/,
   },
   {
     what: 'a container keeps capabilities',
     change: all => void delete container(all, 'gateway').securityContext?.capabilities?.drop,
-    says: /it keeps capabilities/,
+    expected: /it keeps capabilities/,
   },
   ...['redis', 'redis:latest', 'registry.example.com:5000/redis'].map(image => ({
     what: `an image is ${image}`,
     change: (all: readonly Manifest[]) => void Object.assign(container(all, 'redis'), { image }),
-    says: /its image has no version/,
+    expected: /its image has no version/,
   })),
   {
     what: 'a container has no memory limit',
     change: all => void delete container(all, 'analyzer').resources?.limits?.memory,
-    says: /analyzer: memory has no request or no limit/,
+    expected: /analyzer: memory has no request or no limit/,
   },
   {
     what: 'a request is above its limit',
     change: all => void Object.assign(container(all, 'gateway').resources?.requests ?? {}, { cpu: 2 }),
-    says: /its request of cpu is above the limit/,
+    expected: /its request of cpu is above the limit/,
   },
   {
     what: 'a probe is missing',
     change: all => void delete container(all, 'redis').startupProbe,
-    says: /redis: has no startupProbe/,
+    expected: /redis: has no startupProbe/,
   },
   {
-    what: 'a probe asks a port that is not there',
+    what: 'a probe uses a port that does not exist',
     change: all => void Object.assign(container(all, 'gateway').livenessProbe?.httpGet ?? {}, { port: 'ops' }),
-    says: /livenessProbe asks port ops/,
+    expected: /livenessProbe uses port ops/,
   },
   {
-    what: 'liveness rests on Redis',
+    what: 'liveness depends on Redis',
     change: all => void Object.assign(container(all, 'analyzer').livenessProbe?.httpGet ?? {}, { path: '/readyz' }),
-    says: /livenessProbe rests on Redis/,
+    expected: /livenessProbe depends on Redis/,
   },
   {
-    what: 'all gateways would leave their Service with Redis',
+    what: 'all gateways would leave their Service together with Redis',
     change: all => void Object.assign(container(all, 'gateway').readinessProbe?.httpGet ?? {}, { path: '/readyz' }),
-    says: /all would leave their Service together/,
+    expected: /all pods would leave the Service at once/,
   },
   {
-    what: 'a gateway gets traffic before it has reached Redis',
+    what: 'a gateway gets traffic before it is connected to Redis',
     change: all => void Object.assign(container(all, 'gateway').startupProbe?.httpGet ?? {}, { path: '/livez' }),
-    says: /it gets traffic before/,
+    expected: /it gets traffic before/,
   },
   {
-    what: 'a gateway is killed while it stops',
+    what: 'a gateway is killed during its shutdown',
     change: all => void Object.assign(podSpec(all, 'gateway'), { terminationGracePeriodSeconds: 30 }),
-    says: /gateway: it is killed after 30 s/,
+    expected: /gateway: it is killed after 30 s/,
   },
   {
-    what: 'a gateway leaves before the proxies know',
+    what: 'a gateway stops before the proxies have removed it',
     change: all => void delete container(all, 'gateway').lifecycle,
-    says: /gateway: it leaves 0 s/,
+    expected: /gateway: its preStop sleep of 0 s/,
   },
   {
     what: 'Redis evicts',
     change: all => void replaceArgument(all, 'noeviction', 'allkeys-lru'),
-    says: /it would evict samples/,
+    expected: /it would evict samples/,
   },
-  { what: 'Redis writes no file', change: all => void replaceArgument(all, 'yes', 'no'), says: /it writes no file/ },
+  {
+    what: 'Redis has no append-only file',
+    change: all => void replaceArgument(all, 'yes', 'no'),
+    expected: /it has no append-only file/,
+  },
   {
     what: 'Redis may fill its memory limit',
     change: all => void replaceArgument(all, '1280mb', '2048mb'),
-    says: /maxmemory is too near/,
+    expected: /maxmemory is too close/,
   },
   {
-    what: 'two objects have one name',
+    what: 'two objects have the same name',
     change: all => add(all, structuredClone(one(all, 'Service', 'redis'))),
-    says: /Service redis: there are two/,
+    expected: /Service redis: it exists twice/,
   },
   {
     what: 'an object is in another namespace',
     change: all => void Object.assign(one(all, 'Service', 'redis').metadata ?? {}, { namespace: 'default' }),
-    says: /Service redis: it is not in highload/,
+    expected: /Service redis: it is not in highload/,
   },
   {
     what: 'a Secret is among the manifests',
     change: all => add(all, { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'tidemark-redis', ...HIGHLOAD } }),
-    says: /Secret tidemark-redis: it is in the manifests/,
+    expected: /Secret tidemark-redis: it is in the manifests/,
   },
   {
-    what: 'a password stands in an environment',
+    what: 'an environment contains a password',
     change: all => void container(all, 'redis').env?.push({ name: 'REDISCLI_PASSWORD', value: 'hunter2' }),
-    says: /REDISCLI_PASSWORD is written down/,
+    expected: /REDISCLI_PASSWORD is set in the manifest/,
   },
   {
-    what: 'REDIS_URL stands in an environment',
+    what: 'an environment contains REDIS_URL',
     change: all => void container(all, 'gateway').env?.push({ name: 'REDIS_URL', value: 'redis://:hunter2@redis' }),
-    says: /REDIS_URL is written down/,
+    expected: /REDIS_URL is set in the manifest/,
   },
   {
     what: 'a Service selects nothing',
     change: all => void Object.assign(one(all, 'Service', 'gateway').spec ?? {}, { selector: { app: 'gateway' } }),
-    says: /Service gateway: it selects no pod/,
+    expected: /Service gateway: it selects no pod/,
   },
   {
-    what: 'a budget selects nothing',
+    what: 'a disruption budget selects nothing',
     change: all =>
       void Object.assign(one(all, 'PodDisruptionBudget', 'redis').spec?.selector?.matchLabels ?? {}, { a: 'b' }),
-    says: /PodDisruptionBudget redis: it selects no pod/,
+    expected: /PodDisruptionBudget redis: it selects no pod/,
   },
   {
     what: 'a NetworkPolicy selects nothing',
     change: all =>
       void Object.assign(one(all, 'NetworkPolicy', 'gateway').spec?.podSelector ?? {}, { matchLabels: { a: 'b' } }),
-    says: /NetworkPolicy gateway: it selects no pod/,
+    expected: /NetworkPolicy gateway: it selects no pod/,
   },
   {
     what: 'a PodMonitor selects nothing',
     change: all => void Object.assign(one(all, 'PodMonitor').spec, { selector: { matchLabels: { a: 'b' } } }),
-    says: /PodMonitor tidemark: it selects no pod/,
+    expected: /PodMonitor tidemark: it selects no pod/,
     from: 'component monitoring',
   },
   {
     what: 'a Deployment does not select its own pods',
     change: all => void Object.assign(one(all, 'Deployment', 'gateway').spec?.selector.matchLabels ?? {}, { a: 'b' }),
-    says: /Deployment gateway: it does not select its own pods/,
+    expected: /Deployment gateway: it does not select its own pods/,
   },
   {
     what: "a Deployment selects another's pods",
     change: all => void Object.assign(one(all, 'Deployment', 'gateway').spec?.selector ?? {}, { matchLabels: {} }),
-    says: /Deployment gateway: it selects pods of/,
+    expected: /Deployment gateway: it selects pods of/,
   },
   {
-    what: 'a spread looks at other pods',
+    what: 'a topology spread selects other pods',
     change: all =>
       void Object.assign(podSpec(all, 'gateway').topologySpreadConstraints?.[0]?.labelSelector ?? {}, {
         matchLabels: { 'app.kubernetes.io/name': 'analyzer' },
       }),
-    says: /Deployment gateway: it does not select its own pods/,
+    expected: /Deployment gateway: it does not select its own pods/,
   },
   {
-    what: 'a Service leads to no port',
+    what: 'a Service has a target port that does not exist',
     change: all => void Object.assign(one(all, 'Service', 'gateway').spec?.ports?.[0] ?? {}, { targetPort: 'web' }),
-    says: /Service gateway: its pods have no port web/,
+    expected: /Service gateway: its pods have no port web/,
   },
   {
-    what: 'a PodMonitor asks no port',
+    what: 'a PodMonitor uses a port that does not exist',
     change: all => void Object.assign(one(all, 'PodMonitor').spec.podMetricsEndpoints?.[0] ?? {}, { port: 'ops' }),
-    says: /PodMonitor tidemark: .* has no port ops/,
+    expected: /PodMonitor tidemark: .* has no port ops/,
     from: 'component monitoring',
   },
   {
     what: 'a route leads to no Service',
     change: all => void Object.assign(one(all, 'HTTPRoute').spec?.rules?.[0]?.backendRefs?.[0] ?? {}, { port: 80 }),
-    says: /HTTPRoute gateway: no Service gateway with port 80/,
+    expected: /HTTPRoute gateway: no Service gateway with port 80/,
     from: 'component gateway-api',
   },
   {
     what: 'an Ingress leads to no Service',
     change: all =>
       void Object.assign(one(all, 'Ingress').spec?.rules?.[0]?.http?.paths[0]?.backend.service ?? {}, { name: 'web' }),
-    says: /Ingress gateway: no Service web/,
+    expected: /Ingress gateway: no Service web/,
     from: 'component ingress',
   },
   {
-    what: 'a container has another port than its service listens on',
+    what: 'a container declares another port than its service listens on',
     change: all => void Object.assign(container(all, 'analyzer').ports?.[0] ?? {}, { containerPort: 9465 }),
-    says: /Deployment analyzer: ports 9465, not 9464/,
+    expected: /Deployment analyzer: ports 9465, not 9464/,
   },
   {
     what: 'a ServiceAccount is missing',
-    change: all => void Object.assign(podSpec(all, 'gateway'), { serviceAccountName: 'nobody' }),
-    says: /there is no ServiceAccount nobody/,
+    change: all => void Object.assign(podSpec(all, 'gateway'), { serviceAccountName: 'missing' }),
+    expected: /no ServiceAccount missing/,
   },
   {
     what: 'a ConfigMap is missing',
-    change: all => void Object.assign(container(all, 'gateway').envFrom?.[0]?.configMapRef ?? {}, { name: 'nothing' }),
-    says: /there is no ConfigMap nothing/,
+    change: all => void Object.assign(container(all, 'gateway').envFrom?.[0]?.configMapRef ?? {}, { name: 'missing' }),
+    expected: /no ConfigMap missing/,
   },
   {
-    what: 'a Secret is asked for that nobody is told to make',
+    what: 'a Secret is used that docs/deployment.md does not create',
     change: all =>
       void Object.assign(container(all, 'gateway').env?.[0]?.valueFrom?.secretKeyRef ?? {}, { key: 'URL' }),
-    says: /nobody is told to make a Secret tidemark-redis with URL/,
+    expected: /deployment\.md creates no Secret tidemark-redis with URL/,
   },
   {
-    what: 'a setting is none',
+    what: 'a setting does not exist',
     change: all => void Object.assign(settings(all), { PARTITION: '16' }),
-    says: /no service has PARTITION$/m,
+    expected: /no service has PARTITION$/m,
   },
   {
     what: 'a setting has a wrong value',
     change: all => void Object.assign(settings(all), { DURABILITY: 'eternal' }),
-    says: /settings are missing or wrong:\s+DURABILITY/,
+    expected: /settings are missing or wrong:\s+DURABILITY/,
   },
   {
-    what: 'the live feed is cut off',
+    what: 'the live feed has a timeout',
     change: all => void Object.assign(one(all, 'HTTPRoute').spec?.rules?.[0]?.timeouts ?? {}, { request: '15s' }),
-    says: /\/events has a time-out/,
+    expected: /\/events has a timeout/,
     from: 'component gateway-api',
   },
   {
-    what: 'KEDA and an HPA scale the same',
+    what: 'KEDA and an HPA scale the same workload',
     change: all =>
       add(all, {
         ...structuredClone(one(all, 'HorizontalPodAutoscaler', 'gateway')),
@@ -294,82 +298,82 @@ export const MUTATIONS: readonly Mutation[] = [
           scaleTargetRef: { apiVersion: 'apps/v1', kind: 'Deployment', name: 'analyzer' },
         },
       }),
-    says: /Deployment analyzer: it has 2 autoscalers/,
+    expected: /Deployment analyzer: it has 2 autoscalers/,
     from: 'component keda',
   },
   {
-    what: 'a tier has no autoscaler',
+    what: 'a service has no autoscaler',
     change: all => void Object.assign(one(all, 'HorizontalPodAutoscaler', 'gateway'), { kind: 'Service', spec: {} }),
-    says: /Deployment gateway: it has 0 autoscalers/,
+    expected: /Deployment gateway: it has 0 autoscalers/,
   },
   {
-    what: 'a manifest sets the replicas of what is scaled',
+    what: 'a manifest sets the replicas of an autoscaled workload',
     change: all => void Object.assign(one(all, 'Deployment', 'gateway').spec ?? {}, { replicas: 2 }),
-    says: /Deployment gateway: it has replicas/,
+    expected: /Deployment gateway: it sets replicas/,
   },
   {
     what: 'an autoscaler has no target',
     change: all =>
       void Object.assign(one(all, 'HorizontalPodAutoscaler', 'gateway').spec.scaleTargetRef, { name: 'web' }),
-    says: /HorizontalPodAutoscaler gateway: there is no Deployment web/,
+    expected: /HorizontalPodAutoscaler gateway: Deployment web does not exist/,
   },
   {
-    what: 'CPU is measured against no request',
+    what: 'CPU utilization has no CPU request to refer to',
     change: all => void delete container(all, 'gateway').resources?.requests?.cpu,
-    says: /Deployment gateway asks for no CPU/,
+    expected: /Deployment gateway requests no CPU/,
   },
   {
-    what: 'there may be more analyzers than partitions',
+    what: 'an HPA allows more analyzers than partitions',
     change: all => void Object.assign(one(all, 'HorizontalPodAutoscaler', 'analyzer').spec, { maxReplicas: 17 }),
-    says: /HorizontalPodAutoscaler analyzer: 17 for 16 partitions/,
+    expected: /HorizontalPodAutoscaler analyzer: 17 for 16 partitions/,
   },
   {
-    what: 'KEDA may make more analyzers than there are partitions',
+    what: 'KEDA allows more analyzers than partitions',
     change: all => void Object.assign(one(all, 'ScaledObject').spec, { maxReplicaCount: 17 }),
-    says: /ScaledObject analyzer: 17 for 16 partitions/,
+    expected: /ScaledObject analyzer: 17 for 16 partitions/,
     from: 'component keda',
   },
   {
-    what: 'the least is more than the most',
+    what: 'the minimum is greater than the maximum',
     change: all => void Object.assign(one(all, 'HorizontalPodAutoscaler', 'gateway').spec, { minReplicas: 6 }),
-    says: /HorizontalPodAutoscaler gateway: from 6 to 5/,
+    expected: /HorizontalPodAutoscaler gateway: its range is 6 to 5/,
   },
   {
-    what: 'a tier shrinks at once',
+    what: 'a service scales down immediately',
     change: all =>
       void Object.assign(one(all, 'HorizontalPodAutoscaler', 'gateway').spec.behavior?.scaleDown ?? {}, {
         stabilizationWindowSeconds: 0,
       }),
-    says: /HorizontalPodAutoscaler gateway: it shrinks after 0 s/,
+    expected: /HorizontalPodAutoscaler gateway: it scales down after 0 s/,
   },
   {
-    what: 'KEDA asks for a metric that nobody has',
+    what: 'KEDA uses a metric that no service has',
     change: all => {
       const trigger = one(all, 'ScaledObject').spec.triggers.find(({ type }) => type === 'prometheus')
       Object.assign(trigger?.metadata ?? {}, { query: 'max(analyzer_lag_seconds{namespace="highload"})' })
     },
-    says: /no service has analyzer_lag_seconds/,
+    expected: /no service has analyzer_lag_seconds/,
     from: 'component keda',
   },
   {
-    what: 'a budget leaves no room',
+    what: 'a disruption budget allows no disruption',
     change: all => void Object.assign(one(all, 'PodDisruptionBudget', 'redis').spec ?? {}, { maxUnavailable: 0 }),
-    says: /PodDisruptionBudget redis: no pod may ever leave/,
+    expected: /PodDisruptionBudget redis: no pod can ever be evicted/,
   },
   {
-    what: 'a budget wants as many as there are at least',
+    what: 'a disruption budget requires as many pods as the autoscaler guarantees',
     change: all => {
       const budget = one(all, 'PodDisruptionBudget', 'gateway')
       delete budget.spec?.maxUnavailable
       Object.assign(budget.spec ?? {}, { minAvailable: 2 })
     },
-    says: /PodDisruptionBudget gateway: no pod may ever leave/,
+    expected: /PodDisruptionBudget gateway: no pod can ever be evicted/,
   },
   {
-    what: 'a tier has no budget',
+    what: 'a service has no disruption budget',
     change: all =>
       void Object.assign(one(all, 'PodDisruptionBudget', 'gateway').spec?.selector ?? {}, { matchLabels: { a: 'b' } }),
-    says: /Deployment gateway: it has no budget/,
+    expected: /Deployment gateway: it has no budget/,
   },
 ]
 
@@ -379,20 +383,20 @@ interface LinkMutation {
   readonly link: string
 }
 
-/** What opens a way that must not be. */
+/** Faults that allow a forbidden connection. */
 export const OPENINGS: readonly LinkMutation[] = [
   {
-    what: 'nothing is forbidden',
+    what: 'no connection is denied by default',
     change: all => void Object.assign(one(all, 'NetworkPolicy', 'deny-all').spec ?? {}, { policyTypes: [] }),
     link: 'redis -> internet:443',
   },
   {
-    what: 'anybody may connect to Redis',
+    what: 'every pod may connect to Redis',
     change: all => void Object.assign(one(all, 'NetworkPolicy', 'redis').spec?.ingress?.[0] ?? {}, { from: undefined }),
     link: 'impostor -> redis:6379',
   },
   {
-    what: 'the gateway takes requests from any namespace',
+    what: 'the gateway accepts requests from any namespace',
     change: all =>
       void Object.assign(one(all, 'NetworkPolicy', 'gateway').spec?.ingress?.[0]?.from?.[0] ?? {}, {
         namespaceSelector: {},
@@ -400,7 +404,7 @@ export const OPENINGS: readonly LinkMutation[] = [
     link: 'impostor -> gateway:8080',
   },
   {
-    what: 'the gateway shows every port',
+    what: 'the gateway opens every port',
     change: all =>
       void Object.assign(one(all, 'NetworkPolicy', 'gateway').spec?.ingress?.[0] ?? {}, { ports: undefined }),
     link: 'proxy -> gateway:9464',
@@ -416,10 +420,10 @@ export const OPENINGS: readonly LinkMutation[] = [
   },
 ]
 
-/** What closes a way that is needed. */
+/** Faults that deny a required connection. */
 export const CLOSINGS: readonly LinkMutation[] = [
   {
-    what: 'the analyzer has no way to Redis',
+    what: 'the analyzer may not connect to Redis',
     change: all => {
       const template = one(all, 'Deployment', 'analyzer').spec?.template
       delete template?.metadata?.labels?.['tidemark/redis-client']
@@ -427,12 +431,12 @@ export const CLOSINGS: readonly LinkMutation[] = [
     link: 'analyzer -> redis:6379',
   },
   {
-    what: 'names cannot be looked up',
+    what: 'DNS is denied',
     change: all => void one(all, 'NetworkPolicy', 'redis-clients').spec?.egress?.pop(),
     link: 'gateway -> dns:53',
   },
   {
-    what: 'a policy names a port that has another name',
+    what: 'a policy uses the name of another port',
     change: all =>
       void Object.assign(one(all, 'NetworkPolicy', 'redis').spec?.ingress?.[0]?.ports?.[0] ?? {}, { port: 'db' }),
     link: 'gateway -> redis:6379',

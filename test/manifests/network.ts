@@ -3,20 +3,20 @@ import { type Labels, type Manifest, ofKind, portOf, selects, workloads } from '
 
 const NAMESPACE = 'highload'
 
-/** A pod, or something outside of the cluster, as policies see it. */
+/** A pod or an external host, as network policies see it. */
 interface Party {
   readonly name: string
   /** Undefined outside of the cluster. */
   readonly namespace?: Labels
   readonly labels?: Labels
   readonly address?: string
-  /** Ports that it listens on, by name and number; those of parties that are not ours have no names. */
+  /** Ports by name and number. Ports of other parties have no names. */
   readonly ports: ReadonlyMap<string, number>
 }
 
 const namespace = (name: string, labels: Labels = {}): Labels => ({ 'kubernetes.io/metadata.name': name, ...labels })
 
-/** Who else there is: those that are meant to get through, and those that are not. */
+/** Other parties, allowed and not allowed ones. */
 const OTHERS: readonly Party[] = [
   { name: 'dns', namespace: namespace('kube-system'), labels: { 'k8s-app': 'kube-dns' }, ports: numbered(53) },
   { name: 'another pod of kube-system', namespace: namespace('kube-system'), labels: {}, ports: numbered(53, 443) },
@@ -66,8 +66,8 @@ const OTHERS: readonly Party[] = [
 ]
 
 /**
- * Everything that may be reached, as `gateway -> redis:6379`, by the policies of the namespace: a connection passes when one
- * policy lets it out and another in. Between parties of other namespaces nothing is said.
+ * Returns every allowed connection, as `gateway -> redis:6379`. A connection is allowed if one
+ * policy allows it out and another one in. Connections between other namespaces are not considered.
  */
 export function reachable(manifests: readonly Manifest[]): string[] {
   const policies = ofKind(manifests, 'NetworkPolicy')
@@ -91,7 +91,7 @@ export function reachable(manifests: readonly Manifest[]): string[] {
   return found.sort()
 }
 
-/** Whether the policies for `party`, if any, let it talk to `peer` in this direction. Those of others are not our business. */
+/** Whether the policies of `party`, if any, allow it to talk to `peer` in this direction. */
 function passes(
   policies: readonly INetworkPolicy[],
   direction: 'Ingress' | 'Egress',

@@ -3,7 +3,7 @@ import type { IContainer, IProbe } from 'kubernetes-models/v1'
 import { ofKind, portOf, quantity, type Workload, workloads } from './manifest.ts'
 import type { Policy } from './policy.ts'
 
-/** Volumes that the restricted standard allows. */
+/** Volume types that the restricted pod security standard allows. */
 const VOLUMES = [
   'configMap',
   'csi',
@@ -15,19 +15,19 @@ const VOLUMES = [
   'secret',
 ]
 
-/** Between the moment when a service gives up by itself and that when it is killed. */
+/** Minimum time between the shutdown deadline of a service and its SIGKILL. */
 const SPARE_S = 5
 
-/** Proxies may take so long to hear that a pod is leaving. */
-const PROXIES_HEAR_S = 5
+/** How long proxies may take to remove a terminating pod. */
+const PROXY_UPDATE_S = 5
 
-/** What a Redis may use of its memory limit: a rewrite of its file copies what is written meanwhile. */
+/** Share of the memory limit that Redis may use. A rewrite of its file copies written pages. */
 const REDIS_SHARE_MAX = 0.75
 
-/** Rules about each pod for itself. */
+/** Policies about single pods. */
 export const podPolicies: readonly Policy[] = [
   {
-    title: 'pods are restricted, and the namespace says so',
+    title: 'pods conform to the restricted standard, and the namespace enforces it',
     faults: manifests => [
       ...ofKind(manifests, 'Namespace').flatMap(({ metadata }) =>
         metadata?.labels?.['pod-security.kubernetes.io/enforce'] === 'restricted'
@@ -38,11 +38,11 @@ export const podPolicies: readonly Policy[] = [
     ],
   },
   {
-    title: 'containers cannot write to their file system, gain rights or keep capabilities',
+    title: 'containers have a read-only root file system, no capabilities and no privilege escalation',
     faults: manifests =>
       eachContainer(manifests, ({ securityContext }) => [
-        ...(securityContext?.readOnlyRootFilesystem === true ? [] : ['its root file system can be written']),
-        ...(securityContext?.allowPrivilegeEscalation === false ? [] : ['it may gain rights']),
+        ...(securityContext?.readOnlyRootFilesystem === true ? [] : ['its root file system is writable']),
+        ...(securityContext?.allowPrivilegeEscalation === false ? [] : ['it allows privilege escalation']),
         ...(securityContext?.capabilities?.drop?.includes('ALL') === true ? [] : ['it keeps capabilities']),
         ...(securityContext?.capabilities?.add === undefined ? [] : ['it adds capabilities']),
         ...(securityContext?.privileged === true ? ['it is privileged'] : []),
@@ -56,7 +56,7 @@ export const podPolicies: readonly Policy[] = [
       ),
   },
   {
-    title: 'containers ask for CPU and memory and have a limit of both',
+    title: 'containers have requests and limits of CPU and memory',
     faults: manifests =>
       eachContainer(manifests, ({ resources }) =>
         ['cpu', 'memory'].flatMap(name => {
@@ -68,22 +68,24 @@ export const podPolicies: readonly Policy[] = [
       ),
   },
   {
-    title: 'what runs for long has all three probes, and none of liveness asks Redis',
+    title: 'long-running containers have all three probes, and liveness does not depend on Redis',
     faults: manifests =>
       workloads(manifests)
         .filter(({ kind }) => kind !== 'Job')
         .flatMap(workload => (workload.template.spec?.containers ?? []).flatMap(it => probeFaults(workload, it))),
   },
   {
-    title: 'the gateway stays ready while Redis is away',
+    title: 'the gateway stays ready while Redis is unavailable',
     faults: manifests =>
       containersNamed(manifests, 'gateway').flatMap(({ readinessProbe, startupProbe }) => [
-        ...(readinessProbe?.httpGet?.path === '/livez' ? [] : ['gateway: all would leave their Service together']),
-        ...(startupProbe?.httpGet?.path === '/readyz' ? [] : ['gateway: it gets traffic before it has reached Redis']),
+        ...(readinessProbe?.httpGet?.path === '/livez' ? [] : ['gateway: all pods would leave the Service at once']),
+        ...(startupProbe?.httpGet?.path === '/readyz'
+          ? []
+          : ['gateway: it gets traffic before it is connected to Redis']),
       ]),
   },
   {
-    title: 'a pod is killed after its service had the time to stop, and leaves after the proxies heard of it',
+    title: 'a pod is killed only after its shutdown deadline and stops after proxies have removed it',
     faults: manifests =>
       workloads(manifests).flatMap(({ name, template }) => {
         const sleepS = template.spec?.containers[0]?.lifecycle?.preStop?.sleep?.seconds ?? 0
@@ -91,24 +93,24 @@ export const podPolicies: readonly Policy[] = [
         const isOurs = name === 'gateway' || name === 'analyzer'
         return [
           ...(isOurs && sleepS + stopDeadlineS() + SPARE_S > graceS ? [`${name}: it is killed after ${graceS} s`] : []),
-          ...(name === 'gateway' && sleepS < PROXIES_HEAR_S
-            ? [`${name}: it leaves ${sleepS} s after it is told to`]
+          ...(name === 'gateway' && sleepS < PROXY_UPDATE_S
+            ? [`${name}: its preStop sleep of ${sleepS} s is too short`]
             : []),
         ]
       }),
   },
   {
-    title: 'Redis evicts nothing, writes to its file and leaves memory to spare',
+    title: 'Redis evicts nothing, has an append-only file and a memory reserve',
     faults: manifests =>
       containersNamed(manifests, 'redis').flatMap(({ args = [], resources }) => {
         const option = (name: string): string => args[args.indexOf(`--${name}`) + 1] ?? ''
         const max = Number.parseInt(option('maxmemory'), 10) * 2 ** 20
         return [
           ...(option('maxmemory-policy') === 'noeviction' ? [] : ['redis: it would evict samples']),
-          ...(option('appendonly') === 'yes' ? [] : ['redis: it writes no file']),
+          ...(option('appendonly') === 'yes' ? [] : ['redis: it has no append-only file']),
           ...(max <= REDIS_SHARE_MAX * quantity(resources?.limits?.memory ?? 0)
             ? []
-            : ['redis: maxmemory is too near its limit']),
+            : ['redis: maxmemory is too close to its limit']),
         ]
       }),
   },
@@ -122,9 +124,9 @@ function podFaults({ title, template }: Workload): string[] {
   const faults = [
     ...(context?.runAsNonRoot === true && (context.runAsUser ?? 0) > 0 ? [] : ['may run as root']),
     ...(context?.seccompProfile?.type === 'RuntimeDefault' ? [] : ['has no seccomp profile']),
-    ...(spec?.automountServiceAccountToken === false ? [] : ['gets a token of the API']),
-    ...(spec?.hostNetwork || spec?.hostPID || spec?.hostIPC ? ["uses its node's namespaces"] : []),
-    ...(ports.some(({ hostPort }) => hostPort !== undefined) ? ["takes a port of its node's"] : []),
+    ...(spec?.automountServiceAccountToken === false ? [] : ['mounts a service account token']),
+    ...(spec?.hostNetwork || spec?.hostPID || spec?.hostIPC ? ['uses host namespaces'] : []),
+    ...(ports.some(({ hostPort }) => hostPort !== undefined) ? ['uses a host port'] : []),
     ...volumes.filter(type => !VOLUMES.includes(type)).map(type => `has a volume of type ${type}`),
   ]
   return faults.map(fault => `${title}: ${fault}`)
@@ -138,11 +140,11 @@ function probeFaults(workload: Workload, container: IContainer): string[] {
     const port = probe.httpGet?.port ?? probe.tcpSocket?.port
     return port === undefined || portOf(workload, port) !== undefined
       ? []
-      : [`${name} asks port ${port}, which it has not`]
+      : [`${name} uses port ${port}, which does not exist`]
   })
   const isHarmless = (probe: IProbe): boolean => probe.exec === undefined && probe.httpGet?.path !== '/readyz'
   if (livenessProbe !== undefined && !isHarmless(livenessProbe))
-    faults.push('livenessProbe rests on Redis or runs a program')
+    faults.push('livenessProbe depends on Redis or runs a program')
   return faults.map(fault => `${workload.title}, ${container.name}: ${fault}`)
 }
 
@@ -159,7 +161,7 @@ function containersNamed(manifests: Parameters<Policy['faults']>[0], name: strin
   return workloads(manifests).flatMap(({ containers }) => containers.filter(container => container.name === name))
 }
 
-/** After so long a service that is told to stop gives up: what lifecycle.ts says. */
+/** Reads the shutdown deadline of a service from lifecycle.ts. */
 function stopDeadlineS(): number {
   const source = readFileSync(new URL('../../packages/shared/src/runtime/lifecycle.ts', import.meta.url), 'utf8')
   const deadlineMs = /^const STOP_DEADLINE_MS = ([\d_]+)$/m.exec(source)?.[1]

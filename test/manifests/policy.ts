@@ -1,8 +1,8 @@
 import type { Manifest } from './manifest.ts'
 
-/** A rule of our own that every build keeps. */
+/** A rule that every build must obey. */
 export interface Policy {
   readonly title: string
-  /** Sentences that name the object and what is wrong with it. */
+  /** Returns messages that name the object and its fault. */
   readonly faults: (manifests: readonly Manifest[]) => string[]
 }

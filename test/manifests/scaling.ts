@@ -3,7 +3,7 @@ import { selectorsOf } from '../monitoring/promql.ts'
 import { type Manifest, nameOf, ofKind, selects, workloads } from './manifest.ts'
 import type { Policy } from './policy.ts'
 
-/** An autoscaler, whoever runs it. */
+/** An autoscaler, by HPA or KEDA. */
 interface Autoscaler {
   readonly title: string
   readonly target: string
@@ -13,49 +13,49 @@ interface Autoscaler {
   readonly calm: number
 }
 
-/** Rules about how many pods there are. */
+/** Policies about the number of pods. */
 export const scalingPolicies: readonly Policy[] = [
   {
-    title: 'each tier has one autoscaler, and nobody else sets its size',
+    title: 'each service has one autoscaler, and nothing else sets its size',
     faults: manifests => {
       const all = autoscalers(manifests)
-      const tiers = workloads(manifests).filter(({ name }) => name === 'gateway' || name === 'analyzer')
+      const services = workloads(manifests).filter(({ name }) => name === 'gateway' || name === 'analyzer')
       return [
-        ...tiers.flatMap(({ title, replicas }) => {
+        ...services.flatMap(({ title, replicas }) => {
           const count = all.filter(({ target }) => target === title).length
           return [
             ...(count === 1 ? [] : [`${title}: it has ${count} autoscalers`]),
-            ...(replicas === undefined ? [] : [`${title}: it has replicas, and to apply it sets them back`]),
+            ...(replicas === undefined ? [] : [`${title}: it sets replicas, which applying it would reset`]),
           ]
         }),
       ]
     },
   },
   {
-    title: 'autoscalers have a target that is there and CPU requests to measure by',
+    title: 'autoscalers have an existing target with CPU requests',
     faults: manifests =>
       autoscalers(manifests).flatMap(({ title, target, usesCpu }) => {
         const workload = workloads(manifests).find(it => it.title === target)
-        if (workload === undefined) return [`${title}: there is no ${target}`]
+        if (workload === undefined) return [`${title}: ${target} does not exist`]
         const lacks = workload.containers.some(({ resources }) => resources?.requests?.cpu === undefined)
-        return usesCpu && lacks ? [`${title}: ${target} asks for no CPU`] : []
+        return usesCpu && lacks ? [`${title}: ${target} requests no CPU`] : []
       }),
   },
   {
-    title: 'no tier is larger than it can be of use, and shrinking takes its time',
+    title: 'no service grows beyond its useful size, and scaling down is delayed',
     faults: manifests => {
       const partitions = partitionsOf(manifests)
       return autoscalers(manifests).flatMap(({ title, target, min, max, calm }) => [
-        ...(min >= 1 && min <= max ? [] : [`${title}: from ${min} to ${max}`]),
+        ...(min >= 1 && min <= max ? [] : [`${title}: its range is ${min} to ${max}`]),
         ...(target === 'Deployment analyzer' && max > partitions
           ? [`${title}: ${max} for ${partitions} partitions`]
           : []),
-        ...(calm >= 60 ? [] : [`${title}: it shrinks after ${calm} s`]),
+        ...(calm >= 60 ? [] : [`${title}: it scales down after ${calm} s`]),
       ])
     },
   },
   {
-    title: 'autoscalers ask Prometheus for metrics that the services have',
+    title: 'autoscalers query Prometheus for existing metrics',
     faults: manifests =>
       ofKind(manifests, 'ScaledObject').flatMap(it =>
         it.spec.triggers
@@ -65,7 +65,7 @@ export const scalingPolicies: readonly Policy[] = [
       ),
   },
   {
-    title: 'disruption budgets leave room, and each tier has one',
+    title: 'disruption budgets allow disruptions, and each service has one',
     faults: manifests => {
       const budgets = ofKind(manifests, 'PodDisruptionBudget')
       const faults = budgets.flatMap(budget => {
@@ -77,7 +77,7 @@ export const scalingPolicies: readonly Policy[] = [
               replicas ?? autoscalers(manifests).find(({ target }) => target === title)?.min ?? 1,
           )
         const room = maxUnavailable ?? Math.min(...pods) - Number(minAvailable ?? 0)
-        return Number.parseInt(String(room), 10) >= 1 ? [] : [`${nameOf(budget)}: no pod may ever leave its node`]
+        return Number.parseInt(String(room), 10) >= 1 ? [] : [`${nameOf(budget)}: no pod can ever be evicted`]
       })
       const lacking = workloads(manifests)
         .filter(({ name }) => name === 'gateway' || name === 'analyzer')

@@ -8,7 +8,7 @@ import { type Manifest, nameOf } from './manifest.ts'
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const CHECK_LIMIT_MS = 120_000
 
-/** Where the schemas of an API group are; Kubernetes' own are all in one package. */
+/** The packages with the schemas, by API group. The default is that of Kubernetes itself. */
 const PACKAGES: Readonly<Record<string, string>> = {
   'gateway.networking.k8s.io': '@kubernetes-models/gateway-api',
   'keda.sh': '@kubernetes-models/keda',
@@ -20,7 +20,7 @@ function moduleOf({ apiVersion }: Manifest): string {
   return `${PACKAGES[group] ?? 'kubernetes-models'}/${apiVersion}`
 }
 
-/** What the schemas of Kubernetes and of the custom resources say against the manifests: wrong types, values, things missing. */
+/** Returns violations of the schemas: wrong types, wrong values and missing fields. */
 export async function schemaFaults(manifests: readonly Manifest[]): Promise<string[]> {
   const faults: string[] = []
   for (const manifest of manifests) {
@@ -39,8 +39,8 @@ export async function schemaFaults(manifests: readonly Manifest[]): Promise<stri
 }
 
 /**
- * Fields that no schema knows: those schemas let them pass, and so does a cluster, quietly. The compiler does not: it takes
- * each manifest as a literal of its type. All builds are checked in one run of it.
+ * Returns unknown fields, which those schemas and a cluster silently ignore. The compiler does not:
+ * each manifest becomes a literal of its type. One run of the compiler checks all builds.
  */
 export function unknownFields(builds: ReadonlyMap<string, readonly Manifest[]>): Map<string, string[]> {
   const lines: string[] = []
@@ -49,7 +49,7 @@ export function unknownFields(builds: ReadonlyMap<string, readonly Manifest[]>):
     for (const manifest of manifests) {
       const index = sources.push({ build, manifest }) - 1
       const type = `import('${moduleOf(manifest)}').I${manifest.kind}`
-      // One line each, so that the number of the line tells which it was.
+      // One line per manifest, so that the line number identifies it.
       lines.push(`export const m${index}: ${type} = ${JSON.stringify(manifest)}`)
     }
   }
@@ -75,7 +75,7 @@ function compile(text: string): { line: number; message: string }[] {
         encoding: 'utf8',
         timeout: CHECK_LIMIT_MS,
         stdio: ['ignore', 'pipe', 'pipe'],
-        // The compiler is started by a shim that looks for Node.
+        // The compiler is started by a shim that needs Node on PATH.
         env: { ...process.env, PATH: `${join(ROOT, 'node_modules', '.bin')}:${process.env.PATH}` },
       })
       return []

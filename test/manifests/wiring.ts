@@ -6,24 +6,24 @@ import type { Policy } from './policy.ts'
 
 const NAMESPACE = 'highload'
 
-/** The Secrets, which docs/deployment.md shows how to make, and what they hold. */
+/** The Secrets that docs/deployment.md creates, and their keys. */
 const SECRETS: Readonly<Record<string, readonly string[]>> = {
   'tidemark-redis': ['REDIS_URL', 'REDIS_PASSWORD'],
   'tidemark-notifications': ['WEBHOOK_URLS', 'WEBHOOK_SECRET'],
 }
 
-/** What the services listen on when no setting says otherwise. */
+/** The default ports of the services. */
 const PORTS: Readonly<Record<string, readonly number[]>> = {
   gateway: [defaultOf('PORT'), defaultOf('METRICS_PORT')],
   analyzer: [defaultOf('METRICS_PORT')],
 }
 
-/** Rules about what refers to what. */
+/** Policies about references between objects. */
 export const wiringPolicies: readonly Policy[] = [
   {
-    title: 'every object has a name of its own and is in the namespace',
+    title: 'every object has a unique name and is in the namespace',
     faults: manifests => [
-      ...repeated(manifests.map(nameOf)).map(name => `${name}: there are two`),
+      ...repeated(manifests.map(nameOf)).map(name => `${name}: it exists twice`),
       ...manifests
         .filter(({ kind, metadata }) => kind !== 'Namespace' && metadata.namespace !== NAMESPACE)
         .map(manifest => `${nameOf(manifest)}: it is not in ${NAMESPACE}`),
@@ -31,7 +31,7 @@ export const wiringPolicies: readonly Policy[] = [
     ],
   },
   {
-    title: 'no secret stands in a manifest',
+    title: 'no manifest contains a secret',
     faults: manifests => [
       ...ofKind(manifests, 'Secret').map(secret => `${nameOf(secret)}: it is in the manifests`),
       ...workloads(manifests).flatMap(({ title, containers }) =>
@@ -42,20 +42,20 @@ export const wiringPolicies: readonly Policy[] = [
               value !== undefined && /URL|PASSWORD|TOKEN|KEY$/.test(name) && /:\/\/|^[^$]/.test(value),
           )
           .filter(({ value = '' }) => !/^http:\/\/[\w.-]+(:\d+)?$/.test(value))
-          .map(({ name }) => `${title}: ${name} is written down`),
+          .map(({ name }) => `${title}: ${name} is set in the manifest`),
       ),
     ],
   },
   {
-    title: 'selectors select what is there',
+    title: 'selectors select existing objects',
     faults: manifests => selectorFaults(manifests, workloads(manifests)),
   },
   {
-    title: 'ports lead to ports',
+    title: 'ports refer to existing ports',
     faults: manifests => portFaults(manifests, workloads(manifests)),
   },
   {
-    title: 'the containers have the ports that the services listen on',
+    title: 'the containers declare the ports that the services listen on',
     faults: manifests =>
       workloads(manifests).flatMap(({ title, name, containers }) => {
         const expected = PORTS[name]
@@ -66,22 +66,22 @@ export const wiringPolicies: readonly Policy[] = [
       }),
   },
   {
-    title: 'ConfigMaps, Secrets and ServiceAccounts that are named exist',
+    title: 'referenced ConfigMaps, Secrets and ServiceAccounts exist',
     faults: manifests => workloads(manifests).flatMap(workload => referenceFaults(manifests, workload)),
   },
   {
-    title: 'the settings are ones that the services take',
+    title: 'the settings are valid settings of the services',
     faults: manifests =>
       ofKind(manifests, 'ConfigMap')
         .filter(({ metadata }) => metadata?.name?.startsWith('settings-'))
         .flatMap(({ data = {} }) => settingFaults(data)),
   },
   {
-    title: 'the live feed is not cut off',
+    title: 'the live feed has no timeout',
     faults: manifests =>
       ofKind(manifests, 'HTTPRoute').flatMap(({ metadata, spec }) => {
         const feed = spec?.rules?.find(({ matches = [] }) => matches.some(({ path }) => path?.value === '/events'))
-        return feed?.timeouts?.request === '0s' ? [] : [`HTTPRoute ${metadata?.name}: /events has a time-out`]
+        return feed?.timeouts?.request === '0s' ? [] : [`HTTPRoute ${metadata?.name}: /events has a timeout`]
       }),
   },
 ]
@@ -133,7 +133,7 @@ function portFaults(manifests: readonly Manifest[], all: readonly Workload[]): s
   return faults
 }
 
-/** The Services that requests from outside are led to. */
+/** Returns the Services that routes and Ingresses refer to. */
 function backends(manifests: readonly Manifest[]) {
   return [
     ...ofKind(manifests, 'Ingress').flatMap(it =>
@@ -165,11 +165,11 @@ function referenceFaults(manifests: readonly Manifest[], { title, template, cont
   ]
   const account = template.spec?.serviceAccountName
   return [
-    ...(has('ServiceAccount', account) ? [] : [`there is no ServiceAccount ${account}`]),
-    ...configMaps.filter(name => !has('ConfigMap', name)).map(name => `there is no ConfigMap ${name}`),
+    ...(has('ServiceAccount', account) ? [] : [`no ServiceAccount ${account}`]),
+    ...configMaps.filter(name => !has('ConfigMap', name)).map(name => `no ConfigMap ${name}`),
     ...secretKeys
       .filter(({ name = '', key }) => SECRETS[name]?.includes(key) !== true)
-      .map(({ name, key }) => `nobody is told to make a Secret ${name} with ${key}`),
+      .map(({ name, key }) => `docs/deployment.md creates no Secret ${name} with ${key}`),
   ].map(fault => `${title}: ${fault}`)
 }
 

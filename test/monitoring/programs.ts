@@ -21,8 +21,8 @@ export type ProgramName = keyof typeof PROGRAMS
 const READY_WITHIN_MS = 20_000
 
 /**
- * Decides whether tests that need these programs run. Under CI=true they always run, and fail if one
- * is missing. Elsewhere they are skipped with a message.
+ * Decides whether tests that need these programs run. Under CI=true they always run, and fail if
+ * one is missing. Elsewhere they are skipped with a message.
  */
 export function programsAvailable(...names: readonly ProgramName[]): boolean {
   const missing = names.filter(name => find(name) === undefined).map(name => PROGRAMS[name].package)

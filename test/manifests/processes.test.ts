@@ -12,17 +12,17 @@ import { container } from './mutations.ts'
 
 const PASSWORD = 'of-the-secret'
 
-/** Valkey's, on a computer that has that instead. */
+/** Or Valkey's, if that is installed instead. */
 const server = findServer() ?? 'redis-server'
 
-/** A service says within so long that Redis is away, and that it is back. */
-const NOTICED_WITHIN_MS = 15_000
+/** How long a service may take to detect that Redis is unavailable or available again. */
+const DETECTED_WITHIN_MS = 15_000
 
 const PROBES = ['startupProbe', 'readinessProbe', 'livenessProbe'] as const
 type ProbeName = (typeof PROBES)[number]
 
-/** The base's settings and probes, with the services as processes and a Redis that is run as the StatefulSet runs it. */
-describe.skipIf(!canBuild() || !(await redisClusterAvailable()))('the base, run', () => {
+/** Runs the services as processes with the base's settings and probes, and Redis as it does. */
+describe.skipIf(!canBuild() || !(await redisClusterAvailable()))('the base, run as processes', () => {
   let manifests: readonly Manifest[] = []
   let redis: RunningRedis
   let gateway: Service
@@ -42,15 +42,15 @@ describe.skipIf(!canBuild() || !(await redisClusterAvailable()))('the base, run'
     await redis[Symbol.asyncDispose]()
   })
 
-  const ask = (service: 'gateway' | 'analyzer', name: ProbeName): Promise<number> =>
+  const probe = (service: 'gateway' | 'analyzer', name: ProbeName): Promise<number> =>
     statusOf(container(manifests, service)[name], service === 'gateway' ? gateway : analyzer)
 
   test.each(PROBES)('%s of both services passes', async name => {
-    await expect.poll(() => ask('gateway', name), { timeout: NOTICED_WITHIN_MS }).toBe(200)
-    await expect.poll(() => ask('analyzer', name), { timeout: NOTICED_WITHIN_MS }).toBe(200)
+    await expect.poll(() => probe('gateway', name), { timeout: DETECTED_WITHIN_MS }).toBe(200)
+    await expect.poll(() => probe('analyzer', name), { timeout: DETECTED_WITHIN_MS }).toBe(200)
   })
 
-  test('samples get the durability that the settings ask for', async () => {
+  test('samples get the durability of the settings', async () => {
     const response = await ingest(gateway)
     expect(response.status).toBe(202)
     expect(await response.json()).toMatchObject({ accepted: 1, durability: 'local' })
@@ -71,22 +71,22 @@ describe.skipIf(!canBuild() || !(await redisClusterAvailable()))('the base, run'
     expect(() => run('wrong')).toThrow()
   })
 
-  test('while Redis is away no service is restarted, and the gateway stays in its Service to say so', async () => {
+  test('while Redis is unavailable no service is restarted, and the gateway stays ready to respond 503', async () => {
     await redis.stop()
     try {
-      await expect.poll(() => ask('gateway', 'startupProbe'), { timeout: NOTICED_WITHIN_MS }).toBe(503)
+      await expect.poll(() => probe('gateway', 'startupProbe'), { timeout: DETECTED_WITHIN_MS }).toBe(503)
       for (const name of ['readinessProbe', 'livenessProbe'] as const)
-        expect([name, await ask('gateway', name)]).toEqual([name, 200])
-      expect(await ask('analyzer', 'livenessProbe')).toBe(200)
-      const refused = await ingest(gateway)
-      expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, expect.stringMatching(/^\d+$/)])
+        expect([name, await probe('gateway', name)]).toEqual([name, 200])
+      expect(await probe('analyzer', 'livenessProbe')).toBe(200)
+      const response = await ingest(gateway)
+      expect([response.status, response.headers.get('retry-after')]).toEqual([503, expect.stringMatching(/^\d+$/)])
     } finally {
       await redis.start()
     }
-    await expect.poll(() => ask('gateway', 'startupProbe'), { timeout: NOTICED_WITHIN_MS }).toBe(200)
+    await expect.poll(() => probe('gateway', 'startupProbe'), { timeout: DETECTED_WITHIN_MS }).toBe(200)
   })
 
-  test('both stop within their grace period, the sleep before it taken off', async () => {
+  test('both stop within their grace period, minus the preStop sleep', async () => {
     const env = environment(manifests, redis)
     for (const start of [startGateway, startAnalyzer]) {
       const service = await start(env)
@@ -98,7 +98,7 @@ describe.skipIf(!canBuild() || !(await redisClusterAvailable()))('the base, run'
   })
 })
 
-/** Redis with the arguments of the manifest; only its folder is another. */
+/** Starts Redis with the arguments of the manifest, but in its own folder. */
 function startRedis({ args = [] }: IContainer): Promise<RunningRedis> {
   const [program, ...options] = args
   expect(program).toBe('redis-server')
@@ -108,13 +108,13 @@ function startRedis({ args = [] }: IContainer): Promise<RunningRedis> {
   return startRedisProcess(server, all)
 }
 
-/** What the ConfigMap and the Secret give the services. */
+/** Returns the environment that the ConfigMap and the Secret give the services. */
 function environment(manifests: readonly Manifest[], { port }: RunningRedis): Record<string, string> {
   const settings = ofKind(manifests, 'ConfigMap').find(({ metadata }) => metadata?.name?.startsWith('settings-'))
   return { ...settings?.data, REDIS_URL: `redis://:${PASSWORD}@127.0.0.1:${port}` }
 }
 
-/** What a probe is answered with, on the port of the process that has the name of the container's. */
+/** Returns the status of a probe, on the port with the name that the probe uses. */
 async function statusOf(probe: IProbe | undefined, { port, metricsPort }: Service): Promise<number> {
   const { path = '', port: name } = probe?.httpGet ?? {}
   const at = name === 'http' ? port : metricsPort
