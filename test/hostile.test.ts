@@ -51,17 +51,17 @@ async function trickle(connections: readonly Connection[], byte: string, withinM
   const timer = setInterval(() => {
     for (const connection of connections) connection.send(byte)
   }, 1000)
-  const lives = await Promise.all(
+  const ages = await Promise.all(
     connections.map(connection =>
       Promise.race([connection.closed, pause(withinMs).then(() => Number.POSITIVE_INFINITY)]),
     ),
   )
   clearInterval(timer)
   for (const connection of connections) connection.socket.destroy()
-  return lives
+  return ages
 }
 
-const longest = (lives: readonly number[]): number => Math.round(lives.reduce((a, b) => Math.max(a, b), 0))
+const longest = (ages: readonly number[]): number => Math.round(ages.reduce((a, b) => Math.max(a, b), 0))
 
 describe.runIf(await redisAvailable())('hostile clients', () => {
   let target: Target
@@ -222,8 +222,8 @@ describe.runIf(await redisAvailable())('hostile clients', () => {
       expectProblem(cut, 400)
       expectProblem(rest, 400)
       // Longer than a body may be: rejected immediately, and without 100 Continue.
-      const refused = await exchange(`${POST}Expect: 100-continue\r\nContent-Length: 104857600\r\n\r\n`)
-      expectProblem(refused[0], 413)
+      const responses = await exchange(`${POST}Expect: 100-continue\r\nContent-Length: 104857600\r\n\r\n`)
+      expectProblem(responses[0], 413)
       expect(await countOf('liar')).toBe(0)
       return {}
     })

@@ -17,7 +17,7 @@ export interface Slot {
   readonly role: Role
   readonly index: number
   readonly url: string
-  /** Undefined if all processes share the way to Redis. */
+  /** Undefined if all processes share one address of Redis. */
   readonly proxy: RedisProxy | undefined
   process: ServiceProcess | undefined
   generation: number
@@ -45,7 +45,7 @@ export interface DeploymentOptions {
 export interface RollbackReport {
   readonly process: string
   readonly partition: number
-  readonly gone: number
+  readonly lost: number
   readonly at: number
 }
 
@@ -142,7 +142,7 @@ export class Deployment implements AsyncDisposable {
           this.rollbackReports.push({
             process: name,
             partition: Number(partition),
-            gone: Number(lost),
+            lost: Number(lost),
             at: performance.now(),
           })
         }

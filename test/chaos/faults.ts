@@ -143,9 +143,9 @@ async function crash(world: World, at: CrashPointName, nth: number, downMs: numb
   const isMatch = (exchange: Exchange): boolean => isFromAnalyzer(exchange) && matches(exchange)
   if (isDuringTakeover !== true) return world.interceptOnce({ point, nth, matches: isMatch, act: kill })
   // One analyzer crashes with pending entries, and the next one crashes while it takes them over.
-  const struck = world.interceptOnce({ point, nth: 1, matches: isMatch, act: kill })
+  const intercepted = world.interceptOnce({ point, nth: 1, matches: isMatch, act: kill })
   const first = await crash(world, 'after_read', nth, downMs)
-  return (await struck) && first
+  return (await intercepted) && first
 }
 
 async function freezeFor(world: World, slot: Slot, ms: number): Promise<boolean> {
@@ -172,7 +172,7 @@ function waitForTakeover(world: World, partition: number, token: string | undefi
 
 async function zombieCommit(world: World, nth: number): Promise<boolean> {
   let isTaken = false
-  const struck = await world.interceptOnce({
+  const intercepted = await world.interceptOnce({
     point: 'arriving',
     nth,
     matches: ({ command }) => command.name === 'commit',
@@ -186,7 +186,7 @@ async function zombieCommit(world: World, nth: number): Promise<boolean> {
       return PASS
     },
   })
-  return struck && isTaken
+  return intercepted && isTaken
 }
 
 /** Intercepts reads until one takes entries with an effect. Without entries it proves nothing. */
@@ -267,7 +267,7 @@ async function lateCommit(world: World, nth: number): Promise<boolean> {
   const { audit } = world
   let isLate = false
   const delivered = Promise.withResolvers<void>()
-  const struck = await world.interceptOnce({
+  const intercepted = await world.interceptOnce({
     point: 'arriving',
     nth,
     matches: ({ command }) => command.name === 'commit',
@@ -285,7 +285,7 @@ async function lateCommit(world: World, nth: number): Promise<boolean> {
     },
   })
   await delivered.promise
-  return struck && isLate
+  return intercepted && isLate
 }
 
 function cut(

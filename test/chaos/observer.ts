@@ -7,7 +7,7 @@ import type { Role } from './process.ts'
 import type { World } from './world.ts'
 
 const READ_EVERY_MS = 20
-const CONSERVE_EVERY_MS = 250
+const ADD_UP_EVERY_MS = 250
 const MEASURE_EVERY_MS = 1000
 const LOOK_WITHIN_MS = 15_000
 
@@ -26,7 +26,6 @@ export class Observer implements AsyncDisposable {
   /** The maximum resident memory of a process of each role, in bytes. */
   readonly resident: Record<Role, number> = { gateway: 0, analyzer: 0 }
   readonly reads = { ok: 0, unavailable: 0, other: 0 }
-  conservations = 0
   readonly #world: World
   readonly #stop = new AbortController()
   readonly #done: Promise<unknown>
@@ -37,7 +36,7 @@ export class Observer implements AsyncDisposable {
     this.#world = world
     this.#done = Promise.all([
       this.#every(READ_EVERY_MS, this.#readVerdicts(new Random(seed))),
-      this.#every(CONSERVE_EVERY_MS, () => this.#addUp()),
+      this.#every(ADD_UP_EVERY_MS, () => this.#addUp()),
       this.#every(MEASURE_EVERY_MS, () => this.#measure()),
     ])
   }
@@ -52,7 +51,7 @@ export class Observer implements AsyncDisposable {
     return this.#countersOf(ROLLED_BACK).flatMap(({ process, value, at }) => {
       const reported = rollbackReports
         .filter(one => one.process === process && one.at <= at)
-        .reduce((sum, { gone }) => sum + gone, 0)
+        .reduce((sum, { lost }) => sum + lost, 0)
       return value >= reported ? [] : [`I2: ${ROLLED_BACK} of ${process} is ${value}, but its log says ${reported}`]
     })
   }
@@ -145,7 +144,6 @@ export class Observer implements AsyncDisposable {
           `I11: partition ${state.partition} is at offset ${state.offset} with ${state.analysed} analysed and ${state.dead} dead`,
         )
       }
-      this.conservations++
     }
   }
 

@@ -14,7 +14,7 @@ import type { World } from './world.ts'
 /** How often `appendfsync everysec` syncs the file to disk. */
 const FSYNC_EVERY_MS = 1000
 
-const SERVES_WITHIN_MS = 15_000
+const READY_WITHIN_MS = 15_000
 
 /** Replies in flight arrive within this time and are not mistaken for later ones. */
 const SETTLE_MS = 50
@@ -97,15 +97,15 @@ async function restart(world: World, cause: string, whileDown: (aofFile: string)
   await whileDown(file)
   // The fixture polls too rarely: a lease would expire before it notices that Redis is back.
   const started = redis.start()
-  await serves(world)
+  await waitUntilReady(world)
   await world.noteLoss(cause, killedAt)
   setModes(deployment, 'pass')
   await started
 }
 
 /** Waits until Redis responds and has loaded its data. */
-async function serves({ deployment }: World): Promise<void> {
-  const deadline = performance.now() + SERVES_WITHIN_MS
+async function waitUntilReady({ deployment }: World): Promise<void> {
+  const deadline = performance.now() + READY_WITHIN_MS
   while ((await deployment.redis.ping().catch(() => '')) !== 'PONG') {
     if (performance.now() > deadline) throw new Error('Redis did not become available again')
     await pause(10)
@@ -151,7 +151,7 @@ const CUTS_MAX = 8
 async function cutCommitOff(world: World): Promise<boolean> {
   const { audit, deployment } = world
   for (let attempt = 0; attempt < CUTS_MAX; attempt++) {
-    let struckAt = Number.POSITIVE_INFINITY
+    let cutAt = Number.POSITIVE_INFINITY
     let next: ReturnType<typeof parseCommit>
     let renewed: number | undefined
     await compactAof(deployment.redis)
@@ -166,7 +166,7 @@ async function cutCommitOff(world: World): Promise<boolean> {
       },
     })
     const isRenewed = ({ command }: Exchange): boolean => command.name === 'commit' && command.partition === renewed
-    let struck: Promise<boolean> = Promise.resolve(false)
+    let intercepted: Promise<boolean> = Promise.resolve(false)
     await world.interceptOnce({
       point: 'arriving',
       nth: 1,
@@ -175,7 +175,7 @@ async function cutCommitOff(world: World): Promise<boolean> {
         const last = parseCommit(command, new Map())
         // Entries of the next commit arrive while this one is held, so they precede it in the file.
         await pause(GATHER_MS)
-        struck = world.interceptOnce({
+        intercepted = world.interceptOnce({
           point: 'arriving',
           nth: 1,
           matches: exchange => isRenewed(exchange) && parseCommit(exchange.command, new Map())?.from === last?.to,
@@ -183,7 +183,7 @@ async function cutCommitOff(world: World): Promise<boolean> {
             next = parseCommit(exchange.command, new Map())
             const partition = next?.partition ?? 0
             await restart(world, 'aof-cut-commit', file => {
-              struckAt = performance.now()
+              cutAt = performance.now()
               return cutLastCommit(file, partition)
             })
             return { kind: 'cut' }
@@ -192,13 +192,13 @@ async function cutCommitOff(world: World): Promise<boolean> {
         return PASS
       },
     })
-    const hasStruck = await struck
-    if (!hasStruck) return false
+    const hasIntercepted = await intercepted
+    if (!hasIntercepted) return false
     // The owner has resent it under the same lease.
     const isAgain = (): boolean =>
       audit.commits.some(
         ({ token, from, at, result }) =>
-          token === next?.token && from === next.from && at > struckAt && (result === 'stale' || result === 'ok'),
+          token === next?.token && from === next.from && at > cutAt && (result === 'stale' || result === 'ok'),
       )
     if (await audit.until(isAgain, 2 * world.leaseMs)) return true
   }
@@ -230,7 +230,7 @@ async function failover(world: World, lagMs: number): Promise<void> {
 /** Keeps Redis at its memory limit: ingest gets 503, analysis continues, both recover. */
 async function runOutOfMemory(world: World, ms: number): Promise<boolean> {
   const { deployment, traffic, violation } = world
-  const refusedBefore = traffic.responses.unavailable
+  const unavailableBefore = traffic.responses.unavailable
   const used = Number(/used_memory:(\d+)/.exec(await deployment.redis.info('memory'))?.[1])
   await deployment.redis.config('SET', 'maxmemory', String(used + MEMORY_LEFT_BYTES))
   await pause(ms)
@@ -239,5 +239,5 @@ async function runOutOfMemory(world: World, ms: number): Promise<boolean> {
   // No samples are accepted now, so commits must have drained the backlog.
   if (unprocessed > 100) violation(`R6: ${unprocessed} samples are unprocessed ${ms} ms after Redis ran out of memory`)
   await deployment.redis.config('SET', 'maxmemory', '0')
-  return traffic.responses.unavailable > refusedBefore
+  return traffic.responses.unavailable > unavailableBefore
 }

@@ -2,10 +2,10 @@ import { randomUUID } from 'node:crypto'
 import type { Sample } from '@tidemark/shared/sample/sample'
 import type { Random } from '@tidemark/testkit/random'
 
-const SHAPES = ['array', 'ndjson', 'form', 'device'] as const
+const FORMATS = ['array', 'ndjson', 'form', 'device'] as const
 
 /** One sample, or a format for any number of samples. */
-export type Shape = 'sample' | (typeof SHAPES)[number]
+export type Format = 'sample' | (typeof FORMATS)[number]
 
 /** How long a client waits for a response. */
 const RESPONSE_TIMEOUT_MS = 15_000
@@ -13,7 +13,7 @@ const RESPONSE_TIMEOUT_MS = 15_000
 /** A request, which is retried unchanged if it has an Idempotency-Key. */
 export interface IngestRequest {
   readonly samples: readonly Sample[]
-  readonly shape: Shape
+  readonly format: Format
   readonly body: string
   readonly type: string
   /** Undefined if the request must not be retried. */
@@ -45,9 +45,9 @@ export interface RequestOptions {
 }
 
 export function makeRequest({ writer, samples, isIdempotent, random }: RequestOptions): IngestRequest {
-  const shape = samples.length === 1 ? 'sample' : random.pick(SHAPES)
+  const format = samples.length === 1 ? 'sample' : random.pick(FORMATS)
   const idempotencyKey = isIdempotent ? randomUUID() : undefined
-  return { samples, shape, idempotencyKey, ...bodyOf(shape, writer, samples) }
+  return { samples, format, idempotencyKey, ...bodyOf(format, writer, samples) }
 }
 
 /** Posts a request to the local gateway at `port`. */
@@ -74,9 +74,9 @@ export async function post({ body, type, idempotencyKey }: IngestRequest, port: 
   }
 }
 
-function bodyOf(shape: Shape, writer: number, samples: readonly Sample[]): { body: string; type: string } {
+function bodyOf(format: Format, writer: number, samples: readonly Sample[]): { body: string; type: string } {
   const lines = samples.map(sample => JSON.stringify(sample)).join('\n')
-  switch (shape) {
+  switch (format) {
     case 'sample':
       return { body: lines, type: 'application/json' }
     case 'array':

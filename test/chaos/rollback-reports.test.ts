@@ -21,8 +21,8 @@ function loss({ lastBy = 'a', unconfirmed = 0 }: { lastBy?: string; unconfirmed?
   }
 }
 
-function report(process: string, gone: number): RollbackReport {
-  return { process, partition: 0, gone, at: 1100 }
+function report(process: string, lost: number): RollbackReport {
+  return { process, partition: 0, lost, at: 1100 }
 }
 
 const continued = [commit('a', '5-0', 900), commit('a', '7-0', 1200)]

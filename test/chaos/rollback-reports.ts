@@ -41,8 +41,8 @@ export function compareRollbacks({ losses, rollbackReports, commits }: RollbackE
     const until = losses[i + 1]?.at ?? Number.POSITIVE_INFINITY
     for (const { partition, accepted } of loss.states.values()) {
       const { samples = 0, unconfirmed = 0 } = loss.before.get(partition) ?? {}
-      const gone = Math.max(0, samples - accepted)
-      least += gone
+      const lost = Math.max(0, samples - accepted)
+      least += lost
       most.set(partition, (most.get(partition) ?? 0) + Math.max(0, samples + unconfirmed - accepted))
       // A loss may be detected only at the next one, unless an entry was read in between.
       const former = losses[i - 1]?.states.get(partition)?.lastEntryId ?? ENTRY_ID_ZERO
@@ -50,15 +50,15 @@ export function compareRollbacks({ losses, rollbackReports, commits }: RollbackE
       const witness = isNews && unconfirmed === 0 ? witnessOf(loss, partition, commits, until) : undefined
       if (witness === undefined) continue
       exact++
-      exactSamples += gone
+      exactSamples += lost
       const reported = sumOf(
         rollbackReports.filter(
           one => one.process === witness && one.partition === partition && one.at > loss.at && one.at <= until,
         ),
       )
-      if (reported !== gone) {
+      if (reported !== lost) {
         violations.push(
-          `I2: ${loss.cause} lost ${gone} samples of partition ${partition}; ${witness} had read all of them but reported ${reported}`,
+          `I2: ${loss.cause} lost ${lost} samples of partition ${partition}; ${witness} had read all of them but reported ${reported}`,
         )
       }
     }
@@ -117,5 +117,5 @@ function processOf({ token }: CommitRecord): string {
 }
 
 function sumOf(rollbackReports: readonly RollbackReport[]): number {
-  return rollbackReports.reduce((sum, { gone }) => sum + gone, 0)
+  return rollbackReports.reduce((sum, { lost }) => sum + lost, 0)
 }

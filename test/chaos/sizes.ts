@@ -65,7 +65,7 @@ export function longRuns({ minutes, samples, only }: LongOptions): Size[] {
   return [first, ...LEVELS.map(level => levelRun(level, minutes * LEVEL_SHARE))]
 }
 
-/** How often each fault strikes in a run of LEVEL_MINUTES. */
+/** How often each fault is injected in a run of LEVEL_MINUTES. */
 const LEVEL_FAULTS = 4
 const LEVEL_MINUTES = 1.5
 

@@ -140,9 +140,15 @@ export class Traffic {
 
   async #post(request: IngestRequest, gateway: ServiceProcess): Promise<IngestResponse> {
     const response = await post(request, gateway.port)
-    const { shape, samples, idempotencyKey } = request
+    const { format, samples, idempotencyKey } = request
     const numbers = samples.map(({ key, timestamp }) => [key, timestamp])
-    this.#options.history.note('response', { gateway: gateway.name, shape, idempotencyKey, response, samples: numbers })
+    this.#options.history.note('response', {
+      gateway: gateway.name,
+      format,
+      idempotencyKey,
+      response,
+      samples: numbers,
+    })
     return response
   }
 

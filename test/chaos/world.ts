@@ -91,7 +91,7 @@ export class World {
   }
 
   /** Waits for one exchange and acts on it. Returns false if none matched in time. */
-  async interceptOnce(strike: {
+  async interceptOnce(interception: {
     readonly point: Point
     readonly nth: number
     readonly matches: (exchange: Exchange) => boolean
@@ -100,12 +100,12 @@ export class World {
     const { interceptors } = this.deployment
     const { promise, resolve } = Promise.withResolvers<boolean>()
     const interceptor = {
-      point: strike.point,
-      matches: strike.matches,
-      remaining: strike.nth,
+      point: interception.point,
+      matches: interception.matches,
+      remaining: interception.nth,
       async act(exchange: Exchange): Promise<Effect> {
         try {
-          return await strike.act(exchange)
+          return await interception.act(exchange)
         } catch {
           return PASS
         } finally {
@@ -118,9 +118,9 @@ export class World {
       // An interceptor that is already acting is no longer in the set and has its own timeout.
       if (interceptors.delete(interceptor)) resolve(false)
     }, OPPORTUNITY_TIMEOUT_MS)
-    const struck = await promise
+    const intercepted = await promise
     clearTimeout(timer)
-    return struck
+    return intercepted
   }
 
   /**

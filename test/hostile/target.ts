@@ -106,7 +106,7 @@ export async function startTarget(report: Report): Promise<Target> {
       const peak = await memory.peak()
       const slowed = await slowedBy()
       const boundOf = (ms: number): number => Math.round(ms * slowed + ownLagMaxMs)
-      const released = await settles(isAlone)
+      const released = await waitUntil(isAlone)
       const memoryPeak: Figure = {
         what: 'memory',
         measured: Math.round(peak / MIB),
@@ -145,7 +145,7 @@ export async function startTarget(report: Report): Promise<Target> {
   }
 }
 
-async function settles(holds: () => Promise<boolean>): Promise<boolean> {
+async function waitUntil(holds: () => Promise<boolean>): Promise<boolean> {
   for (const deadline = performance.now() + RELEASED_WITHIN_MS; performance.now() < deadline; await pause(100)) {
     if (await holds()) return true
   }
