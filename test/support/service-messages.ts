@@ -3,11 +3,11 @@
 /** Logged by a gateway and by an analyzer once its servers listen. */
 export const LISTENING = 'listening'
 
-/** Logged as an error by an analyzer, with the fields `partition` and `gone` (samples). */
-export const ROLLED_BACK = 'Redis has forgotten accepted samples'
+/** Logged as an error by an analyzer, with the fields `partition` and `lost` (samples). */
+export const ROLLED_BACK = 'Redis lost accepted samples'
 
-/** Logged as an error by an analyzer for each poison entry. */
-export const UNREADABLE_ENTRY = 'an entry could not be read'
+/** Logged as an error by an analyzer for each unreadable or poison entry. */
+export const UNREADABLE_ENTRY = 'an entry became a dead letter'
 
 /** Part of the reason of a sample that a 503 neither confirms nor denies. */
 export const MAY_BE_STORED = 'may or may not be stored'
@@ -26,8 +26,8 @@ export const ENTRY_ANALYSED = 'an entry was analysed'
 export const SPANS_NOT_SENT = 'spans could not be sent'
 
 /** The sentences of an alert of a key and of a storm of 31 keys. */
-export const ROSE_TO_1000 = /^"cpu" \{é\} of edge-17 rose to 1000; the 40 samples before it were /
-export const STORM_OF_31 = /^31 of 31 keys opened an alert within a short time: edge-17\/"cpu" \{é\}, /
+export const ROSE_TO_1000 = /^"cpu" \{é\} of edge-17 rose to 1000; the previous 40 samples were /
+export const STORM_OF_31 = /^Alert storm: 31 of 31 keys raised an alert within a short time: {2}edge-17\/"cpu" \{é\}, /
 
 /** What `npm run load` prints and writes to its report. */
 export const THRESHOLD_MISSED = 'missed: p95 of POST /ingest in ms is '

@@ -1,4 +1,7 @@
-/** Imports between the children of one folder: from each child to the others, with one import as the proof. */
+/**
+ * Imports between the children of one folder: from each child to the others, with one import as the
+ * proof.
+ */
 export type Level = ReadonlyMap<string, ReadonlyMap<string, string>>
 
 /**

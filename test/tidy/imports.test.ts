@@ -3,7 +3,10 @@ import { describe, expect, test } from 'vitest'
 import { circlesOf } from './circles.ts'
 import { importsOf, isTest, production, sources, textOf, withoutComments, workspaceOf } from './sources.ts'
 
-/** Which workspaces the code of each may import: shared <- testkit <- gateway | analyzer <- tools <- test. */
+/**
+ * Which workspaces the code of each may import: shared <- testkit <- gateway | analyzer <- tools <-
+ * test.
+ */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   shared: [],
   testkit: ['shared'],
@@ -121,7 +124,8 @@ describe('what may be imported where', () => {
     const manifests = ['package.json', 'tools/package.json', 'test/package.json', 'packages/gateway/package.json']
       .map(textOf)
       .join('')
-    // Started: services, tools, what a package.json names, and the programs that the bench starts by name.
+    // Started: services, tools, what a package.json names, and the programs that the bench starts
+    // by name.
     const isStarted = (file: string): boolean =>
       /^tools\/bench\/(floors|load)\//.test(file) || basename(file) === 'main.ts' || manifests.includes(file)
     expect(sources.filter(file => !isTest(file) && !imported.has(file) && !isStarted(file))).toEqual([])

@@ -55,7 +55,10 @@ function readExample(text: string): ExampleSetting[] {
   return settings
 }
 
-/** Of each setting the default as it is written in an environment: '' when it may be absent, 'required' when not. */
+/**
+ * Of each setting the default as it is written in an environment: '' when it may be absent,
+ * 'required' when not.
+ */
 function describeSettings(
   shape: Readonly<Record<string, { safeParse(value: unknown): { success: boolean; data?: unknown } }>>,
 ): Map<string, string> {

@@ -1,4 +1,7 @@
-/** A word of the old dialect, and the term that stands for it. `except` names files in which it is right. */
+/**
+ * A word of the old dialect, and the term that stands for it. `except` names files in which it is
+ * right.
+ */
 interface OldWord {
   readonly pattern: RegExp
   readonly use: string

@@ -37,7 +37,7 @@ function kindOf(error: unknown, message: string): StoreErrorKind {
 }
 
 /**
- * Tells whether Redis refused a write because its memory is at its limit. Reads and scripts that
+ * Returns whether Redis refused a write because its memory is at its limit. Reads and scripts that
  * free memory still work.
  */
 export function isOutOfMemory(error: unknown): boolean {
