@@ -8,7 +8,7 @@ import {
   silentId,
   silentOpening,
 } from '@tidemark/shared/detection/alerts/openings'
-import type { AlertEnd, AlertOpening } from '@tidemark/shared/detection/alerts/record'
+import { type AlertEnd, type AlertOpening, FLEET } from '@tidemark/shared/detection/alerts/record'
 import type { SilenceEvent } from '@tidemark/shared/detection/alerts/silence'
 import { Judge, type Judged } from '@tidemark/shared/detection/judge'
 import { createRow, rowShape } from '@tidemark/shared/detection/key-row'
@@ -146,7 +146,8 @@ export class ExpectedAlerts {
         }
       }
       for (const id of found.keys()) {
-        if (!expected.has(id))
+        // An alert storm depends on when keys alert, not on their samples alone: a slow run has some.
+        if (!expected.has(id) && !id.startsWith(`${FLEET}-`))
           violations.push(`I14: unexpected ${what} of alert ${id}: no sample of its key requires it`)
       }
     }
