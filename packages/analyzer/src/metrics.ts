@@ -1,8 +1,8 @@
 import { SEVERITIES } from '@tidemark/shared/detection/alerts/alert'
 import type { AlertCause, AlertEnd } from '@tidemark/shared/detection/alerts/record'
+import { createCounters, createGauges } from '@tidemark/shared/runtime/metric-tables'
 import { TracedHistogram } from '@tidemark/shared/runtime/open-metrics'
 import { Histogram, type Registry } from 'prom-client'
-import { createCounters, createGauges } from './metric-tables.ts'
 
 /** What became of a commit: the store's outcomes, and `failed` for an attempt without one. */
 const COMMIT_RESULTS = ['ok', 'already', 'stale', 'gap', 'fenced', 'failed']

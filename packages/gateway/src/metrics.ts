@@ -1,4 +1,5 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, type Registry } from 'prom-client'
+import { createCounters } from '@tidemark/shared/runtime/metric-tables'
+import { type Counter, collectDefaultMetrics, Gauge, Histogram, type Registry } from 'prom-client'
 
 /** Label values come from closed sets: clients must not be able to create time series. */
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
@@ -13,6 +14,39 @@ export type RejectionReason = (typeof REJECTION_REASONS)[number]
 const FLUSH_FAILURES = ['refused', 'unknown', 'fatal', 'backlog-full', 'limit-reached', 'no-memory', 'timeout'] as const
 export type FlushFailure = (typeof FLUSH_FAILURES)[number]
 
+const COUNTERS = {
+  requests: ['gateway_http_requests_total', 'HTTP responses sent.', { route: [], method: [], status: [] }],
+  dropped: [
+    'gateway_connections_dropped_total',
+    'Connections closed at once because the limit was reached (CONNECTIONS_MAX).',
+  ],
+  unread: [
+    'gateway_connections_unread_total',
+    'Connections closed because clients had too many bytes of responses unread (BODIES_BYTES_MAX).',
+  ],
+  accepted: ['gateway_samples_accepted_total', 'Samples that the store has confirmed.'],
+  ingested: ['metrics_ingest_total', 'The same as gateway_samples_accepted_total, for existing dashboards.'],
+  rejected: [
+    'gateway_samples_rejected_total',
+    'Samples that were not accepted, by the rule they broke or the reason they were not stored.',
+    { reason: REJECTION_REASONS },
+  ],
+  repeated: [
+    'gateway_samples_repeated_total',
+    'Samples of retried requests (Idempotency-Key) that were already stored.',
+  ],
+  deadSettled: [
+    'gateway_dead_entries_settled_total',
+    'Dead letters that an operator redrove (put_back) or discarded.',
+    { how: ['put_back', 'discarded'] },
+  ],
+  flushesFailed: [
+    'gateway_flushes_failed_total',
+    'Entries that were not stored, or whose outcome is unknown.',
+    { reason: FLUSH_FAILURES },
+  ],
+} as const
+
 export interface RequestObservation {
   /** A route's template, or `unmatched`. */
   readonly route: string
@@ -21,55 +55,55 @@ export interface RequestObservation {
   readonly seconds: number
 }
 
-interface RequestMetrics {
-  request(observation: RequestObservation): void
-  /** Counts a response to input that never became a request of a route. */
-  refused(status: number): void
-}
+export type GatewayMetrics = ReturnType<typeof createMetrics>
 
-interface ConnectionMetrics {
-  /** Counts a connection that was closed at once because the limit of connections was reached. */
-  connectionDropped(): void
-  /** Counts a connection that was closed because too many bytes of responses were unread. */
-  unreadCut(): void
-}
-
-interface SampleMetrics {
-  accepted(samples: number): void
-  /** Counts samples of a retried request that were stored the first time. */
-  repeated(samples: number): void
-  rejected(reason: RejectionReason, samples: number): void
-  /** Counts a dead letter that an operator redrove or discarded. */
-  deadSettled(how: 'put_back' | 'discarded'): void
-}
-
-interface FlushMetrics {
-  flushed(samples: number, seconds: number): void
-  flushFailed(reason: FlushFailure): void
-  /** Exports the number of samples that wait in the queue, which `samples` returns. */
-  watchQueue(samples: () => number): void
-}
-
-export type GatewayMetrics = RequestMetrics & ConnectionMetrics & SampleMetrics & FlushMetrics
-
-export function createMetrics(registry: Registry): GatewayMetrics {
+export function createMetrics(registry: Registry) {
   collectDefaultMetrics({ register: registry })
   const registers = [registry]
+  const counters = createCounters(registry, COUNTERS)
+  const flushSamples = new Histogram({
+    name: 'gateway_flush_samples',
+    help: 'Samples written by one flush.',
+    buckets: [1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000],
+    registers,
+  })
+  const flushSeconds = new Histogram({
+    name: 'gateway_flush_seconds',
+    help: 'Latency of a flush to the store.',
+    buckets: SECONDS,
+    registers,
+  })
   return {
-    ...createRequestMetrics(registers),
-    ...createConnectionMetrics(registers),
-    ...createSampleMetrics(registers),
-    ...createFlushMetrics(registers),
+    ...requestMetrics(counters.requests, registers),
+    connectionDropped: () => counters.dropped.inc(),
+    unreadCut: () => counters.unread.inc(),
+    accepted(samples: number) {
+      counters.accepted.inc(samples)
+      counters.ingested.inc(samples)
+    },
+    repeated: (samples: number) => counters.repeated.inc(samples),
+    rejected: (reason: RejectionReason, samples: number) => counters.rejected.inc({ reason }, samples),
+    deadSettled: (how: 'put_back' | 'discarded') => counters.deadSettled.inc({ how }),
+    flushed(samples: number, seconds: number) {
+      flushSamples.observe(samples)
+      flushSeconds.observe(seconds)
+    },
+    flushFailed: (reason: FlushFailure) => counters.flushesFailed.inc({ reason }),
+    /** Exports the number of samples that wait in the queue, which `samples` returns. */
+    watchQueue(samples: () => number) {
+      new Gauge({
+        name: 'gateway_queue_samples',
+        help: 'Samples that wait for the store to confirm them.',
+        registers,
+        collect() {
+          this.set(samples())
+        },
+      })
+    },
   }
 }
 
-function createRequestMetrics(registers: Registry[]): RequestMetrics {
-  const requests = new Counter({
-    name: 'gateway_http_requests_total',
-    help: 'HTTP responses sent.',
-    labelNames: ['route', 'method', 'status'],
-    registers,
-  })
+function requestMetrics(requests: Counter<'route' | 'method' | 'status'>, registers: Registry[]) {
   const requestSeconds = new Histogram({
     name: 'gateway_http_request_seconds',
     help: 'Latency from the request to its response.',
@@ -77,8 +111,7 @@ function createRequestMetrics(registers: Registry[]): RequestMetrics {
     buckets: SECONDS,
     registers,
   })
-  // prom-client builds a string from the labels at each lookup of a child, so the children are
-  // kept.
+  // prom-client builds a string from the labels at each lookup of a child: these maps avoid it.
   const requestChildren = new Map<string, Map<number, Counter.Internal>>()
   const secondsChildren = new Map<string, Histogram.Internal<'route'>>()
 
@@ -98,7 +131,7 @@ function createRequestMetrics(registers: Registry[]): RequestMetrics {
   }
 
   return {
-    request({ route, method, status, seconds }) {
+    request({ route, method, status, seconds }: RequestObservation) {
       count(route, METHODS.has(method) ? method : 'other', status)
       let child = secondsChildren.get(route)
       if (child === undefined) {
@@ -107,101 +140,7 @@ function createRequestMetrics(registers: Registry[]): RequestMetrics {
       }
       child.observe(seconds)
     },
-    refused: status => count('unmatched', 'other', status),
-  }
-}
-
-function createConnectionMetrics(registers: Registry[]): ConnectionMetrics {
-  const dropped = new Counter({
-    name: 'gateway_connections_dropped_total',
-    help: 'Connections closed at once because the limit was reached (CONNECTIONS_MAX).',
-    registers,
-  })
-  const unread = new Counter({
-    name: 'gateway_connections_unread_total',
-    help: 'Connections closed because clients had too many bytes of responses unread (BODIES_BYTES_MAX).',
-    registers,
-  })
-  return { connectionDropped: () => dropped.inc(), unreadCut: () => unread.inc() }
-}
-
-function createSampleMetrics(registers: Registry[]): SampleMetrics {
-  const accepted = new Counter({
-    name: 'gateway_samples_accepted_total',
-    help: 'Samples that the store has confirmed.',
-    registers,
-  })
-  const ingested = new Counter({
-    name: 'metrics_ingest_total',
-    help: 'The same as gateway_samples_accepted_total, for existing dashboards.',
-    registers,
-  })
-  const rejected = new Counter({
-    name: 'gateway_samples_rejected_total',
-    help: 'Samples that were not accepted, by the rule they broke or the reason they were not stored.',
-    labelNames: ['reason'],
-    registers,
-  })
-  const deadSettled = new Counter({
-    name: 'gateway_dead_entries_settled_total',
-    help: 'Dead letters that an operator redrove (put_back) or discarded.',
-    labelNames: ['how'],
-    registers,
-  })
-  const repeated = new Counter({
-    name: 'gateway_samples_repeated_total',
-    help: 'Samples of retried requests (Idempotency-Key) that were already stored.',
-    registers,
-  })
-  // A counter that does not exist before its first event cannot be alerted on.
-  for (const how of ['put_back', 'discarded']) deadSettled.inc({ how }, 0)
-  for (const reason of REJECTION_REASONS) rejected.inc({ reason }, 0)
-  return {
-    accepted(samples) {
-      accepted.inc(samples)
-      ingested.inc(samples)
-    },
-    repeated: samples => repeated.inc(samples),
-    rejected: (reason, samples) => rejected.inc({ reason }, samples),
-    deadSettled: how => deadSettled.inc({ how }),
-  }
-}
-
-function createFlushMetrics(registers: Registry[]): FlushMetrics {
-  const flushSamples = new Histogram({
-    name: 'gateway_flush_samples',
-    help: 'Samples written by one flush.',
-    buckets: [1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000],
-    registers,
-  })
-  const flushSeconds = new Histogram({
-    name: 'gateway_flush_seconds',
-    help: 'Latency of a flush to the store.',
-    buckets: SECONDS,
-    registers,
-  })
-  const failed = new Counter({
-    name: 'gateway_flushes_failed_total',
-    help: 'Entries that were not stored, or whose outcome is unknown.',
-    labelNames: ['reason'],
-    registers,
-  })
-  for (const reason of FLUSH_FAILURES) failed.inc({ reason }, 0)
-  return {
-    flushed(samples, seconds) {
-      flushSamples.observe(samples)
-      flushSeconds.observe(seconds)
-    },
-    flushFailed: reason => failed.inc({ reason }),
-    watchQueue(samples) {
-      new Gauge({
-        name: 'gateway_queue_samples',
-        help: 'Samples that wait for the store to confirm them.',
-        registers,
-        collect() {
-          this.set(samples())
-        },
-      })
-    },
+    /** Counts a response to input that never became a request of a route. */
+    refused: (status: number) => count('unmatched', 'other', status),
   }
 }

@@ -1,6 +1,6 @@
 import { SUPPRESSORS } from '@tidemark/shared/detection/alerts/record'
+import { createCounters, createGauges } from '@tidemark/shared/runtime/metric-tables'
 import { Histogram, type Registry } from 'prom-client'
-import { createCounters, createGauges } from '../metric-tables.ts'
 import { RECEIVER_KINDS } from './receiver.ts'
 
 const COUNTERS = {
