@@ -48,13 +48,13 @@ export function createApp(options: AppOptions): Router {
   }
   const app = createRouter('Gateway')
   installPipeline(app, pipeline, routeOf)
-  app.route('/', ingestRoutes(shared))
+  app.route('/', ingestRoutes(config, options.ingest))
   app.route('/', verdictsRoutes(shared))
   app.route('/', rulesRoutes(shared))
   app.route('/', alertsRoutes(shared))
   app.route('/', deadLettersRoutes(shared))
   app.route('/', operationsRoutes(shared))
-  app.route('/', docsRoutes({ docs, app }))
+  app.route('/', docsRoutes(docs, app))
   rejectOtherMethods(app)
   app.notFound(c => respondWith(c, { kind: 'route-unknown' }))
   return app

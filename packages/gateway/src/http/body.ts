@@ -5,10 +5,9 @@ import { RequestFault } from './problem.ts'
 
 export type BodyFormat = 'json' | 'ndjson'
 
-/** By their names in lower case. */
+/** By names in lower case. */
 export type RequestHeaders = Readonly<Record<string, string | readonly string[] | undefined>>
 
-/** The parts of a request that its body is read from. */
 export interface BodySource {
   readonly headers: RequestHeaders
   /** The stream of a request that did not arrive through a socket; null if it has no body. */
@@ -23,18 +22,12 @@ export function bodySourceOf(c: Context): BodySource {
     : { headers: incoming.headers, body: incoming }
 }
 
-/** The whole body as text, and how to parse it. */
 export interface Body {
   readonly text: string
   readonly format: BodyFormat
 }
 
-export interface BodyReader {
-  /** Rejects with a RequestFault. */
-  read(source: BodySource): Promise<Body>
-}
-
-export interface BodyReaderOptions {
+interface BodyLimits {
   readonly bytesMax: number
   /** Bytes of all bodies that are being read at one time. */
   readonly bytesInFlightMax: number
@@ -50,14 +43,10 @@ const JSON_TYPES = new Set([
   'application/octet-stream',
 ])
 
-const NDJSON_TYPES = new Set([
-  'application/x-ndjson',
-  'application/ndjson',
-  'application/jsonl',
-  'application/json-lines',
-])
+const NDJSON_TYPE = /^application\/(x-ndjson|ndjson|jsonl|json-lines)$/
 
-export function createBodyReader({ bytesMax, bytesInFlightMax }: BodyReaderOptions): BodyReader {
+/** Returns a function that reads a body, and rejects with a RequestFault. */
+export function createBodyReader({ bytesMax, bytesInFlightMax }: BodyLimits) {
   const budget = new BodyBudget(bytesInFlightMax)
 
   async function readText(source: BodySource['body']): Promise<string> {
@@ -71,17 +60,15 @@ export function createBodyReader({ bytesMax, bytesInFlightMax }: BodyReaderOptio
     }
   }
 
-  return {
-    async read({ headers, body }) {
-      const format = formatOf(headers)
-      const declared = headers['content-length']
-      if (declared !== undefined && Number(declared) > bytesMax) {
-        throw new RequestFault({ kind: 'body-too-large', bytesMax })
-      }
-      const text = await readText(body)
-      if (text.trim() === '') throw new RequestFault({ kind: 'body-empty' })
-      return { text, format }
-    },
+  return async ({ headers, body }: BodySource): Promise<Body> => {
+    const format = formatOf(headers)
+    const declared = headers['content-length']
+    if (declared !== undefined && Number(declared) > bytesMax) {
+      throw new RequestFault({ kind: 'body-too-large', bytesMax })
+    }
+    const text = await readText(body)
+    if (text.trim() === '') throw new RequestFault({ kind: 'body-empty' })
+    return { text, format }
   }
 }
 
@@ -94,9 +81,11 @@ function formatOf(headers: RequestHeaders): BodyFormat {
   const header = headers['content-type']
   if (typeof header !== 'string' || header === 'application/json') return 'json'
   const [type = '', ...parameters] = header.split(';').map(part => part.trim().toLowerCase())
-  const charset = parameters.find(parameter => parameter.startsWith('charset='))?.slice('charset='.length)
-  if (charset !== undefined && !/^"?(utf-?8|us-ascii)"?$/.test(charset)) throw unsupported('the charset must be UTF-8')
-  if (NDJSON_TYPES.has(type)) return 'ndjson'
+  const charset = parameters.find(parameter => parameter.startsWith('charset='))
+  if (charset !== undefined && !/^charset="?(utf-?8|us-ascii)"?$/.test(charset)) {
+    throw unsupported('the charset must be UTF-8')
+  }
+  if (NDJSON_TYPE.test(type)) return 'ndjson'
   if (JSON_TYPES.has(type) || /^[\w.-]+\/[\w.-]+\+json$/.test(type)) return 'json'
   throw unsupported('the body must be JSON (application/json) or JSON lines (application/x-ndjson)')
 }
@@ -106,13 +95,14 @@ function unsupported(reason: string): RequestFault {
 }
 
 /** For a request that did not arrive through a socket. */
-async function collectStream(stream: AsyncIterable<Uint8Array> | null, body: PendingBody): Promise<void> {
-  const { promise: evicted, reject } = Promise.withResolvers<never>()
-  body.onEvict(reject)
+function collectStream(stream: AsyncIterable<Uint8Array> | null, body: PendingBody): Promise<void> {
   async function collect(): Promise<void> {
     for await (const chunk of stream ?? []) body.add(chunk)
   }
-  await Promise.race([collect(), evicted])
+  return new Promise((resolve, reject) => {
+    body.onEvict(reject)
+    collect().then(resolve, reject)
+  })
 }
 
 function collectIncoming(incoming: IncomingMessage, body: PendingBody): Promise<void> {
@@ -125,9 +115,8 @@ function collectIncoming(incoming: IncomingMessage, body: PendingBody): Promise<
     }
     const giveUp = (error: unknown): void => {
       stop()
-      // The rest of the body is not read here. After the response, connections.ts reads a little of
-      // it, so that the client receives the response, and closes the connection. Until then nothing
-      // is read from the socket, not even in this turn.
+      // Nothing more is read from the socket, not even in this turn, until the response is sent.
+      // Then linger() in connections.ts reads some of it, so that the client gets the response.
       incoming.pause()
       incoming.socket.pause()
       reject(error)
@@ -148,8 +137,8 @@ function collectIncoming(incoming: IncomingMessage, body: PendingBody): Promise<
       reject(new RequestFault({ kind: 'body-incomplete' }))
     }
     body.onEvict(giveUp)
-    if (incoming.readableEnded) return resolve()
-    if (incoming.destroyed) return reject(new RequestFault({ kind: 'body-incomplete' }))
+    if (incoming.readableEnded) return onEnd()
+    if (incoming.destroyed) return onClosed()
     incoming.on('data', onData)
     incoming.on('end', onEnd)
     incoming.on('error', onClosed)

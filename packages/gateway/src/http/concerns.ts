@@ -9,7 +9,7 @@ import { RequestFault } from './problem.ts'
 /** Routes that get a span: those that work with samples, and none that operations poll. */
 const TRACED_ROUTES = new Set(['/ingest', '/analyze', '/history', '/dead/:id/put-back'])
 
-export interface ConcernsOptions {
+interface ConcernsOptions {
   readonly metrics: GatewayMetrics
   readonly log: Logger
   /** Undefined where no spans are collected. */
@@ -60,8 +60,7 @@ function tracing(spans: Spans | undefined): Concern {
       if (parent !== undefined || span.context.isSampled) exchange.trace = span.context
     },
     end({ span, status }) {
-      // OpenTelemetry's conventions: a server's span fails for faults of the server, not for those
-      // of the client.
+      // By OpenTelemetry's conventions, faults of the client do not make a server's span fail.
       span?.end({ 'http.response.status_code': status }, status >= 500 ? `responded ${status}` : undefined)
     },
   }

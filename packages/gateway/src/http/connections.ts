@@ -1,18 +1,17 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
-import { ChunkSizeLimit } from './chunk-size.ts'
+import { ChunkSizeLimit } from './pending-body.ts'
 import { type Refusal, refusalResponse, toBytes } from './refusal.ts'
 
 /**
- * Responses of one connection that are being made or sent; further requests wait. A client may
- * pipeline: 1,000 requests fit into one packet, and a response can have 300 kB.
+ * Open responses of one connection; further requests wait. A client may pipeline: 1,000 requests
+ * fit into one packet, and a response can have 300 kB.
  */
 const OPEN_RESPONSES_MAX = 32
 
 /**
- * How long, and how much, a client may go on sending after the response to a request that was not
- * received in full. If the connection were closed with unread input, TCP would reset it, and the
- * client could lose the response.
+ * How much a client may still send after the response to an incomplete request. If the connection
+ * were closed with unread input, TCP would reset it, and the client could lose the response.
  */
 const LINGER = { ms: 500, bytes: 4 * 1024 * 1024 } as const
 
@@ -32,13 +31,12 @@ interface Connection {
   readonly openResponses: Set<ServerResponse>
   /** Begins each waiting request, in order of arrival. */
   readonly waiting: (() => void)[]
-  /** The request that arrived last, whose body may still be arriving, and its response. */
-  newest: IncomingMessage | undefined
-  newestResponse: ServerResponse | undefined
+  /** The response to the request that arrived last, whose body may still be arriving. */
+  newest: ServerResponse | undefined
   refusal: Refusal | undefined
 }
 
-export interface ConnectionsOptions {
+interface ConnectionsOptions {
   /** Bytes of responses that clients have not read yet, all connections together. */
   readonly unreadBytesMax: number
   readonly serve: (incoming: IncomingMessage, outgoing: ServerResponse) => void
@@ -48,30 +46,15 @@ export interface ConnectionsOptions {
   readonly onUnread: () => void
 }
 
-export interface Connections extends Disposable {
-  /** Serves a request, at once or when enough responses of its connection are sent. */
-  accept(incoming: IncomingMessage, outgoing: ServerResponse): void
-  /** Responds to a request that the app never sees. */
-  refuseRequest(incoming: IncomingMessage, outgoing: ServerResponse, refusal: Refusal): void
-  /** Closes a connection with a response, after those to the requests before it. */
-  refuse(socket: Duplex, refusal: Refusal): void
-}
-
 /** Limits pipelining and unread responses, and closes connections gracefully. */
-export function createConnections({ unreadBytesMax, serve, onRefused, onUnread }: ConnectionsOptions): Connections {
+export function createConnections({ unreadBytesMax, serve, onRefused, onUnread }: ConnectionsOptions) {
   const connections = new WeakMap<Duplex, Connection>()
   const unread = createUnreadLimit(unreadBytesMax, onUnread)
 
   function connectionOf(socket: Duplex): Connection {
     let connection = connections.get(socket)
     if (connection === undefined) {
-      connection = {
-        openResponses: new Set(),
-        waiting: [],
-        newest: undefined,
-        newestResponse: undefined,
-        refusal: undefined,
-      }
+      connection = { openResponses: new Set(), waiting: [], newest: undefined, refusal: undefined }
       connections.set(socket, connection)
     }
     return connection
@@ -80,7 +63,7 @@ export function createConnections({ unreadBytesMax, serve, onRefused, onUnread }
   function begin(connection: Connection, incoming: IncomingMessage, outgoing: ServerResponse): void {
     const { socket } = incoming
     connection.openResponses.add(outgoing)
-    unread.watch(socket, connection)
+    unread.busy.set(socket, connection)
     outgoing.once('prefinish', () => unread.add(outgoing.writableLength))
     outgoing.once('finish', () => {
       if (!incoming.complete) linger(incoming)
@@ -88,12 +71,11 @@ export function createConnections({ unreadBytesMax, serve, onRefused, onUnread }
     outgoing.once('close', () => {
       connection.openResponses.delete(outgoing)
       if (socket.destroyed) {
-        // Waiting requests were not begun, and node:http does not close the responses behind the
-        // one being sent.
+        // Waiting requests never began, and node:http closes only the response being sent.
         connection.waiting.length = 0
         connection.openResponses.clear()
       } else connection.waiting.shift()?.()
-      if (connection.openResponses.size === 0) unread.forget(socket)
+      if (connection.openResponses.size === 0) unread.busy.delete(socket)
       closeIfRefused(socket, connection)
     })
     serve(incoming, outgoing)
@@ -101,45 +83,43 @@ export function createConnections({ unreadBytesMax, serve, onRefused, onUnread }
 
   /** Sends the refusal, once the requests before the refused input have their responses. */
   function closeIfRefused(socket: Duplex, connection: Connection): void {
-    const { refusal, newest, newestResponse, openResponses, waiting } = connection
+    const { refusal, newest, openResponses, waiting } = connection
     if (refusal === undefined || socket.destroyed) return
-    // If the body of the newest request is incomplete, the fault is in that body: the request
-    // itself is refused, and the refusal takes the place of its response, which must not be waited
-    // for. It is the last of those that are counted here.
-    const isNewestRefused = newest !== undefined && !newest.complete
+    // If the newest request is incomplete, the fault is in its body: the refusal takes the place of
+    // its response, the last of those counted here.
+    const isNewestRefused = newest !== undefined && !newest.req.complete
     const responsesAhead = openResponses.size + waiting.length - (isNewestRefused ? 1 : 0)
     if (responsesAhead > 0) return
     waiting.length = 0
-    if (isNewestRefused && newestResponse?.headersSent === true) {
+    if (isNewestRefused && newest.headersSent) {
       // It has a response already, such as 413 before its body was complete.
       socket.end()
     } else {
       const response = refusalResponse(refusal)
       onRefused(response.status)
-      // Requests can time out by the thousand at one moment. They send nothing, so their
-      // connections need not linger.
+      // Requests can time out by the thousand at once. They send nothing, so they need not linger.
       socket.end(toBytes(response), refusal === 'request-timeout' ? () => socket.destroy() : undefined)
     }
     if (refusal !== 'request-timeout') setTimeout(() => socket.destroy(), LINGER.ms).unref()
   }
 
   return {
-    accept(incoming, outgoing) {
+    /** Serves a request, at once or when enough responses of its connection are sent. */
+    accept(incoming: IncomingMessage, outgoing: ServerResponse): void {
       const connection = connectionOf(incoming.socket)
-      connection.newest = incoming
-      connection.newestResponse = outgoing
+      connection.newest = outgoing
       if (connection.openResponses.size < OPEN_RESPONSES_MAX) begin(connection, incoming, outgoing)
       else connection.waiting.push(() => begin(connection, incoming, outgoing))
     },
-    refuseRequest(incoming, outgoing, refusal) {
-      const connection = connectionOf(incoming.socket)
-      connection.newest = incoming
-      connection.newestResponse = outgoing
+    /** Responds to a request that the app never sees. */
+    refuseRequest(outgoing: ServerResponse, refusal: Refusal): void {
+      connectionOf(outgoing.req.socket).newest = outgoing
       const { status, headers, body } = refusalResponse(refusal)
       onRefused(status)
       outgoing.writeHead(status, headers).end(body)
     },
-    refuse(socket, refusal) {
+    /** Closes a connection with a response, after those to the requests before it. */
+    refuse(socket: Duplex, refusal: Refusal): void {
       const connection = connectionOf(socket)
       // Further errors of the connection follow from the first.
       if (connection.refusal !== undefined) return
@@ -151,12 +131,11 @@ export function createConnections({ unreadBytesMax, serve, onRefused, onUnread }
 }
 
 /**
- * Limits the bytes of responses that clients have not read, all connections together. Beyond the
- * limit the connections that have been busy for longest are closed: a healthy client reads its
- * response at once.
+ * Limits the bytes of responses that clients have not read, all connections together. Beyond it the
+ * connections that were busy for longest are closed: a healthy client reads its response at once.
  */
 function createUnreadLimit(bytesMax: number, onUnread: () => void) {
-  /** Connections with open responses, the one that has been busy for longest first. */
+  /** Connections with open responses, the longest busy one first. */
   const busy = new Map<Duplex, Connection>()
   /** Bytes of responses since the last check. */
   let addedBytes = 0
@@ -177,12 +156,7 @@ function createUnreadLimit(bytesMax: number, onUnread: () => void) {
   const timer = setInterval(check, UNREAD_CHECK.everyMs).unref()
 
   return {
-    watch(socket: Duplex, connection: Connection): void {
-      busy.set(socket, connection)
-    },
-    forget(socket: Duplex): void {
-      busy.delete(socket)
-    },
+    busy,
     /** Counts the bytes of a response that its socket has not taken. */
     add(bytes: number): void {
       addedBytes += bytes
@@ -207,8 +181,7 @@ function linger(incoming: IncomingMessage): void {
     clearTimeout(timer)
     socket.destroy()
   }
-  const timer = setTimeout(cut, LINGER.ms)
-  timer.unref()
+  const timer = setTimeout(cut, LINGER.ms).unref()
   incoming.on('data', (chunk: Buffer) => {
     bytes += chunk.byteLength
     if (bytes > LINGER.bytes || !chunkSizes.allows(chunk)) cut()

@@ -6,20 +6,21 @@ import { problem, problemSchema } from './documentation.ts'
 import { RequestFault } from './problem.ts'
 import { createRouter, type Router, serve } from './router.ts'
 
-const INFO = {
-  title: 'Tidemark',
-  version: '1',
-  description:
-    'Anomaly verdicts on streaming metrics. Errors are RFC 9457 problems. A 4xx means that the same request can never ' +
-    'succeed. A condition that passes is 503 with a Retry-After in seconds.',
-  license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+const DESCRIPTION = {
+  openapi: '3.1.0',
+  info: {
+    title: 'Tidemark',
+    version: '1',
+    description:
+      'Anomaly verdicts on streaming metrics. Errors are RFC 9457 problems. A 4xx means that the same request can never ' +
+      'succeed. A condition that passes is 503 with a Retry-After in seconds.',
+    license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+  },
+  servers: [{ url: '/' }],
+  security: [],
 }
 
-/** Files of swagger-ui-dist that the page needs. */
-const SWAGGER_FILES = {
-  'swagger-ui.css': 'text/css; charset=utf-8',
-  'swagger-ui-bundle.js': 'text/javascript; charset=utf-8',
-}
+const SCRIPT = 'text/javascript; charset=utf-8'
 
 /** Allows nothing from other hosts. Swagger UI needs inline styles, and its icons are data URLs. */
 export const DOCS_CSP = [
@@ -97,19 +98,14 @@ const fileRoute = createRoute({
   },
 })
 
-export interface DocsOptions {
-  readonly docs: ReadonlyMap<string, Asset>
-  /** The router with the routes to describe; `/openapi.json` and `/docs` are among them. */
-  readonly app: Router
-}
-
-/** `GET /openapi.json`, and the same for people: `GET /docs` and its files. */
-export function docsRoutes({ docs, app }: DocsOptions): Router {
+/** `GET /openapi.json` with all routes of `app`, and the same for people: `GET /docs`. */
+export function docsRoutes(docs: ReadonlyMap<string, Asset>, app: Router): Router {
   const router = createRouter('Operations')
   router.openAPIRegistry.register('Problem', problemSchema)
   let document: string | undefined
   serve(router, documentRoute, c => {
-    document ??= JSON.stringify(describe(app))
+    // Takes tens of milliseconds.
+    document ??= JSON.stringify(app.getOpenAPI31Document(DESCRIPTION))
     return c.body(document, 200, { 'Content-Type': 'application/json' })
   })
   serve(router, pageRoute, c => respondWithAsset(c, docs.get('')))
@@ -117,41 +113,29 @@ export function docsRoutes({ docs, app }: DocsOptions): Router {
   return router
 }
 
-/** Returns the OpenAPI 3.1 document of all routes. Takes tens of milliseconds. */
-function describe(app: Router) {
-  return app.getOpenAPI31Document({
-    openapi: '3.1.0',
-    info: INFO,
-    servers: [{ url: '/' }],
-    security: [],
-  })
-}
-
 function respondWithAsset(c: Context, asset: Asset | undefined): Response {
   if (asset === undefined) throw new RequestFault({ kind: 'route-unknown' })
   return c.body(asset.body, 200, {
     'Content-Type': asset.type,
     'Content-Security-Policy': DOCS_CSP,
-    'X-Content-Type-Options': 'nosniff',
     'Cache-Control': 'no-cache',
   })
 }
 
 /**
- * Reads the files under /docs, by name; the page itself is ''. They come from the package
- * swagger-ui-dist or, in a bundled image, from the folder `swagger-ui` beside the main file.
- * Without either, /docs is 404 and all other routes work.
+ * Reads the files under /docs, by name; the page itself is ''. They come from swagger-ui-dist or, in
+ * a bundled image, from the folder `swagger-ui`. Without either, /docs is 404.
  */
 export function readDocs(): ReadonlyMap<string, Asset> {
-  const assets = new Map<string, Asset>()
   const folder = swaggerFolder()
-  if (folder === undefined) return assets
-  assets.set('', { body: PAGE, type: 'text/html; charset=utf-8' })
-  assets.set('start.js', { body: START, type: 'text/javascript; charset=utf-8' })
-  for (const [name, type] of Object.entries(SWAGGER_FILES)) {
-    assets.set(name, { body: readFileSync(new URL(name, folder), 'utf8'), type })
-  }
-  return assets
+  if (folder === undefined) return new Map()
+  const read = (name: string) => readFileSync(new URL(name, folder), 'utf8')
+  return new Map([
+    ['', { body: PAGE, type: 'text/html; charset=utf-8' }],
+    ['start.js', { body: START, type: SCRIPT }],
+    ['swagger-ui-bundle.js', { body: read('swagger-ui-bundle.js'), type: SCRIPT }],
+    ['swagger-ui.css', { body: read('swagger-ui.css'), type: 'text/css; charset=utf-8' }],
+  ])
 }
 
 function swaggerFolder(): URL | undefined {

@@ -55,10 +55,8 @@ export function jsonBody<T extends z.ZodType>(schema: T, example: unknown) {
   return { required: true, content: { 'application/json': { schema, examples: { example: { value: example } } } } }
 }
 
-type Kinds = readonly [Fault['kind'], ...Fault['kind'][]]
-
 /** Documents a problem response and the problem types that it can have. */
-export function problem(description: string, ...kinds: Kinds) {
+export function problem(description: string, ...kinds: Fault['kind'][]) {
   const type = { enum: kinds.map(problemType) }
   const schema = { allOf: [{ $ref: '#/components/schemas/Problem' }, { properties: { type } }] }
   return { description, content: { 'application/problem+json': { schema } } }
@@ -71,14 +69,9 @@ export const RETRY_AFTER = {
   },
 }
 
-/** Documents a 503: a condition that passes, so that the same request can be retried. */
-export function outage(description: string, ...kinds: Kinds) {
+/** Documents a 503, after which the same request can be retried. */
+export function outage(description: string, ...kinds: Fault['kind'][]) {
   return { ...problem(description, ...kinds), headers: RETRY_AFTER }
-}
-
-export const METHOD_NOT_ALLOWED = {
-  ...problem('The path does not support this method.', 'method-not-allowed'),
-  headers: { Allow: { description: 'The methods of the path.', schema: { type: 'string' as const } } },
 }
 
 /** The problems of every route that uses the store. */

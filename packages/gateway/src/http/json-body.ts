@@ -13,9 +13,9 @@ const BODIES_BYTES_MAX = 16 * BODY_BYTES_MAX
 export type FieldsReader = <T extends z.ZodType>(c: Context, schema: T) => Promise<z.output<T>>
 
 export function createFieldsReader(): FieldsReader {
-  const body = createBodyReader({ bytesMax: BODY_BYTES_MAX, bytesInFlightMax: BODIES_BYTES_MAX })
+  const readBody = createBodyReader({ bytesMax: BODY_BYTES_MAX, bytesInFlightMax: BODIES_BYTES_MAX })
   return async (c, schema) => {
-    const { text, format } = await body.read(bodySourceOf(c))
+    const { text, format } = await readBody(bodySourceOf(c))
     if (format !== 'json') {
       throw new RequestFault({ kind: 'media-type-unsupported', reason: 'the body must be JSON (application/json)' })
     }

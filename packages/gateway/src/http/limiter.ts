@@ -7,16 +7,10 @@ import { RequestFault } from './problem.ts'
 export const PAGE_LIMITS = { concurrent: 2, waitingMax: 200 } as const
 
 /** Returns a function that runs `concurrent` pieces of work at a time, in order of arrival. */
-export function createLimiter({
-  concurrent,
-  waitingMax,
-}: {
-  readonly concurrent: number
-  readonly waitingMax: number
-}): <T>(work: () => Promise<T>) => Promise<T> {
+export function createLimiter({ concurrent, waitingMax }: Record<'concurrent' | 'waitingMax', number>) {
   let running = 0
   const waiting: (() => void)[] = []
-  return async work => {
+  return async <T>(work: () => Promise<T>): Promise<T> => {
     if (running < concurrent) running++
     else if (waiting.length < waitingMax) await new Promise<void>(resolve => waiting.push(resolve))
     else throw new RequestFault({ kind: 'overloaded', reason: 'too many requests of this kind are waiting' })

@@ -2,14 +2,17 @@ import type { OpenSpan } from '@tidemark/shared/runtime/tracing/spans'
 import type { TraceContext } from '@tidemark/shared/sample/trace-context'
 import type { Context, Hono } from 'hono'
 import { type BodySource, bodySourceOf } from './body.ts'
-import { type Fault, type PlainResponse, problemResponse } from './problem.ts'
+import { type Fault, type PlainResponse, problemResponse, send } from './problem.ts'
 
-/** One request as its concerns see it, and what they note about it. */
-export interface Exchange extends BodySource {
+interface RequestTarget {
   /** The route's template, or `unmatched`. */
   readonly route: string
   readonly method: string
   readonly path: string
+}
+
+/** One request as its concerns see it, and what they note about it. */
+export interface Exchange extends BodySource, RequestTarget {
   /** Of performance.now(). */
   readonly beginMs: number
   /** What the request's samples carry on: its own span, or the trace that it arrived with. */
@@ -19,6 +22,15 @@ export interface Exchange extends BodySource {
   status: number
   /** From the request to its response; 0 until then. */
   seconds: number
+}
+
+export function createExchange(
+  headers: BodySource['headers'],
+  body: BodySource['body'],
+  { route, method, path }: RequestTarget,
+): Exchange {
+  const beginMs = performance.now()
+  return { headers, body, route, method, path, beginMs, trace: undefined, span: undefined, status: 0, seconds: 0 }
 }
 
 /** Headers of a response as node:http takes them: names and values alternate. */
@@ -35,28 +47,24 @@ export interface Concern {
   end?(exchange: Exchange, headers: HeaderList): void
 }
 
-/** Runs the concerns of a request, in order. Every way into the gateway uses the same pipeline. */
-export interface Pipeline {
-  /** Throws what a concern throws; the caller passes that to `fail`. */
-  begin(exchange: Exchange): void
-  fail(exchange: Exchange, error: unknown): PlainResponse
-  end(exchange: Exchange, status: number, headers: HeaderList): void
-}
+export type Pipeline = ReturnType<typeof createPipeline>
 
-export function createPipeline(concerns: readonly Concern[]): Pipeline {
+/** Runs the concerns of a request, in order. Every way into the gateway uses the same pipeline. */
+export function createPipeline(concerns: readonly Concern[]) {
   const beginning = concerns.filter(concern => concern.begin !== undefined)
   const failing = concerns.filter(concern => concern.fail !== undefined)
   const ending = concerns.filter(concern => concern.end !== undefined)
   return {
-    begin(exchange) {
+    /** Throws what a concern throws; the caller passes that to `fail`. */
+    begin(exchange: Exchange): void {
       for (const concern of beginning) concern.begin?.(exchange)
     },
-    fail(exchange, error) {
+    fail(exchange: Exchange, error: unknown): PlainResponse {
       let fault: Fault | undefined
       for (const concern of failing) fault ??= concern.fail?.(exchange, error)
       return problemResponse(fault ?? { kind: 'internal' }, exchange.path)
     },
-    end(exchange, status, headers) {
+    end(exchange: Exchange, status: number, headers: HeaderList): void {
       exchange.status = status
       exchange.seconds = (performance.now() - exchange.beginMs) / 1000
       for (const concern of ending) concern.end?.(exchange, headers)
@@ -76,36 +84,21 @@ export function installPipeline(app: Hono, pipeline: Pipeline, routeOf: (c: Cont
   app.use(async (c: Context, next) => {
     const { headers, body } = bodySourceOf(c)
     const { method, path } = c.req
-    const exchange: Exchange = {
-      headers,
-      body,
-      route: routeOf(c),
-      method,
-      path,
-      beginMs: performance.now(),
-      trace: undefined,
-      span: undefined,
-      status: 0,
-      seconds: 0,
-    }
+    const exchange = createExchange(headers, body, { route: routeOf(c), method, path })
     c.set(EXCHANGE, exchange)
     let isRejected = false
     try {
       pipeline.begin(exchange)
     } catch (error) {
       isRejected = true
-      c.res = respond(c, pipeline.fail(exchange, error))
+      c.res = send(c, pipeline.fail(exchange, error))
     }
     if (!isRejected) await next()
     const added: HeaderList = []
     pipeline.end(exchange, c.res.status, added)
     for (let i = 0; i < added.length; i += 2) setHeader(c, String(added[i]), String(added[i + 1]))
   })
-  app.onError((error, c) => respond(c, pipeline.fail(exchangeOf(c), error)))
-}
-
-function respond(c: Context, { status, headers, body }: PlainResponse): Response {
-  return c.body(body, status, headers)
+  app.onError((error, c) => send(c, pipeline.fail(exchangeOf(c), error)))
 }
 
 /** Sets a header of a finished response; on the socket's own, because Hono would copy it. */

@@ -12,47 +12,94 @@ export interface ParameterError {
   readonly detail: string
 }
 
-/** An error of one item of a body. */
-export interface ItemError {
-  readonly index: number
-  readonly detail: string
-}
-
 /** Members of a problem beyond those that RFC 9457 defines. */
 type Members = Readonly<Record<string, unknown>>
+
+type Headers = Readonly<Record<string, string>>
+
+/** A problem of RFC 9457. Its `type` and `instance` follow from the fault's kind and the request. */
+function problem(
+  status: ContentfulStatusCode,
+  title: string,
+  detail: string,
+  members: Members = {},
+  headers?: Headers,
+) {
+  return { status, title, detail, members, headers }
+}
+
+type Problem = ReturnType<typeof problem>
+
+/** A problem that passes, so that the same request can be retried. */
+function outage(retryAfterS: number, title: string, detail: string, members?: Members): Problem {
+  return problem(503, title, detail, members, retryAfterHeader(retryAfterS))
+}
+
+/** The faults that are always the same. */
+const FIXED = {
+  'route-unknown': problem(404, 'No such route', 'No route has this path. /openapi.json lists all routes.'),
+  'request-malformed': problem(400, 'Malformed request', 'The request target or the Host header is not valid.'),
+  'body-empty': problem(400, 'Empty body', 'The body is empty. /openapi.json describes what it must contain.'),
+  'body-incomplete': problem(400, 'Incomplete body', 'The connection ended before the end of the body.'),
+  'idempotency-key-invalid': problem(
+    400,
+    'Invalid Idempotency-Key',
+    'Idempotency-Key must be one string of 1 to 255 printable ASCII characters, with or without quotes.',
+  ),
+  'idempotency-key-reused': problem(
+    422,
+    'Idempotency-Key reused',
+    'This Idempotency-Key was used with a different body before. Use a new key for each request.',
+  ),
+  'rule-unknown': problem(404, 'No such rule', 'No rule has this id.'),
+  'mute-unknown': problem(404, 'No such mute', 'No mute has this id. It may have expired or been deleted.'),
+  'alert-unknown': problem(404, 'No such alert', 'No alert has this id. It may be too old to be kept.'),
+  'alert-resolved': problem(409, 'Alert resolved', 'This alert is resolved, so it cannot be acknowledged or snoozed.'),
+  'key-unknown': problem(404, 'Unknown key', 'No sample of this key has been analysed.'),
+  'receipt-without-key': problem(
+    404,
+    'No such sample',
+    'The entry that this receipt names contains no sample of this key.',
+  ),
+  'dead-unknown': problem(
+    404,
+    'No such dead letter',
+    'No dead letter has this id. It may have been redriven or discarded.',
+  ),
+  'verdicts-gone': problem(
+    404,
+    'Verdicts not kept',
+    'The verdicts on the entry of this receipt are no longer kept. Request a key to get its newest analysis.',
+  ),
+  internal: problem(500, 'Internal error', 'The gateway could not handle the request. Its log has the cause.'),
+}
 
 /**
  * Every way in which a request can fail. 4xx means that the same request will never succeed, so
  * clients discard the data. Our own faults and whatever is temporary are 5xx; each 503 has a
  * Retry-After in seconds.
  */
-export type Fault =
-  | { readonly kind: 'route-unknown' }
+export type Fault = FixedFault | VariableFault
+
+type FixedFault = { readonly kind: keyof typeof FIXED }
+
+type VariableFault =
   | { readonly kind: 'method-not-allowed'; readonly allow: string }
-  | { readonly kind: 'request-malformed' }
-  | { readonly kind: 'body-empty' }
-  | { readonly kind: 'body-incomplete' }
   | { readonly kind: 'body-malformed'; readonly reason: string }
   | { readonly kind: 'body-too-large'; readonly bytesMax: number }
   | { readonly kind: 'samples-too-many'; readonly samplesMax: number }
   | { readonly kind: 'media-type-unsupported'; readonly reason: string }
   /** `errors` are the first ones; `members` has the complete result. */
-  | { readonly kind: 'samples-invalid'; readonly errors: readonly ItemError[]; readonly members: Members }
-  | { readonly kind: 'idempotency-key-invalid' }
-  | { readonly kind: 'idempotency-key-reused' }
+  | {
+      readonly kind: 'samples-invalid'
+      readonly errors: readonly { readonly index: number; readonly detail: string }[]
+      readonly members: Members
+    }
   | { readonly kind: 'parameters-invalid'; readonly errors: readonly ParameterError[] }
   /** A body is JSON but breaks its schema. */
   | { readonly kind: 'fields-invalid'; readonly errors: readonly FieldFault[] }
   /** The rules in force are not of the version that the request names. */
   | { readonly kind: 'version-changed'; readonly version: number }
-  | { readonly kind: 'rule-unknown' }
-  | { readonly kind: 'mute-unknown' }
-  | { readonly kind: 'alert-unknown' }
-  | { readonly kind: 'alert-resolved' }
-  | { readonly kind: 'key-unknown' }
-  | { readonly kind: 'receipt-without-key' }
-  | { readonly kind: 'verdicts-gone' }
-  | { readonly kind: 'dead-unknown' }
   | { readonly kind: 'dead-unreadable'; readonly reason: string }
   | { readonly kind: 'not-analysed-yet'; readonly backlog: number }
   | {
@@ -64,7 +111,6 @@ export type Fault =
   | { readonly kind: 'store-unavailable' }
   /** A limit is reached; `retryAfterS` is left out where it passes within a second. */
   | { readonly kind: 'overloaded'; readonly reason: string; readonly retryAfterS?: number }
-  | { readonly kind: 'internal' }
 
 /** Thrown where a request cannot continue. The request concerns turn it into a response. */
 export class RequestFault extends Error {
@@ -80,22 +126,30 @@ export class RequestFault extends Error {
 /** A response that is independent of how it is sent. */
 export interface PlainResponse {
   readonly status: ContentfulStatusCode
-  readonly headers: Readonly<Record<string, string>>
+  readonly headers: Headers
   readonly body: string
 }
 
 /** Returns the response to a fault of a request of `path`, as application/problem+json. */
-export function problemResponse(fault: Fault, path: string): PlainResponse {
-  // Each entry takes the faults of its own kind, which the compiler cannot follow through the
-  // lookup.
-  const toProblem = PROBLEMS[fault.kind] as (fault: Fault) => Problem
-  const { status, title, detail, headers, members } = toProblem(fault)
+export function problemResponse(fault: Fault, path?: string): PlainResponse {
+  const { status, title, detail, members, headers } = isFixed(fault) ? FIXED[fault.kind] : variableProblem(fault)
   const body = { type: problemType(fault.kind), title, status, detail, instance: path, ...members }
   return { status, headers: { 'Content-Type': 'application/problem+json', ...headers }, body: JSON.stringify(body) }
 }
 
+function isFixed(fault: Fault): fault is FixedFault {
+  return fault.kind in FIXED
+}
+
+function variableProblem<K extends VariableFault['kind']>(fault: Extract<VariableFault, { kind: K }>): Problem {
+  return VARIABLE[fault.kind as K](fault)
+}
+
 export function respondWith(c: Context, fault: Fault): Response {
-  const { status, headers, body } = problemResponse(fault, c.req.path)
+  return send(c, problemResponse(fault, c.req.path))
+}
+
+export function send(c: Context, { status, headers, body }: PlainResponse): Response {
   return c.body(body, status, headers)
 }
 
@@ -104,119 +158,51 @@ export function problemType(kind: string): string {
   return `urn:tidemark:problem:${kind}`
 }
 
-/** RFC 9457, without `type` and `instance`: those follow from the fault's kind and the request. */
-interface Problem {
-  readonly status: ContentfulStatusCode
-  readonly title: string
-  readonly detail: string
-  readonly headers?: Readonly<Record<string, string>>
-  readonly members?: Members
-}
-
-const PROBLEMS: { readonly [K in Fault['kind']]: (fault: Extract<Fault, { readonly kind: K }>) => Problem } = {
-  'route-unknown': () => problem(404, 'No such route', 'No route has this path. /openapi.json lists all routes.'),
-  'method-not-allowed': ({ allow }) => ({
-    ...problem(405, 'Method not allowed', `This path supports ${allow}.`),
-    headers: { Allow: allow },
-  }),
-  'request-malformed': () => problem(400, 'Malformed request', 'The request target or the Host header is not valid.'),
-  'body-empty': () => problem(400, 'Empty body', 'The body is empty. /openapi.json describes what it must contain.'),
-  'body-incomplete': () => problem(400, 'Incomplete body', 'The connection ended before the end of the body.'),
+const VARIABLE: {
+  readonly [K in VariableFault['kind']]: (fault: Extract<VariableFault, { readonly kind: K }>) => Problem
+} = {
+  'method-not-allowed': ({ allow }) =>
+    problem(405, 'Method not allowed', `This path supports ${allow}.`, {}, { Allow: allow }),
   'body-malformed': ({ reason }) => problem(400, 'Malformed body', sentence(reason)),
   'body-too-large': ({ bytesMax }) =>
     problem(413, 'Body too large', `The limit is ${bytesMax} bytes. Split the samples into several requests.`),
   'samples-too-many': ({ samplesMax }) =>
     problem(413, 'Too many samples', `The limit is ${samplesMax} samples a request. Split them into several requests.`),
   'media-type-unsupported': ({ reason }) => problem(415, 'Unsupported media type', sentence(reason)),
-  'samples-invalid': ({ errors, members }) => ({
-    ...problem(400, 'No valid sample', `No sample was accepted. ${sentence(errors[0]?.detail ?? 'there was none')}`),
-    members: { errors, ...members },
-  }),
-  'idempotency-key-invalid': () =>
-    problem(
-      400,
-      'Invalid Idempotency-Key',
-      'Idempotency-Key must be one string of 1 to 255 printable ASCII characters, with or without quotes.',
-    ),
-  'idempotency-key-reused': () =>
-    problem(
-      422,
-      'Idempotency-Key reused',
-      'This Idempotency-Key was used with a different body before. Use a new key for each request.',
-    ),
-  'parameters-invalid': ({ errors }) => ({
-    ...problem(
-      400,
-      'Invalid query parameters',
-      sentence(errors.map(({ parameter, detail }) => `${parameter} ${detail}`).join('; ')),
-    ),
-    members: { errors },
-  }),
+  'samples-invalid': ({ errors, members }) => {
+    const detail = `No sample was accepted. ${sentence(errors[0]?.detail ?? 'there was none')}`
+    return problem(400, 'No valid sample', detail, { errors, ...members })
+  },
+  'parameters-invalid': ({ errors }) => {
+    const detail = sentence(errors.map(({ parameter, detail }) => `${parameter} ${detail}`).join('; '))
+    return problem(400, 'Invalid query parameters', detail, { errors })
+  },
   'fields-invalid': ({ errors }) => fieldsInvalid(errors),
-  'version-changed': ({ version }) => ({
-    ...problem(
-      412,
-      'The rules have changed',
-      `The rules are now at version ${version}. Read them again before you change them.`,
-    ),
-    members: { version },
-  }),
-  'rule-unknown': () => problem(404, 'No such rule', 'No rule has this id.'),
-  'mute-unknown': () => problem(404, 'No such mute', 'No mute has this id. It may have expired or been deleted.'),
-  'alert-unknown': () => problem(404, 'No such alert', 'No alert has this id. It may be too old to be kept.'),
-  'alert-resolved': () =>
-    problem(409, 'Alert resolved', 'This alert is resolved, so it cannot be acknowledged or snoozed.'),
-  'key-unknown': () => problem(404, 'Unknown key', 'No sample of this key has been analysed.'),
-  'receipt-without-key': () =>
-    problem(404, 'No such sample', 'The entry that this receipt names contains no sample of this key.'),
-  'dead-unknown': () =>
-    problem(404, 'No such dead letter', 'No dead letter has this id. It may have been redriven or discarded.'),
+  'version-changed': ({ version }) => {
+    const detail = `The rules are now at version ${version}. Read them again before you change them.`
+    return problem(412, 'The rules have changed', detail, { version })
+  },
   'dead-unreadable': ({ reason }) =>
     problem(409, 'Cannot be redriven', `This dead letter cannot be redriven: ${reason}. It can only be discarded.`),
-  'verdicts-gone': () =>
-    problem(
-      404,
-      'Verdicts not kept',
-      'The verdicts on the entry of this receipt are no longer kept. Request a key to get its newest analysis.',
-    ),
-  'not-analysed-yet': ({ backlog }) => ({
-    ...problem(503, 'Not analysed yet', 'The sample was not analysed within the wait. Repeat the request.'),
-    headers: retryAfterHeader(SOON_S),
-    members: { backlog },
-  }),
-  'samples-not-stored': ({ stored, members, retryAfterS }) => ({
-    ...problem(
-      503,
-      'Samples not stored',
-      `${stored} samples were stored. Retry the remaining valid ones; \`rejected\` lists the reasons.`,
-    ),
-    headers: retryAfterHeader(retryAfterS),
-    members,
-  }),
-  'store-unavailable': () => ({
-    ...problem(503, 'Store unavailable', 'The store does not respond. Retry the request.'),
-    headers: retryAfterHeader(outageRetryAfterS()),
-  }),
-  overloaded: ({ reason, retryAfterS }) => ({
-    ...problem(503, 'Overloaded', sentence(reason)),
-    headers: retryAfterHeader(retryAfterS ?? SOON_S),
-  }),
-  internal: () => problem(500, 'Internal error', 'The gateway could not handle the request. Its log has the cause.'),
-}
-
-function problem(status: ContentfulStatusCode, title: string, detail: string): Problem {
-  return { status, title, detail }
+  'not-analysed-yet': ({ backlog }) =>
+    outage(SOON_S, 'Not analysed yet', 'The sample was not analysed within the wait. Repeat the request.', { backlog }),
+  'samples-not-stored': ({ stored, members, retryAfterS }) => {
+    const detail = `${stored} samples were stored. Retry the remaining valid ones; \`rejected\` lists the reasons.`
+    return outage(retryAfterS, 'Samples not stored', detail, members)
+  },
+  'store-unavailable': () =>
+    outage(outageRetryAfterS(), 'Store unavailable', 'The store does not respond. Retry the request.'),
+  overloaded: ({ reason, retryAfterS = SOON_S }) => outage(retryAfterS, 'Overloaded', sentence(reason)),
 }
 
 function fieldsInvalid(all: readonly FieldFault[]): Problem {
-  const errors = all.slice(0, FIELD_ERRORS_MAX).map(({ field, detail }) => ({
-    field: field.slice(0, FIELD_LENGTH_MAX),
-    detail,
-  }))
+  const errors = all
+    .slice(0, FIELD_ERRORS_MAX)
+    .map(({ field, detail }) => ({ field: field.slice(0, FIELD_LENGTH_MAX), detail }))
   const first = errors.slice(0, 3).map(({ field, detail }) => (field === '' ? detail : `${field}: ${detail}`))
   const more = all.length - first.length
   const detail = sentence(`${first.join('; ')}${more > 0 ? `; and ${more} more` : ''}`)
-  return { ...problem(422, 'Invalid fields', detail), members: { errors } }
+  return problem(422, 'Invalid fields', detail, { errors })
 }
 
 function sentence(text: string): string {

@@ -7,9 +7,8 @@ const UNKNOWN_NAMED_MAX = 3
 const NAME_LENGTH_MAX = 64
 
 /**
- * Returns what is wrong with the parameters of a request, from what their schema found. Query
- * schemas are strict: ignoring a misspelled parameter would silently return something else than was
- * requested.
+ * Returns the errors of a request's parameters. Query schemas are strict: ignoring a misspelled
+ * parameter would silently return something else than was requested.
  */
 export function parameterErrors(
   issues: readonly z.core.$ZodIssue[],
@@ -40,25 +39,25 @@ export function keyParameter(bytesMax: number) {
     })
 }
 
-interface IntegerRange {
+interface OptionalInteger {
   readonly min: number
   readonly max: number
-}
-
-export function integerParameter({ min, max }: IntegerRange) {
-  const rule = `must be an integer from ${min} to ${max}`
-  return z
-    .string()
-    .regex(/^\d{1,15}$/, rule)
-    .transform(Number)
-    .pipe(z.number().min(min, rule).max(max, rule))
-    .openapi({ type: 'integer', minimum: min, maximum: max })
+  readonly fallback: number
 }
 
 /** An integer that is `fallback` where the request does not say. */
-export function optionalInteger({ fallback, ...range }: IntegerRange & { readonly fallback: number }) {
-  // The generator documents the default of a transformed parameter only where its metadata has it.
-  return integerParameter(range).default(fallback).openapi({ default: fallback })
+export function optionalInteger({ min, max, fallback }: OptionalInteger) {
+  const rule = `must be an integer from ${min} to ${max}`
+  return (
+    z
+      .string()
+      .regex(/^\d{1,15}$/, rule)
+      .transform(Number)
+      .pipe(z.number().min(min, rule).max(max, rule))
+      .default(fallback)
+      // The generator documents the default of a transformed parameter only where its metadata has it.
+      .openapi({ type: 'integer', minimum: min, maximum: max, default: fallback })
+  )
 }
 
 /** A parameter in the path. The handler decides what an id that cannot exist means. */

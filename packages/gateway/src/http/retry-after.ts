@@ -1,9 +1,7 @@
 import type { GatewayStore, Progress } from '@tidemark/shared/store/ports/gateway'
 
-/*
- * Every Retry-After is computed in this file. A wait has jitter wherever many clients are rejected
- * at once: clients that were rejected together must not return together.
- */
+// Every Retry-After is computed here, with jitter wherever many clients are rejected at once: they
+// must not return together.
 
 /** For a limit that is reached only for a moment. */
 export const SOON_S = 1
@@ -41,7 +39,7 @@ export function keysRetryAfterS(expiresInMs: number): number {
   return Math.min(WAIT_MAX_S, 1 + Math.ceil((expiresInMs / 1000) * (1 + Math.random() / 2)))
 }
 
-export interface DrainRateOptions {
+interface DrainRateOptions {
   readonly store: Pick<GatewayStore, 'progress'>
   /** Milliseconds of a monotonic clock. */
   readonly now: () => number
@@ -49,14 +47,7 @@ export interface DrainRateOptions {
   readonly random: () => number
 }
 
-/** How fast the backlog of a partition drains. */
-export interface DrainRate {
-  /**
-   * Returns the seconds until the partition is expected to have drained, from 1 to 75. `backlog` is
-   * left out by callers that do not know it: a store at its memory limit does not report it.
-   */
-  retryAfterS(partition: number, backlog?: number): number
-}
+export type DrainRate = ReturnType<typeof createDrainRate>
 
 interface Observation {
   readonly at: number
@@ -69,10 +60,10 @@ interface Observation {
 
 /**
  * Estimates when a full partition has room again from how fast it drained between rejections. It
- * reads the progress in the background, at most twice a second for each partition: a rejection must
- * cost less than the request that it rejects.
+ * reads the progress in the background, at most twice a second per partition: a rejection must cost
+ * less than the request that it rejects.
  */
-export function createDrainRate({ store, now, random }: DrainRateOptions): DrainRate {
+export function createDrainRate({ store, now, random }: DrainRateOptions) {
   const observations = new Map<number, Observation>()
   const lastReadAt = new Map<number, number>()
 
@@ -81,8 +72,7 @@ export function createDrainRate({ store, now, random }: DrainRateOptions): Drain
     try {
       ;[progress] = await store.progress([partition])
     } catch {
-      // The rate stays as it was. A client that sends samples learns of the outage from the outcome
-      // of append().
+      // The rate stays as it was. The outcome of append() shows clients the outage.
       return
     }
     if (progress === undefined) return
@@ -96,7 +86,11 @@ export function createDrainRate({ store, now, random }: DrainRateOptions): Drain
   }
 
   return {
-    retryAfterS(partition, backlog) {
+    /**
+     * Returns the seconds until the partition is expected to have drained, from 1 to 75. A store at
+     * its memory limit does not report the backlog, so callers may leave it out.
+     */
+    retryAfterS(partition: number, backlog?: number): number {
       const readAt = lastReadAt.get(partition)
       if (readAt === undefined || now() - readAt >= OBSERVED_MIN_MS) {
         lastReadAt.set(partition, now())

@@ -2,20 +2,19 @@ import { OpenAPIHono, type RouteConfig, type RouteHandler } from '@hono/zod-open
 import type { Context, Handler, Hono } from 'hono'
 import { matchedRoutes } from 'hono/route'
 import type { BlankEnv } from 'hono/types'
-import { METHOD_NOT_ALLOWED } from './documentation.ts'
+import { problem } from './documentation.ts'
 import { RequestFault, respondWith } from './problem.ts'
 import { parameterErrors } from './query.ts'
 
 /** The path of middleware that runs for every request: no route. */
 const ANY_PATH = '/*'
 
-/** A router with its documentation. */
 export type Router = OpenAPIHono<BlankEnv> & { readonly tag: string }
 
-/**
- * The context of a route's handler: `c.req.valid` returns the parameters by the route's schemas.
- */
-type RouteContext<R extends RouteConfig> = Parameters<RouteHandler<R>>[0]
+const METHOD_NOT_ALLOWED = {
+  ...problem('The path does not support this method.', 'method-not-allowed'),
+  headers: { Allow: { description: 'The methods of the path.', schema: { type: 'string' as const } } },
+}
 
 /** Creates a router: routes are documented under `tag` and respond 400 to invalid parameters. */
 export function createRouter(tag: string): Router {
@@ -23,24 +22,21 @@ export function createRouter(tag: string): Router {
     defaultHook(result, c) {
       if (result.success) return
       const isRepeated = (name: string) => result.target === 'query' && (c.req.queries(name)?.length ?? 0) > 1
-      throw new RequestFault({
-        kind: 'parameters-invalid',
-        errors: parameterErrors(result.error.issues, isRepeated),
-      })
+      const errors = parameterErrors(result.error.issues, isRepeated)
+      throw new RequestFault({ kind: 'parameters-invalid', errors })
     },
   })
   return Object.assign(router, { tag })
 }
 
 /**
- * Registers a route: its documentation and its handler. The library would read a documented body
- * itself, of any size, so it is not shown the body here: handlers read bodies with the gateway's
- * bounded readers (json-body.ts).
+ * Registers a route's documentation and handler. The library would read a documented body of any
+ * size, so it does not see the body: handlers use the bounded readers (json-body.ts).
  */
 export function serve<R extends RouteConfig>(
   router: Router,
   route: R,
-  handler: (c: RouteContext<R>) => Response | Promise<Response>,
+  handler: (c: Parameters<RouteHandler<R>>[0]) => Response | Promise<Response>,
 ): void {
   register(router, route)
   const { body, ...parameters } = route.request ?? {}
@@ -56,10 +52,7 @@ export function register(router: Router, route: RouteConfig): void {
   })
 }
 
-/**
- * Responds 405 to every other method of the registered paths. Call it after the last route is
- * registered.
- */
+/** Responds 405 to the other methods of the paths that were registered before this call. */
 export function rejectOtherMethods(app: Hono): void {
   const methodsOf = new Map<string, Set<string>>()
   for (const { method, path } of app.routes) {

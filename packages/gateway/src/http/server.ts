@@ -5,13 +5,13 @@ import type { Hono } from 'hono'
 import type { GatewayConfig } from '../config.ts'
 import type { GatewayMetrics } from '../metrics.ts'
 import { createConnections } from './connections.ts'
-import { problemType } from './problem.ts'
+import { problemResponse } from './problem.ts'
 import { type Refusal, refusalOf } from './refusal.ts'
 
 /** Requests have far fewer; each header costs memory before the request is looked at. */
 const HEADERS_COUNT_MAX = 50
 
-/** All headers together. Set here so that no process option changes it; queries have 9 KiB. */
+/** All headers together, whatever the process options say; queries have 9 KiB. */
 const HEADERS_BYTES_MAX = 16 * 1024
 
 /** With Node's default interval of 30 s, a timeout of 5 s could last 35 s. */
@@ -23,7 +23,7 @@ export interface HttpServer {
   close(graceMs: number): Promise<void>
 }
 
-export interface ListenOptions {
+interface ListenOptions {
   readonly app: Hono
   /** The fast path: serves a request itself, or returns false to leave it to the app. */
   readonly fastPath: (incoming: IncomingMessage, outgoing: ServerResponse) => boolean
@@ -47,21 +47,19 @@ export async function listen({ app, fastPath, config, metrics }: ListenOptions):
   })
   const accept = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
     const refusal = refusalOfHeaders(incoming)
-    if (refusal === undefined) {
-      connections.accept(incoming, outgoing)
-      return
-    }
-    connections.refuseRequest(incoming, outgoing, refusal)
+    if (refusal === undefined) connections.accept(incoming, outgoing)
+    else connections.refuseRequest(outgoing, refusal)
   }
   const server = createServer(serverOptions(config), accept)
-  // Node silently drops headers beyond its limit, so a limit of one more shows that there are too
-  // many.
+  // Node silently drops headers beyond its limit: a limit of one more shows that there are too many.
   server.maxHeadersCount = HEADERS_COUNT_MAX + 1
   server.maxConnections = config.CONNECTIONS_MAX
   server.maxRequestsPerSocket = config.REQUESTS_PER_CONNECTION_MAX
-  server.timeout = silenceMsMax(config)
+  // A connection may be silent for the slowest response (a wait for a verdict, two store operations)
+  // plus a request. Without it a client that never reads would keep its responses in memory for ever.
+  server.timeout = config.ANALYZE_WAIT_MAX_MS + 2 * config.STORE_TIMEOUT_MS + config.REQUEST_TIMEOUT_MS
   // A client that closes its side of the connection still gets its responses. Node has no option
-  // for this, only the undocumented property that it sets itself.
+  // for this, only an undocumented property.
   Object.assign(server, { httpAllowHalfOpen: true })
 
   server.on('clientError', (error, socket) => connections.refuse(socket, refusalOf(error)))
@@ -71,9 +69,7 @@ export async function listen({ app, fastPath, config, metrics }: ListenOptions):
     socket.resume()
     connections.refuse(socket, 'tunnel-refused')
   })
-  server.on('checkExpectation', (incoming, outgoing) => {
-    connections.refuseRequest(incoming, outgoing, 'expectation-unknown')
-  })
+  server.on('checkExpectation', (_incoming, outgoing) => connections.refuseRequest(outgoing, 'expectation-unknown'))
   server.on('checkContinue', (incoming, outgoing) => {
     // The client is not asked to send a body that is too long.
     if (!(Number(incoming.headers['content-length']) > config.BODY_BYTES_MAX)) outgoing.writeContinue()
@@ -106,19 +102,7 @@ function serverOptions(config: GatewayConfig): ServerOptions {
   }
 }
 
-/**
- * Returns how long a connection may be silent in both directions: the time of the slowest response
- * (a wait for a verdict and two store operations) plus the time that a client has for its request.
- * Without the limit, a client that never reads its responses would keep them in memory for ever.
- */
-function silenceMsMax({ ANALYZE_WAIT_MAX_MS, STORE_TIMEOUT_MS, REQUEST_TIMEOUT_MS }: GatewayConfig): number {
-  return ANALYZE_WAIT_MAX_MS + 2 * STORE_TIMEOUT_MS + REQUEST_TIMEOUT_MS
-}
-
-/**
- * Refuses what node:http's parser accepts but HTTP or Tidemark does not. With two Host headers,
- * servers disagree on which counts.
- */
+/** Refuses what the parser accepts but HTTP or Tidemark does not, such as an ambiguous Host. */
 function refusalOfHeaders({ rawHeaders, httpVersion, httpVersionMajor }: IncomingMessage): Refusal | undefined {
   // The parser also accepts HTTP/0.9 and HTTP/2.0.
   if (httpVersionMajor !== 1) return 'request-malformed'
@@ -133,26 +117,16 @@ function refusalOfHeaders({ rawHeaders, httpVersion, httpVersionMajor }: Incomin
 
 /** Responds to a request that never reaches the app: its Host and target form no URL. */
 function respondToBadRequest(error: unknown): Response {
-  const isClientFault = error instanceof RequestError
-  const status = isClientFault ? 400 : 500
-  const kind = isClientFault ? 'request-malformed' : 'internal'
-  const title = isClientFault ? 'Malformed request' : 'Internal error'
-  return new Response(JSON.stringify({ type: problemType(kind), title, status }), {
-    status,
-    headers: { 'Content-Type': 'application/problem+json', 'X-Content-Type-Options': 'nosniff' },
-  })
+  const kind = error instanceof RequestError ? 'request-malformed' : 'internal'
+  const { status, headers, body } = problemResponse({ kind })
+  return new Response(body, { status, headers: { ...headers, 'X-Content-Type-Options': 'nosniff' } })
 }
 
-function closeServer(server: Server, graceMs: number): Promise<void> {
-  return new Promise(resolve => {
-    // Connections become idle as their requests end, so closing idle ones once is not enough.
-    const sweep = setInterval(() => server.closeIdleConnections(), 50)
-    const cut = setTimeout(() => server.closeAllConnections(), graceMs)
-    server.close(() => {
-      clearInterval(sweep)
-      clearTimeout(cut)
-      resolve()
-    })
-    server.closeIdleConnections()
-  })
+async function closeServer(server: Server, graceMs: number): Promise<void> {
+  // Connections become idle as their requests end, so closing idle ones once is not enough.
+  const sweep = setInterval(() => server.closeIdleConnections(), 50)
+  const cut = setTimeout(() => server.closeAllConnections(), graceMs)
+  await new Promise(resolve => server.close(resolve))
+  clearInterval(sweep)
+  clearTimeout(cut)
 }

@@ -5,13 +5,13 @@ import type { AppendOutcome, GatewayStore, RequestMark } from '@tidemark/shared/
 import type { FlushFailure } from '../metrics.ts'
 import type { SampleQueue, SubBatch, SubBatchOutcome } from '../services.ts'
 
-/** A larger entry takes no more sub-batches. Sub-batches are never split, so it can be larger. */
+/** A sub-batch joins an entry only within this limit; one alone, never split, may be larger. */
 const ENTRY_SAMPLES_MAX = 1000
 
-/** Concurrent flushes. Beyond it, arriving samples are gathered (group commit). */
+/** Concurrent flushes; beyond it, arriving samples are gathered (group commit). */
 const FLUSHES_MAX = 4
 
-export interface BatcherOptions {
+interface BatcherOptions {
   readonly store: Pick<GatewayStore, 'append'>
   readonly queueSamplesMax: number
   readonly timeoutMs: number
@@ -21,9 +21,9 @@ export interface BatcherOptions {
   readonly onFailure?: (reason: FlushFailure, error: StoreError | undefined) => void
 }
 
-/** A request that waits for the outcomes of its sub-batches. */
 interface PendingRequest {
   readonly outcomes: SubBatchOutcome[]
+  /** Sub-batches without an outcome. */
   missing: number
   readonly resolve: (outcomes: readonly SubBatchOutcome[]) => void
 }
@@ -32,7 +32,7 @@ interface PendingRequest {
 interface Entry {
   readonly partition: number
   readonly texts: string[]
-  /** The owner of each sub-batch. */
+  /** Of each sub-batch. */
   readonly owners: Owner[]
   readonly once: RequestMark | undefined
   /** Undefined until a sub-batch has a trace; usually none has. */
@@ -58,23 +58,19 @@ interface PartitionQueue {
 
 /**
  * Gathers the samples of concurrent requests into one entry per partition, and the entries into one
- * flush at the end of the event loop's turn: an entry costs as much as ten of its samples. Only
- * waiting entries are kept, so neither cost nor memory depends on the number of keys.
+ * flush at the end of the event loop's turn: an entry costs as much as ten of its samples.
  *
- * Order: each partition has at most one flush in progress, with its entries in the order in which
- * their sub-batches arrived. The next flush begins after the response to the previous one, so a
- * failed entry can neither overtake nor be overtaken. The price is one round trip, during which
- * arriving samples are gathered.
+ * Order: a partition has at most one flush in progress, with its entries in order of arrival. The
+ * next one begins after the store's response, so a failed entry can neither overtake nor be
+ * overtaken. The price is one round trip, during which arriving samples are gathered.
  *
- * A request waits at most twice the timeout: once for the flush before its own and once for its
- * own. When a flush is overdue, its requests get an unknown outcome. Samples queued behind it and
- * samples that arrive are rejected until the store has responded, because it may still be writing.
+ * A request waits at most twice the timeout: for the flush before its own and for its own. The
+ * requests of an overdue flush get an unknown outcome. Samples queued behind it, and those that
+ * arrive, are rejected until the store has responded, because it may still be writing.
  */
 export class Batcher implements SampleQueue {
-  readonly #store: Pick<GatewayStore, 'append'>
   readonly #options: BatcherOptions
   readonly #queues = new Map<number, PartitionQueue>()
-
   readonly #waiting = new Set<PartitionQueue>()
   #samples = 0
   #flushes = 0
@@ -84,7 +80,6 @@ export class Batcher implements SampleQueue {
   #onDrained: (() => void) | undefined
 
   constructor(options: BatcherOptions) {
-    this.#store = options.store
     this.#options = options
   }
 
@@ -205,7 +200,7 @@ export class Batcher implements SampleQueue {
 
   async #append(entries: readonly Entry[]): Promise<readonly AppendOutcome[]> {
     try {
-      return await this.#store.append(
+      return await this.#options.store.append(
         entries.map(({ partition, texts, count, once, traces }) => ({
           partition,
           samples: packSubBatches(texts),
@@ -215,8 +210,7 @@ export class Batcher implements SampleQueue {
         })),
       )
     } catch (error) {
-      // By its contract append() never rejects. If it does, the outcome is unknown, and clients
-      // must learn that.
+      // By its contract append() never rejects. If it does, clients must get an unknown outcome.
       const cause = new StoreError('append rejected', { kind: 'unknown', cause: error })
       return entries.map(() => ({ kind: 'failed', error: cause }))
     }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { partitionOf } from '@tidemark/shared/sample/partition'
 import type { RequestMark } from '@tidemark/shared/store/ports/gateway'
-import type { BodyFormat, RequestHeaders } from '../http/body.ts'
+import type { Body, RequestHeaders } from '../http/body.ts'
 import { RequestFault } from '../http/problem.ts'
 import { keysRetryAfterS, outageRetryAfterS } from '../http/retry-after.ts'
 import type { RejectionReason } from '../metrics.ts'
@@ -16,9 +16,8 @@ const QUOTED = /^"((?:[ !#-[\]-~]|\\["\\])*)"$/
 const UNQUOTED = /^[!#-+\--~](?:[ !#-+\--~]*[!#-+\--~])?$/
 
 /**
- * How much longer than its claim the store remembers the sub-batches of a request. They are
- * appended later than the claim is made, by the time that requests wait in a gateway. If they
- * expired first, a retry just before the claim expires would be stored twice.
+ * How much longer than its claim the store remembers a request's sub-batches, which are appended
+ * later. If they expired first, a retry just before the claim expires would be stored twice.
  */
 const SUB_BATCHES_EXTRA_MS = 60_000
 
@@ -39,7 +38,7 @@ function keyIn(text: string): string | undefined {
   return UNQUOTED.test(text) ? text : undefined
 }
 
-export interface ClaimsOptions {
+interface ClaimsOptions {
   readonly ttlMs: number
   /** Samples of all requests whose claims wait for the store. */
   readonly samplesMax: number
@@ -47,42 +46,34 @@ export interface ClaimsOptions {
   readonly onRejected: (reason: RejectionReason, samples: number) => void
 }
 
-export interface ClaimedRequest {
+interface ClaimedRequest extends Body {
   readonly key: string
-  readonly format: BodyFormat
-  readonly text: string
   /** Valid samples of the body. */
   readonly samples: number
 }
 
 /**
  * Makes requests with an Idempotency-Key safe to retry through any gateway. The returned function
- * claims the key in the store, which remembers the body that the key belongs to. It resolves to the
- * mark that identifies the sub-batches of this request. Rejects with a RequestFault when the key
- * belongs to another body or the store does not accept the claim.
+ * claims the key for the body in the store, and resolves to the mark of the request's sub-batches.
+ * Rejects with a RequestFault when the key belongs to another body or the claim is not accepted.
  */
-export function createClaims({
-  ttlMs,
-  samplesMax,
-  onRejected,
-}: ClaimsOptions): (
-  services: Pick<Services, 'store' | 'drainRate'>,
-  request: ClaimedRequest,
-) => Promise<RequestMark | undefined> {
+export function createClaims({ ttlMs, samplesMax, onRejected }: ClaimsOptions) {
   let waiting = 0
 
-  function reject(reason: RejectionReason, samples: number, why: string, retryAfterS: number): never {
-    onRejected(reason, samples)
-    throw new RequestFault({ kind: 'overloaded', reason: why, retryAfterS })
-  }
+  return async (
+    { store, drainRate }: Pick<Services, 'store' | 'drainRate'>,
+    { key, format, text, samples }: ClaimedRequest,
+  ): Promise<RequestMark | undefined> => {
+    function reject(reason: RejectionReason, why: string, retryAfterS: number): never {
+      onRejected(reason, samples)
+      throw new RequestFault({ kind: 'overloaded', reason: why, retryAfterS })
+    }
 
-  return async ({ store, drainRate }, { key, format, text, samples }) => {
     // There is nothing to store, so nothing can be stored twice.
     if (samples === 0) return undefined
-    // These samples wait before they count in the batcher's queue, so they have a bound of their
-    // own.
+    // These samples are not in the batcher's queue yet, so they have a bound of their own.
     if (waiting > 0 && waiting + samples > samplesMax) {
-      reject('queue', samples, 'too many samples wait for the store', outageRetryAfterS())
+      reject('queue', 'too many samples wait for the store', outageRetryAfterS())
     }
     const name = digestOf(key)
     const content = digestOf(format, text)
@@ -97,14 +88,9 @@ export function createClaims({
         case 'conflict':
           throw new RequestFault({ kind: 'idempotency-key-reused' })
         case 'no-memory':
-          return reject('memory', samples, "the store's memory is at its limit", drainRate.retryAfterS(partition))
+          return reject('memory', "the store's memory is at its limit", drainRate.retryAfterS(partition))
         case 'limit-reached':
-          return reject(
-            'keys',
-            samples,
-            'the limit of kept Idempotency-Keys is reached',
-            keysRetryAfterS(outcome.roomInMs),
-          )
+          return reject('keys', 'the limit of kept Idempotency-Keys is reached', keysRetryAfterS(outcome.roomInMs))
       }
     } catch (error) {
       if (!(error instanceof RequestFault)) onRejected('store', samples)

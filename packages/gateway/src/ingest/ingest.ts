@@ -1,8 +1,8 @@
 import { SamplePacker } from '@tidemark/shared/sample/packer'
 import type { Sample } from '@tidemark/shared/sample/sample'
-import type { TraceContext } from '@tidemark/shared/sample/trace-context'
 import type { GatewayConfig } from '../config.ts'
-import { type Body, type BodySource, createBodyReader } from '../http/body.ts'
+import { type Body, createBodyReader } from '../http/body.ts'
+import type { Exchange } from '../http/pipeline.ts'
 import { type PlainResponse, RequestFault } from '../http/problem.ts'
 import type { GatewayMetrics } from '../metrics.ts'
 import type { Services } from '../services.ts'
@@ -12,7 +12,7 @@ import { readNdjson } from './formats/ndjson.ts'
 import { createClaims, readIdempotencyKey } from './idempotency.ts'
 import { type ReadBatch, respond } from './respond.ts'
 
-export interface IngestOptions {
+interface IngestOptions {
   readonly config: GatewayConfig
   readonly metrics: GatewayMetrics
   /** Unix milliseconds. */
@@ -21,17 +21,14 @@ export interface IngestOptions {
   readonly services: () => Services
 }
 
-export interface IngestRequest extends BodySource {
-  /** What the request's samples carry on. */
-  readonly trace: TraceContext | undefined
-}
+type IngestRequest = Pick<Exchange, 'headers' | 'body' | 'trace'>
 
 /** Rejects with a RequestFault for every response but 202. */
 export type Ingest = (request: IngestRequest) => Promise<PlainResponse>
 
 /** `POST /ingest`: validates samples one by one and responds when the store has confirmed. */
 export function createIngest({ config, metrics, now, services }: IngestOptions): Ingest {
-  const body = createBodyReader({ bytesMax: config.BODY_BYTES_MAX, bytesInFlightMax: config.BODIES_BYTES_MAX })
+  const readBody = createBodyReader({ bytesMax: config.BODY_BYTES_MAX, bytesInFlightMax: config.BODIES_BYTES_MAX })
   const limits = {
     samplesMax: config.SAMPLES_MAX,
     keyBytesMax: config.KEY_BYTES_MAX,
@@ -63,7 +60,7 @@ export function createIngest({ config, metrics, now, services }: IngestOptions):
 
   /** Apart, so that the body's text is garbage before the wait for the store begins. */
   async function readRequest(request: IngestRequest, key: string | undefined, opened: Services) {
-    const read = await body.read(request)
+    const read = await readBody(request)
     const batch = readBatch(read, opened.store.partitions)
     const once = key === undefined ? undefined : await claim(opened, { key, ...read, samples: batch.indexes.length })
     return { batch, once }
@@ -74,11 +71,10 @@ export function createIngest({ config, metrics, now, services }: IngestOptions):
     const key = readIdempotencyKey(request.headers)
     const { batch, once } = await readRequest(request, key, opened)
     const { trace } = request
-    const isPlain = once === undefined && trace === undefined
     const { subBatches } = batch
-    const outcomes = await opened.batcher.submit(
-      isPlain ? subBatches : subBatches.map(subBatch => ({ ...subBatch, once, trace })),
-    )
+    const isPlain = once === undefined && trace === undefined
+    const marked = isPlain ? subBatches : subBatches.map(subBatch => ({ ...subBatch, once, trace }))
+    const outcomes = await opened.batcher.submit(marked)
     return respond(batch, outcomes, opened, metrics)
   }
 }

@@ -12,8 +12,8 @@ const ERRORS_MAX = 20
 const JSON_TYPE = { 'Content-Type': 'application/json' } as const
 
 /**
- * What a body contained, and nothing else of it: the garbage collector copies, object by object,
- * whatever waits for the store while other requests arrive.
+ * What a body contained, and nothing else: the garbage collector copies, object by object, whatever
+ * waits for the store.
  */
 export interface ReadBatch {
   /** By ascending partition, so that receipts are ascending too. */
@@ -24,16 +24,7 @@ export interface ReadBatch {
   readonly partitions: readonly number[]
 }
 
-/** What the response says about one sample that was not accepted. */
-interface RejectedSample {
-  readonly index: number
-  readonly reason: string
-}
-
-/**
- * Returns the 202 for the outcomes of all sub-batches. Throws a RequestFault for any other
- * response.
- */
+/** Returns the 202 for the outcomes of all sub-batches. Throws a RequestFault for other responses. */
 export function respond(
   { subBatches, rejections, indexes, partitions }: ReadBatch,
   outcomes: readonly SubBatchOutcome[],
@@ -55,7 +46,7 @@ export function respond(
       receipts.push(formatReceipt({ partition, id: outcome.id }))
       continue
     }
-    const { reason, problem } = explain(outcome)
+    const [reason, problem] = explain(outcome)
     metrics.rejected(reason, count)
     problems.set(partition, problem)
     retryAfterS = Math.max(retryAfterS, retryAfterOf(outcome, partition, drainRate))
@@ -63,7 +54,7 @@ export function respond(
   if (accepted > repeated) metrics.accepted(accepted - repeated)
   if (repeated > 0) metrics.repeated(repeated)
 
-  const rejected: RejectedSample[] = rejections.map(({ index, reason }) => ({ index, reason }))
+  const rejected = rejections.map(({ index, reason }) => ({ index, reason }))
   if (problems.size > 0) {
     indexes.forEach((index, i) => {
       const problem = problems.get(partitions[i] as number)
@@ -72,8 +63,7 @@ export function respond(
     rejected.sort((a, b) => a.index - b.index)
   }
   const result = { accepted, rejected, receipts }
-  // A client that reads the status only must retry what was not stored, even if a part was
-  // accepted.
+  // A client that reads only the status must retry, even if a part was accepted.
   if (problems.size > 0) {
     throw new RequestFault({ kind: 'samples-not-stored', stored: accepted, members: result, retryAfterS })
   }
@@ -92,23 +82,19 @@ function retryAfterOf(outcome: NotStored, partition: number, drainRate: DrainRat
   return outcome.kind === 'limit-reached' ? keysRetryAfterS(outcome.roomInMs) : outageRetryAfterS()
 }
 
-function explain(outcome: NotStored): { reason: RejectionReason; problem: string } {
+function explain(outcome: NotStored): readonly [RejectionReason, problem: string] {
   switch (outcome.kind) {
     case 'backlog-full':
-      return { reason: 'full', problem: 'not stored, the backlog of its partition is full' }
+      return ['full', 'not stored, the backlog of its partition is full']
     case 'no-memory':
-      return { reason: 'memory', problem: "not stored, the store's memory is at its limit" }
+      return ['memory', "not stored, the store's memory is at its limit"]
     case 'limit-reached':
-      return { reason: 'keys', problem: 'not stored, the limit of kept Idempotency-Keys is reached' }
+      return ['keys', 'not stored, the limit of kept Idempotency-Keys is reached']
     case 'rejected':
-      return { reason: 'queue', problem: 'not stored, too many samples wait for the store' }
+      return ['queue', 'not stored, too many samples wait for the store']
     case 'failed':
-      return {
-        reason: 'store',
-        problem:
-          outcome.error.kind === 'unknown'
-            ? 'the store did not respond, so the sample may or may not be stored'
-            : 'not stored, the store rejected it',
-      }
+      return outcome.error.kind === 'unknown'
+        ? ['store', 'the store did not respond, so the sample may or may not be stored']
+        : ['store', 'not stored, the store rejected it']
   }
 }

@@ -3,6 +3,7 @@ import { DURABILITY_LEVELS } from '@tidemark/shared/store/ports/store'
 import type { GatewayConfig } from '../config.ts'
 import { json, outage, PROBLEMS, problem, rejectedSchema } from '../http/documentation.ts'
 import { exchangeOf } from '../http/pipeline.ts'
+import { send } from '../http/problem.ts'
 import { createRouter, type Router, serve } from '../http/router.ts'
 import { deviceSchema } from './formats/device.ts'
 import { loadReportSchema } from './formats/load-report.ts'
@@ -56,12 +57,7 @@ const ACCEPTED = json(
   'At least one sample is stored, or the request had none. `rejected` lists the invalid ones.',
   ingestResultSchema,
   {
-    accepted: {
-      accepted: 2,
-      rejected: [],
-      receipts: ['3:1700000000000-0', '7:1700000000000-0'],
-      durability: 'local',
-    },
+    accepted: { accepted: 2, rejected: [], receipts: ['3:1700000000000-0', '7:1700000000000-0'], durability: 'local' },
   },
 )
 
@@ -140,17 +136,9 @@ function ingestRoute(config: GatewayConfig) {
   })
 }
 
-export interface IngestRoutesOptions {
-  readonly config: GatewayConfig
-  readonly ingest: Ingest
-}
-
 /** `POST /ingest`, for the requests that the fast path (fast-path.ts) leaves to the app. */
-export function ingestRoutes({ config, ingest }: IngestRoutesOptions): Router {
+export function ingestRoutes(config: GatewayConfig, ingest: Ingest): Router {
   const router = createRouter('Samples')
-  serve(router, ingestRoute(config), async c => {
-    const { status, headers, body } = await ingest(exchangeOf(c))
-    return c.body(body, status, headers)
-  })
+  serve(router, ingestRoute(config), async c => send(c, await ingest(exchangeOf(c))))
   return router
 }

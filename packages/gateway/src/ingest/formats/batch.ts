@@ -3,7 +3,7 @@ import { keyFault, type Sample, toMilliseconds } from '@tidemark/shared/sample/s
 /** Characters of a client's text that a reason quotes. */
 const QUOTE_LENGTH_MAX = 64
 
-/** Which rule an item broke: a closed set, because it becomes a label of a metric. */
+/** The rule that an item broke: a label of a metric. */
 export type Rule = 'shape' | 'key' | 'value' | 'timestamp'
 
 export interface Rejection {
@@ -20,29 +20,26 @@ export type BodyFault =
   | { readonly kind: 'too-many' }
   | undefined
 
-export interface BatchLimits {
+interface BatchLimits {
   readonly samplesMax: number
   readonly keyBytesMax: number
   readonly valueAbsMax: number
 }
 
-/** A sample as a client sent it: its types are right, its content is not validated yet. */
+/** A sample with valid types, whose content is not validated yet. */
 export interface RawSample {
   readonly key: string
   readonly value: number
   readonly timestamp?: number | string | undefined
 }
 
-/** Where a sample was found: in which item and, in a device's item, under which name. */
+/** The item of a sample and, in a device's item, its name. */
 export interface Place {
   readonly index: number
   readonly metric?: string
 }
 
-/**
- * The content of one request: its valid samples and the rejections of the others. Every format
- * passes what it finds to `add`, so the rules on content are the same for all formats.
- */
+/** A request's valid samples and rejections. All formats use `add`, so the same rules apply. */
 export class Batch {
   readonly samples: Sample[] = []
   /** The index of each sample's item. */

@@ -29,11 +29,20 @@ export const timestampField = z
     examples: [1_700_000_000, '2023-11-14T22:13:20Z'],
   })
 
+const RULES = new Map<PropertyKey | undefined, Rule>([
+  ['key', 'key'],
+  ['device', 'key'],
+  ['value', 'value'],
+  ['cpu', 'value'],
+  ['rps', 'value'],
+  ['timestamp', 'timestamp'],
+])
+
 /** Rejects an item that does not match its schema. */
 export function rejectShape(batch: Batch, place: Place, error: z.ZodError): void {
   const [issue] = error.issues
   if (issue === undefined) return
-  batch.reject(place, ruleOf(issue.path[0]), problemOf(issue))
+  batch.reject(place, RULES.get(issue.path[0]) ?? 'shape', problemOf(issue))
 }
 
 function problemOf(issue: z.core.$ZodIssue): string {
@@ -43,20 +52,4 @@ function problemOf(issue: z.core.$ZodIssue): string {
   }
   if (issue.path.length === 0) return issue.message
   return `${issue.path.join('.')} ${issue.message}`
-}
-
-function ruleOf(member: PropertyKey | undefined): Rule {
-  switch (member) {
-    case 'key':
-    case 'device':
-      return 'key'
-    case 'value':
-    case 'cpu':
-    case 'rps':
-      return 'value'
-    case 'timestamp':
-      return 'timestamp'
-    default:
-      return 'shape'
-  }
 }

@@ -3,9 +3,8 @@ import { readItem } from './item.ts'
 import { readNdjson } from './ndjson.ts'
 
 /**
- * Reads a body that is one object or an array of objects. Clients also send NDJSON as
- * application/json, so a body that is not JSON, but whose first line is, is read line by line. Of
- * duplicate members the last one counts, as JSON.parse has it.
+ * Reads one object or an array of objects. Clients also send NDJSON as application/json, so a body
+ * that is not JSON, but whose first line is, is read line by line. Of duplicate members the last counts.
  */
 export function readJson(text: string, batch: Batch): BodyFault {
   let body: unknown

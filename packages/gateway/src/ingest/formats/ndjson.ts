@@ -2,9 +2,8 @@ import type { Batch, BodyFault } from './batch.ts'
 import { readItem } from './item.ts'
 
 /**
- * Reads a body with one object per line. An item's index is its line, counted from 0 and including
- * blank lines, as an editor shows it. A line that is not JSON is one rejected item: it does not
- * affect the other lines.
+ * Reads a body with one object per line. An item's index is its line, counted from 0 with blank
+ * lines. A line that is not JSON is one rejected item and does not affect the others.
  */
 export function readNdjson(text: string, batch: Batch): BodyFault {
   let index = 0
