@@ -22,11 +22,11 @@ import { ProgressWatcher } from './verdicts/progress-watcher.ts'
 /** How long requests in progress may take when the gateway stops. The process itself has 20 s. */
 const CLOSE_GRACE_MS = 12_000
 
-export interface GatewayOptions {
+interface GatewayOptions {
   readonly config: GatewayConfig
   /**
-   * Opens the store, which the gateway then owns and closes. It retries until the signal aborts,
-   * then resolves to undefined. A rejection, such as a LayoutMismatch, is final.
+   * Opens the store, which the gateway then owns. Retries until the signal aborts, then resolves to
+   * undefined. A rejection, such as a LayoutMismatch, is final.
    */
   readonly openStore: (signal: AbortSignal) => Promise<Store | undefined>
   readonly log: Logger
@@ -35,19 +35,13 @@ export interface GatewayOptions {
   readonly spans?: Spans | undefined
 }
 
-export interface Gateway extends AsyncDisposable {
-  readonly port: number
-  readonly metricsPort: number
-  /** Rejects when the store can never be opened; never resolves. */
-  readonly failed: Promise<never>
-}
+export type Gateway = Awaited<ReturnType<typeof startGateway>>
 
 /**
- * Starts a gateway; resolves when it listens, whether or not its store is open. Disposing it stops
- * it gracefully: it becomes not ready, accepts no more connections, completes the requests in
- * progress, drains the batcher and closes the store.
+ * Starts a gateway; resolves when it listens, whether or not its store is open. Disposing it makes it
+ * not ready, completes the requests in progress, drains the batcher and closes the store.
  */
-export async function startGateway({ config, openStore, log, registry, spans }: GatewayOptions): Promise<Gateway> {
+export async function startGateway({ config, openStore, log, registry, spans }: GatewayOptions) {
   await using starting = new AsyncDisposableStack()
   const metrics = createMetrics(registry)
   let services: ReturnType<typeof createServices> | undefined
@@ -65,28 +59,12 @@ export async function startGateway({ config, openStore, log, registry, spans }: 
   )
   const notReady = (): string | undefined => (isStopping ? 'stopping' : link.fault)
 
-  const opened = required(() => services)
   const pipeline = createPipeline(requestConcerns({ metrics, log, spans, isStopping: () => isStopping }))
-  const ingest = createIngest({ config, metrics, now: Date.now, services: opened })
-  const app = createApp({
-    config,
-    log,
-    registry,
-    metrics,
-    ingest,
-    pipeline,
-    now: Date.now,
-    services: opened,
-    notReady,
-    docs: readDocs(),
-  })
-  const ops = starting.use(
-    await listenOps({
-      fetch: createOpsApp({ registry, notReady }).fetch,
-      port: config.METRICS_PORT,
-      hostname: config.HOST,
-    }),
-  )
+  const context = { config, metrics, now: Date.now, services: required(() => services) }
+  const ingest = createIngest(context)
+  const app = createApp({ ...context, log, registry, ingest, pipeline, notReady, docs: readDocs() })
+  const { fetch } = createOpsApp({ registry, notReady })
+  const ops = starting.use(await listenOps({ fetch, port: config.METRICS_PORT, hostname: config.HOST }))
   const server = await listen({ app, fastPath: createFastPath({ ingest, pipeline }), config, metrics })
   starting.defer(async () => {
     isStopping = true
@@ -101,6 +79,7 @@ export async function startGateway({ config, openStore, log, registry, spans }: 
   return {
     port: server.port,
     metricsPort: ops.port,
+    /** Rejects when the store can never be opened; never resolves. */
     failed: link.failed,
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   }

@@ -6,7 +6,7 @@ import type { Store } from '@tidemark/shared/store/ports/store'
 import { RequestFault } from './http/problem.ts'
 import type { DrainRate } from './http/retry-after.ts'
 
-/** What the routes work with once the store is open. gateway.ts creates it. */
+/** What the routes use once the store is open. gateway.ts creates it. */
 export interface Services {
   readonly store: Store
   readonly batcher: SampleQueue

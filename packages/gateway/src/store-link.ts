@@ -8,7 +8,9 @@ const PING_EVERY_MS = 1000
 /** One failed ping is no outage: a pod that becomes not ready adds to the load of the others. */
 const FAILED_PINGS_MAX = 2
 
-export interface StoreLinkOptions {
+const NO_RESPONSE = new StoreError('no response before the timeout', { kind: 'unknown' })
+
+interface StoreLinkOptions {
   /** Retries until the store is open; resolves to undefined when `signal` ends that. */
   readonly openStore: (signal: AbortSignal) => Promise<Store | undefined>
   readonly log: Logger
@@ -19,18 +21,13 @@ export interface StoreLinkOptions {
 }
 
 /** The gateway's connection to a store that may not be available yet. */
-export interface StoreLink extends AsyncDisposable {
-  /** Why the store cannot be used; undefined when it can. */
-  readonly fault: string | undefined
-  /** Rejects when the store cannot be opened and a retry cannot help. Never resolves. */
-  readonly failed: Promise<never>
-}
+export type StoreLink = ReturnType<typeof linkStore>
 
 /**
- * Opens the store, then checks it with one ping a second. Disposing the link closes the store. The
- * link never opens a store twice: an open one reconnects to Redis by itself.
+ * Opens the store once, then pings it every second; an open store reconnects to Redis by itself.
+ * Disposing the link closes the store.
  */
-export function linkStore({ openStore, log, timeoutMs, onOpen }: StoreLinkOptions): StoreLink {
+export function linkStore({ openStore, log, timeoutMs, onOpen }: StoreLinkOptions) {
   const stop = new AbortController()
   const failed = Promise.withResolvers<never>()
   // A caller may never await it, which must not be an unhandled rejection.
@@ -72,11 +69,13 @@ export function linkStore({ openStore, log, timeoutMs, onOpen }: StoreLinkOption
 
   const running = run()
   return {
-    get fault() {
+    /** Why the store cannot be used; undefined when it can. */
+    get fault(): string | undefined {
       return fault
     },
+    /** Rejects when the store cannot be opened and a retry cannot help. Never resolves. */
     failed: failed.promise,
-    async [Symbol.asyncDispose]() {
+    async [Symbol.asyncDispose](): Promise<void> {
       stop.abort()
       fault = 'stopping'
       await running
@@ -91,9 +90,7 @@ async function pingFault(store: Store, timeoutMs: number): Promise<unknown> {
   try {
     return await Promise.race([
       store.gateway.ping().then(() => undefined),
-      pause(timeoutMs, deadline.signal).then(
-        () => new StoreError('no response before the timeout', { kind: 'unknown' }),
-      ),
+      pause(timeoutMs, deadline.signal).then(() => NO_RESPONSE),
     ])
   } catch (error) {
     return error

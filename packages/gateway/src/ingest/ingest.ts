@@ -12,7 +12,7 @@ import { readNdjson } from './formats/ndjson.ts'
 import { createClaims, readIdempotencyKey } from './idempotency.ts'
 import { type ReadBatch, respond } from './respond.ts'
 
-interface IngestOptions {
+export interface IngestOptions {
   readonly config: GatewayConfig
   readonly metrics: GatewayMetrics
   /** Unix milliseconds. */
