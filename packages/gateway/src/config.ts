@@ -5,7 +5,7 @@ import { z } from 'zod'
 
 const HOUR_MS = 3_600_000
 
-/** The gateway's own settings. Those of its connection are apart: tests use a store in memory. */
+/** The gateway's own settings, without those of Redis: tests use a store in memory. */
 export const gatewaySettings = {
   HOST: z.string().min(1).default('0.0.0.0'),
   PORT: port.default(8080),

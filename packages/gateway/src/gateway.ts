@@ -38,7 +38,7 @@ interface GatewayOptions {
 export type Gateway = Awaited<ReturnType<typeof startGateway>>
 
 /**
- * Starts a gateway; resolves when it listens, whether or not its store is open. Disposing it makes it
+ * Starts a gateway; resolves when it listens, even before its store is open. Disposing it makes it
  * not ready, completes the requests in progress, drains the batcher and closes the store.
  */
 export async function startGateway({ config, openStore, log, registry, spans }: GatewayOptions) {

@@ -24,7 +24,6 @@ export interface SampleQueue {
 export interface SubBatch extends PackedSamples {
   /** Of a request with an Idempotency-Key: its sub-batch is an entry of its own, for retries. */
   readonly once?: RequestMark | undefined
-  /** The trace that the request belongs to. */
   readonly trace?: TraceContext | undefined
 }
 

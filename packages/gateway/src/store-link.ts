@@ -23,10 +23,7 @@ interface StoreLinkOptions {
 /** The gateway's connection to a store that may not be available yet. */
 export type StoreLink = ReturnType<typeof linkStore>
 
-/**
- * Opens the store once, then pings it every second; an open store reconnects to Redis by itself.
- * Disposing the link closes the store.
- */
+/** Opens the store once (it reconnects by itself) and pings it. Disposing the link closes it. */
 export function linkStore({ openStore, log, timeoutMs, onOpen }: StoreLinkOptions) {
   const stop = new AbortController()
   const failed = Promise.withResolvers<never>()

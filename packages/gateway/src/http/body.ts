@@ -33,15 +33,9 @@ interface BodyLimits {
   readonly bytesInFlightMax: number
 }
 
-/** Types that say nothing about the body, or that clients send by default whatever the body is. */
-const JSON_TYPES = new Set([
-  '',
-  'application/json',
-  'application/x-www-form-urlencoded',
-  'text/plain',
-  'text/json',
-  'application/octet-stream',
-])
+/** Includes types that clients send by default, whatever the body is. */
+const JSON_TYPE =
+  /^(|application\/(json|x-www-form-urlencoded|octet-stream)|text\/(plain|json)|[\w.-]+\/[\w.-]+\+json)$/
 
 const NDJSON_TYPE = /^application\/(x-ndjson|ndjson|jsonl|json-lines)$/
 
@@ -86,7 +80,7 @@ function formatOf(headers: RequestHeaders): BodyFormat {
     throw unsupported('the charset must be UTF-8')
   }
   if (NDJSON_TYPE.test(type)) return 'ndjson'
-  if (JSON_TYPES.has(type) || /^[\w.-]+\/[\w.-]+\+json$/.test(type)) return 'json'
+  if (JSON_TYPE.test(type)) return 'json'
   throw unsupported('the body must be JSON (application/json) or JSON lines (application/x-ndjson)')
 }
 

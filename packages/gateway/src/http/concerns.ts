@@ -22,12 +22,7 @@ export function requestConcerns({ metrics, log, spans, isStopping }: ConcernsOpt
   return [
     tracing(spans),
     errorMapping(log),
-    {
-      name: 'no content sniffing',
-      end(_exchange, headers) {
-        headers.push('X-Content-Type-Options', 'nosniff')
-      },
-    },
+    { name: 'no content sniffing', end: (_exchange, headers) => headers.push('X-Content-Type-Options', 'nosniff') },
     {
       // Keeps a client from sending its next request on a connection that is about to be closed.
       name: 'connection close',
@@ -44,8 +39,8 @@ function tracing(spans: Spans | undefined): Concern {
   return {
     name: 'tracing',
     begin(exchange) {
-      const { headers, method, route } = exchange
-      const header = headers.traceparent
+      const { method, route } = exchange
+      const header = exchange.headers.traceparent
       const parent = typeof header === 'string' ? parseTraceparent(header) : undefined
       exchange.trace = parent
       if (spans === undefined || !TRACED_ROUTES.has(route)) return

@@ -3,16 +3,10 @@ import type { Duplex } from 'node:stream'
 import { ChunkSizeLimit } from './pending-body.ts'
 import { type Refusal, refusalResponse, toBytes } from './refusal.ts'
 
-/**
- * Open responses of one connection; further requests wait. A client may pipeline: 1,000 requests
- * fit into one packet, and a response can have 300 kB.
- */
+/** Open responses of one connection: a client may pipeline 1,000 requests for 300 kB each. */
 const OPEN_RESPONSES_MAX = 32
 
-/**
- * How much a client may still send after the response to an incomplete request. If the connection
- * were closed with unread input, TCP would reset it, and the client could lose the response.
- */
+/** What is read after an early response: closing with unread input resets TCP and may lose it. */
 const LINGER = { ms: 500, bytes: 4 * 1024 * 1024 } as const
 
 /** Unread bytes are counted at this interval, and at once after this share of the limit. */
@@ -126,7 +120,7 @@ export function createConnections({ unreadBytesMax, serve, onRefused, onUnread }
       connection.refusal = refusal
       closeIfRefused(socket, connection)
     },
-    [Symbol.dispose]: unread.stop,
+    stop: unread.stop,
   }
 }
 

@@ -1,5 +1,4 @@
 import { existsSync, readFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import { createRoute, z } from '@hono/zod-openapi'
 import type { Context } from 'hono'
 import { problem, problemSchema } from './documentation.ts'
@@ -123,8 +122,8 @@ function respondWithAsset(c: Context, asset: Asset | undefined): Response {
 }
 
 /**
- * Reads the files under /docs, by name; the page itself is ''. They come from swagger-ui-dist or, in
- * a bundled image, from the folder `swagger-ui`. Without either, /docs is 404.
+ * Reads the files under /docs, by name; the page itself is ''. They come from swagger-ui-dist or,
+ * in a bundled image, from the folder `swagger-ui`. Without either, /docs is 404.
  */
 export function readDocs(): ReadonlyMap<string, Asset> {
   const folder = swaggerFolder()
@@ -139,17 +138,11 @@ export function readDocs(): ReadonlyMap<string, Asset> {
 }
 
 function swaggerFolder(): URL | undefined {
-  const candidates = [
-    () => new URL(import.meta.resolve('swagger-ui-dist/package.json')),
-    () => new URL('swagger-ui/', import.meta.url),
-  ]
-  for (const candidate of candidates) {
-    try {
-      const folder = candidate()
-      if (existsSync(fileURLToPath(new URL('swagger-ui.css', folder)))) return folder
-    } catch {
-      // The package is not installed.
-    }
+  const folders = [new URL('swagger-ui/', import.meta.url)]
+  try {
+    folders.unshift(new URL(import.meta.resolve('swagger-ui-dist/package.json')))
+  } catch {
+    // The package is not installed.
   }
-  return undefined
+  return folders.find(folder => existsSync(new URL('swagger-ui.css', folder)))
 }

@@ -19,17 +19,20 @@ export function createFieldsReader(): FieldsReader {
     if (format !== 'json') {
       throw new RequestFault({ kind: 'media-type-unsupported', reason: 'the body must be JSON (application/json)' })
     }
-    const result = schema.safeParse(parse(text), { reportInput: false })
+    const content = parseJson(text)
+    if (content === undefined) throw new RequestFault({ kind: 'body-malformed', reason: 'the body is not valid JSON' })
+    const result = schema.safeParse(content, { reportInput: false })
     if (result.success) return result.data
     throw new RequestFault({ kind: 'fields-invalid', errors: result.error.issues.flatMap(describeIssue) })
   }
 }
 
-function parse(text: string): unknown {
+/** Returns the value, or undefined if the text is not JSON. */
+export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text)
-  } catch (cause) {
-    throw new RequestFault({ kind: 'body-malformed', reason: 'the body is not valid JSON' }, { cause })
+  } catch {
+    return undefined
   }
 }
 

@@ -1,9 +1,6 @@
 import { RequestFault } from './problem.ts'
 
-/**
- * Limits of requests for pages. A page takes 10 ms and more of the event loop and dozens of store
- * operations: requests for one key, and samples, must not queue behind pages.
- */
+/** A page takes 10 ms of the event loop or more: samples and single keys must not wait for it. */
 export const PAGE_LIMITS = { concurrent: 2, waitingMax: 200 } as const
 
 /** Returns a function that runs `concurrent` pieces of work at a time, in order of arrival. */

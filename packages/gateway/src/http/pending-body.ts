@@ -1,10 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import { RequestFault } from './problem.ts'
 
-/**
- * Smaller chunks are copied together: each is an object of 200 bytes and more, so a body in chunks
- * of one byte would take hundreds of times its length.
- */
+/** Smaller chunks are copied together: a chunk is an object of 200 bytes and more by itself. */
 const CHUNK_BYTES_KEPT = 4096
 
 /** Small chunks are copied into blocks. The first is small: a slow body may never need more. */
@@ -31,7 +28,7 @@ export class ChunkSizeLimit {
 
 /**
  * The bytes of all bodies that are being read. Beyond the limit the request of the oldest body is
- * rejected: a healthy client's body arrives in milliseconds, and slow ones must not take its memory.
+ * rejected: a healthy client's body arrives in milliseconds, and slow ones must not use its memory.
  */
 export class BodyBudget {
   readonly #bytesMax: number

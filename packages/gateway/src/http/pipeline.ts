@@ -86,14 +86,12 @@ export function installPipeline(app: Hono, pipeline: Pipeline, routeOf: (c: Cont
     const { method, path } = c.req
     const exchange = createExchange(headers, body, { route: routeOf(c), method, path })
     c.set(EXCHANGE, exchange)
-    let isRejected = false
     try {
       pipeline.begin(exchange)
+      await next()
     } catch (error) {
-      isRejected = true
       c.res = send(c, pipeline.fail(exchange, error))
     }
-    if (!isRejected) await next()
     const added: HeaderList = []
     pipeline.end(exchange, c.res.status, added)
     for (let i = 0; i < added.length; i += 2) setHeader(c, String(added[i]), String(added[i + 1]))

@@ -17,7 +17,7 @@ type Members = Readonly<Record<string, unknown>>
 
 type Headers = Readonly<Record<string, string>>
 
-/** A problem of RFC 9457. Its `type` and `instance` follow from the fault's kind and the request. */
+/** A problem of RFC 9457. Its `type` and `instance` follow from the fault and the request. */
 function problem(
   status: ContentfulStatusCode,
   title: string,

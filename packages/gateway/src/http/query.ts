@@ -6,10 +6,7 @@ import type { ParameterError } from './problem.ts'
 const UNKNOWN_NAMED_MAX = 3
 const NAME_LENGTH_MAX = 64
 
-/**
- * Returns the errors of a request's parameters. Query schemas are strict: ignoring a misspelled
- * parameter would silently return something else than was requested.
- */
+/** Returns a query's errors. Schemas are strict: a misspelled parameter must not be ignored. */
 export function parameterErrors(
   issues: readonly z.core.$ZodIssue[],
   isRepeated: (parameter: string) => boolean,
@@ -55,7 +52,7 @@ export function optionalInteger({ min, max, fallback }: OptionalInteger) {
       .transform(Number)
       .pipe(z.number().min(min, rule).max(max, rule))
       .default(fallback)
-      // The generator documents the default of a transformed parameter only where its metadata has it.
+      // The default of a transformed parameter is documented only where its metadata has it.
       .openapi({ type: 'integer', minimum: min, maximum: max, default: fallback })
   )
 }

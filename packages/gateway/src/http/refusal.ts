@@ -1,10 +1,7 @@
 import { STATUS_CODES } from 'node:http'
 import { problemType } from './problem.ts'
 
-/**
- * Why input never becomes a request of the app: it is not HTTP, too slow, or not supported. The
- * texts repeat nothing of the client's input, which was not understood.
- */
+/** Why input never becomes a request of the app. The texts repeat nothing of the client's input. */
 const PROBLEMS = {
   'request-malformed': [400, 'Malformed request', 'Not a valid HTTP/1.1 request.'],
   'request-timeout': [408, 'Request timeout', 'The request was not received in full before the timeout.'],

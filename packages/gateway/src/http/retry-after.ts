@@ -1,4 +1,4 @@
-import type { GatewayStore, Progress } from '@tidemark/shared/store/ports/gateway'
+import type { GatewayStore } from '@tidemark/shared/store/ports/gateway'
 
 // Every Retry-After is computed here, with jitter wherever many clients are rejected at once: they
 // must not return together.
@@ -68,13 +68,8 @@ export function createDrainRate({ store, now, random }: DrainRateOptions) {
   const lastReadAt = new Map<number, number>()
 
   async function observe(partition: number): Promise<void> {
-    let progress: Progress | undefined
-    try {
-      ;[progress] = await store.progress([partition])
-    } catch {
-      // The rate stays as it was. The outcome of append() shows clients the outage.
-      return
-    }
+    // On an error the rate stays as it was. The outcome of append() shows clients the outage.
+    const [progress] = await store.progress([partition]).catch(() => [])
     if (progress === undefined) return
     const { accepted, backlog } = progress
     const drained = accepted - backlog

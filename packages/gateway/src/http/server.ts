@@ -17,12 +17,6 @@ const HEADERS_BYTES_MAX = 16 * 1024
 /** With Node's default interval of 30 s, a timeout of 5 s could last 35 s. */
 const TIMEOUT_CHECK_MS = 1000
 
-export interface HttpServer {
-  readonly port: number
-  /** Accepts no more connections, and ends requests in progress after `graceMs` at the latest. */
-  close(graceMs: number): Promise<void>
-}
-
 interface ListenOptions {
   readonly app: Hono
   /** The fast path: serves a request itself, or returns false to leave it to the app. */
@@ -32,7 +26,7 @@ interface ListenOptions {
 }
 
 /** Serves the fast path and the app; resolves when the server listens. */
-export async function listen({ app, fastPath, config, metrics }: ListenOptions): Promise<HttpServer> {
+export async function listen({ app, fastPath, config, metrics }: ListenOptions) {
   const listener = getRequestListener(app.fetch, { hostname: config.HOST, errorHandler: respondToBadRequest })
   const connections = createConnections({
     serve(incoming, outgoing) {
@@ -51,12 +45,12 @@ export async function listen({ app, fastPath, config, metrics }: ListenOptions):
     else connections.refuseRequest(outgoing, refusal)
   }
   const server = createServer(serverOptions(config), accept)
-  // Node silently drops headers beyond its limit: a limit of one more shows that there are too many.
+  // Node silently drops headers beyond its limit: one more shows that there are too many.
   server.maxHeadersCount = HEADERS_COUNT_MAX + 1
   server.maxConnections = config.CONNECTIONS_MAX
   server.maxRequestsPerSocket = config.REQUESTS_PER_CONNECTION_MAX
-  // A connection may be silent for the slowest response (a wait for a verdict, two store operations)
-  // plus a request. Without it a client that never reads would keep its responses in memory for ever.
+  // A connection may be silent for the slowest response (a wait for a verdict, two operations of the
+  // store) and a request. Otherwise clients that never read would keep responses in memory for ever.
   server.timeout = config.ANALYZE_WAIT_MAX_MS + 2 * config.STORE_TIMEOUT_MS + config.REQUEST_TIMEOUT_MS
   // A client that closes its side of the connection still gets its responses. Node has no option
   // for this, only an undocumented property.
@@ -84,7 +78,8 @@ export async function listen({ app, fastPath, config, metrics }: ListenOptions):
   server.off('error', reject)
   return {
     port: (server.address() as AddressInfo).port,
-    close: graceMs => closeServer(server, graceMs).finally(() => connections[Symbol.dispose]()),
+    /** Accepts no more connections, and ends requests in progress after `graceMs` at the latest. */
+    close: (graceMs: number) => closeServer(server, graceMs).finally(connections.stop),
   }
 }
 

@@ -41,7 +41,7 @@ interface Entry {
   isSettled: boolean
 }
 
-/** A request and the position of one sub-batch in it. */
+/** One sub-batch of a request. */
 interface Owner {
   readonly request: PendingRequest
   readonly at: number
@@ -50,9 +50,8 @@ interface Owner {
 /** The entries of one partition that wait for a flush, oldest first. */
 interface PartitionQueue {
   readonly entries: Entry[]
-  /** A flush with entries of this partition is in progress. */
   isFlushing: boolean
-  /** ... and has taken longer than the timeout. */
+  /** The flush in progress has taken longer than the timeout. */
   isOverdue: boolean
 }
 
@@ -155,7 +154,7 @@ export class Batcher implements SampleQueue {
     this.#isScheduled = true
     setImmediate(() => {
       this.#isScheduled = false
-      // #flush() never rejects: #append() does not, and the rest is arithmetic.
+      // It never rejects: #append() does not, and the rest is arithmetic.
       void this.#flush()
     })
   }
@@ -216,7 +215,7 @@ export class Batcher implements SampleQueue {
     }
   }
 
-  /** Ends the waits for an overdue flush and behind it. Samples still in memory keep counting. */
+  /** Ends the waits for and behind an overdue flush. Samples still in memory keep counting. */
   #timeOut(entries: readonly Entry[], queues: readonly PartitionQueue[]): void {
     for (const entry of entries) {
       this.#options.onFailure?.('timeout', undefined)

@@ -11,10 +11,7 @@ const ERRORS_MAX = 20
 
 const JSON_TYPE = { 'Content-Type': 'application/json' } as const
 
-/**
- * What a body contained, and nothing else: the garbage collector copies, object by object, whatever
- * waits for the store.
- */
+/** What a body contained, and nothing else: the garbage collector copies all that waits. */
 export interface ReadBatch {
   /** By ascending partition, so that receipts are ascending too. */
   readonly subBatches: readonly PackedSamples[]
@@ -24,7 +21,7 @@ export interface ReadBatch {
   readonly partitions: readonly number[]
 }
 
-/** Returns the 202 for the outcomes of all sub-batches. Throws a RequestFault for other responses. */
+/** Returns the 202 for the outcomes of all sub-batches. Throws a RequestFault otherwise. */
 export function respond(
   { subBatches, rejections, indexes, partitions }: ReadBatch,
   outcomes: readonly SubBatchOutcome[],
@@ -46,10 +43,10 @@ export function respond(
       receipts.push(formatReceipt({ partition, id: outcome.id }))
       continue
     }
-    const [reason, problem] = explain(outcome)
+    const [reason, problem, seconds] = explain(outcome, partition, drainRate)
     metrics.rejected(reason, count)
     problems.set(partition, problem)
-    retryAfterS = Math.max(retryAfterS, retryAfterOf(outcome, partition, drainRate))
+    retryAfterS = Math.max(retryAfterS, seconds)
   }
   if (accepted > repeated) metrics.accepted(accepted - repeated)
   if (repeated > 0) metrics.repeated(repeated)
@@ -76,25 +73,25 @@ export function respond(
 
 type NotStored = Exclude<SubBatchOutcome, { kind: 'stored' | 'known' }>
 
-function retryAfterOf(outcome: NotStored, partition: number, drainRate: DrainRate): number {
-  if (outcome.kind === 'backlog-full') return drainRate.retryAfterS(partition, outcome.backlog)
-  if (outcome.kind === 'no-memory') return drainRate.retryAfterS(partition)
-  return outcome.kind === 'limit-reached' ? keysRetryAfterS(outcome.roomInMs) : outageRetryAfterS()
-}
+/** Why a sub-batch was not stored, for the metric and for the client, and when to retry. */
+type Explanation = readonly [RejectionReason, problem: string, retryAfterS: number]
 
-function explain(outcome: NotStored): readonly [RejectionReason, problem: string] {
+function explain(outcome: NotStored, partition: number, drainRate: DrainRate): Explanation {
   switch (outcome.kind) {
-    case 'backlog-full':
-      return ['full', 'not stored, the backlog of its partition is full']
+    case 'backlog-full': {
+      const seconds = drainRate.retryAfterS(partition, outcome.backlog)
+      return ['full', 'not stored, the backlog of its partition is full', seconds]
+    }
     case 'no-memory':
-      return ['memory', "not stored, the store's memory is at its limit"]
+      return ['memory', "not stored, the store's memory is at its limit", drainRate.retryAfterS(partition)]
     case 'limit-reached':
-      return ['keys', 'not stored, the limit of kept Idempotency-Keys is reached']
+      return ['keys', 'not stored, the limit of kept Idempotency-Keys is reached', keysRetryAfterS(outcome.roomInMs)]
     case 'rejected':
-      return ['queue', 'not stored, too many samples wait for the store']
-    case 'failed':
-      return outcome.error.kind === 'unknown'
-        ? ['store', 'the store did not respond, so the sample may or may not be stored']
-        : ['store', 'not stored, the store rejected it']
+      return ['queue', 'not stored, too many samples wait for the store', outageRetryAfterS()]
+    case 'failed': {
+      const isUnknown = outcome.error.kind === 'unknown'
+      const unknown = 'the store did not respond, so the sample may or may not be stored'
+      return ['store', isUnknown ? unknown : 'not stored, the store rejected it', outageRetryAfterS()]
+    }
   }
 }

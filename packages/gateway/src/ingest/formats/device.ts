@@ -26,14 +26,14 @@ export const deviceSchema = z
   )
   .meta({ description: 'Several metrics of one device at one time. Their keys are `device/metric`.' })
 
+/** Validates each metric by itself: a failing sensor must not suppress the others. */
 export function readDevice(item: unknown, { index }: Place, batch: Batch): void {
   const result = deviceSchema.safeParse(item)
-  if (result.success) readMetrics(result.data, index, batch)
-  else rejectShape(batch, { index }, result.error)
-}
-
-/** Validates each metric by itself: a failing sensor must not suppress the others. */
-function readMetrics({ device, timestamp, metrics }: z.output<typeof deviceSchema>, index: number, batch: Batch): void {
+  if (!result.success) {
+    rejectShape(batch, { index }, result.error)
+    return
+  }
+  const { device, timestamp, metrics } = result.data
   const names = Object.keys(metrics)
   if (names.length === 0) batch.reject({ index }, 'shape', 'metrics must not be empty')
   for (const name of names) {

@@ -1,18 +1,16 @@
+import { parseJson } from '../../http/json-body.ts'
 import type { Batch, BodyFault } from './batch.ts'
 import { readItem } from './item.ts'
 import { readNdjson } from './ndjson.ts'
 
 /**
- * Reads one object or an array of objects. Clients also send NDJSON as application/json, so a body
- * that is not JSON, but whose first line is, is read line by line. Of duplicate members the last counts.
+ * Reads one object or an array. Clients also send NDJSON as application/json, so a body that is not
+ * JSON, but whose first line is, is read line by line. Of duplicate members the last counts.
  */
 export function readJson(text: string, batch: Batch): BodyFault {
-  let body: unknown
-  try {
-    body = JSON.parse(text)
-  } catch {
-    if (isJsonLines(text)) return readNdjson(text, batch)
-    return { kind: 'malformed', reason: 'the body is not valid JSON' }
+  const body = parseJson(text)
+  if (body === undefined) {
+    return isJsonLines(text) ? readNdjson(text, batch) : { kind: 'malformed', reason: 'the body is not valid JSON' }
   }
   if (Array.isArray(body)) return readItems(body, batch)
   if (typeof body !== 'object' || body === null) {
@@ -36,11 +34,5 @@ function readItems(items: readonly unknown[], batch: Batch): BodyFault {
 function isJsonLines(text: string): boolean {
   const body = text.trim()
   const end = body.indexOf('\n')
-  if (end === -1 || body[0] !== '{') return false
-  try {
-    JSON.parse(body.slice(0, end))
-    return true
-  } catch {
-    return false
-  }
+  return end !== -1 && body[0] === '{' && parseJson(body.slice(0, end)) !== undefined
 }
