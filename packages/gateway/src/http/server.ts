@@ -49,8 +49,8 @@ export async function listen({ app, fastPath, config, metrics }: ListenOptions) 
   server.maxHeadersCount = HEADERS_COUNT_MAX + 1
   server.maxConnections = config.CONNECTIONS_MAX
   server.maxRequestsPerSocket = config.REQUESTS_PER_CONNECTION_MAX
-  // A connection may be silent for the slowest response (a wait for a verdict, two operations of the
-  // store) and a request. Otherwise clients that never read would keep responses in memory for ever.
+  // A connection may be silent for the slowest response (a wait for a verdict, two store
+  // operations) and a request. Clients that never read would keep their responses for ever.
   server.timeout = config.ANALYZE_WAIT_MAX_MS + 2 * config.STORE_TIMEOUT_MS + config.REQUEST_TIMEOUT_MS
   // A client that closes its side of the connection still gets its responses. Node has no option
   // for this, only an undocumented property.
