@@ -1,5 +1,4 @@
 import type { OpsOptions } from '@tidemark/shared/runtime/ops'
-import type { Logger } from 'pino'
 import { alertsRoutes } from './alerts/routes.ts'
 import { verdictSettings } from './config.ts'
 import { deadLettersRoutes } from './dead-letters/routes.ts'
@@ -9,14 +8,14 @@ import { operationsRoutes } from './http/operations.ts'
 import { installPipeline, type Pipeline } from './http/pipeline.ts'
 import { respondWith } from './http/problem.ts'
 import { createRouter, type Router, rejectOtherMethods, routeOf } from './http/router.ts'
-import type { Ingest, IngestOptions } from './ingest/ingest.ts'
+import type { Ingest } from './ingest/ingest.ts'
 import { ingestRoutes } from './ingest/routes.ts'
 import { rulesRoutes } from './rules/routes.ts'
 import { createRuleSets } from './rules/rule-sets.ts'
+import type { RoutesOptions } from './services.ts'
 import { verdictsRoutes } from './verdicts/routes.ts'
 
-interface AppOptions extends IngestOptions, OpsOptions {
-  readonly log: Logger
+interface AppOptions extends Omit<RoutesOptions, 'readFields'>, OpsOptions {
   readonly ingest: Ingest
   readonly pipeline: Pipeline
   readonly docs: ReadonlyMap<string, Asset>

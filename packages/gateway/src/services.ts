@@ -3,8 +3,12 @@ import type { Receipt } from '@tidemark/shared/sample/receipt'
 import type { TraceContext } from '@tidemark/shared/sample/trace-context'
 import type { AppendOutcome, RequestMark } from '@tidemark/shared/store/ports/gateway'
 import type { Store } from '@tidemark/shared/store/ports/store'
+import type { Logger } from 'pino'
+import type { GatewayConfig } from './config.ts'
+import type { FieldsReader } from './http/json-body.ts'
 import { RequestFault } from './http/problem.ts'
 import type { DrainRate } from './http/retry-after.ts'
+import type { GatewayMetrics } from './metrics.ts'
 
 /** What the routes use once the store is open. gateway.ts creates it. */
 export interface Services {
@@ -12,6 +16,18 @@ export interface Services {
   readonly batcher: SampleQueue
   readonly watcher: CheckpointWaiter
   readonly drainRate: DrainRate
+}
+
+/** What the routes of every folder may use. */
+export interface RoutesOptions {
+  readonly config: GatewayConfig
+  readonly log: Logger
+  readonly metrics: GatewayMetrics
+  /** Throws a RequestFault while the store is not open. */
+  readonly services: () => Services
+  readonly readFields: FieldsReader
+  /** Unix milliseconds. */
+  readonly now: () => number
 }
 
 /** Stores the samples of concurrent requests in few large appends. */

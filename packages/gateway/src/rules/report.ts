@@ -1,12 +1,11 @@
 import { createRoute, z } from '@hono/zod-openapi'
 import type { Store } from '@tidemark/shared/store/ports/store'
-import type { Analysis } from '@tidemark/shared/verdict/analysis'
+import { type Analysis, parseAnalysis } from '@tidemark/shared/verdict/analysis'
 import type { Logger } from 'pino'
 import { json, PROBLEMS } from '../http/documentation.ts'
 import { RequestFault } from '../http/problem.ts'
 import { optionalInteger } from '../http/query.ts'
 import { type Router, serve } from '../http/router.ts'
-import { readAnalysis } from '../verdicts/stored-analysis.ts'
 import { sumRuleCounts } from './counts.ts'
 import type { RulesOptions } from './document.ts'
 import { RULE_ID, RULE_UNKNOWN } from './rules.ts'
@@ -55,7 +54,7 @@ async function readShadowed(
     Array.from({ length: partitions }, (_, partition) => gateway.shadowed(partition, rule, limit)),
   )
   const stored = found.flat()
-  const analyses = stored.map(readAnalysis).filter(analysis => analysis !== undefined)
+  const analyses = stored.map(parseAnalysis).filter(analysis => analysis !== undefined)
   const corrupt = stored.length - analyses.length
   if (corrupt > 0) log.error({ rule, corrupt }, 'left corrupt stored analyses out of a report')
   return analyses.sort((a, b) => b.analyzed_at - a.analyzed_at).slice(0, limit)

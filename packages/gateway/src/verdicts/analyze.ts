@@ -1,7 +1,7 @@
 import { createRoute, z } from '@hono/zod-openapi'
 import { partitionOf } from '@tidemark/shared/sample/partition'
 import { parseReceipt, type Receipt } from '@tidemark/shared/sample/receipt'
-import type { Store } from '@tidemark/shared/store/ports/store'
+import { toAnalysis, VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
 import { analysesIn, analysisIn, type EntryVerdicts } from '@tidemark/shared/verdict/kept-verdicts'
 import type { Context } from 'hono'
 import type { GatewayConfig } from '../config.ts'
@@ -9,8 +9,8 @@ import { json, outage, PROBLEMS, problem } from '../http/documentation.ts'
 import { RequestFault } from '../http/problem.ts'
 import { keyParameter, optionalInteger } from '../http/query.ts'
 import { type Router, serve } from '../http/router.ts'
-import type { CheckpointWaiter } from '../services.ts'
-import { createAnalysesPage, type PageOptions, pageParameters } from './page.ts'
+import type { RoutesOptions, Services } from '../services.ts'
+import { createAnalysesPage, pageParameters } from './page.ts'
 import { analysisSchema, entryAnalysesSchema, pageSchema } from './schemas.ts'
 
 /** How long `after` waits if `wait` does not say. */
@@ -18,25 +18,11 @@ const WAIT_DEFAULT_MS = 1000
 
 const JSON_TYPE = { 'Content-Type': 'application/json' } as const
 
-const ANALYSIS = {
-  key: 'edge-17/rps',
-  value: 420,
-  timestamp: 1_700_000_000_000,
-  mean: 400.5,
-  deviation: 8.2,
-  z: 2.378,
-  threshold: 2,
-  low: 384.1,
-  high: 416.9,
-  anomaly: true,
-  state: 'anomalous',
-  count: 1342,
-  window: 50,
-  id: '3:1700000000012-0',
-  analyzed_at: 1_700_000_000_015,
-}
-
-const LOAD = { timestamp: 1_700_000_000, rps_avg: 400.5, rps_z: 2.378, anomaly: true, window: 50, count: 1342 }
+const ANALYSIS = toAnalysis(
+  { key: 'edge-17/rps', value: 420, timestamp: 1.7e12, mean: 400, deviation: 8, count: 1342, window: 50, judged: null },
+  { partition: 3, id: '1700000000012-0', analyzedAt: 1_700_000_000_015, ...VERDICT_DEFAULTS },
+)
+const LOAD = { timestamp: 1.7e9, rps_avg: 400, rps_z: 2.5, anomaly: true, window: 50, count: 1342 }
 
 function analyzeRoute({ KEY_BYTES_MAX, ANALYZE_WAIT_MAX_MS: waitMaxMs }: GatewayConfig) {
   return createRoute({
@@ -87,19 +73,7 @@ function analyzeRoute({ KEY_BYTES_MAX, ANALYZE_WAIT_MAX_MS: waitMaxMs }: Gateway
   })
 }
 
-interface VerdictServices {
-  readonly store: Store
-  readonly watcher: CheckpointWaiter
-}
-
-/** What the routes of this folder need. */
-export interface VerdictsOptions extends PageOptions {
-  readonly config: GatewayConfig
-  /** Throws a RequestFault while the store is not open. */
-  readonly services: () => VerdictServices
-}
-
-export function serveAnalyze(router: Router, options: VerdictsOptions): void {
+export function serveAnalyze(router: Router, options: RoutesOptions): void {
   const { config, services } = options
   const readPage = createAnalysesPage(options)
   serve(router, analyzeRoute(config), async c => {
@@ -128,24 +102,20 @@ function requestsVerdict(c: Context): boolean {
 
 /** One analysis of a key, as JSON. */
 async function analysisOf(
-  live: VerdictServices,
+  live: Services,
   { key, after, waitMs }: { key: string; after: Receipt | undefined; waitMs: number },
 ): Promise<string> {
   const { store } = live
   const partition = partitionOf(key, store.partitions)
   if (after !== undefined) {
     if (after.partition !== partition) {
-      throw invalid(
-        'after',
-        `is of partition ${after.partition}, and samples of this key are in partition ${partition}`,
-      )
+      throw invalid('after', `is of partition ${after.partition}, and the key is in partition ${partition}`)
     }
     const verdicts = await verdictsOf(live, { after, waitMs })
     const analysis = verdicts === null ? undefined : analysisIn(verdicts, partition, key)
     if (analysis !== undefined) return JSON.stringify(analysis)
     if (verdicts !== null) throw new RequestFault({ kind: 'receipt-without-key' })
-    // The verdict is no longer kept. The `id` of the newest analysis shows that it is another
-    // sample's.
+    // The verdict is no longer kept. The newest analysis shows by its `id` that it is another's.
   }
   const [newest] = await store.gateway.lastAnalyses([{ partition, key }])
   if (newest == null) throw new RequestFault({ kind: 'key-unknown' })
@@ -154,7 +124,7 @@ async function analysisOf(
 
 /** The verdicts on the receipt's entry once it is analysed; null if they are no longer kept. */
 async function verdictsOf(
-  { store, watcher }: VerdictServices,
+  { store, watcher }: Services,
   { after, waitMs }: { after: Receipt; waitMs: number },
 ): Promise<EntryVerdicts | null> {
   const outcome = await watcher.wait(after, waitMs)

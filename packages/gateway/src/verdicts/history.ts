@@ -6,7 +6,7 @@ import { json, PROBLEMS, problem } from '../http/documentation.ts'
 import { RequestFault } from '../http/problem.ts'
 import { keyParameter } from '../http/query.ts'
 import { type Router, serve } from '../http/router.ts'
-import type { VerdictsOptions } from './analyze.ts'
+import type { RoutesOptions } from '../services.ts'
 import { historySchema } from './schemas.ts'
 
 const EXAMPLE = { key: 'edge-17/rps', count: 2, values: [410, 420], timestamps: [1_700_000_000_000, 1_700_000_001_000] }
@@ -26,7 +26,7 @@ function historyRoute({ KEY_BYTES_MAX }: GatewayConfig) {
   })
 }
 
-export function serveHistory(router: Router, { config, services }: VerdictsOptions): void {
+export function serveHistory(router: Router, { config, services }: RoutesOptions): void {
   serve(router, historyRoute(config), async c => {
     const { key } = c.req.valid('query')
     const { store } = services()

@@ -1,17 +1,14 @@
 import { z } from '@hono/zod-openapi'
+import { parseJson } from '@tidemark/shared/parsing/issues'
 import { partitionOf } from '@tidemark/shared/sample/partition'
 import type { Store } from '@tidemark/shared/store/ports/store'
-import type { Analysis, State } from '@tidemark/shared/verdict/analysis'
-import type { Logger } from 'pino'
+import { type Analysis, parseAnalysis, STATES } from '@tidemark/shared/verdict/analysis'
 import { createLimiter, PAGE_LIMITS } from '../http/limiter.ts'
 import { optionalInteger } from '../http/query.ts'
 import { LOAD_KEYS } from '../ingest/formats/load-report.ts'
-import { KEY_STATES, readAnalysis } from './stored-analysis.ts'
+import type { RoutesOptions } from '../services.ts'
 
-/**
- * Keys that one request reads. With a filter that few keys pass, the page is short and has a cursor
- * to continue from.
- */
+/** Keys that one request reads: a page with a filter can be short and still have a next page. */
 const SCANNED_MAX = 20_000
 
 /** The beginning of a scan. */
@@ -21,11 +18,13 @@ const SCAN_START = '0'
  * Where the next page begins: the partition, the cursor of the store's scan in it and, if a page
  * ended within one result of the scan, the key after which to continue.
  */
-interface Position {
-  readonly partition: number
-  readonly scan: string
-  readonly after: string | undefined
-}
+const positionSchema = z
+  .tuple([z.int().min(0).max(9999), z.string().regex(/^\d{1,20}$/), z.string().optional()])
+  .transform(([partition, scan, after]) => ({ partition, scan, after }))
+type Position = z.output<typeof positionSchema>
+
+/** The states of a key's newest analysis: a refused sample leaves that as it was. */
+const KEY_STATES = STATES.filter(state => state !== 'refused')
 
 /** The query parameters of a page. */
 export const pageParameters = {
@@ -47,12 +46,7 @@ export const pageParameters = {
   limit: optionalInteger({ min: 1, max: 1000, fallback: 100 }).describe('Analyses per page.'),
 }
 
-interface PageQuery {
-  readonly prefix: string
-  readonly state?: State | undefined
-  readonly cursor?: Position | undefined
-  readonly limit: number
-}
+type PageQuery = z.output<z.ZodObject<typeof pageParameters>>
 
 interface Page {
   readonly analyses: readonly Analysis[]
@@ -61,16 +55,11 @@ interface Page {
   readonly corrupt: number
 }
 
-export interface PageOptions {
-  readonly log: Logger
-  readonly services: () => { readonly store: Store }
-}
-
 /**
- * `GET /analyze` without a key: keys and their newest analyses, page by page. A corrupt analysis is
- * left out and logged, so that it does not hide the other keys.
+ * Returns a reader of pages of keys and their newest analyses. A corrupt analysis is left out and
+ * logged, so that it does not hide the other keys.
  */
-export function createAnalysesPage({ log, services }: PageOptions) {
+export function createAnalysesPage({ log, services }: Pick<RoutesOptions, 'log' | 'services'>) {
   const limited = createLimiter(PAGE_LIMITS)
   return async (query: PageQuery) => {
     const { store } = services()
@@ -85,9 +74,9 @@ export function createAnalysesPage({ log, services }: PageOptions) {
 }
 
 /**
- * Fills a page. The store's scan continues from a cursor of its own, not from a key. So each result
- * of it is sorted, and a page that fills up within one remembers its last key. A key can occur
- * twice if many are added meanwhile; none is left out.
+ * Fills a page. The store's scan continues from its own cursor, not from a key: so each result is
+ * sorted, and a page that fills up within one remembers its last key. While keys are added, a key
+ * can occur twice; none is left out.
  */
 async function readPage(store: Store, { prefix, state, limit, cursor }: PageQuery): Promise<Page> {
   const analyses: Analysis[] = []
@@ -100,7 +89,7 @@ async function readPage(store: Store, { prefix, state, limit, cursor }: PageQuer
     const inOrder = [...found.analyses].sort((a, b) => (a.key < b.key ? -1 : 1))
     for (const { key, analysis } of inOrder) {
       if ((after !== undefined && key <= after) || !key.startsWith(prefix)) continue
-      const parsed = readAnalysis(analysis)
+      const parsed = parseAnalysis(analysis)
       if (parsed === undefined) corrupt++
       if (parsed === undefined || (state !== undefined && parsed.state !== state)) continue
       if (analyses.length === limit) return { analyses, next: { partition, scan, after }, corrupt }
@@ -114,36 +103,21 @@ async function readPage(store: Store, { prefix, state, limit, cursor }: PageQuer
   return { analyses, next: undefined, corrupt }
 }
 
-/**
- * The analysis of `default/rps` in its legacy form: timestamps are Unix seconds, and numbers are
- * never null.
- */
+/** The analysis of `default/rps` in its legacy form: Unix seconds, and numbers are never null. */
 async function readLoad(store: Store) {
   const at = { partition: partitionOf(LOAD_KEYS.rps, store.partitions), key: LOAD_KEYS.rps }
   const [json] = await store.gateway.lastAnalyses([at])
-  const analysis = json == null ? undefined : readAnalysis(json)
+  const analysis = json == null ? undefined : parseAnalysis(json)
   if (analysis === undefined) return null
   const { timestamp, mean, z: score, anomaly, window, count } = analysis
   return { timestamp: timestamp / 1000, rps_avg: mean ?? 0, rps_z: score ?? 0, anomaly, window, count }
 }
 
 function encodeCursor({ partition, scan, after }: Position): string {
-  return Buffer.from(JSON.stringify(after === undefined ? [partition, scan] : [partition, scan, after])).toString(
-    'base64url',
-  )
+  const content = after === undefined ? [partition, scan] : [partition, scan, after]
+  return Buffer.from(JSON.stringify(content)).toString('base64url')
 }
 
-const cursorContent = z.tuple([z.int().min(0).max(9999), z.string().regex(/^\d{1,20}$/), z.string().optional()])
-
 function decodeCursor(text: string): Position | undefined {
-  let content: unknown
-  try {
-    content = JSON.parse(Buffer.from(text, 'base64url').toString('utf8'))
-  } catch {
-    return undefined
-  }
-  const result = cursorContent.safeParse(content)
-  if (!result.success) return undefined
-  const [partition, scan, after] = result.data
-  return { partition, scan, after }
+  return parseJson(positionSchema, Buffer.from(text, 'base64url').toString('utf8'))
 }

@@ -1,17 +1,12 @@
 import { pause } from '@tidemark/shared/runtime/lifecycle'
 import { compareEntryIds, type Receipt } from '@tidemark/shared/sample/receipt'
-import type { GatewayStore, Progress } from '@tidemark/shared/store/ports/gateway'
+import type { GatewayStore } from '@tidemark/shared/store/ports/gateway'
 import type { CheckpointWaiter, WaitOutcome } from '../services.ts'
 
 /** A verdict usually takes a few milliseconds, so the first polls are close together. */
 const POLL_MIN_MS = 1
 const POLL_MAX_MS = 10
 const POLL_GROWTH = 1.5
-
-export interface ProgressWatcherOptions {
-  readonly store: Pick<GatewayStore, 'progress'>
-  readonly waitersMax: number
-}
 
 interface Waiter {
   readonly receipt: Receipt
@@ -21,8 +16,8 @@ interface Waiter {
 }
 
 /**
- * Waits for checkpoints on behalf of many requests with one polling loop. It reads the progress of
- * all awaited partitions in one call, and polls only while a request waits.
+ * Waits for checkpoints with one polling loop for all requests, which reads the progress of all
+ * awaited partitions in one call, and polls only while a request waits.
  */
 export class ProgressWatcher implements CheckpointWaiter, Disposable {
   readonly #store: Pick<GatewayStore, 'progress'>
@@ -34,7 +29,7 @@ export class ProgressWatcher implements CheckpointWaiter, Disposable {
   #pollMs = POLL_MIN_MS
   #isClosed = false
 
-  constructor({ store, waitersMax }: ProgressWatcherOptions) {
+  constructor({ store, waitersMax }: { store: Pick<GatewayStore, 'progress'>; waitersMax: number }) {
     this.#store = store
     this.#waitersMax = waitersMax
   }
@@ -46,7 +41,7 @@ export class ProgressWatcher implements CheckpointWaiter, Disposable {
         receipt,
         backlog: 0,
         resolve,
-        timer: setTimeout(() => this.#finish(waiter, { kind: 'timed-out', backlog: waiter.backlog }), waitMs),
+        timer: setTimeout(() => this.#timeOut(waiter), waitMs),
       }
       this.#waiters.add(waiter)
       this.#pollMs = POLL_MIN_MS
@@ -59,7 +54,7 @@ export class ProgressWatcher implements CheckpointWaiter, Disposable {
   /** Ends every wait as timed out: a gateway that shuts down cannot wait ten seconds. */
   [Symbol.dispose](): void {
     this.#isClosed = true
-    for (const waiter of this.#waiters) this.#finish(waiter, { kind: 'timed-out', backlog: waiter.backlog })
+    for (const waiter of this.#waiters) this.#timeOut(waiter)
   }
 
   async #poll(): Promise<void> {
@@ -75,24 +70,25 @@ export class ProgressWatcher implements CheckpointWaiter, Disposable {
   }
 
   async #readProgress(): Promise<void> {
-    // The next poll serves a waiter that is added during this read: the progress may be older than
-    // its request.
+    // A waiter added during this read is served by the next: the progress may predate its request.
     const waiters = [...this.#waiters]
     const partitions = [...new Set(waiters.map(({ receipt }) => receipt.partition))]
-    let progress: Progress[]
     try {
-      progress = await this.#store.progress(partitions)
+      const progress = await this.#store.progress(partitions)
+      const byPartition = new Map(partitions.map((partition, i) => [partition, progress[i]]))
+      for (const waiter of waiters) {
+        const found = byPartition.get(waiter.receipt.partition)
+        if (found === undefined) continue
+        waiter.backlog = found.backlog
+        if (compareEntryIds(found.checkpoint, waiter.receipt.id) >= 0) this.#finish(waiter, { kind: 'reached' })
+      }
     } catch (error) {
       for (const waiter of waiters) this.#finish(waiter, { kind: 'failed', error })
-      return
     }
-    const byPartition = new Map(partitions.map((partition, i) => [partition, progress[i]]))
-    for (const waiter of waiters) {
-      const found = byPartition.get(waiter.receipt.partition)
-      if (found === undefined) continue
-      waiter.backlog = found.backlog
-      if (compareEntryIds(found.checkpoint, waiter.receipt.id) >= 0) this.#finish(waiter, { kind: 'reached' })
-    }
+  }
+
+  #timeOut(waiter: Waiter): void {
+    this.#finish(waiter, { kind: 'timed-out', backlog: waiter.backlog })
   }
 
   #finish(waiter: Waiter, outcome: WaitOutcome): void {

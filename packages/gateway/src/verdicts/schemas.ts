@@ -1,6 +1,6 @@
 import { z } from '@hono/zod-openapi'
+import { STATES } from '@tidemark/shared/verdict/analysis'
 import { keyMember, timeMember } from '../http/documentation.ts'
-import { STATES } from './stored-analysis.ts'
 
 const nullableNumber = z.number().nullable()
 
@@ -31,7 +31,7 @@ export const analysisSchema = z
   })
   .openapi('Analysis', { description: 'The verdict on one sample.' })
 
-export const loadAnalysisSchema = z
+const loadAnalysisSchema = z
   .strictObject({
     timestamp: z.number().describe('Unix seconds.'),
     rps_avg: z.number(),
@@ -55,9 +55,7 @@ export const pageSchema = z
   .openapi('AnalysesPage')
 
 export const entryAnalysesSchema = z
-  .strictObject({
-    analyses: z.array(analysisSchema).describe('Of all samples of the entry, in order.'),
-  })
+  .strictObject({ analyses: z.array(analysisSchema).describe('Of all samples of the entry, in order.') })
   .openapi('EntryAnalyses')
 
 export const historySchema = z

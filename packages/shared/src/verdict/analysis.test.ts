@@ -108,7 +108,13 @@ describe('an analysis', () => {
     '{}',
     JSON.stringify({ ...toAnalysis(FINDING, CONTEXT), value: '12' }),
     JSON.stringify({ ...toAnalysis(FINDING, CONTEXT), state: 'fine' }),
-    JSON.stringify({ ...toAnalysis(FINDING, CONTEXT), late: false }),
+    ...['rule', 'detector', 'score', 'late', 'duplicate'].map(name => {
+      return JSON.stringify({ ...toAnalysis(FINDING, CONTEXT), [name]: false })
+    }),
+    ...Object.keys(toAnalysis(FINDING, CONTEXT)).flatMap(name => [
+      JSON.stringify({ ...toAnalysis(FINDING, CONTEXT), [name]: undefined }),
+      JSON.stringify({ ...toAnalysis(FINDING, CONTEXT), [name]: { nested: true } }),
+    ]),
   ])('is undefined for the garbled text %j', text => {
     expect(parseAnalysis(text)).toBeUndefined()
   })

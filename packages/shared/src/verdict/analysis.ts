@@ -20,7 +20,7 @@ export interface VerdictSettings {
 export const VERDICT_DEFAULTS: VerdictSettings = { window: 50, threshold: 2, windowMin: 30 }
 
 /** `refused`: a late or duplicate sample that the key's rule excludes from analysis. */
-const STATES = ['warming', 'flat', 'ok', 'anomalous', 'refused'] as const
+export const STATES = ['warming', 'flat', 'ok', 'anomalous', 'refused'] as const
 export type State = (typeof STATES)[number]
 
 /**
