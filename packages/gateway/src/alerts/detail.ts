@@ -4,12 +4,11 @@ import { decodeWindow } from '@tidemark/shared/detection/window-row'
 import { partitionOf } from '@tidemark/shared/sample/partition'
 import type { Store } from '@tidemark/shared/store/ports/store'
 import { json, PROBLEMS, problem } from '../http/documentation.ts'
-import type { FieldsReader } from '../http/json-body.ts'
 import { RequestFault } from '../http/problem.ts'
 import { idParameter, noQuery } from '../http/query.ts'
 import { type Router, serve } from '../http/router.ts'
-import type { RuleSets } from '../rules/rule-sets.ts'
-import { mutedView, policyView } from '../rules/view.ts'
+import type { RulesOptions } from '../rules/rule-sets.ts'
+import { policyView } from '../rules/view.ts'
 import { alertWithSamplesSchema } from './schemas.ts'
 import { alertView, windowView } from './view.ts'
 
@@ -27,17 +26,7 @@ const route = createRoute({
   responses: { 200: json('The alert.', alertWithSamplesSchema), ...PROBLEMS, ...ALERT_UNKNOWN },
 })
 
-/** What the routes of this folder need. */
-export interface AlertsOptions {
-  /** Throws a RequestFault while the store is not open. */
-  readonly services: () => { readonly store: Store }
-  readonly ruleSets: RuleSets
-  readonly readFields: FieldsReader
-  /** Unix milliseconds. */
-  readonly now: () => number
-}
-
-export function serveAlert(router: Router, { services, ruleSets, now }: AlertsOptions): void {
+export function serveAlert(router: Router, { services, ruleSets, now }: RulesOptions): void {
   serve(router, route, async c => {
     const { store } = services()
     const { record } = await readAlert(store, c.req.valid('param').id)
@@ -50,7 +39,7 @@ export function serveAlert(router: Router, { services, ruleSets, now }: AlertsOp
       ...alertView(record),
       samples: await readSamples(store, { key, record, isHeld: policy.hygiene.isHeld }),
       policy: { rule: policy.rule, ...policyView(policy, document) },
-      muted: muted === null ? null : mutedView(muted),
+      muted,
     })
   })
 }

@@ -6,7 +6,8 @@ import { BODY_PROBLEMS, json, jsonBody, problem, UNTIL_FIELD } from '../http/doc
 import { untilMember } from '../http/json-body.ts'
 import { RequestFault } from '../http/problem.ts'
 import { type Router, serve } from '../http/router.ts'
-import { ALERT_ID, ALERT_UNKNOWN, type AlertsOptions, readAlert } from './detail.ts'
+import type { RulesOptions } from '../rules/rule-sets.ts'
+import { ALERT_ID, ALERT_UNKNOWN, readAlert } from './detail.ts'
 import { alertSchema } from './schemas.ts'
 import { alertView } from './view.ts'
 
@@ -41,7 +42,7 @@ const snoozeRoute = createRoute({
   responses: RESPONSES,
 })
 
-export function serveOperatorState(router: Router, options: AlertsOptions): void {
+export function serveOperatorState(router: Router, options: RulesOptions): void {
   const { readFields, now } = options
   serve(router, acknowledgeRoute, async c => {
     const { who, why } = await readFields(c, acknowledgeSchema)
@@ -62,7 +63,7 @@ export function serveOperatorState(router: Router, options: AlertsOptions): void
  * undo each other.
  */
 async function update(
-  { services, now }: AlertsOptions,
+  { services, now }: RulesOptions,
   alertId: string,
   part: keyof OperatorState,
   act: (record: AlertRecord) => ActionOutcome,

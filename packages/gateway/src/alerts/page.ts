@@ -7,7 +7,7 @@ import { json, PAGE_PROBLEMS } from '../http/documentation.ts'
 import { createLimiter, PAGE_LIMITS } from '../http/limiter.ts'
 import { optionalInteger } from '../http/query.ts'
 import { type Router, serve } from '../http/router.ts'
-import type { AlertsOptions } from './detail.ts'
+import type { RulesOptions } from '../rules/rule-sets.ts'
 import { ALERT_KINDS, ALERT_STATES, alertsPageSchema } from './schemas.ts'
 import { alertView } from './view.ts'
 
@@ -61,7 +61,7 @@ const route = createRoute({
   responses: { 200: json('A page.', alertsPageSchema), ...PAGE_PROBLEMS },
 })
 
-export function serveAlertsPage(router: Router, { services }: AlertsOptions): void {
+export function serveAlertsPage(router: Router, { services }: RulesOptions): void {
   const limited = createLimiter(PAGE_LIMITS)
   serve(router, route, async c => {
     const query = c.req.valid('query')

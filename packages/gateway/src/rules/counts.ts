@@ -10,20 +10,6 @@ import type { Store } from '@tidemark/shared/store/ports/store'
 /** Counts by name, summed over all partitions. */
 export type CountSums = ReadonlyMap<string, number>
 
-/** Counts of one version of a rule. */
-export interface RuleCounts {
-  /** Samples with a score. */
-  readonly judged: number
-  readonly flagged: number
-  /**
-   * Samples of normal noise that would have been flagged; null for detectors other than zscore: it
-   * is not known.
-   */
-  readonly expected: number | null
-  /** Alerts. */
-  readonly opened: number
-}
-
 /** Reads the counts of all rules. */
 export async function sumRuleCounts({ partitions, gateway }: Store): Promise<CountSums> {
   const sums = new Map<string, number>()
@@ -34,8 +20,8 @@ export async function sumRuleCounts({ partitions, gateway }: Store): Promise<Cou
   return sums
 }
 
-/** Returns the counts of a rule at a version; null if there are none. */
-export function countsOf(sums: CountSums, rule: string, version: number): RuleCounts | null {
+/** Returns the counts of a rule at a version (see `countsSchema`); null if there are none. */
+export function countsOf(sums: CountSums, rule: string, version: number) {
   const sumOf = (what: RuleCount): number | undefined => sums.get(ruleCountName(rule, version, what))
   if (RULE_COUNTS.every(what => sumOf(what) === undefined)) return null
   const expected = sumOf('expected')

@@ -48,24 +48,20 @@ export function serveMutes(router: Router, { services, readFields, changeRules, 
   serve(router, putRoute, async c => {
     const { store } = services()
     const id = checkedId(c.req.valid('param').id)
-    const ifMatch = c.req.valid('header')['If-Match']
     const at = now()
     const { until, who, why, ...fields } = await readFields(c, putSchema(at))
     const mute = { id, ...fields, until: new Date(until).toISOString(), who, why }
-    const wanted = { kind: 'mute_put', id, content: mute, who, why, at, ifMatch } as const
+    const wanted = { kind: 'mute_put', id, content: mute, who, why, at, ...c.req.valid('header') } as const
     const { before, after } = await changeRules(store.rules, wanted, document => withMute(document, mute, at))
     return c.json({ mute, version: after.version }, before.mutes.some(one => one.id === id) ? 200 : 201)
   })
 
   serve(router, deleteRoute, async c => {
-    const { store } = services()
     const { id } = c.req.valid('param')
-    const ifMatch = c.req.valid('header')['If-Match']
-    const { who, why } = c.req.valid('query')
-    const wanted = { kind: 'mute_deleted', id, content: null, who, why, at: now(), ifMatch } as const
-    const outcome = await changeRules(store.rules, wanted, document => withoutMute(document, id))
-    if (outcome === undefined) throw new RequestFault({ kind: 'mute-unknown' })
-    return c.json({ deleted: id, version: outcome.after.version })
+    const note = { ...c.req.valid('query'), ...c.req.valid('header') }
+    const wanted = { kind: 'mute_deleted', id, content: null, at: now(), ...note } as const
+    const { after } = await changeRules(services().store.rules, wanted, document => withoutMute(document, id))
+    return c.json({ deleted: id, version: after.version })
   })
 }
 

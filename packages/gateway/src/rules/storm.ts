@@ -5,7 +5,7 @@ import { type Router, serve } from '../http/router.ts'
 import { type ChangeOptions, ifMatchHeader, noteFields, VERSION_PROBLEM, writtenMember } from './document.ts'
 import { stormResponseSchema } from './schemas.ts'
 
-const putSchema = z.strictObject({ storm: writtenMember(readStorm).openapi({ type: 'object' }), ...noteFields })
+const putSchema = z.strictObject({ storm: writtenMember(readStorm), ...noteFields })
 
 const EXAMPLE = { storm: { percent: 20, within: '1m', keys_min: 10 }, who: 'mira', why: 'the default was right' }
 
@@ -21,9 +21,16 @@ const putRoute = createRoute({
 export function serveStorm(router: Router, { services, readFields, changeRules, now }: ChangeOptions): void {
   serve(router, putRoute, async c => {
     const { store } = services()
-    const ifMatch = c.req.valid('header')['If-Match']
     const { storm, who, why } = await readFields(c, putSchema)
-    const wanted = { kind: 'storm_put', id: null, content: storm, who, why, at: now(), ifMatch } as const
+    const wanted = {
+      kind: 'storm_put',
+      id: null,
+      content: storm,
+      who,
+      why,
+      at: now(),
+      ...c.req.valid('header'),
+    } as const
     const { after } = await changeRules(store.rules, wanted, document => withStorm(document, storm))
     return c.json({ storm: storm as StormInput, version: after.version })
   })

@@ -3,7 +3,20 @@ import type { KeptRule, RuleDocument } from '@tidemark/shared/detection/rules/do
 import type { Policy } from '@tidemark/shared/detection/rules/policy'
 import type { RuleInput } from '@tidemark/shared/detection/rules/rule'
 import type { Explanation } from '@tidemark/shared/detection/rules/rule-set'
+import { problem } from '../http/documentation.ts'
+import { RequestFault } from '../http/problem.ts'
+import { idParameter } from '../http/query.ts'
 import { type CountSums, countsOf } from './counts.ts'
+
+export const RULE_ID = idParameter('The id of the rule.', 'edge-cpu')
+export const RULE_UNKNOWN = { 404: problem('No rule with this id.', 'rule-unknown') }
+
+/** Returns the rule with an id from a path; throws a RequestFault if there is none. */
+export function findRule({ rules }: RuleDocument, id: string): KeptRule {
+  const kept = rules.find(({ rule }) => rule.id === id)
+  if (kept === undefined) throw new RequestFault({ kind: 'rule-unknown' })
+  return kept
+}
 
 /** A rule in a response: as it was written, its last change, and what was counted since. */
 export function ruleView({ rule, version, changed: { who, why, at } }: KeptRule, sums: CountSums) {
@@ -12,32 +25,18 @@ export function ruleView({ rule, version, changed: { who, why, at } }: KeptRule,
 
 /** All rules in a response. */
 export function documentView({ version, rules, mutes, storm }: RuleDocument, sums: CountSums) {
-  return {
-    version,
-    rules: rules.map(kept => ruleView(kept, sums)),
-    default: { counts: countsOf(sums, '', 0) },
-    mutes,
-    storm,
-  }
+  const views = rules.map(kept => ruleView(kept, sums))
+  return { version, rules: views, default: { counts: countsOf(sums, '', 0) }, mutes, storm }
 }
 
 /** Which rule is in force for a key and why, in the members that rules are written with. */
 export function explanationView(explanation: Explanation, document: RuleDocument) {
-  const { key, version, rule, reason, shadow, others, muted, policy } = explanation
+  const { others, policy, ...same } = explanation
   return {
-    key,
-    version,
-    rule,
-    reason,
-    shadow,
+    ...same,
     others: others.map(({ rule, pattern, isShadow }) => ({ rule, pattern, shadow: isShadow })),
-    muted: muted === null ? null : mutedView(muted),
     policy: policyView(policy, document),
   }
-}
-
-export function mutedView({ until, who, why }: NonNullable<Explanation['muted']>) {
-  return { until, who, why }
 }
 
 /** A policy as the rule that would set all of it. */
@@ -63,19 +62,14 @@ export function policyView(policy: Policy, document: RuleDocument) {
   }
 }
 
-function alertPolicyView(alert: AlertPolicy) {
+function alertPolicyView({ sustained, closeAfter, holdMs, resolveAfterMs, severity, ...same }: AlertPolicy) {
   return {
-    open: alert.open,
-    samples: alert.samples,
-    of: alert.of,
-    sides: alert.sides,
-    instant: alert.instant,
-    sustained: Number.isFinite(alert.sustained) ? alert.sustained : 'off',
-    close: alert.close,
-    close_after: alert.closeAfter,
-    hold: durationText(alert.holdMs),
-    resolve_after: durationText(alert.resolveAfterMs),
-    severity: alert.severity,
+    ...same,
+    sustained: Number.isFinite(sustained) ? sustained : 'off',
+    close_after: closeAfter,
+    hold: durationText(holdMs),
+    resolve_after: durationText(resolveAfterMs),
+    severity,
   }
 }
 

@@ -1,0 +1,132 @@
+import { createRoute, z } from '@hono/zod-openapi'
+import type { Store } from '@tidemark/shared/store/ports/store'
+import { type Analysis, parseAnalysis } from '@tidemark/shared/verdict/analysis'
+import type { Logger } from 'pino'
+import type { GatewayConfig } from '../config.ts'
+import { json, PROBLEMS } from '../http/documentation.ts'
+import { keyParameter, noQuery, optionalInteger } from '../http/query.ts'
+import { type Router, serve } from '../http/router.ts'
+import { sumRuleCounts } from './counts.ts'
+import type { RulesOptions } from './rule-sets.ts'
+import { changesSchema, explanationSchema, reportSchema, ruleSchema, rulesSchema } from './schemas.ts'
+import { documentView, explanationView, findRule, RULE_ID, RULE_UNKNOWN, ruleView } from './view.ts'
+
+function explainRoute({ KEY_BYTES_MAX }: GatewayConfig) {
+  return createRoute({
+    method: 'get',
+    path: '/rules/explain',
+    operationId: 'explainRules',
+    summary: 'Which rule is in force for a key, and why',
+    request: { query: z.strictObject({ key: keyParameter(KEY_BYTES_MAX) }) },
+    responses: { 200: json('The explanation.', explanationSchema), ...PROBLEMS },
+  })
+}
+
+const changesRoute = createRoute({
+  method: 'get',
+  path: '/rules/changes',
+  operationId: 'ruleChanges',
+  summary: 'Who changed what and why, newest first',
+  description: 'Changes of rules, mutes and the storm policy. Only the newest 1,000 are kept.',
+  request: {
+    query: z.strictObject({
+      /** The version that the last change of the previous page created. */
+      cursor: z
+        .string()
+        .regex(/^\d{1,15}$/, 'must be the cursor of a page')
+        .transform(Number)
+        .optional()
+        .describe('`cursor` of the previous page.'),
+      limit: optionalInteger({ min: 1, max: 500, fallback: 50 }).describe('Changes per page.'),
+    }),
+  },
+  responses: { 200: json('A page.', changesSchema), ...PROBLEMS },
+})
+
+const rulesRoute = createRoute({
+  method: 'get',
+  path: '/rules',
+  operationId: 'rules',
+  summary: 'All rules, mutes and the storm policy, with what was counted',
+  request: { query: noQuery },
+  responses: { 200: json('The rules.', rulesSchema), ...PROBLEMS },
+})
+
+const ruleRoute = createRoute({
+  method: 'get',
+  path: '/rules/{id}',
+  operationId: 'rule',
+  summary: 'One rule',
+  request: { params: RULE_ID, query: noQuery },
+  responses: { 200: json('The rule.', ruleSchema), ...PROBLEMS, ...RULE_UNKNOWN },
+})
+
+const reportRoute = createRoute({
+  method: 'get',
+  path: '/rules/{id}/report',
+  operationId: 'ruleReport',
+  summary: 'How a rule performs, or would perform',
+  description: 'What it counted and, for a shadow rule, the newest samples that it would have flagged.',
+  request: {
+    params: RULE_ID,
+    query: z.strictObject({
+      limit: optionalInteger({ min: 1, max: 200, fallback: 20 }).describe('The most samples to list.'),
+    }),
+  },
+  responses: { 200: json('The report.', reportSchema), ...PROBLEMS, ...RULE_UNKNOWN },
+})
+
+export function serveReading(router: Router, { config, log, services, ruleSets, now }: RulesOptions): void {
+  // Before /rules/{id}, which matches the paths of these two as well.
+  serve(router, explainRoute(config), async c => {
+    const { document, set } = await ruleSets(services().store.rules)
+    return c.json(explanationView(set.explain(c.req.valid('query').key, now()), document))
+  })
+
+  serve(router, changesRoute, async c => {
+    const { cursor, limit } = c.req.valid('query')
+    const upTo = cursor === undefined ? undefined : cursor - 1
+    const found = await services().store.rules.changes({ upTo, count: limit + 1 })
+    const changes = found.slice(0, limit)
+    const last = found.length > limit ? changes.at(-1) : undefined
+    return c.json({ changes, cursor: last === undefined ? null : String(last.version) })
+  })
+
+  serve(router, rulesRoute, async c => {
+    const { document, sums } = await readDocument(services().store)
+    return c.json(documentView(document, sums))
+  })
+
+  serve(router, ruleRoute, async c => {
+    const { document, sums } = await readDocument(services().store)
+    const kept = findRule(document, c.req.valid('param').id)
+    return c.json({ ...ruleView(kept, sums), rules_version: document.version })
+  })
+
+  serve(router, reportRoute, async c => {
+    const { store } = services()
+    const { document, sums } = await readDocument(store)
+    const kept = findRule(document, c.req.valid('param').id)
+    const shadow = kept.rule.shadow === true
+    const flagged = shadow ? await readShadowed(store, kept.rule.id, c.req.valid('query').limit, log) : null
+    return c.json({ ...ruleView(kept, sums), shadow, would_have_flagged: flagged })
+  })
+}
+
+async function readDocument(store: Store) {
+  const [document, sums] = await Promise.all([store.rules.document(), sumRuleCounts(store)])
+  return { document, sums }
+}
+
+/**
+ * Returns the newest samples of all partitions that a shadow rule would have flagged, newest first.
+ * A corrupt one is left out and logged, so that it does not hide the others.
+ */
+async function readShadowed({ partitions, gateway }: Store, rule: string, limit: number, log: Logger) {
+  const read = Array.from({ length: partitions }, (_, partition) => gateway.shadowed(partition, rule, limit))
+  const stored = (await Promise.all(read)).flat()
+  const analyses: Analysis[] = stored.map(parseAnalysis).filter(analysis => analysis !== undefined)
+  const corrupt = stored.length - analyses.length
+  if (corrupt > 0) log.error({ rule, corrupt }, 'left corrupt stored analyses out of a report')
+  return analyses.sort((a, b) => b.analyzed_at - a.analyzed_at).slice(0, limit)
+}
