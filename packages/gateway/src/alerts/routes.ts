@@ -1,14 +1,141 @@
-import { createRouter, type Router } from '../http/router.ts'
+import { createRoute, z } from '@hono/zod-openapi'
+import { type ActionOutcome, acknowledge, snooze } from '@tidemark/shared/detection/alerts/notification'
+import {
+  type AlertRecord,
+  assembleAlert,
+  type OperatorState,
+  partitionOfAlert,
+} from '@tidemark/shared/detection/alerts/record'
+import { decodeWindow } from '@tidemark/shared/detection/window-row'
+import { partitionOf } from '@tidemark/shared/sample/partition'
+import type { Store } from '@tidemark/shared/store/ports/store'
+import { BODY_PROBLEMS, json, jsonBody, PROBLEMS, problem, UNTIL_FIELD } from '../http/documentation.ts'
+import { untilMember } from '../http/json-body.ts'
+import { RequestFault } from '../http/problem.ts'
+import { idParameter, noQuery } from '../http/query.ts'
+import { createRouter, type Router, serve } from '../http/router.ts'
+import { noteFields } from '../rules/document.ts'
 import type { RulesOptions } from '../rules/rule-sets.ts'
-import { serveAlert } from './detail.ts'
-import { serveOperatorState } from './operator-state.ts'
+import { policyView } from '../rules/view.ts'
 import { serveAlertsPage } from './page.ts'
+import { alertSchema, alertWithSamplesSchema } from './schemas.ts'
+import { alertView, windowView } from './view.ts'
+
+const acknowledgeSchema = z.strictObject(noteFields)
+const snoozeSchema = (now: number) => z.strictObject({ ...noteFields, until: untilMember(now).meta(UNTIL_FIELD) })
+
+const NOTE = { who: 'mira', why: 'the fan is being replaced' }
+
+const ALERT_ID = idParameter('The id of the alert.', '3-5f2c1f0a9be2d6c07a51b3e4')
+const ALERT_UNKNOWN = {
+  404: problem('No alert with this id: it never existed or is no longer kept.', 'alert-unknown'),
+}
+
+const alertRoute = createRoute({
+  method: 'get',
+  path: '/alerts/{id}',
+  operationId: 'alert',
+  summary: "An alert, its key's current samples and the key's current policy",
+  request: { params: ALERT_ID, query: noQuery },
+  responses: { 200: json('The alert.', alertWithSamplesSchema), ...PROBLEMS, ...ALERT_UNKNOWN },
+})
+
+const CHANGE_RESPONSES = {
+  200: json('Done.', alertSchema),
+  ...BODY_PROBLEMS,
+  ...ALERT_UNKNOWN,
+  409: problem('The alert is resolved.', 'alert-resolved'),
+}
+
+const acknowledgeRoute = createRoute({
+  method: 'post',
+  path: '/alerts/{id}/acknowledge',
+  operationId: 'acknowledgeAlert',
+  summary: 'Acknowledges a firing alert',
+  request: { params: ALERT_ID, body: jsonBody(acknowledgeSchema, NOTE) },
+  responses: CHANGE_RESPONSES,
+})
+
+const snoozeRoute = createRoute({
+  method: 'post',
+  path: '/alerts/{id}/snooze',
+  operationId: 'snoozeAlert',
+  summary: 'Suppresses its notifications until a time, after which it is notified again if it still fires',
+  request: { params: ALERT_ID, body: jsonBody(snoozeSchema(0), { until: '2h', ...NOTE }) },
+  responses: CHANGE_RESPONSES,
+})
 
 /** `GET /alerts`, `GET /alerts/{id}` and what operators do with an alert. */
 export function alertsRoutes(options: RulesOptions): Router {
+  const { services, ruleSets, readFields, now } = options
   const router = createRouter('Alerts')
   serveAlertsPage(router, options)
-  serveAlert(router, options)
-  serveOperatorState(router, options)
+
+  serve(router, alertRoute, async c => {
+    const { store } = services()
+    const { record } = await readAlert(store, c.req.valid('param').id)
+    const { key } = record
+    // An alert of the whole fleet has no key.
+    if (key === null) return c.json({ ...alertView(record), samples: null, policy: null, muted: null })
+    const { document, set } = await ruleSets(store.rules)
+    const { policy, muted } = set.explain(key, now())
+    return c.json({
+      ...alertView(record),
+      samples: await readSamples(store, { key, record, isHeld: policy.hygiene.isHeld }),
+      policy: { rule: policy.rule, ...policyView(policy, document) },
+      muted,
+    })
+  })
+
+  serve(router, acknowledgeRoute, async c => {
+    const { who, why } = await readFields(c, acknowledgeSchema)
+    const note = { who, why, at: now() }
+    return c.json(await update(options, c.req.valid('param').id, 'acknowledged', record => acknowledge(record, note)))
+  })
+
+  serve(router, snoozeRoute, async c => {
+    const at = now()
+    const { who, why, until } = await readFields(c, snoozeSchema(at))
+    const note = { who, why, at, until }
+    return c.json(await update(options, c.req.valid('param').id, 'snoozed', record => snooze(record, note)))
+  })
+
   return router
+}
+
+/** Reads the alert with an id from a path; throws a RequestFault if there is none. */
+async function readAlert({ partitions, alerts }: Store, id: string) {
+  const partition = partitionOfAlert(id)
+  const [parts] = partition === undefined || partition >= partitions ? [] : await alerts.read(partition, [id])
+  if (partition === undefined || parts == null) throw new RequestFault({ kind: 'alert-unknown' })
+  return { partition, record: assembleAlert(parts) }
+}
+
+/** Returns the samples in the window of a key; null if the key has no window. */
+async function readSamples(
+  { partitions, gateway }: Store,
+  { key, record, isHeld }: { key: string; record: AlertRecord; isHeld: boolean },
+) {
+  const stored = await gateway.window({ partition: partitionOf(key, partitions), key })
+  const window = stored === null ? undefined : decodeWindow(stored)
+  return window === undefined ? null : windowView(record, window, { isHeld })
+}
+
+/** Writes one part of the operator state only: simultaneous actions do not undo each other. */
+async function update(
+  { services, now }: RulesOptions,
+  id: string,
+  part: keyof OperatorState,
+  act: (record: AlertRecord) => ActionOutcome,
+) {
+  const { store } = services()
+  const { partition, record } = await readAlert(store, id)
+  if (record.state === 'resolved') throw new RequestFault({ kind: 'alert-resolved' })
+  const outcome = act(record)
+  // The schema of the body has excluded every other reason.
+  if (outcome.kind === 'refused') throw new Error(`the operator state of an alert was refused: ${outcome.reason}`)
+  if (!(await store.alerts.setOperatorState(partition, id, { [part]: outcome.record[part] }, now()))) {
+    throw new RequestFault({ kind: 'alert-resolved' })
+  }
+  return alertView(outcome.record)
 }

@@ -1,17 +1,11 @@
 import { z } from '@hono/zod-openapi'
-import { SEVERITIES } from '@tidemark/shared/detection/alerts/alert'
-import type { AlertCause } from '@tidemark/shared/detection/alerts/record'
+import { OPENED_BY, RESOLVE_REASONS, SEVERITIES } from '@tidemark/shared/detection/alerts/alert'
+import { SUPPRESSORS } from '@tidemark/shared/detection/alerts/record'
 import type { AlertPage } from '@tidemark/shared/store/ports/alerts'
 import { cursorMember, keyMember, timeMember } from '../http/documentation.ts'
 import { mutedSchema, policyMembers } from '../rules/schemas.ts'
 
 export const ALERT_STATES = ['firing', 'resolved'] as const satisfies readonly AlertPage['state'][]
-export const ALERT_KINDS = [
-  'anomaly',
-  'silent',
-  'level_shift',
-  'storm',
-] as const satisfies readonly AlertCause['kind'][]
 
 const causeSchema = z.discriminatedUnion('kind', [
   z.strictObject({
@@ -20,7 +14,7 @@ const causeSchema = z.discriminatedUnion('kind', [
       detector: z.string(),
       value: z.number(),
       score: z.number().describe('Positive if the value is too high.'),
-      by: z.enum(['instant', 'samples', 'sustained']).describe('The condition that was met.'),
+      by: z.enum(OPENED_BY).describe('The condition that was met.'),
       line: z.number(),
       samples: z.int(),
       of: z.int(),
@@ -51,7 +45,7 @@ const alertMembers = {
   cause: causeSchema,
   state: z.enum(ALERT_STATES),
   resolved_at: timeMember.nullable(),
-  resolve_reason: z.enum(['calm', 'no_samples', 'level_shift', 'heard', 'few_keys']).nullable(),
+  resolve_reason: z.enum([...RESOLVE_REASONS, 'heard', 'few_keys']).nullable(),
   peak: z
     .strictObject({ score: z.number(), value: z.number(), samples: z.int() })
     .nullable()
@@ -61,10 +55,7 @@ const alertMembers = {
   told: z.int().min(0).describe('Notifications sent while firing.'),
   told_at: z.number().describe('When the last one was sent, in Unix milliseconds; 0 for never.'),
   told_resolved: z.boolean().describe('Whether receivers were notified that it resolved.'),
-  suppressed_by: z
-    .enum(['mute', 'snooze', 'storm'])
-    .nullable()
-    .describe('What currently suppresses its notifications.'),
+  suppressed_by: z.enum(SUPPRESSORS).nullable().describe('What currently suppresses its notifications.'),
   suppressed: z
     .strictObject({ mute: z.int(), snooze: z.int(), storm: z.int() })
     .describe('Notifications suppressed by each.'),

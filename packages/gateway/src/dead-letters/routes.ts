@@ -15,9 +15,8 @@ import type { GatewayConfig } from '../config.ts'
 import { COMMON_PROBLEMS, cursorMember, json, outage, PROBLEMS, problem, timeMember } from '../http/documentation.ts'
 import { RequestFault } from '../http/problem.ts'
 import { idParameter, optionalInteger } from '../http/query.ts'
-import type { DrainRate } from '../http/retry-after.ts'
 import { createRouter, type Router, serve } from '../http/router.ts'
-import type { GatewayMetrics } from '../metrics.ts'
+import type { RoutesOptions } from '../services.ts'
 
 /**
  * A redrive appends the samples, then removes the dead letter. A retry after a failure between the
@@ -100,15 +99,8 @@ const discardRoute = createRoute({
   },
 })
 
-export interface DeadLettersOptions {
-  readonly config: GatewayConfig
-  readonly metrics: GatewayMetrics
-  /** Throws a RequestFault while the store is not open. */
-  readonly services: () => { readonly store: Store; readonly drainRate: DrainRate }
-}
-
 /** `GET /dead`, `POST /dead/{id}/put-back` and `POST /dead/{id}/discard`. */
-export function deadLettersRoutes(options: DeadLettersOptions): Router {
+export function deadLettersRoutes(options: RoutesOptions): Router {
   const { metrics, services } = options
   const router = createRouter('Operations')
 
@@ -134,34 +126,27 @@ export function deadLettersRoutes(options: DeadLettersOptions): Router {
   return router
 }
 
-interface LocatedLetter {
-  readonly partition: number
-  readonly entry: DeadLetter
-}
-
 /** Returns a page of the dead letters of all partitions, newest first. */
 async function readPage(store: Store, { cursor, limit }: { cursor?: Receipt | undefined; limit: number }) {
-  const partitions = Array.from({ length: store.partitions }, (_, partition) => partition)
   const found = await Promise.all(
-    partitions.map(async partition => {
-      const entries = await store.gateway.deadLetters(partition, { upTo: cursor?.id, count: limit + 1 })
-      return entries.map(entry => ({ partition, entry }))
+    Array.from({ length: store.partitions }, async (_, partition) => {
+      const letters = await store.gateway.deadLetters(partition, { upTo: cursor?.id, count: limit + 1 })
+      return letters.map(letter => ({ ...letter, partition }))
     }),
   )
   const rest = found
     .flat()
-    .filter(one => cursor === undefined || isAfter(one, cursor))
+    .filter(letter => cursor === undefined || newestFirst(letter, cursor) > 0)
     .sort(newestFirst)
-  const page = rest.slice(0, limit)
-  const last = rest.length > limit ? page.at(-1) : undefined
-  return { dead: page.map(toBody), cursor: last === undefined ? null : receiptOf(last) }
+  const dead = rest.slice(0, limit).map(({ partition, id, reason, samples }) => {
+    return { id: formatReceipt({ partition, id }), reason, samples, accepted_at: entryTimeMs(id) }
+  })
+  const last = rest.length > limit ? dead.at(-1) : undefined
+  return { dead, cursor: last?.id ?? null }
 }
 
 /** Stores the samples of a dead letter again; throws a RequestFault if that is impossible. */
-async function redrive(
-  { config, services }: DeadLettersOptions,
-  deadId: string,
-): Promise<{ accepted: number; receipt: Receipt }> {
+async function redrive({ config, services }: RoutesOptions, deadId: string) {
   const { store, drainRate } = services()
   const { partition, id } = receiptOfId(store, deadId)
   const [entry] = await store.gateway.deadLetters(partition, { upTo: id, count: 1 })
@@ -190,10 +175,7 @@ function receiptOfId(store: Store, id: string): Receipt {
   return result.data
 }
 
-/**
- * Returns the samples of a dead letter if each would be accepted; throws a RequestFault that says
- * why not.
- */
+/** Returns a dead letter's samples. Throws a RequestFault that says why one is not acceptable. */
 function readableSamples(
   { samples: text }: DeadLetter,
   { partition, partitions, config }: { partition: number; partitions: number; config: GatewayConfig },
@@ -215,21 +197,7 @@ function readableSamples(
   return samples
 }
 
-function toBody(at: LocatedLetter) {
-  const { id, reason, samples } = at.entry
-  return { id: receiptOf(at), reason, samples, accepted_at: entryTimeMs(id) }
-}
-
-function receiptOf({ partition, entry }: LocatedLetter): string {
-  return formatReceipt({ partition, id: entry.id })
-}
-
 /** Descending by id, then by partition: two partitions can have entries with the same id. */
-function newestFirst(a: LocatedLetter, b: LocatedLetter): number {
-  return compareEntryIds(b.entry.id, a.entry.id) || b.partition - a.partition
-}
-
-function isAfter(at: LocatedLetter, cursor: Receipt): boolean {
-  const difference = compareEntryIds(at.entry.id, cursor.id)
-  return difference < 0 || (difference === 0 && at.partition < cursor.partition)
+function newestFirst(a: Receipt, b: Receipt): number {
+  return compareEntryIds(b.id, a.id) || b.partition - a.partition
 }

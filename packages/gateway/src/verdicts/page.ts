@@ -1,8 +1,9 @@
 import { z } from '@hono/zod-openapi'
+import { oneOf } from '@tidemark/shared/detection/rules/fields'
 import { parseJson } from '@tidemark/shared/parsing/issues'
 import { partitionOf } from '@tidemark/shared/sample/partition'
 import type { Store } from '@tidemark/shared/store/ports/store'
-import { type Analysis, parseAnalysis, STATES } from '@tidemark/shared/verdict/analysis'
+import { type Analysis, parseAnalysis, type State } from '@tidemark/shared/verdict/analysis'
 import { createLimiter, PAGE_LIMITS } from '../http/limiter.ts'
 import { optionalInteger } from '../http/query.ts'
 import { LOAD_KEYS } from '../ingest/formats/load-report.ts'
@@ -24,7 +25,7 @@ const positionSchema = z
 type Position = z.output<typeof positionSchema>
 
 /** The states of a key's newest analysis: a refused sample leaves that as it was. */
-const KEY_STATES = STATES.filter(state => state !== 'refused')
+const KEY_STATES = ['warming', 'flat', 'ok', 'anomalous'] as const satisfies readonly State[]
 
 /** The query parameters of a page. */
 export const pageParameters = {
@@ -33,10 +34,7 @@ export const pageParameters = {
     .max(1024, 'must be at most 1024 characters')
     .default('')
     .describe('Only keys with this prefix. Not with `key`.'),
-  state: z
-    .enum(KEY_STATES, `must be one of ${KEY_STATES.join(', ')}`)
-    .optional()
-    .describe('Only keys whose newest analysis has this state. Not with `key`.'),
+  state: oneOf(KEY_STATES).optional().describe('Only keys whose newest analysis has this state. Not with `key`.'),
   cursor: z
     .string()
     .transform(decodeCursor)
