@@ -22,15 +22,8 @@ export function serveStorm(router: Router, { services, readFields, changeRules, 
   serve(router, putRoute, async c => {
     const { store } = services()
     const { storm, who, why } = await readFields(c, putSchema)
-    const wanted = {
-      kind: 'storm_put',
-      id: null,
-      content: storm,
-      who,
-      why,
-      at: now(),
-      ...c.req.valid('header'),
-    } as const
+    const note = { who, why, at: now(), ...c.req.valid('header') }
+    const wanted = { kind: 'storm_put', id: null, content: storm, ...note } as const
     const { after } = await changeRules(store.rules, wanted, document => withStorm(document, storm))
     return c.json({ storm: storm as StormInput, version: after.version })
   })

@@ -82,8 +82,9 @@ export function serveAnalyze(router: Router, options: RoutesOptions): void {
     const live = services()
     if (key !== undefined) return c.body(await analysisOf(live, { key, after, waitMs }), 200, JSON_TYPE)
     if (after === undefined) throw invalid('key', 'is missing')
-    if (after.partition >= live.store.partitions)
+    if (after.partition >= live.store.partitions) {
       throw invalid('after', `is of partition ${after.partition}, and there are ${live.store.partitions}`)
+    }
     const verdicts = await verdictsOf(live, { after, waitMs })
     if (verdicts === null) throw new RequestFault({ kind: 'verdicts-gone' })
     return c.json({ analyses: analysesIn(verdicts, after.partition) })
@@ -115,7 +116,7 @@ async function analysisOf(
     const analysis = verdicts === null ? undefined : analysisIn(verdicts, partition, key)
     if (analysis !== undefined) return JSON.stringify(analysis)
     if (verdicts !== null) throw new RequestFault({ kind: 'receipt-without-key' })
-    // The verdict is no longer kept. The newest analysis shows by its `id` that it is another's.
+    // The verdict is no longer kept. The newest analysis has the `id` of another sample's entry.
   }
   const [newest] = await store.gateway.lastAnalyses([{ partition, key }])
   if (newest == null) throw new RequestFault({ kind: 'key-unknown' })

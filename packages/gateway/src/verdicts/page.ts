@@ -37,7 +37,7 @@ export const pageParameters = {
   state: oneOf(KEY_STATES).optional().describe('Only keys whose newest analysis has this state. Not with `key`.'),
   cursor: z
     .string()
-    .transform(decodeCursor)
+    .transform(text => parseJson(positionSchema, Buffer.from(text, 'base64url').toString('utf8')))
     .pipe(z.custom<Position>(position => position !== undefined, 'must be the cursor of a page'))
     .describe('`cursor` of the previous page.')
     .optional(),
@@ -45,13 +45,6 @@ export const pageParameters = {
 }
 
 type PageQuery = z.output<z.ZodObject<typeof pageParameters>>
-
-interface Page {
-  readonly analyses: readonly Analysis[]
-  readonly next: Position | undefined
-  /** Stored analyses that are corrupt and were left out. */
-  readonly corrupt: number
-}
 
 /**
  * Returns a reader of pages of keys and their newest analyses. A corrupt analysis is left out and
@@ -63,20 +56,17 @@ export function createAnalysesPage({ log, services }: Pick<RoutesOptions, 'log' 
     const { store } = services()
     const [page, load] = await limited(() => Promise.all([readPage(store, query), readLoad(store)]))
     if (page.corrupt > 0) log.error({ corrupt: page.corrupt }, 'left corrupt stored analyses out of a page')
-    return {
-      analyses: page.analyses,
-      cursor: page.next === undefined ? null : encodeCursor(page.next),
-      analysis: load,
-    }
+    const cursor = page.next === undefined ? null : encodeCursor(page.next)
+    return { analyses: page.analyses, cursor, analysis: load }
   }
 }
 
 /**
  * Fills a page. The store's scan continues from its own cursor, not from a key: so each result is
  * sorted, and a page that fills up within one remembers its last key. While keys are added, a key
- * can occur twice; none is left out.
+ * can occur twice; none is left out. `corrupt` counts the stored analyses that are left out.
  */
-async function readPage(store: Store, { prefix, state, limit, cursor }: PageQuery): Promise<Page> {
+async function readPage(store: Store, { prefix, state, limit, cursor }: PageQuery) {
   const analyses: Analysis[] = []
   let corrupt = 0
   let { partition, scan, after } = cursor ?? { partition: 0, scan: SCAN_START, after: undefined }
@@ -114,8 +104,4 @@ async function readLoad(store: Store) {
 function encodeCursor({ partition, scan, after }: Position): string {
   const content = after === undefined ? [partition, scan] : [partition, scan, after]
   return Buffer.from(JSON.stringify(content)).toString('base64url')
-}
-
-function decodeCursor(text: string): Position | undefined {
-  return parseJson(positionSchema, Buffer.from(text, 'base64url').toString('utf8'))
 }
