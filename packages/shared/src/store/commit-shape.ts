@@ -2,10 +2,7 @@ import assert from 'node:assert/strict'
 import { compareEntryIds } from '../sample/receipt.ts'
 import type { Commit } from './ports/commit.ts'
 
-/**
- * Throws when the members of a commit contradict each other, so that no store could apply it
- * correctly.
- */
+/** Throws when the members of a commit contradict each other, so that no store could apply it. */
 export function assertCommitShape(commit: Commit): void {
   const { from, to, entries, analysed, dead, deadLetters, verdicts } = commit
   // Trimmed entries are gone, so all of them must be applied.

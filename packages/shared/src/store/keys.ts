@@ -1,16 +1,10 @@
 /** The consumer group of each partition's samples. */
 export const GROUP = 'analyzers'
 
-/**
- * The one consumer of a partition, whichever analyzer owns it: XREADGROUP returns pending entries
- * only to their consumer.
- */
+/** The same for every owner: XREADGROUP returns pending entries only to their consumer. */
 export const CONSUMER = 'owner'
 
-/**
- * A partition's keys by the name that the code uses. Stored names do not change: they are the
- * format of existing data.
- */
+/** Partition keys by their name in the code. The stored names are the format of existing data. */
 const PARTITION_KEYS = {
   samples: 'samples',
   accepted: 'accepted',
@@ -49,9 +43,8 @@ export interface Keys {
 }
 
 /**
- * Returns every Redis key of Tidemark under `prefix`: `tm` in production, another for each test. A
- * partition's keys share a hash tag, so they are in one slot of a cluster. The first braces win, so
- * braces in user keys, which are hash fields, have no effect.
+ * Returns every Redis key under `prefix`: `tm` in production, another for each test. A partition's
+ * keys share a hash tag, so one slot of a cluster. The first braces win: user keys have no effect.
  */
 export function keysUnder(prefix: string): Keys {
   const made = new Map<number, PartitionKeys>()

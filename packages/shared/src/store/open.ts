@@ -19,8 +19,7 @@ export interface OpenStoreOptions {
 
 /**
  * Opens the Redis store, retrying while Redis does not respond; undefined when `signal` aborts it.
- * Rejects with a LayoutMismatch when Redis holds another deployment's data, and with a
- * DurabilityMismatch when it does not provide the configured durability.
+ * Rejects with a LayoutMismatch or a DurabilityMismatch, which a retry cannot fix.
  */
 export async function openStore({
   redis,

@@ -115,10 +115,7 @@ function removeAlert(alerts: Alerts, id: string): void {
     map.delete(id)
 }
 
-/**
- * A check that is scheduled already always moves earlier: who has read it can tell that the alert
- * has changed since.
- */
+/** A scheduled check always moves earlier: its reader can tell that the alert changed since. */
 function scheduleCheck({ notificationChecks }: Alerts, id: string, at: number): void {
   const before = notificationChecks.get(id)
   notificationChecks.set(id, before === undefined ? at : Math.min(at, before - 1))

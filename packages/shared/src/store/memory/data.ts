@@ -75,10 +75,7 @@ interface KnownRequest {
   readonly expiresAt: number
 }
 
-/**
- * Parts are JSON, as in Redis: what is read is a copy of what was written, and has lost what JSON
- * loses.
- */
+/** Parts are JSON, as in Redis: a read returns a copy that has lost what JSON loses. */
 export interface Alerts {
   readonly openings: Map<string, string>
   readonly ends: Map<string, string>

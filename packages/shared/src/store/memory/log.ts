@@ -24,10 +24,7 @@ export function logAfter<T>({ entries }: Log<T>, id: EntryId, count: number): (T
   return entries.slice(start, start + count)
 }
 
-/**
- * Makes an id as Redis does: of the clock's milliseconds, or of the last id's while the clock is
- * not past them.
- */
+/** Makes an id as Redis does: of the clock's ms, or of the last id's until the clock is past it. */
 export function idAfter(lastId: EntryId, now: number): EntryId {
   const [lastMs = 0, lastSequence = 0] = lastId.split('-').map(Number)
   const ms = Math.floor(now)

@@ -42,9 +42,8 @@ export function readerOn(data: Data): Pick<AnalyzerStore, 'read' | 'interruptRea
 }
 
 /**
- * Makes sure that every entry after the checkpoint is pending or not delivered yet. It is neither
- * when an operator acknowledged it by hand; then the group goes back to the checkpoint and its
- * pending entries are dropped, because they are delivered again.
+ * Makes sure that every entry after the checkpoint is pending or not delivered yet. If an operator
+ * acknowledged one by hand, the group goes back to the checkpoint and delivers all again.
  */
 export function loadCheckpoint(partition: Partition): LoadedCheckpoint {
   const { stream, checkpoint } = partition
@@ -88,10 +87,7 @@ export function readPending(partition: Partition, after: EntryId, count: number)
     })
 }
 
-/**
- * Returns how many were pending. As with Redis' XACK, it is no error when they or the group do not
- * exist.
- */
+/** Returns how many were pending. Like XACK, it accepts unknown entries and a missing group. */
 export function acknowledge({ group }: Partition, ids: readonly EntryId[]): number {
   return ids.filter(id => group?.pending.delete(id)).length
 }

@@ -14,15 +14,11 @@ export interface MemoryStoreOptions extends Partial<MemoryLimits> {
 }
 
 /**
- * A store in this process's memory: the double of the Redis store in unit tests, and the fallback
- * of `npm start` without Redis. It behaves as Redis does, including stream ids and the consumer
- * group, and loses everything when the process ends.
+ * The double of the Redis store in unit tests, and the fallback of `npm start` without Redis. It
+ * behaves as Redis does, stream ids and consumer group included, and ends with the process.
  */
 export interface MemoryStore extends Store {
-  /**
-   * Returns another connection to the same data: a store has one blocking read, so two analyzers
-   * need two.
-   */
+  /** Returns another connection to the data: two analyzers need two blocking reads. */
   connect(): Store
   readonly inspect: MemoryInspection
 }

@@ -12,63 +12,44 @@ import type { Lease } from './lease.ts'
 export const ALERT_FEED_KEPT = 10_000
 
 /**
- * Alerts in four parts, each with one writer: the commit writes the opening and the end (see
- * `Commit.alerts`), operators the operator state, and the partition's owner the notification state.
- * An alert of the whole fleet is kept by partition `FLEET_PARTITION`. Methods may reject with a
- * `StoreError`.
+ * Alerts in parts with one writer each: commits write opening and end (see `Commit.alerts`),
+ * operators the operator state, the partition's owner the notification state. FLEET_PARTITION
+ * keeps the alerts of the whole fleet. Methods may reject with a `StoreError`.
  */
 export interface AlertStore {
-  /**
-   * Reads a page of a partition's alerts, newest first: firing ones by opening time, resolved ones
-   * by resolution time.
-   */
+  /** Reads a page, newest first: firing alerts by opening, resolved ones by resolution time. */
   list(partition: number, page: AlertPage): Promise<AlertAt[]>
   /** Counts the alerts of each partition. */
   count(partitions: readonly number[]): Promise<AlertCounts[]>
-  /**
-   * Reads alerts in the order given; null where there is none with this id, or its stored parts are
-   * not readable.
-   */
+  /** Reads alerts in the order given; null for an unknown id and for unreadable parts. */
   read(partition: number, ids: readonly string[]): Promise<(AlertParts | null)[]>
 
-  /**
-   * Records what an operator did about a firing alert and schedules a notification check at
-   * `checkAt`. Members that are not given keep their value. False when the alert does not fire.
-   */
+  /** Changes the given members and schedules a notification check; false unless the alert fires. */
   setOperatorState(partition: number, id: string, state: Partial<OperatorState>, checkAt: number): Promise<boolean>
 
-  /**
-   * Reads the notification checks that are due by the store's clock, the longest due first, at most
-   * `count`.
-   */
+  /** Reads the checks due by the store's clock, the longest due first, at most `count`. */
   dueNotifications(partition: number, count: number): Promise<DueNotifications>
-  /**
-   * Records notification states and adds notifications to the outbox, all or nothing. False when
-   * the caller does not hold the lease.
-   */
+  /** Stores states and fills the outbox, all or nothing; false when the caller lost the lease. */
   recordNotifications(lease: Lease, decisions: readonly NotificationDecision[]): Promise<boolean>
   /** Reads the outbox entries not yet delivered to a receiver, oldest first, at most `count`. */
   outbox(partition: number, receiver: string, count: number): Promise<OutboxEntry[]>
   /**
-   * Records that everything up to `upTo` was delivered to `receiver`. Entries delivered to all of
-   * `receivers` leave the outbox. False when the caller does not hold the lease.
+   * Records that everything up to `upTo` was delivered to `receiver`. What all of `receivers` have
+   * leaves the outbox. False when the caller does not hold the lease.
    */
   noteDelivered(lease: Lease, delivered: Delivered): Promise<boolean>
   /** Counts the entries in the outbox of each partition. */
   outboxLengths(partitions: readonly number[]): Promise<number[]>
 
-  /**
-   * Reads openings and ends of a partition's alerts in the order of their commits, after `after`,
-   * at most `count`. Only the newest are kept.
-   */
+  /** Reads openings and ends after `after` in commit order. Only the newest are kept. */
   feed(partition: number, after: EntryId, count: number): Promise<AlertFeedEntry[]>
   /** Counts the keys that were ever analysed, by partition. */
   keyCounts(partitions: readonly number[]): Promise<number[]>
   /** Reads the storm state that was saved last; null when none was. */
   loadStorm(): Promise<string | null>
   /**
-   * Saves the storm state together with the alert changes that follow from it, all or nothing. The
-   * lease is that of FLEET_PARTITION; false when the caller does not hold it.
+   * Saves the storm state and the alert changes that follow from it, all or nothing. The lease is
+   * that of FLEET_PARTITION; false when the caller does not hold it.
    */
   saveStorm(lease: Lease, saved: SavedStorm): Promise<boolean>
 }
@@ -81,10 +62,7 @@ export interface AlertAt {
 
 export interface AlertPage {
   readonly state: 'firing' | 'resolved'
-  /**
-   * The page begins after this one, which need not exist any more; by falling time, then by falling
-   * id (as code units).
-   */
+  /** The page begins after it by falling time, then falling id (code units). It may be deleted. */
   readonly after?: AlertAt | undefined
   readonly count: number
 }
@@ -103,10 +81,7 @@ export interface DueNotifications {
 export interface NotificationDecision {
   readonly id: string
   readonly notification: NotificationState
-  /**
-   * From `dueNotifications`. An alert changed since then was judged in an old state, and its check
-   * stays due.
-   */
+  /** From `dueNotifications`. If the alert changed since then, its check stays due. */
   readonly dueAt: number
   /** When to check again; null when only a change of the alert is a reason to. */
   readonly nextCheckAt: number | null
@@ -120,10 +95,7 @@ export interface OutboxEntry {
   readonly id: EntryId
   readonly alert: string
   readonly status: 'firing' | 'resolved'
-  /**
-   * Counts the alert's notifications from 1. With alert and status it is the same for each delivery
-   * attempt.
-   */
+  /** Counts the alert's notifications from 1; the same for each delivery attempt. */
   readonly number: number
 }
 
@@ -164,10 +136,7 @@ export interface OpenedAlert {
   readonly opening: AlertOpening
   /** When the key's previous anomaly alert opened; 0 for none. */
   readonly openedBefore: number
-  /**
-   * Delay from the commit to the first notification check. However late the commit, a storm is
-   * detected before.
-   */
+  /** From the commit to the first notification check, so that a storm is detected before it. */
   readonly notifyAfterMs: number
 }
 

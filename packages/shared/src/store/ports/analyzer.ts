@@ -6,10 +6,7 @@ import type { StoreError } from './errors.ts'
 import type { Lease } from './lease.ts'
 
 export interface AnalyzerStore {
-  /**
-   * Records that `member` is alive, removes members not heard of for `ttlMs`, and returns the
-   * others in order of name.
-   */
+  /** Records that `member` is alive, removes those silent for `ttlMs`, returns the rest by name. */
   heartbeat(member: string, ttlMs: number): Promise<string[]>
   leave(member: string): Promise<void>
 
@@ -21,35 +18,28 @@ export interface AnalyzerStore {
   releaseLease(lease: Lease): Promise<boolean>
 
   /**
-   * Reads the partition's checkpoint and makes sure that every entry after it is pending or will be
-   * delivered: creates the consumer group when there is none, and moves it back when it was moved
-   * or entries were acknowledged from outside.
+   * Reads the checkpoint and makes sure that every entry after it is pending or will be delivered,
+   * even if the consumer group is missing, was moved, or entries were acknowledged from outside.
    */
   loadCheckpoint(partition: number): Promise<LoadedCheckpoint>
 
   /**
-   * Records that the lease's owner is about to work on a pending entry; the next commit clears the
-   * record. A record that the next owner finds when it loads the checkpoint names the work that
-   * crashed its predecessor. False when the caller does not hold the lease.
+   * Records that the owner is about to work on a pending entry; the next commit clears the record.
+   * A record found with the checkpoint names the work that crashed the previous owner. False when
+   * the caller does not hold the lease.
    */
   noteAttempt(lease: Lease, attempt: Attempt): Promise<boolean>
-  /**
-   * Subtracts one from a recorded attempt, if it is still the recorded one: it failed without
-   * crashing its owner.
-   */
+  /** Subtracts one from this attempt, if still recorded: it failed without crashing its owner. */
   withdrawAttempt(partition: number, attempt: Attempt): Promise<void>
-  /**
-   * Reads entries delivered to the partition's owner and not acknowledged, after `after`, at most
-   * `count`.
-   */
+  /** Reads delivered, unacknowledged entries after `after`, at most `count`. */
   readPending(partition: number, after: EntryId, count: number): Promise<Entry[]>
   /** Acknowledges pending entries up to the checkpoint, whose effects are already applied. */
   acknowledge(partition: number, ids: readonly EntryId[]): Promise<void>
 
   /**
-   * Reads entries that were never delivered, of any of `partitions`, at most `count` of each. Waits
-   * up to `blockMs` (or less) for the first; without partitions, for an interruption. One call at a
-   * time. A returned entry is pending until a commit acknowledges it.
+   * Reads entries never delivered, at most `count` of each partition; they stay pending until a
+   * commit acknowledges them. Waits up to `blockMs` for the first; without partitions, for an
+   * interruption. One call at a time.
    */
   read(partitions: readonly number[], options: { count: number; blockMs: number }): Promise<PartitionEntries[]>
   /** Makes a waiting `read` return soon, with what it has. */
@@ -61,10 +51,7 @@ export interface AnalyzerStore {
   /** Reads the applied entries that are still kept for their verdicts, oldest first. */
   keptEntries(partition: number): Promise<KeptEntry[]>
 
-  /**
-   * Reads the keys whose timer has expired (see `Commit.timers`), the longest expired first, at
-   * most `count`; and the store's clock, Unix ms.
-   */
+  /** Reads keys with an expired timer, longest expired first, and the store's clock (Unix ms). */
   expiredTimers(partition: number, count: number): Promise<{ readonly now: number; readonly keys: readonly string[] }>
 
   /** Reads the totals of everything that `Commit.counts` ever added. */
@@ -72,10 +59,7 @@ export interface AnalyzerStore {
   /** Deletes the totals under these names. */
   dropRuleCounts(partition: number, names: readonly string[]): Promise<void>
 
-  /**
-   * Applies all of the commit or nothing. A rejection leaves open which; sending the same commit
-   * again settles it.
-   */
+  /** Applies all of the commit or nothing. After a rejection, send the same commit again. */
   commit(lease: Lease, commit: Commit): Promise<CommitOutcome>
 
   /** Measures the backlog of each partition, in the order given. */
@@ -106,17 +90,11 @@ export interface PartitionEntries {
 export interface Backlog {
   /** Samples accepted and not applied. */
   readonly samples: number
-  /**
-   * The same by the offsets of the stream's oldest and newest entry. It differs from `samples` when
-   * Redis lost entries.
-   */
+  /** The same by the stream's offsets; it differs from `samples` when Redis lost entries. */
   readonly found: number
   /** Null when the backlog is empty. */
   readonly oldest: EntryId | null
-  /**
-   * Age of the oldest entry by the store's clock, which also made its id; 0 when the backlog is
-   * empty.
-   */
+  /** Age of the oldest entry by the store's clock, which made its id; 0 without one. */
   readonly oldestAgeMs: number
   /** Samples since the partition exists. */
   readonly accepted: number

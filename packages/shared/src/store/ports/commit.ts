@@ -10,9 +10,8 @@ export interface Checkpoint {
 }
 
 /**
- * The effects of a run of entries without a gap. Without entries: the effects of elapsed time; then
- * `to` is `from`, and the commit is fenced and checked against the checkpoint all the same, and
- * sending it twice has the effect of sending it once.
+ * The effects of a run of entries without a gap. Without entries: the effects of elapsed time, with
+ * `to` equal to `from`. It is fenced all the same, and sending it twice changes nothing more.
  */
 export interface Commit {
   /** The checkpoint that it starts from. */
@@ -24,8 +23,8 @@ export interface Commit {
   /** Makes the outcome `gap` if any entry stands after `to`. Only without entries. */
   readonly requiresDrained?: boolean
   /**
-   * The last entry of the run that was not deleted, as it was read. If another entry now has its
-   * id, or none has, the store lost what was read: the commit is stale.
+   * The last entry of the run that was not deleted. If its id now has another entry or none, the
+   * store lost what was read, and the commit is stale.
    */
   readonly witness: { readonly id: EntryId; readonly nonce: string } | undefined
   readonly analysed: number
@@ -39,16 +38,10 @@ export interface Commit {
   readonly anomalies: readonly string[]
   readonly deadLetters: readonly DeadLetter[]
   readonly verdicts: readonly EntryFindings[]
-  /**
-   * Entries before this one, and their verdicts, are no longer kept. Undefined keeps no applied
-   * entry.
-   */
+  /** Entries before it are dropped with their verdicts; undefined drops all applied entries. */
   readonly keepFrom: EntryId | undefined
   readonly alerts: AlertChanges
-  /**
-   * Replaces the timers of keys: when to check a key although no sample arrives, Unix ms; null for
-   * never.
-   */
+  /** When to check each key although no sample arrives, Unix ms; null for never. */
   readonly timers: readonly { readonly key: string; readonly at: number | null }[]
   /** Integers to add to the rules' counts, by name. */
   readonly counts: readonly { readonly name: string; readonly by: number }[]
@@ -86,16 +79,11 @@ export interface DeadLetter {
 }
 
 export type CommitOutcome =
-  /**
-   * Done; `at` is the store's clock then, Unix milliseconds, the clock that also made the entries'
-   * ids.
-   */
+  /** Done at `at`, Unix ms by the store's clock, which also made the entries' ids. */
   | { readonly kind: 'ok'; readonly at: number }
   /** It was done before: the response to an earlier send was lost. */
   | { readonly kind: 'already' }
-  /**
-   * The store's checkpoint is not the one that the commit starts from: the owner's memory is wrong.
-   */
+  /** The store's checkpoint is not `from`: the owner's memory is wrong. */
   | { readonly kind: 'stale'; readonly checkpoint: EntryId }
   /** An entry stands between the checkpoint and the run. */
   | { readonly kind: 'gap'; readonly id: EntryId }

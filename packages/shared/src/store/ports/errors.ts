@@ -1,6 +1,4 @@
-/**
- * `refused`: the store did nothing. `unknown`: it may have done it. `fatal`: a retry cannot help.
- */
+/** `refused`: nothing was done. `unknown`: it may be done. `fatal`: a retry cannot help. */
 export type StoreErrorKind = 'refused' | 'unknown' | 'fatal'
 
 export class StoreError extends Error {

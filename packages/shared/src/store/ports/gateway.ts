@@ -7,13 +7,13 @@ import type { StoreError } from './errors.ts'
 export interface GatewayStore {
   /**
    * Appends each batch as one entry, in order, and counts its samples as accepted, both or neither.
-   * Resolves to one outcome per batch once the store has replied for all of them. Does not reject.
+   * Returns one outcome per batch. Does not reject.
    */
   append(batches: readonly AppendBatch[]): Promise<AppendOutcome[]>
 
   /**
-   * Reserves the name of a client's request for its content, to detect the same name with other
-   * content. The request's batches are appended afterwards, each with a `RequestMark`.
+   * Reserves the name of a client's request for its content, to detect other content under the same
+   * name. The request's batches are appended afterwards, each with a `RequestMark`.
    */
   claimRequest(claim: RequestClaim): Promise<ClaimOutcome>
 
@@ -23,20 +23,13 @@ export interface GatewayStore {
   /** Reads the newest analysis of each key, as JSON; null where there is none. */
   lastAnalyses(keys: readonly KeyInPartition[]): Promise<(string | null)[]>
 
-  /**
-   * Reads some keys of a partition with their newest analyses. A scan from '0' until `next` is '0'
-   * returns every key that exists throughout the scan.
-   */
+  /** A scan from '0' until `next` is '0' returns every key that exists throughout the scan. */
   scanAnalyses(partition: number, cursor: string): Promise<AnalysesScan>
 
-  /**
-   * Reads the window of a key, as window-row.ts describes it; null when the key was never analysed.
-   */
+  /** Reads a key's window, as window-row.ts describes it; null for a key never analysed. */
   window(at: KeyInPartition): Promise<StoredWindow | null>
 
-  /**
-   * Reads the verdicts on an entry's samples; null when they are not there yet or no longer kept.
-   */
+  /** Reads the verdicts on an entry's samples; null when not there yet or no longer kept. */
   verdicts(partition: number, id: EntryId): Promise<EntryVerdicts | null>
 
   /** Reads dead letters, newest first, from `upTo` (inclusive) backwards; at most `count`. */
@@ -45,10 +38,7 @@ export interface GatewayStore {
   /** Deletes a dead letter; false when there is none with this id. */
   discardDeadLetter(partition: number, id: EntryId): Promise<boolean>
 
-  /**
-   * Reads the analyses that shadow rule `rule` would have flagged, as JSON, newest first, at most
-   * `count`.
-   */
+  /** Reads the analyses that `rule` would have flagged, as JSON, newest first. */
   shadowed(partition: number, rule: string, count: number): Promise<string[]>
 
   /** The same as `AnalyzerStore.ruleCounts`. */
@@ -68,10 +58,7 @@ export interface AppendBatch {
   /** From packSamples. */
   readonly samples: string
   readonly count: number
-  /**
-   * Set when the client may retry the request: a partition stores one batch of it, however often it
-   * is sent.
-   */
+  /** Set when the client may retry: a partition stores one batch of the request. */
   readonly once?: RequestMark | undefined
   /** From packTraces. Without it the entry is, byte for byte, the same as without tracing. */
   readonly traces?: string | undefined
@@ -128,8 +115,8 @@ export type ClaimOutcome =
   | NoMemory
 
 /**
- * Counts of samples since the partition exists. accepted = analysed + dead + lost + backlog,
- * always; `lost` is 0 unless Redis lost data.
+ * Samples since the partition exists: accepted = analysed + dead + lost + backlog, always.
+ * `lost` is 0 unless Redis lost data.
  */
 export interface Progress {
   readonly checkpoint: EntryId

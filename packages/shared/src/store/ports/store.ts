@@ -4,11 +4,9 @@ import type { GatewayStore } from './gateway.ts'
 import type { RuleStore } from './rules.ts'
 
 /**
- * Everything the gateway and the analyzer need of a store. There are two implementations,
- * store/redis and store/memory; one contract suite (the testkit's store-contract) holds both to the
- * same behaviour.
- *
- * Every method may reject with a `StoreError`, whose kind says what is known of the outcome.
+ * Everything the gateway and the analyzer need of a store. The testkit's store-contract holds the
+ * implementations, store/redis and store/memory, to the same behaviour. Every method may reject
+ * with a `StoreError`, whose kind says what is known of the outcome.
  */
 export interface Store extends AsyncDisposable {
   readonly partitions: number

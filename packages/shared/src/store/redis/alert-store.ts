@@ -182,10 +182,7 @@ function toAlertsAt(flat: readonly string[]): AlertAt[] {
   return toPairs(flat).map(([id, time]) => ({ id, time: Number(time) }))
 }
 
-/**
- * An alert that cannot be read counts as missing: one corrupt value must not make the whole list
- * unusable.
- */
+/** Unreadable counts as missing: one corrupt value must not make the whole list unusable. */
 function toParts(
   id: string,
   texts: readonly (string | null)[],

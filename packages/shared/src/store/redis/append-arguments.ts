@@ -1,9 +1,6 @@
 import { bulkString, type EncodedArguments } from './script-call.ts'
 
-/**
- * Encodes the samples and the other arguments of an append. The samples are most of the bytes, and
- * are written once.
- */
+/** Encodes an append's arguments. The samples, most of the bytes, are written once. */
 export function appendArguments(samples: string, rest: readonly string[]): EncodedArguments {
   return {
     count: 1 + rest.length,

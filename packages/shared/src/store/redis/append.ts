@@ -30,10 +30,7 @@ export interface AppendOptions {
   readonly options: RedisStoreOptions
 }
 
-/**
- * Creates the `append` of the gateway's store, at the configured durability. Rejects with a
- * DurabilityMismatch.
- */
+/** Creates the `append` for the configured durability. Rejects with a DurabilityMismatch. */
 export async function createAppend({
   client,
   keys,

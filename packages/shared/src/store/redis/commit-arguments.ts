@@ -6,10 +6,9 @@ import type { RedisStoreOptions } from './options.ts'
 import { RespArguments } from './resp-arguments.ts'
 
 /**
- * The commit protocol: what commit.lua is called with, in this order. Its KEYS are `COMMIT_KEYS`.
- * Its ARGV are the `COMMIT_SCALARS`, one argument each, then the `COMMIT_LISTS`: the number of
- * items, and the fields of each item. The first lines of commit.lua name all of them again, and a
- * test compares the two.
+ * The commit protocol: what commit.lua is called with, in this order. KEYS are `COMMIT_KEYS`; ARGV
+ * are the `COMMIT_SCALARS`, then each of the `COMMIT_LISTS`: the number of items, then their fields.
+ * commit.lua names all of them again in its first lines, and a test compares the two.
  */
 export const COMMIT_KEYS = [
   'samples',
@@ -142,16 +141,12 @@ const LISTS = Object.values(COMMIT_LISTS)
 const NOTHING = new Uint8Array()
 
 /**
- * Room for more than the estimate. A text may need three bytes per character, so without a reserve
- * the last ones make the buffer grow, which copies all of it and took a third of the time of a
- * commit of 2,000 keys.
+ * Room for more than the estimate: a text may need three bytes per character. Without it the buffer
+ * grew at the end, and copying it took a third of the time of a commit of 2,000 keys.
  */
 const SLACK = 1.25
 
-/**
- * Encodes the ARGV of commit.lua. `bytes` is an estimate of their size: that of the previous
- * commit.
- */
+/** Encodes the ARGV of commit.lua. `bytes` is an estimate: the size of the previous commit. */
 export function commitArguments(call: CommitCall, bytes: number): RespArguments {
   const args = new RespArguments(Math.ceil(bytes * SLACK))
   for (const write of SCALAR_WRITERS) write(args, call)

@@ -9,17 +9,11 @@ export interface ConnectionOptions {
   readonly cluster: boolean
   /** Timeout of a command, after which its outcome is unknown. */
   readonly commandTimeoutMs: number
-  /**
-   * Called with errors of the connection, which recovers by itself, and with stored data that
-   * cannot be read: for the log.
-   */
+  /** Logs errors of the connection, which recovers by itself, and unreadable stored data. */
   readonly onFailure: (error: Error) => void
 }
 
-/**
- * A connection for commands that do not block. It fails at once while Redis is unavailable, and
- * reconnects by itself.
- */
+/** For commands that do not block: fails at once while Redis is unavailable, and reconnects. */
 export type Client = Redis | Cluster
 
 const CONNECT_TIMEOUT_MS = 2000
@@ -125,8 +119,8 @@ function reconnectDelay(attempt: number): number {
 }
 
 /**
- * Runs `send` and writes everything that it sends to the same node in one system call. An ioredis
- * pipeline does the same, but takes 5 us to create, and in a cluster may touch one node only.
+ * Runs `send` and writes all its commands to a node in one system call. An ioredis pipeline takes
+ * 5 us to create, and in a cluster may touch one node only.
  */
 export function inOneWrite<T>(client: Client, send: () => T): T {
   const nodes = client instanceof Cluster ? client.nodes('master') : [client]

@@ -24,8 +24,7 @@ export interface DurabilityGuardOptions {
 
 /**
  * Compares the facts of Redis with the level: before the first append, after each reconnect, and
- * every few seconds. In a cluster it checks every primary that responds; appends to the others fail
- * by themselves.
+ * every few seconds. In a cluster: of every primary that responds; appends to others fail anyway.
  */
 export class DurabilityGuard implements AsyncDisposable {
   readonly #options: DurabilityGuardOptions

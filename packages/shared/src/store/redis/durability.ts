@@ -23,10 +23,7 @@ export interface Judgement {
   readonly warnings: readonly string[]
 }
 
-/**
- * Judges whether a Redis provides what `level` promises. docs/decisions/0011 says what each level
- * survives.
- */
+/** Judges whether a Redis provides `level`. docs/decisions/0011 says what each level survives. */
 export function judgeDurability(level: DurabilityLevel, facts: RedisFacts): Judgement {
   const { name, evictionPolicy, isAppendOnly, replicas, config } = facts
   const faults: string[] = []

@@ -1,9 +1,7 @@
 import { ENTRY_FIELDS, type Entry } from '../../sample/entry.ts'
 import type { EntryId } from '../../sample/receipt.ts'
 
-/**
- * An entry as Redis returns it from a stream; without fields when it is pending and was deleted.
- */
+/** An entry of a stream as Redis returns it; without fields when pending and deleted. */
 export type EntryReply = readonly [EntryId, readonly string[] | null]
 
 /** Reads an entry of a partition's samples. */

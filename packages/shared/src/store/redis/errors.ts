@@ -36,10 +36,7 @@ function kindOf(error: unknown, message: string): StoreErrorKind {
   return NOT_SENT.test(message) ? 'refused' : 'unknown'
 }
 
-/**
- * Returns whether Redis refused a write because its memory is at its limit. Reads and scripts that
- * free memory still work.
- */
+/** Returns whether memory is at its limit. Reads and scripts that free memory still work. */
 export function isOutOfMemory(error: unknown): boolean {
   return error instanceof Error && error.name === 'ReplyError' && error.message.startsWith('OOM ')
 }

@@ -11,8 +11,8 @@ export interface LuaScript {
 }
 
 /**
- * Reads a script. The line `-- include: a, b` becomes the text of include/a.lua and include/b.lua:
- * docs/decisions/0020 says why. Throws where a file is missing.
+ * Reads a script; throws when a file is missing. The line `-- include: a, b` becomes the text of
+ * include/a.lua and include/b.lua: docs/decisions/0020 says why.
  */
 export function readScript(name: string): LuaScript {
   const lua = textOf(name).replace(/^-- include: (.*)$/m, (_, names: string) =>

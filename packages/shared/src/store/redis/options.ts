@@ -4,10 +4,7 @@ import type { ConnectionOptions } from './connection.ts'
 export interface RedisStoreOptions extends ConnectionOptions {
   /** First part of every key. */
   readonly prefix: string
-  /**
-   * Of a new deployment; an existing one must have the same number. Undefined accepts the existing
-   * number.
-   */
+  /** Partitions of a new deployment. An existing one must have as many; undefined accepts any. */
   readonly partitions: number | undefined
   /** Samples that a partition's backlog may hold. */
   readonly backlogMax: number

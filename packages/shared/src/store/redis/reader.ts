@@ -18,19 +18,16 @@ export interface Reader extends AsyncDisposable {
 
 type StreamsReply = readonly [string, readonly EntryReply[]][] | null
 
-/**
- * How often an interruption is repeated: the previous one may have overtaken the read on its way to
- * Redis.
- */
+/** Interruptions repeat at this pace: one may overtake the read on its way to Redis. */
 const INTERRUPT_EVERY_MS = 5
 
 /** The longest that a read blocks: the connection's timeout depends on it. */
 export const BLOCK_MAX_MS = 1000
 
 /**
- * Creates a reader that reads all partitions with one blocking XREADGROUP. A blocking command
- * blocks its connection, so the reader has its own, opened by the first read and again after a
- * failure: a connection that failed inside a blocking command may never respond again.
+ * Creates a reader that reads all partitions with one blocking XREADGROUP. That blocks its
+ * connection, so the reader has its own, and a new one after a failure: a connection that failed
+ * inside a blocking command may never respond again.
  */
 export function createBlockingReader(commands: Client, keys: Keys, options: ConnectionOptions): Reader {
   let connection: { client: Redis; id: number } | undefined
@@ -100,17 +97,13 @@ export function createBlockingReader(commands: Client, keys: Keys, options: Conn
   }
 }
 
-/**
- * Pause between two rounds of reads that found nothing: short at first, so that it adds no latency
- * under load.
- */
+/** Pause after a round that found nothing: short at first, to add no latency under load. */
 const POLL_MIN_MS = 1
 const POLL_MAX_MS = 10
 
 /**
- * Creates a reader that polls each partition without blocking. In a cluster partitions are in
- * different slots, which one XREADGROUP must not mix, and a slot may move to another node while a
- * command blocks there.
+ * Creates a reader that polls each partition without blocking. In a cluster one XREADGROUP must not
+ * mix slots, and a slot may move to another node while a command blocks there.
  */
 export function createPollingReader(client: Cluster, keys: Keys): Reader {
   let interruption = new AbortController()

@@ -2,10 +2,7 @@ import { Cluster, type Redis } from 'ioredis'
 import type { Client } from './connection.ts'
 import type { RedisFacts } from './durability.ts'
 
-/**
- * Reads the facts of a Redis, or of every primary of a cluster that is connected. Rejects when none
- * responds.
- */
+/** Reads the facts of Redis, or of each connected primary. Rejects when none responds. */
 export async function readFacts(client: Client): Promise<RedisFacts[]> {
   if (!(client instanceof Cluster)) return [await readNode(client, 'Redis')]
   const nodes = client.nodes('master').filter(({ status }) => status === 'ready')

@@ -14,8 +14,8 @@ const DOLLAR = 36
 const ZERO = 48
 
 /**
- * Arguments of a Redis command in their wire format, RESP bulk strings, each written once into one
- * buffer: https://redis.io/docs/latest/develop/reference/protocol-spec/
+ * Arguments of a Redis command as RESP bulk strings, each written once into one buffer:
+ * https://redis.io/docs/latest/develop/reference/protocol-spec/
  */
 export class RespArguments implements EncodedArguments {
   count = 0

@@ -10,10 +10,9 @@ export interface EncodedArguments {
 }
 
 /**
- * A call with encoded arguments, for the hot paths, whose arguments are many or large. ioredis
- * measures and copies each argument three times: with its own commands a commit would cost more
- * than the analyzer's verdicts, and an append a third of what a sample of a large request costs the
- * gateway.
+ * A call with encoded arguments, for the hot paths. ioredis measures and copies each argument three
+ * times: a commit would cost more than the analyzer's verdicts, and an append a third of what a
+ * sample of a large request costs the gateway.
  */
 class ScriptCall extends Command {
   readonly #words: readonly string[]

@@ -30,8 +30,8 @@ type ScriptArgument = string | number | Buffer
 export type ScriptClient = Client & Record<ScriptName, (...args: ScriptArgument[]) => Promise<unknown>>
 
 /**
- * Adds the scripts to `client` as methods. ioredis sends a script's text once on each socket, its
- * digest from then on, and the text again when Redis does not know the digest.
+ * Adds the scripts to `client` as methods. ioredis sends a script's text once on each socket, then
+ * its digest, and the text again when Redis does not know the digest.
  */
 export function defineScripts(client: Client): ScriptClient {
   for (const [name, numberOfKeys] of Object.entries(KEY_COUNTS)) {

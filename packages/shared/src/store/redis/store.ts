@@ -12,16 +12,12 @@ import type { RedisStoreOptions } from './options.ts'
 import { createRuleStore } from './rule-store.ts'
 import { defineScripts, type ScriptClient } from './scripts.ts'
 
-/**
- * Version of the format of everything in Redis. Data of another version belongs to another
- * deployment.
- */
+/** Version of the format of all stored data. Other versions belong to other deployments. */
 const FORMAT = '2'
 
 /**
- * Connects to Redis and checks the layout. Rejects with a StoreError while Redis does not respond,
- * with a LayoutMismatch when it holds another deployment's data, and with a DurabilityMismatch.
- * Once open, the store reconnects by itself.
+ * Connects to Redis and checks the layout; the open store reconnects by itself. Rejects with a
+ * StoreError while Redis does not respond, a LayoutMismatch or a DurabilityMismatch.
  */
 export async function openRedisStore(options: RedisStoreOptions): Promise<Store> {
   await using opening = new AsyncDisposableStack()
