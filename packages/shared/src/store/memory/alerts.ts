@@ -1,5 +1,11 @@
 import assert from 'node:assert/strict'
-import { type AlertEnd, type AlertParts, FLEET_PARTITION, parseAlert } from '../../detection/alerts/record.ts'
+import {
+  type AlertEnd,
+  type AlertParts,
+  FLEET_PARTITION,
+  parseAlert,
+  type StoredAlert,
+} from '../../detection/alerts/record.ts'
 import { compareEntryIds, ENTRY_ID_ZERO } from '../../sample/receipt.ts'
 import {
   ALERT_FEED_KEPT,
@@ -14,7 +20,8 @@ import {
 } from '../ports/alerts.ts'
 import type { Lease } from '../ports/lease.ts'
 import { type Alerts, type Data, heldLease, partitionAt } from './data.ts'
-import { addToLog, logAfter } from './log.ts'
+
+const NO_PARTS: StoredAlert = { opening: null, end: null, acknowledged: null, snoozed: null, notification: null }
 
 export function alertsOn(data: Data): AlertStore {
   const alertsAt = (number: number): Alerts => partitionAt(data, number).alerts
@@ -30,8 +37,8 @@ export function alertsOn(data: Data): AlertStore {
     async setOperatorState(number, id, { acknowledged, snoozed }, checkAt) {
       const alerts = alertsAt(number)
       if (!alerts.firing.has(id)) return false
-      if (acknowledged !== undefined) alerts.acknowledged.set(id, JSON.stringify(acknowledged))
-      if (snoozed !== undefined) alerts.snoozed.set(id, JSON.stringify(snoozed))
+      if (acknowledged !== undefined) setPart(alerts, id, 'acknowledged', acknowledged)
+      if (snoozed !== undefined) setPart(alerts, id, 'snoozed', snoozed)
       scheduleCheck(alerts, id, checkAt)
       return true
     },
@@ -44,7 +51,7 @@ export function alertsOn(data: Data): AlertStore {
     },
     outbox: async (number, receiver, count) => {
       const { outbox, outboxPositions } = alertsAt(number)
-      return logAfter(outbox, outboxPositions.get(receiver) ?? ENTRY_ID_ZERO, count)
+      return outbox.after(outboxPositions.get(receiver) ?? ENTRY_ID_ZERO, count)
     },
     async noteDelivered(lease, { receiver, upTo, receivers }) {
       if (!isOurs(lease)) return false
@@ -57,7 +64,7 @@ export function alertsOn(data: Data): AlertStore {
     },
     outboxLengths: async numbers => numbers.map(number => alertsAt(number).outbox.entries.length),
 
-    feed: async (number, after, count) => logAfter(alertsAt(number).feed, after, count),
+    feed: async (number, after, count) => alertsAt(number).feed.after(after, count),
     keyCounts: async numbers => numbers.map(number => partitionAt(data, number).keys.length),
     loadStorm: async () => alertsAt(FLEET_PARTITION).storm,
     async saveStorm(lease, saved) {
@@ -72,25 +79,25 @@ export function alertsOn(data: Data): AlertStore {
 /** Does nothing when the alert exists: the commit was sent twice. */
 export function openAlert(alerts: Alerts, { opening, openedBefore, notifyAfterMs }: OpenedAlert, { now }: Data): void {
   const { id, key, cause, opened_at: openedAt } = opening
-  if (alerts.openings.has(id)) return
-  alerts.openings.set(id, JSON.stringify(opening))
+  if (alerts.parts.has(id)) return
+  setPart(alerts, id, 'opening', opening)
   alerts.firing.set(id, openedAt)
   scheduleCheck(alerts, id, now() + notifyAfterMs)
   const event = { alert: id, key: key ?? '', cause: cause.kind, openedAt, openedBefore, resolvedAt: 0 }
-  addToLog(alerts.feed, { kind: 'opened', ...event }, { max: ALERT_FEED_KEPT, now: now() })
+  alerts.feed.add({ kind: 'opened', ...event }, now(), ALERT_FEED_KEPT)
 }
 
 /** Does nothing when the alert does not fire: the commit was sent twice. */
 export function endAlert(alerts: Alerts, { id, key, cause, openedAt, end }: EndedAlert, data: Data): void {
   if (!resolve(alerts, id, end, data)) return
   const event = { alert: id, key, cause, openedAt, openedBefore: 0, resolvedAt: end.resolved_at }
-  addToLog(alerts.feed, { kind: 'resolved', ...event }, { max: ALERT_FEED_KEPT, now: data.now() })
+  alerts.feed.add({ kind: 'resolved', ...event }, data.now(), ALERT_FEED_KEPT)
 }
 
 function saveStorm(alerts: Alerts, { state, opening, end }: SavedStorm, data: Data): void {
   alerts.storm = state
   if (opening !== null) {
-    alerts.openings.set(opening.id, JSON.stringify(opening))
+    setPart(alerts, opening.id, 'opening', opening)
     if (!alerts.resolved.has(opening.id)) alerts.firing.set(opening.id, opening.opened_at)
     scheduleCheck(alerts, opening.id, data.now())
   }
@@ -100,19 +107,17 @@ function saveStorm(alerts: Alerts, { state, opening, end }: SavedStorm, data: Da
 /** False when the alert does not fire. */
 function resolve(alerts: Alerts, id: string, end: AlertEnd, { alertsMax, now }: Data): boolean {
   if (!alerts.firing.delete(id)) return false
-  alerts.ends.set(id, JSON.stringify(end))
+  setPart(alerts, id, 'end', end)
   alerts.resolved.set(id, end.resolved_at)
   scheduleCheck(alerts, id, now())
   for (const oldest of inOrder(alerts.resolved).slice(0, Math.max(0, alerts.resolved.size - alertsMax))) {
-    removeAlert(alerts, oldest.id)
+    for (const map of [alerts.parts, alerts.resolved, alerts.notificationChecks]) map.delete(oldest.id)
   }
   return true
 }
 
-function removeAlert(alerts: Alerts, id: string): void {
-  const { openings, ends, acknowledged, snoozed, notificationStates, resolved, notificationChecks } = alerts
-  for (const map of [openings, ends, acknowledged, snoozed, notificationStates, resolved, notificationChecks])
-    map.delete(id)
+function setPart({ parts }: Alerts, id: string, part: keyof StoredAlert, value: unknown): void {
+  parts.set(id, { ...(parts.get(id) ?? NO_PARTS), [part]: JSON.stringify(value) })
 }
 
 /** A scheduled check always moves earlier: its reader can tell that the alert changed since. */
@@ -132,32 +137,21 @@ function dueNotifications(alerts: Alerts, { count, now }: { count: number; now: 
   return { now, alerts: due }
 }
 
-function recordOne(
-  alerts: Alerts,
-  { id, notification, dueAt, nextCheckAt, notify }: NotificationDecision,
-  data: Data,
-): void {
-  const { openings, notificationStates, notificationChecks: checks, outbox } = alerts
-  if (!openings.has(id)) {
-    checks.delete(id)
-    return
-  }
-  notificationStates.set(id, JSON.stringify(notification))
-  if (checks.get(id) === dueAt) checks.delete(id)
+function recordOne(alerts: Alerts, decision: NotificationDecision, data: Data): void {
+  const { id, notification, dueAt, nextCheckAt, notify } = decision
+  const { parts, notificationChecks: checks, outbox } = alerts
+  const isKnown = parts.has(id)
+  if (!isKnown || checks.get(id) === dueAt) checks.delete(id)
+  if (!isKnown) return
+  setPart(alerts, id, 'notification', notification)
   if (nextCheckAt !== null) checks.set(id, Math.min(nextCheckAt, checks.get(id) ?? nextCheckAt))
-  if (notify === null) return
-  const entry = { alert: id, status: notify, number: notification.told }
-  addToLog(outbox, entry, { max: data.outboxMax, now: data.now() })
+  if (notify !== null) {
+    outbox.add({ alert: id, status: notify, number: notification.told }, data.now(), data.outboxMax)
+  }
 }
 
-function partsOf({ openings, ends, acknowledged, snoozed, notificationStates }: Alerts, id: string): AlertParts | null {
-  return parseAlert({
-    opening: openings.get(id),
-    end: ends.get(id),
-    acknowledged: acknowledged.get(id),
-    snoozed: snoozed.get(id),
-    notification: notificationStates.get(id),
-  })
+function partsOf({ parts }: Alerts, id: string): AlertParts | null {
+  return parseAlert(parts.get(id) ?? NO_PARTS)
 }
 
 function pageOf(alerts: Alerts, { state, after, count }: AlertPage): AlertAt[] {

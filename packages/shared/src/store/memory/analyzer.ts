@@ -1,11 +1,11 @@
 import { entryTimeMs } from '../../sample/receipt.ts'
 import type { AnalyzerStore, Backlog } from '../ports/analyzer.ts'
+import type { Lease } from '../ports/lease.ts'
+import { toEntry } from '../stream-entry.ts'
 import { applyCommit } from './committing.ts'
-import { type Data, heldLease, type Partition, partitionAt } from './data.ts'
-import { indexAfter, type StreamEntry } from './log.ts'
+import { type Data, heldLease, type Partition, partitionAt, storedWindow } from './data.ts'
+import { indexAfter } from './log.ts'
 import { acknowledge, loadCheckpoint, readerOn, readPending } from './reading.ts'
-import { toEntry } from './stream.ts'
-import { storedWindow } from './windows.ts'
 
 export function analyzerOn(data: Data): AnalyzerStore {
   return {
@@ -22,25 +22,22 @@ export function analyzerOn(data: Data): AnalyzerStore {
       return true
     },
     renewLeases: async (leases, ttlMs) =>
-      leases.map(({ partition: number, token }) => {
-        const partition = partitionAt(data, number)
-        if (heldLease(data, partition) !== token) return false
-        partition.lease = { token, expiresAt: data.now() + ttlMs }
-        return true
+      leases.map(lease => {
+        const partition = ownedBy(data, lease)
+        if (partition !== undefined) partition.lease = { token: lease.token, expiresAt: data.now() + ttlMs }
+        return partition !== undefined
       }),
-    releaseLease: async ({ partition: number, token }) => {
-      const partition = partitionAt(data, number)
-      if (heldLease(data, partition) !== token) return false
-      partition.lease = undefined
-      return true
+    releaseLease: async lease => {
+      const partition = ownedBy(data, lease)
+      if (partition !== undefined) partition.lease = undefined
+      return partition !== undefined
     },
 
     loadCheckpoint: async number => loadCheckpoint(partitionAt(data, number)),
-    noteAttempt: async ({ partition: number, token }, attempt) => {
-      const partition = partitionAt(data, number)
-      if (heldLease(data, partition) !== token) return false
-      partition.checkpoint = { ...partition.checkpoint, attempt }
-      return true
+    noteAttempt: async (lease, attempt) => {
+      const partition = ownedBy(data, lease)
+      if (partition !== undefined) partition.checkpoint = { ...partition.checkpoint, attempt }
+      return partition !== undefined
     },
     withdrawAttempt: async (number, { id, count }) => {
       const partition = partitionAt(data, number)
@@ -52,18 +49,13 @@ export function analyzerOn(data: Data): AnalyzerStore {
     acknowledge: async (number, ids) => {
       acknowledge(partitionAt(data, number), ids)
     },
-    loadWindows: async (number, keys) => {
-      const { rows } = partitionAt(data, number)
-      return keys.map(key => storedWindow(rows.get(key)))
-    },
+    loadWindows: async (number, keys) => keys.map(key => storedWindow(partitionAt(data, number), key)),
     keptEntries: async number => {
       const { stream, checkpoint } = partitionAt(data, number)
-      return stream.slice(0, indexAfter(stream, checkpoint.id)).map(entry => {
-        const { id, count = 0 } = toEntry(entry)
-        return { id, samples: count }
-      })
+      const applied = stream.slice(0, indexAfter(stream, checkpoint.id))
+      return applied.map(({ id, fields }) => ({ id, samples: toEntry(id, fields).count ?? 0 }))
     },
-    expiredTimers: async (number, count) => expiredTimers(partitionAt(data, number), { count, now: data.now() }),
+    expiredTimers: async (number, count) => expiredTimers(partitionAt(data, number), count, data.now()),
     ruleCounts: async number => new Map(partitionAt(data, number).ruleCounts),
     dropRuleCounts: async (number, names) => {
       const { ruleCounts } = partitionAt(data, number)
@@ -74,28 +66,24 @@ export function analyzerOn(data: Data): AnalyzerStore {
   }
 }
 
-function backlogOf({ stream, accepted, analysed, dead, checkpoint }: Partition, now: number): Backlog {
-  const first = stream[indexAfter(stream, checkpoint.id)]
-  const oldest = first?.id ?? null
-  return {
-    samples: accepted - checkpoint.offset,
-    found:
-      first === undefined
-        ? 0
-        : (extentOf(stream.at(-1))?.end ?? accepted) - (extentOf(first)?.begin ?? checkpoint.offset),
-    oldest,
-    oldestAgeMs: oldest === null ? 0 : Math.max(0, now - entryTimeMs(oldest)),
-    accepted,
-    analysed,
-    dead,
-  }
+/** Returns the lease's partition; undefined when the lease is not held any more. */
+function ownedBy(data: Data, { partition: number, token }: Lease): Partition | undefined {
+  const partition = partitionAt(data, number)
+  return heldLease(data, partition) === token ? partition : undefined
 }
 
-/** Returns the offsets of an entry's samples; undefined for an entry that was added by hand. */
-function extentOf(entry: StreamEntry | undefined): { begin: number; end: number } | undefined {
-  if (entry === undefined) return undefined
-  const { offset, count } = toEntry(entry)
-  return offset === undefined || count === undefined ? undefined : { begin: offset, end: offset + count }
+function backlogOf({ stream, accepted, analysed, dead, checkpoint }: Partition, now: number): Backlog {
+  const samples = accepted - checkpoint.offset
+  const first = stream[indexAfter(stream, checkpoint.id)]
+  const last = stream.at(-1)
+  if (first === undefined || last === undefined) {
+    return { samples, found: 0, oldest: null, oldestAgeMs: 0, accepted, analysed, dead }
+  }
+  // An entry that was added by hand has no offset.
+  const { offset: begin = checkpoint.offset } = toEntry(first.id, first.fields)
+  const { offset = accepted, count = 0 } = toEntry(last.id, last.fields)
+  const oldestAgeMs = Math.max(0, now - entryTimeMs(first.id))
+  return { samples, found: offset + count - begin, oldest: first.id, oldestAgeMs, accepted, analysed, dead }
 }
 
 function heartbeat({ members, now }: Data, member: string, ttlMs: number): string[] {
@@ -106,14 +94,8 @@ function heartbeat({ members, now }: Data, member: string, ttlMs: number): strin
 }
 
 /** Returns keys in the order of Redis' sorted sets: by time, then by bytes. */
-function expiredTimers(
-  { timers }: Partition,
-  { count, now }: { count: number; now: number },
-): { readonly now: number; readonly keys: string[] } {
-  const keys = [...timers]
-    .filter(([, at]) => at <= now)
-    .sort(([a, aAt], [b, bAt]) => aAt - bAt || Buffer.compare(Buffer.from(a), Buffer.from(b)))
-    .slice(0, count)
-    .map(([key]) => key)
-  return { now, keys }
+function expiredTimers({ timers }: Partition, count: number, now: number): { now: number; keys: string[] } {
+  const expired = [...timers].filter(([, at]) => at <= now)
+  expired.sort(([a, aAt], [b, bAt]) => aAt - bAt || Buffer.compare(Buffer.from(a), Buffer.from(b)))
+  return { now, keys: expired.slice(0, count).map(([key]) => key) }
 }

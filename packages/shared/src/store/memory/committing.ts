@@ -1,9 +1,9 @@
-import { ENTRY_FIELDS } from '../../sample/entry.ts'
 import { compareEntryIds, type EntryId } from '../../sample/receipt.ts'
 import type { EntryFindings } from '../../verdict/kept-verdicts.ts'
 import { assertCommitShape } from '../commit-shape.ts'
 import type { Commit, CommitOutcome } from '../ports/commit.ts'
 import type { Lease } from '../ports/lease.ts'
+import { toEntry } from '../stream-entry.ts'
 import { endAlert, openAlert } from './alerts.ts'
 import { type Data, heldLease, type Partition, partitionAt } from './data.ts'
 import { indexAfter, keepNewest } from './log.ts'
@@ -31,7 +31,7 @@ export function applyCommit(data: Data, lease: Lease, commit: Commit): CommitOut
 }
 
 function refusalOf(
-  { checkpoint, stream, group }: Partition,
+  { checkpoint, stream, log, group }: Partition,
   { from, to, entries, witness, requiresDrained }: Commit,
   isOurs: boolean,
 ): CommitOutcome | undefined {
@@ -48,9 +48,8 @@ function refusalOf(
   const isAgain = compareEntryIds(first, from.id) <= 0
   if (checkpoint.id !== from.id || isAgain) return stale
   if (witness !== undefined) {
-    const found = stream[indexAfter(stream, witness.id) - 1]
-    const isThere = found?.id === witness.id && (found.fields.get(ENTRY_FIELDS.nonce) ?? '') === witness.nonce
-    if (!isThere) return stale
+    const found = log.find(witness.id)
+    if (found === undefined || (toEntry(found.id, found.fields).nonce ?? '') !== witness.nonce) return stale
   }
   if (next !== undefined && compareEntryIds(next.id, first) < 0) return { kind: 'gap', id: next.id }
   // What a former owner read in the meantime is pending and not in the run.

@@ -1,12 +1,20 @@
+import { ENTRY_FIELDS, newNonce } from '../../sample/entry.ts'
 import { compareEntryIds, type EntryId } from '../../sample/receipt.ts'
 import type { EntryVerdicts } from '../../verdict/kept-verdicts.ts'
-import type { AnalysesScan, GatewayStore, Progress } from '../ports/gateway.ts'
-import { append, claim } from './appending.ts'
+import type {
+  AnalysesScan,
+  AppendBatch,
+  AppendOutcome,
+  ClaimOutcome,
+  GatewayStore,
+  LimitReached,
+  Progress,
+  RequestClaim,
+} from '../ports/gateway.ts'
+import { toEntry } from '../stream-entry.ts'
 import { copyFindings } from './committing.ts'
-import { type Data, type Partition, partitionAt } from './data.ts'
-import { indexAfter } from './log.ts'
-import { toEntry } from './stream.ts'
-import { storedWindow } from './windows.ts'
+import { type Data, type Partition, partitionAt, storedWindow } from './data.ts'
+import { addEntry } from './reading.ts'
 
 const SCAN_PAGE = 100
 
@@ -18,7 +26,7 @@ export function gatewayOn(data: Data): GatewayStore {
     lastAnalyses: async keys =>
       keys.map(({ partition, key }) => partitionAt(data, partition).analyses.get(key) ?? null),
     scanAnalyses: async (number, cursor) => scan(partitionAt(data, number), cursor),
-    window: async ({ partition, key }) => storedWindow(partitionAt(data, partition).rows.get(key)),
+    window: async ({ partition, key }) => storedWindow(partitionAt(data, partition), key),
     verdicts: async (number, id) => verdictsOf(partitionAt(data, number), id),
     deadLetters: async (number, { upTo, count }) =>
       partitionAt(data, number)
@@ -54,9 +62,65 @@ function scan({ analyses: kept, keys }: Partition, cursor: string): AnalysesScan
   return { analyses, next: end < keys.length ? String(end) : '0' }
 }
 
-function verdictsOf({ verdicts, stream }: Partition, id: EntryId): EntryVerdicts | null {
+function verdictsOf({ verdicts, log }: Partition, id: EntryId): EntryVerdicts | null {
   const found = verdicts.get(id)
-  const entry = stream[indexAfter(stream, id) - 1]
-  if (found === undefined || entry?.id !== id) return null
-  return { ...copyFindings(found), samples: toEntry(entry).samples ?? '' }
+  const entry = log.find(id)
+  if (found === undefined || entry === undefined) return null
+  return { ...copyFindings(found), samples: toEntry(id, entry.fields).samples ?? '' }
+}
+
+function append(data: Data, { partition: number, samples, count, once, traces }: AppendBatch): AppendOutcome {
+  const partition = partitionAt(data, number)
+  const name = `batch:${once?.request}`
+  if (once !== undefined) {
+    const id = recall(data, partition, name)
+    if (id !== undefined) {
+      remember(data, partition, name, id, once.ttlMs)
+      return { kind: 'known', id }
+    }
+    const limit = limitReached(data, partition)
+    if (limit !== undefined) return limit
+  }
+  const backlog = partition.accepted - partition.checkpoint.offset
+  if (backlog >= data.backlogMax) return { kind: 'backlog-full', backlog }
+  const id = addEntry(data, partition, {
+    [ENTRY_FIELDS.samples]: samples,
+    [ENTRY_FIELDS.count]: String(count),
+    [ENTRY_FIELDS.offset]: String(partition.accepted),
+    [ENTRY_FIELDS.nonce]: newNonce(),
+    ...(traces === undefined ? {} : { [ENTRY_FIELDS.traces]: traces }),
+  })
+  partition.accepted += count
+  if (once !== undefined) remember(data, partition, name, id, once.ttlMs)
+  return { kind: 'stored', id }
+}
+
+function claim(data: Data, { partition: number, name, content, ttlMs }: RequestClaim): ClaimOutcome {
+  const partition = partitionAt(data, number)
+  const known = recall(data, partition, `name:${name}`)
+  if (known !== undefined && known !== content) return { kind: 'conflict' }
+  const limit = known === undefined ? limitReached(data, partition) : undefined
+  if (limit !== undefined) return limit
+  remember(data, partition, `name:${name}`, content, ttlMs)
+  return { kind: known === undefined ? 'new' : 'repeat' }
+}
+
+function recall({ now }: Data, { requests }: Partition, name: string): string | undefined {
+  const known = requests.get(name)
+  return known !== undefined && known.expiresAt > now() ? known.value : undefined
+}
+
+function remember({ now }: Data, { requests }: Partition, name: string, value: string, ttlMs: number): void {
+  requests.set(name, { value, expiresAt: now() + ttlMs })
+}
+
+/** Removes expired requests; returns an outcome when that leaves no room for one more. */
+function limitReached({ now, requestsMax }: Data, { requests }: Partition): LimitReached | undefined {
+  if (requests.size < requestsMax) return undefined
+  let roomInMs = Number.POSITIVE_INFINITY
+  for (const [name, { expiresAt }] of requests) {
+    if (expiresAt <= now()) requests.delete(name)
+    else roomInMs = Math.min(roomInMs, expiresAt - now())
+  }
+  return requests.size < requestsMax ? undefined : { kind: 'limit-reached', roomInMs }
 }

@@ -1,31 +1,32 @@
-import { compareEntryIds, type EntryId } from '../../sample/receipt.ts'
+import { compareEntryIds, ENTRY_ID_ZERO, type EntryId } from '../../sample/receipt.ts'
 
-export interface StreamEntry {
-  readonly id: EntryId
-  readonly fields: ReadonlyMap<string, string>
-}
-
-/** A stream that is only read by id. */
-export interface Log<T> {
-  lastId: EntryId
+/** A stream. Its ids are made as Redis makes them, and entries are found by id. */
+export class Log<T> {
+  #lastId = ENTRY_ID_ZERO
   /** Oldest first. */
-  readonly entries: (T & { readonly id: EntryId })[]
+  readonly entries: (T & { readonly id: EntryId })[] = []
+
+  add(entry: T, now: number, max = Number.POSITIVE_INFINITY): EntryId {
+    this.#lastId = idAfter(this.#lastId, now)
+    this.entries.push({ ...entry, id: this.#lastId })
+    keepNewest(this.entries, max)
+    return this.#lastId
+  }
+
+  /** Returns the entries after `id`, oldest first, at most `count`. */
+  after(id: EntryId, count: number): (T & { readonly id: EntryId })[] {
+    const start = indexAfter(this.entries, id)
+    return this.entries.slice(start, start + count)
+  }
+
+  find(id: EntryId): (T & { readonly id: EntryId }) | undefined {
+    const entry = this.entries[indexAfter(this.entries, id) - 1]
+    return entry?.id === id ? entry : undefined
+  }
 }
 
-export function addToLog<T>(log: Log<T>, entry: T, { max, now }: { max: number; now: number }): void {
-  log.lastId = idAfter(log.lastId, now)
-  log.entries.push({ ...entry, id: log.lastId })
-  keepNewest(log.entries, max)
-}
-
-/** Returns the entries after `id`, oldest first, at most `count`. */
-export function logAfter<T>({ entries }: Log<T>, id: EntryId, count: number): (T & { readonly id: EntryId })[] {
-  const start = indexAfter(entries, id)
-  return entries.slice(start, start + count)
-}
-
-/** Makes an id as Redis does: of the clock's ms, or of the last id's until the clock is past it. */
-export function idAfter(lastId: EntryId, now: number): EntryId {
+/** Makes an id of the clock's milliseconds, or of the last id's until the clock is past it. */
+function idAfter(lastId: EntryId, now: number): EntryId {
   const [lastMs = 0, lastSequence = 0] = lastId.split('-').map(Number)
   const ms = Math.floor(now)
   return ms > lastMs ? `${ms}-0` : `${lastMs}-${lastSequence + 1}`

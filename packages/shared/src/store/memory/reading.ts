@@ -3,9 +3,9 @@ import type { Entry } from '../../sample/entry.ts'
 import { compareEntryIds, type EntryId } from '../../sample/receipt.ts'
 import type { AnalyzerStore, LoadedCheckpoint, PartitionEntries } from '../ports/analyzer.ts'
 import { StoreError } from '../ports/errors.ts'
+import { toEntry } from '../stream-entry.ts'
 import { type Data, type Group, type Partition, partitionAt } from './data.ts'
 import { indexAfter } from './log.ts'
-import { toEntry } from './stream.ts'
 
 export function readerOn(data: Data): Pick<AnalyzerStore, 'read' | 'interruptRead'> {
   let isReading = false
@@ -58,15 +58,20 @@ export function loadCheckpoint(partition: Partition): LoadedCheckpoint {
   return checkpoint
 }
 
+export function addEntry(data: Data, { log }: Partition, fields: Readonly<Record<string, string>>): EntryId {
+  const id = log.add({ fields: Object.entries(fields).flat() }, data.now())
+  for (const wake of data.readers) wake()
+  return id
+}
+
 /** Delivers new entries as XREADGROUP with `>` does. */
 function deliver(data: Data, numbers: readonly number[], count: number): PartitionEntries[] {
   const wanted = numbers.map(number => {
     const partition = partitionAt(data, number)
-    return { number, stream: partition.stream, group: groupOf(partition) }
+    return { number, log: partition.log, group: groupOf(partition) }
   })
-  return wanted.flatMap(({ number, stream, group }) => {
-    const start = indexAfter(stream, group.lastDelivered)
-    const entries = stream.slice(start, start + count).map(toEntry)
+  return wanted.flatMap(({ number, log, group }) => {
+    const entries = log.after(group.lastDelivered, count).map(({ id, fields }) => toEntry(id, fields))
     for (const { id } of entries) {
       group.pending.add(id)
       group.lastDelivered = id
@@ -76,15 +81,8 @@ function deliver(data: Data, numbers: readonly number[], count: number): Partiti
 }
 
 export function readPending(partition: Partition, after: EntryId, count: number): Entry[] {
-  const { stream } = partition
-  return pendingIds(groupOf(partition))
-    .filter(id => compareEntryIds(id, after) > 0)
-    .slice(0, count)
-    .map(id => {
-      const entry = stream[indexAfter(stream, id) - 1]
-      if (entry?.id === id) return toEntry(entry)
-      return { id, samples: undefined, count: undefined, offset: undefined, isDeleted: true }
-    })
+  const ids = pendingIds(groupOf(partition)).filter(id => compareEntryIds(id, after) > 0)
+  return ids.slice(0, count).map(id => toEntry(id, partition.log.find(id)?.fields ?? null))
 }
 
 /** Returns how many were pending. Like XACK, it accepts unknown entries and a missing group. */

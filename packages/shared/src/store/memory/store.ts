@@ -1,13 +1,15 @@
+import assert from 'node:assert/strict'
 import { PARTITIONS_DEFAULT } from '../../sample/partition.ts'
-import type { Store } from '../ports/store.ts'
+import { RULE_CHANGES_KEPT, type RuleStore } from '../ports/rules.ts'
+import { STORE_LIMITS, type Store, type StoreLimits } from '../ports/store.ts'
 import { alertsOn } from './alerts.ts'
 import { analyzerOn } from './analyzer.ts'
-import { type Data, type MemoryLimits, newPartition } from './data.ts'
+import { type Data, Partition, Rules } from './data.ts'
 import { gatewayOn } from './gateway.ts'
-import { inspectionOf, type MemoryInspection } from './inspection.ts'
-import { newRules, rulesOn } from './rules.ts'
+import { inspectionOf } from './inspection.ts'
+import { keepNewest } from './log.ts'
 
-export interface MemoryStoreOptions extends Partial<MemoryLimits> {
+export interface MemoryStoreOptions extends Partial<StoreLimits> {
   readonly partitions?: number
   /** Unix milliseconds. Ids, leases and members follow it; the timeout of a read does not. */
   readonly now?: () => number
@@ -20,32 +22,18 @@ export interface MemoryStoreOptions extends Partial<MemoryLimits> {
 export interface MemoryStore extends Store {
   /** Returns another connection to the data: two analyzers need two blocking reads. */
   connect(): Store
-  readonly inspect: MemoryInspection
+  readonly inspect: ReturnType<typeof inspectionOf>
 }
 
-export function createMemoryStore({
-  partitions = PARTITIONS_DEFAULT,
-  backlogMax = 1_000_000,
-  anomaliesMax = 10_000,
-  deadMax = 10_000,
-  requestsMax = 20_000,
-  alertsMax = 10_000,
-  outboxMax = 10_000,
-  shadowedMax = 1000,
-  now = Date.now,
-}: MemoryStoreOptions = {}): MemoryStore {
+export function createMemoryStore(options: MemoryStoreOptions = {}): MemoryStore {
+  const { partitions = PARTITIONS_DEFAULT, now = Date.now, ...limits } = options
   const data: Data = {
-    partitions: Array.from({ length: partitions }, newPartition),
-    rules: newRules(),
+    ...STORE_LIMITS,
+    ...limits,
+    partitions: Array.from({ length: partitions }, () => new Partition()),
+    rules: new Rules(),
     members: new Map(),
     readers: new Set(),
-    backlogMax,
-    anomaliesMax,
-    deadMax,
-    requestsMax,
-    alertsMax,
-    outboxMax,
-    shadowedMax,
     now,
   }
   return { ...storeOn(data), connect: () => storeOn(data), inspect: inspectionOf(data) }
@@ -62,6 +50,25 @@ function storeOn(data: Data): Store {
     alerts: alertsOn(data),
     async [Symbol.asyncDispose]() {
       analyzer.interruptRead()
+    },
+  }
+}
+
+function rulesOn({ rules }: Data): RuleStore {
+  return {
+    version: async () => rules.document.version,
+    document: async () => structuredClone(rules.document),
+    async replace(document, change) {
+      assert.equal(change.version, document.version, 'the change has the version of the document')
+      if (rules.document.version !== document.version - 1) return false
+      rules.document = structuredClone(document)
+      rules.changes.push(structuredClone(change))
+      keepNewest(rules.changes, RULE_CHANGES_KEPT)
+      return true
+    },
+    async changes({ upTo = Number.POSITIVE_INFINITY, count }) {
+      const found = rules.changes.filter(({ version }) => version <= upTo)
+      return structuredClone(found.reverse().slice(0, count))
     },
   }
 }

@@ -2,27 +2,21 @@
 export type StoreErrorKind = 'refused' | 'unknown' | 'fatal'
 
 export class StoreError extends Error {
+  override readonly name = 'StoreError'
   readonly kind: StoreErrorKind
 
   constructor(message: string, options: ErrorOptions & { kind: StoreErrorKind }) {
     super(message, options)
-    this.name = 'StoreError'
     this.kind = options.kind
   }
 }
 
 /** The store holds another deployment's layout. The message is for the operator. */
 export class LayoutMismatch extends Error {
-  constructor(message: string) {
-    super(message)
-    this.name = 'LayoutMismatch'
-  }
+  override readonly name = 'LayoutMismatch'
 }
 
 /** The store does not provide the configured durability. The message is for the operator. */
 export class DurabilityMismatch extends Error {
-  constructor(message: string) {
-    super(message)
-    this.name = 'DurabilityMismatch'
-  }
+  override readonly name = 'DurabilityMismatch'
 }

@@ -21,3 +21,22 @@ export interface Store extends AsyncDisposable {
 /** `memory`: samples are lost when the store's process ends. */
 export const DURABILITY_LEVELS = ['memory', 'local', 'disk', 'replicated'] as const
 export type DurabilityLevel = (typeof DURABILITY_LEVELS)[number]
+
+/** The most that a store keeps of each partition: the defaults. */
+export const STORE_LIMITS = {
+  /** Samples in the backlog. */
+  backlogMax: 1_000_000,
+  /** The newest anomalies and dead letters. */
+  anomaliesMax: 10_000,
+  deadMax: 10_000,
+  /** Remembered requests, so that a retry stores nothing twice. */
+  requestsMax: 20_000,
+  /** The alerts resolved last. */
+  alertsMax: 10_000,
+  /** Outbox entries for receivers that lag. */
+  outboxMax: 10_000,
+  /** Analyses that shadow rules would have flagged. */
+  shadowedMax: 1000,
+}
+
+export type StoreLimits = Readonly<typeof STORE_LIMITS>
