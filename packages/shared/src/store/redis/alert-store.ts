@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { type AlertParts, FLEET_PARTITION, parseAlert } from '../../detection/alerts/record.ts'
 import type { EntryId } from '../../sample/receipt.ts'
-import type { Keys, PartitionKeys } from '../keys.ts'
+import type { PartitionKeys } from '../keys.ts'
 import type {
   AlertAt,
   AlertFeedEntry,
@@ -11,11 +11,11 @@ import type {
   NotificationDecision,
   OutboxEntry,
 } from '../ports/alerts.ts'
-import { type Client, inOneWrite } from './connection.ts'
-import { mapErrors } from './errors.ts'
+import { type Client, eachInOneWrite } from './connection.ts'
+import { withStoreErrors } from './errors.ts'
 import type { RedisStoreOptions } from './options.ts'
 import { toFields, toPairs } from './replies.ts'
-import type { ScriptClient } from './scripts.ts'
+import type { ScriptClient, StoreContext } from './scripts.ts'
 
 /** The parts of an alert are fields of one hash, each with one writer: this and the alert's id. */
 const PARTS = ['o:', 'e:', 'a:', 's:', 't:'] as const
@@ -23,113 +23,79 @@ const PARTS = ['o:', 'e:', 'a:', 's:', 't:'] as const
 /** Alerts of the same time that one step of paging reads. */
 const TIES_AT_ONCE = 1000
 
-export interface AlertStoreOptions {
-  readonly client: ScriptClient
-  readonly keys: Keys
-  readonly options: Pick<RedisStoreOptions, 'outboxMax' | 'onFailure'>
+export function createAlertStore(context: StoreContext): AlertStore {
+  return withStoreErrors<AlertStore>({ ...alertAccess(context), ...notifications(context), ...storms(context) })
 }
 
-export function createAlertStore(own: AlertStoreOptions): AlertStore {
-  return { ...alertReads(own), ...notifications(own), ...storms(own) }
-}
-
-function alertReads({
-  client,
-  keys,
-  options,
-}: AlertStoreOptions): Pick<AlertStore, 'list' | 'count' | 'read' | 'feed' | 'keyCounts' | 'setOperatorState'> {
+function alertAccess({ client, keys, options }: StoreContext) {
   return {
-    list: (partition, page) =>
-      mapErrors(() => {
-        const { alertsFiring, alertsResolved } = keys.partition(partition)
-        return pageOf(client, page.state === 'firing' ? alertsFiring : alertsResolved, page)
-      }),
+    list(partition, page) {
+      const { alertsFiring, alertsResolved } = keys.partition(partition)
+      return pageOf(client, page.state === 'firing' ? alertsFiring : alertsResolved, page)
+    },
     count: partitions =>
-      ofEach(client, partitions, async partition => {
+      eachInOneWrite(client, partitions, async partition => {
         const { alertsFiring, alertsResolved } = keys.partition(partition)
         const [firing, resolved] = await Promise.all([client.zcard(alertsFiring), client.zcard(alertsResolved)])
         return { firing, resolved }
       }),
-    read: async (partition, ids) =>
-      ids.length === 0
-        ? []
-        : mapErrors(async () => {
-            const fields = ids.flatMap(id => PARTS.map(part => part + id))
-            const texts = await client.hmget(keys.partition(partition).alerts, ...fields)
-            return ids.map((id, i) => toParts(id, texts.slice(i * PARTS.length), options))
-          }),
-    feed: (partition, after, count) =>
-      mapErrors(async () => {
-        const entries = await client.xrange(keys.partition(partition).alertFeed, `(${after}`, '+', 'COUNT', count)
-        return entries.flatMap(([id, flat]) => toFeedEntry(id, toFields(flat)) ?? [])
-      }),
+    async read(partition, ids) {
+      if (ids.length === 0) return []
+      const fields = ids.flatMap(id => PARTS.map(part => part + id))
+      const texts = await client.hmget(keys.partition(partition).alerts, ...fields)
+      return ids.map((id, i) => toParts(id, texts.slice(i * PARTS.length), options))
+    },
+    async feed(partition, after, count) {
+      const entries = await client.xrange(keys.partition(partition).alertFeed, `(${after}`, '+', 'COUNT', count)
+      return entries.flatMap(([id, flat]) => toFeedEntry(id, toFields(flat)) ?? [])
+    },
     keyCounts: partitions =>
-      ofEach(client, partitions, partition => client.hlen(keys.partition(partition).lastAnalysis)),
-
-    setOperatorState: (partition, id, { acknowledged, snoozed }, checkAt) =>
-      mapErrors(async () => {
-        const { alerts, alertsFiring, notificationChecks } = keys.partition(partition)
-        const notes = [acknowledged, snoozed].map(note => (note === undefined ? '' : JSON.stringify(note)))
-        return (await client.setOperatorState(alerts, alertsFiring, notificationChecks, id, checkAt, ...notes)) === 1
-      }),
-  }
+      eachInOneWrite(client, partitions, partition => client.hlen(keys.partition(partition).lastAnalysis)),
+    async setOperatorState(partition, id, { acknowledged, snoozed }, checkAt) {
+      const { alerts, alertsFiring, notificationChecks } = keys.partition(partition)
+      const notes = [acknowledged, snoozed].map(note => (note === undefined ? '' : JSON.stringify(note)))
+      return (await client.setOperatorState(alerts, alertsFiring, notificationChecks, id, checkAt, ...notes)) === 1
+    },
+  } satisfies Partial<AlertStore>
 }
 
-function notifications({
-  client,
-  keys,
-  options,
-}: AlertStoreOptions): Pick<
-  AlertStore,
-  'dueNotifications' | 'recordNotifications' | 'outbox' | 'noteDelivered' | 'outboxLengths'
-> {
+function notifications({ client, keys, options }: StoreContext) {
   return {
     dueNotifications: (partition, count) =>
-      mapErrors(() => readDueNotifications(client, keys.partition(partition), { count, ...options })),
-    recordNotifications: ({ partition, token }, decisions) =>
-      mapErrors(async () => {
-        const { lease, alerts, notificationChecks, outbox } = keys.partition(partition)
-        const touched = [lease, alerts, notificationChecks, outbox]
-        const args = [token, options.outboxMax, decisions.length, ...decisions.flatMap(decisionArguments)]
-        return (await client.recordNotifications(...touched, ...args)) === 1
-      }),
-    outbox: (partition, receiver, count) =>
-      mapErrors(async () => {
-        const { outbox, outboxPositions } = keys.partition(partition)
-        const position = (await client.hget(outboxPositions, receiver)) ?? '0-0'
-        const entries = await client.xrange(outbox, `(${position}`, '+', 'COUNT', count)
-        return entries.flatMap(([id, flat]) => toOutboxEntry(id, toFields(flat)) ?? [])
-      }),
-    noteDelivered: ({ partition, token }, { receiver, upTo, receivers }) =>
-      mapErrors(async () => {
-        const { lease, outbox, outboxPositions } = keys.partition(partition)
-        return (await client.noteDelivered(lease, outbox, outboxPositions, token, receiver, upTo, ...receivers)) === 1
-      }),
-    outboxLengths: partitions => ofEach(client, partitions, partition => client.xlen(keys.partition(partition).outbox)),
-  }
+      readDueNotifications(client, keys.partition(partition), { count, ...options }),
+    async recordNotifications({ partition, token }, decisions) {
+      const { lease, alerts, notificationChecks, outbox } = keys.partition(partition)
+      const touched = [lease, alerts, notificationChecks, outbox]
+      const args = [token, options.outboxMax, decisions.length, ...decisions.flatMap(decisionArguments)]
+      return (await client.recordNotifications(...touched, ...args)) === 1
+    },
+    async outbox(partition, receiver, count) {
+      const { outbox, outboxPositions } = keys.partition(partition)
+      const position = (await client.hget(outboxPositions, receiver)) ?? '0-0'
+      const entries = await client.xrange(outbox, `(${position}`, '+', 'COUNT', count)
+      return entries.flatMap(([id, flat]) => toOutboxEntry(id, toFields(flat)) ?? [])
+    },
+    async noteDelivered({ partition, token }, { receiver, upTo, receivers }) {
+      const { lease, outbox, outboxPositions } = keys.partition(partition)
+      return (await client.noteDelivered(lease, outbox, outboxPositions, token, receiver, upTo, ...receivers)) === 1
+    },
+    outboxLengths: partitions =>
+      eachInOneWrite(client, partitions, partition => client.xlen(keys.partition(partition).outbox)),
+  } satisfies Partial<AlertStore>
 }
 
-function storms({ client, keys }: AlertStoreOptions): Pick<AlertStore, 'loadStorm' | 'saveStorm'> {
+function storms({ client, keys }: StoreContext) {
   return {
-    loadStorm: () => mapErrors(() => client.get(keys.partition(FLEET_PARTITION).storm)),
-    saveStorm: ({ partition, token }, { state, opening, end }) =>
-      mapErrors(async () => {
-        assert.equal(partition, FLEET_PARTITION, 'the owner of the fleet partition saves storms')
-        const { lease, storm, alerts, alertsFiring, alertsResolved, notificationChecks } = keys.partition(partition)
-        const opened = opening === null ? ['', '', ''] : [opening.id, JSON.stringify(opening), opening.opened_at]
-        const ended = end === null ? ['', '', ''] : [end.id, JSON.stringify(end.end), end.end.resolved_at]
-        const touched = [lease, storm, alerts, alertsFiring, alertsResolved, notificationChecks]
-        return (await client.saveStorm(...touched, token, state, ...opened, ...ended)) === 1
-      }),
-  }
-}
-
-function ofEach<T>(
-  client: Client,
-  partitions: readonly number[],
-  request: (partition: number) => Promise<T>,
-): Promise<T[]> {
-  return mapErrors(() => inOneWrite(client, () => Promise.all(partitions.map(request))))
+    loadStorm: () => client.get(keys.partition(FLEET_PARTITION).storm),
+    async saveStorm({ partition, token }, { state, opening, end }) {
+      assert.equal(partition, FLEET_PARTITION, 'the owner of the fleet partition saves storms')
+      const { lease, storm, alerts, alertsFiring, alertsResolved, notificationChecks } = keys.partition(partition)
+      const opened = opening === null ? ['', '', ''] : [opening.id, JSON.stringify(opening), opening.opened_at]
+      const ended = end === null ? ['', '', ''] : [end.id, JSON.stringify(end.end), end.end.resolved_at]
+      const touched = [lease, storm, alerts, alertsFiring, alertsResolved, notificationChecks]
+      return (await client.saveStorm(...touched, token, state, ...opened, ...ended)) === 1
+    },
+  } satisfies Partial<AlertStore>
 }
 
 async function readDueNotifications(
@@ -203,15 +169,12 @@ function toOutboxEntry(id: EntryId, fields: ReadonlyMap<string, string>): Outbox
   return { id, alert, status, number }
 }
 
-const CAUSES: readonly string[] = ['anomaly', 'silent', 'level_shift', 'storm'] satisfies AlertFeedEntry['cause'][]
-
-function isCause(text: string | undefined): text is AlertFeedEntry['cause'] {
-  return text !== undefined && CAUSES.includes(text)
-}
+const CAUSES = ['anomaly', 'silent', 'level_shift', 'storm'] as const satisfies AlertFeedEntry['cause'][]
 
 function toFeedEntry(id: EntryId, fields: ReadonlyMap<string, string>): AlertFeedEntry | undefined {
-  const [kind, alert, cause] = [fields.get('k'), fields.get('a'), fields.get('c')]
-  if (alert === undefined || !isCause(cause) || (kind !== 'opened' && kind !== 'resolved')) return undefined
+  const [kind, alert] = [fields.get('k'), fields.get('a')]
+  const cause = CAUSES.find(one => one === fields.get('c'))
+  if (alert === undefined || cause === undefined || (kind !== 'opened' && kind !== 'resolved')) return undefined
   return {
     id,
     kind,

@@ -1,138 +1,172 @@
 import { Cluster } from 'ioredis'
 import type { EntryId } from '../../sample/receipt.ts'
-import { CONSUMER, GROUP, type Keys } from '../keys.ts'
-import type { AnalyzerStore, Backlog, KeptEntry, LoadedCheckpoint } from '../ports/analyzer.ts'
-import { createCommitting } from './committing.ts'
-import { inOneWrite } from './connection.ts'
-import { type EntryReply, toEntry } from './entry-reply.ts'
-import { mapErrors } from './errors.ts'
-import type { RedisStoreOptions } from './options.ts'
-import { createOwnership, type OwnershipOptions } from './ownership.ts'
-import { createBlockingReader, createPollingReader } from './reader.ts'
-import { toPairs } from './replies.ts'
-import { readRuleCounts } from './rule-counts.ts'
-import type { ScriptClient } from './scripts.ts'
+import { assertCommitShape } from '../commit-shape.ts'
+import { CONSUMER, GROUP } from '../keys.ts'
+import type { AnalyzerStore, Backlog, LoadedCheckpoint } from '../ports/analyzer.ts'
+import type { CommitOutcome } from '../ports/commit.ts'
+import { StoreError } from '../ports/errors.ts'
+import { toEntry } from '../stream-entry.ts'
+import { COMMIT_KEYS, commitArguments } from './commit-arguments.ts'
+import { eachInOneWrite, inOneWrite } from './connection.ts'
+import { withStoreErrors } from './errors.ts'
+import { readScript } from './lua-source.ts'
+import { createBlockingReader, createPollingReader, type StreamsReply } from './reader.ts'
+import { toCounts, toPairs } from './replies.ts'
+import { callScript } from './script-call.ts'
+import type { StoreContext } from './scripts.ts'
 
-export interface AnalyzerStoreOptions extends OwnershipOptions {
-  readonly options: RedisStoreOptions
+export interface AnalyzerContext extends StoreContext {
+  /** Stores the layout if it is missing; rejects with a LayoutMismatch at another one. */
+  readonly noteLayout: () => Promise<unknown>
 }
 
-export function createAnalyzerStore({
-  client,
-  keys,
-  options,
-  noteLayout,
-}: AnalyzerStoreOptions): AnalyzerStore & AsyncDisposable {
-  const reader =
-    client instanceof Cluster ? createPollingReader(client, keys) : createBlockingReader(client, keys, options)
+export function createAnalyzerStore(context: AnalyzerContext): AnalyzerStore & AsyncDisposable {
+  const { client, keys, options } = context
+  const {
+    interruptRead,
+    [Symbol.asyncDispose]: dispose,
+    read,
+  } = client instanceof Cluster ? createPollingReader(client, keys) : createBlockingReader(client, keys, options)
   return {
-    ...createOwnership({ client, keys, noteLayout }),
-    ...createCommitting({ client, keys, options }),
-    ...entryReads(client, keys),
-    ...keyReads(client, keys),
-    read: (partitions, { count, blockMs }) => mapErrors(() => reader.read(partitions, { count, blockMs })),
-    interruptRead: () => reader.interrupt(),
-    [Symbol.asyncDispose]: () => reader[Symbol.asyncDispose](),
+    ...withStoreErrors<Omit<AnalyzerStore, 'interruptRead'>>({
+      ...ownership(context),
+      ...entryAccess(context),
+      ...keyAccess(context),
+      read,
+      commit: createCommit(context),
+    }),
+    interruptRead,
+    [Symbol.asyncDispose]: dispose,
   }
 }
 
-function entryReads(
-  client: ScriptClient,
-  keys: Keys,
-): Pick<AnalyzerStore, 'loadCheckpoint' | 'readPending' | 'acknowledge' | 'keptEntries' | 'backlogs'> {
+/** Members, leases, and what the next owner must know of the work of the previous one. */
+function ownership({ client, keys, noteLayout }: AnalyzerContext) {
+  const leaseOf = (partition: number): string => keys.partition(partition).lease
   return {
-    loadCheckpoint: partition =>
-      mapErrors(async () => {
-        const { samples, checkpoint } = keys.partition(partition)
-        return toCheckpoint((await client.loadCheckpoint(samples, checkpoint, GROUP, CONSUMER)) as CheckpointReply)
-      }),
-    readPending: (partition, after, count) =>
-      mapErrors(async () => {
-        const { samples } = keys.partition(partition)
-        const reply = await client.xreadgroup('GROUP', GROUP, CONSUMER, 'COUNT', count, 'STREAMS', samples, after)
-        const [stream] = (reply ?? []) as [string, EntryReply[]][]
-        return (stream?.[1] ?? []).map(toEntry)
-      }),
-    acknowledge: (partition, ids) =>
-      mapErrors(async () => {
-        if (ids.length > 0) await client.xack(keys.partition(partition).samples, GROUP, ...ids)
-      }),
-    keptEntries: partition =>
-      mapErrors(async () => {
-        const { samples, checkpoint } = keys.partition(partition)
-        const flat = (await client.keptEntries(samples, checkpoint)) as string[]
-        return toPairs(flat).map(([id, count]): KeptEntry => ({ id, samples: Number(count) || 0 }))
-      }),
+    async heartbeat(member, ttlMs) {
+      // Redis may have been emptied; the next process to start must still find this deployment's
+      // layout.
+      const [members] = await Promise.all([client.heartbeat(keys.members, member, ttlMs), noteLayout()])
+      return (members as string[]).toSorted()
+    },
+    async leave(member) {
+      await client.zrem(keys.members, member)
+    },
+    acquireLease: async (partition, token, ttlMs) => (await client.acquire(leaseOf(partition), token, ttlMs)) === 1,
+    renewLeases: (leases, ttlMs) =>
+      eachInOneWrite(
+        client,
+        leases,
+        async ({ partition, token }) => (await client.renew(leaseOf(partition), token, ttlMs)) === 1,
+      ),
+    releaseLease: async ({ partition, token }) => (await client.release(leaseOf(partition), token)) === 1,
+    async noteAttempt({ partition, token }, { id, count }) {
+      const { lease, checkpoint } = keys.partition(partition)
+      return (await client.noteAttempt(lease, checkpoint, token, `${id} ${count}`)) === 1
+    },
+    async withdrawAttempt(partition, { id, count }) {
+      const replacement = count > 1 ? `${id} ${count - 1}` : ''
+      await client.withdrawAttempt(keys.partition(partition).checkpoint, `${id} ${count}`, replacement)
+    },
+  } satisfies Partial<AnalyzerStore>
+}
+
+function entryAccess({ client, keys }: StoreContext) {
+  return {
+    async loadCheckpoint(partition) {
+      const { samples, checkpoint } = keys.partition(partition)
+      return toCheckpoint(await client.loadCheckpoint(samples, checkpoint, GROUP, CONSUMER))
+    },
+    async readPending(partition, after, count) {
+      const { samples } = keys.partition(partition)
+      const reply = await client.xreadgroup('GROUP', GROUP, CONSUMER, 'COUNT', count, 'STREAMS', samples, after)
+      const [[, entries] = ['', []]] = (reply as StreamsReply) ?? []
+      return entries.map(([id, flat]) => toEntry(id, flat))
+    },
+    async acknowledge(partition, ids) {
+      if (ids.length > 0) await client.xack(keys.partition(partition).samples, GROUP, ...ids)
+    },
+    async keptEntries(partition) {
+      const { samples, checkpoint } = keys.partition(partition)
+      const flat = (await client.keptEntries(samples, checkpoint)) as string[]
+      return toPairs(flat).map(([id, count]) => ({ id, samples: Number(count) || 0 }))
+    },
     backlogs: partitions =>
-      mapErrors(async () => {
-        const measure = (partition: number) => {
-          const { samples, accepted, checkpoint } = keys.partition(partition)
-          return client.backlog(samples, accepted, checkpoint)
-        }
-        const replies = await inOneWrite(client, () => Promise.all(partitions.map(measure)))
-        return (replies as BacklogReply[]).map(toBacklog)
+      eachInOneWrite(client, partitions, async partition => {
+        const { samples, accepted, checkpoint } = keys.partition(partition)
+        return toBacklog(await client.backlog(samples, accepted, checkpoint))
       }),
-  }
+  } satisfies Partial<AnalyzerStore>
 }
 
-function keyReads(
-  client: ScriptClient,
-  keys: Keys,
-): Pick<AnalyzerStore, 'loadWindows' | 'expiredTimers' | 'ruleCounts' | 'dropRuleCounts'> {
+function keyAccess({ client, keys }: StoreContext) {
   return {
-    loadWindows: async (partition, wanted) =>
-      wanted.length === 0
-        ? []
-        : mapErrors(async () => {
-            const { windows, windowTails } = keys.partition(partition)
-            const [rows, tails] = await inOneWrite(client, () =>
-              Promise.all([client.hmgetBuffer(windows, ...wanted), client.hmgetBuffer(windowTails, ...wanted)]),
-            )
-            return rows.map((row, i) => (row === null ? null : { row, tail: tails[i] ?? null }))
-          }),
-    expiredTimers: (partition, count) =>
-      mapErrors(async () => {
-        const reply = await client.expiredTimers(keys.partition(partition).timers, count)
-        const [now, ...expired] = reply as [number, ...string[]]
-        return { now, keys: expired }
-      }),
-    ruleCounts: partition => readRuleCounts(client, keys, partition),
-    dropRuleCounts: (partition, names) =>
-      mapErrors(async () => {
-        if (names.length > 0) await client.hdel(keys.partition(partition).ruleCounts, ...names)
-      }),
+    async loadWindows(partition, wanted) {
+      if (wanted.length === 0) return []
+      const { windows, windowTails } = keys.partition(partition)
+      const [rows, tails] = await inOneWrite(client, () =>
+        Promise.all([client.hmgetBuffer(windows, ...wanted), client.hmgetBuffer(windowTails, ...wanted)]),
+      )
+      return rows.map((row, i) => row && { row, tail: tails[i] ?? null })
+    },
+    async expiredTimers(partition, count) {
+      const reply = await client.expiredTimers(keys.partition(partition).timers, count)
+      const [now, ...expired] = reply as [number, ...string[]]
+      return { now, keys: expired }
+    },
+    ruleCounts: async partition => toCounts(await client.hgetall(keys.partition(partition).ruleCounts)),
+    async dropRuleCounts(partition, names) {
+      if (names.length > 0) await client.hdel(keys.partition(partition).ruleCounts, ...names)
+    },
+  } satisfies Partial<AnalyzerStore>
+}
+
+const commitScript = readScript('commit')
+
+function createCommit({ client, keys, options }: StoreContext): AnalyzerStore['commit'] {
+  /** Size of the previous commit: the next will be about as large. */
+  let bytes = 0
+  return async ({ partition, token }, commit) => {
+    assertCommitShape(commit)
+    const at = keys.partition(partition)
+    const args = commitArguments({ token, commit, options }, bytes)
+    bytes = args.bytes
+    const touched = COMMIT_KEYS.map(name => at[name])
+    return toCommitOutcome(await callScript(client, commitScript, touched, args))
   }
 }
 
-/** The reply of load-checkpoint.lua. */
-type CheckpointReply = readonly [id: EntryId, offset: string, attempt: string, rulesVersion: string]
+function toCommitOutcome(reply: unknown): CommitOutcome {
+  const [kind, detail] = reply as [CommitOutcome['kind'] | 'type', string | number | undefined]
+  switch (kind) {
+    case 'ok':
+      return { kind, at: Number(detail) }
+    case 'already':
+    case 'fenced':
+      return { kind }
+    case 'stale':
+      return { kind, checkpoint: String(detail) }
+    case 'gap':
+      return { kind, id: String(detail) }
+    case 'type':
+      // Something else was stored under the key. Nothing was written; only an operator can fix it.
+      throw new StoreError(`the Redis key ${String(detail)} is not of the type that Tidemark needs`, { kind: 'fatal' })
+  }
+}
 
-function toCheckpoint([id, offset, attempt, rulesVersion]: CheckpointReply): LoadedCheckpoint {
+/** Reads the reply of load-checkpoint.lua. */
+function toCheckpoint(reply: unknown): LoadedCheckpoint {
+  const [id, offset, attempt, rulesVersion] = reply as [EntryId, string, string, string]
   const [attemptId, count] = attempt.split(' ')
   const checkpoint = { id, offset: Number(offset), rulesVersion: Number(rulesVersion) }
   if (attemptId === undefined || count === undefined) return checkpoint
   return { ...checkpoint, attempt: { id: attemptId, count: Number(count) } }
 }
 
-/** The reply of backlog.lua. */
-type BacklogReply = readonly [
-  samples: number,
-  oldest: EntryId,
-  ageMs: number,
-  found: number,
-  accepted: number,
-  analysed: number,
-  dead: number,
-]
-
-function toBacklog([samples, oldest, ageMs, found, accepted, analysed, dead]: BacklogReply): Backlog {
-  return {
-    samples,
-    found,
-    accepted,
-    analysed,
-    dead,
-    oldest: oldest === '' ? null : oldest,
-    oldestAgeMs: Math.max(0, ageMs),
-  }
+/** Reads the reply of backlog.lua. */
+function toBacklog(reply: unknown): Backlog {
+  type Reply = [number, EntryId, number, number, number, number, number]
+  const [samples, oldest, ageMs, found, accepted, analysed, dead] = reply as Reply
+  return { samples, found, accepted, analysed, dead, oldest: oldest || null, oldestAgeMs: Math.max(0, ageMs) }
 }

@@ -1,20 +1,15 @@
 import { newNonce } from '../../sample/entry.ts'
-import type { Keys } from '../keys.ts'
 import { StoreError } from '../ports/errors.ts'
-import type { AppendBatch, AppendOutcome, GatewayStore, NoMemory } from '../ports/gateway.ts'
-import { appendArguments } from './append-arguments.ts'
+import type { AppendBatch, AppendOutcome, GatewayStore } from '../ports/gateway.ts'
 import { createConfirmedAppend } from './confirmed-append.ts'
-import { type Client, connect, inOneWrite } from './connection.ts'
+import { type Client, connect, eachInOneWrite } from './connection.ts'
 import { DurabilityGuard } from './durability-guard.ts'
 import { isOutOfMemory, toStoreError } from './errors.ts'
 import { readScript } from './lua-source.ts'
-import type { RedisStoreOptions } from './options.ts'
-import { callScript } from './script-call.ts'
+import { bulkString, callScript, type EncodedArguments } from './script-call.ts'
+import type { StoreContext } from './scripts.ts'
 
-/**
- * Claims and appended batches are remembered in one hash: this prefix and CLAIM of gateway-store.ts
- * distinguish them.
- */
+/** Claims and batches are remembered in one hash: CLAIM of gateway-store.ts is the other prefix. */
 const BATCH = 'batch:'
 
 /** The part of a command's timeout that a replica has to confirm. */
@@ -23,20 +18,11 @@ const CONFIRM_SHARE = 0.25
 const plainScript = readScript('append')
 const onceScript = readScript('append-once')
 
-export interface AppendOptions {
-  readonly client: Client
-  readonly keys: Keys
-  readonly partitions: number
-  readonly options: RedisStoreOptions
-}
-
 /** Creates the `append` for the configured durability. Rejects with a DurabilityMismatch. */
-export async function createAppend({
-  client,
-  keys,
-  partitions,
-  options,
-}: AppendOptions): Promise<Pick<GatewayStore, 'append'> & AsyncDisposable> {
+export async function createAppend(
+  { client, keys, options }: StoreContext,
+  partitions: number,
+): Promise<Pick<GatewayStore, 'append'> & AsyncDisposable> {
   const { durability, commandTimeoutMs } = options
   await using opening = new AsyncDisposableStack()
 
@@ -57,8 +43,7 @@ export async function createAppend({
     return reply.then(toAppendOutcome, toFailure)
   }
 
-  let append: GatewayStore['append'] = batches =>
-    inOneWrite(client, () => Promise.all(batches.map(batch => appendOne(client, batch))))
+  let append: GatewayStore['append'] = batches => eachInOneWrite(client, batches, batch => appendOne(client, batch))
 
   if (durability?.level === 'replicated') {
     const own = await connect(options)
@@ -92,8 +77,23 @@ function toAppendOutcome(reply: unknown): AppendOutcome {
     : { kind: 'limit-reached', roomInMs: Math.max(0, Number(detail)) }
 }
 
-const NO_MEMORY: NoMemory = { kind: 'no-memory' }
-
 function toFailure(error: unknown): AppendOutcome {
-  return isOutOfMemory(error) ? NO_MEMORY : { kind: 'failed', error: toStoreError(error) }
+  return isOutOfMemory(error) ? { kind: 'no-memory' } : { kind: 'failed', error: toStoreError(error) }
+}
+
+/** Encodes an append's arguments. The samples, most of the bytes, are written once. */
+function appendArguments(samples: string, rest: readonly string[]): EncodedArguments {
+  return {
+    count: 1 + rest.length,
+    after(head) {
+      const samplesBytes = Buffer.byteLength(samples)
+      const before = `${head}$${samplesBytes}\r\n`
+      const behind = `\r\n${rest.map(bulkString).join('')}`
+      const bytes = Buffer.allocUnsafe(Buffer.byteLength(before) + samplesBytes + Buffer.byteLength(behind))
+      let end = bytes.write(before)
+      end += bytes.write(samples, end)
+      bytes.write(behind, end)
+      return bytes
+    },
+  }
 }

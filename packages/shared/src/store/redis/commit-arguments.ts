@@ -7,7 +7,7 @@ import { RespArguments } from './resp-arguments.ts'
 
 /**
  * The commit protocol: what commit.lua is called with, in this order. KEYS are `COMMIT_KEYS`; ARGV
- * are the `COMMIT_SCALARS`, then each of the `COMMIT_LISTS`: the number of items, then their fields.
+ * are the `COMMIT_SCALARS`, then each of the `COMMIT_LISTS`: the number of items and their fields.
  * commit.lua names all of them again in its first lines, and a test compares the two.
  */
 export const COMMIT_KEYS = [

@@ -23,9 +23,8 @@ const RECONNECT = { minMs: 20, maxMs: 1000 }
 export async function connect(options: ConnectionOptions): Promise<Client> {
   if (!options.cluster) return opened(newRedis(options), options)
   const cluster = newCluster(options)
-  // ioredis connects a node at its first command and fails the commands that follow before the node
-  // is ready, so nodes are connected in advance. Not before the cluster is ready: its own readiness
-  // check would fail in the same way.
+  // ioredis connects a node at its first command and fails the next ones until it is ready, so
+  // nodes are connected in advance, once the cluster is ready: its own check would fail likewise.
   cluster.on('ready', () => void connectNodes(cluster))
   cluster.on('+node', (node: Redis) => {
     if (cluster.status === 'ready') void connectNode(node)
@@ -56,8 +55,7 @@ export async function connectBlocking(options: ConnectionOptions, blockMs: numbe
 async function opened<T extends Client>(client: T, options: ConnectionOptions): Promise<T> {
   client.on('error', options.onFailure)
   try {
-    // A cluster's connect() never settles when the cluster is not ready at first, so it gets a
-    // timeout.
+    // A cluster's connect() never settles when the cluster is not ready at first: hence a timeout.
     const ready = once(client, 'ready', { signal: AbortSignal.timeout(2 * CONNECT_TIMEOUT_MS) })
     await Promise.race([client.connect(), ready])
     return client
@@ -97,9 +95,8 @@ function newCluster(options: ConnectionOptions): Cluster {
 function redisOptions({ commandTimeoutMs }: ConnectionOptions) {
   return {
     lazyConnect: true,
-    // Commands fail at once while Redis is unavailable, and those without a reply when a connection
-    // ends. ioredis must not queue or resend anything: an append that is sent twice is stored
-    // twice.
+    // Commands fail at once while Redis is unavailable, or when their connection ends.
+    // ioredis must not queue or resend anything: an append that is sent twice is stored twice.
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,
@@ -108,8 +105,7 @@ function redisOptions({ commandTimeoutMs }: ConnectionOptions) {
     socketTimeout: 2 * commandTimeoutMs,
     connectTimeout: CONNECT_TIMEOUT_MS,
     retryStrategy: reconnectDelay,
-    // After a failover the old primary responds as a replica; only a new connection finds the new
-    // primary.
+    // After a failover the old primary is a replica; only a new connection finds the new primary.
     reconnectOnError: (error: Error) => error.message.startsWith('READONLY') || error.message.startsWith('UNBLOCKED'),
   } satisfies RedisOptions
 }
@@ -132,4 +128,13 @@ export function inOneWrite<T>(client: Client, send: () => T): T {
   } finally {
     for (const socket of sockets) socket.uncork()
   }
+}
+
+/** Sends a request for each item in one write, and returns the results in order. */
+export function eachInOneWrite<T, R>(
+  client: Client,
+  items: readonly T[],
+  request: (item: T) => Promise<R>,
+): Promise<R[]> {
+  return inOneWrite(client, () => Promise.all(items.map(request)))
 }

@@ -3,9 +3,8 @@ import { pause } from '../../runtime/lifecycle.ts'
 import { DurabilityMismatch } from '../ports/errors.ts'
 import type { DurabilityLevel } from '../ports/store.ts'
 import type { Client } from './connection.ts'
-import { type Judgement, judgeDurability } from './durability.ts'
+import { type Judgement, judgeDurability, readFacts } from './durability.ts'
 import { mapErrors } from './errors.ts'
-import { readFacts } from './redis-facts.ts'
 
 /** Redis can be reconfigured while it runs, and a failover replaces it with another. */
 const CHECK_EVERY_MS = 5000
@@ -70,8 +69,7 @@ export class DurabilityGuard implements AsyncDisposable {
   readonly #onReady = (): void => this.#wake.abort()
 
   readonly #onClose = (): void => {
-    // Another Redis may come back. There is no warning, because the connection's failure has its
-    // own log line.
+    // Another Redis may come back. The connection's failure has its own log line.
     this.#fault ??= UNCHECKED
   }
 
@@ -85,15 +83,13 @@ export class DurabilityGuard implements AsyncDisposable {
       try {
         this.#apply(await check(this.#options))
       } catch {
-        // Redis is unavailable: appends fail by themselves, and it is checked again when it is
-        // back.
+        // Redis is unavailable: appends fail by themselves, and the next connection is checked.
       }
     }
   }
 
   #apply({ faults, outages, warnings }: Judgement): void {
-    // A primary without a replica refuses by itself, or does not confirm: no reason to refuse for
-    // the others too.
+    // A primary without a replica refuses by itself or does not confirm; the others may accept.
     this.#warn([...outages, ...warnings])
     const fault = faults.length > 0 ? faults.join(' ') : undefined
     const { level, onWarning } = this.#options

@@ -1,28 +1,25 @@
 import type { Cluster, Redis } from 'ioredis'
 import { pause } from '../../runtime/lifecycle.ts'
+import type { EntryId } from '../../sample/receipt.ts'
 import { CONSUMER, GROUP, type Keys } from '../keys.ts'
-import type { PartitionEntries } from '../ports/analyzer.ts'
-import { type Client, type ConnectionOptions, connectBlocking, inOneWrite } from './connection.ts'
-import { type EntryReply, toEntry } from './entry-reply.ts'
+import type { AnalyzerStore, PartitionEntries } from '../ports/analyzer.ts'
+import { toEntry } from '../stream-entry.ts'
+import { type Client, type ConnectionOptions, connectBlocking, eachInOneWrite } from './connection.ts'
 import { toStoreError } from './errors.ts'
 
-export interface ReadOptions {
-  readonly count: number
-  readonly blockMs: number
-}
+type ReadOptions = Parameters<AnalyzerStore['read']>[1]
+type Reader = Pick<AnalyzerStore, 'read' | 'interruptRead'> & AsyncDisposable
 
-export interface Reader extends AsyncDisposable {
-  read(partitions: readonly number[], options: ReadOptions): Promise<PartitionEntries[]>
-  interrupt(): void
-}
-
-type StreamsReply = readonly [string, readonly EntryReply[]][] | null
+/** An entry without fields is pending and was deleted. */
+export type StreamsReply =
+  | readonly (readonly [string, readonly (readonly [EntryId, readonly string[] | null])[]])[]
+  | null
 
 /** Interruptions repeat at this pace: one may overtake the read on its way to Redis. */
 const INTERRUPT_EVERY_MS = 5
 
 /** The longest that a read blocks: the connection's timeout depends on it. */
-export const BLOCK_MAX_MS = 1000
+const BLOCK_MAX_MS = 1000
 
 /**
  * Creates a reader that reads all partitions with one blocking XREADGROUP. That blocks its
@@ -85,7 +82,7 @@ export function createBlockingReader(commands: Client, keys: Keys, options: Conn
         reading = undefined
       }
     },
-    interrupt() {
+    interruptRead() {
       if (reading === undefined || reading.signal.aborted) return
       reading.abort()
       void unblock(reading)
@@ -108,18 +105,15 @@ const POLL_MAX_MS = 10
 export function createPollingReader(client: Cluster, keys: Keys): Reader {
   let interruption = new AbortController()
 
-  async function round(partitions: readonly number[], count: number): Promise<PartitionEntries[]> {
-    const readOne = async (partition: number): Promise<PartitionEntries[]> => {
-      const { samples } = keys.partition(partition)
-      try {
-        const reply = await client.xreadgroup('GROUP', GROUP, CONSUMER, 'COUNT', count, 'STREAMS', samples, '>')
-        return toPartitionEntries(reply as StreamsReply, [partition], [samples])
-      } catch (error) {
-        // An unavailable node must not delay the partitions of the other nodes.
-        return [{ partition, entries: [], error: toStoreError(error) }]
-      }
+  async function readOne(partition: number, count: number): Promise<PartitionEntries[]> {
+    const { samples } = keys.partition(partition)
+    try {
+      const reply = await client.xreadgroup('GROUP', GROUP, CONSUMER, 'COUNT', count, 'STREAMS', samples, '>')
+      return toPartitionEntries(reply as StreamsReply, [partition], [samples])
+    } catch (error) {
+      // An unavailable node must not delay the partitions of the other nodes.
+      return [{ partition, entries: [], error: toStoreError(error) }]
     }
-    return (await inOneWrite(client, () => Promise.all(partitions.map(readOne)))).flat()
   }
 
   return {
@@ -127,12 +121,12 @@ export function createPollingReader(client: Cluster, keys: Keys): Reader {
       interruption = new AbortController()
       const deadline = performance.now() + blockMs
       for (let wait = POLL_MIN_MS; ; wait = Math.min(2 * wait, POLL_MAX_MS)) {
-        const found = await round(partitions, count)
+        const found = (await eachInOneWrite(client, partitions, partition => readOne(partition, count))).flat()
         if (found.length > 0 || interruption.signal.aborted || performance.now() >= deadline) return found
         await pause(wait, interruption.signal)
       }
     },
-    interrupt: () => interruption.abort(),
+    interruptRead: () => interruption.abort(),
     async [Symbol.asyncDispose]() {
       interruption.abort()
     },
@@ -146,6 +140,8 @@ function toPartitionEntries(
 ): PartitionEntries[] {
   return (reply ?? []).flatMap(([stream, rows]) => {
     const partition = partitions[streams.indexOf(stream)]
-    return partition === undefined || rows.length === 0 ? [] : [{ partition, entries: rows.map(toEntry) }]
+    return partition === undefined || rows.length === 0
+      ? []
+      : [{ partition, entries: rows.map(([id, flat]) => toEntry(id, flat)) }]
   })
 }

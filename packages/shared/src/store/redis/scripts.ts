@@ -1,5 +1,7 @@
+import type { Keys } from '../keys.ts'
 import type { Client } from './connection.ts'
 import { readScript } from './lua-source.ts'
+import type { RedisStoreOptions } from './options.ts'
 
 /** The number of keys of each script, except those that script-call.ts sends. */
 const KEY_COUNTS = {
@@ -23,11 +25,15 @@ const KEY_COUNTS = {
   replaceRules: 2,
 } as const
 
-type ScriptName = keyof typeof KEY_COUNTS
-type ScriptArgument = string | number | Buffer
-
 /** A connection that runs Tidemark's scripts. */
-export type ScriptClient = Client & Record<ScriptName, (...args: ScriptArgument[]) => Promise<unknown>>
+export type ScriptClient = Client & Record<keyof typeof KEY_COUNTS, (...args: (string | number)[]) => Promise<unknown>>
+
+/** What the parts of the Redis store share. */
+export interface StoreContext {
+  readonly client: ScriptClient
+  readonly keys: Keys
+  readonly options: RedisStoreOptions
+}
 
 /**
  * Adds the scripts to `client` as methods. ioredis sends a script's text once on each socket, then

@@ -24,24 +24,23 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<Store>
   const client = defineScripts(await connect(options))
   opening.defer(() => client.disconnect())
   const partitions = await checkLayout(client, options)
-  const keys = keysUnder(options.prefix)
-  const { append } = opening.use(await createAppend({ client, keys, partitions, options }))
+  const context = { client, keys: keysUnder(options.prefix), options }
+  const { append } = opening.use(await createAppend(context, partitions))
   const noteLayout = (): Promise<unknown> => checkLayout(client, { ...options, partitions })
-  const analyzer = opening.use(createAnalyzerStore({ client, keys, options, noteLayout }))
+  const analyzer = opening.use(createAnalyzerStore({ ...context, noteLayout }))
   const resources = opening.move()
   return {
     partitions,
     durability: options.durability?.level ?? 'local',
-    gateway: createGatewayStore({ client, keys, append, options }),
+    gateway: createGatewayStore(context, append),
     analyzer,
-    rules: createRuleStore({ client, keys, options }),
-    alerts: createAlertStore({ client, keys, options }),
+    rules: createRuleStore(context),
+    alerts: createAlertStore(context),
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   }
 }
 
-async function checkLayout(client: ScriptClient, options: RedisStoreOptions): Promise<number> {
-  const { prefix, partitions } = options
+async function checkLayout(client: ScriptClient, { prefix, partitions }: RedisStoreOptions): Promise<number> {
   const wanted = partitions ?? PARTITIONS_DEFAULT
   const found = await mapErrors(() => client.layout(keysUnder(prefix).meta, FORMAT, wanted))
   const [foundFormat, foundPartitions] = found as [string, string]
