@@ -1,8 +1,7 @@
 #!lua
--- Purpose: appends one entry as append.lua does, unless the same request did so before; then
---          returns the entry of that time. The request is remembered and the entry appended
---          together, so a request whose response was lost can be retried. Redis refuses the whole
---          script when memory is at its limit: there is no allow-oom flag here on purpose.
+-- Purpose: appends one entry as append.lua does, or returns the one that the same request appended
+--          before. Entry and request are stored together, so a request whose response was lost can
+--          be retried. No allow-oom on purpose: Redis refuses all of it at the memory limit.
 -- KEYS:    samples, accepted, checkpoint, requests, request_times of one partition
 -- ARGV:    the samples as JSON, their number, the limit of the backlog in samples, a nonce,
 --          the request's name among requests, ms to remember it, the limit of remembered requests,

@@ -1,7 +1,6 @@
 #!lua
--- Purpose: appends one entry to a partition and counts its samples as accepted, both or neither,
---          unless the backlog is full. Redis refuses the whole script when memory is at its limit:
---          there is no allow-oom flag here on purpose.
+-- Purpose: appends one entry and counts its samples as accepted, unless the backlog is full. No
+--          allow-oom on purpose: Redis refuses all of it at the memory limit.
 -- KEYS:    samples, accepted, checkpoint of one partition
 -- ARGV:    the samples as JSON, their number, the limit of the backlog in samples, a nonce,
 --          traceparents if there are any

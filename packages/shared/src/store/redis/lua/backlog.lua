@@ -1,11 +1,9 @@
 #!lua flags=no-writes
--- Purpose: measures a partition's backlog, and counts the samples that it ever accepted, without
---          sending any of them.
+-- Purpose: measures a partition's backlog and progress, without sending any sample.
 -- KEYS:    samples, accepted, checkpoint of one partition
 -- ARGV:    none
--- Returns: {samples accepted and not applied, id of the oldest such entry or '' when there is none,
---          its age in ms, the same samples by the entries' offsets, samples ever accepted,
---          analysed, dead}
+-- Returns: {samples accepted and not applied, id of the oldest such entry or '', its age in ms, the
+--          same samples by the entries' offsets, samples ever accepted, analysed, dead}
 -- include: clock, field
 local samples_key, accepted_key, checkpoint_key = KEYS[1], KEYS[2], KEYS[3]
 

@@ -1,7 +1,6 @@
 #!lua
--- Purpose: reserves the name of a client's request for its content. A retry with other content is
---          detected whatever partitions the two contents touch. Refused at the memory limit, as the
---          append after it would be.
+-- Purpose: reserves the name of a client's request for its content, whatever partitions that
+--          touches. Refused at the memory limit, as the append after it would be.
 -- KEYS:    requests, request_times of the partition that the request's name falls to
 -- ARGV:    the name among requests, digest of the content, ms to remember it, the limit of
 --          remembered requests

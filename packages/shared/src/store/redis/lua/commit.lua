@@ -42,16 +42,14 @@ local function hindrance()
   -- Applied entries are kept for a while, and are delivered again when an operator moves the group.
   if checkpoint ~= from_id or not is_after(first_id, from_id) then return { 'stale', checkpoint } end
   if witness_id ~= '' then
-    -- After a failover that lost the newest entries, what was read may be gone, or another entry
-    -- may have its id.
+    -- After a failover that lost entries, what was read may be gone or another entry have its id.
     local witness = redis.call('XRANGE', samples_key, witness_id, witness_id)[1]
     if not witness or (field(witness[2], 'r') or '') ~= witness_nonce then return { 'stale', checkpoint } end
   end
   local skipped = redis.call('XRANGE', samples_key, '(' .. from_id, '(' .. first_id, 'COUNT', 1)
   if skipped[1] then return { 'gap', skipped[1][1] } end
-  -- What a former owner read in the meantime is pending and not in the run. The offset would reveal
-  -- a missing entry of the gateway's, but an entry added by hand has none. (pcall: the group may be
-  -- gone, which does no harm.)
+  -- What a former owner read in the meantime is pending and not in the run. Offsets do not reveal
+  -- it if it was added by hand. (pcall: the group may be gone, which does no harm.)
   local pending = redis.pcall('XPENDING', samples_key, group, '(' .. from_id, to_id, entries.count + 1)
   local next_id = each(entries)
   for _, row in ipairs(pending) do
@@ -90,8 +88,7 @@ in_parts(entries, function(first, last)
   acknowledged = acknowledged + redis.call('XACK', samples_key, group, unpack(ARGV, first, last))
 end)
 if acknowledged < entries.count then
-  -- The group was sent back after they had been read: it must not deliver again what is applied
-  -- now.
+  -- The group was sent back after they had been read: it must not deliver them again.
   for _, info in ipairs(redis.pcall('XINFO', 'GROUPS', samples_key)) do
     if field(info, 'name') == group and is_after(to_id, field(info, 'last-delivered-id')) then
       redis.call('XGROUP', 'SETID', samples_key, group, to_id)
@@ -106,8 +103,7 @@ for analysis in each(anomalies) do
   redis.call('XADD', anomalies_key, 'MAXLEN', '~', anomalies_max, '*', 'a', analysis)
 end
 for id, reason, samples in each(dead_letters) do
-  -- Under the entry's own id, so that its receipt finds it; if a later id was added there,
-  -- under the next one.
+  -- Under the entry's own id, so that its receipt finds it; under the next id if that is too late.
   local added = redis.pcall('XADD', dead_letters_key, 'MAXLEN', '~', dead_letters_max, id, 'reason', reason, 's', samples)
   if added.err then
     redis.call('XADD', dead_letters_key, 'MAXLEN', '~', dead_letters_max, '*', 'reason', reason, 's', samples)
@@ -118,8 +114,7 @@ for id, findings, threshold, window_min, analyzed_at, rules_version, judgements,
   if judgements ~= '' then
     for _, text in ipairs({ 'j', judgements, 'p', policies }) do fields[#fields + 1] = text end
   end
-  -- pcall: an id that was added first must not break the commit; these verdicts are a
-  -- convenience.
+  -- pcall: an id that was added first must not break the commit; verdicts are a convenience.
   redis.pcall('XADD', verdicts_key, id, unpack(fields))
 end
 

@@ -1,13 +1,11 @@
 #!lua flags=allow-oom
--- Purpose: reads the alerts whose notification check is due, and removes checks of alerts that were
---          deleted.
+-- Purpose: reads the alerts with a due notification check, and removes checks of deleted alerts.
 -- KEYS:    notices, alerts of one partition
 -- ARGV:    at most how many
 -- Returns: {Unix ms, (id, due at, opening, end, acknowledged, snoozed, notification state) of
 --          each}, the longest due first; '' for a part that is missing
 -- include: clock
-local checks_key, alerts_key = KEYS[1], KEYS[2]
-local count = ARGV[1]
+local checks_key, alerts_key, count = KEYS[1], KEYS[2], ARGV[1]
 
 local now_ms = clock_ms()
 local found = { now_ms }

@@ -4,8 +4,7 @@
 -- ARGV:    at most how many
 -- Returns: {Unix ms, key, key ...}, the longest expired first
 -- include: clock
-local timers_key = KEYS[1]
-local count = ARGV[1]
+local timers_key, count = KEYS[1], ARGV[1]
 
 local now_ms = clock_ms()
 local found = { now_ms }

@@ -1,12 +1,10 @@
 #!lua flags=allow-oom
--- Purpose: records that an analyzer is alive and removes those not heard of for too long, by Redis'
---          clock alone.
+-- Purpose: records that an analyzer is alive and removes silent ones, by Redis' clock alone.
 -- KEYS:    members
 -- ARGV:    member, ms after which a member that was not heard of is removed
 -- Returns: the names of the live members
 -- include: clock
-local members_key = KEYS[1]
-local member, ttl_ms = ARGV[1], tonumber(ARGV[2])
+local members_key, member, ttl_ms = KEYS[1], ARGV[1], tonumber(ARGV[2])
 
 local now_ms = clock_ms()
 redis.call('ZADD', members_key, string.format('%.0f', now_ms), member)

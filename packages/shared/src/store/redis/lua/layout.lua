@@ -3,8 +3,7 @@
 -- KEYS:    meta
 -- ARGV:    format version, partitions of a new deployment
 -- Returns: {format version, partitions} as stored
-local meta_key = KEYS[1]
-local format, partitions = ARGV[1], ARGV[2]
+local meta_key, format, partitions = KEYS[1], ARGV[1], ARGV[2]
 
 redis.call('HSETNX', meta_key, 'format', format)
 redis.call('HSETNX', meta_key, 'partitions', partitions)

@@ -1,21 +1,17 @@
 #!lua flags=allow-oom
--- Purpose: reads a partition's checkpoint, and makes sure that its group will deliver every entry
---          after it: each must be pending or not delivered yet. It is neither when the group is
---          new, or when an operator moved the group, acknowledged by hand, read as another consumer
---          or removed ours. Then the group goes back to the checkpoint and its pending entries are
---          dropped, because they are delivered again.
+-- Purpose: reads a partition's checkpoint, and makes sure that every entry after it is pending or
+--          not delivered yet. It is neither when the group is new, or when an operator moved it,
+--          acknowledged by hand, read as another consumer or removed ours. Then the group goes back
+--          to the checkpoint and delivers again what was pending.
 -- KEYS:    samples, checkpoint of one partition
 -- ARGV:    group, consumer
--- Returns: {checkpoint id, offset, the attempt as 'id count' or '', version of the rules that last
---          judged}
+-- Returns: {checkpoint id, offset, the attempt as 'id count' or '', version of the last rules}
 -- include: entry-id, field
-local samples_key, checkpoint_key = KEYS[1], KEYS[2]
-local group, consumer = ARGV[1], ARGV[2]
+local samples_key, checkpoint_key, group, consumer = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
 
-local id = redis.call('HGET', checkpoint_key, 'id') or '0-0'
-local offset = redis.call('HGET', checkpoint_key, 'offset') or '0'
-local attempt = redis.call('HGET', checkpoint_key, 'attempt') or ''
-local rules = redis.call('HGET', checkpoint_key, 'rules') or '0'
+local stored = redis.call('HMGET', checkpoint_key, 'id', 'offset', 'attempt', 'rules')
+local id = stored[1] or '0-0'
+local loaded = { id, stored[2] or '0', stored[3] or '', stored[4] or '0' }
 
 local delivered
 if redis.call('EXISTS', samples_key) == 1 then
@@ -25,7 +21,7 @@ if redis.call('EXISTS', samples_key) == 1 then
 end
 if not delivered then
   redis.call('XGROUP', 'CREATE', samples_key, group, id, 'MKSTREAM')
-  return { id, offset, attempt, rules }
+  return loaded
 end
 
 local first = redis.call('XRANGE', samples_key, '(' .. id, '+', 'COUNT', 1)[1]
@@ -36,4 +32,4 @@ if first and not is_after(first[1], delivered) then
     redis.call('XGROUP', 'SETID', samples_key, group, id)
   end
 end
-return { id, offset, attempt, rules }
+return loaded

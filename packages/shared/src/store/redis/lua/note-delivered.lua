@@ -1,6 +1,5 @@
 #!lua flags=allow-oom
--- Purpose: records for the lease's holder how far the outbox was delivered to a receiver. What was
---          delivered to all receivers leaves the outbox.
+-- Purpose: records how far the outbox was delivered to a receiver. What all have leaves the outbox.
 -- KEYS:    lease, outbox, outbox_positions of one partition
 -- ARGV:    lease token, receiver, id of the last entry that was delivered to it, then all receivers
 -- Returns: 1, or 0 when the caller does not hold the lease

@@ -1,6 +1,5 @@
 #!lua flags=allow-oom
--- Purpose: stores notification states of alerts and adds notifications to the outbox, all or
---          nothing, for the lease's holder.
+-- Purpose: stores notification states and adds notifications to the outbox, all or nothing.
 -- KEYS:    lease, alerts, notices, outbox of one partition
 -- ARGV:    lease token, limit of the outbox, number of alerts, then of each alert: id, notification
 --          state, when its check was due, when to check again or '', 'firing' or 'resolved' or ''

@@ -1,6 +1,5 @@
 #!lua flags=allow-oom
--- Purpose: saves the storm state and the alert changes that follow from it, all or nothing, for the
---          lease's holder.
+-- Purpose: saves the storm state and the alert changes that follow from it, all or nothing.
 -- KEYS:    lease, storm, alerts, alerts_firing, alerts_resolved, notices of the fleet's partition
 -- ARGV:    lease token, state, id, opening and time of an alert that begins or grows ('' for none),
 --          id, end and time of an alert that is resolved ('' for none)

@@ -1,8 +1,3 @@
--- Purpose: appends one entry to a partition and counts its samples as accepted.
--- KEYS:    none
--- ARGV:    none
--- Returns: nothing; defines backlog_of(accepted_key, checkpoint_key) and append_entry(...)
-
 -- Returns the samples accepted and not applied, and the samples accepted as the string that Redis
 -- stores: the entry's offset must not pass through a float's formatting.
 local function backlog_of(accepted_key, checkpoint_key)
@@ -11,7 +6,7 @@ local function backlog_of(accepted_key, checkpoint_key)
   return tonumber(accepted) - tonumber(applied), accepted
 end
 
--- Returns the entry's id. `traces` may be nil.
+-- Appends one entry, counts its samples as accepted and returns its id. `traces` may be nil.
 local function append_entry(samples_key, accepted_key, samples, count, offset, nonce, traces)
   local id
   if traces then

@@ -1,10 +1,5 @@
--- Purpose: reads lists out of ARGV: each is the number of its items, then the fields of each item.
--- KEYS:    none
--- ARGV:    none
--- Returns: nothing; defines list_reader, each and in_parts
-
--- Returns a function that reads the next list, given the names of an item's fields; `first` is
--- where the first list begins.
+-- A list in ARGV is the number of its items, then the fields of each item. Returns a function that
+-- reads the next list, given the names of its fields; the first list begins at `first`.
 local function list_reader(first)
   local at = first
   return function(...)
@@ -24,9 +19,8 @@ local function each(list)
   end
 end
 
--- Calls back with the places of the first and the last argument of each part of a list. Lua's stack
--- holds 8,000 values, so long lists go to Redis in parts; their size is even, so that no pair is
--- torn.
+-- Calls back with the first and last index of each part of a list. Lua's stack holds 8,000 values,
+-- so long lists go to Redis in parts, of even size so that no pair is torn.
 local PART = 4000
 local function in_parts(list, call)
   for part = list.first, list.last, PART do

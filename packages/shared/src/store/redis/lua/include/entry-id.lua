@@ -1,8 +1,3 @@
--- Purpose: compares the ids of stream entries.
--- KEYS:    none
--- ARGV:    none
--- Returns: nothing; defines is_after(a, b)
-
 -- Ids compare as two numbers; the sequence decides between equal milliseconds.
 local function is_after(a, b)
   local a_ms, a_seq = a:match('^(%d+)-(%d+)$')

@@ -1,8 +1,5 @@
--- Purpose: remembers requests of clients, each for a time after its last use.
--- KEYS:    none
--- ARGV:    none
--- Returns: nothing; defines forget_expired, remember and ms_until_room. `requests_key` is a hash of
---          what is remembered, `times_key` a sorted set of when each request expires.
+-- Requests are remembered for a time after their last use: `requests_key` is a hash of what is
+-- remembered, `times_key` a sorted set of when each request expires.
 
 -- Ten at a time: each new request replaces at most one, so expired ones cannot pile up.
 local function forget_expired(requests_key, times_key, now_ms)
