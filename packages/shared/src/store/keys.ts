@@ -34,26 +34,20 @@ const PARTITION_KEYS = {
 
 export type PartitionKeys = Readonly<Record<keyof typeof PARTITION_KEYS, string>>
 
-export interface Keys {
-  readonly members: string
-  readonly meta: string
-  readonly rules: string
-  readonly ruleChanges: string
-  partition(partition: number): PartitionKeys
-}
+export type Keys = Readonly<ReturnType<typeof keysUnder>>
 
 /**
  * Returns every Redis key under `prefix`: `tm` in production, another for each test. A partition's
  * keys share a hash tag, so one slot of a cluster. The first braces win: user keys have no effect.
  */
-export function keysUnder(prefix: string): Keys {
+export function keysUnder(prefix: string) {
   const made = new Map<number, PartitionKeys>()
   return {
     members: `${prefix}:members`,
     meta: `${prefix}:meta`,
     rules: `${prefix}:{rules}:document`,
     ruleChanges: `${prefix}:{rules}:changes`,
-    partition(partition) {
+    partition(partition: number): PartitionKeys {
       let keys = made.get(partition)
       if (keys === undefined) {
         const named = Object.entries(PARTITION_KEYS).map(([name, key]) => [name, `${prefix}:{${partition}}:${key}`])

@@ -18,14 +18,12 @@ import {
   type OpenedAlert,
   type SavedStorm,
 } from '../ports/alerts.ts'
-import type { Lease } from '../ports/lease.ts'
-import { type Alerts, type Data, heldLease, partitionAt } from './data.ts'
+import { type Alerts, type Data, ownedBy, partitionAt } from './data.ts'
 
 const NO_PARTS: StoredAlert = { opening: null, end: null, acknowledged: null, snoozed: null, notification: null }
 
 export function alertsOn(data: Data): AlertStore {
   const alertsAt = (number: number): Alerts => partitionAt(data, number).alerts
-  const isOurs = ({ partition, token }: Lease): boolean => heldLease(data, partitionAt(data, partition)) === token
   return {
     list: async (number, page) => pageOf(alertsAt(number), page),
     count: async numbers =>
@@ -45,8 +43,9 @@ export function alertsOn(data: Data): AlertStore {
 
     dueNotifications: async (number, count) => dueNotifications(alertsAt(number), { count, now: data.now() }),
     async recordNotifications(lease, decisions) {
-      if (!isOurs(lease)) return false
-      for (const decision of decisions) recordOne(alertsAt(lease.partition), decision, data)
+      const alerts = ownedBy(data, lease)?.alerts
+      if (alerts === undefined) return false
+      for (const decision of decisions) recordOne(alerts, decision, data)
       return true
     },
     outbox: async (number, receiver, count) => {
@@ -54,8 +53,9 @@ export function alertsOn(data: Data): AlertStore {
       return outbox.after(outboxPositions.get(receiver) ?? ENTRY_ID_ZERO, count)
     },
     async noteDelivered(lease, { receiver, upTo, receivers }) {
-      if (!isOurs(lease)) return false
-      const { outbox, outboxPositions: positions } = alertsAt(lease.partition)
+      const alerts = ownedBy(data, lease)?.alerts
+      if (alerts === undefined) return false
+      const { outbox, outboxPositions: positions } = alerts
       if (compareEntryIds(upTo, positions.get(receiver) ?? ENTRY_ID_ZERO) > 0) positions.set(receiver, upTo)
       const toAll = receivers.map(one => positions.get(one) ?? ENTRY_ID_ZERO).sort(compareEntryIds)[0]
       const kept = outbox.entries.filter(({ id }) => toAll === undefined || compareEntryIds(id, toAll) > 0)
@@ -69,8 +69,9 @@ export function alertsOn(data: Data): AlertStore {
     loadStorm: async () => alertsAt(FLEET_PARTITION).storm,
     async saveStorm(lease, saved) {
       assert.equal(lease.partition, FLEET_PARTITION, 'the owner of the fleet partition saves storms')
-      if (!isOurs(lease)) return false
-      saveStorm(alertsAt(FLEET_PARTITION), saved, data)
+      const alerts = ownedBy(data, lease)?.alerts
+      if (alerts === undefined) return false
+      saveStorm(alerts, saved, data)
       return true
     },
   }

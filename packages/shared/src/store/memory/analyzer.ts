@@ -1,9 +1,8 @@
 import { entryTimeMs } from '../../sample/receipt.ts'
 import type { AnalyzerStore, Backlog } from '../ports/analyzer.ts'
-import type { Lease } from '../ports/lease.ts'
 import { toEntry } from '../stream-entry.ts'
 import { applyCommit } from './committing.ts'
-import { type Data, heldLease, type Partition, partitionAt, storedWindow } from './data.ts'
+import { type Data, heldLease, ownedBy, type Partition, partitionAt, storedWindow } from './data.ts'
 import { indexAfter } from './log.ts'
 import { acknowledge, loadCheckpoint, readerOn, readPending } from './reading.ts'
 
@@ -64,12 +63,6 @@ export function analyzerOn(data: Data): AnalyzerStore {
     commit: async (lease, commit) => applyCommit(data, lease, commit),
     backlogs: async numbers => numbers.map(number => backlogOf(partitionAt(data, number), data.now())),
   }
-}
-
-/** Returns the lease's partition; undefined when the lease is not held any more. */
-function ownedBy(data: Data, { partition: number, token }: Lease): Partition | undefined {
-  const partition = partitionAt(data, number)
-  return heldLease(data, partition) === token ? partition : undefined
 }
 
 function backlogOf({ stream, accepted, analysed, dead, checkpoint }: Partition, now: number): Backlog {

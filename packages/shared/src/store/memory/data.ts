@@ -7,6 +7,7 @@ import type { EntryFindings } from '../../verdict/kept-verdicts.ts'
 import type { AlertFeedEntry, OutboxEntry } from '../ports/alerts.ts'
 import type { LoadedCheckpoint } from '../ports/analyzer.ts'
 import type { Commit, DeadLetter } from '../ports/commit.ts'
+import type { Lease } from '../ports/lease.ts'
 import type { StoreLimits } from '../ports/store.ts'
 import { Log } from './log.ts'
 
@@ -82,6 +83,12 @@ export function partitionAt({ partitions }: Pick<Data, 'partitions'>, number: nu
 /** Returns the token of the partition's lease; undefined when it is free. */
 export function heldLease({ now }: Data, { lease }: Partition): string | undefined {
   return lease !== undefined && now() < lease.expiresAt ? lease.token : undefined
+}
+
+/** Returns the lease's partition; undefined when the lease is not held any more. */
+export function ownedBy(data: Data, { partition: number, token }: Lease): Partition | undefined {
+  const partition = partitionAt(data, number)
+  return heldLease(data, partition) === token ? partition : undefined
 }
 
 /** Returns a copy of a key's window. Not by slice(): that of a Buffer shares the memory. */

@@ -50,8 +50,7 @@ export async function createAppend(
     opening.defer(() => own.disconnect())
     append = await createConfirmedAppend({
       client: own,
-      partitions,
-      keyOf: partition => keys.partition(partition).samples,
+      partitionKeys: Array.from({ length: partitions }, (_, partition) => keys.partition(partition).samples),
       timeoutMs: Math.ceil(commandTimeoutMs * CONFIRM_SHARE),
       appendOne,
     })

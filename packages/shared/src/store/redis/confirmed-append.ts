@@ -1,14 +1,13 @@
 import { Cluster, type Redis } from 'ioredis'
 import { StoreError } from '../ports/errors.ts'
-import type { AppendBatch, AppendOutcome } from '../ports/gateway.ts'
-import { type Client, inOneWrite } from './connection.ts'
+import type { AppendBatch, AppendOutcome, GatewayStore } from '../ports/gateway.ts'
+import { type Client, eachInOneWrite } from './connection.ts'
 
 export interface ConfirmedAppendOptions {
   /** Used for appends only: WAIT blocks every command sent after it. */
   readonly client: Client
-  readonly partitions: number
-  /** Returns any key of the partition. */
-  readonly keyOf: (partition: number) => string
+  /** Any key of each partition. */
+  readonly partitionKeys: readonly string[]
   /** How long a replica may take to confirm. */
   readonly timeoutMs: number
   readonly appendOne: (node: Client, batch: AppendBatch) => Promise<AppendOutcome>
@@ -16,23 +15,23 @@ export interface ConfirmedAppendOptions {
 
 /**
  * Creates an `append` that reports `stored` only when a replica has the samples too: one WAIT for
- * all batches of a call on a node.
- *
- * WAIT covers what was written on its own connection. So appends go to their node's connection
- * directly, never through ioredis' redirections, and WAIT is sent after their replies and only on
- * the same connection: ioredis may have sent an append again, for example when Redis did not know
- * the script.
+ * all batches of a call on a node. WAIT covers what was written on its own connection, so appends
+ * go to their node directly, never through ioredis' redirections. WAIT is sent after their replies
+ * and only on the same connection: ioredis may have sent an append again, for example as EVAL.
  */
-export async function createConfirmedAppend(
-  options: ConfirmedAppendOptions,
-): Promise<(batches: readonly AppendBatch[]) => Promise<AppendOutcome[]>> {
-  const { client, timeoutMs, appendOne } = options
-  const nodeOf = client instanceof Cluster ? await clusterNodes(client, options) : () => client
+export async function createConfirmedAppend({
+  client,
+  partitionKeys,
+  timeoutMs,
+  appendOne,
+}: ConfirmedAppendOptions): Promise<GatewayStore['append']> {
+  const nodeOf = client instanceof Cluster ? await clusterNodes(client, partitionKeys) : () => client
 
-  async function appendTo(node: Redis, batches: readonly AppendBatch[]): Promise<AppendOutcome[]> {
+  async function appendTo(node: Redis | undefined, batches: readonly AppendBatch[]): Promise<AppendOutcome[]> {
+    if (node === undefined) return batches.map(() => failed('no node is known for the partition', 'refused'))
     if (node.status !== 'ready') return batches.map(() => failed('the node is unavailable', 'refused'))
     const socket = node.stream
-    const outcomes = await inOneWrite(node, () => Promise.all(batches.map(batch => appendOne(node, batch))))
+    const outcomes = await eachInOneWrite(node, batches, batch => appendOne(node, batch))
     if (!outcomes.some(isStored) || (await isConfirmed(node, socket))) return outcomes
     return outcomes.map(one => (isStored(one) ? failed('no replica confirmed the samples', 'unknown') : one))
   }
@@ -51,10 +50,7 @@ export async function createConfirmedAppend(
     await Promise.all(
       [...groups].map(async ([node, indexes]) => {
         const own = indexes.flatMap(index => batches[index] ?? [])
-        const outcomesOfNode =
-          node === undefined
-            ? own.map(() => failed('no node is known for the partition', 'refused'))
-            : await appendTo(node, own)
+        const outcomesOfNode = await appendTo(node, own)
         indexes.forEach((index, i) => {
           outcomes[index] = outcomesOfNode[i] ?? failed('the node returned no outcome', 'unknown')
         })
@@ -69,11 +65,9 @@ export async function createConfirmedAppend(
 /** Returns a function that finds the connection to the node that has a partition now. */
 async function clusterNodes(
   client: Cluster,
-  { partitions, keyOf }: ConfirmedAppendOptions,
+  partitionKeys: readonly string[],
 ): Promise<(partition: number) => Redis | undefined> {
-  const slots = await Promise.all(
-    Array.from({ length: partitions }, (_, partition) => client.cluster('KEYSLOT', keyOf(partition))),
-  )
+  const slots = await Promise.all(partitionKeys.map(key => client.cluster('KEYSLOT', key)))
   return partition => {
     const [name] = client.slots[slots[partition] ?? -1] ?? []
     return client.nodes('master').find(({ options }) => `${options.host}:${options.port}` === name)

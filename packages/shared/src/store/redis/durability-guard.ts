@@ -1,10 +1,10 @@
 import { Cluster } from 'ioredis'
 import { pause } from '../../runtime/lifecycle.ts'
 import { DurabilityMismatch } from '../ports/errors.ts'
-import type { DurabilityLevel } from '../ports/store.ts'
 import type { Client } from './connection.ts'
 import { type Judgement, judgeDurability, readFacts } from './durability.ts'
 import { mapErrors } from './errors.ts'
+import type { RedisStoreOptions } from './options.ts'
 
 /** Redis can be reconfigured while it runs, and a failover replaces it with another. */
 const CHECK_EVERY_MS = 5000
@@ -14,19 +14,14 @@ const CHECK_AGAIN_MS = 500
 
 const UNCHECKED = 'Redis was unavailable and its durability has not been checked again'
 
-export interface DurabilityGuardOptions {
-  readonly client: Client
-  readonly level: DurabilityLevel
-  /** Called with each sentence once, until another one replaces it. */
-  readonly onWarning: (sentence: string) => void
-}
+type GuardOptions = { readonly client: Client } & NonNullable<RedisStoreOptions['durability']>
 
 /**
  * Compares the facts of Redis with the level: before the first append, after each reconnect, and
  * every few seconds. In a cluster: of every primary that responds; appends to others fail anyway.
  */
 export class DurabilityGuard implements AsyncDisposable {
-  readonly #options: DurabilityGuardOptions
+  readonly #options: GuardOptions
   readonly #stop = new AbortController()
   readonly #watching: Promise<void>
   /** Ends the pause before the next check. */
@@ -35,14 +30,14 @@ export class DurabilityGuard implements AsyncDisposable {
   #warned = ''
 
   /** Rejects with a DurabilityMismatch when Redis does not provide the level. */
-  static async start(options: DurabilityGuardOptions): Promise<DurabilityGuard> {
+  static async start(options: GuardOptions): Promise<DurabilityGuard> {
     const { faults, outages, warnings } = await check(options)
     const missing = [...faults, ...outages]
     if (missing.length > 0) throw new DurabilityMismatch(missing.join(' '))
     return new DurabilityGuard(options, warnings)
   }
 
-  private constructor(options: DurabilityGuardOptions, warnings: readonly string[]) {
+  private constructor(options: GuardOptions, warnings: readonly string[]) {
     this.#options = options
     this.#warn(warnings)
     const { client } = options
@@ -68,8 +63,8 @@ export class DurabilityGuard implements AsyncDisposable {
 
   readonly #onReady = (): void => this.#wake.abort()
 
+  /** Another Redis may come back. The connection's failure has its own log line. */
   readonly #onClose = (): void => {
-    // Another Redis may come back. The connection's failure has its own log line.
     this.#fault ??= UNCHECKED
   }
 
@@ -100,6 +95,7 @@ export class DurabilityGuard implements AsyncDisposable {
     this.#fault = fault
   }
 
+  /** Warns of the same sentences once, until others replace them. */
   #warn(sentences: readonly string[]): void {
     const text = sentences.join(' ')
     if (text !== this.#warned && text !== '') this.#options.onWarning(text)
@@ -107,7 +103,7 @@ export class DurabilityGuard implements AsyncDisposable {
   }
 }
 
-async function check({ client, level }: DurabilityGuardOptions): Promise<Judgement> {
+async function check({ client, level }: GuardOptions): Promise<Judgement> {
   const facts = await mapErrors(() => readFacts(client))
   const all = facts.map(one => judgeDurability(level, one))
   return {
