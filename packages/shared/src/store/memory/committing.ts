@@ -1,7 +1,6 @@
 import { compareEntryIds, type EntryId } from '../../sample/receipt.ts'
 import type { EntryFindings } from '../../verdict/kept-verdicts.ts'
-import { assertCommitShape } from '../commit-shape.ts'
-import type { Commit, CommitOutcome } from '../ports/commit.ts'
+import { assertCommitShape, type Commit, type CommitOutcome } from '../ports/commit.ts'
 import type { Lease } from '../ports/lease.ts'
 import { toEntry } from '../stream-entry.ts'
 import { endAlert, openAlert } from './alerts.ts'

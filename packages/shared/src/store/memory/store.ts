@@ -17,7 +17,7 @@ export interface MemoryStoreOptions extends Partial<StoreLimits> {
 
 /**
  * The double of the Redis store in unit tests, and the fallback of `npm start` without Redis. It
- * behaves as Redis does, stream ids and consumer group included, and ends with the process.
+ * behaves as Redis does, with stream ids and a consumer group. Its data ends with the process.
  */
 export interface MemoryStore extends Store {
   /** Returns another connection to the data: two analyzers need two blocking reads. */

@@ -1,4 +1,5 @@
-import type { EntryId } from '../../sample/receipt.ts'
+import assert from 'node:assert/strict'
+import { compareEntryIds, type EntryId } from '../../sample/receipt.ts'
 import type { EntryFindings } from '../../verdict/kept-verdicts.ts'
 import type { AlertChanges } from './alerts.ts'
 
@@ -47,6 +48,23 @@ export interface Commit {
   readonly counts: readonly { readonly name: string; readonly by: number }[]
   /** Analyses that shadow rules would have flagged, each with its rule. */
   readonly shadowed: readonly { readonly rule: string; readonly analysis: string }[]
+}
+
+/** Throws when the members of a commit contradict each other, so that no store could apply it. */
+export function assertCommitShape(commit: Commit): void {
+  const { from, to, entries, analysed, dead, deadLetters, verdicts } = commit
+  // Trimmed entries are gone, so all of them must be applied.
+  assert(compareEntryIds(commit.keepFrom ?? '0-0', to.id) <= 0, 'a commit must not trim entries that it does not apply')
+  if (entries.length > 0) {
+    assert.equal(entries.at(-1), to.id, 'a commit leads to its last entry')
+    assert(
+      commit.requiresDrained !== true,
+      'only a commit without entries can require that no entry stands after the checkpoint',
+    )
+    return
+  }
+  assert.deepEqual(to, from, 'a commit without entries does not move the checkpoint')
+  assert.equal(analysed + dead + deadLetters.length + verdicts.length, 0, 'a commit without entries has no samples')
 }
 
 /** The part of a commit that rules add, when they add nothing. */

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { type AlertParts, FLEET_PARTITION, parseAlert } from '../../detection/alerts/record.ts'
 import type { EntryId } from '../../sample/receipt.ts'
-import type { PartitionKeys } from '../keys.ts'
 import type {
   AlertAt,
   AlertFeedEntry,
@@ -15,7 +14,7 @@ import { type Client, eachInOneWrite } from './connection.ts'
 import { withStoreErrors } from './errors.ts'
 import type { RedisStoreOptions } from './options.ts'
 import { toFields, toPairs } from './replies.ts'
-import type { ScriptClient, StoreContext } from './scripts.ts'
+import type { StoreContext } from './scripts.ts'
 
 /** The parts of an alert are fields of one hash, each with one writer: this and the alert's id. */
 const PARTS = ['o:', 'e:', 'a:', 's:', 't:'] as const
@@ -59,10 +58,10 @@ function alertAccess({ client, keys, options }: StoreContext) {
   } satisfies Partial<AlertStore>
 }
 
-function notifications({ client, keys, options }: StoreContext) {
+function notifications(context: StoreContext) {
+  const { client, keys, options } = context
   return {
-    dueNotifications: (partition, count) =>
-      readDueNotifications(client, keys.partition(partition), { count, ...options }),
+    dueNotifications: (partition, count) => readDueNotifications(context, partition, count),
     async recordNotifications({ partition, token }, decisions) {
       const { lease, alerts, notificationChecks, outbox } = keys.partition(partition)
       const touched = [lease, alerts, notificationChecks, outbox]
@@ -99,11 +98,12 @@ function storms({ client, keys }: StoreContext) {
 }
 
 async function readDueNotifications(
-  client: ScriptClient,
-  { notificationChecks, alerts }: PartitionKeys,
-  options: { readonly count: number } & Pick<RedisStoreOptions, 'onFailure'>,
+  { client, keys, options }: StoreContext,
+  partition: number,
+  count: number,
 ): Promise<DueNotifications> {
-  const reply = await client.dueNotifications(notificationChecks, alerts, options.count)
+  const { notificationChecks, alerts } = keys.partition(partition)
+  const reply = await client.dueNotifications(notificationChecks, alerts, count)
   const [now, ...flat] = reply as [number, ...string[]]
   const found: DueNotifications['alerts'][number][] = []
   const unreadable: string[] = []
@@ -149,11 +149,7 @@ function toAlertsAt(flat: readonly string[]): AlertAt[] {
 }
 
 /** Unreadable counts as missing: one corrupt value must not make the whole list unusable. */
-function toParts(
-  id: string,
-  texts: readonly (string | null)[],
-  { onFailure }: Pick<RedisStoreOptions, 'onFailure'>,
-): AlertParts | null {
+function toParts(id: string, texts: readonly (string | null)[], { onFailure }: RedisStoreOptions): AlertParts | null {
   try {
     const [opening, end, acknowledged, snoozed, notification] = texts
     return parseAlert({ opening, end, acknowledged, snoozed, notification })
