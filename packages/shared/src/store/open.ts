@@ -9,7 +9,7 @@ import { openRedisStore } from './redis/store.ts'
 
 const RETRY = { minMs: 50, maxMs: 2000 }
 
-export interface OpenStoreOptions {
+export interface OpenOptions {
   readonly redis: Partial<Omit<RedisStoreOptions, 'onFailure' | 'durability'>> & { readonly url: string }
   /** What Redis must keep of appended samples; undefined for a service that appends none. */
   readonly durability?: DurabilityLevel | undefined
@@ -21,12 +21,7 @@ export interface OpenStoreOptions {
  * Opens the Redis store, retrying while Redis does not respond; undefined when `signal` aborts it.
  * Rejects with a LayoutMismatch or a DurabilityMismatch, which a retry cannot fix.
  */
-export async function openStore({
-  redis,
-  durability: level,
-  log,
-  signal,
-}: OpenStoreOptions): Promise<Store | undefined> {
+export async function openStore({ redis, durability: level, log, signal }: OpenOptions): Promise<Store | undefined> {
   const logFailure = createFailureLog(log)
   const onFailure = (error: Error): void => logFailure(error, 'a failure of the Redis store')
   const durability = level && { level, onWarning: (sentence: string) => log.warn(sentence) }

@@ -20,7 +20,7 @@ export interface AlertStore {
   /** Reads a page, newest first: firing alerts by opening, resolved ones by resolution time. */
   list(partition: number, page: AlertPage): Promise<AlertAt[]>
   /** Counts the alerts of each partition. */
-  count(partitions: readonly number[]): Promise<AlertCounts[]>
+  count(partitions: readonly number[]): Promise<{ firing: number; resolved: number }[]>
   /** Reads alerts in the order given; null for an unknown id and for unreadable parts. */
   read(partition: number, ids: readonly string[]): Promise<(AlertParts | null)[]>
 
@@ -37,7 +37,10 @@ export interface AlertStore {
    * Records that everything up to `upTo` was delivered to `receiver`. What all of `receivers` have
    * leaves the outbox. False when the caller does not hold the lease.
    */
-  noteDelivered(lease: Lease, delivered: Delivered): Promise<boolean>
+  noteDelivered(
+    lease: Lease,
+    delivered: { receiver: string; upTo: EntryId; receivers: readonly string[] },
+  ): Promise<boolean>
   /** Counts the entries in the outbox of each partition. */
   outboxLengths(partitions: readonly number[]): Promise<number[]>
 
@@ -67,11 +70,6 @@ export interface AlertPage {
   readonly count: number
 }
 
-export interface AlertCounts {
-  readonly firing: number
-  readonly resolved: number
-}
-
 export interface DueNotifications {
   /** The store's clock, Unix milliseconds. */
   readonly now: number
@@ -97,12 +95,6 @@ export interface OutboxEntry {
   readonly status: 'firing' | 'resolved'
   /** Counts the alert's notifications from 1; the same for each delivery attempt. */
   readonly number: number
-}
-
-export interface Delivered {
-  readonly receiver: string
-  readonly upTo: EntryId
-  readonly receivers: readonly string[]
 }
 
 export interface AlertFeedEntry {

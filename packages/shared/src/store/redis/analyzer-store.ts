@@ -21,21 +21,18 @@ export interface AnalyzerContext extends StoreContext {
 
 export function createAnalyzerStore(context: AnalyzerContext): AnalyzerStore & AsyncDisposable {
   const { client, keys, options } = context
-  const {
-    interruptRead,
-    [Symbol.asyncDispose]: dispose,
-    read,
-  } = client instanceof Cluster ? createPollingReader(client, keys) : createBlockingReader(client, keys, options)
+  const reader =
+    client instanceof Cluster ? createPollingReader(client, keys) : createBlockingReader(client, keys, options)
   return {
     ...withStoreErrors<Omit<AnalyzerStore, 'interruptRead'>>({
       ...ownership(context),
       ...entryAccess(context),
       ...keyAccess(context),
-      read,
+      read: reader.read,
       commit: createCommit(context),
     }),
-    interruptRead,
-    [Symbol.asyncDispose]: dispose,
+    interruptRead: reader.interruptRead,
+    [Symbol.asyncDispose]: reader[Symbol.asyncDispose],
   }
 }
 

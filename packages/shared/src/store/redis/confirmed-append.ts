@@ -19,12 +19,8 @@ export interface ConfirmedAppendOptions {
  * go to their node directly, never through ioredis' redirections. WAIT is sent after their replies
  * and only on the same connection: ioredis may have sent an append again, for example as EVAL.
  */
-export async function createConfirmedAppend({
-  client,
-  partitionKeys,
-  timeoutMs,
-  appendOne,
-}: ConfirmedAppendOptions): Promise<GatewayStore['append']> {
+export async function createConfirmedAppend(options: ConfirmedAppendOptions): Promise<GatewayStore['append']> {
+  const { client, partitionKeys, timeoutMs, appendOne } = options
   const nodeOf = client instanceof Cluster ? await clusterNodes(client, partitionKeys) : () => client
 
   async function appendTo(node: Redis | undefined, batches: readonly AppendBatch[]): Promise<AppendOutcome[]> {

@@ -131,10 +131,6 @@ export function inOneWrite<T>(client: Client, send: () => T): T {
 }
 
 /** Sends a request for each item in one write, and returns the results in order. */
-export function eachInOneWrite<T, R>(
-  client: Client,
-  items: readonly T[],
-  request: (item: T) => Promise<R>,
-): Promise<R[]> {
+export function eachInOneWrite<T, R>(client: Client, items: readonly T[], request: (item: T) => Promise<R>) {
   return inOneWrite(client, () => Promise.all(items.map(request)))
 }

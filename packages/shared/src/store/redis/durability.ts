@@ -48,7 +48,7 @@ export function judgeDurability(level: DurabilityLevel, facts: RedisFacts): Judg
     outages.push(`DURABILITY is replicated, and ${name} has no replica that is online: connect one${other}.`)
   }
   if (config === undefined) {
-    warnings.push(`${name} denies CONFIG GET, so its settings were not checked: ${uncheckedSettings(level)}.`)
+    warnings.push(`${name} denies CONFIG GET, so its settings were not checked: ${UNCHECKED_SETTINGS[level]}.`)
     return { faults, outages, warnings }
   }
   if (isAppendOnly && level === 'disk' && config.appendfsync !== 'always') {
@@ -65,15 +65,10 @@ export function judgeDurability(level: DurabilityLevel, facts: RedisFacts): Judg
   return { faults, outages, warnings }
 }
 
-function uncheckedSettings(level: Exclude<DurabilityLevel, 'memory'>): string {
-  switch (level) {
-    case 'local':
-      return 'make sure that no-appendfsync-on-rewrite is no'
-    case 'disk':
-      return 'make sure that appendfsync is always and no-appendfsync-on-rewrite is no'
-    case 'replicated':
-      return 'make sure that min-replicas-to-write is at least 1'
-  }
+const UNCHECKED_SETTINGS = {
+  local: 'make sure that no-appendfsync-on-rewrite is no',
+  disk: 'make sure that appendfsync is always and no-appendfsync-on-rewrite is no',
+  replicated: 'make sure that min-replicas-to-write is at least 1',
 }
 
 /** Reads the facts of Redis, or of each connected primary. Rejects when none responds. */
