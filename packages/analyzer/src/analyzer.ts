@@ -35,62 +35,51 @@ export interface AnalyzerOptions {
 /** Runs an analyzer until it is disposed of, which hands off its partitions, not the store. */
 export function startAnalyzer({ config, store, log, registry, spans }: AnalyzerOptions): AsyncDisposable {
   const metrics = createAnalyzerMetrics(registry)
-  const clock = systemClock
-  const logFailure = createFailureLog(log)
-  metrics.partitions.set(store.partitions)
+  const context = { metrics, log, logFailure: createFailureLog(log), clock: systemClock }
+  const { clock } = context
+  const { partitions } = store
+  metrics.partitions.set(partitions)
   const resources = new AsyncDisposableStack()
-  const reading = resources.use(new ReadLoop({ store: store.analyzer, metrics, logFailure, clock }))
+  const reading = resources.use(new ReadLoop({ ...context, store: store.analyzer }))
   const settings = {
     window: config.WINDOW,
     threshold: config.THRESHOLD,
     windowMin: config.WINDOW_MIN,
     batchSamplesMax: config.BATCH_SAMPLES_MAX,
-    keysMax: Math.ceil(config.WINDOWS_MAX / store.partitions),
+    keysMax: Math.ceil(config.WINDOWS_MAX / partitions),
     verdictsKept: config.VERDICTS_KEPT,
     alertWaitMs: config.ALERT_WAIT_MS,
   }
   const rules = resources.use(
-    new RuleSource({ store: store.rules, settings, metrics, log, logFailure, clock, pollMs: config.RULES_POLL_MS }),
+    new RuleSource({ ...context, store: store.rules, settings, pollMs: config.RULES_POLL_MS }),
   )
   const ownership = resources.use(
     new Ownership({
+      ...context,
       member: config.ANALYZER_ID ?? `${hostname()}-${randomUUID().slice(0, 8)}`,
-      partitions: store.partitions,
+      partitions,
       store: store.analyzer,
-      metrics,
-      log,
-      logFailure,
-      clock,
       leaseTtlMs: config.LEASE_TTL_MS,
       heartbeatMs: config.HEARTBEAT_MS,
-      workerOptions: {
-        store: store.analyzer,
-        settings,
-        metrics,
-        log,
-        logFailure,
-        reading,
-        rules,
-        clock,
-        yieldToOthers: createYield(),
-        rollbacks: new RollbackWatch(),
-        onTraced: createTracing({ metrics, log, spans, now: clock.wallMs }),
-      },
+      settings,
+      reading,
+      rules,
+      yieldToOthers: createYield(),
+      rollbacks: new RollbackWatch(),
+      onTraced: createTracing({ metrics, log, spans, now: clock.wallMs }),
     }),
   )
   // Disposed of before the leases are released, so that deliveries are recorded.
   resources.use(
     startNotifier({
+      ...context,
+      metrics: createNotifyMetrics(registry),
+      storeErrors: metrics.storeErrors,
       alerts: store.alerts,
-      partitions: store.partitions,
+      partitions,
       receivers: createReceivers(config, clock),
       rules,
       leases: () => ownership.leases,
-      metrics: createNotifyMetrics(registry),
-      storeErrors: metrics.storeErrors,
-      log,
-      logFailure,
-      clock,
       waitMs: config.ALERT_WAIT_MS,
       resendMs: config.ALERT_RESEND_MS,
     }),

@@ -1,13 +1,11 @@
 import type { Clock } from '@tidemark/shared/runtime/clock'
 import type { FailureLog } from '@tidemark/shared/runtime/logger'
 
-export interface Repetition extends AsyncDisposable {
-  /** Ends the repetition and waits for a running action. */
-  [Symbol.asyncDispose](): Promise<void>
-}
-
-/** Runs an action at once and again after each pause. The action must not reject. */
-export function repeat(action: () => Promise<unknown>, clock: Clock, pauseMs: number): Repetition {
+/**
+ * Runs an action at once and again after each pause, until disposed of, which waits for a running
+ * action. The action must not reject.
+ */
+export function repeat(action: () => Promise<unknown>, clock: Clock, pauseMs: number): AsyncDisposable {
   const stop = new AbortController()
   async function run(): Promise<void> {
     while (!stop.signal.aborted) {
@@ -29,21 +27,19 @@ export interface AttemptOptions {
   readonly logFailure: FailureLog
 }
 
-/**
- * Runs an action of the store. A failure is counted, logged and returned as false: the caller
- * retries it later.
- */
+/** Runs an action of the store; false if it failed: counted, logged, and for the caller to retry. */
 export async function attempt(
   what: string,
   action: () => Promise<unknown>,
   { storeErrors, logFailure }: AttemptOptions,
+  fields?: Readonly<Record<string, unknown>>,
 ): Promise<boolean> {
   try {
     await action()
     return true
   } catch (error) {
     storeErrors.inc()
-    logFailure(error, `${what} failed`)
+    logFailure(error, `${what} failed`, fields)
     return false
   }
 }

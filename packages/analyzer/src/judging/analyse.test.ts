@@ -235,7 +235,8 @@ describe('under rules', () => {
     expect(effects[0]?.keys.map(({ analysis }) => JSON.parse(analysis ?? 'null'))).toMatchObject([
       { timestamp: 200, count: 2 },
     ])
-    expect(effects[0]?.tally).toEqual({ late: 1, duplicates: 1, refusedLate: 1, refusedDuplicates: 1 })
+    const once = { late: 1, duplicate: 1 }
+    expect(effects[0]).toMatchObject({ tally: once, refused: once })
     expect(countsOf(effects)).toEqual({})
   })
 })

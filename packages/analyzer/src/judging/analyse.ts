@@ -15,9 +15,8 @@ export interface AnalyseOptions extends AnalysisOptions {
 }
 
 /**
- * Finds the slots of a run's keys and applies the rules to them; returns the keys that are not in
- * memory, each once. The caller loads those and calls again until none is missing: only when a key
- * is in memory is its shadow rule known.
+ * Finds the slots of a run's keys and applies the rules to them; returns the keys not in memory.
+ * Load those and repeat until none is missing: the shadow rule of a missing key is unknown.
  */
 export function missingKeys(run: Run, windows: Windows, rules: RuleSet): string[] {
   const missing = new Set<string>()
@@ -56,7 +55,6 @@ function findShadow(entry: ReadableEntry, index: number, windows: Windows, rules
   entry.shadows[index] = slot
 }
 
-/** What scoring reads and changes. */
 interface Scoring {
   readonly options: AnalyseOptions
   readonly windows: Windows
@@ -109,13 +107,9 @@ function scoreEntry(entry: ReadableEntry, scoring: Scoring): EntryAnalysis {
 }
 
 /** Scores a sample by its shadow rule, which affects only counts and the list `shadowed`. */
-function scoreShadow(
-  { entry, context }: EntryAnalysis,
-  index: number,
-  slot: Slot,
-  judge: Judge,
-  { windows, effects }: Scoring,
-): void {
+function scoreShadow(analysis: EntryAnalysis, index: number, slot: Slot, judge: Judge, scoring: Scoring): void {
+  const { entry, context } = analysis
+  const { windows, effects } = scoring
   const value = entry.samples[index * SAMPLE_STRIDE + 1] as number
   const timestamp = entry.samples[index * SAMPLE_STRIDE + 2] as number
   const judged = judge.step(windows.row(slot), value, timestamp, entryTimeMs(entry.id))
@@ -131,9 +125,8 @@ function scoreShadow(
 }
 
 /**
- * Adds one update per key: its window and its newest analysis, found from the end. Only the newest
- * one is kept for readers, and encoding all of them would cost ten times as much as scoring. A
- * refused sample has no analysis: the one before it counts.
+ * Adds one update per key: its window and its newest analysis, found from the end: encoding all
+ * would cost ten times as much as scoring. A refused sample has none: the one before it counts.
  */
 function collectUpdates(analyses: readonly EntryAnalysis[], windows: Windows, effects: Effects): void {
   /** Updates that still lack an analysis: all later samples of the key were refused. */
@@ -148,11 +141,8 @@ function collectUpdates(analyses: readonly EntryAnalysis[], windows: Windows, ef
         effects.keys.push({ key: SHADOW + keyAt(entry, index), window: windows.encodeUpdate(shadow), analysis: null })
       }
       if (windows.addToUpdates(slot)) {
-        const update = {
-          key: keyAt(entry, index),
-          window: windows.encodeUpdate(slot),
-          analysis: analysis.encode(index),
-        }
+        const window = windows.encodeUpdate(slot)
+        const update = { key: keyAt(entry, index), window, analysis: analysis.encode(index) }
         effects.keys.push(update)
         if (update.analysis === null) incomplete.set(slot, update)
       } else if (incomplete.size > 0) {

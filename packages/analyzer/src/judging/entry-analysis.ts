@@ -33,8 +33,8 @@ const NO_JUDGEMENT = -1
  *     judgements  samples with a rule, late, duplicate: index, marks, score, threshold, low, high
  *     starts      every sample: where its judgement starts; allocated with the first judgement
  *
- * The first two have the layout that kept-verdicts.ts stores, so `verdicts` needs no conversion.
- * `encode` turns a sample's numbers into JSON: needed for anomalies and each key's newest sample.
+ * The first two are laid out as kept-verdicts.ts stores them. Only anomalies and each key's newest
+ * sample are encoded as JSON.
  */
 export class EntryAnalysis {
   readonly entry: ReadableEntry

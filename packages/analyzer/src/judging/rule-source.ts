@@ -1,41 +1,33 @@
 import { EMPTY_DOCUMENT } from '@tidemark/shared/detection/rules/document'
 import { RuleError } from '@tidemark/shared/detection/rules/rule'
 import { RuleSet } from '@tidemark/shared/detection/rules/rule-set'
-import type { Clock } from '@tidemark/shared/runtime/clock'
-import type { FailureLog } from '@tidemark/shared/runtime/logger'
 import type { RuleStore } from '@tidemark/shared/store/ports/rules'
 import type { VerdictSettings } from '@tidemark/shared/verdict/analysis'
-import type { Logger } from 'pino'
-import type { AnalyzerMetrics } from '../metrics.ts'
-import { attempt, type Repetition, repeat } from '../repeat.ts'
+import type { Context } from '../context.ts'
+import { attempt, repeat } from '../repeat.ts'
 
-export interface RuleSourceOptions {
+export interface RuleSourceOptions extends Context {
   readonly store: RuleStore
   readonly settings: VerdictSettings
-  readonly metrics: Pick<AnalyzerMetrics, 'rulesVersion' | 'rulesUnreadable' | 'storeErrors'>
-  readonly log: Logger
-  readonly logFailure: FailureLog
-  readonly clock: Clock
   readonly pollMs: number
 }
 
 /**
- * The rules in force, loaded by polling: every analyzer has a change within `pollMs` and one
- * request. While the store is unavailable, the last rules stay in force. Rules that this version
- * cannot read are skipped, counted and logged.
+ * The rules in force, loaded by polling. While the store is unavailable, the last rules stay in
+ * force. Rules that this version cannot read are skipped, counted and logged.
  */
 export class RuleSource implements AsyncDisposable {
   readonly #options: RuleSourceOptions
-  readonly #polling: Repetition
+  readonly #polling: AsyncDisposable
   #current: RuleSet
   /** The newest version that was loaded, readable or not. */
   #seen = 0
   #loading: Promise<void> | undefined
 
   constructor(options: RuleSourceOptions) {
+    const { settings, metrics, logFailure, clock, pollMs } = options
     this.#options = options
-    this.#current = new RuleSet(EMPTY_DOCUMENT, options.settings)
-    const { metrics, logFailure, clock, pollMs } = options
+    this.#current = new RuleSet(EMPTY_DOCUMENT, settings)
     const failures = { storeErrors: metrics.storeErrors, logFailure }
     this.#polling = repeat(() => attempt('loading the rules', () => this.#poll(), failures), clock, pollMs)
   }
@@ -57,7 +49,7 @@ export class RuleSource implements AsyncDisposable {
     return this.#current
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
+  [Symbol.asyncDispose](): PromiseLike<void> {
     return this.#polling[Symbol.asyncDispose]()
   }
 
@@ -76,19 +68,17 @@ export class RuleSource implements AsyncDisposable {
   async #loadOnce(): Promise<void> {
     const { store, settings, metrics, log } = this.#options
     const document = await store.document()
-    if (document.version <= this.#seen) return
-    this.#seen = document.version
+    const { version, rules } = document
+    if (version <= this.#seen) return
+    this.#seen = version
     try {
       this.#current = new RuleSet(document, settings)
-      metrics.rulesVersion.set(document.version)
-      log.info({ version: document.version, rules: document.rules.length }, 'rules loaded')
+      metrics.rulesVersion.set(version)
+      log.info({ version, rules: rules.length }, 'rules loaded')
     } catch (error) {
       if (!(error instanceof RuleError)) throw error
       metrics.rulesUnreadable.inc()
-      log.error(
-        { err: error, version: document.version },
-        'the rules are unreadable; the previous version stays in force',
-      )
+      log.error({ err: error, version }, 'the rules are unreadable; the previous version stays in force')
     }
   }
 }

@@ -13,7 +13,7 @@ function entry(id: string, offset: number, count = 1): Entry {
 describe('a run', () => {
   test('holds entries with consecutive offsets', () => {
     const run = takeRun([entry('1-0', 0, 2), entry('2-0', 2, 3), entry('3-0', 6)], START, 100)
-    expect(run).toMatchObject({ entries: ['1-0', '2-0'], to: { id: '2-0', offset: 5 }, sampleCount: 5 })
+    expect(run).toMatchObject({ entries: ['1-0', '2-0'], to: { id: '2-0', offset: 5 }, analysed: 5 })
   })
 
   test('ends before an entry without an offset: a gap before it would go unnoticed', () => {
@@ -46,15 +46,17 @@ describe('a run', () => {
     ['a key that is a number', { samples: '[1,1,2]', count: 1, offset: 0 }, 'sample 0 is not', 1],
   ])('counts an entry with %s as dead and goes on', (_, fields, reason, samples) => {
     const run = takeRun([{ id: '1-0', ...fields }, entry('2-0', samples)], START, 100)
-    expect(run.dead).toEqual([{ id: '1-0', reason: expect.stringContaining(reason), samples: fields.samples ?? '' }])
-    expect(run).toMatchObject({ entries: ['1-0', '2-0'], deadSampleCount: samples, sampleCount: 1 })
+    expect(run.deadLetters).toEqual([
+      { id: '1-0', reason: expect.stringContaining(reason), samples: fields.samples ?? '' },
+    ])
+    expect(run).toMatchObject({ entries: ['1-0', '2-0'], dead: samples, analysed: 1 })
   })
 
   test('with a deleted entry lacks its samples, and the next offset shows how many there were', () => {
     const deleted = { id: '1-0', samples: undefined, count: undefined, offset: undefined, isDeleted: true }
     const run = takeRun([deleted, entry('2-0', 4)], START, 100)
-    expect(run).toMatchObject({ dead: [], entries: ['1-0'], to: { id: '1-0', offset: 0 }, sampleCount: 0 })
-    expect(takeRun([entry('2-0', 4)], run.to, 100)).toMatchObject({ to: { id: '2-0', offset: 5 }, sampleCount: 1 })
+    expect(run).toMatchObject({ deadLetters: [], entries: ['1-0'], to: { id: '1-0', offset: 0 }, analysed: 0 })
+    expect(takeRun([entry('2-0', 4)], run.to, 100)).toMatchObject({ to: { id: '2-0', offset: 5 }, analysed: 1 })
   })
 
   test('consists of the entries after the checkpoint, each once', () => {

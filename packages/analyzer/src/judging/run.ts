@@ -3,19 +3,12 @@ import { compareEntryIds, type EntryId } from '@tidemark/shared/sample/receipt'
 import type { Checkpoint, Commit, DeadLetter } from '@tidemark/shared/store/ports/commit'
 import { NO_SLOT } from './windows.ts'
 
-/** Consecutive entries without a gap, parsed: the input of one commit. */
-export interface Run {
-  readonly from: Checkpoint
-  readonly to: Checkpoint
-  /** In order, including dead letters and deleted entries. */
-  readonly entries: readonly EntryId[]
-  /** The last entry that is not deleted. */
-  readonly witness: Commit['witness']
+/**
+ * Consecutive entries without a gap, parsed: the input of one commit. `entries` includes dead
+ * letters and deleted entries; `analysed` counts the samples of the readable ones.
+ */
+export interface Run extends Pick<Commit, 'from' | 'to' | 'entries' | 'witness' | 'analysed' | 'dead' | 'deadLetters'> {
   readonly readable: readonly ReadableEntry[]
-  readonly dead: readonly DeadLetter[]
-  /** Samples in the readable entries, and in the dead letters. */
-  readonly sampleCount: number
-  readonly deadSampleCount: number
   /** The entries that carry traces; in most runs there are none. */
   readonly traced: readonly TracedEntry[]
 }
@@ -38,24 +31,24 @@ export interface ReadableEntry {
 }
 
 /**
- * Takes one run from the front of `entries`, none of which is at or before `from`: entries with
- * consecutive offsets, and no more than `samplesMax` samples unless the first entry alone has more.
- * The offset of the first entry is not checked: only the store knows whether there is an entry
- * before it.
+ * Takes one run from the front of `entries`, which are after `from`: consecutive offsets, and at
+ * most `samplesMax` samples unless the first entry alone has more. The first entry's offset is not
+ * checked: only the store knows whether there is an entry before it.
  */
 export function takeRun(entries: readonly Entry[], from: Checkpoint, samplesMax: number): Run {
   const ids: EntryId[] = []
   const readable: ReadableEntry[] = []
-  const dead: DeadLetter[] = []
+  const deadLetters: DeadLetter[] = []
   const traced: TracedEntry[] = []
   let offset = from.offset
   let witness: Commit['witness']
-  let sampleCount = 0
-  let deadSampleCount = 0
+  let analysed = 0
+  let dead = 0
   for (const entry of entries) {
-    const count = countOf(entry)
+    // Without an offset the gateway did not write it, so none of its samples was accepted.
+    const count = entry.offset === undefined ? 0 : (entry.count ?? 0)
     const isFirst = ids.length === 0
-    if (!isFirst && sampleCount + deadSampleCount + count > samplesMax) break
+    if (!isFirst && analysed + dead + count > samplesMax) break
     // An entry without an offset starts a run of its own, or a gap before it would go unnoticed.
     if (!isFirst && entry.offset !== offset) break
     offset = entry.offset ?? offset
@@ -68,25 +61,20 @@ export function takeRun(entries: readonly Entry[], from: Checkpoint, samplesMax:
     if (unpacked.kind === 'samples') {
       const slots = new Int32Array(count).fill(NO_SLOT)
       readable.push({ id: entry.id, samples: unpacked.samples, count, slots, shadows: null })
-      sampleCount += count
+      analysed += count
     } else {
-      dead.push({ id: entry.id, reason: unpacked.reason, samples: entry.samples ?? '' })
-      deadSampleCount += count
+      deadLetters.push({ id: entry.id, reason: unpacked.reason, samples: entry.samples ?? '' })
+      dead += count
     }
   }
-  const last = ids.at(-1) ?? from.id
-  return { from, to: { id: last, offset }, entries: ids, witness, readable, dead, sampleCount, deadSampleCount, traced }
+  const to = { id: ids.at(-1) ?? from.id, offset }
+  return { from, to, entries: ids, witness, readable, deadLetters, analysed, dead, traced }
 }
 
 /** Returns a run of one entry that becomes a dead letter, whatever its content. */
 export function deadLetterRun(entry: Entry, from: Checkpoint, reason: string): Run {
   const run = takeRun([{ ...entry, samples: undefined }], from, 1)
-  return { ...run, dead: run.dead.map(dead => ({ ...dead, reason, samples: entry.samples ?? '' })) }
-}
-
-/** Returns the samples accepted with an entry; 0 if the gateway did not write it. */
-function countOf(entry: Entry): number {
-  return entry.offset === undefined ? 0 : (entry.count ?? 0)
+  return { ...run, deadLetters: run.deadLetters.map(one => ({ ...one, reason, samples: entry.samples ?? '' })) }
 }
 
 /** Returns the entries after the checkpoint, each once, in order. */

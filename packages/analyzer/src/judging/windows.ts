@@ -25,20 +25,14 @@ import { VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
 const SLAB_SHIFT = 8
 const SLAB_ROWS = 1 << SLAB_SHIFT
 
-/**
- * Samples in a tail. A longer tail costs more per write, a shorter one causes more writes of whole
- * rows (50 samples): with one sample of a key per commit, 12 and 20 cost the same.
- */
+/** Samples in a tail. A longer one costs more, a shorter one more whole rows; 12 and 20 are equal. */
 const TAIL_MAX = 16
 
 /** Float64s per array of encoded updates: one array per update costs four times as much. */
 const UPDATES_LENGTH = 8192
 
-/** A tail cannot bring the row in the store up to date: the next update must write a row. */
+/** The next update must write a row: a tail cannot bring the stored row up to date. */
 const NO_ROW = -1
-
-/** No rules have been applied to the key yet; versions of rules start at 0. */
-const NO_VERSION = -1
 
 /** Prefix of a key's shadow window. No key begins with a control character. */
 export const SHADOW = '\u0001'
@@ -51,11 +45,6 @@ export type Slot = number
 
 export const NO_SLOT: Slot = -1
 
-export interface WindowsOptions {
-  /** Rows kept by `evict`. */
-  readonly keysMax: number
-}
-
 /** Rows of one shape. */
 interface Pool {
   readonly shape: RowShape
@@ -65,12 +54,11 @@ interface Pool {
 }
 
 /**
- * The windows of one partition's keys: rows as key-row.ts lays them out, in slabs of float64s, so
- * that a key costs its row and a map entry (about 1.1 KiB with a window of 50).
+ * The windows of one partition's keys: rows as key-row.ts lays them out, in slabs of float64s. A
+ * key costs its row and a map entry (about 1.1 KiB with a window of 50).
  *
  * It is a cache of Redis with second-chance eviction: each use after the first marks a row, and the
- * hand evicts the first row that was not used since it last passed. Keys that are seen once
- * therefore evict each other, not busy keys.
+ * hand evicts the first row not used since it last passed, so keys seen once evict each other.
  */
 export class Windows {
   readonly #keysMax: number
@@ -101,7 +89,8 @@ export class Windows {
   #hand = 0
   #unreadable = 0
 
-  constructor({ keysMax }: WindowsOptions) {
+  /** `evict` keeps `keysMax` rows. */
+  constructor({ keysMax }: { readonly keysMax: number }) {
     this.#keysMax = keysMax
   }
 
@@ -233,7 +222,8 @@ export class Windows {
   }
 
   #reshape(slot: Slot, shape: RowShape): void {
-    const [pool, row] = [this.#pool[slot] as number, this.#row[slot] as number]
+    const pool = this.#pool[slot] as number
+    const row = this.#row[slot] as number
     const from = this.#locate(slot, this.#otherView)
     this.#place(slot, shape)
     copyRow(from, this.row(slot))
@@ -256,7 +246,8 @@ export class Windows {
     if (slot >= this.#isUsed.length) this.#grow()
     this.#keys[slot] = key
     this.#isUsed[slot] = 0
-    this.#version[slot] = NO_VERSION
+    // No rules have been applied to the key yet; versions of rules start at 0.
+    this.#version[slot] = -1
     this.#shadow[slot] = NO_POLICY
     this.#updatedIn[slot] = 0
     this.#slots.set(key, slot)
@@ -264,7 +255,7 @@ export class Windows {
     return slot
   }
 
-  /** Gives a slot a row of a shape, with whatever stands there. */
+  /** Gives a slot a row of a shape, with stale content. */
   #place(slot: Slot, shape: RowShape): void {
     let number = this.#poolOfShape.get(shape)
     if (number === undefined) {

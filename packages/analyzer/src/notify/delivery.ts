@@ -1,11 +1,10 @@
 import { type AlertParts, assembleAlert } from '@tidemark/shared/detection/alerts/record'
-import { backoffMs, type Clock } from '@tidemark/shared/runtime/clock'
-import type { FailureLog } from '@tidemark/shared/runtime/logger'
+import { backoffMs } from '@tidemark/shared/runtime/clock'
 import { compareEntryIds, type EntryId } from '@tidemark/shared/sample/receipt'
-import type { AlertAt, AlertStore, OutboxEntry } from '@tidemark/shared/store/ports/alerts'
+import type { AlertAt, OutboxEntry } from '@tidemark/shared/store/ports/alerts'
 import type { Lease } from '@tidemark/shared/store/ports/lease'
-import type { Logger } from 'pino'
-import type { NotifyMetrics } from './metrics.ts'
+import { attempt } from '../repeat.ts'
+import type { NotifierOptions } from './options.ts'
 import { type Delivery, NO_RECEIVER, type Notification, type Receiver } from './receiver.ts'
 
 /** Pauses after failures: with the jitter 1 to 2 s at first, 30 to 60 s in the end. */
@@ -23,41 +22,31 @@ const LOGGED_MAX = 10
 /** Concurrent requests to one receiver: one per partition. */
 const CONCURRENT_MAX = 16
 
-export interface DeliveryOptions {
-  readonly alerts: Pick<AlertStore, 'outbox' | 'read' | 'noteDelivered' | 'list'>
-  readonly receivers: readonly Receiver[]
+export interface DeliveryOptions extends NotifierOptions {
   /** Whether this analyzer may still act for the partition. */
   readonly holds: (lease: Lease) => boolean
-  readonly metrics: NotifyMetrics
-  readonly storeErrors: { inc(): void }
-  readonly log: Logger
-  readonly logFailure: FailureLog
-  readonly clock: Clock
-  readonly resendMs: number
 }
 
 /**
- * The deliveries of one partition to one receiver, in the order of the outbox: one request at a
- * time, the next one after it was delivered or refused. Reminders use the same queue, so that none
- * overtakes the end of its alert.
+ * The deliveries of one partition to one receiver, in the order of the outbox, one request at a
+ * time. Reminders use the same queue, so that none overtakes the end of its alert.
  */
 interface DeliveryQueue {
   readonly lease: Lease
   readonly receiver: Receiver
-  running: Promise<void> | undefined
+  running?: Promise<void> | undefined
   visitedAt: number
   failures: number
   /** By the monotonic clock, like the next. */
   notBefore: number
   remindAt: number
   /** Entries up to this one are sent one by one: a batch with one of them was refused. */
-  singlyUpTo: EntryId | undefined
+  singlyUpTo?: EntryId
 }
 
 /**
- * Delivers the outboxes of the owned partitions to the receivers, at least once: a delivery is
- * recorded after the receiver took it. After a crash in between, the next owner of the partition
- * redelivers it with the same id.
+ * Delivers the outboxes of the owned partitions to the receivers, at least once: after a crash
+ * before a delivery is recorded, the partition's next owner redelivers it with the same id.
  */
 export class Deliveries implements AsyncDisposable {
   readonly #options: DeliveryOptions
@@ -99,19 +88,9 @@ export class Deliveries implements AsyncDisposable {
     const name = `${receiver.name} ${nameOf(lease)}`
     const known = this.#queues.get(name)
     if (known !== undefined) return known
-    // At a random time, or the reminders of all partitions would come as one burst every
-    // `resendMs`.
+    // At a random time, or all partitions would send their reminders in one burst.
     const remindAt = receiver.needsReminders ? now + clock.random() * resendMs : Number.POSITIVE_INFINITY
-    const queue = {
-      lease,
-      receiver,
-      running: undefined,
-      visitedAt: 0,
-      failures: 0,
-      notBefore: 0,
-      remindAt,
-      singlyUpTo: undefined,
-    }
+    const queue = { lease, receiver, visitedAt: 0, failures: 0, notBefore: 0, remindAt }
     this.#queues.set(name, queue)
     return queue
   }
@@ -123,16 +102,12 @@ export class Deliveries implements AsyncDisposable {
   }
 
   #start(queue: DeliveryQueue, now: number): void {
-    const { logFailure, storeErrors } = this.#options
+    const { partition } = queue.lease
     queue.visitedAt = now
-    queue.running = this.#serve(queue)
-      .catch((error: unknown) => {
-        storeErrors.inc()
-        logFailure(error, 'processing the outbox failed', { partition: queue.lease.partition })
-      })
-      .finally(() => {
-        queue.running = undefined
-      })
+    const serve = () => this.#serve(queue)
+    queue.running = attempt('processing the outbox', serve, this.#options, { partition }).then(() => {
+      queue.running = undefined
+    })
   }
 
   async #serve(queue: DeliveryQueue): Promise<void> {
@@ -151,8 +126,8 @@ export class Deliveries implements AsyncDisposable {
     const parts = await alerts.read(lease.partition, ids)
     const records = new Map(ids.map((id, i) => [id, parts[i] ?? null]))
     for (let start = 0; start < entries.length; ) {
-      const isSingly =
-        queue.singlyUpTo !== undefined && compareEntryIds(entries[start]?.id ?? '', queue.singlyUpTo) <= 0
+      const { singlyUpTo } = queue
+      const isSingly = singlyUpTo !== undefined && compareEntryIds(entries[start]?.id ?? '', singlyUpTo) <= 0
       const batch = entries.slice(start, start + (isSingly ? 1 : receiver.batchMax))
       start += batch.length
       const last = batch.at(-1)
@@ -184,10 +159,8 @@ export class Deliveries implements AsyncDisposable {
       const page = await alerts.list(lease.partition, { state: 'firing', after, count: REMINDED_MAX })
       if (page.length === 0) return
       after = page.at(-1)
-      const parts = await alerts.read(
-        lease.partition,
-        page.map(({ id }) => id),
-      )
+      const ids = page.map(({ id }) => id)
+      const parts = await alerts.read(lease.partition, ids)
       const notifications = parts.flatMap(one => toReminder(one))
       if (notifications.length === 0) continue
       if (this.#isStopped || !this.#options.holds(lease)) return

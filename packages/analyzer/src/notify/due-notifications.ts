@@ -4,10 +4,10 @@ import {
   suppressedUntil,
 } from '@tidemark/shared/detection/alerts/notification'
 import { type AlertRecord, assembleAlert, SUPPRESSORS, type Suppressor } from '@tidemark/shared/detection/alerts/record'
-import type { RuleSet } from '@tidemark/shared/detection/rules/rule-set'
-import type { AlertStore, DueNotifications, NotificationDecision } from '@tidemark/shared/store/ports/alerts'
+import type { DueNotifications, NotificationDecision } from '@tidemark/shared/store/ports/alerts'
 import type { Lease } from '@tidemark/shared/store/ports/lease'
-import type { NotifyMetrics } from './metrics.ts'
+import type { NotifierOptions } from './options.ts'
+import type { StormView } from './storm-view.ts'
 
 /** Alerts decided on in one call of the store. */
 const ALERTS_MAX = 100
@@ -19,16 +19,9 @@ const ALERTS_MAX = 100
 const RECHECK_MIN_MS = 2000
 const RECHECK_MAX_MS = 60_000
 
-export interface DueNotificationOptions {
-  readonly alerts: Pick<AlertStore, 'dueNotifications' | 'recordNotifications'>
-  readonly rules: { readonly current: Pick<RuleSet, 'mutedBy'> }
-  readonly storm: { covers(openedAt: number): boolean }
-  readonly metrics: NotifyMetrics
-  /** The delay before the first notification of a new alert, as the worker applies it. */
-  readonly waitMs: number
+export interface DueNotificationOptions extends NotifierOptions {
+  readonly storm: StormView
 }
-
-type Due = DueNotifications['alerts'][number]
 
 interface Decided {
   readonly decision: NotificationDecision
@@ -53,27 +46,23 @@ export async function processDueNotifications(lease: Lease, options: DueNotifica
   }
 }
 
-function decide({ id, parts, dueAt }: Due, now: number, { rules, storm, waitMs }: DueNotificationOptions): Decided {
+function decide(due: DueNotifications['alerts'][number], now: number, options: DueNotificationOptions): Decided {
+  const { id, parts, dueAt } = due
+  const { rules, storm, waitMs } = options
   const before = assembleAlert(parts)
+  const { key, cause, opened_at } = before
   const waitUntil = waitsUntil(before, waitMs)
   if (waitUntil > now) {
-    return {
-      decision: { id, dueAt, notification: notificationStateOf(before), nextCheckAt: waitUntil, notify: null },
-      suppressedBy: [],
-    }
+    const notification = notificationStateOf(before)
+    return { decision: { id, dueAt, notification, nextCheckAt: waitUntil, notify: null }, suppressedBy: [] }
   }
-  const muted = before.key === null ? null : rules.current.mutedBy(before.key, now)
+  const muted = key === null ? null : rules.current.mutedBy(key, now)
   // A storm consists of anomalies. Other alerts that open meanwhile have a cause of their own.
-  const isInStorm = before.cause.kind === 'anomaly' && storm.covers(before.opened_at)
+  const isInStorm = cause.kind === 'anomaly' && storm.covers(opened_at)
   const { record, notify } = decideNotification(before, { now, muted, isInStorm })
+  const nextCheckAt = nextCheckOf(record, now, muted)
   return {
-    decision: {
-      id,
-      dueAt,
-      notification: notificationStateOf(record),
-      nextCheckAt: nextCheckAt(record, { now, muted }),
-      notify,
-    },
+    decision: { id, dueAt, notification: notificationStateOf(record), nextCheckAt, notify },
     suppressedBy: SUPPRESSORS.filter(by => record.suppressed[by] > before.suppressed[by]),
   }
 }
@@ -83,10 +72,7 @@ function waitsUntil({ cause, state, told, opened_at }: AlertRecord, waitMs: numb
   return cause.kind === 'storm' && state !== 'resolved' && told === 0 ? opened_at + waitMs : 0
 }
 
-function nextCheckAt(
-  record: AlertRecord,
-  { now, muted }: { readonly now: number; readonly muted: { readonly until: number } | null },
-): number | null {
+function nextCheckOf(record: AlertRecord, now: number, muted: { readonly until: number } | null): number | null {
   const until = suppressedUntil(record, { muted })
   if (until === Number.POSITIVE_INFINITY) return null
   if (record.suppressed_by === 'snooze') return until

@@ -1,14 +1,12 @@
 import { stormEnd, stormOpening } from '@tidemark/shared/detection/alerts/openings'
 import { FLEET_PARTITION } from '@tidemark/shared/detection/alerts/record'
 import { type StormEvent, type StormPolicy, StormWatch } from '@tidemark/shared/detection/alerts/storm'
-import type { Clock } from '@tidemark/shared/runtime/clock'
 import { ENTRY_ID_ZERO, type EntryId } from '@tidemark/shared/sample/receipt'
-import type { AlertFeedEntry, AlertStore, SavedStorm } from '@tidemark/shared/store/ports/alerts'
+import type { AlertFeedEntry, SavedStorm } from '@tidemark/shared/store/ports/alerts'
 import type { Lease } from '@tidemark/shared/store/ports/lease'
-import type { Logger } from 'pino'
-import { type AttemptOptions, attempt, type Repetition, repeat } from '../repeat.ts'
-import type { NotifyMetrics } from './metrics.ts'
-import { parseSavedWatch, type SavedWatch } from './storm-saved.ts'
+import { attempt, repeat } from '../repeat.ts'
+import type { NotifierOptions } from './options.ts'
+import { parseSavedWatch, type SavedWatch } from './storm-view.ts'
 
 /** Interval of checks. Views follow a second later, within a new alert's delay. */
 const KEEP_MS = 250
@@ -18,16 +16,6 @@ const FEED_MAX = 1000
 
 /** How often keys and alerts are counted. A storm is a share of the keys. */
 const COUNTED_MS = 10_000
-
-export interface StormKeeperOptions extends AttemptOptions {
-  readonly alerts: Pick<AlertStore, 'feed' | 'keyCounts' | 'count' | 'loadStorm' | 'saveStorm'>
-  readonly partitions: number
-  readonly rules: { readonly current: { readonly storm: StormPolicy } }
-  readonly leases: () => readonly Lease[]
-  readonly metrics: Pick<NotifyMetrics, 'storms'>
-  readonly log: Logger
-  readonly clock: Clock
-}
 
 interface Watching {
   readonly lease: Lease
@@ -40,15 +28,15 @@ interface Watching {
 
 /**
  * Detects alert storms in the alerts of all partitions, on the analyzer that owns the partition of
- * the fleet. Positions, counts and results are saved together under that partition's lease: the
- * next owner goes on from there and counts again what its predecessor did not save.
+ * the fleet. It saves positions, counts and results together under that partition's lease, and the
+ * next owner goes on from there.
  */
 export class StormKeeper implements AsyncDisposable {
-  readonly #options: StormKeeperOptions
-  readonly #polling: Repetition
+  readonly #options: NotifierOptions
+  readonly #polling: AsyncDisposable
   #watching: Watching | undefined
 
-  constructor(options: StormKeeperOptions) {
+  constructor(options: NotifierOptions) {
     this.#options = options
     const keep = async () => {
       // A save that failed may have succeeded in the store, so memory may be behind: load it again.
@@ -57,7 +45,7 @@ export class StormKeeper implements AsyncDisposable {
     this.#polling = repeat(keep, options.clock, KEEP_MS)
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
+  [Symbol.asyncDispose](): PromiseLike<void> {
     return this.#polling[Symbol.asyncDispose]()
   }
 
@@ -115,11 +103,8 @@ export class StormKeeper implements AsyncDisposable {
 
   #readFeeds({ positions }: Watching): Promise<AlertFeedEntry[][]> {
     const { alerts, partitions } = this.#options
-    return Promise.all(
-      numbersBelow(partitions).map(partition =>
-        alerts.feed(partition, positions[partition] ?? ENTRY_ID_ZERO, FEED_MAX),
-      ),
-    )
+    const read = (partition: number) => alerts.feed(partition, positions[partition] ?? ENTRY_ID_ZERO, FEED_MAX)
+    return Promise.all(numbersBelow(partitions).map(read))
   }
 
   /** Returns false when the lease is not ours. */

@@ -1,13 +1,12 @@
 import { createHash } from 'node:crypto'
 
 /**
- * Returns the partitions that `member` should own while `members` are alive. All members compute
- * the same assignment.
+ * Returns the partitions that `member` should own; all `members` compute the same assignment.
  *
  * Rendezvous hashing (Thaler, Ravishankar, 1998): a partition goes to the member with the highest
- * score for it, so that a member that joins or leaves moves few partitions. With a bound: no member
- * owns more than ceil(partitions / members); beyond it the partition goes to the next in its
- * ranking ("Consistent Hashing with Bounded Loads", Mirrokni et al., 2016).
+ * score for it, so that a change of members moves few partitions. A member owns at most
+ * ceil(partitions / members), beyond which the partition goes to the next in its ranking
+ * ("Consistent Hashing with Bounded Loads", Mirrokni et al., 2016).
  */
 export function assignedTo(member: string, members: readonly string[], partitions: number): number[] {
   const capacity = Math.ceil(partitions / Math.max(1, members.length))

@@ -1,12 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import type { Clock } from '@tidemark/shared/runtime/clock'
-import type { FailureLog } from '@tidemark/shared/runtime/logger'
-import type { AnalyzerStore } from '@tidemark/shared/store/ports/analyzer'
 import type { Lease } from '@tidemark/shared/store/ports/lease'
-import type { Logger } from 'pino'
-import type { AnalyzerMetrics } from '../metrics.ts'
 import { PartitionWorker, type PartitionWorkerOptions } from '../partition/partition-worker.ts'
-import { attempt, type Repetition, repeat } from '../repeat.ts'
+import { attempt, repeat } from '../repeat.ts'
 import { assignedTo } from './assignment.ts'
 
 /** The share of its TTL in which a lease is trusted: clocks run at different speeds. */
@@ -15,18 +10,11 @@ const TRUSTED_SHARE = 0.8
 /** Renewals per TTL: two in a row may fail. */
 const RENEWALS = 3
 
-export interface OwnershipOptions {
+export interface OwnershipOptions extends Omit<PartitionWorkerOptions, 'lease' | 'holdsLease'> {
   readonly member: string
   readonly partitions: number
-  readonly store: AnalyzerStore
-  readonly metrics: AnalyzerMetrics
-  readonly log: Logger
-  readonly logFailure: FailureLog
-  readonly clock: Clock
   readonly leaseTtlMs: number
   readonly heartbeatMs: number
-  /** The options of a worker except for its lease. */
-  readonly workerOptions: Omit<PartitionWorkerOptions, 'lease' | 'holdsLease'>
 }
 
 interface Owned {
@@ -40,14 +28,13 @@ interface Owned {
 
 /**
  * Keeps this analyzer a member and rebalances: takes over the partitions that it should own as
- * their leases become free, hands off those that it should not, and renews the leases of the
- * others. An owner commits its current batch before it releases the lease, so a hand-off loses no
- * work.
+ * their leases become free, hands off those that it should not, and renews the other leases. An
+ * owner commits its current batch before it releases the lease, so a hand-off loses no work.
  */
 export class Ownership {
   readonly #options: OwnershipOptions
   readonly #owned = new Map<number, Owned>()
-  readonly #heartbeats: Repetition
+  readonly #heartbeats: AsyncDisposable
   #renewedAt = 0
 
   constructor(options: OwnershipOptions) {
@@ -89,26 +76,24 @@ export class Ownership {
     metrics.members.set(members.length)
     const assigned = new Set(assignedTo(member, members, partitions))
     for (const owned of this.#owned.values()) {
-      const { worker } = owned
-      if (worker.isLost || clock.monotonicMs() > owned.trustedUntil) void this.#abandon(owned)
+      const { worker, trustedUntil } = owned
+      if (worker.isLost || clock.monotonicMs() > trustedUntil) void this.#abandon(owned)
       else if (!assigned.has(worker.partition)) void this.#handOff(owned)
     }
-    await Promise.all(
-      [...assigned].filter(partition => !this.#owned.has(partition)).map(partition => this.#takeOver(partition)),
-    )
+    const missing = [...assigned].filter(partition => !this.#owned.has(partition))
+    await Promise.all(missing.map(partition => this.#takeOver(partition)))
   }
 
   async #takeOver(partition: number): Promise<void> {
-    const { store, member, leaseTtlMs, log, metrics, clock, workerOptions } = this.#options
+    const { store, member, leaseTtlMs, log, metrics, clock } = this.#options
     const lease: Lease = { partition, token: `${member}:${randomUUID()}` }
     const sentAt = clock.monotonicMs()
     if (!(await store.acquireLease(partition, lease.token, leaseTtlMs))) return
     log.info({ partition }, 'took over the partition')
     metrics.takeovers.inc()
-    const trustedUntil = sentAt + TRUSTED_SHARE * leaseTtlMs
     const holdsLease = (): boolean => clock.monotonicMs() < (this.#owned.get(partition)?.trustedUntil ?? 0)
-    const worker = new PartitionWorker({ ...workerOptions, lease, holdsLease })
-    this.#owned.set(partition, { worker, lease, trustedUntil })
+    const worker = new PartitionWorker({ ...this.#options, lease, holdsLease })
+    this.#owned.set(partition, { worker, lease, trustedUntil: sentAt + TRUSTED_SHARE * leaseTtlMs })
   }
 
   async #renew(): Promise<void> {
@@ -116,11 +101,9 @@ export class Ownership {
     const sentAt = clock.monotonicMs()
     const owned = [...this.#owned.values()]
     if (owned.length === 0 || sentAt - this.#renewedAt < leaseTtlMs / RENEWALS) return
+    const leases = owned.map(({ lease }) => lease)
     await this.#attempt('renewing leases', async () => {
-      const renewed = await store.renewLeases(
-        owned.map(({ lease }) => lease),
-        leaseTtlMs,
-      )
+      const renewed = await store.renewLeases(leases, leaseTtlMs)
       this.#renewedAt = sentAt
       owned.forEach((one, i) => {
         if (renewed[i] === true) one.trustedUntil = sentAt + TRUSTED_SHARE * leaseTtlMs
@@ -135,21 +118,19 @@ export class Ownership {
   /** Lets the worker commit its current batch, then releases the lease. */
   #handOff(owned: Owned): Promise<void> {
     const { store, log } = this.#options
+    const { worker, lease } = owned
     owned.leaving ??= (async () => {
-      await owned.worker.stop()
-      await this.#attempt('releasing a lease', () => store.releaseLease(owned.lease))
-      this.#owned.delete(owned.worker.partition)
-      log.info({ partition: owned.worker.partition }, 'handed off the partition')
+      await worker.stop()
+      await this.#attempt('releasing a lease', () => store.releaseLease(lease))
+      this.#owned.delete(worker.partition)
+      log.info({ partition: worker.partition }, 'handed off the partition')
     })()
     return owned.leaving
   }
 
   /** Ends the worker of a partition whose lease is lost. */
   #abandon(owned: Owned): Promise<void> {
-    owned.leaving ??= (async () => {
-      await owned.worker.abandon()
-      this.#owned.delete(owned.worker.partition)
-    })()
+    owned.leaving ??= owned.worker.abandon().then(() => void this.#owned.delete(owned.worker.partition))
     return owned.leaving
   }
 

@@ -6,16 +6,13 @@ import type { Logger } from 'pino'
 /** After this many attempts that ended with a crash, an entry becomes a dead letter. */
 export const ATTEMPTS_MAX = 3
 
-export interface AttemptsOptions {
+interface AttemptsOptions {
   readonly store: Pick<AnalyzerStore, 'noteAttempt' | 'withdrawAttempt'>
   readonly lease: Lease
   readonly log: Logger
 }
 
-/**
- * Counts attempts to process a pending entry in the store, so that the count survives a crash of
- * the process: an entry that crashes one analyzer after the other is a poison entry.
- */
+/** Counts attempts to process a pending entry in the store, where the count survives a crash. */
 export class Attempts {
   readonly #options: AttemptsOptions
   /** The attempt that began and was neither committed nor withdrawn. */
@@ -28,8 +25,7 @@ export class Attempts {
   /** Begins an attempt, number `count`; false when the lease is not ours. */
   begin(id: EntryId, count: number): Promise<boolean> {
     const { store, lease } = this.#options
-    // Kept before the request: when its response is lost, the store may hold the attempt all the
-    // same.
+    // Kept before the request: if its response is lost, the store may hold the attempt.
     this.#begun = { id, count }
     return store.noteAttempt(lease, this.#begun)
   }
@@ -39,11 +35,7 @@ export class Attempts {
     this.#begun = undefined
   }
 
-  /**
-   * Withdraws an attempt that failed without a crash: the entry is not poison. If this fails too,
-   * it is retried with the next failure; in the worst case it counts as one of the `ATTEMPTS_MAX`
-   * attempts.
-   */
+  /** Withdraws an attempt that failed without a crash; a failure to withdraw is retried later. */
   async withdraw(): Promise<void> {
     const attempt = this.#begun
     if (attempt === undefined) return

@@ -5,9 +5,8 @@ import type { KeptEntry } from '@tidemark/shared/store/ports/analyzer'
 const FREED_MIN = 1024
 
 /**
- * The applied entries that are kept for their verdicts, oldest first: the newest ones up to
- * `samplesMax` samples, and the newest whatever its size, since its receipt was issued a moment
- * ago. There are thousands, so the cost of a commit depends only on what it adds and drops.
+ * The applied entries that are kept for their verdicts, oldest first: up to `samplesMax` samples,
+ * and the newest entry whatever its size. A commit costs only what it adds and drops.
  */
 export class KeptEntries {
   readonly #samplesMax: number

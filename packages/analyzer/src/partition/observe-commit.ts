@@ -1,36 +1,29 @@
 import { MILLION } from '@tidemark/shared/detection/rules/rule-counts'
 import { entryTimeMs } from '@tidemark/shared/sample/receipt'
-import type { Logger } from 'pino'
+import type { Context } from '../context.ts'
 import type { Effects } from '../judging/effects.ts'
-import type { AnalyzerMetrics } from '../metrics.ts'
 import { type TracedCommit, tracesOf } from './tracing.ts'
 
-/** A commit that is applied. */
-export interface AppliedCommit extends TracedCommit {
-  readonly effects: Effects
-}
-
-export interface ObserveOptions {
-  readonly metrics: AnalyzerMetrics
-  readonly log: Logger
+export interface ObserveOptions extends Pick<Context, 'metrics' | 'log'> {
   /** Called with each commit whose entries carry traces. */
   readonly onTraced?: (commit: TracedCommit) => void
 }
 
 /** Puts an applied commit of a run into metrics, log and traces. */
-export function observeCommit(commit: AppliedCommit, { metrics, log, onTraced }: ObserveOptions): void {
-  const { partition, run, outcome, effects, tookMs } = commit
-  const { from, to, sampleCount, deadSampleCount } = run
-  metrics.samplesAnalysed.inc(sampleCount)
+export function observeCommit(commit: TracedCommit, effects: Effects, options: ObserveOptions): void {
+  const { partition, run, outcome, tookMs } = commit
+  const { metrics, log, onTraced } = options
+  const { from, to, analysed, dead } = run
+  metrics.samplesAnalysed.inc(analysed)
   observeEffects(metrics, effects)
-  metrics.batchSamples.observe(sampleCount)
+  metrics.batchSamples.observe(analysed)
   metrics.batchSeconds.observe(tookMs / 1000)
-  const lost = to.offset - from.offset - sampleCount - deadSampleCount
+  const lost = to.offset - from.offset - analysed - dead
   if (lost > 0) {
     metrics.samplesLost.inc(lost)
     log.error({ partition, lost, from, to }, 'accepted samples were missing from the stream')
   }
-  for (const { id, reason } of run.dead) {
+  for (const { id, reason } of run.deadLetters) {
     metrics.deadLetters.inc()
     log.error({ partition, id, reason, ...tracesOf(run, id) }, 'an entry became a dead letter')
   }
@@ -40,15 +33,16 @@ export function observeCommit(commit: AppliedCommit, { metrics, log, onTraced }:
 }
 
 /** Counts the effects of an applied commit. */
-export function observeEffects(metrics: AnalyzerMetrics, { anomalies, opened, ended, tally, counts }: Effects): void {
+export function observeEffects(metrics: Context['metrics'], effects: Effects): void {
+  const { anomalies, opened, ended, tally, refused, counts } = effects
   metrics.anomalies.inc(anomalies.length)
   metrics.legacyAnomalies.inc(anomalies.length)
   for (const { opening } of opened) metrics.alertsOpened.inc({ kind: opening.cause.kind, severity: opening.severity })
   for (const { end } of ended) metrics.alertsResolved.inc({ reason: end.resolve_reason })
   metrics.samplesLate.inc(tally.late)
-  metrics.samplesDuplicate.inc(tally.duplicates)
-  metrics.samplesRefused.inc({ reason: 'late' }, tally.refusedLate)
-  metrics.samplesRefused.inc({ reason: 'duplicate' }, tally.refusedDuplicates)
+  metrics.samplesDuplicate.inc(tally.duplicate)
+  metrics.samplesRefused.inc({ reason: 'late' }, refused.late)
+  metrics.samplesRefused.inc({ reason: 'duplicate' }, refused.duplicate)
   for (const [{ rule }, { judged, flagged, expected }] of counts) {
     const label = { rule: rule ?? '' }
     metrics.ruleJudged.inc(label, judged)

@@ -1,8 +1,7 @@
 import { type RowShape, rowShape } from '@tidemark/shared/detection/key-row'
 import { parseRuleCountName } from '@tidemark/shared/detection/rules/rule-counts'
 import type { RuleSet } from '@tidemark/shared/detection/rules/rule-set'
-import { backoffMs, type Clock } from '@tidemark/shared/runtime/clock'
-import type { FailureLog } from '@tidemark/shared/runtime/logger'
+import { backoffMs } from '@tidemark/shared/runtime/clock'
 import type { Entry } from '@tidemark/shared/sample/entry'
 import { compareEntryIds, ENTRY_ID_ZERO, type EntryId, entryTimeMs } from '@tidemark/shared/sample/receipt'
 import type { AnalyzerStore, Attempt } from '@tidemark/shared/store/ports/analyzer'
@@ -10,6 +9,7 @@ import type { Checkpoint, Commit, CommitOutcome } from '@tidemark/shared/store/p
 import { StoreError } from '@tidemark/shared/store/ports/errors'
 import type { Lease } from '@tidemark/shared/store/ports/lease'
 import type { VerdictSettings } from '@tidemark/shared/verdict/analysis'
+import type { Context } from '../context.ts'
 import { analyseRun, expireTimers, missingKeys } from '../judging/analyse.ts'
 import type { Effects } from '../judging/effects.ts'
 import { deadLetterRun, entriesAfter, type Run, takeRun } from '../judging/run.ts'
@@ -64,11 +64,10 @@ type State = 'recovering' | 'steady' | 'stopping' | 'lost'
 /** Memory and Redis may differ, so memory must be discarded. */
 class MemoryOutdated extends Error {}
 
-export interface PartitionWorkerOptions extends ObserveOptions {
+export interface PartitionWorkerOptions extends Context, ObserveOptions {
   readonly lease: Lease
   readonly store: AnalyzerStore
   readonly settings: WorkerSettings
-  readonly logFailure: FailureLog
   readonly reading: ReadLoop
   readonly rules: Rules
   readonly rollbacks: RollbackWatch
@@ -76,7 +75,6 @@ export interface PartitionWorkerOptions extends ObserveOptions {
   readonly holdsLease: () => boolean
   /** Awaited before a large batch: one partition goes on per round of the event loop. */
   readonly yieldToOthers: Yield
-  readonly clock: Clock
 }
 
 /**
@@ -87,9 +85,9 @@ export interface PartitionWorkerOptions extends ObserveOptions {
  *     stopping    commits the current batch, leaves the queue pending for the next owner, then ends
  *     lost        another process may own the partition: writes nothing any more, then ends
  *
- * It goes from steady back to recovering whenever memory and Redis may differ: after a failed read,
- * and when a commit is stale or finds a gap. A commit with an unknown outcome is repeated until the
- * store reports one: it is applied only once.
+ * It goes from steady back to recovering when memory and Redis may differ: after a failed read or a
+ * commit that is stale or finds a gap. A commit with an unknown outcome is repeated: the store
+ * applies it only once.
  */
 export class PartitionWorker implements EntryConsumer {
   readonly partition: number
@@ -135,9 +133,8 @@ export class PartitionWorker implements EntryConsumer {
   }
 
   get takesEntries(): boolean {
-    return (
-      this.#state === 'steady' && sampleCountOf(this.#queue) < QUEUE_BATCHES * this.#options.settings.batchSamplesMax
-    )
+    const { batchSamplesMax } = this.#options.settings
+    return this.#state === 'steady' && sampleCountOf(this.#queue) < QUEUE_BATCHES * batchSamplesMax
   }
 
   /** Windows in memory. */
@@ -168,22 +165,23 @@ export class PartitionWorker implements EntryConsumer {
 
   /** Commits the current batch and ends. The lease must be held until then. */
   stop(): Promise<void> {
-    if (this.#state !== 'lost') this.#state = 'stopping'
-    this.#end.abort()
-    this.#wake()
-    return this.#done
+    return this.#endAs(this.#state === 'lost' ? 'lost' : 'stopping')
   }
 
   /** Ends without another write: the lease is lost. */
   abandon(): Promise<void> {
-    this.#state = 'lost'
+    return this.#endAs('lost')
+  }
+
+  #endAs(state: State): Promise<void> {
+    this.#state = state
     this.#end.abort()
     this.#wake()
     return this.#done
   }
 
   async #work(): Promise<void> {
-    const { logFailure, metrics, reading, clock } = this.#options
+    const { logFailure, metrics, clock } = this.#options
     let failures = 0
     while (!this.#is('stopping', 'lost')) {
       try {
@@ -200,7 +198,11 @@ export class PartitionWorker implements EntryConsumer {
       }
     }
     await this.#attempts.withdraw()
-    await reading.leave(this.partition)
+    await this.#discardMemory()
+  }
+
+  async #discardMemory(): Promise<void> {
+    await this.#options.reading.leave(this.partition)
     this.#queue = []
     this.#windows.clear()
   }
@@ -213,11 +215,8 @@ export class PartitionWorker implements EntryConsumer {
   async #recover(): Promise<void> {
     const { store, metrics, reading, rules, settings } = this.#options
     metrics.recoveries.inc()
-    // First of all, delivery must end: an entry delivered now would be queued before the pending
-    // ones.
-    await reading.leave(this.partition)
-    this.#queue = []
-    this.#windows.clear()
+    // Delivery must end first: an entry delivered now would be queued before the pending ones.
+    await this.#discardMemory()
     await this.#attempts.withdraw()
     const { attempt, rulesVersion, ...checkpoint } = await store.loadCheckpoint(this.partition)
     this.#checkpoint = checkpoint
@@ -245,10 +244,7 @@ export class PartitionWorker implements EntryConsumer {
     }
   }
 
-  /**
-   * Processes pending entries. An attempt that a crash left behind shows that one of them may be a
-   * poison entry: each entry is then committed alone.
-   */
+  /** Processes pending entries: one by one after a crash, since one may be a poison entry. */
   async #workOnPending(pending: readonly Entry[], attempt: Attempt | undefined): Promise<void> {
     const { settings } = this.#options
     let rest = pending
@@ -301,9 +297,8 @@ export class PartitionWorker implements EntryConsumer {
   }
 
   /**
-   * Waits for entries. When none comes within `IDLE_CHECK_MS` it checks the backlog: a former owner
-   * may have taken an entry with a read that it began before it lost the partition, and only a
-   * further entry would show that gap.
+   * Waits for entries; if none comes within `IDLE_CHECK_MS`, checks the backlog. A former owner's
+   * late read may have taken an entry, and only a further entry would show that gap.
    */
   async #waitForEntries(): Promise<void> {
     const { store, clock } = this.#options
@@ -319,7 +314,7 @@ export class PartitionWorker implements EntryConsumer {
   }
 
   async #commitRun(run: Run): Promise<void> {
-    const { clock, log } = this.#options
+    const { clock } = this.#options
     const begin = clock.monotonicMs()
     for (;;) {
       const missing = missingKeys(run, this.#windows, this.#rules)
@@ -329,28 +324,16 @@ export class PartitionWorker implements EntryConsumer {
     const effects = analyseRun(run, this.#windows, this.#analyseOptions())
     const applied = run.readable.map(({ id, count }) => ({ id, samples: count }))
     const outcome = await this.#commit({ ...this.#commitOf(run, effects), keepFrom: this.#kept.keepFrom(applied) })
-    switch (outcome?.kind) {
-      case 'ok':
-      case 'already':
-        this.#checkpoint = run.to
-        this.#kept.add(applied)
-        this.#attempts.end()
-        this.#windows.evict()
-        observeCommit(
-          { partition: this.partition, run, outcome, effects, tookMs: clock.monotonicMs() - begin },
-          this.#options,
-        )
-        return
-      case 'stale':
-      case 'gap':
-        throw new MemoryOutdated(`the commit from ${run.from.id} was rejected: ${JSON.stringify(outcome)}`)
-      case 'fenced':
-        log.warn({ partition: this.partition }, 'lost the lease of the partition; another process owns it')
-        this.#state = 'lost'
-        return
-      case undefined:
-        return
+    if (outcome === undefined) return
+    if (outcome.kind !== 'ok' && outcome.kind !== 'already') {
+      throw new MemoryOutdated(`the commit from ${run.from.id} was rejected: ${JSON.stringify(outcome)}`)
     }
+    this.#checkpoint = run.to
+    this.#kept.add(applied)
+    this.#attempts.end()
+    this.#windows.evict()
+    const tookMs = clock.monotonicMs() - begin
+    observeCommit({ partition: this.partition, run, outcome, tookMs }, effects, this.#options)
   }
 
   /** Expires timers as of the last applied entry; as of now if the backlog is empty. */
@@ -364,41 +347,21 @@ export class PartitionWorker implements EntryConsumer {
     const effects = expireTimers(keys, time, this.#windows, this.#analyseOptions())
     const noEntries = takeRun([], this.#checkpoint, 0)
     const outcome = await this.#commit({ ...this.#commitOf(noEntries, effects), requiresDrained })
-    switch (outcome?.kind) {
-      case 'ok':
-        observeEffects(metrics, effects)
-        this.#windows.evict()
-        return
-      case 'gap':
-        // An entry has arrived; it is processed first. The results of the timers are discarded.
-        for (const key of keys) this.#windows.drop(key)
-        return
-      case 'fenced':
-        this.#state = 'lost'
-        return
-      case undefined:
-        return
-      default:
-        throw new MemoryOutdated(`the timers could not be expired: ${JSON.stringify(outcome)}`)
+    if (outcome === undefined) return
+    if (outcome.kind === 'gap') {
+      // An entry has arrived; it is processed first. The results of the timers are discarded.
+      for (const key of keys) this.#windows.drop(key)
+      return
     }
+    if (outcome.kind !== 'ok') throw new MemoryOutdated(`the timers could not be expired: ${JSON.stringify(outcome)}`)
+    observeEffects(metrics, effects)
+    this.#windows.evict()
   }
 
-  #commitOf(run: Run, effects: Effects): Commit {
-    return {
-      from: run.from,
-      to: run.to,
-      entries: run.entries,
-      witness: run.witness,
-      analysed: run.sampleCount,
-      dead: run.deadSampleCount,
-      rulesVersion: this.#rules.version,
-      keys: effects.keys,
-      anomalies: effects.anomalies,
-      deadLetters: run.dead,
-      verdicts: this.#options.settings.verdictsKept > 0 ? effects.verdicts : [],
-      keepFrom: undefined,
-      ...effects.ruleEffects,
-    }
+  #commitOf({ readable, traced, ...run }: Run, { keys, anomalies, verdicts, ruleEffects }: Effects): Commit {
+    const kept = this.#options.settings.verdictsKept > 0 ? verdicts : []
+    const { version: rulesVersion } = this.#rules
+    return { ...run, rulesVersion, keys, anomalies, verdicts: kept, keepFrom: undefined, ...ruleEffects }
   }
 
   #analyseOptions() {
@@ -428,14 +391,16 @@ export class PartitionWorker implements EntryConsumer {
     log.info({ partition: this.partition, version: rules.version }, 'new rules are in force')
   }
 
-  /** Sends a commit until the store reports its outcome; undefined if the lease ran out. */
+  /** Sends a commit until the store reports its outcome; undefined if the lease is lost. */
   async #commit(commit: Commit): Promise<CommitOutcome | undefined> {
-    const { store, metrics, logFailure, holdsLease, clock } = this.#options
+    const { store, metrics, log, logFailure, holdsLease, clock } = this.#options
     for (let attempt = 1; holdsLease() && this.#state !== 'lost'; attempt++) {
       try {
         const outcome = await store.commit(this.lease, commit)
         metrics.commits.inc({ result: outcome.kind })
-        return outcome
+        if (outcome.kind !== 'fenced') return outcome
+        log.warn({ partition: this.partition }, 'lost the lease of the partition; another process owns it')
+        break
       } catch (error) {
         metrics.commits.inc({ result: 'failed' })
         logFailure(error, 'the commit failed; retrying', { partition: this.partition, attempt })

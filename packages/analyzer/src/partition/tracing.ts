@@ -3,9 +3,8 @@ import { unpackTraces } from '@tidemark/shared/sample/entry'
 import { type EntryId, entryTimeMs, formatReceipt } from '@tidemark/shared/sample/receipt'
 import { traceFields } from '@tidemark/shared/sample/trace-context'
 import type { CommitOutcome } from '@tidemark/shared/store/ports/commit'
-import type { Logger } from 'pino'
+import type { Context } from '../context.ts'
 import type { Run, TracedEntry } from '../judging/run.ts'
-import type { AnalyzerMetrics } from '../metrics.ts'
 
 /** A commit with entries that carry traces. */
 export interface TracedCommit {
@@ -16,9 +15,7 @@ export interface TracedCommit {
   readonly tookMs: number
 }
 
-export interface TracingOptions {
-  readonly metrics: Pick<AnalyzerMetrics, 'delaySeconds'>
-  readonly log: Logger
+export interface TracingOptions extends Pick<Context, 'metrics' | 'log'> {
   /** Undefined if no spans are collected. */
   readonly spans: Spans | undefined
   /** Unix milliseconds. */
@@ -32,22 +29,20 @@ export function tracesOf({ traced }: Run, id: EntryId): Readonly<Record<string, 
 }
 
 /**
- * Returns a function that publishes the traces of a commit's entries: a log line per entry at level
- * debug, an exemplar of the latency, and, if spans are collected, one span in each recorded trace,
- * so that each request's trace spans both services.
+ * Returns a function that publishes the traces of a commit's entries: a log line per entry, an
+ * exemplar of the latency, and a span in each recorded trace, which then spans both services.
  */
 export function createTracing({ metrics, log, spans, now }: TracingOptions): (commit: TracedCommit) => void {
   function trace(entry: TracedEntry, { partition, run, outcome, tookMs }: TracedCommit, endMs: number): void {
     const traces = unpackTraces(entry.traces)
     if (traces.length === 0) return
     const receipt = formatReceipt({ partition, id: entry.id })
-    const fault = run.dead.find(({ id }) => id === entry.id)?.reason
+    const fault = run.deadLetters.find(({ id }) => id === entry.id)?.reason
     const delayMs = outcome.kind === 'ok' ? Math.max(0, outcome.at - entryTimeMs(entry.id)) : undefined
     const recorded = traces.filter(({ isSampled }) => isSampled)
-    const [first] = recorded
-    if (first !== undefined && delayMs !== undefined && fault === undefined)
-      metrics.delaySeconds.exemplify(delayMs / 1000, first)
     if (fault === undefined) {
+      const [first] = recorded
+      if (first !== undefined && delayMs !== undefined) metrics.delaySeconds.exemplify(delayMs / 1000, first)
       log.debug({ receipt, samples: entry.count, delayMs, ...traceFields(traces) }, 'an entry was analysed')
     }
     if (spans === undefined) return

@@ -2,10 +2,9 @@
 export type Yield = () => Promise<void>
 
 /**
- * Returns a function that yields the event loop. All partitions of a process share it: one waiting
- * caller goes on per round, first come, first served. If partitions processed their batches one
- * right after the other, no byte of a commit would leave the process before the last of them was
- * done: the store would wait for the analyzer, and then the analyzer for the store.
+ * Returns a function that yields the event loop, shared by all partitions of a process: one waiting
+ * caller goes on per round, in order. Otherwise no commit would be sent until all partitions had
+ * processed their batches, and store and analyzer would wait for each other in turn.
  */
 export function createYield(): Yield {
   const waiting: (() => void)[] = []

@@ -1,8 +1,6 @@
-import type { Clock } from '@tidemark/shared/runtime/clock'
-import type { FailureLog } from '@tidemark/shared/runtime/logger'
 import type { Entry } from '@tidemark/shared/sample/entry'
 import type { AnalyzerStore } from '@tidemark/shared/store/ports/analyzer'
-import type { AnalyzerMetrics } from '../metrics.ts'
+import type { Context } from '../context.ts'
 
 /** The longest blocking read of all partitions: bounds the delay by a lost interruption. */
 const BLOCK_MS = 1000
@@ -16,7 +14,6 @@ const READ_ENTRIES_MAX = 500
 
 const FAILURE_PAUSE_MS = 100
 
-/** The consumer of one partition's entries. */
 export interface EntryConsumer {
   readonly partition: number
   /** Whether it accepts entries: its queue has room. */
@@ -26,17 +23,11 @@ export interface EntryConsumer {
   recover(): void
 }
 
-export interface ReadLoopOptions {
+export interface ReadLoopOptions extends Omit<Context, 'log'> {
   readonly store: AnalyzerStore
-  readonly metrics: AnalyzerMetrics
-  readonly logFailure: FailureLog
-  readonly clock: Clock
 }
 
-/**
- * Reads the entries of all partitions whose consumers accept some, and offers them to those. One
- * read at a time, which blocks in the store until entries arrive.
- */
+/** Reads the entries of all partitions whose consumers accept some: one blocking read at a time. */
 export class ReadLoop implements AsyncDisposable {
   readonly #options: ReadLoopOptions
   readonly #consumers = new Map<number, EntryConsumer>()
@@ -100,13 +91,11 @@ export class ReadLoop implements AsyncDisposable {
 
   async #read(ready: readonly EntryConsumer[]): Promise<void> {
     const { store, metrics, logFailure, clock } = this.#options
+    const partitions = ready.map(({ partition }) => partition)
     const count = Math.min(READ_ENTRIES_MAX, Math.max(1, Math.ceil(READ_SAMPLES / this.#samplesPerEntry)))
     const blockMs = ready.length === this.#consumers.size ? BLOCK_MS : BLOCK_BUSY_MS
     try {
-      const found = await store.read(
-        ready.map(({ partition }) => partition),
-        { count, blockMs },
-      )
+      const found = await store.read(partitions, { count, blockMs })
       for (const { partition, entries, error } of found) {
         const consumer = this.#consumers.get(partition)
         if (error === undefined) consumer?.offer(entries)

@@ -6,7 +6,7 @@ import { StoreError } from '@tidemark/shared/store/ports/errors'
 import { VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
 import { commitAlerts, openingOf } from '@tidemark/testkit/alert-commits'
 import { describe, expect, test } from 'vitest'
-import { parseSavedWatch } from '../../src/notify/storm-saved.ts'
+import { parseSavedWatch } from '../../src/notify/storm-view.ts'
 import { counted, createWorld, Listener, MINUTE, NOW } from './notify-world.ts'
 
 type World = Awaited<ReturnType<typeof createWorld>>
