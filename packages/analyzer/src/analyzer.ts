@@ -14,8 +14,9 @@ import { createNotifyMetrics } from './notify/metrics.ts'
 import { startNotifier } from './notify/notifier.ts'
 import { createReceivers } from './notify/receivers.ts'
 import { Ownership } from './ownership/ownership.ts'
+import { createTracing } from './partition/observe-commit.ts'
 import { RollbackWatch } from './partition/rollback-watch.ts'
-import { createTracing } from './partition/tracing.ts'
+
 import { createYield } from './partition/yielding.ts'
 import { ReadLoop } from './reading/read-loop.ts'
 import { repeat } from './repeat.ts'
@@ -35,8 +36,8 @@ export interface AnalyzerOptions {
 /** Runs an analyzer until it is disposed of, which hands off its partitions, not the store. */
 export function startAnalyzer({ config, store, log, registry, spans }: AnalyzerOptions): AsyncDisposable {
   const metrics = createAnalyzerMetrics(registry)
-  const context = { metrics, log, logFailure: createFailureLog(log), clock: systemClock }
-  const { clock } = context
+  const clock = systemClock
+  const context = { metrics, log, logFailure: createFailureLog(log), clock }
   const { partitions } = store
   metrics.partitions.set(partitions)
   const resources = new AsyncDisposableStack()
@@ -73,8 +74,7 @@ export function startAnalyzer({ config, store, log, registry, spans }: AnalyzerO
   resources.use(
     startNotifier({
       ...context,
-      metrics: createNotifyMetrics(registry),
-      storeErrors: metrics.storeErrors,
+      metrics: { ...createNotifyMetrics(registry), storeErrors: metrics.storeErrors },
       alerts: store.alerts,
       partitions,
       receivers: createReceivers(config, clock),
@@ -105,7 +105,6 @@ export function accountOf(backlogs: readonly Backlog[]) {
   return account
 }
 
-/** Updates the gauges of backlog, age and memory. */
 async function measureBacklog(ownership: Ownership, store: Store, metrics: AnalyzerMetrics): Promise<void> {
   const { workers } = ownership
   metrics.windowsKept.set(workers.reduce((sum, { keyCount }) => sum + keyCount, 0))

@@ -23,22 +23,22 @@ export function repeat(action: () => Promise<unknown>, clock: Clock, pauseMs: nu
 }
 
 export interface AttemptOptions {
-  readonly storeErrors: { inc(): void }
+  readonly metrics: { readonly storeErrors: { inc(): void } }
   readonly logFailure: FailureLog
 }
 
-/** Runs an action of the store; false if it failed: counted, logged, and for the caller to retry. */
+/** Runs an action of the store. False if it failed: counted, logged, to be retried by the caller. */
 export async function attempt(
   what: string,
   action: () => Promise<unknown>,
-  { storeErrors, logFailure }: AttemptOptions,
+  { metrics, logFailure }: AttemptOptions,
   fields?: Readonly<Record<string, unknown>>,
 ): Promise<boolean> {
   try {
     await action()
     return true
   } catch (error) {
-    storeErrors.inc()
+    metrics.storeErrors.inc()
     logFailure(error, `${what} failed`, fields)
     return false
   }

@@ -5,14 +5,9 @@ import { SAMPLE_STRIDE } from '@tidemark/shared/sample/entry'
 import { entryTimeMs } from '@tidemark/shared/sample/receipt'
 import { encodeAnalysis } from '@tidemark/shared/verdict/encoding'
 import { Effects } from './effects.ts'
-import { type AnalysisOptions, EntryAnalysis } from './entry-analysis.ts'
+import { type AnalyseOptions, EntryAnalysis } from './entry-analysis.ts'
 import type { ReadableEntry, Run } from './run.ts'
 import { NO_SLOT, SHADOW, type Slot, type Windows } from './windows.ts'
-
-export interface AnalyseOptions extends AnalysisOptions {
-  /** Delay of a new alert's notification, so that an alert storm can be detected first. */
-  readonly alertWaitMs: number
-}
 
 /**
  * Finds the slots of a run's keys and applies the rules to them; returns the keys not in memory.

@@ -62,12 +62,10 @@ export class Effects {
     this.ended.push({ id: opening.id, key, cause: 'level_shift', openedAt: opening.opened_at, end })
   }
 
-  /** Adds the alerts that expired timers opened or resolved. */
   addExpired(key: string, policy: Policy, events: TimerEvents): void {
     this.#add({ partition: this.#options.partition, key, policy }, events)
   }
 
-  /** Counts a late or duplicate sample. */
   countOrder({ order, isAnalysed }: Judged): void {
     if (order === 'in_order') return
     this.tally[order]++

@@ -16,8 +16,9 @@ import {
 } from '@tidemark/shared/verdict/kept-verdicts'
 import type { ReadableEntry } from './run.ts'
 
-export interface AnalysisOptions {
+export interface AnalyseOptions {
   readonly partition: number
+  readonly alertWaitMs: number
   readonly settings: VerdictSettings
   readonly rules: RuleSet
   /** Unix milliseconds. */
@@ -46,7 +47,7 @@ export class EntryAnalysis {
   /** The policies that judgements name: their marks hold an index into this list. */
   readonly #policies: number[] = []
 
-  constructor(entry: ReadableEntry, { partition, settings, rules, analyzedAt }: AnalysisOptions) {
+  constructor(entry: ReadableEntry, { partition, settings, rules, analyzedAt }: AnalyseOptions) {
     const { threshold, windowMin } = settings
     this.entry = entry
     this.context = { receipt: formatReceipt({ partition, id: entry.id }), threshold, windowMin, analyzedAt }
@@ -94,15 +95,10 @@ export class EntryAnalysis {
   /** The verdicts on all samples, as they are stored. */
   get verdicts(): EntryFindings {
     const { threshold, windowMin, analyzedAt } = this.context
-    return {
-      id: this.entry.id,
-      findings: bytesOf(this.#findings),
-      threshold,
-      windowMin,
-      analyzedAt,
-      rulesVersion: this.#rules.version,
-      judged: this.#storedJudgements(),
-    }
+    const { version: rulesVersion } = this.#rules
+    const findings = bytesOf(this.#findings)
+    const judged = this.#storedJudgements()
+    return { id: this.entry.id, findings, threshold, windowMin, analyzedAt, rulesVersion, judged }
   }
 
   #storedJudgements(): EntryJudgements | null {

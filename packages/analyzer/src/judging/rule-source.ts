@@ -25,11 +25,10 @@ export class RuleSource implements AsyncDisposable {
   #loading: Promise<void> | undefined
 
   constructor(options: RuleSourceOptions) {
-    const { settings, metrics, logFailure, clock, pollMs } = options
+    const { settings, clock, pollMs } = options
     this.#options = options
     this.#current = new RuleSet(EMPTY_DOCUMENT, settings)
-    const failures = { storeErrors: metrics.storeErrors, logFailure }
-    this.#polling = repeat(() => attempt('loading the rules', () => this.#poll(), failures), clock, pollMs)
+    this.#polling = repeat(() => attempt('loading the rules', () => this.#poll(), options), clock, pollMs)
   }
 
   get current(): RuleSet {

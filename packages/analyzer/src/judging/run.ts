@@ -48,9 +48,8 @@ export function takeRun(entries: readonly Entry[], from: Checkpoint, samplesMax:
     // Without an offset the gateway did not write it, so none of its samples was accepted.
     const count = entry.offset === undefined ? 0 : (entry.count ?? 0)
     const isFirst = ids.length === 0
-    if (!isFirst && analysed + dead + count > samplesMax) break
     // An entry without an offset starts a run of its own, or a gap before it would go unnoticed.
-    if (!isFirst && entry.offset !== offset) break
+    if (!isFirst && (analysed + dead + count > samplesMax || entry.offset !== offset)) break
     offset = entry.offset ?? offset
     ids.push(entry.id)
     offset += count

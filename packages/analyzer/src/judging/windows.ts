@@ -25,7 +25,7 @@ import { VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
 const SLAB_SHIFT = 8
 const SLAB_ROWS = 1 << SLAB_SHIFT
 
-/** Samples in a tail. A longer one costs more, a shorter one more whole rows; 12 and 20 are equal. */
+/** Samples in a tail. Longer ones are dearer, shorter ones need more rows; 12 and 20 cost the same. */
 const TAIL_MAX = 16
 
 /** Float64s per array of encoded updates: one array per update costs four times as much. */
@@ -45,7 +45,6 @@ export type Slot = number
 
 export const NO_SLOT: Slot = -1
 
-/** Rows of one shape. */
 interface Pool {
   readonly shape: RowShape
   readonly slabs: Float64Array[]
@@ -89,7 +88,6 @@ export class Windows {
   #hand = 0
   #unreadable = 0
 
-  /** `evict` keeps `keysMax` rows. */
   constructor({ keysMax }: { readonly keysMax: number }) {
     this.#keysMax = keysMax
   }
@@ -196,13 +194,11 @@ export class Windows {
     }
   }
 
-  /** Drops a key: its row in memory is not valid any more. */
   drop(key: string): void {
     const slot = this.#slots.get(key)
     if (slot !== undefined) this.#remove(key, slot)
   }
 
-  /** Drops all keys: the rows in memory are not valid any more. */
   clear(): void {
     this.#slots.clear()
     this.#keys.length = 0

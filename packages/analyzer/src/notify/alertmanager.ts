@@ -10,7 +10,6 @@ const BATCH_MAX = 100
 /** Two reminders in a row may fail before Alertmanager regards the alert as resolved. */
 const REMINDERS = 3
 
-/** The names of alerts in Alertmanager. */
 export const ALERT_NAMES = {
   anomaly: 'TidemarkAnomaly',
   silent: 'TidemarkSilent',
@@ -19,21 +18,18 @@ export const ALERT_NAMES = {
 } as const satisfies Record<AlertCause['kind'], string>
 
 export interface AlertmanagerOptions {
-  /** The address of Alertmanager's web interface, including its path prefix. */
+  /** Of Alertmanager's web interface, including its path prefix. */
   readonly url: string
   readonly post: Post
-  readonly clock: Pick<Clock, 'wallMs'>
-  /** Labels of the deployment, for every alert. */
+  readonly clock: Clock
   readonly labels: Readonly<Record<string, string>>
-  /** The address at which operators reach the gateway; undefined when it is not configured. */
   readonly publicUrl: string | undefined
   readonly resendMs: number
 }
 
 /**
- * Returns the receiver for an Alertmanager, by its API v2. Alertmanager identifies an alert by its
- * labels, so the id is none of them. It regards an alert as resolved after `endsAt`, and a restart
- * empties it, so firing alerts are sent repeatedly.
+ * Returns the receiver for an Alertmanager (API v2). Its labels identify an alert, so the id is not
+ * among them. It resolves alerts after `endsAt` and when it restarts: firing ones need reminders.
  */
 export function createAlertmanager(options: AlertmanagerOptions): Receiver {
   const { url, post } = options
@@ -48,12 +44,10 @@ export function createAlertmanager(options: AlertmanagerOptions): Receiver {
 
 function toAlert({ status, record }: Notification, { clock, labels, publicUrl, resendMs }: AlertmanagerOptions) {
   const endsAt = status === 'resolved' ? record.resolved_at : null
+  const runbook = `docs/runbook.md#${ALERT_NAMES[record.cause.kind].toLowerCase()}`
   return {
     labels: { ...labels, ...labelsOf(record) },
-    annotations: {
-      summary: explainAlert(record),
-      runbook_url: `docs/runbook.md#${ALERT_NAMES[record.cause.kind].toLowerCase()}`,
-    },
+    annotations: { summary: explainAlert(record), runbook_url: runbook },
     startsAt: new Date(record.opened_at).toISOString(),
     endsAt: new Date(endsAt ?? clock.wallMs() + REMINDERS * resendMs).toISOString(),
     ...(publicUrl === undefined ? {} : { generatorURL: `${publicUrl}/alerts/${record.id}` }),

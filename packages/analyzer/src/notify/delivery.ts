@@ -22,11 +22,6 @@ const LOGGED_MAX = 10
 /** Concurrent requests to one receiver: one per partition. */
 const CONCURRENT_MAX = 16
 
-export interface DeliveryOptions extends NotifierOptions {
-  /** Whether this analyzer may still act for the partition. */
-  readonly holds: (lease: Lease) => boolean
-}
-
 /**
  * The deliveries of one partition to one receiver, in the order of the outbox, one request at a
  * time. Reminders use the same queue, so that none overtakes the end of its alert.
@@ -44,19 +39,16 @@ interface DeliveryQueue {
   singlyUpTo?: EntryId
 }
 
-/**
- * Delivers the outboxes of the owned partitions to the receivers, at least once: after a crash
- * before a delivery is recorded, the partition's next owner redelivers it with the same id.
- */
+/** Delivers the outboxes at least once: the next owner repeats an unrecorded delivery, same id. */
 export class Deliveries implements AsyncDisposable {
-  readonly #options: DeliveryOptions
+  readonly #options: NotifierOptions
   readonly #receivers: readonly Receiver[]
   readonly #queues = new Map<string, DeliveryQueue>()
   /** When a receiver takes requests again, by its Retry-After and the monotonic clock. */
   readonly #pausedUntil = new Map<string, number>()
   #isStopped = false
 
-  constructor(options: DeliveryOptions) {
+  constructor(options: NotifierOptions) {
     this.#options = options
     this.#receivers = options.receivers.length > 0 ? options.receivers : [NO_RECEIVER]
   }
@@ -65,7 +57,10 @@ export class Deliveries implements AsyncDisposable {
   visit(owned: readonly { readonly lease: Lease; readonly waiting: number }[]): void {
     if (this.#isStopped) return
     const now = this.#options.clock.monotonicMs()
-    this.#dropQueues(new Set(owned.map(({ lease }) => nameOf(lease))))
+    const held = new Set(owned.map(({ lease }) => nameOf(lease)))
+    for (const [name, { lease, running }] of this.#queues) {
+      if (running === undefined && !held.has(nameOf(lease))) this.#queues.delete(name)
+    }
     for (const receiver of this.#receivers) {
       const queues = owned.map(({ lease, waiting }) => ({ queue: this.#queueOf(lease, receiver, now), waiting }))
       if (now < (this.#pausedUntil.get(receiver.name) ?? 0)) continue
@@ -93,12 +88,6 @@ export class Deliveries implements AsyncDisposable {
     const queue = { lease, receiver, visitedAt: 0, failures: 0, notBefore: 0, remindAt }
     this.#queues.set(name, queue)
     return queue
-  }
-
-  #dropQueues(held: ReadonlySet<string>): void {
-    for (const [name, { lease, running }] of this.#queues) {
-      if (running === undefined && !held.has(nameOf(lease))) this.#queues.delete(name)
-    }
   }
 
   #start(queue: DeliveryQueue, now: number): void {
@@ -133,7 +122,7 @@ export class Deliveries implements AsyncDisposable {
       const last = batch.at(-1)
       // An alert whose record was evicted meanwhile was resolved long ago.
       const notifications = batch.flatMap(entry => toNotification(entry, records.get(entry.alert) ?? null))
-      if (last === undefined || this.#isStopped || !this.#options.holds(lease)) return
+      if (last === undefined || !this.#mayDeliver(lease)) return
       const delivery = notifications.length === 0 ? DELIVERED : await this.#send(queue, notifications)
       if (delivery.kind === 'failed') return
       if (delivery.kind === 'refused') {
@@ -142,15 +131,13 @@ export class Deliveries implements AsyncDisposable {
           start -= batch.length
           continue
         }
-        this.#logRefusal(queue, notifications, delivery.reason)
-      }
-      this.#count(receiver, delivery.kind, notifications.length)
+        this.#recordRefusal(queue, notifications, delivery.reason)
+      } else this.#count(receiver, 'delivered', notifications.length)
       const receivers = this.#receivers.map(({ name }) => name)
       if (!(await alerts.noteDelivered(lease, { receiver: receiver.name, upTo: last.id, receivers }))) return
     }
   }
 
-  /** Repeats the notifications of all firing alerts. */
   async #remind(queue: DeliveryQueue): Promise<void> {
     const { alerts, clock, resendMs } = this.#options
     const { lease } = queue
@@ -163,18 +150,19 @@ export class Deliveries implements AsyncDisposable {
       const parts = await alerts.read(lease.partition, ids)
       const notifications = parts.flatMap(one => toReminder(one))
       if (notifications.length === 0) continue
-      if (this.#isStopped || !this.#options.holds(lease)) return
+      if (!this.#mayDeliver(lease)) return
       const delivery = await this.#send(queue, notifications)
-      if (delivery.kind === 'refused') {
-        this.#logRefusal(queue, notifications, delivery.reason)
-        this.#count(queue.receiver, 'refused', notifications.length)
-      }
+      if (delivery.kind === 'refused') this.#recordRefusal(queue, notifications, delivery.reason)
       if (delivery.kind === 'failed') {
         // The next attempt repeats all of them.
         queue.remindAt = queue.notBefore
         return
       }
     }
+  }
+
+  #mayDeliver(lease: Lease): boolean {
+    return !this.#isStopped && this.#options.leases().some(held => nameOf(held) === nameOf(lease))
   }
 
   async #send(queue: DeliveryQueue, notifications: readonly Notification[]): Promise<Delivery> {
@@ -197,11 +185,12 @@ export class Deliveries implements AsyncDisposable {
     return delivery
   }
 
-  #logRefusal({ receiver, lease }: DeliveryQueue, notifications: readonly Notification[], reason: string): void {
+  #recordRefusal({ receiver, lease }: DeliveryQueue, notifications: readonly Notification[], reason: string): void {
     const ids = notifications.slice(0, LOGGED_MAX).map(({ id }) => id)
     const { kind, origin: address } = receiver
     const fields = { receiver: kind, address, partition: lease.partition, notifications: ids, reason }
     this.#options.log.error(fields, 'the receiver refused notifications; they are not retried')
+    this.#count(receiver, 'refused', notifications.length)
   }
 
   #count({ kind }: Receiver, result: Delivery['kind'], notifications: number): void {

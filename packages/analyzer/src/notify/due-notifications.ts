@@ -3,8 +3,8 @@ import {
   notificationStateOf,
   suppressedUntil,
 } from '@tidemark/shared/detection/alerts/notification'
-import { type AlertRecord, assembleAlert, SUPPRESSORS, type Suppressor } from '@tidemark/shared/detection/alerts/record'
-import type { DueNotifications, NotificationDecision } from '@tidemark/shared/store/ports/alerts'
+import { type AlertRecord, assembleAlert, SUPPRESSORS } from '@tidemark/shared/detection/alerts/record'
+import type { DueNotifications } from '@tidemark/shared/store/ports/alerts'
 import type { Lease } from '@tidemark/shared/store/ports/lease'
 import type { NotifierOptions } from './options.ts'
 import type { StormView } from './storm-view.ts'
@@ -19,36 +19,24 @@ const ALERTS_MAX = 100
 const RECHECK_MIN_MS = 2000
 const RECHECK_MAX_MS = 60_000
 
-export interface DueNotificationOptions extends NotifierOptions {
-  readonly storm: StormView
-}
+type Due = DueNotifications['alerts'][number]
 
-interface Decided {
-  readonly decision: NotificationDecision
-  /** What suppresses the notification and did not before. */
-  readonly suppressedBy: readonly Suppressor[]
-}
-
-/**
- * Decides on the due notifications of a partition's alerts and puts those to send into the outbox.
- * Returns false when the lease is not ours.
- */
-export async function processDueNotifications(lease: Lease, options: DueNotificationOptions): Promise<boolean> {
+/** Decides on a partition's due notifications and fills its outbox, until the lease is lost. */
+export async function processDueNotifications(lease: Lease, storm: StormView, options: NotifierOptions): Promise<void> {
   const { alerts, metrics } = options
   for (;;) {
     const { now, alerts: due } = await alerts.dueNotifications(lease.partition, ALERTS_MAX)
-    if (due.length === 0) return true
-    const decided = due.map(one => decide(one, now, options))
+    if (due.length === 0) return
+    const decided = due.map(one => decide(one, now, storm, options))
     const decisions = decided.map(({ decision }) => decision)
-    if (!(await alerts.recordNotifications(lease, decisions))) return false
+    if (!(await alerts.recordNotifications(lease, decisions))) return
     for (const by of decided.flatMap(({ suppressedBy }) => suppressedBy)) metrics.suppressed.inc({ by })
-    if (due.length < ALERTS_MAX) return true
+    if (due.length < ALERTS_MAX) return
   }
 }
 
-function decide(due: DueNotifications['alerts'][number], now: number, options: DueNotificationOptions): Decided {
-  const { id, parts, dueAt } = due
-  const { rules, storm, waitMs } = options
+/** `suppressedBy` is what suppresses the notification and did not before. */
+function decide({ id, parts, dueAt }: Due, now: number, storm: StormView, { rules, waitMs }: NotifierOptions) {
   const before = assembleAlert(parts)
   const { key, cause, opened_at } = before
   const waitUntil = waitsUntil(before, waitMs)

@@ -9,23 +9,15 @@ const COUNTERS = {
     'Notifications by result: delivered, refused (not retried), failed (retried). Successful reminders are not counted.',
     { receiver: RECEIVER_KINDS, result: ['delivered', 'refused', 'failed'] },
   ],
-  suppressed: [
-    'analyzer_alerts_suppressed_total',
-    'Alerts whose notification was suppressed, by what suppressed it.',
-    { by: SUPPRESSORS },
-  ],
+  suppressed: ['analyzer_alerts_suppressed_total', 'Alerts with a suppressed notification.', { by: SUPPRESSORS }],
   storms: ['analyzer_storms_total', 'Alert storms that began.'],
 } as const
 
 const GAUGES = {
-  outbox: [
-    'analyzer_outbox_entries',
-    'Notifications not delivered to every receiver yet, in the partitions owned by this analyzer.',
-  ],
+  outbox: ['analyzer_outbox_entries', 'Notifications not delivered to every receiver yet, in the owned partitions.'],
   firing: ['analyzer_alerts_firing', 'Firing alerts in the partitions owned by this analyzer.'],
 } as const
 
-/** Creates the metrics of notifications. */
 export function createNotifyMetrics(registry: Registry) {
   return {
     ...createCounters(registry, COUNTERS),

@@ -6,25 +6,25 @@ import type { NotifierOptions } from './options.ts'
 import { StormKeeper } from './storm-keeper.ts'
 import { StormView } from './storm-view.ts'
 
-/** How often the owned partitions are checked. */
+/** How often the owned partitions are checked, and how often firing alerts are counted. */
 const CHECK_MS = 250
-
-/** How often firing alerts are counted. */
 const COUNT_MS = 1000
 
-/**
- * Notifies receivers of the alerts of the owned partitions until it is disposed of, which waits for
- * running requests. Dispose of it before the leases are released.
- */
+/** Storm detection and its view: together well within the delay of a new alert's notification. */
+const STORM_KEEP_MS = 250
+const STORM_VIEW_MS = 1000
+
+/** Notifies receivers until it is disposed of. Dispose of it before the leases are released. */
 export function startNotifier(options: NotifierOptions): AsyncDisposable {
   const { alerts, leases, clock, metrics, receivers, log } = options
   const resources = new AsyncDisposableStack()
-  const storm = resources.use(new StormView(options))
-  resources.use(new StormKeeper(options))
-  const holds = ({ partition, token }: Lease): boolean =>
-    leases().some(held => held.partition === partition && held.token === token)
-  const deliveries = resources.use(new Deliveries({ ...options, holds }))
-  const decide = (lease: Lease) => processDueNotifications(lease, { ...options, storm })
+  const storm = new StormView(options)
+  const viewStorm = () => attempt('reading the storm state', () => storm.update(), options)
+  resources.use(repeat(viewStorm, clock, STORM_VIEW_MS))
+  const keeper = new StormKeeper(options)
+  resources.use(repeat(() => keeper.keep(), clock, STORM_KEEP_MS))
+  const deliveries = resources.use(new Deliveries(options))
+  const decide = (lease: Lease) => processDueNotifications(lease, storm, options)
   let countedAt = Number.NEGATIVE_INFINITY
   log.info({ receivers: receivers.map(({ kind, origin }) => `${kind} ${origin}`) }, 'notifying receivers of alerts')
 

@@ -6,15 +6,13 @@ import type { AttemptOptions } from '../repeat.ts'
 import type { NotifyMetrics } from './metrics.ts'
 import type { Receiver } from './receiver.ts'
 
-export interface NotifierOptions extends AttemptOptions, Omit<Context, 'metrics'> {
-  readonly metrics: NotifyMetrics
+export interface NotifierOptions extends Omit<Context, 'metrics'> {
+  readonly metrics: NotifyMetrics & AttemptOptions['metrics']
   readonly alerts: AlertStore
   readonly partitions: number
   readonly receivers: readonly Receiver[]
   readonly rules: { readonly current: RuleSet }
-  /** Returns the leases of the partitions that this analyzer owns now. */
   readonly leases: () => readonly Lease[]
-  /** Delay before the first notification of a new alert. */
   readonly waitMs: number
   readonly resendMs: number
 }

@@ -1,7 +1,6 @@
 import type { Clock } from '@tidemark/shared/runtime/clock'
 import type { Delivery } from './receiver.ts'
 
-/** A request that takes longer has failed. */
 const POST_TIMEOUT_MS = 5000
 
 /** The longest Retry-After that is obeyed. */
@@ -10,15 +9,11 @@ const RETRY_AFTER_MAX_MS = 600_000
 /** Client errors that are temporary: timeout, too early, too many requests. */
 const PASSING = new Set([408, 425, 429])
 
-export interface PostOptions {
-  readonly clock: Pick<Clock, 'wallMs'>
-  readonly timeoutMs?: number
-}
-
 export type Post = (url: string, headers: Readonly<Record<string, string>>, body: string) => Promise<Delivery>
 
 /** Returns a function that posts JSON and maps the response to one of three outcomes. */
-export function createPost({ clock, timeoutMs = POST_TIMEOUT_MS }: PostOptions): Post {
+export function createPost(options: { readonly clock: Clock; readonly timeoutMs?: number }): Post {
+  const { clock, timeoutMs = POST_TIMEOUT_MS } = options
   return async (address, headers, body) => {
     const { url, authorization } = splitCredentials(address)
     try {
@@ -26,8 +21,7 @@ export function createPost({ clock, timeoutMs = POST_TIMEOUT_MS }: PostOptions):
         method: 'POST',
         headers: { 'content-type': 'application/json', 'user-agent': 'tidemark', ...authorization, ...headers },
         body,
-        // A redirected POST could arrive as a GET without its body, or at an address that is not
-        // configured.
+        // A redirect could turn the POST into a GET, or send it to an address not configured.
         redirect: 'manual',
         signal: AbortSignal.timeout(timeoutMs),
       })

@@ -13,7 +13,6 @@ export interface Notification {
   readonly record: AlertRecord
 }
 
-/** The result of an attempt to deliver. */
 export type Delivery =
   | { readonly kind: 'delivered' }
   /** The receiver rejects the notification for good: it is not retried. */
@@ -21,14 +20,12 @@ export type Delivery =
   /** To be retried, but not within `retryAfterMs`; 0 if the receiver names no time. */
   | { readonly kind: 'failed'; readonly reason: string; readonly retryAfterMs: number }
 
-/** A destination of notifications. */
 export interface Receiver {
   /** Identifies the receiver in the outbox: derived from its address, so it survives a restart. */
   readonly name: string
   readonly kind: ReceiverKind
   /** For logs: the part of its address that is no secret. */
   readonly origin: string
-  /** Notifications per request. */
   readonly batchMax: number
   /** Whether it resolves alerts on its own unless it is notified of them again and again. */
   readonly needsReminders: boolean

@@ -5,13 +5,8 @@ import { createPost } from './post.ts'
 import type { Receiver } from './receiver.ts'
 import { createWebhook } from './webhook.ts'
 
-export type ReceiverConfig = Pick<
-  AnalyzerConfig,
-  'ALERTMANAGER_URLS' | 'ALERT_LABELS' | 'ALERT_RESEND_MS' | 'PUBLIC_URL' | 'WEBHOOK_URLS' | 'WEBHOOK_SECRET'
->
-
 /** Returns the configured receivers. Every Alertmanager of a cluster must get every alert. */
-export function createReceivers(config: ReceiverConfig, clock: Clock): Receiver[] {
+export function createReceivers(config: AnalyzerConfig, clock: Clock): Receiver[] {
   const post = createPost({ clock })
   const { ALERT_LABELS: labels = {}, ALERT_RESEND_MS: resendMs, PUBLIC_URL: publicUrl } = config
   return [

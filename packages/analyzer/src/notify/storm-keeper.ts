@@ -1,15 +1,13 @@
+import { isDeepStrictEqual } from 'node:util'
 import { stormEnd, stormOpening } from '@tidemark/shared/detection/alerts/openings'
 import { FLEET_PARTITION } from '@tidemark/shared/detection/alerts/record'
 import { type StormEvent, type StormPolicy, StormWatch } from '@tidemark/shared/detection/alerts/storm'
 import { ENTRY_ID_ZERO, type EntryId } from '@tidemark/shared/sample/receipt'
 import type { AlertFeedEntry, SavedStorm } from '@tidemark/shared/store/ports/alerts'
 import type { Lease } from '@tidemark/shared/store/ports/lease'
-import { attempt, repeat } from '../repeat.ts'
+import { attempt } from '../repeat.ts'
 import type { NotifierOptions } from './options.ts'
 import { parseSavedWatch, type SavedWatch } from './storm-view.ts'
-
-/** Interval of checks. Views follow a second later, within a new alert's delay. */
-const KEEP_MS = 250
 
 /** Entries of a partition's feed per read. */
 const FEED_MAX = 1000
@@ -27,26 +25,20 @@ interface Watching {
 }
 
 /**
- * Detects alert storms in the alerts of all partitions, on the analyzer that owns the partition of
- * the fleet. It saves positions, counts and results together under that partition's lease, and the
- * next owner goes on from there.
+ * Detects alert storms across all partitions, on the analyzer that owns the fleet's partition. It
+ * saves positions, counts and results together under that lease; the next owner goes on from there.
  */
-export class StormKeeper implements AsyncDisposable {
+export class StormKeeper {
   readonly #options: NotifierOptions
-  readonly #polling: AsyncDisposable
   #watching: Watching | undefined
 
   constructor(options: NotifierOptions) {
     this.#options = options
-    const keep = async () => {
-      // A save that failed may have succeeded in the store, so memory may be behind: load it again.
-      if (!(await attempt('storm detection', () => this.#keep(), options))) this.#watching = undefined
-    }
-    this.#polling = repeat(keep, options.clock, KEEP_MS)
   }
 
-  [Symbol.asyncDispose](): PromiseLike<void> {
-    return this.#polling[Symbol.asyncDispose]()
+  async keep(): Promise<void> {
+    // A save that failed may have succeeded in the store, so memory may be behind: load it again.
+    if (!(await attempt('storm detection', () => this.#keep(), this.#options))) this.#watching = undefined
   }
 
   async #keep(): Promise<void> {
@@ -58,7 +50,7 @@ export class StormKeeper implements AsyncDisposable {
     }
     if (this.#watching?.lease.token !== lease.token) this.#watching = await this.#load(lease)
     const watching = this.#watching
-    if (!isSamePolicy(watching.policy, rules.current.storm)) {
+    if (!isDeepStrictEqual(watching.policy, rules.current.storm)) {
       watching.policy = rules.current.storm
       watching.watch = new StormWatch(watching.policy, watching.watch.toJSON())
     }
@@ -158,22 +150,10 @@ function foundIn(events: readonly StormEvent[]): Pick<SavedStorm, 'opening' | 'e
 
 /** Returns the partition whose next entry is the earliest; each feed keeps its own order. */
 function earliest(feeds: readonly AlertFeedEntry[][]): number {
-  let found = 0
-  let time = Number.POSITIVE_INFINITY
-  feeds.forEach(([entry], partition) => {
-    if (entry === undefined || timeOf(entry) >= time) return
-    found = partition
-    time = timeOf(entry)
-  })
-  return found
-}
-
-function timeOf({ kind, openedAt, resolvedAt }: AlertFeedEntry): number {
-  return kind === 'opened' ? openedAt : resolvedAt
-}
-
-function isSamePolicy(a: StormPolicy, b: StormPolicy): boolean {
-  return a.share === b.share && a.keysMin === b.keysMin && a.withinMs === b.withinMs
+  const times = feeds.map(([next]) =>
+    next?.kind === 'opened' ? next.openedAt : (next?.resolvedAt ?? Number.POSITIVE_INFINITY),
+  )
+  return times.indexOf(Math.min(...times))
 }
 
 function sum(counts: readonly number[]): number {

@@ -1,36 +1,26 @@
 import type { StormState } from '@tidemark/shared/detection/alerts/storm'
 import { parseJson } from '@tidemark/shared/parsing/issues'
-import type { AlertStore } from '@tidemark/shared/store/ports/alerts'
 import { z } from 'zod'
-import { attempt, repeat } from '../repeat.ts'
 import type { NotifierOptions } from './options.ts'
 
-/** Together with the keeper's interval well within the delay of a new alert's notification. */
-const VIEW_MS = 1000
-
-const numbers = z.array(z.number())
+const number = z.number()
+const numbers = z.array(number)
 
 /** The saved counts and feed positions: saved together, so that no entry counts twice. */
 const savedSchema = z.object({
   state: z.object({
-    withinMs: z.number(),
-    slot: z.number(),
+    withinMs: number,
+    slot: number,
     opened: numbers,
     firing: numbers,
-    newest: z.array(z.object({ key: z.string(), time: z.number() })),
+    newest: z.array(z.object({ key: z.string(), time: number })),
     storm: z
-      .object({
-        openedAt: z.number(),
-        from: z.number(),
-        firing: z.number(),
-        keys: z.array(z.string()),
-        keyCount: z.number(),
-      })
+      .object({ openedAt: number, from: number, firing: number, keys: z.array(z.string()), keyCount: number })
       .nullable(),
   }) satisfies z.ZodType<StormState>,
   /** For each partition, the last entry of its feed that the state includes. */
   positions: z.record(z.string(), z.string()),
-  keysTotal: z.number(),
+  keysTotal: number,
 })
 export type SavedWatch = Omit<z.output<typeof savedSchema>, 'state'> & { readonly state: StormState }
 
@@ -40,28 +30,22 @@ export function parseSavedWatch(text: string): SavedWatch | undefined {
 }
 
 /** The storm as the keeper saved it last; the last known one while the store is unavailable. */
-export class StormView implements AsyncDisposable {
-  readonly #polling: AsyncDisposable
+export class StormView {
+  readonly #options: NotifierOptions
   #saved: string | null = null
   /** Anomalies that opened at this time or later are part of the storm. */
   #from = Number.POSITIVE_INFINITY
 
   constructor(options: NotifierOptions) {
-    const read = () => attempt('reading the storm state', () => this.#read(options.alerts), options)
-    this.#polling = repeat(read, options.clock, VIEW_MS)
+    this.#options = options
   }
 
-  /** Whether an alert that opened at `openedAt` belongs to the current storm. */
   covers(openedAt: number): boolean {
     return openedAt >= this.#from
   }
 
-  [Symbol.asyncDispose](): PromiseLike<void> {
-    return this.#polling[Symbol.asyncDispose]()
-  }
-
-  async #read(alerts: AlertStore): Promise<void> {
-    const saved = await alerts.loadStorm()
+  async update(): Promise<void> {
+    const saved = await this.#options.alerts.loadStorm()
     if (saved === this.#saved) return
     this.#saved = saved
     this.#from = parseSavedWatch(saved ?? '')?.state.storm?.from ?? Number.POSITIVE_INFINITY

@@ -58,18 +58,17 @@ export class Ownership {
   async [Symbol.asyncDispose](): Promise<void> {
     const { store, member } = this.#options
     await this.#heartbeats[Symbol.asyncDispose]()
-    await this.#attempt('leaving the members', () => store.leave(member))
+    await attempt('leaving the members', () => store.leave(member), this.#options)
     await Promise.all([...this.#owned.values()].map(owned => this.#handOff(owned)))
   }
 
   /** What fails here is retried with the next heartbeat, or ends with the lease. */
   async #beat(): Promise<void> {
     await this.#renew()
-    await this.#attempt('the heartbeat', () => this.#rebalance())
+    await attempt('the heartbeat', () => this.#rebalance(), this.#options)
     this.#options.metrics.partitionsOwned.set(this.#owned.size)
   }
 
-  /** Compares assigned and owned partitions, and starts take-overs and hand-offs. */
   async #rebalance(): Promise<void> {
     const { store, member, partitions, leaseTtlMs, metrics, clock } = this.#options
     const members = await store.heartbeat(member, leaseTtlMs)
@@ -102,7 +101,7 @@ export class Ownership {
     const owned = [...this.#owned.values()]
     if (owned.length === 0 || sentAt - this.#renewedAt < leaseTtlMs / RENEWALS) return
     const leases = owned.map(({ lease }) => lease)
-    await this.#attempt('renewing leases', async () => {
+    const renew = async (): Promise<void> => {
       const renewed = await store.renewLeases(leases, leaseTtlMs)
       this.#renewedAt = sentAt
       owned.forEach((one, i) => {
@@ -112,7 +111,8 @@ export class Ownership {
           void this.#abandon(one)
         }
       })
-    })
+    }
+    await attempt('renewing leases', renew, this.#options)
   }
 
   /** Lets the worker commit its current batch, then releases the lease. */
@@ -121,7 +121,7 @@ export class Ownership {
     const { worker, lease } = owned
     owned.leaving ??= (async () => {
       await worker.stop()
-      await this.#attempt('releasing a lease', () => store.releaseLease(lease))
+      await attempt('releasing a lease', () => store.releaseLease(lease), this.#options)
       this.#owned.delete(worker.partition)
       log.info({ partition: worker.partition }, 'handed off the partition')
     })()
@@ -132,10 +132,5 @@ export class Ownership {
   #abandon(owned: Owned): Promise<void> {
     owned.leaving ??= owned.worker.abandon().then(() => void this.#owned.delete(owned.worker.partition))
     return owned.leaving
-  }
-
-  #attempt(what: string, action: () => Promise<unknown>): Promise<boolean> {
-    const { metrics, logFailure } = this.#options
-    return attempt(what, action, { storeErrors: metrics.storeErrors, logFailure })
   }
 }

@@ -1,16 +1,28 @@
 import { MILLION } from '@tidemark/shared/detection/rules/rule-counts'
-import { entryTimeMs } from '@tidemark/shared/sample/receipt'
+import type { Spans } from '@tidemark/shared/runtime/tracing/spans'
+import { unpackTraces } from '@tidemark/shared/sample/entry'
+import { type EntryId, entryTimeMs, formatReceipt } from '@tidemark/shared/sample/receipt'
+import { traceFields } from '@tidemark/shared/sample/trace-context'
+import type { CommitOutcome } from '@tidemark/shared/store/ports/commit'
 import type { Context } from '../context.ts'
 import type { Effects } from '../judging/effects.ts'
-import { type TracedCommit, tracesOf } from './tracing.ts'
+import type { Run } from '../judging/run.ts'
+
+export interface AppliedCommit {
+  readonly partition: number
+  readonly run: Run
+  readonly outcome: CommitOutcome
+  /** Time to process the run, its commit included. */
+  readonly tookMs: number
+}
 
 export interface ObserveOptions extends Pick<Context, 'metrics' | 'log'> {
   /** Called with each commit whose entries carry traces. */
-  readonly onTraced?: (commit: TracedCommit) => void
+  readonly onTraced?: (commit: AppliedCommit) => void
 }
 
 /** Puts an applied commit of a run into metrics, log and traces. */
-export function observeCommit(commit: TracedCommit, effects: Effects, options: ObserveOptions): void {
+export function observeCommit(commit: AppliedCommit, effects: Effects, options: ObserveOptions): void {
   const { partition, run, outcome, tookMs } = commit
   const { metrics, log, onTraced } = options
   const { from, to, analysed, dead } = run
@@ -32,7 +44,6 @@ export function observeCommit(commit: TracedCommit, effects: Effects, options: O
   for (const { id } of run.readable) metrics.delaySeconds.observe(Math.max(0, outcome.at - entryTimeMs(id)) / 1000)
 }
 
-/** Counts the effects of an applied commit. */
 export function observeEffects(metrics: Context['metrics'], effects: Effects): void {
   const { anomalies, opened, ended, tally, refused, counts } = effects
   metrics.anomalies.inc(anomalies.length)
@@ -48,5 +59,52 @@ export function observeEffects(metrics: Context['metrics'], effects: Effects): v
     metrics.ruleJudged.inc(label, judged)
     metrics.ruleFlagged.inc(label, flagged)
     metrics.ruleExpected.inc(label, expected / MILLION)
+  }
+}
+
+/** Returns the fields that name an entry's traces in a log line. */
+export function tracesOf({ traced }: Run, id: EntryId): Readonly<Record<string, unknown>> {
+  const entry = traced.find(one => one.id === id)
+  return entry === undefined ? {} : traceFields(unpackTraces(entry.traces))
+}
+
+export interface TracingOptions extends Pick<Context, 'metrics' | 'log'> {
+  readonly spans: Spans | undefined
+  /** Unix milliseconds. */
+  readonly now: () => number
+}
+
+/**
+ * Returns a function that publishes the traces of a commit's entries: a log line per entry, an
+ * exemplar of the latency, and a span in each recorded trace, which then spans both services.
+ */
+export function createTracing({ metrics, log, spans, now }: TracingOptions): (commit: AppliedCommit) => void {
+  return ({ partition, run, outcome, tookMs }) => {
+    const endMs = now()
+    for (const { id, count: samples, traces: text } of run.traced) {
+      const traces = unpackTraces(text)
+      if (traces.length === 0) continue
+      const receipt = formatReceipt({ partition, id })
+      const fault = run.deadLetters.find(dead => dead.id === id)?.reason
+      const delayMs = outcome.kind === 'ok' ? Math.max(0, outcome.at - entryTimeMs(id)) : undefined
+      const recorded = traces.filter(({ isSampled }) => isSampled)
+      if (fault === undefined) {
+        const [first] = recorded
+        if (first !== undefined && delayMs !== undefined) metrics.delaySeconds.exemplify(delayMs / 1000, first)
+        log.debug({ receipt, samples, delayMs, ...traceFields(traces) }, 'an entry was analysed')
+      }
+      const attributes = {
+        'messaging.system': 'redis',
+        'messaging.operation.type': 'process',
+        'messaging.message.id': receipt,
+        'messaging.destination.partition.id': String(partition),
+        'tidemark.samples': samples,
+        ...(delayMs === undefined ? {} : { 'tidemark.delay_ms': delayMs }),
+      }
+      for (const parent of recorded) {
+        const span = spans?.begin({ name: 'analyse', kind: 'consumer', parent, attributes, startMs: endMs - tookMs })
+        span?.end(undefined, fault)
+      }
+    }
   }
 }

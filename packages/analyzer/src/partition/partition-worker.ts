@@ -1,4 +1,4 @@
-import { type RowShape, rowShape } from '@tidemark/shared/detection/key-row'
+import { rowShape } from '@tidemark/shared/detection/key-row'
 import { parseRuleCountName } from '@tidemark/shared/detection/rules/rule-counts'
 import type { RuleSet } from '@tidemark/shared/detection/rules/rule-set'
 import { backoffMs } from '@tidemark/shared/runtime/clock'
@@ -12,6 +12,7 @@ import type { VerdictSettings } from '@tidemark/shared/verdict/analysis'
 import type { Context } from '../context.ts'
 import { analyseRun, expireTimers, missingKeys } from '../judging/analyse.ts'
 import type { Effects } from '../judging/effects.ts'
+import type { RuleSource } from '../judging/rule-source.ts'
 import { deadLetterRun, entriesAfter, type Run, takeRun } from '../judging/run.ts'
 import { Windows } from '../judging/windows.ts'
 import type { EntryConsumer, ReadLoop } from '../reading/read-loop.ts'
@@ -42,22 +43,14 @@ const QUEUE_BATCHES = 2
 const YIELD_SAMPLES = 1000
 
 export interface WorkerSettings extends VerdictSettings {
-  /** Samples per commit, unless a single entry has more. */
   readonly batchSamplesMax: number
   /** Windows of the partition in memory. */
   readonly keysMax: number
-  /** Samples whose verdicts are kept for their receipts. */
   readonly verdictsKept: number
-  /** Delay of a new alert's notification, so that an alert storm can be detected first. */
   readonly alertWaitMs: number
 }
 
-export interface Rules {
-  /** The rules in force, as far as they are loaded. */
-  readonly current: RuleSet
-  /** Returns the rules of that version or a newer one, as soon as they are loaded. */
-  atLeast(version: number): Promise<RuleSet>
-}
+export type Rules = Pick<RuleSource, 'current' | 'atLeast'>
 
 type State = 'recovering' | 'steady' | 'stopping' | 'lost'
 
@@ -91,11 +84,8 @@ export interface PartitionWorkerOptions extends Context, ObserveOptions {
  */
 export class PartitionWorker implements EntryConsumer {
   readonly partition: number
-  readonly lease: Lease
   readonly #options: PartitionWorkerOptions
   readonly #windows: Windows
-  /** For a key that was never seen, until the rules are applied to it. */
-  readonly #newShape: RowShape
   readonly #attempts: Attempts
   #kept: KeptEntries
   #state: State = 'recovering'
@@ -120,13 +110,11 @@ export class PartitionWorker implements EntryConsumer {
   constructor(options: PartitionWorkerOptions) {
     const { lease, settings, rules, metrics } = options
     this.#options = options
-    this.lease = lease
     this.partition = lease.partition
     this.#windows = new Windows({ keysMax: settings.keysMax })
     this.#attempts = new Attempts(options)
     this.#kept = new KeptEntries(settings.verdictsKept)
     this.#rules = rules.current
-    this.#newShape = rowShape(settings.window, 'zscore', false)
     // Creates the series at 0: a series that is absent cannot rise.
     metrics.samplesRolledBack.inc({ partition: this.partition }, 0)
     this.#done = this.#work()
@@ -137,12 +125,10 @@ export class PartitionWorker implements EntryConsumer {
     return this.#state === 'steady' && sampleCountOf(this.#queue) < QUEUE_BATCHES * batchSamplesMax
   }
 
-  /** Windows in memory. */
   get keyCount(): number {
     return this.#windows.keyCount
   }
 
-  /** Whether the work ended because the lease was lost. */
   get isLost(): boolean {
     return this.#state === 'lost'
   }
@@ -157,7 +143,6 @@ export class PartitionWorker implements EntryConsumer {
     this.#wake()
   }
 
-  /** Starts a recovery: entries may have been delivered and lost on the way. */
   recover(): void {
     if (this.#state === 'steady') this.#state = 'recovering'
     this.#wake()
@@ -273,7 +258,6 @@ export class PartitionWorker implements EntryConsumer {
     log.error({ partition: this.partition, lost }, 'Redis lost accepted samples')
   }
 
-  /** Processes one batch of the queue, or waits for entries. */
   async #workOnQueue(): Promise<void> {
     const { store, rules, reading, settings, yieldToOthers, clock } = this.#options
     if (this.#redelivered.length > 0) await store.acknowledge(this.partition, this.#redelivered.splice(0))
@@ -371,10 +355,12 @@ export class PartitionWorker implements EntryConsumer {
   }
 
   async #load(keys: readonly string[]): Promise<void> {
-    const { store, metrics } = this.#options
+    const { store, metrics, settings } = this.#options
     const rows = await store.loadWindows(this.partition, keys)
     const unreadable = this.#windows.unreadableCount
-    for (const [i, key] of keys.entries()) this.#windows.load(key, rows[i] ?? null, this.#newShape)
+    // The shape of a key that was never seen, until the rules are applied to it.
+    const newShape = rowShape(settings.window, 'zscore', false)
+    for (const [i, key] of keys.entries()) this.#windows.load(key, rows[i] ?? null, newShape)
     metrics.windowsLoaded.inc(keys.length)
     metrics.windowsUnreadable.inc(this.#windows.unreadableCount - unreadable)
   }
@@ -393,10 +379,10 @@ export class PartitionWorker implements EntryConsumer {
 
   /** Sends a commit until the store reports its outcome; undefined if the lease is lost. */
   async #commit(commit: Commit): Promise<CommitOutcome | undefined> {
-    const { store, metrics, log, logFailure, holdsLease, clock } = this.#options
+    const { store, lease, metrics, log, logFailure, holdsLease, clock } = this.#options
     for (let attempt = 1; holdsLease() && this.#state !== 'lost'; attempt++) {
       try {
-        const outcome = await store.commit(this.lease, commit)
+        const outcome = await store.commit(lease, commit)
         metrics.commits.inc({ result: outcome.kind })
         if (outcome.kind !== 'fenced') return outcome
         log.warn({ partition: this.partition }, 'lost the lease of the partition; another process owns it')

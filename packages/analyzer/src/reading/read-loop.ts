@@ -44,7 +44,6 @@ export class ReadLoop implements AsyncDisposable {
     this.#done = this.#run()
   }
 
-  /** Reads for this consumer from now on. */
   join(consumer: EntryConsumer): void {
     this.#consumers.set(consumer.partition, consumer)
     // A running read blocks on the other partitions only and would delay this one.

@@ -77,7 +77,7 @@ export async function createWorld() {
       return lease
     },
     start(receivers: readonly Receiver[], alerts: AlertStore = store.alerts) {
-      const metrics = createNotifyMetrics(new Registry())
+      const metrics = { ...createNotifyMetrics(new Registry()), storeErrors: { inc: () => undefined } }
       const notifier = startNotifier({
         alerts,
         partitions: PARTITIONS,
@@ -86,7 +86,6 @@ export async function createWorld() {
         leases: () => world.leases,
         metrics,
         clock,
-        storeErrors: { inc: () => undefined },
         log: pino({ level: 'silent' }),
         logFailure: () => undefined,
         waitMs: WAIT_MS,

@@ -7,7 +7,7 @@ import { Registry } from 'prom-client'
 import { expect, test } from 'vitest'
 import { takeRun } from '../judging/run.ts'
 import { createAnalyzerMetrics } from '../metrics.ts'
-import { createTracing, tracesOf } from './tracing.ts'
+import { createTracing, tracesOf } from './observe-commit.ts'
 
 const trace = (letter: string, isSampled: boolean): TraceContext => ({
   traceId: letter.repeat(32),
