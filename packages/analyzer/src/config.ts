@@ -27,7 +27,6 @@ const labels = list(text => /^[A-Za-z_]\w*=[^=]+$/.test(text), 'must be labels a
   .transform(pairs => Object.fromEntries(pairs.map(pair => pair.split('=') as [string, string])))
   .refine(given => !OWN_LABELS.some(name => name in given), { error: `must not be ${OWN_LABELS.join(', ')}` })
 
-/** The settings of an analyzer: environment variables. */
 export const analyzerSettings = z
   .object({
     ...commonSettings,
@@ -51,7 +50,6 @@ export const analyzerSettings = z
     WINDOWS_MAX: integer({ min: 1, max: 100_000_000 }).default(250_000),
     /** Samples per partition whose verdicts are kept for their receipts. */
     VERDICTS_KEPT: integer({ min: 0, max: 10_000_000 }).default(20_000),
-    /** Interval of polling for changes of the rules. */
     RULES_POLL_MS: integer({ min: 10, max: 2000 }).default(500),
     /** Delay of a new alert's notification, so that an alert storm can be sent as one. */
     ALERT_WAIT_MS: integer({ min: 0, max: 60_000 }).default(2000),
@@ -71,10 +69,9 @@ export const analyzerSettings = z
     /** Interval of repeating firing alerts to Alertmanager. */
     ALERT_RESEND_MS: integer({ min: 1000, max: 600_000 }).default(60_000),
     WEBHOOK_URLS: addresses.default([]),
-    /** Keys that sign the requests to webhooks. */
     WEBHOOK_SECRET: list(
       isWebhookSecret,
-      'must be whsec_ and 24 to 64 bytes in base64; several are separated by commas',
+      'must be whsec_ and 24 to 64 bytes in base64, separated by commas',
     ).optional(),
     /** Address at which operators reach the gateway. */
     PUBLIC_URL: z

@@ -1,14 +1,11 @@
-import { SEVERITIES } from '@tidemark/shared/detection/alerts/alert'
+import { RESOLVE_REASONS, SEVERITIES } from '@tidemark/shared/detection/alerts/alert'
 import type { AlertCause, AlertEnd } from '@tidemark/shared/detection/alerts/record'
 import { createCounters, createGauges } from '@tidemark/shared/runtime/metric-tables'
 import { TracedHistogram } from '@tidemark/shared/runtime/open-metrics'
 import { Histogram, type Registry } from 'prom-client'
 
-/** What became of a commit: the store's outcomes, and `failed` for an attempt without one. */
-const COMMIT_RESULTS = ['ok', 'already', 'stale', 'gap', 'fenced', 'failed']
-
 const ALERT_KINDS = ['anomaly', 'silent', 'level_shift'] as const satisfies AlertCause['kind'][]
-const RESOLVE_REASONS = ['calm', 'no_samples', 'level_shift', 'heard'] as const satisfies AlertEnd['resolve_reason'][]
+const ENDS = [...RESOLVE_REASONS, 'heard'] as const satisfies AlertEnd['resolve_reason'][]
 
 /** Rules are named by operators; there are at most RULES_MAX of them. */
 const RULE = { rule: [] }
@@ -17,42 +14,29 @@ const COUNTERS = {
   commits: [
     'analyzer_commits_total',
     'Commits by result: ok, already (applied by an earlier attempt), stale, gap, fenced, failed (retried).',
-    { result: COMMIT_RESULTS },
+    { result: ['ok', 'already', 'stale', 'gap', 'fenced', 'failed'] },
   ],
   samplesAnalysed: ['analyzer_samples_analysed_total', 'Samples analysed and committed.'],
   anomalies: ['analyzer_anomalies_total', 'Analysed samples that are anomalies.'],
   /** For dashboards and alerts that know the metric by its legacy name. */
   legacyAnomalies: ['metrics_anomaly_total', 'Same as analyzer_anomalies_total, under its legacy name.'],
   deadLetters: ['analyzer_dead_entries_total', 'Entries that became dead letters: unreadable ones and poison entries.'],
-  samplesLost: [
-    'analyzer_samples_lost_total',
-    'Accepted samples that were missing from the stream before they were analysed.',
-  ],
+  samplesLost: ['analyzer_samples_lost_total', 'Accepted samples missing from the stream before they were analysed.'],
   samplesRolledBack: [
     'analyzer_samples_rolled_back_total',
     'Accepted samples that this analyzer had read and that Redis has lost since. Analyzers count independently: take the maximum over analyzers for each partition; the sum of those is a lower bound of the loss.',
     { partition: [] },
   ],
   takeovers: ['analyzer_takeovers_total', 'Partitions taken over.'],
-  recoveries: [
-    'analyzer_recoveries_total',
-    'Recoveries of a partition: its state in memory was discarded and read again from Redis.',
-  ],
+  recoveries: ['analyzer_recoveries_total', 'Recoveries of a partition: its state was read again from Redis.'],
   windowsLoaded: ['analyzer_windows_loaded_total', 'Windows read from Redis.'],
   windowsUnreadable: [
     'analyzer_windows_unreadable_total',
-    'Stored windows that could not be decoded; their keys started again with an empty window.',
+    'Unreadable stored windows; their keys started again empty.',
   ],
-  alertsOpened: [
-    'analyzer_alerts_opened_total',
-    'Alerts opened, by kind and severity.',
-    { kind: ALERT_KINDS, severity: SEVERITIES },
-  ],
-  alertsResolved: ['analyzer_alerts_resolved_total', 'Alerts resolved, by reason.', { reason: RESOLVE_REASONS }],
-  samplesLate: [
-    'analyzer_samples_late_total',
-    'Samples with a timestamp before that of a sample of the same key that arrived earlier.',
-  ],
+  alertsOpened: ['analyzer_alerts_opened_total', 'Alerts opened.', { kind: ALERT_KINDS, severity: SEVERITIES }],
+  alertsResolved: ['analyzer_alerts_resolved_total', 'Alerts resolved, by reason.', { reason: ENDS }],
+  samplesLate: ['analyzer_samples_late_total', 'Samples with a timestamp before that of an earlier one of their key.'],
   samplesDuplicate: [
     'analyzer_samples_duplicate_total',
     'Samples with the timestamp and value of a sample in the window, or of the previous sample.',
@@ -69,10 +53,7 @@ const COUNTERS = {
     'Samples that a rule would have flagged in independent normal noise; 0 where that cannot be computed.',
     RULE,
   ],
-  rulesUnreadable: [
-    'analyzer_rules_unreadable_total',
-    'Versions of the rules that this analyzer could not read; the previous version stayed in force.',
-  ],
+  rulesUnreadable: ['analyzer_rules_unreadable_total', 'Unreadable rule versions; the previous one stayed in force.'],
   storeErrors: ['analyzer_store_errors_total', 'Store operations that failed.'],
 } as const
 
@@ -81,10 +62,7 @@ const GAUGES = {
   partitions: ['analyzer_partitions', 'Total partitions.'],
   members: ['analyzer_members', 'Live analyzers, as seen by this one.'],
   windowsKept: ['analyzer_windows_kept', 'Windows in memory.'],
-  backlogSamples: [
-    'analyzer_backlog_samples',
-    'Samples accepted and not analysed yet, in the partitions owned by this analyzer.',
-  ],
+  backlogSamples: ['analyzer_backlog_samples', 'Samples accepted and not analysed yet, in the owned partitions.'],
   accountSamples: [
     'analyzer_account_samples',
     'Samples ever accepted in the partitions owned by this analyzer, and their state: analysed, dead, lost or waiting in the stream. Each partition is read atomically, so accepted is the sum of the others unless Redis lost samples.',
