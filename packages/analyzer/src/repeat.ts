@@ -27,7 +27,7 @@ export interface AttemptOptions {
   readonly logFailure: FailureLog
 }
 
-/** Runs an action of the store. False if it failed: counted, logged, to be retried by the caller. */
+/** Runs a store action. Returns false if it failed: counted, logged, for the caller to retry. */
 export async function attempt(
   what: string,
   action: () => Promise<unknown>,

@@ -25,7 +25,7 @@ import { VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
 const SLAB_SHIFT = 8
 const SLAB_ROWS = 1 << SLAB_SHIFT
 
-/** Samples in a tail. Longer ones are dearer, shorter ones need more rows; 12 and 20 cost the same. */
+/** Samples in a tail. Longer ones cost more, shorter ones need more rows; 12 and 20 are equal. */
 const TAIL_MAX = 16
 
 /** Float64s per array of encoded updates: one array per update costs four times as much. */

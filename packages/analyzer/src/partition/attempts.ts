@@ -35,7 +35,7 @@ export class Attempts {
     this.#begun = undefined
   }
 
-  /** Withdraws an attempt that failed without a crash; a failure to withdraw is retried later. */
+  /** Withdraws an attempt that failed without a crash. If this fails, the next call retries it. */
   async withdraw(): Promise<void> {
     const attempt = this.#begun
     if (attempt === undefined) return
