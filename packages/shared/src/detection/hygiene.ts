@@ -6,22 +6,13 @@ export interface HygienePolicy {
   readonly levelShiftAfter: number
 }
 
-/**
- * What happens to a scored sample. `learn`: it joins the baseline. `hold`: it does not. `shift`:
- * its level is new, so window and detector start again with this sample.
- */
+/** `learn`: the sample joins the baseline; `hold`: it does not; `shift`: the baseline restarts. */
 export type Influence = 'learn' | 'hold' | 'shift'
 
-/**
- * Float64s of a key's state, initially 0: the number of consecutive anomalies, negative when they
- * are too low.
- */
+/** A key's state, initially 0: the number of consecutive anomalies, negative if too low. */
 export const HYGIENE_STATE_LENGTH = 1
 
-/**
- * Updates a key's state by a sample. `side` is 1 or -1 for an anomaly above or below, 0 for none or
- * no verdict.
- */
+/** Updates a key's state. `side` is 1 or -1 for an anomaly above or below, otherwise 0. */
 export function stepHygiene(states: Float64Array, at: number, policy: HygienePolicy, side: number): Influence {
   if (side === 0) {
     states[at] = 0

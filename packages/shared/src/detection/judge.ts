@@ -71,10 +71,9 @@ export interface TimerEvents {
 }
 
 /**
- * Scores samples by one policy and updates their keys. The analyzer, the backtest and tools that
- * recompute verdicts all use it. All state of a key is in the key's row, which must have the shape
- * that `shapeFor` returns for the policy; the judge keeps nothing from one sample to the next. It
- * allocates nothing per sample.
+ * Scores samples by one policy and updates their keys: for the analyzer, the backtest and tools.
+ * All state of a key is in its row, which must have the shape that `shapeFor` returns for the
+ * policy. It allocates nothing per sample.
  */
 export class Judge {
   readonly policy: Policy
@@ -143,9 +142,8 @@ export class Judge {
   }
 
   /**
-   * Runs the key's timer at `now`: expires its alert and reports its silence. All samples of the
-   * key that arrived before `now` must have been analysed. The key's next sample would do the same,
-   * as of the same time.
+   * Runs the key's timer at `now`: expires its alert and reports its silence, as of the same time
+   * as the next sample would. All of the key's samples before `now` must have been analysed.
    */
   expire(row: KeyRow, now: number, events: TimerEvents): void {
     const { rows, start, shape } = row
@@ -163,9 +161,8 @@ export class Judge {
   }
 
   /**
-   * Returns the timer to schedule, and records it in the row; undefined when the scheduled one is
-   * early enough. A timer that expires for nothing costs less than rescheduling it with each
-   * sample.
+   * Returns the timer to schedule, and records it in the row; undefined if the scheduled one is
+   * early enough: a timer that expires for nothing costs less than rescheduling with each sample.
    */
   nextTimer(row: KeyRow): number | undefined {
     const timer = this.timerAt(row)
@@ -175,10 +172,7 @@ export class Judge {
     return timer
   }
 
-  /**
-   * Returns the share of normal samples that is flagged by chance, as the last sample may be;
-   * undefined if unknown.
-   */
+  /** Returns the share of normal samples flagged by chance; undefined if unknown. */
   expectedShare(): number | undefined {
     if (!this.#isZscore || this.judged.window < 2) return undefined
     const { budget, threshold, direction } = this.policy

@@ -11,9 +11,9 @@ import { ORDER_STATE_LENGTH } from './order.ts'
  *     count, pushed, order, hygiene, alert, timer, [silence], detector's state,
  *     value 0, value 1, ..., timestamp 0, timestamp 1, ...
  *
- * `count` is the number of the key's samples ever analysed, `pushed` the number of values added to
- * the window since it began. Values and timestamps are two rings of the same capacity: element n
- * has the index n % capacity. Except for the detector's state, a row of zeros is a new key.
+ * `count` numbers the key's samples ever analysed, `pushed` the values added to the window since it
+ * began. Values and timestamps are rings of one capacity: element n is at n % capacity. Except for
+ * the detector's state, a row of zeros is a new key.
  */
 export const COUNT = 0
 export const PUSHED = 1
@@ -106,10 +106,7 @@ export function pushSample({ rows, start, shape }: KeyRow, value: number, timest
   rows[start + PUSHED] = pushed + 1
 }
 
-/**
- * Returns the layout of a key's row under a policy. The state of a silent key is kept until a
- * sample arrives.
- */
+/** Returns a key's layout under a policy. A silent key's state is kept until a sample arrives. */
 export function shapeFor(
   row: KeyRow,
   policy: { window: number; detector: DetectorName; silence: object | null },

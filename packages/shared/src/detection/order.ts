@@ -17,10 +17,7 @@ export interface TimedSample {
   time: number
 }
 
-/**
- * Float64s of a key's state. They are 0 initially, and whenever they repeat what the window says:
- * the state of most keys need not be stored.
- */
+/** Float64s of a key's state: 0 initially, and where the window says the same. */
 export const ORDER_STATE_LENGTH = 3
 
 /** The newest timestamp; 0 if it is that of the newest sample in the window. */
@@ -31,11 +28,9 @@ const LAST_VALUE = 2
 
 /**
  * Returns how a sample relates to those before it. Late: its timestamp is before the key's newest.
- * Duplicate: a sample in the window, or the previous sample, has the same timestamp and value.
- *
- * Only a sample that is not newer than all others can be a duplicate, so the window is searched for
- * those alone. A sample that was kept out of the window is no longer known once another has
- * arrived.
+ * Duplicate: a sample in the window, or the previous sample, has the same timestamp and value. Only
+ * a sample that is not newer than all others can be one, so the window is searched for those alone.
+ * A sample that was kept out of the window is no longer known once another has arrived.
  */
 export function orderOf(states: Float64Array, at: number, history: History, sample: TimedSample): SampleOrder {
   const { timestamp, value } = sample
@@ -47,10 +42,8 @@ export function orderOf(states: Float64Array, at: number, history: History, samp
 }
 
 /**
- * Updates the state by a sample, before the sample is added to the window if it `joins` that.
- *
- * A timestamp counts as no newer than its arrival: a device whose clock was once ahead must not
- * make all that follows late.
+ * Updates the state by a sample, before it is added to the window if it `joins` that. A timestamp
+ * counts as no newer than its arrival: a clock that was once ahead must not make the rest late.
  */
 export function advanceOrder(
   states: Float64Array,

@@ -18,14 +18,11 @@ import {
  *     count, pushed, shape, state that is not 0 ..., detector's state ...,
  *     value 0, timestamp 0, value 1, timestamp 1, ...
  *
- * In a row (`tm:{p}:windows`) the pairs are the rings of key-row.ts, so a window that is not full
- * is a shorter row. A tail (`tm:{p}:window_tails`) holds the samples since the row was written: its
- * pairs are the newest, oldest first, and its state is the newest. A tail is valid only while it
- * follows the row: with a greater `count`. Most commits write tails, because a row is ten times as
- * long.
- *
- * `shape` is an integer: a bit for each float64 of the state that is not 0 (for most keys all are
- * 0), whether the state includes that of silence, the detector's number and the window's capacity.
+ * In a row (`tm:{p}:windows`) the pairs are the rings of key-row.ts; a window that is not full is
+ * shorter. A tail (`tm:{p}:window_tails`) has the newest state and the pairs since the row was
+ * written, oldest first. It is valid only while its `count` is greater than the row's. Most commits
+ * write tails: a row is ten times as long. `shape` is an integer: a bit for each float64 of the
+ * state that is not 0, whether that includes silence, the detector's number, the window's capacity.
  */
 const SHAPE = 2
 const HEADER = 3

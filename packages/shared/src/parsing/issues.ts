@@ -8,9 +8,8 @@ export interface FieldFault {
 }
 
 /**
- * Returns the faults that an issue of zod stands for. Schemas give each field its own message.
- * Objects have none, so an issue of an object is described by its code, never by zod's English
- * text.
+ * Returns the faults that an issue of zod stands for. Schemas give each field its own message; an
+ * issue of an object is described by its code, never by zod's English text.
  */
 export function describeIssue(issue: z.core.$ZodIssue): FieldFault[] {
   if (issue.code === 'unrecognized_keys') {

@@ -3,16 +3,12 @@ import type { Logger } from 'pino'
 /** Below terminationGracePeriodSeconds (30), to keep the exit code and the last log line. */
 const STOP_DEADLINE_MS = 20_000
 
-/**
- * The work of a service: acquires `resources`, returns when `stop` aborts. Resources are closed
- * newest first.
- */
+/** Acquires `resources`, returns when `stop` aborts. Resources are closed newest first. */
 export type Main = (stop: AbortSignal, resources: AsyncDisposableStack) => Promise<void>
 
 /**
- * Runs a service until SIGTERM or SIGINT. The process then exits by itself once everything is
- * closed, so a leaked resource shows as a hang. It exits with 1 when `main` throws or the deadline
- * passes. A second signal ends it immediately.
+ * Runs a service until SIGTERM or SIGINT. The process then exits by itself, so a leaked resource
+ * shows as a hang. It exits with 1 if `main` throws or the deadline passes, and on a second signal.
  */
 export async function run(main: Main, log: Logger): Promise<void> {
   const stop = new AbortController()

@@ -4,8 +4,8 @@ export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', '
 export type LogLevel = (typeof LOG_LEVELS)[number]
 
 /**
- * Returns a logger that writes JSON lines to stdout. JSON escapes control characters, so no input
- * can forge a line. Levels are written by name, because few log collectors know pino's numbers.
+ * Returns a logger that writes JSON lines to stdout, which no input can forge. Levels are written
+ * by name, because few log collectors know pino's numbers.
  */
 export function createLogger(service: string, level: LogLevel, stream?: DestinationStream): Logger {
   const options = {

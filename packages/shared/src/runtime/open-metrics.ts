@@ -27,9 +27,8 @@ export class TracedHistogram extends Histogram {
 const COUNTER_HEAD = /^(# HELP \S+)_total (.*\n# TYPE \S+)_total counter$/gm
 
 /**
- * Returns the metrics of `registry` as OpenMetrics, converted from the plain text format.
- * prom-client's own rendering renames the counters of the registry for good, and takes exemplars
- * only with each observation.
+ * Returns the metrics as OpenMetrics, converted from the plain text. prom-client's own rendering
+ * renames the counters of the registry for good, and takes exemplars only with each observation.
  */
 export async function renderOpenMetrics(registry: Registry): Promise<string> {
   const text = await registry.metrics()

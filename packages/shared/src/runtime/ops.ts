@@ -15,8 +15,7 @@ export interface OpsOptions {
 
 /**
  * Returns the operations endpoints of a service: /metrics, /livez (the process responds), /readyz
- * (it can do its work), and /health, the same under another name. Liveness does not depend on
- * Redis: restarting every pod would not fix that.
+ * and /health (it can work). Liveness ignores Redis: restarting every pod would not fix that.
  */
 export function createOpsApp({ registry, notReady }: OpsOptions): Hono {
   const app = new Hono()

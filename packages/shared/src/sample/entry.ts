@@ -2,8 +2,7 @@ import type { EntryId } from './receipt.ts'
 import { formatTraceparent, parseTraceparent, type TraceContext } from './trace-context.ts'
 
 /**
- * The stream format. Only this file knows it, and packer.ts the items of `s`. An entry has these
- * fields:
+ * The stream format. Only this file knows it, and packer.ts the items of `s`. An entry's fields:
  *
  *     s  the samples: a flat JSON array, three items each: ["edge-17/rps",420,1700000000000, ...]
  *     n  the number of samples
@@ -11,10 +10,9 @@ import { formatTraceparent, parseTraceparent, type TraceContext } from './trace-
  *     r  a random text
  *     t  the traceparents of its requests, separated by spaces; absent if there are none
  *
- * `o` numbers the samples of a partition without gaps, so that a reader can prove that it missed
- * none. `r` distinguishes entries with the same id: after a failover that lost the newest entries,
- * Redis may assign their ids again. The array is flat because an array per sample costs 40 % more
- * time to parse and 2 bytes more to store.
+ * `o` numbers a partition's samples without gaps, so a reader can prove that it missed none. `r`
+ * distinguishes entries with the same id: after a failover, Redis may assign ids again. The array
+ * is flat because an array per sample takes 40 % longer to parse and 2 bytes more.
  */
 export const ENTRY_FIELDS = { samples: 's', count: 'n', offset: 'o', nonce: 'r', traces: 't' } as const
 
@@ -36,10 +34,7 @@ export interface Entry {
 /** The maximum number of traces per entry: it may hold samples of hundreds of requests. */
 export const TRACES_MAX = 8
 
-/**
- * Adds a request's trace to those of an entry. At the limit, a sampled trace replaces one that is
- * not sampled; any other trace is dropped.
- */
+/** Adds a trace to an entry's. At the limit, a sampled one may replace an unsampled one. */
 export function addTrace(traces: TraceContext[], trace: TraceContext): void {
   if (traces.length < TRACES_MAX) {
     traces.push(trace)

@@ -33,10 +33,7 @@ export function compareEntryIds(a: EntryId, b: EntryId): number {
   return difference !== 0 ? difference : Number(a.slice(dashA + 1)) - Number(b.slice(dashB + 1))
 }
 
-/**
- * Returns an id's milliseconds: Redis' clock at the append, or later if the stream's newest id was
- * ahead of it.
- */
+/** Returns an id's milliseconds: Redis' clock at the append, or the stream's if that is ahead. */
 export function entryTimeMs(id: EntryId): number {
   return Number(id.slice(0, id.indexOf('-')))
 }

@@ -10,26 +10,17 @@ export interface Sample {
 /** The largest time of a Date, in Unix ms (ECMAScript, "Time Values and Time Range"). */
 const TIMESTAMP_MAX_MS = 8.64e15
 
-/**
- * A number below this is a Unix time in seconds, otherwise in milliseconds: 1e11 s is the year
- * 5138, 1e11 ms is 1973.
- */
+/** A smaller number is Unix time in seconds: 1e11 s is the year 5138, 1e11 ms is 1973. */
 const SECONDS_BELOW = 1e11
 
-/**
- * Converts a timestamp as clients send it to Unix milliseconds: a number of seconds (below 1e11) or
- * milliseconds, or an ISO 8601 string. Returns undefined for any other value.
- */
+/** Converts Unix seconds (below 1e11), milliseconds or ISO 8601; undefined for any other value. */
 export function toMilliseconds(timestamp: number | string): number | undefined {
   const ms =
     typeof timestamp === 'string' ? parseIso8601(timestamp) : timestamp < SECONDS_BELOW ? timestamp * 1000 : timestamp
   return ms >= 0 && ms <= TIMESTAMP_MAX_MS ? ms : undefined
 }
 
-/**
- * A date, or a date and time with an optional zone: the common part of ISO 8601 and RFC 3339.
- * Date.parse accepts more.
- */
+/** A date, or date and time with optional zone: ISO 8601 and RFC 3339. Date.parse accepts more. */
 const ISO_8601 = /^\d{4}-\d{2}-\d{2}(?:[Tt ]\d{2}:\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?(?:[Zz]|[+-]\d{2}:?\d{2})?)?$/
 
 function parseIso8601(text: string): number {

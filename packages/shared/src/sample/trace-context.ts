@@ -19,18 +19,12 @@ export function parseTraceparent(text: string): TraceContext | undefined {
   return { traceId, spanId, isSampled: (Number.parseInt(flags, 16) & SAMPLED) !== 0 }
 }
 
-/**
- * Returns a traceparent of version 00: always 55 characters. Only the sampled flag is passed on, as
- * the W3C requires.
- */
+/** Returns a traceparent of version 00. By the W3C, only the sampled flag is passed on. */
 export function formatTraceparent({ traceId, spanId, isSampled }: TraceContext): string {
   return `00-${traceId}-${spanId}-${isSampled ? '01' : '00'}`
 }
 
-/**
- * Returns the log fields of a line's traces, with OpenTelemetry's names. `trace_ids` lists all if
- * there are several.
- */
+/** Returns the log fields of a line's traces, by OpenTelemetry's names; `trace_ids` if several. */
 export function traceFields(traces: readonly TraceContext[]): Readonly<Record<string, unknown>> {
   const [first, ...others] = traces
   if (first === undefined) return {}

@@ -13,10 +13,7 @@ export interface VerdictSettings {
   readonly windowMin: number
 }
 
-/**
- * The default of `windowMin` bounds false alarms: with 10 samples 10 % of normal values would be
- * flagged, with 30 6 %.
- */
+/** With 10 samples 10 % of normal values would be flagged, with 30 6 %: hence `windowMin`. */
 export const VERDICT_DEFAULTS: VerdictSettings = { window: 50, threshold: 2, windowMin: 30 }
 
 /** `refused`: a late or duplicate sample that the key's rule excludes from analysis. */
@@ -25,7 +22,7 @@ export type State = (typeof STATES)[number]
 
 /**
  * The verdict on one sample. Members are null while unknown: mean and deviation of an empty window,
- * z and the band while warming. Mean, deviation and z are always those of the window. Threshold,
+ * z and the band while warming. Mean, deviation and z are always those of the window; threshold,
  * band, anomaly and state are those of the detector in force.
  */
 const analysisSchema = z.object({
@@ -50,10 +47,7 @@ const analysisSchema = z.object({
   id: z.string(),
   /** Unix milliseconds. The only member that does not follow from the accepted samples. */
   analyzed_at: z.number(),
-  /**
-   * If a rule matches the key: the rule, its detector and the detector's score, negative below the
-   * expected values.
-   */
+  /** If a rule matches: it, its detector and the detector's score, negative if too low. */
   rule: z.string().exactOptional(),
   detector: z.string().exactOptional(),
   score: z.number().nullable().exactOptional(),

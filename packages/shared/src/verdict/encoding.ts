@@ -3,10 +3,7 @@ import { isBeyond, isFlat, zScore } from './score.ts'
 
 export type EncodingContext = Omit<FindingContext, 'partition' | 'id'> & { readonly receipt: string }
 
-/**
- * Returns JSON.stringify(toAnalysis(finding, context)) at half its cost: an analyzer encodes an
- * analysis for each key of each batch.
- */
+/** Returns JSON.stringify(toAnalysis(finding, context)) at half its cost: each batch needs many. */
 export function encodeAnalysis(finding: Finding, context: EncodingContext): string {
   const { window, judged } = finding
   const measure =
@@ -49,9 +46,8 @@ function encodeJudged({ rule, detector, score, order }: RuleFinding): string {
 }
 
 /**
- * Returns the same text as one flat string. V8 represents a template's result as a tree of its
- * pieces until it is read: four times the memory, which the garbage collector copies while a batch
- * collects thousands of them. Reading one character flattens the tree.
+ * Returns the text as one flat string. V8 represents a template's result as a tree of its pieces,
+ * four times the memory, until it is read: reading one character flattens the tree.
  */
 function flatten(text: string): string {
   return text.charCodeAt(0) === 0 ? '' : text

@@ -5,9 +5,9 @@ import type { EntryId } from '../sample/receipt.ts'
 import { type Analysis, type RuleFinding, SAMPLE_ORDERS, toAnalysis } from './analysis.ts'
 
 /**
- * The verdicts on one entry's samples, in the stream `tm:{p}:verdicts` under the entry's own id: a
- * receipt leads to them, and live views read them. Only what cannot be recomputed is stored, as
- * float64s. The samples themselves are in the entry, which is kept as long.
+ * The verdicts on one entry's samples, in the stream `tm:{p}:verdicts` under the entry's own id,
+ * which a receipt contains. Only what cannot be recomputed is stored, as float64s; the samples are
+ * in the entry, which is kept as long.
  */
 export const VERDICT_FIELDS = {
   findings: 'f',
@@ -45,8 +45,8 @@ export interface EntryJudgements {
 
 /**
  * Float64s of one judgement: the sample's index in the entry, marks, score, threshold, low, high.
- * Judgements are in the samples' order; only samples that the default policy does not explain have
- * one. Marks are 1 + order + 4 x (whether it was refused) + 8 x the policy's index in `policies`.
+ * Only samples that the default policy does not explain have one, in order. Marks are 1 + order + 4
+ * x (whether it was refused) + 8 x the policy's index in `policies`.
  */
 export const JUDGEMENT_STRIDE = 6
 

@@ -18,8 +18,8 @@ export function isFlat(mean: number, deviation: number): boolean {
 }
 
 /**
- * Returns z = (value - mean) / deviation, limited to +-SCORE_CAP. In a flat window the deviation is
- * not a measure: a value within rounding of the mean has z 0, any other has the cap.
+ * Returns z = (value - mean) / deviation, limited to +-SCORE_CAP. In a flat window a value within
+ * rounding of the mean has z 0, any other has the cap.
  */
 export function zScore(value: number, mean: number, deviation: number): number {
   const distance = value - mean

@@ -9,13 +9,10 @@ import type { TimedSample } from '../order.ts'
  *     firing   ends when `closeAfter` consecutive samples are not beyond `close`, when no sample
  *              comes for a while, or when the level is accepted as new; then ok
  *
- * Evidence for an alert is `samples` of the newest `of`, or smaller deviations to one side that add
- * up: the cumulative sum of Page, "Continuous inspection schemes", Biometrika 41, 1954. A sample
- * beyond `instant` leads to firing from any state. A sample without a score (the key is warming)
- * changes nothing.
- *
- * Time is what the caller passes: when the samples arrived. So the same entries give the same
- * alerts, whichever process analyses them and however late. Nothing here reads a clock.
+ * Evidence is `samples` of the newest `of`, or smaller deviations to one side that add up: the
+ * cumulative sum of Page, "Continuous inspection schemes", Biometrika 41, 1954. A sample beyond
+ * `instant` leads to firing from any state; one without a score (warming) changes nothing. Time is
+ * when samples arrived, so the same entries give the same alerts, however late.
  */
 export interface AlertPolicy {
   /** In multiples of the threshold: a sample beyond this is evidence. */
@@ -28,9 +25,8 @@ export interface AlertPolicy {
   /** In multiples of the threshold: one sample beyond this opens an alert. */
   readonly instant: number
   /**
-   * In multiples of the threshold: a sum beyond this is evidence. It adds how far samples lie
-   * beyond half the threshold on one side, each counted up to `open`, and subtracts how far they
-   * lie within, down to 0. Infinity turns the sum off.
+   * In multiples of the threshold: a sum beyond this is evidence; Infinity turns it off. It adds
+   * how far samples (each counted up to `open`) lie beyond half the threshold, and is at least 0.
    */
   readonly sustained: number
   /** In multiples of the threshold: a sample up to this is calm. */
@@ -135,11 +131,7 @@ export function createScoredSample(): ScoredSample {
   return { value: 0, timestamp: 0, time: 0, count: 0, score: Number.NaN, threshold: 0, intervalMs: 0 }
 }
 
-/**
- * Updates a key's state by a sample and appends what happened to `events`: nothing, for nearly
- * every sample. An alert that expired before the sample came is resolved as of that time, as if
- * `expireAlert` had been called then.
- */
+/** Expires the alert if it is time, updates the state by a sample, and appends the events. */
 export function stepAlert(
   states: Float64Array,
   at: number,
@@ -152,10 +144,7 @@ export function stepAlert(
   else if (!Number.isNaN(sample.score)) stepUnopened(states, at, policy, sample, events)
 }
 
-/**
- * Resolves an alert for which no sample came in time. All samples of the key that arrived before
- * `now` must have been analysed: with a backlog, `now` is behind the wall clock.
- */
+/** Resolves an expired alert. All of the key's samples before `now` must have been analysed. */
 export function expireAlert(states: Float64Array, at: number, now: number, events: AlertEvent[]): void {
   const expiresAt = alertExpiresAt(states, at)
   if (now >= expiresAt) resolve(states, at, { time: expiresAt, reason: 'no_samples', events })

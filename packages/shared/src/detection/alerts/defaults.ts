@@ -1,10 +1,7 @@
 import type { DetectorName } from '../detectors/registry.ts'
 import type { AlertPolicy } from './alert.ts'
 
-/**
- * The defaults, in multiples of the threshold. With the default threshold of 2 they are |z| > 3, >
- * 6 and < 1.5.
- */
+/** In multiples of the threshold. With the default threshold 2: |z| > 3, > 6 and < 1.5. */
 export const ALERT_DEFAULTS: AlertPolicy = {
   open: 1.5,
   samples: 2,

@@ -112,10 +112,7 @@ export interface AlertParts {
   readonly notification: NotificationState | null
 }
 
-/**
- * The texts of an alert's parts as a store holds them; null, undefined or '' for a part that was
- * never written, and the text `null` for a removed one.
- */
+/** The stored texts of an alert's parts; empty if never written, the text `null` if removed. */
 export type StoredAlert = Readonly<
   Record<'opening' | 'end' | 'acknowledged' | 'snoozed' | 'notification', string | null | undefined>
 >

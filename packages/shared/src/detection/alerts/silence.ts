@@ -14,10 +14,7 @@ const GAPS_MIN = 10
 /** The longest usual gap shrinks by this share of each shorter gap. */
 const DECAY = 1 / 50
 
-/**
- * It grows to at most this many times the silence that is reported, so that one outage does not
- * make the next one usual.
- */
+/** It grows to at most this many times the reported silence, so no outage makes the next usual. */
 const GROWTH_MAX = 2
 
 export type SilenceEvent =
@@ -47,10 +44,7 @@ export function usualGap(states: Float64Array, at: number): number {
   return (states[at + GAPS] as number) >= GAPS_MIN ? (states[at + USUAL] as number) : 0
 }
 
-/**
- * Returns when a key becomes silent if no sample comes before; Infinity when it already is, or no
- * sample is expected.
- */
+/** Returns when a key becomes silent; Infinity if it already is, or no sample is expected. */
 export function silentAt(states: Float64Array, at: number, policy: SilencePolicy): number {
   if (states[at + IS_SILENT] === 1 || states[at + LAST_AT] === 0) return Number.POSITIVE_INFINITY
   const usual = usualGap(states, at)
@@ -64,12 +58,9 @@ function reportedAfter(usual: number): number {
 
 /**
  * Updates a key's state by a sample that arrived at `time`. A silence that this sample ends is
- * reported even if no timer reported it before, as of the time when it began. So the events follow
- * from the samples alone.
- *
- * The usual gap is a decaying maximum, not a quantile: of a device that sends an hour's samples at
- * once, a quantile would see only the gaps of milliseconds. Samples of the same millisecond count
- * as one arrival.
+ * reported even if no timer reported it before, so the events follow from the samples alone. The
+ * usual gap is a decaying maximum: if a device sends an hour's samples at once, a quantile would
+ * see only gaps of milliseconds. Samples of the same millisecond count as one arrival.
  */
 export function stepSilence(
   states: Float64Array,
@@ -93,10 +84,7 @@ export function stepSilence(
   states[at + USUAL] = nextUsual(states[at + USUAL] as number, time - lastAt, (states[at + GAPS] as number) <= GAPS_MIN)
 }
 
-/**
- * Clears the state of a key from which no sample is expected any more. A silent key is reported as
- * heard.
- */
+/** Clears the state of a key that is no longer expected to send. A silent one counts as heard. */
 export function endSilence(states: Float64Array, at: number, time: number, events: SilenceEvent[]): void {
   if (isSilent(states, at)) {
     const lastAt = states[at + LAST_AT] as number
@@ -115,10 +103,7 @@ function nextUsual(usual: number, gap: number, isNew: boolean): number {
   return gap > usual ? Math.min(gap, GROWTH_MAX * reportedAfter(usual)) : Math.max(gap, usual - DECAY * gap)
 }
 
-/**
- * Reports a key that is silent by `now`. All samples of the key that arrived before `now` must have
- * been analysed.
- */
+/** Reports a silent key. All of its samples before `now` must have been analysed. */
 export function checkSilence(
   states: Float64Array,
   at: number,

@@ -32,10 +32,7 @@ export interface StormState {
   readonly withinMs: number
   /** The number of the newest slot: time / slot length. */
   readonly slot: number
-  /**
-   * For each slot, at number % SLOTS: keys whose latest alert opened in it, and how many of those
-   * alerts still fire.
-   */
+  /** By slot number % SLOTS: keys whose latest alert opened in it; how many of those still fire. */
   readonly opened: readonly number[]
   readonly firing: readonly number[]
   /** The keys with the newest alerts, oldest first. */
@@ -64,10 +61,8 @@ const NEW_STATE: StormState = {
 
 /**
  * Detects storms among the alerts of all keys. Alerts belong to a storm if they opened from
- * `withinMs` before it began until it is over. It is over when no more of its alerts fire than half
- * the number that began it.
- *
- * It keeps counts per slot and at most `LISTED_MAX` keys, however many keys there are.
+ * `withinMs` before it began until it is over: when no more of them fire than half the number that
+ * began it. It keeps counts per slot and at most `LISTED_MAX` keys, however many keys there are.
  * `openedBefore`, which each opening carries, prevents that a key is counted twice.
  */
 export class StormWatch {
@@ -147,9 +142,8 @@ export class StormWatch {
   }
 
   /**
-   * Limits the storm's firing alerts to `count`, the number of all firing alerts. When ends were
-   * missed because too many came at once, a storm would otherwise last forever and suppress the
-   * notifications of its keys.
+   * Limits the storm's firing alerts to `count`, the number of all firing alerts. Otherwise a storm
+   * whose ends were missed would last forever and suppress the notifications of its keys.
    */
   limitFiring({ time, count }: { time: number; count: number }, keysTotal: number): StormEvent | undefined {
     if (this.#storm === null || this.#storm.firing <= count) return undefined

@@ -1,9 +1,8 @@
 import { roundingAt, SCORE_CAP } from '../../verdict/score.ts'
 
 /**
- * A key's samples before the present one, as they are laid out in a row: two rings of `size`, whose
- * oldest element is number `head`. Values are contiguous because each sample reads all of them, and
- * timestamps are hardly ever read.
+ * A key's samples before the present one, as in a row: two rings of `size`, whose oldest element is
+ * number `head`. Values are contiguous because each sample reads all of them.
  */
 export interface History {
   /** A slab that holds the rows of many keys. */
@@ -17,8 +16,7 @@ export interface History {
 
 /**
  * A detector's result for a sample. `score` is how many spreads the value lies outside [low, high],
- * or less where the detector suppresses a repeated score; NaN while the detector is warming. Each
- * call overwrites all of it.
+ * less where a repeated score is suppressed, and NaN while warming. Each call overwrites all of it.
  */
 export interface Judgement {
   score: number
@@ -34,9 +32,8 @@ export interface Judgement {
 const NOTES_LENGTH = 4
 
 /**
- * Scores the samples of one kind of signal. A detector holds only its settings. Its state of a key
- * is `stateLength` float64s from `at` in a slab of the caller: they are stored with the key's
- * window as bytes and restored bit for bit. It allocates nothing per sample.
+ * Scores the samples of one kind of signal without allocating. A detector holds only its settings.
+ * Its state of a key is `stateLength` float64s from `at` in a slab, stored bit for bit.
  */
 export interface Detector {
   readonly name: string
@@ -56,9 +53,8 @@ export interface Detector {
     judgement: Judgement,
   ): void
   /**
-   * Updates the state by the value that `judge` scored last. `judgement` must be what `judge` wrote
-   * for this state and history, so after `start` it is called again. The caller then adds the value
-   * to the history. A value that is not learned has no influence.
+   * Updates the state by the value that `judge` scored last for this state, with its `judgement`.
+   * The caller then adds the value to the history. A value that is not learned has no influence.
    */
   learn(
     history: History,

@@ -9,9 +9,8 @@ const MEAN = 1
 const VARIANCE = 2
 
 /**
- * The distance of a value from the exponentially weighted mean, in exponentially weighted
- * deviations. Both weights start as those of a plain average, 1/n: otherwise the deviation would
- * still be growing for the first thousand samples.
+ * The distance from the exponentially weighted mean, in exponentially weighted deviations. Weights
+ * start at 1/n: otherwise the deviation would still be growing for the first thousand samples.
  */
 export function createEwma({ samplesMin = SAMPLES_MIN }: DetectorSettings = {}): Detector {
   return {

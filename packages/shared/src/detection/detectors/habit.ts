@@ -20,13 +20,10 @@ const VARIATION = 2
 const NEAREST_VARIATION = 3
 
 /**
- * Answers: "has this key been near this value, and has it varied this much or this little, in its
- * last 4,000 samples?" The score is the novelty of the value or of the variation, whichever is
- * greater. The variation is the square root of the last 20 samples' deviation.
- *
- * The square root spreads small deviations, so that a key that stops varying is detected as well as
- * one that starts to swing. Unlike a logarithm it is defined at 0, and unlike a power it is the
- * same on every machine.
+ * Has this key been near this value, and varied this much or little, in its last 4,000 samples? The
+ * score is the novelty of the value or of the variation, whichever is greater. The variation is the
+ * square root of the last 20 samples' deviation. The root spreads small deviations, so a key that
+ * stops varying is detected too; it is defined at 0, and the same on every machine.
  */
 export function createHabit({ samplesMin = SAMPLES_MIN }: DetectorSettings = {}): Detector {
   const memory = new Memory({ capacity: 45, newAbove: 0.03 })
@@ -34,10 +31,7 @@ export function createHabit({ samplesMin = SAMPLES_MIN }: DetectorSettings = {})
   const variations = VALUES + memory.length
   const stateLength = variations + memory.length
 
-  /**
-   * Returns how new a value is to the memory at `at`, in widths of its range. Writes the nearest
-   * value to `nearest`.
-   */
+  /** Returns how new a value is to the memory at `at`, in widths of its range. Writes `nearest`. */
   function noveltyOf(states: Float64Array, at: number, value: number): number {
     memory.findNearest(states, at, value, -1, nearest)
     return nearest.index < 0 ? 0 : inSpreads(nearest.distance, memory.width(states, at), Math.abs(value))

@@ -13,9 +13,8 @@ const MEDIAN = 0
 const MAD = 1
 
 /**
- * |value - median| / (1.4826 MAD) of the window. The spread is at least half the deviation. The
- * state is the median and the MAD of the sample before: hints that speed up the search and change
- * no score.
+ * |value - median| / (1.4826 MAD) of the window; the spread is at least half the deviation. The
+ * state is the previous median and MAD: hints that speed up the search and change no score.
  */
 export function createMad({ samplesMin = SAMPLES_MIN }: DetectorSettings = {}): Detector {
   const summary: Summary = { mean: 0, deviation: 0 }

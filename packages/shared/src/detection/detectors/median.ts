@@ -3,8 +3,8 @@ const STEPS_MAX = 4
 
 /**
  * Returns the median of the first `size` (at least one) of `numbers`, which may be reordered. For
- * an even number it is the middle of the middle two. The result does not depend on `hint`; if that
- * is near the median, such as the median one sample ago, one or two passes find it.
+ * an even number it is the middle of the middle two. A `hint` near the median saves passes over the
+ * numbers and does not change the result.
  */
 export function takeMedian(numbers: Float64Array, size: number, hint: number): number {
   const upperRank = size >> 1

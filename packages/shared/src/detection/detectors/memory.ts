@@ -29,10 +29,9 @@ export interface Nearest {
 }
 
 /**
- * The values near which a series has been in its last 4,000 samples. When it was added, each was at
- * least a small share of the range away from the others; with each the number of the last sample
- * near it (its visit) is kept. The range is that of range.ts. Layout in a slab, as float64s: low,
- * high, expiry, values, visits. Samples are numbered from 1, without repetition.
+ * The values near which a series has been in its last 4,000 samples, each with the number of its
+ * visit: the last sample near it. When added, each was a share of the range away from the others.
+ * Float64s in a slab: low, high (as in range.ts), expiry, values, visits. Samples count from 1.
  */
 export class Memory {
   readonly length: number
@@ -77,8 +76,7 @@ export class Memory {
 
   /**
    * Updates the memory by sample number `number`, whose nearest remembered value is in slot
-   * `nearest` (-1: none). A new value is remembered; otherwise the nearest one is marked as
-   * visited.
+   * `nearest` (-1: none): remembers a new value; otherwise marks the nearest one as visited.
    */
   visit(states: Float64Array, at: number, value: number, nearest: number, number: number): void {
     if (nearest < 0) {

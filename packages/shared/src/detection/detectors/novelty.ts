@@ -16,9 +16,8 @@ const RAW = 0
 const NEAREST = 1
 
 /**
- * Answers: "has this key been near this value in its last 4,000 samples?" The raw score is the
- * distance to the nearest of 64 remembered values, in widths of the range. It passes if it exceeds
- * the raw scores of the 50 samples before.
+ * Has this key been near this value in its last 4,000 samples? The raw score is the distance to the
+ * nearest of 64 values, in widths of the range. It passes if it exceeds those of 50 samples before.
  */
 export function createNovelty({ samplesMin = SAMPLES_MIN }: DetectorSettings = {}): Detector {
   const memory = new Memory({ capacity: 64, newAbove: 0.02 })

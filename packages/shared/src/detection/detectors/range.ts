@@ -8,10 +8,7 @@ const COUNT = 0
 const LOW = 1
 const HIGH = 2
 
-/**
- * The distance of a value from the range of all earlier values, in widths of that range, which
- * slowly shrinks.
- */
+/** The distance from the range of earlier values in widths of that range, which slowly shrinks. */
 export function createRange({ samplesMin = SAMPLES_MIN }: DetectorSettings = {}): Detector {
   return {
     name: 'range',

@@ -12,14 +12,11 @@ const SCALE = 2 ** -600
 /**
  * Writes mean and population deviation of a non-empty history to `summary`.
  *
- * Values are shifted by the oldest one and summed from the oldest to the newest, in two passes. The
- * second pass also sums the residuals, which correct mean and variance for the rounding of the
- * first. This is the corrected two-pass algorithm: Chan, Golub, LeVeque, "Algorithms for computing
- * the sample variance", 1983, eq. 1.7. The result depends only on the values in their order, so it
- * can be recomputed bit for bit, and a value that has left the window has no influence.
- *
- * Elements are read in place: a helper function is sometimes not inlined, and then allocates for
- * each element.
+ * Values are shifted by the oldest one and summed in order. A second pass sums the residuals, which
+ * correct the rounding of the first: the corrected two-pass algorithm of Chan, Golub, LeVeque,
+ * "Algorithms for computing the sample variance", 1983, eq. 1.7. The result depends only on the
+ * values in their order: it can be recomputed bit for bit. Elements are read in place, because a
+ * helper function is sometimes not inlined, and then allocates for each element.
  */
 export function summarize({ rows, start, size, head }: History, summary: Summary): void {
   const oldest = start + head

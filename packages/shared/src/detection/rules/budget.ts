@@ -52,11 +52,10 @@ export function parseBudget(text: string): Budget | undefined {
  * Returns the threshold that |z| of a normal sample exceeds with the probability `share`. Here z =
  * (value - mean) / deviation, with the mean and population deviation of the n samples before it.
  *
- * All samples have the same normal distribution, so value - mean has the variance s^2 (1 + 1/n).
- * Divided by the sample deviation (with n - 1) times sqrt(1 + 1/n), it has the t distribution with
- * n - 1 degrees of freedom: the prediction interval of Hahn and Meeker, "Statistical Intervals",
- * 1991, section 4.8. The population deviation is the sample deviation times sqrt((n - 1) / n), so z
- * = t sqrt((n + 1) / (n - 1)).
+ * All samples have one normal distribution, so value - mean has the variance s^2 (1 + 1/n). Divided
+ * by the sample deviation times sqrt(1 + 1/n), it has the t distribution with n - 1 degrees of
+ * freedom: Hahn and Meeker, "Statistical Intervals", 1991, section 4.8. The population deviation is
+ * the sample deviation times sqrt((n - 1) / n), so z = t sqrt((n + 1) / (n - 1)).
  */
 export function thresholdForShare(
   share: number,
@@ -84,25 +83,18 @@ function scale(samples: number): number {
   return Math.sqrt((samples + 1) / (samples - 1))
 }
 
-/**
- * Intervals are grouped by an eighth of an octave: the upper bits of a float64, exponent and three
- * bits of fraction.
- */
+/** Intervals are grouped by eighths of an octave: a float64's exponent and three more bits. */
 const INTERVAL_SHIFT = 17
 const BUCKETS = 2 ** (32 - INTERVAL_SHIFT)
 
 /**
- * The thresholds of one budget, each computed once. A threshold depends only on the number of
- * samples in the window and the interval between them, so it is the same wherever the samples are
- * analysed.
+ * The thresholds of one budget, each computed once. They depend only on the samples in the window
+ * and the interval between them, so they are the same wherever the samples are analysed.
  */
 export class BudgetThresholds {
   readonly #budget: Budget
   readonly #direction: Direction
-  /**
-   * By samples and bucket: at most the window's size times the few hundred buckets from a
-   * millisecond to a year.
-   */
+  /** By samples and bucket, of which there are a few hundred from a millisecond to a year. */
   readonly #thresholds = new Map<number, number>()
   readonly #float = new DataView(new ArrayBuffer(8))
 
@@ -112,9 +104,8 @@ export class BudgetThresholds {
   }
 
   /**
-   * Returns the threshold for a window of `samples` with this mean interval. Under a budget per
-   * time an interval counts as up to an eighth shorter than it is, which gives fewer false alarms,
-   * not more.
+   * Returns the threshold for a window of `samples`. Under a rate, an interval counts as up to an
+   * eighth shorter than it is, which gives fewer false alarms, not more.
    */
   thresholdFor(samples: number, intervalMs: number): number {
     const bucket = this.#budget.kind === 'share' ? 0 : this.#bucketOf(intervalMs)

@@ -17,8 +17,8 @@ interface Ranked {
 }
 
 /**
- * Candidates indexed by the literal prefix or suffix of their patterns, whichever is longer. Of a
- * thousand rules only those with a prefix or suffix of the key are tested, the most specific first.
+ * Candidates by the longer of their patterns' literal prefix and suffix. Of a thousand rules only
+ * those with a prefix or suffix of the key are tested, the most specific first.
  */
 export class CandidateIndex {
   readonly #byPrefix: AnchorIndex

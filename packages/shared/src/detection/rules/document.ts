@@ -11,10 +11,7 @@ const MUTES_MAX = 1000
 const changeSchema = z.object({ who: text, why: text, at: z.number() })
 export type Change = Readonly<z.infer<typeof changeSchema>>
 
-/**
- * A rule as it is stored: as it was written, and its last change. `version` is the document's at
- * that change.
- */
+/** A rule as it was written, and its last change, which made the document's `version`. */
 export interface KeptRule {
   readonly rule: RuleInput
   readonly version: number
@@ -65,10 +62,9 @@ const ruleChangeSchema = changeSchema.extend({
 export type RuleChange = Readonly<z.infer<typeof ruleChangeSchema>>
 
 /**
- * The stored form of a document. It ensures that a document can be listed and changed without a
- * fault. The settings inside rules, mutes and the storm are left as they were written: a RuleSet
- * checks them, and reports each fault by its name. Members of a newer version are kept: a change
- * writes the whole document back.
+ * The stored form of a document: it can be listed and changed. The settings inside are left as they
+ * were written: a RuleSet checks them, and reports each fault by its name. Members of a newer
+ * version are kept: a change writes the whole document back.
  */
 const documentSchema = z.looseObject({
   version: z.int().min(0),

@@ -8,10 +8,7 @@ const TEXT_MAX = 500
 const DURATION_UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 const DURATION_MAX_MS = 30 * 86_400_000
 
-/**
- * Schemas of a rule's fields. Each has a message that completes a sentence beginning with the
- * field's name.
- */
+/** Schemas of a rule's fields. A message completes a sentence beginning with the field's name. */
 export const number = (min: number, max: number) => {
   const error = `must be a number from ${min} to ${max}`
   return z.number({ error }).min(min, { error }).max(max, { error })

@@ -18,10 +18,7 @@ type Token =
 export interface Glob {
   /** The pattern. */
   readonly text: string
-  /**
-   * The characters before the first wildcard and after the last; without wildcards both are the
-   * whole pattern.
-   */
+  /** The characters before the first wildcard and after the last; without any, the pattern. */
   readonly prefix: string
   readonly suffix: string
   /** The number of literal characters, and of wildcards of each kind. */
@@ -34,10 +31,9 @@ export interface Glob {
 }
 
 /**
- * Compiles a pattern. `*` matches any run of characters, `?` any one, `[abc]`, `[0-9]` and `[!abc]`
- * one of a set, `{a,b}` one of several patterns. A backslash escapes any of these. Every other
- * character is literal, including slash and dot. A character is a code point. Returns one glob for
- * each alternative of the braces.
+ * Compiles a pattern. `*` matches any run of characters (code points), `?` any one, `[abc]`,
+ * `[0-9]` and `[!abc]` one of a set, `{a,b}` one of several patterns. A backslash escapes any of
+ * these. Others, including slash and dot, are literal. Returns all alternatives.
  */
 export function compileGlob(pattern: string): Glob[] {
   if (pattern.length === 0) throw new GlobError('must not be empty')
@@ -209,9 +205,8 @@ function toStep(token: Token): Step {
 }
 
 /**
- * Matches greedily: when a step fails, only the last run before it needs to take one more
- * character, because the last run can take whatever an earlier run could give up. So no pattern
- * takes exponential time.
+ * Matches greedily: when a step fails, only the last run needs to take one more character, because
+ * it can take whatever an earlier run could give up. So no pattern takes exponential time.
  */
 function matchSteps(steps: readonly Step[], key: string): boolean {
   let step = 0

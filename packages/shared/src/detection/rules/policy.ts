@@ -75,8 +75,8 @@ export function thresholdOf(policy: Policy, samples: number, intervalMs: number)
 }
 
 /**
- * Returns the score with a sign: positive if the value is too high, negative if it is too low. It
- * is 0 if the policy ignores that side or distance, and NaN while the detector is warming.
+ * Returns the score, negative if the value is too low; 0 if the policy ignores that side or
+ * distance, and NaN while the detector is warming.
  */
 export function signedScore(policy: Policy, judgement: JudgedValue, value: number): number {
   const { score, low, high } = judgement

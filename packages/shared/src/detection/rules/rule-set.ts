@@ -32,8 +32,7 @@ export interface Explanation {
 
 /**
  * The rules of one document, compiled to resolve the rule in force for a key: the most specific
- * match. This takes about a microsecond, so it is done once per key and document, and the policy's
- * number is kept with the key.
+ * match. This takes about a microsecond, so the policy's number is kept with the key.
  */
 export class RuleSet {
   readonly version: number
@@ -77,10 +76,7 @@ export class RuleSet {
     return this.#shadow.find(key)?.policy ?? NO_POLICY
   }
 
-  /**
-   * Returns the mute of a key that lasts longest; null for none. A rule's mute applies to the keys
-   * it is in force for.
-   */
+  /** Returns a key's longest mute, of its rule in force or of the document; null for none. */
   mutedBy(key: string, now: number): Explanation['muted'] {
     let longest: Explanation['muted'] = null
     const consider = ({ until, who, why }: { until: number; who: string; why: string }): void => {

@@ -39,9 +39,8 @@ const QUEUE_SPANS_MAX = 4096
 const SEND_MS = 1000
 
 /**
- * The timeout of sending, including the exporter's retries. Their pauses keep the process alive, so
- * this limits how long an unavailable receiver delays the shutdown; OpenTelemetry's default of 10 s
- * is too long for that.
+ * The timeout of sending with retries, which delay the shutdown while the receiver is unavailable:
+ * OpenTelemetry's default of 10 s is too long for that.
  */
 const SEND_TIMEOUT_MS = 2000
 
@@ -53,9 +52,8 @@ export interface OtlpSpansOptions {
 }
 
 /**
- * Sends spans by OpenTelemetry's SDK as OTLP in JSON over HTTP. Only loaded if there is a receiver
- * (open-spans.ts). The SDK reads headers, the service's name and further attributes from
- * OpenTelemetry's own environment variables.
+ * Sends spans as OTLP in JSON over HTTP. Loaded only if there is a receiver (open-spans.ts). The
+ * SDK reads headers, the service's name and attributes from OpenTelemetry's environment variables.
  */
 export function createOtlpSpans({ service, endpoint, ratio, logFailure }: OtlpSpansOptions): Spans {
   const warn = (message: string): void => logFailure(new Error(message), 'spans could not be sent')

@@ -20,10 +20,7 @@ export interface OpenSpan {
   end(attributes?: SpanAttributes, fault?: string): void
 }
 
-/**
- * Records spans and sends them in the background. It never throws or blocks, and drops spans beyond
- * its queue.
- */
+/** Sends spans in the background. Never throws or blocks; drops spans beyond its queue. */
 export interface Spans extends AsyncDisposable {
   begin(start: SpanStart): OpenSpan
 }
