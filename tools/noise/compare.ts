@@ -50,8 +50,8 @@ function scoresOf(name: DetectorName, { values }: Recording): Float64Array {
   const judgement = createJudgement()
   detector.start(states, 0)
   return values.map((value, n) => {
-    detector.judge(ring.history, states, 0, value, n, judgement)
-    detector.learn(ring.history, states, 0, value, n, judgement)
+    detector.judge(ring.history, states, 0, value, judgement)
+    detector.learn(states, 0, value, judgement)
     ring.push(value, n)
     return Number.isNaN(judgement.score) ? 0 : judgement.score
   })

@@ -21,7 +21,6 @@ function runOnce(name: DetectorName, values: Float64Array): number {
   const detector = createDetector(name)
   const states = new Float64Array(detector.stateLength * KEYS)
   for (let key = 0; key < KEYS; key++) detector.start(states, key * detector.stateLength)
-  // No detector reads the timestamps.
   const history: History = { rows: new Float64Array(WINDOW * KEYS), start: 0, times: 0, size: 0, head: 0 }
   const judgement = createJudgement()
   const begin = process.cpuUsage()
@@ -32,8 +31,8 @@ function runOnce(name: DetectorName, values: Float64Array): number {
     history.start = key * WINDOW
     history.size = Math.min(pushed, WINDOW)
     history.head = pushed > WINDOW ? pushed % WINDOW : 0
-    detector.judge(history, states, key * detector.stateLength, value, n, judgement)
-    detector.learn(history, states, key * detector.stateLength, value, n, judgement)
+    detector.judge(history, states, key * detector.stateLength, value, judgement)
+    detector.learn(states, key * detector.stateLength, value, judgement)
     history.rows[history.start + (pushed % WINDOW)] = value
   }
   const { user, system } = process.cpuUsage(begin)

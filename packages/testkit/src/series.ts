@@ -33,14 +33,14 @@ export class Series {
   }
 
   judge(value: number): Verdict {
-    this.#detector.judge(this.#history, this.#states, this.#at, value, this.#pushed, this.#judgement)
+    this.#detector.judge(this.#history, this.#states, this.#at, value, this.#judgement)
     const { score, low, high, spread } = this.#judgement
     return { score, low, high, spread }
   }
 
   next(value: number): Verdict {
     const verdict = this.judge(value)
-    this.#detector.learn(this.#history, this.#states, this.#at, value, this.#pushed, this.#judgement)
+    this.#detector.learn(this.#states, this.#at, value, this.#judgement)
     const place = this.#pushed % this.#window
     this.#history.rows[this.#history.start + place] = value
     this.#history.rows[this.#history.times + place] = this.#pushed

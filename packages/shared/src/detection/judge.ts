@@ -126,7 +126,7 @@ export class Judge {
     if (judged.silences.length > 0) judged.silences.length = 0
     readHistory(row, history)
     judged.order = orderOf(rows, start + ORDER, history, sample)
-    judged.isAnalysed = judged.order === 'in_order' || isAnalysed(policy.order, judged.order)
+    judged.isAnalysed = isAnalysed(policy.order, judged.order)
     if (judged.isAnalysed) rows[start + COUNT] = (rows[start + COUNT] as number) + 1
     const count = rows[start + COUNT] as number
     judged.count = count
@@ -194,7 +194,7 @@ export class Judge {
     const { rows, start, shape } = row
     const history = this.#history
     const sample = this.#sample
-    this.#judge(row, value, timestamp)
+    this.#judge(row, value)
     sample.intervalMs = intervalOf(history)
     sample.threshold = policy.budget === null ? policy.threshold : thresholdOf(policy, history.size, sample.intervalMs)
     sample.score = signedScore(policy, judged.judgement, value)
@@ -209,14 +209,14 @@ export class Judge {
     if (influence === 'shift') {
       shiftAlert(rows, start + ALERT, sample.time, judged.alerts)
       judged.isShift = true
-      judgement = this.#restart(row, value, timestamp)
+      judgement = this.#restart(row, value)
     }
-    this.#detector.learn(history, rows, start + shape.detectorAt, value, timestamp, judgement)
+    this.#detector.learn(rows, start + shape.detectorAt, value, judgement)
     pushSample(row, value, timestamp)
   }
 
   /** Writes the window's summary and the detector's judgement of a value. */
-  #judge({ rows, start, shape }: KeyRow, value: number, timestamp: number): void {
+  #judge({ rows, start, shape }: KeyRow, value: number): void {
     const { judged } = this
     const history = this.#history
     const summary = this.#summary
@@ -227,7 +227,7 @@ export class Judge {
     judged.deviation = summary.deviation
     const { judgement } = judged
     if (!this.#isZscore) {
-      this.#detector.judge(history, rows, start + shape.detectorAt, value, timestamp, judgement)
+      this.#detector.judge(history, rows, start + shape.detectorAt, value, judgement)
     } else if (history.size < this.#samplesMin || history.size === 0) {
       judgeWarming(judgement)
     } else {
@@ -240,12 +240,12 @@ export class Judge {
   }
 
   /** Drops the previous level. Returns the new state's judgement of the value, for `learn`. */
-  #restart(row: KeyRow, value: number, timestamp: number): Judgement {
+  #restart(row: KeyRow, value: number): Judgement {
     const { rows, start, shape } = row
     rows[start + PUSHED] = 0
     startDetector(row)
     readHistory(row, this.#history)
-    this.#detector.judge(this.#history, rows, start + shape.detectorAt, value, timestamp, this.#restarted)
+    this.#detector.judge(this.#history, rows, start + shape.detectorAt, value, this.#restarted)
     return this.#restarted
   }
 

@@ -1,6 +1,9 @@
 import type { SampleOrder } from '../verdict/analysis.ts'
 import type { History } from './detectors/detector.ts'
 
+/** Float64s of the states of many keys; those of one key begin at an index `at`. */
+export type Slab = Float64Array
+
 export interface OrderPolicy {
   /** Late samples are not analysed; otherwise they are, in the order of arrival, and marked. */
   readonly refusesLate: boolean
@@ -32,7 +35,7 @@ const LAST_VALUE = 2
  * a sample that is not newer than all others can be one, so the window is searched for those alone.
  * A sample that was kept out of the window is no longer known once another has arrived.
  */
-export function orderOf(states: Float64Array, at: number, history: History, sample: TimedSample): SampleOrder {
+export function orderOf(states: Slab, at: number, history: History, sample: TimedSample): SampleOrder {
   const { timestamp, value } = sample
   const newest = newestBefore(states, at, history)
   if (timestamp > newest || newest === 0) return 'in_order'
@@ -45,13 +48,8 @@ export function orderOf(states: Float64Array, at: number, history: History, samp
  * Updates the state by a sample, before it is added to the window if it `joins` that. A timestamp
  * counts as no newer than its arrival: a clock that was once ahead must not make the rest late.
  */
-export function advanceOrder(
-  states: Float64Array,
-  at: number,
-  history: History,
-  { timestamp, value, time }: TimedSample,
-  joins: boolean,
-): void {
+export function advanceOrder(states: Slab, at: number, history: History, sample: TimedSample, joins: boolean): void {
+  const { timestamp, value, time } = sample
   const newest = Math.max(newestBefore(states, at, history), Math.min(timestamp, time))
   states[at + NEWEST] = joins && newest === timestamp ? 0 : newest
   states[at + LAST_TIMESTAMP] = joins ? 0 : timestamp
@@ -59,7 +57,7 @@ export function advanceOrder(
 }
 
 /** Returns the newest timestamp; 0 when there was no sample. */
-function newestBefore(states: Float64Array, at: number, { rows, times, size, head }: History): number {
+function newestBefore(states: Slab, at: number, { rows, times, size, head }: History): number {
   const stored = states[at + NEWEST] as number
   if (stored !== 0 || size === 0) return stored
   const last = head === 0 ? size - 1 : head - 1
@@ -67,15 +65,8 @@ function newestBefore(states: Float64Array, at: number, { rows, times, size, hea
 }
 
 /** Whether a sample of this order is analysed. */
-export function isAnalysed(policy: OrderPolicy, order: SampleOrder): boolean {
-  switch (order) {
-    case 'in_order':
-      return true
-    case 'late':
-      return !policy.refusesLate
-    case 'duplicate':
-      return !policy.dropsDuplicates
-  }
+export function isAnalysed({ refusesLate, dropsDuplicates }: OrderPolicy, order: SampleOrder): boolean {
+  return order === 'in_order' || !(order === 'late' ? refusesLate : dropsDuplicates)
 }
 
 function isInHistory({ rows, start, times, size }: History, timestamp: number, value: number): boolean {

@@ -347,7 +347,7 @@ describe('with the z-score of a window of 50 and the defaults', () => {
       sample.value = valueAt(i)
       sample.time = 1000 * (i + 1)
       sample.count = i + 1
-      detector.judge(ring.history, states, 0, sample.value, sample.time, judgement)
+      detector.judge(ring.history, states, 0, sample.value, judgement)
       sample.score = signedScore(policy, judgement, sample.value)
       stepAlert(states, 0, policy.alert, sample, events)
       ring.push(sample.value, sample.time)

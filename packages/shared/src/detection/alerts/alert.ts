@@ -1,5 +1,5 @@
 import { isBeyond } from '../../verdict/score.ts'
-import type { TimedSample } from '../order.ts'
+import type { Slab, TimedSample } from '../order.ts'
 
 /**
  * The alert on one key, a state machine:
@@ -48,7 +48,7 @@ export const OF_MAX = 30
 
 /** A sample with its score. Reused from one sample to the next. */
 export interface ScoredSample extends TimedSample {
-  /** Samples of the key ever analysed, including this one. */
+  /** As `Judged.count`. */
   count: number
   /** As `signedScore` returns it. */
   score: number
@@ -117,13 +117,12 @@ const OK = 0
 const PENDING = 1
 const FIRING = 2
 
-/** Returns the state of a key. */
-export function alertPhase(states: Float64Array, at: number): AlertPhase {
+export function alertPhase(states: Slab, at: number): AlertPhase {
   return PHASES[states[at + PHASE] as 0 | 1 | 2]
 }
 
 /** Returns when a firing alert expires without a sample; Infinity for a key that is not firing. */
-export function alertExpiresAt(states: Float64Array, at: number): number {
+export function alertExpiresAt(states: Slab, at: number): number {
   return states[at + PHASE] === FIRING ? (states[at + EXPIRES_AT] as number) : Number.POSITIVE_INFINITY
 }
 
@@ -133,42 +132,41 @@ export function createScoredSample(): ScoredSample {
 
 /** Expires the alert if it is time, updates the state by a sample, and appends the events. */
 export function stepAlert(
-  states: Float64Array,
+  states: Slab,
   at: number,
   policy: AlertPolicy,
   sample: ScoredSample,
   events: AlertEvent[],
 ): void {
   if (states[at + PHASE] === FIRING) expireAlert(states, at, sample.time, events)
-  if (states[at + PHASE] === FIRING) stepFiring(states, at, policy, sample, events)
-  else if (!Number.isNaN(sample.score)) stepUnopened(states, at, policy, sample, events)
+  if (states[at + PHASE] === FIRING) {
+    if (isCalmAfter(states, at, policy, sample)) events.push(resolve(states, at, sample.time, 'calm'))
+  } else if (!Number.isNaN(sample.score)) {
+    const by = weighEvidence(states, at, policy, sample)
+    if (by !== undefined) events.push(open(states, at, policy, sample, by))
+  }
 }
 
 /** Resolves an expired alert. All of the key's samples before `now` must have been analysed. */
-export function expireAlert(states: Float64Array, at: number, now: number, events: AlertEvent[]): void {
+export function expireAlert(states: Slab, at: number, now: number, events: AlertEvent[]): void {
   const expiresAt = alertExpiresAt(states, at)
-  if (now >= expiresAt) resolve(states, at, { time: expiresAt, reason: 'no_samples', events })
+  if (now >= expiresAt) events.push(resolve(states, at, expiresAt, 'no_samples'))
 }
 
 /** Resolves the alert and drops the evidence: the key's level was accepted as new. */
-export function shiftAlert(states: Float64Array, at: number, time: number, events: AlertEvent[]): void {
-  if (states[at + PHASE] === FIRING) resolve(states, at, { time, reason: 'level_shift', events })
+export function shiftAlert(states: Slab, at: number, time: number, events: AlertEvent[]): void {
+  if (states[at + PHASE] === FIRING) events.push(resolve(states, at, time, 'level_shift'))
   states[at + PHASE] = OK
   clearEvidence(states, at)
 }
 
-function stepUnopened(
-  states: Float64Array,
-  at: number,
-  policy: AlertPolicy,
-  sample: ScoredSample,
-  events: AlertEvent[],
-): void {
+/** Updates the evidence by a sample. Returns why an alert opens; undefined if none does. */
+function weighEvidence(states: Slab, at: number, policy: AlertPolicy, sample: ScoredSample): OpenedBy | undefined {
   const { score, threshold, time } = sample
   const isOver = isBeyond(score, policy.open * threshold)
   const isSustained = addUp(states, at, policy, score / threshold) > policy.sustained
   // Nearly every sample ends here.
-  if (!isOver && !isSustained && states[at + PHASE] === OK) return
+  if (!isOver && !isSustained && states[at + PHASE] === OK) return undefined
 
   const ups = nextBits(states[at + RECENT_UP] as number, isOver && score > 0, policy)
   const downs = nextBits(states[at + RECENT_DOWN] as number, isOver && score < 0, policy)
@@ -179,43 +177,29 @@ function stepUnopened(
   states[at + PHASE] = ups === 0 && downs === 0 && !hasEvidence ? OK : PENDING
   const since = (states[at + EVIDENCE_SINCE] as number) || time
   states[at + EVIDENCE_SINCE] = hasEvidence ? since : 0
-  if (isBeyond(score, policy.instant * threshold)) open(states, at, policy, sample, 'instant', events)
-  else if (hasEvidence && time - since >= policy.holdMs) {
-    open(states, at, policy, sample, evidence >= policy.samples ? 'samples' : 'sustained', events)
-  }
+  if (isBeyond(score, policy.instant * threshold)) return 'instant'
+  if (!hasEvidence || time - since < policy.holdMs) return undefined
+  return evidence >= policy.samples ? 'samples' : 'sustained'
 }
 
-function stepFiring(
-  states: Float64Array,
-  at: number,
-  policy: AlertPolicy,
-  sample: ScoredSample,
-  events: AlertEvent[],
-): void {
-  const { score, threshold, time, value } = sample
+/** Updates a firing alert by a sample. Returns whether the key is calm again. */
+function isCalmAfter(states: Slab, at: number, policy: AlertPolicy, sample: ScoredSample): boolean {
+  const { score, threshold, value } = sample
   states[at + SAMPLES] = (states[at + SAMPLES] as number) + 1
   states[at + EXPIRES_AT] = expiryAfter(policy, sample)
-  if (Number.isNaN(score)) return
+  if (Number.isNaN(score)) return false
   if (Math.abs(score) > Math.abs(states[at + PEAK] as number)) {
     states[at + PEAK] = score
     states[at + PEAK_VALUE] = value
   }
   const calm = isBeyond(score, policy.close * threshold) ? 0 : (states[at + CALM] as number) + 1
   states[at + CALM] = calm
-  if (calm >= policy.closeAfter) resolve(states, at, { time, reason: 'calm', events })
+  return calm >= policy.closeAfter
 }
 
-function open(
-  states: Float64Array,
-  at: number,
-  policy: AlertPolicy,
-  sample: ScoredSample,
-  by: OpenedBy,
-  events: AlertEvent[],
-): void {
+function open(states: Slab, at: number, policy: AlertPolicy, sample: ScoredSample, by: OpenedBy): AlertEvent {
   const { time, count, value, score, threshold } = sample
   const openedBefore = states[at + OPENED_AT] as number
-  events.push({ kind: 'opened', time, count, value, score, threshold, by, openedBefore })
   states[at + PHASE] = FIRING
   clearEvidence(states, at)
   states[at + CALM] = 0
@@ -225,9 +209,10 @@ function open(
   states[at + PEAK] = score
   states[at + PEAK_VALUE] = value
   states[at + SAMPLES] = 1
+  return { kind: 'opened', time, count, value, score, threshold, by, openedBefore }
 }
 
-function clearEvidence(states: Float64Array, at: number): void {
+function clearEvidence(states: Slab, at: number): void {
   states[at + RECENT_UP] = 0
   states[at + RECENT_DOWN] = 0
   states[at + SUM_UP] = 0
@@ -235,12 +220,10 @@ function clearEvidence(states: Float64Array, at: number): void {
   states[at + EVIDENCE_SINCE] = 0
 }
 
-function resolve(
-  states: Float64Array,
-  at: number,
-  { time, reason, events }: { time: number; reason: ResolveReason; events: AlertEvent[] },
-): void {
-  events.push({
+function resolve(states: Slab, at: number, time: number, reason: ResolveReason): AlertEvent {
+  states[at + PHASE] = OK
+  states[at + CALM] = 0
+  return {
     kind: 'resolved',
     time,
     reason,
@@ -249,9 +232,7 @@ function resolve(
     peak: states[at + PEAK] as number,
     peakValue: states[at + PEAK_VALUE] as number,
     samples: states[at + SAMPLES] as number,
-  })
-  states[at + PHASE] = OK
-  states[at + CALM] = 0
+  }
 }
 
 /** Returns when an alert expires after a sample: not before `closeAfter` samples can come. */
@@ -260,7 +241,7 @@ function expiryAfter({ resolveAfterMs, closeAfter }: AlertPolicy, { time, interv
 }
 
 /** Adds a score, in multiples of the threshold, to both sums and returns the greater one. */
-function addUp(states: Float64Array, at: number, { open }: AlertPolicy, score: number): number {
+function addUp(states: Slab, at: number, { open }: AlertPolicy, score: number): number {
   const counted = Math.max(-open, Math.min(open, score))
   const up = (states[at + SUM_UP] as number) + counted - SLACK
   const down = (states[at + SUM_DOWN] as number) - counted - SLACK
@@ -273,7 +254,7 @@ function nextBits(bits: number, isSet: boolean, { of }: AlertPolicy): number {
   return ((bits << 1) | (isSet ? 1 : 0)) & (2 ** of - 1)
 }
 
-function bitCount(bits: number): number {
+export function bitCount(bits: number): number {
   let count = 0
   for (let rest = bits; rest !== 0; rest &= rest - 1) count++
   return count

@@ -44,26 +44,12 @@ export interface Detector {
   /** Initialises a key's state. */
   start(states: Float64Array, at: number): void
   /** Scores a value by the samples before it. Changes only `judgement`. */
-  judge(
-    history: History,
-    states: Float64Array,
-    at: number,
-    value: number,
-    timestamp: number,
-    judgement: Judgement,
-  ): void
+  judge(history: History, states: Float64Array, at: number, value: number, judgement: Judgement): void
   /**
    * Updates the state by the value that `judge` scored last for this state, with its `judgement`.
    * The caller then adds the value to the history. A value that is not learned has no influence.
    */
-  learn(
-    history: History,
-    states: Float64Array,
-    at: number,
-    value: number,
-    timestamp: number,
-    judgement: Judgement,
-  ): void
+  learn(states: Float64Array, at: number, value: number, judgement: Judgement): void
 }
 
 export interface DetectorSettings {
@@ -71,7 +57,6 @@ export interface DetectorSettings {
   readonly samplesMin?: number
 }
 
-/** Returns an empty history, to be pointed at a row. */
 export function createHistory(): History {
   return { rows: new Float64Array(), start: 0, times: 0, size: 0, head: 0 }
 }

@@ -20,13 +20,13 @@ export function createEwma({ samplesMin = SAMPLES_MIN }: DetectorSettings = {}):
     start(states, at) {
       states.fill(0, at, at + 3)
     },
-    judge(_history, states, at, value, _timestamp, judgement) {
+    judge(_history, states, at, value, judgement) {
       const count = states[at + COUNT] as number
       if (count < samplesMin || count < 2) return judgeWarming(judgement)
       const mean = states[at + MEAN] as number
       judgeByZone(judgement, value, mean, mean, Math.sqrt(states[at + VARIANCE] as number))
     },
-    learn(_history, states, at, value) {
+    learn(states, at, value) {
       const count = (states[at + COUNT] as number) + 1
       const mean = states[at + MEAN] as number
       const variance = states[at + VARIANCE] as number
@@ -34,8 +34,7 @@ export function createEwma({ samplesMin = SAMPLES_MIN }: DetectorSettings = {}):
       states[at + COUNT] = count
       states[at + MEAN] = mean + Math.max(MEAN_WEIGHT, 1 / count) * difference
       if (count === 1) return
-      // The first value has no mean before it: differences begin with the second. Squares above
-      // 1e308 stay finite.
+      // The first value has no mean before it. Squares above 1e308 stay finite.
       const square = Math.min(difference * difference, Number.MAX_VALUE)
       states[at + VARIANCE] = variance + Math.max(VARIANCE_WEIGHT, 1 / (count - 1)) * (square - variance)
     },

@@ -46,7 +46,7 @@ export function createHabit({ samplesMin = SAMPLES_MIN }: DetectorSettings = {})
       memory.start(states, at + VALUES)
       memory.start(states, at + variations)
     },
-    judge(history, states, at, value, _timestamp, judgement) {
+    judge(history, states, at, value, judgement) {
       const { notes } = judgement
       const variation = variationOf(history, value)
       notes[VARIATION] = variation
@@ -62,7 +62,7 @@ export function createHabit({ samplesMin = SAMPLES_MIN }: DetectorSettings = {})
       judgement.spread = memory.width(states, at + VALUES)
       judgement.score = raw > peakBefore(states, at) ? raw : 0
     },
-    learn(_history, states, at, value, _timestamp, { notes }) {
+    learn(states, at, value, { notes }) {
       const raw = notes[RAW] as number
       const number = (states[at + COUNT] as number) + 1
       if (raw > 0 && raw >= peakBefore(states, at)) {

@@ -26,7 +26,7 @@ export function createMad({ samplesMin = SAMPLES_MIN }: DetectorSettings = {}): 
     start(states, at) {
       states.fill(0, at, at + 2)
     },
-    judge(history, states, at, value, _timestamp, judgement) {
+    judge(history, states, at, value, judgement) {
       const { rows, start, size } = history
       if (size < samplesMin || size === 0) return judgeWarming(judgement)
       // The median does not depend on the order, so the ring is copied as it stands.
@@ -37,15 +37,10 @@ export function createMad({ samplesMin = SAMPLES_MIN }: DetectorSettings = {}): 
       judgement.notes[MEDIAN] = median
       judgement.notes[MAD] = mad
       summarize(history, summary)
-      judgeByZone(
-        judgement,
-        value,
-        median,
-        median,
-        Math.max(DEVIATIONS_PER_MAD * mad, SPREAD_MIN_DEVIATIONS * summary.deviation),
-      )
+      const spread = Math.max(DEVIATIONS_PER_MAD * mad, SPREAD_MIN_DEVIATIONS * summary.deviation)
+      judgeByZone(judgement, value, median, median, spread)
     },
-    learn(_history, states, at, _value, _timestamp, judgement) {
+    learn(states, at, _value, judgement) {
       if (Number.isNaN(judgement.score)) return
       states[at + MEDIAN] = judgement.notes[MEDIAN] as number
       states[at + MAD] = judgement.notes[MAD] as number

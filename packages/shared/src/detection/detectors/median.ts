@@ -15,8 +15,7 @@ export function takeMedian(numbers: Float64Array, size: number, hint: number): n
     let greater = 0
     let below = Number.NEGATIVE_INFINITY
     let above = Number.POSITIVE_INFINITY
-    // Sums of booleans instead of branches: the side of a number is unpredictable, and a
-    // mispredicted branch costs as much as ten comparisons.
+    // Not branches: a mispredicted one costs as much as ten comparisons.
     for (let i = 0; i < size; i++) {
       const number = numbers[i] as number
       const isLess = Number(number < guess)
@@ -27,8 +26,7 @@ export function takeMedian(numbers: Float64Array, size: number, hint: number): n
       if (isGreater & Number(number < above)) above = number
     }
     const notGreater = size - greater
-    // `below` has rank less - 1, the guess has the ranks less ... notGreater - 1 (if any), `above`
-    // has rank notGreater.
+    // Ranks: `below` less - 1, the guess less ... notGreater - 1 (if any), `above` notGreater.
     if (lowerRank >= less - 1 && upperRank <= notGreater) {
       const lower = lowerRank < less ? below : lowerRank < notGreater ? guess : above
       const upper = upperRank < less ? below : upperRank < notGreater ? guess : above

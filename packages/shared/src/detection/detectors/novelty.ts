@@ -33,15 +33,14 @@ export function createNovelty({ samplesMin = SAMPLES_MIN }: DetectorSettings = {
       states.fill(0, at, at + MEMORY)
       memory.start(states, at + MEMORY)
     },
-    judge(_history, states, at, value, _timestamp, judgement) {
+    judge(_history, states, at, value, judgement) {
       memory.findNearest(states, at + MEMORY, value, -1, nearest)
       judgement.notes[NEAREST] = nearest.index
       judgement.notes[RAW] = 0
       const count = states[at + COUNT] as number
       if (count === 0) return judgeWarming(judgement)
 
-      // A value within that share of the gap beside the nearest value is not new: values are sparse
-      // there anyway.
+      // Near a gap values are sparse anyway, so a share of it is not new.
       memory.findNearest(states, at + MEMORY, nearest.value, nearest.index, neighbour)
       const known = neighbour.index < 0 ? 0 : DISCOUNT * neighbour.distance
       const width = memory.width(states, at + MEMORY)
@@ -53,7 +52,7 @@ export function createNovelty({ samplesMin = SAMPLES_MIN }: DetectorSettings = {
       judgement.spread = width
       judgement.score = exceedsPreceding(states, at + SCORES, raw) ? raw : 0
     },
-    learn(_history, states, at, value, _timestamp, { notes }) {
+    learn(states, at, value, { notes }) {
       const number = (states[at + COUNT] as number) + 1
       states[at + COUNT] = number
       states[at + SCORES + (number % PRECEDING)] = notes[RAW] as number

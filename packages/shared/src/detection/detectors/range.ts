@@ -17,14 +17,14 @@ export function createRange({ samplesMin = SAMPLES_MIN }: DetectorSettings = {})
     start(states, at) {
       states.fill(0, at, at + 3)
     },
-    judge(_history, states, at, value, _timestamp, judgement) {
+    judge(_history, states, at, value, judgement) {
       const count = states[at + COUNT] as number
       if (count < samplesMin || count === 0) return judgeWarming(judgement)
       const low = states[at + LOW] as number
       const high = states[at + HIGH] as number
       judgeByZone(judgement, value, low, high, high - low)
     },
-    learn(_history, states, at, value) {
+    learn(states, at, value) {
       const count = states[at + COUNT] as number
       states[at + COUNT] = count + 1
       if (count === 0) {
