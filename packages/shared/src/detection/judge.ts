@@ -20,7 +20,7 @@ import {
 } from './detectors/detector.ts'
 import { createDetector } from './detectors/registry.ts'
 import { type Summary, summarize } from './detectors/summary.ts'
-import { type Influence, stepHygiene } from './hygiene.ts'
+import { stepHygiene } from './hygiene.ts'
 import {
   ALERT,
   COUNT,
@@ -57,7 +57,6 @@ export interface Judged {
   high: number
   isFlagged: boolean
   isShift: boolean
-  /** The detector's result. */
   readonly judgement: Judgement
   /** Alerts that the sample opened and resolved, and silences that began and ended, in order. */
   readonly alerts: AlertEvent[]
@@ -65,10 +64,7 @@ export interface Judged {
 }
 
 /** What a key's timer opened and resolved, in order. */
-export interface TimerEvents {
-  readonly alerts: AlertEvent[]
-  readonly silences: SilenceEvent[]
-}
+export type TimerEvents = Pick<Judged, 'alerts' | 'silences'>
 
 /**
  * Scores samples by one policy and updates their keys: for the analyzer, the backtest and tools.
@@ -201,7 +197,7 @@ export class Judge {
     this.#writeScore(sample.score, sample.threshold)
 
     const side = judged.isFlagged ? Math.sign(sample.score) : 0
-    const influence: Influence = stepHygiene(rows, start + HYGIENE, policy.hygiene, side)
+    const influence = stepHygiene(rows, start + HYGIENE, policy.hygiene, side)
     stepAlert(rows, start + ALERT, policy.alert, sample, judged.alerts)
     advanceOrder(rows, start + ORDER, history, sample, influence !== 'hold')
     if (influence === 'hold') return

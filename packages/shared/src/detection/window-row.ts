@@ -1,3 +1,4 @@
+import { bitCount } from './alerts/alert.ts'
 import { DETECTOR_NAMES, type DetectorName } from './detectors/registry.ts'
 import {
   COMMON_LENGTH,
@@ -123,21 +124,16 @@ export function decodeWindow({ row, tail }: StoredWindow): WindowContent | undef
   const follows =
     newer !== undefined && newer.shape === shape && newer.count > count && added >= 0 && added <= newer.pairs
   // Another tail is left over from before the row was written.
-  if (!follows) return { count, pushed, rowPushed: pushed, shape, ...statesOf(base), values, timestamps }
-  for (let i = newer.pairs - added; i < newer.pairs; i++) {
-    values.push(newer.value(i))
-    timestamps.push(newer.timestamp(i))
+  const newest = follows ? newer : base
+  if (follows) {
+    for (let i = newer.pairs - added; i < newer.pairs; i++) {
+      values.push(newer.value(i))
+      timestamps.push(newer.timestamp(i))
+    }
   }
   const dropped = Math.max(0, values.length - shape.capacity)
-  return {
-    count: newer.count,
-    pushed: newer.pushed,
-    rowPushed: pushed,
-    shape,
-    ...statesOf(newer),
-    values: values.slice(dropped),
-    timestamps: timestamps.slice(dropped),
-  }
+  const samples = { values: values.slice(dropped), timestamps: timestamps.slice(dropped) }
+  return { count: newest.count, pushed: newest.pushed, rowPushed: pushed, shape, ...statesOf(newest), ...samples }
 }
 
 /** Writes a decoded window into a row of its shape. */
@@ -152,13 +148,9 @@ export function fillRow({ rows, start, shape }: KeyRow, content: WindowContent):
   }
 }
 
-interface Decoded {
-  readonly count: number
-  readonly pushed: number
-  readonly shape: RowShape
+interface Decoded extends Pick<WindowContent, 'count' | 'pushed' | 'shape'> {
   readonly mask: number
   readonly pairs: number
-  /** Returns float64 number i. */
   at(i: number): number
   value(pair: number): number
   timestamp(pair: number): number
@@ -177,17 +169,9 @@ function decode(bytes: Uint8Array): Decoded | undefined {
   const pairsAt = HEADER + bitCount(mask) + detectorStateLength(shape.detector)
   const pairs = (length - pairsAt) / PAIR
   if (!Number.isInteger(pairs) || pairs < 0 || pairs > Math.min(pushed, shape.capacity)) return undefined
-  const pairAt = (pair: number): number => pairsAt + PAIR * pair
-  return {
-    count,
-    pushed,
-    shape,
-    mask,
-    pairs,
-    at,
-    value: pair => at(pairAt(pair)),
-    timestamp: pair => at(pairAt(pair) + 1),
-  }
+  const value = (pair: number): number => at(pairsAt + PAIR * pair)
+  const timestamp = (pair: number): number => at(pairsAt + PAIR * pair + 1)
+  return { count, pushed, shape, mask, pairs, at, value, timestamp }
 }
 
 function decodeShape(word: number): { shape: RowShape; mask: number } | undefined {
@@ -208,10 +192,4 @@ function statesOf({ shape, mask, at }: Decoded): Pick<WindowContent, 'state' | '
   const detectorState = new Float64Array(shape.valuesAt - shape.detectorAt)
   for (let i = 0; i < detectorState.length; i++) detectorState[i] = at(next++)
   return { state, detectorState }
-}
-
-function bitCount(bits: number): number {
-  let count = 0
-  for (let rest = bits; rest !== 0; rest &= rest - 1) count++
-  return count
 }

@@ -112,12 +112,11 @@ const SUM_DOWN = 12
 const SLACK = 0.5
 
 const PHASES = ['ok', 'pending', 'firing'] as const
-export type AlertPhase = (typeof PHASES)[number]
 const OK = 0
 const PENDING = 1
 const FIRING = 2
 
-export function alertPhase(states: Slab, at: number): AlertPhase {
+export function alertPhase(states: Slab, at: number): (typeof PHASES)[number] {
   return PHASES[states[at + PHASE] as 0 | 1 | 2]
 }
 
