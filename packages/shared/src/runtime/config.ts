@@ -4,29 +4,18 @@ import { LOG_LEVELS } from './logger.ts'
 
 /** Thrown for missing or invalid settings. The message names each of them and its rule. */
 export class ConfigError extends Error {
-  constructor(message: string) {
-    super(message)
-    this.name = 'ConfigError'
-  }
+  override readonly name = 'ConfigError'
 }
 
-/** An integer in decimal digits. Coercion alone would accept '' as 0. */
-export function integer({ min, max }: { min: number; max: number }) {
-  return z
-    .string()
-    .regex(/^-?\d+$/, 'must be an integer')
-    .transform(Number)
-    .pipe(z.number().min(min).max(max))
+type Range = { readonly min: number; readonly max: number }
+
+/** Coercion alone would accept '' as 0. */
+function written(format: RegExp, fault: string, { min, max }: Range) {
+  return z.string().regex(format, fault).transform(Number).pipe(z.number().min(min).max(max))
 }
 
-/** A finite decimal number. */
-export function decimal({ min, max }: { min: number; max: number }) {
-  return z
-    .string()
-    .regex(/^-?\d+(\.\d+)?([eE][+-]?\d+)?$/, 'must be a number')
-    .transform(Number)
-    .pipe(z.number().min(min).max(max))
-}
+export const integer = (range: Range) => written(/^-?\d+$/, 'must be an integer', range)
+export const decimal = (range: Range) => written(/^-?\d+(\.\d+)?([eE][+-]?\d+)?$/, 'must be a number', range)
 
 /** A TCP port; 0 for any free one, which is then logged. */
 export const port = integer({ min: 0, max: 65_535 })

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import type { Logger } from 'pino'
 
 /** Below terminationGracePeriodSeconds (30), to keep the exit code and the last log line. */
@@ -36,11 +37,8 @@ export async function run(main: Main, log: Logger): Promise<void> {
 }
 
 /** Resolves when `signal` aborts. */
-export function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise(resolve => {
-    if (signal.aborted) resolve()
-    else signal.addEventListener('abort', () => resolve(), { once: true })
-  })
+export async function aborted(signal: AbortSignal): Promise<void> {
+  if (!signal.aborted) await once(signal, 'abort')
 }
 
 /** Waits for `ms`, or until `signal` aborts. */

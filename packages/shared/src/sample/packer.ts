@@ -57,7 +57,7 @@ export class SamplePacker {
   }
 }
 
-/** The text of one partition's samples. Its buffer is reused. */
+/** The text of one partition's samples, in a reused buffer. */
 class PartitionText {
   count = 0
   #bytes = Buffer.allocUnsafeSlow(BYTES.initial)
@@ -112,8 +112,7 @@ class PartitionText {
   #number(value: number): void {
     const size = Math.abs(value)
     const whole = Math.trunc(size)
-    // n / 100 is the nearest float64, and a number written with two decimals is parsed as the
-    // nearest float64 too.
+    // A number with two decimals is parsed as the nearest float64, and so is n / 100.
     const hundredths = whole === size ? 0 : Math.round(size * 100)
     if (size > Number.MAX_SAFE_INTEGER / 100 || (whole !== size && hundredths / 100 !== size)) {
       this.#end += this.#bytes.write(String(value), this.#end, 'latin1')
@@ -132,11 +131,15 @@ class PartitionText {
     // V8 computes with integers only up to 31 bits, so a larger number is written in two parts.
     if (whole >= 1e9) {
       this.#digits(Math.trunc(whole / 1e6))
-      this.#sixDigits(whole % 1e6)
+      this.#padded(whole % 1e6, 6)
       return
     }
     let count = 1
     for (let limit = 10; limit <= whole; limit *= 10) count++
+    this.#padded(whole, count)
+  }
+
+  #padded(whole: number, count: number): void {
     let rest = whole | 0
     for (let at = this.#end + count - 1; at >= this.#end; at--) {
       const tenth = (rest / 10) | 0
@@ -144,16 +147,6 @@ class PartitionText {
       rest = tenth
     }
     this.#end += count
-  }
-
-  #sixDigits(number: number): void {
-    let rest = number | 0
-    for (let at = this.#end + 5; at >= this.#end; at--) {
-      const tenth = (rest / 10) | 0
-      this.#bytes[at] = ZERO + rest - 10 * tenth
-      rest = tenth
-    }
-    this.#end += 6
   }
 
   #reserve(bytes: number): void {

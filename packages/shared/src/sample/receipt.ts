@@ -20,9 +20,8 @@ export function formatReceipt({ partition, id }: Receipt): string {
 
 /** Parses a receipt. Returns undefined for any other text. */
 export function parseReceipt(text: string): Receipt | undefined {
-  const match = RECEIPT.exec(text)
-  if (match?.[1] === undefined || match[2] === undefined) return undefined
-  return { partition: Number(match[1]), id: match[2] }
+  const [, partition, id] = RECEIPT.exec(text) ?? []
+  return id === undefined ? undefined : { partition: Number(partition), id }
 }
 
 /** Compares ids as numbers, the older one first. As strings, `9-0` would follow `10-0`. */

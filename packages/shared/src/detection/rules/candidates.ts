@@ -27,14 +27,9 @@ export class CandidateIndex {
   constructor(candidates: readonly Candidate[]) {
     const ranked = candidates.map((candidate, rank) => ({ rank, candidate }))
     const isByPrefix = ({ candidate: { glob } }: Ranked): boolean => glob.prefix.length >= glob.suffix.length
-    this.#byPrefix = new AnchorIndex(ranked.filter(isByPrefix), {
-      anchorOf: glob => glob.prefix,
-      cut: (key, length) => key.slice(0, length),
-    })
-    this.#bySuffix = new AnchorIndex(
-      ranked.filter(one => !isByPrefix(one)),
-      { anchorOf: glob => glob.suffix, cut: (key, length) => key.slice(key.length - length) },
-    )
+    this.#byPrefix = new AnchorIndex(ranked.filter(isByPrefix), 'prefix')
+    const others = ranked.filter(one => !isByPrefix(one))
+    this.#bySuffix = new AnchorIndex(others, 'suffix')
   }
 
   find(key: string): Candidate | undefined {
@@ -56,23 +51,19 @@ export class CandidateIndex {
   }
 }
 
-interface Anchor {
-  anchorOf(glob: Glob): string
-  /** Returns the part of a key that is compared with anchors of this length. */
-  cut(key: string, length: number): string
-}
+const NONE: readonly Ranked[] = []
 
 class AnchorIndex {
-  readonly #anchor: Anchor
+  readonly #anchor: 'prefix' | 'suffix'
   /** The candidates of each anchor, the most specific first. */
   readonly #candidates = new Map<string, Ranked[]>()
   /** The lengths of the anchors, the longest first. */
   readonly #lengths: readonly number[]
 
-  constructor(ranked: readonly Ranked[], anchor: Anchor) {
+  constructor(ranked: readonly Ranked[], anchor: 'prefix' | 'suffix') {
     this.#anchor = anchor
     for (const one of ranked) {
-      const text = anchor.anchorOf(one.candidate.glob)
+      const text = one.candidate.glob[anchor]
       const same = this.#candidates.get(text)
       if (same === undefined) this.#candidates.set(text, [one])
       else same.push(one)
@@ -84,8 +75,7 @@ class AnchorIndex {
   find(key: string, known: Ranked | undefined): Ranked | undefined {
     let best = known
     for (const length of this.#lengths) {
-      if (length > key.length) continue
-      for (const one of this.#candidates.get(this.#anchor.cut(key, length)) ?? []) {
+      for (const one of this.#withAnchorOf(key, length)) {
         if (best !== undefined && one.rank > best.rank) break
         if (!one.candidate.glob.matches(key)) continue
         best = one
@@ -96,10 +86,14 @@ class AnchorIndex {
   }
 
   findAll(key: string): Ranked[] {
-    return this.#lengths
-      .filter(length => length <= key.length)
-      .flatMap(length => this.#candidates.get(this.#anchor.cut(key, length)) ?? [])
-      .filter(({ candidate }) => candidate.glob.matches(key))
+    const candidates = this.#lengths.flatMap(length => this.#withAnchorOf(key, length))
+    return candidates.filter(({ candidate }) => candidate.glob.matches(key))
+  }
+
+  #withAnchorOf(key: string, length: number): readonly Ranked[] {
+    if (length > key.length) return NONE
+    const anchor = this.#anchor === 'prefix' ? key.slice(0, length) : key.slice(key.length - length)
+    return this.#candidates.get(anchor) ?? NONE
   }
 }
 

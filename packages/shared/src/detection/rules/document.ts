@@ -23,11 +23,7 @@ const muteSchema = mute.extend({ id, pattern })
 export type MuteInput = z.input<typeof muteSchema>
 export type Mute = z.output<typeof muteSchema>
 
-const stormSchema = z.strictObject({
-  percent: number(1, 100),
-  within: duration,
-  keys_min: integer(2, 1_000_000),
-})
+const stormSchema = z.strictObject({ percent: number(1, 100), within: duration, keys_min: integer(2, 1_000_000) })
 export type StormInput = z.input<typeof stormSchema>
 
 /** All rules, mutes and storm settings: stored, versioned and distributed as one. */
@@ -77,12 +73,8 @@ const documentSchema = z.looseObject({
 
 /** An object with these texts, whatever else it holds. */
 function written<T>(texts: readonly string[]) {
-  return z.custom<T>(
-    value =>
-      typeof value === 'object' &&
-      value !== null &&
-      texts.every(name => typeof (value as Record<string, unknown>)[name] === 'string'),
-  )
+  const schema = z.looseObject(Object.fromEntries(texts.map(name => [name, z.string()])))
+  return z.custom<T>(value => schema.safeParse(value).success)
 }
 
 /** Parses a stored document; undefined where the text is garbled. */

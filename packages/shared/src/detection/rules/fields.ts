@@ -42,40 +42,38 @@ export const pattern = z.string({ error: 'must be a text' }).superRefine((value,
   }
 })
 
+/** A text that `parse` converts; undefined is a fault. */
+const converted = <T>(error: string, parse: (text: string) => T | undefined) =>
+  z.string({ error }).transform((value, context) => {
+    const result = parse(value)
+    if (result !== undefined) return result
+    context.addIssue({ code: 'custom', message: error })
+    return z.NEVER
+  })
+
 /** A duration such as `90s` or `1.5h`, parsed as milliseconds. */
 export const DURATION_RULE = 'must be a duration like "30s" (ms, s, m, h, d), at most 30d'
-export const duration = z.string({ error: DURATION_RULE }).transform((value, context) => {
-  const [, amount, unit = ''] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(value) ?? []
+export const duration = converted(DURATION_RULE, text => {
+  const [, amount, unit = ''] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text) ?? []
   const ms = Number(amount) * (DURATION_UNITS[unit] ?? Number.NaN)
-  if (ms <= DURATION_MAX_MS) return ms
-  context.addIssue({ code: 'custom', message: DURATION_RULE })
-  return z.NEVER
+  return ms <= DURATION_MAX_MS ? ms : undefined
 })
 
 export const instant = z.iso
   .datetime({ offset: true, error: 'must be a time with its zone, like 2026-01-31T18:00:00Z' })
   .transform(value => Date.parse(value))
 
-export const budget = z.string({ error: BUDGET_RULE }).transform((value, context) => {
-  const parsed = parseBudget(value)
-  if (parsed !== undefined) return parsed
-  context.addIssue({ code: 'custom', message: BUDGET_RULE })
-  return z.NEVER
-})
+export const budget = converted(BUDGET_RULE, parseBudget)
 
-const DETECTOR_RULE = `must be one of ${DETECTOR_NAMES.join(', ')}`
-export const detector = z.string({ error: DETECTOR_RULE }).transform((value, context) => {
-  if (isDetectorName(value)) return value
-  context.addIssue({ code: 'custom', message: DETECTOR_RULE })
-  return z.NEVER
-})
+export const detector = converted(`must be one of ${DETECTOR_NAMES.join(', ')}`, name =>
+  isDetectorName(name) ? name : undefined,
+)
 
 const SUSTAINED_RULE = 'must be a number from 0.5 to 100, or "off"'
 const sustained = z
   .union([z.number().min(0.5).max(100), z.literal('off')], { error: SUSTAINED_RULE })
   .transform(value => (value === 'off' ? Number.POSITIVE_INFINITY : value))
 
-/** The alert settings of a rule. */
 export const alert = z
   .strictObject({
     open: number(0.1, 10),

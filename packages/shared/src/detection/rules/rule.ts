@@ -38,24 +38,9 @@ export class RuleError extends Error {
   }
 }
 
-/** Returns the given parts of an alert policy, and the defaults for the rest. */
-function fillAlert(given: z.output<typeof alert> = {}, defaults: AlertPolicy): AlertPolicy {
-  return {
-    open: given.open ?? defaults.open,
-    samples: given.samples ?? defaults.samples,
-    of: given.of ?? given.samples ?? defaults.of,
-    sides: given.sides ?? defaults.sides,
-    instant: given.instant ?? defaults.instant,
-    sustained: given.sustained ?? defaults.sustained,
-    close: given.close ?? defaults.close,
-    closeAfter: given.close_after ?? defaults.closeAfter,
-    holdMs: given.hold ?? defaults.holdMs,
-    resolveAfterMs: given.resolve_after ?? defaults.resolveAfterMs,
-    severity: given.severity ?? defaults.severity,
-  }
-}
-
 export const mute = z.strictObject({ until: instant, who: text, why: text })
+
+const SILENT_RULE = `must be "learned", or ${DURATION_RULE.slice('must be '.length)}`
 
 const ruleFields = z.strictObject({
   id,
@@ -71,24 +56,30 @@ const ruleFields = z.strictObject({
   influence: oneOf(['full', 'held']).optional(),
   level_shift_after: integer(2, 1000).optional(),
   alert: alert.optional(),
-  silent: z
-    .union([z.literal('learned'), duration], {
-      error: `must be "learned", or ${DURATION_RULE.slice('must be '.length)}`,
-    })
-    .optional(),
+  silent: z.union([z.literal('learned'), duration], { error: SILENT_RULE }).optional(),
   late: oneOf(['mark', 'refuse']).optional(),
   duplicates: oneOf(['keep', 'drop']).optional(),
   mute: mute.optional(),
   shadow: flag.optional(),
 })
 
-/** Returns the alert policy of a rule. */
-export function alertOf({
-  alert,
-  budget,
-  detector = 'zscore',
-}: Pick<z.output<typeof ruleFields>, 'alert' | 'budget' | 'detector'>): AlertPolicy {
-  return fillAlert(alert, alertDefaults(detector, budget !== undefined))
+/** Returns the alert policy of a rule, with the defaults of the parts that it does not give. */
+export function alertOf(rule: Pick<z.output<typeof ruleFields>, 'alert' | 'budget' | 'detector'>): AlertPolicy {
+  const given = rule.alert ?? {}
+  const defaults = alertDefaults(rule.detector ?? 'zscore', rule.budget !== undefined)
+  return {
+    open: given.open ?? defaults.open,
+    samples: given.samples ?? defaults.samples,
+    of: given.of ?? given.samples ?? defaults.of,
+    sides: given.sides ?? defaults.sides,
+    instant: given.instant ?? defaults.instant,
+    sustained: given.sustained ?? defaults.sustained,
+    close: given.close ?? defaults.close,
+    closeAfter: given.close_after ?? defaults.closeAfter,
+    holdMs: given.hold ?? defaults.holdMs,
+    resolveAfterMs: given.resolve_after ?? defaults.resolveAfterMs,
+    severity: given.severity ?? defaults.severity,
+  }
 }
 
 const ruleShape = ruleFields.superRefine((rule, context) => {

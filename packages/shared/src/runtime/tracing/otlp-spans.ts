@@ -24,8 +24,8 @@ import {
   TracerProvider,
 } from '@opentelemetry/sdk-trace'
 import type { TraceContext } from '../../sample/trace-context.ts'
-import type { FailureLog } from '../logger.ts'
-import type { OpenSpan, Spans } from './spans.ts'
+import { createFailureLog } from '../logger.ts'
+import type { OpenSpan, Spans, SpansOptions } from './spans.ts'
 
 const KINDS = { server: SpanKind.SERVER, consumer: SpanKind.CONSUMER } as const
 
@@ -44,36 +44,25 @@ const SEND_MS = 1000
  */
 const SEND_TIMEOUT_MS = 2000
 
-export interface OtlpSpansOptions {
-  readonly service: string
-  readonly ratio: number
-  readonly endpoint: string
-  readonly logFailure: FailureLog
-}
-
 /**
  * Sends spans as OTLP in JSON over HTTP. Loaded only if there is a receiver (open-spans.ts). The
  * SDK reads headers, the service's name and attributes from OpenTelemetry's environment variables.
  */
-export function createOtlpSpans({ service, endpoint, ratio, logFailure }: OtlpSpansOptions): Spans {
+export function createOtlpSpans({ service, endpoint, ratio, log }: SpansOptions & { endpoint: string }): Spans {
+  const logFailure = createFailureLog(log)
   const warn = (message: string): void => logFailure(new Error(message), 'spans could not be sent')
   const ignore = (): void => {}
   diag.setLogger({ error: warn, warn, info: ignore, debug: ignore, verbose: ignore }, DiagLogLevel.WARN)
 
+  const url = `${endpoint.replace(/\/+$/, '')}/v1/traces`
+  const exporter = new OTLPTraceExporter({ url, timeoutMillis: SEND_TIMEOUT_MS })
   const provider = new TracerProvider({
     resource: defaultResource()
       .merge(resourceFromAttributes({ 'service.name': service, 'service.namespace': 'tidemark' }))
       .merge(detectResources({ detectors: RESOURCE_DETECTORS })),
     sampler: new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(ratio) }),
     spanProcessors: [
-      new BatchSpanProcessor({
-        exporter: new OTLPTraceExporter({
-          url: `${endpoint.replace(/\/+$/, '')}/v1/traces`,
-          timeoutMillis: SEND_TIMEOUT_MS,
-        }),
-        maxQueueSize: QUEUE_SPANS_MAX,
-        scheduledDelayMillis: SEND_MS,
-      }),
+      new BatchSpanProcessor({ exporter, maxQueueSize: QUEUE_SPANS_MAX, scheduledDelayMillis: SEND_MS }),
     ],
   })
   const tracer = provider.getTracer('tidemark')

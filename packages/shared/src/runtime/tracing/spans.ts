@@ -1,4 +1,15 @@
+import type { Logger } from 'pino'
 import type { TraceContext } from '../../sample/trace-context.ts'
+
+export interface SpansOptions {
+  /** The service's name unless OTEL_SERVICE_NAME is set. */
+  readonly service: string
+  /** The OTLP receiver; undefined for none. */
+  readonly endpoint: string | undefined
+  /** The sampled share of the traces that start here; others keep their sampled flag. */
+  readonly ratio: number
+  readonly log: Logger
+}
 
 export type SpanAttributes = Readonly<Record<string, string | number | boolean>>
 
