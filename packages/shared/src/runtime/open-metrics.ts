@@ -1,7 +1,5 @@
-import { Histogram, type HistogramConfiguration, openMetricsContentType, type Registry } from 'prom-client'
+import { Histogram, type HistogramConfiguration, type Registry } from 'prom-client'
 import type { TraceContext } from '../sample/trace-context.ts'
-
-export const OPEN_METRICS_TYPE = openMetricsContentType
 
 /** A histogram without labels. Each bucket can have the newest trace in it as its exemplar. */
 export class TracedHistogram extends Histogram {

@@ -1,8 +1,8 @@
 import { serve } from '@hono/node-server'
 import { Hono } from 'hono'
 import { accepts } from 'hono/accepts'
-import type { Registry } from 'prom-client'
-import { OPEN_METRICS_TYPE, renderOpenMetrics } from './open-metrics.ts'
+import { openMetricsContentType, type Registry } from 'prom-client'
+import { renderOpenMetrics } from './open-metrics.ts'
 
 const PLAIN = 'text/plain'
 const OPEN_METRICS = 'application/openmetrics-text'
@@ -25,7 +25,7 @@ export function createOpsApp({ registry, notReady }: OpsOptions): Hono {
     const type = accepts(c, { header: 'Accept', supports: [PLAIN, OPEN_METRICS], default: PLAIN })
     // Only OpenMetrics has exemplars. Prometheus requests it by default.
     return type === OPEN_METRICS
-      ? c.body(await scrapeOpenMetrics(), 200, { 'Content-Type': OPEN_METRICS_TYPE, Vary: 'Accept' })
+      ? c.body(await scrapeOpenMetrics(), 200, { 'Content-Type': openMetricsContentType, Vary: 'Accept' })
       : c.body(await scrapePlain(), 200, { 'Content-Type': registry.contentType, Vary: 'Accept' })
   })
   app.get('/livez', c => c.json({ status: 'ok' }))

@@ -107,7 +107,7 @@ function createReader(verdicts: EntryFindings, partition: number, samples: FlatS
 function createJudgedReader(judged: EntryJudgements | null): (index: number) => RuleFinding | null {
   if (judged === null) return () => null
   const judgements = viewOf(judged.judgements)
-  const policies = parsePolicies(judged.policies)
+  const policies = parseJson(policiesSchema, judged.policies) ?? []
   const offsets = new Map<number, number>()
   for (let at = 0; at + JUDGEMENT_STRIDE * 8 <= judgements.byteLength; at += JUDGEMENT_STRIDE * 8) {
     offsets.set(judgements.getFloat64(at, true), at)
@@ -126,11 +126,6 @@ function createJudgedReader(judged: EntryJudgements | null): (index: number) => 
 }
 
 const policiesSchema = z.array(z.tuple([z.string().nullable(), z.string()]))
-
-/** Empty when the text is garbled. */
-function parsePolicies(text: string): z.output<typeof policiesSchema> {
-  return parseJson(policiesSchema, text) ?? []
-}
 
 /** Empty when they are garbled. */
 function samplesOf(verdicts: EntryVerdicts): FlatSamples {

@@ -5,18 +5,18 @@ export type ActionOutcome =
   | { readonly kind: 'done'; readonly record: AlertRecord }
   | { readonly kind: 'refused'; readonly reason: string }
 
-/** Acknowledges an alert. */
 export function acknowledge(record: AlertRecord, note: Note): ActionOutcome {
-  const reason = refusalOf(record, note)
-  return reason === undefined
-    ? { kind: 'done', record: { ...record, acknowledged: note } }
-    : { kind: 'refused', reason }
+  return outcomeOf({ ...record, acknowledged: note }, refusalOf(record, note))
 }
 
 /** Snoozes an alert: receivers are notified again at `until` if it still fires. */
 export function snooze(record: AlertRecord, note: NoteUntil): ActionOutcome {
   const reason = note.until > note.at ? refusalOf(record, note) : 'until must be in the future'
-  return reason === undefined ? { kind: 'done', record: { ...record, snoozed: note } } : { kind: 'refused', reason }
+  return outcomeOf({ ...record, snoozed: note }, reason)
+}
+
+function outcomeOf(record: AlertRecord, refusal: string | undefined): ActionOutcome {
+  return refusal === undefined ? { kind: 'done', record } : { kind: 'refused', reason: refusal }
 }
 
 function refusalOf(record: AlertRecord, { who, why }: Note): string | undefined {

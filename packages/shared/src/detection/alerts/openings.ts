@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import type { Judgement } from '../detectors/detector.ts'
 import type { AlertEvent, AlertPolicy } from './alert.ts'
-import { type AlertCause, type AlertEnd, type AlertOpening, type AnomalyEvidence, FLEET } from './record.ts'
+import { type AlertCause, type AlertEnd, type AlertOpening, FLEET } from './record.ts'
 import type { SilenceEvent } from './silence.ts'
 import type { StormEvent } from './storm.ts'
 
@@ -32,7 +32,7 @@ export function alertId(
   return `${partition}-${hash('sha256', JSON.stringify([kind, key, count, time])).slice(0, 24)}`
 }
 
-/** The setting of the alert policy whose line a score crossed. */
+/** The setting whose line a score crossed. */
 const LINES = { instant: 'instant', samples: 'open', sustained: 'sustained' } as const
 
 /** Returns the opening of an anomaly alert, with judgement and window of the opening sample. */
@@ -42,21 +42,13 @@ export function anomalyOpening(
 ): AlertOpening {
   const { key, policy, judgement, window } = place
   const { alert, detector, rule } = policy
-  const evidence: AnomalyEvidence = {
-    detector,
-    value: event.value,
-    score: event.score,
-    by: event.by,
-    line: alert[LINES[event.by]] * event.threshold,
-    samples: alert.samples,
-    of: alert.of,
-    low: judgement.low,
-    high: judgement.high,
-    spread: judgement.spread,
-    window,
-  }
-  const id = anomalyId(place, event.count, event.time)
-  return { id, key, rule, severity: alert.severity, opened_at: event.time, cause: { kind: 'anomaly', evidence } }
+  const { value, score, by, time } = event
+  const { samples, of, severity } = alert
+  const { low, high, spread } = judgement
+  const line = alert[LINES[by]] * event.threshold
+  const evidence = { detector, value, score, by, line, samples, of, low, high, spread, window }
+  const id = anomalyId(place, event.count, time)
+  return { id, key, rule, severity, opened_at: time, cause: { kind: 'anomaly', evidence } }
 }
 
 /** Returns the id of the alert that a `resolved` event ends. */

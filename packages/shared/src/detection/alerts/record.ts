@@ -26,25 +26,13 @@ const evidenceSchema = z.object({
 })
 export type AnomalyEvidence = Readonly<z.infer<typeof evidenceSchema>>
 
-/** The furthest score of a key while its alert was firing. */
-const peakSchema = z.object({
-  score: z.number(),
-  value: z.number(),
-  /** Samples while it was firing. */
-  samples: z.number(),
-})
-
+const STRINGS = z.array(z.string()).readonly()
 const causeSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('anomaly'), evidence: evidenceSchema }),
   z.object({ kind: z.literal('silent'), last_at: z.number(), expected_ms: z.number() }),
   z.object({ kind: z.literal('level_shift'), value: z.number(), samples: z.number() }),
-  z.object({
-    kind: z.literal('storm'),
-    /** The first keys; `key_count` counts all. */
-    keys: z.array(z.string()).readonly(),
-    key_count: z.number(),
-    keys_total: z.number(),
-  }),
+  /** `keys` are the storm's first ones; `key_count` counts all. */
+  z.object({ kind: z.literal('storm'), keys: STRINGS, key_count: z.number(), keys_total: z.number() }),
 ])
 export type AlertCause = Readonly<z.infer<typeof causeSchema>>
 
@@ -64,8 +52,8 @@ export type AlertOpening = Readonly<z.infer<typeof openingSchema>>
 const endSchema = z.object({
   resolved_at: z.number(),
   resolve_reason: z.enum([...RESOLVE_REASONS, 'heard', 'few_keys']),
-  /** Of an anomaly. */
-  peak: peakSchema.nullable(),
+  /** Of an anomaly: the furthest score while it was firing, its value, and the number of samples. */
+  peak: z.object({ score: z.number(), value: z.number(), samples: z.number() }).nullable(),
 })
 export type AlertEnd = Readonly<z.infer<typeof endSchema>>
 

@@ -17,17 +17,11 @@ const DECAY = 1 / 50
 /** It grows to at most this many times the reported silence, so no outage makes the next usual. */
 const GROWTH_MAX = 2
 
-export type SilenceEvent =
-  | {
-      readonly kind: 'silent'
-      readonly time: number
-      /** Time and count of the last sample before the silence. */
-      readonly lastAt: number
-      readonly lastCount: number
-      /** The longest expected gap. */
-      readonly expectedMs: number
-    }
-  | { readonly kind: 'heard'; readonly time: number; readonly lastAt: number; readonly lastCount: number }
+/** The event with time and count of the last sample before the silence; the longest expected gap. */
+export type SilenceEvent = { readonly time: number; readonly lastAt: number; readonly lastCount: number } & (
+  | { readonly kind: 'silent'; readonly expectedMs: number }
+  | { readonly kind: 'heard' }
+)
 
 /** Float64s of a key's state, initially 0. */
 export const SILENCE_STATE_LENGTH = 5
@@ -46,7 +40,7 @@ export function usualGap(states: Float64Array, at: number): number {
 
 /** Returns when a key becomes silent; Infinity if it already is, or no sample is expected. */
 export function silentAt(states: Float64Array, at: number, policy: SilencePolicy): number {
-  if (states[at + IS_SILENT] === 1 || states[at + LAST_AT] === 0) return Number.POSITIVE_INFINITY
+  if (isSilent(states, at) || states[at + LAST_AT] === 0) return Number.POSITIVE_INFINITY
   const usual = usualGap(states, at)
   if (policy.afterMs === null && usual === 0) return Number.POSITIVE_INFINITY
   return (states[at + LAST_AT] as number) + (policy.afterMs ?? reportedAfter(usual))
@@ -72,10 +66,7 @@ export function stepSilence(
   const { time, count } = sample
   checkSilence(states, at, policy, time, events)
   const lastAt = states[at + LAST_AT] as number
-  if (states[at + IS_SILENT] === 1) {
-    events.push({ kind: 'heard', time, lastAt, lastCount: states[at + LAST_COUNT] as number })
-    states[at + IS_SILENT] = 0
-  }
+  reportHeard(states, at, time, events)
   states[at + LAST_COUNT] = count
   if (lastAt === 0) states[at + LAST_AT] = time
   if (lastAt === 0 || time <= lastAt) return
@@ -86,14 +77,17 @@ export function stepSilence(
 
 /** Clears the state of a key that is no longer expected to send. A silent one counts as heard. */
 export function endSilence(states: Float64Array, at: number, time: number, events: SilenceEvent[]): void {
-  if (isSilent(states, at)) {
-    const lastAt = states[at + LAST_AT] as number
-    events.push({ kind: 'heard', time, lastAt, lastCount: states[at + LAST_COUNT] as number })
-  }
+  reportHeard(states, at, time, events)
   states.fill(0, at, at + SILENCE_STATE_LENGTH)
 }
 
-/** Whether the key has been reported as silent. */
+function reportHeard(states: Float64Array, at: number, time: number, events: SilenceEvent[]): void {
+  if (!isSilent(states, at)) return
+  states[at + IS_SILENT] = 0
+  const lastAt = states[at + LAST_AT] as number
+  events.push({ kind: 'heard', time, lastAt, lastCount: states[at + LAST_COUNT] as number })
+}
+
 export function isSilent(states: Float64Array, at: number): boolean {
   return states[at + IS_SILENT] === 1
 }
@@ -114,11 +108,7 @@ export function checkSilence(
   const time = silentAt(states, at, policy)
   if (now < time) return
   states[at + IS_SILENT] = 1
-  events.push({
-    kind: 'silent',
-    time,
-    lastAt: states[at + LAST_AT] as number,
-    lastCount: states[at + LAST_COUNT] as number,
-    expectedMs: policy.afterMs ?? usualGap(states, at),
-  })
+  const lastAt = states[at + LAST_AT] as number
+  const lastCount = states[at + LAST_COUNT] as number
+  events.push({ kind: 'silent', time, lastAt, lastCount, expectedMs: policy.afterMs ?? usualGap(states, at) })
 }

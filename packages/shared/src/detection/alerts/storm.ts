@@ -40,24 +40,15 @@ export interface StormState {
   readonly storm: CurrentStorm | null
 }
 
-interface CurrentStorm {
-  readonly openedAt: number
+interface CurrentStorm extends Pick<StormEvent, 'openedAt' | 'keys' | 'keyCount'> {
   /** Alerts that opened at or after this time belong to it. */
   readonly from: number
   /** How many of them still fire. */
   readonly firing: number
-  readonly keys: readonly string[]
-  readonly keyCount: number
 }
 
-const NEW_STATE: StormState = {
-  withinMs: 0,
-  slot: 0,
-  opened: Array<number>(SLOTS).fill(0),
-  firing: Array<number>(SLOTS).fill(0),
-  newest: [],
-  storm: null,
-}
+const EMPTY = Array<number>(SLOTS).fill(0)
+const NEW_STATE: StormState = { withinMs: 0, slot: 0, opened: EMPTY, firing: EMPTY, newest: [], storm: null }
 
 /**
  * Detects storms among the alerts of all keys. Alerts belong to a storm if they opened from
@@ -87,15 +78,8 @@ export class StormWatch {
   }
 
   toJSON(): StormState {
-    const { withinMs } = this.#policy
-    return {
-      withinMs,
-      slot: this.#slot,
-      opened: [...this.#opened],
-      firing: [...this.#firing],
-      newest: [...this.#newest],
-      storm: this.#storm,
-    }
+    const lists = { opened: [...this.#opened], firing: [...this.#firing], newest: [...this.#newest] }
+    return { withinMs: this.#policy.withinMs, slot: this.#slot, ...lists, storm: this.#storm }
   }
 
   get isStorm(): boolean {

@@ -15,8 +15,10 @@ export type Budget =
   | { readonly kind: 'share'; readonly share: number }
   | { readonly kind: 'rate'; readonly perMillisecond: number }
 
-/** The sides on which a value can be an anomaly. */
 export type Direction = 'up' | 'down' | 'both'
+
+/** The samples of a window, and the sides on which they can be anomalies. */
+type Window = { readonly samples: number; readonly direction: Direction }
 
 /** A larger share is not a budget; for a smaller one quantiles are not accurate. */
 const SHARE_MAX = 0.1
@@ -57,23 +59,16 @@ export function parseBudget(text: string): Budget | undefined {
  * freedom: Hahn and Meeker, "Statistical Intervals", 1991, section 4.8. The population deviation is
  * the sample deviation times sqrt((n - 1) / n), so z = t sqrt((n + 1) / (n - 1)).
  */
-export function thresholdForShare(
-  share: number,
-  { samples, direction }: { samples: number; direction: Direction },
-): number {
+export function thresholdForShare(share: number, { samples, direction }: Window): number {
   assert(samples >= 2, 'one sample has no deviation')
   const bounded = Math.min(SHARE_MAX, Math.max(SHARE_MIN, share))
   const tail = direction === 'both' ? bounded / 2 : bounded
-  // Rounded to six decimals: the logarithms it is computed from may differ in the last place
-  // between JavaScript engines.
+  // Rounded to six decimals: JavaScript engines may differ in the last place of a logarithm.
   return Math.min(THRESHOLD_MAX, Math.round(-studentt.inv(tail, samples - 1) * scale(samples) * 1e6) / 1e6)
 }
 
 /** Returns the share of normal samples beyond a threshold: inverts `thresholdForShare`. */
-export function shareBeyond(
-  threshold: number,
-  { samples, direction }: { samples: number; direction: Direction },
-): number {
+export function shareBeyond(threshold: number, { samples, direction }: Window): number {
   assert(samples >= 2, 'one sample has no deviation')
   const tail = studentt.cdf(-threshold / scale(samples), samples - 1)
   return direction === 'both' ? 2 * tail : tail
@@ -130,8 +125,7 @@ export class BudgetThresholds {
   }
 
   #bucketOf(intervalMs: number): number {
-    // Equal or decreasing timestamps give no interval; the shortest one gives the fewest false
-    // alarms.
+    // Timestamps that do not increase give no interval; the shortest gives the fewest false alarms.
     this.#float.setFloat64(0, Math.max(1, intervalMs || 1))
     return this.#float.getUint32(0) >>> INTERVAL_SHIFT
   }

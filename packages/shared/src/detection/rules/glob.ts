@@ -7,12 +7,22 @@ const PATTERN_LENGTH_MAX = 400
 /** The maximum number of patterns to which one with braces expands. */
 export const ALTERNATIVES_MAX = 64
 
-type Token =
-  | { readonly kind: 'literal'; readonly text: string }
-  | { readonly kind: 'one' }
-  | { readonly kind: 'run' }
-  | { readonly kind: 'class'; readonly isNegated: boolean; readonly ranges: readonly (readonly [string, string])[] }
-  | { readonly kind: 'open' | 'comma' | 'close' }
+/** One step of matching: a literal character, a test of one, or undefined for any run. */
+type Step = string | ((character: string) => boolean) | undefined
+
+interface Token {
+  readonly kind: 'literal' | 'one' | 'run' | 'class' | 'open' | 'comma' | 'close'
+  readonly text: string
+  readonly step: Step
+}
+
+const WILDCARDS_AND_BRACES = new Map<string, Token>([
+  ['*', { kind: 'run', text: '*', step: undefined }],
+  ['?', { kind: 'one', text: '?', step: () => true }],
+  ['{', { kind: 'open', text: '{', step: undefined }],
+  [',', { kind: 'comma', text: ',', step: undefined }],
+  ['}', { kind: 'close', text: '}', step: undefined }],
+])
 
 /** A compiled pattern without braces; a pattern with braces is expanded to several. */
 export interface Glob {
@@ -51,44 +61,32 @@ function tokenize(pattern: string): Token[] {
   let depth = 0
   for (let i = 0; i < characters.length; i++) {
     const character = characters[i] as string
-    switch (character) {
-      case '*':
-        tokens.push({ kind: 'run' })
-        break
-      case '?':
-        tokens.push({ kind: 'one' })
-        break
-      case '[': {
-        const { token, last } = readClass(characters, i)
-        tokens.push(token)
-        i = last
-        break
-      }
-      case '{':
-        depth++
-        tokens.push({ kind: 'open' })
-        break
-      case '}':
-        depth--
-        tokens.push({ kind: 'close' })
-        break
-      case ',':
-        tokens.push(depth > 0 ? { kind: 'comma' } : { kind: 'literal', text: ',' })
-        break
-      case ']':
-        throw new GlobError('has a ] without a [; write \\] for the character')
-      case '\\': {
-        const escaped = characters[++i]
-        if (escaped === undefined) throw new GlobError('ends in a backslash; write \\\\ for the character')
-        tokens.push({ kind: 'literal', text: escaped })
-        break
-      }
-      default:
-        tokens.push({ kind: 'literal', text: character })
+    if (character === '{') depth++
+    if (character === '}') depth--
+    if (character === ']') throw new GlobError('has a ] without a [; write \\] for the character')
+    if (character === '[') {
+      const { token, last } = readClass(characters, i)
+      tokens.push(token)
+      i = last
+    } else if (character === '\\') {
+      const escaped = characters[++i]
+      if (escaped === undefined) throw new GlobError('ends in a backslash; write \\\\ for the character')
+      tokens.push(literal(escaped))
+    } else {
+      const isLiteralComma = character === ',' && depth <= 0
+      tokens.push((isLiteralComma ? undefined : WILDCARDS_AND_BRACES.get(character)) ?? literal(character))
     }
   }
   if (depth > 0) throw new GlobError('has a { without a }; write \\{ for the character')
   return tokens
+}
+
+function literal(character: string): Token {
+  return { kind: 'literal', text: quote(character, /[*?[\]{}\\]/), step: character }
+}
+
+function quote(character: string, special: RegExp): string {
+  return special.test(character) ? `\\${character}` : character
 }
 
 function readClass(characters: readonly string[], open: number): { token: Token; last: number } {
@@ -102,6 +100,7 @@ function readClass(characters: readonly string[], open: number): { token: Token;
     return taken
   }
   const ranges: (readonly [string, string])[] = []
+  let text = isNegated ? '[!' : '['
   while (characters[i] !== ']') {
     const from = read()
     // A dash before the closing bracket is literal.
@@ -110,9 +109,12 @@ function readClass(characters: readonly string[], open: number): { token: Token;
     const to = isRange ? read() : from
     if (compareCharacters(from, to) > 0) throw new GlobError(`has the range ${from}-${to}, whose ends are reversed`)
     ranges.push([from, to])
+    text += [...new Set([from, to])].map(end => quote(end, /[\]\\!^-]/)).join('-')
   }
   if (ranges.length === 0) throw new GlobError('has an empty []; write \\[\\] for the characters')
-  return { token: { kind: 'class', isNegated, ranges }, last: i }
+  const isIn = (character: string): boolean =>
+    ranges.some(([from, to]) => compareCharacters(from, character) <= 0 && compareCharacters(character, to) <= 0)
+  return { token: { kind: 'class', text: `${text}]`, step: character => isIn(character) !== isNegated }, last: i }
 }
 
 /** Returns all alternatives of the tokens from `start` to the end of an alternative. */
@@ -143,29 +145,23 @@ function expandBraces(tokens: readonly Token[], start: number, isInside: boolean
   return { ways, next: i }
 }
 
-/** One step of matching: a literal character, a test of one, or undefined for any run. */
-type Step = string | ((character: string) => boolean) | undefined
-
-const anyOne = (): boolean => true
-
 function toGlob(tokens: readonly Token[]): Glob {
   // Adjacent runs are equal to one.
   const distinct = tokens.filter((token, i) => token.kind !== 'run' || tokens[i - 1]?.kind !== 'run')
-  const steps = distinct.map(toStep)
+  const steps = distinct.map(({ step }) => step)
   const firstWild = steps.findIndex(step => typeof step !== 'string')
   const lastWild = steps.findLastIndex(step => typeof step !== 'string')
-  const literal = (from: number, to?: number): string => steps.slice(from, to).join('')
+  const literals = (from: number, to?: number): string => steps.slice(from, to).join('')
   const count = (kind: Token['kind']): number => distinct.filter(token => token.kind === kind).length
-  const prefix = firstWild === -1 ? literal(0) : literal(0, firstWild)
-  const suffix = firstWild === -1 ? prefix : literal(lastWild + 1)
   const isExact = firstWild === -1
+  const prefix = isExact ? literals(0) : literals(0, firstWild)
+  const suffix = isExact ? prefix : literals(lastWild + 1)
   const pieces = literalPieces(steps)
-  // These tests reject nearly every key: most of a thousand patterns have a piece that the key
-  // lacks.
+  // These tests reject nearly every key: most patterns have a piece that the key lacks.
   const mayMatch = (key: string): boolean =>
     key.startsWith(prefix) && key.endsWith(suffix) && pieces.every(piece => key.includes(piece))
   return {
-    text: distinct.map(toText).join(''),
+    text: distinct.map(({ text }) => text).join(''),
     prefix,
     suffix,
     literals: count('literal'),
@@ -186,24 +182,6 @@ function literalPieces(steps: readonly Step[]): string[] {
   return pieces.filter(piece => piece !== '')
 }
 
-function toStep(token: Token): Step {
-  switch (token.kind) {
-    case 'literal':
-      return token.text
-    case 'one':
-      return anyOne
-    case 'class':
-      return character => {
-        const isIn = token.ranges.some(
-          ([from, to]) => compareCharacters(from, character) <= 0 && compareCharacters(character, to) <= 0,
-        )
-        return isIn !== token.isNegated
-      }
-    default:
-      return undefined
-  }
-}
-
 /**
  * Matches greedily: when a step fails, only the last run needs to take one more character, because
  * it can take whatever an earlier run could give up. So no pattern takes exponential time.
@@ -219,10 +197,7 @@ function matchSteps(steps: readonly Step[], key: string): boolean {
     if (step < steps.length && wanted === undefined) {
       runStep = step++
       runEnd = at
-    } else if (
-      step < steps.length &&
-      (typeof wanted === 'string' ? wanted === character : wanted?.(character) === true)
-    ) {
+    } else if (typeof wanted === 'string' ? wanted === character : wanted?.(character) === true) {
       step++
       at += character.length
     } else if (runStep >= 0) {
@@ -238,24 +213,4 @@ function matchSteps(steps: readonly Step[], key: string): boolean {
 /** Compares code points. Compared by UTF-16 unit, an emoji would come before U+E000. */
 function compareCharacters(a: string, b: string): number {
   return (a.codePointAt(0) as number) - (b.codePointAt(0) as number)
-}
-
-const SPECIAL = /[*?[\]{},\\]/
-
-function toText(token: Token): string {
-  switch (token.kind) {
-    case 'literal':
-      return SPECIAL.test(token.text) && token.text !== ',' ? `\\${token.text}` : token.text
-    case 'one':
-      return '?'
-    case 'run':
-      return '*'
-    case 'class': {
-      const quote = (character: string): string => (/[\]\\!^-]/.test(character) ? `\\${character}` : character)
-      const ranges = token.ranges.map(([from, to]) => (from === to ? quote(from) : `${quote(from)}-${quote(to)}`))
-      return `[${token.isNegated ? '!' : ''}${ranges.join('')}]`
-    }
-    default:
-      return ''
-  }
 }

@@ -82,8 +82,7 @@ export function signedScore(policy: Policy, judgement: JudgedValue, value: numbe
   const { score, low, high } = judgement
   if (Number.isNaN(score)) return score
   const isUp = value > high
-  // A detector may score something else than the value, such as how it varies: that has no side and
-  // no distance.
+  // What is not the value, such as how it varies, may be scored without a side and a distance.
   if (!isUp && !(value < low)) return hasSideOrDistance(policy) ? 0 : score
   if (policy.direction !== 'both' && (policy.direction === 'up') !== isUp) return 0
   const edge = isUp ? high : low
