@@ -211,7 +211,6 @@ export class Judge {
     pushSample(row, value, timestamp)
   }
 
-  /** Writes the window's summary and the detector's judgement of a value. */
   #judge({ rows, start, shape }: KeyRow, value: number): void {
     const { judged } = this
     const history = this.#history

@@ -31,9 +31,7 @@ export const SILENCE = TIMER + 1
 export const COMMON_LENGTH = SILENCE - STATE
 export const SILENT_LENGTH = COMMON_LENGTH + SILENCE_STATE_LENGTH
 
-/** The layout of a row. It depends on the policy of its key. */
 export interface RowShape {
-  /** Samples in a full window. */
   readonly capacity: number
   readonly detector: DetectorName
   readonly hasSilence: boolean
@@ -41,7 +39,6 @@ export interface RowShape {
   readonly detectorAt: number
   readonly valuesAt: number
   readonly timesAt: number
-  /** Float64s of a row. */
   readonly length: number
 }
 
@@ -74,14 +71,12 @@ export interface KeyRow {
   shape: RowShape
 }
 
-/** Returns a new key's row in a slab of its own. */
 export function createRow(shape: RowShape): KeyRow {
   const row = { rows: new Float64Array(shape.length), start: 0, shape }
   startDetector(row)
   return row
 }
 
-/** Initialises the state of a row's detector. */
 export function startDetector({ rows, start, shape }: KeyRow): void {
   prototypes.get(shape.detector)?.start(rows, start + shape.detectorAt)
 }

@@ -7,11 +7,9 @@ export type Slab = Float64Array
 export interface OrderPolicy {
   /** Late samples are not analysed; otherwise they are, in the order of arrival, and marked. */
   readonly refusesLate: boolean
-  /** Duplicates are not analysed. */
   readonly dropsDuplicates: boolean
 }
 
-/** What the order of a sample depends on. */
 export interface TimedSample {
   value: number
   /** When it was measured: Unix milliseconds. */
@@ -56,7 +54,6 @@ export function advanceOrder(states: Slab, at: number, history: History, sample:
   states[at + LAST_VALUE] = joins ? 0 : value
 }
 
-/** Returns the newest timestamp; 0 when there was no sample. */
 function newestBefore(states: Slab, at: number, { rows, times, size, head }: History): number {
   const stored = states[at + NEWEST] as number
   if (stored !== 0 || size === 0) return stored
@@ -64,7 +61,6 @@ function newestBefore(states: Slab, at: number, { rows, times, size, head }: His
   return rows[times + last] as number
 }
 
-/** Whether a sample of this order is analysed. */
 export function isAnalysed({ refusesLate, dropsDuplicates }: OrderPolicy, order: SampleOrder): boolean {
   return order === 'in_order' || !(order === 'late' ? refusesLate : dropsDuplicates)
 }

@@ -40,14 +40,12 @@ export function storedLengthMax(shape: RowShape): number {
   return HEADER + shape.length - STATE
 }
 
-/** A window as a store holds it. */
 export interface StoredWindow {
   readonly row: Uint8Array
   readonly tail: Uint8Array | null
 }
 
 export interface WindowContent {
-  /** Samples of the key ever analysed. */
   readonly count: number
   /** Values added to the window since it began. */
   readonly pushed: number
@@ -57,7 +55,6 @@ export interface WindowContent {
   /** The parts of a row as in key-row.ts: all state before the detector's, and the detector's. */
   readonly state: Float64Array
   readonly detectorState: Float64Array
-  /** Oldest first. */
   readonly values: readonly number[]
   /** Unix milliseconds, oldest first. */
   readonly timestamps: readonly number[]

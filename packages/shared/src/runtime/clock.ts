@@ -6,7 +6,6 @@ export interface Clock {
   wallMs(): number
   /** Milliseconds since an arbitrary time; never decreases. */
   monotonicMs(): number
-  /** Waits for `ms`, or until `signal` aborts. */
   pause(ms: number, signal?: AbortSignal): Promise<void>
   /** Returns x with 0 <= x < 1. */
   random(): number

@@ -20,7 +20,6 @@ export const decimal = (range: Range) => written(/^-?\d+(\.\d+)?([eE][+-]?\d+)?$
 /** A TCP port; 0 for any free one, which is then logged. */
 export const port = integer({ min: 0, max: 65_535 })
 
-/** The settings of every service. */
 export const commonSettings = {
   /** redis://, rediss:// or unix:///path. For a cluster: some of its nodes, separated by commas. */
   REDIS_URL: z.string().regex(/^(rediss?|unix):\/\//, 'must start with redis://, rediss:// or unix://'),

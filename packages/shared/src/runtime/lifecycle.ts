@@ -36,7 +36,6 @@ export async function run(main: Main, log: Logger): Promise<void> {
   }
 }
 
-/** Resolves when `signal` aborts. */
 export async function aborted(signal: AbortSignal): Promise<void> {
   if (!signal.aborted) await once(signal, 'abort')
 }

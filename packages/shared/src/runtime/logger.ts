@@ -20,7 +20,6 @@ export function createLogger(service: string, level: LogLevel, stream?: Destinat
 /** Time between logs of the same failure: calls can fail many times a second. */
 const REPEAT_MS = 5000
 
-/** Kinds of failures that are remembered at a time. */
 const KINDS_MAX = 100
 
 /** Logs a warning, at most every 5 s for each kind (what failed, and the error's message). */

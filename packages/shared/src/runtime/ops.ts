@@ -9,7 +9,6 @@ const OPEN_METRICS = 'application/openmetrics-text'
 
 export interface OpsOptions {
   readonly registry: Registry
-  /** Returns why the service is not ready; undefined when it is. */
   readonly notReady: () => string | undefined
 }
 

@@ -16,7 +16,6 @@ import { formatTraceparent, parseTraceparent, type TraceContext } from './trace-
  */
 export const ENTRY_FIELDS = { samples: 's', count: 'n', offset: 'o', nonce: 'r', traces: 't' } as const
 
-/** Items per sample in the flat array. */
 export const SAMPLE_STRIDE = 3
 
 /** An entry as it was read. Missing or garbled fields are undefined. */
@@ -63,7 +62,6 @@ export function newNonce(): string {
 /** Three items per sample: key, value, timestamp in Unix milliseconds. */
 export type FlatSamples = readonly (string | number)[]
 
-/** Returns the field `s` of flat samples. */
 export function packFlat(samples: FlatSamples): string {
   return JSON.stringify(samples)
 }
@@ -89,7 +87,6 @@ export function unpackEntry(entry: Entry): UnpackedEntry {
   return unpacked
 }
 
-/** Parses and checks the field `s` alone. */
 export function unpackSamples(text: string): UnpackedEntry {
   let flat: unknown
   try {

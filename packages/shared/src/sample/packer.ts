@@ -14,7 +14,6 @@ const BYTES = { initial: 1024, reusedMax: 32 * 1024 } as const
 /** The longest number: "-1.7976931348623157e+308". */
 const NUMBER_BYTES = 24
 
-/** Two quotes and three commas. */
 const PUNCTUATION_BYTES = 5
 
 const COMMA = 44
@@ -35,7 +34,6 @@ export class SamplePacker {
     this.#texts = Array.from({ length: partitions }, () => undefined)
   }
 
-  /** Adds a sample. Returns its partition. */
   add({ key, value, timestamp }: Sample): number {
     const partition = partitionOf(key, this.#texts.length)
     let text = this.#texts[partition]

@@ -18,7 +18,6 @@ export function formatReceipt({ partition, id }: Receipt): string {
   return `${partition}:${id}`
 }
 
-/** Parses a receipt. Returns undefined for any other text. */
 export function parseReceipt(text: string): Receipt | undefined {
   const [, partition, id] = RECEIPT.exec(text) ?? []
   return id === undefined ? undefined : { partition: Number(partition), id }

@@ -2,7 +2,6 @@
 export interface TraceContext {
   readonly traceId: string
   readonly spanId: string
-  /** Whether the caller records this trace. */
   readonly isSampled: boolean
 }
 

@@ -5,9 +5,7 @@ import { isBeyond, isFlat, zScore } from './score.ts'
 
 /** What a verdict depends on besides the window. The same for the whole deployment. */
 export interface VerdictSettings {
-  /** Samples in a full window. */
   readonly window: number
-  /** A sample is an anomaly when |z| exceeds this. */
   readonly threshold: number
   /** With fewer samples in the window there is no verdict: the key is warming. */
   readonly windowMin: number
@@ -28,10 +26,8 @@ export type State = (typeof STATES)[number]
 const analysisSchema = z.object({
   key: z.string(),
   value: z.number(),
-  /** When the sample was measured: Unix milliseconds. */
   timestamp: z.number(),
   mean: z.number().nullable(),
-  /** Population deviation of the window. */
   deviation: z.number().nullable(),
   z: z.number().nullable(),
   threshold: z.number(),
@@ -43,7 +39,6 @@ const analysisSchema = z.object({
   count: z.number(),
   /** Samples in the window before this one. */
   window: z.number(),
-  /** The receipt of the sample's entry. */
   id: z.string(),
   /** Unix milliseconds. The only member that does not follow from the accepted samples. */
   analyzed_at: z.number(),
@@ -58,7 +53,6 @@ const analysisSchema = z.object({
 })
 export type Analysis = Readonly<z.infer<typeof analysisSchema>>
 
-/** Parses a stored analysis; undefined where the text is garbled. */
 export function parseAnalysis(text: string): Analysis | undefined {
   return parseJson(analysisSchema, text)
 }
@@ -81,7 +75,6 @@ export interface Finding {
   readonly judged: RuleFinding | null
 }
 
-/** The finding of a sample's policy. */
 export interface RuleFinding {
   /** Null for the default policy. */
   readonly rule: string | null

@@ -29,13 +29,11 @@ export interface EntryFindings {
   readonly threshold: number
   readonly windowMin: number
   readonly analyzedAt: number
-  /** The version of the rules in force. */
   readonly rulesVersion: number
   /** Null where all samples are in order and under the default policy. */
   readonly judged: EntryJudgements | null
 }
 
-/** The findings of rules on an entry's samples. */
 export interface EntryJudgements {
   /** Little-endian float64s, `JUDGEMENT_STRIDE` of them a judgement. */
   readonly judgements: Uint8Array
@@ -63,7 +61,6 @@ export function readMarks(marks: number): (Pick<RuleFinding, 'order' | 'isRefuse
 
 /** Findings, and the samples that they are on. */
 export interface EntryVerdicts extends EntryFindings {
-  /** As in the entry. */
   readonly samples: string
 }
 
@@ -127,7 +124,6 @@ function createJudgedReader(judged: EntryJudgements | null): (index: number) => 
 
 const policiesSchema = z.array(z.tuple([z.string().nullable(), z.string()]))
 
-/** Empty when they are garbled. */
 function samplesOf(verdicts: EntryVerdicts): FlatSamples {
   const count = verdicts.findings.byteLength / 8 / FINDING_STRIDE
   const entry = unpackEntry({ id: verdicts.id, samples: verdicts.samples, count, offset: 0 })

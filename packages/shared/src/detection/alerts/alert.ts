@@ -48,7 +48,6 @@ export const OF_MAX = 30
 
 /** A sample with its score. Reused from one sample to the next. */
 export interface ScoredSample extends TimedSample {
-  /** As `Judged.count`. */
   count: number
   /** As `signedScore` returns it. */
   score: number
@@ -74,13 +73,12 @@ export type AlertEvent =
       readonly kind: 'resolved'
       readonly time: number
       readonly reason: ResolveReason
-      /** Time and count of its opening: they identify the alert. */
+      /** Time and count of its opening identify the alert. */
       readonly openedAt: number
       readonly openedCount: number
-      /** The furthest score while it was firing, and its value. */
+      /** While it was firing: the furthest score, its value, and the number of samples. */
       readonly peak: number
       readonly peakValue: number
-      /** Samples while it was firing, including the first. */
       readonly samples: number
     }
 
@@ -212,11 +210,8 @@ function open(states: Slab, at: number, policy: AlertPolicy, sample: ScoredSampl
 }
 
 function clearEvidence(states: Slab, at: number): void {
-  states[at + RECENT_UP] = 0
-  states[at + RECENT_DOWN] = 0
-  states[at + SUM_UP] = 0
-  states[at + SUM_DOWN] = 0
-  states[at + EVIDENCE_SINCE] = 0
+  states.fill(0, at + RECENT_UP, at + EVIDENCE_SINCE + 1)
+  states.fill(0, at + SUM_UP, at + SUM_DOWN + 1)
 }
 
 function resolve(states: Slab, at: number, time: number, reason: ResolveReason): AlertEvent {

@@ -1,7 +1,6 @@
 import { SCORE_CAP } from '../../verdict/score.ts'
 import type { AlertCause, AlertRecord, AnomalyEvidence } from './record.ts'
 
-/** Keys of a storm that its sentence lists. */
 const LISTED_KEYS = 5
 
 /** Returns the sentences that explain an alert to an operator. They depend on the record alone. */

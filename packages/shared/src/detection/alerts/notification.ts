@@ -1,6 +1,5 @@
 import type { AlertRecord, Note, NoteUntil, NotificationState, Suppressor } from './record.ts'
 
-/** The result of an operator's action. */
 export type ActionOutcome =
   | { readonly kind: 'done'; readonly record: AlertRecord }
   | { readonly kind: 'refused'; readonly reason: string }
@@ -30,7 +29,6 @@ export interface Suppression {
   readonly now: number
   /** As `RuleSet.mutedBy` returns it. */
   readonly muted: { readonly until: number } | null
-  /** Whether the alert is part of an alert storm that has not ended. */
   readonly isInStorm: boolean
 }
 
@@ -70,7 +68,6 @@ function isDue({ told, told_at, snoozed }: AlertRecord): boolean {
   return told === 0 || (snoozed !== null && told_at < snoozed.until)
 }
 
-/** Returns the part of a record that holds what receivers were notified of. */
 export function notificationStateOf(record: AlertRecord): NotificationState {
   const { told, told_at, told_resolved, suppressed_by, suppressed } = record
   return { told, told_at, told_resolved, suppressed_by, suppressed }

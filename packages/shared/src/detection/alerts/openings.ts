@@ -5,7 +5,6 @@ import { type AlertCause, type AlertEnd, type AlertOpening, FLEET } from './reco
 import type { SilenceEvent } from './silence.ts'
 import type { StormEvent } from './storm.ts'
 
-/** As much of a key's policy as its alerts depend on. */
 export interface AlertingPolicy {
   readonly rule: string | null
   readonly detector: string
@@ -13,7 +12,6 @@ export interface AlertingPolicy {
   readonly hygiene: { readonly levelShiftAfter: number }
 }
 
-/** The key that an alert is about. */
 export interface AlertPlace {
   readonly partition: number
   readonly key: string
@@ -35,7 +33,6 @@ export function alertId(
 /** The setting whose line a score crossed. */
 const LINES = { instant: 'instant', samples: 'open', sustained: 'sustained' } as const
 
-/** Returns the opening of an anomaly alert, with judgement and window of the opening sample. */
 export function anomalyOpening(
   event: AnomalyOpened,
   place: AlertPlace & { readonly judgement: Pick<Judgement, 'low' | 'high' | 'spread'>; readonly window: number },
@@ -51,7 +48,6 @@ export function anomalyOpening(
   return { id, key, rule, severity, opened_at: time, cause: { kind: 'anomaly', evidence } }
 }
 
-/** Returns the id of the alert that a `resolved` event ends. */
 export function resolvedId(event: AnomalyResolved, place: PlacedKey): string {
   return anomalyId(place, event.openedCount, event.openedAt)
 }
@@ -64,7 +60,6 @@ export function anomalyEnd({ reason, time, peak, peakValue, samples }: AnomalyRe
   return { resolved_at: time, resolve_reason: reason, peak: { score: peak, value: peakValue, samples } }
 }
 
-/** Returns the opening of the alert on a key that stopped sending. */
 export function silentOpening(event: Extract<SilenceEvent, { kind: 'silent' }>, place: AlertPlace): AlertOpening {
   const { key, policy } = place
   const cause = { kind: 'silent', last_at: event.lastAt, expected_ms: event.expectedMs } as const
@@ -72,12 +67,10 @@ export function silentOpening(event: Extract<SilenceEvent, { kind: 'silent' }>, 
   return { id: silentId(event, place), key, rule, severity: alert.severity, opened_at: event.time, cause }
 }
 
-/** Returns the id of the alert that a silence opens or ends. */
 export function silentId(event: SilenceEvent, { partition, key }: PlacedKey): string {
   return alertId({ partition, kind: 'silent', key, count: event.lastCount, time: event.lastAt })
 }
 
-/** Returns the end of a silence: the key's next sample. */
 export function heardEnd(event: Extract<SilenceEvent, { kind: 'heard' }>): AlertEnd {
   return { resolved_at: event.time, resolve_reason: 'heard', peak: null }
 }

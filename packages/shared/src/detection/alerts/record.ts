@@ -21,7 +21,6 @@ const evidenceSchema = z.object({
   low: z.number(),
   high: z.number(),
   spread: z.number(),
-  /** Samples in the window. */
   window: z.number(),
 })
 export type AnomalyEvidence = Readonly<z.infer<typeof evidenceSchema>>
@@ -73,7 +72,6 @@ export interface OperatorState {
 export const SUPPRESSORS = ['mute', 'snooze', 'storm'] as const
 export type Suppressor = (typeof SUPPRESSORS)[number]
 
-/** What receivers were notified of. */
 const notificationSchema = z.object({
   /** Notifications that it fires, the time of the last one, and whether its end was notified. */
   told: z.number(),
@@ -147,7 +145,6 @@ export function assembleAlert({ opening, end, operator, notification }: AlertPar
 /** The first part of the id of an alert of the whole fleet; in other ids it is the partition. */
 export const FLEET = 'fleet'
 
-/** The partition that stores the alerts of the whole fleet. */
 export const FLEET_PARTITION = 0
 
 /** Returns the partition that stores an alert; undefined for a text that is not an alert's id. */

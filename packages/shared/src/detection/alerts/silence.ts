@@ -1,4 +1,3 @@
-/** When a key that stops sending is reported as silent. */
 export interface SilencePolicy {
   /** A key is silent after this long without a sample; null: after a time learned from its gaps. */
   readonly afterMs: number | null
@@ -28,7 +27,6 @@ export const SILENCE_STATE_LENGTH = 5
 
 const LAST_AT = 0
 const LAST_COUNT = 1
-/** The longest usual gap. */
 const USUAL = 2
 const GAPS = 3
 const IS_SILENT = 4

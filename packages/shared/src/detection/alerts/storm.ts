@@ -15,7 +15,6 @@ export interface StormEvent {
   readonly openedAt: number
   /** Its first keys, in the order of their alerts. */
   readonly keys: readonly string[]
-  /** The number of all its keys. */
   readonly keyCount: number
   readonly keysTotal: number
 }
@@ -26,7 +25,6 @@ export const LISTED_MAX = 1000
 /** `withinMs` is divided into this many slots: the precision to which it is observed. */
 const SLOTS = 60
 
-/** The state of a `StormWatch`, as it is stored: JSON. */
 export interface StormState {
   /** Of the policy by which the slots were counted. */
   readonly withinMs: number

@@ -37,11 +37,9 @@ const NOTES_LENGTH = 4
  */
 export interface Detector {
   readonly name: string
-  /** Float64s of a key's state. */
   readonly stateLength: number
   /** A sample with a score beyond this is an anomaly, unless a rule sets another threshold. */
   readonly threshold: number
-  /** Initialises a key's state. */
   start(states: Float64Array, at: number): void
   /** Scores a value by the samples before it. Changes only `judgement`. */
   judge(history: History, states: Float64Array, at: number, value: number, judgement: Judgement): void
@@ -77,7 +75,6 @@ export function toUnitScore(score: number, threshold: number): number {
   return Number.isNaN(score) ? 0 : score / (score + threshold)
 }
 
-/** Writes the judgement of a detector that has had too few samples. */
 export function judgeWarming(judgement: Judgement): void {
   judgement.score = Number.NaN
   judgement.low = Number.NaN

@@ -14,7 +14,6 @@ const EXPIRY = 2
 const VALUES = 3
 
 interface MemoryOptions {
-  /** The number of values that are remembered. */
   readonly capacity: number
   /** A value further than this from all remembered ones is added, in widths of the range. */
   readonly newAbove: number
@@ -44,13 +43,11 @@ export class Memory {
     this.#newAbove = newAbove
   }
 
-  /** Initialises a series. */
   start(states: Float64Array, at: number): void {
     states.fill(0, at, at + this.length)
     states.fill(EMPTY, at + VALUES, at + VALUES + this.#capacity)
   }
 
-  /** Returns the width of the series' range. */
   width(states: Float64Array, at: number): number {
     return (states[at + HIGH] as number) - (states[at + LOW] as number)
   }

@@ -27,12 +27,8 @@ export function createRange({ samplesMin = SAMPLES_MIN }: DetectorSettings = {})
     learn(states, at, value) {
       const count = states[at + COUNT] as number
       states[at + COUNT] = count + 1
-      if (count === 0) {
-        states[at + LOW] = value
-        states[at + HIGH] = value
-      } else {
-        moveRange(states, at + LOW, value)
-      }
+      if (count === 0) states.fill(value, at + LOW, at + HIGH + 1)
+      else moveRange(states, at + LOW, value)
     },
   }
 }

@@ -1,6 +1,5 @@
 import type { History } from './detector.ts'
 
-/** Mean and population deviation of a window. */
 export interface Summary {
   mean: number
   deviation: number

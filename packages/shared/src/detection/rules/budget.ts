@@ -3,7 +3,6 @@ import assert from 'node:assert/strict'
 import jstat from 'jstat'
 
 interface StudentT {
-  /** The quantile of a probability. */
   inv(probability: number, degreesOfFreedom: number): number
   cdf(value: number, degreesOfFreedom: number): number
 }
@@ -112,7 +111,6 @@ export class BudgetThresholds {
     return threshold
   }
 
-  /** Returns the share of normal samples that may be flagged. */
   shareFor(intervalMs: number): number {
     return this.#shareIn(this.#bucketOf(intervalMs))
   }

@@ -1,7 +1,6 @@
 import type { KeptRule } from './document.ts'
 import type { Glob } from './glob.ts'
 
-/** One alternative of a rule's pattern. */
 export interface Candidate {
   readonly glob: Glob
   /** An index of `RuleSet.policies`. */
@@ -55,9 +54,7 @@ const NONE: readonly Ranked[] = []
 
 class AnchorIndex {
   readonly #anchor: 'prefix' | 'suffix'
-  /** The candidates of each anchor, the most specific first. */
   readonly #candidates = new Map<string, Ranked[]>()
-  /** The lengths of the anchors, the longest first. */
   readonly #lengths: readonly number[]
 
   constructor(ranked: readonly Ranked[], anchor: 'prefix' | 'suffix') {

@@ -82,7 +82,6 @@ export function parseRuleDocument(text: string): RuleDocument | undefined {
   return parseJson(documentSchema, text)
 }
 
-/** Parses a stored change; undefined where the text is garbled. */
 export function parseRuleChange(text: string): RuleChange | undefined {
   return parseJson(ruleChangeSchema, text)
 }
@@ -125,7 +124,6 @@ export function withoutMute(document: RuleDocument, id: string): RuleDocument | 
   return mutes.length < document.mutes.length ? { ...document, version: document.version + 1, mutes } : undefined
 }
 
-/** Returns the document with other storm settings. */
 export function withStorm(document: RuleDocument, input: unknown): RuleDocument {
   readStorm(input)
   return { ...document, version: document.version + 1, storm: input as StormInput }

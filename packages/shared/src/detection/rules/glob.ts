@@ -4,7 +4,6 @@ export class GlobError extends Error {}
 /** The maximum length of a pattern: the bytes of the longest key, and some for braces. */
 const PATTERN_LENGTH_MAX = 400
 
-/** The maximum number of patterns to which one with braces expands. */
 export const ALTERNATIVES_MAX = 64
 
 /** One step of matching: a literal character, a test of one, or undefined for any run. */
@@ -26,7 +25,6 @@ const WILDCARDS_AND_BRACES = new Map<string, Token>([
 
 /** A compiled pattern without braces; a pattern with braces is expanded to several. */
 export interface Glob {
-  /** The pattern. */
   readonly text: string
   /** The characters before the first wildcard and after the last; without any, the pattern. */
   readonly prefix: string

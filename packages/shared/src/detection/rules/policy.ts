@@ -8,7 +8,6 @@ import type { HygienePolicy } from '../hygiene.ts'
 import type { OrderPolicy } from '../order.ts'
 import { type Budget, BudgetThresholds, type Direction } from './budget.ts'
 
-/** The part of a judgement that a verdict depends on. */
 type JudgedValue = Pick<Judgement, 'score' | 'low' | 'high'>
 
 /** How a key's samples are scored and alerts are opened: a rule with all defaults filled in. */
@@ -18,7 +17,6 @@ export interface Policy {
   /** The version of the rules when this one was last changed; 0 where no rule matches. */
   readonly version: number
   readonly detector: DetectorName
-  /** Samples in a full window. */
   readonly window: number
   /** Samples of a key before its first score; undefined for the detector's default. */
   readonly samplesMin: number | undefined

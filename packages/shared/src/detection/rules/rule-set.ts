@@ -1,24 +1,19 @@
 import { VERDICT_DEFAULTS, type VerdictSettings } from '../../verdict/analysis.ts'
 import type { StormPolicy } from '../alerts/storm.ts'
 import { type Candidate, CandidateIndex, compareSpecificity, SPECIFICITY } from './candidates.ts'
-import { type Mute, type RuleDocument, readMute, readStorm, type StormInput } from './document.ts'
+import { type Mute, type RuleDocument, readMute, readStorm } from './document.ts'
 import { compileGlob, type Glob } from './glob.ts'
 import { createPolicy, type Policy } from './policy.ts'
 import { alertOf, type Rule, readRule } from './rule.ts'
 
-/** The policy of keys that no rule matches. */
 export const DEFAULT_POLICY = 0
 
-/** No shadow rule matches. */
 export const NO_POLICY = -1
 
-/** The number of other rules that an explanation lists. */
 const EXPLAINED_MAX = 20
 
-/** The rule in force for a key, and why. */
 export interface Explanation {
   readonly key: string
-  /** The version of the document. */
   readonly version: number
   /** The rule in force; null for the default. */
   readonly rule: string | null
@@ -39,7 +34,6 @@ export class RuleSet {
   /** By number; number 0 is the default policy. */
   readonly policies: readonly Policy[]
   readonly storm: StormPolicy
-  /** Whether any rule is a shadow rule. */
   readonly hasShadows: boolean
   readonly #live: CandidateIndex
   readonly #shadow: CandidateIndex
@@ -49,7 +43,6 @@ export class RuleSet {
   constructor(document: RuleDocument, settings: VerdictSettings = VERDICT_DEFAULTS) {
     const policies = [createPolicy({}, settings)]
     const candidates: Candidate[] = []
-    const mutes = document.mutes.map(readMute).map(mute => ({ globs: compileGlob(mute.pattern), mute }))
     for (const kept of document.rules) {
       const rule = readRule(kept.rule)
       const globs = compileGlob(rule.pattern)
@@ -59,14 +52,14 @@ export class RuleSet {
     candidates.sort(compareSpecificity)
     this.version = document.version
     this.policies = policies
-    this.storm = toStormPolicy(document.storm)
+    const { percent, within, keys_min } = readStorm(document.storm)
+    this.storm = { share: percent / 100, withinMs: within, keysMin: keys_min }
     this.hasShadows = candidates.some(({ isShadow }) => isShadow)
     this.#live = new CandidateIndex(candidates.filter(({ isShadow }) => !isShadow))
     this.#shadow = new CandidateIndex(candidates.filter(({ isShadow }) => isShadow))
-    this.#mutes = mutes
+    this.#mutes = document.mutes.map(readMute).map(mute => ({ globs: compileGlob(mute.pattern), mute }))
   }
 
-  /** Returns the number of the policy in force for a key. */
   resolve(key: string): number {
     return this.#live.find(key)?.policy ?? DEFAULT_POLICY
   }
@@ -90,18 +83,16 @@ export class RuleSet {
     return longest
   }
 
-  /** Returns the rule in force for a key, and why it is. */
   explain(key: string, now: number): Explanation {
-    const live = this.#live.findAll(key)
+    const [winner, ...others] = this.#live.findAll(key)
     const shadow = this.#shadow.findAll(key)
-    const [winner, second] = live
     return {
       key,
       version: this.version,
       rule: winner?.kept.rule.id ?? null,
-      reason: reasonFor(winner, second),
+      reason: reasonFor(winner, others[0]),
       shadow: shadow[0]?.kept.rule.id ?? null,
-      others: [...live.slice(1), ...shadow]
+      others: [...others, ...shadow]
         .slice(0, EXPLAINED_MAX)
         .map(({ kept, glob, isShadow }) => ({ rule: kept.rule.id, pattern: glob.text, isShadow })),
       muted: this.mutedBy(key, now),
@@ -116,11 +107,6 @@ function reasonFor(winner: Candidate | undefined, second: Candidate | undefined)
   if (second === undefined) return `${matches}; no other rule does`
   const difference = SPECIFICITY.find(({ compare }) => compare(winner, second) !== 0)
   return `${matches}; it ${difference?.because(`${second.glob.text} of ${second.kept.rule.id}`)}`
-}
-
-function toStormPolicy(input: StormInput): StormPolicy {
-  const { percent, within, keys_min } = readStorm(input)
-  return { share: percent / 100, withinMs: within, keysMin: keys_min }
 }
 
 function toPolicy(rule: Rule, version: number, settings: VerdictSettings): Policy {

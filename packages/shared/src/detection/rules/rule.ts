@@ -19,7 +19,6 @@ import {
   text,
 } from './fields.ts'
 
-/** Limits on the samples in a window. */
 export const WINDOW_MIN = 10
 export const WINDOW_MAX = 500
 
@@ -110,10 +109,8 @@ const ruleShape = ruleFields.superRefine((rule, context) => {
 /** A rule as an operator writes it. Defaults of missing members are listed in docs/rules.md. */
 export type RuleInput = z.input<typeof ruleShape>
 
-/** A parsed rule: times in milliseconds. */
 export type Rule = z.output<typeof ruleShape>
 
-/** Parses a rule. Throws a RuleError that names every fault. */
 export function readRule(input: unknown): Rule {
   return read(ruleShape, input, nameOf(input, 'rule'))
 }

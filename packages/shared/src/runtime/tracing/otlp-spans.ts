@@ -35,7 +35,6 @@ const RESOURCE_DETECTORS = [serviceInstanceIdDetector, resourceAttributesEnvDete
 /** Unsent spans. More are dropped, and logged: the receiver is unavailable or too slow. */
 const QUEUE_SPANS_MAX = 4096
 
-/** How often the queue is sent. */
 const SEND_MS = 1000
 
 /**

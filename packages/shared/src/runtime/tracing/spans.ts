@@ -25,7 +25,6 @@ export interface SpanStart {
 }
 
 export interface OpenSpan {
-  /** The context for child spans. */
   readonly context: TraceContext
   /** Ends the span, as failed if there is a `fault`. */
   end(attributes?: SpanAttributes, fault?: string): void
