@@ -1,4 +1,3 @@
-/** How far anomalous samples influence the baseline of later ones. */
 export interface HygienePolicy {
   /** Anomalous samples are kept out of the window and of the detector's state. */
   readonly isHeld: boolean

@@ -63,7 +63,6 @@ export interface Judged {
   readonly silences: SilenceEvent[]
 }
 
-/** What a key's timer opened and resolved, in order. */
 export type TimerEvents = Pick<Judged, 'alerts' | 'silences'>
 
 /**
@@ -137,10 +136,7 @@ export class Judge {
     return judged
   }
 
-  /**
-   * Runs the key's timer at `now`: expires its alert and reports its silence, as of the same time
-   * as the next sample would. All of the key's samples before `now` must have been analysed.
-   */
+  /** Runs the key's timer at `now`. All of its samples before `now` must have been analysed. */
   expire(row: KeyRow, now: number, events: TimerEvents): void {
     const { rows, start, shape } = row
     expireAlert(rows, start + ALERT, now, events.alerts)

@@ -111,10 +111,7 @@ export function shapeFor(
   return rowShape(policy.window, policy.detector, hasSilence)
 }
 
-/**
- * Copies a row into one of another shape: as much of the window as fits, and the detector's state
- * if the detector is the same. Otherwise the detector's state is initialised.
- */
+/** Copies as much as another shape holds, and initialises the state of another detector. */
 export function copyRow(from: KeyRow, to: KeyRow): void {
   const { rows, start, shape } = to
   rows.fill(0, start, start + shape.length)

@@ -47,7 +47,6 @@ export interface StoredWindow {
 
 export interface WindowContent {
   readonly count: number
-  /** Values added to the window since it began. */
   readonly pushed: number
   /** `pushed` when the row was written. */
   readonly rowPushed: number
@@ -104,7 +103,6 @@ function encodeHead({ rows, start, shape }: KeyRow, target: Float64Array, at: nu
   return end
 }
 
-/** Decodes a window. Returns undefined for bytes that are not a window. */
 export function decodeWindow({ row, tail }: StoredWindow): WindowContent | undefined {
   const base = decode(row)
   if (base === undefined) return undefined
@@ -133,7 +131,6 @@ export function decodeWindow({ row, tail }: StoredWindow): WindowContent | undef
   return { count: newest.count, pushed: newest.pushed, rowPushed: pushed, shape, ...statesOf(newest), ...samples }
 }
 
-/** Writes a decoded window into a row of its shape. */
 export function fillRow({ rows, start, shape }: KeyRow, content: WindowContent): void {
   rows.fill(0, start, start + shape.length)
   rows[start + COUNT] = content.count

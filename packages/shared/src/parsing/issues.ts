@@ -7,10 +7,7 @@ export interface FieldFault {
   readonly detail: string
 }
 
-/**
- * Returns the faults that an issue of zod stands for. Schemas give each field its own message; an
- * issue of an object is described by its code, never by zod's English text.
- */
+/** Describes an issue by its schema's message, that of an object by its code, not by zod's text. */
 export function describeIssue(issue: z.core.$ZodIssue): FieldFault[] {
   if (issue.code === 'unrecognized_keys') {
     return issue.keys.map(key => ({ field: [...issue.path, key].join('.'), detail: 'unknown member' }))

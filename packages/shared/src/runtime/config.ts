@@ -20,23 +20,20 @@ export const decimal = (range: Range) => written(/^-?\d+(\.\d+)?([eE][+-]?\d+)?$
 /** A TCP port; 0 for any free one, which is then logged. */
 export const port = integer({ min: 0, max: 65_535 })
 
+const PREFIX = /^[A-Za-z0-9_.-]{1,32}$/
+const HTTP = /^https?:\/\/[^/]/
+
 export const commonSettings = {
   /** redis://, rediss:// or unix:///path. For a cluster: some of its nodes, separated by commas. */
   REDIS_URL: z.string().regex(/^(rediss?|unix):\/\//, 'must start with redis://, rediss:// or unix://'),
   REDIS_CLUSTER: z.stringbool().default(false),
   /** The prefix of every Redis key, so that deployments can share a Redis. */
-  REDIS_PREFIX: z
-    .string()
-    .regex(/^[A-Za-z0-9_.-]{1,32}$/)
-    .default('tm'),
+  REDIS_PREFIX: z.string().regex(PREFIX).default('tm'),
   /** Read at the first start on a Redis. Later it must be unset or have the same value. */
   PARTITIONS: integer({ min: 1, max: PARTITIONS_MAX }).optional(),
   LOG_LEVEL: z.enum(LOG_LEVELS).default('info'),
   /** The OTLP/HTTP receiver of traces, such as http://collector:4318. Unset: tracing is off. */
-  OTEL_EXPORTER_OTLP_ENDPOINT: z
-    .string()
-    .regex(/^https?:\/\/[^/]/, 'must start with http:// or https://')
-    .optional(),
+  OTEL_EXPORTER_OTLP_ENDPOINT: z.string().regex(HTTP, 'must start with http:// or https://').optional(),
   /** The sampled share of the traces that start here; others keep their sampled flag. */
   OTEL_TRACES_SAMPLER_ARG: decimal({ min: 0, max: 1 }).default(1),
 } as const

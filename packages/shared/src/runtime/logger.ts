@@ -3,10 +3,7 @@ import { type DestinationStream, type Logger, pino } from 'pino'
 export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
 
-/**
- * Returns a logger that writes JSON lines to stdout, which no input can forge. Levels are written
- * by name, because few log collectors know pino's numbers.
- */
+/** Logs JSON lines, which no input can forge. Few log collectors know pino's level numbers. */
 export function createLogger(service: string, level: LogLevel, stream?: DestinationStream): Logger {
   const options = {
     level,

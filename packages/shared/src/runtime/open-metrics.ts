@@ -24,10 +24,7 @@ export class TracedHistogram extends Histogram {
 
 const COUNTER_HEAD = /^(# HELP \S+)_total (.*\n# TYPE \S+)_total counter$/gm
 
-/**
- * Returns the metrics as OpenMetrics, converted from the plain text. prom-client's own rendering
- * renames the counters of the registry for good, and takes exemplars only with each observation.
- */
+/** Converts the plain text: prom-client's OpenMetrics renames a registry's counters for good. */
 export async function renderOpenMetrics(registry: Registry): Promise<string> {
   const text = await registry.metrics()
   const exemplars = new Map(

@@ -12,10 +12,7 @@ export interface OpsOptions {
   readonly notReady: () => string | undefined
 }
 
-/**
- * Returns the operations endpoints of a service: /metrics, /livez (the process responds), /readyz
- * and /health (it can work). Liveness ignores Redis: restarting every pod would not fix that.
- */
+/** Returns the operations endpoints. Liveness ignores Redis: restarts would not fix that. */
 export function createOpsApp({ registry, notReady }: OpsOptions): Hono {
   const app = new Hono()
   const scrapePlain = coalesced(() => registry.metrics())

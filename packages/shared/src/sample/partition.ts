@@ -1,6 +1,5 @@
 import { crc32 } from 'node:zlib'
 
-/** The default number of partitions of a new deployment. */
 export const PARTITIONS_DEFAULT = 16
 
 /** With more partitions, a gateway's flush and an analyzer's read would touch too many streams. */

@@ -1,7 +1,6 @@
 /** The id of a stream entry, assigned by Redis: milliseconds and a sequence number. */
 export type EntryId = string
 
-/** The position before every entry. */
 export const ENTRY_ID_ZERO: EntryId = '0-0'
 
 /** What `POST /ingest` returns for each partition of a request, written `partition:entry-id`. */
@@ -13,7 +12,6 @@ export interface Receipt {
 /** Two unsigned 64-bit numbers; 16 digits reach the year 318857 and are exact as float64. */
 const RECEIPT = /^(\d{1,4}):(\d{1,16}-\d{1,16})$/
 
-/** Returns a receipt's text, such as `3:1700000000000-0`. */
 export function formatReceipt({ partition, id }: Receipt): string {
   return `${partition}:${id}`
 }

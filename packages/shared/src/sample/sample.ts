@@ -1,4 +1,3 @@
-/** One measurement of one key. */
 export interface Sample {
   readonly key: string
   /** Finite, never -0. */

@@ -97,7 +97,6 @@ export interface FindingContext {
   readonly windowMin: number
 }
 
-/** The members of an analysis that are derived by comparing. */
 type Verdict = Pick<Analysis, 'z' | 'threshold' | 'low' | 'high' | 'anomaly' | 'state'>
 
 export function verdictOf(

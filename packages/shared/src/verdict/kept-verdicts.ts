@@ -59,7 +59,6 @@ export function readMarks(marks: number): (Pick<RuleFinding, 'order' | 'isRefuse
   return { order, isRefused: (marks - 1) % 8 >= 4, policy: Math.floor((marks - 1) / 8) }
 }
 
-/** Findings, and the samples that they are on. */
 export interface EntryVerdicts extends EntryFindings {
   readonly samples: string
 }
@@ -73,7 +72,6 @@ export function analysisIn(verdicts: EntryVerdicts, partition: number, key: stri
   return undefined
 }
 
-/** Returns the analyses of all samples of an entry, in order. */
 export function analysesIn(verdicts: EntryVerdicts, partition: number): Analysis[] {
   const samples = samplesOf(verdicts)
   const analysisAt = createReader(verdicts, partition, samples)

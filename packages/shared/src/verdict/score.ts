@@ -17,10 +17,7 @@ export function isFlat(mean: number, deviation: number): boolean {
   return deviation <= roundingAt(Math.abs(mean))
 }
 
-/**
- * Returns z = (value - mean) / deviation, limited to +-SCORE_CAP. In a flat window a value within
- * rounding of the mean has z 0, any other has the cap.
- */
+/** Returns z up to +-SCORE_CAP; in a flat window 0 for a value within rounding, or the cap. */
 export function zScore(value: number, mean: number, deviation: number): number {
   const distance = value - mean
   if (isFlat(mean, deviation)) {

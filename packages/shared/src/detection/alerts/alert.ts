@@ -24,10 +24,7 @@ export interface AlertPolicy {
   readonly sides: 'same' | 'any'
   /** In multiples of the threshold: one sample beyond this opens an alert. */
   readonly instant: number
-  /**
-   * In multiples of the threshold: a sum beyond this is evidence; Infinity turns it off. It adds
-   * how far samples (each counted up to `open`) lie beyond half the threshold, and is at least 0.
-   */
+  /** In multiples of the threshold: a sum (`addUp`) beyond this is evidence; Infinity for none. */
   readonly sustained: number
   /** In multiples of the threshold: a sample up to this is calm. */
   readonly close: number
@@ -234,7 +231,7 @@ function expiryAfter({ resolveAfterMs, closeAfter }: AlertPolicy, { time, interv
   return time + Math.max(resolveAfterMs, closeAfter * intervalMs)
 }
 
-/** Adds a score, in multiples of the threshold, to both sums and returns the greater one. */
+/** Adds how far a score lies beyond SLACK, counted up to `open`. Returns the greater sum. */
 function addUp(states: Slab, at: number, { open }: AlertPolicy, score: number): number {
   const counted = Math.max(-open, Math.min(open, score))
   const up = (states[at + SUM_UP] as number) + counted - SLACK

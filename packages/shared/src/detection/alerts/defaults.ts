@@ -21,8 +21,7 @@ export const QUIET_ALERT_DEFAULTS: AlertPolicy = { ...ALERT_DEFAULTS, open: 1 }
 
 /** Under a budget each flagged sample opens an alert: the budget limits their number. */
 const BUDGET_ALERT_DEFAULTS: AlertPolicy = {
-  ...ALERT_DEFAULTS,
-  open: 1,
+  ...QUIET_ALERT_DEFAULTS,
   samples: 1,
   of: 1,
   instant: 1,

@@ -5,17 +5,15 @@ import { type AlertCause, type AlertEnd, type AlertOpening, FLEET } from './reco
 import type { SilenceEvent } from './silence.ts'
 import type { StormEvent } from './storm.ts'
 
-export interface AlertingPolicy {
-  readonly rule: string | null
-  readonly detector: string
-  readonly alert: AlertPolicy
-  readonly hygiene: { readonly levelShiftAfter: number }
-}
-
 export interface AlertPlace {
   readonly partition: number
   readonly key: string
-  readonly policy: AlertingPolicy
+  readonly policy: {
+    readonly rule: string | null
+    readonly detector: string
+    readonly alert: AlertPolicy
+    readonly hygiene: { readonly levelShiftAfter: number }
+  }
 }
 
 type PlacedKey = Pick<AlertPlace, 'partition' | 'key'>

@@ -51,12 +51,11 @@ export type AlertOpening = Readonly<z.infer<typeof openingSchema>>
 const endSchema = z.object({
   resolved_at: z.number(),
   resolve_reason: z.enum([...RESOLVE_REASONS, 'heard', 'few_keys']),
-  /** Of an anomaly: the furthest score while it was firing, its value, and the number of samples. */
+  /** Of an anomaly: the furthest score while firing, its value, and the number of samples. */
   peak: z.object({ score: z.number(), value: z.number(), samples: z.number() }).nullable(),
 })
 export type AlertEnd = Readonly<z.infer<typeof endSchema>>
 
-/** An operator's action on an alert, and the reason given. */
 const noteSchema = z.object({ who: z.string(), why: z.string(), at: z.number() })
 export type Note = Readonly<z.infer<typeof noteSchema>>
 
@@ -83,7 +82,6 @@ const notificationSchema = z.object({
 })
 export type NotificationState = Readonly<z.infer<typeof notificationSchema>>
 
-/** An alert as it is shown: its four parts. */
 export interface AlertRecord extends AlertOpening, OperatorState, NotificationState {
   readonly state: 'firing' | 'resolved'
   readonly resolved_at: number | null

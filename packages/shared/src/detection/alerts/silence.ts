@@ -16,7 +16,7 @@ const DECAY = 1 / 50
 /** It grows to at most this many times the reported silence, so no outage makes the next usual. */
 const GROWTH_MAX = 2
 
-/** The event with time and count of the last sample before the silence; the longest expected gap. */
+/** With time and count of the last sample before, and the longest expected gap. */
 export type SilenceEvent = { readonly time: number; readonly lastAt: number; readonly lastCount: number } & (
   | { readonly kind: 'silent'; readonly expectedMs: number }
   | { readonly kind: 'heard' }

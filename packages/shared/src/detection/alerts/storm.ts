@@ -123,10 +123,7 @@ export class StormWatch {
     return this.#endIfOver(time, keysTotal)
   }
 
-  /**
-   * Limits the storm's firing alerts to `count`, the number of all firing alerts. Otherwise a storm
-   * whose ends were missed would last forever and suppress the notifications of its keys.
-   */
+  /** Limits the storm to `count`, all firing alerts: with missed ends it would never be over. */
   limitFiring({ time, count }: { time: number; count: number }, keysTotal: number): StormEvent | undefined {
     if (this.#storm === null || this.#storm.firing <= count) return undefined
     this.#storm = { ...this.#storm, firing: count }

@@ -1,9 +1,6 @@
 import { roundingAt, SCORE_CAP } from '../../verdict/score.ts'
 
-/**
- * A key's samples before the present one, as in a row: two rings of `size`, whose oldest element is
- * number `head`. Values are contiguous because each sample reads all of them.
- */
+/** The samples before the present one, as in a row: two rings of `size`, the oldest at `head`. */
 export interface History {
   /** A slab that holds the rows of many keys. */
   rows: Float64Array
@@ -31,10 +28,7 @@ export interface Judgement {
 
 const NOTES_LENGTH = 4
 
-/**
- * Scores the samples of one kind of signal without allocating. A detector holds only its settings.
- * Its state of a key is `stateLength` float64s from `at` in a slab, stored bit for bit.
- */
+/** Scores one kind of signal, without allocating. A key's state is float64s from `at` in a slab. */
 export interface Detector {
   readonly name: string
   readonly stateLength: number
@@ -43,10 +37,7 @@ export interface Detector {
   start(states: Float64Array, at: number): void
   /** Scores a value by the samples before it. Changes only `judgement`. */
   judge(history: History, states: Float64Array, at: number, value: number, judgement: Judgement): void
-  /**
-   * Updates the state by the value that `judge` scored last for this state, with its `judgement`.
-   * The caller then adds the value to the history. A value that is not learned has no influence.
-   */
+  /** Learns the value that `judge` scored last, with its `judgement`. It then joins the history. */
   learn(states: Float64Array, at: number, value: number, judgement: Judgement): void
 }
 
@@ -91,10 +82,7 @@ export function judgeByZone(judgement: Judgement, value: number, low: number, hi
   judgement.score = inSpreads(distance, spread, Math.max(Math.abs(low), Math.abs(high)))
 }
 
-/**
- * Returns `distance` in units of `spread`, at most SCORE_CAP. If the spread is only rounding at
- * `size`, a distance within rounding is 0 and any other is the cap.
- */
+/** Returns a distance in spreads; if the spread is only rounding at `size`, SCORE_CAP or 0. */
 export function inSpreads(distance: number, spread: number, size: number): number {
   const rounding = roundingAt(size)
   if (spread <= rounding) return distance <= rounding ? 0 : SCORE_CAP

@@ -12,10 +12,7 @@ const WINDOW_MAX = 500
 const MEDIAN = 0
 const MAD = 1
 
-/**
- * |value - median| / (1.4826 MAD) of the window; the spread is at least half the deviation. The
- * state is the previous median and MAD: hints that speed up the search and change no score.
- */
+/** |value - median| / (1.4826 MAD) of the window. The state only speeds up the next search. */
 export function createMad({ samplesMin = SAMPLES_MIN }: DetectorSettings = {}): Detector {
   const summary: Summary = { mean: 0, deviation: 0 }
   const numbers = new Float64Array(WINDOW_MAX)

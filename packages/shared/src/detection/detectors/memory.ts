@@ -13,12 +13,6 @@ const HIGH = 1
 const EXPIRY = 2
 const VALUES = 3
 
-interface MemoryOptions {
-  readonly capacity: number
-  /** A value further than this from all remembered ones is added, in widths of the range. */
-  readonly newAbove: number
-}
-
 /** The remembered value that is nearest to a value. Overwritten by the next search. */
 export interface Nearest {
   /** Its slot; -1 when nothing is remembered. */
@@ -35,9 +29,10 @@ export interface Nearest {
 export class Memory {
   readonly length: number
   readonly #capacity: number
+  /** A value further than this from all remembered ones is added, in widths of the range. */
   readonly #newAbove: number
 
-  constructor({ capacity, newAbove }: MemoryOptions) {
+  constructor({ capacity, newAbove }: { capacity: number; newAbove: number }) {
     this.length = VALUES + 2 * capacity
     this.#capacity = capacity
     this.#newAbove = newAbove
@@ -71,10 +66,7 @@ export class Memory {
     found.distance = least
   }
 
-  /**
-   * Updates the memory by sample number `number`, whose nearest remembered value is in slot
-   * `nearest` (-1: none): remembers a new value; otherwise marks the nearest one as visited.
-   */
+  /** Updates the memory by sample `number`, whose nearest value is in slot `nearest` (-1: none). */
   visit(states: Float64Array, at: number, value: number, nearest: number, number: number): void {
     if (nearest < 0) {
       states[at + LOW] = value

@@ -81,10 +81,7 @@ function scale(samples: number): number {
 const INTERVAL_SHIFT = 17
 const BUCKETS = 2 ** (32 - INTERVAL_SHIFT)
 
-/**
- * The thresholds of one budget, each computed once. They depend only on the samples in the window
- * and the interval between them, so they are the same wherever the samples are analysed.
- */
+/** The thresholds of one budget, each computed once. They depend on samples and interval alone. */
 export class BudgetThresholds {
   readonly #budget: Budget
   readonly #direction: Direction
@@ -97,10 +94,7 @@ export class BudgetThresholds {
     this.#direction = direction
   }
 
-  /**
-   * Returns the threshold for a window of `samples`. Under a rate, an interval counts as up to an
-   * eighth shorter than it is, which gives fewer false alarms, not more.
-   */
+  /** Under a rate, intervals count as up to an eighth shorter, which gives fewer false alarms. */
   thresholdFor(samples: number, intervalMs: number): number {
     const bucket = this.#budget.kind === 'share' ? 0 : this.#bucketOf(intervalMs)
     const index = samples * BUCKETS + bucket

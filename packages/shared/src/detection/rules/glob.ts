@@ -180,10 +180,7 @@ function literalPieces(steps: readonly Step[]): string[] {
   return pieces.filter(piece => piece !== '')
 }
 
-/**
- * Matches greedily: when a step fails, only the last run needs to take one more character, because
- * it can take whatever an earlier run could give up. So no pattern takes exponential time.
- */
+/** Matches greedily: only the last run ever grows, so no pattern takes exponential time. */
 function matchSteps(steps: readonly Step[], key: string): boolean {
   let step = 0
   let at = 0

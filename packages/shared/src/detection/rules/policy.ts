@@ -65,30 +65,23 @@ export function createPolicy(parts: PolicyParts, settings: VerdictSettings): Pol
   }
 }
 
-/** Returns the threshold for a window of `samples` with this mean interval. */
 export function thresholdOf(policy: Policy, samples: number, intervalMs: number): number {
   // A single sample has no deviation, so nothing is scored yet.
   if (policy.budget === null || samples < 2) return policy.threshold
   return policy.budget.thresholdFor(samples, intervalMs)
 }
 
-/**
- * Returns the score, negative if the value is too low; 0 if the policy ignores that side or
- * distance, and NaN while the detector is warming.
- */
+/** Returns the score, negative if too low, 0 if that side or distance is ignored; NaN: warming. */
 export function signedScore(policy: Policy, judgement: JudgedValue, value: number): number {
   const { score, low, high } = judgement
+  const { direction, deviationMin, deviationMinRelative } = policy
   if (Number.isNaN(score)) return score
   const isUp = value > high
   // What is not the value, such as how it varies, may be scored without a side and a distance.
-  if (!isUp && !(value < low)) return hasSideOrDistance(policy) ? 0 : score
-  if (policy.direction !== 'both' && (policy.direction === 'up') !== isUp) return 0
+  if (!isUp && !(value < low)) return direction !== 'both' || deviationMin > 0 || deviationMinRelative > 0 ? 0 : score
+  if (direction !== 'both' && (direction === 'up') !== isUp) return 0
   const edge = isUp ? high : low
   const distance = Math.abs(value - edge)
-  if (distance < policy.deviationMin || distance < policy.deviationMinRelative * Math.abs(edge)) return 0
+  if (distance < deviationMin || distance < deviationMinRelative * Math.abs(edge)) return 0
   return isUp ? score : -score
-}
-
-function hasSideOrDistance({ direction, deviationMin, deviationMinRelative }: Policy): boolean {
-  return direction !== 'both' || deviationMin > 0 || deviationMinRelative > 0
 }

@@ -10,7 +10,6 @@ export function ruleCountName(rule: string, version: number, what: RuleCount): s
   return `${rule}:${version}:${what}`
 }
 
-/** Parses a counter's name. Returns undefined for any other text. */
 export function parseRuleCountName(name: string): { rule: string; version: number; what: RuleCount } | undefined {
   const [, rule, version, what] = /^([^:]*):(\d{1,15}):([a-z]+)$/.exec(name) ?? []
   if (rule === undefined || !RULE_COUNTS.some(known => known === what)) return undefined

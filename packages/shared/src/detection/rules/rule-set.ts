@@ -25,10 +25,7 @@ export interface Explanation {
   readonly policy: Policy
 }
 
-/**
- * The rules of one document, compiled to resolve the rule in force for a key: the most specific
- * match. This takes about a microsecond, so the policy's number is kept with the key.
- */
+/** The compiled rules. To resolve a key takes a microsecond, so its policy's number is kept. */
 export class RuleSet {
   readonly version: number
   /** By number; number 0 is the default policy. */
@@ -41,6 +38,7 @@ export class RuleSet {
 
   /** `settings` are the deployment's defaults. Throws a RuleError when the document is invalid. */
   constructor(document: RuleDocument, settings: VerdictSettings = VERDICT_DEFAULTS) {
+    this.#mutes = document.mutes.map(readMute).map(mute => ({ globs: compileGlob(mute.pattern), mute }))
     const policies = [createPolicy({}, settings)]
     const candidates: Candidate[] = []
     for (const kept of document.rules) {
@@ -57,7 +55,6 @@ export class RuleSet {
     this.hasShadows = candidates.some(({ isShadow }) => isShadow)
     this.#live = new CandidateIndex(candidates.filter(({ isShadow }) => !isShadow))
     this.#shadow = new CandidateIndex(candidates.filter(({ isShadow }) => isShadow))
-    this.#mutes = document.mutes.map(readMute).map(mute => ({ globs: compileGlob(mute.pattern), mute }))
   }
 
   resolve(key: string): number {

@@ -37,16 +37,10 @@ const QUEUE_SPANS_MAX = 4096
 
 const SEND_MS = 1000
 
-/**
- * The timeout of sending with retries, which delay the shutdown while the receiver is unavailable:
- * OpenTelemetry's default of 10 s is too long for that.
- */
+/** Includes retries, which delay the shutdown. OpenTelemetry's default of 10 s is too long. */
 const SEND_TIMEOUT_MS = 2000
 
-/**
- * Sends spans as OTLP in JSON over HTTP. Loaded only if there is a receiver (open-spans.ts). The
- * SDK reads headers, the service's name and attributes from OpenTelemetry's environment variables.
- */
+/** Loaded only with a receiver. The SDK reads OpenTelemetry's environment variables, too. */
 export function createOtlpSpans({ service, endpoint, ratio, log }: SpansOptions & { endpoint: string }): Spans {
   const logFailure = createFailureLog(log)
   const warn = (message: string): void => logFailure(new Error(message), 'spans could not be sent')
