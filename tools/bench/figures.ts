@@ -1,32 +1,15 @@
-import type { Measures } from './scenarios.ts'
-
 /** One row of the table of figures. Values and floors are computed from one round. */
 export interface Figure {
   readonly scenario: string
   readonly title: string
-  readonly value: (of: Measures) => number
+  readonly measure: string
   readonly unit: string
-  readonly goal: Goal
+  readonly goal: { readonly text: string; isMet(value: number, ratio: number): boolean }
   /** What the value is compared with, from the same round. */
-  readonly floor: Floor | undefined
-  /** Whether --check compares the ratio to the floor with the committed one. Less is better. */
-  readonly isWatched: boolean
+  readonly floor: { readonly title: string; readonly measure: string } | undefined
 }
 
-interface Goal {
-  readonly text: string
-  isMet(value: number, ratio: number): boolean
-}
-
-interface Floor {
-  readonly title: string
-  readonly value: (of: Measures) => number
-}
-
-const get =
-  (name: string) =>
-  (of: Measures): number =>
-    of[name] ?? Number.NaN
+type Goal = Figure['goal']
 
 const atMost = (max: number, text: string): Goal => ({ text, isMet: value => value <= max })
 const atLeast = (min: number, text: string): Goal => ({ text, isMet: value => value >= min })
@@ -34,23 +17,12 @@ const ratioAtMost = (max: number): Goal => ({ text: `<= ${max} x floor`, isMet: 
 const ratioAtLeast = (min: number): Goal => ({ text: `>= ${min} x floor`, isMet: (_, ratio) => ratio >= min })
 const REPORTED: Goal = { text: 'reported', isMet: () => true }
 
-const over = (title: string, measure: string): Floor => ({ title, value: get(measure) })
+const over = (title: string, measure: string): Figure['floor'] => ({ title, measure })
 
 /** Returns the figures of a scenario. A measure is given by its name. */
-function of(scenario: string, ...figures: (readonly [string, string, string, Goal, Floor?])[]): Figure[] {
-  return figures.map(([title, measure, unit, goal, floor]) => ({
-    scenario,
-    title,
-    value: get(measure),
-    unit,
-    goal,
-    floor,
-    isWatched: WATCHED.has(title),
-  }))
+function of(scenario: string, ...figures: (readonly [string, string, string, Goal, Figure['floor']?])[]): Figure[] {
+  return figures.map(([title, measure, unit, goal, floor]) => ({ scenario, title, measure, unit, goal, floor }))
 }
-
-/** The figures whose ratio to the floor --check compares. */
-const WATCHED = new Set(['the same, gateway CPU per request', '1,000 samples per request, gateway CPU per sample'])
 
 /** The figures of the table: title, measure, unit, goal and floor. */
 export const FIGURES: readonly Figure[] = [
@@ -64,13 +36,13 @@ export const FIGURES: readonly Figure[] = [
     'batches',
     [
       '1,000 samples per request, gateway CPU per sample',
-      'cpuUs',
+      'gatewayCpuUs',
       'us',
       atMost(1.2, '<= 1.2 us'),
       over('JSON.parse and zod', 'parseCpuUs'),
     ],
-    ['the same', 'cpuUs', 'us', ratioAtMost(2.2), over('without Redis', 'noRedisCpuUs')],
-    ['the same, samples/s', 'samplesPerS', '/s', REPORTED, over('without Redis', 'noRedisPerS')],
+    ['the same', 'gatewayCpuUs', 'us', ratioAtMost(2.2), over('without Redis', 'noRedisCpuUs')],
+    ['the same, samples/s', 'gatewayPerS', '/s', REPORTED, over('without Redis', 'noRedisPerS')],
   ),
   ...of(
     'drain 10,000',

@@ -3,8 +3,8 @@ import { cpus, loadavg } from 'node:os'
 import { Failure, runCommand } from '../lib/options.ts'
 import { openProgress } from '../lib/progress.ts'
 import { replaceSection } from '../lib/table.ts'
-import { regressions, watchedRatios, writeBaseline } from './baseline.ts'
-import { footprintText, measureFootprint } from './footprint.ts'
+import { regressions, writeBaseline } from './baseline.ts'
+import { measureFootprint } from './footprint.ts'
 import { COMMAND, type Options, readOptions } from './options.ts'
 import { saveProfiles } from './profiles.ts'
 import { type Measures, SCENARIOS, type Scenario } from './scenarios.ts'
@@ -16,29 +16,27 @@ const args = process.argv.slice(2)
 process.exitCode = await runCommand(COMMAND, args, async () => {
   const options = readOptions(args)
   if (options.profile) await saveProfiles()
-  else if (options.footprint) process.stdout.write(footprintText(await measureFootprint()))
+  else if (options.footprint) process.stdout.write(await measureFootprint())
   else await bench(options)
   return 0
 })
 
 async function bench(options: Options): Promise<void> {
   const begin = performance.now()
-  const results = await measure(options)
-  const rows = rowsOf(results)
+  const rows = rowsOf(await measure(options))
   const [cpu] = cpus()
   const machine =
     `${cpus().length} cores, ${cpu?.model ?? ''}, Node ${process.versions.node}, ` +
     `load ${loadavg()[0]?.toFixed(1)}, ${Math.round((performance.now() - begin) / 1000)} s`
   process.stdout.write(`\n${toMarkdown(rows)}\n\n${machine}\n`)
 
-  const ratios = watchedRatios(results)
   if (options.check) {
-    const warnings = regressions(ratios)
+    const warnings = regressions(rows)
     for (const warning of warnings) process.stdout.write(`WARNING: regression: ${warning}\n`)
     if (warnings.length === 0) process.stdout.write('no regression against the committed figures\n')
   }
   if (options.write) {
-    await writeBaseline(ratios)
+    await writeBaseline(rows)
     await writeResults(rows, machine)
   }
 }
@@ -66,13 +64,13 @@ async function measure({ quick, rounds, only }: Options): Promise<Results> {
   for (let pass = 0; pass < passes; pass++) {
     for (const scenario of chosen) {
       const all = roundsOf(scenario)
-      const now = pass === 0 ? Math.ceil(all / passes) : Math.floor(all / passes)
-      if (now === 0) continue
+      let left = pass === 0 ? Math.ceil(all / passes) : Math.floor(all / passes)
+      if (left === 0) continue
       progress.update(done, scenario.name)
-      await using opened = await scenario.open(quick)
-      for (let n = 0; n < now; n++) {
-        results.get(scenario.name)?.push(await opened.measure())
+      for await (const measures of scenario.rounds(quick)) {
+        results.get(scenario.name)?.push(measures)
         progress.update(++done, scenario.name)
+        if (--left === 0) break
       }
     }
   }

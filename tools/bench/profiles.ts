@@ -4,27 +4,24 @@ import { SCENARIOS } from './scenarios.ts'
 
 const FOLDER = fileURLToPath(new URL('./profiles/', import.meta.url))
 
-/** The profiled scenarios, and the names of their profiles. */
-const PROFILED = [
-  { scenario: 'single', file: 'gateway-single.cpuprofile' },
-  { scenario: 'batches', file: 'gateway-batches.cpuprofile' },
-  { scenario: 'drain 10,000', file: 'analyzer-drain.cpuprofile' },
-] as const
+/** The names of the profiles, by scenario. */
+const PROFILES: Readonly<Record<string, string>> = {
+  single: 'gateway-single.cpuprofile',
+  batches: 'gateway-batches.cpuprofile',
+  'drain 10,000': 'analyzer-drain.cpuprofile',
+}
 
 /** Runs each scenario once with Node's profiler in the measured service (--cpu-prof). */
 export async function saveProfiles(): Promise<void> {
   await mkdir(FOLDER, { recursive: true })
-  for (const { scenario: name, file } of PROFILED) {
+  for (const { name, rounds } of SCENARIOS) {
+    const file = PROFILES[name]
+    if (file === undefined) continue
     process.stderr.write(`${name} ...\n`)
-    const scenario = SCENARIOS.find(one => one.name === name)
-    if (scenario === undefined) throw new Error(`there is no scenario ${name}`)
     const folder = await mkdtemp(`${FOLDER}run-`)
     try {
       process.env.BENCH_PROFILES = folder
-      {
-        await using opened = await scenario.open(false)
-        await opened.measure()
-      }
+      for await (const _ of rounds(false)) break
       // Only the measured service writes a profile, when it ends.
       const [profile] = await readdir(folder)
       await rename(`${folder}/${profile}`, `${FOLDER}${file}`)

@@ -4,48 +4,38 @@ import { pause } from '@tidemark/shared/runtime/lifecycle'
 import { packSubBatches } from '@tidemark/shared/sample/entry'
 import { SamplePacker } from '@tidemark/shared/sample/packer'
 import { partitionOf } from '@tidemark/shared/sample/partition'
-import { type Keys, keysUnder } from '@tidemark/shared/store/keys'
+import { keysUnder } from '@tidemark/shared/store/keys'
 import { openStore } from '@tidemark/shared/store/open'
-import type { Store } from '@tidemark/shared/store/ports/store'
 import { Random } from '@tidemark/testkit/random'
 import { startRedisCluster } from '@tidemark/testkit/redis-fixture'
+import { rawClient } from '@tidemark/testkit/redis-probe'
 import { startRedisProcess } from '@tidemark/testkit/redis-process'
 import { Redis } from 'ioredis'
 import { pino } from 'pino'
-import { type Service, startAnalyzer, startGateway } from '../stack/service-process.ts'
+import { startAnalyzer, startGateway } from '../stack/service-process.ts'
 import { keyNumber, reading } from './signal.ts'
 
 export const PARTITIONS = 16
-
 const ALL = Array.from({ length: PARTITIONS }, (_, partition) => partition)
 
 const WINDOW = 50
+const WINDOWS_AT_ONCE = 1024
 
 /** The timestamp of the values before the measured ones. */
 const HISTORY_FROM = 1_700_000_000_000
 
-const WINDOWS_AT_ONCE = 1024
+/** Samples per measured request. An entry has a sixteenth of them. */
+export const REQUEST_SAMPLES = 1000
 
-/** A temporary Redis with production's durability (AOF, fsync every second). */
-export interface BenchRedis extends AsyncDisposable {
-  readonly url: string
-  /** One, or one per master. */
-  readonly pids: readonly number[]
-  readonly clients: readonly Redis[]
-  readonly keys: Keys
-  readonly store: Store
-  /** The settings of every service. */
-  readonly env: Readonly<Record<string, string>>
-  /** Returns the bytes allocated by all masters. */
-  usedMemory(): Promise<number>
-  /** Deletes everything. */
-  flush(): Promise<void>
-}
+const DRAINED_WITHIN_MS = 120_000
 
-const DURABLE = ['--save', '', '--appendonly', 'yes', '--appendfsync', 'everysec', '--maxmemory-policy', 'noeviction']
+/** Production's durability. */
+const DURABLE = ['--save', '', '--appendonly', 'yes', '--appendfsync', 'everysec']
 
-/** Starts a Redis, or a cluster of several masters. */
-export async function startBenchRedis(masters = 1): Promise<BenchRedis> {
+export type BenchRedis = Awaited<ReturnType<typeof startBenchRedis>>
+
+/** Starts a temporary Redis, or a cluster of several masters. */
+export async function startBenchRedis(masters = 1) {
   await using starting = new AsyncDisposableStack()
   const cluster = masters > 1
   const { url } = starting.use(
@@ -60,36 +50,29 @@ export async function startBenchRedis(masters = 1): Promise<BenchRedis> {
   })
   if (store === undefined) throw new Error('the Redis of the bench does not respond')
   starting.use(store)
-  const clients = url.split(',').map(one => new Redis(one))
-  starting.defer(() => {
-    for (const client of clients) client.disconnect()
-  })
+  const client = starting.adopt(rawClient(url), one => one.disconnect())
+  const masterClients = url.split(',').map(one => starting.adopt(new Redis(one), opened => opened.disconnect()))
   const infoOf = async (section: string, field: RegExp): Promise<number[]> =>
-    (await Promise.all(clients.map(client => client.info(section)))).map(text => Number(field.exec(text)?.[1]))
+    (await Promise.all(masterClients.map(one => one.info(section)))).map(text => Number(field.exec(text)?.[1]))
   const pids = await infoOf('server', /process_id:(\d+)/)
+  const env = { REDIS_URL: url, REDIS_CLUSTER: String(cluster), PARTITIONS: String(PARTITIONS), LOG_LEVEL: 'info' }
   const resources = starting.move()
   return {
     url,
+    /** One process for each master. */
     pids,
-    clients,
-    keys: keysUnder('tm'),
+    client,
     store,
-    env: {
-      REDIS_URL: url,
-      REDIS_CLUSTER: String(cluster),
-      PARTITIONS: String(PARTITIONS),
-      LOG_LEVEL: 'info',
-    },
+    /** The settings of every service. */
+    env,
+    /** Returns the bytes allocated by all masters. */
     usedMemory: async () => (await infoOf('memory', /used_memory:(\d+)/)).reduce((sum, bytes) => sum + bytes, 0),
     async flush() {
-      for (const client of clients) await client.flushall()
+      for (const one of masterClients) await one.flushall()
     },
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   }
 }
-
-/** Settings that measure speed only: a stopped process keeps its leases, and no limit applies. */
-const ANALYZER_ENV = { LEASE_TTL_MS: '300000', WINDOWS_MAX: '2000000', STORE_TIMEOUT_MS: '30000' }
 
 /** If BENCH_PROFILES names a folder, each service writes a CPU profile there when it ends. */
 function profiling(): Readonly<Record<string, string>> {
@@ -97,67 +80,47 @@ function profiling(): Readonly<Record<string, string>> {
   return folder === undefined ? {} : { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${folder}` }
 }
 
-/** Starts an analyzer to be measured. */
-export function startMeasuredAnalyzer(redis: BenchRedis, env: Readonly<Record<string, string>> = {}): Promise<Service> {
-  return startAnalyzer({ ...redis.env, ...ANALYZER_ENV, ...profiling(), ...env })
+/** Starts an analyzer that keeps its leases while it is stopped, without limits. */
+export function startMeasuredAnalyzer({ env }: BenchRedis) {
+  const settings = { LEASE_TTL_MS: '300000', WINDOWS_MAX: '2000000', STORE_TIMEOUT_MS: '30000' }
+  return startAnalyzer({ ...env, ...settings, ...profiling() })
 }
 
-/** Starts a gateway to be measured, without limits on samples and requests. */
-export function startMeasuredGateway(redis: BenchRedis, env: Readonly<Record<string, string>> = {}): Promise<Service> {
+/** Starts a gateway without limits on samples and requests. */
+export function startMeasuredGateway({ env }: BenchRedis) {
   const limits = { BACKLOG_SAMPLES_MAX: '1000000000', QUEUE_SAMPLES_MAX: '1000000' }
   // autocannon keeps sending on a connection that the gateway has closed.
   const connections = { REQUESTS_PER_CONNECTION_MAX: '1000000' }
-  return startGateway({ ...redis.env, ...limits, ...connections, ...profiling(), ...env })
+  return startGateway({ ...env, ...limits, ...connections, ...profiling() })
 }
 
 /** Writes full windows into Redis: analysing 50 samples of each key would take far longer. */
-export async function fillWindows({ clients, keys: names }: BenchRedis, keys: number): Promise<void> {
+export async function fillWindows({ client }: BenchRedis, keys: number): Promise<void> {
   const random = new Random(1)
   const row = createRow(rowShape(WINDOW, 'zscore', false))
   const encoded = new Float64Array(storedLengthMax(row.shape))
-  const homes = await Promise.all(ALL.map(partition => homeOf(clients, names.partition(partition).windows)))
   for (let from = 0; from < keys; from += WINDOWS_AT_ONCE) {
-    const rows: [string, Buffer][][] = ALL.map(() => [])
-    for (let n = from; n < Math.min(keys, from + WINDOWS_AT_ONCE); n++) {
+    const rows = Array.from({ length: Math.min(keys - from, WINDOWS_AT_ONCE) }, (_, n) => {
       row.rows[COUNT] = WINDOW
       row.rows[PUSHED] = 0
       for (let i = 0; i < WINDOW; i++) pushSample(row, reading(random), HISTORY_FROM + 1000 * i)
-      const key = keyNumber(n)
       const length = encodeRow(row, encoded, 0)
-      rows[partitionOf(key, PARTITIONS)]?.push([key, Buffer.from(encoded.slice(0, length).buffer)])
-    }
-    await Promise.all(
-      rows.map(async (pairs, partition) => {
-        if (pairs.length > 0) await homes[partition]?.hset(names.partition(partition).windows, ...pairs.flat())
-      }),
+      return { key: keyNumber(from + n), row: Buffer.from(encoded.slice(0, length).buffer) }
+    })
+    const writes = [...Map.groupBy(rows, ({ key }) => partitionOf(key, PARTITIONS))].map(([partition, ones]) =>
+      client.hset(keysUnder('tm').partition(partition).windows, ...ones.flatMap(one => [one.key, one.row])),
     )
+    await Promise.all(writes)
   }
 }
-
-/** Returns the master that has a key. */
-async function homeOf(clients: readonly Redis[], key: string): Promise<Redis | undefined> {
-  for (const client of clients) {
-    const isHere = await client.exists(key).then(
-      () => true,
-      () => false,
-    )
-    if (isHere) return client
-  }
-  return undefined
-}
-
-/** Samples per measured request. An entry has a sixteenth of them. */
-export const REQUEST_SAMPLES = 1000
 
 /**
  * Appends a backlog as the gateway does: requests of 1,000 samples, divided over the partitions.
- * The samples cycle through the keys: with more keys than samples in a batch, every sample of a
- * batch has another key.
+ * The samples cycle through the keys, each cycle a second later.
  */
 export async function fillBacklog({ store }: BenchRedis, samples: number, keys: number, seed = 1): Promise<void> {
   const random = new Random(seed)
   const packer = new SamplePacker(PARTITIONS)
-  // Each cycle through the keys is a second later.
   const begin = HISTORY_FROM + 100_000_000 * seed
   let count = 0
   for (let done = 0; done < samples; ) {
@@ -176,20 +139,18 @@ export async function fillBacklog({ store }: BenchRedis, samples: number, keys: 
   }
 }
 
-export async function backlogOf({ store }: BenchRedis): Promise<number> {
-  return (await store.gateway.progress(ALL)).reduce((sum, { backlog }) => sum + backlog, 0)
-}
-
-/** Returns the number of samples analysed so far. */
-export async function analysedOf({ store }: BenchRedis): Promise<number> {
-  return (await store.gateway.progress(ALL)).reduce((sum, { analysed }) => sum + analysed, 0)
+/** Returns the number of unprocessed samples, and of samples analysed so far. */
+export async function progressOf({ store }: BenchRedis): Promise<{ backlog: number; analysed: number }> {
+  const partitions = await store.gateway.progress(ALL)
+  const sum = (name: 'backlog' | 'analysed'): number => partitions.reduce((total, one) => total + one[name], 0)
+  return { backlog: sum('backlog'), analysed: sum('analysed') }
 }
 
 /** Waits until the backlog is empty. */
-export async function drained(redis: BenchRedis, withinMs = 120_000): Promise<void> {
-  const deadline = performance.now() + withinMs
-  while ((await backlogOf(redis)) > 0) {
-    if (performance.now() > deadline) throw new Error(`the backlog was not drained within ${withinMs / 1000} s`)
+export async function drained(redis: BenchRedis): Promise<void> {
+  const deadline = performance.now() + DRAINED_WITHIN_MS
+  while ((await progressOf(redis)).backlog > 0) {
+    if (performance.now() > deadline) throw new Error(`the backlog was not drained in ${DRAINED_WITHIN_MS / 1000} s`)
     await pause(20)
   }
 }

@@ -2,57 +2,47 @@ import { formatMarkdownTable } from '../lib/table.ts'
 import { FIGURES, type Figure } from './figures.ts'
 import type { Measures } from './scenarios.ts'
 
-export interface Row {
-  readonly title: string
-  readonly value: number
-  readonly unit: string
-  readonly least: number
-  readonly most: number
-  readonly rounds: number
-  readonly floor: string
-  readonly ratio: number | undefined
-  readonly goal: string
-  readonly isMet: boolean
-}
+export type Row = ReturnType<typeof toRow>
 
 /** The rounds of each scenario, by its name. */
 export type Results = ReadonlyMap<string, readonly Measures[]>
 
+/** Returns the rows of the measured figures. Medians of other scenarios can be floors. */
 export function rowsOf(results: Results): Row[] {
-  const medians = Object.fromEntries(
-    [...results].flatMap(([scenario, rounds]) =>
-      Object.keys(rounds[0] ?? {}).map(name => [
-        `${scenario} ${name}`,
-        median(rounds.map(round => round[name] ?? Number.NaN)),
-      ]),
-    ),
-  )
+  const medians: Record<string, number> = {}
+  for (const [scenario, rounds] of results) {
+    for (const name of Object.keys(rounds[0] ?? {})) {
+      medians[`${scenario} ${name}`] = median(rounds.map(round => round[name] ?? Number.NaN))
+    }
+  }
   return FIGURES.flatMap(figure => {
     const rounds = results.get(figure.scenario)?.map(round => ({ ...medians, ...round })) ?? []
     return rounds.length === 0 ? [] : [toRow(figure, rounds)]
   })
 }
 
-function toRow({ title, value, unit, floor, goal }: Figure, rounds: readonly Measures[]): Row {
-  const values = rounds.map(value)
+function toRow({ title, measure, unit, floor, goal }: Figure, rounds: readonly Measures[]) {
+  const valuesOf = (name: string): number[] => rounds.map(round => round[name] ?? Number.NaN)
+  const values = valuesOf(measure)
+  const value = median(values)
   // Ratios are computed within a round: the machine's speed differs between rounds.
-  const ratios = floor === undefined ? [] : rounds.map(round => value(round) / floor.value(round))
-  const ratio = ratios.length === 0 || ratios.some(Number.isNaN) ? undefined : median(ratios)
+  const floors = floor === undefined ? [] : valuesOf(floor.measure)
+  const ratio = median(floors.map((least, i) => (values[i] ?? Number.NaN) / least))
   return {
     title,
-    value: median(values),
+    value,
     unit,
     least: Math.min(...values),
     most: Math.max(...values),
     rounds: values.length,
     floor: floor?.title ?? '',
-    ratio,
+    ratio: Number.isNaN(ratio) ? undefined : ratio,
     goal: goal.text,
-    isMet: goal.isMet(median(values), ratio ?? Number.NaN),
+    isMet: goal.isMet(value, ratio),
   }
 }
 
-export function median(values: readonly number[]): number {
+function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b)
   const middle = sorted.length / 2
   return sorted.length % 2 === 1
@@ -60,7 +50,7 @@ export function median(values: readonly number[]): number {
     : ((sorted[middle - 1] ?? Number.NaN) + (sorted[middle] ?? Number.NaN)) / 2
 }
 
-export function formatNumber(value: number): string {
+function formatNumber(value: number): string {
   if (Number.isNaN(value)) return '-'
   return value >= 1000 ? Math.round(value).toLocaleString('en-US') : value.toFixed(value >= 100 ? 0 : 2)
 }

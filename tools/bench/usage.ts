@@ -3,35 +3,37 @@ import { readFile } from 'node:fs/promises'
 /** Ticks per second of the kernel's accounting: USER_HZ (man 5 proc_pid_stat). */
 const TICKS_PER_SECOND = 100
 
-export interface Usage {
-  /** User and system time of all threads, including ended ones, in seconds. */
-  readonly cpuS: number
-  /** Resident memory in bytes. */
-  readonly rss: number
-}
-
-/** Returns the resources that a process has used so far, from /proc. Linux only. */
-export async function usageOf(pid: number): Promise<Usage> {
+/**
+ * Returns the CPU seconds of all threads of a process so far, including ended ones, and its
+ * resident memory in bytes, from /proc. Linux only.
+ */
+export async function usageOf(pid: number): Promise<{ cpuS: number; rss: number }> {
   const [stat, statm] = await Promise.all([
     readFile(`/proc/${pid}/stat`, 'latin1'),
     readFile(`/proc/${pid}/statm`, 'latin1'),
   ])
-  // The name, in brackets, may contain anything. Numbers follow: utime and stime are fields 14 and
-  // 15.
+  // The name, in brackets, may contain anything. utime and stime are fields 14 and 15.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   const ticks = Number(fields[11]) + Number(fields[12])
   return { cpuS: ticks / TICKS_PER_SECOND, rss: Number(statm.split(' ')[1]) * 4096 }
 }
 
-/** Runs `work` and measures the CPU seconds of processes meanwhile, in the order of `pids`. */
-export async function spentBy<T>(
-  pids: readonly number[],
+/** Runs `work` and measures the CPU seconds of each group of processes meanwhile. */
+export async function spentBy<Group extends string, T>(
+  groups: Readonly<Record<Group, readonly number[]>>,
   work: () => Promise<T>,
-): Promise<{ readonly cpuS: readonly number[]; readonly seconds: number; readonly result: T }> {
-  const before = await Promise.all(pids.map(usageOf))
+) {
+  const cpuOf = (): Promise<[string, number][]> =>
+    Promise.all(
+      Object.entries<readonly number[]>(groups).map(async ([group, pids]) => {
+        const usages = await Promise.all(pids.map(usageOf))
+        return [group, usages.reduce((sum, { cpuS }) => sum + cpuS, 0)]
+      }),
+    )
+  const before = new Map(await cpuOf())
   const begin = performance.now()
   const result = await work()
   const seconds = (performance.now() - begin) / 1000
-  const after = await Promise.all(pids.map(usageOf))
-  return { cpuS: after.map(({ cpuS }, i) => cpuS - (before[i]?.cpuS ?? 0)), seconds, result }
+  const spent = (await cpuOf()).map(([group, cpuS]) => [group, cpuS - (before.get(group) ?? 0)])
+  return { cpuS: Object.fromEntries(spent) as Record<Group, number>, seconds, result }
 }

@@ -10,5 +10,5 @@ app.post('/ingest', async c => {
   return c.json(response, success ? 202 : 400)
 })
 serve({ fetch: app.fetch, port: 0, hostname: '127.0.0.1' }, ({ port }) => {
-  process.stdout.write(`${JSON.stringify({ port })}\n`)
+  process.stdout.write(`${JSON.stringify({ port, pid: process.pid })}\n`)
 })

@@ -19,5 +19,6 @@ const server = createServer((incoming, outgoing) => {
 })
 server.keepAliveTimeout = 60_000
 server.listen(0, '127.0.0.1', () => {
-  process.stdout.write(`${JSON.stringify({ port: (server.address() as AddressInfo).port })}\n`)
+  const { port } = server.address() as AddressInfo
+  process.stdout.write(`${JSON.stringify({ port, pid: process.pid })}\n`)
 })

@@ -21,4 +21,4 @@ const gateway = await startGateway({
   log: createLogger('bench', 'error'),
   registry: new Registry(),
 })
-process.stdout.write(`${JSON.stringify({ port: gateway.port })}\n`)
+process.stdout.write(`${JSON.stringify({ port: gateway.port, pid: process.pid })}\n`)

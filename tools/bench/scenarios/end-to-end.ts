@@ -1,37 +1,33 @@
 import { pause } from '@tidemark/shared/runtime/lifecycle'
 import { runProgram } from '../program.ts'
 import {
-  analysedOf,
-  backlogOf,
   drained,
   fillWindows,
+  progressOf,
   startBenchRedis,
   startMeasuredAnalyzer,
   startMeasuredGateway,
 } from '../stack.ts'
 import { spentBy } from '../usage.ts'
-import type { Seen } from './batches.ts'
+import type { Sent } from './requests.ts'
 
-export type EndToEnd = Readonly<Record<'samplesPerS' | 'allCpuUs' | 'backlogMax', number>>
-
-const KEYS = 10_000
 const POLL_MS = 500
 
 /** Measures a gateway, an analyzer and a Redis at a steady rate, up to committed verdicts. */
-export async function endToEnd({ seconds, rate }: { seconds: number; rate: number }): Promise<EndToEnd> {
+export async function endToEnd({ seconds, rate }: { seconds: number; rate: number }) {
   await using redis = await startBenchRedis()
-  await fillWindows(redis, KEYS)
+  await fillWindows(redis, 10_000)
   await using analyzer = await startMeasuredAnalyzer(redis)
   await using gateway = await startMeasuredGateway(redis)
-  await runProgram<Seen>('./load/batches.ts', [gateway.port, 3, KEYS, rate])
+  await runProgram<Sent>('./load/batches.ts', [gateway.port, 3, rate])
   await drained(redis)
-  const before = await analysedOf(redis)
+  const before = await progressOf(redis)
   let backlogMax = 0
-  const { cpuS, seconds: took } = await spentBy([gateway.pid, analyzer.pid, ...redis.pids], async () => {
+  const pids = [gateway.pid, analyzer.pid, ...redis.pids]
+  const { cpuS, seconds: took } = await spentBy({ all: pids }, async () => {
     const isOver = new AbortController()
-    const load = runProgram<Seen>('./load/batches.ts', [gateway.port, seconds, KEYS, rate])
     const polling = watchBacklog(isOver.signal)
-    const { failed } = await load
+    const { failed } = await runProgram<Sent>('./load/batches.ts', [gateway.port, seconds, rate])
     isOver.abort()
     await polling
     if (failed > 0) throw new Error(`${failed} requests failed`)
@@ -39,14 +35,10 @@ export async function endToEnd({ seconds, rate }: { seconds: number; rate: numbe
   })
   async function watchBacklog(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      backlogMax = Math.max(backlogMax, await backlogOf(redis))
+      backlogMax = Math.max(backlogMax, (await progressOf(redis)).backlog)
       await pause(POLL_MS, signal)
     }
   }
-  const samples = (await analysedOf(redis)) - before
-  return {
-    samplesPerS: samples / took,
-    allCpuUs: (cpuS.reduce((sum, s) => sum + s, 0) / samples) * 1e6,
-    backlogMax,
-  }
+  const samples = (await progressOf(redis)).analysed - before.analysed
+  return { samplesPerS: samples / took, allCpuUs: (cpuS.all / samples) * 1e6, backlogMax }
 }

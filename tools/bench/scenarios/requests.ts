@@ -1,0 +1,58 @@
+import { runProgram, startFloor } from '../program.ts'
+import { startBenchRedis, startMeasuredGateway } from '../stack.ts'
+import { spentBy } from '../usage.ts'
+
+/** The output of the programs that send samples. */
+export interface Sent {
+  readonly accepted: number
+  readonly failed: number
+  readonly perSecond: number
+}
+
+/** One sample per request over 64 connections: the gateway with its Redis, and two floors. */
+export function single(seconds: number) {
+  return requests({ load: './load/single.ts', floors: { http: './floors/http.ts', hono: './floors/hono.ts' }, seconds })
+}
+
+/** 1,000 samples per request: the gateway with Redis, without, and JSON.parse and zod alone. */
+export async function* batches(seconds: number) {
+  for await (const round of requests({
+    load: './load/batches.ts',
+    floors: { noRedis: './floors/no-redis.ts' },
+    seconds,
+  })) {
+    yield { ...round, ...(await runProgram<{ parseCpuUs: number }>('./floors/parse.ts')) }
+  }
+}
+
+interface RequestsOptions {
+  readonly load: string
+  /** The programs of the floors, by the prefix of their measures. */
+  readonly floors: Readonly<Record<string, string>>
+  readonly seconds: number
+}
+
+async function* requests({ load, floors, seconds }: RequestsOptions) {
+  await using redis = await startBenchRedis()
+  await using gateway = await startMeasuredGateway(redis)
+  await using started = new AsyncDisposableStack()
+  const servers: { name: string; pid: number; port: number }[] = []
+  for (const [name, file] of Object.entries(floors)) servers.push({ name, ...started.use(await startFloor(file)) })
+  servers.push({ name: 'gateway', ...gateway })
+
+  async function round(forSeconds: number): Promise<Record<string, number>> {
+    const measures: Record<string, number> = {}
+    for (const { name, pid, port } of servers) {
+      const { cpuS, result } = await spentBy({ server: [pid] }, () => runProgram<Sent>(load, [port, forSeconds]))
+      if (result.failed > 0) throw new Error(`${result.failed} requests failed`)
+      measures[`${name}PerS`] = result.perSecond
+      measures[`${name}CpuUs`] = (cpuS.server / result.accepted) * 1e6
+    }
+    // No analyzer runs: the backlog would grow from round to round.
+    await redis.flush()
+    return measures
+  }
+  // Warm-up: the code is compiled.
+  await round(2)
+  for (;;) yield await round(seconds)
+}
