@@ -1,5 +1,6 @@
 import { Random } from '@tidemark/testkit/random'
 import type { LabelWindow } from '../backtest/labels.ts'
+import { autoregressive } from './signals.ts'
 
 /** A recording with one to three labelled anomalies. Times are sample numbers. */
 export interface Recording {
@@ -11,13 +12,14 @@ export interface Recording {
 /** A signal without anomalies. `scale` is the size of anomalies; `legal` maps to valid values. */
 interface Usual {
   /** Returns sample `n`. Must be called in order: signals have state. */
-  value(n: number): number
+  readonly value: (n: number) => number
   readonly scale: number
   readonly isPeriodic?: boolean
   readonly legal?: (value: number) => number
 }
 
 type Kind = (random: Random) => Usual
+export type Kinds = Readonly<Record<string, Kind>>
 
 const DAY = 288
 const turn = (share: number): number => 2 * Math.PI * share
@@ -25,7 +27,7 @@ const notNegative = (value: number): number => Math.max(0, value)
 const count = (value: number): number => Math.max(0, Math.round(value))
 
 /** Kinds used to choose detectors and their constants. */
-export const CHOSEN_BY: Readonly<Record<string, Kind>> = {
+export const CHOSEN_BY: Kinds = {
   noise: random => {
     const deviation = 1 + 5 * random.uniform()
     return { value: () => 50 + deviation * random.normal(), scale: deviation }
@@ -43,34 +45,23 @@ export const CHOSEN_BY: Readonly<Record<string, Kind>> = {
   counts: random => {
     const period = random.pick([48, DAY])
     const mean = 3 + 30 * random.uniform()
-    const value = (n: number): number => random.poisson(mean * (1 + 0.8 * Math.sin(turn(n / period))))
-    return { value, scale: 0.7 * mean, isPeriodic: true, legal: count }
+    const rate = (n: number): number => mean * (1 + 0.8 * Math.sin(turn(n / period)))
+    return { value: n => random.poisson(rate(n)), scale: 0.7 * mean, isPeriodic: true, legal: count }
   },
   temperature: random => {
     const memory = 0.995 + 0.004 * random.uniform()
-    let drift = 0
-    const value = (): number => {
-      drift = memory * drift + 0.1 * random.normal()
-      return 70 + 5 * drift + 0.3 * random.normal()
-    }
+    const drift = autoregressive(random, memory, 0.1)
+    const value = (): number => 70 + 5 * drift() + 0.3 * random.normal()
     return { value, scale: 0.5 / Math.sqrt(1 - memory * memory) }
   },
   levels: random => {
-    let level = 0
-    const value = (): number => {
-      level = 0.8 * level + random.normal()
-      return Math.round(20 + 0.9 * level)
-    }
-    return { value, scale: 2, legal: Math.round }
+    const level = autoregressive(random, 0.8)
+    return { value: () => Math.round(20 + 0.9 * level()), scale: 2, legal: Math.round }
   },
   latency: random => {
     const memory = 0.9 + 0.09 * random.uniform()
-    let level = 0
-    const value = (): number => {
-      level = memory * level + Math.sqrt(1 - memory * memory) * 0.5 * random.normal()
-      return 50 * Math.exp(level)
-    }
-    return { value, scale: 35 }
+    const level = autoregressive(random, memory, Math.sqrt(1 - memory * memory) * 0.5)
+    return { value: () => 50 * Math.exp(level()), scale: 35 }
   },
   quiet: random => {
     const often = 0.002 + 0.01 * random.uniform()
@@ -82,12 +73,8 @@ export const CHOSEN_BY: Readonly<Record<string, Kind>> = {
     return { value, scale: 3 }
   },
   unsteady: random => {
-    let volatility = 0
-    const value = (): number => {
-      volatility = 0.98 * volatility + 0.12 * random.normal()
-      return 200 + 10 * Math.exp(volatility) * random.normal()
-    }
-    return { value, scale: 16 }
+    const volatility = autoregressive(random, 0.98, 0.12)
+    return { value: () => 200 + 10 * Math.exp(volatility()) * random.normal(), scale: 16 }
   },
   jobs: random => {
     const period = random.pick([12, 48, DAY])
@@ -99,15 +86,11 @@ export const CHOSEN_BY: Readonly<Record<string, Kind>> = {
 }
 
 /** Kinds used only to check that choice. */
-export const HELD_OUT: Readonly<Record<string, Kind>> = {
+export const HELD_OUT: Kinds = {
   correlated: random => {
     const memory = 0.8 + 0.15 * random.uniform()
-    let level = 0
-    const value = (): number => {
-      level = memory * level + random.normal()
-      return 20 + level
-    }
-    return { value, scale: 1 / Math.sqrt(1 - memory * memory) }
+    const level = autoregressive(random, memory)
+    return { value: () => 20 + level(), scale: 1 / Math.sqrt(1 - memory * memory) }
   },
   bursts: random => {
     const period = random.integer(40, 300)
@@ -183,7 +166,7 @@ export const HELD_OUT: Readonly<Record<string, Kind>> = {
 }
 
 /** Kinds written after every constant was fixed, and run once. */
-export const UNSEEN: Readonly<Record<string, Kind>> = {
+export const UNSEEN: Kinds = {
   queue: random => {
     const load = 0.7 + 0.2 * random.uniform()
     let waiting = 0
@@ -210,10 +193,10 @@ export const UNSEEN: Readonly<Record<string, Kind>> = {
   },
   sensor: random => {
     const dropouts = 0.002 + 0.01 * random.uniform()
-    let level = 0
+    const level = autoregressive(random, 0.99, 0.3)
     const value = (): number => {
-      level = 0.99 * level + 0.3 * random.normal()
-      return random.uniform() < dropouts ? 0 : Math.round(2 * (60 + level)) / 2
+      const reading = Math.round(2 * (60 + level())) / 2
+      return random.uniform() < dropouts ? 0 : reading
     }
     return { value, scale: 2.1 }
   },
@@ -240,51 +223,46 @@ export const UNSEEN: Readonly<Record<string, Kind>> = {
   },
 }
 
-/** The values of a recording, and the size of its anomalies. */
-interface Signal {
+/** An anomaly of `length` samples, from sample `at` on. `scale` is the size of the signal's anomalies. */
+interface Fault {
   readonly values: Float64Array
+  readonly random: Random
+  readonly at: number
+  readonly length: number
+  readonly size: number
   readonly scale: number
 }
 
-/** Adds an anomaly from sample `at` on. Spikes and shifts are the most frequent. */
-type Fault = (signal: Signal, at: number, size: number, length: number, random: Random) => void
+/** Changes values. A fault may exceed the end of a short recording: typed arrays ignore that. */
+function change({ values, at }: Fault, length: number, to: (value: number, n: number) => number): void {
+  for (let n = 0; n < length; n++) values[at + n] = to(values[at + n] ?? 0, n)
+}
 
 const FAULTS = {
-  spike: ({ values }, at, size, _length, random) => {
-    const end = at + random.integer(1, 3)
-    for (let n = at; n < end; n++) values[n] = (values[n] ?? 0) + 1.6 * size
-  },
-  shift: ({ values }, at, size) => {
-    for (let n = at; n < values.length; n++) values[n] = (values[n] ?? 0) + size
-  },
-  passing: ({ values }, at, size, length) => {
-    for (let n = at; n < at + length; n++) values[n] = (values[n] ?? 0) + size
-  },
-  swing: ({ values, scale }, at, _size, length, random) => {
+  spike: fault => change(fault, fault.random.integer(1, 3), value => value + 1.6 * fault.size),
+  shift: fault => change(fault, fault.values.length - fault.at, value => value + fault.size),
+  passing: fault => change(fault, fault.length, value => value + fault.size),
+  swing: fault => {
+    const { values, random, at, length, scale } = fault
     const mean = values.subarray(at, at + length).reduce((sum, value) => sum + value, 0) / length
-    for (let n = at; n < at + length; n++) values[n] = mean + 4 * ((values[n] ?? 0) - mean) + scale * random.normal()
+    change(fault, length, value => mean + 4 * (value - mean) + scale * random.normal())
   },
-  frozen: ({ values, scale }, at, _size, length, random) => {
-    const [value = 0] = values.subarray(at)
+  frozen: fault => {
+    const { random, length, scale } = fault
+    const value = fault.values[fault.at] ?? 0
     const jitter = random.uniform() < 0.5 ? 0 : 0.02 * scale
-    for (let n = at; n < at + Math.max(30, length); n++) values[n] = value + jitter * random.normal()
+    change(fault, Math.max(30, length), () => value + jitter * random.normal())
   },
-  drift: ({ values }, at, size, length) => {
-    for (let n = 0; n < length; n++) values[at + n] = (values[at + n] ?? 0) + (1.4 * size * n) / length
+  drift: fault => change(fault, fault.length, (value, n) => value + (1.4 * fault.size * n) / fault.length),
+  missing: fault => {
+    const least = Math.min(...fault.values.subarray(Math.max(0, fault.at - 300), fault.at))
+    change(fault, Math.max(40, fault.length), value => least + 0.05 * Math.abs(value - least))
   },
-  missing: ({ values }, at, _size, length) => {
-    const least = Math.min(...values.subarray(Math.max(0, at - 300), at))
-    for (let n = at; n < at + Math.max(40, length); n++) values[n] = least + 0.05 * Math.abs((values[n] ?? 0) - least)
-  },
-} as const satisfies Record<string, Fault>
-
-/** How often each fault occurs, relative to the others. */
-const WEIGHTS = { spike: 6, shift: 4, passing: 3, swing: 2, frozen: 1, drift: 2 } as const
+} as const satisfies Record<string, (fault: Fault) => void>
 
 /** Each fault as often as its weight. "missing" looks normal unless a signal is periodic. */
-const OFTEN = Object.entries(WEIGHTS).flatMap(([name, weight]) =>
-  Array<keyof typeof FAULTS>(weight).fill(name as keyof typeof FAULTS),
-)
+const WEIGHTS = { spike: 6, shift: 4, passing: 3, swing: 2, frozen: 1, drift: 2 }
+const OFTEN: (keyof typeof FAULTS)[] = Object.entries(WEIGHTS).flatMap(([name, weight]) => Array(weight).fill(name))
 const OFTEN_IF_PERIODIC = [...OFTEN, ...Array<'missing'>(3).fill('missing')]
 
 /** Labelled time as a share of the recording. It begins before the fault: labels are not exact. */
@@ -296,23 +274,20 @@ const CALM = 0.18
 /** Returns a recording; the same one for the same kind and seed. */
 export function createRecording(kind: string, create: Kind, seed: number): Recording {
   const random = new Random(seed * 7919 + kind.length * 131 + kind.charCodeAt(0))
-  const length = random.pick([1500, 4000, 4000, 8000])
-  const usual = create(random)
-  const values = Float64Array.from({ length }, (_, n) => usual.value(n))
+  const samples = random.pick([1500, 4000, 4000, 8000])
+  const { value, scale, isPeriodic = false, legal = (given: number) => given } = create(random)
+  const values = Float64Array.from({ length: samples }, (_, n) => value(n))
   const faults = random.integer(1, 3)
-  const room = Math.floor((0.8 * length) / faults)
-  const labelled = Math.floor((LABELLED * length) / faults)
+  const room = Math.floor((0.8 * samples) / faults)
+  const labelled = Math.floor((LABELLED * samples) / faults)
   const windows: LabelWindow[] = []
   for (let fault = 0; fault < faults; fault++) {
-    const begin = Math.floor(CALM * length) + fault * room
+    const begin = Math.floor(CALM * samples) + fault * room
     const at = begin + random.integer(Math.floor(labelled / 2), room - labelled - 20)
-    const size = usual.scale * (2.5 + 3 * random.uniform()) * (random.uniform() < 0.65 ? 1 : -1)
-    const lasting = random.integer(6, Math.max(8, Math.floor(labelled / 2)))
-    const name = random.pick(usual.isPeriodic === true ? OFTEN_IF_PERIODIC : OFTEN)
-    FAULTS[name]({ values, scale: usual.scale }, at, size, lasting, random)
+    const size = scale * (2.5 + 3 * random.uniform()) * (random.uniform() < 0.65 ? 1 : -1)
+    const length = random.integer(6, Math.max(8, Math.floor(labelled / 2)))
+    FAULTS[random.pick(isPeriodic ? OFTEN_IF_PERIODIC : OFTEN)]({ values, random, at, length, size, scale })
     windows.push({ start: at - Math.floor(LABELLED_BEFORE * labelled), end: at + Math.floor(0.7 * labelled) })
   }
-  const legal = usual.legal ?? ((value: number) => value)
-  // A fault may write past the end of a short recording: typed arrays ignore that.
   return { kind, values: values.map(legal), windows }
 }

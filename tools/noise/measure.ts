@@ -13,13 +13,8 @@ export const FOUND_WITHIN = 10
 /** Samples evaluated after a shift. The mean delay covers the shifts found within them. */
 const WATCHED = 50
 
-export interface Noise {
-  readonly flagged: number
-  readonly opened: number
-}
-
 /** Counts the flags of a detector on a signal, and the alerts opened, all with defaults. */
-export function measureNoise(signal: Signal, detector: DetectorName, samples: number, seed: number): Noise {
+export function measureNoise(signal: Signal, detector: DetectorName, samples: number, seed: number) {
   const random = new Random(seed)
   const length = Math.round(samples / signal.keys)
   let flagged = 0
@@ -46,29 +41,25 @@ export interface Power {
 
 /** Measures how often a value `deviations` from N(0,1)'s mean is flagged and opens an alert. */
 export function measureSpikes(deviations: number, detector: DetectorName, trials: number, seed: number): Power {
-  return measureTrials(detector, { trials, seed, watched: 1, within: 1, valueAt: () => deviations })
+  return measureTrials(detector, { trials, seed, watched: 1, valueAt: () => deviations })
 }
 
 /** As measureSpikes, for a lasting change of the mean, within `FOUND_WITHIN` samples. */
 export function measureShifts(deviations: number, detector: DetectorName, trials: number, seed: number): Power {
-  const valueAt = (random: Random): number => random.normal() + deviations
-  return measureTrials(detector, { trials, seed, watched: WATCHED, within: FOUND_WITHIN, valueAt })
+  return measureTrials(detector, { trials, seed, watched: WATCHED, valueAt: random => random.normal() + deviations })
 }
 
 interface Trials {
   readonly trials: number
   readonly seed: number
   readonly watched: number
-  readonly within: number
   readonly valueAt: (random: Random) => number
 }
 
-function measureTrials(detector: DetectorName, { trials, seed, watched, within, valueAt }: Trials): Power {
+function measureTrials(detector: DetectorName, { trials, seed, watched, valueAt }: Trials): Power {
   const random = new Random(seed)
   let flagged = 0
-  let opened = 0
-  let delays = 0
-  let delayed = 0
+  const delays: number[] = []
   for (let trial = 0; trial < trials; trial++) {
     const judge = newJudge(detector)
     const begin = calmDown(judge, random)
@@ -76,17 +67,15 @@ function measureTrials(detector: DetectorName, { trials, seed, watched, within, 
     let openedAfter = 0
     for (let n = 1; n <= watched; n++) {
       const judged = step(judge, valueAt(random), begin + n)
-      if (n <= within && judged.isFlagged) isFlagged = true
+      if (n <= FOUND_WITHIN && judged.isFlagged) isFlagged = true
       if (openedAfter === 0 && judged.alerts.some(({ kind }) => kind === 'opened')) openedAfter = n
     }
     if (isFlagged) flagged++
-    if (openedAfter > 0) {
-      delays += openedAfter
-      delayed++
-      if (openedAfter <= within) opened++
-    }
+    if (openedAfter > 0) delays.push(openedAfter)
   }
-  return { flagged: flagged / trials, opened: opened / trials, delay: delays / delayed }
+  const opened = delays.filter(delay => delay <= FOUND_WITHIN).length
+  const delay = delays.reduce((sum, one) => sum + one, 0) / delays.length
+  return { flagged: flagged / trials, opened: opened / trials, delay }
 }
 
 /** Feeds normal samples until no alert fires: one opened by noise would hide the expected one. */

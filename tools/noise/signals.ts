@@ -12,44 +12,27 @@ export interface Signal {
 /** One sample a minute. */
 const DAY = 1440
 
-const independent = (draw: (random: Random) => number) => (random: Random) => () => draw(random)
+type Draw = (random: Random) => number
 
+/** Signals whose samples do not depend on each other. */
+const INDEPENDENT: Readonly<Record<string, Draw>> = {
+  'Poisson 5': random => random.poisson(5),
+  'Poisson 0.05': random => random.poisson(0.05),
+  'Student t3': random => random.student3(),
+  lognormal: random => Math.exp(random.normal()),
+  'Pareto 1.5': random => random.pareto(1.5),
+}
+
+const normal: Draw = random => random.normal()
+const independent = (draw: Draw) => (random: Random) => () => draw(random)
 const one = (name: string, create: Signal['create']): Signal => ({ name, keys: 1, create })
 
 export const SIGNALS: readonly Signal[] = [
-  one(
-    'N(0,1)',
-    independent(random => random.normal()),
-  ),
-  { name: 'N(0,1), 1,000 new keys', keys: 1000, create: independent(random => random.normal()) },
-  one('AR(1) 0.95', random => {
-    let level = 0
-    return () => (level = 0.95 * level + random.normal())
-  }),
-  one('random walk', random => {
-    let level = 0
-    return () => (level += random.normal())
-  }),
-  one(
-    'Poisson 5',
-    independent(random => random.poisson(5)),
-  ),
-  one(
-    'Poisson 0.05',
-    independent(random => random.poisson(0.05)),
-  ),
-  one(
-    'Student t3',
-    independent(random => random.student3()),
-  ),
-  one(
-    'lognormal',
-    independent(random => Math.exp(random.normal())),
-  ),
-  one(
-    'Pareto 1.5',
-    independent(random => random.pareto(1.5)),
-  ),
+  one('N(0,1)', independent(normal)),
+  { name: 'N(0,1), 1,000 new keys', keys: 1000, create: independent(normal) },
+  one('AR(1) 0.95', random => autoregressive(random, 0.95)),
+  one('random walk', random => autoregressive(random, 1)),
+  ...Object.entries(INDEPENDENT).map(([name, draw]) => one(name, independent(draw))),
   one('daily sine, noise', random => n => 10 * Math.sin((2 * Math.PI * n) / DAY) + random.normal()),
   one('constant, 1-ulp jitter', random => () => 0.1 * (1 + random.integer(-1, 1) * Number.EPSILON)),
   one('constant, rare steps', random => {
@@ -61,6 +44,15 @@ export const SIGNALS: readonly Signal[] = [
   }),
   one('N(0,1), one step of 10', (random, length) => n => random.normal() + (n < length / 2 ? 0 : 10)),
 ]
+
+/** Returns the next value of a first-order autoregressive process that starts at zero. */
+export function autoregressive(random: Random, memory: number, step = 1): () => number {
+  let level = 0
+  return () => {
+    level = memory * level + step * random.normal()
+    return level
+  }
+}
 
 /** Normal samples of a key before a spike or a shift. */
 export const CALM = 500

@@ -6,15 +6,10 @@ import { measureCost } from './cost.ts'
 import { FOUND_WITHIN, measureNoise, measureShifts, measureSpikes, type Power } from './measure.ts'
 import { SIGNALS } from './signals.ts'
 
-export interface Sizes {
-  readonly samples: number
-  readonly trials: number
-  /** Recordings of each kind. */
-  readonly recordings: number
-}
-
-export const FULL: Sizes = { samples: 1_000_000, trials: 2000, recordings: 40 }
-export const QUICK: Sizes = { samples: 10_000, trials: 50, recordings: 2 }
+/** The samples of each signal, the trials of each change and the recordings of each kind. */
+export const FULL = { samples: 1_000_000, trials: 2000, recordings: 40 }
+export const QUICK = { samples: 10_000, trials: 50, recordings: 2 }
+type Sizes = typeof FULL
 
 const SEED = 20_260_101
 const SPIKES = [4, 6, 8]
@@ -27,15 +22,8 @@ interface Section {
   readonly rows: readonly { readonly name: string; cells(): string[] }[]
 }
 
-export interface Step {
-  readonly done: number
-  readonly total: number
-  /** The row that is measured next. */
-  readonly row: string
-}
-
-/** Measures all tables, one row per step, so that progress can be shown. Returns Markdown. */
-export function* makeTables(sizes: Sizes): Generator<Step, string> {
+/** Measures all tables. Yields the progress and the next row; returns Markdown. */
+export function* makeTables(sizes: Sizes): Generator<{ done: number; total: number; row: string }, string> {
   const sections = [noiseSection(sizes), powerSection(sizes), comparisonSection(sizes), costSection()]
   const total = sections.reduce((sum, { rows }) => sum + rows.length, 0)
   let done = 0
@@ -58,26 +46,29 @@ function noiseSection({ samples }: Sizes): Section {
       `Flagged samples / alerts opened, both per 10^6 samples. Each cell: ${formatCount(samples)} samples, ` +
       `seed ${SEED}.`,
     head: ['signal', ...DETECTOR_NAMES],
-    rows: SIGNALS.map(signal => ({
-      name: signal.name,
-      cells: () =>
-        DETECTOR_NAMES.map(detector => {
-          const { flagged, opened } = measureNoise(signal, detector, samples, SEED)
-          return `${perMillion(flagged)} / ${perMillion(opened)}`
-        }),
-    })),
+    rows: SIGNALS.map(signal =>
+      row(signal.name, detector => {
+        const { flagged, opened } = measureNoise(signal, detector, samples, SEED)
+        return `${perMillion(flagged)} / ${perMillion(opened)}`
+      }),
+    ),
   }
+}
+
+/** A row with a cell for each detector. */
+function row(name: string, cell: (detector: DetectorName) => string) {
+  return { name, cells: () => DETECTOR_NAMES.map(cell) }
 }
 
 function powerSection({ trials }: Sizes): Section {
   const share = (part: number): string => `${(part * 100).toFixed(part === 1 || part === 0 ? 0 : 1)} %`
-  const spike = ({ flagged, opened }: Power): string => `${share(flagged)} / ${share(opened)}`
-  const shift = (power: Power): string =>
-    `${spike(power)} (${Number.isNaN(power.delay) ? '-' : power.delay.toFixed(1)})`
-  const row = (name: string, format: (power: Power) => string, measure: (detector: DetectorName) => Power) => ({
-    name,
-    cells: () => DETECTOR_NAMES.map(detector => format(measure(detector))),
-  })
+  const found = ({ flagged, opened }: Power): string => `${share(flagged)} / ${share(opened)}`
+  const delay = (power: Power): string => (Number.isNaN(power.delay) ? '-' : power.delay.toFixed(1))
+  const spike = (size: number, detector: DetectorName) => found(measureSpikes(size, detector, trials, SEED))
+  const shift = (size: number, detector: DetectorName) => {
+    const power = measureShifts(size, detector, trials, SEED)
+    return `${found(power)} (${delay(power)})`
+  }
   return {
     lead:
       `Share of trials flagged / share that opens an alert, in N(0,1) after 500 normal samples. ` +
@@ -85,8 +76,8 @@ function powerSection({ trials }: Sizes): Section {
       'In brackets: the mean number of samples until the alert, of the alerts opened within 50 samples.',
     head: ['change', ...DETECTOR_NAMES],
     rows: [
-      ...SPIKES.map(size => row(`spike of ${size}`, spike, name => measureSpikes(size, name, trials, SEED))),
-      ...SHIFTS.map(size => row(`shift of ${size}`, shift, name => measureShifts(size, name, trials, SEED))),
+      ...SPIKES.map(size => row(`spike of ${size}`, detector => spike(size, detector))),
+      ...SHIFTS.map(size => row(`shift of ${size}`, detector => shift(size, detector))),
     ],
   }
 }
