@@ -3,11 +3,11 @@ import { availableParallelism, loadavg } from 'node:os'
 import { join } from 'node:path'
 import { formatCount } from '../lib/format.ts'
 import { Failure } from '../lib/options.ts'
-import type { Figure, Panel } from '../lib/plot.ts'
+import type { Figure } from '../lib/plot.ts'
 import { openProgress, type Progress } from '../lib/progress.ts'
 import { dashboardRows } from './dashboard.ts'
 import { p95Between, type RouteP95, readGatewayTimes } from './gateway-times.ts'
-import { type Load, type LoadProgress, runLocust } from './locust.ts'
+import { type Load, type LoadProgress, type LocustRun, runLocust } from './locust.ts'
 import { clientPanels, draw, trackPanels } from './pictures.ts'
 import { hasPrometheus, type Prometheus, type Range, SCRAPE_S, startPrometheus } from './prometheus.ts'
 import { readiness, startStack } from './stack.ts'
@@ -20,17 +20,10 @@ export const DASHBOARDS = [
   { name: 'analyzer', job: 'analyzer' },
 ] as const
 
-/** The machine of a load. */
-export interface Machine {
-  readonly cores: number
-  /** The load average of a minute: before the run, and its maximum during the run. */
-  readonly loadBefore: number
-  readonly loadMax: number
-}
-
 export interface LoadResult {
   readonly summary: Summary
-  readonly machine: Machine
+  /** The load average of a minute: before the run, and its maximum during the run. */
+  readonly machine: { readonly cores: number; readonly loadBefore: number; readonly loadMax: number }
   /** Measured by the gateway; empty if its metrics are not available. */
   readonly gatewayP95: readonly RouteP95[]
   /** Undefined if the stack was started by something else. */
@@ -44,16 +37,11 @@ export interface LoadPicture {
   readonly caption: string
 }
 
-export interface LoadContext {
-  /** The Python that has Locust. */
-  readonly python: string
+export interface LoadContext extends Pick<LocustRun, 'python' | 'csvPrefix' | 'stop'> {
   /** The folder of the pictures, and the prefix of their names. */
   readonly folder: string
   readonly prefix: string
-  /** The prefix of the paths of Locust's CSV files. */
-  readonly csvPrefix: string
   readonly output: NodeJS.WriteStream
-  readonly stop: AbortSignal
 }
 
 export interface LoadWanted extends Omit<Load, 'url'> {
@@ -64,15 +52,19 @@ export interface LoadWanted extends Omit<Load, 'url'> {
 
 /** Runs one load and draws its pictures. */
 export async function runLoad(wanted: LoadWanted, context: LoadContext): Promise<LoadResult> {
-  const { output, stop } = context
-  await mkdir(context.folder, { recursive: true })
+  const { output, stop, folder } = context
+  await mkdir(folder, { recursive: true })
   const cores = availableParallelism()
   const loadBefore = loadavg()[0] ?? 0
-  if (isBusy({ cores, loadBefore })) output.write(`tidemark: ${busySentence({ cores, loadBefore })}\n`)
+  if (isBusy({ cores, loadBefore })) {
+    const load = `load average ${loadBefore.toFixed(1)} on ${cores} cores`
+    output.write(`tidemark: the machine is busy (${load}): latencies will be too high\n`)
+  }
   await using resources = new AsyncDisposableStack()
   const stack = wanted.url === undefined ? resources.use(await startStack(wanted.analyzers)) : undefined
   const url = stack?.url ?? wanted.url ?? ''
-  if (stack === undefined) await requireGateway(url, wanted.hostHeader)
+  // fetch cannot send another Host: behind an ingress, Locust finds out.
+  if (stack === undefined && wanted.hostHeader === undefined) await requireGateway(url)
   const prometheus =
     stack !== undefined && (await hasPrometheus()) ? resources.use(await startPrometheus(stack.targets)) : undefined
 
@@ -81,34 +73,31 @@ export async function runLoad(wanted: LoadWanted, context: LoadContext): Promise
   const timesBefore = await readTimes()
   const from = Date.now() / 1000
   const { summary, loadMax } = await generate({ ...wanted, url }, context)
-  const to = Date.now() / 1000
+  const range = { from, to: Date.now() / 1000, step: SCRAPE_S }
   const timesAfter = await readTimes()
-  const gatewayP95 = timesBefore && timesAfter ? p95Between(timesBefore, timesAfter) : []
   stop.throwIfAborted()
   return {
     summary,
     machine: { cores, loadBefore, loadMax },
-    gatewayP95,
+    gatewayP95: timesBefore && timesAfter ? p95Between(timesBefore, timesAfter) : [],
     analyzers: stack?.analyzers,
-    pictures: await drawPictures(await picturesOf(summary, prometheus, { from, to, step: SCRAPE_S }), wanted, context),
+    pictures: await drawPictures(summary, await dashboardPictures(prometheus, range), context),
   }
 }
 
 /** Runs Locust, shows its progress and watches the load average. */
-async function generate(
-  load: Load,
-  { python, csvPrefix, output, stop }: LoadContext,
-): Promise<{ summary: Summary; loadMax: number }> {
+async function generate(load: Load, context: LoadContext): Promise<{ summary: Summary; loadMax: number }> {
   let loadMax = loadavg()[0] ?? 0
   // The duration is known with the first second.
   let progress: Progress | undefined
-  const onProgress = (second: LoadProgress): void => {
+  const onProgress = ({ at, seconds, requests, p95, failures }: LoadProgress): void => {
     loadMax = Math.max(loadMax, loadavg()[0] ?? 0)
-    progress ??= openProgress({ output, title: titleOf(load), total: second.seconds })
-    progress.update(second.at, describe(second))
+    progress ??= openProgress({ output: context.output, title: titleOf(load), total: seconds })
+    const failed = failures > 0 ? `, ${formatCount(failures)} FAILED` : ''
+    progress.update(at, `${formatCount(requests)} requests/s, p95 ${p95?.toFixed(1) ?? '-'} ms${failed}`)
   }
   try {
-    return { summary: await runLocust({ load, python, csvPrefix, onProgress }, stop), loadMax }
+    return { summary: await runLocust({ ...context, load, onProgress }), loadMax }
   } finally {
     progress?.[Symbol.dispose]()
   }
@@ -118,57 +107,45 @@ function titleOf({ rps, shape }: Pick<Load, 'rps' | 'shape'>): string {
   return `${rps} requests/s, ${shape}`
 }
 
-function describe({ requests, p95, failures }: LoadProgress): string {
-  const failed = failures > 0 ? `, ${formatCount(failures)} FAILED` : ''
-  return `${formatCount(requests)} requests/s, p95 ${p95 === null ? '-' : p95.toFixed(1)} ms${failed}`
-}
-
+/** Draws the pictures of a run: from the load generator and, if available, from Prometheus. */
 async function drawPictures(
-  pictures: readonly PanelPicture[],
-  load: Pick<Load, 'rps' | 'shape'>,
+  summary: Summary,
+  dashboards: readonly Picture[],
   { folder, prefix }: LoadContext,
 ): Promise<LoadPicture[]> {
+  const pictures = [
+    { name: 'client', caption: 'as seen by the load generator', rows: clientPanels(summary).map(panel => [panel]) },
+    ...dashboards,
+    { name: 'verdicts', caption: 'one watched series of each kind', rows: trackPanels(summary).map(panel => [panel]) },
+  ]
   const drawn: LoadPicture[] = []
-  for (const { name, caption, rows } of pictures) {
+  for (const { name, caption, rows } of pictures.filter(one => one.rows.length > 0)) {
     const file = `${prefix}${name}.png`
-    await draw(join(folder, file), { title: `${titleOf(load)}: ${caption}`, xTitle: 'seconds', rows })
+    await draw(join(folder, file), { title: `${titleOf(summary)}: ${caption}`, xTitle: 'seconds', rows })
     drawn.push({ name: file, caption })
   }
   return drawn
 }
 
+type Picture = LoadPicture & Pick<Figure, 'rows'>
+
+/** Returns the dashboards with the metrics of a run; none without Prometheus. */
+async function dashboardPictures(prometheus: Prometheus | undefined, range: Range): Promise<Picture[]> {
+  if (prometheus === undefined) return []
+  const drawn = DASHBOARDS.map(async ({ name, job }) => {
+    const { title, rows } = await dashboardRows(name, { prometheus, range, job })
+    return { name, caption: `the dashboard ${title}`, rows }
+  })
+  return Promise.all(drawn)
+}
+
 /** Returns whether other work runs on the machine: it affects the latencies. */
-export function isBusy({ cores, loadBefore }: Pick<Machine, 'cores' | 'loadBefore'>): boolean {
+export function isBusy({ cores, loadBefore }: Pick<LoadResult['machine'], 'cores' | 'loadBefore'>): boolean {
   return loadBefore > cores / 2
 }
 
-function busySentence({ cores, loadBefore }: Pick<Machine, 'cores' | 'loadBefore'>): string {
-  return `the machine is busy (load average ${loadBefore.toFixed(1)} on ${cores} cores): latencies will be too high`
-}
-
-interface PanelPicture extends LoadPicture, Pick<Figure, 'rows'> {}
-
-/** Returns the pictures of a run: from the load generator and, if available, from Prometheus. */
-async function picturesOf(summary: Summary, prometheus: Prometheus | undefined, range: Range): Promise<PanelPicture[]> {
-  const ofDashboard = async ({ name, job }: (typeof DASHBOARDS)[number]): Promise<PanelPicture[]> => {
-    if (prometheus === undefined) return []
-    const { title, rows } = await dashboardRows(name, { prometheus, range, job })
-    return [{ name, caption: `the dashboard ${title}`, rows }]
-  }
-  const inRows = (panels: readonly Panel[]): Panel[][] => panels.map(panel => [panel])
-  const all = [
-    { name: 'client', caption: 'as seen by the load generator', rows: inRows(clientPanels(summary)) },
-    ...(await Promise.all(DASHBOARDS.map(ofDashboard))).flat(),
-    { name: 'verdicts', caption: 'one watched series of each kind', rows: inRows(trackPanels(summary)) },
-  ]
-  return all.filter(({ rows }) => rows.length > 0)
-}
-
 /** Fails early if no gateway responds. */
-async function requireGateway(url: string, hostHeader: string | undefined): Promise<void> {
-  // fetch cannot send another Host: behind an ingress, Locust finds out.
-  if (hostHeader !== undefined) return
+async function requireGateway(url: string): Promise<void> {
   const state = await readiness(url)
-  if (state === 'ready') return
-  throw new Failure(`${state} at ${url}. Start Tidemark with "npm start", or add --stack.`)
+  if (state !== 'ready') throw new Failure(`${state} at ${url}. Start Tidemark with "npm start", or add --stack.`)
 }

@@ -25,16 +25,17 @@ export interface Load {
   readonly moreOptions: readonly string[]
 }
 
-export interface LoadProgress extends Second {
-  readonly seconds: number
-}
+/** A second of a run, and the duration of the run. */
+export type LoadProgress = Second & { readonly seconds: number }
 
 export interface LocustRun {
   readonly load: Load
+  /** The Python that has Locust. */
   readonly python: string
   /** The prefix of the paths of Locust's CSV files. */
   readonly csvPrefix: string
-  readonly onProgress: (progress: LoadProgress) => void
+  readonly onProgress: (second: LoadProgress) => void
+  readonly stop: AbortSignal
 }
 
 /** Returns the help of Locust and the locustfile. */
@@ -44,10 +45,7 @@ export function locustHelp(python: string): string {
 }
 
 /** Runs Locust until it ends or `stop` aborts it. Returns its summary. */
-export async function runLocust(
-  { load, python, csvPrefix, onProgress }: LocustRun,
-  stop: AbortSignal,
-): Promise<Summary> {
+export async function runLocust({ load, python, csvPrefix, onProgress, stop }: LocustRun): Promise<Summary> {
   const { url, shape, rps, seconds, seed, hostHeader, moreOptions } = load
   const options = [
     `--host=${url}`,
@@ -57,8 +55,7 @@ export async function runLocust(
     ...(seconds === undefined ? [] : [`--seconds=${seconds}`]),
     ...(hostHeader === undefined ? [] : [`--host-header=${hostHeader}`]),
     `--csv=${csvPrefix}`,
-    // Users finish their requests: a request cut off by the end of the run would count as a
-    // failure.
+    // A request cut off by the end of the run would count as a failure.
     '--stop-timeout=10',
   ]
   const headless = ['--headless', '--only-summary', '--loglevel', 'WARNING', '--report-json']

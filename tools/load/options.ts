@@ -5,20 +5,6 @@ export const SHAPES = ['steady', 'ramp', 'spike', 'soak'] as const
 const URL_DEFAULT = 'http://127.0.0.1:8080'
 const ANALYZERS_DEFAULT = 2
 
-export interface LoadOptions {
-  /** Undefined: start a temporary stack. */
-  readonly url: string | undefined
-  readonly analyzers: number
-  readonly shape: string
-  readonly rps: number
-  readonly seconds: number | undefined
-  readonly seed: number
-  readonly hostHeader: string | undefined
-  /** Where the report goes. Undefined: a new folder in locust/results. */
-  readonly out: string | undefined
-  readonly moreOptions: readonly string[]
-}
-
 export const COMMAND = {
   call: 'npm run load --',
   summary: 'Puts Tidemark under load with Locust, and compares its verdicts with the known anomalies of the load.',
@@ -63,23 +49,22 @@ export const COMMAND = {
   ],
 } satisfies Command
 
+export type LoadOptions = ReturnType<typeof readOptions>
+
 /** Parses the command line. The arguments after `--` are for Locust. */
-export function readOptions(args: readonly string[], env: Readonly<Record<string, string | undefined>>): LoadOptions {
+export function readOptions(args: readonly string[], env: Readonly<Record<string, string | undefined>>) {
   const { values, operands, rest } = parseCommandLine(COMMAND, args)
-  const { stack, url, analyzers, shape, rps, seconds, seed, out } = values
+  const { stack, url, analyzers, ...others } = values
   const [extra] = operands
   if (extra !== undefined) throw new UsageError(`Unexpected argument '${extra}'`)
   if (stack && url !== undefined) throw new UsageError('--stack and --url exclude each other')
   if (!stack && analyzers !== undefined) throw new UsageError('--analyzers requires --stack')
   return {
+    ...others,
+    /** Undefined: start a temporary stack. */
     url: stack ? undefined : (url ?? URL_DEFAULT),
     analyzers: analyzers ?? ANALYZERS_DEFAULT,
-    shape,
-    rps,
-    seconds,
-    seed,
     hostHeader: env.HOST_HEADER === '' ? undefined : env.HOST_HEADER,
-    out,
     moreOptions: rest,
   }
 }

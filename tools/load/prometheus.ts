@@ -1,14 +1,11 @@
-import { once } from 'node:events'
 import { mkdtemp, writeFile } from 'node:fs/promises'
-import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { pause } from '@tidemark/shared/runtime/lifecycle'
-import { isOnPath } from '@tidemark/testkit/redis-process'
+import { freePort, isOnPath } from '@tidemark/testkit/redis-process'
 import { Child } from '../stack/child.ts'
 
 const PROGRAM = 'prometheus'
-const READY_DEADLINE_MS = 20_000
+const READY_LIMIT_MS = 20_000
 
 /** The scrape interval. A rate needs a few scrapes. */
 export const SCRAPE_S = 2
@@ -21,14 +18,13 @@ export interface Target {
   readonly address: string
 }
 
-/** One series of a query result. Times are Unix seconds. */
+/** One series of a query result. Times, also of a range, are Unix seconds. */
 export interface Line {
   readonly labels: Readonly<Record<string, string>>
   readonly points: readonly (readonly [at: number, value: number])[]
 }
 
 export interface Range {
-  /** Unix seconds. */
   readonly from: number
   readonly to: number
   readonly step: number
@@ -47,32 +43,25 @@ export async function startPrometheus(targets: readonly Target[]): Promise<Prome
   const folder = await mkdtemp(join(tmpdir(), 'tidemark-prometheus-'))
   const config = join(folder, 'prometheus.yml')
   const jobs = Map.groupBy(targets, ({ job }) => job)
+  const staticConfig = ({ address, instance }: Target) => ({
+    targets: [address],
+    labels: { instance, namespace: 'load' },
+  })
   // Prometheus reads YAML, and JSON is YAML.
   const settings = {
     global: { scrape_interval: `${SCRAPE_S}s`, scrape_timeout: `${SCRAPE_S}s` },
-    scrape_configs: [...jobs].map(([job, ones]) => ({
-      job_name: job,
-      static_configs: ones.map(({ address, instance }) => ({
-        targets: [address],
-        labels: { instance, namespace: 'load' },
-      })),
-    })),
+    scrape_configs: [...jobs].map(([job, ones]) => ({ job_name: job, static_configs: ones.map(staticConfig) })),
   }
   await writeFile(config, JSON.stringify(settings))
   const address = `127.0.0.1:${await freePort()}`
   const child = new Child({
     name: 'Prometheus',
     file: PROGRAM,
-    args: [
-      `--config.file=${config}`,
-      `--storage.tsdb.path=${join(folder, 'data')}`,
-      `--web.listen-address=${address}`,
-      '--log.level=warn',
-    ],
+    args: [`--config.file=${config}`, `--storage.tsdb.path=${join(folder, 'data')}`, `--web.listen-address=${address}`],
     env: process.env,
     folder,
   })
-  await ready(child, address)
+  await child.ready(line => line.includes('Server is ready to receive web requests'), READY_LIMIT_MS)
   return {
     async query(expression, { from, to, step }) {
       const parameters = { query: expression, start: String(from), end: String(to), step: String(step) }
@@ -91,35 +80,5 @@ export async function startPrometheus(targets: readonly Target[]): Promise<Prome
 interface RangeReply {
   readonly status: string
   readonly error?: string
-  readonly data: {
-    readonly result: readonly {
-      readonly metric: Record<string, string>
-      readonly values: readonly (readonly [number, string])[]
-    }[]
-  }
-}
-
-async function ready(child: Child, address: string): Promise<void> {
-  let hasEnded = false
-  void child.exited.then(() => {
-    hasEnded = true
-  })
-  const deadline = performance.now() + READY_DEADLINE_MS
-  while (!hasEnded && performance.now() < deadline) {
-    const response = await fetch(`http://${address}/-/ready`).catch(() => undefined)
-    await response?.body?.cancel()
-    if (response?.ok === true) return
-    await pause(100)
-  }
-  await child.stop()
-  throw new Error(`Prometheus did not start:\n${child.lines.join('\n')}`)
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
+  readonly data: { readonly result: readonly { metric: Record<string, string>; values: [number, string][] }[] }
 }

@@ -2,33 +2,17 @@ import { pause } from '@tidemark/shared/runtime/lifecycle'
 import { startRedisProcess } from '@tidemark/testkit/redis-process'
 import { Failure } from '../lib/options.ts'
 import { findServer } from '../stack/redis.ts'
-import { type Service, startAnalyzer, startGateway } from '../stack/service-process.ts'
+import { startAnalyzer, startGateway } from '../stack/service-process.ts'
 import type { Target } from './prometheus.ts'
 
 /** The durability of production: append-only file, fsync every second. */
-const REDIS_ARGS = [
-  '--save',
-  '',
-  '--appendonly',
-  'yes',
-  '--appendfsync',
-  'everysec',
-  '--maxmemory-policy',
-  'noeviction',
-]
+const REDIS_ARGS = ['--save', '', '--appendonly', 'yes', '--appendfsync', 'everysec']
 
 const READY_DEADLINE_MS = 20_000
 const READY_POLL_MS = 50
 
-/** A temporary gateway, analyzers and Redis for a load. */
-export interface LoadStack extends AsyncDisposable {
-  readonly url: string
-  readonly analyzers: number
-  /** The addresses of their metrics. */
-  readonly targets: readonly Target[]
-}
-
-export async function startStack(analyzers: number): Promise<LoadStack> {
+/** Starts a temporary gateway, analyzers and a Redis for a load; `targets` are their metrics. */
+export async function startStack(analyzers: number) {
   const program = findServer()
   if (program === undefined) {
     throw new Failure('neither redis-server nor valkey-server is on PATH. Install it: apt-get install redis-server')
@@ -36,25 +20,19 @@ export async function startStack(analyzers: number): Promise<LoadStack> {
   await using starting = new AsyncDisposableStack()
   const redis = starting.use(await startRedisProcess(program, REDIS_ARGS))
   const env = { REDIS_URL: redis.url, METRICS_HOST: '127.0.0.1' }
-  const services: Service[] = []
-  for (let i = 0; i < analyzers; i++) services.push(starting.use(await startAnalyzer(env)))
+  const targets: Target[] = []
+  const add = (job: string, instance: string, port: number) =>
+    targets.push({ job, instance, address: `127.0.0.1:${port}` })
+  for (let i = 1; i <= analyzers; i++) {
+    const { metricsPort } = starting.use(await startAnalyzer(env))
+    add('analyzer', `analyzer ${i}`, metricsPort)
+  }
   const gateway = starting.use(await startGateway(env))
+  add('gateway', 'gateway', gateway.metricsPort)
   const url = `http://127.0.0.1:${gateway.port}`
   await ready(url)
   const resources = starting.move()
-  return {
-    url,
-    analyzers,
-    targets: [
-      { job: 'gateway', instance: 'gateway', address: `127.0.0.1:${gateway.metricsPort}` },
-      ...services.map(({ metricsPort }, i) => ({
-        job: 'analyzer',
-        instance: `analyzer ${i + 1}`,
-        address: `127.0.0.1:${metricsPort}`,
-      })),
-    ],
-    [Symbol.asyncDispose]: () => resources.disposeAsync(),
-  }
+  return { url, analyzers, targets, [Symbol.asyncDispose]: () => resources.disposeAsync() }
 }
 
 /** Waits until the gateway is ready: it listens before it is connected to its store. */

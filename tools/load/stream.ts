@@ -5,11 +5,10 @@ import type { Panel } from '../lib/plot.ts'
 /** An experiment: a stable stream within 400 to 450, then a burst to 900. */
 const STABLE = { samples: 300, low: 400, high: 450 } as const
 const BURST = { samples: 20, low: 895, high: 905 } as const
-const AFTER = { samples: 60 } as const
+const AFTER = { ...STABLE, samples: 60 } as const
 const CPU = { low: 20, high: 30 } as const
 
 const KEY = 'default/rps'
-const SAMPLE_S = 1
 const WAIT_MS = 5000
 
 export interface StreamPoint {
@@ -30,28 +29,22 @@ export async function runStream(url: string, seed: number): Promise<StreamResult
   const random = new Random(seed)
   const between = ({ low, high }: { low: number; high: number }): number => low + random.uniform() * (high - low)
   const points: StreamPoint[] = []
-  const total = STABLE.samples + BURST.samples + AFTER.samples
-  const begin = Math.floor(Date.now() / 1000) - total * SAMPLE_S
-  const send = async (phase: StreamPoint['phase'], range: { low: number; high: number }): Promise<void> => {
-    const timestamp = begin + points.length * SAMPLE_S
-    const body = JSON.stringify({ timestamp, cpu: between(CPU), rps: between(range) })
-    const init = { method: 'POST', body, headers: { 'Content-Type': 'application/json' } }
-    const { receipts } = await json<{ receipts: string[] }>(`${url}/ingest`, init)
-    points.push({ phase, analysis: await verdict(url, receipts) })
+  const begin = Math.floor(Date.now() / 1000) - (STABLE.samples + BURST.samples + AFTER.samples)
+  const send = async (phase: StreamPoint['phase'], part: { samples: number; low: number; high: number }) => {
+    for (let i = 0; i < part.samples; i++) {
+      const body = JSON.stringify({ timestamp: begin + points.length, cpu: between(CPU), rps: between(part) })
+      const init = { method: 'POST', body, headers: { 'Content-Type': 'application/json' } }
+      const { receipts } = await json<{ receipts: string[] }>(`${url}/ingest`, init)
+      points.push({ phase, analysis: await verdict(url, receipts) })
+    }
   }
-  for (let i = 0; i < STABLE.samples; i++) await send('stable', STABLE)
+  await send('stable', STABLE)
   const { analysis: legacy } = await json<{ analysis: StreamResult['legacy'] }>(`${url}/analyze`)
   const before = points.slice(-1 - legacy.window, -1).map(({ analysis }) => analysis.value)
-  for (let i = 0; i < BURST.samples; i++) await send('burst', BURST)
-  for (let i = 0; i < AFTER.samples; i++) await send('after', STABLE)
-  return {
-    points,
-    legacy,
-    truth: {
-      expected: (STABLE.low + STABLE.high) / 2,
-      ofWindow: before.reduce((sum, value) => sum + value, 0) / before.length,
-    },
-  }
+  await send('burst', BURST)
+  await send('after', AFTER)
+  const ofWindow = before.reduce((sum, value) => sum + value, 0) / before.length
+  return { points, legacy, truth: { expected: (STABLE.low + STABLE.high) / 2, ofWindow } }
 }
 
 /** Returns the verdict on the sample of KEY. A report of two metrics has one or two receipts. */
@@ -71,16 +64,8 @@ async function json<T>(url: string, init?: RequestInit): Promise<T> {
   return (await response.json()) as T
 }
 
-export interface PhaseCounts {
-  readonly phase: StreamPoint['phase']
-  readonly judged: number
-  readonly flagged: number
-  /** |z| of the first sample, and the maximum. */
-  readonly firstZ: number
-  readonly maxZ: number
-}
-
-export function countPhases({ points }: StreamResult): PhaseCounts[] {
+/** Counts the verdicts of each phase, with |z| of its first sample and the maximum. */
+export function countPhases({ points }: StreamResult) {
   return (['stable', 'burst', 'after'] as const).map(phase => {
     const judged = points.filter(one => one.phase === phase && one.analysis.state !== 'warming')
     const sizes = judged.map(({ analysis }) => Math.abs(analysis.z ?? 0))
@@ -90,17 +75,18 @@ export function countPhases({ points }: StreamResult): PhaseCounts[] {
 }
 
 export function streamPanels({ points, truth }: StreamResult): Panel[] {
+  const size = { width: 1000, height: 170, isFromZero: false }
   const line = (of: (analysis: Analysis) => number | null) => points.map(({ analysis }, i) => [i, of(analysis)])
+  const range = points.map(({ analysis: { low, high } }, i) => [i, low, high])
   const flagged = points.flatMap(({ analysis }, i) => (analysis.anomaly ? [[i, analysis.value]] : []))
+  const threshold = points[0]?.analysis.threshold ?? 2
   return [
     {
+      ...size,
       title: `${KEY}: a stream of ${STABLE.low} to ${STABLE.high}, a burst to 900, the stream again`,
       unit: 'requests per second',
-      width: 1000,
-      height: 170,
-      isFromZero: false,
       series: [
-        { name: 'normal range', style: 'band', points: points.map(({ analysis: { low, high } }, i) => [i, low, high]) },
+        { name: 'normal range', style: 'band', points: range },
         { name: 'value', points: line(({ value }) => value) },
         { name: 'mean', points: line(({ mean }) => mean) },
         { name: 'flagged', style: 'dots', points: flagged },
@@ -108,15 +94,13 @@ export function streamPanels({ points, truth }: StreamResult): Panel[] {
       rules: [{ name: 'true mean', y: truth.expected }],
     },
     {
+      ...size,
       title: 'z',
       unit: 'deviations',
-      width: 1000,
-      height: 170,
-      isFromZero: false,
       series: [{ name: 'z', points: line(({ z }) => z) }],
       rules: [
-        { name: 'threshold', y: points[0]?.analysis.threshold ?? 2 },
-        { name: '', y: -(points[0]?.analysis.threshold ?? 2) },
+        { name: 'threshold', y: threshold },
+        { name: '', y: -threshold },
       ],
     },
   ]
