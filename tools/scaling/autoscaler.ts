@@ -1,7 +1,5 @@
-/**
- * The algorithm of Kubernetes' HorizontalPodAutoscaler (autoscaling/v2), which KEDA uses too. It
- * follows replica_calculator.go and horizontal.go of pkg/controller/podautoscaler.
- */
+// The algorithm of Kubernetes' HorizontalPodAutoscaler (autoscaling/v2), which KEDA uses too: see
+// replica_calculator.go and horizontal.go of pkg/controller/podautoscaler.
 
 /** A ratio of measured to target this close to 1 changes nothing: the controller's default. */
 const TOLERANCE = 0.1
@@ -14,15 +12,9 @@ export type Metric =
   /** A figure from Prometheus, divided by the number of pods. */
   | { readonly kind: 'average'; readonly series: Series; readonly target: number }
 
-export interface Policy {
-  readonly type: 'Percent' | 'Pods'
-  readonly value: number
-  readonly periodS: number
-}
-
 export interface Rules {
   readonly stabilizationS: number
-  readonly policies: readonly Policy[]
+  readonly policies: readonly { readonly type: 'Percent' | 'Pods'; readonly value: number; readonly periodS: number }[]
 }
 
 export interface AutoscalerSpec {
@@ -48,16 +40,11 @@ export interface Readings {
   readonly series: Readonly<Record<Series, number | undefined>>
 }
 
-interface Event {
-  readonly atS: number
-  readonly change: number
-}
-
 /** One autoscaler with its recent recommendations and changes. */
 export class Autoscaler {
   readonly #spec: AutoscalerSpec
   readonly #recommendations: { readonly atS: number; readonly replicas: number }[] = []
-  readonly #events: Event[] = []
+  readonly #changes: { readonly atS: number; readonly by: number }[] = []
 
   constructor(spec: AutoscalerSpec) {
     this.#spec = spec
@@ -74,7 +61,7 @@ export class Autoscaler {
     const stable = this.#stabilize(nowS, current, wanted)
     const limited = this.#limit(nowS, current, stable)
     const replicas = Math.min(max, Math.max(min, limited))
-    if (replicas !== current) this.#events.push({ atS: nowS, change: replicas - current })
+    if (replicas !== current) this.#changes.push({ atS: nowS, by: replicas - current })
     return replicas
   }
 
@@ -95,8 +82,8 @@ export class Autoscaler {
     const isUp = wanted > current
     const { policies } = isUp ? this.#spec.up : this.#spec.down
     const proposals = policies.map(({ type, value, periodS }) => {
-      const changes = this.#events.filter(({ atS }) => atS > nowS - periodS)
-      const atStart = current - changes.reduce((sum, { change }) => sum + change, 0)
+      const changes = this.#changes.filter(({ atS }) => atS > nowS - periodS)
+      const atStart = current - changes.reduce((sum, { by }) => sum + by, 0)
       if (isUp) return type === 'Pods' ? atStart + value : Math.ceil(atStart * (1 + value / 100))
       return type === 'Pods' ? atStart - value : Math.trunc(atStart * (1 - value / 100))
     })
@@ -109,15 +96,14 @@ function proposalOf(metric: Metric, current: number, { pods, series }: Readings)
   if (metric.kind === 'cpu') return replicasByCpu(metric.target, current, pods)
   const value = series[metric.series]
   if (value === undefined) return undefined
-  const ratio = value / (metric.target * current)
-  return Math.abs(ratio - 1) <= TOLERANCE ? current : Math.ceil(value / metric.target)
+  return isWithinTolerance(value / (metric.target * current)) ? current : Math.ceil(value / metric.target)
 }
 
 function replicasByCpu(target: number, current: number, pods: readonly PodReading[]): number | undefined {
-  const settled = pods.filter(({ usage, isSettled }) => usage !== undefined && isSettled)
-  if (settled.length === 0) return undefined
-  const unsettled = pods.filter(({ usage, isSettled }) => usage !== undefined && !isSettled)
   const missing = pods.filter(({ usage }) => usage === undefined)
+  const measured = pods.filter(({ usage }) => usage !== undefined)
+  const [settled, unsettled] = [measured.filter(one => one.isSettled), measured.filter(one => !one.isSettled)]
+  if (settled.length === 0) return undefined
 
   const ratio = ratioOf(target, settled)
   if (missing.length === 0 && (unsettled.length === 0 || ratio <= 1)) {

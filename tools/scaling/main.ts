@@ -5,7 +5,7 @@ import { runCommand } from '../lib/options.ts'
 import { type Cell, formatMarkdownTable, replaceSection } from '../lib/table.ts'
 import type { AutoscalerSpec } from './autoscaler.ts'
 import { type Deployed, readDeployed, type TierSpec } from './manifests.ts'
-import { type Capacity, type Scenario, type Second, simulate } from './model.ts'
+import { simulate } from './model.ts'
 import { COMMAND, readOptions, type ScalingOptions } from './options.ts'
 import { drawComparison, drawScenario, type Run } from './plot.ts'
 import { SCENARIOS } from './scenarios.ts'
@@ -27,10 +27,11 @@ process.exitCode = await runCommand(COMMAND, args, async () => {
 
 /** Runs every scenario with the capacity as given, and with slower analyzers. */
 async function writeScenarios(options: ScalingOptions, deployed: Deployed): Promise<void> {
+  const common = { ...deployed, startS: options.startS }
   const rows: Cell[][] = []
   for (const scenario of SCENARIOS) {
     const runs = capacitiesOf(options).map(({ title, capacity }): Run => {
-      const seconds = runOne(scenario, deployed.analyzerByBacklog, capacity, options, deployed)
+      const seconds = simulate({ ...common, scenario, analyzer: deployed.analyzerByBacklog, capacity })
       const { gatewaysMax, rejected, analyzersMax, backlogMax, ageMaxS } = summarize(seconds)
       rows.push([scenario.name, title, gatewaysMax, rejected, analyzersMax, backlogMax, `${ageMaxS} s`])
       return { title, seconds }
@@ -44,10 +45,11 @@ async function writeScenarios(options: ScalingOptions, deployed: Deployed): Prom
 /** Compares autoscalers for the analyzers, with slower analyzers. */
 async function writeComparison(options: ScalingOptions, deployed: Deployed): Promise<void> {
   const { capacity } = capacitiesOf(options)[1]
+  const common = { ...deployed, startS: options.startS }
   const rows: Cell[][] = []
   for (const scenario of SCENARIOS) {
     const runs = variantsOf(deployed).map(({ title, analyzer }): Run => {
-      const seconds = runOne(scenario, analyzer, capacity, options, deployed)
+      const seconds = simulate({ ...common, scenario, analyzer, capacity })
       const { analyzersMax, reversals, backlogMax, ageMaxS, laggingS, analyzerMinutes } = summarize(seconds)
       const times = [`${ageMaxS} s`, `${laggingS} s`]
       rows.push([scenario.name, title, analyzersMax, reversals, backlogMax, ...times, analyzerMinutes])
@@ -74,16 +76,6 @@ function variantsOf({ analyzer, analyzerByBacklog }: Deployed): { title: string;
     { title: 'keda, scale up after 30 s', analyzer: changed(({ up }) => ({ up: { ...up, stabilizationS: 30 } })) },
     { title: 'keda, scale down at once', analyzer: changed(({ down }) => ({ down: { ...down, stabilizationS: 0 } })) },
   ]
-}
-
-function runOne(
-  scenario: Scenario,
-  analyzer: TierSpec,
-  capacity: Capacity,
-  { startS }: ScalingOptions,
-  { gateway, partitions }: Deployed,
-): Second[] {
-  return simulate({ scenario, gateway, analyzer, partitions, capacity, startS })
 }
 
 /** The capacity as given, and one with slower analyzers: only then do they have to scale. */

@@ -5,35 +5,37 @@ import type { AutoscalerSpec, Metric, Rules } from './autoscaler.ts'
 
 const K8S = new URL('../../k8s/', import.meta.url)
 
+const policy = z
+  .object({ type: z.enum(['Percent', 'Pods']), value: z.number(), periodSeconds: z.number() })
+  .transform(({ type, value, periodSeconds }) => ({ type, value, periodS: periodSeconds }))
+
+/** The model implements only the policy that Kubernetes uses by default. */
 const rules = z
-  .object({
-    stabilizationWindowSeconds: z.number(),
-    // The only policy that the model implements, and Kubernetes' default.
-    selectPolicy: z.literal('Max'),
-    policies: z.array(z.object({ type: z.enum(['Percent', 'Pods']), value: z.number(), periodSeconds: z.number() })),
-  })
-  .transform(
-    ({ stabilizationWindowSeconds, policies }): Rules => ({
-      stabilizationS: stabilizationWindowSeconds,
-      policies: policies.map(({ type, value, periodSeconds }) => ({ type, value, periodS: periodSeconds })),
-    }),
-  )
+  .object({ stabilizationWindowSeconds: z.number(), selectPolicy: z.literal('Max'), policies: z.array(policy) })
+  .transform(({ stabilizationWindowSeconds: stabilizationS, policies }): Rules => ({ stabilizationS, policies }))
+
+const behavior = z.object({ scaleUp: rules, scaleDown: rules })
 
 const utilization = z.coerce.number().transform((percent): Metric => ({ kind: 'cpu', target: percent / 100 }))
 
-const trigger = z.union([
-  z
-    .object({ type: z.literal('cpu'), metadata: z.object({ value: utilization }) })
-    .transform(({ metadata }) => metadata.value),
-  z
-    .object({
-      type: z.literal('prometheus'),
-      name: z.enum(['age', 'size']),
-      metricType: z.literal('AverageValue'),
-      metadata: z.object({ threshold: z.coerce.number() }),
-    })
-    .transform(({ name, metadata }): Metric => ({ kind: 'average', series: name, target: metadata.threshold })),
-])
+const cpuMetric = z
+  .object({
+    resource: z.object({ name: z.literal('cpu'), target: z.object({ averageUtilization: utilization }) }),
+  })
+  .transform(({ resource }) => resource.target.averageUtilization)
+
+const cpuTrigger = z
+  .object({ type: z.literal('cpu'), metadata: z.object({ value: utilization }) })
+  .transform(({ metadata }) => metadata.value)
+
+const prometheusTrigger = z
+  .object({
+    type: z.literal('prometheus'),
+    name: z.enum(['age', 'size']),
+    metricType: z.literal('AverageValue'),
+    metadata: z.object({ threshold: z.coerce.number() }),
+  })
+  .transform(({ name, metadata }): Metric => ({ kind: 'average', series: name, target: metadata.threshold }))
 
 /** A quantity of CPU, such as 500m. */
 const cores = z.string().transform(text => (text.endsWith('m') ? Number(text.slice(0, -1)) / 1000 : Number(text)))
@@ -57,48 +59,46 @@ export interface TierSpec {
 }
 
 export function readDeployed(): Deployed {
-  const analyzerCpu = readCpu('base/analyzer.yaml')
   return {
     gateway: { autoscaler: readAutoscaler('base/gateway.yaml'), ...readCpu('base/gateway.yaml') },
-    analyzer: { autoscaler: readAutoscaler('base/analyzer.yaml'), ...analyzerCpu },
-    analyzerByBacklog: { autoscaler: readScaledObject('components/keda/analyzer.yaml'), ...analyzerCpu },
+    analyzer: { autoscaler: readAutoscaler('base/analyzer.yaml'), ...readCpu('base/analyzer.yaml') },
+    analyzerByBacklog: {
+      autoscaler: readScaledObject('components/keda/analyzer.yaml'),
+      ...readCpu('base/analyzer.yaml'),
+    },
     partitions: readPartitions(),
   }
 }
 
 function readAutoscaler(file: string): AutoscalerSpec {
   const get = reader(file, 'HorizontalPodAutoscaler')
-  const metric = z.object({
-    resource: z.object({ name: z.literal('cpu'), target: z.object({ averageUtilization: utilization }) }),
-  })
+  const { scaleUp, scaleDown } = get(behavior, 'spec', 'behavior')
   return {
     min: get(z.number(), 'spec', 'minReplicas'),
     max: get(z.number(), 'spec', 'maxReplicas'),
-    metrics: get(z.array(metric), 'spec', 'metrics').map(({ resource }) => resource.target.averageUtilization),
-    up: get(rules, 'spec', 'behavior', 'scaleUp'),
-    down: get(rules, 'spec', 'behavior', 'scaleDown'),
+    metrics: get(z.array(cpuMetric), 'spec', 'metrics'),
+    up: scaleUp,
+    down: scaleDown,
   }
 }
 
 function readScaledObject(file: string): AutoscalerSpec {
   const get = reader(file, 'ScaledObject')
-  const behavior = ['spec', 'advanced', 'horizontalPodAutoscalerConfig', 'behavior']
+  const { scaleUp, scaleDown } = get(behavior, 'spec', 'advanced', 'horizontalPodAutoscalerConfig', 'behavior')
   return {
     min: get(z.number(), 'spec', 'minReplicaCount'),
     max: get(z.number(), 'spec', 'maxReplicaCount'),
-    metrics: get(z.array(trigger), 'spec', 'triggers'),
-    up: get(rules, ...behavior, 'scaleUp'),
-    down: get(rules, ...behavior, 'scaleDown'),
+    metrics: get(z.array(z.union([cpuTrigger, prometheusTrigger])), 'spec', 'triggers'),
+    up: scaleUp,
+    down: scaleDown,
   }
 }
 
 function readCpu(file: string): Pick<TierSpec, 'requestCores' | 'usableCores'> {
-  const get = reader(file, 'Deployment')
-  const resources = ['spec', 'template', 'spec', 'containers', 0, 'resources']
-  return {
-    requestCores: get(cores, ...resources, 'requests', 'cpu'),
-    usableCores: Math.min(1, get(cores, ...resources, 'limits', 'cpu')),
-  }
+  const cpu = z.object({ cpu: cores })
+  const path = ['spec', 'template', 'spec', 'containers', 0, 'resources']
+  const { requests, limits } = reader(file, 'Deployment')(z.object({ requests: cpu, limits: cpu }), ...path)
+  return { requestCores: requests.cpu, usableCores: Math.min(1, limits.cpu) }
 }
 
 function readPartitions(): number {

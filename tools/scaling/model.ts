@@ -97,18 +97,13 @@ function serve(tier: Tier, atS: number, load: number, { gateway, capacity }: Mod
   const ready = tier.ready(atS)
   const most = gateway.usableCores * capacity.gatewaySamplesPerCore
   const each = Math.min(load / ready.length, most)
-  for (const pod of ready) tier.use(pod, each / capacity.gatewaySamplesPerCore)
+  for (const pod of ready) pod.usedCoreS += each / capacity.gatewaySamplesPerCore
   return { samples: each * ready.length, cpu: each / capacity.gatewaySamplesPerCore / gateway.requestCores }
 }
 
 /** Simulates a second of the analyzers. Returns the share of CPU used. */
-function drain(
-  tier: Tier,
-  atS: number,
-  backlog: Backlog,
-  owners: Owners,
-  { analyzer, capacity }: ModelOptions,
-): number {
+function drain(tier: Tier, atS: number, backlog: Backlog, owners: Owners, options: ModelOptions): number {
+  const { analyzer, capacity } = options
   const ready = tier.ready(atS)
   const most = analyzer.usableCores * capacity.analyzerSamplesPerCore
   let cores = 0
@@ -118,7 +113,7 @@ function drain(
     const share = Math.min(1, most / wanted)
     if (wanted > 0) for (const { partition, samples } of pending) backlog.take(partition, samples * share)
     const used = Math.min(most, wanted) / capacity.analyzerSamplesPerCore
-    tier.use(pod, used)
+    pod.usedCoreS += used
     cores += used
   }
   return cores / (ready.length * analyzer.requestCores)
@@ -128,8 +123,8 @@ function drain(
 class Owners {
   readonly #partitions: number
   #members = ''
-  #owned: ReadonlyMap<Pod, readonly number[]> = new Map()
-  readonly #ownerOf = new Map<number, { readonly name: string; readonly sinceS: number }>()
+  /** By partition: the owner, and from when it works. */
+  readonly #owners = new Map<number, { readonly pod: Pod; readonly sinceS: number }>()
 
   constructor(partitions: number) {
     this.#partitions = partitions
@@ -139,22 +134,17 @@ class Owners {
   at(nowS: number, ready: readonly Pod[]): Map<Pod, number[]> {
     const names = ready.map(({ name }) => name)
     if (names.join() !== this.#members) this.#assign(nowS, ready, names)
-    return new Map(
-      [...this.#owned].map(([pod, partitions]) => [
-        pod,
-        partitions.filter(partition => (this.#ownerOf.get(partition)?.sinceS ?? 0) <= nowS),
-      ]),
-    )
+    const owned = new Map<Pod, number[]>(ready.map(pod => [pod, []]))
+    for (const [partition, { pod, sinceS }] of this.#owners) if (sinceS <= nowS) owned.get(pod)?.push(partition)
+    return owned
   }
 
   #assign(nowS: number, ready: readonly Pod[], names: readonly string[]): void {
-    const isFirst = this.#members === ''
+    const sinceS = this.#members === '' ? nowS : nowS + HANDOFF_S
     this.#members = names.join()
-    this.#owned = new Map(ready.map(pod => [pod, assignedTo(pod.name, names, this.#partitions)]))
-    for (const [{ name }, partitions] of this.#owned) {
-      for (const partition of partitions) {
-        if (this.#ownerOf.get(partition)?.name === name) continue
-        this.#ownerOf.set(partition, { name, sinceS: isFirst ? nowS : nowS + HANDOFF_S })
+    for (const pod of ready) {
+      for (const partition of assignedTo(pod.name, names, this.#partitions)) {
+        if (this.#owners.get(partition)?.pod !== pod) this.#owners.set(partition, { pod, sinceS })
       }
     }
   }

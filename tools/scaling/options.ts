@@ -2,17 +2,8 @@ import { readFileSync } from 'node:fs'
 import { z } from 'zod'
 import { type Command, integer, parseCommandLine, text, UsageError } from '../lib/options.ts'
 
-export interface ScalingOptions {
-  /** Where the capacities come from, for the page. */
-  readonly source: string
-  readonly gatewaySamplesPerCore: number
-  readonly analyzerSamplesPerCore: number
-  readonly startS: number
-  /** How many times slower the analyzers are in the second run of each scenario. */
-  readonly slower: number
-}
-
 const CAPACITY = 'tools/scaling/capacity.json'
+const SLOWER_HELP = 'how many times slower the analyzers are in the second run of each scenario'
 const COUNT = { min: 1, max: 1_000_000_000 }
 
 export const COMMAND = {
@@ -28,11 +19,7 @@ export const COMMAND = {
     gateway: integer({ ...COUNT, help: "samples/s that one core of a gateway accepts, instead of the file's" }),
     analyzer: integer({ ...COUNT, help: "samples/s that one core of an analyzer analyses, instead of the file's" }),
     start: integer({ ...COUNT, default: 20, help: 'seconds from the request for a pod until it is ready' }),
-    slower: integer({
-      ...COUNT,
-      default: 100,
-      help: 'how many times slower the analyzers are in the second run of each scenario',
-    }),
+    slower: integer({ ...COUNT, default: 100, help: SLOWER_HELP }),
   },
   examples: ['', '--gateway 20000 --start 60'],
 } satisfies Command
@@ -43,8 +30,10 @@ const capacitySchema = z.object({
   analyzerSamplesPerCore: z.number().positive(),
 })
 
-/** Parses the command line and reads the capacity file. */
-export function readOptions(args: readonly string[]): ScalingOptions {
+export type ScalingOptions = ReturnType<typeof readOptions>
+
+/** Parses the command line and reads the capacity file. `source` says where capacities come from. */
+export function readOptions(args: readonly string[]) {
   const { capacity, gateway, analyzer, start, slower } = parseCommandLine(COMMAND, args).values
   const measured = readCapacity(capacity)
   const isGiven = gateway !== undefined || analyzer !== undefined

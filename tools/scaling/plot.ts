@@ -1,4 +1,4 @@
-import { drawSvg, type Panel, type Series } from '../lib/plot.ts'
+import { drawSvg, type Series } from '../lib/plot.ts'
 import type { Second } from './model.ts'
 
 const WIDTH = 340
@@ -12,13 +12,6 @@ export interface Run {
   readonly seconds: readonly Second[]
 }
 
-interface Line {
-  readonly name: string
-  readonly colour: string
-  of(second: Second): number
-}
-
-/** A panel as `Panel` has it, with lines in place of series. */
 interface Measure {
   readonly unit: string
   readonly format: string
@@ -26,59 +19,57 @@ interface Measure {
   readonly lines: readonly Line[]
 }
 
-const AGE: Measure = {
-  unit: 'oldest sample, s',
-  format: '~s',
-  lines: [{ name: 'age', colour: '#54a24b', of: ({ ageS }) => ageS }],
+interface Line {
+  readonly name: string
+  readonly colour: string
+  readonly of: (second: Second) => number
 }
+
+const [BLUE, ORANGE, RED, GREEN, GREY] = ['#4c78a8', '#f58518', '#e45756', '#54a24b', '#9d9da1'] as const
+
+const line = (name: string, colour: string, of: Line['of']): Line => ({ name, colour, of })
+
+const AGE = { unit: 'oldest sample, s', format: '~s', lines: [line('age', GREEN, ({ ageS }) => ageS)] }
 
 const MEASURES: readonly Measure[] = [
   {
     unit: 'samples/s',
     format: '~s',
-    lines: [
-      { name: 'load', colour: '#4c78a8', of: ({ load }) => load },
-      { name: 'rejected', colour: '#e45756', of: ({ rejected }) => rejected },
-    ],
+    lines: [line('load', BLUE, ({ load }) => load), line('rejected', RED, ({ rejected }) => rejected)],
   },
   {
     unit: 'pods',
     format: 'd',
     style: 'step',
     lines: [
-      { name: 'gateways', colour: '#4c78a8', of: ({ gateways }) => gateways },
-      { name: 'analyzers', colour: '#f58518', of: ({ analyzers }) => analyzers },
+      line('gateways', BLUE, ({ gateways }) => gateways),
+      line('analyzers', ORANGE, ({ analyzers }) => analyzers),
     ],
   },
   {
     unit: 'CPU of request',
     format: '.0%',
     lines: [
-      { name: 'gateways', colour: '#4c78a8', of: ({ gatewayCpu }) => gatewayCpu },
-      { name: 'analyzers', colour: '#f58518', of: ({ analyzerCpu }) => analyzerCpu },
-      { name: 'target', colour: '#9d9da1', of: () => 0.7 },
+      line('gateways', BLUE, ({ gatewayCpu }) => gatewayCpu),
+      line('analyzers', ORANGE, ({ analyzerCpu }) => analyzerCpu),
+      line('target', GREY, () => 0.7),
     ],
   },
   AGE,
 ]
 
 const COMPARED: readonly Measure[] = [
-  {
-    unit: 'analyzers',
-    format: 'd',
-    style: 'step',
-    lines: [{ name: '', colour: '', of: ({ analyzers }) => analyzers }],
-  },
+  { unit: 'analyzers', format: 'd', style: 'step', lines: [line('', '', ({ analyzers }) => analyzers)] },
   AGE,
 ]
-const RUN_COLOURS = ['#9d9da1', '#4c78a8', '#e45756', '#54a24b', '#f58518']
+const RUN_COLOURS = [GREY, BLUE, RED, GREEN, ORANGE]
 
 /** Draws a scenario: a column for each run, with panels for load, pods, CPU and age. */
 export function drawScenario(title: string, runs: readonly Run[]): Promise<string> {
-  const rows = MEASURES.map(measure =>
+  const rows = MEASURES.map((measure, row) =>
     runs.map(run => {
-      const series = measure.lines.map(line => seriesOf(run, measure, line))
-      return panelOf(measure, { title: measure === MEASURES[0] ? run.title : '', width: WIDTH, runs, series })
+      const series = measure.lines.map(one => seriesOf(run, measure, one))
+      return { ...panelOf(measure, runs), title: row === 0 ? run.title : '', width: WIDTH, series }
     }),
   )
   return drawSvg({ title, xTitle: 'minutes', rows })
@@ -88,23 +79,17 @@ export function drawScenario(title: string, runs: readonly Run[]): Promise<strin
 export function drawComparison(title: string, runs: readonly Run[]): Promise<string> {
   const rows = COMPARED.map(measure => {
     const series = runs.flatMap((run, i) =>
-      measure.lines.map(line =>
-        seriesOf(run, measure, { ...line, name: run.title, colour: RUN_COLOURS[i] ?? 'black' }),
-      ),
+      measure.lines.map(({ of }) => seriesOf(run, measure, line(run.title, RUN_COLOURS[i] ?? 'black', of))),
     )
-    return [panelOf(measure, { title: '', width: 2 * WIDTH, runs, series })]
+    return [{ ...panelOf(measure, runs), title: '', width: 2 * WIDTH, series }]
   })
   return drawSvg({ title, xTitle: 'minutes', rows })
 }
 
-interface Look extends Pick<Panel, 'title' | 'width' | 'series'> {
-  readonly runs: readonly Run[]
-}
-
-function panelOf({ unit, format, lines }: Measure, { runs, ...look }: Look): Panel {
+function panelOf({ unit, format, lines }: Measure, runs: readonly Run[]) {
   // Equal axes in all columns, so that they can be compared.
   const top = Math.max(1, ...runs.flatMap(({ seconds }) => lines.flatMap(({ of }) => seconds.map(of))))
-  return { unit, format, height: HEIGHT, domain: [0, top * 1.05], ...look }
+  return { unit, format, height: HEIGHT, domain: [0, top * 1.05] as const }
 }
 
 /** Keeps the maximum of each ten seconds, and only the ends of a flat stretch. */

@@ -13,11 +13,8 @@ export interface Pod {
   readonly name: string
   readonly createdS: number
   readonly readyS: number
-}
-
-interface Usage {
-  /** Core seconds since it was last measured. */
-  sinceMeasured: number
+  /** Core seconds since its CPU was last measured. */
+  usedCoreS: number
   measuredCores: number | undefined
   measuredAtS: number
 }
@@ -28,8 +25,7 @@ export class Tier {
   readonly #spec: TierSpec
   readonly #startS: number
   readonly #autoscaler: Autoscaler
-  readonly #usage = new Map<Pod, Usage>()
-  #pods: Pod[] = []
+  readonly #pods: Pod[] = []
   #made = 0
 
   constructor(name: string, spec: TierSpec, { startS, pods }: { readonly startS: number; readonly pods: number }) {
@@ -50,12 +46,6 @@ export class Tier {
     return this.#pods.filter(({ readyS }) => readyS <= nowS)
   }
 
-  /** Records that `pod` used `cores` for a second. */
-  use(pod: Pod, cores: number): void {
-    const usage = this.#usage.get(pod)
-    if (usage !== undefined) usage.sinceMeasured += cores
-  }
-
   /** Measures or scales if it is time for it. */
   tick(nowS: number, series: Readings['series']): void {
     if (nowS % MEASURE_S === 0) this.#measure(nowS)
@@ -64,36 +54,36 @@ export class Tier {
   }
 
   #measure(nowS: number): void {
-    for (const [pod, usage] of this.#usage) {
+    for (const pod of this.#pods) {
       // A rate needs two measurements.
       if (pod.createdS <= nowS - MEASURE_S) {
-        usage.measuredCores = usage.sinceMeasured / MEASURE_S
-        usage.measuredAtS = nowS
+        pod.measuredCores = pod.usedCoreS / MEASURE_S
+        pod.measuredAtS = nowS
       }
-      usage.sinceMeasured = 0
+      pod.usedCoreS = 0
     }
   }
 
   #scale(nowS: number, series: Readings['series']): void {
-    const pods = this.#pods.map(pod => {
-      const usage = this.#usage.get(pod)
-      const isYoung = pod.createdS > nowS - CPU_INITIALIZATION_S
-      const wasReady = (usage?.measuredAtS ?? 0) >= pod.readyS + MEASURE_S
-      return {
-        usage: usage?.measuredCores,
-        request: this.#spec.requestCores,
-        isSettled: pod.readyS <= nowS && (!isYoung || wasReady),
-      }
+    const pods = this.#pods.map(({ createdS, readyS, measuredCores, measuredAtS }) => {
+      const isYoung = createdS > nowS - CPU_INITIALIZATION_S
+      const isSettled = readyS <= nowS && (!isYoung || measuredAtS >= readyS + MEASURE_S)
+      return { usage: measuredCores, request: this.#spec.requestCores, isSettled }
     })
     const wanted = this.#autoscaler.decide(nowS, this.size, { pods, series })
     while (this.size < wanted) this.#add(nowS)
     // Kubernetes removes the pods that are not ready first, then the youngest.
-    for (const pod of this.#pods.splice(wanted)) this.#usage.delete(pod)
+    this.#pods.splice(wanted)
   }
 
   #add(nowS: number): void {
-    const pod: Pod = { name: `${this.#name}-${this.#made++}`, createdS: nowS, readyS: nowS + this.#startS }
-    this.#pods.push(pod)
-    this.#usage.set(pod, { sinceMeasured: 0, measuredCores: undefined, measuredAtS: Number.NEGATIVE_INFINITY })
+    this.#pods.push({
+      name: `${this.#name}-${this.#made++}`,
+      createdS: nowS,
+      readyS: nowS + this.#startS,
+      usedCoreS: 0,
+      measuredCores: undefined,
+      measuredAtS: Number.NEGATIVE_INFINITY,
+    })
   }
 }
