@@ -1,4 +1,4 @@
-import { readdir, stat } from 'node:fs/promises'
+import { readdir, readFile, stat } from 'node:fs/promises'
 import { basename, extname, join, relative } from 'node:path'
 import { Failure } from '../lib/options.ts'
 
@@ -15,6 +15,15 @@ export interface Input {
 export interface Inputs {
   readonly isFolder: boolean
   readonly files: readonly Input[]
+}
+
+/** Returns the text of a file; `name` says which in a message. */
+export async function readText(path: string, name: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8')
+  } catch (error) {
+    throw new Failure(`cannot read ${name}: no such file, or no permission`, { cause: error })
+  }
 }
 
 /** Returns the file, or every .csv file in and below the folder, sorted by name. */

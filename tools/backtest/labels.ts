@@ -1,8 +1,8 @@
-import { readFile } from 'node:fs/promises'
 import { toMilliseconds } from '@tidemark/shared/sample/sample'
 import { parse } from 'csv-parse/sync'
 import { z } from 'zod'
 import { Failure } from '../lib/options.ts'
+import { readText } from './inputs.ts'
 
 /** A time range with an anomaly: Unix milliseconds, both ends included. */
 export interface LabelWindow {
@@ -23,13 +23,7 @@ const FORMS = 'expected {"file.csv": [["start", "end"], ...]}, [["start", "end"]
 
 /** Reads labels from a JSON or a CSV file. */
 export async function readLabels(path: string, name: string): Promise<Labels> {
-  let text: string
-  try {
-    text = await readFile(path, 'utf8')
-  } catch (error) {
-    throw new Failure(`cannot read the labels ${name}: no such file, or no permission`, { cause: error })
-  }
-  return parseLabels(text, name)
+  return parseLabels(await readText(path, `the labels ${name}`), name)
 }
 
 export function parseLabels(text: string, name: string): Labels {
@@ -47,19 +41,16 @@ export function parseLabels(text: string, name: string): Labels {
  */
 export function windowsOf(labels: Labels, file: string): readonly LabelWindow[] | undefined {
   if (labels.kind === 'one') return labels.windows
-  const exact = labels.byName.get(file)
-  if (exact !== undefined) return exact
-  const ending = [...labels.byName].find(([name]) => name.endsWith(`/${file}`) || file.endsWith(`/${name}`))
-  return ending?.[1]
+  const isSame = (name: string): boolean => name.endsWith(`/${file}`) || file.endsWith(`/${name}`)
+  return labels.byName.get(file) ?? [...labels.byName].find(([name]) => isSame(name))?.[1]
 }
 
 function parseJson(text: string, name: string): unknown {
   try {
     return JSON.parse(text)
   } catch (error) {
-    throw new Failure(`the labels ${name} are not valid JSON: ${error instanceof Error ? error.message : ''}`, {
-      cause: error,
-    })
+    const reason = error instanceof Error ? error.message : ''
+    throw new Failure(`the labels ${name} are not valid JSON: ${reason}`, { cause: error })
   }
 }
 

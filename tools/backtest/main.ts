@@ -7,7 +7,7 @@ import { type BacktestOptions, COMMAND, readOptions } from './options.ts'
 import { writePlot } from './plot.ts'
 import { PlotPoints } from './plot-points.ts'
 import { renderReport } from './report.ts'
-import { type FileResult, runFile } from './run-file.ts'
+import { runFile } from './run-file.ts'
 import { ScoreFile } from './score-file.ts'
 import { addTally, createTally, type Tally } from './tally.ts'
 import { detectorVariant, rulesVariant, type Variant } from './variant.ts'
@@ -55,21 +55,18 @@ async function runInputs(run: Run): Promise<{ totals: Tally[]; rejections: strin
   let bytesBefore = 0
   for (const input of files) {
     const result = await runInput(input, run, bytes => progress.update(bytesBefore + bytes, input.file))
-    for (const [index, tally] of result.tallies.entries()) addTally(totals[index] ?? createTally(), tally)
+    for (const [index, total] of totals.entries()) addTally(total, result.tallies[index] ?? createTally())
     rejections.push(...result.rejections)
     bytesBefore += input.bytes
   }
   return { totals, rejections }
 }
 
-async function runInput(
-  { path, file, name }: Input,
-  { inputs, variants, windows: byFile, options }: Run,
-  onBytes: (bytes: number) => void,
-): Promise<FileResult> {
+async function runInput({ path, file, name }: Input, run: Run, onBytes: (bytes: number) => void) {
+  const { inputs, variants, options } = run
   const place = (given: string, extension: string): string =>
     inputs.isFolder ? join(fromHere(given), file.replace(/csv$/i, extension)) : fromHere(given)
-  const windows = byFile?.get(file)
+  const windows = run.windows?.get(file)
   await using scores = options.scores === undefined ? undefined : await ScoreFile.create(place(options.scores, 'csv'))
   const points = options.plot === undefined ? undefined : new PlotPoints(variants.map(variant => variant.name))
   const result = await runFile({ path, name, variants, windows, scores, points, onBytes })

@@ -1,15 +1,5 @@
-import { DETECTOR_NAMES, type DetectorName } from '@tidemark/shared/detection/detectors/registry'
+import { DETECTOR_NAMES } from '@tidemark/shared/detection/detectors/registry'
 import { type Command, choice, parseCommandLine, repeated, text, UsageError } from '../lib/options.ts'
-
-export interface BacktestOptions {
-  /** A CSV file, or a folder of them. */
-  readonly input: string
-  readonly rules: readonly string[]
-  readonly detectors: readonly DetectorName[]
-  readonly labels: string | undefined
-  readonly scores: string | undefined
-  readonly plot: string | undefined
-}
 
 export const COMMAND = {
   call: 'npm run backtest --',
@@ -56,7 +46,9 @@ export const COMMAND = {
   ],
 } satisfies Command
 
-export function readOptions(args: readonly string[]): BacktestOptions {
+export type BacktestOptions = ReturnType<typeof readOptions>
+
+export function readOptions(args: readonly string[]) {
   const { values, operands } = parseCommandLine(COMMAND, args)
   const { rules, labels, scores, plot } = values
   const [input, extra] = operands

@@ -2,7 +2,7 @@ import type { Judged } from '@tidemark/shared/detection/judge'
 import type { Sample } from '@tidemark/shared/sample/sample'
 
 /** Panels of a plot: more would be unreadable. */
-export const PANELS_MAX = 24
+const PANELS_MAX = 24
 
 /** Buckets of a panel: two per pixel. Each shows its minimum, maximum and all flags. */
 const BUCKETS = 3000
@@ -30,15 +30,11 @@ export interface KeyPoints {
 export class PlotPoints {
   readonly #names: readonly string[]
   readonly #panels = new Map<string, PlotPoint[]>()
-  #isFull = false
+  /** Whether there are more keys and variants than panels. */
+  isFull = false
 
   constructor(variants: readonly string[]) {
     this.#names = variants
-  }
-
-  /** Whether there are more keys and variants than panels. */
-  get isFull(): boolean {
-    return this.#isFull
   }
 
   add(variant: number, { key, value, timestamp }: Sample, judged: Judged): void {
@@ -47,7 +43,7 @@ export class PlotPoints {
     const points = this.#panels.get(title) ?? []
     if (points.length === 0) {
       if (this.#panels.size >= PANELS_MAX) {
-        this.#isFull = true
+        this.isFull = true
         return
       }
       this.#panels.set(title, points)

@@ -13,7 +13,7 @@ const MARGIN = 0.15
 
 const COLOURS = { value: '#1f4e79', range: '#b9d3ea', label: '#f5c84c', flagged: '#e08214', alert: '#c51b1b' } as const
 
-export interface Plot {
+interface Plot {
   readonly title: string
   readonly panels: readonly KeyPoints[]
   readonly windows: readonly LabelWindow[]
@@ -40,6 +40,7 @@ function panelOf({ title, points }: KeyPoints, windows: readonly LabelWindow[]):
   const clamp = (value: number | null): number | null =>
     value === null ? null : Math.min(domain[1], Math.max(domain[0], value))
   const labels = windows.map(({ start, end }) => [start, end])
+  const labelled = { name: 'labelled', style: 'span', colour: COLOURS.label, points: labels } as const
   const range = points.map(point => [point.timestamp, clamp(point.low), clamp(point.high)])
   const values = points.map(({ timestamp, value }) => [timestamp, value])
   const flagged = points.filter(({ isFlagged }) => isFlagged).map(({ timestamp, value }) => [timestamp, value])
@@ -51,9 +52,7 @@ function panelOf({ title, points }: KeyPoints, windows: readonly LabelWindow[]):
     height: HEIGHT,
     domain,
     series: [
-      ...(labels.length > 0
-        ? [{ name: 'labelled', style: 'span', colour: COLOURS.label, points: labels } as const]
-        : []),
+      ...(labels.length > 0 ? [labelled] : []),
       { name: 'alert', style: 'span', colour: COLOURS.alert, points: alertSpans(points) },
       { name: 'normal range', style: 'band', colour: COLOURS.range, points: range },
       { name: 'value', colour: COLOURS.value, points: values },

@@ -2,7 +2,7 @@ import { formatCount, formatDuration, formatNumber, formatShare } from '../lib/f
 import { formatTable } from '../lib/table.ts'
 import { type Hits, meanDelayMs, perDay, precision, recall, type Tally } from './tally.ts'
 
-export interface Line {
+interface Line {
   readonly name: string
   readonly tally: Tally
 }
@@ -17,23 +17,14 @@ export function renderReport(lines: readonly Line[]): string {
     const { samples, warming, flagged, alerts, spanMs } = tally
     const share = formatShare(flagged.count, samples - warming)
     const rate = perDay(alerts.count, spanMs)
-    const cells = [
-      name,
-      samples,
-      warming,
-      flagged.count,
-      share,
-      alerts.count,
-      Number.isFinite(rate) ? formatNumber(rate) : '-',
-    ]
+    const shown = Number.isFinite(rate) ? formatNumber(rate) : '-'
+    const cells = [name, samples, warming, flagged.count, share, alerts.count, shown]
     return isLabelled ? [...cells, ...hitCells(flagged), ...hitCells(alerts)] : cells
   })
   const windows = lines[0]?.tally.flagged.windows ?? 0
-  const notes = isLabelled
-    ? [`${formatCount(windows)} labelled windows. The delay is the mean over the found windows.`]
-    : []
+  const note = `${formatCount(windows)} labelled windows. The delay is the mean over the found windows.`
   const table = formatTable(isLabelled ? [...HEAD, ...HIT_HEAD] : HEAD, rows, { align: 'right' })
-  return [table, ...notes, ...lines.flatMap(notScored)].join('\n')
+  return [table, ...(isLabelled ? [note] : []), ...lines.flatMap(notScored)].join('\n')
 }
 
 function hitCells(hits: Hits): string[] {

@@ -1,12 +1,14 @@
 import { createReadStream } from 'node:fs'
 import { toUnitScore } from '@tidemark/shared/detection/detectors/detector'
 import type { Judged } from '@tidemark/shared/detection/judge'
+import type { Sample } from '@tidemark/shared/sample/sample'
+import { Failure } from '../lib/options.ts'
+import { type CsvRow, readCsv } from '../start/csv.ts'
 import { KeyJudge } from './key-judge.ts'
 import type { LabelWindow } from './labels.ts'
 import type { PlotPoints } from './plot-points.ts'
-import { readRows } from './rows.ts'
 import type { ScoreFile } from './score-file.ts'
-import { createTally, HitCounter, type Tally } from './tally.ts'
+import { createTally, HitCounter } from './tally.ts'
 import type { Variant } from './variant.ts'
 
 /** Rejected rows that are described. */
@@ -26,37 +28,29 @@ export interface RunFileOptions {
   readonly onBytes: (bytes: number) => void
 }
 
-export interface FileResult {
-  /** In the order of the variants. */
-  readonly tallies: readonly Tally[]
-  /** Descriptions of the first rejected rows. */
-  readonly rejections: readonly string[]
-}
-
-/** Runs a file through each variant. Memory grows with the number of keys, not with the file. */
-export async function runFile(options: RunFileOptions): Promise<FileResult> {
-  const { path, name, variants, windows, scores, points } = options
+/**
+ * Runs a file through each variant. Returns a tally for each, and describes the first rejected
+ * rows. Memory grows with the number of keys, not with the file.
+ */
+export async function runFile({ path, name, variants, windows, scores, points, onBytes }: RunFileOptions) {
   const rejections: string[] = []
   const runs = variants.map(variant => new VariantRun(variant, windows))
   let rows = 0
   let first = Number.POSITIVE_INFINITY
   let last = Number.NEGATIVE_INFINITY
-  for await (const row of readRows(createReadStream(path), name)) {
-    if (rows++ % 1024 === 0) options.onBytes(row.bytes)
-    const { sample } = row
-    if (sample === undefined && rejections.length < REJECTIONS_MAX) {
-      rejections.push(`${name}:${row.line}: ${row.reason}`)
-    }
+  for await (const row of readRows(path, name)) {
+    if (rows++ % 1024 === 0) onBytes(row.bytes)
     let score = 0
-    if (sample !== undefined) {
+    if (row.kind === 'sample') {
+      const { sample } = row
       first = Math.min(first, sample.timestamp)
       last = Math.max(last, sample.timestamp)
       for (const [index, run] of runs.entries()) {
-        const judged = run.step(sample.key, sample.value, sample.timestamp, last)
+        const judged = run.step(sample, last)
         points?.add(index, sample, judged)
         if (index === 0) score = toUnitScore(Math.abs(judged.score), judged.threshold)
       }
-    }
+    } else if (rejections.length < REJECTIONS_MAX) rejections.push(`${name}:${row.line}: ${row.reason}`)
     await scores?.write(row, score)
   }
   for (const { tally } of runs) {
@@ -65,6 +59,18 @@ export async function runFile(options: RunFileOptions): Promise<FileResult> {
     tally.spanMs = Math.max(0, last - first)
   }
   return { tallies: runs.map(({ tally }) => tally), rejections }
+}
+
+async function* readRows(path: string, name: string): AsyncGenerator<CsvRow> {
+  const file = createReadStream(path)
+  try {
+    yield* readCsv(file, name)
+  } catch (error) {
+    if (!(error instanceof Error) || !('code' in error)) throw error
+    throw new Failure(`cannot read ${name}: ${error.message}`, { cause: error })
+  } finally {
+    file.destroy()
+  }
 }
 
 /** One variant on one file. */
@@ -82,28 +88,22 @@ class VariantRun {
     this.#alerts = new HitCounter(this.tally.alerts, windows ?? [])
   }
 
-  step(key: string, value: number, timestamp: number, time: number) {
-    let judge = this.#judges.get(key)
-    if (judge === undefined) {
-      judge = new KeyJudge(this.#variant.policyOf(key))
-      this.#judges.set(key, judge)
-    }
-    const judged = judge.step(value, timestamp, time)
-    this.#count(judged, timestamp)
-    return judged
-  }
-
-  #count({ order, isAnalysed, score, isFlagged, isShift, alerts }: Judged, timestamp: number): void {
+  /** Scores and counts a sample. The arrival `time` must not decrease. */
+  step({ key, value, timestamp }: Sample, time: number): Judged {
     const { tally } = this
-    if (!isAnalysed) {
-      if (order === 'late') tally.late++
+    const judge = this.#judges.get(key) ?? new KeyJudge(this.#variant.policyOf(key))
+    this.#judges.set(key, judge)
+    const judged = judge.step(value, timestamp, time)
+    if (!judged.isAnalysed) {
+      if (judged.order === 'late') tally.late++
       else tally.duplicates++
-      return
+      return judged
     }
     tally.samples++
-    if (Number.isNaN(score)) tally.warming++
-    if (isShift) tally.levelShifts++
-    if (isFlagged) this.#flagged.hit(timestamp)
-    for (const { kind } of alerts) if (kind === 'opened') this.#alerts.hit(timestamp)
+    if (Number.isNaN(judged.score)) tally.warming++
+    if (judged.isShift) tally.levelShifts++
+    if (judged.isFlagged) this.#flagged.hit(timestamp)
+    for (const { kind } of judged.alerts) if (kind === 'opened') this.#alerts.hit(timestamp)
+    return judged
   }
 }

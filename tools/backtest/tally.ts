@@ -2,28 +2,20 @@ import type { LabelWindow } from './labels.ts'
 
 const DAY_MS = 86_400_000
 
-/** How well events (flags or alerts) match the labelled windows. */
-export interface Hits {
-  /** Events, and the events inside a window. */
-  count: number
-  inside: number
-  /** Windows, and the windows with an event. */
-  windows: number
-  found: number
-  /** Sum over the found windows: from the window's start to its first event. */
-  delaysMs: number
-}
+/** The counts of a variant on files; `spanMs` is the time that they cover. */
+const COUNTS = ['rows', 'samples', 'rejected', 'warming', 'late', 'duplicates', 'levelShifts', 'spanMs'] as const
+
+/**
+ * How well events (flags or alerts) match the labelled windows: `count` events, of them `inside` a
+ * window; `windows`, of them `found` by an event; `delaysMs` sums up, over the found windows, the
+ * time from the window's start to its first event.
+ */
+const HITS = ['count', 'inside', 'windows', 'found', 'delaysMs'] as const
+
+export type Hits = Record<(typeof HITS)[number], number>
 
 /** The counts of one variant over one or more files. */
-export interface Tally {
-  rows: number
-  samples: number
-  rejected: number
-  warming: number
-  late: number
-  duplicates: number
-  levelShifts: number
-  spanMs: number
+export interface Tally extends Record<(typeof COUNTS)[number], number> {
   readonly flagged: Hits
   readonly alerts: Hits
   /** Whether there are labels: precision and recall need them. */
@@ -31,20 +23,11 @@ export interface Tally {
 }
 
 export function createTally(): Tally {
-  const hits = (): Hits => ({ count: 0, inside: 0, windows: 0, found: 0, delaysMs: 0 })
-  return {
-    rows: 0,
-    samples: 0,
-    rejected: 0,
-    warming: 0,
-    late: 0,
-    duplicates: 0,
-    levelShifts: 0,
-    spanMs: 0,
-    flagged: hits(),
-    alerts: hits(),
-    isLabelled: false,
-  }
+  return { ...zeros(COUNTS), flagged: zeros(HITS), alerts: zeros(HITS), isLabelled: false }
+}
+
+function zeros<Name extends string>(names: readonly Name[]): Record<Name, number> {
+  return Object.fromEntries(names.map(name => [name, 0])) as Record<Name, number>
 }
 
 /** Compares the events of one file with its windows. */
@@ -80,12 +63,9 @@ export class HitCounter {
 
 /** Adds the counts of another file. */
 export function addTally(total: Tally, part: Tally): void {
-  for (const name of ['rows', 'samples', 'rejected', 'warming', 'late', 'duplicates', 'levelShifts', 'spanMs'] as const)
-    total[name] += part[name]
-  for (const name of ['flagged', 'alerts'] as const) {
-    for (const count of ['count', 'inside', 'windows', 'found', 'delaysMs'] as const)
-      total[name][count] += part[name][count]
-  }
+  for (const name of COUNTS) total[name] += part[name]
+  for (const name of HITS) total.flagged[name] += part.flagged[name]
+  for (const name of HITS) total.alerts[name] += part.alerts[name]
   total.isLabelled ||= part.isLabelled
 }
 

@@ -62,6 +62,8 @@ export interface Columns {
 }
 
 export type CsvRow = {
+  readonly record: readonly string[]
+  readonly columns: Columns
   /** The line of the file on which the row ends, from 1. */
   readonly line: number
   /** Bytes of the file up to the end of the row. */
@@ -98,7 +100,7 @@ export async function* readCsv(file: Readable, defaultKey: string): AsyncGenerat
       if (columns !== undefined) continue
       columns = { timestamp: 0, value: 1, key: record.length > 2 ? 2 : undefined }
     }
-    yield { line: info.lines, bytes: info.bytes, ...readRow(record, columns, defaultKey) }
+    yield { record, columns, line: info.lines, bytes: info.bytes, ...readRow(record, columns, defaultKey) }
   }
 }
 
