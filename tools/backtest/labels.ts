@@ -35,10 +35,7 @@ export function parseLabels(text: string, name: string): Labels {
   return { kind: 'named', byName: new Map(named) }
 }
 
-/**
- * Returns the windows of a file, given by its path below the input folder or by its name. Labels
- * may use a longer or a shorter path. Undefined if there are no labels for the file.
- */
+/** Returns the windows of a file, if there are any. Labels may use a longer or a shorter path. */
 export function windowsOf(labels: Labels, file: string): readonly LabelWindow[] | undefined {
   if (labels.kind === 'one') return labels.windows
   const isSame = (name: string): boolean => name.endsWith(`/${file}`) || file.endsWith(`/${name}`)

@@ -11,7 +11,7 @@ import type { ScoreFile } from './score-file.ts'
 import { createTally, HitCounter } from './tally.ts'
 import type { Variant } from './variant.ts'
 
-/** Rejected rows that are described. */
+/** Rejected rows that are described; the tallies count all. */
 const REJECTIONS_MAX = 3
 
 export interface RunFileOptions {
@@ -28,10 +28,7 @@ export interface RunFileOptions {
   readonly onBytes: (bytes: number) => void
 }
 
-/**
- * Runs a file through each variant. Returns a tally for each, and describes the first rejected
- * rows. Memory grows with the number of keys, not with the file.
- */
+/** Runs a file through each variant. Memory grows with the number of keys, not with the file. */
 export async function runFile({ path, name, variants, windows, scores, points, onBytes }: RunFileOptions) {
   const rejections: string[] = []
   const runs = variants.map(variant => new VariantRun(variant, windows))

@@ -19,21 +19,16 @@ const REPORTED: Goal = { text: 'reported', isMet: () => true }
 
 const over = (title: string, measure: string): Figure['floor'] => ({ title, measure })
 
-/** Returns the figures of a scenario. A measure is given by its name. */
-function of(scenario: string, ...figures: (readonly [string, string, string, Goal, Figure['floor']?])[]): Figure[] {
-  return figures.map(([title, measure, unit, goal, floor]) => ({ scenario, title, measure, unit, goal, floor }))
-}
+/** A figure of a scenario. A measure is given by its name. */
+type Line = readonly [title: string, measure: string, unit: string, goal: Goal, floor?: Figure['floor']]
 
-/** The figures of the table: title, measure, unit, goal and floor. */
-export const FIGURES: readonly Figure[] = [
-  ...of(
-    'single',
+const LINES: Readonly<Record<string, readonly Line[]>> = {
+  single: [
     ['one sample per request, requests/s', 'gatewayPerS', '/s', ratioAtLeast(1.1), over('bare Hono', 'honoPerS')],
     ['the same', 'gatewayPerS', '/s', ratioAtLeast(0.7), over('bare node:http', 'httpPerS')],
     ['the same, gateway CPU per request', 'gatewayCpuUs', 'us', ratioAtMost(0.95), over('bare Hono', 'honoCpuUs')],
-  ),
-  ...of(
-    'batches',
+  ],
+  batches: [
     [
       '1,000 samples per request, gateway CPU per sample',
       'gatewayCpuUs',
@@ -43,16 +38,14 @@ export const FIGURES: readonly Figure[] = [
     ],
     ['the same', 'gatewayCpuUs', 'us', ratioAtMost(2.2), over('without Redis', 'noRedisCpuUs')],
     ['the same, samples/s', 'gatewayPerS', '/s', REPORTED, over('without Redis', 'noRedisPerS')],
-  ),
-  ...of(
-    'drain 10,000',
+  ],
+  'drain 10,000': [
     ['drain, 10,000 keys, samples/s', 'samplesPerS', '/s', atLeast(500_000, '>= 500,000/s')],
     ['the same, analyzer CPU per sample', 'analyzerCpuUs', 'us', atMost(2, '<= 2.0 us')],
     ['the same, Redis CPU per sample', 'redisCpuUs', 'us', atMost(1, '<= 1.0 us')],
     ['Redis memory per unprocessed sample', 'bytesPerPending', 'bytes', atMost(50, '<= 50 bytes')],
-  ),
-  ...of(
-    'drain 100,000',
+  ],
+  'drain 100,000': [
     [
       'drain, 100,000 keys, every sample of another key, samples/s',
       'samplesPerS',
@@ -60,9 +53,8 @@ export const FIGURES: readonly Figure[] = [
       atLeast(200_000, '>= 200,000/s'),
     ],
     ['the same, analyzer CPU per sample', 'analyzerCpuUs', 'us', REPORTED],
-  ),
-  ...of(
-    'drain 1,000,000',
+  ],
+  'drain 1,000,000': [
     [
       'drain, 1,000,000 keys, analyzer CPU per sample',
       'analyzerCpuUs',
@@ -71,9 +63,8 @@ export const FIGURES: readonly Figure[] = [
       over('100,000 keys', 'drain 100,000 analyzerCpuUs'),
     ],
     ['the same, analyzer memory per key', 'bytesPerKey', 'bytes', atMost(1024, '<= 1 KiB')],
-  ),
-  ...of(
-    'end to end',
+  ],
+  'end to end': [
     [
       'end to end on this machine for 60 s, samples/s',
       'samplesPerS',
@@ -82,17 +73,15 @@ export const FIGURES: readonly Figure[] = [
     ],
     ['the same, maximum backlog', 'backlogMax', 'samples', atMost(300_000, 'stable: less than one second of samples')],
     ['the same, CPU of gateway, analyzer and Redis per sample', 'allCpuUs', 'us', REPORTED],
-  ),
-  ...of(
-    'latency',
+  ],
+  latency: [
     ['latency from accepted to readable, 500 requests/s, p50', 'p50Ms', 'ms', atMost(3, '<= 3 ms')],
     ['the same, p99', 'p99Ms', 'ms', atMost(10, '<= 10 ms')],
     ['the same, failed requests', 'allFailed', '', atMost(0, 'none')],
     ['the same at 5,000 requests/s, p99', 'p99MsAt5000', 'ms', atMost(30, '<= 30 ms')],
-  ),
+  ],
   // Three busy processes share two cores here, so the rate of two analyzers is not a goal.
-  ...of(
-    'scaling',
+  scaling: [
     [
       'two analyzers, CPU per sample',
       'analyzerCpuUs',
@@ -101,9 +90,8 @@ export const FIGURES: readonly Figure[] = [
       over('one analyzer', 'drain 10,000 analyzerCpuUs'),
     ],
     ['two analyzers, samples/s', 'samplesPerS', '/s', REPORTED, over('one analyzer', 'drain 10,000 samplesPerS')],
-  ),
-  ...of(
-    'cluster',
+  ],
+  cluster: [
     [
       'drain from a cluster of 3 masters, analyzer CPU per sample',
       'analyzerCpuUs',
@@ -118,10 +106,14 @@ export const FIGURES: readonly Figure[] = [
       REPORTED,
       over('one Redis', 'drain 10,000 redisCpuUs'),
     ],
-  ),
-  ...of(
-    'redis',
+  ],
+  redis: [
     ['Redis CPU of an XADD of one sample, pipelined', 'xaddCpuUs', 'us', REPORTED],
     ['CPU of XREADGROUP and JSON.parse of packed entries, per sample', 'readCpuUs', 'us', REPORTED],
-  ),
-]
+  ],
+}
+
+/** The figures of the table. */
+export const FIGURES: readonly Figure[] = Object.entries(LINES).flatMap(([scenario, lines]) =>
+  lines.map(([title, measure, unit, goal, floor]) => ({ scenario, title, measure, unit, goal, floor })),
+)

@@ -17,10 +17,7 @@ const SAMPLES = 1_000_000
 /** The kinds of Redis keys that grow with the number of keys. Settings bound the others. */
 const KINDS = ['windows', 'window_tails', 'last_analysis', 'due']
 
-/**
- * Measures bytes per key in Redis, and per sample on the network if all keys differ. Returns two
- * tables, from which docs/performance.md extrapolates.
- */
+/** Returns tables of bytes per key in Redis, and per sample on the network if all keys differ. */
 export async function measureFootprint(): Promise<string> {
   await using redis = await startBenchRedis()
   await fillWindows(redis, KEYS)

@@ -58,8 +58,7 @@ async function measure({ quick, rounds, only }: Options): Promise<Results> {
   const total = chosen.reduce((sum, scenario) => sum + roundsOf(scenario), 0)
   using progress = openProgress({ output: process.stderr, total })
   let done = 0
-  // Two passes over the scenarios, so that no figure depends on one moment of the machine. Only one
-  // scenario is open at a time: others would disturb it.
+  // Two passes, so that no figure depends on one moment of the machine, one scenario at a time.
   const passes = Math.min(2, rounds)
   for (let pass = 0; pass < passes; pass++) {
     for (const scenario of chosen) {

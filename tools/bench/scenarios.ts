@@ -16,32 +16,19 @@ export interface Scenario {
   rounds(quick: boolean): AsyncIterable<Measures>
 }
 
+const QUICK = { inQuick: true, roundsMax: 50 } as const
+
 export const SCENARIOS: readonly Scenario[] = [
-  { name: 'single', inQuick: true, roundsMax: 50, rounds: quick => single(quick ? 2 : 4) },
-  { name: 'batches', inQuick: true, roundsMax: 50, rounds: quick => batches(quick ? 2 : 4) },
-  {
-    name: 'drain 10,000',
-    inQuick: true,
-    roundsMax: 50,
-    rounds: quick => drain({ keys: 10_000, samples: quick ? 1_000_000 : 2_000_000 }),
-  },
+  { ...QUICK, name: 'single', rounds: quick => single(quick ? 2 : 4) },
+  { ...QUICK, name: 'batches', rounds: quick => batches(quick ? 2 : 4) },
+  { ...QUICK, name: 'drain 10,000', rounds: quick => drain({ keys: 10_000, samples: quick ? 1_000_000 : 2_000_000 }) },
   slowDrain('drain 100,000', 50, { keys: 100_000, samples: 1_000_000 }),
   slowDrain('drain 1,000,000', 2, { keys: 1_000_000, samples: 1_000_000 }),
   slowDrain('scaling', 50, { keys: 10_000, samples: 2_000_000, analyzers: 2 }),
   slowDrain('cluster', 3, { keys: 10_000, samples: 1_000_000, masters: 3 }),
-  { name: 'redis', inQuick: false, roundsMax: 3, rounds: () => separate(() => redisFloor(500_000)) },
-  {
-    name: 'end to end',
-    inQuick: false,
-    roundsMax: 1,
-    rounds: () => separate(() => endToEnd({ seconds: 60, rate: 300_000 })),
-  },
-  {
-    name: 'latency',
-    inQuick: true,
-    roundsMax: 3,
-    rounds: quick => latency(quick ? { slowS: 4, fastS: 3 } : { slowS: 10, fastS: 10 }),
-  },
+  { name: 'redis', inQuick: false, roundsMax: 3, rounds: () => separate(redisFloor) },
+  { name: 'end to end', inQuick: false, roundsMax: 1, rounds: () => separate(endToEnd) },
+  { name: 'latency', inQuick: true, roundsMax: 3, rounds: quick => latency(quick ? 4 : 10) },
 ]
 
 function slowDrain(name: string, roundsMax: number, options: DrainOptions): Scenario {

@@ -3,16 +3,13 @@ import { readFile } from 'node:fs/promises'
 /** Ticks per second of the kernel's accounting: USER_HZ (man 5 proc_pid_stat). */
 const TICKS_PER_SECOND = 100
 
-/**
- * Returns the CPU seconds of all threads of a process so far, including ended ones, and its
- * resident memory in bytes, from /proc. Linux only.
- */
+/** Returns the CPU seconds and resident bytes of a process so far, from /proc. Linux only. */
 export async function usageOf(pid: number): Promise<{ cpuS: number; rss: number }> {
   const [stat, statm] = await Promise.all([
     readFile(`/proc/${pid}/stat`, 'latin1'),
     readFile(`/proc/${pid}/statm`, 'latin1'),
   ])
-  // The name, in brackets, may contain anything. utime and stime are fields 14 and 15.
+  // The name, in brackets, may contain anything. utime and stime (fields 14, 15) cover all threads.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   const ticks = Number(fields[11]) + Number(fields[12])
   return { cpuS: ticks / TICKS_PER_SECOND, rss: Number(statm.split(' ')[1]) * 4096 }

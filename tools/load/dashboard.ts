@@ -22,15 +22,13 @@ const UNITS: Readonly<Record<string, { readonly unit: string; readonly scale: nu
 /** The used part of a Grafana dashboard. */
 interface Dashboard {
   readonly title: string
-  readonly panels: readonly DashboardPanel[]
-}
-
-interface DashboardPanel {
-  readonly type: string
-  readonly title: string
-  readonly gridPos: { readonly x: number; readonly y: number; readonly w: number; readonly h: number }
-  readonly targets?: readonly { readonly expr: string; readonly legendFormat?: string }[]
-  readonly fieldConfig?: { readonly defaults?: { readonly unit?: string } }
+  readonly panels: readonly {
+    readonly type: string
+    readonly title: string
+    readonly gridPos: Readonly<Record<'x' | 'y' | 'w' | 'h', number>>
+    readonly targets?: readonly { readonly expr: string; readonly legendFormat?: string }[]
+    readonly fieldConfig?: { readonly defaults?: { readonly unit?: string } }
+  }[]
 }
 
 /** Returns a dashboard's panels with Prometheus' data, row by row, without empty panels. */

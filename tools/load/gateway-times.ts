@@ -1,8 +1,5 @@
-/** A cumulative histogram of one route: requests by upper bound in seconds. */
-type Buckets = ReadonlyMap<number, number>
-
-/** The request durations measured by a gateway, by route. */
-export type GatewayTimes = ReadonlyMap<string, Buckets>
+/** Durations measured by a gateway: by route, the requests up to each bound in seconds. */
+type GatewayTimes = ReadonlyMap<string, ReadonlyMap<number, number>>
 
 export interface RouteP95 {
   readonly route: string

@@ -58,13 +58,12 @@ export function routesTable({ routes }: Summary): string {
 export function machineSentence({ summary, machine, gatewayP95 }: LoadResult): string {
   const { cpu_s, late_ms, seconds } = summary
   const measured = gatewayP95.map(({ route, ms: p95 }) => `${ms(p95)} for \`${route}\``).join(' and ')
+  const own = `The gateway itself measured a p95 of ${measured}; the rest is the network and the load generator.`
   return paragraph(
     `Services, Redis and the load generator ran on one machine with ${machine.cores} cores. Its load average was`,
     `${machine.loadBefore.toFixed(1)} before the run and at most ${machine.loadMax.toFixed(1)} during the run. The load generator used`,
     `${percent(cpu_s / seconds)} of a core; it sent requests ${ms(late_ms.p50)} (p50) and ${ms(late_ms.p95)} (p95) later than planned.`,
-    ...(measured === ''
-      ? []
-      : [`The gateway itself measured a p95 of ${measured}; the rest is the network and the load generator.`]),
+    ...(measured === '' ? [] : [own]),
     ...(isBusy(machine) ? ['**The machine was busy before the load began: these latencies are too high.**'] : []),
   )
 }

@@ -32,58 +32,32 @@ export interface Route {
   readonly ms: Times
 }
 
-/** Milliseconds; null if nothing was measured. */
-export interface Times {
-  readonly count: number
-  readonly average: number | null
-  readonly p50: number | null
-  readonly p95: number | null
-  readonly p99: number | null
-  readonly max: number | null
-}
+/** Null if nothing was measured. */
+type Measured<Name extends string> = Readonly<Record<Name, number | null>>
+type Counted<Name extends string> = Readonly<Record<Name, number>>
 
-export interface Detection {
-  readonly series: number
-  readonly verdicts: number
-  readonly warming: number
-  readonly flagged: number
-  readonly anomalies: number
-  readonly found: number
-  readonly precision: number | null
-  readonly recall: number | null
-  readonly false_positive_rate: number | null
-  /** The mean, in samples. */
-  readonly delay_samples: number | null
+/** Milliseconds. */
+export interface Times extends Counted<'count'>, Measured<'average' | 'p50' | 'p95' | 'p99' | 'max'> {}
+
+/** The delay in samples is the mean. `verdict_ms` is from a sample's timestamp to its verdict. */
+export interface Detection
+  extends Counted<'series' | 'verdicts' | 'warming' | 'flagged' | 'anomalies' | 'found'>,
+    Measured<'precision' | 'recall' | 'false_positive_rate' | 'delay_samples'> {
   readonly delay_ms: Times
-  /** From a sample's timestamp to its verdict. */
   readonly verdict_ms: Times
 }
 
-/** One second of the run. */
-export interface Second {
-  readonly at: number
-  readonly users: number
-  readonly target: number
-  readonly requests: number
-  readonly p95: number | null
-  readonly failures: number
-  /** Samples of the watched series. */
-  readonly flagged: number
-  readonly labelled: number
-}
+/** One second of the run; flagged and labelled samples are those of the watched series. */
+export interface Second
+  extends Counted<'at' | 'target' | 'requests' | 'failures' | 'flagged' | 'labelled'>,
+    Measured<'p95'> {}
 
 /** One watched series, value by value. */
 export interface Track {
   readonly key: string
   readonly kind: string
-  readonly points: readonly {
-    readonly at: number
-    readonly value: number
-    readonly low: number | null
-    readonly high: number | null
-    readonly flagged: boolean
-    readonly labelled: boolean
-  }[]
+  readonly points: readonly (Counted<'at' | 'value'> &
+    Measured<'low' | 'high'> & { readonly flagged: boolean; readonly labelled: boolean })[]
 }
 
 /** Returns the p95 of the slowest route: quantiles of several routes cannot be combined. */

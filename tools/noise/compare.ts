@@ -9,19 +9,11 @@ const WINDOW = 50
 const HELD_OUT_SEED = 1000
 const UNSEEN_SEED = 2000
 
-export interface Comparison {
-  /** The threshold with the best score on the kinds used to choose detectors and constants. */
-  readonly threshold: number
-  readonly chosenBy: number
-  /** At the same threshold. */
-  readonly heldOut: number
-  readonly unseen: number
-  /** At the detector's own threshold. */
-  readonly unseenAtDefault: number
-}
-
-/** Scores how well a detector finds the labelled anomalies in recordings of many kinds. */
-export function scoreRecordings(name: DetectorName, recordings: number): Comparison {
+/**
+ * Scores how well a detector finds the labelled anomalies in recordings of many kinds, at the
+ * threshold with the best score on the kinds used to choose detectors and constants.
+ */
+export function scoreRecordings(name: DetectorName, recordings: number) {
   const scored = (kinds: typeof CHOSEN_BY, seed: number): Scored[] =>
     Object.entries(kinds).flatMap(([kind, create]) =>
       Array.from({ length: recordings }, (_, n) => {

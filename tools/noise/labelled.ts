@@ -223,7 +223,7 @@ export const UNSEEN: Kinds = {
   },
 }
 
-/** An anomaly of `length` samples, from sample `at` on. `scale` is the size of the signal's anomalies. */
+/** An anomaly of `length` samples from `at` on. `scale` is the size of the signal's anomalies. */
 interface Fault {
   readonly values: Float64Array
   readonly random: Random

@@ -31,21 +31,15 @@ export function measureNoise(signal: Signal, detector: DetectorName, samples: nu
   return { flagged, opened }
 }
 
-export interface Power {
-  /** Shares of the trials. */
-  readonly flagged: number
-  readonly opened: number
-  /** Mean number of samples until the alert, over the alerts that were opened. */
-  readonly delay: number
-}
+export type Power = ReturnType<typeof measureTrials>
 
 /** Measures how often a value `deviations` from N(0,1)'s mean is flagged and opens an alert. */
-export function measureSpikes(deviations: number, detector: DetectorName, trials: number, seed: number): Power {
+export function measureSpikes(deviations: number, detector: DetectorName, trials: number, seed: number) {
   return measureTrials(detector, { trials, seed, watched: 1, valueAt: () => deviations })
 }
 
 /** As measureSpikes, for a lasting change of the mean, within `FOUND_WITHIN` samples. */
-export function measureShifts(deviations: number, detector: DetectorName, trials: number, seed: number): Power {
+export function measureShifts(deviations: number, detector: DetectorName, trials: number, seed: number) {
   return measureTrials(detector, { trials, seed, watched: WATCHED, valueAt: random => random.normal() + deviations })
 }
 
@@ -56,7 +50,8 @@ interface Trials {
   readonly valueAt: (random: Random) => number
 }
 
-function measureTrials(detector: DetectorName, { trials, seed, watched, valueAt }: Trials): Power {
+/** Returns shares of the trials, and the mean number of samples until the alerts that were opened. */
+function measureTrials(detector: DetectorName, { trials, seed, watched, valueAt }: Trials) {
   const random = new Random(seed)
   let flagged = 0
   const delays: number[] = []

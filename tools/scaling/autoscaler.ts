@@ -109,8 +109,7 @@ function replicasByCpu(target: number, current: number, pods: readonly PodReadin
   if (missing.length === 0 && (unsettled.length === 0 || ratio <= 1)) {
     return isWithinTolerance(ratio) ? current : Math.ceil(ratio * settled.length)
   }
-  // Unknown usage counts as whatever makes the change smaller: idle when scaling up, the full
-  // request when scaling down.
+  // Unknown usage makes the change smaller: idle when scaling up, the full request when down.
   const assumed = [
     ...settled,
     ...missing.map(pod => ({ ...pod, usage: ratio < 1 ? pod.request * Math.max(1, target) : 0 })),

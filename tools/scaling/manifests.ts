@@ -59,13 +59,11 @@ export interface TierSpec {
 }
 
 export function readDeployed(): Deployed {
+  const analyzerCpu = readCpu('base/analyzer.yaml')
   return {
     gateway: { autoscaler: readAutoscaler('base/gateway.yaml'), ...readCpu('base/gateway.yaml') },
-    analyzer: { autoscaler: readAutoscaler('base/analyzer.yaml'), ...readCpu('base/analyzer.yaml') },
-    analyzerByBacklog: {
-      autoscaler: readScaledObject('components/keda/analyzer.yaml'),
-      ...readCpu('base/analyzer.yaml'),
-    },
+    analyzer: { autoscaler: readAutoscaler('base/analyzer.yaml'), ...analyzerCpu },
+    analyzerByBacklog: { autoscaler: readScaledObject('components/keda/analyzer.yaml'), ...analyzerCpu },
     partitions: readPartitions(),
   }
 }

@@ -38,26 +38,22 @@ export interface ModelOptions {
   readonly startS: number
 }
 
-/** One second of a run. */
-export interface Second {
-  readonly atS: number
-  readonly load: number
-  /** Samples beyond the gateways' capacity. */
-  readonly rejected: number
-  readonly gateways: number
-  readonly analyzers: number
-  /** CPU used, as a share of the ready pods' request. */
-  readonly gatewayCpu: number
-  readonly analyzerCpu: number
-  readonly backlog: number
-  readonly ageS: number
-}
+/**
+ * One second of a run. The load beyond the gateways' capacity is rejected. The CPU is a share of
+ * the ready pods' request.
+ */
+export type Second = Readonly<
+  Record<
+    'atS' | 'load' | 'rejected' | 'gateways' | 'analyzers' | 'gatewayCpu' | 'analyzerCpu' | 'backlog' | 'ageS',
+    number
+  >
+>
 
 /** Simulates a scenario, second by second. Equal options give equal results. */
 export function simulate(options: ModelOptions): Second[] {
   const { scenario, partitions, startS } = options
-  const gateways = new Tier('gateway', options.gateway, { startS, pods: options.gateway.autoscaler.min })
-  const analyzers = new Tier('analyzer', options.analyzer, { startS, pods: options.analyzer.autoscaler.min })
+  const gateways = new Tier('gateway', options.gateway, startS)
+  const analyzers = new Tier('analyzer', options.analyzer, startS)
   const backlog = new Backlog(partitions)
   const owners = new Owners(partitions)
   const seconds: Second[] = []
@@ -71,17 +67,9 @@ export function simulate(options: ModelOptions): Second[] {
     const analyzerCpu = isRunning ? drain(analyzers, atS, backlog, owners, options) : 0
     // A sample that is not analysed within the second of its arrival adds to the lag.
     const ageS = backlog.oldestAgeS(atS + 1)
-    seconds.push({
-      atS,
-      load,
-      rejected: Math.max(0, load - taken.samples),
-      gateways: gateways.size,
-      analyzers: analyzers.size,
-      gatewayCpu: taken.cpu,
-      analyzerCpu,
-      backlog: backlog.samples,
-      ageS,
-    })
+    const rejected = Math.max(0, load - taken.samples)
+    const sizes = { gateways: gateways.size, analyzers: analyzers.size, backlog: backlog.samples }
+    seconds.push({ atS, load, rejected, gatewayCpu: taken.cpu, analyzerCpu, ageS, ...sizes })
     if (atS % SCRAPE_S === 0) {
       // The analyzers report the backlog: while none runs, the metric is missing.
       scraped = isRunning ? { age: ageS, size: backlog.samples } : { age: undefined, size: undefined }

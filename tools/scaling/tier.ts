@@ -28,13 +28,13 @@ export class Tier {
   readonly #pods: Pod[] = []
   #made = 0
 
-  constructor(name: string, spec: TierSpec, { startS, pods }: { readonly startS: number; readonly pods: number }) {
+  constructor(name: string, spec: TierSpec, startS: number) {
     this.#name = name
     this.#spec = spec
     this.#startS = startS
     this.#autoscaler = new Autoscaler(spec.autoscaler)
     // The initial pods count as long running.
-    for (let i = 0; i < pods; i++) this.#add(-2 * CPU_INITIALIZATION_S)
+    for (let i = 0; i < spec.autoscaler.min; i++) this.#add(-2 * CPU_INITIALIZATION_S)
   }
 
   /** The number of requested pods, ready or not. */

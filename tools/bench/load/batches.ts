@@ -1,14 +1,12 @@
 import { Pool } from 'undici'
 import { requestBody } from '../signal.ts'
 
-/**
- * Sends requests of 1,000 samples over 8 connections. Takes a port, seconds and samples/s (0: as
- * fast as possible). The bodies are built beforehand, so that sending is cheap.
- */
+/** Sends 1,000 samples per request. Takes a port, seconds and samples/s (0: the maximum). */
 const [port = '', seconds = '', rate = '0'] = process.argv.slice(2)
 const SAMPLES = 1000
 const CONNECTIONS = 8
 const pool = new Pool(`http://127.0.0.1:${port}`, { connections: CONNECTIONS, pipelining: 1 })
+// The bodies are built beforehand, so that sending is cheap.
 const bodies = Array.from({ length: 200 }, (_, seed) =>
   Buffer.from(requestBody({ samples: SAMPLES, keys: 10_000, seed })),
 )

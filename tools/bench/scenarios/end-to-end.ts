@@ -11,23 +11,25 @@ import {
 import { spentBy } from '../usage.ts'
 import type { Sent } from './requests.ts'
 
+const SECONDS = 60
+const RATE = 300_000
 const POLL_MS = 500
 
 /** Measures a gateway, an analyzer and a Redis at a steady rate, up to committed verdicts. */
-export async function endToEnd({ seconds, rate }: { seconds: number; rate: number }) {
+export async function endToEnd() {
   await using redis = await startBenchRedis()
   await fillWindows(redis, 10_000)
   await using analyzer = await startMeasuredAnalyzer(redis)
   await using gateway = await startMeasuredGateway(redis)
-  await runProgram<Sent>('./load/batches.ts', [gateway.port, 3, rate])
+  await runProgram<Sent>('./load/batches.ts', [gateway.port, 3, RATE])
   await drained(redis)
   const before = await progressOf(redis)
   let backlogMax = 0
   const pids = [gateway.pid, analyzer.pid, ...redis.pids]
-  const { cpuS, seconds: took } = await spentBy({ all: pids }, async () => {
+  const { cpuS, seconds } = await spentBy({ all: pids }, async () => {
     const isOver = new AbortController()
     const polling = watchBacklog(isOver.signal)
-    const { failed } = await runProgram<Sent>('./load/batches.ts', [gateway.port, seconds, rate])
+    const { failed } = await runProgram<Sent>('./load/batches.ts', [gateway.port, SECONDS, RATE])
     isOver.abort()
     await polling
     if (failed > 0) throw new Error(`${failed} requests failed`)
@@ -40,5 +42,5 @@ export async function endToEnd({ seconds, rate }: { seconds: number; rate: numbe
     }
   }
   const samples = (await progressOf(redis)).analysed - before.analysed
-  return { samplesPerS: samples / took, allCpuUs: (cpuS.all / samples) * 1e6, backlogMax }
+  return { samplesPerS: samples / seconds, allCpuUs: (cpuS.all / samples) * 1e6, backlogMax }
 }

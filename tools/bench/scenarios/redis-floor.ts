@@ -6,10 +6,11 @@ import { PARTITIONS, startBenchRedis } from '../stack.ts'
 import { spentBy } from '../usage.ts'
 
 const ENTRIES = 100_000
+const SAMPLES = 500_000
 const PIPELINE = 500
 
 /** Measures Redis' CPU for XADD of one sample, and the reader's for XREADGROUP and parsing. */
-export async function redisFloor(samples: number) {
+export async function redisFloor() {
   await using redis = await startBenchRedis()
   const { client } = redis
   const random = new Random(3)
@@ -24,7 +25,7 @@ export async function redisFloor(samples: number) {
   })
   const streams = Array.from({ length: PARTITIONS }, (_, n) => `packed-${n}`)
   for (const stream of streams) await client.xgroup('CREATE', stream, 'bench', '0', 'MKSTREAM')
-  for (let done = 0; done < samples; done += 1000) {
+  for (let done = 0; done < SAMPLES; done += 1000) {
     const keys = Array.from({ length: 1000 }, (_, i) => keyNumber((done + i) % 10_000))
     const byPartition = Map.groupBy(keys, key => partitionOf(key, PARTITIONS))
     await Promise.all(
