@@ -28,7 +28,14 @@ export async function readLabels(path: string, name: string): Promise<Labels> {
 
 export function parseLabels(text: string, name: string): Labels {
   const isJson = /^\s*[[{]/.test(text)
-  const parsed = shape.safeParse(isJson ? parseJson(text, name) : parseCsv(text, name))
+  let given: unknown
+  try {
+    given = isJson ? JSON.parse(text) : parseCsv(text)
+  } catch (error) {
+    const reason = isJson ? `not valid JSON: ${error instanceof Error ? error.message : ''}` : 'neither JSON nor CSV'
+    throw new Failure(`the labels ${name} are ${reason}`, { cause: error })
+  }
+  const parsed = shape.safeParse(given)
   if (!parsed.success) throw new Failure(`the labels ${name} have an unknown format: ${FORMS}`)
   if (Array.isArray(parsed.data)) return { kind: 'one', windows: toWindows(parsed.data, name) }
   const named = Object.entries(parsed.data).map(([file, windows]) => [file, toWindows(windows, name)] as const)
@@ -42,22 +49,9 @@ export function windowsOf(labels: Labels, file: string): readonly LabelWindow[] 
   return labels.byName.get(file) ?? [...labels.byName].find(([name]) => isSame(name))?.[1]
 }
 
-function parseJson(text: string, name: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : ''
-    throw new Failure(`the labels ${name} are not valid JSON: ${reason}`, { cause: error })
-  }
-}
-
-function parseCsv(text: string, name: string): unknown {
-  let rows: string[][]
-  try {
-    rows = parse(text, { bom: true, trim: true, skip_empty_lines: true, relax_column_count: true })
-  } catch (error) {
-    throw new Failure(`the labels ${name} are neither JSON nor CSV`, { cause: error })
-  }
+function parseCsv(text: string): string[][] {
+  const options = { bom: true, trim: true, skip_empty_lines: true, relax_column_count: true }
+  const rows: string[][] = parse(text, options)
   // The first line is a header if neither cell is a time.
   const isHeader = rows[0]?.every(cell => toTime(cell) === undefined) ?? false
   return (isHeader ? rows.slice(1) : rows).map(row => row.slice(0, 2))

@@ -48,16 +48,12 @@ export class PlotPoints {
       }
       this.#panels.set(title, points)
     }
-    const { low, high, isFlagged, alerts } = judged
-    points.push({
-      timestamp,
-      value,
-      isFlagged,
-      low: Number.isNaN(low) ? null : low,
-      high: Number.isNaN(high) ? null : high,
-      isOpened: alerts.some(({ kind }) => kind === 'opened'),
-      isResolved: alerts.some(({ kind }) => kind === 'resolved'),
-    })
+    const { isFlagged, alerts } = judged
+    const low = Number.isNaN(judged.low) ? null : judged.low
+    const high = Number.isNaN(judged.high) ? null : judged.high
+    const isOpened = alerts.some(({ kind }) => kind === 'opened')
+    const isResolved = alerts.some(({ kind }) => kind === 'resolved')
+    points.push({ timestamp, value, isFlagged, low, high, isOpened, isResolved })
     if (points.length % THIN_EVERY === 0) this.#panels.set(title, thinned(points))
   }
 

@@ -6,9 +6,8 @@ const DAY_MS = 86_400_000
 const COUNTS = ['rows', 'samples', 'rejected', 'warming', 'late', 'duplicates', 'levelShifts', 'spanMs'] as const
 
 /**
- * How well events (flags or alerts) match the labelled windows: `count` events, of them `inside` a
- * window; `windows`, of them `found` by an event; `delaysMs` sums up, over the found windows, the
- * time from the window's start to its first event.
+ * How well events (flags or alerts) match the labelled windows: `count` events, some `inside` a
+ * window; `windows`, some `found`; `delaysMs` is the sum from their starts to their first events.
  */
 const HITS = ['count', 'inside', 'windows', 'found', 'delaysMs'] as const
 

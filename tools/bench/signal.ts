@@ -11,15 +11,8 @@ export function keyNumber(n: number): string {
   return `edge-${Math.trunc(n / 10)}/metric-${n % 10}`
 }
 
-export interface BodyOptions {
-  readonly samples: number
-  /** Samples cycle through this many keys. The seed determines the first. */
-  readonly keys: number
-  readonly seed: number
-}
-
-/** Returns a request body as sent by a device that batches its samples. */
-export function requestBody({ samples, keys, seed }: BodyOptions): string {
+/** Returns a device's batch of samples. They cycle through the keys; `seed` sets the first. */
+export function requestBody({ samples, keys, seed }: { samples: number; keys: number; seed: number }): string {
   const random = new Random(seed)
   const first = Math.trunc(random.uniform() * keys)
   const items = Array.from({ length: samples }, (_, i) => ({

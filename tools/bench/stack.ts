@@ -114,7 +114,7 @@ export async function fillWindows({ client }: BenchRedis, keys: number): Promise
   }
 }
 
-/** Appends a backlog as the gateway does. Samples cycle through the keys, each cycle a second later. */
+/** Appends a backlog as the gateway does. Each cycle through the keys is a second later. */
 export async function fillBacklog({ store }: BenchRedis, samples: number, keys: number, seed = 1): Promise<void> {
   const random = new Random(seed)
   const packer = new SamplePacker(PARTITIONS)

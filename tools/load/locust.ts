@@ -9,7 +9,7 @@ const MARK = '\u001e'
 
 const LOCUSTFILE = fileURLToPath(new URL('../../locust/locustfile.py', import.meta.url))
 
-/** Locust's own last lines in an error message. */
+/** Locust's last lines in an error message. */
 const LINES_SHOWN = 15
 
 export interface Load {

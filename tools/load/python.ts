@@ -4,10 +4,7 @@ import { Failure } from '../lib/options.ts'
 /** The first one may be a Python on PATH without Debian's packages. */
 const PROGRAMS = ['python3', '/usr/bin/python3'] as const
 
-/**
- * Finds the package without running it, since Locust takes a second to load. A mere folder with
- * that name, as in this project, has no origin.
- */
+// Loading Locust takes a second. A mere folder with that name, as in this project, has no origin.
 const HAS_LOCUST =
   "import importlib.util, sys; sys.exit(getattr(importlib.util.find_spec('locust'), 'origin', None) is None)"
 

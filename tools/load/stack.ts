@@ -30,20 +30,14 @@ export async function startStack(analyzers: number) {
   const gateway = starting.use(await startGateway(env))
   add('gateway', 'gateway', gateway.metricsPort)
   const url = `http://127.0.0.1:${gateway.port}`
-  await ready(url)
-  const resources = starting.move()
-  return { url, analyzers, targets, [Symbol.asyncDispose]: () => resources.disposeAsync() }
-}
-
-/** Waits until the gateway is ready: it listens before it is connected to its store. */
-async function ready(url: string): Promise<void> {
+  // The gateway listens before it is connected to its store.
   const deadline = performance.now() + READY_DEADLINE_MS
-  for (;;) {
-    const state = await readiness(url)
-    if (state === 'ready') return
+  for (let state = await readiness(url); state !== 'ready'; state = await readiness(url)) {
     if (performance.now() > deadline) throw new Failure(`the gateway is not ready: ${state} at ${url}`)
     await pause(READY_POLL_MS)
   }
+  const resources = starting.move()
+  return { url, analyzers, targets, [Symbol.asyncDispose]: () => resources.disposeAsync() }
 }
 
 /** Returns "ready", or why a gateway is not. */

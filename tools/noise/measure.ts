@@ -50,7 +50,7 @@ interface Trials {
   readonly valueAt: (random: Random) => number
 }
 
-/** Returns shares of the trials, and the mean number of samples until the alerts that were opened. */
+/** Returns shares of the trials, and the mean number of samples until the opened alerts. */
 function measureTrials(detector: DetectorName, { trials, seed, watched, valueAt }: Trials) {
   const random = new Random(seed)
   let flagged = 0

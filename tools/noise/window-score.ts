@@ -13,9 +13,8 @@ export interface Scored {
 
 /**
  * Returns the score of a detector at a threshold: 100 is perfect, 0 flags nothing. Only the first
- * flag in a window counts, and earlier flags count more. A flag outside all windows is a false
- * alarm. The scoring follows Lavin and Ahmad, "Evaluating real-time anomaly detection algorithms:
- * the Numenta anomaly benchmark", 2015.
+ * flag in a window counts, earlier ones more; flags outside are false alarms. Source: Lavin and
+ * Ahmad, "Evaluating real-time anomaly detection algorithms: the Numenta anomaly benchmark", 2015.
  */
 export function windowScore(scored: readonly Scored[], threshold: number): number {
   let score = 0

@@ -27,11 +27,11 @@ process.exitCode = await runCommand(COMMAND, args, async () => {
 
 /** Runs every scenario with the capacity as given, and with slower analyzers. */
 async function writeScenarios(options: ScalingOptions, deployed: Deployed): Promise<void> {
-  const common = { ...deployed, startS: options.startS }
+  const common = { ...deployed, analyzer: deployed.analyzerByBacklog, startS: options.startS }
   const rows: Cell[][] = []
   for (const scenario of SCENARIOS) {
     const runs = capacitiesOf(options).map(({ title, capacity }): Run => {
-      const seconds = simulate({ ...common, scenario, analyzer: deployed.analyzerByBacklog, capacity })
+      const seconds = simulate({ ...common, scenario, capacity })
       const { gatewaysMax, rejected, analyzersMax, backlogMax, ageMaxS } = summarize(seconds)
       rows.push([scenario.name, title, gatewaysMax, rejected, analyzersMax, backlogMax, `${ageMaxS} s`])
       return { title, seconds }

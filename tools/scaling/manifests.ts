@@ -40,16 +40,6 @@ const prometheusTrigger = z
 /** A quantity of CPU, such as 500m. */
 const cores = z.string().transform(text => (text.endsWith('m') ? Number(text.slice(0, -1)) / 1000 : Number(text)))
 
-/** The settings of k8s/ that the model needs. */
-export interface Deployed {
-  readonly gateway: TierSpec
-  /** Scaled by CPU only, as in the base. */
-  readonly analyzer: TierSpec
-  /** Scaled by CPU and backlog, as in the KEDA component. */
-  readonly analyzerByBacklog: TierSpec
-  readonly partitions: number
-}
-
 export interface TierSpec {
   readonly autoscaler: AutoscalerSpec
   /** The pod's CPU request. Its usage is a share of it. */
@@ -58,13 +48,21 @@ export interface TierSpec {
   readonly usableCores: number
 }
 
-export function readDeployed(): Deployed {
+export type Deployed = ReturnType<typeof readDeployed>
+
+/** Returns the settings of k8s/ that the model needs. */
+export function readDeployed() {
+  const gatewayCpu = readCpu('base/gateway.yaml')
   const analyzerCpu = readCpu('base/analyzer.yaml')
+  const literals = reader('base/kustomization.yaml')(z.array(z.string()), 'configMapGenerator', 0, 'literals')
+  const partitions = literals.find(literal => literal.startsWith('PARTITIONS='))?.split('=')[1]
   return {
-    gateway: { autoscaler: readAutoscaler('base/gateway.yaml'), ...readCpu('base/gateway.yaml') },
+    gateway: { autoscaler: readAutoscaler('base/gateway.yaml'), ...gatewayCpu },
+    /** Scaled by CPU only, as in the base. */
     analyzer: { autoscaler: readAutoscaler('base/analyzer.yaml'), ...analyzerCpu },
+    /** Scaled by CPU and backlog, as in the KEDA component. */
     analyzerByBacklog: { autoscaler: readScaledObject('components/keda/analyzer.yaml'), ...analyzerCpu },
-    partitions: readPartitions(),
+    partitions: z.coerce.number().int().positive().parse(partitions),
   }
 }
 
@@ -97,12 +95,6 @@ function readCpu(file: string): Pick<TierSpec, 'requestCores' | 'usableCores'> {
   const path = ['spec', 'template', 'spec', 'containers', 0, 'resources']
   const { requests, limits } = reader(file, 'Deployment')(z.object({ requests: cpu, limits: cpu }), ...path)
   return { requestCores: requests.cpu, usableCores: Math.min(1, limits.cpu) }
-}
-
-function readPartitions(): number {
-  const literals = reader('base/kustomization.yaml')(z.array(z.string()), 'configMapGenerator', 0, 'literals')
-  const partitions = literals.find(literal => literal.startsWith('PARTITIONS='))?.split('=')[1]
-  return z.coerce.number().int().positive().parse(partitions)
 }
 
 /** Returns a reader of values of a manifest's first document of the given kind. */

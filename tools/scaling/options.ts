@@ -32,12 +32,13 @@ const capacitySchema = z.object({
 
 export type ScalingOptions = ReturnType<typeof readOptions>
 
-/** Parses the command line and reads the capacity file. `source` says where capacities come from. */
+/** Parses the command line and reads the capacity file. */
 export function readOptions(args: readonly string[]) {
   const { capacity, gateway, analyzer, start, slower } = parseCommandLine(COMMAND, args).values
   const measured = readCapacity(capacity)
   const isGiven = gateway !== undefined || analyzer !== undefined
   return {
+    /** Where the capacities come from, for the page. */
     source: isGiven ? 'given on the command line' : measured.source,
     gatewaySamplesPerCore: gateway ?? measured.gatewaySamplesPerCore,
     analyzerSamplesPerCore: analyzer ?? measured.analyzerSamplesPerCore,

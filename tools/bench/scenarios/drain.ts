@@ -12,8 +12,7 @@ export interface DrainOptions {
 
 /**
  * Analyzers drain backlogs, with all windows full and in memory. They are stopped (SIGSTOP) while a
- * backlog is appended. CPU figures cover all analyzers, or all masters. `bytesPerKey` is the growth
- * of one analyzer's memory.
+ * backlog is appended. CPU covers all analyzers, or all masters; `bytesPerKey` is of one analyzer.
  */
 export async function* drain({ keys, samples, analyzers = 1, masters = 1 }: DrainOptions) {
   await using redis = await startBenchRedis(masters)
