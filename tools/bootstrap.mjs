@@ -1,10 +1,8 @@
-// Installs the project on a machine that has only Node (20 or newer) and npm, then runs a script
-// with the pinned Node.
-//   node tools/bootstrap.mjs SCRIPT.ts [ARG...]    installs, then runs a TypeScript file
-//   node tools/bootstrap.mjs --run BIN [ARG...]    installs, then runs an installed program
+// Installs the project on a machine with only Node (20 or newer) and npm, then runs a script.
+//   node tools/bootstrap.mjs SCRIPT.ts [ARG...]    runs a TypeScript file with the pinned Node
+//   node tools/bootstrap.mjs --run BIN [ARG...]    runs an installed program
 //   node tools/bootstrap.mjs --install             only installs
-// Plain JavaScript without dependencies: this file runs before anything is installed, with the
-// machine's own Node.
+// Plain JavaScript without dependencies, because it runs with the machine's own Node.
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
@@ -104,10 +102,7 @@ function install(wanted) {
   writeFileSync(stampFile, wanted)
 }
 
-/**
- * Installs unless that is done. A lock serialises two of them, such as npm start and npm test in a
- * fresh clone.
- */
+/** Installs once. A lock serialises two of them, such as npm start and npm test in a new clone. */
 function installOnce() {
   const wanted = inputsHash()
   if (isInstalled(wanted)) return
@@ -119,10 +114,7 @@ function installOnce() {
   }
 }
 
-/**
- * Takes the lock, a folder: creating one is atomic. A lock that is older than the deadline was left
- * by a crash.
- */
+/** Takes the lock, a folder: creating one is atomic. A crash leaves one older than the deadline. */
 function takeLock() {
   let isWaiting = false
   for (;;) {
@@ -144,10 +136,7 @@ function releaseLock() {
   rmSync(lock, { recursive: true, force: true })
 }
 
-/**
- * Returns the pinned Node if it runs on this machine, otherwise the machine's own Node if it is new
- * enough.
- */
+/** Returns the pinned Node if it runs here, else the machine's own Node if it is new enough. */
 function nodeToUse() {
   if (existsSync(pinnedNode) && spawnSync(pinnedNode, ['--version']).status === 0) return pinnedNode
   if (Number(process.versions.node.split('.')[0]) >= NODE_MAJOR) return process.execPath
@@ -163,8 +152,7 @@ function run(command, args) {
   const quiet = { TURBO_TELEMETRY_DISABLED: '1', DO_NOT_TRACK: '1' }
   const env = { ...process.env, ...quiet, PATH: path, TIDEMARK_PARENT: String(process.pid) }
   const child = spawn(command, args, { cwd: root, stdio: 'inherit', env })
-  // A terminal sends Ctrl-C to the whole group, but a supervisor signals only this process: forward
-  // it, then wait.
+  // Ctrl-C reaches the whole group, but a supervisor signals only this process: forward and wait.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
   // If npm is killed, this process is not signalled, but it gets another parent.
   const parent = process.ppid

@@ -5,14 +5,10 @@ import { fileURLToPath } from 'node:url'
 import { rolldown } from 'rolldown'
 
 /**
- * Bundles services: node tools/build.ts [gateway] [analyzer]. The build script of each service
- * calls it, so that turbo caches the bundle. A script may call upwards; only imports between
- * packages have a direction.
- *
- * Each service becomes one file that runs without node_modules, with the files that it reads at run
- * time beside it and a second file that is loaded only if spans are exported. An image cannot
- * contain the sources as dependencies, because Node refuses to strip the types of packages in
- * node_modules (nodejs/node#61793).
+ * Bundles services: node tools/build.ts [gateway] [analyzer], called by their build scripts.
+ * Each becomes one file that runs without node_modules, with the files it reads at run time beside
+ * it and a second file that is loaded only if spans are exported. An image cannot contain sources
+ * as dependencies: Node strips no types in node_modules (nodejs/node#61793).
  */
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))

@@ -24,10 +24,7 @@ export interface BaseImages {
   readonly isMade: boolean
 }
 
-/**
- * Returns the images that the Dockerfile or BUILD_IMAGE and NODE_IMAGE name, or substitutes if they
- * cannot be pulled.
- */
+/** Returns the base images of BUILD_IMAGE and NODE_IMAGE or the Dockerfile, or substitutes. */
 export async function findBaseImages(docker: Docker, signal: AbortSignal): Promise<BaseImages> {
   const dockerfile = await readFile(join(ROOT, 'Dockerfile'), 'utf8')
   const defaultOf = (name: string): string => new RegExp(`^ARG ${name}=(.+)$`, 'm').exec(dockerfile)?.[1] ?? ''
@@ -50,10 +47,7 @@ async function isAvailable(docker: Docker, image: string, signal: AbortSignal): 
   return succeeds(docker, ['pull', '--quiet', image], { limitMs: PULL_LIMIT_MS, signal })
 }
 
-/**
- * Makes a substitute for node:24-bookworm-slim: a minimal Debian with this Node and this computer's
- * npm.
- */
+/** Substitutes node:24-bookworm-slim: a minimal Debian with this Node and this computer's npm. */
 async function makeBuildImage(docker: Docker, signal: AbortSignal): Promise<void> {
   if (!(await isOnPath('debootstrap'))) await installPackages(['debootstrap'])
   const npm = dirname(dirname(await realpath((await run('sh', ['-c', 'command -v npm'])).stdout.trim())))

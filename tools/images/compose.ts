@@ -56,10 +56,7 @@ export async function runCompose({ docker, redisImage, report }: ComposeOptions)
   }
 }
 
-/**
- * Adds what an official image of Redis has and a substitute lacks: a /data that belongs to its
- * user.
- */
+/** Adds what a substitute for the official Redis image lacks: a /data that belongs to its user. */
 async function deriveRedisImage(docker: Docker, image: string): Promise<void> {
   await using folder = await temporaryFolder()
   await mkdir(join(folder.path, 'data'))

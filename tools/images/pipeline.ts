@@ -127,10 +127,7 @@ async function checkConfinement(containers: Containers, name: string): Promise<s
   return `uid ${uid}, no capabilities, writing: ${[...new Set(writes)].join(', ')}`
 }
 
-/**
- * Stops an analyzer while samples arrive: the other one must finish, without a lost or duplicate
- * sample.
- */
+/** Stops an analyzer while samples arrive: the other one must lose and repeat none. */
 async function checkStop(containers: Containers, client: Client): Promise<string> {
   const posting = postAll(client, 'stop')
   const stopped = await stop(containers, 'analyzer-1')

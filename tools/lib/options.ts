@@ -152,8 +152,7 @@ export function parseCommandLine<O extends Options>(command: Command<O>, args: r
   try {
     parsed = parseArgs({ args: own, options: Object.fromEntries(specs), allowPositionals: true })
   } catch (error) {
-    // node:util explains at length how to pass arguments that begin with a dash; the first sentence
-    // names the option.
+    // Only the first sentence names the option; the rest explains arguments that begin with a dash.
     const message = error instanceof Error ? error.message : String(error)
     throw new UsageError(message.split('. ')[0] ?? message, { cause: error })
   }
@@ -179,10 +178,7 @@ function readValue(name: string, option: Option<unknown>, given: unknown): unkno
   return value
 }
 
-/**
- * Runs a program. Prints the help if the arguments ask for it, and the message of a UsageError or a
- * Failure. Returns the exit code.
- */
+/** Runs a program, or prints its help; returns the exit code. Prints a UsageError and a Failure. */
 export async function runCommand(
   command: Command,
   args: readonly string[],

@@ -14,17 +14,13 @@ export async function isOnPath(program: string): Promise<boolean> {
 
 /**
  * Returns the package manager that may be used without asking: apt-get as root, which is typical of
- * a container, and apt-get or brew with CI=true. Undefined on a workstation, which is never
- * changed.
+ * a container, and apt-get or brew with CI=true. A workstation is never changed.
  */
 export async function usableManager(): Promise<'apt-get' | 'brew' | undefined> {
   return (await installer())?.manager
 }
 
-/**
- * Installs packages one by one; returns what the package manager wrote. A failure shows in a
- * program that is missing.
- */
+/** Installs packages one by one; returns the output. A failure shows in a missing program. */
 export async function installPackages(names: readonly string[]): Promise<string> {
   const install = await installer()
   if (install === undefined) return ''
@@ -36,8 +32,8 @@ export async function installPackages(names: readonly string[]): Promise<string>
   }
   if (install.refresh !== undefined) await run(install.refresh)
   for (const name of names) {
-    // Debian starts a server when it is installed; the tests start their own. A service that
-    // existed before stays. A service has the name of its package; docker.io is called docker.
+    // Debian starts an installed server, but the tests start their own. A service that existed
+    // before stays. A service has the name of its package; docker.io is called docker.
     const script = `/etc/init.d/${name.replace('.io', '')}`
     const hadService = existsSync(script)
     await run([...install.install, name])

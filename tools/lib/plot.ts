@@ -17,10 +17,7 @@ const Y_AXIS_WIDTH = 36
 const LEGEND_MAX = 6
 const LETTER_WIDTH = 6
 
-/**
- * How the points of a series are drawn, and what they are: line, step and dots: [x, y]; band,
- * between two values: [x, low, high]; span, a range of x: [begin, end]; mark, a vertical line: [x]
- */
+/** line, step, dots: [x, y]; band: [x, low, high]; span, a range of x: [begin, end]; mark: [x]. */
 export type Style = 'line' | 'step' | 'dots' | 'band' | 'span' | 'mark'
 
 export interface Series {
@@ -79,8 +76,7 @@ export async function drawSvg(figure: Figure): Promise<string> {
   } as unknown as TopLevelSpec)
   const view = new View(parse(spec), { renderer: 'none' })
   try {
-    // Without this, ids count on from one picture to the next, and equal figures give different
-    // files.
+    // Otherwise ids count on from picture to picture, and equal figures give different files.
     resetSVGDefIds()
     return withTitle(await view.toSVG(), title)
   } finally {

@@ -33,9 +33,7 @@ interface AlertmanagerFile {
   }[]
 }
 
-/**
- * Returns Alertmanager's routes, receivers and inhibitions as an object of the Prometheus Operator.
- */
+/** Returns Alertmanager's configuration as an object of the Prometheus Operator. */
 export function renderAlertmanagerConfig(text = readFileSync(SOURCE, 'utf8')): string {
   const { route, receivers, inhibit_rules } = parse(text) as AlertmanagerFile
   const object = {

@@ -12,10 +12,7 @@ const HEADER = `# Generated from prometheus/rules by npm run manifests, because 
 # Do not edit.
 `
 
-/**
- * Returns the rules of prometheus/rules as objects of the Prometheus Operator, one object for each
- * file.
- */
+/** Returns each file of prometheus/rules as an object of the Prometheus Operator. */
 export function renderPrometheusRules(): string {
   const files = readdirSync(RULES).filter(name => name.endsWith('.yaml'))
   const objects = files.sort().map(file => ({

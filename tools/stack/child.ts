@@ -10,11 +10,10 @@ const LINES_MAX = 40
 const STOP_GRACE_S = 8
 
 /**
- * Runs the command given after its first two arguments. The guard's stdin is a pipe from this
- * process. When the pipe closes, because the command is to stop or because this process was killed,
- * the guard sends SIGTERM, after a grace period SIGKILL, and removes the folder: nothing stays
- * behind however this process ends. `detached` starts a new session, so that Ctrl-C in the terminal
- * does not reach the command and this process decides the order of stopping.
+ * Runs a command (after two arguments) until the guard's stdin, a pipe from this process, closes:
+ * the command is to stop, or this process was killed. It then sends SIGTERM, after a grace period
+ * SIGKILL, and removes the folder. Nothing stays behind however this process ends. `detached`
+ * starts a new session: Ctrl-C does not reach the command, and this process decides when it stops.
  */
 const GUARD = `
 folder=$1 grace=$2; shift 2
@@ -38,9 +37,7 @@ export interface Command {
   readonly folder?: string
 }
 
-/**
- * How a process ended. The code is 128 + N after signal N, and 127 if the program could not be run.
- */
+/** How a process ended: 128 + N after signal N, 127 if the program could not be run. */
 export interface Exit {
   readonly code: number
 }
@@ -85,10 +82,7 @@ export class Child implements AsyncDisposable {
     this.#listeners.add(listener)
   }
 
-  /**
-   * Resolves at the first line that `isReady` accepts; kills the process and rejects if that takes
-   * too long.
-   */
+  /** Resolves at the first line `isReady` accepts; kills the process and rejects at the limit. */
   async ready(isReady: (line: string) => boolean, limitMs: number): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<boolean>()
     this.onLine(line => {

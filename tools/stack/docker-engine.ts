@@ -34,9 +34,8 @@ export interface DockerEngine extends AsyncDisposable {
 type Unavailable = { readonly unavailable: string }
 
 /**
- * Returns the Docker engine that responds. Where there is none, root on Debian gets a temporary
- * one, which keeps everything in a temporary folder and changes neither the firewall nor another
- * engine.
+ * Returns the Docker engine that responds, else a temporary one if this is root on Debian. It uses
+ * only a temporary folder and changes neither the firewall nor another engine.
  */
 export async function findDockerEngine(say: (line: string) => void): Promise<DockerEngine | Unavailable> {
   const version = await engineVersion(dockerClient({}))
@@ -53,8 +52,7 @@ export async function findDockerEngine(say: (line: string) => void): Promise<Doc
     return {
       env: {
         ...env,
-        // The reaper's image cannot be pulled everywhere; a temporary engine removes its containers
-        // anyway.
+        // The reaper's image cannot be pulled everywhere; a temporary engine removes containers.
         TESTCONTAINERS_RYUK_DISABLED: 'true',
         TIDEMARK_TEST_REDIS: 'docker',
         TIDEMARK_TEST_REDIS_IMAGE: image,
@@ -70,16 +68,12 @@ function engineVersion(docker: Docker): Promise<string | undefined> {
   return docker(['version', '--format', '{{.Server.Version}}'], { limitMs: VERSION_LIMIT_MS }).catch(() => undefined)
 }
 
-/**
- * Starts dockerd, installed first if necessary; returns the settings that lead to it once it
- * responds.
- */
+/** Starts dockerd, installed first if necessary; returns the settings that lead to it. */
 async function startEngine(resources: AsyncDisposableStack): Promise<Record<string, string>> {
   const programs = await Promise.all(['dockerd', 'docker', 'ip'].map(isOnPath))
   if (programs.includes(false)) await installPackages(['docker.io', 'iproute2'])
   const folder = await mkdtemp(join(tmpdir(), 'tidemark-docker-'))
-  // Its own bridge and no firewall rules: docker-proxy alone forwards connections to the ports of
-  // containers.
+  // Its own bridge and no firewall rules: only docker-proxy forwards connections to containers.
   const bridge = `tidemark${process.pid}`
   try {
     await run('ip', ['link', 'add', 'name', bridge, 'type', 'bridge'])
@@ -108,10 +102,7 @@ async function startEngine(resources: AsyncDisposableStack): Promise<Record<stri
   return env
 }
 
-/**
- * Returns an image with Redis: one that is there or can be pulled, or one made of this computer's
- * redis-server.
- */
+/** Returns an image with Redis: present, pulled, or made of this computer's redis-server. */
 async function findImage(docker: Docker, say: (line: string) => void): Promise<string> {
   const wanted = process.env.TIDEMARK_TEST_REDIS_IMAGE ?? IMAGE_PULLED
   if (await succeeds(docker, ['image', 'inspect', wanted])) return wanted

@@ -9,10 +9,7 @@ import { Registry } from 'prom-client'
 import { warningIn } from './log-line.ts'
 import { HOST, type Stack, type StackOptions, serviceEnvironment } from './stack.ts'
 
-/**
- * Starts gateway and analyzers in this process with an in-memory store, for a machine without
- * Redis.
- */
+/** Starts gateway and analyzers in this process with an in-memory store, without Redis. */
 export async function startEmbedded(options: StackOptions, title: string): Promise<Stack> {
   await using starting = new AsyncDisposableStack()
   const env = { ...serviceEnvironment(options, { kind: 'memory', title }), PORT: String(options.port) }

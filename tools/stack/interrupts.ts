@@ -1,7 +1,4 @@
-/**
- * npm forwards Ctrl-C although the terminal sends it to every process: signals within this time are
- * one Ctrl-C.
- */
+/** npm repeats the Ctrl-C that the terminal sends to all: signals within this time are one. */
 const SAME_INTERRUPT_MS = 700
 
 /** How long the program waits for its parts after the second Ctrl-C before it exits. */
@@ -16,9 +13,7 @@ export interface Interrupts extends Disposable {
   onHurry(hurry: () => void): void
 }
 
-/**
- * Makes Ctrl-C, SIGTERM, a closed terminal and the end of the parent process one signal to stop.
- */
+/** Makes Ctrl-C, SIGTERM, a closed terminal and the end of the parent one signal to stop. */
 export function watchInterrupts(): Interrupts {
   const stop = new AbortController()
   const hurries: (() => void)[] = []
@@ -42,8 +37,7 @@ export function watchInterrupts(): Interrupts {
   process.stdout.on('error', onGone)
   process.stderr.on('error', onGone)
   const parent = process.ppid
-  // Only if bootstrap.mjs is the parent: a program started by hand with nohup should outlive its
-  // shell.
+  // Only if bootstrap.mjs is the parent: a program started with nohup should outlive its shell.
   const isWatched = process.env.TIDEMARK_PARENT === String(parent)
   const timer = setInterval(() => {
     if (isWatched && process.ppid !== parent) onGone()

@@ -5,10 +5,7 @@ import { chooseRedis } from './redis.ts'
 import { startServices } from './services.ts'
 import { HOST, type Stack, type StackOptions } from './stack.ts'
 
-/**
- * Starts the stack; resolves when samples can be sent. Rejects with a Failure, or when `stop`
- * aborts.
- */
+/** Starts the stack; resolves when samples can be sent. Rejects also when `stop` aborts. */
 export async function launch(options: StackOptions, stop: AbortSignal): Promise<Stack> {
   if (options.port !== 0) await requireFreePort(options.port)
   const redis = await chooseRedis(options.redisUrl)
@@ -16,10 +13,7 @@ export async function launch(options: StackOptions, stop: AbortSignal): Promise<
   return startServices(options, redis, stop)
 }
 
-/**
- * Reports a port that another program uses before anything starts. Other errors of binding come
- * from the gateway.
- */
+/** Reports a used port before anything starts. Other errors of binding come from the gateway. */
 async function requireFreePort(port: number): Promise<void> {
   const isTaken = await new Promise<boolean>(resolve => {
     const socket = createConnection({ port, host: HOST }, () => resolve(true))

@@ -3,9 +3,8 @@ import type { LogLevel } from '@tidemark/shared/runtime/logger'
 const QUIET_LEVELS: readonly unknown[] = ['trace', 'debug', 'info'] satisfies readonly LogLevel[]
 
 /**
- * Returns the message of a log line that is a warning, with its error if it has one; undefined for
- * other lines. A line that is not from the logger is a warning: Node writes its own errors as plain
- * text.
+ * Returns the message and error of a log line that is a warning, else undefined. A line that is
+ * not from the logger is a warning: Node writes its own errors as plain text.
  */
 export function warningIn(line: string): string | undefined {
   try {

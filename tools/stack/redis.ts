@@ -6,10 +6,7 @@ import { Child } from './child.ts'
 
 const READY_LIMIT_MS = 10_000
 
-/**
- * The kernel limits the path of a socket to 108 bytes on Linux and 104 on macOS, including the
- * final zero.
- */
+/** The kernel limits a socket's path to 108 bytes on Linux, 104 on macOS, with the final zero. */
 const SOCKET_PATH_MAX = 100
 
 export type RedisChoice =
@@ -46,8 +43,7 @@ async function startRedis(program: string): Promise<RedisChoice> {
       `the path of the temporary folder is too long for a socket: ${folder}. Set TMPDIR to a shorter path.`,
     )
   }
-  // No TCP port, so that no other user can connect; no files, so that nothing stays; no eviction of
-  // keys.
+  // No TCP port, so no other user can connect; no files, so nothing stays; no eviction of keys.
   const network = ['--port', '0', '--unixsocket', socket, '--unixsocketperm', '700', '--daemonize', 'no']
   const storage = ['--dir', folder, '--save', '', '--appendonly', 'no', '--maxmemory-policy', 'noeviction']
   const child = new Child({

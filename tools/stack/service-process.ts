@@ -4,10 +4,7 @@ import { Child } from './child.ts'
 /** How long a service may take to start. */
 const READY_LIMIT_MS = 20_000
 
-/**
- * Prints the process id of the service and then becomes the service: Child knows only the process
- * of its guard.
- */
+/** Prints its process id, then becomes the service: Child knows only the id of its guard. */
 const ANNOUNCE = `echo '{"processId":'$$'}'; exec "$@"`
 
 /** The last line that a service logs before it works. */
@@ -60,9 +57,7 @@ async function startService(
   }
 }
 
-/**
- * Runs a service; `ready` resolves when it works, and rejects if it ends before or takes too long.
- */
+/** Runs a service; `ready` resolves when it works, and rejects if it ends or takes too long. */
 export function runService({ service, name, env, onLine = () => {} }: ServiceOptions) {
   const main = fileURLToPath(new URL(`../../packages/${service}/src/main.ts`, import.meta.url))
   const child = new Child({

@@ -14,10 +14,7 @@ const READY_LIMIT_MS = 15_000
 /** Lines shown of a process that died. */
 const LINES_SHOWN = 10
 
-/**
- * Starts gateway and analyzers as processes; resolves when samples can be sent. Rejects when `stop`
- * aborts.
- */
+/** Starts gateway and analyzers as processes; resolves when samples can be sent. */
 export async function startServices(options: StackOptions, redis: RedisProcess, stop: AbortSignal): Promise<Stack> {
   await using starting = new AsyncDisposableStack()
   const crash = Promise.withResolvers<never>()
@@ -56,8 +53,7 @@ export async function startServices(options: StackOptions, redis: RedisProcess, 
     isStopping = true
   })
 
-  // Analyzers become ready after Redis responds; samples are accepted before that. Their failures
-  // are crashes.
+  // Analyzers become ready after Redis responds, samples are accepted before. Failures are crashes.
   for (const { ready } of analyzers) ready.catch(() => {})
   const aborting = rejectAt(stop)
   const { port } = await Promise.race([gateway.ready, crash.promise, aborting])

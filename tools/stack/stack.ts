@@ -24,10 +24,7 @@ export interface Stack extends AsyncDisposable {
   kill(): void
 }
 
-/**
- * Returns the environment of the services: the user's settings, except those that the stack
- * decides.
- */
+/** Returns the services' environment: the user's settings, except those that the stack decides. */
 export function serviceEnvironment({ env }: Pick<StackOptions, 'env'>, redis: RedisChoice): Environment {
   const { ANALYZER_ID: _, REDIS_CLUSTER, ...rest } = env
   return {

@@ -105,9 +105,9 @@ export async function* readCsv(file: Readable, defaultKey: string): AsyncGenerat
 }
 
 /**
- * Returns the columns that a header row names, in any order; undefined if the row is a sample.
- * Columns with unknown names are recognised by their position, timestamp before value. A third
- * column is a key only if its name says so: it may as well be a label.
+ * Returns the columns that a header row names; undefined if the row is a sample. Columns with
+ * unknown names are recognised by position, timestamp before value. A third column is a key only
+ * if its name says so: it may as well be a label.
  */
 export function readHeader(row: readonly string[]): Columns | undefined {
   if (row.some(cell => NUMBER.test(cell) || parseTimestamp(cell) !== undefined)) return undefined

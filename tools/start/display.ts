@@ -7,10 +7,7 @@ const SNAPSHOT_MS = 5000
 /** Columns of a printed table: the width of the reader's window is unknown. */
 const SNAPSHOT_COLUMNS = 120
 
-/**
- * Switches to the alternate screen, so that the terminal's content returns at the end, and hides
- * the cursor.
- */
+/** The alternate screen, so that the terminal's content returns at the end, without a cursor. */
 const ENTER = '\x1b[?1049h\x1b[?25l'
 const LEAVE = '\x1b[?25h\x1b[?1049l'
 

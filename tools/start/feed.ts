@@ -54,9 +54,8 @@ interface Feed {
 }
 
 /**
- * Sends the metrics until `stop` aborts and reads the verdict on each sample. The next round begins
- * after all verdicts have arrived, so none is missed or counted twice. A slow round delays the next
- * one.
+ * Sends the metrics until `stop` aborts. A round begins after all verdicts of the last one arrived,
+ * so none is missed or counted twice; a slow round delays the next one.
  */
 async function feed(options: Feed, stop: AbortSignal): Promise<void> {
   let dueAt = performance.now()

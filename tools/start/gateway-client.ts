@@ -7,10 +7,7 @@ const RETRY_AFTER_DEFAULT_MS = 1000
 
 /** What happened to the samples of a request. */
 export interface IngestOutcome {
-  /**
-   * `busy` is overload or an outage: samples that were not stored may be sent again. After
-   * `unanswered` it is not known whether samples were stored.
-   */
+  /** `busy`: what was not stored may be sent again. `unanswered`: samples may have been stored. */
   readonly kind: 'accepted' | 'busy' | 'rejected' | 'unanswered'
   /** Undefined if nothing was stored. */
   readonly result: Accepted | undefined
@@ -40,10 +37,7 @@ export class GatewayClient {
     return { kind: kindOf(status, result), result, reason, retryAfterMs }
   }
 
-  /**
-   * Waits up to `waitMs` for the verdicts on all samples of an entry, which may contain other
-   * clients' samples.
-   */
+  /** Waits for the verdicts on an entry, which may contain other clients' samples. */
   async verdicts(receipt: string, waitMs: number): Promise<VerdictsOutcome> {
     const query = new URLSearchParams({ after: receipt, wait: String(waitMs) })
     const { status, json, reason } = await request(`${this.#url}/analyze?${query}`, {})

@@ -4,16 +4,10 @@ import { cpus, freemem, loadavg, totalmem } from 'node:os'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import type { Unit } from '../lib/format.ts'
 
-/**
- * How often the kernel updates load averages. Read more often, one value would become several
- * samples.
- */
+/** The kernel updates load averages this often: an earlier read would repeat a sample. */
 const LOAD_AVERAGE_MS = 5000
 
-/**
- * monitorEventLoopDelay measures the time between two calls of its timer, which includes this
- * interval.
- */
+/** monitorEventLoopDelay measures the time between two calls of its timer, this one included. */
 const EVENT_LOOP_RESOLUTION_MS = 10
 
 /** Linux counts disk traffic in units of 512 bytes, independent of the disk's sector size. */
@@ -36,8 +30,8 @@ export function unitOf(metric: string): Unit {
 }
 
 /**
- * Opens the metrics of this computer. Reading them must not disturb what they measure, so no
- * process is started. Network and disk traffic are therefore read on Linux only.
+ * Opens the metrics of this computer. Reading them must not disturb what they measure: no process
+ * is started, and so network and disk traffic are read on Linux only.
  */
 export async function openHostMetrics(): Promise<HostMetrics> {
   const eventLoop = monitorEventLoopDelay({ resolution: EVENT_LOOP_RESOLUTION_MS })
@@ -76,10 +70,7 @@ export async function openHostMetrics(): Promise<HostMetrics> {
 export class Rates {
   #last: { readonly counters: Metrics; readonly at: number } | undefined
 
-  /**
-   * Has no rate for a new counter and after one decreased, because it was reset. `now` is in
-   * milliseconds.
-   */
+  /** Has no rate for a counter that is new or decreased by a reset. `now` is in milliseconds. */
   next(counters: Metrics, now: number): Metrics {
     const last = this.#last
     this.#last = { counters, at: now }
@@ -114,9 +105,8 @@ async function diskTraffic(disks: readonly string[]): Promise<Metrics> {
 }
 
 /**
- * Returns the names in a folder of /sys that are hardware devices: partitions and virtual volumes
- * would count twice. A container without a hardware interface has virtual ones, apart from the
- * loopback.
+ * Returns the hardware devices in a folder of /sys: partitions and virtual volumes would count
+ * twice. Without hardware interfaces, in a container, all but the loopback count.
  */
 async function hardware(folder: string): Promise<string[]> {
   const names = await readdir(folder).catch(() => [])

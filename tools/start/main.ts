@@ -48,10 +48,7 @@ async function start(options: StartOptions): Promise<number> {
   }
 }
 
-/**
- * Does `work` and ends it when a process of the stack dies. The crash is then the error, whatever
- * it caused in `work`.
- */
+/** Does `work` and ends it with the crash, if a process of the stack dies, as its error. */
 async function untilCrash(stack: Stack, work: (ended: AbortSignal) => Promise<number>): Promise<number> {
   const crash = new AbortController()
   stack.crashed.catch((error: unknown) => crash.abort(error))

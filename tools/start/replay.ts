@@ -13,10 +13,7 @@ import { describeAnomaly } from './table.ts'
 /** Samples of one request. Each request is one entry in every partition that it touches. */
 const BATCH_SAMPLES_MAX = 1000
 
-/**
- * Requests whose verdicts have not been read. Their samples must stay well below VERDICTS_KEPT, or
- * verdicts would be gone before they are read.
- */
+/** Requests with unread verdicts. Their samples stay well below VERDICTS_KEPT, or some are gone. */
 const BATCHES_WAITING_MAX = 8
 
 /** How much before its time a sample may be sent, so that samples close in time share a request. */
@@ -58,10 +55,7 @@ interface Accepted {
   readonly receipts: readonly string[]
 }
 
-/**
- * Replays a file and prints a summary; returns the exit code: 1 if nothing was analysed or verdicts
- * are missing.
- */
+/** Replays a file and prints a summary; returns 1 if nothing was analysed or verdicts are missing. */
 export async function runReplay({ stack, options, stop, setOnWarning }: RunContext, file: CsvFile): Promise<number> {
   const summary = new Summary()
   const begin = performance.now()
@@ -82,9 +76,8 @@ export async function runReplay({ stack, options, stop, setOnWarning }: RunConte
 }
 
 /**
- * Sends the file to the gateway, one request after the other so that every key's samples stay in
- * order, and reads the verdicts concurrently. Resolves when every sample is analysed, or soon after
- * `stop`.
+ * Sends the file, one request after the other so that every key's samples stay in order, and reads
+ * verdicts concurrently. Resolves when every sample is analysed, or soon after `stop`.
  */
 async function replay(options: Replay, stop: AbortSignal): Promise<void> {
   const { summary, progress } = options
@@ -137,9 +130,8 @@ async function* batches({ file, speed, summary }: Replay, stop: AbortSignal): As
 }
 
 /**
- * Sends samples until the gateway has accepted or rejected each. A busy gateway may store the
- * samples of some partitions only, so the accepted samples may come in several parts; each
- * partition's samples stay in order.
+ * Sends samples until each is accepted or rejected. A busy gateway may store those of some
+ * partitions only, hence several parts; each partition's samples stay in order.
  */
 async function submit(
   samples: readonly FileSample[],

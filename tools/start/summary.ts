@@ -76,9 +76,7 @@ export class Summary {
     return lines.join('\n')
   }
 
-  /**
-   * Says which other samples influenced the verdicts: the pipeline counts the samples of each key.
-   */
+  /** Says which other samples influenced the verdicts: `count` includes those of other clients. */
   #renderNotes(): string[] {
     const counts = [...this.#keys.values()]
     const older = counts.filter(({ first }) => first > 1).length

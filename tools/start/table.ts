@@ -13,10 +13,7 @@ import {
 } from '../lib/format.ts'
 import type { Board, Row } from './board.ts'
 
-/**
- * How long a row stays marked after an anomaly: the next verdict replaces it after a quarter of a
- * second.
- */
+/** How long a row stays marked after an anomaly: the next verdict replaces it after 250 ms. */
 const RECENT_MS = 5000
 
 const VALUE_WIDTH = 11
@@ -93,10 +90,7 @@ interface Widths {
   readonly trend: number
 }
 
-/**
- * The key column is as wide as the longest key; the trend gets the rest, or nothing if that is too
- * little.
- */
+/** The key column fits the longest key; the trend gets the rest, or nothing if it is too little. */
 function columnWidths(rows: readonly Row[], columns: number): Widths {
   const fixed = 2 + VALUE_WIDTH * 2 + Z_WIDTH + STATE_WIDTH + COUNT_WIDTH + 5
   const longest = Math.max(KEY_WIDTH_MIN, ...rows.map(row => row.analysis.key.length))

@@ -5,8 +5,8 @@ import { runProgram, type Step } from './step.ts'
 const LIMIT_MS = 240_000
 
 /**
- * A step that compares the quick benchmark with the committed figures. It only warns: figures
- * depend on the load of the machine, and a test that fails at random is soon ignored.
+ * Compares the quick benchmark with the committed figures. It only warns: figures depend on the
+ * load of the machine, and a test that fails at random is soon ignored.
  */
 export function benchStep(): Step {
   return {

@@ -5,10 +5,7 @@ import { runVitest } from './vitest-step.ts'
 
 const LIMIT_MS = 360_000
 
-/**
- * A step that runs the tests of the Redis store with a Redis in a container, if there is a Docker
- * engine.
- */
+/** Tests the Redis store with a Redis in a container, if there is a Docker engine. */
 export function containersStep(): Step {
   return {
     group: 'containers',

@@ -25,9 +25,8 @@ interface Report {
 }
 
 /**
- * Returns the counts of a vitest run. A file that could not be loaded has no tests in the report
- * and counts as one failed test. So does a missing report, a run that failed for another reason and
- * a run without tests.
+ * Returns the counts of a vitest run. A file that could not be loaded counts as one failed test.
+ * So does a missing report, a run that failed for another reason and a run without tests.
  */
 export function countTests(reportText: string | undefined, exitCode: number): Counts {
   const report = reportText === undefined ? undefined : parseReport(reportText)

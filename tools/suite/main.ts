@@ -23,9 +23,7 @@ const E2E_LIMIT_MS = 15 * MINUTE_MS
 const args = process.argv.slice(2)
 process.exitCode = await runCommand(COMMAND, args, () => run(readGroups(args)))
 
-/**
- * Runs the steps one after the other: two at once on two cores would disturb each other's timing.
- */
+/** Runs the steps one by one: two at once on two cores would disturb each other's timing. */
 async function run(groups: ReadonlySet<Group>): Promise<number> {
   const stop = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop.abort())
@@ -69,8 +67,7 @@ function showResult({ title }: Step, { counts, note, output }: StepResult, durat
 }
 
 function allSteps(): Step[] {
-  // Only the containers step uses a Docker engine; the others use the server on PATH, so that both
-  // are tested.
+  // Only the containers step uses Docker; the others use the server on PATH, to test both.
   const server = findServer()
   const isChosen = process.env.TIDEMARK_TEST_REDIS !== undefined || server === undefined
   const env: Record<string, string> = isChosen ? {} : { TIDEMARK_TEST_REDIS: basename(server) }

@@ -48,10 +48,7 @@ const PROGRAMS: readonly TestProgram[] = [
   },
 ]
 
-/**
- * Installs missing programs where that is allowed, and reports those that are still missing: their
- * tests are skipped, or fail with CI=true.
- */
+/** Installs missing programs where allowed. Tests without theirs are skipped, or fail with CI=true. */
 export async function ensurePrograms(say: (text: string) => void): Promise<void> {
   let absent = await missing(PROGRAMS)
   if (absent.length === 0) return
@@ -82,9 +79,7 @@ function namesOf(programs: readonly TestProgram[]): string {
   return programs.map(({ name }) => name).join(', ')
 }
 
-/**
- * Returns the command that installs the programs, and the names of those that no package contains.
- */
+/** Returns the command that installs the programs, and those that no package contains. */
 async function remedyFor(programs: readonly TestProgram[]): Promise<string> {
   const managers = Object.keys(INSTALL_COMMANDS) as PackageManager[]
   const isThere = await Promise.all(managers.map(isOnPath))

@@ -1,14 +1,9 @@
 import type { Reporter, TestCase } from 'vitest/node'
 
-/**
- * Begins a line that the vitest step reads. It starts with a control character, so no test prints
- * it by chance.
- */
+/** Begins a line for the vitest step: a control character, so no test prints it by chance. */
 export const PROGRESS_MARK = '\u001etidemark-test '
 
-/**
- * Writes a line to standard output for each test that begins (pending) and for each that has ended.
- */
+/** Writes a line for each test that begins (pending) and for each that has ended. */
 class ProgressReporter implements Reporter {
   onTestCaseReady(testCase: TestCase): void {
     report(testCase, 'pending')

@@ -8,9 +8,7 @@ import { type ProgramResult, runProgram, type Step, type StepContext } from './s
 
 const LIMIT_MS = 360_000
 
-/**
- * Tasks that turbo runs at the same time. A task of vitest has its own workers, one a core but one.
- */
+/** Tasks that turbo runs at once. A task of vitest has its own workers, one a core but one. */
 const CONCURRENCY = 2
 
 /** The report that vitest writes as a turbo task; see vitest.config.ts. */
@@ -50,8 +48,7 @@ export function unitStep(title: string): Step {
 
 async function runUnitTests({ stop, onProgress }: StepContext) {
   const reports = workspaces().map(folder => join(ROOT, folder, REPORT))
-  // A report that stays from an earlier run must not be counted. Turbo restores those of cached
-  // tasks.
+  // A report of an earlier run must not be counted. Turbo restores those of cached tasks.
   await Promise.all(reports.map(file => rm(file, { force: true })))
   let done = NOTHING
   const takeLine = (line: string): boolean => {
