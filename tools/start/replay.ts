@@ -55,7 +55,7 @@ interface Accepted {
   readonly receipts: readonly string[]
 }
 
-/** Replays a file and prints a summary; returns 1 if nothing was analysed or verdicts are missing. */
+/** Replays a file, prints a summary; returns 1 if none was analysed or verdicts are missing. */
 export async function runReplay({ stack, options, stop, setOnWarning }: RunContext, file: CsvFile): Promise<number> {
   const summary = new Summary()
   const begin = performance.now()

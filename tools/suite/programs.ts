@@ -48,7 +48,7 @@ const PROGRAMS: readonly TestProgram[] = [
   },
 ]
 
-/** Installs missing programs where allowed. Tests without theirs are skipped, or fail with CI=true. */
+/** Installs missing programs if allowed. Tests without theirs are skipped, or fail with CI=true. */
 export async function ensurePrograms(say: (text: string) => void): Promise<void> {
   let absent = await missing(PROGRAMS)
   if (absent.length === 0) return
