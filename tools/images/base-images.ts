@@ -3,7 +3,7 @@ import { copyFile, cp, readFile, realpath, symlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { type Docker, importFolder, importPrograms, succeeds, temporaryFolder } from '../lib/docker.ts'
-import { installPackages, isOnPath } from '../lib/packages.ts'
+import { findProgram, installPackages } from '../lib/packages.ts'
 import { ROOT } from '../lib/project.ts'
 
 const run = promisify(execFile)
@@ -49,8 +49,8 @@ async function isAvailable(docker: Docker, image: string, signal: AbortSignal): 
 
 /** Substitutes node:24-bookworm-slim: a minimal Debian with this Node and this computer's npm. */
 async function makeBuildImage(docker: Docker, signal: AbortSignal): Promise<void> {
-  if (!(await isOnPath('debootstrap'))) await installPackages(['debootstrap'])
-  const npm = dirname(dirname(await realpath((await run('sh', ['-c', 'command -v npm'])).stdout.trim())))
+  if (findProgram('debootstrap') === undefined) await installPackages(['debootstrap'])
+  const npm = dirname(dirname(await realpath(findProgram('npm') ?? '')))
   await using folder = await temporaryFolder()
   // In its own namespaces: what it mounts and starts ends with it, also when it is interrupted.
   const namespaces = ['--mount', '--pid', '--fork', '--kill-child']

@@ -1,4 +1,4 @@
-import { execFile } from 'node:child_process'
+import { execFile, spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { basename } from 'node:path'
 import { promisify } from 'node:util'
@@ -7,74 +7,63 @@ import { promisify } from 'node:util'
 const APT_LOCK_S = 120
 const INSTALL_LIMIT_MS = 300_000
 
-/** Returns whether a program is on PATH. */
-export async function isOnPath(program: string): Promise<boolean> {
-  return succeeds('sh', ['-c', 'command -v "$1"', 'sh', program])
-}
+export type PackageManager = 'apt-get' | 'brew'
 
-/**
- * Returns the package manager that may be used without asking: apt-get as root, which is typical of
- * a container, and apt-get or brew with CI=true. A workstation is never changed.
- */
-export async function usableManager(): Promise<'apt-get' | 'brew' | undefined> {
-  return (await installer())?.manager
+/** On machines with systemd these two commands call systemctl. */
+const STOP_SERVICE = 'service "$0" stop; update-rc.d "$0" disable'
+
+/** Returns the path of the first of these programs that is on PATH. */
+export function findProgram(...names: readonly string[]): string | undefined {
+  const script = 'for name; do command -v "$name" && exit; done'
+  const path = spawnSync('sh', ['-c', script, 'sh', ...names], { encoding: 'utf8' }).stdout.trim()
+  return path === '' ? undefined : path
 }
 
 /** Installs packages one by one; returns the output. A failure shows in a missing program. */
 export async function installPackages(names: readonly string[]): Promise<string> {
-  const install = await installer()
-  if (install === undefined) return ''
+  const installer = usableInstaller()
+  if (installer === undefined) return ''
   const lines: string[] = []
   const run = async ([file = '', ...args]: readonly string[]): Promise<void> => {
     const options = { timeout: INSTALL_LIMIT_MS, env: { ...process.env, HOMEBREW_NO_AUTO_UPDATE: '1' } }
     const { stdout, stderr } = await promisify(execFile)(file, args, options).catch(error => error)
     lines.push(`$ ${[file, ...args].join(' ')}\n${stdout}${stderr}`)
   }
-  if (install.refresh !== undefined) await run(install.refresh)
+  if (installer.refresh !== undefined) await run(installer.refresh)
   for (const name of names) {
     // Debian starts an installed server, but the tests start their own. A service that existed
     // before stays. A service has the name of its package; docker.io is called docker.
     const script = `/etc/init.d/${name.replace('.io', '')}`
     const hadService = existsSync(script)
-    await run([...install.install, name])
-    if (!hadService && existsSync(script)) await run([...install.prefix, 'sh', '-c', STOP_SERVICE, basename(script)])
+    await run([...installer.install, name])
+    if (!hadService && existsSync(script)) await run([...installer.prefix, 'sh', '-c', STOP_SERVICE, basename(script)])
   }
   return lines.join('')
 }
 
-/** On machines with systemd these two commands call systemctl. */
-const STOP_SERVICE = 'service "$0" stop; update-rc.d "$0" disable'
-
 interface Installer {
-  readonly manager: 'apt-get' | 'brew'
+  readonly manager: PackageManager
   readonly prefix: readonly string[]
   readonly refresh?: readonly string[]
   readonly install: readonly string[]
 }
 
-async function installer(): Promise<Installer | undefined> {
+/**
+ * Returns the package manager that may be used without asking: apt-get as root, which is typical of
+ * a container, and apt-get or brew with CI=true. A workstation is never changed.
+ */
+export function usableInstaller(): Installer | undefined {
   const isCi = process.env.CI === 'true'
   const isRoot = process.getuid?.() === 0
-  if (process.platform === 'darwin' && isCi && (await isOnPath('brew'))) {
+  if (process.platform === 'darwin' && isCi && findProgram('brew') !== undefined) {
     return { manager: 'brew', prefix: [], install: ['brew', 'install', '--quiet'] }
   }
-  if (!(await isOnPath('apt-get'))) return undefined
-  if (!isRoot && !(isCi && (await succeeds('sudo', ['-n', 'true'])))) return undefined
+  if (findProgram('apt-get') === undefined) return undefined
+  if (!isRoot && !(isCi && spawnSync('sudo', ['-n', 'true']).status === 0)) return undefined
   const prefix = isRoot ? [] : ['sudo', '-n']
   // In runlevel 1 the packages' scripts do not start their servers, unless systemd runs.
   const environment = ['env', 'DEBIAN_FRONTEND=noninteractive', 'RUNLEVEL=1']
   const aptGet = [...prefix, ...environment, 'apt-get', '-q', '-o', `DPkg::Lock::Timeout=${APT_LOCK_S}`]
-  return {
-    manager: 'apt-get',
-    prefix,
-    refresh: [...aptGet, 'update'],
-    install: [...aptGet, 'install', '-y', '--no-install-recommends'],
-  }
-}
-
-async function succeeds(file: string, args: readonly string[]): Promise<boolean> {
-  return promisify(execFile)(file, args).then(
-    () => true,
-    () => false,
-  )
+  const install = [...aptGet, 'install', '-y', '--no-install-recommends']
+  return { manager: 'apt-get', prefix, refresh: [...aptGet, 'update'], install }
 }

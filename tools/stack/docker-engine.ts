@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { type Docker, dockerClient, importPrograms, succeeds } from '../lib/docker.ts'
-import { installPackages, isOnPath, usableManager } from '../lib/packages.ts'
+import { findProgram, installPackages, usableInstaller } from '../lib/packages.ts'
 import { Child } from './child.ts'
 
 const run = promisify(execFile)
@@ -39,7 +39,7 @@ type Unavailable = { readonly unavailable: string }
  */
 export async function findDockerEngine(say: (line: string) => void): Promise<DockerEngine | Unavailable> {
   const version = await engineVersion(dockerClient({}))
-  const mayStart = process.getuid?.() === 0 && (await usableManager()) === 'apt-get'
+  const mayStart = process.getuid?.() === 0 && usableInstaller()?.manager === 'apt-get'
   if (version === undefined && !mayStart) {
     return { unavailable: 'no Docker engine responds, and only root on Debian gets a temporary one' }
   }
@@ -70,8 +70,8 @@ function engineVersion(docker: Docker): Promise<string | undefined> {
 
 /** Starts dockerd, installed first if necessary; returns the settings that lead to it. */
 async function startEngine(resources: AsyncDisposableStack): Promise<Record<string, string>> {
-  const programs = await Promise.all(['dockerd', 'docker', 'ip'].map(isOnPath))
-  if (programs.includes(false)) await installPackages(['docker.io', 'iproute2'])
+  const isMissing = ['dockerd', 'docker', 'ip'].some(name => findProgram(name) === undefined)
+  if (isMissing) await installPackages(['docker.io', 'iproute2'])
   const folder = await mkdtemp(join(tmpdir(), 'tidemark-docker-'))
   // Its own bridge and no firewall rules: only docker-proxy forwards connections to containers.
   const bridge = `tidemark${process.pid}`
@@ -108,9 +108,7 @@ async function findImage(docker: Docker, say: (line: string) => void): Promise<s
   if (await succeeds(docker, ['image', 'inspect', wanted])) return wanted
   if (await succeeds(docker, ['pull', '--quiet', wanted], { limitMs: PULL_LIMIT_MS })) return wanted
   say(`${wanted} cannot be pulled: making ${IMAGE_MADE} from the redis-server of this computer`)
-  const paths = await Promise.all(
-    ['redis-server', 'redis-cli'].map(async name => (await run('sh', ['-c', `command -v ${name}`])).stdout.trim()),
-  )
+  const paths = ['redis-server', 'redis-cli'].map(name => findProgram(name) ?? '')
   await importPrograms(docker, IMAGE_MADE, new Map(paths.map(path => [path, path])))
   return IMAGE_MADE
 }

@@ -1,7 +1,7 @@
-import { spawnSync } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { findProgram } from '../lib/packages.ts'
 import { Child } from './child.ts'
 
 const READY_LIMIT_MS = 10_000
@@ -24,9 +24,7 @@ export async function chooseRedis(given: string | undefined): Promise<RedisChoic
 
 /** Returns the path of redis-server or valkey-server, the first of them that is on PATH. */
 export function findServer(): string | undefined {
-  const script = 'command -v redis-server || command -v valkey-server'
-  const path = spawnSync('sh', ['-c', script], { encoding: 'utf8' }).stdout.trim()
-  return path === '' ? undefined : path
+  return findProgram('redis-server', 'valkey-server')
 }
 
 /** Returns a Redis URL without its password. */
@@ -46,13 +44,8 @@ async function startRedis(program: string): Promise<RedisChoice> {
   // No TCP port, so no other user can connect; no files, so nothing stays; no eviction of keys.
   const network = ['--port', '0', '--unixsocket', socket, '--unixsocketperm', '700', '--daemonize', 'no']
   const storage = ['--dir', folder, '--save', '', '--appendonly', 'no', '--maxmemory-policy', 'noeviction']
-  const child = new Child({
-    name: 'Redis',
-    file: program,
-    args: [...network, ...storage],
-    env: process.env,
-    folder,
-  })
+  const args = [...network, ...storage]
+  const child = new Child({ name: 'Redis', file: program, args, env: process.env, folder })
   await child.ready(line => /ready to accept connections/i.test(line), READY_LIMIT_MS)
   const name = program.endsWith('redis-server') ? 'Redis' : 'Valkey'
   return { kind: 'started', url: `unix://${socket}`, title: `a temporary ${name}`, child }
