@@ -2,9 +2,9 @@ import { execFile } from 'node:child_process'
 import { copyFile, cp, readFile, realpath, symlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
-import { type Docker, importFolder, importPrograms, succeeds, temporaryFolder } from '../lib/docker.ts'
+import { type Docker, importFolder, importPrograms, succeeds } from '../lib/docker.ts'
 import { findProgram, installPackages } from '../lib/packages.ts'
-import { ROOT } from '../lib/project.ts'
+import { ROOT, temporaryFolder } from '../lib/project.ts'
 
 const run = promisify(execFile)
 
@@ -51,7 +51,7 @@ async function isAvailable(docker: Docker, image: string, signal: AbortSignal): 
 async function makeBuildImage(docker: Docker, signal: AbortSignal): Promise<void> {
   if (findProgram('debootstrap') === undefined) await installPackages(['debootstrap'])
   const npm = dirname(dirname(await realpath(findProgram('npm') ?? '')))
-  await using folder = await temporaryFolder()
+  await using folder = await temporaryFolder('docker')
   // In its own namespaces: what it mounts and starts ends with it, also when it is interrupted.
   const namespaces = ['--mount', '--pid', '--fork', '--kill-child']
   const command = ['debootstrap', '--variant=minbase', '--include=ca-certificates', SUITE, folder.path]

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Docker, succeeds, temporaryFolder } from '../lib/docker.ts'
-import { ROOT } from '../lib/project.ts'
+import { type Docker, succeeds } from '../lib/docker.ts'
+import { ROOT, temporaryFolder } from '../lib/project.ts'
 import { Client } from '../stack/client.ts'
 import type { Report } from './report.ts'
 import { imageOf } from './service-images.ts'
@@ -58,7 +58,7 @@ export async function runCompose({ docker, redisImage, report }: ComposeOptions)
 
 /** Adds what a substitute for the official Redis image lacks: a /data that belongs to its user. */
 async function deriveRedisImage(docker: Docker, image: string): Promise<void> {
-  await using folder = await temporaryFolder()
+  await using folder = await temporaryFolder('docker')
   await mkdir(join(folder.path, 'data'))
   await writeFile(join(folder.path, 'data', '.keep'), '')
   await writeFile(join(folder.path, 'Dockerfile'), `FROM ${image}\nCOPY --chown=${REDIS_USER} data /data\n`)

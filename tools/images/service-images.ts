@@ -1,10 +1,11 @@
 import { execFile } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { gunzipSync } from 'node:zlib'
-import { type Docker, exists, temporaryFolder } from '../lib/docker.ts'
-import { ROOT } from '../lib/project.ts'
+import type { Docker } from '../lib/docker.ts'
+import { ROOT, temporaryFolder } from '../lib/project.ts'
 import type { BaseImages } from './base-images.ts'
 
 const run = promisify(execFile)
@@ -68,7 +69,7 @@ export async function buildImage(docker: Docker, service: Service, options: Buil
     ['npmrc', registry.npmrc],
     ['ca', registry.certificates],
   ]) {
-    if (file !== undefined && (await exists(file))) args.push('--secret', `id=${id},src=${file}`)
+    if (file !== undefined && existsSync(file)) args.push('--secret', `id=${id},src=${file}`)
   }
   await docker([...args, ROOT], { limitMs: BUILD_LIMIT_MS, signal })
 }
@@ -87,7 +88,7 @@ export async function findInImage(
   docker: Docker,
   { image, base, words }: { readonly image: string; readonly base: string; readonly words: readonly string[] },
 ): Promise<readonly string[]> {
-  await using folder = await temporaryFolder()
+  await using folder = await temporaryFolder('docker')
   await docker(['save', '--output', join(folder.path, 'image.tar'), image])
   await run('tar', ['--extract', '--file', join(folder.path, 'image.tar'), '--directory', folder.path])
   const manifest: unknown = JSON.parse(await readFile(join(folder.path, 'manifest.json'), 'utf8'))

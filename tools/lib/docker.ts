@@ -1,8 +1,9 @@
 import { execFile } from 'node:child_process'
-import { access, copyFile, mkdir, mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { existsSync } from 'node:fs'
+import { copyFile, mkdir } from 'node:fs/promises'
 import { delimiter, dirname, join } from 'node:path'
 import { promisify } from 'node:util'
+import { temporaryFolder } from './project.ts'
 
 const run = promisify(execFile)
 
@@ -15,7 +16,7 @@ const PLUGIN_SINCE = 23
 
 const PATH = 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
-export interface DockerOptions {
+interface DockerOptions {
   readonly limitMs?: number
   /** For commands that take long. Those that clean up must not be interrupted. */
   readonly signal?: AbortSignal
@@ -29,15 +30,15 @@ export type Docker = (args: readonly string[], options?: DockerOptions) => Promi
 
 /** Returns a client for the engine that `env` selects. */
 export function dockerClient(env: Readonly<Record<string, string>>, program = 'docker'): Docker {
-  return async (args, options = {}) => {
+  return async (args, { limitMs = LIMIT_MS, signal, env: more, withErrors = false } = {}) => {
     try {
       const { stdout, stderr } = await run(program, args, {
-        env: { ...process.env, ...env, ...options.env },
-        timeout: options.limitMs ?? LIMIT_MS,
+        env: { ...process.env, ...env, ...more },
+        timeout: limitMs,
         maxBuffer: OUTPUT_BYTES_MAX,
-        ...(options.signal === undefined ? {} : { signal: options.signal }),
+        signal,
       })
-      return (options.withErrors === true ? stdout + stderr : stdout).trim()
+      return (withErrors ? stdout + stderr : stdout).trim()
     } catch (error) {
       throw new Error(`docker ${args.slice(0, 2).join(' ')} failed${lastLines(error)}`, { cause: error })
     }
@@ -49,9 +50,8 @@ export function dockerClient(env: Readonly<Record<string, string>>, program = 'd
  * one on PATH may lack the plug-in that an older one behind it does not need.
  */
 export async function buildClient(env: Readonly<Record<string, string>>): Promise<Docker> {
-  for (const folder of (process.env.PATH ?? '').split(delimiter)) {
-    const program = join(folder, 'docker')
-    if (!(await exists(program))) continue
+  const programs = (process.env.PATH ?? '').split(delimiter).map(folder => join(folder, 'docker'))
+  for (const program of programs.filter(existsSync)) {
     const docker = dockerClient({ DOCKER_BUILDKIT: '1', ...env }, program)
     if (await canBuild(docker)) return docker
   }
@@ -68,7 +68,7 @@ export function succeeds(docker: Docker, args: readonly string[], options?: Dock
 
 /** Makes an image of programs (path here to path in the image) and their shared libraries only. */
 export async function importPrograms(docker: Docker, image: string, programs: ReadonlyMap<string, string>) {
-  await using folder = await temporaryFolder()
+  await using folder = await temporaryFolder('docker')
   const { stdout: loaded } = await run('ldd', [...programs.keys()])
   const libraries = [...loaded.matchAll(/^\s+(?:\S+ => )?(\/\S+) \(0x/gm)].map(([, path = '']) => [path, path] as const)
   for (const [from, to] of [...programs, ...libraries]) {
@@ -80,22 +80,10 @@ export async function importPrograms(docker: Docker, image: string, programs: Re
 
 /** Makes an image of the files in a folder. */
 export async function importFolder(docker: Docker, image: string, folder: string): Promise<void> {
-  await using archive = await temporaryFolder()
+  await using archive = await temporaryFolder('docker')
   const file = join(archive.path, 'root.tar')
   await run('tar', ['--create', '--file', file, '--directory', folder, '.'])
   await docker(['import', '--change', PATH, file, image])
-}
-
-export async function temporaryFolder(): Promise<AsyncDisposable & { readonly path: string }> {
-  const path = await mkdtemp(join(tmpdir(), 'tidemark-docker-'))
-  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true, maxRetries: 5 }) }
-}
-
-export function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  )
 }
 
 async function canBuild(docker: Docker): Promise<boolean> {

@@ -3,13 +3,12 @@ import { formatDuration } from '../lib/format.ts'
 import { runCommand } from '../lib/options.ts'
 import { openProgress } from '../lib/progress.ts'
 import { findServer } from '../stack/redis.ts'
-import { benchStep } from './bench-step.ts'
-import { containersStep } from './containers-step.ts'
 import { add, closingLine, NOTHING } from './counts.ts'
+import { BENCH_STEP, CONTAINERS_STEP } from './optional-steps.ts'
 import { COMMAND, readGroups } from './options.ts'
 import { ensurePrograms } from './programs.ts'
 import type { Group, Step, StepResult } from './step.ts'
-import { boundariesStep, taskStep, unitStep } from './turbo-step.ts'
+import { BOUNDARIES_STEP, taskStep, UNIT_STEP } from './turbo-step.ts'
 import { vitestStep } from './vitest-step.ts'
 
 const EXIT_INTERRUPTED = 130
@@ -74,11 +73,11 @@ function allSteps(): Step[] {
   return [
     taskStep('format and lint', 'lint'),
     taskStep('types', 'typecheck'),
-    boundariesStep(),
-    unitStep('unit tests'),
+    BOUNDARIES_STEP,
+    UNIT_STEP,
     vitestStep('integration tests', { project: 'integration', limitMs: INTEGRATION_LIMIT_MS, env }),
     vitestStep('end to end', { project: 'e2e', limitMs: E2E_LIMIT_MS, env }),
-    containersStep(),
-    benchStep(),
+    CONTAINERS_STEP,
+    BENCH_STEP,
   ]
 }

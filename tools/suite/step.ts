@@ -25,7 +25,7 @@ export interface StepResult {
   /** Everything that the step wrote. It is shown if something failed. */
   readonly output: string
   /** Why the step did not run, or a summary of it. */
-  readonly note?: string
+  readonly note?: string | undefined
 }
 
 export interface Program {
@@ -36,7 +36,7 @@ export interface Program {
   /** A program that runs longer is stopped and counts as failed. */
   readonly limitMs: number
   /** Returns true for a line that is not to be kept. */
-  readonly takeLine?: (line: string) => boolean
+  readonly takeLine?: ((line: string) => boolean) | undefined
 }
 
 export interface ProgramResult {

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 import { stripVTControlCharacters } from 'node:util'
 import { installed, ROOT } from '../lib/project.ts'
 import { add, type Counts, countTests, NOTHING } from './counts.ts'
-import { type ProgramResult, runProgram, type Step, type StepContext } from './step.ts'
+import { type Program, type ProgramResult, runProgram, type Step, type StepContext, type StepResult } from './step.ts'
 
 const LIMIT_MS = 360_000
 
@@ -19,35 +19,29 @@ const TEST_FILE = /^ ([✓❯×]) .*\((\d+) tests?(?: \| (\d+) failed)?(?: \| (\
 
 /** A step that passes if a task of every package passes. */
 export function taskStep(title: string, task: string): Step {
+  return checkStep(title, taskArgs(task, 'errors-only'), summaryOf)
+}
+
+/** A step that passes if no package imports a package that its tags deny. */
+export const BOUNDARIES_STEP = checkStep('boundaries', ['boundaries'])
+
+/** A step that runs the tests of every package that need no process and no network. */
+export const UNIT_STEP: Step = { group: 'unit', title: 'unit tests', run: runUnitTests }
+
+function checkStep(title: string, args: readonly string[], describe?: (output: string) => string): Step {
   return {
     group: 'check',
     title,
     async run({ stop }) {
-      const { code, output } = await runTurbo(taskArgs(task, 'errors-only'), stop)
-      return { counts: passedIf(code === 0), output, note: summaryOf(output) }
+      const { code, output } = await runTurbo(args, stop)
+      return { counts: { ...NOTHING, [code === 0 ? 'passed' : 'failed']: 1 }, output, note: describe?.(output) }
     },
   }
 }
 
-/** A step that passes if no package imports a package that its tags deny. */
-export function boundariesStep(): Step {
-  return {
-    group: 'check',
-    title: 'boundaries',
-    async run({ stop }) {
-      const { code, output } = await runTurbo(['boundaries'], stop)
-      return { counts: passedIf(code === 0), output }
-    },
-  }
-}
-
-/** A step that runs the tests of every package that need no process and no network. */
-export function unitStep(title: string): Step {
-  return { group: 'unit', title, run: runUnitTests }
-}
-
-async function runUnitTests({ stop, onProgress }: StepContext) {
-  const reports = workspaces().map(folder => join(ROOT, folder, REPORT))
+async function runUnitTests({ stop, onProgress }: StepContext): Promise<StepResult> {
+  const packages = globSync(['packages/*/package.json', '{tools,test}/package.json'], { cwd: ROOT })
+  const reports = packages.map(file => join(ROOT, dirname(file), REPORT))
   // A report of an earlier run must not be counted. Turbo restores those of cached tasks.
   await Promise.all(reports.map(file => rm(file, { force: true })))
   let done = NOTHING
@@ -66,18 +60,11 @@ async function runUnitTests({ stop, onProgress }: StepContext) {
 }
 
 /** Returns the counts of a test file that vitest reports; undefined for any other line. */
-export function testFileCounts(line: string): Counts | undefined {
+function testFileCounts(line: string): Counts | undefined {
   const [, , tests, failed = 0, skipped = 0] = TEST_FILE.exec(stripVTControlCharacters(line)) ?? []
   if (tests === undefined) return undefined
   const counts = { failed: Number(failed), skipped: Number(skipped) }
   return { ...counts, passed: Number(tests) - counts.failed - counts.skipped }
-}
-
-/** Returns the folders of the packages in this workspace, relative to the root. */
-function workspaces(): string[] {
-  return [...globSync('packages/*/package.json', { cwd: ROOT }), 'tools/package.json', 'test/package.json'].map(file =>
-    dirname(file),
-  )
 }
 
 function taskArgs(task: string, logs: 'full' | 'errors-only'): string[] {
@@ -85,11 +72,7 @@ function taskArgs(task: string, logs: 'full' | 'errors-only'): string[] {
   return ['run', task, `--concurrency=${CONCURRENCY}`, '--continue', ...log]
 }
 
-function runTurbo(
-  args: readonly string[],
-  stop: AbortSignal,
-  takeLine: (line: string) => boolean = () => false,
-): Promise<ProgramResult> {
+function runTurbo(args: readonly string[], stop: AbortSignal, takeLine?: Program['takeLine']): Promise<ProgramResult> {
   return runProgram({ name: 'turbo', file: installed('turbo'), args, limitMs: LIMIT_MS, takeLine }, stop)
 }
 
@@ -97,8 +80,4 @@ function runTurbo(
 function summaryOf(output: string): string {
   const [, cached, total] = /^Cached:\s+(\d+) cached, (\d+) total/m.exec(stripVTControlCharacters(output)) ?? []
   return cached === undefined ? 'turbo did not finish' : `${cached} of ${total} packages cached`
-}
-
-function passedIf(isGood: boolean): Counts {
-  return { ...NOTHING, [isGood ? 'passed' : 'failed']: 1 }
 }

@@ -1,18 +1,17 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { installed } from '../lib/project.ts'
+import { installed, temporaryFolder } from '../lib/project.ts'
 import { add, type Counts, countTests, NOTHING } from './counts.ts'
 import { PROGRESS_MARK } from './progress-reporter.ts'
 import { runProgram, type Step, type StepContext, type StepResult } from './step.ts'
 
-export interface VitestRun {
+interface VitestRun {
   readonly project: 'integration' | 'e2e'
   readonly limitMs: number
   /** Only test files whose path contains one of these. */
   readonly files?: readonly string[]
-  readonly env?: Readonly<Record<string, string>>
+  readonly env: Readonly<Record<string, string>>
 }
 
 /** A step that runs the tests of one vitest project. */
@@ -21,52 +20,32 @@ export function vitestStep(title: string, run: VitestRun): Step {
 }
 
 export async function runVitest(run: VitestRun, { stop, onProgress }: StepContext): Promise<StepResult> {
-  const folder = await mkdtemp(join(tmpdir(), 'tidemark-test-'))
-  try {
-    const reportFile = join(folder, 'report.json')
-    const ledger = new TestLedger()
-    const { code, output } = await runProgram(
-      {
-        name: `vitest (${run.project})`,
-        file: installed('vitest'),
-        args: [
-          'run',
-          `--project=${run.project}`,
-          '--reporter=default',
-          `--reporter=${fileURLToPath(new URL('progress-reporter.ts', import.meta.url))}`,
-          '--reporter=json',
-          `--outputFile.json=${reportFile}`,
-          ...(run.files ?? []),
-        ],
-        env: run.env ?? {},
-        limitMs: run.limitMs,
-        takeLine: line => {
-          if (!ledger.take(line)) return false
-          onProgress(ledger.done)
-          return true
-        },
-      },
-      stop,
-    )
-    const report = await readFile(reportFile, 'utf8').catch(() => undefined)
-    if (report !== undefined) return { counts: countTests(report, code), output }
-    // It was stopped or crashed: only what the tests reported while they ran is known.
-    return { counts: add(ledger.done, { ...NOTHING, failed: 1 }), output: `${output}\n${ledger.describe()}` }
-  } finally {
-    await rm(folder, { recursive: true, force: true })
+  const { project, limitMs, files = [], env } = run
+  await using folder = await temporaryFolder('test')
+  const reportFile = join(folder.path, 'report.json')
+  const reporter = fileURLToPath(new URL('progress-reporter.ts', import.meta.url))
+  const reporters = ['default', reporter, 'json'].map(name => `--reporter=${name}`)
+  const args = ['run', `--project=${project}`, ...reporters, `--outputFile.json=${reportFile}`, ...files]
+  const ledger = new TestLedger()
+  const takeLine = (line: string): boolean => {
+    const isTaken = ledger.take(line)
+    if (isTaken) onProgress(ledger.done)
+    return isTaken
   }
+  const program = { name: `vitest (${project})`, file: installed('vitest'), args, env, limitMs, takeLine }
+  const { code, output } = await runProgram(program, stop)
+  const report = await readFile(reportFile, 'utf8').catch(() => undefined)
+  if (report !== undefined) return { counts: countTests(report, code), output }
+  // It was stopped or crashed: only what the tests reported while they ran is known.
+  return { counts: add(ledger.done, { ...NOTHING, failed: 1 }), output: `${output}\n${ledger.describe()}` }
 }
 
 /** Counts tests while they run, from the lines of the progress reporter. */
 export class TestLedger {
-  #done = NOTHING
+  /** The tests that have ended. */
+  done: Counts = NOTHING
   readonly #running = new Set<string>()
   readonly #failed: string[] = []
-
-  /** The tests that have ended. */
-  get done(): Counts {
-    return this.#done
-  }
 
   /** Returns false for a line that is not from the reporter. */
   take(line: string): boolean {
@@ -81,7 +60,7 @@ export class TestLedger {
     this.#running.delete(name)
     if (state === 'failed') this.#failed.push(name)
     const kind = state === 'passed' || state === 'failed' ? state : 'skipped'
-    this.#done = add(this.#done, { ...NOTHING, [kind]: 1 })
+    this.done = add(this.done, { ...NOTHING, [kind]: 1 })
     return true
   }
 
