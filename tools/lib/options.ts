@@ -64,54 +64,54 @@ interface Described<D> {
   readonly default?: D
 }
 
+type Placeholder = { readonly placeholder: string }
+type Range = { readonly min: number; readonly max: number }
+
 export function flag(help: string, short?: string): Option<boolean> {
   return { placeholder: undefined, help, short, isRepeated: false, fallback: false, form: '', parse: () => true }
 }
 
-export function integer<D extends number | undefined = undefined>(
-  spec: Described<D> & { readonly min: number; readonly max: number },
-): Option<number | D> {
-  const { min, max } = spec
-  const parse = (text: string): number | undefined => {
-    const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN
-    return value >= min && value <= max ? value : undefined
-  }
-  return valued(spec, { placeholder: 'N', form: `an integer from ${min} to ${max}`, parse })
+export function integer<D extends number | undefined = undefined>(spec: Described<D> & Range): Option<number | D> {
+  return inRange('an integer', /^\d{1,15}$/, spec)
 }
 
-export function number<D extends number | undefined = undefined>(
-  spec: Described<D> & { readonly min: number; readonly max: number },
-): Option<number | D> {
-  const { min, max } = spec
-  const parse = (text: string): number | undefined => {
-    const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN
-    return value >= min && value <= max ? value : undefined
-  }
-  return valued(spec, { placeholder: 'N', form: `a number from ${min} to ${max}`, parse })
+export function number<D extends number | undefined = undefined>(spec: Described<D> & Range): Option<number | D> {
+  return inRange('a number', /^\d+(\.\d+)?$/, spec)
 }
 
 export function choice<const C extends string, const D extends C | undefined = undefined>(
   choices: readonly C[],
-  spec: Described<D> & { readonly placeholder: string },
+  spec: Described<D> & Placeholder,
 ): Option<C | D> {
   const parse = (text: string): C | undefined => choices.find(one => one === text)
-  return valued(spec, { placeholder: spec.placeholder, form: `one of ${choices.join(', ')}`, parse })
+  return custom({ ...spec, form: `one of ${choices.join(', ')}`, parse })
 }
 
 /** A text that is not empty. */
-export function text<D extends string | undefined = undefined>(
-  spec: Described<D> & { readonly placeholder: string },
-): Option<string | D> {
-  const parse = (given: string): string | undefined => (given === '' ? undefined : given)
-  return valued(spec, { placeholder: spec.placeholder, form: 'a text that is not empty', parse })
+export function text<D extends string | undefined = undefined>(spec: Described<D> & Placeholder): Option<string | D> {
+  return custom({ ...spec, form: 'a text that is not empty', parse: given => (given === '' ? undefined : given) })
 }
 
 /** A value with a syntax of its own. `form` completes "--name must be ...". */
 export function custom<T, D extends T | undefined = undefined>(
-  spec: Described<D> & Pick<Option<T>, 'form' | 'parse'> & { readonly placeholder: string },
+  spec: Described<D> & Placeholder & Pick<Option<T>, 'form' | 'parse'>,
 ): Option<T | D> {
-  const { placeholder, form, parse } = spec
-  return valued(spec, { placeholder, form, parse })
+  const { help, short, default: fallback, placeholder, form, parse } = spec
+  const shown = fallback === undefined ? help : `${help} (default ${fallback})`
+  return { placeholder, form, parse, help: shown, short, isRepeated: false, fallback: fallback as D }
+}
+
+function inRange<D extends number | undefined>(
+  kind: string,
+  pattern: RegExp,
+  spec: Described<D> & Range,
+): Option<number | D> {
+  const { min, max } = spec
+  const parse = (text: string): number | undefined => {
+    const value = pattern.test(text) ? Number(text) : Number.NaN
+    return value >= min && value <= max ? value : undefined
+  }
+  return custom<number, D>({ ...spec, placeholder: 'N', form: `${kind} from ${min} to ${max}`, parse })
 }
 
 /** An option that may be given several times; its values in their order. */
@@ -132,25 +132,16 @@ export function commaSeparated<T>(option: Option<T>): Option<readonly NonNullabl
   return { ...option, fallback: [], form: `a comma-separated list, each ${option.form}`, parse }
 }
 
-function valued<T, D>(
-  { help, short, default: fallback }: Described<D>,
-  option: Pick<Option<T>, 'placeholder' | 'form' | 'parse'>,
-): Option<T | D> {
-  const shown = fallback === undefined ? help : `${help} (default ${fallback})`
-  return { ...option, help: shown, short, isRepeated: false, fallback: fallback as D }
-}
-
 /** Parses arguments; throws a UsageError that names the first invalid one. */
 export function parseCommandLine<O extends Options>(command: Command<O>, args: readonly string[]): Parsed<O> {
-  const end = args.indexOf('--')
-  const own = end < 0 ? [...args] : args.slice(0, end)
+  const { own, rest } = split(args)
   const specs = Object.entries(command.options).map(([name, { placeholder, short, isRepeated }]) => {
     const type = placeholder === undefined ? 'boolean' : 'string'
     return [name, { type, multiple: isRepeated, ...(short === undefined ? {} : { short }) }] as const
   })
   let parsed: ReturnType<typeof parseArgs>
   try {
-    parsed = parseArgs({ args: own, options: Object.fromEntries(specs), allowPositionals: true })
+    parsed = parseArgs({ args: [...own], options: Object.fromEntries(specs), allowPositionals: true })
   } catch (error) {
     // Only the first sentence names the option; the rest explains arguments that begin with a dash.
     const message = error instanceof Error ? error.message : String(error)
@@ -158,15 +149,15 @@ export function parseCommandLine<O extends Options>(command: Command<O>, args: r
   }
   const [extra] = parsed.positionals
   if (extra !== undefined && command.operands === undefined) throw new UsageError(`Unexpected argument '${extra}'`)
-  const values = Object.entries(command.options).map(([name, option]) => [
-    name,
-    readValue(name, option, parsed.values[name]),
-  ])
-  return {
-    values: Object.fromEntries(values) as Values<O>,
-    operands: parsed.positionals,
-    rest: end < 0 ? [] : args.slice(end + 1),
-  }
+  const read = ([name, option]: [string, Option<unknown>]) => [name, readValue(name, option, parsed.values[name])]
+  const values = Object.fromEntries(Object.entries(command.options).map(read)) as Values<O>
+  return { values, operands: parsed.positionals, rest }
+}
+
+/** Separates the program's own arguments from those after `--`. */
+function split(args: readonly string[]) {
+  const end = args.indexOf('--')
+  return end < 0 ? { own: args, rest: [] } : { own: args.slice(0, end), rest: args.slice(end + 1) }
 }
 
 function readValue(name: string, option: Option<unknown>, given: unknown): unknown {
@@ -184,8 +175,7 @@ export async function runCommand(
   args: readonly string[],
   run: () => Promise<number>,
 ): Promise<number> {
-  const end = args.indexOf('--')
-  const own = end < 0 ? args : args.slice(0, end)
+  const { own } = split(args)
   if (own.includes('--help') || own.includes('-h')) {
     process.stdout.write(formatHelp(command))
     return 0
@@ -219,19 +209,19 @@ export function formatHelp(command: Command): string {
   })
   const usage = `Usage: ${call} [options]${operands === undefined ? '' : ` ${operands}`}`
   const parts = [
-    ...[summary, usage, ...(details === undefined ? [] : [details])].map(paragraphs),
+    ...[summary, usage, details].map(paragraphs),
     `Options:\n${lines.join('\n')}`,
-    ...(notes === undefined ? [] : [paragraphs(notes)]),
+    paragraphs(notes),
     `Examples:\n${examples.map(example => `  ${`${call} ${example}`.replace(/(?: --)? *$/, '')}`).join('\n')}`,
   ]
-  return `${parts.join('\n\n')}\n`
+  return `${parts.filter(part => part !== '').join('\n\n')}\n`
 }
 
 function optionTitle(name: string, { placeholder, short }: Option<unknown>): string {
   return `${short === undefined ? '' : `-${short}, `}--${name}${placeholder === undefined ? '' : ` ${placeholder}`}`
 }
 
-function paragraphs(given: string): string {
+function paragraphs(given = ''): string {
   const texts = given.split('\n\n').map(paragraph => wrap(paragraph.replaceAll('\n', ' '), HELP_WIDTH).join('\n'))
   return texts.join('\n\n')
 }
