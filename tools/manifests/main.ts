@@ -1,10 +1,9 @@
 import { writeFileSync } from 'node:fs'
-import { ALERTMANAGER_OUTPUT, renderAlertmanagerConfig } from './alertmanager-config.ts'
-import { OUTPUT, renderPrometheusRules } from './prometheus-rules.ts'
+import * as objects from './operator-objects.ts'
 
 for (const [file, text] of [
-  [OUTPUT, renderPrometheusRules()],
-  [ALERTMANAGER_OUTPUT, renderAlertmanagerConfig()],
+  [objects.RULES_OUTPUT, objects.renderPrometheusRules()],
+  [objects.ALERTMANAGER_OUTPUT, objects.renderAlertmanagerConfig()],
 ] as const) {
   writeFileSync(file, text)
   process.stdout.write(`${file}\n`)

@@ -6,13 +6,13 @@ import { readConfig } from '@tidemark/shared/runtime/config'
 import { createMemoryStore } from '@tidemark/shared/store/memory/store'
 import { pino } from 'pino'
 import { Registry } from 'prom-client'
-import { warningIn } from './log-line.ts'
-import { HOST, type Stack, type StackOptions, serviceEnvironment } from './stack.ts'
+import type { RedisChoice } from './redis.ts'
+import { HOST, type Stack, type StackOptions, serviceEnvironment, warningIn } from './stack.ts'
 
 /** Starts gateway and analyzers in this process with an in-memory store, without Redis. */
-export async function startEmbedded(options: StackOptions, title: string): Promise<Stack> {
+export async function startEmbedded(options: StackOptions, redis: RedisChoice): Promise<Stack> {
   await using starting = new AsyncDisposableStack()
-  const env = { ...serviceEnvironment(options, { kind: 'memory', title }), PORT: String(options.port) }
+  const env = { ...serviceEnvironment(options.env, redis), PORT: String(options.port) }
   const log = pino({ level: 'warn' }, { write: line => options.onWarning(warningIn(line) ?? line) })
   const config = readConfig(configSchema, env)
   const store = createMemoryStore({
@@ -31,7 +31,7 @@ export async function startEmbedded(options: StackOptions, title: string): Promi
   const resources = starting.move()
   return {
     url: `http://${HOST}:${gateway.port}`,
-    redis: title,
+    redis: redis.title,
     crashed: gateway.failed,
     kill() {},
     [Symbol.asyncDispose]: () => resources.disposeAsync(),

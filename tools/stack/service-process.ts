@@ -10,6 +10,14 @@ const ANNOUNCE = `echo '{"processId":'$$'}'; exec "$@"`
 /** The last line that a service logs before it works. */
 const READY = { gateway: 'listening', analyzer: 'analysing' } as const
 
+export type ServiceName = keyof typeof READY
+
+/** All settings of a service. It gets nothing else from the environment of this process but PATH. */
+type Environment = Readonly<Record<string, string | undefined>>
+
+/** Called with every line that a service writes. */
+type LineListener = (line: string) => void
+
 export interface Service extends AsyncDisposable {
   readonly child: Child
   readonly pid: number
@@ -18,47 +26,31 @@ export interface Service extends AsyncDisposable {
   readonly metricsPort: number
 }
 
-export interface ServiceOptions {
-  readonly service: 'gateway' | 'analyzer'
-  /** Its name in messages. */
-  readonly name: string
-  /** All settings. The service gets nothing else from the environment of this process but PATH. */
-  readonly env: Readonly<Record<string, string | undefined>>
-  /** Called with every line that the service writes. */
-  readonly onLine?: (line: string) => void
-}
-
 /** Starts a gateway on a free port of this computer; resolves when it listens. */
-export function startGateway(env: ServiceOptions['env'], onLine?: (line: string) => void): Promise<Service> {
-  const settings = { HOST: '127.0.0.1', PORT: '0', ...env }
-  return startService('gateway', settings, onLine)
+export function startGateway(env: Environment, onLine?: LineListener): Promise<Service> {
+  return startService('gateway', { HOST: '127.0.0.1', PORT: '0', ...env }, onLine)
 }
 
 /** Starts an analyzer; resolves when it works. */
-export function startAnalyzer(env: ServiceOptions['env'], onLine?: (line: string) => void): Promise<Service> {
+export function startAnalyzer(env: Environment, onLine?: LineListener): Promise<Service> {
   return startService('analyzer', { METRICS_HOST: '127.0.0.1', ...env }, onLine)
 }
 
-async function startService(
-  service: ServiceOptions['service'],
-  env: ServiceOptions['env'],
-  onLine: (line: string) => void = () => {},
-): Promise<Service> {
-  const name = `the ${service}`
-  const { child, ready } = runService({ service, name, env, onLine })
+async function startService(service: ServiceName, env: Environment, onLine?: LineListener): Promise<Service> {
+  const { child, ready } = runService(service, `the ${service}`, env, onLine)
   return {
     child,
     ...(await ready),
     async [Symbol.asyncDispose]() {
       await child.stop()
       const { code } = await child.exited
-      if (code !== 0) throw new Error(`${name} ended with ${code}:\n${child.lines.join('\n')}`)
+      if (code !== 0) throw new Error(`${child.name} ended with ${code}:\n${child.lines.join('\n')}`)
     },
   }
 }
 
 /** Runs a service; `ready` resolves when it works, and rejects if it ends or takes too long. */
-export function runService({ service, name, env, onLine = () => {} }: ServiceOptions) {
+export function runService(service: ServiceName, name: string, env: Environment, onLine?: LineListener) {
   const main = fileURLToPath(new URL(`../../packages/${service}/src/main.ts`, import.meta.url))
   const child = new Child({
     name,
@@ -68,7 +60,7 @@ export function runService({ service, name, env, onLine = () => {} }: ServiceOpt
   })
   const at = { pid: 0, port: 0, metricsPort: 0 }
   child.onLine(line => {
-    if (!line.startsWith('{"processId"')) onLine(line)
+    if (!line.startsWith('{"processId"')) onLine?.(line)
   })
   const isReady = (line: string): boolean => {
     const { processId, msg, port, metricsPort } = parse(line)

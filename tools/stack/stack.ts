@@ -2,13 +2,14 @@ import type { RedisChoice } from './redis.ts'
 
 export const HOST = '127.0.0.1'
 
-export type Environment = Readonly<Record<string, string | undefined>>
+/** Log levels that are not shown. */
+const QUIET_LEVELS: readonly unknown[] = ['trace', 'debug', 'info']
 
 export interface StackOptions {
   readonly port: number
   readonly redisUrl: string | undefined
   readonly analyzers: number
-  readonly env: Environment
+  readonly env: NodeJS.ProcessEnv
   /** Called with each warning that a service logs. */
   readonly onWarning: (text: string) => void
 }
@@ -25,7 +26,7 @@ export interface Stack extends AsyncDisposable {
 }
 
 /** Returns the services' environment: the user's settings, except those that the stack decides. */
-export function serviceEnvironment({ env }: Pick<StackOptions, 'env'>, redis: RedisChoice): Environment {
+export function serviceEnvironment(env: NodeJS.ProcessEnv, redis: RedisChoice): NodeJS.ProcessEnv {
   const { ANALYZER_ID: _, REDIS_CLUSTER, ...rest } = env
   return {
     ...rest,
@@ -37,5 +38,20 @@ export function serviceEnvironment({ env }: Pick<StackOptions, 'env'>, redis: Re
     LOG_LEVEL: 'info',
     // A temporary Redis stores nothing on disk.
     ...(redis.kind === 'started' ? { DURABILITY: 'memory' } : {}),
+  }
+}
+
+/**
+ * Returns the message and error of a log line that is a warning, else undefined. A line that is
+ * not from the logger is a warning: Node writes its own errors as plain text.
+ */
+export function warningIn(line: string): string | undefined {
+  try {
+    const { level, msg, err } = JSON.parse(line) as Record<string, unknown>
+    if (typeof msg !== 'string') return line
+    if (QUIET_LEVELS.includes(level)) return undefined
+    return typeof err === 'object' && err !== null && 'message' in err ? `${msg}: ${err.message}` : msg
+  } catch {
+    return line
   }
 }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { warningIn } from './log-line.ts'
+import { warningIn } from './stack.ts'
 
 test.each([
   ['{"level":"info","msg":"listening","port":8080}', undefined],

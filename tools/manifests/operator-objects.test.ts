@@ -1,7 +1,16 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { parse } from 'yaml'
-import { ALERTMANAGER_OUTPUT, renderAlertmanagerConfig } from './alertmanager-config.ts'
+import {
+  ALERTMANAGER_OUTPUT,
+  RULES_OUTPUT,
+  renderAlertmanagerConfig,
+  renderPrometheusRules,
+} from './operator-objects.ts'
+
+test('the rules in k8s/ are those of prometheus/ (npm run manifests updates them)', () => {
+  expect(readFileSync(RULES_OUTPUT, 'utf8')).toBe(renderPrometheusRules())
+})
 
 test('the routes in k8s/ are those of alertmanager/ (npm run manifests updates them)', () => {
   expect(readFileSync(ALERTMANAGER_OUTPUT, 'utf8')).toBe(renderAlertmanagerConfig())
