@@ -30,11 +30,13 @@ export async function launch(options: StackOptions, stop: AbortSignal): Promise<
 
 /** Reports a used port before anything starts. Other errors of binding come from the gateway. */
 async function isPortTaken(port: number): Promise<boolean> {
-  await using socket = createConnection({ port, host: HOST })
-  return await once(socket, 'connect').then(
+  const socket = createConnection({ port, host: HOST })
+  const isTaken = await once(socket, 'connect').then(
     () => true,
     () => false,
   )
+  socket.destroy()
+  return isTaken
 }
 
 /** Starts gateway and analyzers as processes; resolves when samples can be sent. */
