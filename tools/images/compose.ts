@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { type Docker, succeeds } from '../lib/docker.ts'
 import { ROOT, temporaryFolder } from '../lib/project.ts'
 import { Client } from '../stack/client.ts'
-import type { Report } from './report.ts'
+import type { CheckContext } from './report.ts'
 import { imageOf } from './service-images.ts'
 
 const UP_LIMIT_MS = 120_000
@@ -13,14 +13,8 @@ const REDIS_IMAGE_DERIVED = 'tidemark-compose-redis:local'
 /** The user of Redis in compose.yaml. */
 const REDIS_USER = '999:1000'
 
-export interface ComposeOptions {
-  readonly docker: Docker
-  readonly redisImage: string
-  readonly report: Report
-}
-
 /** Runs compose.yaml with the images that were just built, if the plug-in is installed. */
-export async function runCompose({ docker, redisImage, report }: ComposeOptions): Promise<void> {
+export async function runCompose({ docker, redisImage, report }: CheckContext): Promise<void> {
   const title = 'compose.yaml runs'
   if (!(await succeeds(docker, ['compose', 'version']))) {
     report.skipped(title, 'the plug-in docker compose is not installed')

@@ -1,4 +1,4 @@
-import { setTimeout as pause } from 'node:timers/promises'
+import assert from 'node:assert/strict'
 import type { Docker } from '../lib/docker.ts'
 
 /** Privileges that the services must not need. */
@@ -6,9 +6,8 @@ const CONFINEMENT = ['--read-only', '--cap-drop', 'ALL', '--security-opt', 'no-n
 
 const STOP_LIMIT_S = 30
 const LOG_LINES = 8
-const POLL_MS = 100
 
-export interface ContainerOptions {
+interface ContainerOptions {
   readonly image: string
   /** Its name, which is also its host name in the network. */
   readonly name: string
@@ -18,11 +17,6 @@ export interface ContainerOptions {
   /** Further arguments for `docker run`. */
   readonly options?: readonly string[]
   readonly command?: readonly string[]
-}
-
-export interface Stopped {
-  readonly exitCode: number
-  readonly durationMs: number
 }
 
 /** A network with containers in it; disposing it removes them all. */
@@ -50,11 +44,15 @@ export class Containers implements AsyncDisposable {
     await this.#docker(['run', '--detach', ...place, ...CONFINEMENT, ...variables, ...options, image, ...command])
   }
 
-  async stop(name: string): Promise<Stopped> {
+  /** Stops a container, which must exit with 0 within `limitMs`; returns what was observed. */
+  async stop(name: string, limitMs: number): Promise<string> {
     const begin = performance.now()
     await this.#docker(['stop', '--time', String(STOP_LIMIT_S), this.#full(name)])
     const durationMs = performance.now() - begin
-    return { exitCode: Number(await this.inspect(name, '{{.State.ExitCode}}')), durationMs }
+    const exitCode = await this.#inspect(name, '{{.State.ExitCode}}')
+    assert.equal(exitCode, '0', `${name} ended with ${exitCode}`)
+    assert(durationMs < limitMs, `${name} took ${durationMs} ms to stop`)
+    return `exit ${exitCode} in ${(durationMs / 1000).toFixed(2)} s`
   }
 
   /** Returns the port of this computer that is published for a port of the container. */
@@ -68,28 +66,18 @@ export class Containers implements AsyncDisposable {
     return this.#docker(['exec', this.#full(name), 'node', '--eval', script])
   }
 
-  inspect(name: string, format: string): Promise<string> {
-    return this.#docker(['inspect', '--format', format, this.#full(name)])
-  }
-
-  /** Waits until the image's health check succeeds. */
-  async healthy(name: string, limitMs: number): Promise<void> {
-    const deadline = performance.now() + limitMs
-    for (;;) {
-      const status = await this.inspect(name, '{{.State.Health.Status}}')
-      if (status === 'healthy') return
-      if (performance.now() > deadline) {
-        throw new Error(`${name} is ${status}: ${await this.inspect(name, '{{json .State.Health.Log}}')}`)
-      }
-      await pause(POLL_MS)
-    }
+  /** Rejects if the image's health check has not succeeded. */
+  async checkHealth(name: string): Promise<void> {
+    const status = await this.#inspect(name, '{{.State.Health.Status}}')
+    if (status === 'healthy') return
+    throw new Error(`${name} is ${status}: ${await this.#inspect(name, '{{json .State.Health.Log}}')}`)
   }
 
   /** Returns the last lines of each container's log. */
   async logs(): Promise<string> {
     const all = this.#names.map(async name => {
-      const options = { withErrors: true }
-      return `--- ${name}\n${await this.#docker(['logs', '--tail', String(LOG_LINES), this.#full(name)], options)}`
+      const args = ['logs', '--tail', String(LOG_LINES), this.#full(name)]
+      return `--- ${name}\n${await this.#docker(args, { withErrors: true })}`
     })
     return (await Promise.all(all)).join('\n')
   }
@@ -98,6 +86,10 @@ export class Containers implements AsyncDisposable {
     const names = this.#names.map(name => this.#full(name))
     if (names.length > 0) await this.#docker(['rm', '--force', '--volumes', ...names])
     await this.#docker(['network', 'rm', this.#network])
+  }
+
+  #inspect(name: string, format: string): Promise<string> {
+    return this.#docker(['inspect', '--format', format, this.#full(name)])
   }
 
   #full(name: string): string {

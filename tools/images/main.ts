@@ -30,7 +30,7 @@ process.exitCode = await runCommand(COMMAND, args, () => {
 async function main(): Promise<number> {
   using interrupts = watchInterrupts()
   try {
-    await run(new Report(interrupts.stop, process.stdout), interrupts.stop)
+    await run(new Report(interrupts.stop), interrupts.stop)
     process.stdout.write('\nThe images are good.\n')
     return 0
   } catch (error) {
@@ -56,9 +56,8 @@ async function run(report: Report, signal: AbortSignal): Promise<void> {
     () => findBaseImages(docker, signal),
     ({ build, node, isMade }) => (isMade ? 'substitutes made here: nothing can be pulled' : `${build}, ${node}`),
   )
-  await using _images = {
-    [Symbol.asyncDispose]: () => removeImages(docker, bases.isMade ? [bases.build, bases.node] : []),
-  }
+  await using cleaning = new AsyncDisposableStack()
+  cleaning.defer(() => removeImages(docker, bases.isMade ? [bases.build, bases.node] : []))
   const registry = await readRegistry()
   const words = [registry.host, ...registry.secrets]
 

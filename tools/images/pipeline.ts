@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict'
 import { setTimeout as pause } from 'node:timers/promises'
-import type { Docker } from '../lib/docker.ts'
 import { Client } from '../stack/client.ts'
 import { Containers } from './containers.ts'
-import type { Report } from './report.ts'
+import type { CheckContext, Report } from './report.ts'
 import { imageOf } from './service-images.ts'
 
 const USER = '1000:1000'
@@ -20,19 +19,13 @@ const HEALTHY_LIMIT_MS = 40_000
 const VERDICTS_LIMIT_MS = 20_000
 /** A service that stops hands off its partitions and waits for nothing else. */
 const STOP_LIMIT_MS = 5_000
-const POLL_MS = 20
+const POLL_MS = 50
 
 const KEYS = 200
 const SAMPLES_PER_KEY = 60
 
-export interface PipelineOptions {
-  readonly docker: Docker
-  readonly redisImage: string
-  readonly report: Report
-}
-
 /** Runs the pipeline in containers without privileges and sends samples to it from outside. */
-export async function runPipeline({ docker, redisImage, report }: PipelineOptions): Promise<void> {
+export async function runPipeline({ docker, redisImage, report }: CheckContext): Promise<void> {
   await using containers = await Containers.inNetwork(docker, `tidemark-images-${process.pid}`)
   try {
     await checkPipeline(containers, redisImage, report)
@@ -56,10 +49,12 @@ async function checkPipeline(containers: Containers, redisImage: string, report:
   await report.step('an analyzer stops under load', () => checkStop(containers, client))
   await report.step('any other user works too', () => checkOtherUser(containers, client))
   await report.step("the images' health checks succeed", async () => {
-    for (const name of ['gateway', 'analyzer-3']) await containers.healthy(name, HEALTHY_LIMIT_MS)
+    for (const name of ['gateway', 'analyzer-3']) {
+      await within(HEALTHY_LIMIT_MS, () => containers.checkHealth(name))
+    }
     return 'gateway and analyzer healthy'
   })
-  await report.step('the gateway stops', async () => describeStop(await stop(containers, 'gateway')))
+  await report.step('the gateway stops', () => containers.stop('gateway', STOP_LIMIT_MS))
 }
 
 /** Starts everything; returns the port of the gateway on this computer. */
@@ -130,19 +125,19 @@ async function checkConfinement(containers: Containers, name: string): Promise<s
 /** Stops an analyzer while samples arrive: the other one must lose and repeat none. */
 async function checkStop(containers: Containers, client: Client): Promise<string> {
   const posting = postAll(client, 'stop')
-  const stopped = await stop(containers, 'analyzer-1')
+  const stopped = await containers.stop('analyzer-1', STOP_LIMIT_MS)
   await posting
   await allAnalysed(client, 'stop')
-  return `${describeStop(stopped)}, ${KEYS * SAMPLES_PER_KEY} of ${KEYS * SAMPLES_PER_KEY} analysed`
+  return `${stopped}, ${KEYS * SAMPLES_PER_KEY} of ${KEYS * SAMPLES_PER_KEY} analysed`
 }
 
 async function checkOtherUser(containers: Containers, client: Client): Promise<string> {
   await startService(containers, 'analyzer-3', OTHER_USER)
-  const stopped = await stop(containers, 'analyzer-2')
+  const stopped = await containers.stop('analyzer-2', STOP_LIMIT_MS)
   await postAll(client, 'other')
   await allAnalysed(client, 'other')
   assert.equal(await containers.evaluate('analyzer-3', 'console.log(process.getuid())'), OTHER_USER.split(':')[0])
-  return `uid ${OTHER_USER.split(':')[0]} alone; before it ${describeStop(stopped)}`
+  return `uid ${OTHER_USER.split(':')[0]} alone; before it ${stopped}`
 }
 
 async function postAll(client: Client, prefix: string): Promise<void> {
@@ -163,17 +158,6 @@ async function allAnalysed(client: Client, prefix: string): Promise<void> {
 
 function keysOf(prefix: string): string[] {
   return Array.from({ length: KEYS }, (_, i) => `${prefix}/${i}`)
-}
-
-async function stop(containers: Containers, name: string) {
-  const stopped = await containers.stop(name)
-  assert.equal(stopped.exitCode, 0, `${name} ended with ${stopped.exitCode}`)
-  assert(stopped.durationMs < STOP_LIMIT_MS, `${name} took ${stopped.durationMs} ms to stop`)
-  return stopped
-}
-
-function describeStop({ exitCode, durationMs }: { readonly exitCode: number; readonly durationMs: number }): string {
-  return `exit ${exitCode} in ${(durationMs / 1000).toFixed(2)} s`
 }
 
 /** Repeats an assertion until it holds. */

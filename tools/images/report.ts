@@ -1,13 +1,19 @@
+import type { Docker } from '../lib/docker.ts'
 import { formatDuration } from '../lib/format.ts'
+
+/** What a group of steps works with. */
+export interface CheckContext {
+  readonly docker: Docker
+  readonly redisImage: string
+  readonly report: Report
+}
 
 /** Prints a line for each step: its outcome, its title, what was observed and how long it took. */
 export class Report {
   readonly #stop: AbortSignal
-  readonly #output: NodeJS.WritableStream
 
-  constructor(stop: AbortSignal, output: NodeJS.WritableStream) {
+  constructor(stop: AbortSignal) {
     this.#stop = stop
-    this.#output = output
   }
 
   /** Runs a step. The first one that fails ends the run, because later steps depend on it. */
@@ -30,6 +36,6 @@ export class Report {
 
   #print(mark: 'ok' | 'FAILED' | 'SKIPPED', title: string, observed: string, begin: number): void {
     const duration = formatDuration(performance.now() - begin)
-    this.#output.write(`${mark.padEnd(8)}${title.padEnd(42)}${observed.padEnd(52)} ${duration}\n`)
+    process.stdout.write(`${mark.padEnd(8)}${title.padEnd(42)}${observed.padEnd(52)} ${duration}\n`)
   }
 }

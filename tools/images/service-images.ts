@@ -36,7 +36,7 @@ export interface Registry {
 export async function readRegistry(): Promise<Registry> {
   const [registry, npmrc, cafile] = await Promise.all(['registry', 'userconfig', 'cafile'].map(npmSetting))
   if (registry === undefined) throw new Error('npm has no setting "registry"')
-  const text = npmrc === undefined ? '' : await readFile(npmrc, 'utf8').catch(() => '')
+  const text = await readFile(npmrc ?? '', 'utf8').catch(() => '')
   const secrets = [...text.matchAll(/_(?:authToken|auth|password)\s*=\s*"?([^"\s]+)/g)].map(([, secret = '']) => secret)
   return {
     host: new URL(registry).host,
@@ -52,23 +52,17 @@ async function npmSetting(name: string): Promise<string | undefined> {
   return value === '' || value === 'null' || value === 'undefined' ? undefined : value
 }
 
-export interface BuildOptions {
-  readonly bases: BaseImages
-  readonly registry: Registry
-  readonly signal: AbortSignal
-}
-
 /** Builds a service's image from the working tree, with the secrets to reach the npm registry. */
-export async function buildImage(docker: Docker, service: Service, options: BuildOptions): Promise<void> {
-  const { bases, registry, signal } = options
+export async function buildImage(
+  docker: Docker,
+  service: Service,
+  { bases, registry, signal }: { bases: BaseImages; registry: Registry; signal: AbortSignal },
+): Promise<void> {
   const args = ['build', '--target', service, '--tag', imageOf(service)]
   args.push('--build-arg', `BUILD_IMAGE=${bases.build}`, '--build-arg', `NODE_IMAGE=${bases.node}`)
   // A temporary engine's bridge has no route outside. Other engines may forbid the host's network.
   if (bases.isMade) args.push('--network', 'host')
-  for (const [id, file] of [
-    ['npmrc', registry.npmrc],
-    ['ca', registry.certificates],
-  ]) {
+  for (const [id, file] of Object.entries({ npmrc: registry.npmrc, ca: registry.certificates })) {
     if (file !== undefined && existsSync(file)) args.push('--secret', `id=${id},src=${file}`)
   }
   await docker([...args, ROOT], { limitMs: BUILD_LIMIT_MS, signal })
@@ -86,7 +80,7 @@ export async function sizeOf(docker: Docker, image: string, base: string) {
 /** Returns which of `words` occur in the image's configuration, history or own layers. */
 export async function findInImage(
   docker: Docker,
-  { image, base, words }: { readonly image: string; readonly base: string; readonly words: readonly string[] },
+  { image, base, words }: { image: string; base: string; words: readonly string[] },
 ): Promise<readonly string[]> {
   await using folder = await temporaryFolder('docker')
   await docker(['save', '--output', join(folder.path, 'image.tar'), image])

@@ -15,22 +15,12 @@ export interface Row {
   readonly anomalyAt: number | undefined
 }
 
-export interface Failure {
-  readonly text: string
-  /** How often it has occurred in a row. */
-  readonly count: number
-}
-
 /** The newest verdict on each key, and counts. */
 export class Board {
   readonly totals = { sent: 0, accepted: 0, analysed: 0, anomalies: 0 }
   readonly #rows = new Map<string, Row>()
-  #failure: Failure | undefined
-
-  /** The last failure; undefined after a round without one. */
-  get failure(): Failure | undefined {
-    return this.#failure
-  }
+  /** The last failure and how often it occurred in a row; undefined after a round without one. */
+  failure: { readonly text: string; readonly count: number } | undefined
 
   /** In the order of the keys, so that a row keeps its place. */
   get rows(): readonly Row[] {
@@ -58,6 +48,6 @@ export class Board {
   }
 
   setFailure(text: string | undefined): void {
-    this.#failure = text === undefined ? undefined : { text, count: (this.#failure?.count ?? 0) + 1 }
+    this.failure = text === undefined ? undefined : { text, count: (this.failure?.count ?? 0) + 1 }
   }
 }

@@ -25,11 +25,10 @@ export interface Display extends Disposable {
   notice(text: string): void
 }
 
-export interface DisplayOptions {
+interface DisplayOptions {
   readonly output: NodeJS.WriteStream
   readonly settings: TableSettings
   readonly isQuiet: boolean
-  readonly now: () => number
 }
 
 /** Opens a table that is redrawn on a terminal, or prints lines elsewhere. */
@@ -37,13 +36,13 @@ export function openDisplay(options: DisplayOptions): Display {
   return options.output.isTTY && !options.isQuiet ? openScreen(options) : openLines(options)
 }
 
-function openScreen({ output, settings, now }: DisplayOptions): Display {
+function openScreen({ output, settings }: DisplayOptions): Display {
   let last: Board | undefined
   const notices: string[] = []
   const draw = (): void => {
     if (last === undefined) return
     const size = { columns: output.columns, rows: output.rows, hasColour: output.hasColors() }
-    const lines = renderTable(last, settings, size, now())
+    const lines = renderTable(last, settings, size, Date.now())
     // A line end after the last line would scroll the first line off the screen.
     output.write(`${FRAME_BEGIN}${lines.map(line => line + LINE_END).join('\r\n')}${FRAME_END}`)
   }
@@ -55,10 +54,8 @@ function openScreen({ output, settings, now }: DisplayOptions): Display {
       draw()
     },
     anomaly() {},
-    notice(text) {
-      // Written at the end: the next frame would overwrite it here.
-      notices.push(text)
-    },
+    // Written at the end: the next frame would overwrite it here.
+    notice: text => void notices.push(text),
     [Symbol.dispose]() {
       output.off('resize', draw)
       output.write(LEAVE)
@@ -67,26 +64,24 @@ function openScreen({ output, settings, now }: DisplayOptions): Display {
   }
 }
 
-function openLines({ output, settings, isQuiet, now }: DisplayOptions): Display {
+function openLines({ output, settings, isQuiet }: DisplayOptions): Display {
   let snapshotAt = Number.NEGATIVE_INFINITY
   let shownFailure: string | undefined
-  const say = (text: string): void => {
-    output.write(`${text}\n`)
-  }
+  const say = (text: string): void => void output.write(`${text}\n`)
   return {
     update(board) {
       const failure = board.failure?.text
       if (failure !== shownFailure) {
-        say(`${clock(new Date(now()))}  ${failure === undefined ? 'recovered' : `FAILURE  ${failure}`}`)
+        say(`${clock(new Date())}  ${failure === undefined ? 'recovered' : `FAILURE  ${failure}`}`)
         shownFailure = failure
       }
-      if (isQuiet || board.rows.length === 0 || now() - snapshotAt < SNAPSHOT_MS) return
-      snapshotAt = now()
+      if (isQuiet || board.rows.length === 0 || Date.now() - snapshotAt < SNAPSHOT_MS) return
+      snapshotAt = Date.now()
       const size = { columns: SNAPSHOT_COLUMNS, rows: undefined, hasColour: false }
-      say(`\n${renderTable(board, settings, size, now()).join('\n')}\n`)
+      say(`\n${renderTable(board, settings, size, Date.now()).join('\n')}\n`)
     },
     anomaly(row) {
-      say(describeAnomaly(row.analysis, settings.unitOf(row.analysis.key), new Date(now())))
+      say(describeAnomaly(row.analysis, settings.unitOf(row.analysis.key), new Date()))
     },
     notice: say,
     [Symbol.dispose]() {},

@@ -34,7 +34,7 @@ export async function runFeed({ stack, options, stop, setOnWarning }: RunContext
     unitOf: (key: string) => unitOf(key.slice(device.length + 1)),
   }
   {
-    using display = openDisplay({ output: process.stdout, settings, isQuiet: options.isQuiet, now: Date.now })
+    using display = openDisplay({ output: process.stdout, settings, isQuiet: options.isQuiet })
     setOnWarning(text => display.notice(`tidemark: ${text}`))
     await feed({ client: new GatewayClient(stack.url), device, metrics, board, display }, stop)
   }

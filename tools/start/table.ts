@@ -16,10 +16,8 @@ import type { Board, Row } from './board.ts'
 /** How long a row stays marked after an anomaly: the next verdict replaces it after 250 ms. */
 const RECENT_MS = 5000
 
-const VALUE_WIDTH = 11
-const Z_WIDTH = 7
-const STATE_WIDTH = 14
-const COUNT_WIDTH = 9
+/** Widths of the columns between the key and the trend: value, mean, z, anomalies and state. */
+const WIDTHS = [11, 11, 7, 9, 14] as const
 const TREND_WIDTH_MIN = 8
 const KEY_WIDTH_MIN = 12
 
@@ -43,7 +41,7 @@ export interface TableSize {
 export function renderTable(board: Board, settings: TableSettings, size: TableSize, now: number): string[] {
   const head = [...renderHead(board, settings, size, now), '']
   const widths = columnWidths(board.rows, size.columns)
-  const title = renderTitle(widths)
+  const title = renderCells(['key', 'value', 'mean', 'z', 'anomalies', 'state', 'trend'], widths)
   const room = size.rows === undefined ? Number.POSITIVE_INFINITY : Math.max(0, size.rows - head.length - 1)
   const isCut = board.rows.length > room
   // The line with the number of hidden keys needs a row too.
@@ -53,7 +51,7 @@ export function renderTable(board: Board, settings: TableSettings, size: TableSi
   const body =
     board.rows.length === 0
       ? ['waiting for the first verdict ...']
-      : [paint('bold', truncate(title, size.columns), size), ...lines]
+      : [paint('bold', truncate(`  ${title}`, size.columns), size), ...lines]
   return [...head, ...body, ...more].slice(0, size.rows)
 }
 
@@ -92,55 +90,38 @@ interface Widths {
 
 /** The key column fits the longest key; the trend gets the rest, or nothing if it is too little. */
 function columnWidths(rows: readonly Row[], columns: number): Widths {
-  const fixed = 2 + VALUE_WIDTH * 2 + Z_WIDTH + STATE_WIDTH + COUNT_WIDTH + 5
+  const fixed = 2 + WIDTHS.reduce((sum, width) => sum + width + 1, 0)
   const longest = Math.max(KEY_WIDTH_MIN, ...rows.map(row => row.analysis.key.length))
   const left = columns - fixed - longest
   const trend = left - 1 >= TREND_WIDTH_MIN ? Math.min(50, left - 1) : 0
   return { key: Math.max(1, Math.min(longest, columns - fixed - (trend > 0 ? trend + 1 : 0))), trend }
 }
 
-function renderTitle(widths: Widths): string {
-  const cells = [
-    pad('key', widths.key),
-    pad('value', VALUE_WIDTH, 'right'),
-    pad('mean', VALUE_WIDTH, 'right'),
-    pad('z', Z_WIDTH, 'right'),
-    pad('anomalies', COUNT_WIDTH, 'right'),
-    pad('state', STATE_WIDTH),
-  ]
-  return `  ${[...cells, ...(widths.trend > 0 ? [pad('trend', widths.trend)] : [])].join(' ')}`.trimEnd()
+/** Joins a row's cells: key, those of WIDTHS, and the trend if there is room for it. */
+function renderCells(cells: readonly [key: string, ...others: string[]], widths: Widths): string {
+  const [key, ...others] = cells
+  const trend = widths.trend > 0 ? [others.at(-1) ?? ''] : []
+  const middle = WIDTHS.map((width, i) => pad(others[i] ?? '', width, i < WIDTHS.length - 1 ? 'right' : 'left'))
+  return [pad(key, widths.key), ...middle, ...trend].join(' ').trimEnd()
 }
 
 function renderRow(row: Row, widths: Widths, settings: TableSettings, size: TableSize, now: number): string {
   const { key, value, mean, z, anomaly } = row.analysis
   const unit = settings.unitOf(key)
   const isRecent = row.anomalyAt !== undefined && now - row.anomalyAt < RECENT_MS
-  const cells = [
-    pad(fromTheEnd(key, widths.key), widths.key),
-    pad(formatValue(value, unit), VALUE_WIDTH, 'right'),
-    pad(mean === null ? '-' : formatValue(mean, unit), VALUE_WIDTH, 'right'),
-    pad(formatZ(z), Z_WIDTH, 'right'),
-    pad(row.anomalies === 0 ? '' : formatCount(row.anomalies), COUNT_WIDTH, 'right'),
-    pad(describeState(row), STATE_WIDTH),
-  ]
-  if (widths.trend > 0) cells.push(sparkline(row.trend.slice(-widths.trend)))
+  const values = [formatValue(value, unit), mean === null ? '-' : formatValue(mean, unit), formatZ(z)]
+  const anomalies = row.anomalies === 0 ? '' : formatCount(row.anomalies)
+  const trend = sparkline(row.trend.slice(-widths.trend))
+  const cells = renderCells([fromTheEnd(key, widths.key), ...values, anomalies, describeState(row), trend], widths)
   // The mark repeats what the colour shows, for terminals and readers without colours.
-  const line = truncate(`${anomaly ? '!' : isRecent ? '·' : ' '} ${cells.join(' ')}`.trimEnd(), size.columns)
+  const line = truncate(`${anomaly ? '!' : isRecent ? '·' : ' '} ${cells}`, size.columns)
   if (anomaly) return paint('inverse', line, size)
   return isRecent ? paint('yellow', line, size) : line
 }
 
-function describeState({ analysis }: Row): string {
-  switch (analysis.state) {
-    case 'anomalous':
-      return 'ANOMALOUS'
-    case 'warming':
-      return `warming ${analysis.window}/${VERDICT_DEFAULTS.windowMin}`
-    case 'flat':
-    case 'ok':
-    case 'refused':
-      return analysis.state
-  }
+function describeState({ analysis: { state, window } }: Row): string {
+  if (state === 'anomalous') return 'ANOMALOUS'
+  return state === 'warming' ? `warming ${window}/${VERDICT_DEFAULTS.windowMin}` : state
 }
 
 function renderMore(rows: readonly Row[], columns: number): string {
