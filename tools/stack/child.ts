@@ -1,7 +1,6 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { rmSync } from 'node:fs'
 import { createInterface } from 'node:readline'
-import type { Readable } from 'node:stream'
 
 /** Output lines kept to show why a process died. */
 const LINES_MAX = 40
@@ -37,32 +36,28 @@ export interface Command {
   readonly folder?: string
 }
 
-/** How a process ended: 128 + N after signal N, 127 if the program could not be run. */
-export interface Exit {
-  readonly code: number
-}
-
 /** A process that cannot outlive this one. */
 export class Child implements AsyncDisposable {
   readonly name: string
-  readonly exited: Promise<Exit>
-  readonly #guard: ChildProcess
+  /** The code is 128 + N after signal N, and 127 if the program could not be run. */
+  readonly exited: Promise<{ readonly code: number }>
+  readonly #guard: ChildProcessWithoutNullStreams
   readonly #folder: string | undefined
-  readonly #lines: string[] = []
+  /** The last lines of its output. */
+  readonly lines: string[] = []
   readonly #listeners = new Set<(line: string) => void>()
 
   constructor(command: Command) {
     this.name = command.name
     this.#folder = command.folder
-    this.#guard = spawn(
-      'sh',
-      ['-c', GUARD, 'tidemark-guard', command.folder ?? '', String(STOP_GRACE_S), command.file, ...command.args],
-      { detached: true, stdio: ['pipe', 'pipe', 'pipe'], env: { ...command.env } },
-    )
+    const guard = ['-c', GUARD, 'tidemark-guard', command.folder ?? '', String(STOP_GRACE_S)]
+    const options = { detached: true, env: { ...command.env } }
+    this.#guard = spawn('sh', [...guard, command.file, ...command.args], options)
     // EPIPE: the guard has ended already.
-    this.#guard.stdin?.on('error', () => {})
-    this.#follow(this.#guard.stdout)
-    this.#follow(this.#guard.stderr)
+    this.#guard.stdin.on('error', () => {})
+    for (const input of [this.#guard.stdout, this.#guard.stderr]) {
+      createInterface({ input }).on('line', line => this.#take(line))
+    }
     this.exited = new Promise(resolve => {
       this.#guard.on('error', error => {
         this.#take(`cannot run sh: ${error.message}`)
@@ -72,11 +67,6 @@ export class Child implements AsyncDisposable {
     })
   }
 
-  /** The last lines of its output. */
-  get lines(): readonly string[] {
-    return this.#lines
-  }
-
   /** Calls `listener` with each line of output from now on. */
   onLine(listener: (line: string) => void): void {
     this.#listeners.add(listener)
@@ -84,19 +74,16 @@ export class Child implements AsyncDisposable {
 
   /** Resolves at the first line `isReady` accepts; kills the process and rejects at the limit. */
   async ready(isReady: (line: string) => boolean, limitMs: number): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<boolean>()
-    this.onLine(line => {
-      if (isReady(line)) resolve(true)
-    })
+    const ready = new Promise<boolean>(resolve => this.onLine(line => isReady(line) && resolve(true)))
     const timer = setTimeout(() => this.kill(), limitMs)
-    const isRunning = await Promise.race([promise, this.exited.then(() => false)])
+    const isRunning = await Promise.race([ready, this.exited.then(() => false)])
     clearTimeout(timer)
     if (!isRunning) throw new Error(`${this.name} did not start:\n${this.lines.join('\n')}`)
   }
 
   /** Sends SIGTERM and waits until the process has ended; after STOP_GRACE_S its guard kills it. */
   async stop(): Promise<void> {
-    this.#guard.stdin?.end()
+    this.#guard.stdin.end()
     await this.exited
   }
 
@@ -112,17 +99,13 @@ export class Child implements AsyncDisposable {
     if (this.#folder !== undefined) rmSync(this.#folder, { recursive: true, force: true })
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.stop()
-  }
-
-  #follow(stream: Readable | null): void {
-    if (stream !== null) createInterface({ input: stream }).on('line', line => this.#take(line))
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop()
   }
 
   #take(line: string): void {
-    this.#lines.push(line)
-    if (this.#lines.length > LINES_MAX) this.#lines.shift()
+    this.lines.push(line)
+    if (this.lines.length > LINES_MAX) this.lines.shift()
     for (const listener of this.#listeners) listener(line)
   }
 }

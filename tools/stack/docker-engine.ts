@@ -31,13 +31,13 @@ export interface DockerEngine extends AsyncDisposable {
   readonly env: Readonly<Record<string, string>>
 }
 
-type Unavailable = { readonly unavailable: string }
-
 /**
  * Returns the Docker engine that responds, else a temporary one if this is root on Debian. It uses
  * only a temporary folder and changes neither the firewall nor another engine.
  */
-export async function findDockerEngine(say: (line: string) => void): Promise<DockerEngine | Unavailable> {
+export async function findDockerEngine(
+  say: (line: string) => void,
+): Promise<DockerEngine | { readonly unavailable: string }> {
   const version = await engineVersion(dockerClient({}))
   const mayStart = process.getuid?.() === 0 && usableInstaller()?.manager === 'apt-get'
   if (version === undefined && !mayStart) {
@@ -48,17 +48,11 @@ export async function findDockerEngine(say: (line: string) => void): Promise<Doc
     const env = version === undefined ? await startEngine(starting) : {}
     say(version === undefined ? 'started a temporary Docker engine' : `using the Docker engine ${version}`)
     const image = await findImage(dockerClient(env), say)
+    // The reaper's image cannot be pulled everywhere; a temporary engine removes containers.
+    const reaper = { TESTCONTAINERS_RYUK_DISABLED: 'true' }
+    const redis = { TIDEMARK_TEST_REDIS: 'docker', TIDEMARK_TEST_REDIS_IMAGE: image }
     const resources = starting.move()
-    return {
-      env: {
-        ...env,
-        // The reaper's image cannot be pulled everywhere; a temporary engine removes containers.
-        TESTCONTAINERS_RYUK_DISABLED: 'true',
-        TIDEMARK_TEST_REDIS: 'docker',
-        TIDEMARK_TEST_REDIS_IMAGE: image,
-      },
-      [Symbol.asyncDispose]: () => resources.disposeAsync(),
-    }
+    return { env: { ...env, ...reaper, ...redis }, [Symbol.asyncDispose]: () => resources.disposeAsync() }
   } catch (error) {
     return { unavailable: `the Docker engine cannot be used: ${error instanceof Error ? error.message : error}` }
   }

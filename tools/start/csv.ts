@@ -61,7 +61,7 @@ export interface Columns {
   readonly key: number | undefined
 }
 
-export type CsvRow = {
+type CsvRow = {
   readonly record: readonly string[]
   readonly columns: Columns
   /** The line of the file on which the row ends, from 1. */
@@ -70,7 +70,7 @@ export type CsvRow = {
   readonly bytes: number
 } & RowContent
 
-export type RowContent =
+type RowContent =
   | { readonly kind: 'sample'; readonly sample: Sample }
   | { readonly kind: 'refused'; readonly reason: string }
 

@@ -72,42 +72,29 @@ async function sendRound(options: Feed): Promise<number> {
   const { client, device, metrics, board, display } = options
   const reading = await metrics.read()
   const keys = new Set(Object.keys(reading).map(name => `${device}/${name}`))
-  const { kind, result, reason, retryAfterMs } = await client.ingest({
-    device,
-    timestamp: Date.now(),
-    metrics: reading,
-  })
+  const report = { device, timestamp: Date.now(), metrics: reading }
+  const { kind, result, reason, retryAfterMs } = await client.ingest(report)
   board.countSent({ sent: keys.size, accepted: result?.accepted ?? 0 })
-  const failures: string[] = []
   if (kind !== 'accepted' || result === undefined) {
-    failures.push(`POST /ingest: ${reason}`)
+    board.setFailure(`POST /ingest: ${reason}`)
   } else {
-    for (const rejected of result.rejected) failures.push(`POST /ingest rejected a sample: ${rejected.reason}`)
-    failures.push(...(await readVerdicts(options, keys, result.receipts)))
+    const failures = await Promise.all(result.receipts.map(receipt => readVerdicts(receipt, options, keys)))
+    const [rejected] = result.rejected.map(({ reason }) => `POST /ingest rejected a sample: ${reason}`)
+    board.setFailure(rejected ?? failures.find(failure => failure !== undefined))
   }
-  board.setFailure(failures[0])
   display.update(board)
   return kind === 'busy' ? retryAfterMs : 0
 }
 
-/** Records the verdict on each key's sample. Returns the failures. */
-async function readVerdicts(
-  { client, board, display }: Feed,
-  keys: ReadonlySet<string>,
-  receipts: readonly string[],
-): Promise<string[]> {
-  const failures = await Promise.all(
-    receipts.map(async receipt => {
-      const outcome = await client.verdicts(receipt, VERDICT_WAIT_MS)
-      if (outcome.kind === 'gone') return ['GET /analyze: the verdicts are not kept any more']
-      if (outcome.kind === 'none') return [`GET /analyze: ${outcome.reason}`]
-      for (const analysis of outcome.analyses) {
-        if (!keys.has(analysis.key)) continue
-        const row = board.record(analysis, Date.now())
-        if (analysis.anomaly) display.anomaly(row)
-      }
-      return []
-    }),
-  )
-  return failures.flat()
+/** Records the verdicts of an entry on the samples of `keys`. Returns a failure, if there is one. */
+async function readVerdicts(receipt: string, { client, board, display }: Feed, keys: ReadonlySet<string>) {
+  const outcome = await client.verdicts(receipt, VERDICT_WAIT_MS)
+  if (outcome.kind === 'gone') return 'GET /analyze: the verdicts are not kept any more'
+  if (outcome.kind === 'none') return `GET /analyze: ${outcome.reason}`
+  for (const analysis of outcome.analyses) {
+    if (!keys.has(analysis.key)) continue
+    const row = board.record(analysis, Date.now())
+    if (analysis.anomaly) display.anomaly(row)
+  }
+  return undefined
 }

@@ -6,7 +6,7 @@ const REQUEST_TIMEOUT_MS = 30_000
 const RETRY_AFTER_DEFAULT_MS = 1000
 
 /** What happened to the samples of a request. */
-export interface IngestOutcome {
+interface IngestOutcome {
   /** `busy`: what was not stored may be sent again. `unanswered`: samples may have been stored. */
   readonly kind: 'accepted' | 'busy' | 'rejected' | 'unanswered'
   /** Undefined if nothing was stored. */
@@ -15,7 +15,7 @@ export interface IngestOutcome {
   readonly retryAfterMs: number
 }
 
-export type VerdictsOutcome =
+type VerdictsOutcome =
   | { readonly kind: 'analyses'; readonly analyses: readonly Analysis[] }
   /** The verdicts are not kept any more. */
   | { readonly kind: 'gone' }
@@ -30,9 +30,8 @@ export class GatewayClient {
   }
 
   async ingest(body: unknown): Promise<IngestOutcome> {
-    const headers = { 'Content-Type': 'application/json' }
-    const response = await request(`${this.#url}/ingest`, { method: 'POST', headers, body: JSON.stringify(body) })
-    const { status, json, reason, retryAfterMs } = response
+    const init = { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) }
+    const { status, json, reason, retryAfterMs } = await request(`${this.#url}/ingest`, init)
     const result = Array.isArray(json.receipts) ? (json as unknown as Accepted) : undefined
     return { kind: kindOf(status, result), result, reason, retryAfterMs }
   }
@@ -52,27 +51,15 @@ function kindOf(status: number, result: Accepted | undefined): IngestOutcome['ki
   return status === 0 ? 'unanswered' : 'rejected'
 }
 
-interface Reply {
-  /** 0 without a response. */
-  readonly status: number
-  readonly json: Readonly<Record<string, unknown>>
-  /** The status and the problem's detail (RFC 9457), or why there was no response. */
-  readonly reason: string
-  readonly retryAfterMs: number
-}
-
-async function request(url: string, init: RequestInit): Promise<Reply> {
+/** The status is 0 without a response. The reason is the problem's detail (RFC 9457) or the error. */
+async function request(url: string, init: RequestInit) {
   try {
     const response = await fetch(url, { ...init, signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) })
     const json = parseObject(await response.text())
-    const parts = [String(response.status), json.detail ?? json.title]
+    const reason = [response.status, json.detail ?? json.title].filter(part => part !== undefined).join(': ')
     const seconds = Number(response.headers.get('retry-after') ?? Number.NaN)
-    return {
-      status: response.status,
-      json,
-      reason: parts.filter(part => part !== undefined).join(': '),
-      retryAfterMs: seconds >= 0 ? seconds * 1000 : RETRY_AFTER_DEFAULT_MS,
-    }
+    const retryAfterMs = seconds >= 0 ? seconds * 1000 : RETRY_AFTER_DEFAULT_MS
+    return { status: response.status, json, reason, retryAfterMs }
   } catch (error) {
     // fetch says only "fetch failed"; the cause says what failed.
     const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error
@@ -83,8 +70,7 @@ async function request(url: string, init: RequestInit): Promise<Reply> {
 
 function parseObject(text: string): Record<string, unknown> {
   try {
-    const value: unknown = JSON.parse(text)
-    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
+    return Object(JSON.parse(text))
   } catch {
     return {}
   }

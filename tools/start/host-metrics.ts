@@ -20,13 +20,17 @@ export interface HostMetrics extends Disposable {
   read(): Promise<Metrics>
 }
 
+const UNITS = new Map<string | undefined, Unit>([
+  ['cpu', 'percent'],
+  ['memory', 'bytes'],
+  ['network', 'bytes_per_second'],
+  ['disk', 'bytes_per_second'],
+  ['event_loop', 'milliseconds'],
+])
+
 /** Returns the unit of a metric that HostMetrics reads. */
 export function unitOf(metric: string): Unit {
-  if (metric.startsWith('cpu.')) return 'percent'
-  if (metric.startsWith('memory.')) return 'bytes'
-  if (metric.startsWith('network.') || metric.startsWith('disk.')) return 'bytes_per_second'
-  if (metric.startsWith('event_loop.')) return 'milliseconds'
-  return 'none'
+  return UNITS.get(metric.split('.')[0]) ?? 'none'
 }
 
 /**
@@ -43,14 +47,9 @@ export async function openHostMetrics(): Promise<HostMetrics> {
   return {
     async read() {
       const now = performance.now()
-      const metrics: Metrics = rates.next(
-        {
-          ...cpuTimes(),
-          ...(interfaces.length > 0 ? await networkTraffic(interfaces) : {}),
-          ...(disks.length > 0 ? await diskTraffic(disks) : {}),
-        },
-        now,
-      )
+      const network = interfaces.length > 0 ? await networkTraffic(interfaces) : {}
+      const disk = disks.length > 0 ? await diskTraffic(disks) : {}
+      const metrics: Metrics = rates.next({ ...cpuTimes(), ...network, ...disk }, now)
       metrics['memory.used'] = totalmem() - freemem()
       metrics['event_loop.delay_max'] = Math.max(0, eventLoop.max / 1e6 - EVENT_LOOP_RESOLUTION_MS)
       eventLoop.reset()
@@ -60,9 +59,7 @@ export async function openHostMetrics(): Promise<HostMetrics> {
       }
       return metrics
     },
-    [Symbol.dispose]() {
-      eventLoop.disable()
-    },
+    [Symbol.dispose]: () => void eventLoop.disable(),
   }
 }
 
@@ -85,7 +82,7 @@ export class Rates {
 /** Returns the time that each CPU was busy, in 1/100 s, so that the rate is a percentage. */
 function cpuTimes(): Metrics {
   const cores = cpus().map(({ times }) => (times.user + times.nice + times.sys + times.irq) / 10)
-  const total = cores.reduce((sum, busy) => sum + busy, 0) / cores.length
+  const total = sum(cores) / cores.length
   return { 'cpu.total': total, ...Object.fromEntries(cores.map((busy, index) => [`cpu.${index}`, busy])) }
 }
 

@@ -25,9 +25,8 @@ async function start(options: StartOptions): Promise<number> {
     // Before anything starts, so that a wrong name is reported at once.
     const file = options.csv === undefined ? undefined : resources.use(await openFile(options.csv))
     let onWarning = (text: string): void => say(text)
-    const stack = resources.use(
-      await launch({ ...options, env: process.env, onWarning: text => onWarning(text) }, stop),
-    )
+    const settings = { ...options, env: process.env, onWarning: (text: string) => onWarning(text) }
+    const stack = resources.use(await launch(settings, stop))
     interrupts.onHurry(() => stack.kill())
     resources.defer(() => say('stopping ...'))
     say(`${stack.redis}; ${formatCount(options.analyzers)} ${options.analyzers === 1 ? 'analyzer' : 'analyzers'}`)

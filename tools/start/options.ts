@@ -35,13 +35,7 @@ redis-server or valkey-server on PATH, an in-memory store is used`.replaceAll('\
     analyzers: integer({ min: 1, max: ANALYZERS_MAX, default: 2, help: 'number of analyzers' }),
     quiet: flag('no table: only start, stop and anomalies', 'q'),
   },
-  examples: [
-    '',
-    '--port 9000 --quiet',
-    '--csv rps.csv',
-    '--csv rps.csv --speed 60',
-    '--redis-url redis://localhost:6379',
-  ],
+  examples: ['', '-p 9000 --quiet', '--csv rps.csv', '--csv rps.csv --speed 60', '--redis-url redis://localhost:6379'],
 } satisfies Command
 
 export interface StartOptions {

@@ -42,13 +42,6 @@ interface FileSample extends Sample {
   readonly line: number
 }
 
-/** Samples of the file that are sent together. */
-interface Batch {
-  readonly samples: readonly FileSample[]
-  /** Bytes of the file up to the last sample. */
-  readonly bytes: number
-}
-
 /** Samples that the gateway accepted, and the receipts of their verdicts. */
 interface Accepted {
   readonly samples: readonly FileSample[]
@@ -100,12 +93,12 @@ async function replay(options: Replay, stop: AbortSignal): Promise<void> {
   await Promise.race([Promise.all(waiting), failed.promise])
 }
 
-/** Yields the file's samples as batches, each at its time. */
-async function* batches({ file, speed, summary }: Replay, stop: AbortSignal): AsyncGenerator<Batch> {
+/** Yields the file's samples as batches, each at its time, with the bytes of the file up to it. */
+async function* batches({ file, speed, summary }: Replay, stop: AbortSignal) {
   let samples: FileSample[] = []
   let bytes = 0
   let origin: { readonly at: number; readonly timestamp: number } | undefined
-  const take = (): Batch => {
+  const take = () => {
     const batch = { samples, bytes }
     samples = []
     return batch
@@ -133,11 +126,7 @@ async function* batches({ file, speed, summary }: Replay, stop: AbortSignal): As
  * Sends samples until each is accepted or rejected. A busy gateway may store those of some
  * partitions only, hence several parts; each partition's samples stay in order.
  */
-async function submit(
-  samples: readonly FileSample[],
-  { client, summary }: Replay,
-  stop: AbortSignal,
-): Promise<readonly Accepted[]> {
+async function submit(samples: readonly FileSample[], { client, summary }: Replay, stop: AbortSignal) {
   const accepted: Accepted[] = []
   let pending = samples
   while (pending.length > 0 && !stop.aborted) {
@@ -151,7 +140,9 @@ async function submit(
       const reasons = new Map(result.rejected.map(({ index, reason }) => [index, reason]))
       accepted.push({ samples: pending.filter((_, index) => !reasons.has(index)), receipts: result.receipts })
       if (kind !== 'busy') {
-        for (const [index, reason] of reasons) summary.reject(pending[index]?.line ?? 0, withoutIndex(reason))
+        // The summary names the line instead of the sample's index in its request.
+        const named = (reason: string): string => reason.replace(/^sample \d+: /, '')
+        for (const [index, reason] of reasons) summary.reject(pending[index]?.line ?? 0, named(reason))
         return accepted
       }
       // Invalid samples are among them; the gateway rejects those when it is not busy.
@@ -166,11 +157,6 @@ function toBody({ key, value, timestamp }: FileSample): Sample {
   return { key, value, timestamp: timestamp < MILLISECONDS_FROM ? timestamp / 1000 : timestamp }
 }
 
-/** Removes the index of the sample in its request; the summary names the line instead. */
-function withoutIndex(reason: string): string {
-  return reason.replace(/^sample \d+: /, '')
-}
-
 /** Adds the verdict on every sample to the summary. */
 async function readVerdicts({ samples, receipts }: Accepted, options: Replay, stop: AbortSignal): Promise<void> {
   const { summary, progress, speed } = options
@@ -183,7 +169,7 @@ async function readVerdicts({ samples, receipts }: Accepted, options: Replay, st
     const isLive = Number.isFinite(speed) && analysis.anomaly
     if (isLive) progress.say(describeAnomaly(analysis, 'none', new Date(analysis.timestamp)))
   }
-  summary.countUnknown(Math.max(0, samples.length - analyses.length))
+  summary.unknown += Math.max(0, samples.length - analyses.length)
 }
 
 /** Returns the verdicts on an entry; none if they are not kept any more or `stop` aborts first. */

@@ -51,10 +51,6 @@ export class Summary {
     if (this.#rejected.length < REJECTED_SHOWN) this.#rejected.push(`  line ${line}: ${reason}`)
   }
 
-  countUnknown(samples: number): void {
-    this.unknown += samples
-  }
-
   /** Returns the summary as text. */
   render({ title, durationMs }: { title: string; durationMs: number }): string {
     const rate = durationMs > 0 ? Math.round(this.analysed / (durationMs / 1000)) : 0
