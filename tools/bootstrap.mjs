@@ -23,7 +23,7 @@ const toolsBin = join(tools, 'node_modules', '.bin')
 const projectBin = join(root, 'node_modules', '.bin')
 const stampFile = join(root, 'node_modules', '.tidemark-setup')
 const lock = join(root, '.tools.lock')
-const pinnedNode = join(projectBin, 'node')
+const nodeVersion = Number(process.versions.node.split('.')[0])
 
 function say(text) {
   process.stderr.write(`${text}\n`)
@@ -37,37 +37,21 @@ function fail(text) {
 /** Returns a hash of everything that determines what is installed. */
 function inputsHash() {
   const hash = createHash('sha256').update(`${PNPM_VERSION} ${process.platform} ${process.arch}`)
-  const packages = readdirSync(join(root, 'packages'))
-  const manifests = [
-    'package.json',
-    'pnpm-lock.yaml',
-    'pnpm-workspace.yaml',
-    'tools/package.json',
-    'test/package.json',
-    ...packages.map(name => `packages/${name}/package.json`),
-  ]
-  for (const file of manifests) {
+  const packages = readdirSync(join(root, 'packages')).map(name => `packages/${name}`)
+  const manifests = ['.', 'tools', 'test', ...packages].map(folder => `${folder}/package.json`)
+  for (const file of [...manifests, 'pnpm-lock.yaml', 'pnpm-workspace.yaml']) {
     const path = join(root, file)
     if (existsSync(path)) hash.update(file).update(readFileSync(path))
   }
   return hash.digest('hex')
 }
 
-function isInstalled(wanted) {
-  return existsSync(stampFile) && readFileSync(stampFile, 'utf8') === wanted
-}
-
 /** Runs a step of the installation; its output is shown only if it fails. */
 function step(title, command, args, options = {}) {
   const begin = Date.now()
   process.stderr.write(`${title} ... `)
-  const result = spawnSync(command, args, {
-    cwd: root,
-    encoding: 'utf8',
-    maxBuffer: 1 << 26,
-    stdio: ['ignore', 'pipe', 'pipe'],
-    ...options,
-  })
+  const stdio = ['ignore', 'pipe', 'pipe']
+  const result = spawnSync(command, args, { cwd: root, encoding: 'utf8', maxBuffer: 1 << 26, stdio, ...options })
   // Ctrl-C also reaches npm and pnpm; their failure is not an error to report.
   if (result.signal === 'SIGINT' || result.signal === 'SIGTERM' || result.status === 130) {
     say('stopped')
@@ -75,8 +59,7 @@ function step(title, command, args, options = {}) {
     process.exit(130)
   }
   if (result.status !== 0) {
-    say('failed')
-    say(`${result.stdout ?? ''}${result.stderr ?? ''}`)
+    say(`failed\n${result.stdout ?? ''}${result.stderr ?? ''}`)
     releaseLock()
     const cause = result.error ? `: ${result.error.message}` : ''
     fail(`"${command} ${args.join(' ')}" failed${cause}. Is the npm registry reachable? Is the disk full?`)
@@ -105,10 +88,11 @@ function install(wanted) {
 /** Installs once. A lock serialises two of them, such as npm start and npm test in a new clone. */
 function installOnce() {
   const wanted = inputsHash()
-  if (isInstalled(wanted)) return
+  const isInstalled = () => existsSync(stampFile) && readFileSync(stampFile, 'utf8') === wanted
+  if (isInstalled()) return
   takeLock()
   try {
-    if (!isInstalled(wanted)) install(wanted)
+    if (!isInstalled()) install(wanted)
   } finally {
     releaseLock()
   }
@@ -138,8 +122,9 @@ function releaseLock() {
 
 /** Returns the pinned Node if it runs here, else the machine's own Node if it is new enough. */
 function nodeToUse() {
-  if (existsSync(pinnedNode) && spawnSync(pinnedNode, ['--version']).status === 0) return pinnedNode
-  if (Number(process.versions.node.split('.')[0]) >= NODE_MAJOR) return process.execPath
+  const pinned = join(projectBin, 'node')
+  if (spawnSync(pinned, ['--version']).status === 0) return pinned
+  if (nodeVersion >= NODE_MAJOR) return process.execPath
   return fail(
     `no packaged Node ${NODE_MAJOR} exists for ${process.platform}-${process.arch}, and the installed Node is ` +
       `${process.version}. Install Node ${NODE_MAJOR} or newer and run the command again.`,
@@ -174,7 +159,7 @@ function run(command, args) {
 const [first, ...rest] = process.argv.slice(2)
 if (first === undefined) fail('usage: node tools/bootstrap.mjs SCRIPT.ts [ARG...] | --run BIN [ARG...] | --install')
 if (process.platform === 'win32') fail('Windows is not supported; use the same command in WSL')
-if (Number(process.versions.node.split('.')[0]) < NODE_MAJOR_MIN) {
+if (nodeVersion < NODE_MAJOR_MIN) {
   fail(`Node ${NODE_MAJOR_MIN} or newer is required; this is ${process.version}`)
 }
 installOnce()

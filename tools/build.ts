@@ -62,7 +62,7 @@ async function copySwagger(to: string): Promise<void> {
 async function describeFolder(folder: string): Promise<string> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true })
   const files = entries.filter(entry => entry.isFile())
-  const sizes = await Promise.all(files.map(async ({ parentPath, name }) => (await stat(join(parentPath, name))).size))
-  const bytes = sizes.reduce((sum, size) => sum + size, 0)
+  const stats = await Promise.all(files.map(({ parentPath, name }) => stat(join(parentPath, name))))
+  const bytes = stats.reduce((sum, { size }) => sum + size, 0)
   return `${relative(ROOT, folder)}: ${files.length} files, ${Math.round(bytes / 1024)} KiB`
 }

@@ -16,19 +16,16 @@ export function formatNumber(value: number): string {
   return String(Number(value.toPrecision(4)))
 }
 
+const FORMATS: Readonly<Record<Unit, (value: number) => string>> = {
+  percent: value => `${value.toFixed(1)} %`,
+  milliseconds: value => `${value.toFixed(1)} ms`,
+  bytes: formatBytes,
+  bytes_per_second: value => `${formatBytes(value)}/s`,
+  none: formatNumber,
+}
+
 export function formatValue(value: number, unit: Unit): string {
-  switch (unit) {
-    case 'percent':
-      return `${value.toFixed(1)} %`
-    case 'milliseconds':
-      return `${value.toFixed(1)} ms`
-    case 'bytes':
-      return formatBytes(value)
-    case 'bytes_per_second':
-      return `${formatBytes(value)}/s`
-    case 'none':
-      return formatNumber(value)
-  }
+  return FORMATS[unit](value)
 }
 
 /** Returns a z-score with its sign, which shows the side of the normal range. */

@@ -18,7 +18,7 @@ const SHA256 = '6a17dd8387783b3144a65535e38d02c351027e9718ea34a6c360476cb26d28bb
 /** The first version that supports everything that k8s/ uses. */
 const KUSTOMIZE_MAJOR = 5
 
-const ASK_LIMIT_MS = 20_000
+const VERSION_LIMIT_MS = 20_000
 const INSTALL_LIMIT_MS = 180_000
 
 /** Returns a kubectl that can build k8s/: the one on PATH, or the one downloaded for the tests. */
@@ -27,10 +27,8 @@ export function findKubectl(): string | undefined {
 }
 
 function isNewEnough(program: string): boolean {
-  const { stdout } = spawnSync(program, ['version', '--client', '--output=json'], {
-    encoding: 'utf8',
-    timeout: ASK_LIMIT_MS,
-  })
+  const options = { encoding: 'utf8', timeout: VERSION_LIMIT_MS } as const
+  const { stdout } = spawnSync(program, ['version', '--client', '--output=json'], options)
   const major = /"kustomizeVersion":\s*"v(\d+)\./.exec(stdout ?? '')?.[1]
   return Number(major ?? 0) >= KUSTOMIZE_MAJOR
 }

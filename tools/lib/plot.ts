@@ -58,21 +58,21 @@ export interface Figure {
 
 /** Draws a figure as SVG. */
 export async function drawSvg(figure: Figure): Promise<string> {
-  const { title, subtitle, xTitle, rows } = figure
+  const { title, subtitle, xTitle, isTime = false, rows } = figure
+  const resolve = { scale: { color: 'independent' } }
   const { spec } = compile({
     title: { text: title, anchor: 'start', ...(subtitle === undefined ? {} : { subtitle }) },
     config: { font: FONT, axis: { gridOpacity: 0.4, titleFontWeight: 'normal' }, view: { stroke: '#ddd' } },
     background: 'white',
     padding: 12,
-    vconcat: rows.map((panels, i) => ({
-      hconcat: panels.map(panel =>
-        panel.isStat === true
-          ? statSpec(panel)
-          : panelSpec(panel, { xTitle: i === rows.length - 1 ? xTitle : null, isTime: figure.isTime === true }),
-      ),
-      resolve: { scale: { color: 'independent' } },
-    })),
-    resolve: { scale: { color: 'independent' } },
+    vconcat: rows.map((panels, i) => {
+      const axis = { xTitle: i === rows.length - 1 ? xTitle : null, isTime }
+      return {
+        hconcat: panels.map(panel => (panel.isStat === true ? statSpec(panel) : panelSpec(panel, axis))),
+        resolve,
+      }
+    }),
+    resolve,
   } as unknown as TopLevelSpec)
   const view = new View(parse(spec), { renderer: 'none' })
   try {
@@ -86,9 +86,8 @@ export async function drawSvg(figure: Figure): Promise<string> {
 
 /** Converts an SVG to PNG. */
 export function toPng(svg: string): Buffer {
-  const fontFiles = ['DejaVuSans', 'DejaVuSans-Bold'].map(name =>
-    fileURLToPath(import.meta.resolve(`dejavu-fonts-ttf/ttf/${name}.ttf`)),
-  )
+  const fonts = ['DejaVuSans', 'DejaVuSans-Bold'].map(name => `dejavu-fonts-ttf/ttf/${name}.ttf`)
+  const fontFiles = fonts.map(file => fileURLToPath(import.meta.resolve(file)))
   const font = { fontFiles, loadSystemFonts: false, defaultFontFamily: FONT, sansSerifFamily: FONT }
   return new Resvg(svg, { font }).render().asPng()
 }
@@ -96,21 +95,18 @@ export function toPng(svg: string): Buffer {
 function panelSpec(panel: Panel, { xTitle, isTime }: { xTitle: string | null; isTime: boolean }): object {
   const { title, unit, width, height, series, rules = [], isFromZero = true, domain, format = NUMBER } = panel
   const colours = coloursOf(series)
+  const names = [...colours.keys()]
   const scale = domain === undefined ? { zero: isFromZero } : { domain, nice: false, zero: false }
   const tickMinStep = format === 'd' ? 1 : 0
   const channels: Channels = {
     x: isTime
       ? { type: 'temporal', axis: { title: xTitle }, scale: { type: 'utc' } }
       : { type: 'quantitative', axis: { title: xTitle, format: NUMBER } },
-    y: {
-      type: 'quantitative',
-      scale,
-      axis: { title: unit, tickMinStep, minExtent: Y_AXIS_WIDTH, format },
-    },
+    y: { type: 'quantitative', scale, axis: { title: unit, tickMinStep, minExtent: Y_AXIS_WIDTH, format } },
     color: {
       type: 'nominal',
-      scale: { domain: [...colours.keys()], range: [...colours.values()] },
-      legend: series.length < 2 ? null : legendOf([...colours.keys()], width),
+      scale: { domain: names, range: [...colours.values()] },
+      legend: series.length < 2 ? null : legendOf(names, width),
     },
   }
   return {
@@ -121,11 +117,7 @@ function panelSpec(panel: Panel, { xTitle, isTime }: { xTitle: string | null; is
   }
 }
 
-interface Channels {
-  readonly x: object
-  readonly y: object
-  readonly color: object
-}
+type Channels = Readonly<Record<'x' | 'y' | 'color', object>>
 
 /** A legend above the panel, where it does not change the panel's position. */
 function legendOf(names: readonly string[], width: number): object {
@@ -156,16 +148,10 @@ function seriesLayer({ name, style = 'line', points }: Series, { x, y, color }: 
 }
 
 function ruleLayers({ name, y }: { name: string; y: number }, channels: Channels): object[] {
-  const data = { values: [{ y }] }
+  const line = { type: 'rule', strokeDash: [4, 3], color: RULE_COLOUR }
+  const label = { type: 'text', text: name, x: 4, dy: -5, align: 'left', fontSize: 9, color: RULE_COLOUR }
   const encoding = { y: { field: 'y', ...channels.y } }
-  return [
-    { data, mark: { type: 'rule', strokeDash: [4, 3], color: RULE_COLOUR }, encoding },
-    {
-      data,
-      mark: { type: 'text', text: name, x: 4, dy: -5, align: 'left', fontSize: 9, color: RULE_COLOUR },
-      encoding,
-    },
-  ]
+  return [line, label].map(mark => ({ data: { values: [{ y }] }, mark, encoding }))
 }
 
 /** The newest value as a number. */
@@ -183,12 +169,9 @@ function statSpec({ title, unit, width, height, series }: Panel): object {
 
 function coloursOf(series: readonly Series[]): Map<string, string> {
   let lines = 0
-  return new Map(
-    series.map(({ name, style = 'line', colour }) => [
-      name,
-      colour ?? DEFAULT_COLOURS[style] ?? COLOURS[lines++ % COLOURS.length] ?? 'black',
-    ]),
-  )
+  const colourOf = ({ style = 'line', colour }: Series): string =>
+    colour ?? DEFAULT_COLOURS[style] ?? COLOURS[lines++ % COLOURS.length] ?? 'black'
+  return new Map(series.map(one => [one.name, colourOf(one)]))
 }
 
 /** Replaces the ARIA descriptions of single lines and labels with one title. */

@@ -2,7 +2,7 @@ import { MultiBar } from 'cli-progress'
 
 const LINE_EVERY_MS = 10_000
 
-export interface ProgressOptions {
+interface ProgressOptions {
   readonly output: NodeJS.WriteStream
   /** Stands before the progress, such as the name of a step. */
   readonly title?: string
@@ -28,13 +28,10 @@ export function openProgress(options: ProgressOptions): Progress {
 }
 
 function openBar({ output, title = '', total }: ProgressOptions): Progress {
-  const format =
-    total === undefined
-      ? '{title}{text}, {duration_formatted}'
-      : '{title}{bar} {percentage} %, {eta_formatted} left, {text}'
+  const withTotal = '{title}{bar} {percentage} %, {eta_formatted} left, {text}'
   const bars = new MultiBar({
     stream: output,
-    format,
+    format: total === undefined ? '{title}{text}, {duration_formatted}' : withTotal,
     barCompleteChar: '█',
     barIncompleteChar: '░',
     barsize: 24,
@@ -54,8 +51,7 @@ function openBar({ output, title = '', total }: ProgressOptions): Progress {
 }
 
 function openLines({ output, title = '', total, lineEveryMs = LINE_EVERY_MS }: ProgressOptions): Progress {
-  const begin = performance.now()
-  let lineAt = begin
+  let lineAt = performance.now()
   let line = 'starting'
   const print = (): void => {
     lineAt = performance.now()

@@ -2,6 +2,7 @@ import { formatCount, pad, widthOf } from './format.ts'
 
 /** A number is written with separators between thousands. */
 export type Cell = string | number
+type Rows = readonly (readonly Cell[])[]
 
 export interface TableOptions {
   /** How the columns after the first are aligned; left if not given. */
@@ -9,27 +10,15 @@ export interface TableOptions {
 }
 
 /** Returns a table for a terminal: aligned columns, two blanks apart. */
-export function formatTable(
-  head: readonly string[],
-  rows: readonly (readonly Cell[])[],
-  options?: TableOptions,
-): string {
-  return toColumns(head, rows, options)
-    .map(cells => cells.join('  ').trimEnd())
-    .join('\n')
+export function formatTable(head: readonly string[], rows: Rows, options?: TableOptions): string {
+  const lines = toColumns(head, rows, options).map(cells => cells.join('  ').trimEnd())
+  return lines.join('\n')
 }
 
 /** Returns a table in Markdown, with aligned columns to be readable in a terminal. */
-export function formatMarkdownTable(
-  head: readonly string[],
-  rows: readonly (readonly Cell[])[],
-  options: TableOptions = {},
-): string {
-  const [titles = [], ...lines] = toColumns(
-    head,
-    rows.map(cells => cells.map(escapeCell)),
-    options,
-  )
+export function formatMarkdownTable(head: readonly string[], rows: Rows, options: TableOptions = {}): string {
+  const escaped = rows.map(cells => cells.map(escapeCell))
+  const [titles = [], ...lines] = toColumns(head, escaped, options)
   const rule = titles.map((title, i) => {
     const width = Math.max(3, widthOf(title))
     return i > 0 && options.align === 'right' ? `${'-'.repeat(width - 1)}:` : '-'.repeat(width)
@@ -47,11 +36,7 @@ export function replaceSection(page: string, name: string, section: string): str
 }
 
 /** Returns the head and all rows, each cell padded to its column's width. */
-function toColumns(
-  head: readonly string[],
-  rows: readonly (readonly Cell[])[],
-  { align = 'left' }: TableOptions = {},
-): string[][] {
+function toColumns(head: readonly string[], rows: Rows, { align = 'left' }: TableOptions = {}): string[][] {
   const lines = [head, ...rows.map(cells => cells.map(toText))]
   const widths = head.map((_, i) => Math.max(...lines.map(cells => widthOf(cells[i] ?? ''))))
   return lines.map(cells => widths.map((width, i) => pad(cells[i] ?? '', width, i === 0 ? 'left' : align)))

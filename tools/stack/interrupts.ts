@@ -39,10 +39,7 @@ export function watchInterrupts(): Interrupts {
   const parent = process.ppid
   // Only if bootstrap.mjs is the parent: a program started with nohup should outlive its shell.
   const isWatched = process.env.TIDEMARK_PARENT === String(parent)
-  const timer = setInterval(() => {
-    if (isWatched && process.ppid !== parent) onGone()
-  }, PARENT_CHECK_MS)
-  timer.unref()
+  const timer = setInterval(() => isWatched && process.ppid !== parent && onGone(), PARENT_CHECK_MS).unref()
 
   return {
     stop: stop.signal,

@@ -16,11 +16,7 @@ export function closingLine({ passed, failed, skipped }: Counts): string {
 }
 
 /** The members of vitest's JSON report that are used here. */
-interface Report {
-  readonly numPassedTests: number
-  readonly numFailedTests: number
-  readonly numPendingTests: number
-  readonly numTodoTests: number
+interface Report extends Readonly<Record<`num${'Passed' | 'Failed' | 'Pending' | 'Todo'}Tests`, number>> {
   readonly testResults: readonly { readonly status: string; readonly assertionResults: readonly unknown[] }[]
 }
 
@@ -31,12 +27,11 @@ interface Report {
 export function countTests(reportText: string | undefined, exitCode: number): Counts {
   const report = reportText === undefined ? undefined : parseReport(reportText)
   if (report === undefined) return { ...NOTHING, failed: 1 }
-  const broken = report.testResults.filter(
-    ({ status, assertionResults }) => status === 'failed' && assertionResults.length === 0,
-  ).length
+  const failed = report.testResults.filter(({ status }) => status === 'failed')
+  const broken = failed.filter(({ assertionResults }) => assertionResults.length === 0)
   const counts = {
     passed: report.numPassedTests,
-    failed: report.numFailedTests + broken,
+    failed: report.numFailedTests + broken.length,
     skipped: report.numPendingTests + report.numTodoTests,
   }
   const hasRun = counts.passed + counts.failed + counts.skipped > 0
@@ -47,9 +42,8 @@ export function countTests(reportText: string | undefined, exitCode: number): Co
 function parseReport(text: string): Report | undefined {
   try {
     const report = JSON.parse(text) as Partial<Report>
-    return typeof report.numPassedTests === 'number' && Array.isArray(report.testResults)
-      ? (report as Report)
-      : undefined
+    const isReport = typeof report.numPassedTests === 'number' && Array.isArray(report.testResults)
+    return isReport ? (report as Report) : undefined
   } catch {
     return undefined
   }

@@ -5,13 +5,8 @@ export const PROGRESS_MARK = '\u001etidemark-test '
 
 /** Writes a line for each test that begins (pending) and for each that has ended. */
 class ProgressReporter implements Reporter {
-  onTestCaseReady(testCase: TestCase): void {
-    report(testCase, 'pending')
-  }
-
-  onTestCaseResult(testCase: TestCase): void {
-    report(testCase, testCase.result().state)
-  }
+  onTestCaseReady = (testCase: TestCase): void => report(testCase, 'pending')
+  onTestCaseResult = (testCase: TestCase): void => report(testCase, testCase.result().state)
 }
 
 function report({ module, fullName }: TestCase, state: string): void {

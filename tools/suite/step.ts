@@ -39,13 +39,8 @@ export interface Program {
   readonly takeLine?: ((line: string) => boolean) | undefined
 }
 
-export interface ProgramResult {
-  readonly code: number
-  readonly output: string
-}
-
 /** Runs a program until it ends, exceeds its time limit or `stop` aborts. */
-export async function runProgram(program: Program, stop: AbortSignal): Promise<ProgramResult> {
+export async function runProgram(program: Program, stop: AbortSignal) {
   const lines: string[] = []
   await using child = new Child({ ...program, env: { ...process.env, ...baseEnvironment(), ...program.env } })
   child.onLine(line => {

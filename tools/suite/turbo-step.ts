@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 import { stripVTControlCharacters } from 'node:util'
 import { installed, ROOT } from '../lib/project.ts'
 import { add, type Counts, countTests, NOTHING } from './counts.ts'
-import { type Program, type ProgramResult, runProgram, type Step, type StepContext, type StepResult } from './step.ts'
+import { type Program, runProgram, type Step, type StepContext, type StepResult } from './step.ts'
 
 const LIMIT_MS = 360_000
 
@@ -72,7 +72,7 @@ function taskArgs(task: string, logs: 'full' | 'errors-only'): string[] {
   return ['run', task, `--concurrency=${CONCURRENCY}`, '--continue', ...log]
 }
 
-function runTurbo(args: readonly string[], stop: AbortSignal, takeLine?: Program['takeLine']): Promise<ProgramResult> {
+function runTurbo(args: readonly string[], stop: AbortSignal, takeLine?: Program['takeLine']) {
   return runProgram({ name: 'turbo', file: installed('turbo'), args, limitMs: LIMIT_MS, takeLine }, stop)
 }
 
