@@ -16,7 +16,6 @@ const NODE_IMAGE_MADE = 'tidemark-node-base:local'
 
 const SUITE = 'bookworm'
 
-/** The images that the Dockerfile builds on. */
 export interface BaseImages {
   readonly build: string
   readonly node: string

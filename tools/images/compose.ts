@@ -21,13 +21,8 @@ export async function runCompose({ docker, redisImage, report }: CheckContext): 
     return
   }
   await deriveRedisImage(docker, redisImage)
-  const env = {
-    REDIS_IMAGE: REDIS_IMAGE_DERIVED,
-    GATEWAY_IMAGE: imageOf('gateway'),
-    ANALYZER_IMAGE: imageOf('analyzer'),
-    // Any free port.
-    GATEWAY_PORT: '0',
-  }
+  const images = { REDIS_IMAGE: REDIS_IMAGE_DERIVED, GATEWAY_IMAGE: imageOf('gateway') }
+  const env = { ...images, ANALYZER_IMAGE: imageOf('analyzer'), GATEWAY_PORT: '0' }
   const project = ['compose', '--project-directory', ROOT, '--project-name', `tidemark-images-${process.pid}`]
   const compose = (...args: string[]) => docker([...project, ...args], { env, limitMs: UP_LIMIT_MS })
   await report.step('compose.yaml is valid', async () => {

@@ -14,7 +14,6 @@ interface ContainerOptions {
   /** `uid:gid`, by number. */
   readonly user: string
   readonly env?: Readonly<Record<string, string>>
-  /** Further arguments for `docker run`. */
   readonly options?: readonly string[]
   readonly command?: readonly string[]
 }
@@ -55,7 +54,6 @@ export class Containers implements AsyncDisposable {
     return `exit ${exitCode} in ${(durationMs / 1000).toFixed(2)} s`
   }
 
-  /** Returns the port of this computer that is published for a port of the container. */
   async port(name: string, inner: number): Promise<number> {
     const published = await this.#docker(['port', this.#full(name), String(inner)])
     return Number(/:(\d+)$/m.exec(published)?.[1])
@@ -66,14 +64,12 @@ export class Containers implements AsyncDisposable {
     return this.#docker(['exec', this.#full(name), 'node', '--eval', script])
   }
 
-  /** Rejects if the image's health check has not succeeded. */
   async checkHealth(name: string): Promise<void> {
     const status = await this.#inspect(name, '{{.State.Health.Status}}')
     if (status === 'healthy') return
     throw new Error(`${name} is ${status}: ${await this.#inspect(name, '{{json .State.Health.Log}}')}`)
   }
 
-  /** Returns the last lines of each container's log. */
   async logs(): Promise<string> {
     const all = this.#names.map(async name => {
       const args = ['logs', '--tail', String(LOG_LINES), this.#full(name)]

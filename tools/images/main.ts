@@ -63,14 +63,11 @@ async function run(report: Report, signal: AbortSignal): Promise<void> {
 
   for (const service of SERVICES) {
     const image = imageOf(service)
-    await report.step(
-      `${service}: the image builds`,
-      async () => {
-        await buildImage(docker, service, { bases, registry, signal })
-        return sizeOf(docker, image, bases.node)
-      },
-      ({ bytes, addedBytes }) => `${megabytes(bytes)}, ${megabytes(addedBytes)} more than its base`,
-    )
+    await report.step(`${service}: the image builds`, async () => {
+      await buildImage(docker, service, { bases, registry, signal })
+      const { bytes, addedBytes } = await sizeOf(docker, image, bases.node)
+      return `${(bytes / 1e6).toFixed(1)} MB, ${(addedBytes / 1e6).toFixed(1)} MB more than its base`
+    })
     await report.step(`${service}: no trace of the registry`, async () => {
       const found = await findInImage(docker, { image, base: bases.node, words: [...words, CONTROL] })
       if (!found.includes(CONTROL)) throw new Error(`the search finds nothing in ${image}, not even ${CONTROL}`)
@@ -87,14 +84,9 @@ async function removeImages(docker: Docker, made: readonly string[]): Promise<vo
   for (const image of [...SERVICES.map(imageOf), ...made]) await docker(['image', 'rm', image]).catch(() => {})
 }
 
-function megabytes(bytes: number): string {
-  return `${(bytes / 1e6).toFixed(1)} MB`
-}
-
 /** Returns the message of an error and of its causes, the first cause last. */
 function describe(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
-  return error.cause instanceof Error && error.cause.message !== ''
-    ? `${error.message}\n${describe(error.cause)}`
-    : error.message
+  const { message, cause } = error
+  return cause instanceof Error && cause.message !== '' ? `${message}\n${describe(cause)}` : message
 }

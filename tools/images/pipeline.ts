@@ -35,11 +35,8 @@ export async function runPipeline({ docker, redisImage, report }: CheckContext):
 }
 
 async function checkPipeline(containers: Containers, redisImage: string, report: Report): Promise<void> {
-  const port = await report.step(
-    'the pipeline starts in containers',
-    async () => startAll(containers, redisImage),
-    () => 'redis, gateway, 2 analyzers',
-  )
+  const start = () => startAll(containers, redisImage)
+  const port = await report.step('the pipeline starts in containers', start, () => 'redis, gateway, 2 analyzers')
   const client = new Client(port)
   await report.step('a sample gets its verdict', () => checkVerdict(client))
   await report.step('/docs is complete', () => checkDocs(client))
@@ -81,12 +78,10 @@ async function checkVerdict(client: Client): Promise<string> {
   await client.ingest(usual)
   const { receipts } = await client.ingest({ key: 'edge-1/temperature', value: 90 })
   const begin = performance.now()
-  const analysis = await client.analysis('edge-1/temperature', receipts[0])
+  const { id, count, state, z } = await client.analysis('edge-1/temperature', receipts[0])
   const waitedMs = performance.now() - begin
-  assert.equal(analysis.id, receipts[0])
-  assert.equal(analysis.count, 51)
-  assert.equal(analysis.state, 'anomalous')
-  return `${analysis.state}, z ${analysis.z?.toFixed(1)}, by receipt in ${waitedMs.toFixed(0)} ms`
+  assert.deepEqual({ id, count, state }, { id: receipts[0], count: 51, state: 'anomalous' })
+  return `${state}, z ${z?.toFixed(1)}, by receipt in ${waitedMs.toFixed(0)} ms`
 }
 
 async function checkDocs(client: Client): Promise<string> {
@@ -160,7 +155,6 @@ function keysOf(prefix: string): string[] {
   return Array.from({ length: KEYS }, (_, i) => `${prefix}/${i}`)
 }
 
-/** Repeats an assertion until it holds. */
 async function within(limitMs: number, holds: () => Promise<void>): Promise<void> {
   const deadline = performance.now() + limitMs
   for (;;) {

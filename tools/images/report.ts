@@ -1,7 +1,6 @@
 import type { Docker } from '../lib/docker.ts'
 import { formatDuration } from '../lib/format.ts'
 
-/** What a group of steps works with. */
 export interface CheckContext {
   readonly docker: Docker
   readonly redisImage: string

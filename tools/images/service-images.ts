@@ -26,10 +26,8 @@ export function imageOf(service: Service): string {
 /** How this computer reaches the npm registry. An image must contain none of it. */
 export interface Registry {
   readonly host: string
-  /** Files; undefined if there is none. */
   readonly npmrc: string | undefined
   readonly certificates: string | undefined
-  /** Tokens and passwords. */
   readonly secrets: readonly string[]
 }
 

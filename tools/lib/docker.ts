@@ -21,7 +21,6 @@ interface DockerOptions {
   /** For commands that take long. Those that clean up must not be interrupted. */
   readonly signal?: AbortSignal
   readonly env?: Readonly<Record<string, string>>
-  /** Whether stderr is returned as well. */
   readonly withErrors?: boolean
 }
 
@@ -58,7 +57,6 @@ export async function buildClient(env: Readonly<Record<string, string>>): Promis
   throw new Error('no docker client on PATH can build with BuildKit: its plug-in docker-buildx is missing')
 }
 
-/** Returns whether the command succeeds. */
 export function succeeds(docker: Docker, args: readonly string[], options?: DockerOptions): Promise<boolean> {
   return docker(args, options).then(
     () => true,
@@ -78,7 +76,6 @@ export async function importPrograms(docker: Docker, image: string, programs: Re
   await importFolder(docker, image, folder.path)
 }
 
-/** Makes an image of the files in a folder. */
 export async function importFolder(docker: Docker, image: string, folder: string): Promise<void> {
   await using archive = await temporaryFolder('docker')
   const file = join(archive.path, 'root.tar')

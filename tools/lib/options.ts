@@ -24,7 +24,6 @@ export interface Option<T> {
   readonly fallback: T
   /** Completes "--name must be ..." in an error message. */
   readonly form: string
-  /** Returns undefined when the text is invalid. */
   parse(text: string): T | undefined
 }
 
@@ -38,14 +37,12 @@ export type Values<O extends Options> = {
 export interface Command<O extends Options = Options> {
   /** How the program is called, such as `npm run load --`. */
   readonly call: string
-  /** One sentence that says what the program does. */
   readonly summary: string
   /** Paragraphs between the summary and the options. */
   readonly details?: string
   /** What follows the options in the usage line, such as FILE or `-- ARGUMENTS`. */
   readonly operands?: string
   readonly options: O
-  /** Paragraphs after the options. */
   readonly notes?: string
   /** Arguments of complete calls. */
   readonly examples: readonly string[]
@@ -87,7 +84,6 @@ export function choice<const C extends string, const D extends C | undefined = u
   return custom({ ...spec, form: `one of ${choices.join(', ')}`, parse })
 }
 
-/** A text that is not empty. */
 export function text<D extends string | undefined = undefined>(spec: Described<D> & Placeholder): Option<string | D> {
   return custom({ ...spec, form: 'a text that is not empty', parse: given => (given === '' ? undefined : given) })
 }
@@ -193,7 +189,6 @@ export async function runCommand(
   }
 }
 
-/** Returns the text of `--help`. */
 export function formatHelp(command: Command): string {
   const { call, summary, details, operands, options, notes, examples } = command
   const rows = [

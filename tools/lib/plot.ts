@@ -22,7 +22,6 @@ export type Style = 'line' | 'step' | 'dots' | 'band' | 'span' | 'mark'
 
 export interface Series {
   readonly name: string
-  /** "line" if not given. */
   readonly style?: Style
   readonly colour?: string
   /** A null interrupts a line. */
@@ -56,7 +55,6 @@ export interface Figure {
   readonly rows: readonly (readonly Panel[])[]
 }
 
-/** Draws a figure as SVG. */
 export async function drawSvg(figure: Figure): Promise<string> {
   const { title, subtitle, xTitle, isTime = false, rows } = figure
   const resolve = { scale: { color: 'independent' } }
@@ -84,7 +82,6 @@ export async function drawSvg(figure: Figure): Promise<string> {
   }
 }
 
-/** Converts an SVG to PNG. */
 export function toPng(svg: string): Buffer {
   const fonts = ['DejaVuSans', 'DejaVuSans-Bold'].map(name => `dejavu-fonts-ttf/ttf/${name}.ttf`)
   const fontFiles = fonts.map(file => fileURLToPath(import.meta.resolve(file)))
@@ -154,7 +151,6 @@ function ruleLayers({ name, y }: { name: string; y: number }, channels: Channels
   return [line, label].map(mark => ({ data: { values: [{ y }] }, mark, encoding }))
 }
 
-/** The newest value as a number. */
 function statSpec({ title, unit, width, height, series }: Panel): object {
   const newest = series[0]?.points.findLast(([, y]) => y !== null)?.[1]
   const text = newest === undefined || newest === null ? '-' : String(Number(newest.toPrecision(4)))

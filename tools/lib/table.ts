@@ -5,7 +5,6 @@ export type Cell = string | number
 type Rows = readonly (readonly Cell[])[]
 
 export interface TableOptions {
-  /** How the columns after the first are aligned; left if not given. */
   readonly align?: 'left' | 'right'
 }
 

@@ -27,7 +27,6 @@ exit $code
 `
 
 export interface Command {
-  /** Its name in messages. */
   readonly name: string
   readonly file: string
   readonly args: readonly string[]

@@ -28,7 +28,7 @@ export async function launch(options: StackOptions, stop: AbortSignal): Promise<
   return redis.kind === 'memory' ? startEmbedded(options, redis) : startServices(options, redis, stop)
 }
 
-/** Reports a used port before anything starts. Other errors of binding come from the gateway. */
+/** Checks a port before anything starts. Other errors of binding come from the gateway. */
 async function isPortTaken(port: number): Promise<boolean> {
   const socket = createConnection({ port, host: HOST })
   const isTaken = await once(socket, 'connect').then(

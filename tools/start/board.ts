@@ -32,7 +32,6 @@ export class Board {
     this.totals.accepted += accepted
   }
 
-  /** Records the verdict on a sample; returns the key's new row. */
   record(analysis: Analysis, now: number): Row {
     const before = this.#rows.get(analysis.key)
     const row: Row = {

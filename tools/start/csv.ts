@@ -26,7 +26,6 @@ const OPEN_FAILURES: Readonly<Record<string, string>> = {
 
 export interface CsvFile extends AsyncDisposable {
   readonly handle: FileHandle
-  /** The name that was given. */
   readonly name: string
   /** The key of samples without a key column: the name of the file without folder and extension. */
   readonly key: string
@@ -53,7 +52,6 @@ export async function openFile(name: string): Promise<CsvFile> {
   }
 }
 
-/** Indexes of the parts of a sample in a row. */
 export interface Columns {
   readonly timestamp: number
   readonly value: number
@@ -61,7 +59,7 @@ export interface Columns {
   readonly key: number | undefined
 }
 
-type CsvRow = {
+export type CsvRow = {
   readonly record: readonly string[]
   readonly columns: Columns
   /** The line of the file on which the row ends, from 1. */

@@ -16,12 +16,10 @@ const FRAME_BEGIN = '\x1b[?2026h\x1b[H'
 const FRAME_END = '\x1b[J\x1b[?2026l'
 const LINE_END = '\x1b[K'
 
-/** Shows verdicts while they arrive. */
 export interface Display extends Disposable {
   /** After each round of samples. */
   update(board: Board): void
   anomaly(row: Row): void
-  /** Prints any other line. */
   notice(text: string): void
 }
 

@@ -5,7 +5,6 @@ import type { Accepted } from '../stack/client.ts'
 const REQUEST_TIMEOUT_MS = 30_000
 const RETRY_AFTER_DEFAULT_MS = 1000
 
-/** What happened to the samples of a request. */
 interface IngestOutcome {
   /** `busy`: what was not stored may be sent again. `unanswered`: samples may have been stored. */
   readonly kind: 'accepted' | 'busy' | 'rejected' | 'unanswered'

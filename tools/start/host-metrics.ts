@@ -7,7 +7,7 @@ import type { Unit } from '../lib/format.ts'
 /** The kernel updates load averages this often: an earlier read would repeat a sample. */
 const LOAD_AVERAGE_MS = 5000
 
-/** monitorEventLoopDelay measures the time between two calls of its timer, this one included. */
+/** The interval of monitorEventLoopDelay's timer, which the measured delays include. */
 const EVENT_LOOP_RESOLUTION_MS = 10
 
 /** Linux counts disk traffic in units of 512 bytes, independent of the disk's sector size. */

@@ -16,7 +16,6 @@ const CRASH_NOTICE_MS = 300
 const args = process.argv.slice(2)
 process.exitCode = await runCommand(COMMAND, args, () => start(readOptions(args, process.env)))
 
-/** Runs until Ctrl-C, or until the file is replayed; returns the exit code. */
 async function start(options: StartOptions): Promise<number> {
   using interrupts = watchInterrupts()
   const { stop } = interrupts

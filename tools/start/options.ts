@@ -39,13 +39,10 @@ redis-server or valkey-server on PATH, an in-memory store is used`.replaceAll('\
 } satisfies Command
 
 export interface StartOptions {
-  /** A CSV file to replay instead of sending this computer's metrics. */
   readonly csv: string | undefined
   /** Factor of real time at which a file is replayed; Infinity is as fast as possible. */
   readonly speed: number
-  /** 0 takes any free port. */
   readonly port: number
-  /** Undefined: a temporary Redis. */
   readonly redisUrl: string | undefined
   readonly analyzers: number
   readonly isQuiet: boolean

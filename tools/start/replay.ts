@@ -157,7 +157,6 @@ function toBody({ key, value, timestamp }: FileSample): Sample {
   return { key, value, timestamp: timestamp < MILLISECONDS_FROM ? timestamp / 1000 : timestamp }
 }
 
-/** Adds the verdict on every sample to the summary. */
 async function readVerdicts({ samples, receipts }: Accepted, options: Replay, stop: AbortSignal): Promise<void> {
   const { summary, progress, speed } = options
   const keys = new Set(samples.map(({ key }) => key))

@@ -51,7 +51,6 @@ export class Summary {
     if (this.#rejected.length < REJECTED_SHOWN) this.#rejected.push(`  line ${line}: ${reason}`)
   }
 
-  /** Returns the summary as text. */
   render({ title, durationMs }: { title: string; durationMs: number }): string {
     const rate = durationMs > 0 ? Math.round(this.analysed / (durationMs / 1000)) : 0
     const lines = [
@@ -87,28 +86,29 @@ export class Summary {
     const keys = [...this.#keys].filter(([, counts]) => counts.anomalies > 0)
     if (keys.length === 0 || this.#keys.size < 2) return []
     keys.sort(([a, x], [b, y]) => y.anomalies - x.anomalies || (a < b ? -1 : 1))
-    const rows = keys.slice(0, KEYS_SHOWN).map(([key, { anomalies, analysed }]) => {
-      return [`  ${truncate(key, KEY_WIDTH_MAX)}`, anomalies, analysed, formatShare(anomalies, analysed)]
-    })
+    const rows = keys
+      .slice(0, KEYS_SHOWN)
+      .map(([key, { anomalies, analysed }]) => [cellOf(key), anomalies, analysed, formatShare(anomalies, analysed)])
     const table = formatTable(['  key', 'anomalies', 'samples', 'share'], rows, { align: 'right' })
     return ['', 'Anomalies by key:', table, ...more(keys.length - rows.length, ' keys')]
   }
 
   #renderTop(): string[] {
     if (this.#top.length === 0) return []
-    const rows = this.#top.map(({ key, timestamp, value, z, low, high }) => [
-      `  ${truncate(key, KEY_WIDTH_MAX)}`,
-      new Date(timestamp).toISOString(),
-      formatNumber(value),
-      formatZ(z),
-      `${formatNumber(low ?? 0)} to ${formatNumber(high ?? 0)}`,
-    ])
+    const rows = this.#top.map(({ key, timestamp, value, z, low, high }) => {
+      const band = `${formatNumber(low ?? 0)} to ${formatNumber(high ?? 0)}`
+      return [cellOf(key), new Date(timestamp).toISOString(), formatNumber(value), formatZ(z), band]
+    })
     const title = this.anomalies > rows.length ? `The ${rows.length} farthest from their band:` : 'Anomalies:'
     const isCapped = this.#top.some(({ z }) => Math.abs(z ?? 0) === SCORE_CAP)
     const note = isCapped ? [`  (z ${formatZ(SCORE_CAP)}: all values before it were equal)`] : []
     const table = formatTable(['  key', 'timestamp', 'value', 'z', 'band'], rows, { align: 'right' })
     return ['', title, table, ...note]
   }
+}
+
+function cellOf(key: string): string {
+  return `  ${truncate(key, KEY_WIDTH_MAX)}`
 }
 
 function size({ z }: Analysis): number {

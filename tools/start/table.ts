@@ -23,7 +23,6 @@ const KEY_WIDTH_MIN = 12
 
 export interface TableSettings {
   readonly url: string
-  /** A description of the Redis that is used. */
   readonly redis: string
   readonly analyzers: number
   readonly startedAt: number

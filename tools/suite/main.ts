@@ -57,7 +57,6 @@ async function runStep(step: Step, stop: AbortSignal): Promise<StepResult> {
   })
 }
 
-/** Prints the line of a finished step, and its output if something failed. */
 function showResult({ title }: Step, { counts, note, output }: StepResult, durationMs: number): void {
   const mark = counts.failed > 0 ? 'FAILED' : counts.passed > 0 ? 'ok' : 'SKIPPED'
   const line = `${mark.padEnd(8)}${title.padEnd(22)}${closingLine(counts).padEnd(36)}${formatDuration(durationMs)}`

@@ -16,7 +16,6 @@ Debian. Elsewhere a missing program is reported together with the command that i
   examples: ['', '--only check,unit', '--only e2e'],
 } satisfies Command
 
-/** Returns the groups to run; throws a UsageError. */
 export function readGroups(args: readonly string[]): ReadonlySet<Group> {
   const { only } = parseCommandLine(COMMAND, args).values
   return new Set(only.length === 0 ? GROUPS : only)

@@ -76,7 +76,6 @@ function runTurbo(args: readonly string[], stop: AbortSignal, takeLine?: Program
   return runProgram({ name: 'turbo', file: installed('turbo'), args, limitMs: LIMIT_MS, takeLine }, stop)
 }
 
-/** Returns how many tasks turbo took from its cache. */
 function summaryOf(output: string): string {
   const [, cached, total] = /^Cached:\s+(\d+) cached, (\d+) total/m.exec(stripVTControlCharacters(output)) ?? []
   return cached === undefined ? 'turbo did not finish' : `${cached} of ${total} packages cached`

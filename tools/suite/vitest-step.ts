@@ -14,7 +14,6 @@ interface VitestRun {
   readonly env: Readonly<Record<string, string>>
 }
 
-/** A step that runs the tests of one vitest project. */
 export function vitestStep(title: string, run: VitestRun): Step {
   return { group: run.project, title, run: context => runVitest(run, context) }
 }
@@ -42,7 +41,6 @@ export async function runVitest(run: VitestRun, { stop, onProgress }: StepContex
 
 /** Counts tests while they run, from the lines of the progress reporter. */
 export class TestLedger {
-  /** The tests that have ended. */
   done: Counts = NOTHING
   readonly #running = new Set<string>()
   readonly #failed: string[] = []

@@ -2,7 +2,7 @@ import { createRoute, z } from '@hono/zod-openapi'
 import { SEVERITIES } from '@tidemark/shared/detection/alerts/alert'
 import { type AlertCause, type AlertRecord, assembleAlert } from '@tidemark/shared/detection/alerts/record'
 import { oneOf } from '@tidemark/shared/detection/rules/fields'
-import type { AlertAt, AlertCounts, AlertPage } from '@tidemark/shared/store/ports/alerts'
+import type { AlertAt, AlertPage } from '@tidemark/shared/store/ports/alerts'
 import type { Store } from '@tidemark/shared/store/ports/store'
 import { json, PAGE_PROBLEMS } from '../http/documentation.ts'
 import { createLimiter, PAGE_LIMITS } from '../http/limiter.ts'
@@ -100,10 +100,9 @@ async function listAlerts({ partitions, alerts }: Store, page: AlertPage) {
   return newest.map(({ id, time }) => ({ id, time, record: records.get(id) }))
 }
 
-async function countAlerts({ partitions, alerts }: Store): Promise<AlertCounts> {
+async function countAlerts({ partitions, alerts }: Store): Promise<{ firing: number; resolved: number }> {
   const counts = await alerts.count(Array.from({ length: partitions }, (_, partition) => partition))
-  const sum = (state: keyof AlertCounts): number => counts.reduce((total, one) => total + one[state], 0)
-  return { firing: sum('firing'), resolved: sum('resolved') }
+  return counts.reduce((a, b) => ({ firing: a.firing + b.firing, resolved: a.resolved + b.resolved }))
 }
 
 function passes(record: AlertRecord, { prefix, rule, severity, kind }: PageQuery): boolean {
