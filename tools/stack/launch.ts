@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { createConnection } from 'node:net'
-import { pause } from '@tidemark/shared/runtime/lifecycle'
+import { aborted, pause } from '@tidemark/shared/runtime/lifecycle'
 import { Failure } from '../lib/options.ts'
 import type { Child } from './child.ts'
 import { startEmbedded } from './embedded.ts'
@@ -79,7 +79,10 @@ async function startServices(options: StackOptions, redis: RedisProcess, stop: A
 
   // Analyzers become ready after Redis responds, samples are accepted before. Failures are crashes.
   for (const { ready } of analyzers) ready.catch(() => {})
-  const aborting = rejectAt(stop)
+  const aborting = aborted(stop).then((): never => {
+    throw stop.reason
+  })
+  aborting.catch(() => {})
   const { port } = await Promise.race([gateway.ready, crash.promise, aborting])
   const url = `http://${HOST}:${port}`
   await Promise.race([ready(url, redis, stop), crash.promise, aborting])
@@ -106,12 +109,4 @@ async function ready(url: string, redis: RedisProcess, stop: AbortSignal): Promi
   }
   const hint = redis.kind === 'given' ? ' Is it running, and is the address (--redis-url or REDIS_URL) correct?' : ''
   throw new Failure(`${redis.title} did not respond within ${READY_LIMIT_MS / 1000} s.${hint}`)
-}
-
-function rejectAt(stop: AbortSignal): Promise<never> {
-  const { promise, reject } = Promise.withResolvers<never>()
-  promise.catch(() => {})
-  if (stop.aborted) reject(stop.reason)
-  else stop.addEventListener('abort', () => reject(stop.reason), { once: true })
-  return promise
 }

@@ -40,12 +40,12 @@ export async function openFile(name: string): Promise<CsvFile> {
   try {
     const handle = await open(path)
     const stats = await handle.stat()
-    if (stats.isDirectory()) {
-      await handle.close()
-      throw Object.assign(new Error('a folder'), { code: 'EISDIR' })
+    if (!stats.isDirectory()) {
+      const key = basename(path, extname(path))
+      return { handle, name, key, size: stats.size, [Symbol.asyncDispose]: () => handle.close() }
     }
-    const key = basename(path, extname(path))
-    return { handle, name, key, size: stats.size, [Symbol.asyncDispose]: () => handle.close() }
+    await handle.close()
+    throw Object.assign(new Error('a folder'), { code: 'EISDIR' })
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : ''
     throw new Failure(`cannot read ${name}: ${OPEN_FAILURES[code] ?? code}`, { cause: error })

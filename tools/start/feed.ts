@@ -17,12 +17,12 @@ export interface RunContext {
   readonly stack: Stack
   readonly options: StartOptions
   readonly stop: AbortSignal
-  /** Sets where the services' warnings go. */
-  readonly setOnWarning: (onWarning: (text: string) => void) => void
+  /** Shows the services' warnings; a display replaces `show`. */
+  readonly warnings: { show: (text: string) => void }
 }
 
 /** Sends this computer's metrics and shows the verdicts until Ctrl-C; returns the exit code. */
-export async function runFeed({ stack, options, stop, setOnWarning }: RunContext): Promise<number> {
+export async function runFeed({ stack, options, stop, warnings }: RunContext): Promise<number> {
   using metrics = await openHostMetrics()
   const device = hostname() || 'localhost'
   const board = new Board()
@@ -35,7 +35,7 @@ export async function runFeed({ stack, options, stop, setOnWarning }: RunContext
   }
   {
     using display = openDisplay({ output: process.stdout, settings, isQuiet: options.isQuiet })
-    setOnWarning(text => display.notice(`tidemark: ${text}`))
+    warnings.show = text => display.notice(`tidemark: ${text}`)
     await feed({ client: new GatewayClient(stack.url), device, metrics, board, display }, stop)
   }
   const { sent, accepted, analysed, anomalies } = board.totals

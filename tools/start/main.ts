@@ -23,18 +23,15 @@ async function start(options: StartOptions): Promise<number> {
     await using resources = new AsyncDisposableStack()
     // Before anything starts, so that a wrong name is reported at once.
     const file = options.csv === undefined ? undefined : resources.use(await openFile(options.csv))
-    let onWarning = (text: string): void => say(text)
-    const settings = { ...options, env: process.env, onWarning: (text: string) => onWarning(text) }
+    const warnings = { show: say }
+    const settings = { ...options, env: process.env, onWarning: (text: string) => warnings.show(text) }
     const stack = resources.use(await launch(settings, stop))
     interrupts.onHurry(() => stack.kill())
     resources.defer(() => say('stopping ...'))
     say(`${stack.redis}; ${formatCount(options.analyzers)} ${options.analyzers === 1 ? 'analyzer' : 'analyzers'}`)
     say(`the gateway is at ${stack.url}`)
-    const setOnWarning = (listener: typeof onWarning): void => {
-      onWarning = listener
-    }
     return await untilCrash(stack, ended => {
-      const context = { stack, options, stop: AbortSignal.any([stop, ended]), setOnWarning }
+      const context = { stack, options, stop: AbortSignal.any([stop, ended]), warnings }
       return file === undefined ? runFeed(context) : runReplay(context, file)
     })
   } catch (error) {

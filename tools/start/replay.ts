@@ -49,13 +49,13 @@ interface Accepted {
 }
 
 /** Replays a file, prints a summary; returns 1 if none was analysed or verdicts are missing. */
-export async function runReplay({ stack, options, stop, setOnWarning }: RunContext, file: CsvFile): Promise<number> {
+export async function runReplay({ stack, options, stop, warnings }: RunContext, file: CsvFile): Promise<number> {
   const summary = new Summary()
   const begin = performance.now()
   {
     const total = file.size > 0 ? { total: file.size } : {}
     using progress = openProgress({ output: process.stdout, ...total, isQuiet: options.isQuiet, lineEveryMs: 2000 })
-    setOnWarning(text => progress.say(`tidemark: ${text}`))
+    warnings.show = text => progress.say(`tidemark: ${text}`)
     const client = new GatewayClient(stack.url)
     await replay({ file, speed: options.speed, client, summary, progress }, stop).catch(error => {
       if (!String(error.code).startsWith('CSV_')) throw error

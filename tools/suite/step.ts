@@ -46,19 +46,13 @@ export async function runProgram(program: Program, stop: AbortSignal) {
   child.onLine(line => {
     if (program.takeLine?.(line) !== true) lines.push(line)
   })
-  const end = (): void => void child.stop()
-  const timer = setTimeout(() => {
-    lines.push(`${program.name} was stopped: it took more than ${program.limitMs / 1000} s`)
-    end()
-  }, program.limitMs)
-  stop.addEventListener('abort', end, { once: true })
-  try {
-    const { code } = await child.exited
-    return { code, output: lines.join('\n') }
-  } finally {
-    clearTimeout(timer)
-    stop.removeEventListener('abort', end)
-  }
+  const limit = AbortSignal.timeout(program.limitMs)
+  AbortSignal.any([stop, limit]).addEventListener('abort', () => {
+    if (limit.aborted) lines.push(`${program.name} was stopped: it took more than ${program.limitMs / 1000} s`)
+    void child.stop()
+  })
+  const { code } = await child.exited
+  return { code, output: lines.join('\n') }
 }
 
 function baseEnvironment(): Record<string, string> {
