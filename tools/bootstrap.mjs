@@ -146,22 +146,16 @@ function run(command, args) {
   }
   child.on('error', error => fail(`cannot run ${command}: ${error.message}`))
   child.on('exit', (code, signal) => {
-    if (signal === null) {
-      process.exitCode = code ?? 1
-      return
-    }
     // A killed program cannot restore the terminal: leave the alternate screen and show the cursor.
     if (process.stdout.isTTY && signal === 'SIGKILL') process.stdout.write('\x1b[?1049l\x1b[?25h')
-    process.exitCode = 128 + constants.signals[signal]
+    process.exitCode = signal === null ? (code ?? 1) : 128 + constants.signals[signal]
   })
 }
 
 const [first, ...rest] = process.argv.slice(2)
 if (first === undefined) fail('usage: node tools/bootstrap.mjs SCRIPT.ts [ARG...] | --run BIN [ARG...] | --install')
 if (process.platform === 'win32') fail('Windows is not supported; use the same command in WSL')
-if (nodeVersion < NODE_MAJOR_MIN) {
-  fail(`Node ${NODE_MAJOR_MIN} or newer is required; this is ${process.version}`)
-}
+if (nodeVersion < NODE_MAJOR_MIN) fail(`Node ${NODE_MAJOR_MIN} or newer is required; this is ${process.version}`)
 installOnce()
 if (first === '--run') run(join(projectBin, rest[0] ?? ''), rest.slice(1))
 else if (first !== '--install') run(nodeToUse(), [first, ...rest])

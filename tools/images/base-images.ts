@@ -1,12 +1,8 @@
-import { execFile } from 'node:child_process'
 import { copyFile, cp, readFile, realpath, symlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { promisify } from 'node:util'
-import { type Docker, importFolder, importPrograms, succeeds } from '../lib/docker.ts'
+import { type Docker, importFolder, importPrograms, run, succeeds } from '../lib/docker.ts'
 import { findProgram, installPackages } from '../lib/packages.ts'
 import { ROOT, temporaryFolder } from '../lib/project.ts'
-
-const run = promisify(execFile)
 
 const PULL_LIMIT_MS = 300_000
 const DEBOOTSTRAP_LIMIT_MS = 400_000

@@ -1,14 +1,10 @@
-import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { gunzipSync } from 'node:zlib'
-import type { Docker } from '../lib/docker.ts'
+import { type Docker, run } from '../lib/docker.ts'
 import { ROOT, temporaryFolder } from '../lib/project.ts'
 import type { BaseImages } from './base-images.ts'
-
-const run = promisify(execFile)
 
 const BUILD_LIMIT_MS = 600_000
 const SIZE_MAX_BYTES = 300e6

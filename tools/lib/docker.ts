@@ -5,7 +5,8 @@ import { delimiter, dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { temporaryFolder } from './project.ts'
 
-const run = promisify(execFile)
+/** Runs a program until it ends and returns its output. */
+export const run = promisify(execFile)
 
 const LIMIT_MS = 60_000
 const OUTPUT_BYTES_MAX = 1 << 28

@@ -1,14 +1,10 @@
-import { execFile } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { promisify } from 'node:util'
-import { type Docker, dockerClient, importPrograms, succeeds } from '../lib/docker.ts'
+import { type Docker, dockerClient, importPrograms, run, succeeds } from '../lib/docker.ts'
 import { findProgram, installPackages, usableInstaller } from '../lib/packages.ts'
 import { Child } from './child.ts'
-
-const run = promisify(execFile)
 
 const IMAGE_PULLED = 'redis:7.0-alpine'
 const IMAGE_MADE = 'tidemark-test-redis:local'
@@ -89,8 +85,7 @@ async function startEngine(resources: AsyncDisposableStack): Promise<Record<stri
   const env = { DOCKER_HOST: host }
   const deadline = performance.now() + START_LIMIT_MS
   while ((await engineVersion(dockerClient(env))) === undefined) {
-    if (performance.now() > deadline)
-      throw new Error(`dockerd does not respond:\n${daemon.lines.slice(-15).join('\n')}`)
+    if (performance.now() > deadline) throw new Error(`dockerd does not respond:\n${daemon.lines.join('\n')}`)
     await pause(100)
   }
   return env

@@ -13,7 +13,7 @@ const EVENT_LOOP_RESOLUTION_MS = 10
 /** Linux counts disk traffic in units of 512 bytes, independent of the disk's sector size. */
 const SECTOR_BYTES = 512
 
-export type Metrics = Record<string, number>
+type Metrics = Record<string, number>
 
 export interface HostMetrics extends Disposable {
   /** Reads all metrics. Rates are measured since the last call. */

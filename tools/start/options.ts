@@ -1,4 +1,5 @@
 import { type Command, custom, flag, integer, parseCommandLine, text, UsageError } from '../lib/options.ts'
+import type { StackOptions } from '../stack/stack.ts'
 
 export const ANALYZERS_MAX = 64
 
@@ -38,13 +39,10 @@ redis-server or valkey-server on PATH, an in-memory store is used`.replaceAll('\
   examples: ['', '-p 9000 --quiet', '--csv rps.csv', '--csv rps.csv --speed 60', '--redis-url redis://localhost:6379'],
 } satisfies Command
 
-export interface StartOptions {
+export interface StartOptions extends Pick<StackOptions, 'port' | 'redisUrl' | 'analyzers'> {
   readonly csv: string | undefined
   /** Factor of real time at which a file is replayed; Infinity is as fast as possible. */
   readonly speed: number
-  readonly port: number
-  readonly redisUrl: string | undefined
-  readonly analyzers: number
   readonly isQuiet: boolean
 }
 

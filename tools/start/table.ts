@@ -39,6 +39,7 @@ export interface TableSize {
 /** Returns the lines of the table, which fit into the terminal. */
 export function renderTable(board: Board, settings: TableSettings, size: TableSize, now: number): string[] {
   const head = [...renderHead(board, settings, size, now), '']
+  if (board.rows.length === 0) return [...head, 'waiting for the first verdict ...'].slice(0, size.rows)
   const widths = columnWidths(board.rows, size.columns)
   const title = renderCells(['key', 'value', 'mean', 'z', 'anomalies', 'state', 'trend'], widths)
   const room = size.rows === undefined ? Number.POSITIVE_INFINITY : Math.max(0, size.rows - head.length - 1)
@@ -47,11 +48,7 @@ export function renderTable(board: Board, settings: TableSettings, size: TableSi
   const shown = board.rows.slice(0, isCut ? Math.max(0, room - 1) : room)
   const lines = shown.map(row => renderRow(row, widths, settings, size, now))
   const more = isCut ? [renderMore(board.rows.slice(shown.length), size.columns)] : []
-  const body =
-    board.rows.length === 0
-      ? ['waiting for the first verdict ...']
-      : [paint('bold', truncate(`  ${title}`, size.columns), size), ...lines]
-  return [...head, ...body, ...more].slice(0, size.rows)
+  return [...head, paint('bold', truncate(`  ${title}`, size.columns), size), ...lines, ...more].slice(0, size.rows)
 }
 
 /** Returns a line about an anomaly, for output without a table. */

@@ -15,9 +15,8 @@ const EXIT_INTERRUPTED = 130
 
 /** How often a running step is printed if the output is not a terminal. */
 const LINE_EVERY_MS = 15_000
-const MINUTE_MS = 60_000
-const INTEGRATION_LIMIT_MS = 8 * MINUTE_MS
-const E2E_LIMIT_MS = 15 * MINUTE_MS
+const INTEGRATION_LIMIT_MS = 8 * 60_000
+const E2E_LIMIT_MS = 15 * 60_000
 
 const args = process.argv.slice(2)
 process.exitCode = await runCommand(COMMAND, args, () => run(readGroups(args)))
