@@ -12,7 +12,7 @@ const READY = { gateway: 'listening', analyzer: 'analysing' } as const
 
 export type ServiceName = keyof typeof READY
 
-/** All settings of a service. It gets nothing else from the environment of this process but PATH. */
+/** All settings of a service, which gets nothing else from this process but PATH. */
 type Environment = Readonly<Record<string, string | undefined>>
 
 /** Called with every line that a service writes. */

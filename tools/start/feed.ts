@@ -86,7 +86,7 @@ async function sendRound(options: Feed): Promise<number> {
   return kind === 'busy' ? retryAfterMs : 0
 }
 
-/** Records the verdicts of an entry on the samples of `keys`. Returns a failure, if there is one. */
+/** Records the verdicts of an entry on the samples of `keys`. Returns a failure if there is one. */
 async function readVerdicts(receipt: string, { client, board, display }: Feed, keys: ReadonlySet<string>) {
   const outcome = await client.verdicts(receipt, VERDICT_WAIT_MS)
   if (outcome.kind === 'gone') return 'GET /analyze: the verdicts are not kept any more'
