@@ -50,7 +50,7 @@ function kindOf(status: number, result: Accepted | undefined): IngestOutcome['ki
   return status === 0 ? 'unanswered' : 'rejected'
 }
 
-/** `status` is 0 without a response; `reason` is the detail of the problem (RFC 9457) or the error. */
+/** `status` is 0 without a response; `reason` is the problem's detail (RFC 9457) or the error. */
 async function request(url: string, init: RequestInit) {
   try {
     const response = await fetch(url, { ...init, signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) })
