@@ -50,7 +50,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: COMMIT,
     changes: [
       { from: "if skipped[1] then return { 'gap', skipped[1][1] } end\n", to: '' },
-      { from: "    if not id then return { 'gap', row[1] } end\n", to: '' },
+      { from: "    if at > entries.last then return { 'gap', row[1] } end\n", to: '' },
     ],
   },
   {

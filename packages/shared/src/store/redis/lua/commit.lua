@@ -51,11 +51,10 @@ local function hindrance()
   -- What a former owner read in the meantime is pending and not in the run. Offsets do not reveal
   -- it if it was added by hand. (pcall: the group may be gone, which does no harm.)
   local pending = redis.pcall('XPENDING', samples_key, group, '(' .. from_id, to_id, entries.count + 1)
-  local next_id = each(entries)
+  local at = entries.first
   for _, row in ipairs(pending) do
-    local id
-    repeat id = next_id() until not id or id == row[1]
-    if not id then return { 'gap', row[1] } end
+    while at <= entries.last and ARGV[at] ~= row[1] do at = at + 1 end
+    if at > entries.last then return { 'gap', row[1] } end
   end
 end
 
@@ -99,8 +98,8 @@ end
 for key, list in pairs({ [windows_key] = rows, [window_tails_key] = tails, [last_analysis_key] = analyses }) do
   in_parts(list, function(first, last) redis.call('HSET', key, unpack(ARGV, first, last)) end)
 end
-for analysis in each(anomalies) do
-  redis.call('XADD', anomalies_key, 'MAXLEN', '~', anomalies_max, '*', 'a', analysis)
+for at = anomalies.first, anomalies.last do
+  redis.call('XADD', anomalies_key, 'MAXLEN', '~', anomalies_max, '*', 'a', ARGV[at])
 end
 for id, reason, samples in each(dead_letters) do
   -- Under the entry's own id, so that its receipt finds it; under the next id if that is too late.
@@ -110,12 +109,14 @@ for id, reason, samples in each(dead_letters) do
   end
 end
 for id, findings, threshold, window_min, analyzed_at, rules_version, judgements, policies in each(verdicts) do
-  local fields = { 'f', findings, 't', threshold, 'm', window_min, 'a', analyzed_at, 'v', rules_version }
-  if judgements ~= '' then
-    for _, text in ipairs({ 'j', judgements, 'p', policies }) do fields[#fields + 1] = text end
-  end
   -- pcall: an id that was added first must not break the commit; verdicts are a convenience.
-  redis.pcall('XADD', verdicts_key, id, unpack(fields))
+  if judgements == '' then
+    redis.pcall('XADD', verdicts_key, id,
+      'f', findings, 't', threshold, 'm', window_min, 'a', analyzed_at, 'v', rules_version)
+  else
+    redis.pcall('XADD', verdicts_key, id,
+      'f', findings, 't', threshold, 'm', window_min, 'a', analyzed_at, 'v', rules_version, 'j', judgements, 'p', policies)
+  end
 end
 
 for id, opening, opened_at, opened_before, notify_after_ms, key, cause in each(opened) do
