@@ -1,4 +1,4 @@
-import { toMilliseconds } from '@tidemark/shared/sample/sample'
+import { toMilliseconds } from '@tidemark/shared/sample/timestamp'
 import { parse } from 'csv-parse/sync'
 import { z } from 'zod'
 import { Failure } from '../lib/options.ts'

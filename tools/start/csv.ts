@@ -1,7 +1,8 @@
 import { type FileHandle, open } from 'node:fs/promises'
 import { basename, extname, resolve } from 'node:path'
 import type { Readable } from 'node:stream'
-import { keyFault, type Sample, toMilliseconds } from '@tidemark/shared/sample/sample'
+import { keyFault, type Sample } from '@tidemark/shared/sample/sample'
+import { toMilliseconds } from '@tidemark/shared/sample/timestamp'
 import { parse } from 'csv-parse'
 import { Failure } from '../lib/options.ts'
 

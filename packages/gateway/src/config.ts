@@ -20,6 +20,8 @@ export const gatewaySettings = {
   KEY_BYTES_MAX: integer({ min: 1, max: 1024 }).default(200),
   /** At most 1e300: sums of values must stay finite. */
   VALUE_ABS_MAX: decimal({ min: 1, max: 1e300 }).default(1e100),
+  /** How far after its arrival a sample's timestamp may be. A later one is rejected. */
+  FUTURE_MAX_MS: integer({ min: 0, max: 10_000 * 365 * 24 * HOUR_MS }).default(24 * HOUR_MS),
 
   /** Samples of all requests that wait for the store. Beyond it requests get 503. */
   QUEUE_SAMPLES_MAX: integer({ min: 1, max: 10_000_000 }).default(200_000),

@@ -33,6 +33,7 @@ export function createIngest({ config, metrics, now, services }: IngestOptions):
     samplesMax: config.SAMPLES_MAX,
     keyBytesMax: config.KEY_BYTES_MAX,
     valueAbsMax: config.VALUE_ABS_MAX,
+    futureMaxMs: config.FUTURE_MAX_MS,
   }
 
   const claim = createClaims({

@@ -1,4 +1,5 @@
-import { keyFault, type Sample, toMilliseconds } from '@tidemark/shared/sample/sample'
+import { keyFault, type Sample } from '@tidemark/shared/sample/sample'
+import { parseTimestamp } from '@tidemark/shared/sample/timestamp'
 
 /** Characters of a client's text that a reason quotes. */
 const QUOTE_LENGTH_MAX = 64
@@ -24,13 +25,15 @@ interface BatchLimits {
   readonly samplesMax: number
   readonly keyBytesMax: number
   readonly valueAbsMax: number
+  /** How far after the arrival a timestamp may be. */
+  readonly futureMaxMs: number
 }
 
 /** A sample with valid types, whose content is not validated yet. */
 export interface RawSample {
   readonly key: string
   readonly value: number
-  readonly timestamp?: number | string | undefined
+  readonly timestamp?: number | string | null | undefined
 }
 
 /** The item of a sample and, in a device's item, its name. */
@@ -63,14 +66,16 @@ export class Batch {
   }
 
   add({ key, value, timestamp }: RawSample, place: Place): void {
-    const { keyBytesMax, valueAbsMax } = this.#limits
+    const { keyBytesMax, valueAbsMax, futureMaxMs } = this.#limits
     const keyProblem = keyFault(key, keyBytesMax)
-    const ms = timestamp === undefined ? this.#now : toMilliseconds(timestamp)
+    const ms = timestamp === undefined || timestamp === null ? this.#now : parseTimestamp(timestamp)
     if (keyProblem !== undefined) this.reject(place, 'key', `key ${keyProblem}`)
     else if (!(Math.abs(value) <= valueAbsMax)) {
       this.reject(place, 'value', `value must be from -${valueAbsMax} to ${valueAbsMax}`)
-    } else if (ms === undefined) {
-      this.reject(place, 'timestamp', 'timestamp must be Unix seconds, Unix milliseconds or an ISO 8601 string')
+    } else if (typeof ms === 'string') {
+      this.reject(place, 'timestamp', `timestamp ${typeof timestamp === 'string' ? quote(timestamp) : timestamp} ${ms}`)
+    } else if (ms > this.#now + futureMaxMs) {
+      this.reject(place, 'timestamp', describeFuture(ms, futureMaxMs))
     } else {
       // -0 + 0 is 0: JSON prints both as 0, so a reader could not distinguish them later.
       this.samples.push({ key, value: value + 0, timestamp: ms })
@@ -82,6 +87,11 @@ export class Batch {
     const metric = place.metric === undefined ? '' : ` metric ${quote(place.metric)}:`
     this.rejections.push({ index: place.index, rule, reason: `sample ${place.index}:${metric} ${problem}` })
   }
+}
+
+function describeFuture(ms: number, futureMaxMs: number): string {
+  const time = new Date(ms).toISOString()
+  return `timestamp ${time} is more than ${futureMaxMs} ms (FUTURE_MAX_MS) after now: check its unit and the clock`
 }
 
 /** Returns a client's text as a short JSON string, without control characters. */

@@ -21,11 +21,12 @@ export const keyField = z.string(must('a string')).meta({
 })
 
 export const timestampField = z
-  .union([z.number(), z.string()], 'must be a number or an ISO 8601 string')
+  .union([z.number(), z.string(), z.null()], 'must be a Unix time or an ISO 8601 string')
   .optional()
   .meta({
     description:
-      'Time of the measurement: Unix time in seconds (below 1e11) or milliseconds, or an ISO 8601 string. Default: now.',
+      'Time of the measurement: Unix time in seconds, milliseconds, microseconds or nanoseconds (recognised by its ' +
+      'magnitude), or an ISO 8601 string. Default, also of null: now.',
     examples: [1_700_000_000, '2023-11-14T22:13:20Z'],
   })
 

@@ -5,7 +5,7 @@ import { readJson } from './json.ts'
 import { readNdjson } from './ndjson.ts'
 
 const NOW = 1_700_000_000_000
-const LIMITS = { samplesMax: 10_000, keyBytesMax: 200, valueAbsMax: 1e100 }
+const LIMITS = { samplesMax: 10_000, keyBytesMax: 200, valueAbsMax: 1e100, futureMaxMs: 86_400_000 }
 
 function read(text: string, reader = readJson) {
   const batch = new Batch(LIMITS, NOW)
@@ -79,6 +79,24 @@ describe('accepted items', () => {
     expect(read(text)).toMatchObject({ fault: undefined, samples, reasons: [] })
   })
 
+  test.each([
+    ['null', NOW],
+    ['"1700000000"', NOW],
+    ['"1700000000.5"', NOW + 500],
+    ['1700000000000000', NOW],
+    ['1700000000000000000', NOW],
+    ['"2023-11-14 22:13:20+00"', NOW],
+    ['1637431069.658508', 1_637_431_069_659],
+    [`${NOW + 86_400_000}`, NOW + 86_400_000],
+  ])('timestamp %s, in every format', (written, timestamp) => {
+    const items = [
+      `{"key":"a","value":1,"timestamp":${written}}`,
+      `{"device":"a","metrics":{"b":1},"timestamp":${written}}`,
+      `{"rps":1,"timestamp":${written}}`,
+    ]
+    for (const item of items) expect(read(item)).toMatchObject({ reasons: [], samples: [{ timestamp }] })
+  })
+
   test('-0 becomes 0', () => {
     expect(Object.is(read('{"key":"a","value":-0}').samples[0]?.value, 0)).toBe(true)
   })
@@ -108,16 +126,22 @@ describe('rejected items and their reasons', () => {
     ['{"key":"a","value":-1e999}', 'value must be a finite number', 'value'],
     ['{"key":"a","value":1.0000001e100}', 'value must be from -1e+100 to 1e+100', 'value'],
     ['{"key":"a","value":1e308}', 'value must be from -1e+100 to 1e+100', 'value'],
-    ['{"key":"a","value":1,"timestamp":null}', 'timestamp must be a number or an ISO 8601 string', 'timestamp'],
-    ['{"key":"a","value":1,"timestamp":1e999}', 'timestamp must be a number or an ISO 8601 string', 'timestamp'],
+    ['{"key":"a","value":1,"timestamp":1e999}', 'timestamp must be a Unix time or an ISO 8601 string', 'timestamp'],
+    ['{"key":"a","value":1,"timestamp":true}', 'timestamp must be a Unix time or an ISO 8601 string', 'timestamp'],
+    ['{"key":"a","value":1,"timestamp":-1}', 'timestamp -1 must not be before 1970', 'timestamp'],
     [
-      '{"key":"a","value":1,"timestamp":-1}',
-      'timestamp must be Unix seconds, Unix milliseconds or an ISO 8601 string',
+      '{"key":"a","value":1,"timestamp":"yesterday"}',
+      'timestamp "yesterday" must be a Unix time or an ISO 8601 time such as 2024-01-31T12:00:00Z',
       'timestamp',
     ],
     [
-      '{"key":"a","value":1,"timestamp":"yesterday"}',
-      'timestamp must be Unix seconds, Unix milliseconds or an ISO 8601 string',
+      '{"key":"a","value":1,"timestamp":"2023-02-30T00:00:00Z"}',
+      'timestamp "2023-02-30T00:00:00Z" has a date or time that does not exist',
+      'timestamp',
+    ],
+    [
+      '{"device":"d","timestamp":20240101,"metrics":{"x":1}}',
+      'metric "x": timestamp 20240101 may be a date or a Unix time; write a date as 2024-01-31 or 2024-01-31T12:00:00Z',
       'timestamp',
     ],
     ['{"key":"a","value":1,"tags":{"x":1}}', 'unknown member "tags"', 'shape'],
@@ -154,6 +178,17 @@ describe('rejected items and their reasons', () => {
       indexes: [0, 2],
       reasons: ['sample 1: value is missing', 'sample 3: must be an object'],
     })
+  })
+
+  test('a timestamp of the future affects no other sample', () => {
+    const written = [NOW - 10, NOW + 86_400_001, 2_085_978_496, '"9999-12-31T23:59:59Z"', 55_840e12, NOW - 8]
+    const items = written.map(timestamp => `{"key":"a","value":1,"timestamp":${timestamp}}`)
+    const { samples, rejections } = read(`[${items}]`)
+    expect(samples.map(({ timestamp }) => timestamp)).toEqual([NOW - 10, NOW - 8])
+    expect(rejections.map(({ index, rule }) => [index, rule])).toEqual([1, 2, 3, 4].map(index => [index, 'timestamp']))
+    expect(rejections[1]?.reason).toBe(
+      'sample 2: timestamp 2036-02-07T06:28:16.000Z is more than 86400000 ms (FUTURE_MAX_MS) after now: check its unit and the clock',
+    )
   })
 
   test('one invalid metric of a device does not affect the others', () => {
