@@ -13,7 +13,7 @@ interface Given {
 
 function analysis({ key = 'rps', value = 100, count = 1, window = 50 }: Given = {}) {
   return toAnalysis(
-    { key, value, timestamp: 1000 * count, mean: 100, deviation: 10, count, window, judged: null },
+    { key, value, timestamp: 1000 * count, mean: 100, deviation: 10, meanRest: 0, count, window, judged: null },
     CONTEXT,
   )
 }

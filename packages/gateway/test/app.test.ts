@@ -490,6 +490,7 @@ describe('GET /analyze', () => {
       timestamp,
       mean: 0,
       deviation: 0,
+      meanRest: 0,
       count: 1,
       window: 0,
       judged: null,

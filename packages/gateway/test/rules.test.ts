@@ -563,7 +563,8 @@ describe('GET /rules/changes', () => {
 
 describe('GET /rules/{id}/report', () => {
   const flaggedAt = (analyzedAt: number, key: string) => {
-    const finding = { key, value: 9, timestamp: NOW, mean: 1, deviation: 1, count: 60, window: 50, judged: null }
+    const numbers = { value: 9, timestamp: NOW, mean: 1, deviation: 1, meanRest: 0, count: 60, window: 50 }
+    const finding = { key, ...numbers, judged: null }
     return JSON.stringify(toAnalysis(finding, { partition: 0, id: '1-0', analyzedAt, ...VERDICT_DEFAULTS }))
   }
 

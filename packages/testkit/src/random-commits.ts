@@ -57,6 +57,7 @@ export const randomCommit: fc.Arbitrary<Commit> = fc.record<Commit>({
       analyzedAt: count,
       rulesVersion: count,
       judged: fc.option(fc.record({ judgements: fc.uint8Array({ minLength: 1, maxLength: 50 }), policies: text })),
+      rests: fc.option(fc.uint8Array({ minLength: 1, maxLength: 50 })),
     }),
   ),
   keepFrom: id,
@@ -135,6 +136,7 @@ export function carriedBy({ scalars, lists }: NamedArguments) {
       rulesVersion: number(one.rules_version),
       judged:
         one.judgements?.length === 0 ? null : { judgements: base64(one.judgements), policies: string(one.policies) },
+      rests: one.rests?.length === 0 ? null : base64(one.rests),
     })),
     keepFrom: string(scalars.keep_from),
     opened: listOf('opened').map(one => ({
@@ -184,6 +186,7 @@ export function carriedOf(token: string, commit: Commit): ReturnType<typeof carr
       ...one,
       findings: base64(one.findings),
       judged: one.judged && { ...one.judged, judgements: base64(one.judged.judgements) },
+      rests: one.rests && base64(one.rests),
     })),
     keepFrom: commit.keepFrom ?? '',
     opened: commit.alerts.opened.map(({ opening, openedBefore, notifyAfterMs }) => ({

@@ -7,6 +7,7 @@ import type { Entry } from '@tidemark/shared/sample/entry'
 import type { Sample } from '@tidemark/shared/sample/sample'
 import { type Analysis, VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
 import { analysesIn } from '@tidemark/shared/verdict/kept-verdicts'
+import { exactSummary } from '@tidemark/testkit/exact'
 import { oracleAnalysis } from '@tidemark/testkit/oracle'
 import { packSamples } from '@tidemark/testkit/samples'
 import fc from 'fast-check'
@@ -87,8 +88,8 @@ function store(stored: Stored, key: string, { kind, bytes }: { kind: 'row' | 'ta
 }
 
 /**
- * Few keys, so that they repeat within and across entries, and values that are flat, spiky, huge
- * and tied.
+ * Few keys, so that they repeat within and across entries, and values that are flat, spiky, huge,
+ * tiny, tied and far from 0.
  */
 const sample = fc.record({
   key: fc.constantFrom('a', 'b', '__proto__', 'ключ/☃', '{1}'),
@@ -96,6 +97,9 @@ const sample = fc.record({
     fc.constantFrom(0, 1, -1, 20),
     fc.double({ noNaN: true, min: -1e100, max: 1e100 }).map(value => value + 0),
     fc.integer({ min: -3, max: 3 }),
+    // Their z needs the rest of the mean, and their squares underflow.
+    fc.integer({ min: -9, max: 9 }).map(tick => 1e9 + tick / 1000),
+    fc.integer({ min: -9, max: 9 }).map(tick => tick * 1e-200 + 0),
   ),
   timestamp: fc.integer({ min: 0, max: 2e12 }),
 })
@@ -148,6 +152,18 @@ describe('under the default policy', () => {
       }),
       { numRuns: 200 },
     )
+  })
+
+  test('z of a jitter of 1e-3 around 1e9 has ten digits, also in kept verdicts', () => {
+    const values = Array.from({ length: 40 }, (_, i) => 1e9 + 1e-3 * Math.sin(i * i))
+    const batches = values.map(value => [{ key: 'a', value, timestamp: NOW }])
+    const { analyses } = work(entriesOf(batches), { ...DEFAULT, samplesMax: 7 })
+    for (const [n, { z, state }] of analyses.entries()) {
+      if (state === 'warming') continue
+      const exact = exactSummary(values.slice(Math.max(0, n - SETTINGS.window), n), values[n] as number)
+      expect(Math.abs((z as number) / exact.z - 1)).toBeLessThan(1e-11)
+    }
+    expect(analyses.filter(({ state }) => state !== 'warming')).toHaveLength(36)
   })
 
   test('the newest analysis of each key is kept', () => {

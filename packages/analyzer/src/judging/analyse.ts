@@ -112,10 +112,11 @@ function scoreShadow(analysis: EntryAnalysis, index: number, slot: Slot, judge: 
   if (!judged.isAnalysed) return
   effects.count(judge, judged)
   if (!judged.isFlagged) return
-  const { mean, deviation, count, window, score, threshold, low, high, order } = judged
+  const { mean, deviation, meanRest, count, window, score, threshold, low, high, order } = judged
   const { rule, detector } = judge.policy
   const ruleFinding = { rule, detector, score, threshold, low, high, order, isRefused: false }
-  const finding = { key: keyAt(entry, index), value, timestamp, mean, deviation, count, window, judged: ruleFinding }
+  const measure = { mean, deviation, meanRest, count, window }
+  const finding = { key: keyAt(entry, index), value, timestamp, ...measure, judged: ruleFinding }
   effects.shadowed.push({ rule: rule ?? '', analysis: encodeAnalysis(finding, context) })
 }
 

@@ -32,10 +32,11 @@ const NO_JUDGEMENT = -1
  *
  *     findings    every sample: mean, deviation, count, window
  *     judgements  samples with a rule, late, duplicate: index, marks, score, threshold, low, high
+ *     rests       samples whose mean has a rest: index, rest
  *     starts      every sample: where its judgement starts; allocated with the first judgement
  *
- * The first two are laid out as kept-verdicts.ts stores them. Only anomalies and each key's newest
- * sample are encoded as JSON.
+ * The first three are laid out as kept-verdicts.ts stores them. Only anomalies and each key's
+ * newest sample are encoded as JSON.
  */
 export class EntryAnalysis {
   readonly entry: ReadableEntry
@@ -43,6 +44,7 @@ export class EntryAnalysis {
   readonly #rules: RuleSet
   readonly #findings: Float64Array<ArrayBuffer>
   readonly #judgements: number[] = []
+  readonly #rests: number[] = []
   #starts: Int32Array | null = null
   /** The policies that judgements name: their marks hold an index into this list. */
   readonly #policies: number[] = []
@@ -55,12 +57,13 @@ export class EntryAnalysis {
     this.#findings = new Float64Array(entry.count * FINDING_STRIDE)
   }
 
-  recordFinding(index: number, { mean, deviation, count, window }: Judged): void {
+  recordFinding(index: number, { mean, deviation, meanRest, count, window }: Judged): void {
     const start = index * FINDING_STRIDE
     this.#findings[start] = mean
     this.#findings[start + 1] = deviation
     this.#findings[start + 2] = count
     this.#findings[start + 3] = window
+    if (meanRest !== 0) this.#rests.push(index, meanRest)
   }
 
   /** Records what the default policy does not explain; `number` is the policy that scored. */
@@ -85,6 +88,7 @@ export class EntryAnalysis {
       timestamp: samples[index * SAMPLE_STRIDE + 2] as number,
       mean: this.#findings[start] as number,
       deviation: this.#findings[start + 1] as number,
+      meanRest: this.#restOf(index),
       count: this.#findings[start + 2] as number,
       window: this.#findings[start + 3] as number,
       judged,
@@ -98,7 +102,8 @@ export class EntryAnalysis {
     const { version: rulesVersion } = this.#rules
     const findings = bytesOf(this.#findings)
     const judged = this.#storedJudgements()
-    return { id: this.entry.id, findings, threshold, windowMin, analyzedAt, rulesVersion, judged }
+    const rests = this.#rests.length === 0 ? null : bytesOf(Float64Array.from(this.#rests))
+    return { id: this.entry.id, findings, threshold, windowMin, analyzedAt, rulesVersion, judged, rests }
   }
 
   #storedJudgements(): EntryJudgements | null {
@@ -106,6 +111,14 @@ export class EntryAnalysis {
     const policies = this.#policies.map(number => this.#rules.policies[number] as Policy)
     const named = policies.map(({ rule, detector }) => [rule, detector])
     return { judgements: bytesOf(Float64Array.from(this.#judgements)), policies: JSON.stringify(named) }
+  }
+
+  /** Searches from the end, because a key's newest sample is encoded most often. */
+  #restOf(index: number): number {
+    for (let at = this.#rests.length - 2; at >= 0 && (this.#rests[at] as number) >= index; at -= 2) {
+      if (this.#rests[at] === index) return this.#rests[at + 1] as number
+    }
+    return 0
   }
 
   #judgementOf(index: number): RuleFinding | null {

@@ -28,7 +28,7 @@ function push(windows: Windows, slot: Slot, value: number, timestamp: number): v
 function summaryOf(windows: Windows, slot: Slot): Summary & { size: number } {
   const history = createHistory()
   readHistory(windows.row(slot), history)
-  const summary = { mean: 0, deviation: 0 }
+  const summary = { mean: 0, rest: 0, deviation: 0 }
   summarize(history, summary)
   return { ...summary, size: history.size }
 }

@@ -19,7 +19,17 @@ const WAIT_DEFAULT_MS = 1000
 const JSON_TYPE = { 'Content-Type': 'application/json' } as const
 
 const ANALYSIS = toAnalysis(
-  { key: 'edge-17/rps', value: 420, timestamp: 1.7e12, mean: 400, deviation: 8, count: 1342, window: 50, judged: null },
+  {
+    key: 'edge-17/rps',
+    value: 420,
+    timestamp: 1.7e12,
+    mean: 400,
+    deviation: 8,
+    meanRest: 0,
+    count: 1342,
+    window: 50,
+    judged: null,
+  },
   { partition: 3, id: '1700000000012-0', analyzedAt: 1_700_000_000_015, ...VERDICT_DEFAULTS },
 )
 const LOAD = { timestamp: 1.7e9, rps_avg: 400, rps_z: 2.5, anomaly: true, window: 50, count: 1342 }

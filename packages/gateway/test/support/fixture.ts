@@ -212,6 +212,7 @@ export async function analyseAll(store: MemoryStore, toFinding = plainFinding, k
             analyzedAt: NOW,
             rulesVersion: 0,
             judged: null,
+            rests: null,
           }))
         : [],
     })
@@ -219,7 +220,7 @@ export async function analyseAll(store: MemoryStore, toFinding = plainFinding, k
 }
 
 function plainFinding({ key, value, timestamp }: StoredSample): Finding {
-  return { key, value, timestamp, mean: 100, deviation: 10, count: 51, window: 50, judged: null }
+  return { key, value, timestamp, mean: 100, deviation: 10, meanRest: 0, count: 51, window: 50, judged: null }
 }
 
 function contextOf(partition: number, id: string) {

@@ -19,7 +19,7 @@ import {
   judgeWarming,
 } from './detectors/detector.ts'
 import { createDetector } from './detectors/registry.ts'
-import { type Summary, summarize } from './detectors/summary.ts'
+import { type Summary, summarizeFor } from './detectors/summary.ts'
 import { stepHygiene } from './hygiene.ts'
 import {
   ALERT,
@@ -49,6 +49,8 @@ export interface Judged {
   window: number
   mean: number
   deviation: number
+  /** What the mean lost to rounding; 0 if that changes no digit of z that matters. */
+  meanRest: number
   /** Negative if the value is too low; NaN while warming. */
   score: number
   threshold: number
@@ -79,7 +81,7 @@ export class Judge {
   readonly #history = createHistory()
   /** The detector's result for a value of a level that was just accepted as new. */
   readonly #restarted = createJudgement()
-  readonly #summary: Summary = { mean: 0, deviation: 0 }
+  readonly #summary: Summary = { mean: 0, rest: 0, deviation: 0 }
   readonly #sample = createScoredSample()
   readonly #shares: number[] = []
 
@@ -96,6 +98,7 @@ export class Judge {
       window: 0,
       mean: 0,
       deviation: 0,
+      meanRest: 0,
       score: Number.NaN,
       threshold: 0,
       low: Number.NaN,
@@ -130,7 +133,7 @@ export class Judge {
     if (judged.isAnalysed) this.#analyse(row, value, timestamp)
     else {
       this.#writeScore(Number.NaN, policy.threshold)
-      judged.window = judged.mean = judged.deviation = 0
+      judged.window = judged.mean = judged.deviation = judged.meanRest = 0
       advanceOrder(rows, start + ORDER, history, sample, false)
     }
     return judged
@@ -212,10 +215,11 @@ export class Judge {
     const history = this.#history
     const summary = this.#summary
     judged.window = history.size
-    if (history.size > 0) summarize(history, summary)
-    else summary.mean = summary.deviation = 0
+    if (history.size > 0) summarizeFor(value, history, summary)
+    else summary.mean = summary.deviation = summary.rest = 0
     judged.mean = summary.mean
     judged.deviation = summary.deviation
+    judged.meanRest = summary.rest
     const { judgement } = judged
     if (!this.#isZscore) {
       this.#detector.judge(history, rows, start + shape.detectorAt, value, judgement)
@@ -226,7 +230,7 @@ export class Judge {
       judgement.low = summary.mean
       judgement.high = summary.mean
       judgement.spread = summary.deviation
-      judgement.score = Math.abs(zScore(value, summary.mean, summary.deviation))
+      judgement.score = Math.abs(zScore(value, summary.mean, summary.deviation, summary.rest))
     }
   }
 

@@ -2,7 +2,17 @@ import { describe, expect, test } from 'vitest'
 import { parseAnalysis, type RuleFinding, toAnalysis, VERDICT_DEFAULTS } from './analysis.ts'
 import { SCORE_CAP } from './score.ts'
 
-const FINDING = { key: 'k', value: 12, timestamp: 5, mean: 10, deviation: 1, count: 51, window: 50, judged: null }
+const FINDING = {
+  key: 'k',
+  value: 12,
+  timestamp: 5,
+  mean: 10,
+  deviation: 1,
+  meanRest: 0,
+  count: 51,
+  window: 50,
+  judged: null,
+}
 const CONTEXT = { partition: 3, id: '7-1', analyzedAt: 9, threshold: 2, windowMin: 30 }
 const JUDGED = {
   rule: 'edge-cpu',

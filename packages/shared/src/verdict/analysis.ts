@@ -69,6 +69,8 @@ export interface Finding {
   /** Mean and population deviation of the window before the sample; any number if that is empty. */
   readonly mean: number
   readonly deviation: number
+  /** What the mean lost to rounding; 0 if that changes no digit of z that matters. */
+  readonly meanRest: number
   readonly count: number
   readonly window: number
   /** Null for an in-order sample under the default policy: the numbers above are all. */
@@ -100,12 +102,13 @@ export interface FindingContext {
 type Verdict = Pick<Analysis, 'z' | 'threshold' | 'low' | 'high' | 'anomaly' | 'state'>
 
 export function verdictOf(
-  { value, mean, deviation, window, judged }: Finding,
+  { value, mean, deviation, meanRest, window, judged }: Finding,
   { threshold, windowMin }: Pick<FindingContext, 'threshold' | 'windowMin'>,
 ): Verdict {
-  if (judged !== null) return judgedVerdict(judged, { value, mean, deviation, hasWindow: window >= windowMin })
+  if (judged !== null)
+    return judgedVerdict(judged, { value, mean, deviation, meanRest, hasWindow: window >= windowMin })
   if (window < windowMin) return { z: null, threshold, low: null, high: null, anomaly: false, state: 'warming' }
-  const z = zScore(value, mean, deviation)
+  const z = zScore(value, mean, deviation, meanRest)
   const anomaly = isBeyond(z, threshold)
   const state = anomaly ? 'anomalous' : isFlat(mean, deviation) ? 'flat' : 'ok'
   return { z, threshold, low: mean - threshold * deviation, high: mean + threshold * deviation, anomaly, state }
@@ -114,12 +117,18 @@ export function verdictOf(
 /** `hasWindow`: whether the window has enough samples for z by the deployment's settings. */
 function judgedVerdict(
   { rule, detector, score, threshold, low, high, isRefused }: RuleFinding,
-  { value, mean, deviation, hasWindow }: { value: number; mean: number; deviation: number; hasWindow: boolean },
+  {
+    value,
+    mean,
+    deviation,
+    meanRest,
+    hasWindow,
+  }: Pick<Finding, 'value' | 'mean' | 'deviation' | 'meanRest'> & { hasWindow: boolean },
 ): Verdict {
   if (isRefused) return { z: null, threshold, low: null, high: null, anomaly: false, state: 'refused' }
   const isWarming = Number.isNaN(score)
   const hasZ = rule !== null && detector === 'zscore' ? !isWarming : hasWindow
-  const z = hasZ ? zScore(value, mean, deviation) : null
+  const z = hasZ ? zScore(value, mean, deviation, meanRest) : null
   if (isWarming) return { z, threshold, low: null, high: null, anomaly: false, state: 'warming' }
   const anomaly = isBeyond(score, threshold)
   const state = anomaly ? 'anomalous' : z === 0 && isFlat(mean, deviation) ? 'flat' : 'ok'

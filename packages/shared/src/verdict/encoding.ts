@@ -17,13 +17,13 @@ export function encodeAnalysis(finding: Finding, context: EncodingContext): stri
 
 /** Encodes a verdict of the default policy like encodeVerdict, without allocating an object. */
 function encodePlainVerdict(
-  { value, mean, deviation, window }: Finding,
+  { value, mean, deviation, meanRest, window }: Finding,
   { threshold, windowMin }: EncodingContext,
 ): string {
   if (window < windowMin) {
     return `"z":null,"threshold":${threshold},"low":null,"high":null,"anomaly":false,"state":"warming"`
   }
-  const z = zScore(value, mean, deviation)
+  const z = zScore(value, mean, deviation, meanRest)
   const low = mean - threshold * deviation
   const high = mean + threshold * deviation
   const end = isBeyond(z, threshold)

@@ -17,6 +17,7 @@ export const VERDICT_FIELDS = {
   rulesVersion: 'v',
   judgements: 'j',
   policies: 'p',
+  rests: 'r',
 } as const
 
 /** Float64s of one finding: mean, deviation, count, window. */
@@ -32,6 +33,11 @@ export interface EntryFindings {
   readonly rulesVersion: number
   /** Null where all samples are in order and under the default policy. */
   readonly judged: EntryJudgements | null
+  /**
+   * Little-endian float64s, two for each sample whose mean has a rest: its index and the rest. Null
+   * if there are none, as in most entries.
+   */
+  readonly rests: Uint8Array | null
 }
 
 export interface EntryJudgements {
@@ -82,6 +88,7 @@ export function analysesIn(verdicts: EntryVerdicts, partition: number): Analysis
 function createReader(verdicts: EntryFindings, partition: number, samples: FlatSamples): (index: number) => Analysis {
   const findings = viewOf(verdicts.findings)
   const judgedAt = createJudgedReader(verdicts.judged)
+  const rests = readRests(verdicts.rests)
   return index => {
     const at = index * FINDING_STRIDE * 8
     const finding = {
@@ -90,12 +97,23 @@ function createReader(verdicts: EntryFindings, partition: number, samples: FlatS
       timestamp: Number(samples[index * SAMPLE_STRIDE + 2]),
       mean: findings.getFloat64(at, true),
       deviation: findings.getFloat64(at + 8, true),
+      meanRest: rests.get(index) ?? 0,
       count: findings.getFloat64(at + 16, true),
       window: findings.getFloat64(at + 24, true),
       judged: judgedAt(index),
     }
     return toAnalysis(finding, { partition, ...verdicts })
   }
+}
+
+function readRests(bytes: Uint8Array | null): ReadonlyMap<number, number> {
+  const rests = new Map<number, number>()
+  if (bytes === null) return rests
+  const view = viewOf(bytes)
+  for (let at = 0; at + 16 <= view.byteLength; at += 16) {
+    rests.set(view.getFloat64(at, true), view.getFloat64(at + 8, true))
+  }
+  return rests
 }
 
 /** The function returns null for a sample without a judgement, and for a garbled one. */

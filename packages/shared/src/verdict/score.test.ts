@@ -24,6 +24,15 @@ describe('z', () => {
     expect(zScore(1e9 + 0.003, 1e9, 1e-3)).toBeCloseTo(3, 3)
   })
 
+  test('of a value beside a rounded mean has its digits from what the mean lost', () => {
+    expect(zScore(1e9, 1e9, 1e-3, 2 ** -25)).toBe(-(2 ** -25) / 1e-3)
+    expect(zScore(1e9 + 0.003, 1e9, 1e-3, 2 ** -25)).toBe((1e9 + 0.003 - 1e9 - 2 ** -25) / 1e-3)
+  })
+
+  test('of the greatest doubles is finite', () => {
+    expect(zScore(Number.MAX_VALUE, -Number.MAX_VALUE, Number.MAX_VALUE)).toBe(2)
+  })
+
   test('is limited to the cap', () => {
     expect(zScore(1e100, 0, 1e-9)).toBe(SCORE_CAP)
     expect(zScore(-1e100, 0, 1e-9)).toBe(-SCORE_CAP)

@@ -17,14 +17,19 @@ export function isFlat(mean: number, deviation: number): boolean {
   return deviation <= roundingAt(Math.abs(mean))
 }
 
-/** Returns z up to +-SCORE_CAP; in a flat window 0 for a value within rounding, or the cap. */
-export function zScore(value: number, mean: number, deviation: number): number {
-  const distance = value - mean
+/**
+ * Returns z up to +-SCORE_CAP; in a flat window 0 for a value within rounding, or the cap. `rest`
+ * is what the mean lost to rounding: near 1e9, it may be more than 1e-8.
+ */
+export function zScore(value: number, mean: number, deviation: number, rest = 0): number {
+  const distance = value - mean - rest
   if (isFlat(mean, deviation)) {
     if (Math.abs(distance) <= roundingAt(Math.abs(mean))) return 0
     return distance > 0 ? SCORE_CAP : -SCORE_CAP
   }
-  return Math.min(SCORE_CAP, Math.max(-SCORE_CAP, distance / deviation))
+  // Two of the greatest doubles are further apart than the greatest double.
+  const z = Number.isFinite(distance) ? distance / deviation : (value / 2 - mean / 2) / (deviation / 2)
+  return Math.min(SCORE_CAP, Math.max(-SCORE_CAP, z))
 }
 
 /** Whether a score exceeds a threshold, on either side. False for NaN. */

@@ -165,7 +165,7 @@ export function describeAnalyses(open: OpenStore): void {
       const id = entries[0]?.id ?? ''
       const verdict = {
         ...{ id, findings: bytes(''), threshold: 2.000000000002, windowMin: 30, analyzedAt: 1.5 },
-        ...{ rulesVersion: 7, judged: null },
+        ...{ rulesVersion: 7, judged: null, rests: null },
       }
       await store.analyzer.commit(
         lease,

@@ -37,6 +37,7 @@ function verdictOn(id: EntryId, seed: number): EntryFindings {
   return {
     ...{ id, findings: bytes('f', seed), threshold: 0.1 + 0.2, windowMin: 30, analyzedAt: 1.7e12 },
     ...{ rulesVersion: seed, judged: seed % 2 === 0 ? null : judged },
+    rests: seed % 3 === 0 ? null : bytes('r', seed),
   }
 }
 
@@ -89,6 +90,7 @@ export function describeCommitting(open: OpenStore): void {
         samples: entries[1]?.samples,
         findings: expect.any(Uint8Array),
         judged: { judgements: expect.any(Uint8Array), policies: '[["edge-cpu","ewma"]]' },
+        rests: expect.any(Uint8Array),
       })
       expect(await store.analyzer.keptEntries(0)).toEqual([{ id: second, samples: 3 }])
       expect(await store.gateway.verdicts(0, first ?? '')).toBeNull()
@@ -402,7 +404,9 @@ export function describeCommitting(open: OpenStore): void {
       const findings = Buffer.from(new Uint8Array(24).fill(2)).subarray(5, 21)
       const judgements = Buffer.from(new Uint8Array(24).fill(4)).subarray(5, 21)
       const judged = { judgements, policies: '[]' }
-      const verdicts = [{ id, findings, threshold: 2, windowMin: 30, analyzedAt: 1, rulesVersion: 0, judged }]
+      const rests = Buffer.from(new Uint8Array(24).fill(5)).subarray(7, 23)
+      const numbers = { threshold: 2, windowMin: 30, analyzedAt: 1, rulesVersion: 0 }
+      const verdicts = [{ id, findings, judged, rests, ...numbers }]
       const keys = [{ key: 'a', window: { kind: 'row', bytes: window }, analysis: '{}' } as const]
       const tails = [{ key: 'a', window: { kind: 'tail', bytes: tail }, analysis: '{}' } as const]
       await store.analyzer.commit(lease, commitOf(ZERO, entries.slice(0, 1), { keys, verdicts, keepFrom: id }))
@@ -411,14 +415,16 @@ export function describeCommitting(open: OpenStore): void {
       window.fill(9)
       tail.fill(9)
       findings.fill(9)
+      rests.fill(9)
       const read = async () => [
         (await store.gateway.window({ partition: 0, key: 'a' }))?.row,
         (await store.analyzer.loadWindows(0, ['a']))[0]?.row,
         (await store.gateway.window({ partition: 0, key: 'a' }))?.tail,
         (await store.analyzer.loadWindows(0, ['a']))[0]?.tail,
         (await store.gateway.verdicts(0, id))?.findings,
+        (await store.gateway.verdicts(0, id))?.rests,
       ]
-      const expected = [1, 1, 3, 3, 2].map(byte => Array(16).fill(byte))
+      const expected = [1, 1, 3, 3, 2, 5].map(byte => Array(16).fill(byte))
       const first = await read()
       expect(first.map(one => [...(one ?? [])])).toEqual(expected)
       for (const one of first) one?.fill(7)
@@ -440,6 +446,7 @@ export function describeCommitting(open: OpenStore): void {
           analyzedAt: 5,
           rulesVersion: 0,
           judged: null,
+          rests: null,
         }))
       const steps: [number, number, number][] = [
         [0, 3, 0],

@@ -26,6 +26,7 @@ test('an encoded analysis is the JSON of the analysis, text by text', () => {
     timestamp: fc.integer({ min: 0, max: 8.64e15 }),
     mean: number,
     deviation: fc.oneof(fc.constant(0), fc.double({ noNaN: true, min: 0, max: 1e100 })),
+    meanRest: fc.oneof(fc.constant(0), fc.double({ noNaN: true, min: -1e-3, max: 1e-3 })),
     count: fc.integer({ min: 1 }),
     window: fc.integer({ min: 0, max: 60 }),
     judged: fc.option(judged, { nil: null }),

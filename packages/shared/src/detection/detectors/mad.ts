@@ -14,7 +14,7 @@ const MAD = 1
 
 /** |value - median| / (1.4826 MAD) of the window. The state only speeds up the next search. */
 export function createMad({ samplesMin = SAMPLES_MIN }: DetectorSettings = {}): Detector {
-  const summary: Summary = { mean: 0, deviation: 0 }
+  const summary: Summary = { mean: 0, rest: 0, deviation: 0 }
   const numbers = new Float64Array(WINDOW_MAX)
   return {
     name: 'mad',

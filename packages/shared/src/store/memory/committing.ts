@@ -92,11 +92,12 @@ function keepVerdicts(kept: Map<EntryId, EntryFindings>, { verdicts, keepFrom, t
 
 /** Copies the bytes too. */
 export function copyFindings(one: EntryFindings): EntryFindings {
-  const { findings, judged } = one
+  const { findings, judged, rests } = one
   return {
     ...one,
     findings: new Uint8Array(findings),
     judged: judged && { ...judged, judgements: new Uint8Array(judged.judgements) },
+    rests: rests && new Uint8Array(rests),
   }
 }
 

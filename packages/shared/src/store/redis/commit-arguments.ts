@@ -103,6 +103,8 @@ export const COMMIT_LISTS: Readonly<Record<string, CommitList>> = {
     /** '' where the default policy judged all of the entry's samples. */
     judgements: (args, { judged }) => args.data(judged?.judgements ?? NOTHING),
     policies: (args, { judged }) => args.text(judged?.policies ?? ''),
+    /** '' where no mean has a rest. */
+    rests: (args, { rests }) => args.data(rests ?? NOTHING),
   }),
   opened: list(commit => commit.alerts.opened, {
     id: (args, { opening }) => args.text(opening.id),

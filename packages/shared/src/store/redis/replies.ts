@@ -27,6 +27,7 @@ export function toVerdicts(id: EntryId, flat: readonly Buffer[], samples: string
   const findings = fields.get(VERDICT_FIELDS.findings)
   const judgements = fields.get(VERDICT_FIELDS.judgements)
   const policies = fields.get(VERDICT_FIELDS.policies)
+  const rests = fields.get(VERDICT_FIELDS.rests) ?? null
   const numbers = {
     threshold: number(VERDICT_FIELDS.threshold),
     windowMin: number(VERDICT_FIELDS.windowMin),
@@ -35,5 +36,5 @@ export function toVerdicts(id: EntryId, flat: readonly Buffer[], samples: string
   }
   if (findings === undefined || !Object.values(numbers).every(Number.isFinite)) return null
   const judged = judgements === undefined || policies === undefined ? null : { judgements, policies: String(policies) }
-  return { id, samples, findings, judged, ...numbers }
+  return { id, samples, findings, judged, rests, ...numbers }
 }

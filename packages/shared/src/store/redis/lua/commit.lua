@@ -21,7 +21,7 @@ local analyses = next_list('key', 'analysis')
 local anomalies = next_list('analysis')
 local dead_letters = next_list('id', 'reason', 'samples')
 local verdicts = next_list(
-  'id', 'findings', 'threshold', 'window_min', 'analyzed_at', 'rules_version', 'judgements', 'policies')
+  'id', 'findings', 'threshold', 'window_min', 'analyzed_at', 'rules_version', 'judgements', 'policies', 'rests')
 local opened = next_list('id', 'opening', 'opened_at', 'opened_before', 'notify_after_ms', 'key', 'cause')
 local ended = next_list('id', 'alert_end', 'resolved_at', 'key', 'cause', 'opened_at')
 local timers = next_list('key', 'at')
@@ -108,15 +108,16 @@ for id, reason, samples in each(dead_letters) do
     redis.call('XADD', dead_letters_key, 'MAXLEN', '~', dead_letters_max, '*', 'reason', reason, 's', samples)
   end
 end
-for id, findings, threshold, window_min, analyzed_at, rules_version, judgements, policies in each(verdicts) do
+for id, findings, threshold, window_min, analyzed_at, rules_version, judgements, policies, rests in each(verdicts) do
   -- pcall: an id that was added first must not break the commit; verdicts are a convenience.
-  if judgements == '' then
-    redis.pcall('XADD', verdicts_key, id,
-      'f', findings, 't', threshold, 'm', window_min, 'a', analyzed_at, 'v', rules_version)
-  else
-    redis.pcall('XADD', verdicts_key, id,
-      'f', findings, 't', threshold, 'm', window_min, 'a', analyzed_at, 'v', rules_version, 'j', judgements, 'p', policies)
+  local fields = { 'f', findings, 't', threshold, 'm', window_min, 'a', analyzed_at, 'v', rules_version }
+  if judgements ~= '' then
+    fields[11], fields[12], fields[13], fields[14] = 'j', judgements, 'p', policies
   end
+  if rests ~= '' then
+    fields[#fields + 1], fields[#fields + 2] = 'r', rests
+  end
+  redis.pcall('XADD', verdicts_key, id, unpack(fields))
 end
 
 for id, opening, opened_at, opened_before, notify_after_ms, key, cause in each(opened) do
