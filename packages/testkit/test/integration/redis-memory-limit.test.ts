@@ -1,7 +1,13 @@
+import { FLEET_PARTITION, NOT_NOTIFIED } from '@tidemark/shared/detection/alerts/record'
+import { EMPTY_DOCUMENT } from '@tidemark/shared/detection/rules/document'
+import type { Entry } from '@tidemark/shared/sample/entry'
+import type { Lease } from '@tidemark/shared/store/ports/lease'
 import type { Store } from '@tidemark/shared/store/ports/store'
+import { readScript, scriptNames } from '@tidemark/shared/store/redis/lua-source'
 import { REDIS_STORE_DEFAULTS } from '@tidemark/shared/store/redis/options'
 import { openRedisStore } from '@tidemark/shared/store/redis/store'
-import { describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { commitAlerts, openingOf } from '../../src/alert-commits.ts'
 import {
   type RedisFixture,
   redisAvailable,
@@ -17,13 +23,21 @@ import {
   commitOf,
   keyUpdate,
   LONG_MS,
+  only,
   own,
   packed,
   progressOf,
 } from '../../src/store-contract/harness.ts'
 
-function openOn(url: string): Promise<Store> {
-  const options = { ...REDIS_STORE_DEFAULTS, url, cluster: url.includes(','), partitions: 4, onFailure: () => {} }
+function openOn(url: string, prefix = 'tm'): Promise<Store> {
+  const options = {
+    ...REDIS_STORE_DEFAULTS,
+    url,
+    cluster: url.includes(','),
+    partitions: 4,
+    prefix,
+    onFailure: () => {},
+  }
   return openRedisStore(options)
 }
 
@@ -90,12 +104,158 @@ async function expectOnlyAppendsRefused(url: string, nodes: readonly RedisFixtur
   expect(await store.gateway.claimRequest(claim)).toEqual({ kind: 'new' })
 }
 
+/** A partition with an owner, an applied entry, one that waits, and a firing alert. */
+interface Situation {
+  readonly store: Store
+  readonly lease: Lease
+  readonly entries: readonly Entry[]
+  readonly alert: string
+}
+
+async function prepare(store: Store): Promise<Situation> {
+  const lease = await own(store, FLEET_PARTITION)
+  const opening = openingOf({ partition: FLEET_PARTITION, key: 'k', at: 1 })
+  await commitAlerts(store, lease, { opened: [opening] })
+  const entries = await appendAndRead(store, FLEET_PARTITION, 3, 2)
+  return { store, lease, entries, alert: opening.id }
+}
+
+const ONCE = { request: 'r', ttlMs: LONG_MS }
+const BATCH = { partition: 2, samples: packed(1), count: 1 }
+const NOTE = { who: 'ada', why: 'test', at: 1 }
+
+async function appendOrThrow({ store }: Situation, batch: Parameters<Store['gateway']['append']>[0][number]) {
+  const { kind } = only(await store.gateway.append([batch]))
+  if (kind === 'no-memory') throw new Error('OOM as an outcome')
+}
+
+/**
+ * What each script may do while Redis' memory is full: only those that store more of what clients
+ * send are refused. Everything that frees memory, or that an operator needs then, must run.
+ */
+const AT_LIMIT: Readonly<
+  Record<string, { readonly may: 'run' | 'be refused'; readonly call: (situation: Situation) => Promise<unknown> }>
+> = {
+  append: { may: 'be refused', call: situation => appendOrThrow(situation, BATCH) },
+  'append-once': { may: 'be refused', call: situation => appendOrThrow(situation, { ...BATCH, once: ONCE }) },
+  'claim-request': {
+    may: 'be refused',
+    async call({ store }) {
+      const claim = { partition: 2, name: 'n', content: 'c', ttlMs: LONG_MS }
+      if ((await store.gateway.claimRequest(claim)).kind === 'no-memory') throw new Error('OOM as an outcome')
+    },
+  },
+  acquire: { may: 'run', call: async ({ store }) => isTrue(await store.analyzer.acquireLease(1, 'a:1', LONG_MS)) },
+  renew: { may: 'run', call: async ({ store, lease }) => isTrue(only(await store.analyzer.renewLeases([lease], 9))) },
+  release: { may: 'run', call: async ({ store, lease }) => isTrue(await store.analyzer.releaseLease(lease)) },
+  heartbeat: { may: 'run', call: ({ store }) => store.analyzer.heartbeat('a', LONG_MS) },
+  layout: { may: 'run', call: ({ store }) => store.analyzer.heartbeat('a', LONG_MS) },
+  'load-checkpoint': { may: 'run', call: ({ store }) => store.analyzer.loadCheckpoint(1) },
+  'kept-entries': { may: 'run', call: ({ store }) => store.analyzer.keptEntries(FLEET_PARTITION) },
+  backlog: { may: 'run', call: ({ store }) => store.analyzer.backlogs([FLEET_PARTITION]) },
+  'note-attempt': {
+    may: 'run',
+    call: async ({ store, lease }) => isTrue(await store.analyzer.noteAttempt(lease, { id: '1-1', count: 1 })),
+  },
+  'withdraw-attempt': {
+    may: 'run',
+    call: ({ store }) => store.analyzer.withdrawAttempt(FLEET_PARTITION, { id: '1-1', count: 1 }),
+  },
+  commit: {
+    may: 'run',
+    async call({ store, lease, entries }) {
+      const commit = commitOf({ id: '0-0', offset: 0 }, entries, { keys: [keyUpdate('k')] })
+      isTrue((await store.analyzer.commit(lease, commit)).kind === 'ok')
+    },
+  },
+  'expired-timers': { may: 'run', call: ({ store }) => store.analyzer.expiredTimers(FLEET_PARTITION, 9) },
+  'due-notifications': { may: 'run', call: ({ store }) => store.alerts.dueNotifications(FLEET_PARTITION, 9) },
+  'record-notifications': {
+    may: 'run',
+    async call({ store, lease, alert }) {
+      const decision = { id: alert, notification: NOT_NOTIFIED, dueAt: 1, nextCheckAt: null, notify: 'firing' } as const
+      isTrue(await store.alerts.recordNotifications(lease, [decision]))
+    },
+  },
+  'note-delivered': {
+    may: 'run',
+    call: async ({ store, lease }) =>
+      isTrue(await store.alerts.noteDelivered(lease, { receiver: 'hook', upTo: '1-1', receivers: ['hook'] })),
+  },
+  'set-operator-state': {
+    may: 'run',
+    call: async ({ store, alert }) =>
+      isTrue(await store.alerts.setOperatorState(FLEET_PARTITION, alert, { acknowledged: NOTE }, 1)),
+  },
+  'save-storm': {
+    may: 'run',
+    call: async ({ store, lease }) =>
+      isTrue(await store.alerts.saveStorm(lease, { state: '{}', opening: null, end: null })),
+  },
+  'replace-rules': {
+    may: 'run',
+    async call({ store }) {
+      const change = { ...NOTE, version: 1, kind: 'storm_put', id: null, content: EMPTY_DOCUMENT.storm } as const
+      isTrue(await store.rules.replace({ ...EMPTY_DOCUMENT, version: 1 }, change))
+    },
+  },
+}
+
+async function outcomeOf(call: Promise<unknown>): Promise<unknown> {
+  return call.then(
+    () => 'run',
+    error => (String(error.message).startsWith('OOM ') ? 'be refused' : error),
+  )
+}
+
+/** A script that ran must have done its work. */
+function isTrue(done: boolean): void {
+  expect(done).toBe(true)
+}
+
 const SENTENCE = 'only appends are refused: analyzers continue, others take over, and reads work'
 
 describe.skipIf(!(await redisAvailable()))('at the memory limit of Redis', () => {
-  test(SENTENCE, async () => {
-    await using redis = await startRedis()
-    await expectOnlyAppendsRefused(redis.url, [redis])
+  let redis: RedisFixture
+  beforeAll(async () => {
+    redis = await startRedis()
+  })
+  afterAll(() => redis[Symbol.asyncDispose]())
+
+  test(SENTENCE, () => expectOnlyAppendsRefused(redis.url, [redis]))
+
+  test('what each script may do is declared', () => {
+    expect(Object.keys(AT_LIMIT).toSorted()).toEqual(scriptNames().toSorted())
+  })
+
+  test.each(scriptNames())('%s does what is declared for it', async name => {
+    await using stack = new AsyncDisposableStack()
+    const store = stack.use(await openOn(redis.url, `limit-${name}`))
+    const client = stack.adopt(rawClient(redis.url), one => one.disconnect())
+    const situation = await prepare(store)
+    const { may, call } = AT_LIMIT[name] ?? { may: 'undeclared', call: () => Promise.resolve() }
+    // A script that Redis has cached after the call is one that the call has sent.
+    await client.script('FLUSH', 'SYNC')
+    await limitMemory([redis], '1mb')
+    const outcome = await outcomeOf(call(situation))
+    await limitMemory([redis], '0')
+    if (may === 'be refused') expect(await outcomeOf(call(situation))).toBe('run')
+    expect([outcome, await client.script('EXISTS', readScript(name).sha)]).toEqual([may, [1]])
+  })
+
+  test('a script without a command that writes is declared as such, so it runs on replicas too', async () => {
+    await using stack = new AsyncDisposableStack()
+    const client = stack.adopt(rawClient(redis.url), one => one.disconnect())
+    for (const name of scriptNames()) {
+      const { lua } = readScript(name)
+      const commands = [...lua.matchAll(/redis\.p?call\('(\w+)'(?:, '(\w+)')?/g)].flatMap(
+        // Of a command with subcommands, each has its own flags.
+        ([, command = '', sub]) => (sub === undefined ? [command] : [command, `${command}|${sub}`]),
+      )
+      const infos = (await client.call('COMMAND', 'INFO', ...commands)) as ([string, number, string[]] | null)[]
+      const writes = infos.some(info => info?.[2].includes('write'))
+      expect([name, lua.startsWith('#!lua flags=no-writes\n')]).toEqual([name, !writes])
+    }
   })
 })
 

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=no-writes
 -- Purpose: reads the keys whose timer has expired.
 -- KEYS:    due of one partition
 -- ARGV:    at most how many

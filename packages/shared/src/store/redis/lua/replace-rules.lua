@@ -1,5 +1,6 @@
-#!lua
--- Purpose: replaces the rule document whose version is one less, and records the change.
+#!lua flags=allow-oom
+-- Purpose: replaces the rule document whose version is one less, and records the change. Bounded,
+--          and operators need it while memory is full: a mute, or a rule that needs less memory.
 -- KEYS:    document, changes of the rules
 -- ARGV:    version of the document before, version, document, change, most changes to keep
 -- Returns: 1, or 0 when another version is in force

@@ -1,5 +1,6 @@
-#!lua
+#!lua flags=allow-oom
 -- Purpose: stores what an operator did about a firing alert, and schedules a notification check.
+--          Small, and needed most while memory is full, so it may run then.
 -- KEYS:    alerts, alerts_firing, notices of one partition
 -- ARGV:    id, when to check, the acknowledgement, the snooze; '' keeps the one that is stored
 -- Returns: 1, or 0 when no such alert fires
