@@ -7,7 +7,7 @@ import type { StoreError } from './errors.ts'
 export interface GatewayStore {
   /**
    * Appends each batch as one entry, in order, and counts its samples as accepted, both or neither.
-   * Returns one outcome per batch. Does not reject.
+   * Returns one outcome per batch. Rejects only on a bug; then no outcome is known.
    */
   append(batches: readonly AppendBatch[]): Promise<AppendOutcome[]>
 

@@ -6,7 +6,7 @@ import type { RuleStore } from './rules.ts'
 /**
  * Everything the gateway and the analyzer need of a store. The testkit's store-contract holds the
  * implementations, store/redis and store/memory, to the same behaviour. Every method may reject
- * with a `StoreError`, whose kind says what is known of the outcome.
+ * with a `StoreError`, whose kind says what is known of the outcome. Any other error is a bug.
  */
 export interface Store extends AsyncDisposable {
   readonly partitions: number

@@ -148,6 +148,8 @@ function toCommitOutcome(reply: unknown): CommitOutcome {
     case 'type':
       // Something else was stored under the key. Nothing was written; only an operator can fix it.
       throw new StoreError(`the Redis key ${String(detail)} is not of the type that Tidemark needs`, { kind: 'fatal' })
+    default:
+      throw new TypeError(`commit.lua returned ${JSON.stringify(reply)}, which is no outcome of a commit`)
   }
 }
 
