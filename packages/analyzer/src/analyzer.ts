@@ -8,6 +8,7 @@ import type { Store } from '@tidemark/shared/store/ports/store'
 import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
 import type { AnalyzerConfig } from './config.ts'
+import { RowMemory } from './judging/row-memory.ts'
 import { RuleSource } from './judging/rule-source.ts'
 import { type AnalyzerMetrics, createAnalyzerMetrics } from './metrics.ts'
 import { createNotifyMetrics } from './notify/metrics.ts'
@@ -16,13 +17,19 @@ import { createReceivers } from './notify/receivers.ts'
 import { Ownership } from './ownership/ownership.ts'
 import { createTracing } from './partition/observe-commit.ts'
 import { RollbackWatch } from './partition/rollback-watch.ts'
-
+import { RunLimit } from './partition/run-limit.ts'
 import { createYield } from './partition/yielding.ts'
 import { ReadLoop } from './reading/read-loop.ts'
 import { repeat } from './repeat.ts'
 
 /** How often backlog and memory are measured for the metrics. */
 const MEASURE_MS = 1000
+
+/**
+ * Memory of the runs in progress, besides the windows. The analyzer's memory limit in k8s allows
+ * for it.
+ */
+const RUNS_BYTES_MAX = 64 * 1024 * 1024
 
 export interface AnalyzerOptions {
   readonly config: AnalyzerConfig
@@ -47,10 +54,11 @@ export function startAnalyzer({ config, store, log, registry, spans }: AnalyzerO
     threshold: config.THRESHOLD,
     windowMin: config.WINDOW_MIN,
     batchSamplesMax: config.BATCH_SAMPLES_MAX,
-    keysMax: Math.ceil(config.WINDOWS_MAX / partitions),
+    keysMax: Math.ceil((config.WINDOWS_MAX ?? Number.POSITIVE_INFINITY) / partitions),
     verdictsKept: config.VERDICTS_KEPT,
     alertWaitMs: config.ALERT_WAIT_MS,
   }
+  const memory = new RowMemory({ bytesMax: config.WINDOWS_BYTES_MAX })
   const rules = resources.use(
     new RuleSource({ ...context, store: store.rules, settings, pollMs: config.RULES_POLL_MS }),
   )
@@ -65,6 +73,8 @@ export function startAnalyzer({ config, store, log, registry, spans }: AnalyzerO
       settings,
       reading,
       rules,
+      memory,
+      runs: new RunLimit({ bytesMax: RUNS_BYTES_MAX }),
       yieldToOthers: createYield(),
       rollbacks: new RollbackWatch(),
       onTraced: createTracing({ metrics, log, spans, now: clock.wallMs }),
@@ -84,11 +94,11 @@ export function startAnalyzer({ config, store, log, registry, spans }: AnalyzerO
       resendMs: config.ALERT_RESEND_MS,
     }),
   )
-  const measure = () =>
-    measureBacklog(ownership, store, metrics).catch((error: unknown) => {
+  const measureAll = () =>
+    measure(ownership, store, metrics, memory).catch((error: unknown) => {
       log.debug({ err: error }, 'measuring the backlog failed')
     })
-  resources.use(repeat(measure, clock, MEASURE_MS))
+  resources.use(repeat(measureAll, clock, MEASURE_MS))
   return resources
 }
 
@@ -105,8 +115,9 @@ export function accountOf(backlogs: readonly Backlog[]) {
   return account
 }
 
-async function measureBacklog(ownership: Ownership, store: Store, metrics: AnalyzerMetrics): Promise<void> {
+async function measure(ownership: Ownership, store: Store, metrics: AnalyzerMetrics, memory: RowMemory): Promise<void> {
   const { workers } = ownership
+  metrics.windowsBytes.set(memory.bytes)
   metrics.windowsKept.set(workers.reduce((sum, { keyCount }) => sum + keyCount, 0))
   const backlogs = await store.analyzer.backlogs(workers.map(({ partition }) => partition))
   metrics.backlogSamples.set(backlogs.reduce((sum, { samples }) => sum + samples, 0))

@@ -46,8 +46,10 @@ export const analyzerSettings = z
     HEARTBEAT_MS: integer({ min: 50, max: 10_000 }).default(250),
     /** Samples per commit, unless a single entry has more. */
     BATCH_SAMPLES_MAX: integer({ min: 1, max: 20_000 }).default(8000),
-    /** Windows kept in memory for all partitions together, about 1 KiB each. */
-    WINDOWS_MAX: integer({ min: 1, max: 100_000_000 }).default(250_000),
+    /** Memory of the windows of all partitions together; one of 50 samples takes about 1.2 KiB. */
+    WINDOWS_BYTES_MAX: integer({ min: 1024 * 1024, max: 1024 ** 4 }).default(256 * 1024 * 1024),
+    /** Deprecated: limits the number of windows besides their memory. */
+    WINDOWS_MAX: integer({ min: 1, max: 100_000_000 }).optional(),
     /** Samples per partition whose verdicts are kept for their receipts. */
     VERDICTS_KEPT: integer({ min: 0, max: 10_000_000 }).default(20_000),
     RULES_POLL_MS: integer({ min: 10, max: 2000 }).default(500),

@@ -34,6 +34,10 @@ const COUNTERS = {
     'analyzer_windows_unreadable_total',
     'Unreadable stored windows; their keys started again empty.',
   ],
+  windowsEvicted: [
+    'analyzer_windows_evicted_total',
+    'Windows removed from memory to make room. They are read from Redis again when a sample of their key comes.',
+  ],
   alertsOpened: ['analyzer_alerts_opened_total', 'Alerts opened.', { kind: ALERT_KINDS, severity: SEVERITIES }],
   alertsResolved: ['analyzer_alerts_resolved_total', 'Alerts resolved, by reason.', { reason: ENDS }],
   samplesLate: ['analyzer_samples_late_total', 'Samples with a timestamp before that of an earlier one of their key.'],
@@ -55,6 +59,10 @@ const COUNTERS = {
   ],
   rulesUnreadable: ['analyzer_rules_unreadable_total', 'Unreadable rule versions; the previous one stayed in force.'],
   storeErrors: ['analyzer_store_errors_total', 'Store operations that failed.'],
+  faults: [
+    'analyzer_faults_total',
+    'Unexpected errors of the analyzer itself, which are bugs. After three of them an entry becomes a dead letter.',
+  ],
 } as const
 
 const GAUGES = {
@@ -62,6 +70,7 @@ const GAUGES = {
   partitions: ['analyzer_partitions', 'Total partitions.'],
   members: ['analyzer_members', 'Live analyzers, as seen by this one.'],
   windowsKept: ['analyzer_windows_kept', 'Windows in memory.'],
+  windowsBytes: ['analyzer_windows_bytes', 'Memory of the windows, which WINDOWS_BYTES_MAX bounds.'],
   backlogSamples: ['analyzer_backlog_samples', 'Samples accepted and not analysed yet, in the owned partitions.'],
   accountSamples: [
     'analyzer_account_samples',

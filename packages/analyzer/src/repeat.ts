@@ -1,5 +1,6 @@
 import type { Clock } from '@tidemark/shared/runtime/clock'
 import type { FailureLog } from '@tidemark/shared/runtime/logger'
+import { StoreError } from '@tidemark/shared/store/ports/errors'
 
 /**
  * Runs an action at once and again after each pause, until disposed of, which waits for a running
@@ -23,11 +24,14 @@ export function repeat(action: () => Promise<unknown>, clock: Clock, pauseMs: nu
 }
 
 export interface AttemptOptions {
-  readonly metrics: { readonly storeErrors: { inc(): void } }
+  readonly metrics: { readonly storeErrors: { inc(): void }; readonly faults?: { inc(): void } }
   readonly logFailure: FailureLog
 }
 
-/** Runs a store action. Returns false if it failed: counted, logged, for the caller to retry. */
+/**
+ * Runs a store action. Returns false if it failed: counted, logged, for the caller to retry. A bug is
+ * counted apart from failures of the store.
+ */
 export async function attempt(
   what: string,
   action: () => Promise<unknown>,
@@ -38,7 +42,8 @@ export async function attempt(
     await action()
     return true
   } catch (error) {
-    metrics.storeErrors.inc()
+    if (error instanceof StoreError) metrics.storeErrors.inc()
+    else metrics.faults?.inc()
     logFailure(error, `${what} failed`, fields)
     return false
   }

@@ -18,9 +18,11 @@ import { pino } from 'pino'
 import { Registry } from 'prom-client'
 import { expect, test } from 'vitest'
 import { Effects } from '../src/judging/effects.ts'
+import { RowMemory } from '../src/judging/row-memory.ts'
 import { createAnalyzerMetrics } from '../src/metrics.ts'
 import { PartitionWorker } from '../src/partition/partition-worker.ts'
 import { RollbackWatch } from '../src/partition/rollback-watch.ts'
+import { RunLimit } from '../src/partition/run-limit.ts'
 import { ReadLoop } from '../src/reading/read-loop.ts'
 
 /**
@@ -154,6 +156,8 @@ async function newOwner(world: World, name: string): Promise<Owner> {
     log,
     logFailure: () => {},
     rollbacks: new RollbackWatch(),
+    memory: new RowMemory({ bytesMax: Number.POSITIVE_INFINITY }),
+    runs: new RunLimit({ bytesMax: Number.POSITIVE_INFINITY }),
     reading,
     clock,
     yieldToOthers: async () => {},

@@ -15,6 +15,7 @@ import { describe, expect, test } from 'vitest'
 import { analyseRun, expireTimers, missingKeys } from './analyse.ts'
 import type { Effects } from './effects.ts'
 import type { AnalyseOptions } from './entry-analysis.ts'
+import { RowMemory } from './row-memory.ts'
 import { takeRun } from './run.ts'
 import { SHADOW, Windows } from './windows.ts'
 
@@ -57,7 +58,8 @@ type Stored = Map<string, StoredWindow>
  * discards its memory after each run.
  */
 function work(entries: readonly Entry[], options: AnalyseOptions & { samplesMax: number; losesMemory?: boolean }) {
-  let windows = new Windows({ keysMax: 100 })
+  const memory = new RowMemory({ bytesMax: Number.POSITIVE_INFINITY })
+  let windows = new Windows({ memory, keysMax: 100 })
   const stored: Stored = new Map()
   const effects: Effects[] = []
   const analyses: Analysis[] = []
@@ -77,7 +79,7 @@ function work(entries: readonly Entry[], options: AnalyseOptions & { samplesMax:
     analyses.push(...done.verdicts.flatMap(one => analysesIn({ ...one, samples: texts.get(one.id) ?? '' }, 3)))
     effects.push(done)
     checkpoint = run.to
-    if (options.losesMemory) windows = new Windows({ keysMax: 100 })
+    if (options.losesMemory) windows = new Windows({ memory, keysMax: 100 })
   }
   return { windows, stored, effects, analyses, offset: checkpoint.offset }
 }

@@ -1,13 +1,14 @@
 import { Judge } from '@tidemark/shared/detection/judge'
-import { TIMER } from '@tidemark/shared/detection/key-row'
+import { rowShape, TIMER } from '@tidemark/shared/detection/key-row'
 import { DEFAULT_POLICY, NO_POLICY, type RuleSet } from '@tidemark/shared/detection/rules/rule-set'
 import { SAMPLE_STRIDE } from '@tidemark/shared/sample/entry'
 import { entryTimeMs } from '@tidemark/shared/sample/receipt'
 import { encodeAnalysis } from '@tidemark/shared/verdict/encoding'
 import { Effects } from './effects.ts'
 import { type AnalyseOptions, EntryAnalysis } from './entry-analysis.ts'
+import { KEY_BYTES, rowBytes, type Slot } from './row-memory.ts'
 import type { ReadableEntry, Run } from './run.ts'
-import { NO_SLOT, SHADOW, type Slot, type Windows } from './windows.ts'
+import { NO_SLOT, SHADOW, type Windows } from './windows.ts'
 
 /**
  * Finds the slots of a run's keys and applies the rules to them; returns the keys not in memory.
@@ -172,6 +173,21 @@ export function expireTimers(keys: readonly string[], now: number, windows: Wind
     effects.keys.push({ key, window: windows.encodeUpdate(slot), analysis: null })
   }
   return effects
+}
+
+const keyBytesOfRules = new WeakMap<RuleSet, number>()
+
+/** Returns the most memory that a key's windows can take by these rules. */
+export function keyBytesMax(rules: RuleSet): number {
+  let bytes = keyBytesOfRules.get(rules)
+  if (bytes === undefined) {
+    const rows = rules.policies.map(({ window, detector, silence }) =>
+      rowBytes(rowShape(window, detector, silence !== null)),
+    )
+    bytes = (KEY_BYTES + rows.reduce((most, one) => Math.max(most, one), 0)) * (rules.hasShadows ? 2 : 1)
+    keyBytesOfRules.set(rules, bytes)
+  }
+  return bytes
 }
 
 const judgesOfRules = new WeakMap<RuleSet, Judge[]>()

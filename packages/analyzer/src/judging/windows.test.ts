@@ -9,13 +9,14 @@ import { decodeWindow, type StoredWindow } from '@tidemark/shared/detection/wind
 import { VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { type Slot, Windows } from './windows.ts'
+import { RowMemory, type Slot } from './row-memory.ts'
+import { Windows } from './windows.ts'
 
 const CAPACITY = 5
 const SHAPE = rowShape(CAPACITY, 'zscore', false)
 
-function newWindows(keysMax = 1000): Windows {
-  return new Windows({ keysMax })
+function newWindows(keysMax = 1000, memory = new RowMemory({ bytesMax: Number.POSITIVE_INFINITY })): Windows {
+  return new Windows({ memory, keysMax })
 }
 
 /** Adds a sample; the oldest leaves a full window. */

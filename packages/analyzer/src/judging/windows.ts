@@ -20,10 +20,10 @@ import {
 } from '@tidemark/shared/detection/window-row'
 import type { WindowUpdate } from '@tidemark/shared/store/ports/commit'
 import { VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
+import { KEY_BYTES, type RowMemory, type RowOwner, rowBytes, type Slot } from './row-memory.ts'
 
-/** Rows per slab. Slabs never move: doubling one array would briefly triple its memory. */
-const SLAB_SHIFT = 8
-const SLAB_ROWS = 1 << SLAB_SHIFT
+/** Slots at first; their number doubles when they are used up. */
+const SLOTS_MIN = 256
 
 /** Samples in a tail. Longer ones cost more, shorter ones need more rows; 12 and 20 are equal. */
 const TAIL_MAX = 16
@@ -40,44 +40,42 @@ export const SHADOW = '\u0001'
 /** The shape of a view that shows no row yet. */
 const ANY_SHAPE = rowShape(VERDICT_DEFAULTS.window, 'zscore', false)
 
-/** The place of a key's row in memory. Valid until the next `evict`, `drop` or `clear`. */
-export type Slot = number
-
+/** No place in memory. A slot is valid until the next `evict`, `drop` or `clear`. */
 export const NO_SLOT: Slot = -1
 
-interface Pool {
-  readonly shape: RowShape
-  readonly slabs: Float64Array[]
-  readonly free: number[]
-  used: number
+export interface WindowsOptions {
+  /** Shared by all partitions. */
+  readonly memory: RowMemory
+  /** Windows of the partition in memory. */
+  readonly keysMax: number
 }
 
 /**
- * The windows of one partition's keys: rows as key-row.ts lays them out, in slabs of float64s. A
- * key costs its row and a map entry (about 1.1 KiB with a window of 50).
+ * The windows of one partition's keys, with their rows in the memory of all partitions.
  *
  * It is a cache of Redis with second-chance eviction: each use after the first marks a row, and the
  * hand evicts the first row not used since it last passed, so keys seen once evict each other.
  */
-export class Windows {
+export class Windows implements RowOwner, Disposable {
+  readonly #memory: RowMemory
   readonly #keysMax: number
+  /** Bytes of the partition's keys and rows. */
+  #bytes = 0
   readonly #slots = new Map<string, Slot>()
   readonly #keys: (string | undefined)[] = []
   readonly #freeSlots: Slot[] = []
-  readonly #pools: Pool[] = []
-  readonly #poolOfShape = new Map<RowShape, number>()
   /** By slot: its pool, and its row there. */
-  #pool = new Uint16Array(SLAB_ROWS)
-  #row = new Int32Array(SLAB_ROWS)
+  #pool = new Uint16Array(SLOTS_MIN)
+  #row = new Int32Array(SLOTS_MIN)
   /** By slot: the policies in force and in shadow, and the version of the rules. */
-  #policy = new Int32Array(SLAB_ROWS)
-  #shadow = new Int32Array(SLAB_ROWS)
-  #version = new Int32Array(SLAB_ROWS)
-  #isUsed = new Uint8Array(SLAB_ROWS)
+  #policy = new Int32Array(SLOTS_MIN)
+  #shadow = new Int32Array(SLOTS_MIN)
+  #version = new Int32Array(SLOTS_MIN)
+  #isUsed = new Uint8Array(SLOTS_MIN)
   /** By slot: the row's count of pushed values when it was last written, or NO_ROW. */
-  #rowPushed = new Float64Array(SLAB_ROWS)
+  #rowPushed = new Float64Array(SLOTS_MIN)
   /** By slot: the number of the `beginUpdates` since which it was last updated. */
-  #updatedIn = new Float64Array(SLAB_ROWS)
+  #updatedIn = new Float64Array(SLOTS_MIN)
   #updates = 0
   /** Updates are encoded here one after another; when it is full, it is replaced. */
   #encoded = new Float64Array(UPDATES_LENGTH)
@@ -88,8 +86,15 @@ export class Windows {
   #hand = 0
   #unreadable = 0
 
-  constructor({ keysMax }: { readonly keysMax: number }) {
+  constructor({ memory, keysMax }: WindowsOptions) {
+    this.#memory = memory
     this.#keysMax = keysMax
+    memory.join(this)
+  }
+
+  [Symbol.dispose](): void {
+    this.clear()
+    this.#memory.leave(this)
   }
 
   get keyCount(): number {
@@ -182,16 +187,22 @@ export class Windows {
     return { kind: isTail ? 'tail' : 'row', bytes }
   }
 
-  /** Evicts rows until no more than `keysMax` are left. */
-  evict(): void {
-    while (this.#slots.size > this.#keysMax) {
+  /** Evicts keys beyond the limits of number and memory; returns how many. */
+  evict(): number {
+    let evicted = 0
+    while (this.#isOver()) {
       const slot = this.#hand
       this.#hand = (this.#hand + 1) % this.#keys.length
       const key = this.#keys[slot]
       if (key === undefined) continue
-      if (this.#isUsed[slot] === 1) this.#isUsed[slot] = 0
-      else this.#remove(key, slot)
+      if (this.#isUsed[slot] === 1) {
+        this.#isUsed[slot] = 0
+      } else {
+        this.#remove(key, slot)
+        evicted++
+      }
     }
+    return evicted
   }
 
   drop(key: string): void {
@@ -200,12 +211,19 @@ export class Windows {
   }
 
   clear(): void {
-    this.#slots.clear()
+    for (const [key, slot] of this.#slots) this.#remove(key, slot)
     this.#keys.length = 0
     this.#freeSlots.length = 0
-    this.#pools.length = 0
-    this.#poolOfShape.clear()
     this.#hand = 0
+  }
+
+  moved(slot: Slot, row: number): void {
+    this.#row[slot] = row
+  }
+
+  #isOver(): boolean {
+    const { size } = this.#slots
+    return size > this.#keysMax || (size > 0 && this.#memory.isOver(this.#bytes))
   }
 
   #resolve(slot: Slot, rules: RuleSet): void {
@@ -221,19 +239,15 @@ export class Windows {
     const pool = this.#pool[slot] as number
     const row = this.#row[slot] as number
     const from = this.#locate(slot, this.#otherView)
+    this.#bytes -= rowBytes(from.shape)
     this.#place(slot, shape)
     copyRow(from, this.row(slot))
-    this.#pools[pool]?.free.push(row)
+    this.#memory.free(pool, row)
     this.#rowPushed[slot] = NO_ROW
   }
 
   #locate(slot: Slot, view: KeyRow): KeyRow {
-    const { shape, slabs } = this.#pools[this.#pool[slot] as number] as Pool
-    const row = this.#row[slot] as number
-    view.rows = slabs[row >> SLAB_SHIFT] as Float64Array
-    view.start = (row & (SLAB_ROWS - 1)) * shape.length
-    view.shape = shape
-    return view
+    return this.#memory.locate(this.#pool[slot] as number, this.#row[slot] as number, view)
   }
 
   #newSlot(key: string, shape: RowShape): Slot {
@@ -247,23 +261,23 @@ export class Windows {
     this.#shadow[slot] = NO_POLICY
     this.#updatedIn[slot] = 0
     this.#slots.set(key, slot)
+    this.#addKeyBytes(key, 1)
     this.#place(slot, shape)
     return slot
   }
 
   /** Gives a slot a row of a shape, with stale content. */
   #place(slot: Slot, shape: RowShape): void {
-    let number = this.#poolOfShape.get(shape)
-    if (number === undefined) {
-      number = this.#pools.length
-      this.#pools.push({ shape, slabs: [], free: [], used: 0 })
-      this.#poolOfShape.set(shape, number)
-    }
-    const pool = this.#pools[number] as Pool
-    const row = pool.free.pop() ?? pool.used++
-    if (row === pool.slabs.length * SLAB_ROWS) pool.slabs.push(new Float64Array(SLAB_ROWS * shape.length))
-    this.#pool[slot] = number
-    this.#row[slot] = row
+    const pool = this.#memory.poolOf(shape)
+    this.#pool[slot] = pool
+    this.#row[slot] = this.#memory.place(pool, this, slot)
+    this.#bytes += rowBytes(shape)
+  }
+
+  #addKeyBytes(key: string, sign: 1 | -1): void {
+    const bytes = sign * (KEY_BYTES + key.length)
+    this.#bytes += bytes
+    this.#memory.addKeyBytes(bytes)
   }
 
   #grow(): void {
@@ -283,7 +297,9 @@ export class Windows {
   }
 
   #remove(key: string, slot: Slot): void {
-    this.#pools[this.#pool[slot] as number]?.free.push(this.#row[slot] as number)
+    this.#bytes -= rowBytes(this.row(slot).shape)
+    this.#memory.free(this.#pool[slot] as number, this.#row[slot] as number)
+    this.#addKeyBytes(key, -1)
     this.#slots.delete(key)
     this.#keys[slot] = undefined
     this.#freeSlots.push(slot)

@@ -1,9 +1,15 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { assignedTo } from './assignment.ts'
+import { Assignment } from './assignment.ts'
 
 const member = fc.stringMatching(/^[a-z0-9-]{1,20}$/)
 const members = fc.uniqueArray(member, { minLength: 1, maxLength: 20 })
+
+/** By an assignment that has computed nothing yet. */
+function assignedTo(member: string, members: readonly string[], partitions: number): number[] {
+  return new Assignment(partitions).of(member, members)
+}
+
 const partitions = fc.integer({ min: 1, max: 64 })
 
 describe('assignment', () => {
@@ -50,5 +56,48 @@ describe('assignment', () => {
 
   test('gives nothing to an analyzer that is not a member', () => {
     expect(assignedTo('stranger', ['a', 'b'], 16)).toEqual([])
+  })
+
+  test('is the same however the members changed before', () => {
+    fc.assert(
+      fc.property(fc.array(members, { maxLength: 8 }), partitions, (changes, partitions) => {
+        const kept = new Assignment(partitions)
+        for (const members of changes) {
+          for (const one of members) expect(kept.of(one, members)).toEqual(assignedTo(one, members, partitions))
+        }
+      }),
+    )
+  })
+
+  test('is that of the version before, so that a rolling upgrade moves nothing', () => {
+    expect(assignedTo('analyzer-1', ['analyzer-0', 'analyzer-1', 'analyzer-2'], 16)).toEqual([2, 3, 10, 11, 12])
+  })
+
+  test('hashes each member once for each partition, not at each heartbeat', () => {
+    let hashes = 0
+    const assignment = new Assignment(1024, (partition, member) => {
+      hashes++
+      return (partition * 31 + member.length * 17 + member.charCodeAt(member.length - 1)) % 997
+    })
+    const ninety = Array.from({ length: 90 }, (_, i) => `analyzer-${i}`)
+    for (let heartbeat = 0; heartbeat < 100; heartbeat++) assignment.of('analyzer-7', [...ninety])
+    expect(hashes).toBe(1024 * 90)
+    assignment.of('analyzer-7', [...ninety, 'new'])
+    expect(hashes).toBe(1024 * 91)
+    assignment.of('analyzer-7', ninety.slice(1))
+    expect(hashes).toBe(1024 * 91)
+  })
+
+  test('costs a heartbeat of 1,024 partitions and 90 members next to nothing', () => {
+    const ninety = Array.from({ length: 90 }, (_, i) => `analyzer-${i}`)
+    const assignment = new Assignment(1024)
+    const msOf = (): number => {
+      const begin = performance.now()
+      assignment.of('analyzer-7', [...ninety])
+      return performance.now() - begin
+    }
+    const first = msOf()
+    const others = Array.from({ length: 20 }, msOf).toSorted((a, b) => a - b)
+    expect(others[10]).toBeLessThan(first / 20)
   })
 })

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { Lease } from '@tidemark/shared/store/ports/lease'
 import { PartitionWorker, type PartitionWorkerOptions } from '../partition/partition-worker.ts'
 import { attempt, repeat } from '../repeat.ts'
-import { assignedTo } from './assignment.ts'
+import { Assignment } from './assignment.ts'
 
 /** The share of its TTL in which a lease is trusted: clocks run at different speeds. */
 const TRUSTED_SHARE = 0.8
@@ -35,10 +35,12 @@ export class Ownership {
   readonly #options: OwnershipOptions
   readonly #owned = new Map<number, Owned>()
   readonly #heartbeats: AsyncDisposable
+  readonly #assignment: Assignment
   #renewedAt = 0
 
   constructor(options: OwnershipOptions) {
     this.#options = options
+    this.#assignment = new Assignment(options.partitions)
     this.#heartbeats = repeat(() => this.#beat(), options.clock, options.heartbeatMs)
   }
 
@@ -70,10 +72,10 @@ export class Ownership {
   }
 
   async #rebalance(): Promise<void> {
-    const { store, member, partitions, leaseTtlMs, metrics, clock } = this.#options
+    const { store, member, leaseTtlMs, metrics, clock } = this.#options
     const members = await store.heartbeat(member, leaseTtlMs)
     metrics.members.set(members.length)
-    const assigned = new Set(assignedTo(member, members, partitions))
+    const assigned = new Set(this.#assignment.of(member, members))
     for (const owned of this.#owned.values()) {
       const { worker, trustedUntil } = owned
       if (worker.isLost || clock.monotonicMs() > trustedUntil) void this.#abandon(owned)

@@ -6,6 +6,9 @@ import type { Logger } from 'pino'
 /** After this many attempts that ended with a crash, an entry becomes a dead letter. */
 export const ATTEMPTS_MAX = 3
 
+/** Characters of an error in the reason of a dead letter. */
+const ERROR_LENGTH_MAX = 300
+
 interface AttemptsOptions {
   readonly store: Pick<AnalyzerStore, 'noteAttempt' | 'withdrawAttempt'>
   readonly lease: Lease
@@ -17,6 +20,8 @@ export class Attempts {
   readonly #options: AttemptsOptions
   /** The attempt that began and was neither committed nor withdrawn. */
   #begun: Attempt | undefined
+  /** Of this process; the crashes of others left none. */
+  #lastError: string | undefined
 
   constructor(options: AttemptsOptions) {
     this.#options = options
@@ -33,6 +38,18 @@ export class Attempts {
   /** The commit ended the attempt: the store removes it with the commit. */
   end(): void {
     this.#begun = undefined
+  }
+
+  /** The attempt ended as a crash would: it stays in the store, and the next one counts on. */
+  fail(error: unknown): void {
+    this.#begun = undefined
+    this.#lastError = String(error).slice(0, ERROR_LENGTH_MAX)
+  }
+
+  /** Why an entry that was attempted so often becomes a dead letter. */
+  reasonAfter(count: number): string {
+    const what = `poison entry: its analyzer crashed ${count} times while processing it`
+    return this.#lastError === undefined ? what : `${what}; the last error: ${this.#lastError}`
   }
 
   /** Withdraws an attempt that failed without a crash. If this fails, the next call retries it. */

@@ -10,20 +10,20 @@ import { StoreError } from '@tidemark/shared/store/ports/errors'
 import type { Lease } from '@tidemark/shared/store/ports/lease'
 import type { VerdictSettings } from '@tidemark/shared/verdict/analysis'
 import type { Context } from '../context.ts'
-import { analyseRun, expireTimers, missingKeys } from '../judging/analyse.ts'
+import { analyseRun, expireTimers, keyBytesMax, missingKeys } from '../judging/analyse.ts'
 import type { Effects } from '../judging/effects.ts'
+import type { RowMemory } from '../judging/row-memory.ts'
 import type { RuleSource } from '../judging/rule-source.ts'
 import { deadLetterRun, entriesAfter, type Run, takeRun } from '../judging/run.ts'
 import { Windows } from '../judging/windows.ts'
+import { bytesOf } from '../reading/entry-sizes.ts'
 import type { EntryConsumer, ReadLoop } from '../reading/read-loop.ts'
 import { ATTEMPTS_MAX, Attempts } from './attempts.ts'
 import { KeptEntries } from './kept-entries.ts'
 import { type ObserveOptions, observeCommit, observeEffects } from './observe-commit.ts'
 import type { RollbackWatch } from './rollback-watch.ts'
+import type { RunLimit } from './run-limit.ts'
 import type { Yield } from './yielding.ts'
-
-/** Pending entries per read during recovery. */
-const PENDING_COUNT = 100
 
 const BACKOFF = { minMs: 20, maxMs: 2000 }
 
@@ -38,6 +38,9 @@ const TIMER_KEYS_MAX = 1000
 
 /** The current batch and the next one, so that worker and reader do not wait for each other. */
 const QUEUE_BATCHES = 2
+
+/** Bytes of the rows that one run may touch, unless its first entry alone touches more. */
+const RUN_BYTES_MAX = 16 * 1024 * 1024
 
 /** A batch of this size yields the event loop first; a smaller one hardly delays others. */
 const YIELD_SAMPLES = 1000
@@ -62,6 +65,10 @@ export interface PartitionWorkerOptions extends Context, ObserveOptions {
   readonly store: AnalyzerStore
   readonly settings: WorkerSettings
   readonly reading: ReadLoop
+  /** Of the windows of all partitions. */
+  readonly memory: RowMemory
+  /** Of the runs of all partitions. */
+  readonly runs: RunLimit
   readonly rules: Rules
   readonly rollbacks: RollbackWatch
   /** Whether the lease is certainly still held, by the clock of this process. */
@@ -78,9 +85,10 @@ export interface PartitionWorkerOptions extends Context, ObserveOptions {
  *     stopping    commits the current batch, leaves the queue pending for the next owner, then ends
  *     lost        another process may own the partition: writes nothing any more, then ends
  *
- * It goes from steady back to recovering when memory and Redis may differ: after a failed read or a
- * commit that is stale or finds a gap. A commit with an unknown outcome is repeated: the store
- * applies it only once.
+ * It goes from steady back to recovering when memory and Redis may differ: after a failed read, a
+ * commit that is stale or finds a gap, or a bug. A commit with an unknown outcome is repeated: the
+ * store applies it only once. Any other request that the store does not fulfil changes nothing, so
+ * memory stays and the request is repeated.
  */
 export class PartitionWorker implements EntryConsumer {
   readonly partition: number
@@ -94,6 +102,8 @@ export class PartitionWorker implements EntryConsumer {
   #rules: RuleSet
   /** By the monotonic clock. */
   #timersCheckedAt = Number.NEGATIVE_INFINITY
+  /** Of the run in progress. */
+  #permit: Disposable | undefined
   /** Entries after the checkpoint, each after the one before. */
   #queue: Entry[] = []
   /** The last entry queued since the checkpoint was loaded; before that, the checkpoint. */
@@ -111,7 +121,7 @@ export class PartitionWorker implements EntryConsumer {
     const { lease, settings, rules, metrics } = options
     this.#options = options
     this.partition = lease.partition
-    this.#windows = new Windows({ keysMax: settings.keysMax })
+    this.#windows = new Windows({ memory: options.memory, keysMax: settings.keysMax })
     this.#attempts = new Attempts(options)
     this.#kept = new KeptEntries(settings.verdictsKept)
     this.#rules = rules.current
@@ -123,6 +133,10 @@ export class PartitionWorker implements EntryConsumer {
   get takesEntries(): boolean {
     const { batchSamplesMax } = this.#options.settings
     return this.#state === 'steady' && sampleCountOf(this.#queue) < QUEUE_BATCHES * batchSamplesMax
+  }
+
+  get queuedBytes(): number {
+    return this.#queue.reduce((sum, entry) => sum + bytesOf(entry), 0)
   }
 
   get keyCount(): number {
@@ -166,7 +180,7 @@ export class PartitionWorker implements EntryConsumer {
   }
 
   async #work(): Promise<void> {
-    const { logFailure, metrics, clock } = this.#options
+    const { clock } = this.#options
     let failures = 0
     while (!this.#is('stopping', 'lost')) {
       try {
@@ -174,16 +188,35 @@ export class PartitionWorker implements EntryConsumer {
         else await this.#workOnQueue()
         failures = 0
       } catch (error) {
-        if (error instanceof StoreError) metrics.storeErrors.inc()
-        if (error instanceof StoreError || error instanceof MemoryOutdated) await this.#attempts.withdraw()
         failures++
-        logFailure(error, 'processing the partition failed; recovering', { partition: this.partition, failures })
-        this.recover()
+        await this.#onFailure(error, failures)
         await clock.pause(backoffMs(failures, BACKOFF, clock.random), this.#end.signal)
+      } finally {
+        this.#leaveRun()
       }
     }
     await this.#attempts.withdraw()
     await this.#discardMemory()
+    this.#windows[Symbol.dispose]()
+  }
+
+  async #onFailure(error: unknown, failures: number): Promise<void> {
+    const { log, logFailure, metrics } = this.#options
+    const { partition } = this
+    if (error instanceof StoreError) {
+      metrics.storeErrors.inc()
+      await this.#attempts.withdraw()
+      logFailure(error, 'a request to the store failed; retrying', { partition, failures })
+    } else if (error instanceof MemoryOutdated) {
+      await this.#attempts.withdraw()
+      logFailure(error, 'processing the partition failed; recovering', { partition, failures })
+      this.recover()
+    } else {
+      metrics.faults.inc()
+      this.#attempts.fail(error)
+      log.error({ err: error, partition, failures }, 'a bug stopped the partition; recovering')
+      this.recover()
+    }
   }
 
   async #discardMemory(): Promise<void> {
@@ -211,8 +244,9 @@ export class PartitionWorker implements EntryConsumer {
 
     let after = ENTRY_ID_ZERO
     while (this.#is('recovering')) {
-      const pending = await store.readPending(this.partition, after, PENDING_COUNT)
+      const pending = await store.readPending(this.partition, after, reading.pageSize)
       if (!this.#is('recovering')) return
+      reading.learn(pending)
       this.#detectRollback(pending)
       const last = pending.at(-1)
       if (last === undefined) {
@@ -231,22 +265,22 @@ export class PartitionWorker implements EntryConsumer {
 
   /** Processes pending entries: one by one after a crash, since one may be a poison entry. */
   async #workOnPending(pending: readonly Entry[], attempt: Attempt | undefined): Promise<void> {
-    const { settings } = this.#options
     let rest = pending
     for (let [head] = rest; head !== undefined && this.#is('recovering'); [head] = rest) {
       const attempts = attempt?.id === head.id ? attempt.count : 0
       let run: Run
       if (attempts >= ATTEMPTS_MAX) {
-        const reason = `poison entry: its analyzer crashed ${attempts} times while processing it`
-        run = deadLetterRun(head, this.#checkpoint, reason)
+        run = deadLetterRun(head, this.#checkpoint, this.#attempts.reasonAfter(attempts))
       } else if (await this.#attempts.begin(head.id, attempts + 1)) {
-        run = takeRun(attempt === undefined ? rest : [head], this.#checkpoint, settings.batchSamplesMax)
+        run = takeRun(attempt === undefined ? rest : [head], this.#checkpoint, this.#runSamplesMax)
       } else {
         this.#state = 'lost'
         return
       }
       rest = rest.slice(run.entries.length)
-      await this.#commitRun(run)
+      const begin = this.#options.clock.monotonicMs()
+      await this.#prepare(run)
+      await this.#commitRun(run, begin)
     }
   }
 
@@ -259,11 +293,17 @@ export class PartitionWorker implements EntryConsumer {
   }
 
   async #workOnQueue(): Promise<void> {
-    const { store, rules, reading, settings, yieldToOthers, clock } = this.#options
-    if (this.#redelivered.length > 0) await store.acknowledge(this.partition, this.#redelivered.splice(0))
+    const { store, rules, reading, metrics, yieldToOthers, clock } = this.#options
+    if (this.#redelivered.length > 0) {
+      const ids = [...this.#redelivered]
+      await store.acknowledge(this.partition, ids)
+      this.#redelivered.splice(0, ids.length)
+    }
     await this.#adoptRules(rules.current)
     if (clock.monotonicMs() - this.#timersCheckedAt >= TIMER_CHECK_MS) {
       this.#timersCheckedAt = clock.monotonicMs()
+      // Other partitions may need the memory that this one has beyond its share.
+      metrics.windowsEvicted.inc(this.#windows.evict())
       await this.#expireTimers()
     }
     if (this.#queue.length === 0) {
@@ -274,10 +314,12 @@ export class PartitionWorker implements EntryConsumer {
       await yieldToOthers()
       if (!this.#is('steady')) return
     }
-    const run = takeRun(this.#queue, this.#checkpoint, settings.batchSamplesMax)
+    const begin = clock.monotonicMs()
+    const run = takeRun(this.#queue, this.#checkpoint, this.#runSamplesMax)
+    await this.#prepare(run)
     this.#queue = this.#queue.slice(run.entries.length)
     reading.wake()
-    await this.#commitRun(run)
+    await this.#commitRun(run, begin)
   }
 
   /**
@@ -297,14 +339,35 @@ export class PartitionWorker implements EntryConsumer {
     if (isStuck) throw new MemoryOutdated(`entry ${oldest} is in the backlog and was not delivered`)
   }
 
-  async #commitRun(run: Run): Promise<void> {
-    const { clock } = this.#options
-    const begin = clock.monotonicMs()
+  /** Samples of a run: fewer than the setting if rules make rows so large. */
+  get #runSamplesMax(): number {
+    const { batchSamplesMax } = this.#options.settings
+    return Math.min(batchSamplesMax, Math.max(1, Math.floor(RUN_BYTES_MAX / keyBytesMax(this.#rules))))
+  }
+
+  /** Waits until there is memory for the windows of so many keys and their commit. */
+  async #enterRun(keys: number): Promise<void> {
+    this.#leaveRun()
+    this.#permit = await this.#options.runs.enter(keys * keyBytesMax(this.#rules))
+  }
+
+  #leaveRun(): void {
+    this.#permit?.[Symbol.dispose]()
+    this.#permit = undefined
+  }
+
+  /** Waits for memory, then loads the windows of a run that are missing. Changes no window. */
+  async #prepare(run: Run): Promise<void> {
+    await this.#enterRun(run.analysed)
     for (;;) {
       const missing = missingKeys(run, this.#windows, this.#rules)
       if (missing.length === 0) break
       await this.#load(missing)
     }
+  }
+
+  async #commitRun(run: Run, begin: number): Promise<void> {
+    const { metrics, clock } = this.#options
     const effects = analyseRun(run, this.#windows, this.#analyseOptions())
     const applied = run.readable.map(({ id, count }) => ({ id, samples: count }))
     const outcome = await this.#commit({ ...this.#commitOf(run, effects), keepFrom: this.#kept.keepFrom(applied) })
@@ -315,7 +378,8 @@ export class PartitionWorker implements EntryConsumer {
     this.#checkpoint = run.to
     this.#kept.add(applied)
     this.#attempts.end()
-    this.#windows.evict()
+    metrics.windowsEvicted.inc(this.#windows.evict())
+    this.#leaveRun()
     const tookMs = clock.monotonicMs() - begin
     observeCommit({ partition: this.partition, run, outcome, tookMs }, effects, this.#options)
   }
@@ -326,6 +390,7 @@ export class PartitionWorker implements EntryConsumer {
     const { now, keys } = await store.expiredTimers(this.partition, TIMER_KEYS_MAX)
     if (keys.length === 0 || !this.#is('steady')) return
     const requiresDrained = this.#queue.length === 0
+    await this.#enterRun(keys.length)
     await this.#load(keys.filter(key => this.#windows.use(key) === undefined))
     const time = requiresDrained ? now : entryTimeMs(this.#checkpoint.id)
     const effects = expireTimers(keys, time, this.#windows, this.#analyseOptions())
@@ -339,7 +404,7 @@ export class PartitionWorker implements EntryConsumer {
     }
     if (outcome.kind !== 'ok') throw new MemoryOutdated(`the timers could not be expired: ${JSON.stringify(outcome)}`)
     observeEffects(metrics, effects)
-    this.#windows.evict()
+    metrics.windowsEvicted.inc(this.#windows.evict())
   }
 
   #commitOf({ readable, traced, ...run }: Run, { keys, anomalies, verdicts, ruleEffects }: Effects): Commit {
@@ -388,7 +453,11 @@ export class PartitionWorker implements EntryConsumer {
         log.warn({ partition: this.partition }, 'lost the lease of the partition; another process owns it')
         break
       } catch (error) {
+        // A bug would fail each time.
+        if (!(error instanceof StoreError)) throw error
         metrics.commits.inc({ result: 'failed' })
+        // It waits for an operator, and the other partitions must not wait too.
+        if (error.kind === 'fatal') this.#leaveRun()
         logFailure(error, 'the commit failed; retrying', { partition: this.partition, attempt })
         await clock.pause(backoffMs(attempt, BACKOFF, clock.random))
       }

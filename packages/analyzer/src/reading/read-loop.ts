@@ -1,16 +1,28 @@
 import type { Entry } from '@tidemark/shared/sample/entry'
 import type { AnalyzerStore } from '@tidemark/shared/store/ports/analyzer'
+import { StoreError } from '@tidemark/shared/store/ports/errors'
 import type { Context } from '../context.ts'
+import { EntrySizes } from './entry-sizes.ts'
 
 /** The longest blocking read of all partitions: bounds the delay by a lost interruption. */
 const BLOCK_MS = 1000
 
-/** The longest blocking read while a partition with a full queue is left out. */
+/** The longest blocking read while a partition is left out. */
 const BLOCK_BUSY_MS = 5
 
-/** Samples per partition and read, converted to entries by their recent size. */
+/** Samples and entries of each partition in one read, by the recent size of entries. */
 const READ_SAMPLES = 8000
 const READ_ENTRIES_MAX = 500
+
+/** Bytes of all partitions in one read, by the recent size of entries. */
+const READ_BYTES = 16 * 1024 * 1024
+
+/** Bytes in the queues of all partitions, beyond which only those with an empty one are read. */
+const QUEUED_BYTES_MAX = 64 * 1024 * 1024
+
+/** One page of a partition's pending entries. */
+const PAGE = { samples: 8000, bytes: 2 * 1024 * 1024 }
+const PAGE_ENTRIES_MAX = 100
 
 const FAILURE_PAUSE_MS = 100
 
@@ -18,6 +30,8 @@ export interface EntryConsumer {
   readonly partition: number
   /** Whether it accepts entries: its queue has room. */
   readonly takesEntries: boolean
+  /** About the bytes of the entries in its queue. */
+  readonly queuedBytes: number
   offer(entries: readonly Entry[]): void
   /** Called after a failed read: entries may have been delivered and lost on the way. */
   recover(): void
@@ -35,7 +49,9 @@ export class ReadLoop implements AsyncDisposable {
   #reading: { partitions: ReadonlySet<number>; end: Promise<void> } | undefined
   /** Ends the wait for a consumer that accepts entries. */
   #resume: () => void = () => undefined
-  #samplesPerEntry = 1
+  readonly #sizes = new EntrySizes()
+  /** The partition that the next read begins with, if one read cannot take all. */
+  #nextPartition = 0
   readonly #stop = new AbortController()
   readonly #done: Promise<void>
 
@@ -56,6 +72,16 @@ export class ReadLoop implements AsyncDisposable {
     this.#resume()
   }
 
+  /** The number of pending entries to read at once. */
+  get pageSize(): number {
+    return Math.min(PAGE_ENTRIES_MAX, Math.max(1, this.#sizes.countWithin(PAGE)))
+  }
+
+  /** Records the sizes of entries that were read elsewhere. */
+  learn(entries: readonly Entry[]): void {
+    this.#sizes.learn(entries)
+  }
+
   /** Stops reading a partition; resolves when no running read can deliver entries of it. */
   async leave(partition: number): Promise<void> {
     this.#consumers.delete(partition)
@@ -74,25 +100,41 @@ export class ReadLoop implements AsyncDisposable {
 
   async #run(): Promise<void> {
     while (!this.#stop.signal.aborted) {
-      const ready = [...this.#consumers.values()].filter(consumer => consumer.takesEntries)
-      if (ready.length === 0) {
+      const { consumers, count } = this.#nextRead()
+      if (consumers.length === 0) {
         const { promise, resolve } = Promise.withResolvers<void>()
         this.#resume = resolve
         await promise
         continue
       }
-      const end = this.#read(ready)
-      this.#reading = { partitions: new Set(ready.map(({ partition }) => partition)), end }
+      const end = this.#read(consumers, count)
+      this.#reading = { partitions: new Set(consumers.map(({ partition }) => partition)), end }
       await end
       this.#reading = undefined
     }
   }
 
-  async #read(ready: readonly EntryConsumer[]): Promise<void> {
+  /** Returns whose entries to read next, and how many of each. */
+  #nextRead(): { readonly consumers: readonly EntryConsumer[]; readonly count: number } {
+    const all = [...this.#consumers.values()]
+    const queued = all.reduce((sum, { queuedBytes }) => sum + queuedBytes, 0)
+    const isFull = queued >= QUEUED_BYTES_MAX
+    // One whose queue is empty is always read: a partition that is stuck must not stop the others.
+    const ready = all.filter(one => one.takesEntries && (!isFull || one.queuedBytes === 0))
+    const atOnce = Math.max(1, this.#sizes.countWithin({ samples: Number.POSITIVE_INFINITY, bytes: READ_BYTES }))
+    if (ready.length > atOnce) {
+      const begin = this.#nextPartition % ready.length
+      this.#nextPartition = begin + atOnce
+      return { consumers: [...ready.slice(begin), ...ready.slice(0, begin)].slice(0, atOnce), count: 1 }
+    }
+    const count = this.#sizes.countWithin({ samples: READ_SAMPLES, bytes: READ_BYTES / ready.length })
+    return { consumers: ready, count: isFull ? 1 : Math.min(READ_ENTRIES_MAX, Math.max(1, count)) }
+  }
+
+  async #read(consumers: readonly EntryConsumer[], count: number): Promise<void> {
     const { store, metrics, logFailure, clock } = this.#options
-    const partitions = ready.map(({ partition }) => partition)
-    const count = Math.min(READ_ENTRIES_MAX, Math.max(1, Math.ceil(READ_SAMPLES / this.#samplesPerEntry)))
-    const blockMs = ready.length === this.#consumers.size ? BLOCK_MS : BLOCK_BUSY_MS
+    const partitions = consumers.map(({ partition }) => partition)
+    const blockMs = consumers.length === this.#consumers.size ? BLOCK_MS : BLOCK_BUSY_MS
     try {
       const found = await store.read(partitions, { count, blockMs })
       for (const { partition, entries, error } of found) {
@@ -100,19 +142,14 @@ export class ReadLoop implements AsyncDisposable {
         if (error === undefined) consumer?.offer(entries)
         else consumer?.recover()
       }
-      this.#learnEntrySize(found.flatMap(({ entries }) => entries.map(entry => entry.count ?? 1)))
+      this.#sizes.learn(found.flatMap(({ entries }) => entries))
     } catch (error) {
-      metrics.storeErrors.inc()
+      if (error instanceof StoreError) metrics.storeErrors.inc()
+      else metrics.faults.inc()
       logFailure(error, 'reading entries failed; recovering')
-      for (const consumer of ready) consumer.recover()
+      this.#sizes.reset()
+      for (const consumer of consumers) consumer.recover()
       await clock.pause(FAILURE_PAUSE_MS, this.#stop.signal)
     }
-  }
-
-  /** Tracks the mean entry size: upwards at once, downwards slowly, so that no read is huge. */
-  #learnEntrySize(counts: readonly number[]): void {
-    if (counts.length === 0) return
-    const mean = counts.reduce((sum, count) => sum + count, 0) / counts.length
-    this.#samplesPerEntry = Math.max(1, mean, 0.9 * this.#samplesPerEntry + 0.1 * mean)
   }
 }

@@ -1,0 +1,144 @@
+import type { KeyRow, RowShape } from '@tidemark/shared/detection/key-row'
+
+/** Bytes of a slab: it holds as many rows as fit, a power of two and at least one. */
+const SLAB_BYTES = 65_536
+
+/** What a key costs besides its row and its characters: map entry, string, places in arrays. */
+export const KEY_BYTES = 200
+
+/** The place of a key in the memory of its owner. */
+export type Slot = number
+
+/** The keys of one partition. */
+export interface RowOwner {
+  /** The row of `slot` is now at `row` of the same pool. */
+  moved(slot: Slot, row: number): void
+}
+
+/** All rows of one shape. The first `used` rows are in use, without a hole. */
+interface Pool {
+  readonly shape: RowShape
+  /** log2 of the rows in a slab. */
+  readonly shift: number
+  readonly mask: number
+  readonly slabs: Float64Array[]
+  /** By row. */
+  readonly owners: RowOwner[]
+  readonly slots: Slot[]
+  used: number
+}
+
+/**
+ * The memory of all windows of a process: rows as key-row.ts lays them out, in slabs of float64s.
+ *
+ * All partitions share it, so its bound holds however many partitions there are. A row that is
+ * freed is replaced by the last one of its shape, so a shape that no key has any more has no slabs.
+ */
+export class RowMemory {
+  readonly #bytesMax: number
+  readonly #owners = new Set<RowOwner>()
+  readonly #pools: Pool[] = []
+  readonly #poolOfShape = new Map<RowShape, number>()
+  #slabBytes = 0
+  #rowBytes = 0
+  #keyBytes = 0
+
+  constructor({ bytesMax }: { readonly bytesMax: number }) {
+    this.#bytesMax = bytesMax
+  }
+
+  /** Bytes in use, slabs that are partly empty included. */
+  get bytes(): number {
+    return this.#slabBytes + this.#keyBytes
+  }
+
+  join(owner: RowOwner): void {
+    this.#owners.add(owner)
+  }
+
+  leave(owner: RowOwner): void {
+    this.#owners.delete(owner)
+  }
+
+  /**
+   * Whether an owner of `ownBytes` must evict a key: memory is over its bound, and the owner has at
+   * least as much as the mean. One owner always has, so memory returns within its bound.
+   */
+  isOver(ownBytes: number): boolean {
+    if (this.bytes <= this.#bytesMax) return false
+    return ownBytes * this.#owners.size >= this.#rowBytes + this.#keyBytes
+  }
+
+  addKeyBytes(bytes: number): void {
+    this.#keyBytes += bytes
+  }
+
+  /** Returns the number of the pool for a shape. */
+  poolOf(shape: RowShape): number {
+    let number = this.#poolOfShape.get(shape)
+    if (number === undefined) {
+      number = this.#pools.length
+      const shift = Math.max(0, Math.floor(Math.log2(SLAB_BYTES / rowBytes(shape))))
+      this.#pools.push({ shape, shift, mask: 2 ** shift - 1, slabs: [], owners: [], slots: [], used: 0 })
+      this.#poolOfShape.set(shape, number)
+    }
+    return number
+  }
+
+  /** Points `view` at a row. */
+  locate(number: number, row: number, view: KeyRow): KeyRow {
+    const { shape, slabs, shift, mask } = this.#pools[number] as Pool
+    view.rows = slabs[row >> shift] as Float64Array
+    view.start = (row & mask) * shape.length
+    view.shape = shape
+    return view
+  }
+
+  /** Returns a row for a key, with stale content. */
+  place(number: number, owner: RowOwner, slot: Slot): number {
+    const pool = this.#pools[number] as Pool
+    const { shape, slabs, shift, owners, slots } = pool
+    const row = pool.used++
+    if (row >> shift === slabs.length) {
+      slabs.push(new Float64Array(shape.length << shift))
+      this.#slabBytes += slabBytes(pool)
+    }
+    owners.push(owner)
+    slots.push(slot)
+    this.#rowBytes += rowBytes(shape)
+    return row
+  }
+
+  /** Frees a row, and moves the last one of its pool there. No view of either may be used after. */
+  free(number: number, row: number): void {
+    const pool = this.#pools[number] as Pool
+    const { shape, slabs, shift, mask, owners, slots } = pool
+    const last = --pool.used
+    const owner = owners.pop() as RowOwner
+    const slot = slots.pop() as Slot
+    this.#rowBytes -= rowBytes(shape)
+    if (row !== last) {
+      const from = (last & mask) * shape.length
+      const content = (slabs[last >> shift] as Float64Array).subarray(from, from + shape.length)
+      ;(slabs[row >> shift] as Float64Array).set(content, (row & mask) * shape.length)
+      owners[row] = owner
+      slots[row] = slot
+      owner.moved(slot, row)
+    }
+    // One empty slab stays, so that keys that come and go do not allocate one each time.
+    const kept = pool.used === 0 ? 0 : ((pool.used - 1) >> shift) + 2
+    while (slabs.length > kept) {
+      slabs.pop()
+      this.#slabBytes -= slabBytes(pool)
+    }
+  }
+}
+
+/** Returns the bytes of a row in memory. */
+export function rowBytes(shape: RowShape): number {
+  return shape.length * Float64Array.BYTES_PER_ELEMENT
+}
+
+function slabBytes({ shape, shift }: Pool): number {
+  return rowBytes(shape) << shift
+}
