@@ -1,4 +1,4 @@
-import { assignedTo } from '@tidemark/analyzer/ownership/assignment'
+import { Assignment } from '@tidemark/analyzer/ownership/assignment'
 import type { Readings } from './autoscaler.ts'
 import { Backlog } from './backlog.ts'
 import type { TierSpec } from './manifests.ts'
@@ -109,13 +109,13 @@ function drain(tier: Tier, atS: number, backlog: Backlog, owners: Owners, option
 
 /** The owners of the partitions, by the analyzers' own assignment function. */
 class Owners {
-  readonly #partitions: number
+  readonly #assignment: Assignment
   #members = ''
   /** By partition: the owner, and from when it works. */
   readonly #owners = new Map<number, { readonly pod: Pod; readonly sinceS: number }>()
 
   constructor(partitions: number) {
-    this.#partitions = partitions
+    this.#assignment = new Assignment(partitions)
   }
 
   /** Returns the partitions of each pod, without those whose owner has just changed. */
@@ -131,7 +131,7 @@ class Owners {
     const sinceS = this.#members === '' ? nowS : nowS + HANDOFF_S
     this.#members = names.join()
     for (const pod of ready) {
-      for (const partition of assignedTo(pod.name, names, this.#partitions)) {
+      for (const partition of this.#assignment.of(pod.name, names)) {
         if (this.#owners.get(partition)?.pod !== pod) this.#owners.set(partition, { pod, sinceS })
       }
     }
