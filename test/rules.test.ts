@@ -17,11 +17,15 @@ import { REDIS_STORE_DEFAULTS } from '@tidemark/shared/store/redis/options'
 import { openRedisStore } from '@tidemark/shared/store/redis/store'
 import type { Analysis } from '@tidemark/shared/verdict/analysis'
 import { redisAvailable, startRedis } from '@tidemark/testkit/redis-fixture'
+import { rawClient } from '@tidemark/testkit/redis-probe'
 import { Client } from '@tidemark/tools/stack/client'
 import { startAnalyzer, startGateway } from '@tidemark/tools/stack/service-process'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 
 const CHANGE = { who: 'ada', why: 'test', at: 1 }
+
+/** Rules are promised to be in force within 2 s; a slow machine needs as long again to show it. */
+const IN_FORCE_WITHIN_MS = 6000
 
 async function startPipeline(stack: AsyncDisposableStack) {
   const { url } = stack.use(await startRedis())
@@ -36,7 +40,7 @@ async function startPipeline(stack: AsyncDisposableStack) {
 async function put(store: Store, before: RuleDocument, rule: { id: string }): Promise<RuleDocument> {
   const document = withRule(before, rule, CHANGE)
   const change = { ...CHANGE, version: document.version, kind: 'rule_put', id: rule.id, content: rule } as const
-  expect(await store.rules.replace(document, change)).toBe(true)
+  expect(await store.rules.replace(document, change, await store.rules.digest())).toBe(true)
   return document
 }
 
@@ -45,6 +49,13 @@ async function analysesOf(client: Client, receipt: string): Promise<Analysis[]> 
   const response = await client.get(`/analyze?after=${receipt}&wait=10000`)
   expect(response.status).toBe(200)
   return ((await response.json()) as { analyses: Analysis[] }).analyses
+}
+
+/** Returns the rules that score keys now, each as the id of the rule in force for a key. */
+async function rulesOn(client: Client, keys: readonly string[]): Promise<(string | undefined)[]> {
+  const { receipts } = await client.ingest(keys.map(key => ({ key, value: 1, timestamp: Date.now() })))
+  const analyses = (await Promise.all(receipts.map(receipt => analysesOf(client, receipt)))).flat()
+  return keys.map(key => analyses.find(analysis => analysis.key === key)?.rule)
 }
 
 /** Returns a generator of numbers from 0 to 1, deterministic by seed. */
@@ -117,6 +128,70 @@ describe.runIf(await redisAvailable())('rules', () => {
     })
     expect(pipeline).toEqual(scores.map(line => line.split(',')[2]))
     expect(new Set(pipeline).size).toBeGreaterThan(1000)
+  })
+
+  describe('that Redis lost', () => {
+    const KEY = 'tm:{rules}:document'
+    const NOTE = { who: 'mira', why: 'test' }
+    const OTHER = { ...EMPTY_DOCUMENT, version: 2 }
+    const SPREAD = ['a/1', 'a/2', 'a/3', 'b/1', 'b/2', 'b/3', 'c/1', 'c/2', 'c/3']
+
+    async function open(stack: AsyncDisposableStack) {
+      const { url } = stack.use(await startRedis())
+      const env = { REDIS_URL: url, PARTITIONS: '4', LOG_LEVEL: 'info' }
+      const { port } = stack.use(await startGateway(env))
+      for (const name of ['one', 'two']) stack.use(await startAnalyzer({ ...env, ANALYZER_ID: name }))
+      const redis = stack.adopt(rawClient(url), connection => connection.disconnect())
+      const client = new Client(port)
+      const putRule = async (id: string, more: object = {}): Promise<number> => {
+        const body = JSON.stringify({ rule: { pattern: `${id}/*`, ...more }, ...NOTE })
+        const headers = { 'Content-Type': 'application/json' }
+        const response = await fetch(`http://127.0.0.1:${port}/rules/${id}`, { method: 'PUT', headers, body })
+        expect(response.status).toBe(201)
+        return ((await response.json()) as { version: number }).version
+      }
+      /** Waits until exactly these rules score keys of all partitions. */
+      const expectInForce = async (...rules: readonly string[]): Promise<void> => {
+        const expected = SPREAD.map(key => (rules.includes(key[0] ?? '') ? key[0] : undefined))
+        const found = async () => expect(await rulesOn(client, SPREAD)).toEqual(expected)
+        await vi.waitFor(found, { timeout: IN_FORCE_WITHIN_MS, interval: 50 })
+      }
+      return { redis, putRule, expectInForce }
+    }
+
+    test('and that were put back as an older copy, are those that the next change builds on, everywhere', async () => {
+      await using stack = new AsyncDisposableStack()
+      const { redis, putRule, expectInForce } = await open(stack)
+      expect(await putRule('a')).toBe(1)
+      await expectInForce('a')
+      const copy = await redis.hgetall(KEY)
+      expect(await putRule('b')).toBe(2)
+      await expectInForce('a', 'b')
+      await redis.hset(KEY, copy)
+      // Not 2 again: analyses that name version 2 were made by other rules.
+      expect(await putRule('c')).toBe(3)
+      await expectInForce('a', 'c')
+    })
+
+    test.each<[string, (redis: ReturnType<typeof rawClient>) => Promise<unknown>]>([
+      ['FLUSHALL', redis => redis.flushall()],
+      ['DEL', redis => redis.del(KEY)],
+      ['a document of the same version', redis => redis.hset(KEY, 'document', JSON.stringify(OTHER))],
+      [
+        'only the document of an older version',
+        redis => redis.hset(KEY, 'document', JSON.stringify({ ...OTHER, version: 1 })),
+      ],
+    ])('by %s, are no longer in force anywhere, and a change then is', async (_, lose) => {
+      await using stack = new AsyncDisposableStack()
+      const { redis, putRule, expectInForce } = await open(stack)
+      await putRule('a')
+      await putRule('b')
+      await expectInForce('a', 'b')
+      await lose(redis)
+      await expectInForce()
+      await putRule('c')
+      await expectInForce('c')
+    })
   })
 
   test('a change under load is active within two seconds, without a lost or duplicate verdict', async () => {

@@ -58,6 +58,10 @@ const COUNTERS = {
     RULE,
   ],
   rulesUnreadable: ['analyzer_rules_unreadable_total', 'Unreadable rule versions; the previous one stayed in force.'],
+  rulesLost: [
+    'analyzer_rules_lost_total',
+    'Times that the rules in Redis were no longer those in force and not newer: Redis lost rules, or others were put back.',
+  ],
   storeErrors: ['analyzer_store_errors_total', 'Store operations that failed.'],
   faults: [
     'analyzer_faults_total',
@@ -82,6 +86,10 @@ const GAUGES = {
     'Age of the oldest sample not analysed yet in the partitions owned by this analyzer; 0 if there is none.',
   ],
   rulesVersion: ['analyzer_rules_version', 'Version of the rules in force.'],
+  rulesDigest: [
+    'analyzer_rules_digest',
+    'The first 48 bits of the digest of the rules in force: analyzers with different values run different rules.',
+  ],
 } as const
 
 /** Creates the analyzer's metrics. No label has values that clients send. */

@@ -162,7 +162,7 @@ async function newOwner(world: World, name: string): Promise<Owner> {
     clock,
     yieldToOthers: async () => {},
     settings: SETTINGS,
-    rules: { current: RULES, atLeast: async () => RULES },
+    rules: { current: RULES, refreshed: async () => RULES },
     holdsLease: () => true,
   })
   return { worker, lease, reading }

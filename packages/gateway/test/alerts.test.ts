@@ -255,7 +255,7 @@ describe('GET /alerts/{id}', () => {
     await open(store, opening)
     const rule = { id: 'edge', pattern: 'edge*', threshold: 3, mute: { until: '2023-12-01T00:00:00Z', ...NOTE } }
     const change = { version: 1, kind: 'rule_put', id: 'edge', content: rule, ...NOTE, at: NOW } as const
-    await store.rules.replace(withRule(EMPTY_DOCUMENT, rule, { ...NOTE, at: NOW }), change)
+    await store.rules.replace(withRule(EMPTY_DOCUMENT, rule, { ...NOTE, at: NOW }), change, '')
     const samples = packSamples([{ key, value: 420, timestamp: NOW }])
     await store.gateway.append([{ partition: partitionOf(key, PARTITIONS), samples, count: 1 }])
     await analyseAll(store)

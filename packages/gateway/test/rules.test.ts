@@ -1,3 +1,4 @@
+import { EMPTY_DOCUMENT } from '@tidemark/shared/detection/rules/document'
 import { ruleCountName } from '@tidemark/shared/detection/rules/rule-counts'
 import { createMemoryStore } from '@tidemark/shared/store/memory/store'
 import { StoreError } from '@tidemark/shared/store/ports/errors'
@@ -203,7 +204,7 @@ describe('PUT /rules/{id}', () => {
       return { rule: { id: `r${i}`, pattern: `k${i}` }, version: 1, changed: { ...NOTE, at: NOW } }
     })
     const change = { version: 1, kind: 'rule_put', id: 'r', content: {}, ...NOTE, at: NOW } as const
-    await store.rules.replace({ ...(await store.rules.document()), version: 1, rules }, change)
+    await store.rules.replace({ ...EMPTY_DOCUMENT, version: 1, rules }, change, '')
     const { send, putRule } = clientOf({ store })
     const response = await send('PUT', '/rules/one-more', { rule: EDGE, ...NOTE })
     expect(response.status).toBe(422)
@@ -236,6 +237,43 @@ describe('a change', () => {
     expect(await problemOf(response)).toMatchObject({ errors: [{ parameter: 'If-Match' }] })
   })
 
+  test('with the ETag of the rules as If-Match applies to just those, not to others of their version', async () => {
+    const store = createMemoryStore()
+    const { send, putRule } = clientOf({ store })
+    await putRule('r')
+    const tag = (await send('GET', '/rules')).headers.get('ETag') ?? ''
+    expect(tag).toMatch(/^"1-[0-9a-f]{12}"$/)
+    expect((await send('GET', '/rules/r')).headers.get('ETag')).toBe(tag)
+    // Redis loses the rules, and others are put.
+    const { document } = await store.rules.load()
+    const change = { ...NOTE, at: NOW, version: 1, kind: 'storm_put', id: null, content: {} } as const
+    await store.rules.replace({ ...document, rules: [] }, change, await store.rules.digest())
+    expect((await send('PUT', '/rules/s', { rule: EDGE, ...NOTE }, { 'If-Match': tag })).status).toBe(412)
+    const current = (await send('GET', '/rules')).headers.get('ETag') ?? ''
+    expect((await send('PUT', '/rules/s', { rule: EDGE, ...NOTE }, { 'If-Match': current })).status).toBe(201)
+  })
+
+  test('never reuses a version that the store knows, though it lost the rules that had it', async () => {
+    const store = createMemoryStore()
+    const load = async () => ({ ...(await store.rules.load()), newestVersion: 7 })
+    const { putRule } = clientOf({ store, overrideRules: { load } })
+    expect(await putRule('a', EDGE, 201)).toMatchObject({ version: 8, rules_version: 8 })
+  })
+
+  test('that went past this gateway is explained, whatever its version', async () => {
+    const store = createMemoryStore()
+    const { send, putRule } = clientOf({ store })
+    await putRule('a', { pattern: 'a' })
+    const { document: copy } = await store.rules.load()
+    await putRule('b', { pattern: 'b' })
+    const ruleOf = async (key: string): Promise<unknown> =>
+      ((await (await send('GET', `/rules/explain?key=${key}`)).json()) as { rule: unknown }).rule
+    expect([await ruleOf('a'), await ruleOf('b')]).toEqual(['a', 'b'])
+    const change = { ...NOTE, at: NOW, version: 2, kind: 'storm_put', id: null, content: {} } as const
+    await store.rules.replace({ ...copy, version: 2 }, change, await store.rules.digest())
+    expect([await ruleOf('a'), await ruleOf('b')]).toEqual(['a', null])
+  })
+
   test('does not undo a simultaneous change', async () => {
     const { get, send } = clientOf()
     const ids = Array.from({ length: 50 }, (_, i) => `r${i}`)
@@ -258,7 +296,7 @@ describe('a change', () => {
   test('is 503 when too many others are queued', async () => {
     const { promise: goOn, resolve } = Promise.withResolvers<void>()
     const store = createMemoryStore()
-    const { send } = clientOf({ store, overrideRules: { document: () => goOn.then(() => store.rules.document()) } })
+    const { send } = clientOf({ store, overrideRules: { load: () => goOn.then(() => store.rules.load()) } })
     const body = { storm: { percent: 5, within: '1m', keys_min: 2 }, ...NOTE }
     const responses = Array.from({ length: 105 }, () => send('PUT', '/storm', body))
     await new Promise(done => setTimeout(done, 20))
@@ -625,7 +663,7 @@ describe('the routes of the rules', () => {
 
   test.each(requests)('%s %s is 503 without a cause while the store is unavailable', async (method, path, body) => {
     const unavailable = (): Promise<never> => Promise.reject(new StoreError('secret', { kind: 'unknown' }))
-    const overrideRules = { version: unavailable, document: unavailable, replace: unavailable, changes: unavailable }
+    const overrideRules = { digest: unavailable, load: unavailable, replace: unavailable, changes: unavailable }
     for (const options of [
       { isStoreOpen: false },
       { overrideRules },
@@ -670,7 +708,7 @@ describe('the routes of the rules', () => {
     const store: Store = createMemoryStore()
     const rules = [{ rule: { id: 'r', pattern: '{' }, version: 1, changed: { ...NOTE, at: NOW } }]
     const change = { version: 1, kind: 'rule_put', id: 'r', content: {}, ...NOTE, at: NOW } as const
-    await store.rules.replace({ ...(await store.rules.document()), version: 1, rules }, change)
+    await store.rules.replace({ ...EMPTY_DOCUMENT, version: 1, rules }, change, '')
     const response = await clientOf({ store }).send('GET', '/rules/explain?key=a')
     expect(response.status).toBe(500)
     await problemOf(response)

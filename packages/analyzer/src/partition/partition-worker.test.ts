@@ -36,7 +36,7 @@ afterEach(async () => {
 })
 
 function fixedRules(current: RuleSet): Rules {
-  return { current, atLeast: async () => current }
+  return { current, refreshed: async () => current }
 }
 
 /** Overrides methods of the worker's store with faults. */

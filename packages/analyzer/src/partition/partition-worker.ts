@@ -53,7 +53,7 @@ export interface WorkerSettings extends VerdictSettings {
   readonly alertWaitMs: number
 }
 
-export type Rules = Pick<RuleSource, 'current' | 'atLeast'>
+export type Rules = Pick<RuleSource, 'current' | 'refreshed'>
 
 type State = 'recovering' | 'steady' | 'stopping' | 'lost'
 
@@ -98,7 +98,7 @@ export class PartitionWorker implements EntryConsumer {
   #kept: KeptEntries
   #state: State = 'recovering'
   #checkpoint: Checkpoint = { id: ENTRY_ID_ZERO, offset: 0 }
-  /** Never older than the rules that scored what is applied. */
+  /** As of the last recovery or newer, so not older than the rules that scored what is applied. */
   #rules: RuleSet
   /** By the monotonic clock. */
   #timersCheckedAt = Number.NEGATIVE_INFINITY
@@ -238,7 +238,7 @@ export class PartitionWorker implements EntryConsumer {
     await this.#attempts.withdraw()
     const { attempt, rulesVersion, ...checkpoint } = await store.loadCheckpoint(this.partition)
     this.#checkpoint = checkpoint
-    await this.#adoptRules(await rules.atLeast(rulesVersion))
+    await this.#adoptRules(await rules.refreshed(rulesVersion))
     this.#kept = new KeptEntries(settings.verdictsKept)
     this.#kept.add(await store.keptEntries(this.partition))
 
@@ -430,9 +430,9 @@ export class PartitionWorker implements EntryConsumer {
     metrics.windowsUnreadable.inc(this.#windows.unreadableCount - unreadable)
   }
 
-  /** Puts newer rules into force, and drops the counts of rules that were deleted or changed. */
+  /** Puts the rules into force, and drops the counts of rules that were deleted or changed. */
   async #adoptRules(rules: RuleSet): Promise<void> {
-    if (rules.version <= this.#rules.version) return
+    if (rules === this.#rules) return
     this.#rules = rules
     const { store, log } = this.#options
     const versions = new Map(rules.policies.map(({ rule, version }) => [rule ?? '', version]))

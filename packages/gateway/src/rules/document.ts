@@ -35,17 +35,18 @@ export function createChangeRules() {
   return (store: RuleStore, wanted: WantedChange, apply: Apply) => limited(() => change(store, wanted, apply))
 }
 
-async function change(store: RuleStore, { 'If-Match': version, ...wanted }: WantedChange, apply: Apply) {
+async function change(store: RuleStore, { 'If-Match': wantedTag, ...wanted }: WantedChange, apply: Apply) {
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
-    const before = await store.document()
-    if (version !== undefined && version !== before.version) {
+    const { document: before, digest, newestVersion } = await store.load()
+    if (wantedTag !== undefined && !isTagOf(wantedTag, before.version, digest)) {
       throw new RequestFault({ kind: 'version-changed', version: before.version })
     }
-    const after = applyTo(before, apply)
+    // Never a version that was given before, even if Redis has lost the rules that had it.
+    const after = applyTo({ ...before, version: newestVersion }, apply)
     if (after === undefined) {
       throw new RequestFault({ kind: wanted.kind === 'mute_deleted' ? 'mute-unknown' : 'rule-unknown' })
     }
-    if (await store.replace(after, { ...wanted, version: after.version })) return { before, after }
+    if (await store.replace(after, { ...wanted, version: after.version }, digest)) return { before, after }
     await pause(Math.random() * PAUSE_MAX_MS)
   }
   throw new RequestFault({ kind: 'overloaded', reason: 'other changes of the rules kept conflicting', retryAfterS: 1 })
@@ -60,15 +61,38 @@ function applyTo(before: RuleDocument, apply: Apply): ReturnType<Apply> {
   }
 }
 
+/** Returns the entity tag of the rules: their version, which others may have had, and digest. */
+export function tagOf(version: number, digest: string): string {
+  return `${version}-${(digest || '0'.repeat(TAG_DIGEST)).slice(0, TAG_DIGEST)}`
+}
+
+/** Documents the header of responses with rules. */
+export const RULES_TAG = {
+  ETag: {
+    description: 'Names these rules, for If-Match: their version and the digest of all rules.',
+    schema: { type: 'string' as const },
+  },
+}
+
+/** Whether a tag, which may be a version alone, names these rules. */
+function isTagOf(tag: string, version: number, digest: string): boolean {
+  return tag.includes('-') ? tag === tagOf(version, digest) : Number(tag) === version
+}
+
+/** Characters of the digest in an entity tag. */
+const TAG_DIGEST = 12
+
 /** The header that ties a change to the version of the rules that it was made for. */
 export const ifMatchHeader = z.object({
   'If-Match': z
     .string()
-    .regex(/^"?\d{1,15}"?$/, 'must be a version of the rules, as "12"')
-    .transform(version => Number(version.replaceAll('"', '')))
+    .regex(/^"?\d{1,15}(-[0-9a-f]{12})?"?$/, 'must be a version of the rules, as "12", or the ETag of a response')
+    .transform(tag => tag.replaceAll('"', ''))
     .optional()
     .openapi({
-      description: 'The version of the rules to change. If another one is in force the response is 412.',
+      description:
+        'The rules to change: their version, or the ETag of the response that was read. If others are in force the ' +
+        'response is 412.',
       examples: ['"12"'],
     }),
 })

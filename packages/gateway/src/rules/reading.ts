@@ -7,6 +7,7 @@ import { json, PROBLEMS } from '../http/documentation.ts'
 import { keyParameter, noQuery, optionalInteger } from '../http/query.ts'
 import { type Router, serve } from '../http/router.ts'
 import { sumRuleCounts } from './counts.ts'
+import { RULES_TAG, tagOf } from './document.ts'
 import type { RulesOptions } from './rule-sets.ts'
 import { changesSchema, explanationSchema, reportSchema, ruleSchema, rulesSchema } from './schemas.ts'
 import { documentView, explanationView, findRule, RULE_ID, RULE_UNKNOWN, ruleView } from './view.ts'
@@ -49,7 +50,7 @@ const rulesRoute = createRoute({
   operationId: 'rules',
   summary: 'All rules, mutes and the storm policy, with what was counted',
   request: { query: noQuery },
-  responses: { 200: json('The rules.', rulesSchema), ...PROBLEMS },
+  responses: { 200: { ...json('The rules.', rulesSchema), headers: RULES_TAG }, ...PROBLEMS },
 })
 
 const ruleRoute = createRoute({
@@ -58,7 +59,7 @@ const ruleRoute = createRoute({
   operationId: 'rule',
   summary: 'One rule',
   request: { params: RULE_ID, query: noQuery },
-  responses: { 200: json('The rule.', ruleSchema), ...PROBLEMS, ...RULE_UNKNOWN },
+  responses: { 200: { ...json('The rule.', ruleSchema), headers: RULES_TAG }, ...PROBLEMS, ...RULE_UNKNOWN },
 })
 
 const reportRoute = createRoute({
@@ -93,14 +94,14 @@ export function serveReading(router: Router, { config, log, services, ruleSets, 
   })
 
   serve(router, rulesRoute, async c => {
-    const { document, sums } = await readDocument(services().store)
-    return c.json(documentView(document, sums))
+    const { document, sums, tag } = await readDocument(services().store)
+    return c.json(documentView(document, sums), 200, { ETag: tag })
   })
 
   serve(router, ruleRoute, async c => {
-    const { document, sums } = await readDocument(services().store)
+    const { document, sums, tag } = await readDocument(services().store)
     const kept = findRule(document, c.req.valid('param').id)
-    return c.json({ ...ruleView(kept, sums), rules_version: document.version })
+    return c.json({ ...ruleView(kept, sums), rules_version: document.version }, 200, { ETag: tag })
   })
 
   serve(router, reportRoute, async c => {
@@ -114,8 +115,8 @@ export function serveReading(router: Router, { config, log, services, ruleSets, 
 }
 
 async function readDocument(store: Store) {
-  const [document, sums] = await Promise.all([store.rules.document(), sumRuleCounts(store)])
-  return { document, sums }
+  const [{ document, digest }, sums] = await Promise.all([store.rules.load(), sumRuleCounts(store)])
+  return { document, sums, tag: `"${tagOf(document.version, digest)}"` }
 }
 
 /**

@@ -1,4 +1,10 @@
-import { EMPTY_DOCUMENT, type RuleChange, type RuleDocument, withRule } from '@tidemark/shared/detection/rules/document'
+import {
+  digestOf,
+  EMPTY_DOCUMENT,
+  type RuleChange,
+  type RuleDocument,
+  withRule,
+} from '@tidemark/shared/detection/rules/document'
 import { RULE_CHANGES_KEPT } from '@tidemark/shared/store/ports/rules'
 import { describe, expect, test } from 'vitest'
 import type { OpenStore } from './harness.ts'
@@ -16,8 +22,8 @@ export function describeRules(open: OpenStore): void {
     test('are those of an empty document before the first change', async () => {
       await using under = await open()
       const { rules } = under.store
-      expect(await rules.version()).toBe(0)
-      expect(await rules.document()).toEqual(EMPTY_DOCUMENT)
+      expect(await rules.digest()).toBe('')
+      expect(await rules.load()).toEqual({ document: EMPTY_DOCUMENT, digest: '', newestVersion: 0 })
       expect(await rules.changes({ count: 10 })).toEqual([])
     })
 
@@ -26,10 +32,12 @@ export function describeRules(open: OpenStore): void {
       await using other = await under.connect()
       const first = next(EMPTY_DOCUMENT)
       const second = next(first.document, 'meters')
-      expect(await under.store.rules.replace(first.document, first.change)).toBe(true)
-      expect(await other.rules.replace(second.document, second.change)).toBe(true)
-      expect(await under.store.rules.version()).toBe(2)
-      expect(await under.store.rules.document()).toEqual(second.document)
+      expect(await under.store.rules.replace(first.document, first.change, '')).toBe(true)
+      const before = await under.store.rules.digest()
+      expect(await other.rules.replace(second.document, second.change, before)).toBe(true)
+      const digest = digestOf(JSON.stringify(second.document))
+      expect(await under.store.rules.digest()).toBe(digest)
+      expect(await under.store.rules.load()).toEqual({ document: second.document, digest, newestVersion: 2 })
       expect(await other.rules.changes({ count: 10 })).toEqual([second.change, first.change])
     })
 
@@ -38,25 +46,40 @@ export function describeRules(open: OpenStore): void {
       await using other = await under.connect()
       const [one, two] = [next(EMPTY_DOCUMENT, 'a'), next(EMPTY_DOCUMENT, 'b')]
       const won = await Promise.all([
-        under.store.rules.replace(one.document, one.change),
-        other.rules.replace(two.document, two.change),
+        under.store.rules.replace(one.document, one.change, ''),
+        other.rules.replace(two.document, two.change, ''),
       ])
       expect(won.filter(Boolean)).toHaveLength(1)
       const winner = won[0] ? one : two
-      expect(await under.store.rules.document()).toEqual(winner.document)
+      expect((await under.store.rules.load()).document).toEqual(winner.document)
       expect(await under.store.rules.changes({ count: 10 })).toEqual([winner.change])
       const skipping = { ...winner.document, version: 5 }
-      expect(await other.rules.replace(skipping, { ...winner.change, version: 5 })).toBe(false)
+      expect(await other.rules.replace(skipping, { ...winner.change, version: 5 }, '')).toBe(false)
+    })
+
+    test('of the same version are told apart, and a change of the others has no effect', async () => {
+      await using under = await open()
+      const { rules } = under.store
+      const [one, two] = [next(EMPTY_DOCUMENT, 'a'), next(EMPTY_DOCUMENT, 'b')]
+      await rules.replace(one.document, one.change, '')
+      const first = await rules.digest()
+      await rules.replace(two.document, two.change, first)
+      expect(await rules.digest()).not.toBe(first)
+      const third = next(one.document, 'c')
+      expect(await rules.replace(third.document, third.change, first)).toBe(false)
+      expect((await rules.load()).document).toEqual(two.document)
     })
 
     test('keep their newest changes, which are read by page', async () => {
       await using under = await open()
       const { rules } = under.store
       let document = EMPTY_DOCUMENT
+      let digest = ''
       for (let i = 0; i < RULE_CHANGES_KEPT + 5; i++) {
         const made = next(document)
         document = made.document
-        await rules.replace(document, made.change)
+        await rules.replace(document, made.change, digest)
+        digest = await rules.digest()
       }
       const versions = async (range: { upTo?: number; count: number }): Promise<number[]> =>
         (await rules.changes(range)).map(({ version }) => version)

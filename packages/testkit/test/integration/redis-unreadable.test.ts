@@ -97,7 +97,7 @@ describe.skipIf(!(await redisAvailable()))('stored data that cannot be read', ()
     async text => {
       await using setup = await open()
       await setup.client.hset('tm:{rules}:document', 'document', text)
-      await expect(setup.store.rules.document()).rejects.toMatchObject({
+      await expect(setup.store.rules.load()).rejects.toMatchObject({
         kind: 'fatal',
         message: expect.stringContaining('tm:{rules}:document'),
       })
@@ -109,7 +109,7 @@ describe.skipIf(!(await redisAvailable()))('stored data that cannot be read', ()
     const { store, client, failures } = setup
     const document = withStorm(EMPTY_DOCUMENT, { percent: 30, within: '1m', keys_min: 10 })
     const change = { ...BY, version: 1, kind: 'storm_put', id: null, content: document.storm } as const
-    await store.rules.replace(document, change)
+    await store.rules.replace(document, change, '')
     await client.xadd('tm:{rules}:changes', '*', 'c', '{"kind":"unheard of"}')
     expect(await store.rules.changes({ count: 10 })).toEqual([change])
     expect(failures).toEqual([expect.stringContaining('cannot be read')])

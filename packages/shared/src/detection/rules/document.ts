@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import { parseJson } from '../../parsing/issues.ts'
 import { duration, id, integer, number, pattern, text } from './fields.ts'
@@ -80,6 +81,11 @@ function written<T>(texts: readonly string[]) {
 /** Parses a stored document; undefined where the text is garbled. */
 export function parseRuleDocument(text: string): RuleDocument | undefined {
   return parseJson(documentSchema, text)
+}
+
+/** Returns what identifies a stored document: Redis computes the same. */
+export function digestOf(text: string): string {
+  return createHash('sha1').update(text).digest('hex')
 }
 
 export function parseRuleChange(text: string): RuleChange | undefined {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { digestOf, EMPTY_DOCUMENT } from '../../detection/rules/document.ts'
 import { PARTITIONS_DEFAULT } from '../../sample/partition.ts'
 import { RULE_CHANGES_KEPT, type RuleStore } from '../ports/rules.ts'
 import { STORE_LIMITS, type Store, type StoreLimits } from '../ports/store.ts'
@@ -54,13 +55,21 @@ function storeOn(data: Data): Store {
   }
 }
 
+function digestIn({ document }: Rules): string {
+  return document === EMPTY_DOCUMENT ? '' : digestOf(JSON.stringify(document))
+}
+
 function rulesOn({ rules }: Data): RuleStore {
   return {
-    version: async () => rules.document.version,
-    document: async () => structuredClone(rules.document),
-    async replace(document, change) {
+    digest: async () => digestIn(rules),
+    async load() {
+      const { version } = rules.document
+      const newestVersion = Math.max(version, rules.changes.at(-1)?.version ?? 0)
+      return { document: structuredClone(rules.document), digest: digestIn(rules), newestVersion }
+    },
+    async replace(document, change, before) {
       assert.equal(change.version, document.version, 'the change has the version of the document')
-      if (rules.document.version !== document.version - 1) return false
+      if (digestIn(rules) !== before) return false
       rules.document = structuredClone(document)
       rules.changes.push(structuredClone(change))
       keepNewest(rules.changes, RULE_CHANGES_KEPT)

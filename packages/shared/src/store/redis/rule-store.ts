@@ -1,25 +1,42 @@
-import { EMPTY_DOCUMENT, parseRuleChange, parseRuleDocument } from '../../detection/rules/document.ts'
+import {
+  digestOf,
+  EMPTY_DOCUMENT,
+  parseRuleChange,
+  parseRuleDocument,
+  type RuleDocument,
+} from '../../detection/rules/document.ts'
 import { StoreError } from '../ports/errors.ts'
 import { RULE_CHANGES_KEPT, type RuleStore } from '../ports/rules.ts'
+import { inOneWrite } from './connection.ts'
 import { withStoreErrors } from './errors.ts'
 import type { StoreContext } from './scripts.ts'
 
 export function createRuleStore({ client, keys: { rules, ruleChanges }, options }: StoreContext): RuleStore {
-  return withStoreErrors<RuleStore>({
-    version: async () => Number((await client.hget(rules, 'version')) ?? 0),
+  function parse(text: string | null | undefined): RuleDocument {
+    const document = text == null ? EMPTY_DOCUMENT : parseRuleDocument(text)
+    if (document !== undefined) return document
+    // Without its rules nothing can be judged.
+    throw new StoreError(`the field "document" of the Redis key ${rules} is not a rule document`, { kind: 'fatal' })
+  }
 
-    async document() {
-      const text = await client.hget(rules, 'document')
-      const document = text === null ? EMPTY_DOCUMENT : parseRuleDocument(text)
-      if (document !== undefined) return document
-      // Without its rules nothing can be judged.
-      throw new StoreError(`the field "document" of the Redis key ${rules} is not a rule document`, { kind: 'fatal' })
+  return withStoreErrors<RuleStore>({
+    digest: async () => String(await client.rulesDigest(rules)),
+
+    async load() {
+      const [[text, version], [newest]] = await inOneWrite(client, () =>
+        Promise.all([client.hmget(rules, 'document', 'version'), client.xrevrange(ruleChanges, '+', '-', 'COUNT', 1)]),
+      )
+      const document = parse(text)
+      const changed = newest === undefined ? 0 : (parseRuleChange(newest[1][1] ?? '')?.version ?? 0)
+      const newestVersion = Math.max(document.version, Number(version) || 0, changed)
+      return { document, digest: text == null ? '' : digestOf(text), newestVersion }
     },
 
-    async replace(document, change) {
-      const { version } = document
+    async replace(document, change, before) {
       const texts = [JSON.stringify(document), JSON.stringify(change)]
-      return (await client.replaceRules(rules, ruleChanges, version - 1, version, ...texts, RULE_CHANGES_KEPT)) === 1
+      return (
+        (await client.replaceRules(rules, ruleChanges, before, document.version, ...texts, RULE_CHANGES_KEPT)) === 1
+      )
     },
 
     async changes({ upTo = Number.POSITIVE_INFINITY, count }) {

@@ -23,6 +23,7 @@ const KEY_COUNTS = {
   setOperatorState: 3,
   saveStorm: 6,
   replaceRules: 2,
+  rulesDigest: 1,
 } as const
 
 /** A connection that runs Tidemark's scripts. */
