@@ -70,7 +70,7 @@ function work(entries: readonly Entry[], options: AnalyseOptions & { samplesMax:
     const run = takeRun(rest, checkpoint, options.samplesMax)
     rest = rest.slice(run.entries.length)
     for (;;) {
-      const missing = missingKeys(run, windows, options.rules)
+      const missing = missingKeys(run, windows, options.rules) ?? []
       if (missing.length === 0) break
       for (const key of missing) windows.load(key, stored.get(key) ?? null, SHAPE)
     }
@@ -309,4 +309,22 @@ describe('timers', () => {
       { opening: { key: 'a', opened_at: due, cause: { kind: 'silent', expected_ms: 5000 } } },
     ])
   })
+})
+
+test('new keys are matched against costly rules in parts, and each part goes on where the last ended', () => {
+  const rules = rulesOf({ pattern: '*[a-c]?' })
+  const samples = packSamples(Array.from({ length: 50 }, (_, i) => ({ key: `k${i}`, value: 1, timestamp: 1 })))
+  const run = takeRun([{ id: '5-0', samples, count: 50, offset: 0, nonce: 'n' } as Entry], START, 1000)
+  const windows = new Windows({ keysMax: 100 })
+  for (const key of missingKeys(run, windows, rules) ?? []) windows.load(key, null, SHAPE)
+  let parts = 0
+  for (;;) {
+    let matched = 0
+    const missing = missingKeys(run, windows, rules, () => ++matched > 10)
+    parts++
+    if (missing !== undefined) break
+  }
+  expect(parts).toBe(5)
+  // Rules of literal characters and * cost nothing: they are never left for later.
+  expect(missingKeys(run, windows, rulesOf({ pattern: 'k*' }), () => true)).toEqual([])
 })

@@ -13,9 +13,16 @@ import { NO_SLOT, SHADOW, type Windows } from './windows.ts'
 /**
  * Finds the slots of a run's keys and applies the rules to them; returns the keys not in memory.
  * Load those and repeat until none is missing: the shadow rule of a missing key is unknown.
+ * Undefined if it became late first: then repeat it after other work. It goes on where it stopped.
  */
-export function missingKeys(run: Run, windows: Windows, rules: RuleSet): string[] {
+export function missingKeys(
+  run: Run,
+  windows: Windows,
+  rules: RuleSet,
+  isLate: () => boolean = () => false,
+): string[] | undefined {
   const missing = new Set<string>()
+  const { isCostly } = rules
   for (const entry of run.readable) {
     const { samples, slots } = entry
     for (let index = 0; index < slots.length; index++) {
@@ -29,6 +36,7 @@ export function missingKeys(run: Run, windows: Windows, rules: RuleSet): string[
         }
         slots[index] = slot = found
       }
+      if (isCostly && !windows.hasPolicy(slot, rules) && isLate()) return undefined
       windows.policyOf(slot, rules)
       if (rules.hasShadows) findShadow(entry, index, windows, rules, missing)
     }
@@ -160,7 +168,7 @@ export function expireTimers(keys: readonly string[], now: number, windows: Wind
   for (const key of keys) {
     const slot = windows.use(key)
     if (slot === undefined) continue
-    const judge = judges[options.rules.resolve(key)] as Judge
+    const judge = judges[windows.policyOf(slot, options.rules)] as Judge
     const row = windows.row(slot)
     const expired = { alerts: [], silences: [] }
     judge.expire(row, now, expired)

@@ -51,6 +51,20 @@ function contentOf(windows: Windows, slot: number) {
 }
 
 describe('windows', () => {
+  test('find the policy of a key again for other rules, whatever their version', () => {
+    const windows = newWindows()
+    const slot = windows.load('k', null, SHAPE)
+    const changed = { who: 'ada', why: 'test', at: 1 }
+    const rulesOf = (pattern: string): RuleSet => new RuleSet(withRule(EMPTY_DOCUMENT, { id: 'r', pattern }, changed))
+    const [one, other] = [rulesOf('k'), rulesOf('other')]
+    expect(one.version).toBe(other.version)
+    expect(windows.hasPolicy(slot, one)).toBe(false)
+    expect(windows.policyOf(slot, one)).toBe(1)
+    expect([windows.hasPolicy(slot, one), windows.hasPolicy(slot, other)]).toEqual([true, false])
+    expect(windows.policyOf(slot, other)).toBe(0)
+    expect(windows.policyOf(slot, one)).toBe(1)
+  })
+
   test('keep the newest samples of a key, oldest first', () => {
     const windows = newWindows()
     const slot = windows.load('k', null, SHAPE)

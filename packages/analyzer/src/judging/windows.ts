@@ -67,10 +67,10 @@ export class Windows implements RowOwner, Disposable {
   /** By slot: its pool, and its row there. */
   #pool = new Uint16Array(SLOTS_MIN)
   #row = new Int32Array(SLOTS_MIN)
-  /** By slot: the policies in force and in shadow, and the version of the rules. */
+  /** By slot: the policies in force and in shadow, and the serial of the rules. */
   #policy = new Int32Array(SLOTS_MIN)
   #shadow = new Int32Array(SLOTS_MIN)
-  #version = new Int32Array(SLOTS_MIN)
+  #rules = new Int32Array(SLOTS_MIN)
   #isUsed = new Uint8Array(SLOTS_MIN)
   /** By slot: the row's count of pushed values when it was last written, or NO_ROW. */
   #rowPushed = new Float64Array(SLOTS_MIN)
@@ -136,8 +136,13 @@ export class Windows implements RowOwner, Disposable {
 
   /** Returns the number of the policy in force for a key, and reshapes the row for new rules. */
   policyOf(slot: Slot, rules: RuleSet): number {
-    if (this.#version[slot] !== rules.version) this.#resolve(slot, rules)
+    if (this.#rules[slot] !== rules.serial) this.#resolve(slot, rules)
     return this.#policy[slot] as number
+  }
+
+  /** Whether `policyOf` knows the policy without matching the key against the rules. */
+  hasPolicy(slot: Slot, rules: RuleSet): boolean {
+    return this.#rules[slot] === rules.serial
   }
 
   /** Returns the number of a key's shadow policy, or NO_POLICY. Valid after `policyOf`. */
@@ -229,7 +234,7 @@ export class Windows implements RowOwner, Disposable {
   #resolve(slot: Slot, rules: RuleSet): void {
     const key = this.#keys[slot] ?? ''
     const number = rules.resolve(key)
-    this.#version[slot] = rules.version
+    this.#rules[slot] = rules.serial
     this.#policy[slot] = number
     this.#shadow[slot] = rules.hasShadows ? rules.resolveShadow(key) : NO_POLICY
     this.adopt(slot, rules.policies[number] as Policy)
@@ -256,8 +261,8 @@ export class Windows implements RowOwner, Disposable {
     if (slot >= this.#isUsed.length) this.#grow()
     this.#keys[slot] = key
     this.#isUsed[slot] = 0
-    // No rules have been applied to the key yet; versions of rules start at 0.
-    this.#version[slot] = -1
+    // No rules have been applied to the key yet.
+    this.#rules[slot] = 0
     this.#shadow[slot] = NO_POLICY
     this.#updatedIn[slot] = 0
     this.#slots.set(key, slot)
@@ -290,7 +295,7 @@ export class Windows implements RowOwner, Disposable {
     this.#row = longer(this.#row, new Int32Array(length))
     this.#policy = longer(this.#policy, new Int32Array(length))
     this.#shadow = longer(this.#shadow, new Int32Array(length))
-    this.#version = longer(this.#version, new Int32Array(length))
+    this.#rules = longer(this.#rules, new Int32Array(length))
     this.#isUsed = longer(this.#isUsed, new Uint8Array(length))
     this.#rowPushed = longer(this.#rowPushed, new Float64Array(length))
     this.#updatedIn = longer(this.#updatedIn, new Float64Array(length))

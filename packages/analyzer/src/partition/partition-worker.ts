@@ -45,6 +45,9 @@ const RUN_BYTES_MAX = 16 * 1024 * 1024
 /** A batch of this size yields the event loop first; a smaller one hardly delays others. */
 const YIELD_SAMPLES = 1000
 
+/** How long new keys are matched against the rules before other work gets its turn. */
+const MATCHING_MS = 10
+
 export interface WorkerSettings extends VerdictSettings {
   readonly batchSamplesMax: number
   /** Windows of the partition in memory. */
@@ -358,11 +361,14 @@ export class PartitionWorker implements EntryConsumer {
 
   /** Waits for memory, then loads the windows of a run that are missing. Changes no window. */
   async #prepare(run: Run): Promise<void> {
+    const { clock, yieldToOthers } = this.#options
     await this.#enterRun(run.analysed)
     for (;;) {
-      const missing = missingKeys(run, this.#windows, this.#rules)
-      if (missing.length === 0) break
-      await this.#load(missing)
+      const until = clock.monotonicMs() + MATCHING_MS
+      const missing = missingKeys(run, this.#windows, this.#rules, () => clock.monotonicMs() > until)
+      if (missing === undefined) await yieldToOthers()
+      else if (missing.length === 0) break
+      else await this.#load(missing)
     }
   }
 

@@ -36,12 +36,12 @@ export class CandidateIndex {
   /** Returns one candidate of each matching rule, the most specific first. */
   findAll(key: string): Candidate[] {
     const rules = new Set<string>()
-    return [...this.#byPrefix.findAll(key), ...this.#bySuffix.findAll(key)]
+    return [...this.#byPrefix.anchoredIn(key), ...this.#bySuffix.anchoredIn(key)]
       .toSorted((a, b) => a.rank - b.rank)
       .map(({ candidate }) => candidate)
-      .filter(({ kept }) => {
-        const isFirst = !rules.has(kept.rule.id)
-        rules.add(kept.rule.id)
+      .filter(({ kept, glob }) => {
+        const isFirst = !rules.has(kept.rule.id) && glob.matches(key)
+        if (isFirst) rules.add(kept.rule.id)
         return isFirst
       })
   }
@@ -79,9 +79,9 @@ class AnchorIndex {
     return best
   }
 
-  findAll(key: string): Ranked[] {
-    const candidates = this.#lengths.flatMap(length => this.#withAnchorOf(key, length))
-    return candidates.filter(({ candidate }) => candidate.glob.matches(key))
+  /** Returns the candidates whose anchor the key has. */
+  anchoredIn(key: string): Ranked[] {
+    return this.#lengths.flatMap(length => this.#withAnchorOf(key, length))
   }
 
   #withAnchorOf(key: string, length: number): readonly Ranked[] {

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import { parseJson } from '../../parsing/issues.ts'
 import { duration, id, integer, number, pattern, text } from './fields.ts'
+import { compileGlob, GlobError } from './glob.ts'
 import { mute, nameOf, RuleError, type RuleInput, read, readRule } from './rule.ts'
 
 /** Limits on a document: they bound what storing, sending and resolving it costs. */
@@ -102,11 +103,17 @@ export function readStorm(input: unknown): z.output<typeof stormSchema> {
 
 /** Returns the document with a rule added or replaced (by its id). */
 export function withRule(document: RuleDocument, input: unknown, changed: Change): RuleDocument {
-  const { id } = readRule(input)
+  const { id, pattern } = readRule(input)
   const others = document.rules.filter(({ rule }) => rule.id !== id)
   if (others.length >= RULES_MAX) throw limitReached(`rule "${id}"`, `there are already ${RULES_MAX} rules`)
   const version = document.version + 1
   const kept = { rule: input as RuleInput, version, changed: read(changeSchema, changed, 'change') }
+  checkMatchingWork(
+    nameOf(input, 'rule'),
+    { id, pattern },
+    document.rules.map(({ rule }) => rule),
+    document.mutes,
+  )
   return { ...document, version, rules: [...others, kept] }
 }
 
@@ -118,9 +125,15 @@ export function withoutRule(document: RuleDocument, id: string): RuleDocument | 
 
 /** Returns the document with a mute added or replaced (by its id). Expired mutes are removed. */
 export function withMute(document: RuleDocument, input: unknown, now: number): RuleDocument {
-  const { id } = readMute(input)
+  const { id, pattern } = readMute(input)
   const mutes = document.mutes.filter(mute => mute.id !== id && readMute(mute).until > now)
   if (mutes.length >= MUTES_MAX) throw limitReached(`mute "${id}"`, `there are already ${MUTES_MAX} mutes`)
+  checkMatchingWork(
+    nameOf(input, 'mute'),
+    { id, pattern },
+    document.mutes,
+    document.rules.map(({ rule }) => rule),
+  )
   return { ...document, version: document.version + 1, mutes: [...mutes, input as MuteInput] }
 }
 
@@ -133,6 +146,42 @@ export function withoutMute(document: RuleDocument, id: string): RuleDocument | 
 export function withStorm(document: RuleDocument, input: unknown): RuleDocument {
   readStorm(input)
   return { ...document, version: document.version + 1, storm: input as StormInput }
+}
+
+/** The most that all patterns may have together of what is costly to match: see `Glob.work`. */
+export const MATCHING_WORK_MAX = 50_000
+
+interface Named {
+  readonly id: string
+  readonly pattern: string
+}
+
+/**
+ * Refuses a pattern with which matching a key against all patterns would take too long. One that
+ * costs no more than the one of its id that it replaces is accepted: stored rules may exceed the
+ * limit, and must remain changeable.
+ */
+function checkMatchingWork(name: string, added: Named, same: readonly Named[], others: readonly Named[]): void {
+  const sum = (all: readonly Named[]): number => all.reduce((total, { pattern }) => total + workOf(pattern), 0)
+  const work = workOf(added.pattern)
+  if (work <= sum(same.filter(({ id }) => id === added.id))) return
+  const total = work + sum(same.filter(({ id }) => id !== added.id)) + sum(others)
+  if (total <= MATCHING_WORK_MAX) return
+  const detail =
+    `is too complex: its alternatives have ${work} characters and wildcards together, and all patterns with ? or ` +
+    `[...] then have ${total}; the limit is ${MATCHING_WORK_MAX}. Use fewer alternatives in braces, or * instead of ` +
+    'many ? and [...]: patterns of literal characters and * do not count'
+  throw new RuleError(name, [{ field: 'pattern', detail }])
+}
+
+/** A stored pattern that cannot be compiled is reported when the rules are used. */
+function workOf(pattern: string): number {
+  try {
+    return compileGlob(pattern).reduce((sum, { work }) => sum + work, 0)
+  } catch (error) {
+    if (!(error instanceof GlobError)) throw error
+    return 0
+  }
 }
 
 function limitReached(name: string, detail: string): RuleError {

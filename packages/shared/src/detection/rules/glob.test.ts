@@ -63,11 +63,64 @@ describe('a pattern', () => {
     expect(() => compileGlob(pattern)).toThrow(new GlobError(message))
   })
 
-  test('does not take exponential time', () => {
-    const key = 'a'.repeat(200)
+  test.each<[string, string, string]>([
+    ['stars', `${'*a'.repeat(100)}*b`, 'a'.repeat(200)],
+    ['stars and ?', `${'*?a'.repeat(100)}*b`, 'a'.repeat(1000)],
+    ['a star before many ?', `*${'?'.repeat(300)}[c]*`, 'b'.repeat(1000)],
+    ['braces', `*${'{?,[!b]}'.repeat(6)}${'?'.repeat(80)}[c]*`, 'b'.repeat(1000)],
+    ['braces of different lengths', `*${'{?,??,*?}'.repeat(3)}${'[ab]'.repeat(60)}[c]*`, 'ba'.repeat(500)],
+  ])('takes a time that is linear in the key: %s', (_, pattern, key) => {
+    const globs = compileGlob(pattern)
     const begin = performance.now()
-    for (let i = 0; i < 100; i++) expect(matches(`${'*a'.repeat(100)}*b`, key)).toBe(false)
-    expect(performance.now() - begin).toBeLessThan(2000)
+    for (let i = 0; i < 20; i++) expect(globs.some(glob => glob.matches(`${key}${i}`))).toBe(false)
+    // It takes 20 ms. Greedy matching took 100 times as long.
+    expect(performance.now() - begin).toBeLessThan(1000)
+  })
+
+  test('matches the same keys as a walk over the parts of the pattern, also across words of 32 states', () => {
+    const leaf = fc.oneof(
+      { weight: 6, arbitrary: fc.constantFrom('a', 'b', '/', '😀').map(literalNode) },
+      { weight: 2, arbitrary: fc.constant<Node>({ text: '?', ends: (key, at) => (at < key.length ? [at + 1] : []) }) },
+      { weight: 2, arbitrary: fc.constant<Node>({ text: '*', ends: (key, at) => rangeOf(at, key.length) }) },
+      { weight: 1, arbitrary: fc.constantFrom('[ab]', '[!a]', '[/-b]').map(classNode) },
+    )
+    const inner = fc.array(leaf, { maxLength: 8 }).map(sequenceNode)
+    const braces = fc.array(inner, { minLength: 2, maxLength: 4 }).map(bracesNode)
+    const nested = fc.tuple(inner, braces, inner).map(sequenceNode)
+    const outer = fc.array(nested, { minLength: 2, maxLength: 3 }).map(bracesNode)
+    const whole = fc
+      .array(
+        fc.oneof({ weight: 6, arbitrary: leaf }, { weight: 1, arbitrary: braces }, { weight: 1, arbitrary: outer }),
+        {
+          minLength: 1,
+          maxLength: 70,
+        },
+      )
+      .map(sequenceNode)
+    const key = fc.array(fc.constantFrom('a', 'b', 'c', '/', '😀'), { maxLength: 90 })
+    let matched = 0
+    fc.assert(
+      fc.property(
+        whole,
+        key,
+        fc.infiniteStream(fc.double({ min: 0, max: 1, noNaN: true })),
+        (node, random, chances) => {
+          fc.pre(node.text.length > 0 && node.text.length <= 400 && (node.ways ?? 1) <= ALTERNATIVES_MAX)
+          const derived = node.derive?.(() => chances.next().value as number) ?? []
+          for (const key of [random, derived, derived.slice(1)]) {
+            const expected = node.ends(key, 0).includes(key.length)
+            expect([node.text, key.join(''), matches(node.text, key.join(''))]).toEqual([
+              node.text,
+              key.join(''),
+              expected,
+            ])
+            if (expected) matched++
+          }
+        },
+      ),
+      { numRuns: 1000 },
+    )
+    expect(matched).toBeGreaterThan(200)
   })
 
   test('matches the same keys as an equivalent regular expression', () => {
@@ -97,6 +150,53 @@ describe('a pattern', () => {
     )
   })
 })
+
+/** A part of a pattern with its text, and where in a key a match that begins somewhere can end. */
+interface Node {
+  readonly text: string
+  readonly ends: (key: readonly string[], at: number) => number[]
+  /** Makes characters that match. */
+  readonly derive?: (chance: () => number) => string[]
+  /** How many patterns without braces it stands for. */
+  readonly ways?: number
+}
+
+function rangeOf(from: number, to: number): number[] {
+  return Array.from({ length: to - from + 1 }, (_, i) => from + i)
+}
+
+function literalNode(character: string): Node {
+  return {
+    text: character,
+    ends: (key, at) => (key[at] === character ? [at + 1] : []),
+    derive: () => [character],
+  }
+}
+
+function classNode(text: string): Node {
+  const test = new RegExp(`^${text.replace('[!', '[^').replace('[/', '[\\/')}$`, 'u')
+  return { text, ends: (key, at) => (test.test(key[at] ?? '') ? [at + 1] : []), derive: () => ['b'] }
+}
+
+function sequenceNode(parts: readonly Node[]): Node {
+  return {
+    text: parts.map(({ text }) => text).join(''),
+    ends: (key, at) =>
+      parts.reduce<number[]>((ends, part) => [...new Set(ends.flatMap(end => part.ends(key, end)))], [at]),
+    derive: chance =>
+      parts.flatMap(part => part.derive?.(chance) ?? (part.text === '*' && chance() < 0.5 ? [] : ['b'])),
+    ways: parts.reduce((product, { ways = 1 }) => product * ways, 1),
+  }
+}
+
+function bracesNode(alternatives: readonly Node[]): Node {
+  return {
+    text: `{${alternatives.map(({ text }) => text).join(',')}}`,
+    ends: (key, at) => [...new Set(alternatives.flatMap(one => one.ends(key, at)))],
+    derive: chance => alternatives[Math.floor(chance() * 0.999 * alternatives.length)]?.derive?.(chance) ?? [],
+    ways: alternatives.reduce((sum, { ways = 1 }) => sum + ways, 0),
+  }
+}
 
 function alternatives(pattern: string): number {
   const count = (part: string): number => pattern.split(part).length - 1

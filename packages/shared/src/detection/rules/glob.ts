@@ -1,3 +1,5 @@
+import { GlobAutomaton, type Token } from './glob-automaton.ts'
+
 /** Thrown for an invalid pattern. The message completes a sentence that begins with its name. */
 export class GlobError extends Error {}
 
@@ -6,21 +8,12 @@ const PATTERN_LENGTH_MAX = 400
 
 export const ALTERNATIVES_MAX = 64
 
-/** One step of matching: a literal character, a test of one, or undefined for any run. */
-type Step = string | ((character: string) => boolean) | undefined
-
-interface Token {
-  readonly kind: 'literal' | 'one' | 'run' | 'class' | 'open' | 'comma' | 'close'
-  readonly text: string
-  readonly step: Step
-}
-
 const WILDCARDS_AND_BRACES = new Map<string, Token>([
-  ['*', { kind: 'run', text: '*', step: undefined }],
-  ['?', { kind: 'one', text: '?', step: () => true }],
-  ['{', { kind: 'open', text: '{', step: undefined }],
-  [',', { kind: 'comma', text: ',', step: undefined }],
-  ['}', { kind: 'close', text: '}', step: undefined }],
+  ['*', { kind: 'run', text: '*' }],
+  ['?', { kind: 'one', text: '?' }],
+  ['{', { kind: 'open', text: '{' }],
+  [',', { kind: 'comma', text: ',' }],
+  ['}', { kind: 'close', text: '}' }],
 ])
 
 /** A compiled pattern without braces; a pattern with braces is expanded to several. */
@@ -34,7 +27,12 @@ export interface Glob {
   readonly classes: number
   readonly ones: number
   readonly runs: number
-  /** Whether the whole key matches. Takes at most key length times pattern length steps. */
+  /**
+   * What matching costs, in characters of the pattern; 0 if literal texts and * are all it has,
+   * which are searched for at once.
+   */
+  readonly work: number
+  /** Whether the whole key matches. Takes a time that is linear in the key. */
   matches(key: string): boolean
 }
 
@@ -43,14 +41,25 @@ export interface Glob {
  * `[0-9]` and `[!abc]` one of a set, `{a,b}` one of several patterns. A backslash escapes any of
  * these. Others, including slash and dot, are literal. Returns all alternatives.
  */
-export function compileGlob(pattern: string): Glob[] {
+export function compileGlob(pattern: string): readonly Glob[] {
+  // A pattern is compiled once to validate it, and again to use it.
+  if (lastCompiled?.pattern !== pattern) lastCompiled = { pattern, globs: compile(pattern) }
+  return lastCompiled.globs
+}
+
+let lastCompiled: { readonly pattern: string; readonly globs: readonly Glob[] } | undefined
+
+function compile(pattern: string): Glob[] {
   if (pattern.length === 0) throw new GlobError('must not be empty')
   if (pattern.length > PATTERN_LENGTH_MAX) throw new GlobError(`must be at most ${PATTERN_LENGTH_MAX} characters long`)
   if (!pattern.isWellFormed()) throw new GlobError('must not contain lone surrogates')
   const tokens = tokenize(pattern)
   const { ways, next } = expandBraces(tokens, 0, false)
   if (next < tokens.length) throw new GlobError('has a } without a {; write \\} for the character')
-  return ways.map(toGlob)
+  if (ways.length === 1) return ways.map(way => toGlob(way))
+  // No alternative matches if the pattern does not, which one test shows for all of them.
+  const whole = lastOf(automatonTest(tokens))
+  return ways.map(way => toGlob(way, whole))
 }
 
 function tokenize(pattern: string): Token[] {
@@ -80,7 +89,7 @@ function tokenize(pattern: string): Token[] {
 }
 
 function literal(character: string): Token {
-  return { kind: 'literal', text: quote(character, /[*?[\]{}\\]/), step: character }
+  return { kind: 'literal', text: quote(character, /[*?[\]{}\\]/), code: character.codePointAt(0) as number }
 }
 
 function quote(character: string, special: RegExp): string {
@@ -97,7 +106,7 @@ function readClass(characters: readonly string[], open: number): { token: Token;
     if (taken === undefined) throw new GlobError('has a [ without a ]; write \\[ for the character')
     return taken
   }
-  const ranges: (readonly [string, string])[] = []
+  const ranges: (readonly [number, number])[] = []
   let text = isNegated ? '[!' : '['
   while (characters[i] !== ']') {
     const from = read()
@@ -105,14 +114,14 @@ function readClass(characters: readonly string[], open: number): { token: Token;
     const isRange = characters[i] === '-' && characters[i + 1] !== ']' && characters[i + 1] !== undefined
     if (isRange) i++
     const to = isRange ? read() : from
-    if (compareCharacters(from, to) > 0) throw new GlobError(`has the range ${from}-${to}, whose ends are reversed`)
-    ranges.push([from, to])
+    const range = [from.codePointAt(0) as number, to.codePointAt(0) as number] as const
+    if (range[0] > range[1]) throw new GlobError(`has the range ${from}-${to}, whose ends are reversed`)
+    ranges.push(range)
     text += [...new Set([from, to])].map(end => quote(end, /[\]\\!^-]/)).join('-')
   }
   if (ranges.length === 0) throw new GlobError('has an empty []; write \\[\\] for the characters')
-  const isIn = (character: string): boolean =>
-    ranges.some(([from, to]) => compareCharacters(from, character) <= 0 && compareCharacters(character, to) <= 0)
-  return { token: { kind: 'class', text: `${text}]`, step: character => isIn(character) !== isNegated }, last: i }
+  const has = (code: number): boolean => ranges.some(([from, to]) => from <= code && code <= to) !== isNegated
+  return { token: { kind: 'class', text: `${text}]`, has }, last: i }
 }
 
 /** Returns all alternatives of the tokens from `start` to the end of an alternative. */
@@ -143,69 +152,90 @@ function expandBraces(tokens: readonly Token[], start: number, isInside: boolean
   return { ways, next: i }
 }
 
-function toGlob(tokens: readonly Token[]): Glob {
+/** `whole` tells of a key whether any alternative of the pattern matches it. */
+function toGlob(tokens: readonly Token[], whole?: (key: string) => boolean): Glob {
   // Adjacent runs are equal to one.
   const distinct = tokens.filter((token, i) => token.kind !== 'run' || tokens[i - 1]?.kind !== 'run')
-  const steps = distinct.map(({ step }) => step)
-  const firstWild = steps.findIndex(step => typeof step !== 'string')
-  const lastWild = steps.findLastIndex(step => typeof step !== 'string')
-  const literals = (from: number, to?: number): string => steps.slice(from, to).join('')
-  const count = (kind: Token['kind']): number => distinct.filter(token => token.kind === kind).length
-  const isExact = firstWild === -1
-  const prefix = isExact ? literals(0) : literals(0, firstWild)
-  const suffix = isExact ? prefix : literals(lastWild + 1)
-  const pieces = literalPieces(steps)
-  // These tests reject nearly every key: most patterns have a piece that the key lacks.
-  const mayMatch = (key: string): boolean =>
-    key.startsWith(prefix) && key.endsWith(suffix) && pieces.every(piece => key.includes(piece))
+  const counts = { literal: 0, one: 0, run: 0, class: 0, open: 0, comma: 0, close: 0 }
+  for (const { kind } of distinct) counts[kind]++
+  const pieces = literalPieces(distinct)
+  const prefix = pieces[0] as string
+  const suffix = pieces.at(-1) as string
+  const isGeneral = counts.one + counts.class > 0
+  const matchesAll = lastOf(automatonTest(distinct))
+  const matches = (key: string): boolean => {
+    if (pieces.length === 1) return key === prefix
+    // This rejects nearly every key: most patterns have a piece that the key lacks.
+    if (!hasPieces(key, pieces)) return false
+    return !isGeneral || (whole?.(key) !== false && matchesAll(key))
+  }
   return {
     text: distinct.map(({ text }) => text).join(''),
     prefix,
     suffix,
-    literals: count('literal'),
-    classes: count('class'),
-    ones: count('one'),
-    runs: count('run'),
-    matches: key => (isExact ? key === prefix : mayMatch(key) && matchSteps(steps, key)),
+    literals: counts.literal,
+    classes: counts.class,
+    ones: counts.one,
+    runs: counts.run,
+    work: isGeneral ? distinct.length : 0,
+    matches,
   }
 }
 
-/** Returns the literal texts between wildcards, before the first and after the last. */
-function literalPieces(steps: readonly Step[]): string[] {
+/** Returns the literal texts before, between and after the wildcards; '' where there is none. */
+function literalPieces(tokens: readonly Token[]): string[] {
   const pieces = ['']
-  for (const step of steps) {
-    if (typeof step === 'string') pieces.push(`${pieces.pop() ?? ''}${step}`)
-    else if (pieces.at(-1) !== '') pieces.push('')
+  for (const { kind, code } of tokens) {
+    if (kind === 'literal') pieces.push(`${pieces.pop()}${String.fromCodePoint(code as number)}`)
+    else pieces.push('')
   }
-  return pieces.filter(piece => piece !== '')
+  return pieces
 }
 
-/** Matches greedily: only the last run ever grows, so no pattern takes exponential time. */
-function matchSteps(steps: readonly Step[], key: string): boolean {
-  let step = 0
-  let at = 0
-  let runStep = -1
-  let runEnd = 0
-  while (at < key.length) {
-    const character = String.fromCodePoint(key.codePointAt(at) as number)
-    const wanted = steps[step]
-    if (step < steps.length && wanted === undefined) {
-      runStep = step++
-      runEnd = at
-    } else if (typeof wanted === 'string' ? wanted === character : wanted?.(character) === true) {
-      step++
-      at += character.length
-    } else if (runStep >= 0) {
-      runEnd += String.fromCodePoint(key.codePointAt(runEnd) as number).length
-      at = runEnd
-      step = runStep + 1
-    } else return false
+/**
+ * Whether the key begins and ends with the outer pieces, and has the others in between in their
+ * order. That is all that a pattern without other wildcards than * requires.
+ */
+function hasPieces(key: string, pieces: readonly string[]): boolean {
+  const prefix = pieces[0] as string
+  const suffix = pieces.at(-1) as string
+  let at = prefix.length
+  const end = key.length - suffix.length
+  if (at > end || !key.startsWith(prefix) || !key.endsWith(suffix)) return false
+  for (let i = 1; i < pieces.length - 1; i++) {
+    const piece = pieces[i] as string
+    if (piece === '') continue
+    const found = key.indexOf(piece, at)
+    at = found + piece.length
+    if (found < 0 || at > end) return false
   }
-  while (step < steps.length && steps[step] === undefined) step++
-  return step === steps.length
+  return true
 }
 
-/** Compares code points. Compared by UTF-16 unit, an emoji would come before U+E000. */
-function compareCharacters(a: string, b: string): number {
-  return (a.codePointAt(0) as number) - (b.codePointAt(0) as number)
+/** Returns a test of keys by an automaton that is made with the first key. */
+function automatonTest(tokens: readonly Token[]): (key: string) => boolean {
+  let automaton: GlobAutomaton | undefined
+  return key => {
+    automaton ??= new GlobAutomaton(tokens)
+    return automaton.matches(codesOf(key))
+  }
+}
+
+/** Keeps the last result of a test: alternatives are tried on one key after the other. */
+function lastOf(test: (key: string) => boolean): (key: string) => boolean {
+  let last: { readonly key: string; readonly result: boolean } | undefined
+  return key => {
+    if (last?.key !== key) last = { key, result: test(key) }
+    return last.result
+  }
+}
+
+let lastCodes: { readonly key: string; readonly codes: readonly number[] } = { key: '', codes: [] }
+
+/** Returns the code points of a key, kept for the next pattern that is tried on it. */
+function codesOf(key: string): readonly number[] {
+  if (lastCodes.key !== key) {
+    lastCodes = { key, codes: Array.from(key, character => character.codePointAt(0) as number) }
+  }
+  return lastCodes.codes
 }

@@ -149,3 +149,61 @@ test('a thousand rules resolve 100,000 keys in microseconds per key', { timeout:
   // About 8 us on a core of 2020; the bound only detects another order of growth.
   expect((performance.now() - begin) * 10).toBeLessThan(500_000)
 })
+
+describe('patterns that are costly to match', () => {
+  const COSTLY = `*${'{?,[!b]}'.repeat(6)}${'?'.repeat(80)}[c]*`
+
+  /** As stored by a version that had no limit. */
+  function stored(patterns: readonly string[]): RuleDocument {
+    const rules = patterns.map((pattern, i) => {
+      return { rule: { id: `r${i}`, pattern }, version: 1, changed: { who: 'ada', why: 'test', at: 1 } }
+    })
+    return { ...EMPTY_DOCUMENT, version: 1, rules }
+  }
+
+  test.each<[string, string[]]>([
+    ['50 rules of one pattern', Array.from({ length: 50 }, () => COSTLY)],
+    ['50 rules of different patterns', Array.from({ length: 50 }, (_, i) => `${COSTLY}${i}*`)],
+    ['1,000 rules with many stars', Array.from({ length: 1000 }, (_, i) => `${'*?a'.repeat(120)}${i}`)],
+    ['1,000 rules with many classes', Array.from({ length: 1000 }, (_, i) => `*${'[a-c]'.repeat(60)}${i}`)],
+  ])('are still in force if they are stored, and do not block: %s', (_, patterns) => {
+    const rules = new RuleSet(stored(patterns))
+    const begin = performance.now()
+    for (let i = 0; i < 20; i++) rules.resolve(`${'b'.repeat(120 + i)}c${'ab'.repeat(30)}`)
+    rules.explain('b'.repeat(200), 0)
+    // It takes 0.1 to 0.6 s. Greedy matching took more than 20 s for most of them.
+    expect(performance.now() - begin).toBeLessThan(5000)
+  })
+
+  test('are refused with the limit, what counts and what to do, from where they exceed it', () => {
+    let document = EMPTY_DOCUMENT
+    const put = (id: string, pattern: string): void => {
+      document = withRule(document, { id, pattern }, { who: 'ada', why: 'test', at: 1 })
+    }
+    for (let i = 0; i < 8; i++) put(`r${i}`, COSTLY)
+    expect(() => put('one-more', COSTLY)).toThrow(
+      'rule "one-more": pattern: is too complex: its alternatives have 5696 characters and wildcards together, and ' +
+        'all patterns with ? or [...] then have 51264; the limit is 50000. Use fewer alternatives in braces, or * ',
+    )
+    expect(() =>
+      withMute(document, { id: 'm', pattern: COSTLY, until: '2030-01-01T00:00:00Z', who: 'a', why: 'b' }, 0),
+    ).toThrow('mute "m": pattern: is too complex')
+    // What costs nothing or no more than before is accepted.
+    put('plain', '{edge,core}-*/cpu')
+    put('r3', COSTLY)
+    put('r3', '*?')
+    put('r4', COSTLY.slice(0, -2))
+  })
+
+  test('can be replaced by cheaper ones although all together exceed the limit', () => {
+    const document = stored(Array.from({ length: 50 }, () => COSTLY))
+    const changed = { who: 'ada', why: 'test', at: 1 }
+    expect(withRule(document, { id: 'r7', pattern: COSTLY, threshold: 3 }, changed).rules).toHaveLength(50)
+    expect(withRule(document, { id: 'r7', pattern: 'edge-?' }, changed).rules).toHaveLength(50)
+    expect(() => withRule(document, { id: 'new', pattern: 'edge-?' }, changed)).toThrow('is too complex')
+  })
+})
+
+test('two sets of rules differ by their serial, also if their documents have one version', () => {
+  expect(new RuleSet(EMPTY_DOCUMENT).serial).not.toBe(new RuleSet(EMPTY_DOCUMENT).serial)
+})

@@ -25,13 +25,19 @@ export interface Explanation {
   readonly policy: Policy
 }
 
+let compiledSets = 0
+
 /** The compiled rules. To resolve a key takes a microsecond, so its policy's number is kept. */
 export class RuleSet {
+  /** Differs for each set of this process: after a loss, two sets can have one version. */
+  readonly serial = ++compiledSets
   readonly version: number
   /** By number; number 0 is the default policy. */
   readonly policies: readonly Policy[]
   readonly storm: StormPolicy
   readonly hasShadows: boolean
+  /** Whether a pattern has more than literal texts and *: to resolve a key may take milliseconds. */
+  readonly isCostly: boolean
   readonly #live: CandidateIndex
   readonly #shadow: CandidateIndex
   readonly #mutes: readonly { readonly globs: readonly Glob[]; readonly mute: Omit<Mute, 'id' | 'pattern'> }[]
@@ -52,6 +58,7 @@ export class RuleSet {
     this.policies = policies
     const { percent, within, keys_min } = readStorm(document.storm)
     this.storm = { share: percent / 100, withinMs: within, keysMin: keys_min }
+    this.isCostly = candidates.some(({ glob }) => glob.work > 0)
     this.hasShadows = candidates.some(({ isShadow }) => isShadow)
     this.#live = new CandidateIndex(candidates.filter(({ isShadow }) => !isShadow))
     this.#shadow = new CandidateIndex(candidates.filter(({ isShadow }) => isShadow))
