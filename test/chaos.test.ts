@@ -2,6 +2,7 @@ import { redisClusterAvailable } from '@tidemark/testkit/redis-fixture'
 import { describe, expect, test } from 'vitest'
 import { CRASH_POINT_NAMES } from './chaos/crash-point.ts'
 import { type RunResult, run } from './chaos/run.ts'
+import type { Schedule } from './chaos/schedule.ts'
 import { SHORT, shortLevel } from './chaos/sizes.ts'
 
 /** Changes daily, so that many seeds are tried. TIDEMARK_CHAOS_SEED repeats a run. */
@@ -13,6 +14,20 @@ describe.runIf(await redisClusterAvailable())('chaos', () => {
     const result = await run({ ...SHORT, seed })
     expectGuarantees(result)
     expectFaultsInjected(result)
+  })
+
+  test(`when Redis loses all data, the rules too, those put then are in force at once, everywhere (seed ${seed})`, async () => {
+    const schedule = (): Schedule => [
+      { kind: 'kill', role: 'analyzer', index: 0, downMs: 100 },
+      { kind: 'flush-all' },
+      { kind: 'kill', role: 'analyzer', index: 1, downMs: 100 },
+      { kind: 'flush-all' },
+      { kind: 'kill', role: 'gateway', index: 0, downMs: 100 },
+    ]
+    const result = await run({ ...SHORT, seed, samples: 12_000, keys: 200, calmMs: 1000, schedule })
+    expectGuarantees(result)
+    expect(result.injected.get('flush-all')).toBe(2)
+    expect(result.verification.alerts).toBeGreaterThan(10)
   })
 
   test(`durability disk loses nothing when Redis is killed or loses power (seed ${seed})`, async () => {

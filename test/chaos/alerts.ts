@@ -12,34 +12,53 @@ import { type AlertEnd, type AlertOpening, FLEET } from '@tidemark/shared/detect
 import type { SilenceEvent } from '@tidemark/shared/detection/alerts/silence'
 import { Judge, type Judged } from '@tidemark/shared/detection/judge'
 import { createRow, rowShape } from '@tidemark/shared/detection/key-row'
-import { EMPTY_DOCUMENT, withRule } from '@tidemark/shared/detection/rules/document'
+import { EMPTY_DOCUMENT, type RuleDocument, withRule } from '@tidemark/shared/detection/rules/document'
+import type { RuleInput } from '@tidemark/shared/detection/rules/rule'
 import { RuleSet } from '@tidemark/shared/detection/rules/rule-set'
+import { pause } from '@tidemark/shared/runtime/lifecycle'
 import { entryTimeMs, parseReceipt } from '@tidemark/shared/sample/receipt'
-import { type Keys, keysUnder } from '@tidemark/shared/store/keys'
-import { PREFIX, type RedisClient } from './redis-client.ts'
+import type { Keys } from '@tidemark/shared/store/keys'
+import type { Deployment } from './deployment.ts'
+import type { RedisClient } from './redis-client.ts'
 
-/** Rules that open and resolve alerts by samples and by timers; verdicts use the default policy. */
-const RULES = [
-  { id: 'all', pattern: '*', alert: { resolve_after: '1s', close_after: 2 } },
-  { id: 'heard', pattern: 'edge-0/*', alert: { resolve_after: '1s', close_after: 2 }, silent: '2s' },
-]
-const DOCUMENT = RULES.reduce(
-  (document, rule) => withRule(document, rule, { who: 'chaos', why: 'test', at: 0 }),
-  EMPTY_DOCUMENT,
-)
-const COMPILED = new RuleSet(DOCUMENT)
-
-const { rules: RULES_KEY } = keysUnder(PREFIX)
-const KEPT_RULES = { version: DOCUMENT.version, document: JSON.stringify(DOCUMENT) }
-
-/** Stores the rules of the run. Call it before the first sample is scored. */
-export async function putRules(redis: RedisClient): Promise<void> {
-  await redis.hset(RULES_KEY, KEPT_RULES)
+/**
+ * Rules that open and resolve alerts by samples and by timers; verdicts use the default policy.
+ * After Redis lost all data, others are put. They have the ids and versions of the first ones, so
+ * an analyzer that goes on with those opens or resolves alerts that it should not.
+ */
+function rulesOf(losses: number): RuleInput[] {
+  const alert = { resolve_after: `${1 + losses}s`, close_after: 2 + losses }
+  return [
+    { id: 'all', pattern: '*', alert },
+    { id: 'heard', pattern: 'edge-0/*', alert, silent: `${2 + losses}s` },
+  ]
 }
 
-/** Deletes everything in Redis except the rules: all verdicts of a run must use the same rules. */
-export async function flushAllButRules(redis: RedisClient): Promise<void> {
-  await redis.multi().flushall().hset(RULES_KEY, KEPT_RULES).exec()
+const NOTE = { who: 'chaos', why: 'test' }
+
+/** How long a gateway may take to accept rules: its connection to Redis may have to recover. */
+const PUT_WITHIN_MS = 15_000
+
+/** Puts the rules that apply after Redis lost all data so many times; returns when they are stored. */
+export async function putRules(deployment: Deployment, losses: number): Promise<void> {
+  for (const { id, ...rule } of rulesOf(losses)) {
+    const body = JSON.stringify({ rule, ...NOTE })
+    const deadline = performance.now() + PUT_WITHIN_MS
+    while (!(await put(deployment, id, body))) {
+      if (performance.now() > deadline) throw new Error(`no gateway accepted the rule ${id}`)
+      await pause(50)
+    }
+  }
+}
+
+async function put({ gateways }: Deployment, id: string, body: string): Promise<boolean> {
+  const port = gateways.find(({ process }) => process !== undefined)?.process?.port
+  try {
+    const headers = { 'content-type': 'application/json' }
+    return (await fetch(`http://127.0.0.1:${port}/rules/${id}`, { method: 'PUT', headers, body })).ok
+  } catch {
+    return false
+  }
 }
 
 /** Allowed delay of a timer. Timers are checked once a second, and partitions may change owners. */
@@ -72,11 +91,18 @@ export interface JudgedSample {
 
 /** Computes the alerts that the committed samples of each key must have opened and resolved. */
 export class ExpectedAlerts {
+  readonly #rules: RuleSet
   readonly #openings = new Map<string, AlertOpening>()
   readonly #ends = new Map<string, AlertEnd>()
   /** Openings and ends that only a timer creates, with the time at which it expires. */
   readonly #byTime = new Map<string, number>()
   #opened = 0
+
+  /** `losses` says how often Redis lost all data: what is left was scored by the rules put then. */
+  constructor(losses = 0) {
+    const put = (document: RuleDocument, rule: RuleInput): RuleDocument => withRule(document, rule, { ...NOTE, at: 0 })
+    this.#rules = new RuleSet(rulesOf(losses).reduce(put, EMPTY_DOCUMENT))
+  }
 
   /** The number of alerts that samples opened. */
   get opened(): number {
@@ -84,7 +110,7 @@ export class ExpectedAlerts {
   }
 
   add(key: string, samples: readonly JudgedSample[]): void {
-    const policy = COMPILED.policies[COMPILED.resolve(key)]
+    const policy = this.#rules.policies[this.#rules.resolve(key)]
     const partition = parseReceipt(samples[0]?.receipt ?? '')?.partition
     if (policy === undefined || partition === undefined) return
     const judge = new Judge(policy)

@@ -1,5 +1,5 @@
 import { rawClient } from '@tidemark/testkit/redis-probe'
-import { ROLLED_BACK, UNREADABLE_ENTRY } from '../support/service-messages.ts'
+import { ROLLED_BACK, RULES_LOST, UNREADABLE_ENTRY } from '../support/service-messages.ts'
 import type { Audit } from './audit.ts'
 import { Disturbances } from './disturbance.ts'
 import type { History } from './history.ts'
@@ -8,7 +8,7 @@ import { type Interceptor, RedisProxy } from './proxy.ts'
 import { PREFIX, type RedisClient } from './redis-client.ts'
 
 /** Errors that runs cause on purpose: poison entries, and data losses of Redis. */
-const EXPECTED_ERRORS = [UNREADABLE_ENTRY, ROLLED_BACK]
+const EXPECTED_ERRORS = [UNREADABLE_ENTRY, ROLLED_BACK, RULES_LOST]
 
 const RECONNECT_MS = 20
 

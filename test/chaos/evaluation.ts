@@ -43,6 +43,7 @@ export async function evaluate(options: EvaluationOptions): Promise<Evaluation> 
     rolledBack: audit.rolledBack,
     losses: world.losses,
     poisons,
+    rulesLost: world.rulesLost,
     final: await readFinalState(deployment.redis, partitions),
   })
   const violations = [...audit.violations, ...verification.violations]

@@ -1,6 +1,6 @@
 import { stat, truncate } from 'node:fs/promises'
 import { pause } from '@tidemark/shared/runtime/lifecycle'
-import { flushAllButRules } from './alerts.ts'
+import { putRules } from './alerts.ts'
 import { aofFile, compactAof, cutAfter, cutLastCommit } from './append-only-file.ts'
 import { parseCommit } from './audit.ts'
 import type { Deployment } from './deployment.ts'
@@ -55,11 +55,7 @@ export async function injectRedisFault(fault: Fault, world: World): Promise<bool
     case 'out-of-memory':
       return runOutOfMemory(world, fault.ms)
     case 'flush-all':
-      setModes(deployment, 'hole')
-      await pause(SETTLE_MS)
-      await flushAllButRules(deployment.redis)
-      await world.noteLoss(fault.kind, await redisTime(world))
-      setModes(deployment, 'pass')
+      await flushAll(world)
       return true
     case 'master-kill': {
       if (cluster === undefined) return false
@@ -75,6 +71,19 @@ export async function injectRedisFault(fault: Fault, world: World): Promise<bool
     default:
       throw new Error(`${fault.kind} is not a fault of Redis`)
   }
+}
+
+/** Deletes everything. Analyzers get Redis back after rules are there: verdicts are recomputed. */
+async function flushAll(world: World): Promise<void> {
+  const { deployment } = world
+  setModes(deployment, 'hole')
+  await pause(SETTLE_MS)
+  await deployment.redis.flushall()
+  await world.noteLoss('flush-all', await redisTime(world))
+  world.rulesLost++
+  for (const { proxy } of deployment.gateways) if (proxy !== undefined) proxy.mode = 'pass'
+  await putRules(deployment, world.rulesLost)
+  setModes(deployment, 'pass')
 }
 
 function setModes({ proxies }: Deployment, mode: Mode): void {

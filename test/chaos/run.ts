@@ -140,7 +140,7 @@ export async function run(options: RunOptions): Promise<RunResult> {
     }),
   )
   await deployment.add('gateway')
-  await putRules(deployment.redis)
+  await putRules(deployment, 0)
   await Promise.all([
     ...Array.from({ length: options.gateways - 1 }, () => deployment.add('gateway')),
     ...Array.from({ length: options.analyzers }, () => deployment.add('analyzer')),

@@ -81,6 +81,7 @@ function evidenceOf(known: readonly AttemptOutcome[], committed: readonly number
     rolledBack: [],
     losses: [],
     poisons: [],
+    rulesLost: 0,
     final: { states: [state], kept: [0], pending: [0], dead: [[]], analyses, windows, alerts: [NO_ALERTS], readAt: 0 },
   }
 }

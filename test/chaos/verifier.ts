@@ -35,6 +35,8 @@ export interface Evidence {
   readonly rolledBack: readonly CommitRecord[]
   readonly losses: readonly Loss[]
   readonly poisons: readonly string[]
+  /** How often Redis lost the rules. */
+  readonly rulesLost: number
   readonly final: FinalState
 }
 
@@ -93,7 +95,7 @@ export function verify(evidence: Evidence): Verification {
     late: 0,
     absent: 0,
   }
-  const alerts = new ExpectedAlerts()
+  const alerts = new ExpectedAlerts(evidence.rulesLost)
   for (const [key, committed] of byKey) {
     classify(key, committed, evidence, classes, violations)
     recompute(key, committed, evidence.final, violations)

@@ -53,6 +53,8 @@ export class World {
   /** Entries that were appended past the gateways, as `partition:id`. */
   readonly poisons: string[] = []
   readonly injected = new Map<string, number>()
+  /** How often Redis lost the rules; others were put each time. */
+  rulesLost = 0
   /** The intended number of analyzers. */
   analyzers = 3
 
