@@ -1,7 +1,7 @@
 import type { KeyRow, RowShape } from '@tidemark/shared/detection/key-row'
 
 /** Bytes of a slab: it holds as many rows as fit, a power of two and at least one. */
-const SLAB_BYTES = 65_536
+const SLAB_BYTES = 32_768
 
 /** What a key costs besides its row and its characters: map entry, string, places in arrays. */
 export const KEY_BYTES = 200
@@ -40,8 +40,9 @@ export class RowMemory {
   readonly #pools: Pool[] = []
   readonly #poolOfShape = new Map<RowShape, number>()
   #slabBytes = 0
-  #rowBytes = 0
   #keyBytes = 0
+  /** One slab of each shape in use: at most so much of the slabs is empty. */
+  #emptyMax = 0
 
   constructor({ bytesMax }: { readonly bytesMax: number }) {
     this.#bytesMax = bytesMax
@@ -61,12 +62,11 @@ export class RowMemory {
   }
 
   /**
-   * Whether an owner of `ownBytes` must evict a key: memory is over its bound, and the owner has at
-   * least as much as the mean. One owner always has, so memory returns within its bound.
+   * Whether an owner of `ownBytes` must evict a key: memory is over its bound, and the owner over
+   * its share. When no owner is over its share, memory is within its bound.
    */
   isOver(ownBytes: number): boolean {
-    if (this.bytes <= this.#bytesMax) return false
-    return ownBytes * this.#owners.size >= this.#rowBytes + this.#keyBytes
+    return this.bytes > this.#bytesMax && ownBytes > (this.#bytesMax - this.#emptyMax) / this.#owners.size
   }
 
   addKeyBytes(bytes: number): void {
@@ -100,12 +100,12 @@ export class RowMemory {
     const { shape, slabs, shift, owners, slots } = pool
     const row = pool.used++
     if (row >> shift === slabs.length) {
+      if (slabs.length === 0) this.#emptyMax += slabBytes(pool)
       slabs.push(new Float64Array(shape.length << shift))
       this.#slabBytes += slabBytes(pool)
     }
     owners.push(owner)
     slots.push(slot)
-    this.#rowBytes += rowBytes(shape)
     return row
   }
 
@@ -116,7 +116,6 @@ export class RowMemory {
     const last = --pool.used
     const owner = owners.pop() as RowOwner
     const slot = slots.pop() as Slot
-    this.#rowBytes -= rowBytes(shape)
     if (row !== last) {
       const from = (last & mask) * shape.length
       const content = (slabs[last >> shift] as Float64Array).subarray(from, from + shape.length)
@@ -125,12 +124,10 @@ export class RowMemory {
       slots[row] = slot
       owner.moved(slot, row)
     }
-    // One empty slab stays, so that keys that come and go do not allocate one each time.
-    const kept = pool.used === 0 ? 0 : ((pool.used - 1) >> shift) + 2
-    while (slabs.length > kept) {
-      slabs.pop()
-      this.#slabBytes -= slabBytes(pool)
-    }
+    if ((last & mask) !== 0) return
+    slabs.pop()
+    this.#slabBytes -= slabBytes(pool)
+    if (slabs.length === 0) this.#emptyMax -= slabBytes(pool)
   }
 }
 
