@@ -106,6 +106,17 @@ export const MUTATIONS: readonly Mutation[] = [
     expected: /analyzer: memory has no request or no limit/,
   },
   {
+    what: 'the windows of an analyzer may fill its memory limit',
+    change: all => void Object.assign(container(all, 'analyzer').resources?.limits ?? {}, { memory: '512Mi' }),
+    expected: /analyzer: its memory limit is less than WINDOWS_BYTES_MAX/,
+  },
+  {
+    what: 'WINDOWS_BYTES_MAX is raised without the limit',
+    change: all =>
+      void container(all, 'analyzer').env?.push({ name: 'WINDOWS_BYTES_MAX', value: String(512 * 1024 * 1024) }),
+    expected: /analyzer: its memory limit is less than WINDOWS_BYTES_MAX/,
+  },
+  {
     what: 'a request is above its limit',
     change: all => void Object.assign(container(all, 'gateway').resources?.requests ?? {}, { cpu: 2 }),
     expected: /its request of cpu is above the limit/,

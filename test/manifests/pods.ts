@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
+import { analyzerSettings } from '@tidemark/analyzer/config'
 import type { IContainer, IProbe } from 'kubernetes-models/v1'
-import { ofKind, portOf, quantity, type Workload, workloads } from './manifest.ts'
+import { type Manifest, ofKind, portOf, quantity, type Workload, workloads } from './manifest.ts'
 import type { Policy } from './policy.ts'
 
 /** Volume types that the restricted pod security standard allows. */
@@ -23,6 +24,9 @@ const PROXY_UPDATE_S = 5
 
 /** Share of the memory limit that Redis may use. A rewrite of its file copies written pages. */
 const REDIS_SHARE_MAX = 0.75
+
+/** What an analyzer needs besides its windows. `npm run memory` measured 370 MiB. */
+const ANALYZER_RESERVE = 512 * 2 ** 20
 
 /** Policies about single pods. */
 export const podPolicies: readonly Policy[] = [
@@ -100,6 +104,17 @@ export const podPolicies: readonly Policy[] = [
       }),
   },
   {
+    title: 'an analyzer has memory for its windows and a reserve',
+    faults: manifests => {
+      const windows = windowsBytesMax(manifests)
+      return containersNamed(manifests, 'analyzer').flatMap(({ resources }) =>
+        windows + ANALYZER_RESERVE <= quantity(resources?.limits?.memory ?? 0)
+          ? []
+          : ['analyzer: its memory limit is less than WINDOWS_BYTES_MAX and 512 MiB'],
+      )
+    },
+  },
+  {
     title: 'Redis evicts nothing, has an append-only file and a memory reserve',
     faults: manifests =>
       containersNamed(manifests, 'redis').flatMap(({ args = [], resources }) => {
@@ -115,6 +130,14 @@ export const podPolicies: readonly Policy[] = [
       }),
   },
 ]
+
+/** Returns the setting that the analyzers get, or its default. */
+function windowsBytesMax(manifests: readonly Manifest[]): number {
+  const settings = ofKind(manifests, 'ConfigMap').find(({ metadata }) => metadata?.name?.startsWith('settings-'))
+  const own = containersNamed(manifests, 'analyzer').flatMap(({ env = [] }) => env)
+  const given = own.find(({ name }) => name === 'WINDOWS_BYTES_MAX')?.value ?? settings?.data?.WINDOWS_BYTES_MAX
+  return analyzerSettings.shape.WINDOWS_BYTES_MAX.parse(given)
+}
 
 function podFaults({ title, template }: Workload): string[] {
   const { spec } = template

@@ -82,7 +82,7 @@ function profiling(): Readonly<Record<string, string>> {
 
 /** Starts an analyzer that keeps its leases while it is stopped, without limits. */
 export function startMeasuredAnalyzer({ env }: BenchRedis) {
-  const settings = { LEASE_TTL_MS: '300000', WINDOWS_MAX: '2000000', STORE_TIMEOUT_MS: '30000' }
+  const settings = { LEASE_TTL_MS: '300000', WINDOWS_BYTES_MAX: String(4 * 1024 ** 3), STORE_TIMEOUT_MS: '30000' }
   return startAnalyzer({ ...env, ...settings, ...profiling() })
 }
 

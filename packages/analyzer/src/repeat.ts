@@ -29,8 +29,8 @@ export interface AttemptOptions {
 }
 
 /**
- * Runs a store action. Returns false if it failed: counted, logged, for the caller to retry. A bug is
- * counted apart from failures of the store.
+ * Runs a store action. Returns false if it failed: counted, logged, for the caller to retry. Bugs
+ * are counted apart from failures of the store.
  */
 export async function attempt(
   what: string,

@@ -3,6 +3,9 @@ import type { KeyRow, RowShape } from '@tidemark/shared/detection/key-row'
 /** Bytes of a slab: it holds as many rows as fit, a power of two and at least one. */
 const SLAB_BYTES = 32_768
 
+/** Share of the bound for empty slabs: a busy cache frees and takes them all the time. */
+const SPARE_SHARE = 1 / 32
+
 /** What a key costs besides its row and its characters: map entry, string, places in arrays. */
 export const KEY_BYTES = 200
 
@@ -22,6 +25,8 @@ interface Pool {
   readonly shift: number
   readonly mask: number
   readonly slabs: Float64Array[]
+  /** Empty slabs that will be used again. */
+  readonly spares: Float64Array[]
   /** By row. */
   readonly owners: RowOwner[]
   readonly slots: Slot[]
@@ -40,6 +45,7 @@ export class RowMemory {
   readonly #pools: Pool[] = []
   readonly #poolOfShape = new Map<RowShape, number>()
   #slabBytes = 0
+  #spareBytes = 0
   #keyBytes = 0
   /** One slab of each shape in use: at most so much of the slabs is empty. */
   #emptyMax = 0
@@ -50,7 +56,7 @@ export class RowMemory {
 
   /** Bytes in use, slabs that are partly empty included. */
   get bytes(): number {
-    return this.#slabBytes + this.#keyBytes
+    return this.#slabBytes + this.#spareBytes + this.#keyBytes
   }
 
   join(owner: RowOwner): void {
@@ -66,7 +72,8 @@ export class RowMemory {
    * its share. When no owner is over its share, memory is within its bound.
    */
   isOver(ownBytes: number): boolean {
-    return this.bytes > this.#bytesMax && ownBytes > (this.#bytesMax - this.#emptyMax) / this.#owners.size
+    if (this.bytes <= this.#bytesMax) return false
+    return ownBytes > (this.#bytesMax * (1 - SPARE_SHARE) - this.#emptyMax) / this.#owners.size
   }
 
   addKeyBytes(bytes: number): void {
@@ -79,7 +86,7 @@ export class RowMemory {
     if (number === undefined) {
       number = this.#pools.length
       const shift = Math.max(0, Math.floor(Math.log2(SLAB_BYTES / rowBytes(shape))))
-      this.#pools.push({ shape, shift, mask: 2 ** shift - 1, slabs: [], owners: [], slots: [], used: 0 })
+      this.#pools.push({ shape, shift, mask: 2 ** shift - 1, slabs: [], spares: [], owners: [], slots: [], used: 0 })
       this.#poolOfShape.set(shape, number)
     }
     return number
@@ -101,7 +108,9 @@ export class RowMemory {
     const row = pool.used++
     if (row >> shift === slabs.length) {
       if (slabs.length === 0) this.#emptyMax += slabBytes(pool)
-      slabs.push(new Float64Array(shape.length << shift))
+      const spare = pool.spares.pop()
+      if (spare !== undefined) this.#spareBytes -= slabBytes(pool)
+      slabs.push(spare ?? new Float64Array(shape.length << shift))
       this.#slabBytes += slabBytes(pool)
     }
     owners.push(owner)
@@ -125,9 +134,16 @@ export class RowMemory {
       owner.moved(slot, row)
     }
     if ((last & mask) !== 0) return
-    slabs.pop()
-    this.#slabBytes -= slabBytes(pool)
-    if (slabs.length === 0) this.#emptyMax -= slabBytes(pool)
+    const bytes = slabBytes(pool)
+    const spare = slabs.pop() as Float64Array
+    this.#slabBytes -= bytes
+    if (slabs.length === 0) {
+      this.#emptyMax -= bytes
+      this.#spareBytes -= bytes * pool.spares.splice(0).length
+    } else if (this.#spareBytes + bytes <= this.#bytesMax * SPARE_SHARE) {
+      pool.spares.push(spare)
+      this.#spareBytes += bytes
+    }
   }
 }
 

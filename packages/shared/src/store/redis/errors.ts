@@ -7,12 +7,11 @@ const UNAVAILABLE =
 /** ... or the retry finds another node, sends the script or restores the group. */
 const MISDIRECTED = /^(TRYAGAIN|MOVED|ASK|NOSCRIPT|NOGROUP|UNBLOCKED)\b/
 
-/** An operator ended the script by SCRIPT KILL, which Redis allows only before its first write. */
+/** An operator ended the script by SCRIPT KILL, which Redis refuses after its first write. */
 const KILLED = /Script killed by user/
 
 /** Plain errors of ioredis about a command that it never sent. */
-const NOT_SENT =
-  /isn't writeable|isn't ready|None of startup nodes|Failed to refresh slots|^Cluster is disconnect|^Node is disconnected/
+const NOT_SENT = /isn't writeable|isn't ready|None of startup nodes|Failed to refresh slots|is disconnect(ed|ing)/
 
 /** Plain errors of ioredis about a command that it may have sent, the last of unreadable replies. */
 const CUT_OFF =
