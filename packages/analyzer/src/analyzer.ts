@@ -92,6 +92,7 @@ export function startAnalyzer({ config, store, log, registry, spans }: AnalyzerO
       leases: () => ownership.leases,
       waitMs: config.ALERT_WAIT_MS,
       resendMs: config.ALERT_RESEND_MS,
+      retryMaxMs: config.NOTIFICATION_RETRY_MAX_MS,
     }),
   )
   const measureAll = () =>

@@ -20,6 +20,11 @@ function isWebhookSecret(text: string): boolean {
   return /^whsec_[A-Za-z0-9+/]+={0,2}$/.test(text) && length >= 24 && length <= 64
 }
 
+const DAY_MS = 86_400_000
+
+/** Below this, sending the alerts of one round takes longer than the pause to the next. */
+const RESEND_MIN_MS = 1000
+
 /** Labels that Tidemark sets itself. */
 const OWN_LABELS = ['alertname', 'key', 'rule', 'severity', 'detector']
 
@@ -69,7 +74,13 @@ export const analyzerSettings = z
     /** Labels added to every alert sent to Alertmanager. */
     ALERT_LABELS: labels.optional(),
     /** Interval of repeating firing alerts to Alertmanager. */
-    ALERT_RESEND_MS: integer({ min: 1000, max: 600_000 }).default(60_000),
+    ALERT_RESEND_MS: integer({ min: 1, max: 600_000 })
+      .refine(ms => ms >= RESEND_MIN_MS, {
+        error: `must be at least ${RESEND_MIN_MS}: it sends every firing alert again this often (default 60000)`,
+      })
+      .default(60_000),
+    /** How long a notification is retried before it becomes a dead letter. */
+    NOTIFICATION_RETRY_MAX_MS: integer({ min: 60_000, max: 30 * DAY_MS }).default(DAY_MS),
     WEBHOOK_URLS: addresses.default([]),
     WEBHOOK_SECRET: list(
       isWebhookSecret,

@@ -382,7 +382,7 @@ describe('operators', () => {
         suppressed: { mute: 0, snooze: 0, storm: 0 },
       },
     }
-    await store.alerts.recordNotifications({ partition, token: `test:${partition}` }, [settled])
+    await store.alerts.recordNotifications({ partition, token: `test:${partition}` }, [settled], [])
     expect((await store.alerts.dueNotifications(partition, 10)).alerts).toEqual([])
     await client.send('POST', `${path}/snooze`, { ...NOTE, until: '1h' })
     expect((await store.alerts.dueNotifications(partition, 10)).alerts).toMatchObject([{ id: opening.id }])

@@ -33,6 +33,11 @@ export class FakeClock implements Clock {
     })
   }
 
+  /** Moves the clock, as when the process was suspended: pauses that are over end afterwards. */
+  jump(ms: number): void {
+    this.#now += ms
+  }
+
   /** Advances the clock, and ends the pauses on the way, each at its own time. */
   async advance(ms: number): Promise<void> {
     const until = this.#now + ms

@@ -1,14 +1,17 @@
 import { explainAlert } from '@tidemark/shared/detection/alerts/explain'
 import type { AlertCause, AlertRecord } from '@tidemark/shared/detection/alerts/record'
-import type { Clock } from '@tidemark/shared/runtime/clock'
 import type { Post } from './post.ts'
-import { identifyReceiver, type Notification, type Receiver } from './receiver.ts'
+import { identifyReceiver, type Notification, type Receiver, type SendTime } from './receiver.ts'
 
 /** Alerts per request: a few hundred KiB at most, storms included. */
 const BATCH_MAX = 100
 
 /** Two reminders in a row may fail before Alertmanager regards the alert as resolved. */
 const REMINDERS = 3
+
+/** An alert is valid for at least this long, and for twice the time of taking over a partition. */
+const VALID_MIN_MS = 60_000
+const TAKEOVERS = 2
 
 export const ALERT_NAMES = {
   anomaly: 'TidemarkAnomaly',
@@ -21,10 +24,9 @@ export interface AlertmanagerOptions {
   /** Of Alertmanager's web interface, including its path prefix. */
   readonly url: string
   readonly post: Post
-  readonly clock: Clock
   readonly labels: Readonly<Record<string, string>>
   readonly publicUrl: string | undefined
-  readonly resendMs: number
+  readonly leaseTtlMs: number
 }
 
 /**
@@ -38,18 +40,26 @@ export function createAlertmanager(options: AlertmanagerOptions): Receiver {
     ...identifyReceiver('alertmanager', url),
     batchMax: BATCH_MAX,
     needsReminders: true,
-    send: notifications => post(address, {}, JSON.stringify(notifications.map(one => toAlert(one, options)))),
+    send: (notifications, time) =>
+      post(address, {}, JSON.stringify(notifications.map(one => toAlert(one, time, options)))),
   }
 }
 
-function toAlert({ status, record }: Notification, { clock, labels, publicUrl, resendMs }: AlertmanagerOptions) {
-  const endsAt = status === 'resolved' ? record.resolved_at : null
+function toAlert({ status, record }: Notification, { now, reminderMs }: SendTime, options: AlertmanagerOptions) {
+  const { labels, publicUrl, leaseTtlMs } = options
+  // Alertmanager rejects an alert that starts after its end, and one that ends in the future fires
+  // until then. The times of a record can be ahead when a clock was.
+  const startsAt = Math.min(record.opened_at, now)
+  const endsAt =
+    status === 'resolved'
+      ? Math.max(startsAt, Math.min(record.resolved_at ?? now, now))
+      : now + Math.max(REMINDERS * reminderMs, VALID_MIN_MS + TAKEOVERS * leaseTtlMs)
   const runbook = `docs/runbook.md#${ALERT_NAMES[record.cause.kind].toLowerCase()}`
   return {
     labels: { ...labels, ...labelsOf(record) },
     annotations: { summary: explainAlert(record), runbook_url: runbook },
-    startsAt: new Date(record.opened_at).toISOString(),
-    endsAt: new Date(endsAt ?? clock.wallMs() + REMINDERS * resendMs).toISOString(),
+    startsAt: new Date(startsAt).toISOString(),
+    endsAt: new Date(endsAt).toISOString(),
     ...(publicUrl === undefined ? {} : { generatorURL: `${publicUrl}/alerts/${record.id}` }),
   }
 }

@@ -1,26 +1,43 @@
 import { type AlertParts, assembleAlert } from '@tidemark/shared/detection/alerts/record'
 import { backoffMs } from '@tidemark/shared/runtime/clock'
-import { compareEntryIds, type EntryId } from '@tidemark/shared/sample/receipt'
-import type { AlertAt, OutboxEntry } from '@tidemark/shared/store/ports/alerts'
+import type { AlertAt, PendingNotifications } from '@tidemark/shared/store/ports/alerts'
 import type { Lease } from '@tidemark/shared/store/ports/lease'
 import { attempt } from '../repeat.ts'
 import type { NotifierOptions } from './options.ts'
+import { outboxItems, type PendingItem, Results, retryItems } from './pending.ts'
 import { type Delivery, NO_RECEIVER, type Notification, type Receiver } from './receiver.ts'
 
 /** Pauses after failures: with the jitter 1 to 2 s at first, 30 to 60 s in the end. */
 const BACKOFF = { minMs: 2000, maxMs: 60_000 }
 
-/** Entries read from the outbox per visit, unless the receiver takes larger batches. */
+/** Entries read from the outbox per visit, and retries, unless the receiver takes larger batches. */
 const ENTRIES_MAX = 20
+
+/** Refusals in a row after which the receiver is given a pause: it may refuse everything. */
+const REFUSALS_MAX = 3
+
+/** Alerts that a receiver refused and that are retried, per partition. Further ones are dead. */
+const RETRIES_MAX = 10_000
 
 /** Firing alerts in one reminder. */
 const REMINDED_MAX = 100
+
+/** An alert that the receiver took within this time needs no reminder yet. */
+const JUST_TAKEN_MS = 1000
 
 /** Ids in one log line. */
 const LOGGED_MAX = 10
 
 /** Concurrent requests to one receiver: one per partition. */
 const CONCURRENT_MAX = 16
+
+/** Notifications of one sort, new or retried, with a pause after refusals of its own. */
+interface Lane {
+  /** In a row. */
+  refusals: number
+  /** By the monotonic clock. */
+  notBefore: number
+}
 
 /**
  * The deliveries of one partition to one receiver, in the order of the outbox, one request at a
@@ -32,14 +49,32 @@ interface DeliveryQueue {
   running?: Promise<void> | undefined
   visitedAt: number
   failures: number
-  /** By the monotonic clock, like the next. */
+  /** By the monotonic clock, like the next ones. */
   notBefore: number
   remindAt: number
-  /** Entries up to this one are sent one by one: a batch with one of them was refused. */
-  singlyUpTo?: EntryId
+  remindedAt: number
+  /** The longest time between two rounds of reminders lately: a receiver may be slow. */
+  reminderMs: number
+  readonly outbox: Lane
+  readonly retries: Lane
+  pending: PendingNotifications['retries'][number] & { readonly outbox: number }
+  /** How far the store's clock is ahead of the monotonic clock. */
+  storeAheadMs: number
 }
 
-/** Delivers the outboxes at least once: the next owner repeats an unrecorded delivery, same id. */
+/** A partition that this analyzer owns, and what is pending in it. */
+export interface OwnedOutbox {
+  readonly lease: Lease
+  /** The store's clock when the partition was checked, Unix milliseconds. */
+  readonly now: number
+  readonly pending: PendingNotifications
+}
+
+/**
+ * Delivers pending notifications at least once: the next owner repeats an unrecorded delivery, same
+ * id. A receiver that fails is retried with what is next in its outbox. What it refuses is retried
+ * on its own, and the next is sent. After `retryMaxMs` either becomes a dead letter.
+ */
 export class Deliveries implements AsyncDisposable {
   readonly #options: NotifierOptions
   readonly #receivers: readonly Receiver[]
@@ -53,22 +88,27 @@ export class Deliveries implements AsyncDisposable {
     this.#receivers = options.receivers.length > 0 ? options.receivers : [NO_RECEIVER]
   }
 
+  /** The receivers in the order in which `pendingNotifications` must measure their retries. */
+  get names(): string[] {
+    return this.#receivers.map(({ name }) => name)
+  }
+
   /** Starts due deliveries of the owned partitions. Does not wait for receivers. */
-  visit(owned: readonly { readonly lease: Lease; readonly waiting: number }[]): void {
+  visit(owned: readonly OwnedOutbox[]): void {
     if (this.#isStopped) return
     const now = this.#options.clock.monotonicMs()
     const held = new Set(owned.map(({ lease }) => nameOf(lease)))
     for (const [name, { lease, running }] of this.#queues) {
       if (running === undefined && !held.has(nameOf(lease))) this.#queues.delete(name)
     }
-    for (const receiver of this.#receivers) {
-      const queues = owned.map(({ lease, waiting }) => ({ queue: this.#queueOf(lease, receiver, now), waiting }))
+    for (const [i, receiver] of this.#receivers.entries()) {
+      const queues = owned.map(one => this.#queueOf(one, receiver, i, now))
       if (now < (this.#pausedUntil.get(receiver.name) ?? 0)) continue
-      const busy = queues.filter(({ queue }) => queue.running !== undefined).length
+      const busy = queues.filter(({ running }) => running !== undefined).length
       const ready = queues
-        .filter(({ queue, waiting }) => queue.running === undefined && hasWork(queue, waiting, now))
-        .sort((a, b) => a.queue.visitedAt - b.queue.visitedAt)
-      for (const { queue } of ready.slice(0, Math.max(0, CONCURRENT_MAX - busy))) this.#start(queue, now)
+        .filter(queue => queue.running === undefined && hasWork(queue, now))
+        .sort((a, b) => a.visitedAt - b.visitedAt)
+      for (const queue of ready.slice(0, Math.max(0, CONCURRENT_MAX - busy))) this.#start(queue, now)
     }
   }
 
@@ -78,15 +118,12 @@ export class Deliveries implements AsyncDisposable {
     await Promise.all([...this.#queues.values()].map(({ running }) => running))
   }
 
-  #queueOf(lease: Lease, receiver: Receiver, now: number): DeliveryQueue {
-    const { clock, resendMs } = this.#options
+  #queueOf({ lease, now: storeNow, pending }: OwnedOutbox, receiver: Receiver, at: number, now: number): DeliveryQueue {
     const name = `${receiver.name} ${nameOf(lease)}`
-    const known = this.#queues.get(name)
-    if (known !== undefined) return known
-    // At a random time, or all partitions would send their reminders in one burst.
-    const remindAt = receiver.needsReminders ? now + clock.random() * resendMs : Number.POSITIVE_INFINITY
-    const queue = { lease, receiver, visitedAt: 0, failures: 0, notBefore: 0, remindAt }
+    const queue = this.#queues.get(name) ?? newQueue(lease, receiver, this.#options.resendMs)
     this.#queues.set(name, queue)
+    queue.storeAheadMs = storeNow - now
+    queue.pending = { ...(pending.retries[at] ?? NO_RETRIES), outbox: pending.outbox }
     return queue
   }
 
@@ -100,65 +137,143 @@ export class Deliveries implements AsyncDisposable {
   }
 
   async #serve(queue: DeliveryQueue): Promise<void> {
-    const { alerts } = this.#options
-    const { lease, receiver } = queue
-    const entries = await alerts.outbox(lease.partition, receiver.name, Math.max(ENTRIES_MAX, receiver.batchMax))
-    if (entries.length > 0) await this.#deliver(queue, entries)
-    else if (this.#options.clock.monotonicMs() >= queue.remindAt) await this.#remind(queue)
+    const { clock } = this.#options
+    const isDue = ({ notBefore }: { notBefore: number }) => clock.monotonicMs() >= Math.max(notBefore, queue.notBefore)
+    if (isDue(queue.retries) && queue.pending.dueAt <= this.#storeNow(queue)) await this.#retry(queue)
+    if (isDue(queue.outbox) && queue.pending.outbox > 0) await this.#deliverOutbox(queue)
+    if (isDue(queue) && clock.monotonicMs() >= queue.remindAt) await this.#remind(queue)
   }
 
-  /** Ends early when the receiver fails or the lease is lost. */
-  async #deliver(queue: DeliveryQueue, entries: readonly OutboxEntry[]): Promise<void> {
+  async #deliverOutbox(queue: DeliveryQueue): Promise<void> {
+    const { alerts } = this.#options
+    const { partition } = queue.lease
+    const entries = await alerts.outbox(partition, queue.receiver.name, countFor(queue.receiver))
+    if (entries.length === 0) return
+    const parts = await this.#read(
+      partition,
+      entries.map(({ alert }) => alert),
+    )
+    await this.#deliver(queue, queue.outbox, outboxItems(entries, parts, queue.receiver.name))
+  }
+
+  /** Sends what the receiver refused and has not taken since. */
+  async #retry(queue: DeliveryQueue): Promise<void> {
     const { alerts } = this.#options
     const { lease, receiver } = queue
-    const ids = [...new Set(entries.map(({ alert }) => alert))]
-    const parts = await alerts.read(lease.partition, ids)
-    const records = new Map(ids.map((id, i) => [id, parts[i] ?? null]))
-    for (let start = 0; start < entries.length; ) {
-      const { singlyUpTo } = queue
-      const isSingly = singlyUpTo !== undefined && compareEntryIds(entries[start]?.id ?? '', singlyUpTo) <= 0
-      const batch = entries.slice(start, start + (isSingly ? 1 : receiver.batchMax))
+    const due = { now: this.#storeNow(queue), count: countFor(receiver) }
+    const ids = await alerts.dueRetries(lease.partition, receiver.name, due)
+    const parts = await this.#read(lease.partition, ids)
+    await this.#deliver(queue, queue.retries, retryItems(ids, parts, receiver.name))
+  }
+
+  async #read(partition: number, alertIds: readonly string[]): Promise<ReadonlyMap<string, AlertParts | null>> {
+    const ids = [...new Set(alertIds)]
+    const parts = await this.#options.alerts.read(partition, ids)
+    return new Map(ids.map((id, i) => [id, parts[i] ?? null]))
+  }
+
+  /** Sends items in batches. Ends early when the receiver fails or the lease is lost. */
+  async #deliver(queue: DeliveryQueue, lane: Lane, items: readonly PendingItem[]): Promise<void> {
+    const { alerts, clock, retryMaxMs } = this.#options
+    const { lease, receiver } = queue
+    const isFull = queue.pending.count >= RETRIES_MAX
+    const results = new Results({ retryMaxMs, isFull, random: clock.random })
+    for (let start = 0; start < items.length; ) {
+      const batch = takeBatch(items, start, receiver.batchMax)
+      if (!this.#mayDeliver(lease)) return
+      const outcome = await this.#sendSplit(queue, lane, batch, results)
+      if (outcome?.kind === 'failed') results.expire(items.slice(start), outcome, this.#storeNow(queue))
+      const recorded = results.take()
+      if (recorded !== undefined) {
+        this.#countDead(receiver, lease, recorded.dead)
+        const states = receiver.kind === 'none' ? [] : recorded.alerts
+        const deliveries = { ...recorded, alerts: states, receiver: receiver.name, receivers: this.names }
+        if (!(await alerts.recordDeliveries(lease, deliveries))) return
+      }
+      if (outcome !== undefined) return
       start += batch.length
-      const last = batch.at(-1)
-      // An alert whose record was evicted meanwhile was resolved long ago.
-      const notifications = batch.flatMap(entry => toNotification(entry, records.get(entry.alert) ?? null))
-      if (last === undefined || !this.#mayDeliver(lease)) return
-      const delivery = notifications.length === 0 ? DELIVERED : await this.#send(queue, notifications)
-      if (delivery.kind === 'failed') return
-      if (delivery.kind === 'refused') {
-        if (notifications.length > 1) {
-          queue.singlyUpTo = last.id
-          start -= batch.length
-          continue
-        }
-        this.#recordRefusal(queue, notifications, delivery.reason)
-      } else this.#count(receiver, 'delivered', notifications.length)
-      const receivers = this.#receivers.map(({ name }) => name)
-      if (!(await alerts.noteDelivered(lease, { receiver: receiver.name, upTo: last.id, receivers }))) return
     }
+  }
+
+  /**
+   * Sends items in one request. Of a refused batch it sends either half, down to the items that are
+   * refused. Returns a value if the lane must pause: the receiver failed or refuses everything.
+   */
+  async #sendSplit(
+    queue: DeliveryQueue,
+    lane: Lane,
+    items: readonly PendingItem[],
+    results: Results,
+  ): Promise<Delivery | undefined> {
+    const { clock } = this.#options
+    const sent = items.flatMap(({ alert, notification }) =>
+      notification === undefined || results.isRefused(alert) ? [] : [notification],
+    )
+    const delivery = sent.length === 0 ? DELIVERED : await this.#send(queue, sent)
+    if (delivery.kind === 'failed') return delivery
+    if (delivery.kind === 'delivered') {
+      if (sent.length > 0) lane.refusals = 0
+      this.#count(queue.receiver, 'delivered', sent.length)
+      for (const item of items) results.taken(item, this.#storeNow(queue))
+      return undefined
+    }
+    if (items.length > 1) {
+      const middle = items.length >> 1
+      return (
+        (await this.#sendSplit(queue, lane, items.slice(0, middle), results)) ??
+        (await this.#sendSplit(queue, lane, items.slice(middle), results))
+      )
+    }
+    this.#recordRefusal(queue, sent, delivery)
+    for (const item of items) results.refused(item, delivery, this.#storeNow(queue))
+    lane.refusals++
+    if (lane.refusals < REFUSALS_MAX) return undefined
+    lane.notBefore = clock.monotonicMs() + backoffMs(lane.refusals - REFUSALS_MAX + 1, BACKOFF, clock.random)
+    return delivery
   }
 
   async #remind(queue: DeliveryQueue): Promise<void> {
     const { alerts, clock, resendMs } = this.#options
     const { lease } = queue
-    queue.remindAt = clock.monotonicMs() + resendMs
+    const begin = clock.monotonicMs()
+    const isFirst = queue.remindedAt === Number.NEGATIVE_INFINITY
+    queue.reminderMs = isFirst ? resendMs : Math.max(resendMs, begin - queue.remindedAt)
+    queue.remindedAt = begin
+    // The first round is at once. From then on partitions differ, or all of them would send theirs
+    // in one burst.
+    queue.remindAt = begin + (isFirst ? clock.random() : 1) * resendMs
     for (let after: AlertAt | undefined; ; ) {
       const page = await alerts.list(lease.partition, { state: 'firing', after, count: REMINDED_MAX })
       if (page.length === 0) return
       after = page.at(-1)
       const ids = page.map(({ id }) => id)
       const parts = await alerts.read(lease.partition, ids)
-      const notifications = parts.flatMap(one => toReminder(one))
+      const takenBefore = this.#storeNow(queue) - JUST_TAKEN_MS
+      const notifications = parts.flatMap(one => toReminder(one, queue.receiver.name, takenBefore))
       if (notifications.length === 0) continue
       if (!this.#mayDeliver(lease)) return
-      const delivery = await this.#send(queue, notifications)
-      if (delivery.kind === 'refused') this.#recordRefusal(queue, notifications, delivery.reason)
-      if (delivery.kind === 'failed') {
-        // The next attempt repeats all of them.
-        queue.remindAt = queue.notBefore
-        return
-      }
+      // The next attempt repeats all of them.
+      if (!(await this.#sendReminder(queue, notifications))) return
     }
+  }
+
+  /** Of a refused reminder sends either half. False when the receiver failed. */
+  async #sendReminder(queue: DeliveryQueue, notifications: readonly Notification[]): Promise<boolean> {
+    const delivery = await this.#send(queue, notifications)
+    if (delivery.kind !== 'refused') return delivery.kind === 'delivered'
+    if (notifications.length === 1) {
+      this.#recordRefusal(queue, notifications, delivery)
+      return true
+    }
+    const middle = notifications.length >> 1
+    return (
+      (await this.#sendReminder(queue, notifications.slice(0, middle))) &&
+      (await this.#sendReminder(queue, notifications.slice(middle)))
+    )
+  }
+
+  #storeNow({ storeAheadMs }: DeliveryQueue): number {
+    return Math.round(this.#options.clock.monotonicMs() + storeAheadMs)
   }
 
   #mayDeliver(lease: Lease): boolean {
@@ -167,9 +282,9 @@ export class Deliveries implements AsyncDisposable {
 
   async #send(queue: DeliveryQueue, notifications: readonly Notification[]): Promise<Delivery> {
     const { clock, metrics, logFailure } = this.#options
-    const { receiver, lease } = queue
+    const { receiver, lease, reminderMs } = queue
     const begin = clock.monotonicMs()
-    const delivery = await receiver.send(notifications)
+    const delivery = await receiver.send(notifications, { now: this.#storeNow(queue), reminderMs })
     const end = clock.monotonicMs()
     if (receiver.kind !== 'none') metrics.seconds.observe((end - begin) / 1000)
     if (delivery.kind !== 'failed') {
@@ -178,19 +293,38 @@ export class Deliveries implements AsyncDisposable {
     }
     queue.failures++
     queue.notBefore = end + backoffMs(queue.failures, BACKOFF, clock.random)
+    // While it is unavailable it may lose its state.
+    if (receiver.needsReminders) queue.remindAt = queue.notBefore
     if (delivery.retryAfterMs > 0) this.#pausedUntil.set(receiver.name, end + delivery.retryAfterMs)
     this.#count(receiver, 'failed', notifications.length)
-    const fields = { receiver: receiver.kind, address: receiver.origin, partition: lease.partition }
+    const { kind, origin: address } = receiver
+    const fields = { receiver: kind, address, partition: lease.partition, response: delivery.body }
     logFailure(new Error(delivery.reason), 'a notification failed; retrying', fields)
     return delivery
   }
 
-  #recordRefusal({ receiver, lease }: DeliveryQueue, notifications: readonly Notification[], reason: string): void {
+  #recordRefusal(
+    { receiver, lease }: DeliveryQueue,
+    notifications: readonly Notification[],
+    { reason, body }: Extract<Delivery, { kind: 'refused' }>,
+  ): void {
+    const { logFailure } = this.#options
     const ids = notifications.slice(0, LOGGED_MAX).map(({ id }) => id)
     const { kind, origin: address } = receiver
-    const fields = { receiver: kind, address, partition: lease.partition, notifications: ids, reason }
-    this.#options.log.error(fields, 'the receiver refused notifications; they are not retried')
+    const fields = { receiver: kind, address, partition: lease.partition, notifications: ids, response: body }
+    logFailure(new Error(reason), 'the receiver refused a notification; retrying', fields)
     this.#count(receiver, 'refused', notifications.length)
+  }
+
+  #countDead({ kind, origin: address }: Receiver, { partition }: Lease, dead: readonly { alert: string }[]): void {
+    if (dead.length === 0) return
+    const { log, metrics } = this.#options
+    metrics.dead.inc(dead.length)
+    const fields = { receiver: kind, address, partition, alerts: dead.slice(0, LOGGED_MAX).map(({ alert }) => alert) }
+    log.error(
+      { ...fields, count: dead.length },
+      'notifications became dead letters; GET /dead/notifications lists them',
+    )
   }
 
   #count({ kind }: Receiver, result: Delivery['kind'], notifications: number): void {
@@ -198,23 +332,57 @@ export class Deliveries implements AsyncDisposable {
   }
 }
 
+const DELIVERED: Delivery = { kind: 'delivered' }
+
+const NO_RETRIES: PendingNotifications['retries'][number] = { count: 0, dueAt: Number.POSITIVE_INFINITY }
+
+function newQueue(lease: Lease, receiver: Receiver, resendMs: number): DeliveryQueue {
+  return {
+    lease,
+    receiver,
+    visitedAt: 0,
+    failures: 0,
+    notBefore: 0,
+    remindAt: receiver.needsReminders ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY,
+    remindedAt: Number.NEGATIVE_INFINITY,
+    reminderMs: resendMs,
+    outbox: { refusals: 0, notBefore: 0 },
+    retries: { refusals: 0, notBefore: 0 },
+    pending: { ...NO_RETRIES, outbox: 0 },
+    storeAheadMs: 0,
+  }
+}
+
 function nameOf({ partition, token }: Lease): string {
   return `${partition} ${token}`
 }
 
-const DELIVERED: Delivery = { kind: 'delivered' }
-
-function hasWork({ notBefore, remindAt }: DeliveryQueue, waiting: number, now: number): boolean {
-  return now >= notBefore && (waiting > 0 || now >= remindAt)
+function countFor({ batchMax }: Receiver): number {
+  return Math.max(ENTRIES_MAX, batchMax)
 }
 
-function toNotification({ alert, status, number }: OutboxEntry, parts: AlertParts | null): Notification[] {
-  return parts === null ? [] : [{ id: `${alert}:${status}:${number}`, status, record: assembleAlert(parts) }]
+function hasWork({ notBefore, remindAt, outbox, retries, pending, storeAheadMs }: DeliveryQueue, now: number): boolean {
+  if (now < notBefore) return false
+  if (pending.outbox > 0 && now >= outbox.notBefore) return true
+  return now >= remindAt || (pending.dueAt <= now + storeAheadMs && now >= retries.notBefore)
 }
 
-/** Only an alert that is firing and whose receivers were notified has a reminder. */
-function toReminder(parts: AlertParts | null): Notification[] {
+/** Takes items from `start` with at most `max` notifications, unless the first alone has more. */
+function takeBatch(items: readonly PendingItem[], start: number, max: number): PendingItem[] {
+  const batch: PendingItem[] = []
+  let count = 0
+  for (const item of items.slice(start)) {
+    if (item.notification !== undefined) count++
+    if (batch.length > 0 && count > max) break
+    batch.push(item)
+  }
+  return batch
+}
+
+/** Only an alert that is firing and whose receivers were notified some time ago has a reminder. */
+function toReminder(parts: AlertParts | null, receiver: string, takenBefore: number): Notification[] {
   const number = parts?.notification?.told ?? 0
   if (parts === null || parts.end !== null || number === 0) return []
+  if ((parts.receivers?.[receiver]?.told_at ?? 0) > takenBefore) return []
   return [{ id: `${parts.opening.id}:firing:${number}`, status: 'firing', record: assembleAlert(parts) }]
 }

@@ -21,17 +21,27 @@ const RECHECK_MAX_MS = 60_000
 
 type Due = DueNotifications['alerts'][number]
 
-/** Decides on a partition's due notifications and fills its outbox, until the lease is lost. */
-export async function processDueNotifications(lease: Lease, storm: StormView, options: NotifierOptions): Promise<void> {
-  const { alerts, metrics } = options
+/**
+ * Decides on a partition's due notifications and fills its outbox, until the lease is lost. Returns
+ * the store's clock, Unix milliseconds.
+ */
+export async function processDueNotifications(
+  lease: Lease,
+  storm: StormView,
+  options: NotifierOptions,
+): Promise<number> {
+  const { alerts, metrics, receivers } = options
+  const names = receivers.map(({ name }) => name)
   for (;;) {
     const { now, alerts: due } = await alerts.dueNotifications(lease.partition, ALERTS_MAX)
-    if (due.length === 0) return
+    if (due.length === 0) return now
     const decided = due.map(one => decide(one, now, storm, options))
     const decisions = decided.map(({ decision }) => decision)
-    if (!(await alerts.recordNotifications(lease, decisions))) return
+    const dropped = await alerts.recordNotifications(lease, decisions, names)
+    if (dropped === undefined) return now
+    metrics.dropped.inc(dropped)
     for (const by of decided.flatMap(({ suppressedBy }) => suppressedBy)) metrics.suppressed.inc({ by })
-    if (due.length < ALERTS_MAX) return
+    if (due.length < ALERTS_MAX) return now
   }
 }
 

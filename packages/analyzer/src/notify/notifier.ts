@@ -1,3 +1,4 @@
+import { entryTimeMs } from '@tidemark/shared/sample/receipt'
 import type { Lease } from '@tidemark/shared/store/ports/lease'
 import { attempt, repeat } from '../repeat.ts'
 import { Deliveries } from './delivery.ts'
@@ -14,6 +15,10 @@ const COUNT_MS = 1000
 const STORM_KEEP_MS = 250
 const STORM_VIEW_MS = 1000
 
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0)
+}
+
 /** Notifies receivers until it is disposed of. Dispose of it before the leases are released. */
 export function startNotifier(options: NotifierOptions): AsyncDisposable {
   const { alerts, leases, clock, metrics, receivers, log } = options
@@ -24,30 +29,49 @@ export function startNotifier(options: NotifierOptions): AsyncDisposable {
   const keeper = new StormKeeper(options)
   resources.use(repeat(() => keeper.keep(), clock, STORM_KEEP_MS))
   const deliveries = resources.use(new Deliveries(options))
-  const decide = (lease: Lease) => processDueNotifications(lease, storm, options)
+  const feedTrimmed = new Map<number, number>()
   let countedAt = Number.NEGATIVE_INFINITY
-  log.info({ receivers: receivers.map(({ kind, origin }) => `${kind} ${origin}`) }, 'notifying receivers of alerts')
+  log.info({ receivers: receivers.map(({ name, origin }) => `${name} ${origin}`) }, 'notifying receivers of alerts')
 
   async function check(): Promise<void> {
-    const owned = leases()
+    const decided: { lease: Lease; now: number }[] = []
     // If a lease was lost, the next owner decides.
+    const decide = async (lease: Lease) => {
+      decided.push({ lease, now: await processDueNotifications(lease, storm, options) })
+    }
+    const owned = leases()
     await Promise.all(owned.map(lease => attempt('deciding on notifications', () => decide(lease), options)))
+    await attempt('reading the outboxes', () => visitOutboxes(decided), options)
     const partitions = owned.map(({ partition }) => partition)
-    await attempt('reading the outboxes', () => visitOutboxes(owned, partitions), options)
     if (clock.monotonicMs() - countedAt < COUNT_MS) return
     countedAt = clock.monotonicMs()
     await attempt('counting alerts', () => countFiring(partitions), options)
   }
 
-  async function visitOutboxes(owned: readonly Lease[], partitions: readonly number[]): Promise<void> {
-    const lengths = partitions.length === 0 ? [] : await alerts.outboxLengths(partitions)
-    metrics.outbox.set(lengths.reduce((sum, length) => sum + length, 0))
-    deliveries.visit(owned.map((lease, i) => ({ lease, waiting: lengths[i] ?? 0 })))
+  async function visitOutboxes(decided: readonly { lease: Lease; now: number }[]): Promise<void> {
+    const partitions = decided.map(({ lease }) => lease.partition)
+    const found = partitions.length === 0 ? [] : await alerts.pendingNotifications(partitions, deliveries.names)
+    const owned = decided.flatMap((one, i) => {
+      const pending = found[i]
+      return pending === undefined ? [] : [{ ...one, pending }]
+    })
+    metrics.outbox.set(sum(owned.map(({ pending }) => pending.outbox)))
+    metrics.retries.set(sum(owned.flatMap(({ pending }) => pending.retries.map(({ count }) => count))))
+    metrics.deadLetters.set(sum(owned.map(({ pending }) => pending.dead)))
+    const ages = owned.map(({ now, pending: { oldest } }) => (oldest === null ? 0 : now - entryTimeMs(oldest)))
+    metrics.oldestAgeSeconds.set(Math.max(0, ...ages) / 1000)
+    deliveries.visit(owned)
   }
 
   async function countFiring(partitions: readonly number[]): Promise<void> {
     const counts = partitions.length === 0 ? [] : await alerts.count(partitions)
-    metrics.firing.set(counts.reduce((sum, { firing }) => sum + firing, 0))
+    metrics.firing.set(sum(counts.map(({ firing }) => firing)))
+    const trimmed = partitions.length === 0 ? [] : await alerts.feedTrimmed(partitions)
+    for (const [i, partition] of partitions.entries()) {
+      const total = trimmed[i] ?? 0
+      metrics.feedTrimmed.inc(Math.max(0, total - (feedTrimmed.get(partition) ?? total)))
+      feedTrimmed.set(partition, total)
+    }
   }
 
   resources.use(repeat(check, clock, CHECK_MS))

@@ -15,4 +15,6 @@ export interface NotifierOptions extends Omit<Context, 'metrics'> {
   readonly leases: () => readonly Lease[]
   readonly waitMs: number
   readonly resendMs: number
+  /** How long a notification is retried before it becomes a dead letter. */
+  readonly retryMaxMs: number
 }

@@ -3,17 +3,33 @@ import type { Delivery } from './receiver.ts'
 
 const POST_TIMEOUT_MS = 5000
 
-/** The longest Retry-After that is obeyed. */
+/** The longest Retry-After that is obeyed: a recovery must be noticed soon. */
 const RETRY_AFTER_MAX_MS = 600_000
 
-/** Client errors that are temporary: timeout, too early, too many requests. */
-const PASSING = new Set([408, 425, 429])
+/**
+ * Client errors that say nothing about the notification: the credentials are wrong or expired, or
+ * the receiver is busy. Any other may be the receiver's opinion of this one notification.
+ */
+const UNRELATED = new Set([401, 407, 408, 425, 429])
+
+/** How much of an error's body is read, and how much of it is logged. */
+const BODY_READ_MAX = 4096
+const BODY_LOGGED_MAX = 300
+
+/** Shorter parts of an address are names, not tokens. */
+const TOKEN_LENGTH_MIN = 16
 
 export type Post = (url: string, headers: Readonly<Record<string, string>>, body: string) => Promise<Delivery>
 
+interface PostOptions {
+  readonly clock: Clock
+  readonly timeoutMs?: number
+  /** Never logged, even when a receiver's response repeats them. */
+  readonly secrets?: readonly string[]
+}
+
 /** Returns a function that posts JSON and maps the response to one of three outcomes. */
-export function createPost(options: { readonly clock: Clock; readonly timeoutMs?: number }): Post {
-  const { clock, timeoutMs = POST_TIMEOUT_MS } = options
+export function createPost({ clock, timeoutMs = POST_TIMEOUT_MS, secrets = [] }: PostOptions): Post {
   return async (address, headers, body) => {
     const { url, authorization } = splitCredentials(address)
     try {
@@ -25,26 +41,66 @@ export function createPost(options: { readonly clock: Clock; readonly timeoutMs?
         redirect: 'manual',
         signal: AbortSignal.timeout(timeoutMs),
       })
-      // The body is not needed, nor is an error while it arrives.
-      await response.body?.cancel().catch(() => undefined)
-      return outcomeOf(response, clock.wallMs())
+      if (response.ok) {
+        // The body is not needed, nor is an error while it arrives.
+        await response.body?.cancel().catch(() => undefined)
+        return { kind: 'delivered' }
+      }
+      const text = await readStart(response)
+      return outcomeOf(response, redact(text, [...secrets, ...secretsOf(address)]), clock.wallMs())
     } catch (error) {
       return { kind: 'failed', reason: describe(error), retryAfterMs: 0 }
     }
   }
 }
 
-function outcomeOf({ status, headers }: Response, now: number): Delivery {
-  if (status >= 200 && status < 300) return { kind: 'delivered' }
+function outcomeOf({ status, headers }: Response, body: string, now: number): Delivery {
   const reason = `the receiver responded with status ${status}`
-  if (status >= 400 && status < 500 && !PASSING.has(status)) return { kind: 'refused', reason }
-  return { kind: 'failed', reason, retryAfterMs: retryAfter(headers.get('retry-after'), now) }
+  const detail = body === '' ? {} : { body }
+  if (status >= 400 && status < 500 && !UNRELATED.has(status)) return { kind: 'refused', reason, ...detail }
+  return { kind: 'failed', reason, retryAfterMs: retryAfter(headers, now), ...detail }
+}
+
+/** Reads the start of an error's body; '' where there is none or it does not arrive. */
+async function readStart({ body }: Response): Promise<string> {
+  const chunks: Uint8Array[] = []
+  let length = 0
+  try {
+    for await (const chunk of body ?? []) {
+      chunks.push(chunk)
+      length += chunk.length
+      if (length >= BODY_READ_MAX) break
+    }
+  } catch {
+    // What arrived before the connection or the time ended is worth logging.
+  }
+  return new TextDecoder().decode(Buffer.concat(chunks).subarray(0, BODY_READ_MAX))
+}
+
+function redact(text: string, secrets: readonly string[]): string {
+  const longestFirst = secrets.filter(secret => secret !== '').sort((a, b) => b.length - a.length)
+  const clean = longestFirst.reduce((rest, secret) => rest.replaceAll(secret, '[redacted]'), text)
+  return clean.replaceAll(/\s+/g, ' ').trim().slice(0, BODY_LOGGED_MAX)
+}
+
+/** Returns the parts of an address that may be secret: credentials, and tokens in path and query. */
+function secretsOf(address: string): string[] {
+  const { url, authorization } = splitCredentials(address)
+  const { username, password } = new URL(address)
+  const { pathname, searchParams } = new URL(url)
+  const tokens = pathname.split('/').filter(part => part.length >= TOKEN_LENGTH_MIN)
+  const basic = Object.values(authorization).map(value => value.replace('Basic ', ''))
+  const credentials = [username, password].flatMap(text => [text, decodeURIComponent(text)])
+  return [...credentials, ...basic, ...tokens, ...searchParams.values()]
 }
 
 /** Parses seconds or an HTTP date into milliseconds; 0 for anything else. */
-function retryAfter(text: string | null, now: number): number {
+function retryAfter(headers: Headers, now: number): number {
+  const text = headers.get('retry-after')
   if (text === null) return 0
-  const ms = /^\d+$/.test(text.trim()) ? Number(text) * 1000 : Date.parse(text) - now
+  // A date is by the receiver's clock, which the response tells.
+  const receiverNow = Date.parse(headers.get('date') ?? '') || now
+  const ms = /^\d+$/.test(text.trim()) ? Number(text) * 1000 : Date.parse(text) - receiverNow
   return Number.isNaN(ms) ? 0 : Math.min(Math.max(0, ms), RETRY_AFTER_MAX_MS)
 }
 

@@ -15,10 +15,18 @@ export interface Notification {
 
 export type Delivery =
   | { readonly kind: 'delivered' }
-  /** The receiver rejects the notification for good: it is not retried. */
-  | { readonly kind: 'refused'; readonly reason: string }
-  /** To be retried, but not within `retryAfterMs`; 0 if the receiver names no time. */
-  | { readonly kind: 'failed'; readonly reason: string; readonly retryAfterMs: number }
+  /** Perhaps because of this notification: it is retried on its own, and the next one is sent. */
+  | { readonly kind: 'refused'; readonly reason: string; readonly body?: string }
+  /** Of any notification: nothing is sent within `retryAfterMs`; 0 if the receiver names no time. */
+  | { readonly kind: 'failed'; readonly reason: string; readonly retryAfterMs: number; readonly body?: string }
+
+/** When a request is sent. The clocks of analyzers may be wrong, so it is not their time. */
+export interface SendTime {
+  /** By the store's clock, Unix milliseconds. */
+  readonly now: number
+  /** How long until the receiver is certainly reminded of the same alert. */
+  readonly reminderMs: number
+}
 
 export interface Receiver {
   /** Identifies the receiver in the outbox: derived from its address, so it survives a restart. */
@@ -30,7 +38,7 @@ export interface Receiver {
   /** Whether it resolves alerts on its own unless it is notified of them again and again. */
   readonly needsReminders: boolean
   /** Never rejects. */
-  send(notifications: readonly Notification[]): Promise<Delivery>
+  send(notifications: readonly Notification[], time: SendTime): Promise<Delivery>
 }
 
 /** Identifies a receiver by its address without disclosing it: parts of it may be secret. */

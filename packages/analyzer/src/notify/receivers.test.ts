@@ -9,6 +9,7 @@ import type { Notification } from './receiver.ts'
 import { createReceivers } from './receivers.ts'
 
 const NOW = 1_700_000_000_000
+const AT = { now: NOW, reminderMs: 60_000 }
 const SECRETS = ['old', 'new'].map(
   name => `whsec_${Buffer.from(`${name} and at least 24 bytes long`).toString('base64')}`,
 )
@@ -68,7 +69,7 @@ describe('Alertmanager', () => {
       ALERT_LABELS: 'namespace=tidemark, team=edge',
       PUBLIC_URL: 'https://tidemark.example.com/',
     })
-    expect(await alertmanager.send([FIRING, RESOLVED])).toEqual({ kind: 'delivered' })
+    expect(await alertmanager.send([FIRING, RESOLVED], AT)).toEqual({ kind: 'delivered' })
     const [request] = requests
     expect(request?.url).toBe('http://alertmanager:9093/prefix/api/v2/alerts')
     expect(request?.headers).toMatchObject({ 'content-type': 'application/json' })
@@ -100,15 +101,44 @@ describe('Alertmanager', () => {
     ])
   })
 
+  test('is given times of the store, none of which is ahead', async () => {
+    const alertmanager = receiver({ ALERTMANAGER_URLS: 'http://alertmanager:9093', LEASE_TTL_MS: '20000' })
+    const ahead = { ...RESOLVED.record, opened_at: 4_102_444_800_000, resolved_at: 4_102_444_800_001 }
+    const backwards = { ...RESOLVED.record, resolved_at: OPENING.opened_at - 1000 }
+    await alertmanager.send(
+      [
+        { ...FIRING, record: { ...FIRING.record, opened_at: 4_102_444_800_000 } },
+        { ...RESOLVED, record: ahead },
+        { ...RESOLVED, record: backwards },
+        FIRING,
+      ],
+      { now: NOW, reminderMs: 1000 },
+    )
+    const times = JSON.parse(requests[0]?.body ?? '').map((one: { startsAt: string; endsAt: string }) => [
+      Date.parse(one.startsAt) - NOW,
+      Date.parse(one.endsAt) - NOW,
+    ])
+    // However often it is reminded, an alert outlives the time of taking over a partition.
+    expect(times).toEqual([
+      [0, 100_000],
+      [0, 0],
+      [-5000, -5000],
+      [-5000, 100_000],
+    ])
+  })
+
   test('gets a storm without a key, and a silent key without a detector', async () => {
     const alertmanager = receiver({ ALERTMANAGER_URLS: 'http://alertmanager:9093' })
     const storm = { kind: 'storm', keys: ['a'], key_count: 1, keys_total: 2 } as const
     const silent = { kind: 'silent', last_at: NOW, expected_ms: 1000 } as const
     const { record } = FIRING
-    await alertmanager.send([
-      { ...FIRING, record: { ...record, id: 'fleet-1', key: null, rule: null, severity: 'critical', cause: storm } },
-      { ...FIRING, record: { ...record, cause: silent } },
-    ])
+    await alertmanager.send(
+      [
+        { ...FIRING, record: { ...record, id: 'fleet-1', key: null, rule: null, severity: 'critical', cause: storm } },
+        { ...FIRING, record: { ...record, cause: silent } },
+      ],
+      AT,
+    )
     expect(JSON.parse(requests[0]?.body ?? '').map(({ labels }: { labels: object }) => labels)).toEqual([
       { alertname: 'TidemarkStorm', severity: 'critical' },
       { alertname: 'TidemarkSilent', severity: 'warning', key: 'edge-17/"cpu" ☃', rule: 'cpu' },
@@ -117,7 +147,7 @@ describe('Alertmanager', () => {
 
   test('may need a name and a password, which no log line shows', async () => {
     const alertmanager = receiver({ ALERTMANAGER_URLS: 'https://ada:b%40c@alertmanager/x' })
-    await alertmanager.send([FIRING])
+    await alertmanager.send([FIRING], AT)
     expect(requests[0]).toMatchObject({
       url: 'https://alertmanager/x/api/v2/alerts',
       headers: { authorization: `Basic ${Buffer.from('ada:b@c').toString('base64')}` },
@@ -131,7 +161,7 @@ describe('a webhook', () => {
 
   test('gets the format and the signatures of the specification, one for each secret', async () => {
     vi.useFakeTimers({ now: NOW })
-    expect(await receiver(env).send([RESOLVED])).toEqual({ kind: 'delivered' })
+    expect(await receiver(env).send([RESOLVED], AT)).toEqual({ kind: 'delivered' })
     const [{ url, headers, body } = { url: '', headers: {}, body: '' }] = requests
     expect([url, headers['webhook-id']]).toEqual([env.WEBHOOK_URLS, RESOLVED.id])
     for (const secret of SECRETS) {
@@ -147,8 +177,8 @@ describe('a webhook', () => {
 
   test('gets the same id in each attempt', async () => {
     const webhook = receiver(env)
-    await webhook.send([FIRING])
-    await webhook.send([FIRING])
+    await webhook.send([FIRING], AT)
+    await webhook.send([FIRING], AT)
     expect(requests.map(({ headers }) => headers['webhook-id'])).toEqual([FIRING.id, FIRING.id])
   })
 })
@@ -157,21 +187,21 @@ describe('a response', () => {
   const webhook = () => receiver({ WEBHOOK_URLS: 'http://hook', WEBHOOK_SECRET: SECRETS[0] ?? '' })
   const responseOf = (status: number, headers: Record<string, string> = {}) => {
     respond = () => new Response(null, { status, headers })
-    return webhook().send([FIRING])
+    return webhook().send([FIRING], AT)
   }
 
   test.each([200, 202, 204])('of %i is a delivery', async status => {
     expect(await responseOf(status)).toEqual({ kind: 'delivered' })
   })
 
-  test.each([400, 401, 404, 410, 413, 422])('of %i is a refusal', async status => {
+  test.each([400, 403, 404, 405, 410, 413, 415, 422])('of %i may be about this notification', async status => {
     expect(await responseOf(status)).toEqual({
       kind: 'refused',
       reason: `the receiver responded with status ${status}`,
     })
   })
 
-  test.each([301, 307, 408, 425, 429, 500, 502, 503])('of %i is a failure', async status => {
+  test.each([301, 307, 401, 407, 408, 425, 429, 500, 502, 503])('of %i is a failure of the receiver', async status => {
     expect(await responseOf(status)).toEqual({
       kind: 'failed',
       reason: `the receiver responded with status ${status}`,
@@ -189,12 +219,31 @@ describe('a response', () => {
     expect(await responseOf(503, { 'retry-after': text })).toMatchObject({ retryAfterMs })
   })
 
+  test('with Retry-After as a date is obeyed by the clock of the receiver', async () => {
+    const headers = { 'retry-after': 'Tue, 14 Nov 2023 23:00:30 GMT', date: 'Tue, 14 Nov 2023 23:00:00 GMT' }
+    expect(await responseOf(503, headers)).toMatchObject({ retryAfterMs: 30_000 })
+  })
+
+  test('that is an error gives the start of its body, in one line and without secrets', async () => {
+    const [secret = ''] = SECRETS
+    const token = 'T00000000/B00000000-XXXXXXXXXXXX'
+    const hook = receiver({ WEBHOOK_URLS: `http://ada:p%40ss@hook/${token}?key=k3y-value`, WEBHOOK_SECRET: secret })
+    const basic = Buffer.from('ada:p@ss').toString('base64')
+    const body = `no:\n  p@ss p%40ss ${basic} B00000000-XXXXXXXXXXXX k3y-value ${secret} end`
+    respond = () => new Response(body, { status: 400 })
+    const delivery = await hook.send([FIRING], AT)
+    const hidden = Array.from({ length: 6 }, () => '[redacted]').join(' ')
+    expect(delivery).toMatchObject({ kind: 'refused', body: `no: ${hidden} end` })
+    respond = () => new Response('x'.repeat(1e6), { status: 500 })
+    expect(await hook.send([FIRING], AT)).toMatchObject({ kind: 'failed', body: 'x'.repeat(300) })
+  })
+
   test('that does not come is a failure with its reason', async () => {
     respond = () =>
       Promise.reject(new TypeError('fetch failed', { cause: Object.assign(new Error(), { code: 'ECONNREFUSED' }) }))
-    expect(await webhook().send([FIRING])).toEqual({ kind: 'failed', reason: 'ECONNREFUSED', retryAfterMs: 0 })
+    expect(await webhook().send([FIRING], AT)).toEqual({ kind: 'failed', reason: 'ECONNREFUSED', retryAfterMs: 0 })
     respond = () => Promise.reject(new DOMException('late', 'TimeoutError'))
-    expect(await webhook().send([FIRING])).toMatchObject({ reason: 'the receiver did not respond in time' })
+    expect(await webhook().send([FIRING], AT)).toMatchObject({ reason: 'the receiver did not respond in time' })
   })
 })
 
@@ -218,6 +267,7 @@ describe('settings', () => {
     [{ WEBHOOK_SECRET: 'whsec_c2hvcnQ=' }, /WEBHOOK_SECRET.*: must be whsec_ and 24 to 64 bytes/],
     [{ ALERT_LABELS: 'a-b=c' }, /ALERT_LABELS.*: must be labels/],
     [{ ALERT_LABELS: 'key=c' }, /ALERT_LABELS: must not be alertname/],
+    [{ ALERT_RESEND_MS: '999' }, /ALERT_RESEND_MS: must be at least 1000: it sends every firing alert again/],
     [{ PUBLIC_URL: 'tidemark' }, /PUBLIC_URL: must begin with http/],
   ])('%o are refused', (env, says) => {
     expect(() => receivers(env)).toThrow(says)

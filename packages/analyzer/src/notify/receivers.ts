@@ -7,10 +7,11 @@ import { createWebhook } from './webhook.ts'
 
 /** Returns the configured receivers. Every Alertmanager of a cluster must get every alert. */
 export function createReceivers(config: AnalyzerConfig, clock: Clock): Receiver[] {
-  const post = createPost({ clock })
-  const { ALERT_LABELS: labels = {}, ALERT_RESEND_MS: resendMs, PUBLIC_URL: publicUrl } = config
+  const { ALERT_LABELS: labels = {}, LEASE_TTL_MS: leaseTtlMs, PUBLIC_URL: publicUrl } = config
+  const { WEBHOOK_SECRET: secrets = [] } = config
+  const post = createPost({ clock, secrets })
   return [
-    ...config.ALERTMANAGER_URLS.map(url => createAlertmanager({ url, post, clock, labels, publicUrl, resendMs })),
-    ...config.WEBHOOK_URLS.map(url => createWebhook({ url, post, clock, secrets: config.WEBHOOK_SECRET ?? [] })),
+    ...config.ALERTMANAGER_URLS.map(url => createAlertmanager({ url, post, labels, publicUrl, leaseTtlMs })),
+    ...config.WEBHOOK_URLS.map(url => createWebhook({ url, post, secrets })),
   ]
 }

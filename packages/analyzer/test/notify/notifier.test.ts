@@ -1,11 +1,34 @@
+import { NOT_NOTIFIED } from '@tidemark/shared/detection/alerts/record'
 import { EMPTY_DOCUMENT, withMute } from '@tidemark/shared/detection/rules/document'
 import { RuleSet } from '@tidemark/shared/detection/rules/rule-set'
 import { StoreError } from '@tidemark/shared/store/ports/errors'
 import { VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
 import { commitAlerts, openingOf } from '@tidemark/testkit/alert-commits'
+import type { FakeClock } from '@tidemark/testkit/fake-clock'
 import { describe, expect, test } from 'vitest'
 import type { Delivery } from '../../src/notify/receiver.ts'
-import { counted, createWorld, failed, Listener, MINUTE, NOW, WAIT_MS } from './notify-world.ts'
+import {
+  counted,
+  createWorld,
+  DAY,
+  DELIVERED,
+  failed,
+  Listener,
+  MINUTE,
+  NOW,
+  refused,
+  WAIT_MS,
+} from './notify-world.ts'
+
+/** Not an anomaly: many at once are no storm. */
+const SILENT = { cause: { kind: 'silent', last_at: NOW, expected_ms: 1000 } } as const
+
+/** Lets a day and `more` pass: the last minutes in steps, and most of it at once. */
+async function passADay({ clock }: { clock: FakeClock }, more: number): Promise<void> {
+  await clock.advance(3 * MINUTE)
+  clock.jump(DAY - 10 * MINUTE)
+  await clock.advance(7 * MINUTE + more)
+}
 
 const NOTE = { who: 'ada', why: 'known' }
 
@@ -43,13 +66,13 @@ describe('a receiver', () => {
   test('is notified again with the same id when the delivery could not be recorded', async () => {
     const world = await createWorld()
     const listener = new Listener(world.clock)
-    const { noteDelivered } = world.store.alerts
+    const { recordDeliveries } = world.store.alerts
     let isUnavailable = true
     world.start([listener], {
       ...world.store.alerts,
-      noteDelivered: async (...args) => {
+      recordDeliveries: async (...args) => {
         if (isUnavailable) throw new StoreError('unavailable', { kind: 'refused' })
-        return noteDelivered(...args)
+        return recordDeliveries(...args)
       },
     })
     const opening = await world.open('a')
@@ -66,7 +89,7 @@ describe('a receiver', () => {
     const world = await createWorld()
     const listener = new Listener(world.clock)
     const never = Promise.withResolvers<boolean>()
-    world.start([listener], { ...world.store.alerts, noteDelivered: () => never.promise })
+    world.start([listener], { ...world.store.alerts, recordDeliveries: () => never.promise })
     const opening = await world.open('a')
     await world.clock.advance(2200)
     await world.own('b')
@@ -118,39 +141,102 @@ describe('a receiver', () => {
     expect(listener.notified.toSorted()).toEqual(['a firing', 'b firing'])
   })
 
-  test('that refuses a notification does not get it again, but the next one', async () => {
+  test('that refuses a notification is sent the others, and it again after ever longer pauses', async () => {
     const world = await createWorld()
     const listener = new Listener(world.clock)
-    listener.respond = ([one]) =>
-      one?.record.key === 'a'
-        ? { kind: 'refused', reason: 'the receiver responded with status 400' }
-        : { kind: 'delivered' }
+    listener.respond = ([one]) => (one?.record.key === 'a' ? refused() : DELIVERED)
     const { metrics } = world.start([listener])
-    await world.open('a')
+    const opening = await world.open('a')
     await world.open('b')
-    await world.clock.advance(MINUTE)
-    expect(listener.requests).toHaveLength(2)
+    await world.clock.advance(10 * MINUTE)
     expect(listener.notified).toEqual(['b firing'])
-    expect(await counted(metrics.notifications, { receiver: 'webhook', result: 'refused' })).toBe(1)
-    expect(await world.outbox()).toBe(0)
+    const times = listener.requests.filter(({ ids }) => ids[0]?.startsWith(opening.id)).map(({ at }) => at)
+    const waits = times.slice(1).map((at, i) => Math.round((at - (times[i] ?? 0)) / 1000))
+    expect(waits.slice(0, 6)).toEqual([2, 2, 2, 4, 7, 12])
+    expect(Math.max(...waits)).toBeLessThanOrEqual(60)
+    expect(waits.length).toBeLessThan(25)
+    expect(await counted(metrics.notifications, { receiver: 'webhook', result: 'refused' })).toBe(times.length)
+    expect((await world.record(opening)).receivers?.one).toMatchObject({ told: 0, failing_since: NOW + 2000 })
+    expect(await world.outbox('one')).toBe(1)
+    listener.respond = () => DELIVERED
+    await world.clock.advance(MINUTE)
+    expect(listener.notified).toEqual(['b firing', 'a firing'])
+    expect(await world.outbox('one')).toBe(0)
   })
 
-  test('that refuses one notification of a batch gets the others', async () => {
+  test.each([400, 403, 404, 410])('that responds %i to everything for a while gets start and end', async status => {
+    const world = await createWorld()
+    const listener = new Listener(world.clock)
+    listener.respond = () => (world.clock.wallMs() < NOW + 20_000 ? refused(status) : DELIVERED)
+    world.start([listener])
+    const short = await world.open('short')
+    const long = await world.open('long')
+    await world.clock.advance(10_000)
+    await world.end(short)
+    await world.clock.advance(MINUTE)
+    await world.end(long)
+    await world.clock.advance(MINUTE)
+    const of = (key: string) => listener.notified.filter(one => one.startsWith(key))
+    expect([of('short'), of('long')]).toEqual([
+      ['short firing', 'short resolved'],
+      ['long firing', 'long resolved'],
+    ])
+    expect(await world.outbox('one')).toBe(0)
+    expect(await world.dead()).toEqual([])
+  })
+
+  test('that refuses everything gets few requests, and a new alert within a minute of its recovery', async () => {
+    const world = await createWorld()
+    const listener = new Listener(world.clock)
+    listener.respond = () => refused(404)
+    world.start([listener])
+    for (let i = 0; i < 50; i++) await world.open(`key ${i}`, SILENT)
+    await world.clock.advance(60 * MINUTE)
+    expect(listener.requests.length).toBeLessThan(400)
+    listener.respond = () => DELIVERED
+    await world.clock.advance(1.1 * MINUTE)
+    await world.open('new')
+    await world.clock.advance(MINUTE)
+    expect(new Set(listener.notified).size).toBe(51)
+    expect(await world.outbox('one')).toBe(0)
+  })
+
+  test('that refuses two notifications of a batch gets the others with few requests', async () => {
     const world = await createWorld()
     const listener = new Listener(world.clock, { batchMax: 100 })
-    listener.respond = all =>
-      all.some(({ record }) => record.key === 'b')
-        ? { kind: 'refused', reason: 'the receiver responded with status 400' }
-        : { kind: 'delivered' }
+    const bad = ['key 17', 'key 60']
+    listener.respond = all => (all.some(({ record }) => bad.includes(record.key ?? '')) ? refused() : DELIVERED)
     world.start([listener])
-    for (const key of ['a', 'b', 'c']) {
-      await world.clock.advance(1)
-      await world.open(key)
-    }
+    for (let i = 0; i < 100; i++) await world.open(`key ${i}`, SILENT)
+    await world.clock.advance(2500)
+    expect(listener.notified).toHaveLength(98)
+    expect(listener.requests.length).toBeLessThanOrEqual(2 * 2 * Math.log2(128) + 1)
+    listener.respond = () => DELIVERED
     await world.clock.advance(MINUTE)
-    expect(listener.requests.map(({ ids }) => ids.length)).toEqual([3, 1, 1, 1])
-    expect(listener.notified).toEqual(['a firing', 'c firing'])
-    expect(await world.outbox()).toBe(0)
+    expect(listener.notified.slice(98).toSorted()).toEqual(bad.map(key => `${key} firing`))
+  })
+
+  test('that refuses the start of an alert in a batch does not get its end before', async () => {
+    const world = await createWorld()
+    const listener = new Listener(world.clock, { batchMax: 100 })
+    let isUp = false
+    listener.respond = all => {
+      if (!isUp) return failed()
+      return world.clock.wallMs() < NOW + 5 * MINUTE && all.some(({ id }) => id.includes(`${a.id}:firing`))
+        ? refused()
+        : DELIVERED
+    }
+    world.start([listener])
+    const a = await world.open('a')
+    await world.open('b')
+    await world.clock.advance(3000)
+    await world.end(a)
+    await world.clock.advance(3000)
+    isUp = true
+    await world.clock.advance(4 * MINUTE)
+    expect(listener.notified).toEqual(['b firing'])
+    await world.clock.advance(3 * MINUTE)
+    expect(listener.notified).toEqual(['b firing', 'a firing', 'a resolved'])
   })
 
   test('that fails or does not respond does not delay others', async () => {
@@ -227,6 +313,110 @@ describe('a receiver', () => {
     isLeaving = true
     await world.clock.advance(2 * MINUTE)
     expect(listener.notified).toEqual(['a firing'])
+  })
+})
+
+describe('after the time for retries', () => {
+  test.each([
+    ['fails', () => failed()],
+    ['refuses it', () => refused(403)],
+  ])('a notification whose receiver %s is a dead letter, and others hear of it', async (_, respond) => {
+    const world = await createWorld()
+    const listener = new Listener(world.clock)
+    const other = new Listener(world.clock, { name: 'other' })
+    listener.respond = respond
+    const { metrics } = world.start([listener, other])
+    const opening = await world.open('a')
+    await passADay(world, -5 * MINUTE)
+    expect(await world.dead()).toEqual([])
+    await world.clock.advance(7 * MINUTE)
+    expect(other.notified).toEqual(['a firing'])
+    expect(await world.dead()).toMatchObject([
+      { alert: opening.id, status: 'firing', number: 1, receiver: 'one', since: NOW + 2000 },
+    ])
+    expect(await world.outbox('one', 'other')).toBe(0)
+    expect(await counted(metrics.dead, {})).toBe(1)
+    const { length } = listener.requests
+    await passADay(world, 0)
+    expect(listener.requests).toHaveLength(length)
+  })
+
+  test('a dead letter that is redriven is sent, and its end too', async () => {
+    const world = await createWorld()
+    const listener = new Listener(world.clock)
+    listener.respond = () => failed()
+    world.start([listener])
+    const opening = await world.open('a')
+    await passADay(world, 2 * MINUTE)
+    await world.end(opening)
+    await world.clock.advance(MINUTE)
+    listener.respond = () => DELIVERED
+    const [letter] = await world.dead()
+    if (letter === undefined) throw new Error('there is no dead letter')
+    expect(await world.store.alerts.redriveNotification(1, letter)).toBe('scheduled')
+    expect(await world.store.alerts.redriveNotification(1, letter)).toBe('unknown')
+    await world.clock.advance(2 * MINUTE)
+    expect(listener.notified).toEqual(['a firing', 'a resolved'])
+    expect(await world.dead()).toEqual([])
+    expect(await world.outbox('one')).toBe(0)
+  })
+
+  test('the end of an alert whose start is a dead letter is sent with the start', async () => {
+    const world = await createWorld()
+    const listener = new Listener(world.clock)
+    listener.respond = () => refused(403)
+    world.start([listener])
+    const opening = await world.open('a')
+    await passADay(world, 2 * MINUTE)
+    expect(await world.dead()).toHaveLength(1)
+    listener.respond = () => DELIVERED
+    await world.end(opening)
+    await world.clock.advance(MINUTE)
+    expect(listener.notified).toEqual(['a firing', 'a resolved'])
+  })
+
+  test('retries and their age survive a new owner', async () => {
+    const world = await createWorld()
+    const listener = new Listener(world.clock)
+    listener.respond = () => refused()
+    world.start([listener])
+    await world.open('a')
+    await passADay(world, -5 * MINUTE)
+    await world.own('b')
+    await world.clock.advance(3 * MINUTE)
+    expect(await world.outbox('one')).toBe(1)
+    await world.clock.advance(3 * MINUTE)
+    expect(await world.dead()).toHaveLength(1)
+  })
+})
+
+describe('an alert', () => {
+  test('is recorded as notified for each receiver that took it', async () => {
+    const world = await createWorld()
+    const up = new Listener(world.clock, { name: 'up' })
+    const down = new Listener(world.clock, { name: 'down' })
+    down.respond = () => failed()
+    world.start([up, down])
+    const opening = await world.open('a')
+    await world.clock.advance(3000)
+    await world.end(opening)
+    await world.clock.advance(3000)
+    const taken = { told: 1, told_at: NOW + 2000, told_resolved: true, failing_since: 0 }
+    expect((await world.record(opening)).receivers).toEqual({ up: taken })
+  })
+
+  test('whose start an earlier version delivered is ended without another start', async () => {
+    const world = await createWorld()
+    const listener = new Listener(world.clock)
+    const opening = await world.open('a')
+    const told = { ...NOT_NOTIFIED, told: 1, told_at: NOW }
+    const decision = { id: opening.id, dueAt: NOW + WAIT_MS, notification: told, nextCheckAt: null, notify: null }
+    await world.store.alerts.recordNotifications(world.lease(1), [decision], [])
+    world.start([listener])
+    await world.clock.advance(3000)
+    await world.end(opening)
+    await world.clock.advance(3000)
+    expect(listener.notified).toEqual(['a resolved'])
   })
 })
 
@@ -314,6 +504,48 @@ describe('a receiver that needs reminders', () => {
     await world.clock.advance(3 * MINUTE)
     expect(listener.notified.slice(4)).toEqual(['a resolved'])
     expect(await counted(metrics.notifications, { receiver: 'webhook', result: 'delivered' })).toBe(2)
+  })
+
+  test('is reminded of all firing alerts at once by a new owner', async () => {
+    const world = await createWorld()
+    const listener = new Listener(world.clock, { batchMax: 100, needsReminders: true })
+    world.start([listener])
+    await world.open('a')
+    await world.open('b')
+    await world.clock.advance(10_000)
+    expect(listener.notified).toHaveLength(2)
+    await world.own('b')
+    await world.clock.advance(500)
+    expect(listener.notified.slice(2).toSorted()).toEqual(['a firing', 'b firing'])
+  })
+
+  test('that takes longer than the interval is told to expect the next reminder later', async () => {
+    const world = await createWorld()
+    const listener = new Listener(world.clock, { needsReminders: true })
+    listener.respond = async () => {
+      await world.clock.pause(100_000)
+      return DELIVERED
+    }
+    world.start([listener])
+    await world.open('a')
+    await world.open('b')
+    await world.open('c')
+    await world.clock.advance(20 * MINUTE)
+    expect(listener.times.at(-1)?.reminderMs).toBeGreaterThanOrEqual(100_000)
+    expect(listener.times.at(-1)?.now).toBeGreaterThan(NOW + 18 * MINUTE)
+    listener.respond = () => DELIVERED
+    await world.clock.advance(2 * MINUTE)
+  })
+
+  test('is reminded of the other alerts when it refuses one of them', async () => {
+    const world = await createWorld()
+    const listener = new Listener(world.clock, { batchMax: 100, needsReminders: true })
+    world.start([listener])
+    for (const key of ['a', 'b', 'c']) await world.open(key)
+    await world.clock.advance(3000)
+    listener.respond = all => (all.some(({ record }) => record.key === 'b') ? refused() : DELIVERED)
+    await world.clock.advance(MINUTE)
+    expect(listener.notified.slice(3).toSorted()).toEqual(['a firing', 'c firing'])
   })
 
   test('is not reminded of an alert that ends while it is read', async () => {

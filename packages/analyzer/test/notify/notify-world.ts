@@ -12,13 +12,14 @@ import { Registry } from 'prom-client'
 import { expect, onTestFinished } from 'vitest'
 import { createNotifyMetrics } from '../../src/notify/metrics.ts'
 import { startNotifier } from '../../src/notify/notifier.ts'
-import type { Delivery, Notification, Receiver } from '../../src/notify/receiver.ts'
+import type { Delivery, Notification, Receiver, SendTime } from '../../src/notify/receiver.ts'
 
 export const NOW = 1_700_000_000_000
 export const PARTITIONS = 2
 export const WAIT_MS = 2000
 export const RESEND_MS = 60_000
 export const MINUTE = 60_000
+export const DAY = 86_400_000
 
 /** A receiver that records its notifications and responds as a test says. */
 export class Listener implements Receiver {
@@ -30,6 +31,7 @@ export class Listener implements Receiver {
   /** The time of each request and the ids in it. */
   readonly requests: { readonly at: number; readonly ids: readonly string[] }[] = []
   readonly taken: Notification[] = []
+  readonly times: SendTime[] = []
   respond: (notifications: readonly Notification[]) => Delivery | Promise<Delivery> = () => ({ kind: 'delivered' })
   readonly #clock: FakeClock
 
@@ -40,7 +42,8 @@ export class Listener implements Receiver {
     this.needsReminders = needsReminders
   }
 
-  async send(notifications: readonly Notification[]): Promise<Delivery> {
+  async send(notifications: readonly Notification[], time: SendTime): Promise<Delivery> {
+    this.times.push(time)
     this.requests.push({ at: this.#clock.wallMs() - NOW, ids: notifications.map(({ id }) => id) })
     const delivery = await this.respond(notifications)
     if (delivery.kind === 'delivered') this.taken.push(...notifications)
@@ -51,6 +54,13 @@ export class Listener implements Receiver {
     return this.taken.map(({ status, record }) => `${record.key ?? 'fleet'} ${status}`)
   }
 }
+
+export const DELIVERED: Delivery = { kind: 'delivered' }
+
+export const refused = (status = 400): Delivery => ({
+  kind: 'refused',
+  reason: `the receiver responded with status ${status}`,
+})
 
 export const failed = (retryAfterMs = 0): Delivery => ({ kind: 'failed', reason: 'unavailable', retryAfterMs })
 
@@ -76,7 +86,7 @@ export async function createWorld() {
       if (lease === undefined) throw new Error('the partition has no owner')
       return lease
     },
-    start(receivers: readonly Receiver[], alerts: AlertStore = store.alerts) {
+    start(receivers: readonly Receiver[], alerts: AlertStore = store.alerts, retryMaxMs = DAY) {
       const metrics = { ...createNotifyMetrics(new Registry()), storeErrors: { inc: () => undefined } }
       const notifier = startNotifier({
         alerts,
@@ -90,6 +100,7 @@ export async function createWorld() {
         logFailure: () => undefined,
         waitMs: WAIT_MS,
         resendMs: RESEND_MS,
+        retryMaxMs,
       })
       onTestFinished(() => notifier[Symbol.asyncDispose]())
       return { metrics, notifier }
@@ -105,7 +116,14 @@ export async function createWorld() {
       const [parts] = await store.alerts.read(partition, [opening.id])
       return assembleAlert(parts ?? { opening, end: null, operator: null, notification: null })
     },
-    outbox: async () => (await store.alerts.outboxLengths([0, 1])).reduce((sum, length) => sum + length, 0),
+    /** The entries in the outboxes and the alerts that are retried. */
+    async outbox(...receivers: string[]): Promise<number> {
+      const pending = await store.alerts.pendingNotifications([0, 1], receivers)
+      return pending
+        .flatMap(({ outbox, retries }) => [outbox, ...retries.map(({ count }) => count)])
+        .reduce((sum, count) => sum + count, 0)
+    },
+    dead: () => store.alerts.deadNotifications(1, { count: 100 }),
   }
   await world.own('a')
   return world

@@ -217,9 +217,9 @@ describe('storm detection', () => {
         writes++
         return alerts.recordNotifications(...args)
       },
-      noteDelivered: async (...args) => {
+      recordDeliveries: async (...args) => {
         writes++
-        return alerts.noteDelivered(...args)
+        return alerts.recordDeliveries(...args)
       },
     })
     await world.clock.advance(5 * MINUTE)

@@ -26,6 +26,9 @@ const PARTITION_KEYS = {
   notificationChecks: 'notices',
   outbox: 'outbox',
   outboxPositions: 'outbox_positions',
+  /** Followed by a colon and a receiver's name. */
+  outboxRetries: 'outbox_retries',
+  deadNotifications: 'dead_notifications',
   ruleCounts: 'rule_counts',
   shadowed: 'shadowed',
   /** Used for one partition only: FLEET_PARTITION. */

@@ -4,9 +4,16 @@ import {
   FLEET_PARTITION,
   NO_OPERATOR_STATE,
   NOT_NOTIFIED,
+  type ReceiverState,
 } from '@tidemark/shared/detection/alerts/record'
 import { ENTRY_ID_ZERO } from '@tidemark/shared/sample/receipt'
-import type { AlertAt, EndedAlert, NotificationDecision, OpenedAlert } from '@tidemark/shared/store/ports/alerts'
+import {
+  ALERT_FEED_KEPT,
+  type AlertAt,
+  type EndedAlert,
+  type NotificationDecision,
+  type OpenedAlert,
+} from '@tidemark/shared/store/ports/alerts'
 import type { Checkpoint, Commit } from '@tidemark/shared/store/ports/commit'
 import type { Lease } from '@tidemark/shared/store/ports/lease'
 import type { Store } from '@tidemark/shared/store/ports/store'
@@ -25,6 +32,7 @@ import {
 
 const ZERO: Checkpoint = { id: '0-0', offset: 0 }
 const NOW = 1_700_000_000_000
+const NO_RESULTS = { alerts: [], dead: [] }
 
 function opening(n: number, opened_at = NOW + n): AlertOpening {
   const cause = { kind: 'silent', last_at: NOW, expected_ms: 1000 } as const
@@ -208,7 +216,7 @@ export function describeAlerts(open: OpenStore): void {
       expect(alerts).toEqual([
         { id: idOf(1), dueAt, parts: { opening: opening(1), end: null, operator: null, notification: null } },
       ])
-      expect(await store.alerts.recordNotifications(lease, [decided(idOf(1), dueAt)])).toBe(true)
+      expect(await store.alerts.recordNotifications(lease, [decided(idOf(1), dueAt)], [])).toBe(0)
       expect((await store.alerts.dueNotifications(0, 10)).alerts).toEqual([])
       expect(only(await store.alerts.read(0, [idOf(1)]))?.notification).toMatchObject({ told: 1 })
 
@@ -225,7 +233,7 @@ export function describeAlerts(open: OpenStore): void {
       await commit({ alerts: { opened: [opened(1)], ended: [] } })
       const [due] = (await store.alerts.dueNotifications(0, 10)).alerts
       await commit({ alerts: { opened: [], ended: [ended(1)] } })
-      await store.alerts.recordNotifications(lease, [decided(idOf(1), due?.dueAt ?? 0)])
+      await store.alerts.recordNotifications(lease, [decided(idOf(1), due?.dueAt ?? 0)], [])
       expect((await store.alerts.dueNotifications(0, 10)).alerts).toMatchObject([
         { id: idOf(1), parts: { end: ended(1).end } },
       ])
@@ -241,9 +249,9 @@ export function describeAlerts(open: OpenStore): void {
         decided(idOf(1), one?.dueAt ?? 0, { nextCheckAt: 9, notify: null }),
         decided(idOf(2), two?.dueAt ?? 0, { nextCheckAt: Date.now() + 1e9, notify: null }),
       ]
-      await store.alerts.recordNotifications(lease, decisions)
+      await store.alerts.recordNotifications(lease, decisions, [])
       expect((await store.alerts.dueNotifications(0, 10)).alerts).toMatchObject([{ id: idOf(1), dueAt: 9 }])
-      expect(await store.alerts.outboxLengths([0])).toEqual([0])
+      expect(await store.alerts.pendingNotifications([0], [])).toMatchObject([{ outbox: 0, oldest: null }])
       await store.alerts.setOperatorState(0, idOf(2), NO_OPERATOR_STATE, 3)
       expect((await store.alerts.dueNotifications(0, 10)).alerts.map(({ id }) => id)).toEqual([idOf(2), idOf(1)])
     })
@@ -252,9 +260,9 @@ export function describeAlerts(open: OpenStore): void {
       await using under = await open()
       const { store } = under
       const { lease } = await committer(store)
-      expect(await store.alerts.recordNotifications(lease, [decided('unknown', 5, { nextCheckAt: 6 })])).toBe(true)
+      expect(await store.alerts.recordNotifications(lease, [decided('unknown', 5, { nextCheckAt: 6 })], [])).toBe(0)
       expect((await store.alerts.dueNotifications(0, 10)).alerts).toEqual([])
-      expect(await store.alerts.outboxLengths([0])).toEqual([0])
+      expect(await store.alerts.pendingNotifications([0], [])).toMatchObject([{ outbox: 0, oldest: null }])
     })
 
     test('are decided and delivered by the owner of the lease only', async () => {
@@ -263,18 +271,18 @@ export function describeAlerts(open: OpenStore): void {
       const { commit, lease } = await committer(store)
       await commit({ alerts: { opened: [opened(1)], ended: [] } })
       const stranger = { partition: 0, token: 'another:owner' }
-      expect(await store.alerts.recordNotifications(stranger, [decided(idOf(1), 5)])).toBe(false)
-      expect(await store.alerts.outboxLengths([0])).toEqual([0])
-      await store.alerts.recordNotifications(lease, [decided(idOf(1), 5)])
+      expect(await store.alerts.recordNotifications(stranger, [decided(idOf(1), 5)], [])).toBeUndefined()
+      expect(await store.alerts.pendingNotifications([0], [])).toMatchObject([{ outbox: 0, oldest: null }])
+      await store.alerts.recordNotifications(lease, [decided(idOf(1), 5)], [])
       const [entry] = await store.alerts.outbox(0, 'hook', 10)
-      const delivered = { receiver: 'hook', upTo: entry?.id ?? '', receivers: ['hook'] }
-      expect(await store.alerts.noteDelivered(stranger, delivered)).toBe(false)
-      expect(await store.alerts.outboxLengths([0])).toEqual([1])
+      const delivered = { ...NO_RESULTS, receiver: 'hook', upTo: entry?.id, receivers: ['hook'] }
+      expect(await store.alerts.recordDeliveries(stranger, delivered)).toBe(false)
+      expect(await store.alerts.pendingNotifications([0], [])).toMatchObject([{ outbox: 1 }])
     })
   })
 
   describe('the outbox', () => {
-    async function filled(under: StoreUnderTest, count: number): Promise<Lease> {
+    async function filled(under: StoreUnderTest, count: number, dropped = 0): Promise<Lease> {
       const { commit, lease } = await committer(under.store)
       const numbers = Array.from({ length: count }, (_, n) => n)
       await commit({ alerts: { opened: numbers.map(n => opened(n)), ended: [] } })
@@ -286,7 +294,7 @@ export function describeAlerts(open: OpenStore): void {
         nextCheckAt: null,
         notify: 'firing' as const,
       }))
-      expect(await under.store.alerts.recordNotifications(lease, decisions)).toBe(true)
+      expect(await under.store.alerts.recordNotifications(lease, decisions, ['one', 'two'])).toBe(dropped)
       return lease
     }
 
@@ -300,26 +308,173 @@ export function describeAlerts(open: OpenStore): void {
       )
       const ids = entries.map(({ id }) => id)
       const receivers = ['one', 'two']
-      await alerts.noteDelivered(lease, { receiver: 'one', upTo: ids[2] ?? '', receivers })
+      await alerts.recordDeliveries(lease, { ...NO_RESULTS, receiver: 'one', upTo: ids[2] ?? '', receivers })
       expect((await alerts.outbox(0, 'one', 10)).map(({ id }) => id)).toEqual(ids.slice(3))
       expect((await alerts.outbox(0, 'two', 2)).map(({ id }) => id)).toEqual(ids.slice(0, 2))
-      expect(await alerts.outboxLengths([0, 1])).toEqual([4, 0])
-      await alerts.noteDelivered(lease, { receiver: 'two', upTo: ids[1] ?? '', receivers })
-      expect(await alerts.outboxLengths([0])).toEqual([2])
+      expect(await alerts.pendingNotifications([0, 1], [])).toMatchObject([
+        { outbox: 4, oldest: ids[0] },
+        { outbox: 0 },
+      ])
+      await alerts.recordDeliveries(lease, { ...NO_RESULTS, receiver: 'two', upTo: ids[1] ?? '', receivers })
+      expect(await alerts.pendingNotifications([0], [])).toMatchObject([{ outbox: 2, oldest: ids[2] }])
       // A late report of an earlier delivery does not move a position back.
-      await alerts.noteDelivered(lease, { receiver: 'one', upTo: ids[0] ?? '', receivers })
+      await alerts.recordDeliveries(lease, { ...NO_RESULTS, receiver: 'one', upTo: ids[0] ?? '', receivers })
       expect((await alerts.outbox(0, 'one', 10)).map(({ id }) => id)).toEqual(ids.slice(3))
-      await alerts.noteDelivered(lease, { receiver: 'two', upTo: ids[3] ?? '', receivers: ['two'] })
-      expect(await alerts.outboxLengths([0])).toEqual([0])
+      await alerts.recordDeliveries(lease, { ...NO_RESULTS, receiver: 'two', upTo: ids[3] ?? '', receivers: ['two'] })
+      expect(await alerts.pendingNotifications([0], [])).toMatchObject([{ outbox: 0, oldest: null }])
     })
 
-    test('is bounded and keeps the newest entries', async () => {
+    test('is bounded and keeps the newest entries; the others are dead letters of each receiver', async () => {
       await using under = await open()
       const { store, limits } = under
-      await filled(under, limits.outboxMax + 3)
+      await filled(under, limits.outboxMax + 3, 6)
+      expect((await store.alerts.deadNotifications(0, { count: 10 })).map(one => [one.alert, one.receiver])).toEqual(
+        [2, 1, 0].flatMap(n => [
+          [idOf(n), 'two'],
+          [idOf(n), 'one'],
+        ]),
+      )
+      expect((await store.alerts.deadNotifications(0, { count: 1 }))[0]).toMatchObject({
+        status: 'firing',
+        number: 2,
+        reason: 'the outbox was full',
+      })
       const kept = await store.alerts.outbox(0, 'one', 1000)
       expect(kept.map(({ alert }) => alert)).toEqual(Array.from({ length: limits.outboxMax }, (_, n) => idOf(n + 3)))
     })
+  })
+
+  describe('deliveries', () => {
+    const state = (changes: Partial<ReceiverState> = {}): ReceiverState => ({
+      told: 1,
+      told_at: NOW,
+      told_resolved: false,
+      failing_since: 0,
+      ...changes,
+    })
+    const receivers = ['one', 'two']
+
+    async function withAlerts(under: StoreUnderTest): Promise<Lease> {
+      const { commit, lease } = await committer(under.store)
+      await commit({ alerts: { opened: [opened(1), opened(2)], ended: [] } })
+      return lease
+    }
+
+    test('are recorded by alert and receiver', async () => {
+      await using under = await open()
+      const { alerts } = under.store
+      const lease = await withAlerts(under)
+      const record = (receiver: string, one: ReceiverState) =>
+        alerts.recordDeliveries(lease, {
+          receiver,
+          receivers,
+          upTo: undefined,
+          alerts: [{ id: idOf(1), state: one, retryAt: null }],
+          dead: [],
+        })
+      expect(await record('one', state())).toBe(true)
+      expect(await record('two', state({ told: 0, told_at: 0, failing_since: NOW }))).toBe(true)
+      expect(await record('one', state({ told_resolved: true }))).toBe(true)
+      expect(await alerts.read(0, [idOf(1), idOf(2)])).toMatchObject([
+        { receivers: { one: state({ told_resolved: true }), two: state({ told: 0, told_at: 0, failing_since: NOW }) } },
+        { opening: opening(2) },
+      ])
+      expect((await alerts.read(0, [idOf(2)]))[0]?.receivers).toBeUndefined()
+    })
+
+    test('that failed are due again at their time, for their receiver only', async () => {
+      await using under = await open()
+      const { alerts } = under.store
+      const lease = await withAlerts(under)
+      const failing = state({ failing_since: NOW })
+      const retry = (n: number, retryAt: number | null) =>
+        alerts.recordDeliveries(lease, {
+          receiver: 'one',
+          receivers,
+          upTo: undefined,
+          alerts: [{ id: idOf(n), state: failing, retryAt }],
+          dead: [],
+        })
+      await retry(1, NOW + 20)
+      await retry(2, NOW + 10)
+      await retry(9, NOW)
+      expect(await alerts.pendingNotifications([0], receivers)).toEqual([
+        {
+          outbox: 0,
+          oldest: null,
+          dead: 0,
+          retries: [
+            { count: 2, dueAt: NOW + 10 },
+            { count: 0, dueAt: Number.POSITIVE_INFINITY },
+          ],
+        },
+      ])
+      expect(await alerts.dueRetries(0, 'one', { now: NOW + 9, count: 10 })).toEqual([])
+      expect(await alerts.dueRetries(0, 'one', { now: NOW + 20, count: 10 })).toEqual([idOf(2), idOf(1)])
+      expect(await alerts.dueRetries(0, 'one', { now: NOW + 20, count: 1 })).toEqual([idOf(2)])
+      expect(await alerts.dueRetries(0, 'two', { now: NOW + 20, count: 10 })).toEqual([])
+      await retry(2, null)
+      expect(await alerts.dueRetries(0, 'one', { now: NOW + 20, count: 10 })).toEqual([idOf(1)])
+    })
+
+    test('that became dead letters are listed, redriven once and discarded', async () => {
+      await using under = await open()
+      const { alerts } = under.store
+      const lease = await withAlerts(under)
+      const letter = (n: number) => ({
+        alert: idOf(n),
+        status: 'firing' as const,
+        number: 1,
+        reason: 'status 403: "no" ☃',
+        since: NOW,
+      })
+      const dead = [letter(1), letter(2), letter(9)]
+      await alerts.recordDeliveries(lease, { receiver: 'one', receivers, upTo: undefined, alerts: [], dead })
+      const letters = await alerts.deadNotifications(0, { count: 10 })
+      expect(letters).toEqual(dead.toReversed().map(one => ({ ...one, id: expect.any(String), receiver: 'one' })))
+      expect(await alerts.deadNotifications(1, { count: 10 })).toEqual([])
+      const [ninth, second, first] = letters
+      if (first === undefined || second === undefined || ninth === undefined) throw new Error('letters are missing')
+      expect(await alerts.deadNotifications(0, { upTo: second.id, count: 1 })).toEqual([second])
+      expect(await alerts.redriveNotification(0, first)).toBe('scheduled')
+      expect(await alerts.redriveNotification(0, first)).toBe('unknown')
+      expect(await alerts.redriveNotification(0, ninth)).toBe('alert-unknown')
+      const [due] = await alerts.pendingNotifications([0], ['one'])
+      expect(due).toMatchObject({ dead: 2, retries: [{ count: 1 }] })
+      expect(await alerts.dueRetries(0, 'one', { now: Date.now() + 60_000, count: 10 })).toEqual([idOf(1)])
+      const since = only(await alerts.read(0, [idOf(1)]))?.receivers?.one?.failing_since
+      expect(since).toBe(due?.retries[0]?.dueAt)
+      expect(await alerts.discardDeadNotification(0, second.id)).toBe(true)
+      expect(await alerts.discardDeadNotification(0, second.id)).toBe(false)
+      expect(await alerts.deadNotifications(0, { count: 10 })).toEqual([ninth])
+    })
+
+    test('of a notification from now on are recorded even before a receiver took it', async () => {
+      await using under = await open()
+      const { store } = under
+      const lease = await withAlerts(under)
+      const decision = {
+        id: idOf(1),
+        dueAt: 5,
+        notification: { ...NOT_NOTIFIED, told: 1 },
+        nextCheckAt: null,
+        notify: 'firing' as const,
+      }
+      await store.alerts.recordNotifications(lease, [decision], receivers)
+      expect(only(await store.alerts.read(0, [idOf(1)]))?.receivers).toEqual({})
+    })
+  })
+
+  test('openings and ends that a feed drops are counted', async () => {
+    await using under = await open()
+    const { store } = under
+    const { commit } = await committer(store)
+    expect(await store.alerts.feedTrimmed([0, 1])).toEqual([0, 0])
+    const numbers = Array.from({ length: ALERT_FEED_KEPT / 2 + 200 }, (_, n) => n)
+    await commit({ alerts: { opened: numbers.map(n => opened(n)), ended: numbers.map(n => ended(n)) } })
+    const kept = await store.alerts.feed(0, ENTRY_ID_ZERO, 2 * numbers.length)
+    expect(kept.length).toBeLessThan(2 * numbers.length)
+    expect(await store.alerts.feedTrimmed([0, 1])).toEqual([2 * numbers.length - kept.length, 0])
   })
 
   describe('elapsed time', () => {

@@ -82,11 +82,29 @@ const notificationSchema = z.object({
 })
 export type NotificationState = Readonly<z.infer<typeof notificationSchema>>
 
+/** What one receiver took of an alert's notifications. */
+const receiverStateSchema = z.object({
+  /** The number of the newest notification that it fires, and when it was taken; 0 for none. */
+  told: z.number(),
+  told_at: z.number(),
+  told_resolved: z.boolean(),
+  /** Since when the receiver refuses this alert, which is retried on its own; 0 for not. */
+  failing_since: z.number(),
+})
+export type ReceiverState = Readonly<z.infer<typeof receiverStateSchema>>
+
+/** By the receiver's name: receivers differ in what they took, and analyzers in their receivers. */
+const receiverStatesSchema = z.record(z.string(), receiverStateSchema)
+export type ReceiverStates = Readonly<z.infer<typeof receiverStatesSchema>>
+
+export const NOTHING_TAKEN: ReceiverState = { told: 0, told_at: 0, told_resolved: false, failing_since: 0 }
+
 export interface AlertRecord extends AlertOpening, OperatorState, NotificationState {
   readonly state: 'firing' | 'resolved'
   readonly resolved_at: number | null
   readonly resolve_reason: AlertEnd['resolve_reason'] | null
   readonly peak: AlertEnd['peak']
+  readonly receivers?: ReceiverStates
 }
 
 export interface AlertParts {
@@ -94,12 +112,14 @@ export interface AlertParts {
   readonly end: AlertEnd | null
   readonly operator: OperatorState | null
   readonly notification: NotificationState | null
+  /** Absent until the first notification, and where an earlier version sent it. */
+  readonly receivers?: ReceiverStates
 }
 
 /** The stored texts of an alert's parts; empty if never written, the text `null` if removed. */
 export type StoredAlert = Readonly<
   Record<'opening' | 'end' | 'acknowledged' | 'snoozed' | 'notification', string | null | undefined>
->
+> & { readonly receivers?: string | null | undefined }
 
 /** Parses an alert's parts. Returns null without an opening; throws on a garbled part. */
 export function parseAlert(stored: StoredAlert): AlertParts | null {
@@ -107,11 +127,13 @@ export function parseAlert(stored: StoredAlert): AlertParts | null {
   if (opening === null) return null
   const acknowledged = parsePart(noteSchema, stored.acknowledged)
   const snoozed = parsePart(noteUntilSchema, stored.snoozed)
+  const receivers = parsePart(receiverStatesSchema, stored.receivers)
   return {
     opening,
     end: parsePart(endSchema, stored.end),
     operator: acknowledged === null && snoozed === null ? null : { acknowledged, snoozed },
     notification: parsePart(notificationSchema, stored.notification),
+    ...(receivers === null ? {} : { receivers }),
   }
 }
 
@@ -130,13 +152,14 @@ export const NOT_NOTIFIED: NotificationState = {
   suppressed: { mute: 0, snooze: 0, storm: 0 },
 }
 
-export function assembleAlert({ opening, end, operator, notification }: AlertParts): AlertRecord {
+export function assembleAlert({ opening, end, operator, notification, receivers }: AlertParts): AlertRecord {
   return {
     ...opening,
     state: end === null ? 'firing' : 'resolved',
     ...(end ?? { resolved_at: null, resolve_reason: null, peak: null }),
     ...(operator ?? NO_OPERATOR_STATE),
     ...(notification ?? NOT_NOTIFIED),
+    ...(receivers === undefined ? {} : { receivers }),
   }
 }
 

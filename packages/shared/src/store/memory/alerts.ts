@@ -3,15 +3,19 @@ import {
   type AlertEnd,
   type AlertParts,
   FLEET_PARTITION,
+  NOTHING_TAKEN,
   parseAlert,
+  type ReceiverState,
   type StoredAlert,
 } from '../../detection/alerts/record.ts'
-import { compareEntryIds, ENTRY_ID_ZERO } from '../../sample/receipt.ts'
+import { compareEntryIds, ENTRY_ID_ZERO, type EntryId, entryTimeMs } from '../../sample/receipt.ts'
 import {
   ALERT_FEED_KEPT,
   type AlertAt,
   type AlertPage,
   type AlertStore,
+  type DeadNotification,
+  type Deliveries,
   type DueNotifications,
   type EndedAlert,
   type NotificationDecision,
@@ -42,29 +46,57 @@ export function alertsOn(data: Data): AlertStore {
     },
 
     dueNotifications: async (number, count) => dueNotifications(alertsAt(number), { count, now: data.now() }),
-    async recordNotifications(lease, decisions) {
+    async recordNotifications(lease, decisions, receivers) {
       const alerts = ownedBy(data, lease)?.alerts
-      if (alerts === undefined) return false
-      for (const decision of decisions) recordOne(alerts, decision, data)
-      return true
+      if (alerts === undefined) return undefined
+      return decisions.reduce((dropped, decision) => dropped + recordOne(alerts, decision, receivers, data), 0)
     },
+    pendingNotifications: async (numbers, receivers) =>
+      numbers.map(number => {
+        const { outbox, retries, deadNotifications } = alertsAt(number)
+        return {
+          outbox: outbox.entries.length,
+          oldest: outbox.entries[0]?.id ?? null,
+          retries: receivers.map(receiver => {
+            const times = [...(retries.get(receiver)?.values() ?? [])]
+            return { count: times.length, dueAt: Math.min(...times) }
+          }),
+          dead: deadNotifications.entries.length,
+        }
+      }),
     outbox: async (number, receiver, count) => {
       const { outbox, outboxPositions } = alertsAt(number)
       return outbox.after(outboxPositions.get(receiver) ?? ENTRY_ID_ZERO, count)
     },
-    async noteDelivered(lease, { receiver, upTo, receivers }) {
+    dueRetries: async (number, receiver, { now, count }) =>
+      inOrder(alertsAt(number).retries.get(receiver) ?? new Map())
+        .filter(({ time }) => time <= now)
+        .slice(0, count)
+        .map(({ id }) => id),
+    async recordDeliveries(lease, deliveries) {
+      const { receiver, upTo, receivers } = deliveries
       const alerts = ownedBy(data, lease)?.alerts
       if (alerts === undefined) return false
+      recordResults(alerts, deliveries, data)
       const { outbox, outboxPositions: positions } = alerts
-      if (compareEntryIds(upTo, positions.get(receiver) ?? ENTRY_ID_ZERO) > 0) positions.set(receiver, upTo)
+      if (upTo !== undefined && compareEntryIds(upTo, positions.get(receiver) ?? ENTRY_ID_ZERO) > 0) {
+        positions.set(receiver, upTo)
+      }
       const toAll = receivers.map(one => positions.get(one) ?? ENTRY_ID_ZERO).sort(compareEntryIds)[0]
       const kept = outbox.entries.filter(({ id }) => toAll === undefined || compareEntryIds(id, toAll) > 0)
       outbox.entries.splice(0, outbox.entries.length, ...kept)
       return true
     },
-    outboxLengths: async numbers => numbers.map(number => alertsAt(number).outbox.entries.length),
+    deadNotifications: async (number, { upTo, count }) =>
+      alertsAt(number)
+        .deadNotifications.entries.filter(({ id }) => upTo === undefined || compareEntryIds(id, upTo) <= 0)
+        .reverse()
+        .slice(0, count),
+    redriveNotification: async (number, letter) => redrive(alertsAt(number), letter, data),
+    discardDeadNotification: async (number, id) => discard(alertsAt(number), id),
 
     feed: async (number, after, count) => alertsAt(number).feed.after(after, count),
+    feedTrimmed: async numbers => numbers.map(number => alertsAt(number).feed.trimmed),
     keyCounts: async numbers => numbers.map(number => partitionAt(data, number).keys.length),
     loadStorm: async () => alertsAt(FLEET_PARTITION).storm,
     async saveStorm(lease, saved) {
@@ -138,17 +170,64 @@ function dueNotifications(alerts: Alerts, { count, now }: { count: number; now: 
   return { now, alerts: due }
 }
 
-function recordOne(alerts: Alerts, decision: NotificationDecision, data: Data): void {
+/** Returns how many dead letters there are of the outbox entry that made room. */
+function recordOne(alerts: Alerts, decision: NotificationDecision, receivers: readonly string[], data: Data): number {
   const { id, notification, dueAt, nextCheckAt, notify } = decision
   const { parts, notificationChecks: checks, outbox } = alerts
   const isKnown = parts.has(id)
   if (!isKnown || checks.get(id) === dueAt) checks.delete(id)
-  if (!isKnown) return
+  if (!isKnown) return 0
   setPart(alerts, id, 'notification', notification)
   if (nextCheckAt !== null) checks.set(id, Math.min(nextCheckAt, checks.get(id) ?? nextCheckAt))
-  if (notify !== null) {
-    outbox.add({ alert: id, status: notify, number: notification.told }, data.now(), data.outboxMax)
+  if (notify === null) return 0
+  const { told: number } = notification
+  if (notify === 'firing' && number === 1) setPart(alerts, id, 'receivers', parts.get(id)?.receivers ?? {})
+  const oldest = outbox.entries.length < data.outboxMax ? undefined : outbox.entries[0]
+  outbox.add({ alert: id, status: notify, number }, data.now(), data.outboxMax)
+  if (oldest === undefined) return 0
+  const missed = receivers.filter(
+    name => compareEntryIds(oldest.id, alerts.outboxPositions.get(name) ?? ENTRY_ID_ZERO) > 0,
+  )
+  const letter = { alert: oldest.alert, status: oldest.status, number: oldest.number, reason: 'the outbox was full' }
+  const since = entryTimeMs(oldest.id)
+  for (const receiver of missed) {
+    alerts.deadNotifications.add({ ...letter, receiver, since }, data.now(), data.deadMax)
   }
+  return missed.length
+}
+
+function recordResults(alerts: Alerts, { receiver, alerts: results, dead }: Deliveries, data: Data): void {
+  const retries = alerts.retries.get(receiver) ?? new Map<string, number>()
+  alerts.retries.set(receiver, retries)
+  for (const { id, state, retryAt } of results) {
+    retries.delete(id)
+    if (!alerts.parts.has(id)) continue
+    setReceiverState(alerts, id, receiver, state)
+    if (retryAt !== null) retries.set(id, retryAt)
+  }
+  for (const one of dead) alerts.deadNotifications.add({ ...one, receiver }, data.now(), data.deadMax)
+}
+
+function setReceiverState(alerts: Alerts, id: string, receiver: string, state: ReceiverState): void {
+  setPart(alerts, id, 'receivers', { ...partsOf(alerts, id)?.receivers, [receiver]: state })
+}
+
+function redrive(alerts: Alerts, { id, alert, receiver }: DeadNotification, { now }: Data) {
+  if (alerts.deadNotifications.find(id) === undefined) return 'unknown'
+  const parts = partsOf(alerts, alert)
+  if (parts === null) return 'alert-unknown'
+  const state = { ...NOTHING_TAKEN, ...parts.receivers?.[receiver], failing_since: now() }
+  setReceiverState(alerts, alert, receiver, state)
+  const retries = alerts.retries.get(receiver) ?? new Map<string, number>()
+  alerts.retries.set(receiver, retries.set(alert, now()))
+  discard(alerts, id)
+  return 'scheduled'
+}
+
+function discard({ deadNotifications: { entries } }: Alerts, id: EntryId): boolean {
+  const index = entries.findIndex(entry => entry.id === id)
+  if (index >= 0) entries.splice(index, 1)
+  return index >= 0
 }
 
 function partsOf({ parts }: Alerts, id: string): AlertParts | null {

@@ -4,7 +4,7 @@ import { EMPTY_DOCUMENT, type RuleChange } from '../../detection/rules/document.
 import type { StoredWindow } from '../../detection/window-row.ts'
 import { ENTRY_ID_ZERO, type EntryId } from '../../sample/receipt.ts'
 import type { EntryFindings } from '../../verdict/kept-verdicts.ts'
-import type { AlertFeedEntry, OutboxEntry } from '../ports/alerts.ts'
+import type { AlertFeedEntry, DeadNotification, OutboxEntry } from '../ports/alerts.ts'
 import type { LoadedCheckpoint } from '../ports/analyzer.ts'
 import type { Commit, DeadLetter } from '../ports/commit.ts'
 import type { Lease } from '../ports/lease.ts'
@@ -63,8 +63,11 @@ export class Alerts {
   readonly notificationChecks = new Map<string, number>()
   readonly feed = new Log<Omit<AlertFeedEntry, 'id'>>()
   readonly outbox = new Log<Omit<OutboxEntry, 'id'>>()
-  /** The last entry delivered to each receiver. */
+  /** The last entry that each receiver handled. */
   readonly outboxPositions = new Map<string, EntryId>()
+  /** By receiver: when to retry an alert that it refused. */
+  readonly retries = new Map<string, Map<string, number>>()
+  readonly deadNotifications = new Log<Omit<DeadNotification, 'id'>>()
   storm: string | null = null
 }
 

@@ -5,10 +5,13 @@ export class Log<T> {
   #lastId = ENTRY_ID_ZERO
   /** Oldest first. */
   readonly entries: (T & { readonly id: EntryId })[] = []
+  /** Entries dropped to stay within a bound. */
+  trimmed = 0
 
   add(entry: T, now: number, max = Number.POSITIVE_INFINITY): EntryId {
     this.#lastId = idAfter(this.#lastId, now)
     this.entries.push({ ...entry, id: this.#lastId })
+    this.trimmed += Math.max(0, this.entries.length - max)
     keepNewest(this.entries, max)
     return this.#lastId
   }

@@ -4,6 +4,7 @@ import type {
   AlertParts,
   NotificationState,
   OperatorState,
+  ReceiverState,
 } from '../../detection/alerts/record.ts'
 import type { EntryId } from '../../sample/receipt.ts'
 import type { Lease } from './lease.ts'
@@ -29,23 +30,42 @@ export interface AlertStore {
 
   /** Reads the checks due by the store's clock, the longest due first, at most `count`. */
   dueNotifications(partition: number, count: number): Promise<DueNotifications>
-  /** Stores states and fills the outbox, all or nothing; false when the caller lost the lease. */
-  recordNotifications(lease: Lease, decisions: readonly NotificationDecision[]): Promise<boolean>
-  /** Reads the outbox entries not yet delivered to a receiver, oldest first, at most `count`. */
-  outbox(partition: number, receiver: string, count: number): Promise<OutboxEntry[]>
   /**
-   * Records that everything up to `upTo` was delivered to `receiver`. What all of `receivers` have
+   * Stores states and fills the outbox, all or nothing; undefined when the caller lost the lease.
+   * What makes room in a full outbox becomes a dead letter of each of `receivers` that did not
+   * handle it yet. Returns how many there are.
+   */
+  recordNotifications(
+    lease: Lease,
+    decisions: readonly NotificationDecision[],
+    receivers: readonly string[],
+  ): Promise<number | undefined>
+  /** Measures what is pending in each partition. */
+  pendingNotifications(partitions: readonly number[], receivers: readonly string[]): Promise<PendingNotifications[]>
+  /** Reads the outbox entries that a receiver has yet to handle, oldest first, at most `count`. */
+  outbox(partition: number, receiver: string, count: number): Promise<OutboxEntry[]>
+  /** Reads the alerts to retry for a receiver by `now`, the longest due first, at most `count`. */
+  dueRetries(partition: number, receiver: string, due: { now: number; count: number }): Promise<string[]>
+  /**
+   * Records what became of a receiver's pending notifications. What all of `receivers` handled
    * leaves the outbox. False when the caller does not hold the lease.
    */
-  noteDelivered(
-    lease: Lease,
-    delivered: { receiver: string; upTo: EntryId; receivers: readonly string[] },
-  ): Promise<boolean>
-  /** Counts the entries in the outbox of each partition. */
-  outboxLengths(partitions: readonly number[]): Promise<number[]>
+  recordDeliveries(lease: Lease, deliveries: Deliveries): Promise<boolean>
+
+  /** Reads dead letters of notifications, newest first; `upTo` is included. */
+  deadNotifications(
+    partition: number,
+    range: { upTo?: EntryId | undefined; count: number },
+  ): Promise<DeadNotification[]>
+  /** Schedules the alert's pending notifications for the letter's receiver, and deletes the letter. */
+  redriveNotification(partition: number, letter: DeadNotification): Promise<'scheduled' | 'unknown' | 'alert-unknown'>
+  /** False when there is no such dead letter. */
+  discardDeadNotification(partition: number, id: EntryId): Promise<boolean>
 
   /** Reads openings and ends after `after` in commit order. Only the newest are kept. */
   feed(partition: number, after: EntryId, count: number): Promise<AlertFeedEntry[]>
+  /** Counts the entries that each partition's feed ever dropped to stay within its bound. */
+  feedTrimmed(partitions: readonly number[]): Promise<number[]>
   /** Counts the keys that were ever analysed, by partition. */
   keyCounts(partitions: readonly number[]): Promise<number[]>
   /** Reads the storm state that was saved last; null when none was. */
@@ -95,6 +115,36 @@ export interface OutboxEntry {
   readonly status: 'firing' | 'resolved'
   /** Counts the alert's notifications from 1; the same for each delivery attempt. */
   readonly number: number
+}
+
+export interface PendingNotifications {
+  /** Entries that at least one receiver has yet to handle, and the oldest of them. */
+  readonly outbox: number
+  readonly oldest: EntryId | null
+  /** For each receiver, in the order given: refused alerts, and when the next one is due. */
+  readonly retries: readonly { readonly count: number; readonly dueAt: number }[]
+  /** Dead letters of notifications. */
+  readonly dead: number
+}
+
+export interface Deliveries {
+  readonly receiver: string
+  /** The last outbox entry that was handled; undefined for a retry. */
+  readonly upTo: EntryId | undefined
+  readonly receivers: readonly string[]
+  /** What the receiver has of these alerts now, and when to retry the rest; null for never. */
+  readonly alerts: readonly { readonly id: string; readonly state: ReceiverState; readonly retryAt: number | null }[]
+  readonly dead: readonly Omit<DeadNotification, 'id' | 'receiver'>[]
+}
+
+/** A notification that a receiver did not take within the time for retries. */
+export interface DeadNotification extends Pick<OutboxEntry, 'alert' | 'status' | 'number'> {
+  /** Its place among the dead letters of its partition. */
+  readonly id: EntryId
+  readonly receiver: string
+  readonly reason: string
+  /** When it was pending first, Unix milliseconds. */
+  readonly since: number
 }
 
 export interface AlertFeedEntry {

@@ -1,14 +1,17 @@
 import assert from 'node:assert/strict'
 import { type AlertParts, FLEET_PARTITION, parseAlert } from '../../detection/alerts/record.ts'
 import type { EntryId } from '../../sample/receipt.ts'
+import type { PartitionKeys } from '../keys.ts'
 import type {
   AlertAt,
   AlertFeedEntry,
   AlertPage,
   AlertStore,
+  DeadNotification,
   DueNotifications,
   NotificationDecision,
   OutboxEntry,
+  PendingNotifications,
 } from '../ports/alerts.ts'
 import { type Client, eachInOneWrite } from './connection.ts'
 import { withStoreErrors } from './errors.ts'
@@ -17,7 +20,7 @@ import { toFields, toPairs } from './replies.ts'
 import type { StoreContext } from './scripts.ts'
 
 /** The parts of an alert are fields of one hash, each with one writer: this and the alert's id. */
-const PARTS = ['o:', 'e:', 'a:', 's:', 't:'] as const
+const PARTS = ['o:', 'e:', 'a:', 's:', 't:', 'n:'] as const
 
 /** Alerts of the same time that one step of paging reads. */
 const TIES_AT_ONCE = 1000
@@ -48,6 +51,14 @@ function alertAccess({ client, keys, options }: StoreContext) {
       const entries = await client.xrange(keys.partition(partition).alertFeed, `(${after}`, '+', 'COUNT', count)
       return entries.flatMap(([id, flat]) => toFeedEntry(id, toFields(flat)) ?? [])
     },
+    feedTrimmed: partitions =>
+      eachInOneWrite(client, partitions, async partition => {
+        const { alertFeed } = keys.partition(partition)
+        // A feed that does not exist yet is an error of XINFO.
+        const info = await client.xinfo('STREAM', alertFeed).catch(() => [])
+        const fields = toFields(info as string[])
+        return Number(fields.get('entries-added') ?? 0) - Number(fields.get('length') ?? 0)
+      }),
     keyCounts: partitions =>
       eachInOneWrite(client, partitions, partition => client.hlen(keys.partition(partition).lastAnalysis)),
     async setOperatorState(partition, id, { acknowledged, snoozed }, checkAt) {
@@ -62,24 +73,58 @@ function notifications(context: StoreContext) {
   const { client, keys, options } = context
   return {
     dueNotifications: (partition, count) => readDueNotifications(context, partition, count),
-    async recordNotifications({ partition, token }, decisions) {
-      const { lease, alerts, notificationChecks, outbox } = keys.partition(partition)
-      const touched = [lease, alerts, notificationChecks, outbox]
-      const args = [token, options.outboxMax, decisions.length, ...decisions.flatMap(decisionArguments)]
-      return (await client.recordNotifications(...touched, ...args)) === 1
+    async recordNotifications({ partition, token }, decisions, receivers) {
+      const at = keys.partition(partition)
+      const touched = [at.lease, at.alerts, at.notificationChecks, at.outbox, at.outboxPositions, at.deadNotifications]
+      const lists = [...listArguments(receivers, name => [name]), ...listArguments(decisions, decisionArguments)]
+      const args = [token, options.outboxMax, options.deadMax, ...lists]
+      const dropped = Number(await client.recordNotifications(...touched, ...args))
+      return dropped < 0 ? undefined : dropped
     },
+    pendingNotifications: (partitions, receivers) =>
+      eachInOneWrite(client, partitions, async partition => {
+        const at = keys.partition(partition)
+        const [outbox, first, dead, ...retries] = await Promise.all([
+          client.xlen(at.outbox),
+          client.xrange(at.outbox, '-', '+', 'COUNT', 1),
+          client.xlen(at.deadNotifications),
+          ...receivers.map(receiver => retriesOf(client, retriesKey(at, receiver))),
+        ])
+        return { outbox, oldest: first[0]?.[0] ?? null, dead, retries }
+      }),
     async outbox(partition, receiver, count) {
       const { outbox, outboxPositions } = keys.partition(partition)
       const position = (await client.hget(outboxPositions, receiver)) ?? '0-0'
       const entries = await client.xrange(outbox, `(${position}`, '+', 'COUNT', count)
       return entries.flatMap(([id, flat]) => toOutboxEntry(id, toFields(flat)) ?? [])
     },
-    async noteDelivered({ partition, token }, { receiver, upTo, receivers }) {
-      const { lease, outbox, outboxPositions } = keys.partition(partition)
-      return (await client.noteDelivered(lease, outbox, outboxPositions, token, receiver, upTo, ...receivers)) === 1
+    dueRetries: (partition, receiver, { now, count }) =>
+      client.zrangebyscore(retriesKey(keys.partition(partition), receiver), '-inf', now, 'LIMIT', 0, count),
+    async recordDeliveries({ partition, token }, { receiver, upTo, receivers, alerts, dead }) {
+      const at = keys.partition(partition)
+      const retries = retriesKey(at, receiver)
+      const touched = [at.lease, at.alerts, at.outbox, at.outboxPositions, retries, at.deadNotifications]
+      const lists = [
+        ...listArguments(receivers, name => [name]),
+        ...listArguments(alerts, ({ id, state, retryAt }) => [id, JSON.stringify(state), retryAt ?? '']),
+        ...listArguments(dead, one => [one.alert, one.status, one.number, one.reason, one.since]),
+      ]
+      const args = [token, receiver, upTo ?? '', options.deadMax, ...lists]
+      return (await client.recordDeliveries(...touched, ...args)) === 1
     },
-    outboxLengths: partitions =>
-      eachInOneWrite(client, partitions, partition => client.xlen(keys.partition(partition).outbox)),
+    async deadNotifications(partition, { upTo = '+', count }) {
+      const { deadNotifications } = keys.partition(partition)
+      const entries = await client.xrevrange(deadNotifications, upTo, '-', 'COUNT', count)
+      return entries.flatMap(([id, flat]) => toDeadNotification(id, toFields(flat)) ?? [])
+    },
+    async redriveNotification(partition, { id, alert, receiver }) {
+      const at = keys.partition(partition)
+      const touched = [at.deadNotifications, retriesKey(at, receiver), at.alerts]
+      const outcome = await client.redriveNotification(...touched, id, alert, receiver)
+      return outcome === 'scheduled' || outcome === 'alert-unknown' ? outcome : 'unknown'
+    },
+    discardDeadNotification: async (partition, id) =>
+      (await client.xdel(keys.partition(partition).deadNotifications, id)) === 1,
   } satisfies Partial<AlertStore>
 }
 
@@ -118,6 +163,20 @@ async function readDueNotifications(
   return { now, alerts: found }
 }
 
+function retriesKey({ outboxRetries }: PartitionKeys, receiver: string): string {
+  return `${outboxRetries}:${receiver}`
+}
+
+async function retriesOf(client: Client, key: string): Promise<PendingNotifications['retries'][number]> {
+  const [count, [, dueAt]] = await Promise.all([client.zcard(key), client.zrange(key, '0', '0', 'WITHSCORES')])
+  return { count, dueAt: dueAt === undefined ? Number.POSITIVE_INFINITY : Number(dueAt) }
+}
+
+/** Returns a list as arguments.lua reads it. */
+function listArguments<T>(items: readonly T[], fieldsOf: (item: T) => (string | number)[]): (string | number)[] {
+  return [items.length, ...items.flatMap(fieldsOf)]
+}
+
 /** What record-notifications.lua is given of each alert. */
 function decisionArguments(decision: NotificationDecision): (string | number)[] {
   const { id, notification, dueAt, nextCheckAt, notify } = decision
@@ -151,8 +210,8 @@ function toAlertsAt(flat: readonly string[]): AlertAt[] {
 /** Unreadable counts as missing: one corrupt value must not make the whole list unusable. */
 function toParts(id: string, texts: readonly (string | null)[], { onFailure }: RedisStoreOptions): AlertParts | null {
   try {
-    const [opening, end, acknowledged, snoozed, notification] = texts
-    return parseAlert({ opening, end, acknowledged, snoozed, notification })
+    const [opening, end, acknowledged, snoozed, notification, receivers] = texts
+    return parseAlert({ opening, end, acknowledged, snoozed, notification, receivers })
   } catch (error) {
     onFailure(new Error(`the stored alert ${id} cannot be read; it is left out`, { cause: error }))
     return null
@@ -163,6 +222,13 @@ function toOutboxEntry(id: EntryId, fields: ReadonlyMap<string, string>): Outbox
   const [alert, status, number] = [fields.get('a'), fields.get('s'), Number(fields.get('n'))]
   if (alert === undefined || Number.isNaN(number) || (status !== 'firing' && status !== 'resolved')) return undefined
   return { id, alert, status, number }
+}
+
+function toDeadNotification(id: EntryId, fields: ReadonlyMap<string, string>): DeadNotification | undefined {
+  const pending = toOutboxEntry(id, fields)
+  const receiver = fields.get('r')
+  if (pending === undefined || receiver === undefined) return undefined
+  return { ...pending, receiver, reason: fields.get('w') ?? '', since: Number(fields.get('t')) }
 }
 
 const CAUSES = ['anomaly', 'silent', 'level_shift', 'storm'] as const satisfies AlertFeedEntry['cause'][]

@@ -142,7 +142,7 @@ if ended.count > 0 then
   local excess = redis.call('ZCARD', alerts_resolved_key) - tonumber(alerts_max)
   local oldest = excess > 0 and redis.call('ZRANGE', alerts_resolved_key, 0, excess - 1) or {}
   for _, id in ipairs(oldest) do
-    redis.call('HDEL', alerts_key, 'o:' .. id, 'e:' .. id, 'a:' .. id, 's:' .. id, 't:' .. id)
+    redis.call('HDEL', alerts_key, 'o:' .. id, 'e:' .. id, 'a:' .. id, 's:' .. id, 't:' .. id, 'n:' .. id)
     redis.call('ZREM', alerts_resolved_key, id)
     redis.call('ZREM', notification_checks_key, id)
   end
