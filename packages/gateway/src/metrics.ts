@@ -40,6 +40,11 @@ const COUNTERS = {
     'Dead letters that an operator redrove (put_back) or discarded.',
     { how: ['put_back', 'discarded'] },
   ],
+  deadNotificationsSettled: [
+    'gateway_dead_notifications_settled_total',
+    'Dead letters of notifications that an operator redrove (put_back) or discarded.',
+    { how: ['put_back', 'discarded'] },
+  ],
   flushesFailed: [
     'gateway_flushes_failed_total',
     'Entries that were not stored, or whose outcome is unknown.',
@@ -84,6 +89,7 @@ export function createMetrics(registry: Registry) {
     repeated: (samples: number) => counters.repeated.inc(samples),
     rejected: (reason: RejectionReason, samples: number) => counters.rejected.inc({ reason }, samples),
     deadSettled: (how: 'put_back' | 'discarded') => counters.deadSettled.inc({ how }),
+    deadNotificationSettled: (how: 'put_back' | 'discarded') => counters.deadNotificationsSettled.inc({ how }),
     flushed(samples: number, seconds: number) {
       flushSamples.observe(samples)
       flushSeconds.observe(seconds)

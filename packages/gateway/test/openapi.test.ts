@@ -118,6 +118,16 @@ const CALLS: Readonly<Record<string, readonly Call[]>> = {
     { status: 200, id: ({ dead }) => dead },
     { status: 404, id: 'unknown' },
   ],
+  deadNotifications: [{ status: 200 }, { status: 200, query: { limit: '1' } }, { status: 400, query: { limit: 'x' } }],
+  putBackDeadNotification: [
+    { status: 202, id: ({ letter }) => letter },
+    { status: 404, id: 'unknown' },
+    { status: 409, id: ({ letterOfNone }) => letterOfNone },
+  ],
+  discardDeadNotification: [
+    { status: 200, id: ({ letter }) => letter },
+    { status: 404, id: 'unknown' },
+  ],
   health: [{ status: 200 }],
   livez: [{ status: 200 }],
   readyz: [{ status: 200 }],

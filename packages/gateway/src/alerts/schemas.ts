@@ -52,9 +52,23 @@ const alertMembers = {
     .describe('Of a resolved anomaly: the most extreme sample while it fired, and the number of samples.'),
   acknowledged: z.strictObject(noteMembers).nullable(),
   snoozed: z.strictObject({ ...noteMembers, until: timeMember }).nullable(),
-  told: z.int().min(0).describe('Notifications sent while firing.'),
-  told_at: z.number().describe('When the last one was sent, in Unix milliseconds; 0 for never.'),
-  told_resolved: z.boolean().describe('Whether receivers were notified that it resolved.'),
+  told: z.int().min(0).describe('Notifications decided on while firing; `receivers` says who took them.'),
+  told_at: z.number().describe('When the last one was decided on, in Unix milliseconds; 0 for never.'),
+  told_resolved: z.boolean().describe('Whether receivers are notified that it resolved.'),
+  receivers: z
+    .array(
+      z.strictObject({
+        receiver: z.string().openapi({ examples: ['webhook-5f2c1f0a9be2'] }),
+        told: z.int().min(0).describe('Number of the newest notification while firing that it took; 0 for none.'),
+        told_at: z.number().describe('When it took that, in Unix milliseconds; 0 for never.'),
+        told_resolved: z.boolean().describe('Whether it took the notification that the alert resolved.'),
+        failing_since: z.number().describe('Since when it is retried because the receiver refuses it; 0 for not.'),
+      }),
+    )
+    .optional()
+    .describe(
+      'What each receiver took. Absent before the first notification; a receiver that took nothing is missing.',
+    ),
   suppressed_by: z.enum(SUPPRESSORS).nullable().describe('What currently suppresses its notifications.'),
   suppressed: z
     .strictObject({ mute: z.int(), snooze: z.int(), storm: z.int() })

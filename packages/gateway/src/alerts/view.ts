@@ -2,9 +2,10 @@ import { explainAlert } from '@tidemark/shared/detection/alerts/explain'
 import type { AlertRecord } from '@tidemark/shared/detection/alerts/record'
 import type { WindowContent } from '@tidemark/shared/detection/window-row'
 
-/** An alert in a response: its record, and a sentence for people. */
-export function alertView(record: AlertRecord) {
-  return { ...record, explanation: explainAlert(record) }
+/** An alert in a response: its record, what each receiver took, and a sentence for people. */
+export function alertView({ receivers, ...record }: AlertRecord) {
+  const taken = receivers && Object.entries(receivers).map(([receiver, state]) => ({ receiver, ...state }))
+  return { ...record, ...(taken && { receivers: taken }), explanation: explainAlert(record) }
 }
 
 /** The samples in the current window of a key, and how they relate to an alert of the key. */

@@ -1,13 +1,7 @@
 import { createRoute, z } from '@hono/zod-openapi'
 import { type FlatSamples, packFlat, SAMPLE_STRIDE, unpackSamples } from '@tidemark/shared/sample/entry'
 import { partitionOf } from '@tidemark/shared/sample/partition'
-import {
-  compareEntryIds,
-  entryTimeMs,
-  formatReceipt,
-  parseReceipt,
-  type Receipt,
-} from '@tidemark/shared/sample/receipt'
+import { entryTimeMs, formatReceipt, type Receipt } from '@tidemark/shared/sample/receipt'
 import { keyFault } from '@tidemark/shared/sample/sample'
 import type { DeadLetter } from '@tidemark/shared/store/ports/commit'
 import type { Store } from '@tidemark/shared/store/ports/store'
@@ -17,17 +11,14 @@ import { RequestFault } from '../http/problem.ts'
 import { idParameter, optionalInteger } from '../http/query.ts'
 import { createRouter, type Router, serve } from '../http/router.ts'
 import type { RoutesOptions } from '../services.ts'
+import { serveDeadNotifications } from './notifications.ts'
+import { newestFirst, receiptOfId, receiptParameter } from './receipts.ts'
 
 /**
  * A redrive appends the samples, then removes the dead letter. A retry after a failure between the
  * two finds the append done, for this long.
  */
 const REDRIVE_MARK_TTL_MS = 24 * 3_600_000
-
-const receiptParameter = z
-  .string()
-  .transform(parseReceipt)
-  .pipe(z.custom<Receipt>(receipt => receipt !== undefined, 'must be the id of a dead letter, as 3:1700000000000-0'))
 
 export const deadPageSchema = z
   .strictObject({
@@ -99,10 +90,11 @@ const discardRoute = createRoute({
   },
 })
 
-/** `GET /dead`, `POST /dead/{id}/put-back` and `POST /dead/{id}/discard`. */
+/** `GET /dead`, `POST /dead/{id}/put-back` and `/discard`, and the same for notifications. */
 export function deadLettersRoutes(options: RoutesOptions): Router {
   const { metrics, services } = options
   const router = createRouter('Operations')
+  serveDeadNotifications(router, options)
 
   serve(router, pageRoute, async c => {
     const { store } = services()
@@ -169,12 +161,6 @@ async function redrive({ config, services }: RoutesOptions, deadId: string) {
   }
 }
 
-function receiptOfId(store: Store, id: string): Receipt {
-  const result = receiptParameter.safeParse(id)
-  if (!result.success || result.data.partition >= store.partitions) throw new RequestFault({ kind: 'dead-unknown' })
-  return result.data
-}
-
 /** Returns a dead letter's samples. Throws a RequestFault that says why one is not acceptable. */
 function readableSamples(
   { samples: text }: DeadLetter,
@@ -195,9 +181,4 @@ function readableSamples(
     }
   }
   return samples
-}
-
-/** Descending by id, then by partition: two partitions can have entries with the same id. */
-function newestFirst(a: Receipt, b: Receipt): number {
-  return compareEntryIds(b.id, a.id) || b.partition - a.partition
 }

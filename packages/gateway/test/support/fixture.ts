@@ -170,6 +170,21 @@ export async function addDeadLetters(store: MemoryStore, texts: readonly string[
   return ids.map(id => `${partition}:${id}`)
 }
 
+/** Adds dead letters of the starts of alerts that the receiver `hook` did not take; returns their ids. */
+export async function addDeadNotifications(
+  store: MemoryStore,
+  alerts: readonly string[],
+  partition: number,
+): Promise<string[]> {
+  const lease = { partition, token: `test:${partition}` }
+  await store.analyzer.acquireLease(partition, lease.token, 60_000)
+  const dead = alerts.map(alert => ({ alert, status: 'firing' as const, number: 1, reason: 'status 403', since: 5 }))
+  const deliveries = { receiver: 'hook', receivers: ['hook'], upTo: undefined, alerts: [], dead }
+  if (!(await store.alerts.recordDeliveries(lease, deliveries))) throw new Error('the lease is not ours')
+  const letters = await store.alerts.deadNotifications(partition, { count: alerts.length })
+  return letters.map(({ id }) => `${partition}:${id}`).reverse()
+}
+
 /**
  * Stands in for the analyzers: commits a finding for every unprocessed sample, with one window row
  * per key.

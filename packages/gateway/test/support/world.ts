@@ -3,7 +3,7 @@ import { partitionOf } from '@tidemark/shared/sample/partition'
 import { createMemoryStore } from '@tidemark/shared/store/memory/store'
 import { packSamples } from '@tidemark/testkit/samples'
 import { readDocs } from '../../src/http/docs.ts'
-import { addDeadLetters, analyseAll, commitEffects, createTestApp, NOW } from './fixture.ts'
+import { addDeadLetters, addDeadNotifications, analyseAll, commitEffects, createTestApp, NOW } from './fixture.ts'
 
 const PARTITIONS = 2
 const KEY = 'edge-17/rps'
@@ -45,7 +45,8 @@ export async function createWorld() {
   })
   const samples = packSamples([{ key: KEY, value: 1, timestamp: 2 }])
   const [dead = '', unreadable = ''] = await addDeadLetters(store, [samples, 'not JSON'], partition)
-  return { ...test, store, key: KEY, receipt: receipts[0] ?? '', alert, dead, unreadable }
+  const [letter = '', letterOfNone = ''] = await addDeadNotifications(store, [alert, `${partition}-abc`], partition)
+  return { ...test, store, key: KEY, receipt: receipts[0] ?? '', alert, dead, unreadable, letter, letterOfNone }
 }
 
 export type World = Awaited<ReturnType<typeof createWorld>>
