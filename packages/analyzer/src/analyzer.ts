@@ -15,6 +15,7 @@ import { createNotifyMetrics } from './notify/metrics.ts'
 import { startNotifier } from './notify/notifier.ts'
 import { createReceivers } from './notify/receivers.ts'
 import { Ownership } from './ownership/ownership.ts'
+import { createIdsAheadWatch } from './partition/ids-ahead.ts'
 import { createTracing } from './partition/observe-commit.ts'
 import { RollbackWatch } from './partition/rollback-watch.ts'
 import { RunLimit } from './partition/run-limit.ts'
@@ -95,8 +96,9 @@ export function startAnalyzer({ config, store, log, registry, spans }: AnalyzerO
       retryMaxMs: config.NOTIFICATION_RETRY_MAX_MS,
     }),
   )
+  const watchIds = createIdsAheadWatch(context)
   const measureAll = () =>
-    measure(ownership, store, metrics, memory).catch((error: unknown) => {
+    measure(ownership, store, metrics, memory, watchIds).catch((error: unknown) => {
       log.debug({ err: error }, 'measuring the backlog failed')
     })
   resources.use(repeat(measureAll, clock, MEASURE_MS))
@@ -116,8 +118,15 @@ export function accountOf(backlogs: readonly Backlog[]) {
   return account
 }
 
-async function measure(ownership: Ownership, store: Store, metrics: AnalyzerMetrics, memory: RowMemory): Promise<void> {
+async function measure(
+  ownership: Ownership,
+  store: Store,
+  metrics: AnalyzerMetrics,
+  memory: RowMemory,
+  watchIds: ReturnType<typeof createIdsAheadWatch>,
+): Promise<void> {
   const { workers } = ownership
+  watchIds(workers)
   metrics.windowsBytes.set(memory.bytes)
   metrics.windowsKept.set(workers.reduce((sum, { keyCount }) => sum + keyCount, 0))
   const backlogs = await store.analyzer.backlogs(workers.map(({ partition }) => partition))

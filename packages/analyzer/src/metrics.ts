@@ -85,6 +85,10 @@ const GAUGES = {
     'analyzer_oldest_sample_age_seconds',
     'Age of the oldest sample not analysed yet in the partitions owned by this analyzer; 0 if there is none.',
   ],
+  idsAheadSeconds: [
+    'analyzer_entry_ids_ahead_seconds',
+    "How far the ids of applied entries are ahead of Redis' clock in the partitions owned by this analyzer; 0 if they are not.",
+  ],
   rulesVersion: ['analyzer_rules_version', 'Version of the rules in force.'],
   rulesDigest: [
     'analyzer_rules_digest',

@@ -47,6 +47,7 @@ const DEFAULT: AnalyseOptions = {
   settings: SETTINGS,
   rules: new RuleSet(EMPTY_DOCUMENT, SETTINGS),
   analyzedAt: 77,
+  now: NOW + 1e9,
   alertWaitMs: 2000,
 }
 

@@ -2,7 +2,7 @@ import { Judge } from '@tidemark/shared/detection/judge'
 import { rowShape, TIMER } from '@tidemark/shared/detection/key-row'
 import { DEFAULT_POLICY, NO_POLICY, type RuleSet } from '@tidemark/shared/detection/rules/rule-set'
 import { SAMPLE_STRIDE } from '@tidemark/shared/sample/entry'
-import { entryTimeMs } from '@tidemark/shared/sample/receipt'
+import { arrivalMs } from '@tidemark/shared/sample/receipt'
 import { encodeAnalysis } from '@tidemark/shared/verdict/encoding'
 import { Effects } from './effects.ts'
 import { type AnalyseOptions, EntryAnalysis } from './entry-analysis.ts'
@@ -81,7 +81,7 @@ function scoreEntry(entry: ReadableEntry, scoring: Scoring): EntryAnalysis {
   const { samples, slots, shadows, count } = entry
   const { rules } = options
   const analysis = new EntryAnalysis(entry, options)
-  const time = entryTimeMs(entry.id)
+  const time = arrivalMs(entry.id, options.now)
   for (let index = 0; index < count; index++) {
     const value = samples[index * SAMPLE_STRIDE + 1] as number
     const timestamp = samples[index * SAMPLE_STRIDE + 2] as number
@@ -113,10 +113,10 @@ function scoreEntry(entry: ReadableEntry, scoring: Scoring): EntryAnalysis {
 /** Scores a sample by its shadow rule, which affects only counts and the list `shadowed`. */
 function scoreShadow(analysis: EntryAnalysis, index: number, slot: Slot, judge: Judge, scoring: Scoring): void {
   const { entry, context } = analysis
-  const { windows, effects } = scoring
+  const { options, windows, effects } = scoring
   const value = entry.samples[index * SAMPLE_STRIDE + 1] as number
   const timestamp = entry.samples[index * SAMPLE_STRIDE + 2] as number
-  const judged = judge.step(windows.row(slot), value, timestamp, entryTimeMs(entry.id))
+  const judged = judge.step(windows.row(slot), value, timestamp, arrivalMs(entry.id, options.now))
   if (!judged.isAnalysed || judged.isShift) windows.requireRow(slot)
   if (!judged.isAnalysed) return
   effects.count(judge, judged)

@@ -23,6 +23,8 @@ export interface AnalyseOptions {
   readonly rules: RuleSet
   /** Unix milliseconds. */
   readonly analyzedAt: number
+  /** The store's clock, Unix milliseconds: no entry arrived later, whatever its id says. */
+  readonly now: number
 }
 
 const NO_JUDGEMENT = -1

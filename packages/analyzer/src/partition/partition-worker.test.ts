@@ -1,5 +1,5 @@
 import { AssertionError } from 'node:assert/strict'
-import { EMPTY_DOCUMENT } from '@tidemark/shared/detection/rules/document'
+import { EMPTY_DOCUMENT, withRule } from '@tidemark/shared/detection/rules/document'
 import { RuleSet } from '@tidemark/shared/detection/rules/rule-set'
 import { systemClock } from '@tidemark/shared/runtime/clock'
 import type { EntryId } from '@tidemark/shared/sample/receipt'
@@ -52,6 +52,7 @@ async function startWorker(
     sabotage?: Sabotage
     lease?: typeof LEASE
     settings?: Partial<WorkerSettings>
+    rules?: RuleSet
     onError?: (error: unknown) => void
   } = {},
 ) {
@@ -72,7 +73,7 @@ async function startWorker(
     rollbacks: new RollbackWatch(),
     memory: new RowMemory({ bytesMax: Number.POSITIVE_INFINITY }),
     runs: new RunLimit({ bytesMax: Number.POSITIVE_INFINITY }),
-    rules: fixedRules(new RuleSet(EMPTY_DOCUMENT)),
+    rules: fixedRules(rest.rules ?? new RuleSet(EMPTY_DOCUMENT)),
     settings: { ...SETTINGS, ...rest.settings },
     holdsLease: () => true,
     yieldToOthers: createYield(),
@@ -577,5 +578,74 @@ describe('a worker', () => {
     const [newest = ''] = await append(memory, [2])
     await drained(memory)
     expect(memory.inspect.verdictIds(0)).toEqual([former, newest])
+  })
+})
+
+describe("when the store's clock was ahead for a while", () => {
+  const HOUR = 3_600_000
+  const NOISE = [1, 3, 2, 4, 3, 1, 2, 4, 1, 3, 2, 4]
+  const rule = {
+    id: 'r',
+    pattern: '*',
+    samples_min: 5,
+    influence: 'held',
+    level_shift_after: 1000,
+    silent: '1s',
+    alert: { hold: '100ms', instant: 10 },
+  }
+  const rules = new RuleSet(withRule(EMPTY_DOCUMENT, rule, { who: 'ada', why: 'test', at: 0 }))
+
+  /** A store whose clock is `aheadMs` ahead while `during` runs, and a worker on it. */
+  async function afterJump(aheadMs: number, during: (memory: MemoryStore) => Promise<void>) {
+    let ahead = aheadMs
+    const memory = createMemoryStore({ partitions: 1, now: () => Date.now() + ahead })
+    const { worker } = await startWorker(memory, { rules })
+    await during(memory)
+    await drained(memory)
+    ahead = 0
+    await memory.analyzer.acquireLease(0, LEASE.token, TTL_MS)
+    return { memory, worker }
+  }
+
+  async function alertsOf(memory: MemoryStore) {
+    const found = await Promise.all(
+      (['firing', 'resolved'] as const).map(state => memory.alerts.list(0, { state, count: 100 })),
+    )
+    const parts = await memory.alerts.read(
+      0,
+      found.flat().map(({ id }) => id),
+    )
+    return parts.flatMap(one => (one === null ? [] : [one.opening]))
+  }
+
+  test.each([HOUR, 75 * 365 * 24 * HOUR])(
+    'by %d ms, alerts open after their hold with times of now, and a silence is noticed',
+    async aheadMs => {
+      const { memory, worker } = await afterJump(aheadMs, store => append(store, ...NOISE.map(value => [value])).then())
+      await vi.waitFor(() => expect(worker.idsAheadMs).toBeGreaterThan(aheadMs - 60_000), { timeout: 5000 })
+      const begin = Date.now()
+      await vi.waitFor(
+        async () => {
+          await append(memory, [14])
+          expect((await alertsOf(memory)).map(({ cause }) => cause.kind)).toContain('anomaly')
+        },
+        { timeout: 10_000, interval: 50 },
+      )
+      await vi.waitFor(
+        async () => expect((await alertsOf(memory)).map(({ cause }) => cause.kind)).toContain('silent'),
+        { timeout: 10_000, interval: 50 },
+      )
+      for (const { opened_at, cause } of await alertsOf(memory)) {
+        expect(opened_at).toBeLessThanOrEqual(Date.now())
+        expect(opened_at).toBeGreaterThan(begin - 1000)
+        if (cause.kind === 'silent') expect(cause.last_at).toBeLessThanOrEqual(Date.now())
+      }
+    },
+  )
+
+  test('ids are not ahead when the clock is right', async () => {
+    const { memory, worker } = await afterJump(0, async store => void (await append(store, [1])))
+    await drained(memory)
+    expect(worker.idsAheadMs).toBe(0)
   })
 })

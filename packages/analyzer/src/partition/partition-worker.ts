@@ -3,7 +3,14 @@ import { parseRuleCountName } from '@tidemark/shared/detection/rules/rule-counts
 import type { RuleSet } from '@tidemark/shared/detection/rules/rule-set'
 import { backoffMs } from '@tidemark/shared/runtime/clock'
 import type { Entry } from '@tidemark/shared/sample/entry'
-import { compareEntryIds, ENTRY_ID_ZERO, type EntryId, entryTimeMs } from '@tidemark/shared/sample/receipt'
+import {
+  arrivalMs,
+  compareEntryIds,
+  ENTRY_ID_ZERO,
+  type EntryId,
+  entryTimeMs,
+  IDS_AHEAD_MIN_MS,
+} from '@tidemark/shared/sample/receipt'
 import type { AnalyzerStore, Attempt } from '@tidemark/shared/store/ports/analyzer'
 import type { Checkpoint, Commit, CommitOutcome } from '@tidemark/shared/store/ports/commit'
 import { StoreError } from '@tidemark/shared/store/ports/errors'
@@ -107,6 +114,8 @@ export class PartitionWorker implements EntryConsumer {
   #timersCheckedAt = Number.NEGATIVE_INFINITY
   /** Of the run in progress. */
   #permit: Disposable | undefined
+  /** How far the store's clock is ahead of the monotonic clock. */
+  #storeAheadMs = 0
   /** Entries after the checkpoint, each after the one before. */
   #queue: Entry[] = []
   /** The last entry queued since the checkpoint was loaded; before that, the checkpoint. */
@@ -144,6 +153,12 @@ export class PartitionWorker implements EntryConsumer {
 
   get keyCount(): number {
     return this.#windows.keyCount
+  }
+
+  /** How far the ids of applied entries are ahead of the store's clock; 0 if they are not. */
+  get idsAheadMs(): number {
+    const ahead = entryTimeMs(this.#checkpoint.id) - this.#storeNow()
+    return this.#state === 'steady' && ahead > IDS_AHEAD_MIN_MS ? ahead : 0
   }
 
   get isLost(): boolean {
@@ -242,6 +257,7 @@ export class PartitionWorker implements EntryConsumer {
     const { attempt, rulesVersion, ...checkpoint } = await store.loadCheckpoint(this.partition)
     this.#checkpoint = checkpoint
     await this.#adoptRules(await rules.refreshed(rulesVersion))
+    this.#setStoreClock((await store.expiredTimers(this.partition, 1)).now)
     this.#kept = new KeptEntries(settings.verdictsKept)
     this.#kept.add(await store.keptEntries(this.partition))
 
@@ -381,6 +397,7 @@ export class PartitionWorker implements EntryConsumer {
     if (outcome.kind !== 'ok' && outcome.kind !== 'already') {
       throw new MemoryOutdated(`the commit from ${run.from.id} was rejected: ${JSON.stringify(outcome)}`)
     }
+    if (outcome.kind === 'ok') this.#setStoreClock(outcome.at)
     this.#checkpoint = run.to
     this.#kept.add(applied)
     this.#attempts.end()
@@ -394,11 +411,12 @@ export class PartitionWorker implements EntryConsumer {
   async #expireTimers(): Promise<void> {
     const { store, metrics } = this.#options
     const { now, keys } = await store.expiredTimers(this.partition, TIMER_KEYS_MAX)
+    this.#setStoreClock(now)
     if (keys.length === 0 || !this.#is('steady')) return
     const requiresDrained = this.#queue.length === 0
     await this.#enterRun(keys.length)
     await this.#load(keys.filter(key => this.#windows.use(key) === undefined))
-    const time = requiresDrained ? now : entryTimeMs(this.#checkpoint.id)
+    const time = requiresDrained ? now : arrivalMs(this.#checkpoint.id, now)
     const effects = expireTimers(keys, time, this.#windows, this.#analyseOptions())
     const noEntries = takeRun([], this.#checkpoint, 0)
     const outcome = await this.#commit({ ...this.#commitOf(noEntries, effects), requiresDrained })
@@ -422,7 +440,16 @@ export class PartitionWorker implements EntryConsumer {
   #analyseOptions() {
     const { settings, clock } = this.#options
     const { alertWaitMs } = settings
-    return { partition: this.partition, settings, rules: this.#rules, analyzedAt: clock.wallMs(), alertWaitMs }
+    const [analyzedAt, now] = [clock.wallMs(), this.#storeNow()]
+    return { partition: this.partition, settings, rules: this.#rules, analyzedAt, now, alertWaitMs }
+  }
+
+  #setStoreClock(now: number): void {
+    this.#storeAheadMs = now - this.#options.clock.monotonicMs()
+  }
+
+  #storeNow(): number {
+    return Math.floor(this.#options.clock.monotonicMs() + this.#storeAheadMs)
   }
 
   async #load(keys: readonly string[]): Promise<void> {

@@ -29,6 +29,18 @@ export function compareEntryIds(a: EntryId, b: EntryId): number {
   return difference !== 0 ? difference : Number(a.slice(dashA + 1)) - Number(b.slice(dashB + 1))
 }
 
+/** Ids this far ahead of the clock are ahead, and not only by the imprecision of its measurement. */
+export const IDS_AHEAD_MIN_MS = 5000
+
+/**
+ * Returns when an entry arrived, given the store's clock afterwards, in Unix milliseconds. That is
+ * in its id, unless the clock once was ahead: from then on Redis counts on from the highest id.
+ */
+export function arrivalMs(id: EntryId, now: number): number {
+  const ms = entryTimeMs(id)
+  return ms > now + IDS_AHEAD_MIN_MS ? now : ms
+}
+
 /** Returns an id's milliseconds: Redis' clock at the append, or the stream's if that is ahead. */
 export function entryTimeMs(id: EntryId): number {
   return Number(id.slice(0, id.indexOf('-')))

@@ -169,7 +169,8 @@ function weighEvidence(states: Slab, at: number, policy: AlertPolicy, sample: Sc
   states[at + RECENT_UP] = ups
   states[at + RECENT_DOWN] = downs
   states[at + PHASE] = ups === 0 && downs === 0 && !hasEvidence ? OK : PENDING
-  const since = (states[at + EVIDENCE_SINCE] as number) || time
+  // The clock can go back.
+  const since = Math.min((states[at + EVIDENCE_SINCE] as number) || time, time)
   states[at + EVIDENCE_SINCE] = hasEvidence ? since : 0
   if (isBeyond(score, policy.instant * threshold)) return 'instant'
   if (!hasEvidence || time - since < policy.holdMs) return undefined

@@ -62,7 +62,7 @@ function describeState(record: AlertRecord): string {
     return cause.kind === 'silent' ? '' : `Firing since ${timeOf(opened_at)}.`
   }
   const furthest = peak === null ? '' : ` Peak of ${peak.samples} samples: ${numberOf(peak.value)}.`
-  return `Resolved after ${spanOf(resolved_at - opened_at)}: ${ENDS[resolve_reason ?? 'calm']}.${furthest}`
+  return `Resolved after ${spanOf(Math.max(0, resolved_at - opened_at))}: ${ENDS[resolve_reason ?? 'calm']}.${furthest}`
 }
 
 const ENDS: Readonly<Record<NonNullable<AlertRecord['resolve_reason']>, string>> = {

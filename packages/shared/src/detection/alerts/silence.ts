@@ -66,7 +66,8 @@ export function stepSilence(
   const lastAt = states[at + LAST_AT] as number
   reportHeard(states, at, time, events)
   states[at + LAST_COUNT] = count
-  if (lastAt === 0) states[at + LAST_AT] = time
+  // The clock went back: the silence that follows counts from now.
+  if (lastAt === 0 || time < lastAt) states[at + LAST_AT] = time
   if (lastAt === 0 || time <= lastAt) return
   states[at + LAST_AT] = time
   states[at + GAPS] = (states[at + GAPS] as number) + 1
