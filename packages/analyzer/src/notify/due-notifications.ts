@@ -21,19 +21,33 @@ const RECHECK_MAX_MS = 60_000
 
 type Due = DueNotifications['alerts'][number]
 
+/** Alerts decided on after the clock went back: their checks were scheduled by the former time. */
+const RESCHEDULED_MAX = 10_000
+
+/** The clock is checked several times a second, so a difference of this size is a jump. */
+const JUMP_MIN_MS = 1000
+
+/** No first notification is scheduled further ahead, see ALERT_WAIT_MS. */
+const WAIT_MAX_MS = 60_000
+
 /**
  * Decides on a partition's due notifications and fills its outbox, until the lease is lost. Returns
- * the store's clock, Unix milliseconds.
+ * the store's clock, Unix milliseconds. `before` is what the last call returned: if the clock went
+ * back since, an alert would otherwise wait for its notification until the clock has caught up.
  */
 export async function processDueNotifications(
   lease: Lease,
+  before: number,
   storm: StormView,
   options: NotifierOptions,
 ): Promise<number> {
   const { alerts, metrics, receivers } = options
   const names = receivers.map(({ name }) => name)
+  const first = await alerts.dueNotifications(lease.partition, ALERTS_MAX)
+  const aheadMs = before - first.now > JUMP_MIN_MS ? before - first.now + WAIT_MAX_MS : 0
+  let found = aheadMs > 0 ? await alerts.dueNotifications(lease.partition, RESCHEDULED_MAX, aheadMs) : first
   for (;;) {
-    const { now, alerts: due } = await alerts.dueNotifications(lease.partition, ALERTS_MAX)
+    const { now, alerts: due } = found
     if (due.length === 0) return now
     const decided = due.map(one => decide(one, now, storm, options))
     const decisions = decided.map(({ decision }) => decision)
@@ -41,7 +55,8 @@ export async function processDueNotifications(
     if (dropped === undefined) return now
     metrics.dropped.inc(dropped)
     for (const by of decided.flatMap(({ suppressedBy }) => suppressedBy)) metrics.suppressed.inc({ by })
-    if (due.length < ALERTS_MAX) return now
+    if (due.length < ALERTS_MAX || aheadMs > 0) return now
+    found = await alerts.dueNotifications(lease.partition, ALERTS_MAX)
   }
 }
 

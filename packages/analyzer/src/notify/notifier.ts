@@ -30,6 +30,8 @@ export function startNotifier(options: NotifierOptions): AsyncDisposable {
   resources.use(repeat(() => keeper.keep(), clock, STORM_KEEP_MS))
   const deliveries = resources.use(new Deliveries(options))
   const feedTrimmed = new Map<number, number>()
+  /** By partition: the store's clock at the last check. */
+  const clocks = new Map<number, number>()
   let countedAt = Number.NEGATIVE_INFINITY
   log.info({ receivers: receivers.map(({ name, origin }) => `${name} ${origin}`) }, 'notifying receivers of alerts')
 
@@ -37,7 +39,9 @@ export function startNotifier(options: NotifierOptions): AsyncDisposable {
     const decided: { lease: Lease; now: number }[] = []
     // If a lease was lost, the next owner decides.
     const decide = async (lease: Lease) => {
-      decided.push({ lease, now: await processDueNotifications(lease, storm, options) })
+      const now = await processDueNotifications(lease, clocks.get(lease.partition) ?? 0, storm, options)
+      clocks.set(lease.partition, now)
+      decided.push({ lease, now })
     }
     const owned = leases()
     await Promise.all(owned.map(lease => attempt('deciding on notifications', () => decide(lease), options)))

@@ -316,6 +316,40 @@ describe('a receiver', () => {
   })
 })
 
+describe("when the store's clock", () => {
+  test('was an hour ahead for a while, an alert of that time is notified soon, and a snoozed one is not', async () => {
+    const world = await createWorld()
+    const listener = new Listener(world.clock)
+    world.start([listener])
+    const snoozedOne = await world.open('snoozed')
+    await world.clock.advance(3000)
+    const at = world.clock.wallMs()
+    const snoozed = { ...NOTE, at, until: at + 30 * MINUTE }
+    await world.store.alerts.setOperatorState(1, snoozedOne.id, { snoozed }, at)
+    await world.clock.advance(1000)
+    world.skew.ms = 60 * MINUTE
+    await world.clock.advance(7000)
+    // By the clock ahead the snooze is over.
+    expect(listener.notified).toEqual(['snoozed firing', 'snoozed firing'])
+    await world.open('a')
+    await world.clock.advance(1000)
+    world.skew.ms = 0
+    await world.clock.advance(3000)
+    expect(listener.notified.slice(2)).toEqual(['a firing'])
+  })
+
+  test('differs from the clock of the analyzer, receivers are given the time of the store', async () => {
+    const world = await createWorld()
+    const listener = new Listener(world.clock)
+    world.skew.ms = -5 * MINUTE
+    world.start([listener])
+    await world.open('a')
+    await world.clock.advance(3000)
+    const { now = 0 } = listener.times[0] ?? {}
+    expect(now).toBe(NOW + 2000 - 5 * MINUTE)
+  })
+})
+
 describe('after the time for retries', () => {
   test.each([
     ['fails', () => failed()],

@@ -67,10 +67,13 @@ export const failed = (retryAfterMs = 0): Delivery => ({ kind: 'failed', reason:
 /** A store whose partitions are owned, and notifiers on it. */
 export async function createWorld() {
   const clock = new FakeClock(NOW)
-  const store = createMemoryStore({ partitions: PARTITIONS, now: clock.wallMs })
+  const skew = { ms: 0 }
+  const store = createMemoryStore({ partitions: PARTITIONS, now: () => clock.wallMs() + skew.ms })
   const world = {
     clock,
     store,
+    /** How far the store's clock is ahead. */
+    skew,
     rules: { current: new RuleSet(EMPTY_DOCUMENT, VERDICT_DEFAULTS) },
     leases: [] as Lease[],
     async own(token: string): Promise<void> {

@@ -45,7 +45,8 @@ export function alertsOn(data: Data): AlertStore {
       return true
     },
 
-    dueNotifications: async (number, count) => dueNotifications(alertsAt(number), { count, now: data.now() }),
+    dueNotifications: async (number, count, aheadMs = 0) =>
+      dueNotifications(alertsAt(number), { count, now: data.now(), aheadMs }),
     async recordNotifications(lease, decisions, receivers) {
       const alerts = ownedBy(data, lease)?.alerts
       if (alerts === undefined) return undefined
@@ -159,10 +160,13 @@ function scheduleCheck({ notificationChecks }: Alerts, id: string, at: number): 
   notificationChecks.set(id, before === undefined ? at : Math.min(at, before - 1))
 }
 
-function dueNotifications(alerts: Alerts, { count, now }: { count: number; now: number }): DueNotifications {
+function dueNotifications(
+  alerts: Alerts,
+  { count, now, aheadMs }: { count: number; now: number; aheadMs: number },
+): DueNotifications {
   const due: DueNotifications['alerts'][number][] = []
   for (const { id, time: dueAt } of inOrder(alerts.notificationChecks)) {
-    if (dueAt > now || due.length === count) break
+    if (dueAt > now + aheadMs || due.length === count) break
     const parts = partsOf(alerts, id)
     if (parts === null) alerts.notificationChecks.delete(id)
     else due.push({ id, parts, dueAt })

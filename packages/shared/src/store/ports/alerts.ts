@@ -28,8 +28,11 @@ export interface AlertStore {
   /** Changes the given members and schedules a notification check; false unless the alert fires. */
   setOperatorState(partition: number, id: string, state: Partial<OperatorState>, checkAt: number): Promise<boolean>
 
-  /** Reads the checks due by the store's clock, the longest due first, at most `count`. */
-  dueNotifications(partition: number, count: number): Promise<DueNotifications>
+  /**
+   * Reads the checks due by the store's clock or within `aheadMs`, the longest due first, at most
+   * `count`.
+   */
+  dueNotifications(partition: number, count: number, aheadMs?: number): Promise<DueNotifications>
   /**
    * Stores states and fills the outbox, all or nothing; undefined when the caller lost the lease.
    * What makes room in a full outbox becomes a dead letter of each of `receivers` that did not

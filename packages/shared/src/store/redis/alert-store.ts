@@ -72,7 +72,7 @@ function alertAccess({ client, keys, options }: StoreContext) {
 function notifications(context: StoreContext) {
   const { client, keys, options } = context
   return {
-    dueNotifications: (partition, count) => readDueNotifications(context, partition, count),
+    dueNotifications: (partition, count, aheadMs = 0) => readDueNotifications(context, partition, { count, aheadMs }),
     async recordNotifications({ partition, token }, decisions, receivers) {
       const at = keys.partition(partition)
       const touched = [at.lease, at.alerts, at.notificationChecks, at.outbox, at.outboxPositions, at.deadNotifications]
@@ -145,10 +145,10 @@ function storms({ client, keys }: StoreContext) {
 async function readDueNotifications(
   { client, keys, options }: StoreContext,
   partition: number,
-  count: number,
+  { count, aheadMs }: { count: number; aheadMs: number },
 ): Promise<DueNotifications> {
   const { notificationChecks, alerts } = keys.partition(partition)
-  const reply = await client.dueNotifications(notificationChecks, alerts, count)
+  const reply = await client.dueNotifications(notificationChecks, alerts, count, aheadMs)
   const [now, ...flat] = reply as [number, ...string[]]
   const found: DueNotifications['alerts'][number][] = []
   const unreadable: string[] = []
