@@ -82,7 +82,9 @@ export async function changeWindows({ keys, windowsBytesMax, limit, onPhase }: M
     document = withRule(document, { id: 'all', pattern: '*', window }, CHANGE)
     const { version } = document
     const change = { ...CHANGE, version, kind: 'rule_put', id: 'all', content: { pattern: '*', window } } as const
-    if (!(await redis.store.rules.replace(document, change))) throw new Error('the rules could not be replaced')
+    const { rules } = redis.store
+    if (!(await rules.replace(document, change, await rules.digest())))
+      throw new Error('the rules could not be replaced')
     const deadline = performance.now() + ADOPTED_WITHIN_MS
     while (read(await metrics(), 'analyzer_rules_version') !== version) {
       if (performance.now() > deadline) throw new Error(`rules ${version} were not adopted`)

@@ -316,7 +316,7 @@ test('new keys are matched against costly rules in parts, and each part goes on 
   const rules = rulesOf({ pattern: '*[a-c]?' })
   const samples = packSamples(Array.from({ length: 50 }, (_, i) => ({ key: `k${i}`, value: 1, timestamp: 1 })))
   const run = takeRun([{ id: '5-0', samples, count: 50, offset: 0, nonce: 'n' } as Entry], START, 1000)
-  const windows = new Windows({ keysMax: 100 })
+  const windows = new Windows({ memory: new RowMemory({ bytesMax: Number.POSITIVE_INFINITY }), keysMax: 100 })
   for (const key of missingKeys(run, windows, rules) ?? []) windows.load(key, null, SHAPE)
   let parts = 0
   for (;;) {

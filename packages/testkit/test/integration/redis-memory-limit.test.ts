@@ -1,6 +1,7 @@
 import { FLEET_PARTITION, NOT_NOTIFIED } from '@tidemark/shared/detection/alerts/record'
 import { EMPTY_DOCUMENT } from '@tidemark/shared/detection/rules/document'
 import type { Entry } from '@tidemark/shared/sample/entry'
+import type { Deliveries } from '@tidemark/shared/store/ports/alerts'
 import type { Lease } from '@tidemark/shared/store/ports/lease'
 import type { Store } from '@tidemark/shared/store/ports/store'
 import { readScript, scriptNames } from '@tidemark/shared/store/redis/lua-source'
@@ -122,6 +123,13 @@ async function prepare(store: Store): Promise<Situation> {
 
 const ONCE = { request: 'r', ttlMs: LONG_MS }
 const BATCH = { partition: 2, samples: packed(1), count: 1 }
+const DEAD_DELIVERY: Deliveries = {
+  receiver: 'hook',
+  upTo: '1-1',
+  receivers: ['hook'],
+  alerts: [],
+  dead: [{ alert: 'a', status: 'firing', number: 1, reason: 'HTTP 500', since: 1 }],
+}
 const NOTE = { who: 'ada', why: 'test', at: 1 }
 
 async function appendOrThrow({ store }: Situation, batch: Parameters<Store['gateway']['append']>[0][number]) {
@@ -174,13 +182,21 @@ const AT_LIMIT: Readonly<
     may: 'run',
     async call({ store, lease, alert }) {
       const decision = { id: alert, notification: NOT_NOTIFIED, dueAt: 1, nextCheckAt: null, notify: 'firing' } as const
-      isTrue(await store.alerts.recordNotifications(lease, [decision]))
+      expect(await store.alerts.recordNotifications(lease, [decision], ['hook'])).toBe(0)
     },
   },
-  'note-delivered': {
+  'record-deliveries': {
     may: 'run',
-    call: async ({ store, lease }) =>
-      isTrue(await store.alerts.noteDelivered(lease, { receiver: 'hook', upTo: '1-1', receivers: ['hook'] })),
+    call: async ({ store, lease }) => isTrue(await store.alerts.recordDeliveries(lease, DEAD_DELIVERY)),
+  },
+  'redrive-notification': {
+    may: 'run',
+    async call({ store, lease, alert }) {
+      const dead = DEAD_DELIVERY.dead.map(letter => ({ ...letter, alert }))
+      await store.alerts.recordDeliveries(lease, { ...DEAD_DELIVERY, dead })
+      const letter = only(await store.alerts.deadNotifications(FLEET_PARTITION, { count: 1 }))
+      expect(await store.alerts.redriveNotification(FLEET_PARTITION, letter)).toBe('scheduled')
+    },
   },
   'set-operator-state': {
     may: 'run',
@@ -192,11 +208,12 @@ const AT_LIMIT: Readonly<
     call: async ({ store, lease }) =>
       isTrue(await store.alerts.saveStorm(lease, { state: '{}', opening: null, end: null })),
   },
+  'rules-digest': { may: 'run', call: ({ store }) => store.rules.digest() },
   'replace-rules': {
     may: 'run',
     async call({ store }) {
       const change = { ...NOTE, version: 1, kind: 'storm_put', id: null, content: EMPTY_DOCUMENT.storm } as const
-      isTrue(await store.rules.replace({ ...EMPTY_DOCUMENT, version: 1 }, change))
+      isTrue(await store.rules.replace({ ...EMPTY_DOCUMENT, version: 1 }, change, ''))
     },
   },
 }

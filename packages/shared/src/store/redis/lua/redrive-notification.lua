@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- Purpose: schedules an alert's pending notifications for a receiver, and deletes the dead letter
 --          that says so: both or neither.
 -- KEYS:    dead_notifications, outbox_retries of the receiver, alerts of one partition
