@@ -1,4 +1,5 @@
 import { fileURLToPath } from 'node:url'
+import { redact, secretsIn } from '@tidemark/shared/runtime/secrets'
 import { Child } from './child.ts'
 
 /** How long a service may take to start. */
@@ -37,19 +38,23 @@ export function startAnalyzer(env: Environment, onLine?: LineListener): Promise<
 }
 
 async function startService(service: ServiceName, env: Environment, onLine?: LineListener): Promise<Service> {
-  const { child, ready } = runService(service, `the ${service}`, env, onLine)
+  const { child, ready, leaks } = runService(service, `the ${service}`, env, onLine)
   return {
     child,
     ...(await ready),
     async [Symbol.asyncDispose]() {
       await child.stop()
       const { code } = await child.exited
+      if (leaks.length > 0) throw new Error(`${child.name} wrote secrets of its settings:\n${leaks.join('\n')}`)
       if (code !== 0) throw new Error(`${child.name} ended with ${code}:\n${child.lines.join('\n')}`)
     },
   }
 }
 
-/** Runs a service; `ready` resolves when it works, and rejects if it ends or takes too long. */
+/**
+ * Runs a service; `ready` resolves when it works, and rejects if it ends or takes too long. `leaks`
+ * are the lines with a secret of its settings that it has written, without the secret.
+ */
 export function runService(service: ServiceName, name: string, env: Environment, onLine?: LineListener) {
   const main = fileURLToPath(new URL(`../../packages/${service}/src/main.ts`, import.meta.url))
   const child = new Child({
@@ -59,7 +64,11 @@ export function runService(service: ServiceName, name: string, env: Environment,
     env: { PATH: process.env.PATH, METRICS_PORT: '0', ...env },
   })
   const at = { pid: 0, port: 0, metricsPort: 0 }
+  const secrets = secretsIn(env)
+  const leaks: string[] = []
   child.onLine(line => {
+    const clean = redact(line, secrets)
+    if (clean !== line) leaks.push(clean)
     if (!line.startsWith('{"processId"')) onLine?.(line)
   })
   const isReady = (line: string): boolean => {
@@ -69,7 +78,7 @@ export function runService(service: ServiceName, name: string, env: Environment,
     if (typeof metricsPort === 'number') at.metricsPort = metricsPort
     return msg === READY[service]
   }
-  return { child, ready: child.ready(isReady, READY_LIMIT_MS).then(() => at) }
+  return { child, leaks, ready: child.ready(isReady, READY_LIMIT_MS).then(() => at) }
 }
 
 function parse(line: string): Record<string, unknown> {

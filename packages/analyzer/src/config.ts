@@ -1,4 +1,4 @@
-import { commonSettings, decimal, integer, port } from '@tidemark/shared/runtime/config'
+import { commonSettings, decimal, integer, isRedisPossible, port, REDIS_RULE } from '@tidemark/shared/runtime/config'
 import { VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
 import { z } from 'zod'
 
@@ -92,6 +92,11 @@ export const analyzerSettings = z
       .refine(isAddress, { error: 'must begin with http:// or https://' })
       .transform(url => url.replace(/\/+$/, ''))
       .optional(),
+  })
+  .refine(isRedisPossible, REDIS_RULE)
+  .refine(({ HEARTBEAT_MS, LEASE_TTL_MS }) => 2 * HEARTBEAT_MS <= LEASE_TTL_MS, {
+    path: ['HEARTBEAT_MS'],
+    message: 'must be at most half of LEASE_TTL_MS: leases would expire between heartbeats',
   })
   .refine(({ WINDOW, WINDOW_MIN }) => WINDOW_MIN <= WINDOW, { path: ['WINDOW_MIN'], message: 'must be at most WINDOW' })
   .refine(({ WEBHOOK_URLS, WEBHOOK_SECRET }) => WEBHOOK_URLS.length === 0 || WEBHOOK_SECRET !== undefined, {

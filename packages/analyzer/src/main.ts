@@ -2,6 +2,7 @@ import { ConfigError, readConfig } from '@tidemark/shared/runtime/config'
 import { aborted, run } from '@tidemark/shared/runtime/lifecycle'
 import { createLogger } from '@tidemark/shared/runtime/logger'
 import { createOpsApp, listenOps } from '@tidemark/shared/runtime/ops'
+import { secretsIn } from '@tidemark/shared/runtime/secrets'
 import { openSpans } from '@tidemark/shared/runtime/tracing/open-spans'
 import { openStore } from '@tidemark/shared/store/open'
 import { collectDefaultMetrics, Registry } from 'prom-client'
@@ -10,7 +11,7 @@ import { analyzerSettings } from './config.ts'
 
 try {
   const config = readConfig(analyzerSettings, process.env)
-  const log = createLogger('analyzer', config.LOG_LEVEL)
+  const log = createLogger('analyzer', config.LOG_LEVEL, { secrets: secretsIn(process.env) })
   await run(async (stop, resources) => {
     const spans = resources.use(
       await openSpans({

@@ -1,4 +1,5 @@
-import { commonSettings, decimal, integer, port } from '@tidemark/shared/runtime/config'
+import { commonSettings, decimal, integer, isRedisPossible, port, REDIS_RULE } from '@tidemark/shared/runtime/config'
+import { STOP_DEADLINE_MS } from '@tidemark/shared/runtime/lifecycle'
 import { DURABILITY_LEVELS } from '@tidemark/shared/store/ports/store'
 import { VERDICT_DEFAULTS, type VerdictSettings } from '@tidemark/shared/verdict/analysis'
 import { z } from 'zod'
@@ -52,21 +53,56 @@ export const gatewaySettings = {
   DRAIN_DELAY_MS: integer({ min: 0, max: 60_000 }).default(0),
 } as const
 
-export const gatewaySchema = z.object(gatewaySettings)
-export type GatewayConfig = z.output<typeof gatewaySchema>
+/** How long a gateway that stops may take after DRAIN_DELAY_MS, at the least. */
+export const CLOSE_MIN_MS = 5000
+
+const DRAIN_DELAY_LIMIT_MS = STOP_DEADLINE_MS - CLOSE_MIN_MS
+
+/** Rules between settings: a setting, the predicate that it must meet, and what it must be. */
+const RULES: readonly [keyof GatewayConfig, (config: GatewayConfig) => boolean, string][] = [
+  ['WINDOW_MIN', one => one.WINDOW_MIN <= one.WINDOW, 'must be at most WINDOW'],
+  [
+    'DRAIN_DELAY_MS',
+    one => one.DRAIN_DELAY_MS <= DRAIN_DELAY_LIMIT_MS,
+    `must be at most ${DRAIN_DELAY_LIMIT_MS}: the process exits ${STOP_DEADLINE_MS / 1000} s after SIGTERM`,
+  ],
+  [
+    'BODY_BYTES_MAX',
+    one => one.BODY_BYTES_MAX <= one.BODIES_BYTES_MAX,
+    'must be at most BODIES_BYTES_MAX: a larger body could never be read',
+  ],
+  [
+    'METRICS_PORT',
+    one => one.METRICS_PORT === 0 || one.METRICS_PORT !== one.PORT,
+    'must not be PORT: each needs a port of its own',
+  ],
+]
+
+function checkRules(config: GatewayConfig, { addIssue }: z.RefinementCtx): void {
+  for (const [path, isMet, message] of RULES) if (!isMet(config)) addIssue({ code: 'custom', path: [path], message })
+}
+
+export const gatewaySchema = z.object(gatewaySettings).superRefine(checkRules)
+export type GatewayConfig = z.output<z.ZodObject<typeof gatewaySettings>>
 
 export function verdictSettings({ WINDOW, THRESHOLD, WINDOW_MIN }: GatewayConfig): VerdictSettings {
   return { window: WINDOW, threshold: THRESHOLD, windowMin: WINDOW_MIN }
 }
 
 /** Everything that the gateway's process reads from its environment. */
-export const configSchema = z.object({
-  ...commonSettings,
-  ...gatewaySettings,
-  /** Samples of a partition that are not analysed yet. Beyond it its samples get 503. */
-  BACKLOG_SAMPLES_MAX: integer({ min: 1, max: 1_000_000_000 }).default(1_000_000),
-  /** The least durability that Redis must provide, compared with what it reports. */
-  DURABILITY: z.enum(DURABILITY_LEVELS).default('local'),
-  /** Idempotency-Keys that each partition remembers, about 250 bytes each. Beyond it: 503. */
-  IDEMPOTENCY_KEYS_MAX: integer({ min: 1, max: 10_000_000 }).default(20_000),
-})
+export const configSchema = z
+  .object({
+    ...commonSettings,
+    ...gatewaySettings,
+    /** Samples of a partition that are not analysed yet. Beyond it its samples get 503. */
+    BACKLOG_SAMPLES_MAX: integer({ min: 1, max: 1_000_000_000 }).default(1_000_000),
+    /**
+     * The least durability that Redis must provide, compared with what it reports. Unset: local
+     * with an append-only file, else memory.
+     */
+    DURABILITY: z.enum(DURABILITY_LEVELS).optional(),
+    /** Idempotency-Keys that each partition remembers, about 250 bytes each. Beyond it: 503. */
+    IDEMPOTENCY_KEYS_MAX: integer({ min: 1, max: 10_000_000 }).default(20_000),
+  })
+  .refine(isRedisPossible, REDIS_RULE)
+  .superRefine(checkRules)

@@ -1,11 +1,11 @@
-import { pause } from '@tidemark/shared/runtime/lifecycle'
+import { pause, STOP_DEADLINE_MS } from '@tidemark/shared/runtime/lifecycle'
 import { createOpsApp, listenOps } from '@tidemark/shared/runtime/ops'
 import type { Spans } from '@tidemark/shared/runtime/tracing/spans'
 import type { Store } from '@tidemark/shared/store/ports/store'
 import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
 import { createApp } from './app.ts'
-import type { GatewayConfig } from './config.ts'
+import { CLOSE_MIN_MS, type GatewayConfig } from './config.ts'
 import { requestConcerns } from './http/concerns.ts'
 import { readDocs } from './http/docs.ts'
 import { createPipeline } from './http/pipeline.ts'
@@ -19,8 +19,11 @@ import { required, type Services } from './services.ts'
 import { linkStore } from './store-link.ts'
 import { ProgressWatcher } from './verdicts/progress-watcher.ts'
 
-/** How long requests in progress may take when the gateway stops. The process itself has 20 s. */
+/** How long requests in progress may take when the gateway stops, unless its exit is nearer. */
 const CLOSE_GRACE_MS = 12_000
+
+/** The time for the batcher and the store after the last request. */
+const FLUSH_MS = CLOSE_MIN_MS / 2
 
 interface GatewayOptions {
   readonly config: GatewayConfig
@@ -70,7 +73,7 @@ export async function startGateway({ config, openStore, log, registry, spans }: 
     isStopping = true
     await pause(config.DRAIN_DELAY_MS)
     services?.watcher[Symbol.dispose]()
-    await server.close(CLOSE_GRACE_MS)
+    await server.close(Math.min(CLOSE_GRACE_MS, STOP_DEADLINE_MS - config.DRAIN_DELAY_MS - FLUSH_MS))
     await services?.batcher.drain()
   })
 

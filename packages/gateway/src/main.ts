@@ -1,6 +1,7 @@
 import { ConfigError, readConfig } from '@tidemark/shared/runtime/config'
 import { aborted, run } from '@tidemark/shared/runtime/lifecycle'
 import { createLogger } from '@tidemark/shared/runtime/logger'
+import { secretsIn } from '@tidemark/shared/runtime/secrets'
 import { openSpans } from '@tidemark/shared/runtime/tracing/open-spans'
 import { openStore } from '@tidemark/shared/store/open'
 import { Registry } from 'prom-client'
@@ -9,7 +10,7 @@ import { startGateway } from './gateway.ts'
 
 try {
   const config = readConfig(configSchema, process.env)
-  const log = createLogger('gateway', config.LOG_LEVEL)
+  const log = createLogger('gateway', config.LOG_LEVEL, { secrets: secretsIn(process.env) })
   const redis = {
     url: config.REDIS_URL,
     cluster: config.REDIS_CLUSTER,
@@ -34,7 +35,7 @@ try {
         log,
         registry: new Registry(),
         spans,
-        openStore: signal => openStore({ redis, durability: config.DURABILITY, log, signal }),
+        openStore: signal => openStore({ redis, durability: config.DURABILITY ?? 'provided', log, signal }),
       }),
     )
     await Promise.race([aborted(stop), gateway.failed])

@@ -24,7 +24,7 @@ interface Started extends AsyncDisposable {
 }
 
 /** A gateway in this process that requires `durability` of the Redis at `url`. */
-async function start(url: string, durability: DurabilityLevel): Promise<Started> {
+async function start(url: string, durability: DurabilityLevel | 'provided'): Promise<Started> {
   const said: string[] = []
   const log = pino({ level: 'warn' }, { write: line => void said.push(JSON.parse(line).msg) })
   const redis = { url, cluster: url.includes(','), partitions: 4, commandTimeoutMs: 2000 }
@@ -120,15 +120,22 @@ async function startWay(primaryPort: number): Promise<Way> {
 }
 
 describe.skipIf(!(await redisAvailable()))('durability', () => {
-  test('local is named in the response, and a Redis without an append-only file causes a warning only', async () => {
+  test('without a required level, responses name what Redis provides, also when that changes', async () => {
     await using redis = await startRedis({ args: ['--appendonly', 'no'] })
-    await using started = await start(redis.url, 'local')
+    await using started = await start(redis.url, 'provided')
     await ready(started.gateway)
-    expect(await post(started.gateway)).toMatchObject({ status: 202, answer: { accepted: 4, durability: 'local' } })
+    expect(await post(started.gateway)).toMatchObject({ status: 202, answer: { accepted: 4, durability: 'memory' } })
     expect(started.said).toEqual([expect.stringContaining('appendonly no')])
+
+    const named = async () => (await post(started.gateway)).answer.durability
+    await command(redis, 'CONFIG', 'SET', 'appendonly', 'yes')
+    await expect.poll(named, { timeout: 15_000 }).toBe('local')
+    await command(redis, 'CONFIG', 'SET', 'appendonly', 'no')
+    await expect.poll(named, { timeout: 15_000 }).toBe('memory')
   })
 
   test.each<[DurabilityLevel, string[], string]>([
+    ['local', ['--appendonly', 'no'], 'DURABILITY is local, and Redis has appendonly no'],
     ['local', ['--maxmemory-policy', 'allkeys-lru'], 'maxmemory-policy allkeys-lru'],
     ['disk', [], 'appendfsync everysec: set it to always'],
     ['disk', ['--appendonly', 'no'], 'appendonly no'],

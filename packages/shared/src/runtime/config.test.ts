@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { z } from 'zod'
-import { commonSettings, decimal, integer, readConfig } from './config.ts'
+import { commonSettings, decimal, integer, isRedisPossible, readConfig, redisNodes } from './config.ts'
 
 const schema = z.object({
   ...commonSettings,
@@ -43,4 +43,52 @@ test.each(['1.5', '1e3', ' 1', '11', '-1', '0x1', 'NaN'])('%j is not an integer 
 
 test.each(['redis.example:6379', 'http://redis', 'REDIS://x'])('%j is not a URL of Redis', REDIS_URL => {
   expect(() => readConfig(schema, { REDIS_URL })).toThrow(/must start with redis:/)
+})
+
+test.each([
+  'redis://localhost',
+  'redis://localhost:6379/0',
+  'redis://[::1]:6379',
+  'redis://:57%23Wc903z@h:6379',
+  'redis://user:p@ss,word@h:6379',
+  'rediss://h:6380?family=6',
+  'unix:///run/redis.sock',
+  'redis://:a@h:1,redis://:a@i:2',
+  'redis://h:1,i:2',
+])('%j is a URL of Redis', REDIS_URL => {
+  expect(readConfig(schema, { REDIS_URL })).toMatchObject({ REDIS_URL })
+})
+
+test.each([
+  ['redis://:57#Wc903z@h:6379', 'write # as %23'],
+  ['redis://user:57#Wc903z@h:6379', 'write # as %23'],
+  ['redis://h:6379#Wc903z', 'write # as %23'],
+  ['redis://:57/Wc903z@h:6379', 'write # as %23, and here %2F'],
+  ['redis://:57?Wc903z@h:6379', 'here %3F'],
+  ['redis://:57 Wc903z@h:6379', 'here %20'],
+  ['redis://:57\\Wc903z@h:6379', 'here %5C'],
+  ['redis://:57%Wc903z@h:6379', 'write % as %25'],
+  ['redis://:Wc903z%ff@h:6379', 'not percent-encoded UTF-8'],
+  ['redis://:Wc903z@', 'must be redis://HOST:PORT'],
+  ['redis://:Wc903z@h:port', 'must be redis://HOST:PORT'],
+  ['redis://:Wc903z@h:1,redis://:57#Wc903z@i:2', 'write # as %23'],
+  ['unix://Wc903z', 'absolute path'],
+])('%j is refused with what to write, and without its password', (REDIS_URL, sentence) => {
+  expect(() => readConfig(schema, { REDIS_URL })).toThrow(sentence)
+  expect(() => readConfig(schema, { REDIS_URL })).not.toThrow('Wc903z')
+})
+
+test('the nodes of a cluster are separated by commas, which a password may have too', () => {
+  expect(redisNodes('redis://:a,b@h:1,redis://:a,b@i:2')).toEqual(['redis://:a,b@h:1', 'redis://:a,b@i:2'])
+  expect(redisNodes('rediss://u:p@h:1, i:2')).toEqual(['rediss://u:p@h:1', 'rediss://i:2'])
+})
+
+test.each([
+  ['redis://a,redis://b', false, false],
+  ['redis://a,redis://b', true, true],
+  ['redis://a', true, true],
+  ['unix:///a', true, false],
+  ['unix:///a', false, true],
+])('%s with REDIS_CLUSTER=%s: %s', (REDIS_URL, REDIS_CLUSTER, isPossible) => {
+  expect(isRedisPossible({ REDIS_URL, REDIS_CLUSTER })).toBe(isPossible)
 })

@@ -20,12 +20,53 @@ export const decimal = (range: Range) => written(/^-?\d+(\.\d+)?([eE][+-]?\d+)?$
 /** A TCP port; 0 for any free one, which is then logged. */
 export const port = integer({ min: 0, max: 65_535 })
 
+/** The nodes of REDIS_URL, each with its scheme. A password may have commas too. */
+export function redisNodes(url: string): string[] {
+  const nodes = url.split(/,(?=(?:rediss?|unix):\/\/|[^@]*$)/).map(node => node.trim())
+  const scheme = /^rediss?:\/\//.exec(url)?.[0] ?? ''
+  return nodes.map(node => (node.includes('://') ? node : scheme + node))
+}
+
+/** Returns what is wrong with a node of REDIS_URL, without quoting it; undefined if nothing is. */
+function redisUrlFault(node: string): string | undefined {
+  const [, scheme, rest = ''] = /^(rediss?|unix):\/\/(.*)$/s.exec(node) ?? []
+  if (scheme === undefined) return 'must start with redis://, rediss:// or unix://'
+  if (scheme === 'unix') return rest.startsWith('/') ? undefined : 'must be unix:// and an absolute path'
+  const credentials = rest.slice(0, Math.max(0, rest.lastIndexOf('@')))
+  const special = /[#/?\\\s]/.exec(credentials)?.[0]
+  if (special !== undefined || rest.includes('#')) {
+    const found = special ?? '#'
+    return `has a ${JSON.stringify(found)} in its password or user name: write # as %23, and here ${encodeURIComponent(found)}`
+  }
+  if (/%(?![0-9A-Fa-f]{2})/.test(credentials)) return 'has a % in its password or user name: write % as %25'
+  if (!isDecodable(credentials)) return 'has a password or user name that is not percent-encoded UTF-8'
+  if (!URL.canParse(node) || new URL(node).hostname === '')
+    return 'must be redis://HOST:PORT or redis://USER:PASSWORD@HOST:PORT'
+  return undefined
+}
+
+function isDecodable(text: string): boolean {
+  try {
+    decodeURIComponent(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
+const redisUrl = z.string().superRefine((url, context) => {
+  const fault = redisNodes(url)
+    .map(redisUrlFault)
+    .find(one => one !== undefined)
+  if (fault !== undefined) context.addIssue(fault)
+})
+
 const PREFIX = /^[A-Za-z0-9_.-]{1,32}$/
 const HTTP = /^https?:\/\/[^/]/
 
 export const commonSettings = {
   /** redis://, rediss:// or unix:///path. For a cluster: some of its nodes, separated by commas. */
-  REDIS_URL: z.string().regex(/^(rediss?|unix):\/\//, 'must start with redis://, rediss:// or unix://'),
+  REDIS_URL: redisUrl,
   REDIS_CLUSTER: z.stringbool().default(false),
   /** The prefix of every Redis key, so that deployments can share a Redis. */
   REDIS_PREFIX: z.string().regex(PREFIX).default('tm'),
@@ -38,6 +79,18 @@ export const commonSettings = {
   OTEL_TRACES_SAMPLER_ARG: decimal({ min: 0, max: 1 }).default(1),
 } as const
 
+type RedisAddress = { readonly REDIS_URL: string; readonly REDIS_CLUSTER: boolean }
+
+/** Whether the URL names as many Redis servers as REDIS_CLUSTER says, in a way that it can use. */
+export function isRedisPossible({ REDIS_URL, REDIS_CLUSTER }: RedisAddress): boolean {
+  return REDIS_CLUSTER ? !REDIS_URL.startsWith('unix:') : redisNodes(REDIS_URL).length === 1
+}
+
+export const REDIS_RULE = {
+  path: ['REDIS_URL'],
+  message: 'must name one Redis, or with REDIS_CLUSTER=true nodes of a cluster (redis:// or rediss://)',
+}
+
 /** Reads settings from `env`; empty ones count as unset. Throws a ConfigError with all faults. */
 export function readConfig<T extends z.ZodRawShape>(
   schema: z.ZodObject<T>,
@@ -46,9 +99,10 @@ export function readConfig<T extends z.ZodRawShape>(
   const given = Object.fromEntries(Object.keys(schema.shape).flatMap(name => (env[name] ? [[name, env[name]]] : [])))
   const result = schema.safeParse(given)
   if (result.success) return result.data
-  const faults = result.error.issues.map(({ path, message }) => {
+  const faults = result.error.issues.map(({ code, path, message }) => {
     const name = path.join('.')
-    return `  ${name}: ${name in given ? message : 'must be set'}`
+    // A rule between settings may be about one that has its default.
+    return `  ${name}: ${name in given || code === 'custom' ? message : 'must be set'}`
   })
   throw new ConfigError(`settings are missing or wrong:\n${faults.join('\n')}`)
 }

@@ -1,8 +1,9 @@
 import { once } from 'node:events'
+import { format } from 'node:util'
 import type { Logger } from 'pino'
 
 /** Below terminationGracePeriodSeconds (30), to keep the exit code and the last log line. */
-const STOP_DEADLINE_MS = 20_000
+export const STOP_DEADLINE_MS = 20_000
 
 /** Acquires `resources`, returns when `stop` aborts. Resources are closed newest first. */
 export type Main = (stop: AbortSignal, resources: AsyncDisposableStack) => Promise<void>
@@ -22,6 +23,13 @@ export async function run(main: Main, log: Logger): Promise<void> {
       process.exit(1)
     }, STOP_DEADLINE_MS).unref()
   }
+  // Node would print the error with all that it carries, such as the arguments of a command.
+  const onUncaught = (error: unknown): void => {
+    log.fatal({ err: error }, 'failed')
+    process.exit(1)
+  }
+  const releaseConsole = captureConsole(log)
+  process.on('uncaughtException', onUncaught)
   process.on('SIGTERM', onSignal)
   process.on('SIGINT', onSignal)
   try {
@@ -31,8 +39,30 @@ export async function run(main: Main, log: Logger): Promise<void> {
     log.fatal({ err: error }, 'failed')
     process.exitCode = 1
   } finally {
+    releaseConsole()
+    process.off('uncaughtException', onUncaught)
     process.off('SIGTERM', onSignal)
     process.off('SIGINT', onSignal)
+  }
+}
+
+/**
+ * Logs what libraries print to the console, and warnings of Node, so that every line of output is
+ * JSON without secrets. Returns a function that undoes it.
+ */
+export function captureConsole(log: Logger): () => void {
+  const names = ['log', 'info', 'warn', 'error', 'debug'] as const
+  const { console } = globalThis
+  const before = names.map(name => console[name])
+  const onWarning = (warning: Error): void => log.warn({ err: warning }, 'a warning of Node')
+  const printed = process.listeners('warning')
+  process.removeAllListeners('warning')
+  process.on('warning', onWarning)
+  for (const name of names) console[name] = (...args: unknown[]) => log.warn(format(...args))
+  return () => {
+    for (const [i, name] of names.entries()) console[name] = before[i] as () => void
+    process.off('warning', onWarning)
+    for (const listener of printed) process.on('warning', listener)
   }
 }
 

@@ -16,7 +16,7 @@ function capture() {
 
 test('a line names its level, and lines below the configured level are not written', () => {
   const { lines, stream } = capture()
-  const log = createLogger('gateway', 'warn', stream)
+  const log = createLogger('gateway', 'warn', { stream })
   log.info('not this one')
   log.warn({ partition: 3 }, 'this one')
   expect(lines).toEqual([
@@ -35,4 +35,44 @@ test('the same failure is logged once in five seconds, another failure at once',
   logFailure(new Error('no connection'), 'reading failed')
   expect(lines.map(({ msg }) => msg)).toEqual([...Array(4).fill('the heartbeat failed'), 'reading failed'])
   expect(lines[0]).toMatchObject({ level: 40, partition: 3, err: { message: 'no connection' } })
+})
+
+test('a line has the message of an error and of its causes, and nothing that a library attached', () => {
+  const { lines, stream } = capture()
+  const log = createLogger('gateway', 'info', { stream })
+  const reply = Object.assign(new Error('WRONGPASS invalid'), {
+    command: { name: 'auth', args: ['hunter2'] },
+    code: 'E1',
+  })
+  log.warn({ err: new Error('no connection', { cause: reply }) }, 'failed')
+  expect(lines[0]).toMatchObject({ err: { type: 'Error', message: 'no connection: WRONGPASS invalid' } })
+  expect(JSON.stringify(lines)).toContain('caused by')
+  expect(JSON.stringify(lines)).not.toContain('hunter2')
+  log.warn({ err: reply }, 'failed')
+  expect(Object.keys(lines[1]?.err as object)).toEqual(['type', 'message', 'code', 'stack'])
+})
+
+test('a cause that is its own cause ends', () => {
+  const { lines, stream } = capture()
+  const error = new Error('loop')
+  error.cause = error
+  createLogger('gateway', 'info', { stream }).warn({ err: error }, 'failed')
+  expect(lines).toHaveLength(1)
+})
+
+test('an error for an operator has no stack', () => {
+  const { lines, stream } = capture()
+  const error = Object.assign(new Error('set it to yes'), { isForOperator: true })
+  createLogger('gateway', 'info', { stream }).fatal({ err: error }, 'failed')
+  expect(lines[0]?.err).toEqual({ type: 'Error', message: 'set it to yes' })
+})
+
+test('secrets are redacted wherever a line has them', () => {
+  const { lines, stream } = capture()
+  const log = createLogger('gateway', 'info', { stream, secrets: ['hunter2hunter'] })
+  log.info({ url: 'redis://:hunter2hunter@h', list: ['hunter2hunter'] }, 'connecting to redis://:hunter2hunter@h')
+  log.child({ at: 'hunter2hunter' }).warn({ err: new Error('bad hunter2hunter') }, 'failed')
+  expect(lines).toHaveLength(2)
+  expect(JSON.stringify(lines)).not.toContain('hunter2hunter')
+  expect(lines[0]).toMatchObject({ url: 'redis://:[redacted]@h', msg: 'connecting to redis://:[redacted]@h' })
 })

@@ -1,17 +1,56 @@
-import { type DestinationStream, type Logger, pino } from 'pino'
+import { type DestinationStream, type Logger, type LoggerOptions, pino } from 'pino'
+import { redact } from './secrets.ts'
 
 export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
 
-/** Logs JSON lines, which no input can forge. Few log collectors know pino's level numbers. */
-export function createLogger(service: string, level: LogLevel, stream?: DestinationStream): Logger {
-  const options = {
+/** How many causes of an error are logged. */
+const CAUSES_MAX = 5
+
+/**
+ * Logs JSON lines, which no input can forge. Few log collectors know pino's level numbers. Each
+ * line is written without the `secrets`, whatever a library put into its messages.
+ */
+export function createLogger(
+  service: string,
+  level: LogLevel,
+  { stream, secrets = [] }: { readonly stream?: DestinationStream; readonly secrets?: readonly string[] } = {},
+): Logger {
+  const options: LoggerOptions = {
     level,
     base: { service },
     timestamp: pino.stdTimeFunctions.isoTime,
-    formatters: { level: (label: string) => ({ level: label }) },
+    formatters: { level: label => ({ level: label }) },
+    serializers: { err: serializeError },
+    hooks: { streamWrite: line => redact(line, secrets) },
   }
   return stream === undefined ? pino(options) : pino(options, stream)
+}
+
+/**
+ * An error whose message tells an operator what is wrong and what to do. It is logged without its
+ * stack, which points at no mistake in the code.
+ */
+export interface OperatorError extends Error {
+  readonly isForOperator: true
+}
+
+/**
+ * Serializes an error's name, message and stack with those of its causes, and nothing else: the
+ * errors of a Redis client carry the arguments of their command, which may be a password.
+ */
+export function serializeError(error: unknown): unknown {
+  if (!(error instanceof Error)) return error
+  const isForOperator = 'isForOperator' in error
+  const chain = [error]
+  for (let { cause } = error; cause instanceof Error && chain.length < CAUSES_MAX; { cause } = cause) chain.push(cause)
+  const code = 'code' in error && typeof error.code === 'string' ? { code: error.code } : {}
+  return {
+    type: error.name,
+    message: isForOperator ? error.message : chain.map(({ message }) => message).join(': '),
+    ...code,
+    ...(isForOperator ? {} : { stack: chain.map(({ stack }) => stack).join('\ncaused by: ') }),
+  }
 }
 
 /** Time between logs of the same failure: calls can fail many times a second. */

@@ -11,8 +11,11 @@ const RETRY = { minMs: 50, maxMs: 2000 }
 
 export interface OpenOptions {
   readonly redis: Partial<Omit<RedisStoreOptions, 'onFailure' | 'durability'>> & { readonly url: string }
-  /** What Redis must keep of appended samples; undefined for a service that appends none. */
-  readonly durability?: DurabilityLevel | undefined
+  /**
+   * What Redis must keep of appended samples: `provided` for what it happens to. Undefined for a
+   * service that appends none.
+   */
+  readonly durability?: DurabilityLevel | 'provided' | undefined
   readonly log: Logger
   readonly signal: AbortSignal
 }
@@ -21,10 +24,11 @@ export interface OpenOptions {
  * Opens the Redis store, retrying while Redis does not respond; undefined when `signal` aborts it.
  * Rejects with a LayoutMismatch or a DurabilityMismatch, which a retry cannot fix.
  */
-export async function openStore({ redis, durability: level, log, signal }: OpenOptions): Promise<Store | undefined> {
+export async function openStore({ redis, durability: required, log, signal }: OpenOptions): Promise<Store | undefined> {
   const logFailure = createFailureLog(log)
   const onFailure = (error: Error): void => logFailure(error, 'a failure of the Redis store')
-  const durability = level && { level, onWarning: (sentence: string) => log.warn(sentence) }
+  const level = required === 'provided' ? undefined : required
+  const durability = required && { level, onWarning: (sentence: string) => log.warn(sentence) }
   for (let attempt = 1; !signal.aborted; attempt++) {
     try {
       return await openRedisStore({ ...REDIS_STORE_DEFAULTS, ...redis, durability, onFailure })

@@ -11,12 +11,19 @@ export class StoreError extends Error {
   }
 }
 
+/** Redis denies access: to the user, to a command, or by TLS. The message says what to change. */
+export class AccessDenied extends StoreError {
+  readonly isForOperator = true
+}
+
 /** The store holds another deployment's layout. The message is for the operator. */
 export class LayoutMismatch extends Error {
   override readonly name = 'LayoutMismatch'
+  readonly isForOperator = true
 }
 
 /** The store does not provide the configured durability. The message is for the operator. */
 export class DurabilityMismatch extends Error {
   override readonly name = 'DurabilityMismatch'
+  readonly isForOperator = true
 }

@@ -1,6 +1,7 @@
 import { newNonce } from '../../sample/entry.ts'
 import { StoreError } from '../ports/errors.ts'
 import type { AppendBatch, AppendOutcome, GatewayStore } from '../ports/gateway.ts'
+import type { DurabilityLevel } from '../ports/store.ts'
 import { createConfirmedAppend } from './confirmed-append.ts'
 import { type Client, connect, eachInOneWrite } from './connection.ts'
 import { DurabilityGuard } from './durability-guard.ts'
@@ -22,7 +23,7 @@ const onceScript = readScript('append-once')
 export async function createAppend(
   { client, keys, options }: StoreContext,
   partitions: number,
-): Promise<Pick<GatewayStore, 'append'> & AsyncDisposable> {
+): Promise<Pick<GatewayStore, 'append'> & { durability: () => DurabilityLevel } & AsyncDisposable> {
   const { durability, commandTimeoutMs } = options
   await using opening = new AsyncDisposableStack()
 
@@ -55,17 +56,19 @@ export async function createAppend(
       appendOne,
     })
   }
+  let guard: DurabilityGuard | undefined
   if (durability !== undefined) {
-    const guard = opening.use(await DurabilityGuard.start({ client, ...durability }))
+    const started = opening.use(await DurabilityGuard.start({ client, ...durability }))
+    guard = started
     const appendUnguarded = append
     append = async batches => {
-      const { fault } = guard
+      const { fault } = started
       if (fault === undefined) return appendUnguarded(batches)
       return batches.map(() => ({ kind: 'failed', error: new StoreError(fault, { kind: 'refused' }) }))
     }
   }
   const resources = opening.move()
-  return { append, [Symbol.asyncDispose]: () => resources.disposeAsync() }
+  return { append, durability: () => guard?.level ?? 'local', [Symbol.asyncDispose]: () => resources.disposeAsync() }
 }
 
 function toAppendOutcome(reply: unknown): AppendOutcome {

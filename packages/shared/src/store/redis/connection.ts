@@ -1,7 +1,9 @@
 import { once } from 'node:events'
 import { Cluster, Redis, type RedisOptions } from 'ioredis'
 import { backoffMs } from '../../runtime/clock.ts'
-import { StoreError } from '../ports/errors.ts'
+import { redisNodes } from '../../runtime/config.ts'
+import { AccessDenied, StoreError } from '../ports/errors.ts'
+import { accessAdvice } from './access.ts'
 
 export interface ConnectionOptions {
   /** redis://, rediss:// or unix:///path; of a cluster some nodes, separated by commas. */
@@ -53,7 +55,7 @@ export async function connectBlocking(options: ConnectionOptions, blockMs: numbe
 }
 
 async function opened<T extends Client>(client: T, options: ConnectionOptions): Promise<T> {
-  client.on('error', options.onFailure)
+  client.on('error', (error: Error) => options.onFailure(denialOf(error) ?? error))
   try {
     // A cluster's connect() never settles when the cluster is not ready at first: hence a timeout.
     const ready = once(client, 'ready', { signal: AbortSignal.timeout(2 * CONNECT_TIMEOUT_MS) })
@@ -61,8 +63,14 @@ async function opened<T extends Client>(client: T, options: ConnectionOptions): 
     return client
   } catch (error) {
     client.disconnect()
-    throw new StoreError('Redis does not respond', { kind: 'refused', cause: error })
+    throw denialOf(error) ?? new StoreError('Redis does not respond', { kind: 'refused', cause: error })
   }
+}
+
+/** A retry may succeed even after a wrong password: it may be rotated in Redis later. */
+function denialOf(error: unknown): AccessDenied | undefined {
+  const advice = accessAdvice(error)
+  return advice === undefined ? undefined : new AccessDenied(advice, { kind: 'refused', cause: error })
 }
 
 function newRedis(options: ConnectionOptions): Redis {
@@ -73,7 +81,7 @@ function newRedis(options: ConnectionOptions): Redis {
 }
 
 function newCluster(options: ConnectionOptions): Cluster {
-  const nodes = options.url.split(',')
+  const nodes = redisNodes(options.url)
   const { username, password, protocol } = new URL(nodes[0] ?? '')
   const { retryStrategy: _, lazyConnect: __, ...common } = redisOptions(options)
   return new Cluster(nodes, {
@@ -98,6 +106,10 @@ function redisOptions({ commandTimeoutMs }: ConnectionOptions) {
     // Commands fail at once while Redis is unavailable, or when their connection ends.
     // ioredis must not queue or resend anything: an append that is sent twice is stored twice.
     enableOfflineQueue: false,
+    // It needs INFO, which an ACL may deny. While Redis loads, each command is refused anyway.
+    enableReadyCheck: false,
+    // CLIENT SETINFO, which an ACL may deny and Redis before 7.2 does not know.
+    disableClientInfo: true,
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,
     commandTimeout: commandTimeoutMs,

@@ -1,8 +1,9 @@
 import { Cluster } from 'ioredis'
 import { pause } from '../../runtime/lifecycle.ts'
 import { DurabilityMismatch } from '../ports/errors.ts'
+import type { DurabilityLevel } from '../ports/store.ts'
 import type { Client } from './connection.ts'
-import { type Judgement, judgeDurability, readFacts } from './durability.ts'
+import { type Judgement, judgeDurability, providedLevel, readFacts } from './durability.ts'
 import { mapErrors } from './errors.ts'
 import type { RedisStoreOptions } from './options.ts'
 
@@ -11,6 +12,10 @@ const CHECK_EVERY_MS = 5000
 
 /** The same while there is a fault and samples are refused. */
 const CHECK_AGAIN_MS = 500
+
+const IN_MEMORY =
+  'Redis has appendonly no and loses all data when it restarts, so responses say durability memory: ' +
+  'set it to yes, or DURABILITY to memory if that is intended.'
 
 const UNCHECKED = 'Redis was unavailable and its durability has not been checked again'
 
@@ -26,19 +31,22 @@ export class DurabilityGuard implements AsyncDisposable {
   readonly #watching: Promise<void>
   /** Ends the pause before the next check. */
   #wake = new AbortController()
+  #level: DurabilityLevel
   #fault: string | undefined
   #warned = ''
 
   /** Rejects with a DurabilityMismatch when Redis does not provide the level. */
   static async start(options: GuardOptions): Promise<DurabilityGuard> {
-    const { faults, outages, warnings } = await check(options)
+    const checked = await check(options)
+    const { faults, outages } = checked
     const missing = [...faults, ...outages]
     if (missing.length > 0) throw new DurabilityMismatch(missing.join(' '))
-    return new DurabilityGuard(options, warnings)
+    return new DurabilityGuard(options, checked)
   }
 
-  private constructor(options: GuardOptions, warnings: readonly string[]) {
+  private constructor(options: GuardOptions, { level, warnings }: Checked) {
     this.#options = options
+    this.#level = level
     this.#warn(warnings)
     const { client } = options
     if (!(client instanceof Cluster)) client.on('close', this.#onClose)
@@ -50,6 +58,11 @@ export class DurabilityGuard implements AsyncDisposable {
   /** Why samples must be refused now; undefined when they may be accepted. */
   get fault(): string | undefined {
     return this.#fault
+  }
+
+  /** What accepted samples survive: the required level, or the one that Redis provides. */
+  get level(): DurabilityLevel {
+    return this.#level
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -83,11 +96,12 @@ export class DurabilityGuard implements AsyncDisposable {
     }
   }
 
-  #apply({ faults, outages, warnings }: Judgement): void {
+  #apply({ level, faults, outages, warnings }: Checked): void {
+    this.#level = level
     // A primary without a replica refuses by itself or does not confirm; the others may accept.
     this.#warn([...outages, ...warnings])
     const fault = faults.length > 0 ? faults.join(' ') : undefined
-    const { level, onWarning } = this.#options
+    const { onWarning } = this.#options
     if (fault !== undefined && fault !== this.#fault) onWarning(`samples are refused: ${fault}`)
     if (fault === undefined && this.#fault !== undefined && this.#fault !== UNCHECKED) {
       onWarning(`samples are accepted again: Redis provides what DURABILITY ${level} needs`)
@@ -103,12 +117,21 @@ export class DurabilityGuard implements AsyncDisposable {
   }
 }
 
-async function check({ client, level }: GuardOptions): Promise<Judgement> {
+interface Checked extends Judgement {
+  readonly level: DurabilityLevel
+}
+
+async function check({ client, level: required }: GuardOptions): Promise<Checked> {
   const facts = await mapErrors(() => readFacts(client))
+  const level = required ?? providedLevel(facts)
   const all = facts.map(one => judgeDurability(level, one))
   return {
+    level,
     faults: all.flatMap(({ faults }) => faults),
     outages: all.flatMap(({ outages }) => outages),
-    warnings: all.flatMap(({ warnings }) => warnings),
+    warnings: [
+      ...(required === undefined && level === 'memory' ? [IN_MEMORY] : []),
+      ...all.flatMap(one => one.warnings),
+    ],
   }
 }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { DURABILITY_LEVELS } from '../ports/store.ts'
-import { judgeDurability, type RedisFacts } from './durability.ts'
+import { judgeDurability, providedLevel, type RedisFacts } from './durability.ts'
 
 /** A Redis that satisfies every level. */
 const CONFIG = { appendfsync: 'always', skipsFsyncOnRewrite: false, minReplicas: 1 }
@@ -30,12 +30,14 @@ describe('judging the durability of Redis', () => {
     expect(judgeDurability('memory', { ...facts, evictionPolicy: 'allkeys-lru' }).faults).toHaveLength(1)
   })
 
-  test('without an append-only file local gets a warning and higher levels a fault', () => {
+  test('without an append-only file memory is provided, and every higher level has a fault', () => {
     const facts = { ...BEST, isAppendOnly: false }
+    expect(providedLevel([BEST])).toBe('local')
+    expect(providedLevel([BEST, facts])).toBe('memory')
     expect(judgeDurability('local', facts)).toEqual({
-      faults: [],
+      faults: sentenceWith('DURABILITY is local, and Redis has appendonly no'),
       outages: [],
-      warnings: sentenceWith('appendonly no'),
+      warnings: [],
     })
     expect(judgeDurability('disk', facts).faults).toEqual(
       sentenceWith('DURABILITY is disk, and Redis has appendonly no'),

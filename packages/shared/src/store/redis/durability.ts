@@ -41,8 +41,7 @@ export function judgeDurability(level: DurabilityLevel, facts: RedisFacts): Judg
 
   if (!isAppendOnly) {
     const sentence = `${name} has appendonly no and loses all data when it restarts: set it to yes`
-    if (level === 'local') warnings.push(`${sentence}, or DURABILITY to memory if that is intended.`)
-    else faults.push(`DURABILITY is ${level}, and ${sentence}${other}.`)
+    faults.push(`DURABILITY is ${level}, and ${sentence}${other}.`)
   }
   if (level === 'replicated' && replicas < 1) {
     outages.push(`DURABILITY is replicated, and ${name} has no replica that is online: connect one${other}.`)
@@ -69,6 +68,11 @@ const UNCHECKED_SETTINGS = {
   local: 'make sure that no-appendfsync-on-rewrite is no',
   disk: 'make sure that appendfsync is always and no-appendfsync-on-rewrite is no',
   replicated: 'make sure that min-replicas-to-write is at least 1',
+}
+
+/** The level that a deployment gets which requires none: the least of its Redis servers. */
+export function providedLevel(all: readonly RedisFacts[]): DurabilityLevel {
+  return all.every(({ isAppendOnly }) => isAppendOnly) ? 'local' : 'memory'
 }
 
 /** Reads the facts of Redis, or of each connected primary. Rejects when none responds. */

@@ -2,6 +2,7 @@ import assert, { AssertionError } from 'node:assert/strict'
 import { ReplyError } from 'ioredis'
 import { describe, expect, test } from 'vitest'
 import { StoreError, type StoreErrorKind } from '../ports/errors.ts'
+import { accessAdvice } from './access.ts'
 import { isOutOfMemory, mapErrors, toStoreError, withStoreErrors } from './errors.ts'
 
 const SCRIPT = 'script: 4f3a, on @user_script:12.'
@@ -59,7 +60,10 @@ function named(name: string, message: string): Error {
 describe('an error of Redis or the connection becomes a StoreError', () => {
   test.each(REPLIES)('%s: %s', (kind, message) => {
     const error = replyError(message)
-    expect(toStoreError(error)).toMatchObject({ name: 'StoreError', kind, message, cause: error })
+    expect(toStoreError(error)).toMatchObject({
+      ...{ name: 'StoreError', kind, cause: error },
+      message: accessAdvice(error) ?? message,
+    })
   })
 
   test.each<[StoreErrorKind, Error]>([
@@ -83,7 +87,7 @@ describe('an error of Redis or the connection becomes a StoreError', () => {
     ['unknown', withCode('Cannot call write after a stream was destroyed', 'ERR_STREAM_DESTROYED')],
     ['unknown', withCode('wrong version number', 'ERR_SSL_WRONG_VERSION_NUMBER')],
   ])('%s: %s', (kind, error) => {
-    expect(toStoreError(error)).toMatchObject({ kind, message: error.message, cause: error })
+    expect(toStoreError(error)).toMatchObject({ kind, message: accessAdvice(error) ?? error.message, cause: error })
   })
 
   test('one that is a StoreError already stays the same', () => {

@@ -1,4 +1,5 @@
-import { StoreError, type StoreErrorKind } from '../ports/errors.ts'
+import { AccessDenied, StoreError, type StoreErrorKind } from '../ports/errors.ts'
+import { accessAdvice } from './access.ts'
 
 /** Error replies after which Redis did nothing and a retry may succeed: it cannot serve now ... */
 const UNAVAILABLE =
@@ -31,6 +32,8 @@ export function toStoreError(error: unknown): StoreError {
   if (error instanceof StoreError) return error
   const kind = error instanceof Error ? kindOf(error) : undefined
   if (kind === undefined) throw error
+  const advice = accessAdvice(error)
+  if (advice !== undefined) return new AccessDenied(advice, { kind, cause: error })
   return new StoreError((error as Error).message, { kind, cause: error })
 }
 

@@ -6,8 +6,13 @@ export interface RedisStoreOptions extends ConnectionOptions, StoreLimits {
   readonly prefix: string
   /** Partitions of a new deployment. An existing one must have as many; undefined accepts any. */
   readonly partitions: number | undefined
-  /** What Redis must keep of appended samples. Undefined for a service that appends none. */
-  readonly durability: { readonly level: DurabilityLevel; readonly onWarning: (sentence: string) => void } | undefined
+  /**
+   * What Redis must keep of appended samples; without a level, what it provides. Undefined for a
+   * service that appends none.
+   */
+  readonly durability:
+    | { readonly level: DurabilityLevel | undefined; readonly onWarning: (sentence: string) => void }
+    | undefined
 }
 
 export const REDIS_STORE_DEFAULTS = {

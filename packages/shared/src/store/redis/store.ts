@@ -1,6 +1,6 @@
 import { PARTITIONS_DEFAULT } from '../../sample/partition.ts'
 import { keysUnder } from '../keys.ts'
-import { LayoutMismatch } from '../ports/errors.ts'
+import { AccessDenied, LayoutMismatch, type StoreError } from '../ports/errors.ts'
 import type { Store } from '../ports/store.ts'
 import { createAlertStore } from './alert-store.ts'
 import { createAnalyzerStore } from './analyzer-store.ts'
@@ -25,13 +25,15 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<Store>
   opening.defer(() => client.disconnect())
   const partitions = await checkLayout(client, options)
   const context = { client, keys: keysUnder(options.prefix), options }
-  const { append } = opening.use(await createAppend(context, partitions))
+  const { append, durability } = opening.use(await createAppend(context, partitions))
   const noteLayout = (): Promise<unknown> => checkLayout(client, { ...options, partitions })
   const analyzer = opening.use(createAnalyzerStore({ ...context, noteLayout }))
   const resources = opening.move()
   return {
     partitions,
-    durability: options.durability?.level ?? 'local',
+    get durability() {
+      return durability()
+    },
     gateway: createGatewayStore(context, append),
     analyzer,
     rules: createRuleStore(context),
@@ -40,9 +42,14 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<Store>
   }
 }
 
-async function checkLayout(client: ScriptClient, { prefix, partitions }: RedisStoreOptions): Promise<number> {
+async function checkLayout(client: ScriptClient, { cluster, prefix, partitions }: RedisStoreOptions): Promise<number> {
   const wanted = partitions ?? PARTITIONS_DEFAULT
-  const found = await mapErrors(() => client.layout(keysUnder(prefix).meta, FORMAT, wanted))
+  const found = await mapErrors(() => client.layout(keysUnder(prefix).meta, FORMAT, wanted)).catch(
+    (error: StoreError) => {
+      if (cluster || !/^(?:MOVED|CLUSTERDOWN)\b/.test(error.message)) throw error
+      throw new AccessDenied('This Redis is a node of a cluster: set REDIS_CLUSTER to true.', { kind: 'fatal' })
+    },
+  )
   const [foundFormat, foundPartitions] = found as [string, string]
   if (foundFormat !== FORMAT) {
     throw new LayoutMismatch(

@@ -1,0 +1,219 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { pause } from '@tidemark/shared/runtime/lifecycle'
+import { redisAvailable, startRedis } from '@tidemark/testkit/redis-fixture'
+import { rawClient } from '@tidemark/testkit/redis-probe'
+import { freePort } from '@tidemark/testkit/redis-process'
+import { runService, type ServiceName, startAnalyzer, startGateway } from '@tidemark/tools/stack/service-process'
+import { describe, expect, test } from 'vitest'
+
+const WITHIN = { timeout: 20_000, interval: 50 }
+const PASSWORD = '57#Wc903z/%41@h,x'
+const WRITTEN = encodeURIComponent(PASSWORD)
+
+/** Runs a service until it ends or is stopped; keeps all of its lines. */
+function run(service: ServiceName, env: Readonly<Record<string, string>>) {
+  const lines: string[] = []
+  const started = runService(service, `the ${service}`, { HOST: '127.0.0.1', PORT: '0', ...env }, line =>
+    lines.push(line),
+  )
+  started.ready.catch(() => undefined)
+  return {
+    ...started,
+    lines,
+    get text() {
+      return lines.join('\n')
+    },
+    /** The lines as the logger wrote them; fails for any other line. */
+    get logged() {
+      return lines.map(line => JSON.parse(line) as { level: string; msg: string; err?: { stack?: string } })
+    },
+    [Symbol.asyncDispose]: () => started.child.stop(),
+  }
+}
+
+async function ended(service: ReturnType<typeof run>): Promise<void> {
+  expect((await service.child.exited).code).toBe(1)
+}
+
+/** What docs/deployment.md tells operators to give each service. */
+function documentedRights(user: string): string[] {
+  const text = readFileSync(new URL('../docs/deployment.md', import.meta.url), 'utf8')
+  const rights = new RegExp(`ACL SETUSER ${user} ((?:[^\\n]*\\\\\\n)*[^\\n]*)`).exec(text)?.[1]
+  if (rights === undefined) throw new Error(`docs/deployment.md has no rights of ${user}`)
+  return rights.replaceAll('\\\n', ' ').trim().split(/\s+/)
+}
+
+describe.skipIf(!(await redisAvailable()))('access to Redis', () => {
+  async function open() {
+    const redis = await startRedis()
+    const admin = rawClient(redis.url)
+    const at = `127.0.0.1:${redis.port}`
+    return {
+      redis,
+      admin,
+      urlOf: (user: string, written = WRITTEN) => `redis://${user}:${written}@${at}`,
+      setUser: (user: string, ...rules: string[]) =>
+        admin.call('ACL', 'SETUSER', user, 'reset', 'on', `>${PASSWORD}`, ...rules),
+      async [Symbol.asyncDispose]() {
+        admin.disconnect()
+        await redis[Symbol.asyncDispose]()
+      },
+    }
+  }
+
+  test.each(['gateway', 'analyzer'] as const)(
+    'a wrong password makes the %s say what to do, without the password',
+    async service => {
+      await using under = await open()
+      await under.setUser('app', '~*', '+@all')
+      await using started = run(service, { REDIS_URL: under.urlOf('app', 'not-the-password') })
+      await expect.poll(() => started.text, WITHIN).toContain('set those that Redis has now. In a URL, write # as %23')
+      expect(started.logged.filter(({ err }) => err?.stack !== undefined)).toEqual([])
+      expect(started.text).not.toContain('not-the-password')
+      expect(started.leaks).toEqual([])
+    },
+  )
+
+  test('a missing password is named', async () => {
+    await using under = await open()
+    await under.admin.call('ACL', 'SETUSER', 'default', 'on', `>${PASSWORD}`, 'resetpass', `>${PASSWORD}`)
+    await using started = run('analyzer', { REDIS_URL: `redis://127.0.0.1:${under.redis.port}` })
+    await expect.poll(() => started.text, WITHIN).toContain('Redis requires a password, and REDIS_URL has none')
+    expect(started.logged.filter(({ err }) => err?.stack !== undefined)).toEqual([])
+    await under.admin.call('ACL', 'SETUSER', 'default', 'reset', 'on', 'nopass', '~*', '&*', '+@all')
+  })
+
+  test('a rotated password is named while it is wrong, and the gateway recovers when it is right again', async () => {
+    await using under = await open()
+    await under.setUser('app', '~*', '+@all')
+    await using started = run('gateway', { REDIS_URL: under.urlOf('app') })
+    const { port } = await started.ready
+    const post = async () =>
+      (await fetch(`http://127.0.0.1:${port}/ingest`, { method: 'POST', body: '{"key":"a","value":1}' })).status
+    await expect.poll(post, WITHIN).toBe(202)
+
+    await under.admin.call('ACL', 'SETUSER', 'app', 'resetpass', '>another-password')
+    await under.admin.call('CLIENT', 'KILL', 'USER', 'app')
+    await expect.poll(() => started.text, WITHIN).toContain('Redis refuses the user name or password of REDIS_URL')
+    expect(await post()).toBe(503)
+    await under.setUser('app', '~*', '+@all')
+    await expect.poll(post, WITHIN).toBe(202)
+    expect(started.leaks).toEqual([])
+    expect(started.logged.length).toBeGreaterThan(0)
+  })
+
+  test.each([
+    ['redis://:57#Wc903z@h:6379', 'write # as %23'],
+    ['redis://user:57#Wc903z@h:6379', 'write # as %23'],
+    ['redis://:57/Wc903z@h:6379', 'here %2F'],
+    ['redis://:57?Wc903z@h:6379', 'here %3F'],
+    ['redis://:57%Wc903z@h:6379', 'write % as %25'],
+    ['redis://:Wc903z%ff@h:6379', 'percent-encoded UTF-8'],
+    ['redis://:Wc903z@', 'must be redis://HOST:PORT'],
+    ['redis://:Wc903z@h:port', 'must be redis://HOST:PORT'],
+    ['redis://a:Wc903z@h:1,redis://b:2', 'must name one Redis'],
+  ])('%s ends the gateway with one sentence', async (REDIS_URL, sentence) => {
+    await using started = run('gateway', { REDIS_URL })
+    await ended(started)
+    expect(started.text).toContain(sentence)
+    expect(started.text).not.toContain('Wc903z')
+    expect(started.lines).toHaveLength(2)
+  })
+
+  test.each([
+    ['-info', 'INFO', '+info'],
+    ['-@dangerous -@admin', 'INFO', '+info'],
+    ['-eval -evalsha', 'EVAL', '+eval'],
+  ])('an ACL with %s ends the gateway with the missing command', async (rules, command, advice) => {
+    await using under = await open()
+    await under.setUser('app', '~*', '+@all', ...rules.split(' '))
+    await using started = run('gateway', { REDIS_URL: under.urlOf('app') })
+    await ended(started)
+    expect(started.text).toContain(`Redis denies the command ${command} to the user of REDIS_URL (NOPERM)`)
+    expect(started.text).toContain(advice)
+    expect(started.logged.filter(({ err }) => err?.stack !== undefined)).toEqual([])
+    expect(started.leaks).toEqual([])
+  })
+
+  test('an ACL without the keys of the prefix is named', async () => {
+    await using under = await open()
+    await under.setUser('app', '~other:*', '+@all')
+    await using started = run('analyzer', { REDIS_URL: under.urlOf('app') })
+    await ended(started)
+    expect(started.text).toContain('Redis denies a key to the user of REDIS_URL (NOPERM)')
+    expect(started.logged.filter(({ err }) => err?.stack !== undefined)).toEqual([])
+  })
+
+  test('the documented rights have every command of the scripts', () => {
+    const folder = new URL('../packages/shared/src/store/redis/lua/', import.meta.url)
+    const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter(name => name.endsWith('.lua'))
+    const commands = files.flatMap(name =>
+      [...readFileSync(new URL(name, folder), 'utf8').matchAll(/redis\.p?call\('(\w+)'/g)].map(
+        ([, command = '']) => command,
+      ),
+    )
+    const rights = new Set([...documentedRights('gateway'), ...documentedRights('analyzer')])
+    expect(commands.length).toBeGreaterThan(50)
+    expect([...new Set(commands)].filter(command => !rights.has(`+${command.toLowerCase()}`))).toEqual([])
+  })
+
+  test('with the documented least rights both services do all that they do', async () => {
+    await using under = await open()
+    const settings = { PARTITIONS: '2', LEASE_TTL_MS: '1500' }
+    await under.setUser('gateway', ...documentedRights('gateway'))
+    await under.setUser('analyzer', ...documentedRights('analyzer'))
+    await using gateway = await startGateway({ ...settings, REDIS_URL: under.urlOf('gateway') })
+    const port = await freePort()
+    await using _analyzer = await startAnalyzer({
+      ...settings,
+      REDIS_URL: under.urlOf('analyzer'),
+      ALERT_WAIT_MS: '0',
+      WEBHOOK_URLS: `http://user:webhook-password@127.0.0.1:${port}/hook/0123456789abcdefXYZ?token=0123456789abcdefXYZ`,
+      WEBHOOK_SECRET: `whsec_${Buffer.alloc(32, 7).toString('base64')}`,
+    })
+    const base = `http://127.0.0.1:${gateway.port}`
+    const send = (path: string, method = 'GET', body?: unknown) =>
+      fetch(base + path, {
+        method,
+        headers: { 'Content-Type': 'application/json', 'X-Operator': 'ada', 'Idempotency-Key': crypto.randomUUID() },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      })
+    const put = await send('/rules/r1', 'PUT', {
+      ...{ who: 'ada', why: 'to test', rule: { pattern: 'quiet/*', silent: '1s' } },
+    })
+    expect([put.status, await put.text()]).toEqual([201, expect.any(String)])
+    const values = Array.from({ length: 40 }, (_, i) => ({ key: 'hot', value: 10 + (i % 3) }))
+    expect((await send('/ingest', 'POST', [...values, { key: 'quiet/a', value: 1 }])).status).toBe(202)
+    for (let i = 0; i < 6; i++)
+      expect((await send('/ingest', 'POST', [{ key: 'hot', value: 1000 + i }])).status).toBe(202)
+    const alerts = async () => JSON.stringify(await (await send('/alerts')).json())
+    await expect.poll(alerts, WITHIN).toContain('hot')
+    // The rule is in force for the sample after which the key is silent.
+    const ruleOf = async () => {
+      await send('/ingest', 'POST', [{ key: 'quiet/a', value: 1 }])
+      return JSON.stringify(await (await send('/analyze?key=quiet/a')).json())
+    }
+    await expect.poll(ruleOf, WITHIN).toContain('"rule":"r1"')
+    await expect.poll(alerts, WITHIN).toContain('quiet/a')
+    // An entry that is not from a gateway becomes a dead letter.
+    await under.admin.call('XADD', 'tm:{0}:samples', '*', 's', 'not json', 'n', '1')
+    const dead = async () => JSON.stringify(await (await send('/dead')).json())
+    await expect.poll(dead, WITHIN).toContain('not json')
+    const reads = [
+      '/analyze',
+      '/analyze?key=hot',
+      '/rules',
+      '/rules/changes',
+      '/rules/r1/report',
+      '/alerts?state=resolved',
+    ]
+    for (const path of reads) expect([path, (await send(path)).status]).toEqual([path, 200])
+
+    // A second analyzer takes over partitions: leases, members and pending entries.
+    await using _second = await startAnalyzer({ ...settings, REDIS_URL: under.urlOf('analyzer') })
+    await pause(1000)
+    expect((await send('/ingest', 'POST', values)).status).toBe(202)
+    const log = (await under.admin.call('ACL', 'LOG')) as unknown[]
+    expect(log).toEqual([])
+  })
+})
