@@ -43,7 +43,7 @@ LABEL org.opencontainers.image.title="Tidemark gateway" \
 COPY --from=build /build/packages/gateway/dist/ ./
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
-  CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT || 8080}/livez`).then(r => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
+  CMD ["node", "-e", "fetch(`http://localhost:${process.env.PORT || 8080}/livez`).then(r => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
 CMD ["node", "--disable-proto=delete", "main.mjs"]
 
 FROM runtime AS analyzer
@@ -52,5 +52,5 @@ LABEL org.opencontainers.image.title="Tidemark analyzer" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /build/packages/analyzer/dist/ ./
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
-  CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.METRICS_PORT || 9464}/livez`).then(r => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
+  CMD ["node", "-e", "fetch(`http://localhost:${process.env.METRICS_PORT || 9464}/livez`).then(r => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
 CMD ["node", "--disable-proto=delete", "main.mjs"]

@@ -45,7 +45,7 @@ export const JUNK: readonly Junk[] = [
   { name: 'an absolute URI with a user', bytes: get('http://user:password@x/livez'), statuses: [200] },
   { name: 'a target with a backslash', bytes: get('\\livez'), statuses: [400] },
   { name: 'a target without a slash', bytes: get('livez'), statuses: [400] },
-  { name: 'a target with a broken escape', bytes: get('/analyze?key=%'), statuses: [404] },
+  { name: 'a target with a broken escape', bytes: get('/analyze?key=%'), statuses: [400] },
   { name: 'a target of escapes that are not UTF-8', bytes: get('/%ff%fe%00'), statuses: [404] },
   { name: 'a path traversal', bytes: get('/docs/../../../../etc/passwd'), statuses: [404] },
   { name: 'an escaped path traversal', bytes: get('/docs/%2e%2e%2f%2e%2e%2fetc%2fpasswd'), statuses: [404] },

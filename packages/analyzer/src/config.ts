@@ -40,7 +40,8 @@ export const analyzerSettings = z
       .string()
       .regex(/^[A-Za-z0-9_.-]{1,100}$/, 'must be 1 to 100 letters, digits, dots, dashes and underscores')
       .optional(),
-    METRICS_HOST: z.string().default('0.0.0.0'),
+    /** Unset: all addresses, of IPv6 and of IPv4. */
+    METRICS_HOST: z.string().min(1).optional(),
     METRICS_PORT: port.default(9464),
     /** Samples in a full window. Equal in all services of a deployment, like the next two. */
     WINDOW: integer({ min: 2, max: 500 }).default(VERDICT_DEFAULTS.window),

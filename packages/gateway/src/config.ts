@@ -8,7 +8,8 @@ const HOUR_MS = 3_600_000
 
 /** The gateway's own settings, without those of Redis: tests use a store in memory. */
 export const gatewaySettings = {
-  HOST: z.string().min(1).default('0.0.0.0'),
+  /** Unset: all addresses, of IPv6 and of IPv4. */
+  HOST: z.string().min(1).optional(),
   PORT: port.default(8080),
   /** Serves only /metrics and the health routes, for a port that devices cannot reach. */
   METRICS_PORT: port.default(9464),

@@ -179,12 +179,12 @@ describe('POST /ingest', () => {
     await resultOf(await post(body))
   })
 
-  test('responds 400 to a body in tiny chunks', async () => {
+  test('responds 413 to a body in tens of thousands of tiny chunks', async () => {
     const { post } = createTestApp()
     const chunks = new ReadableStream<Uint8Array>({ pull: controller => controller.enqueue(Buffer.from(' ')) })
     const response = await post(chunks)
-    expect(response.status).toBe(400)
-    expect(await problemOf(response)).toMatchObject({ detail: 'The body arrives in chunks of a few bytes.' })
+    expect(response.status).toBe(413)
+    expect(await problemOf(response)).toMatchObject({ type: 'urn:tidemark:problem:body-fragmented' })
   })
 
   test('reads a body in chunks of any size', async () => {
@@ -649,7 +649,7 @@ describe('on failures', () => {
 })
 
 describe('routes', () => {
-  test.each(['/nothing', '/ingest/', '/docs/nothing', '/INGEST', '/__proto__', '/constructor'])(
+  test.each(['/nothing', '/ingest/x', '/docs/nothing', '/INGEST', '/__proto__', '/constructor'])(
     '%s is 404',
     async path => {
       const response = await createTestApp().app.request(path)

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { ChunkSizeLimit } from './pending-body.ts'
 import { type Refusal, refusalResponse, toBytes } from './refusal.ts'
@@ -6,8 +7,12 @@ import { type Refusal, refusalResponse, toBytes } from './refusal.ts'
 /** Open responses of one connection: a client may pipeline 1,000 requests for 300 kB each. */
 const OPEN_RESPONSES_MAX = 32
 
-/** What is read after an early response: closing with unread input resets TCP and may lose it. */
-const LINGER = { ms: 500, bytes: 4 * 1024 * 1024 } as const
+/**
+ * What is read and discarded after the last response, or after one that came before its request was
+ * complete: closing with unread input resets TCP, and the client may lose the response. It ends
+ * after `quietMs` without input, and at `ms`, `bytes` or `requests` at the latest.
+ */
+const LINGER = { quietMs: 500, ms: 5000, bytes: 16 * 1024 * 1024, requests: 1000, checkedEveryMs: 100 } as const
 
 /** Unread bytes are counted at this interval, and at once after this share of the limit. */
 const UNREAD_CHECK = { everyMs: 250, share: 0.25 } as const
@@ -19,7 +24,9 @@ const UNREAD_CHECK = { everyMs: 250, share: 0.25 } as const
  * - busy: responses are open; requests beyond OPEN_RESPONSES_MAX wait for one of them to be sent.
  * - refused: the rest of its input cannot be understood. The requests before that get their
  *   responses, then the refusal is sent, and the connection is closed.
- * - lingering: the last response is sent; remaining input is discarded for at most LINGER.ms.
+ * - closing: its last request has arrived. Requests behind it are discarded: a client must repeat
+ *   requests that got no response before the connection was closed.
+ * - lingering: the last response is sent; remaining input is discarded within LINGER.
  */
 interface Connection {
   readonly openResponses: Set<ServerResponse>
@@ -28,6 +35,10 @@ interface Connection {
   /** The response to the request that arrived last, whose body may still be arriving. */
   newest: ServerResponse | undefined
   refusal: Refusal | undefined
+  /** Requests so far. */
+  requests: number
+  /** How many of them are served. */
+  requestsMax: number
 }
 
 interface ConnectionsOptions {
@@ -38,17 +49,33 @@ interface ConnectionsOptions {
   readonly onRefused: (status: number) => void
   /** Called for each connection that is closed because too many bytes are unread. */
   readonly onUnread: () => void
+  /** Requests after which a connection is closed; 0 for never. */
+  readonly requestsMax: number
 }
 
 /** Limits pipelining and unread responses, and closes connections gracefully. */
-export function createConnections({ unreadBytesMax, serve, onRefused, onUnread }: ConnectionsOptions) {
+export function createConnections({
+  unreadBytesMax,
+  serve,
+  onRefused,
+  onUnread,
+  requestsMax: configuredMax,
+}: ConnectionsOptions) {
+  const requestsMax = configuredMax === 0 ? Number.POSITIVE_INFINITY : configuredMax
   const connections = new WeakMap<Duplex, Connection>()
   const unread = createUnreadLimit(unreadBytesMax, onUnread)
 
   function connectionOf(socket: Duplex): Connection {
     let connection = connections.get(socket)
     if (connection === undefined) {
-      connection = { openResponses: new Set(), waiting: [], newest: undefined, refusal: undefined }
+      connection = {
+        openResponses: new Set(),
+        waiting: [],
+        newest: undefined,
+        refusal: undefined,
+        requests: 0,
+        requestsMax,
+      }
       connections.set(socket, connection)
     }
     return connection
@@ -59,9 +86,7 @@ export function createConnections({ unreadBytesMax, serve, onRefused, onUnread }
     connection.openResponses.add(outgoing)
     unread.busy.set(socket, connection)
     outgoing.once('prefinish', () => unread.add(outgoing.writableLength))
-    outgoing.once('finish', () => {
-      if (!incoming.complete) linger(incoming)
-    })
+    outgoing.once('finish', () => discardRest(incoming))
     outgoing.once('close', () => {
       connection.openResponses.delete(outgoing)
       if (socket.destroyed) {
@@ -78,7 +103,7 @@ export function createConnections({ unreadBytesMax, serve, onRefused, onUnread }
   /** Sends the refusal, once the requests before the refused input have their responses. */
   function closeIfRefused(socket: Duplex, connection: Connection): void {
     const { refusal, newest, openResponses, waiting } = connection
-    if (refusal === undefined || socket.destroyed) return
+    if (refusal === undefined || socket.destroyed || socket.writableEnded) return
     // If the newest request is incomplete, the fault is in its body: the refusal takes the place of
     // its response, the last of those counted here.
     const isNewestRefused = newest !== undefined && !newest.req.complete
@@ -92,24 +117,45 @@ export function createConnections({ unreadBytesMax, serve, onRefused, onUnread }
       const response = refusalResponse(refusal)
       onRefused(response.status)
       // Requests can time out by the thousand at once. They send nothing, so they need not linger.
-      socket.end(toBytes(response), refusal === 'request-timeout' ? () => socket.destroy() : undefined)
+      socket.end(toBytes(response), refusal.kind === 'request-timeout' ? () => socket.destroy() : undefined)
     }
-    if (refusal !== 'request-timeout') setTimeout(() => socket.destroy(), LINGER.ms).unref()
+    if (refusal.kind !== 'request-timeout') linger(socket)
   }
 
   return {
+    /** Must be called with each new connection. */
+    open(socket: Socket): void {
+      // node:http calls it after the last response, and by default it discards unread input.
+      socket.destroySoon = () => {
+        socket.end()
+        linger(socket)
+      }
+    },
     /** Serves a request, at once or when enough responses of its connection are sent. */
     accept(incoming: IncomingMessage, outgoing: ServerResponse): void {
-      const connection = connectionOf(incoming.socket)
+      const { socket } = incoming
+      const connection = connectionOf(socket)
+      connection.requests++
+      if (connection.requests > connection.requestsMax) {
+        incoming.resume()
+        if (connection.requests > connection.requestsMax + LINGER.requests) socket.destroy()
+        return
+      }
+      // The response gets `Connection: close`.
+      if (connection.requests === connection.requestsMax) outgoing.shouldKeepAlive = false
       connection.newest = outgoing
       if (connection.openResponses.size < OPEN_RESPONSES_MAX) begin(connection, incoming, outgoing)
       else connection.waiting.push(() => begin(connection, incoming, outgoing))
     },
     /** Responds to a request that the app never sees. */
     refuseRequest(outgoing: ServerResponse, refusal: Refusal): void {
-      connectionOf(outgoing.req.socket).newest = outgoing
+      const { req: incoming } = outgoing
+      const connection = connectionOf(incoming.socket)
+      connection.newest = outgoing
+      connection.requestsMax = connection.requests
       const { status, headers, body } = refusalResponse(refusal)
       onRefused(status)
+      outgoing.once('finish', () => discardRest(incoming))
       outgoing.writeHead(status, headers).end(body)
     },
     /** Closes a connection with a response, after those to the requests before it. */
@@ -166,22 +212,40 @@ function unreadBytes({ openResponses }: Connection): number {
   return bytes
 }
 
-/** Discards the rest of a request, within limits. If it ends in time, the connection lives on. */
-function linger(incoming: IncomingMessage): void {
+/** Discards the rest of a request within LINGER. If it ends in time, the connection lives on. */
+function discardRest(incoming: IncomingMessage): void {
+  if (incoming.complete) return
   const { socket } = incoming
   const chunkSizes = new ChunkSizeLimit()
-  let bytes = 0
-  const cut = (): void => {
-    clearTimeout(timer)
-    socket.destroy()
-  }
-  const timer = setTimeout(cut, LINGER.ms).unref()
   incoming.on('data', (chunk: Buffer) => {
-    bytes += chunk.byteLength
-    if (bytes > LINGER.bytes || !chunkSizes.allows(chunk)) cut()
+    if (!chunkSizes.allows(chunk)) socket.destroy()
   })
-  incoming.on('end', () => clearTimeout(timer))
   incoming.resume()
   // The reader of the body may have paused it.
   socket.resume()
+  linger(socket, () => incoming.complete)
+}
+
+/** Closes a connection when its input ends or reaches a limit of LINGER, unless it `livesOn`. */
+function linger(socket: Duplex & { readonly bytesRead?: number }, livesOn = () => false): void {
+  const beginMs = performance.now()
+  const beginBytes = socket.bytesRead ?? 0
+  let quietSinceMs = beginMs
+  let bytes = beginBytes
+  const check = (): void => {
+    const now = performance.now()
+    const read = socket.bytesRead ?? 0
+    if (read > bytes) quietSinceMs = now
+    bytes = read
+    if (livesOn()) stop()
+    else if (now - quietSinceMs >= LINGER.quietMs || now - beginMs >= LINGER.ms || bytes - beginBytes > LINGER.bytes) {
+      socket.destroy()
+    }
+  }
+  const timer = setInterval(check, LINGER.checkedEveryMs).unref()
+  const stop = (): void => {
+    clearInterval(timer)
+    socket.off('close', stop)
+  }
+  socket.on('close', stop)
 }

@@ -102,7 +102,7 @@ export const BODY_PROBLEMS = {
     'body-incomplete',
     'body-malformed',
   ),
-  413: problem('The body has more than 64 KiB.', 'body-too-large'),
+  413: problem('The body has more than 64 KiB, or too many chunks.', 'body-too-large', 'body-fragmented'),
   415: problem('Not JSON, a compressed body, or a charset other than UTF-8.', 'media-type-unsupported'),
   422: problem('Fields are invalid; `errors` lists each.', 'fields-invalid'),
   503: outage('The store is unavailable, or the gateway is at one of its limits.', 'store-unavailable', 'overloaded'),

@@ -37,8 +37,11 @@ function outage(retryAfterS: number, title: string, detail: string, members?: Me
 
 /** The faults that are always the same. */
 const FIXED = {
-  'route-unknown': problem(404, 'No such route', 'No route has this path. /openapi.json lists all routes.'),
-  'request-malformed': problem(400, 'Malformed request', 'The request target or the Host header is not valid.'),
+  'request-malformed': problem(
+    400,
+    'Malformed request',
+    'The request target is not valid. It must be a path, such as /ingest, or a URL.',
+  ),
   'body-empty': problem(400, 'Empty body', 'The body is empty. /openapi.json describes what it must contain.'),
   'body-incomplete': problem(400, 'Incomplete body', 'The connection ended before the end of the body.'),
   'idempotency-key-invalid': problem(
@@ -84,9 +87,12 @@ export type Fault = FixedFault | VariableFault
 type FixedFault = { readonly kind: keyof typeof FIXED }
 
 type VariableFault =
+  /** `meant`: the methods and template of a route with a similar path. */
+  | { readonly kind: 'route-unknown'; readonly meant?: string | undefined }
   | { readonly kind: 'method-not-allowed'; readonly allow: string }
   | { readonly kind: 'body-malformed'; readonly reason: string }
   | { readonly kind: 'body-too-large'; readonly bytesMax: number }
+  | { readonly kind: 'body-fragmented'; readonly chunksMax: number }
   | { readonly kind: 'samples-too-many'; readonly samplesMax: number }
   | { readonly kind: 'media-type-unsupported'; readonly reason: string }
   /** `errors` are the first ones; `members` has the complete result. */
@@ -161,11 +167,21 @@ export function problemType(kind: string): string {
 const VARIABLE: {
   readonly [K in VariableFault['kind']]: (fault: Extract<VariableFault, { readonly kind: K }>) => Problem
 } = {
+  'route-unknown': ({ meant }) => {
+    const hint = meant === undefined ? '' : ` Did you mean ${meant}? Paths are case-sensitive and have no prefix.`
+    return problem(404, 'No such route', `No route has this path.${hint} /openapi.json lists all routes.`)
+  },
   'method-not-allowed': ({ allow }) =>
     problem(405, 'Method not allowed', `This path supports ${allow}.`, {}, { Allow: allow }),
   'body-malformed': ({ reason }) => problem(400, 'Malformed body', sentence(reason)),
   'body-too-large': ({ bytesMax }) =>
     problem(413, 'Body too large', `The limit is ${bytesMax} bytes. Split the samples into several requests.`),
+  'body-fragmented': ({ chunksMax }) =>
+    problem(
+      413,
+      'Body too fragmented',
+      `The body arrives in more than ${chunksMax} chunks of a few bytes. Collect it, and send larger chunks.`,
+    ),
   'samples-too-many': ({ samplesMax }) =>
     problem(413, 'Too many samples', `The limit is ${samplesMax} samples a request. Split them into several requests.`),
   'media-type-unsupported': ({ reason }) => problem(415, 'Unsupported media type', sentence(reason)),

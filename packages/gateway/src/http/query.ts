@@ -1,24 +1,53 @@
 import { z } from '@hono/zod-openapi'
 import { keyFault } from '@tidemark/shared/sample/sample'
-import type { ParameterError } from './problem.ts'
+import { type ParameterError, RequestFault } from './problem.ts'
 
 /** A client can invent any number of parameters; so many of them are named, each up to a length. */
-const UNKNOWN_NAMED_MAX = 3
+const NAMED_MAX = 3
 const NAME_LENGTH_MAX = 64
 
+/**
+ * Throws a RequestFault for a parameter that is given twice, of which either may be meant, and for
+ * one with an invalid escape, which would be read as another text.
+ */
+export function checkQuery(url: string): void {
+  const begin = url.indexOf('?')
+  if (begin < 0) return
+  const names = new Set<string>()
+  const errors = new Map<string, string>()
+  for (const pair of url.slice(begin + 1).split('&')) {
+    if (pair === '') continue
+    const equals = pair.indexOf('=')
+    const name = unescaped(equals < 0 ? pair : pair.slice(0, equals))
+    const parameter = (name ?? pair).slice(0, NAME_LENGTH_MAX)
+    if (name === undefined || unescaped(pair.slice(equals + 1)) === undefined) {
+      errors.set(parameter, 'has an invalid escape: write % as %25, and other characters as %XX of their UTF-8 bytes')
+    } else if (names.has(name)) errors.set(parameter, 'must be given only once')
+    else names.add(name)
+  }
+  if (errors.size === 0) return
+  const named = [...errors].slice(0, NAMED_MAX).map(([parameter, detail]) => ({ parameter, detail }))
+  throw new RequestFault({ kind: 'parameters-invalid', errors: named })
+}
+
+/** Returns undefined for an invalid escape. */
+function unescaped(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text.replaceAll('+', ' '))
+  } catch {
+    return undefined
+  }
+}
+
 /** Returns a query's errors. Schemas are strict: a misspelled parameter must not be ignored. */
-export function parameterErrors(
-  issues: readonly z.core.$ZodIssue[],
-  isRepeated: (parameter: string) => boolean,
-): ParameterError[] {
+export function parameterErrors(issues: readonly z.core.$ZodIssue[]): ParameterError[] {
   return issues.flatMap(issue => {
     if (issue.code === 'unrecognized_keys') {
       return issue.keys
-        .slice(0, UNKNOWN_NAMED_MAX)
+        .slice(0, NAMED_MAX)
         .map(name => ({ parameter: name.slice(0, NAME_LENGTH_MAX), detail: 'is not a parameter here' }))
     }
-    const parameter = issue.path.join('.')
-    return [{ parameter, detail: isRepeated(parameter) ? 'must be given only once' : issue.message }]
+    return [{ parameter: issue.path.join('.'), detail: issue.message }]
   })
 }
 

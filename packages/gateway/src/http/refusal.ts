@@ -4,36 +4,65 @@ import { problemType } from './problem.ts'
 /** Why input never becomes a request of the app. The texts repeat nothing of the client's input. */
 const PROBLEMS = {
   'request-malformed': [400, 'Malformed request', 'Not a valid HTTP/1.1 request.'],
-  'request-timeout': [408, 'Request timeout', 'The request was not received in full before the timeout.'],
-  'body-too-large': [413, 'Body too large', 'The chunk extensions of the body are too long.'],
-  'headers-too-large': [431, 'Headers too large', 'The request has too many headers, or they are too long.'],
-  'expectation-unknown': [417, 'Unknown expectation', 'The only supported expectation is 100-continue.'],
+  'request-timeout': [408, 'Request timeout', 'The request was not received in full before the timeout. Retry it.'],
+  'body-too-large': [413, 'Body too large', 'The chunk extensions of the body are too long. Send it without them.'],
+  'headers-too-large': [
+    431,
+    'Headers too large',
+    'The limit is 50 headers, and 16 KiB for the request target and all headers together. Send fewer or shorter ones.',
+  ],
+  'expectation-unknown': [
+    417,
+    'Unknown expectation',
+    'The only supported expectation is 100-continue. Send the request without Expect.',
+  ],
   'tunnel-refused': [405, 'Method not allowed', 'CONNECT is not supported.'],
+  'transfer-coding-unknown': [
+    501,
+    'Unknown transfer coding',
+    'The only supported Transfer-Encoding is chunked. Declare a compressed body with Content-Encoding.',
+  ],
 } as const
 
-export type Refusal = keyof typeof PROBLEMS
+type RefusalKind = keyof typeof PROBLEMS
+
+export interface Refusal {
+  readonly kind: RefusalKind
+  /** What exactly is wrong; undefined where the kind says it. */
+  readonly detail?: string
+}
 
 /** Refusals by the error code of node:http's parser or timeout. */
-const REFUSALS = new Map<unknown, Refusal>([
+const REFUSALS = new Map<unknown, RefusalKind>([
   ['ERR_HTTP_REQUEST_TIMEOUT', 'request-timeout'],
   ['HPE_HEADER_OVERFLOW', 'headers-too-large'],
   ['HPE_CHUNK_EXTENSIONS_OVERFLOW', 'body-too-large'],
 ])
 
-export function refusalOf(error: NodeJS.ErrnoException): Refusal {
-  return REFUSALS.get(error.code) ?? 'request-malformed'
+export function refusalOf(error: NodeJS.ErrnoException & { readonly reason?: string }): Refusal {
+  const kind = REFUSALS.get(error.code)
+  if (kind !== undefined) return { kind }
+  if (error.code === 'HPE_INVALID_URL') return malformed('its target must be a path with other characters as %XX')
+  // The parser's reasons are fixed sentences, such as "Invalid character in Content-Length".
+  return malformed(error.code?.startsWith('HPE_') === true ? error.reason : undefined)
+}
+
+/** Refuses a request that breaks the rules of HTTP. */
+export function malformed(reason: string | undefined): Refusal {
+  const kind = 'request-malformed'
+  return reason === undefined || reason === '' ? { kind } : { kind, detail: `Not a valid HTTP/1.1 request: ${reason}.` }
 }
 
 /** Returns the response. It closes the connection: the next request's beginning is unknown. */
-export function refusalResponse(refusal: Refusal) {
-  const [status, title, detail] = PROBLEMS[refusal]
-  const body = JSON.stringify({ type: problemType(refusal), title, status, detail })
+export function refusalResponse({ kind, detail: exact }: Refusal) {
+  const [status, title, detail] = PROBLEMS[kind]
+  const body = JSON.stringify({ type: problemType(kind), title, status, detail: exact ?? detail })
   const headers = {
     'Content-Type': 'application/problem+json',
     'Content-Length': String(Buffer.byteLength(body)),
     'X-Content-Type-Options': 'nosniff',
     Connection: 'close',
-    ...(status === 405 ? { Allow: 'GET, HEAD, POST' } : {}),
+    ...(status === 405 ? { Allow: 'GET, HEAD, POST, PUT, DELETE, OPTIONS' } : {}),
   }
   return { status, headers, body }
 }

@@ -2,9 +2,10 @@ import { OpenAPIHono, type RouteConfig, type RouteHandler } from '@hono/zod-open
 import type { Context, Handler, Hono } from 'hono'
 import { matchedRoutes } from 'hono/route'
 import type { BlankEnv } from 'hono/types'
+import { getPath } from 'hono/utils/url'
 import { problem } from './documentation.ts'
 import { RequestFault, respondWith } from './problem.ts'
-import { parameterErrors } from './query.ts'
+import { checkQuery, parameterErrors } from './query.ts'
 
 /** The path of middleware that runs for every request: no route. */
 const ANY_PATH = '/*'
@@ -19,14 +20,26 @@ const METHOD_NOT_ALLOWED = {
 /** Creates a router: routes are documented under `tag` and respond 400 to invalid parameters. */
 export function createRouter(tag: string): Router {
   const router = new OpenAPIHono<BlankEnv>({
-    defaultHook(result, c) {
+    getPath: request => withoutEmptySegments(getPath(request)),
+    defaultHook(result) {
       if (result.success) return
-      const isRepeated = (name: string) => result.target === 'query' && (c.req.queries(name)?.length ?? 0) > 1
-      const errors = parameterErrors(result.error.issues, isRepeated)
-      throw new RequestFault({ kind: 'parameters-invalid', errors })
+      throw new RequestFault({ kind: 'parameters-invalid', errors: parameterErrors(result.error.issues) })
     },
   })
   return Object.assign(router, { tag })
+}
+
+/** Clients that join a base URL and a path send `//ingest` and `/ingest/`. No route has either. */
+function withoutEmptySegments(path: string): string {
+  return path.includes('//') || path.endsWith('/') ? `/${path.split('/').filter(Boolean).join('/')}` : path
+}
+
+/** Makes all routes that are registered later reject ambiguous queries. */
+export function checkQueries(app: Hono): void {
+  app.use((c, next) => {
+    checkQuery(c.req.url)
+    return next()
+  })
 }
 
 /**
@@ -52,8 +65,11 @@ export function register(router: Router, route: RouteConfig): void {
   })
 }
 
-/** Responds 405 to the other methods of the paths that were registered before this call. */
-export function rejectOtherMethods(app: Hono): void {
+/**
+ * Responds to what the routes registered before this call do not serve: to other methods of their
+ * paths with those that they have, to other paths with the route that may have been meant.
+ */
+export function rejectOthers(app: Hono): void {
   const methodsOf = new Map<string, Set<string>>()
   for (const { method, path } of app.routes) {
     if (path === ANY_PATH) continue
@@ -64,8 +80,27 @@ export function rejectOtherMethods(app: Hono): void {
   }
   for (const [path, methods] of methodsOf) {
     const allow = [...methods].join(', ')
-    app.all(path, c => respondWith(c, { kind: 'method-not-allowed', allow }))
+    app.all(path, c =>
+      c.req.method === 'OPTIONS'
+        ? c.body(null, 204, { Allow: allow })
+        : respondWith(c, { kind: 'method-not-allowed', allow }),
+    )
   }
+  const routes = [...methodsOf].map(([path, methods]) => ({ path, methods: [...methods].join(', ') }))
+  app.notFound(c => respondWith(c, { kind: 'route-unknown', meant: similarRoute(c.req.path, routes) }))
+}
+
+/** Returns a route that has the path in another case, or without segments before it. */
+function similarRoute(path: string, routes: readonly { readonly path: string; readonly methods: string }[]) {
+  const segments = path.toLowerCase().split('/').filter(Boolean)
+  for (let rest = segments; rest.length > 0; rest = rest.slice(1)) {
+    const found = routes.find(({ path }) => {
+      const template = path.split('/').filter(Boolean)
+      return template.length === rest.length && template.every((part, i) => part.startsWith(':') || part === rest[i])
+    })
+    if (found !== undefined) return `${found.methods} ${found.path.replaceAll(/:(\w+)/g, '{$1}')}`
+  }
+  return undefined
 }
 
 /**

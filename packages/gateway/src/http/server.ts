@@ -6,7 +6,7 @@ import type { GatewayConfig } from '../config.ts'
 import type { GatewayMetrics } from '../metrics.ts'
 import { createConnections } from './connections.ts'
 import { problemResponse } from './problem.ts'
-import { type Refusal, refusalOf } from './refusal.ts'
+import { malformed, type Refusal, refusalOf } from './refusal.ts'
 
 /** Requests have far fewer; each header costs memory before the request is looked at. */
 const HEADERS_COUNT_MAX = 50
@@ -16,6 +16,12 @@ const HEADERS_BYTES_MAX = 16 * 1024
 
 /** With Node's default interval of 30 s, a timeout of 5 s could last 35 s. */
 const TIMEOUT_CHECK_MS = 1000
+
+/** RFC 3986's host and port. An IPv6 address may have any spelling, and a zone. */
+const HOST = /^(?:\[[\w:.%~-]+\]|(?:[\w.~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(?::\d{0,5})?$/
+
+/** The host of each URL that the app sees. No route depends on it. */
+const APP_HOST = 'localhost'
 
 interface ListenOptions {
   readonly app: Hono
@@ -27,10 +33,11 @@ interface ListenOptions {
 
 /** Serves the fast path and the app; resolves when the server listens. */
 export async function listen({ app, fastPath, config, metrics }: ListenOptions) {
-  const listener = getRequestListener(app.fetch, { hostname: config.HOST, errorHandler: respondToBadRequest })
+  const listener = getRequestListener(app.fetch, { errorHandler: respondToBadRequest })
   const connections = createConnections({
     serve(incoming, outgoing) {
       if (fastPath(incoming, outgoing)) return
+      incoming.headers.host = APP_HOST
       // The listener never rejects: it responds with 500 itself.
       void listener(incoming, outgoing)
     },
@@ -38,6 +45,7 @@ export async function listen({ app, fastPath, config, metrics }: ListenOptions) 
     // Responses may take as much memory as bodies.
     unreadBytesMax: config.BODIES_BYTES_MAX,
     onUnread: metrics.unreadCut,
+    requestsMax: config.REQUESTS_PER_CONNECTION_MAX,
   })
   const accept = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
     const refusal = refusalOfHeaders(incoming)
@@ -48,7 +56,6 @@ export async function listen({ app, fastPath, config, metrics }: ListenOptions) 
   // Node silently drops headers beyond its limit: one more shows that there are too many.
   server.maxHeadersCount = HEADERS_COUNT_MAX + 1
   server.maxConnections = config.CONNECTIONS_MAX
-  server.maxRequestsPerSocket = config.REQUESTS_PER_CONNECTION_MAX
   // A connection may be silent for the slowest response (a wait for a verdict, two store
   // operations) and a request. Clients that never read would keep their responses for ever.
   server.timeout = config.ANALYZE_WAIT_MAX_MS + 2 * config.STORE_TIMEOUT_MS + config.REQUEST_TIMEOUT_MS
@@ -56,17 +63,21 @@ export async function listen({ app, fastPath, config, metrics }: ListenOptions) 
   // for this, only an undocumented property.
   Object.assign(server, { httpAllowHalfOpen: true })
 
+  server.on('connection', connections.open)
   server.on('clientError', (error, socket) => connections.refuse(socket, refusalOf(error)))
   server.on('connect', (_incoming, socket) => {
     // Node no longer handles errors of this socket.
     socket.on('error', () => {})
     socket.resume()
-    connections.refuse(socket, 'tunnel-refused')
+    connections.refuse(socket, { kind: 'tunnel-refused' })
   })
-  server.on('checkExpectation', (_incoming, outgoing) => connections.refuseRequest(outgoing, 'expectation-unknown'))
+  server.on('checkExpectation', (_incoming, outgoing) => {
+    connections.refuseRequest(outgoing, { kind: 'expectation-unknown' })
+  })
   server.on('checkContinue', (incoming, outgoing) => {
-    // The client is not asked to send a body that is too long.
-    if (!(Number(incoming.headers['content-length']) > config.BODY_BYTES_MAX)) outgoing.writeContinue()
+    // The client is not asked for a body that is too long, or of a request that will be refused.
+    const isTooLong = Number(incoming.headers['content-length']) > config.BODY_BYTES_MAX
+    if (!isTooLong && refusalOfHeaders(incoming) === undefined) outgoing.writeContinue()
     accept(incoming, outgoing)
   })
   server.on('drop', metrics.connectionDropped)
@@ -98,16 +109,25 @@ function serverOptions(config: GatewayConfig): ServerOptions {
 }
 
 /** Refuses what the parser accepts but HTTP or Tidemark does not, such as an ambiguous Host. */
-function refusalOfHeaders({ rawHeaders, httpVersion, httpVersionMajor }: IncomingMessage): Refusal | undefined {
+function refusalOfHeaders({
+  headers,
+  rawHeaders,
+  httpVersion,
+  httpVersionMajor,
+}: IncomingMessage): Refusal | undefined {
   // The parser also accepts HTTP/0.9 and HTTP/2.0.
-  if (httpVersionMajor !== 1) return 'request-malformed'
-  if (rawHeaders.length > 2 * HEADERS_COUNT_MAX) return 'headers-too-large'
+  if (httpVersionMajor !== 1) return malformed('only HTTP/1.0 and HTTP/1.1 are supported')
+  if (rawHeaders.length > 2 * HEADERS_COUNT_MAX) return { kind: 'headers-too-large' }
   let hosts = 0
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i]
     if (name?.length === 4 && name.toLowerCase() === 'host') hosts++
   }
-  return hosts > 1 || (hosts === 0 && httpVersion === '1.1') ? 'request-malformed' : undefined
+  if (hosts > 1) return malformed('it has several Host headers')
+  if (hosts === 0 && httpVersion === '1.1') return malformed('it has no Host header')
+  if (!HOST.test(headers.host ?? '')) return malformed('its Host header is not a host and a port')
+  const coding = headers['transfer-encoding']
+  if (coding !== undefined && coding.toLowerCase() !== 'chunked') return { kind: 'transfer-coding-unknown' }
 }
 
 /** Responds to a request that never reaches the app: its Host and target form no URL. */

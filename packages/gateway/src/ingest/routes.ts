@@ -119,7 +119,7 @@ function ingestRoute(config: GatewayConfig) {
         'samples-invalid',
         'idempotency-key-invalid',
       ),
-      413: problem('Too many bytes or samples.', 'body-too-large', 'samples-too-many'),
+      413: problem('Too many bytes, chunks or samples.', 'body-too-large', 'body-fragmented', 'samples-too-many'),
       415: problem(
         'A type that cannot hold samples, a compressed body, or a charset other than UTF-8.',
         'media-type-unsupported',

@@ -1,78 +1,13 @@
 import { once } from 'node:events'
-import { Agent, type IncomingHttpHeaders, request } from 'node:http'
-import { connect, type Socket } from 'node:net'
+import { Agent } from 'node:http'
+import { connect } from 'node:net'
 import { aborted } from '@tidemark/shared/runtime/lifecycle'
 import { createMemoryStore, type MemoryStore } from '@tidemark/shared/store/memory/store'
 import { LayoutMismatch } from '@tidemark/shared/store/ports/errors'
 import type { Store } from '@tidemark/shared/store/ports/store'
-import { pino } from 'pino'
-import { Registry } from 'prom-client'
-import { afterEach, describe, expect, test } from 'vitest'
-import { gatewaySchema } from '../../src/config.ts'
-import { type Gateway, startGateway } from '../../src/gateway.ts'
+import { describe, expect, test } from 'vitest'
 import { storedSamples } from '../support/fixture.ts'
-
-const resources = new Set<AsyncDisposable>()
-
-afterEach(async () => {
-  for (const resource of resources) await resource[Symbol.asyncDispose]()
-  resources.clear()
-})
-
-async function start(
-  settings: Readonly<Record<string, string>> = {},
-  openStore: (signal: AbortSignal) => Promise<Store | undefined> = async () => createMemoryStore(),
-): Promise<Gateway> {
-  const gateway = await startGateway({
-    config: gatewaySchema.parse({ HOST: '127.0.0.1', PORT: '0', METRICS_PORT: '0', ...settings }),
-    openStore,
-    log: pino({ level: 'silent' }),
-    registry: new Registry(),
-  })
-  resources.add(gateway)
-  return gateway
-}
-
-interface Answer {
-  readonly status: number
-  readonly headers: IncomingHttpHeaders
-  readonly body: string
-}
-
-function send(port: number, path: string, { method = 'GET', body = '', agent = new Agent() } = {}): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    const sent = request({ host: '127.0.0.1', port, path, method, agent }, response => {
-      let text = ''
-      response.setEncoding('utf8')
-      response.on('data', chunk => {
-        text += chunk
-      })
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, headers: response.headers, body: text }))
-      response.on('error', reject)
-    })
-    sent.on('error', reject)
-    sent.end(body)
-  })
-}
-
-const post = (port: number, body: string, agent = new Agent()): Promise<Answer> =>
-  send(port, '/ingest', { method: 'POST', body, agent })
-
-/** Opens a connection, writes, and returns what it received until the server closed it. */
-async function converse(port: number, write: (socket: Socket) => void): Promise<string> {
-  const socket = connect(port, '127.0.0.1')
-  let text = ''
-  socket.setEncoding('utf8')
-  socket.on('data', chunk => {
-    text += chunk
-  })
-  // The server may also reset the connection.
-  socket.on('error', () => {})
-  await once(socket, 'connect')
-  write(socket)
-  await once(socket, 'close')
-  return text
-}
+import { converse, post, send, start } from '../support/server.ts'
 
 /** A slow store, so that requests are in progress when the gateway stops. */
 function slowed(store: MemoryStore, ms: number): Store {

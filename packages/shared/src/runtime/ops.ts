@@ -50,13 +50,17 @@ function coalesced(scrape: () => Promise<string>): () => Promise<string> {
 export interface ListenOptions {
   readonly fetch: (request: Request) => Response | Promise<Response>
   readonly port: number
-  readonly hostname: string
+  /** Undefined: all addresses, of IPv6 and of IPv4. */
+  readonly hostname: string | undefined
 }
 
 /** Starts the operations server. Resolves with its port once it listens. */
-export async function listenOps(options: ListenOptions): Promise<AsyncDisposable & { readonly port: number }> {
+export async function listenOps({
+  hostname,
+  ...options
+}: ListenOptions): Promise<AsyncDisposable & { readonly port: number }> {
   const { promise, resolve, reject } = Promise.withResolvers<number>()
-  const server = serve(options, info => resolve(info.port))
+  const server = serve({ ...options, ...(hostname === undefined ? {} : { hostname }) }, info => resolve(info.port))
   server.on('error', reject)
   const port = await promise
   return {
