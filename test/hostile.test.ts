@@ -198,7 +198,7 @@ describe.runIf(await redisAvailable())('hostile clients', () => {
       )
       // A client that still sends when it is disconnected may lose its response to the reset.
       const seen = responses.flatMap(([response]) => response ?? [])
-      for (const response of seen) expectProblem(response, 400)
+      for (const response of seen) expectProblem(response, 413)
       expect(seen.length).toBeGreaterThan(responses.length / 2)
       return { connections: responses.length, responses: responses.map(([response]) => response?.status) }
     })

@@ -6,7 +6,7 @@ import { type Asset, docsRoutes } from './http/docs.ts'
 import { createFieldsReader } from './http/json-body.ts'
 import { operationsRoutes } from './http/operations.ts'
 import { installPipeline, type Pipeline } from './http/pipeline.ts'
-import { checkQueries, createRouter, type Router, rejectOthers, routeOf } from './http/router.ts'
+import { createRouter, type Router, rejectOthers, routeOf } from './http/router.ts'
 import type { Ingest } from './ingest/ingest.ts'
 import { ingestRoutes } from './ingest/routes.ts'
 import { rulesRoutes } from './rules/routes.ts'
@@ -28,7 +28,6 @@ export function createApp(options: AppOptions): Router {
   const shared = { ...options, ruleSets, readFields: createFieldsReader() }
   const app = createRouter('Gateway')
   installPipeline(app, pipeline, routeOf)
-  checkQueries(app)
   app.route('/', ingestRoutes(config, options.ingest))
   app.route('/', verdictsRoutes(shared))
   app.route('/', rulesRoutes(shared))

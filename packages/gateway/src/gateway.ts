@@ -1,11 +1,13 @@
 import { pause, STOP_DEADLINE_MS } from '@tidemark/shared/runtime/lifecycle'
 import { createOpsApp, listenOps } from '@tidemark/shared/runtime/ops'
 import type { Spans } from '@tidemark/shared/runtime/tracing/spans'
+import { StoreError } from '@tidemark/shared/store/ports/errors'
 import type { Store } from '@tidemark/shared/store/ports/store'
 import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
 import { createApp } from './app.ts'
 import { CLOSE_MIN_MS, type GatewayConfig } from './config.ts'
+import { createFailures, type Failures } from './failures.ts'
 import { requestConcerns } from './http/concerns.ts'
 import { readDocs } from './http/docs.ts'
 import { createPipeline } from './http/pipeline.ts'
@@ -24,6 +26,7 @@ const CLOSE_GRACE_MS = 12_000
 
 /** The time for the batcher and the store after the last request. */
 const FLUSH_MS = CLOSE_MIN_MS / 2
+const NO_MEMORY = new StoreError("the store's memory is at its limit", { kind: 'refused' })
 
 interface GatewayOptions {
   readonly config: GatewayConfig
@@ -47,6 +50,7 @@ export type Gateway = Awaited<ReturnType<typeof startGateway>>
 export async function startGateway({ config, openStore, log, registry, spans }: GatewayOptions) {
   await using starting = new AsyncDisposableStack()
   const metrics = createMetrics(registry)
+  const failures = createFailures(log, metrics)
   let services: ReturnType<typeof createServices> | undefined
   let isStopping = false
 
@@ -56,13 +60,13 @@ export async function startGateway({ config, openStore, log, registry, spans }: 
       log,
       timeoutMs: config.STORE_TIMEOUT_MS,
       onOpen: store => {
-        services = createServices(store, config, metrics)
+        services = createServices({ store, config, metrics, failures })
       },
     }),
   )
   const notReady = (): string | undefined => (isStopping ? 'stopping' : link.fault)
 
-  const pipeline = createPipeline(requestConcerns({ metrics, log, spans, isStopping: () => isStopping }))
+  const pipeline = createPipeline(requestConcerns({ metrics, failures, spans, isStopping: () => isStopping }))
   const context = { config, metrics, now: Date.now, services: required(() => services) }
   const ingest = createIngest(context)
   const app = createApp({ ...context, log, registry, ingest, pipeline, notReady, docs: readDocs() })
@@ -88,20 +92,38 @@ export async function startGateway({ config, openStore, log, registry, spans }: 
   }
 }
 
+interface ServicesOptions {
+  readonly store: Store
+  readonly config: GatewayConfig
+  readonly metrics: GatewayMetrics
+  readonly failures: Failures
+}
+
 /** Creates what the routes work with, on an open store. */
-export function createServices(store: Store, config: GatewayConfig, metrics: GatewayMetrics) {
+export function createServices({ store, config, metrics, failures }: ServicesOptions) {
   const batcher = new Batcher({
     store: store.gateway,
     queueSamplesMax: config.QUEUE_SAMPLES_MAX,
     timeoutMs: config.STORE_TIMEOUT_MS,
     onFlush: metrics.flushed,
-    onFailure: metrics.flushFailed,
+    onFailure(reason, error) {
+      metrics.flushFailed(reason)
+      const cause = reason === 'no-memory' ? NO_MEMORY : error
+      if (cause !== undefined) failures(cause, 'samples were not stored')
+    },
   })
   metrics.watchQueue(() => batcher.samples)
+  const watcher = new ProgressWatcher({
+    store: store.gateway,
+    waitersMax: config.ANALYZE_WAITERS_MAX,
+    timeoutMs: config.STORE_TIMEOUT_MS,
+    onRejected: () => metrics.limitReached('waiters'),
+  })
+  metrics.watchLimit('waiters', () => watcher.waiting)
   return {
     store,
     batcher,
-    watcher: new ProgressWatcher({ store: store.gateway, waitersMax: config.ANALYZE_WAITERS_MAX }),
+    watcher,
     drainRate: createDrainRate({ store: store.gateway, now: () => performance.now(), random: Math.random }),
   } satisfies Services
 }

@@ -1,4 +1,5 @@
 import { createCounters } from '@tidemark/shared/runtime/metric-tables'
+import type { StoreErrorKind } from '@tidemark/shared/store/ports/errors'
 import { type Counter, collectDefaultMetrics, Gauge, Histogram, type Registry } from 'prom-client'
 
 /** Label values come from closed sets: clients must not be able to create time series. */
@@ -7,12 +8,38 @@ const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIO
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 
 /** The rule that a sample broke, or the limit or failure that kept it from the store. */
-const REJECTION_REASONS = ['shape', 'key', 'value', 'timestamp', 'full', 'memory', 'queue', 'store', 'keys'] as const
+const REJECTION_REASONS = [
+  'shape',
+  'key',
+  'value',
+  'timestamp',
+  'full',
+  'memory',
+  'queue',
+  'store',
+  'keys',
+  'internal',
+] as const
 export type RejectionReason = (typeof REJECTION_REASONS)[number]
 
 /** Why an entry was not stored, or is not known to be stored. */
-const FLUSH_FAILURES = ['refused', 'unknown', 'fatal', 'backlog-full', 'limit-reached', 'no-memory', 'timeout'] as const
+const FLUSH_FAILURES = [
+  'refused',
+  'unknown',
+  'fatal',
+  'backlog-full',
+  'limit-reached',
+  'no-memory',
+  'timeout',
+  'internal',
+] as const
 export type FlushFailure = (typeof FLUSH_FAILURES)[number]
+
+const STORE_FAILURES = ['refused', 'unknown', 'fatal'] as const satisfies readonly StoreErrorKind[]
+
+/** Bounds on what requests may occupy, beyond which they get 503. */
+const LIMITS = ['waiters', 'analysis_pages', 'alert_pages', 'rule_changes'] as const
+export type Limit = (typeof LIMITS)[number]
 
 const COUNTERS = {
   requests: ['gateway_http_requests_total', 'HTTP responses sent.', { route: [], method: [], status: [] }],
@@ -49,6 +76,17 @@ const COUNTERS = {
     'gateway_flushes_failed_total',
     'Entries that were not stored, or whose outcome is unknown.',
     { reason: FLUSH_FAILURES },
+  ],
+  storeFailures: [
+    'gateway_store_failures_total',
+    'Store operations that failed: nothing was done (refused), it may be done (unknown), or a retry cannot help (fatal).',
+    { reason: STORE_FAILURES },
+  ],
+  bugs: ['gateway_internal_errors_total', 'Errors of the gateway itself, after which it responds 500.'],
+  limitReached: [
+    'gateway_limit_reached_total',
+    'Requests rejected because as many waited as may wait (ANALYZE_WAITERS_MAX for waiters).',
+    { limit: LIMITS },
   ],
 } as const
 
@@ -94,6 +132,10 @@ export function createMetrics(registry: Registry) {
       flushSamples.observe(samples)
       flushSeconds.observe(seconds)
     },
+    storeFailed: (reason: StoreErrorKind) => counters.storeFailures.inc({ reason }),
+    bugFound: () => counters.bugs.inc(),
+    limitReached: (limit: Limit) => counters.limitReached.inc({ limit }),
+    watchLimit: limitUse(registers),
     flushFailed: (reason: FlushFailure) => counters.flushesFailed.inc({ reason }),
     /** Exports the number of samples that wait in the queue, which `samples` returns. */
     watchQueue(samples: () => number) {
@@ -106,6 +148,23 @@ export function createMetrics(registry: Registry) {
         },
       })
     },
+  }
+}
+
+/** Returns a function that exports how much of a limit is in use, which `used` returns. */
+function limitUse(registers: Registry[]) {
+  const watched = new Map<Limit, () => number>()
+  new Gauge({
+    name: 'gateway_limit_used',
+    help: 'Requests that wait for a verdict (waiters), or for others of their kind.',
+    labelNames: ['limit'],
+    registers,
+    collect() {
+      for (const [limit, used] of watched) this.set({ limit }, used())
+    },
+  })
+  return (limit: Limit, used: () => number): void => {
+    watched.set(limit, used)
   }
 }
 

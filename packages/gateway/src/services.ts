@@ -47,10 +47,15 @@ export type SubBatchOutcome =
   | AppendOutcome
   /** Never sent: the queue is full, the store does not respond, or the gateway is stopping. */
   | { readonly kind: 'rejected' }
+  /** A bug. The samples may or may not be stored. */
+  | { readonly kind: 'crashed'; readonly error: unknown }
 
 export interface CheckpointWaiter {
-  /** Resolves when the checkpoint has reached the entry, or after `waitMs`. Does not reject. */
-  wait(receipt: Receipt, waitMs: number): Promise<WaitOutcome>
+  /**
+   * Resolves when the checkpoint has reached the entry, after `waitMs`, or at once when the client
+   * is `gone`. It looks at least once, unless the client is gone before. Does not reject.
+   */
+  wait(receipt: Receipt, waitMs: number, gone?: AbortSignal): Promise<WaitOutcome>
 }
 
 export type WaitOutcome =
@@ -58,6 +63,9 @@ export type WaitOutcome =
   | { readonly kind: 'timed-out'; readonly backlog: number }
   /** The limit of waiting requests is reached. */
   | { readonly kind: 'rejected' }
+  /** The client is gone, or the gateway stops. */
+  | { readonly kind: 'ended' }
+  /** The store did not report the progress. */
   | { readonly kind: 'failed'; readonly error: unknown }
 
 /** Returns a getter that throws a RequestFault while there are no services. */

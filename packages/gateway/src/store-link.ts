@@ -1,14 +1,12 @@
 import { pause } from '@tidemark/shared/runtime/lifecycle'
-import { StoreError } from '@tidemark/shared/store/ports/errors'
 import type { Store } from '@tidemark/shared/store/ports/store'
 import type { Logger } from 'pino'
+import { withTimeout } from './store-timeout.ts'
 
 const PING_EVERY_MS = 1000
 
 /** One failed ping is no outage: a pod that becomes not ready adds to the load of the others. */
 const FAILED_PINGS_MAX = 2
-
-const NO_RESPONSE = new StoreError('no response before the timeout', { kind: 'unknown' })
 
 interface StoreLinkOptions {
   /** Retries until the store is open; resolves to undefined when `signal` ends that. */
@@ -82,16 +80,9 @@ export function linkStore({ openStore, log, timeoutMs, onOpen }: StoreLinkOption
 }
 
 /** Returns the error of a failed ping, or undefined. */
-async function pingFault(store: Store, timeoutMs: number): Promise<unknown> {
-  const deadline = new AbortController()
-  try {
-    return await Promise.race([
-      store.gateway.ping().then(() => undefined),
-      pause(timeoutMs, deadline.signal).then(() => NO_RESPONSE),
-    ])
-  } catch (error) {
-    return error
-  } finally {
-    deadline.abort()
-  }
+function pingFault(store: Store, timeoutMs: number): Promise<unknown> {
+  return withTimeout(store.gateway.ping(), timeoutMs).then(
+    () => undefined,
+    (error: unknown) => error,
+  )
 }

@@ -4,7 +4,8 @@ import { StoreError } from '@tidemark/shared/store/ports/errors'
 import { packSamples } from '@tidemark/testkit/samples'
 import { describe, expect, test } from 'vitest'
 import { deadPageSchema } from '../src/dead-letters/routes.ts'
-import { addDeadLetters, createTestApp } from './support/fixture.ts'
+import { addDeadLetters, createTestApp, type TestAppOptions } from './support/fixture.ts'
+import { problemOf } from './support/problem.ts'
 
 const PARTITIONS = 4
 
@@ -109,6 +110,71 @@ describe('POST /dead/{id}/put-back', () => {
     expect(response.status).toBe(503)
     expect(Number(response.headers.get('Retry-After'))).toBeGreaterThanOrEqual(1)
     expect((await page(app)).dead).toHaveLength(1)
+  })
+})
+
+describe('a redrive goes the way of other samples', () => {
+  const samples = packSamples([
+    { key: keyIn(0), value: 1, timestamp: 2 },
+    { key: keyIn(0), value: 2, timestamp: 3 },
+  ])
+
+  async function redrive(options: TestAppOptions = {}) {
+    const store = createMemoryStore({ partitions: PARTITIONS })
+    const test = createTestApp({ store, ...options })
+    const [id] = await addDeadLetters(store, [samples])
+    return { ...test, store, response: await test.app.request(`/dead/${id}/put-back`, { method: 'POST' }) }
+  }
+
+  test('with its metrics', async () => {
+    const { response, registry } = await redrive()
+    expect(response.status).toBe(202)
+    const metrics = await registry.metrics()
+    expect(metrics).toContain('gateway_samples_accepted_total 2\n')
+    expect(metrics).toContain('gateway_flush_samples_sum 2\n')
+  })
+
+  test.each([
+    [{ kind: 'no-memory' }, 'overloaded', "the store's memory is at its limit", 'memory'],
+    [{ kind: 'backlog-full', backlog: 9 }, 'overloaded', 'backlog of its partition is full', 'full'],
+    [{ kind: 'limit-reached', roomInMs: 5000 }, 'overloaded', 'limit of kept Idempotency-Keys', 'keys'],
+    [
+      { kind: 'failed', error: new StoreError('away', { kind: 'refused' }) },
+      'store-unavailable',
+      'The store does not respond',
+      'store',
+    ],
+    [
+      { kind: 'failed', error: new StoreError('NOPERM', { kind: 'fatal' }) },
+      'store-unavailable',
+      'its log has the cause',
+      'store',
+    ],
+  ] as const)('and says what keeps it from the store: %j', async (outcome, type, detail, reason) => {
+    const { response, registry, app } = await redrive({ override: { append: async () => [outcome] } })
+    expect([response.status, Number(response.headers.get('Retry-After')) > 0]).toEqual([503, true])
+    const problem = await problemOf(response)
+    expect(problem).toMatchObject({ type: `urn:tidemark:problem:${type}`, detail: expect.stringContaining(detail) })
+    expect(await registry.metrics()).toContain(`gateway_samples_rejected_total{reason="${reason}"} 2\n`)
+    expect((await page(app)).dead).toHaveLength(1)
+  })
+
+  test('within the bound of the queue', async () => {
+    const store = createMemoryStore({ partitions: PARTITIONS })
+    const { promise: released, resolve: release } = Promise.withResolvers<void>()
+    const test = createTestApp({
+      store,
+      settings: { QUEUE_SAMPLES_MAX: '1' },
+      override: { append: batches => released.then(() => store.gateway.append(batches)) },
+    })
+    const [id] = await addDeadLetters(store, [samples])
+    const waiting = test.post('{"key":"a","value":1}')
+    await expect.poll(() => test.services.batcher.samples).toBe(1)
+    const response = await test.app.request(`/dead/${id}/put-back`, { method: 'POST' })
+    expect(response.status).toBe(503)
+    expect(await problemOf(response)).toMatchObject({ detail: expect.stringContaining('too many samples wait') })
+    release()
+    expect((await waiting).status).toBe(202)
   })
 })
 

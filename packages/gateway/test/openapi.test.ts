@@ -51,7 +51,7 @@ const CALLS: Readonly<Record<string, readonly Call[]>> = {
     { status: 200, query: ({ receipt }) => ({ after: receipt }) },
     { status: 400, query: { limit: '0' } },
     UNKNOWN_KEY,
-    { status: 503, query: { after: '0:9999999999999-0', wait: '1' } },
+    { status: 503, query: ({ pending }) => ({ after: pending, wait: '1' }) },
   ],
   history: [{ status: 200, query: ({ key }) => ({ key }) }, { status: 400 }, UNKNOWN_KEY],
   rules: [{ status: 200 }, { status: 400, query: { id: 'a' } }],

@@ -51,8 +51,8 @@ const route = createRoute({
   responses: { 200: json('A page.', alertsPageSchema), ...PAGE_PROBLEMS },
 })
 
-export function serveAlertsPage(router: Router, { services }: RulesOptions): void {
-  const limited = createLimiter(PAGE_LIMITS)
+export function serveAlertsPage(router: Router, { metrics, services }: RulesOptions): void {
+  const limited = createLimiter({ ...PAGE_LIMITS, limit: 'alert_pages', metrics })
   serve(router, route, async c => {
     const query = c.req.valid('query')
     const { store } = services()

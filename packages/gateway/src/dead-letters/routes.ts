@@ -1,5 +1,5 @@
 import { createRoute, z } from '@hono/zod-openapi'
-import { type FlatSamples, packFlat, SAMPLE_STRIDE, unpackSamples } from '@tidemark/shared/sample/entry'
+import { type FlatSamples, packItems, SAMPLE_STRIDE, unpackSamples } from '@tidemark/shared/sample/entry'
 import { partitionOf } from '@tidemark/shared/sample/partition'
 import { entryTimeMs, formatReceipt, type Receipt } from '@tidemark/shared/sample/receipt'
 import { keyFault } from '@tidemark/shared/sample/sample'
@@ -10,6 +10,7 @@ import { COMMON_PROBLEMS, cursorMember, json, outage, PROBLEMS, problem, timeMem
 import { RequestFault } from '../http/problem.ts'
 import { idParameter, optionalInteger } from '../http/query.ts'
 import { createRouter, type Router, serve } from '../http/router.ts'
+import { explain } from '../ingest/respond.ts'
 import type { RoutesOptions } from '../services.ts'
 import { serveDeadNotifications } from './notifications.ts'
 import { newestFirst, receiptOfId, receiptParameter } from './receipts.ts'
@@ -70,7 +71,7 @@ const redriveRoute = createRoute({
     ...DEAD_UNKNOWN,
     409: problem('It is unreadable, so it can only be discarded.', 'dead-unreadable'),
     503: outage(
-      'The store is unavailable, or the backlog of the partition is full.',
+      'The store is unavailable or its memory full, the backlog of the partition is full, or too many samples wait.',
       'store-unavailable',
       'overloaded',
     ),
@@ -137,28 +138,30 @@ async function readPage(store: Store, { cursor, limit }: { cursor?: Receipt | un
   return { dead, cursor: last?.id ?? null }
 }
 
-/** Stores the samples of a dead letter again; throws a RequestFault if that is impossible. */
-async function redrive({ config, services }: RoutesOptions, deadId: string) {
-  const { store, drainRate } = services()
+/**
+ * Stores the samples of a dead letter again, like those of a request. Throws a RequestFault if that
+ * is impossible.
+ */
+async function redrive({ config, metrics, services }: RoutesOptions, deadId: string) {
+  const { store, batcher, drainRate } = services()
   const { partition, id } = receiptOfId(store, deadId)
   const [entry] = await store.gateway.deadLetters(partition, { upTo: id, count: 1 })
   if (entry?.id !== id) throw new RequestFault({ kind: 'dead-unknown' })
-  const samples = readableSamples(entry, { partition, partitions: store.partitions, config })
-  const accepted = samples.length / SAMPLE_STRIDE
+  const flat = readableSamples(entry, { partition, partitions: store.partitions, config })
+  const accepted = flat.length / SAMPLE_STRIDE
   const once = { request: `dead ${formatReceipt({ partition, id })}`, ttlMs: REDRIVE_MARK_TTL_MS }
-  const [outcome] = await store.gateway.append([{ partition, samples: packFlat(samples), count: accepted, once }])
-  switch (outcome?.kind) {
-    case 'stored':
-    case 'known':
-      await store.gateway.discardDeadLetter(partition, id)
-      return { accepted, receipt: { partition, id: outcome.id } }
-    case 'backlog-full': {
-      const retryAfterS = drainRate.retryAfterS(partition, outcome.backlog)
-      throw new RequestFault({ kind: 'overloaded', reason: 'the backlog of its partition is full', retryAfterS })
-    }
-    default:
-      throw new RequestFault({ kind: 'store-unavailable' })
+  const [outcome] = await batcher.submit([{ partition, samples: packItems(flat), count: accepted, once }])
+  if (outcome?.kind === 'stored' || outcome?.kind === 'known') {
+    if (outcome.kind === 'stored') metrics.accepted(accepted)
+    else metrics.repeated(accepted)
+    await store.gateway.discardDeadLetter(partition, id)
+    return { accepted, receipt: { partition, id: outcome.id } }
   }
+  if (outcome === undefined || outcome.kind === 'crashed') throw new RequestFault({ kind: 'internal' })
+  const [reason, problem, retryAfterS] = explain(outcome, partition, drainRate)
+  metrics.rejected(reason, accepted)
+  if (outcome.kind === 'failed') throw new RequestFault({ kind: 'store-unavailable', cause: outcome.error })
+  throw new RequestFault({ kind: 'overloaded', reason: problem, retryAfterS })
 }
 
 /** Returns a dead letter's samples. Throws a RequestFault that says why one is not acceptable. */

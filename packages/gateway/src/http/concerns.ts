@@ -1,27 +1,29 @@
 import type { Spans } from '@tidemark/shared/runtime/tracing/spans'
 import { parseTraceparent, traceFields } from '@tidemark/shared/sample/trace-context'
-import { StoreError } from '@tidemark/shared/store/ports/errors'
-import type { Logger } from 'pino'
+import type { StoreError } from '@tidemark/shared/store/ports/errors'
+import type { Failures } from '../failures.ts'
 import type { GatewayMetrics } from '../metrics.ts'
 import type { Concern } from './pipeline.ts'
 import { RequestFault } from './problem.ts'
+import { checkQuery } from './query.ts'
 
 /** Routes that get a span: those that work with samples, and none that operations poll. */
 const TRACED_ROUTES = new Set(['/ingest', '/analyze', '/history', '/dead/:id/put-back'])
 
 interface ConcernsOptions {
   readonly metrics: GatewayMetrics
-  readonly log: Logger
+  readonly failures: Failures
   /** Undefined where no spans are collected. */
   readonly spans?: Spans | undefined
   readonly isStopping: () => boolean
 }
 
 /** Returns the concerns of every request. Authentication and rate limits belong here. */
-export function requestConcerns({ metrics, log, spans, isStopping }: ConcernsOptions): readonly Concern[] {
+export function requestConcerns({ metrics, failures, spans, isStopping }: ConcernsOptions): readonly Concern[] {
   return [
     tracing(spans),
-    errorMapping(log),
+    errorMapping(failures),
+    { name: 'unambiguous query', begin: ({ query }) => checkQuery(query) },
     { name: 'no content sniffing', end: (_exchange, headers) => headers.push('X-Content-Type-Options', 'nosniff') },
     {
       // Keeps a client from sending its next request on a connection that is about to be closed.
@@ -61,15 +63,14 @@ function tracing(spans: Spans | undefined): Concern {
   }
 }
 
-/** Maps a thrown value to a fault. Unexpected errors are logged and become 500. */
-function errorMapping(log: Logger): Concern {
+/** Maps a thrown value to a fault. Unexpected errors are bugs, logged as such, and become 500. */
+function errorMapping(failures: Failures): Concern {
   return {
     name: 'error mapping',
     fail({ route, trace }, error) {
       if (error instanceof RequestFault) return error.fault
-      if (error instanceof StoreError) return { kind: 'store-unavailable' }
-      log.error({ err: error, route, ...traceFields(trace === undefined ? [] : [trace]) }, 'request failed')
-      return { kind: 'internal' }
+      const whose = failures(error, 'request failed', { route, ...traceFields(trace === undefined ? [] : [trace]) })
+      return whose === 'store' ? { kind: 'store-unavailable', cause: error as StoreError } : { kind: 'internal' }
     },
   }
 }

@@ -12,7 +12,7 @@ const OPEN_RESPONSES_MAX = 32
  * complete: closing with unread input resets TCP, and the client may lose the response. It ends
  * after `quietMs` without input, and at `ms`, `bytes` or `requests` at the latest.
  */
-const LINGER = { quietMs: 500, ms: 5000, bytes: 16 * 1024 * 1024, requests: 1000, checkedEveryMs: 100 } as const
+const LINGER = { quietMs: 500, ms: 5000, bytes: 8 * 1024 * 1024, requests: 1000, checkedEveryMs: 100 } as const
 
 /** Unread bytes are counted at this interval, and at once after this share of the limit. */
 const UNREAD_CHECK = { everyMs: 250, share: 0.25 } as const
@@ -217,17 +217,21 @@ function discardRest(incoming: IncomingMessage): void {
   if (incoming.complete) return
   const { socket } = incoming
   const chunkSizes = new ChunkSizeLimit()
+  const check = linger(socket, () => incoming.complete)
   incoming.on('data', (chunk: Buffer) => {
+    check()
     if (!chunkSizes.allows(chunk)) socket.destroy()
   })
   incoming.resume()
   // The reader of the body may have paused it.
   socket.resume()
-  linger(socket, () => incoming.complete)
 }
 
-/** Closes a connection when its input ends or reaches a limit of LINGER, unless it `livesOn`. */
-function linger(socket: Duplex & { readonly bytesRead?: number }, livesOn = () => false): void {
+/**
+ * Closes a connection when its input ends or reaches a limit of LINGER, unless it `livesOn`.
+ * Returns a function that checks the limits at once.
+ */
+function linger(socket: Duplex & { readonly bytesRead?: number }, livesOn = () => false): () => void {
   const beginMs = performance.now()
   const beginBytes = socket.bytesRead ?? 0
   let quietSinceMs = beginMs
@@ -248,4 +252,5 @@ function linger(socket: Duplex & { readonly bytesRead?: number }, livesOn = () =
     socket.off('close', stop)
   }
   socket.on('close', stop)
+  return check
 }

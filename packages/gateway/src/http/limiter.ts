@@ -1,16 +1,28 @@
+import type { GatewayMetrics, Limit } from '../metrics.ts'
 import { RequestFault } from './problem.ts'
 
 /** A page takes 10 ms of the event loop or more: samples and single keys must not wait for it. */
 export const PAGE_LIMITS = { concurrent: 2, waitingMax: 200 } as const
 
+interface LimiterOptions {
+  readonly concurrent: number
+  readonly waitingMax: number
+  readonly limit: Limit
+  readonly metrics: Pick<GatewayMetrics, 'limitReached' | 'watchLimit'>
+}
+
 /** Returns a function that runs `concurrent` pieces of work at a time, in order of arrival. */
-export function createLimiter({ concurrent, waitingMax }: Record<'concurrent' | 'waitingMax', number>) {
+export function createLimiter({ concurrent, waitingMax, limit, metrics }: LimiterOptions) {
   let running = 0
   const waiting: (() => void)[] = []
+  metrics.watchLimit(limit, () => waiting.length)
   return async <T>(work: () => Promise<T>): Promise<T> => {
     if (running < concurrent) running++
     else if (waiting.length < waitingMax) await new Promise<void>(resolve => waiting.push(resolve))
-    else throw new RequestFault({ kind: 'overloaded', reason: 'too many requests of this kind are waiting' })
+    else {
+      metrics.limitReached(limit)
+      throw new RequestFault({ kind: 'overloaded', reason: 'too many requests of this kind are waiting' })
+    }
     try {
       return await work()
     } finally {

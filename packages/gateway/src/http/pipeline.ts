@@ -9,6 +9,8 @@ interface RequestTarget {
   readonly route: string
   readonly method: string
   readonly path: string
+  /** As it was written, without the question mark; '' for none. */
+  readonly query: string
 }
 
 /** One request as its concerns see it, and what they note about it. */
@@ -27,10 +29,22 @@ export interface Exchange extends BodySource, RequestTarget {
 export function createExchange(
   headers: BodySource['headers'],
   body: BodySource['body'],
-  { route, method, path }: RequestTarget,
+  { route, method, path, query }: RequestTarget,
 ): Exchange {
   const beginMs = performance.now()
-  return { headers, body, route, method, path, beginMs, trace: undefined, span: undefined, status: 0, seconds: 0 }
+  return {
+    headers,
+    body,
+    route,
+    method,
+    path,
+    query,
+    beginMs,
+    trace: undefined,
+    span: undefined,
+    status: 0,
+    seconds: 0,
+  }
 }
 
 /** Headers of a response as node:http takes them: names and values alternate. */
@@ -83,8 +97,9 @@ export function exchangeOf(c: Context): Exchange {
 export function installPipeline(app: Hono, pipeline: Pipeline, routeOf: (c: Context) => string): void {
   app.use(async (c: Context, next) => {
     const { headers, body } = bodySourceOf(c)
-    const { method, path } = c.req
-    const exchange = createExchange(headers, body, { route: routeOf(c), method, path })
+    const { method, path, url } = c.req
+    const query = url.includes('?') ? url.slice(url.indexOf('?') + 1) : ''
+    const exchange = createExchange(headers, body, { route: routeOf(c), method, path, query })
     c.set(EXCHANGE, exchange)
     try {
       pipeline.begin(exchange)

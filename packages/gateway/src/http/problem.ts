@@ -1,4 +1,5 @@
 import type { FieldFault } from '@tidemark/shared/parsing/issues'
+import type { StoreError } from '@tidemark/shared/store/ports/errors'
 import type { Context } from 'hono'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import { outageRetryAfterS, retryAfterHeader, SOON_S } from './retry-after.ts'
@@ -114,7 +115,8 @@ type VariableFault =
       readonly members: Members
       readonly retryAfterS: number
     }
-  | { readonly kind: 'store-unavailable' }
+  /** Without a cause: the store is not open yet. */
+  | { readonly kind: 'store-unavailable'; readonly cause?: StoreError }
   /** A limit is reached; `retryAfterS` is left out where it passes within a second. */
   | { readonly kind: 'overloaded'; readonly reason: string; readonly retryAfterS?: number }
 
@@ -206,8 +208,10 @@ const VARIABLE: {
     const detail = `${stored} samples were stored. Retry the remaining valid ones; \`rejected\` lists the reasons.`
     return outage(retryAfterS, 'Samples not stored', detail, members)
   },
-  'store-unavailable': () =>
-    outage(outageRetryAfterS(), 'Store unavailable', 'The store does not respond. Retry the request.'),
+  'store-unavailable': ({ cause }) => {
+    const why = cause?.kind === 'fatal' ? 'rejects what the gateway sends; its log has the cause' : 'does not respond'
+    return outage(outageRetryAfterS(), 'Store unavailable', `The store ${why}. Retry the request.`)
+  },
   overloaded: ({ reason, retryAfterS = SOON_S }) => outage(retryAfterS, 'Overloaded', sentence(reason)),
 }
 

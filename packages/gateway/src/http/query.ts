@@ -10,12 +10,11 @@ const NAME_LENGTH_MAX = 64
  * Throws a RequestFault for a parameter that is given twice, of which either may be meant, and for
  * one with an invalid escape, which would be read as another text.
  */
-export function checkQuery(url: string): void {
-  const begin = url.indexOf('?')
-  if (begin < 0) return
+export function checkQuery(query: string): void {
+  if (query === '') return
   const names = new Set<string>()
   const errors = new Map<string, string>()
-  for (const pair of url.slice(begin + 1).split('&')) {
+  for (const pair of query.split('&')) {
     if (pair === '') continue
     const equals = pair.indexOf('=')
     const name = unescaped(equals < 0 ? pair : pair.slice(0, equals))

@@ -17,11 +17,6 @@ const PROBLEMS = {
     'The only supported expectation is 100-continue. Send the request without Expect.',
   ],
   'tunnel-refused': [405, 'Method not allowed', 'CONNECT is not supported.'],
-  'transfer-coding-unknown': [
-    501,
-    'Unknown transfer coding',
-    'The only supported Transfer-Encoding is chunked. Declare a compressed body with Content-Encoding.',
-  ],
 } as const
 
 type RefusalKind = keyof typeof PROBLEMS

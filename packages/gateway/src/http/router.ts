@@ -5,7 +5,7 @@ import type { BlankEnv } from 'hono/types'
 import { getPath } from 'hono/utils/url'
 import { problem } from './documentation.ts'
 import { RequestFault, respondWith } from './problem.ts'
-import { checkQuery, parameterErrors } from './query.ts'
+import { parameterErrors } from './query.ts'
 
 /** The path of middleware that runs for every request: no route. */
 const ANY_PATH = '/*'
@@ -32,14 +32,6 @@ export function createRouter(tag: string): Router {
 /** Clients that join a base URL and a path send `//ingest` and `/ingest/`. No route has either. */
 function withoutEmptySegments(path: string): string {
   return path.includes('//') || path.endsWith('/') ? `/${path.split('/').filter(Boolean).join('/')}` : path
-}
-
-/** Makes all routes that are registered later reject ambiguous queries. */
-export function checkQueries(app: Hono): void {
-  app.use((c, next) => {
-    checkQuery(c.req.url)
-    return next()
-  })
 }
 
 /**

@@ -20,8 +20,9 @@ const TIMEOUT_CHECK_MS = 1000
 /** RFC 3986's host and port. An IPv6 address may have any spelling, and a zone. */
 const HOST = /^(?:\[[\w:.%~-]+\]|(?:[\w.~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(?::\d{0,5})?$/
 
-/** The host of each URL that the app sees. No route depends on it. */
-const APP_HOST = 'localhost'
+/** What the app sees instead of a host in an unusual form. No route depends on it. */
+const APP_ORIGIN = 'http://localhost'
+const PLAIN_HOST = /^[\w.-]+(?::\d{1,5})?$/
 
 interface ListenOptions {
   readonly app: Hono
@@ -37,7 +38,8 @@ export async function listen({ app, fastPath, config, metrics }: ListenOptions) 
   const connections = createConnections({
     serve(incoming, outgoing) {
       if (fastPath(incoming, outgoing)) return
-      incoming.headers.host = APP_HOST
+      const { url, headers } = incoming
+      if (url?.startsWith('/') === true && !PLAIN_HOST.test(headers.host ?? '')) incoming.url = APP_ORIGIN + url
       // The listener never rejects: it responds with 500 itself.
       void listener(incoming, outgoing)
     },
@@ -127,7 +129,10 @@ function refusalOfHeaders({
   if (hosts === 0 && httpVersion === '1.1') return malformed('it has no Host header')
   if (!HOST.test(headers.host ?? '')) return malformed('its Host header is not a host and a port')
   const coding = headers['transfer-encoding']
-  if (coding !== undefined && coding.toLowerCase() !== 'chunked') return { kind: 'transfer-coding-unknown' }
+  if (coding !== undefined && coding.toLowerCase() !== 'chunked') {
+    return malformed('its Transfer-Encoding is not just chunked; Content-Encoding declares a compressed body')
+  }
+  return undefined
 }
 
 /** Responds to a request that never reaches the app: its Host and target form no URL. */

@@ -176,10 +176,11 @@ describe('failures', () => {
     expect(failures).toEqual(['backlog-full', 'refused'])
   })
 
-  test('an append that rejects against its contract leaves the outcome unknown', async () => {
-    const { batcher, failures } = createBatcher({ append: () => Promise.reject(new Error('bug')) })
-    expect(await batcher.submit([subBatch(1, 1)])).toMatchObject([{ kind: 'failed', error: { kind: 'unknown' } }])
-    expect(failures).toEqual(['unknown'])
+  test('an append that rejects is a bug, not an outage, and the batcher goes on', async () => {
+    const error = new TypeError('bug')
+    const { batcher, failures } = createBatcher({ append: () => Promise.reject(error) })
+    expect(await batcher.submit([subBatch(1, 1)])).toEqual([{ kind: 'crashed', error }])
+    expect(failures).toEqual(['internal'])
     expect(batcher.samples).toBe(0)
   })
 

@@ -1,9 +1,10 @@
 import { addTrace, packSubBatches, packTraces } from '@tidemark/shared/sample/entry'
 import type { TraceContext } from '@tidemark/shared/sample/trace-context'
 import { StoreError } from '@tidemark/shared/store/ports/errors'
-import type { AppendOutcome, GatewayStore, RequestMark } from '@tidemark/shared/store/ports/gateway'
+import type { GatewayStore, RequestMark } from '@tidemark/shared/store/ports/gateway'
 import type { FlushFailure } from '../metrics.ts'
 import type { SampleQueue, SubBatch, SubBatchOutcome } from '../services.ts'
+import { NO_RESPONSE } from '../store-timeout.ts'
 
 /** A sub-batch joins an entry only within this limit; one alone, never split, may be larger. */
 const ENTRY_SAMPLES_MAX = 1000
@@ -18,7 +19,7 @@ interface BatcherOptions {
   /** Called after each flush with its samples and its latency. */
   readonly onFlush?: (samples: number, seconds: number) => void
   /** Called for each entry that was not stored, or whose outcome is unknown. */
-  readonly onFailure?: (reason: FlushFailure, error: StoreError | undefined) => void
+  readonly onFailure?: (reason: FlushFailure, error: unknown) => void
 }
 
 interface PendingRequest {
@@ -197,7 +198,7 @@ export class Batcher implements SampleQueue {
     this.#reportDrained()
   }
 
-  async #append(entries: readonly Entry[]): Promise<readonly AppendOutcome[]> {
+  async #append(entries: readonly Entry[]): Promise<readonly SubBatchOutcome[]> {
     try {
       return await this.#options.store.append(
         entries.map(({ partition, texts, count, once, traces }) => ({
@@ -209,16 +210,17 @@ export class Batcher implements SampleQueue {
         })),
       )
     } catch (error) {
-      // By its contract append() never rejects. If it does, clients must get an unknown outcome.
-      const cause = new StoreError('append rejected', { kind: 'unknown', cause: error })
-      return entries.map(() => ({ kind: 'failed', error: cause }))
+      // append() rejects only on a bug. Nothing is known of the samples then.
+      const outcome: SubBatchOutcome =
+        error instanceof StoreError ? { kind: 'failed', error } : { kind: 'crashed', error }
+      return entries.map(() => outcome)
     }
   }
 
   /** Ends the waits for and behind an overdue flush. Samples still in memory keep counting. */
   #timeOut(entries: readonly Entry[], queues: readonly PartitionQueue[]): void {
     for (const entry of entries) {
-      this.#options.onFailure?.('timeout', undefined)
+      this.#options.onFailure?.('timeout', UNKNOWN_OUTCOME.error)
       this.#settleOwners(entry, UNKNOWN_OUTCOME)
     }
     for (const queue of queues) {
@@ -238,10 +240,23 @@ export class Batcher implements SampleQueue {
     this.#waiting.delete(queue)
   }
 
-  #settleEntry(entry: Entry, outcome: AppendOutcome): void {
+  #settleEntry(entry: Entry, outcome: SubBatchOutcome): void {
     if (entry.isSettled) return
-    if (outcome.kind === 'failed') this.#options.onFailure?.(outcome.error.kind, outcome.error)
-    else if (outcome.kind !== 'stored' && outcome.kind !== 'known') this.#options.onFailure?.(outcome.kind, undefined)
+    const { onFailure } = this.#options
+    switch (outcome.kind) {
+      case 'stored':
+      case 'known':
+      case 'rejected':
+        break
+      case 'failed':
+        onFailure?.(outcome.error.kind, outcome.error)
+        break
+      case 'crashed':
+        onFailure?.('internal', outcome.error)
+        break
+      default:
+        onFailure?.(outcome.kind, undefined)
+    }
     this.#settleOwners(entry, outcome)
   }
 
@@ -257,10 +272,7 @@ export class Batcher implements SampleQueue {
 
 const REJECTED: SubBatchOutcome = { kind: 'rejected' }
 
-const UNKNOWN_OUTCOME: AppendOutcome = {
-  kind: 'failed',
-  error: new StoreError('the store did not respond before the timeout', { kind: 'unknown' }),
-}
+const UNKNOWN_OUTCOME = { kind: 'failed', error: NO_RESPONSE } as const satisfies SubBatchOutcome
 
 /** Whether a sub-batch may join a waiting entry. */
 function hasRoom(entry: Entry, count: number, once: RequestMark | undefined): boolean {

@@ -4,7 +4,7 @@ import type { PlainResponse } from '../http/problem.ts'
 import type { Ingest } from './ingest.ts'
 
 /** Where the requests of the fast path go. */
-const TARGET = { route: '/ingest', method: 'POST', path: '/ingest' } as const
+const TARGET = { route: '/ingest', method: 'POST', path: '/ingest', query: '' } as const
 
 /**
  * Serves `POST /ingest` on node:http directly. The returned function is false for requests in

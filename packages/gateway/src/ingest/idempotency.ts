@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { partitionOf } from '@tidemark/shared/sample/partition'
+import { StoreError } from '@tidemark/shared/store/ports/errors'
 import type { RequestMark } from '@tidemark/shared/store/ports/gateway'
 import type { Body, RequestHeaders } from '../http/body.ts'
 import { RequestFault } from '../http/problem.ts'
@@ -93,7 +94,7 @@ export function createClaims({ ttlMs, samplesMax, onRejected }: ClaimsOptions) {
           return reject('keys', 'the limit of kept Idempotency-Keys is reached', keysRetryAfterS(outcome.roomInMs))
       }
     } catch (error) {
-      if (!(error instanceof RequestFault)) onRejected('store', samples)
+      if (!(error instanceof RequestFault)) onRejected(error instanceof StoreError ? 'store' : 'internal', samples)
       throw error
     } finally {
       waiting -= samples

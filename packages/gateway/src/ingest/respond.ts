@@ -60,6 +60,7 @@ export function respond(
     rejected.sort((a, b) => a.index - b.index)
   }
   const result = { accepted, rejected, receipts }
+  if (outcomes.some(({ kind }) => kind === 'crashed')) throw new RequestFault({ kind: 'internal' })
   // A client that reads only the status must retry, even if a part was accepted.
   if (problems.size > 0) {
     throw new RequestFault({ kind: 'samples-not-stored', stored: accepted, members: result, retryAfterS })
@@ -76,8 +77,10 @@ type NotStored = Exclude<SubBatchOutcome, { kind: 'stored' | 'known' }>
 /** Why a sub-batch was not stored, for the metric and for the client, and when to retry. */
 type Explanation = readonly [RejectionReason, problem: string, retryAfterS: number]
 
-function explain(outcome: NotStored, partition: number, drainRate: DrainRate): Explanation {
+export function explain(outcome: NotStored, partition: number, drainRate: DrainRate): Explanation {
   switch (outcome.kind) {
+    case 'crashed':
+      return ['internal', 'it may or may not be stored', outageRetryAfterS()]
     case 'backlog-full': {
       const seconds = drainRate.retryAfterS(partition, outcome.backlog)
       return ['full', 'not stored, the backlog of its partition is full', seconds]

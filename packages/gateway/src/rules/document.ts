@@ -30,8 +30,8 @@ type Apply = (document: RuleDocument) => RuleDocument | undefined
  * from the one in force, and is called again if another gateway changed that in between. It returns
  * undefined if the document does not have what is to be deleted.
  */
-export function createChangeRules() {
-  const limited = createLimiter(CHANGE_LIMITS)
+export function createChangeRules({ metrics }: Pick<RulesOptions, 'metrics'>) {
+  const limited = createLimiter({ ...CHANGE_LIMITS, limit: 'rule_changes', metrics })
   return (store: RuleStore, wanted: WantedChange, apply: Apply) => limited(() => change(store, wanted, apply))
 }
 

@@ -9,7 +9,7 @@ import { serveStorm } from './storm.ts'
 /** `/rules`, `/mutes` and `/storm`: how operators configure the scoring of samples. */
 export function rulesRoutes(options: RulesOptions): Router {
   const router = createRouter('Rules')
-  const changing = { ...options, changeRules: createChangeRules() }
+  const changing = { ...options, changeRules: createChangeRules(options) }
   serveReading(router, options)
   serveRules(router, changing)
   serveMutes(router, changing)

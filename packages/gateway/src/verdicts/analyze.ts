@@ -5,11 +5,12 @@ import { toAnalysis, VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
 import { analysesIn, analysisIn, type EntryVerdicts } from '@tidemark/shared/verdict/kept-verdicts'
 import type { Context } from 'hono'
 import type { GatewayConfig } from '../config.ts'
+import { clientGone } from '../http/client-gone.ts'
 import { json, outage, PROBLEMS, problem } from '../http/documentation.ts'
 import { RequestFault } from '../http/problem.ts'
 import { keyParameter, optionalInteger } from '../http/query.ts'
 import { type Router, serve } from '../http/router.ts'
-import type { RoutesOptions, Services } from '../services.ts'
+import type { RoutesOptions, Services, WaitOutcome } from '../services.ts'
 import { createAnalysesPage, pageParameters } from './page.ts'
 import { analysisSchema, entryAnalysesSchema, pageSchema } from './schemas.ts'
 
@@ -90,12 +91,13 @@ export function serveAnalyze(router: Router, options: RoutesOptions): void {
     const { key, after, wait: waitMs, ...page } = c.req.valid('query')
     if (!requestsVerdict(c)) return c.json(await readPage(page))
     const live = services()
-    if (key !== undefined) return c.body(await analysisOf(live, { key, after, waitMs }), 200, JSON_TYPE)
+    const wait = { waitMs, gone: clientGone(c) }
+    if (key !== undefined) return c.body(await analysisOf(live, key, after, wait), 200, JSON_TYPE)
     if (after === undefined) throw invalid('key', 'is missing')
     if (after.partition >= live.store.partitions) {
       throw invalid('after', `is of partition ${after.partition}, and there are ${live.store.partitions}`)
     }
-    const verdicts = await verdictsOf(live, { after, waitMs })
+    const verdicts = await verdictsOf(live, after, wait)
     if (verdicts === null) throw new RequestFault({ kind: 'verdicts-gone' })
     return c.json({ analyses: analysesIn(verdicts, after.partition) })
   })
@@ -111,18 +113,21 @@ function requestsVerdict(c: Context): boolean {
   return true
 }
 
+interface Wait {
+  readonly waitMs: number
+  /** Aborts when the client waits no longer. */
+  readonly gone: AbortSignal | undefined
+}
+
 /** One analysis of a key, as JSON. */
-async function analysisOf(
-  live: Services,
-  { key, after, waitMs }: { key: string; after: Receipt | undefined; waitMs: number },
-): Promise<string> {
+async function analysisOf(live: Services, key: string, after: Receipt | undefined, wait: Wait): Promise<string> {
   const { store } = live
   const partition = partitionOf(key, store.partitions)
   if (after !== undefined) {
     if (after.partition !== partition) {
       throw invalid('after', `is of partition ${after.partition}, and the key is in partition ${partition}`)
     }
-    const verdicts = await verdictsOf(live, { after, waitMs })
+    const verdicts = await verdictsOf(live, after, wait)
     const analysis = verdicts === null ? undefined : analysisIn(verdicts, partition, key)
     if (analysis !== undefined) return JSON.stringify(analysis)
     if (verdicts !== null) throw new RequestFault({ kind: 'receipt-without-key' })
@@ -134,21 +139,36 @@ async function analysisOf(
 }
 
 /** The verdicts on the receipt's entry once it is analysed; null if they are no longer kept. */
-async function verdictsOf(
-  { store, watcher }: Services,
-  { after, waitMs }: { after: Receipt; waitMs: number },
-): Promise<EntryVerdicts | null> {
-  const outcome = await watcher.wait(after, waitMs)
+async function verdictsOf(live: Services, after: Receipt, wait: Wait): Promise<EntryVerdicts | null> {
+  const outcome = await waitFor(live, after, wait)
   switch (outcome.kind) {
     case 'rejected':
       throw new RequestFault({ kind: 'overloaded', reason: 'too many requests wait for a verdict', retryAfterS: 1 })
+    case 'ended':
+      throw new RequestFault({
+        kind: 'overloaded',
+        reason: 'the wait ended early: the gateway is stopping, or the client closed its side of the connection',
+      })
     case 'failed':
       throw outcome.error
     case 'timed-out':
       throw new RequestFault({ kind: 'not-analysed-yet', backlog: outcome.backlog })
     case 'reached':
-      return store.gateway.verdicts(after.partition, after.id)
+      return live.store.gateway.verdicts(after.partition, after.id)
   }
+}
+
+/** Waits for the receipt's entry. Throws a RequestFault if no entry of the partition has its id. */
+async function waitFor({ store, watcher }: Services, after: Receipt, { waitMs, gone }: Wait): Promise<WaitOutcome> {
+  const first = await watcher.wait(after, 0, gone)
+  if (first.kind !== 'timed-out') return first
+  if (await store.gateway.hasEntryFrom(after.partition, after.id)) {
+    return waitMs === 0 ? first : watcher.wait(after, waitMs, gone)
+  }
+  // It may have been analysed and trimmed since the first look.
+  const second = await watcher.wait(after, 0, gone)
+  if (second.kind !== 'timed-out') return second
+  throw invalid('after', 'is later than every entry of its partition: POST /ingest returned no such receipt')
 }
 
 function invalid(parameter: string, detail: string): RequestFault {

@@ -50,8 +50,8 @@ type PageQuery = z.output<z.ZodObject<typeof pageParameters>>
  * Returns a reader of pages of keys and their newest analyses. A corrupt analysis is left out and
  * logged, so that it does not hide the other keys.
  */
-export function createAnalysesPage({ log, services }: Pick<RoutesOptions, 'log' | 'services'>) {
-  const limited = createLimiter(PAGE_LIMITS)
+export function createAnalysesPage({ log, metrics, services }: Pick<RoutesOptions, 'log' | 'metrics' | 'services'>) {
+  const limited = createLimiter({ ...PAGE_LIMITS, limit: 'analysis_pages', metrics })
   return async (query: PageQuery) => {
     const { store } = services()
     const [page, load] = await limited(() => Promise.all([readPage(store, query), readLoad(store)]))

@@ -28,14 +28,14 @@ describe('waiting for a checkpoint', () => {
   test('ends at once if the checkpoint is already there', async () => {
     const store = createCheckpoints()
     store.checkpoints.set(3, '10-0')
-    const watcher = new ProgressWatcher({ store, waitersMax: 10 })
+    const watcher = new ProgressWatcher({ store, waitersMax: 10, timeoutMs: 1000 })
     expect(await watcher.wait({ partition: 3, id: '9-5' }, 1000)).toEqual({ kind: 'reached' })
     expect(store.calls).toEqual([[3]])
   })
 
   test('ends for all waiters when the checkpoint is there, with shared reads', async () => {
     const store = createCheckpoints()
-    const watcher = new ProgressWatcher({ store, waitersMax: 10 })
+    const watcher = new ProgressWatcher({ store, waitersMax: 10, timeoutMs: 1000 })
     const waits = [
       watcher.wait({ partition: 1, id: '9-0' }, 5000),
       watcher.wait({ partition: 1, id: '10-0' }, 5000),
@@ -54,7 +54,7 @@ describe('waiting for a checkpoint', () => {
     try {
       const store = createCheckpoints()
       store.checkpoints.set(2, '5-0')
-      const watcher = new ProgressWatcher({ store, waitersMax: 10 })
+      const watcher = new ProgressWatcher({ store, waitersMax: 10, timeoutMs: 1000 })
       const long = watcher.wait({ partition: 1, id: '9-0' }, 60_000)
       await vi.advanceTimersByTimeAsync(1000)
       expect(await watcher.wait({ partition: 2, id: '5-0' }, 60_000)).toEqual({ kind: 'reached' })
@@ -68,12 +68,12 @@ describe('waiting for a checkpoint', () => {
   })
 
   test('times out with the backlog', async () => {
-    const watcher = new ProgressWatcher({ store: createCheckpoints(), waitersMax: 10 })
+    const watcher = new ProgressWatcher({ store: createCheckpoints(), waitersMax: 10, timeoutMs: 1000 })
     expect(await watcher.wait({ partition: 1, id: '9-0' }, 15)).toEqual({ kind: 'timed-out', backlog: 7 })
   })
 
   test('is limited to a number of requests', async () => {
-    const watcher = new ProgressWatcher({ store: createCheckpoints(), waitersMax: 2 })
+    const watcher = new ProgressWatcher({ store: createCheckpoints(), waitersMax: 2, timeoutMs: 1000 })
     const receipt = { partition: 1, id: '9-0' }
     const waits = [watcher.wait(receipt, 15), watcher.wait(receipt, 15)]
     expect(await watcher.wait(receipt, 15)).toEqual({ kind: 'rejected' })
@@ -88,6 +88,7 @@ describe('waiting for a checkpoint', () => {
         progress: partitions => (store.calls.length === 0 ? fail(store, partitions) : store.progress(partitions)),
       },
       waitersMax: 10,
+      timeoutMs: 1000,
     })
     expect(await watcher.wait({ partition: 1, id: '9-0' }, 1000)).toMatchObject({ kind: 'failed' })
     store.checkpoints.set(1, '9-0')
@@ -95,11 +96,42 @@ describe('waiting for a checkpoint', () => {
   })
 
   test('ends for all waiters when the gateway stops', async () => {
-    const watcher = new ProgressWatcher({ store: createCheckpoints(), waitersMax: 10 })
+    const watcher = new ProgressWatcher({ store: createCheckpoints(), waitersMax: 10, timeoutMs: 1000 })
     const wait = watcher.wait({ partition: 1, id: '9-0' }, 60_000)
     watcher[Symbol.dispose]()
-    expect((await wait).kind).toBe('timed-out')
-    expect((await watcher.wait({ partition: 1, id: '9-0' }, 60_000)).kind).toBe('rejected')
+    expect((await wait).kind).toBe('ended')
+    expect((await watcher.wait({ partition: 1, id: '9-0' }, 60_000)).kind).toBe('ended')
+  })
+
+  test('of 0 ms looks once, also behind a look in progress', async () => {
+    const store = createCheckpoints()
+    const watcher = new ProgressWatcher({ store, waitersMax: 10, timeoutMs: 1000 })
+    const long = watcher.wait({ partition: 1, id: '9-0' }, 60_000)
+    store.checkpoints.set(2, '9-0')
+    const waits = [watcher.wait({ partition: 2, id: '9-0' }, 0), watcher.wait({ partition: 1, id: '9-0' }, 0)]
+    expect(await Promise.all(waits)).toEqual([{ kind: 'reached' }, { kind: 'timed-out', backlog: 7 }])
+    watcher[Symbol.dispose]()
+    await long
+  })
+
+  test.each([0, 20, 5000])('of %d ms fails when the store does not report the progress', async waitMs => {
+    const store = { progress: () => new Promise<Progress[]>(() => {}) }
+    const watcher = new ProgressWatcher({ store, waitersMax: 10, timeoutMs: 50 })
+    expect(await watcher.wait({ partition: 1, id: '9-0' }, waitMs)).toMatchObject({
+      kind: 'failed',
+      error: { kind: 'unknown' },
+    })
+  })
+
+  test('ends with its client, and frees its place', async () => {
+    const watcher = new ProgressWatcher({ store: createCheckpoints(), waitersMax: 1, timeoutMs: 1000 })
+    const client = new AbortController()
+    const wait = watcher.wait({ partition: 1, id: '9-0' }, 60_000, client.signal)
+    client.abort()
+    expect(watcher.waiting).toBe(0)
+    expect(await wait).toEqual({ kind: 'ended' })
+    expect((await watcher.wait({ partition: 1, id: '9-0' }, 0)).kind).toBe('timed-out')
+    expect((await watcher.wait({ partition: 1, id: '9-0' }, 0, client.signal)).kind).toBe('ended')
   })
 })
 

@@ -2,26 +2,37 @@ import { pause } from '@tidemark/shared/runtime/lifecycle'
 import { compareEntryIds, type Receipt } from '@tidemark/shared/sample/receipt'
 import type { GatewayStore } from '@tidemark/shared/store/ports/gateway'
 import type { CheckpointWaiter, WaitOutcome } from '../services.ts'
+import { withTimeout } from '../store-timeout.ts'
 
 /** A verdict usually takes a few milliseconds, so the first polls are close together. */
 const POLL_MIN_MS = 1
 const POLL_MAX_MS = 10
 const POLL_GROWTH = 1.5
 
+interface WatcherOptions {
+  readonly store: Pick<GatewayStore, 'progress'>
+  /** Requests that may wait at one time. */
+  readonly waitersMax: number
+  /** How long the store may take to report the progress. */
+  readonly timeoutMs: number
+  /** Called for each request beyond `waitersMax`. */
+  readonly onRejected?: () => void
+}
+
 interface Waiter {
   readonly receipt: Receipt
-  backlog: number
-  readonly timer: NodeJS.Timeout
-  readonly resolve: (outcome: WaitOutcome) => void
+  /** Its time is up: the next look at the progress is its last. */
+  isDue: boolean
+  readonly finish: (outcome: WaitOutcome) => void
 }
 
 /**
  * Waits for checkpoints with one polling loop for all requests, which reads the progress of all
- * awaited partitions in one call, and polls only while a request waits.
+ * awaited partitions in one call, and polls only while a request waits. A wait never ends as timed
+ * out before it has looked: what the store does not report is not known.
  */
 export class ProgressWatcher implements CheckpointWaiter, Disposable {
-  readonly #store: Pick<GatewayStore, 'progress'>
-  readonly #waitersMax: number
+  readonly #options: WatcherOptions
   readonly #waiters = new Set<Waiter>()
   #isPolling = false
   /** Ends the pause between two polls, so that a new waiter is polled for at once. */
@@ -29,20 +40,38 @@ export class ProgressWatcher implements CheckpointWaiter, Disposable {
   #pollMs = POLL_MIN_MS
   #isClosed = false
 
-  constructor({ store, waitersMax }: { store: Pick<GatewayStore, 'progress'>; waitersMax: number }) {
-    this.#store = store
-    this.#waitersMax = waitersMax
+  constructor(options: WatcherOptions) {
+    this.#options = options
   }
 
-  wait(receipt: Receipt, waitMs: number): Promise<WaitOutcome> {
-    if (this.#isClosed || this.#waiters.size >= this.#waitersMax) return Promise.resolve({ kind: 'rejected' })
+  /** Requests that wait. */
+  get waiting(): number {
+    return this.#waiters.size
+  }
+
+  wait(receipt: Receipt, waitMs: number, gone?: AbortSignal): Promise<WaitOutcome> {
+    if (this.#isClosed || gone?.aborted === true) return Promise.resolve({ kind: 'ended' })
+    if (this.#waiters.size >= this.#options.waitersMax) {
+      this.#options.onRejected?.()
+      return Promise.resolve({ kind: 'rejected' })
+    }
     return new Promise(resolve => {
+      const end = (): void => waiter.finish({ kind: 'ended' })
       const waiter: Waiter = {
         receipt,
-        backlog: 0,
-        resolve,
-        timer: setTimeout(() => this.#timeOut(waiter), waitMs),
+        isDue: waitMs === 0,
+        finish: outcome => {
+          this.#waiters.delete(waiter)
+          clearTimeout(timer)
+          gone?.removeEventListener('abort', end)
+          resolve(outcome)
+        },
       }
+      const timer = setTimeout(() => {
+        waiter.isDue = true
+        this.#endPause.abort()
+      }, waitMs)
+      gone?.addEventListener('abort', end)
       this.#waiters.add(waiter)
       this.#pollMs = POLL_MIN_MS
       this.#endPause.abort()
@@ -51,10 +80,10 @@ export class ProgressWatcher implements CheckpointWaiter, Disposable {
     })
   }
 
-  /** Ends every wait as timed out: a gateway that shuts down cannot wait ten seconds. */
+  /** Ends every wait: a gateway that shuts down cannot wait ten seconds. */
   [Symbol.dispose](): void {
     this.#isClosed = true
-    for (const waiter of this.#waiters) this.#timeOut(waiter)
+    for (const waiter of this.#waiters) waiter.finish({ kind: 'ended' })
   }
 
   async #poll(): Promise<void> {
@@ -70,30 +99,21 @@ export class ProgressWatcher implements CheckpointWaiter, Disposable {
   }
 
   async #readProgress(): Promise<void> {
+    const { store, timeoutMs } = this.#options
     // A waiter added during this read is served by the next: the progress may predate its request.
     const waiters = [...this.#waiters]
     const partitions = [...new Set(waiters.map(({ receipt }) => receipt.partition))]
     try {
-      const progress = await this.#store.progress(partitions)
+      const progress = await withTimeout(store.progress(partitions), timeoutMs)
       const byPartition = new Map(partitions.map((partition, i) => [partition, progress[i]]))
-      for (const waiter of waiters) {
-        const found = byPartition.get(waiter.receipt.partition)
+      for (const { receipt, isDue, finish } of waiters) {
+        const found = byPartition.get(receipt.partition)
         if (found === undefined) continue
-        waiter.backlog = found.backlog
-        if (compareEntryIds(found.checkpoint, waiter.receipt.id) >= 0) this.#finish(waiter, { kind: 'reached' })
+        if (compareEntryIds(found.checkpoint, receipt.id) >= 0) finish({ kind: 'reached' })
+        else if (isDue) finish({ kind: 'timed-out', backlog: found.backlog })
       }
     } catch (error) {
-      for (const waiter of waiters) this.#finish(waiter, { kind: 'failed', error })
+      for (const { finish } of waiters) finish({ kind: 'failed', error })
     }
-  }
-
-  #timeOut(waiter: Waiter): void {
-    this.#finish(waiter, { kind: 'timed-out', backlog: waiter.backlog })
-  }
-
-  #finish(waiter: Waiter, outcome: WaitOutcome): void {
-    if (!this.#waiters.delete(waiter)) return
-    clearTimeout(waiter.timer)
-    waiter.resolve(outcome)
   }
 }

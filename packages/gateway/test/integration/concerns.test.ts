@@ -6,6 +6,7 @@ import { Registry } from 'prom-client'
 import { afterEach, describe, expect, test } from 'vitest'
 import { createApp } from '../../src/app.ts'
 import { gatewaySchema } from '../../src/config.ts'
+import { createFailures } from '../../src/failures.ts'
 import { createServices } from '../../src/gateway.ts'
 import { requestConcerns } from '../../src/http/concerns.ts'
 import { type Concern, createPipeline } from '../../src/http/pipeline.ts'
@@ -33,9 +34,10 @@ async function start(extra: readonly Concern[] = [], isStopping = false) {
   const config = gatewaySchema.parse({ HOST: '127.0.0.1', PORT: '0' })
   const registry = new Registry()
   const metrics = createMetrics(registry)
-  const services = createServices(createMemoryStore(), config, metrics)
+  const failures = createFailures(pino({ level: 'silent' }), metrics)
+  const services = createServices({ store: createMemoryStore(), config, metrics, failures })
   const log = pino({ level: 'silent' })
-  const concerns = requestConcerns({ metrics, log, isStopping: () => isStopping })
+  const concerns = requestConcerns({ metrics, failures, isStopping: () => isStopping })
   const pipeline = createPipeline([...extra, ...concerns])
   const context = { config, metrics, now: Date.now, services: () => services }
   const ingest = createIngest(context)

@@ -322,18 +322,20 @@ describe('a connection', () => {
   })
 
   test.each([
-    ['several lengths', 'Content-Length: 3\r\nContent-Length: 21', 400],
-    ['a length and chunks', 'Content-Length: 3\r\nTransfer-Encoding: chunked', 400],
-    ['a coding after chunked', 'Transfer-Encoding: chunked, gzip', 400],
-    ['a coding before chunked', 'Transfer-Encoding: gzip, chunked', 501],
-    ['identity before chunked', 'Transfer-Encoding: identity, chunked', 501],
-  ])('ends at a request with %s, and says so', async (_, lines, status) => {
+    ['several lengths', 'Content-Length: 3\r\nContent-Length: 21'],
+    ['a length and chunks', 'Content-Length: 3\r\nTransfer-Encoding: chunked'],
+    ['chunks and a length', 'Transfer-Encoding: chunked\r\nContent-Length: 3'],
+    ['a coding after chunked', 'Transfer-Encoding: chunked, gzip'],
+    ['a coding before chunked', 'Transfer-Encoding: gzip, chunked'],
+    ['identity before chunked', 'Transfer-Encoding: identity, chunked'],
+    ['two codings', 'Transfer-Encoding: identity\r\nTransfer-Encoding: chunked'],
+  ])('ends at a request with %s, and says so', async (_, lines) => {
     const store = createMemoryStore()
     const gateway = await start({}, async () => store)
     const smuggled = `POST /ingest HTTP/1.1\r\nHost: x\r\n${lines}\r\n\r\n0\r\n\r\n${request(SAMPLE)}`
     const text = await converse(gateway.port, socket => socket.write(request(SAMPLE) + smuggled))
-    expect(statusesOf(text)).toEqual([202, status])
-    expect(text).toMatch(/"detail":"(Not a valid HTTP\/1\.1 request: .+|The only supported Transfer-Encoding .+)"/)
+    expect(statusesOf(text)).toEqual([202, 400])
+    expect(text).toMatch(/"detail":"Not a valid HTTP\/1\.1 request: .+"/)
     expect(await storedSamples(store)).toHaveLength(1)
   })
 

@@ -9,10 +9,11 @@ import type { GatewayStore } from '@tidemark/shared/store/ports/gateway'
 import type { RuleStore } from '@tidemark/shared/store/ports/rules'
 import type { Store } from '@tidemark/shared/store/ports/store'
 import { type Analysis, type Finding, toAnalysis, VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
-import { pino } from 'pino'
+import { type Logger, pino } from 'pino'
 import { Registry } from 'prom-client'
 import { createApp } from '../../src/app.ts'
 import { type GatewayConfig, gatewaySchema } from '../../src/config.ts'
+import { createFailures } from '../../src/failures.ts'
 import { createServices } from '../../src/gateway.ts'
 import { requestConcerns } from '../../src/http/concerns.ts'
 import type { Asset } from '../../src/http/docs.ts'
@@ -33,6 +34,7 @@ export interface TestAppOptions {
   /** As in the environment. */
   readonly settings?: Readonly<Record<string, string>>
   readonly isStoreOpen?: boolean
+  readonly log?: Logger
   readonly isStopping?: boolean
   readonly spans?: Spans
   readonly docs?: ReadonlyMap<string, Asset>
@@ -47,20 +49,21 @@ export function createTestApp({
   settings = {},
   isStoreOpen = true,
   isStopping = false,
+  log = pino({ level: 'silent' }),
   spans,
   docs = new Map(),
 }: TestAppOptions = {}) {
   const config: GatewayConfig = gatewaySchema.parse(settings)
   const registry = new Registry()
   const metrics = createMetrics(registry)
-  const log = pino({ level: 'silent' })
   const opened: Store = {
     ...store,
     gateway: { ...store.gateway, ...override },
     rules: { ...store.rules, ...overrideRules },
     alerts: { ...store.alerts, ...overrideAlerts },
   }
-  const services = createServices(opened, config, metrics)
+  const failures = createFailures(log, metrics)
+  const services = createServices({ store: opened, config, metrics, failures })
   const now = (): number => NOW
   const live = required(() => (isStoreOpen ? services : undefined))
   const app = createApp({
@@ -68,7 +71,7 @@ export function createTestApp({
     log,
     registry,
     metrics,
-    pipeline: createPipeline(requestConcerns({ metrics, log, spans, isStopping: () => isStopping })),
+    pipeline: createPipeline(requestConcerns({ metrics, failures, spans, isStopping: () => isStopping })),
     now,
     ingest: createIngest({ config, metrics, now, services: live }),
     services: live,

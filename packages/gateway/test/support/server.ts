@@ -73,8 +73,9 @@ export async function converse(port: number, write: (socket: Socket) => unknown)
   })
   // The server may also reset the connection.
   socket.on('error', () => {})
+  const closed = new Promise(resolve => socket.on('close', resolve))
   await once(socket, 'connect')
   write(socket)
-  await once(socket, 'close')
+  await closed
   return text
 }

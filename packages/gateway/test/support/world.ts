@@ -46,7 +46,10 @@ export async function createWorld() {
   const samples = packSamples([{ key: KEY, value: 1, timestamp: 2 }])
   const [dead = '', unreadable = ''] = await addDeadLetters(store, [samples, 'not JSON'], partition)
   const [letter = '', letterOfNone = ''] = await addDeadNotifications(store, [alert, `${partition}-abc`], partition)
-  return { ...test, store, key: KEY, receipt: receipts[0] ?? '', alert, dead, unreadable, letter, letterOfNone }
+  const unanalysed = (await (await test.post('{"key":"later","value":1}')).json()) as { receipts: string[] }
+  const [pending = ''] = unanalysed.receipts
+  const receipt = receipts[0] ?? ''
+  return { ...test, store, key: KEY, receipt, pending, alert, dead, unreadable, letter, letterOfNone }
 }
 
 export type World = Awaited<ReturnType<typeof createWorld>>

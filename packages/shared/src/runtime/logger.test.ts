@@ -35,6 +35,7 @@ test('the same failure is logged once in five seconds, another failure at once',
   logFailure(new Error('no connection'), 'reading failed')
   expect(lines.map(({ msg }) => msg)).toEqual([...Array(4).fill('the heartbeat failed'), 'reading failed'])
   expect(lines[0]).toMatchObject({ level: 40, partition: 3, err: { message: 'no connection' } })
+  expect(lines.map(({ repeats }) => repeats)).toEqual([undefined, 49, 49, undefined, undefined])
 })
 
 test('a line has the message of an error and of its causes, and nothing that a library attached', () => {

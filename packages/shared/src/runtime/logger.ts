@@ -58,16 +58,27 @@ const REPEAT_MS = 5000
 
 const KINDS_MAX = 100
 
-/** Logs a warning, at most every 5 s for each kind (what failed, and the error's message). */
+/**
+ * Logs a failure, at most every 5 s for each kind (what failed, and the error's message). `repeats`
+ * counts those of its kind that were not logged since the last line.
+ */
 export type FailureLog = (error: unknown, what: string, fields?: Readonly<Record<string, unknown>>) => void
 
-export function createFailureLog(log: Logger, now: () => number = () => performance.now()): FailureLog {
-  const loggedAt = new Map<string, number>()
+export function createFailureLog(
+  log: Logger,
+  now: () => number = () => performance.now(),
+  level: 'warn' | 'error' = 'warn',
+): FailureLog {
+  const kinds = new Map<string, { readonly loggedAt: number; repeats: number }>()
   return (error, what, fields = {}) => {
     const kind = `${what}: ${error instanceof Error ? error.message : String(error)}`
-    if (now() - (loggedAt.get(kind) ?? Number.NEGATIVE_INFINITY) < REPEAT_MS) return
-    if (loggedAt.size >= KINDS_MAX) loggedAt.clear()
-    loggedAt.set(kind, now())
-    log.warn({ err: error, ...fields }, what)
+    const last = kinds.get(kind)
+    if (last !== undefined && now() - last.loggedAt < REPEAT_MS) {
+      last.repeats++
+      return
+    }
+    if (kinds.size >= KINDS_MAX) kinds.clear()
+    kinds.set(kind, { loggedAt: now(), repeats: 0 })
+    log[level]({ err: error, ...fields, ...(last === undefined ? {} : { repeats: last.repeats }) }, what)
   }
 }

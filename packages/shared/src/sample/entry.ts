@@ -66,6 +66,11 @@ export function packFlat(samples: FlatSamples): string {
   return JSON.stringify(samples)
 }
 
+/** Returns samples as one of the sub-batches that packSubBatches joins. */
+export function packItems(samples: FlatSamples): string {
+  return packFlat(samples).slice(1, -1)
+}
+
 /** Returns the field `s` of the sub-batches of several requests, packed by a SamplePacker. */
 export function packSubBatches(packed: readonly string[]): string {
   return `[${packed.join()}]`

@@ -28,6 +28,10 @@ export function gatewayOn(data: Data): GatewayStore {
     scanAnalyses: async (number, cursor) => scan(partitionAt(data, number), cursor),
     window: async ({ partition, key }) => storedWindow(partitionAt(data, partition), key),
     verdicts: async (number, id) => verdictsOf(partitionAt(data, number), id),
+    hasEntryFrom: async (number, id) => {
+      const newest = partitionAt(data, number).log.entries.at(-1)
+      return newest !== undefined && compareEntryIds(newest.id, id) >= 0
+    },
     deadLetters: async (number, { upTo, count }) =>
       partitionAt(data, number)
         .deadLetters.filter(({ id }) => upTo === undefined || compareEntryIds(id, upTo) <= 0)

@@ -32,6 +32,9 @@ export interface GatewayStore {
   /** Reads the verdicts on an entry's samples; null when not there yet or no longer kept. */
   verdicts(partition: number, id: EntryId): Promise<EntryVerdicts | null>
 
+  /** Returns whether an entry with this or a later id exists. Applied entries may be trimmed. */
+  hasEntryFrom(partition: number, id: EntryId): Promise<boolean>
+
   /** Reads dead letters, newest first, from `upTo` (inclusive) backwards; at most `count`. */
   deadLetters(partition: number, range: { upTo?: EntryId | undefined; count: number }): Promise<DeadLetter[]>
 

@@ -53,6 +53,10 @@ function sampleReads({ client, keys }: StoreContext) {
       if (verdicts === undefined || entry === undefined) return null
       return toVerdicts(id, verdicts[1], toEntry(...entry).samples ?? '')
     },
+    async hasEntryFrom(partition, id) {
+      const entries = await client.xrange(keys.partition(partition).samples, id, '+', 'COUNT', 1)
+      return entries.length > 0
+    },
     async deadLetters(partition, { upTo = '+', count }) {
       const entries = await client.xrevrange(keys.partition(partition).deadLetters, upTo, '-', 'COUNT', count)
       return entries.map(toDeadLetter)
