@@ -35,6 +35,19 @@ export function describeAppending(open: OpenStore): void {
       expect(await under.store.analyzer.backlogs([0])).toMatchObject([{ samples: 3, oldest: id }])
     })
 
+    test('an entry exists from its id backwards, and none does in the future', async () => {
+      await using under = await open()
+      const { gateway } = under.store
+      expect(await gateway.hasEntryFrom(0, '0-1')).toBe(false)
+      const [first = ''] = await append(under.store, 0, 1)
+      const [last = ''] = await append(under.store, 0, 1)
+      for (const id of ['0-1', first, last]) expect(await gateway.hasEntryFrom(0, id)).toBe(true)
+      const [ms, sequence] = last.split('-').map(Number) as [number, number]
+      expect(await gateway.hasEntryFrom(0, `${ms}-${sequence + 1}`)).toBe(false)
+      expect(await gateway.hasEntryFrom(0, `${ms + 1}-0`)).toBe(false)
+      expect(await gateway.hasEntryFrom(1, first)).toBe(false)
+    })
+
     test('entries keep the order of the batches, and each has the number of samples before it', async () => {
       await using under = await open()
       await own(under.store, 0)

@@ -4,6 +4,7 @@ import type { ClaimOutcome, GatewayStore, Progress } from '../ports/gateway.ts'
 import { toEntry } from '../stream-entry.ts'
 import { eachInOneWrite, inOneWrite } from './connection.ts'
 import { isOutOfMemory, withStoreErrors } from './errors.ts'
+import { readNewest } from './newest.ts'
 import { toCounts, toFields, toPairs, toVerdicts } from './replies.ts'
 import type { StoreContext } from './scripts.ts'
 
@@ -82,11 +83,10 @@ function keyReads({ client, keys }: StoreContext) {
       )
       return row && { row, tail }
     },
-    async shadowed(partition, rule, count) {
-      const entries = await client.xrevrange(keys.partition(partition).shadowed, '+', '-')
-      const ofRule = entries.filter(([, [, of]]) => of === rule).slice(0, count)
-      return ofRule.map(([, [, , , analysis]]) => analysis ?? '')
-    },
+    shadowed: (partition, rule, count) =>
+      readNewest(client, keys.partition(partition).shadowed, count, ([, [, of, , analysis = '']]) =>
+        of === rule ? analysis : undefined,
+      ),
   } satisfies Partial<GatewayStore>
 }
 

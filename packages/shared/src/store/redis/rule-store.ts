@@ -9,6 +9,7 @@ import { StoreError } from '../ports/errors.ts'
 import { RULE_CHANGES_KEPT, type RuleStore } from '../ports/rules.ts'
 import { inOneWrite } from './connection.ts'
 import { withStoreErrors } from './errors.ts'
+import { readNewest } from './newest.ts'
 import type { StoreContext } from './scripts.ts'
 
 export function createRuleStore({ client, keys: { rules, ruleChanges }, options }: StoreContext): RuleStore {
@@ -39,17 +40,14 @@ export function createRuleStore({ client, keys: { rules, ruleChanges }, options 
       )
     },
 
-    async changes({ upTo = Number.POSITIVE_INFINITY, count }) {
-      const kept = await client.xrevrange(ruleChanges, '+', '-')
-      const changes = kept.flatMap(([id, [, text = '']]) => {
+    changes: ({ upTo = Number.POSITIVE_INFINITY, count }) =>
+      readNewest(client, ruleChanges, count, ([id, [, text = '']]) => {
         const change = parseRuleChange(text)
         // The list is a record for people: one that cannot be read is left out.
         if (change === undefined) {
           options.onFailure(new Error(`the stored rule change ${id} cannot be read; it is left out`))
         }
-        return change ?? []
-      })
-      return changes.filter(({ version }) => version <= upTo).slice(0, count)
-    },
+        return change !== undefined && change.version <= upTo ? change : undefined
+      }),
   })
 }
