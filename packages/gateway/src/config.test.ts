@@ -1,6 +1,8 @@
 import { readConfig } from '@tidemark/shared/runtime/config'
+import { STORE_LIMITS } from '@tidemark/shared/store/ports/store'
 import { expect, test } from 'vitest'
 import { configSchema } from './config.ts'
+import { keyedRequestsPerS } from './ingest/idempotency.ts'
 
 const read = (settings: Readonly<Record<string, string>>) =>
   readConfig(configSchema, { REDIS_URL: 'redis://localhost', ...settings })
@@ -33,4 +35,12 @@ test.each([
 
 test('every rule that is broken is named', () => {
   expect(() => read({ WINDOW: '20', DRAIN_DELAY_MS: '60000' })).toThrow(/WINDOW_MIN: .*\n.*DRAIN_DELAY_MS: /)
+})
+
+test('the defaults allow 100 requests a second with an Idempotency-Key', () => {
+  const { IDEMPOTENCY_KEYS_MAX, IDEMPOTENCY_TTL_MS } = read({})
+  expect(IDEMPOTENCY_KEYS_MAX).toBe(STORE_LIMITS.requestsMax)
+  const rate = keyedRequestsPerS(IDEMPOTENCY_KEYS_MAX, IDEMPOTENCY_TTL_MS)
+  expect(rate).toBeGreaterThanOrEqual(99.5)
+  expect(rate).toBeLessThan(101)
 })

@@ -1,6 +1,6 @@
 import { commonSettings, decimal, integer, isRedisPossible, port, REDIS_RULE } from '@tidemark/shared/runtime/config'
 import { STOP_DEADLINE_MS } from '@tidemark/shared/runtime/lifecycle'
-import { DURABILITY_LEVELS } from '@tidemark/shared/store/ports/store'
+import { DURABILITY_LEVELS, STORE_LIMITS } from '@tidemark/shared/store/ports/store'
 import { VERDICT_DEFAULTS, type VerdictSettings } from '@tidemark/shared/verdict/analysis'
 import { z } from 'zod'
 
@@ -96,14 +96,14 @@ export const configSchema = z
     ...commonSettings,
     ...gatewaySettings,
     /** Samples of a partition that are not analysed yet. Beyond it its samples get 503. */
-    BACKLOG_SAMPLES_MAX: integer({ min: 1, max: 1_000_000_000 }).default(1_000_000),
+    BACKLOG_SAMPLES_MAX: integer({ min: 1, max: 1_000_000_000 }).default(STORE_LIMITS.backlogMax),
     /**
      * The least durability that Redis must provide, compared with what it reports. Unset: local
      * with an append-only file, else memory.
      */
     DURABILITY: z.enum(DURABILITY_LEVELS).optional(),
-    /** Idempotency-Keys that each partition remembers, about 250 bytes each. Beyond it: 503. */
-    IDEMPOTENCY_KEYS_MAX: integer({ min: 1, max: 10_000_000 }).default(20_000),
+    /** Idempotency-Keys and batches that each partition remembers. Beyond it: 503. */
+    IDEMPOTENCY_KEYS_MAX: integer({ min: 1, max: 10_000_000 }).default(STORE_LIMITS.requestsMax),
   })
   .refine(isRedisPossible, REDIS_RULE)
   .superRefine(checkRules)

@@ -7,10 +7,21 @@ import { openStore } from '@tidemark/shared/store/open'
 import { Registry } from 'prom-client'
 import { configSchema } from './config.ts'
 import { startGateway } from './gateway.ts'
+import { keyedRequestsPerS } from './ingest/idempotency.ts'
+
+/** Fewer requests a second with an Idempotency-Key are worth a warning. */
+const KEYED_PER_S_MIN = 10
 
 try {
   const config = readConfig(configSchema, process.env)
   const log = createLogger('gateway', config.LOG_LEVEL, { secrets: secretsIn(process.env) })
+  const keyed = keyedRequestsPerS(config.IDEMPOTENCY_KEYS_MAX, config.IDEMPOTENCY_TTL_MS)
+  if (keyed < KEYED_PER_S_MIN) {
+    log.warn(
+      { requestsPerSecond: Math.round(keyed * 100) / 100 },
+      'IDEMPOTENCY_KEYS_MAX is low for IDEMPOTENCY_TTL_MS: at a higher rate requests with an Idempotency-Key get 503',
+    )
+  }
   const redis = {
     url: config.REDIS_URL,
     cluster: config.REDIS_CLUSTER,

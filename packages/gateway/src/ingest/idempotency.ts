@@ -22,6 +22,9 @@ const UNQUOTED = /^[!#-+\--~](?:[ !#-+\--~]*[!#-+\--~])?$/
  */
 const SUB_BATCHES_EXTRA_MS = 60_000
 
+/** Claims for each mark in a partition, at most: partitions are 16 by default. */
+const CLAIM_SHARE_MAX = 1 / 16
+
 /** Returns the Idempotency-Key, or undefined. Throws a RequestFault for an invalid key. */
 export function readIdempotencyKey(headers: RequestHeaders): string | undefined {
   const header = headers['idempotency-key']
@@ -37,6 +40,14 @@ function keyIn(text: string): string | undefined {
   const quoted = QUOTED.exec(text)?.[1]
   if (quoted !== undefined) return quoted.replaceAll(/\\(["\\])/g, '$1')
   return UNQUOTED.test(text) ? text : undefined
+}
+
+/**
+ * Returns the requests with a key that can be sent each second for ever, if each has samples for
+ * every partition: one mark in each, and its claim in one.
+ */
+export function keyedRequestsPerS(keysMax: number, ttlMs: number): number {
+  return keysMax / ((ttlMs + SUB_BATCHES_EXTRA_MS) / 1000) / (1 + CLAIM_SHARE_MAX)
 }
 
 interface ClaimsOptions {

@@ -29,8 +29,11 @@ export const STORE_LIMITS = {
   /** The newest anomalies and dead letters. */
   anomaliesMax: 10_000,
   deadMax: 10_000,
-  /** Remembered requests, so that a retry stores nothing twice. */
-  requestsMax: 20_000,
+  /**
+   * Remembered requests, so that a retry stores nothing twice: 100 a second for 11 minutes, even if
+   * each has samples for every partition. Redis needs REQUEST_BYTES for each.
+   */
+  requestsMax: 70_000,
   /** The alerts resolved last. */
   alertsMax: 10_000,
   /** Outbox entries for receivers that lag. */
@@ -38,5 +41,8 @@ export const STORE_LIMITS = {
   /** Analyses that shadow rules would have flagged. */
   shadowedMax: 1000,
 }
+
+/** Memory of a remembered request in Redis, measured. */
+export const REQUEST_BYTES = 240
 
 export type StoreLimits = Readonly<typeof STORE_LIMITS>
