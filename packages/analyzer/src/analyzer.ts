@@ -129,7 +129,13 @@ async function measure(
   watchIds(workers)
   metrics.windowsBytes.set(memory.bytes)
   metrics.windowsKept.set(workers.reduce((sum, { keyCount }) => sum + keyCount, 0))
-  const backlogs = await store.analyzer.backlogs(workers.map(({ partition }) => partition))
+  const partitions = workers.map(({ partition }) => partition)
+  const [backlogs, kept] = await Promise.all([
+    store.analyzer.backlogs(partitions),
+    store.analyzer.keptCounts(partitions),
+  ])
+  metrics.deadLettersKept.set(kept.reduce((sum, { deadLetters }) => sum + deadLetters, 0))
+  metrics.timers.set(kept.reduce((sum, { timers }) => sum + timers, 0))
   metrics.backlogSamples.set(backlogs.reduce((sum, { samples }) => sum + samples, 0))
   for (const [state, samples] of Object.entries(accountOf(backlogs))) metrics.accountSamples.set({ state }, samples)
   metrics.oldestSampleAgeSeconds.set(Math.max(0, ...backlogs.map(({ oldestAgeMs }) => oldestAgeMs)) / 1000)

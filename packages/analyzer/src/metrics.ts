@@ -76,6 +76,11 @@ const GAUGES = {
   windowsKept: ['analyzer_windows_kept', 'Windows in memory.'],
   windowsBytes: ['analyzer_windows_bytes', 'Memory of the windows, which WINDOWS_BYTES_MAX bounds.'],
   backlogSamples: ['analyzer_backlog_samples', 'Samples accepted and not analysed yet, in the owned partitions.'],
+  deadLettersKept: [
+    'analyzer_dead_letters',
+    'Dead letters kept in the owned partitions. Each partition keeps about DEAD_KEPT, then the oldest are deleted.',
+  ],
+  timers: ['analyzer_timers', 'Keys of the owned partitions that are checked at a time, although no sample arrives.'],
   accountSamples: [
     'analyzer_account_samples',
     'Samples ever accepted in the partitions owned by this analyzer, and their state: analysed, dead, lost or waiting in the stream. Each partition is read atomically, so accepted is the sum of the others unless Redis lost samples.',

@@ -61,6 +61,11 @@ export function analyzerOn(data: Data): AnalyzerStore {
       for (const name of names) ruleCounts.delete(name)
     },
     commit: async (lease, commit) => applyCommit(data, lease, commit),
+    keptCounts: async numbers =>
+      numbers.map(number => {
+        const { deadLetters, timers } = partitionAt(data, number)
+        return { deadLetters: deadLetters.length, timers: timers.size }
+      }),
     backlogs: async numbers => numbers.map(number => backlogOf(partitionAt(data, number), data.now())),
   }
 }

@@ -62,8 +62,17 @@ export interface AnalyzerStore {
   /** Applies all of the commit or nothing. After a rejection, send the same commit again. */
   commit(lease: Lease, commit: Commit): Promise<CommitOutcome>
 
+  /** Counts what is kept of each partition within a bound, in the order given. */
+  keptCounts(partitions: readonly number[]): Promise<KeptCounts[]>
+
   /** Measures the backlog of each partition, in the order given. */
   backlogs(partitions: readonly number[]): Promise<Backlog[]>
+}
+
+export interface KeptCounts {
+  readonly deadLetters: number
+  /** Keys that are checked at a time, although no sample arrives. */
+  readonly timers: number
 }
 
 export interface LoadedCheckpoint extends Checkpoint {

@@ -88,6 +88,12 @@ function entryAccess({ client, keys }: StoreContext) {
       const flat = (await client.keptEntries(samples, checkpoint)) as string[]
       return toPairs(flat).map(([id, count]) => ({ id, samples: Number(count) || 0 }))
     },
+    keptCounts: partitions =>
+      eachInOneWrite(client, partitions, async partition => {
+        const at = keys.partition(partition)
+        const [deadLetters, timers] = await Promise.all([client.xlen(at.deadLetters), client.zcard(at.timers)])
+        return { deadLetters, timers }
+      }),
     backlogs: partitions =>
       eachInOneWrite(client, partitions, async partition => {
         const { samples, accepted, checkpoint } = keys.partition(partition)
