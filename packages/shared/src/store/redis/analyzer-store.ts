@@ -72,7 +72,7 @@ function entryAccess({ client, keys }: StoreContext) {
   return {
     async loadCheckpoint(partition) {
       const { samples, checkpoint } = keys.partition(partition)
-      return toCheckpoint(await client.loadCheckpoint(samples, checkpoint, GROUP, CONSUMER))
+      return toCheckpoint(await client.loadCheckpoint(samples, checkpoint, GROUP, CONSUMER), checkpoint)
     },
     async readPending(partition, after, count) {
       const { samples } = keys.partition(partition)
@@ -124,6 +124,9 @@ function keyAccess({ client, keys }: StoreContext) {
   } satisfies Partial<AnalyzerStore>
 }
 
+const ENTRY_ID = /^\d+-\d+$/
+const COUNT = /^\d{1,16}$/
+
 const commitScript = readScript('commit')
 
 function createCommit({ client, keys, options }: StoreContext): AnalyzerStore['commit'] {
@@ -153,17 +156,33 @@ function toCommitOutcome(reply: unknown): CommitOutcome {
       return { kind, id: String(detail) }
     case 'type':
       // Something else was stored under the key. Nothing was written; only an operator can fix it.
-      throw new StoreError(`the Redis key ${String(detail)} is not of the type that Tidemark needs`, { kind: 'fatal' })
+      throw new StoreError(
+        `the Redis key ${String(detail)} is not of the type that Tidemark needs, or a count in it is no number. ` +
+          'Nothing was changed. Restore the key from a backup, or delete it if another program wrote it.',
+        { kind: 'fatal' },
+      )
     default:
       throw new TypeError(`commit.lua returned ${JSON.stringify(reply)}, which is no outcome of a commit`)
   }
 }
 
 /** Reads the reply of load-checkpoint.lua. */
-function toCheckpoint(reply: unknown): LoadedCheckpoint {
+function toCheckpoint(reply: unknown, key: string): LoadedCheckpoint {
   const [id, offset, attempt, rulesVersion] = reply as [EntryId, string, string, string]
+  // Going on from a wrong place would count samples as lost, or hide that they are.
+  for (const [field, value, form] of [
+    ['id', id, ENTRY_ID],
+    ['offset', offset, COUNT],
+  ] as const) {
+    if (form.test(value)) continue
+    throw new StoreError(
+      `the field "${field}" of the Redis key ${key} is "${value}", which Tidemark did not write. Restore the key from ` +
+        'a backup. (id: the last analysed entry; offset: the samples accepted up to it.)',
+      { kind: 'fatal' },
+    )
+  }
   const [attemptId, count] = attempt.split(' ')
-  const checkpoint = { id, offset: Number(offset), rulesVersion: Number(rulesVersion) }
+  const checkpoint = { id, offset: Number(offset), rulesVersion: Number(rulesVersion) || 0 }
   if (attemptId === undefined || count === undefined) return checkpoint
   return { ...checkpoint, attempt: { id: attemptId, count: Number(count) } }
 }

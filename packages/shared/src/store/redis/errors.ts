@@ -15,8 +15,15 @@ const KILLED = /Script killed by user/
 const NOT_SENT = /isn't writeable|isn't ready|None of startup nodes|Failed to refresh slots|is disconnect(ed|ing)/
 
 /** Plain errors of ioredis about a command that it may have sent, the last of unreadable replies. */
-const CUT_OFF =
-  /^Connection is closed|^Command timed out|^Socket timeout|^connect ETIMEDOUT|^Too many Cluster redirections|^timeout$|^Unknown RESP type/
+const CUT_OFF = [
+  'Connection is closed',
+  'Command timed out',
+  'Socket timeout',
+  'connect ETIMEDOUT',
+  'Too many Cluster redirections',
+  'timeout',
+  'Unknown RESP type',
+]
 
 /** Classes of ioredis whose errors are about Redis or the connection to it. */
 const CLIENT_ERRORS = /^(Redis|Abort|Interrupt|Parser|MaxRetriesPerRequest|ClusterAllFailed)Error$/
@@ -48,7 +55,7 @@ function kindOf(error: Error): StoreErrorKind | undefined {
   if (NOT_SENT.test(message)) return 'refused'
   const { code } = error as { readonly code?: unknown }
   const isOfSocket = typeof code === 'string' && SOCKET_CODE.test(code)
-  return isOfClient || isOfSocket || CUT_OFF.test(message) ? 'unknown' : undefined
+  return isOfClient || isOfSocket || CUT_OFF.some(text => message.startsWith(text)) ? 'unknown' : undefined
 }
 
 /** Returns whether memory is at its limit. Reads and scripts that free memory still work. */

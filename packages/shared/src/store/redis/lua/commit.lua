@@ -28,10 +28,15 @@ local timers = next_list('key', 'at')
 local counts = next_list('name', 'by')
 local shadowed = next_list('rule', 'analysis')
 
+local function is_count(text) return not text or text:match('^%d+$') ~= nil end
+
 -- Returns a reply when the commit must not be applied.
 local function hindrance()
   if redis.call('GET', lease_key) ~= token then return { 'fenced' } end
-  local checkpoint = redis.call('HGET', checkpoint_key, 'id') or '0-0'
+  local stored = redis.call('HMGET', checkpoint_key, 'id', 'analysed', 'dead')
+  -- HINCRBY would fail after the first writes.
+  if not (is_count(stored[2]) and is_count(stored[3])) then return { 'type', checkpoint_key } end
+  local checkpoint = stored[1] or '0-0'
   if entries.count == 0 then
     if checkpoint ~= from_id then return { 'stale', checkpoint } end
     local next_entry = requires_drained == '1' and redis.call('XRANGE', samples_key, '(' .. from_id, '+', 'COUNT', 1)[1]
@@ -155,7 +160,11 @@ for key, at in each(timers) do
     redis.call('ZADD', timers_key, at, key)
   end
 end
-for name, by in each(counts) do redis.call('HINCRBY', rule_counts_key, name, by) end
+for name, by in each(counts) do
+  -- pcall: what another program stored there begins again; it must not break the commit.
+  local sum = redis.pcall('HINCRBY', rule_counts_key, name, by)
+  if type(sum) == 'table' then redis.call('HSET', rule_counts_key, name, by) end
+end
 for rule, analysis in each(shadowed) do
   redis.call('XADD', shadowed_key, 'MAXLEN', '~', shadowed_max, '*', 'r', rule, 'a', analysis)
 end

@@ -12,6 +12,8 @@ local samples_key, checkpoint_key, group, consumer = KEYS[1], KEYS[2], ARGV[1], 
 local stored = redis.call('HMGET', checkpoint_key, 'id', 'offset', 'attempt', 'rules')
 local id = stored[1] or '0-0'
 local loaded = { id, stored[2] or '0', stored[3] or '', stored[4] or '0' }
+-- The caller reports it. No entry can be after it.
+if not id:match('^%d+%-%d+$') then return loaded end
 
 local delivered
 if redis.call('EXISTS', samples_key) == 1 then
