@@ -243,7 +243,7 @@ describe.skipIf(!(await redisAvailable()))('odd data in Redis', () => {
     const { client, keys, store, append, drained } = world
     const document = withRule(EMPTY_DOCUMENT, { id: 'all', pattern: '*', window: 20 }, BY)
     const change = { ...BY, version: 1, kind: 'rule_put', id: 'all', content: { pattern: '*', window: 20 } } as const
-    expect(await store.rules.replace(document, change)).toBe(true)
+    expect(await store.rules.replace(document, change, await store.rules.digest())).toBe(true)
     await vi.waitFor(async () => expect(await world.metric('analyzer_rules_version')).toBe(1), WAIT)
     // Only scores are counted.
     await append(ODD, ...Array.from({ length: 40 }, (_, i) => i % 7))
