@@ -17,18 +17,15 @@ test('every script states its purpose, its KEYS, its ARGV and what it returns', 
   }
 })
 
-test('every script is loaded by the Redis store', () => {
-  const code = production
-    .filter(file => file.startsWith('packages/shared/src/store/redis/'))
-    .map(textOf)
-    .join('\n')
-  // By readScript('name'), or by its name in the table of commands.
-  const isLoaded = (file: string): boolean => {
-    const name = basename(file, '.lua')
-    const command = name.replaceAll(/-(.)/g, (_, letter: string) => letter.toUpperCase())
-    return code.includes(`'${name}'`) || new RegExp(`^  ${command}: (\\d+|\\{)`, 'm').test(code)
-  }
-  expect(scripts.filter(file => !isLoaded(file))).toEqual([])
+test('every script is loaded by the Redis store, and every script that it loads exists', () => {
+  const store = production.filter(file => file.startsWith('packages/shared/src/store/redis/'))
+  const read = store.flatMap(file => [...textOf(file).matchAll(/readScript\('([a-z-]+)'\)/g)].map(([, name]) => name))
+  // The commands: a name in camel case and its number of keys.
+  const table = /^const KEY_COUNTS = \{\n([\s\S]*?)^\}/m.exec(textOf('packages/shared/src/store/redis/scripts.ts'))
+  const commands = [...(table?.[1] ?? '').matchAll(/^ {2}(\w+): \d+,$/gm)].map(([, name = '']) =>
+    name.replaceAll(/[A-Z]/g, letter => `-${letter.toLowerCase()}`),
+  )
+  expect([...read, ...commands].toSorted()).toEqual(scripts.map(file => basename(file, '.lua')).toSorted())
 })
 
 test('a script binds KEYS and ARGV to names in its first lines and uses only the names after that', () => {

@@ -94,6 +94,24 @@ describe('a storm', () => {
     expect(JSON.stringify(watch).length).toBeLessThan(50_000)
   })
 
+  test('lists as many keys as it may when it begins, no fewer', () => {
+    const events = openAlerts(new StormWatch(POLICY), 2001, { keysTotal: 10_000, everyMs: 1 })
+    expect(events[2000]).toMatchObject({ kind: 'storm', keyCount: 2001 })
+    expect(events[2000]?.keys).toEqual(Array.from({ length: LISTED_MAX }, (_, i) => `k${2001 - LISTED_MAX + i}`))
+    const exact = openAlerts(new StormWatch(POLICY), LISTED_MAX, { keysTotal: 5 * LISTED_MAX - 1, everyMs: 1 })
+    expect(exact[LISTED_MAX - 1]?.keys).toHaveLength(LISTED_MAX)
+  })
+
+  test('is limited by the number of firing alerts only if fewer fire than it counts', () => {
+    const watch = new StormWatch(POLICY)
+    openAlerts(watch, 30)
+    // As many as it counts: nothing was missed, so more keys alone do not end it.
+    expect(watch.limitFiring({ time: START + 5000, count: 30 }, 400)).toBeUndefined()
+    expect(watch.isStorm).toBe(true)
+    expect(watch.limitFiring({ time: START + 5000, count: 29 }, 400)).toMatchObject({ kind: 'storm_over' })
+    expect(watch.isStorm).toBe(false)
+  })
+
   test('continues identically from its stored state', () => {
     const step = fc.record({ key: fc.nat(30), after: fc.constantFrom(0, 100, 1000, 30_000), opens: fc.boolean() })
     fc.assert(

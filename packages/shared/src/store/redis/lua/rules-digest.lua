@@ -1,6 +1,7 @@
 #!lua flags=no-writes
 -- Purpose: tells which rule document is in force, whoever wrote it. Takes about 2 ms for 1 MB.
 -- KEYS:    document of the rules
+-- ARGV:    none
 -- Returns: the SHA-1 of the document, or '' without one
 local document_key = KEYS[1]
 
