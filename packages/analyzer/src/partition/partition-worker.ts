@@ -324,6 +324,7 @@ export class PartitionWorker implements EntryConsumer {
       // Other partitions may need the memory that this one has beyond its share.
       metrics.windowsEvicted.inc(this.#windows.evict())
       await this.#expireTimers()
+      this.#leaveRun()
     }
     if (this.#queue.length === 0) {
       await this.#waitForEntries()
