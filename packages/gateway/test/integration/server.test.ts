@@ -67,22 +67,21 @@ describe('a running gateway', () => {
     const text = await converse(gateway.port, socket => {
       socket.write('POST /ingest HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{"key"')
     })
-    // The reader of the body may notice the closed connection first, so there may be no response.
-    expect(text).toMatch(/^($|HTTP\/1\.1 40[08] )/)
+    expect(text).toMatch(/^HTTP\/1\.1 408 /)
     expect((await post(gateway.port, '{"key":"a","value":1}')).status).toBe(202)
   })
 
   test.each([
-    'GET /livez HTTP/1.1\r\nHost: a b\r\nConnection: close\r\n\r\n',
-    'GET http://[ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n',
-    'GET \\ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n',
-    'GET /livez HTTP/1.1\r\nHost: x\r\nHost: y\r\nConnection: close\r\n\r\n',
-    'nonsense\r\n\r\n',
-    '\x16\x03\x01\r\n\r\n',
-  ])('survives %j', async junk => {
+    [400, 'GET /livez HTTP/1.1\r\nHost: a b\r\nConnection: close\r\n\r\n'],
+    [400, 'GET http://[ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'],
+    [400, 'GET \\ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'],
+    [400, 'GET /livez HTTP/1.1\r\nHost: x\r\nHost: y\r\nConnection: close\r\n\r\n'],
+    [400, 'nonsense\r\n\r\n'],
+    [400, '\x16\x03\x01\r\n\r\n'],
+  ])('responds %d to %j and goes on', async (status, junk) => {
     const gateway = await start()
     const text = await converse(gateway.port, socket => socket.write(junk))
-    expect(text).toMatch(/^(HTTP\/1\.1 (200|400|404) |$)/)
+    expect(text.slice(0, 12)).toBe(`HTTP/1.1 ${status}`)
     expect((await send(gateway.port, '/livez')).status).toBe(200)
   })
 
