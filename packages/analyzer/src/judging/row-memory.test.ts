@@ -84,6 +84,18 @@ describe('the memory of all windows', () => {
     expect(memory.bytes).toBe(0)
   })
 
+  test('keeps a few empty slabs of a shape in use, and no more', () => {
+    const memory = new RowMemory({ bytesMax: 8 * MIB })
+    const [windows] = partitionsOf(memory, 1) as [Windows]
+    for (let key = 0; key < 4000; key++) use(windows, `k${key}`)
+    const full = memory.bytes
+    for (let key = 0; key < 100; key++) windows.drop(`k${key}`)
+    // Only what the keys themselves take.
+    expect(full - memory.bytes).toBeLessThan(100 * 250)
+    for (let key = 100; key < 3990; key++) windows.drop(`k${key}`)
+    expect(memory.bytes).toBeLessThan(8 * MIB * 0.05)
+  })
+
   test('stays within its bound with a shape for each of 400 rules in each of 16 partitions', () => {
     const memory = new RowMemory({ bytesMax: 40 * MIB })
     const partitions = partitionsOf(memory, 16)

@@ -52,6 +52,7 @@ async function startWorker(
     sabotage?: Sabotage
     lease?: typeof LEASE
     settings?: Partial<WorkerSettings>
+    runs?: RunLimit
     rules?: RuleSet
     onError?: (error: unknown) => void
   } = {},
@@ -72,7 +73,7 @@ async function startWorker(
     clock: systemClock,
     rollbacks: new RollbackWatch(),
     memory: new RowMemory({ bytesMax: Number.POSITIVE_INFINITY }),
-    runs: new RunLimit({ bytesMax: Number.POSITIVE_INFINITY }),
+    runs: rest.runs ?? new RunLimit({ bytesMax: Number.POSITIVE_INFINITY }),
     rules: fixedRules(rest.rules ?? new RuleSet(EMPTY_DOCUMENT)),
     settings: { ...SETTINGS, ...rest.settings },
     holdsLease: () => true,
@@ -415,6 +416,74 @@ describe('a worker', () => {
     expect(await countOf(metrics.faults)).toBe(4)
     expect(await countOf(metrics.storeErrors)).toBe(0)
     expect(await countOf(metrics.commits, { result: 'failed' })).toBe(0)
+  })
+
+  test('does not keep others waiting for memory while its commit waits for an operator', async () => {
+    const memory = createMemoryStore({ partitions: 2 })
+    // Room for one run at a time.
+    const runs = new RunLimit({ bytesMax: 1 })
+    let isFixed = false
+    await startWorker(memory, {
+      runs,
+      sabotage: store => ({
+        async commit(lease, commit) {
+          if (!isFixed) throw new StoreError('the key is of another type', { kind: 'fatal' })
+          return store.commit(lease, commit)
+        },
+      }),
+    })
+    await append(memory, [1])
+    await startWorker(memory, { runs, lease: { partition: 1, token: 'other:2' } })
+    const samples = packSamples([{ key: 'k', value: 1, timestamp: 1 }])
+    await memory.gateway.append([{ partition: 1, samples, count: 1 }])
+    await vi.waitFor(async () => expect((await memory.gateway.progress([1]))[0]?.backlog).toBe(0), WAIT)
+    isFixed = true
+    await drained(memory)
+  })
+
+  test('takes fewer samples at once when a rule makes windows large', async () => {
+    const memory = createMemoryStore({ partitions: 1 })
+    const document = withRule(EMPTY_DOCUMENT, { id: 'wide', pattern: '*', window: 500 }, { who: 'a', why: 'b', at: 0 })
+    const commits: number[] = []
+    await memory.analyzer.loadCheckpoint(0)
+    await append(memory, ...Array.from({ length: 50 }, () => upTo(100)))
+    await startWorker(memory, {
+      settings: { batchSamplesMax: 8000 },
+      rules: new RuleSet(document),
+      sabotage: store => ({
+        commit(lease, commit) {
+          commits.push(commit.analysed)
+          return store.commit(lease, commit)
+        },
+        read: (partitions, { blockMs }) => store.read(partitions, { count: 50, blockMs }),
+      }),
+    })
+    await drained(memory)
+    // 16 MiB of rows of 8.3 KiB.
+    expect(Math.max(...commits)).toBeLessThanOrEqual(2000)
+    expect(Math.max(...commits)).toBeGreaterThan(1500)
+  })
+
+  test('acknowledges once what is delivered again, also if the store refuses that at first', async () => {
+    const memory = createMemoryStore({ partitions: 1 })
+    const acknowledged: (readonly EntryId[])[] = []
+    const { worker } = await startWorker(memory, {
+      sabotage: store => ({
+        async acknowledge(partition, ids) {
+          acknowledged.push(ids)
+          if (acknowledged.length === 1) throw new StoreError('BUSY', { kind: 'refused' })
+          return store.acknowledge(partition, ids)
+        },
+      }),
+    })
+    const [first = ''] = await append(memory, [1])
+    await drained(memory)
+    worker.offer([{ id: first, samples: '[]', count: 1, offset: 0 }])
+    await vi.waitFor(() => expect(acknowledged).toEqual([[first], [first]]), WAIT)
+    await append(memory, [2])
+    await drained(memory)
+    expect(acknowledged).toHaveLength(2)
+    expect(await lastAnalysis(memory)).toMatchObject(expected([1, 2]))
   })
 
   test('recovers from a bug that has nothing to do with an entry', async () => {

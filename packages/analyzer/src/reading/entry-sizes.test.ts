@@ -21,7 +21,7 @@ test('assumes large entries at first, and halves the assumption with each read o
 test('assumes the largest entry of a read at once, although the others are small', () => {
   const sizes = new EntrySizes()
   for (let read = 0; read < 12; read++) sizes.learn(entriesOf(4, 100))
-  sizes.learn([...entriesOf(300, 100), ...entriesOf(1, 3 * MIB)])
+  sizes.learn([...entriesOf(1, 3 * MIB), ...entriesOf(300, 100)])
   expect(sizes.countWithin({ samples: 1e9, bytes: 16 * MIB })).toBe(5)
   expect(sizes.countWithin({ samples: 1e9, bytes: 2 * MIB })).toBe(0)
 })
