@@ -19,7 +19,7 @@ describe.runIf(await redisAvailable())('a Redis user', () => {
         done()
       },
     })
-    const log = createLogger('gateway', 'info', { stream: stream })
+    const log = createLogger('gateway', 'info', { stream })
     const gateway = await start(
       {},
       signal =>
