@@ -10,7 +10,7 @@ import { type Delivery, NO_RECEIVER, type Notification, type Receiver } from './
 /** Pauses after failures: with the jitter 1 to 2 s at first, 30 to 60 s in the end. */
 const BACKOFF = { minMs: 2000, maxMs: 60_000 }
 
-/** Entries read from the outbox per visit, and retries, unless the receiver takes larger batches. */
+/** Outbox entries, and retries, read per visit unless the receiver takes larger batches. */
 const ENTRIES_MAX = 20
 
 /** Refusals in a row after which the receiver is given a pause: it may refuse everything. */

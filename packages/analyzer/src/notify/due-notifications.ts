@@ -54,6 +54,7 @@ export async function processDueNotifications(
     const dropped = await alerts.recordNotifications(lease, decisions, names)
     if (dropped === undefined) return now
     metrics.dropped.inc(dropped)
+    metrics.dead.inc(dropped)
     for (const by of decided.flatMap(({ suppressedBy }) => suppressedBy)) metrics.suppressed.inc({ by })
     if (due.length < ALERTS_MAX || aheadMs > 0) return now
     found = await alerts.dueNotifications(lease.partition, ALERTS_MAX)

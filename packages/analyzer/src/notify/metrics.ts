@@ -12,7 +12,7 @@ const COUNTERS = {
   suppressed: ['analyzer_alerts_suppressed_total', 'Alerts with a suppressed notification.', { by: SUPPRESSORS }],
   dead: [
     'analyzer_notification_dead_letters_total',
-    'Notifications that became dead letters: a receiver did not take them within NOTIFICATION_RETRY_MAX_MS.',
+    'Notifications that became dead letters: not taken within NOTIFICATION_RETRY_MAX_MS, or dropped from a full outbox.',
   ],
   dropped: [
     'analyzer_outbox_dropped_total',

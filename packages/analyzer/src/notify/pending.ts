@@ -19,7 +19,7 @@ const REASON_LENGTH_MAX = 400
 /** A notification that a receiver has yet to take. */
 export interface PendingItem {
   readonly alert: string
-  /** Undefined if nothing is to be sent: it was taken already, or its alert is not kept any more. */
+  /** Undefined if nothing is to be sent: it was taken, or its alert is no longer kept. */
   readonly notification: Notification | undefined
   /** What the receiver took of the alert before. */
   readonly state: ReceiverState
@@ -111,7 +111,7 @@ export class Results {
     this.#options = options
   }
 
-  /** Whether the receiver refused a notification of this alert: then later ones must wait for it. */
+  /** Whether the receiver refused a notification of this alert: later ones must wait for it. */
   isRefused(alert: string): boolean {
     return this.#refused.has(alert)
   }

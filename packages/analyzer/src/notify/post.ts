@@ -83,7 +83,7 @@ function redact(text: string, secrets: readonly string[]): string {
   return clean.replaceAll(/\s+/g, ' ').trim().slice(0, BODY_LOGGED_MAX)
 }
 
-/** Returns the parts of an address that may be secret: credentials, and tokens in path and query. */
+/** Returns what may be secret in an address: credentials, and tokens in path and query. */
 function secretsOf(address: string): string[] {
   const { url, authorization } = splitCredentials(address)
   const { username, password } = new URL(address)

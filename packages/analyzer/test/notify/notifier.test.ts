@@ -553,7 +553,7 @@ describe('a receiver that needs reminders', () => {
     expect(listener.notified.slice(2).toSorted()).toEqual(['a firing', 'b firing'])
   })
 
-  test('that takes longer than the interval is told to expect the next reminder later', async () => {
+  test('that takes longer than the interval is reminded with a later end', async () => {
     const world = await createWorld()
     const listener = new Listener(world.clock, { needsReminders: true })
     listener.respond = async () => {

@@ -173,7 +173,7 @@ export async function addDeadLetters(store: MemoryStore, texts: readonly string[
   return ids.map(id => `${partition}:${id}`)
 }
 
-/** Adds dead letters of the starts of alerts that the receiver `hook` did not take; returns their ids. */
+/** Adds dead letters of starts of alerts for the receiver `hook`. Returns their ids. */
 export async function addDeadNotifications(
   store: MemoryStore,
   alerts: readonly string[],

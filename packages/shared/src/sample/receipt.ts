@@ -29,7 +29,7 @@ export function compareEntryIds(a: EntryId, b: EntryId): number {
   return difference !== 0 ? difference : Number(a.slice(dashA + 1)) - Number(b.slice(dashB + 1))
 }
 
-/** Ids this far ahead of the clock are ahead, and not only by the imprecision of its measurement. */
+/** Ids less far ahead of the clock can be due to the imprecision of its measurement. */
 export const IDS_AHEAD_MIN_MS = 5000
 
 /**

@@ -60,7 +60,7 @@ export interface AlertStore {
     partition: number,
     range: { upTo?: EntryId | undefined; count: number },
   ): Promise<DeadNotification[]>
-  /** Schedules the alert's pending notifications for the letter's receiver, and deletes the letter. */
+  /** Schedules what is pending of the alert for the letter's receiver, and deletes the letter. */
   redriveNotification(partition: number, letter: DeadNotification): Promise<'scheduled' | 'unknown' | 'alert-unknown'>
   /** False when there is no such dead letter. */
   discardDeadNotification(partition: number, id: EntryId): Promise<boolean>

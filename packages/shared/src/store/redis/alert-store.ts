@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { type AlertParts, FLEET_PARTITION, parseAlert } from '../../detection/alerts/record.ts'
+import { type AlertParts, FLEET_PARTITION, NOTHING_TAKEN, parseAlert } from '../../detection/alerts/record.ts'
 import type { EntryId } from '../../sample/receipt.ts'
 import type { PartitionKeys } from '../keys.ts'
 import type {
@@ -120,7 +120,7 @@ function notifications(context: StoreContext) {
     async redriveNotification(partition, { id, alert, receiver }) {
       const at = keys.partition(partition)
       const touched = [at.deadNotifications, retriesKey(at, receiver), at.alerts]
-      const outcome = await client.redriveNotification(...touched, id, alert, receiver)
+      const outcome = await client.redriveNotification(...touched, id, alert, receiver, JSON.stringify(NOTHING_TAKEN))
       return outcome === 'scheduled' || outcome === 'alert-unknown' ? outcome : 'unknown'
     },
     discardDeadNotification: async (partition, id) =>

@@ -2,8 +2,8 @@
 -- Purpose: reads the alerts with a due notification check, and removes checks of deleted alerts.
 -- KEYS:    notices, alerts of one partition
 -- ARGV:    at most how many, how many ms ahead of the clock
--- Returns: {Unix ms, (id, due at, opening, end, acknowledged, snoozed, notification state, states of
---          the receivers) of each}, the longest due first; '' for a part that is missing
+-- Returns: {Unix ms, (id, due at, opening, end, acknowledged, snoozed, notification state, what
+--          receivers took) of each}, the longest due first; '' for a part that is missing
 -- include: clock
 local checks_key, alerts_key, count, ahead_ms = KEYS[1], KEYS[2], ARGV[1], tonumber(ARGV[2])
 
