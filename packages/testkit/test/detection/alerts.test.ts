@@ -97,6 +97,13 @@ describe('an alert opens', () => {
     )
   })
 
+  test('after its hold time, also if the clock goes back meanwhile', () => {
+    const alert = createAlert({ holdMs: 3000 })
+    expect(alert.steps(3.1, 3.1)).toBe('..')
+    alert.sample.time -= 60 * MINUTE
+    expect(alert.steps(3.1, 3.1, 3.1, 3.1)).toBe('...o')
+  })
+
   test('at once beyond `instant`, whatever the hold time', () => {
     expect(createAlert({ holdMs: MINUTE }).steps(6.1)).toBe('o')
   })
