@@ -53,6 +53,15 @@ describe('a key', () => {
     ])
   })
 
+  test('is silent after its time although the clock went back by an hour', () => {
+    const key = createKey({ afterMs: 60_000 })
+    key.samples(0, 1000, -3_600_000)
+    key.check(59_999)
+    expect(key.events).toEqual([])
+    key.check(60_000)
+    expect(key.events).toMatchObject([{ kind: 'silent', time: START + 1000 - 3_600_000 + 60_000 }])
+  })
+
   test('is reported as silent as of the right time even if no timer ran', () => {
     const looked = createKey({ afterMs: 60_000 })
     const overlooked = createKey({ afterMs: 60_000 })
