@@ -60,7 +60,7 @@ describe.skipIf(!(await redisAvailable()))('odd data in Redis', () => {
     })
     const config = readConfig(analyzerSettings, { REDIS_URL: redis.url, HEARTBEAT_MS: '50' })
     const registry = new Registry()
-    stack.use(startAnalyzer({ config, store, log: createLogger('analyzer', 'info', stream), registry }))
+    stack.use(startAnalyzer({ config, store, log: createLogger('analyzer', 'info', { stream }), registry }))
     let time = 0
     const drained = (partition: number): Promise<number> =>
       vi.waitFor(async () => {
