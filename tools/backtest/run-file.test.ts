@@ -58,7 +58,7 @@ describe('a back-test', () => {
     for (let n = 100; n < 150; n++) judge.step(n % 3, n, n)
     const { low, high, score } = { ...judge.step(1, 150, 150) }
     expect([low, high, score].some(Number.isNaN)).toBe(false)
-    expect(judge.step(9, 140.5, 151)).toMatchObject({
+    expect(judge.step(9, 140, 151)).toMatchObject({
       order: 'late',
       isAnalysed: false,
       isFlagged: false,

@@ -1,6 +1,7 @@
 import { Judge } from '@tidemark/shared/detection/judge'
 import { rowShape, TIMER } from '@tidemark/shared/detection/key-row'
 import { DEFAULT_POLICY, NO_POLICY, type RuleSet } from '@tidemark/shared/detection/rules/rule-set'
+import { toUnixMs } from '@tidemark/shared/sample/arrival'
 import { SAMPLE_STRIDE } from '@tidemark/shared/sample/entry'
 import { arrivalMs } from '@tidemark/shared/sample/receipt'
 import { encodeAnalysis } from '@tidemark/shared/verdict/encoding'
@@ -125,7 +126,8 @@ function scoreShadow(analysis: EntryAnalysis, index: number, slot: Slot, judge: 
   const { rule, detector } = judge.policy
   const ruleFinding = { rule, detector, score, threshold, low, high, order, isRefused: false }
   const measure = { mean, deviation, meanRest, count, window }
-  const finding = { key: keyAt(entry, index), value, timestamp, ...measure, judged: ruleFinding }
+  const sample = { key: keyAt(entry, index), value, timestamp: toUnixMs(timestamp) }
+  const finding = { ...sample, ...measure, judged: ruleFinding }
   effects.shadowed.push({ rule: rule ?? '', analysis: encodeAnalysis(finding, context) })
 }
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import type { Judged } from '@tidemark/shared/detection/judge'
 import type { Policy } from '@tidemark/shared/detection/rules/policy'
 import type { RuleSet } from '@tidemark/shared/detection/rules/rule-set'
+import { toUnixMs } from '@tidemark/shared/sample/arrival'
 import { SAMPLE_STRIDE } from '@tidemark/shared/sample/entry'
 import { formatReceipt } from '@tidemark/shared/sample/receipt'
 import type { Finding, RuleFinding, VerdictSettings } from '@tidemark/shared/verdict/analysis'
@@ -87,7 +88,7 @@ export class EntryAnalysis {
     const finding: Finding = {
       key: samples[index * SAMPLE_STRIDE] as string,
       value: samples[index * SAMPLE_STRIDE + 1] as number,
-      timestamp: samples[index * SAMPLE_STRIDE + 2] as number,
+      timestamp: toUnixMs(samples[index * SAMPLE_STRIDE + 2] as number),
       mean: this.#findings[start] as number,
       deviation: this.#findings[start + 1] as number,
       meanRest: this.#restOf(index),

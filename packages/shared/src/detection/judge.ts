@@ -1,3 +1,4 @@
+import { isOwnTimestamp, toUnixMs } from '../sample/arrival.ts'
 import type { SampleOrder } from '../verdict/analysis.ts'
 import { isBeyond, zScore } from '../verdict/score.ts'
 import {
@@ -34,7 +35,7 @@ import {
   startDetector,
   TIMER,
 } from './key-row.ts'
-import { advanceOrder, isAnalysed, orderOf } from './order.ts'
+import { advanceOrder, isAnalysed, isOlder, orderOf } from './order.ts'
 import { shareBeyond } from './rules/budget.ts'
 import { type Policy, signedScore, thresholdOf } from './rules/policy.ts'
 
@@ -111,20 +112,27 @@ export class Judge {
     }
   }
 
-  /** Scores a sample and updates the row. Its arrival `time` must not decrease within a key. */
-  step(row: KeyRow, value: number, timestamp: number, time: number): Judged {
+  /**
+   * Scores a sample, with its timestamp as it is stored (sample/arrival.ts), and updates the row. Its
+   * arrival `time` must not decrease within a key.
+   */
+  step(row: KeyRow, value: number, stored: number, time: number): Judged {
     const { judged, policy } = this
     const { rows, start } = row
     const history = this.#history
     const sample = this.#sample
+    const timestamp = toUnixMs(stored)
     sample.value = value
     sample.timestamp = timestamp
     sample.time = time
     if (judged.alerts.length > 0) judged.alerts.length = 0
     if (judged.silences.length > 0) judged.silences.length = 0
     readHistory(row, history)
-    judged.order = orderOf(rows, start + ORDER, history, sample)
-    judged.isAnalysed = isAnalysed(policy.order, judged.order)
+    // What has no timestamp of its own neither repeats a sample nor comes late.
+    judged.order = isOwnTimestamp(stored) ? orderOf(rows, start + ORDER, history, sample) : 'in_order'
+    judged.isAnalysed =
+      judged.order === 'in_order' ||
+      isAnalysed(policy.order, judged.order, isOlder(rows, start + ORDER, history, sample))
     if (judged.isAnalysed) rows[start + COUNT] = (rows[start + COUNT] as number) + 1
     const count = rows[start + COUNT] as number
     judged.count = count

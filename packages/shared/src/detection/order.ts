@@ -23,6 +23,12 @@ export const ORDER_STATE_LENGTH = 3
 
 /** The newest timestamp; 0 if it is that of the newest sample in the window. */
 const NEWEST = 0
+/** Stands for no newest timestamp, where the window's last one does not count. */
+const NONE = 1
+
+/** How far ahead of the arrival a clock may be. Farther, it says nothing about the order. */
+const SKEW_MAX_MS = 60_000
+
 /** The previous sample if it was kept out of the window; otherwise 0. */
 const LAST_TIMESTAMP = 1
 const LAST_VALUE = 2
@@ -43,12 +49,14 @@ export function orderOf(states: Slab, at: number, history: History, sample: Time
 }
 
 /**
- * Updates the state by a sample, before it is added to the window if it `joins` that. A timestamp
- * counts as no newer than its arrival: a clock that was once ahead must not make the rest late.
+ * Updates the state by a sample, before it is added to the window if it `joins` that. A clock that
+ * was once ahead must not make the rest late: a timestamp slightly after its arrival counts as the
+ * arrival, and one far after it does not count.
  */
 export function advanceOrder(states: Slab, at: number, history: History, sample: TimedSample, joins: boolean): void {
   const { timestamp, value, time } = sample
-  const newest = Math.max(newestBefore(states, at, history), Math.min(timestamp, time))
+  const before = newestBefore(states, at, history)
+  const newest = timestamp > time + SKEW_MAX_MS ? Math.max(before, NONE) : Math.max(before, Math.min(timestamp, time))
   states[at + NEWEST] = joins && newest === timestamp ? 0 : newest
   states[at + LAST_TIMESTAMP] = joins ? 0 : timestamp
   states[at + LAST_VALUE] = joins ? 0 : value
@@ -61,8 +69,14 @@ function newestBefore(states: Slab, at: number, { rows, times, size, head }: His
   return rows[times + last] as number
 }
 
-export function isAnalysed({ refusesLate, dropsDuplicates }: OrderPolicy, order: SampleOrder): boolean {
-  return order === 'in_order' || !(order === 'late' ? refusesLate : dropsDuplicates)
+/** Whether a sample was measured before the newest of its key, which a duplicate can be too. */
+export function isOlder(states: Slab, at: number, history: History, { timestamp }: TimedSample): boolean {
+  return timestamp < newestBefore(states, at, history)
+}
+
+/** Whether the policy analyses a sample; `isOld` is the result of isOlder() for it. */
+export function isAnalysed({ refusesLate, dropsDuplicates }: OrderPolicy, order: SampleOrder, isOld: boolean): boolean {
+  return order === 'in_order' || !((isOld && refusesLate) || (order === 'duplicate' && dropsDuplicates))
 }
 
 function isInHistory({ rows, start, times, size }: History, timestamp: number, value: number): boolean {

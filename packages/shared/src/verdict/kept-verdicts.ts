@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { parseJson } from '../parsing/issues.ts'
+import { toUnixMs } from '../sample/arrival.ts'
 import { type FlatSamples, SAMPLE_STRIDE, unpackEntry } from '../sample/entry.ts'
 import type { EntryId } from '../sample/receipt.ts'
 import { type Analysis, type RuleFinding, SAMPLE_ORDERS, toAnalysis } from './analysis.ts'
@@ -94,7 +95,7 @@ function createReader(verdicts: EntryFindings, partition: number, samples: FlatS
     const finding = {
       key: String(samples[index * SAMPLE_STRIDE]),
       value: Number(samples[index * SAMPLE_STRIDE + 1]),
-      timestamp: Number(samples[index * SAMPLE_STRIDE + 2]),
+      timestamp: toUnixMs(Number(samples[index * SAMPLE_STRIDE + 2])),
       mean: findings.getFloat64(at, true),
       deviation: findings.getFloat64(at + 8, true),
       meanRest: rests.get(index) ?? 0,

@@ -75,6 +75,23 @@ describe('a sample', () => {
     expect(key.step(100.5, 4, 103)).toBe('late')
   })
 
+  test('far in the future does not count, neither as the first of its key nor later', () => {
+    const key = createKey()
+    key.step(1e12, 1, 100)
+    expect(key.step(92, 2, 101)).toBe('in_order')
+    expect(key.step(90, 3, 102)).toBe('late')
+    key.step(1e12, 4, 103)
+    expect(key.step(95, 5, 104)).toBe('in_order')
+    expect(key.step(94, 6, 105)).toBe('late')
+  })
+
+  test('of a clock that is slightly ahead counts as measured when it arrived', () => {
+    const key = createKey()
+    key.step(1_000_050, 1, 1_000_000)
+    expect(key.step(1_001_050, 2, 1_001_000)).toBe('in_order')
+    expect(key.step(990_050, 3, 1_001_500)).toBe('late')
+  })
+
   test('is in order if it is the first of its key', () => {
     expect(createKey().step(0, 0)).toBe('in_order')
   })
@@ -88,12 +105,18 @@ describe('a sample', () => {
   })
 
   test('is analysed unless the rule excludes it', () => {
-    const orders = ['in_order', 'late', 'duplicate'] as const
+    const orders = [
+      ['in_order', false],
+      ['late', true],
+      ['duplicate', false],
+      ['duplicate', true],
+    ] as const
     const analysed = (refusesLate: boolean, dropsDuplicates: boolean): boolean[] =>
-      orders.map(order => isAnalysed({ refusesLate, dropsDuplicates }, order))
-    expect(analysed(false, false)).toEqual([true, true, true])
-    expect(analysed(true, false)).toEqual([true, false, true])
-    expect(analysed(false, true)).toEqual([true, true, false])
+      orders.map(([order, isOld]) => isAnalysed({ refusesLate, dropsDuplicates }, order, isOld))
+    expect(analysed(false, false)).toEqual([true, true, true, true])
+    expect(analysed(true, false)).toEqual([true, false, true, false])
+    expect(analysed(false, true)).toEqual([true, true, false, false])
+    expect(analysed(true, true)).toEqual([true, false, false, false])
   })
 })
 

@@ -1,3 +1,4 @@
+import { arrivalTimestamp } from '@tidemark/shared/sample/arrival'
 import { keyFault, type Sample } from '@tidemark/shared/sample/sample'
 import { parseTimestamp } from '@tidemark/shared/sample/timestamp'
 
@@ -50,11 +51,14 @@ export class Batch {
   readonly rejections: Rejection[] = []
   readonly #limits: BatchLimits
   readonly #now: number
+  /** The timestamp of samples that have none. */
+  readonly #arrival: number
 
-  /** `now` (Unix milliseconds) is the timestamp of samples that have none. */
+  /** `now` (Unix milliseconds) is when the samples arrived. */
   constructor(limits: BatchLimits, now: number) {
     this.#limits = limits
     this.#now = now
+    this.#arrival = arrivalTimestamp(now)
   }
 
   get samplesMax(): number {
@@ -68,7 +72,7 @@ export class Batch {
   add({ key, value, timestamp }: RawSample, place: Place): void {
     const { keyBytesMax, valueAbsMax, futureMaxMs } = this.#limits
     const keyProblem = keyFault(key, keyBytesMax)
-    const ms = timestamp === undefined || timestamp === null ? this.#now : parseTimestamp(timestamp)
+    const ms = timestamp === undefined || timestamp === null ? this.#arrival : parseTimestamp(timestamp)
     if (keyProblem !== undefined) this.reject(place, 'key', `key ${keyProblem}`)
     else if (!(Math.abs(value) <= valueAbsMax)) {
       this.reject(place, 'value', `value must be from -${valueAbsMax} to ${valueAbsMax}`)

@@ -5,6 +5,8 @@ import { readJson } from './json.ts'
 import { readNdjson } from './ndjson.ts'
 
 const NOW = 1_700_000_000_000
+/** What samples without a timestamp have in the store. */
+const ARRIVAL = NOW + 0.5
 const LIMITS = { samplesMax: 10_000, keyBytesMax: 200, valueAbsMax: 1e100, futureMaxMs: 86_400_000 }
 
 function read(text: string, reader = readJson) {
@@ -24,7 +26,7 @@ describe('accepted items', () => {
     [
       'a sample without a timestamp gets the current time',
       '{"key":"a","value":1}',
-      [{ key: 'a', value: 1, timestamp: NOW }],
+      [{ key: 'a', value: 1, timestamp: ARRIVAL }],
     ],
     [
       'milliseconds',
@@ -36,43 +38,43 @@ describe('accepted items', () => {
       'an array of every kind of object',
       '[{"key":"a","value":1},{"device":"d","timestamp":5,"metrics":{"x":2,"y":3}},{"cpu":4,"rps":5}]',
       [
-        { key: 'a', value: 1, timestamp: NOW },
+        { key: 'a', value: 1, timestamp: ARRIVAL },
         { key: 'd/x', value: 2, timestamp: 5000 },
         { key: 'd/y', value: 3, timestamp: 5000 },
-        { key: 'default/cpu', value: 4, timestamp: NOW },
-        { key: 'default/rps', value: 5, timestamp: NOW },
+        { key: 'default/cpu', value: 4, timestamp: ARRIVAL },
+        { key: 'default/rps', value: 5, timestamp: ARRIVAL },
       ],
     ],
-    ['a load report with one value', '{"rps":5}', [{ key: 'default/rps', value: 5, timestamp: NOW }]],
+    ['a load report with one value', '{"rps":5}', [{ key: 'default/rps', value: 5, timestamp: ARRIVAL }]],
     ['the empty array', '[]', []],
-    ['a key of braces', '{"key":"{3}","value":1}', [{ key: '{3}', value: 1, timestamp: NOW }]],
-    ['the key __proto__', '{"key":"__proto__","value":1}', [{ key: '__proto__', value: 1, timestamp: NOW }]],
-    ['the key constructor', '{"key":"constructor","value":1}', [{ key: 'constructor', value: 1, timestamp: NOW }]],
+    ['a key of braces', '{"key":"{3}","value":1}', [{ key: '{3}', value: 1, timestamp: ARRIVAL }]],
+    ['the key __proto__', '{"key":"__proto__","value":1}', [{ key: '__proto__', value: 1, timestamp: ARRIVAL }]],
+    ['the key constructor', '{"key":"constructor","value":1}', [{ key: 'constructor', value: 1, timestamp: ARRIVAL }]],
     [
       'metrics called __proto__ and constructor',
       '{"device":"d","metrics":{"__proto__":1,"constructor":2,"toString":3}}',
       [
-        { key: 'd/__proto__', value: 1, timestamp: NOW },
-        { key: 'd/constructor', value: 2, timestamp: NOW },
-        { key: 'd/toString', value: 3, timestamp: NOW },
+        { key: 'd/__proto__', value: 1, timestamp: ARRIVAL },
+        { key: 'd/constructor', value: 2, timestamp: ARRIVAL },
+        { key: 'd/toString', value: 3, timestamp: ARRIVAL },
       ],
     ],
-    ['the last of duplicate members', '{"key":"a","value":1,"value":2}', [{ key: 'a', value: 2, timestamp: NOW }]],
-    ['the largest value', '{"key":"a","value":-1e100}', [{ key: 'a', value: -1e100, timestamp: NOW }]],
+    ['the last of duplicate members', '{"key":"a","value":1,"value":2}', [{ key: 'a', value: 2, timestamp: ARRIVAL }]],
+    ['the largest value', '{"key":"a","value":-1e100}', [{ key: 'a', value: -1e100, timestamp: ARRIVAL }]],
     [
       'a key twice, in order',
       '[{"key":"a","value":1},{"key":"a","value":2}]',
       [
-        { key: 'a', value: 1, timestamp: NOW },
-        { key: 'a', value: 2, timestamp: NOW },
+        { key: 'a', value: 1, timestamp: ARRIVAL },
+        { key: 'a', value: 2, timestamp: ARRIVAL },
       ],
     ],
     [
       'lines of JSON under the name of JSON',
       '{"key":"a","value":1}\r\n\r\n{"key":"b","value":2}\r\n',
       [
-        { key: 'a', value: 1, timestamp: NOW },
-        { key: 'b', value: 2, timestamp: NOW },
+        { key: 'a', value: 1, timestamp: ARRIVAL },
+        { key: 'b', value: 2, timestamp: ARRIVAL },
       ],
     ],
   ])('%s', (_, text, samples) => {
@@ -80,7 +82,7 @@ describe('accepted items', () => {
   })
 
   test.each([
-    ['null', NOW],
+    ['null', ARRIVAL],
     ['"1700000000"', NOW],
     ['"1700000000.5"', NOW + 500],
     ['1700000000000000', NOW],
@@ -275,7 +277,7 @@ describe('properties', () => {
   test('every valid sample is read unchanged, from an array and from NDJSON', () => {
     fc.assert(
       fc.property(fc.array(fc.record({ key, value })), items => {
-        const wanted = items.map(item => ({ key: item.key, value: item.value + 0, timestamp: NOW }))
+        const wanted = items.map(item => ({ key: item.key, value: item.value + 0, timestamp: ARRIVAL }))
         expect(read(JSON.stringify(items)).samples).toEqual(wanted)
         expect(read(items.map(item => JSON.stringify(item)).join('\n'), readNdjson).samples).toEqual(wanted)
       }),
