@@ -1,3 +1,4 @@
+import { devicePrefix } from '@tidemark/shared/sample/device-key'
 import { z } from 'zod'
 import type { Batch, Place } from './batch.ts'
 import { must, rejectShape, timestampField, valueField } from './fields.ts'
@@ -24,16 +25,21 @@ export const deviceSchema = z
     },
     { error: 'must be an object' },
   )
-  .meta({ description: 'Several metrics of one device at one time. Their keys are `device/metric`.' })
+  .meta({
+    description:
+      'Several metrics of one device at one time. Their keys are `device/metric`; a slash in the name of the device is ' +
+      'written %2F.',
+  })
 
 /** Validates each metric by itself: a failing sensor must not suppress the others. */
 export function readDevice(item: unknown, { index }: Place, batch: Batch): void {
   const result = deviceSchema.safeParse(item)
   if (!result.success) {
-    rejectShape(batch, { index }, result.error)
+    rejectShape(batch, { index }, { item, error: result.error })
     return
   }
   const { device, timestamp, metrics } = result.data
+  const prefix = devicePrefix(device)
   const names = Object.keys(metrics)
   if (names.length === 0) batch.reject({ index }, 'shape', 'metrics must not be empty')
   for (const name of names) {
@@ -41,7 +47,7 @@ export function readDevice(item: unknown, { index }: Place, batch: Batch): void 
     const value = valueField.safeParse(metrics[name])
     if (!value.success) batch.reject(place, 'value', 'value must be a finite number')
     else if (name === '') batch.reject(place, 'key', 'name must not be empty')
-    else batch.add({ key: `${device}/${name}`, value: value.data, timestamp }, place)
+    else batch.add({ key: `${prefix}${name}`, value: value.data, timestamp }, place)
   }
 }
 
