@@ -85,13 +85,9 @@ describe('POST /ingest', () => {
   test('responds 400 to a body that is not JSON and repeats none of it', async () => {
     const response = await createTestApp().post('{"secret":')
     expect(response.status).toBe(400)
-    expect(await problemOf(response)).toMatchObject({ detail: 'The body is not valid JSON.' })
-  })
-
-  test('responds 400 to bytes that are not UTF-8', async () => {
-    const response = await createTestApp().post(Buffer.from('{"key":"\xff","value":1}', 'latin1'))
-    expect(response.status).toBe(400)
-    expect(await problemOf(response)).toMatchObject({ detail: 'The body is not valid UTF-8.' })
+    expect(await problemOf(response)).toMatchObject({
+      detail: 'No sample was accepted. Sample 0: the item is cut off at line 1, column 11.',
+    })
   })
 
   test('ignores a byte order mark', async () => {
@@ -123,7 +119,10 @@ describe('POST /ingest', () => {
   ])('reads a body of type %s line by line', async type => {
     const body = '{"key":"a","value":1}\n\nnot json\n{"key":"b","value":1}'
     const result = await resultOf(await createTestApp().post(body, { 'Content-Type': type }))
-    expect(result).toMatchObject({ accepted: 2, rejected: [{ index: 2, reason: 'sample 2: must be valid JSON' }] })
+    expect(result).toMatchObject({
+      accepted: 2,
+      rejected: [{ index: 2, reason: 'sample 2: the text at line 3, column 1 is not a JSON object' }],
+    })
   })
 
   test.each([
@@ -132,10 +131,9 @@ describe('POST /ingest', () => {
     { 'Content-Type': 'application/xml' },
     { 'Content-Type': 'text/html' },
     { 'Content-Type': 'application/x-protobuf' },
-    { 'Content-Type': 'application/json; charset=utf-16' },
-    { 'Content-Type': 'text/plain; charset=latin1' },
-    { 'Content-Type': 'application/json', 'Content-Encoding': 'gzip' },
-    { 'Content-Type': 'application/json', 'Content-Encoding': 'br' },
+    { 'Content-Type': 'application/json; charset=klingon' },
+    { 'Content-Type': 'application/json', 'Content-Encoding': 'snappy' },
+    { 'Content-Type': 'application/json', 'Content-Encoding': 'compress' },
   ])('responds 415 to %o', async headers => {
     const response = await createTestApp().post('{"key":"a","value":1}', headers as Record<string, string>)
     expect(response.status).toBe(415)
@@ -705,7 +703,7 @@ describe('metrics', () => {
   test('count requests and samples by reason', async () => {
     const { post, registry } = createTestApp()
     await post('[{"key":"a","value":1},{"key":"b","value":2},{"key":"","value":1},{"key":"c"},7]')
-    await post('{')
+    await post('not JSON')
     const text = await registry.metrics()
     for (const line of [
       'gateway_http_requests_total{route="/ingest",method="POST",status="202"} 1',

@@ -41,7 +41,8 @@ const CALLS: Readonly<Record<string, readonly Call[]>> = {
     { status: 400, body: '[{}]' },
     { status: 400, headers: { 'Idempotency-Key': '' } },
     { status: 413, body: JSON.stringify(Array(10_001).fill({ key: 'a', value: 1 })) },
-    { status: 415, headers: { 'Content-Encoding': 'gzip' } },
+    { status: 415, headers: { 'Content-Encoding': 'snappy' } },
+    { status: 400, headers: { 'Content-Encoding': 'gzip' } },
   ],
   analyze: [
     { status: 200 },

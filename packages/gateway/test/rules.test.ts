@@ -182,7 +182,8 @@ describe('PUT /rules/{id}', () => {
     [413, `{"who":"${'x'.repeat(65_536)}"}`, {}],
     [415, '{}', { 'Content-Type': 'application/x-ndjson' }],
     [415, '{}', { 'Content-Type': 'text/html' }],
-    [415, '{}', { 'Content-Encoding': 'gzip' }],
+    [415, '{}', { 'Content-Encoding': 'snappy' }],
+    [400, '{}', { 'Content-Encoding': 'gzip' }],
   ])('is %i for other bodies', async (status, body, headers) => {
     const response = await clientOf().send('PUT', '/rules/r', body, headers as Record<string, string>)
     expect(response.status).toBe(status)

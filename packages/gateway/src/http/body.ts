@@ -1,5 +1,7 @@
 import { IncomingMessage } from 'node:http'
 import type { Context } from 'hono'
+import { charsetOf, decodeText } from './charset.ts'
+import { codingsOf, decompress } from './content-coding.ts'
 import { BodyBudget, PendingBody } from './pending-body.ts'
 import { RequestFault } from './problem.ts'
 
@@ -33,59 +35,82 @@ interface BodyLimits {
   readonly bytesInFlightMax: number
 }
 
-/** Includes types that clients send by default, whatever the body is. */
-const JSON_TYPE =
-  /^(|application\/(json|x-www-form-urlencoded|octet-stream)|text\/(plain|json)|[\w.-]+\/[\w.-]+\+json)$/
+/** Types that clients send by default, whatever the body is, and wildcards. */
+const GENERIC_TYPE =
+  /^(?:|\*(?:\/\*)?|(?:application|text)\/(?:\*|plain)|application\/(?:x-www-form-urlencoded|octet-stream))$/
 
-const NDJSON_TYPE = /^application\/(x-ndjson|ndjson|jsonl|json-lines)$/
+/** JSON by any of its names: application/json, text/x-json, application/vnd.metrics+json, `json`. */
+const JSON_TYPE = /^[\w./*+-]*json[\w.+-]*$/
+
+/** application/x-ndjson, application/jsonl, application/x-jsonlines, application/json-seq. */
+const NDJSON_TYPE = /ndjson|json-?l|json-seq|stream[.+-]json|json-?stream/
+
+const PROTOBUF_TYPE = /protobuf/
+
+const PROTOBUF_UNREADABLE =
+  'protobuf (OTLP, Prometheus remote write) is not read here: receive it with Telegraf and send JSON to /ingest from ' +
+  'there, as docs/api.md#agents shows'
 
 /** Returns a function that reads a body, and rejects with a RequestFault. */
 export function createBodyReader({ bytesMax, bytesInFlightMax }: BodyLimits) {
   const budget = new BodyBudget(bytesInFlightMax)
 
-  async function readText(source: BodySource['body']): Promise<string> {
+  async function readText(source: BodySource['body'], { charset, codings }: BodyType): Promise<string> {
     const body = new PendingBody(bytesMax, budget)
     try {
       if (source instanceof IncomingMessage) await collectIncoming(source, body)
       else await collectStream(source, body)
-      return body.text()
+      const bytes = body.bytes()
+      return decodeText(codings.length === 0 ? bytes : decompress(bytes, codings, bytesMax), charset)
     } finally {
       body.release()
     }
   }
 
   return async ({ headers, body }: BodySource): Promise<Body> => {
-    const format = formatOf(headers)
+    const type = typeOf(headers)
     const declared = headers['content-length']
     if (declared !== undefined && Number(declared) > bytesMax) {
       throw new RequestFault({ kind: 'body-too-large', bytesMax })
     }
-    const text = await readText(body)
+    const text = await readText(body, type)
     if (text.trim() === '') throw new RequestFault({ kind: 'body-empty' })
-    return { text, format }
+    return { text, format: type.format }
   }
 }
 
-/** Returns the format. Throws a RequestFault for a media type that cannot contain samples. */
-function formatOf(headers: RequestHeaders): BodyFormat {
-  const encoding = headers['content-encoding']
-  if (typeof encoding === 'string' && encoding.trim().toLowerCase() !== 'identity') {
-    throw unsupported('compressed bodies are not supported')
-  }
+/** What the headers say of a body. */
+interface BodyType {
+  readonly format: BodyFormat
+  /** Undefined where it is UTF-8. */
+  readonly charset: string | undefined
+  readonly codings: readonly string[]
+}
+
+const PLAIN_JSON: BodyType = { format: 'json', charset: undefined, codings: [] }
+
+/** Throws a RequestFault for a type, charset or coding that cannot be read. */
+function typeOf(headers: RequestHeaders): BodyType {
   const header = headers['content-type']
-  if (typeof header !== 'string' || header === 'application/json') return 'json'
-  const [type = '', ...parameters] = header.split(';').map(part => part.trim().toLowerCase())
-  const charset = parameters.find(parameter => parameter.startsWith('charset='))
-  if (charset !== undefined && !/^charset="?(utf-?8|us-ascii)"?$/.test(charset)) {
-    throw unsupported('the charset must be UTF-8')
-  }
-  if (NDJSON_TYPE.test(type)) return 'ndjson'
-  if (JSON_TYPE.test(type)) return 'json'
-  throw unsupported('the body must be JSON (application/json) or JSON lines (application/x-ndjson)')
+  const isPlain = header === undefined || header === 'application/json'
+  if (isPlain && headers['content-encoding'] === undefined) return PLAIN_JSON
+  // Some clients forget the semicolon, and proxies join two headers by a comma.
+  const words = String(header ?? '')
+    .trim()
+    .toLowerCase()
+    .split(/[\s;,]+/)
+  const [type = '', ...parameters] = words
+  const format = formatOf(type)
+  return { format, charset: charsetOf(parameters), codings: codingsOf(headers['content-encoding']) }
 }
 
-function unsupported(reason: string): RequestFault {
-  return new RequestFault({ kind: 'media-type-unsupported', reason })
+function formatOf(type: string): BodyFormat {
+  if (NDJSON_TYPE.test(type)) return 'ndjson'
+  if (JSON_TYPE.test(type) || GENERIC_TYPE.test(type)) return 'json'
+  const reason = PROTOBUF_TYPE.test(type)
+    ? PROTOBUF_UNREADABLE
+    : 'the body must be JSON (application/json) or JSON lines (application/x-ndjson)'
+  throw new RequestFault({ kind: 'media-type-unsupported', reason })
 }
 
 /** For a request that did not arrive through a socket. */

@@ -4,6 +4,7 @@ import type { Context } from 'hono'
 import { z } from 'zod'
 import { bodySourceOf, createBodyReader } from './body.ts'
 import { RequestFault } from './problem.ts'
+import { formatPosition, positionsIn } from './text-position.ts'
 
 /** Bodies from operators are short. They have a budget of their own, beside that of the samples. */
 const BODY_BYTES_MAX = 64 * 1024
@@ -20,7 +21,7 @@ export function createFieldsReader(): FieldsReader {
       throw new RequestFault({ kind: 'media-type-unsupported', reason: 'the body must be JSON (application/json)' })
     }
     const content = parseJson(text)
-    if (content === undefined) throw new RequestFault({ kind: 'body-malformed', reason: 'the body is not valid JSON' })
+    if (content === undefined) throw new RequestFault({ kind: 'body-malformed', reason: jsonFault(text) })
     const result = schema.safeParse(content, { reportInput: false })
     if (result.success) return result.data
     throw new RequestFault({ kind: 'fields-invalid', errors: result.error.issues.flatMap(describeIssue) })
@@ -34,6 +35,20 @@ export function parseJson(text: string): unknown {
   } catch {
     return undefined
   }
+}
+
+/** Says where a text that is not JSON is wrong, as far as the parser knows; repeats nothing of it. */
+function jsonFault(text: string): string {
+  try {
+    JSON.parse(text)
+  } catch (error) {
+    const { message } = error as SyntaxError
+    const [, offset] = /at position (\d+)/.exec(message) ?? []
+    if (offset !== undefined)
+      return `the body is not valid JSON at ${formatPosition(positionsIn(text)(Number(offset)))}`
+    if (message.startsWith('Unexpected end')) return 'the body is not valid JSON: it is cut off'
+  }
+  return 'the body is not valid JSON'
 }
 
 /** Returns the schema of the end of a period, as Unix milliseconds. */

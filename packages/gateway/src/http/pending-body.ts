@@ -1,4 +1,3 @@
-import { isUtf8 } from 'node:buffer'
 import { RequestFault } from './problem.ts'
 
 /** Smaller chunks are copied together: a chunk is an object of 200 bytes and more by itself. */
@@ -60,7 +59,7 @@ export class BodyBudget {
 
 /**
  * The chunks of a body that is being read. It counts bytes, because a Content-Length may be absent
- * or wrong. It ends with text() and release(), with a thrown limit and release(), or with evict().
+ * or wrong. It ends with bytes() and release(), with a thrown limit and release(), or with evict().
  */
 export class PendingBody {
   readonly #bytesMax: number
@@ -96,19 +95,13 @@ export class PendingBody {
     this.#keep(chunk)
   }
 
-  /** Returns the whole body. Throws a RequestFault unless it is UTF-8. */
-  text(): string {
+  /** Returns the whole body. */
+  bytes(): Buffer {
     this.#closeBlock()
     const [first] = this.#chunks
-    if (first === undefined) return ''
-    const bytes =
-      this.#chunks.length === 1
-        ? Buffer.from(first.buffer, first.byteOffset, first.byteLength)
-        : Buffer.concat(this.#chunks)
-    if (!isUtf8(bytes)) throw new RequestFault({ kind: 'body-malformed', reason: 'the body is not valid UTF-8' })
-    const text = bytes.toString('utf8')
-    // Windows clients begin a file with a byte order mark, which is not part of the text.
-    return text.charCodeAt(0) === 0xfeff ? text.slice(1) : text
+    return first !== undefined && this.#chunks.length === 1
+      ? Buffer.from(first.buffer, first.byteOffset, first.byteLength)
+      : Buffer.concat(this.#chunks)
   }
 
   onEvict(listener: (fault: RequestFault) => void): void {

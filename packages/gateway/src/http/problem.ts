@@ -92,10 +92,11 @@ type VariableFault =
   | { readonly kind: 'route-unknown'; readonly meant?: string | undefined }
   | { readonly kind: 'method-not-allowed'; readonly allow: string }
   | { readonly kind: 'body-malformed'; readonly reason: string }
-  | { readonly kind: 'body-too-large'; readonly bytesMax: number }
+  | { readonly kind: 'body-too-large'; readonly bytesMax: number; readonly isDecompressed?: boolean }
   | { readonly kind: 'body-fragmented'; readonly chunksMax: number }
   | { readonly kind: 'samples-too-many'; readonly samplesMax: number }
-  | { readonly kind: 'media-type-unsupported'; readonly reason: string }
+  /** `acceptEncoding` is given where it is the coding that is not supported (RFC 9110, 12.5.3). */
+  | { readonly kind: 'media-type-unsupported'; readonly reason: string; readonly acceptEncoding?: string }
   /** `errors` are the first ones; `members` has the complete result. */
   | {
       readonly kind: 'samples-invalid'
@@ -176,8 +177,10 @@ const VARIABLE: {
   'method-not-allowed': ({ allow }) =>
     problem(405, 'Method not allowed', `This path supports ${allow}.`, {}, { Allow: allow }),
   'body-malformed': ({ reason }) => problem(400, 'Malformed body', sentence(reason)),
-  'body-too-large': ({ bytesMax }) =>
-    problem(413, 'Body too large', `The limit is ${bytesMax} bytes. Split the samples into several requests.`),
+  'body-too-large': ({ bytesMax, isDecompressed = false }) => {
+    const limit = `${bytesMax} bytes${isDecompressed ? ' after decompression' : ''} (BODY_BYTES_MAX)`
+    return problem(413, 'Body too large', `The limit is ${limit}. Split the samples into several requests.`)
+  },
   'body-fragmented': ({ chunksMax }) =>
     problem(
       413,
@@ -186,7 +189,10 @@ const VARIABLE: {
     ),
   'samples-too-many': ({ samplesMax }) =>
     problem(413, 'Too many samples', `The limit is ${samplesMax} samples a request. Split them into several requests.`),
-  'media-type-unsupported': ({ reason }) => problem(415, 'Unsupported media type', sentence(reason)),
+  'media-type-unsupported': ({ reason, acceptEncoding }) => {
+    const headers = acceptEncoding === undefined ? undefined : { 'Accept-Encoding': acceptEncoding }
+    return problem(415, 'Unsupported media type', sentence(reason), {}, headers)
+  },
   'samples-invalid': ({ errors, members }) => {
     const detail = `No sample was accepted. ${sentence(errors[0]?.detail ?? 'there was none')}`
     return problem(400, 'No valid sample', detail, { errors, ...members })
@@ -226,5 +232,5 @@ function fieldsInvalid(all: readonly FieldFault[]): Problem {
 }
 
 function sentence(text: string): string {
-  return `${text.slice(0, 1).toUpperCase()}${text.slice(1)}${text.endsWith('.') ? '' : '.'}`
+  return `${text.slice(0, 1).toUpperCase()}${text.slice(1)}${/[.?]$/.test(text) ? '' : '.'}`
 }

@@ -25,8 +25,8 @@ describe('a key', () => {
     ['a\u0000', 'must not contain control characters'],
     ['\u007f', 'must not contain control characters'],
     ['\u0085', 'must not contain control characters'],
-    ['\ud800', 'must not contain lone surrogates'],
-    ['a\udc00b', 'must not contain lone surrogates'],
+    ['\ud800', 'must not contain lone surrogates or bytes that are not UTF-8'],
+    ['a\udc00b', 'must not contain lone surrogates or bytes that are not UTF-8'],
   ])('%j is invalid', (key, fault) => {
     expect(keyFault(key, 200)).toBe(fault)
   })

@@ -17,6 +17,6 @@ export function keyFault(key: string, bytesMax: number): string | undefined {
   if (key.length * 3 > bytesMax && Buffer.byteLength(key) > bytesMax)
     return `must be at most ${bytesMax} bytes of UTF-8`
   if (CONTROL_CHARACTER.test(key)) return 'must not contain control characters'
-  if (!key.isWellFormed()) return 'must not contain lone surrogates'
+  if (!key.isWellFormed()) return 'must not contain lone surrogates or bytes that are not UTF-8'
   return undefined
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { type Batch, type Place, quote, type Rule } from './batch.ts'
+import { foreignHint } from './foreign.ts'
 
 /** Unknown members that a reason names; an object can have 100,000. */
 const NAMED_MEMBERS_MAX = 3
@@ -39,11 +40,18 @@ const RULES = new Map<PropertyKey | undefined, Rule>([
   ['timestamp', 'timestamp'],
 ])
 
+/** Returns the rule that a member of an item breaks if it is invalid. */
+export function ruleOf(member: PropertyKey | undefined): Rule {
+  return RULES.get(member) ?? 'shape'
+}
+
 /** Rejects an item that does not match its schema. */
-export function rejectShape(batch: Batch, place: Place, error: z.ZodError): void {
+export function rejectShape(batch: Batch, place: Place, { item, error }: { item: unknown; error: z.ZodError }): void {
   const [issue] = error.issues
   if (issue === undefined) return
-  batch.reject(place, RULES.get(issue.path[0]) ?? 'shape', problemOf(issue))
+  const hint = foreignHint(item)
+  if (hint === undefined) batch.reject(place, ruleOf(issue.path[0]), problemOf(issue))
+  else batch.reject(place, 'shape', hint)
 }
 
 function problemOf(issue: z.core.$ZodIssue): string {

@@ -119,7 +119,7 @@ describe('rejected items and their reasons', () => {
     ['{"key":"a\\u0000b","value":1}', 'key must not contain control characters', 'key'],
     ['{"key":"a\\r\\nb","value":1}', 'key must not contain control characters', 'key'],
     ['{"key":"a\\u0085","value":1}', 'key must not contain control characters', 'key'],
-    ['{"key":"\\ud800","value":1}', 'key must not contain lone surrogates', 'key'],
+    ['{"key":"\\ud800","value":1}', 'key must not contain lone surrogates or bytes that are not UTF-8', 'key'],
     ['{"key":"a"}', 'value is missing', 'value'],
     ['{"key":"a","value":"1"}', 'value must be a finite number', 'value'],
     ['{"key":"a","value":null}', 'value must be a finite number', 'value'],
@@ -213,15 +213,14 @@ describe('rejected items and their reasons', () => {
 
 describe('bodies that cannot be read', () => {
   test.each([
-    '{',
-    'NaN',
-    '{"key":"a","value":NaN}',
-    '{"key":"a","value":Infinity}',
-    "{'key':'a'}",
-    '{"key":"a",}',
-    'cpu=5&rps=3',
-  ])('%s is malformed', text => {
-    expect(read(text).fault).toEqual({ kind: 'malformed', reason: 'the body is not valid JSON' })
+    ['NaN', 'not valid JSON'],
+    ['garbage', 'not valid JSON'],
+    ['[1,2,', 'its array has no readable object'],
+    ['cpu=5&rps=3', 'form fields'],
+    ['<html></html>', 'XML or HTML'],
+    ['cpu,host=a usage=0.5 1700000000', 'InfluxDB line protocol'],
+  ])('%s is malformed: %s', (text, reason) => {
+    expect(read(text).fault).toEqual({ kind: 'malformed', reason: expect.stringContaining(reason) })
   })
 
   test.each(['5', 'null', '"text"', 'true'])('%s is neither object nor array', text => {
@@ -253,20 +252,25 @@ describe('NDJSON', () => {
     expect(read(text, readNdjson)).toMatchObject({
       fault: undefined,
       indexes: [1, 4],
-      reasons: ['sample 3: must be valid JSON', 'sample 5: must be an object'],
+      reasons: [
+        'sample 3: the item is cut off at line 5, column 1',
+        'sample 5: the text at line 6, column 1 is not a JSON object',
+      ],
     })
   })
 
   test('NaN invalidates its own line only', () => {
     expect(read('{"key":"a","value":NaN}\n{"key":"b","value":2}', readNdjson)).toMatchObject({
       samples: [{ key: 'b' }],
-      reasons: ['sample 0: must be valid JSON'],
+      reasons: ['sample 0: value is NaN at line 1, column 20: JSON has no such number, so leave it out'],
     })
   })
 
   test('JSON printed over several lines is not NDJSON', () => {
     expect(read(JSON.stringify([{ key: 'a', value: 1 }], null, 2)).samples).toHaveLength(1)
-    expect(read('{\n  "key": "a",\n  "value": \n}').fault).toMatchObject({ kind: 'malformed' })
+    expect(read('{\n  "key": "a",\n  "value": \n}').reasons).toEqual([
+      'sample 0: value has no value at line 4, column 1: leave it out',
+    ])
   })
 })
 

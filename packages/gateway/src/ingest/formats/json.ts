@@ -1,22 +1,20 @@
 import { parseJson } from '../../http/json-body.ts'
 import type { Batch, BodyFault } from './batch.ts'
+import { readDamaged } from './damaged.ts'
 import { readItem } from './item.ts'
-import { readNdjson } from './ndjson.ts'
 
 /**
- * Reads one object or an array. Clients also send NDJSON as application/json, so a body that is not
- * JSON, but whose first line is, is read line by line. Of duplicate members the last counts.
+ * Reads one object or an array. Of duplicate members the last counts. What is not JSON as a whole may
+ * be NDJSON, objects in sequence, or JSON with a damage: then what is intact is read.
  */
 export function readJson(text: string, batch: Batch): BodyFault {
   const body = parseJson(text)
   if (body === undefined) {
-    return isJsonLines(text) ? readNdjson(text, batch) : { kind: 'malformed', reason: 'the body is not valid JSON' }
-  }
-  if (Array.isArray(body)) return readItems(body, batch)
-  if (typeof body !== 'object' || body === null) {
-    return { kind: 'malformed', reason: 'the body must be a JSON object or an array of objects' }
-  }
-  readItem(body, 0, batch)
+    const objects = readDamaged(text, batch)
+    if (objects === 0) return { kind: 'malformed', reason: malformedReason(text) }
+  } else if (Array.isArray(body)) return readItems(body, batch)
+  else if (typeof body === 'object' && body !== null) readItem(body, 0, batch)
+  else return { kind: 'malformed', reason: 'the body must be a JSON object or an array of objects' }
   return batch.isTooLarge ? { kind: 'too-many' } : undefined
 }
 
@@ -30,9 +28,14 @@ function readItems(items: readonly unknown[], batch: Batch): BodyFault {
   return undefined
 }
 
-/** Whether the text has several lines of which the first is an object. */
-function isJsonLines(text: string): boolean {
-  const body = text.trim()
-  const end = body.indexOf('\n')
-  return end !== -1 && body[0] === '{' && parseJson(body.slice(0, end)) !== undefined
+const EXPECTED = 'a JSON object such as {"key": "edge-17/rps", "value": 420} or an array of them'
+
+/** Says what a body without any object seems to be. */
+function malformedReason(text: string): string {
+  const start = text.trimStart().slice(0, 100)
+  if (start.startsWith('<')) return `the body is XML or HTML, not ${EXPECTED}`
+  if (/^\w+=[^\s,]*(?:&|$)/.test(start)) return `the body has form fields, not ${EXPECTED}`
+  if (/^[^\s,=]+(?:,[^\s=]+=\S+)* \w+=/.test(start)) return `the body is InfluxDB line protocol, not ${EXPECTED}`
+  if (start.startsWith('[')) return 'the body is not valid JSON: its array has no readable object'
+  return `the body is not valid JSON: it has no object, and must be ${EXPECTED}`
 }

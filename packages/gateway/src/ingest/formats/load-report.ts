@@ -16,7 +16,7 @@ export const loadReportSchema = z
 export function readLoadReport(item: unknown, place: Place, batch: Batch): void {
   const result = loadReportSchema.safeParse(item)
   if (!result.success) {
-    rejectShape(batch, place, result.error)
+    rejectShape(batch, place, { item, error: result.error })
     return
   }
   const { timestamp, cpu, rps } = result.data

@@ -30,5 +30,5 @@ export function readSample(item: unknown, place: Place, batch: Batch): void {
   }
   const result = sampleSchema.safeParse(item)
   if (result.success) batch.add(result.data, place)
-  else rejectShape(batch, place, result.error)
+  else rejectShape(batch, place, { item, error: result.error })
 }

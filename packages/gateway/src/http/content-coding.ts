@@ -1,0 +1,118 @@
+import {
+  brotliDecompressSync,
+  constants,
+  gunzipSync,
+  inflateRawSync,
+  inflateSync,
+  type ZlibOptions,
+  type ZstdOptions,
+  zstdDecompressSync,
+} from 'node:zlib'
+import { RequestFault } from './problem.ts'
+
+/** Of the header Accept-Encoding. */
+export const CODINGS = 'gzip, deflate, br, zstd'
+
+/** Codings of one body. One on top of another saves nothing. */
+const CODINGS_MAX = 3
+
+/** log2 of the largest zstd window: 8 MiB, as RFC 8878 recommends. A frame can ask for 2 GiB. */
+const ZSTD_WINDOW_LOG_MAX = 23
+
+/** What clients write where nothing is compressed, names of charsets among them. */
+const NO_CODING = /^(?:|identity|none|null|utf-?8|(?:us-)?ascii|iso-?8859-?1|latin1|binary|[78]bit|text|plain|json)$/
+
+/** Returns what was compressed, and how many bytes of the input that took. */
+type Decoder = (bytes: Buffer, bytesMax: number) => Decoded
+
+interface Decoded {
+  readonly buffer: Buffer
+  readonly engine: { readonly bytesWritten: number }
+}
+
+/** Node's types leave out what the option `info` changes. */
+function decoder(decompress: (bytes: Buffer, options: ZlibOptions & ZstdOptions) => unknown, params = {}): Decoder {
+  return (bytes, bytesMax) => decompress(bytes, { maxOutputLength: bytesMax, info: true, ...params }) as Decoded
+}
+
+const inflate = decoder(inflateSync)
+const inflateRaw = decoder(inflateRawSync)
+const gunzip = decoder(gunzipSync)
+
+const DECODERS: ReadonlyMap<string, Decoder> = new Map([
+  ['gzip', gunzip],
+  ['x-gzip', gunzip],
+  // By RFC 9110 it has a zlib header; some clients leave that out.
+  ['deflate', (bytes, bytesMax) => (hasZlibHeader(bytes) ? inflate : inflateRaw)(bytes, bytesMax)],
+  ['br', decoder(brotliDecompressSync)],
+  ['zstd', decoder(zstdDecompressSync, { params: { [constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG_MAX } })],
+])
+
+/** Returns the codings of a Content-Encoding, in the order they were applied; most bodies have none. */
+export function codingsOf(header: string | readonly string[] | undefined): readonly string[] {
+  if (header === undefined) return []
+  const names = String(header).split(',', 100)
+  const codings = names.map(name => name.trim().toLowerCase()).filter(name => !NO_CODING.test(name))
+  const unknown = codings.find(coding => !DECODERS.has(coding))
+  if (unknown !== undefined) {
+    const reason = `the Content-Encoding is not supported: use one of ${CODINGS}, or do not compress the body`
+    throw new RequestFault({ kind: 'media-type-unsupported', reason, acceptEncoding: CODINGS })
+  }
+  if (codings.length > CODINGS_MAX) {
+    const reason = `the body is compressed ${codings.length} times: at most ${CODINGS_MAX} codings are supported`
+    throw new RequestFault({ kind: 'media-type-unsupported', reason, acceptEncoding: CODINGS })
+  }
+  return codings
+}
+
+/**
+ * Returns the content of a compressed body. It blocks for as long as parsing the content does, and
+ * so never holds the contents of many bodies. Throws a RequestFault for a damaged body, and for one
+ * that is longer than `bytesMax` at any step.
+ */
+export function decompress(bytes: Buffer, codings: readonly string[], bytesMax: number): Buffer {
+  let content = bytes
+  for (const coding of codings.toReversed()) content = decode(content, coding, bytesMax)
+  return content
+}
+
+/** Decodes all members of a body: frames of zstd, and streams that were appended to each other. */
+function decode(bytes: Buffer, coding: string, bytesMax: number): Buffer {
+  const parts: Buffer[] = []
+  let room = bytesMax
+  for (let rest = bytes; rest.byteLength > 0; ) {
+    const { buffer, engine } = decodeMember(rest, coding, room)
+    parts.push(buffer)
+    room -= buffer.byteLength
+    if (engine.bytesWritten === 0) throw damaged(coding)
+    rest = rest.subarray(engine.bytesWritten)
+    if (room === 0 && rest.byteLength > 0) throw tooLarge(bytesMax)
+  }
+  return parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts)
+
+  function decodeMember(member: Buffer, name: string, outputMax: number): Decoded {
+    try {
+      return (DECODERS.get(name) as Decoder)(member, outputMax)
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException
+      throw code === 'ERR_BUFFER_TOO_LARGE' ? tooLarge(bytesMax) : damaged(name, code)
+    }
+  }
+}
+
+function tooLarge(bytesMax: number): RequestFault {
+  return new RequestFault({ kind: 'body-too-large', bytesMax, isDecompressed: true })
+}
+
+function damaged(coding: string, code?: string): RequestFault {
+  const problem = code === 'Z_BUF_ERROR' ? 'is cut off' : `is damaged, or is not ${coding}`
+  return new RequestFault({
+    kind: 'body-malformed',
+    reason: `the compressed body (${coding}) ${problem}: nothing of it is stored`,
+  })
+}
+
+/** Of RFC 1950: the method is 8, and the first two bytes as a number are a multiple of 31. */
+function hasZlibHeader(bytes: Buffer): boolean {
+  return bytes.byteLength >= 2 && ((bytes[0] as number) & 0x0f) === 8 && bytes.readUInt16BE(0) % 31 === 0
+}

@@ -1,0 +1,35 @@
+/** The page that shows how other systems send to this route. */
+const AGENTS = 'see docs/api.md#agents'
+
+const REMOTE_WRITE = `this is Prometheus remote write, which /ingest does not read: receive it with Telegraf (prometheusremotewrite) and send it from there; ${AGENTS}`
+
+const OTLP = `this is OTLP, which /ingest does not read: receive it with Telegraf (inputs.opentelemetry) and send it from there; ${AGENTS}`
+
+const TELEGRAF = `this is Telegraf's own JSON, which /ingest does not read: set json_transformation in outputs.http; ${AGENTS}`
+
+/** The formats of other systems, by a member that Tidemark's items do not have, or not as an array. */
+const FORMATS: ReadonlyMap<string, string> = new Map([
+  ['resourceMetrics', OTLP],
+  ['resourceLogs', OTLP],
+  ['resourceSpans', OTLP],
+  ['fields', TELEGRAF],
+  ['metrics', TELEGRAF],
+  ['timeseries', REMOTE_WRITE],
+])
+
+/**
+ * Says which system's format an item is in and what to configure; undefined for any other item. It
+ * is called for items that were rejected.
+ */
+export function foreignHint(item: unknown): string | undefined {
+  if (typeof item !== 'object' || item === null || Array.isArray(item)) return undefined
+  if (Object.hasOwn(item, 'key') || Object.hasOwn(item, 'device')) return undefined
+  for (const [name, value] of Object.entries(item)) {
+    const isList = Array.isArray(value)
+    const hint = isList || name === 'fields' ? FORMATS.get(name) : undefined
+    if (hint !== undefined) return hint
+    if (isList && typeof value[0] === 'object')
+      return `member ${JSON.stringify(name.slice(0, 64))} is an array of objects: send that array as the body`
+  }
+  return undefined
+}
