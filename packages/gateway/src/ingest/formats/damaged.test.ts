@@ -116,7 +116,7 @@ describe('of damaged JSON', () => {
     '{"key":"b","tags":{"x":[1,{"y":2',
   ])('what is cut off at %s costs one item, also with more after it', cut => {
     expect(read(`[${A},${cut}`)).toMatchObject({ samples: ['a=1@0'], reasons: [expect.stringContaining('sample 1: ')] })
-    for (const between of ['', '\n', '\r\n', ',']) {
+    for (const between of ['', '\n', '\r\n', ',', '[', ',[', '\n[']) {
       const { samples, reasons } = read(`[${A},${cut}${between}{"key":"c","value":3},{"key":"d","value":4}]`)
       expect([between, samples]).toEqual([between, ['a=1@0', 'c=3@2', 'd=4@3']])
       expect(reasons).toEqual([expect.stringContaining('sample 1: ')])

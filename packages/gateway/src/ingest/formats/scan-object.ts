@@ -67,8 +67,8 @@ export class ObjectScanner {
     return { end: this.#at, damages: this.#damages, members: this.#members, metrics: this.#metrics }
   }
 
-  /** Whether an object with at least one member begins at an offset. */
-  isItemStart(at: number): boolean {
+  /** Whether an object with at least one member begins at an offset, or an array of such objects. */
+  #isItemStart(at: number): boolean {
     return this.#firstMember(at) !== undefined
   }
 
@@ -82,7 +82,13 @@ export class ObjectScanner {
         this.#at++
         return 'closed'
       }
-      if (next === undefined || this.isItemStart(this.#at)) return this.#cut(undefined, inMetrics)
+      if (next === undefined) return this.#cut(undefined, inMetrics)
+      if (next === '[' || this.#isItemStart(this.#at)) {
+        // The comma may be of the sender who joined two bodies: the last number may be cut off.
+        const last = [...members.keys()].at(-1)
+        members.delete(last ?? '')
+        return this.#cut(last, inMetrics)
+      }
       // A comma too many does no harm.
       if (next === ',') this.#at++
       else {
@@ -111,7 +117,7 @@ export class ObjectScanner {
     this.#skipSpace()
     const valueStart = this.#at
     const opening = this.#text[valueStart]
-    if (opening === '{' && this.#isNextItem(valueStart)) return this.#cut(name, inMetrics)
+    if ((opening === '{' || opening === '[') && this.#isNextItem(valueStart)) return this.#cut(name, inMetrics)
     if (opening === '{' && name === 'metrics' && !inMetrics) {
       this.#metrics = new Map()
       if (this.#readMembers(this.#metrics, true) === 'cut') return 'cut'
@@ -133,7 +139,7 @@ export class ObjectScanner {
     const next = this.#text[this.#at]
     // A value may go on, but an object or array is complete.
     const isWhole = opening === '{' || opening === '['
-    if (next === undefined || this.isItemStart(this.#at)) return this.#cut(isWhole ? undefined : name, inMetrics)
+    if (next === undefined || this.#isItemStart(this.#at)) return this.#cut(isWhole ? undefined : name, inMetrics)
     if (next === ',' && DIGIT.test(this.#text[valueEnd - 1] ?? '') && this.#isDigitAfterComma()) {
       this.#damages.push({ at: this.#at, kind: 'token', problem: 'is not a number: decimal comma?', name, inMetrics })
       return this.#resume(this.#at + 1, inMetrics)
@@ -177,13 +183,16 @@ export class ObjectScanner {
         return 'closed'
       }
       if (character === ',' && this.#nameAfter(at) !== undefined) return undefined
-      if (character === '{' && at > from && this.isItemStart(at) && (previous !== ':' || this.#isNextItem(at))) break
+      if (character === '{' && at > from && this.#isItemStart(at) && (previous !== ':' || this.#isNextItem(at))) break
       if (!isSpace(character)) previous = character
     }
     return this.#cut(undefined, inMetrics)
   }
 
-  /** Whether a nested object is the next item, because the one around it was cut off before it. */
+  /**
+   * Whether a nested object or array is the next item or body, because the object around it was cut
+   * off before it.
+   */
   #isNextItem(start: number): boolean {
     const first = this.#firstMember(start)
     if (first === undefined || !ITEM_MEMBERS.has(first) || this.#lookahead <= 0) return false
@@ -209,7 +218,7 @@ export class ObjectScanner {
         at = end - 1
       } else if (character === '{' || character === '[') {
         const isExpected = open.at(-1) === '[' ? previous === '[' || previous === ',' : previous === ':'
-        if (!isExpected && this.isItemStart(at)) {
+        if (!isExpected && this.#isItemStart(at)) {
           this.#at = at
           return 'cut'
         }
@@ -227,9 +236,10 @@ export class ObjectScanner {
     return 'cut'
   }
 
-  /** Returns the name of the first member of an object that begins at an offset. */
+  /** Returns the name of the first member of an object, or array of objects, at an offset. */
   #firstMember(at: number): string | undefined {
-    return this.#text[at] === '{' ? this.#nameAfter(at) : undefined
+    const start = this.#text[at] === '[' ? skipSpace(this.#text, at + 1) : at
+    return this.#text[start] === '{' ? this.#nameAfter(start) : undefined
   }
 
   /** Returns the name of the member that follows a brace or comma; undefined without one. */
