@@ -238,14 +238,14 @@ describe.runIf(await redisAvailable())('hostile clients', () => {
     expect((await connection.waitForResponses())[0]?.status).toBe(202)
   })
 
-  test('a compressed body gets 415 and is not decompressed', async () => {
+  test('a compressed body is decompressed only up to the limit of a body', async () => {
     await target.attack('gzip bombs', async () => {
       const bomb = gzipSync(Buffer.alloc(500 * MIB))
       for (const encoding of ['gzip', 'x-gzip', 'deflate', 'br', 'zstd', 'identity, gzip', 'GZIP']) {
         using connection = await open()
         connection.send(`${POST}Content-Encoding: ${encoding}\r\nContent-Length: ${bomb.length}\r\n\r\n`)
         await connection.push(bomb)
-        expectProblem((await connection.waitForResponses())[0], 415)
+        expectProblem((await connection.waitForResponses())[0], /gzip/i.test(encoding) ? 413 : 400)
       }
       return { bytes: bomb.length, inflated: 500 * MIB }
     })

@@ -76,7 +76,7 @@ export async function fuzzBodies(
   }
   return { bodies: [...damages.values()].reduce((a, b) => a + b, 0), stored, damages, violations }
 
-  /** An outage, such as a store that is slow on a busy machine, passes; the key makes retries safe. */
+  /** Retries after an outage, such as of a store on a busy machine; the key makes that safe. */
   async function postUntilKnown(body: DamagedBody, key: string): Promise<IngestResponse> {
     const headers = { ...body.headers, 'Idempotency-Key': key }
     for (;;) {

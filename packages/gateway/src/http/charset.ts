@@ -31,8 +31,8 @@ function isEncoding(label: string): boolean {
 
 /**
  * Returns the text of a body. What the bytes show counts for more than the header: a byte order
- * mark, and the zero bytes of UTF-16. Bytes that are not in the charset become lone surrogates, which
- * no key may contain, so that only the samples that have them are rejected.
+ * mark, and the zero bytes of UTF-16. Bytes that are not in the charset become lone surrogates,
+ * which no key may contain, so that only the samples that have them are rejected.
  */
 export function decodeText(bytes: Buffer, charset: string | undefined): string {
   const utf16 = utf16In(bytes)

@@ -48,10 +48,10 @@ const DECODERS: ReadonlyMap<string, Decoder> = new Map([
   ['zstd', decoder(zstdDecompressSync, { params: { [constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG_MAX } })],
 ])
 
-/** Returns the codings of a Content-Encoding, in the order they were applied; most bodies have none. */
+/** Returns the codings of a Content-Encoding in the order they were applied; usually none. */
 export function codingsOf(header: string | readonly string[] | undefined): readonly string[] {
   if (header === undefined) return []
-  const names = String(header).split(',', 100)
+  const names = String(header).split(',')
   const codings = names.map(name => name.trim().toLowerCase()).filter(name => !NO_CODING.test(name))
   const unknown = codings.find(coding => !DECODERS.has(coding))
   if (unknown !== undefined) {

@@ -37,7 +37,7 @@ export function parseJson(text: string): unknown {
   }
 }
 
-/** Says where a text that is not JSON is wrong, as far as the parser knows; repeats nothing of it. */
+/** Says where a text that is not JSON is wrong, if the parser knows it, without repeating it. */
 function jsonFault(text: string): string {
   try {
     JSON.parse(text)

@@ -98,7 +98,8 @@ function ingestRoute(config: GatewayConfig) {
       `At most ${config.SAMPLES_MAX} samples in at most ${config.BODY_BYTES_MAX} bytes. Each sample is validated by itself: ` +
       'valid ones are stored, invalid ones are listed. Of duplicate members of an object the last one counts. A key may ' +
       'occur several times; its samples keep their order. A body without a Content-Type, or with one that says nothing ' +
-      '(application/x-www-form-urlencoded, text/plain, application/octet-stream), is read as JSON.',
+      '(application/x-www-form-urlencoded, text/plain, application/octet-stream), is read as JSON. Of a damaged body ' +
+      'what is intact is stored, and `rejected` names the rest with line and column.',
     request: {
       headers: headersSchema(config),
       body: {
@@ -112,16 +113,22 @@ function ingestRoute(config: GatewayConfig) {
     responses: {
       202: ACCEPTED,
       400: problem(
-        'The body is empty, malformed or without a single valid sample, or the Idempotency-Key is malformed.',
+        'The body is empty, has no JSON object or no valid sample, or is compressed and damaged; or the Idempotency-Key is ' +
+          'malformed.',
         'body-empty',
         'body-incomplete',
         'body-malformed',
         'samples-invalid',
         'idempotency-key-invalid',
       ),
-      413: problem('Too many bytes, chunks or samples.', 'body-too-large', 'body-fragmented', 'samples-too-many'),
+      413: problem(
+        'Too many bytes, also after decompression, or too many chunks or samples.',
+        'body-too-large',
+        'body-fragmented',
+        'samples-too-many',
+      ),
       415: problem(
-        'A type that cannot hold samples, a compressed body, or a charset other than UTF-8.',
+        'A type that cannot hold samples, or a coding (see Accept-Encoding) or charset that is not supported.',
         'media-type-unsupported',
       ),
       422: problem('The Idempotency-Key was used with another body.', 'idempotency-key-reused'),

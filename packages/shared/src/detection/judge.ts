@@ -113,8 +113,8 @@ export class Judge {
   }
 
   /**
-   * Scores a sample, with its timestamp as it is stored (sample/arrival.ts), and updates the row. Its
-   * arrival `time` must not decrease within a key.
+   * Scores a sample, with its timestamp as it is stored (sample/arrival.ts), and updates the row.
+   * Its arrival `time` must not decrease within a key.
    */
   step(row: KeyRow, value: number, stored: number, time: number): Judged {
     const { judged, policy } = this

@@ -1,7 +1,7 @@
 /**
- * A sample without a timestamp of its own has the time of its arrival, marked by half a millisecond:
- * 1700000000000.5. Timestamps of clients are whole milliseconds. Without the mark, samples of equal
- * value in one request would look like repetitions of one sample.
+ * A sample without a timestamp of its own has the time of its arrival, marked by half a
+ * millisecond: 1700000000000.5. Timestamps of clients are whole milliseconds. Without the mark,
+ * samples of equal value in one request would look like repetitions of one sample.
  */
 const MARK = 0.5
 

@@ -2,9 +2,9 @@
 const ESCAPED = /\/|%(?=2F|25)/g
 
 /**
- * Returns the beginning of the keys of a device's metrics: `edge-17/`. The first slash of a key ends
- * the device, so its own slashes become %2F: the device `a/b` with the metric `c` and the device `a`
- * with the metric `b/c` would be one key. Names of metrics are kept as they are.
+ * Returns the beginning of the keys of a device's metrics: `edge-17/`. The first slash of a key
+ * ends the device, so its own slashes become %2F: the device `a/b` with the metric `c` and the
+ * device `a` with the metric `b/c` would be one key. Names of metrics are kept as they are.
  */
 export function devicePrefix(device: string): string {
   const isPlain = !device.includes('/') && !device.includes('%')

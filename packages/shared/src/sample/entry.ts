@@ -4,7 +4,8 @@ import { formatTraceparent, parseTraceparent, type TraceContext } from './trace-
 /**
  * The stream format. Only this file knows it, and packer.ts the items of `s`. An entry's fields:
  *
- *     s  the samples: a flat JSON array, three items each: ["edge-17/rps",420,1700000000000, ...]
+ *     s  the samples: a flat JSON array, three items each: ["edge-17/rps",420,1700000000000, ...];
+ *        a timestamp with half a millisecond is the time of arrival (arrival.ts)
  *     n  the number of samples
  *     o  the number of samples that the partition had accepted before this entry
  *     r  a random text
@@ -59,7 +60,7 @@ export function newNonce(): string {
   return Math.random().toString(36).slice(2, 12)
 }
 
-/** Three items per sample: key, value, timestamp in Unix milliseconds. */
+/** Three items per sample: key, value, and timestamp as it is stored (arrival.ts). */
 export type FlatSamples = readonly (string | number)[]
 
 export function packFlat(samples: FlatSamples): string {

@@ -2,7 +2,7 @@ export interface Sample {
   readonly key: string
   /** Finite, never -0. */
   readonly value: number
-  /** When it was measured: Unix time in whole milliseconds. */
+  /** When it was measured: Unix time in whole milliseconds, or marked as arrival (arrival.ts). */
   readonly timestamp: number
 }
 

@@ -133,7 +133,7 @@ describe('of damaged JSON', () => {
       samples: ['e/t=1@0'],
       reasons: [expect.stringContaining('its metrics get the time of arrival')],
     })
-    // A timestamp began, but is lost: nobody knows when these were measured.
+    // A timestamp began, but is lost: the time of measurement is unknown.
     for (const rest of ['},"timestamp":17000', '},"timest', ',"timestamp":1700000000}']) {
       expect(cut(`{"device":"e","metrics":{"t":1,"h":4${rest}`).samples).toEqual([])
     }

@@ -7,7 +7,7 @@ const OTLP = `this is OTLP, which /ingest does not read: receive it with Telegra
 
 const TELEGRAF = `this is Telegraf's own JSON, which /ingest does not read: set json_transformation in outputs.http; ${AGENTS}`
 
-/** The formats of other systems, by a member that Tidemark's items do not have, or not as an array. */
+/** Formats of other systems, by a member that no item of Tidemark has, or not as an array. */
 const FORMATS: ReadonlyMap<string, string> = new Map([
   ['resourceMetrics', OTLP],
   ['resourceLogs', OTLP],

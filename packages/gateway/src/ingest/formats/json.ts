@@ -4,8 +4,8 @@ import { readDamaged } from './damaged.ts'
 import { readItem } from './item.ts'
 
 /**
- * Reads one object or an array. Of duplicate members the last counts. What is not JSON as a whole may
- * be NDJSON, objects in sequence, or JSON with a damage: then what is intact is read.
+ * Reads one object or an array. Of duplicate members the last counts. What is not JSON as a whole
+ * may be NDJSON, objects in sequence, or JSON with a damage: then what is intact is read.
  */
 export function readJson(text: string, batch: Batch): BodyFault {
   const body = parseJson(text)

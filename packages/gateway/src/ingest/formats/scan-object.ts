@@ -67,7 +67,7 @@ export class ObjectScanner {
     return { end: this.#at, damages: this.#damages, members: this.#members, metrics: this.#metrics }
   }
 
-  /** Whether an object with at least one member begins at an offset, or an array of such objects. */
+  /** Whether an object with a member, or an array of such objects, begins at an offset. */
   #isItemStart(at: number): boolean {
     return this.#firstMember(at) !== undefined
   }
