@@ -72,6 +72,11 @@ export class ObjectScanner {
     return this.#firstMember(at) !== undefined
   }
 
+  /** Whether what begins at an offset has the first member of an item. */
+  #isItem(at: number): boolean {
+    return ITEM_MEMBERS.has(this.#firstMember(at) ?? '')
+  }
+
   /** Reads from an opening brace past the closing one, or to where the object is cut off. */
   #readMembers(members: Map<string, string>, inMetrics: boolean): Ending {
     this.#at++
@@ -122,7 +127,9 @@ export class ObjectScanner {
       this.#metrics = new Map()
       if (this.#readMembers(this.#metrics, true) === 'cut') return 'cut'
     } else if (opening === '{' || opening === '[') {
-      if (this.#skipNested() === 'cut') return this.#cut(name, inMetrics)
+      const ending = this.#skipNested(true)
+      if (ending === 'cut') return this.#cut(name, inMetrics)
+      if (ending === undefined) return this.#damage(valueStart, NOT_JSON, { name, inMetrics })
     } else if (opening === '"') {
       const end = this.#stringEnd(valueStart)
       if (end === -1 || parseString(this.#text.slice(valueStart, end)) === undefined) {
@@ -130,7 +137,7 @@ export class ObjectScanner {
       }
       this.#at = end
     } else {
-      const token = this.#token()
+      const token = this.#tokenAt(this.#at)
       if (!LITERAL.test(token)) return this.#damage(valueStart, describeToken(token), { name, inMetrics })
       this.#at += token.length
     }
@@ -183,7 +190,7 @@ export class ObjectScanner {
         return 'closed'
       }
       if (character === ',' && this.#nameAfter(at) !== undefined) return undefined
-      if (character === '{' && at > from && this.#isItemStart(at) && (previous !== ':' || this.#isNextItem(at))) break
+      if (character === '{' && at > from && this.#isItem(at) && (previous !== ':' || this.#isNextItem(at))) break
       if (!isSpace(character)) previous = character
     }
     return this.#cut(undefined, inMetrics)
@@ -194,9 +201,8 @@ export class ObjectScanner {
    * off before it.
    */
   #isNextItem(start: number): boolean {
-    const first = this.#firstMember(start)
-    if (first === undefined || !ITEM_MEMBERS.has(first) || this.#lookahead <= 0) return false
-    const ending = this.#skipNested()
+    if (!this.#isItem(start) || this.#lookahead <= 0) return false
+    const ending = this.#skipNested(false)
     this.#lookahead -= this.#at - start
     this.#skipSpace()
     const next = this.#text[this.#at]
@@ -205,13 +211,21 @@ export class ObjectScanner {
     return !isNested
   }
 
-  /** Skips an object or array, to where it is closed, or to where another item begins inside it. */
-  #skipNested(): Ending {
+  /**
+   * Skips an object or array, to where it is closed, or to where another item begins inside it.
+   * Returns undefined, and goes nowhere, if it has no end or, where that matters, values that are
+   * not JSON: after a lost quote, texts and what is between them change places.
+   */
+  #skipNested(isStrict: boolean): Ending | undefined {
     const text = this.#text
+    const start = this.#at
+    if (this.#lookahead <= 0) return undefined
     const open: string[] = []
     let previous = ':'
-    for (let at = this.#at; at < text.length; at++) {
+    let at = start
+    for (; at < text.length; at++) {
       const character = text[at] as string
+      if (isSpace(character)) continue
       if (character === '"') {
         const end = this.#stringEnd(at)
         if (end === -1) break
@@ -229,11 +243,15 @@ export class ObjectScanner {
           this.#at = at + 1
           return 'closed'
         }
+      } else if (character !== ',' && character !== ':') {
+        const token = this.#tokenAt(at)
+        if (isStrict && !LITERAL.test(token)) break
+        at += Math.max(token.length, 1) - 1
       }
-      if (!isSpace(character)) previous = character
+      previous = character
     }
-    this.#at = text.length
-    return 'cut'
+    this.#lookahead -= at - start
+    return undefined
   }
 
   /** Returns the name of the first member of an object, or array of objects, at an offset. */
@@ -267,8 +285,8 @@ export class ObjectScanner {
     this.#at = skipSpace(this.#text, this.#at)
   }
 
-  #token(): string {
-    TOKEN.lastIndex = this.#at
+  #tokenAt(at: number): string {
+    TOKEN.lastIndex = at
     return TOKEN.exec(this.#text)?.[0] ?? ''
   }
 }
