@@ -1,4 +1,5 @@
 import { DETECTOR_NAMES } from '@tidemark/shared/detection/detectors/registry'
+import { CSV_OPTIONS, csvOptionsOf } from '../lib/csv/options.ts'
 import { type Command, choice, parseCommandLine, repeated, text, UsageError } from '../lib/options.ts'
 
 export const COMMAND = {
@@ -7,9 +8,9 @@ export const COMMAND = {
     'Runs recorded samples through the detection code of production, and shows what it would have flagged and alerted on.',
   operands: 'FILE.csv|FOLDER',
   details:
-    'A file has lines of timestamp,value[,key]; a header that names the columns is optional. Timestamps are Unix ' +
-    'seconds, Unix milliseconds or ISO 8601; "2014-04-01 00:00:00" is read as UTC. If a folder is given, every .csv ' +
-    'file in and below it is run.',
+    'Encoding, delimiter, header, columns and formats of a CSV file are detected and shown; options replace each of ' +
+    'these decisions. If a folder is given, every .csv file in and below it is run; a file that cannot be read is named, ' +
+    'and the others are run.',
   options: {
     detector: repeated(
       choice([...DETECTOR_NAMES, 'all'], {
@@ -36,13 +37,18 @@ export const COMMAND = {
       placeholder: 'OUT.png',
       help: 'plot values, normal range, flagged samples and alerts; as HTML if the name is OUT.html. For a folder, OUT is a folder',
     }),
+    ...CSV_OPTIONS,
   },
-  notes: 'docs/rules.md describes the rules.',
+  notes:
+    'The exit code is 0 if every file had samples, 1 if one had none or could not be read, and 2 for an invalid command ' +
+    'line. Refused lines are counted and described, and do not change it. docs/rules.md describes the rules.',
   examples: [
     'cpu.csv',
     'cpu.csv --detector all --labels faults.json',
     'cpu.csv --detector novelty --rules quieter.json --plot cpu.html',
     'recordings --detector habit --scores scores',
+    'export.csv --dry-run',
+    'export.csv --time Date,Time --value cpu,mem --key host',
   ],
 } satisfies Command
 
@@ -61,5 +67,6 @@ export function readOptions(args: readonly string[]) {
   if (scores !== undefined && detectors.size + rules.length > 1) {
     throw new UsageError('--scores requires a single --detector or --rules: it writes one column of scores')
   }
-  return { input, rules, detectors: [...detectors], labels, scores, plot }
+  const csv = csvOptionsOf(values)
+  return { input, csv, isDryRun: values['dry-run'], rules, detectors: [...detectors], labels, scores, plot }
 }

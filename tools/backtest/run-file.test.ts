@@ -36,7 +36,7 @@ function textOf(n: number): string {
   return new Date(BEGIN + n * MINUTE).toISOString().slice(0, 19).replace('T', ' ')
 }
 
-const COMMON = { name: 'cpu', windows: undefined, scores: undefined, points: undefined, onBytes: () => {} }
+const COMMON = { name: 'cpu', csv: {}, windows: undefined, scores: undefined, points: undefined, onBytes: () => {} }
 
 describe('a back-test', () => {
   test('gives every sample the same verdict as the pipeline, bit for bit', () => {
@@ -71,15 +71,19 @@ describe('a back-test', () => {
   test('counts samples, flags and alerts, and describes invalid rows', async () => {
     const path = await writeRecording()
     const windows = [{ start: BEGIN + 75 * MINUTE, end: BEGIN + 85 * MINUTE }]
-    const { tallies, rejections } = await runFile({ ...COMMON, path, variants: [detectorVariant('range')], windows })
+    const result = await runFile({ ...COMMON, path, variants: [detectorVariant('range')], windows })
+    const { tallies, rejections, report: how } = result
     const [tally] = tallies
     expect(tally).toMatchObject({ rows: 102, samples: 101, rejected: 1, warming: 30, spanMs: 99 * MINUTE })
     expect(tally?.flagged).toEqual({ count: 1, inside: 1, windows: 1, found: 1, delaysMs: 5 * MINUTE })
     expect(tally?.alerts.count).toBe(1)
-    expect(rejections).toEqual([expect.stringMatching(/^cpu:102: the timestamp is neither/)])
+    expect(rejections).toEqual([expect.stringMatching(/^cpu:102: the time must be a Unix time or an ISO 8601 time/)])
     const report = renderReport([{ name: 'range', tally: tally as NonNullable<typeof tally> }])
     expect(report).toContain('100.0 %')
     expect(report).toContain('range: 1 invalid rows.')
+    expect(how[0]).toBe(
+      'time = timestamp, value = value, key = "cpu", the name of the file; 101 samples, 1 key, 2014-04-01 00:00:00 to 2014-04-01 01:39:00',
+    )
   })
 
   test('writes one score from 0 to 1 for each row, in order, with timestamp and value unchanged', async () => {
@@ -97,6 +101,19 @@ describe('a back-test', () => {
     const scores = rows.map(row => Number(row.split(',')[2]))
     expect(scores.every(score => score >= 0 && score <= 1)).toBe(true)
     expect(scores.indexOf(Math.max(...scores))).toBe(80)
+  })
+
+  test('writes the key of each score of a file with a key per column', async () => {
+    const path = join(folder, 'wide.csv')
+    await writeFile(path, 'time,cpu,mem\nyesterday,1,2\n2024-01-01,1,\n2024-01-02,3,4\n"2024-01-03,1,2\n')
+    const out = join(folder, 'scores.csv')
+    {
+      await using scores = await ScoreFile.create(out)
+      await runFile({ ...COMMON, path, variants: [detectorVariant('zscore')], scores })
+    }
+    expect(await readFile(out, 'utf8')).toBe(
+      `timestamp,value,anomaly_score,key\nyesterday,1,0,\n2024-01-01,1,0,cpu\n2024-01-01,,0,mem\n2024-01-02,3,0,cpu\n2024-01-02,4,0,mem\n,,0,\n`,
+    )
   })
 
   test('scores each key by its rule, and drops the samples that the rule rejects', async () => {

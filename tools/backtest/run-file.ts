@@ -2,8 +2,9 @@ import { createReadStream } from 'node:fs'
 import { toUnitScore } from '@tidemark/shared/detection/detectors/detector'
 import type { Judged } from '@tidemark/shared/detection/judge'
 import type { Sample } from '@tidemark/shared/sample/sample'
+import { type CsvOptions, CsvParser } from '../lib/csv/parser.ts'
+import { type ReadItem, readItems, reportLines } from '../lib/csv/read.ts'
 import { Failure } from '../lib/options.ts'
-import { type CsvRow, readCsv } from '../start/csv.ts'
 import { KeyJudge } from './key-judge.ts'
 import type { LabelWindow } from './labels.ts'
 import type { PlotPoints } from './plot-points.ts'
@@ -18,6 +19,8 @@ export interface RunFileOptions {
   readonly path: string
   /** The file's name, and the key of samples without a key. */
   readonly name: string
+  /** What is known of the file; the rest is detected. */
+  readonly csv: CsvOptions
   readonly variants: readonly Variant[]
   /** Labels; undefined if there are none for the file. */
   readonly windows: readonly LabelWindow[] | undefined
@@ -28,14 +31,18 @@ export interface RunFileOptions {
   readonly onBytes: (bytes: number) => void
 }
 
-/** Runs a file through each variant. Memory grows with the number of keys, not with the file. */
-export async function runFile({ path, name, variants, windows, scores, points, onBytes }: RunFileOptions) {
+/**
+ * Runs a file through each variant. Memory grows with the number of keys, not with the file. Throws
+ * a CsvProblem if the file has no samples.
+ */
+export async function runFile({ path, name, csv, variants, windows, scores, points, onBytes }: RunFileOptions) {
+  const parser = new CsvParser(csv, name)
   const rejections: string[] = []
   const runs = variants.map(variant => new VariantRun(variant, windows))
   let rows = 0
   let first = Number.POSITIVE_INFINITY
   let last = Number.NEGATIVE_INFINITY
-  for await (const row of readRows(path, name)) {
+  for await (const row of readRows(path, name, parser)) {
     if (rows++ % 1024 === 0) onBytes(row.bytes)
     let score = 0
     if (row.kind === 'sample') {
@@ -47,21 +54,22 @@ export async function runFile({ path, name, variants, windows, scores, points, o
         points?.add(index, sample, judged)
         if (index === 0) score = toUnitScore(Math.abs(judged.score), judged.threshold)
       }
-    } else if (rejections.length < REJECTIONS_MAX) rejections.push(`${name}:${row.line}: ${row.reason}`)
+    } else if (row.kind === 'refused' && rejections.length < REJECTIONS_MAX)
+      rejections.push(`${name}:${row.line}: ${row.reason}`)
     await scores?.write(row, score)
   }
   for (const { tally } of runs) {
     tally.rows = rows
-    tally.rejected = rows - tally.samples - tally.late - tally.duplicates
+    tally.rejected = parser.profile.refused
     tally.spanMs = Math.max(0, last - first)
   }
-  return { tallies: runs.map(({ tally }) => tally), rejections }
+  return { tallies: runs.map(({ tally }) => tally), rejections, report: reportLines(parser, name, Date.now()) }
 }
 
-async function* readRows(path: string, name: string): AsyncGenerator<CsvRow> {
+async function* readRows(path: string, name: string, parser: CsvParser): AsyncGenerator<ReadItem> {
   const file = createReadStream(path)
   try {
-    yield* readCsv(file, name)
+    yield* readItems(file, parser)
   } catch (error) {
     if (!(error instanceof Error) || !('code' in error)) throw error
     throw new Failure(`cannot read ${name}: ${error.message}`, { cause: error })

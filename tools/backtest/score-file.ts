@@ -2,8 +2,8 @@ import { once } from 'node:events'
 import { createWriteStream, type WriteStream } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import type { CsvItem } from '../lib/csv/parser.ts'
 import { Failure } from '../lib/options.ts'
-import type { CsvRow } from '../start/csv.ts'
 
 /** Writes `timestamp,value,anomaly_score` for each row, with unchanged timestamp and value. */
 export class ScoreFile implements AsyncDisposable {
@@ -25,13 +25,13 @@ export class ScoreFile implements AsyncDisposable {
     return new ScoreFile(output)
   }
 
-  async write({ record, columns: { timestamp, value, key } }: CsvRow, score: number): Promise<void> {
+  async write({ time, value, key }: CsvItem, score: number): Promise<void> {
     if (!this.#hasHeader) {
       this.#hasHeader = true
       this.#output.write(`timestamp,value,anomaly_score${key === undefined ? '' : ',key'}\n`)
     }
-    const cells = [record[timestamp] ?? '', record[value] ?? '', String(score)]
-    if (key !== undefined) cells.push(record[key] ?? '')
+    const cells = [time, value, String(score)]
+    if (key !== undefined) cells.push(key)
     if (!this.#output.write(`${cells.map(quote).join(',')}\n`)) await once(this.#output, 'drain')
   }
 

@@ -5,10 +5,10 @@ import { Failure, runCommand } from '../lib/options.ts'
 import { watchInterrupts } from '../stack/interrupts.ts'
 import { launch } from '../stack/launch.ts'
 import type { Stack } from '../stack/stack.ts'
-import { openFile } from './csv.ts'
+import { openFile, previewFile } from './csv-file.ts'
 import { runFeed } from './feed.ts'
 import { COMMAND, readOptions, type StartOptions } from './options.ts'
-import { runReplay } from './replay.ts'
+import { runDryRun, runReplay } from './replay.ts'
 
 /** How long a crash may take to be noticed after its consequences. */
 const CRASH_NOTICE_MS = 300
@@ -23,6 +23,8 @@ async function start(options: StartOptions): Promise<number> {
     await using resources = new AsyncDisposableStack()
     // Before anything starts, so that a wrong name is reported at once.
     const file = options.csv === undefined ? undefined : resources.use(await openFile(options.csv))
+    if (file !== undefined && options.isDryRun) return await runDryRun(file, options.csvOptions)
+    if (file !== undefined) for (const line of await previewFile(file, options.csvOptions)) say(line)
     const warnings = { show: say }
     const settings = { ...options, env: process.env, onWarning: (text: string) => warnings.show(text) }
     const stack = resources.use(await launch(settings, stop))

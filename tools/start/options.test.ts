@@ -7,6 +7,8 @@ describe('the options of npm start', () => {
   test('default to this computer, port 8080 and two analyzers', () => {
     expect(read()).toEqual({
       csv: undefined,
+      csvOptions: {},
+      isDryRun: false,
       speed: Number.POSITIVE_INFINITY,
       port: 8080,
       redisUrl: undefined,
@@ -40,6 +42,13 @@ describe('the options of npm start', () => {
     [['--csv', 'a', '--speed', '0'], '--speed'],
     [['--csv', 'a', '--speed', 'fast'], "'fast'"],
     [['--speed', '2'], '--csv'],
+    [['--dry-run'], '--dry-run needs --csv FILE'],
+    [['--key', 'host'], '--key needs --csv FILE'],
+    [['--csv', 'a', '--delimiter', 'ab'], '--delimiter must be one character'],
+    [['--csv', 'a', '--time-format', 'soon'], '--time-format must be iso'],
+    [['--csv', 'a', '--zone', 'Mars/Olympus'], '--zone must be'],
+    [['--csv', 'a', '--encoding', 'utf-64'], '--encoding must be'],
+    [['--csv', 'a', '--decimal', ';'], '--decimal must be'],
     [['--csv', ''], '--csv'],
     [['--redis-url', 'localhost'], 'redis://'],
     [['--port'], '--port'],

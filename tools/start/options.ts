@@ -1,3 +1,5 @@
+import { CSV_OPTIONS, csvOptionsOf } from '../lib/csv/options.ts'
+import type { CsvOptions } from '../lib/csv/parser.ts'
 import { type Command, custom, flag, integer, parseCommandLine, text, UsageError } from '../lib/options.ts'
 import type { StackOptions } from '../stack/stack.ts'
 
@@ -11,9 +13,9 @@ POST /ingest every 250 ms, and a live table shows the verdicts.`,
   options: {
     csv: text({
       placeholder: 'FILE',
-      help: `replay a CSV file of timestamp,value[,key] and end with a summary of its anomalies. Timestamps are Unix
-seconds, Unix milliseconds or ISO 8601. A header row may name the columns in any order. Without a key column, the key is
-the name of the file`.replaceAll('\n', ' '),
+      help: `replay a CSV file and end with a summary of its anomalies. Encoding, delimiter, header, columns and formats
+are detected and shown; the options below replace each of these decisions. Without a key column, the key is the name of
+the file`.replaceAll('\n', ' '),
     }),
     speed: custom({
       placeholder: 'N|max',
@@ -21,6 +23,7 @@ the name of the file`.replaceAll('\n', ' '),
       help: 'with --csv: N times real time by the timestamps of the file, or max, as fast as possible (default max)',
       parse: parseSpeed,
     }),
+    ...CSV_OPTIONS,
     port: integer({
       min: 0,
       max: 65_535,
@@ -36,11 +39,24 @@ redis-server or valkey-server on PATH, an in-memory store is used`.replaceAll('\
     analyzers: integer({ min: 1, max: ANALYZERS_MAX, default: 2, help: 'number of analyzers' }),
     quiet: flag('no table: only start, stop and anomalies', 'q'),
   },
-  examples: ['', '-p 9000 --quiet', '--csv rps.csv', '--csv rps.csv --speed 60', '--redis-url redis://localhost:6379'],
+  notes: `With --csv, the exit code is 0 if samples were analysed, 1 if none was, if verdicts are missing or the file cannot be
+read, and 2 for an invalid command line. Refused lines are counted and described, and do not change it.`,
+  examples: [
+    '',
+    '-p 9000 --quiet',
+    '--csv rps.csv',
+    '--csv rps.csv --speed 60',
+    '--csv export.csv --dry-run',
+    '--csv export.csv --time Date,Time --value cpu,mem --key host',
+    '--redis-url redis://localhost:6379',
+  ],
 } satisfies Command
 
 export interface StartOptions extends Pick<StackOptions, 'port' | 'redisUrl' | 'analyzers'> {
   readonly csv: string | undefined
+  /** What is known of the file; the rest is detected. */
+  readonly csvOptions: CsvOptions
+  readonly isDryRun: boolean
   /** Factor of real time at which a file is replayed; Infinity is as fast as possible. */
   readonly speed: number
   readonly isQuiet: boolean
@@ -50,13 +66,30 @@ export interface StartOptions extends Pick<StackOptions, 'port' | 'redisUrl' | '
 export function readOptions(args: readonly string[], env: Readonly<Record<string, string | undefined>>): StartOptions {
   const { values } = parseCommandLine(COMMAND, args)
   const { csv, speed, port, analyzers, quiet, 'redis-url': given } = values
-  if (speed !== undefined && csv === undefined) throw new UsageError('--speed needs --csv FILE')
+  const csvOptions = csvOptionsOf(values)
+  const isDryRun = values['dry-run']
+  if (csv === undefined) {
+    const names = ['speed', ...Object.keys(CSV_OPTIONS)] as (keyof typeof values)[]
+    const given = names.find(
+      name => ![undefined, false].includes(values[name] as undefined) && String(values[name]) !== '',
+    )
+    if (given !== undefined) throw new UsageError(`--${given} needs --csv FILE`)
+  }
   const redisUrl = given ?? (env.REDIS_URL === '' ? undefined : env.REDIS_URL)
   if (redisUrl !== undefined && !/^(rediss?|unix):\/\//.test(redisUrl)) {
     const source = given === undefined ? 'REDIS_URL' : '--redis-url'
     throw new UsageError(`${source} must begin with redis://, rediss:// or unix://`)
   }
-  return { csv, speed: speed ?? Number.POSITIVE_INFINITY, port, redisUrl, analyzers, isQuiet: quiet }
+  return {
+    csv,
+    csvOptions,
+    isDryRun,
+    speed: speed ?? Number.POSITIVE_INFINITY,
+    port,
+    redisUrl,
+    analyzers,
+    isQuiet: quiet,
+  }
 }
 
 function parseSpeed(given: string): number | undefined {

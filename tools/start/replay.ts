@@ -1,10 +1,11 @@
 import { pause } from '@tidemark/shared/runtime/lifecycle'
 import type { Sample } from '@tidemark/shared/sample/sample'
 import type { Analysis } from '@tidemark/shared/verdict/analysis'
+import { type CsvOptions, CsvParser } from '../lib/csv/parser.ts'
+import { dryRun, readItems, reportLines, toBody } from '../lib/csv/read.ts'
 import { formatCount } from '../lib/format.ts'
-import { Failure } from '../lib/options.ts'
 import { openProgress, type Progress } from '../lib/progress.ts'
-import { type CsvFile, readCsv } from './csv.ts'
+import { type CsvFile, chunksOf, withProblems } from './csv-file.ts'
 import type { RunContext } from './feed.ts'
 import { GatewayClient } from './gateway-client.ts'
 import { Summary } from './summary.ts'
@@ -26,11 +27,9 @@ const VERDICT_DEADLINE_MS = 120_000
 const VERDICT_WAIT_MS = 1000
 const VERDICT_RETRY_MS = 200
 
-/** The gateway reads a timestamp from this number on as milliseconds, a smaller one as seconds. */
-const MILLISECONDS_FROM = 1e11
-
 interface Replay {
   readonly file: CsvFile
+  readonly parser: CsvParser
   /** Factor of real time by the samples' timestamps; Infinity does not wait. */
   readonly speed: number
   readonly client: GatewayClient
@@ -51,21 +50,30 @@ interface Accepted {
 /** Replays a file, prints a summary; returns 1 if none was analysed or verdicts are missing. */
 export async function runReplay({ stack, options, stop, warnings }: RunContext, file: CsvFile): Promise<number> {
   const summary = new Summary()
+  const parser = new CsvParser(options.csvOptions, file.key)
   const begin = performance.now()
   {
     const total = file.size > 0 ? { total: file.size } : {}
     using progress = openProgress({ output: process.stdout, ...total, isQuiet: options.isQuiet, lineEveryMs: 2000 })
     warnings.show = text => progress.say(`tidemark: ${text}`)
     const client = new GatewayClient(stack.url)
-    await replay({ file, speed: options.speed, client, summary, progress }, stop).catch(error => {
-      if (!String(error.code).startsWith('CSV_')) throw error
-      throw new Failure(`${file.name} is not a CSV file: ${error.message}`, { cause: error })
-    })
+    const run = { file, parser, speed: options.speed, client, summary, progress }
+    await withProblems(file.name, () => replay(run, stop))
   }
+  const input = reportLines(parser, file.key, Date.now())
   const title = stop.aborted ? `Stopped within ${file.name}; until then:` : `Replayed ${file.name}:`
-  process.stdout.write(`\n${summary.render({ title, durationMs: performance.now() - begin })}\n`)
+  process.stdout.write(`\n${summary.render({ title, input, durationMs: performance.now() - begin })}\n`)
   if (stop.aborted) return 0
   return summary.analysed === 0 || summary.unknown > 0 ? 1 : 0
+}
+
+/** Prints how a file is read and its first samples; returns 1 if it has none. */
+export async function runDryRun(file: CsvFile, options: CsvOptions): Promise<number> {
+  const parser = new CsvParser(options, file.key)
+  const run = { parser, defaultKey: file.key, now: Date.now() }
+  const { text, samples } = await withProblems(file.name, () => dryRun(chunksOf(file), run))
+  process.stdout.write(`${file.name}\n${text}\n`)
+  return samples > 0 ? 0 : 1
 }
 
 /**
@@ -94,7 +102,7 @@ async function replay(options: Replay, stop: AbortSignal): Promise<void> {
 }
 
 /** Yields the file's samples as batches, each at its time, with the bytes of the file up to it. */
-async function* batches({ file, speed, summary }: Replay, stop: AbortSignal) {
+async function* batches({ file, parser, speed, summary }: Replay, stop: AbortSignal) {
   let samples: FileSample[] = []
   let bytes = 0
   let origin: { readonly at: number; readonly timestamp: number } | undefined
@@ -103,20 +111,19 @@ async function* batches({ file, speed, summary }: Replay, stop: AbortSignal) {
     samples = []
     return batch
   }
-  for await (const row of readCsv(file.handle.createReadStream({ autoClose: false }), file.key)) {
+  for await (const item of readItems(chunksOf(file), parser)) {
     if (stop.aborted) return
-    if (row.kind === 'refused') {
-      summary.reject(row.line, row.reason)
-      continue
-    }
-    origin ??= { at: performance.now(), timestamp: row.sample.timestamp }
-    const dueAt = origin.at + (row.sample.timestamp - origin.timestamp) / speed
+    if (item.kind === 'refused') summary.reject(item.line, item.reason)
+    if (item.kind !== 'sample') continue
+    const { sample, line } = item
+    origin ??= { at: performance.now(), timestamp: sample.timestamp }
+    const dueAt = origin.at + (sample.timestamp - origin.timestamp) / speed
     if (dueAt - performance.now() > EARLY_MS) {
       if (samples.length > 0) yield take()
       await pause(dueAt - performance.now(), stop)
     }
-    samples.push({ ...row.sample, line: row.line })
-    bytes = row.bytes
+    samples.push({ ...sample, line })
+    bytes = item.bytes
     if (samples.length >= BATCH_SAMPLES_MAX) yield take()
   }
   if (samples.length > 0) yield take()
@@ -151,10 +158,6 @@ async function submit(samples: readonly FileSample[], { client, summary }: Repla
     if (kind === 'busy') await pause(retryAfterMs, stop)
   }
   return accepted
-}
-
-function toBody({ key, value, timestamp }: FileSample): Sample {
-  return { key, value, timestamp: timestamp < MILLISECONDS_FROM ? timestamp / 1000 : timestamp }
 }
 
 async function readVerdicts({ samples, receipts }: Accepted, options: Replay, stop: AbortSignal): Promise<void> {

@@ -26,12 +26,14 @@ function summaryOf(...given: readonly Given[]): Summary {
   return summary
 }
 
-const render = (summary: Summary): string => summary.render({ title: 'Replayed:', durationMs: 2000 })
+const render = (summary: Summary): string =>
+  summary.render({ title: 'Replayed:', input: ['time = t'], durationMs: 2000 })
 
 describe('the summary of a replay', () => {
   test('counts samples, keys, anomalies and samples during the warm-up', () => {
     const summary = summaryOf({ window: 3, value: 900 }, { value: 130 }, {}, {})
     expect([summary.analysed, summary.anomalies]).toEqual([4, 1])
+    expect(render(summary)).toContain('Replayed:\n  time = t\n')
     expect(render(summary)).toContain('4 analysed, of 1 key\n')
     expect(render(summary)).toContain('1 (25.0 %)')
     expect(render(summary)).toContain('1 samples came before')

@@ -51,10 +51,12 @@ export class Summary {
     if (this.#rejected.length < REJECTED_SHOWN) this.#rejected.push(`  line ${line}: ${reason}`)
   }
 
-  render({ title, durationMs }: { title: string; durationMs: number }): string {
+  /** `input` says how the file was read. */
+  render({ title, input, durationMs }: { title: string; input: readonly string[]; durationMs: number }): string {
     const rate = durationMs > 0 ? Math.round(this.analysed / (durationMs / 1000)) : 0
     const lines = [
       title,
+      ...input.map(line => `  ${line}`),
       `  samples    ${formatCount(this.analysed)} analysed, of ${counted(this.#keys.size, 'key')}`,
       `  anomalies  ${formatCount(this.anomalies)} (${formatShare(this.anomalies, this.analysed)})`,
       `  warming    ${formatCount(this.#warming)} samples came before their key had enough for a verdict`,
