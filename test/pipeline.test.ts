@@ -7,6 +7,7 @@ import { redisAvailable, startRedis } from '@tidemark/testkit/redis-fixture'
 import { Client } from '@tidemark/tools/stack/client'
 import { type Service, startAnalyzer, startGateway } from '@tidemark/tools/stack/service-process'
 import { describe, expect, test, vi } from 'vitest'
+import { SECURED } from './support/secured.ts'
 import { OTHER_PARTITION_COUNT } from './support/service-messages.ts'
 
 const PARTITIONS = 16
@@ -60,7 +61,7 @@ function deviceBody(writer: number, timestamp: number, metrics: readonly (readon
 
 describe.runIf(await redisAvailable())('the pipeline', () => {
   test('two gateways and changing analyzers give every key the verdicts of the oracle', async () => {
-    await using redis = await startRedis()
+    await using redis = await startRedis(SECURED)
     const env = { REDIS_URL: redis.url, PARTITIONS: String(PARTITIONS), LOG_LEVEL: 'info' }
     await using stack = new AsyncDisposableStack()
     const gateways = [stack.use(await startGateway(env)), stack.use(await startGateway(env))]
@@ -122,7 +123,7 @@ describe.runIf(await redisAvailable())('the pipeline', () => {
   })
 
   test('a receipt leads to the verdict on its own sample, even if newer ones follow at once', async () => {
-    await using redis = await startRedis()
+    await using redis = await startRedis(SECURED)
     const env = { REDIS_URL: redis.url }
     await using gateway = await startGateway(env)
     await using _analyzer = await startAnalyzer(env)
@@ -153,7 +154,7 @@ describe.runIf(await redisAvailable())('the pipeline', () => {
   })
 
   test('while Redis is unavailable ingest responds 503 at once, and everything recovers by itself', async () => {
-    await using redis = await startRedis()
+    await using redis = await startRedis(SECURED)
     const env = { REDIS_URL: redis.url, LEASE_TTL_MS: '2000' }
     await using gateway = await startGateway(env)
     await using analyzer = await startAnalyzer(env)
@@ -184,7 +185,7 @@ describe.runIf(await redisAvailable())('the pipeline', () => {
   })
 
   test('a process with another partition count is refused with a clear message', async () => {
-    await using redis = await startRedis()
+    await using redis = await startRedis(SECURED)
     await using _gateway = await startGateway({ REDIS_URL: redis.url, PARTITIONS: '8' })
     await vi.waitFor(
       async () => {

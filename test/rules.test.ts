@@ -21,6 +21,7 @@ import { rawClient } from '@tidemark/testkit/redis-probe'
 import { Client } from '@tidemark/tools/stack/client'
 import { startAnalyzer, startGateway } from '@tidemark/tools/stack/service-process'
 import { describe, expect, test, vi } from 'vitest'
+import { SECURED } from './support/secured.ts'
 
 const CHANGE = { who: 'ada', why: 'test', at: 1 }
 
@@ -28,7 +29,7 @@ const CHANGE = { who: 'ada', why: 'test', at: 1 }
 const IN_FORCE_WITHIN_MS = 6000
 
 async function startPipeline(stack: AsyncDisposableStack) {
-  const { url } = stack.use(await startRedis())
+  const { url } = stack.use(await startRedis(SECURED))
   const env = { REDIS_URL: url, PARTITIONS: '4', LOG_LEVEL: 'info', VERDICTS_KEPT: '1000000' }
   const { port } = stack.use(await startGateway(env))
   for (const name of ['one', 'two']) stack.use(await startAnalyzer({ ...env, ANALYZER_ID: name }))
@@ -137,7 +138,7 @@ describe.runIf(await redisAvailable())('rules', () => {
     const SPREAD = ['a/1', 'a/2', 'a/3', 'b/1', 'b/2', 'b/3', 'c/1', 'c/2', 'c/3']
 
     async function open(stack: AsyncDisposableStack) {
-      const { url } = stack.use(await startRedis())
+      const { url } = stack.use(await startRedis(SECURED))
       const env = { REDIS_URL: url, PARTITIONS: '4', LOG_LEVEL: 'info' }
       const { port } = stack.use(await startGateway(env))
       for (const name of ['one', 'two']) stack.use(await startAnalyzer({ ...env, ANALYZER_ID: name }))

@@ -62,17 +62,25 @@ export async function startRedis({ args = [], which }: RedisFixtureOptions = {})
 async function startKind(kind: RedisKind, args: readonly string[]): Promise<RedisFixture> {
   await using starting = new AsyncDisposableStack()
   const server = starting.use(kind === 'docker' ? await startRedisContainer(args) : await startRedisProcess(kind, args))
-  const version = await responding(server)
+  const url = withPassword(server.url, args)
+  const version = await responding({ ...server, url })
   starting.move()
   return {
     ...server,
+    url,
     which: kind,
     version,
     async start() {
       await server.start()
-      await responding(server)
+      await responding({ ...server, url })
     },
   }
+}
+
+/** Adds the password of `--requirepass` to a URL. */
+function withPassword(url: string, args: readonly string[]): string {
+  const at = args.lastIndexOf('--requirepass')
+  return at < 0 ? url : url.replace('redis://', `redis://:${encodeURIComponent(args[at + 1] ?? '')}@`)
 }
 
 let found: Promise<RedisKind | undefined> | undefined
