@@ -13,8 +13,11 @@ const BACKOFF = { minMs: 2000, maxMs: 60_000 }
 /** Outbox entries, and retries, read per visit unless the receiver takes larger batches. */
 const ENTRIES_MAX = 20
 
-/** Refusals in a row after which the receiver is given a pause: it may refuse everything. */
+/** New notifications refused in a row after which the others wait: it may refuse everything. */
 const REFUSALS_MAX = 3
+
+/** Pause after a round of retries in which the receiver refused something. */
+const RETRY_ROUND_MS = 1000
 
 /** Alerts that a receiver refused and that are retried, per partition. Further ones are dead. */
 const RETRIES_MAX = 10_000
@@ -33,8 +36,9 @@ const CONCURRENT_MAX = 16
 
 /** Notifications of one sort, new or retried, with a pause after refusals of its own. */
 interface Lane {
-  /** In a row. */
+  /** In a row, and after how many of them the lane pauses for longer and longer. */
   refusals: number
+  readonly refusalsMax: number
   /** By the monotonic clock. */
   notBefore: number
 }
@@ -158,12 +162,15 @@ export class Deliveries implements AsyncDisposable {
 
   /** Sends what the receiver refused and has not taken since. */
   async #retry(queue: DeliveryQueue): Promise<void> {
-    const { alerts } = this.#options
+    const { alerts, clock } = this.#options
     const { lease, receiver } = queue
     const due = { now: this.#storeNow(queue), count: countFor(receiver) }
     const ids = await alerts.dueRetries(lease.partition, receiver.name, due)
     const parts = await this.#read(lease.partition, ids)
+    queue.retries.refusals = 0
     await this.#deliver(queue, queue.retries, retryItems(ids, parts, receiver.name))
+    // Each has pauses of its own, so one that the receiver takes by now never waits for others.
+    if (queue.retries.refusals > 0) queue.retries.notBefore = clock.monotonicMs() + RETRY_ROUND_MS
   }
 
   async #read(partition: number, alertIds: readonly string[]): Promise<ReadonlyMap<string, AlertParts | null>> {
@@ -227,8 +234,8 @@ export class Deliveries implements AsyncDisposable {
     this.#recordRefusal(queue, sent, delivery)
     for (const item of items) results.refused(item, delivery, this.#storeNow(queue))
     lane.refusals++
-    if (lane.refusals < REFUSALS_MAX) return undefined
-    lane.notBefore = clock.monotonicMs() + backoffMs(lane.refusals - REFUSALS_MAX + 1, BACKOFF, clock.random)
+    if (lane.refusals < lane.refusalsMax) return undefined
+    lane.notBefore = clock.monotonicMs() + backoffMs(lane.refusals - lane.refusalsMax + 1, BACKOFF, clock.random)
     return delivery
   }
 
@@ -346,8 +353,8 @@ function newQueue(lease: Lease, receiver: Receiver, resendMs: number): DeliveryQ
     remindAt: receiver.needsReminders ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY,
     remindedAt: Number.NEGATIVE_INFINITY,
     reminderMs: resendMs,
-    outbox: { refusals: 0, notBefore: 0 },
-    retries: { refusals: 0, notBefore: 0 },
+    outbox: { refusals: 0, refusalsMax: REFUSALS_MAX, notBefore: 0 },
+    retries: { refusals: 0, refusalsMax: Number.POSITIVE_INFINITY, notBefore: 0 },
     pending: { ...NO_RETRIES, outbox: 0 },
     storeAheadMs: 0,
   }

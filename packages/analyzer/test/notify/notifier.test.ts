@@ -192,13 +192,27 @@ describe('a receiver', () => {
     world.start([listener])
     for (let i = 0; i < 50; i++) await world.open(`key ${i}`, SILENT)
     await world.clock.advance(60 * MINUTE)
-    expect(listener.requests.length).toBeLessThan(400)
+    expect(listener.requests.length).toBeLessThan(100 * 50)
     listener.respond = () => DELIVERED
     await world.clock.advance(1.1 * MINUTE)
     await world.open('new')
     await world.clock.advance(MINUTE)
     expect(new Set(listener.notified).size).toBe(51)
     expect(await world.outbox('one')).toBe(0)
+  })
+
+  test('that refuses many alerts for good takes another one within a minute of its recovery', async () => {
+    const world = await createWorld()
+    const listener = new Listener(world.clock)
+    let isUp = false
+    listener.respond = ([one]) => (isUp && one?.record.key === 'good' ? DELIVERED : refused(413))
+    world.start([listener])
+    for (let i = 0; i < 30; i++) await world.open(`bad ${i}`, SILENT)
+    await world.open('good')
+    await world.clock.advance(20 * MINUTE)
+    isUp = true
+    await world.clock.advance(1.1 * MINUTE)
+    expect(listener.notified).toEqual(['good firing'])
   })
 
   test('that refuses two notifications of a batch gets the others with few requests', async () => {
