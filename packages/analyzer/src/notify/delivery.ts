@@ -169,7 +169,7 @@ export class Deliveries implements AsyncDisposable {
     const parts = await this.#read(lease.partition, ids)
     queue.retries.refusals = 0
     await this.#deliver(queue, queue.retries, retryItems(ids, parts, receiver.name))
-    // Each has pauses of its own, so one that the receiver takes by now never waits for others.
+    // Each has pauses of its own, so one that the receiver would take never waits for others.
     if (queue.retries.refusals > 0) queue.retries.notBefore = clock.monotonicMs() + RETRY_ROUND_MS
   }
 
