@@ -12,7 +12,14 @@ const MISDIRECTED = /^(TRYAGAIN|MOVED|ASK|NOSCRIPT|NOGROUP|UNBLOCKED)\b/
 const KILLED = /Script killed by user/
 
 /** Plain errors of ioredis about a command that it never sent. */
-const NOT_SENT = /isn't writeable|isn't ready|None of startup nodes|Failed to refresh slots|is disconnect(ed|ing)/
+const NOT_SENT = [
+  "isn't writeable",
+  "isn't ready",
+  'None of startup nodes',
+  'Failed to refresh slots',
+  'is disconnected',
+  'is disconnecting',
+]
 
 /** Plain errors of ioredis about a command that it may have sent, the last of unreadable replies. */
 const CUT_OFF = [
@@ -52,7 +59,7 @@ function kindOf(error: Error): StoreErrorKind | undefined {
   const isOfClient = CLIENT_ERRORS.test(name)
   // Bugs have classes of their own, as TypeError and AssertionError.
   if (name !== 'Error' && !isOfClient) return undefined
-  if (NOT_SENT.test(message)) return 'refused'
+  if (NOT_SENT.some(text => message.includes(text))) return 'refused'
   const { code } = error as { readonly code?: unknown }
   const isOfSocket = typeof code === 'string' && SOCKET_CODE.test(code)
   return isOfClient || isOfSocket || CUT_OFF.some(text => message.startsWith(text)) ? 'unknown' : undefined
