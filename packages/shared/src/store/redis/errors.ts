@@ -21,7 +21,7 @@ const NOT_SENT = [
   'is disconnecting',
 ]
 
-/** Plain errors of ioredis about a command that it may have sent, the last of unreadable replies. */
+/** Plain errors of ioredis about a command that it may have sent; the last: an unreadable reply. */
 const CUT_OFF = [
   'Connection is closed',
   'Command timed out',
