@@ -31,8 +31,8 @@ function oracle(values: readonly number[]): number[] {
     })
     ofValues.visit(value)
     ofVariations.visit(varied)
-    const raw = Math.max(...news)
-    const held = n - peak.at > 50 ? 0 : peak.raw
+    const raw = n < 150 ? (news[0] ?? 0) : Math.max(...news)
+    const held = n - peak.at > 50 ? 0 : Math.min(1, peak.raw)
     if (raw > 0 && raw >= held) peak = { raw, at: n }
     if (n < 50) return Number.NaN
     return raw > held ? raw : 0

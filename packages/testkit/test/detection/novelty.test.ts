@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { oracleMemory, wavering } from '../../src/memory-oracle.ts'
 import { anySeries, scoresOf } from '../../src/series.ts'
 
-/** Keeps all raw scores. A score passes if it exceeds the greatest of the last 50. */
+/** Keeps all raw scores. A score passes if it exceeds the greatest of the last 50, or 1. */
 function oracle(values: readonly number[]): number[] {
   const memory = oracleMemory({ capacity: 64, newAbove: 0.02 })
   const raws: number[] = []
@@ -20,7 +20,7 @@ function oracle(values: readonly number[]): number[] {
     const before = raws.slice(-50)
     raws.push(raw)
     if (n < 50) return Number.NaN
-    return raw > Math.max(0, ...before) ? raw : 0
+    return raw > Math.min(1, Math.max(0, ...before)) ? raw : 0
   })
 }
 

@@ -7,6 +7,8 @@ const VARIATION_SAMPLES = 20
 /** A score must exceed those that passed in this many samples: lasting ones are reported once. */
 const HOLD = 50
 const SAMPLES_MIN = 50
+/** The variation counts so many samples after the value: each one is that of 20 samples. */
+const VARIATIONS_MIN = 100
 
 const COUNT = 0
 const PEAK = 1
@@ -52,10 +54,11 @@ export function createHabit({ samplesMin = SAMPLES_MIN }: DetectorSettings = {})
       notes[VARIATION] = variation
       const variationNovelty = Number.isNaN(variation) ? 0 : noveltyOf(states, at + variations, variation)
       notes[NEAREST_VARIATION] = nearest.index
-      const raw = Math.max(noveltyOf(states, at + VALUES, value), variationNovelty)
+      const count = states[at + COUNT] as number
+      const valueNovelty = noveltyOf(states, at + VALUES, value)
+      const raw = count < samplesMin + VARIATIONS_MIN ? valueNovelty : Math.max(valueNovelty, variationNovelty)
       notes[NEAREST] = nearest.index
       notes[RAW] = raw
-      const count = states[at + COUNT] as number
       if (count < samplesMin || count === 0) return judgeWarming(judgement)
       judgement.low = nearest.value
       judgement.high = nearest.value
@@ -78,10 +81,13 @@ export function createHabit({ samplesMin = SAMPLES_MIN }: DetectorSettings = {})
   }
 }
 
-/** Returns the last raw score that passed; 0 when that was more than HOLD samples ago. */
+/**
+ * Returns the last raw score that passed; 0 when that was more than HOLD samples ago. It counts as
+ * 1 at most: it was in widths of a range that it has widened, so what exceeds that is further.
+ */
 function peakBefore(states: Float64Array, at: number): number {
   const age = (states[at + COUNT] as number) + 1 - (states[at + PEAK_AT] as number)
-  return age > HOLD ? 0 : (states[at + PEAK] as number)
+  return age > HOLD ? 0 : Math.min(1, states[at + PEAK] as number)
 }
 
 /** Returns the variation of the last 19 samples and `value`; NaN when the history is shorter. */

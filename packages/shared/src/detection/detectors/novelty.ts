@@ -61,7 +61,9 @@ export function createNovelty({ samplesMin = SAMPLES_MIN }: DetectorSettings = {
   }
 }
 
+/** A greater one was in widths of a range that it has widened: at most 1 of the present one. */
 function exceedsPreceding(states: Float64Array, first: number, raw: number): boolean {
+  if (raw > 1) return true
   for (let i = first; i < first + PRECEDING; i++) if ((states[i] as number) >= raw) return false
   return true
 }
