@@ -51,7 +51,7 @@ export function policyView(policy: Policy, document: RuleDocument) {
     window,
     samples_min: policy.samplesMin ?? null,
     direction,
-    deviation_min: policy.deviationMin,
+    deviation_min: policy.deviationMin ?? 0,
     deviation_min_relative: policy.deviationMinRelative,
     influence: hygiene.isHeld ? 'held' : 'full',
     level_shift_after: hygiene.levelShiftAfter === 0 ? null : hygiene.levelShiftAfter,

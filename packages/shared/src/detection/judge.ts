@@ -2,6 +2,7 @@ import { isOwnTimestamp, toUnixMs } from '../sample/arrival.ts'
 import type { SampleOrder } from '../verdict/analysis.ts'
 import { isBeyond, zScore } from '../verdict/score.ts'
 import {
+  type AlertContext,
   type AlertEvent,
   alertExpiresAt,
   createScoredSample,
@@ -84,6 +85,7 @@ export class Judge {
   readonly #restarted = createJudgement()
   readonly #summary: Summary = { mean: 0, rest: 0, deviation: 0 }
   readonly #sample = createScoredSample()
+  readonly #context: AlertContext
   readonly #shares: number[] = []
 
   constructor(policy: Policy) {
@@ -110,6 +112,10 @@ export class Judge {
       alerts: [],
       silences: [],
     }
+    const history = this.#history
+    const { judgement } = this.judged
+    const allowsStep = policy.deviationMin === null
+    this.#context = { history, judgement, allowsTrend: this.#isZscore, allowsStep, silentAt: 0 }
   }
 
   /**
@@ -188,8 +194,13 @@ export class Judge {
   #stepSilence(row: KeyRow, time: number, count: number): void {
     const { silence } = this.policy
     const { silences } = this.judged
-    if (silence === null) endSilence(row.rows, row.start + SILENCE, time, silences)
-    else stepSilence(row.rows, row.start + SILENCE, silence, { time, count }, silences)
+    const at = row.start + SILENCE
+    if (silence === null) {
+      endSilence(row.rows, at, time, silences)
+    } else {
+      stepSilence(row.rows, at, silence, { time, count }, silences)
+      this.#context.silentAt = silentAt(row.rows, at, silence)
+    }
   }
 
   #analyse(row: KeyRow, value: number, timestamp: number): void {
@@ -205,7 +216,7 @@ export class Judge {
 
     const side = judged.isFlagged ? Math.sign(sample.score) : 0
     const influence = stepHygiene(rows, start + HYGIENE, policy.hygiene, side)
-    stepAlert(rows, start + ALERT, policy.alert, sample, judged.alerts)
+    stepAlert(rows, start + ALERT, policy.alert, sample, judged.alerts, this.#context)
     advanceOrder(rows, start + ORDER, history, sample, influence !== 'hold')
     if (influence === 'hold') return
     let { judgement } = judged

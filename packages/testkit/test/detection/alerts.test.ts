@@ -273,17 +273,22 @@ function oracle(policy: AlertPolicy, samples: readonly ScoredSample[]): AlertEve
   const end = (time: number, reason: 'calm' | 'no_samples'): void => {
     const [first] = firing
     if (first === undefined) throw new Error('nothing is firing')
-    const peak =
-      firing.filter(({ score }) => !Number.isNaN(score)).toSorted((a, b) => Math.abs(b.score) - Math.abs(a.score))[0] ??
-      first
+    let peak = first.score
+    let peakValue = first.value
+    for (const { score, value } of firing.filter(({ score }) => !Number.isNaN(score))) {
+      const changesSide = Math.abs(score) > Math.abs(peak) && score * peak < 0
+      if (Math.abs(score) > Math.abs(peak)) peak = score
+      if (changesSide) peakValue = value
+      else peakValue = peak > 0 ? Math.max(peakValue, value) : Math.min(peakValue, value)
+    }
     events.push({
       kind: 'resolved',
       time,
       reason,
       openedAt: first.time,
       openedCount: first.count,
-      peak: peak.score,
-      peakValue: peak.value,
+      peak,
+      peakValue,
       samples: firing.length,
     })
     firing = []
@@ -324,7 +329,7 @@ function oracle(policy: AlertPolicy, samples: readonly ScoredSample[]): AlertEve
     if (Number.isNaN(sample.score)) continue
     since.push(sample)
     let begin = since.length
-    while (begin > 0 && (byNumber(begin) || bySum(begin))) begin--
+    while (begin > 0 && (byNumber(begin) || bySum(begin)) && beyond(since[begin - 1] ?? sample, policy.close)) begin--
     const first = since[begin]
     const isLongEnough = first !== undefined && sample.time - first.time >= policy.holdMs
     const isInstant = beyond(sample, policy.instant)

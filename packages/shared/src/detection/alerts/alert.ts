@@ -1,5 +1,8 @@
 import { isBeyond } from '../../verdict/score.ts'
+import type { History, Judgement } from '../detectors/detector.ts'
 import type { Slab, TimedSample } from '../order.ts'
+import { isOneStep } from './resolution.ts'
+import { isOnTrend } from './trend.ts'
 
 /**
  * The alert on one key, a state machine:
@@ -11,8 +14,9 @@ import type { Slab, TimedSample } from '../order.ts'
  *
  * Evidence is `samples` of the newest `of`, or smaller deviations to one side that add up: the
  * cumulative sum of Page, "Continuous inspection schemes", Biometrika 41, 1954. A sample beyond
- * `instant` leads to firing from any state; one without a score (warming) changes nothing. Time is
- * when samples arrived, so the same entries give the same alerts, however late.
+ * `instant` leads to firing from any state; one without a score (warming) changes nothing. A sample
+ * that continues a steady trend, or is one step of the key's resolution away, is no evidence. Time
+ * is when samples arrived, so the same entries give the same alerts, however late.
  */
 export interface AlertPolicy {
   /** In multiples of the threshold: a sample beyond this is evidence. */
@@ -30,7 +34,7 @@ export interface AlertPolicy {
   readonly close: number
   /** This many consecutive calm samples resolve the alert. */
   readonly closeAfter: number
-  /** The evidence must last this long without a break. */
+  /** The evidence must last this long without a break: a calm sample or an unusual gap is one. */
   readonly holdMs: number
   /** An alert is resolved this long after the last sample, or later for a key that sends rarely. */
   readonly resolveAfterMs: number
@@ -53,6 +57,19 @@ export interface ScoredSample extends TimedSample {
   intervalMs: number
 }
 
+/** What else is known when a sample is weighed. One object for all keys of a policy. */
+export interface AlertContext {
+  /** The samples before this one, and what the detector made of it. */
+  readonly history: History
+  readonly judgement: Pick<Judgement, 'low' | 'high'>
+  /** Whether a level that moves steadily is expected: only a window's mean lags behind it. */
+  readonly allowsTrend: boolean
+  /** Whether a step of the key's resolution is expected. */
+  readonly allowsStep: boolean
+  /** When the key counts as silent if no other sample comes; 0 where that is not watched. */
+  silentAt: number
+}
+
 export type AlertEvent =
   | {
       readonly kind: 'opened'
@@ -73,7 +90,7 @@ export type AlertEvent =
       /** Time and count of its opening identify the alert. */
       readonly openedAt: number
       readonly openedCount: number
-      /** While it was firing: the furthest score, its value, and the number of samples. */
+      /** While it was firing: the furthest score, the furthest value, and the number of samples. */
       readonly peak: number
       readonly peakValue: number
       readonly samples: number
@@ -93,7 +110,9 @@ const RECENT_UP = 1
 const RECENT_DOWN = 2
 /** Since when there has been evidence without a break; 0 when there is none. */
 const EVIDENCE_SINCE = 3
+/** While firing. While pending it is when the last sample arrived. */
 const EXPIRES_AT = 4
+const LAST_AT = EXPIRES_AT
 const OPENED_AT = 5
 const OPENED_COUNT = 6
 const PEAK = 7
@@ -105,6 +124,10 @@ const SUM_UP = 11
 const SUM_DOWN = 12
 
 const SLACK = 0.5
+
+/** Evidence is broken by a gap of more than this many mean intervals, and more than the minimum. */
+const GAP_MAX = 3
+const GAP_MIN_MS = 10_000
 
 const PHASES = ['ok', 'pending', 'firing'] as const
 const OK = 0
@@ -131,13 +154,14 @@ export function stepAlert(
   policy: AlertPolicy,
   sample: ScoredSample,
   events: AlertEvent[],
+  context?: AlertContext,
 ): void {
   if (states[at + PHASE] === FIRING) expireAlert(states, at, sample.time, events)
   if (states[at + PHASE] === FIRING) {
-    if (isCalmAfter(states, at, policy, sample)) events.push(resolve(states, at, sample.time, 'calm'))
+    if (isCalmAfter(states, at, policy, sample, context)) events.push(resolve(states, at, sample.time, 'calm'))
   } else if (!Number.isNaN(sample.score)) {
-    const by = weighEvidence(states, at, policy, sample)
-    if (by !== undefined) events.push(open(states, at, policy, sample, by))
+    const by = weighEvidence(states, at, policy, sample, context)
+    if (by !== undefined) events.push(open(states, at, policy, sample, by, context))
   }
 }
 
@@ -152,53 +176,116 @@ export function shiftAlert(states: Slab, at: number, time: number, events: Alert
   if (states[at + PHASE] === FIRING) events.push(resolve(states, at, time, 'level_shift'))
   states[at + PHASE] = OK
   clearEvidence(states, at)
+  states[at + LAST_AT] = 0
 }
 
 /** Updates the evidence by a sample. Returns why an alert opens; undefined if none does. */
-function weighEvidence(states: Slab, at: number, policy: AlertPolicy, sample: ScoredSample): OpenedBy | undefined {
+function weighEvidence(
+  states: Slab,
+  at: number,
+  policy: AlertPolicy,
+  sample: ScoredSample,
+  context: AlertContext | undefined,
+): OpenedBy | undefined {
   const { score, threshold, time } = sample
-  const isOver = isBeyond(score, policy.open * threshold)
-  const isSustained = addUp(states, at, policy, score / threshold) > policy.sustained
+  let isOver = isBeyond(score, policy.open * threshold)
+  let isSustained = addUp(states, at, policy, score / threshold) > policy.sustained
   // Nearly every sample ends here.
   if (!isOver && !isSustained && states[at + PHASE] === OK) return undefined
 
+  if ((isOver || isSustained) && isExpected(sample, context)) {
+    isOver = isSustained = false
+    states.fill(0, at + SUM_UP, at + SUM_DOWN + 1)
+  }
   const ups = nextBits(states[at + RECENT_UP] as number, isOver && score > 0, policy)
   const downs = nextBits(states[at + RECENT_DOWN] as number, isOver && score < 0, policy)
   const evidence = policy.sides === 'any' ? bitCount(ups | downs) : Math.max(bitCount(ups), bitCount(downs))
   const hasEvidence = isSustained || evidence >= policy.samples
+  const isCalm = !isBeyond(score, policy.close * threshold)
+  const before = isGapBefore(states, at, sample, context) ? 0 : (states[at + EVIDENCE_SINCE] as number)
+  // The clock can go back.
+  const since = Math.min(before || time, time)
   states[at + RECENT_UP] = ups
   states[at + RECENT_DOWN] = downs
   states[at + PHASE] = ups === 0 && downs === 0 && !hasEvidence ? OK : PENDING
-  // The clock can go back.
-  const since = Math.min((states[at + EVIDENCE_SINCE] as number) || time, time)
-  states[at + EVIDENCE_SINCE] = hasEvidence ? since : 0
-  if (isBeyond(score, policy.instant * threshold)) return 'instant'
-  if (!hasEvidence || time - since < policy.holdMs) return undefined
+  states[at + EVIDENCE_SINCE] = hasEvidence && !isCalm ? since : 0
+  states[at + LAST_AT] = states[at + PHASE] === PENDING ? time : 0
+  if (isOver && isBeyond(score, policy.instant * threshold)) return 'instant'
+  if (!hasEvidence || isCalm || time - since < policy.holdMs) return undefined
   return evidence >= policy.samples ? 'samples' : 'sustained'
 }
 
+function isExpected({ value }: ScoredSample, context: AlertContext | undefined): boolean {
+  if (context === undefined) return false
+  const { history, judgement, allowsTrend, allowsStep } = context
+  return (allowsStep && isOneStep(history, judgement, value)) || (allowsTrend && isOnTrend(history, value))
+}
+
+/**
+ * Whether no sample came for unusually long before this one. A device that sends many samples at
+ * once leaves gaps between arrivals, but none between the times of measurement.
+ */
+function isGapBefore(
+  states: Slab,
+  at: number,
+  { time, timestamp, intervalMs }: ScoredSample,
+  context: AlertContext | undefined,
+): boolean {
+  const lastAt = states[at + LAST_AT] as number
+  const gapMax = Math.max(GAP_MIN_MS, GAP_MAX * intervalMs)
+  if (lastAt === 0 || time - lastAt <= gapMax) return false
+  if (context === undefined) return true
+  const { rows, times, size, head } = context.history
+  return size === 0 || timestamp - (rows[times + (head === 0 ? size : head) - 1] as number) > gapMax
+}
+
 /** Updates a firing alert by a sample. Returns whether the key is calm again. */
-function isCalmAfter(states: Slab, at: number, policy: AlertPolicy, sample: ScoredSample): boolean {
+function isCalmAfter(
+  states: Slab,
+  at: number,
+  policy: AlertPolicy,
+  sample: ScoredSample,
+  context: AlertContext | undefined,
+): boolean {
   const { score, threshold, value } = sample
   states[at + SAMPLES] = (states[at + SAMPLES] as number) + 1
-  states[at + EXPIRES_AT] = expiryAfter(policy, sample)
+  states[at + EXPIRES_AT] = expiryAfter(policy, sample, context)
   if (Number.isNaN(score)) return false
-  if (Math.abs(score) > Math.abs(states[at + PEAK] as number)) {
-    states[at + PEAK] = score
-    states[at + PEAK_VALUE] = value
-  }
-  const calm = isBeyond(score, policy.close * threshold) ? 0 : (states[at + CALM] as number) + 1
+  updatePeak(states, at, score, value)
+  const isCalm = !isBeyond(score, policy.close * threshold) || isExpected(sample, context)
+  const calm = isCalm ? (states[at + CALM] as number) + 1 : 0
   states[at + CALM] = calm
   return calm >= policy.closeAfter
 }
 
-function open(states: Slab, at: number, policy: AlertPolicy, sample: ScoredSample, by: OpenedBy): AlertEvent {
+/**
+ * Updates the furthest score, and the furthest value on its side. They may be of two samples: an
+ * outlier widens the window, so the next one has a smaller score, even if it lies further out.
+ */
+function updatePeak(states: Slab, at: number, score: number, value: number): void {
+  const peak = states[at + PEAK] as number
+  const isFurther = Math.abs(score) > Math.abs(peak)
+  if (isFurther) states[at + PEAK] = score
+  const isSameSide = !isFurther || score * peak > 0
+  const peakValue = states[at + PEAK_VALUE] as number
+  if (isSameSide) states[at + PEAK_VALUE] = peak < 0 ? Math.min(peakValue, value) : Math.max(peakValue, value)
+  else states[at + PEAK_VALUE] = value
+}
+
+function open(
+  states: Slab,
+  at: number,
+  policy: AlertPolicy,
+  sample: ScoredSample,
+  by: OpenedBy,
+  context: AlertContext | undefined,
+): AlertEvent {
   const { time, count, value, score, threshold } = sample
   const openedBefore = states[at + OPENED_AT] as number
   states[at + PHASE] = FIRING
   clearEvidence(states, at)
   states[at + CALM] = 0
-  states[at + EXPIRES_AT] = expiryAfter(policy, sample)
+  states[at + EXPIRES_AT] = expiryAfter(policy, sample, context)
   states[at + OPENED_AT] = time
   states[at + OPENED_COUNT] = count
   states[at + PEAK] = score
@@ -227,9 +314,19 @@ function resolve(states: Slab, at: number, time: number, reason: ResolveReason):
   }
 }
 
-/** Returns when an alert expires after a sample: not before `closeAfter` samples can come. */
-function expiryAfter({ resolveAfterMs, closeAfter }: AlertPolicy, { time, intervalMs }: ScoredSample): number {
-  return time + Math.max(resolveAfterMs, closeAfter * intervalMs)
+/**
+ * Returns when an alert expires after a sample: not before `closeAfter` samples can come, and not
+ * before the key counts as silent, or receivers would be notified that it is well.
+ */
+function expiryAfter(
+  { resolveAfterMs, closeAfter }: AlertPolicy,
+  { time, intervalMs }: ScoredSample,
+  context: AlertContext | undefined,
+): number {
+  const expiresAt = time + Math.max(resolveAfterMs, closeAfter * intervalMs)
+  const silentAt = context?.silentAt ?? 0
+  // Infinity: the key's usual gaps are not known yet.
+  return silentAt < Number.POSITIVE_INFINITY ? Math.max(expiresAt, silentAt) : expiresAt
 }
 
 /** Adds how far a score lies beyond SLACK, counted up to `open`. Returns the greater sum. */

@@ -16,17 +16,14 @@ export const ALERT_DEFAULTS: AlertPolicy = {
   severity: 'warning',
 }
 
-/** For detectors with a threshold that noise rarely crosses: any score beyond it is evidence. */
-export const QUIET_ALERT_DEFAULTS: AlertPolicy = { ...ALERT_DEFAULTS, open: 1 }
+/**
+ * For detectors with a threshold that noise rarely crosses: each flagged sample opens an alert.
+ * They flag what is new, and most flag it once, so a second flagged sample may never come.
+ */
+export const QUIET_ALERT_DEFAULTS: AlertPolicy = { ...ALERT_DEFAULTS, open: 1, samples: 1, of: 1, instant: 1 }
 
-/** Under a budget each flagged sample opens an alert: the budget limits their number. */
-const BUDGET_ALERT_DEFAULTS: AlertPolicy = {
-  ...QUIET_ALERT_DEFAULTS,
-  samples: 1,
-  of: 1,
-  instant: 1,
-  sustained: Number.POSITIVE_INFINITY,
-}
+/** Under a budget too: the budget limits their number. */
+const BUDGET_ALERT_DEFAULTS: AlertPolicy = { ...QUIET_ALERT_DEFAULTS, sustained: Number.POSITIVE_INFINITY }
 
 /** Returns the alert policy of a rule that sets none of its members. */
 export function alertDefaults(detector: DetectorName, hasBudget: boolean): AlertPolicy {

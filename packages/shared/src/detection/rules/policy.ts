@@ -25,8 +25,8 @@ export interface Policy {
   /** Null unless the threshold follows from a false-alarm budget. */
   readonly budget: BudgetThresholds | null
   readonly direction: Direction
-  /** A value closer to the expected ones than this is not an anomaly. */
-  readonly deviationMin: number
+  /** A value closer to the expected ones than this is not an anomaly; null: not set. */
+  readonly deviationMin: number | null
   /** Nor is one closer than this share of the expected value. */
   readonly deviationMinRelative: number
   readonly hygiene: HygienePolicy
@@ -56,7 +56,7 @@ export function createPolicy(parts: PolicyParts, settings: VerdictSettings): Pol
     threshold: parts.threshold ?? defaultThreshold,
     budget: budget === undefined ? null : new BudgetThresholds(budget, direction),
     direction,
-    deviationMin: parts.deviationMin ?? 0,
+    deviationMin: parts.deviationMin ?? null,
     deviationMinRelative: parts.deviationMinRelative ?? 0,
     hygiene: parts.hygiene ?? { isHeld: false, levelShiftAfter: 0 },
     alert: parts.alert ?? alertDefaults(detector, budget !== undefined),
@@ -78,10 +78,11 @@ export function signedScore(policy: Policy, judgement: JudgedValue, value: numbe
   if (Number.isNaN(score)) return score
   const isUp = value > high
   // What is not the value, such as how it varies, may be scored without a side and a distance.
-  if (!isUp && !(value < low)) return direction !== 'both' || deviationMin > 0 || deviationMinRelative > 0 ? 0 : score
+  const distanceMin = deviationMin ?? 0
+  if (!isUp && !(value < low)) return direction !== 'both' || distanceMin > 0 || deviationMinRelative > 0 ? 0 : score
   if (direction !== 'both' && (direction === 'up') !== isUp) return 0
   const edge = isUp ? high : low
   const distance = Math.abs(value - edge)
-  if (distance < deviationMin || distance < deviationMinRelative * Math.abs(edge)) return 0
+  if (distance < distanceMin || distance < deviationMinRelative * Math.abs(edge)) return 0
   return isUp ? score : -score
 }

@@ -1,0 +1,311 @@
+import type { AlertEvent } from '@tidemark/shared/detection/alerts/alert'
+import { Judge } from '@tidemark/shared/detection/judge'
+import { createRow, rowShape } from '@tidemark/shared/detection/key-row'
+import { EMPTY_DOCUMENT, withRule } from '@tidemark/shared/detection/rules/document'
+import type { RuleInput } from '@tidemark/shared/detection/rules/rule'
+import { RuleSet } from '@tidemark/shared/detection/rules/rule-set'
+import { describe, expect, test } from 'vitest'
+import { Random } from '../../src/random.ts'
+
+const NOW = 1_700_000_000_000
+const CHANGE = { who: 'mira', why: 'test', at: NOW }
+
+/** One key with a sample per second, scored by a rule, or by the defaults if it is empty. */
+class Key {
+  readonly #judge: Judge
+  readonly #row
+  time = NOW
+  readonly events: { n: number; kind: string; reason: string | undefined; time: number }[] = []
+  readonly flagged: number[] = []
+  readonly scores: number[] = []
+  #samples = 0
+  isFiring = false
+  /** Samples during which an alert fired. */
+  fired = 0
+  peak: number | undefined
+
+  constructor(rule: Omit<RuleInput, 'id' | 'pattern'> = {}) {
+    const document =
+      Object.keys(rule).length === 0
+        ? EMPTY_DOCUMENT
+        : withRule(EMPTY_DOCUMENT, { id: 'a', pattern: '*', ...rule }, CHANGE)
+    const rules = new RuleSet(document)
+    const policy = rules.policies[rules.resolve('key')]
+    if (policy === undefined) throw new Error('no policy')
+    this.#judge = new Judge(policy)
+    this.#row = createRow(rowShape(policy.window, policy.detector, policy.silence !== null))
+  }
+
+  /** Sends values, the first one `after` ms after the last. Returns the numbers of openings. */
+  send(values: Iterable<number>, { after = 1000, every = 1000 } = {}): number[] {
+    const first = this.events.length
+    let gap = after
+    for (const value of values) {
+      this.time += gap
+      gap = every
+      const judged = this.#judge.step(this.#row, value, this.time, this.time)
+      this.#note(judged.alerts, judged.silences)
+      if (judged.isFlagged) this.flagged.push(this.#samples)
+      this.scores.push(judged.score)
+      if (this.isFiring) this.fired++
+      this.#samples++
+    }
+    return this.events.slice(first).flatMap(({ kind, n }) => (kind === 'opened' ? [n] : []))
+  }
+
+  /** Lets time pass without a sample, as the key's timer does. */
+  wait(ms: number): void {
+    this.time += ms
+    const expired = { alerts: [], silences: [] }
+    this.#judge.expire(this.#row, this.time, expired)
+    this.#note(expired.alerts, expired.silences)
+  }
+
+  #note(alerts: readonly AlertEvent[], silences: readonly { kind: string; time: number }[]): void {
+    const n = this.#samples
+    for (const { kind, time } of silences) this.events.push({ n, kind, reason: undefined, time })
+    for (const event of alerts) {
+      const { kind, time } = event
+      this.events.push({ n, kind, reason: event.kind === 'resolved' ? event.reason : undefined, time })
+      this.isFiring = kind === 'opened'
+      if (event.kind === 'resolved') this.peak = event.peakValue
+    }
+  }
+
+  get kinds(): string[] {
+    return this.events.map(({ kind }) => kind)
+  }
+}
+
+const list = (length: number, valueAt: (i: number) => number): number[] => Array.from({ length }, (_, i) => valueAt(i))
+const flat = (length: number, value: number): number[] => list(length, () => value)
+
+/** Calm values around 20, the same in each call. */
+const calm = (length: number): number[] => list(length, i => 20 + Math.sin(i * 1.7) + Math.sin(i * 0.9))
+
+describe('a steady trend', () => {
+  const random = new Random(7)
+  const counted = (draw: () => number) => {
+    let count = 0
+    return () => (count += draw())
+  }
+  test.each([
+    ['a counter with noise', (i: number) => i * 1000 + 100 * random.normal()],
+    ['a counter with as much noise as it counts', (i: number) => i * 1000 + 1000 * random.normal()],
+    ['an exact counter', (i: number) => i * 1000],
+    ['a counter that starts high', (i: number) => 1e15 + i],
+    ['a counter of random counts', counted(() => random.poisson(5))],
+    ['a tank that empties', (i: number) => 1e6 - i * 3],
+    ['growth that accelerates', (i: number) => i * i],
+    ['growth by a percentage', (i: number) => 1.01 ** i],
+    ['uptime in seconds', (i: number) => 5 + i],
+  ])('opens no alert: %s', (_, valueAt) => {
+    expect(new Key().send(list(2000, valueAt))).toEqual([])
+  })
+
+  test.each([
+    ['noisy', (i: number) => i * 1000 + 12_000 * random.normal()],
+    ['mostly still', counted(() => random.poisson(0.5))],
+    ['still between bursts', counted(() => (random.uniform() < 0.1 ? 100 : 0))],
+  ])('opens no lasting alert if it is %s', (_, valueAt) => {
+    const key = new Key()
+    key.send(list(3000, valueAt))
+    expect(key.fired).toBeLessThan(300)
+  })
+
+  test('that begins after a calm time opens an alert, which ends while the trend goes on', () => {
+    const key = new Key()
+    const opened = key.send(list(2000, i => random.normal() + Math.max(0, i - 1000)))
+    expect(opened).toHaveLength(1)
+    expect(opened[0]).toBeLessThan(1010)
+    expect(key.events.at(-1)).toMatchObject({ kind: 'resolved', reason: 'calm' })
+    expect(key.fired).toBeLessThan(80)
+  })
+
+  test('that breaks opens an alert', () => {
+    const trend = list(500, i => i * 1000 + 100 * random.normal())
+    expect(new Key().send([...trend, 0])).toEqual([500])
+    expect(new Key().send([...trend, 700_000])).toEqual([500])
+  })
+
+  test('hides no shift of three deviations in noise', () => {
+    let found = 0
+    for (let seed = 1; seed <= 500; seed++) {
+      const noise = new Random(seed)
+      if (new Key().send(list(110, i => noise.normal() + (i < 100 ? 0 : 3))).some(n => n >= 100)) found++
+    }
+    expect(found).toBeGreaterThanOrEqual(475)
+  })
+})
+
+describe('a step of the resolution', () => {
+  test.each([
+    [20, 20.1],
+    [20.1, 20],
+    [21.5, 21.6],
+    [-3.2, -3.3],
+    [0, 0.1],
+    [21, 21.5],
+    [19.9375, 20],
+    [1000, 1001],
+    [0.001, 0.002],
+    [1013.25, 1013.26],
+  ])('opens no alert on a flat key: %f to %f', (level, next) => {
+    expect(new Key().send([...flat(200, level), next])).toEqual([])
+    expect(new Key().send([...flat(200, level), ...flat(200, next)])).toEqual([])
+    expect(new Key({ detector: 'novelty' }).send([...flat(200, level), ...flat(200, next)])).toEqual([])
+  })
+
+  test.each([
+    [20, 20.5],
+    [20.1, 20.4],
+    [20, 25],
+    [1000, 1010],
+    [0, 500],
+    [0.001, 0.1],
+    [1e15, 1.1e15],
+    [1e-9, 2e-9],
+  ])('is less than from %f to %f, which opens one at once', (level, next) => {
+    const before = [...flat(100, level), ...(level === 20 ? [20.1, 20] : []), ...flat(100, level)]
+    expect(new Key().send([...before.slice(-60, -50), ...before, next])).toHaveLength(
+      level === 20 && next === 20.5 ? 0 : 1,
+    )
+  })
+
+  test('opens an alert if the rule says that every deviation counts', () => {
+    expect(new Key({ deviation_min: 0 }).send([...flat(60, 1), 0])).toEqual([60])
+  })
+
+  test('is known from the window: several steps at once are more than one', () => {
+    const hovering = list(200, i => 20 + (i % 7 === 0 ? 0.1 : 0))
+    expect(new Key().send([...hovering, 20.1])).toEqual([])
+    expect(new Key().send([...hovering, 20.5])).toEqual([200])
+  })
+})
+
+describe('the hold time', () => {
+  const rule = { alert: { hold: '20s' } }
+  // A value that stays beyond the limits, but not beyond `instant`, whatever the window holds.
+  const held = { ...rule, influence: 'held', level_shift_after: 1000 } as const
+  const beyond = (length: number) => flat(length, 24)
+
+  test('is as long as without a break', () => {
+    expect(new Key(held).send([...calm(60), ...beyond(30)])).toEqual([81])
+  })
+
+  test('is broken by a calm sample', () => {
+    const key = new Key(held)
+    expect(key.send([...calm(60), ...beyond(15), 20, ...beyond(15), 20, ...beyond(15)])).toEqual([])
+    expect(key.send(beyond(10))).toHaveLength(1)
+  })
+
+  test('is broken by a gap', () => {
+    const key = new Key(held)
+    key.send([...calm(60), ...beyond(5)])
+    expect(key.send(beyond(15), { after: 300_000 })).toEqual([])
+    expect(key.send(beyond(10))).toHaveLength(1)
+  })
+
+  test('is not broken by a key that sends rarely', () => {
+    const key = new Key(held)
+    const every = 60_000
+    key.send(calm(60), { every })
+    expect(key.send(beyond(2), { after: every, every })).toEqual([])
+    expect(key.send(beyond(1), { after: every })).toHaveLength(1)
+  })
+})
+
+describe('an open alert of a key that becomes silent', () => {
+  const outliers = [...calm(60), 95, 97, 99]
+
+  test('stays open until the key counts as silent', () => {
+    const key = new Key({ silent: '60s', alert: { resolve_after: '30s' } })
+    key.send(outliers)
+    key.wait(59_999)
+    expect(key.kinds).toEqual(['opened'])
+    key.wait(1)
+    expect(key.kinds).toEqual(['opened', 'silent', 'resolved'])
+    expect(key.events[2]).toMatchObject({ reason: 'no_samples', time: key.time })
+  })
+
+  test('stays open for `resolve_after` if that is longer', () => {
+    const key = new Key({ silent: '60s', alert: { resolve_after: '2m' } })
+    key.send(outliers)
+    key.wait(60_000)
+    expect(key.kinds).toEqual(['opened', 'silent'])
+    key.wait(59_999)
+    expect(key.kinds).toEqual(['opened', 'silent'])
+    key.wait(1)
+    expect(key.kinds).toEqual(['opened', 'silent', 'resolved'])
+  })
+
+  test('stays open until a learned silence', () => {
+    const key = new Key({ silent: 'learned', alert: { resolve_after: '1s' } })
+    key.send(outliers)
+    key.wait(9999)
+    expect(key.kinds).toEqual(['opened'])
+    key.wait(1)
+    expect(key.kinds).toEqual(['opened', 'silent', 'resolved'])
+  })
+
+  test('is resolved as of the same time if a late sample reports it', () => {
+    const key = new Key({ silent: '60s', alert: { resolve_after: '30s' } })
+    key.send(outliers)
+    const silentAt = key.time + 60_000
+    key.send([20], { after: 3_600_000 })
+    expect(key.events.filter(({ time }) => time === silentAt).map(({ kind }) => kind)).toEqual(['silent', 'resolved'])
+  })
+
+  test('ends after `resolve_after` if silence is not watched', () => {
+    const key = new Key({ alert: { resolve_after: '30s' } })
+    key.send(outliers)
+    key.wait(30_000)
+    expect(key.events.at(-1)).toMatchObject({ kind: 'resolved', reason: 'no_samples' })
+  })
+})
+
+describe('the peak of an alert', () => {
+  const end = [...calm(200)]
+
+  test.each([
+    [[95, 97, 99], 99],
+    [[95, 99, 97], 99],
+    [[-60, -62, -61], -62],
+    [[27, -300], -300],
+  ])('of %j is the furthest value', (outliers, peak) => {
+    const key = new Key()
+    key.send([...calm(60), ...outliers, ...end])
+    expect(key.peak).toBe(peak)
+  })
+})
+
+describe.each(['novelty', 'habit', 'range', 'ewma', 'mad'] as const)('a rule with the detector %s', detector => {
+  test('opens an alert on one sample that is just flagged', () => {
+    const keys = list(200, i => {
+      const key = new Key({ detector })
+      key.send([...calm(500), 22 + i / 10])
+      return key
+    })
+    const first = keys.find(({ flagged }) => flagged.at(-1) === 500)
+    expect(first?.events.at(-1)).toMatchObject({ kind: 'opened', n: 500 })
+  })
+})
+
+describe.each(['novelty', 'habit'] as const)('with %s, a score beyond the range hides nothing after it', detector => {
+  test('a small step, then a jump', () => {
+    const key = new Key({ detector })
+    expect(key.send([...flat(500, 0), 1, ...flat(20, 0), ...flat(10, 500)])).toContain(521)
+    expect(key.flagged).toContain(521)
+  })
+
+  test.each([1e-9, 3, -1])('a step of %f, then a jump', step => {
+    const key = new Key({ detector, deviation_min: 0 })
+    expect(key.send([...flat(500, 0), step, ...flat(20, 0), ...flat(10, 500)])).toEqual([500, 521])
+  })
+
+  test('an error value soon after the first score', () => {
+    const key = new Key({ detector })
+    expect(key.send([...calm(60), ...flat(8, -127)])).toEqual([60])
+    expect(key.flagged).toEqual([60])
+  })
+})
