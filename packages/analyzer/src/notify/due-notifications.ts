@@ -64,15 +64,16 @@ export async function processDueNotifications(
 /** `suppressedBy` is what suppresses the notification and did not before. */
 function decide({ id, parts, dueAt }: Due, now: number, storm: StormView, { rules, waitMs }: NotifierOptions) {
   const before = assembleAlert(parts)
-  const { key, cause, opened_at } = before
+  const { key, cause, severity, opened_at } = before
   const waitUntil = waitsUntil(before, waitMs)
   if (waitUntil > now) {
     const notification = notificationStateOf(before)
     return { decision: { id, dueAt, notification, nextCheckAt: waitUntil, notify: null }, suppressedBy: [] }
   }
   const muted = key === null ? null : rules.current.mutedBy(key, now)
-  // A storm consists of anomalies. Other alerts that open meanwhile have a cause of their own.
-  const isInStorm = cause.kind === 'anomaly' && storm.covers(opened_at)
+  // A storm consists of anomalies. Other alerts that open meanwhile have a cause of their own, and
+  // a critical one must not wait for another's end.
+  const isInStorm = cause.kind === 'anomaly' && severity !== 'critical' && storm.covers(opened_at)
   const { record, notify } = decideNotification(before, { now, muted, isInStorm })
   const nextCheckAt = nextCheckOf(record, now, muted)
   return {

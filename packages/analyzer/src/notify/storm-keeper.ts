@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { stormEnd, stormOpening } from '@tidemark/shared/detection/alerts/openings'
 import { FLEET_PARTITION } from '@tidemark/shared/detection/alerts/record'
 import { type StormEvent, type StormPolicy, StormWatch } from '@tidemark/shared/detection/alerts/storm'
+import type { RuleSet } from '@tidemark/shared/detection/rules/rule-set'
 import { ENTRY_ID_ZERO, type EntryId } from '@tidemark/shared/sample/receipt'
 import type { AlertFeedEntry, SavedStorm } from '@tidemark/shared/store/ports/alerts'
 import type { Lease } from '@tidemark/shared/store/ports/lease'
@@ -54,6 +55,7 @@ export class StormKeeper {
       watching.policy = rules.current.storm
       watching.watch = new StormWatch(watching.policy, watching.watch.toJSON())
     }
+    await this.#expire(watching)
     const isCountDue = clock.monotonicMs() - watching.countedAt >= COUNTED_MS
     // Counted before the feeds are read: alerts that ended before the count are in the feeds.
     const firing = isCountDue ? await this.#count(watching) : undefined
@@ -62,9 +64,20 @@ export class StormKeeper {
       const over = watching.watch.limitFiring({ time: clock.wallMs(), count: firing }, watching.keysTotal)
       if (over !== undefined) await this.#save(watching, [over])
     }
+    // Keys that came since the last count are among those that open alerts now.
+    const isOpening = feeds.some(feed => feed.some(({ kind }) => kind === 'opened'))
+    if (isOpening && !isCountDue) await this.#countKeys(watching)
     while (feeds.some(feed => feed.length > 0)) {
-      if (!(await this.#save(watching, nextEvents(watching, feeds)))) return
+      if (!(await this.#save(watching, nextEvents(watching, feeds, rules.current)))) return
     }
+  }
+
+  /** Ends a storm that has lasted too long, by the store's clock, which dates alerts too. */
+  async #expire(watching: Watching): Promise<void> {
+    if (!watching.watch.isStorm) return
+    const { now } = await this.#options.alerts.dueNotifications(FLEET_PARTITION, 1)
+    const over = watching.watch.expire(now, watching.keysTotal)
+    if (over !== undefined) await this.#save(watching, [over])
   }
 
   async #load(lease: Lease): Promise<Watching> {
@@ -87,10 +100,15 @@ export class StormKeeper {
   /** Counts the keys and, during a storm, the firing alerts. */
   async #count(watching: Watching): Promise<number | undefined> {
     const { alerts, partitions, clock } = this.#options
-    const all = numbersBelow(partitions)
-    watching.keysTotal = sum(await alerts.keyCounts(all))
+    await this.#countKeys(watching)
     watching.countedAt = clock.monotonicMs()
-    return watching.watch.isStorm ? sum((await alerts.count(all)).map(({ firing }) => firing)) : undefined
+    if (!watching.watch.isStorm) return undefined
+    return sum((await alerts.count(numbersBelow(partitions))).map(({ firing }) => firing))
+  }
+
+  async #countKeys(watching: Watching): Promise<void> {
+    const { alerts, partitions } = this.#options
+    watching.keysTotal = sum(await alerts.keyCounts(numbersBelow(partitions)))
   }
 
   #readFeeds({ positions }: Watching): Promise<AlertFeedEntry[][]> {
@@ -118,17 +136,27 @@ export class StormKeeper {
 }
 
 /** Consumes entries up to the end of a storm, or all; returns the events found in them. */
-function nextEvents({ watch, positions, keysTotal }: Watching, feeds: AlertFeedEntry[][]): StormEvent[] {
+function nextEvents(
+  { watch, positions, keysTotal }: Watching,
+  feeds: AlertFeedEntry[][],
+  rules: RuleSet,
+): StormEvent[] {
   const events: StormEvent[] = []
   while (events.at(-1)?.kind !== 'storm_over') {
     const partition = earliest(feeds)
     const entry = feeds[partition]?.shift()
     if (entry === undefined) break
     positions[partition] = entry.id
-    const event = entry.cause === 'anomaly' ? feed(watch, entry, keysTotal) : undefined
+    const isCounted = entry.cause === 'anomaly' && !isCritical(entry.key, rules)
+    const event = isCounted ? feed(watch, entry, keysTotal) : undefined
     if (event !== undefined) events.push(event)
   }
   return events
+}
+
+/** Critical alerts are notified one by one, so they are no part of a storm. */
+function isCritical(key: string, rules: RuleSet): boolean {
+  return rules.policies[rules.resolve(key)]?.alert.severity === 'critical'
 }
 
 function feed(watch: StormWatch, entry: AlertFeedEntry, keysTotal: number): StormEvent | undefined {

@@ -1,4 +1,4 @@
-import type { StormState } from '@tidemark/shared/detection/alerts/storm'
+import { isCoveredBy, type StormState } from '@tidemark/shared/detection/alerts/storm'
 import { parseJson } from '@tidemark/shared/parsing/issues'
 import { z } from 'zod'
 import type { NotifierOptions } from './options.ts'
@@ -15,7 +15,14 @@ const savedSchema = z.object({
     firing: numbers,
     newest: z.array(z.object({ key: z.string(), time: number })),
     storm: z
-      .object({ openedAt: number, from: number, firing: number, keys: z.array(z.string()), keyCount: number })
+      .object({
+        openedAt: number,
+        from: number,
+        until: number.optional(),
+        firing: number,
+        keys: z.array(z.string()),
+        keyCount: number,
+      })
       .nullable(),
   }) satisfies z.ZodType<StormState>,
   /** For each partition, the last entry of its feed that the state includes. */
@@ -33,21 +40,21 @@ export function parseSavedWatch(text: string): SavedWatch | undefined {
 export class StormView {
   readonly #options: NotifierOptions
   #saved: string | null = null
-  /** Anomalies that opened at this time or later are part of the storm. */
-  #from = Number.POSITIVE_INFINITY
+  #storm: StormState['storm'] = null
 
   constructor(options: NotifierOptions) {
     this.#options = options
   }
 
+  /** Whether an anomaly that opened at this time is part of the storm. */
   covers(openedAt: number): boolean {
-    return openedAt >= this.#from
+    return this.#storm !== null && isCoveredBy(this.#storm, openedAt)
   }
 
   async update(): Promise<void> {
     const saved = await this.#options.alerts.loadStorm()
     if (saved === this.#saved) return
     this.#saved = saved
-    this.#from = parseSavedWatch(saved ?? '')?.state.storm?.from ?? Number.POSITIVE_INFINITY
+    this.#storm = parseSavedWatch(saved ?? '')?.state.storm ?? null
   }
 }

@@ -1,5 +1,5 @@
 import type { AlertOpening } from '@tidemark/shared/detection/alerts/record'
-import { EMPTY_DOCUMENT, withStorm } from '@tidemark/shared/detection/rules/document'
+import { EMPTY_DOCUMENT, withRule, withStorm } from '@tidemark/shared/detection/rules/document'
 import { RuleSet } from '@tidemark/shared/detection/rules/rule-set'
 import type { AlertStore } from '@tidemark/shared/store/ports/alerts'
 import { StoreError } from '@tidemark/shared/store/ports/errors'
@@ -60,6 +60,73 @@ describe('a storm', () => {
     await world.open('quiet', { id: `1-${'f'.repeat(24)}`, cause: { kind: 'silent', last_at: NOW, expected_ms: 1000 } })
     await world.clock.advance(10_000)
     expect(listener.notified).toEqual(['fleet firing', 'quiet firing'])
+  })
+
+  test('does not cover a critical alert, or one that opens after it has stopped growing', async () => {
+    const world = await createWorld()
+    const document = withRule(
+      EMPTY_DOCUMENT,
+      { id: 'boilers', pattern: 'boiler*', alert: { severity: 'critical' } },
+      { who: 'mira', why: 'test', at: NOW },
+    )
+    world.rules.current = new RuleSet(document, VERDICT_DEFAULTS)
+    const listener = new Listener(world.clock)
+    world.start([listener])
+    await openMany(world, 12)
+    await world.clock.advance(10_000)
+    await world.open('boiler', { severity: 'critical' })
+    await world.clock.advance(96_000)
+    await world.open('boiler 2', { severity: 'critical' })
+    await world.open('warm')
+    await world.clock.advance(10_000)
+    expect(listener.notified.slice(0, 2)).toEqual(['fleet firing', 'boiler firing'])
+    expect(listener.notified.slice(2).toSorted()).toEqual(['boiler 2 firing', 'warm firing'])
+    expect(fleet(listener)[0]?.record.cause).toMatchObject({ key_count: 12 })
+  })
+
+  test('is notified again each time that it has twice as many keys', async () => {
+    const world = await createWorld()
+    const listener = new Listener(world.clock)
+    world.start([listener])
+    await openMany(world, 12)
+    await world.clock.advance(5000)
+    await openMany(world, 11, 12)
+    await world.clock.advance(5000)
+    expect(fleet(listener)).toHaveLength(1)
+    await openMany(world, 1, 23)
+    await world.clock.advance(5000)
+    await openMany(world, 30, 24)
+    await world.clock.advance(5000)
+    const keys = fleet(listener).map(({ record }) => (record.cause.kind === 'storm' ? record.cause.key_count : 0))
+    expect(keys).toHaveLength(3)
+    expect(keys.slice(0, 2)).toEqual([12, 24])
+    expect(new Set(fleet(listener).map(({ id }) => id)).size).toBe(3)
+    expect(listener.notified).toEqual(Array(3).fill('fleet firing'))
+  })
+
+  test('is over after half an hour; keys that still fire are then notified one by one', async () => {
+    const world = await createWorld()
+    const listener = new Listener(world.clock)
+    world.start([listener])
+    await openMany(world, 12)
+    await world.clock.advance(29 * MINUTE)
+    expect(listener.notified).toEqual(['fleet firing'])
+    await world.clock.advance(3 * MINUTE)
+    expect(listener.notified.slice(0, 2)).toEqual(['fleet firing', 'fleet resolved'])
+    expect(listener.notified).toHaveLength(14)
+    expect(fleet(listener)[1]?.record).toMatchObject({ resolve_reason: 'few_keys', expired: true })
+  })
+
+  test('counts the keys of the fleet when it begins', async () => {
+    const world = await createWorld()
+    const listener = new Listener(world.clock)
+    let keys = 0
+    world.start([listener], { ...world.store.alerts, keyCounts: async numbers => numbers.map(() => keys) })
+    await world.clock.advance(1000)
+    keys = 16
+    await openMany(world, 12)
+    await world.clock.advance(5000)
+    expect(fleet(listener)[0]?.record.cause).toMatchObject({ key_count: 12, keys_total: 32 })
   })
 
   test('needs a minimum of alerts', async () => {

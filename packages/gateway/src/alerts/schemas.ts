@@ -22,6 +22,7 @@ const causeSchema = z.discriminatedUnion('kind', [
       high: z.number(),
       spread: z.number(),
       window: z.int().describe('Samples in the window at that time.'),
+      per_second: z.literal(true).optional().describe('The numbers are rates of a counter.'),
     }),
   }),
   z.strictObject({ kind: z.literal('silent'), last_at: timeMember, expected_ms: z.number() }),
@@ -49,7 +50,8 @@ const alertMembers = {
   peak: z
     .strictObject({ score: z.number(), value: z.number(), samples: z.int() })
     .nullable()
-    .describe('Of a resolved anomaly: the most extreme sample while it fired, and the number of samples.'),
+    .describe('Of a resolved anomaly: the furthest score and value while it fired, and the number of samples.'),
+  expired: z.literal(true).optional().describe('Of a storm that ended because it lasted too long.'),
   acknowledged: z.strictObject(noteMembers).nullable(),
   snoozed: z.strictObject({ ...noteMembers, until: timeMember }).nullable(),
   told: z.int().min(0).describe('Notifications decided on while firing; `receivers` says who took them.'),
@@ -73,6 +75,7 @@ const alertMembers = {
   suppressed: z
     .strictObject({ mute: z.int(), snooze: z.int(), storm: z.int() })
     .describe('Notifications suppressed by each.'),
+  told_keys: z.int().optional().describe('Of a storm: its keys in the last notification that it fires.'),
   explanation: z.string().describe('A sentence for people.'),
 }
 

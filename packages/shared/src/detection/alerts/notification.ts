@@ -24,6 +24,9 @@ function refusalOf(record: AlertRecord, { who, why }: Note): string | undefined 
   return why === '' ? 'why must not be empty' : undefined
 }
 
+/** A storm of so many times the keys is notified again. */
+const GROWTH = 2
+
 /** What may suppress an alert's notification, besides a snooze. */
 export interface Suppression {
   readonly now: number
@@ -34,7 +37,7 @@ export interface Suppression {
 
 /**
  * Decides what receivers are notified of, and updates the record: `firing` once, and again after a
- * snooze; `resolved` if they were notified that it fires. A suppressed notification is counted once
+ * snooze or when a storm has grown; `resolved` if they were notified that it fires. A suppressed notification is counted once
  * for each suppressor, and sent when none is left and the alert still fires. Called after each
  * change of the record and at `suppressedUntil`; a second call decides nothing.
  */
@@ -49,7 +52,9 @@ export function decideNotification(
   if (!isDue(record)) return { record, notify: null }
   const by = suppressorOf(record, suppression)
   if (by === null) {
-    const notified = { suppressed_by: null, told: record.told + 1, told_at: suppression.now }
+    const { cause } = record
+    const keys = cause.kind === 'storm' ? { told_keys: cause.key_count } : {}
+    const notified = { suppressed_by: null, told: record.told + 1, told_at: suppression.now, ...keys }
     return { record: { ...record, ...notified }, notify: 'firing' }
   }
   if (by === record.suppressed_by) return { record, notify: null }
@@ -63,14 +68,16 @@ export function suppressedUntil(record: AlertRecord, { muted }: Pick<Suppression
   return Math.max(record.snoozed?.until ?? 0, muted?.until ?? 0)
 }
 
-/** Whether a notification that the alert fires is due: initially, and after a snooze. */
-function isDue({ told, told_at, snoozed }: AlertRecord): boolean {
-  return told === 0 || (snoozed !== null && told_at < snoozed.until)
+/** Whether a notification that the alert fires is due: initially, grown twofold, after a snooze. */
+function isDue({ told, told_at, told_keys, snoozed, cause }: AlertRecord): boolean {
+  if (told === 0 || (snoozed !== null && told_at < snoozed.until)) return true
+  return cause.kind === 'storm' && told_keys !== undefined && cause.key_count >= GROWTH * told_keys
 }
 
 export function notificationStateOf(record: AlertRecord): NotificationState {
-  const { told, told_at, told_resolved, suppressed_by, suppressed } = record
-  return { told, told_at, told_resolved, suppressed_by, suppressed }
+  const { told, told_at, told_resolved, suppressed_by, suppressed, told_keys } = record
+  const state = { told, told_at, told_resolved, suppressed_by, suppressed }
+  return told_keys === undefined ? state : { ...state, told_keys }
 }
 
 function suppressorOf(record: AlertRecord, { now, muted, isInStorm }: Suppression): Suppressor | null {

@@ -94,5 +94,6 @@ export function stormOpening(event: StormEvent): AlertOpening {
 }
 
 export function stormEnd(event: StormEvent): AlertEnd {
-  return { resolved_at: event.time, resolve_reason: 'few_keys', peak: null }
+  const end = { resolved_at: event.time, resolve_reason: 'few_keys', peak: null } as const
+  return event.isExpired === true ? { ...end, expired: true } : end
 }

@@ -22,6 +22,8 @@ const evidenceSchema = z.object({
   high: z.number(),
   spread: z.number(),
   window: z.number(),
+  /** The numbers are rates of a counter. */
+  per_second: z.literal(true).exactOptional(),
 })
 export type AnomalyEvidence = Readonly<z.infer<typeof evidenceSchema>>
 
@@ -51,8 +53,10 @@ export type AlertOpening = Readonly<z.infer<typeof openingSchema>>
 const endSchema = z.object({
   resolved_at: z.number(),
   resolve_reason: z.enum([...RESOLVE_REASONS, 'heard', 'few_keys']),
-  /** Of an anomaly: the furthest score while firing, its value, and the number of samples. */
+  /** Of an anomaly: the furthest score and value while firing, and the number of samples. */
   peak: z.object({ score: z.number(), value: z.number(), samples: z.number() }).nullable(),
+  /** Of a storm that lasted as long as a storm may, whatever the reason says. */
+  expired: z.literal(true).exactOptional(),
 })
 export type AlertEnd = Readonly<z.infer<typeof endSchema>>
 
@@ -79,6 +83,8 @@ const notificationSchema = z.object({
   /** What suppresses its notification now, and how often each suppressor has. */
   suppressed_by: z.enum(SUPPRESSORS).nullable(),
   suppressed: z.object({ mute: z.number(), snooze: z.number(), storm: z.number() }),
+  /** Of a storm: its keys in the last notification that it fires. */
+  told_keys: z.number().exactOptional(),
 })
 export type NotificationState = Readonly<z.infer<typeof notificationSchema>>
 
@@ -105,6 +111,7 @@ export interface AlertRecord extends AlertOpening, OperatorState, NotificationSt
   readonly resolve_reason: AlertEnd['resolve_reason'] | null
   readonly peak: AlertEnd['peak']
   readonly receivers?: ReceiverStates
+  readonly expired?: true
 }
 
 export interface AlertParts {

@@ -43,12 +43,12 @@ describe('a storm', () => {
     }
   })
 
-  test('covers the alerts that opened from shortly before it until its end', () => {
+  test('covers the alerts that opened shortly before it and while it grew', () => {
     const watch = new StormWatch(POLICY)
     expect(watch.covers(START)).toBe(false)
     openAlerts(watch, 21)
-    expect([START, START + 10 * 60_000].map(time => watch.covers(time))).toEqual([true, true])
-    expect(watch.covers(START - 60_000)).toBe(false)
+    expect([START, START + 50_000].map(time => watch.covers(time))).toEqual([true, true])
+    expect([START - 60_000, START + 106_000].map(time => watch.covers(time))).toEqual([false, false])
   })
 
   test('is over when half of its alerts fire', () => {
@@ -147,5 +147,73 @@ describe('a storm', () => {
         }
       }),
     )
+  })
+})
+
+describe('a storm in progress', () => {
+  const begun = () => {
+    const watch = new StormWatch(POLICY)
+    openAlerts(watch, 21)
+    return watch
+  }
+
+  test('goes on to cover alerts while many keys open one', () => {
+    const watch = begun()
+    const cascade = openAlerts(watch, 300, { from: START + 10_000, everyMs: 2000, first: 21 })
+    expect(cascade.every(event => event?.kind === 'storm_grows')).toBe(true)
+    expect(cascade.at(-1)).toMatchObject({ keyCount: 321, openedAt: START + 2000 })
+  })
+
+  test('covers no single alert that opens later', () => {
+    const watch = begun()
+    expect(openAlerts(watch, 1, { from: START + 106_000, first: 50 })).toEqual([undefined])
+    expect(watch.covers(START + 106_000)).toBe(false)
+    // Its end is not the end of one of the storm's alerts.
+    for (let i = 0; i < 10; i++) watch.resolved({ time: START + 110_000, openedAt: START + 106_000 }, 100)
+    expect(watch.isStorm).toBe(true)
+  })
+
+  test('grows by a second wave as a whole', () => {
+    const watch = begun()
+    const wave = openAlerts(watch, 22, { from: START + 300_000, first: 21 })
+    expect(wave.slice(0, 20)).toEqual(Array(20).fill(undefined))
+    expect(wave[20]).toMatchObject({ kind: 'storm_grows', keyCount: 42 })
+    expect(wave[21]).toMatchObject({ kind: 'storm_grows', keyCount: 43 })
+    const ends = Array.from({ length: 43 }, (_, i) => ({
+      time: START + 400_000,
+      openedAt: i < 21 ? START + 100 * i : START + 300_000 + 100 * (i - 21),
+    }))
+    const over = ends.findIndex(end => watch.resolved(end, 100)?.kind === 'storm_over')
+    expect(over).toBe(32)
+  })
+
+  test('is over after 30 times the time in which it began, however many alerts fire', () => {
+    const watch = begun()
+    expect(watch.expire(START + 2000 + 30 * 60_000 - 1, 100)).toBeUndefined()
+    expect(watch.expire(START + 2000 + 30 * 60_000, 100)).toMatchObject({ kind: 'storm_over', isExpired: true })
+    expect(watch.isStorm).toBe(false)
+    expect(openAlerts(watch, 21, { from: START + 40 * 60_000, first: 100 })[20]).toMatchObject({ kind: 'storm' })
+  })
+
+  test('is at most as long as that if it never stops to grow', () => {
+    const watch = begun()
+    openAlerts(watch, 2000, { from: START + 10_000, everyMs: 2000, first: 21 })
+    expect(watch.covers(START + 2000 + 30 * 60_000 + 1)).toBe(false)
+  })
+
+  test('that was saved before storms were bounded ends too', () => {
+    const { storm, ...state } = begun().toJSON()
+    if (storm === null) throw new Error('no storm')
+    const { until: _, ...saved } = storm
+    const watch = new StormWatch(POLICY, { ...state, storm: saved })
+    expect(watch.covers(START + 3_600_000)).toBe(true)
+    expect(watch.expire(START + 3_600_000, 100)).toMatchObject({ isExpired: true })
+  })
+
+  test('names no fewer keys in total than it has', () => {
+    expect(openAlerts(new StormWatch(POLICY), 12, { keysTotal: 0 }).at(-1)).toMatchObject({
+      keyCount: 12,
+      keysTotal: 12,
+    })
   })
 })
