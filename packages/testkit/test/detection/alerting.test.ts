@@ -281,7 +281,7 @@ describe('the peak of an alert', () => {
 
 describe.each(['novelty', 'habit', 'range', 'ewma', 'mad'] as const)('a rule with the detector %s', detector => {
   test('opens an alert on one sample that is just flagged', () => {
-    const keys = list(200, i => {
+    const keys = Array.from({ length: 200 }, (_, i) => {
       const key = new Key({ detector })
       key.send([...calm(500), 22 + i / 10])
       return key

@@ -1,9 +1,9 @@
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { AlertEvent } from './alert.ts'
 import { ALERT_DEFAULTS, QUIET_ALERT_DEFAULTS } from './defaults.ts'
 import { explainAlert } from './explain.ts'
 import { acknowledge } from './notification.ts'
-import { anomalyEnd, anomalyOpening, levelShift, silentOpening, stormOpening } from './openings.ts'
+import { anomalyEnd, anomalyOpening, levelShift, silentOpening, stormEnd, stormOpening } from './openings.ts'
 import { type AlertEnd, type AlertOpening, type AlertRecord, assembleAlert } from './record.ts'
 
 const NOW = Date.UTC(2026, 10, 24, 12)
@@ -106,4 +106,58 @@ test('an acknowledgement and a suppressed notification are named', () => {
 test('a key without parts is named as it is', () => {
   const record = { ...FIRING, key: '/rps' }
   expect(explainAlert(record)).toMatch(/^\/rps rose/)
+})
+
+describe('numbers', () => {
+  const sentence = (value: number, low: number, high = low, spread = 0): string =>
+    explain({ value, score: value > high ? 9 : -9 }, { low, high, spread })
+
+  test.each([
+    [1e15 + 1, 1e15, 'rose to 1000000000000001; the previous 50 samples were all 1000000000000000 ('],
+    [2e15, 1e15, 'rose to 2e15; the previous 50 samples were all 1e15 ('],
+    [1e300, 0, 'rose to 1e300; the previous 50 samples were all 0 ('],
+    [-1e300, 1e-9, 'fell to -1e300; the previous 50 samples were all 1e-9 ('],
+    [0, 5, 'fell to 0; the previous 50 samples were all 5 ('],
+    [1013.26, 1013.25, 'rose to 1013.26; the previous 50 samples were all 1013.25 ('],
+    [1013.96, 990.5, 'rose to 1014; the previous 50 samples were all 991 ('],
+    [20.000000001, 20, 'rose to 20.000000001; the previous 50 samples were all 20 ('],
+    [0.30000000000000004, 0.3, 'rose to 0.30000000000000004; the previous 50 samples were all 0.3 ('],
+    [-12.3456, -0.00001, 'fell to -12.3; the previous 50 samples were all -1e-5 ('],
+    [12_345_678.9, 1234.5, 'rose to 1.23e7; the previous 50 samples were all 1235 ('],
+  ])('of %d after %d', (value, low, expected) => {
+    expect(sentence(value, low)).toContain(expected)
+  })
+
+  test('of a range differ from the value beyond it', () => {
+    expect(sentence(5.0004, 4.1, 5.0001, 1)).toContain('rose to 5.0004; expected 4.1 to 5.0001 (')
+  })
+
+  test('of one sample, one key and one more are in the singular', () => {
+    const event = { kind: 'storm', time: NOW, openedAt: NOW, keys: ['a'], keyCount: 1, keysTotal: 1 } as const
+    expect(explainAlert(firing(stormOpening(event)))).toContain('1 of 1 key raised')
+    const end: AlertEnd = { resolved_at: NOW, resolve_reason: 'calm', peak: { score: 9, value: 95.4, samples: 1 } }
+    expect(explainAlert(firing(FIRING, end))).toContain('Resolved after 0 ms')
+    expect(explainAlert(firing(FIRING, end))).toContain('Peak of 1 sample: 95.4.')
+  })
+})
+
+test('a storm whose keys were not counted yet has as many as it names', () => {
+  const keys = Array.from({ length: 12 }, (_, i) => `k${i}`)
+  const event = { kind: 'storm', time: NOW, openedAt: NOW, keys, keyCount: 12, keysTotal: 0 } as const
+  expect(explainAlert(firing(stormOpening(event)))).toContain('12 of 12 keys raised')
+})
+
+test('a storm that lasted too long is explained', () => {
+  const event = { kind: 'storm', time: NOW, openedAt: NOW, keys: [], keyCount: 12, keysTotal: 30 } as const
+  const end = stormEnd({ ...event, kind: 'storm_over', time: NOW + 1_800_000, isExpired: true })
+  expect(explainAlert(firing(stormOpening(event), end))).toContain('Resolved after 30 min: it lasted too long')
+})
+
+test('an unusual variation around a usual value neither rose nor fell', () => {
+  const policy = { ...POLICY, detector: 'habit', alert: QUIET_ALERT_DEFAULTS }
+  const event = { ...OPENED, value: 5, score: 0.4, threshold: 0.045 }
+  const record = firing(
+    anomalyOpening(event, { ...PLACE, policy, judgement: { low: 5, high: 5, spread: 3 }, window: 50 }),
+  )
+  expect(explainAlert(record)).toContain('cpu of edge-17 varies unusually, last 5; the previous samples were 5 +- 3 (')
 })

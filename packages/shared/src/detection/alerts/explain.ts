@@ -1,4 +1,4 @@
-import { SCORE_CAP } from '../../verdict/score.ts'
+import { isFlat, SCORE_CAP } from '../../verdict/score.ts'
 import type { AlertCause, AlertRecord, AnomalyEvidence } from './record.ts'
 
 const LISTED_KEYS = 5
@@ -28,17 +28,27 @@ function describeCause({ cause, key, opened_at }: AlertRecord): string {
 function describeStorm({ keys, key_count, keys_total }: Extract<AlertCause, { kind: 'storm' }>): string {
   const listed = keys.slice(0, LISTED_KEYS)
   const others = key_count - listed.length
+  // A state that was saved while no key was counted yet.
+  const total = Math.max(keys_total, key_count)
   const names = `${listed.join(', ')}${others > 0 ? ` and ${others} more` : ''}`
-  return `Alert storm: ${key_count} of ${keys_total} keys raised an alert within a short time: ${names}. A common cause is likely.`
+  return `Alert storm: ${key_count} of ${countOf(total, 'key')} raised an alert within a short time: ${names}. A common cause is likely.`
 }
 
 function describeAnomaly(name: string, evidence: AnomalyEvidence): string {
-  const { value, score, detector } = evidence
-  const verb = score > 0 ? 'rose' : 'fell'
+  const { value, score, detector, low, high } = evidence
+  const texts = numbersOf([value, low, high])
   const unit = detector === 'zscore' ? 'z' : detector
   const sign = score > 0 ? '+' : '-'
   const scored = Math.abs(score) >= SCORE_CAP ? `${unit} off the scale` : `${unit} ${sign}${numberOf(Math.abs(score))}`
-  return `${name} ${verb} to ${numberOf(value)}; ${describeExpected(evidence)} (${scored}, ${describeTrigger(evidence)}).`
+  const what = describeValue(evidence, texts[0])
+  return `${name} ${what}; ${describeExpected(evidence, texts)} (${scored}, ${describeTrigger(evidence)}).`
+}
+
+/** What a detector scores need not be the value: it may be how much the key varies. */
+function describeValue({ value, low, high, per_second }: AnomalyEvidence, text: string): string {
+  const shown = `${text}${per_second === true ? ' per second' : ''}`
+  if (value > high) return `rose to ${shown}`
+  return value < low ? `fell to ${shown}` : `varies unusually, last ${shown}`
 }
 
 function describeTrigger({ by, line, samples, of }: AnomalyEvidence): string {
@@ -48,21 +58,28 @@ function describeTrigger({ by, line, samples, of }: AnomalyEvidence): string {
   return `${samples === of ? `${samples} in a row` : `${samples} of ${of}`} beyond the ${threshold}`
 }
 
-function describeExpected({ detector, low, high, spread, window }: AnomalyEvidence): string {
-  if (low !== high) return `expected ${numberOf(low)} to ${numberOf(high)}`
-  const before = detector === 'zscore' ? `the previous ${window} samples` : 'the previous samples'
-  const isFlat = spread <= Math.abs(low) * 1e-15
-  return isFlat ? `${before} were all ${numberOf(low)}` : `${before} were ${numberOf(low)} +- ${numberOf(spread)}`
+function describeExpected(
+  { detector, low, high, spread, window }: AnomalyEvidence,
+  [, lowest, highest]: readonly [string, string, string],
+): string {
+  if (low !== high) return `expected ${lowest} to ${highest}`
+  const before = detector === 'zscore' ? `the previous ${countOf(window, 'sample')}` : 'the previous samples'
+  return isFlat(low, spread) ? `${before} were all ${lowest}` : `${before} were ${lowest} +- ${numberOf(spread)}`
 }
 
 function describeState(record: AlertRecord): string {
-  const { cause, state, resolved_at, opened_at, resolve_reason, peak } = record
+  const { cause, state, resolved_at, opened_at, resolve_reason, expired, peak } = record
   if (cause.kind === 'level_shift') return ''
   if (state === 'firing' || resolved_at === null) {
     return cause.kind === 'silent' ? '' : `Firing since ${timeOf(opened_at)}.`
   }
-  const furthest = peak === null ? '' : ` Peak of ${peak.samples} samples: ${numberOf(peak.value)}.`
-  return `Resolved after ${spanOf(Math.max(0, resolved_at - opened_at))}: ${ENDS[resolve_reason ?? 'calm']}.${furthest}`
+  const furthest = peak === null ? '' : ` Peak of ${countOf(peak.samples, 'sample')}: ${peakOf(peak.value, cause)}.`
+  const end = expired === true ? STORM_EXPIRED : ENDS[resolve_reason ?? 'calm']
+  return `Resolved after ${spanOf(Math.max(0, resolved_at - opened_at))}: ${end}.${furthest}`
+}
+
+function peakOf(value: number, cause: AlertCause): string {
+  return cause.kind === 'anomaly' ? numbersOf([value, cause.evidence.low, cause.evidence.high])[0] : numberOf(value)
 }
 
 const ENDS: Readonly<Record<NonNullable<AlertRecord['resolve_reason']>, string>> = {
@@ -72,6 +89,8 @@ const ENDS: Readonly<Record<NonNullable<AlertRecord['resolve_reason']>, string>>
   heard: 'samples arrive again',
   few_keys: 'most of its alerts were resolved',
 }
+
+const STORM_EXPIRED = 'it lasted too long for one event; keys that still alert are notified one by one'
 
 function describeOperatorState({ acknowledged, snoozed, suppressed_by }: AlertRecord): string[] {
   const sentences = []
@@ -91,14 +110,43 @@ function nameOf(key: string | null): string {
   return slash > 0 && slash < key.length - 1 ? `${key.slice(slash + 1)} of ${key.slice(0, slash)}` : key
 }
 
-/** Three significant digits, or all digits of an integer of up to seven. */
-function numberOf(value: number): string {
-  if (Number.isInteger(value) && Math.abs(value) < 1e7) return String(value)
-  return String(Number(value.toPrecision(3)))
+/** Numbers with as many digits as tell different ones apart, at least three. */
+function numbersOf(values: readonly [number, number, number]): [string, string, string] {
+  const [value, low, high] = values
+  const differ = [value === low, value === high, low === high].filter(isSame => !isSame).length
+  for (let digits = DIGITS_MIN; digits < DIGITS_MAX; digits++) {
+    const [a, b, c] = [numberOf(value, digits), numberOf(low, digits), numberOf(high, digits)]
+    if ([a === b, a === c, b === c].filter(isSame => !isSame).length === differ) return [a, b, c]
+  }
+  return [String(value), String(low), String(high)]
 }
 
+const PLAIN_MIN = 1e-4
+const PLAIN_MAX = 1e7
+const DIGITS_MIN = 3
+const DIGITS_MAX = 17
+
+/**
+ * An integer of up to seven digits as it is, other numbers with so many significant digits, but no
+ * fewer than before the decimal point. Few people count the zeros of larger and smaller ones.
+ */
+function numberOf(value: number, digits = DIGITS_MIN): string {
+  const size = Math.abs(value)
+  if (Number.isInteger(value) && size < PLAIN_MAX) return String(value)
+  const isPlain = size >= PLAIN_MIN && size < Math.max(PLAIN_MAX, 10 ** digits)
+  const whole = isPlain ? String(Math.trunc(size)).length : 1
+  const rounded = Number(value.toPrecision(Math.max(digits, whole)))
+  return isPlain ? String(rounded) : rounded.toExponential().replace('e+', 'e')
+}
+
+function countOf(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`
+}
+
+/** ISO 8601 in seconds; a number that is no time as it is. */
 function timeOf(ms: number): string {
-  return `${new Date(ms).toISOString().slice(0, 19)}Z`
+  const date = new Date(ms)
+  return Number.isNaN(date.getTime()) ? `${ms} ms` : `${date.toISOString().slice(0, -5)}Z`
 }
 
 const SPANS: readonly (readonly [number, string])[] = [
