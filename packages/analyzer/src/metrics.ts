@@ -50,6 +50,11 @@ const COUNTERS = {
     'Late and duplicate samples that a rule refused: processed, but not analysed.',
     { reason: ['late', 'duplicate'] },
   ],
+  samplesIgnored: [
+    'analyzer_samples_ignored_total',
+    'Samples with a value that a rule ignores, such as an error value: processed, but not analysed.',
+    RULE,
+  ],
   ruleJudged: ['analyzer_rule_samples_judged_total', 'Samples scored by a rule, in force or shadow.', RULE],
   ruleFlagged: ['analyzer_rule_samples_flagged_total', 'Samples flagged by a rule, in force or shadow.', RULE],
   ruleExpected: [

@@ -123,6 +123,8 @@ const anyRules = fc
         duplicates: fc.constantFrom('keep', 'drop'),
         level_shift_after: fc.constant(3),
         influence: fc.constant('full'),
+        ignore: fc.constantFrom([20], [0, 1, 2]),
+        counter: fc.boolean(),
         shadow: fc.boolean(),
       },
       { requiredKeys: ['pattern'] },
@@ -208,7 +210,8 @@ describe('under rules', () => {
               const { judge, row } = known
               const judged = judge.step(row, value, timestamp, NOW + 400 * i)
               opened.push(...judged.alerts.filter(({ kind }) => kind === 'opened').map(({ time }) => ({ key, time })))
-              const state = !judged.isAnalysed ? 'refused' : judged.isFlagged ? 'anomalous' : undefined
+              const excluded = judged.isIgnored ? 'ignored' : 'refused'
+              const state = !judged.isAnalysed ? excluded : judged.isFlagged ? 'anomalous' : undefined
               return { key, count: judged.count, anomaly: judged.isFlagged, ...(state === undefined ? {} : { state }) }
             }),
           )
@@ -258,6 +261,69 @@ describe('under rules', () => {
     const once = { late: 1, duplicate: 1 }
     expect(effects[0]).toMatchObject({ tally: once, refused: once })
     expect(countsOf(effects)).toEqual({})
+  })
+})
+
+describe('a rule that ignores values', () => {
+  const rules = rulesOf({ pattern: 'a', ignore: [-127, 85], late: 'refuse' })
+  const values = [20, -127, 21, 85, -127]
+
+  test('leaves the last analysis, counts them, and has a verdict for each', () => {
+    const samples = values.map((value, i) => ({ key: 'a', value, timestamp: 100 + i }))
+    const { analyses, effects } = work(entriesOf([samples]), { ...DEFAULT, rules, samplesMax: 100 })
+    expect(analyses.map(({ state, value, count, z, anomaly }) => ({ state, value, count, z, anomaly }))).toEqual([
+      { state: 'warming', value: 20, count: 1, z: null, anomaly: false },
+      { state: 'ignored', value: -127, count: 1, z: null, anomaly: false },
+      { state: 'warming', value: 21, count: 2, z: null, anomaly: false },
+      { state: 'ignored', value: 85, count: 2, z: null, anomaly: false },
+      { state: 'ignored', value: -127, count: 2, z: null, anomaly: false },
+    ])
+    expect(effects[0]?.keys.map(({ analysis }) => JSON.parse(analysis ?? 'null'))).toMatchObject([
+      { value: 21, count: 2 },
+    ])
+    expect([...(effects[0]?.ignored ?? [])]).toEqual([['r0', 3]])
+    expect(effects[0]).toMatchObject({ tally: { late: 0, duplicate: 0 }, refused: { late: 0, duplicate: 0 } })
+  })
+
+  test('gives verdicts to a key of which nothing else is known', () => {
+    const { analyses, effects } = work(entriesOf([[{ key: 'a', value: 85, timestamp: 5 }]]), {
+      ...DEFAULT,
+      rules,
+      samplesMax: 100,
+    })
+    expect(analyses).toMatchObject([{ state: 'ignored', count: 0, window: 0, mean: null, rule: 'r0' }])
+    expect(effects[0]?.keys).toMatchObject([{ key: 'a', analysis: null }])
+  })
+})
+
+describe('a rule for counters', () => {
+  const rules = rulesOf({ pattern: 'a', counter: true })
+  const counts = [0, 100, 210, 300, 390, 500, 600, 700, 5000, 20, 120]
+  const samples = counts.map((value, i) => ({ key: 'a', value, timestamp: 1e12 + 2000 * i }))
+
+  test('scores the rate per second, and shows it', () => {
+    const { analyses, effects } = work(entriesOf([samples]), { ...DEFAULT, rules, samplesMax: 100 })
+    expect(analyses.map(({ rate }) => rate)).toEqual([null, 50, 55, 45, 45, 55, 50, 50, 2150, null, 50])
+    const leap = analyses[8]
+    expect(leap).toMatchObject({ value: 5000, mean: 50, anomaly: true, state: 'anomalous', window: 7 })
+    expect(leap?.z).toBe(leap?.score)
+    expect(leap?.high).toBeLessThan(70)
+    expect(analyses[9]).toMatchObject({ value: 20, rate: null, z: null, state: 'warming' })
+    // What is stored as JSON equals what is recomputed for a receipt.
+    expect(JSON.parse(effects[0]?.anomalies[0] ?? '')).toEqual(leap)
+    expect(JSON.parse(effects[0]?.keys[0]?.analysis ?? '')).toEqual(analyses.at(-1))
+    expect(effects[0]?.opened[0]?.opening.cause).toMatchObject({
+      kind: 'anomaly',
+      evidence: { value: 2150, low: 50, per_second: true },
+    })
+  })
+
+  test('keeps the counts in the window', () => {
+    const { windows } = work(entriesOf([samples]), { ...DEFAULT, rules, samplesMax: 100 })
+    const { rows, start, shape } = windows.row(windows.use('a') ?? -1)
+    expect([...rows.subarray(start + shape.valuesAt, start + shape.timesAt)].toSorted((a, b) => a - b)).toEqual(
+      counts.slice(-8).toSorted((a, b) => a - b),
+    )
   })
 })
 

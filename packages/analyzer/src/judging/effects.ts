@@ -27,6 +27,8 @@ export class Effects {
   /** Samples by their order, for the metrics, and those that a rule refused. */
   readonly tally = { late: 0, duplicate: 0 }
   readonly refused = { late: 0, duplicate: 0 }
+  /** Samples that a rule ignores for their value, by rule. */
+  readonly ignored = new Map<string, number>()
   /** The samples counted for each rule; `expected` in millionths. */
   readonly counts = new Map<Policy, Record<RuleCount, number>>()
   readonly #options: { readonly partition: number; readonly alertWaitMs: number }
@@ -66,7 +68,12 @@ export class Effects {
     this.#add({ partition: this.#options.partition, key, policy }, events)
   }
 
-  countOrder({ order, isAnalysed }: Judged): void {
+  countOrder({ order, isAnalysed, isIgnored }: Judged, { rule }: Policy): void {
+    if (isIgnored) {
+      const name = rule ?? ''
+      this.ignored.set(name, (this.ignored.get(name) ?? 0) + 1)
+      return
+    }
     if (order === 'in_order') return
     this.tally[order]++
     if (!isAnalysed) this.refused[order]++

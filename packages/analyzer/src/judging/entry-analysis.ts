@@ -13,6 +13,7 @@ import {
   FINDING_STRIDE,
   JUDGEMENT_STRIDE,
   marksOf,
+  rateIndexOf,
   readMarks,
 } from '@tidemark/shared/verdict/kept-verdicts'
 import type { ReadableEntry } from './run.ts'
@@ -75,14 +76,20 @@ export class EntryAnalysis {
     if (place < 0) place = this.#policies.push(number) - 1
     this.#starts ??= new Int32Array(this.entry.count).fill(NO_JUDGEMENT)
     this.#starts[index] = this.#judgements.length
-    const { order, isAnalysed, score, threshold, low, high } = judged
-    this.#judgements.push(index, marksOf({ order, isRefused: !isAnalysed }, place), score, threshold, low, high)
+    const { order, isAnalysed, isIgnored, score, threshold, low, high } = judged
+    const marks = marksOf({ order, excluded: isAnalysed ? null : isIgnored ? 'ignored' : 'refused' }, place)
+    this.#judgements.push(index, marks, score, threshold, low, high)
+    if (this.#isCounter(number)) this.#judgements.push(rateIndexOf(index), marks, judged.scored, 0, 0, 0)
   }
 
-  /** Returns the analysis of a sample as JSON; null when the sample was refused. */
+  #isCounter(policy: number): boolean {
+    return this.#rules.policies[policy]?.isCounter === true
+  }
+
+  /** Returns the analysis of a sample as JSON; null when the sample was not analysed. */
   encode(index: number): string | null {
     const judged = this.#judgementOf(index)
-    if (judged?.isRefused === true) return null
+    if (judged !== null && judged.excluded !== null) return null
     const { samples } = this.entry
     const start = index * FINDING_STRIDE
     const finding: Finding = {
@@ -128,11 +135,13 @@ export class EntryAnalysis {
     const start = this.#starts?.[index] ?? NO_JUDGEMENT
     if (start === NO_JUDGEMENT) return null
     const numbers = this.#judgements.slice(start, start + JUDGEMENT_STRIDE)
+    const scored = this.#judgements[start + JUDGEMENT_STRIDE + 2] as number
     const [, marks, score, threshold, low, high] = numbers as [number, number, number, number, number, number]
     const read = readMarks(marks)
     assert(read !== undefined, 'marksOf wrote the marks')
-    const { rule, detector } = this.#rules.policies[this.#policies[read.policy] as number] as Policy
-    return { rule, detector, score, threshold, low, high, order: read.order, isRefused: read.isRefused }
+    const { rule, detector, isCounter } = this.#rules.policies[this.#policies[read.policy] as number] as Policy
+    const rate = isCounter ? scored : null
+    return { rule, detector, score, threshold, low, high, order: read.order, excluded: read.excluded, rate }
   }
 }
 

@@ -45,7 +45,7 @@ export function observeCommit(commit: AppliedCommit, effects: Effects, options: 
 }
 
 export function observeEffects(metrics: Context['metrics'], effects: Effects): void {
-  const { anomalies, opened, ended, tally, refused, counts } = effects
+  const { anomalies, opened, ended, tally, refused, ignored, counts } = effects
   metrics.anomalies.inc(anomalies.length)
   metrics.legacyAnomalies.inc(anomalies.length)
   for (const { opening } of opened) metrics.alertsOpened.inc({ kind: opening.cause.kind, severity: opening.severity })
@@ -54,6 +54,7 @@ export function observeEffects(metrics: Context['metrics'], effects: Effects): v
   metrics.samplesDuplicate.inc(tally.duplicate)
   metrics.samplesRefused.inc({ reason: 'late' }, refused.late)
   metrics.samplesRefused.inc({ reason: 'duplicate' }, refused.duplicate)
+  for (const [rule, count] of ignored) metrics.samplesIgnored.inc({ rule }, count)
   for (const [{ rule }, { judged, flagged, expected }] of counts) {
     const label = { rule: rule ?? '' }
     metrics.ruleJudged.inc(label, judged)

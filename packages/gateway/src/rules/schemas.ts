@@ -85,6 +85,8 @@ export const policyMembers = {
   silent: z.string().nullable().describe('`learned` or a duration; null: silence raises no alert.'),
   late: z.enum(['mark', 'refuse']),
   duplicates: z.enum(['keep', 'drop']),
+  ignore: z.array(z.number()).optional().describe('Values that are not analysed.'),
+  counter: z.literal(true).optional().describe('The rate per second is scored.'),
 }
 
 export const explanationSchema = z

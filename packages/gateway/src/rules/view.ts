@@ -59,6 +59,8 @@ export function policyView(policy: Policy, document: RuleDocument) {
     silent: silentView(policy, written),
     late: order.refusesLate ? 'refuse' : 'mark',
     duplicates: order.dropsDuplicates ? 'drop' : 'keep',
+    ...(policy.ignored === null ? {} : { ignore: [...policy.ignored] }),
+    ...(policy.isCounter ? { counter: true as const } : {}),
   }
 }
 

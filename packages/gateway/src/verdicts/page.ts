@@ -24,7 +24,7 @@ const positionSchema = z
   .transform(([partition, scan, after]) => ({ partition, scan, after }))
 type Position = z.output<typeof positionSchema>
 
-/** The states of a key's newest analysis: a refused sample leaves that as it was. */
+/** The states of a key's newest analysis: a sample that is not analysed leaves that as it was. */
 const KEY_STATES = ['warming', 'flat', 'ok', 'anomalous'] as const satisfies readonly State[]
 
 /** The query parameters of a page. */

@@ -18,7 +18,9 @@ export const analysisSchema = z
     anomaly: z.boolean(),
     state: z
       .enum(STATES)
-      .describe('`refused`: a late or duplicate sample that the rule of its key excludes from analysis.'),
+      .describe(
+        'Not analysed by the rule of its key: `refused`, a late or duplicate sample; `ignored`, an ignored value.',
+      ),
     count: z.int().min(0).describe('Samples of this key analysed so far, including this one.'),
     window: z.int().min(0).describe('Samples that the verdict is based on.'),
     id: z.string().openapi({ description: "The receipt of the sample's entry.", examples: ['3:1700000000000-0'] }),
@@ -26,6 +28,9 @@ export const analysisSchema = z
     rule: z.string().optional().describe('The rule of the key; absent if no rule matches.'),
     detector: z.string().optional().describe("The rule's detector, which sets threshold, band, anomaly and state."),
     score: nullableNumber.optional().describe("The detector's score; positive if the value is too high."),
+    rate: nullableNumber
+      .optional()
+      .describe('Of a counter: per second, as are mean, deviation and band; null while unknown.'),
     late: z.literal(true).optional().describe('Measured before a sample that arrived earlier.'),
     duplicate: z.literal(true).optional().describe('The sample arrived before.'),
   })

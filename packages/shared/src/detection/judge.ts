@@ -11,6 +11,7 @@ import {
   stepAlert,
 } from './alerts/alert.ts'
 import { checkSilence, endSilence, type SilenceEvent, silentAt, stepSilence } from './alerts/silence.ts'
+import { CounterRates } from './detectors/counter.ts'
 import {
   bandOf,
   createHistory,
@@ -43,8 +44,10 @@ import { type Policy, signedScore, thresholdOf } from './rules/policy.ts'
 /** The result of judging a sample. The next sample overwrites it. */
 export interface Judged {
   order: SampleOrder
-  /** False if the rule refused the sample; then of the members below only `count` is valid. */
+  /** False if the rule refused or ignores it; then of the members below only `count` is valid. */
   isAnalysed: boolean
+  /** Whether the rule ignores the sample's value. */
+  isIgnored: boolean
   /** Samples of the key ever analysed, including this one. */
   count: number
   /** The samples in the window before this one, their mean and deviation; 0 if it is empty. */
@@ -61,6 +64,8 @@ export interface Judged {
   high: number
   isFlagged: boolean
   isShift: boolean
+  /** What was scored: the sample's value, or the rate of a counter; NaN while that is unknown. */
+  scored: number
   readonly judgement: Judgement
   /** Alerts that the sample opened and resolved, and silences that began and ended, in order. */
   readonly alerts: AlertEvent[]
@@ -81,6 +86,9 @@ export class Judge {
   readonly #isZscore: boolean
   readonly #samplesMin: number
   readonly #history = createHistory()
+  readonly #rates: CounterRates | null
+  /** What the detector sees: the window, or the rates of a counter in it. */
+  readonly #seen: History
   /** The detector's result for a value of a level that was just accepted as new. */
   readonly #restarted = createJudgement()
   readonly #summary: Summary = { mean: 0, rest: 0, deviation: 0 }
@@ -94,9 +102,12 @@ export class Judge {
     this.#detector = createDetector(detector, samplesMin === undefined ? {} : { samplesMin })
     this.#isZscore = detector === 'zscore'
     this.#samplesMin = samplesMin ?? 0
+    this.#rates = policy.isCounter ? new CounterRates() : null
+    this.#seen = this.#rates?.history ?? this.#history
     this.judged = {
       order: 'in_order',
       isAnalysed: true,
+      isIgnored: false,
       count: 0,
       window: 0,
       mean: 0,
@@ -108,11 +119,12 @@ export class Judge {
       high: Number.NaN,
       isFlagged: false,
       isShift: false,
+      scored: Number.NaN,
       judgement: createJudgement(),
       alerts: [],
       silences: [],
     }
-    const history = this.#history
+    const history = this.#seen
     const { judgement } = this.judged
     const allowsStep = policy.deviationMin === null
     this.#context = { history, judgement, allowsTrend: this.#isZscore, allowsStep, silentAt: 0 }
@@ -136,9 +148,11 @@ export class Judge {
     readHistory(row, history)
     // What has no timestamp of its own neither repeats a sample nor comes late.
     judged.order = isOwnTimestamp(stored) ? orderOf(rows, start + ORDER, history, sample) : 'in_order'
+    judged.isIgnored = policy.ignored?.has(value) === true
     judged.isAnalysed =
-      judged.order === 'in_order' ||
-      isAnalysed(policy.order, judged.order, isOlder(rows, start + ORDER, history, sample))
+      !judged.isIgnored &&
+      (judged.order === 'in_order' ||
+        isAnalysed(policy.order, judged.order, isOlder(rows, start + ORDER, history, sample)))
     if (judged.isAnalysed) rows[start + COUNT] = (rows[start + COUNT] as number) + 1
     const count = rows[start + COUNT] as number
     judged.count = count
@@ -148,6 +162,7 @@ export class Judge {
     else {
       this.#writeScore(Number.NaN, policy.threshold)
       judged.window = judged.mean = judged.deviation = judged.meanRest = 0
+      judged.scored = Number.NaN
       advanceOrder(rows, start + ORDER, history, sample, false)
     }
     return judged
@@ -208,30 +223,35 @@ export class Judge {
     const { rows, start, shape } = row
     const history = this.#history
     const sample = this.#sample
-    this.#judge(row, value)
-    sample.intervalMs = intervalOf(history)
-    sample.threshold = policy.budget === null ? policy.threshold : thresholdOf(policy, history.size, sample.intervalMs)
-    sample.score = signedScore(policy, judged.judgement, value)
+    const seen = this.#seen
+    const scored = this.#rates === null ? value : this.#rates.read(history, value, timestamp)
+    judged.scored = scored
+    this.#judge(row, scored)
+    sample.intervalMs = intervalOf(seen)
+    sample.threshold = policy.budget === null ? policy.threshold : thresholdOf(policy, seen.size, sample.intervalMs)
+    sample.score = signedScore(policy, judged.judgement, scored)
     this.#writeScore(sample.score, sample.threshold)
 
     const side = judged.isFlagged ? Math.sign(sample.score) : 0
     const influence = stepHygiene(rows, start + HYGIENE, policy.hygiene, side)
+    sample.value = scored
     stepAlert(rows, start + ALERT, policy.alert, sample, judged.alerts, this.#context)
+    sample.value = value
     advanceOrder(rows, start + ORDER, history, sample, influence !== 'hold')
     if (influence === 'hold') return
     let { judgement } = judged
     if (influence === 'shift') {
       shiftAlert(rows, start + ALERT, sample.time, judged.alerts)
       judged.isShift = true
-      judgement = this.#restart(row, value)
+      judgement = this.#restart(row, scored)
     }
-    this.#detector.learn(rows, start + shape.detectorAt, value, judgement)
+    if (!Number.isNaN(scored)) this.#detector.learn(rows, start + shape.detectorAt, scored, judgement)
     pushSample(row, value, timestamp)
   }
 
   #judge({ rows, start, shape }: KeyRow, value: number): void {
     const { judged } = this
-    const history = this.#history
+    const history = this.#seen
     const summary = this.#summary
     judged.window = history.size
     if (history.size > 0) summarizeFor(value, history, summary)
@@ -240,7 +260,9 @@ export class Judge {
     judged.deviation = summary.deviation
     judged.meanRest = summary.rest
     const { judgement } = judged
-    if (!this.#isZscore) {
+    if (Number.isNaN(value)) {
+      judgeWarming(judgement)
+    } else if (!this.#isZscore) {
       this.#detector.judge(history, rows, start + shape.detectorAt, value, judgement)
     } else if (history.size < this.#samplesMin || history.size === 0) {
       judgeWarming(judgement)
@@ -259,7 +281,8 @@ export class Judge {
     rows[start + PUSHED] = 0
     startDetector(row)
     readHistory(row, this.#history)
-    this.#detector.judge(this.#history, rows, start + shape.detectorAt, value, this.#restarted)
+    this.#seen.size = 0
+    this.#detector.judge(this.#seen, rows, start + shape.detectorAt, value, this.#restarted)
     return this.#restarted
   }
 

@@ -35,6 +35,8 @@ export interface RowShape {
   readonly capacity: number
   readonly detector: DetectorName
   readonly hasSilence: boolean
+  /** Whether the detector's state was learned from the rates of a counter. */
+  readonly isOfRates: boolean
   /** The offsets of the detector's state, the values and the timestamps. */
   readonly detectorAt: number
   readonly valuesAt: number
@@ -44,15 +46,20 @@ export interface RowShape {
 
 const shapes = new Map<string, RowShape>()
 
+/** The detectors whose state holds nothing of values: only a hint, or nothing at all. */
+const STATELESS: readonly DetectorName[] = ['zscore', 'mad']
+
 /** Returns a layout, the same object for equal arguments. */
-export function rowShape(capacity: number, detector: DetectorName, hasSilence: boolean): RowShape {
-  const name = `${capacity} ${detector} ${hasSilence}`
+export function rowShape(capacity: number, detector: DetectorName, hasSilence: boolean, isCounter = false): RowShape {
+  const isOfRates = isCounter && !STATELESS.includes(detector)
+  const name = `${capacity} ${detector} ${hasSilence} ${isOfRates}`
   const known = shapes.get(name)
   if (known !== undefined) return known
   const detectorAt = STATE + (hasSilence ? SILENT_LENGTH : COMMON_LENGTH)
   const valuesAt = detectorAt + detectorStateLength(detector)
   const timesAt = valuesAt + capacity
-  const shape = { capacity, detector, hasSilence, detectorAt, valuesAt, timesAt, length: timesAt + capacity }
+  const kinds = { capacity, detector, hasSilence, isOfRates }
+  const shape = { ...kinds, detectorAt, valuesAt, timesAt, length: timesAt + capacity }
   shapes.set(name, shape)
   return shape
 }
@@ -104,11 +111,11 @@ export function pushSample({ rows, start, shape }: KeyRow, value: number, timest
 /** Returns a key's layout under a policy. A silent key's state is kept until a sample arrives. */
 export function shapeFor(
   row: KeyRow,
-  policy: { window: number; detector: DetectorName; silence: object | null },
+  policy: { window: number; detector: DetectorName; silence: object | null; isCounter?: boolean },
 ): RowShape {
   const { rows, start, shape } = row
   const hasSilence = policy.silence !== null || (shape.hasSilence && isSilent(rows, start + SILENCE))
-  return rowShape(policy.window, policy.detector, hasSilence)
+  return rowShape(policy.window, policy.detector, hasSilence, policy.isCounter)
 }
 
 /** Copies as much as another shape holds, and initialises the state of another detector. */
@@ -118,7 +125,7 @@ export function copyRow(from: KeyRow, to: KeyRow): void {
   rows[start + COUNT] = from.rows[from.start + COUNT] as number
   const common = from.shape.hasSilence && shape.hasSilence ? SILENT_LENGTH : COMMON_LENGTH
   rows.set(from.rows.subarray(from.start + STATE, from.start + STATE + common), start + STATE)
-  if (from.shape.detector === shape.detector) {
+  if (from.shape.detector === shape.detector && from.shape.isOfRates === shape.isOfRates) {
     const state = from.rows.subarray(from.start + from.shape.detectorAt, from.start + from.shape.valuesAt)
     rows.set(state, start + shape.detectorAt)
   } else {

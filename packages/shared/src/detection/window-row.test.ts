@@ -14,6 +14,18 @@ test.each([1, 7, 8, 15, 17, 24, 32])('%d bytes are not a window', length => {
   expect(decodeWindow({ row: new Uint8Array(length), tail: null })).toBeUndefined()
 })
 
+test('a row of a counter is that of its detector, and another row where the detector has learned rates', () => {
+  expect(rowShape(3, 'zscore', false, true)).toBe(SHAPE)
+  const row = createRow(rowShape(3, 'ewma', false, true))
+  const encoded = new Float64Array(20)
+  const end = encodeRow(row, encoded, 0)
+  const shape = decodeWindow({ row: new Uint8Array(encoded.slice(0, end).buffer), tail: null })?.shape
+  expect(shape).toBe(row.shape)
+  expect(shape).not.toBe(rowShape(3, 'ewma', false))
+  // Unknown to the first version, which starts such a key again.
+  expect(Math.floor((encoded[2] ?? 0) / 2 ** 24) % 256).toBe(129)
+})
+
 test('a window whose counts contradict its length is rejected', () => {
   for (const row of [bytes(1, 2, WORD, 20, 5), bytes(2, 0, WORD, 20, 5), bytes(5, 2, WORD, 20, 5)]) {
     expect(decodeWindow({ row, tail: null })).toBeUndefined()

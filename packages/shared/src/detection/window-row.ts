@@ -32,6 +32,8 @@ const PAIR = 2
 const HAS_SILENCE = 2 ** 23
 const DETECTOR = 2 ** 24
 const DETECTORS_MAX = 256
+/** Added to the number of a detector that learned rates. Version 0.1.0 starts such keys again. */
+const OF_RATES = 128
 const CAPACITY = 2 ** 32
 const CAPACITY_MAX = 500
 
@@ -98,7 +100,7 @@ function encodeHead({ rows, start, shape }: KeyRow, target: Float64Array, at: nu
   }
   for (let i = shape.detectorAt; i < shape.valuesAt; i++) target[end++] = rows[start + i] as number
   const silence = shape.hasSilence ? HAS_SILENCE : 0
-  const detector = DETECTOR_NAMES.indexOf(shape.detector)
+  const detector = DETECTOR_NAMES.indexOf(shape.detector) + (shape.isOfRates ? OF_RATES : 0)
   target[at + SHAPE] = mask + silence + detector * DETECTOR + shape.capacity * CAPACITY
   return end
 }
@@ -171,12 +173,14 @@ function decode(bytes: Uint8Array): Decoded | undefined {
 function decodeShape(word: number): { shape: RowShape; mask: number } | undefined {
   if (!Number.isSafeInteger(word) || word < 0) return undefined
   const capacity = Math.floor(word / CAPACITY)
-  const name = DETECTOR_NAMES[Math.floor(word / DETECTOR) % DETECTORS_MAX] as DetectorName | undefined
+  const detector = Math.floor(word / DETECTOR) % DETECTORS_MAX
+  const name = DETECTOR_NAMES[detector % OF_RATES] as DetectorName | undefined
   const hasSilence = (word & HAS_SILENCE) !== 0
   const mask = word & (HAS_SILENCE - 1)
   const length = hasSilence ? SILENT_LENGTH : COMMON_LENGTH
   if (name === undefined || capacity < 1 || capacity > CAPACITY_MAX || mask >= 2 ** length) return undefined
-  return { shape: rowShape(capacity, name, hasSilence), mask }
+  const shape = rowShape(capacity, name, hasSilence, detector >= OF_RATES)
+  return shape.isOfRates === detector >= OF_RATES ? { shape, mask } : undefined
 }
 
 function statesOf({ shape, mask, at }: Decoded): Pick<WindowContent, 'state' | 'detectorState'> {

@@ -22,7 +22,8 @@ const JUDGED = {
   low: 5,
   high: 11,
   order: 'late',
-  isRefused: false,
+  excluded: null,
+  rate: null,
 } as const satisfies RuleFinding
 
 describe('an analysis', () => {
@@ -94,7 +95,7 @@ describe('an analysis', () => {
       score: null,
       state: 'warming',
     })
-    expect(toAnalysis({ ...FINDING, judged: { ...JUDGED, isRefused: true } }, CONTEXT)).toMatchObject({
+    expect(toAnalysis({ ...FINDING, judged: { ...JUDGED, excluded: 'refused' } }, CONTEXT)).toMatchObject({
       z: null,
       anomaly: false,
       state: 'refused',
@@ -105,7 +106,7 @@ describe('an analysis', () => {
     toAnalysis(FINDING, CONTEXT),
     toAnalysis({ ...FINDING, window: 0 }, CONTEXT),
     toAnalysis({ ...FINDING, judged: JUDGED }, CONTEXT),
-    toAnalysis({ ...FINDING, judged: { ...JUDGED, order: 'duplicate', isRefused: true } }, CONTEXT),
+    toAnalysis({ ...FINDING, judged: { ...JUDGED, order: 'duplicate', excluded: 'refused' } }, CONTEXT),
   ])('is parsed from its JSON; members of a newer version are ignored', analysis => {
     expect(parseAnalysis(JSON.stringify({ ...analysis, mood: 'good' }))).toEqual(analysis)
   })

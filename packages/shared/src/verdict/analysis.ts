@@ -14,8 +14,11 @@ export interface VerdictSettings {
 /** With 10 samples 10 % of normal values would be flagged, with 30 6 %: hence `windowMin`. */
 export const VERDICT_DEFAULTS: VerdictSettings = { window: 50, threshold: 2, windowMin: 30 }
 
-/** `refused`: a late or duplicate sample that the key's rule excludes from analysis. */
-export const STATES = ['warming', 'flat', 'ok', 'anomalous', 'refused'] as const
+/** Why a sample is not analysed: it is late or a duplicate, or its value is one that is ignored. */
+export const EXCLUSIONS = ['refused', 'ignored'] as const
+export type Exclusion = (typeof EXCLUSIONS)[number]
+
+export const STATES = ['warming', 'flat', 'ok', 'anomalous', ...EXCLUSIONS] as const
 export type State = (typeof STATES)[number]
 
 /**
@@ -46,6 +49,8 @@ const analysisSchema = z.object({
   rule: z.string().exactOptional(),
   detector: z.string().exactOptional(),
   score: z.number().nullable().exactOptional(),
+  /** Of a counter: what was scored, per second; null while unknown. Mean and deviation are too. */
+  rate: z.number().nullable().exactOptional(),
   /** The sample was measured before one that arrived earlier. */
   late: z.literal(true).exactOptional(),
   /** The sample equals an earlier one in timestamp and value. */
@@ -87,7 +92,10 @@ export interface RuleFinding {
   readonly low: number
   readonly high: number
   readonly order: SampleOrder
-  readonly isRefused: boolean
+  /** Null if it was analysed. */
+  readonly excluded: Exclusion | null
+  /** Of a counter, which is scored instead of the value; NaN while unknown. Null for a value. */
+  readonly rate: number | null
 }
 
 /** Where and when a finding was made, and by which settings. */
@@ -116,7 +124,7 @@ export function verdictOf(
 
 /** `hasWindow`: whether the window has enough samples for z by the deployment's settings. */
 function judgedVerdict(
-  { rule, detector, score, threshold, low, high, isRefused }: RuleFinding,
+  { rule, detector, score, threshold, low, high, excluded, rate }: RuleFinding,
   {
     value,
     mean,
@@ -125,10 +133,11 @@ function judgedVerdict(
     hasWindow,
   }: Pick<Finding, 'value' | 'mean' | 'deviation' | 'meanRest'> & { hasWindow: boolean },
 ): Verdict {
-  if (isRefused) return { z: null, threshold, low: null, high: null, anomaly: false, state: 'refused' }
+  if (excluded !== null) return { z: null, threshold, low: null, high: null, anomaly: false, state: excluded }
+  const scored = rate ?? value
   const isWarming = Number.isNaN(score)
   const hasZ = rule !== null && detector === 'zscore' ? !isWarming : hasWindow
-  const z = hasZ ? zScore(value, mean, deviation, meanRest) : null
+  const z = hasZ && !Number.isNaN(scored) ? zScore(scored, mean, deviation, meanRest) : null
   if (isWarming) return { z, threshold, low: null, high: null, anomaly: false, state: 'warming' }
   const anomaly = isBeyond(score, threshold)
   const state = anomaly ? 'anomalous' : z === 0 && isFlat(mean, deviation) ? 'flat' : 'ok'
@@ -158,9 +167,10 @@ export function toAnalysis(finding: Finding, context: FindingContext): Analysis 
   }
 }
 
-function judgedMembers({ rule, detector, score, order }: RuleFinding): Partial<Analysis> {
+function judgedMembers({ rule, detector, score, order, rate }: RuleFinding): Partial<Analysis> {
   return {
     ...(rule === null ? {} : { rule, detector, score: finiteOrNull(score) }),
+    ...(rate === null ? {} : { rate: finiteOrNull(rate) }),
     ...(order === 'in_order' ? {} : { [order]: true }),
   }
 }

@@ -39,9 +39,10 @@ function encodeVerdict(finding: Finding, context: EncodingContext): string {
   return `"z":${z},"threshold":${threshold},"low":${low},"high":${high},"anomaly":${anomaly},"state":"${state}"`
 }
 
-function encodeJudged({ rule, detector, score, order }: RuleFinding): string {
+function encodeJudged({ rule, detector, score, order, rate }: RuleFinding): string {
   // The names of rules and detectors need no escaping.
-  const members = rule === null ? '' : `,"rule":"${rule}","detector":"${detector}","score":${finiteOrNull(score)}`
+  const scored = rule === null ? '' : `,"rule":"${rule}","detector":"${detector}","score":${finiteOrNull(score)}`
+  const members = rate === null ? scored : `${scored},"rate":${finiteOrNull(rate)}`
   return order === 'in_order' ? members : `${members},"${order}":true`
 }
 

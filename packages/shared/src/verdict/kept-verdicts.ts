@@ -51,19 +51,33 @@ export interface EntryJudgements {
 /**
  * Float64s of one judgement: the sample's index in the entry, marks, score, threshold, low, high.
  * Only samples that the default policy does not explain have one, in order. Marks are 1 + order + 4
- * x (whether it was refused) + 8 x the policy's index in `policies`.
+ * x (whether it was refused) + 8 x the policy's index in `policies`; for an ignored sample the order
+ * is IGNORED. A second one, with the index -1 - index, has the rate of a counter for its score.
+ * Version 0.1.0 skips it, and shows ignored samples as warming.
  */
 export const JUDGEMENT_STRIDE = 6
 
-export function marksOf({ order, isRefused }: Pick<RuleFinding, 'order' | 'isRefused'>, policy: number): number {
-  return 1 + SAMPLE_ORDERS.indexOf(order) + (isRefused ? 4 : 0) + 8 * policy
+const IGNORED = 3
+
+export function marksOf({ order, excluded }: Pick<RuleFinding, 'order' | 'excluded'>, policy: number): number {
+  const place = excluded === 'ignored' ? IGNORED : SAMPLE_ORDERS.indexOf(order)
+  return 1 + place + (excluded === null ? 0 : 4) + 8 * policy
+}
+
+/** Returns the index of the judgement that holds a sample's rate. */
+export function rateIndexOf(index: number): number {
+  return -1 - index
 }
 
 /** Reverses `marksOf`. Returns undefined for a number that it does not return, such as 0. */
-export function readMarks(marks: number): (Pick<RuleFinding, 'order' | 'isRefused'> & { policy: number }) | undefined {
-  const order = SAMPLE_ORDERS[(marks - 1) % 4]
+export function readMarks(marks: number): (Pick<RuleFinding, 'order' | 'excluded'> & { policy: number }) | undefined {
+  const place = (marks - 1) % 4
+  const isExcluded = (marks - 1) % 8 >= 4
+  const isIgnored = place === IGNORED && isExcluded
+  const order = isIgnored ? 'in_order' : SAMPLE_ORDERS[place]
   if (marks < 1 || order === undefined) return undefined
-  return { order, isRefused: (marks - 1) % 8 >= 4, policy: Math.floor((marks - 1) / 8) }
+  const excluded = isIgnored ? 'ignored' : isExcluded ? 'refused' : null
+  return { order, excluded, policy: Math.floor((marks - 1) / 8) }
 }
 
 export interface EntryVerdicts extends EntryFindings {
@@ -134,8 +148,11 @@ function createJudgedReader(judged: EntryJudgements | null): (index: number) => 
     const policy = policies[marks?.policy ?? -1]
     if (marks === undefined || policy === undefined) return null
     const [rule, detector] = policy
-    const { order, isRefused } = marks
-    return { rule, detector, score: number(2), threshold: number(3), low: number(4), high: number(5), order, isRefused }
+    const { order, excluded } = marks
+    const rateAt = offsets.get(rateIndexOf(index))
+    const rate = rateAt === undefined ? null : judgements.getFloat64(rateAt + 16, true)
+    const numbers = { score: number(2), threshold: number(3), low: number(4), high: number(5), rate }
+    return { rule, detector, ...numbers, order, excluded }
   }
 }
 

@@ -309,3 +309,112 @@ describe.each(['novelty', 'habit'] as const)('with %s, a score beyond the range 
     expect(key.flagged).toEqual([60])
   })
 })
+
+describe('an ignored value', () => {
+  const rule = { ignore: [-127, 85] }
+
+  test('is not analysed, and changes neither window nor alerts', () => {
+    const values = [...calm(100), 30, ...calm(20)]
+    const withErrors = values.flatMap((value, i) => (i % 10 === 0 ? [-127, value, 85] : [value]))
+    const key = new Key(rule)
+    const same = new Key({ ignore: [1e9] })
+    key.send(withErrors)
+    same.send(values)
+    expect(key.scores.filter((_, i) => withErrors[i] !== -127 && withErrors[i] !== 85)).toEqual(same.scores)
+    expect(key.kinds).toEqual(same.kinds)
+  })
+
+  test.each(['zscore', 'novelty', 'habit', 'range', 'ewma', 'mad'] as const)(
+    'does not hide what follows: %s',
+    detector => {
+      const key = new Key({ ...rule, detector, alert: { open: 1, samples: 1, instant: 1 } })
+      expect(key.send([...calm(500), ...flat(8, -127), 85, 45]).at(-1)).toBe(509)
+    },
+  )
+
+  test('counts as a sign of life, but keeps no alert open', () => {
+    const key = new Key({ ...rule, silent: '60s', alert: { resolve_after: '30s' } })
+    key.send([...calm(60), 95, 97, 99])
+    key.send(flat(100, -127))
+    expect(key.kinds).toEqual(['opened'])
+    key.wait(0)
+    expect(key.kinds).toEqual(['opened', 'resolved'])
+    key.wait(60_000)
+    expect(key.kinds).toEqual(['opened', 'resolved', 'silent'])
+  })
+
+  test('is matched by value: -0 is 0', () => {
+    const key = new Key({ ignore: [0] })
+    expect(key.send([...calm(60), -0, 0])).toEqual([])
+  })
+})
+
+describe('a counter', () => {
+  const random = new Random(3)
+  /** Counts with the given increments. */
+  const counts = (increments: readonly number[], from = 0): number[] => {
+    let count = from
+    return increments.map(by => (count += by))
+  }
+  const steady = (length: number) => list(length, () => 100 + random.integer(-5, 5))
+  const rule = { counter: true } as const
+
+  test('is scored by its rate per second', () => {
+    const key = new Key(rule)
+    key.send(counts(flat(40, 500)), { every: 10_000 })
+    expect(key.scores.slice(0, 31).every(Number.isNaN)).toBe(true)
+    expect(key.scores.slice(31)).toEqual(flat(9, 0))
+  })
+
+  test('opens an alert on another rate, up or down', () => {
+    expect(new Key(rule).send(counts([...steady(100), 200]))).toEqual([100])
+    expect(new Key(rule).send(counts([...steady(100), 0, 0]))).toEqual([100])
+  })
+
+  test('opens none on a longer interval', () => {
+    const key = new Key(rule)
+    const values = counts([...steady(100), 6000, ...steady(100)])
+    expect(key.send(values.slice(0, 100))).toEqual([])
+    expect(key.send(values.slice(100), { after: 60_000 })).toEqual([])
+  })
+
+  test.each([
+    ['a reset', (values: number[]) => values.map((value, i) => (i < 100 ? value : value - (values[100] ?? 0)))],
+    [
+      'a reset that the counter has already left behind',
+      (values: number[]) => values.map((value, i) => (i < 100 ? value : value - (values[95] ?? 0))),
+    ],
+    ['a wrap at 32 bits', (values: number[]) => values.map(value => (value + 2 ** 32 - 10_000) % 2 ** 32)],
+    [
+      'a reset just below 32 bits',
+      (values: number[]) => values.map((value, i) => (i < 100 ? 2 ** 32 - 20_000_000 + value : value)),
+    ],
+    [
+      'counts beyond 53 bits',
+      (values: number[]) => values.map(value => (value * 2 ** 40 + 2 ** 64 - 5000 * 2 ** 40) % 2 ** 64),
+    ],
+    ['a repeated count and time', (values: number[]) => values],
+  ])('opens no alert: %s', (_, change) => {
+    const key = new Key(rule)
+    expect(key.send(change(counts(steady(300))))).toEqual([])
+    expect(key.scores.filter(Number.isNaN).length).toBeLessThanOrEqual(32)
+  })
+
+  test('has no rate between samples of the same time', () => {
+    const key = new Key(rule)
+    expect(key.send(counts(steady(200)), { every: 0 })).toEqual([])
+    expect(key.scores.every(Number.isNaN)).toBe(true)
+  })
+
+  test.each(['novelty', 'habit', 'range', 'ewma', 'mad'] as const)('suits the detector %s', detector => {
+    const key = new Key({ ...rule, detector })
+    const opened = key.send(counts([...steady(500), 900, ...steady(100)]))
+    expect(opened).toContain(500)
+    expect(opened.filter(n => n > 200 && n !== 500).length).toBeLessThanOrEqual(1)
+  })
+
+  test('that is a level all the time is not scored', () => {
+    const key = new Key(rule)
+    expect(key.send(list(200, i => (i % 2 === 0 ? 5 : 4)))).toEqual([])
+  })
+})

@@ -1,5 +1,5 @@
 import { formatReceipt } from '@tidemark/shared/sample/receipt'
-import { toAnalysis } from '@tidemark/shared/verdict/analysis'
+import { EXCLUSIONS, toAnalysis } from '@tidemark/shared/verdict/analysis'
 import { encodeAnalysis } from '@tidemark/shared/verdict/encoding'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
@@ -18,7 +18,8 @@ test('an encoded analysis is the JSON of the analysis, text by text', () => {
     low: fc.oneof(number, fc.constant(Number.NEGATIVE_INFINITY)),
     high: number,
     order: fc.constantFrom('in_order', 'late', 'duplicate'),
-    isRefused: fc.boolean(),
+    excluded: fc.constantFrom(null, ...EXCLUSIONS),
+    rate: fc.oneof(fc.constant(null), fc.double()),
   })
   const finding = fc.record({
     key: fc.oneof(fc.constantFrom(...NASTY_KEYS), fc.string({ unit: 'binary', minLength: 1, maxLength: 30 })),

@@ -13,6 +13,7 @@ export interface AlertPlace {
     readonly detector: string
     readonly alert: AlertPolicy
     readonly hygiene: { readonly levelShiftAfter: number }
+    readonly isCounter?: boolean
   }
 }
 
@@ -41,7 +42,8 @@ export function anomalyOpening(
   const { samples, of, severity } = alert
   const { low, high, spread } = judgement
   const line = alert[LINES[by]] * event.threshold
-  const evidence = { detector, value, score, by, line, samples, of, low, high, spread, window }
+  const numbers = { detector, value, score, by, line, samples, of, low, high, spread, window }
+  const evidence = policy.isCounter === true ? { ...numbers, per_second: true as const } : numbers
   const id = anomalyId(place, event.count, time)
   return { id, key, rule, severity, opened_at: time, cause: { kind: 'anomaly', evidence } }
 }

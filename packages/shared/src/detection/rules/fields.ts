@@ -59,6 +59,15 @@ export const duration = converted(DURATION_RULE, text => {
   return ms <= DURATION_MAX_MS ? ms : undefined
 })
 
+const IGNORED_MAX = 100
+const IGNORED_RULE = `must be a list of 1 to ${IGNORED_MAX} numbers, such as [-127, 85]`
+
+/** Values that are no measurements. */
+export const ignored = z
+  .array(z.number({ error: IGNORED_RULE }), { error: IGNORED_RULE })
+  .min(1, { error: IGNORED_RULE })
+  .max(IGNORED_MAX, { error: IGNORED_RULE })
+
 export const instant = z.iso
   .datetime({ offset: true, error: 'must be a time with its zone, like 2026-01-31T18:00:00Z' })
   .transform(value => Date.parse(value))

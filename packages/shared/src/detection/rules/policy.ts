@@ -34,6 +34,10 @@ export interface Policy {
   /** Null if a key may stop sending. */
   readonly silence: SilencePolicy | null
   readonly order: OrderPolicy
+  /** Values that stand for no measurement, such as a sensor's error values; null for none. */
+  readonly ignored: ReadonlySet<number> | null
+  /** The values are those of a counter: its rate per second is scored. */
+  readonly isCounter: boolean
 }
 
 /** The parts of a policy; missing or undefined ones have their default. */
@@ -62,6 +66,8 @@ export function createPolicy(parts: PolicyParts, settings: VerdictSettings): Pol
     alert: parts.alert ?? alertDefaults(detector, budget !== undefined),
     silence: parts.silence ?? null,
     order: parts.order ?? { refusesLate: false, dropsDuplicates: false },
+    ignored: parts.ignored ?? null,
+    isCounter: parts.isCounter ?? false,
   }
 }
 

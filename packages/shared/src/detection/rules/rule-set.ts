@@ -130,6 +130,8 @@ function toPolicy(rule: Rule, version: number, settings: VerdictSettings): Polic
       alert: alertOf(rule),
       silence: rule.silent === undefined ? null : { afterMs: rule.silent === 'learned' ? null : rule.silent },
       order: { refusesLate: rule.late === 'refuse', dropsDuplicates: rule.duplicates === 'drop' },
+      ignored: rule.ignore === undefined ? null : new Set(rule.ignore),
+      isCounter: rule.counter,
     },
     settings,
   )

@@ -78,6 +78,11 @@ describe('a rule', () => {
     [{ samples_min: 51 }, 'samples_min: must be at most window, which is 50'],
     [{ direction: 'left' }, 'direction: must be one of up, down, both'],
     [{ deviation_min: -1 }, /^deviation_min: must be a number from 0 to /],
+    [{ ignore: [] }, /^ignore: must be a list of 1 to 100 numbers/],
+    [{ ignore: 85 }, /^ignore: must be a list of 1 to 100 numbers/],
+    [{ ignore: ['85'] }, /^ignore(\[0\]|\.0): must be a list of 1 to 100 numbers/],
+    [{ counter: 'yes' }, /^counter: must be true or false/],
+    [{ counter: true, influence: 'held', level_shift_after: 9 }, /^influence: cannot be held with counter/],
     [
       { influence: 'held' },
       'level_shift_after: is required with the influence held: otherwise a key whose level changes stays anomalous forever',

@@ -11,6 +11,7 @@ import {
   duration,
   flag,
   id,
+  ignored,
   instant,
   integer,
   number,
@@ -58,6 +59,8 @@ const ruleFields = z.strictObject({
   silent: z.union([z.literal('learned'), duration], { error: SILENT_RULE }).optional(),
   late: oneOf(['mark', 'refuse']).optional(),
   duplicates: oneOf(['keep', 'drop']).optional(),
+  ignore: ignored.optional(),
+  counter: flag.optional(),
   mute: mute.optional(),
   shadow: flag.optional(),
 })
@@ -97,6 +100,9 @@ const ruleShape = ruleFields.superRefine((rule, context) => {
   const window = rule.window ?? VERDICT_DEFAULTS.window
   if (rule.samples_min !== undefined && rule.samples_min > window) {
     fault('samples_min', `must be at most window, which is ${window}`)
+  }
+  if (rule.counter === true && rule.influence === 'held') {
+    fault('influence', 'cannot be held with counter: a rate needs the count before it. Leave one of them out')
   }
   if (rule.influence === 'held' && rule.level_shift_after === undefined) {
     fault(
