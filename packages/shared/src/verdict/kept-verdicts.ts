@@ -51,9 +51,9 @@ export interface EntryJudgements {
 /**
  * Float64s of one judgement: the sample's index in the entry, marks, score, threshold, low, high.
  * Only samples that the default policy does not explain have one, in order. Marks are 1 + order + 4
- * x (whether it was refused) + 8 x the policy's index in `policies`; for an ignored sample the order
- * is IGNORED. A second one, with the index -1 - index, has the rate of a counter for its score.
- * Version 0.1.0 skips it, and shows ignored samples as warming.
+ * x (whether it was refused) + 8 x the policy's index in `policies`; for an ignored sample the
+ * order is IGNORED. A second one, with the index -1 - index, has the rate of a counter for its
+ * score. Version 0.1.0 skips it, and shows ignored samples as warming.
  */
 export const JUDGEMENT_STRIDE = 6
 

@@ -37,9 +37,10 @@ export interface Suppression {
 
 /**
  * Decides what receivers are notified of, and updates the record: `firing` once, and again after a
- * snooze or when a storm has grown; `resolved` if they were notified that it fires. A suppressed notification is counted once
- * for each suppressor, and sent when none is left and the alert still fires. Called after each
- * change of the record and at `suppressedUntil`; a second call decides nothing.
+ * snooze or when a storm has grown; `resolved` if they were notified that it fires. A suppressed
+ * notification is counted once for each suppressor, and sent when none is left and the alert still
+ * fires. Called after each change of the record and at `suppressedUntil`; a second call decides
+ * nothing.
  */
 export function decideNotification(
   record: AlertRecord,

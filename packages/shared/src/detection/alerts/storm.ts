@@ -25,8 +25,8 @@ export interface StormEvent {
 export const LISTED_MAX = 1000
 
 /**
- * A storm is over after this many times `withinMs`: what still fires is no longer one event, and its
- * keys are notified one by one.
+ * A storm is over after this many times `withinMs`: what still fires is no longer one event, and
+ * its keys are notified one by one.
  */
 export const LASTS_MAX = 30
 

@@ -9,7 +9,7 @@ const EXPLAINED_MIN = 0.4
 /** The share that the line explains only of a trend: of a step without noise it is 0.75. */
 const EXPLAINED_SURELY = 0.76
 
-/** With less than that, each half must rise by this share of the whole: a step is in one of them. */
+/** With less, each half must rise by this share of the whole: a step is in one half. */
 const HALF_MIN = 0.5
 
 /** How many deviations from the line are expected. A smooth curve leaves its tangent by 2.6. */

@@ -6,13 +6,13 @@ const WINDOW_MAX = 500
 /** Where counters of 32 and 64 bits start again at 0. */
 const WRAPS = [2 ** 32, 2 ** 64]
 
-/** A counter that wraps goes on about as fast as before; a reset looks like a leap over the rest. */
+/** A counter that wraps goes on about as fast as before; a reset looks like a leap. */
 const WRAPPED_RATE_MAX = 2
 
 /**
- * The rates per second of a counter, computed for each sample from the counts in its window: a rate
- * needs no state of its own. A count that is less than the one before was wrapped if the counter has
- * then gone on about as fast as before; otherwise it was reset, and how far is unknown.
+ * The rates per second of a counter, computed for each sample from the counts in its window: a
+ * rate needs no state of its own. A count that is less than the one before was wrapped if the
+ * counter has then gone on about as fast as before; otherwise it was reset, how far is unknown.
  */
 export class CounterRates {
   /** The rates in the window, oldest first, each with the time of its later count. */
