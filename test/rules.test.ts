@@ -83,8 +83,10 @@ describe.runIf(await redisAvailable())('rules', () => {
     { id: 'budget', pattern: 'd/*', budget: '1 %', direction: 'up', deviation_min: 0.5, duplicates: 'drop' },
     { id: 'range', pattern: 'e/*', detector: 'range', late: 'refuse' },
     { id: 'habit', pattern: 'f/*', detector: 'habit' },
+    { id: 'counter', pattern: 'g/*', detector: 'novelty', counter: true },
+    { id: 'ignore', pattern: 'h/*', ignore: [20] },
   ]
-  const KEYS = ['a/x', 'b/x', 'c/x', 'd/x', 'e/x', 'f/x', 'no rule']
+  const KEYS = ['a/x', 'b/x', 'c/x', 'd/x', 'e/x', 'f/x', 'g/x', 'h/x', 'no rule']
 
   test('a backtest scores a file as the pipeline does, bit for bit', async () => {
     await using stack = new AsyncDisposableStack()
@@ -124,7 +126,9 @@ describe.runIf(await redisAvailable())('rules', () => {
       if (analysis === undefined) return 'no analysis'
       const { score, z, threshold, state } = analysis
       return String(
-        state === 'refused' ? 0 : toUnitScore(Math.abs((score === undefined ? z : score) ?? Number.NaN), threshold),
+        state === 'refused' || state === 'ignored'
+          ? 0
+          : toUnitScore(Math.abs((score === undefined ? z : score) ?? Number.NaN), threshold),
       )
     })
     expect(pipeline).toEqual(scores.map(line => line.split(',')[2]))

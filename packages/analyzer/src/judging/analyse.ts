@@ -99,7 +99,7 @@ function scoreEntry(entry: ReadableEntry, scoring: Scoring): EntryAnalysis {
     }
     if (judged.isFlagged) effects.anomalies.push(analysis.encode(index) as string)
     const hasEvents = judged.alerts.length > 0 || judged.silences.length > 0 || judged.isShift
-    if (hasEvents) effects.addAlerts(keyAt(entry, index), judge.policy, judged, { value: judged.scored, time })
+    if (hasEvents) effects.addAlerts(keyAt(entry, index), judge.policy, judged, { value, time })
     if (!judged.isAnalysed || judged.isShift) windows.requireRow(slot)
     if (hasEvents || row.shape.hasSilence) {
       const dueAt = judge.nextTimer(row)
@@ -124,7 +124,7 @@ function scoreShadow(analysis: EntryAnalysis, index: number, slot: Slot, judge: 
   if (!judged.isFlagged) return
   const { mean, deviation, meanRest, count, window, score, threshold, low, high, order } = judged
   const { rule, detector } = judge.policy
-  const rate = judge.policy.isCounter ? judged.scored : null
+  const rate = judge.policy.isCounter ? judged.rate : null
   const ruleFinding = { rule, detector, score, threshold, low, high, order, excluded: null, rate }
   const measure = { mean, deviation, meanRest, count, window }
   const sample = { key: keyAt(entry, index), value, timestamp: toUnixMs(timestamp) }

@@ -59,7 +59,8 @@ export class Effects {
     const place = { partition: this.#options.partition, key, policy }
     this.#add(place, judged, judged)
     if (!judged.isShift) return
-    const { opening, end } = levelShift(place, { ...sample, count: judged.count })
+    const value = policy.isCounter ? judged.rate : sample.value
+    const { opening, end } = levelShift(place, { value, time: sample.time, count: judged.count })
     this.#open(opening)
     this.ended.push({ id: opening.id, key, cause: 'level_shift', openedAt: opening.opened_at, end })
   }

@@ -79,7 +79,7 @@ export class EntryAnalysis {
     const { order, isAnalysed, isIgnored, score, threshold, low, high } = judged
     const marks = marksOf({ order, excluded: isAnalysed ? null : isIgnored ? 'ignored' : 'refused' }, place)
     this.#judgements.push(index, marks, score, threshold, low, high)
-    if (this.#isCounter(number)) this.#judgements.push(rateIndexOf(index), marks, judged.scored, 0, 0, 0)
+    if (this.#isCounter(number)) this.#judgements.push(rateIndexOf(index), marks, judged.rate, 0, 0, 0)
   }
 
   #isCounter(policy: number): boolean {

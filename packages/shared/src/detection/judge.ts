@@ -64,8 +64,8 @@ export interface Judged {
   high: number
   isFlagged: boolean
   isShift: boolean
-  /** What was scored: the sample's value, or the rate of a counter; NaN while that is unknown. */
-  scored: number
+  /** Of a counter: what was scored, per second; NaN while unknown, and where a value was scored. */
+  rate: number
   readonly judgement: Judgement
   /** Alerts that the sample opened and resolved, and silences that began and ended, in order. */
   readonly alerts: AlertEvent[]
@@ -119,7 +119,7 @@ export class Judge {
       high: Number.NaN,
       isFlagged: false,
       isShift: false,
-      scored: Number.NaN,
+      rate: Number.NaN,
       judgement: createJudgement(),
       alerts: [],
       silences: [],
@@ -148,7 +148,7 @@ export class Judge {
     readHistory(row, history)
     // What has no timestamp of its own neither repeats a sample nor comes late.
     judged.order = isOwnTimestamp(stored) ? orderOf(rows, start + ORDER, history, sample) : 'in_order'
-    judged.isIgnored = policy.ignored?.has(value) === true
+    if (policy.ignored !== null) judged.isIgnored = policy.ignored.has(value)
     judged.isAnalysed =
       !judged.isIgnored &&
       (judged.order === 'in_order' ||
@@ -162,7 +162,7 @@ export class Judge {
     else {
       this.#writeScore(Number.NaN, policy.threshold)
       judged.window = judged.mean = judged.deviation = judged.meanRest = 0
-      judged.scored = Number.NaN
+      judged.rate = Number.NaN
       advanceOrder(rows, start + ORDER, history, sample, false)
     }
     return judged
@@ -224,8 +224,7 @@ export class Judge {
     const history = this.#history
     const sample = this.#sample
     const seen = this.#seen
-    const scored = this.#rates === null ? value : this.#rates.read(history, value, timestamp)
-    judged.scored = scored
+    const scored = this.#rates === null ? value : this.#rateOf(this.#rates, value, timestamp)
     this.#judge(row, scored)
     sample.intervalMs = intervalOf(seen)
     sample.threshold = policy.budget === null ? policy.threshold : thresholdOf(policy, seen.size, sample.intervalMs)
@@ -234,9 +233,8 @@ export class Judge {
 
     const side = judged.isFlagged ? Math.sign(sample.score) : 0
     const influence = stepHygiene(rows, start + HYGIENE, policy.hygiene, side)
-    sample.value = scored
     stepAlert(rows, start + ALERT, policy.alert, sample, judged.alerts, this.#context)
-    sample.value = value
+    if (this.#rates !== null) sample.value = value
     advanceOrder(rows, start + ORDER, history, sample, influence !== 'hold')
     if (influence === 'hold') return
     let { judgement } = judged
@@ -247,6 +245,14 @@ export class Judge {
     }
     if (!Number.isNaN(scored)) this.#detector.learn(rows, start + shape.detectorAt, scored, judgement)
     pushSample(row, value, timestamp)
+  }
+
+  /** Alerts are on the rate, too. */
+  #rateOf(rates: CounterRates, value: number, timestamp: number): number {
+    const rate = rates.read(this.#history, value, timestamp)
+    this.judged.rate = rate
+    this.#sample.value = rate
+    return rate
   }
 
   #judge({ rows, start, shape }: KeyRow, value: number): void {

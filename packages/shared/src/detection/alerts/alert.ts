@@ -187,12 +187,24 @@ function weighEvidence(
   sample: ScoredSample,
   context: AlertContext | undefined,
 ): OpenedBy | undefined {
-  const { score, threshold, time } = sample
-  let isOver = isBeyond(score, policy.open * threshold)
-  let isSustained = addUp(states, at, policy, score / threshold) > policy.sustained
-  // Nearly every sample ends here.
+  const { score, threshold } = sample
+  const isOver = isBeyond(score, policy.open * threshold)
+  const isSustained = addUp(states, at, policy, score / threshold) > policy.sustained
+  // Nearly every sample ends here: the rest is a function of its own, so that this one is inlined.
   if (!isOver && !isSustained && states[at + PHASE] === OK) return undefined
+  return weighSample(states, at, policy, sample, context, { isOver, isSustained })
+}
 
+function weighSample(
+  states: Slab,
+  at: number,
+  policy: AlertPolicy,
+  sample: ScoredSample,
+  context: AlertContext | undefined,
+  found: { readonly isOver: boolean; readonly isSustained: boolean },
+): OpenedBy | undefined {
+  const { score, threshold, time } = sample
+  let { isOver, isSustained } = found
   if ((isOver || isSustained) && isExpected(sample, context)) {
     isOver = isSustained = false
     states.fill(0, at + SUM_UP, at + SUM_DOWN + 1)
