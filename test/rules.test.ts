@@ -164,7 +164,7 @@ describe.runIf(await redisAvailable())('rules', () => {
       return { redis, putRule, expectInForce }
     }
 
-    test('and that were put back as an older copy, are those that the next change builds on, everywhere', async () => {
+    test('and that were restored from an older copy, are those that the next change builds on, everywhere', async () => {
       await using stack = new AsyncDisposableStack()
       const { redis, putRule, expectInForce } = await open(stack)
       expect(await putRule('a')).toBe(1)

@@ -39,7 +39,7 @@ const NOTE = { who: 'chaos', why: 'test' }
 /** How long a gateway may take to accept rules: its connection to Redis may have to recover. */
 const PUT_WITHIN_MS = 15_000
 
-/** Puts the rules that apply after Redis lost all data so many times; returns when they are stored. */
+/** Puts the rules for after so many losses of all data; returns when they are stored. */
 export async function putRules(deployment: Deployment, losses: number): Promise<void> {
   for (const { id, ...rule } of rulesOf(losses)) {
     const body = JSON.stringify({ rule, ...NOTE })

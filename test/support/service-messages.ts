@@ -7,7 +7,7 @@ export const LISTENING = 'listening'
 export const ROLLED_BACK = 'Redis lost accepted samples'
 
 /** Logged as an error by an analyzer whose rules are no longer those in Redis, which are older. */
-export const RULES_LOST = 'Redis lost rules, or older ones were put back: those in Redis are in force now'
+export const RULES_LOST = 'Redis lost rules, or older ones were restored: those in Redis are in force now'
 
 /** Logged as an error by an analyzer for each unreadable or poison entry. */
 export const UNREADABLE_ENTRY = 'an entry became a dead letter'

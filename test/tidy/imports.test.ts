@@ -92,6 +92,7 @@ describe('what may be imported where', () => {
       detection: ['sample', 'parsing', 'verdict'],
       runtime: ['sample'],
       store: ['sample', 'parsing', 'verdict', 'detection', 'runtime'],
+      fleet: ['parsing', 'runtime', 'store'],
     }
     const roomOf = (path: string): string | undefined => /^packages\/shared\/src\/([^/]+)\//.exec(path)?.[1]
     const wrong = sources.flatMap(file => {

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
+import { Presence } from '@tidemark/shared/fleet/presence'
 import { systemClock } from '@tidemark/shared/runtime/clock'
 import { createFailureLog } from '@tidemark/shared/runtime/logger'
 import type { Spans } from '@tidemark/shared/runtime/tracing/spans'
@@ -7,7 +8,7 @@ import type { Backlog } from '@tidemark/shared/store/ports/analyzer'
 import type { Store } from '@tidemark/shared/store/ports/store'
 import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
-import type { AnalyzerConfig } from './config.ts'
+import { type AnalyzerConfig, sharedSettings } from './config.ts'
 import { RowMemory } from './judging/row-memory.ts'
 import { RuleSource } from './judging/rule-source.ts'
 import { type AnalyzerMetrics, createAnalyzerMetrics } from './metrics.ts'
@@ -41,8 +42,13 @@ export interface AnalyzerOptions {
   readonly spans?: Spans | undefined
 }
 
+export interface Analyzer extends AsyncDisposable {
+  /** What an operator should fix, in sentences. */
+  readonly warnings: readonly string[]
+}
+
 /** Runs an analyzer until it is disposed of, which hands off its partitions, not the store. */
-export function startAnalyzer({ config, store, log, registry, spans }: AnalyzerOptions): AsyncDisposable {
+export function startAnalyzer({ config, store, log, registry, spans }: AnalyzerOptions): Analyzer {
   const metrics = createAnalyzerMetrics(registry)
   const clock = systemClock
   const context = { metrics, log, logFailure: createFailureLog(log), clock }
@@ -63,10 +69,20 @@ export function startAnalyzer({ config, store, log, registry, spans }: AnalyzerO
   const rules = resources.use(
     new RuleSource({ ...context, store: store.rules, settings, pollMs: config.RULES_POLL_MS }),
   )
+  const presence = resources.use(
+    new Presence({
+      ...context,
+      store: store.processes,
+      name: config.ANALYZER_ID ?? `${hostname()}-${randomUUID().slice(0, 8)}`,
+      nameSetting: 'ANALYZER_ID',
+      settings: sharedSettings(config),
+      onCompared: differing => metrics.settingsDiffering.set(differing),
+    }),
+  )
   const ownership = resources.use(
     new Ownership({
       ...context,
-      member: config.ANALYZER_ID ?? `${hostname()}-${randomUUID().slice(0, 8)}`,
+      member: () => presence.name(),
       partitions,
       store: store.analyzer,
       leaseTtlMs: config.LEASE_TTL_MS,
@@ -102,7 +118,12 @@ export function startAnalyzer({ config, store, log, registry, spans }: AnalyzerO
       log.debug({ err: error }, 'measuring the backlog failed')
     })
   resources.use(repeat(measureAll, clock, MEASURE_MS))
-  return resources
+  return {
+    get warnings() {
+      return presence.warnings
+    },
+    [Symbol.asyncDispose]: () => resources.disposeAsync(),
+  }
 }
 
 /** Sums up samples by state. Unless streams lost some, accepted is the sum of the others. */

@@ -1,3 +1,4 @@
+import { digestSetting, type SharedSettings } from '@tidemark/shared/fleet/settings-report'
 import { commonSettings, decimal, integer, isRedisPossible, port, REDIS_RULE } from '@tidemark/shared/runtime/config'
 import { VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
 import { z } from 'zod'
@@ -104,5 +105,23 @@ export const analyzerSettings = z
     path: ['WEBHOOK_SECRET'],
     message: 'must be set with WEBHOOK_URLS',
   })
+
+/** Settings that should be equal in all analyzers, and if gateways have them, in those too. */
+const SHARED_SETTINGS = [
+  ...(['WINDOW', 'THRESHOLD', 'WINDOW_MIN', 'LEASE_TTL_MS', 'VERDICTS_KEPT', 'ANOMALIES_KEPT', 'DEAD_KEPT'] as const),
+  ...(['ALERTS_KEPT', 'OUTBOX_MAX', 'SHADOWED_KEPT', 'ALERT_WAIT_MS', 'ALERT_RESEND_MS'] as const),
+] satisfies (keyof AnalyzerConfig)[]
+
+/** The same, with secrets or personal addresses in them. */
+const SECRET_SETTINGS = [
+  ...(['ALERTMANAGER_URLS', 'WEBHOOK_URLS', 'WEBHOOK_SECRET', 'ALERT_LABELS', 'PUBLIC_URL'] as const),
+] satisfies (keyof AnalyzerConfig)[]
+
+export function sharedSettings(config: AnalyzerConfig): SharedSettings {
+  return Object.fromEntries([
+    ...SHARED_SETTINGS.map(name => [name, String(config[name])]),
+    ...SECRET_SETTINGS.map(name => [name, digestSetting(config[name])]),
+  ])
+}
 
 export type AnalyzerConfig = z.output<typeof analyzerSettings>

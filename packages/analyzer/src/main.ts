@@ -6,7 +6,7 @@ import { secretsIn } from '@tidemark/shared/runtime/secrets'
 import { openSpans } from '@tidemark/shared/runtime/tracing/open-spans'
 import { openStore } from '@tidemark/shared/store/open'
 import { collectDefaultMetrics, Registry } from 'prom-client'
-import { startAnalyzer } from './analyzer.ts'
+import { type Analyzer, startAnalyzer } from './analyzer.ts'
 import { analyzerSettings } from './config.ts'
 
 try {
@@ -24,7 +24,8 @@ try {
     const registry = new Registry()
     collectDefaultMetrics({ register: registry })
     let notReady: string | undefined = 'the store is not open yet'
-    const app = createOpsApp({ registry, notReady: () => notReady })
+    let analyzer: Analyzer | undefined
+    const app = createOpsApp({ registry, notReady: () => notReady, warnings: () => analyzer?.warnings ?? [] })
     const ops = resources.use(
       await listenOps({ fetch: app.fetch, hostname: config.METRICS_HOST, port: config.METRICS_PORT }),
     )
@@ -48,7 +49,7 @@ try {
     })
     if (store === undefined) return
     resources.use(store)
-    resources.use(startAnalyzer({ config, store, log, registry, spans }))
+    analyzer = resources.use(startAnalyzer({ config, store, log, registry, spans }))
     notReady = undefined
     log.info({ partitions: store.partitions }, 'analysing')
     await aborted(stop)

@@ -65,7 +65,7 @@ const COUNTERS = {
   rulesUnreadable: ['analyzer_rules_unreadable_total', 'Unreadable rule versions; the previous one stayed in force.'],
   rulesLost: [
     'analyzer_rules_lost_total',
-    'Times that the rules in Redis were no longer those in force and not newer: Redis lost rules, or others were put back.',
+    'Times that the rules in Redis were no longer those in force and not newer: Redis lost rules, or others were restored.',
   ],
   storeErrors: ['analyzer_store_errors_total', 'Store operations that failed.'],
   faults: [
@@ -98,6 +98,10 @@ const GAUGES = {
   idsAheadSeconds: [
     'analyzer_entry_ids_ahead_seconds',
     "How far the ids of applied entries are ahead of Redis' clock in the partitions owned by this analyzer; 0 if they are not.",
+  ],
+  settingsDiffering: [
+    'analyzer_settings_differing',
+    'Settings on which running processes disagree; one more if two processes have one ANALYZER_ID.',
   ],
   rulesVersion: ['analyzer_rules_version', 'Version of the rules in force.'],
   rulesDigest: [

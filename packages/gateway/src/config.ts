@@ -1,3 +1,4 @@
+import type { SharedSettings } from '@tidemark/shared/fleet/settings-report'
 import { commonSettings, decimal, integer, isRedisPossible, port, REDIS_RULE } from '@tidemark/shared/runtime/config'
 import { STOP_DEADLINE_MS } from '@tidemark/shared/runtime/lifecycle'
 import { DURABILITY_LEVELS, STORE_LIMITS } from '@tidemark/shared/store/ports/store'
@@ -88,6 +89,19 @@ export type GatewayConfig = z.output<z.ZodObject<typeof gatewaySettings>>
 
 export function verdictSettings({ WINDOW, THRESHOLD, WINDOW_MIN }: GatewayConfig): VerdictSettings {
   return { window: WINDOW, threshold: THRESHOLD, windowMin: WINDOW_MIN }
+}
+
+/** Settings that should be equal in all gateways, and if analyzers have them, in those too. */
+const SHARED_SETTINGS = [
+  ...['WINDOW', 'THRESHOLD', 'WINDOW_MIN'],
+  ...['BODY_BYTES_MAX', 'SAMPLES_MAX', 'KEY_BYTES_MAX', 'VALUE_ABS_MAX'],
+  ...['IDEMPOTENCY_TTL_MS', 'IDEMPOTENCY_KEYS_MAX', 'BACKLOG_SAMPLES_MAX', 'DURABILITY'],
+]
+
+export function sharedSettings(config: Readonly<Record<string, unknown>>): SharedSettings {
+  return Object.fromEntries(
+    SHARED_SETTINGS.flatMap(name => (config[name] === undefined ? [] : [[name, String(config[name])]])),
+  )
 }
 
 /** Everything that the gateway's process reads from its environment. */

@@ -1,3 +1,6 @@
+import { randomUUID } from 'node:crypto'
+import { hostname } from 'node:os'
+import { Presence } from '@tidemark/shared/fleet/presence'
 import { pause, STOP_DEADLINE_MS } from '@tidemark/shared/runtime/lifecycle'
 import { createOpsApp, listenOps } from '@tidemark/shared/runtime/ops'
 import type { Spans } from '@tidemark/shared/runtime/tracing/spans'
@@ -6,7 +9,7 @@ import type { Store } from '@tidemark/shared/store/ports/store'
 import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
 import { createApp } from './app.ts'
-import { CLOSE_MIN_MS, type GatewayConfig } from './config.ts'
+import { CLOSE_MIN_MS, type GatewayConfig, sharedSettings } from './config.ts'
 import { createFailures, type Failures } from './failures.ts'
 import { requestConcerns } from './http/concerns.ts'
 import { readDocs } from './http/docs.ts'
@@ -52,6 +55,7 @@ export async function startGateway({ config, openStore, log, registry, spans }: 
   const metrics = createMetrics(registry)
   const failures = createFailures(log, metrics)
   let services: ReturnType<typeof createServices> | undefined
+  let presence: Presence | undefined
   let isStopping = false
 
   const link = starting.use(
@@ -61,16 +65,25 @@ export async function startGateway({ config, openStore, log, registry, spans }: 
       timeoutMs: config.STORE_TIMEOUT_MS,
       onOpen: store => {
         services = createServices({ store, config, metrics, failures })
+        presence = new Presence({
+          store: store.processes,
+          name: `gateway-${hostname()}-${randomUUID().slice(0, 8)}`,
+          settings: sharedSettings({ ...config, DURABILITY: store.durability }),
+          log,
+          logFailure: failures,
+          onCompared: metrics.settingsCompared,
+        })
       },
     }),
   )
+  const warnings = (): readonly string[] => presence?.warnings ?? []
   const notReady = (): string | undefined => (isStopping ? 'stopping' : link.fault)
 
   const pipeline = createPipeline(requestConcerns({ metrics, failures, spans, isStopping: () => isStopping }))
   const context = { config, metrics, now: Date.now, services: required(() => services) }
   const ingest = createIngest(context)
-  const app = createApp({ ...context, log, registry, ingest, pipeline, notReady, docs: readDocs() })
-  const { fetch } = createOpsApp({ registry, notReady })
+  const app = createApp({ ...context, log, registry, ingest, pipeline, notReady, warnings, docs: readDocs() })
+  const { fetch } = createOpsApp({ registry, notReady, warnings })
   const ops = starting.use(await listenOps({ fetch, port: config.METRICS_PORT, hostname: config.HOST }))
   const server = await listen({ app, fastPath: createFastPath({ ingest, pipeline }), config, metrics })
   starting.defer(async () => {
@@ -79,6 +92,7 @@ export async function startGateway({ config, openStore, log, registry, spans }: 
     services?.watcher[Symbol.dispose]()
     await server.close(Math.min(CLOSE_GRACE_MS, STOP_DEADLINE_MS - config.DRAIN_DELAY_MS - FLUSH_MS))
     await services?.batcher.drain()
+    await presence?.[Symbol.asyncDispose]()
   })
 
   log.info({ port: server.port, metricsPort: ops.port }, 'listening')

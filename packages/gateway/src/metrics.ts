@@ -1,4 +1,4 @@
-import { createCounters } from '@tidemark/shared/runtime/metric-tables'
+import { createCounters, createGauges } from '@tidemark/shared/runtime/metric-tables'
 import type { StoreErrorKind } from '@tidemark/shared/store/ports/errors'
 import { type Counter, collectDefaultMetrics, Gauge, Histogram, type Registry } from 'prom-client'
 
@@ -90,6 +90,10 @@ const COUNTERS = {
   ],
 } as const
 
+const GAUGES = {
+  settingsDiffering: ['gateway_settings_differing', 'Settings on which running processes disagree.'],
+} as const
+
 export interface RequestObservation {
   /** A route's template, or `unmatched`. */
   readonly route: string
@@ -104,6 +108,7 @@ export function createMetrics(registry: Registry) {
   collectDefaultMetrics({ register: registry })
   const registers = [registry]
   const counters = createCounters(registry, COUNTERS)
+  const gauges = createGauges(registry, GAUGES)
   const flushSamples = new Histogram({
     name: 'gateway_flush_samples',
     help: 'Samples written by one flush.',
@@ -118,6 +123,7 @@ export function createMetrics(registry: Registry) {
   })
   return {
     ...requestMetrics(counters.requests, registers),
+    settingsCompared: (differing: number) => gauges.settingsDiffering.set(differing),
     connectionDropped: () => counters.dropped.inc(),
     unreadCut: () => counters.unread.inc(),
     accepted(samples: number) {

@@ -98,7 +98,7 @@ export class RuleSource implements AsyncDisposable {
     // Not at the start: nothing was in force then.
     if (this.#hasLoaded && this.#seen.digest !== '' && version <= was) {
       metrics.rulesLost.inc()
-      log.error({ was, version }, 'Redis lost rules, or older ones were put back: those in Redis are in force now')
+      log.error({ was, version }, 'Redis lost rules, or older ones were restored: those in Redis are in force now')
     }
     this.#seen = { version, digest }
     this.#hasLoaded = true

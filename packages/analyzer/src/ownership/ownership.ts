@@ -11,7 +11,8 @@ const TRUSTED_SHARE = 0.8
 const RENEWALS = 3
 
 export interface OwnershipOptions extends Omit<PartitionWorkerOptions, 'lease' | 'holdsLease'> {
-  readonly member: string
+  /** The name of this analyzer, which no other has; it changes if another process takes it. */
+  readonly member: () => Promise<string>
   readonly partitions: number
   readonly leaseTtlMs: number
   readonly heartbeatMs: number
@@ -60,7 +61,7 @@ export class Ownership {
   async [Symbol.asyncDispose](): Promise<void> {
     const { store, member } = this.#options
     await this.#heartbeats[Symbol.asyncDispose]()
-    await attempt('leaving the members', () => store.leave(member), this.#options)
+    await attempt('leaving the members', async () => store.leave(await member()), this.#options)
     await Promise.all([...this.#owned.values()].map(owned => this.#handOff(owned)))
   }
 
@@ -72,7 +73,8 @@ export class Ownership {
   }
 
   async #rebalance(): Promise<void> {
-    const { store, member, leaseTtlMs, metrics, clock } = this.#options
+    const { store, leaseTtlMs, metrics, clock } = this.#options
+    const member = await this.#options.member()
     const members = await store.heartbeat(member, leaseTtlMs)
     metrics.members.set(members.length)
     const assigned = new Set(this.#assignment.of(member, members))
@@ -82,11 +84,11 @@ export class Ownership {
       else if (!assigned.has(worker.partition)) void this.#handOff(owned)
     }
     const missing = [...assigned].filter(partition => !this.#owned.has(partition))
-    await Promise.all(missing.map(partition => this.#takeOver(partition)))
+    await Promise.all(missing.map(partition => this.#takeOver(partition, member)))
   }
 
-  async #takeOver(partition: number): Promise<void> {
-    const { store, member, leaseTtlMs, log, metrics, clock } = this.#options
+  async #takeOver(partition: number, member: string): Promise<void> {
+    const { store, leaseTtlMs, log, metrics, clock } = this.#options
     const lease: Lease = { partition, token: `${member}:${randomUUID()}` }
     const sentAt = clock.monotonicMs()
     if (!(await store.acquireLease(partition, lease.token, leaseTtlMs))) return

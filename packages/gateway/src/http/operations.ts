@@ -4,7 +4,14 @@ import { json, RETRY_AFTER } from './documentation.ts'
 import { createRouter, type Router, register } from './router.ts'
 
 const statusSchema = z
-  .strictObject({ status: z.enum(['ok', 'unavailable']), reason: z.string().optional() })
+  .strictObject({
+    status: z.enum(['ok', 'unavailable']),
+    reason: z.string().optional(),
+    warnings: z
+      .array(z.string())
+      .optional()
+      .describe('What an operator should fix, such as settings on which running processes disagree.'),
+  })
   .openapi('Status')
 
 const OK = json('Yes.', statusSchema, { ok: { status: 'ok' } })

@@ -10,10 +10,12 @@ const OPEN_METRICS = 'application/openmetrics-text'
 export interface OpsOptions {
   readonly registry: Registry
   readonly notReady: () => string | undefined
+  /** What an operator should fix although the process is ready, in sentences. */
+  readonly warnings?: () => readonly string[]
 }
 
 /** Returns the operations endpoints. Liveness ignores Redis: restarts would not fix that. */
-export function createOpsApp({ registry, notReady }: OpsOptions): Hono {
+export function createOpsApp({ registry, notReady, warnings }: OpsOptions): Hono {
   const app = new Hono()
   const scrapePlain = coalesced(() => registry.metrics())
   const scrapeOpenMetrics = coalesced(() => renderOpenMetrics(registry))
@@ -28,8 +30,9 @@ export function createOpsApp({ registry, notReady }: OpsOptions): Hono {
   for (const path of ['/readyz', '/health'] as const) {
     app.get(path, c => {
       const reason = notReady()
+      const found = warnings?.() ?? []
       return reason === undefined
-        ? c.json({ status: 'ok' })
+        ? c.json({ status: 'ok', ...(found.length > 0 && { warnings: found }) })
         : c.json({ status: 'unavailable', reason }, 503, { 'Retry-After': '1' })
     })
   }

@@ -48,6 +48,7 @@ export function keysUnder(prefix: string) {
   return {
     members: `${prefix}:members`,
     meta: `${prefix}:meta`,
+    processes: `${prefix}:processes`,
     rules: `${prefix}:{rules}:document`,
     ruleChanges: `${prefix}:{rules}:changes`,
     partition(partition: number): PartitionKeys {

@@ -6,6 +6,7 @@ import { describeCommitting } from './committing.ts'
 import type { OpenStore } from './harness.ts'
 import { describeModel } from './model.ts'
 import { describeOwnership } from './ownership.ts'
+import { describeProcesses } from './processes.ts'
 import { describeReading } from './reading.ts'
 import { describeRequests } from './requests.ts'
 import { describeRules } from './rules.ts'
@@ -35,6 +36,7 @@ export function describeStoreContract(name: string, open: OpenStore, { modelRuns
     describeCommitting(open)
     describeAnalyses(open)
     describeRules(open)
+    describeProcesses(open)
     describeAlerts(open)
     describeModel(open, modelRuns)
   })

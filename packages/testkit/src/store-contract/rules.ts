@@ -57,7 +57,7 @@ export function describeRules(open: OpenStore): void {
       expect(await other.rules.replace(skipping, { ...winner.change, version: 5 }, '')).toBe(false)
     })
 
-    test('of the same version are told apart, and a change of the others has no effect', async () => {
+    test('of the same version have different digests, and a change of the others has no effect', async () => {
       await using under = await open()
       const { rules } = under.store
       const [one, two] = [next(EMPTY_DOCUMENT, 'a'), next(EMPTY_DOCUMENT, 'b')]

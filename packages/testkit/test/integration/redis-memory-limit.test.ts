@@ -216,6 +216,14 @@ const AT_LIMIT: Readonly<
       isTrue(await store.rules.replace({ ...EMPTY_DOCUMENT, version: 1 }, change, ''))
     },
   },
+  'report-process': {
+    may: 'run',
+    async call({ store }) {
+      const own = { name: 'a', instance: 'i', content: '{}' }
+      isTrue((await store.processes.report(own, LONG_MS))?.length === 1)
+    },
+  },
+  'rules-digest': { may: 'run', call: async ({ store }) => isTrue((await store.rules.digest()) === '') },
 }
 
 async function outcomeOf(call: Promise<unknown>): Promise<unknown> {

@@ -152,7 +152,7 @@ function expandBraces(tokens: readonly Token[], start: number, isInside: boolean
   return { ways, next: i }
 }
 
-/** `whole` tells of a key whether any alternative of the pattern matches it. */
+/** `whole` returns whether any alternative of the pattern matches a key. */
 function toGlob(tokens: readonly Token[], whole?: (key: string) => boolean): Glob {
   // Adjacent runs are equal to one.
   const distinct = tokens.filter((token, i) => token.kind !== 'run' || tokens[i - 1]?.kind !== 'run')

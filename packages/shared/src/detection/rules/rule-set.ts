@@ -36,7 +36,7 @@ export class RuleSet {
   readonly policies: readonly Policy[]
   readonly storm: StormPolicy
   readonly hasShadows: boolean
-  /** Whether a pattern has more than literal texts and *: to resolve a key may take milliseconds. */
+  /** Whether a pattern has more than literal texts and *, so that to resolve a key takes long. */
   readonly isCostly: boolean
   readonly #live: CandidateIndex
   readonly #shadow: CandidateIndex

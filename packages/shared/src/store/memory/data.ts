@@ -8,6 +8,7 @@ import type { AlertFeedEntry, DeadNotification, OutboxEntry } from '../ports/ale
 import type { LoadedCheckpoint } from '../ports/analyzer.ts'
 import type { Commit, DeadLetter } from '../ports/commit.ts'
 import type { Lease } from '../ports/lease.ts'
+import type { ProcessReport } from '../ports/processes.ts'
 import type { StoreLimits } from '../ports/store.ts'
 import { Log } from './log.ts'
 
@@ -17,6 +18,8 @@ export interface Data extends StoreLimits {
   readonly rules: Rules
   /** When each member was last heard of. */
   readonly members: Map<string, number>
+  /** Reports of running processes by name, and when they expire. */
+  readonly processes: Map<string, ProcessReport & { readonly expiresAt: number }>
   /** Called for each entry that is added. */
   readonly readers: Set<() => void>
   readonly now: () => number

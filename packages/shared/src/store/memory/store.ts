@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { digestOf, EMPTY_DOCUMENT } from '../../detection/rules/document.ts'
 import { PARTITIONS_DEFAULT } from '../../sample/partition.ts'
+import type { ProcessStore } from '../ports/processes.ts'
 import { RULE_CHANGES_KEPT, type RuleStore } from '../ports/rules.ts'
 import { STORE_LIMITS, type Store, type StoreLimits } from '../ports/store.ts'
 import { alertsOn } from './alerts.ts'
@@ -34,6 +35,7 @@ export function createMemoryStore(options: MemoryStoreOptions = {}): MemoryStore
     partitions: Array.from({ length: partitions }, () => new Partition()),
     rules: new Rules(),
     members: new Map(),
+    processes: new Map(),
     readers: new Set(),
     now,
   }
@@ -48,9 +50,25 @@ function storeOn(data: Data): Store {
     gateway: gatewayOn(data),
     analyzer,
     rules: rulesOn(data),
+    processes: processesOn(data),
     alerts: alertsOn(data),
     async [Symbol.asyncDispose]() {
       analyzer.interruptRead()
+    },
+  }
+}
+
+function processesOn({ processes, now }: Data): ProcessStore {
+  return {
+    async report(own, ttlMs) {
+      for (const { name, expiresAt } of processes.values()) if (expiresAt <= now()) processes.delete(name)
+      if ((processes.get(own.name)?.instance ?? own.instance) !== own.instance) return undefined
+      processes.set(own.name, { ...own, expiresAt: now() + ttlMs })
+      const reports = [...processes.values()].map(({ expiresAt, ...report }) => report)
+      return reports.toSorted((a, b) => (a.name < b.name ? -1 : 1))
+    },
+    async withdraw(name) {
+      processes.delete(name)
     },
   }
 }

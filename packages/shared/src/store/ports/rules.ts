@@ -15,7 +15,7 @@ export interface LoadedRules {
  *
  * Versions alone do not say which rules are in force. A store that loses data can go back to older
  * rules, and the next change then makes other rules under a version that was used before. The
- * digest of the stored text tells them apart.
+ * digest of the stored text differs for them.
  */
 export interface RuleStore {
   /** Reads the digest of the document in force; '' before the first change. Made to be polled. */

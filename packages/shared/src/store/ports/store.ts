@@ -1,6 +1,7 @@
 import type { AlertStore } from './alerts.ts'
 import type { AnalyzerStore } from './analyzer.ts'
 import type { GatewayStore } from './gateway.ts'
+import type { ProcessStore } from './processes.ts'
 import type { RuleStore } from './rules.ts'
 
 /**
@@ -15,6 +16,7 @@ export interface Store extends AsyncDisposable {
   readonly gateway: GatewayStore
   readonly analyzer: AnalyzerStore
   readonly rules: RuleStore
+  readonly processes: ProcessStore
   readonly alerts: AlertStore
 }
 

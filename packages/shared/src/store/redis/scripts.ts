@@ -25,6 +25,7 @@ const KEY_COUNTS = {
   saveStorm: 6,
   replaceRules: 2,
   rulesDigest: 1,
+  reportProcess: 1,
 } as const
 
 /** A connection that runs Tidemark's scripts. */

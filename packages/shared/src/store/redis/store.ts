@@ -9,6 +9,7 @@ import { connect } from './connection.ts'
 import { mapErrors } from './errors.ts'
 import { createGatewayStore } from './gateway-store.ts'
 import type { RedisStoreOptions } from './options.ts'
+import { createProcessStore } from './process-store.ts'
 import { createRuleStore } from './rule-store.ts'
 import { defineScripts, type ScriptClient } from './scripts.ts'
 
@@ -37,6 +38,7 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<Store>
     gateway: createGatewayStore(context, append),
     analyzer,
     rules: createRuleStore(context),
+    processes: createProcessStore(context),
     alerts: createAlertStore(context),
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   }

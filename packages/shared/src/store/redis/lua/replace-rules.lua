@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- Purpose: replaces the rule document in force, and records the change. The digest is compared, not
---          the version: Redis may have lost rules since, and a version may then be another document.
+-- Purpose: replaces the rule document in force, and records the change. Compares the digest, not
+--          the version: Redis may have lost rules since, and a version may be another document.
 --          Bounded, and operators need it while memory is full: a mute, or a rule that needs less.
 -- KEYS:    document, changes of the rules
 -- ARGV:    SHA-1 of the document before ('' without one), version, document, change, most changes

@@ -1,5 +1,5 @@
 #!lua flags=no-writes
--- Purpose: tells which rule document is in force, whoever wrote it. Takes about 2 ms for 1 MB.
+-- Purpose: identifies the rule document in force, also if another program wrote it.
 -- KEYS:    document of the rules
 -- ARGV:    none
 -- Returns: the SHA-1 of the document, or '' without one
