@@ -136,7 +136,11 @@ describe('PUT /rules/{id}', () => {
     ['r', { pattern: '{a,{b}' }, [{ field: 'rule.pattern', detail: expect.any(String) }]],
     ['r', { pattern: 7 }, [{ field: 'rule.pattern', detail: 'must be a text' }]],
     ['r', { ...EDGE, budget: 'often' }, [{ field: 'rule.budget', detail: expect.stringContaining('must be like') }]],
-    ['r', { ...EDGE, alert: { opne: 4 } }, [{ field: 'rule.alert.opne', detail: 'unknown member' }]],
+    [
+      'r',
+      { ...EDGE, alert: { opne: 4 } },
+      [{ field: 'rule.alert.opne', detail: 'unknown member; did you mean open?' }],
+    ],
     [
       'r',
       { window: 5, late: 'x', tresholds: 1, constructor: 2 },
@@ -144,7 +148,7 @@ describe('PUT /rules/{id}', () => {
         { field: 'rule.pattern', detail: 'must be a text' },
         { field: 'rule.window', detail: 'must be an integer from 10 to 500' },
         { field: 'rule.late', detail: 'must be one of mark, refuse' },
-        { field: 'rule.tresholds', detail: 'unknown member' },
+        { field: 'rule.tresholds', detail: 'unknown member; did you mean threshold?' },
         { field: 'rule.constructor', detail: 'unknown member' },
       ]),
     ],
@@ -315,6 +319,30 @@ describe('a change', () => {
       ['a', 'b', 'c'].map(id => send('PUT', `/rules/${id}`, { rule: EDGE, ...NOTE }, { 'If-Match': '0' })),
     )
     expect(responses.map(({ status }) => status).toSorted()).toEqual([201, 412, 412])
+  })
+
+  test('that makes no sense is 422 with the member of the body and what to do', async () => {
+    const { send } = clientOf()
+    for (const [path, body, field, detail] of [
+      ['/rules/r', { rule: { pattern: '^edge-.*$' } }, 'rule.pattern', 'looks like a regular expression'],
+      ['/rules/r', { rule: { pattern: 'a', silent: '0s' } }, 'rule.silent', 'must be at least "1s"'],
+      ['/storm', { storm: { percent: 5, within: '0s', keys_min: 2 } }, 'storm.within', 'must be more than 0s'],
+    ] as const) {
+      const response = await send('PUT', path, { ...body, ...NOTE })
+      expect(response.status).toBe(422)
+      expect(await problemOf(response)).toMatchObject({ errors: [{ field, detail: expect.stringContaining(detail) }] })
+    }
+  })
+
+  test('that makes all patterns too costly is 422 with the limit', async () => {
+    const { send, putRule } = clientOf()
+    const pattern = `*${'{?,[!b]}'.repeat(6)}${'?'.repeat(80)}[c]*`
+    for (let i = 0; i < 8; i++) await putRule(`r${i}`, { pattern }, 201)
+    const response = await send('PUT', '/rules/one-more', { rule: { pattern }, ...NOTE })
+    expect(response.status).toBe(422)
+    expect(await problemOf(response)).toMatchObject({
+      errors: [{ field: 'rule.pattern', detail: expect.stringContaining('the limit is 50000. Use fewer') }],
+    })
   })
 
   test('is 503 if other changes keep conflicting', async () => {

@@ -42,7 +42,7 @@ async function change(store: RuleStore, { 'If-Match': wantedTag, ...wanted }: Wa
       throw new RequestFault({ kind: 'version-changed', version: before.version })
     }
     // Never a version that was given before, even if Redis has lost the rules that had it.
-    const after = applyTo({ ...before, version: newestVersion }, apply)
+    const after = applyTo({ ...before, version: newestVersion }, apply, MEMBERS[wanted.kind])
     if (after === undefined) {
       throw new RequestFault({ kind: wanted.kind === 'mute_deleted' ? 'mute-unknown' : 'rule-unknown' })
     }
@@ -52,12 +52,16 @@ async function change(store: RuleStore, { 'If-Match': wantedTag, ...wanted }: Wa
   throw new RequestFault({ kind: 'overloaded', reason: 'other changes of the rules kept conflicting', retryAfterS: 1 })
 }
 
-function applyTo(before: RuleDocument, apply: Apply): ReturnType<Apply> {
+/** The member of a body that a change's faults are in; '' for the body itself. */
+const MEMBERS = { rule_put: 'rule.', storm_put: 'storm.', mute_put: '', rule_deleted: '', mute_deleted: '' } as const
+
+function applyTo(before: RuleDocument, apply: Apply, member: string): ReturnType<Apply> {
   try {
     return apply(before)
   } catch (error) {
     if (!(error instanceof RuleError)) throw error
-    throw new RequestFault({ kind: 'fields-invalid', errors: error.fields }, { cause: error })
+    const errors = error.fields.map(({ field, detail }) => ({ field: field === '' ? '' : member + field, detail }))
+    throw new RequestFault({ kind: 'fields-invalid', errors }, { cause: error })
   }
 }
 

@@ -1,6 +1,6 @@
 import { createRoute, z } from '@hono/zod-openapi'
 import { withoutRule, withRule } from '@tidemark/shared/detection/rules/document'
-import { RuleError, readRule } from '@tidemark/shared/detection/rules/rule'
+import { RuleError, readNewRule } from '@tidemark/shared/detection/rules/rule'
 import { BODY_PROBLEMS, json, jsonBody, PROBLEMS } from '../http/documentation.ts'
 import { type Router, serve } from '../http/router.ts'
 import {
@@ -73,7 +73,7 @@ export function serveRules(router: Router, { services, readFields, changeRules, 
 
 function putSchema(id: string) {
   const rule = writtenMember(input => {
-    const { id: given } = readRule(withId(input, id))
+    const { id: given } = readNewRule(withId(input, id))
     if (given !== id) throw idError('must be absent, or equal to the id in the path')
     if (ROUTE_NAMES.has(id)) throw idError(`is taken by the route /rules/${id}`)
   })

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { parseJson } from '../../parsing/issues.ts'
 import { duration, id, integer, number, pattern, text } from './fields.ts'
 import { compileGlob, GlobError } from './glob.ts'
-import { mute, nameOf, RuleError, type RuleInput, read, readRule } from './rule.ts'
+import { mute, nameOf, RuleError, type RuleInput, read, readNewRule } from './rule.ts'
 
 /** Limits on a document: they bound what storing, sending and resolving it costs. */
 export const RULES_MAX = 1000
@@ -103,7 +103,7 @@ export function readStorm(input: unknown): z.output<typeof stormSchema> {
 
 /** Returns the document with a rule added or replaced (by its id). */
 export function withRule(document: RuleDocument, input: unknown, changed: Change): RuleDocument {
-  const { id, pattern } = readRule(input)
+  const { id, pattern } = readNewRule(input)
   const others = document.rules.filter(({ rule }) => rule.id !== id)
   if (others.length >= RULES_MAX) throw limitReached(`rule "${id}"`, `there are already ${RULES_MAX} rules`)
   const version = document.version + 1
@@ -144,7 +144,9 @@ export function withoutMute(document: RuleDocument, id: string): RuleDocument | 
 }
 
 export function withStorm(document: RuleDocument, input: unknown): RuleDocument {
-  readStorm(input)
+  if (readStorm(input).within === 0) {
+    throw new RuleError('storm', [{ field: 'within', detail: 'must be more than 0s' }])
+  }
   return { ...document, version: document.version + 1, storm: input as StormInput }
 }
 

@@ -52,7 +52,7 @@ const converted = <T>(error: string, parse: (text: string) => T | undefined) =>
   })
 
 /** A duration such as `90s` or `1.5h`, parsed as milliseconds. */
-export const DURATION_RULE = 'must be a duration like "30s" (ms, s, m, h, d), at most 30d'
+export const DURATION_RULE = 'must be a duration like "30s" or "90m": one number and unit (ms, s, m, h, d), at most 30d'
 export const duration = converted(DURATION_RULE, text => {
   const [, amount, unit = ''] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text) ?? []
   const ms = Number(amount) * (DURATION_UNITS[unit] ?? Number.NaN)

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { RuleError, readRule } from './rule.ts'
+import { RuleError, readNewRule, readRule } from './rule.ts'
 
 function faultsOf(read: () => unknown): readonly string[] {
   try {
@@ -89,13 +89,22 @@ describe('a rule', () => {
     ],
     [{ alert: 'loud' }, 'alert: must be a JSON object'],
     [{ alert: { severity: 'loud' } }, 'alert.severity: must be one of info, warning, critical'],
-    [{ alert: { hold: '5 minutes' } }, 'alert.hold: must be a duration like "30s" (ms, s, m, h, d), at most 30d'],
+    [
+      { alert: { hold: '5 minutes' } },
+      'alert.hold: must be a duration like "30s" or "90m": one number and unit (ms, s, m, h, d), at most 30d',
+    ],
     [{ alert: { samples: 3, of: 2 } }, 'alert.of: is 2, but must be at least samples, which is 3'],
     [{ alert: { close: 2 } }, 'alert.close: is 2, but must be at most open, which is 1.5'],
     [{ alert: { open: 4 } }, 'alert.instant: is 3, but must be at least open, which is 4'],
-    [{ alert: { opens: 4 } }, 'alert.opens: unknown member'],
-    [{ silent: 'maybe' }, 'silent: must be "learned", or a duration like "30s" (ms, s, m, h, d), at most 30d'],
-    [{ silent: '31d' }, 'silent: must be "learned", or a duration like "30s" (ms, s, m, h, d), at most 30d'],
+    [{ alert: { opens: 4 } }, 'alert.opens: unknown member; did you mean open?'],
+    [
+      { silent: 'maybe' },
+      'silent: must be "learned", or a duration like "30s" or "90m": one number and unit (ms, s, m, h, d), at most 30d',
+    ],
+    [
+      { silent: '31d' },
+      'silent: must be "learned", or a duration like "30s" or "90m": one number and unit (ms, s, m, h, d), at most 30d',
+    ],
     [{ late: 'never' }, 'late: must be one of mark, refuse'],
     [
       { mute: { until: 'noon', who: 'ada', why: 'x' } },
@@ -103,7 +112,7 @@ describe('a rule', () => {
     ],
     [{ mute: { until: '2026-12-01T06:00:00Z', who: '', why: 'x' } }, 'mute.who: must not be empty'],
     [{ shadow: 'yes' }, 'shadow: must be true or false'],
-    [{ tresholds: 2 }, 'tresholds: unknown member'],
+    [{ tresholds: 2 }, 'tresholds: unknown member; did you mean threshold?'],
   ])('%j is rejected with the name of the field', (wrong, fault) => {
     const [found, ...others] = faultsOf(() => readRule({ id: 'r', pattern: '*', ...wrong }))
     const name = 'id' in wrong ? 'rule "a b": ' : 'rule "r": '
@@ -117,5 +126,32 @@ describe('a rule', () => {
     expect(faultsOf(() => readRule({ id: 'r', window: 5, late: 'x' }))).toHaveLength(3)
     expect(() => readRule(null)).toThrow('invalid rules:\n  rule: must be a JSON object')
     expect(faultsOf(() => readRule({ pattern: '*' }))).toEqual(['rule: id: must be a text'])
+  })
+})
+
+describe('a rule that is put', () => {
+  test.each<[object, string]>([
+    [{ treshold: 3 }, 'treshold: unknown member; did you mean threshold?'],
+    [{ Threshold: 3 }, 'Threshold: unknown member; did you mean threshold?'],
+    [{ windows: 50 }, 'windows: unknown member; did you mean window?'],
+    [{ samplesMin: 5 }, 'samplesMin: unknown member; did you mean samples_min?'],
+    [{ alert: { opens: 1 } }, 'alert.opens: unknown member; did you mean open?'],
+    [{ mute: { untill: 1 } }, 'mute.untill: unknown member; did you mean until?'],
+    [{ quux: 1 }, 'quux: unknown member'],
+    [{ silent: '0s' }, 'silent: must be at least "1s"'],
+    [{ silent: '1h30m' }, 'silent: must be "learned", or a duration like "30s" or "90m": one number and unit'],
+    [{ silent: '-5s' }, 'one number and unit (ms, s, m, h, d), at most 30d'],
+    [{ pattern: '^edge-.*$' }, 'pattern: looks like a regular expression'],
+    [{ threshold: Number.POSITIVE_INFINITY }, 'threshold: must be a number from 0.001 to 10000'],
+    [{ threshold: 'NaN' }, 'threshold: must be a number from 0.001 to 10000'],
+  ])('%o is refused with what is meant', (members, message) => {
+    expect(() => readNewRule({ id: 'r', pattern: 'a', ...members })).toThrow(message)
+  })
+
+  test('may be stricter than a stored one, which stays in force', () => {
+    for (const members of [{ silent: '0s' }, { pattern: '^edge-.*$' }]) {
+      expect(readRule({ id: 'r', pattern: 'a', ...members })).toMatchObject({ id: 'r' })
+    }
+    expect(readNewRule({ id: 'r', pattern: '\\^a$' }).pattern).toBe('\\^a$')
   })
 })

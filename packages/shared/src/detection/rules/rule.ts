@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { describeIssue, type FieldFault } from '../../parsing/issues.ts'
+import { nearestName } from '../../parsing/nearest.ts'
 import { VERDICT_DEFAULTS } from '../../verdict/analysis.ts'
 import type { AlertPolicy } from '../alerts/alert.ts'
 import { alertDefaults } from '../alerts/defaults.ts'
@@ -121,11 +122,58 @@ export function readRule(input: unknown): Rule {
   return read(ruleShape, input, nameOf(input, 'rule'))
 }
 
+/** The shortest silence that can be noticed: timers are checked once a second. */
+const SILENT_MIN_MS = 1000
+
+/**
+ * Reads a rule that is put now. It must also make sense, which is not asked of stored rules: those
+ * of earlier versions stay in force.
+ */
+export function readNewRule(input: unknown): Rule {
+  const rule = readRule(input)
+  const fields: FieldFault[] = []
+  if (typeof rule.silent === 'number' && rule.silent < SILENT_MIN_MS) {
+    fields.push({ field: 'silent', detail: 'must be at least "1s": silence is checked once a second' })
+  }
+  if (/^\^.*\$$/su.test(rule.pattern)) {
+    const detail =
+      'looks like a regular expression, and is none: a pattern matches the whole key without ^ and $, and * stands for ' +
+      'any characters. Write \\^ for a key that begins with ^'
+    fields.push({ field: 'pattern', detail })
+  }
+  if (fields.length > 0) throw new RuleError(nameOf(input, 'rule'), fields)
+  return rule
+}
+
 /** Parses `input`, which errors call `name`. Throws a RuleError that names every fault. */
 export function read<T extends z.ZodType>(schema: T, input: unknown, name: string): z.output<T> {
   const result = schema.safeParse(input, { reportInput: false })
   if (result.success) return result.data
-  throw new RuleError(name, result.error.issues.flatMap(describeIssue))
+  throw new RuleError(
+    name,
+    result.error.issues.flatMap(issue => describeUnknown(schema, issue) ?? describeIssue(issue)),
+  )
+}
+
+/** Describes members that do not exist with those that are meant; undefined for other issues. */
+function describeUnknown(schema: unknown, issue: z.core.$ZodIssue): FieldFault[] | undefined {
+  if (issue.code !== 'unrecognized_keys') return undefined
+  const known = membersAt(schema, issue.path)
+  return issue.keys.map(key => {
+    const nearest = nearestName(key, known)
+    const meant = nearest === undefined ? '' : `; did you mean ${nearest}?`
+    return { field: [...issue.path, key].join('.'), detail: `unknown member${meant}` }
+  })
+}
+
+/** Returns the members of the object at a path of a schema. */
+function membersAt(schema: unknown, path: readonly PropertyKey[]): string[] {
+  let at = schema
+  for (const name of ['', ...path]) {
+    if (name !== '' && at instanceof z.ZodObject) at = at.shape[String(name)]
+    while (at instanceof z.ZodOptional) at = at.unwrap()
+  }
+  return at instanceof z.ZodObject ? Object.keys(at.shape) : []
 }
 
 /** Returns what errors call `input`: its kind, and its id if it has one. */
