@@ -33,9 +33,7 @@ describe.runIf(await redisAvailable())('settings of running processes', () => {
         expect(warnings.toSorted()).toEqual([
           expect.stringMatching(/^OUTBOX_MAX differs: 10000 on one; 7 on two$/),
           expect.stringMatching(/^THRESHOLD differs: 3 on gateway-\S+; 2 on one, two$/),
-          expect.stringMatching(
-            /^WEBHOOK_URLS differs: 1 values \(digest \w+\) on one; 1 values \(digest \w+\) on two$/,
-          ),
+          expect.stringMatching(/^WEBHOOK_URLS differs: 1 value \(digest \w+\) on one; 1 value \(digest \w+\) on two$/),
         ])
       }, WAIT)
     }

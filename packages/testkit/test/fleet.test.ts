@@ -101,7 +101,7 @@ describe('running processes', () => {
 
   test('compare secrets by a digest that does not contain them', () => {
     const one = digestSetting(['https://user:geheim@hook.example/x'])
-    expect(one).toMatch(/^1 values \(digest [0-9a-f]{12}\)$/)
+    expect(one).toMatch(/^1 value \(digest [0-9a-f]{12}\)$/)
     expect(one).not.toContain('geheim')
     expect(digestSetting(['https://user:other@hook.example/x'])).not.toBe(one)
     expect([digestSetting([]), digestSetting(undefined)]).toEqual(['', ''])

@@ -47,5 +47,6 @@ export function describeDisagreement({ setting, values }: Disagreement): string 
 export function digestSetting(value: unknown): string {
   if (value === undefined || (Array.isArray(value) && value.length === 0)) return ''
   const digest = createHash('sha256').update(JSON.stringify(value)).digest('hex').slice(0, 12)
-  return `${Array.isArray(value) ? `${value.length} values ` : ''}(digest ${digest})`
+  const count = Array.isArray(value) ? `${value.length} value${value.length === 1 ? '' : 's'} ` : ''
+  return `${count}(digest ${digest})`
 }

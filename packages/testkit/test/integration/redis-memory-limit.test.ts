@@ -223,7 +223,6 @@ const AT_LIMIT: Readonly<
       isTrue((await store.processes.report(own, LONG_MS))?.length === 1)
     },
   },
-  'rules-digest': { may: 'run', call: async ({ store }) => isTrue((await store.rules.digest()) === '') },
 }
 
 async function outcomeOf(call: Promise<unknown>): Promise<unknown> {
