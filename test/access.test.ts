@@ -6,7 +6,6 @@ import { freePort } from '@tidemark/testkit/redis-process'
 import { runService, type ServiceName, startAnalyzer, startGateway } from '@tidemark/tools/stack/service-process'
 import { describe, expect, test } from 'vitest'
 
-const WITHIN = { timeout: 20_000, interval: 50 }
 const PASSWORD = '57#Wc903z/%41@h,x'
 const WRITTEN = encodeURIComponent(PASSWORD)
 
@@ -67,7 +66,7 @@ describe.skipIf(!(await redisAvailable()))('access to Redis', () => {
       await using under = await open()
       await under.setUser('app', '~*', '+@all')
       await using started = run(service, { REDIS_URL: under.urlOf('app', 'not-the-password') })
-      await expect.poll(() => started.text, WITHIN).toContain('set those that Redis has now. In a URL, write # as %23')
+      await expect.poll(() => started.text).toContain('set those that Redis has now. In a URL, write # as %23')
       expect(started.logged.filter(({ err }) => err?.stack !== undefined)).toEqual([])
       expect(started.text).not.toContain('not-the-password')
       expect(started.leaks).toEqual([])
@@ -78,7 +77,7 @@ describe.skipIf(!(await redisAvailable()))('access to Redis', () => {
     await using under = await open()
     await under.admin.call('ACL', 'SETUSER', 'default', 'on', `>${PASSWORD}`, 'resetpass', `>${PASSWORD}`)
     await using started = run('analyzer', { REDIS_URL: `redis://127.0.0.1:${under.redis.port}` })
-    await expect.poll(() => started.text, WITHIN).toContain('Redis requires a password, and REDIS_URL has none')
+    await expect.poll(() => started.text).toContain('Redis requires a password, and REDIS_URL has none')
     expect(started.logged.filter(({ err }) => err?.stack !== undefined)).toEqual([])
     await under.admin.call('ACL', 'SETUSER', 'default', 'reset', 'on', 'nopass', '~*', '&*', '+@all')
   })
@@ -90,14 +89,14 @@ describe.skipIf(!(await redisAvailable()))('access to Redis', () => {
     const { port } = await started.ready
     const post = async () =>
       (await fetch(`http://127.0.0.1:${port}/ingest`, { method: 'POST', body: '{"key":"a","value":1}' })).status
-    await expect.poll(post, WITHIN).toBe(202)
+    await expect.poll(post).toBe(202)
 
     await under.admin.call('ACL', 'SETUSER', 'app', 'resetpass', '>another-password')
     await under.admin.call('CLIENT', 'KILL', 'USER', 'app')
-    await expect.poll(() => started.text, WITHIN).toContain('Redis refuses the user name or password of REDIS_URL')
+    await expect.poll(() => started.text).toContain('Redis refuses the user name or password of REDIS_URL')
     expect(await post()).toBe(503)
     await under.setUser('app', '~*', '+@all')
-    await expect.poll(post, WITHIN).toBe(202)
+    await expect.poll(post).toBe(202)
     expect(started.leaks).toEqual([])
     expect(started.logged.length).toBeGreaterThan(0)
   })
@@ -187,18 +186,18 @@ describe.skipIf(!(await redisAvailable()))('access to Redis', () => {
     for (let i = 0; i < 6; i++)
       expect((await send('/ingest', 'POST', [{ key: 'hot', value: 1000 + i }])).status).toBe(202)
     const alerts = async () => JSON.stringify(await (await send('/alerts')).json())
-    await expect.poll(alerts, WITHIN).toContain('hot')
+    await expect.poll(alerts).toContain('hot')
     // The rule is in force for the sample after which the key is silent.
     const ruleOf = async () => {
       await send('/ingest', 'POST', [{ key: 'quiet/a', value: 1 }])
       return JSON.stringify(await (await send('/analyze?key=quiet/a')).json())
     }
-    await expect.poll(ruleOf, WITHIN).toContain('"rule":"r1"')
-    await expect.poll(alerts, WITHIN).toContain('quiet/a')
+    await expect.poll(ruleOf).toContain('"rule":"r1"')
+    await expect.poll(alerts).toContain('quiet/a')
     // An entry that is not from a gateway becomes a dead letter.
     await under.admin.call('XADD', 'tm:{0}:samples', '*', 's', 'not json', 'n', '1')
     const dead = async () => JSON.stringify(await (await send('/dead')).json())
-    await expect.poll(dead, WITHIN).toContain('not json')
+    await expect.poll(dead).toContain('not json')
     const reads = [
       '/analyze',
       '/analyze?key=hot',

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
-import { describe, expect, test, vi } from 'vitest'
+import { eventually } from '@tidemark/testkit/eventually'
+import { describe, expect, test } from 'vitest'
 import { programsAvailable, runToEnd, startAlertmanager } from './monitoring/programs.ts'
 import { ROOT, readFolder, readText } from './monitoring/rules.ts'
 
@@ -79,7 +80,7 @@ describe.runIf(programsAvailable('alertmanager'))('Alertmanager', () => {
       ['TidemarkAnomaly', 'warning', 'g', 'one'],
       ['TidemarkAnomaly', 'warning', 'f', 'one'],
     ])
-    await vi.waitFor(async () => expect(await inhibited()).toEqual(['KeyAlertsFiring warning f']))
+    await eventually(async () => expect(await inhibited()).toEqual(['KeyAlertsFiring warning f']))
 
     await send([
       ['RedisDown', 'critical', 'a'],
@@ -91,22 +92,20 @@ describe.runIf(programsAvailable('alertmanager'))('Alertmanager', () => {
       ['TidemarkAnomaly', 'critical', 'f', 'two'],
       ['TidemarkStorm', 'critical', 'g'],
     ])
-    await vi.waitFor(
-      async () =>
-        expect(await inhibited()).toEqual([
-          'AnalyzerDown warning d',
-          'BacklogOld warning a',
-          'BacklogOld warning b',
-          'FleetStorm critical g',
-          'IngestErrors warning a',
-          'KeyAlertCritical critical f',
-          'KeyAlertFlood warning e',
-          'KeyAlertsFiring warning f',
-          'NoSamples warning c',
-          'PartitionsUnowned critical d',
-          'VerdictsSlow warning e',
-        ]),
-      { timeout: 10_000 },
+    await eventually(async () =>
+      expect(await inhibited()).toEqual([
+        'AnalyzerDown warning d',
+        'BacklogOld warning a',
+        'BacklogOld warning b',
+        'FleetStorm critical g',
+        'IngestErrors warning a',
+        'KeyAlertCritical critical f',
+        'KeyAlertFlood warning e',
+        'KeyAlertsFiring warning f',
+        'NoSamples warning c',
+        'PartitionsUnowned critical d',
+        'VerdictsSlow warning e',
+      ]),
     )
   })
 })

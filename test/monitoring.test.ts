@@ -1,5 +1,6 @@
+import { eventually } from '@tidemark/testkit/eventually'
 import { redisAvailable } from '@tidemark/testkit/redis-fixture'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type MonitoredPipeline, metricsAddress, startMonitoredPipeline } from './monitoring/monitored-pipeline.ts'
 import { programsAvailable } from './monitoring/programs.ts'
 import { allQueries, annotationQueries } from './monitoring/queries.ts'
@@ -8,11 +9,6 @@ import type { Notification } from './monitoring/webhook.ts'
 
 /** Half an hour takes a minute: a scrape takes half a second, five minutes take ten seconds. */
 const FACTOR = 30
-
-const MINUTE_MS = 60_000 / FACTOR
-
-/** Real time for evaluations and processes on a busy machine, beyond the configured times. */
-const SLACK_MS = 8000
 
 /**
  * Alerts that may also fire. For the rules the run lasts twenty minutes, in which the keys of the
@@ -33,48 +29,39 @@ describe.runIf(available)('two gateways, two analyzers and Redis, monitored by P
   afterAll(() => pipeline?.[Symbol.asyncDispose]())
 
   /** Waits until a notification of this alert arrives. */
-  const notified = (alertname: string, status: Notification['status'], withinMs: number): Promise<Notification> =>
-    vi.waitFor(
-      () => {
-        const isMeant = (notification: Notification): boolean =>
-          notification.labels.alertname === alertname && notification.status === status
-        const notification = pipeline.webhook.notifications.find(isMeant)
-        if (notification === undefined) throw new Error(`no notification that ${alertname} is ${status}`)
-        return notification
-      },
-      { timeout: withinMs, interval: 50 },
-    )
+  const notified = (alertname: string, status: Notification['status']): Promise<Notification> =>
+    eventually(() => {
+      const isMeant = (notification: Notification): boolean =>
+        notification.labels.alertname === alertname && notification.status === status
+      const notification = pipeline.webhook.notifications.find(isMeant)
+      if (notification === undefined) throw new Error(`no notification that ${alertname} is ${status}`)
+      return notification
+    })
 
   test('every target is up', async () => {
     interface Targets {
       readonly activeTargets: readonly { readonly health: string; readonly labels: { readonly job: string } }[]
     }
-    await vi.waitFor(
-      async () => {
-        const { activeTargets } = await pipeline.query<Targets>('targets')
-        expect(activeTargets.map(({ health, labels }) => `${labels.job} ${health}`).toSorted()).toEqual([
-          'analyzer up',
-          'analyzer up',
-          'gateway up',
-          'gateway up',
-          'redis-exporter up',
-        ])
-      },
-      { timeout: 20_000, interval: 200 },
-    )
+    await eventually(async () => {
+      const { activeTargets } = await pipeline.query<Targets>('targets')
+      expect(activeTargets.map(({ health, labels }) => `${labels.job} ${health}`).toSorted()).toEqual([
+        'analyzer up',
+        'analyzer up',
+        'gateway up',
+        'gateway up',
+        'redis-exporter up',
+      ])
+    })
   })
 
   test('every panel and every rule has data', async () => {
     let withoutData = allQueries(FACTOR)
     expect(withoutData.length).toBeGreaterThan(300)
-    await vi.waitFor(
-      async () => {
-        const hasData = await Promise.all(withoutData.map(({ expr }) => pipeline.hasData(expr)))
-        withoutData = withoutData.filter((_, i) => hasData[i] !== true)
-        expect(withoutData).toEqual([])
-      },
-      { timeout: 40_000, interval: 1000 },
-    )
+    await eventually(async () => {
+      const hasData = await Promise.all(withoutData.map(({ expr }) => pipeline.hasData(expr)))
+      withoutData = withoutData.filter((_, i) => hasData[i] !== true)
+      expect(withoutData).toEqual([])
+    })
   })
 
   test('a slow verdict has the trace id of its request as exemplar', async () => {
@@ -90,9 +77,8 @@ describe.runIf(available)('two gateways, two analyzers and Redis, monitored by P
       start: `${now - 600}`,
       end: `${now + 600}`,
     })
-    await vi.waitFor(
-      async () => expect(JSON.stringify(await pipeline.query(`query_exemplars?${query}`))).toContain(traceId),
-      { timeout: 10_000, interval: 200 },
+    await eventually(async () =>
+      expect(JSON.stringify(await pipeline.query(`query_exemplars?${query}`))).toContain(traceId),
     )
   })
 
@@ -110,7 +96,7 @@ describe.runIf(available)('two gateways, two analyzers and Redis, monitored by P
   test('a storm of anomalies is notified in time and marked on every dashboard', async () => {
     pipeline.load.storm(true)
     // The ratio is an average of 5 min, `for` is 5 min, and `group_wait` half a minute.
-    const { receiver, labels, annotations } = await notified('AnomalyRatioHigh', 'firing', 10.5 * MINUTE_MS + SLACK_MS)
+    const { receiver, labels, annotations } = await notified('AnomalyRatioHigh', 'firing')
     expect({ receiver, severity: labels.severity, namespace: labels.namespace }).toEqual({
       receiver: 'operators',
       severity: 'warning',
@@ -127,11 +113,11 @@ describe.runIf(available)('two gateways, two analyzers and Redis, monitored by P
     const [, stopped] = pipeline.analyzers
     await stopped?.child.stop()
     // `for` is 2 min, and `group_wait` half a minute.
-    const { labels, annotations } = await notified('AnalyzerDown', 'firing', 2.5 * MINUTE_MS + SLACK_MS)
+    const { labels, annotations } = await notified('AnalyzerDown', 'firing')
     expect(labels.instance).toBe(stopped && metricsAddress(stopped))
     expect(annotations.summary).toBe('An analyzer is unavailable')
     // The ratio is an average of 5 min, and `group_interval` is 5 min.
-    await notified('AnomalyRatioHigh', 'resolved', 10 * MINUTE_MS + SLACK_MS)
+    await notified('AnomalyRatioHigh', 'resolved')
     const others = pipeline.webhook.notifications.map(notification => notification.labels.alertname ?? '')
     expect(others.filter(name => !EXPECTED.includes(name))).toEqual([])
   })

@@ -1,8 +1,9 @@
+import { eventually } from '@tidemark/testkit/eventually'
 import { redisAvailable, startRedis } from '@tidemark/testkit/redis-fixture'
 import { freePort } from '@tidemark/testkit/redis-process'
 import { Client } from '@tidemark/tools/stack/client'
 import { type Service, startAnalyzer, startGateway } from '@tidemark/tools/stack/service-process'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { compressedAlertmanager } from './monitoring/compressed.ts'
 import { programsAvailable, type Server, startAlertmanager } from './monitoring/programs.ts'
 import { startWebhook, type Webhook } from './monitoring/webhook.ts'
@@ -15,9 +16,6 @@ const NOISE = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7, 9, 3, 2, 3, 8, 4]
 
 /** Alertmanager's delays are divided by this factor. */
 const FACTOR = 30
-
-/** Conditions may take long on a slow machine; none is waited for in vain. */
-const WITHIN = { timeout: 60_000, interval: 100 }
 
 /**
  * A storm must be detected within ALERT_WAIT_MS of its first alert. A machine on which a gateway
@@ -98,11 +96,11 @@ describe.runIf(available)('a pipeline with receivers of notifications', () => {
 
   /** Waits until Alertmanager has exactly these alerts. */
   const waitForAlerts = (...alerts: Readonly<Record<string, string>>[]): Promise<Alert[]> =>
-    vi.waitFor(async () => {
+    eventually(async () => {
       const found = await firing()
       expect(found.map(({ labels }) => labels)).toEqual(alerts)
       return found
-    }, WITHIN)
+    })
 
   const labels = {
     alertname: 'TidemarkAnomaly',
@@ -117,13 +115,13 @@ describe.runIf(available)('a pipeline with receivers of notifications', () => {
     const [alert] = await waitForAlerts(labels)
     expect(alert?.annotations.summary).toMatch(ROSE_TO_1000)
     expect(alert?.generatorURL).toMatch(/^http:\/\/tidemark\.example\.com\/alerts\/\d-[0-9a-f]{24}$/)
-    await vi.waitFor(() => expect(webhook.messages).toHaveLength(1), WITHIN)
+    await eventually(() => expect(webhook.messages).toHaveLength(1))
     expect(webhook.messages[0]).toMatchObject({
       id: expect.stringMatching(/^\d-[0-9a-f]{24}:firing:1$/),
       type: 'alert.firing',
       data: { key: KEY, state: 'firing', told: 1, explanation: alert?.annotations.summary },
     })
-    await vi.waitFor(() => expect(operators.notifications.map(({ labels: { key } }) => key)).toContain(KEY), WITHIN)
+    await eventually(() => expect(operators.notifications.map(({ labels: { key } }) => key)).toContain(KEY))
   })
 
   test('a restarted Alertmanager gets the alert again, and the webhook no second message', async () => {
@@ -141,7 +139,7 @@ describe.runIf(available)('a pipeline with receivers of notifications', () => {
     analyzers = survivor === undefined ? [] : [survivor]
     await ingest([KEY], ...NOISE.slice(0, 8))
     await waitForAlerts()
-    await vi.waitFor(() => expect(webhook.messages.map(({ type }) => type)).toContain('alert.resolved'), WITHIN)
+    await eventually(() => expect(webhook.messages.map(({ type }) => type)).toContain('alert.resolved'))
     expect(webhook.messages.at(-1)).toMatchObject({
       id: webhook.messages[0]?.id.replace('firing', 'resolved'),
       data: { key: KEY, state: 'resolved', resolve_reason: 'calm', told: 1, told_resolved: true },
@@ -155,20 +153,20 @@ describe.runIf(available)('a pipeline with receivers of notifications', () => {
     // The alert of the first test counts if it was within the same minute.
     expect(storm?.annotations.summary).toMatch(STORM_OF_31)
     // Once it is decided for each key that its notification is suppressed, none follows.
-    await vi.waitFor(async () => expect(await seriesOf(SUPPRESSED)).toBe(OTHERS.length), WITHIN)
+    await eventually(async () => expect(await seriesOf(SUPPRESSED)).toBe(OTHERS.length))
     expect((await firing()).map(({ labels: { alertname } }) => alertname)).toEqual(['TidemarkStorm'])
     expect(webhook.messages.slice(before).map(({ type, data }) => [type, data.key])).toEqual([['alert.firing', null]])
     await ingest(OTHERS, ...NOISE.slice(0, 8))
     await waitForAlerts()
-    await vi.waitFor(() => expect(webhook.messages.at(-1)?.type).toBe('alert.resolved'), WITHIN)
+    await eventually(() => expect(webhook.messages.at(-1)?.type).toBe('alert.resolved'))
     expect(webhook.messages.slice(before)).toHaveLength(2)
   })
 
   test('notifications are counted, the outbox is empty, and no metric contains a key', async () => {
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       expect(await seriesOf('analyzer_outbox_entries')).toBe(0)
       expect(await seriesOf('analyzer_alerts_firing')).toBe(0)
-    }, WITHIN)
+    })
     expect(await seriesOf('analyzer_storms_total')).toBe(1)
     expect(await seriesOf(SUPPRESSED)).toBe(OTHERS.length)
     const delivered = 'analyzer_notifications_total{receiver="webhook",result="delivered"}'

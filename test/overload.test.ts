@@ -1,9 +1,10 @@
+import { eventually } from '@tidemark/testkit/eventually'
 import { type RedisFixture, redisAvailable, startRedis } from '@tidemark/testkit/redis-fixture'
 import { rawClient } from '@tidemark/testkit/redis-probe'
 import { keysOf } from '@tidemark/testkit/samples'
 import { Client } from '@tidemark/tools/stack/client'
 import { startAnalyzer, startGateway } from '@tidemark/tools/stack/service-process'
-import { describe, expect, test, vi } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { MEMORY_LIMIT_REACHED, PARTITION_FULL } from './support/service-messages.ts'
 
 /** Samples in one request: enough for each request to change the used memory noticeably. */
@@ -59,7 +60,7 @@ describe.runIf(await redisAvailable())('overload', () => {
     }
     async function expectAllAnalysed(): Promise<void> {
       for (const [key, count] of counts) {
-        await vi.waitFor(async () => expect((await client.analysis(key)).count).toBe(count), { timeout: 20_000 })
+        await eventually(async () => expect((await client.analysis(key)).count).toBe(count))
       }
     }
 
@@ -99,7 +100,7 @@ describe.runIf(await redisAvailable())('overload', () => {
 
     // An analyzer that starts at the limit drains the backlog without further help.
     await using _analyzer = await startAnalyzer(env)
-    await vi.waitFor(async () => expect((await postOne(keys[0] ?? '')).status).toBe(202), { timeout: 20_000 })
+    await eventually(async () => expect((await postOne(keys[0] ?? '')).status).toBe(202))
     await expectAllAnalysed()
 
     // A limit below the current usage: the analyzer survives it and continues afterwards.
@@ -119,7 +120,7 @@ describe.runIf(await redisAvailable())('overload', () => {
     const env = { REDIS_URL: redis.url, PARTITIONS: String(partitions), BACKLOG_SAMPLES_MAX: '1000' }
     await using gateway = await startGateway(env)
     const client = new Client(gateway.port)
-    await vi.waitFor(async () => expect((await client.get('/readyz')).status).toBe(200), { timeout: 10_000 })
+    await eventually(async () => expect((await client.get('/readyz')).status).toBe(200))
     const hot = keysOf(0, partitions, 5)
     const cold = keysOf(1, partitions, 5)
     for (let i = 0; i < 5; i++) await client.ingest(JSON.parse(bodyOf(hot)))
@@ -136,13 +137,13 @@ describe.runIf(await redisAvailable())('overload', () => {
     expect(await metricOf(client, 'gateway_samples_rejected_total{reason="full"}')).toBe(SAMPLES / 2)
 
     await using _analyzer = await startAnalyzer(env)
-    await vi.waitFor(async () => expect((await client.post(bodyOf(hot))).status).toBe(202), { timeout: 20_000 })
+    await eventually(async () => expect((await client.post(bodyOf(hot))).status).toBe(202))
     const expected = new Map([
       [hot[0], (5 * SAMPLES) / 5 + SAMPLES / 5],
       [cold[0], SAMPLES / 10 + SAMPLES / 5],
     ])
     for (const [key = '', count] of expected) {
-      await vi.waitFor(async () => expect((await client.analysis(key)).count).toBe(count), { timeout: 20_000 })
+      await eventually(async () => expect((await client.analysis(key)).count).toBe(count))
     }
   })
 })

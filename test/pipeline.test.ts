@@ -1,12 +1,13 @@
 import { partitionOf } from '@tidemark/shared/sample/partition'
 import type { Sample } from '@tidemark/shared/sample/sample'
 import { VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
+import { eventually } from '@tidemark/testkit/eventually'
 import { oracleAnalysis } from '@tidemark/testkit/oracle'
 import { Random } from '@tidemark/testkit/random'
 import { redisAvailable, startRedis } from '@tidemark/testkit/redis-fixture'
 import { Client } from '@tidemark/tools/stack/client'
 import { type Service, startAnalyzer, startGateway } from '@tidemark/tools/stack/service-process'
-import { describe, expect, test, vi } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { SECURED } from './support/secured.ts'
 import { OTHER_PARTITION_COUNT } from './support/service-messages.ts'
 
@@ -97,23 +98,21 @@ describe.runIf(await redisAvailable())('the pipeline', () => {
     }
     const writing = Promise.all(Array.from({ length: WRITERS }, (_, writer) => write(writer)))
 
-    const untilPosted = (share: number) =>
-      vi.waitFor(() => expect(posted).toBeGreaterThan(share * SAMPLES), { timeout: 60_000 })
+    const untilPosted = (share: number) => eventually(() => expect(posted).toBeGreaterThan(share * SAMPLES))
     await untilPosted(0.3)
     stack.use(await startAnalyzer({ ...env, ANALYZER_ID: 'analyzer-added' }))
     await untilPosted(0.6)
     const begin = performance.now()
     await analyzers[0]?.child.stop()
-    expect(performance.now() - begin).toBeLessThan(1000)
+    // A stop that waits for something takes the 20 s until the process ends itself.
+    expect(performance.now() - begin).toBeLessThan(10_000)
     await writing
 
     expect(posted).toBe(SAMPLES)
     const [client] = clients
     for (const [key, samples] of accepted) {
       const expected = oracleAnalysis(key, samples, VERDICT_DEFAULTS)
-      await vi.waitFor(async () => expect((await client?.analysis(key))?.count).toBe(expected.count), {
-        timeout: 10_000,
-      })
+      await eventually(async () => expect((await client?.analysis(key))?.count).toBe(expected.count))
       const { id, analyzed_at, ...analysis } = (await client?.analysis(key)) ?? {}
       expect(analysis).toEqual(expected)
       expect(id).toMatch(new RegExp(`^${partitionOf(key, PARTITIONS)}:`))
@@ -140,32 +139,35 @@ describe.runIf(await redisAvailable())('the pipeline', () => {
       expect(await client.analysis('busy', receipt)).toMatchObject({ value, count: value + 1, id: receipt })
     }
 
+    const requests: number[] = []
     const waits: number[] = []
     for (let value = 0; value < 50; value++) {
+      const begin = performance.now()
       const {
         receipts: [receipt = ''],
       } = await client.ingest({ key: 'quick', value })
-      const begin = performance.now()
+      const accepted = performance.now()
       expect(await client.analysis('quick', receipt)).toMatchObject({ value, id: receipt })
-      waits.push(performance.now() - begin)
+      requests.push(accepted - begin)
+      waits.push(performance.now() - accepted)
     }
-    const median = waits.toSorted((a, b) => a - b)[25] ?? Number.NaN
-    expect(median).toBeLessThan(20)
+    // A verdict takes a few requests to Redis: a poll would show as its interval.
+    expect(median(waits)).toBeLessThan(20 + 5 * median(requests))
   })
 
   test('while Redis is unavailable ingest responds 503 at once, and everything recovers by itself', async () => {
     await using redis = await startRedis(SECURED)
-    const env = { REDIS_URL: redis.url, LEASE_TTL_MS: '2000' }
+    const env = { REDIS_URL: redis.url, LEASE_TTL_MS: '2000', STORE_TIMEOUT_MS: '20000' }
     await using gateway = await startGateway(env)
     await using analyzer = await startAnalyzer(env)
     const client = new Client(gateway.port)
     await client.ingest({ key: 'k', value: 1 })
-    await vi.waitFor(async () => expect(await client.analysis('k')).toMatchObject({ count: 1 }))
+    await eventually(async () => expect(await client.analysis('k')).toMatchObject({ count: 1 }))
 
     await redis.stop()
     const begin = performance.now()
     const response = await client.post('{"key":"k","value":2}')
-    expect(performance.now() - begin).toBeLessThan(500)
+    expect(performance.now() - begin).toBeLessThan(10_000)
     expect(response.status).toBe(503)
     expect(Number(response.headers.get('retry-after'))).toBeGreaterThanOrEqual(1)
     expect(response.headers.get('content-type')).toMatch('application/problem+json')
@@ -173,12 +175,8 @@ describe.runIf(await redisAvailable())('the pipeline', () => {
     expect((await client.get('/livez')).status).toBe(200)
 
     await redis.start()
-    await vi.waitFor(async () => expect((await client.post('{"key":"k","value":3}')).status).toBe(202), {
-      timeout: 10_000,
-    })
-    await vi.waitFor(async () => expect(await client.analysis('k')).toMatchObject({ value: 3, count: 2 }), {
-      timeout: 10_000,
-    })
+    await eventually(async () => expect((await client.post('{"key":"k","value":3}')).status).toBe(202))
+    await eventually(async () => expect(await client.analysis('k')).toMatchObject({ value: 3, count: 2 }))
     for (const service of [gateway, analyzer]) {
       expect(await Promise.race([service.child.exited, 'running'])).toBe('running')
     }
@@ -187,13 +185,14 @@ describe.runIf(await redisAvailable())('the pipeline', () => {
   test('a process with another partition count is refused with a clear message', async () => {
     await using redis = await startRedis(SECURED)
     await using _gateway = await startGateway({ REDIS_URL: redis.url, PARTITIONS: '8' })
-    await vi.waitFor(
-      async () => {
-        const other = startAnalyzer({ REDIS_URL: redis.url, PARTITIONS: '9' })
-        await expect(other).rejects.toThrow(OTHER_PARTITION_COUNT)
-      },
-      { timeout: 10_000, interval: 200 },
-    )
+    await eventually(async () => {
+      const other = startAnalyzer({ REDIS_URL: redis.url, PARTITIONS: '9' })
+      await expect(other).rejects.toThrow(OTHER_PARTITION_COUNT)
+    })
     await using _same = await startAnalyzer({ REDIS_URL: redis.url })
   })
 })
+
+function median(numbers: readonly number[]): number {
+  return numbers.toSorted((a, b) => a - b)[numbers.length >> 1] ?? Number.NaN
+}

@@ -1,10 +1,11 @@
+import { eventually } from '@tidemark/testkit/eventually'
 import { type RedisFixture, redisAvailable, startRedis } from '@tidemark/testkit/redis-fixture'
 import { rawClient } from '@tidemark/testkit/redis-probe'
 import { freePort } from '@tidemark/testkit/redis-process'
 import { Client } from '@tidemark/tools/stack/client'
 import { type Service, startAnalyzer, startGateway } from '@tidemark/tools/stack/service-process'
 import { Webhook } from 'standardwebhooks'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { compressedAlertmanager } from './monitoring/compressed.ts'
 import { programsAvailable, startAlertmanager } from './monitoring/programs.ts'
 import { type Received, startReceiver, type TestReceiver } from './support/receiver.ts'
@@ -12,9 +13,6 @@ import { type Received, startReceiver, type TestReceiver } from './support/recei
 const NOISE = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7, 9, 3, 2, 3, 8, 4]
 const SECRET = `whsec_${Buffer.from('thirty-two bytes of a test secret').toString('base64')}`
 const YEAR_2100 = 4_102_444_800_000
-
-/** Conditions may take long on a slow machine; none is waited for in vain. */
-const WITHIN = { timeout: 100_000, interval: 100 }
 
 interface StoredAlert {
   readonly labels: Readonly<Record<string, string>>
@@ -98,11 +96,11 @@ describe.runIf(available)('receivers', () => {
     hook.received.map(({ body }) => body as Message).flatMap(({ type, data }) => (data.key === key ? [type] : []))
 
   const isFiring = (key: string) =>
-    vi.waitFor(async () => {
+    eventually(async () => {
       const [alert] = await inAlertmanager(key)
       if (alert === undefined) throw new Error(`${key} does not fire`)
       return alert
-    }, WITHIN)
+    })
 
   test('never see an alert end because clocks of analyzers are wrong, they crash, or a receiver is slow', async () => {
     let analyzer = await start(clockAheadBy(-360_000))
@@ -112,11 +110,11 @@ describe.runIf(available)('receivers', () => {
       await kill(analyzer)
       analyzer = await start(clockAheadBy(aheadMs))
       const { length } = slow.received
-      await vi.waitFor(async () => {
+      await eventually(async () => {
         expect(await inAlertmanager('edge/rps')).toHaveLength(1)
         // Reminded by the new owner; and a round with the slow receiver is over.
         expect(slow.received.length).toBeGreaterThan(length + 1)
-      }, WITHIN)
+      })
     }
     const alerts = slow.received.flatMap(({ at, body }) =>
       Array.isArray(body) ? (body as StoredAlert[]).map(one => ({ at, ...one })) : [],
@@ -132,8 +130,8 @@ describe.runIf(available)('receivers', () => {
       new Webhook(SECRET).verify(JSON.stringify(body), headers as Record<string, string>)
     }
     await ingest('edge/rps', ...NOISE.slice(0, 10))
-    await vi.waitFor(async () => expect(await inAlertmanager('edge/rps')).toEqual([]), WITHIN)
-    await vi.waitFor(() => expect(messages('edge/rps').at(-1)).toBe('alert.resolved'), WITHIN)
+    await eventually(async () => expect(await inAlertmanager('edge/rps')).toEqual([]))
+    await eventually(() => expect(messages('edge/rps').at(-1)).toBe('alert.resolved'))
     await kill(analyzer)
   })
 
@@ -157,9 +155,9 @@ describe.runIf(available)('receivers', () => {
       for (const value of values) await client.ingest(keys.map(key => ({ key, value })))
     }
     await ingestAll([...NOISE, ...NOISE, 1000])
-    await vi.waitFor(() => expect(new Set(keys.flatMap(key => messages(key).slice(0, 1))).size).toBe(1), WITHIN)
+    await eventually(() => expect(new Set(keys.flatMap(key => messages(key).slice(0, 1))).size).toBe(1))
     await ingestAll(NOISE.slice(0, 10))
-    await vi.waitFor(() => expect(new Set(taken).size).toBe(2 * keys.length), WITHIN)
+    await eventually(() => expect(new Set(taken).size).toBe(2 * keys.length))
     for (const key of keys) {
       expect(taken.filter(one => one.startsWith(key))).toEqual([`${key} alert.firing`, `${key} alert.resolved`])
       expect(messages(key)).toEqual([...Array(4).fill('alert.firing'), 'alert.resolved'])
@@ -186,24 +184,24 @@ describe.runIf(available)('receivers', () => {
     const { startsAt } = await isFiring(key)
     expect(Date.parse(startsAt)).toBeLessThanOrEqual(Date.now())
     expect(Date.parse(startsAt)).toBeGreaterThanOrEqual(begin - 1000)
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       const found = await inAlertmanager(key)
       expect(found.map(({ labels }) => labels.alertname)).toContain('TidemarkSilent')
-    }, WITHIN)
-    await vi.waitFor(async () => {
+    })
+    await eventually(async () => {
       const metrics = await (await fetch(`http://127.0.0.1:${analyzer.metricsPort}/metrics`)).text()
       expect(Number(/^analyzer_entry_ids_ahead_seconds (.*)$/m.exec(metrics)?.[1])).toBeGreaterThan(1e9)
-    }, WITHIN)
+    })
     for (const { body } of hook.received) {
       const { data } = body as Message
       if (data.key === key)
         expect([data.opened_at <= Date.now(), data.explanation]).toEqual([true, expect.not.stringContaining('2100')])
     }
     await ingest(key, ...NOISE.slice(0, 10))
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       const found = await inAlertmanager(key)
       expect(found.filter(({ labels }) => labels.alertname === 'TidemarkAnomaly')).toEqual([])
-    }, WITHIN)
+    })
     await kill(analyzer)
   })
 })

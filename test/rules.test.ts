@@ -16,17 +16,15 @@ import type { Store } from '@tidemark/shared/store/ports/store'
 import { REDIS_STORE_DEFAULTS } from '@tidemark/shared/store/redis/options'
 import { openRedisStore } from '@tidemark/shared/store/redis/store'
 import type { Analysis } from '@tidemark/shared/verdict/analysis'
+import { eventually } from '@tidemark/testkit/eventually'
 import { redisAvailable, startRedis } from '@tidemark/testkit/redis-fixture'
 import { rawClient } from '@tidemark/testkit/redis-probe'
 import { Client } from '@tidemark/tools/stack/client'
 import { startAnalyzer, startGateway } from '@tidemark/tools/stack/service-process'
-import { describe, expect, test, vi } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { SECURED } from './support/secured.ts'
 
 const CHANGE = { who: 'ada', why: 'test', at: 1 }
-
-/** Rules are promised to be in force within 2 s; a slow machine needs as long again to show it. */
-const IN_FORCE_WITHIN_MS = 6000
 
 async function startPipeline(stack: AsyncDisposableStack) {
   const { url } = stack.use(await startRedis(SECURED))
@@ -159,7 +157,7 @@ describe.runIf(await redisAvailable())('rules', () => {
       const expectInForce = async (...rules: readonly string[]): Promise<void> => {
         const expected = SPREAD.map(key => (rules.includes(key[0] ?? '') ? key[0] : undefined))
         const found = async () => expect(await rulesOn(client, SPREAD)).toEqual(expected)
-        await vi.waitFor(found, { timeout: IN_FORCE_WITHIN_MS, interval: 50 })
+        await eventually(found)
       }
       return { redis, putRule, expectInForce }
     }

@@ -1,8 +1,7 @@
+import { eventually } from '@tidemark/testkit/eventually'
 import { redisAvailable, startRedis } from '@tidemark/testkit/redis-fixture'
 import { startAnalyzer, startGateway } from '@tidemark/tools/stack/service-process'
-import { describe, expect, test, vi } from 'vitest'
-
-const WAIT = { timeout: 15_000, interval: 50 }
+import { describe, expect, test } from 'vitest'
 
 /** Secrets of the settings below, which no output may contain. */
 const SECRETS = ['geheim1', 'geheim2', 'C2FVsBQIhrscChlQIMV+b5sSYspob7oD']
@@ -27,7 +26,7 @@ describe.runIf(await redisAvailable())('settings of running processes', () => {
       return { code: response.status, ...((await response.json()) as { warnings?: string[] }) }
     }
     for (const port of [gateway.port, gateway.metricsPort, one.metricsPort, other.metricsPort]) {
-      await vi.waitFor(async () => {
+      await eventually(async () => {
         const { code, warnings = [] } = await readyOf(port)
         expect(code).toBe(200)
         expect(warnings.toSorted()).toEqual([
@@ -35,14 +34,14 @@ describe.runIf(await redisAvailable())('settings of running processes', () => {
           expect.stringMatching(/^THRESHOLD differs: 3 on gateway-\S+; 2 on one, two$/),
           expect.stringMatching(/^WEBHOOK_URLS differs: 1 value \(digest \w+\) on one; 1 value \(digest \w+\) on two$/),
         ])
-      }, WAIT)
+      })
     }
     const metrics = await (await fetch(`http://127.0.0.1:${one.metricsPort}/metrics`)).text()
     expect(metrics).toContain('\nanalyzer_settings_differing 3\n')
     expect(lines.filter(line => line.includes('"setting":"OUTBOX_MAX"'))).toHaveLength(3)
 
     await other[Symbol.asyncDispose]()
-    await vi.waitFor(async () => expect((await readyOf(one.metricsPort)).warnings).toHaveLength(1), WAIT)
+    await eventually(async () => expect((await readyOf(one.metricsPort)).warnings).toHaveLength(1))
     for (const secret of SECRETS) expect(lines.join('\n')).not.toContain(secret)
   })
 
@@ -57,11 +56,11 @@ describe.runIf(await redisAvailable())('settings of running processes', () => {
       const text = await (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text()
       return Number(/^analyzer_partitions_owned (\d+)$/m.exec(text)?.[1])
     }
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       const [first, second] = await Promise.all([owned(one), owned(other)])
       expect(first + second).toBe(8)
       expect(Math.min(first, second)).toBeGreaterThan(0)
-    }, WAIT)
+    })
     expect(lines.join('\n')).toContain('another running process has the name same, so this one takes another')
     const ready = await (await fetch(`http://127.0.0.1:${other.metricsPort}/readyz`)).text()
     expect(ready).toContain('ANALYZER_ID is same in two running processes')

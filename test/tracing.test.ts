@@ -1,7 +1,8 @@
+import { eventually } from '@tidemark/testkit/eventually'
 import { redisAvailable, startRedis } from '@tidemark/testkit/redis-fixture'
 import { type Accepted, Client } from '@tidemark/tools/stack/client'
 import { type Service, startAnalyzer, startGateway } from '@tidemark/tools/stack/service-process'
-import { describe, expect, test, vi } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { startOtlpReceiver } from './support/otlp-receiver.ts'
 import { ENTRY_ANALYSED, SPANS_NOT_SENT } from './support/service-messages.ts'
 
@@ -37,7 +38,7 @@ describe.runIf(await redisAvailable())('a traceparent that is sent with a sample
 
     const receipt = await ingest(gateway, TRACEPARENT)
     const exemplar = `# {trace_id="${TRACE_ID}",span_id="${SPAN_ID}"}`
-    await vi.waitFor(async () => expect(await scrape(analyzer)).toContain(exemplar), { timeout: 5000 })
+    await eventually(async () => expect(await scrape(analyzer)).toContain(exemplar))
     expect(await scrape(analyzer)).toMatch(/analyzer_delay_seconds_bucket\{le="[^"]+"\} \d+ # \{trace_id="4bf9/)
     const about = lines.filter(line => line.includes(TRACE_ID)).map(line => JSON.parse(line))
     expect(about).toEqual([
@@ -64,7 +65,7 @@ describe.runIf(await redisAvailable())('a traceparent that is sent with a sample
     expect(analyzer.port).toBe(0)
 
     const receipt = await ingest(gateway, TRACEPARENT)
-    await vi.waitFor(() => expect(receiver.spans.length).toBeGreaterThanOrEqual(3), { timeout: 10_000 })
+    await eventually(() => expect(receiver.spans.length).toBeGreaterThanOrEqual(3))
     const request = receiver.spans.find(({ name }) => name === 'POST /ingest')
     const analysis = receiver.spans.find(({ name }) => name === 'analyse')
     expect(request).toMatchObject({
@@ -107,7 +108,7 @@ describe.runIf(await redisAvailable())('a traceparent that is sent with a sample
       )
       await ingest(gateway, TRACEPARENT.replace(/01$/, '00'))
       await ingest(gateway, TRACEPARENT)
-      await vi.waitFor(() => expect(lines.join()).toContain(SPANS_NOT_SENT), { timeout: 10_000 })
+      await eventually(() => expect(lines.join()).toContain(SPANS_NOT_SENT))
     }
     // All spans are sent now: a service sends the rest when it stops.
     expect(receiver.spans.map(({ name }) => name)).toEqual(['POST /ingest'])

@@ -1,8 +1,9 @@
 import { pause } from '@tidemark/shared/runtime/lifecycle'
+import { eventually } from '@tidemark/testkit/eventually'
 import { startRedis } from '@tidemark/testkit/redis-fixture'
 import { Client } from '@tidemark/tools/stack/client'
 import { startAnalyzer, startGateway } from '@tidemark/tools/stack/service-process'
-import { expect, vi } from 'vitest'
+import { expect } from 'vitest'
 import { watchContention } from './contention.ts'
 import { MemoryWatch, residentBytes } from './memory.ts'
 import { Probe } from './probe.ts'
@@ -76,7 +77,7 @@ export async function startTarget(report: Report): Promise<Target> {
   }
 
   await client.ingest({ key: 'healthy', value: 1 })
-  await vi.waitFor(async () => expect((await client.analysis('healthy')).count).toBe(1), { timeout: 10_000 })
+  await eventually(async () => expect((await client.analysis('healthy')).count).toBe(1))
   const probe = starting.use(new Probe(gateway.port))
   // Compilation and caches at startup are not the effect of an attack.
   await pause(1500)

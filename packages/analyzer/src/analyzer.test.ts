@@ -4,26 +4,29 @@ import { partitionOf } from '@tidemark/shared/sample/partition'
 import { createMemoryStore, type MemoryStore } from '@tidemark/shared/store/memory/store'
 import { StoreError } from '@tidemark/shared/store/ports/errors'
 import type { Store } from '@tidemark/shared/store/ports/store'
+import { eventually } from '@tidemark/testkit/eventually'
 import { packSamples } from '@tidemark/testkit/samples'
 import { pino } from 'pino'
 import { Registry } from 'prom-client'
-import { afterEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, describe, expect, test } from 'vitest'
 import { accountOf, startAnalyzer } from './analyzer.ts'
 import { analyzerSettings } from './config.ts'
 
 const PARTITIONS = 8
+/** Longer than a test may take. */
+const LEASE_MS_MAX = 300_000
 const log = pino({ level: 'silent' })
 const running = new Map<string, AsyncDisposable>()
 afterEach(async () => {
   for (const id of running.keys()) await stop(id)
 })
 
-function start(id: string, store: Store): Registry {
+function start(id: string, store: Store, leaseTtlMs = 900): Registry {
   const config = readConfig(analyzerSettings, {
     REDIS_URL: 'redis://unused',
     ANALYZER_ID: id,
     HEARTBEAT_MS: '50',
-    LEASE_TTL_MS: '900',
+    LEASE_TTL_MS: String(leaseTtlMs),
   })
   const registry = new Registry()
   running.set(id, startAnalyzer({ config, store, log, registry }))
@@ -42,13 +45,10 @@ async function owned(registry: Registry): Promise<number> {
 
 /** Waits until the analyzers own these numbers of partitions, in any order. */
 function share(registries: readonly Registry[], ...counts: number[]): Promise<void> {
-  return vi.waitFor(
-    async () => {
-      const found = await Promise.all(registries.map(owned))
-      expect(found.toSorted()).toEqual(counts.toSorted())
-    },
-    { timeout: 5000, interval: 10 },
-  )
+  return eventually(async () => {
+    const found = await Promise.all(registries.map(owned))
+    expect(found.toSorted()).toEqual(counts.toSorted())
+  })
 }
 
 async function ingest(memory: MemoryStore, keys: readonly string[], value: number): Promise<void> {
@@ -106,19 +106,17 @@ describe('analyzers', () => {
       // So that some rounds arrive during a rebalance, however fast the machine is.
       await pause(5)
     }
-    await vi.waitFor(async () => expect(await counts(memory, KEYS)).toEqual(KEYS.map(() => rounds)), { timeout: 8000 })
+    await eventually(async () => expect(await counts(memory, KEYS)).toEqual(KEYS.map(() => rounds)))
   })
 
-  test('hand off their partitions within a second when they stop', async () => {
+  test('hand off their partitions when they stop, long before their leases expire', async () => {
     const memory = createMemoryStore({ partitions: PARTITIONS })
-    const registries = [start('a', memory.connect()), start('b', memory.connect())]
+    const registries = [start('a', memory.connect(), LEASE_MS_MAX), start('b', memory.connect(), LEASE_MS_MAX)]
     await share(registries, 4, 4)
-    const begin = performance.now()
     await stop('a')
     await share(registries.slice(1), 8)
-    expect(performance.now() - begin).toBeLessThan(1000)
     await ingest(memory, KEYS, 1)
-    await vi.waitFor(async () => expect(await counts(memory, KEYS)).toEqual(KEYS.map(() => 1)))
+    await eventually(async () => expect(await counts(memory, KEYS)).toEqual(KEYS.map(() => 1)))
   })
 
   test('take over from an analyzer that froze when its leases have expired', async () => {
@@ -141,12 +139,12 @@ describe('analyzers', () => {
     await ingest(memory, KEYS, 1)
     const other = start('b', memory.connect())
     await share([other], 8)
-    await vi.waitFor(async () => expect(await counts(memory, KEYS)).toEqual(KEYS.map(() => 1)))
+    await eventually(async () => expect(await counts(memory, KEYS)).toEqual(KEYS.map(() => 1)))
     // When it resumes, it finds that its leases are lost, and takes its share again.
     isFrozen = false
     await share([registry, other], 4, 4)
     await ingest(memory, KEYS, 2)
-    await vi.waitFor(async () => expect(await counts(memory, KEYS)).toEqual(KEYS.map(() => 2)))
+    await eventually(async () => expect(await counts(memory, KEYS)).toEqual(KEYS.map(() => 2)))
   })
 })
 
@@ -166,7 +164,7 @@ test('the account of partitions adds up, except for what is missing from a strea
   memory.inspect.deleteEntry(0, first?.kind === 'stored' ? first.id : '')
   expect(accountOf(await memory.analyzer.backlogs([0, 1]))).toMatchObject({ accepted: 3, waiting: 2 })
   start('a', memory.connect())
-  await vi.waitFor(async () =>
+  await eventually(async () =>
     expect(accountOf(await memory.analyzer.backlogs([0, 1]))).toEqual({
       accepted: 3,
       analysed: 2,

@@ -2,15 +2,15 @@ import { EMPTY_DOCUMENT, withRule } from '@tidemark/shared/detection/rules/docum
 import { readConfig } from '@tidemark/shared/runtime/config'
 import { createMemoryStore } from '@tidemark/shared/store/memory/store'
 import type { Store } from '@tidemark/shared/store/ports/store'
+import { eventually } from '@tidemark/testkit/eventually'
 import { packSamples } from '@tidemark/testkit/samples'
 import { pino } from 'pino'
 import { Registry } from 'prom-client'
-import { expect, test, vi } from 'vitest'
+import { expect, test } from 'vitest'
 import { startAnalyzer } from '../src/analyzer.ts'
 import { analyzerSettings } from '../src/config.ts'
 
 const BY = { who: 'ada', why: 'test', at: 0 }
-const WAIT = { timeout: 10_000, interval: 20 }
 
 /** Counts each of these events at least once; other metrics belong to failures and backlogs. */
 const AFFECTED = [
@@ -100,13 +100,13 @@ test('each metric of an analyzer shows what happened', { timeout: 20_000 }, asyn
     const { values } = (await registry.getSingleMetric(name)?.get()) ?? { values: [] }
     return values.reduce((sum, one) => sum + one.value, 0)
   }
-  await vi.waitFor(async () => {
+  await eventually(async () => {
     const silent = []
     for (const name of AFFECTED) if (!((await sumOf(name)) > 0)) silent.push(name)
     expect(silent).toEqual([])
     const found = Object.fromEntries(await Promise.all(Object.keys(EXACT).map(async name => [name, await sumOf(name)])))
     expect(found).toEqual(EXACT)
-  }, WAIT)
+  })
   const { values = [] } = (await registry.getSingleMetric('analyzer_account_samples')?.get()) ?? {}
   const account = Object.fromEntries(values.map(({ labels, value }) => [labels.state, value]))
   expect(account).toMatchObject({ analysed: 77, dead: 0, lost: 0, waiting: 0 })

@@ -5,6 +5,7 @@ import { StoreError } from '@tidemark/shared/store/ports/errors'
 import type { ProcessStore } from '@tidemark/shared/store/ports/processes'
 import type { Logger } from 'pino'
 import { describe, expect, test, vi } from 'vitest'
+import { eventually } from '../src/eventually.ts'
 
 function join(store: ProcessStore, name: string, settings: Readonly<Record<string, string>>) {
   const log = { info: vi.fn(), warn: vi.fn() }
@@ -22,7 +23,7 @@ describe('running processes', () => {
     const other = join(processes, 'b', { WINDOW: '50', DURABILITY: 'disk' })
     await using _ = one.presence
     await using __ = other.presence
-    await vi.waitFor(() => expect(one.onCompared.mock.calls.length).toBeGreaterThan(3))
+    await eventually(() => expect(one.onCompared.mock.calls.length).toBeGreaterThan(3))
     expect([one.presence.warnings, other.presence.warnings]).toEqual([[], []])
     expect(one.log.warn).not.toHaveBeenCalled()
     expect(await one.presence.name()).toBe('a')
@@ -34,16 +35,16 @@ describe('running processes', () => {
     await using _ = one.presence
     const other = join(processes, 'b', { WINDOW: '60', THRESHOLD: '2' })
     const sentence = 'WINDOW differs: 50 on a; 60 on b'
-    await vi.waitFor(() => expect(one.presence.warnings).toEqual([sentence]))
-    await vi.waitFor(() => expect(other.presence.warnings).toEqual([sentence]))
+    await eventually(() => expect(one.presence.warnings).toEqual([sentence]))
+    await eventually(() => expect(other.presence.warnings).toEqual([sentence]))
     const compared = one.onCompared.mock.calls.length
-    await vi.waitFor(() => expect(one.onCompared.mock.calls.length).toBeGreaterThan(compared + 3))
+    await eventually(() => expect(one.onCompared.mock.calls.length).toBeGreaterThan(compared + 3))
     expect(one.onCompared).toHaveBeenLastCalledWith(1)
     expect(one.log.warn.mock.calls).toEqual([
       [{ setting: 'WINDOW', values: { 50: ['a'], 60: ['b'] } }, expect.stringContaining('disagree on a setting')],
     ])
     await other.presence[Symbol.asyncDispose]()
-    await vi.waitFor(() => expect(one.presence.warnings).toEqual([]))
+    await eventually(() => expect(one.presence.warnings).toEqual([]))
     expect(one.log.info).toHaveBeenCalledWith({ was: sentence }, expect.stringContaining('agree again'))
     expect(one.onCompared).toHaveBeenLastCalledWith(0)
   })
@@ -54,9 +55,9 @@ describe('running processes', () => {
     await store.processes.report({ name: 'b', instance: 'x', content: encodeSettings({ WINDOW: '60' }) }, 1000)
     const one = join(store.processes, 'a', { WINDOW: '50' })
     await using _ = one.presence
-    await vi.waitFor(() => expect(one.presence.warnings).toHaveLength(1))
+    await eventually(() => expect(one.presence.warnings).toHaveLength(1))
     now = 1001
-    await vi.waitFor(() => expect(one.presence.warnings).toEqual([]))
+    await eventually(() => expect(one.presence.warnings).toEqual([]))
   })
 
   test('never share a name: the second takes another, says so, and both warn while both run', async () => {
@@ -70,10 +71,10 @@ describe('running processes', () => {
       { taken: 'a', name: await other.presence.name() },
       expect.stringContaining('Set ANALYZER_ID to a different value in each process'),
     )
-    await vi.waitFor(() => expect(other.presence.warnings).toHaveLength(1))
+    await eventually(() => expect(other.presence.warnings).toHaveLength(1))
     expect(await one.presence.name()).toBe('a')
     await one.presence[Symbol.asyncDispose]()
-    await vi.waitFor(() => expect(other.presence.warnings).toEqual([]))
+    await eventually(() => expect(other.presence.warnings).toEqual([]))
   })
 
   test('go on without Redis under the wanted name, and compare when it is back', async () => {
@@ -91,7 +92,7 @@ describe('running processes', () => {
     expect(await one.presence.name()).toBe('a')
     expect(one.logFailure).toHaveBeenCalled()
     isAway = false
-    await vi.waitFor(() => expect(one.onCompared).toHaveBeenCalledWith(0))
+    await eventually(() => expect(one.onCompared).toHaveBeenCalledWith(0))
   })
 
   test('with reports that cannot be read are left out', () => {

@@ -4,6 +4,7 @@ import { createMemoryStore } from '@tidemark/shared/store/memory/store'
 import { StoreError } from '@tidemark/shared/store/ports/errors'
 import type { RuleStore } from '@tidemark/shared/store/ports/rules'
 import { VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
+import { eventually } from '@tidemark/testkit/eventually'
 import type { Logger } from 'pino'
 import { Registry } from 'prom-client'
 import { afterEach, describe, expect, test, vi } from 'vitest'
@@ -45,7 +46,7 @@ test('the default policy is in force until a rule is put, which is then in force
   const { source } = start(rules)
   expect(source.current.resolve('a')).toBe(0)
   await put(rules, EMPTY_DOCUMENT, { id: 'r', pattern: 'a' })
-  await vi.waitFor(() => expect(source.current.version).toBe(1))
+  await eventually(() => expect(source.current.version).toBe(1))
   expect(source.current.resolve('a')).toBe(1)
 })
 
@@ -70,21 +71,21 @@ test('while the store is unavailable, the last rules stay in force', async () =>
   }
   const { source, logFailure } = start(store)
   const document = await put(rules, EMPTY_DOCUMENT, { id: 'r', pattern: 'a' })
-  await vi.waitFor(() => expect(source.current.version).toBe(1))
+  await eventually(() => expect(source.current.version).toBe(1))
   isUnavailable = true
   await put(rules, document, { id: 'r', pattern: 'b' })
-  await vi.waitFor(() => expect(logFailure).toHaveBeenCalled())
+  await eventually(() => expect(logFailure).toHaveBeenCalled())
   expect(source.current.version).toBe(1)
   await expect(source.refreshed(2)).rejects.toThrow('unavailable')
   isUnavailable = false
-  await vi.waitFor(() => expect(source.current.version).toBe(2))
+  await eventually(() => expect(source.current.version).toBe(2))
 })
 
 test('unreadable rules leave the previous version in force, and are counted once', async () => {
   const { rules } = createMemoryStore()
   const { source, metrics } = start(rules)
   const document = await put(rules, EMPTY_DOCUMENT, { id: 'r', pattern: 'a' })
-  await vi.waitFor(() => expect(source.current.version).toBe(1))
+  await eventually(() => expect(source.current.version).toBe(1))
   const rule = { id: 'r', pattern: 'a', detector: 'of a later version' } as never
   const unreadable = { ...document, version: 2, rules: [{ rule, version: 2, changed: CHANGE }] }
   await rules.replace(
@@ -92,10 +93,10 @@ test('unreadable rules leave the previous version in force, and are counted once
     { ...CHANGE, version: 2, kind: 'rule_put', id: 'r', content: rule },
     await rules.digest(),
   )
-  await vi.waitFor(async () => expect((await metrics.rulesUnreadable.get()).values[0]?.value).toBe(1))
+  await eventually(async () => expect((await metrics.rulesUnreadable.get()).values[0]?.value).toBe(1))
   expect((await source.refreshed(2)).version).toBe(1)
   await put(rules, unreadable, { id: 'r', pattern: 'b' })
-  await vi.waitFor(() => expect(source.current.version).toBe(3))
+  await eventually(() => expect(source.current.version).toBe(3))
 })
 
 test('a caller gets the rules that the store has, also if it lost those of an earlier version', async () => {
@@ -139,10 +140,10 @@ describe('rules that Redis lost', () => {
     const { store, set } = restorable()
     set(before)
     const { source, log, metrics } = start(store)
-    await vi.waitFor(() => expect(source.current.version).toBe(before.version))
+    await eventually(() => expect(source.current.version).toBe(before.version))
     const was = source.current
     set(after)
-    await vi.waitFor(() => expect(source.current).not.toBe(was))
+    await eventually(() => expect(source.current).not.toBe(was))
     expect(source.current.version).toBe(version)
     expect(source.current.resolve('b')).toBe(0)
     expect(log.error).toHaveBeenCalledWith({ was: before.version, version }, expect.stringContaining('lost rules'))
@@ -155,14 +156,14 @@ describe('rules that Redis lost', () => {
     const { store, set } = restorable()
     set(NEW)
     const { source, log, metrics } = start(store)
-    await vi.waitFor(() => expect(source.current.version).toBe(2))
+    await eventually(() => expect(source.current.version).toBe(2))
     set('garbled')
-    await vi.waitFor(() => expect(log.error).toHaveBeenCalledTimes(1))
+    await eventually(() => expect(log.error).toHaveBeenCalledTimes(1))
     for (let i = 0; i < 3; i++) expect((await source.refreshed(2)).version).toBe(2)
     expect(log.error).toHaveBeenCalledTimes(1)
     expect((await metrics.rulesUnreadable.get()).values[0]?.value).toBe(1)
     set(OLD)
-    await vi.waitFor(() => expect(source.current.version).toBe(1))
+    await eventually(() => expect(source.current.version).toBe(1))
   })
 
   test('an analyzer that never had rules does not score by its defaults while the rules are garbled', async () => {
@@ -187,7 +188,7 @@ describe('rules that Redis lost', () => {
     }
     const { source } = start(slow)
     // The first poll has read the digest of the old rules and waits.
-    await vi.waitFor(() => expect(source).toBeDefined())
+    await eventually(() => expect(source).toBeDefined())
     set(NEW)
     const refreshed = source.refreshed(0)
     isHeld = false

@@ -7,11 +7,12 @@ import { createMemoryStore, type MemoryStore } from '@tidemark/shared/store/memo
 import type { AnalyzerStore } from '@tidemark/shared/store/ports/analyzer'
 import { StoreError } from '@tidemark/shared/store/ports/errors'
 import { type Analysis, VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
+import { eventually } from '@tidemark/testkit/eventually'
 import { oracleAnalysis } from '@tidemark/testkit/oracle'
 import { packSamples } from '@tidemark/testkit/samples'
 import { pino } from 'pino'
 import { type Counter, Registry } from 'prom-client'
-import { afterEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, describe, expect, test } from 'vitest'
 import { RowMemory } from '../judging/row-memory.ts'
 import { createAnalyzerMetrics } from '../metrics.ts'
 import { ReadLoop } from '../reading/read-loop.ts'
@@ -98,10 +99,7 @@ async function append(memory: MemoryStore, ...entries: readonly (readonly number
 }
 
 async function drained(memory: MemoryStore): Promise<void> {
-  await vi.waitFor(async () => expect((await memory.gateway.progress([0]))[0]?.backlog).toBe(0), {
-    timeout: 5000,
-    interval: 5,
-  })
+  await eventually(async () => expect((await memory.gateway.progress([0]))[0]?.backlog).toBe(0))
 }
 
 async function lastAnalysis(memory: MemoryStore): Promise<Analysis> {
@@ -117,8 +115,6 @@ function expected(values: readonly number[]) {
     SETTINGS,
   )
 }
-
-const WAIT = { timeout: 5000, interval: 5 }
 
 async function countOf(counter: Counter<string>, labels: Readonly<Record<string, string>> = {}): Promise<number> {
   const { values } = await counter.get()
@@ -208,7 +204,7 @@ describe('a worker', () => {
     await drained(memory)
     await append(memory, [3])
     await drained(memory)
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       expect((await metrics.samplesAnalysed.get()).values[0]?.value).toBe(3)
     })
     expect(await lastAnalysis(memory)).toMatchObject(expected(upTo(3)))
@@ -240,7 +236,7 @@ describe('a worker', () => {
     await memory.analyzer.releaseLease(LEASE)
     await memory.analyzer.acquireLease(0, 'other:2', TTL_MS)
     await append(memory, [2])
-    await vi.waitFor(() => expect(worker.isLost).toBe(true))
+    await eventually(() => expect(worker.isLost).toBe(true))
     expect(await lastAnalysis(memory)).toMatchObject(expected([1]))
     await worker.stop()
     await startWorker(memory, { lease: { partition: 0, token: 'other:2' } })
@@ -436,7 +432,7 @@ describe('a worker', () => {
     await startWorker(memory, { runs, lease: { partition: 1, token: 'other:2' } })
     const samples = packSamples([{ key: 'k', value: 1, timestamp: 1 }])
     await memory.gateway.append([{ partition: 1, samples, count: 1 }])
-    await vi.waitFor(async () => expect((await memory.gateway.progress([1]))[0]?.backlog).toBe(0), WAIT)
+    await eventually(async () => expect((await memory.gateway.progress([1]))[0]?.backlog).toBe(0))
     isFixed = true
     await drained(memory)
   })
@@ -479,7 +475,7 @@ describe('a worker', () => {
     const [first = ''] = await append(memory, [1])
     await drained(memory)
     worker.offer([{ id: first, samples: '[]', count: 1, offset: 0 }])
-    await vi.waitFor(() => expect(acknowledged).toEqual([[first], [first]]), WAIT)
+    await eventually(() => expect(acknowledged).toEqual([[first], [first]]))
     await append(memory, [2])
     await drained(memory)
     expect(acknowledged).toHaveLength(2)
@@ -520,7 +516,7 @@ describe('a worker', () => {
       })
       await append(memory, [1])
       await drained(memory)
-      await vi.waitFor(() => expect(worker.keyCount).toBe(1))
+      await eventually(() => expect(worker.keyCount).toBe(1))
       const recoveries = await countOf(metrics.recoveries)
       isFailing = true
       const [outcome] = await memory.gateway.append([
@@ -530,7 +526,7 @@ describe('a worker', () => {
       await append(memory, [3])
       await drained(memory)
       if (method === 'expiredTimers' || method === 'loadWindows') {
-        await vi.waitFor(() => expect(failures).toBeGreaterThan(0), WAIT)
+        await eventually(() => expect(failures).toBeGreaterThan(0))
       }
       await drained(memory)
       expect(await lastAnalysis(memory)).toMatchObject(expected([1, 3]))
@@ -545,7 +541,7 @@ describe('a worker', () => {
     memory.inspect.deleteEntry(0, gone ?? '')
     const { metrics } = await startWorker(memory)
     await drained(memory)
-    await vi.waitFor(async () => expect((await metrics.samplesLost.get()).values[0]?.value).toBe(2))
+    await eventually(async () => expect((await metrics.samplesLost.get()).values[0]?.value).toBe(2))
     expect((await memory.gateway.progress([0]))[0]).toMatchObject({
       accepted: 4,
       analysed: 2,
@@ -691,19 +687,13 @@ describe("when the store's clock was ahead for a while", () => {
     'by %d ms, alerts open after their hold with times of now, and a silence is noticed',
     async aheadMs => {
       const { memory, worker } = await afterJump(aheadMs, store => append(store, ...NOISE.map(value => [value])).then())
-      await vi.waitFor(() => expect(worker.idsAheadMs).toBeGreaterThan(aheadMs - 60_000), { timeout: 5000 })
+      await eventually(() => expect(worker.idsAheadMs).toBeGreaterThan(aheadMs - 60_000))
       const begin = Date.now()
-      await vi.waitFor(
-        async () => {
-          await append(memory, [14])
-          expect((await alertsOf(memory)).map(({ cause }) => cause.kind)).toContain('anomaly')
-        },
-        { timeout: 10_000, interval: 50 },
-      )
-      await vi.waitFor(
-        async () => expect((await alertsOf(memory)).map(({ cause }) => cause.kind)).toContain('silent'),
-        { timeout: 10_000, interval: 50 },
-      )
+      await eventually(async () => {
+        await append(memory, [14])
+        expect((await alertsOf(memory)).map(({ cause }) => cause.kind)).toContain('anomaly')
+      })
+      await eventually(async () => expect((await alertsOf(memory)).map(({ cause }) => cause.kind)).toContain('silent'))
       for (const { opened_at, cause } of await alertsOf(memory)) {
         expect(opened_at).toBeLessThanOrEqual(Date.now())
         expect(opened_at).toBeGreaterThan(begin - 1000)

@@ -2,14 +2,14 @@ import { systemClock } from '@tidemark/shared/runtime/clock'
 import type { Entry } from '@tidemark/shared/sample/entry'
 import type { AnalyzerStore } from '@tidemark/shared/store/ports/analyzer'
 import { StoreError } from '@tidemark/shared/store/ports/errors'
+import { eventually } from '@tidemark/testkit/eventually'
 import { Registry } from 'prom-client'
-import { afterEach, expect, test, vi } from 'vitest'
+import { afterEach, expect, test } from 'vitest'
 import { createAnalyzerMetrics } from '../metrics.ts'
 import { bytesOf } from './entry-sizes.ts'
 import { type EntryConsumer, ReadLoop } from './read-loop.ts'
 
 const MIB = 1024 * 1024
-const WAIT = { timeout: 5000, interval: 1 }
 
 const open: AsyncDisposable[] = []
 afterEach(async () => {
@@ -83,23 +83,23 @@ test.each([
 ])('the reads after an outage are bounded: %s', async (_, partitions, length, bytes) => {
   const { loop, queues, reads } = start(partitions, { length, bytes: () => bytes })
   for (const queue of queues) loop.join(queue)
-  await vi.waitFor(() => {
+  await eventually(() => {
     // As workers do.
     for (const queue of queues) queue.entries = []
     loop.wake()
     expect(queues.every(({ received }) => received === length)).toBe(true)
-  }, WAIT)
+  })
   expect(Math.max(...reads.map(one => one.bytes))).toBeLessThanOrEqual(16 * MIB)
 })
 
 test('an entry that is larger than a whole read is read alone', async () => {
   const { loop, queues, reads } = start(4, { length: 3, bytes: n => (n === 1 ? 20 * MIB : 100) })
   for (const queue of queues) loop.join(queue)
-  await vi.waitFor(() => {
+  await eventually(() => {
     for (const queue of queues) queue.entries = []
     loop.wake()
     expect(queues.every(({ received }) => received === 3)).toBe(true)
-  }, WAIT)
+  })
   // Until the first of them was seen, nothing can tell its size; then they come one by one.
   const large = reads.filter(({ bytes }) => bytes >= 20 * MIB)
   expect(large.length).toBeGreaterThanOrEqual(1)
@@ -108,11 +108,11 @@ test('an entry that is larger than a whole read is read alone', async () => {
 test('small entries are soon read many at a time', async () => {
   const { loop, queues, reads } = start(1, { length: 3000, bytes: () => 300 })
   for (const queue of queues) loop.join(queue)
-  await vi.waitFor(() => {
+  await eventually(() => {
     for (const queue of queues) queue.entries = []
     loop.wake()
     expect(queues[0]?.received).toBe(3000)
-  }, WAIT)
+  })
   expect(Math.max(...reads.map(({ count }) => count))).toBe(500)
   expect(reads.filter(({ bytes }) => bytes > 0).length).toBeLessThan(20)
 })
@@ -121,7 +121,7 @@ test('the queues are bounded in bytes', async () => {
   const { loop, queues, reads } = start(8, { length: 200, bytes: () => MIB })
   for (const queue of queues) loop.join(queue)
   const queued = (): number => queues.reduce((sum, { queuedBytes }) => sum + queuedBytes, 0)
-  await vi.waitFor(() => expect(queued()).toBeGreaterThanOrEqual(64 * MIB), WAIT)
+  await eventually(() => expect(queued()).toBeGreaterThanOrEqual(64 * MIB))
   const before = reads.length
   for (let i = 0; i < 10; i++) {
     loop.wake()
@@ -136,11 +136,11 @@ test('a partition that is stuck with full queues does not stop the others', asyn
   const [stuck, other] = queues as [Queue, Queue]
   stuck.offer(Array.from({ length: 70 }, (_, n) => ({ id: `0-${n}`, samples: 'x'.repeat(MIB), count: 1, offset: n })))
   for (const queue of queues) loop.join(queue)
-  await vi.waitFor(() => {
+  await eventually(() => {
     other.entries = []
     loop.wake()
     expect(other.received).toBe(9)
-  }, WAIT)
+  })
   expect(stuck.received).toBe(70)
 })
 
@@ -150,13 +150,13 @@ test.each([
 ] as const)('after a failed read all partitions recover, and %s counts it', async (name, error) => {
   const { loop, queues, faults, metrics, reads } = start(2, { length: 1, bytes: () => 10 })
   for (const queue of queues) loop.join(queue)
-  await vi.waitFor(() => expect(reads.length).toBeGreaterThan(12), WAIT)
+  await eventually(() => expect(reads.length).toBeGreaterThan(12))
   faults.push(error)
-  await vi.waitFor(() => expect(queues.map(({ recoveries }) => recoveries)).toEqual([1, 1]), WAIT)
+  await eventually(() => expect(queues.map(({ recoveries }) => recoveries)).toEqual([1, 1]))
   expect((await metrics[name].get()).values[0]?.value).toBe(1)
   const other = name === 'faults' ? 'storeErrors' : 'faults'
   expect((await metrics[other].get()).values[0]?.value).toBe(0)
   const failedAt = reads.length
-  await vi.waitFor(() => expect(reads.length).toBeGreaterThan(failedAt), WAIT)
+  await eventually(() => expect(reads.length).toBeGreaterThan(failedAt))
   expect(reads[failedAt]?.count).toBe(8)
 })

@@ -6,15 +6,14 @@ import { keysUnder, type PartitionKeys } from '@tidemark/shared/store/keys'
 import type { Store } from '@tidemark/shared/store/ports/store'
 import { REDIS_STORE_DEFAULTS } from '@tidemark/shared/store/redis/options'
 import { openRedisStore } from '@tidemark/shared/store/redis/store'
+import { eventually } from '@tidemark/testkit/eventually'
 import { type RedisFixture, redisAvailable, startRedis } from '@tidemark/testkit/redis-fixture'
 import { rawClient } from '@tidemark/testkit/redis-probe'
 import { packSamples } from '@tidemark/testkit/samples'
 import { Registry } from 'prom-client'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startAnalyzer } from '../../src/analyzer.ts'
 import { analyzerSettings } from '../../src/config.ts'
-
-const WAIT = { timeout: 15_000, interval: 20 }
 
 /** Commands that an analyzer of two partitions may send in a second while one is stuck. */
 const COMMANDS_MAX = 1200
@@ -63,11 +62,11 @@ describe.skipIf(!(await redisAvailable()))('odd data in Redis', () => {
     stack.use(startAnalyzer({ config, store, log: createLogger('analyzer', 'info', { stream }), registry }))
     let time = 0
     const drained = (partition: number): Promise<number> =>
-      vi.waitFor(async () => {
+      eventually(async () => {
         const [progress] = await store.gateway.progress([partition])
         expect(progress).toMatchObject({ backlog: 0 })
         return progress?.analysed ?? 0
-      }, WAIT)
+      })
     return {
       store,
       client,
@@ -132,10 +131,7 @@ describe.skipIf(!(await redisAvailable()))('odd data in Redis', () => {
       name,
     )
     if (isUsed)
-      await vi.waitFor(
-        () => expect([name, log.join('')].join()).toMatch(/WRONGTYPE|not of the type|lost the lease/),
-        WAIT,
-      )
+      await eventually(() => expect([name, log.join('')].join()).toMatch(/WRONGTYPE|not of the type|lost the lease/))
 
     await client.del(key)
     if (dump !== null && name !== 'lease') await client.callBuffer('RESTORE', key, 0, dump)
@@ -168,7 +164,7 @@ describe.skipIf(!(await redisAvailable()))('odd data in Redis', () => {
     await drained(OTHER)
     expect(await commandsIn(1000, client)).toBeLessThan(COMMANDS_MAX)
     if (logged !== null) {
-      await vi.waitFor(() => expect(log.join('')).toMatch(logged), WAIT)
+      await eventually(() => expect(log.join('')).toMatch(logged))
       for (const [name, value] of Object.entries(before)) await client.hset(keys.checkpoint, name, value)
       if (before.dead === undefined) await client.hdel(keys.checkpoint, 'dead')
     }
@@ -244,15 +240,15 @@ describe.skipIf(!(await redisAvailable()))('odd data in Redis', () => {
     const document = withRule(EMPTY_DOCUMENT, { id: 'all', pattern: '*', window: 20 }, BY)
     const change = { ...BY, version: 1, kind: 'rule_put', id: 'all', content: { pattern: '*', window: 20 } } as const
     expect(await store.rules.replace(document, change, await store.rules.digest())).toBe(true)
-    await vi.waitFor(async () => expect(await world.metric('analyzer_rules_version')).toBe(1), WAIT)
+    await eventually(async () => expect(await world.metric('analyzer_rules_version')).toBe(1))
     // Only scores are counted.
     await append(ODD, ...Array.from({ length: 40 }, (_, i) => i % 7))
     await drained(ODD)
-    const counts = await vi.waitFor(async () => {
+    const counts = await eventually(async () => {
       const found = Object.keys(await client.hgetall(keys.ruleCounts))
       expect(found).not.toEqual([])
       return found
-    }, WAIT)
+    })
     for (const name of counts) await client.hset(keys.ruleCounts, name, 'odd')
     await append(ODD, 2, 3)
     expect(await drained(ODD)).toBe(42)

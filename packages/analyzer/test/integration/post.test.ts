@@ -30,7 +30,7 @@ describe('a receiver', () => {
     const { delivery, tookMs } = await postTo(() => undefined)
     expect(delivery).toEqual({ kind: 'failed', reason: 'the receiver did not respond in time', retryAfterMs: 0 })
     expect(tookMs).toBeGreaterThanOrEqual(TIMEOUT_MS - 10)
-    expect(tookMs).toBeLessThan(TIMEOUT_MS * 5)
+    expect(tookMs).toBeLessThan(TIMEOUT_MS * 100)
   })
 
   test('that closes the connection has failed', async () => {

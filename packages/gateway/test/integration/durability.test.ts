@@ -3,6 +3,7 @@ import { connect, createServer, type Socket } from 'node:net'
 import { openStore } from '@tidemark/shared/store/open'
 import { DurabilityMismatch } from '@tidemark/shared/store/ports/errors'
 import type { DurabilityLevel } from '@tidemark/shared/store/ports/store'
+import { eventually } from '@tidemark/testkit/eventually'
 import {
   type RedisFixture,
   redisAvailable,
@@ -13,7 +14,7 @@ import {
 import { rawClient } from '@tidemark/testkit/redis-probe'
 import { pino } from 'pino'
 import { Registry } from 'prom-client'
-import { describe, expect, test, vi } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { gatewaySchema } from '../../src/config.ts'
 import { type Gateway, startGateway } from '../../src/gateway.ts'
 
@@ -49,7 +50,7 @@ async function post(
 
 async function ready(gateway: Gateway): Promise<void> {
   const status = async () => (await fetch(`http://127.0.0.1:${gateway.port}/readyz`)).status
-  await expect.poll(status, { timeout: 10_000 }).toBe(200)
+  await expect.poll(status).toBe(200)
 }
 
 async function command({ url }: RedisFixture, ...words: [string, ...string[]]): Promise<unknown> {
@@ -71,7 +72,7 @@ async function follow(replica: RedisFixture, port: number, primary: RedisFixture
 
 async function followed(primary: RedisFixture): Promise<void> {
   const info = async () => String(await command(primary, 'INFO', 'replication'))
-  await expect.poll(info, { timeout: 15_000 }).toContain('state=online')
+  await expect.poll(info).toContain('state=online')
 }
 
 interface Way extends AsyncDisposable {
@@ -129,9 +130,9 @@ describe.skipIf(!(await redisAvailable()))('durability', () => {
 
     const named = async () => (await post(started.gateway)).answer.durability
     await command(redis, 'CONFIG', 'SET', 'appendonly', 'yes')
-    await expect.poll(named, { timeout: 15_000 }).toBe('local')
+    await expect.poll(named).toBe('local')
     await command(redis, 'CONFIG', 'SET', 'appendonly', 'no')
-    await expect.poll(named, { timeout: 15_000 }).toBe('memory')
+    await expect.poll(named).toBe('memory')
   })
 
   test.each<[DurabilityLevel, string[], string]>([
@@ -156,14 +157,14 @@ describe.skipIf(!(await redisAvailable()))('durability', () => {
     expect(await post(started.gateway)).toMatchObject({ status: 202, answer: { durability: 'disk' } })
     await redis.kill()
     await redis.start()
-    await expect.poll(async () => (await post(started.gateway)).status, { timeout: 10_000 }).toBe(202)
+    await expect.poll(async () => (await post(started.gateway)).status).toBe(202)
 
     await command(redis, 'CONFIG', 'SET', 'appendfsync', 'everysec')
-    await expect.poll(async () => (await post(started.gateway)).status, { timeout: 10_000 }).toBe(503)
+    await expect.poll(async () => (await post(started.gateway)).status).toBe(503)
     const reason = 'samples are refused: DURABILITY is disk, and Redis has appendfsync everysec'
     expect(started.said).toContainEqual(expect.stringContaining(reason))
     await command(redis, 'CONFIG', 'SET', 'appendfsync', 'always')
-    await expect.poll(async () => (await post(started.gateway)).status, { timeout: 10_000 }).toBe(202)
+    await expect.poll(async () => (await post(started.gateway)).status).toBe(202)
   })
 
   test('a Redis that restarts with less durability than required gets no samples', async () => {
@@ -216,22 +217,22 @@ describe.skipIf(!(await redisAvailable()))('durability', () => {
     expect(JSON.stringify(unconfirmed.answer.rejected)).toContain('may or may not be stored')
     expect(unconfirmed.retryAfterS).toBeGreaterThanOrEqual(1)
     expect(performance.now() - begin).toBeGreaterThan(400)
-    expect(performance.now() - begin).toBeLessThan(2000)
+    expect(performance.now() - begin).toBeLessThan(20_000)
     const before = await command(primary, 'XLEN', 'tm:{0}:samples')
     way.isFrozen = false
-    await expect.poll(async () => (await post(started.gateway, { key: 'kept' })).status, { timeout: 5000 }).toBe(202)
+    await expect.poll(async () => (await post(started.gateway, { key: 'kept' })).status).toBe(202)
     expect(await command(primary, 'XLEN', 'tm:{0}:samples')).toBe(before)
 
     // Without a replica the primary rejects writes, and so does the gateway.
     await replica.kill()
     expect((await post(started.gateway)).status).toBe(503)
-    await expect.poll(() => started.said.at(-1), { timeout: 10_000 }).toContain('no replica that is online')
+    await expect.poll(() => started.said.at(-1)).toContain('no replica that is online')
     const refused = await post(started.gateway)
     expect(refused.status).toBe(503)
     expect(refused.retryAfterS).toBeGreaterThanOrEqual(1)
     await replica.start()
     await follow(replica, way.port, primary)
-    await expect.poll(async () => (await post(started.gateway)).status, { timeout: 15_000 }).toBe(202)
+    await expect.poll(async () => (await post(started.gateway)).status).toBe(202)
   })
 })
 
@@ -260,7 +261,7 @@ describe.skipIf(!(await redisClusterAvailable()))('durability in a cluster', () 
       expect({ status, ...answer }).toMatchObject({ status: 202, accepted: 40, durability: 'replicated' })
     }
     // On a busy machine a replica may confirm too late. That is a 503, not a fault.
-    for (let i = 0; i < 10; i++) await vi.waitFor(expectTaken, { timeout: 10_000, interval: 50 })
+    for (let i = 0; i < 10; i++) await eventually(expectTaken)
 
     // A primary fails; its replica takes over, and has no replica of its own: its partitions are
     // refused, and only these.
@@ -279,6 +280,6 @@ describe.skipIf(!(await redisClusterAvailable()))('durability in a cluster', () 
     expect(refused.accepted).toBeGreaterThan(0)
     // The lost node returns as a replica of the new primary, and all samples are accepted again.
     await first.start()
-    await vi.waitFor(expectTaken, { timeout: 20_000, interval: 100 })
+    await eventually(expectTaken)
   })
 })

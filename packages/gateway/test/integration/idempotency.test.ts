@@ -19,7 +19,7 @@ async function start(url: string): Promise<Gateway> {
     log,
     registry: new Registry(),
   })
-  await expect.poll(async () => (await fetch(at(gateway, '/readyz'))).status, { timeout: 5000 }).toBe(200)
+  await expect.poll(async () => (await fetch(at(gateway, '/readyz'))).status).toBe(200)
   return gateway
 }
 
@@ -131,7 +131,7 @@ describe.skipIf(!(await redisAvailable()))('keyed requests on a real Redis', () 
       expect(new Set(good.map(({ text }) => text)).size).toBe(1)
       expect(JSON.parse(good[0]?.text ?? '')).toMatchObject({ accepted: 8, rejected: [] })
       expect((await post(direct, key, bodyOf(request + 1))).status).toBe(422)
-      await expect.poll(async () => (await post(cut, key, bodyOf(request))).text, { timeout: 5000 }).toBe(good[0]?.text)
+      await expect.poll(async () => (await post(cut, key, bodyOf(request))).text).toBe(good[0]?.text)
     }
 
     expect(cutter.cuts).toBe(requests)
@@ -149,7 +149,7 @@ describe.skipIf(!(await redisAvailable()))('keyed requests on a real Redis', () 
     await redis.kill()
     expect((await post(gateway, 'a', bodyOf(1))).status).toBe(503)
     await redis.start()
-    await expect.poll(async () => (await post(gateway, 'a', bodyOf(1))).status, { timeout: 10_000 }).toBe(202)
+    await expect.poll(async () => (await post(gateway, 'a', bodyOf(1))).status).toBe(202)
     expect(await post(gateway, 'a', bodyOf(1))).toEqual(first)
     expect(await stored(redis)).toMatchObject({ accepted: 8 })
 

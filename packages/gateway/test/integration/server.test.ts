@@ -110,7 +110,7 @@ describe('an unavailable store', () => {
     expect(refused.status).toBe(503)
     expect(Number(refused.headers['retry-after'])).toBeGreaterThanOrEqual(1)
     open(createMemoryStore())
-    await expect.poll(async () => (await send(gateway.port, '/readyz')).status, { timeout: 5000 }).toBe(200)
+    await expect.poll(async () => (await send(gateway.port, '/readyz')).status).toBe(200)
     expect((await post(gateway.port, '{"key":"a","value":1}')).status).toBe(202)
   })
 
@@ -152,7 +152,7 @@ describe('a graceful stop', () => {
         }
       }
     })
-    await expect.poll(() => accepted.length, { timeout: 10_000 }).toBeGreaterThan(0)
+    await expect.poll(() => accepted.length).toBeGreaterThan(0)
     const before = accepted.length
     await gateway[Symbol.asyncDispose]()
     isStopped = true
@@ -206,7 +206,7 @@ describe('a graceful stop', () => {
     await new Promise(resolve => setTimeout(resolve, 50))
     const begin = performance.now()
     await gateway[Symbol.asyncDispose]()
-    expect(performance.now() - begin).toBeLessThan(2000)
+    expect(performance.now() - begin).toBeLessThan(9000)
     expect((await waiting).status).toBe(503)
     agent.destroy()
   })
@@ -283,7 +283,7 @@ describe('a client', () => {
     await once(deaf, 'connect')
     deaf.write(script.repeat(count))
     const cut = 'gateway_connections_unread_total 1\n'
-    await expect.poll(async () => (await send(gateway.metricsPort, '/metrics')).body, { timeout: 5000 }).toContain(cut)
+    await expect.poll(async () => (await send(gateway.metricsPort, '/metrics')).body).toContain(cut)
     const agent = new Agent({ keepAlive: true })
     for (let i = 0; i < count; i++) {
       expect((await send(gateway.port, '/docs/swagger-ui-bundle.js', { agent })).body.length).toBeGreaterThan(1_000_000)

@@ -32,7 +32,7 @@ describe.runIf(await redisAvailable())('a Redis user', () => {
       log,
     )
     const ingest = () => post(gateway.port, '{"key":"a","value":1}')
-    await expect.poll(async () => (await ingest()).status, { timeout: 10_000 }).toBe(202)
+    await expect.poll(async () => (await ingest()).status).toBe(202)
 
     const admin = rawClient(redis.url)
     await admin.call('ACL', 'SETUSER', 'default', ...denied.split(' '))

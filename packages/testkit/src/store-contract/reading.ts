@@ -16,8 +16,8 @@ import {
 
 /** Time for a read to reach the store and block there. */
 const SETTLE_MS = 50
-/** What a woken read may take on a busy machine. */
-const WAKE_MS_MAX = 700
+/** A read that is not woken blocks for LONG_MS. */
+const WAKE_MS_MAX = LONG_MS / 3
 
 export function describeReading(open: OpenStore): void {
   describe('reading', () => {

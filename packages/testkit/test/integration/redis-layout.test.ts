@@ -91,7 +91,7 @@ describe.skipIf(!(await redisAvailable()))('opening the Redis store', () => {
     await expect(store.gateway.progress([0])).rejects.toThrow(StoreError)
     await expect(store.analyzer.read([0], { count: 1, blockMs: 100 })).rejects.toThrow(StoreError)
     await redis.start()
-    await expect.poll(() => store.gateway.ping().catch(() => -1), { timeout: 10_000 }).toBeGreaterThanOrEqual(0)
+    await expect.poll(() => store.gateway.ping().catch(() => -1)).toBeGreaterThanOrEqual(0)
     expect(await progressOf(store, 0)).toMatchObject({ accepted: 1, backlog: 1 })
     expect(await store.analyzer.read([0], { count: 9, blockMs: 100 })).toHaveLength(1)
   })
