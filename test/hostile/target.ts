@@ -27,7 +27,7 @@ export const TIMEOUT_SLACK_MS = 2500
 const HEAP_MIB_MAX = 224
 
 /** Memory bound of the gateway: the heap, the bodies it may hold (twice, as text), and Node. */
-const RESIDENT_BYTES_MAX = (HEAP_MIB_MAX + 128) * MIB + 2 * SETTINGS.BODIES_BYTES_MAX
+const RESIDENT_BYTES_MAX = (HEAP_MIB_MAX + 160) * MIB + 2 * SETTINGS.BODIES_BYTES_MAX
 
 /**
  * Bounds of a healthy client's latency during an attack; without one it is 1 ms. Disconnecting

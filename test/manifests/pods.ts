@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs'
 import { analyzerSettings } from '@tidemark/analyzer/config'
+import { STOP_DEADLINE_MS } from '@tidemark/shared/runtime/lifecycle'
 import type { IContainer, IProbe } from 'kubernetes-models/v1'
 import { type Manifest, ofKind, portOf, quantity, type Workload, workloads } from './manifest.ts'
 import type { Policy } from './policy.ts'
@@ -96,7 +96,9 @@ export const podPolicies: readonly Policy[] = [
         const graceS = template.spec?.terminationGracePeriodSeconds ?? 30
         const isOurs = name === 'gateway' || name === 'analyzer'
         return [
-          ...(isOurs && sleepS + stopDeadlineS() + SPARE_S > graceS ? [`${name}: it is killed after ${graceS} s`] : []),
+          ...(isOurs && sleepS + STOP_DEADLINE_MS / 1000 + SPARE_S > graceS
+            ? [`${name}: it is killed after ${graceS} s`]
+            : []),
           ...(name === 'gateway' && sleepS < PROXY_UPDATE_S
             ? [`${name}: its preStop sleep of ${sleepS} s is too short`]
             : []),
@@ -182,12 +184,4 @@ function eachContainer(
 
 function containersNamed(manifests: Parameters<Policy['faults']>[0], name: string): IContainer[] {
   return workloads(manifests).flatMap(({ containers }) => containers.filter(container => container.name === name))
-}
-
-/** Reads the shutdown deadline of a service from lifecycle.ts. */
-function stopDeadlineS(): number {
-  const source = readFileSync(new URL('../../packages/shared/src/runtime/lifecycle.ts', import.meta.url), 'utf8')
-  const deadlineMs = /^const STOP_DEADLINE_MS = ([\d_]+)$/m.exec(source)?.[1]
-  if (deadlineMs === undefined) throw new Error('lifecycle.ts has no STOP_DEADLINE_MS')
-  return Number(deadlineMs.replaceAll('_', '')) / 1000
 }

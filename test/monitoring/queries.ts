@@ -13,7 +13,7 @@ export interface Query {
 const WITHOUT_DATA: readonly { readonly pattern: RegExp; readonly reason: string }[] = [
   { pattern: /^kube_/, reason: 'no Kubernetes' },
   { pattern: /^analyzer_(notification|outbox)/, reason: 'no receivers of notifications' },
-  { pattern: /^analyzer_rule_/, reason: 'no rules' },
+  { pattern: /^analyzer_(rule|samples_ignored)_/, reason: 'no rules' },
 ]
 
 /** Returns all queries of dashboards and rules that must have data, in compressed time. */
