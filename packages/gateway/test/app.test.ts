@@ -48,7 +48,7 @@ describe('POST /ingest', () => {
     const result = await resultOf(await post('[{"key":"a","value":1},{"key":"b","value":"2"},{"key":"c","value":3}]'))
     expect(result).toMatchObject({
       accepted: 2,
-      rejected: [{ index: 1, reason: 'sample 1: value must be a finite number' }],
+      rejected: [{ index: 1, reason: 'sample 1: value must be a finite number: send "2" without quotes' }],
     })
   })
 

@@ -76,7 +76,7 @@ function isCompactDate(time: number): boolean {
 
 function fromIso8601(text: string): number | string {
   const parts = ISO_8601.exec(text)?.groups
-  if (parts === undefined) return SHAPE
+  if (parts === undefined) return shapeProblem(text)
   const { year, month, day, hour, minute, second, fraction = '', sign, zoneHour = '00', zoneMinute = '00' } = parts
   const local = toInstant([year, month, day, hour, minute, second])
   if (local === undefined) return 'has a date or time that does not exist'
@@ -88,6 +88,11 @@ function fromIso8601(text: string): number | string {
   const ms = Number(fraction.padEnd(3, '0').slice(0, 3))
   if (hour === '24' && Number(fraction) !== 0) return 'has a date or time that does not exist'
   return instant < 0 ? TOO_EARLY : instant + ms
+}
+
+function shapeProblem(text: string): string {
+  if (text === '') return 'must be a time: leave it out where the time is unknown'
+  return /^\d+,\d+$/.test(text) ? `${SHAPE}, with a decimal point` : SHAPE
 }
 
 /** Returns the Unix milliseconds of a time in UTC; undefined if there is no such date or time. */

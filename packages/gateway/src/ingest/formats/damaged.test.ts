@@ -89,7 +89,17 @@ describe('of damaged JSON', () => {
     ],
     ['{"rps":4,5,"cpu":1}', 'sample 0: rps is not a number at line 1, column 9: decimal comma?', ['default/cpu=1@0']],
     ["{'key':'a','value':1}", 'sample 0: a member has single quotes at line 1, column 2: JSON has double quotes', []],
-    ['{key:"a",value:1}', 'sample 0: a member is not valid JSON at line 1, column 2', []],
+    ['{key:"a",value:1}', 'sample 0: a member has a name without double quotes at line 1, column 2', []],
+    [
+      '{/* x */"key":"a","value":1}',
+      'sample 0: a member has a comment before it at line 1, column 2: JSON has no comments',
+      [],
+    ],
+    [
+      '{"key":"a","value":+1}',
+      expect.stringContaining('is not a number at line 1, column 20: JSON writes numbers as'),
+      [],
+    ],
     ['{"key":"a\tb","value":1}', 'sample 0: key has a text that is not valid JSON at line 1, column 8', []],
     ['{"key":"a\\x41","value":1}', 'sample 0: key has a text that is not valid JSON at line 1, column 8', []],
     ['{"key":"a","value":None}', 'sample 0: value has no value at line 1, column 20: leave it out', []],
@@ -120,6 +130,24 @@ describe('of damaged JSON', () => {
       const { samples, reasons } = read(`[${A},${cut}${between}{"key":"c","value":3},{"key":"d","value":4}]`)
       expect([between, samples]).toEqual([between, ['a=1@0', 'c=3@2', 'd=4@3']])
       expect(reasons).toEqual([expect.stringContaining('sample 1: ')])
+    }
+  })
+
+  test.each([
+    ['{"a":NaN}', 'is NaN'],
+    ['[1,2,-nan]', 'is NaN'],
+    ['{"a":{"b":[Infinity]}}', 'is infinite'],
+    ['[1,.5,2]', 'is not a number'],
+    ['[None]', 'has no value'],
+  ])('a report keeps its metrics beside the metric %s', (nested, problem) => {
+    for (const [text, samples] of [
+      [`{"device":"d","metrics":{"x":${nested},"y":1,"z":2}}`, ['d/y=1@0', 'd/z=2@0']],
+      [`{"device":"d","metrics":{"y":1,"z":2,"x":${nested}}}`, ['d/y=1@0', 'd/z=2@0']],
+      [`[{"device":"d","metrics":{"y":1,"x": ${nested} }},{"key":"a","value":3}]`, ['d/y=1@0', 'a=3@1']],
+    ] as const) {
+      const read1 = read(text)
+      expect(read1).toMatchObject({ fault: undefined, samples })
+      expect(read1.reasons).toEqual([expect.stringContaining(`sample 0: metric "x": value ${problem} at line 1`)])
     }
   })
 
@@ -192,9 +220,17 @@ describe('an item of another system says what to configure', () => {
     ['{"resourceLogs":[]}', 'OTLP'],
     ['{"timeseries":[{"labels":[],"samples":[]}]}', 'remote write'],
     ['{"samples":[{"key":"a","value":1}]}', 'send that array as the body'],
+    ['{"metrics":[{"key":"a","value":1}]}', 'member "metrics" is an array of objects: send that array as the body'],
+    ['[[{"key":"a","value":1}]]', 'must be an object, not an array: send all in one array'],
+    ['["{\\"key\\":\\"a\\",\\"value\\":1}"]', 'was encoded twice'],
   ])('%s: %s', (text, hint) => {
     expect(read(text)).toMatchObject({ fault: undefined, samples: [], reasons: [expect.stringContaining(hint)] })
   })
+})
+
+test('a body that was encoded twice says so', () => {
+  const reason = 'the body must be a JSON object or an array of objects, and is a text: it was encoded twice'
+  expect(read(JSON.stringify('{"key":"a","value":1}')).fault).toEqual({ kind: 'malformed', reason })
 })
 
 describe('the time is linear', () => {

@@ -1,7 +1,7 @@
 import { devicePrefix } from '@tidemark/shared/sample/device-key'
 import { z } from 'zod'
 import type { Batch, Place } from './batch.ts'
-import { must, rejectShape, timestampField, valueField } from './fields.ts'
+import { must, numberProblem, rejectShape, timestampField, valueField } from './fields.ts'
 
 /**
  * `{"device": "edge-17", "timestamp": 1700000000, "metrics": {"rps": 420, "cpu": 12.5}}`: the keys
@@ -45,7 +45,7 @@ export function readDevice(item: unknown, { index }: Place, batch: Batch): void 
   for (const name of names) {
     const place = { index, metric: name }
     const value = valueField.safeParse(metrics[name])
-    if (!value.success) batch.reject(place, 'value', 'value must be a finite number')
+    if (!value.success) batch.reject(place, 'value', `value ${numberProblem(metrics[name])}`)
     else if (name === '') batch.reject(place, 'key', 'name must not be empty')
     else batch.add({ key: `${prefix}${name}`, value: value.data, timestamp }, place)
   }

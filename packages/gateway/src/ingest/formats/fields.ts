@@ -11,10 +11,12 @@ export function must(rule: string): { error: z.core.$ZodErrorMap } {
 }
 
 /** JSON has no NaN, but 1e999 is valid JSON and parses to Infinity. z.number() accepts neither. */
-export const valueField = z.number(must('a finite number')).meta({
-  description: 'A finite number, not a string; its magnitude is at most 1e100 by default.',
-  examples: [420],
-})
+export const valueField = z
+  .number({ error: issue => (issue.input === undefined ? 'is missing' : numberProblem(issue.input)) })
+  .meta({
+    description: 'A finite number, not a string; its magnitude is at most 1e100 by default.',
+    examples: [420],
+  })
 
 export const keyField = z.string(must('a string')).meta({
   description: '1 to 200 bytes of UTF-8, without control characters and lone surrogates.',
@@ -30,6 +32,16 @@ export const timestampField = z
       'magnitude), or an ISO 8601 string. Default, also of null: now.',
     examples: [1_700_000_000, '2023-11-14T22:13:20Z'],
   })
+
+/** A number that was sent as text, which may have a decimal comma or separators of thousands. */
+const NUMERAL = /^\s*[+-]?[\d.,]*\d[\d.,]*(?:[eE][+-]?\d+)?\s*$/
+
+/** Says that a value is no finite number and, where it is the text of one, how to send it. */
+export function numberProblem(given: unknown): string {
+  const rule = 'must be a finite number'
+  if (typeof given !== 'string' || !NUMERAL.test(given)) return rule
+  return `${rule}: send ${quote(given)} without quotes${given.includes(',') ? ' and with a decimal point' : ''}`
+}
 
 const RULES = new Map<PropertyKey | undefined, Rule>([
   ['key', 'key'],

@@ -22,14 +22,21 @@ const FORMATS: ReadonlyMap<string, string> = new Map([
  * is called for items that were rejected.
  */
 export function foreignHint(item: unknown): string | undefined {
-  if (typeof item !== 'object' || item === null || Array.isArray(item)) return undefined
+  if (Array.isArray(item)) return isItem(item[0]) ? 'must be an object, not an array: send all in one array' : undefined
+  if (typeof item === 'string' && /^\s*[{[]/.test(item)) return 'must be an object, not a text: it was encoded twice'
+  if (typeof item !== 'object' || item === null) return undefined
   if (Object.hasOwn(item, 'key') || Object.hasOwn(item, 'device')) return undefined
   for (const [name, value] of Object.entries(item)) {
     const isList = Array.isArray(value)
-    const hint = isList || name === 'fields' ? FORMATS.get(name) : undefined
+    const isOurs = isList && isItem(value[0])
+    const hint = (isList && !isOurs) || name === 'fields' ? FORMATS.get(name) : undefined
     if (hint !== undefined) return hint
     if (isList && typeof value[0] === 'object')
       return `member ${JSON.stringify(name.slice(0, 64))} is an array of objects: send that array as the body`
   }
   return undefined
+}
+
+function isItem(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && (Object.hasOwn(value, 'key') || Object.hasOwn(value, 'device'))
 }

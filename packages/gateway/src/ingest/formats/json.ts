@@ -14,7 +14,7 @@ export function readJson(text: string, batch: Batch): BodyFault {
     if (objects === 0) return { kind: 'malformed', reason: malformedReason(text) }
   } else if (Array.isArray(body)) return readItems(body, batch)
   else if (typeof body === 'object' && body !== null) readItem(body, 0, batch)
-  else return { kind: 'malformed', reason: 'the body must be a JSON object or an array of objects' }
+  else return { kind: 'malformed', reason: scalarReason(body) }
   return batch.isTooLarge ? { kind: 'too-many' } : undefined
 }
 
@@ -29,6 +29,11 @@ function readItems(items: readonly unknown[], batch: Batch): BodyFault {
 }
 
 const EXPECTED = 'a JSON object such as {"key": "edge-17/rps", "value": 420} or an array of them'
+
+function scalarReason(body: unknown): string {
+  const isTwice = typeof body === 'string' && /^\s*[{[]/.test(body)
+  return `the body must be a JSON object or an array of objects${isTwice ? ', and is a text: it was encoded twice' : ''}`
+}
 
 /** Says what a body without any object seems to be. */
 function malformedReason(text: string): string {

@@ -34,6 +34,9 @@ const NAN = /^[+-]?(?:[sq]?nan|1\.#(?:ind|qnan|snan))/i
 const INFINITE = /^[+-]?(?:inf|1\.#inf|\u221e)/i
 const NOTHING = /^(?:none|null|nil|undefined|n\/a|na|)$/i
 
+/** A value in a nested object that only a number can be: after a lost quote, words stand there. */
+const NO_NUMBER = /^[+-]?(?:nan|inf(?:inity)?|none|undefined|\d+\.?\d*|\.\d+)$/i
+
 /** How far a scanner looks ahead altogether, in lengths of its text. It bounds the time. */
 const LOOKAHEAD_LENGTHS = 4
 
@@ -51,6 +54,8 @@ export class ObjectScanner {
   #damages: Damage[] = []
   #members = new Map<string, string>()
   #metrics: Map<string, string> | undefined
+  /** Where the value that was skipped last has a number that JSON does not have; -1 without one. */
+  #noNumberAt = -1
 
   constructor(text: string) {
     this.#text = text
@@ -109,11 +114,7 @@ export class ObjectScanner {
     const nameEnd = this.#stringEnd(start)
     const name = nameEnd === -1 ? undefined : parseString(this.#text.slice(start, nameEnd))
     if (name === undefined) {
-      const isQuote = this.#text[start] === "'"
-      return this.#damage(start, isQuote ? 'has single quotes: JSON has double quotes' : NOT_JSON, {
-        name,
-        inMetrics,
-      })
+      return this.#damage(start, describeName(this.#text.slice(start, start + 2)), { name, inMetrics })
     }
     this.#at = nameEnd
     this.#skipSpace()
@@ -130,6 +131,11 @@ export class ObjectScanner {
       const ending = this.#skipNested(true)
       if (ending === 'cut') return this.#cut(name, inMetrics)
       if (ending === undefined) return this.#damage(valueStart, NOT_JSON, { name, inMetrics })
+      const at = this.#noNumberAt
+      if (at !== -1) {
+        this.#damages.push({ at, kind: 'token', problem: describeToken(this.#tokenAt(at)), name, inMetrics })
+        return undefined
+      }
     } else if (opening === '"') {
       const end = this.#stringEnd(valueStart)
       if (end === -1 || parseString(this.#text.slice(valueStart, end)) === undefined) {
@@ -219,6 +225,7 @@ export class ObjectScanner {
   #skipNested(isStrict: boolean): Ending | undefined {
     const text = this.#text
     const start = this.#at
+    this.#noNumberAt = -1
     if (this.#lookahead <= 0) return undefined
     const open: string[] = []
     let previous = ':'
@@ -245,7 +252,10 @@ export class ObjectScanner {
         }
       } else if (character !== ',' && character !== ':') {
         const token = this.#tokenAt(at)
-        if (isStrict && !LITERAL.test(token)) break
+        if (isStrict && !LITERAL.test(token)) {
+          if (!NO_NUMBER.test(token)) break
+          this.#noNumberAt = at
+        }
         at += Math.max(token.length, 1) - 1
       }
       previous = character
@@ -325,5 +335,14 @@ function describeToken(token: string): string {
   if (INFINITE.test(token)) return 'is infinite: JSON has no such number, so leave it out'
   if (NOTHING.test(token)) return 'has no value: leave it out'
   if (token.startsWith("'")) return 'has single quotes: JSON has double quotes'
-  return DIGIT.test(token) ? 'is not a number: JSON has neither leading zeros nor units' : NOT_JSON
+  return DIGIT.test(token)
+    ? 'is not a number: JSON writes numbers as 21.5, -0.5 or 2e3, without more around them'
+    : NOT_JSON
+}
+
+/** Says what is wrong with a name that is not a JSON string; `start` is how it begins. */
+function describeName(start: string): string {
+  if (start.startsWith("'")) return 'has single quotes: JSON has double quotes'
+  if (/^(?:#|\/[/*])/.test(start)) return 'has a comment before it: JSON has no comments'
+  return /^[\w$]/.test(start) ? 'has a name without double quotes' : NOT_JSON
 }
