@@ -40,6 +40,9 @@ describe('a type', () => {
     'application/json, application/json',
     'application/json charset=utf-8',
     ' application/json',
+    'undefined',
+    'utf-8',
+    'text/javascript',
   ])('%s is read as JSON', async type => {
     expect((await resultOf(await createTarget().post(SAMPLE, { 'Content-Type': type }))).accepted).toBe(1)
   })
@@ -186,6 +189,26 @@ describe('a content coding', () => {
     expect((await problemOf(plain.response)).detail).toContain(`is not ${name}`)
     const followed = await post(Buffer.concat([whole, Buffer.from('rest')]), name)
     expect([followed.response.status, followed.stored, response.status]).toEqual([400, [], 400])
+  })
+
+  test.each(['gzip', 'deflate', 'zstd'])('%s is recognised without its header, and under another one', async name => {
+    const whole = encode(text, name)
+    for (const declared of ['', 'identity', 'gzip', 'deflate', 'zstd']) {
+      const { response, stored } = await post(whole, declared)
+      expect([declared, response.status, stored.length]).toEqual([declared, 202, 500])
+    }
+    const cut = await post(whole.subarray(0, -9), '')
+    expect([cut.response.status, cut.stored]).toEqual([400, []])
+    expect((await problemOf(cut.response)).detail).toContain(`The compressed body (${name}) is`)
+    const { response } = await post(encode(SAMPLE.padEnd(20_001), name), '', { BODY_BYTES_MAX: '20000' })
+    expect(response.status).toBe(413)
+  })
+
+  test.each(['gzip', 'deflate', 'zstd'])('line ends and zero bytes after %s do no harm', async name => {
+    for (const padding of ['\n', '\r\n', '\0\0\0']) {
+      const { response, stored } = await post(Buffer.concat([encode(text, name), Buffer.from(padding)]), name)
+      expect([response.status, stored.length]).toEqual([202, 500])
+    }
   })
 
   test.each(codings)('%s is bounded by the size after decompression', async name => {

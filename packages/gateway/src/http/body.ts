@@ -35,12 +35,12 @@ interface BodyLimits {
   readonly bytesInFlightMax: number
 }
 
-/** Types that clients send by default, whatever the body is, and wildcards. */
+/** Types that clients send by default, whatever the body is, wildcards, and what is not a type. */
 const GENERIC_TYPE =
-  /^(?:|\*(?:\/\*)?|(?:application|text)\/(?:\*|plain)|application\/(?:x-www-form-urlencoded|octet-stream))$/
+  /^(?:[^/]*|\*\/\*|(?:application|text)\/(?:\*|plain)|application\/(?:x-www-form-urlencoded|octet-stream))$/
 
-/** JSON by any of its names: application/json, text/x-json, application/vnd.metrics+json. */
-const JSON_TYPE = /json/
+/** JSON by any of its names: application/json, text/x-json, text/javascript. */
+const JSON_TYPE = /json|javascript/
 
 /** application/x-ndjson, application/jsonl, application/x-jsonlines, application/json-seq. */
 const NDJSON_TYPE = /ndjson|json-?l|json-seq|stream[.+-]json|json-?stream/
@@ -60,8 +60,7 @@ export function createBodyReader({ bytesMax, bytesInFlightMax }: BodyLimits) {
     try {
       if (source instanceof IncomingMessage) await collectIncoming(source, body)
       else await collectStream(source, body)
-      const bytes = body.bytes()
-      return decodeText(codings.length === 0 ? bytes : decompress(bytes, codings, bytesMax), charset)
+      return decodeText(decompress(body.bytes(), codings, bytesMax), charset)
     } finally {
       body.release()
     }

@@ -66,11 +66,16 @@ export function codingsOf(header: string | readonly string[] | undefined): reado
 }
 
 /**
- * Returns the content of a compressed body. It blocks for as long as parsing the content does, and
- * so never holds the contents of many bodies. Throws a RequestFault for a damaged body, and for one
- * that is longer than `bytesMax` at any step.
+ * Returns the content of a body that may be compressed, also where a proxy or client lost the
+ * header. It blocks for as long as parsing the content does, and so never holds the contents of
+ * many bodies. Throws a RequestFault for a damaged body, and for one that is longer than `bytesMax`
+ * at any step.
  */
 export function decompress(bytes: Buffer, codings: readonly string[], bytesMax: number): Buffer {
+  if (codings.length === 0) {
+    const shown = codingShownBy(bytes)
+    return shown === undefined ? bytes : decode(bytes, shown, bytesMax)
+  }
   let content = bytes
   for (const coding of codings.toReversed()) content = decode(content, coding, bytesMax)
   return content
@@ -86,16 +91,24 @@ function decode(bytes: Buffer, coding: string, bytesMax: number): Buffer {
     room -= buffer.byteLength
     if (engine.bytesWritten === 0) throw damaged(coding)
     rest = rest.subarray(engine.bytesWritten)
+    if (isPadding(rest)) break
     if (room === 0 && rest.byteLength > 0) throw tooLarge(bytesMax)
   }
   return parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts)
 
   function decodeMember(member: Buffer, name: string, outputMax: number): Decoded {
     try {
-      return (DECODERS.get(name) as Decoder)(member, outputMax)
+      // The bytes count for more than the header: clients confuse gzip and deflate. A stream of br
+      // can begin with any byte.
+      const shown = name === 'br' ? undefined : codingShownBy(member)
+      return (DECODERS.get(shown ?? name) as Decoder)(member, outputMax)
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException
-      throw code === 'ERR_BUFFER_TOO_LARGE' ? tooLarge(bytesMax) : damaged(name, code)
+      if (code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge(bytesMax)
+      // Node reads on after a member of gzip, and fails at a line end that a print put there.
+      const trimmed = withoutLineEnds(member)
+      if (trimmed.byteLength < member.byteLength) return decodeMember(trimmed, name, outputMax)
+      throw damaged(name, code)
     }
   }
 }
@@ -105,11 +118,31 @@ function tooLarge(bytesMax: number): RequestFault {
 }
 
 function damaged(coding: string, code?: string): RequestFault {
-  const problem = code === 'Z_BUF_ERROR' ? 'is cut off' : `is damaged, or is not ${coding}`
+  const [problem, remedy] =
+    code === 'Z_BUF_ERROR'
+      ? ['is cut off', 'Send the whole body again']
+      : [`is damaged, or is not ${coding}`, 'Send a body that is not compressed without Content-Encoding']
   return new RequestFault({
     kind: 'body-malformed',
-    reason: `the compressed body (${coding}) ${problem}: nothing of it is stored`,
+    reason: `the compressed body (${coding}) ${problem}: nothing of it is stored. ${remedy}`,
   })
+}
+
+/** Returns the coding that the first bytes of a body show; no JSON begins with them. */
+function codingShownBy(bytes: Buffer): string | undefined {
+  const [first, second, third] = bytes
+  if (first === 0x1f && second === 0x8b && third === 8) return 'gzip'
+  if (first === 0x28 && second === 0xb5 && third === 0x2f && bytes[3] === 0xfd) return 'zstd'
+  return first === 0x78 && (second === 0x01 || second === 0x9c || second === 0xda) ? 'deflate' : undefined
+}
+
+function withoutLineEnds(bytes: Buffer): Buffer {
+  return bytes.subarray(0, bytes.findLastIndex(byte => byte !== 0x0a && byte !== 0x0d) + 1)
+}
+
+/** Whether a rest is what clients send after a compressed body, such as the line end of a print. */
+function isPadding(rest: Buffer): boolean {
+  return rest.every(byte => byte === 0 || byte === 0x0a || byte === 0x0d)
 }
 
 /** Of RFC 1950: the method is 8, and the first two bytes as a number are a multiple of 31. */
