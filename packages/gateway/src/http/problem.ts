@@ -43,8 +43,12 @@ const FIXED = {
     'Malformed request',
     'The request target is not valid. It must be a path, such as /ingest, or a URL.',
   ),
-  'body-empty': problem(400, 'Empty body', 'The body is empty. /openapi.json describes what it must contain.'),
-  'body-incomplete': problem(400, 'Incomplete body', 'The connection ended before the end of the body.'),
+  'body-empty': problem(
+    400,
+    'Empty body',
+    'The body is empty. If one was sent, its Content-Length is missing or 0. /openapi.json describes what it must contain.',
+  ),
+  'body-incomplete': problem(400, 'Incomplete body', 'The connection ended before the end of the body. Send it again.'),
   'idempotency-key-invalid': problem(
     400,
     'Invalid Idempotency-Key',

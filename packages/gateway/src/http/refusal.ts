@@ -34,12 +34,24 @@ const REFUSALS = new Map<unknown, RefusalKind>([
   ['HPE_CHUNK_EXTENSIONS_OVERFLOW', 'body-too-large'],
 ])
 
+/** Reasons that replace those of the parser, which describe its state and name no remedy. */
+const REASONS = new Map<unknown, string>([
+  ['HPE_INVALID_URL', 'its target must be a path with other characters as %XX'],
+  ['HPE_INVALID_EOF_STATE', 'the connection ended before its end. Send it again, with the right Content-Length'],
+  [
+    'HPE_INVALID_METHOD',
+    'it does not begin with a method such as POST. The body before it may be longer than its Content-Length, or ' +
+      'this is TLS, which is not spoken here',
+  ],
+  ['HPE_INVALID_CONSTANT', 'its first line must end with HTTP/1.1, and have no spaces in the target (write %20)'],
+  ['HPE_PAUSED_H2_UPGRADE', 'HTTP/2 is not supported'],
+])
+
 export function refusalOf(error: NodeJS.ErrnoException & { readonly reason?: string }): Refusal {
   const kind = REFUSALS.get(error.code)
   if (kind !== undefined) return { kind }
-  if (error.code === 'HPE_INVALID_URL') return malformed('its target must be a path with other characters as %XX')
   // The parser's reasons are fixed sentences, such as "Invalid character in Content-Length".
-  return malformed(error.code?.startsWith('HPE_') === true ? error.reason : undefined)
+  return malformed(REASONS.get(error.code) ?? (error.code?.startsWith('HPE_') === true ? error.reason : undefined))
 }
 
 /** Refuses a request that breaks the rules of HTTP. */

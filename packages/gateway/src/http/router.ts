@@ -82,9 +82,16 @@ export function rejectOthers(app: Hono): void {
   app.notFound(c => respondWith(c, { kind: 'route-unknown', meant: similarRoute(c.req.path, routes) }))
 }
 
-/** Returns a route that has the path in another case, or without segments before it. */
+/**
+ * Returns a route that has the path in another case, without segments before it, or without what
+ * is behind its words: an escape, a parameter or an extension.
+ */
 function similarRoute(path: string, routes: readonly { readonly path: string; readonly methods: string }[]) {
-  const segments = path.toLowerCase().split('/').filter(Boolean)
+  const segments = path
+    .toLowerCase()
+    .split('/')
+    .map(segment => segment.replace(/[^a-z0-9_-].*/, ''))
+    .filter(Boolean)
   for (let rest = segments; rest.length > 0; rest = rest.slice(1)) {
     const found = routes.find(({ path }) => {
       const template = path.split('/').filter(Boolean)

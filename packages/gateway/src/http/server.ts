@@ -24,6 +24,9 @@ const HOST = /^(?:\[[\w:.%~-]+\]|(?:[\w.~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(?::\d{
 const APP_ORIGIN = 'http://localhost'
 const PLAIN_HOST = /^[\w.-]+(?::\d{1,5})?$/
 
+/** Scheme and authority of a target in absolute form, as proxies send it; in any case. */
+const ORIGIN = /^https?:\/\/(?:\[[\w:.%~-]+\]|[^[\]/?#]+)(?::\d*)?(?=[/?#]|$)/i
+
 interface ListenOptions {
   readonly app: Hono
   /** The fast path: serves a request itself, or returns false to leave it to the app. */
@@ -39,7 +42,8 @@ export async function listen({ app, fastPath, config, metrics }: ListenOptions) 
     serve(incoming, outgoing) {
       if (fastPath(incoming, outgoing)) return
       const { url, headers } = incoming
-      if (url?.startsWith('/') === true && !PLAIN_HOST.test(headers.host ?? '')) incoming.url = APP_ORIGIN + url
+      if (url?.startsWith('/') === false) incoming.url = url.replace(ORIGIN, APP_ORIGIN)
+      else if (!PLAIN_HOST.test(headers.host ?? '')) incoming.url = APP_ORIGIN + url
       // The listener never rejects: it responds with 500 itself.
       void listener(incoming, outgoing)
     },

@@ -141,19 +141,47 @@ describe('the host', () => {
   })
 })
 
+describe('what is not a request names the reason and the remedy', () => {
+  test.each([
+    [
+      'a body longer than its Content-Length',
+      `${request('', { target: '/ingest' })}rest\r\n\r\n`,
+      'longer than its Content-Length',
+    ],
+    ['a TLS handshake', '\x16\x03\x01\x00\xc8', 'this is TLS'],
+    ['HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'HTTP/2 is not supported'],
+    ['a space in the target', 'POST /in gest HTTP/1.1\r\nHost: x\r\n\r\n', 'write %20'],
+    ['a body that ends early', 'POST /ingest HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{', 'Send it again'],
+    [
+      'a body without its length',
+      'POST /ingest HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n',
+      'Content-Length is missing',
+    ],
+  ])('%s', async (_, text, remedy) => {
+    const gateway = await start()
+    const received = await converse(gateway.port, socket => socket.end(Buffer.from(text, 'latin1')))
+    expect(statusesOf(received).at(-1)).toBe(400)
+    expect(received).toContain(remedy)
+  })
+})
+
 describe('a path', () => {
-  test.each(['/ingest/', '//ingest', '//ingest//', '/%69ngest', '/./ingest', '/x/../ingest', '/ingest?', '/ingest/?a'])(
-    'of POST /ingest may be written as %s',
-    async target => {
-      const gateway = await start()
-      const text = await converse(gateway.port, socket => socket.write(request(SAMPLE, { target, ...CLOSE })))
-      expect(statusesOf(text)).toEqual([202])
-    },
-  )
+  test.each([
+    ...['/ingest/', '//ingest', '//ingest//', '/%69ngest', '/./ingest', '/x/../ingest', '/ingest?', '/ingest/?a'],
+    ...['http://other.example/ingest', 'HTTP://OTHER.EXAMPLE:8080//ingest/?a', 'https://[fe80::1%25eth0]/ingest'],
+  ])('of POST /ingest may be written as %s', async target => {
+    const gateway = await start()
+    const text = await converse(gateway.port, socket => socket.write(request(SAMPLE, { target, ...CLOSE })))
+    expect(statusesOf(text)).toEqual([202])
+  })
 
   test.each([
     ['/Ingest', 'POST /ingest'],
     ['/api/v1/ingest', 'POST /ingest'],
+    ['/ingest%2F', 'POST /ingest'],
+    ['/ingest;v=1', 'POST /ingest'],
+    ['/ingest%20', 'POST /ingest'],
+    ['/ingest.json', 'POST /ingest'],
     ['/ANALYZE/', 'GET, HEAD /analyze'],
     ['/v1/rules/edge-cpu', 'GET, HEAD, PUT, DELETE /rules/{id}'],
   ])('%s gets the route that was meant', async (path, meant) => {
