@@ -88,6 +88,7 @@ describe('of damaged JSON', () => {
       ['d/h=41@0'],
     ],
     ['{"rps":4,5,"cpu":1}', 'sample 0: rps is not a number at line 1, column 9: decimal comma?', ['default/cpu=1@0']],
+    ['{\u201ckey\u201d:1}', expect.stringContaining('a member has typographic quotes at line 1, column 2: JSON'), []],
     ["{'key':'a','value':1}", 'sample 0: a member has single quotes at line 1, column 2: JSON has double quotes', []],
     ['{key:"a",value:1}', 'sample 0: a member has a name without double quotes at line 1, column 2', []],
     [
@@ -164,6 +165,15 @@ describe('of damaged JSON', () => {
     // A timestamp began, but is lost: the time of measurement is unknown.
     for (const rest of ['},"timestamp":17000', '},"timest', ',"timestamp":1700000000}']) {
       expect(cut(`{"device":"e","metrics":{"t":1,"h":4${rest}`).samples).toEqual([])
+    }
+  })
+
+  test('a report that lacks only its last brace keeps its metrics, also with more after it', () => {
+    const report = '{"device":"d","timestamp":1700000000,"metrics":{"x":1,"y":2}'
+    for (const between of ['', '\n', ',', ', ', ',\n']) {
+      const { samples, reasons } = read(`[${report}${between}{"key":"a","value":3}]`)
+      expect([between, samples]).toEqual([between, ['d/x=1@0', 'd/y=2@0', 'a=3@1']])
+      expect(reasons).toEqual([expect.stringContaining('sample 0: the item is cut off at line')])
     }
   })
 

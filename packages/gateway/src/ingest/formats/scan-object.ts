@@ -54,6 +54,8 @@ export class ObjectScanner {
   #damages: Damage[] = []
   #members = new Map<string, string>()
   #metrics: Map<string, string> | undefined
+  /** The member that was read last, if it has no closing brace; undefined for other members. */
+  #unclosed: string | undefined
   /** Where the value that was skipped last has a number that JSON does not have; -1 without one. */
   #noNumberAt = -1
 
@@ -95,8 +97,9 @@ export class ObjectScanner {
       if (next === undefined) return this.#cut(undefined, inMetrics)
       if (next === '[' || this.#isItemStart(this.#at)) {
         // The comma may be of the sender who joined two bodies: the last number may be cut off.
-        const last = [...members.keys()].at(-1)
-        members.delete(last ?? '')
+        // Of an object the brace was read, so it is complete.
+        const last = this.#unclosed
+        if (last !== undefined) members.delete(last)
         return this.#cut(last, inMetrics)
       }
       // A comma too many does no harm.
@@ -111,6 +114,7 @@ export class ObjectScanner {
   /** Reads one member. Returns how the object ends where that is known. */
   #readMember(members: Map<string, string>, inMetrics: boolean): Ending | undefined {
     const start = this.#at
+    this.#unclosed = undefined
     const nameEnd = this.#stringEnd(start)
     const name = nameEnd === -1 ? undefined : parseString(this.#text.slice(start, nameEnd))
     if (name === undefined) {
@@ -152,6 +156,7 @@ export class ObjectScanner {
     const next = this.#text[this.#at]
     // A value may go on, but an object or array is complete.
     const isWhole = opening === '{' || opening === '['
+    this.#unclosed = isWhole ? undefined : name
     if (next === undefined || this.#isItemStart(this.#at)) return this.#cut(isWhole ? undefined : name, inMetrics)
     if (next === ',' && DIGIT.test(this.#text[valueEnd - 1] ?? '') && this.#isDigitAfterComma()) {
       this.#damages.push({ at: this.#at, kind: 'token', problem: 'is not a number: decimal comma?', name, inMetrics })
@@ -344,5 +349,6 @@ function describeToken(token: string): string {
 function describeName(start: string): string {
   if (start.startsWith("'")) return 'has single quotes: JSON has double quotes'
   if (/^(?:#|\/[/*])/.test(start)) return 'has a comment before it: JSON has no comments'
+  if (/^[\u2018-\u201f\u00ab\u00bb]/.test(start)) return 'has typographic quotes: JSON has straight double quotes'
   return /^[\w$]/.test(start) ? 'has a name without double quotes' : NOT_JSON
 }
