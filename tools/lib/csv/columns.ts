@@ -1,14 +1,28 @@
-import { hasTimeWord, isHourName, isIdName, isKeyName, isNamed, isRecordId, normalName, rankOf } from './names.ts'
+import {
+  hasTimeWord,
+  isElapsedName,
+  isFieldName,
+  isHourName,
+  isIdName,
+  isKeyName,
+  isMillisecondName,
+  isNamed,
+  isRecordId,
+  normalName,
+  rankOf,
+} from './names.ts'
 import { isMissing, isNumeric, unitOf } from './number-format.ts'
 import { CsvProblem } from './problem.ts'
 import { isUnix, mostFrequent } from './time-format.ts'
-import { dateKind, isTimeOfDay, isWithoutZone } from './time-text.ts'
+import { dateKind, isTimeOfDay, isWithoutZone, withoutZoneName } from './time-text.ts'
 
 /** Columns that the user names, by their header or by their number from 1. */
 export interface GivenColumns {
   readonly time?: readonly string[] | undefined
   readonly value?: readonly string[] | undefined
   readonly key?: readonly string[] | undefined
+  /** Whether a text is a time of the given format; undefined without one. */
+  readonly isTime?: ((text: string) => boolean) | undefined
 }
 
 export interface Column {
@@ -52,6 +66,19 @@ const ZONE = /^(?:Z|UTC|GMT|[+-]\d\d:\d\d)$/
 const STATES =
   /^(?:on|off|true|false|yes|no|y|n|t|f|open|opened|closed?|ok|nok|error|fail(?:ed)?|up|down|active|inactive|an|aus|ja|nein|auf|zu|oui|non|home|not_home)$/i
 
+/** What a column of the given format is surer by than any other. */
+const OF_FORMAT = 200
+
+/** The least and the greatest of year, month, day, hour, minute and second. */
+const FIELD_RANGES: readonly (readonly [number, number])[] = [
+  [1970, 2200],
+  [1, 12],
+  [1, 31],
+  [0, 24],
+  [0, 59],
+  [0, 59],
+]
+
 /** Rows from which on a text that is different in each of them is no key. */
 const UNIQUE_ROWS_MIN = 5
 
@@ -67,7 +94,9 @@ export function chooseColumns(
   const facts = factsOf(header, rows)
   const find = (option: string, names: readonly string[]) => names.map(name => findColumn(facts, name, option))
   const time =
-    given.time === undefined ? withZone(chooseTime(facts, header !== undefined), facts) : find('--time', given.time)
+    given.time === undefined
+      ? withZone(withMilliseconds(chooseTime(facts, header !== undefined, given.isTime), facts, rows), facts)
+      : find('--time', given.time)
   const free = facts.filter(one => !time.includes(one))
   const givenKey = given.key === undefined ? undefined : find('--key', given.key.join() === 'none' ? [] : given.key)
   const candidates = free.filter(one => !(givenKey ?? []).includes(one))
@@ -112,7 +141,7 @@ function kindOf(cells: readonly string[]): Kind {
   if (cells.length === 0) return 'empty'
   const kinds = cells.map((cell): Kind => {
     if (isNumeric(cell)) return 'number'
-    return dateKind(cell) ?? (isTimeOfDay(cell) ? 'clock' : unitOf(cell) === '' ? 'text' : 'number')
+    return dateKind(withoutZoneName(cell)) ?? (isTimeOfDay(cell) ? 'clock' : unitOf(cell) === '' ? 'text' : 'number')
   })
   return mostFrequent(kinds) ?? 'text'
 }
@@ -140,22 +169,78 @@ function listOf(facts: readonly Facts[]): string {
   return `the columns are ${shown.join(', ')}${facts.length > shown.length ? ', ...' : ''}`
 }
 
-function chooseTime(facts: readonly Facts[], hasHeader: boolean): Facts[] {
-  const scored = facts.map(one => ({ one, score: timeScore(one) }))
+function chooseTime(facts: readonly Facts[], hasHeader: boolean, isTime: GivenColumns['isTime']): Facts[] {
+  const isOfFormat = ({ cells }: Facts): boolean =>
+    isTime !== undefined && cells.length > 0 && cells.filter(isTime).length * 2 > cells.length
+  const scored = facts.map(one => ({ one, score: timeScore(one) + (isOfFormat(one) ? OF_FORMAT : 0) }))
   const best = scored.reduce((a, b) => (b.score > a.score ? b : a), { one: undefined as Facts | undefined, score: 0 })
   // A date in one column and the time of day in another, unless one column has both.
-  const clock = facts.find(one => one.kind === 'clock') ?? facts.find(isCompactClock) ?? facts.find(isHour)
-  const date = facts.find(one => one.kind === 'date') ?? facts.find(isCompactDate)
+  const clock =
+    facts.find(one => one.kind === 'clock') ??
+    facts.find(isDottedClock) ??
+    facts.find(isCompactClock) ??
+    facts.find(isHour)
+  const date = facts.find(one => one.kind === 'date' && one !== clock) ?? facts.find(isCompactDate)
   if (clock !== undefined && date !== undefined && best.score < 90) return [date, clock]
+  const fields = fieldsOf(facts)
+  if (fields.length >= 3 && best.score < 50) return fields
   if (best.one !== undefined) return [best.one]
   const [first, second] = facts
-  const isByPosition = first?.kind === 'number' && second !== undefined && (!hasHeader || facts.length === 2)
+  // With names of something else above them, the first of two numbers is no time.
+  const isByPosition =
+    first?.kind === 'number' && second !== undefined && (!hasHeader || first.normal === '') && isAscending(first)
   if (isByPosition) return [first]
   if (clock?.kind === 'clock')
     throw new CsvProblem(
-      `${clock.name} has times of day and no column has a date; ${listOf(facts)}; --time names the column`,
+      `${clock.name} has times of day and no column has a date; ${listOf(facts)}; --time names the column, --time-format its format`,
     )
-  throw new CsvProblem(`no column looks like a time; ${listOf(facts)}; --time names the column`)
+  throw new CsvProblem(
+    `no column looks like a time; ${listOf(facts)}; --time names the column, --time-format its format`,
+  )
+}
+
+/** Returns the columns of year, month and day, and those of the time of day that follow. */
+function fieldsOf(facts: readonly Facts[]): Facts[] {
+  const fields: Facts[] = []
+  for (let field = 0; field < 6; field++) {
+    const [low, high] = FIELD_RANGES[field] ?? [0, 0]
+    const found = facts.find(
+      ({ normal, isInteger, cells }) =>
+        isInteger && isFieldName(normal, field) && cells.every(cell => Number(cell) >= low && Number(cell) <= high),
+    )
+    if (found === undefined) break
+    fields.push(found)
+  }
+  return fields
+}
+
+function isAscending({ cells }: Facts): boolean {
+  return cells.every((cell, at) => at === 0 || Number(cell) >= Number(cells[at - 1]))
+}
+
+/**
+ * Adds a column of milliseconds to times of whole seconds. A column called `ms` may be a duration,
+ * too: it counts only if it orders samples of the same second.
+ */
+function withMilliseconds(time: Facts[], facts: readonly Facts[], rows: readonly (readonly string[])[]): Facts[] {
+  const last = time.at(-1)
+  if (last === undefined || !last.cells.every(cell => /:\d\d:\d\d$/.test(cell))) return time
+  const isOrdering = ({ index }: Facts): boolean => {
+    const pairs = rows
+      .slice(1)
+      .map((row, at) => [rows[at] ?? [], row] as const)
+      .filter(([before, row]) => time.every(one => before[one.index] === row[one.index]))
+    return pairs.length > 0 && pairs.every(([before, row]) => Number(before[index]) <= Number(row[index]))
+  }
+  const found = facts.find(
+    one =>
+      one.isInteger &&
+      isMillisecondName(one.normal, false) &&
+      one.cells.every(cell => /^\d{1,3}$/.test(cell)) &&
+      (isMillisecondName(one.normal, true) || isOrdering(one)),
+  )
+  const hasValue = facts.some(one => one.kind === 'number' && one !== found && !time.includes(one) && !isRowNumber(one))
+  return found !== undefined && hasValue ? [...time, found] : time
 }
 
 /** Adds a column of offsets, such as +01:00, to a time that has none. */
@@ -166,7 +251,8 @@ function withZone(time: Facts[], facts: readonly Facts[]): Facts[] {
 }
 
 /** How sure it is that a column is the time of the sample; 0 if it is not. */
-function timeScore({ kind, normal, isPlausibleTime, isCounting }: Facts): number {
+function timeScore(facts: Facts): number {
+  const { index, kind, normal, isPlausibleTime, isCounting } = facts
   const rank = rankOf(normal, 'time')
   const isNamedTime = rank >= 0 || hasTimeWord(normal)
   // Among equals, the names decide: a name of the list is surer than a word in it.
@@ -176,11 +262,21 @@ function timeScore({ kind, normal, isPlausibleTime, isCounting }: Facts): number
   if (kind === 'number' && isPlausibleTime && !isCounting && !isNamed(normal, 'value') && !isNamed(normal, 'key'))
     return 60 + byName
   if (kind === 'date') return 50 + byName
-  return kind === 'number' && isNamedTime ? 30 + byName : 0
+  if (kind === 'number' && isNamedTime) return 30 + byName
+  return kind === 'number' && index === 0 && isElapsedName(normal) && isAscending(facts) ? 25 : 0
 }
 
 function isCompactDate({ kind, normal, cells }: Facts): boolean {
   return kind === 'number' && hasTimeWord(normal) && cells.every(cell => /^(19|20)\d{6}$/.test(cell))
+}
+
+/** A time of day with points, such as 18.00.00, which is also the form of a date. */
+function isDottedClock({ kind, normal, cells }: Facts): boolean {
+  return (
+    kind === 'date' &&
+    /time|zeit|heure|hora|ora|tijd|tid/.test(normal) &&
+    cells.every(cell => /^(?:[01]?\d|2[0-3])\.[0-5]\d\.[0-5]\d$/.test(cell))
+  )
 }
 
 /** Digits such as 120500, or an hour of the day, which are a time of day beside a date only. */
@@ -193,7 +289,10 @@ function isHour({ isInteger, normal, cells }: Facts): boolean {
 }
 
 function chooseValues(facts: readonly Facts[], hasHeader: boolean): Facts[] {
-  const numbers = facts.filter(one => one.kind === 'number' && !(isRowNumber(one) && (hasHeader || one.index === 0)))
+  const all = facts.filter(({ kind }) => kind === 'number')
+  // Of two rows, 1 and 2 may be values; beside another number they count the rows.
+  const isCount = (one: Facts): boolean => one.index === 0 && one.isCounting && all.length > 1 && one.cells[0] === '1'
+  const numbers = all.filter(one => !((isRowNumber(one) || isCount(one)) && (hasHeader || one.index === 0)))
   const named = numbers
     .filter(({ normal }) => isNamed(normal, 'value'))
     .toSorted((a, b) => rankOf(a.normal, 'value') - rankOf(b.normal, 'value'))
@@ -201,13 +300,19 @@ function chooseValues(facts: readonly Facts[], hasHeader: boolean): Facts[] {
   const measured = numbers.filter(one => !isNumericKey(one) && !isNamed(one.normal, 'label') && !isOtherTime(one))
   const isSure = first !== undefined && (measured.length < 2 || !['v', 'y', 'sample'].includes(first.normal))
   if (isSure) return [first]
-  const usable = measured.length > 0 ? measured : numbers
+  const usable = measured.length > 0 ? measured : numbers.filter(one => !isOtherTime(one))
   if (usable.length === 0)
     throw new CsvProblem(`no column has numbers for the value; ${listOf(facts)}; --value names the column`)
   if (usable.length > 1 && !hasHeader) {
     const columns = usable.map(one => one.index + 1).join(',')
     throw new CsvProblem(
       `there is no header, and ${usable.length} columns have numbers: series of their own, or a decimal comma between commas? ${listOf(facts)}; --value ${columns} reads a key per column, --value and --key name a value and a key`,
+    )
+  }
+  const times = usable.filter(({ name }) => isTimeOfDay(name) || dateKind(name) !== undefined)
+  if (times.length > 1 && times.length * 2 > usable.length) {
+    throw new CsvProblem(
+      `${times.length} columns are named by times (${times[0]?.name}, ${times[1]?.name}, ...): write a row for each of them, with a column for the time (unpivot), or name the columns that are series with --value`,
     )
   }
   // A column that is empty so far may have values later.
@@ -252,7 +357,9 @@ function chooseKeys(facts: readonly Facts[], { rows, time, hasHeader }: KeyConte
     if ((isNamed(normal, 'weak-key') || !isNamed(normal, 'key')) && isUnique(one)) return false
     return kind === 'text' || isNumericKey(one) || (kind === 'empty' && isInflux)
   })
-  const byPosition = facts.filter(({ kind, index }) => !hasHeader && kind === 'text' && index === 2)
+  // Without a header, a text that stands beside time and value names the series.
+  const texts = facts.filter(one => !hasHeader && one.kind === 'text' && !one.cells.every(cell => STATES.test(cell)))
+  const byPosition = texts.filter(one => one.index === 2 || (texts.length === 1 && !isUnique(one)))
   const chosen = named.length > 0 ? named : byPosition
   const others = facts.filter(one => !chosen.includes(one) && one.kind === 'text' && !isNamed(one.normal, 'note'))
   const varied = others.filter(

@@ -12,7 +12,7 @@ const TIME_NAMES =
 
 /** Times that are not when a value was measured. */
 const OTHER_TIMES =
-  words(`_start _stop start stop end begin start_time end_time stop_time starttime endtime last_updated updated updated_at modified
+  words(`max_time min_time _start _stop start stop end begin start_time end_time stop_time starttime endtime last_updated updated updated_at modified
   modified_at received received_at ingested ingested_at inserted inserted_at expires deleted_at`)
 
 /** The last three may be one of several series, too. */
@@ -38,7 +38,8 @@ const ROW_NUMBER_NAMES =
 
 const NOTE_NAMES =
   words(`note notes comment comments remark remarks bemerkung kommentar commentaire comentario description desc message msg text unit units einheit
-  unite unidad quality qualitaet qualitat status state flag flags severity level error valid type kind result table label class alarm ok zustand ns`)
+  unite unidad quality qualitaet qualitat status state flag flags severity level error valid type kind result table label class alarm ok zustand ns
+  summary condition conditions weather precip_type`)
 
 /** Numbers that describe a row and are not measured. */
 const LABEL_NAMES =
@@ -103,9 +104,36 @@ export function isHourName(name: string): boolean {
   return /^(hour|hours|hr|hour_ending|hour_of_day|stunde|heure|hora|ora|uur|godzina)$/.test(name)
 }
 
+/** Whether a normal name is of the time since a start, which needs no date. */
+export function isElapsedName(name: string): boolean {
+  return /^(t|x|x_value|millis|micros|ms|elapsed|elapsed_.*|uptime|uptime_.*|seconds|secs?|time_since_.*|.*_elapsed)$/.test(
+    name,
+  )
+}
+
+const FIELDS = [
+  /^(year|yr|yyyy|jahr|annee|ano|anno|jaar|rok|ar)$/,
+  /^(month|mon|mo|monat|mois|mes|mese|maand|miesiac|manad)$/,
+  /^(day|dd|day_of_month|tag|jour|dia|giorno|dag|dzien)$/,
+  /^(hour|hours|hr|hh|stunde|heure|hora|ora|uur|godzina|timme)$/,
+  /^(minute|minutes|min|minuto|minuta|minuut|minut)$/,
+  /^(second|seconds|sec|sekunde|seconde|segundo|secondo|sekunda|sekund)$/,
+]
+
+/** Whether a normal name is a field of a time: 0 for the year to 5 for the second. */
+export function isFieldName(name: string, field: number): boolean {
+  return FIELDS[field]?.test(name) ?? false
+}
+
+/** Whether a normal name is of milliseconds; `isSure` leaves out the names of durations. */
+export function isMillisecondName(name: string, isSure: boolean): boolean {
+  if (/^(millisecond|millisekunde|milliseconde|milisegundo|milissegundo|millisecondo)[sn]?$/.test(name)) return true
+  return !isSure && /^(ms|msec|msecs|millis|milli)$/.test(name)
+}
+
 /** Whether a normal name has a word that names times, such as `zeitpunkt_der_messung`. */
 export function hasTimeWord(name: string): boolean {
-  return /(^|_)(timestamp|datetime|time|date|zeit|datum|zeitstempel|horodatage|fecha|tijd|utc|gmt)(_|$)|timestamp|datetime|^date|zeit$|^pdh_csv/.test(
+  return /(^|_)(timestamp|datetime|time|ts|date|zeit|datum|zeitstempel|horodatage|fecha|tijd|utc|gmt)(_|$)|timestamp|datetime|^date|zeit$|^pdh_csv/.test(
     name,
   )
 }

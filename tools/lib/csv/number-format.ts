@@ -11,10 +11,10 @@ export interface NumberFormat {
 const PLAIN = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/
 const DECIMAL_COMMA = /^[+-]?(?:\d+,\d*|,\d+)(?:[eE][+-]?\d+)?$/
 
-/** `1,234.5` and `1,234,567`; `1,234` alone may as well have a decimal comma. */
-const COMMA_GROUPS = /^[+-]?\d{1,3}(?:,\d{3})+(?:\.\d*)?$/
+/** `1,234.5`, `1,234,567` and, as in India, `12,34,567`; `1,234` alone may have a decimal comma. */
+const COMMA_GROUPS = /^[+-]?\d{1,3}(?:,\d{2,3})*,\d{3}(?:\.\d*)?$/
 const POINT_GROUPS = /^[+-]?\d{1,3}(?:\.\d{3})+(?:,\d*)?$/
-const SURELY_COMMA_GROUPS = /^[+-]?\d{1,3}(?:(?:,\d{3})+\.\d*|(?:,\d{3}){2,})$/
+const SURELY_COMMA_GROUPS = /^[+-]?\d{1,3}(?:(?:,\d{2,3})*,\d{3}\.\d*|(?:,\d{2,3})+,\d{3})$/
 const SURELY_POINT_GROUPS = /^[+-]?\d{1,3}(?:(?:\.\d{3})+,\d*|(?:\.\d{3}){2,})$/
 
 /** Thousands as in French (blanks of three widths) and Swiss numbers (apostrophes). */
@@ -23,9 +23,12 @@ const BLANKS = /[ \u00a0\u2009\u202f'’]/g
 
 const UNIT = /(?<=\d[.,]?)[ \u00a0\u202f]?(%|[€$£¥]|°[CFK]?|[A-Za-zµΩ²³/]{1,8}(?:\/[A-Za-z]{1,4})?)$/
 
-/** What exporters write where there is no value. */
+/** A currency before its number, such as `$1,234.5` or `R$ 5`. */
+const CURRENCY = /^[+-]?((?:[A-Z]{1,2})?[$€£¥])[ \u00a0\u202f]?(?=[\d.,+-])/
+
+/** What exporters write where there is no value; a spreadsheet begins its errors with a hash. */
 const MISSING =
-  /^(?:|null|\(null\)|nil|none|\\n|na|n\/a|#n\/a|#na|nan|-nan|<na>|-|--|---|unavailable|unknown|undefined|missing)$/i
+  /^(?:|#\S{1,12}[!?]|#nv|#n\/d|\?|\.|no[ _]?data|n\.a\.|null|\(null\)|nil|none|\\n|na|n\/a|#n\/a|#na|nan|-nan|<na>|-|--|---|unavailable|unknown|undefined|missing)$/i
 
 export function isMissing(text: string): boolean {
   return text.length <= 16 && MISSING.test(text.trim())
@@ -33,14 +36,15 @@ export function isMissing(text: string): boolean {
 
 /** Whether a text is a number in any of the known forms. */
 export function isNumeric(text: string): boolean {
-  const plain = withoutMinus(text)
+  const plain = withSign(text)
   return PLAIN.test(plain) || [DECIMAL_COMMA, COMMA_GROUPS, POINT_GROUPS, BLANK_GROUPS].some(form => form.test(plain))
 }
 
-/** Returns the unit at the end of a cell such as `21.5 °C`; empty without one. */
+/** Returns the unit of a cell such as `21.5 °C`, or its currency; empty without one. */
 export function unitOf(text: string): string {
-  const unit = UNIT.exec(text)?.[1] ?? ''
-  return unit !== '' && isNumeric(withoutUnit(text, unit)) ? unit : ''
+  const signed = withSign(text)
+  const unit = CURRENCY.exec(signed)?.[1] ?? UNIT.exec(signed)?.[1] ?? ''
+  return unit !== '' && isNumeric(withoutUnit(signed, unit)) ? unit : ''
 }
 
 /**
@@ -56,7 +60,7 @@ export function detectNumberFormat(
   const units = new Set(present.map(unitOf))
   const unit = units.size === 1 ? ([...units][0] ?? '') : ''
   if (given !== undefined) return { decimal: given, hasGroups: true, unit }
-  const numbers = present.map(cell => withoutUnit(withoutMinus(cell), unit))
+  const numbers = present.map(cell => withoutUnit(withSign(cell), unit))
   const some = (form: RegExp): boolean => numbers.some(number => form.test(number))
   if (some(SURELY_COMMA_GROUPS)) return { decimal: '.', hasGroups: true, unit }
   if (some(SURELY_POINT_GROUPS)) return { decimal: ',', hasGroups: true, unit }
@@ -70,7 +74,7 @@ export function detectNumberFormat(
 export function parseNumber(cell: string, format: NumberFormat): number | string {
   // The usual case first: no form but this one has nothing but digits and a point.
   if (format.decimal !== ',' && PLAIN.test(cell)) return toFinite(Number(cell), cell)
-  const number = withoutUnit(withoutMinus(cell), format.unit)
+  const number = withoutUnit(withSign(cell), format.unit)
   if (BLANK_GROUPS.test(number)) return toFinite(Number(number.replace(BLANKS, '').replace(',', '.')), cell)
   if (format.decimal === ',') {
     if (DECIMAL_COMMA.test(number) || /^[+-]?\d+$/.test(number)) return toFinite(Number(number.replace(',', '.')), cell)
@@ -101,14 +105,24 @@ function notANumber(cell: string): string {
   return isMissing(cell) ? `is missing: ${quote(cell)}` : `is not a finite number: ${quote(cell)}`
 }
 
-/** Some programs write the minus of typography. */
-function withoutMinus(text: string): string {
+/**
+ * Returns a number with a hyphen as its sign: some programs write the minus of typography, SAP
+ * writes it behind the number, and accountants write brackets instead.
+ */
+function withSign(text: string): string {
   const trimmed = text.trim()
+  if (PLAIN.test(trimmed)) return trimmed
+  const [, behind] = /^((?:\D{1,3})?\d[\d.,]*)-$/.exec(trimmed) ?? /^\(([^()]*\d[\d.,]*)\)$/.exec(trimmed) ?? []
+  if (behind !== undefined) return `-${behind}`
   return trimmed.startsWith('\u2212') ? `-${trimmed.slice(1)}` : trimmed
 }
 
 function withoutUnit(text: string, unit: string): string {
-  return unit !== '' && text.endsWith(unit) ? text.slice(0, -unit.length).trimEnd() : text
+  if (unit === '') return text
+  if (text.endsWith(unit)) return text.slice(0, -unit.length).trimEnd()
+  const sign = /^[+-]?/.exec(text)?.[0] ?? ''
+  const rest = text.slice(sign.length)
+  return rest.startsWith(unit) ? `${sign}${rest.slice(unit.length).trimStart()}` : text
 }
 
 /** Returns a cell for a message. */

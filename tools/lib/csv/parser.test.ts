@@ -38,6 +38,11 @@ const lines = (count: number, cells: (n: number) => string, at = (n: number) => 
   Array.from({ length: count }, (_, n) => `${at(n)},${cells(n)}\n`).join('')
 
 describe('delimiter and decimal mark', () => {
+  test('a currency is a unit: two of them are refused', () => {
+    expect(read('time;value\n2024-01-01;$5\n2024-01-02;-$1,234.5\n2024-01-03;$ 7\n').values).toEqual([5, -1234.5, 7])
+    expect(read('time,value\n2024-01-01,$5\n2024-01-02,€6\n').refused).toHaveLength(2)
+  })
+
   test('a file has one delimiter, and a comma in a number is a decimal comma between semicolons', () => {
     expect(read('zeit;wert\n2024-01-01 00:00:00;21,5\n').values).toEqual([21.5])
     expect(read('2024-01-01 00:00:00;21,5\n2024-01-01 00:01:00;21,6\n')).toMatchObject({
@@ -100,6 +105,34 @@ describe('delimiter and decimal mark', () => {
 })
 
 describe('columns', () => {
+  test('numbers below names of something else are no times', () => {
+    expect(problemOf('cpu,mem\n1.5,2\n1.6,3\n')).toContain('no column looks like a time; the columns are cpu (1.5)')
+    expect(problemOf('45,20\n44,21\n43,20\n')).toContain('no column looks like a time')
+  })
+
+  test('times are no values', () => {
+    expect(problemOf('Date,Line,tsNs\n2024-01-01 00:00:00,x,1704067200000000000\n')).toContain('no column has numbers')
+  })
+
+  test('columns that are named by times are refused, or read on request', () => {
+    const text = 'Date,00:00,00:30,01:00\n2024-01-01,1.5,2.5,3.5\n2024-01-02,1.6,2.6,3.6\n'
+    expect(problemOf(text)).toContain('3 columns are named by times (00:00, 00:30, ...): write a row for each of them')
+    expect(read(text, { value: ['00:30'] }).values).toEqual([2.5, 2.6])
+  })
+
+  test('--time-format finds the column of times of its format', () => {
+    const text = 'batch,month,value\n17,2024-01,1\n18,2024-02,2\n'
+    expect(problemOf(text)).toContain('--time names the column, --time-format its format')
+    expect(read(text, { timeFormat: 'YYYY-MM' }).times).toEqual(['2024-01-01T00:00:00Z', '2024-02-01T00:00:00Z'])
+  })
+
+  test('ms is a part of the time if it orders the samples of a second, else a duration', () => {
+    const rows = (ms: number[]) => ms.map((one, n) => `2024-01-01 00:00:0${n >> 1};${one};${n}\n`).join('')
+    expect(read(`time;ms;value\n${rows([0, 500, 0, 500])}`).times).toContain('2024-01-01T00:00:01.500Z')
+    expect(read(`time;ms;value\n${rows([90, 20, 30, 10])}`).report).toContain('not used: ms')
+    expect(read(`time;ms\n2024-01-01 00:00:00;30\n2024-01-01 00:00:01;20\n`).values).toEqual([30, 20])
+  })
+
   test('row numbers are no key', () => {
     const text = `id,timestamp,value\n${Array.from({ length: 200 }, (_, n) => `${n + 1},${1.7e9 + n},${n % 7}\n`).join('')}`
     expect(read(text)).toMatchObject({
@@ -228,7 +261,7 @@ describe('columns', () => {
 
   test('the options name columns by number, too, and join several for the time', () => {
     const text = 'Year,Month,Day,Hour,temp\n2024,1,1,0,5.5\n2024,1,1,1,5.6\n'
-    expect(problemOf(text)).toContain('no column looks like a time; the columns are Year (2024), Month (1)')
+    expect(read(text)).toMatchObject({ keys: ['file'], times: ['2024-01-01T00:00:00Z', '2024-01-01T01:00:00Z'] })
     const options = { time: ['Year', 'Month', '3', 'Hour'], timeFormat: 'YYYY M D H', value: ['temp'] }
     expect(read(text, options).times).toEqual(['2024-01-01T00:00:00Z', '2024-01-01T01:00:00Z'])
   })
@@ -436,6 +469,28 @@ describe('times', () => {
     expect(read(`time;value\n${text};1\n`, { timeFormat }).times).toEqual(['2024-02-13T10:00:01Z'])
   })
 
+  test('a name of a unit decides the unit of small numbers, and contradicts a Unix time', () => {
+    expect(read('Time (ms),CH1\n0,1\n500,2\n').times).toEqual(['1970-01-01T00:00:00Z', '1970-01-01T00:00:00.500Z'])
+    expect(read('Time (s),CH1\n1704067200000,1\n1704067200500,2\n').times[0]).toBe('2024-01-01T00:00:00Z')
+    expect(problemOf('Time (ms),CH1\n1704067200,1\n1704067260,2\n')).toContain(
+      'is a Unix time in s, and the name says ms; use --time-format unix-s or --time-format unix-ms',
+    )
+    expect(problemOf('Time (min),CH1\n0,1\n1,2\n')).toContain('count minutes, hours or days; convert them')
+  })
+
+  test('a year of two digits may be the first', () => {
+    expect(read('time,value\n24-01-30 10:00,1\n24-01-31 10:00,2\n').times[1]).toBe('2024-01-31T10:00:00Z')
+    expect(read('time,value\n31-01-24 10:00,1\n31-01-24 10:01,2\n').times[0]).toBe('2024-01-31T10:00:00Z')
+    const doubtful = 'time,value\n13-01-24 10:00,1\n13-01-24 10:01,2\n'
+    expect(problemOf(doubtful)).toContain('use --time-format DD/MM/YYYY or YY/MM/DD')
+    expect(read(doubtful, { timeFormat: 'DD/MM/YYYY' }).times[0]).toBe('2024-01-13T10:00:00Z')
+  })
+
+  test('the abbreviation of a zone is read if it has one meaning', () => {
+    expect(read('time,value\n2024-07-01 10:00 CEST,1\n').times).toEqual(['2024-07-01T08:00:00Z'])
+    expect(problemOf('time,value\n2024-07-01 10:00 IST,1\n')).toContain('no column looks like a time')
+  })
+
   test('day or month first follows from the days, from even steps, or is asked for', () => {
     const days = (text: (n: number) => string) =>
       `Date,Value\n${Array.from({ length: 60 }, (_, n) => `${text(n)},${n}\n`).join('')}`
@@ -578,7 +633,7 @@ describe('times', () => {
 })
 
 test.each([
-  ['yesterday,1', 'the time must be a Unix time or an ISO 8601 time'],
+  ['yesterday,1', 'the time is not a known time'],
   [',1', 'the time is missing: ""'],
   ['-5,1', 'the time must not be before 1970'],
   ['1700000000,', 'the value is missing: ""'],

@@ -325,7 +325,7 @@ export class CsvParser {
     const parsed = table.time.parse(text)
     const time = typeof parsed === 'number' && table.time.isLocal(text) ? this.#toInstant(parsed, key, table) : parsed
     if (typeof time === 'string') return `the time ${time.includes('"') ? time : `${time}: ${quote(text)}`}`
-    if (table.time.name.startsWith('unix-') && `unix-${unitOfUnix(text)}` !== table.time.name) this.profile.otherUnits++
+    if (table.time.isByMagnitude === true && `unix-${unitOfUnix(text)}` !== table.time.name) this.profile.otherUnits++
     return time
   }
 

@@ -5,7 +5,7 @@ import { hasTimeWord, isNamed, normalName } from './names.ts'
 import { detectNumberFormat, isMissing, isNumeric, type NumberFormat } from './number-format.ts'
 import { CsvProblem } from './problem.ts'
 import { detectJoinedFormat, detectTimeFormat, mostFrequent, type TimeFormat, timeFormatOf } from './time-format.ts'
-import { dateKind } from './time-text.ts'
+import { dateKind, withoutZoneName } from './time-text.ts'
 
 /** What a user can decide instead of the detection. */
 export interface TableOptions extends GivenColumns {
@@ -40,6 +40,8 @@ const DECORATION = /^(?=.*[-=]{2})[-=+| ─┼│]+$|^\(\d+ rows?\)$|^\d+ rows? 
 const HEADER_WITHIN = 100
 /** Rows of units and the like between the header and the first row. */
 const UNIT_ROWS_MAX = 4
+/** Rows that describe the columns, if all rows with dates follow them. */
+const DESCRIPTION_ROWS_MAX = 20
 
 export function isComment({ text }: Line): boolean {
   return COMMENT.test(text)
@@ -91,13 +93,18 @@ export function openTable(lines: readonly Line[], delimiter: string, options: Ta
       ? rows.length
       : start + leadingUnits(rows.slice(start), width, found !== undefined && isHeaderRow(found.cells))
   const data = rows.slice(first).filter(({ cells }) => cells.length >= Math.min(width, found?.cells.length ?? width))
-  const header = found === undefined ? undefined : shiftedHeader(found.cells, data, width)
-  const cells = data.map(row => row.cells)
-  const columns = chooseColumns(header, cells, options)
+  const above = found === undefined ? [] : rows.slice(0, rows.indexOf(found))
+  const header = found === undefined ? undefined : shiftedHeader(filledHeader(found.cells, above), data, width)
+  // Totals and notes below the rows are none.
+  const samples = data.filter(row => isSampleRow(row.cells))
+  const cells = (samples.length > 0 ? samples : data).map(row => row.cells)
+  const given = options.timeFormat === undefined ? undefined : timeFormatOf(options.timeFormat)
+  const isTime = given === undefined ? undefined : (text: string) => typeof given.parse(text) === 'number'
+  const columns = chooseColumns(header, cells, { ...options, isTime })
   const times = cells.map(row => timeText(row, columns)).filter(text => !isMissing(text))
   const timeName = columns.time.map(({ name }) => `"${name}"`).join(' + ')
   const detect = columns.time.length > 1 ? detectJoinedFormat : detectTimeFormat
-  const time = options.timeFormat === undefined ? detect(times, timeName) : timeFormatOf(options.timeFormat)
+  const time = given ?? detect(times, timeName)
   const formatOf = (index: number): NumberFormat =>
     detectNumberFormat(
       cells.map(row => row[index] ?? ''),
@@ -123,7 +130,7 @@ export function timeText(cells: readonly string[], { time }: Columns): string {
   const [first, second] = time
   if (first === undefined) return ''
   return second === undefined
-    ? (cells[first.index] ?? '').trim()
+    ? withoutZoneName((cells[first.index] ?? '').trim())
     : time
         .map(({ index }) => cells[index] ?? '')
         .join(' ')
@@ -209,10 +216,27 @@ function findComment(
 function leadingUnits(rows: readonly Row[], width: number, hasNamedHeader: boolean): number {
   const isFirst = ({ cells }: Row): boolean => cells.length >= Math.min(2, width) && cells.some(isValue)
   // Below a header without the name of a time there may be numbers that describe the columns.
-  const hasDates = !hasNamedHeader && rows.filter(isRowOf).length * 2 > rows.length
-  const first = rows.findIndex(row => isFirst(row) && (!hasDates || isRowOf(row)))
+  const firstDate = hasNamedHeader ? -1 : rows.findIndex(isRowOf)
+  const dated = firstDate < 0 ? [] : rows.slice(firstDate)
+  const hasDates = dated.filter(isRowOf).length * 2 > dated.length
+  const first = hasDates ? firstDate : rows.findIndex(isFirst)
   const isUnits = ({ cells }: Row): boolean => cells.length > 1 || cells[0] === ''
-  return first > 0 && first <= UNIT_ROWS_MAX && rows.slice(0, first).every(isUnits) ? first : 0
+  const most = hasDates ? DESCRIPTION_ROWS_MAX : UNIT_ROWS_MAX
+  return first > 0 && first <= most && rows.slice(0, first).every(isUnits) ? first : 0
+}
+
+/** Where pandas writes several rows of names, the row of the time has no names for the others. */
+function filledHeader(header: readonly string[], above: readonly Row[]): readonly string[] {
+  const isNames = ({ cells }: Row): boolean => cells.length === header.length && !cells.some(isValue)
+  const names = above.filter(isNames)
+  return header.map(
+    (name, index) =>
+      name ||
+      names
+        .map(({ cells }) => cells[index] ?? '')
+        .filter(Boolean)
+        .join(' '),
+  )
 }
 
 /** R writes the names of rows in a column that the header does not name. */

@@ -20,6 +20,8 @@ export interface TimeFormat {
   parse(text: string): number | string
   /** Whether a text has no zone, so that it is a local time. */
   isLocal(text: string): boolean
+  /** Whether each number has its unit by its magnitude, so that units may be mixed. */
+  readonly isByMagnitude?: boolean
 }
 
 const DAY_MS = 86_400_000
@@ -29,6 +31,9 @@ const EXCEL_EPOCH_DAYS = 25_569
 const UNIX = /^[+-]?\d+(?:[.,]\d*)?(?:[eE][+-]?\d+)?$/
 const UNITS = { s: 1e3, ms: 1, us: 1e-3, ns: 1e-6 } as const
 type Unit = keyof typeof UNITS
+
+/** The year 1990 in Unix milliseconds: smaller numbers are no Unix times of recordings. */
+const PLAUSIBLE_MS = 6.3e11
 
 /** How much longer than the median the longest step between times may be, and still be regular. */
 const REGULAR = 4
@@ -94,7 +99,17 @@ function fromUnix(ms: number): number | string {
   return ms >= 0 && ms <= 253_402_300_799_999 ? ms : 'is not between 1970 and 9999'
 }
 
-const ORDER_NAMES: Readonly<Record<DateOrder, string>> = { ymd: 'YYYY/MM/DD', dmy: 'DD/MM/YYYY', mdy: 'MM/DD/YYYY' }
+/** Each stands for any marks, a year of two digits and a time of day, too. */
+const ORDER_NAMES: Readonly<Record<DateOrder, string>> = {
+  ymd: 'YYYY/MM/DD',
+  dmy: 'DD/MM/YYYY',
+  mdy: 'MM/DD/YYYY',
+  yymd: 'YY/MM/DD',
+}
+
+/** Orders that one date may have at once. */
+const SHORT_ORDERS = ['dmy', 'mdy', 'yymd'] as const
+const ORDERS = ['ymd', 'dmy', 'mdy', 'yymd'] as const
 
 function orderFormat(order: DateOrder): TimeFormat {
   const parse = (text: string): number | string => parseNumbers(text, order) ?? NOT_A_TIME
@@ -111,8 +126,9 @@ const EITHER_ORDER: TimeFormat = {
   },
 }
 
-function orderUnknown(text: string): string {
-  return `may have the day or the month first: ${quote(text)}; use --time-format DD/MM/YYYY or MM/DD/YYYY`
+function orderUnknown(text: string, orders: readonly DateOrder[] = ['dmy', 'mdy']): string {
+  const parts = orders.includes('yymd') ? 'the day, the month or the year' : 'the day or the month'
+  return `may have ${parts} first: ${quote(text)}; use --time-format ${orders.map(order => ORDER_NAMES[order]).join(' or ')}`
 }
 
 /** Returns the format that `--time-format` names; throws a CsvProblem for an unknown one. */
@@ -123,7 +139,8 @@ export function timeFormatOf(given: string): TimeFormat {
   if (name === 'unix' || name === 'epoch') return givenUnix('unix', undefined)
   const unit = /^(?:unix|epoch)[-_ ]?(s|ms|us|ns)$/.exec(name)?.[1] as Unit | undefined
   if (unit !== undefined) return givenUnix(`unix-${unit}`, unit)
-  if (name === 'dmy' || name === 'mdy' || name === 'ymd') return orderFormat(name)
+  const order = ORDERS.find(one => one === name || ORDER_NAMES[one] === given)
+  if (order !== undefined) return orderFormat(order)
   return patternFormat(given)
 }
 
@@ -136,10 +153,20 @@ export function detectTimeFormat(cells: readonly string[], column: string): Time
   if (numbers.length * 2 > cells.length) {
     const doubt = ambiguity(numbers)
     if (doubt !== undefined) throw new CsvProblem(`the times in ${column} are ambiguous: ${doubt}`)
-    return unixFormat(`unix-${mostFrequent(numbers.map(unitOfUnix))}`, (_, time) => parseTimestamp(time))
+    const unit = mostFrequent(numbers.map(unitOfUnix)) ?? 's'
+    const named = namedUnit(column)
+    if (named === undefined || named === unit || named === 's') {
+      return { ...unixFormat(`unix-${unit}`, (_, time) => parseTimestamp(time)), isByMagnitude: true }
+    }
+    // Numbers of this size are Unix times of another unit than the one in the header.
+    const isUnixTime = numbers.filter(text => Number(text.replace(',', '.')) * UNITS[unit] >= PLAUSIBLE_MS)
+    if (isUnixTime.length * 2 <= numbers.length) return givenUnix(`unix-${named}`, named)
+    throw new CsvProblem(
+      `the times in ${column} are ambiguous: ${quote(numbers[0] ?? '')} is a Unix time in ${unit}, and the name says ${named}; use --time-format unix-${unit} or --time-format unix-${named}`,
+    )
   }
   const share = (format: TimeFormat): number => cells.filter(cell => typeof format.parse(cell) === 'number').length
-  const formats = [ISO, orderFormat('ymd'), NAMED, orderFormat('dmy'), orderFormat('mdy')]
+  const formats = [ISO, orderFormat('ymd'), NAMED, ...SHORT_ORDERS.map(orderFormat)]
   const shares = formats.map(share)
   const best = Math.max(...shares)
   const found = formats.filter((_, index) => best > 0 && shares[index] === best)
@@ -149,7 +176,24 @@ export function detectTimeFormat(cells: readonly string[], column: string): Time
       `the times in ${column} have an unknown format: ${quote(cells[0] ?? '')}; --time-format says how to read it`,
     )
   }
-  return first.name === ORDER_NAMES.dmy && found.length > 1 ? orderOf(cells, column) : first
+  const orders = SHORT_ORDERS.filter(order => found.some(({ name }) => name === ORDER_NAMES[order]))
+  return orders.length > 1 && orders.length === found.length ? orderOf(cells, column, orders) : first
+}
+
+/** Returns the unit that the name of a column has, as in `Time (ms)`; undefined without one. */
+function namedUnit(column: string): Unit | undefined {
+  const words = column.replace(/(\p{Ll})(\p{Lu})/gu, '$1 $2').toLowerCase()
+  const has = (names: string): boolean => new RegExp(`(?:^|[^a-zµ])(?:${names})(?:$|[^a-z])`).test(words)
+  if (has('minutes?|mins?|hours?|hrs?|h|days?')) {
+    throw new CsvProblem(`the times in ${column} count minutes, hours or days; convert them to seconds or dates first`)
+  }
+  const units: readonly (readonly [Unit, string])[] = [
+    ['ms', 'ms|msecs?|millis|milliseconds?|millisekunden?'],
+    ['us', 'us|µs|usecs?|micros|microseconds?|mikrosekunden?'],
+    ['ns', 'ns|nsecs?|nanos|nanoseconds?|nanosekunden?'],
+    ['s', 's|secs?|seconds?|sekunden?'],
+  ]
+  return units.find(([, names]) => has(names))?.[0]
 }
 
 /** As detectTimeFormat, for a date and a time of day that were joined by a blank. */
@@ -164,29 +208,48 @@ export function detectJoinedFormat(cells: readonly string[], columns: string): T
 
 /** An hour alone is a whole hour; digits without marks are hours, minutes and seconds. */
 function withMarks(text: string): string {
+  const [, date, clock] = /^(\d{4} \d{1,2} \d{1,2})((?: \d{1,2}){0,3})$/.exec(text) ?? []
+  if (date !== undefined) {
+    const [hour = '0', minute = '0', second = '0'] = (clock ?? '').trim().split(' ').filter(Boolean)
+    return `${date.replaceAll(' ', '-')} ${hour}:${minute.padStart(2, '0')}:${second.padStart(2, '0')}`
+  }
   return text
+    .replace(/(:\d\d:\d\d) (\d{1,3})$/, (_, second: string, ms: string) => `${second}.${ms.padStart(3, '0')}`)
     .replace(/^(\S{6,} \d{1,2})$/, '$1:00')
     .replace(/^(\S{6,} \d\d)(\d\d)(\d\d)?$/, (_, hour, minute, second = '00') => `${hour}:${minute}:${second}`)
 }
 
-/** Decides between day and month first: the right reading has no jumps at the end of a day. */
-function orderOf(cells: readonly string[], column: string): TimeFormat {
+/** Decides what is first in a date: the right reading has no jumps at the end of a day. */
+function orderOf(cells: readonly string[], column: string, orders: readonly DateOrder[]): TimeFormat {
   const dates = cells.filter(cell => dateKind(cell) !== undefined)
   // With dots the day is first, everywhere.
-  if (dates.every(text => /^\D*\d{1,2}\./.test(text))) return orderFormat('dmy')
-  const readings = (['dmy', 'mdy'] as const).map(order => {
+  if (orders.includes('dmy') && dates.every(text => /^\D*\d{1,2}\./.test(text))) return orderFormat('dmy')
+  const all = orders.map(order => {
     const times = dates.map(text => parseNumbers(text, order)).filter(time => typeof time === 'number')
     const steps = times.slice(1).map((time, index) => Math.abs(time - (times[index] ?? time)))
     const sorted = steps.filter(step => step > 0).toSorted((a, b) => a - b)
     return { order, times, unevenness: (sorted.at(-1) ?? 0) / (sorted[sorted.length >> 1] ?? 1) }
   })
-  const [dmy, mdy] = readings
-  if (dmy === undefined || mdy === undefined) throw new TypeError('two orders have two readings')
-  if (dmy.times.every((time, index) => time === mdy.times[index])) return EITHER_ORDER
-  if (dmy.unevenness <= REGULAR && mdy.unevenness >= IRREGULAR) return orderFormat('dmy')
-  if (mdy.unevenness <= REGULAR && dmy.unevenness >= IRREGULAR) return orderFormat('mdy')
-  const doubtful = dates.find(text => parseNumbers(text, 'dmy') !== parseNumbers(text, 'mdy')) ?? ''
-  throw new CsvProblem(`the times in ${column} are ambiguous: a date ${orderUnknown(doubtful)}`)
+  // Recordings are of the past, and between slashes a year of two digits is rarely the first.
+  const tomorrow = Date.now() + DAY_MS
+  const past = all.filter(({ times }) => times.every(time => time < tomorrow))
+  const usual = past.filter(({ order }) => order !== 'yymd' || dates.some(text => text.includes('-')))
+  const readings = usual.length > 0 ? usual : past.length > 0 ? past : all
+  const [one, another] = readings
+  if (one !== undefined && another === undefined) return orderFormat(one.order)
+  const doubtful = dates.find(text => new Set(readings.map(({ order }) => parseNumbers(text, order))).size > 1)
+  if (doubtful === undefined) return EITHER_ORDER
+  const regular = readings.filter(({ unevenness }) => unevenness <= REGULAR)
+  const [even] = regular
+  if (even !== undefined && readings.every(one => one === even || one.unevenness >= IRREGULAR)) {
+    return orderFormat(even.order)
+  }
+  throw new CsvProblem(
+    `the times in ${column} are ambiguous: a date ${orderUnknown(
+      doubtful,
+      readings.map(({ order }) => order),
+    )}`,
+  )
 }
 
 /** Returns why numbers may be something else than Unix times. */

@@ -1,7 +1,7 @@
 import { parseTimestamp } from '@tidemark/shared/sample/timestamp'
 
-/** The order of day, month and year in a date of numbers. */
-export type DateOrder = 'ymd' | 'dmy' | 'mdy'
+/** The order of day, month and year in a date of numbers; `yymd` has a year of two digits. */
+export type DateOrder = 'ymd' | 'dmy' | 'mdy' | 'yymd'
 
 export interface TimeFields {
   readonly year: string
@@ -18,9 +18,15 @@ export interface TimeFields {
 
 const CLOCK =
   '(?<hour>\\d{1,2})(?:[:.](?<minute>\\d{2})|[hH](?<minuteH>\\d{2}))(?:[:.](?<second>\\d{2})(?:[.,:](?<fraction>\\d{1,9}))?)?(?:\\s*(?<half>[AaPp])\\.?\\s?[Mm]\\.?)?'
-const ZONE = '(?:\\s*(?:(?<zone>[Zz]|UTC|GMT|(?:UTC|GMT)?[+-]\\d{1,2}(?::?\\d{2})?)))?'
+/** Abbreviations of zones, with hours from UTC. Others, such as CST and IST, name several zones. */
+const ZONE_HOURS: Readonly<Record<string, string>> = {
+  WET: '+0', WEST: '+1', CET: '+1', CEST: '+2', EET: '+2', EEST: '+3', MEZ: '+1', MESZ: '+2', JST: '+9',
+  EST: '-5', EDT: '-4', CDT: '-5', MST: '-7', MDT: '-6', PST: '-8', PDT: '-7',
+} // biome-ignore format: a table
+const ABBREVIATIONS = Object.keys(ZONE_HOURS).join('|')
+const ZONE = `(?:\\s*(?:(?<zone>[Zz]|UTC|GMT|${ABBREVIATIONS}|(?:UTC|GMT)?[+-]\\d{1,2}(?::?\\d{2})?)))?`
 const WEEKDAY = '(?:\\p{L}{2,10}\\.?,?\\s+)?'
-const REST = `(?:(?:[T:,_-]|,?\\s+(?:-\\s+|at\\s+)?)${CLOCK}${ZONE})?`
+const REST = `(?:(?:[T:,_-]|,?\\s+(?:[-@]\\s+|at\\s+)?)${CLOCK}${ZONE})?`
 
 const NUMBERS = new RegExp(
   `^${WEEKDAY}(?<a>\\d{1,4})(?<mark>[./-])(?<b>\\d{1,2})\\k<mark>(?<c>\\d{1,4})\\.?${REST}$`,
@@ -43,8 +49,17 @@ const COMPACT = new RegExp(`^(?<year>\\d{4})(?<month>\\d\\d)(?<day>\\d\\d)[\\sT_
 const TIME_OF_DAY = new RegExp(`^${CLOCK.replace('[:.]', ':')}${ZONE}$`)
 
 /** A zone follows a time of day; `-01` at the end of a date is none. */
-const ZONE_AT_END =
-  /[:T ]\d\d(?:[:.,]?\d+)*\s?(?:[AaPp]\.?[Mm]\.?\s?)?(?:[Zz]|UTC|GMT|(?:UTC|GMT)?[+-]\d{1,2}(?::?\d\d)?)$|\s(?:UTC|GMT|Z)\s+\d{4}$/
+const ZONE_AT_END = new RegExp(
+  `[:T ]\\d\\d(?:[:.,]?\\d+)*\\s?(?:[AaPp]\\.?[Mm]\\.?\\s?)?(?:[Zz]|UTC|GMT|${ABBREVIATIONS}|(?:UTC|GMT)?[+-]\\d{1,2}(?::?\\d\\d)?)$|\\s(?:UTC|GMT|Z|${ABBREVIATIONS})\\s+\\d{4}$`,
+)
+
+/** The name of a zone behind its offset, as Java (`+01:00[Europe/Berlin]`) and JavaScript write it. */
+const ZONE_NAME = /((?:[Zz]|[+-]\d\d:?\d\d)) ?(?:\[[^\]]*\]|\([^)]*\))$/
+
+/** Returns a time without the name of its zone, if it has an offset. */
+export function withoutZoneName(text: string): string {
+  return text.endsWith(']') || text.endsWith(')') ? text.replace(ZONE_NAME, '$1') : text
+}
 
 /** Names of months, long and short, in the languages in which exporters write most often. */
 const MONTHS = monthNames(['en', 'de', 'fr', 'es', 'it', 'nl', 'pt', 'pl', 'sv'])
@@ -88,8 +103,14 @@ export function parseNumbers(text: string, order: DateOrder): number | string | 
   if (groups === undefined) return undefined
   const { a = '', b = '', c = '' } = groups
   // Only the year has four digits, and a year at the end may have two.
-  if (order === 'ymd' ? a.length !== 4 : a.length > 2 || c.length === 3 || c.length === 1) return undefined
-  const [year, month, day] = order === 'ymd' ? [a, b, c] : order === 'dmy' ? [c, b, a] : [c, a, b]
+  const isFit =
+    order === 'ymd'
+      ? a.length === 4
+      : order === 'yymd'
+        ? a.length === 2 && c.length <= 2
+        : a.length <= 2 && (c.length === 2 || c.length === 4)
+  if (!isFit) return undefined
+  const [year, month, day] = order === 'ymd' || order === 'yymd' ? [a, b, c] : order === 'dmy' ? [c, b, a] : [c, a, b]
   return fromFields({ ...clockOf(groups), year, month, day })
 }
 
@@ -136,7 +157,7 @@ function clockOf(groups: Record<string, string | undefined>) {
 
 function zoneText(zone: string | undefined): string {
   if (zone === undefined || zone === '') return 'Z'
-  const [, sign, hours = '', minutes = ''] = /([+-])(\d{1,2}):?(\d{2})?$/.exec(zone) ?? []
+  const [, sign, hours = '', minutes = ''] = /([+-])(\d{1,2}):?(\d{2})?$/.exec(ZONE_HOURS[zone] ?? zone) ?? []
   return sign === undefined ? 'Z' : `${sign}${hours.padStart(2, '0')}:${minutes || '00'}`
 }
 
