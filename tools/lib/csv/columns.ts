@@ -69,6 +69,9 @@ const STATES =
 /** What a column of the given format is surer by than any other. */
 const OF_FORMAT = 200
 
+/** What a local time loses to, if there is one in UTC. */
+const LOCAL = -12
+
 /** The least and the greatest of year, month, day, hour, minute and second. */
 const FIELD_RANGES: readonly (readonly [number, number])[] = [
   [1970, 2200],
@@ -252,11 +255,13 @@ function withZone(time: Facts[], facts: readonly Facts[]): Facts[] {
 
 /** How sure it is that a column is the time of the sample; 0 if it is not. */
 function timeScore(facts: Facts): number {
-  const { index, kind, normal, isPlausibleTime, isCounting } = facts
+  const { index, kind, name, normal, isPlausibleTime, isCounting } = facts
   const rank = rankOf(normal, 'time')
   const isNamedTime = rank >= 0 || hasTimeWord(normal)
   // Among equals, the names decide: a name of the list is surer than a word in it.
-  const byName = isNamed(normal, 'other-time') ? -30 : rank >= 0 ? 9 - rank / 20 : isNamedTime ? 2 : 0
+  const isLocal = /(^|[^a-z])lo[ck]al/i.test(name)
+  const named = isNamed(normal, 'other-time') ? -30 : rank >= 0 ? 9 - rank / 20 : isNamedTime ? 2 : 0
+  const byName = isLocal ? named + LOCAL : named
   if (kind === 'datetime') return 100 + byName
   if (kind === 'number' && isPlausibleTime && isNamedTime) return 95 + byName
   if (kind === 'number' && isPlausibleTime && !isCounting && !isNamed(normal, 'value') && !isNamed(normal, 'key'))

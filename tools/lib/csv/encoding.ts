@@ -51,10 +51,10 @@ export function detectEncoding(head: Uint8Array, given: string | undefined): Enc
   return { label: 'utf-8', reason: '' }
 }
 
-/** Whether a text that was decoded as UTF-8 has more characters of UTF-8 than damaged ones. */
+/** Whether a text that was decoded as UTF-8 has as many characters of UTF-8 as damaged ones. */
 function isRatherUtf8(text: string): boolean {
   const damaged = text.match(/\ufffd/g)?.length ?? 0
-  return damaged === 0 || (text.match(/[^\0-\x7f\ufffd]/g)?.length ?? 0) > damaged
+  return damaged === 0 || (text.match(/[^\0-\x7f\ufffd]/g)?.length ?? 0) >= damaged
 }
 
 /** Returns the label of an encoding by any of its names; throws a CsvProblem for an unknown one. */

@@ -54,7 +54,7 @@ export function unitOf(text: string): string {
 export function detectNumberFormat(
   cells: readonly string[],
   delimiter: string,
-  given: '.' | ',' | undefined,
+  { given, file }: { given: '.' | ',' | undefined; file: '.' | ',' | 'unknown' | undefined },
 ): NumberFormat {
   const present = cells.filter(cell => !isMissing(cell))
   const units = new Set(present.map(unitOf))
@@ -65,9 +65,24 @@ export function detectNumberFormat(
   if (some(SURELY_COMMA_GROUPS)) return { decimal: '.', hasGroups: true, unit }
   if (some(SURELY_POINT_GROUPS)) return { decimal: ',', hasGroups: true, unit }
   if (delimiter === ',') return { decimal: '.', hasGroups: false, unit }
+  // What may be thousands is so, if the other columns have the other decimal mark.
+  const only = (mark: string, groups: RegExp): boolean =>
+    some(groups) && numbers.every(number => !number.includes(mark) || (groups.test(number) && !/^[+-]?0/.test(number)))
+  if (file === ',' && only('.', POINT_GROUPS)) return { decimal: ',', hasGroups: true, unit }
+  if (file !== ',' && file !== undefined && only(',', COMMA_GROUPS)) {
+    return { decimal: '.', hasGroups: file === '.', unit }
+  }
   if (!some(DECIMAL_COMMA)) return { decimal: 'either', hasGroups: false, unit }
   const isPoint = (number: string): boolean => number.includes('.') && !POINT_GROUPS.test(number)
   return numbers.some(isPoint) ? { decimal: 'either', hasGroups: false, unit } : { decimal: ',', hasGroups: true, unit }
+}
+
+/** Returns the decimal mark that cells prove: the one of numbers that cannot have thousands. */
+export function provenDecimal(cells: readonly string[]): '.' | ',' | undefined {
+  const has = (mark: RegExp): boolean => cells.some(cell => mark.test(withSign(cell)))
+  const hasPoint = has(/^[+-]?(?:0|\d+)\.(?!\d{3}(?:\D|$))\d+(?:$|[^\d.,])/)
+  const hasComma = has(/^[+-]?(?:0|\d+),(?!\d{3}(?:\D|$))\d+(?:$|[^\d.,])/)
+  return hasPoint === hasComma ? undefined : hasPoint ? '.' : ','
 }
 
 /** Returns the value of a cell; a text says what is wrong with it, as the end of a sentence. */

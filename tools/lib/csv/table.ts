@@ -2,7 +2,7 @@ import { type Columns, chooseColumns, type GivenColumns } from './columns.ts'
 import { isSampleRow, splitRecords } from './delimiter.ts'
 import type { Line } from './lines.ts'
 import { hasTimeWord, isNamed, normalName } from './names.ts'
-import { detectNumberFormat, isMissing, isNumeric, type NumberFormat } from './number-format.ts'
+import { detectNumberFormat, isMissing, isNumeric, type NumberFormat, provenDecimal } from './number-format.ts'
 import { CsvProblem } from './problem.ts'
 import { detectJoinedFormat, detectTimeFormat, mostFrequent, type TimeFormat, timeFormatOf } from './time-format.ts'
 import { dateKind, withoutZoneName } from './time-text.ts'
@@ -105,11 +105,15 @@ export function openTable(lines: readonly Line[], delimiter: string, options: Ta
   const timeName = columns.time.map(({ name }) => `"${name}"`).join(' + ')
   const detect = columns.time.length > 1 ? detectJoinedFormat : detectTimeFormat
   const time = given ?? detect(times, timeName)
+  const isTimeColumn = new Set(columns.time.map(({ index }) => index))
+  const proven = provenDecimal(cells.flatMap(row => row.filter((_, index) => !isTimeColumn.has(index))))
+  // Where the month is first, a comma may well stand between thousands.
+  const file = proven ?? (time.name === 'MM/DD/YYYY' ? 'unknown' : undefined)
   const formatOf = (index: number): NumberFormat =>
     detectNumberFormat(
       cells.map(row => row[index] ?? ''),
       delimiter,
-      options.decimal,
+      { given: options.decimal, file },
     )
   const firstLine = rows[first]?.line.number ?? 0
   return {

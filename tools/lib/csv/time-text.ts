@@ -33,7 +33,7 @@ const NUMBERS = new RegExp(
   'u',
 )
 const DAY_NAME = new RegExp(
-  `^${WEEKDAY}(?<day>\\d{1,2})(?:st|nd|rd|th|\\.)?[\\s./-]*(?<name>\\p{L}{3,10})\\.?[\\s,./-]+(?<year>\\d{2}|\\d{4})${REST}$`,
+  `^${WEEKDAY}(?<day>\\d{1,2})(?:st|nd|rd|th|\\.)?[\\s./-]*(?:de\\s+)?(?<name>\\p{L}{3,10})\\.?[\\s,./-]+(?:del?\\s+)?(?<year>\\d{2}|\\d{4})${REST}$`,
   'u',
 )
 const NAME_DAY = new RegExp(
