@@ -78,6 +78,22 @@ describe('delimiter and decimal mark', () => {
     expect(problemOf(lines(3, n => `21,${5 - n}`))).toContain('there is no header, and 2 columns have numbers')
   })
 
+  test('a fraction in the place of a note or of a trailing delimiter is no value', () => {
+    const text = lines(3, n => `21,${n}`)
+    expect(problemOf(`time,value,\n${text}`)).toContain('value is followed by digits in column 3: a decimal comma')
+    expect(problemOf(`time,temp,note\n${text}`)).toContain('--value temp reads whole numbers')
+    expect(read(`time,temp,note\n${text}`, { value: ['temp'] }).values).toEqual([21, 21, 21])
+    expect(read(`time,temp,hum\n${text}`).keys).toEqual(['temp', 'hum'])
+  })
+
+  test('the decimal mark of other columns tells thousands from fractions', () => {
+    expect(read('time;a;b\n2024-01-31;1.234;12,5\n').values).toEqual([1234, 12.5])
+    expect(read('time;a;b\n2024-01-31;1,234;12.5\n').values).toEqual([1234, 12.5])
+    expect(read('time;a;b\n2024-01-31;0.234;12,5\n').values).toEqual([0.234, 12.5])
+    expect(read('time;a\n2024-01-31;1,234\n').values).toEqual([1.234])
+    expect(read('time\ta\n1/31/2024 10:00\t1,234\n').refused[0]).toContain('--decimal says which')
+  })
+
   test('thousands are read where one number proves them, or on request', () => {
     expect(read('time,value\n2024-01-01,"1,234.5"\n2024-01-02,"2,000"\n').values).toEqual([1234.5, 2000])
     expect(read('time;value\n2024-01-01;1.234,5\n2024-01-02;2.000\n').values).toEqual([1234.5, 2000])
@@ -476,6 +492,20 @@ describe('times', () => {
       'is a Unix time in s, and the name says ms; use --time-format unix-s or --time-format unix-ms',
     )
     expect(problemOf('Time (min),CH1\n0,1\n1,2\n')).toContain('count minutes, hours or days; convert them')
+  })
+
+  test('a column may name the zone of all times', () => {
+    const text = 'time,timezone,value\n2024-01-31 05:00,America/New_York,1\n'
+    expect(read(text)).toMatchObject({
+      times: ['2024-01-31T10:00:00Z'],
+      report: expect.stringContaining('times without a zone are America/New_York'),
+    })
+    expect(read(text, { zone: 'UTC' }).times).toEqual(['2024-01-31T05:00:00Z'])
+    const several = `${text}2024-01-31 05:00,Europe/Berlin,1\n`
+    expect(problemOf(several)).toContain('several zones (America/New_York, Europe/Berlin) by the column timezone')
+    expect(read('local_time,utc_time,value\n2024-01-31 11:00,2024-01-31 10:00,1\n').times).toEqual([
+      '2024-01-31T10:00:00Z',
+    ])
   })
 
   test('a year of two digits may be the first', () => {

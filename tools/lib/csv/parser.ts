@@ -23,8 +23,6 @@ import { TimeZone } from './time-zone.ts'
 export interface CsvOptions extends TableOptions {
   readonly delimiter?: string | undefined
   readonly encoding?: string | undefined
-  /** The zone of times without one; UTC by default. */
-  readonly zone?: string | undefined
 }
 
 /** A value of a row, as it stands in the file, and the sample that was made of it. */
@@ -297,7 +295,7 @@ export class CsvParser {
     }
     const isLocal = table.time.isLocal(time)
     if (isLocal) this.profile.local++
-    const isOfUnknownZone = isLocal && this.#zone === undefined && table.offset === undefined
+    const isOfUnknownZone = isLocal && (this.#zone ?? table.zone) === undefined && table.offset === undefined
     for (const [at, column] of columns.value.entries()) {
       const name = columns.isWide && key !== '' ? `${key ?? ''}${column.name}` : key
       const item = { line, time, value: cells[column.index] ?? '', key: name }
@@ -330,10 +328,10 @@ export class CsvParser {
   }
 
   /** Converts a local time, given as if it was UTC. */
-  #toInstant(local: number, key: string, { offset }: Table): number | string {
-    if (this.#zone === undefined) return offset === undefined ? local : local - offset.ms
-    const [first, second] = this.#zone.instantsOf(local)
-    if (first === undefined) return `does not exist in ${this.#zone.name}, whose clocks are set forward then`
+  #toInstant(local: number, key: string, { offset, zone = this.#zone }: Table): number | string {
+    if (zone === undefined) return offset === undefined ? local : local - offset.ms
+    const [first, second] = zone.instantsOf(local)
+    if (first === undefined) return `does not exist in ${zone.name}, whose clocks are set forward then`
     const latest = this.#latest.get(key) ?? Number.NEGATIVE_INFINITY
     if (second !== undefined) this.profile.folded++
     // In a file sorted by time, the second pass through the hour follows the first one.

@@ -72,11 +72,11 @@ function formatOf(parser: CsvParser, table: Table): string {
   ].join(', ')
 }
 
-function zoneOf({ zone, profile }: CsvParser, { offset }: Table): string {
+function zoneOf({ zone, profile }: CsvParser, table: Table): string {
   if (profile.local === 0) return ''
   const folded =
     profile.folded > 0 ? ` (${profile.folded.toLocaleString('en-US')} in an hour that comes twice, by their order)` : ''
-  return `; times without a zone are ${zone ?? offset?.name ?? 'UTC'}${folded}`
+  return `; times without a zone are ${zone ?? table.zone?.name ?? table.offset?.name ?? 'UTC'}${folded}`
 }
 
 /** Days, or times if they are closer than two days. */

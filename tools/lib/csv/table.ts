@@ -1,4 +1,4 @@
-import { type Columns, chooseColumns, type GivenColumns } from './columns.ts'
+import { type Column, type Columns, chooseColumns, type GivenColumns } from './columns.ts'
 import { isSampleRow, splitRecords } from './delimiter.ts'
 import type { Line } from './lines.ts'
 import { hasTimeWord, isNamed, normalName } from './names.ts'
@@ -6,11 +6,14 @@ import { detectNumberFormat, isMissing, isNumeric, type NumberFormat, provenDeci
 import { CsvProblem } from './problem.ts'
 import { detectJoinedFormat, detectTimeFormat, mostFrequent, type TimeFormat, timeFormatOf } from './time-format.ts'
 import { dateKind, withoutZoneName } from './time-text.ts'
+import { TimeZone } from './time-zone.ts'
 
 /** What a user can decide instead of the detection. */
 export interface TableOptions extends GivenColumns {
   readonly timeFormat?: string | undefined
   readonly decimal?: '.' | ',' | undefined
+  /** The zone of times without one; UTC by default. */
+  readonly zone?: string | undefined
 }
 
 /** A part of a file with one header; most files have one. */
@@ -25,6 +28,8 @@ export interface Table {
   readonly time: TimeFormat
   /** What is subtracted from local times if the header names an offset, and how it is written. */
   readonly offset: { readonly ms: number; readonly name: string } | undefined
+  /** The zone that a column names, unless an option does; undefined without such a column. */
+  readonly zone: TimeZone | undefined
   /** Of each value column. */
   readonly numbers: readonly NumberFormat[]
   /** The rows, beginning after the header. */
@@ -101,6 +106,7 @@ export function openTable(lines: readonly Line[], delimiter: string, options: Ta
   const given = options.timeFormat === undefined ? undefined : timeFormatOf(options.timeFormat)
   const isTime = given === undefined ? undefined : (text: string) => typeof given.parse(text) === 'number'
   const columns = chooseColumns(header, cells, { ...options, isTime })
+  if (delimiter === ',' && options.value === undefined) refuseSplitNumbers(columns, header, cells)
   const times = cells.map(row => timeText(row, columns)).filter(text => !isMissing(text))
   const timeName = columns.time.map(({ name }) => `"${name}"`).join(' + ')
   const detect = columns.time.length > 1 ? detectJoinedFormat : detectTimeFormat
@@ -115,12 +121,18 @@ export function openTable(lines: readonly Line[], delimiter: string, options: Ta
       delimiter,
       { given: options.decimal, file },
     )
+  const zoneColumn = columns.unused.find(({ name }) =>
+    /^(tz|time_?zone|zeitzone|tz_?name)$/i.test(name.replaceAll(' ', '_')),
+  )
+  const isLocal = zoneColumn !== undefined && times.some(text => time.isLocal(text))
+  const zone = isLocal && options.zone === undefined ? zoneOf(zoneColumn, cells) : undefined
   const firstLine = rows[first]?.line.number ?? 0
   return {
     header,
     headerLine: found?.line.number ?? 0,
     preamble: first - (found === undefined || isComment(found.line) ? 0 : 1),
-    columns,
+    columns: zone === undefined ? columns : { ...columns, unused: columns.unused.filter(one => one !== zoneColumn) },
+    zone,
     width: Math.max(header?.length ?? 0, header === undefined ? width : 0),
     time,
     offset: offsetOf(timeName),
@@ -250,6 +262,42 @@ function shiftedHeader(header: readonly string[], rows: readonly Row[], width: n
     rows.length > 0 &&
     rows.every(({ cells }, index) => index === 0 || Number(cells[0]) === Number(rows[index - 1]?.cells[0]) + 1)
   return isCounting && /^\d+$/.test(rows[0]?.cells[0] ?? '') ? ['', ...header] : header
+}
+
+/**
+ * Refuses whole numbers before a column of texts that has digits only: a decimal comma between
+ * commas, whose fraction is in the place of a note or of a trailing delimiter.
+ */
+function refuseSplitNumbers(
+  { value, unused }: Columns,
+  header: readonly string[] | undefined,
+  rows: readonly (readonly string[])[],
+): void {
+  const isText = (index: number): boolean =>
+    header !== undefined &&
+    /^(|units?|einheit|notes?|comments?|kommentar|remarks?|description|message)$/i.test(header[index] ?? '')
+  const hasDigits = (index: number): boolean =>
+    rows.some(row => row[index]) && rows.every(row => /^\d*$/.test(row[index] ?? ''))
+  const fraction = [...unused, ...value].find(
+    ({ index }) =>
+      isText(index) && value.some(one => one.index === index - 1 && hasDigits(one.index)) && hasDigits(index),
+  )
+  if (fraction === undefined) return
+  const whole = value.find(({ index }) => index === fraction.index - 1)?.name ?? ''
+  throw new CsvProblem(
+    `${whole} is followed by digits in ${fraction.name}: a decimal comma between commas? Export with quotes or another delimiter; --value ${/\s/.test(whole) ? `"${whole}"` : whole} reads whole numbers`,
+  )
+}
+
+/** Returns the zone that a column names in all rows, such as Europe/Berlin; undefined for texts. */
+function zoneOf({ index, name }: Column, rows: readonly (readonly string[])[]): TimeZone | undefined {
+  const names = [...new Set(rows.map(row => row[index] ?? ''))].filter(text => text !== '')
+  if (names.length === 0 || !names.every(text => /^[A-Z][\w+-]+(\/[\w+-]+)+$/.test(text))) return undefined
+  const [first = ''] = names
+  if (names.length === 1) return new TimeZone(first)
+  throw new CsvProblem(
+    `the times are of several zones (${names.slice(0, 3).join(', ')}) by the column ${name}: export them in UTC, or --zone names one zone for all`,
+  )
 }
 
 /** Returns the offset of local times from UTC that the header of the time column names. */

@@ -53,7 +53,7 @@ const ZONE_AT_END = new RegExp(
   `[:T ]\\d\\d(?:[:.,]?\\d+)*\\s?(?:[AaPp]\\.?[Mm]\\.?\\s?)?(?:[Zz]|UTC|GMT|${ABBREVIATIONS}|(?:UTC|GMT)?[+-]\\d{1,2}(?::?\\d\\d)?)$|\\s(?:UTC|GMT|Z|${ABBREVIATIONS})\\s+\\d{4}$`,
 )
 
-/** The name of a zone behind its offset, as Java (`+01:00[Europe/Berlin]`) and JavaScript write it. */
+/** The name of a zone behind its offset, as in `+01:00[Europe/Berlin]` of Java. */
 const ZONE_NAME = /((?:[Zz]|[+-]\d\d:?\d\d)) ?(?:\[[^\]]*\]|\([^)]*\))$/
 
 /** Returns a time without the name of its zone, if it has an offset. */
