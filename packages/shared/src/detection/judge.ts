@@ -127,7 +127,8 @@ export class Judge {
     const history = this.#seen
     const { judgement } = this.judged
     const allowsStep = policy.deviationMin === null
-    this.#context = { history, judgement, allowsTrend: this.#isZscore, allowsStep, silentAt: 0 }
+    const arrived = { arrived: this.#history, arrivedValue: 0, arrivedPerScored: 1 }
+    this.#context = { history, judgement, allowsTrend: this.#isZscore, allowsStep, silentAt: 0, ...arrived }
   }
 
   /**
@@ -224,6 +225,7 @@ export class Judge {
     const history = this.#history
     const sample = this.#sample
     const seen = this.#seen
+    this.#context.arrivedValue = value
     const scored = this.#rates === null ? value : this.#rateOf(this.#rates, value, timestamp)
     this.#judge(row, scored)
     sample.intervalMs = intervalOf(seen)
@@ -252,6 +254,7 @@ export class Judge {
     const rate = rates.read(this.#history, value, timestamp)
     this.judged.rate = rate
     this.#sample.value = rate
+    this.#context.arrivedPerScored = secondsSince(this.#history, timestamp)
     return rate
   }
 
@@ -303,6 +306,11 @@ export class Judge {
     judged.isFlagged = isBeyond(score, threshold)
     judged.isShift = false
   }
+}
+
+/** Returns the seconds from the newest sample of a window to `timestamp`; NaN if it is empty. */
+function secondsSince({ rows, times, size, head }: History, timestamp: number): number {
+  return size === 0 ? Number.NaN : (timestamp - (rows[times + (head === 0 ? size : head) - 1] as number)) / 1000
 }
 
 /** Returns the mean interval between the samples in the window; 0 with fewer than two. */

@@ -172,6 +172,27 @@ describe('a step of the resolution', () => {
     )
   })
 
+  const steps = [1, 0.5, 0.25, 0.1, 0.0625, 0.01, 0.0078125, 1e-4]
+  test.each(steps)('opens no alert while a value in steps of %f drifts, with each step coming and going', step => {
+    const random = new Random(3)
+    const valueAt = (place: number) => Math.round(20 / step + place + 0.2 * random.normal()) * step
+    expect(new Key().send(list(4000, i => valueAt(i / 100)))).toEqual([])
+    expect(new Key().send(list(4000, i => valueAt(10 * Math.sin(i / 500))))).toEqual([])
+    const toggling = list(200, i => 20 + (i % 7 === 0 ? step : 0))
+    expect(new Key().send([...toggling, ...flat(2, 20 + 3 * step)])).not.toEqual([])
+  })
+
+  test.each([20.1, -40.7, 2000.1, 0.3])('opens no alert on a value that was a float32: %f', level => {
+    const next = Math.fround(level + 0.1)
+    expect(new Key().send([...flat(200, Math.fround(level)), ...flat(200, next)])).toEqual([])
+    expect(new Key().send([...flat(200, Math.fround(level)), Math.fround(level + 0.2)])).toEqual([200])
+  })
+
+  test('is no excuse for a deviation of a large value', () => {
+    expect(new Key().send([...flat(200, 8_388_608), 8_388_608.5 + 1])).toEqual([200])
+    expect(new Key().send([...flat(200, 12_345_678.001), 12_345_678.9])).toEqual([200])
+  })
+
   test('opens an alert if the rule says that every deviation counts', () => {
     expect(new Key({ deviation_min: 0 }).send([...flat(60, 1), 0])).toEqual([60])
   })
@@ -405,6 +426,19 @@ describe('a counter', () => {
     expect(key.send(counts(steady(200)), { every: 0 })).toEqual([])
     expect(key.scores.every(Number.isNaN)).toBe(true)
   })
+
+  test.each(['zscore', 'novelty', 'habit', 'range', 'ewma', 'mad'] as const)(
+    'that seldom counts opens no alert with %s, whenever its samples are taken',
+    detector => {
+      for (const share of [0.01, 0.05]) {
+        const key = new Key({ ...rule, detector })
+        const values = counts(list(600, () => (random.uniform() < share ? 1 : 0)))
+        for (const value of values) key.send([value], { after: 1000 + random.integer(-30, 30) })
+        expect(key.events).toEqual([])
+        expect(key.send([(values.at(-1) ?? 0) + 50])).toEqual([600])
+      }
+    },
+  )
 
   test.each(['novelty', 'habit', 'range', 'ewma', 'mad'] as const)('suits the detector %s', detector => {
     const key = new Key({ ...rule, detector })

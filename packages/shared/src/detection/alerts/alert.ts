@@ -66,6 +66,11 @@ export interface AlertContext {
   readonly allowsTrend: boolean
   /** Whether a step of the key's resolution is expected. */
   readonly allowsStep: boolean
+  /** The samples as they arrived, of which the resolution is: where rates are scored, the counts. */
+  readonly arrived: History
+  arrivedValue: number
+  /** What a deviation of 1 is there: of a rate, the seconds since the count before. */
+  arrivedPerScored: number
   /** When the key counts as silent if no other sample comes; 0 where that is not watched. */
   silentAt: number
 }
@@ -230,7 +235,12 @@ function weighSample(
 function isExpected({ value }: ScoredSample, context: AlertContext | undefined): boolean {
   if (context === undefined) return false
   const { history, judgement, allowsTrend, allowsStep } = context
-  return (allowsStep && isOneStep(history, judgement, value)) || (allowsTrend && isOnTrend(history, value))
+  if (allowsStep) {
+    const { low, high } = judgement
+    const distance = (value > high ? value - high : low - value) * context.arrivedPerScored
+    if (isOneStep(context.arrived, distance, context.arrivedValue)) return true
+  }
+  return allowsTrend && isOnTrend(history, value)
 }
 
 /**
