@@ -16,8 +16,11 @@ const UNRELATED = new Set([401, 407, 408, 425, 429])
 const BODY_READ_MAX = 4096
 const BODY_LOGGED_MAX = 300
 
-/** Shorter parts of an address are names, not tokens. */
-const TOKEN_LENGTH_MIN = 16
+/** A shorter text may be part of any response. */
+const SECRET_LENGTH_MIN = 4
+
+/** A part of a path is a token if it is so long, or has digits among its letters. */
+const TOKEN = /^.{16,}$|^(?=.{6,})(?=.*\d)(?=.*\p{L})/u
 
 export type Post = (url: string, headers: Readonly<Record<string, string>>, body: string) => Promise<Delivery>
 
@@ -83,15 +86,30 @@ function redact(text: string, secrets: readonly string[]): string {
   return clean.replaceAll(/\s+/g, ' ').trim().slice(0, BODY_LOGGED_MAX)
 }
 
-/** Returns what may be secret in an address: credentials, and tokens in path and query. */
+/**
+ * Returns what may be secret in an address: credentials, path and query as a whole, and tokens in
+ * them, each as it is sent and as a server may decode it.
+ */
 function secretsOf(address: string): string[] {
-  const { url, authorization } = splitCredentials(address)
-  const { username, password } = new URL(address)
-  const { pathname, searchParams } = new URL(url)
-  const tokens = pathname.split('/').filter(part => part.length >= TOKEN_LENGTH_MIN)
+  const { authorization } = splitCredentials(address)
+  const { username, password, pathname, search } = new URL(address)
   const basic = Object.values(authorization).map(value => value.replace('Basic ', ''))
-  const credentials = [username, password].flatMap(text => [text, decodeURIComponent(text)])
-  return [...credentials, ...basic, ...tokens, ...searchParams.values()]
+  const tokens = pathname.split('/').filter(part => TOKEN.test(decoded(part)))
+  const parameters = search
+    .slice(1)
+    .split('&')
+    .map(text => text.slice(text.indexOf('=') + 1))
+  const sent = [username, password, ...basic, `${pathname}${search}`, pathname, search, ...tokens, ...parameters]
+  const known = sent.flatMap(text => [text, decoded(text), decoded(text.replaceAll('+', ' '))])
+  return known.filter(({ length }) => length >= SECRET_LENGTH_MIN)
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
 }
 
 /** Parses seconds or an HTTP date into milliseconds; 0 for anything else. */
@@ -111,7 +129,7 @@ function splitCredentials(address: string): { url: string; authorization: Readon
   if (username === '' && password === '') return { url: address, authorization: {} }
   url.username = ''
   url.password = ''
-  const credentials = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`
+  const credentials = `${decoded(username)}:${decoded(password)}`
   return { url: url.href, authorization: { authorization: `Basic ${Buffer.from(credentials).toString('base64')}` } }
 }
 
@@ -120,6 +138,6 @@ function describe(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   if (error.name === 'TimeoutError') return 'the receiver did not respond in time'
   const { cause } = error
-  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : undefined
-  return code ?? (cause instanceof Error ? cause.message : error.message)
+  if (!(cause instanceof Error)) return error.message
+  return 'code' in cause && typeof cause.code === 'string' ? cause.code : cause.message || error.message
 }

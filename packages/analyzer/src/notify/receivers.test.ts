@@ -238,7 +238,46 @@ describe('a response', () => {
     expect(await hook.send([FIRING], AT)).toMatchObject({ kind: 'failed', body: 'x'.repeat(300) })
   })
 
+  test.each([
+    ['/hook/s3cr3t', 'Cannot POST /hook/s3cr3t'],
+    ['/hook/s3cr3t', 'no route s3cr3t'],
+    ['/alpha/beta', '<pre>POST /alpha/beta</pre>'],
+    ['/in?key=p%2Bq9xyz', 'POST /in?key=p%2Bq9xyz'],
+    ['/in?key=p%2Bq9xyz', 'the key p+q9xyz is unknown'],
+    ['/in?key=p%2Bq9xyz', 'the key p%2Bq9xyz is unknown'],
+    ['/in?key=open+sesame', 'the key open sesame is unknown'],
+    ['/in?sesame', 'sesame is unknown'],
+    ['/a%2Fb9c8d7', 'no a/b9c8d7'],
+    ['/%zz9abcde', 'no %zz9abcde'],
+  ])('that repeats a part of %s shows it in no log line: %s', async (place, text) => {
+    const hook = receiver({ WEBHOOK_URLS: `http://hook${place}`, WEBHOOK_SECRET: SECRETS[0] ?? '' })
+    respond = () => new Response(text, { status: 404 })
+    const { body } = (await hook.send([FIRING], AT)) as { body: string }
+    expect(body).toContain('[redacted]')
+    for (const secret of ['s3cr3t', 'alpha', 'p%2Bq9', 'p+q9', 'sesame', 'b9c8', '9abcde']) {
+      expect(body).not.toContain(secret)
+    }
+  })
+
+  test('may have a password with a percent sign', async () => {
+    const hook = receiver({ WEBHOOK_URLS: 'http://ada:100%sure@hook/in', WEBHOOK_SECRET: SECRETS[0] ?? '' })
+    respond = () => new Response('100%sure is wrong', { status: 401 })
+    expect(await hook.send([FIRING], AT)).toMatchObject({ kind: 'failed', body: '[redacted] is wrong' })
+    expect(requests[0]?.headers.authorization).toBe(`Basic ${Buffer.from('ada:100%sure').toString('base64')}`)
+  })
+
+  test('shows what is no part of its address', async () => {
+    const hook = receiver({ ALERTMANAGER_URLS: 'http://am/v2?v=1' })
+    respond = () => new Response('bad alerts, v2: 1 of 1', { status: 400 })
+    expect(await hook.send([FIRING], AT)).toMatchObject({ body: 'bad alerts, v2: 1 of 1' })
+  })
+
   test('that does not come is a failure with its reason', async () => {
+    respond = () =>
+      Promise.reject(
+        new TypeError('fetch failed', { cause: Object.assign(new Error('not HTTP'), { code: undefined }) }),
+      )
+    expect(await webhook().send([FIRING], AT)).toMatchObject({ kind: 'failed', reason: 'not HTTP' })
     respond = () =>
       Promise.reject(new TypeError('fetch failed', { cause: Object.assign(new Error(), { code: 'ECONNREFUSED' }) }))
     expect(await webhook().send([FIRING], AT)).toEqual({ kind: 'failed', reason: 'ECONNREFUSED', retryAfterMs: 0 })
