@@ -57,6 +57,8 @@ interface DeliveryQueue {
   notBefore: number
   remindAt: number
   remindedAt: number
+  /** Whether even what was just taken needs a reminder. */
+  remindsAll: boolean
   /** The longest time between two rounds of reminders lately: a receiver may be slow. */
   reminderMs: number
   readonly outbox: Lane
@@ -196,6 +198,7 @@ export class Deliveries implements AsyncDisposable {
         const states = receiver.kind === 'none' ? [] : recorded.alerts
         const deliveries = { ...recorded, alerts: states, receiver: receiver.name, receivers: this.names }
         if (!(await alerts.recordDeliveries(lease, deliveries))) return
+        if (lane === queue.retries && states.some(({ state }) => state.told_resolved)) remindSoon(queue)
       }
       if (outcome !== undefined) return
       start += batch.length
@@ -251,17 +254,18 @@ export class Deliveries implements AsyncDisposable {
     queue.remindAt = begin + (isFirst ? clock.random() : 1) * resendMs
     for (let after: AlertAt | undefined; ; ) {
       const page = await alerts.list(lease.partition, { state: 'firing', after, count: REMINDED_MAX })
-      if (page.length === 0) return
+      if (page.length === 0) break
       after = page.at(-1)
       const ids = page.map(({ id }) => id)
       const parts = await alerts.read(lease.partition, ids)
-      const takenBefore = this.#storeNow(queue) - JUST_TAKEN_MS
+      const takenBefore = this.#storeNow(queue) - (queue.remindsAll ? 0 : JUST_TAKEN_MS)
       const notifications = parts.flatMap(one => toReminder(one, queue.receiver.name, takenBefore))
       if (notifications.length === 0) continue
       if (!this.#mayDeliver(lease)) return
       // The next attempt repeats all of them.
       if (!(await this.#sendReminder(queue, notifications))) return
     }
+    queue.remindsAll = false
   }
 
   /** Of a refused reminder sends either half. False when the receiver failed. */
@@ -352,12 +356,23 @@ function newQueue(lease: Lease, receiver: Receiver, resendMs: number): DeliveryQ
     notBefore: 0,
     remindAt: receiver.needsReminders ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY,
     remindedAt: Number.NEGATIVE_INFINITY,
+    remindsAll: false,
     reminderMs: resendMs,
     outbox: { refusals: 0, refusalsMax: REFUSALS_MAX, notBefore: 0 },
     retries: { refusals: 0, refusalsMax: Number.POSITIVE_INFINITY, notBefore: 0 },
     pending: { ...NO_RETRIES, outbox: 0 },
     storeAheadMs: 0,
   }
+}
+
+/**
+ * After a late end: another alert of the same key may fire by now. Where labels identify alerts,
+ * the receiver has ended that one too.
+ */
+function remindSoon(queue: DeliveryQueue): void {
+  if (!queue.receiver.needsReminders) return
+  queue.remindAt = Number.NEGATIVE_INFINITY
+  queue.remindsAll = true
 }
 
 function nameOf({ partition, token }: Lease): string {

@@ -596,6 +596,35 @@ describe('a receiver that needs reminders', () => {
     expect(listener.notified.slice(3).toSorted()).toEqual(['a firing', 'c firing'])
   })
 
+  test.each(['refused', 'dead'])(
+    'gets the late end of an alert that was %s before the next one of the key',
+    async how => {
+      const world = await createWorld()
+      const listener = new Listener(world.clock, { batchMax: 100, needsReminders: true })
+      world.start([listener], world.store.alerts, MINUTE)
+      listener.respond = () => refused()
+      const first = await world.open('a')
+      await world.clock.advance(5000)
+      await world.end(first)
+      await world.clock.advance(how === 'dead' ? 3 * MINUTE : 10_000)
+      const second = await world.open('a')
+      listener.respond = ([one]) => (one?.record.id === first.id ? refused() : DELIVERED)
+      await world.clock.advance(WAIT_MS + 500)
+      expect(listener.notified).toEqual(['a firing'])
+      listener.respond = () => DELIVERED
+      if (how === 'dead') {
+        const [letter] = await world.dead()
+        if (letter === undefined) throw new Error('there is no dead letter')
+        await world.store.alerts.redriveNotification(1, letter)
+      }
+      for (let i = 0; i < 40 && !listener.notified.includes('a resolved'); i++) await world.clock.advance(500)
+      const ids = listener.taken.map(
+        ({ record, status }) => `${record.id === second.id ? 'second' : 'first'} ${status}`,
+      )
+      expect(ids.slice(0, 4)).toEqual(['second firing', 'first firing', 'first resolved', 'second firing'])
+    },
+  )
+
   test('is not reminded of an alert that ends while it is read', async () => {
     const world = await createWorld()
     const listener = new Listener(world.clock, { needsReminders: true })
