@@ -207,4 +207,20 @@ describe.runIf(available)('receivers', () => {
     })
     await kill(analyzer)
   })
+
+  test('hear of a silence before the end of the alert that it ends', async () => {
+    const key = 'cellar/humidity'
+    hook.respond = response => response.writeHead(204).end()
+    const rule = { pattern: key, silent: '4s', alert: { resolve_after: '1s' } }
+    const body = JSON.stringify({ rule, who: 'ada', why: 'test' })
+    await eventually(async () => {
+      const response = await fetch(`http://127.0.0.1:${gatewayPort}/rules/cellar`, { method: 'PUT', body })
+      expect(response.ok).toBe(true)
+    })
+    const analyzer = await start()
+    await ingest(key, ...NOISE, ...NOISE, 1000, 2000, 3000)
+    await eventually(() => expect(messages(key)).toHaveLength(3))
+    expect(messages(key)).toEqual(['alert.firing', 'alert.firing', 'alert.resolved'])
+    await kill(analyzer)
+  })
 })

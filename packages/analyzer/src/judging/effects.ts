@@ -16,6 +16,13 @@ import type { EndedAlert, OpenedAlert } from '@tidemark/shared/store/ports/alert
 import type { Commit, KeyUpdate } from '@tidemark/shared/store/ports/commit'
 import type { EntryFindings } from '@tidemark/shared/verdict/kept-verdicts'
 
+/**
+ * When a key falls silent while its alert is open, receivers are notified of the silence first, not
+ * that the alert has ended: they would regard the key as well until ALERT_WAIT_MS is over. The
+ * check of an end is due at the commit.
+ */
+const BEFORE_THE_END_MS = -1
+
 /** What scoring a run changes, gathered sample by sample: most of a commit. */
 export class Effects {
   readonly keys: KeyUpdate[] = []
@@ -98,9 +105,11 @@ export class Effects {
   /** Adds alerts. Only a sample (`judged`) opens anomaly alerts. */
   #add(place: AlertPlace, { silences, alerts }: TimerEvents, judged?: Judged): void {
     const { key } = place
+    const endsOpenAlert = alerts.some(event => event.kind === 'resolved' && event.reason === 'no_samples')
     for (const event of silences) {
       const { lastAt: openedAt } = event
-      if (event.kind === 'silent') this.#open(silentOpening(event, place))
+      if (event.kind === 'silent')
+        this.#open(silentOpening(event, place), endsOpenAlert ? { notifyAfterMs: BEFORE_THE_END_MS } : {})
       else this.ended.push({ id: silentId(event, place), key, cause: 'silent', openedAt, end: heardEnd(event) })
     }
     for (const event of alerts) {
@@ -109,12 +118,12 @@ export class Effects {
         this.ended.push({ id: resolvedId(event, place), key, cause: 'anomaly', openedAt, end: anomalyEnd(event) })
       } else if (judged !== undefined) {
         const { judgement, window } = judged
-        this.#open(anomalyOpening(event, { ...place, judgement, window }), event.openedBefore)
+        this.#open(anomalyOpening(event, { ...place, judgement, window }), { openedBefore: event.openedBefore })
       }
     }
   }
 
-  #open(opening: AlertOpening, openedBefore = 0): void {
-    this.opened.push({ opening, openedBefore, notifyAfterMs: this.#options.alertWaitMs })
+  #open(opening: AlertOpening, changes: Partial<OpenedAlert> = {}): void {
+    this.opened.push({ opening, openedBefore: 0, notifyAfterMs: this.#options.alertWaitMs, ...changes })
   }
 }

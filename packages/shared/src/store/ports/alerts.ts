@@ -181,7 +181,10 @@ export interface OpenedAlert {
   readonly opening: AlertOpening
   /** When the key's previous anomaly alert opened; 0 for none. */
   readonly openedBefore: number
-  /** From the commit to the first notification check, so that a storm is detected before it. */
+  /**
+   * From the commit to the first notification check, so that a storm is detected before it.
+   * Negative: before the checks of alerts that the commit ends.
+   */
   readonly notifyAfterMs: number
 }
 
