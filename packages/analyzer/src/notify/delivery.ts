@@ -366,7 +366,7 @@ function newQueue(lease: Lease, receiver: Receiver, resendMs: number): DeliveryQ
 }
 
 /**
- * After a late end: another alert of the same key may fire by now. Where labels identify alerts,
+ * After a late end: another alert of the same key may fire already. Where labels identify alerts,
  * the receiver has ended that one too.
  */
 function remindSoon(queue: DeliveryQueue): void {

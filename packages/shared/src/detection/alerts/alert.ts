@@ -66,7 +66,7 @@ export interface AlertContext {
   readonly allowsTrend: boolean
   /** Whether a step of the key's resolution is expected. */
   readonly allowsStep: boolean
-  /** The samples as they arrived, of which the resolution is: where rates are scored, the counts. */
+  /** The samples as they arrived, which have the resolution: of a counter, its counts. */
   readonly arrived: History
   arrivedValue: number
   /** What a deviation of 1 is there: of a rate, the seconds since the count before. */
