@@ -1,6 +1,7 @@
 import {
   digestOf,
   EMPTY_DOCUMENT,
+  formatRuleDocument,
   type RuleChange,
   type RuleDocument,
   withRule,
@@ -35,7 +36,7 @@ export function describeRules(open: OpenStore): void {
       expect(await under.store.rules.replace(first.document, first.change, '')).toBe(true)
       const before = await under.store.rules.digest()
       expect(await other.rules.replace(second.document, second.change, before)).toBe(true)
-      const digest = digestOf(JSON.stringify(second.document))
+      const digest = digestOf(formatRuleDocument(second.document))
       expect(await under.store.rules.digest()).toBe(digest)
       expect(await under.store.rules.load()).toEqual({ document: second.document, digest, newestVersion: 2 })
       expect(await other.rules.changes({ count: 10 })).toEqual([second.change, first.change])

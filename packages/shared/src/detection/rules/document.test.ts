@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import {
   EMPTY_DOCUMENT,
+  formatRuleDocument,
   parseRuleChange,
   parseRuleDocument,
   RULES_MAX,
@@ -44,10 +45,28 @@ describe('a document of rules', () => {
     expect(first.rules).toHaveLength(1)
   })
 
-  test('is parsed from its JSON unchanged', () => {
+  test('is parsed from its text unchanged', () => {
     const rule = { id: 'a', pattern: '*', alert: { sustained: 'off', hold: '5s' } }
     const document = withMute(withRule(EMPTY_DOCUMENT, rule, CHANGE), MUTE, Date.UTC(2026, 10, 1))
-    expect(parseRuleDocument(JSON.stringify(document))).toEqual(document)
+    expect(parseRuleDocument(formatRuleDocument(document))).toEqual(document)
+  })
+
+  test('is stored so that 0.1.0, which refuses unknown members of rules, can read it', () => {
+    const plain = { id: 'a', pattern: 'a*', threshold: 3, shadow: true }
+    const newer = { id: 'b', pattern: 'b*', ignore: [-127, 85], window: 60, counter: true }
+    const document = withRule(withRule(EMPTY_DOCUMENT, plain, CHANGE), newer, CHANGE)
+    const text = formatRuleDocument(document)
+    expect(JSON.parse(text).rules).toEqual([
+      { rule: { id: 'a', pattern: 'a*', threshold: 3, shadow: true }, version: 1, changed: CHANGE },
+      {
+        rule: { id: 'b', pattern: 'b*', window: 60 },
+        added: { ignore: [-127, 85], counter: true },
+        version: 2,
+        changed: CHANGE,
+      },
+    ])
+    expect(parseRuleDocument(text)).toEqual(document)
+    expect(formatRuleDocument(parseRuleDocument(text) ?? EMPTY_DOCUMENT)).toBe(text)
   })
 
   test('keeps the members and settings that a newer version added', () => {

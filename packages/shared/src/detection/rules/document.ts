@@ -67,7 +67,14 @@ export type RuleChange = Readonly<z.infer<typeof ruleChangeSchema>>
 const documentSchema = z.looseObject({
   version: z.int().min(0),
   rules: z.array(
-    z.looseObject({ rule: written<RuleInput>(['id', 'pattern']), version: z.number(), changed: changeSchema }),
+    z
+      .looseObject({
+        rule: written<RuleInput>(['id', 'pattern']),
+        added: z.looseObject({}).optional(),
+        version: z.number(),
+        changed: changeSchema,
+      })
+      .transform(({ added, ...kept }) => ({ ...kept, rule: { ...kept.rule, ...added } as RuleInput })),
   ),
   mutes: z.array(written<MuteInput>(['id', 'pattern', 'until', 'who', 'why'])),
   storm: written<StormInput>([]),
@@ -77,6 +84,28 @@ const documentSchema = z.looseObject({
 function written<T>(texts: readonly string[]) {
   const schema = z.looseObject(Object.fromEntries(texts.map(name => [name, z.string()])))
   return z.custom<T>(value => schema.safeParse(value).success)
+}
+
+/**
+ * The members of a rule in 0.1.0, which takes no document with any other. Later ones are therefore
+ * stored beside their rule, as `added`, where it keeps and ignores them: it uses all other rules.
+ */
+const FIRST_MEMBERS: ReadonlySet<string> = new Set([
+  ...['id', 'pattern', 'detector', 'threshold', 'budget', 'window', 'samples_min', 'direction', 'deviation_min'],
+  ...['deviation_min_relative', 'influence', 'level_shift_after', 'alert', 'silent', 'late', 'duplicates', 'mute'],
+  'shadow',
+])
+
+/** Returns the stored text of a document, which `parseRuleDocument` parses. */
+export function formatRuleDocument(document: RuleDocument): string {
+  const rules = document.rules.map(kept => {
+    const members = Object.entries(kept.rule)
+    const added = members.filter(([name]) => !FIRST_MEMBERS.has(name))
+    if (added.length === 0) return kept
+    const first = members.filter(([name]) => FIRST_MEMBERS.has(name))
+    return { ...kept, rule: Object.fromEntries(first), added: Object.fromEntries(added) }
+  })
+  return JSON.stringify({ ...document, rules })
 }
 
 /** Parses a stored document; undefined where the text is garbled. */

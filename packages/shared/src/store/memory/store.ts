@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { digestOf, EMPTY_DOCUMENT } from '../../detection/rules/document.ts'
+import { digestOf, EMPTY_DOCUMENT, formatRuleDocument } from '../../detection/rules/document.ts'
 import { PARTITIONS_DEFAULT } from '../../sample/partition.ts'
 import type { ProcessStore } from '../ports/processes.ts'
 import { RULE_CHANGES_KEPT, type RuleStore } from '../ports/rules.ts'
@@ -74,7 +74,7 @@ function processesOn({ processes, now }: Data): ProcessStore {
 }
 
 function digestIn({ document }: Rules): string {
-  return document === EMPTY_DOCUMENT ? '' : digestOf(JSON.stringify(document))
+  return document === EMPTY_DOCUMENT ? '' : digestOf(formatRuleDocument(document))
 }
 
 function rulesOn({ rules }: Data): RuleStore {

@@ -1,6 +1,7 @@
 import {
   digestOf,
   EMPTY_DOCUMENT,
+  formatRuleDocument,
   parseRuleChange,
   parseRuleDocument,
   type RuleDocument,
@@ -34,7 +35,7 @@ export function createRuleStore({ client, keys: { rules, ruleChanges }, options 
     },
 
     async replace(document, change, before) {
-      const texts = [JSON.stringify(document), JSON.stringify(change)]
+      const texts = [formatRuleDocument(document), JSON.stringify(change)]
       return (
         (await client.replaceRules(rules, ruleChanges, before, document.version, ...texts, RULE_CHANGES_KEPT)) === 1
       )
