@@ -552,6 +552,30 @@ describe('a worker', () => {
     expect(await lastAnalysis(memory)).toMatchObject(expected([1, 4]))
   })
 
+  test.each(['unknown', 'refused', 'fatal'] as const)(
+    'stops at once although its commit fails (%s), and the next owner applies it',
+    async kind => {
+      const memory = createMemoryStore({ partitions: 1 })
+      let sends = 0
+      const commit = async (): Promise<never> => {
+        sends++
+        throw new StoreError('no response', { kind })
+      }
+      const { worker } = await startWorker(memory, { sabotage: () => ({ commit }) })
+      await append(memory, [1, 2, 3])
+      // By now the pauses between two attempts are long.
+      await vi.waitFor(() => expect(sends).toBeGreaterThan(6), { timeout: 10_000, interval: 5 })
+      const before = sends
+      await worker.stop()
+      expect(sends - before).toBeLessThanOrEqual(2)
+      await memory.connect().analyzer.releaseLease(LEASE)
+
+      await startWorker(memory, { lease: { ...LEASE, token: 'other:1' } })
+      await drained(memory)
+      expect(await lastAnalysis(memory)).toMatchObject({ value: 3, count: 3 })
+    },
+  )
+
   test('commits its current batch when it stops, and leaves the rest pending for the next owner', async () => {
     const memory = createMemoryStore({ partitions: 1 })
     const { promise: held, resolve: release } = Promise.withResolvers<void>()

@@ -476,7 +476,11 @@ export class PartitionWorker implements EntryConsumer {
     log.info({ partition: this.partition, version: rules.version }, 'new rules are in force')
   }
 
-  /** Sends a commit until the store reports its outcome; undefined if the lease is lost. */
+  /**
+   * Sends a commit until the store reports its outcome; undefined if the lease is lost. A worker
+   * that stops does not repeat one that failed: the lease may last longer than the process may take
+   * to stop, and the next owner finds the commit applied, or its entries pending.
+   */
   async #commit(commit: Commit): Promise<CommitOutcome | undefined> {
     const { store, lease, metrics, log, logFailure, holdsLease, clock } = this.#options
     for (let attempt = 1; holdsLease() && this.#state !== 'lost'; attempt++) {
@@ -493,7 +497,8 @@ export class PartitionWorker implements EntryConsumer {
         // It waits for an operator, and the other partitions must not wait too.
         if (error.kind === 'fatal') this.#leaveRun()
         logFailure(error, 'the commit failed; retrying', { partition: this.partition, attempt })
-        await clock.pause(backoffMs(attempt, BACKOFF, clock.random))
+        if (this.#is('stopping')) break
+        await clock.pause(backoffMs(attempt, BACKOFF, clock.random), this.#end.signal)
       }
     }
     this.#state = 'lost'
