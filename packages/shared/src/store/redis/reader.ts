@@ -31,12 +31,22 @@ export function createBlockingReader(commands: Client, keys: Keys, options: Conn
   /** Of the current read; aborted by an interruption. */
   let reading: AbortController | undefined
 
+  async function connect() {
+    const client = await connectBlocking(options, BLOCK_MAX_MS)
+    try {
+      return { client, id: Number(await client.client('ID')) }
+    } catch (error) {
+      // It would reconnect for ever, and keep the process alive.
+      client.disconnect()
+      throw error
+    }
+  }
+
   async function connected(): Promise<Redis> {
     if (connection?.client.status !== 'ready') {
       connection?.client.disconnect()
       connection = undefined
-      const client = await connectBlocking(options, BLOCK_MAX_MS)
-      connection = { client, id: Number(await client.client('ID')) }
+      connection = await connect()
     }
     return connection.client
   }
