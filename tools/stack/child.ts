@@ -1,12 +1,16 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { rmSync } from 'node:fs'
 import { createInterface } from 'node:readline'
+import { STOP_DEADLINE_MS } from '@tidemark/shared/runtime/lifecycle'
 
 /** Output lines kept to show why a process died. */
 const LINES_MAX = 40
 
-/** How long a process may take to stop after SIGTERM; the guard kills it then. */
-const STOP_GRACE_S = 8
+/**
+ * How long a process may take to stop after SIGTERM; the guard kills it then. A service that takes
+ * too long ends by itself before, with its reason.
+ */
+const STOP_GRACE_S = STOP_DEADLINE_MS / 1000 + 2
 
 /**
  * Runs a command (after two arguments) until the guard's stdin, a pipe from this process, closes:
