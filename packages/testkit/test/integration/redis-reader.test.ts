@@ -1,6 +1,7 @@
 import { REDIS_STORE_DEFAULTS } from '@tidemark/shared/store/redis/options'
 import { openRedisStore } from '@tidemark/shared/store/redis/store'
-import { describe, expect, test, vi } from 'vitest'
+import { describe, expect, test } from 'vitest'
+import { eventually } from '../../src/eventually.ts'
 import { redisAvailable, startRedis } from '../../src/redis-fixture.ts'
 import { rawClient } from '../../src/redis-probe.ts'
 
@@ -19,13 +20,13 @@ describe.runIf(await redisAvailable())('the connection of blocking reads', () =>
       for (let i = 0; i < 3; i++) {
         await expect(store.analyzer.read([0], { count: 1, blockMs: 10 })).rejects.toThrow('CLIENT ID')
       }
-      await vi.waitFor(async () => expect(await connections()).toBe(before), { timeout: 5000 })
+      await eventually(async () => expect(await connections()).toBe(before))
       await admin.call('ACL', 'SETUSER', 'app', '+client|id')
       await store.analyzer.loadCheckpoint(0)
       expect(await store.analyzer.read([0], { count: 1, blockMs: 10 })).toEqual([])
     } finally {
       await store[Symbol.asyncDispose]()
     }
-    await vi.waitFor(async () => expect(await connections()).toBe(0), { timeout: 5000 })
+    await eventually(async () => expect(await connections()).toBe(0))
   })
 })
