@@ -241,12 +241,13 @@ describe.runIf(await redisAvailable())('hostile clients', () => {
 
   test('a compressed body is decompressed only up to the limit of a body', async () => {
     await target.attack('gzip bombs', async () => {
+      // What gzip or zlib compressed is recognised under the wrong name too; br cannot be recognised.
       const bomb = gzipSync(Buffer.alloc(500 * MIB))
       for (const encoding of ['gzip', 'x-gzip', 'deflate', 'br', 'zstd', 'identity, gzip', 'GZIP']) {
         using connection = await open()
         connection.send(`${POST}Content-Encoding: ${encoding}\r\nContent-Length: ${bomb.length}\r\n\r\n`)
         await connection.push(bomb)
-        expectProblem((await connection.waitForResponses())[0], /gzip/i.test(encoding) ? 413 : 400)
+        expectProblem((await connection.waitForResponses())[0], encoding === 'br' ? 400 : 413)
       }
       return { bytes: bomb.length, inflated: 500 * MIB }
     })

@@ -60,7 +60,7 @@ const EXACT: Readonly<Record<string, number>> = {
   analyzer_rules_version: 1,
 }
 
-test('each metric of an analyzer shows what happened', { timeout: 20_000 }, async () => {
+test('each metric of an analyzer shows what happened', async () => {
   await using stack = new AsyncDisposableStack()
   const memory = createMemoryStore({ partitions: 1 })
   const rule = { late: 'refuse', duplicates: 'drop', budget: '1 per key per day' }

@@ -118,7 +118,7 @@ describe('a request that waits for a verdict', () => {
     clients[1]?.resetAndDestroy()
     await expect.poll(typeOf).toBe('urn:tidemark:problem:not-analysed-yet')
     await expect
-      .poll(async () => (await send(gateway.metricsPort, '/metrics')).body, { timeout: 2000 })
+      .poll(async () => (await send(gateway.metricsPort, '/metrics')).body)
       .toContain('gateway_limit_used{limit="waiters"} 0\n')
   })
 })
