@@ -7,7 +7,7 @@ const ROOT = '/sys/fs/cgroup'
 export interface MemoryLimit extends Disposable {
   /** Runs `start`. Processes that it starts before it first awaits are in the cgroup. */
   startIn<T>(start: () => Promise<T>): Promise<T>
-  /** The most memory that was in use, in bytes; 0 if the kernel does not tell. */
+  /** The most memory that was in use, in bytes; 0 if it is unknown. */
   readonly peak: number
 }
 

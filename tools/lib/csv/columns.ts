@@ -377,10 +377,10 @@ function chooseKeys(facts: readonly Facts[], { rows, time, hasHeader }: KeyConte
     ({ isInteger, distinct, cells }) => isInteger && distinct > 1 && distinct * 2 <= cells.length,
   )
   const isNeeded = hasRepeatedTimes(rows, [...time, ...chosen, ...added])
-  const telling = numbers
+  const informative = numbers
     .filter(one => isNeeded && !hasRepeatedTimes(rows, [...time, ...chosen, ...added, one]))
     .slice(0, 1)
-  return facts.filter(one => [chosen, added, telling].some(list => list.includes(one)))
+  return facts.filter(one => [chosen, added, informative].some(list => list.includes(one)))
 }
 
 /** Whether rows share their time and key, so that another column must distinguish them. */

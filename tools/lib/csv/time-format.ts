@@ -297,17 +297,22 @@ export function mostFrequent<T>(items: readonly T[]): T | undefined {
 }
 
 /** Directives of strftime, and the letters that Java, .NET and spreadsheets use. */
+// biome-ignore format: a table
 const STRFTIME: Readonly<Record<string, string>> = {
   Y: 'YYYY', y: 'YY', m: 'MM', d: 'D', e: 'D', b: 'MMM', h: 'MMM', B: 'MMMM', H: 'H', I: 'h', M: 'mm', S: 'ss',
   f: 'S', L: 'S', p: 'A', z: 'Z', T: 'H:mm:ss', F: 'YYYY-MM-D', R: 'H:mm',
-} // biome-ignore format: a table
+}
 const LETTERS =
   /YYYY|yyyy|uuuu|YY|yy|MMMM|MMM|MM|M|DD|dd|D|d|HH|H|hh|h|mm|m|ss|s|S+|f+|A|a|tt|ZZ|Z|z+|XXX|X|'[^']*'|\[[^\]]*\]|./g
 
 const PARTS: Readonly<Record<string, string>> = {
-  year: '(?<year>\\d{4})', shortYear: '(?<year>\\d{2})', name: '(?<name>\\p{L}{3,10}\\.?)', zone: '(?<zone>[Zz]|UTC|GMT|[+-]\\d\\d:?(?:\\d\\d)?)',
-  fraction: '(?<fraction>\\d{1,9})', half: '(?<half>[AaPp])\\.?[Mm]\\.?',
-} // biome-ignore format: a table
+  year: '(?<year>\\d{4})',
+  shortYear: '(?<year>\\d{2})',
+  name: '(?<name>\\p{L}{3,10}\\.?)',
+  zone: '(?<zone>[Zz]|UTC|GMT|[+-]\\d\\d:?(?:\\d\\d)?)',
+  fraction: '(?<fraction>\\d{1,9})',
+  half: '(?<half>[AaPp])\\.?[Mm]\\.?',
+}
 
 function patternFormat(given: string): TimeFormat {
   const letters = given.includes('%') ? given.replace(/%-?(\w)/g, (all, one: string) => STRFTIME[one] ?? all) : given

@@ -19,10 +19,11 @@ export interface TimeFields {
 const CLOCK =
   '(?<hour>\\d{1,2})(?:[:.](?<minute>\\d{2})|[hH](?<minuteH>\\d{2}))(?:[:.](?<second>\\d{2})(?:[.,:](?<fraction>\\d{1,9}))?)?(?:\\s*(?<half>[AaPp])\\.?\\s?[Mm]\\.?)?'
 /** Abbreviations of zones, with hours from UTC. Others, such as CST and IST, name several zones. */
+// biome-ignore format: a table
 const ZONE_HOURS: Readonly<Record<string, string>> = {
   WET: '+0', WEST: '+1', CET: '+1', CEST: '+2', EET: '+2', EEST: '+3', MEZ: '+1', MESZ: '+2', JST: '+9',
   EST: '-5', EDT: '-4', CDT: '-5', MST: '-7', MDT: '-6', PST: '-8', PDT: '-7',
-} // biome-ignore format: a table
+}
 const ABBREVIATIONS = Object.keys(ZONE_HOURS).join('|')
 const ZONE = `(?:\\s*(?:(?<zone>[Zz]|UTC|GMT|${ABBREVIATIONS}|(?:UTC|GMT)?[+-]\\d{1,2}(?::?\\d{2})?)))?`
 const WEEKDAY = '(?:\\p{L}{2,10}\\.?,?\\s+)?'

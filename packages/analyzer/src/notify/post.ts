@@ -116,7 +116,7 @@ function decoded(text: string): string {
 function retryAfter(headers: Headers, now: number): number {
   const text = headers.get('retry-after')
   if (text === null) return 0
-  // A date is by the receiver's clock, which the response tells.
+  // A date is by the receiver's clock; the response has its time.
   const receiverNow = Date.parse(headers.get('date') ?? '') || now
   const ms = /^\d+$/.test(text.trim()) ? Number(text) * 1000 : Date.parse(text) - receiverNow
   return Number.isNaN(ms) ? 0 : Math.min(Math.max(0, ms), RETRY_AFTER_MAX_MS)

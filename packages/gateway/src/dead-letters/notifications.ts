@@ -1,13 +1,12 @@
 import { createRoute, z } from '@hono/zod-openapi'
-import { formatReceipt, type Receipt } from '@tidemark/shared/sample/receipt'
+import { formatReceipt } from '@tidemark/shared/sample/receipt'
 import type { DeadNotification } from '@tidemark/shared/store/ports/alerts'
 import type { Store } from '@tidemark/shared/store/ports/store'
 import { COMMON_PROBLEMS, cursorMember, json, PROBLEMS, problem, timeMember } from '../http/documentation.ts'
 import { RequestFault } from '../http/problem.ts'
-import { idParameter, optionalInteger } from '../http/query.ts'
 import { type Router, serve } from '../http/router.ts'
 import type { RoutesOptions } from '../services.ts'
-import { newestFirst, receiptOfId, receiptParameter } from './receipts.ts'
+import { LETTER_ID, LETTER_UNKNOWN, pageQuery, readPage, receiptOfId } from './letters.ts'
 
 const letterSchema = z.strictObject({
   id: z.string().openapi({ examples: ['3:1700000000000-0'] }),
@@ -26,23 +25,12 @@ export const deadNotificationsSchema = z
   .strictObject({ notifications: z.array(letterSchema), cursor: cursorMember })
   .openapi('DeadNotifications')
 
-const LETTER_ID = idParameter('The id of the dead letter, from GET /dead/notifications.', '3:1700000000000-0')
-const LETTER_UNKNOWN = {
-  404: problem('No dead letter with this id: it may have been redriven, discarded or trimmed.', 'dead-unknown'),
-}
-
 const pageRoute = createRoute({
   method: 'get',
   path: '/dead/notifications',
   operationId: 'deadNotifications',
   summary: 'Dead letters of notifications: what a receiver did not take in time; newest first',
-  request: {
-    query: z.strictObject({
-      /** The last dead letter of the previous page. */
-      cursor: receiptParameter.describe('`cursor` of the previous page.').optional(),
-      limit: optionalInteger({ min: 1, max: 500, fallback: 50 }).describe('Dead letters per page.'),
-    }),
-  },
+  request: { query: pageQuery },
   responses: { 200: json('A page.', deadNotificationsSchema), ...PROBLEMS },
 })
 
@@ -79,7 +67,7 @@ const discardRoute = createRoute({
 export function serveDeadNotifications(router: Router, { metrics, services }: RoutesOptions): void {
   serve(router, pageRoute, async c => {
     const { store } = services()
-    return c.json(await readPage(store, c.req.valid('query')))
+    return c.json(await readNotifications(store, c.req.valid('query')))
   })
 
   serve(router, redriveRoute, async c => {
@@ -105,26 +93,16 @@ export function serveDeadNotifications(router: Router, { metrics, services }: Ro
   })
 }
 
-/** Returns a page of the dead letters of all partitions, newest first. */
-async function readPage(store: Store, { cursor, limit }: { cursor?: Receipt | undefined; limit: number }) {
-  const found = await Promise.all(
-    Array.from({ length: store.partitions }, async (_, partition) => {
-      const letters = await store.alerts.deadNotifications(partition, { upTo: cursor?.id, count: limit + 1 })
-      return letters.map(letter => ({ ...letter, partition }))
-    }),
+async function readNotifications(store: Store, query: z.output<typeof pageQuery>) {
+  const { letters, cursor } = await readPage(store, query, (partition, range) =>
+    store.alerts.deadNotifications(partition, range),
   )
-  const rest = found
-    .flat()
-    .filter(letter => cursor === undefined || newestFirst(letter, cursor) > 0)
-    .sort(newestFirst)
-  const listed = rest.slice(0, limit)
-  const keys = await readKeys(store, listed)
-  const notifications = listed.map(({ partition, id, alert, status, receiver, reason, since }) => {
+  const keys = await readKeys(store, letters)
+  const notifications = letters.map(({ partition, id, alert, status, receiver, reason, since }) => {
     const key = keys.get(alert) ?? null
     return { id: formatReceipt({ partition, id }), alert, key, status, receiver, reason, pending_since: since }
   })
-  const last = rest.length > limit ? notifications.at(-1) : undefined
-  return { notifications, cursor: last?.id ?? null }
+  return { notifications, cursor }
 }
 
 /** Returns the keys of the letters' alerts, by the id of the alert. */

@@ -1,19 +1,18 @@
 import { createRoute, z } from '@hono/zod-openapi'
 import { type FlatSamples, packItems, SAMPLE_STRIDE, unpackSamples } from '@tidemark/shared/sample/entry'
 import { partitionOf } from '@tidemark/shared/sample/partition'
-import { entryTimeMs, formatReceipt, type Receipt } from '@tidemark/shared/sample/receipt'
+import { entryTimeMs, formatReceipt } from '@tidemark/shared/sample/receipt'
 import { keyFault } from '@tidemark/shared/sample/sample'
 import type { DeadLetter } from '@tidemark/shared/store/ports/commit'
 import type { Store } from '@tidemark/shared/store/ports/store'
 import type { GatewayConfig } from '../config.ts'
 import { COMMON_PROBLEMS, cursorMember, json, outage, PROBLEMS, problem, timeMember } from '../http/documentation.ts'
 import { RequestFault } from '../http/problem.ts'
-import { idParameter, optionalInteger } from '../http/query.ts'
 import { createRouter, type Router, serve } from '../http/router.ts'
 import { explain } from '../ingest/respond.ts'
 import type { RoutesOptions } from '../services.ts'
+import { LETTER_ID, LETTER_UNKNOWN, pageQuery, readPage, receiptOfId } from './letters.ts'
 import { serveDeadNotifications } from './notifications.ts'
-import { newestFirst, receiptOfId, receiptParameter } from './receipts.ts'
 
 /**
  * A redrive appends the samples, then removes the dead letter. A retry after a failure between the
@@ -37,23 +36,12 @@ export const deadPageSchema = z
   })
   .openapi('DeadPage')
 
-const DEAD_ID = idParameter('The id of the dead letter, from GET /dead.', '3:1700000000000-0')
-const DEAD_UNKNOWN = {
-  404: problem('No dead letter with this id: it may have been redriven, discarded or trimmed.', 'dead-unknown'),
-}
-
 const pageRoute = createRoute({
   method: 'get',
   path: '/dead',
   operationId: 'dead',
   summary: 'Dead letters: entries that were unreadable or crashed every analyzer that tried them; newest first',
-  request: {
-    query: z.strictObject({
-      /** The last dead letter of the previous page. */
-      cursor: receiptParameter.describe('`cursor` of the previous page.').optional(),
-      limit: optionalInteger({ min: 1, max: 500, fallback: 50 }).describe('Dead letters per page.'),
-    }),
-  },
+  request: { query: pageQuery },
   responses: { 200: json('A page.', deadPageSchema), ...PROBLEMS },
 })
 
@@ -62,13 +50,13 @@ const redriveRoute = createRoute({
   path: '/dead/{id}/put-back',
   operationId: 'putBackDead',
   summary: 'Redrives a dead letter: stores its samples again for analysis',
-  request: { params: DEAD_ID },
+  request: { params: LETTER_ID },
   responses: {
     202: json('Stored, with a new receipt.', z.strictObject({ accepted: z.int(), receipts: z.array(z.string()) }), {
       redriven: { accepted: 12, receipts: ['3:1700000000012-0'] },
     }),
     ...COMMON_PROBLEMS,
-    ...DEAD_UNKNOWN,
+    ...LETTER_UNKNOWN,
     409: problem('It is unreadable, so it can only be discarded.', 'dead-unreadable'),
     503: outage(
       'The store is unavailable or its memory full, the backlog of the partition is full, or too many samples wait.',
@@ -83,11 +71,11 @@ const discardRoute = createRoute({
   path: '/dead/{id}/discard',
   operationId: 'discardDeadLetter',
   summary: 'Deletes a dead letter',
-  request: { params: DEAD_ID },
+  request: { params: LETTER_ID },
   responses: {
     200: json('Deleted.', z.strictObject({ discarded: z.string() }), { discarded: { discarded: '3:1700000000000-0' } }),
     ...COMMON_PROBLEMS,
-    ...DEAD_UNKNOWN,
+    ...LETTER_UNKNOWN,
   },
 })
 
@@ -99,7 +87,7 @@ export function deadLettersRoutes(options: RoutesOptions): Router {
 
   serve(router, pageRoute, async c => {
     const { store } = services()
-    return c.json(await readPage(store, c.req.valid('query')))
+    return c.json(await readEntries(store, c.req.valid('query')))
   })
 
   serve(router, redriveRoute, async c => {
@@ -119,23 +107,14 @@ export function deadLettersRoutes(options: RoutesOptions): Router {
   return router
 }
 
-/** Returns a page of the dead letters of all partitions, newest first. */
-async function readPage(store: Store, { cursor, limit }: { cursor?: Receipt | undefined; limit: number }) {
-  const found = await Promise.all(
-    Array.from({ length: store.partitions }, async (_, partition) => {
-      const letters = await store.gateway.deadLetters(partition, { upTo: cursor?.id, count: limit + 1 })
-      return letters.map(letter => ({ ...letter, partition }))
-    }),
+async function readEntries(store: Store, query: z.output<typeof pageQuery>) {
+  const { letters, cursor } = await readPage(store, query, (partition, range) =>
+    store.gateway.deadLetters(partition, range),
   )
-  const rest = found
-    .flat()
-    .filter(letter => cursor === undefined || newestFirst(letter, cursor) > 0)
-    .sort(newestFirst)
-  const dead = rest.slice(0, limit).map(({ partition, id, reason, samples }) => {
+  const dead = letters.map(({ partition, id, reason, samples }) => {
     return { id: formatReceipt({ partition, id }), reason, samples, accepted_at: entryTimeMs(id) }
   })
-  const last = rest.length > limit ? dead.at(-1) : undefined
-  return { dead, cursor: last?.id ?? null }
+  return { dead, cursor }
 }
 
 /**

@@ -266,7 +266,7 @@ describe.skipIf(!(await redisClusterAvailable()))('durability in a cluster', () 
     // A primary fails; its replica takes over, and has no replica of its own: its partitions are
     // refused, and only these.
     await first.kill()
-    // It would stay primary if it returned earlier. A node that lost its slots has none in its line.
+    // It would stay primary if it returned before it lost its slots: they end its line.
     const lineOf = async (port: number): Promise<string | undefined> =>
       String(await command(third, 'CLUSTER', 'NODES'))
         .split('\n')

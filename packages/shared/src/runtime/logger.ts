@@ -28,7 +28,7 @@ export function createLogger(
 }
 
 /**
- * An error whose message tells an operator what is wrong and what to do. It is logged without its
+ * An error whose message says to an operator what is wrong and what to do. It is logged without its
  * stack, which points at no mistake in the code.
  */
 export interface OperatorError extends Error {

@@ -110,7 +110,7 @@ function nameOf(key: string | null): string {
   return slash > 0 && slash < key.length - 1 ? `${key.slice(slash + 1)} of ${key.slice(0, slash)}` : key
 }
 
-/** Numbers with as many digits as tell different ones apart, at least three. */
+/** Numbers with as many digits as distinguish them, at least three. */
 function numbersOf(values: readonly [number, number, number]): [string, string, string] {
   const [value, low, high] = values
   const differ = [value === low, value === high, low === high].filter(isSame => !isSame).length
