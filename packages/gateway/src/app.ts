@@ -1,4 +1,5 @@
 import type { OpsOptions } from '@tidemark/shared/runtime/ops'
+import type { RouteAccess } from './access/route-access.ts'
 import { alertsRoutes } from './alerts/routes.ts'
 import { verdictSettings } from './config.ts'
 import { deadLettersRoutes } from './dead-letters/routes.ts'
@@ -6,7 +7,7 @@ import { type Asset, docsRoutes } from './http/docs.ts'
 import { createFieldsReader } from './http/json-body.ts'
 import { operationsRoutes } from './http/operations.ts'
 import { installPipeline, type Pipeline } from './http/pipeline.ts'
-import { createRouter, type Router, rejectOthers, routeOf } from './http/router.ts'
+import { createRouter, noteAccess, type Router, rejectOthers, routeOf } from './http/router.ts'
 import type { Ingest } from './ingest/ingest.ts'
 import { ingestRoutes } from './ingest/routes.ts'
 import { rulesRoutes } from './rules/routes.ts'
@@ -17,12 +18,14 @@ import { verdictsRoutes } from './verdicts/routes.ts'
 interface AppOptions extends Omit<RoutesOptions, 'readFields'>, OpsOptions {
   readonly ingest: Ingest
   readonly pipeline: Pipeline
+  /** Gets the access of every route. */
+  readonly access: RouteAccess
   readonly docs: ReadonlyMap<string, Asset>
 }
 
 /** Creates the HTTP API out of the routes of each folder. Tests call its `request`. */
 export function createApp(options: AppOptions): Router {
-  const { config, pipeline, docs } = options
+  const { config, pipeline, access, docs } = options
   // Shared, so that rules are compiled once and one budget bounds all bodies from operators.
   const ruleSets = createRuleSets(verdictSettings(config))
   const shared = { ...options, ruleSets, readFields: createFieldsReader() }
@@ -35,6 +38,7 @@ export function createApp(options: AppOptions): Router {
   app.route('/', deadLettersRoutes(shared))
   app.route('/', operationsRoutes(shared))
   app.route('/', docsRoutes(docs, app))
+  noteAccess(app, access)
   rejectOthers(app)
   return app
 }

@@ -8,6 +8,7 @@ import { StoreError } from '@tidemark/shared/store/ports/errors'
 import type { Store } from '@tidemark/shared/store/ports/store'
 import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
+import { RouteAccess } from './access/route-access.ts'
 import { createApp } from './app.ts'
 import { CLOSE_MIN_MS, type GatewayConfig, sharedSettings } from './config.ts'
 import { createFailures, type Failures } from './failures.ts'
@@ -79,10 +80,11 @@ export async function startGateway({ config, openStore, log, registry, spans }: 
   const warnings = (): readonly string[] => presence?.warnings ?? []
   const notReady = (): string | undefined => (isStopping ? 'stopping' : link.fault)
 
-  const pipeline = createPipeline(requestConcerns({ metrics, failures, spans, isStopping: () => isStopping }))
+  const access = new RouteAccess()
+  const pipeline = createPipeline(requestConcerns({ metrics, failures, access, spans, isStopping: () => isStopping }))
   const context = { config, metrics, now: Date.now, services: required(() => services) }
   const ingest = createIngest(context)
-  const app = createApp({ ...context, log, registry, ingest, pipeline, notReady, warnings, docs: readDocs() })
+  const app = createApp({ ...context, log, registry, ingest, pipeline, access, notReady, warnings, docs: readDocs() })
   const { fetch } = createOpsApp({ registry, notReady, warnings })
   const ops = starting.use(await listenOps({ fetch, port: config.METRICS_PORT, hostname: config.HOST }))
   const server = await listen({ app, fastPath: createFastPath({ ingest, pipeline }), config, metrics })

@@ -1,4 +1,4 @@
-import { createRoute, z } from '@hono/zod-openapi'
+import { z } from '@hono/zod-openapi'
 import { SEVERITIES } from '@tidemark/shared/detection/alerts/alert'
 import { type AlertCause, type AlertRecord, assembleAlert } from '@tidemark/shared/detection/alerts/record'
 import { oneOf } from '@tidemark/shared/detection/rules/fields'
@@ -7,7 +7,7 @@ import type { Store } from '@tidemark/shared/store/ports/store'
 import { json, PAGE_PROBLEMS } from '../http/documentation.ts'
 import { createLimiter, PAGE_LIMITS } from '../http/limiter.ts'
 import { optionalInteger } from '../http/query.ts'
-import { type Router, serve } from '../http/router.ts'
+import { createRoute, type Router, serve } from '../http/router.ts'
 import type { RulesOptions } from '../rules/rule-sets.ts'
 import { ALERT_STATES, alertsPageSchema } from './schemas.ts'
 import { alertView } from './view.ts'
@@ -44,6 +44,7 @@ type PageQuery = z.output<typeof pageQuery>
 const route = createRoute({
   method: 'get',
   path: '/alerts',
+  access: 'read',
   operationId: 'alerts',
   summary: 'Alerts of one state, newest first, and how many there are',
   description: 'Firing alerts are sorted by when they opened, resolved alerts by when they were resolved.',

@@ -1,4 +1,4 @@
-import { createRoute, z } from '@hono/zod-openapi'
+import { z } from '@hono/zod-openapi'
 import { type ActionOutcome, acknowledge, snooze } from '@tidemark/shared/detection/alerts/notification'
 import {
   type AlertRecord,
@@ -13,7 +13,7 @@ import { BODY_PROBLEMS, json, jsonBody, PROBLEMS, problem, UNTIL_FIELD } from '.
 import { untilMember } from '../http/json-body.ts'
 import { RequestFault } from '../http/problem.ts'
 import { idParameter, noQuery } from '../http/query.ts'
-import { createRouter, type Router, serve } from '../http/router.ts'
+import { createRoute, createRouter, type Router, serve } from '../http/router.ts'
 import { noteFields } from '../rules/document.ts'
 import type { RulesOptions } from '../rules/rule-sets.ts'
 import { policyView } from '../rules/view.ts'
@@ -34,6 +34,7 @@ const ALERT_UNKNOWN = {
 const alertRoute = createRoute({
   method: 'get',
   path: '/alerts/{id}',
+  access: 'read',
   operationId: 'alert',
   summary: "An alert, its key's current samples and the key's current policy",
   request: { params: ALERT_ID, query: noQuery },
@@ -50,6 +51,7 @@ const CHANGE_RESPONSES = {
 const acknowledgeRoute = createRoute({
   method: 'post',
   path: '/alerts/{id}/acknowledge',
+  access: 'operate',
   operationId: 'acknowledgeAlert',
   summary: 'Acknowledges a firing alert',
   request: { params: ALERT_ID, body: jsonBody(acknowledgeSchema, NOTE) },
@@ -59,6 +61,7 @@ const acknowledgeRoute = createRoute({
 const snoozeRoute = createRoute({
   method: 'post',
   path: '/alerts/{id}/snooze',
+  access: 'operate',
   operationId: 'snoozeAlert',
   summary: 'Suppresses its notifications until a time, after which it is notified again if it still fires',
   request: { params: ALERT_ID, body: jsonBody(snoozeSchema(0), { until: '2h', ...NOTE }) },

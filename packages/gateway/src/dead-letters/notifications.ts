@@ -1,10 +1,10 @@
-import { createRoute, z } from '@hono/zod-openapi'
+import { z } from '@hono/zod-openapi'
 import { formatReceipt } from '@tidemark/shared/sample/receipt'
 import type { DeadNotification } from '@tidemark/shared/store/ports/alerts'
 import type { Store } from '@tidemark/shared/store/ports/store'
 import { COMMON_PROBLEMS, cursorMember, json, PROBLEMS, problem, timeMember } from '../http/documentation.ts'
 import { RequestFault } from '../http/problem.ts'
-import { type Router, serve } from '../http/router.ts'
+import { createRoute, type Router, serve } from '../http/router.ts'
 import type { RoutesOptions } from '../services.ts'
 import { LETTER_ID, LETTER_UNKNOWN, pageQuery, readPage, receiptOfId } from './letters.ts'
 
@@ -28,6 +28,7 @@ export const deadNotificationsSchema = z
 const pageRoute = createRoute({
   method: 'get',
   path: '/dead/notifications',
+  access: 'read',
   operationId: 'deadNotifications',
   summary: 'Dead letters of notifications: what a receiver did not take in time; newest first',
   request: { query: pageQuery },
@@ -37,6 +38,7 @@ const pageRoute = createRoute({
 const redriveRoute = createRoute({
   method: 'post',
   path: '/dead/notifications/{id}/put-back',
+  access: 'operate',
   operationId: 'putBackDeadNotification',
   summary: 'Redrives a dead letter: notifies its receiver of the start of the alert, and of its end if it has ended',
   request: { params: LETTER_ID },
@@ -53,6 +55,7 @@ const redriveRoute = createRoute({
 const discardRoute = createRoute({
   method: 'post',
   path: '/dead/notifications/{id}/discard',
+  access: 'operate',
   operationId: 'discardDeadNotification',
   summary: 'Deletes a dead letter of a notification',
   request: { params: LETTER_ID },

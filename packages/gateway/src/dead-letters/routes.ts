@@ -1,4 +1,4 @@
-import { createRoute, z } from '@hono/zod-openapi'
+import { z } from '@hono/zod-openapi'
 import { type FlatSamples, packItems, SAMPLE_STRIDE, unpackSamples } from '@tidemark/shared/sample/entry'
 import { partitionOf } from '@tidemark/shared/sample/partition'
 import { entryTimeMs, formatReceipt } from '@tidemark/shared/sample/receipt'
@@ -8,7 +8,7 @@ import type { Store } from '@tidemark/shared/store/ports/store'
 import type { GatewayConfig } from '../config.ts'
 import { COMMON_PROBLEMS, cursorMember, json, outage, PROBLEMS, problem, timeMember } from '../http/documentation.ts'
 import { RequestFault } from '../http/problem.ts'
-import { createRouter, type Router, serve } from '../http/router.ts'
+import { createRoute, createRouter, type Router, serve } from '../http/router.ts'
 import { explain } from '../ingest/respond.ts'
 import type { RoutesOptions } from '../services.ts'
 import { LETTER_ID, LETTER_UNKNOWN, pageQuery, readPage, receiptOfId } from './letters.ts'
@@ -39,6 +39,7 @@ export const deadPageSchema = z
 const pageRoute = createRoute({
   method: 'get',
   path: '/dead',
+  access: 'read',
   operationId: 'dead',
   summary: 'Dead letters: entries that were unreadable or crashed every analyzer that tried them; newest first',
   request: { query: pageQuery },
@@ -48,6 +49,7 @@ const pageRoute = createRoute({
 const redriveRoute = createRoute({
   method: 'post',
   path: '/dead/{id}/put-back',
+  access: 'operate',
   operationId: 'putBackDead',
   summary: 'Redrives a dead letter: stores its samples again for analysis',
   request: { params: LETTER_ID },
@@ -69,6 +71,7 @@ const redriveRoute = createRoute({
 const discardRoute = createRoute({
   method: 'post',
   path: '/dead/{id}/discard',
+  access: 'operate',
   operationId: 'discardDeadLetter',
   summary: 'Deletes a dead letter',
   request: { params: LETTER_ID },

@@ -1,6 +1,8 @@
 import type { Spans } from '@tidemark/shared/runtime/tracing/spans'
 import { parseTraceparent, traceFields } from '@tidemark/shared/sample/trace-context'
 import type { StoreError } from '@tidemark/shared/store/ports/errors'
+import { UNRESTRICTED } from '../access/principal.ts'
+import type { RouteAccess } from '../access/route-access.ts'
 import type { Failures } from '../failures.ts'
 import type { GatewayMetrics } from '../metrics.ts'
 import type { Concern } from './pipeline.ts'
@@ -13,16 +15,18 @@ const TRACED_ROUTES = new Set(['/ingest', '/analyze', '/history', '/dead/:id/put
 interface ConcernsOptions {
   readonly metrics: GatewayMetrics
   readonly failures: Failures
+  readonly access: RouteAccess
   /** Undefined where no spans are collected. */
   readonly spans?: Spans | undefined
   readonly isStopping: () => boolean
 }
 
-/** Returns the concerns of every request. Authentication and rate limits belong here. */
-export function requestConcerns({ metrics, failures, spans, isStopping }: ConcernsOptions): readonly Concern[] {
+/** Returns the concerns of every request, in order. */
+export function requestConcerns({ metrics, failures, access, spans, isStopping }: ConcernsOptions): readonly Concern[] {
   return [
     tracing(spans),
     errorMapping(failures),
+    authentication(access),
     { name: 'unambiguous query', begin: ({ query }) => checkQuery(query) },
     { name: 'no content sniffing', end: (_exchange, headers) => headers.push('X-Content-Type-Options', 'nosniff') },
     {
@@ -34,6 +38,17 @@ export function requestConcerns({ metrics, failures, spans, isStopping }: Concer
     },
     { name: 'metrics', end: exchange => metrics.request(exchange) },
   ]
+}
+
+/** Sets the caller of a request, who may use its route. */
+function authentication(access: RouteAccess): Concern {
+  return {
+    name: 'authentication',
+    begin(exchange) {
+      access.of(exchange.method, exchange.route)
+      exchange.principal = UNRESTRICTED
+    },
+  }
 }
 
 /** Continues the trace of a request, and records a span where spans are collected. */

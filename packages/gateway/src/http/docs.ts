@@ -1,9 +1,9 @@
 import { existsSync, readFileSync } from 'node:fs'
-import { createRoute, z } from '@hono/zod-openapi'
+import { z } from '@hono/zod-openapi'
 import type { Context } from 'hono'
 import { problem, problemSchema } from './documentation.ts'
 import { RequestFault } from './problem.ts'
-import { createRouter, type Router, serve } from './router.ts'
+import { createRoute, createRouter, type Router, serve } from './router.ts'
 
 const DESCRIPTION = {
   openapi: '3.1.0',
@@ -64,6 +64,7 @@ const PAGE_PROBLEM = problem('This installation has no such file.', 'route-unkno
 const documentRoute = createRoute({
   method: 'get',
   path: '/openapi.json',
+  access: 'open',
   operationId: 'openapi',
   summary: 'This document',
   responses: {
@@ -74,6 +75,7 @@ const documentRoute = createRoute({
 const pageRoute = createRoute({
   method: 'get',
   path: '/docs',
+  access: 'open',
   operationId: 'docs',
   summary: 'This document as a page',
   responses: {
@@ -85,6 +87,7 @@ const pageRoute = createRoute({
 const fileRoute = createRoute({
   method: 'get',
   path: '/docs/{file}',
+  access: 'open',
   operationId: 'docsFile',
   summary: 'A script or style sheet of the page',
   request: { params: z.object({ file: z.string().openapi({ examples: ['start.js'] }) }) },

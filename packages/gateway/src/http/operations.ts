@@ -1,7 +1,7 @@
-import { createRoute, z } from '@hono/zod-openapi'
+import { z } from '@hono/zod-openapi'
 import { createOpsApp, type OpsOptions } from '@tidemark/shared/runtime/ops'
 import { json, RETRY_AFTER } from './documentation.ts'
-import { createRouter, type Router, register } from './router.ts'
+import { createRoute, createRouter, type Router, register } from './router.ts'
 
 const statusSchema = z
   .strictObject({
@@ -23,7 +23,7 @@ const UNAVAILABLE = {
 }
 
 function statusRoute(path: string, summary: string, responses: { 200: typeof OK; 503?: typeof UNAVAILABLE }) {
-  return createRoute({ method: 'get', path, operationId: path.slice(1), summary, responses })
+  return createRoute({ method: 'get', path, access: 'open', operationId: path.slice(1), summary, responses })
 }
 
 const METRICS_TEXT = { schema: z.string() }
@@ -31,6 +31,7 @@ const METRICS_TEXT = { schema: z.string() }
 const metricsRoute = createRoute({
   method: 'get',
   path: '/metrics',
+  access: 'read',
   operationId: 'metrics',
   summary: "The gateway's metrics, in the Prometheus text format or as OpenMetrics with exemplars",
   responses: {

@@ -1,6 +1,8 @@
+import { IncomingMessage } from 'node:http'
 import type { OpenSpan } from '@tidemark/shared/runtime/tracing/spans'
 import type { TraceContext } from '@tidemark/shared/sample/trace-context'
 import type { Context, Hono } from 'hono'
+import { ANONYMOUS, type Principal } from '../access/principal.ts'
 import { type BodySource, bodySourceOf } from './body.ts'
 import { type Fault, type PlainResponse, problemResponse, send } from './problem.ts'
 
@@ -13,8 +15,19 @@ interface RequestTarget {
   readonly query: string
 }
 
+/** What is kept of a connection from one of its requests to the next. */
+export interface ConnectionNotes {
+  /** The client's address as text, without the prefix of IPv4 in IPv6; '' if there is no socket. */
+  readonly address: string
+}
+
 /** One request as its concerns see it, and what they note about it. */
 export interface Exchange extends BodySource, RequestTarget {
+  readonly connection: ConnectionNotes
+  /** The same as `connection.address`. */
+  readonly address: string
+  /** Set by authentication; ANONYMOUS before. */
+  principal: Principal
   /** Of performance.now(). */
   readonly beginMs: number
   /** What the request's samples carry on: its own span, or the trace that it arrived with. */
@@ -32,6 +45,7 @@ export function createExchange(
   { route, method, path, query }: RequestTarget,
 ): Exchange {
   const beginMs = performance.now()
+  const connection = connectionOf(body)
   return {
     headers,
     body,
@@ -39,12 +53,25 @@ export function createExchange(
     method,
     path,
     query,
+    connection,
+    address: connection.address,
+    principal: ANONYMOUS,
     beginMs,
     trace: undefined,
     span: undefined,
     status: 0,
     seconds: 0,
   }
+}
+
+/** Where a socket keeps its notes: a property is found sooner than an entry of a WeakMap. */
+const NOTES = Symbol('connection notes')
+
+function connectionOf(body: BodySource['body']): ConnectionNotes {
+  if (!(body instanceof IncomingMessage)) return { address: '' }
+  const socket: IncomingMessage['socket'] & { [NOTES]?: ConnectionNotes } = body.socket
+  socket[NOTES] ??= { address: (socket.remoteAddress ?? '').replace(/^::ffff:(?=\d+\.)/, '') }
+  return socket[NOTES]
 }
 
 /** Headers of a response as node:http takes them: names and values alternate. */

@@ -1,8 +1,9 @@
-import { OpenAPIHono, type RouteConfig, type RouteHandler } from '@hono/zod-openapi'
+import { createRoute as createOpenApiRoute, OpenAPIHono, type RouteConfig, type RouteHandler } from '@hono/zod-openapi'
 import type { Context, Handler, Hono } from 'hono'
 import { matchedRoutes } from 'hono/route'
 import type { BlankEnv } from 'hono/types'
 import { getPath } from 'hono/utils/url'
+import { type Access, type RouteAccess, UNMATCHED } from '../access/route-access.ts'
 import { problem } from './documentation.ts'
 import { RequestFault, respondWith } from './problem.ts'
 import { parameterErrors } from './query.ts'
@@ -11,6 +12,14 @@ import { parameterErrors } from './query.ts'
 const ANY_PATH = '/*'
 
 export type Router = OpenAPIHono<BlankEnv> & { readonly tag: string }
+
+/** A route that declares who may use it. */
+export type Route = RouteConfig & { readonly access: Access }
+
+/** Defines a route with its documentation and access. */
+export function createRoute<P extends string, R extends Omit<Route, 'path'> & { path: P }>(route: R) {
+  return createOpenApiRoute(route)
+}
 
 const METHOD_NOT_ALLOWED = {
   ...problem('The path does not support this method.', 'method-not-allowed'),
@@ -38,7 +47,7 @@ function withoutEmptySegments(path: string): string {
  * Registers a route's documentation and handler. The library would read a documented body of any
  * size, so it does not see the body: handlers use the bounded readers (json-body.ts).
  */
-export function serve<R extends RouteConfig>(
+export function serve<R extends Route>(
   router: Router,
   route: R,
   handler: (c: Parameters<RouteHandler<R>>[0]) => Response | Promise<Response>,
@@ -48,13 +57,26 @@ export function serve<R extends RouteConfig>(
   router.openapi({ ...route, request: parameters, hide: true }, handler as Handler)
 }
 
-/** Documents a route: its tag, and that its path responds 405 to other methods. */
-export function register(router: Router, route: RouteConfig): void {
+/** Documents a route: its tag, its access, and that its path responds 405 to other methods. */
+export function register(router: Router, { access, ...route }: Route): void {
   router.openAPIRegistry.registerPath({
     ...route,
+    [ACCESS]: access,
     tags: [router.tag],
     responses: { ...route.responses, 405: METHOD_NOT_ALLOWED },
   })
+}
+
+/** The member of a documented operation that says which scope it requires. */
+const ACCESS = 'x-access'
+
+/** Notes the access of every documented route of an app. */
+export function noteAccess(app: Router, access: RouteAccess): void {
+  for (const definition of app.openAPIRegistry.definitions) {
+    if (definition.type !== 'route') continue
+    const { method, path, [ACCESS]: required } = definition.route
+    access.add(method.toUpperCase(), path.replaceAll(/\{(\w+)\}/g, ':$1'), required)
+  }
 }
 
 /**
@@ -103,9 +125,9 @@ function similarRoute(path: string, routes: readonly { readonly path: string; re
 }
 
 /**
- * Returns the template of the route that serves a request, or `unmatched`. Templates are a closed
+ * Returns the template of the route that serves a request, or UNMATCHED. Templates are a closed
  * set: a path as the client wrote it must never become the label of a metric.
  */
 export function routeOf(c: Context): string {
-  return matchedRoutes(c).find(({ path }) => path !== ANY_PATH)?.path ?? 'unmatched'
+  return matchedRoutes(c).find(({ path }) => path !== ANY_PATH)?.path ?? UNMATCHED
 }

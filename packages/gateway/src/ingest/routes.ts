@@ -1,10 +1,10 @@
-import { createRoute, z } from '@hono/zod-openapi'
+import { z } from '@hono/zod-openapi'
 import { DURABILITY_LEVELS } from '@tidemark/shared/store/ports/store'
 import type { GatewayConfig } from '../config.ts'
 import { json, outage, PROBLEMS, problem, rejectedSchema } from '../http/documentation.ts'
 import { exchangeOf } from '../http/pipeline.ts'
 import { send } from '../http/problem.ts'
-import { createRouter, type Router, serve } from '../http/router.ts'
+import { createRoute, createRouter, type Router, serve } from '../http/router.ts'
 import { deviceSchema } from './formats/device.ts'
 import { loadReportSchema } from './formats/load-report.ts'
 import { sampleSchema } from './formats/sample-object.ts'
@@ -92,6 +92,7 @@ function ingestRoute(config: GatewayConfig) {
   return createRoute({
     method: 'post',
     path: '/ingest',
+    access: 'ingest',
     operationId: 'ingest',
     summary: 'Store samples for analysis',
     description:

@@ -1,11 +1,11 @@
-import { createRoute, z } from '@hono/zod-openapi'
+import { z } from '@hono/zod-openapi'
 import { withMute, withoutMute } from '@tidemark/shared/detection/rules/document'
 import { id as idField, pattern } from '@tidemark/shared/detection/rules/fields'
 import { BODY_PROBLEMS, json, jsonBody, PROBLEMS, problem, UNTIL_FIELD } from '../http/documentation.ts'
 import { untilMember } from '../http/json-body.ts'
 import { RequestFault } from '../http/problem.ts'
 import { idParameter } from '../http/query.ts'
-import { type Router, serve } from '../http/router.ts'
+import { createRoute, type Router, serve } from '../http/router.ts'
 import { type ChangeOptions, deletionQuery, ifMatchHeader, noteFields, VERSION_PROBLEM } from './document.ts'
 import { deletedSchema, muteResponseSchema } from './schemas.ts'
 
@@ -16,6 +16,7 @@ const EXAMPLE = { pattern: 'edge-*', until: '2h', who: 'mira', why: 'new firmwar
 const putRoute = createRoute({
   method: 'put',
   path: '/mutes/{id}',
+  access: 'operate',
   operationId: 'putMute',
   summary: 'Mutes the keys of a pattern for a while',
   description:
@@ -33,6 +34,7 @@ const putRoute = createRoute({
 const deleteRoute = createRoute({
   method: 'delete',
   path: '/mutes/{id}',
+  access: 'operate',
   operationId: 'deleteMute',
   summary: 'Deletes a mute: alerts that are still firing are notified now',
   request: { params: MUTE_ID, query: deletionQuery, headers: ifMatchHeader },

@@ -1,11 +1,11 @@
-import { createRoute, z } from '@hono/zod-openapi'
+import { z } from '@hono/zod-openapi'
 import type { Store } from '@tidemark/shared/store/ports/store'
 import { type Analysis, parseAnalysis } from '@tidemark/shared/verdict/analysis'
 import type { Logger } from 'pino'
 import type { GatewayConfig } from '../config.ts'
 import { json, PROBLEMS } from '../http/documentation.ts'
 import { keyParameter, noQuery, optionalInteger } from '../http/query.ts'
-import { type Router, serve } from '../http/router.ts'
+import { createRoute, type Router, serve } from '../http/router.ts'
 import { sumRuleCounts } from './counts.ts'
 import { RULES_TAG, tagOf } from './document.ts'
 import type { RulesOptions } from './rule-sets.ts'
@@ -16,6 +16,7 @@ function explainRoute({ KEY_BYTES_MAX }: GatewayConfig) {
   return createRoute({
     method: 'get',
     path: '/rules/explain',
+    access: 'read',
     operationId: 'explainRules',
     summary: 'Which rule is in force for a key, and why',
     request: { query: z.strictObject({ key: keyParameter(KEY_BYTES_MAX) }) },
@@ -26,6 +27,7 @@ function explainRoute({ KEY_BYTES_MAX }: GatewayConfig) {
 const changesRoute = createRoute({
   method: 'get',
   path: '/rules/changes',
+  access: 'read',
   operationId: 'ruleChanges',
   summary: 'Who changed what and why, newest first',
   description: 'Changes of rules, mutes and the storm policy. Only the newest 1,000 are kept.',
@@ -47,6 +49,7 @@ const changesRoute = createRoute({
 const rulesRoute = createRoute({
   method: 'get',
   path: '/rules',
+  access: 'read',
   operationId: 'rules',
   summary: 'All rules, mutes and the storm policy, with what was counted',
   request: { query: noQuery },
@@ -56,6 +59,7 @@ const rulesRoute = createRoute({
 const ruleRoute = createRoute({
   method: 'get',
   path: '/rules/{id}',
+  access: 'read',
   operationId: 'rule',
   summary: 'One rule',
   request: { params: RULE_ID, query: noQuery },
@@ -65,6 +69,7 @@ const ruleRoute = createRoute({
 const reportRoute = createRoute({
   method: 'get',
   path: '/rules/{id}/report',
+  access: 'read',
   operationId: 'ruleReport',
   summary: 'How a rule performs, or would perform',
   description: 'What it counted and, for a shadow rule, the newest samples that it would have flagged.',

@@ -1,8 +1,8 @@
-import { createRoute, z } from '@hono/zod-openapi'
+import { z } from '@hono/zod-openapi'
 import { withoutRule, withRule } from '@tidemark/shared/detection/rules/document'
 import { RuleError, readNewRule } from '@tidemark/shared/detection/rules/rule'
 import { BODY_PROBLEMS, json, jsonBody, PROBLEMS } from '../http/documentation.ts'
-import { type Router, serve } from '../http/router.ts'
+import { createRoute, type Router, serve } from '../http/router.ts'
 import {
   type ChangeOptions,
   deletionQuery,
@@ -26,6 +26,7 @@ const EXAMPLE = {
 const putRoute = createRoute({
   method: 'put',
   path: '/rules/{id}',
+  access: 'operate',
   operationId: 'putRule',
   summary: 'Adds a rule, or replaces it',
   description:
@@ -43,6 +44,7 @@ const putRoute = createRoute({
 const deleteRoute = createRoute({
   method: 'delete',
   path: '/rules/{id}',
+  access: 'operate',
   operationId: 'deleteRule',
   summary: 'Deletes a rule',
   request: { params: RULE_ID, query: deletionQuery, headers: ifMatchHeader },

@@ -1,7 +1,7 @@
-import { createRoute, z } from '@hono/zod-openapi'
+import { z } from '@hono/zod-openapi'
 import { readStorm, type StormInput, withStorm } from '@tidemark/shared/detection/rules/document'
 import { BODY_PROBLEMS, json, jsonBody } from '../http/documentation.ts'
-import { type Router, serve } from '../http/router.ts'
+import { createRoute, type Router, serve } from '../http/router.ts'
 import { type ChangeOptions, ifMatchHeader, noteFields, VERSION_PROBLEM, writtenMember } from './document.ts'
 import { stormResponseSchema } from './schemas.ts'
 
@@ -12,6 +12,7 @@ const EXAMPLE = { storm: { percent: 20, within: '1m', keys_min: 10 }, who: 'mira
 const putRoute = createRoute({
   method: 'put',
   path: '/storm',
+  access: 'operate',
   operationId: 'putStorm',
   summary: 'Sets when alerts of many keys become one alert storm of the whole fleet',
   request: { headers: ifMatchHeader, body: jsonBody(putSchema, EXAMPLE) },

@@ -1,4 +1,4 @@
-import { createRoute, z } from '@hono/zod-openapi'
+import { z } from '@hono/zod-openapi'
 import { partitionOf } from '@tidemark/shared/sample/partition'
 import { parseReceipt, type Receipt } from '@tidemark/shared/sample/receipt'
 import { toAnalysis, VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
@@ -9,7 +9,7 @@ import { clientGone } from '../http/client-gone.ts'
 import { json, outage, PROBLEMS, problem } from '../http/documentation.ts'
 import { RequestFault } from '../http/problem.ts'
 import { keyParameter, optionalInteger } from '../http/query.ts'
-import { type Router, serve } from '../http/router.ts'
+import { createRoute, type Router, serve } from '../http/router.ts'
 import type { RoutesOptions, Services, WaitOutcome } from '../services.ts'
 import { createAnalysesPage, pageParameters } from './page.ts'
 import { analysisSchema, entryAnalysesSchema, pageSchema } from './schemas.ts'
@@ -39,6 +39,7 @@ function analyzeRoute({ KEY_BYTES_MAX, ANALYZE_WAIT_MAX_MS: waitMaxMs }: Gateway
   return createRoute({
     method: 'get',
     path: '/analyze',
+    access: 'read',
     operationId: 'analyze',
     summary: "A key's newest analysis, the verdict on one sample, or a page of keys",
     description:

@@ -1,11 +1,11 @@
-import { createRoute, z } from '@hono/zod-openapi'
+import { z } from '@hono/zod-openapi'
 import { decodeWindow } from '@tidemark/shared/detection/window-row'
 import { partitionOf } from '@tidemark/shared/sample/partition'
 import type { GatewayConfig } from '../config.ts'
 import { json, PROBLEMS, problem } from '../http/documentation.ts'
 import { RequestFault } from '../http/problem.ts'
 import { keyParameter } from '../http/query.ts'
-import { type Router, serve } from '../http/router.ts'
+import { createRoute, type Router, serve } from '../http/router.ts'
 import type { RoutesOptions } from '../services.ts'
 import { historySchema } from './schemas.ts'
 
@@ -15,6 +15,7 @@ function historyRoute({ KEY_BYTES_MAX }: GatewayConfig) {
   return createRoute({
     method: 'get',
     path: '/history',
+    access: 'read',
     operationId: 'history',
     summary: "A key's window: the values that its next verdict is based on",
     request: { query: z.strictObject({ key: keyParameter(KEY_BYTES_MAX) }) },

@@ -4,6 +4,7 @@ import { createMemoryStore } from '@tidemark/shared/store/memory/store'
 import { pino } from 'pino'
 import { Registry } from 'prom-client'
 import { afterEach, describe, expect, test } from 'vitest'
+import { RouteAccess } from '../../src/access/route-access.ts'
 import { createApp } from '../../src/app.ts'
 import { gatewaySchema } from '../../src/config.ts'
 import { createFailures } from '../../src/failures.ts'
@@ -37,14 +38,15 @@ async function start(extra: readonly Concern[] = [], isStopping = false) {
   const failures = createFailures(pino({ level: 'silent' }), metrics)
   const services = createServices({ store: createMemoryStore(), config, metrics, failures })
   const log = pino({ level: 'silent' })
-  const concerns = requestConcerns({ metrics, failures, isStopping: () => isStopping })
+  const access = new RouteAccess()
+  const concerns = requestConcerns({ metrics, failures, access, isStopping: () => isStopping })
   const pipeline = createPipeline([...extra, ...concerns])
   const context = { config, metrics, now: Date.now, services: () => services }
   const ingest = createIngest(context)
   let fastPathRequests = 0
   const fastPath = createFastPath({ ingest, pipeline })
   const server = await listen({
-    app: createApp({ ...context, log, registry, ingest, pipeline, notReady: () => undefined, docs: new Map() }),
+    app: createApp({ ...context, log, registry, ingest, pipeline, access, notReady: () => undefined, docs: new Map() }),
     fastPath(incoming, outgoing) {
       const isServed = fastPath(incoming, outgoing)
       if (isServed) fastPathRequests++

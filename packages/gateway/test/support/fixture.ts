@@ -11,6 +11,7 @@ import type { Store } from '@tidemark/shared/store/ports/store'
 import { type Analysis, type Finding, toAnalysis, VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
 import { type Logger, pino } from 'pino'
 import { Registry } from 'prom-client'
+import { RouteAccess } from '../../src/access/route-access.ts'
 import { createApp } from '../../src/app.ts'
 import { type GatewayConfig, gatewaySchema } from '../../src/config.ts'
 import { createFailures } from '../../src/failures.ts'
@@ -66,12 +67,14 @@ export function createTestApp({
   const services = createServices({ store: opened, config, metrics, failures })
   const now = (): number => NOW
   const live = required(() => (isStoreOpen ? services : undefined))
+  const access = new RouteAccess()
   const app = createApp({
     config,
     log,
     registry,
     metrics,
-    pipeline: createPipeline(requestConcerns({ metrics, failures, spans, isStopping: () => isStopping })),
+    access,
+    pipeline: createPipeline(requestConcerns({ metrics, failures, access, spans, isStopping: () => isStopping })),
     now,
     ingest: createIngest({ config, metrics, now, services: live }),
     services: live,
