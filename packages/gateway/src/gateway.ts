@@ -74,6 +74,7 @@ export async function startGateway({ config, openStore, log, registry, spans }: 
           logFailure: failures,
           onCompared: metrics.settingsCompared,
         })
+        return presence
       },
     }),
   )
@@ -94,7 +95,6 @@ export async function startGateway({ config, openStore, log, registry, spans }: 
     services?.watcher[Symbol.dispose]()
     await server.close(Math.min(CLOSE_GRACE_MS, STOP_DEADLINE_MS - config.DRAIN_DELAY_MS - FLUSH_MS))
     await services?.batcher.drain()
-    await presence?.[Symbol.asyncDispose]()
   })
 
   log.info({ port: server.port, metricsPort: ops.port }, 'listening')

@@ -15,7 +15,10 @@ afterEach(() => {
   vi.useRealTimers()
 })
 
-function link(openStore: () => Promise<Store | undefined>, onOpen = (): void => {}): StoreLink {
+function link(
+  openStore: () => Promise<Store | undefined>,
+  onOpen = (): AsyncDisposable | undefined => undefined,
+): StoreLink {
   return linkStore({ openStore, log: pino({ level: 'silent' }), timeoutMs: 500, onOpen })
 }
 
@@ -72,6 +75,29 @@ test('a store that can never be opened rejects `failed`', async () => {
   await using linked = link(() => Promise.reject(new LayoutMismatch('another layout')))
   await expect(linked.failed).rejects.toThrow('another layout')
   expect(linked.fault).toBe('the store cannot be used')
+})
+
+test('a store that opens after the stop is closed, and nothing starts to use it', async () => {
+  const { promise, resolve } = Promise.withResolvers<Store>()
+  const onOpen = vi.fn()
+  const close = vi.fn(async () => {})
+  const linked = link(() => promise, onOpen)
+  const closed = linked[Symbol.asyncDispose]()
+  resolve({ ...createMemoryStore(), [Symbol.asyncDispose]: close })
+  await closed
+  expect([onOpen.mock.calls.length, close.mock.calls.length]).toEqual([0, 1])
+})
+
+test('what uses the store is disposed of before it', async () => {
+  const disposed: string[] = []
+  const disposable = (name: string) => ({ [Symbol.asyncDispose]: async () => void disposed.push(name) })
+  const linked = link(
+    async () => ({ ...createMemoryStore(), ...disposable('store') }),
+    () => disposable('user'),
+  )
+  await vi.advanceTimersByTimeAsync(0)
+  await linked[Symbol.asyncDispose]()
+  expect(disposed).toEqual(['user', 'store'])
 })
 
 test('the link closes the store that it opened', async () => {

@@ -14,8 +14,8 @@ interface StoreLinkOptions {
   readonly log: Logger
   /** Timeout of a ping. */
   readonly timeoutMs: number
-  /** Called once, when the store is open. */
-  readonly onOpen: (store: Store) => void
+  /** Called once, when the store is open. The link disposes of the result before the store. */
+  readonly onOpen: (store: Store) => AsyncDisposable | undefined
 }
 
 /** The gateway's connection to a store that may not be available yet. */
@@ -28,7 +28,7 @@ export function linkStore({ openStore, log, timeoutMs, onOpen }: StoreLinkOption
   // A caller may never await it, which must not be an unhandled rejection.
   failed.promise.catch(() => {})
   let fault: string | undefined = 'the store is not open yet'
-  let store: Store | undefined
+  const resources = new AsyncDisposableStack()
 
   async function watch(opened: Store): Promise<void> {
     let failures = 0
@@ -50,10 +50,12 @@ export function linkStore({ openStore, log, timeoutMs, onOpen }: StoreLinkOption
 
   async function run(): Promise<void> {
     try {
-      store = await openStore(stop.signal)
-      if (store === undefined) return
+      const store = await openStore(stop.signal)
+      resources.use(store)
+      // The gateway, which would use it, may have been disposed of already.
+      if (store === undefined || stop.signal.aborted) return
       fault = undefined
-      onOpen(store)
+      resources.use(onOpen(store))
       log.info({ partitions: store.partitions }, 'store is open')
       await watch(store)
     } catch (error) {
@@ -74,7 +76,7 @@ export function linkStore({ openStore, log, timeoutMs, onOpen }: StoreLinkOption
       stop.abort()
       fault = 'stopping'
       await running
-      await store?.[Symbol.asyncDispose]()
+      await resources.disposeAsync()
     },
   }
 }
