@@ -6,7 +6,7 @@ import { LISTENING } from '../support/service-messages.ts'
 export type Role = 'gateway' | 'analyzer'
 
 /** Generous, because a machine that does other work at the same time is slow. */
-const READY_WITHIN_MS = 30_000
+const READY_WITHIN_MS = 60_000
 
 /** Prints the process id, then becomes the service: a guard process stands in between. */
 const ANNOUNCE = `echo '{"processId":'$$'}'; exec "$@"`

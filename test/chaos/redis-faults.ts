@@ -14,7 +14,7 @@ import type { World } from './world.ts'
 /** How often `appendfsync everysec` syncs the file to disk. */
 const FSYNC_EVERY_MS = 1000
 
-const READY_WITHIN_MS = 15_000
+const READY_WITHIN_MS = 60_000
 
 /** Replies in flight arrive within this time and are not mistaken for later ones. */
 const SETTLE_MS = 50

@@ -3,7 +3,7 @@ import { type RedisFixture, startRedis } from '@tidemark/testkit/redis-fixture'
 import { rawClient } from '@tidemark/testkit/redis-probe'
 import { type Interceptor, type ProxyAudit, RedisProxy } from './proxy.ts'
 
-const ONLINE_WITHIN_MS = 15_000
+const ONLINE_WITHIN_MS = 60_000
 
 export interface ReplicaOptions {
   readonly args: readonly string[]

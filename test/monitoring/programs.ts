@@ -18,7 +18,7 @@ const PROGRAMS = {
 
 export type ProgramName = keyof typeof PROGRAMS
 
-const READY_WITHIN_MS = 20_000
+const READY_WITHIN_MS = 60_000
 
 /**
  * Decides whether tests that need these programs run. Under CI=true they always run, and fail if

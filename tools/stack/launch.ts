@@ -11,7 +11,7 @@ import { HOST, type Stack, type StackOptions, serviceEnvironment, warningIn } fr
 type RedisProcess = Exclude<RedisChoice, { kind: 'memory' }>
 
 /** How long Redis may take to respond after the gateway listens. */
-const READY_LIMIT_MS = 15_000
+const READY_LIMIT_MS = 60_000
 
 /** Lines shown of a process that died. */
 const LINES_SHOWN = 10

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { findProgram } from '../lib/packages.ts'
 import { Child } from './child.ts'
 
-const READY_LIMIT_MS = 10_000
+const READY_LIMIT_MS = 60_000
 
 /** The kernel limits a socket's path to 108 bytes on Linux, 104 on macOS, with the final zero. */
 const SOCKET_PATH_MAX = 100

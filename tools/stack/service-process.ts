@@ -2,14 +2,15 @@ import { fileURLToPath } from 'node:url'
 import { redact, secretsIn } from '@tidemark/shared/runtime/secrets'
 import { Child } from './child.ts'
 
-/** How long a service may take to start. */
-const READY_LIMIT_MS = 20_000
+/** Only a fault lasts so long: a machine a tenth as fast as usual needs half of it. */
+const READY_LIMIT_MS = 60_000
 
 /** Prints its process id, then becomes the service: Child knows only the id of its guard. */
 const ANNOUNCE = `echo '{"processId":'$$'}'; exec "$@"`
 
-/** The last line that a service logs before it works. */
-const READY = { gateway: 'listening', analyzer: 'analysing' } as const
+/** What a service logs once it works. A gateway listens even while Redis is not available. */
+const READY = { gateway: ['listening'], analyzer: ['analysing'] } as const
+const STORE_OPEN = 'store is open'
 
 export type ServiceName = keyof typeof READY
 
@@ -27,9 +28,9 @@ export interface Service extends AsyncDisposable {
   readonly metricsPort: number
 }
 
-/** Starts a gateway on a free port of this computer; resolves when it listens. */
+/** Starts a gateway on a free port of this computer; resolves when it can store samples. */
 export function startGateway(env: Environment, onLine?: LineListener): Promise<Service> {
-  return startService('gateway', { HOST: '127.0.0.1', PORT: '0', ...env }, onLine)
+  return startService('gateway', { HOST: '127.0.0.1', PORT: '0', ...env }, onLine, [...READY.gateway, STORE_OPEN])
 }
 
 /** Starts an analyzer; resolves when it works. */
@@ -37,8 +38,13 @@ export function startAnalyzer(env: Environment, onLine?: LineListener): Promise<
   return startService('analyzer', { METRICS_HOST: '127.0.0.1', ...env }, onLine)
 }
 
-async function startService(service: ServiceName, env: Environment, onLine?: LineListener): Promise<Service> {
-  const { child, ready, leaks } = runService(service, `the ${service}`, env, onLine)
+async function startService(
+  service: ServiceName,
+  env: Environment,
+  onLine?: LineListener,
+  readyAt?: readonly string[],
+): Promise<Service> {
+  const { child, ready, leaks } = runService(service, `the ${service}`, env, onLine, readyAt)
   return {
     child,
     ...(await ready),
@@ -52,10 +58,17 @@ async function startService(service: ServiceName, env: Environment, onLine?: Lin
 }
 
 /**
- * Runs a service; `ready` resolves when it works, and rejects if it ends or takes too long. `leaks`
- * are the lines with a secret of its settings that it has written, without the secret.
+ * Runs a service; `ready` resolves when it has logged `readyAt`, in any order, and rejects if it
+ * ends or takes too long. `leaks` are the lines with a secret of its settings that it has written,
+ * without the secret.
  */
-export function runService(service: ServiceName, name: string, env: Environment, onLine?: LineListener) {
+export function runService(
+  service: ServiceName,
+  name: string,
+  env: Environment,
+  onLine?: LineListener,
+  readyAt: readonly string[] = READY[service],
+) {
   const main = fileURLToPath(new URL(`../../packages/${service}/src/main.ts`, import.meta.url))
   const child = new Child({
     name,
@@ -64,6 +77,7 @@ export function runService(service: ServiceName, name: string, env: Environment,
     env: { PATH: process.env.PATH, METRICS_PORT: '0', ...env },
   })
   const at = { pid: 0, port: 0, metricsPort: 0 }
+  const awaited = new Set(readyAt)
   const secrets = secretsIn(env)
   const leaks: string[] = []
   child.onLine(line => {
@@ -76,7 +90,8 @@ export function runService(service: ServiceName, name: string, env: Environment,
     if (typeof processId === 'number') at.pid = processId
     if (typeof port === 'number') at.port = port
     if (typeof metricsPort === 'number') at.metricsPort = metricsPort
-    return msg === READY[service]
+    if (typeof msg === 'string') awaited.delete(msg)
+    return awaited.size === 0
   }
   return { child, leaks, ready: child.ready(isReady, READY_LIMIT_MS).then(() => at) }
 }

@@ -16,7 +16,7 @@ const ARGS_DEFAULT = ['--save', '', '--appendonly', 'yes', '--appendfsync', 'eve
 /** The advice when there is no Redis. */
 const REMEDY = 'install it with "apt-get install redis-server" or "brew install redis", or start a Docker engine'
 
-const RESPONSE_WITHIN_MS = 15_000
+const RESPONSE_WITHIN_MS = 60_000
 
 export interface RedisFixture extends RunningRedis {
   readonly which: RedisKind
