@@ -5,8 +5,6 @@ import { runProgram, type Step, type StepResult } from './step.ts'
 import { runVitest } from './vitest-step.ts'
 
 const STORE_TESTS = 'packages/testkit/test/integration/redis-store.test.ts'
-const CONTAINERS_LIMIT_MS = 360_000
-const BENCH_LIMIT_MS = 240_000
 
 /** Tests the Redis store with a Redis in a container, if there is a Docker engine. */
 export const CONTAINERS_STEP: Step = {
@@ -21,7 +19,6 @@ export const CONTAINERS_STEP: Step = {
       project: 'integration',
       files: [STORE_TESTS],
       env: running.env,
-      limitMs: CONTAINERS_LIMIT_MS,
     } as const
     const { counts, output } = await runVitest(run, context)
     return { counts, output: [...lines, output].join('\n'), note: lines.join('; ') }
@@ -35,12 +32,12 @@ export const CONTAINERS_STEP: Step = {
 export const BENCH_STEP: Step = {
   group: 'bench',
   title: 'quick benchmark',
-  async run({ stop }) {
+  async run(context) {
     if (process.platform !== 'linux') return skipped('it reads CPU times from /proc, which only Linux has')
     if (findServer() === undefined) return skipped('redis-server is not installed')
     const args = ['tools/bench/main.ts', '--quick', '--check']
-    const program = { name: 'bench', file: process.execPath, args, limitMs: BENCH_LIMIT_MS }
-    const { code, output } = await runProgram(program, stop)
+    const program = { name: 'bench', file: process.execPath, args }
+    const { code, output } = await runProgram(program, context)
     if (code !== 0) return skipped(`it failed: ${output.split('\n').at(-1)}`)
     const warnings = output.split('\n').filter(line => line.startsWith('WARNING'))
     return { counts: { ...NOTHING, passed: 1 }, output, note: warnings.join('; ') || 'no figure got worse' }

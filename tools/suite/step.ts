@@ -16,8 +16,10 @@ export interface Step {
 
 export interface StepContext {
   readonly stop: AbortSignal
-  /** Called with the number of tests that have ended. */
-  readonly onProgress: (done: Counts) => void
+  /** Aborts when the suite has run for too long. What a step runs is stopped then, and failed. */
+  readonly limit: AbortSignal
+  /** Called with the number of tests that have ended, and the one that has run for the longest. */
+  readonly onProgress: (done: Counts, running?: string) => void
 }
 
 export interface StepResult {
@@ -33,22 +35,19 @@ export interface Program {
   readonly file: string
   readonly args: readonly string[]
   readonly env?: Readonly<Record<string, string>>
-  /** A program that runs longer is stopped and counts as failed. */
-  readonly limitMs: number
   /** Returns true for a line that is not to be kept. */
   readonly takeLine?: ((line: string) => boolean) | undefined
 }
 
-/** Runs a program until it ends, exceeds its time limit or `stop` aborts. */
-export async function runProgram(program: Program, stop: AbortSignal) {
+/** Runs a program until it ends, or one of the signals aborts. */
+export async function runProgram(program: Program, { stop, limit }: Pick<StepContext, 'stop' | 'limit'>) {
   const lines: string[] = []
   await using child = new Child({ ...program, env: { ...process.env, ...baseEnvironment(), ...program.env } })
   child.onLine(line => {
     if (program.takeLine?.(line) !== true) lines.push(line)
   })
-  const limit = AbortSignal.timeout(program.limitMs)
   AbortSignal.any([stop, limit]).addEventListener('abort', () => {
-    if (limit.aborted) lines.push(`${program.name} was stopped: it took more than ${program.limitMs / 1000} s`)
+    if (limit.aborted) lines.push(`${program.name} was stopped: the time of the whole suite was over`)
     void child.stop()
   })
   const { code } = await child.exited

@@ -6,8 +6,6 @@ import { installed, ROOT } from '../lib/project.ts'
 import { add, type Counts, countTests, NOTHING } from './counts.ts'
 import { type Program, runProgram, type Step, type StepContext, type StepResult } from './step.ts'
 
-const LIMIT_MS = 360_000
-
 /** Tasks that turbo runs at once. A task of vitest has its own workers, one a core but one. */
 const CONCURRENCY = 2
 
@@ -32,14 +30,14 @@ function checkStep(title: string, args: readonly string[], describe?: (output: s
   return {
     group: 'check',
     title,
-    async run({ stop }) {
-      const { code, output } = await runTurbo(args, stop)
+    async run(context) {
+      const { code, output } = await runTurbo(args, context)
       return { counts: { ...NOTHING, [code === 0 ? 'passed' : 'failed']: 1 }, output, note: describe?.(output) }
     },
   }
 }
 
-async function runUnitTests({ stop, onProgress }: StepContext): Promise<StepResult> {
+async function runUnitTests(context: StepContext): Promise<StepResult> {
   const packages = globSync(['packages/*/package.json', '{tools,test}/package.json'], { cwd: ROOT })
   const reports = packages.map(file => join(ROOT, dirname(file), REPORT))
   // A report of an earlier run must not be counted. Turbo restores those of cached tasks.
@@ -49,10 +47,10 @@ async function runUnitTests({ stop, onProgress }: StepContext): Promise<StepResu
     const counts = testFileCounts(line)
     if (counts === undefined) return false
     done = add(done, counts)
-    onProgress(done)
+    context.onProgress(done)
     return counts.failed === 0
   }
-  const { code, output } = await runTurbo(taskArgs('test', 'full'), stop, takeLine)
+  const { code, output } = await runTurbo(taskArgs('test', 'full'), context, takeLine)
   const texts = await Promise.all(reports.map(file => readFile(file, 'utf8').catch(() => undefined)))
   const counts = texts.map(text => countTests(text, 0)).reduce(add)
   const hasFailed = code !== 0 && counts.failed === 0
@@ -72,8 +70,8 @@ function taskArgs(task: string, logs: 'full' | 'errors-only'): string[] {
   return ['run', task, `--concurrency=${CONCURRENCY}`, '--continue', ...log]
 }
 
-function runTurbo(args: readonly string[], stop: AbortSignal, takeLine?: Program['takeLine']) {
-  return runProgram({ name: 'turbo', file: installed('turbo'), args, limitMs: LIMIT_MS, takeLine }, stop)
+function runTurbo(args: readonly string[], context: StepContext, takeLine?: Program['takeLine']) {
+  return runProgram({ name: 'turbo', file: installed('turbo'), args, takeLine }, context)
 }
 
 function summaryOf(output: string): string {

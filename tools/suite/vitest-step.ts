@@ -8,7 +8,6 @@ import { runProgram, type Step, type StepContext, type StepResult } from './step
 
 interface VitestRun {
   readonly project: 'integration' | 'e2e'
-  readonly limitMs: number
   /** Only test files whose path contains one of these. */
   readonly files?: readonly string[]
   readonly env: Readonly<Record<string, string>>
@@ -18,8 +17,8 @@ export function vitestStep(title: string, run: VitestRun): Step {
   return { group: run.project, title, run: context => runVitest(run, context) }
 }
 
-export async function runVitest(run: VitestRun, { stop, onProgress }: StepContext): Promise<StepResult> {
-  const { project, limitMs, files = [], env } = run
+export async function runVitest(run: VitestRun, context: StepContext): Promise<StepResult> {
+  const { project, files = [], env } = run
   await using folder = await temporaryFolder('test')
   const reportFile = join(folder.path, 'report.json')
   const reporter = fileURLToPath(new URL('progress-reporter.ts', import.meta.url))
@@ -28,11 +27,11 @@ export async function runVitest(run: VitestRun, { stop, onProgress }: StepContex
   const ledger = new TestLedger()
   const takeLine = (line: string): boolean => {
     const isTaken = ledger.take(line)
-    if (isTaken) onProgress(ledger.done)
+    if (isTaken) context.onProgress(ledger.done, ledger.oldest)
     return isTaken
   }
-  const program = { name: `vitest (${project})`, file: installed('vitest'), args, env, limitMs, takeLine }
-  const { code, output } = await runProgram(program, stop)
+  const program = { name: `vitest (${project})`, file: installed('vitest'), args, env, takeLine }
+  const { code, output } = await runProgram(program, context)
   const report = await readFile(reportFile, 'utf8').catch(() => undefined)
   if (report !== undefined) return { counts: countTests(report, code), output }
   // It was stopped or crashed: only what the tests reported while they ran is known.
@@ -44,6 +43,11 @@ export class TestLedger {
   done: Counts = NOTHING
   readonly #running = new Set<string>()
   readonly #failed: string[] = []
+
+  /** The test that has been running for the longest. */
+  get oldest(): string | undefined {
+    return this.#running.values().next().value
+  }
 
   /** Returns false for a line that is not from the reporter. */
   take(line: string): boolean {
