@@ -37,7 +37,7 @@ function rulesOf(losses: number): RuleInput[] {
 const NOTE = { who: 'chaos', why: 'test' }
 
 /** How long a gateway may take to accept rules: its connection to Redis may have to recover. */
-const PUT_WITHIN_MS = 15_000
+const PUT_WITHIN_MS = 60_000
 
 /** Puts the rules for after so many losses of all data; returns when they are stored. */
 export async function putRules(deployment: Deployment, losses: number): Promise<void> {

@@ -6,7 +6,7 @@ import { keys, type RedisClient } from './redis-client.ts'
 /** The command that ends a transaction in an append-only file. */
 const EXEC = '*1\r\n$4\r\nEXEC\r\n'
 
-const REWRITE_WITHIN_MS = 10_000
+const REWRITE_WITHIN_MS = 60_000
 
 const byNumber = new Intl.Collator('en', { numeric: true }).compare
 

@@ -1,4 +1,4 @@
-import type { EventLoopLag } from './event-loop-lag.ts'
+import type { EventLoopLag } from '../support/event-loop-lag.ts'
 import { readFinalState } from './final-state.ts'
 import { SURVIVABLE } from './loss.ts'
 import type { Observer } from './observer.ts'

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
+import type { EventLoopLag } from '../support/event-loop-lag.ts'
 import { Audit } from './audit.ts'
 import type { Disturbances } from './disturbance.ts'
-import type { EventLoopLag } from './event-loop-lag.ts'
 import { takeoversAfter, takeoverViolation } from './takeover.ts'
 
 /** The takeover of a partition whose owner was killed at 1000. */

@@ -1,6 +1,6 @@
+import type { EventLoopLag } from '../support/event-loop-lag.ts'
 import type { Audit } from './audit.ts'
 import type { Disturbances } from './disturbance.ts'
-import type { EventLoopLag } from './event-loop-lag.ts'
 import type { Kill } from './world.ts'
 
 /** Allowed time for a takeover beyond the lease TTL and a heartbeat. */
