@@ -46,7 +46,7 @@ describe.runIf(canRun)('a load test', () => {
     const folder = await mkdtemp(join(tmpdir(), 'tidemark-load-'))
     try {
       const context = { python, folder, prefix: '', csvPrefix: join(folder, 'locust'), output: process.stderr }
-      const { summary, pictures } = await runLoad(small, { ...context, stop: AbortSignal.timeout(100_000) })
+      const { summary, pictures } = await runLoad(small, { ...context, stop: AbortSignal.timeout(300_000) })
       expect(summary.missed).toEqual([])
       expect(summary.requests / summary.planned).toBeCloseTo(1, 1)
       expect(summary.failures).toBe(0)

@@ -5,7 +5,7 @@ import { freePort, isOnPath } from '@tidemark/testkit/redis-process'
 import { Child } from '../stack/child.ts'
 
 const PROGRAM = 'prometheus'
-const READY_LIMIT_MS = 20_000
+const READY_LIMIT_MS = 60_000
 
 /** The scrape interval. A rate needs a few scrapes. */
 export const SCRAPE_S = 2

@@ -8,7 +8,7 @@ import type { Target } from './prometheus.ts'
 /** The durability of production: append-only file, fsync every second. */
 const REDIS_ARGS = ['--save', '', '--appendonly', 'yes', '--appendfsync', 'everysec']
 
-const READY_DEADLINE_MS = 20_000
+const READY_DEADLINE_MS = 60_000
 const READY_POLL_MS = 50
 
 /** Starts a temporary gateway, analyzers and a Redis for a load; `targets` are their metrics. */
