@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { closingLine, countTests } from './counts.ts'
+import { closingLine, countTests, slowestFiles } from './counts.ts'
 
 function report(changes: object = {}): string {
   const passed = { status: 'passed', assertionResults: [{}, {}] }
@@ -33,6 +33,17 @@ describe('the counts of a vitest run', () => {
   test('include no failure for a successful run', () => {
     expect(countTests(report(), 0)).toEqual({ passed: 2, failed: 0, skipped: 0 })
   })
+})
+
+test('the slowest files of a run are named, the slowest first', () => {
+  const file = (name: string, seconds: number) => ({
+    name: `/x/${name}`,
+    startTime: 5000,
+    endTime: 5000 + 1000 * seconds,
+  })
+  const testResults = [file('a.test.ts', 2), file('b.test.ts', 40), file('c.test.ts', 1), file('d.test.ts', 3)]
+  expect(slowestFiles(report({ testResults }))).toBe('b.test.ts 40 s, d.test.ts 3 s, a.test.ts 2 s')
+  expect(slowestFiles(report({ testResults: [] }))).toBeUndefined()
 })
 
 test('the closing line mentions skipped tests only if there are any', () => {

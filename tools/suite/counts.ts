@@ -15,9 +15,18 @@ export function closingLine({ passed, failed, skipped }: Counts): string {
   return `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`
 }
 
+interface FileReport {
+  readonly name: string
+  readonly status: string
+  readonly assertionResults: readonly unknown[]
+  /** Unix milliseconds. */
+  readonly startTime: number
+  readonly endTime: number
+}
+
 /** The members of vitest's JSON report that are used here. */
 interface Report extends Readonly<Record<`num${'Passed' | 'Failed' | 'Pending' | 'Todo'}Tests`, number>> {
-  readonly testResults: readonly { readonly status: string; readonly assertionResults: readonly unknown[] }[]
+  readonly testResults: readonly FileReport[]
 }
 
 /**
@@ -37,6 +46,17 @@ export function countTests(reportText: string | undefined, exitCode: number): Co
   const hasRun = counts.passed + counts.failed + counts.skipped > 0
   if (counts.failed === 0 && (exitCode !== 0 || !hasRun)) return { ...counts, failed: 1 }
   return counts
+}
+
+const SLOWEST = 3
+
+/** Names the test files of a vitest run that took the longest, with their seconds. */
+export function slowestFiles(reportText: string): string | undefined {
+  const took = (parseReport(reportText)?.testResults ?? []).map(({ name, startTime, endTime }) => {
+    return { name: name.slice(name.lastIndexOf('/') + 1), seconds: Math.round((endTime - startTime) / 1000) }
+  })
+  const slowest = took.toSorted((a, b) => b.seconds - a.seconds).slice(0, SLOWEST)
+  return slowest.length === 0 ? undefined : slowest.map(({ name, seconds }) => `${name} ${seconds} s`).join(', ')
 }
 
 function parseReport(text: string): Report | undefined {

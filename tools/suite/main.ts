@@ -57,7 +57,8 @@ async function runStep(step: Step, signals: Pick<StepContext, 'stop' | 'limit'>)
     ...signals,
     onProgress({ passed, failed, skipped }, running) {
       const tests = `${passed + failed + skipped} tests${failed > 0 ? `, ${failed} FAILED` : ''}`
-      progress.update(0, running === undefined ? tests : `${tests}, running: ${running.slice(0, NAME_LENGTH_MAX)}`)
+      const name = running?.replace(/^\S*\//, '').slice(0, NAME_LENGTH_MAX)
+      progress.update(0, name === undefined ? tests : `${tests}, running: ${name}`)
     },
   })
 }

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { installed, temporaryFolder } from '../lib/project.ts'
-import { add, type Counts, countTests, NOTHING } from './counts.ts'
+import { add, type Counts, countTests, NOTHING, slowestFiles } from './counts.ts'
 import { PROGRESS_MARK } from './progress-reporter.ts'
 import { runProgram, type Step, type StepContext, type StepResult } from './step.ts'
 
@@ -33,7 +33,7 @@ export async function runVitest(run: VitestRun, context: StepContext): Promise<S
   const program = { name: `vitest (${project})`, file: installed('vitest'), args, env, takeLine }
   const { code, output } = await runProgram(program, context)
   const report = await readFile(reportFile, 'utf8').catch(() => undefined)
-  if (report !== undefined) return { counts: countTests(report, code), output }
+  if (report !== undefined) return { counts: countTests(report, code), output, note: slowestFiles(report) }
   // It was stopped or crashed: only what the tests reported while they ran is known.
   return { counts: add(ledger.done, { ...NOTHING, failed: 1 }), output: `${output}\n${ledger.describe()}` }
 }
