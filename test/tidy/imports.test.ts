@@ -86,7 +86,7 @@ describe('what may be imported where', () => {
 
   test('the rooms of shared import only downwards', () => {
     const below: Readonly<Record<string, readonly string[]>> = {
-      access: [],
+      access: ['parsing'],
       sample: [],
       parsing: [],
       verdict: ['sample', 'parsing'],

@@ -51,6 +51,9 @@ export function keysUnder(prefix: string) {
     processes: `${prefix}:processes`,
     rules: `${prefix}:{rules}:document`,
     ruleChanges: `${prefix}:{rules}:changes`,
+    apiKeys: `${prefix}:{api_keys}:records`,
+    apiKeysRevision: `${prefix}:{api_keys}:revision`,
+    apiKeyUses: `${prefix}:{api_keys}:uses`,
     partition(partition: number): PartitionKeys {
       let keys = made.get(partition)
       if (keys === undefined) {

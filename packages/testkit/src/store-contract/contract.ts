@@ -1,6 +1,7 @@
 import { describe } from 'vitest'
 import { describeAlerts } from './alerts.ts'
 import { describeAnalyses } from './analyses.ts'
+import { describeApiKeys } from './api-keys.ts'
 import { describeAppending } from './appending.ts'
 import { describeCommitting } from './committing.ts'
 import type { OpenStore } from './harness.ts'
@@ -38,6 +39,7 @@ export function describeStoreContract(name: string, open: OpenStore, { modelRuns
     describeRules(open)
     describeProcesses(open)
     describeAlerts(open)
+    describeApiKeys(open)
     describeModel(open, modelRuns)
   })
 }

@@ -10,12 +10,14 @@ import type { Commit, DeadLetter } from '../ports/commit.ts'
 import type { Lease } from '../ports/lease.ts'
 import type { ProcessReport } from '../ports/processes.ts'
 import type { StoreLimits } from '../ports/store.ts'
+import type { ApiKeys } from './api-keys.ts'
 import { Log } from './log.ts'
 
 /** Everything that a memory store holds, shared by all connections to it. */
 export interface Data extends StoreLimits {
   readonly partitions: readonly Partition[]
   readonly rules: Rules
+  readonly apiKeys: ApiKeys
   /** When each member was last heard of. */
   readonly members: Map<string, number>
   /** Reports of running processes by name, and when they expire. */

@@ -6,6 +6,7 @@ import { RULE_CHANGES_KEPT, type RuleStore } from '../ports/rules.ts'
 import { STORE_LIMITS, type Store, type StoreLimits } from '../ports/store.ts'
 import { alertsOn } from './alerts.ts'
 import { analyzerOn } from './analyzer.ts'
+import { ApiKeys, apiKeysOn } from './api-keys.ts'
 import { type Data, Partition, Rules } from './data.ts'
 import { gatewayOn } from './gateway.ts'
 import { inspectionOf } from './inspection.ts'
@@ -34,6 +35,7 @@ export function createMemoryStore(options: MemoryStoreOptions = {}): MemoryStore
     ...limits,
     partitions: Array.from({ length: partitions }, () => new Partition()),
     rules: new Rules(),
+    apiKeys: new ApiKeys(),
     members: new Map(),
     processes: new Map(),
     readers: new Set(),
@@ -52,6 +54,7 @@ function storeOn(data: Data): Store {
     rules: rulesOn(data),
     processes: processesOn(data),
     alerts: alertsOn(data),
+    apiKeys: apiKeysOn(data),
     async [Symbol.asyncDispose]() {
       analyzer.interruptRead()
     },

@@ -1,5 +1,6 @@
 import type { AlertStore } from './alerts.ts'
 import type { AnalyzerStore } from './analyzer.ts'
+import type { ApiKeyStore } from './api-keys.ts'
 import type { GatewayStore } from './gateway.ts'
 import type { ProcessStore } from './processes.ts'
 import type { RuleStore } from './rules.ts'
@@ -18,6 +19,7 @@ export interface Store extends AsyncDisposable {
   readonly rules: RuleStore
   readonly processes: ProcessStore
   readonly alerts: AlertStore
+  readonly apiKeys: ApiKeyStore
 }
 
 /** `memory`: samples are lost when the store's process ends. */

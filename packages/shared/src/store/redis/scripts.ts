@@ -26,6 +26,7 @@ const KEY_COUNTS = {
   replaceRules: 2,
   rulesDigest: 1,
   reportProcess: 1,
+  changeApiKey: 3,
 } as const
 
 /** A connection that runs Tidemark's scripts. */

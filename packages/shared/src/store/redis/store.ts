@@ -4,6 +4,7 @@ import { AccessDenied, LayoutMismatch, type StoreError } from '../ports/errors.t
 import type { Store } from '../ports/store.ts'
 import { createAlertStore } from './alert-store.ts'
 import { createAnalyzerStore } from './analyzer-store.ts'
+import { createApiKeyStore } from './api-key-store.ts'
 import { createAppend } from './append.ts'
 import { connect } from './connection.ts'
 import { mapErrors } from './errors.ts'
@@ -40,6 +41,7 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<Store>
     rules: createRuleStore(context),
     processes: createProcessStore(context),
     alerts: createAlertStore(context),
+    apiKeys: createApiKeyStore(context),
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   }
 }
