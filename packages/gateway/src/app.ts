@@ -1,6 +1,8 @@
 import type { OpsOptions } from '@tidemark/shared/runtime/ops'
+import type { KeyTable } from './access/key-table.ts'
 import type { RouteAccess } from './access/route-access.ts'
 import { alertsRoutes } from './alerts/routes.ts'
+import { apiKeysRoutes } from './api-keys/routes.ts'
 import { verdictSettings } from './config.ts'
 import { deadLettersRoutes } from './dead-letters/routes.ts'
 import { type Asset, docsRoutes } from './http/docs.ts'
@@ -20,6 +22,9 @@ interface AppOptions extends Omit<RoutesOptions, 'readFields'>, OpsOptions {
   readonly pipeline: Pipeline
   /** Gets the access of every route. */
   readonly access: RouteAccess
+  readonly keyTable: KeyTable
+  /** Makes changes of API keys through this gateway take effect here at once. */
+  readonly refreshKeys: () => Promise<void>
   readonly docs: ReadonlyMap<string, Asset>
 }
 
@@ -36,6 +41,7 @@ export function createApp(options: AppOptions): Router {
   app.route('/', rulesRoutes(shared))
   app.route('/', alertsRoutes(shared))
   app.route('/', deadLettersRoutes(shared))
+  app.route('/', apiKeysRoutes(shared))
   app.route('/', operationsRoutes(shared))
   app.route('/', docsRoutes(docs, app))
   noteAccess(app, access)

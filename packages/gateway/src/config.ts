@@ -4,6 +4,7 @@ import { STOP_DEADLINE_MS } from '@tidemark/shared/runtime/lifecycle'
 import { DURABILITY_LEVELS, STORE_LIMITS } from '@tidemark/shared/store/ports/store'
 import { VERDICT_DEFAULTS, type VerdictSettings } from '@tidemark/shared/verdict/analysis'
 import { z } from 'zod'
+import { AUTH_MODES } from './access/authentication.ts'
 
 const HOUR_MS = 3_600_000
 
@@ -14,6 +15,14 @@ export const gatewaySettings = {
   PORT: port.default(8080),
   /** Serves only /metrics and the health routes, for a port that devices cannot reach. */
   METRICS_PORT: port.default(9464),
+
+  /** A JSON file of API keys, read again when it changes: a mounted Secret. */
+  API_KEYS_FILE: z.string().min(1).optional(),
+  /**
+   * `auto`: requests need an API key, except on a loopback HOST while there is none. `on`: always.
+   * `off`: everyone who can reach the gateway may do everything.
+   */
+  AUTH: z.enum(AUTH_MODES).default('auto'),
 
   BODY_BYTES_MAX: integer({ min: 1024, max: 64 * 1024 * 1024 }).default(1024 * 1024),
   /** Bytes of all bodies being read at one time; the same limit applies to unread responses. */

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import { Presence } from '@tidemark/shared/fleet/presence'
+import { ConfigError } from '@tidemark/shared/runtime/config'
 import { pause, STOP_DEADLINE_MS } from '@tidemark/shared/runtime/lifecycle'
 import { createOpsApp, listenOps } from '@tidemark/shared/runtime/ops'
 import type { Spans } from '@tidemark/shared/runtime/tracing/spans'
@@ -8,6 +9,9 @@ import { StoreError } from '@tidemark/shared/store/ports/errors'
 import type { Store } from '@tidemark/shared/store/ports/store'
 import type { Logger } from 'pino'
 import type { Registry } from 'prom-client'
+import { createAuthentication, isLoopbackHost } from './access/authentication.ts'
+import { openKeySources } from './access/key-sources.ts'
+import { KeyTable } from './access/key-table.ts'
 import { RouteAccess } from './access/route-access.ts'
 import { createApp } from './app.ts'
 import { CLOSE_MIN_MS, type GatewayConfig, sharedSettings } from './config.ts'
@@ -59,6 +63,31 @@ export async function startGateway({ config, openStore, log, registry, spans }: 
   let presence: Presence | undefined
   let isStopping = false
 
+  const keyTable = new KeyTable()
+  const authentication = createAuthentication({
+    mode: config.AUTH,
+    isLoopback: isLoopbackHost(config.HOST),
+    table: keyTable,
+    now: Date.now,
+    onResult: metrics.authentication,
+  })
+  if (config.AUTH === 'off') log.warn(OPEN_WARNING)
+  const refused = Promise.withResolvers<never>()
+  const keySources = starting.use(
+    await openKeySources({
+      authentication,
+      file: config.API_KEYS_FILE,
+      timeoutMs: config.STORE_TIMEOUT_MS,
+      now: Date.now,
+      log,
+      failures,
+      metrics,
+      onFirstLoad() {
+        if (authentication.isMissingKeys) refused.reject(new ConfigError(noKeys(config)))
+      },
+    }),
+  )
+
   const link = starting.use(
     linkStore({
       openStore,
@@ -66,6 +95,7 @@ export async function startGateway({ config, openStore, log, registry, spans }: 
       timeoutMs: config.STORE_TIMEOUT_MS,
       onOpen: store => {
         services = createServices({ store, config, metrics, failures })
+        keySources.attach(store.apiKeys)
         presence = new Presence({
           store: store.processes,
           name: `gateway-${hostname()}-${randomUUID().slice(0, 8)}`,
@@ -78,14 +108,34 @@ export async function startGateway({ config, openStore, log, registry, spans }: 
       },
     }),
   )
-  const warnings = (): readonly string[] => presence?.warnings ?? []
-  const notReady = (): string | undefined => (isStopping ? 'stopping' : link.fault)
+  const warnings = (): readonly string[] => [
+    ...(config.AUTH === 'off' ? [OPEN_WARNING] : []),
+    ...(presence?.warnings ?? []),
+  ]
+  const notReady = (): string | undefined => {
+    if (isStopping) return 'stopping'
+    return link.fault ?? (authentication.isPending ? 'the API keys are not loaded yet' : undefined)
+  }
 
   const access = new RouteAccess()
-  const pipeline = createPipeline(requestConcerns({ metrics, failures, access, spans, isStopping: () => isStopping }))
+  const pipeline = createPipeline(
+    requestConcerns({ metrics, failures, access, authentication, spans, isStopping: () => isStopping }),
+  )
   const context = { config, metrics, now: Date.now, services: required(() => services) }
   const ingest = createIngest(context)
-  const app = createApp({ ...context, log, registry, ingest, pipeline, access, notReady, warnings, docs: readDocs() })
+  const app = createApp({
+    ...context,
+    log,
+    registry,
+    ingest,
+    pipeline,
+    access,
+    keyTable,
+    refreshKeys: keySources.refresh,
+    notReady,
+    warnings,
+    docs: readDocs(),
+  })
   const { fetch } = createOpsApp({ registry, notReady, warnings })
   const ops = starting.use(await listenOps({ fetch, port: config.METRICS_PORT, hostname: config.HOST }))
   const server = await listen({ app, fastPath: createFastPath({ ingest, pipeline }), config, metrics })
@@ -98,14 +148,29 @@ export async function startGateway({ config, openStore, log, registry, spans }: 
   })
 
   log.info({ port: server.port, metricsPort: ops.port }, 'listening')
+  const failed = Promise.race([link.failed, refused.promise])
+  // A caller may never await it, which must not be an unhandled rejection.
+  failed.catch(() => {})
   const resources = starting.move()
   return {
     port: server.port,
     metricsPort: ops.port,
-    /** Rejects when the store can never be opened; never resolves. */
-    failed: link.failed,
+    /** Rejects when the store can never be opened, or there is no API key; never resolves. */
+    failed,
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   }
+}
+
+const OPEN_WARNING =
+  'AUTH=off: everyone who can reach this gateway may write, read and change everything without an API key'
+
+/** Why a gateway that others can reach does not serve without API keys, and what to do. */
+function noKeys({ HOST }: GatewayConfig): string {
+  return (
+    `HOST is ${HOST ?? 'unset (all addresses)'} and there is no API key: create one with ` +
+    '"npm run keys -- create --name admin --scopes admin,operate,read,ingest --file api-keys.json" and set ' +
+    'API_KEYS_FILE, or set HOST=127.0.0.1, or AUTH=off to serve everyone without authentication'
+  )
 }
 
 interface ServicesOptions {

@@ -1,6 +1,8 @@
 import { createCounters, createGauges } from '@tidemark/shared/runtime/metric-tables'
 import type { StoreErrorKind } from '@tidemark/shared/store/ports/errors'
 import { type Counter, collectDefaultMetrics, Gauge, Histogram, type Registry } from 'prom-client'
+import { AUTHENTICATION_RESULTS, type AuthenticationResult } from './access/authentication.ts'
+import { KEY_SOURCES, type KeySource } from './access/key-table.ts'
 
 /** Label values come from closed sets: clients must not be able to create time series. */
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
@@ -13,6 +15,7 @@ const REJECTION_REASONS = [
   'key',
   'value',
   'timestamp',
+  'forbidden',
   'full',
   'memory',
   'queue',
@@ -83,6 +86,16 @@ const COUNTERS = {
     { reason: STORE_FAILURES },
   ],
   bugs: ['gateway_internal_errors_total', 'Errors of the gateway itself, after which it responds 500.'],
+  authentications: [
+    'gateway_authentications_total',
+    'Requests of routes that need an API key, by what became of it (pending: the keys in the store are not loaded yet).',
+    { result: AUTHENTICATION_RESULTS },
+  ],
+  keysUnreadable: [
+    'gateway_api_key_loads_failed_total',
+    'Times that API keys could not be read: of API_KEYS_FILE (file) or of the store.',
+    { source: KEY_SOURCES },
+  ],
   limitReached: [
     'gateway_limit_reached_total',
     'Requests rejected because as many waited as may wait (ANALYZE_WAITERS_MAX for waiters).',
@@ -92,6 +105,9 @@ const COUNTERS = {
 
 const GAUGES = {
   settingsDiffering: ['gateway_settings_differing', 'Settings on which running processes disagree.'],
+  authenticationEnabled: ['gateway_authentication_enabled', 'Whether requests need an API key (1), or not (0).'],
+  keysLoaded: ['gateway_api_keys', 'API keys in force, by where they come from.', { source: KEY_SOURCES }],
+  keyFileBroken: ['gateway_api_keys_file_unreadable', 'Whether API_KEYS_FILE cannot be read at present (1).'],
 } as const
 
 export interface RequestObservation {
@@ -109,6 +125,10 @@ export function createMetrics(registry: Registry) {
   const registers = [registry]
   const counters = createCounters(registry, COUNTERS)
   const gauges = createGauges(registry, GAUGES)
+  // A lookup of a child by its label builds a string, and this is counted for every request.
+  const authentications = Object.fromEntries(
+    AUTHENTICATION_RESULTS.map(result => [result, counters.authentications.labels({ result })]),
+  ) as Record<AuthenticationResult, Counter.Internal>
   const flushSamples = new Histogram({
     name: 'gateway_flush_samples',
     help: 'Samples written by one flush.',
@@ -124,6 +144,11 @@ export function createMetrics(registry: Registry) {
   return {
     ...requestMetrics(counters.requests, registers),
     settingsCompared: (differing: number) => gauges.settingsDiffering.set(differing),
+    authentication: (result: AuthenticationResult) => authentications[result].inc(),
+    authenticationEnabled: (isEnabled: boolean) => gauges.authenticationEnabled.set(isEnabled ? 1 : 0),
+    keysLoaded: (source: KeySource, keys: number) => gauges.keysLoaded.set({ source }, keys),
+    keysUnreadable: (source: KeySource) => counters.keysUnreadable.inc({ source }),
+    keyFileBroken: (isBroken: boolean) => gauges.keyFileBroken.set(isBroken ? 1 : 0),
     connectionDropped: () => counters.dropped.inc(),
     unreadCut: () => counters.unread.inc(),
     accepted(samples: number) {

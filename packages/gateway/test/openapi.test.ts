@@ -1,7 +1,9 @@
 import { Validator } from '@seriousme/openapi-schema-validator'
+import { SCOPES } from '@tidemark/shared/access/scope'
 import type { MemoryStore } from '@tidemark/shared/store/memory/store'
 import { describe, expect, test } from 'vitest'
 import { DOCS_CSP, readDocs } from '../src/http/docs.ts'
+import { testKey } from './support/api-keys.ts'
 import { type ApiDocument, createContract, operationsOf, type Route } from './support/contract.ts'
 import { createTestApp, type TestAppOptions } from './support/fixture.ts'
 import { createWorld, type World } from './support/world.ts'
@@ -129,6 +131,24 @@ const CALLS: Readonly<Record<string, readonly Call[]>> = {
     { status: 200, id: ({ letter }) => letter },
     { status: 404, id: 'unknown' },
   ],
+  createApiKey: [{ status: 201 }, ...INVALID_BODIES],
+  apiKeys: [{ status: 200 }, { status: 400, query: { id: 'a' } }],
+  apiKey: [
+    { status: 200, id: ({ apiKey }) => apiKey },
+    { status: 200, id: ({ filed }) => filed },
+    { status: 404, id: 'unknown' },
+  ],
+  changeApiKey: [
+    { status: 200, id: ({ apiKey }) => apiKey },
+    { status: 404, id: 'unknown' },
+    { status: 409, id: ({ filed }) => filed },
+    ...INVALID_BODIES.map(call => ({ ...call, id: ({ apiKey }: World) => apiKey })),
+  ],
+  revokeApiKey: [
+    { status: 200, id: ({ apiKey }) => apiKey },
+    { status: 404, id: 'unknown' },
+    { status: 409, id: ({ filed }) => filed },
+  ],
   health: [{ status: 200 }],
   livez: [{ status: 200 }],
   readyz: [{ status: 200 }],
@@ -239,6 +259,7 @@ describe('every documented operation', () => {
     override: buggy(store.gateway),
     overrideRules: buggy(store.rules),
     overrideAlerts: buggy(store.alerts),
+    overrideApiKeys: buggy(store.apiKeys),
   })
 
   test.each([...operations.keys()])('fails as documented: %s', async operationId => {
@@ -256,10 +277,54 @@ describe('every documented operation', () => {
       expect(response.status).toBeGreaterThanOrEqual(500)
       expect(await contract.differences(response, route.operation)).toEqual([])
     }
-    const other = await world.app.request(requestOf(world, { ...route, method: 'PATCH' }, call, sent))
+    const other = await world.app.request(requestOf(world, { ...route, method: unsupportedBy(route.path) }, call, sent))
     expect(other.status).toBe(405)
     expect(await contract.differences(other, route.operation)).toEqual([])
   })
+})
+
+/** A method that no operation of the path has. */
+function unsupportedBy(path: string): string {
+  const supported = new Set([...operations.values()].filter(route => route.path === path).map(({ method }) => method))
+  return ['PATCH', 'PUT', 'DELETE', 'POST'].find(method => !supported.has(method)) ?? ''
+}
+
+describe('every operation that needs an API key', () => {
+  const closed = [...operations.values()].filter(({ operation }) => (operation.security ?? []).length > 0)
+  const scopeOf = ({ operation }: Route): string | undefined => operation.security?.[0]?.bearer?.[0]
+
+  test('is documented as such, the others as open', () => {
+    const open = [...operations.values()].filter(({ operation }) => operation.security?.length === 0)
+    expect(open.map(({ path }) => path).toSorted()).toEqual(
+      ['/docs', '/docs/{file}', '/health', '/livez', '/openapi.json', '/readyz'].toSorted(),
+    )
+    expect(closed.length + open.length).toBe(operations.size)
+    for (const { operation } of closed) {
+      for (const requirement of operation.security ?? []) {
+        for (const scheme of Object.keys(requirement)) {
+          expect(document.components.securitySchemes).toHaveProperty(scheme)
+        }
+      }
+    }
+  })
+
+  test.each(closed.map(route => [route.operation.operationId, route] as const))(
+    'refuses as documented: %s',
+    async (_operationId, route) => {
+      const without = testKey({ scopes: SCOPES.filter(scope => scope !== scopeOf(route)) })
+      const { app } = createTestApp({ keys: [without.record] })
+      for (const [status, headers] of [
+        [401, {}],
+        [401, testKey().headers],
+        [403, without.headers],
+      ] as const) {
+        const { method } = route
+        const response = await app.request(route.path.replace(/\{\w+\}/, 'x'), { method, headers })
+        expect(response.status).toBe(status)
+        expect(await contract.differences(response, route.operation)).toEqual([])
+      }
+    },
+  )
 })
 
 describe('the page of the documentation', () => {

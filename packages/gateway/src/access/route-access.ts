@@ -3,35 +3,47 @@ import type { Scope } from '@tidemark/shared/access/scope'
 /** The scope that a route requires, or that it is open to every caller. */
 export type Access = Scope | 'open'
 
-/** Knows the access of every route. The app fills it; every way into the gateway uses it. */
-export class RouteAccess {
-  readonly #routes = new Map<string, Map<string, Access>>()
+/** Who may use a route. */
+export interface RouteRule {
+  readonly access: Access
+  /**
+   * The route limits itself to the keys of its caller. Without it, the route concerns the whole
+   * deployment, and API keys that are bound to a key prefix get 403.
+   */
+  readonly ownKeys?: boolean | undefined
+}
 
-  add(method: string, route: string, access: Access): void {
-    const methods = this.#routes.get(route) ?? new Map<string, Access>()
-    this.#routes.set(route, methods.set(method, access))
+/** Knows who may use each route. The app fills it; every way into the gateway uses it. */
+export class RouteAccess {
+  readonly #routes = new Map<string, Map<string, RouteRule>>()
+
+  add(method: string, route: string, rule: RouteRule): void {
+    const methods = this.#routes.get(route) ?? new Map<string, RouteRule>()
+    this.#routes.set(route, methods.set(method, rule))
   }
 
-  /** Every route: its method, template and access. */
-  list(): { readonly method: string; readonly route: string; readonly access: Access }[] {
+  /** Every route: its method, its template, and who may use it. */
+  list(): (RouteRule & { readonly method: string; readonly route: string })[] {
     return [...this.#routes].flatMap(([route, methods]) =>
-      [...methods].map(([method, access]) => ({ method, route, access })),
+      [...methods].map(([method, rule]) => ({ method, route, ...rule })),
     )
   }
 
   /**
-   * Returns the access of a route. A method that its path does not support is open: it gets 405.
+   * Returns who may use a route. A method that its path does not support is open: it gets 405.
    * Throws for a path that nothing has declared, so that a forgotten route is closed.
    */
-  of(method: string, route: string): Access {
+  of(method: string, route: string): RouteRule {
     const methods = this.#routes.get(route)
     if (methods === undefined) {
-      if (route === UNMATCHED) return 'open'
+      if (route === UNMATCHED) return OPEN
       throw new Error(`the route ${route} declares no access`)
     }
-    return methods.get(method === 'HEAD' ? 'GET' : method) ?? 'open'
+    return methods.get(method === 'HEAD' ? 'GET' : method) ?? OPEN
   }
 }
+
+const OPEN: RouteRule = { access: 'open' }
 
 /** The template of a request that no route serves: it gets 404. */
 export const UNMATCHED = 'unmatched'

@@ -1,10 +1,11 @@
 import type { Spans } from '@tidemark/shared/runtime/tracing/spans'
 import { parseTraceparent, traceFields } from '@tidemark/shared/sample/trace-context'
 import type { StoreError } from '@tidemark/shared/store/ports/errors'
-import { UNRESTRICTED } from '../access/principal.ts'
+import type { Authentication } from '../access/authentication.ts'
 import type { RouteAccess } from '../access/route-access.ts'
 import type { Failures } from '../failures.ts'
 import type { GatewayMetrics } from '../metrics.ts'
+import { keyForbidden } from './own-keys.ts'
 import type { Concern } from './pipeline.ts'
 import { RequestFault } from './problem.ts'
 import { checkQuery } from './query.ts'
@@ -16,17 +17,19 @@ interface ConcernsOptions {
   readonly metrics: GatewayMetrics
   readonly failures: Failures
   readonly access: RouteAccess
+  readonly authentication: Authentication
   /** Undefined where no spans are collected. */
   readonly spans?: Spans | undefined
   readonly isStopping: () => boolean
 }
 
 /** Returns the concerns of every request, in order. */
-export function requestConcerns({ metrics, failures, access, spans, isStopping }: ConcernsOptions): readonly Concern[] {
+export function requestConcerns(options: ConcernsOptions): readonly Concern[] {
+  const { metrics, failures, access, authentication, spans, isStopping } = options
   return [
     tracing(spans),
     errorMapping(failures),
-    authentication(access),
+    authorization(access, authentication),
     { name: 'unambiguous query', begin: ({ query }) => checkQuery(query) },
     { name: 'no content sniffing', end: (_exchange, headers) => headers.push('X-Content-Type-Options', 'nosniff') },
     {
@@ -40,13 +43,19 @@ export function requestConcerns({ metrics, failures, access, spans, isStopping }
   ]
 }
 
-/** Sets the caller of a request, who may use its route. */
-function authentication(access: RouteAccess): Concern {
+/** Identifies the caller of a request, and refuses those who may not use its route. */
+function authorization(access: RouteAccess, authentication: Authentication): Concern {
   return {
     name: 'authentication',
     begin(exchange) {
-      access.of(exchange.method, exchange.route)
-      exchange.principal = UNRESTRICTED
+      const { access: scope, ownKeys } = access.of(exchange.method, exchange.route)
+      if (scope === 'open') return
+      const caller = authentication.identify(exchange.headers, exchange.connection)
+      if (caller === 'pending') throw new RequestFault({ kind: 'store-unavailable' })
+      if (typeof caller === 'string') throw new RequestFault({ kind: 'unauthenticated' })
+      exchange.principal = caller
+      if (!caller.scopes.has(scope)) throw new RequestFault({ kind: 'scope-missing', scope })
+      if (caller.keyPrefix !== '' && ownKeys !== true) throw keyForbidden(caller)
     },
   }
 }

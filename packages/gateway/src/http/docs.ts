@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { z } from '@hono/zod-openapi'
 import type { Context } from 'hono'
-import { problem, problemSchema } from './documentation.ts'
+import { CREDENTIALS, problem, problemSchema } from './documentation.ts'
 import { RequestFault } from './problem.ts'
 import { createRoute, createRouter, type Router, serve } from './router.ts'
 
@@ -104,6 +104,9 @@ const fileRoute = createRoute({
 export function docsRoutes(docs: ReadonlyMap<string, Asset>, app: Router): Router {
   const router = createRouter('Operations')
   router.openAPIRegistry.register('Problem', problemSchema)
+  for (const [name, scheme] of Object.entries(CREDENTIALS)) {
+    router.openAPIRegistry.registerComponent('securitySchemes', name, scheme)
+  }
   let document: string | undefined
   serve(router, documentRoute, c => {
     // Takes tens of milliseconds.

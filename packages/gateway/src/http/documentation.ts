@@ -62,6 +62,24 @@ export function problem(description: string, ...kinds: Fault['kind'][]) {
   return { description, content: { 'application/problem+json': { schema } } }
 }
 
+/** The ways to send an API key. Each operation lists the scope that it requires. */
+export const CREDENTIALS = {
+  bearer: { type: 'http', scheme: 'bearer', description: 'An API key: `Authorization: Bearer tmk_...`, or `Token`.' },
+  basic: { type: 'http', scheme: 'basic', description: 'An API key as the password; any user name.' },
+  header: { type: 'apiKey', in: 'header', name: 'X-API-Key', description: 'An API key.' },
+} as const
+
+export const UNAUTHENTICATED = {
+  ...problem('There is no API key, or it is not valid (any more).', 'unauthenticated'),
+  headers: { 'WWW-Authenticate': { description: 'How to send an API key.', schema: { type: 'string' as const } } },
+}
+
+export const FORBIDDEN = problem(
+  'The API key lacks the scope of the route, or is bound to a prefix that the key does not have.',
+  'scope-missing',
+  'key-forbidden',
+)
+
 export const RETRY_AFTER = {
   'Retry-After': {
     description: 'Seconds after which a retry is worthwhile.',

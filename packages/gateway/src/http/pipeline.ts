@@ -2,6 +2,7 @@ import { IncomingMessage } from 'node:http'
 import type { OpenSpan } from '@tidemark/shared/runtime/tracing/spans'
 import type { TraceContext } from '@tidemark/shared/sample/trace-context'
 import type { Context, Hono } from 'hono'
+import type { VerifiedConnection } from '../access/authentication.ts'
 import { ANONYMOUS, type Principal } from '../access/principal.ts'
 import { type BodySource, bodySourceOf } from './body.ts'
 import { type Fault, type PlainResponse, problemResponse, send } from './problem.ts'
@@ -16,7 +17,7 @@ interface RequestTarget {
 }
 
 /** What is kept of a connection from one of its requests to the next. */
-export interface ConnectionNotes {
+export interface ConnectionNotes extends VerifiedConnection {
   /** The client's address as text, without the prefix of IPv4 in IPv6; '' if there is no socket. */
   readonly address: string
 }
@@ -68,9 +69,12 @@ export function createExchange(
 const NOTES = Symbol('connection notes')
 
 function connectionOf(body: BodySource['body']): ConnectionNotes {
-  if (!(body instanceof IncomingMessage)) return { address: '' }
+  if (!(body instanceof IncomingMessage)) return { address: '', verified: undefined }
   const socket: IncomingMessage['socket'] & { [NOTES]?: ConnectionNotes } = body.socket
-  socket[NOTES] ??= { address: (socket.remoteAddress ?? '').replace(/^::ffff:(?=\d+\.)/, '') }
+  socket[NOTES] ??= {
+    address: (socket.remoteAddress ?? '').replace(/^::ffff:(?=\d+\.)/, ''),
+    verified: undefined,
+  }
   return socket[NOTES]
 }
 
@@ -118,6 +122,11 @@ const EXCHANGE = 'exchange'
 
 export function exchangeOf(c: Context): Exchange {
   return c.get(EXCHANGE)
+}
+
+/** Returns who sent the request of a handler. */
+export function callerOf(c: Context): Principal {
+  return exchangeOf(c).principal
 }
 
 /** Makes all requests of the app use the pipeline. `routeOf` returns a route's template. */

@@ -1,3 +1,4 @@
+import type { Scope } from '@tidemark/shared/access/scope'
 import type { FieldFault } from '@tidemark/shared/parsing/issues'
 import type { StoreError } from '@tidemark/shared/store/ports/errors'
 import type { Context } from 'hono'
@@ -79,6 +80,20 @@ const FIXED = {
     'Verdicts not kept',
     'The verdicts on the entry of this receipt are no longer kept. Request a key to get its newest analysis.',
   ),
+  unauthenticated: problem(
+    401,
+    'Not authenticated',
+    'This route needs a valid API key: send one, as Authorization: Bearer KEY, as the password of Basic, or as X-API-Key.',
+    {},
+    { 'WWW-Authenticate': 'Bearer realm="tidemark"' },
+  ),
+  'api-key-unknown': problem(404, 'No such API key', 'No API key has this id. It may have been revoked.'),
+  'api-key-in-file': problem(
+    409,
+    'API key in the file',
+    'This API key comes from API_KEYS_FILE. Change or remove it there.',
+  ),
+  'api-keys-too-many': problem(409, 'Too many API keys', 'As many API keys exist as are allowed. Revoke unused ones.'),
   internal: problem(500, 'Internal error', 'The gateway could not handle the request. Its log has the cause.'),
 }
 
@@ -95,6 +110,9 @@ type VariableFault =
   /** `meant`: the methods and template of a route with a similar path. */
   | { readonly kind: 'route-unknown'; readonly meant?: string | undefined }
   | { readonly kind: 'method-not-allowed'; readonly allow: string }
+  | { readonly kind: 'scope-missing'; readonly scope: Scope }
+  /** `members`: the result of an ingest request, nothing of which may be written. */
+  | { readonly kind: 'key-forbidden'; readonly keyPrefix: string; readonly members?: Members }
   | { readonly kind: 'body-malformed'; readonly reason: string }
   | { readonly kind: 'body-too-large'; readonly bytesMax: number; readonly isDecompressed?: boolean }
   | { readonly kind: 'body-fragmented'; readonly chunksMax: number }
@@ -180,6 +198,17 @@ const VARIABLE: {
   },
   'method-not-allowed': ({ allow }) =>
     problem(405, 'Method not allowed', `This path supports ${allow}.`, {}, { Allow: allow }),
+  'scope-missing': ({ scope }) =>
+    problem(403, 'Scope missing', `This API key does not have the scope ${scope}, which the route requires.`, {
+      scope,
+    }),
+  'key-forbidden': ({ keyPrefix, members }) =>
+    problem(
+      403,
+      'Outside the key prefix',
+      `This API key is bound to keys that begin with ${JSON.stringify(keyPrefix)}, and the request concerns others.`,
+      members,
+    ),
   'body-malformed': ({ reason }) => problem(400, 'Malformed body', sentence(reason)),
   'body-too-large': ({ bytesMax, isDecompressed = false }) => {
     const limit = `${bytesMax} bytes${isDecompressed ? ' after decompression' : ''} (BODY_BYTES_MAX)`

@@ -69,7 +69,7 @@ export function refusalResponse({ kind, detail: exact }: Refusal) {
     'Content-Length': String(Buffer.byteLength(body)),
     'X-Content-Type-Options': 'nosniff',
     Connection: 'close',
-    ...(status === 405 ? { Allow: 'GET, HEAD, POST, PUT, DELETE, OPTIONS' } : {}),
+    ...(status === 405 ? { Allow: 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS' } : {}),
   }
   return { status, headers, body }
 }

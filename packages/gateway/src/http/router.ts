@@ -3,8 +3,8 @@ import type { Context, Handler, Hono } from 'hono'
 import { matchedRoutes } from 'hono/route'
 import type { BlankEnv } from 'hono/types'
 import { getPath } from 'hono/utils/url'
-import { type Access, type RouteAccess, UNMATCHED } from '../access/route-access.ts'
-import { problem } from './documentation.ts'
+import { type RouteAccess, type RouteRule, UNMATCHED } from '../access/route-access.ts'
+import { CREDENTIALS, FORBIDDEN, outage, problem, UNAUTHENTICATED } from './documentation.ts'
 import { RequestFault, respondWith } from './problem.ts'
 import { parameterErrors } from './query.ts'
 
@@ -14,7 +14,7 @@ const ANY_PATH = '/*'
 export type Router = OpenAPIHono<BlankEnv> & { readonly tag: string }
 
 /** A route that declares who may use it. */
-export type Route = RouteConfig & { readonly access: Access }
+export type Route = RouteConfig & RouteRule
 
 /** Defines a route with its documentation and access. */
 export function createRoute<P extends string, R extends Omit<Route, 'path'> & { path: P }>(route: R) {
@@ -57,25 +57,29 @@ export function serve<R extends Route>(
   router.openapi({ ...route, request: parameters, hide: true }, handler as Handler)
 }
 
-/** Documents a route: its tag, its access, and that its path responds 405 to other methods. */
-export function register(router: Router, { access, ...route }: Route): void {
+/** Documents a route: its tag, who may use it, and that its path responds 405 to other methods. */
+export function register(router: Router, { access, ownKeys, ...route }: Route): void {
+  const closed = { 401: UNAUTHENTICATED, 403: FORBIDDEN, 503: KEYS_UNKNOWN }
   router.openAPIRegistry.registerPath({
     ...route,
-    [ACCESS]: access,
+    [RULE]: { access, ownKeys } satisfies RouteRule,
     tags: [router.tag],
-    responses: { ...route.responses, 405: METHOD_NOT_ALLOWED },
+    security: access === 'open' ? [] : Object.keys(CREDENTIALS).map(scheme => ({ [scheme]: [access] })),
+    responses: { ...(access === 'open' ? {} : closed), ...route.responses, 405: METHOD_NOT_ALLOWED },
   })
 }
 
-/** The member of a documented operation that says which scope it requires. */
-const ACCESS = 'x-access'
+const KEYS_UNKNOWN = outage('The API keys are not loaded yet.', 'store-unavailable')
+
+/** The member of a documented operation that says who may use it. */
+const RULE = 'x-access'
 
 /** Notes the access of every documented route of an app. */
 export function noteAccess(app: Router, access: RouteAccess): void {
   for (const definition of app.openAPIRegistry.definitions) {
     if (definition.type !== 'route') continue
-    const { method, path, [ACCESS]: required } = definition.route
-    access.add(method.toUpperCase(), path.replaceAll(/\{(\w+)\}/g, ':$1'), required)
+    const { method, path, [RULE]: rule } = definition.route
+    access.add(method.toUpperCase(), path.replaceAll(/\{(\w+)\}/g, ':$1'), rule)
   }
 }
 

@@ -4,6 +4,8 @@ import { createMemoryStore } from '@tidemark/shared/store/memory/store'
 import { pino } from 'pino'
 import { Registry } from 'prom-client'
 import { afterEach, describe, expect, test } from 'vitest'
+import { createAuthentication } from '../../src/access/authentication.ts'
+import { KeyTable } from '../../src/access/key-table.ts'
 import { RouteAccess } from '../../src/access/route-access.ts'
 import { createApp } from '../../src/app.ts'
 import { gatewaySchema } from '../../src/config.ts'
@@ -39,14 +41,33 @@ async function start(extra: readonly Concern[] = [], isStopping = false) {
   const services = createServices({ store: createMemoryStore(), config, metrics, failures })
   const log = pino({ level: 'silent' })
   const access = new RouteAccess()
-  const concerns = requestConcerns({ metrics, failures, access, isStopping: () => isStopping })
+  const keyTable = new KeyTable()
+  const authentication = createAuthentication({
+    mode: 'off',
+    isLoopback: true,
+    table: keyTable,
+    now: Date.now,
+    onResult: metrics.authentication,
+  })
+  const concerns = requestConcerns({ metrics, failures, access, authentication, isStopping: () => isStopping })
   const pipeline = createPipeline([...extra, ...concerns])
   const context = { config, metrics, now: Date.now, services: () => services }
   const ingest = createIngest(context)
   let fastPathRequests = 0
   const fastPath = createFastPath({ ingest, pipeline })
   const server = await listen({
-    app: createApp({ ...context, log, registry, ingest, pipeline, access, notReady: () => undefined, docs: new Map() }),
+    app: createApp({
+      ...context,
+      log,
+      registry,
+      ingest,
+      pipeline,
+      access,
+      keyTable,
+      refreshKeys: async () => {},
+      notReady: () => undefined,
+      docs: new Map(),
+    }),
     fastPath(incoming, outgoing) {
       const isServed = fastPath(incoming, outgoing)
       if (isServed) fastPathRequests++

@@ -385,7 +385,7 @@ describe('listening', () => {
   })
 
   test('is on IPv4 and IPv6, on both ports, unless HOST is set', async () => {
-    const gateway = await start({ HOST: '' })
+    const gateway = await start({ HOST: '', AUTH: 'off' })
     for (const port of [gateway.port, gateway.metricsPort]) {
       for (const host of ['127.0.0.1', '::1']) {
         const socket = connect(port, host)

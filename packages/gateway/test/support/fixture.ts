@@ -1,9 +1,11 @@
+import type { ApiKey } from '@tidemark/shared/access/api-key'
 import { COUNT, createRow, pushSample, rowShape } from '@tidemark/shared/detection/key-row'
 import { encodeRow, storedLengthMax } from '@tidemark/shared/detection/window-row'
 import type { Spans } from '@tidemark/shared/runtime/tracing/spans'
 import { unpackEntry } from '@tidemark/shared/sample/entry'
 import { createMemoryStore, type MemoryStore } from '@tidemark/shared/store/memory/store'
 import type { AlertStore } from '@tidemark/shared/store/ports/alerts'
+import type { ApiKeyStore } from '@tidemark/shared/store/ports/api-keys'
 import { type Commit, NO_RULE_EFFECTS } from '@tidemark/shared/store/ports/commit'
 import type { GatewayStore } from '@tidemark/shared/store/ports/gateway'
 import type { RuleStore } from '@tidemark/shared/store/ports/rules'
@@ -11,6 +13,8 @@ import type { Store } from '@tidemark/shared/store/ports/store'
 import { type Analysis, type Finding, toAnalysis, VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
 import { type Logger, pino } from 'pino'
 import { Registry } from 'prom-client'
+import { type AuthMode, createAuthentication } from '../../src/access/authentication.ts'
+import { KeyTable } from '../../src/access/key-table.ts'
 import { RouteAccess } from '../../src/access/route-access.ts'
 import { createApp } from '../../src/app.ts'
 import { type GatewayConfig, gatewaySchema } from '../../src/config.ts'
@@ -32,9 +36,13 @@ export interface TestAppOptions {
   readonly override?: Partial<GatewayStore>
   readonly overrideRules?: Partial<RuleStore>
   readonly overrideAlerts?: Partial<AlertStore>
+  readonly overrideApiKeys?: Partial<ApiKeyStore>
   /** As in the environment. */
   readonly settings?: Readonly<Record<string, string>>
   readonly isStoreOpen?: boolean
+  /** API keys of the file. With them, requests need one. */
+  readonly keys?: readonly ApiKey[]
+  readonly auth?: AuthMode
   readonly log?: Logger
   readonly isStopping?: boolean
   readonly spans?: Spans
@@ -47,8 +55,11 @@ export function createTestApp({
   override = {},
   overrideRules = {},
   overrideAlerts = {},
+  overrideApiKeys = {},
   settings = {},
   isStoreOpen = true,
+  keys = [],
+  auth = 'auto',
   isStopping = false,
   log = pino({ level: 'silent' }),
   spans,
@@ -62,19 +73,34 @@ export function createTestApp({
     gateway: { ...store.gateway, ...override },
     rules: { ...store.rules, ...overrideRules },
     alerts: { ...store.alerts, ...overrideAlerts },
+    apiKeys: { ...store.apiKeys, ...overrideApiKeys },
   }
   const failures = createFailures(log, metrics)
   const services = createServices({ store: opened, config, metrics, failures })
   const now = (): number => NOW
   const live = required(() => (isStoreOpen ? services : undefined))
   const access = new RouteAccess()
+  const keyTable = new KeyTable()
+  keyTable.replace('file', keys)
+  const authentication = createAuthentication({
+    mode: auth,
+    isLoopback: true,
+    table: keyTable,
+    now: () => NOW,
+    onResult: metrics.authentication,
+  })
+  if (isStoreOpen) authentication.keysLoaded()
   const app = createApp({
     config,
     log,
     registry,
     metrics,
     access,
-    pipeline: createPipeline(requestConcerns({ metrics, failures, access, spans, isStopping: () => isStopping })),
+    keyTable,
+    refreshKeys: async () => keyTable.replace('store', (await opened.apiKeys.load()).keys),
+    pipeline: createPipeline(
+      requestConcerns({ metrics, failures, access, authentication, spans, isStopping: () => isStopping }),
+    ),
     now,
     ingest: createIngest({ config, metrics, now, services: live }),
     services: live,

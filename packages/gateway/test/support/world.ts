@@ -3,6 +3,7 @@ import { partitionOf } from '@tidemark/shared/sample/partition'
 import { createMemoryStore } from '@tidemark/shared/store/memory/store'
 import { packSamples } from '@tidemark/testkit/samples'
 import { readDocs } from '../../src/http/docs.ts'
+import { testKey } from './api-keys.ts'
 import { addDeadLetters, addDeadNotifications, analyseAll, commitEffects, createTestApp, NOW } from './fixture.ts'
 
 const PARTITIONS = 2
@@ -11,11 +12,13 @@ const DOCS = readDocs()
 
 /**
  * Creates an app with something in every place that a route reads: analysed samples, a rule, a
- * shadow rule, a mute, a firing alert and a dead letter.
+ * shadow rule, a mute, a firing alert, a dead letter and
+ * API keys.
  */
 export async function createWorld() {
   const store = createMemoryStore({ partitions: PARTITIONS, now: () => NOW })
-  const test = createTestApp({ store, docs: DOCS })
+  const filed = testKey({ name: 'of the file' }).record
+  const test = createTestApp({ store, docs: DOCS, keys: [filed], auth: 'off' })
   const partition = partitionOf(KEY, PARTITIONS)
 
   const ingested = await test.post(JSON.stringify({ key: KEY, value: 420 }))
@@ -46,10 +49,25 @@ export async function createWorld() {
   const samples = packSamples([{ key: KEY, value: 1, timestamp: 2 }])
   const [dead = '', unreadable = ''] = await addDeadLetters(store, [samples, 'not JSON'], partition)
   const [letter = '', letterOfNone = ''] = await addDeadNotifications(store, [alert, `${partition}-abc`], partition)
+  const apiKey = testKey().record
+  await store.apiKeys.add(apiKey)
   const unanalysed = (await (await test.post('{"key":"later","value":1}')).json()) as { receipts: string[] }
   const [pending = ''] = unanalysed.receipts
   const receipt = receipts[0] ?? ''
-  return { ...test, store, key: KEY, receipt, pending, alert, dead, unreadable, letter, letterOfNone }
+  return {
+    ...test,
+    store,
+    key: KEY,
+    receipt,
+    pending,
+    alert,
+    dead,
+    unreadable,
+    letter,
+    letterOfNone,
+    apiKey: apiKey.id,
+    filed: filed.id,
+  }
 }
 
 export type World = Awaited<ReturnType<typeof createWorld>>

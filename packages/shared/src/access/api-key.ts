@@ -10,13 +10,18 @@ const NAME_LENGTH_MAX = 100
 const PREFIX_LENGTH_MAX = 1024
 const LIMIT_MAX = 1_000_000_000
 
-/** C0 and C1 control characters and DEL: names are in logs. */
-const PRINTABLE = /^[^\p{Cc}]*$/u
+/** C0 and C1 control characters and DEL: names are in logs, prefixes in keys. */
+const CONTROL_CHARACTER = /\p{Cc}/u
+const isPrintable = (text: string): boolean => !CONTROL_CHARACTER.test(text) && text.isWellFormed()
 
 const EXPIRY_RULE = 'must be a time with its zone, like 2027-01-31T18:00:00Z, or Unix milliseconds'
-const expiry = z.union([z.int().min(0), z.iso.datetime({ offset: true }).transform(text => Date.parse(text))], {
-  error: EXPIRY_RULE,
-})
+/** When an API key expires, parsed as Unix milliseconds. */
+export const expiryMember = z.union(
+  [z.int().min(0), z.iso.datetime({ offset: true }).transform(text => Date.parse(text))],
+  {
+    error: EXPIRY_RULE,
+  },
+)
 
 const limit = (min: number, what: string) => {
   const error = `must be ${what} from ${min} to ${LIMIT_MAX}`
@@ -31,7 +36,7 @@ export const apiKeyFields = {
     .trim()
     .min(1, { error: 'must not be empty' })
     .max(NAME_LENGTH_MAX, { error: `must be at most ${NAME_LENGTH_MAX} characters long` })
-    .regex(PRINTABLE, { error: 'must not contain control characters' }),
+    .refine(isPrintable, { error: 'must not contain control characters or lone surrogates' }),
   scopes: z
     .array(z.enum(SCOPES, { error: `must be one of ${SCOPES.join(', ')}` }), { error: 'must be a list of scopes' })
     .min(1, { error: `must name at least one of ${SCOPES.join(', ')}` })
@@ -39,7 +44,7 @@ export const apiKeyFields = {
   key_prefix: z
     .string({ error: 'must be a text' })
     .max(PREFIX_LENGTH_MAX, { error: `must be at most ${PREFIX_LENGTH_MAX} characters long` })
-    .regex(PRINTABLE, { error: 'must not contain control characters' }),
+    .refine(isPrintable, { error: 'must not contain control characters or lone surrogates' }),
   limits: z.strictObject(
     {
       samples_per_s: limit(0.001, 'a number'),
@@ -66,11 +71,11 @@ export const apiKeyMembers = {
   key_prefix: apiKeyFields.key_prefix.default(''),
   limits: apiKeyFields.limits.default({}),
   /** Null: never. */
-  expires_at: expiry.nullable().default(null),
+  expires_at: expiryMember.nullable().default(null),
   sha256: z
     .string({ error: 'must be a text' })
     .regex(/^[0-9a-f]{64}$/, { error: 'must be the SHA-256 of the API key: 64 digits and letters a to f' }),
-  created_at: expiry.nullable().default(null),
+  created_at: expiryMember.nullable().default(null),
   created_by: z.string().max(1000).default(''),
 } as const
 

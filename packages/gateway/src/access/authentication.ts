@@ -1,0 +1,121 @@
+import { credentialOf } from './credentials.ts'
+import type { KeyInForce, KeyTable, Verification } from './key-table.ts'
+import { type Principal, UNRESTRICTED } from './principal.ts'
+
+/** `auto`: on, except on loopback while there is no API key. */
+export const AUTH_MODES = ['auto', 'on', 'off'] as const
+export type AuthMode = (typeof AUTH_MODES)[number]
+
+/** What became of the credentials of a request. */
+export const AUTHENTICATION_RESULTS = [
+  'ok',
+  'missing',
+  'ambiguous',
+  'malformed',
+  'misspelled',
+  'unknown',
+  'wrong',
+  'expired',
+  'pending',
+] as const satisfies readonly (Verification['kind'] | 'missing' | 'ambiguous' | 'pending')[]
+export type AuthenticationResult = (typeof AUTHENTICATION_RESULTS)[number]
+
+type Failure = Exclude<AuthenticationResult, 'ok'>
+
+/** The headers of a connection's last authenticated request, so that they need no second hash. */
+export interface Verified {
+  readonly authorization: unknown
+  readonly keyHeader: unknown
+  readonly generation: number
+  readonly key: KeyInForce
+}
+
+/** What authentication keeps of a connection. */
+export interface VerifiedConnection {
+  verified: Verified | undefined
+}
+
+type Headers = Parameters<typeof credentialOf>[0]
+
+interface AuthenticationOptions {
+  readonly mode: AuthMode
+  /** Only processes on this host can reach the gateway. */
+  readonly isLoopback: boolean
+  readonly table: KeyTable
+  /** Unix milliseconds. */
+  readonly now: () => number
+  readonly onResult: (result: AuthenticationResult) => void
+}
+
+export type Authentication = ReturnType<typeof createAuthentication>
+
+/** Identifies the callers of requests by their API keys. */
+export function createAuthentication({ mode, isLoopback, table, now, onResult }: AuthenticationOptions) {
+  /** The keys in the store are not known before they were loaded once. */
+  let isPending = mode !== 'off'
+
+  function fail(failure: Failure): Failure {
+    onResult(failure)
+    return failure
+  }
+
+  function verify(headers: Headers, connection: VerifiedConnection): Principal | Failure {
+    const credential = credentialOf(headers)
+    if (credential.kind === 'none') return fail(isPending && mode === 'auto' && isLoopback ? 'pending' : 'missing')
+    if (credential.kind !== 'token') return fail(credential.kind)
+    const result = table.verify(credential.token, now())
+    if (result.kind === 'unknown' && isPending) return fail('pending')
+    if (result.kind !== 'ok') return fail(result.kind)
+    const { key } = result
+    const { authorization, 'x-api-key': keyHeader } = headers
+    connection.verified = { authorization, keyHeader, generation: table.generation, key }
+    key.usedAt = now()
+    onResult('ok')
+    return key.principal
+  }
+
+  return {
+    table,
+    /** Whether requests need an API key. */
+    get isEnabled(): boolean {
+      return mode !== 'off' && !(mode === 'auto' && isLoopback && !isPending && table.size === 0)
+    },
+    /** Whether this gateway would be open to others if it did not refuse to serve. */
+    get isMissingKeys(): boolean {
+      return mode === 'auto' && !isLoopback && !isPending && table.size === 0
+    },
+    get isPending(): boolean {
+      return isPending
+    },
+    /** Must be called once the keys in the store were loaded. */
+    keysLoaded(): void {
+      isPending = false
+    },
+    /** Returns who sent a request with these headers, or why that is not known. */
+    identify(headers: Headers, connection: VerifiedConnection): Principal | Failure {
+      if (!this.isEnabled) return UNRESTRICTED
+      const { verified } = connection
+      // A text that this connection has presented before is no secret to it. Comparing words of 8
+      // bytes, an attacker behind the same proxy would have to guess 2 ** 47 at once.
+      if (
+        verified !== undefined &&
+        verified.generation === table.generation &&
+        verified.authorization === headers.authorization &&
+        verified.keyHeader === headers['x-api-key']
+      ) {
+        const time = now()
+        if (time < verified.key.expiresAt) {
+          verified.key.usedAt = time
+          onResult('ok')
+          return verified.key.principal
+        }
+      }
+      return verify(headers, connection)
+    },
+  }
+}
+
+/** Whether only processes on this host can connect to an address to listen on. */
+export function isLoopbackHost(host: string | undefined): boolean {
+  return host !== undefined && /^(?:localhost|127(?:\.\d{1,3}){3}|::1|::ffff:127(?:\.\d{1,3}){3})$/i.test(host)
+}

@@ -1,0 +1,170 @@
+import { readFile, stat } from 'node:fs/promises'
+import type { ApiKey } from '@tidemark/shared/access/api-key'
+import { KeyFileError, parseKeyFile } from '@tidemark/shared/access/key-file'
+import { ConfigError } from '@tidemark/shared/runtime/config'
+import { pause } from '@tidemark/shared/runtime/lifecycle'
+import type { ApiKeyStore } from '@tidemark/shared/store/ports/api-keys'
+import type { Logger } from 'pino'
+import { withTimeout } from '../store-timeout.ts'
+import type { Authentication } from './authentication.ts'
+import type { KeySource } from './key-table.ts'
+
+/** A change must be in force everywhere within 2 s, a slow load included. */
+const POLL_MS = 500
+
+/** A key's last use is written so often at most. */
+const NOTE_EVERY_MS = 60_000
+
+const FILE_BYTES_MAX = 16 * 1024 * 1024
+
+interface KeySourcesOptions {
+  readonly authentication: Authentication
+  /** API_KEYS_FILE. */
+  readonly file: string | undefined
+  readonly timeoutMs: number
+  readonly now: () => number
+  readonly log: Logger
+  /** Logs and counts a failure of the store, or a bug. */
+  readonly failures: (error: unknown, what: string) => unknown
+  readonly metrics: {
+    keysLoaded(source: KeySource, keys: number): void
+    keysUnreadable(source: KeySource): void
+    keyFileBroken(isBroken: boolean): void
+    authenticationEnabled(isEnabled: boolean): void
+  }
+  /** Called when the keys in the store have been read for the first time. */
+  readonly onFirstLoad: () => void
+}
+
+export type KeySources = Awaited<ReturnType<typeof openKeySources>>
+
+/**
+ * Loads the API keys of the file, and from `attach` on those of the store, and keeps both up to
+ * date. While a source cannot be read, its last keys stay in force. Throws a ConfigError if the
+ * file cannot be read at the start.
+ */
+export async function openKeySources(options: KeySourcesOptions) {
+  const { authentication, file, timeoutMs, now, log, failures, metrics, onFirstLoad } = options
+  const { table } = authentication
+  const stop = new AbortController()
+  const loops: Promise<void>[] = []
+
+  function adopt(source: KeySource, keys: readonly ApiKey[]): void {
+    table.replace(source, keys)
+    metrics.keysLoaded(source, keys.length)
+    metrics.authenticationEnabled(authentication.isEnabled)
+    log.info({ source, keys: keys.length }, 'API keys loaded')
+  }
+
+  async function poll(check: () => Promise<void>): Promise<void> {
+    while (!stop.signal.aborted) {
+      await check()
+      await pause(POLL_MS, stop.signal)
+    }
+  }
+
+  metrics.authenticationEnabled(authentication.isEnabled)
+  if (file !== undefined) {
+    const keyFile = createKeyFile(file)
+    try {
+      adopt('file', (await keyFile.read()) ?? [])
+    } catch (error) {
+      throw new ConfigError(`API_KEYS_FILE: ${fileFault(file, error)}`, { cause: error })
+    }
+    let logged = ''
+    loops.push(
+      poll(async () => {
+        try {
+          const keys = await keyFile.read()
+          if (keys !== undefined) adopt('file', keys)
+          metrics.keyFileBroken(false)
+          logged = ''
+        } catch (error) {
+          const fault = fileFault(file, error)
+          metrics.keyFileBroken(true)
+          if (fault === logged) return
+          logged = fault
+          metrics.keysUnreadable('file')
+          log.error(`API_KEYS_FILE: ${fault}; the API keys that it had before stay in force`)
+        }
+      }),
+    )
+  }
+
+  let store: ApiKeyStore | undefined
+  let revision: string | undefined
+  let checking: Promise<void> = Promise.resolve()
+
+  /** Loads the keys if they have changed. Checks run one at a time: none can adopt older keys. */
+  function refresh(): Promise<void> {
+    checking = checking.catch(() => undefined).then(check)
+    return checking
+  }
+
+  async function check(): Promise<void> {
+    if (store === undefined) return
+    if ((await withTimeout(store.revision(), timeoutMs)) === revision) return
+    const loaded = await withTimeout(store.load(), timeoutMs)
+    const isFirst = revision === undefined
+    revision = loaded.revision
+    authentication.keysLoaded()
+    adopt('store', loaded.keys)
+    if (isFirst) onFirstLoad()
+  }
+
+  async function noteUses(opened: ApiKeyStore): Promise<void> {
+    const used = table.list().filter(({ usedAt, notedAt }) => usedAt - notedAt >= NOTE_EVERY_MS)
+    if (used.length === 0) return
+    const uses = used.map(({ record, usedAt }) => [record.id, usedAt] as const)
+    for (const key of used) key.notedAt = now()
+    await withTimeout(opened.noteUses(new Map(uses)), timeoutMs)
+  }
+
+  return {
+    /** Begins to read the keys of the store. */
+    attach(opened: ApiKeyStore): void {
+      store = opened
+      loops.push(
+        poll(async () => {
+          try {
+            await refresh()
+            await noteUses(opened)
+          } catch (error) {
+            metrics.keysUnreadable('store')
+            failures(error, 'the API keys in the store were not read; the last ones stay in force')
+          }
+        }),
+      )
+    },
+    /** Makes changes through this gateway take effect here at once. */
+    refresh,
+    async [Symbol.asyncDispose](): Promise<void> {
+      stop.abort()
+      await Promise.all(loops)
+    },
+  }
+}
+
+/** Returns a reader of a file of keys. Its `read` returns undefined while the file is unchanged. */
+function createKeyFile(path: string) {
+  /** Identifies what was read last; the symbolic links of a mounted Secret are followed. */
+  let seen = ''
+  return {
+    async read(): Promise<ApiKey[] | undefined> {
+      const { dev, ino, size, mtimeMs, ctimeMs } = await stat(path)
+      const found = [dev, ino, size, mtimeMs, ctimeMs].join()
+      if (found === seen) return undefined
+      if (size > FILE_BYTES_MAX) throw new KeyFileError(`has more than ${FILE_BYTES_MAX} bytes`)
+      // A file that cannot be parsed is read again: it may have been read while it was written.
+      const keys = parseKeyFile(await readFile(path, 'utf8'))
+      seen = found
+      return keys
+    },
+  }
+}
+
+function fileFault(path: string, error: unknown): string {
+  if (error instanceof KeyFileError) return `${path} ${error.message}`
+  const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
+  return `${path} cannot be read (${code})`
+}
