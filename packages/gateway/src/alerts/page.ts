@@ -4,8 +4,11 @@ import { type AlertCause, type AlertRecord, assembleAlert } from '@tidemark/shar
 import { oneOf } from '@tidemark/shared/detection/rules/fields'
 import type { AlertAt, AlertPage } from '@tidemark/shared/store/ports/alerts'
 import type { Store } from '@tidemark/shared/store/ports/store'
+import type { Principal } from '../access/principal.ts'
 import { json, PAGE_PROBLEMS } from '../http/documentation.ts'
 import { createLimiter, PAGE_LIMITS } from '../http/limiter.ts'
+import { mayUse } from '../http/own-keys.ts'
+import { callerOf } from '../http/pipeline.ts'
 import { optionalInteger } from '../http/query.ts'
 import { createRoute, type Router, serve } from '../http/router.ts'
 import type { RulesOptions } from '../rules/rule-sets.ts'
@@ -45,6 +48,7 @@ const route = createRoute({
   method: 'get',
   path: '/alerts',
   access: 'read',
+  ownKeys: true,
   operationId: 'alerts',
   summary: 'Alerts of one state, newest first, and how many there are',
   description: 'Firing alerts are sorted by when they opened, resolved alerts by when they were resolved.',
@@ -57,16 +61,19 @@ export function serveAlertsPage(router: Router, { metrics, services }: RulesOpti
   serve(router, route, async c => {
     const query = c.req.valid('query')
     const { store } = services()
-    const [page, counts] = await limited(() => Promise.all([readPage(store, query), countAlerts(store)]))
+    const caller = callerOf(c)
+    const [page, counts] = await limited(() =>
+      Promise.all([readPage(store, query, caller), caller.keyPrefix === '' ? countAlerts(store) : null]),
+    )
     const next = page.next === undefined ? null : encodeCursor(page.next)
     return c.json({ alerts: page.records.map(alertView), counts, cursor: next })
   })
 }
 
 /** Fills a page with alerts that pass the filters. Meanwhile an alert can change its state. */
-async function readPage(store: Store, query: PageQuery) {
+async function readPage(store: Store, query: PageQuery, caller: Principal) {
   const { state, limit, prefix, rule, severity, kind } = query
-  const hasFilters = prefix !== '' || (rule ?? severity ?? kind) !== undefined
+  const hasFilters = prefix !== '' || caller.keyPrefix !== '' || (rule ?? severity ?? kind) !== undefined
   const count = hasFilters ? SCANNED_AT_ONCE : limit + 1
   const records: AlertRecord[] = []
   let after = query.cursor
@@ -75,7 +82,8 @@ async function readPage(store: Store, query: PageQuery) {
     for (const at of found) {
       if (records.length === limit) return { records, next: after }
       after = at
-      if (at.record?.state === state && passes(at.record, query)) records.push(at.record)
+      if (at.record?.state === state && mayUse(caller, at.record.key) && passes(at.record, query))
+        records.push(at.record)
     }
     if (found.length < count) return { records, next: undefined }
   }

@@ -9,20 +9,24 @@ import {
 import { decodeWindow } from '@tidemark/shared/detection/window-row'
 import { partitionOf } from '@tidemark/shared/sample/partition'
 import type { Store } from '@tidemark/shared/store/ports/store'
+import type { Principal } from '../access/principal.ts'
 import { BODY_PROBLEMS, json, jsonBody, PROBLEMS, problem, UNTIL_FIELD } from '../http/documentation.ts'
 import { untilMember } from '../http/json-body.ts'
+import { mayUse } from '../http/own-keys.ts'
+import { callerOf } from '../http/pipeline.ts'
 import { RequestFault } from '../http/problem.ts'
 import { idParameter, noQuery } from '../http/query.ts'
 import { createRoute, createRouter, type Router, serve } from '../http/router.ts'
-import { noteFields } from '../rules/document.ts'
+import { NOTE_FIELDS, type NoteFields, noteFields } from '../rules/document.ts'
 import type { RulesOptions } from '../rules/rule-sets.ts'
 import { policyView } from '../rules/view.ts'
 import { serveAlertsPage } from './page.ts'
 import { alertSchema, alertWithSamplesSchema } from './schemas.ts'
 import { alertView, windowView } from './view.ts'
 
-const acknowledgeSchema = z.strictObject(noteFields)
-const snoozeSchema = (now: number) => z.strictObject({ ...noteFields, until: untilMember(now).meta(UNTIL_FIELD) })
+const acknowledgeSchema = <N extends NoteFields>(note: N) => z.strictObject(note)
+const snoozeSchema = <N extends NoteFields>(now: number, note: N) =>
+  z.strictObject({ ...note, until: untilMember(now).meta(UNTIL_FIELD) })
 
 const NOTE = { who: 'mira', why: 'the fan is being replaced' }
 
@@ -35,6 +39,7 @@ const alertRoute = createRoute({
   method: 'get',
   path: '/alerts/{id}',
   access: 'read',
+  ownKeys: true,
   operationId: 'alert',
   summary: "An alert, its key's current samples and the key's current policy",
   request: { params: ALERT_ID, query: noQuery },
@@ -52,9 +57,10 @@ const acknowledgeRoute = createRoute({
   method: 'post',
   path: '/alerts/{id}/acknowledge',
   access: 'operate',
+  ownKeys: true,
   operationId: 'acknowledgeAlert',
   summary: 'Acknowledges a firing alert',
-  request: { params: ALERT_ID, body: jsonBody(acknowledgeSchema, NOTE) },
+  request: { params: ALERT_ID, body: jsonBody(acknowledgeSchema(NOTE_FIELDS), NOTE) },
   responses: CHANGE_RESPONSES,
 })
 
@@ -62,9 +68,10 @@ const snoozeRoute = createRoute({
   method: 'post',
   path: '/alerts/{id}/snooze',
   access: 'operate',
+  ownKeys: true,
   operationId: 'snoozeAlert',
   summary: 'Suppresses its notifications until a time, after which it is notified again if it still fires',
-  request: { params: ALERT_ID, body: jsonBody(snoozeSchema(0), { until: '2h', ...NOTE }) },
+  request: { params: ALERT_ID, body: jsonBody(snoozeSchema(0, NOTE_FIELDS), { until: '2h', ...NOTE }) },
   responses: CHANGE_RESPONSES,
 })
 
@@ -76,7 +83,7 @@ export function alertsRoutes(options: RulesOptions): Router {
 
   serve(router, alertRoute, async c => {
     const { store } = services()
-    const { record } = await readAlert(store, c.req.valid('param').id)
+    const { record } = await readAlert(store, c.req.valid('param').id, callerOf(c))
     const { key } = record
     // An alert of the whole fleet has no key.
     if (key === null) return c.json({ ...alertView(record), samples: null, policy: null, muted: null })
@@ -91,26 +98,32 @@ export function alertsRoutes(options: RulesOptions): Router {
   })
 
   serve(router, acknowledgeRoute, async c => {
-    const { who, why } = await readFields(c, acknowledgeSchema)
+    const caller = callerOf(c)
+    const { who, why } = await readFields(c, acknowledgeSchema(noteFields(caller)))
     const note = { who, why, at: now() }
-    return c.json(await update(options, c.req.valid('param').id, 'acknowledged', record => acknowledge(record, note)))
+    const change = { id: c.req.valid('param').id, part: 'acknowledged', caller } as const
+    return c.json(await update(options, change, record => acknowledge(record, note)))
   })
 
   serve(router, snoozeRoute, async c => {
     const at = now()
-    const { who, why, until } = await readFields(c, snoozeSchema(at))
+    const caller = callerOf(c)
+    const { who, why, until } = await readFields(c, snoozeSchema(at, noteFields(caller)))
     const note = { who, why, at, until }
-    return c.json(await update(options, c.req.valid('param').id, 'snoozed', record => snooze(record, note)))
+    const change = { id: c.req.valid('param').id, part: 'snoozed', caller } as const
+    return c.json(await update(options, change, record => snooze(record, note)))
   })
 
   return router
 }
 
-/** Reads the alert with an id from a path; throws a RequestFault if there is none. */
-async function readAlert({ partitions, alerts }: Store, id: string) {
+/** Reads the alert with an id from a path; throws a RequestFault if the caller may see none. */
+async function readAlert({ partitions, alerts }: Store, id: string, caller: Principal) {
   const partition = partitionOfAlert(id)
   const [parts] = partition === undefined || partition >= partitions ? [] : await alerts.read(partition, [id])
-  if (partition === undefined || parts == null) throw new RequestFault({ kind: 'alert-unknown' })
+  if (partition === undefined || parts == null || !mayUse(caller, parts.opening.key)) {
+    throw new RequestFault({ kind: 'alert-unknown' })
+  }
   return { partition, record: assembleAlert(parts) }
 }
 
@@ -127,12 +140,11 @@ async function readSamples(
 /** Writes one part of the operator state only: simultaneous actions do not undo each other. */
 async function update(
   { services, now }: RulesOptions,
-  id: string,
-  part: keyof OperatorState,
+  { id, part, caller }: { readonly id: string; readonly part: keyof OperatorState; readonly caller: Principal },
   act: (record: AlertRecord) => ActionOutcome,
 ) {
   const { store } = services()
-  const { partition, record } = await readAlert(store, id)
+  const { partition, record } = await readAlert(store, id, caller)
   if (record.state === 'resolved') throw new RequestFault({ kind: 'alert-resolved' })
   const outcome = act(record)
   // The schema of the body has excluded every other reason.

@@ -86,7 +86,11 @@ export const alertsPageSchema = z
     alerts: z.array(alertSchema),
     counts: z
       .strictObject({ firing: z.int().min(0), resolved: z.int().min(0) })
-      .describe('Of all alerts, regardless of filters. Only the newest resolved alerts are kept.'),
+      .nullable()
+      .describe(
+        'Of all alerts, regardless of filters. Only the newest resolved alerts are kept. Null for an API key that is ' +
+          'bound to a key prefix.',
+      ),
     cursor: cursorMember.describe(
       'Cursor of the next page; null on the last page. With filters, an empty page can have a next page.',
     ),

@@ -1,5 +1,6 @@
 import { SamplePacker } from '@tidemark/shared/sample/packer'
 import type { Sample } from '@tidemark/shared/sample/sample'
+import type { Principal } from '../access/principal.ts'
 import type { GatewayConfig } from '../config.ts'
 import { type Body, createBodyReader } from '../http/body.ts'
 import type { Exchange } from '../http/pipeline.ts'
@@ -12,6 +13,14 @@ import { readNdjson } from './formats/ndjson.ts'
 import { createClaims, readIdempotencyKey } from './idempotency.ts'
 import { type ReadBatch, respond } from './respond.ts'
 
+/**
+ * The name of a request with an Idempotency-Key. Keys of one tenant must not meet those of another;
+ * they have no control characters.
+ */
+function ownName(key: string, { keyPrefix }: Principal): string {
+  return keyPrefix === '' ? key : `${keyPrefix}\n${key}`
+}
+
 export interface IngestOptions {
   readonly config: GatewayConfig
   readonly metrics: GatewayMetrics
@@ -21,7 +30,7 @@ export interface IngestOptions {
   readonly services: () => Services
 }
 
-type IngestRequest = Pick<Exchange, 'headers' | 'body' | 'trace'>
+type IngestRequest = Pick<Exchange, 'headers' | 'body' | 'trace' | 'principal'>
 
 /** Rejects with a RequestFault for every response but 202. */
 export type Ingest = (request: IngestRequest) => Promise<PlainResponse>
@@ -46,24 +55,28 @@ export function createIngest({ config, metrics, now, services }: IngestOptions):
   let packer: SamplePacker | undefined
 
   /** Synchronous, because its loops are 20 % slower in an asynchronous function. */
-  function readBatch({ text, format }: Body, partitionCount: number): ReadBatch {
+  function readBatch({ text, format }: Body, partitionCount: number, { keyPrefix }: Principal): ReadBatch {
     const batch = new Batch(limits, now())
     const fault = format === 'ndjson' ? readNdjson(text, batch) : readJson(text, batch)
     if (fault?.kind === 'malformed') throw new RequestFault({ kind: 'body-malformed', reason: fault.reason })
     if (fault?.kind === 'too-many') throw new RequestFault({ kind: 'samples-too-many', samplesMax: limits.samplesMax })
+    if (keyPrefix !== '') batch.keepPrefix(keyPrefix)
     packer ??= new SamplePacker(partitionCount)
     const { samples, rejections, indexes } = batch
     for (const { rule } of rejections) metrics.rejected(rule, 1)
     const partitions: number[] = []
     for (let i = 0; i < samples.length; i++) partitions.push(packer.add(samples[i] as Sample))
-    return { subBatches: packer.take(), rejections, indexes, partitions }
+    return { subBatches: packer.take(), rejections, indexes, partitions, keyPrefix }
   }
 
   /** Apart, so that the body's text is garbage before the wait for the store begins. */
   async function readRequest(request: IngestRequest, key: string | undefined, opened: Services) {
     const read = await readBody(request)
-    const batch = readBatch(read, opened.store.partitions)
-    const once = key === undefined ? undefined : await claim(opened, { key, ...read, samples: batch.indexes.length })
+    const batch = readBatch(read, opened.store.partitions, request.principal)
+    const once =
+      key === undefined
+        ? undefined
+        : await claim(opened, { key: ownName(key, request.principal), ...read, samples: batch.indexes.length })
     return { batch, once }
   }
 

@@ -19,11 +19,13 @@ export interface ReadBatch {
   /** Of each valid sample, the index of its item and its partition. */
   readonly indexes: readonly number[]
   readonly partitions: readonly number[]
+  /** The prefix that the client's API key is bound to. */
+  readonly keyPrefix: string
 }
 
 /** Returns the 202 for the outcomes of all sub-batches. Throws a RequestFault otherwise. */
 export function respond(
-  { subBatches, rejections, indexes, partitions }: ReadBatch,
+  { subBatches, rejections, indexes, partitions, keyPrefix }: ReadBatch,
   outcomes: readonly SubBatchOutcome[],
   { store, drainRate }: Services,
   metrics: GatewayMetrics,
@@ -64,6 +66,9 @@ export function respond(
   // A client that reads only the status must retry, even if a part was accepted.
   if (problems.size > 0) {
     throw new RequestFault({ kind: 'samples-not-stored', stored: accepted, members: result, retryAfterS })
+  }
+  if (accepted === 0 && rejections.some(({ rule }) => rule === 'forbidden')) {
+    throw new RequestFault({ kind: 'key-forbidden', keyPrefix, members: result })
   }
   if (accepted === 0 && rejected.length > 0) {
     const errors = rejected.slice(0, ERRORS_MAX).map(({ index, reason }) => ({ index, detail: reason }))

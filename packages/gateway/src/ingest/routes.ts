@@ -93,6 +93,7 @@ function ingestRoute(config: GatewayConfig) {
     method: 'post',
     path: '/ingest',
     access: 'ingest',
+    ownKeys: true,
     operationId: 'ingest',
     summary: 'Store samples for analysis',
     description:

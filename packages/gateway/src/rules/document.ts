@@ -4,6 +4,7 @@ import { text } from '@tidemark/shared/detection/rules/fields'
 import { RuleError } from '@tidemark/shared/detection/rules/rule'
 import { pause } from '@tidemark/shared/runtime/lifecycle'
 import type { RuleStore } from '@tidemark/shared/store/ports/rules'
+import type { Principal } from '../access/principal.ts'
 import { problem } from '../http/documentation.ts'
 import { createLimiter } from '../http/limiter.ts'
 import { RequestFault } from '../http/problem.ts'
@@ -101,14 +102,38 @@ export const ifMatchHeader = z.object({
     }),
 })
 
+const WHO_RULE = 'Required while requests need no API key; otherwise the name of the API key counts.'
+
 /** Who deletes something, and why: not in a body, because many clients send none with a DELETE. */
 export const deletionQuery = z.strictObject({
-  who: z.string('is missing').pipe(text).describe('Who deletes it.'),
-  why: z.string('is missing').pipe(text).describe('Why.'),
+  who: z.string().pipe(text).optional().describe(`Who deletes it. ${WHO_RULE}`),
+  why: z
+    .string()
+    .pipe(text)
+    .optional()
+    .openapi({ description: 'Why.', param: { required: true } }),
 })
 
-/** Who changes something, and why, in a body. */
-export const noteFields = { who: text, why: text }
+/** Returns a deletion's note: an authenticated caller is who its API key says. */
+export function deletionNote({ who, why }: z.output<typeof deletionQuery>, caller: Principal) {
+  const author = caller.via === 'open' ? who : caller.name
+  if (author !== undefined && why !== undefined) return { who: author, why }
+  const missing = [...(author === undefined ? ['who'] : []), ...(why === undefined ? ['why'] : [])]
+  const errors = missing.map(parameter => ({ parameter, detail: 'is missing' }))
+  throw new RequestFault({ kind: 'parameters-invalid', errors })
+}
+
+/** Documents who changes something, and why, in a body. */
+export const NOTE_FIELDS = { who: text.optional().describe(WHO_RULE), why: text }
+
+export type NoteFields = typeof NOTE_FIELDS | ReturnType<typeof noteFields>
+
+/** The same as a caller writes it: an authenticated caller is who its API key says. */
+export function noteFields(caller: Principal) {
+  if (caller.via === 'open') return { who: text, why: text }
+  const named = z.unknown().optional()
+  return { who: named.transform(() => caller.name), why: text }
+}
 
 export const VERSION_PROBLEM = {
   412: problem('The rules are at another `version` than If-Match says.', 'version-changed'),

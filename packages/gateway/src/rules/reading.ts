@@ -2,12 +2,16 @@ import { z } from '@hono/zod-openapi'
 import type { Store } from '@tidemark/shared/store/ports/store'
 import { type Analysis, parseAnalysis } from '@tidemark/shared/verdict/analysis'
 import type { Logger } from 'pino'
+import type { Principal } from '../access/principal.ts'
 import type { GatewayConfig } from '../config.ts'
 import { json, PROBLEMS } from '../http/documentation.ts'
+import { mayUse, mayUsePattern, requireKey } from '../http/own-keys.ts'
+import { callerOf } from '../http/pipeline.ts'
 import { keyParameter, noQuery, optionalInteger } from '../http/query.ts'
 import { createRoute, type Router, serve } from '../http/router.ts'
 import { sumRuleCounts } from './counts.ts'
 import { RULES_TAG, tagOf } from './document.ts'
+import { ownOf, patternOf } from './own-rules.ts'
 import type { RulesOptions } from './rule-sets.ts'
 import { changesSchema, explanationSchema, reportSchema, ruleSchema, rulesSchema } from './schemas.ts'
 import { documentView, explanationView, findRule, RULE_ID, RULE_UNKNOWN, ruleView } from './view.ts'
@@ -17,6 +21,7 @@ function explainRoute({ KEY_BYTES_MAX }: GatewayConfig) {
     method: 'get',
     path: '/rules/explain',
     access: 'read',
+    ownKeys: true,
     operationId: 'explainRules',
     summary: 'Which rule is in force for a key, and why',
     request: { query: z.strictObject({ key: keyParameter(KEY_BYTES_MAX) }) },
@@ -28,9 +33,12 @@ const changesRoute = createRoute({
   method: 'get',
   path: '/rules/changes',
   access: 'read',
+  ownKeys: true,
   operationId: 'ruleChanges',
   summary: 'Who changed what and why, newest first',
-  description: 'Changes of rules, mutes and the storm policy. Only the newest 1,000 are kept.',
+  description:
+    'Changes of rules, mutes and the storm policy. Only the newest 1,000 are kept. An API key that is bound to a key ' +
+    'prefix gets the new rules and mutes of its keys; a page can be empty and have a next page.',
   request: {
     query: z.strictObject({
       /** The version that the last change of the previous page created. */
@@ -50,6 +58,7 @@ const rulesRoute = createRoute({
   method: 'get',
   path: '/rules',
   access: 'read',
+  ownKeys: true,
   operationId: 'rules',
   summary: 'All rules, mutes and the storm policy, with what was counted',
   request: { query: noQuery },
@@ -60,6 +69,7 @@ const ruleRoute = createRoute({
   method: 'get',
   path: '/rules/{id}',
   access: 'read',
+  ownKeys: true,
   operationId: 'rule',
   summary: 'One rule',
   request: { params: RULE_ID, query: noQuery },
@@ -70,6 +80,7 @@ const reportRoute = createRoute({
   method: 'get',
   path: '/rules/{id}/report',
   access: 'read',
+  ownKeys: true,
   operationId: 'ruleReport',
   summary: 'How a rule performs, or would perform',
   description: 'What it counted and, for a shadow rule, the newest samples that it would have flagged.',
@@ -85,43 +96,54 @@ const reportRoute = createRoute({
 export function serveReading(router: Router, { config, log, services, ruleSets, now }: RulesOptions): void {
   // Before /rules/{id}, which matches the paths of these two as well.
   serve(router, explainRoute(config), async c => {
+    const { key } = c.req.valid('query')
+    requireKey(callerOf(c), key)
     const { document, set } = await ruleSets(services().store.rules)
-    return c.json(explanationView(set.explain(c.req.valid('query').key, now()), document))
+    return c.json(explanationView(set.explain(key, now()), document))
   })
 
   serve(router, changesRoute, async c => {
     const { cursor, limit } = c.req.valid('query')
     const upTo = cursor === undefined ? undefined : cursor - 1
     const found = await services().store.rules.changes({ upTo, count: limit + 1 })
-    const changes = found.slice(0, limit)
-    const last = found.length > limit ? changes.at(-1) : undefined
+    const page = found.slice(0, limit)
+    const last = found.length > limit ? page.at(-1) : undefined
+    const caller = callerOf(c)
+    const changes = page.filter(({ content }) => mayUsePattern(caller, patternOf(content)))
     return c.json({ changes, cursor: last === undefined ? null : String(last.version) })
   })
 
   serve(router, rulesRoute, async c => {
-    const { document, sums, tag } = await readDocument(services().store)
-    return c.json(documentView(document, sums), 200, { ETag: tag })
+    const caller = callerOf(c)
+    const { document, sums, tag } = await readDocument(services().store, caller)
+    const view = documentView(document, sums)
+    // Those of the default policy are of all keys.
+    const all = caller.keyPrefix === '' ? view.default : { counts: null }
+    return c.json({ ...view, default: all }, 200, { ETag: tag })
   })
 
   serve(router, ruleRoute, async c => {
-    const { document, sums, tag } = await readDocument(services().store)
+    const { document, sums, tag } = await readDocument(services().store, callerOf(c))
     const kept = findRule(document, c.req.valid('param').id)
     return c.json({ ...ruleView(kept, sums), rules_version: document.version }, 200, { ETag: tag })
   })
 
   serve(router, reportRoute, async c => {
     const { store } = services()
-    const { document, sums } = await readDocument(store)
+    const caller = callerOf(c)
+    const { document, sums } = await readDocument(store, caller)
     const kept = findRule(document, c.req.valid('param').id)
     const shadow = kept.rule.shadow === true
     const flagged = shadow ? await readShadowed(store, kept.rule.id, c.req.valid('query').limit, log) : null
-    return c.json({ ...ruleView(kept, sums), shadow, would_have_flagged: flagged })
+    // Another rule may have had this id and other keys.
+    const own = flagged?.filter(({ key }) => mayUse(caller, key)) ?? null
+    return c.json({ ...ruleView(kept, sums), shadow, would_have_flagged: own })
   })
 }
 
-async function readDocument(store: Store) {
+async function readDocument(store: Store, caller: Principal) {
   const [{ document, digest }, sums] = await Promise.all([store.rules.load(), sumRuleCounts(store)])
-  return { document, sums, tag: `"${tagOf(document.version, digest)}"` }
+  return { document: ownOf(document, caller), sums, tag: `"${tagOf(document.version, digest)}"` }
 }
 
 /**

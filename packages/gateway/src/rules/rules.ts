@@ -2,15 +2,20 @@ import { z } from '@hono/zod-openapi'
 import { withoutRule, withRule } from '@tidemark/shared/detection/rules/document'
 import { RuleError, readNewRule } from '@tidemark/shared/detection/rules/rule'
 import { BODY_PROBLEMS, json, jsonBody, PROBLEMS } from '../http/documentation.ts'
+import { callerOf } from '../http/pipeline.ts'
 import { createRoute, type Router, serve } from '../http/router.ts'
 import {
   type ChangeOptions,
+  deletionNote,
   deletionQuery,
   ifMatchHeader,
+  NOTE_FIELDS,
+  type NoteFields,
   noteFields,
   VERSION_PROBLEM,
   writtenMember,
 } from './document.ts'
+import { ownOf, requireOwn, requirePattern } from './own-rules.ts'
 import { deletedSchema, ruleSchema } from './schemas.ts'
 import { findRule, RULE_ID, RULE_UNKNOWN, ruleView } from './view.ts'
 
@@ -27,12 +32,13 @@ const putRoute = createRoute({
   method: 'put',
   path: '/rules/{id}',
   access: 'operate',
+  ownKeys: true,
   operationId: 'putRule',
   summary: 'Adds a rule, or replaces it',
   description:
     'It takes effect on all samples within 2 s. `rule` has all members but the id; members that are left out have their ' +
     'defaults (docs/rules.md). The ids `explain` and `changes` are reserved by routes.',
-  request: { params: RULE_ID, headers: ifMatchHeader, body: jsonBody(putSchema('id'), EXAMPLE) },
+  request: { params: RULE_ID, headers: ifMatchHeader, body: jsonBody(putSchema('id', NOTE_FIELDS), EXAMPLE) },
   responses: {
     200: json('Replaced.', ruleSchema),
     201: json('Added.', ruleSchema),
@@ -45,6 +51,7 @@ const deleteRoute = createRoute({
   method: 'delete',
   path: '/rules/{id}',
   access: 'operate',
+  ownKeys: true,
   operationId: 'deleteRule',
   summary: 'Deletes a rule',
   request: { params: RULE_ID, query: deletionQuery, headers: ifMatchHeader },
@@ -55,31 +62,39 @@ export function serveRules(router: Router, { services, readFields, changeRules, 
   serve(router, putRoute, async c => {
     const { store } = services()
     const { id } = c.req.valid('param')
-    const { rule, who, why } = await readFields(c, putSchema(id))
+    const caller = callerOf(c)
+    const { rule, who, why } = await readFields(c, putSchema(id, noteFields(caller)))
     const content = withId(rule, id)
+    requirePattern(caller, content)
     const changed = { who, why, at: now() }
     const wanted = { kind: 'rule_put', id, content, ...changed, ...c.req.valid('header') } as const
-    const { before, after } = await changeRules(store.rules, wanted, document => withRule(document, content, changed))
+    const { before, after } = await changeRules(store.rules, wanted, document => {
+      requireOwn(caller, document.rules.find(({ rule }) => rule.id === id)?.rule)
+      return withRule(document, content, changed)
+    })
     const isNew = !before.rules.some(({ rule }) => rule.id === id)
     return c.json({ ...ruleView(findRule(after, id), new Map()), rules_version: after.version }, isNew ? 201 : 200)
   })
 
   serve(router, deleteRoute, async c => {
     const { id } = c.req.valid('param')
-    const note = { ...c.req.valid('query'), ...c.req.valid('header') }
+    const caller = callerOf(c)
+    const note = { ...deletionNote(c.req.valid('query'), caller), ...c.req.valid('header') }
     const wanted = { kind: 'rule_deleted', id, content: null, at: now(), ...note } as const
-    const { after } = await changeRules(services().store.rules, wanted, document => withoutRule(document, id))
+    const { after } = await changeRules(services().store.rules, wanted, document =>
+      ownOf(document, caller).rules.some(({ rule }) => rule.id === id) ? withoutRule(document, id) : undefined,
+    )
     return c.json({ deleted: id, version: after.version })
   })
 }
 
-function putSchema(id: string) {
+function putSchema<N extends NoteFields>(id: string, note: N) {
   const rule = writtenMember(input => {
     const { id: given } = readNewRule(withId(input, id))
     if (given !== id) throw idError('must be absent, or equal to the id in the path')
     if (ROUTE_NAMES.has(id)) throw idError(`is taken by the route /rules/${id}`)
   })
-  return z.strictObject({ rule, ...noteFields })
+  return z.strictObject({ rule, ...note })
 }
 
 function idError(detail: string): RuleError {

@@ -7,6 +7,8 @@ import type { Context } from 'hono'
 import type { GatewayConfig } from '../config.ts'
 import { clientGone } from '../http/client-gone.ts'
 import { json, outage, PROBLEMS, problem } from '../http/documentation.ts'
+import { mayUse, requireKey } from '../http/own-keys.ts'
+import { callerOf } from '../http/pipeline.ts'
 import { RequestFault } from '../http/problem.ts'
 import { keyParameter, optionalInteger } from '../http/query.ts'
 import { createRoute, type Router, serve } from '../http/router.ts'
@@ -40,6 +42,7 @@ function analyzeRoute({ KEY_BYTES_MAX, ANALYZE_WAIT_MAX_MS: waitMaxMs }: Gateway
     method: 'get',
     path: '/analyze',
     access: 'read',
+    ownKeys: true,
     operationId: 'analyze',
     summary: "A key's newest analysis, the verdict on one sample, or a page of keys",
     description:
@@ -90,7 +93,9 @@ export function serveAnalyze(router: Router, options: RoutesOptions): void {
   const readPage = createAnalysesPage(options)
   serve(router, analyzeRoute(config), async c => {
     const { key, after, wait: waitMs, ...page } = c.req.valid('query')
-    if (!requestsVerdict(c)) return c.json(await readPage(page))
+    const caller = callerOf(c)
+    if (!requestsVerdict(c)) return c.json(await readPage(page, caller))
+    if (key !== undefined) requireKey(caller, key)
     const live = services()
     const wait = { waitMs, gone: clientGone(c) }
     if (key !== undefined) return c.body(await analysisOf(live, key, after, wait), 200, JSON_TYPE)
@@ -100,7 +105,11 @@ export function serveAnalyze(router: Router, options: RoutesOptions): void {
     }
     const verdicts = await verdictsOf(live, after, wait)
     if (verdicts === null) throw new RequestFault({ kind: 'verdicts-gone' })
-    return c.json({ analyses: analysesIn(verdicts, after.partition) })
+    const analyses = analysesIn(verdicts, after.partition)
+    const own = analyses.filter(({ key }) => mayUse(caller, key))
+    // An entry can have samples of several clients. One without any of the caller's is not there.
+    if (own.length === 0 && analyses.length > 0) throw new RequestFault({ kind: 'verdicts-gone' })
+    return c.json({ analyses: own })
   })
 }
 

@@ -3,6 +3,8 @@ import { decodeWindow } from '@tidemark/shared/detection/window-row'
 import { partitionOf } from '@tidemark/shared/sample/partition'
 import type { GatewayConfig } from '../config.ts'
 import { json, PROBLEMS, problem } from '../http/documentation.ts'
+import { requireKey } from '../http/own-keys.ts'
+import { callerOf } from '../http/pipeline.ts'
 import { RequestFault } from '../http/problem.ts'
 import { keyParameter } from '../http/query.ts'
 import { createRoute, type Router, serve } from '../http/router.ts'
@@ -16,6 +18,7 @@ function historyRoute({ KEY_BYTES_MAX }: GatewayConfig) {
     method: 'get',
     path: '/history',
     access: 'read',
+    ownKeys: true,
     operationId: 'history',
     summary: "A key's window: the values that its next verdict is based on",
     request: { query: z.strictObject({ key: keyParameter(KEY_BYTES_MAX) }) },
@@ -30,6 +33,7 @@ function historyRoute({ KEY_BYTES_MAX }: GatewayConfig) {
 export function serveHistory(router: Router, { config, services }: RoutesOptions): void {
   serve(router, historyRoute(config), async c => {
     const { key } = c.req.valid('query')
+    requireKey(callerOf(c), key)
     const { store } = services()
     const stored = await store.gateway.window({ partition: partitionOf(key, store.partitions), key })
     if (stored === null) throw new RequestFault({ kind: 'key-unknown' })

@@ -4,7 +4,9 @@ import { parseJson } from '@tidemark/shared/parsing/issues'
 import { partitionOf } from '@tidemark/shared/sample/partition'
 import type { Store } from '@tidemark/shared/store/ports/store'
 import { type Analysis, parseAnalysis, type State } from '@tidemark/shared/verdict/analysis'
+import type { Principal } from '../access/principal.ts'
 import { createLimiter, PAGE_LIMITS } from '../http/limiter.ts'
+import { mayUse } from '../http/own-keys.ts'
 import { optionalInteger } from '../http/query.ts'
 import { LOAD_KEYS } from '../ingest/formats/load-report.ts'
 import type { RoutesOptions } from '../services.ts'
@@ -52,9 +54,11 @@ type PageQuery = z.output<z.ZodObject<typeof pageParameters>>
  */
 export function createAnalysesPage({ log, metrics, services }: Pick<RoutesOptions, 'log' | 'metrics' | 'services'>) {
   const limited = createLimiter({ ...PAGE_LIMITS, limit: 'analysis_pages', metrics })
-  return async (query: PageQuery) => {
+  return async (query: PageQuery, caller: Principal) => {
     const { store } = services()
-    const [page, load] = await limited(() => Promise.all([readPage(store, query), readLoad(store)]))
+    const [page, load] = await limited(() =>
+      Promise.all([readPage(store, query, caller), mayUse(caller, LOAD_KEYS.rps) ? readLoad(store) : null]),
+    )
     if (page.corrupt > 0) log.error({ corrupt: page.corrupt }, 'left corrupt stored analyses out of a page')
     const cursor = page.next === undefined ? null : encodeCursor(page.next)
     return { analyses: page.analyses, cursor, analysis: load }
@@ -66,7 +70,7 @@ export function createAnalysesPage({ log, metrics, services }: Pick<RoutesOption
  * sorted, and a page that fills up within one remembers its last key. While keys are added, a key
  * can occur twice; none is left out. `corrupt` counts the stored analyses that are left out.
  */
-async function readPage(store: Store, { prefix, state, limit, cursor }: PageQuery) {
+async function readPage(store: Store, { prefix, state, limit, cursor }: PageQuery, caller: Principal) {
   const analyses: Analysis[] = []
   let corrupt = 0
   let { partition, scan, after } = cursor ?? { partition: 0, scan: SCAN_START, after: undefined }
@@ -76,7 +80,7 @@ async function readPage(store: Store, { prefix, state, limit, cursor }: PageQuer
     scanned += Math.max(1, found.analyses.length)
     const inOrder = [...found.analyses].sort((a, b) => (a.key < b.key ? -1 : 1))
     for (const { key, analysis } of inOrder) {
-      if ((after !== undefined && key <= after) || !key.startsWith(prefix)) continue
+      if ((after !== undefined && key <= after) || !key.startsWith(prefix) || !mayUse(caller, key)) continue
       const parsed = parseAnalysis(analysis)
       if (parsed === undefined) corrupt++
       if (parsed === undefined || (state !== undefined && parsed.state !== state)) continue

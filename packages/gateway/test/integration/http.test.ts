@@ -208,7 +208,8 @@ describe('a path', () => {
       for (const written of [path, `${path}/`, `/${path}`]) {
         const options = await send(gateway.port, written, { method: 'OPTIONS' })
         expect([written, options.status, options.headers.allow?.split(', ').toSorted()]).toEqual([written, 204, allow])
-        const other = await send(gateway.port, written, { method: 'PATCH' })
+        const unsupported = ['PATCH', 'PUT', 'DELETE'].find(method => !documented.includes(method)) ?? ''
+        const other = await send(gateway.port, written, { method: unsupported })
         expect([written, other.status, other.headers.allow?.split(', ').toSorted()]).toEqual([written, 405, allow])
         if (!documented.includes('GET')) continue
         const [got, head] = [await send(gateway.port, written), await send(gateway.port, written, { method: 'HEAD' })]

@@ -6,7 +6,7 @@ import { parseTimestamp } from '@tidemark/shared/sample/timestamp'
 const QUOTE_LENGTH_MAX = 64
 
 /** The rule that an item broke: a label of a metric. */
-export type Rule = 'shape' | 'key' | 'value' | 'timestamp'
+export type Rule = 'shape' | 'key' | 'value' | 'timestamp' | 'forbidden'
 
 export interface Rejection {
   /** Position of the item in its body: index of the array, or line; 0 for a single object. */
@@ -85,6 +85,23 @@ export class Batch {
       this.samples.push({ key, value: value + 0, timestamp: ms })
       this.indexes.push(place.index)
     }
+  }
+
+  /** Rejects samples whose keys do not begin with the prefix that the API key is bound to. */
+  keepPrefix(prefix: string): void {
+    const { samples, indexes } = this
+    let kept = 0
+    for (let i = 0; i < samples.length; i++) {
+      const sample = samples[i] as Sample
+      const index = indexes[i] as number
+      if (sample.key.startsWith(prefix)) {
+        samples[kept] = sample
+        indexes[kept++] = index
+      } else this.reject({ index }, 'forbidden', `the API key may write only keys that begin with ${quote(prefix)}`)
+    }
+    samples.length = kept
+    indexes.length = kept
+    this.rejections.sort((a, b) => a.index - b.index)
   }
 
   reject(place: Place, rule: Rule, problem: string): void {
