@@ -125,11 +125,15 @@ function refusalOfHeaders({
   if (httpVersionMajor !== 1) return malformed('only HTTP/1.0 and HTTP/1.1 are supported')
   if (rawHeaders.length > 2 * HEADERS_COUNT_MAX) return { kind: 'headers-too-large' }
   let hosts = 0
+  let authorizations = 0
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i]
     if (name?.length === 4 && name.toLowerCase() === 'host') hosts++
+    else if (name?.length === 13 && name.toLowerCase() === 'authorization') authorizations++
   }
   if (hosts > 1) return malformed('it has several Host headers')
+  // Node would silently use the first; a proxy may have checked the last.
+  if (authorizations > 1) return malformed('it has several Authorization headers')
   if (hosts === 0 && httpVersion === '1.1') return malformed('it has no Host header')
   if (!HOST.test(headers.host ?? '')) return malformed('its Host header is not a host and a port')
   const coding = headers['transfer-encoding']

@@ -6,6 +6,9 @@ const TOKEN_LENGTH_MIN = 16
 
 const REDACTED = '[redacted]'
 
+/** The secret of an API key, in any line; its id stays, which says which key to revoke. */
+const API_KEY_SECRET = /\b(tmk_[0-9a-z]+_)[0-9A-Za-z]+/g
+
 /** Settings whose whole values are secret, separated by commas. */
 const SECRET_SETTING = /(?:SECRET|PASSWORD|TOKEN|_HEADERS)$/
 
@@ -26,9 +29,10 @@ export function secretsIn(env: Readonly<Record<string, string | undefined>>): st
   return [...new Set(written)].filter(({ length }) => length >= SECRET_LENGTH_MIN).sort((a, b) => b.length - a.length)
 }
 
-/** Returns the line without the secrets. */
+/** Returns the line without the secrets, and without those of API keys. */
 export function redact(line: string, secrets: readonly string[]): string {
-  return secrets.reduce((text, secret) => text.replaceAll(secret, REDACTED), line)
+  const rest = secrets.reduce((text, secret) => text.replaceAll(secret, REDACTED), line)
+  return rest.includes('tmk_') ? rest.replace(API_KEY_SECRET, `$1${REDACTED}`) : rest
 }
 
 /** Without the URL class, which rejects a URL with a password such as `a#b`. */

@@ -1,0 +1,177 @@
+import type { Route } from './contract.ts'
+import type { World } from './world.ts'
+
+const DELETION = { who: 'mira', why: 'not needed' }
+
+export interface Call {
+  readonly status: number
+  /** Replaces `{id}` or `{file}` in the path. */
+  readonly id?: string | ((world: World) => string)
+  readonly query?: Readonly<Record<string, string>> | ((world: World) => Record<string, string>)
+  readonly headers?: Readonly<Record<string, string>>
+  /** The documented example if absent. */
+  readonly body?: string
+}
+
+const UNKNOWN_KEY = { status: 404, query: { key: 'unknown' } }
+const INVALID_BODIES = [
+  { status: 400, body: '{' },
+  { status: 413, body: ' '.repeat(70_000) },
+  { status: 415, headers: { 'Content-Type': 'image/png' } },
+  { status: 422, body: '{}' },
+]
+const STALE = { status: 412, headers: { 'If-Match': '"0"' } }
+
+/** Calls of every operation: those that succeed, and each kind of request that fails by itself. */
+export const CALLS: Readonly<Record<string, readonly Call[]>> = {
+  ingest: [
+    { status: 202 },
+    { status: 202, headers: { 'Idempotency-Key': '"a"' } },
+    { status: 400, body: '' },
+    { status: 400, body: '[{}]' },
+    { status: 400, headers: { 'Idempotency-Key': '' } },
+    { status: 413, body: JSON.stringify(Array(10_001).fill({ key: 'a', value: 1 })) },
+    { status: 415, headers: { 'Content-Encoding': 'snappy' } },
+    { status: 400, headers: { 'Content-Encoding': 'gzip' } },
+  ],
+  analyze: [
+    { status: 200 },
+    { status: 200, query: { state: 'ok', prefix: 'edge', limit: '1' } },
+    { status: 200, query: ({ key }) => ({ key }) },
+    { status: 200, query: ({ key, receipt }) => ({ key, after: receipt }) },
+    { status: 200, query: ({ receipt }) => ({ after: receipt }) },
+    { status: 400, query: { limit: '0' } },
+    UNKNOWN_KEY,
+    { status: 503, query: ({ pending }) => ({ after: pending, wait: '1' }) },
+  ],
+  history: [{ status: 200, query: ({ key }) => ({ key }) }, { status: 400 }, UNKNOWN_KEY],
+  rules: [{ status: 200 }, { status: 400, query: { id: 'a' } }],
+  rule: [
+    { status: 200, id: 'edge-cpu' },
+    { status: 404, id: 'unknown' },
+  ],
+  putRule: [
+    { status: 201, id: 'new' },
+    { status: 200, id: 'edge-cpu' },
+    { ...STALE, id: 'edge-cpu' },
+    { status: 400, id: 'new', headers: { 'If-Match': 'x' } },
+    ...INVALID_BODIES.map(call => ({ ...call, id: 'new' })),
+  ],
+  deleteRule: [
+    { status: 200, id: 'edge-cpu', query: DELETION },
+    { status: 400, id: 'edge-cpu' },
+    { status: 404, id: 'unknown', query: DELETION },
+    { ...STALE, id: 'edge-cpu', query: DELETION },
+  ],
+  explainRules: [{ status: 200, query: ({ key }) => ({ key }) }, { status: 400 }],
+  ruleChanges: [
+    { status: 200, query: { limit: '1' } },
+    { status: 400, query: { cursor: 'x' } },
+  ],
+  ruleReport: [
+    { status: 200, id: 'edge-cpu' },
+    { status: 200, id: 'tried' },
+    { status: 404, id: 'unknown' },
+  ],
+  putMute: [
+    { status: 201, id: 'new' },
+    { status: 200, id: 'night-shift' },
+    { ...STALE, id: 'new' },
+    ...INVALID_BODIES.map(call => ({ ...call, id: 'new' })),
+  ],
+  deleteMute: [
+    { status: 200, id: 'night-shift', query: DELETION },
+    { status: 404, id: 'unknown', query: DELETION },
+  ],
+  putStorm: [{ status: 200 }, STALE, ...INVALID_BODIES],
+  alerts: [{ status: 200 }, { status: 200, query: { state: 'resolved' } }, { status: 400, query: { limit: '0' } }],
+  alert: [
+    { status: 200, id: ({ alert }) => alert },
+    { status: 404, id: 'unknown' },
+  ],
+  acknowledgeAlert: [
+    { status: 200, id: ({ alert }) => alert },
+    { status: 404, id: 'unknown' },
+    ...INVALID_BODIES.map(call => ({ ...call, id: ({ alert }: World) => alert })),
+  ],
+  snoozeAlert: [
+    { status: 200, id: ({ alert }) => alert },
+    { status: 404, id: 'unknown' },
+    ...INVALID_BODIES.map(call => ({ ...call, id: ({ alert }: World) => alert })),
+  ],
+  dead: [{ status: 200 }, { status: 200, query: { limit: '1' } }, { status: 400, query: { cursor: 'x' } }],
+  putBackDead: [
+    { status: 202, id: ({ dead }) => dead },
+    { status: 404, id: 'unknown' },
+    { status: 409, id: ({ unreadable }) => unreadable },
+  ],
+  discardDeadLetter: [
+    { status: 200, id: ({ dead }) => dead },
+    { status: 404, id: 'unknown' },
+  ],
+  deadNotifications: [{ status: 200 }, { status: 200, query: { limit: '1' } }, { status: 400, query: { limit: 'x' } }],
+  putBackDeadNotification: [
+    { status: 202, id: ({ letter }) => letter },
+    { status: 404, id: 'unknown' },
+    { status: 409, id: ({ letterOfNone }) => letterOfNone },
+  ],
+  discardDeadNotification: [
+    { status: 200, id: ({ letter }) => letter },
+    { status: 404, id: 'unknown' },
+  ],
+  createApiKey: [{ status: 201 }, ...INVALID_BODIES],
+  apiKeys: [{ status: 200 }, { status: 400, query: { id: 'a' } }],
+  apiKey: [
+    { status: 200, id: ({ apiKey }) => apiKey },
+    { status: 200, id: ({ filed }) => filed },
+    { status: 404, id: 'unknown' },
+  ],
+  changeApiKey: [
+    { status: 200, id: ({ apiKey }) => apiKey },
+    { status: 404, id: 'unknown' },
+    { status: 409, id: ({ filed }) => filed },
+    ...INVALID_BODIES.map(call => ({ ...call, id: ({ apiKey }: World) => apiKey })),
+  ],
+  revokeApiKey: [
+    { status: 200, id: ({ apiKey }) => apiKey },
+    { status: 404, id: 'unknown' },
+    { status: 409, id: ({ filed }) => filed },
+  ],
+  health: [{ status: 200 }],
+  livez: [{ status: 200 }],
+  readyz: [{ status: 200 }],
+  metrics: [{ status: 200 }, { status: 200, headers: { Accept: 'application/openmetrics-text; version=1.0.0' } }],
+  openapi: [{ status: 200 }],
+  docs: [{ status: 200 }],
+  docsFile: [
+    { status: 200, id: 'start.js' },
+    { status: 200, id: 'swagger-ui.css' },
+    { status: 404, id: 'unknown' },
+  ],
+}
+
+export interface Sent {
+  readonly type: string
+  readonly body: string | null
+}
+
+/** The bodies to send: that of the call, else each documented example, else none. */
+export function bodiesOf({ operation }: Route, { body }: Call): Sent[] {
+  if (body !== undefined) return [{ type: 'application/json', body }]
+  const { content = {} } = operation.requestBody ?? {}
+  const examples = Object.entries(content).flatMap(([type, { examples = {} }]) =>
+    Object.values(examples).map(({ value }) => ({
+      type,
+      body: typeof value === 'string' ? value : JSON.stringify(value),
+    })),
+  )
+  return examples.length === 0 ? [{ type: 'application/json', body: null }] : examples
+}
+
+export function requestOf(world: World, { method, path }: Route, call: Call, { type, body }: Sent): Request {
+  const id = typeof call.id === 'function' ? call.id(world) : (call.id ?? '')
+  const query = typeof call.query === 'function' ? call.query(world) : (call.query ?? {})
+  const url = new URL(path.replace(/\{\w+\}/, encodeURIComponent(id)), 'http://gateway')
+  url.search = new URLSearchParams(query).toString()
+  return new Request(url, { method, headers: { 'Content-Type': type, ...call.headers }, body })
+}
