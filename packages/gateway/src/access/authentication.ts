@@ -54,6 +54,11 @@ export function createAuthentication({ mode, isLoopback, table, now, onResult }:
   /** The keys in the store are not known before they were loaded once. */
   let isPending = mode !== 'off'
 
+  /** Whether it is open if the store has no keys either. */
+  function mayOpen(): boolean {
+    return mode === 'auto' && isLoopback && table.size === 0
+  }
+
   function fail(failure: Failure): Failure {
     onResult(failure)
     return failure
@@ -61,7 +66,7 @@ export function createAuthentication({ mode, isLoopback, table, now, onResult }:
 
   function verify(headers: Headers, connection: VerifiedConnection): Principal | Failure {
     const credential = credentialOf(headers)
-    if (credential.kind === 'none') return fail(isPending && mode === 'auto' && isLoopback ? 'pending' : 'missing')
+    if (credential.kind === 'none') return fail(isPending && mayOpen() ? 'pending' : 'missing')
     if (credential.kind !== 'token') return fail(credential.kind)
     const result = table.verify(credential.token, now())
     if (result.kind === 'unknown' && isPending) return fail('pending')
@@ -78,7 +83,7 @@ export function createAuthentication({ mode, isLoopback, table, now, onResult }:
     table,
     /** Whether requests need an API key. */
     get isEnabled(): boolean {
-      return mode !== 'off' && !(mode === 'auto' && isLoopback && !isPending && table.size === 0)
+      return mode !== 'off' && (isPending || !mayOpen())
     },
     /** Whether this gateway would be open to others if it did not refuse to serve. */
     get isMissingKeys(): boolean {
