@@ -93,9 +93,9 @@ export async function startGateway({ config, openStore, log, registry, spans }: 
       openStore,
       log,
       timeoutMs: config.STORE_TIMEOUT_MS,
-      onOpen: store => {
+      async onOpen(store) {
+        await using opening = new AsyncDisposableStack()
         services = createServices({ store, config, metrics, failures })
-        keySources.attach(store.apiKeys)
         presence = new Presence({
           store: store.processes,
           name: `gateway-${hostname()}-${randomUUID().slice(0, 8)}`,
@@ -104,10 +104,15 @@ export async function startGateway({ config, openStore, log, registry, spans }: 
           logFailure: failures,
           onCompared: metrics.settingsCompared,
         })
-        return presence
+        opening.use(presence)
+        opening.use(await keySources.attach(store.apiKeys))
+        return opening.move()
       },
     }),
   )
+  const failed = Promise.race([link.failed, refused.promise])
+  // A caller may never await it, which must not be an unhandled rejection.
+  failed.catch(() => {})
   const warnings = (): readonly string[] => [
     ...(config.AUTH === 'off' ? [OPEN_WARNING] : []),
     ...(presence?.warnings ?? []),
@@ -148,9 +153,6 @@ export async function startGateway({ config, openStore, log, registry, spans }: 
   })
 
   log.info({ port: server.port, metricsPort: ops.port }, 'listening')
-  const failed = Promise.race([link.failed, refused.promise])
-  // A caller may never await it, which must not be an unhandled rejection.
-  failed.catch(() => {})
   const resources = starting.move()
   return {
     port: server.port,

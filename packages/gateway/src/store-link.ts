@@ -14,8 +14,11 @@ interface StoreLinkOptions {
   readonly log: Logger
   /** Timeout of a ping. */
   readonly timeoutMs: number
-  /** Called once, when the store is open. The link disposes of the result before the store. */
-  readonly onOpen: (store: Store) => AsyncDisposable | undefined
+  /**
+   * Called once, when the store is open; it is used when that has completed. The link disposes of
+   * the result before the store.
+   */
+  readonly onOpen: (store: Store) => Promise<AsyncDisposable> | AsyncDisposable | undefined
 }
 
 /** The gateway's connection to a store that may not be available yet. */
@@ -54,8 +57,9 @@ export function linkStore({ openStore, log, timeoutMs, onOpen }: StoreLinkOption
       resources.use(store)
       // The gateway, which would use it, may have been disposed of already.
       if (store === undefined || stop.signal.aborted) return
+      resources.use(await onOpen(store))
+      if (stop.signal.aborted) return
       fault = undefined
-      resources.use(onOpen(store))
       log.info({ partitions: store.partitions }, 'store is open')
       await watch(store)
     } catch (error) {

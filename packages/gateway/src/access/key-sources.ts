@@ -46,8 +46,6 @@ export type KeySources = Awaited<ReturnType<typeof openKeySources>>
 export async function openKeySources(options: KeySourcesOptions) {
   const { authentication, file, timeoutMs, now, log, failures, metrics, onFirstLoad } = options
   const { table } = authentication
-  const stop = new AbortController()
-  const loops: Promise<void>[] = []
 
   function adopt(source: KeySource, keys: readonly ApiKey[]): void {
     table.replace(source, keys)
@@ -56,13 +54,7 @@ export async function openKeySources(options: KeySourcesOptions) {
     log.info({ source, keys: keys.length }, 'API keys loaded')
   }
 
-  async function poll(check: () => Promise<void>): Promise<void> {
-    while (!stop.signal.aborted) {
-      await check()
-      await pause(POLL_MS, stop.signal)
-    }
-  }
-
+  const polling = new AsyncDisposableStack()
   metrics.authenticationEnabled(authentication.isEnabled)
   if (file !== undefined) {
     const keyFile = createKeyFile(file)
@@ -72,7 +64,7 @@ export async function openKeySources(options: KeySourcesOptions) {
       throw new ConfigError(`API_KEYS_FILE: ${fileFault(file, error)}`, { cause: error })
     }
     let logged = ''
-    loops.push(
+    polling.use(
       poll(async () => {
         try {
           const keys = await keyFile.read()
@@ -121,26 +113,42 @@ export async function openKeySources(options: KeySourcesOptions) {
   }
 
   return {
-    /** Begins to read the keys of the store. */
-    attach(opened: ApiKeyStore): void {
+    /** Reads the keys of the store, and begins to poll it until the result is disposed of. */
+    async attach(opened: ApiKeyStore): Promise<AsyncDisposable> {
       store = opened
-      loops.push(
-        poll(async () => {
-          try {
-            await refresh()
-            await noteUses(opened)
-          } catch (error) {
-            metrics.keysUnreadable('store')
-            failures(error, 'the API keys in the store were not read; the last ones stay in force')
-          }
-        }),
-      )
+      const read = async (): Promise<void> => {
+        try {
+          await refresh()
+          await noteUses(opened)
+        } catch (error) {
+          metrics.keysUnreadable('store')
+          failures(error, 'the API keys in the store were not read; the last ones stay in force')
+        }
+      }
+      await read()
+      return poll(read)
     },
-    /** Makes changes through this gateway take effect here at once. */
-    refresh,
-    async [Symbol.asyncDispose](): Promise<void> {
+    /** Makes changes through this gateway take effect here at once, if the store responds. */
+    refresh: () => refresh().catch(() => undefined),
+    [Symbol.asyncDispose]: () => polling.disposeAsync(),
+  }
+}
+
+/** Repeats an action, which must not reject, until the result is disposed of. */
+function poll(action: () => Promise<void>): AsyncDisposable {
+  const stop = new AbortController()
+  async function run(): Promise<void> {
+    await pause(POLL_MS, stop.signal)
+    while (!stop.signal.aborted) {
+      await action()
+      await pause(POLL_MS, stop.signal)
+    }
+  }
+  const done = run()
+  return {
+    async [Symbol.asyncDispose]() {
       stop.abort()
-      await Promise.all(loops)
+      await done
     },
   }
 }

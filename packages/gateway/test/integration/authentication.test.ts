@@ -240,7 +240,7 @@ describe('without any API key', () => {
       await opened.promise
       return createMemoryStore()
     })
-    // Until the keys in the store are known, it serves nobody.
+    // Until the keys in the store are known, it serves no one.
     expect(await statusOf(gateway.port)).toBe(401)
     expect(await statusOf(gateway.port, testKey().token)).toBe(503)
     expect((await call(gateway.port, '/livez')).status).toBe(200)

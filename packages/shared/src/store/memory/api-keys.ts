@@ -2,13 +2,6 @@ import { API_KEYS_MAX, formatApiKey, parseApiKey } from '../../access/api-key.ts
 import type { ApiKeyStore } from '../ports/api-keys.ts'
 import type { Data } from './data.ts'
 
-/** The API keys of a memory store: records as JSON, as in Redis. */
-export class ApiKeys {
-  readonly records = new Map<string, string>()
-  readonly uses = new Map<string, number>()
-  revision = 0
-}
-
 export function apiKeysOn({ apiKeys }: Data): ApiKeyStore {
   const revision = (): string => (apiKeys.revision === 0 ? '' : String(apiKeys.revision))
   return {

@@ -10,7 +10,6 @@ import type { Commit, DeadLetter } from '../ports/commit.ts'
 import type { Lease } from '../ports/lease.ts'
 import type { ProcessReport } from '../ports/processes.ts'
 import type { StoreLimits } from '../ports/store.ts'
-import type { ApiKeys } from './api-keys.ts'
 import { Log } from './log.ts'
 
 /** Everything that a memory store holds, shared by all connections to it. */
@@ -25,6 +24,13 @@ export interface Data extends StoreLimits {
   /** Called for each entry that is added. */
   readonly readers: Set<() => void>
   readonly now: () => number
+}
+
+/** API keys: records as JSON, as in Redis. */
+export class ApiKeys {
+  readonly records = new Map<string, string>()
+  readonly uses = new Map<string, number>()
+  revision = 0
 }
 
 export class Partition {

@@ -22,11 +22,11 @@ export function createApiKeyStore({ client, keys: names, options }: StoreContext
   }
 
   return withStoreErrors<ApiKeyStore>({
-    revision: async () => (await client.get(apiKeysRevision)) ?? '',
+    revision: async () => (await client.hget(apiKeysRevision, 'revision')) ?? '',
 
     async load() {
       const [revision, found] = await inOneWrite(client, () =>
-        Promise.all([client.get(apiKeysRevision), client.hgetall(apiKeys)]),
+        Promise.all([client.hget(apiKeysRevision, 'revision'), client.hgetall(apiKeys)]),
       )
       return { keys: Object.entries(found).flatMap(([id, text]) => parse(id, text)), revision: revision ?? '' }
     },

@@ -22,5 +22,5 @@ if mode == 'remove' then
 else
   redis.call('HSET', keys_key, id, record)
 end
-redis.call('SET', revision_key, revision)
+redis.call('HSET', revision_key, 'revision', revision)
 return 1
