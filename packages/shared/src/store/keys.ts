@@ -54,6 +54,8 @@ export function keysUnder(prefix: string) {
     apiKeys: `${prefix}:{api_keys}:records`,
     apiKeysRevision: `${prefix}:{api_keys}:revision`,
     apiKeyUses: `${prefix}:{api_keys}:uses`,
+    /** A rate limit's bucket. */
+    limit: (name: string) => `${prefix}:{limit:${name}}`,
     partition(partition: number): PartitionKeys {
       let keys = made.get(partition)
       if (keys === undefined) {

@@ -5,6 +5,7 @@ import { describeApiKeys } from './api-keys.ts'
 import { describeAppending } from './appending.ts'
 import { describeCommitting } from './committing.ts'
 import type { OpenStore } from './harness.ts'
+import { describeLimits } from './limits.ts'
 import { describeModel } from './model.ts'
 import { describeOwnership } from './ownership.ts'
 import { describeProcesses } from './processes.ts'
@@ -40,6 +41,7 @@ export function describeStoreContract(name: string, open: OpenStore, { modelRuns
     describeProcesses(open)
     describeAlerts(open)
     describeApiKeys(open)
+    describeLimits(open)
     describeModel(open, modelRuns)
   })
 }

@@ -21,6 +21,8 @@ export interface Data extends StoreLimits {
   readonly members: Map<string, number>
   /** Reports of running processes by name, and when they expire. */
   readonly processes: Map<string, ProcessReport & { readonly expiresAt: number }>
+  /** Buckets of rate limits that are not full, by name. */
+  readonly buckets: Map<string, { readonly tokens: number; readonly at: number }>
   /** Called for each entry that is added. */
   readonly readers: Set<() => void>
   readonly now: () => number

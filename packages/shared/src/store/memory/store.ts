@@ -10,6 +10,7 @@ import { apiKeysOn } from './api-keys.ts'
 import { ApiKeys, type Data, Partition, Rules } from './data.ts'
 import { gatewayOn } from './gateway.ts'
 import { inspectionOf } from './inspection.ts'
+import { limitsOn } from './limits.ts'
 import { keepNewest } from './log.ts'
 
 export interface MemoryStoreOptions extends Partial<StoreLimits> {
@@ -38,6 +39,7 @@ export function createMemoryStore(options: MemoryStoreOptions = {}): MemoryStore
     apiKeys: new ApiKeys(),
     members: new Map(),
     processes: new Map(),
+    buckets: new Map(),
     readers: new Set(),
     now,
   }
@@ -55,6 +57,7 @@ function storeOn(data: Data): Store {
     processes: processesOn(data),
     alerts: alertsOn(data),
     apiKeys: apiKeysOn(data),
+    limits: limitsOn(data),
     async [Symbol.asyncDispose]() {
       analyzer.interruptRead()
     },

@@ -2,6 +2,7 @@ import type { AlertStore } from './alerts.ts'
 import type { AnalyzerStore } from './analyzer.ts'
 import type { ApiKeyStore } from './api-keys.ts'
 import type { GatewayStore } from './gateway.ts'
+import type { LimitStore } from './limits.ts'
 import type { ProcessStore } from './processes.ts'
 import type { RuleStore } from './rules.ts'
 
@@ -20,6 +21,7 @@ export interface Store extends AsyncDisposable {
   readonly processes: ProcessStore
   readonly alerts: AlertStore
   readonly apiKeys: ApiKeyStore
+  readonly limits: LimitStore
 }
 
 /** `memory`: samples are lost when the store's process ends. */

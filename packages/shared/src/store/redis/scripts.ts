@@ -27,6 +27,7 @@ const KEY_COUNTS = {
   rulesDigest: 1,
   reportProcess: 1,
   changeApiKey: 3,
+  takeTokens: 1,
 } as const
 
 /** A connection that runs Tidemark's scripts. */

@@ -9,6 +9,7 @@ import { createAppend } from './append.ts'
 import { connect } from './connection.ts'
 import { mapErrors } from './errors.ts'
 import { createGatewayStore } from './gateway-store.ts'
+import { createLimitStore } from './limit-store.ts'
 import type { RedisStoreOptions } from './options.ts'
 import { createProcessStore } from './process-store.ts'
 import { createRuleStore } from './rule-store.ts'
@@ -42,6 +43,7 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<Store>
     processes: createProcessStore(context),
     alerts: createAlertStore(context),
     apiKeys: createApiKeyStore(context),
+    limits: createLimitStore(context),
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   }
 }
