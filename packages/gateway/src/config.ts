@@ -5,8 +5,16 @@ import { DURABILITY_LEVELS, STORE_LIMITS } from '@tidemark/shared/store/ports/st
 import { VERDICT_DEFAULTS, type VerdictSettings } from '@tidemark/shared/verdict/analysis'
 import { z } from 'zod'
 import { AUTH_MODES } from './access/authentication.ts'
+import { parseTrustedProxies, type TrustedProxies } from './limits/client-address.ts'
 
 const HOUR_MS = 3_600_000
+
+function toTrustedProxies(text: string, { addIssue }: z.RefinementCtx): TrustedProxies {
+  const proxies = parseTrustedProxies(text)
+  if (proxies !== undefined) return proxies
+  addIssue({ code: 'custom', message: 'must be a number of proxies, or their networks, as 10.0.0.0/8,fd00::/8' })
+  return z.NEVER
+}
 
 /** The gateway's own settings, without those of Redis: tests use a store in memory. */
 export const gatewaySettings = {
@@ -42,6 +50,19 @@ export const gatewaySettings = {
 
   /** How long the store remembers an Idempotency-Key after its last use. */
   IDEMPOTENCY_TTL_MS: integer({ min: 1000, max: 24 * HOUR_MS }).default(600_000),
+
+  /**
+   * What one API key, or one address without a key, may send; decimals too, 0 for no limit. The
+   * limits hold over all gateways. An API key may have its own.
+   */
+  REQUESTS_PER_S_MAX: decimal({ min: 0, max: 1e9 }).default(0),
+  SAMPLES_PER_S_MAX: decimal({ min: 0, max: 1e9 }).default(0),
+  /** Seconds of these rates that may be used at once; at least one request or sample. */
+  RATE_BURST_S: decimal({ min: 0, max: 3600 }).default(1),
+  /** Failed authentications of one address; 0 for no limit. */
+  AUTH_FAILURES_PER_MIN_MAX: integer({ min: 0, max: 1_000_000 }).default(60),
+  /** Proxies that append to X-Forwarded-For: how many, or their networks. Unset: it is ignored. */
+  TRUSTED_PROXIES: z.string().transform(toTrustedProxies).optional(),
 
   HEADERS_TIMEOUT_MS: integer({ min: 100, max: HOUR_MS }).default(5000),
   REQUEST_TIMEOUT_MS: integer({ min: 100, max: HOUR_MS }).default(10_000),
@@ -105,6 +126,7 @@ const SHARED_SETTINGS = [
   ...['WINDOW', 'THRESHOLD', 'WINDOW_MIN'],
   ...['BODY_BYTES_MAX', 'SAMPLES_MAX', 'KEY_BYTES_MAX', 'VALUE_ABS_MAX'],
   ...['IDEMPOTENCY_TTL_MS', 'IDEMPOTENCY_KEYS_MAX', 'BACKLOG_SAMPLES_MAX', 'DURABILITY'],
+  ...['REQUESTS_PER_S_MAX', 'SAMPLES_PER_S_MAX', 'RATE_BURST_S'],
 ]
 
 export function sharedSettings(config: Readonly<Record<string, unknown>>): SharedSettings {

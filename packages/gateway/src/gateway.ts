@@ -24,9 +24,12 @@ import { listen } from './http/server.ts'
 import { Batcher } from './ingest/batcher.ts'
 import { createFastPath } from './ingest/fast-path.ts'
 import { createIngest } from './ingest/ingest.ts'
+import { Clients } from './limits/clients.ts'
+import type { BucketContext } from './limits/token-bucket.ts'
 import { createMetrics, type GatewayMetrics } from './metrics.ts'
 import { required, type Services } from './services.ts'
 import { linkStore } from './store-link.ts'
+import { withTimeout } from './store-timeout.ts'
 import { ProgressWatcher } from './verdicts/progress-watcher.ts'
 
 /** How long requests in progress may take when the gateway stops, unless its exit is nearer. */
@@ -34,6 +37,12 @@ const CLOSE_GRACE_MS = 12_000
 
 /** The time for the batcher and the store after the last request. */
 const FLUSH_MS = CLOSE_MIN_MS / 2
+
+/** How long a request waits for the store to decide on its client's limit. */
+const LIMIT_TIMEOUT_MS = 500
+/** How the names of gateways begin among the running processes. */
+const GATEWAY = 'gateway-'
+
 const NO_MEMORY = new StoreError("the store's memory is at its limit", { kind: 'refused' })
 
 interface GatewayOptions {
@@ -62,6 +71,7 @@ export async function startGateway({ config, openStore, log, registry, spans }: 
   let services: ReturnType<typeof createServices> | undefined
   let presence: Presence | undefined
   let isStopping = false
+  let gateways = 1
 
   const keyTable = new KeyTable()
   const authentication = createAuthentication({
@@ -98,11 +108,14 @@ export async function startGateway({ config, openStore, log, registry, spans }: 
         services = createServices({ store, config, metrics, failures })
         presence = new Presence({
           store: store.processes,
-          name: `gateway-${hostname()}-${randomUUID().slice(0, 8)}`,
+          name: `${GATEWAY}${hostname()}-${randomUUID().slice(0, 8)}`,
           settings: sharedSettings({ ...config, DURABILITY: store.durability }),
           log,
           logFailure: failures,
-          onCompared: metrics.settingsCompared,
+          onCompared(differing, processes) {
+            metrics.settingsCompared(differing)
+            gateways = Math.max(1, processes.filter(({ name }) => name.startsWith(GATEWAY)).length)
+          },
         })
         opening.use(presence)
         opening.use(await keySources.attach(store.apiKeys))
@@ -123,8 +136,20 @@ export async function startGateway({ config, openStore, log, registry, spans }: 
   }
 
   const access = new RouteAccess()
+  const clients = starting.use(
+    createClients({ config, failures, store: () => services?.store, gateways: () => gateways }),
+  )
   const pipeline = createPipeline(
-    requestConcerns({ metrics, failures, access, authentication, spans, isStopping: () => isStopping }),
+    requestConcerns({
+      metrics,
+      failures,
+      access,
+      authentication,
+      clients,
+      trustedProxies: config.TRUSTED_PROXIES,
+      spans,
+      isStopping: () => isStopping,
+    }),
   )
   const context = { config, metrics, now: Date.now, services: required(() => services) }
   const ingest = createIngest(context)
@@ -180,6 +205,37 @@ interface ServicesOptions {
   readonly config: GatewayConfig
   readonly metrics: GatewayMetrics
   readonly failures: Failures
+}
+
+interface ClientsOptions extends Pick<ServicesOptions, 'config' | 'failures'> {
+  /** Undefined while it is not open. */
+  readonly store: () => Pick<Store, 'limits'> | undefined
+  /** Gateways that run. */
+  readonly gateways: () => number
+}
+
+/** Creates the limits of clients. Without a store they apply to this gateway alone. */
+export function createClients({ config, failures, store, gateways }: ClientsOptions): Clients {
+  const timeoutMs = Math.min(LIMIT_TIMEOUT_MS, config.STORE_TIMEOUT_MS)
+  return new Clients({
+    defaults: {
+      requestsPerS: config.REQUESTS_PER_S_MAX,
+      samplesPerS: config.SAMPLES_PER_S_MAX,
+      burstS: config.RATE_BURST_S,
+      failuresPerMin: config.AUTH_FAILURES_PER_MIN_MAX,
+    },
+    context: {
+      get take(): BucketContext['take'] {
+        const limits = store()?.limits
+        return limits && ((bucket, wanted) => withTimeout(limits.take(bucket, wanted), timeoutMs))
+      },
+      get gateways() {
+        return gateways()
+      },
+      now: () => performance.now(),
+      onFailure: error => failures(error, 'rate limits are applied by each gateway for itself'),
+    },
+  })
 }
 
 /** Creates what the routes work with, on an open store. */

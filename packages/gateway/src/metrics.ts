@@ -3,6 +3,7 @@ import type { StoreErrorKind } from '@tidemark/shared/store/ports/errors'
 import { type Counter, collectDefaultMetrics, Gauge, Histogram, type Registry } from 'prom-client'
 import { AUTHENTICATION_RESULTS, type AuthenticationResult } from './access/authentication.ts'
 import { KEY_SOURCES, type KeySource } from './access/key-table.ts'
+import type { RatePolicy } from './limits/clients.ts'
 
 /** Label values come from closed sets: clients must not be able to create time series. */
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
@@ -19,6 +20,7 @@ const REJECTION_REASONS = [
   'full',
   'memory',
   'queue',
+  'rate',
   'store',
   'keys',
   'internal',
@@ -39,6 +41,9 @@ const FLUSH_FAILURES = [
 export type FlushFailure = (typeof FLUSH_FAILURES)[number]
 
 const STORE_FAILURES = ['refused', 'unknown', 'fatal'] as const satisfies readonly StoreErrorKind[]
+
+/** Limits of one client, beyond which it gets 429. */
+const RATE_LIMITS = ['requests', 'samples', 'failed-authentications'] as const satisfies readonly RatePolicy[]
 
 /** Bounds on what requests may occupy, beyond which they get 503. */
 const LIMITS = ['waiters', 'analysis_pages', 'alert_pages', 'rule_changes'] as const
@@ -100,6 +105,11 @@ const COUNTERS = {
     'gateway_limit_reached_total',
     'Requests rejected because as many waited as may wait (ANALYZE_WAITERS_MAX for waiters).',
     { limit: LIMITS },
+  ],
+  rateLimited: [
+    'gateway_rate_limited_total',
+    'Requests that got 429, because an API key or an address sent more than its limit allows.',
+    { limit: RATE_LIMITS },
   ],
 } as const
 
@@ -166,6 +176,7 @@ export function createMetrics(registry: Registry) {
     storeFailed: (reason: StoreErrorKind) => counters.storeFailures.inc({ reason }),
     bugFound: () => counters.bugs.inc(),
     limitReached: (limit: Limit) => counters.limitReached.inc({ limit }),
+    rateLimited: (limit: RatePolicy) => counters.rateLimited.inc({ limit }),
     watchLimit: limitUse(registers),
     flushFailed: (reason: FlushFailure) => counters.flushesFailed.inc({ reason }),
     /** Exports the number of samples that wait in the queue, which `samples` returns. */

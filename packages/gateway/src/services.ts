@@ -8,6 +8,7 @@ import type { GatewayConfig } from './config.ts'
 import type { FieldsReader } from './http/json-body.ts'
 import { RequestFault } from './http/problem.ts'
 import type { DrainRate } from './http/retry-after.ts'
+import type { Share } from './limits/fair-budget.ts'
 import type { GatewayMetrics } from './metrics.ts'
 
 /** What the routes use once the store is open. gateway.ts creates it. */
@@ -32,8 +33,11 @@ export interface RoutesOptions {
 
 /** Stores the samples of concurrent requests in few large appends. */
 export interface SampleQueue {
-  /** Resolves when every sub-batch has its outcome, in the order given. Does not reject. */
-  submit(subBatches: readonly SubBatch[]): Promise<readonly SubBatchOutcome[]>
+  /**
+   * Resolves when every sub-batch has its outcome, in the order given. Does not reject. `share` is
+   * what the client has in the queue.
+   */
+  submit(subBatches: readonly SubBatch[], share: Share): Promise<readonly SubBatchOutcome[]>
 }
 
 /** The samples that one request has for one partition. */
@@ -53,9 +57,10 @@ export type SubBatchOutcome =
 export interface CheckpointWaiter {
   /**
    * Resolves when the checkpoint has reached the entry, after `waitMs`, or at once when the client
-   * is `gone`. It looks at least once, unless the client is gone before. Does not reject.
+   * is `gone`. It looks at least once, unless the client is gone before. Does not reject. `share` is
+   * how many requests of the client wait.
    */
-  wait(receipt: Receipt, waitMs: number, gone?: AbortSignal): Promise<WaitOutcome>
+  wait(receipt: Receipt, waitMs: number, share: Share, gone?: AbortSignal): Promise<WaitOutcome>
 }
 
 export type WaitOutcome =

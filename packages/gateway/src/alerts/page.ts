@@ -8,7 +8,7 @@ import type { Principal } from '../access/principal.ts'
 import { json, PAGE_PROBLEMS } from '../http/documentation.ts'
 import { createLimiter, PAGE_LIMITS } from '../http/limiter.ts'
 import { mayUse } from '../http/own-keys.ts'
-import { callerOf } from '../http/pipeline.ts'
+import { callerOf, exchangeOf } from '../http/pipeline.ts'
 import { optionalInteger } from '../http/query.ts'
 import { createRoute, type Router, serve } from '../http/router.ts'
 import type { RulesOptions } from '../rules/rule-sets.ts'
@@ -62,7 +62,7 @@ export function serveAlertsPage(router: Router, { metrics, services }: RulesOpti
     const query = c.req.valid('query')
     const { store } = services()
     const caller = callerOf(c)
-    const [page, counts] = await limited(() =>
+    const [page, counts] = await limited(exchangeOf(c).client.pages, () =>
       Promise.all([readPage(store, query, caller), caller.keyPrefix === '' ? countAlerts(store) : null]),
     )
     const next = page.next === undefined ? null : encodeCursor(page.next)

@@ -7,9 +7,11 @@ import type { DeadLetter } from '@tidemark/shared/store/ports/commit'
 import type { Store } from '@tidemark/shared/store/ports/store'
 import type { GatewayConfig } from '../config.ts'
 import { COMMON_PROBLEMS, cursorMember, json, outage, PROBLEMS, problem, timeMember } from '../http/documentation.ts'
+import { exchangeOf } from '../http/pipeline.ts'
 import { RequestFault } from '../http/problem.ts'
 import { createRoute, createRouter, type Router, serve } from '../http/router.ts'
 import { explain } from '../ingest/respond.ts'
+import type { Share } from '../limits/fair-budget.ts'
 import type { RoutesOptions } from '../services.ts'
 import { LETTER_ID, LETTER_UNKNOWN, pageQuery, readPage, receiptOfId } from './letters.ts'
 import { serveDeadNotifications } from './notifications.ts'
@@ -94,7 +96,7 @@ export function deadLettersRoutes(options: RoutesOptions): Router {
   })
 
   serve(router, redriveRoute, async c => {
-    const { accepted, receipt } = await redrive(options, c.req.valid('param').id)
+    const { accepted, receipt } = await redrive(options, c.req.valid('param').id, exchangeOf(c).client.queue)
     metrics.deadSettled('put_back')
     return c.json({ accepted, receipts: [formatReceipt(receipt)] }, 202)
   })
@@ -124,7 +126,7 @@ async function readEntries(store: Store, query: z.output<typeof pageQuery>) {
  * Stores the samples of a dead letter again, like those of a request. Throws a RequestFault if that
  * is impossible.
  */
-async function redrive({ config, metrics, services }: RoutesOptions, deadId: string) {
+async function redrive({ config, metrics, services }: RoutesOptions, deadId: string, share: Share) {
   const { store, batcher, drainRate } = services()
   const { partition, id } = receiptOfId(store, deadId)
   const [entry] = await store.gateway.deadLetters(partition, { upTo: id, count: 1 })
@@ -132,7 +134,7 @@ async function redrive({ config, metrics, services }: RoutesOptions, deadId: str
   const flat = readableSamples(entry, { partition, partitions: store.partitions, config })
   const accepted = flat.length / SAMPLE_STRIDE
   const once = { request: `dead ${formatReceipt({ partition, id })}`, ttlMs: REDRIVE_MARK_TTL_MS }
-  const [outcome] = await batcher.submit([{ partition, samples: packItems(flat), count: accepted, once }])
+  const [outcome] = await batcher.submit([{ partition, samples: packItems(flat), count: accepted, once }], share)
   if (outcome?.kind === 'stored' || outcome?.kind === 'known') {
     if (outcome.kind === 'stored') metrics.accepted(accepted)
     else metrics.repeated(accepted)

@@ -1,5 +1,6 @@
 import { IncomingMessage } from 'node:http'
 import type { Context } from 'hono'
+import type { Share } from '../limits/fair-budget.ts'
 import { charsetOf, decodeText } from './charset.ts'
 import { codingsOf, decompress } from './content-coding.ts'
 import { BodyBudget, PendingBody } from './pending-body.ts'
@@ -51,12 +52,15 @@ const PROTOBUF_UNREADABLE =
   'protobuf (OTLP, Prometheus remote write) is not read here: receive it with Telegraf and send JSON to /ingest from ' +
   'there, as docs/api.md#agents shows'
 
-/** Returns a function that reads a body, and rejects with a RequestFault. */
+/**
+ * Returns a function that reads a body, and rejects with a RequestFault. `share` is how many bytes
+ * of the client's bodies are being read.
+ */
 export function createBodyReader({ bytesMax, bytesInFlightMax }: BodyLimits) {
   const budget = new BodyBudget(bytesInFlightMax)
 
-  async function readText(source: BodySource['body'], { charset, codings }: BodyType): Promise<string> {
-    const body = new PendingBody(bytesMax, budget)
+  async function readText(source: BodySource['body'], share: Share, { charset, codings }: BodyType): Promise<string> {
+    const body = new PendingBody(bytesMax, budget, share)
     try {
       if (source instanceof IncomingMessage) await collectIncoming(source, body)
       else await collectStream(source, body)
@@ -66,13 +70,13 @@ export function createBodyReader({ bytesMax, bytesInFlightMax }: BodyLimits) {
     }
   }
 
-  return async ({ headers, body }: BodySource): Promise<Body> => {
+  return async ({ headers, body }: BodySource, share: Share): Promise<Body> => {
     const type = typeOf(headers)
     const declared = headers['content-length']
     if (declared !== undefined && Number(declared) > bytesMax) {
       throw new RequestFault({ kind: 'body-too-large', bytesMax })
     }
-    const text = await readText(body, type)
+    const text = await readText(body, share, type)
     if (text.trim() === '') throw new RequestFault({ kind: 'body-empty' })
     return { text, format: type.format }
   }

@@ -4,11 +4,14 @@ import type { StoreError } from '@tidemark/shared/store/ports/errors'
 import type { Authentication } from '../access/authentication.ts'
 import type { RouteAccess } from '../access/route-access.ts'
 import type { Failures } from '../failures.ts'
+import type { TrustedProxies } from '../limits/client-address.ts'
+import type { Clients } from '../limits/clients.ts'
 import type { GatewayMetrics } from '../metrics.ts'
 import { keyForbidden } from './own-keys.ts'
 import type { Concern } from './pipeline.ts'
 import { RequestFault } from './problem.ts'
 import { checkQuery } from './query.ts'
+import { forwardedAddress, rateLimits } from './rate-limits.ts'
 
 /** Routes that get a span: those that work with samples, and none that operations poll. */
 const TRACED_ROUTES = new Set(['/ingest', '/analyze', '/history', '/dead/:id/put-back'])
@@ -18,6 +21,9 @@ interface ConcernsOptions {
   readonly failures: Failures
   readonly access: RouteAccess
   readonly authentication: Authentication
+  readonly clients: Clients
+  /** Undefined where X-Forwarded-For is not trusted. */
+  readonly trustedProxies?: TrustedProxies | undefined
   /** Undefined where no spans are collected. */
   readonly spans?: Spans | undefined
   readonly isStopping: () => boolean
@@ -25,11 +31,15 @@ interface ConcernsOptions {
 
 /** Returns the concerns of every request, in order. */
 export function requestConcerns(options: ConcernsOptions): readonly Concern[] {
-  const { metrics, failures, access, authentication, spans, isStopping } = options
+  const { metrics, failures, access, authentication, trustedProxies, spans, isStopping } = options
   return [
     tracing(spans),
+    ...(trustedProxies === undefined ? [] : [forwardedAddress(trustedProxies)]),
+    identification(access, authentication),
+    // Requests of a caller who may not use a route count too.
+    rateLimits(options),
+    authorization(access),
     errorMapping(failures),
-    authorization(access, authentication),
     { name: 'unambiguous query', begin: ({ query }) => checkQuery(query) },
     { name: 'no content sniffing', end: (_exchange, headers) => headers.push('X-Content-Type-Options', 'nosniff') },
     {
@@ -43,19 +53,29 @@ export function requestConcerns(options: ConcernsOptions): readonly Concern[] {
   ]
 }
 
-/** Identifies the caller of a request, and refuses those who may not use its route. */
-function authorization(access: RouteAccess, authentication: Authentication): Concern {
+/** Identifies the caller of a request, unless its route is open to everybody. */
+function identification(access: RouteAccess, authentication: Authentication): Concern {
   return {
     name: 'authentication',
     begin(exchange) {
-      const { access: scope, ownKeys } = access.of(exchange.method, exchange.route)
-      if (scope === 'open') return
+      if (access.of(exchange.method, exchange.route).access === 'open') return
       const caller = authentication.identify(exchange.headers, exchange.connection)
       if (caller === 'pending') throw new RequestFault({ kind: 'store-unavailable' })
       if (typeof caller === 'string') throw new RequestFault({ kind: 'unauthenticated' })
       exchange.principal = caller
-      if (!caller.scopes.has(scope)) throw new RequestFault({ kind: 'scope-missing', scope })
-      if (caller.keyPrefix !== '' && ownKeys !== true) throw keyForbidden(caller)
+    },
+  }
+}
+
+/** Refuses callers who may not use a route. */
+function authorization(access: RouteAccess): Concern {
+  return {
+    name: 'authorization',
+    begin({ method, route, principal }) {
+      const { access: scope, ownKeys } = access.of(method, route)
+      if (scope === 'open') return
+      if (!principal.scopes.has(scope)) throw new RequestFault({ kind: 'scope-missing', scope })
+      if (principal.keyPrefix !== '' && ownKeys !== true) throw keyForbidden(principal)
     },
   }
 }

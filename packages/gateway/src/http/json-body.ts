@@ -3,6 +3,7 @@ import { describeIssue } from '@tidemark/shared/parsing/issues'
 import type { Context } from 'hono'
 import { z } from 'zod'
 import { bodySourceOf, createBodyReader } from './body.ts'
+import { exchangeOf } from './pipeline.ts'
 import { RequestFault } from './problem.ts'
 import { formatPosition, positionsIn } from './text-position.ts'
 
@@ -16,7 +17,7 @@ export type FieldsReader = <T extends z.ZodType>(c: Context, schema: T) => Promi
 export function createFieldsReader(): FieldsReader {
   const readBody = createBodyReader({ bytesMax: BODY_BYTES_MAX, bytesInFlightMax: BODIES_BYTES_MAX })
   return async (c, schema) => {
-    const { text, format } = await readBody(bodySourceOf(c))
+    const { text, format } = await readBody(bodySourceOf(c), exchangeOf(c).client.bodies)
     if (format !== 'json') {
       throw new RequestFault({ kind: 'media-type-unsupported', reason: 'the body must be JSON (application/json)' })
     }

@@ -1,3 +1,4 @@
+import { FairBudget, type Share } from '../limits/fair-budget.ts'
 import type { GatewayMetrics, Limit } from '../metrics.ts'
 import { RequestFault } from './problem.ts'
 
@@ -11,15 +12,22 @@ interface LimiterOptions {
   readonly metrics: Pick<GatewayMetrics, 'limitReached' | 'watchLimit'>
 }
 
-/** Returns a function that runs `concurrent` pieces of work at a time, in order of arrival. */
+/**
+ * Returns a function that runs `concurrent` pieces of work at a time, in order of arrival. No client
+ * can keep others from waiting: `share` is how many pieces of work the client has waiting.
+ */
 export function createLimiter({ concurrent, waitingMax, limit, metrics }: LimiterOptions) {
   let running = 0
   const waiting: (() => void)[] = []
+  const budget = new FairBudget(waitingMax)
   metrics.watchLimit(limit, () => waiting.length)
-  return async <T>(work: () => Promise<T>): Promise<T> => {
+  return async <T>(share: Share, work: () => Promise<T>): Promise<T> => {
     if (running < concurrent) running++
-    else if (waiting.length < waitingMax) await new Promise<void>(resolve => waiting.push(resolve))
-    else {
+    else if (budget.hasRoomFor(share, 1)) {
+      budget.take(share, 1)
+      await new Promise<void>(resolve => waiting.push(resolve))
+      budget.giveBack(share, 1)
+    } else {
       metrics.limitReached(limit)
       throw new RequestFault({ kind: 'overloaded', reason: 'too many requests of this kind are waiting' })
     }

@@ -1,3 +1,4 @@
+import type { Share } from '../limits/fair-budget.ts'
 import { RequestFault } from './problem.ts'
 
 /** Smaller chunks are copied together: a chunk is an object of 200 bytes and more by itself. */
@@ -29,8 +30,9 @@ export class ChunkSizeLimit {
 }
 
 /**
- * The bytes of all bodies that are being read. Beyond the limit the request of the oldest body is
- * rejected: a healthy client's body arrives in milliseconds, and slow ones must not use its memory.
+ * The bytes of all bodies that are being read. Beyond the limit the oldest body of the client with
+ * most bytes is rejected: a healthy client's body arrives in milliseconds, and neither slow bodies
+ * nor those of a client with very many must use its memory.
  */
 export class BodyBudget {
   readonly #bytesMax: number
@@ -44,15 +46,22 @@ export class BodyBudget {
 
   take(body: PendingBody, bytes: number): void {
     this.#bytes += bytes
+    body.share.used += bytes
     this.#bodies.add(body)
-    for (const oldest of this.#bodies) {
-      if (this.#bytes <= this.#bytesMax) return
-      oldest.evict()
+    while (this.#bytes > this.#bytesMax) {
+      let heaviest: Share = body.share
+      for (const { share } of this.#bodies) if (share.used > heaviest.used) heaviest = share
+      for (const oldest of this.#bodies) {
+        if (oldest.share !== heaviest) continue
+        oldest.evict()
+        break
+      }
     }
   }
 
   giveBack(body: PendingBody, bytes: number): void {
     this.#bytes -= bytes
+    body.share.used -= bytes
     this.#bodies.delete(body)
   }
 }
@@ -62,6 +71,7 @@ export class BodyBudget {
  * or wrong. It ends with bytes() and release(), with a thrown limit and release(), or with evict().
  */
 export class PendingBody {
+  readonly share: Share
   readonly #bytesMax: number
   readonly #budget: BodyBudget
   readonly #chunkSizes = new ChunkSizeLimit()
@@ -74,9 +84,10 @@ export class PendingBody {
   #fault: RequestFault | undefined
   #onEvict: ((fault: RequestFault) => void) | undefined
 
-  constructor(bytesMax: number, budget: BodyBudget) {
+  constructor(bytesMax: number, budget: BodyBudget, share: Share) {
     this.#bytesMax = bytesMax
     this.#budget = budget
+    this.share = share
   }
 
   /** Throws a RequestFault beyond the limits, and once the body is evicted. */

@@ -4,6 +4,7 @@ import type { TraceContext } from '@tidemark/shared/sample/trace-context'
 import type { Context, Hono } from 'hono'
 import type { VerifiedConnection } from '../access/authentication.ts'
 import { ANONYMOUS, type Principal } from '../access/principal.ts'
+import { type Client, NO_CLIENT } from '../limits/clients.ts'
 import { type BodySource, bodySourceOf } from './body.ts'
 import { type Fault, type PlainResponse, problemResponse, send } from './problem.ts'
 
@@ -25,10 +26,12 @@ export interface ConnectionNotes extends VerifiedConnection {
 /** One request as its concerns see it, and what they note about it. */
 export interface Exchange extends BodySource, RequestTarget {
   readonly connection: ConnectionNotes
-  /** The same as `connection.address`. */
-  readonly address: string
+  /** The client's address: `connection.address`, or what trusted proxies have seen. */
+  address: string
   /** Set by authentication; ANONYMOUS before. */
   principal: Principal
+  /** Whose limits apply. Set once the caller is known; NO_CLIENT before. */
+  client: Client
   /** Of performance.now(). */
   readonly beginMs: number
   /** What the request's samples carry on: its own span, or the trace that it arrived with. */
@@ -57,6 +60,7 @@ export function createExchange(
     connection,
     address: connection.address,
     principal: ANONYMOUS,
+    client: NO_CLIENT,
     beginMs,
     trace: undefined,
     span: undefined,
@@ -84,8 +88,11 @@ export type HeaderList = (string | number)[]
 /** Something that every request needs. Hooks are synchronous, so that they cost no promise. */
 export interface Concern {
   readonly name: string
-  /** Runs before the route, which does not run if this throws. */
-  begin?(exchange: Exchange): void
+  /**
+   * Runs before the route, which does not run if this throws. It returns a promise only where the
+   * store has to decide, which is rare.
+   */
+  begin?(exchange: Exchange): void | Promise<void>
   /** Maps a value thrown by a `begin` or the route. The first concern with a fault decides. */
   fail?(exchange: Exchange, error: unknown): Fault | undefined
   /** Runs when the response is known, before it is sent; may add headers to it. */
@@ -99,10 +106,20 @@ export function createPipeline(concerns: readonly Concern[]) {
   const beginning = concerns.filter(concern => concern.begin !== undefined)
   const failing = concerns.filter(concern => concern.fail !== undefined)
   const ending = concerns.filter(concern => concern.end !== undefined)
+  async function continueAfter(pending: Promise<void>, exchange: Exchange, next: number): Promise<void> {
+    await pending
+    for (const concern of beginning.slice(next)) await concern.begin?.(exchange)
+  }
   return {
-    /** Throws what a concern throws; the caller passes that to `fail`. */
-    begin(exchange: Exchange): void {
-      for (const concern of beginning) concern.begin?.(exchange)
+    /**
+     * Throws, or rejects with, what a concern throws; the caller passes that to `fail`. A promise is
+     * returned only if a concern returns one.
+     */
+    begin(exchange: Exchange): void | Promise<void> {
+      for (let i = 0; i < beginning.length; i++) {
+        const pending = beginning[i]?.begin?.(exchange)
+        if (pending !== undefined) return continueAfter(pending, exchange, i + 1)
+      }
     },
     fail(exchange: Exchange, error: unknown): PlainResponse {
       let fault: Fault | undefined
@@ -138,7 +155,7 @@ export function installPipeline(app: Hono, pipeline: Pipeline, routeOf: (c: Cont
     const exchange = createExchange(headers, body, { route: routeOf(c), method, path, query })
     c.set(EXCHANGE, exchange)
     try {
-      pipeline.begin(exchange)
+      await pipeline.begin(exchange)
       await next()
     } catch (error) {
       c.res = send(c, pipeline.fail(exchange, error))

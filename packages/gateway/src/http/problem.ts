@@ -37,6 +37,11 @@ function outage(retryAfterS: number, title: string, detail: string, members?: Me
   return problem(503, title, detail, members, retryAfterHeader(retryAfterS))
 }
 
+/** A problem of the client's own rate, not of ours: 429, never 503. */
+function tooFast(retryAfterS: number, detail: string, members: Members, headers: Headers): Problem {
+  return problem(429, 'Rate limit exceeded', detail, members, { ...retryAfterHeader(retryAfterS), ...headers })
+}
+
 /** The faults that are always the same. */
 const FIXED = {
   'request-malformed': problem(
@@ -100,7 +105,7 @@ const FIXED = {
 /**
  * Every way in which a request can fail. 4xx means that the same request will never succeed, so
  * clients discard the data. Our own faults and whatever is temporary are 5xx; each 503 has a
- * Retry-After in seconds.
+ * Retry-After in seconds. So has 429, the one 4xx that passes: the client exceeds its own limit.
  */
 export type Fault = FixedFault | VariableFault
 
@@ -137,6 +142,14 @@ type VariableFault =
       readonly stored: number
       readonly members: Members
       readonly retryAfterS: number
+    }
+  /** The client is faster than it may be. `headers` are those of the limit. */
+  | {
+      readonly kind: 'rate-limited'
+      readonly reason: string
+      readonly retryAfterS: number
+      readonly members: Members
+      readonly headers: Headers
     }
   /** Without a cause: the store is not open yet. */
   | { readonly kind: 'store-unavailable'; readonly cause?: StoreError }
@@ -247,6 +260,13 @@ const VARIABLE: {
     const detail = `${stored} samples were stored. Retry the remaining valid ones; \`rejected\` lists the reasons.`
     return outage(retryAfterS, 'Samples not stored', detail, members)
   },
+  'rate-limited': ({ reason, retryAfterS, members, headers }) =>
+    tooFast(
+      retryAfterS,
+      `${sentence(reason)} Retry the request after ${Math.max(1, Math.ceil(retryAfterS))} s.`,
+      members,
+      headers,
+    ),
   'store-unavailable': ({ cause }) => {
     const why = cause?.kind === 'fatal' ? 'rejects what the gateway sends; its log has the cause' : 'does not respond'
     return outage(outageRetryAfterS(), 'Store unavailable', `The store ${why}. Retry the request.`)

@@ -5,6 +5,7 @@ import type { AppendBatch, AppendOutcome, GatewayStore } from '@tidemark/shared/
 import { packSamples } from '@tidemark/testkit/samples'
 import fc from 'fast-check'
 import { describe, expect, test, vi } from 'vitest'
+import type { Share } from '../limits/fair-budget.ts'
 import type { FlushFailure } from '../metrics.ts'
 import type { SubBatch, SubBatchOutcome } from '../services.ts'
 import { Batcher } from './batcher.ts'
@@ -38,13 +39,21 @@ function createSlowStore() {
 
 const turn = (): Promise<void> => new Promise(resolve => setImmediate(() => setImmediate(resolve)))
 
+/** Where a test names no client, all samples are of one. */
+class OneClientBatcher extends Batcher {
+  readonly #share = { used: 0 }
+  override submit(subBatches: readonly SubBatch[], share: Share = this.#share) {
+    return super.submit(subBatches, share)
+  }
+}
+
 function createBatcher(
   store: Pick<GatewayStore, 'append'>,
   options: { queueSamplesMax?: number; timeoutMs?: number } = {},
 ) {
   const failures: FlushFailure[] = []
   const flushes: number[] = []
-  const batcher = new Batcher({
+  const batcher = new OneClientBatcher({
     store,
     queueSamplesMax: 200_000,
     timeoutMs: 60_000,

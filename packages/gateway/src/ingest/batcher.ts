@@ -2,6 +2,7 @@ import { addTrace, packSubBatches, packTraces } from '@tidemark/shared/sample/en
 import type { TraceContext } from '@tidemark/shared/sample/trace-context'
 import { StoreError } from '@tidemark/shared/store/ports/errors'
 import type { GatewayStore, RequestMark } from '@tidemark/shared/store/ports/gateway'
+import { FairBudget, type Share } from '../limits/fair-budget.ts'
 import type { FlushFailure } from '../metrics.ts'
 import type { SampleQueue, SubBatch, SubBatchOutcome } from '../services.ts'
 import { NO_RESPONSE } from '../store-timeout.ts'
@@ -23,6 +24,8 @@ interface BatcherOptions {
 }
 
 interface PendingRequest {
+  /** What its client has in the queue. */
+  readonly share: Share
   readonly outcomes: SubBatchOutcome[]
   /** Sub-batches without an outcome. */
   missing: number
@@ -46,6 +49,8 @@ interface Entry {
 interface Owner {
   readonly request: PendingRequest
   readonly at: number
+  /** Samples of the sub-batch. */
+  readonly count: number
 }
 
 /** The entries of one partition that wait for a flush, oldest first. */
@@ -64,6 +69,9 @@ interface PartitionQueue {
  * next one begins after the store's response, so a failed entry can neither overtake nor be
  * overtaken. The price is one round trip, during which arriving samples are gathered.
  *
+ * A client that sends more than others cannot fill the queue for them: see FairBudget. Samples keep
+ * their order of arrival in each partition, so nothing of a client overtakes its own.
+ *
  * A request waits at most twice the timeout: for the flush before its own and for its own. The
  * requests of an overdue flush get an unknown outcome. Samples queued behind it, and those that
  * arrive, are rejected until the store has responded, because it may still be writing.
@@ -72,7 +80,8 @@ export class Batcher implements SampleQueue {
   readonly #options: BatcherOptions
   readonly #queues = new Map<number, PartitionQueue>()
   readonly #waiting = new Set<PartitionQueue>()
-  #samples = 0
+  /** Samples that wait for the store, a fair share for each client. */
+  readonly #queued: FairBudget
   #flushes = 0
   #overdueFlushes = 0
   #isScheduled = false
@@ -81,22 +90,24 @@ export class Batcher implements SampleQueue {
 
   constructor(options: BatcherOptions) {
     this.#options = options
+    this.#queued = new FairBudget(options.queueSamplesMax)
   }
 
   /** Samples that wait for the store to confirm them. */
   get samples(): number {
-    return this.#samples
+    return this.#queued.used
   }
 
-  submit(subBatches: readonly SubBatch[]): Promise<readonly SubBatchOutcome[]> {
+  submit(subBatches: readonly SubBatch[], share: Share): Promise<readonly SubBatchOutcome[]> {
     const { promise, resolve } = Promise.withResolvers<readonly SubBatchOutcome[]>()
-    const request: PendingRequest = { outcomes: subBatches.map(() => REJECTED), missing: subBatches.length, resolve }
-    if (subBatches.length === 0 || !this.#hasRoomFor(subBatches)) {
+    const outcomes = subBatches.map(() => REJECTED)
+    const request: PendingRequest = { share, outcomes, missing: subBatches.length, resolve }
+    if (subBatches.length === 0 || !this.#hasRoomFor(subBatches, share)) {
       resolve(request.outcomes)
       return promise
     }
     subBatches.forEach((subBatch, at) => {
-      this.#enqueue(subBatch, { request, at })
+      this.#enqueue(subBatch, { request, at, count: subBatch.count })
     })
     this.#schedule()
     return promise
@@ -111,12 +122,12 @@ export class Batcher implements SampleQueue {
     })
   }
 
-  #hasRoomFor(subBatches: readonly SubBatch[]): boolean {
+  #hasRoomFor(subBatches: readonly SubBatch[], share: Share): boolean {
     if (this.#isClosed || this.#overdueFlushes >= FLUSHES_MAX) return false
     let count = 0
     for (const subBatch of subBatches) count += subBatch.count
     // A request that is larger than the whole queue is taken when the queue is empty.
-    return this.#samples === 0 || this.#samples + count <= this.#options.queueSamplesMax
+    return this.#queued.used === 0 || this.#queued.hasRoomFor(share, count)
   }
 
   #enqueue({ partition, samples, count, once, trace }: SubBatch, owner: Owner): void {
@@ -138,7 +149,7 @@ export class Batcher implements SampleQueue {
       addTrace(entry.traces, trace)
     }
     entry.count += count
-    this.#samples += count
+    this.#queued.take(owner.request.share, count)
   }
 
   #queueOf(partition: number): PartitionQueue {
@@ -190,9 +201,9 @@ export class Batcher implements SampleQueue {
     let samples = 0
     entries.forEach((entry, i) => {
       samples += entry.count
+      this.#leaveQueue(entry)
       this.#settleEntry(entry, outcomes[i] ?? UNKNOWN_OUTCOME)
     })
-    this.#samples -= samples
     this.#options.onFlush?.(samples, (performance.now() - begin) / 1000)
     this.#schedule()
     this.#reportDrained()
@@ -234,10 +245,14 @@ export class Batcher implements SampleQueue {
 
   #rejectWaiting(queue: PartitionQueue): void {
     for (const entry of queue.entries.splice(0)) {
-      this.#samples -= entry.count
+      this.#leaveQueue(entry)
       this.#settleOwners(entry, REJECTED)
     }
     this.#waiting.delete(queue)
+  }
+
+  #leaveQueue({ owners }: Entry): void {
+    for (const { request, count } of owners) this.#queued.giveBack(request.share, count)
   }
 
   #settleEntry(entry: Entry, outcome: SubBatchOutcome): void {
@@ -266,7 +281,7 @@ export class Batcher implements SampleQueue {
   }
 
   #reportDrained(): void {
-    if (this.#samples === 0 && this.#flushes === 0) this.#onDrained?.()
+    if (this.#queued.used === 0 && this.#flushes === 0) this.#onDrained?.()
   }
 }
 

@@ -16,7 +16,8 @@ export function createFastPath({ ingest, pipeline }: { readonly ingest: Ingest; 
     const exchange = createExchange(incoming.headers, incoming, TARGET)
     let response: PlainResponse
     try {
-      pipeline.begin(exchange)
+      const pending = pipeline.begin(exchange)
+      if (pending !== undefined) await pending
       response = await ingest(exchange)
     } catch (error) {
       response = pipeline.fail(exchange, error)

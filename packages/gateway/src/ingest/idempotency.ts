@@ -5,6 +5,7 @@ import type { RequestMark } from '@tidemark/shared/store/ports/gateway'
 import type { Body, RequestHeaders } from '../http/body.ts'
 import { RequestFault } from '../http/problem.ts'
 import { keysRetryAfterS, outageRetryAfterS } from '../http/retry-after.ts'
+import { FairBudget, type Share } from '../limits/fair-budget.ts'
 import type { RejectionReason } from '../metrics.ts'
 import type { Services } from '../services.ts'
 
@@ -62,6 +63,8 @@ interface ClaimedRequest extends Body {
   readonly key: string
   /** Valid samples of the body. */
   readonly samples: number
+  /** What its client has waiting. */
+  readonly share: Share
 }
 
 /**
@@ -70,11 +73,11 @@ interface ClaimedRequest extends Body {
  * Rejects with a RequestFault when the key belongs to another body or the claim is not accepted.
  */
 export function createClaims({ ttlMs, samplesMax, onRejected }: ClaimsOptions) {
-  let waiting = 0
+  const waiting = new FairBudget(samplesMax)
 
   return async (
     { store, drainRate }: Pick<Services, 'store' | 'drainRate'>,
-    { key, format, text, samples }: ClaimedRequest,
+    { key, format, text, samples, share }: ClaimedRequest,
   ): Promise<RequestMark | undefined> => {
     function reject(reason: RejectionReason, why: string, retryAfterS: number): never {
       onRejected(reason, samples)
@@ -84,12 +87,12 @@ export function createClaims({ ttlMs, samplesMax, onRejected }: ClaimsOptions) {
     // There is nothing to store, so nothing can be stored twice.
     if (samples === 0) return undefined
     // These samples are not in the batcher's queue yet, so they have a bound of their own.
-    if (waiting > 0 && waiting + samples > samplesMax) {
+    if (waiting.used > 0 && !waiting.hasRoomFor(share, samples)) {
       reject('queue', 'too many samples wait for the store', outageRetryAfterS())
     }
     const name = digestOf(key)
     const content = digestOf(format, text)
-    waiting += samples
+    waiting.take(share, samples)
     try {
       const partition = partitionOf(key, store.partitions)
       const outcome = await store.gateway.claimRequest({ partition, name, content, ttlMs })
@@ -108,7 +111,7 @@ export function createClaims({ ttlMs, samplesMax, onRejected }: ClaimsOptions) {
       if (!(error instanceof RequestFault)) onRejected(error instanceof StoreError ? 'store' : 'internal', samples)
       throw error
     } finally {
-      waiting -= samples
+      waiting.giveBack(share, samples)
     }
   }
 }

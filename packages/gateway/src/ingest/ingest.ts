@@ -5,6 +5,7 @@ import type { GatewayConfig } from '../config.ts'
 import { type Body, createBodyReader } from '../http/body.ts'
 import type { Exchange } from '../http/pipeline.ts'
 import { type PlainResponse, RequestFault } from '../http/problem.ts'
+import { admitSamples } from '../http/rate-limits.ts'
 import type { GatewayMetrics } from '../metrics.ts'
 import type { Services } from '../services.ts'
 import { Batch } from './formats/batch.ts'
@@ -30,7 +31,7 @@ export interface IngestOptions {
   readonly services: () => Services
 }
 
-type IngestRequest = Pick<Exchange, 'headers' | 'body' | 'trace' | 'principal'>
+type IngestRequest = Pick<Exchange, 'headers' | 'body' | 'trace' | 'principal' | 'client'>
 
 /** Rejects with a RequestFault for every response but 202. */
 export type Ingest = (request: IngestRequest) => Promise<PlainResponse>
@@ -71,12 +72,15 @@ export function createIngest({ config, metrics, now, services }: IngestOptions):
 
   /** Apart, so that the body's text is garbage before the wait for the store begins. */
   async function readRequest(request: IngestRequest, key: string | undefined, opened: Services) {
-    const read = await readBody(request)
-    const batch = readBatch(read, opened.store.partitions, request.principal)
+    const { client, principal } = request
+    const read = await readBody(request, client.bodies)
+    const batch = readBatch(read, opened.store.partitions, principal)
+    const samples = batch.indexes.length
+    if (client.samples !== undefined) await admitSamples(request, samples, metrics)
     const once =
       key === undefined
         ? undefined
-        : await claim(opened, { key: ownName(key, request.principal), ...read, samples: batch.indexes.length })
+        : await claim(opened, { key: ownName(key, principal), ...read, samples, share: client.claims })
     return { batch, once }
   }
 
@@ -88,7 +92,7 @@ export function createIngest({ config, metrics, now, services }: IngestOptions):
     const { subBatches } = batch
     const isPlain = once === undefined && trace === undefined
     const marked = isPlain ? subBatches : subBatches.map(subBatch => ({ ...subBatch, once, trace }))
-    const outcomes = await opened.batcher.submit(marked)
+    const outcomes = await opened.batcher.submit(marked, request.client.queue)
     return respond(batch, outcomes, opened, metrics)
   }
 }

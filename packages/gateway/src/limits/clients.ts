@@ -1,5 +1,6 @@
 import type { KeyLimits } from '@tidemark/shared/access/api-key'
 import type { Principal } from '../access/principal.ts'
+import { limitedAddress } from './client-address.ts'
 import type { Share } from './fair-budget.ts'
 import { type BucketContext, TokenBucket } from './token-bucket.ts'
 
@@ -21,28 +22,35 @@ export interface RateDefaults {
   readonly failuresPerMin: number
 }
 
-/** A rate limit of one client. */
+export type RatePolicy = 'requests' | 'samples' | 'failed-authentications'
+
+/** A rate limit, under its name in the RateLimit headers. */
 export interface RateLimit {
-  /** Its name in the RateLimit headers. */
-  readonly policy: 'requests' | 'samples'
+  readonly policy: RatePolicy
   readonly bucket: TokenBucket
 }
 
 /** What limits one client: an API key, or an address without a key. */
 export class Client {
-  readonly limits: RateLimit[] = []
-  requests: TokenBucket | undefined
-  samples: TokenBucket | undefined
+  /** Its rate limits; undefined where it has none. */
+  requests: RateLimit | undefined
+  samples: RateLimit | undefined
+  /** What the limits follow from, besides the defaults. */
+  keyLimits: KeyLimits | undefined
+  /** Whether it has sent something since the last sweep. */
+  isActive = true
   /** Its shares of the budgets that all clients have in common. */
   readonly queue: Share = { used: 0 }
   readonly claims: Share = { used: 0 }
   readonly bodies: Share = { used: 0 }
   readonly waiters: Share = { used: 0 }
   readonly pages: Share = { used: 0 }
-  /** What the buckets were made of. */
-  keyLimits: KeyLimits | undefined
-  /** Whether it has sent something since the last sweep. */
-  isActive = true
+
+  readonly isKey: boolean
+
+  constructor(isKey: boolean) {
+    this.isKey = isKey
+  }
 
   get isIdle(): boolean {
     const { queue, claims, bodies, waiters, pages } = this
@@ -51,7 +59,7 @@ export class Client {
 }
 
 /** Of requests that are refused before their client is known. */
-export const NO_CLIENT = new Client()
+export const NO_CLIENT = new Client(false)
 
 interface ClientsOptions {
   readonly defaults: RateDefaults
@@ -65,82 +73,91 @@ export class Clients implements Disposable {
   readonly #byAddress = new Map<string, Client>()
   /** Failed authentications by address: each gateway counts for itself. */
   readonly #failures = new Map<string, TokenBucket>()
-  readonly #sweep: NodeJS.Timeout
+  readonly #timer: NodeJS.Timeout
 
   constructor(options: ClientsOptions) {
     this.#options = options
-    this.#sweep = setInterval(() => this.sweep(), SWEEP_MS).unref()
+    this.#timer = setInterval(() => this.sweep(), SWEEP_MS).unref()
   }
 
   /** Returns the client of a request: its API key's, or without one its address's. */
   of({ via, id, limits }: Principal, address: string): Client {
-    const [clients, name] = via === 'open' ? [this.#byAddress, address] : [this.#byKey, id]
-    const client = clients.get(name)
-    if (client === undefined) return this.#add(clients, name, limits)
+    if (via === 'open') return this.#ofAddress(address, limits)
+    let client = this.#byKey.get(id)
+    if (client === undefined) {
+      client = new Client(true)
+      remember(this.#byKey, id, client)
+    }
     client.isActive = true
-    if (client.keyLimits !== limits) this.#limit(client, this.#nameOf(clients, name), limits)
+    if (client.keyLimits !== limits) this.#limit(client, `key:${id}`, limits)
     return client
   }
 
-  /** Counts a failed authentication. Returns the seconds to wait before the next, 0 for none. */
-  authenticationFailed(address: string): number {
+  /** Counts a failed authentication; returns the limit of its address, undefined for none. */
+  authenticationFailed(address: string): RateLimit | undefined {
     const { defaults, context } = this.#options
     const { failuresPerMin } = defaults
-    if (failuresPerMin === 0) return 0
-    let bucket = this.#failures.get(address)
+    if (failuresPerMin === 0) return undefined
+    const name = limitedAddress(address)
+    let bucket = this.#failures.get(name)
     if (bucket === undefined) {
-      const local = { ...context, now: context.now, take: undefined, gateways: 1 }
-      bucket = new TokenBucket(local, address, failuresPerMin / MINUTE_S, failuresPerMin)
-      remember(this.#failures, address, bucket)
+      // Without a store decisions are synchronous.
+      const local = { take: undefined, gateways: 1, now: context.now, onFailure: context.onFailure }
+      bucket = new TokenBucket(local, name, failuresPerMin / MINUTE_S, failuresPerMin)
+      remember(this.#failures, name, bucket)
     }
-    // Synchronous: the bucket has no store.
-    return bucket.take(1) as number
+    return bucket.take(1) === 0 ? undefined : { policy: 'failed-authentications', bucket }
   }
 
   /** Gives unused tokens back and forgets idle clients. */
   sweep(): void {
     for (const clients of [this.#byKey, this.#byAddress]) {
       for (const [name, client] of clients) {
+        if (client.isActive) continue
+        client.requests?.bucket.release()
+        client.samples?.bucket.release()
         if (client.isIdle) clients.delete(name)
-        if (!client.isActive) for (const { bucket } of client.limits) bucket.release()
-        client.isActive = false
       }
+      for (const client of clients.values()) client.isActive = false
     }
     for (const [address, bucket] of this.#failures) if (bucket.isFull) this.#failures.delete(address)
   }
 
   [Symbol.dispose](): void {
-    clearInterval(this.#sweep)
+    clearInterval(this.#timer)
   }
 
-  #add(clients: Map<string, Client>, name: string, limits: KeyLimits): Client {
-    const client = new Client()
-    this.#limit(client, this.#nameOf(clients, name), limits)
-    remember(clients, name, client)
+  #ofAddress(address: string, limits: KeyLimits): Client {
+    let client = this.#byAddress.get(address)
+    if (client === undefined) {
+      const name = limitedAddress(address)
+      client = this.#byAddress.get(name) ?? new Client(false)
+      remember(this.#byAddress, name, client)
+      // The other addresses of the network are found at once next time.
+      if (name !== address) remember(this.#byAddress, address, client)
+      this.#limit(client, `address:${name}`, limits)
+    }
+    client.isActive = true
     return client
-  }
-
-  #nameOf(clients: Map<string, Client>, name: string): string {
-    return `${clients === this.#byKey ? 'key' : 'address'}:${name}`
   }
 
   /** Applies the limits of an API key, which may have changed, or the defaults. */
   #limit(client: Client, name: string, limits: KeyLimits): void {
     const { requestsPerS, samplesPerS } = this.#options.defaults
     client.keyLimits = limits
-    client.requests = this.#bucket(client.requests, `requests:${name}`, limits.requestsPerS ?? requestsPerS)
-    client.samples = this.#bucket(client.samples, `samples:${name}`, limits.samplesPerS ?? samplesPerS)
-    client.limits.length = 0
-    if (client.requests !== undefined) client.limits.push({ policy: 'requests', bucket: client.requests })
-    if (client.samples !== undefined) client.limits.push({ policy: 'samples', bucket: client.samples })
+    client.requests = this.#limitOf('requests', name, limits.requestsPerS ?? requestsPerS, client.requests)
+    client.samples = this.#limitOf('samples', name, limits.samplesPerS ?? samplesPerS, client.samples)
   }
 
-  #bucket(existing: TokenBucket | undefined, name: string, perS: number): TokenBucket | undefined {
+  #limitOf(policy: RatePolicy, name: string, perS: number, before: RateLimit | undefined): RateLimit | undefined {
     if (perS === 0) return undefined
     const burst = Math.max(1, perS * this.#options.defaults.burstS)
-    if (existing === undefined) return new TokenBucket(this.#options.context, name, perS, burst)
-    if (existing.perS !== perS || existing.burst !== burst) existing.change(perS, burst)
-    return existing
+    if (before === undefined) {
+      return { policy, bucket: new TokenBucket(this.#options.context, `${policy}:${name}`, perS, burst) }
+    }
+    const { bucket } = before
+    if (bucket.perS !== perS || bucket.burst !== burst) bucket.change(perS, burst)
+    return before
   }
 }
 

@@ -33,7 +33,9 @@ type Apply = (document: RuleDocument) => RuleDocument | undefined
  */
 export function createChangeRules({ metrics }: Pick<RulesOptions, 'metrics'>) {
   const limited = createLimiter({ ...CHANGE_LIMITS, limit: 'rule_changes', metrics })
-  return (store: RuleStore, wanted: WantedChange, apply: Apply) => limited(() => change(store, wanted, apply))
+  // Operators are few: they share one limit.
+  const share = { used: 0 }
+  return (store: RuleStore, wanted: WantedChange, apply: Apply) => limited(share, () => change(store, wanted, apply))
 }
 
 async function change(store: RuleStore, { 'If-Match': wantedTag, ...wanted }: WantedChange, apply: Apply) {

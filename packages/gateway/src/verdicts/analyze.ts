@@ -8,10 +8,11 @@ import type { GatewayConfig } from '../config.ts'
 import { clientGone } from '../http/client-gone.ts'
 import { json, outage, PROBLEMS, problem } from '../http/documentation.ts'
 import { mayUse, requireKey } from '../http/own-keys.ts'
-import { callerOf } from '../http/pipeline.ts'
+import { callerOf, exchangeOf } from '../http/pipeline.ts'
 import { RequestFault } from '../http/problem.ts'
 import { keyParameter, optionalInteger } from '../http/query.ts'
 import { createRoute, type Router, serve } from '../http/router.ts'
+import type { Share } from '../limits/fair-budget.ts'
 import type { RoutesOptions, Services, WaitOutcome } from '../services.ts'
 import { createAnalysesPage, pageParameters } from './page.ts'
 import { analysisSchema, entryAnalysesSchema, pageSchema } from './schemas.ts'
@@ -94,10 +95,10 @@ export function serveAnalyze(router: Router, options: RoutesOptions): void {
   serve(router, analyzeRoute(config), async c => {
     const { key, after, wait: waitMs, ...page } = c.req.valid('query')
     const caller = callerOf(c)
-    if (!requestsVerdict(c)) return c.json(await readPage(page, caller))
+    if (!requestsVerdict(c)) return c.json(await readPage(page, caller, exchangeOf(c).client.pages))
     if (key !== undefined) requireKey(caller, key)
     const live = services()
-    const wait = { waitMs, gone: clientGone(c) }
+    const wait = { waitMs, share: exchangeOf(c).client.waiters, gone: clientGone(c) }
     if (key !== undefined) return c.body(await analysisOf(live, key, after, wait), 200, JSON_TYPE)
     if (after === undefined) throw invalid('key', 'is missing')
     if (after.partition >= live.store.partitions) {
@@ -125,6 +126,7 @@ function requestsVerdict(c: Context): boolean {
 
 interface Wait {
   readonly waitMs: number
+  readonly share: Share
   /** Aborts when the client waits no longer. */
   readonly gone: AbortSignal | undefined
 }
@@ -169,14 +171,18 @@ async function verdictsOf(live: Services, after: Receipt, wait: Wait): Promise<E
 }
 
 /** Waits for the receipt's entry. Throws a RequestFault if no entry of the partition has its id. */
-async function waitFor({ store, watcher }: Services, after: Receipt, { waitMs, gone }: Wait): Promise<WaitOutcome> {
-  const first = await watcher.wait(after, 0, gone)
+async function waitFor(
+  { store, watcher }: Services,
+  after: Receipt,
+  { waitMs, share, gone }: Wait,
+): Promise<WaitOutcome> {
+  const first = await watcher.wait(after, 0, share, gone)
   if (first.kind !== 'timed-out') return first
   if (await store.gateway.hasEntryFrom(after.partition, after.id)) {
-    return waitMs === 0 ? first : watcher.wait(after, waitMs, gone)
+    return waitMs === 0 ? first : watcher.wait(after, waitMs, share, gone)
   }
   // It may have been analysed and trimmed since the first look.
-  const second = await watcher.wait(after, 0, gone)
+  const second = await watcher.wait(after, 0, share, gone)
   if (second.kind !== 'timed-out') return second
   throw invalid('after', 'is later than every entry of its partition: POST /ingest returned no such receipt')
 }

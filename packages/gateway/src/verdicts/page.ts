@@ -9,6 +9,7 @@ import { createLimiter, PAGE_LIMITS } from '../http/limiter.ts'
 import { mayUse } from '../http/own-keys.ts'
 import { optionalInteger } from '../http/query.ts'
 import { LOAD_KEYS } from '../ingest/formats/load-report.ts'
+import type { Share } from '../limits/fair-budget.ts'
 import type { RoutesOptions } from '../services.ts'
 
 /** Keys that one request reads: a page with a filter can be short and still have a next page. */
@@ -54,9 +55,9 @@ type PageQuery = z.output<z.ZodObject<typeof pageParameters>>
  */
 export function createAnalysesPage({ log, metrics, services }: Pick<RoutesOptions, 'log' | 'metrics' | 'services'>) {
   const limited = createLimiter({ ...PAGE_LIMITS, limit: 'analysis_pages', metrics })
-  return async (query: PageQuery, caller: Principal) => {
+  return async (query: PageQuery, caller: Principal, share: Share) => {
     const { store } = services()
-    const [page, load] = await limited(() =>
+    const [page, load] = await limited(share, () =>
       Promise.all([readPage(store, query, caller), mayUse(caller, LOAD_KEYS.rps) ? readLoad(store) : null]),
     )
     if (page.corrupt > 0) log.error({ corrupt: page.corrupt }, 'left corrupt stored analyses out of a page')

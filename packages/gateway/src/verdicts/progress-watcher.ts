@@ -1,6 +1,7 @@
 import { pause } from '@tidemark/shared/runtime/lifecycle'
 import { compareEntryIds, type Receipt } from '@tidemark/shared/sample/receipt'
 import type { GatewayStore } from '@tidemark/shared/store/ports/gateway'
+import { FairBudget, type Share } from '../limits/fair-budget.ts'
 import type { CheckpointWaiter, WaitOutcome } from '../services.ts'
 import { withTimeout } from '../store-timeout.ts'
 
@@ -34,6 +35,7 @@ interface Waiter {
 export class ProgressWatcher implements CheckpointWaiter, Disposable {
   readonly #options: WatcherOptions
   readonly #waiters = new Set<Waiter>()
+  readonly #waiting: FairBudget
   #isPolling = false
   /** Ends the pause between two polls, so that a new waiter is polled for at once. */
   #endPause = new AbortController()
@@ -42,6 +44,7 @@ export class ProgressWatcher implements CheckpointWaiter, Disposable {
 
   constructor(options: WatcherOptions) {
     this.#options = options
+    this.#waiting = new FairBudget(options.waitersMax)
   }
 
   /** Requests that wait. */
@@ -49,9 +52,9 @@ export class ProgressWatcher implements CheckpointWaiter, Disposable {
     return this.#waiters.size
   }
 
-  wait(receipt: Receipt, waitMs: number, gone?: AbortSignal): Promise<WaitOutcome> {
+  wait(receipt: Receipt, waitMs: number, share: Share, gone?: AbortSignal): Promise<WaitOutcome> {
     if (this.#isClosed || gone?.aborted === true) return Promise.resolve({ kind: 'ended' })
-    if (this.#waiters.size >= this.#options.waitersMax) {
+    if (!this.#waiting.hasRoomFor(share, 1)) {
       this.#options.onRejected?.()
       return Promise.resolve({ kind: 'rejected' })
     }
@@ -61,7 +64,7 @@ export class ProgressWatcher implements CheckpointWaiter, Disposable {
         receipt,
         isDue: waitMs === 0,
         finish: outcome => {
-          this.#waiters.delete(waiter)
+          if (this.#waiters.delete(waiter)) this.#waiting.giveBack(share, 1)
           clearTimeout(timer)
           gone?.removeEventListener('abort', end)
           resolve(outcome)
@@ -73,6 +76,7 @@ export class ProgressWatcher implements CheckpointWaiter, Disposable {
       }, waitMs)
       gone?.addEventListener('abort', end)
       this.#waiters.add(waiter)
+      this.#waiting.take(share, 1)
       this.#pollMs = POLL_MIN_MS
       this.#endPause.abort()
       // The loop never rejects: it passes errors of the store to the waiters.

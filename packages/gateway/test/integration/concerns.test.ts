@@ -10,7 +10,7 @@ import { RouteAccess } from '../../src/access/route-access.ts'
 import { createApp } from '../../src/app.ts'
 import { gatewaySchema } from '../../src/config.ts'
 import { createFailures } from '../../src/failures.ts'
-import { createServices } from '../../src/gateway.ts'
+import { createClients, createServices } from '../../src/gateway.ts'
 import { requestConcerns } from '../../src/http/concerns.ts'
 import { type Concern, createPipeline } from '../../src/http/pipeline.ts'
 import { RequestFault } from '../../src/http/problem.ts'
@@ -40,6 +40,7 @@ async function start(extra: readonly Concern[] = [], isStopping = false) {
   const failures = createFailures(pino({ level: 'silent' }), metrics)
   const services = createServices({ store: createMemoryStore(), config, metrics, failures })
   const log = pino({ level: 'silent' })
+  const clients = createClients({ config, failures, store: () => services.store, gateways: () => 1 })
   const access = new RouteAccess()
   const keyTable = new KeyTable()
   const authentication = createAuthentication({
@@ -49,7 +50,7 @@ async function start(extra: readonly Concern[] = [], isStopping = false) {
     now: Date.now,
     onResult: metrics.authentication,
   })
-  const concerns = requestConcerns({ metrics, failures, access, authentication, isStopping: () => isStopping })
+  const concerns = requestConcerns({ metrics, failures, access, authentication, clients, isStopping: () => isStopping })
   const pipeline = createPipeline([...extra, ...concerns])
   const context = { config, metrics, now: Date.now, services: () => services }
   const ingest = createIngest(context)
@@ -111,7 +112,9 @@ describe('a concern applies to the fast path and to the app', () => {
     const seen: unknown[] = []
     const probe: Concern = {
       name: 'probe',
-      begin: ({ route, method, headers }) => seen.push(['begin', route, method, headers.host]),
+      begin({ route, method, headers }) {
+        seen.push(['begin', route, method, headers.host])
+      },
       end({ status, seconds }, headers) {
         seen.push(['end', status, seconds > 0])
         headers.push('X-Probe', 'here')

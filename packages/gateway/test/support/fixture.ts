@@ -19,7 +19,7 @@ import { RouteAccess } from '../../src/access/route-access.ts'
 import { createApp } from '../../src/app.ts'
 import { type GatewayConfig, gatewaySchema } from '../../src/config.ts'
 import { createFailures } from '../../src/failures.ts'
-import { createServices } from '../../src/gateway.ts'
+import { createClients, createServices } from '../../src/gateway.ts'
 import { requestConcerns } from '../../src/http/concerns.ts'
 import type { Asset } from '../../src/http/docs.ts'
 import { createPipeline } from '../../src/http/pipeline.ts'
@@ -80,6 +80,7 @@ export function createTestApp({
   const now = (): number => NOW
   const live = required(() => (isStoreOpen ? services : undefined))
   const access = new RouteAccess()
+  const clients = createClients({ config, failures, store: () => services.store, gateways: () => 1 })
   const keyTable = new KeyTable()
   keyTable.replace('file', keys)
   const authentication = createAuthentication({
@@ -99,7 +100,16 @@ export function createTestApp({
     keyTable,
     refreshKeys: async () => keyTable.replace('store', (await opened.apiKeys.load()).keys),
     pipeline: createPipeline(
-      requestConcerns({ metrics, failures, access, authentication, spans, isStopping: () => isStopping }),
+      requestConcerns({
+        metrics,
+        failures,
+        access,
+        authentication,
+        clients,
+        trustedProxies: config.TRUSTED_PROXIES,
+        spans,
+        isStopping: () => isStopping,
+      }),
     ),
     now,
     ingest: createIngest({ config, metrics, now, services: live }),

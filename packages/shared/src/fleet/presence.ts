@@ -18,8 +18,8 @@ export interface PresenceOptions {
   readonly settings: SharedSettings
   readonly log: Logger
   readonly logFailure: FailureLog
-  /** Called with the number of disagreements after each report. */
-  readonly onCompared?: (disagreements: number) => void
+  /** Called after each report with the number of disagreements, and with all running processes. */
+  readonly onCompared?: (disagreements: number, processes: readonly ProcessReport[]) => void
   readonly reportMs?: number
 }
 
@@ -103,7 +103,7 @@ export class Presence implements AsyncDisposable {
       if (!warnings.has(id)) log.info({ was: sentence }, 'running processes agree again')
     }
     this.#warnings = warnings
-    onCompared?.(warnings.size)
+    onCompared?.(warnings.size, reports)
   }
 
   async #attempt(action: () => Promise<void>): Promise<void> {

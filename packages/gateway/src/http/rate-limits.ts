@@ -1,0 +1,125 @@
+import { clientAddress, type TrustedProxies } from '../limits/client-address.ts'
+import type { Client, Clients, RateLimit, RatePolicy } from '../limits/clients.ts'
+import type { GatewayMetrics } from '../metrics.ts'
+import type { Concern, Exchange } from './pipeline.ts'
+import { RequestFault } from './problem.ts'
+
+/** A limit must neither restart a pod nor hide the limits from monitoring. */
+const UNLIMITED_ROUTES = new Set(['/livez', '/readyz', '/health', '/metrics'])
+
+/** Sets a request's address to the one that the proxies in front of the gateway have seen. */
+export function forwardedAddress(trusted: TrustedProxies): Concern {
+  return {
+    name: 'forwarded address',
+    begin(exchange) {
+      const header = exchange.headers['x-forwarded-for']
+      const { address } = exchange.connection
+      exchange.address = clientAddress(address, typeof header === 'string' ? header : header?.join(), trusted)
+    },
+  }
+}
+
+interface RateLimitsOptions {
+  readonly clients: Clients
+  readonly metrics: Pick<GatewayMetrics, 'rateLimited'>
+}
+
+/**
+ * Limits the requests of each client, and the failed authentications of each address. It follows
+ * authentication, which knows the client. A request with a valid API key is never refused because
+ * of others from its address: many devices may be behind one.
+ */
+export function rateLimits({ clients, metrics }: RateLimitsOptions): Concern {
+  return {
+    name: 'rate limits',
+    begin(exchange) {
+      const client = clients.of(exchange.principal, exchange.address)
+      exchange.client = client
+      const { requests, samples } = client
+      if ((requests === undefined && samples === undefined) || UNLIMITED_ROUTES.has(exchange.route)) return undefined
+      // The body of a client that may not send even one sample is not read.
+      if (samples !== undefined && exchange.route === '/ingest') {
+        refuseUnless(samples.bucket.waitFor(1), client, samples, metrics)
+      }
+      if (requests === undefined) return undefined
+      const decision = requests.bucket.take(1)
+      if (typeof decision !== 'number') return decision.then(waitS => refuseUnless(waitS, client, requests, metrics))
+      refuseUnless(decision, client, requests, metrics)
+      return undefined
+    },
+    fail({ address }, error) {
+      if (!(error instanceof RequestFault && (error.fault.kind as string) === 'unauthenticated')) return undefined
+      const limit = clients.authenticationFailed(address)
+      if (limit === undefined) return undefined
+      metrics.rateLimited(limit.policy)
+      return rateLimited(limit, limit.bucket.waitFor(1), 'too many authentications failed from this address')
+    },
+    end({ client: { requests, samples }, status }, headers) {
+      // The response has those of the limit that was exceeded.
+      if (status === 429 || (requests === undefined && samples === undefined)) return
+      const limits = [requests, samples].filter(limit => limit !== undefined)
+      headers.push('RateLimit-Policy', limits.map(policyOf).join(', '))
+      headers.push('RateLimit', limits.map(limit => stateOf(limit, fullInS(limit))).join(', '))
+    },
+  }
+}
+
+/** Counts the samples of a request against the limit of its client. All are admitted, or none. */
+export async function admitSamples(
+  { client }: Pick<Exchange, 'client'>,
+  count: number,
+  metrics: Pick<GatewayMetrics, 'rateLimited' | 'rejected'>,
+): Promise<void> {
+  if (client.samples === undefined || count === 0) return
+  const waitS = await client.samples.bucket.take(count)
+  if (waitS > 0) metrics.rejected('rate', count)
+  refuseUnless(waitS, client, client.samples, metrics, NONE_STORED)
+}
+
+/** The result of an ingest request, as its problem has it. */
+const NONE_STORED = { accepted: 0, rejected: [], receipts: [] }
+
+function refuseUnless(
+  waitS: number,
+  { isKey }: Client,
+  limit: RateLimit,
+  metrics: Pick<GatewayMetrics, 'rateLimited'>,
+  members?: Readonly<Record<string, unknown>>,
+): void {
+  if (waitS === 0) return
+  metrics.rateLimited(limit.policy)
+  const { perS, burst } = limit.bucket
+  const who = isKey ? 'this API key' : 'an address without an API key'
+  const reason = `${who} may send ${perS} ${limit.policy} a second, and ${Math.floor(burst)} at once. Nothing was done.`
+  throw new RequestFault(rateLimited(limit, waitS, reason, members))
+}
+
+function rateLimited(limit: RateLimit, waitS: number, reason: string, members = {}) {
+  return {
+    kind: 'rate-limited',
+    reason,
+    retryAfterS: waitS,
+    members,
+    headers: { 'RateLimit-Policy': policyOf(limit), RateLimit: stateOf(limit, waitS) },
+  } as const
+}
+
+/** Units other than requests, which are the default, are named. */
+const UNITS: Readonly<Record<RatePolicy, string>> = {
+  requests: '',
+  samples: ';qu="samples"',
+  'failed-authentications': '',
+}
+
+/** draft-ietf-httpapi-ratelimit-headers-11: the quota of a bucket is its burst, in whole seconds. */
+function policyOf({ policy, bucket: { perS, burst } }: RateLimit): string {
+  return `"${policy}";q=${Math.floor(burst)};w=${Math.max(1, Math.ceil(burst / perS))}${UNITS[policy]}`
+}
+
+function stateOf({ policy, bucket }: RateLimit, resetS: number): string {
+  return `"${policy}";r=${Math.max(0, Math.floor(bucket.remaining))};t=${Math.max(0, Math.ceil(resetS))}`
+}
+
+function fullInS({ bucket: { perS, burst, remaining } }: RateLimit): number {
+  return (burst - remaining) / perS
+}
