@@ -87,6 +87,22 @@ export const RETRY_AFTER = {
   },
 }
 
+/** The problem of every route whose requests are counted against the limit of their client. */
+export const RATE_LIMITED = {
+  ...problem('The API key, or the address without one, sends more than its limit allows.', 'rate-limited'),
+  headers: {
+    ...RETRY_AFTER,
+    'RateLimit-Policy': {
+      description: 'The limit that was exceeded: its burst `q`, the seconds `w` in which that refills, its unit `qu`.',
+      schema: { type: 'string' as const, examples: ['"requests";q=100;w=1'] },
+    },
+    RateLimit: {
+      description: 'What is left of it now, `r`, and the seconds `t` after which a retry is worthwhile.',
+      schema: { type: 'string' as const, examples: ['"requests";r=0;t=1'] },
+    },
+  },
+}
+
 /** Documents a 503, after which the same request can be retried. */
 export function outage(description: string, ...kinds: Fault['kind'][]) {
   return { ...problem(description, ...kinds), headers: RETRY_AFTER }

@@ -1,11 +1,8 @@
 import { clientAddress, type TrustedProxies } from '../limits/client-address.ts'
-import type { Client, Clients, RateLimit, RatePolicy } from '../limits/clients.ts'
+import { type Client, type Clients, type RateLimit, type RatePolicy, UNLIMITED_ROUTES } from '../limits/clients.ts'
 import type { GatewayMetrics } from '../metrics.ts'
 import type { Concern, Exchange } from './pipeline.ts'
 import { RequestFault } from './problem.ts'
-
-/** A limit must neither restart a pod nor hide the limits from monitoring. */
-const UNLIMITED_ROUTES = new Set(['/livez', '/readyz', '/health', '/metrics'])
 
 /** Sets a request's address to the one that the proxies in front of the gateway have seen. */
 export function forwardedAddress(trusted: TrustedProxies): Concern {

@@ -4,7 +4,8 @@ import { matchedRoutes } from 'hono/route'
 import type { BlankEnv } from 'hono/types'
 import { getPath } from 'hono/utils/url'
 import { type RouteAccess, type RouteRule, UNMATCHED } from '../access/route-access.ts'
-import { CREDENTIALS, FORBIDDEN, outage, problem, UNAUTHENTICATED } from './documentation.ts'
+import { UNLIMITED_ROUTES } from '../limits/clients.ts'
+import { CREDENTIALS, FORBIDDEN, outage, problem, RATE_LIMITED, UNAUTHENTICATED } from './documentation.ts'
 import { RequestFault, respondWith } from './problem.ts'
 import { parameterErrors } from './query.ts'
 
@@ -65,7 +66,12 @@ export function register(router: Router, { access, ownKeys, ...route }: Route): 
     [RULE]: { access, ownKeys } satisfies RouteRule,
     tags: [router.tag],
     security: access === 'open' ? [] : Object.keys(CREDENTIALS).map(scheme => ({ [scheme]: [access] })),
-    responses: { ...(access === 'open' ? {} : closed), ...route.responses, 405: METHOD_NOT_ALLOWED },
+    responses: {
+      ...(access === 'open' ? {} : closed),
+      ...(UNLIMITED_ROUTES.has(route.path) ? {} : { 429: RATE_LIMITED }),
+      ...route.responses,
+      405: METHOD_NOT_ALLOWED,
+    },
   })
 }
 

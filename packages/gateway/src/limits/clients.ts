@@ -12,6 +12,9 @@ const SWEEP_MS = 1000
 
 const MINUTE_S = 60
 
+/** A limit must neither restart a pod nor hide the limits from monitoring. */
+export const UNLIMITED_ROUTES: ReadonlySet<string> = new Set(['/livez', '/readyz', '/health', '/metrics'])
+
 /** Limits of everybody, unless the API key has its own. 0 means unlimited. */
 export interface RateDefaults {
   readonly requestsPerS: number

@@ -6,7 +6,8 @@ export async function problemOf(response: Response) {
   expect(response.headers.get('Content-Type')).toBe('application/problem+json')
   const problem = problemSchema.parse(await response.json())
   expect(problem.status).toBe(response.status)
-  if (response.status === 503) expect(response.headers.get('Retry-After')).toMatch(/^[1-9]\d*$/)
+  const passes = response.status === 503 || response.status === 429
+  if (passes) expect(response.headers.get('Retry-After')).toMatch(/^[1-9]\d*$/)
   else expect(response.headers.get('Retry-After')).toBeNull()
   return problem
 }
