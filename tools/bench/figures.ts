@@ -28,6 +28,15 @@ const LINES: Readonly<Record<string, readonly Line[]>> = {
     ['the same', 'gatewayPerS', '/s', ratioAtLeast(0.7), over('bare node:http', 'httpPerS')],
     ['the same, gateway CPU per request', 'gatewayCpuUs', 'us', ratioAtMost(0.95), over('bare Hono', 'honoCpuUs')],
   ],
+  guarded: [
+    [
+      'one sample per request with rate limits, gateway CPU per request',
+      'guardedCpuUs',
+      'us',
+      ratioAtMost(1.03),
+      over('without limits', 'openCpuUs'),
+    ],
+  ],
   batches: [
     [
       '1,000 samples per request, gateway CPU per sample',

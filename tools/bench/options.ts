@@ -9,7 +9,7 @@ export const COMMAND = {
     only: text({
       placeholder: 'TEXT',
       help:
-        'only the scenarios whose names contain TEXT: single, batches, drain 10,000, scaling, cluster, redis, ' +
+        'only the scenarios whose names contain TEXT: single, guarded, batches, drain 10,000, scaling, cluster, redis, ' +
         'end to end, latency',
     }),
     check: flag('compare with the committed figures, tools/bench/baseline.json, and warn about regressions'),

@@ -2,7 +2,7 @@ import { type DrainOptions, drain } from './scenarios/drain.ts'
 import { endToEnd } from './scenarios/end-to-end.ts'
 import { latency } from './scenarios/latency.ts'
 import { redisFloor } from './scenarios/redis-floor.ts'
-import { batches, single } from './scenarios/requests.ts'
+import { batches, guarded, single } from './scenarios/requests.ts'
 
 /** The named figures of one round. */
 export type Measures = Readonly<Record<string, number>>
@@ -20,6 +20,7 @@ const QUICK = { inQuick: true, roundsMax: 50 } as const
 
 export const SCENARIOS: readonly Scenario[] = [
   { ...QUICK, name: 'single', rounds: quick => single(quick ? 2 : 4) },
+  { ...QUICK, name: 'guarded', rounds: quick => guarded(quick ? 2 : 4) },
   { ...QUICK, name: 'batches', rounds: quick => batches(quick ? 2 : 4) },
   { ...QUICK, name: 'drain 10,000', rounds: quick => drain({ keys: 10_000, samples: quick ? 1_000_000 : 2_000_000 }) },
   slowDrain('drain 100,000', 50, { keys: 100_000, samples: 1_000_000 }),

@@ -86,12 +86,12 @@ export function startMeasuredAnalyzer({ env }: BenchRedis) {
   return startAnalyzer({ ...env, ...settings, ...profiling() })
 }
 
-/** Starts a gateway without limits on samples and requests. */
-export function startMeasuredGateway({ env }: BenchRedis) {
+/** Starts a gateway without limits on samples and requests, unless the settings have some. */
+export function startMeasuredGateway({ env }: BenchRedis, settings: Readonly<Record<string, string>> = {}) {
   const limits = { BACKLOG_SAMPLES_MAX: '1000000000', QUEUE_SAMPLES_MAX: '1000000' }
   // autocannon keeps sending on a connection that the gateway has closed.
   const connections = { REQUESTS_PER_CONNECTION_MAX: '1000000' }
-  return startGateway({ ...env, ...limits, ...connections, ...profiling() })
+  return startGateway({ ...env, ...limits, ...connections, ...settings, ...profiling() })
 }
 
 /** Writes full windows into Redis: analysing 50 samples of each key would take far longer. */

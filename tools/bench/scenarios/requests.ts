@@ -14,6 +14,14 @@ export function single(seconds: number) {
   return requests({ load: './load/single.ts', floors: { http: './floors/http.ts', hono: './floors/hono.ts' }, seconds })
 }
 
+/** Limits that are applied to each request, and that no load here reaches. */
+const LIMITS = { REQUESTS_PER_S_MAX: '1000000', SAMPLES_PER_S_MAX: '1000000' }
+
+/** One sample per request: a gateway with rate limits, and one without. */
+export function guarded(seconds: number) {
+  return requests({ load: './load/single.ts', floors: {}, gateways: { open: {}, guarded: LIMITS }, seconds })
+}
+
 /** 1,000 samples per request: the gateway with Redis, without, and JSON.parse and zod alone. */
 export async function* batches(seconds: number) {
   for await (const round of requests({
@@ -29,16 +37,19 @@ interface RequestsOptions {
   readonly load: string
   /** The programs of the floors, by the prefix of their measures. */
   readonly floors: Readonly<Record<string, string>>
+  /** The settings of each gateway, by the prefix of its measures. */
+  readonly gateways?: Readonly<Record<string, Readonly<Record<string, string>>>>
   readonly seconds: number
 }
 
-async function* requests({ load, floors, seconds }: RequestsOptions) {
+async function* requests({ load, floors, gateways = { gateway: {} }, seconds }: RequestsOptions) {
   await using redis = await startBenchRedis()
-  await using gateway = await startMeasuredGateway(redis)
   await using started = new AsyncDisposableStack()
   const servers: { name: string; pid: number; port: number }[] = []
   for (const [name, file] of Object.entries(floors)) servers.push({ name, ...started.use(await startFloor(file)) })
-  servers.push({ name: 'gateway', ...gateway })
+  for (const [name, settings] of Object.entries(gateways)) {
+    servers.push({ name, ...started.use(await startMeasuredGateway(redis, settings)) })
+  }
 
   async function round(forSeconds: number): Promise<Record<string, number>> {
     const measures: Record<string, number> = {}
@@ -50,6 +61,8 @@ async function* requests({ load, floors, seconds }: RequestsOptions) {
     }
     // No analyzer runs: the backlog would grow from round to round.
     await redis.flush()
+    // What is measured first in one round is measured last in the next.
+    servers.reverse()
     return measures
   }
   // Warm-up: the code is compiled.

@@ -52,25 +52,36 @@ export function rateLimits({ clients, metrics }: RateLimitsOptions): Concern {
       return rateLimited(limit, limit.bucket.waitFor(1), 'too many authentications failed from this address')
     },
     end({ client: { requests, samples }, status }, headers) {
-      // The response has those of the limit that was exceeded.
-      if (status === 429 || (requests === undefined && samples === undefined)) return
-      const limits = [requests, samples].filter(limit => limit !== undefined)
-      headers.push('RateLimit-Policy', limits.map(policyOf).join(', '))
-      headers.push('RateLimit', limits.map(limit => stateOf(limit, fullInS(limit))).join(', '))
+      // A 429 has those of the limit that was exceeded.
+      if (status === 429 || (requests?.bucket.isLow !== true && samples?.bucket.isLow !== true)) return
+      const low = [requests, samples].filter(limit => limit?.bucket.isLow === true) as RateLimit[]
+      headers.push('RateLimit-Policy', low.map(policyOf).join(', '))
+      headers.push('RateLimit', low.map(limit => stateOf(limit, fullInS(limit))).join(', '))
     },
   }
 }
 
-/** Counts the samples of a request against the limit of its client. All are admitted, or none. */
-export async function admitSamples(
+/**
+ * Counts the samples of a request against the limit of its client. All are admitted, or none. The
+ * promise is returned only if the store has to decide.
+ */
+export function admitSamples(
   { client }: Pick<Exchange, 'client'>,
   count: number,
   metrics: Pick<GatewayMetrics, 'rateLimited' | 'rejected'>,
-): Promise<void> {
-  if (client.samples === undefined || count === 0) return
-  const waitS = await client.samples.bucket.take(count)
-  if (waitS > 0) metrics.rejected('rate', count)
-  refuseUnless(waitS, client, client.samples, metrics, NONE_STORED)
+): void | Promise<void> {
+  const limit = client.samples
+  if (limit === undefined || count === 0) return undefined
+  const refuseAllUnless = (waitS: number): void => {
+    if (waitS > 0) metrics.rejected('rate', count)
+    refuseUnless(waitS, client, limit, metrics, NONE_STORED)
+  }
+  const decision = limit.bucket.take(count)
+  return decision === 0
+    ? undefined
+    : typeof decision === 'number'
+      ? refuseAllUnless(decision)
+      : decision.then(refuseAllUnless)
 }
 
 /** The result of an ingest request, as its problem has it. */

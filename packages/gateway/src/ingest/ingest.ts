@@ -76,7 +76,8 @@ export function createIngest({ config, metrics, now, services }: IngestOptions):
     const read = await readBody(request, client.bodies)
     const batch = readBatch(read, opened.store.partitions, principal)
     const samples = batch.indexes.length
-    if (client.samples !== undefined) await admitSamples(request, samples, metrics)
+    const pending = admitSamples(request, samples, metrics)
+    if (pending !== undefined) await pending
     const once =
       key === undefined
         ? undefined

@@ -59,6 +59,7 @@ export class TokenBucket {
   /** Requests that only the store can decide on, in order of arrival. */
   readonly #waiting: Waiting[] = []
   #isBusy = false
+  #lowBelow: number
 
   constructor(context: BucketContext, name: string, perS: number, burst: number) {
     this.#context = context
@@ -66,6 +67,7 @@ export class TokenBucket {
     this.#bucket = { name, perS, burst }
     this.#left = burst
     this.#atMs = context.now()
+    this.#lowBelow = lowBelow(burst)
   }
 
   get perS(): number {
@@ -81,6 +83,7 @@ export class TokenBucket {
     this.#left = this.#leftAt(this.#context.now())
     this.#atMs = this.#context.now()
     this.#bucket = { name: this.#name, perS, burst }
+    this.#lowBelow = lowBelow(burst)
   }
 
   /**
@@ -107,6 +110,14 @@ export class TokenBucket {
   /** The tokens that are left, at most. Negative in debt. */
   get remaining(): number {
     return this.#reserve + this.#leftAt(this.#context.now())
+  }
+
+  /**
+   * Whether so little is left that the client should know. What was regained since the last call of
+   * the store does not count: this is read for each response.
+   */
+  get isLow(): boolean {
+    return this.#reserve + this.#left < this.#lowBelow
   }
 
   get isFull(): boolean {
@@ -227,6 +238,11 @@ export class TokenBucket {
   #isLocal(nowMs = this.#context.now()): boolean {
     return this.#context.take === undefined || nowMs < this.#localUntilMs
   }
+}
+
+/** Clients with few tokens always know how many are left; others once half of them are used. */
+function lowBelow(burst: number): number {
+  return Math.max(1000, burst / 2)
 }
 
 const NOTHING: TokensTaken = { granted: 0, tokens: 0 }
