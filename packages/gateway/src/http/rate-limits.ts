@@ -45,7 +45,7 @@ export function rateLimits({ clients, metrics }: RateLimitsOptions): Concern {
       return undefined
     },
     fail({ address }, error) {
-      if (!(error instanceof RequestFault && (error.fault.kind as string) === 'unauthenticated')) return undefined
+      if (!(error instanceof RequestFault && error.fault.kind === 'unauthenticated')) return undefined
       const limit = clients.authenticationFailed(address)
       if (limit === undefined) return undefined
       metrics.rateLimited(limit.policy)
