@@ -1,3 +1,4 @@
+import { createApiKey } from '@tidemark/shared/access/api-key'
 import { createMemoryStore } from '@tidemark/shared/store/memory/store'
 import { StoreError } from '@tidemark/shared/store/ports/errors'
 import { describe, expect, test } from 'vitest'
@@ -113,6 +114,80 @@ describe('samples', () => {
     await post(batch(100))
     expect((await post(batch(1))).status).toBe(429)
     expect((await app.request('/rules')).status).toBe(200)
+  })
+})
+
+/** An app with API keys: one as many others, one with limits of its own, one that may not read. */
+function withKeys(settings: Readonly<Record<string, string>>) {
+  const made = { key_prefix: '', limits: {}, expires_at: null, created_at: null, created_by: '' }
+  const plain = createApiKey({ ...made, scopes: ['ingest', 'read'], name: 'plain' })
+  const other = createApiKey({ ...made, scopes: ['ingest', 'read'], name: 'other' })
+  const large = createApiKey({ ...made, scopes: ['ingest', 'read'], name: 'large', limits: { requests_per_s: 0.02 } })
+  const writer = createApiKey({ ...made, scopes: ['ingest'], name: 'writer' })
+  const keys = [plain, other, large, writer].map(({ record }) => record)
+  const { app, registry } = createTestApp({ settings, auth: 'on', keys })
+  async function statuses(token: string | undefined, count: number, path = '/rules'): Promise<number[]> {
+    const found: number[] = []
+    for (let i = 0; i < count; i++) found.push((await get(token, path)).status)
+    return found
+  }
+  const get = async (token: string | undefined, path = '/rules') =>
+    app.request(path, { headers: token === undefined ? {} : { Authorization: `Bearer ${token}` } })
+  return { registry, get, statuses, plain: plain.token, other: other.token, large: large.token, writer: writer.token }
+}
+
+describe('API keys', () => {
+  const settings = { REQUESTS_PER_S_MAX: '0.01', RATE_BURST_S: '200' }
+
+  test('have limits of their own, the default or what the key says', async () => {
+    const { statuses, get, plain, other, large } = withKeys(settings)
+    expect(await statuses(plain, 3)).toEqual([200, 200, 429])
+    expect(await statuses(other, 3)).toEqual([200, 200, 429])
+    expect(await statuses(large, 5)).toEqual([200, 200, 200, 200, 429])
+    expect(await problemOf(await get(large))).toMatchObject({
+      detail: expect.stringContaining('This API key may send 0.02 requests a second, and 4 at once.'),
+    })
+  })
+
+  test('without the scope of a route are limited too', async () => {
+    const { statuses, writer } = withKeys(settings)
+    expect(await statuses(writer, 3)).toEqual([403, 403, 429])
+  })
+})
+
+describe('failed authentications', () => {
+  const settings = { AUTH_FAILURES_PER_MIN_MAX: '5' }
+  const WRONG = `tmk_${'0'.repeat(12)}_${'a'.repeat(49)}`
+
+  test('of an address are limited, and a valid key from the same address passes always', async () => {
+    const { statuses, get, registry, plain } = withKeys(settings)
+    expect(await statuses(WRONG, 6)).toEqual([401, 401, 401, 401, 401, 429])
+    expect(await statuses(undefined, 2)).toEqual([429, 429])
+    expect(await statuses(plain, 20)).toEqual(Array(20).fill(200))
+    const refused = await get(WRONG)
+    expect(refused.headers.get('Retry-After')).toMatch(/^1[0-2]$/)
+    expect(refused.headers.get('WWW-Authenticate')).toBeNull()
+    expect(refused.headers.get('RateLimit-Policy')).toBe('"failed-authentications";q=5;w=60')
+    expect(await problemOf(refused)).toMatchObject({
+      type: 'urn:tidemark:problem:rate-limited',
+      detail: expect.stringContaining('Too many authentications failed from this address'),
+    })
+    const metric = await registry.getSingleMetricAsString('gateway_rate_limited_total')
+    expect(metric).toContain('{limit="failed-authentications"} 4')
+  })
+
+  test('are counted by address, as trusted proxies have seen it', async () => {
+    const { app } = createTestApp({ auth: 'on', settings: { ...settings, TRUSTED_PROXIES: '1' } })
+    const statusOf = async (address: string): Promise<number> =>
+      (await app.request('/rules', { headers: { 'X-Forwarded-For': address, 'X-API-Key': WRONG } })).status
+    for (let i = 0; i < 5; i++) expect(await statusOf('1.1.1.1')).toBe(401)
+    expect(await statusOf('1.1.1.1')).toBe(429)
+    expect(await statusOf('2.2.2.2')).toBe(401)
+  })
+
+  test('are not limited if the setting is 0', async () => {
+    const { statuses } = withKeys({ AUTH_FAILURES_PER_MIN_MAX: '0' })
+    expect(new Set(await statuses(WRONG, 100))).toEqual(new Set([401]))
   })
 })
 
