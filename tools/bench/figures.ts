@@ -30,11 +30,11 @@ const LINES: Readonly<Record<string, readonly Line[]>> = {
   ],
   guarded: [
     [
-      'one sample per request with rate limits, gateway CPU per request',
+      'one sample per request with authentication and rate limits, gateway CPU per request',
       'guardedCpuUs',
       'us',
       ratioAtMost(1.03),
-      over('without limits', 'openCpuUs'),
+      over('without both', 'openCpuUs'),
     ],
   ],
   batches: [

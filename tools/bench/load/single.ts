@@ -1,12 +1,13 @@
 import autocannon from 'autocannon'
 import { requestBody } from '../signal.ts'
 
-/** Sends one sample per request over 64 connections. Takes a port and seconds. */
-const [port, seconds] = process.argv.slice(2)
+/** Sends one sample per request over 64 connections. Takes a port, seconds, and an API key if any. */
+const [port, seconds, token] = process.argv.slice(2)
+const credentials = token === undefined ? {} : { authorization: `Bearer ${token}` }
 const requests = Array.from({ length: 500 }, (_, seed) => ({
   method: 'POST' as const,
   path: '/ingest',
-  headers: { 'content-type': 'application/json' },
+  headers: { 'content-type': 'application/json', ...credentials },
   body: requestBody({ samples: 1, keys: 10_000, seed }),
 }))
 const url = `http://127.0.0.1:${port}`

@@ -1,3 +1,8 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createApiKey } from '@tidemark/shared/access/api-key'
+import { formatKeyFile } from '@tidemark/shared/access/key-file'
 import { runProgram, startFloor } from '../program.ts'
 import { startBenchRedis, startMeasuredGateway } from '../stack.ts'
 import { spentBy } from '../usage.ts'
@@ -17,9 +22,23 @@ export function single(seconds: number) {
 /** Limits that are applied to each request, and that no load here reaches. */
 const LIMITS = { REQUESTS_PER_S_MAX: '1000000', SAMPLES_PER_S_MAX: '1000000' }
 
-/** One sample per request: a gateway with rate limits, and one without. */
-export function guarded(seconds: number) {
-  return requests({ load: './load/single.ts', floors: {}, gateways: { open: {}, guarded: LIMITS }, seconds })
+/**
+ * One sample per request: a gateway with authentication and rate limits, and one without. Both get
+ * the same requests, with an API key.
+ */
+export async function* guarded(seconds: number) {
+  await using folder = await temporaryFolder()
+  const made = { key_prefix: '', limits: {}, expires_at: null, created_at: null, created_by: '' }
+  const { token, record } = createApiKey({ ...made, name: 'bench', scopes: ['ingest'] })
+  const file = join(folder.path, 'api-keys')
+  await writeFile(file, formatKeyFile([record]))
+  const gateways = { open: { AUTH: 'off' }, guarded: { AUTH: 'on', API_KEYS_FILE: file, ...LIMITS } }
+  yield* requests({ load: './load/single.ts', floors: {}, gateways, seconds, arguments: [token] })
+}
+
+async function temporaryFolder() {
+  const path = await mkdtemp(join(tmpdir(), 'tidemark-bench-'))
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) }
 }
 
 /** 1,000 samples per request: the gateway with Redis, without, and JSON.parse and zod alone. */
@@ -40,9 +59,11 @@ interface RequestsOptions {
   /** The settings of each gateway, by the prefix of its measures. */
   readonly gateways?: Readonly<Record<string, Readonly<Record<string, string>>>>
   readonly seconds: number
+  /** What the program that sends gets after the port and the seconds. */
+  readonly arguments?: readonly string[]
 }
 
-async function* requests({ load, floors, gateways = { gateway: {} }, seconds }: RequestsOptions) {
+async function* requests({ load, floors, gateways = { gateway: {} }, seconds, arguments: more = [] }: RequestsOptions) {
   await using redis = await startBenchRedis()
   await using started = new AsyncDisposableStack()
   const servers: { name: string; pid: number; port: number }[] = []
@@ -54,7 +75,9 @@ async function* requests({ load, floors, gateways = { gateway: {} }, seconds }: 
   async function round(forSeconds: number): Promise<Record<string, number>> {
     const measures: Record<string, number> = {}
     for (const { name, pid, port } of servers) {
-      const { cpuS, result } = await spentBy({ server: [pid] }, () => runProgram<Sent>(load, [port, forSeconds]))
+      const { cpuS, result } = await spentBy({ server: [pid] }, () =>
+        runProgram<Sent>(load, [port, forSeconds, ...more]),
+      )
       if (result.failed > 0) throw new Error(`${result.failed} requests failed`)
       measures[`${name}PerS`] = result.perSecond
       measures[`${name}CpuUs`] = (cpuS.server / result.accepted) * 1e6
