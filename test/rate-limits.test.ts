@@ -7,7 +7,7 @@ import { describe, expect, test } from 'vitest'
 /** What a client got within some seconds, and how long that took. */
 interface Sent {
   readonly statuses: number[]
-  /** From the first response to the last request, and from the first request to the last response. */
+  /** From the first response to the last request; from the first request to the last response. */
   readonly leastS: number
   readonly mostS: number
 }

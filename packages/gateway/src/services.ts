@@ -57,8 +57,8 @@ export type SubBatchOutcome =
 export interface CheckpointWaiter {
   /**
    * Resolves when the checkpoint has reached the entry, after `waitMs`, or at once when the client
-   * is `gone`. It looks at least once, unless the client is gone before. Does not reject. `share` is
-   * how many requests of the client wait.
+   * is `gone`. It looks at least once, unless the client is gone before. Does not reject.
+   * `share` is how many requests of the client wait.
    */
   wait(receipt: Receipt, waitMs: number, share: Share, gone?: AbortSignal): Promise<WaitOutcome>
 }

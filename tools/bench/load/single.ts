@@ -1,7 +1,7 @@
 import autocannon from 'autocannon'
 import { requestBody } from '../signal.ts'
 
-/** Sends one sample per request over 64 connections. Takes a port, seconds, and an API key if any. */
+/** Sends one sample per request over 64 connections. Takes a port, seconds and maybe an API key. */
 const [port, seconds, token] = process.argv.slice(2)
 const credentials = token === undefined ? {} : { authorization: `Bearer ${token}` }
 const requests = Array.from({ length: 500 }, (_, seed) => ({

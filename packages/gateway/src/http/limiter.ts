@@ -13,8 +13,8 @@ interface LimiterOptions {
 }
 
 /**
- * Returns a function that runs `concurrent` pieces of work at a time, in order of arrival. No client
- * can keep others from waiting: `share` is how many pieces of work the client has waiting.
+ * Returns a function that runs `concurrent` pieces of work at a time, in order of arrival. `share`
+ * is how many of them the client has waiting: no client can keep others from waiting.
  */
 export function createLimiter({ concurrent, waitingMax, limit, metrics }: LimiterOptions) {
   let running = 0

@@ -112,8 +112,8 @@ export function createPipeline(concerns: readonly Concern[]) {
   }
   return {
     /**
-     * Throws, or rejects with, what a concern throws; the caller passes that to `fail`. A promise is
-     * returned only if a concern returns one.
+     * Throws, or rejects with, what a concern throws; the caller passes that to `fail`. It returns
+     * a promise only if a concern does.
      */
     begin(exchange: Exchange): void | Promise<void> {
       for (let i = 0; i < beginning.length; i++) {

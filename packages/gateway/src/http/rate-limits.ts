@@ -119,7 +119,7 @@ const UNITS: Readonly<Record<RatePolicy, string>> = {
   'failed-authentications': '',
 }
 
-/** draft-ietf-httpapi-ratelimit-headers-11: the quota of a bucket is its burst, in whole seconds. */
+/** As in draft-ietf-httpapi-ratelimit-headers-11: the quota of a bucket is its burst. */
 function policyOf({ policy, bucket: { perS, burst } }: RateLimit): string {
   return `"${policy}";q=${Math.floor(burst)};w=${Math.max(1, Math.ceil(burst / perS))}${UNITS[policy]}`
 }

@@ -6,7 +6,7 @@ export type TrustedProxies = { readonly hops: number } | { readonly networks: Bl
 /** Groups of an IPv6 address that name a site: a device has as many addresses in it as it likes. */
 const SITE_GROUPS = 4
 
-/** Reads `TRUSTED_PROXIES`: a number of proxies, or networks. Returns undefined if it is neither. */
+/** Reads a number of proxies, or their networks. Returns undefined if it is neither. */
 export function parseTrustedProxies(text: string): TrustedProxies | undefined {
   if (/^\d{1,2}$/.test(text)) return { hops: Number(text) }
   const networks = new BlockList()

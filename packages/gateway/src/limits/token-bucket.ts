@@ -190,7 +190,7 @@ export class TokenBucket {
     try {
       const { granted, tokens } = (await take?.(this.#bucket, wanted)) ?? NOTHING
       if (wanted.cost >= 0) this.#reserve += granted
-      // The store had them after the call was sent, so it never has more than is computed from this.
+      // The store had them later than that, so it never has more than follows from this.
       this.#left = tokens
       this.#atMs = sentMs
       this.#used = 0
