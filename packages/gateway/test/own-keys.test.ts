@@ -164,10 +164,10 @@ describe('rules and mutes of an API key that is bound to a prefix', () => {
 describe('who', () => {
   test('is the name of the API key, whatever the request claims', async () => {
     const call = clientOf()
-    const body = { rule: { pattern: 'edge-17/*' }, who: 'someone else', why: 'a test' }
+    const body = { rule: { pattern: 'edge-17/*' }, who: 'mallory', why: 'a test' }
     expect((await call(OWN, 'PUT', '/rules/a', body)).content.changed).toMatchObject({ who: 'tenant' })
-    await call(OWN, 'DELETE', '/rules/a?who=someone&why=x')
-    await call(ALL, 'PUT', '/mutes/m', { pattern: '*', until: '1h', who: 'someone', why: 'x' })
+    await call(OWN, 'DELETE', '/rules/a?who=mallory&why=x')
+    await call(ALL, 'PUT', '/mutes/m', { pattern: '*', until: '1h', who: 'mallory', why: 'x' })
     await call(ALL, 'PUT', '/storm', { storm: { percent: 20, within: '1m', keys_min: 10 }, who: 7, why: 'x' })
     const changes = (await call(ALL, 'GET', '/rules/changes')).content.changes as { kind: string; who: string }[]
     expect(changes.map(({ kind, who }) => [kind, who])).toEqual([

@@ -27,3 +27,10 @@ test('hosts, users, ports and other settings stay', () => {
   const line = 'connect ECONNREFUSED redis:6379 as user, http://am:9093/alertmanager'
   expect(redact(line, secretsIn({ ...env, LOG_LEVEL: 'info', REDIS_PREFIX: 'tidemark' }))).toBe(line)
 })
+
+test('the secret of an API key is redacted without being a setting; its id stays', () => {
+  const secret = 'A'.repeat(49)
+  expect(redact(`Authorization: Bearer tmk_0123456789ab_${secret}, again tmk_0123456789ab_${secret}.`, [])).toBe(
+    'Authorization: Bearer tmk_0123456789ab_[redacted], again tmk_0123456789ab_[redacted].',
+  )
+})
