@@ -109,6 +109,8 @@ describe('delimiter and decimal mark', () => {
 
   test('sep= and --delimiter decide it', () => {
     expect(read('sep=;\ntime;value\n2024-01-01;1,5\n').values).toEqual([1.5])
+    // No delimiter that would be found without its line.
+    expect(read('sep=~\ntime~value\n2024-01-01~1,5\n').values).toEqual([1.5])
     expect(read('2024-01-01T00:00:00Z 21.5\n2024-01-01T00:01:00Z 21.6\n', { delimiter: ' ' }).values).toEqual([
       21.5, 21.6,
     ])
@@ -280,6 +282,8 @@ describe('columns', () => {
     expect(read(text)).toMatchObject({ keys: ['file'], times: ['2024-01-01T00:00:00Z', '2024-01-01T01:00:00Z'] })
     const options = { time: ['Year', 'Month', '3', 'Hour'], timeFormat: 'YYYY M D H', value: ['temp'] }
     expect(read(text, options).times).toEqual(['2024-01-01T00:00:00Z', '2024-01-01T01:00:00Z'])
+    const two = 'timestamp,received_at,value\n2024-01-01,2024-01-02,1\n'
+    expect(read(two, { time: ['received_at'] }).times).toEqual(['2024-01-02T00:00:00Z'])
   })
 
   test('a header may be in any order, case and language', () => {
