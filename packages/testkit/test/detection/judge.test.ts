@@ -10,6 +10,7 @@ import { decodeWindow, encodeRow, encodeTail, fillRow, storedLengthMax } from '@
 import { VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { exactSummary } from '../../src/exact.ts'
 import { oracleAnalysis } from '../../src/oracle.ts'
 import { Random } from '../../src/random.ts'
 
@@ -80,6 +81,18 @@ test('the default policy gives the verdict of the oracle', () => {
       }
     }),
   )
+})
+
+test('the score of a jitter of 1e-3 around 1e9 has ten digits', () => {
+  const judge = new Judge(DEFAULT)
+  const row = newRow(DEFAULT)
+  const values = Array.from({ length: 200 }, (_, i) => 1e9 + 1e-3 * Math.sin(i * i))
+  for (const [n, value] of values.entries()) {
+    const { score } = judge.step(row, value, n, n)
+    if (Number.isNaN(score)) continue
+    const { z } = exactSummary(values.slice(Math.max(0, n - DEFAULT.window), n), value)
+    expect(Math.abs(score / z - 1)).toBeLessThan(1e-11)
+  }
 })
 
 test('a key continues identically after being stored and loaded, as a row or as a row and its tail', () => {

@@ -90,6 +90,8 @@ describe('a sample', () => {
     key.step(1_000_050, 1, 1_000_000)
     expect(key.step(1_001_050, 2, 1_001_000)).toBe('in_order')
     expect(key.step(990_050, 3, 1_001_500)).toBe('late')
+    // What is measured after that arrival is newer, although its timestamp is not.
+    expect(key.step(1_001_020, 4, 1_001_600)).toBe('in_order')
   })
 
   test('is in order if it is the first of its key', () => {
