@@ -500,5 +500,6 @@ describe('the routes of the alerts', () => {
     const client = createTestClient({ store: createMemoryStore({ partitions: 1 }), overrideAlerts: { list } })
     const responses = await Promise.all(Array.from({ length: 210 }, () => client.send('GET', '/alerts')))
     expect(responses.map(({ status }) => status)).toEqual([...Array(202).fill(200), ...Array(8).fill(503)])
+    expect(await client.registry.metrics()).toContain('gateway_limit_reached_total{limit="alert_pages"} 8\n')
   })
 })

@@ -580,7 +580,7 @@ describe('GET /analyze', () => {
   test('pages are read two at a time; requests beyond the queue get 503', async () => {
     let atOnce = 0
     let atOnceMost = 0
-    const { app } = createTestApp({
+    const { app, registry } = createTestApp({
       store: createMemoryStore({ partitions: 1 }),
       override: {
         scanAnalyses: async () => {
@@ -594,6 +594,7 @@ describe('GET /analyze', () => {
     const responses = await Promise.all(Array.from({ length: 210 }, () => app.request('/analyze')))
     expect(responses.map(({ status }) => status)).toEqual([...Array(202).fill(200), ...Array(8).fill(503)])
     expect(atOnceMost).toBe(2)
+    expect(await registry.metrics()).toContain('gateway_limit_reached_total{limit="analysis_pages"} 8\n')
     expect((await app.request('/analyze')).status).toBe(200)
   })
 })

@@ -301,10 +301,12 @@ describe('a change', () => {
   test('is 503 when too many others are queued', async () => {
     const { promise: goOn, resolve } = Promise.withResolvers<void>()
     const store = createMemoryStore()
-    const { send } = clientOf({ store, overrideRules: { load: () => goOn.then(() => store.rules.load()) } })
+    const { send, registry } = clientOf({ store, overrideRules: { load: () => goOn.then(() => store.rules.load()) } })
     const body = { storm: { percent: 5, within: '1m', keys_min: 2 }, ...NOTE }
     const responses = Array.from({ length: 105 }, () => send('PUT', '/storm', body))
-    await new Promise(done => setTimeout(done, 20))
+    // Those beyond the limit respond while the others wait.
+    await expect.poll(() => registry.metrics()).toContain('gateway_limit_reached_total{limit="rule_changes"} 4\n')
+    expect(await registry.metrics()).toContain('gateway_limit_used{limit="rule_changes"} 100\n')
     resolve()
     const statuses = (await Promise.all(responses)).map(({ status }) => status)
     expect([

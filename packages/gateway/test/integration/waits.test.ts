@@ -100,13 +100,14 @@ describe('a receipt that cannot exist', () => {
 
 describe('a request that waits for a verdict', () => {
   test('frees its place at once when its client hangs up', async () => {
-    const gateway = await start({ ANALYZE_WAITERS_MAX: '2' })
+    const gateway = await start({ ANALYZE_WAITERS_MAX: '2', ANALYZE_WAIT_MAX_MS: '60000' })
     const receipt = await receiptOf(gateway.port)
     const path = `/analyze?key=a&after=${receipt}`
     const clients = [connect(gateway.port, '127.0.0.1'), connect(gateway.port, '127.0.0.1')]
     for (const client of clients) {
       await once(client, 'connect')
-      client.write(`GET ${path}&wait=10000 HTTP/1.1\r\nHost: x\r\n\r\n`)
+      // Longer than `expect.poll` waits.
+      client.write(`GET ${path}&wait=60000 HTTP/1.1\r\nHost: x\r\n\r\n`)
     }
     const typeOf = async (): Promise<string> => JSON.parse((await send(gateway.port, `${path}&wait=0`)).body).type
     await expect.poll(typeOf).toBe('urn:tidemark:problem:overloaded')
