@@ -16,6 +16,7 @@ import {
   Listener,
   MINUTE,
   NOW,
+  PARTITIONS,
   refused,
   WAIT_MS,
 } from './notify-world.ts'
@@ -183,6 +184,24 @@ describe('a receiver', () => {
     ])
     expect(await world.outbox('one')).toBe(0)
     expect(await world.dead()).toEqual([])
+  })
+
+  test.each([
+    ['refuses', 'the receiver refused a notification; retrying', refused(403)],
+    ['fails', 'a notification failed; retrying', failed()],
+  ])('that %s is in the log with the start of its response', async (_, what, delivery) => {
+    const world = await createWorld()
+    const listener = new Listener(world.clock)
+    listener.respond = () => ({ ...delivery, body: 'no route to the team' })
+    world.start([listener])
+    await world.open('a')
+    await world.clock.advance(3000)
+    expect(world.logged[0]).toMatchObject({
+      message: delivery.kind === 'delivered' ? '' : delivery.reason,
+      what,
+      address: 'http://listener',
+      response: 'no route to the team',
+    })
   })
 
   test('that refuses everything gets few requests, and a new alert within a minute of its recovery', async () => {
@@ -466,6 +485,26 @@ describe('an alert', () => {
     await world.clock.advance(3000)
     expect(listener.notified).toEqual(['a resolved'])
   })
+})
+
+test('what a full outbox and a full feed of alerts drop is counted', async () => {
+  const world = await createWorld({ outboxMax: 2 })
+  const listener = new Listener(world.clock)
+  listener.respond = () => failed()
+  let trimmed = 7
+  const { metrics } = world.start([listener], {
+    ...world.store.alerts,
+    feedTrimmed: async partitions => partitions.map(() => trimmed),
+  })
+  for (const key of ['a', 'b', 'c', 'd', 'e']) await world.open(key)
+  await world.clock.advance(5000)
+  expect(await counted(metrics.dropped, {})).toBe(3)
+  expect(await counted(metrics.dead, {})).toBe(3)
+  // What was dropped before this analyzer owned the partitions is not of its time.
+  expect(await counted(metrics.feedTrimmed, {})).toBe(0)
+  trimmed = 12
+  await world.clock.advance(2000)
+  expect(await counted(metrics.feedTrimmed, {})).toBe(5 * PARTITIONS)
 })
 
 test('without a receiver, records hold their notification state and the outbox stays empty', async () => {

@@ -65,10 +65,10 @@ export const refused = (status = 400): Delivery => ({
 export const failed = (retryAfterMs = 0): Delivery => ({ kind: 'failed', reason: 'unavailable', retryAfterMs })
 
 /** A store whose partitions are owned, and notifiers on it. */
-export async function createWorld() {
+export async function createWorld({ outboxMax = 10_000 } = {}) {
   const clock = new FakeClock(NOW)
   const skew = { ms: 0 }
-  const store = createMemoryStore({ partitions: PARTITIONS, now: () => clock.wallMs() + skew.ms })
+  const store = createMemoryStore({ partitions: PARTITIONS, outboxMax, now: () => clock.wallMs() + skew.ms })
   const world = {
     clock,
     store,
@@ -76,6 +76,8 @@ export async function createWorld() {
     skew,
     rules: { current: new RuleSet(EMPTY_DOCUMENT, VERDICT_DEFAULTS) },
     leases: [] as Lease[],
+    /** What the notifiers logged as failures. */
+    logged: [] as Readonly<Record<string, unknown>>[],
     async own(token: string): Promise<void> {
       for (const lease of world.leases) await store.analyzer.releaseLease(lease)
       world.leases = []
@@ -100,7 +102,9 @@ export async function createWorld() {
         metrics,
         clock,
         log: pino({ level: 'silent' }),
-        logFailure: () => undefined,
+        logFailure: (error, what, fields) => {
+          world.logged.push({ message: error instanceof Error ? error.message : String(error), what, ...fields })
+        },
         waitMs: WAIT_MS,
         resendMs: RESEND_MS,
         retryMaxMs,

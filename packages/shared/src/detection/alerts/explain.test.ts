@@ -70,6 +70,9 @@ test('a resolved alert names its duration, its end and its peak', () => {
   expect(explainAlert(over)).toMatch(
     /\(z \+9\.19, alert threshold 6\)\. Resolved after 12\.5 min: values are back to normal\. Peak of 34 samples: 99\.4\.$/,
   )
+  expect(explainAlert({ ...over, resolve_reason: 'no_samples' })).toContain(
+    'Resolved after 12.5 min: no more samples arrived.',
+  )
 })
 
 test('a silence names the last sample, the expected interval and when the alert was raised', () => {
