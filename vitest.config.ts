@@ -17,7 +17,7 @@ const common = {
   restoreMocks: true,
   testTimeout: 120_000,
   hookTimeout: 120_000,
-  expect: { poll: { timeout: 30_000 } },
+  expect: { poll: { timeout: 100_000 } },
 } as const
 
 /**

@@ -291,7 +291,7 @@ async function expectAlerts(memory: MemoryStore, accepted: readonly Accepted[]):
 }
 
 test(`every sample is analysed once and in order in ${RUNS} simulations of faults, hand-offs and zombies`, {
-  timeout: 60_000 + RUNS * 100,
+  timeout: 60_000 + RUNS * 1000,
 }, async () => {
   await fc.assert(
     fc.asyncProperty(

@@ -5,6 +5,7 @@ import { partitionOf } from '@tidemark/shared/sample/partition'
 import { createMemoryStore, type MemoryStore } from '@tidemark/shared/store/memory/store'
 import type { EndedAlert } from '@tidemark/shared/store/ports/alerts'
 import { StoreError } from '@tidemark/shared/store/ports/errors'
+import { eventually } from '@tidemark/testkit/eventually'
 import { packSamples } from '@tidemark/testkit/samples'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -493,12 +494,21 @@ describe('the routes of the alerts', () => {
   })
 
   test('pages are read two at a time; requests beyond the queue get 503', async () => {
+    const { promise: goOn, resolve } = Promise.withResolvers<void>()
     const list = async () => {
-      await new Promise(resolve => setTimeout(resolve, 1))
+      await goOn
       return []
     }
     const client = createTestClient({ store: createMemoryStore({ partitions: 1 }), overrideAlerts: { list } })
-    const responses = await Promise.all(Array.from({ length: 210 }, () => client.send('GET', '/alerts')))
+    let refused = 0
+    const sent = Array.from({ length: 210 }, async () => {
+      const response = await client.send('GET', '/alerts')
+      if (response.status === 503) refused++
+      return response
+    })
+    await eventually(() => expect(refused).toBe(8))
+    resolve()
+    const responses = await Promise.all(sent)
     expect(responses.map(({ status }) => status)).toEqual([...Array(202).fill(200), ...Array(8).fill(503)])
     expect(await client.registry.metrics()).toContain('gateway_limit_reached_total{limit="alert_pages"} 8\n')
   })

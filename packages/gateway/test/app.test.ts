@@ -3,6 +3,7 @@ import { formatReceipt } from '@tidemark/shared/sample/receipt'
 import { createMemoryStore } from '@tidemark/shared/store/memory/store'
 import { StoreError } from '@tidemark/shared/store/ports/errors'
 import type { GatewayStore } from '@tidemark/shared/store/ports/gateway'
+import { eventually } from '@tidemark/testkit/eventually'
 import { describe, expect, test } from 'vitest'
 import { ingestResultSchema } from '../src/ingest/routes.ts'
 import { analysisSchema, entryAnalysesSchema, historySchema, pageSchema } from '../src/verdicts/schemas.ts'
@@ -167,9 +168,17 @@ describe('POST /ingest', () => {
   test('responds 503 to the oldest unfinished body when too many bytes are being read', async () => {
     const { post } = createTestApp({ settings: { BODIES_BYTES_MAX: String(1024 * 1024) } })
     const body = Buffer.from('{"key":"a","value":1}'.padEnd(600_000))
-    const slow = new ReadableStream<Uint8Array>({ start: controller => controller.enqueue(body) })
+    // A stream is pulled again once its first chunk has been read.
+    const { promise: wasRead, resolve: read } = Promise.withResolvers<void>()
+    let pulls = 0
+    const slow = new ReadableStream<Uint8Array>({
+      pull: controller => {
+        if (pulls++ === 0) controller.enqueue(body)
+        else read()
+      },
+    })
     const first = post(slow)
-    await new Promise(resolve => setTimeout(resolve, 10))
+    await wasRead
     await resultOf(await post(body))
     const gaveWay = await first
     expect(gaveWay.status).toBe(503)
@@ -311,7 +320,7 @@ describe('POST /ingest', () => {
   })
 
   test('responds 503 when too many samples are queued', async () => {
-    let respond = (): void => {}
+    let respond: (() => void) | undefined
     const { post } = createTestApp({
       settings: { QUEUE_SAMPLES_MAX: '1' },
       override: {
@@ -322,11 +331,11 @@ describe('POST /ingest', () => {
       },
     })
     const first = post('{"key":"a","value":1}')
-    await new Promise(resolve => setTimeout(resolve, 10))
+    await eventually(() => expect(respond).toBeDefined())
     const response = await post('{"key":"a","value":2}')
     expect(response.status).toBe(503)
     await problemOf(response)
-    respond()
+    respond?.()
     await resultOf(await first)
   })
 })
@@ -580,18 +589,27 @@ describe('GET /analyze', () => {
   test('pages are read two at a time; requests beyond the queue get 503', async () => {
     let atOnce = 0
     let atOnceMost = 0
+    const { promise: goOn, resolve } = Promise.withResolvers<void>()
     const { app, registry } = createTestApp({
       store: createMemoryStore({ partitions: 1 }),
       override: {
         scanAnalyses: async () => {
           atOnceMost = Math.max(atOnceMost, ++atOnce)
-          await new Promise(resolve => setTimeout(resolve, 1))
+          await goOn
           atOnce--
           return { analyses: [], next: '0' }
         },
       },
     })
-    const responses = await Promise.all(Array.from({ length: 210 }, () => app.request('/analyze')))
+    let refused = 0
+    const sent = Array.from({ length: 210 }, async () => {
+      const response = await app.request('/analyze')
+      if (response.status === 503) refused++
+      return response
+    })
+    await eventually(() => expect(refused).toBe(8))
+    resolve()
+    const responses = await Promise.all(sent)
     expect(responses.map(({ status }) => status)).toEqual([...Array(202).fill(200), ...Array(8).fill(503)])
     expect(atOnceMost).toBe(2)
     expect(await registry.metrics()).toContain('gateway_limit_reached_total{limit="analysis_pages"} 8\n')

@@ -246,9 +246,7 @@ describe('any failures and any number of retries', () => {
     { maxLength: 30 },
   )
 
-  test('each sample of a keyed request is stored at most once, and exactly once if any response was 202', {
-    timeout: 30_000,
-  }, async () => {
+  test('each sample of a keyed request is stored at most once, and exactly once if any response was 202', async () => {
     await fc.assert(
       fc.asyncProperty(requests, fc.array(fate, { minLength: 1, maxLength: 40 }), async (plan, fates) => {
         const store = createMemoryStore({ partitions: 4 })

@@ -4,6 +4,7 @@ import { createMemoryStore } from '@tidemark/shared/store/memory/store'
 import { StoreError } from '@tidemark/shared/store/ports/errors'
 import type { Store } from '@tidemark/shared/store/ports/store'
 import { toAnalysis, VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
+import { eventually } from '@tidemark/testkit/eventually'
 import { describe, expect, test } from 'vitest'
 import type { z } from 'zod'
 import {
@@ -305,8 +306,9 @@ describe('a change', () => {
     const body = { storm: { percent: 5, within: '1m', keys_min: 2 }, ...NOTE }
     const responses = Array.from({ length: 105 }, () => send('PUT', '/storm', body))
     // Those beyond the limit respond while the others wait.
-    await expect.poll(() => registry.metrics()).toContain('gateway_limit_reached_total{limit="rule_changes"} 4\n')
-    expect(await registry.metrics()).toContain('gateway_limit_used{limit="rule_changes"} 100\n')
+    const limited = (line: string) => eventually(async () => expect(await registry.metrics()).toContain(line))
+    await limited('gateway_limit_reached_total{limit="rule_changes"} 4\n')
+    await limited('gateway_limit_used{limit="rule_changes"} 100\n')
     resolve()
     const statuses = (await Promise.all(responses)).map(({ status }) => status)
     expect([

@@ -274,14 +274,11 @@ describe.skipIf(!(await redisClusterAvailable()))('durability in a cluster', () 
     await expect.poll(() => lineOf(first.port)).toMatch(/\bmaster,fail .* disconnected$/)
     const refused = { accepted: 0 }
     await expect
-      .poll(
-        async () => {
-          const { status, answer } = await post(started.gateway, { body })
-          refused.accepted = Number(answer.accepted)
-          return status
-        },
-        { timeout: 20_000 },
-      )
+      .poll(async () => {
+        const { status, answer } = await post(started.gateway, { body })
+        refused.accepted = Number(answer.accepted)
+        return status
+      })
       .toBe(503)
     expect(refused.accepted).toBeGreaterThan(0)
     // The lost node returns as a replica of the new primary, and all samples are accepted again.

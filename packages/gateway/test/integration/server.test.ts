@@ -5,6 +5,7 @@ import { aborted } from '@tidemark/shared/runtime/lifecycle'
 import { createMemoryStore, type MemoryStore } from '@tidemark/shared/store/memory/store'
 import { LayoutMismatch } from '@tidemark/shared/store/ports/errors'
 import type { Store } from '@tidemark/shared/store/ports/store'
+import { eventually } from '@tidemark/testkit/eventually'
 import { describe, expect, test } from 'vitest'
 import { storedSamples } from '../support/fixture.ts'
 import { converse, post, send, start } from '../support/server.ts'
@@ -169,11 +170,15 @@ describe('a graceful stop', () => {
     const events: string[] = []
     const store = createMemoryStore()
     const slow = slowed(store, 200)
+    const { promise: isStoring, resolve: storing } = Promise.withResolvers<void>()
     const gateway = await start({}, async () => ({
       ...slow,
       gateway: {
         ...slow.gateway,
-        append: batches => slow.gateway.append(batches).finally(() => events.push('stored')),
+        append(batches) {
+          storing()
+          return slow.gateway.append(batches).finally(() => events.push('stored'))
+        },
       },
       [Symbol.asyncDispose]: async () => {
         events.push('closed')
@@ -181,7 +186,7 @@ describe('a graceful stop', () => {
     }))
     const socket = connect(gateway.port, '127.0.0.1')
     socket.write('POST /ingest HTTP/1.1\r\nHost: x\r\nContent-Length: 21\r\n\r\n{"key":"a","value":1}')
-    await new Promise(resolve => setTimeout(resolve, 50))
+    await isStoring
     socket.destroy()
     await new Promise(resolve => setTimeout(resolve, 20))
     await gateway[Symbol.asyncDispose]()
@@ -200,11 +205,23 @@ describe('a graceful stop', () => {
   })
 
   test('waits neither for verdicts nor for idle connections', async () => {
-    const gateway = await start()
+    const store = createMemoryStore()
+    let reads = 0
+    const gateway = await start({}, async () => ({
+      ...store,
+      gateway: {
+        ...store.gateway,
+        progress(partitions) {
+          reads++
+          return store.gateway.progress(partitions)
+        },
+      },
+    }))
     const agent = new Agent({ keepAlive: true })
     const { receipts } = JSON.parse((await post(gateway.port, '{"key":"a","value":1}', agent)).body)
     const waiting = send(gateway.port, `/analyze?key=a&after=${receipts[0]}&wait=10000`)
-    await new Promise(resolve => setTimeout(resolve, 50))
+    // The second read is made only by a request that waits.
+    await eventually(() => expect(reads).toBeGreaterThanOrEqual(2))
     const begin = performance.now()
     await gateway[Symbol.asyncDispose]()
     expect(performance.now() - begin).toBeLessThan(9000)

@@ -132,14 +132,14 @@ test('a mute lasts until its time, whichever rule is in force; of several the lo
   expect(rules.explain('edge-17/cpu', at(2)).muted).toMatchObject({ why: 'day 5' })
 })
 
-test('a thousand rules resolve 100,000 keys in microseconds per key', { timeout: 30_000 }, () => {
+test('a thousand rules resolve 100,000 keys in microseconds per key', () => {
   const rules = Array.from({ length: 1000 }, (_, i) => ({
     rule: { id: `r${i}`, pattern: i % 4 === 0 ? `*/metric-${i}` : `edge-${i}*/{cpu,rps*}` },
     version: i,
     changed: { who: 'ada', why: 'test', at: 1 },
   }))
   const set = new RuleSet({ ...EMPTY_DOCUMENT, rules })
-  const begin = performance.now()
+  const begin = process.threadCpuUsage()
   let matched = 0
   for (let i = 0; i < 100_000; i++) {
     if (set.resolve(`edge-${i % 5000}/${i % 3 === 0 ? 'cpu' : `metric-${i % 2000}`}`) !== DEFAULT_POLICY) matched++
@@ -147,7 +147,7 @@ test('a thousand rules resolve 100,000 keys in microseconds per key', { timeout:
   expect(matched).toBeGreaterThan(30_000)
   expect(matched).toBeLessThan(100_000)
   // About 8 us on a core of 2020; the bound only detects another order of growth.
-  expect((performance.now() - begin) * 10).toBeLessThan(500_000)
+  expect(process.threadCpuUsage(begin).user / 100_000).toBeLessThan(500)
 })
 
 describe('patterns that are costly to match', () => {
@@ -172,12 +172,13 @@ describe('patterns that are costly to match', () => {
     ['1,000 rules with many classes', Array.from({ length: 1000 }, (_, i) => `*${'[a-c]'.repeat(60)}[${missing(i)}]*`)],
   ])('are still in force if they are stored, and do not block: %s', (_, patterns) => {
     const rules = new RuleSet(stored(patterns))
-    const begin = performance.now()
+    const begin = process.threadCpuUsage()
     // Every alternative matches to its last class, wherever it begins.
     for (let i = 0; i < 20; i++) rules.resolve('a'.repeat(900 + i))
     rules.explain('a'.repeat(1000), 0)
-    // It takes 0.1 to 1 s. Greedy matching takes a hundred times as long where patterns differ.
-    expect(performance.now() - begin).toBeLessThan(10_000)
+    // It takes 0.1 to 1 s of a processor. Greedy matching takes a hundred times as long where
+    // patterns differ.
+    expect(process.threadCpuUsage(begin).user / 1000).toBeLessThan(10_000)
   })
 
   test('are refused with the limit, what counts and what to do, from where they exceed it', () => {
