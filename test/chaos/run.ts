@@ -125,7 +125,6 @@ export async function run(options: RunOptions): Promise<RunResult> {
       ? await Replica.follow(redis, { args: redisArgs(durability), audit, interceptors })
       : undefined
   resources.defer(async () => (world === undefined ? replica : world.replica)?.[Symbol.asyncDispose]())
-  const eventLoopLag = resources.use(new EventLoopLag())
   const deployment = resources.use(
     new Deployment({
       redisUrl: cluster?.url ?? redis?.url ?? '',
@@ -139,6 +138,9 @@ export async function run(options: RunOptions): Promise<RunResult> {
       onViolation: violation,
     }),
   )
+  const analyzerPids = (): number[] =>
+    deployment.slots.flatMap(({ role, process }) => (role === 'analyzer' && process !== undefined ? [process.pid] : []))
+  const eventLoopLag = resources.use(new EventLoopLag(analyzerPids))
   await deployment.add('gateway')
   await putRules(deployment, 0)
   await Promise.all([

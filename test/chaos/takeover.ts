@@ -29,8 +29,8 @@ export interface TakeoverOptions {
 
 /**
  * Computes I9: after a kill, a partition is leased again within the lease TTL, a heartbeat, a
- * second and the lag of the machine. If something else delayed it, such as another kill or an
- * unavailable Redis, the time counts from the end of that.
+ * second and the lag of this process and of the analyzers. If something else delayed it, such as
+ * another kill or an unavailable Redis, the time counts from the end of that.
  */
 export function takeoversAfter(kills: readonly Kill[], options: TakeoverOptions): Takeover[] {
   const { audit, disturbances, eventLoopLag, leaseTtlMs, heartbeatMs, endAt } = options

@@ -12,6 +12,9 @@ export interface HttpResponse {
 /** Bytes kept per connection, so that an attack with 2,000 connections fits our own memory. */
 const KEPT_BYTES_MAX = 4 * 1024 * 1024
 
+/** Only a fault lasts so long: Node itself closes silent connections after 60 s. */
+export const CLOSED_WITHIN_MS = 45_000
+
 export interface ConnectionOptions {
   readonly port: number
   /** False for a client that never reads its responses. */
@@ -87,7 +90,7 @@ export class Connection implements Disposable {
   }
 
   /** Waits for `count` complete responses, the end of the connection, or the timeout. */
-  async waitForResponses(count = 1, withinMs = 10_000): Promise<HttpResponse[]> {
+  async waitForResponses(count = 1, withinMs = CLOSED_WITHIN_MS): Promise<HttpResponse[]> {
     const deadline = performance.now() + withinMs
     for (;;) {
       const { responses } = this
@@ -97,7 +100,7 @@ export class Connection implements Disposable {
   }
 
   /** Waits until the gateway has closed the connection. */
-  async waitForClose(withinMs: number): Promise<boolean> {
+  async waitForClose(withinMs = CLOSED_WITHIN_MS): Promise<boolean> {
     await Promise.race([this.closed, pause(withinMs)])
     return this.#isClosed
   }

@@ -1,29 +1,30 @@
-import { readFile } from 'node:fs/promises'
 import { availableParallelism, loadavg } from 'node:os'
+import { scheduleOf } from '../support/schedule.ts'
 
-/** How long a process ran, and how long it was runnable without running, in nanoseconds. */
-interface Schedule {
-  readonly ran: number
-  readonly waited: number
-}
-
-async function scheduleOf(pid: number): Promise<Schedule | undefined> {
-  const text = await readFile(`/proc/${pid}/schedstat`, 'utf8').catch(() => undefined)
-  const [ran = 0, waited = 0] = (text ?? '').split(' ').map(Number)
-  return text === undefined ? undefined : { ran, waited }
-}
+/** What a gateway needs of a processor to start, on the machine for which bounds are written. */
+const START_MS = 600
 
 /**
- * Starts measuring CPU contention of a process. The result returns the slowdown factor since then:
- * 1 on an idle machine, 3 if two other processes compete for the same processor.
+ * Measures how much slower a gateway is than on an idle machine like the one for which bounds are
+ * written. Call it when the gateway has started: how long it ran until then shows the speed of the
+ * processor.
  */
-export async function watchContention(pid: number): Promise<() => Promise<number>> {
-  const before = await scheduleOf(pid)
-  return async () => {
-    const after = await scheduleOf(pid)
-    const crowd = (loadavg()[0] ?? 0) / availableParallelism()
-    if (before === undefined || after === undefined) return Math.max(1, crowd)
-    const ran = after.ran - before.ran
-    return Math.max(1, crowd, ran === 0 ? 1 : 1 + (after.waited - before.waited) / ran)
+export function watchContention(pid: number): { since(): () => number } {
+  const processor = Math.max(1, (scheduleOf(pid)?.ranMs ?? 0) / START_MS)
+  return {
+    /**
+     * Starts a measurement of the competition. The result returns the slowdown factor since then: 1
+     * on an idle machine, 3 if two other processes compete for the same processor.
+     */
+    since() {
+      const before = scheduleOf(pid)
+      return () => {
+        const after = scheduleOf(pid)
+        const crowd = Math.max(1, (loadavg()[0] ?? 0) / availableParallelism())
+        if (before === undefined || after === undefined) return processor * crowd
+        const ranMs = after.ranMs - before.ranMs
+        return processor * Math.max(crowd, ranMs === 0 ? 1 : 1 + (after.waitedMs - before.waitedMs) / ranMs)
+      }
+    },
   }
 }

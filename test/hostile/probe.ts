@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import type { ProbeFigures } from './probe-thread.ts'
 
@@ -14,12 +15,10 @@ export class Probe implements AsyncDisposable {
 
   /** Returns the figures since the last call. */
   async figures(): Promise<ProbeFigures> {
-    const response = new Promise<ProbeFigures>((resolve, reject) => {
-      this.#worker.once('message', resolve)
-      this.#worker.once('error', reject)
-    })
+    const response = once(this.#worker, 'message')
     this.#worker.postMessage('figures')
-    return response
+    const [figures] = (await response) as [ProbeFigures]
+    return figures
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -4,6 +4,7 @@ import { startRedis } from '@tidemark/testkit/redis-fixture'
 import { Client } from '@tidemark/tools/stack/client'
 import { startAnalyzer, startGateway } from '@tidemark/tools/stack/service-process'
 import { expect } from 'vitest'
+import { CLOSED_WITHIN_MS } from './connection.ts'
 import { watchContention } from './contention.ts'
 import { MemoryWatch, residentBytes } from './memory.ts'
 import { Probe } from './probe.ts'
@@ -15,19 +16,12 @@ const MIB = 1024 * 1024
 export const SETTINGS = {
   HEADERS_TIMEOUT_MS: 2000,
   REQUEST_TIMEOUT_MS: 3000,
-  STORE_TIMEOUT_MS: 1000,
-  ANALYZE_WAIT_MAX_MS: 1000,
   BODIES_BYTES_MAX: 32 * MIB,
 } as const
 
-/** Timeouts are checked once a second; the rest is for two busy cores. */
-export const TIMEOUT_SLACK_MS = 2500
-
 /** As in a container of 512 MiB, whose heap limit ends a leaking process. */
 const HEAP_MIB_MAX = 224
-
-/** Memory bound of the gateway: the heap, the bodies it may hold (twice, as text), and Node. */
-const RESIDENT_BYTES_MAX = (HEAP_MIB_MAX + 160) * MIB + 2 * SETTINGS.BODIES_BYTES_MAX
+const RESIDENT_MIB_MAX = 512
 
 /**
  * Bounds of a healthy client's latency during an attack; without one it is 1 ms. Disconnecting
@@ -39,9 +33,6 @@ const RESIDENT_BYTES_MAX = (HEAP_MIB_MAX + 160) * MIB + 2 * SETTINGS.BODIES_BYTE
 const P99_MS_MAX = 250
 const LONGEST_MS_MAX = 600
 const P99_REQUESTS_MIN = 200
-
-/** Connections of attackers must be closed within this time after an attack. */
-const RELEASED_WITHIN_MS = 5000
 
 /** A gateway and an analyzer with their own Redis, and healthy clients that never stop. */
 export interface Target extends AsyncDisposable {
@@ -69,6 +60,7 @@ export async function startTarget(report: Report): Promise<Target> {
   const options = { NODE_OPTIONS: `--max-old-space-size=${HEAP_MIB_MAX}` }
   const gateway = starting.use(await startGateway({ ...env, ...settings, ...options }, keep))
   starting.use(await startAnalyzer(env, keep))
+  const contention = watchContention(gateway.pid)
   const client = new Client(gateway.port)
   const scrape = async (): Promise<string> => (await client.get('/metrics')).text()
   const sockets = async (): Promise<number> => {
@@ -98,20 +90,20 @@ export async function startTarget(report: Report): Promise<Target> {
     async attack(name, run) {
       await probe.figures()
       await memory.peak()
-      const slowedBy = await watchContention(gateway.pid)
+      const slowedBy = contention.since()
       const begin = performance.now()
       const notes = await run()
       const seconds = Math.round((performance.now() - begin) / 100) / 10
 
       const { requests, p50Ms, p99Ms, maxMs, failures, ownLagMaxMs } = await probe.figures()
       const peak = await memory.peak()
-      const slowed = await slowedBy()
+      const slowed = slowedBy()
       const boundOf = (ms: number): number => Math.round(ms * slowed + ownLagMaxMs)
       const released = await waitUntil(isAlone)
       const memoryPeak: Figure = {
         what: 'memory',
         measured: Math.round(peak / MIB),
-        bound: RESIDENT_BYTES_MAX / MIB,
+        bound: RESIDENT_MIB_MAX,
         unit: 'MiB',
       }
       const p99: Figure = {
@@ -147,7 +139,7 @@ export async function startTarget(report: Report): Promise<Target> {
 }
 
 async function waitUntil(holds: () => Promise<boolean>): Promise<boolean> {
-  for (const deadline = performance.now() + RELEASED_WITHIN_MS; performance.now() < deadline; await pause(100)) {
+  for (const deadline = performance.now() + CLOSED_WITHIN_MS; performance.now() < deadline; await pause(100)) {
     if (await holds()) return true
   }
   return holds()
