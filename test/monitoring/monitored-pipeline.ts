@@ -9,8 +9,19 @@ import { shortened } from './promql.ts'
 import { type SignalLoad, startLoad } from './signal-load.ts'
 import { startWebhook, type Webhook } from './webhook.ts'
 
+/**
+ * Times are divided by a factor. By 30 half an hour takes a minute: a scrape takes half a second,
+ * five minutes take ten seconds. A machine on which the pipeline takes longer to start than
+ * `START_MS` gets more time.
+ */
+const FACTOR_MAX = 30
+const FACTOR_MIN = 5
+const START_MS = 8000
+
 /** Two gateways, two analyzers and a Redis under load, monitored as the project configures it. */
 export interface MonitoredPipeline extends AsyncDisposable {
+  /** By which all times of the configuration are divided. */
+  readonly factor: number
   readonly gateways: readonly Service[]
   readonly analyzers: readonly Service[]
   readonly load: SignalLoad
@@ -22,8 +33,9 @@ export interface MonitoredPipeline extends AsyncDisposable {
   hasData(expr: string): Promise<boolean>
 }
 
-/** Starts the pipeline with all times of the configuration divided by `factor`. */
-export async function startMonitoredPipeline(factor: number): Promise<MonitoredPipeline> {
+/** Starts the pipeline with all times of the configuration divided by a factor. */
+export async function startMonitoredPipeline(): Promise<MonitoredPipeline> {
+  const begin = performance.now()
   await using starting = new AsyncDisposableStack()
   const redis = starting.use(await startRedis({ args: ['--maxmemory', '256mb', '--maxmemory-policy', 'noeviction'] }))
   const env = { REDIS_URL: redis.url }
@@ -31,6 +43,7 @@ export async function startMonitoredPipeline(factor: number): Promise<MonitoredP
   const analyzers = [starting.use(await startAnalyzer(env)), starting.use(await startAnalyzer(env))]
   const exporter = starting.use(await startRedisExporter(redis.url))
   const webhook = starting.use(await startWebhook())
+  const factor = factorFor(performance.now() - begin)
   const alertmanager = starting.use(await startAlertmanager(compressedAlertmanager(webhook.url, factor)))
 
   const rulesFolder = await mkdtemp(join(tmpdir(), 'tidemark-rules-'))
@@ -58,6 +71,7 @@ export async function startMonitoredPipeline(factor: number): Promise<MonitoredP
   }
   const resources = starting.move()
   return {
+    factor,
     gateways,
     analyzers,
     load,
@@ -70,6 +84,10 @@ export async function startMonitoredPipeline(factor: number): Promise<MonitoredP
     },
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   }
+}
+
+function factorFor(startedInMs: number): number {
+  return Math.min(FACTOR_MAX, Math.max(FACTOR_MIN, Math.floor((FACTOR_MAX * START_MS) / startedInMs)))
 }
 
 /** Returns the address of a service's metrics, which is also its label `instance`. */
