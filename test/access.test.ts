@@ -1,5 +1,4 @@
 import { readdirSync, readFileSync } from 'node:fs'
-import { pause } from '@tidemark/shared/runtime/lifecycle'
 import { redisAvailable, startRedis } from '@tidemark/testkit/redis-fixture'
 import { rawClient } from '@tidemark/testkit/redis-probe'
 import { freePort } from '@tidemark/testkit/redis-process'
@@ -209,8 +208,9 @@ describe.skipIf(!(await redisAvailable()))('access to Redis', () => {
     for (const path of reads) expect([path, (await send(path)).status]).toEqual([path, 200])
 
     // A second analyzer takes over partitions: leases, members and pending entries.
-    await using _second = await startAnalyzer({ ...settings, REDIS_URL: under.urlOf('analyzer') })
-    await pause(1000)
+    await using second = await startAnalyzer({ ...settings, REDIS_URL: under.urlOf('analyzer') })
+    const metrics = async () => (await fetch(`http://127.0.0.1:${second.metricsPort}/metrics`)).text()
+    await expect.poll(metrics).toContain('\nanalyzer_partitions_owned 1\n')
     expect((await send('/ingest', 'POST', values)).status).toBe(202)
     const log = (await under.admin.call('ACL', 'LOG')) as unknown[]
     expect(log).toEqual([])
