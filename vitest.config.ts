@@ -20,9 +20,18 @@ const common = {
   expect: { poll: { timeout: 100_000 } },
 } as const
 
+/** Real processes. The limit of a hook covers the start of several of them. */
+const endToEnd = { ...common, testTimeout: 900_000, hookTimeout: 300_000 } as const
+
+/** Tests that measure times, rates or memory, or that use all processors. */
+const ALONE = ['chaos', 'hostile', 'load', 'memory', 'monitoring', 'overload', 'pipeline', 'rules'].map(
+  name => `test/${name}.test.ts`,
+)
+
 /**
  * unit: no network, no sleep. repository: the files of the whole repository. integration: a real
- * Redis. e2e: real processes.
+ * Redis. e2e: real processes. e2e-alone: of these, the files that run one at a time; most others
+ * wait for timers, so two of them run at once on any machine.
  */
 export default defineConfig({
   test: {
@@ -49,17 +58,27 @@ export default defineConfig({
           ...common,
           name: 'integration',
           include: ['packages/*/test/integration/**/*.test.ts'],
+          maxWorkers: 2,
+          sequence: { groupOrder: 1 },
         },
       },
       {
         test: {
-          ...common,
+          ...endToEnd,
           name: 'e2e',
           include: ['test/**/*.test.ts'],
-          exclude: ['**/node_modules/**', 'test/tidy/**/*.test.ts', 'test/monitoring/**'],
-          testTimeout: 900_000,
-          hookTimeout: 300_000,
+          exclude: ['**/node_modules/**', 'test/tidy/**/*.test.ts', 'test/monitoring/**', ...ALONE],
+          maxWorkers: 2,
+          sequence: { groupOrder: 2 },
+        },
+      },
+      {
+        test: {
+          ...endToEnd,
+          name: 'e2e-alone',
+          include: ALONE,
           fileParallelism: false,
+          sequence: { groupOrder: 3 },
         },
       },
     ],

@@ -23,7 +23,8 @@ export async function runVitest(run: VitestRun, context: StepContext): Promise<S
   const reportFile = join(folder.path, 'report.json')
   const reporter = fileURLToPath(new URL('progress-reporter.ts', import.meta.url))
   const reporters = ['default', reporter, 'json'].map(name => `--reporter=${name}`)
-  const args = ['run', `--project=${project}`, ...reporters, `--outputFile.json=${reportFile}`, ...files]
+  // Of e2e there are two projects; see vitest.config.ts.
+  const args = ['run', `--project=${project}*`, ...reporters, `--outputFile.json=${reportFile}`, ...files]
   const ledger = new TestLedger()
   const takeLine = (line: string): boolean => {
     const isTaken = ledger.take(line)
