@@ -115,7 +115,7 @@ function environment(manifests: readonly Manifest[], { port }: RunningRedis): Re
 async function statusOf(probe: IProbe | undefined, { port, metricsPort }: Service): Promise<number> {
   const { path = '', port: name } = probe?.httpGet ?? {}
   const at = name === 'http' ? port : metricsPort
-  const response = await fetch(`http://127.0.0.1:${at}${path}`, { signal: AbortSignal.timeout(2000) })
+  const response = await fetch(`http://127.0.0.1:${at}${path}`, { signal: AbortSignal.timeout(60_000) })
   await response.body?.cancel()
   return response.status
 }

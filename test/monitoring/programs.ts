@@ -58,7 +58,7 @@ function program(name: ProgramName): string {
 /** Runs a program to its end. Returns its exit code and output. */
 export function runToEnd(name: ProgramName, args: readonly string[]): Promise<{ code: number; output: string }> {
   return new Promise(resolve => {
-    execFile(program(name), args, { timeout: 60_000 }, (error, stdout, stderr) => {
+    execFile(program(name), args, { timeout: 600_000 }, (error, stdout, stderr) => {
       const code = error === null ? 0 : typeof error.code === 'number' ? error.code : 1
       resolve({ code, output: `${stdout}${stderr}` })
     })

@@ -27,7 +27,7 @@ const HISTORY_FROM = 1_700_000_000_000
 /** Samples per measured request. An entry has a sixteenth of them. */
 export const REQUEST_SAMPLES = 1000
 
-const DRAINED_WITHIN_MS = 120_000
+const DRAINED_WITHIN_MS = 600_000
 
 /** Production's durability. */
 const DURABLE = ['--save', '', '--appendonly', 'yes', '--appendfsync', 'everysec']
@@ -46,7 +46,7 @@ export async function startBenchRedis(masters = 1) {
   const store = await openStore({
     redis: { url, cluster, partitions: PARTITIONS, backlogMax: 1e9, commandTimeoutMs: 30_000 },
     log: pino({ level: 'silent' }),
-    signal: AbortSignal.timeout(10_000),
+    signal: AbortSignal.timeout(60_000),
   })
   if (store === undefined) throw new Error('the Redis of the bench does not respond')
   starting.use(store)
