@@ -1,5 +1,5 @@
 import { digestSetting, type SharedSettings } from '@tidemark/shared/fleet/settings-report'
-import { commonSettings, decimal, integer, isRedisPossible, port, REDIS_RULE } from '@tidemark/shared/runtime/config'
+import { checkRedisRules, commonSettings, decimal, integer, port } from '@tidemark/shared/runtime/config'
 import { VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
 import { z } from 'zod'
 
@@ -95,7 +95,7 @@ export const analyzerSettings = z
       .transform(url => url.replace(/\/+$/, ''))
       .optional(),
   })
-  .refine(isRedisPossible, REDIS_RULE)
+  .superRefine(checkRedisRules)
   .refine(({ HEARTBEAT_MS, LEASE_TTL_MS }) => 2 * HEARTBEAT_MS <= LEASE_TTL_MS, {
     path: ['HEARTBEAT_MS'],
     message: 'must be at most half of LEASE_TTL_MS: leases would expire between heartbeats',

@@ -2,6 +2,7 @@ import { ConfigError, readConfig } from '@tidemark/shared/runtime/config'
 import { aborted, run } from '@tidemark/shared/runtime/lifecycle'
 import { createLogger } from '@tidemark/shared/runtime/logger'
 import { createOpsApp, listenOps } from '@tidemark/shared/runtime/ops'
+import { currentRedisAccess, readRedisAccess } from '@tidemark/shared/runtime/redis-access'
 import { secretsIn } from '@tidemark/shared/runtime/secrets'
 import { openSpans } from '@tidemark/shared/runtime/tracing/open-spans'
 import { openStore } from '@tidemark/shared/store/open'
@@ -11,7 +12,8 @@ import { analyzerSettings } from './config.ts'
 
 try {
   const config = readConfig(analyzerSettings, process.env)
-  const log = createLogger('analyzer', config.LOG_LEVEL, { secrets: secretsIn(process.env) })
+  const secrets = secretsIn({ ...process.env, REDIS_PASSWORD: readRedisAccess(config).password })
+  const log = createLogger('analyzer', config.LOG_LEVEL, { secrets })
   await run(async (stop, resources) => {
     const spans = resources.use(
       await openSpans({
@@ -37,6 +39,7 @@ try {
       redis: {
         url: config.REDIS_URL,
         cluster: config.REDIS_CLUSTER,
+        access: currentRedisAccess(config, err => log.error({ err }, 'a file of the access to Redis cannot be used')),
         prefix: config.REDIS_PREFIX,
         partitions: config.PARTITIONS,
         commandTimeoutMs: config.STORE_TIMEOUT_MS,

@@ -1,5 +1,5 @@
 import type { SharedSettings } from '@tidemark/shared/fleet/settings-report'
-import { commonSettings, decimal, integer, isRedisPossible, port, REDIS_RULE } from '@tidemark/shared/runtime/config'
+import { checkRedisRules, commonSettings, decimal, integer, port } from '@tidemark/shared/runtime/config'
 import { STOP_DEADLINE_MS } from '@tidemark/shared/runtime/lifecycle'
 import { DURABILITY_LEVELS, STORE_LIMITS } from '@tidemark/shared/store/ports/store'
 import { VERDICT_DEFAULTS, type VerdictSettings } from '@tidemark/shared/verdict/analysis'
@@ -150,5 +150,5 @@ export const configSchema = z
     /** Idempotency-Keys and batches that each partition remembers. Beyond it: 503. */
     IDEMPOTENCY_KEYS_MAX: integer({ min: 1, max: 10_000_000 }).default(STORE_LIMITS.requestsMax),
   })
-  .refine(isRedisPossible, REDIS_RULE)
+  .superRefine(checkRedisRules)
   .superRefine(checkRules)

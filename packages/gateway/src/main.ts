@@ -1,6 +1,7 @@
 import { ConfigError, readConfig } from '@tidemark/shared/runtime/config'
 import { aborted, run } from '@tidemark/shared/runtime/lifecycle'
 import { createLogger } from '@tidemark/shared/runtime/logger'
+import { currentRedisAccess, readRedisAccess } from '@tidemark/shared/runtime/redis-access'
 import { secretsIn } from '@tidemark/shared/runtime/secrets'
 import { openSpans } from '@tidemark/shared/runtime/tracing/open-spans'
 import { openStore } from '@tidemark/shared/store/open'
@@ -14,7 +15,8 @@ const KEYED_PER_S_MIN = 10
 
 try {
   const config = readConfig(configSchema, process.env)
-  const log = createLogger('gateway', config.LOG_LEVEL, { secrets: secretsIn(process.env) })
+  const secrets = secretsIn({ ...process.env, REDIS_PASSWORD: readRedisAccess(config).password })
+  const log = createLogger('gateway', config.LOG_LEVEL, { secrets })
   const keyed = keyedRequestsPerS(config.IDEMPOTENCY_KEYS_MAX, config.IDEMPOTENCY_TTL_MS)
   if (keyed < KEYED_PER_S_MIN) {
     log.warn(
@@ -25,6 +27,7 @@ try {
   const redis = {
     url: config.REDIS_URL,
     cluster: config.REDIS_CLUSTER,
+    access: currentRedisAccess(config, err => log.error({ err }, 'a file of the access to Redis cannot be used')),
     prefix: config.REDIS_PREFIX,
     partitions: config.PARTITIONS,
     backlogMax: config.BACKLOG_SAMPLES_MAX,

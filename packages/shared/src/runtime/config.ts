@@ -68,6 +68,15 @@ export const commonSettings = {
   /** redis://, rediss:// or unix:///path. For a cluster: some of its nodes, separated by commas. */
   REDIS_URL: redisUrl,
   REDIS_CLUSTER: z.stringbool().default(false),
+  /** The user in Redis' ACL. Unset: the one in REDIS_URL, or `default`. */
+  REDIS_USERNAME: z.string().min(1).optional(),
+  /** A file that holds the password, read again at each new connection. */
+  REDIS_PASSWORD_FILE: z.string().min(1).optional(),
+  /** The authority of Redis' certificate, PEM. Unset: those that Node trusts. */
+  REDIS_CA_FILE: z.string().min(1).optional(),
+  /** The certificate, with its chain, and the key that a Redis with `tls-auth-clients` asks for. */
+  REDIS_CERT_FILE: z.string().min(1).optional(),
+  REDIS_KEY_FILE: z.string().min(1).optional(),
   /** The prefix of every Redis key, so that deployments can share a Redis. */
   REDIS_PREFIX: z.string().regex(PREFIX).default('tm'),
   /** Read at the first start on a Redis. Later it must be unset or have the same value. */
@@ -79,16 +88,42 @@ export const commonSettings = {
   OTEL_TRACES_SAMPLER_ARG: decimal({ min: 0, max: 1 }).default(1),
 } as const
 
-type RedisAddress = { readonly REDIS_URL: string; readonly REDIS_CLUSTER: boolean }
+export type CommonConfig = z.output<z.ZodObject<typeof commonSettings>>
 
 /** Whether the URL names as many Redis servers as REDIS_CLUSTER says, in a way that it can use. */
-export function isRedisPossible({ REDIS_URL, REDIS_CLUSTER }: RedisAddress): boolean {
+export function isRedisPossible(config: Pick<CommonConfig, 'REDIS_URL' | 'REDIS_CLUSTER'>): boolean {
+  const { REDIS_URL, REDIS_CLUSTER } = config
   return REDIS_CLUSTER ? !REDIS_URL.startsWith('unix:') : redisNodes(REDIS_URL).length === 1
 }
 
-export const REDIS_RULE = {
-  path: ['REDIS_URL'],
-  message: 'must name one Redis, or with REDIS_CLUSTER=true nodes of a cluster (redis:// or rediss://)',
+const TLS_FILES = ['REDIS_CA_FILE', 'REDIS_CERT_FILE', 'REDIS_KEY_FILE'] as const
+
+/** Rules between the settings about Redis. redis-access.ts checks the files that they name. */
+export function checkRedisRules(config: CommonConfig, { addIssue }: z.RefinementCtx): void {
+  const add = (name: string, message: string): void => addIssue({ code: 'custom', path: [name], message })
+  const { REDIS_URL, REDIS_USERNAME, REDIS_CERT_FILE, REDIS_KEY_FILE } = config
+  if (!isRedisPossible(config)) {
+    add('REDIS_URL', 'must name one Redis, or with REDIS_CLUSTER=true nodes of a cluster (redis:// or rediss://)')
+  }
+  for (const name of TLS_FILES) {
+    if (config[name] !== undefined && !redisNodes(REDIS_URL).every(node => node.startsWith('rediss:'))) {
+      add(name, 'is for TLS: write rediss:// in REDIS_URL, or leave it out')
+    }
+  }
+  if ((REDIS_CERT_FILE === undefined) !== (REDIS_KEY_FILE === undefined)) {
+    const missing = REDIS_CERT_FILE === undefined ? 'REDIS_CERT_FILE' : 'REDIS_KEY_FILE'
+    add(missing, 'must be set too: a client certificate needs REDIS_CERT_FILE and REDIS_KEY_FILE')
+  }
+  if (REDIS_USERNAME !== undefined && usersIn(REDIS_URL).some(user => user !== REDIS_USERNAME)) {
+    add('REDIS_USERNAME', 'is another user than the one in REDIS_URL: take the user out of REDIS_URL')
+  }
+}
+
+function usersIn(url: string): string[] {
+  if (url.startsWith('unix:')) return []
+  return redisNodes(url)
+    .map(node => decodeURIComponent(new URL(node).username))
+    .filter(user => user !== '')
 }
 
 /** Reads settings from `env`; empty ones count as unset. Throws a ConfigError with all faults. */

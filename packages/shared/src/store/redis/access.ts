@@ -10,10 +10,10 @@ export function accessAdvice(error: unknown): string | undefined {
   const { message } = error
   const code = 'code' in error ? String(error.code) : ''
   if (/^WRONGPASS|invalid password/.test(message)) {
-    return 'Redis refuses the user name or password of REDIS_URL (WRONGPASS): set those that Redis has now. In a URL, write # as %23 and % as %25.'
+    return 'Redis refuses the user name or password of REDIS_URL (WRONGPASS): set those that Redis has now. In a URL, write # as %23 and % as %25. REDIS_USERNAME and REDIS_PASSWORD_FILE come before it.'
   }
   if (message.startsWith('NOAUTH')) {
-    return 'Redis requires a password, and REDIS_URL has none (NOAUTH): write it as redis://:PASSWORD@HOST:PORT, with # as %23.'
+    return 'Redis requires a password, and REDIS_URL has none (NOAUTH): write it as redis://:PASSWORD@HOST:PORT, with # as %23, or set REDIS_PASSWORD_FILE.'
   }
   if (/^DENIED .*protected mode/.test(message)) {
     return 'Redis is in protected mode and refuses connections from other hosts: give its users a password.'
@@ -26,8 +26,17 @@ export function accessAdvice(error: unknown): string | undefined {
   if (/wrong version number|packet length too long/.test(message)) {
     return 'Redis does not speak TLS at this address: write redis:// instead of rediss:// in REDIS_URL, or use its TLS port.'
   }
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
+    return 'The certificate of Redis is for other host names than the one in REDIS_URL: use one of its names there.'
+  }
+  if (/alert certificate required|alert handshake failure/.test(message)) {
+    return 'Redis requires a client certificate: set REDIS_CERT_FILE and REDIS_KEY_FILE.'
+  }
+  if (/alert unknown ca|alert bad certificate|alert certificate expired/.test(message)) {
+    return 'Redis does not accept the client certificate in REDIS_CERT_FILE: use one that is valid and of an authority that Redis trusts.'
+  }
   if (UNTRUSTED.test(code)) {
-    return `The certificate of Redis is not trusted (${code}): set NODE_EXTRA_CA_CERTS to the file of its authority.`
+    return `The certificate of Redis is not trusted (${code}): set REDIS_CA_FILE to the file of its authority (or NODE_EXTRA_CA_CERTS, for all connections).`
   }
   return undefined
 }

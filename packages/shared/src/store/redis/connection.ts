@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { Cluster, Redis, type RedisOptions } from 'ioredis'
 import { backoffMs } from '../../runtime/clock.ts'
 import { redisNodes } from '../../runtime/config.ts'
+import type { RedisAccess } from '../../runtime/redis-access.ts'
 import { AccessDenied, StoreError } from '../ports/errors.ts'
 import { accessAdvice } from './access.ts'
 
@@ -9,6 +10,8 @@ export interface ConnectionOptions {
   /** redis://, rediss:// or unix:///path; of a cluster some nodes, separated by commas. */
   readonly url: string
   readonly cluster: boolean
+  /** The user, password and certificates beside those of the URL, as they are now. */
+  readonly access: () => RedisAccess
   /** Timeout of a command, after which its outcome is unknown. */
   readonly commandTimeoutMs: number
   /** Logs errors of the connection, which recovers by itself, and unreadable stored data. */
@@ -74,10 +77,21 @@ function denialOf(error: unknown): AccessDenied | undefined {
 }
 
 function newRedis(options: ConnectionOptions): Redis {
-  const common = redisOptions(options)
-  return options.url.startsWith('unix://')
+  const common = {
+    ...redisOptions(options),
+    // A password or certificate that was replaced meanwhile is read again.
+    retryStrategy(attempt: number) {
+      useAccess()
+      return reconnectDelay(attempt)
+    },
+  }
+  const client = options.url.startsWith('unix://')
     ? new Redis({ ...common, path: options.url.slice('unix://'.length) })
     : new Redis(options.url, common)
+  // ioredis would prefer what the URL says. It reads these options at each new connection.
+  const useAccess = (): void => void Object.assign(client.options, options.access())
+  useAccess()
+  return client
 }
 
 function newCluster(options: ConnectionOptions): Cluster {
@@ -91,11 +105,19 @@ function newCluster(options: ConnectionOptions): Cluster {
     retryDelayOnFailover: 0,
     clusterRetryStrategy: reconnectDelay,
     slotsRefreshTimeout: CONNECT_TIMEOUT_MS,
+    // Getters: ioredis reads them for each node that it connects.
     redisOptions: {
       ...common,
-      ...(username === '' ? {} : { username: decodeURIComponent(username) }),
-      ...(password === '' ? {} : { password: decodeURIComponent(password) }),
-      ...(protocol === 'rediss:' ? { tls: {} } : {}),
+      get username() {
+        return options.access().username ?? decodeURIComponent(username)
+      },
+      get password() {
+        return options.access().password ?? decodeURIComponent(password)
+      },
+      get tls() {
+        // Undefined, which the types do not know, means no TLS.
+        return (options.access().tls ?? (protocol === 'rediss:' ? {} : undefined)) as object
+      },
     },
   })
 }

@@ -18,6 +18,7 @@ export interface RedisStoreOptions extends ConnectionOptions, StoreLimits {
 export const REDIS_STORE_DEFAULTS = {
   ...STORE_LIMITS,
   cluster: false,
+  access: () => ({}),
   commandTimeoutMs: 2000,
   prefix: 'tm',
   partitions: undefined,
