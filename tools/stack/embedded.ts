@@ -18,6 +18,7 @@ export async function startEmbedded(options: StackOptions, redis: RedisChoice): 
   const store = createMemoryStore({
     backlogMax: config.BACKLOG_SAMPLES_MAX,
     requestsMax: config.IDEMPOTENCY_KEYS_MAX,
+    auditMax: config.AUDIT_KEPT_MAX,
     ...(config.PARTITIONS === undefined ? {} : { partitions: config.PARTITIONS }),
   })
   starting.use(store)

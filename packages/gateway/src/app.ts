@@ -3,6 +3,7 @@ import type { KeyTable } from './access/key-table.ts'
 import type { RouteAccess } from './access/route-access.ts'
 import { alertsRoutes } from './alerts/routes.ts'
 import { apiKeysRoutes } from './api-keys/routes.ts'
+import { auditRoutes } from './audit/routes.ts'
 import { verdictSettings } from './config.ts'
 import { deadLettersRoutes } from './dead-letters/routes.ts'
 import { type Asset, docsRoutes } from './http/docs.ts'
@@ -42,6 +43,7 @@ export function createApp(options: AppOptions): Router {
   app.route('/', alertsRoutes(shared))
   app.route('/', deadLettersRoutes(shared))
   app.route('/', apiKeysRoutes(shared))
+  app.route('/', auditRoutes(shared))
   app.route('/', operationsRoutes(shared))
   app.route('/', docsRoutes(docs, app))
   noteAccess(app, access)

@@ -125,7 +125,7 @@ export function verdictSettings({ WINDOW, THRESHOLD, WINDOW_MIN }: GatewayConfig
 const SHARED_SETTINGS = [
   ...['WINDOW', 'THRESHOLD', 'WINDOW_MIN'],
   ...['BODY_BYTES_MAX', 'SAMPLES_MAX', 'KEY_BYTES_MAX', 'VALUE_ABS_MAX'],
-  ...['IDEMPOTENCY_TTL_MS', 'IDEMPOTENCY_KEYS_MAX', 'BACKLOG_SAMPLES_MAX', 'DURABILITY'],
+  ...['IDEMPOTENCY_TTL_MS', 'IDEMPOTENCY_KEYS_MAX', 'BACKLOG_SAMPLES_MAX', 'AUDIT_KEPT_MAX', 'DURABILITY'],
   ...['REQUESTS_PER_S_MAX', 'SAMPLES_PER_S_MAX', 'RATE_BURST_S'],
 ]
 
@@ -149,6 +149,8 @@ export const configSchema = z
     DURABILITY: z.enum(DURABILITY_LEVELS).optional(),
     /** Idempotency-Keys and batches that each partition remembers. Beyond it: 503. */
     IDEMPOTENCY_KEYS_MAX: integer({ min: 1, max: 10_000_000 }).default(STORE_LIMITS.requestsMax),
+    /** Records of the audit log, of the whole deployment. The oldest are removed. */
+    AUDIT_KEPT_MAX: integer({ min: 100, max: 1_000_000 }).default(STORE_LIMITS.auditMax),
   })
   .superRefine(checkRedisRules)
   .superRefine(checkRules)

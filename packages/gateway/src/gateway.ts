@@ -14,6 +14,7 @@ import { openKeySources } from './access/key-sources.ts'
 import { KeyTable } from './access/key-table.ts'
 import { RouteAccess } from './access/route-access.ts'
 import { createApp } from './app.ts'
+import { auditConcern } from './audit/audit.ts'
 import { CLOSE_MIN_MS, type GatewayConfig, sharedSettings } from './config.ts'
 import { createFailures, type Failures } from './failures.ts'
 import { requestConcerns } from './http/concerns.ts'
@@ -139,19 +140,14 @@ export async function startGateway({ config, openStore, log, registry, spans }: 
   const clients = starting.use(
     createClients({ config, failures, store: () => services?.store, gateways: () => gateways }),
   )
-  const pipeline = createPipeline(
-    requestConcerns({
-      metrics,
-      failures,
-      access,
-      authentication,
-      clients,
-      trustedProxies: config.TRUSTED_PROXIES,
-      spans,
-      isStopping: () => isStopping,
-    }),
-  )
   const context = { config, metrics, now: Date.now, services: required(() => services) }
+  const audit = auditConcern({ ...context, log, failures, access })
+  const concerns = requestConcerns({
+    ...{ metrics, failures, access, authentication, audit, clients, spans },
+    trustedProxies: config.TRUSTED_PROXIES,
+    isStopping: () => isStopping,
+  })
+  const pipeline = createPipeline(concerns)
   const ingest = createIngest(context)
   const app = createApp({
     ...context,

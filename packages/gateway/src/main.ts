@@ -32,6 +32,7 @@ try {
     partitions: config.PARTITIONS,
     backlogMax: config.BACKLOG_SAMPLES_MAX,
     requestsMax: config.IDEMPOTENCY_KEYS_MAX,
+    auditMax: config.AUDIT_KEPT_MAX,
     commandTimeoutMs: config.STORE_TIMEOUT_MS,
   }
   await run(async (stop, resources) => {

@@ -46,7 +46,7 @@ const STORE_FAILURES = ['refused', 'unknown', 'fatal'] as const satisfies readon
 const RATE_LIMITS = ['requests', 'samples', 'failed-authentications'] as const satisfies readonly RatePolicy[]
 
 /** Bounds on what requests may occupy, beyond which they get 503. */
-const LIMITS = ['waiters', 'analysis_pages', 'alert_pages', 'rule_changes'] as const
+const LIMITS = ['waiters', 'analysis_pages', 'alert_pages', 'audit_pages', 'rule_changes'] as const
 export type Limit = (typeof LIMITS)[number]
 
 const COUNTERS = {
@@ -100,6 +100,10 @@ const COUNTERS = {
     'gateway_api_key_loads_failed_total',
     'Times that API keys could not be read: of API_KEYS_FILE (file) or of the store.',
     { source: KEY_SOURCES },
+  ],
+  auditFailed: [
+    'gateway_audit_failures_total',
+    'Changes whose result could not be added to their record in the audit log; the log of the gateway has it.',
   ],
   limitReached: [
     'gateway_limit_reached_total',
@@ -175,6 +179,7 @@ export function createMetrics(registry: Registry) {
     },
     storeFailed: (reason: StoreErrorKind) => counters.storeFailures.inc({ reason }),
     bugFound: () => counters.bugs.inc(),
+    auditFailed: () => counters.auditFailed.inc(),
     limitReached: (limit: Limit) => counters.limitReached.inc({ limit }),
     rateLimited: (limit: RatePolicy) => counters.rateLimited.inc({ limit }),
     watchLimit: limitUse(registers),

@@ -10,7 +10,11 @@ const BUG = new TypeError("Cannot read properties of undefined (reading 'secret'
 
 function createLoggedApp(options: TestAppOptions) {
   const lines: Record<string, unknown>[] = []
-  const log = pino({}, { write: line => void lines.push(JSON.parse(line)) })
+  const write = (text: string): void => {
+    const line = JSON.parse(text) as Record<string, unknown>
+    if (line.audit !== true) lines.push(line)
+  }
+  const log = pino({}, { write })
   return { ...createTestApp({ ...options, log }), lines }
 }
 
@@ -20,11 +24,12 @@ function rejecting<T extends object>(part: T, error: unknown): T {
 }
 
 function failing(error: unknown): TestAppOptions {
-  const { gateway, rules, alerts } = createMemoryStore()
+  const { gateway, rules, alerts, audit } = createMemoryStore()
   return {
     override: rejecting(gateway, error),
     overrideRules: rejecting(rules, error),
     overrideAlerts: rejecting(alerts, error),
+    overrideAudit: rejecting({ list: audit.list }, error),
   }
 }
 
@@ -45,6 +50,7 @@ const REQUESTS: [string, string, unknown?, Record<string, string>?][] = [
   ['PUT', '/rules/r', { rule: { pattern: '*' }, ...NOTE }],
   ['DELETE', '/rules/r?who=mira&why=test'],
   ['PUT', '/mutes/m', { pattern: '*', until: '2h', ...NOTE }],
+  ['GET', '/audit'],
   ['GET', '/dead'],
   ['POST', '/dead/0:1-0/put-back'],
   ['POST', '/dead/0:1-0/discard'],

@@ -86,6 +86,7 @@ describe('every documented operation', () => {
     overrideRules: buggy(store.rules),
     overrideAlerts: buggy(store.alerts),
     overrideApiKeys: buggy(store.apiKeys),
+    overrideAudit: buggy(store.audit),
   })
 
   test.each([...operations.keys()])('fails as documented: %s', async operationId => {

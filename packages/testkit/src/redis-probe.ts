@@ -59,7 +59,15 @@ export function redisProbe(client: Redis | Cluster, prefix: string): StoreProbe 
 /** Removes every key under `prefix`: tests share a Redis, and none flushes it. */
 export async function removeKeys(client: Redis | Cluster, prefix: string, partitions: number): Promise<void> {
   const keys = keysUnder(prefix)
-  const names = [keys.members, keys.meta, keys.processes, keys.rules, keys.ruleChanges]
+  const names = [
+    keys.members,
+    keys.meta,
+    keys.processes,
+    keys.rules,
+    keys.ruleChanges,
+    keys.auditLog,
+    keys.auditResults,
+  ]
   for (let partition = 0; partition < partitions; partition++) names.push(...Object.values(keys.partition(partition)))
   await Promise.all(names.map(name => client.unlink(name)))
 }

@@ -13,7 +13,7 @@ import type { Principal } from '../access/principal.ts'
 import { BODY_PROBLEMS, json, jsonBody, PROBLEMS, problem, UNTIL_FIELD } from '../http/documentation.ts'
 import { untilMember } from '../http/json-body.ts'
 import { mayUse } from '../http/own-keys.ts'
-import { callerOf } from '../http/pipeline.ts'
+import { callerOf, noteChange } from '../http/pipeline.ts'
 import { RequestFault } from '../http/problem.ts'
 import { idParameter, noQuery } from '../http/query.ts'
 import { createRoute, createRouter, type Router, serve } from '../http/router.ts'
@@ -102,7 +102,9 @@ export function alertsRoutes(options: RulesOptions): Router {
     const { who, why } = await readFields(c, acknowledgeSchema(noteFields(caller)))
     const note = { who, why, at: now() }
     const change = { id: c.req.valid('param').id, part: 'acknowledged', caller } as const
-    return c.json(await update(options, change, record => acknowledge(record, note)))
+    const alert = await update(options, change, record => acknowledge(record, note))
+    noteChange(c, { after: { key: alert.key, acknowledged: true, why } })
+    return c.json(alert)
   })
 
   serve(router, snoozeRoute, async c => {
@@ -111,7 +113,9 @@ export function alertsRoutes(options: RulesOptions): Router {
     const { who, why, until } = await readFields(c, snoozeSchema(at, noteFields(caller)))
     const note = { who, why, at, until }
     const change = { id: c.req.valid('param').id, part: 'snoozed', caller } as const
-    return c.json(await update(options, change, record => snooze(record, note)))
+    const alert = await update(options, change, record => snooze(record, note))
+    noteChange(c, { after: { key: alert.key, snoozed_until: new Date(until).toISOString(), why } })
+    return c.json(alert)
   })
 
   return router

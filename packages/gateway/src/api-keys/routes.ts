@@ -3,7 +3,7 @@ import { type ApiKey, createApiKey } from '@tidemark/shared/access/api-key'
 import type { Store } from '@tidemark/shared/store/ports/store'
 import type { KeyInForce, KeySource, KeyTable } from '../access/key-table.ts'
 import { BODY_PROBLEMS, json, jsonBody, PROBLEMS, problem } from '../http/documentation.ts'
-import { callerOf } from '../http/pipeline.ts'
+import { callerOf, noteChange } from '../http/pipeline.ts'
 import { RequestFault } from '../http/problem.ts'
 import { idParameter, noQuery } from '../http/query.ts'
 import { createRoute, createRouter, type Router, serve } from '../http/router.ts'
@@ -110,6 +110,7 @@ export function apiKeysRoutes({ services, readFields, keyTable, refreshKeys, now
     const outcome = await store.apiKeys.add(record)
     if (outcome === 'full') throw new RequestFault({ kind: 'api-keys-too-many' })
     if (outcome === 'exists') throw new Error('a new API key has an id that exists')
+    noteChange(c, { subject: record.id, after: decided(record) })
     await refreshKeys()
     return c.json({ ...keyView(record, 'store', new Map(), undefined), token }, 201, { 'Cache-Control': 'no-store' })
   })
@@ -131,11 +132,14 @@ export function apiKeysRoutes({ services, readFields, keyTable, refreshKeys, now
     const { id } = c.req.valid('param')
     const fields = await readFields(c, changedKeySchema(now()))
     refuseFiled(id)
+    let before: ApiKey | undefined
     const changed = await store.apiKeys.update(id, key => {
+      before = key
       const { name = key.name, limits = key.limits, expires_at = key.expires_at } = fields
       return { ...key, name, limits, expires_at }
     })
     if (changed === undefined) throw new RequestFault({ kind: 'api-key-unknown' })
+    noteChange(c, { before: before && decided(before), after: decided(changed) })
     await refreshKeys()
     return c.json(keyView(changed, 'store', await store.apiKeys.uses(), keyTable.find(id)))
   })
@@ -145,11 +149,18 @@ export function apiKeysRoutes({ services, readFields, keyTable, refreshKeys, now
     const { id } = c.req.valid('param')
     refuseFiled(id)
     if (!(await store.apiKeys.remove(id))) throw new RequestFault({ kind: 'api-key-unknown' })
+    const revoked = keyTable.find(id)?.record
+    noteChange(c, { before: revoked && decided(revoked) })
     await refreshKeys()
     return c.json({ revoked: id })
   })
 
   return router
+}
+
+/** What an operator decided about an API key. */
+function decided({ name, scopes, key_prefix, limits, expires_at }: ApiKey) {
+  return { name, scopes, key_prefix, limits, expires_at }
 }
 
 /** An API key in a response: everything but its digest. */

@@ -7,7 +7,7 @@ import type { DeadLetter } from '@tidemark/shared/store/ports/commit'
 import type { Store } from '@tidemark/shared/store/ports/store'
 import type { GatewayConfig } from '../config.ts'
 import { COMMON_PROBLEMS, cursorMember, json, outage, PROBLEMS, problem, timeMember } from '../http/documentation.ts'
-import { exchangeOf } from '../http/pipeline.ts'
+import { exchangeOf, noteChange } from '../http/pipeline.ts'
 import { RequestFault } from '../http/problem.ts'
 import { createRoute, createRouter, type Router, serve } from '../http/router.ts'
 import { explain } from '../ingest/respond.ts'
@@ -98,6 +98,7 @@ export function deadLettersRoutes(options: RoutesOptions): Router {
   serve(router, redriveRoute, async c => {
     const { accepted, receipt } = await redrive(options, c.req.valid('param').id, exchangeOf(c).client.queue)
     metrics.deadSettled('put_back')
+    noteChange(c, { after: { accepted, receipt: formatReceipt(receipt) } })
     return c.json({ accepted, receipts: [formatReceipt(receipt)] }, 202)
   })
 

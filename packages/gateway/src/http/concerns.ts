@@ -24,6 +24,7 @@ interface ConcernsOptions {
   readonly clients: Clients
   /** Undefined where X-Forwarded-For is not trusted. */
   readonly trustedProxies?: TrustedProxies | undefined
+  readonly audit: Concern
   /** Undefined where no spans are collected. */
   readonly spans?: Spans | undefined
   readonly isStopping: () => boolean
@@ -31,7 +32,7 @@ interface ConcernsOptions {
 
 /** Returns the concerns of every request, in order. */
 export function requestConcerns(options: ConcernsOptions): readonly Concern[] {
-  const { metrics, failures, access, authentication, trustedProxies, spans, isStopping } = options
+  const { metrics, failures, access, authentication, audit, trustedProxies, spans, isStopping } = options
   return [
     tracing(spans),
     ...(trustedProxies === undefined ? [] : [forwardedAddress(trustedProxies)]),
@@ -49,6 +50,7 @@ export function requestConcerns(options: ConcernsOptions): readonly Concern[] {
         if (isStopping()) headers.push('Connection', 'close')
       },
     },
+    audit,
     { name: 'metrics', end: exchange => metrics.request(exchange) },
   ]
 }

@@ -23,6 +23,15 @@ export interface ConnectionNotes extends VerifiedConnection {
   readonly address: string
 }
 
+/** What a route says of the change that it made. It must contain no secret. */
+export interface Change {
+  /** What was changed, where the path does not say it. */
+  readonly subject?: string
+  /** What was there before and after it: a text, or a value that is written as JSON. */
+  readonly before?: unknown
+  readonly after?: unknown
+}
+
 /** One request as its concerns see it, and what they note about it. */
 export interface Exchange extends BodySource, RequestTarget {
   readonly connection: ConnectionNotes
@@ -37,6 +46,8 @@ export interface Exchange extends BodySource, RequestTarget {
   /** What the request's samples carry on: its own span, or the trace that it arrived with. */
   trace: TraceContext | undefined
   span: OpenSpan | undefined
+  /** What the route changed, for the audit log. */
+  change: Change | undefined
   /** 0 until the response is known. */
   status: number
   /** From the request to its response; 0 until then. */
@@ -64,6 +75,7 @@ export function createExchange(
     beginMs,
     trace: undefined,
     span: undefined,
+    change: undefined,
     status: 0,
     seconds: 0,
   }
@@ -95,6 +107,12 @@ export interface Concern {
   begin?(exchange: Exchange): void | Promise<void>
   /** Maps a value thrown by a `begin` or the route. The first concern with a fault decides. */
   fail?(exchange: Exchange, error: unknown): Fault | undefined
+  /**
+   * Runs the route of a request of the app, which resolves to the status of the response. Unlike
+   * the other hooks it may wait. One concern has it, and the fast path, whose only route ingests,
+   * does not run it.
+   */
+  around?(exchange: Exchange, run: () => Promise<number>): Promise<unknown>
   /** Runs when the response is known, before it is sent; may add headers to it. */
   end?(exchange: Exchange, headers: HeaderList): void
 }
@@ -106,6 +124,7 @@ export function createPipeline(concerns: readonly Concern[]) {
   const beginning = concerns.filter(concern => concern.begin !== undefined)
   const failing = concerns.filter(concern => concern.fail !== undefined)
   const ending = concerns.filter(concern => concern.end !== undefined)
+  const surrounding = concerns.find(concern => concern.around !== undefined)
   async function continueAfter(pending: Promise<void>, exchange: Exchange, next: number): Promise<void> {
     await pending
     for (const concern of beginning.slice(next)) await concern.begin?.(exchange)
@@ -120,6 +139,10 @@ export function createPipeline(concerns: readonly Concern[]) {
         const pending = beginning[i]?.begin?.(exchange)
         if (pending !== undefined) return continueAfter(pending, exchange, i + 1)
       }
+    },
+    /** Runs the route of a request of the app. */
+    async around(exchange: Exchange, run: () => Promise<number>): Promise<void> {
+      await (surrounding?.around?.(exchange, run) ?? run())
     },
     fail(exchange: Exchange, error: unknown): PlainResponse {
       let fault: Fault | undefined
@@ -146,6 +169,11 @@ export function callerOf(c: Context): Principal {
   return exchangeOf(c).principal
 }
 
+/** Notes what a route changed, for the audit log. */
+export function noteChange(c: Context, change: Change): void {
+  exchangeOf(c).change = change
+}
+
 /** Makes all requests of the app use the pipeline. `routeOf` returns a route's template. */
 export function installPipeline(app: Hono, pipeline: Pipeline, routeOf: (c: Context) => string): void {
   app.use(async (c: Context, next) => {
@@ -156,7 +184,10 @@ export function installPipeline(app: Hono, pipeline: Pipeline, routeOf: (c: Cont
     c.set(EXCHANGE, exchange)
     try {
       await pipeline.begin(exchange)
-      await next()
+      await pipeline.around(exchange, async () => {
+        await next()
+        return c.res.status
+      })
     } catch (error) {
       c.res = send(c, pipeline.fail(exchange, error))
     }

@@ -84,8 +84,8 @@ const RULE = 'x-access'
 export function noteAccess(app: Router, access: RouteAccess): void {
   for (const definition of app.openAPIRegistry.definitions) {
     if (definition.type !== 'route') continue
-    const { method, path, [RULE]: rule } = definition.route
-    access.add(method.toUpperCase(), path.replaceAll(/\{(\w+)\}/g, ':$1'), rule)
+    const { method, path, operationId, [RULE]: rule } = definition.route
+    access.add(method.toUpperCase(), path.replaceAll(/\{(\w+)\}/g, ':$1'), rule, operationId)
   }
 }
 

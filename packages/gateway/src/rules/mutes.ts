@@ -3,7 +3,7 @@ import { withMute, withoutMute } from '@tidemark/shared/detection/rules/document
 import { id as idField, pattern } from '@tidemark/shared/detection/rules/fields'
 import { BODY_PROBLEMS, json, jsonBody, PROBLEMS, problem, UNTIL_FIELD } from '../http/documentation.ts'
 import { untilMember } from '../http/json-body.ts'
-import { callerOf } from '../http/pipeline.ts'
+import { callerOf, noteChange } from '../http/pipeline.ts'
 import { RequestFault } from '../http/problem.ts'
 import { idParameter } from '../http/query.ts'
 import { createRoute, type Router, serve } from '../http/router.ts'
@@ -76,7 +76,9 @@ export function serveMutes(router: Router, { services, readFields, changeRules, 
       )
       return withMute(document, mute, at)
     })
-    return c.json({ mute, version: after.version }, before.mutes.some(one => one.id === id) ? 200 : 201)
+    const replaced = before.mutes.find(one => one.id === id)
+    noteChange(c, { before: replaced, after: mute })
+    return c.json({ mute, version: after.version }, replaced === undefined ? 201 : 200)
   })
 
   serve(router, deleteRoute, async c => {
@@ -84,9 +86,11 @@ export function serveMutes(router: Router, { services, readFields, changeRules, 
     const caller = callerOf(c)
     const note = { ...deletionNote(c.req.valid('query'), caller), ...c.req.valid('header') }
     const wanted = { kind: 'mute_deleted', id, content: null, at: now(), ...note } as const
-    const { after } = await changeRules(services().store.rules, wanted, document =>
+    const { store } = services()
+    const { before, after } = await changeRules(store.rules, wanted, document =>
       ownOf(document, caller).mutes.some(mute => mute.id === id) ? withoutMute(document, id) : undefined,
     )
+    noteChange(c, { before: before.mutes.find(one => one.id === id) })
     return c.json({ deleted: id, version: after.version })
   })
 }

@@ -2,7 +2,7 @@ import { z } from '@hono/zod-openapi'
 import { withoutRule, withRule } from '@tidemark/shared/detection/rules/document'
 import { RuleError, readNewRule } from '@tidemark/shared/detection/rules/rule'
 import { BODY_PROBLEMS, json, jsonBody, PROBLEMS } from '../http/documentation.ts'
-import { callerOf } from '../http/pipeline.ts'
+import { callerOf, noteChange } from '../http/pipeline.ts'
 import { createRoute, type Router, serve } from '../http/router.ts'
 import {
   type ChangeOptions,
@@ -72,8 +72,12 @@ export function serveRules(router: Router, { services, readFields, changeRules, 
       requireOwn(caller, document.rules.find(({ rule }) => rule.id === id)?.rule)
       return withRule(document, content, changed)
     })
-    const isNew = !before.rules.some(({ rule }) => rule.id === id)
-    return c.json({ ...ruleView(findRule(after, id), new Map()), rules_version: after.version }, isNew ? 201 : 200)
+    const replaced = before.rules.find(({ rule }) => rule.id === id)
+    noteChange(c, { before: replaced?.rule, after: content })
+    return c.json(
+      { ...ruleView(findRule(after, id), new Map()), rules_version: after.version },
+      replaced === undefined ? 201 : 200,
+    )
   })
 
   serve(router, deleteRoute, async c => {
@@ -81,9 +85,11 @@ export function serveRules(router: Router, { services, readFields, changeRules, 
     const caller = callerOf(c)
     const note = { ...deletionNote(c.req.valid('query'), caller), ...c.req.valid('header') }
     const wanted = { kind: 'rule_deleted', id, content: null, at: now(), ...note } as const
-    const { after } = await changeRules(services().store.rules, wanted, document =>
+    const { store } = services()
+    const { before, after } = await changeRules(store.rules, wanted, document =>
       ownOf(document, caller).rules.some(({ rule }) => rule.id === id) ? withoutRule(document, id) : undefined,
     )
+    noteChange(c, { before: findRule(before, id).rule })
     return c.json({ deleted: id, version: after.version })
   })
 }

@@ -1,7 +1,7 @@
 import { z } from '@hono/zod-openapi'
 import { readStorm, type StormInput, withStorm } from '@tidemark/shared/detection/rules/document'
 import { BODY_PROBLEMS, json, jsonBody } from '../http/documentation.ts'
-import { callerOf } from '../http/pipeline.ts'
+import { callerOf, noteChange } from '../http/pipeline.ts'
 import { createRoute, type Router, serve } from '../http/router.ts'
 import {
   type ChangeOptions,
@@ -36,7 +36,8 @@ export function serveStorm(router: Router, { services, readFields, changeRules, 
     const { storm, who, why } = await readFields(c, putSchema(noteFields(callerOf(c))))
     const note = { who, why, at: now(), ...c.req.valid('header') }
     const wanted = { kind: 'storm_put', id: null, content: storm, ...note } as const
-    const { after } = await changeRules(store.rules, wanted, document => withStorm(document, storm))
+    const { before, after } = await changeRules(store.rules, wanted, document => withStorm(document, storm))
+    noteChange(c, { before: before.storm, after: storm })
     return c.json({ storm: storm as StormInput, version: after.version })
   })
 }

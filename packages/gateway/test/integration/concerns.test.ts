@@ -8,6 +8,7 @@ import { createAuthentication } from '../../src/access/authentication.ts'
 import { KeyTable } from '../../src/access/key-table.ts'
 import { RouteAccess } from '../../src/access/route-access.ts'
 import { createApp } from '../../src/app.ts'
+import { auditConcern } from '../../src/audit/audit.ts'
 import { gatewaySchema } from '../../src/config.ts'
 import { createFailures } from '../../src/failures.ts'
 import { createClients, createServices } from '../../src/gateway.ts'
@@ -50,7 +51,11 @@ async function start(extra: readonly Concern[] = [], isStopping = false) {
     now: Date.now,
     onResult: metrics.authentication,
   })
-  const concerns = requestConcerns({ metrics, failures, access, authentication, clients, isStopping: () => isStopping })
+  const audit = auditConcern({ services: () => services, log, metrics, failures, access })
+  const concerns = requestConcerns({
+    ...{ metrics, failures, access, authentication, audit, clients },
+    isStopping: () => isStopping,
+  })
   const pipeline = createPipeline([...extra, ...concerns])
   const context = { config, metrics, now: Date.now, services: () => services }
   const ingest = createIngest(context)

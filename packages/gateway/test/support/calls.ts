@@ -137,6 +137,11 @@ export const CALLS: Readonly<Record<string, readonly Call[]>> = {
     { status: 404, id: 'unknown' },
     { status: 409, id: ({ filed }) => filed },
   ],
+  audit: [
+    { status: 200 },
+    { status: 200, query: { who: 'mira', action: 'putRule', since: '2026-01-31T18:00:00Z', limit: '1' } },
+    { status: 400, query: { since: 'yesterday' } },
+  ],
   health: [{ status: 200 }],
   livez: [{ status: 200 }],
   readyz: [{ status: 200 }],

@@ -6,6 +6,7 @@ import { unpackEntry } from '@tidemark/shared/sample/entry'
 import { createMemoryStore, type MemoryStore } from '@tidemark/shared/store/memory/store'
 import type { AlertStore } from '@tidemark/shared/store/ports/alerts'
 import type { ApiKeyStore } from '@tidemark/shared/store/ports/api-keys'
+import type { AuditStore } from '@tidemark/shared/store/ports/audit'
 import { type Commit, NO_RULE_EFFECTS } from '@tidemark/shared/store/ports/commit'
 import type { GatewayStore } from '@tidemark/shared/store/ports/gateway'
 import type { RuleStore } from '@tidemark/shared/store/ports/rules'
@@ -17,6 +18,7 @@ import { type AuthMode, createAuthentication } from '../../src/access/authentica
 import { KeyTable } from '../../src/access/key-table.ts'
 import { RouteAccess } from '../../src/access/route-access.ts'
 import { createApp } from '../../src/app.ts'
+import { auditConcern } from '../../src/audit/audit.ts'
 import { type GatewayConfig, gatewaySchema } from '../../src/config.ts'
 import { createFailures } from '../../src/failures.ts'
 import { createClients, createServices } from '../../src/gateway.ts'
@@ -37,6 +39,7 @@ export interface TestAppOptions {
   readonly overrideRules?: Partial<RuleStore>
   readonly overrideAlerts?: Partial<AlertStore>
   readonly overrideApiKeys?: Partial<ApiKeyStore>
+  readonly overrideAudit?: Partial<AuditStore>
   /** As in the environment. */
   readonly settings?: Readonly<Record<string, string>>
   readonly isStoreOpen?: boolean
@@ -56,6 +59,7 @@ export function createTestApp({
   overrideRules = {},
   overrideAlerts = {},
   overrideApiKeys = {},
+  overrideAudit = {},
   settings = {},
   isStoreOpen = true,
   keys = [],
@@ -74,6 +78,7 @@ export function createTestApp({
     rules: { ...store.rules, ...overrideRules },
     alerts: { ...store.alerts, ...overrideAlerts },
     apiKeys: { ...store.apiKeys, ...overrideApiKeys },
+    audit: { ...store.audit, ...overrideAudit },
   }
   const failures = createFailures(log, metrics)
   const services = createServices({ store: opened, config, metrics, failures })
@@ -91,6 +96,7 @@ export function createTestApp({
     onResult: metrics.authentication,
   })
   if (isStoreOpen) authentication.keysLoaded()
+  const audit = auditConcern({ services: live, log, metrics, failures, access })
   const app = createApp({
     config,
     log,
@@ -105,6 +111,7 @@ export function createTestApp({
         failures,
         access,
         authentication,
+        audit,
         clients,
         trustedProxies: config.TRUSTED_PROXIES,
         spans,

@@ -56,6 +56,8 @@ export function keysUnder(prefix: string) {
     apiKeyUses: `${prefix}:{api_keys}:uses`,
     /** A rate limit's bucket. */
     limit: (name: string) => `${prefix}:{limit:${name}}`,
+    auditLog: `${prefix}:{audit}:log`,
+    auditResults: `${prefix}:{audit}:results`,
     partition(partition: number): PartitionKeys {
       let keys = made.get(partition)
       if (keys === undefined) {

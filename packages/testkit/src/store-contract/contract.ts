@@ -3,6 +3,7 @@ import { describeAlerts } from './alerts.ts'
 import { describeAnalyses } from './analyses.ts'
 import { describeApiKeys } from './api-keys.ts'
 import { describeAppending } from './appending.ts'
+import { describeAudit } from './audit.ts'
 import { describeCommitting } from './committing.ts'
 import type { OpenStore } from './harness.ts'
 import { describeLimits } from './limits.ts'
@@ -23,6 +24,7 @@ export const CONTRACT_OPTIONS = {
   alertsMax: 20,
   outboxMax: 15,
   shadowedMax: 25,
+  auditMax: 20,
 } as const
 
 /**
@@ -42,6 +44,7 @@ export function describeStoreContract(name: string, open: OpenStore, { modelRuns
     describeAlerts(open)
     describeApiKeys(open)
     describeLimits(open)
+    describeAudit(open)
     describeModel(open, modelRuns)
   })
 }

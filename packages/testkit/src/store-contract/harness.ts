@@ -40,6 +40,7 @@ export interface StoreLimits {
   readonly alertsMax: number
   readonly outboxMax: number
   readonly shadowedMax: number
+  readonly auditMax: number
 }
 
 export interface StoreProbe {

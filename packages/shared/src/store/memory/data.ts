@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import type { AuditIntent, AuditResult } from '../../access/audit-record.ts'
 import type { StoredAlert } from '../../detection/alerts/record.ts'
 import { EMPTY_DOCUMENT, type RuleChange } from '../../detection/rules/document.ts'
 import type { StoredWindow } from '../../detection/window-row.ts'
@@ -23,6 +24,7 @@ export interface Data extends StoreLimits {
   readonly processes: Map<string, ProcessReport & { readonly expiresAt: number }>
   /** Buckets of rate limits that are not full, by name. */
   readonly buckets: Map<string, { readonly tokens: number; readonly at: number }>
+  readonly audit: Log<{ readonly intent: AuditIntent; result: AuditResult | null }>
   /** Called for each entry that is added. */
   readonly readers: Set<() => void>
   readonly now: () => number

@@ -7,11 +7,12 @@ import { STORE_LIMITS, type Store, type StoreLimits } from '../ports/store.ts'
 import { alertsOn } from './alerts.ts'
 import { analyzerOn } from './analyzer.ts'
 import { apiKeysOn } from './api-keys.ts'
+import { auditOn } from './audit.ts'
 import { ApiKeys, type Data, Partition, Rules } from './data.ts'
 import { gatewayOn } from './gateway.ts'
 import { inspectionOf } from './inspection.ts'
 import { limitsOn } from './limits.ts'
-import { keepNewest } from './log.ts'
+import { keepNewest, Log } from './log.ts'
 
 export interface MemoryStoreOptions extends Partial<StoreLimits> {
   readonly partitions?: number
@@ -40,6 +41,7 @@ export function createMemoryStore(options: MemoryStoreOptions = {}): MemoryStore
     members: new Map(),
     processes: new Map(),
     buckets: new Map(),
+    audit: new Log(),
     readers: new Set(),
     now,
   }
@@ -58,6 +60,7 @@ function storeOn(data: Data): Store {
     alerts: alertsOn(data),
     apiKeys: apiKeysOn(data),
     limits: limitsOn(data),
+    audit: auditOn(data),
     async [Symbol.asyncDispose]() {
       analyzer.interruptRead()
     },

@@ -1,6 +1,7 @@
 import type { AlertStore } from './alerts.ts'
 import type { AnalyzerStore } from './analyzer.ts'
 import type { ApiKeyStore } from './api-keys.ts'
+import type { AuditStore } from './audit.ts'
 import type { GatewayStore } from './gateway.ts'
 import type { LimitStore } from './limits.ts'
 import type { ProcessStore } from './processes.ts'
@@ -22,6 +23,7 @@ export interface Store extends AsyncDisposable {
   readonly alerts: AlertStore
   readonly apiKeys: ApiKeyStore
   readonly limits: LimitStore
+  readonly audit: AuditStore
 }
 
 /** `memory`: samples are lost when the store's process ends. */
@@ -46,6 +48,8 @@ export const STORE_LIMITS = {
   outboxMax: 10_000,
   /** Analyses that shadow rules would have flagged. */
   shadowedMax: 1000,
+  /** Records of the audit log, of the whole deployment. A record has at most 5 KiB. */
+  auditMax: 10_000,
 }
 
 /** Memory of a remembered request in Redis, measured. */

@@ -7,7 +7,7 @@ const STEP_MAX = 200
 type StreamEntry = readonly [id: EntryId, fields: readonly string[]]
 
 /**
- * Reads a stream backwards until `pick` has returned `count` results; it returns undefined for an
+ * Reads a stream backwards, from its end or an id, until `pick` has returned `count` results; it returns undefined for an
  * entry to leave out. Steps begin with `count` entries and double, so that few are read in vain.
  */
 export async function readNewest<T>(
@@ -15,9 +15,10 @@ export async function readNewest<T>(
   key: string,
   count: number,
   pick: (entry: StreamEntry) => T | undefined,
+  from = '+',
 ): Promise<T[]> {
   const picked: T[] = []
-  let upTo = '+'
+  let upTo = from
   for (let step = Math.min(STEP_MAX, count); ; step = Math.min(STEP_MAX, 2 * step)) {
     const entries = await client.xrevrange(key, upTo, '-', 'COUNT', step)
     for (const entry of entries) {

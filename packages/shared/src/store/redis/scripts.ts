@@ -28,6 +28,8 @@ const KEY_COUNTS = {
   reportProcess: 1,
   changeApiKey: 3,
   takeTokens: 1,
+  beginAudit: 2,
+  endAudit: 2,
 } as const
 
 /** A connection that runs Tidemark's scripts. */

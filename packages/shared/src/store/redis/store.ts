@@ -6,6 +6,7 @@ import { createAlertStore } from './alert-store.ts'
 import { createAnalyzerStore } from './analyzer-store.ts'
 import { createApiKeyStore } from './api-key-store.ts'
 import { createAppend } from './append.ts'
+import { createAuditStore } from './audit-store.ts'
 import { connect } from './connection.ts'
 import { mapErrors } from './errors.ts'
 import { createGatewayStore } from './gateway-store.ts'
@@ -44,6 +45,7 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<Store>
     alerts: createAlertStore(context),
     apiKeys: createApiKeyStore(context),
     limits: createLimitStore(context),
+    audit: createAuditStore(context),
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   }
 }
