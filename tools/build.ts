@@ -14,6 +14,9 @@ import { rolldown } from 'rolldown'
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const LUA = join(ROOT, 'packages', 'shared', 'src', 'store', 'redis', 'lua')
 
+/** The users of Redis, from which the gateway's image makes the secrets of compose.yaml. */
+const USERS = join(ROOT, 'packages', 'gateway', 'src', 'secrets', 'users.acl')
+
 /** The files of swagger-ui-dist that the gateway serves under /docs. */
 const SWAGGER_FILES = ['swagger-ui.css', 'swagger-ui-bundle.js', 'LICENSE', 'NOTICE']
 
@@ -23,13 +26,17 @@ for (const service of chosen.length > 0 ? chosen : ['gateway', 'analyzer']) {
   await rm(dist, { recursive: true, force: true })
   await bundle(service, dist)
   await cp(LUA, join(dist, 'lua'), { recursive: true })
-  if (service === 'gateway') await copySwagger(join(dist, 'swagger-ui'))
+  if (service === 'gateway') {
+    await copySwagger(join(dist, 'swagger-ui'))
+    await bundle(service, dist, 'secrets/main', 'secrets')
+    await cp(USERS, join(dist, 'users.acl'))
+  }
   console.log(await describeFolder(dist))
 }
 
-async function bundle(service: string, dist: string): Promise<void> {
+async function bundle(service: string, dist: string, source = 'main', name = 'main'): Promise<void> {
   const build = await rolldown({
-    input: join(ROOT, 'packages', service, 'src', 'main.ts'),
+    input: join(ROOT, 'packages', service, 'src', `${source}.ts`),
     platform: 'node',
     // Tree-shaking keeps zod's messages in 63 languages (265 KiB): zod exports them as one object.
     plugins: [
@@ -47,7 +54,7 @@ async function bundle(service: string, dist: string): Promise<void> {
       defaultHandler(level, log)
     },
   })
-  await build.write({ dir: dist, entryFileNames: 'main.mjs', chunkFileNames: '[name].mjs', format: 'esm' })
+  await build.write({ dir: dist, entryFileNames: `${name}.mjs`, chunkFileNames: '[name].mjs', format: 'esm' })
   await build.close()
 }
 
