@@ -283,6 +283,16 @@ export const MUTATIONS: readonly Mutation[] = [
     expected: /deployment\.md creates no Secret tidemark-redis with URL/,
   },
   {
+    what: 'a Secret is mounted that docs/deployment.md does not create',
+    change: all => void Object.assign(podSpec(all, 'gateway').volumes?.[1]?.secret ?? {}, { secretName: 'api-keys' }),
+    expected: /deployment\.md creates no Secret api-keys$/m,
+  },
+  {
+    what: 'a file of a Secret is mounted that docs/deployment.md does not create',
+    change: all => void Object.assign(podSpec(all, 'redis').volumes?.[0]?.secret?.items?.[0] ?? {}, { key: 'users' }),
+    expected: /deployment\.md creates no Secret tidemark-redis with users$/m,
+  },
+  {
     what: 'a setting does not exist',
     change: all => void Object.assign(settings(all), { PARTITION: '16' }),
     expected: /no service has PARTITION$/m,

@@ -1,7 +1,12 @@
 import { execFileSync } from 'node:child_process'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createDeploymentSecrets } from '@tidemark/gateway/secrets/deployment-secrets'
 import { pause } from '@tidemark/shared/runtime/lifecycle'
 import { redisClusterAvailable } from '@tidemark/testkit/redis-fixture'
 import { type RunningRedis, startRedisProcess } from '@tidemark/testkit/redis-process'
+import { kubernetesSecrets } from '@tidemark/tools/secrets/kubernetes'
 import { findServer } from '@tidemark/tools/stack/redis'
 import { type Service, startAnalyzer, startGateway } from '@tidemark/tools/stack/service-process'
 import type { IContainer, IProbe } from 'kubernetes-models/v1'
@@ -9,8 +14,10 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { build, canBuild } from './build.ts'
 import { type Manifest, ofKind } from './manifest.ts'
 import { container } from './mutations.ts'
+import { mountSecrets } from './secret-mounts.ts'
 
-const PASSWORD = 'of-the-secret'
+const made = createDeploymentSecrets(Date.now())
+const SECRETS = kubernetesSecrets(made, { namespace: 'highload', redisUrl: 'redis://redis:6379' })
 
 /** Or Valkey's, if that is installed instead. */
 const server = findServer() ?? 'redis-server'
@@ -24,20 +31,39 @@ describe.skipIf(!canBuild() || !(await redisClusterAvailable()))('the base, run 
   let redis: RunningRedis
   let gateway: Service
   let analyzer: Service
+  let folder = ''
 
   beforeAll(async () => {
     manifests = build('base')
-    redis = await startRedis(container(manifests, 'redis'))
-    const env = environment(manifests, redis)
-    gateway = await startGateway(env)
-    analyzer = await startAnalyzer(env)
+    folder = await mkdtemp(join(tmpdir(), 'tidemark-mounts-'))
+    redis = await startRedis(container(manifests, 'redis'), mount('redis'))
+    gateway = await startGateway(environment('gateway'))
+    analyzer = await startAnalyzer(environment('analyzer'))
   })
 
   afterAll(async () => {
     await gateway[Symbol.asyncDispose]()
     await analyzer[Symbol.asyncDispose]()
     await redis[Symbol.asyncDispose]()
+    await rm(folder, { recursive: true })
   })
+
+  /** Writes the Secrets that a pod mounts into a folder; returns the path of a mounted one there. */
+  const mount = (workload: string) => mountSecrets(manifests, workload, { secrets: SECRETS, folder })
+
+  /** Returns the environment that the manifests give a service. */
+  function environment(service: 'gateway' | 'analyzer'): Record<string, string> {
+    const settings = ofKind(manifests, 'ConfigMap').find(({ metadata }) => metadata?.name?.startsWith('settings-'))
+    const own = (container(manifests, service).env ?? []).flatMap(({ name, value }) =>
+      value === undefined ? [] : [[name, value] as const],
+    )
+    const all = Object.entries({ ...settings?.data, ...Object.fromEntries(own) })
+    const at = mount(service)
+    return {
+      ...Object.fromEntries(all.map(([name, value]) => [name, at(value)])),
+      REDIS_URL: `redis://127.0.0.1:${redis.port}`,
+    }
+  }
 
   const probe = (service: 'gateway' | 'analyzer', name: ProbeName): Promise<number> =>
     statusOf(container(manifests, service)[name], service === 'gateway' ? gateway : analyzer)
@@ -57,14 +83,15 @@ describe.skipIf(!canBuild() || !(await redisClusterAvailable()))('the base, run 
     const { readinessProbe, env = [] } = container(manifests, 'redis')
     const [program, ...args] = readinessProbe?.exec?.command ?? []
     expect(program).toBe('redis-cli')
-    expect(env.find(({ name }) => name === 'REDISCLI_AUTH')?.value).toBe('$(REDIS_PASSWORD)')
+    const { secretKeyRef } = env.find(({ name }) => name === 'REDISCLI_AUTH')?.valueFrom ?? {}
+    expect(secretKeyRef).toEqual({ name: 'tidemark-redis', key: 'probe-password' })
     const run = (password: string): string =>
       execFileSync(server.replace(/server$/, 'cli'), ['-p', String(redis.port), ...args], {
         encoding: 'utf8',
         env: { PATH: process.env.PATH, REDISCLI_AUTH: password },
         stdio: ['ignore', 'pipe', 'ignore'],
       })
-    expect(run(PASSWORD)).toBe('PONG\n')
+    expect(run(made.passwords.probe)).toBe('PONG\n')
     expect(() => run('wrong')).toThrow()
   })
 
@@ -84,9 +111,8 @@ describe.skipIf(!canBuild() || !(await redisClusterAvailable()))('the base, run 
   })
 
   test('both stop within their grace period, minus the preStop sleep', async () => {
-    const env = environment(manifests, redis)
-    for (const start of [startGateway, startAnalyzer]) {
-      const service = await start(env)
+    for (const [start, name] of [[startGateway, 'gateway'] as const, [startAnalyzer, 'analyzer'] as const]) {
+      const service = await start(environment(name))
       await pause(500)
       const begin = performance.now()
       await service[Symbol.asyncDispose]()
@@ -96,19 +122,12 @@ describe.skipIf(!canBuild() || !(await redisClusterAvailable()))('the base, run 
 })
 
 /** Starts Redis with the arguments of the manifest, but in its own folder. */
-function startRedis({ args = [] }: IContainer): Promise<RunningRedis> {
+function startRedis({ args = [] }: IContainer, at: (path: string) => string): Promise<RunningRedis> {
   const [program, ...options] = args
   expect(program).toBe('redis-server')
   const folder = options.indexOf('--dir')
   expect(options[folder + 1]).toBe('/data')
-  const all = options.toSpliced(folder, 2).map(option => (option === '$(REDIS_PASSWORD)' ? PASSWORD : option))
-  return startRedisProcess(server, all)
-}
-
-/** Returns the environment that the ConfigMap and the Secret give the services. */
-function environment(manifests: readonly Manifest[], { port }: RunningRedis): Record<string, string> {
-  const settings = ofKind(manifests, 'ConfigMap').find(({ metadata }) => metadata?.name?.startsWith('settings-'))
-  return { ...settings?.data, REDIS_URL: `redis://:${PASSWORD}@127.0.0.1:${port}` }
+  return startRedisProcess(server, options.toSpliced(folder, 2).map(at))
 }
 
 /** Returns the status of a probe, on the port with the name that the probe uses. */
@@ -124,6 +143,6 @@ function ingest({ port }: Service): Promise<Response> {
   return fetch(`http://127.0.0.1:${port}/ingest`, {
     method: 'POST',
     body: '{"key":"a","value":1}',
-    headers: { 'content-type': 'application/json' },
+    headers: { 'content-type': 'application/json', authorization: `Bearer ${made.operatorKey}` },
   })
 }

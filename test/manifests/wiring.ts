@@ -1,14 +1,17 @@
 import { analyzerSettings } from '@tidemark/analyzer/config'
 import { configSchema } from '@tidemark/gateway/config'
+import { REDIS_USERS } from '@tidemark/gateway/secrets/deployment-secrets'
 import { readConfig } from '@tidemark/shared/runtime/config'
 import { type Manifest, nameOf, ofKind, portOf, selects, type Workload, workloads } from './manifest.ts'
 import type { Policy } from './policy.ts'
 
 const NAMESPACE = 'highload'
 
-/** The Secrets that docs/deployment.md creates, and their keys. */
+/** The Secrets that the commands in docs/deployment.md create, and their keys. */
 const SECRETS: Readonly<Record<string, readonly string[]>> = {
-  'tidemark-redis': ['REDIS_URL', 'REDIS_PASSWORD'],
+  'tidemark-redis': ['REDIS_URL', 'users.acl', ...REDIS_USERS.map(user => `${user}-password`)],
+  'tidemark-api-keys': ['api-keys.json'],
+  'tidemark-load-test': ['api-key'],
   'tidemark-notifications': ['WEBHOOK_URLS', 'WEBHOOK_SECRET'],
 }
 
@@ -39,7 +42,7 @@ export const wiringPolicies: readonly Policy[] = [
           .flatMap(({ env = [] }) => env)
           .filter(
             ({ name, value }) =>
-              value !== undefined && /URL|PASSWORD|TOKEN|KEY$/.test(name) && /:\/\/|^[^$]/.test(value),
+              value !== undefined && /(?:URL|PASSWORD|TOKEN|KEY)$/.test(name) && /:\/\/|^[^$]/.test(value),
           )
           .filter(({ value = '' }) => !/^http:\/\/[\w.-]+(:\d+)?$/.test(value))
           .map(({ name }) => `${title}: ${name} is set in the manifest`),
@@ -163,6 +166,11 @@ function referenceFaults(manifests: readonly Manifest[], { title, template, cont
     ...containers.flatMap(({ envFrom = [] }) => envFrom.map(({ configMapRef }) => configMapRef?.name)),
     ...(template.spec?.volumes ?? []).flatMap(({ configMap }) => (configMap === undefined ? [] : [configMap.name])),
   ]
+  const volumes = template.spec?.volumes ?? []
+  const mounted = [
+    ...volumes.flatMap(({ secret }) => (secret === undefined ? [] : [{ ...secret, name: secret.secretName }])),
+    ...volumes.flatMap(({ projected }) => projected?.sources ?? []).flatMap(({ secret }) => secret ?? []),
+  ]
   const account = template.spec?.serviceAccountName
   return [
     ...(has('ServiceAccount', account) ? [] : [`no ServiceAccount ${account}`]),
@@ -170,6 +178,11 @@ function referenceFaults(manifests: readonly Manifest[], { title, template, cont
     ...secretKeys
       .filter(({ name = '', key }) => SECRETS[name]?.includes(key) !== true)
       .map(({ name, key }) => `docs/deployment.md creates no Secret ${name} with ${key}`),
+    ...mounted
+      .filter(({ optional }) => optional !== true)
+      .flatMap(({ name = '', items }) => (items ?? [{ key: undefined }]).map(({ key }) => ({ name, key })))
+      .filter(({ name, key }) => SECRETS[name] === undefined || (key !== undefined && !SECRETS[name].includes(key)))
+      .map(({ name, key }) => `docs/deployment.md creates no Secret ${name}${key === undefined ? '' : ` with ${key}`}`),
   ].map(fault => `${title}: ${fault}`)
 }
 

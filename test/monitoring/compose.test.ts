@@ -31,7 +31,7 @@ describe("compose.yaml's profile monitoring", () => {
       'redis-exporter',
     ])
     const always = Object.entries(services).filter(([, { profiles }]) => profiles === undefined)
-    expect(always.map(([name]) => name).toSorted()).toEqual(['analyzer', 'gateway', 'redis'])
+    expect(always.map(([name]) => name).toSorted()).toEqual(['analyzer', 'gateway', 'redis', 'secrets'])
   })
 
   test.each(monitoring)(
