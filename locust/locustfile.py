@@ -9,6 +9,7 @@ Run it in one process: it compares the verdicts with the samples that it sent, a
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 import urllib.error
@@ -153,10 +154,20 @@ class Device(FastHttpUser):
             return body_json
 
 
+def authorization() -> dict[str, str]:
+    """The API key of every request. Not an option: other users of the computer see command lines."""
+    key = os.environ.get("TIDEMARK_API_KEY", "")
+    path = os.environ.get("TIDEMARK_API_KEY_FILE", "")
+    if not key and path:
+        with open(path, encoding="utf-8") as file:
+            key = file.read().strip()
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
 @events.test_start.add_listener
 def begin(environment, **_) -> None:
     options = environment.parsed_options
-    environment.load_headers = {"Host": options.host_header} if options.host_header else {}
+    environment.load_headers = {**({"Host": options.host_header} if options.host_header else {}), **authorization()}
     environment.load_run = Run(options.shape, options.rps, options.seconds, options.seed, options.devices)
     environment.load_begin = time.monotonic()
     gevent.spawn(follow, environment, environment.load_run)

@@ -33,7 +33,9 @@ export async function runCompose({ docker, redisImage, report }: CheckContext): 
     await report.step(title, async () => {
       await compose('up', '--detach', '--no-build', '--wait', '--scale', 'analyzer=3')
       const port = Number(/:(\d+)$/.exec(await compose('port', 'gateway', '8080'))?.[1])
-      const client = new Client(port)
+      // Any image has node; one may have no shell.
+      const readKey = 'process.stdout.write(require("node:fs").readFileSync("/run/tidemark/api-key", "utf8").trim())'
+      const client = new Client(port, await compose('exec', '-T', 'gateway', 'node', '-e', readKey))
       const { receipts } = await client.ingest({ key: 'edge-1/temperature', value: 20 })
       const { id, count } = await client.analysis('edge-1/temperature', receipts[0])
       assert.deepEqual({ id, count }, { id: receipts[0], count: 1 })

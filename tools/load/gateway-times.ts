@@ -1,3 +1,5 @@
+import { authorizationFrom } from '../lib/api-key.ts'
+
 /** Durations measured by a gateway: by route, the requests up to each bound in seconds. */
 type GatewayTimes = ReadonlyMap<string, ReadonlyMap<number, number>>
 
@@ -13,7 +15,8 @@ const SCRAPE_LIMIT_MS = 2000
 /** Reads the measurements of the gateway at `url`; undefined if its metrics are not available. */
 export async function readGatewayTimes(url: string): Promise<GatewayTimes | undefined> {
   try {
-    const response = await fetch(new URL('/metrics', url), { signal: AbortSignal.timeout(SCRAPE_LIMIT_MS) })
+    const init = { headers: authorizationFrom(process.env), signal: AbortSignal.timeout(SCRAPE_LIMIT_MS) }
+    const response = await fetch(new URL('/metrics', url), init)
     return response.ok ? parseTimes(await response.text()) : undefined
   } catch {
     return undefined

@@ -40,7 +40,8 @@ export const COMMAND = {
   },
   notes:
     'HOST_HEADER in the environment is sent as the Host of every request, for an ingress that is reached by its ' +
-    'address.\n\nThresholds are options of Locust: npm run load -- -- --help lists them.',
+    'address. TIDEMARK_API_KEY is the API key of every request (scopes ingest and read), TIDEMARK_API_KEY_FILE a file ' +
+    'that has it.\n\nThresholds are options of Locust: npm run load -- -- --help lists them.',
   examples: [
     '',
     '--stack --seconds 60',

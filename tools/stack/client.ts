@@ -10,13 +10,16 @@ export interface Accepted {
 /** One gateway as a device or an operator sees it. */
 export class Client {
   readonly #base: string
+  readonly #headers: Readonly<Record<string, string>>
 
-  constructor(port: number) {
+  /** Without an API key for a gateway that is open. */
+  constructor(port: number, apiKey?: string) {
     this.#base = `http://127.0.0.1:${port}`
+    this.#headers = apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` }
   }
 
   post(body: string, type = 'application/json'): Promise<Response> {
-    return fetch(`${this.#base}/ingest`, { method: 'POST', body, headers: { 'content-type': type } })
+    return fetch(`${this.#base}/ingest`, { method: 'POST', body, headers: { ...this.#headers, 'content-type': type } })
   }
 
   /** Posts what must be accepted. */
@@ -27,7 +30,7 @@ export class Client {
   }
 
   get(path: string): Promise<Response> {
-    return fetch(`${this.#base}${path}`)
+    return fetch(`${this.#base}${path}`, { headers: this.#headers })
   }
 
   /** The analysis of a key; with a receipt, of that sample. */
