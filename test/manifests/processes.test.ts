@@ -48,7 +48,7 @@ describe.skipIf(!canBuild() || !(await redisClusterAvailable()))('the base, run 
     await rm(folder, { recursive: true })
   })
 
-  /** Writes the Secrets that a pod mounts into a folder; returns the path of a mounted one there. */
+  /** Writes the Secrets that a pod mounts; returns what finds a mounted file. */
   const mount = (workload: string) => mountSecrets(manifests, workload, { secrets: SECRETS, folder })
 
   /** Returns the environment that the manifests give a service. */

@@ -23,7 +23,7 @@ export function rightsOf(user: RedisUser): string[] {
   return line.split(' ').slice(4)
 }
 
-/** Starts a redis-server with the users of users.acl and no others, from a file as it is deployed. */
+/** Starts a redis-server with the users of users.acl and no others, from a file as deployed. */
 export async function startWithUsers(args: readonly string[] = []) {
   await using starting = new AsyncDisposableStack()
   const folder = await mkdtemp(join(tmpdir(), 'tidemark-users-'))

@@ -12,7 +12,7 @@ const SAFE_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS'])
 const SUBJECT_LENGTH_MAX = 500
 const SUMMARY_LENGTH_MAX = 1000
 
-/** An API key as it is issued. Whatever a client puts where, its secret part is recorded nowhere. */
+/** An API key as it is issued. Wherever a client puts one, its secret part is not recorded. */
 const API_KEY = /\btmk_([A-Za-z0-9]{1,64})_[A-Za-z0-9_-]+/g
 
 /** Lines a second about requests that were refused before they reached their route. */

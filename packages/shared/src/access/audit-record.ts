@@ -46,7 +46,7 @@ const resultSchema: z.ZodType<AuditResult> = z.object({
   after: z.string().optional(),
 })
 
-/** Undefined for a text that is not a stored intent. Unknown members are those of a later version. */
+/** Undefined for a text that is not a stored intent. A later version may have added members. */
 export function parseAuditIntent(text: string): AuditIntent | undefined {
   return parse(intentSchema, text)
 }

@@ -7,8 +7,9 @@ const STEP_MAX = 200
 type StreamEntry = readonly [id: EntryId, fields: readonly string[]]
 
 /**
- * Reads a stream backwards, from its end or an id, until `pick` has returned `count` results; it returns undefined for an
- * entry to leave out. Steps begin with `count` entries and double, so that few are read in vain.
+ * Reads a stream backwards, from its end or from an id, until `pick` has returned `count` results;
+ * it returns undefined for an entry to leave out. Steps begin with `count` entries and double, so
+ * that few are read in vain.
  */
 export async function readNewest<T>(
   client: Client,
