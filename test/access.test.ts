@@ -173,7 +173,8 @@ describe.skipIf(!(await redisAvailable()))('access to Redis', () => {
       ...settings,
       ...under.userOf('gateway'),
       API_KEYS_FILE: under.file('api-keys.json', secrets.apiKeysFile),
-      LOG_LEVEL: 'info',
+      REQUESTS_PER_S_MAX: '1000',
+      SAMPLES_PER_S_MAX: '100000',
     })
     const port = await freePort()
     const analyzer = {

@@ -5,6 +5,7 @@ import type { AuditRecord } from '@tidemark/shared/store/ports/audit'
 import type { Store } from '@tidemark/shared/store/ports/store'
 import { cursorMember, json, PAGE_PROBLEMS, timeMember } from '../http/documentation.ts'
 import { createLimiter, PAGE_LIMITS } from '../http/limiter.ts'
+import { exchangeOf } from '../http/pipeline.ts'
 import { optionalInteger } from '../http/query.ts'
 import { createRoute, createRouter, type Router, serve } from '../http/router.ts'
 import type { RoutesOptions } from '../services.ts'
@@ -87,7 +88,7 @@ export function auditRoutes({ metrics, services }: RoutesOptions): Router {
   serve(router, pageRoute, async c => {
     const query = c.req.valid('query')
     const { store } = services()
-    const { records, next } = await limited(() => readPage(store, query))
+    const { records, next } = await limited(exchangeOf(c).client.pages, () => readPage(store, query))
     return c.json({ records: records.map(view), cursor: next ?? null })
   })
   return router
