@@ -68,6 +68,8 @@ export const randomCommit: fc.Arbitrary<Commit> = fc.record<Commit>({
   timers: some(fc.record({ key: text, at: fc.option(count) })),
   counts: some(fc.record({ name: text, by: fc.integer() })),
   shadowed: some(fc.record({ rule: text, analysis: text })),
+  evicted: some(fc.record({ key: text, shadow: text, deletion: text })),
+  refused: some(fc.record({ key: text, at: count })),
 })
 
 /** Arguments of commit.lua by the names of their scalars, lists and fields. */
@@ -159,6 +161,12 @@ export function carriedBy({ scalars, lists }: NamedArguments) {
     timers: listOf('timers').map(({ key, at }) => ({ key: string(key), at: at?.length === 0 ? null : number(at) })),
     counts: listOf('counts').map(({ name, by }) => ({ name: string(name), by: number(by) })),
     shadowed: listOf('shadowed').map(({ rule, analysis }) => ({ rule: string(rule), analysis: string(analysis) })),
+    evicted: listOf('evicted').map(one => ({
+      key: string(one.key),
+      shadow: string(one.shadow),
+      deletion: string(one.deletion),
+    })),
+    refused: listOf('refused').map(({ key, at }) => ({ key: string(key), at: number(at) })),
   }
 }
 
@@ -206,6 +214,8 @@ export function carriedOf(token: string, commit: Commit): ReturnType<typeof carr
     timers: [...commit.timers],
     counts: [...commit.counts],
     shadowed: [...commit.shadowed],
+    evicted: [...(commit.evicted ?? [])],
+    refused: [...(commit.refused ?? [])],
   }
 }
 

@@ -31,6 +31,10 @@ const PARTITION_KEYS = {
   deadNotifications: 'dead_notifications',
   ruleCounts: 'rule_counts',
   shadowed: 'shadowed',
+  keys: 'keys',
+  keyOwners: 'key_owners',
+  keyBirths: 'key_births',
+  keyDeletions: 'key_deletions',
   /** Used for one partition only: FLEET_PARTITION. */
   storm: 'storm',
 } as const

@@ -535,7 +535,7 @@ export function describeAlerts(open: OpenStore): void {
       const found = await store.analyzer.expiredTimers(0, 10)
       expect(found).toEqual({ now: expect.any(Number), keys: ['a"☃', 'b'] })
       expect((await store.analyzer.expiredTimers(0, 1)).keys).toEqual(['a"☃'])
-      expect(await store.analyzer.keptCounts([0])).toEqual([{ deadLetters: 0, timers: 3 }])
+      expect(await store.analyzer.keptCounts([0])).toEqual([{ deadLetters: 0, timers: 3, keys: 0 }])
       await commit({
         timers: [
           { key: 'a"☃', at: far },

@@ -496,7 +496,7 @@ export function describeCommitting(open: OpenStore): void {
       expect(dead.length).toBeGreaterThanOrEqual(limits.deadMax)
       expect(dead.length).toBeLessThanOrEqual(limits.deadMax + limits.trimSlack)
       expect(dead.at(-1)?.reason).toBe(String(written - 1))
-      const none = { deadLetters: 0, timers: 0 }
+      const none = { deadLetters: 0, timers: 0, keys: 0 }
       expect(await store.analyzer.keptCounts([1, 0])).toEqual([none, { ...none, deadLetters: dead.length }])
     })
   })

@@ -6,6 +6,7 @@ import { describeAppending } from './appending.ts'
 import { describeAudit } from './audit.ts'
 import { describeCommitting } from './committing.ts'
 import type { OpenStore } from './harness.ts'
+import { describeKeys } from './keys.ts'
 import { describeLimits } from './limits.ts'
 import { describeModel } from './model.ts'
 import { describeOwnership } from './ownership.ts'
@@ -45,6 +46,7 @@ export function describeStoreContract(name: string, open: OpenStore, { modelRuns
     describeApiKeys(open)
     describeLimits(open)
     describeAudit(open)
+    describeKeys(open)
     describeModel(open, modelRuns)
   })
 }

@@ -98,7 +98,7 @@ export function alertsOn(data: Data): AlertStore {
 
     feed: async (number, after, count) => alertsAt(number).feed.after(after, count),
     feedTrimmed: async numbers => numbers.map(number => alertsAt(number).feed.trimmed),
-    keyCounts: async numbers => numbers.map(number => partitionAt(data, number).keys.length),
+    keyCounts: async numbers => numbers.map(number => partitionAt(data, number).keys.size),
     loadStorm: async () => alertsAt(FLEET_PARTITION).storm,
     async saveStorm(lease, saved) {
       assert.equal(lease.partition, FLEET_PARTITION, 'the owner of the fleet partition saves storms')

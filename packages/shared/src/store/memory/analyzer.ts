@@ -63,8 +63,8 @@ export function analyzerOn(data: Data): AnalyzerStore {
     commit: async (lease, commit) => applyCommit(data, lease, commit),
     keptCounts: async numbers =>
       numbers.map(number => {
-        const { deadLetters, timers } = partitionAt(data, number)
-        return { deadLetters: deadLetters.length, timers: timers.size }
+        const { deadLetters, timers, registry } = partitionAt(data, number)
+        return { deadLetters: deadLetters.length, timers: timers.size, keys: registry.size }
       }),
     backlogs: async numbers => numbers.map(number => backlogOf(partitionAt(data, number), data.now())),
   }

@@ -1,6 +1,6 @@
 import { compareEntryIds, type EntryId } from '../../sample/receipt.ts'
 import type { EntryFindings } from '../../verdict/kept-verdicts.ts'
-import { assertCommitShape, type Commit, type CommitOutcome } from '../ports/commit.ts'
+import { assertCommitShape, type Commit, type CommitOutcome, type EvictedKey } from '../ports/commit.ts'
 import type { Lease } from '../ports/lease.ts'
 import { toEntry } from '../stream-entry.ts'
 import { endAlert, openAlert } from './alerts.ts'
@@ -18,9 +18,16 @@ export function applyCommit(data: Data, lease: Lease, commit: Commit): CommitOut
   partition.anomalies.push(...commit.anomalies)
   keepNewest(partition.anomalies, data.anomaliesMax)
   applyRuleEffects(data, partition, commit)
+  for (const { key, at } of commit.refused ?? []) {
+    const known = partition.registry.get(key)
+    if (known !== undefined && known.seenAt < at) partition.registry.set(key, { ...known, seenAt: at })
+  }
   if (commit.entries.length === 0) {
+    const evicted = (commit.evicted ?? []).filter(one => evict(partition, one)).length
+    partition.evicted += evicted
     partition.checkpoint = { ...partition.checkpoint, rulesVersion: commit.rulesVersion }
-    return { kind: 'ok', at: data.now() }
+    const outcome = { kind: 'ok', at: data.now() } as const
+    return commit.evicted === undefined || commit.evicted.length === 0 ? outcome : { ...outcome, evicted }
   }
   partition.deadLetters.push(...commit.deadLetters)
   keepNewest(partition.deadLetters, data.deadMax)
@@ -65,7 +72,7 @@ function applyKeys({ rows, analyses, keys }: Partition, commit: Commit): void {
     const bytes = new Uint8Array(window.bytes)
     rows.set(key, window.kind === 'row' ? { row: bytes, tail } : { row, tail: bytes })
     if (analysis === null) continue
-    if (!analyses.has(key)) keys.push(key)
+    keys.add(key)
     analyses.set(key, analysis)
   }
 }
@@ -80,6 +87,18 @@ function applyRuleEffects(data: Data, { alerts, timers, ruleCounts, shadowed }: 
   for (const { name, by } of commit.counts) ruleCounts.set(name, (ruleCounts.get(name) ?? 0) + by)
   shadowed.push(...commit.shadowed)
   keepNewest(shadowed, data.shadowedMax)
+}
+
+/** False when nothing is known of the key: the commit was sent twice. */
+function evict(partition: Partition, { key, shadow, deletion }: EvictedKey): boolean {
+  const { rows, analyses, keys, registry, registered, timers, deletions } = partition
+  const found = [registry.delete(key), rows.delete(key), rows.delete(shadow), analyses.delete(key)].includes(true)
+  keys.delete(key)
+  registered.delete(key)
+  timers.delete(key)
+  const request = deletions.get(deletion)
+  if (found && request !== undefined) request.deleted++
+  return found
 }
 
 function keepVerdicts(kept: Map<EntryId, EntryFindings>, { verdicts, keepFrom, to }: Commit): void {

@@ -8,6 +8,7 @@ import type { EntryFindings } from '../../verdict/kept-verdicts.ts'
 import type { AlertFeedEntry, DeadNotification, OutboxEntry } from '../ports/alerts.ts'
 import type { LoadedCheckpoint } from '../ports/analyzer.ts'
 import type { Commit, DeadLetter } from '../ports/commit.ts'
+import type { Deletion } from '../ports/keys.ts'
 import type { Lease } from '../ports/lease.ts'
 import type { ProcessReport } from '../ports/processes.ts'
 import type { StoreLimits } from '../ports/store.ts'
@@ -48,8 +49,14 @@ export class Partition {
   lease: { readonly token: string; readonly expiresAt: number } | undefined
   readonly rows = new Map<string, { readonly row: Uint8Array | null; readonly tail: Uint8Array | null }>()
   readonly analyses = new Map<string, string>()
-  /** The keys of `analyses` in order of arrival: an index into this list is a scan's cursor. */
-  readonly keys: string[] = []
+  /** The keys of `analyses` in order of arrival: a scan's cursor is a number in this list. */
+  readonly keys = new NumberedKeys()
+  readonly registry = new Map<string, { readonly seenAt: number; readonly owner: string }>()
+  /** The keys of `registry` in order of arrival. */
+  readonly registered = new NumberedKeys()
+  readonly births = new Map<number, number>()
+  readonly deletions = new Map<string, PendingDeletion>()
+  evicted = 0
   readonly verdicts = new Map<EntryId, EntryFindings>()
   readonly anomalies: string[] = []
   readonly deadLetters: DeadLetter[] = []
@@ -60,6 +67,37 @@ export class Partition {
   readonly timers = new Map<string, number>()
   readonly ruleCounts = new Map<string, number>()
   readonly shadowed: Commit['shadowed'][number][] = []
+}
+
+/** Keys by a number that rises: a scan goes on behind a number, whatever was removed meanwhile. */
+export class NumberedKeys {
+  readonly #numbers = new Map<string, number>()
+  #next = 1
+
+  get size(): number {
+    return this.#numbers.size
+  }
+
+  add(key: string): void {
+    if (!this.#numbers.has(key)) this.#numbers.set(key, this.#next++)
+  }
+
+  delete(key: string): void {
+    this.#numbers.delete(key)
+  }
+
+  /** Returns the next keys of a scan. It begins and ends with '0'. */
+  page(cursor: string, count: number): { readonly keys: readonly string[]; readonly next: string } {
+    const rest = [...this.#numbers].filter(([, number]) => number > Number(cursor))
+    const page = rest.slice(0, count)
+    return { keys: page.map(([key]) => key), next: page.length < rest.length ? String(page.at(-1)?.[1] ?? 0) : '0' }
+  }
+}
+
+export interface PendingDeletion extends Deletion {
+  deleted: number
+  /** Undefined while it is pending. */
+  doneAt: number | undefined
 }
 
 export interface Group {

@@ -60,10 +60,8 @@ function progressOf({ checkpoint, accepted, analysed, dead }: Partition): Progre
 }
 
 function scan({ analyses: kept, keys }: Partition, cursor: string): AnalysesScan {
-  const start = Number(cursor)
-  const end = Math.min(start + SCAN_PAGE, keys.length)
-  const analyses = keys.slice(start, end).map(key => ({ key, analysis: kept.get(key) ?? '' }))
-  return { analyses, next: end < keys.length ? String(end) : '0' }
+  const { keys: page, next } = keys.page(cursor, SCAN_PAGE)
+  return { analyses: page.map(key => ({ key, analysis: kept.get(key) ?? '' })), next }
 }
 
 function verdictsOf({ verdicts, log }: Partition, id: EntryId): EntryVerdicts | null {

@@ -11,6 +11,7 @@ import { auditOn } from './audit.ts'
 import { ApiKeys, type Data, Partition, Rules } from './data.ts'
 import { gatewayOn } from './gateway.ts'
 import { inspectionOf } from './inspection.ts'
+import { keysOn } from './keys.ts'
 import { limitsOn } from './limits.ts'
 import { keepNewest, Log } from './log.ts'
 
@@ -61,6 +62,7 @@ function storeOn(data: Data): Store {
     apiKeys: apiKeysOn(data),
     limits: limitsOn(data),
     audit: auditOn(data),
+    keys: keysOn(data),
     async [Symbol.asyncDispose]() {
       analyzer.interruptRead()
     },

@@ -73,6 +73,8 @@ export interface KeptCounts {
   readonly deadLetters: number
   /** Keys that are checked at a time, although no sample arrives. */
   readonly timers: number
+  /** Registered keys. */
+  readonly keys: number
 }
 
 export interface LoadedCheckpoint extends Checkpoint {

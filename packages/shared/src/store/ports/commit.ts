@@ -48,6 +48,10 @@ export interface Commit {
   readonly counts: readonly { readonly name: string; readonly by: number }[]
   /** Analyses that shadow rules would have flagged, each with its rule. */
   readonly shadowed: readonly { readonly rule: string; readonly analysis: string }[]
+  /** Keys to remove with everything that is known of them, as if they had never sent a sample. */
+  readonly evicted?: readonly EvictedKey[]
+  /** Keys of which the run has only samples that a rule refused: they are not idle. */
+  readonly refused?: readonly { readonly key: string; readonly at: number }[]
 }
 
 /** Throws when the members of a commit contradict each other, so that no store could apply it. */
@@ -57,6 +61,7 @@ export function assertCommitShape(commit: Commit): void {
   assert(compareEntryIds(commit.keepFrom ?? '0-0', to.id) <= 0, 'a commit must not trim entries that it does not apply')
   if (entries.length > 0) {
     assert.equal(entries.at(-1), to.id, 'a commit leads to its last entry')
+    assert((commit.evicted ?? []).length === 0, 'only a commit without entries evicts keys')
     assert(
       commit.requiresDrained !== true,
       'only a commit without entries can require that no entry stands after the checkpoint',
@@ -64,6 +69,7 @@ export function assertCommitShape(commit: Commit): void {
     return
   }
   assert.deepEqual(to, from, 'a commit without entries does not move the checkpoint')
+  assert((commit.refused ?? []).length === 0, 'a commit without entries has no refused samples')
   assert.equal(analysed + dead + deadLetters.length + verdicts.length, 0, 'a commit without entries has no samples')
 }
 
@@ -82,6 +88,14 @@ export interface KeyUpdate {
   readonly analysis: string | null
 }
 
+export interface EvictedKey {
+  readonly key: string
+  /** The name of its other row, in which its shadow rule works. */
+  readonly shadow: string
+  /** The id of the deletion that counts it; '' for an idle key. */
+  readonly deletion: string
+}
+
 /** A row replaces the previous row, a tail the previous tail. */
 export interface WindowUpdate {
   readonly kind: 'row' | 'tail'
@@ -98,7 +112,12 @@ export interface DeadLetter {
 
 export type CommitOutcome =
   /** Done at `at`, Unix ms by the store's clock, which also made the entries' ids. */
-  | { readonly kind: 'ok'; readonly at: number }
+  | {
+      readonly kind: 'ok'
+      readonly at: number
+      /** Of a commit that evicts keys: how many there were. */
+      readonly evicted?: number
+    }
   /** It was done before: the response to an earlier send was lost. */
   | { readonly kind: 'already' }
   /** The store's checkpoint is not `from`: the owner's memory is wrong. */

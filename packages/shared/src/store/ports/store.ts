@@ -3,6 +3,7 @@ import type { AnalyzerStore } from './analyzer.ts'
 import type { ApiKeyStore } from './api-keys.ts'
 import type { AuditStore } from './audit.ts'
 import type { GatewayStore } from './gateway.ts'
+import type { KeyStore } from './keys.ts'
 import type { LimitStore } from './limits.ts'
 import type { ProcessStore } from './processes.ts'
 import type { RuleStore } from './rules.ts'
@@ -24,6 +25,7 @@ export interface Store extends AsyncDisposable {
   readonly apiKeys: ApiKeyStore
   readonly limits: LimitStore
   readonly audit: AuditStore
+  readonly keys: KeyStore
 }
 
 /** `memory`: samples are lost when the store's process ends. */

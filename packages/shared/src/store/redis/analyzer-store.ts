@@ -91,8 +91,12 @@ function entryAccess({ client, keys }: StoreContext) {
     keptCounts: partitions =>
       eachInOneWrite(client, partitions, async partition => {
         const at = keys.partition(partition)
-        const [deadLetters, timers] = await Promise.all([client.xlen(at.deadLetters), client.zcard(at.timers)])
-        return { deadLetters, timers }
+        const [deadLetters, timers, registered] = await Promise.all([
+          client.xlen(at.deadLetters),
+          client.zcard(at.timers),
+          client.hlen(at.keys),
+        ])
+        return { deadLetters, timers, keys: registered }
       }),
     backlogs: partitions =>
       eachInOneWrite(client, partitions, async partition => {
@@ -143,10 +147,10 @@ function createCommit({ client, keys, options }: StoreContext): AnalyzerStore['c
 }
 
 function toCommitOutcome(reply: unknown): CommitOutcome {
-  const [kind, detail] = reply as [CommitOutcome['kind'] | 'type', string | number | undefined]
+  const [kind, detail, evicted] = reply as [CommitOutcome['kind'] | 'type', string | number | undefined, number?]
   switch (kind) {
     case 'ok':
-      return { kind, at: Number(detail) }
+      return evicted === undefined ? { kind, at: Number(detail) } : { kind, at: Number(detail), evicted }
     case 'already':
     case 'fenced':
       return { kind }

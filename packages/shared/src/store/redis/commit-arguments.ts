@@ -28,6 +28,9 @@ export const COMMIT_KEYS = [
   'timers',
   'ruleCounts',
   'shadowed',
+  'keys',
+  'keyOwners',
+  'keyDeletions',
 ] as const satisfies readonly (keyof PartitionKeys)[]
 
 /** What the arguments of one call are made of. */
@@ -63,6 +66,8 @@ export const COMMIT_SCALARS: Fields<CommitCall> = {
   feed_max: args => args.number(ALERT_FEED_KEPT),
   shadowed_max: (args, { options }) => args.number(options.shadowedMax),
 }
+
+const NO_ITEMS: readonly never[] = []
 
 interface CommitList {
   readonly fields: readonly string[]
@@ -135,6 +140,16 @@ export const COMMIT_LISTS: Readonly<Record<string, CommitList>> = {
   shadowed: list(commit => commit.shadowed, {
     rule: (args, { rule }) => args.text(rule),
     analysis: (args, { analysis }) => args.text(analysis),
+  }),
+  evicted: list(commit => commit.evicted ?? NO_ITEMS, {
+    key: (args, { key }) => args.text(key),
+    shadow: (args, { shadow }) => args.text(shadow),
+    /** '' for an idle key. */
+    deletion: (args, { deletion }) => args.text(deletion),
+  }),
+  refused: list(commit => commit.refused ?? NO_ITEMS, {
+    key: (args, { key }) => args.text(key),
+    at: (args, { at }) => args.number(at),
   }),
 }
 

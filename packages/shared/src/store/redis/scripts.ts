@@ -30,6 +30,11 @@ const KEY_COUNTS = {
   takeTokens: 1,
   beginAudit: 2,
   endAudit: 2,
+  lookUpKeys: 2,
+  registerKeys: 3,
+  scanKeys: 2,
+  requestDeletion: 2,
+  finishDeletion: 2,
 } as const
 
 /** A connection that runs Tidemark's scripts. */

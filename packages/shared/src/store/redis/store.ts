@@ -10,6 +10,7 @@ import { createAuditStore } from './audit-store.ts'
 import { connect } from './connection.ts'
 import { mapErrors } from './errors.ts'
 import { createGatewayStore } from './gateway-store.ts'
+import { createKeyStore } from './key-store.ts'
 import { createLimitStore } from './limit-store.ts'
 import type { RedisStoreOptions } from './options.ts'
 import { createProcessStore } from './process-store.ts'
@@ -46,6 +47,7 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<Store>
     apiKeys: createApiKeyStore(context),
     limits: createLimitStore(context),
     audit: createAuditStore(context),
+    keys: createKeyStore(context, partitions),
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   }
 }

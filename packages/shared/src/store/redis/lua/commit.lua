@@ -5,12 +5,12 @@
 -- KEYS:    as the first line of code names them, of one partition
 -- ARGV:    as the following lines name them: scalars, then lists. commit-arguments.ts says what
 --          each is, and a test compares the names and their order
--- Returns: {'ok', Unix ms} or {'already'} or {'stale', checkpoint id} or {'gap', entry id} or
+-- Returns: {'ok', Unix ms} and the keys evicted, if any were listed, or {'already'} or {'stale', checkpoint id} or {'gap', entry id} or
 --          {'fenced'} or {'type', key}
 -- include: arguments, clock, entry-id, field, notification-check
 local samples_key, lease_key, checkpoint_key, windows_key, window_tails_key, last_analysis_key, anomalies_key,
   dead_letters_key, verdicts_key, alerts_key, alerts_firing_key, alerts_resolved_key, alert_feed_key,
-  notification_checks_key, timers_key, rule_counts_key, shadowed_key = unpack(KEYS)
+  notification_checks_key, timers_key, rule_counts_key, shadowed_key, keys_key, key_owners_key, key_deletions_key = unpack(KEYS)
 local token, from_id, to_id, to_offset, analysed, dead, keep_from, anomalies_max, dead_letters_max, group, witness_id,
   witness_nonce, rules_version, requires_drained, alerts_max, feed_max, shadowed_max = unpack(ARGV, 1, 17)
 local next_list = list_reader(18)
@@ -27,6 +27,8 @@ local ended = next_list('id', 'alert_end', 'resolved_at', 'key', 'cause', 'opene
 local timers = next_list('key', 'at')
 local counts = next_list('name', 'by')
 local shadowed = next_list('rule', 'analysis')
+local evicted = next_list('key', 'shadow', 'deletion')
+local refused = next_list('key', 'at')
 
 local function is_count(text) return not text or text:match('^%d+$') ~= nil end
 
@@ -76,6 +78,10 @@ local function type_fault()
   if timers.count > 0 then types[timers_key] = 'zset' end
   if counts.count > 0 then types[rule_counts_key] = 'hash' end
   if shadowed.count > 0 then types[shadowed_key] = 'stream' end
+  if evicted.count + refused.count > 0 then types[keys_key] = 'hash' end
+  if evicted.count > 0 then
+    types[key_owners_key], types[key_deletions_key], types[timers_key] = 'hash', 'hash', 'zset'
+  end
   for key, wanted in pairs(types) do
     local found = redis.call('TYPE', key).ok
     if found ~= wanted and found ~= 'none' then return { 'type', key } end
@@ -169,9 +175,31 @@ for rule, analysis in each(shadowed) do
   redis.call('XADD', shadowed_key, 'MAXLEN', '~', shadowed_max, '*', 'r', rule, 'a', analysis)
 end
 
+for key, at in each(refused) do
+  local seen, owner = (redis.call('HGET', keys_key, key) or ''):match('^(%d+) (.*)$')
+  if seen and tonumber(seen) < tonumber(at) then redis.call('HSET', keys_key, key, at .. ' ' .. owner) end
+end
+local evicted_count = 0
+for key, shadow, deletion in each(evicted) do
+  local registered = redis.call('HGET', keys_key, key)
+  local removed = redis.call('HDEL', keys_key, key) + redis.call('HDEL', windows_key, key, shadow)
+    + redis.call('HDEL', last_analysis_key, key)
+  redis.call('HDEL', window_tails_key, key, shadow)
+  redis.call('ZREM', timers_key, key)
+  if removed > 0 then
+    evicted_count = evicted_count + 1
+    -- pcall: a count that another program stored must not break the commit.
+    if deletion ~= '' then redis.pcall('HINCRBY', key_deletions_key, 'n:' .. deletion, 1) end
+    local owner = registered and registered:match('^%d+ (.*)$')
+    local rest = owner and redis.pcall('HINCRBY', key_owners_key, owner, -1)
+    if rest and (type(rest) == 'table' or rest <= 0) then redis.call('HDEL', key_owners_key, owner) end
+  end
+end
+if evicted_count > 0 then redis.pcall('HINCRBY', checkpoint_key, 'evicted', evicted_count) end
+
 if entries.count == 0 then
   redis.call('HSET', checkpoint_key, 'rules', rules_version)
-  return { 'ok', now_ms }
+  return { 'ok', now_ms, evicted.count > 0 and evicted_count or nil }
 end
 redis.call('XTRIM', verdicts_key, 'MINID', keep_from)
 redis.call('HSET', checkpoint_key, 'id', to_id, 'offset', to_offset, 'attempt', '', 'rules', rules_version)
