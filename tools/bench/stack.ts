@@ -125,7 +125,7 @@ export async function fillBacklog({ store }: BenchRedis, samples: number, keys: 
       for (let i = 0; i < REQUEST_SAMPLES; i++) {
         const key = keyNumber(count % keys)
         const timestamp = begin + 1000 * Math.trunc(count++ / keys)
-        packer.add({ key, value: reading(random), timestamp })
+        packer.add(partitionOf(key, PARTITIONS), { key, value: reading(random), timestamp })
       }
       return packer.take().map(packed => ({ ...packed, samples: packSubBatches([packed.samples]) }))
     })

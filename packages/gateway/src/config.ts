@@ -43,6 +43,11 @@ export const gatewaySettings = {
   /** How far after its arrival a sample's timestamp may be. A later one is rejected. */
   FUTURE_MAX_MS: integer({ min: 0, max: 10_000 * 365 * 24 * HOUR_MS }).default(24 * HOUR_MS),
 
+  /** Keys of the deployment. Beyond it samples of new keys are rejected; known keys go on. */
+  KEYS_MAX: integer({ min: 1, max: 1_000_000_000 }).default(1_000_000),
+  /** The same for each API key that has no limit of its own. */
+  KEYS_PER_API_KEY_MAX: integer({ min: 1, max: 1_000_000_000 }).optional(),
+
   /** Samples of all requests that wait for the store. Beyond it requests get 503. */
   QUEUE_SAMPLES_MAX: integer({ min: 1, max: 10_000_000 }).default(200_000),
   /** How long the store may take to respond before the requests that wait for it get 503. */
@@ -125,6 +130,7 @@ export function verdictSettings({ WINDOW, THRESHOLD, WINDOW_MIN }: GatewayConfig
 const SHARED_SETTINGS = [
   ...['WINDOW', 'THRESHOLD', 'WINDOW_MIN'],
   ...['BODY_BYTES_MAX', 'SAMPLES_MAX', 'KEY_BYTES_MAX', 'VALUE_ABS_MAX'],
+  ...['KEYS_MAX', 'KEYS_PER_API_KEY_MAX'],
   ...['IDEMPOTENCY_TTL_MS', 'IDEMPOTENCY_KEYS_MAX', 'BACKLOG_SAMPLES_MAX', 'AUDIT_KEPT_MAX', 'DURABILITY'],
   ...['REQUESTS_PER_S_MAX', 'SAMPLES_PER_S_MAX', 'RATE_BURST_S'],
 ]

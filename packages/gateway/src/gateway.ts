@@ -25,6 +25,7 @@ import { listen } from './http/server.ts'
 import { Batcher } from './ingest/batcher.ts'
 import { createFastPath } from './ingest/fast-path.ts'
 import { createIngest } from './ingest/ingest.ts'
+import { KeyAdmission } from './keys/admission.ts'
 import { Clients } from './limits/clients.ts'
 import type { BucketContext } from './limits/token-bucket.ts'
 import { createMetrics, type GatewayMetrics } from './metrics.ts'
@@ -255,10 +256,22 @@ export function createServices({ store, config, metrics, failures }: ServicesOpt
     onRejected: () => metrics.limitReached('waiters'),
   })
   metrics.watchLimit('waiters', () => watcher.waiting)
+  const keys = new KeyAdmission({
+    store: store.keys,
+    partitions: store.partitions,
+    keysMax: config.KEYS_MAX,
+    keysPerOwnerMax: config.KEYS_PER_API_KEY_MAX,
+    samplesMax: config.QUEUE_SAMPLES_MAX,
+    now: () => performance.now(),
+    onRejected: metrics.rejected,
+    onFailure: error => failures(error, 'the keys could not be counted'),
+  })
+  metrics.watchKeys(config.KEYS_MAX, () => keys.total)
   return {
     store,
     batcher,
     watcher,
+    keys,
     drainRate: createDrainRate({ store: store.gateway, now: () => performance.now(), random: Math.random }),
   } satisfies Services
 }

@@ -17,6 +17,7 @@ const REJECTION_REASONS = [
   'value',
   'timestamp',
   'forbidden',
+  'keys_max',
   'full',
   'memory',
   'queue',
@@ -122,6 +123,7 @@ const GAUGES = {
   authenticationEnabled: ['gateway_authentication_enabled', 'Whether requests need an API key (1), or not (0).'],
   keysLoaded: ['gateway_api_keys', 'API keys in force, by where they come from.', { source: KEY_SOURCES }],
   keyFileBroken: ['gateway_api_keys_file_unreadable', 'Whether API_KEYS_FILE cannot be read at present (1).'],
+  keysMax: ['gateway_keys_max', 'Keys that the deployment may have (KEYS_MAX).'],
 } as const
 
 export interface RequestObservation {
@@ -184,6 +186,18 @@ export function createMetrics(registry: Registry) {
     rateLimited: (limit: RatePolicy) => counters.rateLimited.inc({ limit }),
     watchLimit: limitUse(registers),
     flushFailed: (reason: FlushFailure) => counters.flushesFailed.inc({ reason }),
+    /** Exports the number of registered keys, which `keys` returns, and their limit. */
+    watchKeys(keysMax: number, keys: () => number) {
+      gauges.keysMax.set(keysMax)
+      new Gauge({
+        name: 'gateway_keys',
+        help: 'Keys of the deployment, as this gateway counted them last. It counts while it gets samples.',
+        registers,
+        collect() {
+          this.set(keys())
+        },
+      })
+    },
     /** Exports the number of samples that wait in the queue, which `samples` returns. */
     watchQueue(samples: () => number) {
       new Gauge({

@@ -8,6 +8,7 @@ import type { GatewayConfig } from './config.ts'
 import type { FieldsReader } from './http/json-body.ts'
 import { RequestFault } from './http/problem.ts'
 import type { DrainRate } from './http/retry-after.ts'
+import type { KeyAdmission } from './keys/admission.ts'
 import type { Share } from './limits/fair-budget.ts'
 import type { GatewayMetrics } from './metrics.ts'
 
@@ -17,6 +18,7 @@ export interface Services {
   readonly batcher: SampleQueue
   readonly watcher: CheckpointWaiter
   readonly drainRate: DrainRate
+  readonly keys: KeyAdmission
 }
 
 /** What the routes of every folder may use. */

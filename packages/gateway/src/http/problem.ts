@@ -130,6 +130,12 @@ type VariableFault =
       readonly errors: readonly { readonly index: number; readonly detail: string }[]
       readonly members: Members
     }
+  /** Nothing could be used, and some of it is of new keys beyond a limit. */
+  | {
+      readonly kind: 'keys-limit-reached'
+      readonly errors: readonly { readonly index: number; readonly detail: string }[]
+      readonly members: Members
+    }
   | { readonly kind: 'parameters-invalid'; readonly errors: readonly ParameterError[] }
   /** A body is JSON but breaks its schema. */
   | { readonly kind: 'fields-invalid'; readonly errors: readonly FieldFault[] }
@@ -242,6 +248,10 @@ const VARIABLE: {
   'samples-invalid': ({ errors, members }) => {
     const detail = `No sample was accepted. ${sentence(errors[0]?.detail ?? 'there was none')}`
     return problem(400, 'No valid sample', detail, { errors, ...members })
+  },
+  'keys-limit-reached': ({ errors, members }) => {
+    const detail = `No sample was accepted. ${sentence(errors[0]?.detail ?? '')}`
+    return problem(403, 'Limit of keys reached', detail, { errors, ...members })
   },
   'parameters-invalid': ({ errors }) => {
     const detail = sentence(errors.map(({ parameter, detail }) => `${parameter} ${detail}`).join('; '))

@@ -1,4 +1,5 @@
 import { SamplePacker } from '@tidemark/shared/sample/packer'
+import { keyHash, partitionOfHash } from '@tidemark/shared/sample/partition'
 import type { Sample } from '@tidemark/shared/sample/sample'
 import type { Principal } from '../access/principal.ts'
 import type { GatewayConfig } from '../config.ts'
@@ -6,9 +7,10 @@ import { type Body, createBodyReader } from '../http/body.ts'
 import type { Exchange } from '../http/pipeline.ts'
 import { type PlainResponse, RequestFault } from '../http/problem.ts'
 import { admitSamples } from '../http/rate-limits.ts'
+import type { KeyLimit, RefusedKeys, UnknownKey } from '../keys/admission.ts'
 import type { GatewayMetrics } from '../metrics.ts'
 import type { Services } from '../services.ts'
-import { Batch } from './formats/batch.ts'
+import { Batch, quote } from './formats/batch.ts'
 import { readJson } from './formats/json.ts'
 import { readNdjson } from './formats/ndjson.ts'
 import { createClaims, readIdempotencyKey } from './idempotency.ts'
@@ -55,26 +57,65 @@ export function createIngest({ config, metrics, now, services }: IngestOptions):
   /** Created by the first request: the number of partitions is known once the store is open. */
   let packer: SamplePacker | undefined
 
-  /** Synchronous, because its loops are 20 % slower in an asynchronous function. */
-  function readBatch({ text, format }: Body, partitionCount: number, { keyPrefix }: Principal): ReadBatch {
+  /**
+   * Reads a body's samples, and packs them if all keys are known, which is nearly always so.
+   * Synchronous, because its loops are 20 % slower in an asynchronous function.
+   */
+  function readBatch({ text, format }: Body, { store, keys }: Services, { keyPrefix }: Principal): ReadSamples {
     const batch = new Batch(limits, now())
     const fault = format === 'ndjson' ? readNdjson(text, batch) : readJson(text, batch)
     if (fault?.kind === 'malformed') throw new RequestFault({ kind: 'body-malformed', reason: fault.reason })
     if (fault?.kind === 'too-many') throw new RequestFault({ kind: 'samples-too-many', samplesMax: limits.samplesMax })
     if (keyPrefix !== '') batch.keepPrefix(keyPrefix)
-    packer ??= new SamplePacker(partitionCount)
+    packer ??= new SamplePacker(store.partitions)
     const { samples, rejections, indexes } = batch
     for (const { rule } of rejections) metrics.rejected(rule, 1)
     const partitions: number[] = []
-    for (let i = 0; i < samples.length; i++) partitions.push(packer.add(samples[i] as Sample))
-    return { subBatches: packer.take(), rejections, indexes, partitions, keyPrefix }
+    let unknown: Map<string, UnknownKey> | undefined
+    keys.begin()
+    for (let i = 0; i < samples.length; i++) {
+      const sample = samples[i] as Sample
+      const hash = keyHash(sample.key)
+      const partition = partitionOfHash(hash, store.partitions)
+      partitions.push(partition)
+      if (!keys.isKnown(hash, partition, sample.key)) {
+        unknown ??= new Map()
+        unknown.set(sample.key, { hash, partition, key: sample.key })
+      } else if (unknown === undefined) packer.add(partition, sample)
+    }
+    if (unknown === undefined) return { subBatches: packer.take(), rejections, indexes, partitions, keyPrefix }
+    packer.discard()
+    return { samples, unknown: [...unknown.values()], rejections, indexes, partitions, keyPrefix }
+  }
+
+  /** Packs the samples of a body without those of refused keys. */
+  function packAdmitted({ samples, ...read }: UnpackedSamples, refused: RefusedKeys): ReadBatch {
+    const indexes: number[] = []
+    const partitions: number[] = []
+    const rejections = [...read.rejections]
+    for (const [i, sample] of samples.entries()) {
+      const index = read.indexes[i] as number
+      const limit = refused.size === 0 ? undefined : refused.get(sample.key)
+      if (limit === undefined) {
+        const partition = read.partitions[i] as number
+        packer?.add(partition, sample)
+        indexes.push(index)
+        partitions.push(partition)
+      } else rejections.push({ index, rule: 'keys_max', reason: `sample ${index}: ${limitReason(sample.key, limit)}` })
+    }
+    const rejected = samples.length - indexes.length
+    if (rejected > 0) {
+      metrics.rejected('keys_max', rejected)
+      rejections.sort((a, b) => a.index - b.index)
+    }
+    return { subBatches: packer?.take() ?? [], rejections, indexes, partitions, keyPrefix: read.keyPrefix }
   }
 
   /** Apart, so that the body's text is garbage before the wait for the store begins. */
   async function readRequest(request: IngestRequest, key: string | undefined, opened: Services) {
     const { client, principal } = request
     const read = await readBody(request, client.bodies)
-    const batch = readBatch(read, opened.store.partitions, principal)
+    const batch = readBatch(read, opened, principal)
     const samples = batch.indexes.length
     const pending = admitSamples(request, samples, metrics)
     if (pending !== undefined) await pending
@@ -88,12 +129,29 @@ export function createIngest({ config, metrics, now, services }: IngestOptions):
   return async request => {
     const opened = services()
     const key = readIdempotencyKey(request.headers)
-    const { batch, once } = await readRequest(request, key, opened)
-    const { trace } = request
+    const { batch: read, once } = await readRequest(request, key, opened)
+    const { trace, principal } = request
+    const batch =
+      'unknown' in read
+        ? packAdmitted(read, await opened.keys.admit(read.unknown, principal, read.samples.length))
+        : read
     const { subBatches } = batch
     const isPlain = once === undefined && trace === undefined
     const marked = isPlain ? subBatches : subBatches.map(subBatch => ({ ...subBatch, once, trace }))
     const outcomes = await opened.batcher.submit(marked, request.client.queue)
     return respond(batch, outcomes, opened, metrics)
   }
+}
+
+type ReadSamples = ReadBatch | UnpackedSamples
+
+/** A body with keys that are not known to be registered: they must be admitted first. */
+interface UnpackedSamples extends Omit<ReadBatch, 'subBatches'> {
+  readonly samples: readonly Sample[]
+  readonly unknown: readonly UnknownKey[]
+}
+
+function limitReason(key: string, { setting, max }: KeyLimit): string {
+  const whose = setting === 'KEYS_MAX' ? 'the deployment' : 'this API key'
+  return `key ${quote(key)} is new, and ${whose} has all ${max} keys that it may have (${setting}): known keys go on. Delete keys, or raise ${setting}`
 }

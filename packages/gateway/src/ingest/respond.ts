@@ -72,7 +72,8 @@ export function respond(
   }
   if (accepted === 0 && rejected.length > 0) {
     const errors = rejected.slice(0, ERRORS_MAX).map(({ index, reason }) => ({ index, detail: reason }))
-    throw new RequestFault({ kind: 'samples-invalid', errors, members: result })
+    const isAtLimit = rejections.some(({ rule }) => rule === 'keys_max')
+    throw new RequestFault({ kind: isAtLimit ? 'keys-limit-reached' : 'samples-invalid', errors, members: result })
   }
   return { status: 202, headers: JSON_TYPE, body: JSON.stringify({ ...result, durability: store.durability }) }
 }

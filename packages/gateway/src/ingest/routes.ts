@@ -123,6 +123,10 @@ function ingestRoute(config: GatewayConfig) {
         'samples-invalid',
         'idempotency-key-invalid',
       ),
+      403: problem(
+        'Nothing in the body is stored: all samples that are valid have new keys, and a limit of keys is reached.',
+        'keys-limit-reached',
+      ),
       413: problem(
         'Too many bytes, also after decompression, or too many chunks or samples.',
         'body-too-large',

@@ -20,7 +20,7 @@ test('packed samples are unpacked bit for bit, in their partitions and in order'
   const packer = new SamplePacker(PARTITIONS)
   fc.assert(
     fc.property(fc.array(sample, { maxLength: 60 }), samples => {
-      for (const one of samples) packer.add(one)
+      for (const one of samples) packer.add(partitionOf(one.key, PARTITIONS), one)
       const expected = Array.from({ length: PARTITIONS }, (_, partition) => ({
         partition,
         samples: samples.filter(one => partitionOf(one.key, PARTITIONS) === partition),
@@ -45,14 +45,23 @@ test('packed samples are unpacked bit for bit, in their partitions and in order'
 test('values of typical sensors are written as short as in JSON', () => {
   const packer = new SamplePacker(1)
   const values = [0, 1, -1, 0.1, 0.05, 99.9, -12.34, 1e9, 1e21, 5e-324, 1.005, 123456789.12, 1_700_000_000_000]
-  for (const value of values) packer.add({ key: 'edge-1/rps', value, timestamp: 1_700_000_000_000 })
+  for (const value of values) packer.add(0, { key: 'edge-1/rps', value, timestamp: 1_700_000_000_000 })
   const flat = values.flatMap(value => ['edge-1/rps', value, 1_700_000_000_000])
   expect(packer.take()).toEqual([{ partition: 0, count: values.length, samples: JSON.stringify(flat).slice(1, -1) }])
 })
 
+test('discarded samples are not taken', () => {
+  const packer = new SamplePacker(2)
+  packer.add(0, { key: 'é', value: 1, timestamp: 1 })
+  packer.add(1, { key: 'b', value: 1, timestamp: 1 })
+  packer.discard()
+  packer.add(1, { key: 'c', value: 2, timestamp: 3 })
+  expect(packer.take()).toEqual([{ partition: 1, count: 1, samples: '"c",2,3' }])
+})
+
 test('the samples of a partition are one text, and are taken once', () => {
   const packer = new SamplePacker(1)
-  for (let i = 0; i < 10_000; i++) packer.add({ key: `edge-${i}/rps`, value: i / 8, timestamp: i })
+  for (let i = 0; i < 10_000; i++) packer.add(0, { key: `edge-${i}/rps`, value: i / 8, timestamp: i })
   const [packed] = packer.take()
   expect(packed?.count).toBe(10_000)
   expect(unpackSamples(packSubBatches([packed?.samples ?? ''])).kind).toBe('samples')

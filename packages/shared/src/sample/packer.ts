@@ -1,4 +1,3 @@
-import { partitionOf } from './partition.ts'
 import type { Sample } from './sample.ts'
 
 /** A partition's samples as items of an entry's field `s`: `"k",420,1700000000000`. */
@@ -34,15 +33,19 @@ export class SamplePacker {
     this.#texts = Array.from({ length: partitions }, () => undefined)
   }
 
-  add({ key, value, timestamp }: Sample): number {
-    const partition = partitionOf(key, this.#texts.length)
+  /** Adds a sample to the partition of its key. */
+  add(partition: number, { key, value, timestamp }: Sample): void {
     let text = this.#texts[partition]
     if (text === undefined) {
       text = new PartitionText()
       this.#texts[partition] = text
     }
     text.add(key, value, timestamp)
-    return partition
+  }
+
+  /** Drops the samples added since the last `take`. */
+  discard(): void {
+    for (const text of this.#texts) text?.discard()
   }
 
   /** Returns the samples added since the last call, by ascending partition, in order. */
@@ -76,6 +79,11 @@ class PartitionText {
 
   take(): string {
     const text = this.#bytes.toString(this.#isAscii ? 'latin1' : 'utf8', 0, this.#end)
+    this.discard()
+    return text
+  }
+
+  discard(): void {
     // One large request must not hold its memory forever.
     if (this.#capacity > BYTES.reusedMax) {
       this.#bytes = Buffer.allocUnsafeSlow(BYTES.initial)
@@ -84,7 +92,6 @@ class PartitionText {
     this.count = 0
     this.#end = 0
     this.#isAscii = true
-    return text
   }
 
   /** Writes a text as JSON.stringify does. */

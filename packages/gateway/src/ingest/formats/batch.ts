@@ -6,7 +6,7 @@ import { parseTimestamp } from '@tidemark/shared/sample/timestamp'
 const QUOTE_LENGTH_MAX = 64
 
 /** The rule that an item broke: a label of a metric. */
-export type Rule = 'shape' | 'key' | 'value' | 'timestamp' | 'forbidden'
+export type Rule = 'shape' | 'key' | 'value' | 'timestamp' | 'forbidden' | 'keys_max'
 
 export interface Rejection {
   /** Position of the item in its body: index of the array, or line; 0 for a single object. */
