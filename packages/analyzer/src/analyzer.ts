@@ -64,6 +64,7 @@ export function startAnalyzer({ config, store, log, registry, spans }: AnalyzerO
     keysMax: Math.ceil((config.WINDOWS_MAX ?? Number.POSITIVE_INFINITY) / partitions),
     verdictsKept: config.VERDICTS_KEPT,
     alertWaitMs: config.ALERT_WAIT_MS,
+    keyIdleTtlMs: config.KEY_IDLE_TTL,
   }
   const memory = new RowMemory({ bytesMax: config.WINDOWS_BYTES_MAX })
   const rules = resources.use(
@@ -85,6 +86,7 @@ export function startAnalyzer({ config, store, log, registry, spans }: AnalyzerO
       member: () => presence.name(),
       partitions,
       store: store.analyzer,
+      keys: store.keys,
       leaseTtlMs: config.LEASE_TTL_MS,
       heartbeatMs: config.HEARTBEAT_MS,
       settings,
@@ -156,6 +158,8 @@ async function measure(
     store.analyzer.keptCounts(partitions),
   ])
   metrics.deadLettersKept.set(kept.reduce((sum, { deadLetters }) => sum + deadLetters, 0))
+  metrics.keys.reset()
+  for (const [i, partition] of partitions.entries()) metrics.keys.set({ partition }, kept[i]?.keys ?? 0)
   metrics.timers.set(kept.reduce((sum, { timers }) => sum + timers, 0))
   metrics.backlogSamples.set(backlogs.reduce((sum, { samples }) => sum + samples, 0))
   for (const [state, samples] of Object.entries(accountOf(backlogs))) metrics.accountSamples.set({ state }, samples)

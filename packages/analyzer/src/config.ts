@@ -1,5 +1,5 @@
 import { digestSetting, type SharedSettings } from '@tidemark/shared/fleet/settings-report'
-import { checkRedisRules, commonSettings, decimal, integer, port } from '@tidemark/shared/runtime/config'
+import { checkRedisRules, commonSettings, decimal, duration, integer, port } from '@tidemark/shared/runtime/config'
 import { VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
 import { z } from 'zod'
 
@@ -59,6 +59,8 @@ export const analyzerSettings = z
     WINDOWS_MAX: integer({ min: 1, max: 100_000_000 }).optional(),
     /** Samples per partition whose verdicts are kept for their receipts. */
     VERDICTS_KEPT: integer({ min: 0, max: 10_000_000 }).default(20_000),
+    /** Keys that sent nothing for so long are removed with all that is known of them; 0: never. */
+    KEY_IDLE_TTL: duration({ maxMs: 3650 * DAY_MS }).default(30 * DAY_MS),
     RULES_POLL_MS: integer({ min: 10, max: 2000 }).default(500),
     /** Delay of a new alert's notification, so that an alert storm can be sent as one. */
     ALERT_WAIT_MS: integer({ min: 0, max: 60_000 }).default(2000),

@@ -34,6 +34,11 @@ const COUNTERS = {
     'analyzer_windows_unreadable_total',
     'Unreadable stored windows; their keys started again empty.',
   ],
+  keysEvicted: [
+    'analyzer_keys_evicted_total',
+    'Keys removed with all that was known of them: idle for KEY_IDLE_TTL, or deleted by an operator.',
+    { reason: ['idle', 'deleted'] },
+  ],
   windowsEvicted: [
     'analyzer_windows_evicted_total',
     'Windows removed from memory to make room. They are read from Redis again when a sample of their key comes.',
@@ -85,6 +90,7 @@ const GAUGES = {
     'analyzer_dead_letters',
     'Dead letters kept in the owned partitions. Each partition keeps about DEAD_KEPT, then the oldest are deleted.',
   ],
+  keys: ['analyzer_keys', 'Registered keys of the owned partitions, by partition.', { partition: [] }],
   timers: ['analyzer_timers', 'Keys of the owned partitions that are checked at a time, although no sample arrives.'],
   accountSamples: [
     'analyzer_account_samples',

@@ -80,6 +80,10 @@ const step = fc.oneof(
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('time passes') }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('acknowledge by hand'), place: fc.nat(5) }) },
 )
+const idleStep = fc.oneof(
+  { weight: 1, arbitrary: step },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('time passes') }) },
+)
 type Step = { readonly kind: string; readonly keys?: readonly string[]; readonly place?: number }
 
 interface Accepted {
@@ -99,6 +103,7 @@ function valueNumber(n: number): number {
 interface World {
   readonly memory: MemoryStore
   readonly scheduler: Scheduler
+  readonly idleTtlMs: number
   /** The fate of the next request; once none is left, all succeed. */
   readonly nextFate: () => 'done' | 'refused' | 'response lost'
   readonly clock: Clock
@@ -152,6 +157,7 @@ async function newOwner(world: World, name: string): Promise<Owner> {
   const worker = new PartitionWorker({
     lease,
     store,
+    keys: memory.keys,
     metrics,
     log,
     logFailure: () => {},
@@ -161,7 +167,7 @@ async function newOwner(world: World, name: string): Promise<Owner> {
     reading,
     clock,
     yieldToOthers: async () => {},
-    settings: SETTINGS,
+    settings: { ...SETTINGS, keyIdleTtlMs: world.idleTtlMs },
     rules: { current: RULES, refreshed: async () => RULES },
     holdsLease: () => true,
   })
@@ -172,6 +178,7 @@ async function simulate(
   scheduler: Scheduler,
   steps: readonly Step[],
   fates: readonly ReturnType<World['nextFate']>[],
+  idleTtlMs = 0,
 ): Promise<void> {
   let now = 1
   const memory = createMemoryStore({ partitions: 1, now: () => now })
@@ -186,7 +193,7 @@ async function simulate(
     },
     random: () => 0.5,
   }
-  const world: World = { memory, scheduler, clock, nextFate: () => left.pop() ?? 'done' }
+  const world: World = { memory, scheduler, clock, idleTtlMs, nextFate: () => left.pop() ?? 'done' }
   const accepted: Accepted[] = []
   const zombies: Owner[] = []
   const everyone: Owner[] = []
@@ -202,6 +209,8 @@ async function simulate(
   for (const { kind, keys = [], place = 0 } of steps) {
     // Some of the pending tasks run now, the others during later steps.
     for (let i = 0; i < 6 && scheduler.count() > 0; i++) await scheduler.waitNext(1)
+    // Keys must have the time to be evicted in between.
+    for (let i = 0; i < 15 && idleTtlMs > 0; i++) await scheduler.waitNext(1)
     if (kind === 'append') {
       const samples = keys.map((key, i) => ({
         key,
@@ -239,20 +248,71 @@ async function simulate(
     expect(tasks, 'tasks to drain the backlog').toBeLessThan(5000)
     await scheduler.waitNext(1)
   }
+  if (idleTtlMs > 0) await expectEvictions(memory, accepted, { idleTtlMs, now })
+  // Enough for the timers of alerts, and then for the TTL.
+  for (let rounds = 0; rounds < 60 && idleTtlMs > 0; rounds++) {
+    now += 50_000
+    for (let i = 0; i < 20; i++) await scheduler.waitNext(1)
+  }
   await scheduler.waitFor(Promise.all(everyone.map(({ worker }) => worker.stop())))
   await scheduler.waitFor(Promise.all(everyone.map(({ reading }) => reading[Symbol.asyncDispose]())))
 
-  for (const key of KEYS) {
+  if (idleTtlMs > 0) await expectNoIdleKeys(memory)
+  for (const key of idleTtlMs > 0 ? [] : KEYS) {
     const samples = accepted.filter(sample => sample.key === key).map(({ value, timestamp }) => ({ value, timestamp }))
     const [text] = await memory.gateway.lastAnalyses([{ partition: 0, key }])
     if (samples.length === 0) expect(text).toBeNull()
     else if (key !== SHIFTING) expect(JSON.parse(text ?? 'null')).toMatchObject(oracleAnalysis(key, samples, SETTINGS))
   }
-  await expectAlerts(memory, accepted)
+  if (idleTtlMs === 0) await expectAlerts(memory, accepted)
   const [progress] = await memory.gateway.progress([0])
   expect(progress).toMatchObject({ accepted: accepted.length, analysed: accepted.length, dead: 0, lost: 0, backlog: 0 })
   expect(memory.inspect.deadLetters(0)).toHaveLength(poison.size)
   expect(memory.inspect.pendingIds(0)).toEqual([])
+}
+
+/**
+ * Expects each key to have begun afresh only after a gap as long as the TTL, and no key with a
+ * firing alert to be gone.
+ */
+async function expectEvictions(
+  memory: MemoryStore,
+  accepted: readonly Accepted[],
+  { idleTtlMs, now }: { readonly idleTtlMs: number; readonly now: number },
+): Promise<void> {
+  for (const key of KEYS.filter(one => one !== SHIFTING)) {
+    const samples = accepted.filter(sample => sample.key === key)
+    const [text] = await memory.gateway.lastAnalyses([{ partition: 0, key }])
+    const starts = samples.flatMap(({ time }, i) => {
+      const before = samples[i - 1]
+      return before === undefined || time - before.time >= idleTtlMs ? [i] : []
+    })
+    if (text == null) {
+      const idleMs = now - (samples.at(-1)?.time ?? Number.NEGATIVE_INFINITY)
+      expect(idleMs, `${key} is gone after so long`).toBeGreaterThanOrEqual(idleTtlMs)
+      continue
+    }
+    const { count, ...analysis } = JSON.parse(text)
+    const start = samples.length - count
+    expect(starts, `${key} began afresh`).toContain(start)
+    const since = samples.slice(start).map(({ value, timestamp }) => ({ value, timestamp }))
+    expect({ count, ...analysis }).toMatchObject(oracleAnalysis(key, since, SETTINGS))
+  }
+  const firing = await firingKeys(memory)
+  const windows = await memory.analyzer.loadWindows(0, firing)
+  expect(windows, `${firing} have firing alerts`).not.toContain(null)
+}
+
+/** Expects the keys that are left to have firing alerts, and those to be left. */
+async function expectNoIdleKeys(memory: MemoryStore): Promise<void> {
+  const left = await memory.analyzer.loadWindows(0, KEYS)
+  expect(KEYS.filter((_, i) => left[i] !== null)).toEqual((await firingKeys(memory)).toSorted())
+}
+
+async function firingKeys(memory: MemoryStore): Promise<string[]> {
+  const feed = await memory.alerts.feed(0, ENTRY_ID_ZERO, 1e6)
+  const resolved = new Set(feed.filter(({ kind }) => kind === 'resolved').map(({ alert }) => alert))
+  return feed.filter(({ kind, alert }) => kind === 'opened' && !resolved.has(alert)).map(({ key }) => key)
 }
 
 /** Expects each alert to open and resolve once, at the time that its key's samples alone give. */
@@ -301,5 +361,19 @@ test(`every sample is analysed once and in order in ${RUNS} simulations of fault
       simulate,
     ),
     { numRuns: RUNS },
+  )
+})
+
+test(`idle keys are evicted between two samples, and never a firing one, in such simulations`, {
+  timeout: 60_000 + RUNS * 100,
+}, async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.scheduler(),
+      fc.array(idleStep, { minLength: 1, maxLength: 25 }),
+      fc.array(fate, { maxLength: 80 }),
+      (scheduler, steps, fates) => simulate(scheduler, steps, fates, 120_000),
+    ),
+    { numRuns: Math.ceil(RUNS / 2) },
   )
 })

@@ -1,5 +1,7 @@
-import { Judge } from '@tidemark/shared/detection/judge'
-import { rowShape, TIMER } from '@tidemark/shared/detection/key-row'
+import { alertPhase, endAlert } from '@tidemark/shared/detection/alerts/alert'
+import { endSilence, isSilent } from '@tidemark/shared/detection/alerts/silence'
+import { Judge, type TimerEvents } from '@tidemark/shared/detection/judge'
+import { ALERT, type KeyRow, rowShape, SILENCE, TIMER } from '@tidemark/shared/detection/key-row'
 import { DEFAULT_POLICY, NO_POLICY, type RuleSet } from '@tidemark/shared/detection/rules/rule-set'
 import { toUnixMs } from '@tidemark/shared/sample/arrival'
 import { SAMPLE_STRIDE } from '@tidemark/shared/sample/entry'
@@ -138,7 +140,7 @@ function scoreShadow(analysis: EntryAnalysis, index: number, slot: Slot, judge: 
  */
 function collectUpdates(analyses: readonly EntryAnalysis[], windows: Windows, effects: Effects): void {
   /** Updates that still lack an analysis: all later samples of the key were refused. */
-  const incomplete = new Map<Slot, { analysis: string | null }>()
+  const incomplete = new Map<Slot, { readonly key: string; analysis: string | null }>()
   windows.beginUpdates()
   for (const analysis of analyses.toReversed()) {
     const { entry } = analysis
@@ -161,6 +163,7 @@ function collectUpdates(analyses: readonly EntryAnalysis[], windows: Windows, ef
       }
     }
   }
+  for (const { key } of incomplete.values()) effects.refusedKeys.push(key)
 }
 
 /** Expires the timers of keys that are in memory, as of `now`, and sets the keys' next timers. */
@@ -182,6 +185,30 @@ export function expireTimers(keys: readonly string[], now: number, windows: Wind
     effects.setTimer(key, isOver ? null : dueAt)
     windows.requireRow(slot)
     effects.keys.push({ key, window: windows.encodeUpdate(slot), analysis: null })
+  }
+  return effects
+}
+
+/**
+ * Whether a key may be evicted: no alert fires, and none can yet without another sample. A key that
+ * a silence rule watches has a timer, until the rule has fired.
+ */
+export function isAtRest({ rows, start, shape }: KeyRow): boolean {
+  const isFiring = alertPhase(rows, start + ALERT) === 'firing' || (shape.hasSilence && isSilent(rows, start + SILENCE))
+  return !isFiring && rows[start + TIMER] === 0
+}
+
+/** Resolves the alerts of keys that are deleted at `now`. Their rows must not be used any more. */
+export function endKeys(keys: readonly string[], now: number, windows: Windows, options: AnalyseOptions): Effects {
+  const effects = new Effects(options)
+  for (const key of keys) {
+    const slot = windows.use(key)
+    if (slot === undefined) continue
+    const { rows, start, shape } = windows.row(slot)
+    const events: TimerEvents = { alerts: [], silences: [] }
+    endAlert(rows, start + ALERT, now, events.alerts)
+    if (shape.hasSilence) endSilence(rows, start + SILENCE, now, events.silences)
+    effects.addDeleted(key, events)
   }
   return effects
 }

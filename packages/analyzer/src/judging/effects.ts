@@ -23,6 +23,9 @@ import type { EntryFindings } from '@tidemark/shared/verdict/kept-verdicts'
  */
 const BEFORE_THE_END_MS = -1
 
+/** Version 0.1.0 knows no such reason, so the reason is one that it knows. */
+const DELETED = { resolve_reason: 'no_samples', deleted: true } as const
+
 /** What scoring a run changes, gathered sample by sample: most of a commit. */
 export class Effects {
   readonly keys: KeyUpdate[] = []
@@ -31,6 +34,8 @@ export class Effects {
   readonly opened: OpenedAlert[] = []
   readonly ended: EndedAlert[] = []
   readonly shadowed: { readonly rule: string; readonly analysis: string }[] = []
+  /** Keys of which all samples were refused, so that they have no new analysis. */
+  readonly refusedKeys: string[] = []
   /** Samples by their order, for the metrics, and those that a rule refused. */
   readonly tally = { late: 0, duplicate: 0 }
   readonly refused = { late: 0, duplicate: 0 }
@@ -74,6 +79,21 @@ export class Effects {
 
   addExpired(key: string, policy: Policy, events: TimerEvents): void {
     this.#add({ partition: this.#options.partition, key, policy }, events)
+  }
+
+  /** Adds the ends of a deleted key's alerts. */
+  addDeleted(key: string, { alerts, silences }: TimerEvents): void {
+    const place = { partition: this.#options.partition, key }
+    for (const event of alerts) {
+      if (event.kind !== 'resolved') continue
+      const end = { ...anomalyEnd(event), ...DELETED }
+      this.ended.push({ id: resolvedId(event, place), key, cause: 'anomaly', openedAt: event.openedAt, end })
+    }
+    for (const event of silences) {
+      if (event.kind !== 'heard') continue
+      const end = { ...heardEnd(event), ...DELETED }
+      this.ended.push({ id: silentId(event, place), key, cause: 'silent', openedAt: event.lastAt, end })
+    }
   }
 
   countOrder({ order, isAnalysed, isIgnored }: Judged, { rule }: Policy): void {

@@ -27,6 +27,7 @@ const SETTINGS: WorkerSettings = {
   keysMax: 100,
   verdictsKept: 1000,
   alertWaitMs: 0,
+  keyIdleTtlMs: 0,
 }
 const LEASE = { partition: 0, token: 'me:1' }
 const TTL_MS = 60_000
@@ -67,6 +68,7 @@ async function startWorker(
   const worker = new PartitionWorker({
     lease,
     store,
+    keys: memory.keys,
     metrics,
     log: pino({ level: 'error', hooks: { logMethod: ([fields]) => onError((fields as { err?: unknown }).err) } }),
     logFailure: () => {},
@@ -730,5 +732,70 @@ describe("when the store's clock was ahead for a while", () => {
     const { memory, worker } = await afterJump(0, async store => void (await append(store, [1])))
     await drained(memory)
     expect(worker.idsAheadMs).toBe(0)
+  })
+})
+
+describe('keys have an end', () => {
+  const idle = { settings: { keyIdleTtlMs: 1 } }
+  const isGone = async (memory: MemoryStore) =>
+    eventually(async () => expect(await memory.gateway.lastAnalyses([{ partition: 0, key: 'k' }])).toEqual([null]))
+  const register = (memory: MemoryStore) => memory.keys.register([{ partition: 0, key: 'k', owner: 'one' }])
+  const firing = async (memory: MemoryStore) => (await memory.alerts.count([0]))[0]?.firing
+
+  test('an idle key is evicted once, and begins afresh when it returns', async () => {
+    const memory = createMemoryStore({ partitions: 1 })
+    const { metrics, worker } = await startWorker(memory, idle)
+    await register(memory)
+    await append(memory, upTo(5))
+    await drained(memory)
+    await isGone(memory)
+    expect(worker.keyCount).toBe(0)
+    expect(await memory.keys.counts(['one'])).toEqual({ partitions: [{ keys: 0, evicted: 1 }], owners: [0] })
+    expect(await countOf(metrics.keysEvicted, { reason: 'idle' })).toBe(1)
+    await worker.stop()
+    await startWorker(memory)
+    await append(memory, [7])
+    await drained(memory)
+    expect(await lastAnalysis(memory)).toMatchObject(expected([7]))
+  })
+
+  test('an idle key with a firing alert stays, and a deletion ends both', async () => {
+    const memory = createMemoryStore({ partitions: 1 })
+    const { metrics } = await startWorker(memory, idle)
+    await register(memory)
+    await append(memory, [...Array.from({ length: 50 }, (_, n) => n % 3), 1e6])
+    await drained(memory)
+    expect(await firing(memory)).toBe(1)
+    // The sweep looks at the key at least once in this time.
+    await memory.keys.register([{ partition: 0, key: 'unused', owner: '' }])
+    await eventually(async () => expect(await memory.keys.lookUp([{ partition: 0, key: 'unused' }])).toEqual(['new']))
+    expect(await memory.keys.lookUp([{ partition: 0, key: 'k' }])).toEqual(['registered'])
+
+    expect(await memory.keys.requestDeletion(0, 'd1', { key: 'k' })).toBe('requested')
+    await isGone(memory)
+    await eventually(async () =>
+      expect(await memory.keys.deletionProgress(0, 'd1')).toEqual({ deleted: 1, isDone: true }),
+    )
+    expect(await firing(memory)).toBe(0)
+    const [resolved] = await memory.alerts.list(0, { state: 'resolved', count: 10 })
+    const [parts] = await memory.alerts.read(0, [resolved?.id ?? ''])
+    expect(parts?.end).toMatchObject({ resolve_reason: 'no_samples', deleted: true, peak: { value: 1e6 } })
+    expect((await memory.alerts.dueNotifications(0, 10)).alerts.map(({ id }) => id)).toContain(resolved?.id)
+    expect(await countOf(metrics.keysEvicted, { reason: 'deleted' })).toBe(1)
+  })
+
+  test('a deletion waits for the samples before it, and removes all keys with a prefix', async () => {
+    const memory = createMemoryStore({ partitions: 1 })
+    const names = Array.from({ length: 2500 }, (_, n) => `${n % 2 === 0 ? 'edge' : 'other'}/${n}`)
+    await memory.keys.register(names.map(key => ({ partition: 0, key, owner: '' })))
+    await append(memory, [1, 2])
+    await memory.keys.requestDeletion(0, 'd1', { key: 'k' })
+    await memory.keys.requestDeletion(0, 'd2', { prefix: 'edge/' })
+    await startWorker(memory)
+    await eventually(async () => expect(await memory.keys.deletions(0)).toEqual([]))
+    expect(await memory.gateway.lastAnalyses([{ partition: 0, key: 'k' }])).toEqual([null])
+    expect((await memory.gateway.progress([0]))[0]).toMatchObject({ analysed: 2, backlog: 0 })
+    expect(await memory.keys.deletionProgress(0, 'd2')).toEqual({ deleted: 1250, isDone: true })
+    expect((await memory.keys.counts([])).partitions).toMatchObject([{ keys: 1250 }])
   })
 })

@@ -14,19 +14,21 @@ import {
 import type { AnalyzerStore, Attempt } from '@tidemark/shared/store/ports/analyzer'
 import type { Checkpoint, Commit, CommitOutcome } from '@tidemark/shared/store/ports/commit'
 import { StoreError } from '@tidemark/shared/store/ports/errors'
+import { type Deletion, KEY_LISTS, type KeyStore } from '@tidemark/shared/store/ports/keys'
 import type { Lease } from '@tidemark/shared/store/ports/lease'
 import type { VerdictSettings } from '@tidemark/shared/verdict/analysis'
 import type { Context } from '../context.ts'
-import { analyseRun, expireTimers, keyBytesMax, missingKeys } from '../judging/analyse.ts'
-import type { Effects } from '../judging/effects.ts'
+import { analyseRun, endKeys, expireTimers, isAtRest, keyBytesMax, missingKeys } from '../judging/analyse.ts'
+import { Effects } from '../judging/effects.ts'
 import type { RowMemory } from '../judging/row-memory.ts'
 import type { RuleSource } from '../judging/rule-source.ts'
 import { deadLetterRun, entriesAfter, type Run, takeRun } from '../judging/run.ts'
-import { Windows } from '../judging/windows.ts'
+import { SHADOW, Windows } from '../judging/windows.ts'
 import { bytesOf } from '../reading/entry-sizes.ts'
 import type { EntryConsumer, ReadLoop } from '../reading/read-loop.ts'
 import { ATTEMPTS_MAX, Attempts } from './attempts.ts'
 import { KeptEntries } from './kept-entries.ts'
+import { KeySweep } from './key-sweep.ts'
 import { type ObserveOptions, observeCommit, observeEffects } from './observe-commit.ts'
 import type { RollbackWatch } from './rollback-watch.ts'
 import type { RunLimit } from './run-limit.ts'
@@ -40,8 +42,12 @@ const IDLE_CHECK_MS = 1000
 /** How often timers are checked, and so how late they can expire. */
 const TIMER_CHECK_MS = 1000
 
-/** Keys whose timers expire in one commit. */
+/** Keys whose timers expire in one commit, and keys that one commit evicts. */
 const TIMER_KEYS_MAX = 1000
+const EVICTED_KEYS_MAX = 1000
+
+/** Keys of one look for those to delete. */
+const DELETION_SCAN_KEYS = 1000
 
 /** The current batch and the next one, so that worker and reader do not wait for each other. */
 const QUEUE_BATCHES = 2
@@ -61,6 +67,8 @@ export interface WorkerSettings extends VerdictSettings {
   readonly keysMax: number
   readonly verdictsKept: number
   readonly alertWaitMs: number
+  /** Keys without a sample for so long are evicted; 0 for never. */
+  readonly keyIdleTtlMs: number
 }
 
 export type Rules = Pick<RuleSource, 'current' | 'refreshed'>
@@ -73,6 +81,7 @@ class MemoryOutdated extends Error {}
 export interface PartitionWorkerOptions extends Context, ObserveOptions {
   readonly lease: Lease
   readonly store: AnalyzerStore
+  readonly keys: KeyStore
   readonly settings: WorkerSettings
   readonly reading: ReadLoop
   /** Of the windows of all partitions. */
@@ -106,6 +115,7 @@ export class PartitionWorker implements EntryConsumer {
   readonly #windows: Windows
   readonly #attempts: Attempts
   #kept: KeptEntries
+  readonly #sweep: KeySweep
   #state: State = 'recovering'
   #checkpoint: Checkpoint = { id: ENTRY_ID_ZERO, offset: 0 }
   /** As of the last recovery or newer, so not older than the rules that scored what is applied. */
@@ -136,6 +146,7 @@ export class PartitionWorker implements EntryConsumer {
     this.#windows = new Windows({ memory: options.memory, keysMax: settings.keysMax })
     this.#attempts = new Attempts(options)
     this.#kept = new KeptEntries(settings.verdictsKept)
+    this.#sweep = new KeySweep({ store: options.keys, partition: this.partition, idleTtlMs: settings.keyIdleTtlMs })
     this.#rules = rules.current
     // Creates the series at 0: a series that is absent cannot rise.
     metrics.samplesRolledBack.inc({ partition: this.partition }, 0)
@@ -324,6 +335,8 @@ export class PartitionWorker implements EntryConsumer {
       // Other partitions may need the memory that this one has beyond its share.
       metrics.windowsEvicted.inc(this.#windows.evict())
       await this.#expireTimers()
+      await this.#evictIdleKeys()
+      await this.#deleteKeys()
       this.#leaveRun()
     }
     if (this.#queue.length === 0) {
@@ -432,10 +445,100 @@ export class PartitionWorker implements EntryConsumer {
     metrics.windowsEvicted.inc(this.#windows.evict())
   }
 
-  #commitOf({ readable, traced, ...run }: Run, { keys, anomalies, verdicts, ruleEffects }: Effects): Commit {
+  /** Evicts keys that are idle as of the last applied entry; as of now if the backlog is empty. */
+  async #evictIdleKeys(): Promise<void> {
+    if (!this.#is('steady')) return
+    const requiresDrained = this.#queue.length === 0
+    const now = this.#storeNow()
+    const time = requiresDrained ? now : arrivalMs(this.#checkpoint.id, now)
+    const idle = await this.#sweep.step(this.#options.clock.monotonicMs(), time)
+    for (let at = 0; at < idle.length && this.#is('steady'); at += EVICTED_KEYS_MAX) {
+      const keys = idle.slice(at, at + EVICTED_KEYS_MAX)
+      await this.#enterRun(keys.length)
+      const cold = keys.filter(key => this.#windows.use(key) === undefined)
+      await this.#load(cold)
+      const evicted = keys.filter(key => isAtRest(this.#windows.row(this.#windows.use(key) as number)))
+      const isDone = await this.#evict(evicted, new Effects(this.#analyseOptions()), { requiresDrained, deletion: '' })
+      for (const key of cold) this.#windows.drop(key)
+      if (!isDone) {
+        this.#sweep.repeat()
+        return
+      }
+    }
+  }
+
+  /** Does what operators requested: deletes keys with their alerts. */
+  async #deleteKeys(): Promise<void> {
+    const { keys: store, lease } = this.#options
+    if (!this.#is('steady')) return
+    for (const deletion of await store.deletions(this.partition)) {
+      // Samples that were accepted before it must be applied first, or they would bring keys back.
+      if (compareEntryIds(this.#checkpoint.id, deletion.after) < 0) continue
+      if (!(await this.#deleteAll(deletion)) || !this.#is('steady')) return
+      if (!(await store.finishDeletion(lease, deletion.id))) return
+    }
+  }
+
+  /** False when it must be repeated later, from the beginning. */
+  async #deleteAll({ id, wanted }: Deletion): Promise<boolean> {
+    if ('key' in wanted) return this.#deleteSome([wanted.key], id)
+    for (const list of KEY_LISTS) {
+      let cursor = '0'
+      do {
+        const scan = { list, cursor, count: DELETION_SCAN_KEYS, prefix: wanted.prefix }
+        const { keys, next } = await this.#options.keys.scan(this.partition, scan)
+        if (!(await this.#deleteSome(keys, id))) return false
+        cursor = next
+      } while (cursor !== '0')
+    }
+    return true
+  }
+
+  async #deleteSome(keys: readonly string[], deletion: string): Promise<boolean> {
+    for (let at = 0; at < keys.length; at += EVICTED_KEYS_MAX) {
+      const some = keys.slice(at, at + EVICTED_KEYS_MAX)
+      if (!this.#is('steady')) return false
+      await this.#enterRun(some.length)
+      await this.#load(some.filter(key => this.#windows.use(key) === undefined))
+      const effects = endKeys(some, this.#storeNow(), this.#windows, this.#analyseOptions())
+      // Whatever arrives later begins afresh, so nothing need be drained.
+      if (!(await this.#evict(some, effects, { requiresDrained: false, deletion }))) return false
+    }
+    return true
+  }
+
+  /**
+   * Removes keys, in Redis and in memory. False when nothing was done: a sample has arrived, which
+   * is processed first, or the lease is lost.
+   */
+  async #evict(
+    keys: readonly string[],
+    effects: Effects,
+    { requiresDrained, deletion }: { readonly requiresDrained: boolean; readonly deletion: string },
+  ): Promise<boolean> {
+    if (keys.length === 0) return true
+    const { metrics } = this.#options
+    const evicted = keys.map(key => ({ key, shadow: SHADOW + key, deletion }))
+    const noEntries = takeRun([], this.#checkpoint, 0)
+    const outcome = await this.#commit({ ...this.#commitOf(noEntries, effects), requiresDrained, evicted })
+    for (const { key, shadow } of evicted) {
+      this.#windows.drop(key)
+      this.#windows.drop(shadow)
+    }
+    if (outcome === undefined || outcome.kind === 'gap') return false
+    if (outcome.kind !== 'ok') throw new MemoryOutdated(`keys could not be evicted: ${JSON.stringify(outcome)}`)
+    observeEffects(metrics, effects)
+    metrics.keysEvicted.inc({ reason: deletion === '' ? 'idle' : 'deleted' }, outcome.evicted ?? 0)
+    return true
+  }
+
+  #commitOf({ readable, traced, ...run }: Run, effects: Effects): Commit {
+    const { keys, anomalies, verdicts, refusedKeys, ruleEffects } = effects
     const kept = this.#options.settings.verdictsKept > 0 ? verdicts : []
     const { version: rulesVersion } = this.#rules
-    return { ...run, rulesVersion, keys, anomalies, verdicts: kept, keepFrom: undefined, ...ruleEffects }
+    const at = this.#options.clock.wallMs()
+    const refused = refusedKeys.map(key => ({ key, at }))
+    return { ...run, rulesVersion, keys, anomalies, verdicts: kept, keepFrom: undefined, ...ruleEffects, refused }
   }
 
   #analyseOptions() {

@@ -52,6 +52,7 @@ const alertMembers = {
     .nullable()
     .describe('Of a resolved anomaly: the furthest score and value while it fired, and the number of samples.'),
   expired: z.literal(true).optional().describe('Of a storm that ended because it lasted too long.'),
+  deleted: z.literal(true).optional().describe('It was resolved because its key was deleted.'),
   acknowledged: z.strictObject(noteMembers).nullable(),
   snoozed: z.strictObject({ ...noteMembers, until: timeMember }).nullable(),
   told: z.int().min(0).describe('Notifications decided on while firing; `receivers` says who took them.'),

@@ -17,6 +17,21 @@ function written(format: RegExp, fault: string, { min, max }: Range) {
 export const integer = (range: Range) => written(/^-?\d+$/, 'must be an integer', range)
 export const decimal = (range: Range) => written(/^-?\d+(\.\d+)?([eE][+-]?\d+)?$/, 'must be a number', range)
 
+const UNIT_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
+
+/** A duration as milliseconds, such as 2592000000, or as a number with its unit, such as 30d. */
+export function duration({ maxMs }: { readonly maxMs: number }) {
+  const rule = `must be milliseconds, or a number with ms, s, m, h or d, such as 30d; at most ${maxMs / UNIT_MS.d}d`
+  return z
+    .string()
+    .regex(/^\d+(?:\.\d+)?(?:ms|s|m|h|d)?$/, rule)
+    .transform(text => {
+      const [, number, unit = 'ms'] = /^([\d.]+)([a-z]*)$/.exec(text) ?? []
+      return Math.round(Number(number) * UNIT_MS[(unit || 'ms') as keyof typeof UNIT_MS])
+    })
+    .pipe(z.number().max(maxMs, rule))
+}
+
 /** A TCP port; 0 for any free one, which is then logged. */
 export const port = integer({ min: 0, max: 65_535 })
 

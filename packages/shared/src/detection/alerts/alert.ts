@@ -176,6 +176,11 @@ export function expireAlert(states: Slab, at: number, now: number, events: Alert
   if (now >= expiresAt) events.push(resolve(states, at, expiresAt, 'no_samples'))
 }
 
+/** Resolves the alert for want of samples: its key is deleted. */
+export function endAlert(states: Slab, at: number, time: number, events: AlertEvent[]): void {
+  if (states[at + PHASE] === FIRING) events.push(resolve(states, at, time, 'no_samples'))
+}
+
 /** Resolves the alert and drops the evidence: the key's level was accepted as new. */
 export function shiftAlert(states: Slab, at: number, time: number, events: AlertEvent[]): void {
   if (states[at + PHASE] === FIRING) events.push(resolve(states, at, time, 'level_shift'))

@@ -68,13 +68,14 @@ function describeExpected(
 }
 
 function describeState(record: AlertRecord): string {
-  const { cause, state, resolved_at, opened_at, resolve_reason, expired, peak } = record
+  const { cause, state, resolved_at, opened_at, resolve_reason, expired, deleted, peak } = record
   if (cause.kind === 'level_shift') return ''
   if (state === 'firing' || resolved_at === null) {
     return cause.kind === 'silent' ? '' : `Firing since ${timeOf(opened_at)}.`
   }
   const furthest = peak === null ? '' : ` Peak of ${countOf(peak.samples, 'sample')}: ${peakOf(peak.value, cause)}.`
-  const end = expired === true ? STORM_EXPIRED : ENDS[resolve_reason ?? 'calm']
+  const reason = ENDS[resolve_reason ?? 'calm']
+  const end = expired === true ? STORM_EXPIRED : deleted === true ? KEY_DELETED : reason
   return `Resolved after ${spanOf(Math.max(0, resolved_at - opened_at))}: ${end}.${furthest}`
 }
 
@@ -91,6 +92,8 @@ const ENDS: Readonly<Record<NonNullable<AlertRecord['resolve_reason']>, string>>
 }
 
 const STORM_EXPIRED = 'it lasted too long for one event; keys that still alert are notified one by one'
+
+const KEY_DELETED = 'its key was deleted'
 
 function describeOperatorState({ acknowledged, snoozed, suppressed_by }: AlertRecord): string[] {
   const sentences = []

@@ -57,6 +57,8 @@ const endSchema = z.object({
   peak: z.object({ score: z.number(), value: z.number(), samples: z.number() }).nullable(),
   /** Of a storm that lasted as long as a storm may, whatever the reason says. */
   expired: z.literal(true).exactOptional(),
+  /** The key was deleted, whatever the reason says: earlier versions know no such reason. */
+  deleted: z.literal(true).exactOptional(),
 })
 export type AlertEnd = Readonly<z.infer<typeof endSchema>>
 
@@ -112,6 +114,7 @@ export interface AlertRecord extends AlertOpening, OperatorState, NotificationSt
   readonly peak: AlertEnd['peak']
   readonly receivers?: ReceiverStates
   readonly expired?: true
+  readonly deleted?: true
 }
 
 export interface AlertParts {
