@@ -358,7 +358,7 @@ test(`every sample is analysed once and in order in ${RUNS} simulations of fault
       fc.scheduler(),
       fc.array(step, { minLength: 1, maxLength: 25 }),
       fc.array(fate, { maxLength: 80 }),
-      simulate,
+      (scheduler, steps, fates) => simulate(scheduler, steps, fates),
     ),
     { numRuns: RUNS },
   )

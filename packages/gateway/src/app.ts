@@ -13,6 +13,7 @@ import { installPipeline, type Pipeline } from './http/pipeline.ts'
 import { createRouter, noteAccess, type Router, rejectOthers, routeOf } from './http/router.ts'
 import type { Ingest } from './ingest/ingest.ts'
 import { ingestRoutes } from './ingest/routes.ts'
+import { keysRoutes } from './keys/routes.ts'
 import { rulesRoutes } from './rules/routes.ts'
 import { createRuleSets } from './rules/rule-sets.ts'
 import type { RoutesOptions } from './services.ts'
@@ -41,6 +42,7 @@ export function createApp(options: AppOptions): Router {
   app.route('/', verdictsRoutes(shared))
   app.route('/', rulesRoutes(shared))
   app.route('/', alertsRoutes(shared))
+  app.route('/', keysRoutes(shared))
   app.route('/', deadLettersRoutes(shared))
   app.route('/', apiKeysRoutes(shared))
   app.route('/', auditRoutes(shared))

@@ -39,8 +39,12 @@ export function createRouter(tag: string): Router {
   return Object.assign(router, { tag })
 }
 
+const KEYS = '/keys/'
+
 /** Clients that join a base URL and a path send `//ingest` and `/ingest/`. No route has either. */
 function withoutEmptySegments(path: string): string {
+  // The rest of it is one key, whose slashes need no escape.
+  if (path.length > KEYS.length && path.startsWith(KEYS)) return KEYS + path.slice(KEYS.length).replaceAll('/', '%2F')
   return path.includes('//') || path.endsWith('/') ? `/${path.split('/').filter(Boolean).join('/')}` : path
 }
 
