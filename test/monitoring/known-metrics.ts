@@ -43,7 +43,9 @@ const OF_OTHERS: Readonly<Record<string, readonly string[]>> = {
 /** Returns what the services export, from their registries. */
 export function serviceMetrics(): KnownMetrics {
   const gateway = new Registry()
-  createMetrics(gateway).watchQueue(() => 0)
+  const metrics = createMetrics(gateway)
+  metrics.watchQueue(() => 0)
+  metrics.watchKeys(1, () => 0)
   const analyzer = new Registry()
   createAnalyzerMetrics(analyzer)
   createNotifyMetrics(analyzer)

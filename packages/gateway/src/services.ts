@@ -1,14 +1,14 @@
 import type { PackedSamples } from '@tidemark/shared/sample/packer'
 import type { Receipt } from '@tidemark/shared/sample/receipt'
 import type { TraceContext } from '@tidemark/shared/sample/trace-context'
-import type { AppendOutcome, RequestMark } from '@tidemark/shared/store/ports/gateway'
+import type { AppendOutcome, KeyInPartition, RequestMark } from '@tidemark/shared/store/ports/gateway'
 import type { Store } from '@tidemark/shared/store/ports/store'
 import type { Logger } from 'pino'
+import type { Principal } from './access/principal.ts'
 import type { GatewayConfig } from './config.ts'
 import type { FieldsReader } from './http/json-body.ts'
 import { RequestFault } from './http/problem.ts'
 import type { DrainRate } from './http/retry-after.ts'
-import type { KeyAdmission } from './keys/admission.ts'
 import type { Share } from './limits/fair-budget.ts'
 import type { GatewayMetrics } from './metrics.ts'
 
@@ -18,7 +18,7 @@ export interface Services {
   readonly batcher: SampleQueue
   readonly watcher: CheckpointWaiter
   readonly drainRate: DrainRate
-  readonly keys: KeyAdmission
+  readonly keys: KeyAdmitter
 }
 
 /** What the routes of every folder may use. */
@@ -55,6 +55,32 @@ export type SubBatchOutcome =
   | { readonly kind: 'rejected' }
   /** A bug. The samples may or may not be stored. */
   | { readonly kind: 'crashed'; readonly error: unknown }
+
+/** Lets samples of new keys in while there is room for more keys. */
+export interface KeyAdmitter {
+  /** Called before the keys of a request. */
+  begin(): void
+  /** Whether a key is known to be registered: nearly every key is. */
+  isKnown(hash: number, partition: number, key: string): boolean
+  /**
+   * Admits a request's unknown keys, and returns those that are refused, each with the limit that
+   * it would exceed. Rejects with a StoreError or a RequestFault; then nothing may be stored.
+   */
+  admit(keys: readonly UnknownKey[], principal: Principal, samples: number): Promise<RefusedKeys>
+}
+
+export interface UnknownKey extends KeyInPartition {
+  /** From keyHash. */
+  readonly hash: number
+}
+
+/** The setting that a key exceeds, and its value. */
+export interface KeyLimit {
+  readonly setting: 'KEYS_MAX' | 'keys_max' | 'KEYS_PER_API_KEY_MAX'
+  readonly max: number
+}
+
+export type RefusedKeys = ReadonlyMap<string, KeyLimit>
 
 export interface CheckpointWaiter {
   /**

@@ -11,7 +11,7 @@ const LOOKS_MAX = 20
 interface SweepPosition {
   readonly list: number
   readonly cursor: string
-  /** Keys that should have been looked at by now: a fraction of one, or negative, is carried on. */
+  /** Keys to look at; a fraction of one, or a negative number, is carried on. */
   readonly due: number
 }
 

@@ -124,8 +124,10 @@ function ingestRoute(config: GatewayConfig) {
         'idempotency-key-invalid',
       ),
       403: problem(
-        'Nothing in the body is stored: all samples that are valid have new keys, and a limit of keys is reached.',
+        'The API key may not ingest, or not these keys; or a limit of keys is reached, and nothing else could be stored.',
         'keys-limit-reached',
+        'scope-missing',
+        'key-forbidden',
       ),
       413: problem(
         'Too many bytes, also after decompression, or too many chunks or samples.',

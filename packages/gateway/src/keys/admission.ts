@@ -1,10 +1,10 @@
 import { StoreError } from '@tidemark/shared/store/ports/errors'
-import type { KeyInPartition } from '@tidemark/shared/store/ports/gateway'
 import type { KeyCounts, KeyStore, NewKey } from '@tidemark/shared/store/ports/keys'
 import { ANONYMOUS, type Principal } from '../access/principal.ts'
 import { RequestFault } from '../http/problem.ts'
 import { outageRetryAfterS } from '../http/retry-after.ts'
 import type { RejectionReason } from '../metrics.ts'
+import type { KeyAdmitter, KeyLimit, RefusedKeys, UnknownKey } from '../services.ts'
 import { KeyCache } from './key-cache.ts'
 
 /** How often the counts are read while requests arrive, and how old they may be. */
@@ -16,20 +16,6 @@ const COUNTS_OLD_MS = 3000
  * admitted so many since the last count.
  */
 const ROOM_NEAR = 200_000
-
-/** A key that the cache does not have. */
-export interface UnknownKey extends KeyInPartition {
-  /** From keyHash. */
-  readonly hash: number
-}
-
-/** The setting that a key exceeds, and its value. */
-export interface KeyLimit {
-  readonly setting: 'KEYS_MAX' | 'keys_max' | 'KEYS_PER_API_KEY_MAX'
-  readonly max: number
-}
-
-export type RefusedKeys = ReadonlyMap<string, KeyLimit>
 
 interface KeyAdmissionOptions {
   readonly store: KeyStore
@@ -59,7 +45,7 @@ interface AdmissionRequest {
  * exceeds a limit: it admits the keys of concurrent requests one batch after another. Several
  * gateways may exceed it by what they admit in the same few milliseconds.
  */
-export class KeyAdmission {
+export class KeyAdmission implements KeyAdmitter {
   readonly #options: KeyAdmissionOptions
   readonly #cache: KeyCache
   #counts: KeyCounts | undefined
@@ -82,13 +68,12 @@ export class KeyAdmission {
     return this.#total
   }
 
-  /** Whether a key is known to be registered. Valid after `begin`. */
   isKnown(hash: number, partition: number, key: string): boolean {
     return this.#cache.has(hash, partition, key)
   }
 
   /**
-   * Prepares for a request's keys: counts anew once a second, which shows whether keys were
+   * Prepares for a request's keys: counts once a second, which shows whether keys were
    * evicted. After a while without requests no key is known until then.
    */
   begin(): void {
@@ -100,10 +85,6 @@ export class KeyAdmission {
     void this.#work()
   }
 
-  /**
-   * Admits a request's unknown keys, and returns those that are refused, each with the limit that
-   * it would exceed. Rejects with a StoreError or a RequestFault; then nothing may be stored.
-   */
   async admit(keys: readonly UnknownKey[], { id, limits }: Principal, samples: number): Promise<RefusedKeys> {
     const { samplesMax, keysPerOwnerMax, onRejected } = this.#options
     // These samples are not in the batcher's queue yet, so they have a bound of their own.

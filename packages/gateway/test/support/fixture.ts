@@ -9,6 +9,7 @@ import type { ApiKeyStore } from '@tidemark/shared/store/ports/api-keys'
 import type { AuditStore } from '@tidemark/shared/store/ports/audit'
 import { type Commit, NO_RULE_EFFECTS } from '@tidemark/shared/store/ports/commit'
 import type { GatewayStore } from '@tidemark/shared/store/ports/gateway'
+import type { KeyStore } from '@tidemark/shared/store/ports/keys'
 import type { RuleStore } from '@tidemark/shared/store/ports/rules'
 import type { Store } from '@tidemark/shared/store/ports/store'
 import { type Analysis, type Finding, toAnalysis, VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
@@ -38,6 +39,7 @@ export interface TestAppOptions {
   readonly override?: Partial<GatewayStore>
   readonly overrideRules?: Partial<RuleStore>
   readonly overrideAlerts?: Partial<AlertStore>
+  readonly overrideKeys?: Partial<KeyStore>
   readonly overrideApiKeys?: Partial<ApiKeyStore>
   readonly overrideAudit?: Partial<AuditStore>
   /** As in the environment. */
@@ -58,6 +60,7 @@ export function createTestApp({
   override = {},
   overrideRules = {},
   overrideAlerts = {},
+  overrideKeys = {},
   overrideApiKeys = {},
   overrideAudit = {},
   settings = {},
@@ -77,6 +80,7 @@ export function createTestApp({
     gateway: { ...store.gateway, ...override },
     rules: { ...store.rules, ...overrideRules },
     alerts: { ...store.alerts, ...overrideAlerts },
+    keys: { ...store.keys, ...overrideKeys },
     apiKeys: { ...store.apiKeys, ...overrideApiKeys },
     audit: { ...store.audit, ...overrideAudit },
   }

@@ -176,7 +176,7 @@ export function expireAlert(states: Slab, at: number, now: number, events: Alert
   if (now >= expiresAt) events.push(resolve(states, at, expiresAt, 'no_samples'))
 }
 
-/** Resolves the alert for want of samples: its key is deleted. */
+/** Resolves the alert of a key that is deleted: no more samples can. */
 export function endAlert(states: Slab, at: number, time: number, events: AlertEvent[]): void {
   if (states[at + PHASE] === FIRING) events.push(resolve(states, at, time, 'no_samples'))
 }

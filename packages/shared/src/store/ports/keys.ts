@@ -31,7 +31,7 @@ export interface KeyStore {
   scan(partition: number, scan: KeyScan): Promise<ScannedKeys>
 
   /**
-   * Requests that the partition's owner deletes keys, with all samples that are accepted by now.
+   * Requests that the partition's owner deletes keys, after the samples accepted so far.
    * 'limit-reached': too many requests are pending.
    */
   requestDeletion(partition: number, id: string, wanted: KeySelection): Promise<'requested' | 'limit-reached'>

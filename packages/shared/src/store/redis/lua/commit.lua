@@ -5,8 +5,8 @@
 -- KEYS:    as the first line of code names them, of one partition
 -- ARGV:    as the following lines name them: scalars, then lists. commit-arguments.ts says what
 --          each is, and a test compares the names and their order
--- Returns: {'ok', Unix ms} and the keys evicted, if any were listed, or {'already'} or {'stale', checkpoint id} or {'gap', entry id} or
---          {'fenced'} or {'type', key}
+-- Returns: {'ok', Unix ms, how many keys were evicted if any were listed} or {'already'} or
+--          {'stale', checkpoint id} or {'gap', entry id} or {'fenced'} or {'type', key}
 -- include: arguments, clock, entry-id, field, notification-check
 local samples_key, lease_key, checkpoint_key, windows_key, window_tails_key, last_analysis_key, anomalies_key,
   dead_letters_key, verdicts_key, alerts_key, alerts_firing_key, alerts_resolved_key, alert_feed_key,

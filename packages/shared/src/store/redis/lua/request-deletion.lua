@@ -1,5 +1,5 @@
 #!lua
--- Purpose: notes that the partition's owner is to delete keys, with all samples accepted by now.
+-- Purpose: notes that the partition's owner is to delete keys, after the samples accepted so far.
 -- KEYS:    key_deletions, samples of one partition
 -- ARGV:    id of the request, what to delete as JSON, the limit of pending requests
 -- Returns: 1, or 0 at the limit
