@@ -87,6 +87,7 @@ describe('every documented operation', () => {
     overrideAlerts: buggy(store.alerts),
     overrideApiKeys: buggy(store.apiKeys),
     overrideAudit: buggy(store.audit),
+    overrideKeys: buggy(store.keys),
   })
 
   test.each([...operations.keys()])('fails as documented: %s', async operationId => {

@@ -45,6 +45,18 @@ export const CALLS: Readonly<Record<string, readonly Call[]>> = {
     { status: 503, query: ({ pending }) => ({ after: pending, wait: '1' }) },
   ],
   history: [{ status: 200, query: ({ key }) => ({ key }) }, { status: 400 }, UNKNOWN_KEY],
+  deleteKey: [
+    { status: 200, id: ({ key }) => key, query: { dry_run: 'true' } },
+    { status: 202, id: ({ key }) => key },
+    { status: 404, id: 'unknown' },
+    { status: 400, id: 'unknown', query: { dry_run: 'x' } },
+  ],
+  deleteKeys: [
+    { status: 200, query: { prefix: 'edge', dry_run: 'true' } },
+    { status: 202, query: { prefix: 'edge' } },
+    { status: 400 },
+  ],
+  keyCardinality: [{ status: 200 }, { status: 400, query: { depth: '0' } }],
   rules: [{ status: 200 }, { status: 400, query: { id: 'a' } }],
   rule: [
     { status: 200, id: 'edge-cpu' },

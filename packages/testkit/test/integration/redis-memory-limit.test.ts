@@ -176,6 +176,24 @@ const AT_LIMIT: Readonly<
       isTrue((await store.analyzer.commit(lease, commit)).kind === 'ok')
     },
   },
+  'look-up-keys': { may: 'run', call: ({ store }) => store.keys.lookUp([{ partition: 1, key: 'k' }]) },
+  'scan-keys': {
+    may: 'run',
+    call: ({ store }) => store.keys.scan(1, { list: 'registry', cursor: '0', count: 9, idleSince: 1 }),
+  },
+  'register-keys': {
+    may: 'be refused',
+    async call({ store }) {
+      const outcome = await store.keys.register([{ partition: 1, key: 'k', owner: '' }])
+      if (outcome === 'no-memory') throw new Error('OOM no memory')
+    },
+  },
+  // Deleting keys frees memory.
+  'request-deletion': { may: 'run', call: ({ store }) => store.keys.requestDeletion(1, 'd', { key: 'k' }) },
+  'finish-deletion': {
+    may: 'run',
+    call: async ({ store, lease }) => isTrue(await store.keys.finishDeletion(lease, 'd')),
+  },
   'expired-timers': { may: 'run', call: ({ store }) => store.analyzer.expiredTimers(FLEET_PARTITION, 9) },
   'due-notifications': { may: 'run', call: ({ store }) => store.alerts.dueNotifications(FLEET_PARTITION, 9) },
   'record-notifications': {

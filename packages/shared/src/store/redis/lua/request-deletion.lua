@@ -1,5 +1,6 @@
-#!lua
+#!lua flags=allow-oom
 -- Purpose: notes that the partition's owner is to delete keys, after the samples accepted so far.
+--          It may run at the memory limit: deleting keys frees memory.
 -- KEYS:    key_deletions, samples of one partition
 -- ARGV:    id of the request, what to delete as JSON, the limit of pending requests
 -- Returns: 1, or 0 at the limit
