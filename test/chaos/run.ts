@@ -15,6 +15,7 @@ import { type Evaluation, evaluate } from './evaluation.ts'
 import { inject } from './faults.ts'
 import { waitUntilDrained } from './final-state.ts'
 import { History } from './history.ts'
+import { addIdleKeys, checkIdleKeys, KEY_IDLE_TTL_MS } from './idle-keys.ts'
 import { Observer } from './observer.ts'
 import type { Interceptor } from './proxy.ts'
 import { redisArgs } from './redis-server.ts'
@@ -143,6 +144,7 @@ export async function run(options: RunOptions): Promise<RunResult> {
   const eventLoopLag = resources.use(new EventLoopLag(analyzerPids))
   await deployment.add('gateway')
   await putRules(deployment, 0)
+  await addIdleKeys(deployment.redis, partitions)
   await Promise.all([
     ...Array.from({ length: options.gateways - 1 }, () => deployment.add('gateway')),
     ...Array.from({ length: options.analyzers }, () => deployment.add('analyzer')),
@@ -204,6 +206,9 @@ export async function run(options: RunOptions): Promise<RunResult> {
   const isDrained = await waitUntilDrained(deployment.redis, partitions, isOver() ? 0 : DRAIN_TIMEOUT_MS)
   const drainMs = performance.now() - drainBegin
   if (!isDrained && !isOver()) violation(`I9: the backlog is not drained ${DRAIN_TIMEOUT_MS} ms after the last fault`)
+  report(schedule.length, 'evicting idle keys')
+  const idle = isOver() ? [] : await checkIdleKeys(deployment.redis, partitions, world.losses.length)
+  for (const text of idle) violation(text)
   report(schedule.length, 'replaying requests')
   const replayed = isOver() ? { requests: 0, added: 0 } : await replay(world, new Random(derivedSeed(seed, 4)))
   await observer.measure()
@@ -264,6 +269,7 @@ function serviceEnvironment({ keys, partitions, durability }: RunOptions, folder
     STORE_TIMEOUT_MS: '1000',
     // The verifier needs all alerts of the run.
     ALERTS_KEPT: '1000000',
+    KEY_IDLE_TTL: String(KEY_IDLE_TTL_MS),
     // Fewer than keys, so that windows are continuously evicted and reloaded from Redis.
     WINDOWS_MAX: String(Math.max(partitions, Math.ceil(keys / 2))),
     // Halves the time of a restart.
