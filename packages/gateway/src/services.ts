@@ -66,7 +66,14 @@ export interface KeyAdmitter {
    * Admits a request's unknown keys, and returns those that are refused, each with the limit that
    * it would exceed. Rejects with a StoreError or a RequestFault; then nothing may be stored.
    */
-  admit(keys: readonly UnknownKey[], principal: Principal, samples: number): Promise<RefusedKeys>
+  admit(keys: readonly UnknownKey[], sender: KeySender): Promise<RefusedKeys>
+}
+
+/** Whose keys they are, and the samples that wait for their admission. */
+export interface KeySender {
+  readonly principal: Principal
+  readonly share: Share
+  readonly samples: number
 }
 
 export interface UnknownKey extends KeyInPartition {

@@ -17,9 +17,9 @@ describe('samples of new keys beyond KEYS_MAX', () => {
     expect((await post(body('a', 'b'))).status).toBe(202)
     const response = await post(body('c', 'a', 'd', 'c', 'b'))
     expect(response.status).toBe(202)
-    const result = await response.json()
+    const result = (await response.json()) as { rejected: { reason: string }[] }
     expect(result).toMatchObject({ accepted: 2, rejected: [{ index: 0 }, { index: 2 }, { index: 3 }] })
-    expect(result.rejected[0].reason).toBe(
+    expect(result.rejected[0]?.reason).toBe(
       'sample 0: key "c" is new, and the deployment has all 2 keys that it may have (KEYS_MAX): known keys go on. ' +
         'Delete keys, or raise KEYS_MAX',
     )
@@ -156,7 +156,8 @@ describe('GET /keys/cardinality', () => {
   test('counts keys by prefix, hour and API key', async () => {
     const { app, post } = createTestApp({ settings: { KEYS_MAX: '5000' } })
     await post(body('e/1/a', 'e/1/b', 'e/2/a', 'f/1', 'plain'))
-    const read = async (query: string) => (await app.request(`/keys/cardinality${query}`)).json()
+    const read = async (query: string) =>
+      (await app.request(`/keys/cardinality${query}`)).json() as Promise<{ prefixes: unknown }>
     expect(await read('')).toEqual({
       keys: 5,
       keys_max: 5000,
@@ -191,7 +192,7 @@ describe('GET /keys/cardinality', () => {
       },
     }
     const { app } = createTestApp({ store: { ...store, keys } })
-    const read = async () => (await app.request('/keys/cardinality')).json()
+    const read = async () => (await app.request('/keys/cardinality')).json() as Promise<{ prefixes: unknown }>
     const first = await read()
     expect(first).toMatchObject({ keys: size, estimated: true })
     expect(first.prefixes).toEqual([

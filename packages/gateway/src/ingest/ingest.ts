@@ -129,10 +129,13 @@ export function createIngest({ config, metrics, now, services }: IngestOptions):
     const opened = services()
     const key = readIdempotencyKey(request.headers)
     const { batch: read, once } = await readRequest(request, key, opened)
-    const { trace, principal } = request
+    const { trace, principal, client } = request
     const batch =
       'unknown' in read
-        ? packAdmitted(read, await opened.keys.admit(read.unknown, principal, read.samples.length))
+        ? packAdmitted(
+            read,
+            await opened.keys.admit(read.unknown, { principal, share: client.newKeys, samples: read.samples.length }),
+          )
         : read
     const { subBatches } = batch
     const isPlain = once === undefined && trace === undefined

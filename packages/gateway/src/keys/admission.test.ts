@@ -4,6 +4,7 @@ import { StoreError } from '@tidemark/shared/store/ports/errors'
 import type { KeyStore } from '@tidemark/shared/store/ports/keys'
 import { describe, expect, test } from 'vitest'
 import { ANONYMOUS, type Principal } from '../access/principal.ts'
+import type { Share } from '../limits/fair-budget.ts'
 import { KeyAdmission } from './admission.ts'
 
 const PARTITIONS = 4
@@ -54,6 +55,12 @@ function setUp({ keysMax = 10, keysPerOwnerMax, samplesMax = 1000, override = {}
     const hash = keyHash(key)
     return admission.isKnown(hash, partitionOfHash(hash, PARTITIONS), key)
   }
+  const shares = new Map<Principal, Share>()
+  const shareOf = (principal: Principal): Share => {
+    const share = shares.get(principal) ?? { used: 0 }
+    shares.set(principal, share)
+    return share
+  }
   /** Does what a request does: admits those of its keys that are not known. */
   async function send(keys: readonly string[], principal = ANONYMOUS): Promise<string[]> {
     admission.begin()
@@ -64,7 +71,7 @@ function setUp({ keysMax = 10, keysPerOwnerMax, samplesMax = 1000, override = {}
         return { hash, partition: partitionOfHash(hash, PARTITIONS), key }
       })
     if (unknown.length === 0) return []
-    return [...(await admission.admit(unknown, principal, keys.length)).keys()]
+    return [...(await admission.admit(unknown, { principal, share: shareOf(principal), samples: keys.length })).keys()]
   }
   return {
     store,

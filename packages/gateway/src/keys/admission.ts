@@ -1,10 +1,11 @@
 import { StoreError } from '@tidemark/shared/store/ports/errors'
 import type { KeyCounts, KeyStore, NewKey } from '@tidemark/shared/store/ports/keys'
-import { ANONYMOUS, type Principal } from '../access/principal.ts'
+import { ANONYMOUS } from '../access/principal.ts'
 import { RequestFault } from '../http/problem.ts'
 import { outageRetryAfterS } from '../http/retry-after.ts'
+import { FairBudget } from '../limits/fair-budget.ts'
 import type { RejectionReason } from '../metrics.ts'
-import type { KeyAdmitter, KeyLimit, RefusedKeys, UnknownKey } from '../services.ts'
+import type { KeyAdmitter, KeyLimit, KeySender, RefusedKeys, UnknownKey } from '../services.ts'
 import { KeyCache } from './key-cache.ts'
 
 /** How often the counts are read while requests arrive, and how old they may be. */
@@ -56,10 +57,11 @@ export class KeyAdmission implements KeyAdmitter {
   #wantsCount = false
   #requests: AdmissionRequest[] = []
   #isWorking = false
-  #samples = 0
+  readonly #waiting: FairBudget
 
   constructor(options: KeyAdmissionOptions) {
     this.#options = options
+    this.#waiting = new FairBudget(options.samplesMax)
     this.#cache = new KeyCache(options)
   }
 
@@ -85,14 +87,17 @@ export class KeyAdmission implements KeyAdmitter {
     void this.#work()
   }
 
-  async admit(keys: readonly UnknownKey[], { id, limits }: Principal, samples: number): Promise<RefusedKeys> {
-    const { samplesMax, keysPerOwnerMax, onRejected } = this.#options
+  async admit(
+    keys: readonly UnknownKey[],
+    { principal: { id, limits }, share, samples }: KeySender,
+  ): Promise<RefusedKeys> {
+    const { keysPerOwnerMax, onRejected } = this.#options
     // These samples are not in the batcher's queue yet, so they have a bound of their own.
-    if (this.#samples > 0 && this.#samples + samples > samplesMax) {
+    if (this.#waiting.used > 0 && !this.#waiting.hasRoomFor(share, samples)) {
       onRejected('queue', samples)
       throw new RequestFault({ kind: 'overloaded', reason: 'too many samples wait for the store' })
     }
-    this.#samples += samples
+    this.#waiting.take(share, samples)
     try {
       const owner = id === ANONYMOUS.id ? '' : id
       const limit = owner === '' ? undefined : limitOf(limits.keysMax, keysPerOwnerMax)
@@ -108,7 +113,7 @@ export class KeyAdmission implements KeyAdmitter {
       if (!(error instanceof RequestFault)) onRejected(error instanceof StoreError ? 'store' : 'internal', samples)
       throw error
     } finally {
-      this.#samples -= samples
+      this.#waiting.giveBack(share, samples)
     }
   }
 

@@ -9,6 +9,7 @@ import { exchangeOf } from '../http/pipeline.ts'
 import { RequestFault } from '../http/problem.ts'
 import { keyParameter, optionalInteger } from '../http/query.ts'
 import { createRouter, type Router, serve } from '../http/router.ts'
+import type { Share } from '../limits/fair-budget.ts'
 import type { RoutesOptions } from '../services.ts'
 import { countPrefixes, readBirths, readOwners } from './cardinality.ts'
 import { countKeys, deleteKeys, isKnown } from './deletion.ts'
@@ -119,9 +120,9 @@ export function keysRoutes(options: RoutesOptions): Router {
   const limited = createLimiter({ ...PAGE_LIMITS, limit: 'key_scans', metrics })
   const kept = new Map<string, { readonly at: number; readonly result: Promise<Cardinality> }>()
 
-  async function remove(wanted: KeySelection, isDryRun: boolean) {
+  async function remove(wanted: KeySelection, isDryRun: boolean, share: Share) {
     const { store } = services()
-    if (isDryRun) return { deleted: await limited(() => countKeys(store, wanted)), dry_run: true, pending: 0 }
+    if (isDryRun) return { deleted: await limited(share, () => countKeys(store, wanted)), dry_run: true, pending: 0 }
     return { ...(await deleteKeys(store, wanted)), dry_run: false }
   }
 
@@ -129,19 +130,19 @@ export function keysRoutes(options: RoutesOptions): Router {
     const { key } = c.req.valid('param')
     requireKey(exchangeOf(c).principal, key)
     if (!(await isKnown(services().store, key))) throw new RequestFault({ kind: 'key-unknown' })
-    const result = await remove({ key }, c.req.valid('query').dry_run === 'true')
+    const result = await remove({ key }, c.req.valid('query').dry_run === 'true', exchangeOf(c).client.pages)
     return c.json(result, result.pending > 0 ? 202 : 200)
   })
 
   serve(router, deleteKeysRoute, async c => {
     const { prefix, all, dry_run } = c.req.valid('query')
-    const { principal } = exchangeOf(c)
+    const { principal, client } = exchangeOf(c)
     if ((prefix === undefined) === (all === undefined)) {
       const detail = 'is missing: give the prefix of the keys to delete, or all=true for every key, not both'
       throw new RequestFault({ kind: 'parameters-invalid', errors: [{ parameter: 'prefix', detail }] })
     }
     if (!mayUse(principal, prefix ?? '')) throw keyForbidden(principal)
-    const result = await remove({ prefix: prefix ?? '' }, dry_run === 'true')
+    const result = await remove({ prefix: prefix ?? '' }, dry_run === 'true', client.pages)
     return c.json(result, result.pending > 0 ? 202 : 200)
   })
 
@@ -161,7 +162,7 @@ export function keysRoutes(options: RoutesOptions): Router {
   }
 
   serve(router, cardinalityRoute, async c => {
-    const { principal } = exchangeOf(c)
+    const { principal, client } = exchangeOf(c)
     const query = c.req.valid('query')
     const prefix = query.prefix === '' ? principal.keyPrefix : query.prefix
     if (!mayUse(principal, prefix)) throw keyForbidden(principal)
@@ -170,7 +171,7 @@ export function keysRoutes(options: RoutesOptions): Router {
     for (const [one, { at }] of kept) if (at <= now - CARDINALITY_KEPT_MS) kept.delete(one)
     let found = kept.get(name)
     if (found === undefined) {
-      found = { at: now, result: limited(() => measure({ ...query, prefix }, principal)) }
+      found = { at: now, result: limited(client.pages, () => measure({ ...query, prefix }, principal)) }
       if (kept.size < CARDINALITIES_MAX) kept.set(name, found)
       found.result.catch(() => kept.delete(name))
     }

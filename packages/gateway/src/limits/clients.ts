@@ -45,6 +45,7 @@ export class Client {
   /** Its shares of the budgets that all clients have in common. */
   readonly queue: Share = { used: 0 }
   readonly claims: Share = { used: 0 }
+  readonly newKeys: Share = { used: 0 }
   readonly bodies: Share = { used: 0 }
   readonly waiters: Share = { used: 0 }
   readonly pages: Share = { used: 0 }
@@ -56,8 +57,9 @@ export class Client {
   }
 
   get isIdle(): boolean {
-    const { queue, claims, bodies, waiters, pages } = this
-    return !this.isActive && queue.used + claims.used + bodies.used + waiters.used + pages.used === 0
+    const { queue, claims, newKeys, bodies, waiters, pages } = this
+    const waiting = claims.used + newKeys.used
+    return !this.isActive && queue.used + waiting + bodies.used + waiters.used + pages.used === 0
   }
 }
 
