@@ -53,6 +53,7 @@ export function keysUnder(prefix: string) {
     members: `${prefix}:members`,
     meta: `${prefix}:meta`,
     processes: `${prefix}:processes`,
+    sessions: `${prefix}:sessions`,
     rules: `${prefix}:{rules}:document`,
     ruleChanges: `${prefix}:{rules}:changes`,
     apiKeys: `${prefix}:{api_keys}:records`,

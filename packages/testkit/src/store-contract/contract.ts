@@ -14,6 +14,7 @@ import { describeProcesses } from './processes.ts'
 import { describeReading } from './reading.ts'
 import { describeRequests } from './requests.ts'
 import { describeRules } from './rules.ts'
+import { describeSessions } from './sessions.ts'
 
 /** Options of every store under the contract: small limits that a test can reach. */
 export const CONTRACT_OPTIONS = {
@@ -47,6 +48,7 @@ export function describeStoreContract(name: string, open: OpenStore, { modelRuns
     describeLimits(open)
     describeAudit(open)
     describeKeys(open)
+    describeSessions(open)
     describeModel(open, modelRuns)
   })
 }

@@ -26,6 +26,7 @@ export interface Data extends StoreLimits {
   /** Buckets of rate limits that are not full, by name. */
   readonly buckets: Map<string, { readonly tokens: number; readonly at: number }>
   readonly audit: Log<{ readonly intent: AuditIntent; result: AuditResult | null }>
+  readonly sessions: { secret: string | undefined; readonly ended: Map<string, number> }
   /** Called for each entry that is added. */
   readonly readers: Set<() => void>
   readonly now: () => number

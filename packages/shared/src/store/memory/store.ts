@@ -3,6 +3,7 @@ import { digestOf, EMPTY_DOCUMENT, formatRuleDocument } from '../../detection/ru
 import { PARTITIONS_DEFAULT } from '../../sample/partition.ts'
 import type { ProcessStore } from '../ports/processes.ts'
 import { RULE_CHANGES_KEPT, type RuleStore } from '../ports/rules.ts'
+import { ENDED_SESSIONS_MAX, type SessionStore } from '../ports/sessions.ts'
 import { STORE_LIMITS, type Store, type StoreLimits } from '../ports/store.ts'
 import { alertsOn } from './alerts.ts'
 import { analyzerOn } from './analyzer.ts'
@@ -43,6 +44,7 @@ export function createMemoryStore(options: MemoryStoreOptions = {}): MemoryStore
     processes: new Map(),
     buckets: new Map(),
     audit: new Log(),
+    sessions: { secret: undefined, ended: new Map() },
     readers: new Set(),
     now,
   }
@@ -63,6 +65,7 @@ function storeOn(data: Data): Store {
     limits: limitsOn(data),
     audit: auditOn(data),
     keys: keysOn(data),
+    sessions: sessionsOn(data),
     async [Symbol.asyncDispose]() {
       analyzer.interruptRead()
     },
@@ -80,6 +83,20 @@ function processesOn({ processes, now }: Data): ProcessStore {
     },
     async withdraw(name) {
       processes.delete(name)
+    },
+  }
+}
+
+function sessionsOn({ sessions }: Data): SessionStore {
+  return {
+    async load(secret) {
+      sessions.secret ??= secret
+      return { secret: sessions.secret, ended: [...sessions.ended.keys()] }
+    },
+    async end(id, expiresAt) {
+      sessions.ended.set(id, expiresAt)
+      const byExpiry = [...sessions.ended].toSorted(([, a], [, b]) => a - b)
+      for (const [ended] of byExpiry.slice(0, -ENDED_SESSIONS_MAX)) sessions.ended.delete(ended)
     },
   }
 }

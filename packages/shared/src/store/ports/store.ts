@@ -7,6 +7,7 @@ import type { KeyStore } from './keys.ts'
 import type { LimitStore } from './limits.ts'
 import type { ProcessStore } from './processes.ts'
 import type { RuleStore } from './rules.ts'
+import type { SessionStore } from './sessions.ts'
 
 /**
  * Everything the gateway and the analyzer need of a store. The testkit's store-contract holds the
@@ -26,6 +27,7 @@ export interface Store extends AsyncDisposable {
   readonly limits: LimitStore
   readonly audit: AuditStore
   readonly keys: KeyStore
+  readonly sessions: SessionStore
 }
 
 /** `memory`: samples are lost when the store's process ends. */

@@ -16,6 +16,7 @@ import type { RedisStoreOptions } from './options.ts'
 import { createProcessStore } from './process-store.ts'
 import { createRuleStore } from './rule-store.ts'
 import { defineScripts, type ScriptClient } from './scripts.ts'
+import { createSessionStore } from './session-store.ts'
 
 /** Version of the format of all stored data. Other versions belong to other deployments. */
 const FORMAT = '2'
@@ -48,6 +49,7 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<Store>
     limits: createLimitStore(context),
     audit: createAuditStore(context),
     keys: createKeyStore(context, partitions),
+    sessions: createSessionStore(context),
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   }
 }
