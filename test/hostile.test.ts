@@ -15,7 +15,7 @@ const SLOW_CLIENTS = Math.min(2000, Math.max(100, openFilesMax() - 300))
 
 const MIB = 1024 * 1024
 
-const POST = 'POST /ingest HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n'
+const POST = 'POST /ingest HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n'
 const CHUNKED = `${POST}Transfer-Encoding: chunked\r\n\r\n`
 
 const withLength = (length: number): string => `${POST}Content-Length: ${length}\r\n\r\n`
@@ -106,7 +106,7 @@ describe.runIf(await redisAvailable())('hostile clients', () => {
   test('headers of one byte a second get 408 and are disconnected', async () => {
     await target.attack('slow headers', async () => {
       const connections = await openMany({ port: target.port }, SLOW_CLIENTS)
-      for (const connection of connections) connection.send('POST /ingest HTTP/1.1\r\nHost: x\r\nX-A: ')
+      for (const connection of connections) connection.send('POST /ingest HTTP/1.1\r\nHost: localhost\r\nX-A: ')
       const longestMs = await trickle(connections, 'a')
       const responses = countResponses(connections)
       expect(longestMs).toBeLessThan(Number.POSITIVE_INFINITY)
@@ -320,7 +320,7 @@ describe.runIf(await redisAvailable())('hostile clients', () => {
       using connection = await open()
       const count = 900
       const requests = Array.from({ length: count }, (_, value) => {
-        if (value % 3 === 1) return `GET /no/${value} HTTP/1.1\r\nHost: x\r\n\r\n`
+        if (value % 3 === 1) return `GET /no/${value} HTTP/1.1\r\nHost: localhost\r\n\r\n`
         const body = JSON.stringify({ key: 'pipelined', value })
         return `${withLength(body.length)}${body}`
       })
@@ -343,9 +343,9 @@ describe.runIf(await redisAvailable())('hostile clients', () => {
       // Large responses: pages of 1,000 keys are about 300 kB each.
       await target.client.ingest(Array.from({ length: 2000 }, (_, i) => ({ key: `page/${i}`, value: i })))
       await waitUntilAnalysed()
-      const page = 'GET /analyze?limit=1000 HTTP/1.1\r\nHost: x\r\n\r\n'
-      const script = 'GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n'
-      const metrics = 'GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n'
+      const page = 'GET /analyze?limit=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n'
+      const script = 'GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: localhost\r\n\r\n'
+      const metrics = 'GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n'
       const connections = await openMany({ port: target.port, reads: false }, 12)
       connections.forEach((connection, i) => {
         connection.send([page, script, metrics][i % 3]?.repeat(900) ?? '')
@@ -398,7 +398,9 @@ describe.runIf(await redisAvailable())('hostile clients', () => {
           '/analyze?wrong=1',
           '/history?key=none',
         ]) {
-          await exchange(`${method} ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`)
+          await exchange(
+            `${method} ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`,
+          )
         }
       }
       const before = seriesOf(await target.scrape())
@@ -412,7 +414,7 @@ describe.runIf(await redisAvailable())('hostile clients', () => {
   test('a client that has half-closed its connection gets its responses', async () => {
     using connection = await open()
     const body = '{"key":"half closed","value":1}'
-    connection.send(`${withLength(body.length)}${body}GET /livez HTTP/1.1\r\nHost: x\r\n\r\n`)
+    connection.send(`${withLength(body.length)}${body}GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n`)
     connection.socket.end()
     expect(await connection.waitForClose()).toBe(true)
     expect(connection.responses.map(({ status }) => status)).toEqual([202, 200])
@@ -421,7 +423,7 @@ describe.runIf(await redisAvailable())('hostile clients', () => {
   test('nothing of an aborted upload is stored', async () => {
     await target.attack('aborted uploads', async () => {
       const lines = Array.from({ length: 1000 }, (_, i) => `{"key":"aborted ${i % 50}","value":${i}}\n`).join('')
-      const head = 'POST /ingest HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n'
+      const head = 'POST /ingest HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\n'
       const chunk = `${lines.length.toString(16)}\r\n${lines}\r\n`
       const uploads = [
         `${head}Content-Length: ${lines.length + 1}\r\n\r\n${lines}`,

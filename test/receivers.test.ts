@@ -84,7 +84,8 @@ async function deploy(settings: Readonly<Record<string, string>> = {}) {
 
     async putRule(id: string, rule: object): Promise<void> {
       const body = JSON.stringify({ rule, who: 'ada', why: 'test' })
-      const response = await fetch(`http://127.0.0.1:${gateway.port}/rules/${id}`, { method: 'PUT', body })
+      const headers = { 'Content-Type': 'application/json' }
+      const response = await fetch(`http://127.0.0.1:${gateway.port}/rules/${id}`, { method: 'PUT', headers, body })
       expect(response.status).toBe(201)
     },
 

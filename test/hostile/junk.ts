@@ -12,10 +12,10 @@ const SAMPLE = '{"key":"junk","value":1}'
 
 /** Returns a POST with additional header lines. */
 function post(lines: readonly string[], body = ''): string {
-  return `POST /ingest HTTP/1.1\r\nHost: x\r\n${lines.map(line => `${line}\r\n`).join('')}\r\n${body}`
+  return `POST /ingest HTTP/1.1\r\nHost: localhost\r\n${lines.map(line => `${line}\r\n`).join('')}\r\n${body}`
 }
 
-function get(target: string, lines: readonly string[] = ['Host: x']): string {
+function get(target: string, lines: readonly string[] = ['Host: localhost']): string {
   return `GET ${target} HTTP/1.1\r\n${[...lines, 'Connection: close'].map(line => `${line}\r\n`).join('')}\r\n`
 }
 
@@ -30,19 +30,24 @@ export const JUNK: readonly Junk[] = [
   { name: 'a TLS hello', bytes: TLS_HELLO, statuses: [400] },
   { name: 'HTTP/0.9', bytes: 'GET /livez\r\n\r\n', statuses: [400] },
   { name: 'an HTTP/2 preface', bytes: 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0', statuses: [400] },
-  { name: 'HTTP/1.2 and HTTP/9.9', bytes: 'GET /livez HTTP/9.9\r\nHost: x\r\n\r\n', statuses: [400] },
+  { name: 'HTTP/1.2 and HTTP/9.9', bytes: 'GET /livez HTTP/9.9\r\nHost: localhost\r\n\r\n', statuses: [400] },
   { name: 'a SIP request', bytes: 'INVITE sip:a@b SIP/2.0\r\n\r\n', statuses: [400] },
   { name: 'a Redis command', bytes: '*1\r\n$8\r\nFLUSHALL\r\n', statuses: [400] },
   { name: 'NUL bytes', bytes: Buffer.alloc(1000), statuses: [400] },
-  { name: 'a NUL within a header', bytes: get('/livez', ['Host: x', 'X-A: a\0b']), statuses: [400] },
+  { name: 'a NUL within a header', bytes: get('/livez', ['Host: localhost', 'X-A: a\0b']), statuses: [400] },
   { name: 'a NUL within the target', bytes: get('/livez\0'), statuses: [400] },
-  { name: 'DEL and 8-bit bytes as method', bytes: '\x7f\xff\xfe / HTTP/1.1\r\nHost: x\r\n\r\n', statuses: [400] },
-  { name: 'a method of 64 KiB', bytes: `${'A'.repeat(65_536)} / HTTP/1.1\r\nHost: x\r\n\r\n`, statuses: [400] },
+  {
+    name: 'DEL and 8-bit bytes as method',
+    bytes: '\x7f\xff\xfe / HTTP/1.1\r\nHost: localhost\r\n\r\n',
+    statuses: [400],
+  },
+  { name: 'a method of 64 KiB', bytes: `${'A'.repeat(65_536)} / HTTP/1.1\r\nHost: localhost\r\n\r\n`, statuses: [400] },
 
   // Targets and hosts.
-  { name: 'an absolute URI', bytes: get('http://elsewhere/livez'), statuses: [200] },
+  { name: 'an absolute URI', bytes: get('http://localhost/livez'), statuses: [200] },
+  { name: 'an absolute URI of another host', bytes: get('http://elsewhere/livez'), statuses: [403] },
   { name: 'an invalid absolute URI', bytes: get('http://['), statuses: [400] },
-  { name: 'an absolute URI with a user', bytes: get('http://user:password@x/livez'), statuses: [200] },
+  { name: 'an absolute URI with a user', bytes: get('http://user:password@localhost/livez'), statuses: [200] },
   { name: 'a target with a backslash', bytes: get('\\livez'), statuses: [400] },
   { name: 'a target without a slash', bytes: get('livez'), statuses: [400] },
   { name: 'a target with a broken escape', bytes: get('/analyze?key=%'), statuses: [400] },
@@ -51,19 +56,23 @@ export const JUNK: readonly Junk[] = [
   { name: 'an escaped path traversal', bytes: get('/docs/%2e%2e%2f%2e%2e%2fetc%2fpasswd'), statuses: [404] },
   { name: 'a target of 64 KiB', bytes: get(`/${'a'.repeat(65_536)}`), statuses: [431] },
   { name: 'no Host', bytes: get('/livez', []), statuses: [400] },
-  { name: 'two Hosts', bytes: get('/livez', ['Host: x', 'Host: y']), statuses: [400] },
+  { name: 'two Hosts', bytes: get('/livez', ['Host: localhost', 'Host: y']), statuses: [400] },
   { name: 'a Host with a space', bytes: get('/livez', ['Host: a b']), statuses: [400] },
   { name: 'a Host with a path', bytes: get('/livez', ['Host: x/../y']), statuses: [400] },
   { name: 'a Host with a user', bytes: get('/livez', ['Host: a@b']), statuses: [400] },
-  { name: 'CONNECT', bytes: 'CONNECT x:80 HTTP/1.1\r\nHost: x\r\n\r\n', statuses: [405] },
-  { name: 'OPTIONS *', bytes: 'OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n', statuses: [400] },
-  { name: 'TRACE', bytes: 'TRACE /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n', statuses: [405] },
+  { name: 'CONNECT', bytes: 'CONNECT x:80 HTTP/1.1\r\nHost: localhost\r\n\r\n', statuses: [405] },
+  { name: 'OPTIONS *', bytes: 'OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n', statuses: [400] },
+  { name: 'TRACE', bytes: 'TRACE /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n', statuses: [405] },
 
   // Headers.
-  { name: 'a header line of 64 KiB', bytes: get('/livez', ['Host: x', `X-A: ${'a'.repeat(65_536)}`]), statuses: [431] },
+  {
+    name: 'a header line of 64 KiB',
+    bytes: get('/livez', ['Host: localhost', `X-A: ${'a'.repeat(65_536)}`]),
+    statuses: [431],
+  },
   {
     name: '10,000 headers',
-    bytes: get('/livez', ['Host: x', ...Array.from({ length: 10_000 }, (_, i) => `X-${i}: ${i}`)]),
+    bytes: get('/livez', ['Host: localhost', ...Array.from({ length: 10_000 }, (_, i) => `X-${i}: ${i}`)]),
     statuses: [431],
   },
   {
@@ -71,16 +80,16 @@ export const JUNK: readonly Junk[] = [
     bytes: post([LENGTH, 'Connection: close', ...Array(100).fill('A: b'), 'Content-Encoding: gzip'], SAMPLE),
     statuses: [431],
   },
-  { name: 'a folded header', bytes: get('/livez', ['Host: x', 'X-A: a', ' b']), statuses: [400] },
-  { name: 'a space before the colon', bytes: get('/livez', ['Host: x', 'X-A : a']), statuses: [400] },
-  { name: 'a header without a name', bytes: get('/livez', ['Host: x', ': a']), statuses: [400] },
-  { name: 'a header without a colon', bytes: get('/livez', ['Host: x', 'nonsense']), statuses: [400] },
-  { name: 'a bare CR in a header', bytes: get('/livez', ['Host: x', 'X-A: a\rX-B: b']), statuses: [400] },
+  { name: 'a folded header', bytes: get('/livez', ['Host: localhost', 'X-A: a', ' b']), statuses: [400] },
+  { name: 'a space before the colon', bytes: get('/livez', ['Host: localhost', 'X-A : a']), statuses: [400] },
+  { name: 'a header without a name', bytes: get('/livez', ['Host: localhost', ': a']), statuses: [400] },
+  { name: 'a header without a colon', bytes: get('/livez', ['Host: localhost', 'nonsense']), statuses: [400] },
+  { name: 'a bare CR in a header', bytes: get('/livez', ['Host: localhost', 'X-A: a\rX-B: b']), statuses: [400] },
   { name: 'lines that end in LF alone', bytes: 'GET /livez HTTP/1.1\nHost: x\n\n', statuses: [400] },
   { name: 'an injected header in a parameter', bytes: get('/analyze?key=a%0d%0aX-Evil:%201'), statuses: [400] },
-  { name: 'an upgrade', bytes: get('/livez', ['Host: x', 'Upgrade: h2c']), statuses: [200] },
+  { name: 'an upgrade', bytes: get('/livez', ['Host: localhost', 'Upgrade: h2c']), statuses: [200] },
   { name: 'an expectation', bytes: post([LENGTH, 'Expect: the moon'], SAMPLE), statuses: [417] },
-  { name: 'an __proto__ header', bytes: get('/livez', ['Host: x', '__proto__: a']), statuses: [200] },
+  { name: 'an __proto__ header', bytes: get('/livez', ['Host: localhost', '__proto__: a']), statuses: [200] },
 
   // The end of a body. Servers that disagree about it allow request smuggling.
   {
@@ -139,7 +148,7 @@ export const JUNK: readonly Junk[] = [
   // The first response is a read that the next one would have to wait for.
   {
     name: 'a read, a sample, then a folded header',
-    bytes: `GET /livez HTTP/1.1\r\nHost: x\r\n\r\n${post([LENGTH], SAMPLE)}${get('/livez', ['Host: x', ' fold'])}`,
+    bytes: `GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n${post([LENGTH], SAMPLE)}${get('/livez', ['Host: localhost', ' fold'])}`,
     statuses: [200, 202, 400],
   },
 ]
@@ -153,9 +162,9 @@ export function randomBytes(random: Random): Uint8Array {
     '',
     'GET ',
     'POST /ingest HTTP/1.1\r\n',
-    'POST /ingest HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n',
-    'POST /ingest HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n',
-    'POST /ingest HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n',
+    'POST /ingest HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000\r\n\r\n',
+    'POST /ingest HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n',
+    'POST /ingest HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\n',
   ])
   return Buffer.concat([Buffer.from(beginning), bytes])
 }
@@ -187,5 +196,5 @@ export function randomRequest(random: Random): string {
     () => random.pick(PATHS),
     () => `/%${random.integer(0, 255).toString(16).padStart(2, '0')}${word()}`,
   ])()
-  return `${method} ${path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nX-${word()}: ${word()}\r\n\r\n`
+  return `${method} ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nX-${word()}: ${word()}\r\n\r\n`
 }

@@ -6,6 +6,7 @@ import { apiKeysRoutes } from './api-keys/routes.ts'
 import { auditRoutes } from './audit/routes.ts'
 import { verdictSettings } from './config.ts'
 import { deadLettersRoutes } from './dead-letters/routes.ts'
+import { corsFor } from './http/cors.ts'
 import { type Asset, docsRoutes } from './http/docs.ts'
 import { createFieldsReader } from './http/json-body.ts'
 import { operationsRoutes } from './http/operations.ts'
@@ -37,7 +38,7 @@ export function createApp(options: AppOptions): Router {
   const ruleSets = createRuleSets(verdictSettings(config))
   const shared = { ...options, ruleSets, readFields: createFieldsReader() }
   const app = createRouter('Gateway')
-  installPipeline(app, pipeline, routeOf)
+  installPipeline(app, pipeline, routeOf, corsFor(config.CORS_ORIGINS))
   app.route('/', ingestRoutes(config, options.ingest))
   app.route('/', verdictsRoutes(shared))
   app.route('/', rulesRoutes(shared))

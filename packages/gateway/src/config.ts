@@ -5,6 +5,7 @@ import { DURABILITY_LEVELS, STORE_LIMITS } from '@tidemark/shared/store/ports/st
 import { VERDICT_DEFAULTS, type VerdictSettings } from '@tidemark/shared/verdict/analysis'
 import { z } from 'zod'
 import { AUTH_MODES } from './access/authentication.ts'
+import { hostnameOf, originOf } from './access/origin.ts'
 import { parseTrustedProxies, type TrustedProxies } from './limits/client-address.ts'
 
 const HOUR_MS = 3_600_000
@@ -15,6 +16,21 @@ function toTrustedProxies(text: string, { addIssue }: z.RefinementCtx): TrustedP
   addIssue({ code: 'custom', message: 'must be a number of proxies, or their networks, as 10.0.0.0/8,fd00::/8' })
   return z.NEVER
 }
+
+/** A setting with several values, separated by commas, each in the normal form that `parse` returns. */
+function list(parse: (text: string) => string | undefined, fault: string) {
+  return z
+    .string()
+    .default('')
+    .transform((text, context) => {
+      const words = text.split(',').flatMap(word => word.trim() || [])
+      const values = words.flatMap(word => parse(word) ?? [])
+      if (values.length < words.length) context.addIssue(fault)
+      return values
+    })
+}
+
+const HOST_NAME = /^[\w.-]+$/
 
 /** The gateway's own settings, without those of Redis: tests use a store in memory. */
 export const gatewaySettings = {
@@ -31,6 +47,20 @@ export const gatewaySettings = {
    * `off`: everyone who can reach the gateway may do everything.
    */
   AUTH: z.enum(AUTH_MODES).default('auto'),
+  /** Certificate with its chain, and its key, in PEM. Both or neither. */
+  TLS_CERT_FILE: z.string().min(1).optional(),
+  TLS_KEY_FILE: z.string().min(1).optional(),
+  /** Where browsers reach the gateway, if a proxy changes the scheme, host or port. */
+  PUBLIC_URL: list(originOf, 'must be URLs without a path, such as https://tidemark.example.com'),
+  /** Host names that the gateway accepts without authentication, beside localhost. */
+  ALLOWED_HOSTS: list(
+    host => (HOST_NAME.test(host) ? hostnameOf(host) : undefined),
+    'must be host names without a scheme or port, such as tidemark.lan',
+  ),
+  /** Origins whose pages may send requests with an API key. */
+  CORS_ORIGINS: list(originOf, 'must be origins, such as https://grafana.example.com; * is not allowed'),
+  /** How long a browser stays signed in. */
+  SESSION_TTL_MS: integer({ min: 60_000, max: 30 * 24 * HOUR_MS }).default(12 * HOUR_MS),
 
   BODY_BYTES_MAX: integer({ min: 1024, max: 64 * 1024 * 1024 }).default(1024 * 1024),
   /** Bytes of all bodies being read at one time; the same limit applies to unread responses. */
@@ -113,6 +143,11 @@ const RULES: readonly [keyof GatewayConfig, (config: GatewayConfig) => boolean, 
     one => one.METRICS_PORT === 0 || one.METRICS_PORT !== one.PORT,
     'must not be PORT: each needs a port of its own',
   ],
+  [
+    'TLS_CERT_FILE',
+    one => (one.TLS_CERT_FILE === undefined) === (one.TLS_KEY_FILE === undefined),
+    'must be set together with TLS_KEY_FILE: TLS needs a certificate and its key',
+  ],
 ]
 
 function checkRules(config: GatewayConfig, { addIssue }: z.RefinementCtx): void {
@@ -121,6 +156,26 @@ function checkRules(config: GatewayConfig, { addIssue }: z.RefinementCtx): void 
 
 export const gatewaySchema = z.object(gatewaySettings).superRefine(checkRules)
 export type GatewayConfig = z.output<z.ZodObject<typeof gatewaySettings>>
+
+/** Whether browsers reach the gateway by https. */
+export function isHttps({ TLS_CERT_FILE, PUBLIC_URL }: GatewayConfig): boolean {
+  return TLS_CERT_FILE !== undefined || PUBLIC_URL.some(origin => origin.startsWith('https:'))
+}
+
+/** Where the certificate of the gateway's port is; undefined without TLS. */
+export function certificateFiles({ TLS_CERT_FILE: certFile, TLS_KEY_FILE: keyFile }: GatewayConfig) {
+  return certFile === undefined || keyFile === undefined ? undefined : { certFile, keyFile }
+}
+
+/** What `createOriginRules` needs of the settings. */
+export function originOptions({ HOST, TLS_CERT_FILE, PUBLIC_URL, CORS_ORIGINS, ALLOWED_HOSTS }: GatewayConfig) {
+  return {
+    scheme: TLS_CERT_FILE === undefined ? 'http' : 'https',
+    publicOrigins: PUBLIC_URL,
+    corsOrigins: CORS_ORIGINS,
+    allowedHosts: HOST === undefined ? ALLOWED_HOSTS : [...ALLOWED_HOSTS, HOST],
+  } as const
+}
 
 export function verdictSettings({ WINDOW, THRESHOLD, WINDOW_MIN }: GatewayConfig): VerdictSettings {
   return { window: WINDOW, threshold: THRESHOLD, windowMin: WINDOW_MIN }

@@ -12,11 +12,13 @@ import type { Registry } from 'prom-client'
 import { createAuthentication, isLoopbackHost } from './access/authentication.ts'
 import { openKeySources } from './access/key-sources.ts'
 import { KeyTable } from './access/key-table.ts'
+import { createOriginRules } from './access/origin.ts'
 import { RouteAccess } from './access/route-access.ts'
 import { createApp } from './app.ts'
 import { auditConcern } from './audit/audit.ts'
-import { CLOSE_MIN_MS, type GatewayConfig, sharedSettings } from './config.ts'
+import { CLOSE_MIN_MS, certificateFiles, type GatewayConfig, isHttps, originOptions, sharedSettings } from './config.ts'
 import { createFailures, type Failures } from './failures.ts'
+import { type Certificate, readCertificate, watchCertificate } from './http/certificate.ts'
 import { requestConcerns } from './http/concerns.ts'
 import { readDocs } from './http/docs.ts'
 import { createPipeline } from './http/pipeline.ts'
@@ -146,6 +148,8 @@ export async function startGateway({ config, openStore, log, registry, spans }: 
   const concerns = requestConcerns({
     ...{ metrics, failures, access, authentication, audit, clients, spans },
     trustedProxies: config.TRUSTED_PROXIES,
+    origins: createOriginRules(originOptions(config)),
+    isHttps: isHttps(config),
     isStopping: () => isStopping,
   })
   const pipeline = createPipeline(concerns)
@@ -165,7 +169,17 @@ export async function startGateway({ config, openStore, log, registry, spans }: 
   })
   const { fetch } = createOpsApp({ registry, notReady, warnings })
   const ops = starting.use(await listenOps({ fetch, port: config.METRICS_PORT, hostname: config.HOST }))
-  const server = await listen({ app, fastPath: createFastPath({ ingest, pipeline }), config, metrics })
+  const files = certificateFiles(config)
+  const certificate = files && (await readCertificate(files))
+  const server = await listen({ app, fastPath: createFastPath({ ingest, pipeline }), config, certificate, metrics })
+  metrics.certificateUsed(certificate)
+  if (files !== undefined && certificate !== undefined) {
+    const onChange = (changed: Certificate): void => {
+      server.replaceCertificate(changed)
+      metrics.certificateUsed(changed)
+    }
+    starting.use(watchCertificate(certificate, { ...files, log, onChange, onFailure: metrics.reloadFailed }))
+  }
   starting.defer(async () => {
     isStopping = true
     await pause(config.DRAIN_DELAY_MS)

@@ -60,6 +60,14 @@ const COUNTERS = {
     'gateway_connections_unread_total',
     'Connections closed because clients had too many bytes of responses unread (BODIES_BYTES_MAX).',
   ],
+  handshakesFailed: [
+    'gateway_tls_handshakes_failed_total',
+    'TLS connections that ended before a request could be sent.',
+  ],
+  reloadsFailed: [
+    'gateway_tls_reloads_failed_total',
+    'Changes of TLS_CERT_FILE or TLS_KEY_FILE that could not be used: the previous certificate stays in use.',
+  ],
   accepted: ['gateway_samples_accepted_total', 'Samples that the store has confirmed.'],
   ingested: ['metrics_ingest_total', 'The same as gateway_samples_accepted_total, for existing dashboards.'],
   rejected: [
@@ -119,6 +127,10 @@ const COUNTERS = {
 } as const
 
 const GAUGES = {
+  certificateExpiry: [
+    'gateway_tls_certificate_expiry_timestamp_seconds',
+    'When the TLS certificate in use expires, as Unix time; 0 without TLS.',
+  ],
   settingsDiffering: ['gateway_settings_differing', 'Settings on which running processes disagree.'],
   authenticationEnabled: ['gateway_authentication_enabled', 'Whether requests need an API key (1), or not (0).'],
   keysLoaded: ['gateway_api_keys', 'API keys in force, by where they come from.', { source: KEY_SOURCES }],
@@ -167,6 +179,11 @@ export function createMetrics(registry: Registry) {
     keyFileBroken: (isBroken: boolean) => gauges.keyFileBroken.set(isBroken ? 1 : 0),
     connectionDropped: () => counters.dropped.inc(),
     unreadCut: () => counters.unread.inc(),
+    handshakeFailed: () => counters.handshakesFailed.inc(),
+    reloadFailed: () => counters.reloadsFailed.inc(),
+    /** Undefined without TLS. */
+    certificateUsed: (certificate: { readonly expiresAt: number } | undefined) =>
+      gauges.certificateExpiry.set(certificate?.expiresAt ?? 0),
     accepted(samples: number) {
       counters.accepted.inc(samples)
       counters.ingested.inc(samples)

@@ -298,7 +298,11 @@ test('the devices a/b and a do not share keys', async () => {
 })
 
 test('operators get the position of a fault in their JSON', async () => {
-  const response = await createTarget().app.request('/rules/r', { method: 'PUT', body: '{"rule":{"pattern":"*"}}\n{' })
+  const response = await createTarget().app.request('/rules/r', {
+    method: 'PUT',
+    headers: { 'Content-Type': 'application/json' },
+    body: '{"rule":{"pattern":"*"}}\n{',
+  })
   expect(response.status).toBe(400)
   expect((await problemOf(response)).detail).toBe('The body is not valid JSON at line 2, column 1.')
 })

@@ -60,7 +60,12 @@ function send(
   { app }: ReturnType<typeof createTestApp>,
   [method, path, body, headers = {}]: (typeof REQUESTS)[number],
 ): Promise<Response> {
-  const init = { method, headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }) }
+  const type = body === undefined ? {} : { 'Content-Type': 'application/json' }
+  const init = {
+    method,
+    headers: { ...type, ...headers },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  }
   return Promise.resolve(app.request(path, init))
 }
 

@@ -36,6 +36,11 @@ export class RouteAccess {
     )
   }
 
+  /** Whether a path supports a method. */
+  serves(method: string, route: string): boolean {
+    return this.#routes.get(route)?.has(method) === true
+  }
+
   /**
    * Returns who may use a route. A method that its path does not support is open: it gets 405.
    * Throws for a path that nothing has declared, so that a forgotten route is closed.

@@ -1,20 +1,29 @@
+import { IncomingMessage } from 'node:http'
 import type { Spans } from '@tidemark/shared/runtime/tracing/spans'
 import { parseTraceparent, traceFields } from '@tidemark/shared/sample/trace-context'
 import type { StoreError } from '@tidemark/shared/store/ports/errors'
 import type { Authentication } from '../access/authentication.ts'
+import type { OriginRules } from '../access/origin.ts'
 import type { RouteAccess } from '../access/route-access.ts'
 import type { Failures } from '../failures.ts'
 import type { TrustedProxies } from '../limits/client-address.ts'
 import type { Clients } from '../limits/clients.ts'
 import type { GatewayMetrics } from '../metrics.ts'
+import type { BodySource, RequestHeaders } from './body.ts'
 import { keyForbidden } from './own-keys.ts'
 import type { Concern } from './pipeline.ts'
 import { RequestFault } from './problem.ts'
 import { checkQuery } from './query.ts'
 import { forwardedAddress, rateLimits } from './rate-limits.ts'
+import { BARE_SECURITY_HEADERS, SECURITY_HEADERS, TLS_SECURITY_HEADERS } from './security-headers.ts'
 
 /** Routes that get a span: those that work with samples, and none that operations poll. */
 const TRACED_ROUTES = new Set(['/ingest', '/analyze', '/history', '/dead/:id/put-back'])
+
+/** Methods that change nothing. */
+const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS'])
+
+const JSON_REQUIRED = 'a change needs Content-Type: application/json, or no body'
 
 interface ConcernsOptions {
   readonly metrics: GatewayMetrics
@@ -25,6 +34,9 @@ interface ConcernsOptions {
   /** Undefined where X-Forwarded-For is not trusted. */
   readonly trustedProxies?: TrustedProxies | undefined
   readonly audit: Concern
+  readonly origins: OriginRules
+  /** Whether browsers reach the gateway by https. */
+  readonly isHttps: boolean
   /** Undefined where no spans are collected. */
   readonly spans?: Spans | undefined
   readonly isStopping: () => boolean
@@ -32,17 +44,21 @@ interface ConcernsOptions {
 
 /** Returns the concerns of every request, in order. */
 export function requestConcerns(options: ConcernsOptions): readonly Concern[] {
-  const { metrics, failures, access, authentication, audit, trustedProxies, spans, isStopping } = options
+  const { metrics, failures, access, authentication, audit, origins, isHttps, trustedProxies, spans, isStopping } =
+    options
   return [
     tracing(spans),
     ...(trustedProxies === undefined ? [] : [forwardedAddress(trustedProxies)]),
+    // Before callers are identified: a page must not use up the attempts of its visitor.
+    otherSites(origins, authentication),
     identification(access, authentication),
     // Requests of a caller who may not use a route count too.
     rateLimits(options),
     authorization(access),
+    changes(origins, access),
     errorMapping(failures),
     { name: 'unambiguous query', begin: ({ query }) => checkQuery(query) },
-    { name: 'no content sniffing', end: (_exchange, headers) => headers.push('X-Content-Type-Options', 'nosniff') },
+    securityHeaders(isHttps),
     {
       // Keeps a client from sending its next request on a connection that is about to be closed.
       name: 'connection close',
@@ -78,6 +94,64 @@ function authorization(access: RouteAccess): Concern {
       if (scope === 'open') return
       if (!principal.scopes.has(scope)) throw new RequestFault({ kind: 'scope-missing', scope })
       if (principal.keyPrefix !== '' && ownKeys !== true) throw keyForbidden(principal)
+    },
+  }
+}
+
+/**
+ * Refuses what a page of another site makes a browser send. Pages cannot read the response without
+ * CORS, but a request can change something without being read.
+ */
+function otherSites(origins: OriginRules, authentication: Authentication): Concern {
+  return {
+    name: 'other sites',
+    begin({ method, headers }) {
+      // An open gateway has no other protection against a page whose name resolves to its address.
+      if (!authentication.isEnabled && !origins.isHostAllowed(headers)) {
+        throw new RequestFault({ kind: 'host-not-allowed' })
+      }
+      if (!SAFE_METHODS.has(method) && origins.provenanceOf(headers) === 'foreign') {
+        throw new RequestFault({ kind: 'origin-not-allowed' })
+      }
+    },
+  }
+}
+
+/** Requires of changes what other sites' pages cannot send, whatever a browser lets them do. */
+function changes(origins: OriginRules, access: RouteAccess): Concern {
+  return {
+    name: 'changes',
+    begin({ method, route, headers, body, principal }) {
+      if (SAFE_METHODS.has(method)) return
+      if (principal.via === 'session' && origins.provenanceOf(headers) !== 'own') {
+        throw new RequestFault({ kind: 'origin-required' })
+      }
+      // Browsers send JSON to another origin only if that allows it; agents send samples as text.
+      if (access.of(method, route).access === 'ingest' || !access.serves(method, route)) return
+      if (hasBody(headers, body) && !isJson(headers)) {
+        throw new RequestFault({ kind: 'media-type-unsupported', reason: JSON_REQUIRED })
+      }
+    },
+  }
+}
+
+function hasBody(headers: RequestHeaders, body: BodySource['body']): boolean {
+  if (!(body instanceof IncomingMessage)) return body !== null
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
+}
+
+function isJson({ 'content-type': type = '' }: RequestHeaders): boolean {
+  return /^\s*application\/json\s*(?:;|$)/i.test(String(type))
+}
+
+/** Adds the security headers. Only browsers act on them, and those say that they are browsers. */
+function securityHeaders(isHttps: boolean): Concern {
+  const all = isHttps ? TLS_SECURITY_HEADERS : SECURITY_HEADERS
+  return {
+    name: 'security headers',
+    end({ route, status, headers: { origin, 'sec-fetch-mode': mode } }, added) {
+      const isBare = route === '/ingest' && status < 400 && origin === undefined && mode === undefined
+      added.push(...(isBare ? BARE_SECURITY_HEADERS : all))
     },
   }
 }

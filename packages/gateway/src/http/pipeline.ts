@@ -1,7 +1,7 @@
 import { IncomingMessage } from 'node:http'
 import type { OpenSpan } from '@tidemark/shared/runtime/tracing/spans'
 import type { TraceContext } from '@tidemark/shared/sample/trace-context'
-import type { Context, Hono } from 'hono'
+import type { Context, Hono, MiddlewareHandler } from 'hono'
 import type { VerifiedConnection } from '../access/authentication.ts'
 import { ANONYMOUS, type Principal } from '../access/principal.ts'
 import { type Client, NO_CLIENT } from '../limits/clients.ts'
@@ -174,8 +174,16 @@ export function noteChange(c: Context, change: Change): void {
   exchangeOf(c).change = change
 }
 
-/** Makes all requests of the app use the pipeline. `routeOf` returns a route's template. */
-export function installPipeline(app: Hono, pipeline: Pipeline, routeOf: (c: Context) => string): void {
+/**
+ * Makes all requests of the app use the pipeline. `routeOf` returns a route's template. What runs
+ * `around` it also sees the responses to requests that a concern refuses.
+ */
+export function installPipeline(
+  app: Hono,
+  pipeline: Pipeline,
+  routeOf: (c: Context) => string,
+  around: readonly MiddlewareHandler[] = [],
+): void {
   app.use(async (c: Context, next) => {
     const { headers, body } = bodySourceOf(c)
     const { method, path, url } = c.req
@@ -183,11 +191,7 @@ export function installPipeline(app: Hono, pipeline: Pipeline, routeOf: (c: Cont
     const exchange = createExchange(headers, body, { route: routeOf(c), method, path, query })
     c.set(EXCHANGE, exchange)
     try {
-      await pipeline.begin(exchange)
-      await pipeline.around(exchange, async () => {
-        await next()
-        return c.res.status
-      })
+      await next()
     } catch (error) {
       c.res = send(c, pipeline.fail(exchange, error))
     }
@@ -195,11 +199,23 @@ export function installPipeline(app: Hono, pipeline: Pipeline, routeOf: (c: Cont
     pipeline.end(exchange, c.res.status, added)
     for (let i = 0; i < added.length; i += 2) setHeader(c, String(added[i]), String(added[i + 1]))
   })
+  for (const handler of around) app.use(handler)
+  app.use(async (c, next) => {
+    const exchange = exchangeOf(c)
+    await pipeline.begin(exchange)
+    await pipeline.around(exchange, async () => {
+      await next()
+      return c.res.status
+    })
+  })
   app.onError((error, c) => send(c, pipeline.fail(exchangeOf(c), error)))
 }
 
-/** Sets a header of a finished response; on the socket's own, because Hono would copy it. */
+/**
+ * Adds a header to a finished response, unless the response has it. On the socket's own, where those
+ * of the response are set later, because Hono would copy it.
+ */
 function setHeader(c: Context, name: string, value: string): void {
-  if (c.env?.outgoing === undefined) c.header(name, value)
-  else c.env.outgoing.setHeader(name, value)
+  if (c.env?.outgoing !== undefined) c.env.outgoing.setHeader(name, value)
+  else if (!c.res.headers.has(name)) c.header(name, value)
 }

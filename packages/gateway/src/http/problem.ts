@@ -99,6 +99,24 @@ const FIXED = {
     'This API key comes from API_KEYS_FILE. Change or remove it there.',
   ),
   'api-keys-too-many': problem(409, 'Too many API keys', 'As many API keys exist as are allowed. Revoke unused ones.'),
+  'host-not-allowed': problem(
+    403,
+    'Host not allowed',
+    'Without authentication the Host must be localhost, an IP address or one of ALLOWED_HOSTS. Any other name may be ' +
+      'one that a web page has pointed here (DNS rebinding). Use http://127.0.0.1, or add the name to ALLOWED_HOSTS.',
+  ),
+  'origin-not-allowed': problem(
+    403,
+    'Origin not allowed',
+    'A page of another origin may not change anything here. Origin must have the scheme, host and port of the request. ' +
+      'If a proxy changes those, set PUBLIC_URL to where browsers reach it; for pages of other sites set CORS_ORIGINS.',
+  ),
+  'origin-required': problem(
+    403,
+    'Origin required',
+    'With a session a change must come from a page of the gateway: send Origin with its scheme, host and port. ' +
+      'CORS_ORIGINS is for API keys only. Without a browser, send an API key instead of the cookie.',
+  ),
   internal: problem(500, 'Internal error', 'The gateway could not handle the request. Its log has the cause.'),
 }
 

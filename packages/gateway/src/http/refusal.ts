@@ -1,5 +1,6 @@
 import { STATUS_CODES } from 'node:http'
 import { problemType } from './problem.ts'
+import { SECURITY_HEADERS } from './security-headers.ts'
 
 /** Why input never becomes a request of the app. The texts repeat nothing of the client's input. */
 const PROBLEMS = {
@@ -18,6 +19,11 @@ const PROBLEMS = {
   ],
   'tunnel-refused': [405, 'Method not allowed', 'CONNECT is not supported.'],
 } as const
+
+/** Of responses without a request of the app. */
+export const REFUSAL_HEADERS: Readonly<Record<string, string>> = Object.fromEntries(
+  SECURITY_HEADERS.flatMap((name, i) => (i % 2 === 0 ? [[name, String(SECURITY_HEADERS[i + 1])]] : [])),
+)
 
 type RefusalKind = keyof typeof PROBLEMS
 
@@ -41,7 +47,7 @@ const REASONS = new Map<unknown, string>([
   [
     'HPE_INVALID_METHOD',
     'it does not begin with a method such as POST. The body before it may be longer than its Content-Length, or ' +
-      'this is TLS, which is not spoken here',
+      'this is TLS, which the gateway speaks only with TLS_CERT_FILE and TLS_KEY_FILE',
   ],
   ['HPE_INVALID_CONSTANT', 'its first line must end with HTTP/1.1, and have no spaces in the target (write %20)'],
   ['HPE_PAUSED_H2_UPGRADE', 'HTTP/2 is not supported'],
@@ -67,7 +73,7 @@ export function refusalResponse({ kind, detail: exact }: Refusal) {
   const headers = {
     'Content-Type': 'application/problem+json',
     'Content-Length': String(Buffer.byteLength(body)),
-    'X-Content-Type-Options': 'nosniff',
+    ...REFUSAL_HEADERS,
     Connection: 'close',
     ...(status === 405 ? { Allow: 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS' } : {}),
   }

@@ -1,12 +1,15 @@
 import { createServer, type IncomingMessage, type Server, type ServerOptions, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
+import type { AddressInfo, Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { getRequestListener, RequestError } from '@hono/node-server'
 import type { Hono } from 'hono'
 import type { GatewayConfig } from '../config.ts'
 import type { GatewayMetrics } from '../metrics.ts'
+import type { Certificate } from './certificate.ts'
 import { createConnections } from './connections.ts'
 import { problemResponse } from './problem.ts'
-import { malformed, type Refusal, refusalOf } from './refusal.ts'
+import { malformed, REFUSAL_HEADERS, type Refusal, refusalOf } from './refusal.ts'
 
 /** Requests have far fewer; each header costs memory before the request is looked at. */
 const HEADERS_COUNT_MAX = 50
@@ -25,25 +28,31 @@ const APP_ORIGIN = 'http://localhost'
 const PLAIN_HOST = /^[\w.-]+(?::\d{1,5})?$/
 
 /** Scheme and authority of a target in absolute form, as proxies send it; in any case. */
-const ORIGIN = /^https?:\/\/(?:\[[\w:.%~-]+\]|[^[\]/?#]+)(?::\d*)?(?=[/?#]|$)/i
+const ORIGIN = /^https?:\/\/(?<authority>(?:\[[\w:.%~-]+\]|[^[\]/?#]+)(?::\d*)?)(?=[/?#]|$)/i
 
 interface ListenOptions {
   readonly app: Hono
   /** The fast path: serves a request itself, or returns false to leave it to the app. */
   readonly fastPath: (incoming: IncomingMessage, outgoing: ServerResponse) => boolean
   readonly config: GatewayConfig
+  /** Serves TLS with it; undefined for plain HTTP. */
+  readonly certificate?: Certificate | undefined
   readonly metrics: GatewayMetrics
 }
 
 /** Serves the fast path and the app; resolves when the server listens. */
-export async function listen({ app, fastPath, config, metrics }: ListenOptions) {
+export async function listen({ app, fastPath, config, certificate, metrics }: ListenOptions) {
   const listener = getRequestListener(app.fetch, { errorHandler: respondToBadRequest })
   const connections = createConnections({
     serve(incoming, outgoing) {
       if (fastPath(incoming, outgoing)) return
       const { url, headers } = incoming
-      if (url?.startsWith('/') === false) incoming.url = url.replace(ORIGIN, APP_ORIGIN)
-      else if (!PLAIN_HOST.test(headers.host ?? '')) incoming.url = APP_ORIGIN + url
+      if (url?.startsWith('/') === false) {
+        // The target's host takes precedence over the Host header (RFC 9112, 3.2.2).
+        const { authority } = ORIGIN.exec(url)?.groups ?? {}
+        if (authority !== undefined) headers.host = authority
+        incoming.url = url.replace(ORIGIN, APP_ORIGIN)
+      } else if (!PLAIN_HOST.test(headers.host ?? '')) incoming.url = APP_ORIGIN + url
       // The listener never rejects: it responds with 500 itself.
       void listener(incoming, outgoing)
     },
@@ -58,7 +67,8 @@ export async function listen({ app, fastPath, config, metrics }: ListenOptions) 
     if (refusal === undefined) connections.accept(incoming, outgoing)
     else connections.refuseRequest(outgoing, refusal)
   }
-  const server = createServer(serverOptions(config), accept)
+  const tls = certificate === undefined ? undefined : createTlsServer(tlsOptions(config, certificate), accept)
+  const server = tls ?? createServer(serverOptions(config), accept)
   // Node silently drops headers beyond its limit: one more shows that there are too many.
   server.maxHeadersCount = HEADERS_COUNT_MAX + 1
   server.maxConnections = config.CONNECTIONS_MAX
@@ -69,8 +79,14 @@ export async function listen({ app, fastPath, config, metrics }: ListenOptions) 
   // for this, only an undocumented property.
   Object.assign(server, { httpAllowHalfOpen: true })
 
-  server.on('connection', connections.open)
-  server.on('clientError', (error, socket) => connections.refuse(socket, refusalOf(error)))
+  const sockets = watchSockets(server)
+  server.on(tls === undefined ? 'connection' : 'secureConnection', connections.open)
+  server.on('clientError', (error, socket) => {
+    if (tls === undefined || sockets.secured.has(socket)) return connections.refuse(socket, refusalOf(error))
+    // Nothing can be sent without keys.
+    metrics.handshakeFailed()
+    socket.destroy()
+  })
   server.on('connect', (_incoming, socket) => {
     // Node no longer handles errors of this socket.
     socket.on('error', () => {})
@@ -95,8 +111,10 @@ export async function listen({ app, fastPath, config, metrics }: ListenOptions) 
   server.off('error', reject)
   return {
     port: (server.address() as AddressInfo).port,
+    /** Uses another certificate for new connections; only for a server with TLS. */
+    replaceCertificate: ({ cert, key }: Certificate) => tls?.setSecureContext({ cert, key }),
     /** Accepts no more connections, and ends requests in progress after `graceMs` at the latest. */
-    close: (graceMs: number) => closeServer(server, graceMs).finally(connections.stop),
+    close: (graceMs: number) => closeServer(server, sockets.open, graceMs).finally(connections.stop),
   }
 }
 
@@ -111,6 +129,17 @@ function serverOptions(config: GatewayConfig): ServerOptions {
     insecureHTTPParser: false,
     // refusalOfHeaders() requires it, with a response that explains it.
     requireHostHeader: false,
+  }
+}
+
+function tlsOptions(config: GatewayConfig, { cert, key }: Certificate) {
+  return {
+    ...serverOptions(config),
+    cert,
+    key,
+    // node:https has other defaults than node:http.
+    allowHalfOpen: true,
+    handshakeTimeout: config.HEADERS_TIMEOUT_MS,
   }
 }
 
@@ -147,13 +176,28 @@ function refusalOfHeaders({
 function respondToBadRequest(error: unknown): Response {
   const kind = error instanceof RequestError ? 'request-malformed' : 'internal'
   const { status, headers, body } = problemResponse({ kind })
-  return new Response(body, { status, headers: { ...headers, 'X-Content-Type-Options': 'nosniff' } })
+  return new Response(body, { status, headers: { ...headers, ...REFUSAL_HEADERS } })
 }
 
-async function closeServer(server: Server, graceMs: number): Promise<void> {
+/** Knows the sockets of a server: it closes those with TLS itself only after their handshake. */
+function watchSockets(server: Server | TlsServer) {
+  const open = new Set<Socket>()
+  const secured = new WeakSet<Duplex>()
+  server.on('connection', (socket: Socket) => {
+    open.add(socket)
+    socket.once('close', () => open.delete(socket))
+  })
+  server.on('secureConnection', (socket: Duplex) => secured.add(socket))
+  return { open: open as ReadonlySet<Socket>, secured }
+}
+
+async function closeServer(server: Server | TlsServer, sockets: ReadonlySet<Socket>, graceMs: number): Promise<void> {
   // Connections become idle as their requests end, so closing idle ones once is not enough.
   const sweep = setInterval(() => server.closeIdleConnections(), 50)
-  const cut = setTimeout(() => server.closeAllConnections(), graceMs)
+  const cut = setTimeout(() => {
+    server.closeAllConnections()
+    for (const socket of sockets) socket.destroy()
+  }, graceMs)
   await new Promise(resolve => server.close(resolve))
   clearInterval(sweep)
   clearTimeout(cut)

@@ -33,6 +33,8 @@ export function createFastPath({ ingest, pipeline }: { readonly ingest: Ingest; 
 
   return (incoming: IncomingMessage, outgoing: ServerResponse): boolean => {
     if (incoming.url !== '/ingest' || incoming.method !== 'POST') return false
+    // Only the app has CORS.
+    if (incoming.headers.origin !== undefined) return false
     // It never rejects: a thrown value becomes a response.
     void serve(incoming, outgoing)
     return true

@@ -6,10 +6,11 @@ import { Registry } from 'prom-client'
 import { afterEach, describe, expect, test } from 'vitest'
 import { createAuthentication } from '../../src/access/authentication.ts'
 import { KeyTable } from '../../src/access/key-table.ts'
+import { createOriginRules } from '../../src/access/origin.ts'
 import { RouteAccess } from '../../src/access/route-access.ts'
 import { createApp } from '../../src/app.ts'
 import { auditConcern } from '../../src/audit/audit.ts'
-import { gatewaySchema } from '../../src/config.ts'
+import { gatewaySchema, originOptions } from '../../src/config.ts'
 import { createFailures } from '../../src/failures.ts'
 import { createClients, createServices } from '../../src/gateway.ts'
 import { requestConcerns } from '../../src/http/concerns.ts'
@@ -54,6 +55,8 @@ async function start(extra: readonly Concern[] = [], isStopping = false) {
   const audit = auditConcern({ services: () => services, log, metrics, failures, access })
   const concerns = requestConcerns({
     ...{ metrics, failures, access, authentication, audit, clients },
+    origins: createOriginRules(originOptions(config)),
+    isHttps: false,
     isStopping: () => isStopping,
   })
   const pipeline = createPipeline([...extra, ...concerns])

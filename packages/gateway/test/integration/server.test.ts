@@ -42,7 +42,7 @@ describe('a running gateway', () => {
     const gateway = await start({ REQUEST_TIMEOUT_MS: '3600000' })
     const chunk = `10000\r\n${' '.repeat(0x1_0000)}\r\n`
     const text = await converse(gateway.port, socket => {
-      socket.write('POST /ingest HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n')
+      socket.write('POST /ingest HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n')
       const timer = setInterval(() => socket.write(chunk), 1)
       socket.on('close', () => clearInterval(timer))
     })
@@ -53,21 +53,21 @@ describe('a running gateway', () => {
   test('responds 413 to a too large Content-Length before it reads the body', async () => {
     const gateway = await start()
     const text = await converse(gateway.port, socket => {
-      socket.write('POST /ingest HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n')
+      socket.write('POST /ingest HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\n\r\n')
     })
     expect(text).toMatch(/^HTTP\/1\.1 413 /)
   })
 
   test('closes a connection whose headers do not arrive', async () => {
     const gateway = await start({ HEADERS_TIMEOUT_MS: '300', REQUEST_TIMEOUT_MS: '60000' })
-    const text = await converse(gateway.port, socket => socket.write('POST /ingest HTTP/1.1\r\nHost: x\r\n'))
+    const text = await converse(gateway.port, socket => socket.write('POST /ingest HTTP/1.1\r\nHost: localhost\r\n'))
     expect(text).toMatch(/^HTTP\/1\.1 408 /)
   })
 
   test('closes a connection whose body does not arrive', async () => {
     const gateway = await start({ HEADERS_TIMEOUT_MS: '300', REQUEST_TIMEOUT_MS: '600' })
     const text = await converse(gateway.port, socket => {
-      socket.write('POST /ingest HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{"key"')
+      socket.write('POST /ingest HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50\r\n\r\n{"key"')
     })
     expect(text).toMatch(/^HTTP\/1\.1 408 /)
     expect((await post(gateway.port, '{"key":"a","value":1}')).status).toBe(202)
@@ -75,9 +75,9 @@ describe('a running gateway', () => {
 
   test.each([
     [400, 'GET /livez HTTP/1.1\r\nHost: a b\r\nConnection: close\r\n\r\n'],
-    [400, 'GET http://[ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'],
-    [400, 'GET \\ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'],
-    [400, 'GET /livez HTTP/1.1\r\nHost: x\r\nHost: y\r\nConnection: close\r\n\r\n'],
+    [400, 'GET http://[ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n'],
+    [400, 'GET \\ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n'],
+    [400, 'GET /livez HTTP/1.1\r\nHost: localhost\r\nHost: y\r\nConnection: close\r\n\r\n'],
     [400, 'nonsense\r\n\r\n'],
     [400, '\x16\x03\x01\r\n\r\n'],
   ])('responds %d to %j and goes on', async (status, junk) => {
@@ -95,7 +95,9 @@ describe('a running gateway', () => {
       for (let value = 0; value < count; value++) {
         const body = JSON.stringify({ key: 'a', value })
         const close = value === count - 1 ? 'Connection: close\r\n' : ''
-        socket.write(`POST /ingest HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n${close}\r\n${body}`)
+        socket.write(
+          `POST /ingest HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${body.length}\r\n${close}\r\n${body}`,
+        )
       }
     })
     expect((await storedSamples(store)).map(({ value }) => value)).toEqual(Array.from({ length: count }, (_, i) => i))
@@ -185,7 +187,7 @@ describe('a graceful stop', () => {
       },
     }))
     const socket = connect(gateway.port, '127.0.0.1')
-    socket.write('POST /ingest HTTP/1.1\r\nHost: x\r\nContent-Length: 21\r\n\r\n{"key":"a","value":1}')
+    socket.write('POST /ingest HTTP/1.1\r\nHost: localhost\r\nContent-Length: 21\r\n\r\n{"key":"a","value":1}')
     await isStoring
     socket.destroy()
     await new Promise(resolve => setTimeout(resolve, 20))
@@ -238,11 +240,11 @@ describe('input that is not a request', () => {
   test.each([
     ['400', 'nonsense\r\n\r\n'],
     ['400', 'GET /livez HTTP/1.1\r\n\r\n'],
-    ['400', 'GET /livez HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n'],
-    ['405', 'CONNECT x:80 HTTP/1.1\r\nHost: x\r\n\r\n'],
-    ['417', 'POST /ingest HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: the moon\r\n\r\n[]'],
-    ['431', `GET /livez HTTP/1.1\r\nHost: x\r\nX-A: ${'a'.repeat(17_000)}\r\n\r\n`],
-    ['431', `GET /livez HTTP/1.1\r\nHost: x\r\n${'A: b\r\n'.repeat(50)}\r\n`],
+    ['400', 'GET /livez HTTP/1.1\r\nHost: localhost\r\nHost: y\r\n\r\n'],
+    ['405', 'CONNECT x:80 HTTP/1.1\r\nHost: localhost\r\n\r\n'],
+    ['417', 'POST /ingest HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nExpect: the moon\r\n\r\n[]'],
+    ['431', `GET /livez HTTP/1.1\r\nHost: localhost\r\nX-A: ${'a'.repeat(17_000)}\r\n\r\n`],
+    ['431', `GET /livez HTTP/1.1\r\nHost: localhost\r\n${'A: b\r\n'.repeat(50)}\r\n`],
   ])('gets a problem with status %s, is counted, and its connection is closed: %j', async (status, bytes) => {
     const gateway = await start()
     const text = await converse(gateway.port, socket => socket.write(bytes))
@@ -256,7 +258,9 @@ describe('input that is not a request', () => {
     const gateway = await start()
     const body = '{"key":"a","value":1}'
     const text = await converse(gateway.port, socket => {
-      socket.write(`POST /ingest HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n${body}nonsense\r\n\r\n`)
+      socket.write(
+        `POST /ingest HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${body.length}\r\n\r\n${body}nonsense\r\n\r\n`,
+      )
     })
     expect(text.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 202', 'HTTP/1.1 400'])
   })
@@ -269,7 +273,7 @@ describe('a client', () => {
     // The store responds after the client has closed its side.
     const body = '{"key":"a","value":1}'
     const text = await converse(gateway.port, socket => {
-      socket.end(`POST /ingest HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n${body}`)
+      socket.end(`POST /ingest HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${body.length}\r\n\r\n${body}`)
     })
     expect(text).toMatch(/^HTTP\/1\.1 202 /)
   })
@@ -294,7 +298,7 @@ describe('a client', () => {
 
   test('that does not read its responses is disconnected when too many bytes are unread', async () => {
     const gateway = await start({ BODIES_BYTES_MAX: String(1024 * 1024) })
-    const script = 'GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n'
+    const script = 'GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: localhost\r\n\r\n'
     const count = 30
     const deaf = connect(gateway.port, '127.0.0.1')
     deaf.on('error', () => {})

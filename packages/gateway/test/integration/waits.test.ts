@@ -107,7 +107,7 @@ describe('a request that waits for a verdict', () => {
     for (const client of clients) {
       await once(client, 'connect')
       // Longer than `expect.poll` waits.
-      client.write(`GET ${path}&wait=60000 HTTP/1.1\r\nHost: x\r\n\r\n`)
+      client.write(`GET ${path}&wait=60000 HTTP/1.1\r\nHost: localhost\r\n\r\n`)
     }
     const typeOf = async (): Promise<string> => JSON.parse((await send(gateway.port, `${path}&wait=0`)).body).type
     await expect.poll(typeOf).toBe('urn:tidemark:problem:overloaded')

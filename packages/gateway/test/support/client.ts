@@ -18,7 +18,12 @@ export function createTestClient(options: TestAppOptions = {}) {
     /** Sends a body as JSON unless it is a string. */
     async send(method: string, path: string, body?: unknown, headers: Record<string, string> = {}) {
       const content = typeof body === 'string' ? body : JSON.stringify(body)
-      return app.request(path, { method, headers, ...(body === undefined ? {} : { body: content }) })
+      const type = body === undefined ? {} : { 'Content-Type': 'application/json' }
+      return app.request(path, {
+        method,
+        headers: { ...type, ...headers },
+        ...(body === undefined ? {} : { body: content }),
+      })
     },
     get: async <T extends z.ZodType>(path: string, schema: T) => read(await app.request(path), schema),
   }

@@ -17,10 +17,11 @@ import { type Logger, pino } from 'pino'
 import { Registry } from 'prom-client'
 import { type AuthMode, createAuthentication } from '../../src/access/authentication.ts'
 import { KeyTable } from '../../src/access/key-table.ts'
+import { createOriginRules } from '../../src/access/origin.ts'
 import { RouteAccess } from '../../src/access/route-access.ts'
 import { createApp } from '../../src/app.ts'
 import { auditConcern } from '../../src/audit/audit.ts'
-import { type GatewayConfig, gatewaySchema } from '../../src/config.ts'
+import { type GatewayConfig, gatewaySchema, isHttps, originOptions } from '../../src/config.ts'
 import { createFailures } from '../../src/failures.ts'
 import { createClients, createServices } from '../../src/gateway.ts'
 import { requestConcerns } from '../../src/http/concerns.ts'
@@ -118,6 +119,8 @@ export function createTestApp({
         audit,
         clients,
         trustedProxies: config.TRUSTED_PROXIES,
+        origins: createOriginRules(originOptions(config)),
+        isHttps: isHttps(config),
         spans,
         isStopping: () => isStopping,
       }),

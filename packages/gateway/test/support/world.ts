@@ -27,7 +27,12 @@ export async function createWorld() {
   await analyseAll(store)
 
   const note = { who: 'mira', why: 'only high values matter' }
-  const put = (path: string, body: unknown) => test.app.request(path, { method: 'PUT', body: JSON.stringify(body) })
+  const put = (path: string, body: unknown) =>
+    test.app.request(path, {
+      method: 'PUT',
+      headers: { 'Content-Type': 'application/json' },
+      body: JSON.stringify(body),
+    })
   await put('/rules/edge-cpu', { rule: { pattern: 'edge-*' }, ...note })
   await put('/rules/tried', { rule: { pattern: 'edge-*', shadow: true }, ...note })
   await put('/mutes/night-shift', { pattern: 'edge-*', until: '2h', ...note })
