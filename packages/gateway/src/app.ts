@@ -1,6 +1,8 @@
 import type { OpsOptions } from '@tidemark/shared/runtime/ops'
+import type { Authentication } from './access/authentication.ts'
 import type { KeyTable } from './access/key-table.ts'
 import type { RouteAccess } from './access/route-access.ts'
+import type { Sessions } from './access/sessions.ts'
 import { alertsRoutes } from './alerts/routes.ts'
 import { apiKeysRoutes } from './api-keys/routes.ts'
 import { auditRoutes } from './audit/routes.ts'
@@ -18,6 +20,7 @@ import { keysRoutes } from './keys/routes.ts'
 import { rulesRoutes } from './rules/routes.ts'
 import { createRuleSets } from './rules/rule-sets.ts'
 import type { RoutesOptions } from './services.ts'
+import { sessionsRoutes } from './sessions/routes.ts'
 import { verdictsRoutes } from './verdicts/routes.ts'
 
 interface AppOptions extends Omit<RoutesOptions, 'readFields'>, OpsOptions {
@@ -25,6 +28,8 @@ interface AppOptions extends Omit<RoutesOptions, 'readFields'>, OpsOptions {
   readonly pipeline: Pipeline
   /** Gets the access of every route. */
   readonly access: RouteAccess
+  readonly authentication: Authentication
+  readonly sessions: Sessions
   readonly keyTable: KeyTable
   /** Makes changes of API keys through this gateway take effect here at once. */
   readonly refreshKeys: () => Promise<void>
@@ -47,6 +52,7 @@ export function createApp(options: AppOptions): Router {
   app.route('/', deadLettersRoutes(shared))
   app.route('/', apiKeysRoutes(shared))
   app.route('/', auditRoutes(shared))
+  app.route('/', sessionsRoutes(shared))
   app.route('/', operationsRoutes(shared))
   app.route('/', docsRoutes(docs, app))
   noteAccess(app, access)

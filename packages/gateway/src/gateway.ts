@@ -14,6 +14,7 @@ import { openKeySources } from './access/key-sources.ts'
 import { KeyTable } from './access/key-table.ts'
 import { createOriginRules } from './access/origin.ts'
 import { RouteAccess } from './access/route-access.ts'
+import { createSessions, watchSessions } from './access/sessions.ts'
 import { createApp } from './app.ts'
 import { auditConcern } from './audit/audit.ts'
 import { CLOSE_MIN_MS, certificateFiles, type GatewayConfig, isHttps, originOptions, sharedSettings } from './config.ts'
@@ -78,10 +79,17 @@ export async function startGateway({ config, openStore, log, registry, spans }: 
   let gateways = 1
 
   const keyTable = new KeyTable()
+  const sessions = createSessions({
+    table: keyTable,
+    ttlMs: config.SESSION_TTL_MS,
+    isSecure: isHttps(config),
+    now: Date.now,
+  })
   const authentication = createAuthentication({
     mode: config.AUTH,
     isLoopback: isLoopbackHost(config.HOST),
     table: keyTable,
+    identifySession: sessions.identify,
     now: Date.now,
     onResult: metrics.authentication,
   })
@@ -122,6 +130,7 @@ export async function startGateway({ config, openStore, log, registry, spans }: 
           },
         })
         opening.use(presence)
+        opening.use(watchSessions(sessions, { store: store.sessions, timeoutMs: config.STORE_TIMEOUT_MS, failures }))
         opening.use(await keySources.attach(store.apiKeys))
         return opening.move()
       },
@@ -161,6 +170,8 @@ export async function startGateway({ config, openStore, log, registry, spans }: 
     ingest,
     pipeline,
     access,
+    authentication,
+    sessions,
     keyTable,
     refreshKeys: keySources.refresh,
     notReady,

@@ -42,6 +42,8 @@ interface AuthenticationOptions {
   /** Only processes on this host can reach the gateway. */
   readonly isLoopback: boolean
   readonly table: KeyTable
+  /** Returns who a Cookie header identifies. */
+  readonly identifySession: (cookies: string) => Principal | 'pending' | undefined
   /** Unix milliseconds. */
   readonly now: () => number
   readonly onResult: (result: AuthenticationResult) => void
@@ -50,7 +52,14 @@ interface AuthenticationOptions {
 export type Authentication = ReturnType<typeof createAuthentication>
 
 /** Identifies the callers of requests by their API keys. */
-export function createAuthentication({ mode, isLoopback, table, now, onResult }: AuthenticationOptions) {
+export function createAuthentication({
+  mode,
+  isLoopback,
+  table,
+  identifySession,
+  now,
+  onResult,
+}: AuthenticationOptions) {
   /** The keys in the store are not known before they were loaded once. */
   let isPending = mode !== 'off'
 
@@ -66,7 +75,16 @@ export function createAuthentication({ mode, isLoopback, table, now, onResult }:
 
   function verify(headers: Headers, connection: VerifiedConnection): Principal | Failure {
     const credential = credentialOf(headers)
-    if (credential.kind === 'none') return fail(isPending && mayOpen() ? 'pending' : 'missing')
+    if (credential.kind === 'none') {
+      const { cookie } = headers
+      const caller = typeof cookie === 'string' ? identifySession(cookie) : undefined
+      if (caller === 'pending') return fail('pending')
+      if (caller !== undefined) {
+        onResult('ok')
+        return caller
+      }
+      return fail(isPending && mayOpen() ? 'pending' : 'missing')
+    }
     if (credential.kind !== 'token') return fail(credential.kind)
     const result = table.verify(credential.token, now())
     if (result.kind === 'unknown' && isPending) return fail('pending')

@@ -99,6 +99,11 @@ const FIXED = {
     'This API key comes from API_KEYS_FILE. Change or remove it there.',
   ),
   'api-keys-too-many': problem(409, 'Too many API keys', 'As many API keys exist as are allowed. Revoke unused ones.'),
+  'authentication-off': problem(
+    409,
+    'No authentication',
+    'The gateway serves without authentication, so there is nothing to sign in to. Create an API key first.',
+  ),
   'host-not-allowed': problem(
     403,
     'Host not allowed',

@@ -8,6 +8,7 @@ import { createAuthentication } from '../../src/access/authentication.ts'
 import { KeyTable } from '../../src/access/key-table.ts'
 import { createOriginRules } from '../../src/access/origin.ts'
 import { RouteAccess } from '../../src/access/route-access.ts'
+import { createSessions } from '../../src/access/sessions.ts'
 import { createApp } from '../../src/app.ts'
 import { auditConcern } from '../../src/audit/audit.ts'
 import { gatewaySchema, originOptions } from '../../src/config.ts'
@@ -45,10 +46,12 @@ async function start(extra: readonly Concern[] = [], isStopping = false) {
   const clients = createClients({ config, failures, store: () => services.store, gateways: () => 1 })
   const access = new RouteAccess()
   const keyTable = new KeyTable()
+  const sessions = createSessions({ table: keyTable, ttlMs: 1000, isSecure: false, now: Date.now })
   const authentication = createAuthentication({
     mode: 'off',
     isLoopback: true,
     table: keyTable,
+    identifySession: sessions.identify,
     now: Date.now,
     onResult: metrics.authentication,
   })
@@ -72,6 +75,8 @@ async function start(extra: readonly Concern[] = [], isStopping = false) {
       ingest,
       pipeline,
       access,
+      authentication,
+      sessions,
       keyTable,
       refreshKeys: async () => {},
       notReady: () => undefined,

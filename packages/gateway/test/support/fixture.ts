@@ -19,6 +19,7 @@ import { type AuthMode, createAuthentication } from '../../src/access/authentica
 import { KeyTable } from '../../src/access/key-table.ts'
 import { createOriginRules } from '../../src/access/origin.ts'
 import { RouteAccess } from '../../src/access/route-access.ts'
+import { createSessions } from '../../src/access/sessions.ts'
 import { createApp } from '../../src/app.ts'
 import { auditConcern } from '../../src/audit/audit.ts'
 import { type GatewayConfig, gatewaySchema, isHttps, originOptions } from '../../src/config.ts'
@@ -93,10 +94,13 @@ export function createTestApp({
   const clients = createClients({ config, failures, store: () => services.store, gateways: () => 1 })
   const keyTable = new KeyTable()
   keyTable.replace('file', keys)
+  const sessions = createSessions({ table: keyTable, ttlMs: config.SESSION_TTL_MS, isSecure: isHttps(config), now })
+  if (isStoreOpen) void sessions.load(store.sessions)
   const authentication = createAuthentication({
     mode: auth,
     isLoopback: true,
     table: keyTable,
+    identifySession: sessions.identify,
     now: () => NOW,
     onResult: metrics.authentication,
   })
@@ -108,6 +112,8 @@ export function createTestApp({
     registry,
     metrics,
     access,
+    authentication,
+    sessions,
     keyTable,
     refreshKeys: async () => keyTable.replace('store', (await opened.apiKeys.load()).keys),
     pipeline: createPipeline(
