@@ -52,6 +52,7 @@ export interface TestAppOptions {
   readonly auth?: AuthMode
   readonly log?: Logger
   readonly isStopping?: boolean
+  readonly now?: () => number
   readonly spans?: Spans
   readonly docs?: ReadonlyMap<string, Asset>
 }
@@ -70,6 +71,7 @@ export function createTestApp({
   keys = [],
   auth = 'auto',
   isStopping = false,
+  now = () => NOW,
   log = pino({ level: 'silent' }),
   spans,
   docs = new Map(),
@@ -88,7 +90,6 @@ export function createTestApp({
   }
   const failures = createFailures(log, metrics)
   const services = createServices({ store: opened, config, metrics, failures })
-  const now = (): number => NOW
   const live = required(() => (isStoreOpen ? services : undefined))
   const access = new RouteAccess()
   const clients = createClients({ config, failures, store: () => services.store, gateways: () => 1 })
@@ -101,7 +102,7 @@ export function createTestApp({
     isLoopback: true,
     table: keyTable,
     identifySession: sessions.identify,
-    now: () => NOW,
+    now,
     onResult: metrics.authentication,
   })
   if (isStoreOpen) authentication.keysLoaded()
@@ -141,6 +142,8 @@ export function createTestApp({
     app,
     services,
     registry,
+    keyTable,
+    sessions,
     post: (
       body: string | Uint8Array | ReadableStream<Uint8Array>,
       headers: Record<string, string> = { 'Content-Type': 'application/json' },
