@@ -1,6 +1,7 @@
 import { credentialOf } from './credentials.ts'
 import type { KeyInForce, KeyTable, Verification } from './key-table.ts'
 import { type Principal, UNRESTRICTED } from './principal.ts'
+import type { Sessions } from './sessions.ts'
 
 /** `auto`: on, except on loopback while there is no API key. */
 export const AUTH_MODES = ['auto', 'on', 'off'] as const
@@ -42,8 +43,7 @@ interface AuthenticationOptions {
   /** Only processes on this host can reach the gateway. */
   readonly isLoopback: boolean
   readonly table: KeyTable
-  /** Returns who a Cookie header identifies. */
-  readonly identifySession: (cookies: string) => Principal | 'pending' | undefined
+  readonly identifySession: Sessions['identify']
   /** Unix milliseconds. */
   readonly now: () => number
   readonly onResult: (result: AuthenticationResult) => void
@@ -73,32 +73,39 @@ export function createAuthentication({
     return failure
   }
 
-  function verify(headers: Headers, connection: VerifiedConnection): Principal | Failure {
+  function verifyHeaders(headers: Headers, connection: VerifiedConnection): Principal | Failure {
     const credential = credentialOf(headers)
-    if (credential.kind === 'none') {
-      const { cookie } = headers
-      const caller = typeof cookie === 'string' ? identifySession(cookie) : undefined
-      if (caller === 'pending') return fail('pending')
-      if (caller !== undefined) {
-        onResult('ok')
-        return caller
-      }
-      return fail(isPending && mayOpen() ? 'pending' : 'missing')
-    }
+    if (credential.kind === 'none') return verifySession(headers)
     if (credential.kind !== 'token') return fail(credential.kind)
-    const result = table.verify(credential.token, now())
-    if (result.kind === 'unknown' && isPending) return fail('pending')
-    if (result.kind !== 'ok') return fail(result.kind)
-    const { key } = result
+    const key = verify(credential.token)
+    if (typeof key === 'string') return key
     const { authorization, 'x-api-key': keyHeader } = headers
     connection.verified = { authorization, keyHeader, generation: table.generation, key }
-    key.usedAt = now()
-    onResult('ok')
     return key.principal
+  }
+
+  function verifySession({ cookie }: Headers): Principal | Failure {
+    const caller = typeof cookie === 'string' ? identifySession(cookie) : undefined
+    if (caller === undefined) return fail(isPending && mayOpen() ? 'pending' : 'missing')
+    // The API key of the session may not be loaded yet.
+    if (typeof caller === 'string') return fail(isPending ? 'pending' : caller)
+    onResult('ok')
+    return caller
+  }
+
+  /** Returns the API key of a token, or why there is none. Counts as an authentication. */
+  function verify(token: string): KeyInForce | Failure {
+    const result = table.verify(token, now())
+    if (result.kind === 'unknown' && isPending) return fail('pending')
+    if (result.kind !== 'ok') return fail(result.kind)
+    result.key.usedAt = now()
+    onResult('ok')
+    return result.key
   }
 
   return {
     table,
+    verify,
     /** Whether requests need an API key. */
     get isEnabled(): boolean {
       return mode !== 'off' && (isPending || !mayOpen())
@@ -133,7 +140,7 @@ export function createAuthentication({
           return verified.key.principal
         }
       }
-      return verify(headers, connection)
+      return verifyHeaders(headers, connection)
     },
   }
 }

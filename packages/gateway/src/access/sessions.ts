@@ -74,14 +74,14 @@ export function createSessions({ table, ttlMs, isSecure, now }: SessionsOptions)
       return secret !== undefined
     },
     /**
-     * Returns the caller that a Cookie header identifies, `pending` if that is not known yet, and
-     * undefined if it identifies none.
+     * Returns the caller that a Cookie header identifies. Without a session of ours in it undefined,
+     * `missing` if that is not in force, and `pending` if it cannot be verified yet.
      */
-    identify(cookies: string): Principal | 'pending' | undefined {
+    identify(cookies: string): Principal | 'pending' | 'missing' | undefined {
       if (!cookies.includes(`${name}=`)) return undefined
       if (secret === undefined) return 'pending'
       const session = find(cookies)
-      return session && { ...session.key.principal, via: 'session' }
+      return session === undefined ? 'missing' : { ...session.key.principal, via: 'session' }
     },
     /** Begins a session of an API key. Returns the Set-Cookie header, and when it expires. */
     begin(key: KeyInForce): { readonly cookie: string; readonly expiresAt: number } {

@@ -113,15 +113,15 @@ export function sessionsRoutes({ authentication, sessions, services, readFields 
   const router = createRouter('Sessions')
 
   serve(router, loginRoute, async c => {
-    const { api_key: key, token = key } = await readFields(c, loginSchema)
-    if (!authentication.isEnabled) throw new RequestFault({ kind: 'authentication-off' })
-    // As a request with this API key would be, so that failures count as such.
-    const caller = authentication.identify({ 'x-api-key': token }, { verified: undefined })
-    if (caller === 'pending' || !sessions.isLoaded) throw new RequestFault({ kind: 'store-unavailable' })
-    const found = typeof caller === 'string' ? undefined : authentication.table.find(caller.id)
-    if (found === undefined) throw new RequestFault({ kind: 'unauthenticated' })
-    const { cookie, expiresAt } = sessions.begin(found)
-    return c.json(view({ ...found.principal, via: 'session' }, expiresAt), 200, { 'Set-Cookie': cookie })
+    const { api_key: apiKey = '', token = apiKey } = await readFields(c, loginSchema)
+    const key = authentication.verify(token)
+    if (key === 'pending' || !sessions.isLoaded) throw new RequestFault({ kind: 'store-unavailable' })
+    if (!authentication.isEnabled && authentication.table.size === 0) {
+      throw new RequestFault({ kind: 'authentication-off' })
+    }
+    if (typeof key === 'string') throw new RequestFault({ kind: 'unauthenticated' })
+    const { cookie, expiresAt } = sessions.begin(key)
+    return c.json(view({ ...key.principal, via: 'session' }, expiresAt), 200, { 'Set-Cookie': cookie })
   })
 
   serve(router, logoutRoute, async c => {

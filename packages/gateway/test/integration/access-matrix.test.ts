@@ -14,13 +14,13 @@ import { testKey } from '../support/api-keys.ts'
 import { bodiesOf, CALLS, requestOf } from '../support/calls.ts'
 import { type ApiDocument, operationsOf, type Route } from '../support/contract.ts'
 import { createTestApp, NOW } from '../support/fixture.ts'
-import { createWorld, type World } from '../support/world.ts'
+import { createWorld, FILED, type World } from '../support/world.ts'
 
 /**
  * The scope that each operation requires, and its status for an API key with all scopes that is
- * bound to the prefix of another tenant. What a route returns then is tested apart (own-keys).
+ * bound to the prefix of another tenant; `any` is for every API key in force. What a route returns then is tested apart (own-keys).
  */
-const EXPECTED: Readonly<Record<string, readonly [Scope | 'open', foreign: number]>> = {
+const EXPECTED: Readonly<Record<string, readonly [Scope | 'open' | 'any', foreign: number]>> = {
   ingest: ['ingest', 403],
   analyze: ['read', 200],
   history: ['read', 403],
@@ -54,6 +54,9 @@ const EXPECTED: Readonly<Record<string, readonly [Scope | 'open', foreign: numbe
   revokeApiKey: ['admin', 403],
   audit: ['admin', 403],
   metrics: ['read', 403],
+  login: ['open', 200],
+  logout: ['open', 200],
+  session: ['any', 200],
   health: ['open', 200],
   livez: ['open', 200],
   readyz: ['open', 200],
@@ -76,6 +79,7 @@ const IN_FORCE: readonly ApiKey[] = [
   ...Object.values(KEYS.scoped).map(({ record }) => record),
   KEYS.foreign.record,
   KEYS.expired.record,
+  FILED.record,
 ]
 
 const { token } = KEYS.scoped.read
@@ -206,7 +210,7 @@ describe.each(Object.entries(WAYS))('%s', (_name, send) => {
     if (scope !== 'open' && operationId !== 'metrics') expect(await other.text()).not.toContain('"edge-17/rps"')
     for (const own of SCOPES) {
       const response = await send(route, KEYS.scoped[own].headers)
-      const isAllowed = scope === 'open' || scope === own
+      const isAllowed = scope === 'open' || scope === 'any' || scope === own
       expect([own, response.status === 403]).toEqual([own, !isAllowed])
       expect(response.status).not.toBe(401)
       if (!isAllowed) expect(await response.json()).toMatchObject({ type: 'urn:tidemark:problem:scope-missing', scope })

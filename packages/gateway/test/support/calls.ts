@@ -1,5 +1,5 @@
 import type { Route } from './contract.ts'
-import type { World } from './world.ts'
+import { FILED, type World } from './world.ts'
 
 const DELETION = { who: 'mira', why: 'not needed' }
 
@@ -154,6 +154,15 @@ export const CALLS: Readonly<Record<string, readonly Call[]>> = {
     { status: 200, query: { who: 'mira', action: 'putRule', since: '2026-01-31T18:00:00Z', limit: '1' } },
     { status: 400, query: { since: 'yesterday' } },
   ],
+  login: [
+    { status: 200, body: JSON.stringify({ api_key: FILED.token }) },
+    { status: 200, body: JSON.stringify({ token: FILED.token }) },
+    { status: 401 },
+    { status: 403, headers: { Origin: 'https://evil.example' } },
+    ...INVALID_BODIES,
+  ],
+  logout: [{ status: 200 }, { status: 403, headers: { Origin: 'https://evil.example' } }],
+  session: [{ status: 200 }, { status: 400, query: { a: 'b' } }],
   health: [{ status: 200 }],
   livez: [{ status: 200 }],
   readyz: [{ status: 200 }],

@@ -10,6 +10,9 @@ const PARTITIONS = 2
 const KEY = 'edge-17/rps'
 const DOCS = readDocs()
 
+/** The API key of the file. */
+export const FILED = testKey({ name: 'of the file' })
+
 /**
  * Creates an app with something in every place that a route reads: analysed samples, a rule, a
  * shadow rule, a mute, a firing alert, a dead letter and
@@ -17,8 +20,7 @@ const DOCS = readDocs()
  */
 export async function createWorld() {
   const store = createMemoryStore({ partitions: PARTITIONS, now: () => NOW })
-  const filed = testKey({ name: 'of the file' }).record
-  const test = createTestApp({ store, docs: DOCS, keys: [filed], auth: 'off' })
+  const test = createTestApp({ store, docs: DOCS, keys: [FILED.record], auth: 'off' })
   const partition = partitionOf(KEY, PARTITIONS)
 
   const ingested = await test.post(JSON.stringify({ key: KEY, value: 420 }))
@@ -71,7 +73,7 @@ export async function createWorld() {
     letter,
     letterOfNone,
     apiKey: apiKey.id,
-    filed: filed.id,
+    filed: FILED.record.id,
   }
 }
 
