@@ -51,7 +51,10 @@ export const gatewaySettings = {
   TLS_CERT_FILE: z.string().min(1).optional(),
   TLS_KEY_FILE: z.string().min(1).optional(),
   /** Where browsers reach the gateway, if a proxy changes the scheme, host or port. */
-  PUBLIC_URL: list(originOf, 'must be URLs without a path, such as https://tidemark.example.com'),
+  PUBLIC_URL: z
+    .string()
+    .refine(url => /^https?:\/\/[^/]/.test(url) && URL.canParse(url), 'must begin with http:// or https://')
+    .optional(),
   /** Host names that the gateway accepts without authentication, beside localhost. */
   ALLOWED_HOSTS: list(
     host => (HOST_NAME.test(host) ? hostnameOf(host) : undefined),
@@ -159,7 +162,7 @@ export type GatewayConfig = z.output<z.ZodObject<typeof gatewaySettings>>
 
 /** Whether browsers reach the gateway by https. */
 export function isHttps({ TLS_CERT_FILE, PUBLIC_URL }: GatewayConfig): boolean {
-  return TLS_CERT_FILE !== undefined || PUBLIC_URL.some(origin => origin.startsWith('https:'))
+  return TLS_CERT_FILE !== undefined || PUBLIC_URL?.startsWith('https:') === true
 }
 
 /** Where the certificate of the gateway's port is; undefined without TLS. */
@@ -171,7 +174,7 @@ export function certificateFiles({ TLS_CERT_FILE: certFile, TLS_KEY_FILE: keyFil
 export function originOptions({ HOST, TLS_CERT_FILE, PUBLIC_URL, CORS_ORIGINS, ALLOWED_HOSTS }: GatewayConfig) {
   return {
     scheme: TLS_CERT_FILE === undefined ? 'http' : 'https',
-    publicOrigins: PUBLIC_URL,
+    publicOrigin: PUBLIC_URL === undefined ? undefined : new URL(PUBLIC_URL).origin,
     corsOrigins: CORS_ORIGINS,
     allowedHosts: HOST === undefined ? ALLOWED_HOSTS : [...ALLOWED_HOSTS, HOST],
   } as const

@@ -3,7 +3,7 @@ import { createOriginRules, originOf } from './origin.ts'
 
 const RULES = {
   scheme: 'http',
-  publicOrigins: ['https://tidemark.example.com'],
+  publicOrigin: 'https://tidemark.example.com',
   corsOrigins: ['https://grafana.example.com'],
   allowedHosts: ['tidemark.lan', '0.0.0.0'],
 } as const

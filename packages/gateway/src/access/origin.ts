@@ -17,8 +17,8 @@ export function hostnameOf(host: string): string | undefined {
 interface OriginOptions {
   /** Of the gateway's own port. */
   readonly scheme: 'http' | 'https'
-  /** Origins under which a proxy publishes the gateway. */
-  readonly publicOrigins: readonly string[]
+  /** The origin under which a proxy publishes the gateway. */
+  readonly publicOrigin: string | undefined
   /** Origins of other sites whose pages may use API keys. */
   readonly corsOrigins: readonly string[]
   /** Host names that are the gateway's, beside localhost and addresses. */
@@ -34,10 +34,10 @@ export type Provenance = 'own' | 'friend' | 'foreign' | 'unknown'
 type Headers = Readonly<Record<string, string | readonly string[] | undefined>>
 
 /** Tells requests of the gateway's own pages from those that other sites' pages make. */
-export function createOriginRules({ scheme, publicOrigins, corsOrigins, allowedHosts }: OriginOptions) {
-  const published = new Set(publicOrigins)
+export function createOriginRules({ scheme, publicOrigin, corsOrigins, allowedHosts }: OriginOptions) {
   const friends = new Set(corsOrigins)
-  const hosts = new Set([...allowedHosts, ...publicOrigins.map(origin => new URL(origin).host)].map(hostnameOf))
+  const publicHosts = publicOrigin === undefined ? [] : [new URL(publicOrigin).host]
+  const hosts = new Set([...allowedHosts, ...publicHosts].map(hostnameOf))
   /** The Host header that was allowed last: nearly every request has the same. */
   let lastAllowed: string | undefined
 
@@ -64,7 +64,7 @@ export function createOriginRules({ scheme, publicOrigins, corsOrigins, allowedH
       if (written === undefined) return site === 'same-origin' ? 'own' : site === 'none' ? 'unknown' : 'foreign'
       const origin = originOf(String(written))
       if (origin === undefined) return 'foreign'
-      if (published.has(origin)) return 'own'
+      if (origin === publicOrigin) return 'own'
       if (friends.has(origin)) return 'friend'
       if (site !== undefined && site !== 'same-origin' && site !== 'none') return 'foreign'
       return isOwn(origin, String(host ?? ''), site) ? 'own' : 'foreign'
