@@ -7,11 +7,12 @@ import { CLOSINGS, container, MUTATIONS, OPENINGS, one } from './mutations.ts'
 import { reachable } from './network.ts'
 import { podPolicies } from './pods.ts'
 import type { Policy } from './policy.ts'
+import { publishedPolicies } from './published.ts'
 import { scalingPolicies } from './scaling.ts'
 import { schemaFaults, unknownFields } from './schema.ts'
 import { wiringPolicies } from './wiring.ts'
 
-const POLICIES: readonly Policy[] = [...podPolicies, ...wiringPolicies, ...scalingPolicies]
+const POLICIES: readonly Policy[] = [...podPolicies, ...wiringPolicies, ...scalingPolicies, ...publishedPolicies]
 
 /** Everything that can be built. Folders are listed, so that new ones are tested too. */
 const BUILDS: ReadonlyMap<string, () => Manifest[]> = new Map([

@@ -262,6 +262,32 @@ export const MUTATIONS: readonly Mutation[] = [
     from: 'component ingress',
   },
   {
+    what: 'an Ingress publishes everything',
+    change: all => void Object.assign(one(all, 'Ingress').spec?.rules?.[0]?.http?.paths[0] ?? {}, { path: '/' }),
+    expected: /Ingress gateway: \/metrics is published/,
+    from: 'component ingress',
+  },
+  {
+    what: 'an Ingress has a default backend',
+    change: all =>
+      void Object.assign(one(all, 'Ingress').spec ?? {}, { defaultBackend: { service: { name: 'gateway' } } }),
+    expected: /Ingress gateway: \/ is published/,
+    from: 'component ingress',
+  },
+  {
+    what: 'a route publishes the metrics',
+    change: all =>
+      void Object.assign(one(all, 'HTTPRoute').spec?.rules?.[1]?.matches?.[0]?.path ?? {}, { value: '/metrics' }),
+    expected: /HTTPRoute gateway: \/ingest is not published\nHTTPRoute gateway: \/metrics is published/,
+    from: 'component gateway-api',
+  },
+  {
+    what: 'a route has a rule without a match',
+    change: all => void Object.assign(one(all, 'HTTPRoute').spec?.rules?.[1] ?? {}, { matches: undefined }),
+    expected: /HTTPRoute gateway: \/livez is published/,
+    from: 'component gateway-api',
+  },
+  {
     what: 'a container declares another port than its service listens on',
     change: all => void Object.assign(container(all, 'analyzer').ports?.[0] ?? {}, { containerPort: 9465 }),
     expected: /Deployment analyzer: ports 9465, not 9464/,

@@ -17,7 +17,7 @@ function toTrustedProxies(text: string, { addIssue }: z.RefinementCtx): TrustedP
   return z.NEVER
 }
 
-/** A setting with several values, separated by commas, each in the normal form that `parse` returns. */
+/** A setting of several values, separated by commas, each in the form that `parse` returns. */
 function list(parse: (text: string) => string | undefined, fault: string) {
   return z
     .string()

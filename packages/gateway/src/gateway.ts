@@ -130,7 +130,13 @@ export async function startGateway({ config, openStore, log, registry, spans }: 
           },
         })
         opening.use(presence)
-        opening.use(watchSessions(sessions, { store: store.sessions, timeoutMs: config.STORE_TIMEOUT_MS, failures }))
+        opening.use(
+          watchSessions(sessions, {
+            store: store.sessions,
+            timeoutMs: config.STORE_TIMEOUT_MS,
+            onFailure: error => failures(error, 'which sessions have ended was not read; what is known stays in force'),
+          }),
+        )
         opening.use(await keySources.attach(store.apiKeys))
         return opening.move()
       },

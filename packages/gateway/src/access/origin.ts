@@ -70,8 +70,8 @@ export function createOriginRules({ scheme, publicOrigin, corsOrigins, allowedHo
       return isOwn(origin, String(host ?? ''), site) ? 'own' : 'foreign'
     },
     /**
-     * Whether a Host header cannot be the result of DNS rebinding: another site's name that resolves
-     * to the gateway's address. Addresses and localhost are not resolved by DNS.
+     * Whether a Host header cannot be the result of DNS rebinding, which is another site's name that
+     * resolves to the gateway's address. Addresses and localhost are not resolved by DNS.
      */
     isHostAllowed({ host }: Headers): boolean {
       if (host === undefined || host === '' || host === lastAllowed) return true

@@ -3,7 +3,6 @@ import { pause } from '@tidemark/shared/runtime/lifecycle'
 import type { SessionStore } from '@tidemark/shared/store/ports/sessions'
 import { sign, unsign } from 'cookie-signature'
 import { parse, serialize } from 'hono/utils/cookie'
-import type { Failures } from '../failures.ts'
 import { withTimeout } from '../store-timeout.ts'
 import type { KeyInForce, KeyTable } from './key-table.ts'
 import type { Principal } from './principal.ts'
@@ -74,8 +73,8 @@ export function createSessions({ table, ttlMs, isSecure, now }: SessionsOptions)
       return secret !== undefined
     },
     /**
-     * Returns the caller that a Cookie header identifies. Without a session of ours in it undefined,
-     * `missing` if that is not in force, and `pending` if it cannot be verified yet.
+     * Returns the caller that a Cookie header identifies: undefined if it has no session, `missing`
+     * if that is not in force, and `pending` if it cannot be verified yet.
      */
     identify(cookies: string): Principal | 'pending' | 'missing' | undefined {
       if (!cookies.includes(`${name}=`)) return undefined
@@ -114,18 +113,18 @@ function digestIn({ record }: KeyInForce): string {
 interface WatchOptions {
   readonly store: SessionStore
   readonly timeoutMs: number
-  readonly failures: Failures
+  readonly onFailure: (error: unknown) => void
 }
 
 /** Keeps what the gateways share up to date until it is disposed. */
-export function watchSessions(sessions: Sessions, { store, timeoutMs, failures }: WatchOptions): AsyncDisposable {
+export function watchSessions(sessions: Sessions, { store, timeoutMs, onFailure }: WatchOptions): AsyncDisposable {
   const stop = new AbortController()
   async function watch(): Promise<void> {
     while (!stop.signal.aborted) {
       try {
         await withTimeout(sessions.load(store), timeoutMs)
       } catch (error) {
-        failures(error, 'which sessions have ended was not read; what is known stays in force')
+        onFailure(error)
       }
       await pause(POLL_MS, stop.signal)
     }

@@ -212,8 +212,8 @@ export function installPipeline(
 }
 
 /**
- * Adds a header to a finished response, unless the response has it. On the socket's own, where those
- * of the response are set later, because Hono would copy it.
+ * Adds a header to a finished response, unless the response has it. On the socket's own, where
+ * those of the response are set later, because Hono would copy it.
  */
 function setHeader(c: Context, name: string, value: string): void {
   if (c.env?.outgoing !== undefined) c.env.outgoing.setHeader(name, value)

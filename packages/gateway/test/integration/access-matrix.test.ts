@@ -17,8 +17,9 @@ import { createTestApp, NOW } from '../support/fixture.ts'
 import { createWorld, FILED, type World } from '../support/world.ts'
 
 /**
- * The scope that each operation requires, and its status for an API key with all scopes that is
- * bound to the prefix of another tenant; `any` is for every API key in force. What a route returns then is tested apart (own-keys).
+ * The scope that each operation requires (`any`: every API key in force), and its status for an API
+ * key with all scopes that is bound to the prefix of another tenant. What a route returns then is
+ * tested apart (own-keys).
  */
 const EXPECTED: Readonly<Record<string, readonly [Scope | 'open' | 'any', foreign: number]>> = {
   ingest: ['ingest', 403],
