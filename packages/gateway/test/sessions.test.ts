@@ -123,6 +123,15 @@ describe('a session', () => {
     expect((await browser.send('GET', '/rules')).status).toBe(401)
   })
 
+  test('ends with its API key if that is made to expire sooner', async () => {
+    const browser = createBrowser()
+    await browser.login()
+    browser.keyTable.replace('file', [{ ...browser.record, expires_at: NOW + HOUR_MS }])
+    expect((await browser.send('GET', '/rules')).status).toBe(200)
+    browser.time.now += HOUR_MS
+    expect((await browser.send('GET', '/rules')).status).toBe(401)
+  })
+
   test('follows the scopes of its API key', async () => {
     const browser = createBrowser()
     await browser.login()

@@ -70,7 +70,7 @@ export function createOriginRules({ scheme, publicOrigin, corsOrigins, allowedHo
       return isOwn(origin, String(host ?? ''), site) ? 'own' : 'foreign'
     },
     /**
-     * Whether a Host header cannot be the result of DNS rebinding, which is another site's name that
+     * Whether a Host header cannot be the result of DNS rebinding: a name of another site that
      * resolves to the gateway's address. Addresses and localhost are not resolved by DNS.
      */
     isHostAllowed({ host }: Headers): boolean {
