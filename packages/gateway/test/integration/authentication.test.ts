@@ -307,7 +307,9 @@ test('several Authorization headers are refused', async () => {
   const { port } = await start()
   const { token } = testKey()
   const text = await converse(port, socket =>
-    socket.write(`GET /rules HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\nauthorization: Bearer x\r\n\r\n`),
+    socket.write(
+      `GET /rules HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\nauthorization: Bearer x\r\n\r\n`,
+    ),
   )
   expect(text).toMatch(/^HTTP\/1\.1 400 /)
   expect(text).toContain('several Authorization headers')
