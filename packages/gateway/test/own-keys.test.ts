@@ -15,7 +15,11 @@ function clientOf(store = createMemoryStore({ partitions: 1, now: () => NOW })) 
   const { app } = createTestApp({ store, keys: KEYS })
   return async (key: Key, method: string, path: string, body?: unknown, more: Record<string, string> = {}) => {
     const content = body === undefined ? {} : { body: JSON.stringify(body) }
-    const response = await app.request(path, { method, headers: { ...key.headers, ...more }, ...content })
+    const response = await app.request(path, {
+      method,
+      headers: { 'Content-Type': 'application/json', ...key.headers, ...more },
+      ...content,
+    })
     return { status: response.status, content: (await response.json()) as Record<string, unknown> }
   }
 }
@@ -180,7 +184,8 @@ describe('who', () => {
 
   test('is required while requests need no API key', async () => {
     const { app } = createTestApp()
-    const send = (body: unknown) => app.request('/rules/a', { method: 'PUT', body: JSON.stringify(body) })
+    const headers = { 'Content-Type': 'application/json' }
+    const send = (body: unknown) => app.request('/rules/a', { method: 'PUT', headers, body: JSON.stringify(body) })
     const rule = { pattern: '*' }
     expect((await send({ rule, why: 'x' })).status).toBe(422)
     expect(await (await send({ rule, who: 'mira', why: 'x' })).json()).toMatchObject({ changed: { who: 'mira' } })
