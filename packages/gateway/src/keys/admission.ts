@@ -143,7 +143,9 @@ export class KeyAdmission implements KeyAdmitter {
     const list = [...unknown.values()]
     // The counts are read first: an eviction between the two is noticed with the next count.
     const counting = this.#needsCount(requests) ? this.#count(limitedOwners(requests)) : undefined
-    const [states] = await Promise.all([store.lookUp(list), counting])
+    // In a function: if it threw, the rejection of the count would go unhandled.
+    const lookUp = async () => store.lookUp(list)
+    const [states] = await Promise.all([lookUp(), counting])
     const isNew = new Set(list.filter((_, i) => states[i] === 'new').map(({ key }) => key))
     const toRegister: NewKey[] = []
     const ownerOf = new Map(
