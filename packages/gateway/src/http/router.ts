@@ -30,7 +30,8 @@ const METHOD_NOT_ALLOWED = {
 /** Creates a router: routes are documented under `tag` and respond 400 to invalid parameters. */
 export function createRouter(tag: string): Router {
   const router = new OpenAPIHono<BlankEnv>({
-    getPath: request => withoutEmptySegments(getPath(request)),
+    getPath: request =>
+      (request.method === 'DELETE' && escapedKey(getPath(request))) || withoutEmptySegments(getPath(request)),
     defaultHook(result) {
       if (result.success) return
       throw new RequestFault({ kind: 'parameters-invalid', errors: parameterErrors(result.error.issues) })
@@ -41,10 +42,14 @@ export function createRouter(tag: string): Router {
 
 const KEYS = '/keys/'
 
+/** Escapes the slashes of the key in the path of `DELETE /keys/{key}`; undefined for other paths. */
+function escapedKey(path: string): string | undefined {
+  if (path.length === KEYS.length || !path.startsWith(KEYS)) return undefined
+  return KEYS + path.slice(KEYS.length).replaceAll('/', '%2F')
+}
+
 /** Clients that join a base URL and a path send `//ingest` and `/ingest/`. No route has either. */
 function withoutEmptySegments(path: string): string {
-  // The rest of it is one key, whose slashes need no escape.
-  if (path.length > KEYS.length && path.startsWith(KEYS)) return KEYS + path.slice(KEYS.length).replaceAll('/', '%2F')
   return path.includes('//') || path.endsWith('/') ? `/${path.split('/').filter(Boolean).join('/')}` : path
 }
 
