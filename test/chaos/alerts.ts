@@ -18,6 +18,7 @@ import { RuleSet } from '@tidemark/shared/detection/rules/rule-set'
 import { pause } from '@tidemark/shared/runtime/lifecycle'
 import { entryTimeMs, parseReceipt } from '@tidemark/shared/sample/receipt'
 import type { Keys } from '@tidemark/shared/store/keys'
+import { AUTHORIZATION } from './api-key.ts'
 import type { Deployment } from './deployment.ts'
 import type { RedisClient } from './redis-client.ts'
 
@@ -54,7 +55,7 @@ export async function putRules(deployment: Deployment, losses: number): Promise<
 async function put({ gateways }: Deployment, id: string, body: string): Promise<boolean> {
   const port = gateways.find(({ process }) => process !== undefined)?.process?.port
   try {
-    const headers = { 'content-type': 'application/json' }
+    const headers = { ...AUTHORIZATION, 'content-type': 'application/json' }
     return (await fetch(`http://127.0.0.1:${port}/rules/${id}`, { method: 'PUT', headers, body })).ok
   } catch {
     return false

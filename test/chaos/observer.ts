@@ -1,6 +1,7 @@
 import { pause } from '@tidemark/shared/runtime/lifecycle'
 import { compareEntryIds, parseReceipt } from '@tidemark/shared/sample/receipt'
 import { Random } from '@tidemark/testkit/random'
+import { AUTHORIZATION } from './api-key.ts'
 import type { RollbackReport } from './deployment.ts'
 import { readPartitionStates } from './partition-state.ts'
 import type { Role } from './process.ts'
@@ -98,6 +99,7 @@ export class Observer implements AsyncDisposable {
         ...(isWaiting ? { after: latest.receipt, wait: '2000' } : {}),
       })
       const response = await fetch(`http://127.0.0.1:${gateway.port}/analyze?${query}`, {
+        headers: AUTHORIZATION,
         signal: AbortSignal.timeout(10_000),
       })
       const analysis = (await response.json()) as {

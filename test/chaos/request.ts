@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Sample } from '@tidemark/shared/sample/sample'
 import type { Random } from '@tidemark/testkit/random'
+import { AUTHORIZATION } from './api-key.ts'
 
 const FORMATS = ['array', 'ndjson', 'form', 'device'] as const
 
@@ -57,6 +58,7 @@ export async function post({ body, type, idempotencyKey }: IngestRequest, port: 
       method: 'POST',
       body,
       headers: {
+        ...AUTHORIZATION,
         'content-type': type,
         ...(idempotencyKey === undefined ? {} : { 'idempotency-key': idempotencyKey }),
       },

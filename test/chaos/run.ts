@@ -8,6 +8,7 @@ import { type RedisFixture, startRedis } from '@tidemark/testkit/redis-fixture'
 import { isOnPath } from '@tidemark/testkit/redis-process'
 import { EventLoopLag } from '../support/event-loop-lag.ts'
 import { putRules } from './alerts.ts'
+import { requireApiKey } from './api-key.ts'
 import { Audit } from './audit.ts'
 import { ChaosCluster } from './cluster.ts'
 import { Deployment } from './deployment.ts'
@@ -262,6 +263,7 @@ async function startSingle(durability: DurabilityLevel): Promise<RedisFixture> {
 function serviceEnvironment({ keys, partitions, durability }: RunOptions, folder: string): Record<string, string> {
   return {
     LOG_LEVEL: 'info',
+    ...requireApiKey(folder),
     HEARTBEAT_MS: String(HEARTBEAT_MS),
     DURABILITY: durability,
     // Requests of the whole run are replayed at its end.

@@ -39,14 +39,14 @@ describe('running processes', () => {
     await eventually(() => expect(other.presence.warnings).toEqual([sentence]))
     const compared = one.onCompared.mock.calls.length
     await eventually(() => expect(one.onCompared.mock.calls.length).toBeGreaterThan(compared + 3))
-    expect(one.onCompared).toHaveBeenLastCalledWith(1)
+    expect(one.onCompared).toHaveBeenLastCalledWith(1, expect.anything())
     expect(one.log.warn.mock.calls).toEqual([
       [{ setting: 'WINDOW', values: { 50: ['a'], 60: ['b'] } }, expect.stringContaining('disagree on a setting')],
     ])
     await other.presence[Symbol.asyncDispose]()
     await eventually(() => expect(one.presence.warnings).toEqual([]))
     expect(one.log.info).toHaveBeenCalledWith({ was: sentence }, expect.stringContaining('agree again'))
-    expect(one.onCompared).toHaveBeenLastCalledWith(0)
+    expect(one.onCompared).toHaveBeenLastCalledWith(0, expect.anything())
   })
 
   test('whose reports stop are no longer compared', async () => {
@@ -92,7 +92,7 @@ describe('running processes', () => {
     expect(await one.presence.name()).toBe('a')
     expect(one.logFailure).toHaveBeenCalled()
     isAway = false
-    await eventually(() => expect(one.onCompared).toHaveBeenCalledWith(0))
+    await eventually(() => expect(one.onCompared).toHaveBeenCalledWith(0, expect.anything()))
   })
 
   test('with reports that cannot be read are left out', () => {
