@@ -18,7 +18,7 @@ const NOTE = { who: 'mira', why: 'a test' }
 const RULE = { rule: { pattern: 'edge-*', threshold: 3 }, ...NOTE }
 
 /** Requests that change something and are not in the audit log: they ingest or sign in. */
-const NOT_RECORDED = ['POST /ingest']
+const NOT_RECORDED = ['POST /ingest', 'POST /login', 'POST /logout']
 
 function mutatingRoutes(app: Router) {
   const access = new RouteAccess()
@@ -49,7 +49,11 @@ function changing(options: TestAppOptions = {}) {
   const recording = recordingLog()
   const made = createTestApp({ log: recording.log, store: createMemoryStore({ now: () => NOW }), ...options })
   const send = (method: string, path: string, body?: unknown) =>
-    made.app.request(path, { method, ...(body === undefined ? {} : { body: JSON.stringify(body) }) })
+    made.app.request(path, {
+      method,
+      headers: { 'Content-Type': 'application/json' },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    })
   return { ...made, lines: recording.lines, send }
 }
 
@@ -118,7 +122,11 @@ describe('a record', () => {
     const world = await createWorld()
     const { app } = world
     const send = (method: string, path: string, body?: unknown) =>
-      app.request(path, { method, ...(body === undefined ? {} : { body: JSON.stringify(body) }) })
+      app.request(path, {
+        method,
+        headers: { 'Content-Type': 'application/json' },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      })
     await send('DELETE', '/mutes/night-shift?who=mira&why=over')
     await send('PUT', '/storm', { storm: { percent: 30, within: '1m', keys_min: 10 }, ...NOTE })
     await send('POST', `/alerts/${world.alert}/acknowledge`, NOTE)

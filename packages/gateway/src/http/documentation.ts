@@ -75,10 +75,20 @@ export const UNAUTHENTICATED = {
 }
 
 export const FORBIDDEN = problem(
-  'The API key lacks the scope of the route, or is bound to a prefix that the key does not have.',
+  'The API key lacks the scope of the route, or is bound to a prefix that the key does not have; or a page of another ' +
+    'site sent the request.',
   'scope-missing',
   'key-forbidden',
+  'origin-not-allowed',
+  'origin-required',
+  'host-not-allowed',
 )
+
+/** The refusals of a route that is open to every caller. */
+export const OTHER_SITE = problem('A page of another site sent it.', 'origin-not-allowed', 'host-not-allowed')
+
+/** The refusal of a change, also of one that has no body. */
+export const NOT_JSON = problem('A body that is not application/json.', 'media-type-unsupported')
 
 export const RETRY_AFTER = {
   'Retry-After': {

@@ -5,7 +5,16 @@ import type { BlankEnv } from 'hono/types'
 import { getPath } from 'hono/utils/url'
 import { type RouteAccess, type RouteRule, UNMATCHED } from '../access/route-access.ts'
 import { UNLIMITED_ROUTES } from '../limits/clients.ts'
-import { CREDENTIALS, FORBIDDEN, outage, problem, RATE_LIMITED, UNAUTHENTICATED } from './documentation.ts'
+import {
+  CREDENTIALS,
+  FORBIDDEN,
+  NOT_JSON,
+  OTHER_SITE,
+  outage,
+  problem,
+  RATE_LIMITED,
+  UNAUTHENTICATED,
+} from './documentation.ts'
 import { RequestFault, respondWith } from './problem.ts'
 import { parameterErrors } from './query.ts'
 
@@ -76,7 +85,8 @@ export function register(router: Router, { access, ownKeys, ...route }: Route): 
     tags: [router.tag],
     security: access === 'open' ? [] : Object.keys(CREDENTIALS).map(scheme => ({ [scheme]: [access] })),
     responses: {
-      ...(access === 'open' ? {} : closed),
+      ...(access === 'open' ? { 403: OTHER_SITE } : closed),
+      ...(route.method === 'get' ? {} : { 415: NOT_JSON }),
       ...(UNLIMITED_ROUTES.has(route.path) ? {} : { 429: RATE_LIMITED }),
       ...route.responses,
       405: METHOD_NOT_ALLOWED,

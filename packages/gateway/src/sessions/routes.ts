@@ -46,7 +46,6 @@ const SET_COOKIE = {
   headers: { 'Set-Cookie': { description: 'The cookie of the session.', schema: { type: 'string' as const } } },
 }
 
-const FOREIGN = problem('A page of another origin sent it.', 'origin-not-allowed', 'host-not-allowed')
 const WRONG_KEY = problem('The API key is not in force.', 'unauthenticated')
 
 const loginRoute = createRoute({
@@ -63,7 +62,6 @@ const loginRoute = createRoute({
     200: { ...json('Signed in.', callerSchema, { session: CALLER }), ...SET_COOKIE },
     ...BODY_PROBLEMS,
     401: WRONG_KEY,
-    403: FOREIGN,
     409: problem('There is no authentication, so there are no sessions.', 'authentication-off'),
   },
 })
@@ -85,7 +83,6 @@ const logoutRoute = createRoute({
       ...SET_COOKIE,
     },
     ...PROBLEMS,
-    403: FOREIGN,
   },
 })
 

@@ -114,6 +114,7 @@ export const CALLS: Readonly<Record<string, readonly Call[]>> = {
   dead: [{ status: 200 }, { status: 200, query: { limit: '1' } }, { status: 400, query: { cursor: 'x' } }],
   putBackDead: [
     { status: 202, id: ({ dead }) => dead },
+    { status: 415, id: ({ dead }) => dead, headers: { 'Content-Type': 'text/plain' }, body: '{}' },
     { status: 404, id: 'unknown' },
     { status: 409, id: ({ unreadable }) => unreadable },
   ],
