@@ -121,7 +121,9 @@ export function rejectOthers(app: Hono): void {
     // Hono serves HEAD as GET without the body.
     if (method === 'GET') methods.add('HEAD')
   }
-  for (const [path, methods] of methodsOf) {
+  // The first that matches responds: `/keys/cardinality` must come before `/keys/:key`.
+  const byPrecision = [...methodsOf].sort(([a], [b]) => Number(a.includes(':')) - Number(b.includes(':')))
+  for (const [path, methods] of byPrecision) {
     const allow = [...methods].join(', ')
     app.all(path, c =>
       c.req.method === 'OPTIONS'

@@ -1,3 +1,5 @@
+import { createApiKey } from '@tidemark/shared/access/api-key'
+import type { AuditIntent } from '@tidemark/shared/access/audit-record'
 import { FLEET_PARTITION, NOT_NOTIFIED } from '@tidemark/shared/detection/alerts/record'
 import { EMPTY_DOCUMENT } from '@tidemark/shared/detection/rules/document'
 import type { Entry } from '@tidemark/shared/sample/entry'
@@ -131,6 +133,14 @@ const DEAD_DELIVERY: Deliveries = {
   dead: [{ alert: 'a', status: 'firing', number: 1, reason: 'HTTP 500', since: 1 }],
 }
 const NOTE = { who: 'ada', why: 'test', at: 1 }
+const INTENT: AuditIntent = {
+  ...{ who: 'ada', keyId: 'k', via: 'api-key', address: '::1', subject: null },
+  ...{ method: 'PUT', route: '/storm', action: 'putStorm' },
+}
+const API_KEY = {
+  ...{ name: 'a', scopes: ['read' as const], key_prefix: '', limits: {}, expires_at: null },
+  ...{ created_at: 1, created_by: 'ada' },
+}
 
 async function appendOrThrow({ store }: Situation, batch: Parameters<Store['gateway']['append']>[0][number]) {
   const { kind } = only(await store.gateway.append([batch]))
@@ -233,6 +243,18 @@ const AT_LIMIT: Readonly<
       const change = { ...NOTE, version: 1, kind: 'storm_put', id: null, content: EMPTY_DOCUMENT.storm } as const
       isTrue(await store.rules.replace({ ...EMPTY_DOCUMENT, version: 1 }, change, ''))
     },
+  },
+  'begin-audit': { may: 'run', call: ({ store }) => store.audit.begin(INTENT) },
+  'end-audit': { may: 'run', call: ({ store }) => store.audit.end('1-1', { status: 200 }) },
+  // A leaked key must be revoked then too.
+  'change-api-key': {
+    may: 'run',
+    call: async ({ store }) => isTrue((await store.apiKeys.add(createApiKey(API_KEY).record)) === 'added'),
+  },
+  // Gateways limit by their own share then.
+  'take-tokens': {
+    may: 'be refused',
+    call: ({ store }) => store.limits.take({ name: 'a', perS: 1, burst: 10 }, { cost: 1, ahead: 1 }),
   },
   'report-process': {
     may: 'run',
