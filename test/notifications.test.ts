@@ -153,20 +153,22 @@ describe.runIf(available)('a pipeline with receivers of notifications', () => {
     const before = messages().length
     await ingest(OTHERS, 1000)
     const [storm] = await waitForAlerts({ alertname: 'TidemarkStorm', namespace: 'e2e', severity: 'critical' })
-    // The alert of the first test counts if it was within the same minute.
+    // The alert of the first test counts if it was within the same minute; on a slow machine some
+    // alerts open after the storm.
     expect(storm?.annotations.summary).toMatch(STORM_OF_31)
     // Once it is decided for each key that its notification is suppressed, none follows.
     await eventually(async () => expect(await seriesOf(SUPPRESSED)).toBe(OTHERS.length))
     expect((await firing()).map(({ labels: { alertname } }) => alertname)).toEqual(['TidemarkStorm'])
-    expect(
-      messages()
-        .slice(before)
-        .map(({ type, data }) => [type, data.key]),
-    ).toEqual([['alert.firing', null]])
+    // More than once if the keys raise their alerts one after the other: a storm that has grown is
+    // notified again.
+    const since = () => messages().slice(before)
+    for (const { type, data } of since()) expect([type, data.key]).toEqual(['alert.firing', null])
+    expect(since()).not.toEqual([])
     await ingest(OTHERS, ...NOISE.slice(0, 8))
     await waitForAlerts()
     await eventually(() => expect(messages().at(-1)?.type).toBe('alert.resolved'))
-    expect(messages().slice(before)).toHaveLength(2)
+    expect(since().filter(({ type }) => type === 'alert.resolved')).toHaveLength(1)
+    for (const { data } of since()) expect(data.key).toBeNull()
   })
 
   test('notifications are counted, the outbox is empty, and no metric contains a key', async () => {
