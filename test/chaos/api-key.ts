@@ -16,7 +16,7 @@ const { token, record } = createApiKey({
 /** The header with which all clients of a run authenticate. */
 export const AUTHORIZATION = { authorization: `Bearer ${token}` }
 
-/** Writes the API key of all runs into a folder; returns the settings of gateways that accept it. */
+/** Writes the API key of all runs into a folder. Returns the settings of gateways. */
 export function requireApiKey(folder: string): Record<string, string> {
   const path = join(folder, 'api-keys.json')
   writeFileSync(path, formatKeyFile([record]))

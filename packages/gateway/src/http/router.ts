@@ -51,7 +51,7 @@ export function createRouter(tag: string): Router {
 
 const KEYS = '/keys/'
 
-/** Escapes the slashes of the key in the path of `DELETE /keys/{key}`; undefined for other paths. */
+/** Escapes slashes of the key in the path of `DELETE /keys/{key}`; undefined for other paths. */
 function escapedKey(path: string): string | undefined {
   if (path.length === KEYS.length || !path.startsWith(KEYS)) return undefined
   return KEYS + path.slice(KEYS.length).replaceAll('/', '%2F')
