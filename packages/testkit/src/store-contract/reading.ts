@@ -258,9 +258,10 @@ export function describeReading(open: OpenStore): void {
     test('a read that finds nothing blocks for its timeout and returns nothing', async () => {
       await using under = await open()
       await own(under.store, 0)
-      const { value, tookMs } = await timed(under.store.analyzer.read([0], { count: 1, blockMs: 60 }))
+      const { value, tookMs } = await timed(under.store.analyzer.read([0], { count: 1, blockMs: 200 }))
       expect(value).toEqual([])
-      expect(tookMs).toBeGreaterThan(50)
+      // It may end before its timeout: what it waits for was requested before the time was taken.
+      expect(tookMs).toBeGreaterThan(100)
       expect(tookMs).toBeLessThan(WAKE_MS_MAX)
     })
 
