@@ -28,7 +28,7 @@ from thresholds import THRESHOLDS, missed
 # A verdict is read this long after its sample, when it exists: the response time must not include the pipeline's latency.
 READ_AFTER_MS = 500
 
-# The verdicts that are not read at the end of the run are read afterwards, within this time.
+# The verdicts that are not read at the end of the run are read afterwards, until there was none for this time.
 REMAINING_DEADLINE_S = 30
 REMAINING_WAIT_MS = 5000
 
@@ -194,6 +194,7 @@ def read_remaining_verdicts(environment, **_) -> None:
             try:
                 with urllib.request.urlopen(urllib.request.Request(url, headers=environment.load_headers), timeout=10) as response:
                     analysis = json.load(response)
+                deadline = time.monotonic() + REMAINING_DEADLINE_S
             except (urllib.error.URLError, OSError, ValueError):
                 analysis = {}
             run.record_verdict(watch, watched, analysis, time.monotonic() - environment.load_begin)
