@@ -177,8 +177,8 @@ describe.runIf(await redisAvailable())('hostile clients', () => {
       )
       expect(sent.some(({ hasResponse }) => hasResponse)).toBe(true)
       const mostMegabytes = Math.round(Math.max(...sent.map(({ bytes }) => bytes)) / 1e5) / 10
-      // What kernels buffer for a connection, and what is drained so that clients get the response.
-      expect(mostMegabytes).toBeLessThan(30)
+      // What kernels buffer, and what is drained so that clients get the response. A fault: all.
+      expect(mostMegabytes).toBeLessThan(60)
       return { connections: sent.length, mostMegabytes }
     })
   })
