@@ -24,7 +24,7 @@ const common = {
 const endToEnd = { ...common, testTimeout: 900_000, hookTimeout: 300_000 } as const
 
 /** Tests that measure times, rates or memory, or that use all processors. */
-const ALONE = ['chaos', 'hostile', 'load', 'memory', 'monitoring', 'overload', 'pipeline', 'rules'].map(
+const ALONE = ['chaos', 'hostile', 'load', 'memory', 'monitoring', 'overload', 'pipeline', 'rate-limits', 'rules'].map(
   name => `test/${name}.test.ts`,
 )
 

@@ -105,7 +105,7 @@ describe.skipIf(!(await hasTls()))('Redis by TLS', () => {
     await using under = await start(server)
     const paths = Object.fromEntries(Object.entries(files).map(([name, file]) => [name, at(file)]))
     await using started = run({ REDIS_URL: under.url, ...paths, ...under.userOf('gateway') })
-    await expect.poll(() => started.text(), { timeout: 10_000 }).toContain(advice)
+    await expect.poll(() => started.text()).toContain(advice)
     expect(started.text()).not.toContain(under.secrets.passwords.gateway)
   })
 })

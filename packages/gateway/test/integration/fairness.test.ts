@@ -38,11 +38,18 @@ function post(port: number, localAddress: string, agent: Agent, body: string): P
   })
 }
 
+function median(numbers: readonly number[]): number {
+  return numbers.toSorted((a, b) => a - b)[numbers.length >> 1] ?? 0
+}
+
 test('a client that sends 100 times as much as another fills the queue, and all samples of the other are accepted', async () => {
   const store = createMemoryStore()
   const { append } = store.gateway
+  const flushes: number[] = []
   const slow: typeof append = async batches => {
+    const beginMs = performance.now()
     await pause(STORE_MS)
+    flushes.push(performance.now() - beginMs)
     return append(batches)
   }
   const settings = { QUEUE_SAMPLES_MAX: String(QUEUE_SAMPLES), REQUESTS_PER_CONNECTION_MAX: '0' }
@@ -73,9 +80,8 @@ test('a client that sends 100 times as much as another fills the queue, and all 
 
   expect(noisySamples).toBeGreaterThan(100 * QUIET_REQUESTS)
   expect(quiet.map(({ status }) => status)).toEqual(Array(QUIET_REQUESTS).fill(202))
-  // It waits for the flush before its own, and for its own.
-  const median = quiet.map(({ ms }) => ms).toSorted((a, b) => a - b)[QUIET_REQUESTS / 2] ?? 0
-  expect(median).toBeLessThan(20 * STORE_MS)
+  // It waits for the flush before its own, and for its own. On a slow machine these take longer.
+  expect(median(quiet.map(({ ms }) => ms))).toBeLessThan(20 * median(flushes))
   const refused = noisy.filter(({ status }) => status !== 202)
   expect(refused.length).toBeGreaterThan(0)
   for (const { status, retryAfter } of refused)
