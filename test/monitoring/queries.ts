@@ -14,6 +14,7 @@ const WITHOUT_DATA: readonly { readonly pattern: RegExp; readonly reason: string
   { pattern: /^kube_/, reason: 'no Kubernetes' },
   { pattern: /^analyzer_(notification|outbox)/, reason: 'no receivers of notifications' },
   { pattern: /^analyzer_(rule|samples_ignored)_/, reason: 'no rules' },
+  { pattern: /^gateway_tls_certificate_expiry_/, reason: 'no TLS' },
 ]
 
 /** Returns all queries of dashboards and rules that must have data, in compressed time. */
