@@ -30,6 +30,7 @@ export async function injectRedisFault(fault: Fault, world: World): Promise<bool
       await deployment.redis.script('FLUSH')
       return true
     case 'redis-kill':
+      await writeBeforeReplies(world)
       await restart(world, 'redis-kill', async () => pause(fault.downMs))
       return true
     case 'redis-freeze': {
@@ -110,6 +111,15 @@ async function restart(world: World, cause: string, whileDown: (aofFile: string)
   await world.noteLoss(cause, killedAt)
   setModes(deployment, 'pass')
   await started
+}
+
+/**
+ * Makes Redis write its file before it replies. With `everysec` it postpones writes by up to 2 s
+ * while a sync of a slow disk is in progress, and a kill then loses what was not written. The
+ * setting ends with the process.
+ */
+async function writeBeforeReplies({ deployment }: World): Promise<void> {
+  await deployment.redis.call('CONFIG', 'SET', 'appendfsync', 'always')
 }
 
 /** Waits until Redis responds and has loaded its data. */
