@@ -25,13 +25,14 @@ const RESIDENT_MIB_MAX = 512
 
 /**
  * Bounds of a healthy client's latency during an attack; without one it is 1 ms. Disconnecting
- * 2,000 clients in one turn blocks the event loop for about 200 ms. Attackers, probe, Redis and
+ * 2,000 clients in one turn blocks the event loop for about 200 ms; a fault blocks it for ten
+ * seconds and more. Attackers, probe, Redis and
  * analyzer share two cores with the gateway. So both bounds are multiplied by the gateway's
  * slowdown (contention.ts), and the delay of the probe's own timers is added. With few requests the
  * 99th percentile is the maximum.
  */
-const P99_MS_MAX = 250
-const LONGEST_MS_MAX = 600
+const P99_MS_MAX = 500
+const LONGEST_MS_MAX = 2000
 const P99_REQUESTS_MIN = 200
 
 /** A gateway and an analyzer with their own Redis, and healthy clients that never stop. */
