@@ -3,6 +3,9 @@ import type { CommitRecord } from './audit.ts'
 import type { RollbackReport } from './deployment.ts'
 import type { Loss } from './loss.ts'
 
+/** Longer than the proxies hold replies back before Redis is flushed. */
+const REPLIES_HELD_MS = 250
+
 export interface RollbackEvidence {
   readonly losses: readonly Loss[]
   /** What analyzers reported, one by one: a metric is the sum of one analyzer's reports. */
@@ -93,7 +96,7 @@ export function compareRollbacks({ losses, rollbackReports, commits }: RollbackE
 
 /** Returns the analyzer that had committed everything before a loss and continues first. */
 function witnessOf(
-  { at, before, lastCommits }: Loss,
+  { at, cause, before, lastCommits }: Loss,
   partition: number,
   commits: readonly CommitRecord[],
   until: number,
@@ -101,6 +104,8 @@ function witnessOf(
   const lastId = before.get(partition)?.lastId
   const last = lastCommits.get(partition)
   if (lastId === undefined || last === undefined || compareEntryIds(last.to, lastId) < 0) return undefined
+  // Replies do not reach analyzers just before Redis is flushed: the commit may be news to its own.
+  if (cause === 'flush-all' && at - last.at < REPLIES_HELD_MS) return undefined
   const process = processOf(last)
   const later = commits
     .filter(one => one.partition === partition && one.at > at && one.at <= until)
