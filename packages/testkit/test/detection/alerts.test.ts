@@ -196,6 +196,9 @@ test('evidence from before a level shift does not count after it', () => {
   }
 })
 
+/** A gap that breaks evidence, of keys without a known interval. */
+const GAP_MS = 10_000
+
 const policies: fc.Arbitrary<AlertPolicy> = fc.record({
   open: fc.constantFrom(1, 1.5, 2),
   samples: fc.integer({ min: 1, max: 3 }),
@@ -329,7 +332,11 @@ function oracle(policy: AlertPolicy, samples: readonly ScoredSample[]): AlertEve
     if (Number.isNaN(sample.score)) continue
     since.push(sample)
     let begin = since.length
-    while (begin > 0 && (byNumber(begin) || bySum(begin)) && beyond(since[begin - 1] ?? sample, policy.close)) begin--
+    while (begin > 0 && (byNumber(begin) || bySum(begin)) && beyond(since[begin - 1] ?? sample, policy.close)) {
+      begin--
+      // Samples without a score do not bridge a gap: there is no evidence in it.
+      if (begin > 0 && (since[begin]?.time ?? 0) - (since[begin - 1]?.time ?? 0) > GAP_MS) break
+    }
     const first = since[begin]
     const isLongEnough = first !== undefined && sample.time - first.time >= policy.holdMs
     const isInstant = beyond(sample, policy.instant)
