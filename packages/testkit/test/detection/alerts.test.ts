@@ -104,6 +104,17 @@ describe('an alert opens', () => {
     expect(alert.steps(3.1, 3.1, 3.1, 3.1)).toBe('...o')
   })
 
+  test('after its hold time, which restarts after a gap, whether or not samples without a score were in it', () => {
+    for (const between of [[], [Number.NaN], [Number.NaN, Number.NaN]]) {
+      const alert = createAlert({ holdMs: 3000 })
+      expect(alert.steps(3.1, 3.1)).toBe('..')
+      const after = 12_000 / (between.length + 1)
+      for (const score of between) alert.step(score, after)
+      expect(alert.step(3.1, after)).toEqual([])
+      expect(alert.steps(3.1, 3.1, 3.1)).toBe('..o')
+    }
+  })
+
   test('at once beyond `instant`, whatever the hold time', () => {
     expect(createAlert({ holdMs: MINUTE }).steps(6.1)).toBe('o')
   })
