@@ -46,7 +46,9 @@ export async function fuzzBodies(
   onProgress: (bodies: number, violations: number) => void = () => {},
 ): Promise<FuzzResult> {
   await using redis = await startRedis()
-  await using gateway = await startGateway({ REDIS_URL: redis.url, IDEMPOTENCY_KEYS_MAX: '10000000' })
+  // Each body has keys of its own.
+  const limits = { IDEMPOTENCY_KEYS_MAX: '10000000', KEYS_MAX: '1000000000' }
+  await using gateway = await startGateway({ REDIS_URL: redis.url, ...limits })
   const client = rawClient(redis.url)
   const agent = new Agent({ keepAlive: true, maxSockets: 1 })
   const random = new Random(seed)
