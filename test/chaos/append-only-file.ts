@@ -24,7 +24,10 @@ export async function aofFile(redis: RedisClient): Promise<string> {
 
 /** Rewrites the append-only file. Redis loads all of it at startup, and must restart fast. */
 export async function compactAof(redis: RedisClient): Promise<void> {
-  await redis.bgrewriteaof()
+  // Redis may have begun one by itself, because the file has grown.
+  await redis.bgrewriteaof().catch((error: Error) => {
+    if (!error.message.includes('already in progress')) throw error
+  })
   const deadline = performance.now() + REWRITE_WITHIN_MS
   const isRewriting = async (): Promise<boolean> =>
     /aof_rewrite_(in_progress|scheduled):1/.test(await redis.info('persistence'))
