@@ -11,7 +11,7 @@ import {
 import { type AlertEnd, type AlertOpening, FLEET } from '@tidemark/shared/detection/alerts/record'
 import type { SilenceEvent } from '@tidemark/shared/detection/alerts/silence'
 import { Judge, type Judged } from '@tidemark/shared/detection/judge'
-import { createRow, rowShape } from '@tidemark/shared/detection/key-row'
+import { createRow, shapeOf } from '@tidemark/shared/detection/key-row'
 import { EMPTY_DOCUMENT, type RuleDocument, withRule } from '@tidemark/shared/detection/rules/document'
 import type { RuleInput } from '@tidemark/shared/detection/rules/rule'
 import { RuleSet } from '@tidemark/shared/detection/rules/rule-set'
@@ -115,7 +115,7 @@ export class ExpectedAlerts {
     const partition = parseReceipt(samples[0]?.receipt ?? '')?.partition
     if (policy === undefined || partition === undefined) return
     const judge = new Judge(policy)
-    const row = createRow(rowShape(policy.window, policy.detector, policy.silence !== null))
+    const row = createRow(shapeOf(policy))
     const place = { partition, key, policy }
     const note = (alerts: readonly AlertEvent[], silences: readonly SilenceEvent[], judged?: Judged): string[] => {
       const ids: string[] = []

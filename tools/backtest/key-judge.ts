@@ -1,5 +1,5 @@
 import { Judge, type Judged } from '@tidemark/shared/detection/judge'
-import { createRow, type KeyRow, rowShape } from '@tidemark/shared/detection/key-row'
+import { createRow, type KeyRow, shapeOf } from '@tidemark/shared/detection/key-row'
 import type { Policy } from '@tidemark/shared/detection/rules/policy'
 
 /** One key under one policy, scored by the detection code of production. */
@@ -9,7 +9,7 @@ export class KeyJudge {
 
   constructor(policy: Policy) {
     this.#judge = new Judge(policy)
-    this.#row = createRow(rowShape(policy.window, policy.detector, policy.silence !== null))
+    this.#row = createRow(shapeOf(policy))
   }
 
   /** Scores a sample and updates the key's window. The arrival `time` must not decrease. */

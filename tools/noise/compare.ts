@@ -1,4 +1,5 @@
 import { createJudgement } from '@tidemark/shared/detection/detectors/detector'
+import { createSlab } from '@tidemark/shared/detection/detectors/places'
 import { createDetector, type DetectorName } from '@tidemark/shared/detection/detectors/registry'
 import { HistoryRing } from '@tidemark/testkit/history-ring'
 import { CHOSEN_BY, createRecording, HELD_OUT, type Recording, UNSEEN } from './labelled.ts'
@@ -35,13 +36,13 @@ export function scoreRecordings(name: DetectorName, recordings: number) {
 /** Returns the score of each sample; 0 while warming. */
 function scoresOf(name: DetectorName, { values }: Recording): Float64Array {
   const detector = createDetector(name)
-  const states = new Float64Array(detector.stateLength)
+  const slab = createSlab(detector.stateLength)
   const ring = new HistoryRing(WINDOW)
   const judgement = createJudgement()
-  detector.start(states, 0)
+  detector.start(slab, 0)
   return values.map((value, n) => {
-    detector.judge(ring.history, states, 0, value, judgement)
-    detector.learn(states, 0, value, judgement)
+    detector.judge(ring.history, slab, 0, value, judgement)
+    detector.learn(slab, 0, value, judgement)
     ring.push(value, n)
     return Number.isNaN(judgement.score) ? 0 : judgement.score
   })

@@ -1,4 +1,5 @@
 import { createJudgement, type History } from '@tidemark/shared/detection/detectors/detector'
+import { createSlab } from '@tidemark/shared/detection/detectors/places'
 import { createDetector, type DetectorName } from '@tidemark/shared/detection/detectors/registry'
 import { Random } from '@tidemark/testkit/random'
 
@@ -19,8 +20,8 @@ export function measureCost(name: DetectorName): number {
 
 function runOnce(name: DetectorName, values: Float64Array): number {
   const detector = createDetector(name)
-  const states = new Float64Array(detector.stateLength * KEYS)
-  for (let key = 0; key < KEYS; key++) detector.start(states, key * detector.stateLength)
+  const slab = createSlab(detector.stateLength * KEYS)
+  for (let key = 0; key < KEYS; key++) detector.start(slab, key * detector.stateLength)
   const history: History = { rows: new Float64Array(WINDOW * KEYS), start: 0, times: 0, size: 0, head: 0 }
   const judgement = createJudgement()
   const begin = process.cpuUsage()
@@ -31,8 +32,8 @@ function runOnce(name: DetectorName, values: Float64Array): number {
     history.start = key * WINDOW
     history.size = Math.min(pushed, WINDOW)
     history.head = pushed > WINDOW ? pushed % WINDOW : 0
-    detector.judge(history, states, key * detector.stateLength, value, judgement)
-    detector.learn(states, key * detector.stateLength, value, judgement)
+    detector.judge(history, slab, key * detector.stateLength, value, judgement)
+    detector.learn(slab, key * detector.stateLength, value, judgement)
     history.rows[history.start + (pushed % WINDOW)] = value
   }
   const { user, system } = process.cpuUsage(begin)

@@ -1,5 +1,5 @@
 import { Judge } from '@tidemark/shared/detection/judge'
-import { createRow, rowShape } from '@tidemark/shared/detection/key-row'
+import { createRow, shapeOf } from '@tidemark/shared/detection/key-row'
 import { EMPTY_DOCUMENT, withRule } from '@tidemark/shared/detection/rules/document'
 import type { Policy } from '@tidemark/shared/detection/rules/policy'
 import { RuleSet } from '@tidemark/shared/detection/rules/rule-set'
@@ -323,7 +323,7 @@ async function expectAlerts(memory: MemoryStore, accepted: readonly Accepted[]):
   for (const key of KEYS) {
     const policy = RULES.policies[RULES.resolve(key)] as Policy
     const judge = new Judge(policy)
-    const row = createRow(rowShape(policy.window, policy.detector, policy.silence !== null))
+    const row = createRow(shapeOf(policy))
     for (const { value, timestamp, time } of accepted.filter(sample => sample.key === key)) {
       certain.addAlerts(key, policy, judge.step(row, value, timestamp, time), { value, time })
     }

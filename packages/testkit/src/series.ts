@@ -1,4 +1,5 @@
 import { createJudgement, type Detector, type History } from '@tidemark/shared/detection/detectors/detector'
+import { createSlab, type RowSlab } from '@tidemark/shared/detection/detectors/places'
 import fc from 'fast-check'
 
 /** A detector's result for one sample. */
@@ -16,6 +17,7 @@ const OTHERS = 123.456
 export class Series {
   readonly #detector: Detector
   readonly #window: number
+  readonly #slab: RowSlab
   readonly #states: Float64Array
   readonly #at: number
   readonly #history: History
@@ -26,21 +28,22 @@ export class Series {
     this.#detector = detector
     this.#window = window
     this.#at = at
-    this.#states = new Float64Array(at + detector.stateLength + 3).fill(OTHERS)
-    detector.start(this.#states, at)
+    this.#slab = createSlab(at + detector.stateLength + 3)
+    this.#states = this.#slab.rows.fill(OTHERS)
+    detector.start(this.#slab, at)
     const rows = new Float64Array(at + 2 * window + 3).fill(OTHERS)
     this.#history = { rows, start: at, times: at + window, size: 0, head: 0 }
   }
 
   judge(value: number): Verdict {
-    this.#detector.judge(this.#history, this.#states, this.#at, value, this.#judgement)
+    this.#detector.judge(this.#history, this.#slab, this.#at, value, this.#judgement)
     const { score, low, high, spread } = this.#judgement
     return { score, low, high, spread }
   }
 
   next(value: number): Verdict {
     const verdict = this.judge(value)
-    this.#detector.learn(this.#states, this.#at, value, this.#judgement)
+    this.#detector.learn(this.#slab, this.#at, value, this.#judgement)
     const place = this.#pushed % this.#window
     this.#history.rows[this.#history.start + place] = value
     this.#history.rows[this.#history.times + place] = this.#pushed

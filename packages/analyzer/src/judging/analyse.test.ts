@@ -1,5 +1,5 @@
 import { Judge } from '@tidemark/shared/detection/judge'
-import { createRow, type KeyRow, rowShape } from '@tidemark/shared/detection/key-row'
+import { createRow, type KeyRow, rowShape, shapeOf } from '@tidemark/shared/detection/key-row'
 import { EMPTY_DOCUMENT, type RuleDocument, withRule } from '@tidemark/shared/detection/rules/document'
 import { RuleSet } from '@tidemark/shared/detection/rules/rule-set'
 import type { StoredWindow } from '@tidemark/shared/detection/window-row'
@@ -203,7 +203,7 @@ describe('under rules', () => {
               let known = keys.get(key)
               if (known === undefined) {
                 const policy = rules.policies[rules.resolve(key)] as Judge['policy']
-                const row = createRow(rowShape(policy.window, policy.detector, policy.silence !== null))
+                const row = createRow(shapeOf(policy))
                 known = { judge: new Judge(policy), row }
                 keys.set(key, known)
               }
@@ -297,7 +297,8 @@ describe('a rule that ignores values', () => {
 })
 
 describe('a rule for counters', () => {
-  const rules = rulesOf({ pattern: 'a', counter: true })
+  // With a member of alert: by default no alert opens in a key's first 50 samples.
+  const rules = rulesOf({ pattern: 'a', counter: true, alert: { severity: 'warning' } })
   const counts = [0, 100, 210, 300, 390, 500, 600, 700, 5000, 20, 120]
   const samples = counts.map((value, i) => ({ key: 'a', value, timestamp: 1e12 + 2000 * i }))
 
@@ -341,11 +342,13 @@ describe('timers', () => {
   const calm = Array.from({ length: 40 }, (_, i) => [{ key: 'a', value: i % 2, timestamp: i }])
 
   test('a firing alert has a timer, which resolves it when it expires', () => {
-    const { windows, effects } = work(entriesOf([...calm, [{ key: 'a', value: 99, timestamp: 50 }]]), {
+    // By default no alert opens in a key's first 50 samples.
+    const known = Array.from({ length: 60 }, (_, i) => [{ key: 'a', value: i % 2, timestamp: i }])
+    const { windows, effects } = work(entriesOf([...known, [{ key: 'a', value: 99, timestamp: 60 }]]), {
       ...DEFAULT,
       samplesMax: 1,
     })
-    const openedAt = NOW + 40
+    const openedAt = NOW + 60
     const last = effects.at(-1)?.ruleEffects
     expect(last?.alerts.opened).toMatchObject([{ opening: { opened_at: openedAt }, notifyAfterMs: 2000 }])
     expect(last?.timers).toEqual([{ key: 'a', at: openedAt + 600_000 }])

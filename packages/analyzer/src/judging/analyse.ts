@@ -1,7 +1,7 @@
 import { alertPhase, endAlert } from '@tidemark/shared/detection/alerts/alert'
 import { endSilence, isSilent } from '@tidemark/shared/detection/alerts/silence'
 import { Judge, type TimerEvents } from '@tidemark/shared/detection/judge'
-import { ALERT, type KeyRow, rowShape, SILENCE, TIMER } from '@tidemark/shared/detection/key-row'
+import { ALERT, type KeyRow, SILENCE, shapeOf, TIMER } from '@tidemark/shared/detection/key-row'
 import { DEFAULT_POLICY, NO_POLICY, type RuleSet } from '@tidemark/shared/detection/rules/rule-set'
 import { toUnixMs } from '@tidemark/shared/sample/arrival'
 import { SAMPLE_STRIDE } from '@tidemark/shared/sample/entry'
@@ -219,9 +219,7 @@ const keyBytesOfRules = new WeakMap<RuleSet, number>()
 export function keyBytesMax(rules: RuleSet): number {
   let bytes = keyBytesOfRules.get(rules)
   if (bytes === undefined) {
-    const rows = rules.policies.map(({ window, detector, silence }) =>
-      rowBytes(rowShape(window, detector, silence !== null)),
-    )
+    const rows = rules.policies.map(policy => rowBytes(shapeOf(policy)))
     bytes = (KEY_BYTES + rows.reduce((most, one) => Math.max(most, one), 0)) * (rules.hasShadows ? 2 : 1)
     keyBytesOfRules.set(rules, bytes)
   }

@@ -1,3 +1,4 @@
+import { createSlab, type RowSlab } from '@tidemark/shared/detection/detectors/places'
 import type { KeyRow, RowShape } from '@tidemark/shared/detection/key-row'
 
 /** Bytes of a slab: it holds as many rows as fit, a power of two and at least one. */
@@ -24,9 +25,9 @@ interface Pool {
   /** log2 of the rows in a slab. */
   readonly shift: number
   readonly mask: number
-  readonly slabs: Float64Array[]
+  readonly slabs: RowSlab[]
   /** Empty slabs that will be used again. */
-  readonly spares: Float64Array[]
+  readonly spares: RowSlab[]
   /** By row. */
   readonly owners: RowOwner[]
   readonly slots: Slot[]
@@ -95,7 +96,9 @@ export class RowMemory {
   /** Points `view` at a row. */
   locate(number: number, row: number, view: KeyRow): KeyRow {
     const { shape, slabs, shift, mask } = this.#pools[number] as Pool
-    view.rows = slabs[row >> shift] as Float64Array
+    const slab = slabs[row >> shift] as RowSlab
+    view.slab = slab
+    view.rows = slab.rows
     view.start = (row & mask) * shape.length
     view.shape = shape
     return view
@@ -110,7 +113,7 @@ export class RowMemory {
       if (slabs.length === 0) this.#emptyMax += slabBytes(pool)
       const spare = pool.spares.pop()
       if (spare !== undefined) this.#spareBytes -= slabBytes(pool)
-      slabs.push(spare ?? new Float64Array(shape.length << shift))
+      slabs.push(spare ?? createSlab(shape.length << shift))
       this.#slabBytes += slabBytes(pool)
     }
     owners.push(owner)
@@ -127,15 +130,15 @@ export class RowMemory {
     const slot = slots.pop() as Slot
     if (row !== last) {
       const from = (last & mask) * shape.length
-      const content = (slabs[last >> shift] as Float64Array).subarray(from, from + shape.length)
-      ;(slabs[row >> shift] as Float64Array).set(content, (row & mask) * shape.length)
+      const content = (slabs[last >> shift] as RowSlab).rows.subarray(from, from + shape.length)
+      ;(slabs[row >> shift] as RowSlab).rows.set(content, (row & mask) * shape.length)
       owners[row] = owner
       slots[row] = slot
       owner.moved(slot, row)
     }
     if ((last & mask) !== 0) return
     const bytes = slabBytes(pool)
-    const spare = slabs.pop() as Float64Array
+    const spare = slabs.pop() as RowSlab
     this.#slabBytes -= bytes
     if (slabs.length === 0) {
       this.#emptyMax -= bytes

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { createSlab } from '@tidemark/shared/detection/detectors/places'
 import {
   copyRow,
   type KeyRow,
@@ -12,9 +13,11 @@ import type { Policy } from '@tidemark/shared/detection/rules/policy'
 import { NO_POLICY, type RuleSet } from '@tidemark/shared/detection/rules/rule-set'
 import {
   decodeWindow,
+  encodeMemory,
   encodeRow,
   encodeTail,
   fillRow,
+  STORED_MEMORY_LENGTH,
   type StoredWindow,
   storedLengthMax,
 } from '@tidemark/shared/detection/window-row'
@@ -81,8 +84,8 @@ export class Windows implements RowOwner, Disposable {
   #encoded = new Float64Array(UPDATES_LENGTH)
   #encodedLength = 0
   /** Reused for all rows: an object per sample would be garbage at once. */
-  readonly #view: KeyRow = { rows: new Float64Array(), start: 0, shape: ANY_SHAPE }
-  readonly #otherView: KeyRow = { rows: new Float64Array(), start: 0, shape: ANY_SHAPE }
+  readonly #view = emptyView()
+  readonly #otherView = emptyView()
   #hand = 0
   #unreadable = 0
 
@@ -181,15 +184,23 @@ export class Windows implements RowOwner, Disposable {
     const rowPushed = this.#rowPushed[slot] as number
     const added = pushed - rowPushed
     const isTail = rowPushed >= capacity && added <= Math.min(TAIL_MAX, capacity)
-    if (this.#encodedLength + storedLengthMax(row.shape) > this.#encoded.length) {
-      this.#encoded = new Float64Array(Math.max(UPDATES_LENGTH, storedLengthMax(row.shape)))
+    const length = storedLengthMax(row.shape) + STORED_MEMORY_LENGTH
+    if (this.#encodedLength + length > this.#encoded.length) {
+      this.#encoded = new Float64Array(Math.max(UPDATES_LENGTH, length))
       this.#encodedLength = 0
     }
     const begin = this.#encodedLength
-    this.#encodedLength = isTail ? encodeTail(row, added, this.#encoded, begin) : encodeRow(row, this.#encoded, begin)
-    if (!isTail) this.#rowPushed[slot] = pushed
-    const bytes = new Uint8Array(this.#encoded.buffer, begin * 8, (this.#encodedLength - begin) * 8)
-    return { kind: isTail ? 'tail' : 'row', bytes }
+    const end = isTail ? encodeTail(row, added, this.#encoded, begin) : encodeRow(row, this.#encoded, begin)
+    this.#encodedLength = end
+    const bytes = this.#bytesOf(begin, end)
+    if (isTail) return { kind: 'tail', bytes }
+    this.#rowPushed[slot] = pushed
+    this.#encodedLength = encodeMemory(row, this.#encoded, end)
+    return { kind: 'row', bytes, memory: this.#encodedLength === end ? null : this.#bytesOf(end, this.#encodedLength) }
+  }
+
+  #bytesOf(begin: number, end: number): Uint8Array {
+    return new Uint8Array(this.#encoded.buffer, begin * 8, (end - begin) * 8)
   }
 
   /** Evicts keys beyond the limits of number and memory; returns how many. */
@@ -309,4 +320,9 @@ export class Windows implements RowOwner, Disposable {
     this.#keys[slot] = undefined
     this.#freeSlots.push(slot)
   }
+}
+
+function emptyView(): KeyRow {
+  const slab = createSlab(0)
+  return { slab, rows: slab.rows, start: 0, shape: ANY_SHAPE }
 }

@@ -561,7 +561,7 @@ export class PartitionWorker implements EntryConsumer {
     const rows = await store.loadWindows(this.partition, keys)
     const unreadable = this.#windows.unreadableCount
     // The shape of a key that was never seen, until the rules are applied to it.
-    const newShape = rowShape(settings.window, 'zscore', false)
+    const newShape = rowShape(settings.window, 'zscore', false, false, 'values')
     for (const [i, key] of keys.entries()) this.#windows.load(key, rows[i] ?? null, newShape)
     metrics.windowsLoaded.inc(keys.length)
     metrics.windowsUnreadable.inc(this.#windows.unreadableCount - unreadable)

@@ -1,6 +1,7 @@
 import { z } from '@hono/zod-openapi'
-import { OPENED_BY, RESOLVE_REASONS, SEVERITIES } from '@tidemark/shared/detection/alerts/alert'
+import { RESOLVE_REASONS, SEVERITIES } from '@tidemark/shared/detection/alerts/alert'
 import { SUPPRESSORS } from '@tidemark/shared/detection/alerts/record'
+import { OPENED_BY } from '@tidemark/shared/detection/alerts/state'
 import type { AlertPage } from '@tidemark/shared/store/ports/alerts'
 import { cursorMember, keyMember, timeMember } from '../http/documentation.ts'
 import { mutedSchema, policyMembers } from '../rules/schemas.ts'

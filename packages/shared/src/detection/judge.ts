@@ -1,15 +1,9 @@
 import { isOwnTimestamp, toUnixMs } from '../sample/arrival.ts'
 import type { SampleOrder } from '../verdict/analysis.ts'
 import { isBeyond, zScore } from '../verdict/score.ts'
-import {
-  type AlertContext,
-  type AlertEvent,
-  alertExpiresAt,
-  createScoredSample,
-  expireAlert,
-  shiftAlert,
-  stepAlert,
-} from './alerts/alert.ts'
+import { type AlertEvent, alertExpiresAt, expireAlert, shiftAlert, stepAlert } from './alerts/alert.ts'
+import { type AlertContext, createScoredSample, type KeyNews } from './alerts/context.ts'
+import { learnValue } from './alerts/guard-memory.ts'
 import { checkSilence, endSilence, type SilenceEvent, silentAt, stepSilence } from './alerts/silence.ts'
 import { CounterRates } from './detectors/counter.ts'
 import {
@@ -29,6 +23,7 @@ import {
   COUNT,
   HYGIENE,
   type KeyRow,
+  learnedScore,
   ORDER,
   PUSHED,
   pushSample,
@@ -37,6 +32,7 @@ import {
   startDetector,
   TIMER,
 } from './key-row.ts'
+import { DetectorNews, MemoryNews } from './news.ts'
 import { advanceOrder, isAnalysed, isOlder, orderOf } from './order.ts'
 import { shareBeyond } from './rules/budget.ts'
 import { type Policy, signedScore, thresholdOf } from './rules/policy.ts'
@@ -94,6 +90,10 @@ export class Judge {
   readonly #summary: Summary = { mean: 0, rest: 0, deviation: 0 }
   readonly #sample = createScoredSample()
   readonly #context: AlertContext
+  /** The guard's memory of the key of the sample; null where it has none. */
+  readonly #memory: MemoryNews | null
+  readonly #isGuarded: boolean
+  readonly #raw = { score: 0, low: 0, high: 0 }
   readonly #shares: number[] = []
 
   constructor(policy: Policy) {
@@ -128,7 +128,11 @@ export class Judge {
     const { judgement } = this.judged
     const allowsStep = policy.deviationMin === null
     const arrived = { arrived: this.#history, arrivedValue: 0, arrivedPerScored: 1 }
-    this.#context = { history, judgement, allowsTrend: this.#isZscore, allowsStep, silentAt: 0, ...arrived }
+    this.#isGuarded = policy.guard !== null
+    this.#memory = policy.guard === 'memory' ? new MemoryNews() : null
+    const guard: KeyNews | null =
+      policy.guard === 'detector' ? new DetectorNews(judgement, policy.threshold) : this.#memory
+    this.#context = { history, judgement, allowsTrend: this.#isZscore, allowsStep, guard, silentAt: 0, ...arrived }
   }
 
   /**
@@ -234,6 +238,8 @@ export class Judge {
     this.#writeScore(sample.score, sample.threshold)
 
     const side = judged.isFlagged ? Math.sign(sample.score) : 0
+    if (this.#memory !== null) this.#memory.moveTo(row)
+    else if (this.#isGuarded && !Number.isNaN(sample.score)) sample.score = this.#rawScore(scored)
     const influence = stepHygiene(rows, start + HYGIENE, policy.hygiene, side)
     stepAlert(rows, start + ALERT, policy.alert, sample, judged.alerts, this.#context)
     if (this.#rates !== null) sample.value = value
@@ -245,8 +251,22 @@ export class Judge {
       judged.isShift = true
       judgement = this.#restart(row, scored)
     }
-    if (!Number.isNaN(scored)) this.#detector.learn(rows, start + shape.detectorAt, scored, judgement)
+    if (!Number.isNaN(scored)) {
+      this.#detector.learn(row.slab, start + shape.detectorAt, scored, judgement)
+      if (this.#memory !== null) {
+        learnValue(row.slab, start + shape.memoryAt, scored, learnedScore(scored, judged.window, this.#summary))
+      }
+    }
     pushSample(row, value, timestamp)
+  }
+
+  /** Alerts are on what the detector scored, whether or not it has reported it just before. */
+  #rawScore(value: number): number {
+    const { judgement } = this.judged
+    this.#raw.score = judgement.raw
+    this.#raw.low = judgement.low
+    this.#raw.high = judgement.high
+    return signedScore(this.policy, this.#raw, value)
   }
 
   /** Alerts are on the rate, too. */
@@ -258,7 +278,7 @@ export class Judge {
     return rate
   }
 
-  #judge({ rows, start, shape }: KeyRow, value: number): void {
+  #judge({ slab, start, shape }: KeyRow, value: number): void {
     const { judged } = this
     const history = this.#seen
     const summary = this.#summary
@@ -272,7 +292,7 @@ export class Judge {
     if (Number.isNaN(value)) {
       judgeWarming(judgement)
     } else if (!this.#isZscore) {
-      this.#detector.judge(history, rows, start + shape.detectorAt, value, judgement)
+      this.#detector.judge(history, slab, start + shape.detectorAt, value, judgement)
     } else if (history.size < this.#samplesMin || history.size === 0) {
       judgeWarming(judgement)
     } else {
@@ -291,7 +311,7 @@ export class Judge {
     startDetector(row)
     readHistory(row, this.#history)
     this.#seen.size = 0
-    this.#detector.judge(this.#seen, rows, start + shape.detectorAt, value, this.#restarted)
+    this.#detector.judge(this.#seen, row.slab, start + shape.detectorAt, value, this.#restarted)
     return this.#restarted
   }
 

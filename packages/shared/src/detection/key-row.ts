@@ -1,15 +1,20 @@
-import { ALERT_STATE_LENGTH } from './alerts/alert.ts'
+import { zScore } from '../verdict/score.ts'
+import { GUARD_MEMORY_LENGTH, learnValue } from './alerts/guard-memory.ts'
 import { isSilent, SILENCE_STATE_LENGTH } from './alerts/silence.ts'
-import type { History } from './detectors/detector.ts'
+import { ALERT_STATE_LENGTH, clearSums } from './alerts/state.ts'
+import { CounterRates } from './detectors/counter.ts'
+import { createHistory, type History } from './detectors/detector.ts'
+import { createSlab, type RowSlab } from './detectors/places.ts'
 import { createDetector, DETECTOR_NAMES, type DetectorName } from './detectors/registry.ts'
+import { type Summary, summarizeFor } from './detectors/summary.ts'
 import { HYGIENE_STATE_LENGTH } from './hygiene.ts'
 import { ORDER_STATE_LENGTH } from './order.ts'
 
 /**
  * All state of a key, as the float64s of one row in a slab of the caller:
  *
- *     count, pushed, order, hygiene, alert, timer, [silence], detector's state,
- *     value 0, value 1, ..., timestamp 0, timestamp 1, ...
+ *     count, pushed, order, hygiene, alert, timer, [silence], detector's state, [memory of the
+ *     guard], value 0, value 1, ..., timestamp 0, timestamp 1, ...
  *
  * `count` numbers the key's samples ever analysed, `pushed` the values added to the window since it
  * began. Values and timestamps are rings of one capacity: element n is at n % capacity. Except for
@@ -31,14 +36,19 @@ export const SILENCE = TIMER + 1
 export const COMMON_LENGTH = SILENCE - STATE
 export const SILENT_LENGTH = COMMON_LENGTH + SILENCE_STATE_LENGTH
 
+/** What the guard's memory holds (alerts/guard-memory.ts), if there is one. */
+export type MemoryKind = 'none' | 'values' | 'rates'
+
 export interface RowShape {
   readonly capacity: number
   readonly detector: DetectorName
   readonly hasSilence: boolean
   /** Whether the detector's state was learned from the rates of a counter. */
   readonly isOfRates: boolean
-  /** The offsets of the detector's state, the values and the timestamps. */
+  readonly memory: MemoryKind
+  /** The offsets of the detector's state, the guard's memory, the values and the timestamps. */
   readonly detectorAt: number
+  readonly memoryAt: number
   readonly valuesAt: number
   readonly timesAt: number
   readonly length: number
@@ -50,18 +60,31 @@ const shapes = new Map<string, RowShape>()
 const STATELESS: readonly DetectorName[] = ['zscore', 'mad']
 
 /** Returns a layout, the same object for equal arguments. */
-export function rowShape(capacity: number, detector: DetectorName, hasSilence: boolean, isCounter = false): RowShape {
+export function rowShape(
+  capacity: number,
+  detector: DetectorName,
+  hasSilence: boolean,
+  isCounter = false,
+  memory: MemoryKind = 'none',
+): RowShape {
   const isOfRates = isCounter && !STATELESS.includes(detector)
-  const name = `${capacity} ${detector} ${hasSilence} ${isOfRates}`
+  const name = `${capacity} ${detector} ${hasSilence} ${isOfRates} ${memory}`
   const known = shapes.get(name)
   if (known !== undefined) return known
   const detectorAt = STATE + (hasSilence ? SILENT_LENGTH : COMMON_LENGTH)
-  const valuesAt = detectorAt + detectorStateLength(detector)
+  const memoryAt = detectorAt + detectorStateLength(detector)
+  const valuesAt = memoryAt + (memory === 'none' ? 0 : GUARD_MEMORY_LENGTH)
   const timesAt = valuesAt + capacity
-  const kinds = { capacity, detector, hasSilence, isOfRates }
-  const shape = { ...kinds, detectorAt, valuesAt, timesAt, length: timesAt + capacity }
+  const kinds = { capacity, detector, hasSilence, isOfRates, memory }
+  const shape = { ...kinds, detectorAt, memoryAt, valuesAt, timesAt, length: timesAt + capacity }
   shapes.set(name, shape)
   return shape
+}
+
+/** Returns a shape with another memory of the guard. */
+export function withMemory(shape: RowShape, memory: MemoryKind): RowShape {
+  const { capacity, detector, hasSilence, isOfRates } = shape
+  return rowShape(capacity, detector, hasSilence, isOfRates, memory)
 }
 
 const prototypes = new Map(DETECTOR_NAMES.map(name => [name, createDetector(name)]))
@@ -73,19 +96,22 @@ export function detectorStateLength(name: DetectorName): number {
 
 /** A reference to a row in a slab. Reused from one row to the next. */
 export interface KeyRow {
+  /** The slab, and its float64s. */
+  slab: RowSlab
   rows: Float64Array
   start: number
   shape: RowShape
 }
 
 export function createRow(shape: RowShape): KeyRow {
-  const row = { rows: new Float64Array(shape.length), start: 0, shape }
+  const slab = createSlab(shape.length)
+  const row = { slab, rows: slab.rows, start: 0, shape }
   startDetector(row)
   return row
 }
 
-export function startDetector({ rows, start, shape }: KeyRow): void {
-  prototypes.get(shape.detector)?.start(rows, start + shape.detectorAt)
+export function startDetector({ slab, start, shape }: KeyRow): void {
+  prototypes.get(shape.detector)?.start(slab, start + shape.detectorAt)
 }
 
 /** Points `history` at the samples of a row's window. */
@@ -108,14 +134,28 @@ export function pushSample({ rows, start, shape }: KeyRow, value: number, timest
   rows[start + PUSHED] = pushed + 1
 }
 
+/** The parts of a policy that a row's layout depends on. */
+interface ShapingPolicy {
+  readonly window: number
+  readonly detector: DetectorName
+  readonly silence: object | null
+  readonly isCounter: boolean
+  readonly guard: 'memory' | 'detector' | null
+}
+
+/** Returns a new key's layout under a policy. */
+export function shapeOf(policy: ShapingPolicy): RowShape {
+  return shapeUnder(policy, policy.silence !== null)
+}
+
 /** Returns a key's layout under a policy. A silent key's state is kept until a sample arrives. */
-export function shapeFor(
-  row: KeyRow,
-  policy: { window: number; detector: DetectorName; silence: object | null; isCounter?: boolean },
-): RowShape {
-  const { rows, start, shape } = row
-  const hasSilence = policy.silence !== null || (shape.hasSilence && isSilent(rows, start + SILENCE))
-  return rowShape(policy.window, policy.detector, hasSilence, policy.isCounter)
+export function shapeFor({ rows, start, shape }: KeyRow, policy: ShapingPolicy): RowShape {
+  return shapeUnder(policy, policy.silence !== null || (shape.hasSilence && isSilent(rows, start + SILENCE)))
+}
+
+function shapeUnder({ window, detector, isCounter, guard }: ShapingPolicy, hasSilence: boolean): RowShape {
+  const memory = guard !== 'memory' ? 'none' : isCounter ? 'rates' : 'values'
+  return rowShape(window, detector, hasSilence, isCounter, memory)
 }
 
 /** Copies as much as another shape holds, and initialises the state of another detector. */
@@ -126,10 +166,16 @@ export function copyRow(from: KeyRow, to: KeyRow): void {
   const common = from.shape.hasSilence && shape.hasSilence ? SILENT_LENGTH : COMMON_LENGTH
   rows.set(from.rows.subarray(from.start + STATE, from.start + STATE + common), start + STATE)
   if (from.shape.detector === shape.detector && from.shape.isOfRates === shape.isOfRates) {
-    const state = from.rows.subarray(from.start + from.shape.detectorAt, from.start + from.shape.valuesAt)
+    const state = from.rows.subarray(from.start + from.shape.detectorAt, from.start + from.shape.memoryAt)
     rows.set(state, start + shape.detectorAt)
   } else {
     startDetector(to)
+  }
+  const isNewMemory = shape.memory !== 'none' && shape.memory !== from.shape.memory
+  if (isNewMemory) clearSums(rows, start + ALERT)
+  else if (shape.memory !== 'none') {
+    const memory = from.rows.subarray(from.start + from.shape.memoryAt, from.start + from.shape.valuesAt)
+    rows.set(memory, start + shape.memoryAt)
   }
   const pushed = from.rows[from.start + PUSHED] as number
   const size = Math.min(pushed, from.shape.capacity)
@@ -138,7 +184,33 @@ export function copyRow(from: KeyRow, to: KeyRow): void {
   rows[start + PUSHED] = from.shape.capacity === shape.capacity ? pushed - kept : 0
   for (let n = pushed - kept; n < pushed; n++) {
     const index = from.start + (n % from.shape.capacity)
+    const value = from.rows[index + from.shape.valuesAt] as number
     const timestamp = from.rows[index + from.shape.timesAt] as number
-    pushSample(to, from.rows[index + from.shape.valuesAt] as number, timestamp)
+    if (isNewMemory) learnSample(to, value, timestamp)
+    pushSample(to, value, timestamp)
   }
+}
+
+/** With fewer samples in the window, a deviation from its mean says nothing. */
+const DEVIATION_SAMPLES_MIN = 30
+
+const replayed = createHistory()
+const summary: Summary = { mean: 0, rest: 0, deviation: 0 }
+const replayedRates = new CounterRates()
+
+/** Returns the deviation that the guard's memory learns from a sample and the window before it. */
+export function learnedScore(value: number, size: number, { mean, rest, deviation }: Summary): number {
+  return size < DEVIATION_SAMPLES_MIN ? 0 : zScore(value, mean, deviation, rest)
+}
+
+/** Lets the guard's memory learn a sample that the row's window is about to get. */
+export function learnSample(row: KeyRow, value: number, timestamp: number): void {
+  const { slab, start, shape } = row
+  readHistory(row, replayed)
+  const isOfRates = shape.memory === 'rates'
+  const scored = isOfRates ? replayedRates.read(replayed, value, timestamp) : value
+  const history = isOfRates ? replayedRates.history : replayed
+  if (Number.isNaN(scored)) return
+  if (history.size > 0) summarizeFor(scored, history, summary)
+  learnValue(slab, start + shape.memoryAt, scored, learnedScore(scored, history.size, summary))
 }

@@ -1,16 +1,19 @@
 import { bitCount } from './alerts/alert.ts'
-import { DETECTOR_NAMES, type DetectorName } from './detectors/registry.ts'
+import { GUARD_MEMORY_LENGTH, learnedSamples } from './alerts/guard-memory.ts'
 import {
   COMMON_LENGTH,
   COUNT,
   detectorStateLength,
   type KeyRow,
+  learnSample,
+  type MemoryKind,
   PUSHED,
   pushSample,
   type RowShape,
   rowShape,
   SILENT_LENGTH,
   STATE,
+  withMemory,
 } from './key-row.ts'
 
 /**
@@ -24,6 +27,14 @@ import {
  * written, oldest first. It is valid only while its `count` is greater than the row's. Most commits
  * write tails: a row is ten times as long. `shape` is an integer: a bit for each float64 of the
  * state that is not 0, whether that includes silence, the detector's number, the window's capacity.
+ *
+ * The guard's memory of a key is stored beside its row, and only with it:
+ *
+ *     count and pushed of the row, 1 for values or 2 for rates, memory (alerts/guard-memory.ts)
+ *
+ * It is brought up to date by learning the tail's samples again. With another row it is void: then,
+ * and without one, a memory begins with the samples in the window. Version 0.1.0 neither reads nor
+ * changes it.
  */
 const SHAPE = 2
 const HEADER = 3
@@ -32,6 +43,9 @@ const PAIR = 2
 const HAS_SILENCE = 2 ** 23
 const DETECTOR = 2 ** 24
 const DETECTORS_MAX = 256
+/** By number. Number 5 was the first habit: its keys keep everything but its state. */
+const DETECTOR_NUMBERS = ['zscore', 'ewma', 'mad', 'range', 'novelty', null, 'habit', 'step'] as const
+const FIRST_HABIT = { number: 5, stateLength: 189 }
 /** Added to the number of a detector that learned rates. Version 0.1.0 starts such keys again. */
 const OF_RATES = 128
 const CAPACITY = 2 ** 32
@@ -45,6 +59,8 @@ export function storedLengthMax(shape: RowShape): number {
 export interface StoredWindow {
   readonly row: Uint8Array
   readonly tail: Uint8Array | null
+  /** The guard's memory as it was stored with the row. */
+  readonly memory?: Uint8Array | null
 }
 
 export interface WindowContent {
@@ -59,6 +75,10 @@ export interface WindowContent {
   readonly values: readonly number[]
   /** Unix milliseconds, oldest first. */
   readonly timestamps: readonly number[]
+  /** The samples of the row whose places those of the tail have taken. */
+  readonly displaced: Pick<WindowContent, 'values' | 'timestamps'>
+  /** The guard's memory when the row was written; null where there is none. */
+  readonly memory: Uint8Array | null
 }
 
 /** Writes a whole row to `target` from `at`. Returns its end. */
@@ -86,6 +106,29 @@ export function encodeTail(row: KeyRow, pairs: number, target: Float64Array, at:
   return end
 }
 
+const MEMORY_HEADER = 3
+const MEMORY_KINDS: readonly MemoryKind[] = ['none', 'values', 'rates']
+
+/** Float64s of a stored memory. */
+export const STORED_MEMORY_LENGTH = MEMORY_HEADER + GUARD_MEMORY_LENGTH
+
+/**
+ * Writes the guard's memory to `target` from `at`. Returns its end, which is `at` where none must be
+ * stored: the row's window still has all samples of the key.
+ */
+export function encodeMemory({ slab, rows, start, shape }: KeyRow, target: Float64Array, at: number): number {
+  if (shape.memory === 'none') return at
+  const pushed = rows[start + PUSHED] as number
+  const memoryAt = start + shape.memoryAt
+  if (pushed < shape.capacity && learnedSamples(slab, memoryAt) === pushed) return at
+  target[at] = rows[start + COUNT] as number
+  target[at + 1] = pushed
+  target[at + 2] = MEMORY_KINDS.indexOf(shape.memory)
+  // Not number by number: it is bytes, some of which look like a NaN.
+  target.set(rows.subarray(memoryAt, memoryAt + GUARD_MEMORY_LENGTH), at + MEMORY_HEADER)
+  return at + STORED_MEMORY_LENGTH
+}
+
 function encodeHead({ rows, start, shape }: KeyRow, target: Float64Array, at: number): number {
   target[at + COUNT] = rows[start + COUNT] as number
   target[at + PUSHED] = rows[start + PUSHED] as number
@@ -98,14 +141,17 @@ function encodeHead({ rows, start, shape }: KeyRow, target: Float64Array, at: nu
     mask |= 1 << i
     target[end++] = value
   }
-  for (let i = shape.detectorAt; i < shape.valuesAt; i++) target[end++] = rows[start + i] as number
+  if (shape.memoryAt > shape.detectorAt) {
+    target.set(rows.subarray(start + shape.detectorAt, start + shape.memoryAt), end)
+    end += shape.memoryAt - shape.detectorAt
+  }
   const silence = shape.hasSilence ? HAS_SILENCE : 0
-  const detector = DETECTOR_NAMES.indexOf(shape.detector) + (shape.isOfRates ? OF_RATES : 0)
+  const detector = DETECTOR_NUMBERS.indexOf(shape.detector) + (shape.isOfRates ? OF_RATES : 0)
   target[at + SHAPE] = mask + silence + detector * DETECTOR + shape.capacity * CAPACITY
   return end
 }
 
-export function decodeWindow({ row, tail }: StoredWindow): WindowContent | undefined {
+export function decodeWindow({ row, tail, memory }: StoredWindow): WindowContent | undefined {
   const base = decode(row)
   if (base === undefined) return undefined
   const { count, pushed, shape, pairs } = base
@@ -129,24 +175,63 @@ export function decodeWindow({ row, tail }: StoredWindow): WindowContent | undef
     }
   }
   const dropped = Math.max(0, values.length - shape.capacity)
-  const samples = { values: values.slice(dropped), timestamps: timestamps.slice(dropped) }
-  return { count: newest.count, pushed: newest.pushed, rowPushed: pushed, shape, ...statesOf(newest), ...samples }
+  const kind = memory ? kindOfMemory(memory, base) : 'none'
+  return {
+    count: newest.count,
+    pushed: newest.pushed,
+    rowPushed: pushed,
+    shape: withMemory(shape, kind),
+    ...statesOf(newest),
+    values: values.slice(dropped),
+    timestamps: timestamps.slice(dropped),
+    displaced: { values: values.slice(0, dropped), timestamps: timestamps.slice(0, dropped) },
+    memory: kind === 'none' ? null : (memory?.subarray(8 * MEMORY_HEADER) ?? null),
+  }
 }
 
-export function fillRow({ rows, start, shape }: KeyRow, content: WindowContent): void {
+/** Returns what a stored memory holds; 'none' where it was not stored with this row. */
+function kindOfMemory(memory: Uint8Array, { count, pushed }: Decoded): MemoryKind {
+  if (memory.byteLength !== 8 * STORED_MEMORY_LENGTH) return 'none'
+  const view = new DataView(memory.buffer, memory.byteOffset, memory.byteLength)
+  const at = (i: number): number => view.getFloat64(8 * i, true)
+  return at(0) === count && at(1) === pushed ? (MEMORY_KINDS[at(2)] ?? 'none') : 'none'
+}
+
+export function fillRow(row: KeyRow, content: WindowContent): void {
+  const { slab, rows, start, shape } = row
+  const { displaced, memory, values, rowPushed, pushed } = content
   rows.fill(0, start, start + shape.length)
   rows[start + COUNT] = content.count
   rows.set(content.state, start + STATE)
   rows.set(content.detectorState, start + shape.detectorAt)
-  rows[start + PUSHED] = content.pushed - content.values.length
-  for (const [i, value] of content.values.entries()) {
-    pushSample({ rows, start, shape }, value, content.timestamps[i] as number)
+  rows[start + PUSHED] = pushed - values.length
+  if (memory !== null) {
+    new Uint8Array(slab.rows.buffer).set(memory, 8 * (start + shape.memoryAt))
+    rows[start + PUSHED] = pushed - values.length - displaced.values.length
+    pushSamples(row, displaced, rowPushed)
+  }
+  pushSamples(row, content, memory === null ? Number.POSITIVE_INFINITY : rowPushed)
+}
+
+/** Adds samples to a row's window. The guard's memory learns those from number `learnedFrom` on. */
+function pushSamples(
+  row: KeyRow,
+  { values, timestamps }: Pick<WindowContent, 'values' | 'timestamps'>,
+  learnedFrom: number,
+): void {
+  const first = row.rows[row.start + PUSHED] as number
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i] as number
+    const timestamp = timestamps[i] as number
+    if (first + i >= learnedFrom) learnSample(row, value, timestamp)
+    pushSample(row, value, timestamp)
   }
 }
 
 interface Decoded extends Pick<WindowContent, 'count' | 'pushed' | 'shape'> {
   readonly mask: number
   readonly pairs: number
+  readonly bytes: Uint8Array
   at(i: number): number
   value(pair: number): number
   timestamp(pair: number): number
@@ -161,33 +246,36 @@ function decode(bytes: Uint8Array): Decoded | undefined {
   const pushed = at(PUSHED)
   const shaped = decodeShape(at(SHAPE))
   if (shaped === undefined || !(pushed >= 0) || !(count >= pushed)) return undefined
-  const { shape, mask } = shaped
-  const pairsAt = HEADER + bitCount(mask) + detectorStateLength(shape.detector)
+  const { shape, mask, stateLength } = shaped
+  const pairsAt = HEADER + bitCount(mask) + stateLength
   const pairs = (length - pairsAt) / PAIR
   if (!Number.isInteger(pairs) || pairs < 0 || pairs > Math.min(pushed, shape.capacity)) return undefined
   const value = (pair: number): number => at(pairsAt + PAIR * pair)
   const timestamp = (pair: number): number => at(pairsAt + PAIR * pair + 1)
-  return { count, pushed, shape, mask, pairs, at, value, timestamp }
+  return { count, pushed, shape, mask, pairs, bytes, at, value, timestamp }
 }
 
-function decodeShape(word: number): { shape: RowShape; mask: number } | undefined {
+function decodeShape(word: number): { shape: RowShape; mask: number; stateLength: number } | undefined {
   if (!Number.isSafeInteger(word) || word < 0) return undefined
   const capacity = Math.floor(word / CAPACITY)
   const detector = Math.floor(word / DETECTOR) % DETECTORS_MAX
-  const name = DETECTOR_NAMES[detector % OF_RATES] as DetectorName | undefined
+  const number = detector % OF_RATES
+  const isFirstHabit = number === FIRST_HABIT.number
+  const name = isFirstHabit ? 'zscore' : DETECTOR_NUMBERS[number]
   const hasSilence = (word & HAS_SILENCE) !== 0
   const mask = word & (HAS_SILENCE - 1)
   const length = hasSilence ? SILENT_LENGTH : COMMON_LENGTH
-  if (name === undefined || capacity < 1 || capacity > CAPACITY_MAX || mask >= 2 ** length) return undefined
+  if (name == null || capacity < 1 || capacity > CAPACITY_MAX || mask >= 2 ** length) return undefined
   const shape = rowShape(capacity, name, hasSilence, detector >= OF_RATES)
-  return shape.isOfRates === detector >= OF_RATES ? { shape, mask } : undefined
+  if (isFirstHabit) return { shape, mask, stateLength: FIRST_HABIT.stateLength }
+  return shape.isOfRates === detector >= OF_RATES ? { shape, mask, stateLength: detectorStateLength(name) } : undefined
 }
 
-function statesOf({ shape, mask, at }: Decoded): Pick<WindowContent, 'state' | 'detectorState'> {
+function statesOf({ shape, mask, at, bytes }: Decoded): Pick<WindowContent, 'state' | 'detectorState'> {
   const state = new Float64Array(shape.detectorAt - STATE)
   let next = HEADER
   for (let i = 0; i < state.length; i++) if ((mask & (1 << i)) !== 0) state[i] = at(next++)
-  const detectorState = new Float64Array(shape.valuesAt - shape.detectorAt)
-  for (let i = 0; i < detectorState.length; i++) detectorState[i] = at(next++)
+  const detectorState = new Float64Array(shape.memoryAt - shape.detectorAt)
+  new Uint8Array(detectorState.buffer).set(bytes.subarray(8 * next, 8 * (next + detectorState.length)))
   return { state, detectorState }
 }

@@ -39,6 +39,14 @@ const PARTITION_KEYS = {
   storm: 'storm',
 } as const
 
+/**
+ * Returns the field of `windows` with the memory of a key's guard. No key begins with a control
+ * character.
+ */
+export function memoryField(key: string): string {
+  return `\u0002${key}`
+}
+
 export type PartitionKeys = Readonly<Record<keyof typeof PARTITION_KEYS, string>>
 
 export type Keys = Readonly<ReturnType<typeof keysUnder>>

@@ -1,17 +1,17 @@
 import {
-  ALERT_STATE_LENGTH,
   type AlertEvent,
   type AlertPolicy,
   alertExpiresAt,
   alertPhase,
-  createScoredSample,
   expireAlert,
-  type ScoredSample,
   shiftAlert,
   stepAlert,
 } from '@tidemark/shared/detection/alerts/alert'
+import { createScoredSample, type ScoredSample } from '@tidemark/shared/detection/alerts/context'
 import { ALERT_DEFAULTS } from '@tidemark/shared/detection/alerts/defaults'
+import { ALERT_STATE_LENGTH } from '@tidemark/shared/detection/alerts/state'
 import { createJudgement } from '@tidemark/shared/detection/detectors/detector'
+import { createSlab } from '@tidemark/shared/detection/detectors/places'
 import { createZscore } from '@tidemark/shared/detection/detectors/zscore'
 import { createPolicy, signedScore } from '@tidemark/shared/detection/rules/policy'
 import { VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
@@ -99,6 +99,7 @@ describe('an alert opens', () => {
 
   test('after its hold time, also if the clock goes back meanwhile', () => {
     const alert = createAlert({ holdMs: 3000 })
+    alert.sample.time = 100 * MINUTE
     expect(alert.steps(3.1, 3.1)).toBe('..')
     alert.sample.time -= 60 * MINUTE
     expect(alert.steps(3.1, 3.1, 3.1, 3.1)).toBe('...o')
@@ -361,8 +362,9 @@ function oracle(policy: AlertPolicy, samples: readonly ScoredSample[]): AlertEve
   return events
 }
 
-describe('with the z-score of a window of 50 and the defaults', () => {
-  const policy = createPolicy({}, VERDICT_DEFAULTS)
+describe('with the z-score of a window of 50 and the defaults of a rule that sets alert', () => {
+  const policy = createPolicy({ alert: ALERT_DEFAULTS }, VERDICT_DEFAULTS)
+  const stateless = createSlab(0)
   const detector = createZscore()
 
   /** Feeds a key. Returns the index of the sample of each opening. */
@@ -377,7 +379,7 @@ describe('with the z-score of a window of 50 and the defaults', () => {
       sample.value = valueAt(i)
       sample.time = 1000 * (i + 1)
       sample.count = i + 1
-      detector.judge(ring.history, states, 0, sample.value, judgement)
+      detector.judge(ring.history, stateless, 0, sample.value, judgement)
       sample.score = signedScore(policy, judgement, sample.value)
       stepAlert(states, 0, policy.alert, sample, events)
       ring.push(sample.value, sample.time)

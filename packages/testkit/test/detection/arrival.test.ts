@@ -1,6 +1,6 @@
 import { createHistory } from '@tidemark/shared/detection/detectors/detector'
 import { Judge } from '@tidemark/shared/detection/judge'
-import { createRow, readHistory, rowShape } from '@tidemark/shared/detection/key-row'
+import { createRow, readHistory, shapeOf } from '@tidemark/shared/detection/key-row'
 import { createPolicy } from '@tidemark/shared/detection/rules/policy'
 import { arrivalTimestamp, isOwnTimestamp, toUnixMs } from '@tidemark/shared/sample/arrival'
 import { VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
@@ -16,7 +16,7 @@ function judge(
 ) {
   const policy = createPolicy({ order }, VERDICT_DEFAULTS)
   const judge = new Judge(policy)
-  const row = createRow(rowShape(policy.window, policy.detector, false))
+  const row = createRow(shapeOf(policy))
   const results = samples.map(([timestamp, value]) => {
     const judged = judge.step(row, value, timestamp, NOW)
     return [judged.order, judged.isAnalysed]

@@ -3,10 +3,18 @@ import type { SilenceEvent } from '@tidemark/shared/detection/alerts/silence'
 import { createHistory } from '@tidemark/shared/detection/detectors/detector'
 import { DETECTOR_NAMES } from '@tidemark/shared/detection/detectors/registry'
 import { Judge, type Judged } from '@tidemark/shared/detection/judge'
-import { copyRow, createRow, type KeyRow, readHistory, rowShape, shapeFor } from '@tidemark/shared/detection/key-row'
+import { copyRow, createRow, type KeyRow, readHistory, shapeFor, shapeOf } from '@tidemark/shared/detection/key-row'
 import { type Budget, parseBudget } from '@tidemark/shared/detection/rules/budget'
 import { createPolicy, type Policy, type PolicyParts } from '@tidemark/shared/detection/rules/policy'
-import { decodeWindow, encodeRow, encodeTail, fillRow, storedLengthMax } from '@tidemark/shared/detection/window-row'
+import {
+  decodeWindow,
+  encodeMemory,
+  encodeRow,
+  encodeTail,
+  fillRow,
+  type StoredWindow,
+  storedLengthMax,
+} from '@tidemark/shared/detection/window-row'
 import { VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -57,7 +65,7 @@ function arrive(samples: readonly { value: number; gap: number; late: number }[]
   })
 }
 
-const newRow = (policy: Policy): KeyRow => createRow(rowShape(policy.window, policy.detector, policy.silence !== null))
+const newRow = (policy: Policy): KeyRow => createRow(shapeOf(policy))
 
 /** The whole observable result of a judge. */
 function seen(judged: Judged) {
@@ -103,7 +111,7 @@ test('a key continues identically after being stored and loaded, as a row or as 
       let row = newRow(policy)
       const whole = newRow(policy)
       const cutAt = cut % arrived.length
-      let stored: { row: Uint8Array; tail: Uint8Array | null } | undefined
+      let stored: StoredWindow | undefined
       let rowPushed = 0
       let isShifted = false
       for (const [i, { value, timestamp, time }] of arrived.entries()) {
@@ -111,24 +119,36 @@ test('a key continues identically after being stored and loaded, as a row or as 
         expect(seen(judge.step(row, value, timestamp, time))).toEqual(expected)
         isShifted ||= expected.isShift
         if (i === cutAt) {
-          stored = { row: bytesOf(row, encodeRow), tail: null }
+          stored = rowOf(row)
           rowPushed = row.rows[1] as number
           isShifted = false
         }
         if (stored === undefined || i !== cutAt + added || isShifted) continue
         const pairs = (row.rows[1] as number) - rowPushed
-        if (pairs > policy.window) continue
+        // A tail follows only the row of a full window.
+        const hasTail = rowPushed >= policy.window && pairs <= policy.window
         const isNewer = (row.rows[0] as number) > new DataView(stored.row.buffer).getFloat64(0, true)
         const tail = bytesOf(row, (one, target, at) => encodeTail(one, pairs, target, at))
-        const content = decodeWindow(isNewer ? { ...stored, tail } : { row: bytesOf(row, encodeRow), tail: null })
-        expect(content?.shape).toBe(row.shape)
-        if (content === undefined) return
-        row = createRow(content.shape)
-        fillRow(row, content)
+        const content = decodeWindow(isNewer && hasTail ? { ...stored, tail } : rowOf(row))
+        if (content === undefined) throw new Error('the row cannot be read')
+        const loaded = createRow(content.shape)
+        fillRow(loaded, content)
+        const adopted = shapeFor(loaded, policy)
+        if (adopted !== loaded.shape) {
+          // The samples of a window that was never full tell all.
+          expect((row.rows[1] as number) < policy.window).toBe(true)
+          row = createRow(adopted)
+          copyRow(loaded, row)
+        } else row = loaded
       }
     }),
   )
 })
+
+function rowOf(row: KeyRow): StoredWindow {
+  const memory = bytesOf(row, encodeMemory)
+  return { row: bytesOf(row, encodeRow), tail: null, memory: memory.length === 0 ? null : memory }
+}
 
 function bytesOf(row: KeyRow, encode: (row: KeyRow, target: Float64Array, at: number) => number): Uint8Array {
   const target = new Float64Array(storedLengthMax(row.shape) + 100)

@@ -2,19 +2,21 @@ import { createNovelty } from '@tidemark/shared/detection/detectors/novelty'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { oracleMemory, wavering } from '../../src/memory-oracle.ts'
+import { oracleDiscount, zScores } from '../../src/places-oracle.ts'
 import { anySeries, scoresOf } from '../../src/series.ts'
 
-/** Keeps all raw scores. A score passes if it exceeds the greatest of the last 50, or 1. */
+/** Keeps all discounted scores. A score passes if it exceeds the greatest of the last 50, or 1. */
 function oracle(values: readonly number[]): number[] {
   const memory = oracleMemory({ capacity: 64, newAbove: 0.02 })
   const raws: number[] = []
+  const zs = zScores(values, 10)
   return values.map((value, n) => {
     const { nearest, active, inWidths } = memory.look(value)
     let raw = 0
     if (nearest !== undefined) {
       const gaps = active.filter(other => other !== nearest).map(other => Math.abs(other.value - nearest.value))
       const discount = gaps.length === 0 ? 0 : 0.2 * Math.min(...gaps)
-      raw = inWidths(Math.max(0, Math.abs(value - nearest.value) - discount))
+      raw = inWidths(Math.max(0, Math.abs(value - nearest.value) - discount)) * oracleDiscount(zs[n])
     }
     memory.visit(value)
     const before = raws.slice(-50)

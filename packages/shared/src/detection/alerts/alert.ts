@@ -1,8 +1,31 @@
 import { isBeyond } from '../../verdict/score.ts'
-import type { History, Judgement } from '../detectors/detector.ts'
-import type { Slab, TimedSample } from '../order.ts'
-import { isOneStep } from './resolution.ts'
-import { isOnTrend } from './trend.ts'
+import type { Slab } from '../order.ts'
+import { type AlertContext, isExpected, type ScoredSample } from './context.ts'
+import { heatAt, weighNews } from './guard.ts'
+import {
+  CALM,
+  clearEvidence,
+  clearSums,
+  EVIDENCE_SINCE,
+  EXPIRES_AT,
+  FIRING,
+  HEAT,
+  LAST_AT,
+  OK,
+  OPENED_AT,
+  OPENED_COUNT,
+  type OpenedBy,
+  PEAK,
+  PEAK_VALUE,
+  PENDING,
+  PHASE,
+  PHASES,
+  RECENT_DOWN,
+  RECENT_UP,
+  SAMPLES,
+  SUM_DOWN,
+  SUM_UP,
+} from './state.ts'
 
 /**
  * The alert on one key, a state machine:
@@ -47,34 +70,6 @@ export type Severity = (typeof SEVERITIES)[number]
 /** The largest `of`: the newest samples are bits of an integer. */
 export const OF_MAX = 30
 
-/** A sample with its score. Reused from one sample to the next. */
-export interface ScoredSample extends TimedSample {
-  count: number
-  /** As `signedScore` returns it. */
-  score: number
-  threshold: number
-  /** The key's mean interval between samples; 0 while unknown. */
-  intervalMs: number
-}
-
-/** What else is known when a sample is weighed. One object for all keys of a policy. */
-export interface AlertContext {
-  /** The samples before this one, and what the detector made of it. */
-  readonly history: History
-  readonly judgement: Pick<Judgement, 'low' | 'high'>
-  /** Whether a level that moves steadily is expected: only a window's mean lags behind it. */
-  readonly allowsTrend: boolean
-  /** Whether a step of the key's resolution is expected. */
-  readonly allowsStep: boolean
-  /** The samples as they arrived, which have the resolution: of a counter, its counts. */
-  readonly arrived: History
-  arrivedValue: number
-  /** What a deviation of 1 is there: of a rate, the seconds since the count before. */
-  arrivedPerScored: number
-  /** When the key counts as silent if no other sample comes; 0 where that is not watched. */
-  silentAt: number
-}
-
 export type AlertEvent =
   | {
       readonly kind: 'opened'
@@ -101,43 +96,15 @@ export type AlertEvent =
       readonly samples: number
     }
 
-export const OPENED_BY = ['instant', 'samples', 'sustained'] as const
-export type OpenedBy = (typeof OPENED_BY)[number]
 export const RESOLVE_REASONS = ['calm', 'no_samples', 'level_shift'] as const
 export type ResolveReason = (typeof RESOLVE_REASONS)[number]
 
-/** Float64s of a key's state, initially 0. A resolved alert's stay until the next one opens. */
-export const ALERT_STATE_LENGTH = 13
-
-const PHASE = 0
-/** Bit i: whether the sample i samples ago was beyond `open`; separately above and below. */
-const RECENT_UP = 1
-const RECENT_DOWN = 2
-/** Since when there has been evidence without a break; 0 when there is none. */
-const EVIDENCE_SINCE = 3
-/** While firing. While pending it is when the last sample arrived. */
-const EXPIRES_AT = 4
-const LAST_AT = EXPIRES_AT
-const OPENED_AT = 5
-const OPENED_COUNT = 6
-const PEAK = 7
-const PEAK_VALUE = 8
-const SAMPLES = 9
-const CALM = 10
-/** The cumulative sums beyond half the threshold, in multiples of it: above, and below. */
-const SUM_UP = 11
-const SUM_DOWN = 12
-
+/** Evidence of less than half the threshold is none. */
 const SLACK = 0.5
 
 /** Evidence is broken by a gap of more than this many mean intervals, and more than the minimum. */
 const GAP_MAX = 3
 const GAP_MIN_MS = 10_000
-
-const PHASES = ['ok', 'pending', 'firing'] as const
-const OK = 0
-const PENDING = 1
-const FIRING = 2
 
 export function alertPhase(states: Slab, at: number): (typeof PHASES)[number] {
   return PHASES[states[at + PHASE] as 0 | 1 | 2]
@@ -146,10 +113,6 @@ export function alertPhase(states: Slab, at: number): (typeof PHASES)[number] {
 /** Returns when a firing alert expires without a sample; Infinity for a key that is not firing. */
 export function alertExpiresAt(states: Slab, at: number): number {
   return states[at + PHASE] === FIRING ? (states[at + EXPIRES_AT] as number) : Number.POSITIVE_INFINITY
-}
-
-export function createScoredSample(): ScoredSample {
-  return { value: 0, timestamp: 0, time: 0, count: 0, score: Number.NaN, threshold: 0, intervalMs: 0 }
 }
 
 /** Expires the alert if it is time, updates the state by a sample, and appends the events. */
@@ -165,8 +128,14 @@ export function stepAlert(
   if (states[at + PHASE] === FIRING) {
     if (isCalmAfter(states, at, policy, sample, context)) events.push(resolve(states, at, sample.time, 'calm'))
   } else if (!Number.isNaN(sample.score)) {
-    const by = weighEvidence(states, at, policy, sample, context)
-    if (by !== undefined) events.push(open(states, at, policy, sample, by, context))
+    const isGuarded = context?.guard != null
+    const by = isGuarded
+      ? weighNews(states, at, sample, context.guard, context)
+      : weighEvidence(states, at, policy, sample, context)
+    if (by === undefined) return
+    const heat = isGuarded ? heatAt(states, at, sample.time) + 1 : 0
+    events.push(open(states, at, policy, sample, by, context))
+    if (heat > 0) states[at + HEAT] = -heat
   }
 }
 
@@ -217,14 +186,15 @@ function weighSample(
   let { isOver, isSustained } = found
   if ((isOver || isSustained) && isExpected(sample, context)) {
     isOver = isSustained = false
-    states.fill(0, at + SUM_UP, at + SUM_DOWN + 1)
+    clearSums(states, at)
   }
   const ups = nextBits(states[at + RECENT_UP] as number, isOver && score > 0, policy)
   const downs = nextBits(states[at + RECENT_DOWN] as number, isOver && score < 0, policy)
   const evidence = policy.sides === 'any' ? bitCount(ups | downs) : Math.max(bitCount(ups), bitCount(downs))
   const hasEvidence = isSustained || evidence >= policy.samples
   const isCalm = !isBeyond(score, policy.close * threshold)
-  const before = isGapBefore(states, at, sample, context) ? 0 : (states[at + EVIDENCE_SINCE] as number)
+  // Negative: the heat of a guard that was in force before.
+  const before = isGapBefore(states, at, sample, context) ? 0 : Math.max(0, states[at + EVIDENCE_SINCE] as number)
   // The clock can go back.
   const since = Math.min(before || time, time)
   states[at + RECENT_UP] = ups
@@ -235,17 +205,6 @@ function weighSample(
   if (isOver && isBeyond(score, policy.instant * threshold)) return 'instant'
   if (!hasEvidence || isCalm || time - since < policy.holdMs) return undefined
   return evidence >= policy.samples ? 'samples' : 'sustained'
-}
-
-function isExpected({ value }: ScoredSample, context: AlertContext | undefined): boolean {
-  if (context === undefined) return false
-  const { history, judgement, allowsTrend, allowsStep } = context
-  if (allowsStep) {
-    const { low, high } = judgement
-    const distance = (value > high ? value - high : low - value) * context.arrivedPerScored
-    if (isOneStep(context.arrived, distance, context.arrivedValue)) return true
-  }
-  return allowsTrend && isOnTrend(history, value)
 }
 
 /**
@@ -319,11 +278,6 @@ function open(
   states[at + PEAK_VALUE] = value
   states[at + SAMPLES] = 1
   return { kind: 'opened', time, count, value, score, threshold, by, openedBefore }
-}
-
-function clearEvidence(states: Slab, at: number): void {
-  states.fill(0, at + RECENT_UP, at + EVIDENCE_SINCE + 1)
-  states.fill(0, at + SUM_UP, at + SUM_DOWN + 1)
 }
 
 function resolve(states: Slab, at: number, time: number, reason: ResolveReason): AlertEvent {

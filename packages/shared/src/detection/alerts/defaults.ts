@@ -30,3 +30,16 @@ export function alertDefaults(detector: DetectorName, hasBudget: boolean): Alert
   if (hasBudget) return BUDGET_ALERT_DEFAULTS
   return detector === 'zscore' ? ALERT_DEFAULTS : QUIET_ALERT_DEFAULTS
 }
+
+/** What decides when alerts open: the members of the alert policy, or the guard. */
+export type GuardKind = 'memory' | 'detector' | null
+
+/**
+ * Returns the guard under a rule that sets no member of `alert`. Most detectors with a memory of
+ * their own are guarded by what is new to it; for z-scores the guard has one.
+ */
+export function guardOf(detector: DetectorName, hasBudget: boolean): GuardKind {
+  if (hasBudget) return null
+  if (detector === 'zscore') return 'memory'
+  return detector === 'novelty' || detector === 'habit' || detector === 'step' ? 'detector' : null
+}

@@ -1,5 +1,6 @@
 import { z } from 'zod'
-import { OPENED_BY, RESOLVE_REASONS, SEVERITIES } from './alert.ts'
+import { RESOLVE_REASONS, SEVERITIES } from './alert.ts'
+import { OPENED_BY } from './state.ts'
 
 /*
  * The parts of an alert as Redis holds them: JSON, each part with one writer. They are read by

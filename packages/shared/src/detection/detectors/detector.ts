@@ -1,4 +1,5 @@
 import { roundingAt, SCORE_CAP } from '../../verdict/score.ts'
+import type { RowSlab } from './places.ts'
 
 /** The samples before the present one, as in a row: two rings of `size`, the oldest at `head`. */
 export interface History {
@@ -22,6 +23,9 @@ export interface Judgement {
   high: number
   /** The distance from low or high at which the score is 1. */
   spread: number
+  /** Of a detector with a memory: the score before it is thinned, and the samples it rests on. */
+  raw: number
+  learned: number
   /** What `judge` passes to `learn`; private to the detector. */
   readonly notes: Float64Array
 }
@@ -34,11 +38,11 @@ export interface Detector {
   readonly stateLength: number
   /** A sample with a score beyond this is an anomaly, unless a rule sets another threshold. */
   readonly threshold: number
-  start(states: Float64Array, at: number): void
+  start(slab: RowSlab, at: number): void
   /** Scores a value by the samples before it. Changes only `judgement`. */
-  judge(history: History, states: Float64Array, at: number, value: number, judgement: Judgement): void
+  judge(history: History, slab: RowSlab, at: number, value: number, judgement: Judgement): void
   /** Learns the value that `judge` scored last, with its `judgement`. It then joins the history. */
-  learn(states: Float64Array, at: number, value: number, judgement: Judgement): void
+  learn(slab: RowSlab, at: number, value: number, judgement: Judgement): void
 }
 
 export interface DetectorSettings {
@@ -52,7 +56,8 @@ export function createHistory(): History {
 
 export function createJudgement(): Judgement {
   const unknown = Number.NaN
-  return { score: unknown, low: unknown, high: unknown, spread: unknown, notes: new Float64Array(NOTES_LENGTH) }
+  const numbers = { score: unknown, low: unknown, high: unknown, spread: unknown, raw: 0, learned: 0 }
+  return { ...numbers, notes: new Float64Array(NOTES_LENGTH) }
 }
 
 /** Returns the least and the greatest value that is not an anomaly. */

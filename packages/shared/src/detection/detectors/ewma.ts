@@ -17,16 +17,16 @@ export function createEwma({ samplesMin = SAMPLES_MIN }: DetectorSettings = {}):
     name: 'ewma',
     stateLength: 3,
     threshold: 6,
-    start(states, at) {
+    start({ rows: states }, at) {
       states.fill(0, at, at + 3)
     },
-    judge(_history, states, at, value, judgement) {
+    judge(_history, { rows: states }, at, value, judgement) {
       const count = states[at + COUNT] as number
       if (count < samplesMin || count < 2) return judgeWarming(judgement)
       const mean = states[at + MEAN] as number
       judgeByZone(judgement, value, mean, mean, Math.sqrt(states[at + VARIANCE] as number))
     },
-    learn(states, at, value) {
+    learn({ rows: states }, at, value) {
       const count = (states[at + COUNT] as number) + 1
       const mean = states[at + MEAN] as number
       const variance = states[at + VARIANCE] as number

@@ -20,10 +20,10 @@ export function createMad({ samplesMin = SAMPLES_MIN }: DetectorSettings = {}): 
     name: 'mad',
     stateLength: 2,
     threshold: 6,
-    start(states, at) {
+    start({ rows: states }, at) {
       states.fill(0, at, at + 2)
     },
-    judge(history, states, at, value, judgement) {
+    judge(history, { rows: states }, at, value, judgement) {
       const { rows, start, size } = history
       if (size < samplesMin || size === 0) return judgeWarming(judgement)
       // The median does not depend on the order, so the ring is copied as it stands.
@@ -37,7 +37,7 @@ export function createMad({ samplesMin = SAMPLES_MIN }: DetectorSettings = {}): 
       const spread = Math.max(DEVIATIONS_PER_MAD * mad, SPREAD_MIN_DEVIATIONS * summary.deviation)
       judgeByZone(judgement, value, median, median, spread)
     },
-    learn(states, at, _value, judgement) {
+    learn({ rows: states }, at, _value, judgement) {
       if (Number.isNaN(judgement.score)) return
       states[at + MEDIAN] = judgement.notes[MEDIAN] as number
       states[at + MAD] = judgement.notes[MAD] as number

@@ -14,17 +14,17 @@ export function createRange({ samplesMin = SAMPLES_MIN }: DetectorSettings = {})
     name: 'range',
     stateLength: 3,
     threshold: 0.05,
-    start(states, at) {
+    start({ rows: states }, at) {
       states.fill(0, at, at + 3)
     },
-    judge(_history, states, at, value, judgement) {
+    judge(_history, { rows: states }, at, value, judgement) {
       const count = states[at + COUNT] as number
       if (count < samplesMin || count === 0) return judgeWarming(judgement)
       const low = states[at + LOW] as number
       const high = states[at + HIGH] as number
       judgeByZone(judgement, value, low, high, high - low)
     },
-    learn(states, at, value) {
+    learn({ rows: states }, at, value) {
       const count = states[at + COUNT] as number
       states[at + COUNT] = count + 1
       if (count === 0) states.fill(value, at + LOW, at + HIGH + 1)

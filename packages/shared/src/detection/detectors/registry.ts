@@ -4,9 +4,9 @@ import { createHabit } from './habit.ts'
 import { createMad } from './mad.ts'
 import { createNovelty } from './novelty.ts'
 import { createRange } from './range.ts'
+import { createStep } from './step.ts'
 import { createZscore } from './zscore.ts'
 
-/** Stored rows (window-row.ts) hold indexes of this table, so new detectors must be appended. */
 const CREATORS = {
   zscore: createZscore,
   ewma: createEwma,
@@ -14,6 +14,7 @@ const CREATORS = {
   range: createRange,
   novelty: createNovelty,
   habit: createHabit,
+  step: createStep,
 } as const satisfies Record<string, (settings?: DetectorSettings) => Detector>
 
 export type DetectorName = keyof typeof CREATORS

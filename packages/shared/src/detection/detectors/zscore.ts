@@ -11,7 +11,7 @@ export function createZscore({ samplesMin = VERDICT_DEFAULTS.windowMin }: Detect
     stateLength: 0,
     threshold: VERDICT_DEFAULTS.threshold,
     start() {},
-    judge(history, _states, _at, value, judgement) {
+    judge(history, _slab, _at, value, judgement) {
       if (history.size < samplesMin || history.size === 0) return judgeWarming(judgement)
       summarizeFor(value, history, summary)
       judgement.low = summary.mean

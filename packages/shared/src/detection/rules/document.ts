@@ -96,13 +96,20 @@ const FIRST_MEMBERS: ReadonlySet<string> = new Set([
   'shadow',
 ])
 
+/** The detectors of 0.1.0. A rule with another one is then one with the z-score. */
+const FIRST_DETECTORS: ReadonlySet<unknown> = new Set(['zscore', 'ewma', 'mad', 'range', 'novelty', 'habit'])
+
+function isFirst(name: string, value: unknown): boolean {
+  return FIRST_MEMBERS.has(name) && (name !== 'detector' || FIRST_DETECTORS.has(value))
+}
+
 /** Returns the stored text of a document, which `parseRuleDocument` parses. */
 export function formatRuleDocument(document: RuleDocument): string {
   const rules = document.rules.map(kept => {
     const members = Object.entries(kept.rule)
-    const added = members.filter(([name]) => !FIRST_MEMBERS.has(name))
+    const added = members.filter(([name, value]) => !isFirst(name, value))
     if (added.length === 0) return kept
-    const first = members.filter(([name]) => FIRST_MEMBERS.has(name))
+    const first = members.filter(([name, value]) => isFirst(name, value))
     return { ...kept, rule: Object.fromEntries(first), added: Object.fromEntries(added) }
   })
   return JSON.stringify({ ...document, rules })

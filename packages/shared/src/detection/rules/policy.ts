@@ -1,6 +1,6 @@
 import type { VerdictSettings } from '../../verdict/analysis.ts'
 import type { AlertPolicy } from '../alerts/alert.ts'
-import { alertDefaults } from '../alerts/defaults.ts'
+import { alertDefaults, type GuardKind, guardOf } from '../alerts/defaults.ts'
 import type { SilencePolicy } from '../alerts/silence.ts'
 import type { Judgement } from '../detectors/detector.ts'
 import { createDetector, type DetectorName } from '../detectors/registry.ts'
@@ -31,6 +31,8 @@ export interface Policy {
   readonly deviationMinRelative: number
   readonly hygiene: HygienePolicy
   readonly alert: AlertPolicy
+  /** What decides when an alert opens; null: the members of `alert`. */
+  readonly guard: GuardKind
   /** Null if a key may stop sending. */
   readonly silence: SilencePolicy | null
   readonly order: OrderPolicy
@@ -64,6 +66,7 @@ export function createPolicy(parts: PolicyParts, settings: VerdictSettings): Pol
     deviationMinRelative: parts.deviationMinRelative ?? 0,
     hygiene: parts.hygiene ?? { isHeld: false, levelShiftAfter: 0 },
     alert: parts.alert ?? alertDefaults(detector, budget !== undefined),
+    guard: parts.guard ?? (parts.alert === undefined ? guardOf(detector, budget !== undefined) : null),
     silence: parts.silence ?? null,
     order: parts.order ?? { refusesLate: false, dropsDuplicates: false },
     ignored: parts.ignored ?? null,

@@ -4,7 +4,7 @@ import { type Candidate, CandidateIndex, compareSpecificity, SPECIFICITY } from 
 import { type Mute, type RuleDocument, readMute, readStorm } from './document.ts'
 import { compileGlob, type Glob } from './glob.ts'
 import { createPolicy, type Policy } from './policy.ts'
-import { alertOf, type Rule, readRule } from './rule.ts'
+import { alertOf, type Rule, readRule, setsAlert } from './rule.ts'
 
 export const DEFAULT_POLICY = 0
 
@@ -127,7 +127,7 @@ function toPolicy(rule: Rule, version: number, settings: VerdictSettings): Polic
       deviationMin: rule.deviation_min,
       deviationMinRelative: rule.deviation_min_relative,
       hygiene: { isHeld: rule.influence === 'held', levelShiftAfter: rule.level_shift_after ?? 0 },
-      alert: alertOf(rule),
+      alert: setsAlert(rule) ? alertOf(rule) : undefined,
       silence: rule.silent === undefined ? null : { afterMs: rule.silent === 'learned' ? null : rule.silent },
       order: { refusesLate: rule.late === 'refuse', dropsDuplicates: rule.duplicates === 'drop' },
       ignored: rule.ignore === undefined ? null : new Set(rule.ignore),

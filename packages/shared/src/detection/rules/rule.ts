@@ -66,6 +66,11 @@ const ruleFields = z.strictObject({
   shadow: flag.optional(),
 })
 
+/** Whether a rule has members of `alert`: then these decide when an alert opens, not the guard. */
+export function setsAlert({ alert = {} }: Pick<z.output<typeof ruleFields>, 'alert'>): boolean {
+  return Object.values(alert).some(value => value !== undefined)
+}
+
 /** Returns the alert policy of a rule, with the defaults of the parts that it does not give. */
 export function alertOf(rule: Pick<z.output<typeof ruleFields>, 'alert' | 'budget' | 'detector'>): AlertPolicy {
   const given = rule.alert ?? {}

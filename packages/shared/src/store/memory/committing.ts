@@ -68,9 +68,10 @@ function refusalOf(
 
 function applyKeys({ rows, analyses, keys }: Partition, commit: Commit): void {
   for (const { key, window, analysis } of commit.keys) {
-    const { row = null, tail = null } = rows.get(key) ?? {}
+    const { row = null, tail = null, memory = null } = rows.get(key) ?? {}
     const bytes = new Uint8Array(window.bytes)
-    rows.set(key, window.kind === 'row' ? { row: bytes, tail } : { row, tail: bytes })
+    const newMemory = window.memory ? new Uint8Array(window.memory) : memory
+    rows.set(key, window.kind === 'row' ? { row: bytes, tail, memory: newMemory } : { row, tail: bytes, memory })
     if (analysis === null) continue
     keys.add(key)
     analyses.set(key, analysis)

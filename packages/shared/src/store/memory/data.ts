@@ -48,7 +48,7 @@ export class Partition {
   analysed = 0
   dead = 0
   lease: { readonly token: string; readonly expiresAt: number } | undefined
-  readonly rows = new Map<string, { readonly row: Uint8Array | null; readonly tail: Uint8Array | null }>()
+  readonly rows = new Map<string, Record<'row' | 'tail' | 'memory', Uint8Array | null>>()
   readonly analyses = new Map<string, string>()
   /** The keys of `analyses` in order of arrival: a scan's cursor is a number in this list. */
   readonly keys = new NumberedKeys()
@@ -150,6 +150,8 @@ export function ownedBy(data: Data, { partition: number, token }: Lease): Partit
 
 /** Returns a copy of a key's window. Not by slice(): that of a Buffer shares the memory. */
 export function storedWindow({ rows }: Partition, key: string): StoredWindow | null {
-  const { row = null, tail = null } = rows.get(key) ?? {}
-  return row && { row: new Uint8Array(row), tail: tail && new Uint8Array(tail) }
+  const { row = null, tail = null, memory = null } = rows.get(key) ?? {}
+  return (
+    row && { row: new Uint8Array(row), tail: tail && new Uint8Array(tail), memory: memory && new Uint8Array(memory) }
+  )
 }

@@ -100,6 +100,8 @@ export interface EvictedKey {
 export interface WindowUpdate {
   readonly kind: 'row' | 'tail'
   readonly bytes: Uint8Array
+  /** Of a row: the guard's memory, which replaces the previous one; null keeps that, void. */
+  readonly memory?: Uint8Array | null
 }
 
 /** An entry that could not be read or crashed its analyzers. */

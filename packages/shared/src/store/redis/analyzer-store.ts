@@ -1,6 +1,6 @@
 import { Cluster } from 'ioredis'
 import type { EntryId } from '../../sample/receipt.ts'
-import { CONSUMER, GROUP } from '../keys.ts'
+import { CONSUMER, GROUP, memoryField } from '../keys.ts'
 import type { AnalyzerStore, Backlog, LoadedCheckpoint } from '../ports/analyzer.ts'
 import { assertCommitShape, type CommitOutcome } from '../ports/commit.ts'
 import { StoreError } from '../ports/errors.ts'
@@ -111,10 +111,14 @@ function keyAccess({ client, keys }: StoreContext) {
     async loadWindows(partition, wanted) {
       if (wanted.length === 0) return []
       const { windows, windowTails } = keys.partition(partition)
+      const memories = wanted.map(memoryField)
       const [rows, tails] = await inOneWrite(client, () =>
-        Promise.all([client.hmgetBuffer(windows, ...wanted), client.hmgetBuffer(windowTails, ...wanted)]),
+        Promise.all([client.hmgetBuffer(windows, ...wanted, ...memories), client.hmgetBuffer(windowTails, ...wanted)]),
       )
-      return rows.map((row, i) => row && { row, tail: tails[i] ?? null })
+      return wanted.map((_, i) => {
+        const row = rows[i] ?? null
+        return row && { row, tail: tails[i] ?? null, memory: rows[wanted.length + i] ?? null }
+      })
     },
     async expiredTimers(partition, count) {
       const reply = await client.expiredTimers(keys.partition(partition).timers, count)

@@ -1,5 +1,5 @@
 import type { EntryId } from '../../sample/receipt.ts'
-import { GROUP, type PartitionKeys } from '../keys.ts'
+import { GROUP, memoryField, type PartitionKeys } from '../keys.ts'
 import { ALERT_FEED_KEPT } from '../ports/alerts.ts'
 import type { Commit, KeyUpdate } from '../ports/commit.ts'
 import type { RedisStoreOptions } from './options.ts'
@@ -78,9 +78,10 @@ export const COMMIT_LISTS: Readonly<Record<string, CommitList>> = {
   entries: list(commit => commit.entries, {
     id: (args, id) => args.text(id),
   }),
-  rows: list(commit => commit.keys.filter(hasRow), {
-    key: (args, { key }) => args.text(key),
-    row: (args, { window }) => args.data(window.bytes),
+  /** Rows and memories of guards: fields of one hash. */
+  rows: list(rowFields, {
+    key: (args, { field }) => args.text(field),
+    row: (args, { bytes }) => args.data(bytes),
   }),
   tails: list(commit => commit.keys.filter(hasTail), {
     key: (args, { key }) => args.text(key),
@@ -184,8 +185,14 @@ function list<T>(itemsOf: (commit: Commit) => readonly T[], fields: Fields<T>): 
 }
 
 // Functions of their own: a closure made for each commit would be compiled for each commit.
-function hasRow({ window }: KeyUpdate): boolean {
-  return window.kind === 'row'
+function rowFields({ keys }: Commit): { readonly field: string; readonly bytes: Uint8Array }[] {
+  const fields: { readonly field: string; readonly bytes: Uint8Array }[] = []
+  for (const { key, window } of keys) {
+    if (window.kind === 'tail') continue
+    fields.push({ field: key, bytes: window.bytes })
+    if (window.memory) fields.push({ field: memoryField(key), bytes: window.memory })
+  }
+  return fields
 }
 
 function hasTail({ window }: KeyUpdate): boolean {

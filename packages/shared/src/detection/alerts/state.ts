@@ -1,0 +1,44 @@
+import type { Slab } from '../order.ts'
+
+/** Float64s of a key's state, initially 0. A resolved alert's stay until the next one opens. */
+export const ALERT_STATE_LENGTH = 13
+
+export const PHASE = 0
+/** Bit i: whether the sample i samples ago was evidence; separately above and below. */
+export const RECENT_UP = 1
+export const RECENT_DOWN = 2
+/** Since when there has been evidence without a break; 0 when there is none. */
+export const EVIDENCE_SINCE = 3
+/** Under the guard it is the heat, negated: version 0.1.0 then takes it for a very old evidence. */
+export const HEAT = EVIDENCE_SINCE
+/** While firing. While pending it is when the last sample arrived. */
+export const EXPIRES_AT = 4
+export const LAST_AT = EXPIRES_AT
+export const OPENED_AT = 5
+export const OPENED_COUNT = 6
+export const PEAK = 7
+export const PEAK_VALUE = 8
+export const SAMPLES = 9
+export const CALM = 10
+/** The cumulative sums beyond half the threshold, in multiples of it: above, and below. */
+export const SUM_UP = 11
+export const SUM_DOWN = 12
+
+export const PHASES = ['ok', 'pending', 'firing'] as const
+export const OK = 0
+export const PENDING = 1
+export const FIRING = 2
+
+export const OPENED_BY = ['instant', 'samples', 'sustained'] as const
+export type OpenedBy = (typeof OPENED_BY)[number]
+
+/** Drops the evidence for an alert. The heat of the guard stays. */
+export function clearEvidence(states: Slab, at: number): void {
+  states.fill(0, at + RECENT_UP, at + RECENT_DOWN + 1)
+  states[at + EVIDENCE_SINCE] = Math.min(0, states[at + EVIDENCE_SINCE] as number)
+  clearSums(states, at)
+}
+
+export function clearSums(states: Slab, at: number): void {
+  states.fill(0, at + SUM_UP, at + SUM_DOWN + 1)
+}

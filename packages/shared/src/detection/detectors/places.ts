@@ -1,0 +1,210 @@
+import { roundingAt, SCORE_CAP } from '../../verdict/score.ts'
+
+/** Views of one buffer, with indexes of their own: 8 bytes are 2 floats or words, or 4 shorts. */
+export interface RowSlab {
+  readonly rows: Float64Array
+  readonly floats: Float32Array
+  readonly words: Uint32Array
+  readonly shorts: Uint16Array
+}
+
+export function createSlab(length: number): RowSlab {
+  const rows = new Float64Array(length)
+  const { buffer } = rows
+  return { rows, floats: new Float32Array(buffer), words: new Uint32Array(buffer), shorts: new Uint16Array(buffer) }
+}
+
+/** How near a value is to the places of a key. Overwritten by the next look. */
+export interface Found {
+  /** From the nearest place; 0 if there is none. */
+  distance: number
+  /** From that place to its own nearest neighbour; 0 if there is none. */
+  gap: number
+  /** Of the range of the values. */
+  width: number
+  /** The nearest place as a value; NaN if there is none. */
+  nearest: number
+}
+
+export function createFound(): Found {
+  return { distance: 0, gap: 0, width: 0, nearest: Number.NaN }
+}
+
+/** Returns a distance in widths of the range of values of this size, from 0 to SCORE_CAP. */
+export function inWidths(distance: number, width: number, size: number): number {
+  const rounding = roundingAt(size)
+  if (width <= rounding) return distance <= rounding ? 0 : SCORE_CAP
+  return Math.min(SCORE_CAP, Math.max(0, distance) / width)
+}
+
+/** Offsets in 4-byte words: the range of the values, and when the next place expires. */
+const LOW = 2
+const HIGH = 3
+const EXPIRY = 4
+/** Offsets in 2-byte words: the number of places, and the one that matched last. */
+const COUNT = 10
+const LAST = 11
+/** Bytes before the places; a place is a float32, its visit a uint16. */
+const HEADER_BYTES = 24
+const PLACE_BYTES = 6
+const VALUES = HEADER_BYTES / 4
+
+/** A place counts for this many samples after its last visit. */
+const SAMPLES = 4000
+/** Visits are numbers of samples modulo 65,536. */
+const VISIT_MASK = 0xffff
+
+/** The share of its width by which the range shrinks at each end. */
+const SHRINKING = 0.5e-4
+
+const FLOAT32_MAX = 2 ** 128 - 2 ** 104
+
+/**
+ * The places near which a series has been in its last 4,000 samples. In a slab: the first value as
+ * a float64 anchor, because places are float32 distances from it, exact to seven digits; the range
+ * of the values, which slowly shrinks; the places, in ascending order; the number of the last
+ * sample near each. Zeros are an empty memory. Samples are numbered from 0.
+ */
+export class Places {
+  /** In words of 8 bytes. */
+  readonly length: number
+  readonly #capacity: number
+  /** A value further than this from all places, in widths of the range, is a new place. */
+  readonly #newAbove: number
+  /** Offset of the visits in 2-byte words. */
+  readonly #visits: number
+
+  constructor({ capacity, newAbove }: { readonly capacity: number; readonly newAbove: number }) {
+    this.length = Math.ceil((HEADER_BYTES + PLACE_BYTES * capacity) / 8)
+    this.#capacity = capacity
+    this.#newAbove = newAbove
+    this.#visits = 2 * (VALUES + capacity)
+  }
+
+  /** Finds the nearest place; of two that are equally near the lower one. */
+  look(slab: RowSlab, at: number, value: number, found: Found): void {
+    const { rows, floats, shorts } = slab
+    const count = shorts[4 * at + COUNT] as number
+    found.width = (floats[2 * at + HIGH] as number) - (floats[2 * at + LOW] as number)
+    found.distance = found.gap = 0
+    found.nearest = Number.NaN
+    if (count === 0) return
+    const anchor = rows[at] as number
+    const place = toPlace(value - anchor)
+    const first = 2 * at + VALUES
+    const nearest = findNearest(slab, at, place)
+    const known = floats[first + nearest] as number
+    found.nearest = anchor + known
+    found.distance = Math.abs(place - known)
+    if (count === 1) return
+    const below = nearest > 0 ? known - (floats[first + nearest - 1] as number) : Number.POSITIVE_INFINITY
+    const above = nearest + 1 < count ? (floats[first + nearest + 1] as number) - known : Number.POSITIVE_INFINITY
+    found.gap = Math.min(below, above)
+  }
+
+  /** Learns the value of sample `number`: it visits the nearest place, or is a new one. */
+  visit(slab: RowSlab, at: number, value: number, number: number): void {
+    const { rows, floats, words, shorts } = slab
+    const base = 2 * at
+    const visits = 4 * at + this.#visits
+    if (shorts[4 * at + COUNT] === 0) {
+      rows[at] = value
+      shorts[4 * at + COUNT] = 1
+      words[base + EXPIRY] = number + SAMPLES + 1
+      shorts[visits] = number & VISIT_MASK
+      return
+    }
+    const place = toPlace(value - (rows[at] as number))
+    const nearest = findNearest(slab, at, place)
+    const low = floats[base + LOW] as number
+    const high = floats[base + HIGH] as number
+    const width = high - low
+    if (Math.abs(place - (floats[base + VALUES + nearest] as number)) > this.#newAbove * width) {
+      this.#add(slab, at, place, number)
+    } else {
+      shorts[visits + nearest] = number & VISIT_MASK
+      shorts[4 * at + LAST] = nearest
+    }
+    const step = width * SHRINKING
+    floats[base + LOW] = Math.min(low + step, place)
+    floats[base + HIGH] = Math.max(high - step, place)
+    if (number + 1 >= (words[base + EXPIRY] as number)) this.#dropExpired(slab, at, number + 1)
+  }
+
+  #add(slab: RowSlab, at: number, place: number, number: number): void {
+    const { floats, shorts } = slab
+    const first = 2 * at + VALUES
+    const visits = 4 * at + this.#visits
+    if (shorts[4 * at + COUNT] === this.#capacity) this.#remove(slab, at, this.#longestUnvisited(slab, at, number))
+    let i = shorts[4 * at + COUNT] as number
+    shorts[4 * at + COUNT] = i + 1
+    for (; i > 0 && (floats[first + i - 1] as number) > place; i--) {
+      floats[first + i] = floats[first + i - 1] as number
+      shorts[visits + i] = shorts[visits + i - 1] as number
+    }
+    floats[first + i] = place
+    shorts[visits + i] = number & VISIT_MASK
+    shorts[4 * at + LAST] = i
+  }
+
+  #longestUnvisited({ shorts }: RowSlab, at: number, number: number): number {
+    const visits = 4 * at + this.#visits
+    let found = 0
+    let longest = -1
+    for (let i = 0; i < this.#capacity; i++) {
+      const age = (number - (shorts[visits + i] as number)) & VISIT_MASK
+      if (age <= longest) continue
+      longest = age
+      found = i
+    }
+    return found
+  }
+
+  #remove({ floats, shorts }: RowSlab, at: number, index: number): void {
+    const first = 2 * at + VALUES
+    const visits = 4 * at + this.#visits
+    const last = (shorts[4 * at + COUNT] as number) - 1
+    for (let i = index; i < last; i++) {
+      floats[first + i] = floats[first + i + 1] as number
+      shorts[visits + i] = shorts[visits + i + 1] as number
+    }
+    floats[first + last] = 0
+    shorts[visits + last] = 0
+    shorts[4 * at + COUNT] = last
+  }
+
+  /** Removes the places that do not count for sample `number` any more. */
+  #dropExpired(slab: RowSlab, at: number, number: number): void {
+    const { words, shorts } = slab
+    const visits = 4 * at + this.#visits
+    let oldest = 0
+    for (let i = (shorts[4 * at + COUNT] as number) - 1; i >= 0; i--) {
+      const age = (number - (shorts[visits + i] as number)) & VISIT_MASK
+      if (age > SAMPLES) this.#remove(slab, at, i)
+      else if (age > oldest) oldest = age
+    }
+    words[2 * at + EXPIRY] = number - oldest + SAMPLES + 1
+    const count = shorts[4 * at + COUNT] as number
+    if ((shorts[4 * at + LAST] as number) >= count) shorts[4 * at + LAST] = count - 1
+  }
+}
+
+/** What float32 cannot hold becomes its greatest number. */
+function toPlace(distance: number): number {
+  return Math.fround(Math.max(-FLOAT32_MAX, Math.min(FLOAT32_MAX, distance)))
+}
+
+/** Returns the nearest place. The search begins with the one that matched last. */
+function findNearest({ floats, shorts }: RowSlab, at: number, place: number): number {
+  const first = 2 * at + VALUES
+  const count = shorts[4 * at + COUNT] as number
+  let i = shorts[4 * at + LAST] as number
+  if ((floats[first + i] as number) <= place) {
+    while (i + 1 < count && (floats[first + i + 1] as number) <= place) i++
+  } else {
+    while (i > 0 && (floats[first + i] as number) > place) i--
+  }
+  // Now the place is between i and i + 1, or beyond one of the ends.
+  if (i + 1 < count && (floats[first + i + 1] as number) - place < place - (floats[first + i] as number)) return i + 1
+  return i
+}
