@@ -21,6 +21,7 @@ import { stepHygiene } from './hygiene.ts'
 import {
   ALERT,
   COUNT,
+  DEVIATION_SAMPLES_MIN,
   HYGIENE,
   type KeyRow,
   learnedScore,
@@ -94,6 +95,8 @@ export class Judge {
   readonly #memory: MemoryNews | null
   readonly #isGuarded: boolean
   readonly #raw = { score: 0, low: 0, high: 0 }
+  /** The signed z-score of the sample; NaN where the detector is another one, or warming. */
+  #z = Number.NaN
   readonly #shares: number[] = []
 
   constructor(policy: Policy) {
@@ -254,7 +257,11 @@ export class Judge {
     if (!Number.isNaN(scored)) {
       this.#detector.learn(row.slab, start + shape.detectorAt, scored, judgement)
       if (this.#memory !== null) {
-        learnValue(row.slab, start + shape.memoryAt, scored, learnedScore(scored, judged.window, this.#summary))
+        const { window } = judged
+        const z = this.#z
+        const learned =
+          window >= DEVIATION_SAMPLES_MIN && !Number.isNaN(z) ? z : learnedScore(scored, window, this.#summary)
+        learnValue(row.slab, start + shape.memoryAt, scored, learned)
       }
     }
     pushSample(row, value, timestamp)
@@ -289,6 +296,7 @@ export class Judge {
     judged.deviation = summary.deviation
     judged.meanRest = summary.rest
     const { judgement } = judged
+    this.#z = Number.NaN
     if (Number.isNaN(value)) {
       judgeWarming(judgement)
     } else if (!this.#isZscore) {
@@ -300,7 +308,9 @@ export class Judge {
       judgement.low = summary.mean
       judgement.high = summary.mean
       judgement.spread = summary.deviation
-      judgement.score = Math.abs(zScore(value, summary.mean, summary.deviation, summary.rest))
+      const z = zScore(value, summary.mean, summary.deviation, summary.rest)
+      judgement.score = Math.abs(z)
+      this.#z = z
     }
   }
 

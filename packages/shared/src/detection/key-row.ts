@@ -192,7 +192,7 @@ export function copyRow(from: KeyRow, to: KeyRow): void {
 }
 
 /** With fewer samples in the window, a deviation from its mean says nothing. */
-const DEVIATION_SAMPLES_MIN = 30
+export const DEVIATION_SAMPLES_MIN = 30
 
 const replayed = createHistory()
 const summary: Summary = { mean: 0, rest: 0, deviation: 0 }

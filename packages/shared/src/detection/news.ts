@@ -5,6 +5,7 @@ import {
   learnedSamples,
   newsOf,
   SUM_LIMIT,
+  SUM_LIMIT_MIN,
   samplesSinceCrossing,
   sumOf,
 } from './alerts/guard-memory.ts'
@@ -41,7 +42,7 @@ export class MemoryNews implements KeyNews {
   addsUp(score: number): boolean {
     const sum = sumOf(this.#slab, this.#at, score)
     // Nearly every sample ends here.
-    if (sum > SUM_LIMIT || !(addToSum(sum, Math.abs(score)) > SUM_LIMIT)) return false
+    if (sum < SUM_LIMIT_MIN || sum > SUM_LIMIT || !(addToSum(sum, Math.abs(score)) > SUM_LIMIT)) return false
     return this.samples() >= SUM_SAMPLES_MIN && samplesSinceCrossing(this.#slab, this.#at) > QUIET_SAMPLES
   }
 }

@@ -25,6 +25,8 @@ const DISCOUNT = 0.2
 const SUMMED_MAX = 3
 const SLACK = 1
 export const SUM_LIMIT = 6.5
+/** From a lesser sum no deviation exceeds the limit. */
+export const SUM_LIMIT_MIN = SUM_LIMIT - SUMMED_MAX + SLACK
 
 /** Returns the number of samples learned. */
 export function learnedSamples({ words }: RowSlab, at: number): number {

@@ -194,17 +194,23 @@ function toPlace(distance: number): number {
   return Math.fround(Math.max(-FLOAT32_MAX, Math.min(FLOAT32_MAX, distance)))
 }
 
-/** Returns the nearest place. The search begins with the one that matched last. */
+/** Returns the nearest place: the one that matched last, or by a search. */
 function findNearest({ floats, shorts }: RowSlab, at: number, place: number): number {
   const first = 2 * at + VALUES
   const count = shorts[4 * at + COUNT] as number
-  let i = shorts[4 * at + LAST] as number
-  if ((floats[first + i] as number) <= place) {
-    while (i + 1 < count && (floats[first + i + 1] as number) <= place) i++
-  } else {
-    while (i > 0 && (floats[first + i] as number) > place) i--
+  let below = first + (shorts[4 * at + LAST] as number)
+  const isBelow = (floats[below] as number) <= place
+  if (!isBelow || (below + 1 < first + count && (floats[below + 1] as number) <= place)) {
+    below = first
+    // Without a branch on the values: in noise, the processor would mispredict every other one.
+    for (let rest = count; rest > 1; ) {
+      const half = rest >> 1
+      below += half * +((floats[below + half] as number) <= place)
+      rest -= half
+    }
   }
-  // Now the place is between i and i + 1, or beyond one of the ends.
-  if (i + 1 < count && (floats[first + i + 1] as number) - place < place - (floats[first + i] as number)) return i + 1
-  return i
+  // Now the place is between this one and the next, or beyond one of the ends.
+  const next = below + 1
+  const isNext = next < first + count && (floats[next] as number) - place < place - (floats[below] as number)
+  return below - first + +isNext
 }
