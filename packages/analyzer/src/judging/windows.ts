@@ -17,6 +17,7 @@ import {
   encodeRow,
   encodeTail,
   fillRow,
+  mustStoreMemory,
   STORED_MEMORY_LENGTH,
   type StoredWindow,
   storedLengthMax,
@@ -36,6 +37,11 @@ const UPDATES_LENGTH = 8192
 
 /** The next update must write a row: a tail cannot bring the stored row up to date. */
 const NO_ROW = -1
+
+/** No guard's memory is stored, or one that must be replaced with the next row. */
+const NO_MEMORY = -1
+const STALE_MEMORY = -2
+const VOID = new Uint8Array()
 
 /** Prefix of a key's shadow window. No key begins with a control character. */
 export const SHADOW = '\u0001'
@@ -77,6 +83,8 @@ export class Windows implements RowOwner, Disposable {
   #isUsed = new Uint8Array(SLOTS_MIN)
   /** By slot: the row's count of pushed values when it was last written, or NO_ROW. */
   #rowPushed = new Float64Array(SLOTS_MIN)
+  /** By slot: the same when the guard's memory was last stored, or NO_MEMORY, or STALE_MEMORY. */
+  #memoryPushed = new Float64Array(SLOTS_MIN)
   /** By slot: the number of the `beginUpdates` since which it was last updated. */
   #updatedIn = new Float64Array(SLOTS_MIN)
   #updates = 0
@@ -129,6 +137,7 @@ export class Windows implements RowOwner, Disposable {
       fillRow(row, content)
     }
     this.#rowPushed[slot] = content?.rowPushed ?? NO_ROW
+    this.#memoryPushed[slot] = content?.memory?.pushed ?? (stored?.memory?.byteLength ? STALE_MEMORY : NO_MEMORY)
     return slot
   }
 
@@ -162,6 +171,7 @@ export class Windows implements RowOwner, Disposable {
   /** Makes the next update write a row: something changed that a tail cannot hold. */
   requireRow(slot: Slot): void {
     this.#rowPushed[slot] = NO_ROW
+    if (this.#memoryPushed[slot] !== NO_MEMORY) this.#memoryPushed[slot] = STALE_MEMORY
   }
 
   /** Starts a new set of updates, which includes no slot yet. */
@@ -195,8 +205,22 @@ export class Windows implements RowOwner, Disposable {
     const bytes = this.#bytesOf(begin, end)
     if (isTail) return { kind: 'tail', bytes }
     this.#rowPushed[slot] = pushed
-    this.#encodedLength = encodeMemory(row, this.#encoded, end)
-    return { kind: 'row', bytes, memory: this.#encodedLength === end ? null : this.#bytesOf(end, this.#encodedLength) }
+    return { kind: 'row', bytes, memory: this.#encodeMemory(slot, row, pushed) }
+  }
+
+  /** Returns the guard's memory if it must be stored, nothing in its place, or null. */
+  #encodeMemory(slot: Slot, row: KeyRow, pushed: number): Uint8Array | null {
+    const storedAt = this.#memoryPushed[slot] as number
+    if (mustStoreMemory(row, storedAt)) {
+      this.#memoryPushed[slot] = pushed
+      const begin = this.#encodedLength
+      this.#encodedLength = encodeMemory(row, this.#encoded, begin)
+      return this.#bytesOf(begin, this.#encodedLength)
+    }
+    if (row.shape.memory !== 'none' || storedAt === NO_MEMORY) return null
+    // Otherwise it would be taken for this row's, should the guard return.
+    this.#memoryPushed[slot] = NO_MEMORY
+    return VOID
   }
 
   #bytesOf(begin: number, end: number): Uint8Array {
@@ -259,7 +283,7 @@ export class Windows implements RowOwner, Disposable {
     this.#place(slot, shape)
     copyRow(from, this.row(slot))
     this.#memory.free(pool, row)
-    this.#rowPushed[slot] = NO_ROW
+    this.requireRow(slot)
   }
 
   #locate(slot: Slot, view: KeyRow): KeyRow {
@@ -309,6 +333,7 @@ export class Windows implements RowOwner, Disposable {
     this.#rules = longer(this.#rules, new Int32Array(length))
     this.#isUsed = longer(this.#isUsed, new Uint8Array(length))
     this.#rowPushed = longer(this.#rowPushed, new Float64Array(length))
+    this.#memoryPushed = longer(this.#memoryPushed, new Float64Array(length))
     this.#updatedIn = longer(this.#updatedIn, new Float64Array(length))
   }
 

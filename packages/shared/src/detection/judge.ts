@@ -21,10 +21,8 @@ import { stepHygiene } from './hygiene.ts'
 import {
   ALERT,
   COUNT,
-  DEVIATION_SAMPLES_MIN,
   HYGIENE,
   type KeyRow,
-  learnedScore,
   ORDER,
   PUSHED,
   pushSample,
@@ -95,8 +93,6 @@ export class Judge {
   readonly #memory: MemoryNews | null
   readonly #isGuarded: boolean
   readonly #raw = { score: 0, low: 0, high: 0 }
-  /** The signed z-score of the sample; NaN where the detector is another one, or warming. */
-  #z = Number.NaN
   readonly #shares: number[] = []
 
   constructor(policy: Policy) {
@@ -132,7 +128,7 @@ export class Judge {
     const allowsStep = policy.deviationMin === null
     const arrived = { arrived: this.#history, arrivedValue: 0, arrivedPerScored: 1 }
     this.#isGuarded = policy.guard !== null
-    this.#memory = policy.guard === 'memory' ? new MemoryNews() : null
+    this.#memory = policy.guard === 'memory' ? new MemoryNews(policy.alert.sustained) : null
     const guard: KeyNews | null =
       policy.guard === 'detector' ? new DetectorNews(judgement, policy.threshold) : this.#memory
     this.#context = { history, judgement, allowsTrend: this.#isZscore, allowsStep, guard, silentAt: 0, ...arrived }
@@ -256,13 +252,7 @@ export class Judge {
     }
     if (!Number.isNaN(scored)) {
       this.#detector.learn(row.slab, start + shape.detectorAt, scored, judgement)
-      if (this.#memory !== null) {
-        const { window } = judged
-        const z = this.#z
-        const learned =
-          window >= DEVIATION_SAMPLES_MIN && !Number.isNaN(z) ? z : learnedScore(scored, window, this.#summary)
-        learnValue(row.slab, start + shape.memoryAt, scored, learned)
-      }
+      if (this.#memory !== null) learnValue(row.slab, start + shape.memoryAt, scored)
     }
     pushSample(row, value, timestamp)
   }
@@ -296,7 +286,6 @@ export class Judge {
     judged.deviation = summary.deviation
     judged.meanRest = summary.rest
     const { judgement } = judged
-    this.#z = Number.NaN
     if (Number.isNaN(value)) {
       judgeWarming(judgement)
     } else if (!this.#isZscore) {
@@ -308,9 +297,7 @@ export class Judge {
       judgement.low = summary.mean
       judgement.high = summary.mean
       judgement.spread = summary.deviation
-      const z = zScore(value, summary.mean, summary.deviation, summary.rest)
-      judgement.score = Math.abs(z)
-      this.#z = z
+      judgement.score = Math.abs(zScore(value, summary.mean, summary.deviation, summary.rest))
     }
   }
 

@@ -1,12 +1,10 @@
-import { zScore } from '../verdict/score.ts'
 import { GUARD_MEMORY_LENGTH, learnValue } from './alerts/guard-memory.ts'
 import { isSilent, SILENCE_STATE_LENGTH } from './alerts/silence.ts'
-import { ALERT_STATE_LENGTH, clearSums } from './alerts/state.ts'
+import { ALERT_STATE_LENGTH, clearCandidates } from './alerts/state.ts'
 import { CounterRates } from './detectors/counter.ts'
 import { createHistory, type History } from './detectors/detector.ts'
 import { createSlab, type RowSlab } from './detectors/places.ts'
 import { createDetector, DETECTOR_NAMES, type DetectorName } from './detectors/registry.ts'
-import { type Summary, summarizeFor } from './detectors/summary.ts'
 import { HYGIENE_STATE_LENGTH } from './hygiene.ts'
 import { ORDER_STATE_LENGTH } from './order.ts'
 
@@ -172,8 +170,8 @@ export function copyRow(from: KeyRow, to: KeyRow): void {
     startDetector(to)
   }
   const isNewMemory = shape.memory !== 'none' && shape.memory !== from.shape.memory
-  if (isNewMemory) clearSums(rows, start + ALERT)
-  else if (shape.memory !== 'none') {
+  if (shape.memory !== from.shape.memory) clearCandidates(rows, start + ALERT)
+  if (!isNewMemory && shape.memory !== 'none') {
     const memory = from.rows.subarray(from.start + from.shape.memoryAt, from.start + from.shape.valuesAt)
     rows.set(memory, start + shape.memoryAt)
   }
@@ -191,26 +189,16 @@ export function copyRow(from: KeyRow, to: KeyRow): void {
   }
 }
 
-/** With fewer samples in the window, a deviation from its mean says nothing. */
-export const DEVIATION_SAMPLES_MIN = 30
-
 const replayed = createHistory()
-const summary: Summary = { mean: 0, rest: 0, deviation: 0 }
 const replayedRates = new CounterRates()
-
-/** Returns the deviation that the guard's memory learns from a sample and the window before it. */
-export function learnedScore(value: number, size: number, { mean, rest, deviation }: Summary): number {
-  return size < DEVIATION_SAMPLES_MIN ? 0 : zScore(value, mean, deviation, rest)
-}
 
 /** Lets the guard's memory learn a sample that the row's window is about to get. */
 export function learnSample(row: KeyRow, value: number, timestamp: number): void {
   const { slab, start, shape } = row
-  readHistory(row, replayed)
-  const isOfRates = shape.memory === 'rates'
-  const scored = isOfRates ? replayedRates.read(replayed, value, timestamp) : value
-  const history = isOfRates ? replayedRates.history : replayed
-  if (Number.isNaN(scored)) return
-  if (history.size > 0) summarizeFor(scored, history, summary)
-  learnValue(slab, start + shape.memoryAt, scored, learnedScore(scored, history.size, summary))
+  let scored = value
+  if (shape.memory === 'rates') {
+    readHistory(row, replayed)
+    scored = replayedRates.read(replayed, value, timestamp)
+  }
+  if (!Number.isNaN(scored)) learnValue(slab, start + shape.memoryAt, scored)
 }

@@ -1,30 +1,21 @@
 import type { KeyNews } from './alerts/context.ts'
-import {
-  addToSum,
-  GUARD_MEMORY_LENGTH,
-  learnedSamples,
-  newsOf,
-  SUM_LIMIT,
-  SUM_LIMIT_MIN,
-  samplesSinceCrossing,
-  sumOf,
-} from './alerts/guard-memory.ts'
+import { GUARD_MEMORY_LENGTH, learnedSamples, newsOf } from './alerts/guard-memory.ts'
 import type { Judgement } from './detectors/detector.ts'
 import { createSlab } from './detectors/places.ts'
 import type { KeyRow } from './key-row.ts'
-
-/** The sum of deviations is news if it was not beyond its limit in so many samples, */
-const QUIET_SAMPLES = 4000
-/** and if the key has had so many: a key that wanders has shown that by then. */
-const SUM_SAMPLES_MIN = 300
 
 /** The guard's own memory of a key, for scores that know none. */
 export class MemoryNews implements KeyNews {
   readonly candidate = 0.02
   readonly instant = 0.1
   readonly squaresHeat = false
+  readonly sustained: number
   #slab = createSlab(GUARD_MEMORY_LENGTH)
   #at = 0
+
+  constructor(sustained: number) {
+    this.sustained = sustained
+  }
 
   moveTo({ slab, start, shape }: KeyRow): void {
     this.#slab = slab
@@ -38,13 +29,6 @@ export class MemoryNews implements KeyNews {
   news(value: number): number {
     return newsOf(this.#slab, this.#at, value)
   }
-
-  addsUp(score: number): boolean {
-    const sum = sumOf(this.#slab, this.#at, score)
-    // Nearly every sample ends here.
-    if (sum < SUM_LIMIT_MIN || sum > SUM_LIMIT || !(addToSum(sum, Math.abs(score)) > SUM_LIMIT)) return false
-    return this.samples() >= SUM_SAMPLES_MIN && samplesSinceCrossing(this.#slab, this.#at) > QUIET_SAMPLES
-  }
 }
 
 /**
@@ -55,6 +39,7 @@ export class DetectorNews implements KeyNews {
   readonly candidate = 0.5
   readonly instant = 1
   readonly squaresHeat = true
+  readonly sustained = Number.POSITIVE_INFINITY
   readonly #judgement: Judgement
   readonly #threshold: number
 
@@ -69,9 +54,5 @@ export class DetectorNews implements KeyNews {
 
   news(): number {
     return this.#judgement.raw / this.#threshold
-  }
-
-  addsUp(): boolean {
-    return false
   }
 }

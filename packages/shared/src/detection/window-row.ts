@@ -28,13 +28,13 @@ import {
  * write tails: a row is ten times as long. `shape` is an integer: a bit for each float64 of the
  * state that is not 0, whether that includes silence, the detector's number, the window's capacity.
  *
- * The guard's memory of a key is stored beside its row, and only with it:
+ * The guard's memory of a key is stored beside its row:
  *
- *     count and pushed of the row, 1 for values or 2 for rates, memory (alerts/guard-memory.ts)
+ *     count and pushed when it was stored, 1 for values or 2 for rates, memory (guard-memory.ts)
  *
- * It is brought up to date by learning the tail's samples again. With another row it is void: then,
- * and without one, a memory begins with the samples in the window. Version 0.1.0 neither reads nor
- * changes it.
+ * It is brought up to date by learning the samples since again, which the row still has: it is
+ * written with every third row or so. One that does not fit the row is void, and without one a
+ * memory begins with the samples in the window. Version 0.1.0 neither reads nor changes it.
  */
 const SHAPE = 2
 const HEADER = 3
@@ -59,7 +59,7 @@ export function storedLengthMax(shape: RowShape): number {
 export interface StoredWindow {
   readonly row: Uint8Array
   readonly tail: Uint8Array | null
-  /** The guard's memory as it was stored with the row. */
+  /** The guard's memory as it was last stored. */
   readonly memory?: Uint8Array | null
 }
 
@@ -77,8 +77,8 @@ export interface WindowContent {
   readonly timestamps: readonly number[]
   /** The samples of the row whose places those of the tail have taken. */
   readonly displaced: Pick<WindowContent, 'values' | 'timestamps'>
-  /** The guard's memory when the row was written; null where there is none. */
-  readonly memory: Uint8Array | null
+  /** The guard's memory, and `pushed` when it was stored; null where there is none. */
+  readonly memory: { readonly kind: MemoryKind; readonly pushed: number; readonly bytes: Uint8Array } | null
 }
 
 /** Writes a whole row to `target` from `at`. Returns its end. */
@@ -112,17 +112,31 @@ const MEMORY_KINDS: readonly MemoryKind[] = ['none', 'values', 'rates']
 /** Float64s of a stored memory. */
 export const STORED_MEMORY_LENGTH = MEMORY_HEADER + GUARD_MEMORY_LENGTH
 
+/** A stored memory is at most so many samples older than its row, if that has so many. */
+const MEMORY_LAG_MAX = 64
+
+/** Returns how many samples older than the row a stored memory may be. Rates need all before. */
+function memoryLagMax({ capacity, memory }: Pick<RowShape, 'capacity' | 'memory'>): number {
+  return memory === 'rates' ? 0 : Math.min(capacity, MEMORY_LAG_MAX)
+}
+
 /**
- * Writes the guard's memory to `target` from `at`. Returns its end, which is `at` where none must be
- * stored: the row's window still has all samples of the key.
+ * Whether the guard's memory must be stored with the row. `storedAt` is `pushed` when it was last
+ * stored; negative if it was not, or if the window began again since.
  */
-export function encodeMemory({ slab, rows, start, shape }: KeyRow, target: Float64Array, at: number): number {
-  if (shape.memory === 'none') return at
+export function mustStoreMemory({ slab, rows, start, shape }: KeyRow, storedAt: number): boolean {
+  if (shape.memory === 'none') return false
   const pushed = rows[start + PUSHED] as number
+  if (storedAt >= 0) return pushed < storedAt || pushed - storedAt > memoryLagMax(shape)
+  // The window still has all samples of a new key.
+  return pushed >= shape.capacity || learnedSamples(slab, start + shape.memoryAt) !== pushed
+}
+
+/** Writes the guard's memory to `target` from `at`. Returns its end. */
+export function encodeMemory({ rows, start, shape }: KeyRow, target: Float64Array, at: number): number {
   const memoryAt = start + shape.memoryAt
-  if (pushed < shape.capacity && learnedSamples(slab, memoryAt) === pushed) return at
   target[at] = rows[start + COUNT] as number
-  target[at + 1] = pushed
+  target[at + 1] = rows[start + PUSHED] as number
   target[at + 2] = MEMORY_KINDS.indexOf(shape.memory)
   // Not number by number: it is bytes, some of which look like a NaN.
   target.set(rows.subarray(memoryAt, memoryAt + GUARD_MEMORY_LENGTH), at + MEMORY_HEADER)
@@ -175,42 +189,45 @@ export function decodeWindow({ row, tail, memory }: StoredWindow): WindowContent
     }
   }
   const dropped = Math.max(0, values.length - shape.capacity)
-  const kind = memory ? kindOfMemory(memory, base) : 'none'
+  const learned = memory ? decodeMemory(memory, base) : null
   return {
     count: newest.count,
     pushed: newest.pushed,
     rowPushed: pushed,
-    shape: withMemory(shape, kind),
+    shape: withMemory(shape, learned?.kind ?? 'none'),
     ...statesOf(newest),
     values: values.slice(dropped),
     timestamps: timestamps.slice(dropped),
     displaced: { values: values.slice(0, dropped), timestamps: timestamps.slice(0, dropped) },
-    memory: kind === 'none' ? null : (memory?.subarray(8 * MEMORY_HEADER) ?? null),
+    memory: learned,
   }
 }
 
-/** Returns what a stored memory holds; 'none' where it was not stored with this row. */
-function kindOfMemory(memory: Uint8Array, { count, pushed }: Decoded): MemoryKind {
-  if (memory.byteLength !== 8 * STORED_MEMORY_LENGTH) return 'none'
-  const view = new DataView(memory.buffer, memory.byteOffset, memory.byteLength)
+/** Returns null where the samples since are not all in the row. */
+function decodeMemory(stored: Uint8Array, { count, pushed, shape }: Decoded): WindowContent['memory'] {
+  if (stored.byteLength !== 8 * STORED_MEMORY_LENGTH) return null
+  const view = new DataView(stored.buffer, stored.byteOffset, stored.byteLength)
   const at = (i: number): number => view.getFloat64(8 * i, true)
-  return at(0) === count && at(1) === pushed ? (MEMORY_KINDS[at(2)] ?? 'none') : 'none'
+  const kind = MEMORY_KINDS[at(2)] ?? 'none'
+  const lag = pushed - at(1)
+  const fits = lag >= 0 && lag <= memoryLagMax({ capacity: shape.capacity, memory: kind }) && count - at(0) >= lag
+  return kind !== 'none' && fits ? { kind, pushed: at(1), bytes: stored.subarray(8 * MEMORY_HEADER) } : null
 }
 
 export function fillRow(row: KeyRow, content: WindowContent): void {
   const { slab, rows, start, shape } = row
-  const { displaced, memory, values, rowPushed, pushed } = content
+  const { displaced, memory, values, pushed } = content
   rows.fill(0, start, start + shape.length)
   rows[start + COUNT] = content.count
   rows.set(content.state, start + STATE)
   rows.set(content.detectorState, start + shape.detectorAt)
   rows[start + PUSHED] = pushed - values.length
   if (memory !== null) {
-    new Uint8Array(slab.rows.buffer).set(memory, 8 * (start + shape.memoryAt))
+    new Uint8Array(slab.rows.buffer).set(memory.bytes, 8 * (start + shape.memoryAt))
     rows[start + PUSHED] = pushed - values.length - displaced.values.length
-    pushSamples(row, displaced, rowPushed)
+    pushSamples(row, displaced, memory.pushed)
   }
-  pushSamples(row, content, memory === null ? Number.POSITIVE_INFINITY : rowPushed)
+  pushSamples(row, content, memory?.pushed ?? Number.POSITIVE_INFINITY)
 }
 
 /** Adds samples to a row's window. The guard's memory learns those from number `learnedFrom` on. */

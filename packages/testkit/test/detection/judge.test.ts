@@ -12,6 +12,7 @@ import {
   encodeRow,
   encodeTail,
   fillRow,
+  mustStoreMemory,
   type StoredWindow,
   storedLengthMax,
 } from '@tidemark/shared/detection/window-row'
@@ -112,14 +113,19 @@ test('a key continues identically after being stored and loaded, as a row or as 
       const whole = newRow(policy)
       const cutAt = cut % arrived.length
       let stored: StoredWindow | undefined
+      let memory: StoredMemory = { bytes: null, pushed: -1 }
       let rowPushed = 0
       let isShifted = false
       for (const [i, { value, timestamp, time }] of arrived.entries()) {
         const expected = seen(judge.step(whole, value, timestamp, time))
         expect(seen(judge.step(row, value, timestamp, time))).toEqual(expected)
         isShifted ||= expected.isShift
+        if (expected.isShift) memory = { bytes: null, pushed: -1 }
+        // The memory may be older than the row.
+        if (i === cutAt - 3 * added) memory = memoryOf(row, memory)
         if (i === cutAt) {
-          stored = rowOf(row)
+          memory = memoryOf(row, memory)
+          stored = { row: bytesOf(row, encodeRow), tail: null, memory: memory.bytes }
           rowPushed = row.rows[1] as number
           isShifted = false
         }
@@ -129,7 +135,9 @@ test('a key continues identically after being stored and loaded, as a row or as 
         const hasTail = rowPushed >= policy.window && pairs <= policy.window
         const isNewer = (row.rows[0] as number) > new DataView(stored.row.buffer).getFloat64(0, true)
         const tail = bytesOf(row, (one, target, at) => encodeTail(one, pairs, target, at))
-        const content = decodeWindow(isNewer && hasTail ? { ...stored, tail } : rowOf(row))
+        if (!(isNewer && hasTail)) memory = memoryOf(row, memory)
+        const newest = { row: bytesOf(row, encodeRow), tail: null, memory: memory.bytes }
+        const content = decodeWindow(isNewer && hasTail ? { ...stored, tail } : newest)
         if (content === undefined) throw new Error('the row cannot be read')
         const loaded = createRow(content.shape)
         fillRow(loaded, content)
@@ -145,9 +153,14 @@ test('a key continues identically after being stored and loaded, as a row or as 
   )
 })
 
-function rowOf(row: KeyRow): StoredWindow {
-  const memory = bytesOf(row, encodeMemory)
-  return { row: bytesOf(row, encodeRow), tail: null, memory: memory.length === 0 ? null : memory }
+interface StoredMemory {
+  readonly bytes: Uint8Array | null
+  readonly pushed: number
+}
+
+function memoryOf(row: KeyRow, stored: StoredMemory): StoredMemory {
+  if (!mustStoreMemory(row, stored.pushed)) return stored
+  return { bytes: bytesOf(row, encodeMemory), pushed: row.rows[1] as number }
 }
 
 function bytesOf(row: KeyRow, encode: (row: KeyRow, target: Float64Array, at: number) => number): Uint8Array {

@@ -1,15 +1,15 @@
 import { isBeyond } from '../../verdict/score.ts'
 import type { Slab } from '../order.ts'
 import { type AlertContext, isExpected, type ScoredSample } from './context.ts'
-import { heatAt, weighNews } from './guard.ts'
+import { keepHeat, weighNews } from './guard.ts'
 import {
+  addUp,
   CALM,
   clearEvidence,
   clearSums,
   EVIDENCE_SINCE,
   EXPIRES_AT,
   FIRING,
-  HEAT,
   LAST_AT,
   OK,
   OPENED_AT,
@@ -23,8 +23,6 @@ import {
   RECENT_DOWN,
   RECENT_UP,
   SAMPLES,
-  SUM_DOWN,
-  SUM_UP,
 } from './state.ts'
 
 /**
@@ -99,9 +97,6 @@ export type AlertEvent =
 export const RESOLVE_REASONS = ['calm', 'no_samples', 'level_shift'] as const
 export type ResolveReason = (typeof RESOLVE_REASONS)[number]
 
-/** Evidence of less than half the threshold is none. */
-const SLACK = 0.5
-
 /** Evidence is broken by a gap of more than this many mean intervals, and more than the minimum. */
 const GAP_MAX = 3
 const GAP_MIN_MS = 10_000
@@ -133,9 +128,9 @@ export function stepAlert(
       ? weighNews(states, at, sample, context.guard, context)
       : weighEvidence(states, at, policy, sample, context)
     if (by === undefined) return
-    const heat = isGuarded ? heatAt(states, at, sample.time) + 1 : 0
-    events.push(open(states, at, policy, sample, by, context))
-    if (heat > 0) states[at + HEAT] = -heat
+    const opened = (): void => void events.push(open(states, at, policy, sample, by, context))
+    if (isGuarded) keepHeat(states, at, sample.time, opened)
+    else opened()
   }
 }
 
@@ -168,7 +163,7 @@ function weighEvidence(
 ): OpenedBy | undefined {
   const { score, threshold } = sample
   const isOver = isBeyond(score, policy.open * threshold)
-  const isSustained = addUp(states, at, policy, score / threshold) > policy.sustained
+  const isSustained = addUp(states, at, score / threshold, policy.open) > policy.sustained
   // Nearly every sample ends here: the rest is a function of its own, so that this one is inlined.
   if (!isOver && !isSustained && states[at + PHASE] === OK) return undefined
   return weighSample(states, at, policy, sample, context, { isOver, isSustained })
@@ -308,16 +303,6 @@ function expiryAfter(
   const silentAt = context?.silentAt ?? 0
   // Infinity: the key's usual gaps are not known yet.
   return silentAt < Number.POSITIVE_INFINITY ? Math.max(expiresAt, silentAt) : expiresAt
-}
-
-/** Adds how far a score lies beyond SLACK, counted up to `open`. Returns the greater sum. */
-function addUp(states: Slab, at: number, { open }: AlertPolicy, score: number): number {
-  const counted = Math.max(-open, Math.min(open, score))
-  const up = (states[at + SUM_UP] as number) + counted - SLACK
-  const down = (states[at + SUM_DOWN] as number) - counted - SLACK
-  states[at + SUM_UP] = Math.max(0, up)
-  states[at + SUM_DOWN] = Math.max(0, down)
-  return Math.max(up, down)
 }
 
 function nextBits(bits: number, isSet: boolean, { of }: AlertPolicy): number {

@@ -24,8 +24,8 @@ export interface KeyNews {
   samples(): number
   /** How new a value is to that memory. */
   news(value: number): number
-  /** Whether deviations to the side of the score add up, as they had not for long. */
-  addsUp(score: number): boolean
+  /** A sum of deviations beyond this, in thresholds, is evidence. */
+  readonly sustained: number
 }
 
 /** What else is known when a sample is weighed. One object for all keys of a policy. */

@@ -1,7 +1,20 @@
 import { isBeyond, SCORE_CAP } from '../../verdict/score.ts'
 import type { Slab } from '../order.ts'
 import { type AlertContext, isExpected, isOnCount, isStep, type KeyNews, type ScoredSample } from './context.ts'
-import { HEAT, OK, OPENED_AT, type OpenedBy, PENDING, PHASE, RECENT_DOWN, RECENT_UP } from './state.ts'
+import {
+  addUp,
+  CROSSED_UNIT,
+  clearSums,
+  crossedPart,
+  HEAT,
+  OK,
+  OPENED_AT,
+  type OpenedBy,
+  PENDING,
+  PHASE,
+  RECENT_DOWN,
+  RECENT_UP,
+} from './state.ts'
 
 /** With fewer samples nothing is known. */
 const SAMPLES_MIN = 50
@@ -12,6 +25,10 @@ const CONFIRMED_WITHIN = 5
 const CANDIDATE_BITS = 2 ** (CONFIRMED_WITHIN + 1) - 1
 /** The heat of an opening halves in this time. */
 const HALF_LIFE_MS = 2 * 86_400_000
+/** A sum is news if none was beyond its limit in so many samples, */
+const QUIET_SAMPLES = 4000
+/** and if the key has had so many: one that wanders has shown that by then. */
+const SUM_SAMPLES_MIN = 300
 /** Deviations that add up open an alert only if the key had nearly no other for a while. */
 const SUSTAINED_HEAT_MAX = 0.5
 
@@ -27,14 +44,27 @@ export function weighNews(
   known: KeyNews,
   context: AlertContext,
 ): OpenedBy | undefined {
-  const isFlagged = isBeyond(sample.score, sample.threshold)
-  const isSustained = known.addsUp(sample.score)
+  const { score, threshold } = sample
+  const isFlagged = isBeyond(score, threshold)
+  const isOver = known.sustained < Number.POSITIVE_INFINITY && addUp(states, at, score / threshold) > known.sustained
   // Nearly every sample ends here.
-  if (!isFlagged && !isSustained && states[at + PHASE] === OK) return undefined
+  if (!isFlagged && !isOver && states[at + PHASE] === OK) return undefined
   const isEvidence = isFlagged && !isStep(sample, context) && !isOnCount(sample, context)
   const by = weighSample(states, at, sample, known, isEvidence)
-  if (by !== undefined || !isSustained || isExpected(sample, context)) return by
-  return heatAt(states, at, sample.time) < SUSTAINED_HEAT_MAX ? 'sustained' : undefined
+  return isOver && isSumNews(states, at, sample, known, context) ? (by ?? 'sustained') : by
+}
+
+/** Weighs a sum beyond its limit: it must be the first for long, and of a key with few alerts. */
+function isSumNews(states: Slab, at: number, sample: ScoredSample, known: KeyNews, context: AlertContext): boolean {
+  const { count, time } = sample
+  const crossed = crossedPart(states, at)
+  const isQuiet = crossed === 0 || count - crossed / CROSSED_UNIT > QUIET_SAMPLES
+  states[at + RECENT_UP] = (states[at + RECENT_UP] as number) - crossed + CROSSED_UNIT * count
+  if (isExpected(sample, context)) {
+    clearSums(states, at)
+    return false
+  }
+  return isQuiet && known.samples() >= SUM_SAMPLES_MIN && heatAt(states, at, time) < SUSTAINED_HEAT_MAX
 }
 
 /** Weighs the news of a sample if it `isEvidence`, and updates the candidate. */
@@ -46,11 +76,13 @@ function weighSample(
   isEvidence: boolean,
 ): OpenedBy | undefined {
   const samples = known.samples()
-  const side = score > 0 ? RECENT_UP : RECENT_DOWN
-  let hasCandidate = ageCandidate(states, at)
+  const isUp = score > 0
+  const crossed = crossedPart(states, at)
+  let up = ageCandidate((states[at + RECENT_UP] as number) - crossed)
+  let down = ageCandidate(states[at + RECENT_DOWN] as number)
   let by: OpenedBy | undefined
   if (isEvidence && samples >= SAMPLES_MIN) {
-    if (states[at + side] !== 0) by = 'samples'
+    if ((isUp ? up : down) !== 0) by = 'samples'
     else {
       const news = known.news(value)
       if (news > known.candidate) {
@@ -58,28 +90,32 @@ function weighSample(
         const factor = cautionIn(samples) * (known.squaresHeat ? heat * heat : heat)
         // After a flat window the next samples at any new level would confirm it.
         const isFlat = Math.abs(score) >= SCORE_CAP
-        if (news > known.candidate * factor && !isFlat) hasCandidate = setCandidate(states, at, side)
+        if (news > known.candidate * factor && !isFlat) {
+          up = isUp ? 1 : 0
+          down = isUp ? 0 : 1
+        }
         if (news > known.instant * factor) by = 'instant'
       }
     }
   }
-  states[at + PHASE] = hasCandidate ? PENDING : OK
+  states[at + RECENT_UP] = crossed + up
+  states[at + RECENT_DOWN] = down
+  states[at + PHASE] = up !== 0 || down !== 0 ? PENDING : OK
   return by
 }
 
-/** Moves the candidate one sample back. Returns whether there is one. */
-function ageCandidate(states: Slab, at: number): boolean {
-  const up = ((states[at + RECENT_UP] as number) << 1) & CANDIDATE_BITS
-  const down = ((states[at + RECENT_DOWN] as number) << 1) & CANDIDATE_BITS
-  states[at + RECENT_UP] = up
-  states[at + RECENT_DOWN] = down
-  return up !== 0 || down !== 0
+/** Moves the candidate one sample back. */
+function ageCandidate(bits: number): number {
+  return (bits << 1) & CANDIDATE_BITS
 }
 
-function setCandidate(states: Slab, at: number, side: number): true {
-  states[at + RECENT_UP] = states[at + RECENT_DOWN] = 0
-  states[at + side] = 1
-  return true
+/** Opening drops all evidence, but for what limits the next ones. Returns the new heat. */
+export function keepHeat(states: Slab, at: number, time: number, open: () => void): void {
+  const heat = heatAt(states, at, time) + 1
+  const crossed = crossedPart(states, at)
+  open()
+  states[at + HEAT] = -heat
+  states[at + RECENT_UP] = crossed
 }
 
 /** Returns how many times as much news is needed after so many samples of a key. */

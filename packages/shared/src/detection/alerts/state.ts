@@ -4,7 +4,11 @@ import type { Slab } from '../order.ts'
 export const ALERT_STATE_LENGTH = 13
 
 export const PHASE = 0
-/** Bit i: whether the sample i samples ago was evidence; separately above and below. */
+/**
+ * Bit i: whether the sample i samples ago was evidence; separately above and below. Under the guard
+ * the one above has, in multiples of CROSSED_UNIT, also the number of the last sample with which a
+ * sum was beyond its limit. Version 0.1.0 sees only the lowest bits.
+ */
 export const RECENT_UP = 1
 export const RECENT_DOWN = 2
 /** Since when there has been evidence without a break; 0 when there is none. */
@@ -32,6 +36,21 @@ export const FIRING = 2
 export const OPENED_BY = ['instant', 'samples', 'sustained'] as const
 export type OpenedBy = (typeof OPENED_BY)[number]
 
+/** More than the bits of a candidate. */
+export const CROSSED_UNIT = 64
+
+/** Returns what else there is with the bits above, under the guard. */
+export function crossedPart(states: Slab, at: number): number {
+  const stored = states[at + RECENT_UP] as number
+  return stored - (stored % CROSSED_UNIT)
+}
+
+/** Drops what only the present policy understands, before another one. */
+export function clearCandidates(states: Slab, at: number): void {
+  if (states[at + PHASE] === PENDING) states[at + PHASE] = OK
+  states.fill(0, at + RECENT_UP, at + RECENT_DOWN + 1)
+}
+
 /** Drops the evidence for an alert. The heat of the guard stays. */
 export function clearEvidence(states: Slab, at: number): void {
   states.fill(0, at + RECENT_UP, at + RECENT_DOWN + 1)
@@ -41,4 +60,17 @@ export function clearEvidence(states: Slab, at: number): void {
 
 export function clearSums(states: Slab, at: number): void {
   states.fill(0, at + SUM_UP, at + SUM_DOWN + 1)
+}
+
+/** Evidence of less than half the threshold is none. */
+const SLACK = 0.5
+
+/** Adds how far a score, in thresholds, lies beyond SLACK. Returns the greater sum. */
+export function addUp(states: Slab, at: number, score: number, countedMax = 1.5): number {
+  const counted = Math.max(-countedMax, Math.min(countedMax, score))
+  const up = (states[at + SUM_UP] as number) + counted - SLACK
+  const down = (states[at + SUM_DOWN] as number) - counted - SLACK
+  states[at + SUM_UP] = Math.max(0, up)
+  states[at + SUM_DOWN] = Math.max(0, down)
+  return Math.max(up, down)
 }

@@ -190,7 +190,7 @@ function rowFields({ keys }: Commit): { readonly field: string; readonly bytes: 
   for (const { key, window } of keys) {
     if (window.kind === 'tail') continue
     fields.push({ field: key, bytes: window.bytes })
-    if (window.memory) fields.push({ field: memoryField(key), bytes: window.memory })
+    if (window.memory != null) fields.push({ field: memoryField(key), bytes: window.memory })
   }
   return fields
 }
