@@ -5,7 +5,8 @@ import { Random } from '@tidemark/testkit/random'
 import { KeyJudge } from '../backtest/key-judge.ts'
 import { CALM, type Signal } from './signals.ts'
 
-const MINUTE_MS = 60_000
+const SECOND_MS = 1000
+export const MINUTE_MS = 60_000
 const BEGIN_MS = 1_700_000_000_000
 
 /** A shift must be found within this many samples. */
@@ -14,19 +15,37 @@ export const FOUND_WITHIN = 10
 const WATCHED = 50
 
 /** Counts the flags of a detector on a signal, and the alerts opened, all with defaults. */
-export function measureNoise(signal: Signal, detector: DetectorName, samples: number, seed: number) {
-  const random = new Random(seed)
-  const length = Math.round(samples / signal.keys)
+export function measureNoise(
+  signal: Signal,
+  detector: DetectorName,
+  samples: number,
+  seed: number,
+  intervalMs = SECOND_MS,
+) {
+  const judge = newJudge(detector)
+  const next = signal.create(new Random(seed), samples)
   let flagged = 0
   let opened = 0
-  for (let key = 0; key < signal.keys; key++) {
-    const judge = newJudge(detector)
-    const next = signal.create(random, length)
-    for (let n = 0; n < length; n++) {
-      const { isFlagged, alerts } = step(judge, next(n), n)
-      if (isFlagged) flagged++
-      for (const { kind } of alerts) if (kind === 'opened') opened++
-    }
+  for (let n = 0; n < samples; n++) {
+    const { isFlagged, alerts } = step(judge, next(n), n, intervalMs)
+    if (isFlagged) flagged++
+    for (const { kind } of alerts) if (kind === 'opened') opened++
+  }
+  return { flagged, opened }
+}
+
+/** Counts the same on the first samples of keys that begin. */
+export function measureNewKeys(
+  signal: Signal,
+  detector: DetectorName,
+  { keys, samples, seed }: { readonly keys: number; readonly samples: number; readonly seed: number },
+) {
+  let flagged = 0
+  let opened = 0
+  for (let key = 0; key < keys; key++) {
+    const counted = measureNoise(signal, detector, samples, seed + key)
+    flagged += counted.flagged
+    opened += counted.opened
   }
   return { flagged, opened }
 }
@@ -87,7 +106,7 @@ function newJudge(detector: DetectorName): KeyJudge {
   return new KeyJudge(createPolicy({ detector }, VERDICT_DEFAULTS))
 }
 
-function step(judge: KeyJudge, value: number, n: number) {
-  const time = BEGIN_MS + n * MINUTE_MS
+function step(judge: KeyJudge, value: number, n: number, intervalMs = MINUTE_MS) {
+  const time = BEGIN_MS + n * intervalMs
   return judge.step(value, time, time)
 }

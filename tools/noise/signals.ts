@@ -3,8 +3,6 @@ import type { Random } from '@tidemark/testkit/random'
 /** A signal without anomalies: every flag is a false alarm, unless the name says otherwise. */
 export interface Signal {
   readonly name: string
-  /** Keys over which the samples are spread. The signal starts again for each key. */
-  readonly keys: number
   /** Returns a function for sample `n`, to be called in order: signals have state. */
   create(random: Random, length: number): (n: number) => number
 }
@@ -25,11 +23,12 @@ const INDEPENDENT: Readonly<Record<string, Draw>> = {
 
 const normal: Draw = random => random.normal()
 const independent = (draw: Draw) => (random: Random) => () => draw(random)
-const one = (name: string, create: Signal['create']): Signal => ({ name, keys: 1, create })
+const one = (name: string, create: Signal['create']): Signal => ({ name, create })
+
+export const NORMAL = one('N(0,1)', independent(normal))
 
 export const SIGNALS: readonly Signal[] = [
-  one('N(0,1)', independent(normal)),
-  { name: 'N(0,1), 1,000 new keys', keys: 1000, create: independent(normal) },
+  NORMAL,
   one('AR(1) 0.95', random => autoregressive(random, 0.95)),
   one('random walk', random => autoregressive(random, 1)),
   ...Object.entries(INDEPENDENT).map(([name, draw]) => one(name, independent(draw))),

@@ -3,12 +3,20 @@ import { formatCount, paragraph } from '../lib/format.ts'
 import { formatMarkdownTable } from '../lib/table.ts'
 import { scoreRecordings } from './compare.ts'
 import { measureCost } from './cost.ts'
-import { FOUND_WITHIN, measureNoise, measureShifts, measureSpikes, type Power } from './measure.ts'
-import { SIGNALS } from './signals.ts'
+import {
+  FOUND_WITHIN,
+  MINUTE_MS,
+  measureNewKeys,
+  measureNoise,
+  measureShifts,
+  measureSpikes,
+  type Power,
+} from './measure.ts'
+import { NORMAL, SIGNALS } from './signals.ts'
 
 /** The samples of each signal, the trials of each change and the recordings of each kind. */
-export const FULL = { samples: 1_000_000, trials: 2000, recordings: 40 }
-export const QUICK = { samples: 10_000, trials: 50, recordings: 2 }
+export const FULL = { samples: 1_000_000, newKeys: 1000, trials: 2000, recordings: 40 }
+export const QUICK = { samples: 10_000, newKeys: 10, trials: 50, recordings: 2 }
 type Sizes = typeof FULL
 
 const SEED = 20_260_101
@@ -24,7 +32,14 @@ interface Section {
 
 /** Measures all tables. Yields the progress and the next row; returns Markdown. */
 export function* makeTables(sizes: Sizes): Generator<{ done: number; total: number; row: string }, string> {
-  const sections = [noiseSection(sizes), powerSection(sizes), comparisonSection(sizes), costSection()]
+  const sections = [
+    noiseSection(sizes),
+    minuteSection(sizes),
+    newKeysSection(sizes),
+    powerSection(sizes),
+    comparisonSection(sizes),
+    costSection(),
+  ]
   const total = sections.reduce((sum, { rows }) => sum + rows.length, 0)
   let done = 0
   const texts: string[] = []
@@ -43,8 +58,8 @@ function noiseSection({ samples }: Sizes): Section {
   const perMillion = (count: number): string => formatCount(Math.round((count / samples) * 1e6))
   return {
     lead:
-      `Flagged samples / alerts opened, both per 10^6 samples. Each cell: ${formatCount(samples)} samples, ` +
-      `seed ${SEED}.`,
+      'Flagged samples / alerts opened, both per 10^6 samples, at one sample a second. ' +
+      `Each cell: ${formatCount(samples)} samples of one key, seed ${SEED}.`,
     head: ['signal', ...DETECTOR_NAMES],
     rows: SIGNALS.map(signal =>
       row(signal.name, detector => {
@@ -52,6 +67,38 @@ function noiseSection({ samples }: Sizes): Section {
         return `${perMillion(flagged)} / ${perMillion(opened)}`
       }),
     ),
+  }
+}
+
+function minuteSection({ samples }: Sizes): Section {
+  return {
+    lead: 'Alerts opened per 10^6 samples at one sample a minute: nearly two years, so earlier alerts are forgotten.',
+    head: ['signal', ...DETECTOR_NAMES],
+    rows: SIGNALS.map(signal =>
+      row(signal.name, detector => {
+        const { opened } = measureNoise(signal, detector, samples, SEED, MINUTE_MS)
+        return formatCount(Math.round((opened / samples) * 1e6))
+      }),
+    ),
+  }
+}
+
+/** Samples of a new key. */
+const YOUNG = 1000
+
+function newKeysSection({ newKeys }: Sizes): Section {
+  return {
+    lead:
+      `Flagged samples / alerts opened of 1,000 new keys with N(0,1), in their first ${formatCount(YOUNG)} samples ` +
+      `(${formatCount(newKeys)} keys measured).`,
+    head: ['signal', ...DETECTOR_NAMES],
+    rows: [
+      row('new keys', detector => {
+        const { flagged, opened } = measureNewKeys(NORMAL, detector, { keys: newKeys, samples: YOUNG, seed: SEED })
+        const perThousand = (count: number): string => formatCount(Math.round((count / newKeys) * 1000))
+        return `${perThousand(flagged)} / ${perThousand(opened)}`
+      }),
+    ],
   }
 }
 

@@ -1,5 +1,5 @@
 import { createSlab, type RowSlab } from '@tidemark/shared/detection/detectors/places'
-import type { KeyRow, RowShape } from '@tidemark/shared/detection/key-row'
+import { type KeyRow, memoryLength, type RowShape } from '@tidemark/shared/detection/key-row'
 
 /** Bytes of a slab: it holds as many rows as fit, a power of two and at least one. */
 const SLAB_BYTES = 32_768
@@ -22,6 +22,8 @@ export interface RowOwner {
 /** All rows of one shape. The first `used` rows are in use, without a hole. */
 interface Pool {
   readonly shape: RowShape
+  /** Float64s of the guard's memory of a row. All of them follow the rows in the slab. */
+  readonly memory: number
   /** log2 of the rows in a slab. */
   readonly shift: number
   readonly mask: number
@@ -87,7 +89,18 @@ export class RowMemory {
     if (number === undefined) {
       number = this.#pools.length
       const shift = Math.max(0, Math.floor(Math.log2(SLAB_BYTES / rowBytes(shape))))
-      this.#pools.push({ shape, shift, mask: 2 ** shift - 1, slabs: [], spares: [], owners: [], slots: [], used: 0 })
+      const memory = memoryLength(shape)
+      this.#pools.push({
+        shape,
+        memory,
+        shift,
+        mask: 2 ** shift - 1,
+        slabs: [],
+        spares: [],
+        owners: [],
+        slots: [],
+        used: 0,
+      })
       this.#poolOfShape.set(shape, number)
     }
     return number
@@ -95,11 +108,12 @@ export class RowMemory {
 
   /** Points `view` at a row. */
   locate(number: number, row: number, view: KeyRow): KeyRow {
-    const { shape, slabs, shift, mask } = this.#pools[number] as Pool
+    const { shape, memory, slabs, shift, mask } = this.#pools[number] as Pool
     const slab = slabs[row >> shift] as RowSlab
     view.slab = slab
     view.rows = slab.rows
     view.start = (row & mask) * shape.length
+    view.memoryStart = (shape.length << shift) + (row & mask) * memory
     view.shape = shape
     return view
   }
@@ -113,7 +127,7 @@ export class RowMemory {
       if (slabs.length === 0) this.#emptyMax += slabBytes(pool)
       const spare = pool.spares.pop()
       if (spare !== undefined) this.#spareBytes -= slabBytes(pool)
-      slabs.push(spare ?? createSlab(shape.length << shift))
+      slabs.push(spare ?? createSlab((shape.length + pool.memory) << shift))
       this.#slabBytes += slabBytes(pool)
     }
     owners.push(owner)
@@ -129,9 +143,12 @@ export class RowMemory {
     const owner = owners.pop() as RowOwner
     const slot = slots.pop() as Slot
     if (row !== last) {
-      const from = (last & mask) * shape.length
-      const content = (slabs[last >> shift] as RowSlab).rows.subarray(from, from + shape.length)
-      ;(slabs[row >> shift] as RowSlab).rows.set(content, (row & mask) * shape.length)
+      const from = slabs[last >> shift] as RowSlab
+      const to = slabs[row >> shift] as RowSlab
+      moveWords(from, (last & mask) * shape.length, to, (row & mask) * shape.length, shape.length)
+      const memories = shape.length << shift
+      const { memory } = pool
+      moveWords(from, memories + (last & mask) * memory, to, memories + (row & mask) * memory, memory)
       owners[row] = owner
       slots[row] = slot
       owner.moved(slot, row)
@@ -150,9 +167,13 @@ export class RowMemory {
   }
 }
 
-/** Returns the bytes of a row in memory. */
+function moveWords(from: RowSlab, start: number, to: RowSlab, at: number, length: number): void {
+  to.rows.set(from.rows.subarray(start, start + length), at)
+}
+
+/** Returns the bytes of a row in memory, the guard's memory included. */
 export function rowBytes(shape: RowShape): number {
-  return shape.length * Float64Array.BYTES_PER_ELEMENT
+  return (shape.length + memoryLength(shape)) * Float64Array.BYTES_PER_ELEMENT
 }
 
 function slabBytes({ shape, shift }: Pool): number {

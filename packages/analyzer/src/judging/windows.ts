@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
+import { learnedTo } from '@tidemark/shared/detection/alerts/guard-memory'
 import { createSlab } from '@tidemark/shared/detection/detectors/places'
 import {
+  clearRow,
   copyRow,
   type KeyRow,
   PUSHED,
@@ -131,7 +133,7 @@ export class Windows implements RowOwner, Disposable {
     const slot = this.#newSlot(key, content?.shape ?? shape)
     const row = this.row(slot)
     if (content === undefined) {
-      row.rows.fill(0, row.start, row.start + row.shape.length)
+      clearRow(row)
       startDetector(row)
     } else {
       fillRow(row, content)
@@ -205,14 +207,14 @@ export class Windows implements RowOwner, Disposable {
     const bytes = this.#bytesOf(begin, end)
     if (isTail) return { kind: 'tail', bytes }
     this.#rowPushed[slot] = pushed
-    return { kind: 'row', bytes, memory: this.#encodeMemory(slot, row, pushed) }
+    return { kind: 'row', bytes, memory: this.#encodeMemory(slot, row) }
   }
 
   /** Returns the guard's memory if it must be stored, nothing in its place, or null. */
-  #encodeMemory(slot: Slot, row: KeyRow, pushed: number): Uint8Array | null {
+  #encodeMemory(slot: Slot, row: KeyRow): Uint8Array | null {
     const storedAt = this.#memoryPushed[slot] as number
     if (mustStoreMemory(row, storedAt)) {
-      this.#memoryPushed[slot] = pushed
+      this.#memoryPushed[slot] = learnedTo(row.slab, row.memoryStart)
       const begin = this.#encodedLength
       this.#encodedLength = encodeMemory(row, this.#encoded, begin)
       return this.#bytesOf(begin, this.#encodedLength)
@@ -349,5 +351,5 @@ export class Windows implements RowOwner, Disposable {
 
 function emptyView(): KeyRow {
   const slab = createSlab(0)
-  return { slab, rows: slab.rows, start: 0, shape: ANY_SHAPE }
+  return { slab, rows: slab.rows, start: 0, memoryStart: 0, shape: ANY_SHAPE }
 }

@@ -3,7 +3,6 @@ import type { SampleOrder } from '../verdict/analysis.ts'
 import { isBeyond, zScore } from '../verdict/score.ts'
 import { type AlertEvent, alertExpiresAt, expireAlert, shiftAlert, stepAlert } from './alerts/alert.ts'
 import { type AlertContext, createScoredSample, type KeyNews } from './alerts/context.ts'
-import { learnValue } from './alerts/guard-memory.ts'
 import { checkSilence, endSilence, type SilenceEvent, silentAt, stepSilence } from './alerts/silence.ts'
 import { CounterRates } from './detectors/counter.ts'
 import {
@@ -21,10 +20,12 @@ import { stepHygiene } from './hygiene.ts'
 import {
   ALERT,
   COUNT,
+  clearWindow,
   HYGIENE,
   type KeyRow,
+  learnScored,
+  learnSometimes,
   ORDER,
-  PUSHED,
   pushSample,
   readHistory,
   SILENCE,
@@ -252,9 +253,10 @@ export class Judge {
     }
     if (!Number.isNaN(scored)) {
       this.#detector.learn(row.slab, start + shape.detectorAt, scored, judgement)
-      if (this.#memory !== null) learnValue(row.slab, start + shape.memoryAt, scored)
     }
+    if (shape.memory === 'rates') learnScored(row, scored)
     pushSample(row, value, timestamp)
+    if (shape.memory === 'values') learnSometimes(row)
   }
 
   /** Alerts are on what the detector scored, whether or not it has reported it just before. */
@@ -303,8 +305,8 @@ export class Judge {
 
   /** Drops the previous level. Returns the new state's judgement of the value, for `learn`. */
   #restart(row: KeyRow, value: number): Judgement {
-    const { rows, start, shape } = row
-    rows[start + PUSHED] = 0
+    const { start, shape } = row
+    clearWindow(row)
     startDetector(row)
     readHistory(row, this.#history)
     this.#seen.size = 0

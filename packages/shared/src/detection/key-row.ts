@@ -1,4 +1,4 @@
-import { GUARD_MEMORY_LENGTH, learnValue } from './alerts/guard-memory.ts'
+import { GUARD_MEMORY_LENGTH, learnedTo, learnValue, setLearnedTo } from './alerts/guard-memory.ts'
 import { isSilent, SILENCE_STATE_LENGTH } from './alerts/silence.ts'
 import { ALERT_STATE_LENGTH, clearCandidates } from './alerts/state.ts'
 import { CounterRates } from './detectors/counter.ts'
@@ -11,12 +11,15 @@ import { ORDER_STATE_LENGTH } from './order.ts'
 /**
  * All state of a key, as the float64s of one row in a slab of the caller:
  *
- *     count, pushed, order, hygiene, alert, timer, [silence], detector's state, [memory of the
- *     guard], value 0, value 1, ..., timestamp 0, timestamp 1, ...
+ *     count, pushed, order, hygiene, alert, timer, [silence], detector's state,
+ *     value 0, value 1, ..., timestamp 0, timestamp 1, ...
  *
  * `count` numbers the key's samples ever analysed, `pushed` the values added to the window since it
  * began. Values and timestamps are rings of one capacity: element n is at n % capacity. Except for
  * the detector's state, a row of zeros is a new key.
+ *
+ * The memory of the guard (alerts/guard-memory.ts) is elsewhere in the slab: few samples need it, so
+ * it would only make the way from row to row longer.
  */
 export const COUNT = 0
 export const PUSHED = 1
@@ -44,9 +47,8 @@ export interface RowShape {
   /** Whether the detector's state was learned from the rates of a counter. */
   readonly isOfRates: boolean
   readonly memory: MemoryKind
-  /** The offsets of the detector's state, the guard's memory, the values and the timestamps. */
+  /** The offsets of the detector's state, the values and the timestamps. */
   readonly detectorAt: number
-  readonly memoryAt: number
   readonly valuesAt: number
   readonly timesAt: number
   readonly length: number
@@ -70,11 +72,10 @@ export function rowShape(
   const known = shapes.get(name)
   if (known !== undefined) return known
   const detectorAt = STATE + (hasSilence ? SILENT_LENGTH : COMMON_LENGTH)
-  const memoryAt = detectorAt + detectorStateLength(detector)
-  const valuesAt = memoryAt + (memory === 'none' ? 0 : GUARD_MEMORY_LENGTH)
+  const valuesAt = detectorAt + detectorStateLength(detector)
   const timesAt = valuesAt + capacity
   const kinds = { capacity, detector, hasSilence, isOfRates, memory }
-  const shape = { ...kinds, detectorAt, memoryAt, valuesAt, timesAt, length: timesAt + capacity }
+  const shape = { ...kinds, detectorAt, valuesAt, timesAt, length: timesAt + capacity }
   shapes.set(name, shape)
   return shape
 }
@@ -98,14 +99,27 @@ export interface KeyRow {
   slab: RowSlab
   rows: Float64Array
   start: number
+  /** Where the guard's memory begins, if the shape has one. */
+  memoryStart: number
   shape: RowShape
 }
 
+/** Returns the float64s of the guard's memory. */
+export function memoryLength({ memory }: RowShape): number {
+  return memory === 'none' ? 0 : GUARD_MEMORY_LENGTH
+}
+
 export function createRow(shape: RowShape): KeyRow {
-  const slab = createSlab(shape.length)
-  const row = { slab, rows: slab.rows, start: 0, shape }
+  const slab = createSlab(shape.length + memoryLength(shape))
+  const row = { slab, rows: slab.rows, start: 0, memoryStart: shape.length, shape }
   startDetector(row)
   return row
+}
+
+/** Makes a row all zeros. */
+export function clearRow({ rows, start, memoryStart, shape }: KeyRow): void {
+  rows.fill(0, start, start + shape.length)
+  rows.fill(0, memoryStart, memoryStart + memoryLength(shape))
 }
 
 export function startDetector({ slab, start, shape }: KeyRow): void {
@@ -159,12 +173,12 @@ function shapeUnder({ window, detector, isCounter, guard }: ShapingPolicy, hasSi
 /** Copies as much as another shape holds, and initialises the state of another detector. */
 export function copyRow(from: KeyRow, to: KeyRow): void {
   const { rows, start, shape } = to
-  rows.fill(0, start, start + shape.length)
+  clearRow(to)
   rows[start + COUNT] = from.rows[from.start + COUNT] as number
   const common = from.shape.hasSilence && shape.hasSilence ? SILENT_LENGTH : COMMON_LENGTH
   rows.set(from.rows.subarray(from.start + STATE, from.start + STATE + common), start + STATE)
   if (from.shape.detector === shape.detector && from.shape.isOfRates === shape.isOfRates) {
-    const state = from.rows.subarray(from.start + from.shape.detectorAt, from.start + from.shape.memoryAt)
+    const state = from.rows.subarray(from.start + from.shape.detectorAt, from.start + from.shape.valuesAt)
     rows.set(state, start + shape.detectorAt)
   } else {
     startDetector(to)
@@ -172,8 +186,8 @@ export function copyRow(from: KeyRow, to: KeyRow): void {
   const isNewMemory = shape.memory !== 'none' && shape.memory !== from.shape.memory
   if (shape.memory !== from.shape.memory) clearCandidates(rows, start + ALERT)
   if (!isNewMemory && shape.memory !== 'none') {
-    const memory = from.rows.subarray(from.start + from.shape.memoryAt, from.start + from.shape.valuesAt)
-    rows.set(memory, start + shape.memoryAt)
+    if (shape.memory === 'values') learnPending(from)
+    rows.set(from.rows.subarray(from.memoryStart, from.memoryStart + GUARD_MEMORY_LENGTH), to.memoryStart)
   }
   const pushed = from.rows[from.start + PUSHED] as number
   const size = Math.min(pushed, from.shape.capacity)
@@ -187,6 +201,7 @@ export function copyRow(from: KeyRow, to: KeyRow): void {
     if (isNewMemory) learnSample(to, value, timestamp)
     pushSample(to, value, timestamp)
   }
+  if (shape.memory !== 'none') setLearnedTo(to.slab, to.memoryStart, rows[start + PUSHED] as number)
 }
 
 const replayed = createHistory()
@@ -194,11 +209,47 @@ const replayedRates = new CounterRates()
 
 /** Lets the guard's memory learn a sample that the row's window is about to get. */
 export function learnSample(row: KeyRow, value: number, timestamp: number): void {
-  const { slab, start, shape } = row
   let scored = value
-  if (shape.memory === 'rates') {
+  if (row.shape.memory === 'rates') {
     readHistory(row, replayed)
     scored = replayedRates.read(replayed, value, timestamp)
   }
-  if (!Number.isNaN(scored)) learnValue(slab, start + shape.memoryAt, scored)
+  learnScored(row, scored)
+}
+
+/** The same, with what is scored of the sample: NaN for a rate that is unknown. */
+export function learnScored({ slab, rows, start, memoryStart: at }: KeyRow, scored: number): void {
+  if (!Number.isNaN(scored)) learnValue(slab, at, scored)
+  setLearnedTo(slab, at, (rows[start + PUSHED] as number) + 1)
+}
+
+/** Values are learned by so many at once, a power of two: the key's memory is far away. */
+const LEARNED_TOGETHER = 8
+
+/** Lets the guard's memory learn the values in the window that it has not yet, when it is time. */
+export function learnSometimes(row: KeyRow): void {
+  const pushed = row.rows[row.start + PUSHED] as number
+  if ((pushed & (LEARNED_TOGETHER - 1)) === 0 || row.shape.capacity < LEARNED_TOGETHER) learnPending(row)
+}
+
+/** Lets the guard's memory learn all values in the window that it has not yet. */
+export function learnPending({ slab, rows, start, memoryStart: at, shape }: KeyRow): void {
+  const { capacity, valuesAt } = shape
+  const pushed = rows[start + PUSHED] as number
+  const from = learnedTo(slab, at)
+  if (from === pushed) return
+  let place = from % capacity
+  for (let n = from; n < pushed; n++) {
+    learnValue(slab, at, rows[start + valuesAt + place] as number)
+    place = place + 1 === capacity ? 0 : place + 1
+  }
+  setLearnedTo(slab, at, pushed)
+}
+
+/** Begins the window again. */
+export function clearWindow(row: KeyRow): void {
+  const { slab, rows, start, memoryStart, shape } = row
+  if (shape.memory === 'values') learnPending(row)
+  rows[start + PUSHED] = 0
+  if (shape.memory !== 'none') setLearnedTo(slab, memoryStart, 0)
 }

@@ -1,8 +1,10 @@
 import type { KeyNews } from './alerts/context.ts'
-import { GUARD_MEMORY_LENGTH, learnedSamples, newsOf } from './alerts/guard-memory.ts'
+import { learnedSamples, newsOf } from './alerts/guard-memory.ts'
 import type { Judgement } from './detectors/detector.ts'
-import { createSlab } from './detectors/places.ts'
-import type { KeyRow } from './key-row.ts'
+import { createRow, type KeyRow, learnPending, rowShape } from './key-row.ts'
+
+/** Until there is a key. */
+const ANY_SHAPE = rowShape(1, 'zscore', false, false, 'values')
 
 /** The guard's own memory of a key, for scores that know none. */
 export class MemoryNews implements KeyNews {
@@ -10,24 +12,26 @@ export class MemoryNews implements KeyNews {
   readonly instant = 0.1
   readonly squaresHeat = false
   readonly sustained: number
-  #slab = createSlab(GUARD_MEMORY_LENGTH)
-  #at = 0
+  #row: KeyRow = createRow(ANY_SHAPE)
 
   constructor(sustained: number) {
     this.sustained = sustained
   }
 
-  moveTo({ slab, start, shape }: KeyRow): void {
-    this.#slab = slab
-    this.#at = start + shape.memoryAt
+  moveTo(row: KeyRow): void {
+    this.#row = row
   }
 
   samples(): number {
-    return learnedSamples(this.#slab, this.#at)
+    const { slab, memoryStart, shape } = this.#row
+    if (shape.memory === 'values') learnPending(this.#row)
+    return learnedSamples(slab, memoryStart)
   }
 
   news(value: number): number {
-    return newsOf(this.#slab, this.#at, value)
+    const { slab, memoryStart, shape } = this.#row
+    if (shape.memory === 'values') learnPending(this.#row)
+    return newsOf(slab, memoryStart, value)
   }
 }
 

@@ -1,8 +1,9 @@
 import { bitCount } from './alerts/alert.ts'
-import { GUARD_MEMORY_LENGTH, learnedSamples } from './alerts/guard-memory.ts'
+import { GUARD_MEMORY_LENGTH, learnedSamples, learnedTo } from './alerts/guard-memory.ts'
 import {
   COMMON_LENGTH,
   COUNT,
+  clearRow,
   detectorStateLength,
   type KeyRow,
   learnSample,
@@ -30,7 +31,7 @@ import {
  *
  * The guard's memory of a key is stored beside its row:
  *
- *     count and pushed when it was stored, 1 for values or 2 for rates, memory (guard-memory.ts)
+ *     count and pushed of what it has learned, 1 for values or 2 for rates, memory (guard-memory.ts)
  *
  * It is brought up to date by learning the samples since again, which the row still has: it is
  * written with every third row or so. One that does not fit the row is void, and without one a
@@ -121,25 +122,30 @@ function memoryLagMax({ capacity, memory }: Pick<RowShape, 'capacity' | 'memory'
 }
 
 /**
- * Whether the guard's memory must be stored with the row. `storedAt` is `pushed` when it was last
+ * Whether the guard's memory must be stored with the row. `storedAt` is `learnedTo` when it was last
  * stored; negative if it was not, or if the window began again since.
  */
-export function mustStoreMemory({ slab, rows, start, shape }: KeyRow, storedAt: number): boolean {
+export function mustStoreMemory({ slab, rows, start, memoryStart, shape }: KeyRow, storedAt: number): boolean {
   if (shape.memory === 'none') return false
   const pushed = rows[start + PUSHED] as number
   if (storedAt >= 0) return pushed < storedAt || pushed - storedAt > memoryLagMax(shape)
   // The window still has all samples of a new key.
-  return pushed >= shape.capacity || learnedSamples(slab, start + shape.memoryAt) !== pushed
+  return pushed >= shape.capacity || learnedSamples(slab, memoryStart) !== learnedTo(slab, memoryStart)
 }
 
 /** Writes the guard's memory to `target` from `at`. Returns its end. */
-export function encodeMemory({ rows, start, shape }: KeyRow, target: Float64Array, at: number): number {
-  const memoryAt = start + shape.memoryAt
-  target[at] = rows[start + COUNT] as number
-  target[at + 1] = rows[start + PUSHED] as number
+export function encodeMemory(
+  { slab, rows, start, memoryStart, shape }: KeyRow,
+  target: Float64Array,
+  at: number,
+): number {
+  const pushed = rows[start + PUSHED] as number
+  const learned = learnedTo(slab, memoryStart)
+  target[at] = (rows[start + COUNT] as number) - (pushed - learned)
+  target[at + 1] = learned
   target[at + 2] = MEMORY_KINDS.indexOf(shape.memory)
   // Not number by number: it is bytes, some of which look like a NaN.
-  target.set(rows.subarray(memoryAt, memoryAt + GUARD_MEMORY_LENGTH), at + MEMORY_HEADER)
+  target.set(rows.subarray(memoryStart, memoryStart + GUARD_MEMORY_LENGTH), at + MEMORY_HEADER)
   return at + STORED_MEMORY_LENGTH
 }
 
@@ -155,9 +161,9 @@ function encodeHead({ rows, start, shape }: KeyRow, target: Float64Array, at: nu
     mask |= 1 << i
     target[end++] = value
   }
-  if (shape.memoryAt > shape.detectorAt) {
-    target.set(rows.subarray(start + shape.detectorAt, start + shape.memoryAt), end)
-    end += shape.memoryAt - shape.detectorAt
+  if (shape.valuesAt > shape.detectorAt) {
+    target.set(rows.subarray(start + shape.detectorAt, start + shape.valuesAt), end)
+    end += shape.valuesAt - shape.detectorAt
   }
   const silence = shape.hasSilence ? HAS_SILENCE : 0
   const detector = DETECTOR_NUMBERS.indexOf(shape.detector) + (shape.isOfRates ? OF_RATES : 0)
@@ -215,15 +221,15 @@ function decodeMemory(stored: Uint8Array, { count, pushed, shape }: Decoded): Wi
 }
 
 export function fillRow(row: KeyRow, content: WindowContent): void {
-  const { slab, rows, start, shape } = row
+  const { slab, rows, start, memoryStart, shape } = row
   const { displaced, memory, values, pushed } = content
-  rows.fill(0, start, start + shape.length)
+  clearRow(row)
   rows[start + COUNT] = content.count
   rows.set(content.state, start + STATE)
   rows.set(content.detectorState, start + shape.detectorAt)
   rows[start + PUSHED] = pushed - values.length
   if (memory !== null) {
-    new Uint8Array(slab.rows.buffer).set(memory.bytes, 8 * (start + shape.memoryAt))
+    new Uint8Array(slab.rows.buffer).set(memory.bytes, 8 * memoryStart)
     rows[start + PUSHED] = pushed - values.length - displaced.values.length
     pushSamples(row, displaced, memory.pushed)
   }
@@ -292,7 +298,7 @@ function statesOf({ shape, mask, at, bytes }: Decoded): Pick<WindowContent, 'sta
   const state = new Float64Array(shape.detectorAt - STATE)
   let next = HEADER
   for (let i = 0; i < state.length; i++) if ((mask & (1 << i)) !== 0) state[i] = at(next++)
-  const detectorState = new Float64Array(shape.memoryAt - shape.detectorAt)
+  const detectorState = new Float64Array(shape.valuesAt - shape.detectorAt)
   new Uint8Array(detectorState.buffer).set(bytes.subarray(8 * next, 8 * (next + detectorState.length)))
   return { state, detectorState }
 }

@@ -2,11 +2,14 @@ import { createFound, inWidths, Places, type RowSlab } from '../detectors/places
 
 /**
  * What the guard knows of a key whose detector knows nothing: the places of its values. It follows
- * from the values alone, so it can be learned again from stored ones. In a slab: the samples learned
- * as a uint32, places.
+ * from the values alone, so they can be learned later, and again from stored ones. In a slab: as
+ * uint32 the samples learned, and how many of the window's have been; places.
  */
 const places = new Places({ capacity: 38, newAbove: 0.03 })
 
+/** Offsets in 4-byte words. */
+const LEARNED = 0
+const LEARNED_TO = 1
 /** Offset in words of 8 bytes. */
 const PLACES = 1
 
@@ -17,7 +20,16 @@ const DISCOUNT = 0.2
 
 /** Returns the number of samples learned. */
 export function learnedSamples({ words }: RowSlab, at: number): number {
-  return words[2 * at] as number
+  return words[2 * at + LEARNED] as number
+}
+
+/** Returns how many of the samples ever added to the window have been learned or passed over. */
+export function learnedTo({ words }: RowSlab, at: number): number {
+  return words[2 * at + LEARNED_TO] as number
+}
+
+export function setLearnedTo({ words }: RowSlab, at: number, pushed: number): void {
+  words[2 * at + LEARNED_TO] = pushed
 }
 
 const found = createFound()
@@ -29,7 +41,7 @@ export function newsOf(slab: RowSlab, at: number, value: number): number {
 }
 
 export function learnValue(slab: RowSlab, at: number, value: number): void {
-  const number = slab.words[2 * at] as number
-  slab.words[2 * at] = number + 1
+  const number = slab.words[2 * at + LEARNED] as number
+  slab.words[2 * at + LEARNED] = number + 1
   places.visit(slab, at + PLACES, value, number)
 }
