@@ -24,6 +24,10 @@ const causeSchema = z.discriminatedUnion('kind', [
       spread: z.number(),
       window: z.int().describe('Samples in the window at that time.'),
       per_second: z.literal(true).optional().describe('The numbers are rates of a counter.'),
+      news: z
+        .literal(true)
+        .optional()
+        .describe('No rule says when alerts open: the value, or one of the `of` samples before, was new to the key.'),
     }),
   }),
   z.strictObject({ kind: z.literal('silent'), last_at: timeMember, expected_ms: z.number() }),

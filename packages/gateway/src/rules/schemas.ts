@@ -69,6 +69,9 @@ export const policyMembers = {
   deviation_min_relative: z.number(),
   influence: z.enum(['full', 'held']),
   level_shift_after: z.int().nullable().describe('Null: never.'),
+  guard: z
+    .boolean()
+    .describe('Whether alerts open on what is new for a key: then the members of `alert` only say when they end.'),
   alert: z.strictObject({
     open: z.number(),
     samples: z.int(),

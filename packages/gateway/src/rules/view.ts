@@ -55,6 +55,7 @@ export function policyView(policy: Policy, document: RuleDocument) {
     deviation_min_relative: policy.deviationMinRelative,
     influence: hygiene.isHeld ? 'held' : 'full',
     level_shift_after: hygiene.levelShiftAfter === 0 ? null : hygiene.levelShiftAfter,
+    guard: policy.guard !== null,
     alert: alertPolicyView(policy.alert),
     silent: silentView(policy, written),
     late: order.refusesLate ? 'refuse' : 'mark',

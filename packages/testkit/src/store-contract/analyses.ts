@@ -137,6 +137,32 @@ export function describeAnalyses(open: OpenStore): void {
       ])
     })
 
+    test("the memory of a key's guard stays beside its row until another comes with a row", async () => {
+      await using under = await open()
+      const { store } = under
+      const lease = await own(store, 0)
+      const updates = [
+        { kind: 'row', memory: bytes('m', 1) },
+        { kind: 'tail' },
+        { kind: 'row', memory: null },
+        { kind: 'row', memory: bytes('m', 2) },
+        { kind: 'row', memory: new Uint8Array() },
+      ] as const
+      const entries = await appendAndRead(store, 0, ...updates.map(() => 1))
+      let from: Checkpoint = { id: '0-0', offset: 0 }
+      const seen: unknown[] = []
+      for (const [step, update] of updates.entries()) {
+        const keys = [{ key: 'k', window: { ...update, bytes: bytes('k', step) }, analysis: '{}' }]
+        const commit = commitOf(from, entries.slice(step, step + 1), { keys })
+        await store.analyzer.commit(lease, commit)
+        from = commit.to
+        const [window] = await store.analyzer.loadWindows(0, ['k'])
+        seen.push([...(window?.memory ?? [])])
+      }
+      const [first, second] = [[...bytes('m', 1)], [...bytes('m', 2)]]
+      expect(seen).toEqual([first, first, first, second, []])
+    })
+
     test('every legal key is read back byte for byte, and none is mistaken for another', async () => {
       await using under = await open()
       const { store } = under

@@ -173,6 +173,21 @@ export function describeKeys(open: OpenStore): void {
       expect(window).toBeNull()
     })
 
+    test("an eviction removes the memory of a key's guard: a key that comes again has none", async () => {
+      await using under = await open()
+      const { store } = under
+      const window = { ...keyUpdate('a').window, memory: Uint8Array.of(1) }
+      const { lease, evicting } = await withKeys(under, { keys: [{ ...keyUpdate('a'), window }] })
+      expect((await store.analyzer.loadWindows(0, ['a']))[0]?.memory).toHaveLength(1)
+      const eviction = evicting(['a'])
+      await store.analyzer.commit(lease, eviction)
+      const entries = await appendAndRead(store, 0, 1)
+      await store.analyzer.commit(lease, commitOf(eviction.to, entries.slice(-1), { keys: [keyUpdate('a')] }))
+      const [found] = await store.analyzer.loadWindows(0, ['a'])
+      expect(found?.row).toBeDefined()
+      expect(found?.memory).toBeUndefined()
+    })
+
     test('an eviction is refused while a sample is unapplied, and to a stranger', async () => {
       await using under = await open()
       const { store } = under

@@ -119,7 +119,7 @@ describe('the guard', () => {
       }),
       { numRuns: 30 },
     )
-    expect(found).toBeGreaterThan(30)
+    expect(found).toBeGreaterThan(5)
   })
 
   test('equals its recipe beyond its memory of 4,000 samples', () => {

@@ -164,3 +164,12 @@ test('an unusual variation around a usual value neither rose nor fell', () => {
   )
   expect(explainAlert(record)).toContain('cpu of edge-17 varies unusually, last 5; the previous samples were 5 +- 3 (')
 })
+
+test('an alert of the guard says that the value is new, or follows one that was', () => {
+  const policy = { ...PLACE.policy, guard: 'memory' as const }
+  const explained = (by: 'instant' | 'samples' | 'sustained'): string =>
+    explainAlert(firing(anomalyOpening({ ...OPENED, by }, { ...PLACE, policy, judgement: EXPECTED, window: 50 })))
+  expect(explained('instant')).toContain(', new for this key).')
+  expect(explained('samples')).toContain(', follows a value that was new for this key).')
+  expect(explained('sustained')).toContain('sum of smaller deviations')
+})

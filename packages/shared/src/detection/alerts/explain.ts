@@ -51,8 +51,9 @@ function describeValue({ value, low, high, per_second }: AnomalyEvidence, text: 
   return value < low ? `fell to ${shown}` : `varies unusually, last ${shown}`
 }
 
-function describeTrigger({ by, line, samples, of }: AnomalyEvidence): string {
+function describeTrigger({ by, line, samples, of, news }: AnomalyEvidence): string {
   if (by === 'sustained') return 'raised by the sum of smaller deviations to the same side'
+  if (news === true) return by === 'instant' ? 'new for this key' : 'follows a value that was new for this key'
   const threshold = `alert threshold ${numberOf(line)}`
   if (by === 'instant' || samples === 1) return threshold
   return `${samples === of ? `${samples} in a row` : `${samples} of ${of}`} beyond the ${threshold}`

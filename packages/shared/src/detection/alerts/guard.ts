@@ -21,7 +21,7 @@ const SAMPLES_MIN = 50
 /** With this many samples twice as much news is needed: to a new key most things are new. */
 const YOUTH = 400
 /** A candidate is confirmed by one of this many samples after it. Bit i: i samples ago. */
-const CONFIRMED_WITHIN = 5
+export const CONFIRMED_WITHIN = 5
 const CANDIDATE_BITS = 2 ** (CONFIRMED_WITHIN + 1) - 1
 /** The heat of an opening halves in this time. */
 const HALF_LIFE_MS = 2 * 86_400_000

@@ -1,6 +1,8 @@
 import { hash } from 'node:crypto'
 import type { Judgement } from '../detectors/detector.ts'
 import type { AlertEvent, AlertPolicy } from './alert.ts'
+import type { GuardKind } from './defaults.ts'
+import { CONFIRMED_WITHIN } from './guard.ts'
 import { type AlertCause, type AlertEnd, type AlertOpening, FLEET } from './record.ts'
 import type { SilenceEvent } from './silence.ts'
 import type { StormEvent } from './storm.ts'
@@ -14,6 +16,7 @@ export interface AlertPlace {
     readonly alert: AlertPolicy
     readonly hygiene: { readonly levelShiftAfter: number }
     readonly isCounter?: boolean
+    readonly guard?: GuardKind
   }
 }
 
@@ -39,13 +42,20 @@ export function anomalyOpening(
   const { key, policy, judgement, window } = place
   const { alert, detector, rule } = policy
   const { value, score, by, time } = event
-  const { samples, of, severity } = alert
+  const { severity } = alert
   const { low, high, spread } = judgement
-  const line = alert[LINES[by]] * event.threshold
-  const numbers = { detector, value, score, by, line, samples, of, low, high, spread, window }
+  const numbers = { detector, value, score, by, ...conditionOf(event, policy), low, high, spread, window }
   const evidence = policy.isCounter === true ? { ...numbers, per_second: true as const } : numbers
   const id = anomalyId(place, event.count, time)
   return { id, key, rule, severity, opened_at: time, cause: { kind: 'anomaly', evidence } }
+}
+
+/** Returns the condition that was met. Under the guard a sample is evidence beyond the threshold. */
+function conditionOf({ by, threshold }: AnomalyOpened, { alert, guard = null }: AlertPlace['policy']) {
+  const { samples, of } = alert
+  if (guard === null || by === 'sustained') return { line: alert[LINES[by]] * threshold, samples, of }
+  const news = { line: threshold, news: true as const }
+  return by === 'instant' ? { ...news, samples: 1, of: 1 } : { ...news, samples: 2, of: CONFIRMED_WITHIN + 1 }
 }
 
 export function resolvedId(event: AnomalyResolved, place: PlacedKey): string {

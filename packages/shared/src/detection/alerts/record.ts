@@ -25,6 +25,8 @@ const evidenceSchema = z.object({
   window: z.number(),
   /** The numbers are rates of a counter. */
   per_second: z.literal(true).exactOptional(),
+  /** The guard opened it: the value, or one of the `of` samples before, was new to the key. */
+  news: z.literal(true).exactOptional(),
 })
 export type AnomalyEvidence = Readonly<z.infer<typeof evidenceSchema>>
 

@@ -151,7 +151,7 @@ export function ownedBy(data: Data, { partition: number, token }: Lease): Partit
 /** Returns a copy of a key's window. Not by slice(): that of a Buffer shares the memory. */
 export function storedWindow({ rows }: Partition, key: string): StoredWindow | null {
   const { row = null, tail = null, memory = null } = rows.get(key) ?? {}
-  return (
-    row && { row: new Uint8Array(row), tail: tail && new Uint8Array(tail), memory: memory && new Uint8Array(memory) }
-  )
+  if (row === null) return null
+  const window = { row: new Uint8Array(row), tail: tail && new Uint8Array(tail) }
+  return memory === null ? window : { ...window, memory: new Uint8Array(memory) }
 }

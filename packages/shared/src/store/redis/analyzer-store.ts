@@ -117,7 +117,8 @@ function keyAccess({ client, keys }: StoreContext) {
       )
       return wanted.map((_, i) => {
         const row = rows[i] ?? null
-        return row && { row, tail: tails[i] ?? null, memory: rows[wanted.length + i] ?? null }
+        const memory = rows[wanted.length + i] ?? null
+        return row && { row, tail: tails[i] ?? null, ...(memory && { memory }) }
       })
     },
     async expiredTimers(partition, count) {

@@ -184,6 +184,8 @@ for key, shadow, deletion in each(evicted) do
   local registered = redis.call('HGET', keys_key, key)
   local removed = redis.call('HDEL', keys_key, key) + redis.call('HDEL', windows_key, key, shadow)
     + redis.call('HDEL', last_analysis_key, key)
+  -- The memories of guards: memoryField() of keys.ts.
+  redis.call('HDEL', windows_key, '\2' .. key, '\2' .. shadow)
   redis.call('HDEL', window_tails_key, key, shadow)
   redis.call('ZREM', timers_key, key)
   if removed > 0 then
