@@ -492,6 +492,7 @@ describe('GET /rules/explain', () => {
         deviation_min_relative: 0,
         influence: 'full',
         level_shift_after: null,
+        guard: true,
         alert: {
           open: 1.5,
           samples: 2,

@@ -18,8 +18,8 @@ import { ORDER_STATE_LENGTH } from './order.ts'
  * began. Values and timestamps are rings of one capacity: element n is at n % capacity. Except for
  * the detector's state, a row of zeros is a new key.
  *
- * The memory of the guard (alerts/guard-memory.ts) is elsewhere in the slab: few samples need it, so
- * it would only make the way from row to row longer.
+ * The memory of the guard (alerts/guard-memory.ts) is elsewhere in the slab: few samples need it,
+ * and it would make the way from row to row longer.
  */
 export const COUNT = 0
 export const PUSHED = 1

@@ -31,7 +31,7 @@ import {
  *
  * The guard's memory of a key is stored beside its row:
  *
- *     count and pushed of what it has learned, 1 for values or 2 for rates, memory (guard-memory.ts)
+ *     count and pushed of what it has learned, 1 for values or 2 for rates, memory
  *
  * It is brought up to date by learning the samples since again, which the row still has: it is
  * written with every third row or so. One that does not fit the row is void, and without one a
@@ -122,8 +122,8 @@ function memoryLagMax({ capacity, memory }: Pick<RowShape, 'capacity' | 'memory'
 }
 
 /**
- * Whether the guard's memory must be stored with the row. `storedAt` is `learnedTo` when it was last
- * stored; negative if it was not, or if the window began again since.
+ * Whether the guard's memory must be stored with the row. `storedAt` is `learnedTo` when it was
+ * last stored; negative if it was not, or if the window began again since.
  */
 export function mustStoreMemory({ slab, rows, start, memoryStart, shape }: KeyRow, storedAt: number): boolean {
   if (shape.memory === 'none') return false

@@ -23,7 +23,7 @@ export function learnedSamples({ words }: RowSlab, at: number): number {
   return words[2 * at + LEARNED] as number
 }
 
-/** Returns how many of the samples ever added to the window have been learned or passed over. */
+/** Returns how many of the samples ever added to the window need not be learned any more. */
 export function learnedTo({ words }: RowSlab, at: number): number {
   return words[2 * at + LEARNED_TO] as number
 }

@@ -50,7 +50,7 @@ export function anomalyOpening(
   return { id, key, rule, severity, opened_at: time, cause: { kind: 'anomaly', evidence } }
 }
 
-/** Returns the condition that was met. Under the guard a sample is evidence beyond the threshold. */
+/** Returns the condition that was met. The guard regards each sample beyond the threshold. */
 function conditionOf({ by, threshold }: AnomalyOpened, { alert, guard = null }: AlertPlace['policy']) {
   const { samples, of } = alert
   if (guard === null || by === 'sustained') return { line: alert[LINES[by]] * threshold, samples, of }

@@ -9,7 +9,7 @@ const CALIBRATED_BY = 100
 const QUANTILE = 0.99
 /** and moves by this share of itself. */
 const RATE = 0.05
-/** The weight of an excess in the mean excess, and the most that it counts for, in mean excesses. */
+/** The weight of an excess in the mean excess, and the most that it counts, in mean excesses. */
 const EXCESS_WEIGHT = 0.1
 const EXCESS_MAX = 8
 /** The first limit, in greatest steps; the same share is missing to the greatest step. */
@@ -27,8 +27,8 @@ const COUNTED = 0
 const STEP = 1
 
 /**
- * How far a step from one sample to the next lies beyond the 99th percentile of the key's own steps,
- * in mean excesses over it: steps with the tail of an exponential are that many e-folds rare.
+ * How far a step from one sample to the next lies beyond the 99th percentile of the key's own
+ * steps, in mean excesses over it: steps with an exponential tail are that many e-folds rare.
  */
 export function createStep({ samplesMin = CALIBRATED_BY }: DetectorSettings = {}): Detector {
   return {

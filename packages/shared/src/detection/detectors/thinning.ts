@@ -1,4 +1,4 @@
-/** A score must exceed those that passed in so many samples: a lasting deviation is reported once. */
+/** A score must exceed those that passed in so many samples: what lasts is reported once. */
 const HOLD = 50
 
 /** Float64s: the last score that passed, and the number of its sample. Zeros: none has. */
