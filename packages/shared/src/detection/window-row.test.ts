@@ -87,3 +87,25 @@ test('state that is 0 is not written', () => {
   if (read !== undefined) fillRow(other, read)
   expect(other).toEqual(row)
 })
+
+test('a row of the first habit keeps its window, count and alert, but not the state of the detector', () => {
+  const state = 2 ** 3
+  const row = bytes(9, 3, WORD + 5 * 2 ** 24 + state, 7, ...Array<number>(189).fill(0.5), 1, 11, 2, 12, 3, 13)
+  const content = decodeWindow({ row, tail: null })
+  expect(content).toMatchObject({ count: 9, pushed: 3, values: [1, 2, 3], timestamps: [11, 12, 13] })
+  expect(content?.state[3]).toBe(7)
+  expect(content?.shape.detector).toBe('zscore')
+  const short = bytes(9, 3, WORD + 5 * 2 ** 24, ...Array<number>(188).fill(0.5), 1, 11, 2, 12, 3, 13)
+  expect(decodeWindow({ row: short, tail: null })).toBeUndefined()
+})
+
+test.each([
+  ['habit', 6],
+  ['step', 7],
+] as const)('a row of %s has a number that the first version does not know', (name, number) => {
+  const row = createRow(rowShape(3, name, false))
+  const encoded = new Float64Array(400)
+  const end = encodeRow(row, encoded, 0)
+  expect(Math.floor((encoded[2] ?? 0) / 2 ** 24) % 256).toBe(number)
+  expect(decodeWindow({ row: new Uint8Array(encoded.slice(0, end).buffer), tail: null })?.shape).toBe(row.shape)
+})

@@ -69,6 +69,14 @@ describe('a document of rules', () => {
     expect(formatRuleDocument(parseRuleDocument(text) ?? EMPTY_DOCUMENT)).toBe(text)
   })
 
+  test('stores a detector that the first version does not know beside its rule', () => {
+    const document = withRule(EMPTY_DOCUMENT, { id: 'a', pattern: '*', detector: 'step', threshold: 8 }, CHANGE)
+    const text = formatRuleDocument(document)
+    expect(JSON.parse(text).rules[0]).toMatchObject({ rule: { id: 'a', threshold: 8 }, added: { detector: 'step' } })
+    expect(JSON.parse(text).rules[0].rule.detector).toBeUndefined()
+    expect(parseRuleDocument(text)).toEqual(document)
+  })
+
   test('keeps the members and settings that a newer version added', () => {
     const newer = { id: 'a', pattern: '*', tomorrow: 1 }
     const text = JSON.stringify({

@@ -1,0 +1,146 @@
+import { learnedSamples } from '@tidemark/shared/detection/alerts/guard-memory'
+import { Judge } from '@tidemark/shared/detection/judge'
+import { createRow, learnPending, rowShape, shapeOf } from '@tidemark/shared/detection/key-row'
+import { createPolicy, type Policy } from '@tidemark/shared/detection/rules/policy'
+import { encodeRow, type StoredWindow, storedLengthMax } from '@tidemark/shared/detection/window-row'
+import { VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
+import { Random } from '@tidemark/testkit/random'
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { RowMemory, type Slot } from './row-memory.ts'
+import { Windows } from './windows.ts'
+
+const BEGIN = 1_700_000_000_000
+
+const GUARDED = createPolicy({}, VERDICT_DEFAULTS)
+const POLICIES: readonly Policy[] = [
+  GUARDED,
+  createPolicy({ isCounter: true }, VERDICT_DEFAULTS),
+  createPolicy({ window: 20, samplesMin: 10 }, VERDICT_DEFAULTS),
+  createPolicy({ hygiene: { isHeld: true, levelShiftAfter: 5 } }, VERDICT_DEFAULTS),
+  createPolicy({ guard: null }, VERDICT_DEFAULTS),
+  createPolicy({ detector: 'habit' }, VERDICT_DEFAULTS),
+]
+const judges = new Map(POLICIES.map(policy => [policy, new Judge(policy)]))
+
+/** A key in an analyzer that may lose it from memory at any time. */
+class KeptKey {
+  stored: StoredWindow | null = null
+  #policy = GUARDED
+  #windows = new Windows({ memory: new RowMemory({ bytesMax: Number.POSITIVE_INFINITY }), keysMax: 10 })
+  #slot: Slot = this.#windows.load('k', null, shapeOf(GUARDED))
+
+  adopt(policy: Policy): void {
+    this.#policy = policy
+    this.#windows.adopt(this.#slot, policy)
+  }
+
+  step(value: number, n: number): unknown[] {
+    const time = BEGIN + 1000 * n
+    const judged = (judges.get(this.#policy) as Judge).step(this.#windows.row(this.#slot), value, time, time)
+    if (judged.isShift) this.#windows.requireRow(this.#slot)
+    return [judged.score, judged.count, ...judged.alerts]
+  }
+
+  commit(): void {
+    const { kind, bytes, memory = null } = this.#windows.encodeUpdate(this.#slot)
+    const { row, tail = null, memory: before = null } = this.stored ?? { row: new Uint8Array() }
+    const newest = memory === null ? before : memory.slice()
+    this.stored =
+      kind === 'row' ? { row: bytes.slice(), tail, memory: newest } : { row, tail: bytes.slice(), memory: newest }
+  }
+
+  /** Another analyzer loads what was committed last. */
+  reload(): void {
+    this.#windows = new Windows({ memory: new RowMemory({ bytesMax: Number.POSITIVE_INFINITY }), keysMax: 10 })
+    this.#slot = this.#windows.load('k', this.stored, shapeOf(GUARDED))
+    this.#windows.adopt(this.#slot, this.#policy)
+  }
+
+  get learned(): number {
+    const row = this.#windows.row(this.#slot)
+    if (row.shape.memory === 'values') learnPending(row)
+    return row.shape.memory === 'none' ? -1 : learnedSamples(row.slab, row.memoryStart)
+  }
+}
+
+test('a key goes on identically, whenever another analyzer loads it and whatever rules it has had', () => {
+  const action = fc.oneof(
+    {
+      weight: 12,
+      arbitrary: fc.record({ kind: fc.constant('samples' as const), many: fc.integer({ min: 1, max: 25 }) }),
+    },
+    { weight: 3, arbitrary: fc.constant({ kind: 'reload' as const, many: 0 }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant('rule' as const), many: fc.nat(POLICIES.length - 1) }) },
+  )
+  let opened = 0
+  fc.assert(
+    fc.property(fc.nat(1e6), fc.array(action, { minLength: 10, maxLength: 60 }), (seed, actions) => {
+      const random = new Random(seed)
+      const [stayed, moved] = [new KeptKey(), new KeptKey()]
+      let n = 0
+      let level = 0
+      for (const { kind, many } of actions) {
+        if (kind === 'rule') for (const key of [stayed, moved]) key.adopt(POLICIES[many] as Policy)
+        else if (kind === 'reload') moved.reload()
+        for (let i = 0; i < (kind === 'samples' ? many : 0); i++, n++) {
+          if (random.uniform() < 0.02) level = 100 * random.uniform()
+          const value = level + random.normal() + (random.uniform() < 0.02 ? 200 : 0)
+          const expected = stayed.step(value, n)
+          opened += expected.length > 2 ? 1 : 0
+          expect(moved.step(value, n)).toEqual(expected)
+        }
+        expect(moved.learned).toBe(stayed.learned)
+        for (const key of [stayed, moved]) key.commit()
+      }
+    }),
+    { numRuns: 200 },
+  )
+  expect(opened).toBeGreaterThan(50)
+})
+
+test('a row of version 0.1.0 goes on, and its guard begins with the samples in the window', () => {
+  const shape = rowShape(50, 'zscore', false)
+  const row = createRow(shape)
+  const judge = new Judge(createPolicy({ guard: null }, VERDICT_DEFAULTS))
+  for (let n = 0; n < 400; n++) judge.step(row, Math.sin(n), BEGIN + n, BEGIN + n)
+  const target = new Float64Array(storedLengthMax(shape))
+  const end = encodeRow(row, target, 0)
+  const key = new KeptKey()
+  key.stored = { row: new Uint8Array(target.buffer.slice(0, 8 * end)), tail: null }
+  key.reload()
+  expect(key.learned).toBe(50)
+  expect(key.step(Math.sin(400), 400)).toMatchObject([expect.any(Number), 401])
+  key.commit()
+  expect(key.stored.memory?.length).toBeGreaterThan(0)
+})
+
+/** Reads a row as version 0.1.0 does: its count and its window, or undefined. */
+function readFirstVersion({ row }: StoredWindow): { count: number; values: number[] } | undefined {
+  const at = (i: number): number => new DataView(row.buffer, row.byteOffset).getFloat64(8 * i, true)
+  const word = at(2)
+  const [capacity, detector, mask] = [Math.floor(word / 2 ** 32), Math.floor(word / 2 ** 24) % 256, word % 2 ** 23]
+  const bits = mask.toString(2).replaceAll('0', '').length
+  const pairs = (row.byteLength / 8 - 3 - bits) / 2
+  if (detector !== 0 || mask >= 2 ** 18 || pairs !== Math.min(at(1), capacity)) return undefined
+  const first = at(1) - pairs
+  const values = Array.from({ length: pairs }, (_, i) => at(3 + bits + 2 * ((first + i) % capacity)))
+  return { count: at(0), values }
+}
+
+test('version 0.1.0 reads every row, also after alerts and with a candidate', () => {
+  const random = new Random(5)
+  const key = new KeptKey()
+  const values: number[] = []
+  let alerts = 0
+  for (let n = 0; n < 3000; n++) {
+    values.push(n % 311 === 310 ? 60 * random.uniform() : random.normal())
+    alerts += key.step(values[n] as number, n).length - 2
+    key.commit()
+    if (key.stored?.tail == null || n % 17 === 0) {
+      const read = readFirstVersion(key.stored as StoredWindow)
+      expect(read?.values).toEqual(values.slice(0, read?.count).slice(-50))
+    }
+  }
+  expect(alerts).toBeGreaterThan(2)
+})
