@@ -194,9 +194,15 @@ export function copyRow(from: KeyRow, to: KeyRow): void {
   const kept = Math.min(size, shape.capacity)
   // In a window of the same capacity each value keeps its index: it is the same window.
   rows[start + PUSHED] = from.shape.capacity === shape.capacity ? pushed - kept : 0
-  for (let n = pushed - kept; n < pushed; n++) {
+  // A new memory learns all of the previous window: of a young key, these are all samples.
+  const first = isNewMemory && shape.memory === 'values' ? pushed - size : pushed - kept
+  for (let n = first; n < pushed; n++) {
     const index = from.start + (n % from.shape.capacity)
     const value = from.rows[index + from.shape.valuesAt] as number
+    if (n < pushed - kept) {
+      learnScored(to, value)
+      continue
+    }
     const timestamp = from.rows[index + from.shape.timesAt] as number
     if (isNewMemory) learnSample(to, value, timestamp)
     pushSample(to, value, timestamp)
