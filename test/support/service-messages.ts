@@ -29,7 +29,7 @@ export const ENTRY_ANALYSED = 'an entry was analysed'
 export const SPANS_NOT_SENT = 'spans could not be sent'
 
 /** The sentences of an alert of a key and of a storm of 30 of 31 keys, or of all of them. */
-export const ROSE_TO_1000 = /^"cpu" \{é\} of edge-17 rose to 1000; the previous 40 samples were /
+export const ROSE_TO_1000 = /^"cpu" \{é\} of edge-17 rose to 1000; the previous 50 samples were /
 export const STORM_OF_31 = /^Alert storm: \d+ of 31 keys raised an alert within a short time: /
 
 /** What `npm run load` prints and writes to its report. */

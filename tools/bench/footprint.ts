@@ -15,7 +15,7 @@ const KEYS = 100_000
 const SAMPLES = 1_000_000
 
 /** The kinds of Redis keys that grow with the number of keys. Settings bound the others. */
-const KINDS = ['windows', 'window_tails', 'last_analysis', 'due']
+const KINDS = ['windows', 'window_tails', 'guard_memories', 'last_analysis', 'due']
 
 /** Returns tables of bytes per key in Redis, and per sample on the network if all keys differ. */
 export async function measureFootprint(): Promise<string> {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { Commit, KeyUpdate } from '@tidemark/shared/store/ports/commit'
+import type { Commit, KeyUpdate, WindowUpdate } from '@tidemark/shared/store/ports/commit'
 import { COMMIT_LISTS, COMMIT_SCALARS } from '@tidemark/shared/store/redis/commit-arguments'
 import fc from 'fast-check'
 
@@ -12,7 +12,7 @@ const some = <T>(item: fc.Arbitrary<T>) => fc.array(item, { maxLength: 6 })
 const keys = fc.uniqueArray(
   fc.record<KeyUpdate>({
     key: text,
-    window: fc.record({ kind: fc.constantFrom('row', 'tail'), bytes }),
+    window: fc.record<WindowUpdate>({ kind: fc.constantFrom('row', 'tail'), bytes, memory: fc.option(bytes) }),
     analysis: fc.option(text),
   }),
   { selector: ({ key }) => key, maxLength: 12 },
@@ -106,10 +106,11 @@ export function carriedBy({ scalars, lists }: NamedArguments) {
   const base64 = (value: Buffer | undefined): string | undefined => value?.toString('base64')
   const listOf = (name: string): readonly Readonly<Record<string, Buffer>>[] => lists[name] ?? []
   const analyses = new Map(listOf('analyses').map(({ key, analysis }) => [string(key), string(analysis)]))
+  const memories = new Map(listOf('memories').map(({ key, memory }) => [string(key), base64(memory)]))
   const keysOf = (kind: 'row' | 'tail') =>
     listOf(`${kind}s`).map(({ key, [kind]: window }) => ({
       key: string(key),
-      window: { kind, bytes: base64(window) },
+      window: { kind, bytes: base64(window), memory: memories.get(string(key)) ?? null },
       analysis: analyses.get(string(key)) ?? null,
     }))
   return {
@@ -176,7 +177,10 @@ export function carriedOf(token: string, commit: Commit): ReturnType<typeof carr
   const keysOf = (kind: 'row' | 'tail') =>
     commit.keys
       .filter(({ window }) => window.kind === kind)
-      .map(one => ({ ...one, window: { kind, bytes: base64(one.window.bytes) } }))
+      .map(({ window: { bytes, memory }, ...one }) => ({
+        ...one,
+        window: { kind, bytes: base64(bytes), memory: memory == null ? null : base64(memory) },
+      }))
   return {
     token,
     from: commit.from.id,

@@ -99,6 +99,7 @@ describe.skipIf(!(await redisAvailable()))('odd data in Redis', () => {
     'checkpoint',
     'windows',
     'windowTails',
+    'guardMemories',
     'lastAnalysis',
     'anomalies',
     'deadLetters',
@@ -202,6 +203,7 @@ describe.skipIf(!(await redisAvailable()))('odd data in Redis', () => {
     ['applied entries are trimmed', ({ client, keys }) => client.xtrim(keys.samples, 'MAXLEN', 0), 4],
     ['the row is cut off', ({ client, keys }) => client.hset(keys.windows, 'k', 'short'), 4],
     ['the tail is cut off', ({ client, keys }) => client.hset(keys.windowTails, 'k', 'short'), 4],
+    ['the memory of a guard is cut off', ({ client, keys }) => client.hset(keys.guardMemories, 'k', 'short'), 4],
     ['a timer is set for a key that does not exist', ({ client, keys }) => client.zadd(keys.timers, 1, 'nobody'), 4],
     ['a timer is set that never expires', ({ client, keys }) => client.zadd(keys.timers, '+inf', 'k'), 4],
     [

@@ -12,6 +12,7 @@ const PARTITION_KEYS = {
   lease: 'lease',
   windows: 'windows',
   windowTails: 'window_tails',
+  guardMemories: 'guard_memories',
   lastAnalysis: 'last_analysis',
   verdicts: 'verdicts',
   anomalies: 'anomalies',
@@ -38,14 +39,6 @@ const PARTITION_KEYS = {
   /** Used for one partition only: FLEET_PARTITION. */
   storm: 'storm',
 } as const
-
-/**
- * Returns the field of `windows` with the memory of a key's guard. No key begins with a control
- * character.
- */
-export function memoryField(key: string): string {
-  return `\u0002${key}`
-}
 
 export type PartitionKeys = Readonly<Record<keyof typeof PARTITION_KEYS, string>>
 

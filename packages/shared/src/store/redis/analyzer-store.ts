@@ -1,6 +1,7 @@
 import { Cluster } from 'ioredis'
+import type { StoredWindow } from '../../detection/window-row.ts'
 import type { EntryId } from '../../sample/receipt.ts'
-import { CONSUMER, GROUP, memoryField } from '../keys.ts'
+import { CONSUMER, GROUP } from '../keys.ts'
 import type { AnalyzerStore, Backlog, LoadedCheckpoint } from '../ports/analyzer.ts'
 import { assertCommitShape, type CommitOutcome } from '../ports/commit.ts'
 import { StoreError } from '../ports/errors.ts'
@@ -110,16 +111,15 @@ function keyAccess({ client, keys }: StoreContext) {
   return {
     async loadWindows(partition, wanted) {
       if (wanted.length === 0) return []
-      const { windows, windowTails } = keys.partition(partition)
-      const memories = wanted.map(memoryField)
-      const [rows, tails] = await inOneWrite(client, () =>
-        Promise.all([client.hmgetBuffer(windows, ...wanted, ...memories), client.hmgetBuffer(windowTails, ...wanted)]),
+      const { windows, windowTails, guardMemories } = keys.partition(partition)
+      const [rows, tails, memories] = await inOneWrite(client, () =>
+        Promise.all([
+          client.hmgetBuffer(windows, ...wanted),
+          client.hmgetBuffer(windowTails, ...wanted),
+          client.hmgetBuffer(guardMemories, ...wanted),
+        ]),
       )
-      return wanted.map((_, i) => {
-        const row = rows[i] ?? null
-        const memory = rows[wanted.length + i] ?? null
-        return row && { row, tail: tails[i] ?? null, ...(memory && { memory }) }
-      })
+      return rows.map((row, i) => row && windowOf(row, tails[i] ?? null, memories[i] ?? null))
     },
     async expiredTimers(partition, count) {
       const reply = await client.expiredTimers(keys.partition(partition).timers, count)
@@ -131,6 +131,10 @@ function keyAccess({ client, keys }: StoreContext) {
       if (names.length > 0) await client.hdel(keys.partition(partition).ruleCounts, ...names)
     },
   } satisfies Partial<AnalyzerStore>
+}
+
+function windowOf(row: Uint8Array, tail: Uint8Array | null, memory: Uint8Array | null): StoredWindow {
+  return memory === null ? { row, tail } : { row, tail, memory }
 }
 
 const ENTRY_ID = /^\d+-\d+$/

@@ -1,5 +1,5 @@
 import type { EntryId } from '../../sample/receipt.ts'
-import { GROUP, memoryField, type PartitionKeys } from '../keys.ts'
+import { GROUP, type PartitionKeys } from '../keys.ts'
 import { ALERT_FEED_KEPT } from '../ports/alerts.ts'
 import type { Commit, KeyUpdate } from '../ports/commit.ts'
 import type { RedisStoreOptions } from './options.ts'
@@ -16,6 +16,7 @@ export const COMMIT_KEYS = [
   'checkpoint',
   'windows',
   'windowTails',
+  'guardMemories',
   'lastAnalysis',
   'anomalies',
   'deadLetters',
@@ -78,14 +79,17 @@ export const COMMIT_LISTS: Readonly<Record<string, CommitList>> = {
   entries: list(commit => commit.entries, {
     id: (args, id) => args.text(id),
   }),
-  /** Rows and memories of guards: fields of one hash. */
-  rows: list(rowFields, {
-    key: (args, { field }) => args.text(field),
-    row: (args, { bytes }) => args.data(bytes),
+  rows: list(commit => commit.keys.filter(hasRow), {
+    key: (args, { key }) => args.text(key),
+    row: (args, { window }) => args.data(window.bytes),
   }),
   tails: list(commit => commit.keys.filter(hasTail), {
     key: (args, { key }) => args.text(key),
     tail: (args, { window }) => args.data(window.bytes),
+  }),
+  memories: list(commit => commit.keys.filter(hasMemory), {
+    key: (args, { key }) => args.text(key),
+    memory: (args, { window }) => args.data(window.memory ?? NOTHING),
   }),
   analyses: list(commit => commit.keys.filter(hasAnalysis), {
     key: (args, { key }) => args.text(key),
@@ -185,14 +189,12 @@ function list<T>(itemsOf: (commit: Commit) => readonly T[], fields: Fields<T>): 
 }
 
 // Functions of their own: a closure made for each commit would be compiled for each commit.
-function rowFields({ keys }: Commit): { readonly field: string; readonly bytes: Uint8Array }[] {
-  const fields: { readonly field: string; readonly bytes: Uint8Array }[] = []
-  for (const { key, window } of keys) {
-    if (window.kind === 'tail') continue
-    fields.push({ field: key, bytes: window.bytes })
-    if (window.memory != null) fields.push({ field: memoryField(key), bytes: window.memory })
-  }
-  return fields
+function hasRow({ window }: KeyUpdate): boolean {
+  return window.kind === 'row'
+}
+
+function hasMemory({ window }: KeyUpdate): boolean {
+  return window.memory != null
 }
 
 function hasTail({ window }: KeyUpdate): boolean {

@@ -8,8 +8,8 @@
 -- Returns: {'ok', Unix ms, how many keys were evicted if any were listed} or {'already'} or
 --          {'stale', checkpoint id} or {'gap', entry id} or {'fenced'} or {'type', key}
 -- include: arguments, clock, entry-id, field, notification-check
-local samples_key, lease_key, checkpoint_key, windows_key, window_tails_key, last_analysis_key, anomalies_key,
-  dead_letters_key, verdicts_key, alerts_key, alerts_firing_key, alerts_resolved_key, alert_feed_key,
+local samples_key, lease_key, checkpoint_key, windows_key, window_tails_key, guard_memories_key, last_analysis_key,
+  anomalies_key, dead_letters_key, verdicts_key, alerts_key, alerts_firing_key, alerts_resolved_key, alert_feed_key,
   notification_checks_key, timers_key, rule_counts_key, shadowed_key, keys_key, key_owners_key, key_deletions_key = unpack(KEYS)
 local token, from_id, to_id, to_offset, analysed, dead, keep_from, anomalies_max, dead_letters_max, group, witness_id,
   witness_nonce, rules_version, requires_drained, alerts_max, feed_max, shadowed_max = unpack(ARGV, 1, 17)
@@ -17,6 +17,7 @@ local next_list = list_reader(18)
 local entries = next_list('id')
 local rows = next_list('key', 'row')
 local tails = next_list('key', 'tail')
+local memories = next_list('key', 'memory')
 local analyses = next_list('key', 'analysis')
 local anomalies = next_list('analysis')
 local dead_letters = next_list('id', 'reason', 'samples')
@@ -68,7 +69,7 @@ end
 -- Returns a reply when a key has another type than the commit needs.
 local function type_fault()
   local types = {
-    [windows_key] = 'hash', [window_tails_key] = 'hash', [last_analysis_key] = 'hash',
+    [windows_key] = 'hash', [window_tails_key] = 'hash', [guard_memories_key] = 'hash', [last_analysis_key] = 'hash',
     [anomalies_key] = 'stream', [dead_letters_key] = 'stream', [verdicts_key] = 'stream',
   }
   if opened.count + ended.count > 0 then
@@ -106,7 +107,10 @@ if acknowledged < entries.count then
   end
 end
 
-for key, list in pairs({ [windows_key] = rows, [window_tails_key] = tails, [last_analysis_key] = analyses }) do
+local hashes = {
+  [windows_key] = rows, [window_tails_key] = tails, [guard_memories_key] = memories, [last_analysis_key] = analyses,
+}
+for key, list in pairs(hashes) do
   in_parts(list, function(first, last) redis.call('HSET', key, unpack(ARGV, first, last)) end)
 end
 for at = anomalies.first, anomalies.last do
@@ -184,8 +188,7 @@ for key, shadow, deletion in each(evicted) do
   local registered = redis.call('HGET', keys_key, key)
   local removed = redis.call('HDEL', keys_key, key) + redis.call('HDEL', windows_key, key, shadow)
     + redis.call('HDEL', last_analysis_key, key)
-  -- The memories of guards: memoryField() of keys.ts.
-  redis.call('HDEL', windows_key, '\2' .. key, '\2' .. shadow)
+  redis.call('HDEL', guard_memories_key, key, shadow)
   redis.call('HDEL', window_tails_key, key, shadow)
   redis.call('ZREM', timers_key, key)
   if removed > 0 then
