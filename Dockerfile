@@ -1,4 +1,4 @@
-# The images of both services: docker build --target gateway . and docker build --target analyzer .
+# The images of the services: docker build --target gateway . (or analyzer, or mqtt).
 # The base images are arguments, for private registries and machines that cannot pull images. BUILD_IMAGE
 # needs glibc, Node 20 or newer and npm; NODE_IMAGE needs only Node 24 as `node` on PATH, not even a shell.
 ARG BUILD_IMAGE=node:24-bookworm-slim
@@ -12,6 +12,7 @@ COPY tools/bootstrap.mjs tools/package.json tools/
 COPY test/package.json test/
 COPY packages/analyzer/package.json packages/analyzer/
 COPY packages/gateway/package.json packages/gateway/
+COPY packages/mqtt/package.json packages/mqtt/
 COPY packages/shared/package.json packages/shared/
 COPY packages/testkit/package.json packages/testkit/
 # Behind a proxy or with a private registry: --secret id=npmrc,src=$HOME/.npmrc and
@@ -51,6 +52,15 @@ LABEL org.opencontainers.image.title="Tidemark analyzer" \
       org.opencontainers.image.description="Scores each sample, in order and exactly once" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /build/packages/analyzer/dist/ ./
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
+  CMD ["node", "-e", "fetch(`http://localhost:${process.env.METRICS_PORT || 9464}/livez`).then(r => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
+CMD ["node", "--disable-proto=delete", "main.mjs"]
+
+FROM runtime AS mqtt
+LABEL org.opencontainers.image.title="Tidemark MQTT bridge" \
+      org.opencontainers.image.description="Sends the messages of an MQTT broker to a gateway, as samples" \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=build /build/packages/mqtt/dist/ ./
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
   CMD ["node", "-e", "fetch(`http://localhost:${process.env.METRICS_PORT || 9464}/livez`).then(r => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
 CMD ["node", "--disable-proto=delete", "main.mjs"]

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { rolldown } from 'rolldown'
 
 /**
- * Bundles services: node tools/build.ts [gateway] [analyzer], called by their build scripts.
+ * Bundles services: node tools/build.ts [gateway] [analyzer] [mqtt], called by their build scripts.
  * Each becomes one file that runs without node_modules, with the files it reads at run time beside
  * it and a second file that is loaded only if spans are exported. An image cannot contain sources
  * as dependencies: Node strips no types in node_modules (nodejs/node#61793).
@@ -21,11 +21,11 @@ const USERS = join(ROOT, 'packages', 'gateway', 'src', 'secrets', 'users.acl')
 const SWAGGER_FILES = ['swagger-ui.css', 'swagger-ui-bundle.js', 'LICENSE', 'NOTICE']
 
 const chosen = process.argv.slice(2)
-for (const service of chosen.length > 0 ? chosen : ['gateway', 'analyzer']) {
+for (const service of chosen.length > 0 ? chosen : ['gateway', 'analyzer', 'mqtt']) {
   const dist = join(ROOT, 'packages', service, 'dist')
   await rm(dist, { recursive: true, force: true })
   await bundle(service, dist)
-  await cp(LUA, join(dist, 'lua'), { recursive: true })
+  if (service !== 'mqtt') await cp(LUA, join(dist, 'lua'), { recursive: true })
   if (service === 'gateway') {
     await copySwagger(join(dist, 'swagger-ui'))
     await bundle(service, dist, 'secrets/main', 'secrets')

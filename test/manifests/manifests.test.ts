@@ -32,6 +32,7 @@ const LINKS = {
   exporterOutside: ['redis-exporter -> dns:53', 'redis-exporter -> outside Redis:6379'],
   tracing: ['gateway -> collector:4318', 'analyzer -> collector:4318'],
   notifications: ['analyzer -> alertmanager:9093'],
+  mqtt: ['mqtt -> gateway:8080', 'mqtt -> dns:53', 'mqtt -> broker:1883', 'mqtt -> broker:8883'],
   loadTest: ['load-test -> gateway:8080', 'load-test -> dns:53'],
 }
 
@@ -176,7 +177,7 @@ function routesOf(route: unknown): string[] {
 
 function linksOf(build: string): string[] {
   const { base, ownRedis, outsideRedis, monitoring, exporter, exporterOutside } = LINKS
-  const { notifications, loadTest, tracing } = LINKS
+  const { notifications, loadTest, tracing, mqtt } = LINKS
   switch (build) {
     case 'component external-redis':
       return [...base, ...outsideRedis]
@@ -186,12 +187,14 @@ function linksOf(build: string): string[] {
       return [...base, ...ownRedis, ...notifications]
     case 'component load-test':
       return [...base, ...ownRedis, ...loadTest]
+    case 'component mqtt':
+      return [...base, ...ownRedis, ...mqtt]
     case 'component tracing':
       return [...base, ...ownRedis, ...tracing]
     case 'all components':
       return [
         ...[...base, ...outsideRedis, ...monitoring, ...exporterOutside],
-        ...[...notifications, ...loadTest, ...tracing],
+        ...[...notifications, ...loadTest, ...tracing, ...mqtt, 'prometheus -> mqtt:9464'],
       ]
     case 'overlay production': {
       const redis = [...outsideRedis, ...exporterOutside]

@@ -62,6 +62,7 @@ const OTHERS: readonly Party[] = [
     ports: numbered(80, 6379),
   },
   { name: 'outside Redis', address: '10.0.0.7', ports: numbered(6379, 6380) },
+  { name: 'broker', address: '10.0.0.8', ports: numbered(1883, 8883) },
   { name: 'internet', address: '203.0.113.9', ports: numbered(53, 80, 443, 6379) },
 ]
 

@@ -94,7 +94,7 @@ export const podPolicies: readonly Policy[] = [
       workloads(manifests).flatMap(({ name, template }) => {
         const sleepS = template.spec?.containers[0]?.lifecycle?.preStop?.sleep?.seconds ?? 0
         const graceS = template.spec?.terminationGracePeriodSeconds ?? 30
-        const isOurs = name === 'gateway' || name === 'analyzer'
+        const isOurs = ['gateway', 'analyzer', 'mqtt'].includes(name)
         return [
           ...(isOurs && sleepS + STOP_DEADLINE_MS / 1000 + SPARE_S > graceS
             ? [`${name}: it is killed after ${graceS} s`]

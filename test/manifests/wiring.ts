@@ -12,6 +12,7 @@ const SECRETS: Readonly<Record<string, readonly string[]>> = {
   'tidemark-redis': ['REDIS_URL', 'users.acl', ...REDIS_USERS.map(user => `${user}-password`)],
   'tidemark-api-keys': ['api-keys.json'],
   'tidemark-load-test': ['api-key'],
+  'tidemark-mqtt': ['password', 'api-key'],
   'tidemark-notifications': ['WEBHOOK_URLS', 'WEBHOOK_SECRET'],
 }
 

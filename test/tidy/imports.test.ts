@@ -4,16 +4,17 @@ import { circlesOf } from './circles.ts'
 import { importsOf, isTest, production, sources, textOf, withoutComments, workspaceOf } from './sources.ts'
 
 /**
- * Which workspaces the code of each may import: shared <- testkit <- gateway | analyzer <- tools <-
- * test.
+ * Which workspaces the code of each may import: shared <- testkit <- gateway | analyzer | mqtt <-
+ * tools <- test.
  */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   shared: [],
   testkit: ['shared'],
   gateway: ['shared', 'testkit'],
   analyzer: ['shared', 'testkit'],
-  tools: ['shared', 'testkit', 'gateway', 'analyzer'],
-  test: ['shared', 'testkit', 'gateway', 'analyzer', 'tools'],
+  mqtt: ['shared', 'testkit'],
+  tools: ['shared', 'testkit', 'gateway', 'analyzer', 'mqtt'],
+  test: ['shared', 'testkit', 'gateway', 'analyzer', 'mqtt', 'tools'],
 }
 
 describe('direction', () => {

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { ROOT } from '../lib/project.ts'
 
-const SERVICES = ['gateway', 'analyzer'] as const
+const SERVICES = ['gateway', 'analyzer', 'mqtt'] as const
 
 function read(name: string): string {
   return readFileSync(join(ROOT, name), 'utf8')

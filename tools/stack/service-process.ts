@@ -9,7 +9,7 @@ const READY_LIMIT_MS = 60_000
 const ANNOUNCE = `echo '{"processId":'$$'}'; exec "$@"`
 
 /** What a service logs once it works. A gateway listens even while Redis is not available. */
-const READY = { gateway: ['listening'], analyzer: ['analysing'] } as const
+const READY = { gateway: ['listening'], analyzer: ['analysing'], mqtt: ['listening', 'subscribed'] } as const
 const STORE_OPEN = 'store is open'
 
 export type ServiceName = keyof typeof READY
@@ -23,7 +23,7 @@ type LineListener = (line: string) => void
 export interface Service extends AsyncDisposable {
   readonly child: Child
   readonly pid: number
-  /** Port of the gateway; 0 for an analyzer. */
+  /** Port of the gateway; 0 for other services. */
   readonly port: number
   readonly metricsPort: number
 }
@@ -36,6 +36,11 @@ export function startGateway(env: Environment, onLine?: LineListener): Promise<S
 /** Starts an analyzer; resolves when it works. */
 export function startAnalyzer(env: Environment, onLine?: LineListener): Promise<Service> {
   return startService('analyzer', { METRICS_HOST: '127.0.0.1', ...env }, onLine)
+}
+
+/** Starts a bridge; resolves when the broker delivers messages to it. */
+export function startBridge(env: Environment, onLine?: LineListener): Promise<Service> {
+  return startService('mqtt', { METRICS_HOST: '127.0.0.1', ...env }, onLine)
 }
 
 async function startService(

@@ -14,6 +14,9 @@ const INSTALL_COMMANDS = { 'apt-get': 'sudo apt-get install', brew: 'brew instal
 const EXPORTERS = ['prometheus-redis-exporter', 'redis_exporter'] as const
 const ALERTMANAGERS = ['prometheus-alertmanager', 'alertmanager'] as const
 
+/** Debian installs it where only root's PATH leads. */
+const findMosquitto = (): string | undefined => findProgram('mosquitto', '/usr/sbin/mosquitto')
+
 /** The package of Prometheus contains promtool, that of Alertmanager amtool. */
 const PROGRAMS: readonly TestProgram[] = [
   { name: 'redis-server', find: findServer, 'apt-get': 'redis-server', brew: 'redis' },
@@ -25,6 +28,7 @@ const PROGRAMS: readonly TestProgram[] = [
     brew: 'alertmanager',
   },
   { name: 'redis_exporter', find: () => findProgram(...EXPORTERS), 'apt-get': EXPORTERS[0] },
+  { name: 'mosquitto', find: findMosquitto, 'apt-get': 'mosquitto', brew: 'mosquitto' },
   { name: 'locust', find: findPython, 'apt-get': 'python3-locust', brew: 'locust' },
   { name: 'kubectl 1.27 or newer', find: findKubectl, brew: 'kubectl' },
 ]

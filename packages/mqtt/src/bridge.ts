@@ -1,0 +1,178 @@
+import type { FailureLog } from '@tidemark/shared/runtime/logger'
+import mqtt, { type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt'
+import { generate } from 'mqtt-packet'
+import type { Logger } from 'pino'
+import { Forwarder } from './forwarder.ts'
+import type { Sample, Sent } from './gateway.ts'
+import { Inbox } from './inbox.ts'
+import type { KeyTemplate } from './key-template.ts'
+import type { MqttMetrics, SkipReason } from './metrics.ts'
+import { readPayload } from './payload.ts'
+import { Sparkplug } from './sparkplug.ts'
+
+/** How often one edge node is asked for its birth certificates. */
+const REBIRTH_MS = 30_000
+
+export interface BridgeOptions {
+  readonly url: string
+  readonly topics: readonly string[]
+  readonly client: IClientOptions
+  readonly template: KeyTemplate
+  /** Whether a message that the broker kept from before the subscription is a sample. */
+  readonly takesRetained: boolean
+  readonly samplesMax: number
+  readonly backlogMax: number
+  readonly send: (samples: readonly Sample[]) => Promise<Sent>
+  readonly log: Logger
+  readonly logFailure: FailureLog
+  readonly metrics: MqttMetrics
+}
+
+/**
+ * Reads messages of a broker and sends what they hold to the gateway. A message of QoS 1 is
+ * acknowledged when the gateway has stored its samples, so the broker repeats it otherwise.
+ */
+export class Bridge implements AsyncDisposable {
+  readonly #options: BridgeOptions
+  readonly #client: MqttClient
+  readonly #inbox: Inbox
+  readonly #forwarder: Forwarder
+  readonly #sparkplug = new Sparkplug()
+  readonly #rebirths = new Map<string, number>()
+  /** Of the messages demoted by `#onPacket`. */
+  readonly #ids = new WeakMap<object, { readonly packetId: number; readonly isRepeated: boolean }>()
+  #fault: string | undefined = 'the broker is not connected yet'
+
+  constructor(options: BridgeOptions) {
+    this.#options = options
+    const { samplesMax, backlogMax } = options
+    this.#forwarder = new Forwarder({ samplesMax, backlogMax, send: samples => this.#send(samples) })
+    this.#client = mqtt.connect(options.url, { ...options.client, resubscribe: false })
+    this.#inbox = new Inbox(packetId => {
+      this.#client.stream.write(generate({ cmd: 'puback', messageId: packetId, reasonCode: 0 }, this.#client.options))
+    })
+    this.#client.on('packetreceive', packet => {
+      if (packet.cmd === 'publish') this.#demote(packet)
+    })
+    this.#client.handleMessage = (packet, done) => this.#onMessage(packet, done)
+    this.#client.on('connect', packet => void this.#onConnect(packet.sessionPresent))
+    this.#client.on('close', () => this.#disconnected('the broker is not connected'))
+    this.#client.on('error', error => {
+      this.#disconnected(`the broker refuses the connection: ${error.message}`)
+      options.logFailure(error, 'the connection to the broker failed')
+    })
+  }
+
+  /** Why nothing is read; undefined if all is well. */
+  get notReady(): string | undefined {
+    return this.#fault
+  }
+
+  get backlog(): number {
+    return this.#forwarder.backlog
+  }
+
+  /** Ends after the request that is on its way. The broker keeps what is not acknowledged. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#forwarder.stop()
+    await this.#client.endAsync()
+  }
+
+  async #onConnect(hasSession: boolean): Promise<void> {
+    const { topics, log, logFailure, metrics } = this.#options
+    this.#inbox.connected(hasSession)
+    try {
+      const granted = await this.#client.subscribeAsync([...topics], { qos: 1 })
+      const refused = granted.filter(({ qos }) => qos >= 128).map(({ topic }) => topic)
+      if (refused.length > 0) throw new Error(`the broker refuses to deliver ${refused.join(', ')}`)
+      log.info({ topics, hasSession }, 'subscribed')
+      this.#fault = undefined
+      metrics.connected.set(1)
+    } catch (error) {
+      this.#disconnected((error as Error).message)
+      logFailure(error, 'the subscription failed')
+      // A new connection subscribes again, after the pause between two.
+      this.#client.stream.destroy()
+    }
+  }
+
+  #disconnected(reason: string): void {
+    this.#fault = reason
+    this.#options.metrics.connected.set(0)
+  }
+
+  /**
+   * The library acknowledges a message of QoS 1 before it reads the next one, so a request for each
+   * would be needed. It acknowledges none of QoS 0: the inbox does that then.
+   */
+  #demote(packet: IPublishPacket): void {
+    if (packet.qos !== 1 || packet.messageId === undefined) return
+    this.#ids.set(packet, { packetId: packet.messageId, isRepeated: packet.dup })
+    packet.qos = 0
+  }
+
+  #onMessage(packet: IPublishPacket, done: () => void): void {
+    const { metrics, takesRetained } = this.#options
+    const { topic } = packet
+    const payload = typeof packet.payload === 'string' ? Buffer.from(packet.payload) : packet.payload
+    metrics.messages.inc()
+    const id = this.#ids.get(packet)
+    const settle = id === undefined ? () => undefined : this.#inbox.take(id.packetId, { topic, payload }, id.isRepeated)
+    if (settle === undefined) {
+      metrics.repeated.inc()
+      done()
+      return
+    }
+    const isSkipped = packet.retain && !takesRetained
+    if (isSkipped) this.#skip('retained', 1, topic)
+    const samples = isSkipped ? [] : this.#samplesOf(topic, payload)
+    this.#forwarder.offer({ samples, settle }, done)
+  }
+
+  #samplesOf(topic: string, payload: Uint8Array): Sample[] {
+    const isSparkplug = Sparkplug.isTopic(topic)
+    const sparkplug = isSparkplug ? this.#sparkplug.read(topic, payload) : undefined
+    const read = isSparkplug ? sparkplug : readPayload(payload)
+    if (read === undefined) {
+      this.#skip('unreadable', 1, topic)
+      return []
+    }
+    this.#skip('no_number', read.skipped, topic)
+    if (sparkplug !== undefined && sparkplug.unnamed > 0) {
+      this.#skip('unnamed', sparkplug.unnamed, topic)
+      this.#requestBirth(sparkplug.commandTopic)
+    }
+    const samples: Sample[] = []
+    for (const { field, value, timestamp } of read.readings) {
+      const key = this.#options.template.keyOf(sparkplug?.topic ?? topic, field)
+      if (key === undefined) this.#skip('no_level', 1, topic)
+      else samples.push({ key, value, ...(timestamp !== undefined && { timestamp }) })
+    }
+    return samples
+  }
+
+  #skip(reason: SkipReason, count: number, topic: string): void {
+    if (count === 0) return
+    this.#options.metrics.skipped.inc({ reason }, count)
+    this.#options.log.debug({ reason, count, topic }, 'values were skipped')
+  }
+
+  /** Only birth certificates have the names of a node's metrics. */
+  #requestBirth(topic: string): void {
+    const now = Date.now()
+    if (now - (this.#rebirths.get(topic) ?? 0) < REBIRTH_MS) return
+    this.#rebirths.set(topic, now)
+    this.#options.log.info({ topic }, 'an edge node is asked for its birth certificate')
+    this.#client.publish(topic, Buffer.from(Sparkplug.rebirth(now)), error => {
+      if (error) this.#options.logFailure(error, 'a birth certificate could not be requested')
+    })
+  }
+
+  async #send(samples: readonly Sample[]): Promise<void> {
+    const { send, metrics, log } = this.#options
+    const { accepted, rejected } = await send(samples)
+    metrics.accepted.inc(accepted)
+    metrics.rejected.inc(rejected.length)
+    if (rejected.length > 0) log.warn({ rejected: rejected.length, first: rejected[0] }, 'the gateway rejected samples')
+  }
+}
