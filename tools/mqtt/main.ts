@@ -9,7 +9,7 @@ const COMMAND = {
     'its samples. Settings of the service can be given as variables too, such as MQTT_PASSWORD_FILE and API_KEY_FILE.',
   options: {
     broker: text({ placeholder: 'URL', help: 'the broker: mqtt://HOST, mqtts://HOST, ws:// or wss://' }),
-    topic: repeated(text({ placeholder: 'FILTER', help: 'a topic filter, such as sensors/#; may be repeated' })),
+    topic: repeated(text({ placeholder: 'FILTER', help: 'a topic filter, such as sensors/#' })),
     gateway: text({ placeholder: 'URL', help: 'the gateway (default http://127.0.0.1:8080)' }),
     key: text({
       placeholder: 'TEMPLATE',
