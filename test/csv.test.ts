@@ -1,8 +1,9 @@
 import { execFile } from 'node:child_process'
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
 const tools = fileURLToPath(new URL('../tools/', import.meta.url))
@@ -96,6 +97,47 @@ describe('npm run backtest', () => {
     expect(out).toMatch(/zscore +1,500 /)
     expect(out).toContain('zscore: 2 invalid rows.')
     expect(code).toBe(1)
+  })
+
+  test('compares variants on a labelled folder with folders in it', async () => {
+    await mkdir(join(folder, 'labelled', 'below'), { recursive: true })
+    const spike = rows(500)
+      .split('\n')
+      .with(400, `${1_704_067_200 + 60 * 400},90`)
+      .join('\n')
+    await writeFile(join(folder, 'labelled', 'below', 'a.csv'), `timestamp,value\n${spike}`)
+    await writeFile(join(folder, 'labelled', 'b.csv.gz'), gzipSync(`timestamp,value\n${rows(500)}`))
+    const windows = { 'below/a.csv': [['2024-01-01 06:35:00.000000', '2024-01-01 06:50:00.000000']], 'b.csv': [] }
+    await writeFile(join(folder, 'windows.json'), JSON.stringify(windows))
+    await writeFile(join(folder, 'deaf.json'), JSON.stringify({ id: 'deaf', pattern: '*', threshold: 9999 }))
+    const labels = ['--labels', 'windows.json']
+    const { code, out } = await backtest(
+      'labelled',
+      ...labels,
+      '--detector',
+      'zscore',
+      '--rules',
+      'deaf.json',
+      '--by',
+      'window',
+    )
+    expect(out).toMatch(/^alerts +opened +per key and day +right +precision +found +recall +delay$/m)
+    expect(out).toMatch(/^zscore +1 +\S+ +1 +100\.0 % +1 +100\.0 % +5 min 0 s$/m)
+    expect(out).toMatch(/^deaf\.json +0 +0 +0 +- +0 +0\.0 % +-$/m)
+    expect(out).toMatch(/^below\/a\.csv .* after 5 min 0 s +missed$/m)
+    expect(code).toBe(0)
+    const scored = await backtest('labelled', '--detector', 'novelty', '--scores', 'out')
+    expect(scored.code).toBe(0)
+    const scores = (await readFile(join(folder, 'out', 'below', 'a.csv'), 'utf8')).split('\n')
+    expect(scores[0]).toBe('timestamp,value,anomaly_score')
+    expect(scores[401]).toMatch(/^1704091200,90,0\.9/)
+    expect((await readFile(join(folder, 'out', 'b.csv'), 'utf8')).split('\n')).toHaveLength(502)
+    const json = await backtest('labelled', ...labels, '--json', '--by', 'alert')
+    expect(JSON.parse(json.out).by_alert).toEqual([
+      expect.objectContaining({ file: 'below/a.csv', value: 90, right: true }),
+    ])
+    const same = await backtest('labelled/below/a.csv', '--scores', 'labelled/below/a.csv')
+    expect(same.code).toBe(1)
   })
 
   test('reads a file as the options say', async () => {

@@ -17,6 +17,13 @@ export interface Inputs {
   readonly files: readonly Input[]
 }
 
+const EXTENSION = /\.csv(?:\.(?:gz|zst))?$/i
+
+/** Returns a file name without `.csv`, `.csv.gz` or `.csv.zst`, or else without its extension. */
+export function withoutExtension(file: string): string {
+  return EXTENSION.test(file) ? file.replace(EXTENSION, '') : file.slice(0, file.length - extname(file).length)
+}
+
 /** Returns the text of a file; `name` says which in a message. */
 export async function readText(path: string, name: string): Promise<string> {
   try {
@@ -26,7 +33,7 @@ export async function readText(path: string, name: string): Promise<string> {
   }
 }
 
-/** Returns the file, or every .csv file in and below the folder, sorted by name. */
+/** Returns the file, or every CSV file in and below the folder, sorted by name. */
 export async function findInputs(path: string, given: string): Promise<Inputs> {
   let isFolder: boolean
   try {
@@ -36,12 +43,14 @@ export async function findInputs(path: string, given: string): Promise<Inputs> {
   }
   if (!isFolder) return { isFolder, files: [await toInput(path, basename(path))] }
   const entries = await readdir(path, { recursive: true, withFileTypes: true })
-  const found = entries.filter(entry => entry.isFile() && extname(entry.name).toLowerCase() === '.csv')
-  if (found.length === 0) throw new Failure(`there is no .csv file in ${given}`)
-  const files = found.map(entry => relative(path, join(entry.parentPath, entry.name)).replaceAll('\\', '/')).toSorted()
-  return { isFolder, files: await Promise.all(files.map(file => toInput(join(path, file), file))) }
+  // A link to a file is read; a link to a folder might lead back to this one.
+  const files = entries
+    .filter(entry => EXTENSION.test(entry.name) && (entry.isFile() || entry.isSymbolicLink()))
+    .map(entry => relative(path, join(entry.parentPath, entry.name)).replaceAll('\\', '/'))
+  if (files.length === 0) throw new Failure(`there is no .csv file (or .csv.gz, .csv.zst) in or below ${given}`)
+  return { isFolder, files: await Promise.all(files.toSorted().map(file => toInput(join(path, file), file))) }
 }
 
 async function toInput(path: string, file: string): Promise<Input> {
-  return { path, file, name: basename(file, extname(file)), bytes: (await stat(path)).size }
+  return { path, file, name: withoutExtension(basename(file)), bytes: (await stat(path)).size }
 }

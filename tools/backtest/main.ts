@@ -5,16 +5,17 @@ import { CsvProblem } from '../lib/csv/problem.ts'
 import { dryRun } from '../lib/csv/read.ts'
 import { Failure, runCommand } from '../lib/options.ts'
 import { openProgress } from '../lib/progress.ts'
-import { findInputs, type Input, type Inputs } from './inputs.ts'
-import { type Labels, type LabelWindow, readLabels, windowsOf } from './labels.ts'
+import { findInputs, type Input, type Inputs, withoutExtension } from './inputs.ts'
+import { type Labels, type LabelWindow, readLabels, unusedNames, windowsOf } from './labels.ts'
 import { type BacktestOptions, COMMAND, readOptions } from './options.ts'
 import { writePlot } from './plot.ts'
 import { PlotPoints } from './plot-points.ts'
-import { renderReport } from './report.ts'
+import { renderAlerts, renderReport, renderWindows } from './report.ts'
+import { type AlertResult, type InputReport, toJson, type WindowResult, windowResults } from './result.ts'
 import { runFile } from './run-file.ts'
 import { ScoreFile } from './score-file.ts'
 import { addTally, createTally } from './tally.ts'
-import { detectorVariant, rulesVariant, type Variant } from './variant.ts'
+import { readVariants, type Variant } from './variant.ts'
 
 /** Rejected rows that are described; the table counts all. */
 const REJECTIONS_MAX = 5
@@ -25,26 +26,30 @@ const FILES_SHOWN = 20
 const args = process.argv.slice(2)
 process.exitCode = await runCommand(COMMAND, args, () => backtest(readOptions(args)))
 
-/** Runs all files and prints the table. Returns exit code 1 if a file had no sample. */
+/** Runs all files and prints the result. Returns exit code 1 if a file had no sample. */
 async function backtest(options: BacktestOptions): Promise<number> {
   const inputs = await findInputs(fromHere(options.input), options.input)
   if (options.isDryRun) return await dryRunInputs(inputs, options)
-  const variants = [
-    ...options.detectors.map(detectorVariant),
-    ...(await Promise.all(options.rules.map(name => rulesVariant(fromHere(name), name)))),
-  ]
+  const variants = await readVariants(options, fromHere)
   const labels = options.labels === undefined ? undefined : await readLabels(fromHere(options.labels), options.labels)
   if (labels?.kind === 'one' && inputs.isFolder) {
-    throw new Failure('these labels are for a single file; for a folder use {"file.csv": [[start, end]]}')
+    throw new Failure(
+      'these labels are for a single file; for a folder use {"file.csv": [[start, end]]} or file,start,end',
+    )
   }
   const windows = labels === undefined ? undefined : findWindows(labels, inputs)
-  const { totals, rejections, reports, empty } = await runInputs({ inputs, variants, windows, options })
+  const { result, rejections, empty } = await runInputs({ inputs, variants, windows, options })
 
   for (const rejection of rejections.slice(0, REJECTIONS_MAX)) process.stderr.write(`${rejection}\n`)
+  if (options.isJson) {
+    process.stdout.write(`${toJson(result, options.by)}\n`)
+    return empty > 0 ? 1 : 0
+  }
   const files = inputs.isFolder ? ` (${inputs.files.length} files)` : ''
-  const lines = variants.map(({ name }, index) => ({ name, tally: totals[index] ?? createTally() }))
-  const head = [`${options.input}${files}`, ...renderInputs(reports)].join('\n')
-  process.stdout.write(`${head}\n\n${renderReport(lines)}\n`)
+  const head = [`${options.input}${files}`, ...renderInputs(result.inputs)].join('\n')
+  const lists = { window: renderWindows, alert: renderAlerts }
+  const list = options.by === undefined ? [] : [lists[options.by](result)]
+  process.stdout.write(`${[head, ...list, renderReport(result.variants)].join('\n\n')}\n`)
   return empty > 0 ? 1 : 0
 }
 
@@ -56,32 +61,39 @@ interface Run {
   readonly options: BacktestOptions
 }
 
-/** How a file was read, a line each. */
-interface InputReport {
-  readonly file: string
-  readonly lines: readonly string[]
-}
-
 async function runInputs(run: Run) {
   const { files } = run.inputs
-  const totals = run.variants.map(createTally)
+  const variants = run.variants.map(({ name }) => ({ name, tally: createTally() }))
+  const windows: WindowResult[] = []
+  const alerts: AlertResult[] = []
   const rejections: string[] = []
-  const reports: InputReport[] = []
+  const inputs: InputReport[] = []
   let empty = 0
   using progress = openProgress({ output: process.stderr, total: files.reduce((sum, { bytes }) => sum + bytes, 0) })
   let bytesBefore = 0
   for (const input of files) {
+    const { file } = input
     const result = await tolerate(input, run.inputs, () =>
-      runInput(input, run, bytes => progress.update(bytesBefore + bytes, input.file)),
+      runInput(input, run, bytes => progress.update(bytesBefore + bytes, file)),
     )
     bytesBefore += input.bytes
-    reports.push({ file: input.file, lines: typeof result === 'string' ? [`WARNING: ${result}`] : result.report })
-    if (typeof result === 'string' || result.tallies[0]?.rows === result.tallies[0]?.rejected) empty++
-    if (typeof result === 'string') continue
-    for (const [index, total] of totals.entries()) addTally(total, result.tallies[index] ?? createTally())
+    if (typeof result === 'string') {
+      inputs.push({ file, lines: [`WARNING: ${result}`] })
+      empty++
+      continue
+    }
+    inputs.push({ file, lines: result.report })
+    if (!result.hasSamples) empty++
+    for (const [index, { name, tally }] of variants.entries()) {
+      const fileRun = result.runs[index]
+      if (fileRun === undefined) continue
+      addTally(tally, fileRun.tally)
+      alerts.push(...fileRun.alerts.map(alert => ({ variant: name, file, ...alert })))
+    }
+    windows.push(...windowResults(file, run.windows?.get(file) ?? [], result.runs))
     rejections.push(...result.rejections)
   }
-  return { totals, rejections, reports, empty }
+  return { result: { variants, windows, alerts, inputs }, rejections, empty }
 }
 
 /** Does `work`. A folder's file that cannot be read is not a failure, but its reason as a text. */
@@ -118,14 +130,19 @@ function renderInputs(reports: readonly InputReport[]): string[] {
   return more > 0 ? [...lines, `  ... ${more} more files; --dry-run shows how each is read`] : lines
 }
 
-async function runInput({ path, file, name }: Input, run: Run, onBytes: (bytes: number) => void) {
+async function runInput(input: Input, run: Run, onBytes: (bytes: number) => void) {
   const { inputs, variants, options } = run
+  const { path, file } = input
   const place = (given: string, extension: string): string =>
-    inputs.isFolder ? join(fromHere(given), file.replace(/csv$/i, extension)) : fromHere(given)
+    inputs.isFolder ? join(fromHere(given), `${withoutExtension(file)}.${extension}`) : fromHere(given)
   const windows = run.windows?.get(file)
-  await using scores = options.scores === undefined ? undefined : await ScoreFile.create(place(options.scores, 'csv'))
+  const scoresAt = options.scores === undefined ? undefined : place(options.scores, 'csv')
+  if (scoresAt === path) throw new Failure(`--scores would replace ${file}; give another place`)
+  await using scores = scoresAt === undefined ? undefined : await ScoreFile.create(scoresAt, windows)
   const points = options.plot === undefined ? undefined : new PlotPoints(variants.map(variant => variant.name))
-  const result = await runFile({ path, name, csv: options.csv, variants, windows, scores, points, onBytes })
+  const listsAlerts = options.by === 'alert'
+  const given = { ...input, csv: options.csv, variants, windows, scores, points, listsAlerts, onBytes }
+  const result = await runFile(given)
   if (options.plot !== undefined && points !== undefined) {
     await writePlot(place(options.plot, 'html'), { title: file, panels: points.panels(), windows: windows ?? [] })
     if (points.isFull) process.stderr.write(`${file} has too many keys for one plot: it shows the first ones\n`)
@@ -135,18 +152,25 @@ async function runInput({ path, file, name }: Input, run: Run, onBytes: (bytes: 
 
 /** Returns the windows of each file. Without labels, every flag in a file counts as false. */
 function findWindows(labels: Labels, { files }: Inputs): Map<string, readonly LabelWindow[]> {
-  const found = files.map(({ file }) => ({ file, windows: windowsOf(labels, file) }))
+  const found = files.map(input => ({ file: input.file, windows: windowsOf(labels, input) }))
   const unlabelled = found.filter(({ windows }) => windows === undefined)
+  const unused = unusedNames(labels, files)
   if (labels.kind === 'named' && unlabelled.length === files.length) {
-    const names = [...labels.byName.keys()].slice(0, 3).join(', ')
-    throw new Failure(`the labels contain none of these files; they are for ${names}`)
+    throw new Failure(`the labels contain none of these files; they are for ${unused.slice(0, 3).join(', ')}`)
   }
-  const [first] = unlabelled
-  if (first !== undefined) {
-    const others = unlabelled.length > 1 ? ` and ${unlabelled.length - 1} more files` : ''
-    process.stderr.write(`no labels for ${first.file}${others}: every flag there counts as false\n`)
-  }
+  warnOf(
+    unlabelled.map(({ file }) => file),
+    name => `no labels for ${name}: every flag and alert there counts as false`,
+  )
+  warnOf(unused, name => `the labels of ${name} are not used: there is no such file`)
   return new Map(found.map(({ file, windows }) => [file, windows ?? []]))
+}
+
+/** Prints a warning on files, by the name of the first one. */
+function warnOf([first, ...others]: readonly string[], warning: (name: string) => string): void {
+  if (first === undefined) return
+  const more = others.length > 0 ? ` and ${others.length} more ${others.length === 1 ? 'file' : 'files'}` : ''
+  process.stderr.write(`${warning(`${first}${more}`)}\n`)
 }
 
 /** Resolves a path against the caller's folder: npm runs scripts in the project's folder. */

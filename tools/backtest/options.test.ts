@@ -19,6 +19,8 @@ describe('the command line of the back-test', () => {
     [['a.csv', '--detector', 'sigma'], "not 'sigma'"],
     [['a.csv', '--detector', 'constructor'], "not 'constructor'"],
     [['a.csv', '--detector', 'all', '--scores', 'o.csv'], '--scores requires a single'],
+    [['a.csv', '--by', 'window'], '--by window requires --labels'],
+    [['a.csv', '--by', 'day'], "not 'day'"],
     [['a.csv', '--treshold', '3'], '--treshold'],
   ])('rejects %j', (args, message) => {
     expect(() => readOptions(args)).toThrow(message)

@@ -1,23 +1,23 @@
 import { createReadStream } from 'node:fs'
-import { toUnitScore } from '@tidemark/shared/detection/detectors/detector'
-import type { Judged } from '@tidemark/shared/detection/judge'
 import type { Sample } from '@tidemark/shared/sample/sample'
-import { type CsvOptions, CsvParser } from '../lib/csv/parser.ts'
-import { type ReadItem, readItems, reportLines } from '../lib/csv/read.ts'
+import { type CsvItem, type CsvOptions, CsvParser } from '../lib/csv/parser.ts'
+import { CsvProblem } from '../lib/csv/problem.ts'
+import { type ReadBlock, readBlocks, reportLines } from '../lib/csv/read.ts'
 import { Failure } from '../lib/options.ts'
-import { KeyJudge } from './key-judge.ts'
 import type { LabelWindow } from './labels.ts'
 import type { PlotPoints } from './plot-points.ts'
 import type { ScoreFile } from './score-file.ts'
-import { createTally, HitCounter } from './tally.ts'
 import type { Variant } from './variant.ts'
+import { type Block, VariantRun } from './variant-run.ts'
 
 /** Rejected rows that are described; the tallies count all. */
 const REJECTIONS_MAX = 3
 
 export interface RunFileOptions {
   readonly path: string
-  /** The file's name, and the key of samples without a key. */
+  /** The file's name in messages. */
+  readonly file: string
+  /** The key of samples without a key. */
   readonly name: string
   /** What is known of the file; the rest is detected. */
   readonly csv: CsvOptions
@@ -27,6 +27,8 @@ export interface RunFileOptions {
   /** Receives the scores of the first variant. */
   readonly scores: ScoreFile | undefined
   readonly points: PlotPoints | undefined
+  /** Whether alerts are listed, which takes memory for each. */
+  readonly listsAlerts: boolean
   /** Called from time to time with the bytes read so far. */
   readonly onBytes: (bytes: number) => void
 }
@@ -35,80 +37,90 @@ export interface RunFileOptions {
  * Runs a file through each variant. Memory grows with the number of keys, not with the file. Throws
  * a CsvProblem if the file has no samples.
  */
-export async function runFile({ path, name, csv, variants, windows, scores, points, onBytes }: RunFileOptions) {
+export async function runFile(options: RunFileOptions) {
+  const { path, file, name, csv, variants, windows, scores, points, listsAlerts, onBytes } = options
   const parser = new CsvParser(csv, name)
   const rejections: string[] = []
-  const runs = variants.map(variant => new VariantRun(variant, windows))
+  const runs = variants.map((variant, index) => {
+    const onJudged = points === undefined ? undefined : points.add.bind(points, index)
+    return new VariantRun(variant, windows, {
+      scores: scores !== undefined && index === 0,
+      alerts: listsAlerts,
+      onJudged,
+    })
+  })
+  const keys = new KeyTable()
   let rows = 0
-  let first = Number.POSITIVE_INFINITY
-  let last = Number.NEGATIVE_INFINITY
-  for await (const row of readRows(path, name, parser)) {
-    if (rows++ % 1024 === 0) onBytes(row.bytes)
-    let score = 0
-    if (row.kind === 'sample') {
-      const { sample } = row
-      first = Math.min(first, sample.timestamp)
-      last = Math.max(last, sample.timestamp)
-      for (const [index, run] of runs.entries()) {
-        const judged = run.step(sample, last)
-        points?.add(index, sample, judged)
-        if (index === 0) score = toUnitScore(Math.abs(judged.score), judged.threshold)
-      }
-    } else if (row.kind === 'refused' && rejections.length < REJECTIONS_MAX)
-      rejections.push(`${name}:${row.line}: ${row.reason}`)
-    await scores?.write(row, score)
+  for await (const { items, bytes } of readFileBlocks(path, file, parser)) {
+    onBytes(bytes)
+    rows += items.length
+    const block = keys.blockOf(items)
+    for (const run of runs) run.step(block)
+    for (const item of items) {
+      if (rejections.length >= REJECTIONS_MAX) break
+      if (item.kind === 'refused') rejections.push(`${file}:${item.line}: ${item.reason}`)
+    }
+    await scores?.write(items, runs[0]?.scores ?? [])
   }
   for (const { tally } of runs) {
     tally.rows = rows
     tally.rejected = parser.profile.refused
-    tally.spanMs = Math.max(0, last - first)
+    tally.keyMs = keys.spanMs()
   }
-  return { tallies: runs.map(({ tally }) => tally), rejections, report: reportLines(parser, name, Date.now()) }
+  const report = reportLines(parser, name, Date.now())
+  return { runs, rejections, report, hasSamples: parser.profile.samples > 0 }
 }
 
-async function* readRows(path: string, name: string, parser: CsvParser): AsyncGenerator<ReadItem> {
-  const file = createReadStream(path)
+async function* readFileBlocks(path: string, file: string, parser: CsvParser): AsyncGenerator<ReadBlock> {
+  const stream = createReadStream(path)
   try {
-    yield* readItems(file, parser)
+    yield* readBlocks(stream, parser)
   } catch (error) {
-    if (!(error instanceof Error) || !('code' in error)) throw error
-    throw new Failure(`cannot read ${name}: ${error.message}`, { cause: error })
+    if (error instanceof CsvProblem || !(error instanceof Error) || !('code' in error)) throw error
+    throw new Failure(`cannot read ${file}: ${error.message}`, { cause: error })
   } finally {
-    file.destroy()
+    stream.destroy()
   }
 }
 
-/** One variant on one file. */
-class VariantRun {
-  readonly tally = createTally()
-  readonly #variant: Variant
-  readonly #judges = new Map<string, KeyJudge>()
-  readonly #flagged: HitCounter
-  readonly #alerts: HitCounter
+/** The keys of a file, numbered in order of appearance, and the time that their samples cover. */
+class KeyTable {
+  readonly #numbers = new Map<string, number>()
+  readonly #first: number[] = []
+  readonly #last: number[] = []
+  /** A sample arrives at its timestamp, or with those before it if these are later. */
+  #arrived = Number.NEGATIVE_INFINITY
 
-  constructor(variant: Variant, windows: readonly LabelWindow[] | undefined) {
-    this.#variant = variant
-    this.tally.isLabelled = windows !== undefined
-    this.#flagged = new HitCounter(this.tally.flagged, windows ?? [])
-    this.#alerts = new HitCounter(this.tally.alerts, windows ?? [])
+  blockOf(items: readonly CsvItem[]): Block {
+    const samples: Sample[] = []
+    const keys: number[] = []
+    const times: number[] = []
+    for (const item of items) {
+      if (item.kind !== 'sample') continue
+      const { sample } = item
+      const { timestamp } = sample
+      if (timestamp > this.#arrived) this.#arrived = timestamp
+      const number = this.#numberOf(sample)
+      if (timestamp < (this.#first[number] as number)) this.#first[number] = timestamp
+      if (timestamp > (this.#last[number] as number)) this.#last[number] = timestamp
+      samples.push(sample)
+      keys.push(number)
+      times.push(this.#arrived)
+    }
+    return { samples, keys, times }
   }
 
-  /** Scores and counts a sample. The arrival `time` must not decrease. */
-  step({ key, value, timestamp }: Sample, time: number): Judged {
-    const { tally } = this
-    const judge = this.#judges.get(key) ?? new KeyJudge(this.#variant.policyOf(key))
-    this.#judges.set(key, judge)
-    const judged = judge.step(value, timestamp, time)
-    if (!judged.isAnalysed) {
-      if (judged.order === 'late') tally.late++
-      else tally.duplicates++
-      return judged
-    }
-    tally.samples++
-    if (Number.isNaN(judged.score)) tally.warming++
-    if (judged.isShift) tally.levelShifts++
-    if (judged.isFlagged) this.#flagged.hit(timestamp)
-    for (const { kind } of judged.alerts) if (kind === 'opened') this.#alerts.hit(timestamp)
-    return judged
+  spanMs(): number {
+    return this.#first.reduce((sum, first, number) => sum + (this.#last[number] as number) - first, 0)
+  }
+
+  #numberOf({ key, timestamp }: Sample): number {
+    const known = this.#numbers.get(key)
+    if (known !== undefined) return known
+    const number = this.#numbers.size
+    this.#numbers.set(key, number)
+    this.#first.push(timestamp)
+    this.#last.push(timestamp)
+    return number
   }
 }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { addTally, createTally, HitCounter, meanDelayMs, perDay, precision, recall } from './tally.ts'
+import { addTally, alertsPerKeyDay, createTally, HitCounter, meanDelayMs, precision, recall } from './tally.ts'
 
 test('precision, recall and delay follow from the events inside windows', () => {
   const tally = createTally()
@@ -25,7 +25,11 @@ test('the first event is the earliest one, even if events are out of order', () 
 test('precision, recall and delay are NaN without windows and events', () => {
   const { flagged } = createTally()
   expect([precision(flagged), recall(flagged), meanDelayMs(flagged)]).toEqual([Number.NaN, Number.NaN, Number.NaN])
-  expect(perDay(2, 43_200_000)).toBe(4)
+  const tally = createTally()
+  expect(alertsPerKeyDay(tally)).toBeNaN()
+  tally.alerts.count = 2
+  tally.keyMs = 43_200_000
+  expect(alertsPerKeyDay(tally)).toBe(4)
 })
 
 test('the tallies of files add up', () => {

@@ -2,8 +2,24 @@ import type { LabelWindow } from './labels.ts'
 
 const DAY_MS = 86_400_000
 
-/** The counts of a variant on files; `spanMs` is the time that they cover. */
-const COUNTS = ['rows', 'samples', 'rejected', 'warming', 'late', 'duplicates', 'levelShifts', 'spanMs'] as const
+/**
+ * The counts of a variant on files. `keyMs` is the time that the keys' samples cover, summed over
+ * keys; `cpuMs` the CPU time to score `timed` samples.
+ */
+const COUNTS = [
+  'rows',
+  'samples',
+  'rejected',
+  'warming',
+  'late',
+  'duplicates',
+  'ignored',
+  'levelShifts',
+  'silences',
+  'keyMs',
+  'cpuMs',
+  'timed',
+] as const
 
 /**
  * How well events (flags or alerts) match the labelled windows: `count` events, some `inside` a
@@ -33,30 +49,32 @@ function zeros<Name extends string>(names: readonly Name[]): Record<Name, number
 export class HitCounter {
   readonly #hits: Hits
   readonly #windows: readonly LabelWindow[]
-  readonly #first: number[]
+  /** The time of the first event in each window; Infinity without one. */
+  readonly first: number[]
 
   constructor(hits: Hits, windows: readonly LabelWindow[]) {
     this.#hits = hits
     this.#windows = windows
-    this.#first = windows.map(() => Number.POSITIVE_INFINITY)
+    this.first = windows.map(() => Number.POSITIVE_INFINITY)
     hits.windows += windows.length
   }
 
-  /** Records an event. */
-  hit(timestamp: number): void {
+  /** Records an event. Returns whether it is inside a window. */
+  hit(timestamp: number): boolean {
     this.#hits.count++
     let isInside = false
     for (const [index, { start, end }] of this.#windows.entries()) {
       if (timestamp < start || timestamp > end) continue
       isInside = true
-      const before = this.#first[index] as number
+      const before = this.first[index] as number
       if (timestamp >= before) continue
       if (before === Number.POSITIVE_INFINITY) this.#hits.found++
       else this.#hits.delaysMs -= before - start
       this.#hits.delaysMs += timestamp - start
-      this.#first[index] = timestamp
+      this.first[index] = timestamp
     }
     if (isInside) this.#hits.inside++
+    return isInside
   }
 }
 
@@ -83,6 +101,15 @@ export function meanDelayMs({ found, delaysMs }: Hits): number {
   return delaysMs / found
 }
 
-export function perDay(count: number, spanMs: number): number {
-  return count / (spanMs / DAY_MS)
+/** Returns how many alerts opened per key and day; NaN if the samples cover no time. */
+export function alertsPerKeyDay({ alerts, keyMs }: Tally): number {
+  return keyMs > 0 ? alerts.count / (keyMs / DAY_MS) : Number.NaN
+}
+
+/** With fewer samples, most of the time is that of code that is not compiled yet. */
+const TIMED_MIN = 10_000
+
+/** Returns the CPU nanoseconds per sample; NaN if it was not measured with enough samples. */
+export function costNs({ cpuMs, timed }: Tally): number {
+  return timed >= TIMED_MIN ? (cpuMs * 1e6) / timed : Number.NaN
 }

@@ -14,6 +14,21 @@ export interface Variant {
   policyOf(key: string): Policy
 }
 
+interface Given {
+  readonly detectors: readonly DetectorName[]
+  readonly rules: readonly string[]
+}
+
+/** Returns the variants to compare, with different names. `resolve` returns the path of a file. */
+export async function readVariants(given: Given, resolve: (name: string) => string): Promise<Variant[]> {
+  const detectors = given.detectors.map(detectorVariant)
+  const rules = await Promise.all(given.rules.map(name => rulesVariant(resolve(name), name)))
+  const taken = (name: string): number => [...detectors, ...rules].filter(other => other.name === name).length
+  // Files of one name in different folders have their paths.
+  const named = rules.map((rule, index) => (taken(rule.name) > 1 ? { ...rule, name: given.rules[index] ?? '' } : rule))
+  return [...detectors, ...named]
+}
+
 /** Returns the variant that scores every key by one detector with its defaults. */
 export function detectorVariant(detector: DetectorName): Variant {
   const policy = createPolicy({ detector }, VERDICT_DEFAULTS)

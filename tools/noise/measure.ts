@@ -1,4 +1,5 @@
 import type { DetectorName } from '@tidemark/shared/detection/detectors/registry'
+import { Judge } from '@tidemark/shared/detection/judge'
 import { createPolicy } from '@tidemark/shared/detection/rules/policy'
 import { VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
 import { Random } from '@tidemark/testkit/random'
@@ -103,7 +104,7 @@ function calmDown(judge: KeyJudge, random: Random): number {
 }
 
 function newJudge(detector: DetectorName): KeyJudge {
-  return new KeyJudge(createPolicy({ detector }, VERDICT_DEFAULTS))
+  return new KeyJudge(new Judge(createPolicy({ detector }, VERDICT_DEFAULTS)))
 }
 
 function step(judge: KeyJudge, value: number, n: number, intervalMs = MINUTE_MS) {

@@ -15,8 +15,6 @@ const BYTE_ORDER_MARKS = [
 
 /** What is not text but often given as CSV, by its first bytes. */
 const PACKED = [
-  { bytes: [0x1f, 0x8b], message: 'it is compressed with gzip; decompress it first' },
-  { bytes: [0x28, 0xb5, 0x2f, 0xfd], message: 'it is compressed with zstd; decompress it first' },
   {
     bytes: [0x50, 0x4b, 0x03, 0x04],
     message: 'it is a ZIP archive or a spreadsheet (.xlsx, .ods); save it as CSV first',

@@ -1,4 +1,5 @@
 import { formatCount } from '../format.ts'
+import { decompressed } from './compressed.ts'
 import type { CsvItem, CsvParser } from './parser.ts'
 import { describe, describeRest } from './report.ts'
 
@@ -7,17 +8,36 @@ const SAMPLES_SHOWN = 10
 /** Refused lines that are described; all are counted. */
 const REFUSED_SHOWN = 10
 
+/** Some items of a file, and the bytes of the file that were read to find them. */
+export interface ReadBlock {
+  readonly items: readonly CsvItem[]
+  readonly bytes: number
+}
+
 /** An item and the bytes of the file that were read to find it. */
 export type ReadItem = CsvItem & { readonly bytes: number }
 
-/** Yields the items of a file, in its order. Throws a CsvProblem if it has none. */
-export async function* readItems(chunks: AsyncIterable<Uint8Array>, parser: CsvParser): AsyncGenerator<ReadItem> {
+/** Yields the items of a file, many at once, in its order. Throws a CsvProblem if it has none. */
+export async function* readBlocks(chunks: AsyncIterable<Uint8Array>, parser: CsvParser): AsyncGenerator<ReadBlock> {
   let bytes = 0
-  for await (const chunk of chunks) {
-    bytes += chunk.length
-    for (const item of parser.push(chunk)) yield Object.assign(item, { bytes })
+  const counted = (async function* () {
+    for await (const chunk of chunks) {
+      bytes += chunk.length
+      yield chunk
+    }
+  })()
+  for await (const chunk of decompressed(counted)) {
+    const items = parser.push(chunk)
+    if (items.length > 0) yield { items, bytes }
   }
-  for (const item of parser.end()) yield Object.assign(item, { bytes })
+  yield { items: parser.end(), bytes }
+}
+
+/** Yields the items of a file one by one. */
+export async function* readItems(chunks: AsyncIterable<Uint8Array>, parser: CsvParser): AsyncGenerator<ReadItem> {
+  for await (const { items, bytes } of readBlocks(chunks, parser)) {
+    for (const item of items) yield Object.assign(item, { bytes })
+  }
 }
 
 /** Returns the report on a file that was read: its columns, counts and what looks wrong. */
