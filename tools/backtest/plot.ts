@@ -32,7 +32,8 @@ export async function writePlot(path: string, { title, panels, windows }: Plot):
   }
 }
 
-function panelOf({ title, points }: KeyPoints, windows: readonly LabelWindow[]): Panel {
+/** Returns the panel of one key, with its labelled windows. */
+export function panelOf({ title, points }: KeyPoints, windows: readonly LabelWindow[]): Panel {
   const low = points.reduce((least, { value }) => Math.min(least, value), Number.POSITIVE_INFINITY)
   const high = points.reduce((greatest, { value }) => Math.max(greatest, value), Number.NEGATIVE_INFINITY)
   const margin = MARGIN * (high - low || Math.abs(high) || 1)

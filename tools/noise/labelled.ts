@@ -7,7 +7,13 @@ export interface Recording {
   readonly kind: string
   readonly values: Float64Array
   readonly windows: readonly LabelWindow[]
+  readonly clock: Clock
 }
+
+/** When a sample was taken and when it arrived, in intervals between samples. */
+export type Clock = (n: number) => { readonly takenAt: number; readonly arrivedAt: number }
+
+const STEADY: Clock = n => ({ takenAt: n, arrivedAt: n })
 
 /** A signal without anomalies. `scale` is the size of anomalies; `legal` maps to valid values. */
 interface Usual {
@@ -16,6 +22,11 @@ interface Usual {
   readonly scale: number
   readonly isPeriodic?: boolean
   readonly legal?: (value: number) => number
+  /** The faults that it may have, if not the usual ones. */
+  readonly faults?: readonly FaultName[]
+  readonly clock?: Clock
+  /** Returns what is recorded of the values, the anomalies included. */
+  readonly recorded?: (values: Float64Array) => Float64Array
 }
 
 type Kind = (random: Random) => Usual
@@ -223,12 +234,96 @@ export const UNSEEN: Kinds = {
   },
 }
 
+/** Error values of sensors: disconnected, just switched on, all bits set. */
+export const ERROR_VALUES = [-127, 85, 65_535]
+
+const rhythm = (n: number): number => Math.sin(turn(n / DAY)) + 0.4 * Math.sin(turn((2 * n) / DAY) + 1)
+
+/** Shapes that users report problems with, written after every constant was fixed. */
+export const REPORTED: Kinds = {
+  counters: random => {
+    const mean = 50 + 200 * random.uniform()
+    const rate = (n: number): number => mean * (1 + 0.3 * rhythm(n) + 0.08 * random.normal())
+    const recorded = (rates: Float64Array): Float64Array => {
+      let total = random.integer(0, 1_000_000)
+      // A restart resets it.
+      return rates.map(perSecond => {
+        total = random.uniform() < 0.0005 ? 0 : total + Math.round(300 * perSecond)
+        return total
+      })
+    }
+    return { value: rate, scale: 0.4 * mean, legal: notNegative, faults: ['passing', 'shift'], recorded }
+  },
+  'error values': random => {
+    const drift = autoregressive(random, 0.98, 0.1)
+    const often = 0.001 + 0.004 * random.uniform()
+    const value = (n: number): number => 21 + rhythm(n) + drift()
+    const legal = (given: number): number => Math.round(16 * given) / 16
+    const recorded = (values: Float64Array): Float64Array =>
+      values.map(given => (random.uniform() < often ? random.pick(ERROR_VALUES) : given))
+    return { value, scale: 1, legal, faults: ['spike', 'shift', 'passing'], recorded }
+  },
+  'daily rhythm': random => {
+    const height = 5 + 20 * random.uniform()
+    const deviation = height * (0.03 + 0.1 * random.uniform())
+    const value = (n: number): number => 100 + height * rhythm(n) + deviation * random.normal()
+    return { value, scale: height, faults: ['missing', 'passing', 'spike', 'shift'] }
+  },
+  'level shifts': random => {
+    const memory = 0.7 * random.uniform()
+    const noise = autoregressive(random, memory, Math.sqrt(1 - memory * memory))
+    return { value: () => 500 + noise(), scale: 1, faults: ['shift'] }
+  },
+  'slow leaks': random => {
+    const deviation = 0.5 + random.uniform()
+    return { value: () => 60 + deviation * random.normal(), scale: 2 * deviation, faults: ['leak'] }
+  },
+  quantised: random => {
+    const step = random.pick([0.5, 1, 2])
+    const deviation = step * (0.3 + 0.7 * random.uniform())
+    const level = autoregressive(random, 0.9, deviation * Math.sqrt(1 - 0.81))
+    const legal = (given: number): number => step * Math.round(given / step)
+    return { value: () => 40 + level(), scale: 1.5 * step, legal, faults: ['spike', 'shift', 'passing'] }
+  },
+  'on and off': random => {
+    const often = 1 / random.integer(5, 15)
+    let state = 0
+    const value = (): number => {
+      if (random.uniform() < often) state = 1 - state
+      return state
+    }
+    return { value, scale: 1, faults: ['stuck', 'flapping'] }
+  },
+  'batch arrivals': random => {
+    const memory = 0.8 + 0.15 * random.uniform()
+    const level = autoregressive(random, memory, Math.sqrt(1 - memory * memory))
+    const batch = random.integer(12, 60)
+    const clock: Clock = n => ({ takenAt: n, arrivedAt: n - (n % batch) + batch })
+    return { value: () => 20 + level(), scale: 1, faults: ['spike', 'shift', 'passing'], clock }
+  },
+  gaps: random => {
+    const often = 0.0005 + 0.001 * random.uniform()
+    const deviation = 0.1 + 0.2 * random.uniform()
+    const slots: number[] = []
+    let slot = 0
+    const value = (n: number): number => {
+      slot += random.uniform() < often ? random.integer(20, 400) : 1
+      slots[n] = slot
+      return 10 + 2 * rhythm(slot) + deviation * random.normal()
+    }
+    const clock: Clock = n => ({ takenAt: slots[n] ?? n, arrivedAt: slots[n] ?? n })
+    return { value, scale: 1.5, faults: ['spike', 'shift', 'passing'], clock }
+  },
+}
+
 /** An anomaly of `length` samples from `at` on. `scale` is the size of the signal's anomalies. */
 interface Fault {
   readonly values: Float64Array
   readonly random: Random
   readonly at: number
   readonly length: number
+  /** The labelled samples from `at` on. */
+  readonly labelled: number
   readonly size: number
   readonly scale: number
 }
@@ -258,16 +353,25 @@ const FAULTS = {
     const least = Math.min(...fault.values.subarray(Math.max(0, fault.at - 300), fault.at))
     change(fault, Math.max(40, fault.length), value => least + 0.05 * Math.abs(value - least))
   },
+  leak: fault => change(fault, fault.labelled, (value, n) => value + (1.4 * Math.abs(fault.size) * n) / fault.labelled),
+  stuck: fault => {
+    const value = fault.values[fault.at] ?? 0
+    change(fault, fault.labelled, () => value)
+  },
+  flapping: fault => change(fault, fault.labelled, (_, n) => n % 2),
 } as const satisfies Record<string, (fault: Fault) => void>
+
+type FaultName = keyof typeof FAULTS
 
 /** Each fault as often as its weight. "missing" looks normal unless a signal is periodic. */
 const WEIGHTS = { spike: 6, shift: 4, passing: 3, swing: 2, frozen: 1, drift: 2 }
-const OFTEN: (keyof typeof FAULTS)[] = Object.entries(WEIGHTS).flatMap(([name, weight]) => Array(weight).fill(name))
+const OFTEN: FaultName[] = Object.entries(WEIGHTS).flatMap(([name, weight]) => Array(weight).fill(name))
 const OFTEN_IF_PERIODIC = [...OFTEN, ...Array<'missing'>(3).fill('missing')]
 
 /** Labelled time as a share of the recording. It begins before the fault: labels are not exact. */
 const LABELLED = 0.1
 const LABELLED_BEFORE = 0.3
+const LABELLED_AFTER = 0.7
 /** No anomaly occurs in this share at the beginning. */
 const CALM = 0.18
 
@@ -275,7 +379,9 @@ const CALM = 0.18
 export function createRecording(kind: string, create: Kind, seed: number): Recording {
   const random = new Random(seed * 7919 + kind.length * 131 + kind.charCodeAt(0))
   const samples = random.pick([1500, 4000, 4000, 8000])
-  const { value, scale, isPeriodic = false, legal = (given: number) => given } = create(random)
+  const usual = create(random)
+  const { value, scale, isPeriodic = false, legal = (given: number) => given, clock = STEADY } = usual
+  const possible = usual.faults ?? (isPeriodic ? OFTEN_IF_PERIODIC : OFTEN)
   const values = Float64Array.from({ length: samples }, (_, n) => value(n))
   const faults = random.integer(1, 3)
   const room = Math.floor((0.8 * samples) / faults)
@@ -286,8 +392,10 @@ export function createRecording(kind: string, create: Kind, seed: number): Recor
     const at = begin + random.integer(Math.floor(labelled / 2), room - labelled - 20)
     const size = scale * (2.5 + 3 * random.uniform()) * (random.uniform() < 0.65 ? 1 : -1)
     const length = random.integer(6, Math.max(8, Math.floor(labelled / 2)))
-    FAULTS[random.pick(isPeriodic ? OFTEN_IF_PERIODIC : OFTEN)]({ values, random, at, length, size, scale })
-    windows.push({ start: at - Math.floor(LABELLED_BEFORE * labelled), end: at + Math.floor(0.7 * labelled) })
+    const after = Math.floor(LABELLED_AFTER * labelled)
+    FAULTS[random.pick(possible)]({ values, random, at, length, labelled: after, size, scale })
+    windows.push({ start: at - Math.floor(LABELLED_BEFORE * labelled), end: at + after })
   }
-  return { kind, values: values.map(legal), windows }
+  const lawful = values.map(legal)
+  return { kind, values: usual.recorded?.(lawful) ?? lawful, windows, clock }
 }

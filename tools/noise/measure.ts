@@ -6,7 +6,7 @@ import { Random } from '@tidemark/testkit/random'
 import { KeyJudge } from '../backtest/key-judge.ts'
 import { CALM, type Signal } from './signals.ts'
 
-const SECOND_MS = 1000
+export const SECOND_MS = 1000
 export const MINUTE_MS = 60_000
 const BEGIN_MS = 1_700_000_000_000
 

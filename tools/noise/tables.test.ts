@@ -1,7 +1,7 @@
 import { DETECTOR_NAMES } from '@tidemark/shared/detection/detectors/registry'
 import { Random } from '@tidemark/testkit/random'
 import { expect, test } from 'vitest'
-import { CHOSEN_BY, createRecording, HELD_OUT, UNSEEN } from './labelled.ts'
+import { CHOSEN_BY, createRecording, HELD_OUT, REPORTED, type Recording, UNSEEN } from './labelled.ts'
 import { measureNoise, measureShifts, measureSpikes } from './measure.ts'
 import { SIGNALS } from './signals.ts'
 import { windowScore } from './window-score.ts'
@@ -34,9 +34,9 @@ test('every detector scores every signal', () => {
 })
 
 test('the groups of recordings share no kind, and every recording has labelled windows', () => {
-  const kinds = [CHOSEN_BY, HELD_OUT, UNSEEN].flatMap(group => Object.keys(group))
+  const kinds = [CHOSEN_BY, HELD_OUT, UNSEEN, REPORTED].flatMap(group => Object.keys(group))
   expect(new Set(kinds).size).toBe(kinds.length)
-  for (const [kind, create] of Object.entries({ ...CHOSEN_BY, ...HELD_OUT, ...UNSEEN })) {
+  for (const [kind, create] of Object.entries({ ...CHOSEN_BY, ...HELD_OUT, ...UNSEEN, ...REPORTED })) {
     for (let seed = 1; seed <= 4; seed++) {
       const { values, windows } = createRecording(kind, create, seed)
       expect(values.every(Number.isFinite)).toBe(true)
@@ -47,7 +47,12 @@ test('the groups of recordings share no kind, and every recording has labelled w
 })
 
 test('a window score is 100 for the first sample of each window, 0 for no flags, and less for late flags and false alarms', () => {
-  const recording = { kind: 'k', values: new Float64Array(1000), windows: [{ start: 400, end: 499 }] }
+  const recording = {
+    kind: 'k',
+    values: new Float64Array(1000),
+    windows: [{ start: 400, end: 499 }],
+    clock: n => ({ takenAt: n, arrivedAt: n }),
+  } satisfies Recording
   const at = (...places: number[]): number => {
     const scores = new Float64Array(1000)
     for (const place of places) scores[place] = 1
