@@ -1,3 +1,4 @@
+import { ALERT_DEFAULTS } from '@tidemark/shared/detection/alerts/defaults'
 import { createDetector, DETECTOR_NAMES, type DetectorName } from '@tidemark/shared/detection/detectors/registry'
 import { memoryLength, shapeOf } from '@tidemark/shared/detection/key-row'
 import { createPolicy, type PolicyParts } from '@tidemark/shared/detection/rules/policy'
@@ -72,6 +73,8 @@ export function* makeTables(sizes: Sizes, seed = SEED): Steps {
   return { summary, details: texts.join('\n\n') }
 }
 
+type DetectorParts = PolicyParts & { readonly detector: DetectorName }
+
 type Noise = ReturnType<typeof measureNoise>
 
 /** What several tables show is measured once. */
@@ -103,11 +106,7 @@ class Measured {
   }
 
   /** Returns precision and recall of the alerts on recordings, in percent. */
-  alerts(
-    groups: readonly GroupName[],
-    parts: PolicyParts & { readonly detector: DetectorName },
-    only?: string,
-  ): string {
+  alerts(groups: readonly GroupName[], parts: DetectorParts, only?: string): string {
     return this.#once(['alerts', groups, parts, only], () => {
       const recordings = groups.flatMap(group => recordingsOf(group, this.sizes.recordings, only))
       const hits = countAlerts(recordings, parts)
@@ -208,6 +207,12 @@ function row(name: string, cell: (detector: DetectorName) => string) {
   return { name, cells: () => DETECTOR_NAMES.map(cell) }
 }
 
+/** A row with a cell for each detector, and one for z-scores without the guard. */
+function alertsRow(name: string, cell: (parts: DetectorParts) => string) {
+  const limits = { detector: 'zscore', alert: ALERT_DEFAULTS } as const
+  return { name, cells: () => [...DETECTOR_NAMES.map(detector => cell({ detector })), cell(limits)] }
+}
+
 function share(part: number): string {
   return `${(part * 100).toFixed(part === 1 || part === 0 ? 0 : 1)} %`
 }
@@ -242,18 +247,19 @@ function alertsSection(measured: Measured): Section {
   const groups = ['chosen by', 'held out', 'unseen'] as const
   const reported = Object.keys(REPORTED).flatMap(kind => {
     const remedy = REMEDIES[kind]
-    const plain = row(kind, detector => measured.alerts(['reported'], { detector }, kind))
+    const plain = alertsRow(kind, parts => measured.alerts(['reported'], parts, kind))
     if (remedy === undefined) return [plain]
     const { name, parts } = remedy
-    return [plain, row(name, detector => measured.alerts(['reported'], { ...parts, detector }, kind))]
+    return [plain, alertsRow(name, others => measured.alerts(['reported'], { ...parts, ...others }, kind))]
   })
   return {
     lead:
       'Precision / recall in percent of the alerts on labelled synthetic recordings, a sample every five minutes, ' +
       `${measured.sizes.recordings} of each kind: the three groups of kinds, then each shape that users report ` +
-      'problems with. A dash: no alert.',
-    head: ['recordings', ...DETECTOR_NAMES],
-    rows: [...groups.map(group => row(group, detector => measured.alerts([group], { detector }))), ...reported],
+      'problems with. The last column has z-scores with the limits of a rule that sets a member of `alert`, which ' +
+      'were the default in 0.1.0. A dash: no alert.',
+    head: ['recordings', ...DETECTOR_NAMES, 'limits of 0.1.0'],
+    rows: [...groups.map(group => alertsRow(group, parts => measured.alerts([group], parts))), ...reported],
   }
 }
 
