@@ -16,7 +16,7 @@ import {
 } from './detectors/detector.ts'
 import { createDetector } from './detectors/registry.ts'
 import { type Summary, summarizeFor } from './detectors/summary.ts'
-import { stepHygiene } from './hygiene.ts'
+import { type Influence, stepHygiene } from './hygiene.ts'
 import {
   ALERT,
   COUNT,
@@ -240,7 +240,9 @@ export class Judge {
     const side = judged.isFlagged ? Math.sign(sample.score) : 0
     if (this.#memory !== null) this.#memory.moveTo(row)
     else if (this.#isGuarded && !Number.isNaN(sample.score)) sample.score = this.#rawScore(scored)
-    const influence = stepHygiene(rows, start + HYGIENE, policy.hygiene, side)
+    const influence = Number.isNaN(scored)
+      ? this.#keepCount()
+      : stepHygiene(rows, start + HYGIENE, policy.hygiene, side)
     stepAlert(rows, start + ALERT, policy.alert, sample, judged.alerts, this.#context)
     if (this.#rates !== null) sample.value = value
     advanceOrder(rows, start + ORDER, history, sample, influence !== 'hold')
@@ -257,6 +259,11 @@ export class Judge {
     if (shape.memory === 'rates') learnScored(row, scored)
     pushSample(row, value, timestamp)
     if (shape.memory === 'values') learnSometimes(row)
+  }
+
+  /** A count without a rate says nothing of the level. A late one must not hide the newest count. */
+  #keepCount(): Influence {
+    return this.judged.order === 'in_order' ? 'learn' : 'hold'
   }
 
   /** Alerts are on what the detector scored, whether or not it has reported it just before. */
