@@ -325,6 +325,12 @@ describe('the samples of an alert', () => {
     expect(note([999], true)).toMatch(/ Anomalous samples are excluded from this window\.$/)
   })
 
+  test('have rates too if the key is a counter', () => {
+    const window = { timestamps: [1000, 2000, 3000], values: [5, 9, 1] }
+    expect(windowView(at, window, { isHeld: false, isCounter: true }).rates).toEqual([null, 4, null])
+    expect(windowView(at, window, { isHeld: false })).not.toHaveProperty('rates')
+  })
+
   test('are counted in any order of their timestamps', () => {
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 990, max: 1010 })), timestamps => {

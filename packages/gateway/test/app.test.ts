@@ -3,11 +3,12 @@ import { formatReceipt } from '@tidemark/shared/sample/receipt'
 import { createMemoryStore } from '@tidemark/shared/store/memory/store'
 import { StoreError } from '@tidemark/shared/store/ports/errors'
 import type { GatewayStore } from '@tidemark/shared/store/ports/gateway'
+import { toAnalysis, VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
 import { eventually } from '@tidemark/testkit/eventually'
 import { describe, expect, test } from 'vitest'
 import { ingestResultSchema } from '../src/ingest/routes.ts'
 import { analysisSchema, entryAnalysesSchema, historySchema, pageSchema } from '../src/verdicts/schemas.ts'
-import { analyseAll, createTestApp, NOW, storedSamples } from './support/fixture.ts'
+import { analyseAll, createTestApp, NOW, storedSamples, windowOf } from './support/fixture.ts'
 import { problemOf } from './support/problem.ts'
 
 const partition = (key: string): number => partitionOf(key, 16)
@@ -617,6 +618,14 @@ describe('GET /analyze', () => {
   })
 })
 
+const ANALYSIS_OF_COUNTER = {
+  ...{ key: 'a', value: 16, timestamp: NOW + 4000, mean: 8, deviation: 2, meanRest: 0, count: 4, window: 3 },
+  judged: {
+    ...{ rule: 'r', detector: 'zscore', score: Number.NaN, threshold: 2, low: Number.NaN, high: Number.NaN },
+    ...({ order: 'in_order', excluded: null, rate: 6, outside: null, unit: null } as const),
+  },
+} as const
+
 describe('GET /history', () => {
   test('returns the window', async () => {
     const store = createMemoryStore()
@@ -630,6 +639,17 @@ describe('GET /history', () => {
       values: [7],
       timestamps: [NOW],
     })
+  })
+
+  test('returns the rates of a counter too, and the unit', async () => {
+    const finding = { ...ANALYSIS_OF_COUNTER, judged: { ...ANALYSIS_OF_COUNTER.judged, unit: 'B' } }
+    const newest = toAnalysis(finding, { partition: 0, id: '1-0', analyzedAt: NOW, ...VERDICT_DEFAULTS })
+    const window = windowOf([5, 25, 10, 16], [NOW, NOW + 2000, NOW + 3000, NOW + 4000])
+    const { app } = createTestApp({
+      override: { window: async () => window, lastAnalyses: async () => [JSON.stringify(newest)] },
+    })
+    const history = historySchema.parse(await (await app.request('/history?key=a')).json())
+    expect(history).toMatchObject({ values: [5, 25, 10, 16], rates: [null, 10, null, 6], unit: 'B' })
   })
 
   test('responds 404 to a key without analysed samples and 400 without a key', async () => {

@@ -18,7 +18,7 @@ import {
   stormResponseSchema,
 } from '../src/rules/schemas.ts'
 import { createTestClient } from './support/client.ts'
-import { commitEffects, NOW, type TestAppOptions } from './support/fixture.ts'
+import { commitEffects, NOW, type TestAppOptions, windowOf } from './support/fixture.ts'
 import { problemOf } from './support/problem.ts'
 
 const NOTE = { who: 'mira', why: 'only high values matter' }
@@ -510,6 +510,7 @@ describe('GET /rules/explain', () => {
         late: 'mark',
         duplicates: 'keep',
       },
+      hint: null,
     })
   })
 
@@ -535,6 +536,10 @@ describe('GET /rules/explain', () => {
       silent: '5m',
       late: 'refuse',
       duplicates: 'drop',
+      min: 0,
+      max: 99.5,
+      unit: 'kWh',
+      ignore: [999.9, -1],
     }
     await putRule('meters', rule)
     const { policy } = await get('/rules/explain?key=meter-7', explanationSchema)
@@ -543,6 +548,86 @@ describe('GET /rules/explain', () => {
     expect(policy.alert).toMatchObject({ ...alert, resolve_after: '90m' })
     await putRule('meters', { pattern, silent: 'learned' }, 200)
     expect((await get('/rules/explain?key=meter-7', explanationSchema)).policy.silent).toBe('learned')
+  })
+
+  describe('the hint for a counter', () => {
+    /** A client with a store whose window of every key has these values, a second apart. */
+    const hintsOf = (values: readonly number[], timestamps = values.map((_, n) => NOW + 1000 * n)) =>
+      clientOf({ override: { window: async () => windowOf(values, timestamps) } })
+    const counts = Array.from({ length: 30 }, (_, n) => 1e6 + 7 * n * n)
+    const hintOf = async ({ get }: ReturnType<typeof hintsOf>, key = 'edge-17/rx') =>
+      (await get(`/rules/explain?key=${encodeURIComponent(key)}`, explanationSchema)).hint
+
+    test('has the rule to put, which then is in force, and ends the hint', async () => {
+      const client = hintsOf(counts)
+      const hint = await hintOf(client)
+      expect(hint).toEqual({
+        kind: 'counter',
+        reason: '29 of 29 steps in its window rise, and none falls',
+        rule: { id: 'counter-edge-17-rx', pattern: 'edge-17/rx', counter: true },
+      })
+      await client.putRule(hint?.rule.id ?? '', hint?.rule)
+      const explained = await client.get('/rules/explain?key=edge-17/rx', explanationSchema)
+      expect(explained).toMatchObject({ rule: 'counter-edge-17-rx', policy: { counter: true }, hint: null })
+    })
+
+    test('keeps what the rule in force says of rates too, and replaces a rule of this key alone', async () => {
+      const client = hintsOf(counts)
+      const written = {
+        pattern: 'edge-*',
+        threshold: 3,
+        min: 5,
+        deviation_min: 2,
+        unit: 'B',
+        silent: '5m',
+        window: 100,
+      }
+      await client.putRule('edge', { ...written, influence: 'held', level_shift_after: 9 })
+      await client.putRule('counter-edge-17-rx', { pattern: 'other' })
+      const kept = { threshold: 3, unit: 'B', silent: '5m', window: 100, level_shift_after: 9, counter: true }
+      const hint = await hintOf(client)
+      expect(hint?.rule).toEqual({ id: 'counter-edge-17-rx-2', pattern: 'edge-17/rx', ...kept })
+      await client.putRule('own', { pattern: 'edge-17/rx', unit: 'packets' })
+      expect((await hintOf(client))?.rule).toEqual({ id: 'own', pattern: 'edge-17/rx', unit: 'packets', counter: true })
+    })
+
+    test.each(['a*b{c}', '^key$', '{1}', '☃'.repeat(60), '-', '__proto__'])(
+      'has a valid rule for the key %s',
+      async key => {
+        const client = hintsOf(counts)
+        const hint = await hintOf(client, key)
+        await client.putRule(hint?.rule.id ?? '', hint?.rule)
+        expect((await client.get(`/rules/explain?key=${encodeURIComponent(key)}`, explanationSchema)).rule).toBe(
+          hint?.rule.id,
+        )
+      },
+    )
+
+    test('allows idle times, restarts and late samples', async () => {
+      const idle = counts.flatMap(count => [count, count])
+      expect((await hintOf(hintsOf(idle.slice(0, 50))))?.reason).toBe(
+        '24 of 49 steps in its window rise, and none falls',
+      )
+      const restarted = [...counts.slice(0, 20), 0, 7, 9, 30]
+      expect((await hintOf(hintsOf(restarted)))?.reason).toContain('; it started again once')
+      const late = [...counts.slice(0, 19), counts[20] ?? 0, counts[19] ?? 0]
+      const times = [...late.keys()]
+        .map(n => NOW + 1000 * n)
+        .with(19, NOW + 20_000)
+        .with(20, NOW + 19_000)
+      expect((await hintOf(hintsOf(late, times)))?.reason).toContain('20 of 20')
+    })
+
+    test.each([
+      ['noise', counts.map((_, n) => (n * 37) % 11)],
+      ['a flat key', counts.map(() => 5)],
+      ['few samples', counts.slice(0, 19)],
+      ['a rise with one fall', [...counts.slice(0, 20), (counts[19] ?? 0) - 1, ...counts.slice(20)]],
+      ['a sawtooth', counts.map((_, n) => n % 5)],
+      ['a falling key', counts.toReversed()],
+    ])('is null for %s', async (_, values) => {
+      expect(await hintOf(hintsOf(values))).toBeNull()
+    })
   })
 
   test('returns why a rule is in force and which others match', async () => {

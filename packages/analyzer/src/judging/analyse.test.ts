@@ -125,6 +125,9 @@ const anyRules = fc
         influence: fc.constant('full'),
         ignore: fc.constantFrom([20], [0, 1, 2]),
         counter: fc.boolean(),
+        min: fc.constantFrom(-1e99, 0, 1),
+        max: fc.constantFrom(2, 19, 1e99),
+        unit: fc.constantFrom('ms', '°C', '"%\\'),
         shadow: fc.boolean(),
       },
       { requiredKeys: ['pattern'] },
@@ -212,10 +215,22 @@ describe('under rules', () => {
               opened.push(...judged.alerts.filter(({ kind }) => kind === 'opened').map(({ time }) => ({ key, time })))
               const excluded = judged.isIgnored ? 'ignored' : 'refused'
               const state = !judged.isAnalysed ? excluded : judged.isFlagged ? 'anomalous' : undefined
-              return { key, count: judged.count, anomaly: judged.isFlagged, ...(state === undefined ? {} : { state }) }
+              const { unit } = judge.policy
+              return {
+                ...{ key, count: judged.count, anomaly: judged.isFlagged },
+                ...(state === undefined ? {} : { state }),
+                ...(judged.outside === 0 ? {} : { range: judged.outside > 0 ? 'above' : 'below' }),
+                ...(unit === null ? {} : { unit }),
+              }
             }),
           )
           expect(analyses).toMatchObject(expected)
+          const outside = (all: readonly { range?: unknown }[]): number => all.filter(one => one.range).length
+          expect(outside(analyses)).toBe(outside(expected))
+          // What is stored as JSON equals what is recomputed for a receipt.
+          const anomalies = effects.flatMap(done => done.anomalies).map(text => JSON.parse(text))
+          // JSON has no -0.
+          expect(anomalies).toEqual(JSON.parse(JSON.stringify(analyses.filter(({ anomaly }) => anomaly))))
           const found = effects
             .flatMap(done => done.opened)
             .filter(({ opening }) => opening.cause.kind === 'anomaly')
@@ -325,6 +340,38 @@ describe('a rule for counters', () => {
     expect([...rows.subarray(start + shape.valuesAt, start + shape.timesAt)].toSorted((a, b) => a - b)).toEqual(
       counts.slice(-8).toSorted((a, b) => a - b),
     )
+  })
+})
+
+describe('a rule with a range and a unit', () => {
+  const rules = rulesOf({ pattern: 'a', min: 0, max: 100, unit: '°C' })
+  const samples = [20, 130, 21, -5].map((value, i) => ({ key: 'a', value, timestamp: 1e12 + 1000 * i }))
+
+  test('flags a value outside of a warming key, says where it lies, and opens an alert', () => {
+    const { analyses, effects } = work(entriesOf([samples]), { ...DEFAULT, rules, samplesMax: 100 })
+    expect(analyses.map(({ state, anomaly, range, score, unit }) => [state, anomaly, range, score, unit])).toEqual([
+      ['warming', false, undefined, null, '°C'],
+      ['anomalous', true, 'above', null, '°C'],
+      ['warming', false, undefined, null, '°C'],
+      ['anomalous', true, 'below', null, '°C'],
+    ])
+    expect(JSON.parse(effects[0]?.keys[0]?.analysis ?? '')).toEqual(analyses.at(-1))
+    expect(effects[0]?.opened.map(({ opening }) => opening.cause)).toMatchObject([
+      { kind: 'anomaly', evidence: { by: 'range', value: 130, line: 100, range: { min: 0, max: 100 }, unit: '°C' } },
+    ])
+    expect(countsOf(effects)).toEqual({ judged: 2, flagged: 2, opened: 1 })
+  })
+
+  test('has the same verdicts as a shadow rule', () => {
+    const tried = rulesOf({ pattern: 'a', min: 0, max: 100, unit: '°C', shadow: true })
+    const { analyses, effects } = work(entriesOf([samples]), { ...DEFAULT, rules: tried, samplesMax: 100 })
+    expect(analyses.map(({ anomaly, unit }) => [anomaly, unit])).toEqual(samples.map(() => [false, undefined]))
+    const shadowed = effects.flatMap(done => done.shadowed).map(({ analysis }) => JSON.parse(analysis))
+    expect(shadowed).toMatchObject([
+      { value: 130, range: 'above', unit: '°C', anomaly: true },
+      { value: -5, range: 'below', unit: '°C', anomaly: true },
+    ])
+    expect(countsOf(effects)).toEqual({ judged: 2, flagged: 2, opened: 1 })
   })
 })
 

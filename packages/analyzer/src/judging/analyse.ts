@@ -7,6 +7,7 @@ import { toUnixMs } from '@tidemark/shared/sample/arrival'
 import { SAMPLE_STRIDE } from '@tidemark/shared/sample/entry'
 import { arrivalMs } from '@tidemark/shared/sample/receipt'
 import { encodeAnalysis } from '@tidemark/shared/verdict/encoding'
+import { sideNamed } from '@tidemark/shared/verdict/kept-verdicts'
 import { Effects } from './effects.ts'
 import { type AnalyseOptions, EntryAnalysis } from './entry-analysis.ts'
 import { KEY_BYTES, rowBytes, type Slot } from './row-memory.ts'
@@ -124,10 +125,11 @@ function scoreShadow(analysis: EntryAnalysis, index: number, slot: Slot, judge: 
   if (!judged.isAnalysed) return
   effects.count(judge, judged)
   if (!judged.isFlagged) return
-  const { mean, deviation, meanRest, count, window, score, threshold, low, high, order } = judged
-  const { rule, detector } = judge.policy
+  const { mean, deviation, meanRest, count, window, score, threshold, low, high, order, outside } = judged
+  const { rule, detector, unit } = judge.policy
+  const side = outside === 0 ? null : sideNamed(outside)
   const rate = judge.policy.isCounter ? judged.rate : null
-  const ruleFinding = { rule, detector, score, threshold, low, high, order, excluded: null, rate }
+  const ruleFinding = { rule, detector, score, threshold, low, high, order, excluded: null, rate, outside: side, unit }
   const measure = { mean, deviation, meanRest, count, window }
   const sample = { key: keyAt(entry, index), value, timestamp: toUnixMs(timestamp) }
   const finding = { ...sample, ...measure, judged: ruleFinding }

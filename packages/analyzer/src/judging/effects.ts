@@ -115,9 +115,11 @@ export class Effects {
       this.counts.set(judge.policy, counts)
     }
     for (const { kind } of alerts) if (kind === 'opened') counts.opened++
-    if (Number.isNaN(score)) return
+    // A value outside the range of the rule needs no score.
+    if (Number.isNaN(score) && !isFlagged) return
     counts.judged++
     if (isFlagged) counts.flagged++
+    if (Number.isNaN(score)) return
     // Rounded per sample, so that the sum does not depend on how samples are spread over commits.
     counts.expected += Math.round((judge.expectedShare() ?? 0) * MILLION)
   }

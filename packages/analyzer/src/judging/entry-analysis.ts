@@ -13,8 +13,10 @@ import {
   FINDING_STRIDE,
   JUDGEMENT_STRIDE,
   marksOf,
+  outsideIndexOf,
   rateIndexOf,
   readMarks,
+  sideNamed,
 } from '@tidemark/shared/verdict/kept-verdicts'
 import type { ReadableEntry } from './run.ts'
 
@@ -76,10 +78,11 @@ export class EntryAnalysis {
     if (place < 0) place = this.#policies.push(number) - 1
     this.#starts ??= new Int32Array(this.entry.count).fill(NO_JUDGEMENT)
     this.#starts[index] = this.#judgements.length
-    const { order, isAnalysed, isIgnored, score, threshold, low, high } = judged
+    const { order, isAnalysed, isIgnored, score, threshold, low, high, outside } = judged
     const marks = marksOf({ order, excluded: isAnalysed ? null : isIgnored ? 'ignored' : 'refused' }, place)
     this.#judgements.push(index, marks, score, threshold, low, high)
     if (this.#isCounter(number)) this.#judgements.push(rateIndexOf(index), marks, judged.rate, 0, 0, 0)
+    if (outside !== 0) this.#judgements.push(outsideIndexOf(index), marks, outside, 0, 0, 0)
   }
 
   #isCounter(policy: number): boolean {
@@ -119,7 +122,9 @@ export class EntryAnalysis {
   #storedJudgements(): EntryJudgements | null {
     if (this.#judgements.length === 0) return null
     const policies = this.#policies.map(number => this.#rules.policies[number] as Policy)
-    const named = policies.map(({ rule, detector }) => [rule, detector])
+    const named = policies.map(({ rule, detector, unit }) =>
+      unit === null ? [rule, detector] : [rule, detector, unit],
+    )
     return { judgements: bytesOf(Float64Array.from(this.#judgements)), policies: JSON.stringify(named) }
   }
 
@@ -135,13 +140,23 @@ export class EntryAnalysis {
     const start = this.#starts?.[index] ?? NO_JUDGEMENT
     if (start === NO_JUDGEMENT) return null
     const numbers = this.#judgements.slice(start, start + JUDGEMENT_STRIDE)
-    const scored = this.#judgements[start + JUDGEMENT_STRIDE + 2] as number
     const [, marks, score, threshold, low, high] = numbers as [number, number, number, number, number, number]
     const read = readMarks(marks)
     assert(read !== undefined, 'marksOf wrote the marks')
-    const { rule, detector, isCounter } = this.#rules.policies[this.#policies[read.policy] as number] as Policy
-    const rate = isCounter ? scored : null
-    return { rule, detector, score, threshold, low, high, order: read.order, excluded: read.excluded, rate }
+    const { rule, detector, unit } = this.#rules.policies[this.#policies[read.policy] as number] as Policy
+    const { order, excluded } = read
+    const rate = this.#numberAfter(start, rateIndexOf(index))
+    const side = this.#numberAfter(start, outsideIndexOf(index))
+    const outside = side === null ? null : sideNamed(side)
+    return { rule, detector, score, threshold, low, high, order, excluded, rate, outside, unit }
+  }
+
+  /** Returns what a further judgement of the same sample, with this index, has for its score. */
+  #numberAfter(start: number, index: number): number | null {
+    for (let at = start + JUDGEMENT_STRIDE; (this.#judgements[at] ?? 0) < 0; at += JUDGEMENT_STRIDE) {
+      if (this.#judgements[at] === index) return this.#judgements[at + 2] as number
+    }
+    return null
   }
 }
 

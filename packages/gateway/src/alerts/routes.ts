@@ -6,6 +6,7 @@ import {
   type OperatorState,
   partitionOfAlert,
 } from '@tidemark/shared/detection/alerts/record'
+import type { Policy } from '@tidemark/shared/detection/rules/policy'
 import { decodeWindow } from '@tidemark/shared/detection/window-row'
 import { partitionOf } from '@tidemark/shared/sample/partition'
 import type { Store } from '@tidemark/shared/store/ports/store'
@@ -91,7 +92,7 @@ export function alertsRoutes(options: RulesOptions): Router {
     const { policy, muted } = set.explain(key, now())
     return c.json({
       ...alertView(record),
-      samples: await readSamples(store, { key, record, isHeld: policy.hygiene.isHeld }),
+      samples: await readSamples(store, { key, record, policy }),
       policy: { rule: policy.rule, ...policyView(policy, document) },
       muted,
     })
@@ -134,11 +135,13 @@ async function readAlert({ partitions, alerts }: Store, id: string, caller: Prin
 /** Returns the samples in the window of a key; null if the key has no window. */
 async function readSamples(
   { partitions, gateway }: Store,
-  { key, record, isHeld }: { key: string; record: AlertRecord; isHeld: boolean },
+  { key, record, policy }: { key: string; record: AlertRecord; policy: Policy },
 ) {
   const stored = await gateway.window({ partition: partitionOf(key, partitions), key })
   const window = stored === null ? undefined : decodeWindow(stored)
-  return window === undefined ? null : windowView(record, window, { isHeld })
+  return window === undefined
+    ? null
+    : windowView(record, window, { isHeld: policy.hygiene.isHeld, isCounter: policy.isCounter })
 }
 
 /** Writes one part of the operator state only: simultaneous actions do not undo each other. */

@@ -28,10 +28,21 @@ const causeSchema = z.discriminatedUnion('kind', [
         .literal(true)
         .optional()
         .describe('No rule says when alerts open: the value, or one of the `of` samples before, was new to the key.'),
+      range: z
+        .strictObject({ min: z.number().optional(), max: z.number().optional() })
+        .optional()
+        .describe('The range of the rule. The value left it at `line`; `score` is at least the threshold.'),
+      unit: z.string().optional().describe('Of the values; rates are per second of it.'),
     }),
   }),
   z.strictObject({ kind: z.literal('silent'), last_at: timeMember, expected_ms: z.number() }),
-  z.strictObject({ kind: z.literal('level_shift'), value: z.number(), samples: z.int() }),
+  z.strictObject({
+    kind: z.literal('level_shift'),
+    value: z.number(),
+    samples: z.int(),
+    per_second: z.literal(true).optional(),
+    unit: z.string().optional(),
+  }),
   z.strictObject({
     kind: z.literal('storm'),
     keys: z.array(z.string()).describe('The first 1,000.'),
@@ -110,6 +121,7 @@ export const alertWithSamplesSchema = z
       .strictObject({
         values: z.array(z.number()).describe("The key's current window, oldest first."),
         timestamps: z.array(z.number()).describe('Unix milliseconds, one for each value.'),
+        rates: z.array(z.number().nullable()).optional().describe('Of a counter: the rate per second at each count.'),
         before: z.int().min(0).describe('Samples measured before the alert opened, by timestamp.'),
         after: z.int().min(0),
         note: z.string().describe('The same as a sentence.'),

@@ -1,5 +1,6 @@
 import { explainAlert } from '@tidemark/shared/detection/alerts/explain'
 import type { AlertRecord } from '@tidemark/shared/detection/alerts/record'
+import { ratesOf } from '@tidemark/shared/detection/detectors/counter'
 import type { WindowContent } from '@tidemark/shared/detection/window-row'
 
 /** An alert in a response: its record, what each receiver took, and a sentence for people. */
@@ -12,12 +13,13 @@ export function alertView({ receivers, ...record }: AlertRecord) {
 export function windowView(
   { opened_at: openedAt }: Pick<AlertRecord, 'opened_at'>,
   { values, timestamps }: Pick<WindowContent, 'values' | 'timestamps'>,
-  { isHeld }: { readonly isHeld: boolean },
+  { isHeld, isCounter = false }: { readonly isHeld: boolean; readonly isCounter?: boolean },
 ) {
   const before = timestamps.filter(timestamp => timestamp <= openedAt).length
   const after = timestamps.length - before
   const note = [describeWindow(before, after), isHeld ? 'Anomalous samples are excluded from this window.' : '']
-  return { values, timestamps, before, after, note: note.filter(part => part !== '').join(' ') }
+  const rates = isCounter ? { rates: ratesOf(values, timestamps) } : {}
+  return { values, timestamps, ...rates, before, after, note: note.filter(part => part !== '').join(' ') }
 }
 
 /**

@@ -1,4 +1,6 @@
 import { z } from '@hono/zod-openapi'
+import { decodeWindow, type WindowContent } from '@tidemark/shared/detection/window-row'
+import { partitionOf } from '@tidemark/shared/sample/partition'
 import type { Store } from '@tidemark/shared/store/ports/store'
 import { type Analysis, parseAnalysis } from '@tidemark/shared/verdict/analysis'
 import type { Logger } from 'pino'
@@ -11,6 +13,7 @@ import { keyParameter, noQuery, optionalInteger } from '../http/query.ts'
 import { createRoute, type Router, serve } from '../http/router.ts'
 import { sumRuleCounts } from './counts.ts'
 import { RULES_TAG, tagOf } from './document.ts'
+import { counterHint } from './hint.ts'
 import { ownOf, patternOf } from './own-rules.ts'
 import type { RulesOptions } from './rule-sets.ts'
 import { changesSchema, explanationSchema, reportSchema, ruleSchema, rulesSchema } from './schemas.ts'
@@ -24,6 +27,9 @@ function explainRoute({ KEY_BYTES_MAX }: GatewayConfig) {
     ownKeys: true,
     operationId: 'explainRules',
     summary: 'Which rule is in force for a key, and why',
+    description:
+      "`hint` is a suggestion from the key's window, with the rule to put; it changes nothing. A key need not have sent " +
+      'anything.',
     request: { query: z.strictObject({ key: keyParameter(KEY_BYTES_MAX) }) },
     responses: { 200: json('The explanation.', explanationSchema), ...PROBLEMS },
   })
@@ -98,8 +104,10 @@ export function serveReading(router: Router, { config, log, services, ruleSets, 
   serve(router, explainRoute(config), async c => {
     const { key } = c.req.valid('query')
     requireKey(callerOf(c), key)
-    const { document, set } = await ruleSets(services().store.rules)
-    return c.json(explanationView(set.explain(key, now()), document))
+    const { store } = services()
+    const [{ document, set }, window] = await Promise.all([ruleSets(store.rules), readWindow(store, key)])
+    const explanation = set.explain(key, now())
+    return c.json(explanationView(explanation, document, counterHint(explanation, document, window)))
   })
 
   serve(router, changesRoute, async c => {
@@ -139,6 +147,12 @@ export function serveReading(router: Router, { config, log, services, ruleSets, 
     const own = flagged?.filter(({ key }) => mayUse(caller, key)) ?? null
     return c.json({ ...ruleView(kept, sums), shadow, would_have_flagged: own })
   })
+}
+
+/** Returns the window of a key; undefined if it has none, or one that cannot be read. */
+async function readWindow({ partitions, gateway }: Store, key: string): Promise<WindowContent | undefined> {
+  const stored = await gateway.window({ partition: partitionOf(key, partitions), key })
+  return stored === null ? undefined : decodeWindow(stored)
 }
 
 async function readDocument(store: Store, caller: Principal) {

@@ -88,9 +88,22 @@ export const policyMembers = {
   silent: z.string().nullable().describe('`learned` or a duration; null: silence raises no alert.'),
   late: z.enum(['mark', 'refuse']),
   duplicates: z.enum(['keep', 'drop']),
+  min: z.number().optional().describe('A value below it is an anomaly and opens an alert; of a counter, a rate.'),
+  max: z.number().optional().describe('The same for a value above it.'),
+  unit: z.string().optional().describe('Of the values; rates are per second of it.'),
   ignore: z.array(z.number()).optional().describe('Values that are not analysed.'),
   counter: z.literal(true).optional().describe('The rate per second is scored.'),
 }
+
+/** A suggestion: rules are never changed by themselves. */
+const hintSchema = z
+  .strictObject({
+    kind: z.literal('counter'),
+    reason: z.string().openapi({ examples: ['49 of 49 steps in its window rise, and none falls'] }),
+    rule: writtenRuleSchema.describe('What to send as `rule` to `PUT /rules/{id}`, with its id, to follow the hint.'),
+  })
+  .nullable()
+  .describe('What its window suggests: `counter` for a steadily rising key without a rule for it. Null for nothing.')
 
 export const explanationSchema = z
   .strictObject({
@@ -104,6 +117,7 @@ export const explanationSchema = z
       .describe('Other rules that match, the most specific first.'),
     muted: mutedSchema,
     policy: z.strictObject(policyMembers).describe("The key's policy, including all defaults."),
+    hint: hintSchema,
   })
   .openapi('RuleExplanation')
 

@@ -7,6 +7,7 @@ import { problem } from '../http/documentation.ts'
 import { RequestFault } from '../http/problem.ts'
 import { idParameter } from '../http/query.ts'
 import { type CountSums, countsOf } from './counts.ts'
+import type { Hint } from './hint.ts'
 
 export const RULE_ID = idParameter('The id of the rule.', 'edge-cpu')
 export const RULE_UNKNOWN = { 404: problem('No rule with this id.', 'rule-unknown') }
@@ -30,12 +31,13 @@ export function documentView({ version, rules, mutes, storm }: RuleDocument, sum
 }
 
 /** Which rule is in force for a key and why, in the members that rules are written with. */
-export function explanationView(explanation: Explanation, document: RuleDocument) {
+export function explanationView(explanation: Explanation, document: RuleDocument, hint: Hint | null) {
   const { others, policy, ...same } = explanation
   return {
     ...same,
     others: others.map(({ rule, pattern, isShadow }) => ({ rule, pattern, shadow: isShadow })),
     policy: policyView(policy, document),
+    hint,
   }
 }
 
@@ -60,7 +62,10 @@ export function policyView(policy: Policy, document: RuleDocument) {
     silent: silentView(policy, written),
     late: order.refusesLate ? 'refuse' : 'mark',
     duplicates: order.dropsDuplicates ? 'drop' : 'keep',
-    ...(policy.ignored === null ? {} : { ignore: [...policy.ignored] }),
+    ...(written?.min === undefined ? {} : { min: written.min }),
+    ...(written?.max === undefined ? {} : { max: written.max }),
+    ...(policy.unit === null ? {} : { unit: policy.unit }),
+    ...(written?.ignore === undefined ? {} : { ignore: [...new Set(written.ignore)] }),
     ...(policy.isCounter ? { counter: true as const } : {}),
   }
 }

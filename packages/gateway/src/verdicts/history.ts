@@ -1,6 +1,8 @@
 import { z } from '@hono/zod-openapi'
+import { ratesOf } from '@tidemark/shared/detection/detectors/counter'
 import { decodeWindow } from '@tidemark/shared/detection/window-row'
 import { partitionOf } from '@tidemark/shared/sample/partition'
+import { parseAnalysis } from '@tidemark/shared/verdict/analysis'
 import type { GatewayConfig } from '../config.ts'
 import { json, PROBLEMS, problem } from '../http/documentation.ts'
 import { requireKey } from '../http/own-keys.ts'
@@ -35,11 +37,15 @@ export function serveHistory(router: Router, { config, services }: RoutesOptions
     const { key } = c.req.valid('query')
     requireKey(callerOf(c), key)
     const { store } = services()
-    const stored = await store.gateway.window({ partition: partitionOf(key, store.partitions), key })
+    const at = { partition: partitionOf(key, store.partitions), key }
+    // As the samples were analysed, which need not be the rule in force now.
+    const [stored, [newest]] = await Promise.all([store.gateway.window(at), store.gateway.lastAnalyses([at])])
     if (stored === null) throw new RequestFault({ kind: 'key-unknown' })
     const window = decodeWindow(stored)
     if (window === undefined) throw new Error(`the stored window of the key ${JSON.stringify(key)} is corrupt`)
     const { count, values, timestamps } = window
-    return c.json({ key, count, values, timestamps })
+    const { rate, unit } = (newest == null ? undefined : parseAnalysis(newest)) ?? {}
+    const rates = rate === undefined ? {} : { rates: ratesOf(values, timestamps) }
+    return c.json({ key, count, values, timestamps, ...rates, ...(unit !== undefined && { unit }) })
   })
 }

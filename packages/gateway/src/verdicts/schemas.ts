@@ -1,5 +1,5 @@
 import { z } from '@hono/zod-openapi'
-import { STATES } from '@tidemark/shared/verdict/analysis'
+import { SIDES, STATES } from '@tidemark/shared/verdict/analysis'
 import { keyMember, timeMember } from '../http/documentation.ts'
 
 const nullableNumber = z.number().nullable()
@@ -12,7 +12,7 @@ export const analysisSchema = z
     mean: nullableNumber.describe('Of the window; null while it is empty.'),
     deviation: nullableNumber.describe('Population deviation of the window; null while it is empty.'),
     z: nullableNumber.describe('(value - mean) / deviation, from -1e6 to 1e6; null while warming.'),
-    threshold: z.number().describe('The sample is an anomaly if |z| exceeds it.'),
+    threshold: z.number().describe('The sample is an anomaly if |z|, under a rule |score|, exceeds it.'),
     low: nullableNumber.describe('Lower end of the band; null while warming.'),
     high: nullableNumber.describe('Upper end of the band; null while warming.'),
     anomaly: z.boolean(),
@@ -31,6 +31,13 @@ export const analysisSchema = z
     rate: nullableNumber
       .optional()
       .describe('Of a counter: per second, as are mean, deviation and band; null while unknown.'),
+    range: z
+      .enum(SIDES)
+      .optional()
+      .describe(
+        'The value, of a counter the rate, is above `max` or below `min` of the rule: an anomaly by any score.',
+      ),
+    unit: z.string().optional().describe('Of the values, if the rule names it; rates are per second of it.'),
     late: z.literal(true).optional().describe('Measured before a sample that arrived earlier.'),
     duplicate: z.literal(true).optional().describe('The sample arrived before.'),
   })
@@ -69,5 +76,10 @@ export const historySchema = z
     count: z.int().min(0).describe('Samples of this key analysed so far.'),
     values: z.array(z.number()).describe('The window, oldest first.'),
     timestamps: z.array(z.number()).describe('Unix milliseconds, one for each value.'),
+    rates: z
+      .array(nullableNumber)
+      .optional()
+      .describe('Of a counter: the rate per second from each count to the next, null while unknown; the first is.'),
+    unit: z.string().optional().describe('Of the values, if the rule of the newest analysis names it.'),
   })
   .openapi('History')

@@ -1,6 +1,6 @@
 import type { ApiKey } from '@tidemark/shared/access/api-key'
 import { COUNT, createRow, pushSample, rowShape } from '@tidemark/shared/detection/key-row'
-import { encodeRow, storedLengthMax } from '@tidemark/shared/detection/window-row'
+import { encodeRow, type StoredWindow, storedLengthMax } from '@tidemark/shared/detection/window-row'
 import type { Spans } from '@tidemark/shared/runtime/tracing/spans'
 import { unpackEntry } from '@tidemark/shared/sample/entry'
 import { createMemoryStore, type MemoryStore } from '@tidemark/shared/store/memory/store'
@@ -308,11 +308,20 @@ function contextOf(partition: number, id: string) {
 }
 
 function rowOf({ count, value, timestamp }: Analysis): Uint8Array {
+  return windowOf([value], [timestamp], count).row
+}
+
+/** Returns a key's window as it is stored. */
+export function windowOf(
+  values: readonly number[],
+  timestamps: readonly number[],
+  count = values.length,
+): StoredWindow {
   const row = createRow(rowShape(VERDICT_DEFAULTS.window, 'zscore', false))
   row.rows[COUNT] = count
-  pushSample(row, value, timestamp)
+  for (const [n, value] of values.entries()) pushSample(row, value, timestamps[n] ?? 0)
   const encoded = new Float64Array(storedLengthMax(row.shape))
-  return floats([...encoded.subarray(0, encodeRow(row, encoded, 0))])
+  return { row: floats([...encoded.subarray(0, encodeRow(row, encoded, 0))]), tail: null }
 }
 
 function floats(values: readonly number[]): Uint8Array {

@@ -11,6 +11,12 @@ export type Influence = 'learn' | 'hold' | 'shift'
 /** A key's state, initially 0: the number of consecutive anomalies, negative if too low. */
 export const HYGIENE_STATE_LENGTH = 1
 
+/** Updates a key's state by a sample outside the range of its rule: no such level becomes usual. */
+export function holdOutside(states: Float64Array, at: number, { isHeld }: HygienePolicy): Influence {
+  states[at] = 0
+  return isHeld ? 'hold' : 'learn'
+}
+
 /** Updates a key's state. `side` is 1 or -1 for an anomaly above or below, otherwise 0. */
 export function stepHygiene(states: Float64Array, at: number, policy: HygienePolicy, side: number): Influence {
   if (side === 0) {

@@ -1,7 +1,7 @@
 import { isOwnTimestamp, toUnixMs } from '../sample/arrival.ts'
 import type { SampleOrder } from '../verdict/analysis.ts'
 import { isBeyond, zScore } from '../verdict/score.ts'
-import { type AlertEvent, alertExpiresAt, expireAlert, shiftAlert, stepAlert } from './alerts/alert.ts'
+import { type AlertEvent, alertExpiresAt, expireAlert, shiftAlert, stepAlert, stepOutside } from './alerts/alert.ts'
 import { type AlertContext, createScoredSample, type KeyNews } from './alerts/context.ts'
 import { checkSilence, endSilence, type SilenceEvent, silentAt, stepSilence } from './alerts/silence.ts'
 import { CounterRates } from './detectors/counter.ts'
@@ -16,7 +16,7 @@ import {
 } from './detectors/detector.ts'
 import { createDetector } from './detectors/registry.ts'
 import { type Summary, summarizeFor } from './detectors/summary.ts'
-import { type Influence, stepHygiene } from './hygiene.ts'
+import { holdOutside, type Influence, stepHygiene } from './hygiene.ts'
 import {
   ALERT,
   COUNT,
@@ -35,7 +35,7 @@ import {
 import { DetectorNews, MemoryNews } from './news.ts'
 import { advanceOrder, isAnalysed, isOlder, orderOf } from './order.ts'
 import { shareBeyond } from './rules/budget.ts'
-import { type Policy, signedScore, thresholdOf } from './rules/policy.ts'
+import { type Policy, sideOf, signedScore, thresholdOf } from './rules/policy.ts'
 
 /** The result of judging a sample. The next sample overwrites it. */
 export interface Judged {
@@ -59,6 +59,8 @@ export interface Judged {
   low: number
   high: number
   isFlagged: boolean
+  /** 1 if the value, of a counter the rate, is above the range of the rule, -1 if below. */
+  outside: -1 | 0 | 1
   isShift: boolean
   /** Of a counter: what was scored, per second; NaN while unknown, and where a value was scored. */
   rate: number
@@ -118,6 +120,7 @@ export class Judge {
       low: Number.NaN,
       high: Number.NaN,
       isFlagged: false,
+      outside: 0,
       isShift: false,
       rate: Number.NaN,
       judgement: createJudgement(),
@@ -128,11 +131,21 @@ export class Judge {
     const { judgement } = this.judged
     const allowsStep = policy.deviationMin === null
     const arrived = { arrived: this.#history, arrivedValue: 0, arrivedPerScored: 1 }
+    const hasRange = policy.range !== null
     this.#isGuarded = policy.guard !== null
     this.#memory = policy.guard === 'memory' ? new MemoryNews(policy.alert.sustained) : null
     const guard: KeyNews | null =
       policy.guard === 'detector' ? new DetectorNews(judgement, policy.threshold) : this.#memory
-    this.#context = { history, judgement, allowsTrend: this.#isZscore, allowsStep, guard, silentAt: 0, ...arrived }
+    this.#context = {
+      history,
+      judgement,
+      allowsTrend: this.#isZscore,
+      allowsStep,
+      hasRange,
+      guard,
+      silentAt: 0,
+      ...arrived,
+    }
   }
 
   /**
@@ -237,13 +250,16 @@ export class Judge {
     sample.score = signedScore(policy, judged.judgement, scored)
     this.#writeScore(sample.score, sample.threshold)
 
-    const side = judged.isFlagged ? Math.sign(sample.score) : 0
-    if (this.#memory !== null) this.#memory.moveTo(row)
-    else if (this.#isGuarded && !Number.isNaN(sample.score)) sample.score = this.#rawScore(scored)
-    const influence = Number.isNaN(scored)
-      ? this.#keepCount()
-      : stepHygiene(rows, start + HYGIENE, policy.hygiene, side)
-    stepAlert(rows, start + ALERT, policy.alert, sample, judged.alerts, this.#context)
+    const outside = policy.range === null ? 0 : sideOf(policy.range, scored)
+    let influence: Influence
+    if (outside !== 0) influence = this.#weighOutside(row, outside)
+    else {
+      const side = judged.isFlagged ? Math.sign(sample.score) : 0
+      if (this.#memory !== null) this.#memory.moveTo(row)
+      else if (this.#isGuarded && !Number.isNaN(sample.score)) sample.score = this.#rawScore(scored)
+      influence = Number.isNaN(scored) ? this.#keepCount() : stepHygiene(rows, start + HYGIENE, policy.hygiene, side)
+      stepAlert(rows, start + ALERT, policy.alert, sample, judged.alerts, this.#context)
+    }
     if (this.#rates !== null) sample.value = value
     advanceOrder(rows, start + ORDER, history, sample, influence !== 'hold')
     if (influence === 'hold') return
@@ -264,6 +280,19 @@ export class Judge {
   /** A count without a rate says nothing of the level. A late one must not hide the newest count. */
   #keepCount(): Influence {
     return this.judged.order === 'in_order' ? 'learn' : 'hold'
+  }
+
+  /** Weighs a sample outside the range of the rule. Its level is never accepted as new. */
+  #weighOutside({ rows, start }: KeyRow, side: -1 | 1): Influence {
+    const { judged, policy } = this
+    const sample = this.#sample
+    judged.outside = side
+    judged.isFlagged = true
+    const { score, threshold } = sample
+    // The detector may not know the value yet, or find it usual, or too far to the other side.
+    sample.score = side * score > threshold ? score : side * threshold
+    stepOutside(rows, start + ALERT, policy.alert, sample, judged.alerts, this.#context)
+    return holdOutside(rows, start + HYGIENE, policy.hygiene)
   }
 
   /** Alerts are on what the detector scored, whether or not it has reported it just before. */
@@ -330,6 +359,7 @@ export class Judge {
     judged.low = isKnown ? band.low : Number.NaN
     judged.high = isKnown ? band.high : Number.NaN
     judged.isFlagged = isBeyond(score, threshold)
+    judged.outside = 0
     judged.isShift = false
   }
 }

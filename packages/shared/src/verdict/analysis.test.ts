@@ -24,6 +24,8 @@ const JUDGED = {
   order: 'late',
   excluded: null,
   rate: null,
+  outside: null,
+  unit: null,
 } as const satisfies RuleFinding
 
 describe('an analysis', () => {

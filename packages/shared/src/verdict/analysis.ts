@@ -21,6 +21,10 @@ export type Exclusion = (typeof EXCLUSIONS)[number]
 export const STATES = ['warming', 'flat', 'ok', 'anomalous', ...EXCLUSIONS] as const
 export type State = (typeof STATES)[number]
 
+/** Where a value lies that is outside the range of its rule. */
+export const SIDES = ['above', 'below'] as const
+export type Side = (typeof SIDES)[number]
+
 /**
  * The verdict on one sample. Members are null while unknown: mean and deviation of an empty window,
  * z and the band while warming. Mean, deviation and z are always those of the window; threshold,
@@ -51,6 +55,10 @@ const analysisSchema = z.object({
   score: z.number().nullable().exactOptional(),
   /** Of a counter: what was scored, per second; null while unknown. Mean and deviation are too. */
   rate: z.number().nullable().exactOptional(),
+  /** The value, of a counter the rate, is outside the range of the rule: an anomaly by any score. */
+  range: z.enum(SIDES).exactOptional(),
+  /** Of the values, if the rule names it. Rates are per second of it. */
+  unit: z.string().exactOptional(),
   /** The sample was measured before one that arrived earlier. */
   late: z.literal(true).exactOptional(),
   /** The sample equals an earlier one in timestamp and value. */
@@ -96,6 +104,9 @@ export interface RuleFinding {
   readonly excluded: Exclusion | null
   /** Of a counter, which is scored instead of the value; NaN while unknown. Null for a value. */
   readonly rate: number | null
+  /** Null if the value is in the range of the rule, or the rule has none. */
+  readonly outside: Side | null
+  readonly unit: string | null
 }
 
 /** Where and when a finding was made, and by which settings. */
@@ -124,7 +135,7 @@ export function verdictOf(
 
 /** `hasWindow`: whether the window has enough samples for z by the deployment's settings. */
 function judgedVerdict(
-  { rule, detector, score, threshold, low, high, excluded, rate }: RuleFinding,
+  { rule, detector, score, threshold, low, high, excluded, rate, outside }: RuleFinding,
   {
     value,
     mean,
@@ -138,8 +149,11 @@ function judgedVerdict(
   const isWarming = Number.isNaN(score)
   const hasZ = rule !== null && detector === 'zscore' ? !isWarming : hasWindow
   const z = hasZ && !Number.isNaN(scored) ? zScore(scored, mean, deviation, meanRest) : null
-  if (isWarming) return { z, threshold, low: null, high: null, anomaly: false, state: 'warming' }
-  const anomaly = isBeyond(score, threshold)
+  const isOutside = outside !== null
+  if (isWarming) {
+    return { z, threshold, low: null, high: null, anomaly: isOutside, state: isOutside ? 'anomalous' : 'warming' }
+  }
+  const anomaly = isOutside || isBeyond(score, threshold)
   const state = anomaly ? 'anomalous' : z === 0 && isFlat(mean, deviation) ? 'flat' : 'ok'
   // With an extreme spread the band has no finite end.
   return { z, threshold, low: finiteOrNull(low), high: finiteOrNull(high), anomaly, state }
@@ -167,10 +181,12 @@ export function toAnalysis(finding: Finding, context: FindingContext): Analysis 
   }
 }
 
-function judgedMembers({ rule, detector, score, order, rate }: RuleFinding): Partial<Analysis> {
+function judgedMembers({ rule, detector, score, order, rate, outside, unit }: RuleFinding): Partial<Analysis> {
   return {
     ...(rule === null ? {} : { rule, detector, score: finiteOrNull(score) }),
     ...(rate === null ? {} : { rate: finiteOrNull(rate) }),
+    ...(outside === null ? {} : { range: outside }),
+    ...(unit === null ? {} : { unit }),
     ...(order === 'in_order' ? {} : { [order]: true }),
   }
 }

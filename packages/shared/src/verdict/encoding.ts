@@ -39,10 +39,12 @@ function encodeVerdict(finding: Finding, context: EncodingContext): string {
   return `"z":${z},"threshold":${threshold},"low":${low},"high":${high},"anomaly":${anomaly},"state":"${state}"`
 }
 
-function encodeJudged({ rule, detector, score, order, rate }: RuleFinding): string {
+function encodeJudged({ rule, detector, score, order, rate, outside, unit }: RuleFinding): string {
   // The names of rules and detectors need no escaping.
   const scored = rule === null ? '' : `,"rule":"${rule}","detector":"${detector}","score":${finiteOrNull(score)}`
-  const members = rate === null ? scored : `${scored},"rate":${finiteOrNull(rate)}`
+  const rated = rate === null ? scored : `${scored},"rate":${finiteOrNull(rate)}`
+  const ranged = outside === null ? rated : `${rated},"range":"${outside}"`
+  const members = unit === null ? ranged : `${ranged},"unit":${JSON.stringify(unit)}`
   return order === 'in_order' ? members : `${members},"${order}":true`
 }
 

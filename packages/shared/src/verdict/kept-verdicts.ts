@@ -3,7 +3,7 @@ import { parseJson } from '../parsing/issues.ts'
 import { toUnixMs } from '../sample/arrival.ts'
 import { type FlatSamples, SAMPLE_STRIDE, unpackEntry } from '../sample/entry.ts'
 import type { EntryId } from '../sample/receipt.ts'
-import { type Analysis, type RuleFinding, SAMPLE_ORDERS, toAnalysis } from './analysis.ts'
+import { type Analysis, type RuleFinding, SAMPLE_ORDERS, type Side, toAnalysis } from './analysis.ts'
 
 /**
  * The verdicts on one entry's samples, in the stream `tm:{p}:verdicts` under the entry's own id,
@@ -44,7 +44,7 @@ export interface EntryFindings {
 export interface EntryJudgements {
   /** Little-endian float64s, `JUDGEMENT_STRIDE` of them a judgement. */
   readonly judgements: Uint8Array
-  /** JSON: the policies [rule, detector], which judgements refer to by number. */
+  /** JSON: the policies [rule, detector, unit?], which judgements refer to by number. */
   readonly policies: string
 }
 
@@ -53,7 +53,8 @@ export interface EntryJudgements {
  * Only samples that the default policy does not explain have one, in order. Marks are 1 + order + 4
  * x (whether it was refused) + 8 x the policy's index in `policies`; for an ignored sample the
  * order is IGNORED. A second one, with the index -1 - index, has the rate of a counter for its
- * score. Version 0.1.0 skips it, and shows ignored samples as warming.
+ * score. One with the index -0.5 - index says that the value is outside the range of the rule: its
+ * score is 1 above and -1 below. Version 0.1.0 skips both, and shows ignored samples as warming.
  */
 export const JUDGEMENT_STRIDE = 6
 
@@ -67,6 +68,16 @@ export function marksOf({ order, excluded }: Pick<RuleFinding, 'order' | 'exclud
 /** Returns the index of the judgement that holds a sample's rate. */
 export function rateIndexOf(index: number): number {
   return -1 - index
+}
+
+/** Returns the index of the judgement that says on which side of the range a sample is. */
+export function outsideIndexOf(index: number): number {
+  return -0.5 - index
+}
+
+/** Returns the side that such a judgement has for its score. */
+export function sideNamed(score: number): Side {
+  return score > 0 ? 'above' : 'below'
 }
 
 /** Reverses `marksOf`. Returns undefined for a number that it does not return, such as 0. */
@@ -147,16 +158,18 @@ function createJudgedReader(judged: EntryJudgements | null): (index: number) => 
     const marks = readMarks(number(1))
     const policy = policies[marks?.policy ?? -1]
     if (marks === undefined || policy === undefined) return null
-    const [rule, detector] = policy
+    const [rule, detector, unit = null] = policy
     const { order, excluded } = marks
     const rateAt = offsets.get(rateIndexOf(index))
     const rate = rateAt === undefined ? null : judgements.getFloat64(rateAt + 16, true)
+    const outsideAt = offsets.get(outsideIndexOf(index))
+    const outside = outsideAt === undefined ? null : sideNamed(judgements.getFloat64(outsideAt + 16, true))
     const numbers = { score: number(2), threshold: number(3), low: number(4), high: number(5), rate }
-    return { rule, detector, ...numbers, order, excluded }
+    return { rule, detector, ...numbers, order, excluded, outside, unit }
   }
 }
 
-const policiesSchema = z.array(z.tuple([z.string().nullable(), z.string()]))
+const policiesSchema = z.array(z.tuple([z.string().nullable(), z.string(), z.string().optional()]))
 
 function samplesOf(verdicts: EntryVerdicts): FlatSamples {
   const count = verdicts.findings.byteLength / 8 / FINDING_STRIDE

@@ -1,5 +1,5 @@
 import { formatReceipt } from '@tidemark/shared/sample/receipt'
-import { EXCLUSIONS, toAnalysis } from '@tidemark/shared/verdict/analysis'
+import { EXCLUSIONS, SIDES, toAnalysis } from '@tidemark/shared/verdict/analysis'
 import { encodeAnalysis } from '@tidemark/shared/verdict/encoding'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
@@ -20,6 +20,8 @@ test('an encoded analysis is the JSON of the analysis, text by text', () => {
     order: fc.constantFrom('in_order', 'late', 'duplicate'),
     excluded: fc.constantFrom(null, ...EXCLUSIONS),
     rate: fc.oneof(fc.constant(null), fc.double()),
+    outside: fc.constantFrom(null, ...SIDES),
+    unit: fc.constantFrom(null, 'ms', '"%\\'),
   })
   const finding = fc.record({
     key: fc.oneof(fc.constantFrom(...NASTY_KEYS), fc.string({ unit: 'binary', minLength: 1, maxLength: 30 })),

@@ -76,7 +76,7 @@ export type AlertEvent =
       readonly value: number
       readonly score: number
       readonly threshold: number
-      /** The evidence: one sample, some of the newest, or the sum of many. */
+      /** The evidence: one sample, some of the newest, the sum of many, or a value out of range. */
       readonly by: OpenedBy
       /** When the key's previous alert opened; 0 when there was none. */
       readonly openedBefore: number
@@ -129,8 +129,31 @@ export function stepAlert(
       : weighEvidence(states, at, policy, sample, context)
     if (by === undefined) return
     const opened = (): void => void events.push(open(states, at, policy, sample, by, context))
-    if (isGuarded) keepHeat(states, at, sample.time, opened)
+    if (isGuarded) keepHeat(states, at, sample.time, 1, opened)
     else opened()
+  }
+}
+
+/**
+ * The same for a sample outside the range of the rule: it opens an alert at once, whatever is
+ * usual, and does not make the guard more cautious. Its `score` is at least the threshold.
+ */
+export function stepOutside(
+  states: Slab,
+  at: number,
+  policy: AlertPolicy,
+  sample: ScoredSample,
+  events: AlertEvent[],
+  context: AlertContext,
+): void {
+  if (states[at + PHASE] === FIRING) expireAlert(states, at, sample.time, events)
+  if (states[at + PHASE] === FIRING) {
+    noteSample(states, at, policy, sample, context)
+    states[at + CALM] = 0
+  } else if (context.guard == null) {
+    events.push(open(states, at, policy, sample, 'range', context))
+  } else {
+    keepHeat(states, at, sample.time, 0, () => events.push(open(states, at, policy, sample, 'range', context)))
   }
 }
 
@@ -229,14 +252,25 @@ function isCalmAfter(
   context: AlertContext | undefined,
 ): boolean {
   const { score, threshold, value } = sample
-  states[at + SAMPLES] = (states[at + SAMPLES] as number) + 1
-  states[at + EXPIRES_AT] = expiryAfter(policy, sample, context)
-  if (Number.isNaN(score)) return false
-  updatePeak(states, at, score, value)
+  noteSample(states, at, policy, sample, context)
+  if (Number.isNaN(score) && (context?.hasRange !== true || Number.isNaN(value))) return false
   const isCalm = !isBeyond(score, policy.close * threshold) || isExpected(sample, context)
   const calm = isCalm ? (states[at + CALM] as number) + 1 : 0
   states[at + CALM] = calm
   return calm >= policy.closeAfter
+}
+
+/** Updates what is known of a firing alert by one of its samples. */
+function noteSample(
+  states: Slab,
+  at: number,
+  policy: AlertPolicy,
+  sample: ScoredSample,
+  context: AlertContext | undefined,
+): void {
+  states[at + SAMPLES] = (states[at + SAMPLES] as number) + 1
+  states[at + EXPIRES_AT] = expiryAfter(policy, sample, context)
+  if (!Number.isNaN(sample.score)) updatePeak(states, at, sample.score, sample.value)
 }
 
 /**

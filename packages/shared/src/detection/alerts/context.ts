@@ -42,6 +42,8 @@ export interface AlertContext {
   arrivedValue: number
   /** What a deviation of 1 is there: of a rate, the seconds since the count before. */
   arrivedPerScored: number
+  /** Whether the rule has a range, so that a value without a score is known to be one it allows. */
+  readonly hasRange?: boolean
   /** What decides when an alert opens; null where the members of the alert policy do. */
   readonly guard?: KeyNews | null
   /** When the key counts as silent if no other sample comes; 0 where that is not watched. */

@@ -173,3 +173,48 @@ test('an alert of the guard says that the value is new, or follows one that was'
   expect(explained('samples')).toContain(', follows a value that was new for this key).')
   expect(explained('sustained')).toContain('sum of smaller deviations')
 })
+
+describe('a value outside the range of its rule', () => {
+  const policy = { ...PLACE.policy, rule: 'boiler', range: { min: 0, max: Number.POSITIVE_INFINITY }, unit: '°C' }
+  const explained = (value: number, changes: object, judgement = EXPECTED): string => {
+    const event = { ...OPENED, value, score: value < 0 ? -2 : 2, by: 'range' as const }
+    return explainAlert(
+      firing(anomalyOpening(event, { ...PLACE, policy: { ...policy, ...changes }, judgement, window: 0 })),
+    )
+  }
+  const WARMING = { low: Number.NaN, high: Number.NaN, spread: Number.NaN }
+
+  test('is explained by the limit, also of a warming key', () => {
+    const range = { min: 0, max: 90 }
+    expect(explained(93.12, { range })).toContain(
+      'cpu of edge-17 rose to 93.1 °C; the rule boiler allows at most 90 °C. F',
+    )
+    expect(explained(-2, {}, WARMING)).toContain(
+      'cpu of edge-17 fell to -2 °C; the rule boiler allows at least 0 °C. F',
+    )
+    expect(explained(90.000001, { range, unit: null })).toContain(
+      'rose to 90.000001; the rule boiler allows at most 90.',
+    )
+    expect(explained(120, { range, isCounter: true, unit: 'bytes' })).toContain(
+      '120 bytes/s; the rule boiler allows at most 90 bytes/s.',
+    )
+  })
+})
+
+test('numbers have the unit of the rule', () => {
+  const explained = (changes: object): string => {
+    const policy = { ...PLACE.policy, ...changes }
+    return explainAlert(
+      firing(anomalyOpening({ ...OPENED, value: 812 }, { ...PLACE, policy, judgement: EXPECTED, window: 50 })),
+    )
+  }
+  expect(explained({ unit: 'ms' })).toContain('rose to 812 ms; the previous 50 samples were 15.9 +- 8.41 ms (z +9.19, ')
+  expect(explained({ isCounter: true })).toContain(
+    'rose to 812 per second; the previous 50 samples were 15.9 +- 8.41 (',
+  )
+  expect(explained({ isCounter: true, unit: 'req' })).toContain(
+    'rose to 812 req/s; the previous 50 samples were 15.9 +- 8.41 req/s (',
+  )
+  const shift = levelShift({ ...PLACE, policy: { ...POLICY, isCounter: true } }, { value: 30, count: 70, time: NOW })
+  expect(explainAlert(firing(shift.opening, shift.end))).toContain('the last one 30 per second.')
+})

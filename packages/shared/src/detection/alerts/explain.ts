@@ -9,17 +9,19 @@ export function explainAlert(record: AlertRecord): string {
   return sentences.filter(sentence => sentence !== '').join(' ')
 }
 
-function describeCause({ cause, key, opened_at }: AlertRecord): string {
+function describeCause({ cause, key, rule, opened_at }: AlertRecord): string {
   const name = nameOf(key)
   switch (cause.kind) {
     case 'anomaly':
-      return describeAnomaly(name, cause.evidence)
+      return cause.evidence.by === 'range'
+        ? describeOutside(name, rule, cause.evidence)
+        : describeAnomaly(name, cause.evidence)
     case 'silent': {
       const expected = `expected every ${spanOf(cause.expected_ms)}`
       return `No samples from ${name} since ${timeOf(cause.last_at)} (${expected}); alert raised at ${timeOf(opened_at)}.`
     }
     case 'level_shift':
-      return `${name} has a new level: ${cause.samples} consecutive samples were anomalies on the same side, the last one ${numberOf(cause.value)}. The new level is now the baseline.`
+      return `${name} has a new level: ${cause.samples} consecutive samples were anomalies on the same side, the last one ${measured(numberOf(cause.value), cause)}. The new level is now the baseline.`
     case 'storm':
       return describeStorm(cause)
   }
@@ -44,9 +46,25 @@ function describeAnomaly(name: string, evidence: AnomalyEvidence): string {
   return `${name} ${what}; ${describeExpected(evidence, texts)} (${scored}, ${describeTrigger(evidence)}).`
 }
 
+/** The limit says it all, whatever is usual for the key. */
+function describeOutside(name: string, rule: string | null, evidence: AnomalyEvidence): string {
+  const { value, line } = evidence
+  const [shown, limit] = numbersOf([value, line, line])
+  const [verb, end] = value > line ? ['rose', 'most'] : ['fell', 'least']
+  const limited = `the rule ${rule ?? ''} allows at ${end} ${measured(limit, evidence)}`
+  return `${name} ${verb} to ${measured(shown, evidence)}; ${limited}.`
+}
+
+/** Returns a number with its unit: `812 ms`; of a rate `812 bytes/s`, or `812 per second`. */
+function measured(number: string, { unit, per_second }: Pick<AnomalyEvidence, 'unit' | 'per_second'>): string {
+  if (per_second === true) return unit === undefined ? `${number} per second` : `${number} ${unit}/s`
+  return unit === undefined ? number : `${number} ${unit}`
+}
+
 /** What a detector scores need not be the value: it may be how much the key varies. */
-function describeValue({ value, low, high, per_second }: AnomalyEvidence, text: string): string {
-  const shown = `${text}${per_second === true ? ' per second' : ''}`
+function describeValue(evidence: AnomalyEvidence, text: string): string {
+  const { value, low, high } = evidence
+  const shown = measured(text, evidence)
   if (value > high) return `rose to ${shown}`
   return value < low ? `fell to ${shown}` : `varies unusually, last ${shown}`
 }
@@ -59,13 +77,14 @@ function describeTrigger({ by, line, samples, of, news }: AnomalyEvidence): stri
   return `${samples === of ? `${samples} in a row` : `${samples} of ${of}`} beyond the ${threshold}`
 }
 
-function describeExpected(
-  { detector, low, high, spread, window }: AnomalyEvidence,
-  [, lowest, highest]: readonly [string, string, string],
-): string {
-  if (low !== high) return `expected ${lowest} to ${highest}`
+function describeExpected(evidence: AnomalyEvidence, [, lowest, highest]: readonly [string, string, string]): string {
+  const { detector, low, high, spread, window, unit } = evidence
+  const shown = (text: string): string => (unit === undefined ? text : measured(text, evidence))
+  if (low !== high) return `expected ${shown(`${lowest} to ${highest}`)}`
   const before = detector === 'zscore' ? `the previous ${countOf(window, 'sample')}` : 'the previous samples'
-  return isFlat(low, spread) ? `${before} were all ${lowest}` : `${before} were ${lowest} +- ${numberOf(spread)}`
+  return isFlat(low, spread)
+    ? `${before} were all ${shown(lowest)}`
+    : `${before} were ${shown(`${lowest} +- ${numberOf(spread)}`)}`
 }
 
 function describeState(record: AlertRecord): string {
@@ -81,7 +100,9 @@ function describeState(record: AlertRecord): string {
 }
 
 function peakOf(value: number, cause: AlertCause): string {
-  return cause.kind === 'anomaly' ? numbersOf([value, cause.evidence.low, cause.evidence.high])[0] : numberOf(value)
+  if (cause.kind !== 'anomaly') return numberOf(value)
+  const { evidence } = cause
+  return measured(numbersOf([value, evidence.low, evidence.high])[0], evidence)
 }
 
 const ENDS: Readonly<Record<NonNullable<AlertRecord['resolve_reason']>, string>> = {

@@ -109,12 +109,12 @@ function ageCandidate(bits: number): number {
   return (bits << 1) & CANDIDATE_BITS
 }
 
-/** Opening drops all evidence, but for what limits the next ones. Returns the new heat. */
-export function keepHeat(states: Slab, at: number, time: number, open: () => void): void {
-  const heat = heatAt(states, at, time) + 1
+/** Opening drops all evidence, but for what limits the next ones: the heat, with what it `adds`. */
+export function keepHeat(states: Slab, at: number, time: number, adds: 0 | 1, open: () => void): void {
+  const heat = heatAt(states, at, time) + adds
   const crossed = crossedPart(states, at)
   open()
-  states[at + HEAT] = -heat
+  states[at + HEAT] = 0 - heat
   states[at + RECENT_UP] = crossed
 }
 

@@ -16,6 +16,8 @@ export interface AlertPlace {
     readonly alert: AlertPolicy
     readonly hygiene: { readonly levelShiftAfter: number }
     readonly isCounter?: boolean
+    readonly range?: { readonly min: number; readonly max: number } | null
+    readonly unit?: string | null
     readonly guard?: GuardKind
   }
 }
@@ -33,7 +35,7 @@ export function alertId(
 }
 
 /** The setting whose line a score crossed. */
-const LINES = { instant: 'instant', samples: 'open', sustained: 'sustained' } as const
+const LINES = { instant: 'instant', samples: 'open', sustained: 'sustained', range: 'open' } as const
 
 export function anomalyOpening(
   event: AnomalyOpened,
@@ -43,16 +45,31 @@ export function anomalyOpening(
   const { alert, detector, rule } = policy
   const { value, score, by, time } = event
   const { severity } = alert
-  const { low, high, spread } = judgement
-  const numbers = { detector, value, score, by, ...conditionOf(event, policy), low, high, spread, window }
-  const evidence = policy.isCounter === true ? { ...numbers, per_second: true as const } : numbers
+  const condition = conditionOf(event, policy)
+  // Nothing is expected of a key that is warming, except by its range.
+  const isWarming = Number.isNaN(judgement.low)
+  const { low, high, spread } = isWarming ? { low: condition.line, high: condition.line, spread: 0 } : judgement
+  const evidence = { detector, value, score, by, ...condition, low, high, spread, window, ...measureOf(policy) }
   const id = anomalyId(place, event.count, time)
   return { id, key, rule, severity, opened_at: time, cause: { kind: 'anomaly', evidence } }
 }
 
+/** Returns what the values are: rates or not, and their unit. */
+function measureOf({ isCounter, unit = null }: AlertPlace['policy']) {
+  return { ...(isCounter === true && { per_second: true as const }), ...(unit !== null && { unit }) }
+}
+
 /** Returns the condition that was met. The guard regards each sample beyond the threshold. */
-function conditionOf({ by, threshold }: AnomalyOpened, { alert, guard = null }: AlertPlace['policy']) {
+function conditionOf(
+  { by, threshold, score }: AnomalyOpened,
+  { alert, guard = null, range = null }: AlertPlace['policy'],
+) {
   const { samples, of } = alert
+  if (by === 'range' && range !== null) {
+    const { min, max } = range
+    const ends = { ...(Number.isFinite(min) && { min }), ...(Number.isFinite(max) && { max }) }
+    return { line: score > 0 ? max : min, samples: 1, of: 1, range: ends }
+  }
   if (guard === null || by === 'sustained') return { line: alert[LINES[by]] * threshold, samples, of }
   const news = { line: threshold, news: true as const }
   return by === 'instant' ? { ...news, samples: 1, of: 1 } : { ...news, samples: 2, of: CONFIRMED_WITHIN + 1 }
@@ -91,7 +108,8 @@ export function levelShift(
   { value, count, time }: { readonly value: number; readonly count: number; readonly time: number },
 ): { readonly opening: AlertOpening; readonly end: AlertEnd } {
   const id = alertId({ partition, kind: 'level_shift', key, count, time })
-  const cause = { kind: 'level_shift', value, samples: policy.hygiene.levelShiftAfter } as const
+  const samples = policy.hygiene.levelShiftAfter
+  const cause = { kind: 'level_shift', value, samples, ...measureOf(policy) } as const
   return {
     opening: { id, key, rule: policy.rule, severity: 'info', opened_at: time, cause },
     end: { resolved_at: time, resolve_reason: 'level_shift', peak: null },

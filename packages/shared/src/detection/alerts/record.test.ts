@@ -13,7 +13,7 @@ import {
   stormEnd,
   stormOpening,
 } from './openings.ts'
-import { assembleAlert, NOT_NOTIFIED, parseAlert, partitionOfAlert } from './record.ts'
+import { assembleAlert, formatOpening, NOT_NOTIFIED, parseAlert, partitionOfAlert } from './record.ts'
 import type { StormEvent } from './storm.ts'
 
 const NOW = 1_700_000_000_000
@@ -157,6 +157,39 @@ describe('a stored alert', () => {
   ])('of any cause is parsed; members of a newer version are ignored', opening => {
     const newer = JSON.stringify({ ...opening, tags: ['x'], cause: { ...opening.cause, more: 1 } })
     expect(parseAlert({ ...NEVER_WRITTEN, opening: newer })?.opening).toEqual(opening)
+  })
+
+  test('opened by the range of a rule is stored as earlier versions can read it, and is parsed as it was', () => {
+    const policy = { ...PLACE.policy, range: { min: Number.NEGATIVE_INFINITY, max: 90 }, unit: '%' }
+    const event = {
+      kind: 'opened',
+      time: NOW,
+      count: 1,
+      value: 93,
+      score: 2,
+      threshold: 2,
+      by: 'range',
+      openedBefore: 0,
+    } as const
+    const warming = { low: Number.NaN, high: Number.NaN, spread: Number.NaN }
+    const opening = anomalyOpening(event, { ...PLACE, policy, judgement: warming, window: 0 })
+    expect(opening.cause).toMatchObject({
+      evidence: {
+        by: 'range',
+        line: 90,
+        samples: 1,
+        of: 1,
+        low: 90,
+        high: 90,
+        spread: 0,
+        range: { max: 90 },
+        unit: '%',
+      },
+    })
+    const stored = formatOpening(opening)
+    expect(JSON.parse(stored)).toMatchObject({ cause: { evidence: { by: 'instant' } } })
+    expect(parseAlert({ ...NEVER_WRITTEN, opening: stored })?.opening).toEqual(opening)
+    expect(formatOpening(FIRING)).toBe(JSON.stringify(FIRING))
   })
 
   test.each([null, '', 'null', undefined])('is null with the opening %j', opening => {

@@ -7,13 +7,16 @@ import { OPENED_BY } from './state.ts'
  * these schemas; members that a newer version added are ignored. All times are Unix milliseconds.
  */
 
+/** An end that is missing is not limited. */
+const rangeSchema = z.object({ min: z.number().exactOptional(), max: z.number().exactOptional() })
+
 /** What an anomaly alert is based on: the sample that opened it, and the expected values. */
-const evidenceSchema = z.object({
+const storedEvidenceSchema = z.object({
   detector: z.string(),
   value: z.number(),
   /** Positive when the value is too high, negative when it is too low. */
   score: z.number(),
-  /** What opened it: a sample beyond `line`, `samples` of `of` samples, or a sum beyond `line`. */
+  /** What opened it: a sample beyond `line`, `samples` of `of` samples, a sum, or the range. */
   by: z.enum(OPENED_BY),
   line: z.number(),
   samples: z.number(),
@@ -27,14 +30,29 @@ const evidenceSchema = z.object({
   per_second: z.literal(true).exactOptional(),
   /** The guard opened it: the value, or one of the `of` samples before, was new to the key. */
   news: z.literal(true).exactOptional(),
+  /** The range of the rule, which the value left; `line` is the end that it left. */
+  range: rangeSchema.exactOptional(),
+  unit: z.string().exactOptional(),
 })
+/** Earlier versions refuse an alert that was opened `by` what they do not know. */
+const evidenceSchema = storedEvidenceSchema.transform(({ by, ...rest }) => ({
+  ...rest,
+  by: rest.range === undefined ? by : ('range' as const),
+}))
 export type AnomalyEvidence = Readonly<z.infer<typeof evidenceSchema>>
 
 const STRINGS = z.array(z.string()).readonly()
 const causeSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('anomaly'), evidence: evidenceSchema }),
   z.object({ kind: z.literal('silent'), last_at: z.number(), expected_ms: z.number() }),
-  z.object({ kind: z.literal('level_shift'), value: z.number(), samples: z.number() }),
+  z.object({
+    kind: z.literal('level_shift'),
+    value: z.number(),
+    samples: z.number(),
+    /** The value is a rate of a counter. */
+    per_second: z.literal(true).exactOptional(),
+    unit: z.string().exactOptional(),
+  }),
   /** `keys` are the storm's first ones; `key_count` counts all. */
   z.object({ kind: z.literal('storm'), keys: STRINGS, key_count: z.number(), keys_total: z.number() }),
 ])
@@ -133,6 +151,13 @@ export interface AlertParts {
 export type StoredAlert = Readonly<
   Record<'opening' | 'end' | 'acknowledged' | 'snoozed' | 'notification', string | null | undefined>
 > & { readonly receivers?: string | null | undefined }
+
+/** Returns the stored text of an opening, which `parseAlert` parses. */
+export function formatOpening(opening: AlertOpening): string {
+  const { cause } = opening
+  if (cause.kind !== 'anomaly' || cause.evidence.by !== 'range') return JSON.stringify(opening)
+  return JSON.stringify({ ...opening, cause: { ...cause, evidence: { ...cause.evidence, by: 'instant' } } })
+}
 
 /** Parses an alert's parts. Returns null without an opening; throws on a garbled part. */
 export function parseAlert(stored: StoredAlert): AlertParts | null {

@@ -33,7 +33,7 @@ export const OK = 0
 export const PENDING = 1
 export const FIRING = 2
 
-export const OPENED_BY = ['instant', 'samples', 'sustained'] as const
+export const OPENED_BY = ['instant', 'samples', 'sustained', 'range'] as const
 export type OpenedBy = (typeof OPENED_BY)[number]
 
 /** More than the bits of a candidate. */

@@ -53,14 +53,14 @@ describe('a document of rules', () => {
 
   test('is stored so that 0.1.0, which refuses unknown members of rules, can read it', () => {
     const plain = { id: 'a', pattern: 'a*', threshold: 3, shadow: true }
-    const newer = { id: 'b', pattern: 'b*', ignore: [-127, 85], window: 60, counter: true }
+    const newer = { id: 'b', pattern: 'b*', ignore: [-127, 85], window: 60, counter: true, min: 0, max: 9, unit: 'ms' }
     const document = withRule(withRule(EMPTY_DOCUMENT, plain, CHANGE), newer, CHANGE)
     const text = formatRuleDocument(document)
     expect(JSON.parse(text).rules).toEqual([
       { rule: { id: 'a', pattern: 'a*', threshold: 3, shadow: true }, version: 1, changed: CHANGE },
       {
         rule: { id: 'b', pattern: 'b*', window: 60 },
-        added: { ignore: [-127, 85], counter: true },
+        added: { ignore: [-127, 85], counter: true, min: 0, max: 9, unit: 'ms' },
         version: 2,
         changed: CHANGE,
       },

@@ -59,6 +59,23 @@ export const duration = converted(DURATION_RULE, text => {
   return ms <= DURATION_MAX_MS ? ms : undefined
 })
 
+/** An end of the range that values may have. Ingest refuses what is not finite. */
+const END_RULE = 'must be a finite number'
+export const rangeEnd = z.number({ error: END_RULE })
+
+const UNIT_MAX = 16
+const UNIT_RULE = `must be a text of 1 to ${UNIT_MAX} characters, such as "ms", without line breaks or spaces at its ends`
+
+/** It is part of sentences, so it has one line. Characters are code points. */
+export const unit = z
+  .string({ error: UNIT_RULE })
+  .refine(
+    text => text.trim() === text && text !== '' && [...text].length <= UNIT_MAX && !/[\p{C}\p{Zl}\p{Zp}]/u.test(text),
+    {
+      error: UNIT_RULE,
+    },
+  )
+
 const IGNORED_MAX = 100
 const IGNORED_RULE = `must be a list of 1 to ${IGNORED_MAX} numbers, such as [-127, 85]`
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { ALTERNATIVES_MAX, compileGlob, GlobError } from './glob.ts'
+import { ALTERNATIVES_MAX, compileGlob, GlobError, literalPattern } from './glob.ts'
 
 const matches = (pattern: string, key: string): boolean => compileGlob(pattern).some(glob => glob.matches(key))
 
@@ -219,3 +219,22 @@ function toRegExp(pattern: string): RegExp {
   })
   return new RegExp(`^${source}$`, 'su')
 }
+
+test('a literal pattern matches its key alone, whatever characters it has', () => {
+  fc.assert(
+    fc.property(
+      fc.string({
+        unit: fc.constantFrom('a', '*', '?', '[', ']', '{', '}', ',', '\\', '^', '$', '!', '☃'),
+        minLength: 1,
+      }),
+      fc.string({ minLength: 1 }),
+      (key, other) => {
+        const pattern = literalPattern(key)
+        expect(matches(pattern, key)).toBe(true)
+        expect(matches(pattern, other)).toBe(other === key)
+        // A rule takes no pattern for a regular expression.
+        expect(pattern).not.toMatch(/^\^.*\$$/u)
+      },
+    ),
+  )
+})

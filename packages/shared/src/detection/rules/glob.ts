@@ -3,6 +3,9 @@ import { GlobAutomaton, type Token } from './glob-automaton.ts'
 /** Thrown for an invalid pattern. The message completes a sentence that begins with its name. */
 export class GlobError extends Error {}
 
+/** What has a meaning in a pattern, outside of a set. */
+const SPECIAL = /[*?[\]{}\\]/
+
 /** The maximum length of a pattern: the bytes of the longest key, and some for braces. */
 const PATTERN_LENGTH_MAX = 400
 
@@ -47,6 +50,13 @@ export function compileGlob(pattern: string): readonly Glob[] {
   return lastCompiled.globs
 }
 
+/** Returns the pattern that matches one key alone. */
+export function literalPattern(key: string): string {
+  const quoted = [...key].map(character => quote(character, SPECIAL)).join('')
+  // Otherwise a rule would take it for a regular expression.
+  return quoted.replace(/^\^/, '\\^')
+}
+
 let lastCompiled: { readonly pattern: string; readonly globs: readonly Glob[] } | undefined
 
 function compile(pattern: string): Glob[] {
@@ -89,7 +99,7 @@ function tokenize(pattern: string): Token[] {
 }
 
 function literal(character: string): Token {
-  return { kind: 'literal', text: quote(character, /[*?[\]{}\\]/), code: character.codePointAt(0) as number }
+  return { kind: 'literal', text: quote(character, SPECIAL), code: character.codePointAt(0) as number }
 }
 
 function quote(character: string, special: RegExp): string {

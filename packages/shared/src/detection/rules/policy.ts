@@ -8,6 +8,17 @@ import type { HygienePolicy } from '../hygiene.ts'
 import type { OrderPolicy } from '../order.ts'
 import { type Budget, BudgetThresholds, type Direction } from './budget.ts'
 
+/** The values that a key may have, whatever is usual. An end that is not set is infinite. */
+export interface ExpectedRange {
+  readonly min: number
+  readonly max: number
+}
+
+/** Returns 1 for a value above a range, -1 for one below, otherwise 0. */
+export function sideOf({ min, max }: ExpectedRange, value: number): -1 | 0 | 1 {
+  return value > max ? 1 : value < min ? -1 : 0
+}
+
 type JudgedValue = Pick<Judgement, 'score' | 'low' | 'high'>
 
 /** How a key's samples are scored and alerts are opened: a rule with all defaults filled in. */
@@ -40,6 +51,10 @@ export interface Policy {
   readonly ignored: ReadonlySet<number> | null
   /** The values are those of a counter: its rate per second is scored. */
   readonly isCounter: boolean
+  /** What is outside is an anomaly, whatever its score; of a counter, it is the rate. Null for any. */
+  readonly range: ExpectedRange | null
+  /** Of the values, as people read it. */
+  readonly unit: string | null
 }
 
 /** The parts of a policy; missing or undefined ones have their default. */
@@ -71,6 +86,8 @@ export function createPolicy(parts: PolicyParts, settings: VerdictSettings): Pol
     order: parts.order ?? { refusesLate: false, dropsDuplicates: false },
     ignored: parts.ignored ?? null,
     isCounter: parts.isCounter ?? false,
+    range: parts.range ?? null,
+    unit: parts.unit ?? null,
   }
 }
 

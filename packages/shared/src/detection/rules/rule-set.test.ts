@@ -213,3 +213,24 @@ describe('patterns that are costly to match', () => {
 test('two sets of rules differ by their serial, also if their documents have one version', () => {
   expect(new RuleSet(EMPTY_DOCUMENT).serial).not.toBe(new RuleSet(EMPTY_DOCUMENT).serial)
 })
+
+describe('the policy of a rule', () => {
+  const policyOf = (rule: Partial<RuleInput>) =>
+    new RuleSet(documentOf({ id: 'r', pattern: '*', ...rule })).policies[1] ?? {}
+
+  test('has a range if one of its ends is set, and a unit', () => {
+    expect(policyOf({})).toMatchObject({ range: null, unit: null })
+    expect(policyOf({ min: 0, unit: 'ms' })).toMatchObject({
+      range: { min: 0, max: Number.POSITIVE_INFINITY },
+      unit: 'ms',
+    })
+    expect(policyOf({ max: 5 })).toMatchObject({ range: { min: Number.NEGATIVE_INFINITY, max: 5 } })
+  })
+
+  test('ignores a fraction also as the float32 that a sensor sends, and no other number', () => {
+    const ignored = policyOf({ ignore: [999.9, 16_777_217, 1e-50, 1e300, -127] })
+    expect(ignored).toMatchObject({
+      ignored: new Set([999.9, 999.9000244140625, 16_777_217, 1e-50, 1e300, -127]),
+    })
+  })
+})

@@ -3,7 +3,7 @@ import type { StormPolicy } from '../alerts/storm.ts'
 import { type Candidate, CandidateIndex, compareSpecificity, SPECIFICITY } from './candidates.ts'
 import { type Mute, type RuleDocument, readMute, readStorm } from './document.ts'
 import { compileGlob, type Glob } from './glob.ts'
-import { createPolicy, type Policy } from './policy.ts'
+import { createPolicy, type ExpectedRange, type Policy } from './policy.ts'
 import { alertOf, type Rule, readRule, setsAlert } from './rule.ts'
 
 export const DEFAULT_POLICY = 0
@@ -130,9 +130,25 @@ function toPolicy(rule: Rule, version: number, settings: VerdictSettings): Polic
       alert: setsAlert(rule) ? alertOf(rule) : undefined,
       silence: rule.silent === undefined ? null : { afterMs: rule.silent === 'learned' ? null : rule.silent },
       order: { refusesLate: rule.late === 'refuse', dropsDuplicates: rule.duplicates === 'drop' },
-      ignored: rule.ignore === undefined ? null : new Set(rule.ignore),
+      ignored: rule.ignore === undefined ? null : new Set(rule.ignore.flatMap(formsOf)),
       isCounter: rule.counter,
+      range: rangeOf(rule),
+      unit: rule.unit,
     },
     settings,
   )
 }
+
+function rangeOf({ min, max }: Rule): ExpectedRange | null {
+  if (min === undefined && max === undefined) return null
+  return { min: min ?? Number.NEGATIVE_INFINITY, max: max ?? Number.POSITIVE_INFINITY }
+}
+
+/** A sensor may send 999.9 as a float32, which arrives as 999.9000244140625. */
+function formsOf(value: number): number[] {
+  const single = Math.fround(value)
+  const isSame = !Number.isInteger(value) && Math.abs(single - value) <= FLOAT32_EPSILON * Math.abs(value)
+  return isSame ? [value, single] : [value]
+}
+
+const FLOAT32_EPSILON = 2 ** -24

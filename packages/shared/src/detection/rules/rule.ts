@@ -18,7 +18,9 @@ import {
   number,
   oneOf,
   pattern,
+  rangeEnd,
   text,
+  unit,
 } from './fields.ts'
 
 export const WINDOW_MIN = 10
@@ -60,6 +62,9 @@ const ruleFields = z.strictObject({
   silent: z.union([z.literal('learned'), duration], { error: SILENT_RULE }).optional(),
   late: oneOf(['mark', 'refuse']).optional(),
   duplicates: oneOf(['keep', 'drop']).optional(),
+  min: rangeEnd.optional(),
+  max: rangeEnd.optional(),
+  unit: unit.optional(),
   ignore: ignored.optional(),
   counter: flag.optional(),
   mute: mute.optional(),
@@ -109,6 +114,12 @@ const ruleShape = ruleFields.superRefine((rule, context) => {
   }
   if (rule.counter === true && rule.influence === 'held') {
     fault('influence', 'cannot be held with counter: a rate needs the count before it. Leave one of them out')
+  }
+  if (rule.min !== undefined && rule.max !== undefined && rule.min >= rule.max) {
+    fault('min', `is ${rule.min}, but must be less than max, which is ${rule.max}`)
+  }
+  if (rule.counter === true && rule.max !== undefined && rule.max < 0) {
+    fault('max', `is ${rule.max}, but the rate of a counter is never negative`)
   }
   if (rule.influence === 'held' && rule.level_shift_after === undefined) {
     fault(

@@ -1,5 +1,11 @@
 import assert from 'node:assert/strict'
-import { type AlertParts, FLEET_PARTITION, NOTHING_TAKEN, parseAlert } from '../../detection/alerts/record.ts'
+import {
+  type AlertParts,
+  FLEET_PARTITION,
+  formatOpening,
+  NOTHING_TAKEN,
+  parseAlert,
+} from '../../detection/alerts/record.ts'
 import type { EntryId } from '../../sample/receipt.ts'
 import type { PartitionKeys } from '../keys.ts'
 import type {
@@ -134,7 +140,7 @@ function storms({ client, keys }: StoreContext) {
     async saveStorm({ partition, token }, { state, opening, end }) {
       assert.equal(partition, FLEET_PARTITION, 'the owner of the fleet partition saves storms')
       const { lease, storm, alerts, alertsFiring, alertsResolved, notificationChecks } = keys.partition(partition)
-      const opened = opening === null ? ['', '', ''] : [opening.id, JSON.stringify(opening), opening.opened_at]
+      const opened = opening === null ? ['', '', ''] : [opening.id, formatOpening(opening), opening.opened_at]
       const ended = end === null ? ['', '', ''] : [end.id, JSON.stringify(end.end), end.end.resolved_at]
       const touched = [lease, storm, alerts, alertsFiring, alertsResolved, notificationChecks]
       return (await client.saveStorm(...touched, token, state, ...opened, ...ended)) === 1

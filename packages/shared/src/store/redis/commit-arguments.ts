@@ -1,3 +1,4 @@
+import { formatOpening } from '../../detection/alerts/record.ts'
 import type { EntryId } from '../../sample/receipt.ts'
 import { GROUP, type PartitionKeys } from '../keys.ts'
 import { ALERT_FEED_KEPT } from '../ports/alerts.ts'
@@ -118,7 +119,7 @@ export const COMMIT_LISTS: Readonly<Record<string, CommitList>> = {
   }),
   opened: list(commit => commit.alerts.opened, {
     id: (args, { opening }) => args.text(opening.id),
-    opening: (args, { opening }) => args.text(JSON.stringify(opening)),
+    opening: (args, { opening }) => args.text(formatOpening(opening)),
     opened_at: (args, { opening }) => args.number(opening.opened_at),
     opened_before: (args, { openedBefore }) => args.number(openedBefore),
     notify_after_ms: (args, { notifyAfterMs }) => args.number(notifyAfterMs),
