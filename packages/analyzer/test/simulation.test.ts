@@ -57,8 +57,8 @@ const CHANGE = { who: 'simulation', why: 'test', at: 0 }
 /** The keys that the oracle models: no level shift, counter or range. */
 const MODELLED = ['a', 'c']
 /**
- * One key must not be silent, one accepts new levels, one has the defaults and a shadow rule, one is
- * a counter, and one has values that are ignored and out of range.
+ * One key must not be silent, one accepts new levels, one has the defaults and a shadow rule, one
+ * is a counter, and one has values that are ignored and out of range.
  */
 const DOCUMENT = [
   { id: 'heard', pattern: 'a', silent: '200s' },

@@ -11,7 +11,7 @@ const RISES_MIN = 10
 /** A counter that restarts more often than once in so many rises is a sawtooth. */
 const RISES_PER_RESTART = 10
 
-/** Members that are meant for values, not for rates, and those that concern the present rule alone. */
+/** Members that are meant for values, and those that concern the present rule alone. */
 const NOT_FOR_RATES: ReadonlySet<string> = new Set(['deviation_min', 'min', 'max', 'influence', 'mute', 'shadow'])
 
 const ID_MAX = 64

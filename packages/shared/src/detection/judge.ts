@@ -277,7 +277,7 @@ export class Judge {
     if (shape.memory === 'values') learnSometimes(row)
   }
 
-  /** A count without a rate says nothing of the level. A late one must not hide the newest count. */
+  /** A count without a rate says nothing of the level. A late one must not hide the newest. */
   #keepCount(): Influence {
     return this.judged.order === 'in_order' ? 'learn' : 'hold'
   }

@@ -55,7 +55,7 @@ const analysisSchema = z.object({
   score: z.number().nullable().exactOptional(),
   /** Of a counter: what was scored, per second; null while unknown. Mean and deviation are too. */
   rate: z.number().nullable().exactOptional(),
-  /** The value, of a counter the rate, is outside the range of the rule: an anomaly by any score. */
+  /** The value, of a counter the rate, is outside the rule's range: an anomaly by any score. */
   range: z.enum(SIDES).exactOptional(),
   /** Of the values, if the rule names it. Rates are per second of it. */
   unit: z.string().exactOptional(),

@@ -54,7 +54,7 @@ export class CounterRates {
   }
 }
 
-/** Returns the rate per second at each count of a window, oldest first; null where it is unknown. */
+/** Returns the rate per second at each count of a window, oldest first; null: unknown. */
 export function ratesOf(counts: readonly number[], timestamps: readonly number[]): (number | null)[] {
   const size = counts.length
   const rows = Float64Array.of(...counts, ...timestamps)
@@ -90,7 +90,7 @@ function rateBetween(before: number, count: number, ms: number, fastest: number)
   return finite(((count - before) / ms) * 1000)
 }
 
-/** Returns the rate if the counter was wrapped. The smallest counter that goes on as before counts. */
+/** Returns the rate if the counter was wrapped: that of the smallest one that goes on as before. */
 function wrappedRate(before: number, count: number, ms: number, fastest: number): number {
   for (const size of WRAPS) {
     const growth = size - before + count

@@ -51,7 +51,7 @@ export interface Policy {
   readonly ignored: ReadonlySet<number> | null
   /** The values are those of a counter: its rate per second is scored. */
   readonly isCounter: boolean
-  /** What is outside is an anomaly, whatever its score; of a counter, it is the rate. Null for any. */
+  /** What is outside is an anomaly by any score; of a counter, it is the rate. Null: any value. */
   readonly range: ExpectedRange | null
   /** Of the values, as people read it. */
   readonly unit: string | null
