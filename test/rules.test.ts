@@ -80,6 +80,11 @@ function seeded(seed: number): () => number {
   }
 }
 
+/** Where a value is of the rule with a range. */
+function sideOf(value: number): string | undefined {
+  return value > 40 ? 'above' : value < 17 ? 'below' : undefined
+}
+
 /** Noise with spikes, steps and flat stretches. */
 function valueAt(random: () => number, n: number): number {
   if (random() < 0.01) return 500 * random()
@@ -97,8 +102,9 @@ describe.runIf(await redisAvailable())('rules', () => {
     { id: 'habit', pattern: 'f/*', detector: 'habit' },
     { id: 'counter', pattern: 'g/*', detector: 'novelty', counter: true },
     { id: 'ignore', pattern: 'h/*', ignore: [20] },
+    { id: 'limited', pattern: 'i/*', min: 17, max: 40, unit: 'ms', window: 30 },
   ]
-  const KEYS = ['a/x', 'b/x', 'c/x', 'd/x', 'e/x', 'f/x', 'g/x', 'h/x', 'no rule']
+  const KEYS = ['a/x', 'b/x', 'c/x', 'd/x', 'e/x', 'f/x', 'g/x', 'h/x', 'i/x', 'no rule']
 
   test('a backtest scores a file as the pipeline does, bit for bit', async () => {
     await using stack = new AsyncDisposableStack()
@@ -133,6 +139,9 @@ describe.runIf(await redisAvailable())('rules', () => {
         for (const analysis of await analysesOf(client, receipt)) served.get(analysis.key)?.push(analysis)
       }
     }
+    const limited = served.get('i/x') ?? []
+    expect(limited.every(({ value, range, unit }) => unit === 'ms' && range === sideOf(value))).toBe(true)
+    expect(limited.filter(({ anomaly, range }) => anomaly && range === 'above').length).toBeGreaterThan(100)
     const pipeline = rows.map(({ key }) => {
       const analysis = served.get(key)?.shift()
       if (analysis === undefined) return 'no analysis'

@@ -122,6 +122,17 @@ export function describeAlerts(open: OpenStore): void {
       expect(await store.alerts.feed(0, feed[3]?.id ?? '', 10)).toEqual(feed.slice(4))
     })
 
+    test('that the range of a rule opened are read as they were written', async () => {
+      await using under = await open()
+      const { store } = under
+      const { commit } = await committer(store)
+      const numbers = { value: 93, score: 2, line: 90, samples: 1, of: 1, low: 90, high: 90, spread: 0, window: 0 }
+      const evidence = { detector: 'zscore', ...numbers, range: { max: 90 }, unit: '°C', by: 'range' } as const
+      const outside = { ...opening(1), cause: { kind: 'anomaly', evidence } } as const
+      await commit({ alerts: { opened: [{ ...opened(1), opening: outside }], ended: [] } })
+      expect(await store.alerts.read(0, [idOf(1)])).toMatchObject([{ opening: outside }])
+    })
+
     test('are opened and ended once, however often a commit says so', async () => {
       await using under = await open()
       const { store } = under
