@@ -18,6 +18,7 @@ const POLICIES: readonly Policy[] = [
   createPolicy({ isCounter: true }, VERDICT_DEFAULTS),
   createPolicy({ window: 20, samplesMin: 10 }, VERDICT_DEFAULTS),
   createPolicy({ hygiene: { isHeld: true, levelShiftAfter: 5 } }, VERDICT_DEFAULTS),
+  createPolicy({ range: { min: -50, max: 150 } }, VERDICT_DEFAULTS),
   createPolicy({ guard: null }, VERDICT_DEFAULTS),
   createPolicy({ detector: 'habit' }, VERDICT_DEFAULTS),
 ]
@@ -35,10 +36,10 @@ class KeptKey {
     this.#policy = policy
   }
 
-  step(value: number, n: number): unknown[] {
+  step(value: number, n: number, lateMs = 0): unknown[] {
     this.#windows.adopt(this.#slot, this.#policy)
     const time = BEGIN + 1000 * n
-    const judged = (judges.get(this.#policy) as Judge).step(this.#windows.row(this.#slot), value, time, time)
+    const judged = (judges.get(this.#policy) as Judge).step(this.#windows.row(this.#slot), value, time - lateMs, time)
     if (judged.isShift) this.#windows.requireRow(this.#slot)
     return [judged.score, judged.count, ...judged.alerts]
   }
@@ -87,9 +88,11 @@ test('a key goes on identically, whenever another analyzer loads it and whatever
         for (let i = 0; i < (kind === 'samples' ? many : 0); i++, n++) {
           if (random.uniform() < 0.02) level = 100 * random.uniform()
           const value = level + random.normal() + (random.uniform() < 0.02 ? 200 : 0)
-          const expected = stayed.step(value, n)
+          // A counter keeps late counts out of its window.
+          const lateMs = random.uniform() < 0.05 ? 2500 : 0
+          const expected = stayed.step(value, n, lateMs)
           opened += expected.length > 2 ? 1 : 0
-          expect(moved.step(value, n)).toEqual(expected)
+          expect(moved.step(value, n, lateMs)).toEqual(expected)
         }
         if (kind !== 'samples') continue
         expect(moved.learned).toBe(stayed.learned)
