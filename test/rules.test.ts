@@ -145,7 +145,8 @@ describe.runIf(await redisAvailable())('rules', () => {
     const pipeline = rows.map(({ key }) => {
       const analysis = served.get(key)?.shift()
       if (analysis === undefined) return 'no analysis'
-      const { score, z, threshold, state } = analysis
+      const { score, z, threshold, state, range } = analysis
+      if (range !== undefined) return '1'
       return String(
         state === 'refused' || state === 'ignored'
           ? 0

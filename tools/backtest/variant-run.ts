@@ -72,7 +72,7 @@ export class VariantRun {
       const judge = this.#keys[number] ?? this.#start(sample.key, number)
       const judged = judge.step(sample.value, sample.timestamp, times[n] as number)
       this.#count(sample, number, judged)
-      if (this.#wanted.scores) this.scores.push(toUnitScore(Math.abs(judged.score), judged.threshold))
+      if (this.#wanted.scores) this.scores.push(scoreOf(judged))
       this.#wanted.onJudged?.(sample, judged)
     }
     // A plot would be most of the time.
@@ -122,4 +122,9 @@ export class VariantRun {
       this.#firing.set(number, alert)
     }
   }
+}
+
+/** Returns the score from 0 to 1; a value outside the range of its rule has 1, by any score. */
+function scoreOf({ score, threshold, outside }: Judged): number {
+  return outside === 0 ? toUnitScore(Math.abs(score), threshold) : 1
 }
