@@ -460,6 +460,25 @@ export function describeAlerts(open: OpenStore): void {
       expect(await alerts.deadNotifications(0, { count: 10 })).toEqual([ninth])
     })
 
+    test('are recorded for a message that another partition sent, and only ever grow', async () => {
+      await using under = await open()
+      const { alerts } = under.store
+      await withAlerts(under)
+      const stateNow = async () => only(await alerts.read(0, [idOf(1)]))?.receivers?.one
+      const firing = (number: number) => ({ alert: idOf(1), status: 'firing' as const, number })
+      const unknown = { alert: idOf(99), status: 'firing' as const, number: 1 }
+      await alerts.recordTaken(0, 'one', [firing(2), unknown])
+      const taken = await stateNow()
+      expect(taken).toMatchObject({ told: 2, told_resolved: false, failing_since: 0 })
+      expect(taken?.told_at).toBeGreaterThan(0)
+      await alerts.recordTaken(0, 'one', [firing(1)])
+      expect(await stateNow()).toEqual(taken)
+      await alerts.recordTaken(0, 'one', [{ alert: idOf(1), status: 'resolved', number: 2 }])
+      expect(await stateNow()).toEqual({ ...taken, told_resolved: true })
+      expect(only(await alerts.read(0, [idOf(99)]))).toBeNull()
+      expect(only(await alerts.read(0, [idOf(1)]))?.receivers?.two).toBeUndefined()
+    })
+
     test('of a notification from now on are recorded even before a receiver took it', async () => {
       await using under = await open()
       const { store } = under

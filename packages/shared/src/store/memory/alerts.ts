@@ -20,6 +20,7 @@ import {
   type EndedAlert,
   type NotificationDecision,
   type OpenedAlert,
+  type OutboxEntry,
   type SavedStorm,
 } from '../ports/alerts.ts'
 import { type Alerts, type Data, ownedBy, partitionAt } from './data.ts'
@@ -87,6 +88,10 @@ export function alertsOn(data: Data): AlertStore {
       const kept = outbox.entries.filter(({ id }) => toAll === undefined || compareEntryIds(id, toAll) > 0)
       outbox.entries.splice(0, outbox.entries.length, ...kept)
       return true
+    },
+    async recordTaken(number, receiver, taken) {
+      const alerts = alertsAt(number)
+      for (const one of taken) if (alerts.parts.has(one.alert)) recordTaken(alerts, receiver, one, data)
     },
     deadNotifications: async (number, { upTo, count }) =>
       alertsAt(number)
@@ -214,6 +219,17 @@ function recordResults(alerts: Alerts, { receiver, alerts: results, dead }: Deli
 
 function setReceiverState(alerts: Alerts, id: string, receiver: string, state: ReceiverState): void {
   setPart(alerts, id, 'receivers', { ...partsOf(alerts, id)?.receivers, [receiver]: state })
+}
+
+function recordTaken(
+  alerts: Alerts,
+  receiver: string,
+  { alert, status, number }: Omit<OutboxEntry, 'id'>,
+  { now }: Data,
+): void {
+  const state = partsOf(alerts, alert)?.receivers?.[receiver] ?? NOTHING_TAKEN
+  if (status === 'resolved') setReceiverState(alerts, alert, receiver, { ...state, told_resolved: true })
+  else if (number > state.told) setReceiverState(alerts, alert, receiver, { ...state, told: number, told_at: now() })
 }
 
 function redrive(alerts: Alerts, { id, alert, receiver }: DeadNotification, { now }: Data) {

@@ -54,6 +54,11 @@ export interface AlertStore {
    * leaves the outbox. False when the caller does not hold the lease.
    */
   recordDeliveries(lease: Lease, deliveries: Deliveries): Promise<boolean>
+  /**
+   * Records that a receiver took notifications in a message about several alerts, which the owner
+   * of another partition may have sent. They stay in the outbox, and need not be sent again.
+   */
+  recordTaken(partition: number, receiver: string, taken: readonly Omit<OutboxEntry, 'id'>[]): Promise<void>
 
   /** Reads dead letters of notifications, newest first; `upTo` is included. */
   deadNotifications(

@@ -118,6 +118,10 @@ function notifications(context: StoreContext) {
       const args = [token, receiver, upTo ?? '', options.deadMax, ...lists]
       return (await client.recordDeliveries(...touched, ...args)) === 1
     },
+    async recordTaken(partition, receiver, taken) {
+      const list = listArguments(taken, ({ alert, status, number }) => [alert, status, number])
+      await client.recordTaken(keys.partition(partition).alerts, receiver, JSON.stringify(NOTHING_TAKEN), ...list)
+    },
     async deadNotifications(partition, { upTo = '+', count }) {
       const { deadNotifications } = keys.partition(partition)
       const entries = await client.xrevrange(deadNotifications, upTo, '-', 'COUNT', count)

@@ -20,6 +20,7 @@ const KEY_COUNTS = {
   dueNotifications: 2,
   recordNotifications: 6,
   recordDeliveries: 6,
+  recordTaken: 1,
   redriveNotification: 3,
   setOperatorState: 3,
   saveStorm: 6,
