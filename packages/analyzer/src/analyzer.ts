@@ -110,6 +110,7 @@ export function startAnalyzer({ config, store, log, registry, spans }: AnalyzerO
       rules,
       leases: () => ownership.leases,
       waitMs: config.ALERT_WAIT_MS,
+      groupWaitMs: config.ALERT_GROUP_WAIT_MS,
       resendMs: config.ALERT_RESEND_MS,
       retryMaxMs: config.NOTIFICATION_RETRY_MAX_MS,
     }),

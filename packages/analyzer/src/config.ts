@@ -64,6 +64,8 @@ export const analyzerSettings = z
     RULES_POLL_MS: integer({ min: 10, max: 2000 }).default(500),
     /** Delay of a new alert's notification, so that an alert storm can be sent as one. */
     ALERT_WAIT_MS: integer({ min: 0, max: 60_000 }).default(2000),
+    /** How long a webhook message waits for other alerts of its group; 0: one per alert. */
+    ALERT_GROUP_WAIT_MS: integer({ min: 0, max: 60_000 }).default(3000),
     ANOMALIES_KEPT: integer({ min: 1, max: 10_000_000 }).default(10_000),
     DEAD_KEPT: integer({ min: 1, max: 10_000_000 }).default(10_000),
     /** Resolved alerts kept per partition. */
@@ -75,7 +77,7 @@ export const analyzerSettings = z
     STORE_TIMEOUT_MS: integer({ min: 10, max: 60_000 }).default(2000),
     /** Alertmanagers to notify: every instance of a cluster. */
     ALERTMANAGER_URLS: addresses.default([]),
-    /** Labels added to every alert sent to Alertmanager. */
+    /** Labels added to every alert sent to Alertmanager; `{device}` is the device of its key. */
     ALERT_LABELS: labels.optional(),
     /** Interval of repeating firing alerts to Alertmanager. */
     ALERT_RESEND_MS: integer({ min: 1, max: 600_000 })
@@ -111,7 +113,8 @@ export const analyzerSettings = z
 /** Settings that should be equal in all analyzers, and if gateways have them, in those too. */
 const SHARED_SETTINGS = [
   ...(['WINDOW', 'THRESHOLD', 'WINDOW_MIN', 'LEASE_TTL_MS', 'VERDICTS_KEPT', 'ANOMALIES_KEPT', 'DEAD_KEPT'] as const),
-  ...(['ALERTS_KEPT', 'OUTBOX_MAX', 'SHADOWED_KEPT', 'ALERT_WAIT_MS', 'ALERT_RESEND_MS'] as const),
+  ...(['ALERTS_KEPT', 'OUTBOX_MAX', 'SHADOWED_KEPT', 'ALERT_WAIT_MS'] as const),
+  ...(['ALERT_GROUP_WAIT_MS', 'ALERT_RESEND_MS'] as const),
 ] satisfies (keyof AnalyzerConfig)[]
 
 /** The same, with secrets or personal addresses in them. */

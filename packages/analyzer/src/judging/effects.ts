@@ -23,6 +23,12 @@ import type { EntryFindings } from '@tidemark/shared/verdict/kept-verdicts'
  */
 const BEFORE_THE_END_MS = -1
 
+/**
+ * Receivers are notified of a critical alert at once: it is never part of a storm. The check of an
+ * alert that the same commit ends comes first.
+ */
+const AT_ONCE_MS = 1
+
 /** Version 0.1.0 knows no such reason, so the reason is one that it knows. */
 const DELETED = { resolve_reason: 'no_samples', deleted: true } as const
 
@@ -146,6 +152,8 @@ export class Effects {
   }
 
   #open(opening: AlertOpening, changes: Partial<OpenedAlert> = {}): void {
-    this.opened.push({ opening, openedBefore: 0, notifyAfterMs: this.#options.alertWaitMs, ...changes })
+    const { alertWaitMs } = this.#options
+    const notifyAfterMs = opening.severity === 'critical' ? Math.min(AT_ONCE_MS, alertWaitMs) : alertWaitMs
+    this.opened.push({ opening, openedBefore: 0, notifyAfterMs, ...changes })
   }
 }

@@ -1,4 +1,5 @@
 import { explainAlert } from '@tidemark/shared/detection/alerts/explain'
+import { deviceOf } from '@tidemark/shared/detection/alerts/place'
 import type { AlertCause, AlertRecord } from '@tidemark/shared/detection/alerts/record'
 import type { Post } from './post.ts'
 import { identifyReceiver, type Notification, type Receiver, type SendTime } from './receiver.ts'
@@ -39,6 +40,7 @@ export function createAlertmanager(options: AlertmanagerOptions): Receiver {
   return {
     ...identifyReceiver('alertmanager', url),
     batchMax: BATCH_MAX,
+    takesGroups: false,
     needsReminders: true,
     send: (notifications, time) =>
       post(address, {}, JSON.stringify(notifications.map(one => toAlert(one, time, options)))),
@@ -56,12 +58,20 @@ function toAlert({ status, record }: Notification, { now, reminderMs }: SendTime
       : now + Math.max(REMINDERS * reminderMs, VALID_MIN_MS + TAKEOVERS * leaseTtlMs)
   const runbook = `docs/runbook.md#${ALERT_NAMES[record.cause.kind].toLowerCase()}`
   return {
-    labels: { ...labels, ...labelsOf(record) },
+    labels: { ...configured(labels, record.key), ...labelsOf(record) },
     annotations: { summary: explainAlert(record), runbook_url: runbook },
     startsAt: new Date(startsAt).toISOString(),
     endsAt: new Date(endsAt).toISOString(),
     ...(publicUrl === undefined ? {} : { generatorURL: `${publicUrl}/alerts/${record.id}` }),
   }
+}
+
+/** Those of a key never change: Alertmanager identifies its alerts by them until they are resolved. */
+function configured(labels: AlertmanagerOptions['labels'], key: string | null): Record<string, string> {
+  // Alertmanager drops a label that is empty.
+  const device = key === null ? '' : deviceOf(key)
+  const pairs = Object.entries(labels).map(([name, value]) => [name, value.replaceAll('{device}', () => device)])
+  return Object.fromEntries(pairs)
 }
 
 function labelsOf({ cause, key, rule, severity }: AlertRecord): Record<string, string> {

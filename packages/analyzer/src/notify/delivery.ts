@@ -1,10 +1,16 @@
-import { type AlertParts, assembleAlert } from '@tidemark/shared/detection/alerts/record'
+import {
+  type AlertParts,
+  assembleAlert,
+  FLEET_PARTITION,
+  partitionOfAlert,
+} from '@tidemark/shared/detection/alerts/record'
 import { backoffMs } from '@tidemark/shared/runtime/clock'
 import type { AlertAt, PendingNotifications } from '@tidemark/shared/store/ports/alerts'
 import type { Lease } from '@tidemark/shared/store/ports/lease'
 import { attempt } from '../repeat.ts'
+import { composeMessages, hasWaited, sharable, type Unsent } from './messages.ts'
 import type { NotifierOptions } from './options.ts'
-import { outboxItems, type PendingItem, Results, retryItems } from './pending.ts'
+import { numberOf, outboxItems, type PendingItem, Results, retryItems } from './pending.ts'
 import { type Delivery, NO_RECEIVER, type Notification, type Receiver } from './receiver.ts'
 
 /** Pauses after failures: with the jitter 1 to 2 s at first, 30 to 60 s in the end. */
@@ -12,6 +18,12 @@ const BACKOFF = { minMs: 2000, maxMs: 60_000 }
 
 /** Outbox entries, and retries, read per visit unless the receiver takes larger batches. */
 const ENTRIES_MAX = 20
+
+/** The same where they are searched for groups: a critical alert must not wait behind others. */
+const SURVEYED_MAX = 200
+
+/** Shorter than the time between two visits: nothing that a queue has sent is in a later survey. */
+const SURVEY_MS = 200
 
 /** New notifications refused in a row after which the others wait: it may refuse everything. */
 const REFUSALS_MAX = 3
@@ -68,6 +80,9 @@ interface DeliveryQueue {
   storeAheadMs: number
 }
 
+/** What the receivers may get in a message of another partition, by partition. */
+type Survey = readonly { readonly partition: number; readonly unsent: readonly Unsent[] }[]
+
 /** A partition that this analyzer owns, and what is pending in it. */
 export interface OwnedOutbox {
   readonly lease: Lease
@@ -87,6 +102,8 @@ export class Deliveries implements AsyncDisposable {
   readonly #queues = new Map<string, DeliveryQueue>()
   /** When a receiver takes requests again, by its Retry-After and the monotonic clock. */
   readonly #pausedUntil = new Map<string, number>()
+  /** By receiver: what was read last of all partitions, and when by the monotonic clock. */
+  readonly #surveys = new Map<string, { readonly at: number; readonly survey: Promise<Survey> }>()
   #isStopped = false
 
   constructor(options: NotifierOptions) {
@@ -151,15 +168,52 @@ export class Deliveries implements AsyncDisposable {
   }
 
   async #deliverOutbox(queue: DeliveryQueue): Promise<void> {
-    const { alerts } = this.#options
     const { partition } = queue.lease
-    const entries = await alerts.outbox(partition, queue.receiver.name, countFor(queue.receiver))
-    if (entries.length === 0) return
+    const items = await this.#outboxItems(partition, queue.receiver)
+    if (items.length === 0) return
+    await this.#deliver(queue, queue.outbox, await this.#composed(queue, items))
+  }
+
+  async #outboxItems(partition: number, receiver: Receiver): Promise<PendingItem[]> {
+    const entries = await this.#options.alerts.outbox(partition, receiver.name, countFor(receiver))
     const parts = await this.#read(
       partition,
       entries.map(({ alert }) => alert),
     )
-    await this.#deliver(queue, queue.outbox, outboxItems(entries, parts, queue.receiver.name))
+    return outboxItems(entries, parts, receiver.name)
+  }
+
+  /** Combines items with what other partitions have of the same groups; leaves out what waits. */
+  async #composed(queue: DeliveryQueue, items: readonly PendingItem[]): Promise<readonly PendingItem[]> {
+    const { receiver, lease } = queue
+    const { groupWaitMs } = this.#options
+    if (!receiver.takesGroups || groupWaitMs === 0) return items
+    const timing = { now: this.#storeNow(queue), groupWaitMs }
+    if (!sharable(items).some(item => hasWaited(item, timing))) return composeMessages(items, [], timing)
+    // Read before the own items: what another partition has sent for both is then seen as taken.
+    const others = await this.#surveyed(receiver)
+    const current = await this.#outboxItems(lease.partition, receiver)
+    const ofOthers = others.flatMap(({ partition, unsent }) => (partition === lease.partition ? [] : unsent))
+    return composeMessages(current, ofOthers, timing)
+  }
+
+  /** What all partitions have for a receiver; the queues of one visit share it. */
+  #surveyed(receiver: Receiver): Promise<Survey> {
+    const now = this.#options.clock.monotonicMs()
+    const known = this.#surveys.get(receiver.name)
+    if (known !== undefined && now - known.at < SURVEY_MS) return known.survey
+    const survey = this.#survey(receiver)
+    this.#surveys.set(receiver.name, { at: now, survey })
+    return survey
+  }
+
+  #survey(receiver: Receiver): Promise<Survey> {
+    const read = async (partition: number) => {
+      // A partition that cannot be read must not delay the others: at worst it sends its own.
+      const items = await this.#outboxItems(partition, receiver).catch(() => [])
+      return { partition, unsent: sharable(items) }
+    }
+    return Promise.all(Array.from({ length: this.#options.partitions }, (_, partition) => read(partition)))
   }
 
   /** Sends what the receiver refused and has not taken since. */
@@ -223,7 +277,8 @@ export class Deliveries implements AsyncDisposable {
     if (delivery.kind === 'failed') return delivery
     if (delivery.kind === 'delivered') {
       if (sent.length > 0) lane.refusals = 0
-      this.#count(queue.receiver, 'delivered', sent.length)
+      this.#count(queue.receiver, 'delivered', countOf(sent))
+      await this.#recordGroups(queue.receiver, sent)
       for (const item of items) results.taken(item, this.#storeNow(queue))
       return undefined
     }
@@ -240,6 +295,18 @@ export class Deliveries implements AsyncDisposable {
     if (lane.refusals < lane.refusalsMax) return undefined
     lane.notBefore = clock.monotonicMs() + backoffMs(lane.refusals - lane.refusalsMax + 1, BACKOFF, clock.random)
     return delivery
+  }
+
+  /** Records what a receiver took of other partitions before this one records its own. */
+  async #recordGroups({ name }: Receiver, sent: readonly Notification[]): Promise<void> {
+    const members = sent.flatMap(({ group }) => group?.members ?? [])
+    const taken = members.map(one => ({ alert: one.record.id, status: one.status, number: numberOf(one) }))
+    const byPartition = Map.groupBy(taken, ({ alert }) => partitionOfAlert(alert) ?? FLEET_PARTITION)
+    await Promise.all(
+      [...byPartition].map(([partition, ofPartition]) =>
+        this.#options.alerts.recordTaken(partition, name, ofPartition),
+      ),
+    )
   }
 
   async #remind(queue: DeliveryQueue): Promise<void> {
@@ -307,7 +374,7 @@ export class Deliveries implements AsyncDisposable {
     // While it is unavailable it may lose its state.
     if (receiver.needsReminders) queue.remindAt = queue.notBefore
     if (delivery.retryAfterMs > 0) this.#pausedUntil.set(receiver.name, end + delivery.retryAfterMs)
-    this.#count(receiver, 'failed', notifications.length)
+    this.#count(receiver, 'failed', countOf(notifications))
     const { kind, origin: address } = receiver
     const fields = { receiver: kind, address, partition: lease.partition, response: delivery.body }
     logFailure(new Error(delivery.reason), 'a notification failed; retrying', fields)
@@ -324,7 +391,7 @@ export class Deliveries implements AsyncDisposable {
     const { kind, origin: address } = receiver
     const fields = { receiver: kind, address, partition: lease.partition, notifications: ids, response: body }
     logFailure(new Error(reason), 'the receiver refused a notification; retrying', fields)
-    this.#count(receiver, 'refused', notifications.length)
+    this.#count(receiver, 'refused', countOf(notifications))
   }
 
   #countDead({ kind, origin: address }: Receiver, { partition }: Lease, dead: readonly { alert: string }[]): void {
@@ -341,6 +408,10 @@ export class Deliveries implements AsyncDisposable {
   #count({ kind }: Receiver, result: Delivery['kind'], notifications: number): void {
     if (kind !== 'none') this.#options.metrics.notifications.inc({ receiver: kind, result }, notifications)
   }
+}
+
+function countOf(notifications: readonly Notification[]): number {
+  return notifications.reduce((sum, { group }) => sum + (group?.members.length ?? 1), 0)
 }
 
 const DELIVERED: Delivery = { kind: 'delivered' }
@@ -379,8 +450,8 @@ function nameOf({ partition, token }: Lease): string {
   return `${partition} ${token}`
 }
 
-function countFor({ batchMax }: Receiver): number {
-  return Math.max(ENTRIES_MAX, batchMax)
+function countFor({ batchMax, takesGroups }: Receiver): number {
+  return Math.max(takesGroups ? SURVEYED_MAX : ENTRIES_MAX, batchMax)
 }
 
 function hasWork({ notBefore, remindAt, outbox, retries, pending, storeAheadMs }: DeliveryQueue, now: number): boolean {

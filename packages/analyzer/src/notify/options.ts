@@ -14,6 +14,8 @@ export interface NotifierOptions extends Omit<Context, 'metrics'> {
   readonly rules: { readonly current: RuleSet }
   readonly leases: () => readonly Lease[]
   readonly waitMs: number
+  /** How long a message waits for other alerts of its group; 0 if each alert has its own. */
+  readonly groupWaitMs: number
   readonly resendMs: number
   /** How long a notification is retried before it becomes a dead letter. */
   readonly retryMaxMs: number

@@ -188,8 +188,12 @@ export class Results {
 function afterTaking(state: ReceiverState, notification: Notification | undefined, now: number): ReceiverState {
   if (notification === undefined) return state
   if (notification.status === 'resolved') return { ...state, told_resolved: true }
-  const number = Number(notification.id.split(':').at(-1))
-  return { ...state, told: Math.max(state.told, number), told_at: now }
+  return { ...state, told: Math.max(state.told, numberOf(notification)), told_at: now }
+}
+
+/** Counts the notifications of an alert from 1. */
+export function numberOf({ id }: Notification): number {
+  return Number(id.split(':').at(-1))
 }
 
 function described(reason: string, body: string | undefined): string {

@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto'
+import type { AlertGroup } from '@tidemark/shared/detection/alerts/grouping'
 import type { AlertRecord } from '@tidemark/shared/detection/alerts/record'
 
 export const RECEIVER_KINDS = ['alertmanager', 'webhook'] as const
@@ -11,6 +12,8 @@ export interface Notification {
   readonly status: 'firing' | 'resolved'
   /** As it is at the time of the attempt. */
   readonly record: AlertRecord
+  /** What the message is about, if it is about several alerts: `members` includes this one. */
+  readonly group?: AlertGroup<AlertRecord> & { readonly members: readonly Notification[] }
 }
 
 export type Delivery =
@@ -35,6 +38,8 @@ export interface Receiver {
   /** For logs: the part of its address that is no secret. */
   readonly origin: string
   readonly batchMax: number
+  /** Whether a message to it may be about the alerts of a group. */
+  readonly takesGroups: boolean
   /** Whether it resolves alerts on its own unless it is notified of them again and again. */
   readonly needsReminders: boolean
   /** Never rejects. */
@@ -53,6 +58,7 @@ export const NO_RECEIVER: Receiver = {
   kind: 'none',
   origin: 'none',
   batchMax: 1000,
+  takesGroups: false,
   needsReminders: false,
   send: async () => ({ kind: 'delivered' }),
 }

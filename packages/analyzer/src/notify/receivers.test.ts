@@ -1,3 +1,4 @@
+import { groupAlerts } from '@tidemark/shared/detection/alerts/grouping'
 import { assembleAlert } from '@tidemark/shared/detection/alerts/record'
 import { readConfig } from '@tidemark/shared/runtime/config'
 import { openingOf } from '@tidemark/testkit/alert-commits'
@@ -145,6 +146,17 @@ describe('Alertmanager', () => {
     ])
   })
 
+  test('gets the device of a key in the labels that name it, the same at the end', async () => {
+    const alertmanager = receiver({ ALERTMANAGER_URLS: 'http://a:9093', ALERT_LABELS: 'device={device},team=edge' })
+    await alertmanager.send([FIRING, RESOLVED, { ...FIRING, record: { ...FIRING.record, key: null } }], AT)
+    const labels = JSON.parse(requests[0]?.body ?? '').map((one: { labels: object }) => one.labels)
+    expect(labels).toMatchObject([
+      { device: 'edge-17', team: 'edge' },
+      { device: 'edge-17', team: 'edge' },
+      { device: '', team: 'edge' },
+    ])
+  })
+
   test('may need a name and a password, which no log line shows', async () => {
     const alertmanager = receiver({ ALERTMANAGER_URLS: 'https://ada:b%40c@alertmanager/x' })
     await alertmanager.send([FIRING], AT)
@@ -180,6 +192,61 @@ describe('a webhook', () => {
     await webhook.send([FIRING], AT)
     await webhook.send([FIRING], AT)
     expect(requests.map(({ headers }) => headers['webhook-id'])).toEqual([FIRING.id, FIRING.id])
+  })
+})
+
+describe('a webhook message about a group', () => {
+  const env = { WEBHOOK_URLS: 'http://hook', WEBHOOK_SECRET: SECRETS[0] ?? '' }
+
+  /** A notification of so many metrics of a device, one of which ended before. */
+  function groupOf(status: 'firing' | 'resolved', count: number): Notification {
+    const members = Array.from({ length: count }, (_, i) => {
+      const record = { ...FIRING.record, id: `3-${i}`, key: `edge-17/m${i}`, opened_at: NOW - 5000 + i }
+      return { id: `3-${i}:${status}:1`, status, record }
+    })
+    const [first] = members
+    const [group] = groupAlerts(members.map(({ record }) => record))
+    if (first === undefined || group === undefined) throw new Error('no group')
+    return { ...first, group: { ...group, members } }
+  }
+
+  test('is that of its first alert, with a sentence that names the group, and all its alerts', async () => {
+    await receiver(env).send([groupOf('firing', 22)], AT)
+    const { type, data } = JSON.parse(requests[0]?.body ?? '')
+    const { receivers: _, ...first } = groupOf('firing', 22).record
+    const explanation = '22 metrics of edge-17 since 22:13 UTC: m0, m1, m2, m3, m4, m5, m6, m7, m8, m9 and 12 more.'
+    expect([type, data]).toMatchObject(['alert.firing', { ...first, group: { explanation } }])
+    expect(data.explanation).toMatch(new RegExp(`^${explanation} .*rose to 93.1`))
+    expect(data.group).toMatchObject({
+      name: '22 metrics of edge-17 since 22:13 UTC',
+      by: 'device',
+      device: 'edge-17',
+      prefix: 'edge-17/',
+      severity: 'warning',
+      since: NOW - 5000,
+      count: 22,
+    })
+    expect(data.group.alerts).toHaveLength(22)
+    expect(data.group.alerts[21]).toMatchObject({ notification: '3-21:firing:1', id: '3-21', key: 'edge-17/m21' })
+    expect(data.group.alerts[21].explanation).toContain('rose to 93.1')
+  })
+
+  test('says that it is resolved', async () => {
+    await receiver(env).send([groupOf('resolved', 2)], AT)
+    const { type, data } = JSON.parse(requests[0]?.body ?? '')
+    expect([type, data.group.explanation]).toEqual([
+      'alert.resolved',
+      'Resolved: 2 metrics of edge-17 since 22:13 UTC: m0, m1.',
+    ])
+  })
+
+  test('has an id that is the same for the same alerts only: a later attempt may have more', async () => {
+    const webhook = receiver(env)
+    for (const count of [2, 2, 3]) await webhook.send([groupOf('firing', count)], AT)
+    const [first, again, more] = requests.map(({ headers }) => headers['webhook-id'])
+    expect(first).toMatch(/^3-0:firing:1:group-[0-9a-f]{12}$/)
+    expect(again).toBe(first)
+    expect(more).not.toBe(first)
   })
 })
 

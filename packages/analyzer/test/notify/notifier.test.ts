@@ -640,7 +640,7 @@ describe('a receiver that needs reminders', () => {
     async how => {
       const world = await createWorld()
       const listener = new Listener(world.clock, { batchMax: 100, needsReminders: true })
-      world.start([listener], world.store.alerts, MINUTE)
+      world.start([listener], world.store.alerts, { retryMaxMs: MINUTE })
       listener.respond = () => refused()
       const first = await world.open('a')
       await world.clock.advance(5000)

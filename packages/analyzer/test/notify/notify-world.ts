@@ -17,6 +17,7 @@ import type { Delivery, Notification, Receiver, SendTime } from '../../src/notif
 export const NOW = 1_700_000_000_000
 export const PARTITIONS = 2
 export const WAIT_MS = 2000
+export const GROUP_WAIT_MS = 3000
 export const RESEND_MS = 60_000
 export const MINUTE = 60_000
 export const DAY = 86_400_000
@@ -27,6 +28,7 @@ export class Listener implements Receiver {
   readonly kind = 'webhook'
   readonly origin = 'http://listener'
   readonly batchMax: number
+  readonly takesGroups: boolean
   readonly needsReminders: boolean
   /** The time of each request and the ids in it. */
   readonly requests: { readonly at: number; readonly ids: readonly string[] }[] = []
@@ -35,10 +37,11 @@ export class Listener implements Receiver {
   respond: (notifications: readonly Notification[]) => Delivery | Promise<Delivery> = () => ({ kind: 'delivered' })
   readonly #clock: FakeClock
 
-  constructor(clock: FakeClock, { name = 'one', batchMax = 1, needsReminders = false } = {}) {
+  constructor(clock: FakeClock, { name = 'one', batchMax = 1, takesGroups = false, needsReminders = false } = {}) {
     this.#clock = clock
     this.name = name
     this.batchMax = batchMax
+    this.takesGroups = takesGroups
     this.needsReminders = needsReminders
   }
 
@@ -91,14 +94,18 @@ export async function createWorld({ outboxMax = 10_000 } = {}) {
       if (lease === undefined) throw new Error('the partition has no owner')
       return lease
     },
-    start(receivers: readonly Receiver[], alerts: AlertStore = store.alerts, retryMaxMs = DAY) {
+    start(
+      receivers: readonly Receiver[],
+      alerts: AlertStore = store.alerts,
+      { retryMaxMs = DAY, owned = [0, 1] }: { retryMaxMs?: number; owned?: readonly number[] } = {},
+    ) {
       const metrics = { ...createNotifyMetrics(new Registry()), storeErrors: { inc: () => undefined } }
       const notifier = startNotifier({
         alerts,
         partitions: PARTITIONS,
         receivers,
         rules: world.rules,
-        leases: () => world.leases,
+        leases: () => world.leases.filter(({ partition }) => owned.includes(partition)),
         metrics,
         clock,
         log: pino({ level: 'silent' }),
@@ -106,6 +113,7 @@ export async function createWorld({ outboxMax = 10_000 } = {}) {
           world.logged.push({ message: error instanceof Error ? error.message : String(error), what, ...fields })
         },
         waitMs: WAIT_MS,
+        groupWaitMs: GROUP_WAIT_MS,
         resendMs: RESEND_MS,
         retryMaxMs,
       })

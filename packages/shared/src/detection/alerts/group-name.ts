@@ -10,6 +10,11 @@ export function nameGroup(group: AlertGroup, now: number): string {
   return `${subjectOf(group)} since ${sinceOf(group.since, now)}`
 }
 
+/** Returns the sentence that describes a group to people. */
+export function describeGroup(group: AlertGroup, now: number): string {
+  return `${nameGroup(group, now)}: ${listGroup(group)}.`
+}
+
 /** Returns what a group consists of: `cpu, fan, load and 12 more`. */
 export function listGroup({ by, device, prefix, alerts }: AlertGroup): string {
   const start = device === null && by !== 'prefix' ? '' : (prefix ?? '')
