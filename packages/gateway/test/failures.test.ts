@@ -42,6 +42,7 @@ const REQUESTS: [string, string, unknown?, Record<string, string>?][] = [
   ['GET', '/analyze?after=0:1-0&wait=0'],
   ['GET', '/history?key=a'],
   ['GET', '/alerts'],
+  ['GET', '/alerts/groups'],
   ['GET', '/rules'],
   ['GET', '/rules/r'],
   ['GET', '/rules/r/report'],

@@ -109,6 +109,11 @@ describe('reading with an API key that is bound to a prefix', () => {
     expect([own.content.alerts, own.content.counts]).toEqual([[expect.objectContaining({ key: 'edge-17/rps' })], null])
     expect((await call(OTHER, 'GET', '/alerts')).content.alerts).toEqual([])
     expect((await call(ALL, 'GET', '/alerts')).content.counts).toEqual({ firing: 1, resolved: 0 })
+    const groups = (await call(OWN, 'GET', '/alerts/groups')).content.groups as readonly { readonly id: string }[]
+    expect(groups).toMatchObject([{ prefix: 'edge-17/rps', count: 1 }])
+    expect((await call(OTHER, 'GET', '/alerts/groups')).content).toMatchObject({ groups: [], counts: { alerts: 0 } })
+    expect((await call(OTHER, 'GET', `/alerts?group=${groups[0]?.id}`)).content.alerts).toEqual([])
+    expect((await call(OWN, 'GET', `/alerts?group=${groups[0]?.id}`)).content.alerts).toHaveLength(1)
     const path = `/alerts/${world.alert}`
     expect((await call(OTHER, 'GET', path)).status).toBe(404)
     expect((await call(OTHER, 'POST', `${path}/acknowledge`, { why: 'x' })).status).toBe(404)

@@ -13,6 +13,7 @@ import type { Store } from '@tidemark/shared/store/ports/store'
 import type { Principal } from '../access/principal.ts'
 import { BODY_PROBLEMS, json, jsonBody, PROBLEMS, problem, UNTIL_FIELD } from '../http/documentation.ts'
 import { untilMember } from '../http/json-body.ts'
+import { createLimiter, PAGE_LIMITS } from '../http/limiter.ts'
 import { mayUse } from '../http/own-keys.ts'
 import { callerOf, noteChange } from '../http/pipeline.ts'
 import { RequestFault } from '../http/problem.ts'
@@ -21,6 +22,7 @@ import { createRoute, createRouter, type Router, serve } from '../http/router.ts
 import { NOTE_FIELDS, type NoteFields, noteFields } from '../rules/document.ts'
 import type { RulesOptions } from '../rules/rule-sets.ts'
 import { policyView } from '../rules/view.ts'
+import { serveGroups } from './groups.ts'
 import { serveAlertsPage } from './page.ts'
 import { alertSchema, alertWithSamplesSchema } from './schemas.ts'
 import { alertView, windowView } from './view.ts'
@@ -80,7 +82,9 @@ const snoozeRoute = createRoute({
 export function alertsRoutes(options: RulesOptions): Router {
   const { services, ruleSets, readFields, now } = options
   const router = createRouter('Alerts')
-  serveAlertsPage(router, options)
+  const limited = createLimiter({ ...PAGE_LIMITS, limit: 'alert_pages', metrics: options.metrics })
+  serveAlertsPage(router, options, limited)
+  serveGroups(router, options, limited)
 
   serve(router, alertRoute, async c => {
     const { store } = services()

@@ -5,6 +5,8 @@ import { RequestFault } from './problem.ts'
 /** A page takes 10 ms of the event loop or more: samples and single keys must not wait for it. */
 export const PAGE_LIMITS = { concurrent: 2, waitingMax: 200 } as const
 
+export type Limiter = ReturnType<typeof createLimiter>
+
 interface LimiterOptions {
   readonly concurrent: number
   readonly waitingMax: number

@@ -39,6 +39,7 @@ const EXPECTED: Readonly<Record<string, readonly [Scope | 'open' | 'any', foreig
   deleteKeys: ['operate', 403],
   keyCardinality: ['read', 200],
   alerts: ['read', 200],
+  alertGroups: ['read', 200],
   alert: ['read', 404],
   acknowledgeAlert: ['operate', 404],
   snoozeAlert: ['operate', 404],

@@ -96,6 +96,7 @@ export const CALLS: Readonly<Record<string, readonly Call[]>> = {
     { status: 404, id: 'unknown', query: DELETION },
   ],
   putStorm: [{ status: 200 }, STALE, ...INVALID_BODIES],
+  alertGroups: [{ status: 200 }, { status: 200, query: { members: '0' } }, { status: 400, query: { limit: '0' } }],
   alerts: [{ status: 200 }, { status: 200, query: { state: 'resolved' } }, { status: 400, query: { limit: '0' } }],
   alert: [
     { status: 200, id: ({ alert }) => alert },
