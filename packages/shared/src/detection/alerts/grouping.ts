@@ -127,7 +127,7 @@ function byOnset(a: Placed<Groupable>, b: Placed<Groupable>): number {
 }
 
 function inOrder(a: Groupable, b: Groupable): number {
-  return a.opened_at - b.opened_at || compare(a.id, b.id)
+  return a.opened_at - b.opened_at || compare(a.key ?? '', b.key ?? '') || compare(a.id, b.id)
 }
 
 function compare(a: string, b: string): number {
