@@ -29,3 +29,16 @@ test.each([
   expect(effects.opened.map(one => [one.opening.cause.kind, one.notifyAfterMs])).toEqual([['silent', notifyAfterMs]])
   expect(effects.ended).toHaveLength(alerts.length)
 })
+
+test.each([
+  ['at once, but after the end of another', 2000, 1],
+  ['at once where others are', 0, 0],
+])('receivers are notified of a critical alert %s', (_, alertWaitMs, notifyAfterMs) => {
+  const rule = { ...RULE, alert: { severity: 'critical' } }
+  const rules = new RuleSet(withRule(EMPTY_DOCUMENT, rule, { who: 'ada', why: 'test', at: NOW }))
+  const policy = rules.policies[rules.resolve('key')]
+  if (policy === undefined) throw new Error('no policy')
+  const effects = new Effects({ partition: 0, alertWaitMs })
+  effects.addExpired('key', policy, { silences: [SILENT], alerts: [] })
+  expect(effects.opened).toMatchObject([{ opening: { severity: 'critical' }, notifyAfterMs }])
+})

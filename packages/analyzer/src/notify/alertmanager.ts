@@ -66,7 +66,7 @@ function toAlert({ status, record }: Notification, { now, reminderMs }: SendTime
   }
 }
 
-/** Those of a key never change: Alertmanager identifies its alerts by them until they are resolved. */
+/** Those of a key never change: Alertmanager identifies its alerts by them until their end. */
 function configured(labels: AlertmanagerOptions['labels'], key: string | null): Record<string, string> {
   // Alertmanager drops a label that is empty.
   const device = key === null ? '' : deviceOf(key)

@@ -150,6 +150,7 @@ describe('a message of its own has', () => {
     world.start([listener])
     await world.open('edge-17/cpu', {}, 0)
     await world.open('edge-17/fan', {}, 1)
+    await world.clock.advance(300)
     await world.open('edge-17/fire', { severity: 'critical' }, 1)
     await world.clock.advance(WAIT_MS + 500)
     expect(messagesOf(listener)).toEqual(['firing edge-17/fire'])

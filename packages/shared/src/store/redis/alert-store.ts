@@ -120,7 +120,8 @@ function notifications(context: StoreContext) {
     },
     async recordTaken(partition, receiver, taken) {
       const list = listArguments(taken, ({ alert, status, number }) => [alert, status, number])
-      await client.recordTaken(keys.partition(partition).alerts, receiver, JSON.stringify(NOTHING_TAKEN), ...list)
+      const { alerts } = keys.partition(partition)
+      await client.recordTaken(alerts, receiver, JSON.stringify(NOTHING_TAKEN), 'told', ...list)
     },
     async deadNotifications(partition, { upTo = '+', count }) {
       const { deadNotifications } = keys.partition(partition)
