@@ -1,4 +1,5 @@
 import { type AlertGroup, groupAlerts } from '@tidemark/shared/detection/alerts/grouping'
+import { placesOf } from '@tidemark/shared/detection/alerts/place'
 import type { PendingItem } from './pending.ts'
 import type { Notification } from './receiver.ts'
 
@@ -78,7 +79,12 @@ export function composeMessages(
 function messagesOf(own: readonly Unsent[], others: readonly Unsent[], timing: Timing): Map<PendingItem, Unsent> {
   const messages = new Map<PendingItem, Unsent>()
   const mine = new Set(own)
-  for (const [, items] of Map.groupBy([...own, ...others], ({ notification }) => notification.status)) {
+  const due = own.filter(item => hasWaited(item, timing))
+  if (due.length === 0) return messages
+  // Others can only be of the same group if they share a place: most of a large fleet do not.
+  const places = new Set(due.flatMap(placeIdsOf))
+  const near = others.filter(item => placeIdsOf(item).some(id => places.has(id)))
+  for (const [, items] of Map.groupBy([...own, ...near], ({ notification }) => notification.status)) {
     const alerts = items.map(item => ({ ...item.notification.record, item }))
     for (const group of groupAlerts(alerts)) {
       const members = group.alerts.map(({ item }) => item)
@@ -103,6 +109,10 @@ function withGroup(leader: Unsent, all: readonly Unsent[], group: AlertGroup): U
   const alerts = members.map(({ record }) => record)
   const keyCount = new Set(alerts.map(({ key }) => key)).size
   return { ...leader, notification: { ...leader.notification, group: { ...group, alerts, keyCount, members } } }
+}
+
+function placeIdsOf({ notification: { record } }: Unsent): string[] {
+  return placesOf(record.key ?? '').map(({ id }) => id)
 }
 
 function isUnsent(item: PendingItem): item is Unsent {
