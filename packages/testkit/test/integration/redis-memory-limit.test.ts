@@ -217,6 +217,14 @@ const AT_LIMIT: Readonly<
     may: 'run',
     call: async ({ store, lease }) => isTrue(await store.alerts.recordDeliveries(lease, DEAD_DELIVERY)),
   },
+  'record-taken': {
+    may: 'run',
+    async call({ store, alert }) {
+      await store.alerts.recordTaken(FLEET_PARTITION, 'one', [{ alert, status: 'firing', number: 7 }])
+      const parts = only(await store.alerts.read(FLEET_PARTITION, [alert]))
+      expect(parts?.receivers?.one).toMatchObject({ told: 7 })
+    },
+  },
   'redrive-notification': {
     may: 'run',
     async call({ store, lease, alert }) {
