@@ -78,7 +78,9 @@ export class Effects {
     this.#add(place, judged, judged)
     if (!judged.isShift) return
     const value = policy.isCounter ? judged.rate : sample.value
-    const { opening, end } = levelShift(place, { value, time: sample.time, count: judged.count })
+    const { mean, deviation, window, count } = judged
+    const before = window === 0 ? {} : { before: { mean, deviation } }
+    const { opening, end } = levelShift(place, { value, time: sample.time, count, ...before })
     this.#open(opening)
     this.ended.push({ id: opening.id, key, cause: 'level_shift', openedAt: opening.opened_at, end })
   }

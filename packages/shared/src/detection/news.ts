@@ -1,5 +1,6 @@
+import type { Remembered } from './alerts/comparison.ts'
 import type { KeyNews } from './alerts/context.ts'
-import { learnedSamples, newsOf } from './alerts/guard-memory.ts'
+import { learnedSamples, newsOf, rememberedOf } from './alerts/guard-memory.ts'
 import type { Judgement } from './detectors/detector.ts'
 import { createRow, type KeyRow, learnPending, rowShape } from './key-row.ts'
 
@@ -33,6 +34,12 @@ export class MemoryNews implements KeyNews {
     if (shape.memory === 'values') learnPending(this.#row)
     return newsOf(slab, memoryStart, value)
   }
+
+  remembered(value: number, deviating: readonly number[]): Remembered {
+    const { slab, memoryStart, shape } = this.#row
+    if (shape.memory === 'values') learnPending(this.#row)
+    return rememberedOf(slab, memoryStart, value, deviating)
+  }
 }
 
 /**
@@ -58,5 +65,10 @@ export class DetectorNews implements KeyNews {
 
   news(): number {
     return this.#judgement.raw / this.#threshold
+  }
+
+  /** Such a memory is not of values alone. */
+  remembered(): undefined {
+    return undefined
   }
 }

@@ -1,10 +1,12 @@
 import { isBeyond } from '../../verdict/score.ts'
 import type { Slab } from '../order.ts'
+import { type Comparison, compareSample } from './comparison.ts'
 import { type AlertContext, isExpected, type ScoredSample } from './context.ts'
 import { keepHeat, weighNews } from './guard.ts'
 import {
   addUp,
   CALM,
+  CROSSED_UNIT,
   clearEvidence,
   clearSums,
   EVIDENCE_SINCE,
@@ -80,6 +82,8 @@ export type AlertEvent =
       readonly by: OpenedBy
       /** When the key's previous alert opened; 0 when there was none. */
       readonly openedBefore: number
+      /** What the key had been like. */
+      readonly comparison?: Comparison
     }
   | {
       readonly kind: 'resolved'
@@ -297,6 +301,8 @@ function open(
 ): AlertEvent {
   const { time, count, value, score, threshold } = sample
   const openedBefore = states[at + OPENED_AT] as number
+  const newest = by === 'samples' ? deviatingSamples(states, at, policy, context) : 0
+  const comparison = context === undefined ? {} : { comparison: compareSample(sample, by, newest, context) }
   states[at + PHASE] = FIRING
   clearEvidence(states, at)
   states[at + CALM] = 0
@@ -306,7 +312,14 @@ function open(
   states[at + PEAK] = score
   states[at + PEAK_VALUE] = value
   states[at + SAMPLES] = 1
-  return { kind: 'opened', time, count, value, score, threshold, by, openedBefore }
+  return { kind: 'opened', time, count, value, score, threshold, by, openedBefore, ...comparison }
+}
+
+/** Returns how many samples ago the deviation began that is evidence with the present sample. */
+function deviatingSamples(states: Slab, at: number, { of }: AlertPolicy, context: AlertContext | undefined): number {
+  if (context?.guard == null) return of - 1
+  const candidate = Math.max((states[at + RECENT_UP] as number) % CROSSED_UNIT, states[at + RECENT_DOWN] as number)
+  return candidate === 0 ? 0 : 31 - Math.clz32(candidate)
 }
 
 function resolve(states: Slab, at: number, time: number, reason: ResolveReason): AlertEvent {

@@ -1,5 +1,6 @@
 import type { History, Judgement } from '../detectors/detector.ts'
 import type { TimedSample } from '../order.ts'
+import type { Remembered } from './comparison.ts'
 import { isOneStep } from './resolution.ts'
 import { isOnTrend } from './trend.ts'
 
@@ -24,6 +25,8 @@ export interface KeyNews {
   samples(): number
   /** How new a value is to that memory. */
   news(value: number): number
+  /** What is known of the key, without the samples that deviate as `value` does. */
+  remembered(value: number, deviating: readonly number[]): Remembered | undefined
   /** A sum of deviations beyond this, in thresholds, is evidence. */
   readonly sustained: number
 }

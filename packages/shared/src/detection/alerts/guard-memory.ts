@@ -1,11 +1,13 @@
-import { createFound, inWidths, Places, type RowSlab } from '../detectors/places.ts'
+import { createFound, inWidths, PLACES_SAMPLES, Places, type RowSlab } from '../detectors/places.ts'
+import type { Remembered } from './comparison.ts'
 
 /**
  * What the guard knows of a key whose detector knows nothing: the places of its values. It follows
  * from the values alone, so they can be learned later, and again from stored ones. In a slab: as
  * uint32 the samples learned, and how many of the window's have been; places.
  */
-const places = new Places({ capacity: 38, newAbove: 0.03 })
+const NEW_ABOVE = 0.03
+const places = new Places({ capacity: 38, newAbove: NEW_ABOVE })
 
 /** Offsets in 4-byte words. */
 const LEARNED = 0
@@ -38,6 +40,17 @@ const found = createFound()
 export function newsOf(slab: RowSlab, at: number, value: number): number {
   places.look(slab, at + PLACES, value, found)
   return inWidths(found.distance - DISCOUNT * found.gap, found.width, Math.abs(value))
+}
+
+/**
+ * Returns what is remembered, without the places that samples made which deviate as `value` does:
+ * such a place is exactly the value of its first sample.
+ */
+export function rememberedOf(slab: RowSlab, at: number, value: number, deviating: readonly number[]): Remembered {
+  const widths = newsOf(slab, at, value)
+  const tolerance = NEW_ABOVE * found.width
+  const samples = Math.min(PLACES_SAMPLES, learnedSamples(slab, at) - deviating.length)
+  return { samples, values: places.values(slab, at + PLACES, deviating), tolerance, widths }
 }
 
 export function learnValue(slab: RowSlab, at: number, value: number): void {

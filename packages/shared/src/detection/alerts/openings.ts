@@ -18,6 +18,7 @@ export interface AlertPlace {
     readonly isCounter?: boolean
     readonly range?: { readonly min: number; readonly max: number } | null
     readonly unit?: string | null
+    readonly budget?: { readonly text: string } | null
     readonly guard?: GuardKind
   }
 }
@@ -49,7 +50,8 @@ export function anomalyOpening(
   // Nothing is expected of a key that is warming, except by its range.
   const isWarming = Number.isNaN(judgement.low)
   const { low, high, spread } = isWarming ? { low: condition.line, high: condition.line, spread: 0 } : judgement
-  const evidence = { detector, value, score, by, ...condition, low, high, spread, window, ...measureOf(policy) }
+  const numbers = { detector, value, score, by, ...condition, low, high, spread, window }
+  const evidence = { ...numbers, ...measureOf(policy), ...event.comparison }
   const id = anomalyId(place, event.count, time)
   return { id, key, rule, severity, opened_at: time, cause: { kind: 'anomaly', evidence } }
 }
@@ -62,7 +64,7 @@ function measureOf({ isCounter, unit = null }: AlertPlace['policy']) {
 /** Returns the condition that was met. The guard regards each sample beyond the threshold. */
 function conditionOf(
   { by, threshold, score }: AnomalyOpened,
-  { alert, guard = null, range = null }: AlertPlace['policy'],
+  { alert, guard = null, range = null, budget = null }: AlertPlace['policy'],
 ) {
   const { samples, of } = alert
   if (by === 'range' && range !== null) {
@@ -70,7 +72,9 @@ function conditionOf(
     const ends = { ...(Number.isFinite(min) && { min }), ...(Number.isFinite(max) && { max }) }
     return { line: score > 0 ? max : min, samples: 1, of: 1, range: ends }
   }
-  if (guard === null || by === 'sustained') return { line: alert[LINES[by]] * threshold, samples, of }
+  if (guard === null || by === 'sustained') {
+    return { line: alert[LINES[by]] * threshold, samples, of, ...(budget !== null && { budget: budget.text }) }
+  }
   const news = { line: threshold, news: true as const }
   return by === 'instant' ? { ...news, samples: 1, of: 1 } : { ...news, samples: 2, of: CONFIRMED_WITHIN + 1 }
 }
@@ -102,14 +106,22 @@ export function heardEnd(event: Extract<SilenceEvent, { kind: 'heard' }>): Alert
   return { resolved_at: event.time, resolve_reason: 'heard', peak: null }
 }
 
+export interface ShiftedLevel {
+  readonly value: number
+  readonly count: number
+  readonly time: number
+  /** Of the window before. */
+  readonly before?: { readonly mean: number; readonly deviation: number }
+}
+
 /** Returns the alert on a level shift: resolved at once, stored to explain why the band moved. */
 export function levelShift(
   { partition, key, policy }: AlertPlace,
-  { value, count, time }: { readonly value: number; readonly count: number; readonly time: number },
+  { value, count, time, before }: ShiftedLevel,
 ): { readonly opening: AlertOpening; readonly end: AlertEnd } {
   const id = alertId({ partition, kind: 'level_shift', key, count, time })
   const samples = policy.hygiene.levelShiftAfter
-  const cause = { kind: 'level_shift', value, samples, ...measureOf(policy) } as const
+  const cause = { kind: 'level_shift', value, samples, ...before, ...measureOf(policy) } as const
   return {
     opening: { id, key, rule: policy.rule, severity: 'info', opened_at: time, cause },
     end: { resolved_at: time, resolve_reason: 'level_shift', peak: null },

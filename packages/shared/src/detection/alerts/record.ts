@@ -10,6 +10,14 @@ import { OPENED_BY } from './state.ts'
 /** An end that is missing is not limited. */
 const rangeSchema = z.object({ min: z.number().exactOptional(), max: z.number().exactOptional() })
 
+const knownSchema = z.object({
+  samples: z.number(),
+  low: z.number(),
+  high: z.number(),
+  below: z.number().exactOptional(),
+  above: z.number().exactOptional(),
+})
+
 /** What an anomaly alert is based on: the sample that opened it, and the expected values. */
 const storedEvidenceSchema = z.object({
   detector: z.string(),
@@ -33,6 +41,12 @@ const storedEvidenceSchema = z.object({
   /** The range of the rule, which the value left; `line` is the end that it left. */
   range: rangeSchema.exactOptional(),
   unit: z.string().exactOptional(),
+  /** As `Comparison` says. */
+  known: knownSchema.exactOptional(),
+  widths: z.number().exactOptional(),
+  recent: z.object({ samples: z.number(), mean: z.number() }).exactOptional(),
+  /** The false-alarm budget that `line` follows from. */
+  budget: z.string().exactOptional(),
 })
 /** Earlier versions refuse an alert that was opened `by` what they do not know. */
 const evidenceSchema = storedEvidenceSchema.transform(({ by, ...rest }) => ({
@@ -49,6 +63,9 @@ const causeSchema = z.discriminatedUnion('kind', [
     kind: z.literal('level_shift'),
     value: z.number(),
     samples: z.number(),
+    /** Of the window before. */
+    mean: z.number().exactOptional(),
+    deviation: z.number().exactOptional(),
     /** The value is a rate of a counter. */
     per_second: z.literal(true).exactOptional(),
     unit: z.string().exactOptional(),
@@ -88,6 +105,20 @@ export type Note = Readonly<z.infer<typeof noteSchema>>
 
 const noteUntilSchema = noteSchema.extend({ until: z.number() })
 export type NoteUntil = Readonly<z.infer<typeof noteUntilSchema>>
+
+/** What an operator thinks of an alert: whether it was useful, or noise. */
+const feedbackSchema = z.object({
+  useful: z.boolean(),
+  /** Null for a caller without an API key that did not say so. */
+  who: z.string().nullable(),
+  why: z.string().nullable(),
+  at: z.number(),
+})
+export type Feedback = Readonly<z.infer<typeof feedbackSchema>>
+
+/** Alerts of the same kind that opened on the key in the 30 days before, by what they were marked. */
+const similarSchema = z.object({ opened: z.number(), useful: z.number(), noise: z.number() })
+export type SimilarAlerts = Readonly<z.infer<typeof similarSchema>>
 
 /** What operators did about it. The two notes are stored apart. */
 export interface OperatorState {
@@ -134,6 +165,10 @@ export interface AlertRecord extends AlertOpening, OperatorState, NotificationSt
   readonly resolve_reason: AlertEnd['resolve_reason'] | null
   readonly peak: AlertEnd['peak']
   readonly receivers?: ReceiverStates
+  /** Absent where an earlier version opened the alert. */
+  readonly similar?: SimilarAlerts
+  /** Absent until an operator marks it. */
+  readonly feedback?: Feedback
   readonly expired?: true
   readonly deleted?: true
 }
@@ -145,12 +180,14 @@ export interface AlertParts {
   readonly notification: NotificationState | null
   /** Absent until the first notification, and where an earlier version sent it. */
   readonly receivers?: ReceiverStates
+  readonly similar?: SimilarAlerts
+  readonly feedback?: Feedback
 }
 
 /** The stored texts of an alert's parts; empty if never written, the text `null` if removed. */
 export type StoredAlert = Readonly<
   Record<'opening' | 'end' | 'acknowledged' | 'snoozed' | 'notification', string | null | undefined>
-> & { readonly receivers?: string | null | undefined }
+> & { readonly [Part in 'receivers' | 'similar' | 'feedback']?: string | null | undefined }
 
 /** Returns the stored text of an opening, which `parseAlert` parses. */
 export function formatOpening(opening: AlertOpening): string {
@@ -166,12 +203,16 @@ export function parseAlert(stored: StoredAlert): AlertParts | null {
   const acknowledged = parsePart(noteSchema, stored.acknowledged)
   const snoozed = parsePart(noteUntilSchema, stored.snoozed)
   const receivers = parsePart(receiverStatesSchema, stored.receivers)
+  const similar = parsePart(similarSchema, stored.similar)
+  const feedback = parsePart(feedbackSchema, stored.feedback)
   return {
     opening,
     end: parsePart(endSchema, stored.end),
     operator: acknowledged === null && snoozed === null ? null : { acknowledged, snoozed },
     notification: parsePart(notificationSchema, stored.notification),
     ...(receivers === null ? {} : { receivers }),
+    ...(similar === null ? {} : { similar }),
+    ...(feedback === null ? {} : { feedback }),
   }
 }
 
@@ -190,14 +231,15 @@ export const NOT_NOTIFIED: NotificationState = {
   suppressed: { mute: 0, snooze: 0, storm: 0 },
 }
 
-export function assembleAlert({ opening, end, operator, notification, receivers }: AlertParts): AlertRecord {
+export function assembleAlert(parts: AlertParts): AlertRecord {
+  const { opening, end, operator, notification, ...optional } = parts
   return {
     ...opening,
     state: end === null ? 'firing' : 'resolved',
     ...(end ?? { resolved_at: null, resolve_reason: null, peak: null }),
     ...(operator ?? NO_OPERATOR_STATE),
     ...(notification ?? NOT_NOTIFIED),
-    ...(receivers === undefined ? {} : { receivers }),
+    ...optional,
   }
 }
 

@@ -54,6 +54,11 @@ export function createHistory(): History {
   return { rows: new Float64Array(), start: 0, times: 0, size: 0, head: 0 }
 }
 
+/** Returns a value of a history; the oldest has the number 0. */
+export function valueAt({ rows, start, size, head }: History, number: number): number {
+  return rows[start + ((head + number) % size)] as number
+}
+
 export function createJudgement(): Judgement {
   const unknown = Number.NaN
   const numbers = { score: unknown, low: unknown, high: unknown, spread: unknown, raw: 0, learned: 0 }

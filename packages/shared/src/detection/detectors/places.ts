@@ -50,7 +50,7 @@ const PLACE_BYTES = 6
 const VALUES = HEADER_BYTES / 4
 
 /** A place counts for this many samples after its last visit. */
-const SAMPLES = 4000
+export const PLACES_SAMPLES = 4000
 /** Visits are numbers of samples modulo 65,536. */
 const VISIT_MASK = 0xffff
 
@@ -110,7 +110,7 @@ export class Places {
     if (shorts[4 * at + COUNT] === 0) {
       rows[at] = value
       shorts[4 * at + COUNT] = 1
-      words[base + EXPIRY] = number + SAMPLES + 1
+      words[base + EXPIRY] = number + PLACES_SAMPLES + 1
       shorts[visits] = number & VISIT_MASK
       return
     }
@@ -129,6 +129,20 @@ export class Places {
     floats[base + LOW] = Math.min(low + step, place)
     floats[base + HIGH] = Math.max(high - step, place)
     if (number + 1 >= (words[base + EXPIRY] as number)) this.#dropExpired(slab, at, number + 1)
+  }
+
+  /**
+   * Returns the values of the places without those of `except`. If all places are taken, others may
+   * have been dropped: then also the ends of the range.
+   */
+  values({ rows, floats, shorts }: RowSlab, at: number, except: readonly number[]): number[] {
+    const anchor = rows[at] as number
+    const first = 2 * at + VALUES
+    const count = shorts[4 * at + COUNT] as number
+    const excepted = new Set(except.map(value => toPlace(value - anchor)))
+    const places = [...floats.subarray(first, first + count)].filter(place => !excepted.has(place))
+    if (count === this.#capacity) places.push(floats[2 * at + LOW] as number, floats[2 * at + HIGH] as number)
+    return places.map(place => anchor + place)
   }
 
   #add(slab: RowSlab, at: number, place: number, number: number): void {
@@ -180,10 +194,10 @@ export class Places {
     let oldest = 0
     for (let i = (shorts[4 * at + COUNT] as number) - 1; i >= 0; i--) {
       const age = (number - (shorts[visits + i] as number)) & VISIT_MASK
-      if (age > SAMPLES) this.#remove(slab, at, i)
+      if (age > PLACES_SAMPLES) this.#remove(slab, at, i)
       else if (age > oldest) oldest = age
     }
-    words[2 * at + EXPIRY] = number - oldest + SAMPLES + 1
+    words[2 * at + EXPIRY] = number - oldest + PLACES_SAMPLES + 1
     const count = shorts[4 * at + COUNT] as number
     if ((shorts[4 * at + LAST] as number) >= count) shorts[4 * at + LAST] = count - 1
   }

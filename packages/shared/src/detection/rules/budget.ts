@@ -49,6 +49,15 @@ export function parseBudget(text: string): Budget | undefined {
   return count > 0 && perMillisecond <= SHARE_MAX ? { kind: 'rate', perMillisecond } : undefined
 }
 
+/** Formats a budget as `parseBudget` parses it: a rate by the shortest time that has one or more. */
+export function formatBudget(budget: Budget): string {
+  const rounded = (value: number): number => Number(value.toPrecision(6))
+  if (budget.kind === 'share') return `${rounded(budget.share * 100)} %`
+  const rates = Object.entries(MILLISECONDS).map(([time, ms]) => ({ time, count: rounded(ms * budget.perMillisecond) }))
+  const { time, count } = rates.find(rate => rate.count >= 1) ?? { time: 'week', count: rates.at(-1)?.count }
+  return `${count} per key per ${time}`
+}
+
 /**
  * Returns the threshold that |z| of a normal sample exceeds with the probability `share`. Here z =
  * (value - mean) / deviation, with the mean and population deviation of the n samples before it.
@@ -83,6 +92,8 @@ const BUCKETS = 2 ** (32 - INTERVAL_SHIFT)
 
 /** The thresholds of one budget, each computed once. They depend on samples and interval alone. */
 export class BudgetThresholds {
+  /** As a rule sets it. */
+  readonly text: string
   readonly #budget: Budget
   readonly #direction: Direction
   /** By samples and bucket, of which there are a few hundred from a millisecond to a year. */
@@ -90,6 +101,7 @@ export class BudgetThresholds {
   readonly #float = new DataView(new ArrayBuffer(8))
 
   constructor(budget: Budget, direction: Direction) {
+    this.text = formatBudget(budget)
     this.#budget = budget
     this.#direction = direction
   }
