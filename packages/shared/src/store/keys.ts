@@ -23,6 +23,8 @@ const PARTITION_KEYS = {
   alertsFiring: 'alerts_firing',
   alertsResolved: 'alerts_resolved',
   alertFeed: 'alert_feed',
+  keyAlerts: 'key_alerts',
+  ruleAlerts: 'rule_alerts',
   timers: 'due',
   notificationChecks: 'notices',
   outbox: 'outbox',

@@ -33,6 +33,7 @@ import {
 const ZERO: Checkpoint = { id: '0-0', offset: 0 }
 const NOW = 1_700_000_000_000
 const NO_RESULTS = { alerts: [], dead: [] }
+const NONE = { opened: 0, useful: 0, noise: 0 }
 
 function opening(n: number, opened_at = NOW + n): AlertOpening {
   const cause = { kind: 'silent', last_at: NOW, expected_ms: 1000 } as const
@@ -54,7 +55,7 @@ function ended(n: number, resolved_at = NOW + 1000 + n): EndedAlert {
 }
 
 /** Makes commits to partition 0, one after another. */
-async function committer(
+export async function committer(
   store: Store,
 ): Promise<{ lease: Lease; commit(effects: Partial<Commit>): Promise<void>; checkpoint(): Checkpoint }> {
   const lease = await own(store, 0)
@@ -71,7 +72,7 @@ async function committer(
 }
 
 /** A commit of elapsed time: it has no entries. */
-function timeCommit(from: Checkpoint, effects: Partial<Commit> = {}): Commit {
+export function timeCommit(from: Checkpoint, effects: Partial<Commit> = {}): Commit {
   const nothing = { witness: undefined, analysed: 0, entries: [] }
   return {
     ...commitOf(from, [{ id: '1-1', samples: '', count: 0, offset: 0 }]),
@@ -104,9 +105,9 @@ export function describeAlerts(open: OpenStore): void {
         { firing: 0, resolved: 0 },
       ])
       expect(await store.alerts.read(0, [idOf(1), 'unknown', idOf(2)])).toEqual([
-        { opening: opening(1), end: ended(1).end, operator: null, notification: null },
+        { opening: opening(1), end: ended(1).end, operator: null, notification: null, similar: NONE },
         null,
-        { opening: opening(2), end: null, operator: null, notification: null },
+        { opening: opening(2), end: null, operator: null, notification: null, similar: NONE },
       ])
       expect(await store.alerts.read(0, [])).toEqual([])
       const feed = await store.alerts.feed(0, ENTRY_ID_ZERO, 10)
@@ -225,7 +226,11 @@ export function describeAlerts(open: OpenStore): void {
       expect(dueAt).toBeLessThanOrEqual(now)
       expect(dueAt).toBeGreaterThan(now - 10_000)
       expect(alerts).toEqual([
-        { id: idOf(1), dueAt, parts: { opening: opening(1), end: null, operator: null, notification: null } },
+        {
+          id: idOf(1),
+          dueAt,
+          parts: { opening: opening(1), end: null, operator: null, notification: null, similar: NONE },
+        },
       ])
       expect(await store.alerts.recordNotifications(lease, [decided(idOf(1), dueAt)], [])).toBe(0)
       expect((await store.alerts.dueNotifications(0, 10)).alerts).toEqual([])

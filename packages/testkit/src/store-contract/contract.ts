@@ -5,6 +5,7 @@ import { describeApiKeys } from './api-keys.ts'
 import { describeAppending } from './appending.ts'
 import { describeAudit } from './audit.ts'
 import { describeCommitting } from './committing.ts'
+import { describeFeedback } from './feedback.ts'
 import type { OpenStore } from './harness.ts'
 import { describeKeys } from './keys.ts'
 import { describeLimits } from './limits.ts'
@@ -44,6 +45,7 @@ export function describeStoreContract(name: string, open: OpenStore, { modelRuns
     describeRules(open)
     describeProcesses(open)
     describeAlerts(open)
+    describeFeedback(open)
     describeApiKeys(open)
     describeLimits(open)
     describeAudit(open)

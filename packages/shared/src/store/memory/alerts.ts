@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
+import { countName, dayOf, recentCounts, similarIn, withChange } from '../../detection/alerts/alert-counts.ts'
 import {
   type AlertEnd,
+  type AlertOpening,
   type AlertParts,
+  type Feedback,
   FLEET_PARTITION,
   NOTHING_TAKEN,
   parseAlert,
@@ -45,6 +48,14 @@ export function alertsOn(data: Data): AlertStore {
       scheduleCheck(alerts, id, checkAt)
       return true
     },
+
+    setFeedback: async (number, opening, feedback) => setFeedback(alertsAt(number), opening, feedback),
+    keyAlertCounts: async (number, { cursor, count }) => {
+      const all = [...alertsAt(number).ofKeys]
+      const from = Number(cursor)
+      return { keys: all.slice(from, from + count), next: from + count < all.length ? String(from + count) : '0' }
+    },
+    ruleAlertCounts: async numbers => numbers.map(number => new Map(alertsAt(number).ofRules)),
 
     dueNotifications: async (number, count, aheadMs = 0) =>
       dueNotifications(alertsAt(number), { count, now: data.now(), aheadMs }),
@@ -124,6 +135,39 @@ export function openAlert(alerts: Alerts, { opening, openedBefore, notifyAfterMs
   scheduleCheck(alerts, id, now() + notifyAfterMs)
   const event = { alert: id, key: key ?? '', cause: cause.kind, openedAt, openedBefore, resolvedAt: 0 }
   alerts.feed.add({ kind: 'opened', ...event }, now(), ALERT_FEED_KEPT)
+  if (key !== null) countOpening(alerts, { ...opening, key })
+}
+
+function countOpening(
+  alerts: Alerts,
+  { id, key, rule, cause, opened_at: openedAt }: AlertOpening & { key: string },
+): void {
+  const { ofKeys, ofRules } = alerts
+  const day = dayOf(openedAt)
+  const opened = { day, opened: 1, useful: 0, noise: 0 }
+  const before = recentCounts(ofKeys.get(key) ?? [], day)
+  setPart(alerts, id, 'similar', similarIn(before, cause.kind))
+  ofKeys.set(key, withChange(before, { ...opened, name: countName(cause.kind, rule) }))
+  const rules = ofRules.get(rule ?? '')
+  if (rules === undefined) {
+    for (const [other, counts] of ofRules) if (recentCounts(counts, day).length === 0) ofRules.delete(other)
+  }
+  ofRules.set(rule ?? '', withChange(recentCounts(rules ?? [], day), { ...opened, name: '' }))
+}
+
+function setFeedback(alerts: Alerts, opening: AlertOpening, feedback: Feedback | null): boolean {
+  const { id, key, rule, cause, opened_at: openedAt } = opening
+  const parts = partsOf(alerts, id)
+  if (parts === null) return false
+  const marks = (useful: boolean): number =>
+    Number(feedback?.useful === useful) - Number(parts.feedback?.useful === useful)
+  setPart(alerts, id, 'feedback', feedback)
+  const change = { day: dayOf(openedAt), opened: 0, useful: marks(true), noise: marks(false) }
+  if (key === null || (change.useful === 0 && change.noise === 0)) return true
+  const { ofKeys, ofRules } = alerts
+  ofKeys.set(key, withChange(ofKeys.get(key) ?? [], { ...change, name: countName(cause.kind, rule) }))
+  ofRules.set(rule ?? '', withChange(ofRules.get(rule ?? '') ?? [], { ...change, name: '' }))
+  return true
 }
 
 /** Does nothing when the alert does not fire: the commit was sent twice. */

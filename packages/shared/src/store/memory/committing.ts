@@ -92,11 +92,12 @@ function applyRuleEffects(data: Data, { alerts, timers, ruleCounts, shadowed }: 
 
 /** False when nothing is known of the key: the commit was sent twice. */
 function evict(partition: Partition, { key, shadow, deletion }: EvictedKey): boolean {
-  const { rows, analyses, keys, registry, registered, timers, deletions } = partition
+  const { rows, analyses, keys, registry, registered, timers, deletions, alerts } = partition
   const found = [registry.delete(key), rows.delete(key), rows.delete(shadow), analyses.delete(key)].includes(true)
   keys.delete(key)
   registered.delete(key)
   timers.delete(key)
+  alerts.ofKeys.delete(key)
   const request = deletions.get(deletion)
   if (found && request !== undefined) request.deleted++
   return found

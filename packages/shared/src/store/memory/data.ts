@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import type { AuditIntent, AuditResult } from '../../access/audit-record.ts'
+import type { AlertCount } from '../../detection/alerts/alert-counts.ts'
 import type { StoredAlert } from '../../detection/alerts/record.ts'
 import { EMPTY_DOCUMENT, type RuleChange } from '../../detection/rules/document.ts'
 import type { StoredWindow } from '../../detection/window-row.ts'
@@ -116,6 +117,9 @@ export class Alerts {
   /** When to check whether receivers must be notified. */
   readonly notificationChecks = new Map<string, number>()
   readonly feed = new Log<Omit<AlertFeedEntry, 'id'>>()
+  /** By key and by rule. */
+  readonly ofKeys = new Map<string, readonly AlertCount[]>()
+  readonly ofRules = new Map<string, readonly AlertCount[]>()
   readonly outbox = new Log<Omit<OutboxEntry, 'id'>>()
   /** The last entry that each receiver handled. */
   readonly outboxPositions = new Map<string, EntryId>()

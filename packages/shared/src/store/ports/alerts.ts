@@ -1,7 +1,9 @@
+import type { AlertCount } from '../../detection/alerts/alert-counts.ts'
 import type {
   AlertEnd,
   AlertOpening,
   AlertParts,
+  Feedback,
   NotificationState,
   OperatorState,
   ReceiverState,
@@ -27,6 +29,13 @@ export interface AlertStore {
 
   /** Changes the given members and schedules a notification check; false unless the alert fires. */
   setOperatorState(partition: number, id: string, state: Partial<OperatorState>, checkAt: number): Promise<boolean>
+
+  /** Stores what an operator thinks of an alert, and counts it once. False for an unknown alert. */
+  setFeedback(partition: number, alert: AlertOpening, feedback: Feedback | null): Promise<boolean>
+  /** Reads the alerts of the last days of some keys. A scan begins and ends with the cursor '0'. */
+  keyAlertCounts(partition: number, page: { cursor: string; count: number }): Promise<KeyAlertCounts>
+  /** Reads the alerts of the last days by rule; '' for the default policy. */
+  ruleAlertCounts(partitions: readonly number[]): Promise<ReadonlyMap<string, readonly AlertCount[]>[]>
 
   /**
    * Reads the checks due by the store's clock or within `aheadMs`, the longest due first, at most
@@ -83,6 +92,12 @@ export interface AlertStore {
    * that of FLEET_PARTITION; false when the caller does not hold it.
    */
   saveStorm(lease: Lease, saved: SavedStorm): Promise<boolean>
+}
+
+export interface KeyAlertCounts {
+  readonly next: string
+  /** A key can be in more than one page of a scan. */
+  readonly keys: readonly (readonly [key: string, counts: readonly AlertCount[]])[]
 }
 
 export interface AlertAt {

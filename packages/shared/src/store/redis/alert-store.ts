@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { countName, parseAlertCounts } from '../../detection/alerts/alert-counts.ts'
 import {
   type AlertParts,
   FLEET_PARTITION,
@@ -26,7 +27,7 @@ import { toFields, toPairs } from './replies.ts'
 import type { StoreContext } from './scripts.ts'
 
 /** The parts of an alert are fields of one hash, each with one writer: this and the alert's id. */
-const PARTS = ['o:', 'e:', 'a:', 's:', 't:', 'n:'] as const
+const PARTS = ['o:', 'e:', 'a:', 's:', 't:', 'n:', 'h:', 'f:'] as const
 
 /** Alerts of the same time that one step of paging reads. */
 const TIES_AT_ONCE = 1000
@@ -72,6 +73,21 @@ function alertAccess({ client, keys, options }: StoreContext) {
       const notes = [acknowledged, snoozed].map(note => (note === undefined ? '' : JSON.stringify(note)))
       return (await client.setOperatorState(alerts, alertsFiring, notificationChecks, id, checkAt, ...notes)) === 1
     },
+    async setFeedback(partition, { id, key, rule, cause, opened_at }, feedback) {
+      const { alerts, keyAlerts, ruleAlerts } = keys.partition(partition)
+      const stored = feedback === null ? ['', ''] : [JSON.stringify(feedback), feedback.useful ? 'useful' : 'noise']
+      const counted = [key ?? '', rule ?? '', countName(cause.kind, rule), opened_at]
+      return (await client.setFeedback(alerts, keyAlerts, ruleAlerts, id, ...stored, ...counted)) === 1
+    },
+    async keyAlertCounts(partition, { cursor, count }) {
+      const [next, flat] = await client.hscan(keys.partition(partition).keyAlerts, cursor, 'COUNT', count)
+      return { next, keys: toPairs(flat).map(([key, text]) => [key, parseAlertCounts(text)]) }
+    },
+    ruleAlertCounts: partitions =>
+      eachInOneWrite(client, partitions, async partition => {
+        const found = await client.hgetall(keys.partition(partition).ruleAlerts)
+        return new Map(Object.entries(found).map(([rule, text]) => [rule, parseAlertCounts(text)]))
+      }),
   } satisfies Partial<AlertStore>
 }
 
@@ -221,8 +237,8 @@ function toAlertsAt(flat: readonly string[]): AlertAt[] {
 /** Unreadable counts as missing: one corrupt value must not make the whole list unusable. */
 function toParts(id: string, texts: readonly (string | null)[], { onFailure }: RedisStoreOptions): AlertParts | null {
   try {
-    const [opening, end, acknowledged, snoozed, notification, receivers] = texts
-    return parseAlert({ opening, end, acknowledged, snoozed, notification, receivers })
+    const [opening, end, acknowledged, snoozed, notification, receivers, similar, feedback] = texts
+    return parseAlert({ opening, end, acknowledged, snoozed, notification, receivers, similar, feedback })
   } catch (error) {
     onFailure(new Error(`the stored alert ${id} cannot be read; it is left out`, { cause: error }))
     return null

@@ -33,6 +33,8 @@ export const COMMIT_KEYS = [
   'keys',
   'keyOwners',
   'keyDeletions',
+  'keyAlerts',
+  'ruleAlerts',
 ] as const satisfies readonly (keyof PartitionKeys)[]
 
 /** What the arguments of one call are made of. */
@@ -125,6 +127,8 @@ export const COMMIT_LISTS: Readonly<Record<string, CommitList>> = {
     notify_after_ms: (args, { notifyAfterMs }) => args.number(notifyAfterMs),
     key: (args, { opening }) => args.text(opening.key ?? ''),
     cause: (args, { opening }) => args.text(opening.cause.kind),
+    /** '' for the default policy. */
+    rule: (args, { opening }) => args.text(opening.rule ?? ''),
   }),
   ended: list(commit => commit.alerts.ended, {
     id: (args, { id }) => args.text(id),

@@ -23,6 +23,7 @@ const KEY_COUNTS = {
   recordTaken: 1,
   redriveNotification: 3,
   setOperatorState: 3,
+  setFeedback: 3,
   saveStorm: 6,
   replaceRules: 2,
   rulesDigest: 1,

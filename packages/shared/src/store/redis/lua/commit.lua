@@ -7,10 +7,11 @@
 --          each is, and a test compares the names and their order
 -- Returns: {'ok', Unix ms, how many keys were evicted if any were listed} or {'already'} or
 --          {'stale', checkpoint id} or {'gap', entry id} or {'fenced'} or {'type', key}
--- include: arguments, clock, entry-id, field, notification-check
+-- include: alert-counts, arguments, clock, entry-id, field, notification-check
 local samples_key, lease_key, checkpoint_key, windows_key, window_tails_key, guard_memories_key, last_analysis_key,
   anomalies_key, dead_letters_key, verdicts_key, alerts_key, alerts_firing_key, alerts_resolved_key, alert_feed_key,
-  notification_checks_key, timers_key, rule_counts_key, shadowed_key, keys_key, key_owners_key, key_deletions_key = unpack(KEYS)
+  notification_checks_key, timers_key, rule_counts_key, shadowed_key, keys_key, key_owners_key, key_deletions_key,
+  key_alerts_key, rule_alerts_key = unpack(KEYS)
 local token, from_id, to_id, to_offset, analysed, dead, keep_from, anomalies_max, dead_letters_max, group, witness_id,
   witness_nonce, rules_version, requires_drained, alerts_max, feed_max, shadowed_max = unpack(ARGV, 1, 17)
 local next_list = list_reader(18)
@@ -23,7 +24,7 @@ local anomalies = next_list('analysis')
 local dead_letters = next_list('id', 'reason', 'samples')
 local verdicts = next_list(
   'id', 'findings', 'threshold', 'window_min', 'analyzed_at', 'rules_version', 'judgements', 'policies', 'rests')
-local opened = next_list('id', 'opening', 'opened_at', 'opened_before', 'notify_after_ms', 'key', 'cause')
+local opened = next_list('id', 'opening', 'opened_at', 'opened_before', 'notify_after_ms', 'key', 'cause', 'rule')
 local ended = next_list('id', 'alert_end', 'resolved_at', 'key', 'cause', 'opened_at')
 local timers = next_list('key', 'at')
 local counts = next_list('name', 'by')
@@ -135,15 +136,70 @@ for id, findings, threshold, window_min, analyzed_at, rules_version, judgements,
   redis.pcall('XADD', verdicts_key, id, unpack(fields))
 end
 
-for id, opening, opened_at, opened_before, notify_after_ms, key, cause in each(opened) do
+-- Counts alerts that opened, and stores with each how many similar ones its key had before. Many
+-- keys can open one at the same time, so they are read and written together.
+local function count_by_key(alerts)
+  local keys, lists, similar, changed = {}, {}, {}, {}
+  for i, alert in ipairs(alerts) do keys[i] = alert.key end
+  for i, text in ipairs(redis.call('HMGET', key_alerts_key, unpack(keys))) do lists[keys[i]] = parse_counts(text) end
+  for _, alert in ipairs(alerts) do
+    local counts = recent_counts(lists[alert.key], alert.day)
+    similar[#similar + 1] = 'h:' .. alert.id
+    similar[#similar + 1] = similar_in(counts, alert.cause)
+    change_counts(counts, alert.day, alert.cause .. ':' .. alert.rule, 1, 0, 0)
+    lists[alert.key] = counts
+  end
+  for key, counts in pairs(lists) do
+    changed[#changed + 1] = key
+    changed[#changed + 1] = cjson.encode(counts)
+  end
+  redis.call('HSET', alerts_key, unpack(similar))
+  redis.call('HSET', key_alerts_key, unpack(changed))
+end
+
+local function count_by_rule(rule, days)
+  local stored = redis.call('HGET', rule_alerts_key, rule)
+  local counts = parse_counts(stored)
+  for day, count in pairs(days) do
+    counts = recent_counts(counts, day)
+    change_counts(counts, day, '', count, 0, 0)
+  end
+  if not stored then
+    -- A new rule is rare: the time to drop those without alerts, which may have been deleted.
+    local newest = counts[#counts][1]
+    for _, other in ipairs(redis.call('HKEYS', rule_alerts_key)) do
+      local theirs = parse_counts(redis.call('HGET', rule_alerts_key, other))
+      if #recent_counts(theirs, newest) == 0 then redis.call('HDEL', rule_alerts_key, other) end
+    end
+  end
+  redis.call('HSET', rule_alerts_key, rule, cjson.encode(counts))
+end
+
+local to_count, opened_by_rule = {}, {}
+local COUNTED_TOGETHER = 1000
+-- pcall: counts are a convenience, and what another program stored there must not break the commit.
+local function count_openings()
+  if #to_count > 0 then pcall(count_by_key, to_count) end
+  to_count = {}
+end
+
+for id, opening, opened_at, opened_before, notify_after_ms, key, cause, rule in each(opened) do
   -- It exists already when the effects of elapsed time were committed twice.
   if redis.call('HSETNX', alerts_key, 'o:' .. id, opening) == 1 then
     redis.call('ZADD', alerts_firing_key, opened_at, id)
     schedule_check(notification_checks_key, id, now_ms + tonumber(notify_after_ms))
     redis.call('XADD', alert_feed_key, 'MAXLEN', '~', feed_max, '*',
       'k', 'opened', 'a', id, 'key', key, 'c', cause, 'o', opened_at, 'b', opened_before)
+    if key ~= '' then
+      local day, days = day_of(opened_at), opened_by_rule[rule] or {}
+      to_count[#to_count + 1] = { id = id, key = key, cause = cause, rule = rule, day = day }
+      if #to_count == COUNTED_TOGETHER then count_openings() end
+      opened_by_rule[rule], days[day] = days, (days[day] or 0) + 1
+    end
   end
 end
+count_openings()
+for rule, days in pairs(opened_by_rule) do pcall(count_by_rule, rule, days) end
 for id, alert_end, resolved_at, key, cause, opened_at in each(ended) do
   if redis.call('ZREM', alerts_firing_key, id) == 1 then
     redis.call('HSET', alerts_key, 'e:' .. id, alert_end)
@@ -157,7 +213,8 @@ if ended.count > 0 then
   local excess = redis.call('ZCARD', alerts_resolved_key) - tonumber(alerts_max)
   local oldest = excess > 0 and redis.call('ZRANGE', alerts_resolved_key, 0, excess - 1) or {}
   for _, id in ipairs(oldest) do
-    redis.call('HDEL', alerts_key, 'o:' .. id, 'e:' .. id, 'a:' .. id, 's:' .. id, 't:' .. id, 'n:' .. id)
+    redis.call('HDEL', alerts_key,
+      'o:' .. id, 'e:' .. id, 'a:' .. id, 's:' .. id, 't:' .. id, 'n:' .. id, 'h:' .. id, 'f:' .. id)
     redis.call('ZREM', alerts_resolved_key, id)
     redis.call('ZREM', notification_checks_key, id)
   end
@@ -191,6 +248,8 @@ for key, shadow, deletion in each(evicted) do
   redis.call('HDEL', guard_memories_key, key, shadow)
   redis.call('HDEL', window_tails_key, key, shadow)
   redis.call('ZREM', timers_key, key)
+  -- pcall: they are a convenience.
+  redis.pcall('HDEL', key_alerts_key, key)
   if removed > 0 then
     evicted_count = evicted_count + 1
     -- pcall: a count that another program stored must not break the commit.
