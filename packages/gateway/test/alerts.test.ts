@@ -104,6 +104,7 @@ describe('GET /alerts', () => {
       peak: null,
       acknowledged: null,
       snoozed: null,
+      similar: { opened: 0, useful: 0, noise: 0 },
       told: 0,
       told_at: 0,
       told_resolved: false,

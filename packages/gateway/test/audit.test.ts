@@ -131,14 +131,18 @@ describe('a record', () => {
     await send('PUT', '/storm', { storm: { percent: 30, within: '1m', keys_min: 10 }, ...NOTE })
     await send('POST', `/alerts/${world.alert}/acknowledge`, NOTE)
     await send('POST', `/alerts/${world.alert}/snooze`, { until: '2h', ...NOTE })
+    await send('PUT', `/alerts/${world.alert}/feedback`, { useful: false, why: 'known' })
+    await send('DELETE', `/alerts/${world.alert}/feedback`)
     await send('POST', `/dead/${world.dead}/put-back`)
     await send('POST', `/dead/${world.unreadable}/discard`)
     await send('POST', `/dead/notifications/${world.letter}/discard`)
-    const { records } = await recordsOf(app, '?limit=7')
+    const { records } = await recordsOf(app, '?limit=9')
     expect(records.map(({ action, subject, status }) => [action, subject, status])).toEqual([
       ['discardDeadNotification', world.letter, 200],
       ['discardDeadLetter', world.unreadable, 200],
       ['putBackDead', world.dead, 202],
+      ['deleteFeedback', world.alert, 200],
+      ['putFeedback', world.alert, 200],
       ['snoozeAlert', world.alert, 200],
       ['acknowledgeAlert', world.alert, 200],
       ['putStorm', null, 200],
@@ -146,9 +150,11 @@ describe('a record', () => {
     ])
     const texts = records.map(({ before, after }) => `${before} -> ${after}`)
     expect(texts[2]).toMatch(/"accepted":1,"receipt":"\d:/)
-    expect(texts[3]).toContain('"why":"a test"')
-    expect(texts[5]).toMatch(/"percent":20.*"percent":30/)
-    expect(texts[6]).toMatch(/"id":"night-shift".* -> null/)
+    expect(texts[3]).toMatch(/"useful":false.* -> null/)
+    expect(texts[4]).toMatch(/^null -> .*"useful":false,"why":"known"/)
+    expect(texts[5]).toContain('"why":"a test"')
+    expect(texts[7]).toMatch(/"percent":20.*"percent":30/)
+    expect(texts[8]).toMatch(/"id":"night-shift".* -> null/)
   })
 
   test('of an API key says what it may do, and has neither the key nor its digest', async () => {

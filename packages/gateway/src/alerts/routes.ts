@@ -1,11 +1,6 @@
 import { z } from '@hono/zod-openapi'
 import { type ActionOutcome, acknowledge, snooze } from '@tidemark/shared/detection/alerts/notification'
-import {
-  type AlertRecord,
-  assembleAlert,
-  type OperatorState,
-  partitionOfAlert,
-} from '@tidemark/shared/detection/alerts/record'
+import type { AlertRecord, OperatorState } from '@tidemark/shared/detection/alerts/record'
 import type { Policy } from '@tidemark/shared/detection/rules/policy'
 import { decodeWindow } from '@tidemark/shared/detection/window-row'
 import { partitionOf } from '@tidemark/shared/sample/partition'
@@ -14,14 +9,15 @@ import type { Principal } from '../access/principal.ts'
 import { BODY_PROBLEMS, json, jsonBody, PROBLEMS, problem, UNTIL_FIELD } from '../http/documentation.ts'
 import { untilMember } from '../http/json-body.ts'
 import { createLimiter, PAGE_LIMITS } from '../http/limiter.ts'
-import { mayUse } from '../http/own-keys.ts'
 import { callerOf, noteChange } from '../http/pipeline.ts'
 import { RequestFault } from '../http/problem.ts'
-import { idParameter, noQuery } from '../http/query.ts'
+import { noQuery } from '../http/query.ts'
 import { createRoute, createRouter, type Router, serve } from '../http/router.ts'
 import { NOTE_FIELDS, type NoteFields, noteFields } from '../rules/document.ts'
 import type { RulesOptions } from '../rules/rule-sets.ts'
 import { policyView } from '../rules/view.ts'
+import { serveFeedback } from './feedback.ts'
+import { ALERT_ID, ALERT_UNKNOWN, readAlert } from './find.ts'
 import { serveGroups } from './groups.ts'
 import { serveAlertsPage } from './page.ts'
 import { alertSchema, alertWithSamplesSchema } from './schemas.ts'
@@ -32,11 +28,6 @@ const snoozeSchema = <N extends NoteFields>(now: number, note: N) =>
   z.strictObject({ ...note, until: untilMember(now).meta(UNTIL_FIELD) })
 
 const NOTE = { who: 'mira', why: 'the fan is being replaced' }
-
-const ALERT_ID = idParameter('The id of the alert.', '3-5f2c1f0a9be2d6c07a51b3e4')
-const ALERT_UNKNOWN = {
-  404: problem('No alert with this id: it never existed or is no longer kept.', 'alert-unknown'),
-}
 
 const alertRoute = createRoute({
   method: 'get',
@@ -85,6 +76,7 @@ export function alertsRoutes(options: RulesOptions): Router {
   const limited = createLimiter({ ...PAGE_LIMITS, limit: 'alert_pages', metrics: options.metrics })
   serveAlertsPage(router, options, limited)
   serveGroups(router, options, limited)
+  serveFeedback(router, options, limited)
 
   serve(router, alertRoute, async c => {
     const { store } = services()
@@ -124,16 +116,6 @@ export function alertsRoutes(options: RulesOptions): Router {
   })
 
   return router
-}
-
-/** Reads the alert with an id from a path; throws a RequestFault if the caller may see none. */
-async function readAlert({ partitions, alerts }: Store, id: string, caller: Principal) {
-  const partition = partitionOfAlert(id)
-  const [parts] = partition === undefined || partition >= partitions ? [] : await alerts.read(partition, [id])
-  if (partition === undefined || parts == null || !mayUse(caller, parts.opening.key)) {
-    throw new RequestFault({ kind: 'alert-unknown' })
-  }
-  return { partition, record: assembleAlert(parts) }
 }
 
 /** Returns the samples in the window of a key; null if the key has no window. */

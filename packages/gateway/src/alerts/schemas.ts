@@ -4,7 +4,7 @@ import { SUPPRESSORS } from '@tidemark/shared/detection/alerts/record'
 import { OPENED_BY } from '@tidemark/shared/detection/alerts/state'
 import type { AlertPage } from '@tidemark/shared/store/ports/alerts'
 import { cursorMember, keyMember, timeMember } from '../http/documentation.ts'
-import { mutedSchema, policyMembers } from '../rules/schemas.ts'
+import { MARKED, markedMembers, mutedSchema, policyMembers } from '../rules/schemas.ts'
 
 export const ALERT_STATES = ['firing', 'resolved'] as const satisfies readonly AlertPage['state'][]
 
@@ -33,6 +33,22 @@ const causeSchema = z.discriminatedUnion('kind', [
         .optional()
         .describe('The range of the rule. The value left it at `line`; `score` is at least the threshold.'),
       unit: z.string().optional().describe('Of the values; rates are per second of it.'),
+      known: z
+        .strictObject({
+          samples: z.int().describe('How many.'),
+          low: z.number(),
+          high: z.number(),
+          below: z.number().optional(),
+          above: z.number().optional(),
+        })
+        .optional()
+        .describe("The key's newest samples before the deviation; `below` and `above` are the nearest to the value."),
+      widths: z.number().optional().describe('How far the value is from all known ones, in widths of their range.'),
+      recent: z
+        .strictObject({ samples: z.int(), mean: z.number() })
+        .optional()
+        .describe('Of the newest samples, whose deviations added up.'),
+      budget: z.string().optional().describe('The false-alarm budget that `line` follows from.'),
     }),
   }),
   z.strictObject({ kind: z.literal('silent'), last_at: timeMember, expected_ms: z.number() }),
@@ -40,6 +56,8 @@ const causeSchema = z.discriminatedUnion('kind', [
     kind: z.literal('level_shift'),
     value: z.number(),
     samples: z.int(),
+    mean: z.number().optional().describe('Of the window before.'),
+    deviation: z.number().optional(),
     per_second: z.literal(true).optional(),
     unit: z.string().optional(),
   }),
@@ -71,6 +89,14 @@ const alertMembers = {
   deleted: z.literal(true).optional().describe('It was resolved because its key was deleted.'),
   acknowledged: z.strictObject(noteMembers).nullable(),
   snoozed: z.strictObject({ ...noteMembers, until: timeMember }).nullable(),
+  similar: z
+    .strictObject(MARKED)
+    .optional()
+    .describe('Alerts of this kind that opened on the key in the 30 days before, and how they were marked by then.'),
+  feedback: z
+    .strictObject({ useful: z.boolean(), who: z.string().nullable(), why: z.string().nullable(), at: timeMember })
+    .optional()
+    .describe('Whether an operator finds it useful, or noise; absent until then.'),
   told: z.int().min(0).describe('Notifications decided on while firing; `receivers` says who took them.'),
   told_at: z.number().describe('When the last one was decided on, in Unix milliseconds; 0 for never.'),
   told_resolved: z.boolean().describe('Whether receivers are notified that it resolved.'),
@@ -93,7 +119,9 @@ const alertMembers = {
     .strictObject({ mute: z.int(), snooze: z.int(), storm: z.int() })
     .describe('Notifications suppressed by each.'),
   told_keys: z.int().optional().describe('Of a storm: its keys in the last notification that it fires.'),
-  explanation: z.string().describe('A sentence for people.'),
+  explanation: z
+    .string()
+    .describe('For people: what is unusual, compared with what, since when and how sure; then the state of the alert.'),
 }
 
 export const alertSchema = z.strictObject(alertMembers).openapi('Alert')
@@ -113,6 +141,21 @@ export const alertsPageSchema = z
     ),
   })
   .openapi('AlertsPage')
+
+export const feedbackCountsSchema = z
+  .strictObject({
+    by: z.enum(['rule', 'prefix']),
+    days: z.int().describe('The alerts that opened in so many days (UTC) are counted.'),
+    total: z.strictObject(markedMembers),
+    groups: z.array(
+      z.strictObject({
+        name: z.string().nullable().describe('The rule, null for the default policy; or the key prefix.'),
+        ...markedMembers,
+      }),
+    ),
+    partial: z.boolean().describe('Whether more keys have alerts than one request reads: then some are not counted.'),
+  })
+  .openapi('Feedback')
 
 export const alertWithSamplesSchema = z
   .strictObject({

@@ -11,13 +11,14 @@ import { mayUse, mayUsePattern, requireKey } from '../http/own-keys.ts'
 import { callerOf } from '../http/pipeline.ts'
 import { keyParameter, noQuery, optionalInteger } from '../http/query.ts'
 import { createRoute, type Router, serve } from '../http/router.ts'
+import { countByRule } from './alert-counts.ts'
 import { sumRuleCounts } from './counts.ts'
 import { RULES_TAG, tagOf } from './document.ts'
 import { counterHint } from './hint.ts'
 import { ownOf, patternOf } from './own-rules.ts'
 import type { RulesOptions } from './rule-sets.ts'
 import { changesSchema, explanationSchema, reportSchema, ruleSchema, rulesSchema } from './schemas.ts'
-import { documentView, explanationView, findRule, RULE_ID, RULE_UNKNOWN, ruleView } from './view.ts'
+import { documentView, explanationView, findRule, NOTHING_COUNTED, RULE_ID, RULE_UNKNOWN, ruleView } from './view.ts'
 
 function explainRoute({ KEY_BYTES_MAX }: GatewayConfig) {
   return createRoute({
@@ -123,29 +124,29 @@ export function serveReading(router: Router, { config, log, services, ruleSets, 
 
   serve(router, rulesRoute, async c => {
     const caller = callerOf(c)
-    const { document, sums, tag } = await readDocument(services().store, caller)
-    const view = documentView(document, sums)
+    const { document, counted, tag } = await readDocument(services().store, caller, now())
+    const view = documentView(document, counted)
     // Those of the default policy are of all keys.
-    const all = caller.keyPrefix === '' ? view.default : { counts: null }
+    const all = caller.keyPrefix === '' ? view.default : { ...view.default, counts: null }
     return c.json({ ...view, default: all }, 200, { ETag: tag })
   })
 
   serve(router, ruleRoute, async c => {
-    const { document, sums, tag } = await readDocument(services().store, callerOf(c))
+    const { document, counted, tag } = await readDocument(services().store, callerOf(c), now())
     const kept = findRule(document, c.req.valid('param').id)
-    return c.json({ ...ruleView(kept, sums), rules_version: document.version }, 200, { ETag: tag })
+    return c.json({ ...ruleView(kept, counted), rules_version: document.version }, 200, { ETag: tag })
   })
 
   serve(router, reportRoute, async c => {
     const { store } = services()
     const caller = callerOf(c)
-    const { document, sums } = await readDocument(store, caller)
+    const { document, counted } = await readDocument(store, caller, now())
     const kept = findRule(document, c.req.valid('param').id)
     const shadow = kept.rule.shadow === true
     const flagged = shadow ? await readShadowed(store, kept.rule.id, c.req.valid('query').limit, log) : null
     // Another rule may have had this id and other keys.
     const own = flagged?.filter(({ key }) => mayUse(caller, key)) ?? null
-    return c.json({ ...ruleView(kept, sums), shadow, would_have_flagged: own })
+    return c.json({ ...ruleView(kept, counted), shadow, would_have_flagged: own })
   })
 }
 
@@ -155,9 +156,15 @@ async function readWindow({ partitions, gateway }: Store, key: string): Promise<
   return stored === null ? undefined : decodeWindow(stored)
 }
 
-async function readDocument(store: Store, caller: Principal) {
-  const [{ document, digest }, sums] = await Promise.all([store.rules.load(), sumRuleCounts(store)])
-  return { document: ownOf(document, caller), sums, tag: `"${tagOf(document.version, digest)}"` }
+async function readDocument(store: Store, caller: Principal, now: number) {
+  const [{ document, digest }, sums, alerts] = await Promise.all([
+    store.rules.load(),
+    sumRuleCounts(store),
+    // For one prefix all keys would be read: GET /alerts/feedback does, and is limited.
+    caller.keyPrefix === '' ? countByRule(store, '', now) : undefined,
+  ])
+  const counted = { sums, alerts: alerts?.groups ?? NOTHING_COUNTED.alerts }
+  return { document: ownOf(document, caller), counted, tag: `"${tagOf(document.version, digest)}"` }
 }
 
 /**

@@ -17,7 +17,7 @@ import {
 } from './document.ts'
 import { ownOf, requireOwn, requirePattern } from './own-rules.ts'
 import { deletedSchema, ruleSchema } from './schemas.ts'
-import { findRule, RULE_ID, RULE_UNKNOWN, ruleView } from './view.ts'
+import { findRule, NOTHING_COUNTED, RULE_ID, RULE_UNKNOWN, ruleView } from './view.ts'
 
 /** Other routes below /rules: a rule with such an id could be stored and not be read. */
 const ROUTE_NAMES: ReadonlySet<string> = new Set(['explain', 'changes'])
@@ -75,7 +75,7 @@ export function serveRules(router: Router, { services, readFields, changeRules, 
     const replaced = before.rules.find(({ rule }) => rule.id === id)
     noteChange(c, { before: replaced?.rule, after: content })
     return c.json(
-      { ...ruleView(findRule(after, id), new Map()), rules_version: after.version },
+      { ...ruleView(findRule(after, id), NOTHING_COUNTED), rules_version: after.version },
       replaced === undefined ? 201 : 200,
     )
   })

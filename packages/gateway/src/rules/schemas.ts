@@ -30,11 +30,31 @@ const countsSchema = z
   .nullable()
   .describe('Since the rule was last changed; null while nothing has been counted.')
 
+export const MARKED = {
+  opened: z.int().min(0).describe('Alerts.'),
+  useful: z.int().min(0).describe('Those that operators marked as useful,'),
+  noise: z.int().min(0).describe('and as noise.'),
+}
+
+export const markedMembers = {
+  ...MARKED,
+  useful_share: z.number().min(0).max(1).nullable().describe('Of those that were marked; null if none was.'),
+}
+
+const feedbackSchema = z
+  .strictObject(markedMembers)
+  .optional()
+  .describe(
+    'Of the alerts of the last 30 days, whatever version of the rule they opened under. Absent without marks, and ' +
+      'for an API key that is bound to a key prefix.',
+  )
+
 const ruleMembers = {
   rule: writtenRuleSchema,
   version: versionMember.describe('The version of all rules with which this one was last changed.'),
   changed: z.strictObject({ ...noteMembers, at: timeMember }),
   counts: countsSchema,
+  feedback: feedbackSchema,
 }
 
 export const ruleSchema = z.strictObject({ ...ruleMembers, rules_version: versionMember }).openapi('Rule')
@@ -50,7 +70,9 @@ export const rulesSchema = z
   .strictObject({
     version: versionMember,
     rules: z.array(z.strictObject(ruleMembers)),
-    default: z.strictObject({ counts: countsSchema }).describe('Of keys that no rule matches.'),
+    default: z
+      .strictObject({ counts: countsSchema, feedback: feedbackSchema })
+      .describe('Of keys that no rule matches.'),
     mutes: z.array(muteSchema),
     storm: stormSchema,
   })

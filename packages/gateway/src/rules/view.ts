@@ -6,6 +6,7 @@ import type { Explanation } from '@tidemark/shared/detection/rules/rule-set'
 import { problem } from '../http/documentation.ts'
 import { RequestFault } from '../http/problem.ts'
 import { idParameter } from '../http/query.ts'
+import { type AlertCounts, markedView } from './alert-counts.ts'
 import { type CountSums, countsOf } from './counts.ts'
 import type { Hint } from './hint.ts'
 
@@ -19,15 +20,31 @@ export function findRule({ rules }: RuleDocument, id: string): KeptRule {
   return kept
 }
 
+/** What is counted of rules. */
+export interface RuleCounts {
+  readonly sums: CountSums
+  /** The alerts of the last 30 days by rule. */
+  readonly alerts: AlertCounts['groups']
+}
+
+export const NOTHING_COUNTED: RuleCounts = { sums: new Map(), alerts: new Map() }
+
 /** A rule in a response: as it was written, its last change, and what was counted since. */
-export function ruleView({ rule, version, changed: { who, why, at } }: KeptRule, sums: CountSums) {
-  return { rule, version, changed: { who, why, at }, counts: countsOf(sums, rule.id, version) }
+export function ruleView({ rule, version, changed: { who, why, at } }: KeptRule, { sums, alerts }: RuleCounts) {
+  const counts = countsOf(sums, rule.id, version)
+  return { rule, version, changed: { who, why, at }, counts, ...feedbackOf(alerts, rule.id) }
+}
+
+function feedbackOf(alerts: RuleCounts['alerts'], rule: string) {
+  const count = alerts.get(rule)
+  return count === undefined || count.useful + count.noise === 0 ? {} : { feedback: markedView(count) }
 }
 
 /** All rules in a response. */
-export function documentView({ version, rules, mutes, storm }: RuleDocument, sums: CountSums) {
-  const views = rules.map(kept => ruleView(kept, sums))
-  return { version, rules: views, default: { counts: countsOf(sums, '', 0) }, mutes, storm }
+export function documentView({ version, rules, mutes, storm }: RuleDocument, counted: RuleCounts) {
+  const views = rules.map(kept => ruleView(kept, counted))
+  const unmatched = { counts: countsOf(counted.sums, '', 0), ...feedbackOf(counted.alerts, '') }
+  return { version, rules: views, default: unmatched, mutes, storm }
 }
 
 /** Which rule is in force for a key and why, in the members that rules are written with. */

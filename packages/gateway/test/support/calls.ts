@@ -112,6 +112,21 @@ export const CALLS: Readonly<Record<string, readonly Call[]>> = {
     { status: 404, id: 'unknown' },
     ...INVALID_BODIES.map(call => ({ ...call, id: ({ alert }: World) => alert })),
   ],
+  putFeedback: [
+    { status: 200, id: ({ alert }) => alert },
+    { status: 404, id: 'unknown' },
+    ...INVALID_BODIES.map(call => ({ ...call, id: ({ alert }: World) => alert })),
+  ],
+  deleteFeedback: [
+    { status: 200, id: ({ alert }) => alert },
+    { status: 400, id: ({ alert }) => alert, query: { a: 'b' } },
+    { status: 404, id: 'unknown' },
+  ],
+  feedback: [
+    { status: 200 },
+    { status: 200, query: { by: 'prefix', depth: '2', prefix: 'edge', limit: '1' } },
+    { status: 400, query: { by: 'device' } },
+  ],
   dead: [{ status: 200 }, { status: 200, query: { limit: '1' } }, { status: 400, query: { cursor: 'x' } }],
   putBackDead: [
     { status: 202, id: ({ dead }) => dead },
