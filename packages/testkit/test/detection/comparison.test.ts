@@ -87,11 +87,15 @@ test('the sentence of the first spike after thousands of samples has them all', 
 })
 
 test('a confirmation compares with what was known before the deviation began', () => {
-  const values = [...noise(4500), 119, 125]
-  const alerts = alertsOn(values).filter(({ n }) => n >= 4500)
-  const [alert] = alerts
-  if (alert?.evidence.by === 'samples') expect(alert.evidence.known?.high).toBeLessThan(119)
-  expect(alert?.sentence).toMatch(/higher than anything in the last [34],\d{3} samples \(max 11\d/)
+  const usual = Array.from({ length: 4500 }, (_, n) => 100 + (n % 40 === 0 ? 20 : 6) * (random.uniform() - 0.5))
+  const greatest = Math.max(...usual)
+  const alert = alertsOn([...usual, greatest + 1.4, 100, greatest + 1.6]).find(({ n }) => n === 4502)
+  expect(alert?.evidence).toMatchObject({ by: 'samples', known: { samples: expect.any(Number) } })
+  const { high = 0, samples } = alert?.evidence.known ?? {}
+  expect(samples).toBe(4000)
+  expect(high).toBeLessThanOrEqual(greatest + 1e-4)
+  expect(high).toBeGreaterThan(greatest - 0.6)
+  expect(alert?.sentence).toMatch(/higher than anything in the last 4,000 samples \(max 110\); .* by confirmation: /)
 })
 
 test('a step of samples within the known range is compared with their mean', () => {
