@@ -23,9 +23,13 @@ import { RunLimit } from './partition/run-limit.ts'
 import { createYield } from './partition/yielding.ts'
 import { ReadLoop } from './reading/read-loop.ts'
 import { repeat } from './repeat.ts'
+import { measureRuleAlerts } from './rule-alerts.ts'
 
 /** How often backlog and memory are measured for the metrics. */
 const MEASURE_MS = 1000
+
+/** What operators think of alerts changes slowly. */
+const MEASURE_RULES_MS = 10_000
 
 /**
  * Memory of the runs in progress, besides the windows. The analyzer's memory limit in k8s allows
@@ -121,6 +125,17 @@ export function startAnalyzer({ config, store, log, registry, spans }: AnalyzerO
       log.debug({ err: error }, 'measuring the backlog failed')
     })
   resources.use(repeat(measureAll, clock, MEASURE_MS))
+  const measureRules = () =>
+    measureRuleAlerts({
+      alerts: store.alerts,
+      partitions: ownership.workers.map(({ partition }) => partition),
+      rules: rules.current,
+      metrics,
+      now: clock.wallMs(),
+    }).catch((error: unknown) => {
+      log.debug({ err: error }, 'measuring the alerts of rules failed')
+    })
+  resources.use(repeat(measureRules, clock, MEASURE_RULES_MS))
   return {
     get warnings() {
       return presence.warnings

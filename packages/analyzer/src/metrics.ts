@@ -109,6 +109,11 @@ const GAUGES = {
     'analyzer_settings_differing',
     'Settings on which running processes disagree; one more if two processes have one ANALYZER_ID.',
   ],
+  ruleAlerts: [
+    'analyzer_rule_alerts',
+    'Alerts of the last 30 days in the owned partitions by rule in force (empty: the default policy), and by what operators marked them as: useful, noise or none.',
+    { rule: [], mark: [] },
+  ],
   rulesVersion: ['analyzer_rules_version', 'Version of the rules in force.'],
   rulesDigest: [
     'analyzer_rules_digest',
