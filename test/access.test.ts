@@ -219,6 +219,12 @@ describe.skipIf(!(await redisAvailable()))('access to Redis', () => {
     }
     await expect.poll(ruleOf).toContain('"rule":"r1"')
     await expect.poll(alerts).toContain('quiet/a')
+    const { alerts: found } = (await (await send('/alerts')).json()) as { alerts: { id: string }[] }
+    const feedback = `/alerts/${found[0]?.id}/feedback`
+    for (const method of ['PUT', 'DELETE']) {
+      const body = method === 'PUT' ? { useful: false } : undefined
+      expect([method, (await send(feedback, method, body)).status]).toEqual([method, 200])
+    }
     // An entry that is not from a gateway becomes a dead letter.
     await admin.call('XADD', 'tm:{0}:samples', '*', 's', 'not json', 'n', '1')
     const dead = async () => JSON.stringify(await (await send('/dead')).json())
@@ -228,12 +234,12 @@ describe.skipIf(!(await redisAvailable()))('access to Redis', () => {
     expect((await send(`/api-keys/${id}`, 'PATCH', { name: 'device 7' })).status).toBe(200)
     const reads = [
       ...['/analyze', '/analyze?key=hot', '/rules', '/rules/changes', '/rules/r1/report'],
-      ...['/alerts?state=resolved', '/api-keys', `/api-keys/${id}`],
+      ...['/alerts?state=resolved', '/alerts/feedback', '/alerts/feedback?by=prefix', '/api-keys', `/api-keys/${id}`],
     ]
     for (const path of reads) expect([path, (await send(path)).status]).toEqual([path, 200])
     const { records } = (await (await send('/audit')).json()) as { records: { action: string; who: string }[] }
     expect(records.map(({ action }) => action)).toEqual([
-      ...['changeApiKey', 'discardDeadLetter', 'createApiKey', 'putRule'],
+      ...['changeApiKey', 'discardDeadLetter', 'deleteFeedback', 'putFeedback', 'createApiKey', 'putRule'],
     ])
     expect(new Set(records.map(({ who }) => who))).toEqual(new Set(['operator']))
 

@@ -110,6 +110,8 @@ describe.skipIf(!(await redisAvailable()))('odd data in Redis', () => {
     'outboxPositions',
     'alerts',
     'ruleCounts',
+    'keyAlerts',
+    'ruleAlerts',
     'lease',
   ] as const)('a %s of another type stops at most its partition, is logged, and loses nothing', async name => {
     await using world = await open()
@@ -128,9 +130,8 @@ describe.skipIf(!(await redisAvailable()))('odd data in Redis', () => {
     if (name !== 'samples' && name !== 'checkpoint') await append(ODD, 3)
     expect(await drained(OTHER)).toBe(3)
     expect(await commandsIn(1000, client)).toBeLessThan(COMMANDS_MAX)
-    const isUsed = !['anomalies', 'alerts', 'notificationChecks', 'outbox', 'outboxPositions', 'ruleCounts'].includes(
-      name,
-    )
+    const unused = ['anomalies', 'alerts', 'notificationChecks', 'outbox', 'outboxPositions', 'ruleCounts']
+    const isUsed = ![...unused, 'keyAlerts', 'ruleAlerts'].includes(name)
     if (isUsed)
       await eventually(() => expect([name, log.join('')].join()).toMatch(/WRONGTYPE|not of the type|lost the lease/))
 

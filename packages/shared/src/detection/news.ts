@@ -1,5 +1,4 @@
-import type { Remembered } from './alerts/comparison.ts'
-import type { KeyNews } from './alerts/context.ts'
+import type { KeyNews, Remembered } from './alerts/context.ts'
 import { learnedSamples, newsOf, rememberedOf } from './alerts/guard-memory.ts'
 import type { Judgement } from './detectors/detector.ts'
 import { createRow, type KeyRow, learnPending, rowShape } from './key-row.ts'

@@ -39,6 +39,8 @@ describe.skipIf(!(await redisAvailable()))('stored data that cannot be read', ()
     ['a:', '{"who":1}'],
     ['s:', '{"who":"a","why":"b","at":1}'],
     ['t:', '{"told":"often"}'],
+    ['h:', '{"opened":"often"}'],
+    ['f:', '{"useful":1}'],
   ])('an alert whose part %s is %s is left out and reported; the others are listed', async (part, text) => {
     await using setup = await open()
     const { store, client, failures } = setup
@@ -59,6 +61,25 @@ describe.skipIf(!(await redisAvailable()))('stored data that cannot be read', ()
     expect((await store.alerts.dueNotifications(0, 10)).alerts).toMatchObject([{ id: good.id }])
     await store.alerts.dueNotifications(0, 10)
     expect(await client.zrangebyscore(AT.notificationChecks, '-inf', '+inf')).toEqual([good.id])
+  })
+
+  test.each([
+    ['not JSON', '['],
+    ['no list', '{"a":1}'],
+    ['a list of something else', '[1,"x",[],{}]'],
+    ['counts of something else', '[["a",1,"b","c",null]]'],
+  ])('counts of alerts that are %s do not keep an alert from opening or being marked', async (_, text) => {
+    await using setup = await open()
+    const { store, client } = setup
+    const lease = await own(store, 0)
+    await client.hset(AT.keyAlerts, 'k', text)
+    await client.hset(AT.ruleAlerts, '', text)
+    const opening = openingOf({ partition: 0, key: 'k', at: 1 })
+    await commitAlerts(store, lease, { opened: [opening] })
+    expect(await store.alerts.setFeedback(0, opening, { useful: true, who: null, why: null, at: 1 })).toBe(true)
+    expect(await store.alerts.read(0, [opening.id])).toMatchObject([{ opening, feedback: { useful: true } }])
+    await store.alerts.keyAlertCounts(0, { cursor: '0', count: 10 })
+    await store.alerts.ruleAlertCounts([0])
   })
 
   test('an alert with members that another version wrote is read without them', async () => {

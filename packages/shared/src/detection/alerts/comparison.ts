@@ -1,5 +1,5 @@
 import { valueAt } from '../detectors/detector.ts'
-import type { AlertContext, ScoredSample } from './context.ts'
+import type { AlertContext, Remembered, ScoredSample } from './context.ts'
 import type { OpenedBy } from './state.ts'
 
 /** What a key has been like before the deviation that opened an alert. */
@@ -19,15 +19,6 @@ export interface KnownValues {
   /** The nearest ones to a value between them. */
   readonly below?: number
   readonly above?: number
-}
-
-/** What a memory knows of a key. */
-export interface Remembered {
-  readonly samples: number
-  readonly values: readonly number[]
-  /** How far a value that was seen may be from all `values`. */
-  readonly tolerance: number
-  readonly widths: number
 }
 
 /** A sum of deviations is compared with the mean of so many samples. */

@@ -1,6 +1,5 @@
 import type { History, Judgement } from '../detectors/detector.ts'
 import type { TimedSample } from '../order.ts'
-import type { Remembered } from './comparison.ts'
 import { isOneStep } from './resolution.ts'
 import { isOnTrend } from './trend.ts'
 
@@ -12,6 +11,16 @@ export interface ScoredSample extends TimedSample {
   threshold: number
   /** The key's mean interval between samples; 0 while unknown. */
   intervalMs: number
+}
+
+/** What a memory knows of a key. */
+export interface Remembered {
+  readonly samples: number
+  readonly values: readonly number[]
+  /** How far a value that was seen may be from all `values`. */
+  readonly tolerance: number
+  /** How far the value is from all of them, in widths of their range. */
+  readonly widths: number
 }
 
 /** What the guard knows of the key of a sample. One object for all keys of a policy. */

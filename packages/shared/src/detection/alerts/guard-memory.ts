@@ -1,5 +1,5 @@
 import { createFound, inWidths, PLACES_SAMPLES, Places, type RowSlab } from '../detectors/places.ts'
-import type { Remembered } from './comparison.ts'
+import type { Remembered } from './context.ts'
 
 /**
  * What the guard knows of a key whose detector knows nothing: the places of its values. It follows

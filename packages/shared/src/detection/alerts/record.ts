@@ -116,7 +116,7 @@ const feedbackSchema = z.object({
 })
 export type Feedback = Readonly<z.infer<typeof feedbackSchema>>
 
-/** Alerts of the same kind that opened on the key in the 30 days before, by what they were marked. */
+/** Alerts of the kind that the key had in the 30 days before, and how they were marked by then. */
 const similarSchema = z.object({ opened: z.number(), useful: z.number(), noise: z.number() })
 export type SimilarAlerts = Readonly<z.infer<typeof similarSchema>>
 

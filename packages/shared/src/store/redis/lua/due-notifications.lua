@@ -3,7 +3,8 @@
 -- KEYS:    notices, alerts of one partition
 -- ARGV:    at most how many, how many ms ahead of the clock
 -- Returns: {Unix ms, (id, due at, opening, end, acknowledged, snoozed, notification state, what
---          receivers took, similar alerts, feedback) of each}, the longest due first; '' for a part that is missing
+--          receivers took, similar alerts, feedback) of each}, the longest due first; '' for a part
+--          that is missing
 -- include: clock
 local checks_key, alerts_key, count, ahead_ms = KEYS[1], KEYS[2], ARGV[1], tonumber(ARGV[2])
 
