@@ -78,8 +78,10 @@ describe.skipIf(!(await redisAvailable()))('stored data that cannot be read', ()
     await commitAlerts(store, lease, { opened: [opening] })
     expect(await store.alerts.setFeedback(0, opening, { useful: true, who: null, why: null, at: 1 })).toBe(true)
     expect(await store.alerts.read(0, [opening.id])).toMatchObject([{ opening, feedback: { useful: true } }])
-    await store.alerts.keyAlertCounts(0, { cursor: '0', count: 10 })
-    await store.alerts.ruleAlertCounts([0])
+    const count = { day: 0, opened: 1, useful: 1, noise: 0 }
+    const { keys } = await store.alerts.keyAlertCounts(0, { cursor: '0', count: 10 })
+    expect(keys).toEqual([['k', [{ ...count, name: `${opening.cause.kind}:` }]]])
+    expect(await store.alerts.ruleAlertCounts([0])).toEqual([new Map([['', [{ ...count, name: '' }]]])])
   })
 
   test('an alert with members that another version wrote is read without them', async () => {
@@ -91,7 +93,8 @@ describe.skipIf(!(await redisAvailable()))('stored data that cannot be read', ()
     await client.hset(AT.alerts, `o:${opening.id}`, JSON.stringify({ ...opening, team: 'a' }))
     await client.hset(AT.alerts, `t:${opening.id}`, JSON.stringify({ ...NOT_NOTIFIED, channel: 'b' }))
     const parts = only(await store.alerts.read(0, [opening.id]))
-    expect(parts).toEqual({ opening, end: null, operator: null, notification: NOT_NOTIFIED })
+    const similar = { opened: 0, useful: 0, noise: 0 }
+    expect(parts).toEqual({ opening, end: null, operator: null, notification: NOT_NOTIFIED, similar })
     expect(failures).toEqual([])
   })
 

@@ -49,7 +49,7 @@ export function parseBudget(text: string): Budget | undefined {
   return count > 0 && perMillisecond <= SHARE_MAX ? { kind: 'rate', perMillisecond } : undefined
 }
 
-/** Formats a budget as `parseBudget` parses it, a rate by the shortest time that has at least one. */
+/** Formats a budget as `parseBudget` parses it, a rate by the shortest time that has one. */
 export function formatBudget(budget: Budget): string {
   const rounded = (value: number): number => Number(value.toPrecision(6))
   if (budget.kind === 'share') return `${rounded(budget.share * 100)} %`

@@ -5,9 +5,21 @@ local COUNTED_DAYS, COUNTS_MAX = 30, 200
 
 local function day_of(ms) return math.floor(tonumber(ms) / 86400000) end
 
+local function is_alert_count(one)
+  if type(one) ~= 'table' or type(one[2]) ~= 'string' then return false end
+  for _, place in ipairs({ 1, 3, 4, 5 }) do
+    if type(one[place]) ~= 'number' then return false end
+  end
+  return true
+end
+
 local function parse_counts(text)
-  local is_json, counts = pcall(cjson.decode, text or '[]')
-  return is_json and type(counts) == 'table' and counts or {}
+  local is_json, stored = pcall(cjson.decode, text or '[]')
+  local counts = {}
+  for _, one in ipairs(is_json and type(stored) == 'table' and stored or {}) do
+    if is_alert_count(one) then counts[#counts + 1] = one end
+  end
+  return counts
 end
 
 -- Returns the counts without old ones, and without those of a clock that was ahead.
