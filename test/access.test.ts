@@ -207,7 +207,7 @@ describe.skipIf(!(await redisAvailable()))('access to Redis', () => {
     expect(created.status).toBe(201)
     const { id, token } = (await created.json()) as { id: string; token: string }
     const ingest = (body: unknown) => send('/ingest', 'POST', body, token)
-    const values = Array.from({ length: 40 }, (_, i) => ({ key: 'hot', value: 10 + (i % 3) }))
+    const values = Array.from({ length: 60 }, (_, i) => ({ key: 'hot', value: 10 + (i % 3) }))
     await expect.poll(async () => (await ingest([...values, { key: 'quiet/a', value: 1 }])).status).toBe(202)
     for (let i = 0; i < 6; i++) expect((await ingest([{ key: 'hot', value: 1000 + i }])).status).toBe(202)
     const alerts = async () => JSON.stringify(await (await send('/alerts')).json())
