@@ -102,11 +102,11 @@ const SENTENCES: Readonly<Record<string, readonly [Case, string]>> = {
   ],
   'the guard of a detector: novelty': [
     {
-      event: { score: 0.42, threshold: 0.023, comparison: { known: { samples: 50, low: 4, high: 21 } } },
+      event: { score: 0.42, threshold: 0.023, comparison: { known: { samples: 50, low: 4, high: 21.234 } } },
       policy: { detector: 'novelty', guard: 'detector' },
-      judgement: { low: 30.4, high: 30.6, spread: 160 },
+      judgement: { low: 30.49, high: 30.51, spread: 160 },
     },
-    `cpu of edge-17 rose to 93.1; the nearest known value was 30.5; higher than anything in the last 50 samples (max 21); ${SINCE} by one sample that is new for this key (novelty score +0.42); ${NONE}.`,
+    `cpu of edge-17 rose to 93.1; the nearest known value was 30.5; higher than anything in the last 50 samples (max 21.2); ${SINCE} by one sample that is new for this key (novelty score +0.42); ${NONE}.`,
   ],
   'the guard of a detector: habit, of a usual value': [
     {

@@ -4,6 +4,9 @@ import { countOf, nameOf, numberOf, numbersOf, spanOf, timeOf } from './wording.
 
 const LISTED_KEYS = 5
 
+/** Detectors that expect no range, but know values or steps. */
+const NEAREST_KNOWN = ['novelty', 'habit', 'step']
+
 /**
  * Returns the sentences that explain an alert to an operator: what is unusual, compared with what,
  * since when and how sure; then its state. They depend on the record alone. What an earlier version
@@ -70,10 +73,11 @@ function describeAnomaly(record: AlertRecord, evidence: AnomalyEvidence): string
   const { value, low, high, known } = evidence
   const edge = known === undefined ? value : Math.max(known.low, Math.min(known.high, value))
   const isOutside = evidence.by === 'range'
+  const showsRange = !isOutside && !NEAREST_KNOWN.includes(evidence.detector)
   const [shown, lowest = '', highest = '', limit = '', line = ''] = numbersOf([
     value,
-    low,
-    high,
+    showsRange ? low : value,
+    showsRange ? high : value,
     edge,
     isOutside ? evidence.line : edge,
   ])
