@@ -15,6 +15,7 @@ import { operationsRoutes } from './http/operations.ts'
 import { installPipeline, type Pipeline } from './http/pipeline.ts'
 import { createRouter, noteAccess, type Router, rejectOthers, routeOf } from './http/router.ts'
 import type { Ingest } from './ingest/ingest.ts'
+import { influxRoutes } from './ingest/protocols/influx/routes.ts'
 import { ingestRoutes } from './ingest/routes.ts'
 import { keysRoutes } from './keys/routes.ts'
 import { rulesRoutes } from './rules/routes.ts'
@@ -45,6 +46,7 @@ export function createApp(options: AppOptions): Router {
   const app = createRouter('Gateway')
   installPipeline(app, pipeline, routeOf, corsFor(config.CORS_ORIGINS))
   app.route('/', ingestRoutes(config, options.ingest))
+  app.route('/', influxRoutes(config, options.ingest))
   app.route('/', verdictsRoutes(shared))
   app.route('/', rulesRoutes(shared))
   app.route('/', alertsRoutes(shared))

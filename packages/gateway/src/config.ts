@@ -1,6 +1,7 @@
 import type { SharedSettings } from '@tidemark/shared/fleet/settings-report'
 import { checkRedisRules, commonSettings, decimal, integer, port } from '@tidemark/shared/runtime/config'
 import { STOP_DEADLINE_MS } from '@tidemark/shared/runtime/lifecycle'
+import { KeyTemplate } from '@tidemark/shared/sample/key-template'
 import { DURABILITY_LEVELS, STORE_LIMITS } from '@tidemark/shared/store/ports/store'
 import { VERDICT_DEFAULTS, type VerdictSettings } from '@tidemark/shared/verdict/analysis'
 import { z } from 'zod'
@@ -15,6 +16,20 @@ function toTrustedProxies(text: string, { addIssue }: z.RefinementCtx): TrustedP
   if (proxies !== undefined) return proxies
   addIssue({ code: 'custom', message: 'must be a number of proxies, or their networks, as 10.0.0.0/8,fd00::/8' })
   return z.NEVER
+}
+
+/** The names of InfluxDB's line protocol that its key template must have. */
+const INFLUX_NAMES = ['measurement', 'field']
+
+function toKeyTemplate(names: readonly string[]) {
+  return (text: string, { addIssue }: z.RefinementCtx): KeyTemplate => {
+    try {
+      return new KeyTemplate(text, names)
+    } catch (error) {
+      addIssue({ code: 'custom', message: (error as Error).message })
+      return z.NEVER
+    }
+  }
 }
 
 /** A setting of several values, separated by commas, each in the form that `parse` returns. */
@@ -75,6 +90,9 @@ export const gatewaySettings = {
   VALUE_ABS_MAX: decimal({ min: 1, max: 1e300 }).default(1e100),
   /** How far after its arrival a sample's timestamp may be. A later one is rejected. */
   FUTURE_MAX_MS: integer({ min: 0, max: 10_000 * 365 * 24 * HOUR_MS }).default(24 * HOUR_MS),
+
+  /** How measurement, tags and field make a key, of InfluxDB's protocol and agents' JSON. */
+  INFLUX_KEY: z.string().default('{measurement}{tags}.{field}').transform(toKeyTemplate(INFLUX_NAMES)),
 
   /** Keys of the deployment. Beyond it samples of new keys are rejected; known keys go on. */
   KEYS_MAX: integer({ min: 1, max: 1_000_000_000 }).default(1_000_000),
@@ -187,7 +205,7 @@ export function verdictSettings({ WINDOW, THRESHOLD, WINDOW_MIN }: GatewayConfig
 /** Settings that should be equal in all gateways, and if analyzers have them, in those too. */
 const SHARED_SETTINGS = [
   ...['WINDOW', 'THRESHOLD', 'WINDOW_MIN'],
-  ...['BODY_BYTES_MAX', 'SAMPLES_MAX', 'KEY_BYTES_MAX', 'VALUE_ABS_MAX'],
+  ...['BODY_BYTES_MAX', 'SAMPLES_MAX', 'KEY_BYTES_MAX', 'VALUE_ABS_MAX', 'INFLUX_KEY'],
   ...['KEYS_MAX', 'KEYS_PER_API_KEY_MAX'],
   ...['IDEMPOTENCY_TTL_MS', 'IDEMPOTENCY_KEYS_MAX', 'BACKLOG_SAMPLES_MAX', 'AUDIT_KEPT_MAX', 'DURABILITY'],
   ...['REQUESTS_PER_S_MAX', 'SAMPLES_PER_S_MAX', 'RATE_BURST_S'],

@@ -28,6 +28,7 @@ import { listen } from './http/server.ts'
 import { Batcher } from './ingest/batcher.ts'
 import { createFastPath } from './ingest/fast-path.ts'
 import { createIngest } from './ingest/ingest.ts'
+import { FAULT_FORMATS } from './ingest/protocols/fault-formats.ts'
 import { KeyAdmission } from './keys/admission.ts'
 import { Clients } from './limits/clients.ts'
 import type { BucketContext } from './limits/token-bucket.ts'
@@ -167,7 +168,7 @@ export async function startGateway({ config, openStore, log, registry, spans }: 
     isHttps: isHttps(config),
     isStopping: () => isStopping,
   })
-  const pipeline = createPipeline(concerns)
+  const pipeline = createPipeline(concerns, FAULT_FORMATS)
   const ingest = createIngest(context)
   const app = createApp({
     ...context,

@@ -28,6 +28,17 @@ const REJECTION_REASONS = [
 ] as const
 export type RejectionReason = (typeof REJECTION_REASONS)[number]
 
+/** The rules that a sample can break: a retry of it cannot succeed. */
+const RULES = REJECTION_REASONS.slice(0, 6)
+
+/** Protocols in which samples arrive; `json` is `POST /ingest` with all of its formats. */
+export const PROTOCOLS = ['json', 'influx'] as const
+export type ProtocolName = (typeof PROTOCOLS)[number]
+
+/** What is neither a sample nor a mistake. */
+export const SKIP_REASONS = ['text', 'null', 'nested', 'unsupported'] as const
+export type SkipReason = (typeof SKIP_REASONS)[number]
+
 /** Why an entry was not stored, or is not known to be stored. */
 const FLUSH_FAILURES = [
   'refused',
@@ -74,6 +85,21 @@ const COUNTERS = {
     'gateway_samples_rejected_total',
     'Samples that were not accepted, by the rule they broke or the reason they were not stored.',
     { reason: REJECTION_REASONS },
+  ],
+  protocolAccepted: [
+    'gateway_protocol_samples_accepted_total',
+    'Samples that the store has confirmed, by the protocol in which they arrived.',
+    { protocol: PROTOCOLS },
+  ],
+  protocolRejected: [
+    'gateway_protocol_samples_rejected_total',
+    'Samples that were rejected because they broke a rule, by the protocol in which they arrived.',
+    { protocol: PROTOCOLS, reason: RULES },
+  ],
+  protocolSkipped: [
+    'gateway_protocol_fields_skipped_total',
+    'Values of requests that are no samples, such as texts among numbers (text), by the protocol.',
+    { protocol: PROTOCOLS, reason: SKIP_REASONS },
   ],
   repeated: [
     'gateway_samples_repeated_total',
@@ -157,6 +183,9 @@ export function createMetrics(registry: Registry) {
   const authentications = Object.fromEntries(
     AUTHENTICATION_RESULTS.map(result => [result, counters.authentications.labels({ result })]),
   ) as Record<AuthenticationResult, Counter.Internal>
+  const acceptedBy = Object.fromEntries(
+    PROTOCOLS.map(protocol => [protocol, counters.protocolAccepted.labels({ protocol })]),
+  ) as Record<ProtocolName, Counter.Internal>
   const flushSamples = new Histogram({
     name: 'gateway_flush_samples',
     help: 'Samples written by one flush.',
@@ -188,6 +217,14 @@ export function createMetrics(registry: Registry) {
       counters.accepted.inc(samples)
       counters.ingested.inc(samples)
     },
+    acceptedBy: (protocol: ProtocolName, samples: number) => acceptedBy[protocol].inc(samples),
+    /** Counts samples that broke a rule. */
+    rejectedBy(protocol: ProtocolName, reason: RejectionReason, samples: number) {
+      counters.rejected.inc({ reason }, samples)
+      counters.protocolRejected.inc({ protocol, reason }, samples)
+    },
+    skippedBy: (protocol: ProtocolName, reason: SkipReason, values: number) =>
+      counters.protocolSkipped.inc({ protocol, reason }, values),
     repeated: (samples: number) => counters.repeated.inc(samples),
     rejected: (reason: RejectionReason, samples: number) => counters.rejected.inc({ reason }, samples),
     deadSettled: (how: 'put_back' | 'discarded') => counters.deadSettled.inc({ how }),

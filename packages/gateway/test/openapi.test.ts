@@ -48,7 +48,7 @@ describe('the OpenAPI document', () => {
 
   test('has examples that match their schemas', () => {
     const contents = [...operations.values()].flatMap(({ operation: { requestBody, responses } }) =>
-      [...Object.values(responses), ...(requestBody === undefined ? [] : [requestBody])].flatMap(({ content }) =>
+      [...Object.values(responses), ...(requestBody === undefined ? [] : [requestBody])].flatMap(({ content = {} }) =>
         Object.values(content),
       ),
     )
@@ -126,7 +126,10 @@ describe('every operation that needs an API key', () => {
   test('is documented as such, the others as open', () => {
     const open = [...operations.values()].filter(({ operation }) => operation.security?.length === 0)
     expect(open.map(({ path }) => path).toSorted()).toEqual(
-      [...['/docs', '/docs/{file}', '/health', '/livez', '/openapi.json', '/readyz'], ...SESSION_ROUTES].toSorted(),
+      [
+        ...['/docs', '/docs/{file}', '/health', '/livez', '/openapi.json', '/ping', '/ping', '/readyz'],
+        ...SESSION_ROUTES,
+      ].toSorted(),
     )
     expect(closed.length + open.length).toBe(operations.size)
     for (const { operation } of closed) {

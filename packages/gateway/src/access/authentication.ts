@@ -23,10 +23,11 @@ export type AuthenticationResult = (typeof AUTHENTICATION_RESULTS)[number]
 
 type Failure = Exclude<AuthenticationResult, 'ok'>
 
-/** The headers of a connection's last authenticated request, so that they need no second hash. */
+/** The credentials of a connection's last authenticated request, which need no second hash. */
 export interface Verified {
   readonly authorization: unknown
   readonly keyHeader: unknown
+  readonly inQuery: unknown
   readonly generation: number
   readonly key: KeyInForce
 }
@@ -73,14 +74,18 @@ export function createAuthentication({
     return failure
   }
 
-  function verifyHeaders(headers: Headers, connection: VerifiedConnection): Principal | Failure {
-    const credential = credentialOf(headers)
+  function verifyRequest(
+    headers: Headers,
+    connection: VerifiedConnection,
+    inQuery: string | undefined,
+  ): Principal | Failure {
+    const credential = credentialOf(headers, inQuery)
     if (credential.kind === 'none') return verifySession(headers)
     if (credential.kind !== 'token') return fail(credential.kind)
     const key = verify(credential.token)
     if (typeof key === 'string') return key
     const { authorization, 'x-api-key': keyHeader } = headers
-    connection.verified = { authorization, keyHeader, generation: table.generation, key }
+    connection.verified = { authorization, keyHeader, inQuery, generation: table.generation, key }
     return key.principal
   }
 
@@ -121,8 +126,11 @@ export function createAuthentication({
     keysLoaded(): void {
       isPending = false
     },
-    /** Returns who sent a request with these headers, or why that is not known. */
-    identify(headers: Headers, connection: VerifiedConnection): Principal | Failure {
+    /**
+     * Returns who sent a request with these headers, or why that is not known. `inQuery` is an API
+     * key in the URL, where the route accepts that.
+     */
+    identify(headers: Headers, connection: VerifiedConnection, inQuery?: string): Principal | Failure {
       if (!this.isEnabled) return UNRESTRICTED
       const { verified } = connection
       // A text that this connection has presented before is no secret to it. Comparing words of 8
@@ -131,7 +139,8 @@ export function createAuthentication({
         verified !== undefined &&
         verified.generation === table.generation &&
         verified.authorization === headers.authorization &&
-        verified.keyHeader === headers['x-api-key']
+        verified.keyHeader === headers['x-api-key'] &&
+        verified.inQuery === inQuery
       ) {
         const time = now()
         if (time < verified.key.expiresAt) {
@@ -140,7 +149,7 @@ export function createAuthentication({
           return verified.key.principal
         }
       }
-      return verifyHeaders(headers, connection)
+      return verifyRequest(headers, connection, inQuery)
     },
   }
 }

@@ -12,11 +12,15 @@ const AUTHORIZATION = /^([A-Za-z]+) +(\S+) *$/
 
 /**
  * Reads the API key of a request: `Authorization: Bearer KEY`, `Token KEY` (InfluxDB's clients),
- * Basic with the key as its password and any user, or `X-API-Key: KEY`.
+ * Basic with the key as its password and any user, or `X-API-Key: KEY`; and where the route accepts
+ * that, what is `inQuery`.
  */
-export function credentialOf(headers: Headers): Credential {
-  const first = inAuthorization(headers.authorization)
-  const second = inKeyHeader(headers['x-api-key'])
+export function credentialOf(headers: Headers, inQuery?: string): Credential {
+  const inHeaders = either(inAuthorization(headers.authorization), inKeyHeader(headers['x-api-key']))
+  return inQuery === undefined ? inHeaders : either(inHeaders, { kind: 'token', token: inQuery })
+}
+
+function either(first: Credential, second: Credential): Credential {
   if (first.kind === 'none') return second
   if (second.kind === 'none') return first
   if (first.kind === 'token' && second.kind === 'token' && first.token === second.token) return first
@@ -33,8 +37,10 @@ function inAuthorization(header: Headers[string]): Credential {
   const [, scheme = '', value = ''] = typeof header === 'string' ? (AUTHORIZATION.exec(header) ?? []) : []
   switch (scheme.toLowerCase()) {
     case 'bearer':
-    case 'token':
       return { kind: 'token', token: value }
+    case 'token':
+      // Clients of InfluxDB 2 send `user:password` to version 1.
+      return { kind: 'token', token: value.slice(value.indexOf(':') + 1) }
     case 'basic': {
       const text = Buffer.from(value, 'base64').toString('utf8')
       const colon = text.indexOf(':')

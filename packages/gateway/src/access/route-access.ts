@@ -11,6 +11,8 @@ export interface RouteRule {
    * deployment, and API keys that are bound to a key prefix get 403.
    */
   readonly ownKeys?: boolean | undefined
+  /** The API key may be the parameter `p` of the query, as old clients of InfluxDB send it. */
+  readonly queryCredentials?: boolean | undefined
 }
 
 /** Knows who may use each route. The app fills it; every way into the gateway uses it. */

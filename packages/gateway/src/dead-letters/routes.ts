@@ -10,7 +10,7 @@ import { COMMON_PROBLEMS, cursorMember, json, outage, PROBLEMS, problem, timeMem
 import { exchangeOf, noteChange } from '../http/pipeline.ts'
 import { RequestFault } from '../http/problem.ts'
 import { createRoute, createRouter, type Router, serve } from '../http/router.ts'
-import { explain } from '../ingest/respond.ts'
+import { explain } from '../ingest/settle.ts'
 import type { Share } from '../limits/fair-budget.ts'
 import type { RoutesOptions } from '../services.ts'
 import { LETTER_ID, LETTER_UNKNOWN, pageQuery, readPage, receiptOfId } from './letters.ts'

@@ -6,7 +6,8 @@ import { codingsOf, decompress } from './content-coding.ts'
 import { BodyBudget, PendingBody } from './pending-body.ts'
 import { RequestFault } from './problem.ts'
 
-export type BodyFormat = 'json' | 'ndjson'
+/** `lines`: a protocol of lines of text. */
+export type BodyFormat = 'json' | 'ndjson' | 'lines'
 
 /** By names in lower case. */
 export type RequestHeaders = Readonly<Record<string, string | readonly string[] | undefined>>
@@ -70,7 +71,7 @@ export function createBodyReader({ bytesMax, bytesInFlightMax }: BodyLimits) {
     }
   }
 
-  return async ({ headers, body }: BodySource, share: Share): Promise<Body> => {
+  return async ({ headers, body }: BodySource, share: Share, typeOf: BodyTypeOf = jsonType): Promise<Body> => {
     const type = typeOf(headers)
     const declared = headers['content-length']
     if (declared !== undefined && Number(declared) > bytesMax) {
@@ -83,22 +84,30 @@ export function createBodyReader({ bytesMax, bytesInFlightMax }: BodyLimits) {
 }
 
 /** What the headers say of a body. */
-interface BodyType {
+export interface BodyType {
   readonly format: BodyFormat
   /** Undefined where it is UTF-8. */
   readonly charset: string | undefined
   readonly codings: readonly string[]
 }
 
+/** Throws a RequestFault for a type, charset or coding that cannot be read. */
+export type BodyTypeOf = (headers: RequestHeaders) => BodyType
+
 const PLAIN_JSON: BodyType = { format: 'json', charset: undefined, codings: [] }
 
-/** Throws a RequestFault for a type, charset or coding that cannot be read. */
-function typeOf(headers: RequestHeaders): BodyType {
+export const jsonType: BodyTypeOf = headers => {
   const header = headers['content-type']
   const isPlain = header === undefined || header === 'application/json'
-  if (isPlain && headers['content-encoding'] === undefined) return PLAIN_JSON
+  return isPlain && headers['content-encoding'] === undefined ? PLAIN_JSON : typeBy(headers, formatOf)
+}
+
+/** Of a protocol whose clients give any type: the route says what the body is. */
+export const linesType: BodyTypeOf = headers => typeBy(headers, () => 'lines')
+
+function typeBy(headers: RequestHeaders, formatOf: (type: string) => BodyFormat): BodyType {
   // Some clients forget the semicolon, and proxies join two headers by a comma.
-  const words = String(header ?? '')
+  const words = String(headers['content-type'] ?? '')
     .trim()
     .toLowerCase()
     .split(/[\s;,]+/)

@@ -18,7 +18,7 @@ import { forwardedAddress, rateLimits } from './rate-limits.ts'
 import { BARE_SECURITY_HEADERS, SECURITY_HEADERS, TLS_SECURITY_HEADERS } from './security-headers.ts'
 
 /** Routes that get a span: those that work with samples, and none that operations poll. */
-const TRACED_ROUTES = new Set(['/ingest', '/analyze', '/history', '/dead/:id/put-back'])
+const TRACED_ROUTES = new Set(['/ingest', '/api/v2/write', '/write', '/analyze', '/history', '/dead/:id/put-back'])
 
 /** Methods that change nothing. */
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS'])
@@ -76,13 +76,20 @@ function identification(access: RouteAccess, authentication: Authentication): Co
   return {
     name: 'authentication',
     begin(exchange) {
-      if (access.of(exchange.method, exchange.route).access === 'open') return
-      const caller = authentication.identify(exchange.headers, exchange.connection)
+      const { access: scope, queryCredentials } = access.of(exchange.method, exchange.route)
+      if (scope === 'open') return
+      const inQuery = queryCredentials === true ? passwordIn(exchange.query) : undefined
+      const caller = authentication.identify(exchange.headers, exchange.connection, inQuery)
       if (caller === 'pending') throw new RequestFault({ kind: 'store-unavailable' })
       if (typeof caller === 'string') throw new RequestFault({ kind: 'unauthenticated' })
       exchange.principal = caller
     },
   }
+}
+
+/** Returns the parameter `p` of a query; undefined without one. */
+function passwordIn(query: string): string | undefined {
+  return new URLSearchParams(query).get('p') || undefined
 }
 
 /** Refuses callers who may not use a route. */

@@ -6,7 +6,7 @@ import type { VerifiedConnection } from '../access/authentication.ts'
 import { ANONYMOUS, type Principal } from '../access/principal.ts'
 import { type Client, NO_CLIENT } from '../limits/clients.ts'
 import { type BodySource, bodySourceOf } from './body.ts'
-import { type Fault, type PlainResponse, problemResponse, send } from './problem.ts'
+import { type Fault, type FaultFormat, type PlainResponse, problemResponse, send } from './problem.ts'
 
 interface RequestTarget {
   /** The route's template, or `unmatched`. */
@@ -119,8 +119,11 @@ export interface Concern {
 
 export type Pipeline = ReturnType<typeof createPipeline>
 
-/** Runs the concerns of a request, in order. Every way into the gateway uses the same pipeline. */
-export function createPipeline(concerns: readonly Concern[]) {
+/**
+ * Runs the concerns of a request, in order. Every way into the gateway uses the same pipeline.
+ * `formats` has the routes whose clients expect another form of errors than problems.
+ */
+export function createPipeline(concerns: readonly Concern[], formats: ReadonlyMap<string, FaultFormat> = new Map()) {
   const beginning = concerns.filter(concern => concern.begin !== undefined)
   const failing = concerns.filter(concern => concern.fail !== undefined)
   const ending = concerns.filter(concern => concern.end !== undefined)
@@ -147,7 +150,8 @@ export function createPipeline(concerns: readonly Concern[]) {
     fail(exchange: Exchange, error: unknown): PlainResponse {
       let fault: Fault | undefined
       for (const concern of failing) fault ??= concern.fail?.(exchange, error)
-      return problemResponse(fault ?? { kind: 'internal' }, exchange.path)
+      const format = formats.get(exchange.route) ?? problemResponse
+      return format(fault ?? { kind: 'internal' }, exchange.path)
     },
     end(exchange: Exchange, status: number, headers: HeaderList): void {
       exchange.status = status

@@ -2,7 +2,7 @@ import type { Scope } from '@tidemark/shared/access/scope'
 import type { FieldFault } from '@tidemark/shared/parsing/issues'
 import type { StoreError } from '@tidemark/shared/store/ports/errors'
 import type { Context } from 'hono'
-import type { ContentfulStatusCode } from 'hono/utils/http-status'
+import type { ContentfulStatusCode, StatusCode } from 'hono/utils/http-status'
 import { outageRetryAfterS, retryAfterHeader, SOON_S } from './retry-after.ts'
 
 /** Errors that a response lists of a body's fields: a client can invent any number of fields. */
@@ -198,16 +198,25 @@ export class RequestFault extends Error {
 
 /** A response that is independent of how it is sent. */
 export interface PlainResponse {
-  readonly status: ContentfulStatusCode
+  readonly status: StatusCode
   readonly headers: Headers
+  /** Empty for none. */
   readonly body: string
 }
 
+/** Returns the response to a fault of a request of `path`: problems, or a protocol's own errors. */
+export type FaultFormat = (fault: Fault, path: string) => PlainResponse
+
 /** Returns the response to a fault of a request of `path`, as application/problem+json. */
 export function problemResponse(fault: Fault, path?: string): PlainResponse {
-  const { status, title, detail, members, headers } = isFixed(fault) ? FIXED[fault.kind] : variableProblem(fault)
+  const { status, title, detail, members, headers } = describeFault(fault)
   const body = { type: problemType(fault.kind), title, status, detail, instance: path, ...members }
   return { status, headers: { 'Content-Type': 'application/problem+json', ...headers }, body: JSON.stringify(body) }
+}
+
+/** Returns what every format says of a fault. */
+export function describeFault(fault: Fault): Problem {
+  return isFixed(fault) ? FIXED[fault.kind] : variableProblem(fault)
 }
 
 function isFixed(fault: Fault): fault is FixedFault {
@@ -223,7 +232,7 @@ export function respondWith(c: Context, fault: Fault): Response {
 }
 
 export function send(c: Context, { status, headers, body }: PlainResponse): Response {
-  return c.body(body, status, headers)
+  return body === '' ? c.body(null, status, headers) : c.body(body, status as ContentfulStatusCode, headers)
 }
 
 /** Returns the `type` of a problem (RFC 9457). */

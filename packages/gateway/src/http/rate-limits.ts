@@ -1,3 +1,4 @@
+import type { RouteAccess } from '../access/route-access.ts'
 import { clientAddress, type TrustedProxies } from '../limits/client-address.ts'
 import { type Client, type Clients, type RateLimit, type RatePolicy, UNLIMITED_ROUTES } from '../limits/clients.ts'
 import type { GatewayMetrics } from '../metrics.ts'
@@ -18,6 +19,7 @@ export function forwardedAddress(trusted: TrustedProxies): Concern {
 
 interface RateLimitsOptions {
   readonly clients: Clients
+  readonly access: RouteAccess
   readonly metrics: Pick<GatewayMetrics, 'rateLimited'>
 }
 
@@ -26,7 +28,7 @@ interface RateLimitsOptions {
  * authentication, which knows the client. A request with a valid API key is never refused because
  * of others from its address: many devices may be behind one.
  */
-export function rateLimits({ clients, metrics }: RateLimitsOptions): Concern {
+export function rateLimits({ clients, access, metrics }: RateLimitsOptions): Concern {
   return {
     name: 'rate limits',
     begin(exchange) {
@@ -35,7 +37,7 @@ export function rateLimits({ clients, metrics }: RateLimitsOptions): Concern {
       const { requests, samples } = client
       if ((requests === undefined && samples === undefined) || UNLIMITED_ROUTES.has(exchange.route)) return undefined
       // The body of a client that may not send even one sample is not read.
-      if (samples !== undefined && exchange.route === '/ingest') {
+      if (samples !== undefined && access.of(exchange.method, exchange.route).access === 'ingest') {
         refuseUnless(samples.bucket.waitFor(1), client, samples, metrics)
       }
       if (requests === undefined) return undefined

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createExchange, type HeaderList, type Pipeline } from '../http/pipeline.ts'
 import type { PlainResponse } from '../http/problem.ts'
 import type { Ingest } from './ingest.ts'
+import { JSON_PROTOCOL } from './protocols/json.ts'
 
 /** Where the requests of the fast path go. */
 const TARGET = { route: '/ingest', method: 'POST', path: '/ingest', query: '' } as const
@@ -18,7 +19,7 @@ export function createFastPath({ ingest, pipeline }: { readonly ingest: Ingest; 
     try {
       const pending = pipeline.begin(exchange)
       if (pending !== undefined) await pending
-      response = await ingest(exchange)
+      response = await ingest(exchange, JSON_PROTOCOL)
     } catch (error) {
       response = pipeline.fail(exchange, error)
       // The unread rest of the body must not block the connection's next request.

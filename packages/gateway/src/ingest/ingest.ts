@@ -10,10 +10,9 @@ import { admitSamples } from '../http/rate-limits.ts'
 import type { GatewayMetrics } from '../metrics.ts'
 import type { KeyLimit, RefusedKeys, Services, UnknownKey } from '../services.ts'
 import { Batch, quote } from './formats/batch.ts'
-import { readJson } from './formats/json.ts'
-import { readNdjson } from './formats/ndjson.ts'
 import { createClaims, readIdempotencyKey } from './idempotency.ts'
-import { type ReadBatch, respond } from './respond.ts'
+import type { Protocol } from './protocol.ts'
+import { type ReadBatch, settle } from './settle.ts'
 
 /**
  * The name of a request with an Idempotency-Key. Keys of one tenant must not meet those of another;
@@ -34,10 +33,13 @@ export interface IngestOptions {
 
 type IngestRequest = Pick<Exchange, 'headers' | 'body' | 'trace' | 'principal' | 'client'>
 
-/** Rejects with a RequestFault for every response but 202. */
-export type Ingest = (request: IngestRequest) => Promise<PlainResponse>
+/** Rejects with a RequestFault for what the protocol's own `respond` does not say. */
+export type Ingest = (request: IngestRequest, protocol: Protocol) => Promise<PlainResponse>
 
-/** `POST /ingest`: validates samples one by one and responds when the store has confirmed. */
+/**
+ * Takes in the samples of a request in any protocol: validates them one by one and responds when
+ * the store has confirmed.
+ */
 export function createIngest({ config, metrics, now, services }: IngestOptions): Ingest {
   const readBody = createBodyReader({ bytesMax: config.BODY_BYTES_MAX, bytesInFlightMax: config.BODIES_BYTES_MAX })
   const limits = {
@@ -60,15 +62,16 @@ export function createIngest({ config, metrics, now, services }: IngestOptions):
    * Reads a body's samples, and packs them if all keys are known, which is nearly always so.
    * Synchronous, because its loops are 20 % slower in an asynchronous function.
    */
-  function readBatch({ text, format }: Body, { store, keys }: Services, { keyPrefix }: Principal): ReadSamples {
-    const batch = new Batch(limits, now())
-    const fault = format === 'ndjson' ? readNdjson(text, batch) : readJson(text, batch)
+  function readBatch(body: Body, protocol: Protocol, { store, keys }: Services, { keyPrefix }: Principal): ReadSamples {
+    const batch = new Batch(limits, now(), protocol.nameOf)
+    const fault = protocol.read(body, batch)
     if (fault?.kind === 'malformed') throw new RequestFault({ kind: 'body-malformed', reason: fault.reason })
     if (fault?.kind === 'too-many') throw new RequestFault({ kind: 'samples-too-many', samplesMax: limits.samplesMax })
     if (keyPrefix !== '') batch.keepPrefix(keyPrefix)
     packer ??= new SamplePacker(store.partitions)
-    const { samples, rejections, indexes } = batch
-    for (const { rule } of rejections) metrics.rejected(rule, 1)
+    const { samples, rejections, indexes, skipped } = batch
+    for (const { rule } of rejections) metrics.rejectedBy(protocol.name, rule, 1)
+    for (const [reason, count] of skipped) metrics.skippedBy(protocol.name, reason, count)
     const partitions: number[] = []
     let unknown: Map<string, UnknownKey> | undefined
     keys.begin()
@@ -82,13 +85,18 @@ export function createIngest({ config, metrics, now, services }: IngestOptions):
         unknown.set(sample.key, { hash, partition, key: sample.key })
       } else if (unknown === undefined) packer.add(partition, sample)
     }
-    if (unknown === undefined) return { subBatches: packer.take(), rejections, indexes, partitions, keyPrefix }
+    const read = { rejections, skipped, indexes, partitions, keyPrefix }
+    if (unknown === undefined) return { subBatches: packer.take(), ...read }
     packer.discard()
-    return { samples, unknown: [...unknown.values()], rejections, indexes, partitions, keyPrefix }
+    return { samples, unknown: [...unknown.values()], ...read }
   }
 
   /** Packs the samples of a body without those of refused keys. */
-  function packAdmitted({ samples, ...read }: UnpackedSamples, refused: RefusedKeys): ReadBatch {
+  function packAdmitted(
+    { samples, unknown: _, ...read }: UnpackedSamples,
+    refused: RefusedKeys,
+    { name, nameOf }: Protocol,
+  ): ReadBatch {
     const indexes: number[] = []
     const partitions: number[] = []
     const rejections = [...read.rejections]
@@ -100,21 +108,24 @@ export function createIngest({ config, metrics, now, services }: IngestOptions):
         packer?.add(partition, sample)
         indexes.push(index)
         partitions.push(partition)
-      } else rejections.push({ index, rule: 'keys_max', reason: `sample ${index}: ${limitReason(sample.key, limit)}` })
+      } else {
+        const reason = `${nameOf({ index })} ${limitReason(sample.key, limit)}`
+        rejections.push({ index, rule: 'keys_max', reason })
+      }
     }
     const rejected = samples.length - indexes.length
     if (rejected > 0) {
-      metrics.rejected('keys_max', rejected)
+      metrics.rejectedBy(name, 'keys_max', rejected)
       rejections.sort((a, b) => a.index - b.index)
     }
-    return { subBatches: packer?.take() ?? [], rejections, indexes, partitions, keyPrefix: read.keyPrefix }
+    return { ...read, subBatches: packer?.take() ?? [], rejections, indexes, partitions }
   }
 
   /** Apart, so that the body's text is garbage before the wait for the store begins. */
-  async function readRequest(request: IngestRequest, key: string | undefined, opened: Services) {
+  async function readRequest(request: IngestRequest, protocol: Protocol, key: string | undefined, opened: Services) {
     const { client, principal } = request
-    const read = await readBody(request, client.bodies)
-    const batch = readBatch(read, opened, principal)
+    const read = await readBody(request, client.bodies, protocol.typeOf)
+    const batch = readBatch(read, protocol, opened, principal)
     const samples = batch.indexes.length
     const pending = admitSamples(request, samples, metrics)
     if (pending !== undefined) await pending
@@ -125,23 +136,24 @@ export function createIngest({ config, metrics, now, services }: IngestOptions):
     return { batch, once }
   }
 
-  return async request => {
+  return async (request, protocol) => {
     const opened = services()
     const key = readIdempotencyKey(request.headers)
-    const { batch: read, once } = await readRequest(request, key, opened)
+    const { batch: read, once } = await readRequest(request, protocol, key, opened)
     const { trace, principal, client } = request
     const batch =
       'unknown' in read
         ? packAdmitted(
             read,
             await opened.keys.admit(read.unknown, { principal, share: client.newKeys, samples: read.samples.length }),
+            protocol,
           )
         : read
     const { subBatches } = batch
     const isPlain = once === undefined && trace === undefined
     const marked = isPlain ? subBatches : subBatches.map(subBatch => ({ ...subBatch, once, trace }))
     const outcomes = await opened.batcher.submit(marked, request.client.queue)
-    return respond(batch, outcomes, opened, metrics)
+    return protocol.respond(settle(batch, outcomes, protocol, opened, metrics))
   }
 }
 

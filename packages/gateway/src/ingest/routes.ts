@@ -5,15 +5,23 @@ import { json, outage, PROBLEMS, problem, rejectedSchema } from '../http/documen
 import { exchangeOf } from '../http/pipeline.ts'
 import { send } from '../http/problem.ts'
 import { createRoute, createRouter, type Router, serve } from '../http/router.ts'
+import { SKIP_REASONS } from '../metrics.ts'
 import { deviceSchema } from './formats/device.ts'
 import { loadReportSchema } from './formats/load-report.ts'
 import { sampleSchema } from './formats/sample-object.ts'
 import type { Ingest } from './ingest.ts'
+import { JSON_PROTOCOL } from './protocols/json.ts'
 
 export const ingestResultSchema = z
   .strictObject({
     accepted: z.int().min(0).describe('Samples stored. Each will be analysed exactly once.'),
     rejected: z.array(rejectedSchema).describe('Invalid samples; a retry of them cannot succeed.'),
+    skipped: z
+      .partialRecord(z.enum(SKIP_REASONS), z.int().min(1))
+      .optional()
+      .describe(
+        "Values in agents' formats that are no samples, such as texts: how many, by reason. Absent without any.",
+      ),
     receipts: z.array(z.string()).openapi({
       description: 'For `after` of GET /analyze: one for each partition that got samples, ascending.',
       examples: [['3:1700000000000-0']],
@@ -154,6 +162,6 @@ function ingestRoute(config: GatewayConfig) {
 /** `POST /ingest`, for the requests that the fast path (fast-path.ts) leaves to the app. */
 export function ingestRoutes(config: GatewayConfig, ingest: Ingest): Router {
   const router = createRouter('Samples')
-  serve(router, ingestRoute(config), async c => send(c, await ingest(exchangeOf(c))))
+  serve(router, ingestRoute(config), async c => send(c, await ingest(exchangeOf(c), JSON_PROTOCOL)))
   return router
 }

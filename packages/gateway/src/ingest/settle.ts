@@ -1,21 +1,18 @@
 import type { PackedSamples } from '@tidemark/shared/sample/packer'
 import { formatReceipt } from '@tidemark/shared/sample/receipt'
-import { type PlainResponse, RequestFault } from '../http/problem.ts'
+import { RequestFault } from '../http/problem.ts'
 import { type DrainRate, keysRetryAfterS, outageRetryAfterS } from '../http/retry-after.ts'
-import type { GatewayMetrics, RejectionReason } from '../metrics.ts'
+import type { GatewayMetrics, RejectionReason, SkipReason } from '../metrics.ts'
 import type { Services, SubBatchOutcome } from '../services.ts'
 import type { Rejection } from './formats/batch.ts'
-
-/** A problem explains at most this many errors; its `rejected` lists all of them. */
-const ERRORS_MAX = 20
-
-const JSON_TYPE = { 'Content-Type': 'application/json' } as const
+import type { IngestResult, Protocol } from './protocol.ts'
 
 /** What a body contained, and nothing else: the garbage collector copies all that waits. */
 export interface ReadBatch {
   /** By ascending partition, so that receipts are ascending too. */
   readonly subBatches: readonly PackedSamples[]
   readonly rejections: readonly Rejection[]
+  readonly skipped: ReadonlyMap<SkipReason, number>
   /** Of each valid sample, the index of its item and its partition. */
   readonly indexes: readonly number[]
   readonly partitions: readonly number[]
@@ -23,13 +20,14 @@ export interface ReadBatch {
   readonly keyPrefix: string
 }
 
-/** Returns the 202 for the outcomes of all sub-batches. Throws a RequestFault otherwise. */
-export function respond(
-  { subBatches, rejections, indexes, partitions, keyPrefix }: ReadBatch,
+/** Returns the result for the outcomes of all sub-batches. Throws a RequestFault for an outage. */
+export function settle(
+  { subBatches, rejections, skipped, indexes, partitions, keyPrefix }: ReadBatch,
   outcomes: readonly SubBatchOutcome[],
+  { name, nameOf }: Pick<Protocol, 'name' | 'nameOf'>,
   { store, drainRate }: Services,
   metrics: GatewayMetrics,
-): PlainResponse {
+): IngestResult {
   let accepted = 0
   let repeated = 0
   let retryAfterS = 0
@@ -50,32 +48,25 @@ export function respond(
     problems.set(partition, problem)
     retryAfterS = Math.max(retryAfterS, seconds)
   }
-  if (accepted > repeated) metrics.accepted(accepted - repeated)
+  if (accepted > repeated) {
+    metrics.accepted(accepted - repeated)
+    metrics.acceptedBy(name, accepted - repeated)
+  }
   if (repeated > 0) metrics.repeated(repeated)
 
-  const rejected = rejections.map(({ index, reason }) => ({ index, reason }))
-  if (problems.size > 0) {
-    indexes.forEach((index, i) => {
-      const problem = problems.get(partitions[i] as number)
-      if (problem !== undefined) rejected.push({ index, reason: `sample ${index}: ${problem}` })
-    })
-    rejected.sort((a, b) => a.index - b.index)
-  }
-  const result = { accepted, rejected, receipts }
   if (outcomes.some(({ kind }) => kind === 'crashed')) throw new RequestFault({ kind: 'internal' })
   // A client that reads only the status must retry, even if a part was accepted.
   if (problems.size > 0) {
-    throw new RequestFault({ kind: 'samples-not-stored', stored: accepted, members: result, retryAfterS })
+    const rejected = rejections.map(({ index, reason }) => ({ index, reason }))
+    indexes.forEach((index, i) => {
+      const problem = problems.get(partitions[i] as number)
+      if (problem !== undefined) rejected.push({ index, reason: `${nameOf({ index })} ${problem}` })
+    })
+    rejected.sort((a, b) => a.index - b.index)
+    const members = { accepted, rejected, receipts }
+    throw new RequestFault({ kind: 'samples-not-stored', stored: accepted, members, retryAfterS })
   }
-  if (accepted === 0 && rejections.some(({ rule }) => rule === 'forbidden')) {
-    throw new RequestFault({ kind: 'key-forbidden', keyPrefix, members: result })
-  }
-  if (accepted === 0 && rejected.length > 0) {
-    const errors = rejected.slice(0, ERRORS_MAX).map(({ index, reason }) => ({ index, detail: reason }))
-    const isAtLimit = rejections.some(({ rule }) => rule === 'keys_max')
-    throw new RequestFault({ kind: isAtLimit ? 'keys-limit-reached' : 'samples-invalid', errors, members: result })
-  }
-  return { status: 202, headers: JSON_TYPE, body: JSON.stringify({ ...result, durability: store.durability }) }
+  return { accepted, rejections, skipped, receipts, keyPrefix, durability: store.durability }
 }
 
 type NotStored = Exclude<SubBatchOutcome, { kind: 'stored' | 'known' }>

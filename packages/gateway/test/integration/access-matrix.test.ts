@@ -23,6 +23,10 @@ import { createWorld, FILED, type World } from '../support/world.ts'
  */
 const EXPECTED: Readonly<Record<string, readonly [Scope | 'open' | 'any', foreign: number]>> = {
   ingest: ['ingest', 403],
+  influxWriteV1: ['ingest', 403],
+  influxWriteV2: ['ingest', 403],
+  influxPing: ['open', 204],
+  influxPingByPost: ['open', 204],
   analyze: ['read', 200],
   history: ['read', 403],
   rules: ['read', 200],
@@ -208,7 +212,7 @@ describe.each(Object.entries(WAYS))('%s', (_name, send) => {
       if (!isRefused) continue
       expect(response.headers.get('WWW-Authenticate')).toBe('Bearer realm="tidemark"')
       const { instance, ...rest } = (await response.json()) as Record<string, unknown>
-      expect([name, rest]).toEqual([name, UNAUTHENTICATED])
+      expect([name, rest]).toEqual([name, OWN_ERRORS[operationId]?.unauthenticated ?? UNAUTHENTICATED])
     }
     const other = await send(route, KEYS.foreign.headers)
     expect(['other prefix', other.status]).toEqual(['other prefix', foreign])
@@ -218,7 +222,8 @@ describe.each(Object.entries(WAYS))('%s', (_name, send) => {
       const isAllowed = scope === 'open' || scope === 'any' || scope === own
       expect([own, response.status === 403]).toEqual([own, !isAllowed])
       expect(response.status).not.toBe(401)
-      if (!isAllowed) expect(await response.json()).toMatchObject({ type: 'urn:tidemark:problem:scope-missing', scope })
+      const refusal = OWN_ERRORS[operationId]?.forbidden ?? { type: 'urn:tidemark:problem:scope-missing', scope }
+      if (!isAllowed) expect(await response.json()).toMatchObject(refusal)
     }
   })
 })
@@ -232,10 +237,22 @@ const UNAUTHENTICATED = {
     'This route needs a valid API key: send one, as Authorization: Bearer KEY, as the password of Basic, or as X-API-Key.',
 }
 
+const NO_SCOPE = 'This API key does not have the scope ingest, which the route requires.'
+
+/** Of the routes whose protocol has errors of its own. */
+const OWN_ERRORS: Readonly<Record<string, { readonly unauthenticated: object; readonly forbidden: object }>> = {
+  influxWriteV1: { unauthenticated: { error: UNAUTHENTICATED.detail }, forbidden: { error: NO_SCOPE } },
+  influxWriteV2: {
+    unauthenticated: { code: 'unauthorized', message: UNAUTHENTICATED.detail },
+    forbidden: { code: 'forbidden', message: NO_SCOPE },
+  },
+}
+
 test.each([
   ['Bearer', { Authorization: `Bearer ${token}` }],
   ['bearer, in lower case and with more space', { Authorization: `bearer   ${token}` }],
   ['Token', { Authorization: `Token ${token}` }],
+  ['Token with a user', { Authorization: `Token influx:${token}` }],
   ['Basic with a user', { Authorization: `Basic ${btoa(`influx:${token}`)}` }],
   ['Basic without a user', { Authorization: `Basic ${btoa(`:${token}`)}` }],
   ['X-API-Key', { 'X-API-Key': token }],

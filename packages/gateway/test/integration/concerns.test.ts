@@ -202,7 +202,13 @@ describe('concerns exist in the pipeline only', () => {
 
   test('the fast path does nothing but parse, run the pipeline and send', () => {
     const imports = [...textOf('ingest/fast-path.ts').matchAll(/from '([^']+)'/g)].map(([, name]) => name)
-    expect(imports).toEqual(['node:http', '../http/pipeline.ts', '../http/problem.ts', './ingest.ts'])
+    expect(imports).toEqual([
+      'node:http',
+      '../http/pipeline.ts',
+      '../http/problem.ts',
+      './ingest.ts',
+      './protocols/json.ts',
+    ])
     expect(textOf('ingest/fast-path.ts')).not.toContain('setHeader')
   })
 })

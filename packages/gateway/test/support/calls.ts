@@ -22,6 +22,19 @@ const INVALID_BODIES = [
 ]
 const STALE = { status: 412, headers: { 'If-Match': '"0"' } }
 
+const INFLUX_CALLS = [
+  { status: 204 },
+  { status: 204, query: { org: 'o', bucket: 'b', db: 'd', precision: 'ns' }, headers: { 'Idempotency-Key': '"a"' } },
+  { status: 204, body: 'm s="x"' },
+  { status: 400, body: '' },
+  { status: 400, body: 'm v=1\nno line' },
+  { status: 400, body: 'm v=NaN' },
+  { status: 400, query: { precision: 'day' } },
+  { status: 400, headers: { 'Content-Encoding': 'gzip' } },
+  { status: 413, body: 'm v=1\n'.repeat(10_001) },
+  { status: 415, headers: { 'Content-Encoding': 'snappy' } },
+]
+
 /** Calls of every operation: those that succeed, and each kind of request that fails by itself. */
 export const CALLS: Readonly<Record<string, readonly Call[]>> = {
   ingest: [
@@ -34,6 +47,10 @@ export const CALLS: Readonly<Record<string, readonly Call[]>> = {
     { status: 415, headers: { 'Content-Encoding': 'snappy' } },
     { status: 400, headers: { 'Content-Encoding': 'gzip' } },
   ],
+  influxWriteV1: INFLUX_CALLS,
+  influxWriteV2: INFLUX_CALLS,
+  influxPing: [{ status: 204 }, { status: 200, query: { verbose: 'true' } }],
+  influxPingByPost: [{ status: 204 }],
   analyze: [
     { status: 200 },
     { status: 200, query: { state: 'ok', prefix: 'edge', limit: '1' } },

@@ -15,7 +15,8 @@ interface Content {
 
 interface DocumentedResponse {
   readonly headers?: Readonly<Record<string, unknown>>
-  readonly content: Readonly<Record<string, Content>>
+  /** Absent where the response has no body. */
+  readonly content?: Readonly<Record<string, Content>>
 }
 
 export interface ApiDocument {
@@ -57,11 +58,14 @@ export function createContract({ components }: ApiDocument) {
       const documented = responses[response.status]
       if (documented === undefined) return [`the status ${response.status} is not documented`]
       const missing = Object.keys(documented.headers ?? {}).filter(name => !response.headers.has(name))
+      const absent = missing.map(name => `the header ${name} is missing`)
+      if (documented.content === undefined)
+        return (await response.text()) === '' ? absent : ['a body is not documented']
       const type = response.headers.get('Content-Type')?.split(';')[0] ?? ''
       const content = documented.content[type]
       if (content === undefined) return [`the type ${type} of a ${response.status} is not documented`]
       const body: unknown = type.endsWith('json') ? await response.json() : await response.text()
-      return [...missing.map(name => `the header ${name} is missing`), ...violations(content.schema, body)]
+      return [...absent, ...violations(content.schema, body)]
     },
   }
 }

@@ -29,6 +29,7 @@ import { requestConcerns } from '../../src/http/concerns.ts'
 import type { Asset } from '../../src/http/docs.ts'
 import { createPipeline } from '../../src/http/pipeline.ts'
 import { createIngest } from '../../src/ingest/ingest.ts'
+import { FAULT_FORMATS } from '../../src/ingest/protocols/fault-formats.ts'
 import { createMetrics } from '../../src/metrics.ts'
 import { required } from '../../src/services.ts'
 
@@ -131,6 +132,7 @@ export function createTestApp({
         spans,
         isStopping: () => isStopping,
       }),
+      FAULT_FORMATS,
     ),
     now,
     ingest: createIngest({ config, metrics, now, services: live }),

@@ -1,6 +1,7 @@
 import { arrivalTimestamp } from '@tidemark/shared/sample/arrival'
 import { keyFault, type Sample } from '@tidemark/shared/sample/sample'
 import { parseTimestamp } from '@tidemark/shared/sample/timestamp'
+import type { SkipReason } from '../../metrics.ts'
 
 /** Characters of a client's text that a reason quotes. */
 const QUOTE_LENGTH_MAX = 64
@@ -37,11 +38,17 @@ export interface RawSample {
   readonly timestamp?: number | string | null | undefined
 }
 
-/** The item of a sample and, in a device's item, its name. */
+/** The item of a sample and, in an item of several, its name. */
 export interface Place {
   readonly index: number
   readonly metric?: string
 }
+
+/** How a format names its items to developers: `sample 3: metric "t":`. */
+export type Naming = (place: Place) => string
+
+export const nameSample: Naming = ({ index, metric }) =>
+  `sample ${index}:${metric === undefined ? '' : ` metric ${quote(metric)}:`}`
 
 /** A request's valid samples and rejections. All formats use `add`, so the same rules apply. */
 export class Batch {
@@ -49,16 +56,20 @@ export class Batch {
   /** The index of each sample's item. */
   readonly indexes: number[] = []
   readonly rejections: Rejection[] = []
+  /** What is neither a sample nor a mistake, such as a text among numbers: how many, by reason. */
+  readonly skipped = new Map<SkipReason, number>()
+  readonly nameOf: Naming
   readonly #limits: BatchLimits
   readonly #now: number
   /** The timestamp of samples that have none. */
   readonly #arrival: number
 
   /** `now` (Unix milliseconds) is when the samples arrived. */
-  constructor(limits: BatchLimits, now: number) {
+  constructor(limits: BatchLimits, now: number, nameOf = nameSample) {
     this.#limits = limits
     this.#now = now
     this.#arrival = arrivalTimestamp(now)
+    this.nameOf = nameOf
   }
 
   get samplesMax(): number {
@@ -70,9 +81,19 @@ export class Batch {
   }
 
   add({ key, value, timestamp }: RawSample, place: Place): void {
+    const ms = timestamp === undefined || timestamp === null ? this.#arrival : parseTimestamp(timestamp)
+    this.#add(key, value, ms, timestamp, place)
+  }
+
+  /** Adds a sample whose time is known in Unix milliseconds; undefined for that of its arrival. */
+  addAt(key: string, value: number, ms: number | undefined, place: Place): void {
+    this.#add(key, value, ms ?? this.#arrival, ms, place)
+  }
+
+  /** `ms` is what is wrong with the timestamp if it has no time. */
+  #add(key: string, value: number, ms: number | string, timestamp: RawSample['timestamp'], place: Place): void {
     const { keyBytesMax, valueAbsMax, futureMaxMs } = this.#limits
     const keyProblem = keyFault(key, keyBytesMax)
-    const ms = timestamp === undefined || timestamp === null ? this.#arrival : parseTimestamp(timestamp)
     if (keyProblem !== undefined) this.reject(place, 'key', `key ${keyProblem}`)
     else if (!(Math.abs(value) <= valueAbsMax)) {
       this.reject(place, 'value', `value must be from -${valueAbsMax} to ${valueAbsMax}`)
@@ -105,8 +126,11 @@ export class Batch {
   }
 
   reject(place: Place, rule: Rule, problem: string): void {
-    const metric = place.metric === undefined ? '' : ` metric ${quote(place.metric)}:`
-    this.rejections.push({ index: place.index, rule, reason: `sample ${place.index}:${metric} ${problem}` })
+    this.rejections.push({ index: place.index, rule, reason: `${this.nameOf(place)} ${problem}` })
+  }
+
+  skip(reason: SkipReason, count = 1): void {
+    this.skipped.set(reason, (this.skipped.get(reason) ?? 0) + count)
   }
 }
 

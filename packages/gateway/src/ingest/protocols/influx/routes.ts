@@ -1,0 +1,170 @@
+import { z } from '@hono/zod-openapi'
+import type { KeyTemplate } from '@tidemark/shared/sample/key-template'
+import type { GatewayConfig } from '../../../config.ts'
+import { linesType } from '../../../http/body.ts'
+import { json, RATE_LIMITED, RETRY_AFTER, UNAUTHENTICATED } from '../../../http/documentation.ts'
+import { exchangeOf } from '../../../http/pipeline.ts'
+import { type FaultFormat, RequestFault, send } from '../../../http/problem.ts'
+import { createRoute, createRouter, type Router, serve } from '../../../http/router.ts'
+import { type Naming, quote } from '../../formats/batch.ts'
+import type { Ingest } from '../../ingest.ts'
+import type { Protocol } from '../../protocol.ts'
+import { readLines } from './lines.ts'
+import { type Unit, unitOf } from './precision.ts'
+import { influxFaults, influxResponse, type Version } from './responses.ts'
+
+const WRITE_V2 = '/api/v2/write'
+const WRITE_V1 = '/write'
+
+/** The routes of InfluxDB whose errors are InfluxDB's. */
+export const INFLUX_FAULTS: ReadonlyMap<string, FaultFormat> = new Map([
+  [WRITE_V2, influxFaults(2)],
+  [WRITE_V1, influxFaults(1)],
+])
+
+/** Some clients refuse a server that is older. */
+const VERSION = '1.8.10'
+
+const nameLine: Naming = ({ index, metric }) =>
+  `line ${index + 1}:${metric === undefined ? '' : ` field ${quote(metric)}:`}`
+
+function influxProtocol(version: Version, template: KeyTemplate, unit: Unit): Protocol {
+  return {
+    name: 'influx',
+    typeOf: linesType,
+    nameOf: nameLine,
+    read: ({ text }, batch) => readLines(text, batch, { template, unit }),
+    respond: result => influxResponse(version, result),
+  }
+}
+
+const rejectedSchema = z
+  .array(z.strictObject({ line: z.int().min(1), reason: z.string() }))
+  .optional()
+  .describe('Every line that was rejected. The others are stored.')
+
+const errorSchemas = {
+  1: z.strictObject({ error: z.string(), rejected: rejectedSchema }).openapi('InfluxErrorV1'),
+  2: z
+    .strictObject({
+      code: z.string().openapi({ examples: ['invalid'] }),
+      message: z.string(),
+      line: z.int().min(1).optional().describe('The first line that was rejected, from 1.'),
+      rejected: rejectedSchema,
+    })
+    .openapi('InfluxError'),
+} as const
+
+const PRECISION = 'Unit of the timestamps: ns, us, ms, s, m or h; n and u are ns and us. '
+
+const precisionParameter = z
+  .string()
+  .optional()
+  .openapi({
+    description:
+      `${PRECISION}Without it, the unit is recognised by the magnitude of each timestamp, so that nanoseconds since ` +
+      '1973 are nanoseconds, as in InfluxDB.',
+    examples: ['ns'],
+  })
+
+/** InfluxDB ignores parameters that it does not know, and clients send some. */
+const querySchemas = {
+  1: z.looseObject({
+    db: z.string().optional().openapi({ description: 'Accepted and ignored.' }),
+    rp: z.string().optional().openapi({ description: 'Accepted and ignored.' }),
+    precision: precisionParameter,
+    u: z.string().optional().openapi({ description: 'Any user name.' }),
+    p: z.string().optional().openapi({ description: 'The API key, for clients that cannot send a header.' }),
+  }),
+  2: z.looseObject({
+    org: z.string().optional().openapi({ description: 'Accepted and ignored.' }),
+    bucket: z.string().optional().openapi({ description: 'Accepted and ignored.' }),
+    precision: precisionParameter,
+  }),
+} as const
+
+const LINES = 'cpu,host=web1 usage_idle=93.5,usage_user=4i 1700000000000000000\nmem,host=web1 used_percent=41.2\n'
+
+function writeRoute(version: Version, path: string, config: GatewayConfig) {
+  const error = (description: string) => json(description, errorSchemas[version])
+  const unavailable = { ...error('Samples were not stored: send the request again.'), headers: RETRY_AFTER }
+  return createRoute({
+    method: 'post',
+    path,
+    access: 'ingest',
+    ownKeys: true,
+    queryCredentials: version === 1,
+    operationId: `influxWriteV${version}`,
+    summary: `Store samples in InfluxDB line protocol (version ${version})`,
+    description:
+      `Each numeric or boolean field is a sample; its key is made by INFLUX_KEY (${config.INFLUX_KEY}). Texts are skipped: ` +
+      '`Tidemark-Skipped` counts them. A line that is invalid costs only that line.',
+    request: {
+      query: querySchemas[version],
+      body: {
+        required: true,
+        content: { 'text/plain': { schema: z.string(), examples: { lines: { value: LINES } } } },
+      },
+    },
+    responses: {
+      204: { description: 'Every line is stored.' },
+      400: error(
+        'Some or all lines are invalid, and the others are stored; or the precision is unknown, or no body came.',
+      ),
+      401: { ...error('There is no API key, or it is not valid (any more).'), headers: UNAUTHENTICATED.headers },
+      403: error('The API key may not ingest, or none of these keys; or a page of another site sent the request.'),
+      413: error('Too many bytes, also after decompression, or too many chunks or samples: split the lines.'),
+      415: error('A coding (see Accept-Encoding) or charset that is not supported.'),
+      422: error('The Idempotency-Key was used with another body.'),
+      429: { ...error('The API key, or the address without one, sends too much.'), headers: RATE_LIMITED.headers },
+      500: error('The gateway failed; its log has the cause.'),
+      503: unavailable,
+    },
+  })
+}
+
+const PONG = { description: 'The gateway responds.' }
+
+function pingRoute(method: 'get' | 'post') {
+  return createRoute({
+    method,
+    path: '/ping',
+    access: 'open',
+    operationId: method === 'get' ? 'influxPing' : 'influxPingByPost',
+    summary: "What InfluxDB's clients check before they write",
+    request: { query: z.looseObject({ verbose: z.string().optional() }) },
+    responses: {
+      200: json('With `verbose=true`: the version.', z.strictObject({ version: z.string() })),
+      204: PONG,
+    },
+  })
+}
+
+/** The routes of InfluxDB 1 and 2 that clients and agents write to. */
+export function influxRoutes(config: GatewayConfig, ingest: Ingest): Router {
+  const router = createRouter('InfluxDB')
+  for (const [version, path] of [
+    [2, WRITE_V2],
+    [1, WRITE_V1],
+  ] as const) {
+    serve(router, writeRoute(version, path, config), async c => {
+      const { precision } = c.req.valid('query')
+      const unit = unitOf(precision)
+      if (unit === undefined) throw precisionUnknown(precision ?? '')
+      return send(c, await ingest(exchangeOf(c), influxProtocol(version, config.INFLUX_KEY, unit)))
+    })
+  }
+  for (const method of ['get', 'post'] as const) {
+    serve(router, pingRoute(method), c => {
+      c.header('X-Influxdb-Version', VERSION)
+      c.header('X-Influxdb-Build', 'OSS')
+      return c.req.query('verbose') === 'true' ? c.json({ version: VERSION }, 200) : c.body(null, 204)
+    })
+  }
+  return router
+}
+
+function precisionUnknown(given: string): RequestFault {
+  const detail = `must be ns, us, ms, s, m or h, not ${quote(given)}`
+  return new RequestFault({ kind: 'parameters-invalid', errors: [{ parameter: 'precision', detail }] })
+}
