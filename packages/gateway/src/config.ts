@@ -1,7 +1,7 @@
 import type { SharedSettings } from '@tidemark/shared/fleet/settings-report'
 import { checkRedisRules, commonSettings, decimal, integer, port } from '@tidemark/shared/runtime/config'
 import { STOP_DEADLINE_MS } from '@tidemark/shared/runtime/lifecycle'
-import { KeyTemplate } from '@tidemark/shared/sample/key-template'
+import { KeyTemplate, METRIC_NAMES, METRIC_TEMPLATE } from '@tidemark/shared/sample/key-template'
 import { DURABILITY_LEVELS, STORE_LIMITS } from '@tidemark/shared/store/ports/store'
 import { VERDICT_DEFAULTS, type VerdictSettings } from '@tidemark/shared/verdict/analysis'
 import { z } from 'zod'
@@ -18,17 +18,12 @@ function toTrustedProxies(text: string, { addIssue }: z.RefinementCtx): TrustedP
   return z.NEVER
 }
 
-/** The names of InfluxDB's line protocol that its key template must have. */
-const INFLUX_NAMES = ['measurement', 'field']
-
-function toKeyTemplate(names: readonly string[]) {
-  return (text: string, { addIssue }: z.RefinementCtx): KeyTemplate => {
-    try {
-      return new KeyTemplate(text, names)
-    } catch (error) {
-      addIssue({ code: 'custom', message: (error as Error).message })
-      return z.NEVER
-    }
+function toMetricTemplate(text: string, { addIssue }: z.RefinementCtx): KeyTemplate {
+  try {
+    return new KeyTemplate(text, METRIC_NAMES)
+  } catch (error) {
+    addIssue({ code: 'custom', message: (error as Error).message })
+    return z.NEVER
   }
 }
 
@@ -92,7 +87,7 @@ export const gatewaySettings = {
   FUTURE_MAX_MS: integer({ min: 0, max: 10_000 * 365 * 24 * HOUR_MS }).default(24 * HOUR_MS),
 
   /** How measurement, tags and field make a key, of InfluxDB's protocol and agents' JSON. */
-  INFLUX_KEY: z.string().default('{measurement}{tags}.{field}').transform(toKeyTemplate(INFLUX_NAMES)),
+  INFLUX_KEY: z.string().default(METRIC_TEMPLATE).transform(toMetricTemplate),
 
   /** Keys of the deployment. Beyond it samples of new keys are rejected; known keys go on. */
   KEYS_MAX: integer({ min: 1, max: 1_000_000_000 }).default(1_000_000),

@@ -51,7 +51,7 @@ const PROTOBUF_TYPE = /protobuf/
 
 const PROTOBUF_UNREADABLE =
   'protobuf (OTLP, Prometheus remote write) is not read here: receive it with Telegraf and send JSON to /ingest from ' +
-  'there, as docs/api.md#agents shows'
+  'there, as docs/agents.md shows'
 
 /**
  * Returns a function that reads a body, and rejects with a RequestFault. `share` is how many bytes

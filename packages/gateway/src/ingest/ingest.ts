@@ -47,6 +47,7 @@ export function createIngest({ config, metrics, now, services }: IngestOptions):
     keyBytesMax: config.KEY_BYTES_MAX,
     valueAbsMax: config.VALUE_ABS_MAX,
     futureMaxMs: config.FUTURE_MAX_MS,
+    template: config.INFLUX_KEY,
   }
 
   const claim = createClaims({

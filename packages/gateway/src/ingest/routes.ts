@@ -6,6 +6,15 @@ import { exchangeOf } from '../http/pipeline.ts'
 import { send } from '../http/problem.ts'
 import { createRoute, createRouter, type Router, serve } from '../http/router.ts'
 import { SKIP_REASONS } from '../metrics.ts'
+import {
+  collectdSchema,
+  fluentBitSchema,
+  homeAssistantSchema,
+  nodeRedSchema,
+  telegrafBatchSchema,
+  telegrafSchema,
+  vectorSchema,
+} from './formats/agents/schemas.ts'
 import { deviceSchema } from './formats/device.ts'
 import { loadReportSchema } from './formats/load-report.ts'
 import { sampleSchema } from './formats/sample-object.ts'
@@ -42,6 +51,19 @@ const item = [
   loadReportSchema.clone().openapi('LoadReport'),
 ] as const
 
+/** What agents send, by their own formats. */
+const agentItem = z
+  .union([
+    telegrafSchema.clone().openapi('TelegrafMetric'),
+    telegrafBatchSchema.clone().openapi('TelegrafMetrics'),
+    collectdSchema.clone().openapi('CollectdValues'),
+    vectorSchema.clone().openapi('VectorMetric'),
+    fluentBitSchema.clone().openapi('FluentBitRecord'),
+    homeAssistantSchema.clone().openapi('HomeAssistantState'),
+    nodeRedSchema.clone().openapi('NodeRedMessage'),
+  ])
+  .openapi('AgentItem')
+
 const ONE_OF = { unionPreferredType: 'oneOf' } as const
 
 const JSON_EXAMPLES = {
@@ -53,6 +75,10 @@ const JSON_EXAMPLES = {
     ],
   },
   device: { value: { device: 'edge-17', timestamp: '2023-11-14T22:13:20Z', metrics: { rps: 420, cpu: 12.5 } } },
+  telegraf: {
+    summary: 'A batch of Telegraf (outputs.http, data_format json)',
+    value: { metrics: [{ name: 'cpu', tags: { host: 'a' }, fields: { usage_idle: 93.5 }, timestamp: 1_700_000_000 }] },
+  },
   loadReport: { summary: 'The legacy load-report body', value: { timestamp: 1_700_000_000, cpu: 12.5, rps: 420 } },
 }
 
@@ -96,7 +122,7 @@ function headersSchema({ IDEMPOTENCY_TTL_MS }: GatewayConfig) {
 }
 
 function ingestRoute(config: GatewayConfig) {
-  const items = z.array(z.union(item).openapi({}, ONE_OF)).max(config.SAMPLES_MAX)
+  const items = z.array(z.union([...item, agentItem]).openapi({}, ONE_OF)).max(config.SAMPLES_MAX)
   return createRoute({
     method: 'post',
     path: '/ingest',
@@ -109,13 +135,17 @@ function ingestRoute(config: GatewayConfig) {
       'valid ones are stored, invalid ones are listed. Of duplicate members of an object the last one counts. A key may ' +
       'occur several times; its samples keep their order. A body without a Content-Type, or with one that says nothing ' +
       '(application/x-www-form-urlencoded, text/plain, application/octet-stream), is read as JSON. Of a damaged body ' +
-      'what is intact is stored, and `rejected` names the rest with line and column.',
+      'what is intact is stored, and `rejected` names the rest with line and column. Metrics of agents are read in their own ' +
+      'formats: their numbers and booleans are samples, whose keys INFLUX_KEY makes; `skipped` counts other values.',
     request: {
       headers: headersSchema(config),
       body: {
         required: true,
         content: {
-          'application/json': { schema: z.union([...item, items]).openapi({}, ONE_OF), examples: JSON_EXAMPLES },
+          'application/json': {
+            schema: z.union([...item, agentItem, items]).openapi({}, ONE_OF),
+            examples: JSON_EXAMPLES,
+          },
           'application/x-ndjson': NDJSON,
         },
       },

@@ -21,6 +21,12 @@ type Part =
   | { readonly kind: 'name' | 'label'; readonly name: string; readonly escaped: RegExp }
   | { readonly kind: 'rest' }
 
+/** What metrics of InfluxDB and of agents' JSON consist of, beside their tags. */
+export const METRIC_NAMES = ['measurement', 'field'] as const
+
+/** The template of their keys unless INFLUX_KEY has another: `cpu,host=web1.usage`. */
+export const METRIC_TEMPLATE = '{measurement}{tags}.{field}'
+
 /** Stands for all labels that the template does not name. */
 const REST = 'tags'
 

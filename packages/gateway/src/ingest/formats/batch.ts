@@ -1,4 +1,5 @@
 import { arrivalTimestamp } from '@tidemark/shared/sample/arrival'
+import type { KeyTemplate } from '@tidemark/shared/sample/key-template'
 import { keyFault, type Sample } from '@tidemark/shared/sample/sample'
 import { parseTimestamp } from '@tidemark/shared/sample/timestamp'
 import type { SkipReason } from '../../metrics.ts'
@@ -29,6 +30,8 @@ interface BatchLimits {
   readonly valueAbsMax: number
   /** How far after the arrival a timestamp may be. */
   readonly futureMaxMs: number
+  /** Makes the keys of metrics that have a measurement, tags and fields. */
+  readonly template: KeyTemplate
 }
 
 /** A sample with valid types, whose content is not validated yet. */
@@ -74,6 +77,10 @@ export class Batch {
 
   get samplesMax(): number {
     return this.#limits.samplesMax
+  }
+
+  get template(): KeyTemplate {
+    return this.#limits.template
   }
 
   get isTooLarge(): boolean {

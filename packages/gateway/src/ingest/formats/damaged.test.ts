@@ -1,9 +1,13 @@
+import { KeyTemplate, METRIC_NAMES, METRIC_TEMPLATE } from '@tidemark/shared/sample/key-template'
 import { describe, expect, test } from 'vitest'
 import { Batch } from './batch.ts'
 import { readJson } from './json.ts'
 import { readNdjson } from './ndjson.ts'
 
-const LIMITS = { samplesMax: 10_000, keyBytesMax: 200, valueAbsMax: 1e100, futureMaxMs: 86_400_000 }
+const LIMITS = {
+  ...{ samplesMax: 10_000, keyBytesMax: 200, valueAbsMax: 1e100, futureMaxMs: 86_400_000 },
+  template: new KeyTemplate(METRIC_TEMPLATE, METRIC_NAMES),
+}
 
 /** Reads a body; samples as `key=value@index`. */
 function read(text: string, reader = readJson) {
@@ -224,8 +228,6 @@ describe('lines under the name of JSON', () => {
 
 describe('an item of another system says what to configure', () => {
   test.each([
-    ['{"metrics":[{"fields":{"usage":1},"name":"cpu","tags":{"host":"a"},"timestamp":1}]}', "Telegraf's own JSON"],
-    ['{"fields":{"usage":1},"name":"cpu","tags":{"host":"a"},"timestamp":1}', 'json_transformation'],
     ['{"resourceMetrics":[{"scopeMetrics":[]}]}', 'OTLP'],
     ['{"resourceLogs":[]}', 'OTLP'],
     ['{"timeseries":[{"labels":[],"samples":[]}]}', 'remote write'],

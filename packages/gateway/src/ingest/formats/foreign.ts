@@ -1,19 +1,15 @@
 /** The page that shows how other systems send to this route. */
-const AGENTS = 'see docs/api.md#agents'
+const AGENTS = 'see docs/agents.md'
 
 const REMOTE_WRITE = `this is Prometheus remote write, which /ingest does not read: receive it with Telegraf (prometheusremotewrite) and send it from there; ${AGENTS}`
 
 const OTLP = `this is OTLP, which /ingest does not read: receive it with Telegraf (inputs.opentelemetry) and send it from there; ${AGENTS}`
-
-const TELEGRAF = `this is Telegraf's own JSON, which /ingest does not read: set json_transformation in outputs.http; ${AGENTS}`
 
 /** Formats of other systems, by a member that no item of Tidemark has, or not as an array. */
 const FORMATS: ReadonlyMap<string, string> = new Map([
   ['resourceMetrics', OTLP],
   ['resourceLogs', OTLP],
   ['resourceSpans', OTLP],
-  ['fields', TELEGRAF],
-  ['metrics', TELEGRAF],
   ['timeseries', REMOTE_WRITE],
 ])
 
@@ -29,7 +25,7 @@ export function foreignHint(item: unknown): string | undefined {
   for (const [name, value] of Object.entries(item)) {
     const isList = Array.isArray(value)
     const isOurs = isList && isItem(value[0])
-    const hint = (isList && !isOurs) || name === 'fields' ? FORMATS.get(name) : undefined
+    const hint = isList && !isOurs ? FORMATS.get(name) : undefined
     if (hint !== undefined) return hint
     if (isList && typeof value[0] === 'object')
       return `member ${JSON.stringify(name.slice(0, 64))} is an array of objects: send that array as the body`

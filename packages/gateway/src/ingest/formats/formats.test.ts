@@ -1,3 +1,4 @@
+import { KeyTemplate, METRIC_NAMES, METRIC_TEMPLATE } from '@tidemark/shared/sample/key-template'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { Batch } from './batch.ts'
@@ -7,7 +8,10 @@ import { readNdjson } from './ndjson.ts'
 const NOW = 1_700_000_000_000
 /** What samples without a timestamp have in the store. */
 const ARRIVAL = NOW + 0.5
-const LIMITS = { samplesMax: 10_000, keyBytesMax: 200, valueAbsMax: 1e100, futureMaxMs: 86_400_000 }
+const LIMITS = {
+  ...{ samplesMax: 10_000, keyBytesMax: 200, valueAbsMax: 1e100, futureMaxMs: 86_400_000 },
+  template: new KeyTemplate(METRIC_TEMPLATE, METRIC_NAMES),
+}
 
 function read(text: string, reader = readJson) {
   const batch = new Batch(LIMITS, NOW)

@@ -40,7 +40,9 @@ function malformedReason(text: string): string {
   const start = text.trimStart().slice(0, 100)
   if (start.startsWith('<')) return `the body is XML or HTML, not ${EXPECTED}`
   if (/^\w+=[^\s,]*(?:&|$)/.test(start)) return `the body has form fields, not ${EXPECTED}`
-  if (/^[^\s,=]+(?:,[^\s=]+=\S+)* \w+=/.test(start)) return `the body is InfluxDB line protocol, not ${EXPECTED}`
+  if (/^[^\s,=]+(?:,[^\s=]+=\S+)* \w+=/.test(start)) {
+    return 'the body is InfluxDB line protocol: send it to POST /api/v2/write, or /write for version 1'
+  }
   if (start.startsWith('[')) return 'the body is not valid JSON: its array has no readable object'
   return `the body is not valid JSON: it has no object, and must be ${EXPECTED}`
 }

@@ -1,4 +1,4 @@
-import { KeyTemplate } from '@tidemark/shared/sample/key-template'
+import { KeyTemplate, METRIC_NAMES, METRIC_TEMPLATE } from '@tidemark/shared/sample/key-template'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { Batch } from '../../formats/batch.ts'
@@ -7,13 +7,15 @@ import { unitOf } from './precision.ts'
 
 const NOW = 1_700_000_000_000
 const LIMITS = { samplesMax: 10_000, keyBytesMax: 200, valueAbsMax: 1e100, futureMaxMs: 86_400_000 }
-const DEFAULT = '{measurement}{tags}.{field}'
+const DEFAULT = METRIC_TEMPLATE
+
+const createBatch = (text: string): Batch =>
+  new Batch({ ...LIMITS, template: new KeyTemplate(text, METRIC_NAMES) }, NOW)
 
 /** Reads lines; samples as `key=value@line`, both counted from 0. */
 function read(text: string, { precision = 'ns', template = DEFAULT } = {}) {
-  const batch = new Batch(LIMITS, NOW)
-  const unit = unitOf(precision) ?? 'guessed'
-  const fault = readLines(text, batch, { unit, template: new KeyTemplate(template, ['measurement', 'field']) })
+  const batch = createBatch(template)
+  const fault = readLines(text, batch, unitOf(precision) ?? 'guessed')
   return {
     fault,
     samples: batch.samples.map(({ key, value }, i) => `${key}=${value}@${batch.indexes[i]}`),
@@ -290,9 +292,8 @@ describe('of any text', () => {
   test('every line is accepted, skipped or rejected, in order, and nothing throws', () => {
     fc.assert(
       fc.property(soup, templates, (text, template) => {
-        const batch = new Batch(LIMITS, NOW)
-        const options = { unit: 'guessed', template: new KeyTemplate(template, ['measurement', 'field']) } as const
-        expect(readLines(text, batch, options)).toBeUndefined()
+        const batch = createBatch(template)
+        expect(readLines(text, batch, 'guessed')).toBeUndefined()
         const accepted = new Set(batch.indexes)
         const rejected = new Set(batch.rejections.map(({ index }) => index))
         const lines = text.split('\n')
@@ -358,7 +359,7 @@ describe('of any series', () => {
         fc.array(series, { maxLength: 5 }),
         fc.constantFrom(DEFAULT, '{tags}/{field}/{measurement}'),
         (all, text) => {
-          const template = new KeyTemplate(text, ['measurement', 'field'])
+          const template = new KeyTemplate(text, METRIC_NAMES)
           const lines = all.map(({ measurement, tags, fields }) => {
             const written = tags.map(([tag, value]) => `,${escapeAll(tag)}=${escapeAll(value)}`).join('')
             const values = fields.map(([field, value]) => `${escapeAll(field)}=${value}`).join(',')

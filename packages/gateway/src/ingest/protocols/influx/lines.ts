@@ -2,12 +2,6 @@ import type { KeyTemplate, Labels } from '@tidemark/shared/sample/key-template'
 import { type Batch, type BodyFault, type Place, quote } from '../../formats/batch.ts'
 import { toUnixMs, type Unit } from './precision.ts'
 
-export interface LinesOptions {
-  readonly template: KeyTemplate
-  /** Of the timestamps. */
-  readonly unit: Unit
-}
-
 const TAB = 9
 const LINE_FEED = 10
 const CARRIAGE_RETURN = 13
@@ -60,10 +54,10 @@ type FieldValue = number | string | typeof TEXT
 /**
  * Reads InfluxDB line protocol: `measurement,tag=a field=1.5,other=2i 1700000000000000000`. Each
  * numeric or boolean field is a sample, whose key the template makes. Fields that are texts are
- * skipped and counted. A line that is damaged costs that line only; an index is a line, from 0.
+ * skipped and counted; `unit` is that of timestamps. A line that is damaged costs that line only; an index is a line, from 0.
  */
-export function readLines(text: string, batch: Batch, options: LinesOptions): BodyFault {
-  const reader = new LineReader(text, batch, options)
+export function readLines(text: string, batch: Batch, unit: Unit): BodyFault {
+  const reader = new LineReader(text, batch, unit)
   while (reader.next()) if (batch.isTooLarge) return { kind: 'too-many' }
   return batch.isTooLarge ? { kind: 'too-many' } : undefined
 }
@@ -88,16 +82,16 @@ class LineReader {
   readonly #ends: number[] = []
   readonly #values: FieldValue[] = []
 
-  constructor(text: string, batch: Batch, { template, unit }: LinesOptions) {
+  constructor(text: string, batch: Batch, unit: Unit) {
     this.#text = text
     this.#codes = new Uint16Array(text.length + 1)
     Buffer.from(this.#codes.buffer).write(text, 'utf16le')
     this.#codes[text.length] = LINE_FEED
     this.#batch = batch
-    this.#template = template
+    this.#template = batch.template
     this.#unit = unit
-    this.#separator = template.lineSeparator ?? ''
-    this.#isLine = template.lineSeparator !== undefined
+    this.#separator = batch.template.lineSeparator ?? ''
+    this.#isLine = batch.template.lineSeparator !== undefined
   }
 
   /** Reads a line; false at the end of the text. */

@@ -1,5 +1,4 @@
 import { z } from '@hono/zod-openapi'
-import type { KeyTemplate } from '@tidemark/shared/sample/key-template'
 import type { GatewayConfig } from '../../../config.ts'
 import { linesType } from '../../../http/body.ts'
 import { json, RATE_LIMITED, RETRY_AFTER, UNAUTHENTICATED } from '../../../http/documentation.ts'
@@ -28,12 +27,12 @@ const VERSION = '1.8.10'
 const nameLine: Naming = ({ index, metric }) =>
   `line ${index + 1}:${metric === undefined ? '' : ` field ${quote(metric)}:`}`
 
-function influxProtocol(version: Version, template: KeyTemplate, unit: Unit): Protocol {
+function influxProtocol(version: Version, unit: Unit): Protocol {
   return {
     name: 'influx',
     typeOf: linesType,
     nameOf: nameLine,
-    read: ({ text }, batch) => readLines(text, batch, { template, unit }),
+    read: ({ text }, batch) => readLines(text, batch, unit),
     respond: result => influxResponse(version, result),
   }
 }
@@ -151,7 +150,7 @@ export function influxRoutes(config: GatewayConfig, ingest: Ingest): Router {
       const { precision } = c.req.valid('query')
       const unit = unitOf(precision)
       if (unit === undefined) throw precisionUnknown(precision ?? '')
-      return send(c, await ingest(exchangeOf(c), influxProtocol(version, config.INFLUX_KEY, unit)))
+      return send(c, await ingest(exchangeOf(c), influxProtocol(version, unit)))
     })
   }
   for (const method of ['get', 'post'] as const) {
