@@ -248,6 +248,24 @@ describe('/ping', () => {
   })
 })
 
+test('/health has the form of InfluxDB for its clients, and its own for others', async () => {
+  const health = async (agent: string, isStoreOpen: boolean) => {
+    const { app } = createTestApp({ isStoreOpen })
+    const response = await app.request('/health', { headers: { 'User-Agent': agent } })
+    return [response.status, await response.json()]
+  }
+  for (const agent of [
+    'influxdb-client-js/1.35.0',
+    'influxdb-client-go/2.14 (linux; amd64)',
+    'Telegraf/1.36.0 Go/1.25',
+  ]) {
+    expect(await health(agent, true)).toEqual([200, expect.objectContaining({ name: 'influxdb', status: 'pass' })])
+    expect(await health(agent, false)).toEqual([503, expect.objectContaining({ name: 'influxdb', status: 'fail' })])
+  }
+  expect(await health('curl/8', true)).toEqual([200, { status: 'ok' }])
+  expect(await health('curl/8', false)).toEqual([503, expect.objectContaining({ status: 'unavailable' })])
+})
+
 test('metrics count samples by protocol, and what was skipped by reason', async () => {
   const target = createTarget()
   await target.write(`${LINES}\nx\nm v=1 -5`)

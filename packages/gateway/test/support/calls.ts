@@ -197,7 +197,7 @@ export const CALLS: Readonly<Record<string, readonly Call[]>> = {
   ],
   logout: [{ status: 200 }, { status: 403, headers: { Origin: 'https://evil.example' } }],
   session: [{ status: 200 }, { status: 400, query: { a: 'b' } }],
-  health: [{ status: 200 }],
+  health: [{ status: 200 }, { status: 200, headers: { 'User-Agent': 'influxdb-client-js/1.35.0' } }],
   livez: [{ status: 200 }],
   readyz: [{ status: 200 }],
   metrics: [{ status: 200 }, { status: 200, headers: { Accept: 'application/openmetrics-text; version=1.0.0' } }],

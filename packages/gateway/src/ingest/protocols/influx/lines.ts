@@ -54,7 +54,8 @@ type FieldValue = number | string | typeof TEXT
 /**
  * Reads InfluxDB line protocol: `measurement,tag=a field=1.5,other=2i 1700000000000000000`. Each
  * numeric or boolean field is a sample, whose key the template makes. Fields that are texts are
- * skipped and counted; `unit` is that of timestamps. A line that is damaged costs that line only; an index is a line, from 0.
+ * skipped and counted. A line that is damaged costs that line only; an index is a line, from 0.
+ * `unit` is that of the timestamps.
  */
 export function readLines(text: string, batch: Batch, unit: Unit): BodyFault {
   const reader = new LineReader(text, batch, unit)

@@ -2,6 +2,7 @@ import { z } from '@hono/zod-openapi'
 import type { GatewayConfig } from '../../../config.ts'
 import { linesType } from '../../../http/body.ts'
 import { json, RATE_LIMITED, RETRY_AFTER, UNAUTHENTICATED } from '../../../http/documentation.ts'
+import { INFLUX_VERSION } from '../../../http/operations.ts'
 import { exchangeOf } from '../../../http/pipeline.ts'
 import { type FaultFormat, RequestFault, send } from '../../../http/problem.ts'
 import { createRoute, createRouter, type Router, serve } from '../../../http/router.ts'
@@ -20,9 +21,6 @@ export const INFLUX_FAULTS: ReadonlyMap<string, FaultFormat> = new Map([
   [WRITE_V2, influxFaults(2)],
   [WRITE_V1, influxFaults(1)],
 ])
-
-/** Some clients refuse a server that is older. */
-const VERSION = '1.8.10'
 
 const nameLine: Naming = ({ index, metric }) =>
   `line ${index + 1}:${metric === undefined ? '' : ` field ${quote(metric)}:`}`
@@ -155,9 +153,9 @@ export function influxRoutes(config: GatewayConfig, ingest: Ingest): Router {
   }
   for (const method of ['get', 'post'] as const) {
     serve(router, pingRoute(method), c => {
-      c.header('X-Influxdb-Version', VERSION)
+      c.header('X-Influxdb-Version', INFLUX_VERSION)
       c.header('X-Influxdb-Build', 'OSS')
-      return c.req.query('verbose') === 'true' ? c.json({ version: VERSION }, 200) : c.body(null, 204)
+      return c.req.query('verbose') === 'true' ? c.json({ version: INFLUX_VERSION }, 200) : c.body(null, 204)
     })
   }
   return router

@@ -1,9 +1,9 @@
 import { KeyTemplate, METRIC_NAMES, METRIC_TEMPLATE } from '@tidemark/shared/sample/key-template'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { Batch } from '../batch.ts'
-import { readJson } from '../json.ts'
-import { readNdjson } from '../ndjson.ts'
+import { Batch } from './batch.ts'
+import { readJson } from './json.ts'
+import { readNdjson } from './ndjson.ts'
 
 const NOW = 1_700_000_000_000
 const LIMITS = { samplesMax: 10_000, keyBytesMax: 200, valueAbsMax: 1e100, futureMaxMs: 86_400_000 }
