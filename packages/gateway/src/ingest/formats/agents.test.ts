@@ -135,8 +135,9 @@ describe('the format of', () => {
       [
         { event_type: 'state_changed', data: { entity_id: 'a.b', new_state: null } },
         { event_type: 'call_service', data: {} },
+        { event_type: 'state_reported', data: { new_state: STATE } },
       ],
-      { samples: [], times: [], skipped: { null: 1, unsupported: 1 } },
+      { samples: [], times: [], skipped: { null: 1, unsupported: 2 } },
     ],
     [
       'Home Assistant, states that are one of two, and none',

@@ -52,6 +52,8 @@ describe('a line', () => {
     expect(read('cpu,cpu=cpu0,host=web1.example.com usage=1').samples).toEqual([sorted])
     expect(read('cpu,host=web1.example.com,cpu=cpu0 usage=1').samples).toEqual([sorted])
     expect(read('m,ab=1,a=2 v=1').samples).toEqual(['m,a=2,ab=1.v=1@0'])
+    expect(read('m,a1=1,a=2 v=1').samples).toEqual(['m,a=2,a1=1.v=1@0'])
+    expect(read('m,a=2,a1=1 v=1').samples).toEqual(['m,a=2,a1=1.v=1@0'])
     expect(read('m,a=2,ab=1 v=1').samples).toEqual(['m,a=2,ab=1.v=1@0'])
   })
 
@@ -223,6 +225,9 @@ describe('a timestamp', () => {
     ['', '1700000000123456', 1700000000123],
     ['', '1700000000123', 1700000000123],
     ['', '1700000000', 1700000000000],
+    ['', '100000000000', 1e11],
+    ['', '100000000000000', 1e11],
+    ['', '100000000000000000', 1e11],
     ['', '0', 0],
     ['ns', '-0', 0],
     ['ns', '+1700000000000000000', NOW],
@@ -272,7 +277,8 @@ describe('another template', () => {
 
 test('the limit of samples ends the reading, of valid and of invalid lines', () => {
   expect(read(Array.from({ length: 10_001 }, (_, i) => `m v=${i}`).join('\n')).fault).toEqual({ kind: 'too-many' })
-  expect(read('x\n'.repeat(500_000)).fault).toEqual({ kind: 'too-many' })
+  const { fault, reasons } = read('x\n'.repeat(500_000))
+  expect([fault, reasons.length]).toEqual([{ kind: 'too-many' }, 10_001])
   expect(read(`m ${Array.from({ length: 10_001 }, (_, i) => `v${i}=1`).join(',')}`).fault).toEqual({ kind: 'too-many' })
   expect(read('m v=1\n'.repeat(10_000)).fault).toBeUndefined()
 })
