@@ -17,8 +17,11 @@ import { createWorld } from './support/world.ts'
 const NOTE = { who: 'mira', why: 'a test' }
 const RULE = { rule: { pattern: 'edge-*', threshold: 3 }, ...NOTE }
 
-/** Requests that change something and are not in the audit log: they ingest or sign in. */
-const NOT_RECORDED = ['POST /ingest', 'POST /login', 'POST /logout']
+/** Requests, none of them GET, that the audit log does not have: they ingest, ping or sign in. */
+const NOT_RECORDED = [
+  ...['POST /ingest', 'POST /api/v2/write', 'POST /write', 'POST /ping'],
+  ...['POST /login', 'POST /logout'],
+]
 
 function mutatingRoutes(app: Router) {
   const access = new RouteAccess()
@@ -83,6 +86,12 @@ describe('every route that changes something', () => {
     }
     expect(records).toEqual([expect.objectContaining({ ...expected, at: NOW })])
     expect(lines).toEqual([expect.objectContaining({ ...expected, level: 30, msg: 'change' })])
+  })
+
+  test.each(['/ping', '/write', '/api/v2/write'])('POST %s leaves no line: it is no change', async path => {
+    const { send, lines } = changing()
+    await send('POST', path)
+    expect(lines).toEqual([])
   })
 
   test('does not change anything when its record cannot be stored', async () => {

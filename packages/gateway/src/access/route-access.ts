@@ -13,6 +13,8 @@ export interface RouteRule {
   readonly ownKeys?: boolean | undefined
   /** The API key may be the parameter `p` of the query, as old clients of InfluxDB send it. */
   readonly queryCredentials?: boolean | undefined
+  /** It changes nothing whatever its method, so the audit log says nothing of it. */
+  readonly isProbe?: boolean | undefined
 }
 
 /** Knows who may use each route. The app fills it; every way into the gateway uses it. */

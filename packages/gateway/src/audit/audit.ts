@@ -61,8 +61,8 @@ export function auditConcern({ log, metrics, failures, access, services }: Audit
     end(exchange) {
       const { method, route, status, principal } = exchange
       if (SAFE_METHODS.has(method) || access.operationOf(method, route) === undefined) return
-      const required = access.of(method, route).access
-      if (required === 'ingest') return
+      const { access: required, isProbe } = access.of(method, route)
+      if (required === 'ingest' || isProbe === true) return
       const isRefused = status === 401 || status === 403 || status === 429
       if (isRefused && principal.id === 'anonymous' && !mayLog()) return
       const { who, keyId, ...intent } = intentOf(exchange, access)

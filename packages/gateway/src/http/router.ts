@@ -77,11 +77,11 @@ export function serve<R extends Route>(
 }
 
 /** Documents a route: its tag, who may use it, and that its path responds 405 to other methods. */
-export function register(router: Router, { access, ownKeys, queryCredentials, ...route }: Route): void {
+export function register(router: Router, { access, ownKeys, queryCredentials, isProbe, ...route }: Route): void {
   const closed = { 401: UNAUTHENTICATED, 403: FORBIDDEN, 503: KEYS_UNKNOWN }
   router.openAPIRegistry.registerPath({
     ...route,
-    [RULE]: { access, ownKeys, queryCredentials } satisfies RouteRule,
+    [RULE]: { access, ownKeys, queryCredentials, isProbe } satisfies RouteRule,
     tags: [router.tag],
     security: access === 'open' ? [] : Object.keys(CREDENTIALS).map(scheme => ({ [scheme]: [access] })),
     responses: {

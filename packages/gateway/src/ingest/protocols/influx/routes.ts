@@ -127,6 +127,7 @@ function pingRoute(method: 'get' | 'post') {
     method,
     path: '/ping',
     access: 'open',
+    isProbe: true,
     operationId: method === 'get' ? 'influxPing' : 'influxPingByPost',
     summary: "What InfluxDB's clients check before they write",
     request: { query: z.looseObject({ verbose: z.string().optional() }) },
