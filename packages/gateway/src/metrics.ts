@@ -58,7 +58,16 @@ const STORE_FAILURES = ['refused', 'unknown', 'fatal'] as const satisfies readon
 const RATE_LIMITS = ['requests', 'samples', 'failed-authentications'] as const satisfies readonly RatePolicy[]
 
 /** Bounds on what requests may occupy, beyond which they get 503. */
-const LIMITS = ['waiters', 'analysis_pages', 'alert_pages', 'audit_pages', 'rule_changes', 'key_scans'] as const
+const LIMITS = [
+  'waiters',
+  'analysis_pages',
+  'histories',
+  'anomaly_pages',
+  'alert_pages',
+  'audit_pages',
+  'rule_changes',
+  'key_scans',
+] as const
 export type Limit = (typeof LIMITS)[number]
 
 const COUNTERS = {

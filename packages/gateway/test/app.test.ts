@@ -8,7 +8,7 @@ import { eventually } from '@tidemark/testkit/eventually'
 import { describe, expect, test } from 'vitest'
 import { ingestResultSchema } from '../src/ingest/routes.ts'
 import { analysisSchema, entryAnalysesSchema, historySchema, pageSchema } from '../src/verdicts/schemas.ts'
-import { analyseAll, createTestApp, NOW, storedSamples, windowOf } from './support/fixture.ts'
+import { analyseAll, createTestApp, NOW, putWindow, storedSamples, windowOf } from './support/fixture.ts'
 import { problemOf } from './support/problem.ts'
 
 const partition = (key: string): number => partitionOf(key, 16)
@@ -638,6 +638,10 @@ describe('GET /history', () => {
       count: 51,
       values: [7],
       timestamps: [NOW],
+      mean: [100],
+      low: [80],
+      high: [120],
+      state: ['anomalous'],
     })
   })
 
@@ -650,6 +654,39 @@ describe('GET /history', () => {
     })
     const history = historySchema.parse(await (await app.request('/history?key=a')).json())
     expect(history).toMatchObject({ values: [5, 25, 10, 16], rates: [null, 10, null, 6], unit: 'B' })
+  })
+
+  test('has the band of each value that its verdict had, also of equal samples, and none of other keys', async () => {
+    const store = createMemoryStore({ partitions: 1 })
+    const { post, app } = createTestApp({ store })
+    const values = [100, 5, 100, 7]
+    await post(JSON.stringify([...values, ...values].map(value => ({ key: 'a', value, timestamp: 1.7e9 }))))
+    await post(JSON.stringify(Array.from({ length: 100 }, () => ({ key: 'busy', value: 100, timestamp: 1.7e9 }))))
+    let n = 0
+    await analyseAll(store, ({ key, value, timestamp }) => ({
+      ...{ key, value, timestamp, mean: key === 'a' ? n++ : 999, deviation: 10, meanRest: 0 },
+      ...{ count: n, window: 50, judged: null },
+    }))
+    const kept = await store.gateway.keptVerdicts(0, { count: 10 })
+    expect(kept).toHaveLength(2)
+    await putWindow(store, 'a', [...values, ...values])
+    const read = async () => historySchema.parse(await (await app.request('/history?key=a')).json())
+    expect(await read()).toMatchObject({
+      mean: [0, 1, 2, 3, 4, 5, 6, 7],
+      low: [-20, -19, -18, -17, -16, -15, -14, -13],
+      high: [20, 21, 22, 23, 24, 25, 26, 27],
+      state: Array(8).fill('anomalous').with(1, 'ok').with(3, 'ok').with(5, 'ok').with(7, 'ok'),
+    })
+  })
+
+  test('has no band where verdicts are no longer kept, except that of the newest value', async () => {
+    const store = createMemoryStore({ partitions: 1 })
+    const { post, app } = createTestApp({ store })
+    await post('[{"key":"a","value":1,"timestamp":1700000000},{"key":"a","value":2,"timestamp":1700000000}]')
+    await analyseAll(store, undefined, false)
+    await putWindow(store, 'a', [1, 2])
+    const history = historySchema.parse(await (await app.request('/history?key=a')).json())
+    expect(history).toMatchObject({ mean: [null, 100], low: [null, 80], high: [null, 120], state: [null, 'anomalous'] })
   })
 
   test('responds 404 to a key without analysed samples and 400 without a key', async () => {

@@ -1,11 +1,5 @@
 import { z } from '@hono/zod-openapi'
-import {
-  compareEntryIds,
-  type EntryId,
-  formatReceipt,
-  parseReceipt,
-  type Receipt,
-} from '@tidemark/shared/sample/receipt'
+import { type EntryId, formatReceipt, newestFirst, parseReceipt, type Receipt } from '@tidemark/shared/sample/receipt'
 import type { Store } from '@tidemark/shared/store/ports/store'
 import { problem } from '../http/documentation.ts'
 import { RequestFault } from '../http/problem.ts'
@@ -33,11 +27,6 @@ export function receiptOfId(store: Store, id: string): Receipt {
   const result = receiptParameter.safeParse(id)
   if (!result.success || result.data.partition >= store.partitions) throw new RequestFault({ kind: 'dead-unknown' })
   return result.data
-}
-
-/** Descending by id, then by partition: two partitions can have entries with the same id. */
-function newestFirst(a: Receipt, b: Receipt): number {
-  return compareEntryIds(b.id, a.id) || b.partition - a.partition
 }
 
 /**

@@ -1,5 +1,6 @@
 import { z } from '@hono/zod-openapi'
 import { keyFault } from '@tidemark/shared/sample/sample'
+import { parseTimestamp } from '@tidemark/shared/sample/timestamp'
 import { type ParameterError, RequestFault } from './problem.ts'
 
 /** A client can invent any number of parameters; so many of them are named, each up to a length. */
@@ -62,6 +63,23 @@ export function keyParameter(bytesMax: number) {
       description: `1 to ${bytesMax} bytes of UTF-8 without control characters, percent-encoded.`,
       examples: ['edge-17/rps'],
     })
+}
+
+/** The beginning of keys; '' for all of them. */
+export const prefixParameter = z.string().max(1024, 'must be at most 1024 characters').default('')
+
+/** A time in any form that the timestamp of a sample may have, as Unix milliseconds. */
+export function timeParameter(description: string) {
+  return z
+    .string()
+    .transform((text, { addIssue }) => {
+      const ms = parseTimestamp(text)
+      if (typeof ms === 'number') return ms
+      addIssue({ code: 'custom', message: ms })
+      return z.NEVER
+    })
+    .optional()
+    .openapi({ type: 'string', description: `${description} A Unix time or an ISO 8601 time.` })
 }
 
 interface OptionalInteger {

@@ -7,7 +7,7 @@ import { type Analysis, parseAnalysis, type State } from '@tidemark/shared/verdi
 import type { Principal } from '../access/principal.ts'
 import { createLimiter, PAGE_LIMITS } from '../http/limiter.ts'
 import { mayUse } from '../http/own-keys.ts'
-import { optionalInteger } from '../http/query.ts'
+import { optionalInteger, prefixParameter } from '../http/query.ts'
 import { LOAD_KEYS } from '../ingest/formats/load-report.ts'
 import type { Share } from '../limits/fair-budget.ts'
 import type { RoutesOptions } from '../services.ts'
@@ -32,11 +32,7 @@ const KEY_STATES = ['warming', 'flat', 'ok', 'anomalous'] as const satisfies rea
 
 /** The query parameters of a page. */
 export const pageParameters = {
-  prefix: z
-    .string()
-    .max(1024, 'must be at most 1024 characters')
-    .default('')
-    .describe('Only keys with this prefix. Not with `key`.'),
+  prefix: prefixParameter.describe('Only keys with this prefix. Not with `key`.'),
   state: oneOf(KEY_STATES).optional().describe('Only keys whose newest analysis has this state. Not with `key`.'),
   cursor: z
     .string()

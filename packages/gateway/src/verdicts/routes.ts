@@ -1,12 +1,14 @@
 import { createRouter, type Router } from '../http/router.ts'
 import type { RoutesOptions } from '../services.ts'
 import { serveAnalyze } from './analyze.ts'
+import { serveAnomalies } from './anomalies.ts'
 import { serveHistory } from './history.ts'
 
-/** `GET /analyze` and `GET /history`. */
+/** `GET /analyze`, `GET /history` and `GET /anomalies`. */
 export function verdictsRoutes(options: RoutesOptions): Router {
   const router = createRouter('Verdicts')
   serveAnalyze(router, options)
   serveHistory(router, options)
+  serveAnomalies(router, options)
   return router
 }

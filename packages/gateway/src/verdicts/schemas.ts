@@ -1,6 +1,6 @@
 import { z } from '@hono/zod-openapi'
 import { SIDES, STATES } from '@tidemark/shared/verdict/analysis'
-import { keyMember, timeMember } from '../http/documentation.ts'
+import { cursorMember, keyMember, timeMember } from '../http/documentation.ts'
 
 const nullableNumber = z.number().nullable()
 
@@ -70,6 +70,15 @@ export const entryAnalysesSchema = z
   .strictObject({ analyses: z.array(analysisSchema).describe('Of all samples of the entry, in order.') })
   .openapi('EntryAnalyses')
 
+export const anomaliesPageSchema = z
+  .strictObject({
+    anomalies: z.array(analysisSchema),
+    cursor: cursorMember.describe(
+      'Cursor of the next page; null on the last page. With filters, an empty page can have a next page.',
+    ),
+  })
+  .openapi('AnomaliesPage')
+
 export const historySchema = z
   .strictObject({
     key: keyMember,
@@ -81,5 +90,11 @@ export const historySchema = z
       .optional()
       .describe('Of a counter: the rate per second from each count to the next, null while unknown; the first is.'),
     unit: z.string().optional().describe('Of the values, if the rule of the newest analysis names it.'),
+    mean: z
+      .array(nullableNumber)
+      .describe('Of the window before each value, as its analysis has it; null if that is no longer kept.'),
+    low: z.array(nullableNumber).describe('Lower end of the band at each value; null while warming too.'),
+    high: z.array(nullableNumber).describe('Upper end of the band at each value.'),
+    state: z.array(z.enum(STATES).nullable()).describe('The verdict on each value.'),
   })
   .openapi('History')

@@ -62,6 +62,11 @@ export const CALLS: Readonly<Record<string, readonly Call[]>> = {
     { status: 503, query: ({ pending }) => ({ after: pending, wait: '1' }) },
   ],
   history: [{ status: 200, query: ({ key }) => ({ key }) }, { status: 400 }, UNKNOWN_KEY],
+  anomalies: [
+    { status: 200 },
+    { status: 200, query: ({ key }) => ({ key, from: '1', to: '2100-01-01', limit: '1' }) },
+    { status: 400, query: { to: 'x' } },
+  ],
   deleteKey: [
     { status: 200, id: ({ key }) => key, query: { dry_run: 'true' } },
     { status: 202, id: ({ key }) => key },

@@ -3,6 +3,7 @@ import { COUNT, createRow, pushSample, rowShape } from '@tidemark/shared/detecti
 import { encodeRow, type StoredWindow, storedLengthMax } from '@tidemark/shared/detection/window-row'
 import type { Spans } from '@tidemark/shared/runtime/tracing/spans'
 import { unpackEntry } from '@tidemark/shared/sample/entry'
+import { partitionOf } from '@tidemark/shared/sample/partition'
 import { createMemoryStore, type MemoryStore } from '@tidemark/shared/store/memory/store'
 import type { AlertStore } from '@tidemark/shared/store/ports/alerts'
 import type { ApiKeyStore } from '@tidemark/shared/store/ports/api-keys'
@@ -200,7 +201,7 @@ const EMPTY_COMMIT = {
 export async function commitEffects(
   store: Store,
   partition: number,
-  effects: Partial<Pick<Commit, 'alerts' | 'counts' | 'shadowed'>>,
+  effects: Partial<Pick<Commit, 'alerts' | 'anomalies' | 'counts' | 'keys' | 'shadowed'>>,
 ): Promise<void> {
   const lease = { partition, token: `test:${partition}` }
   await store.analyzer.acquireLease(partition, lease.token, 60_000)
@@ -276,6 +277,10 @@ export async function analyseAll(store: MemoryStore, toFinding = plainFinding, k
       to: { id: last, offset: from.offset + samples.length },
       entries: entries.map(({ id }) => id),
       analysed: samples.length,
+      anomalies: findings.flatMap((finding, i) => {
+        const analysis = toAnalysis(finding, contextOf(partition, samples[i]?.id ?? ''))
+        return analysis.anomaly ? [JSON.stringify(analysis)] : []
+      }),
       keys: [...rows].map(([key, analysis]) => ({
         key,
         window: { kind: 'row', bytes: rowOf(analysis) },
@@ -307,6 +312,14 @@ function plainFinding({ key, value, timestamp }: StoredSample): Finding {
 
 function contextOf(partition: number, id: string) {
   return { partition, id, analyzedAt: NOW, ...VERDICT_DEFAULTS }
+}
+
+/** Replaces a key's window by one of these values, all measured at NOW. */
+export async function putWindow(store: MemoryStore, key: string, values: readonly number[]): Promise<void> {
+  const timestamps = values.map(() => NOW)
+  const { row: bytes } = windowOf(values, timestamps)
+  const partition = partitionOf(key, store.partitions)
+  await commitEffects(store, partition, { keys: [{ key, window: { kind: 'row', bytes }, analysis: null }] })
 }
 
 function rowOf({ count, value, timestamp }: Analysis): Uint8Array {

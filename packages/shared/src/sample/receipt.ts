@@ -29,6 +29,11 @@ export function compareEntryIds(a: EntryId, b: EntryId): number {
   return difference !== 0 ? difference : Number(a.slice(dashA + 1)) - Number(b.slice(dashB + 1))
 }
 
+/** Orders entries of several partitions: falling id, then falling partition. */
+export function newestFirst(a: Receipt, b: Receipt): number {
+  return compareEntryIds(b.id, a.id) || b.partition - a.partition
+}
+
 /** Ids less far ahead of the clock can be due to the imprecision of its measurement. */
 export const IDS_AHEAD_MIN_MS = 5000
 

@@ -15,8 +15,7 @@ export function applyCommit(data: Data, lease: Lease, commit: Commit): CommitOut
   if (refusal !== undefined) return refusal
 
   applyKeys(partition, commit)
-  partition.anomalies.push(...commit.anomalies)
-  keepNewest(partition.anomalies, data.anomaliesMax)
+  for (const analysis of commit.anomalies) partition.anomalies.add({ analysis }, data.now(), data.anomaliesMax)
   applyRuleEffects(data, partition, commit)
   for (const { key, at } of commit.refused ?? []) {
     const known = partition.registry.get(key)

@@ -60,7 +60,7 @@ export class Partition {
   readonly deletions = new Map<string, PendingDeletion>()
   evicted = 0
   readonly verdicts = new Map<EntryId, EntryFindings>()
-  readonly anomalies: string[] = []
+  readonly anomalies = new Log<{ readonly analysis: string }>()
   readonly deadLetters: DeadLetter[] = []
   /** A claim's content or the id of the entry that was appended, by the request's name. */
   readonly requests = new Map<string, { readonly value: string; readonly expiresAt: number }>()

@@ -28,6 +28,15 @@ export function gatewayOn(data: Data): GatewayStore {
     scanAnalyses: async (number, cursor) => scan(partitionAt(data, number), cursor),
     window: async ({ partition, key }) => storedWindow(partitionAt(data, partition), key),
     verdicts: async (number, id) => verdictsOf(partitionAt(data, number), id),
+    keptVerdicts: async (number, { upTo, count }) => {
+      const partition = partitionAt(data, number)
+      const ids = [...partition.verdicts.keys()].filter(id => upTo === undefined || compareEntryIds(id, upTo) <= 0)
+      return ids
+        .reverse()
+        .slice(0, count)
+        .flatMap(id => verdictsOf(partition, id) ?? [])
+    },
+    anomalies: async (number, range) => partitionAt(data, number).anomalies.newest(range),
     hasEntryFrom: async (number, id) => {
       const newest = partitionAt(data, number).log.entries.at(-1)
       return newest !== undefined && compareEntryIds(newest.id, id) >= 0

@@ -24,7 +24,7 @@ export function inspectionOf(data: Data) {
     streamIds: (number: number) => partitionAt(data, number).stream.map(({ id }) => id),
     pendingIds: (number: number) => pendingIds(groupOf(partitionAt(data, number))),
     verdictIds: (number: number) => [...partitionAt(data, number).verdicts.keys()],
-    anomalies: (number: number) => [...partitionAt(data, number).anomalies],
+    anomalies: (number: number) => partitionAt(data, number).anomalies.entries.map(({ analysis }) => analysis),
     deadLetters: (number: number) => [...partitionAt(data, number).deadLetters],
   }
 }

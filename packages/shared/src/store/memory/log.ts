@@ -22,6 +22,12 @@ export class Log<T> {
     return this.entries.slice(start, start + count)
   }
 
+  /** Returns the entries up to `upTo`, which is included, newest first, at most `count`. */
+  newest({ upTo, count }: { readonly upTo?: EntryId | undefined; readonly count: number }) {
+    const end = upTo === undefined ? this.entries.length : indexAfter(this.entries, upTo)
+    return this.entries.slice(Math.max(0, end - count), end).reverse()
+  }
+
   find(id: EntryId): (T & { readonly id: EntryId }) | undefined {
     const entry = this.entries[indexAfter(this.entries, id) - 1]
     return entry?.id === id ? entry : undefined

@@ -32,11 +32,17 @@ export interface GatewayStore {
   /** Reads the verdicts on an entry's samples; null when not there yet or no longer kept. */
   verdicts(partition: number, id: EntryId): Promise<EntryVerdicts | null>
 
+  /** Reads the entries whose verdicts are kept, with those, newest first. */
+  keptVerdicts(partition: number, range: NewestFirst): Promise<EntryVerdicts[]>
+
+  /** Reads the analyses that are anomalies, newest first. Only the newest are kept. */
+  anomalies(partition: number, range: NewestFirst): Promise<StoredAnomaly[]>
+
   /** Returns whether an entry with this or a later id exists. Applied entries may be trimmed. */
   hasEntryFrom(partition: number, id: EntryId): Promise<boolean>
 
-  /** Reads dead letters, newest first, from `upTo` (inclusive) backwards; at most `count`. */
-  deadLetters(partition: number, range: { upTo?: EntryId | undefined; count: number }): Promise<DeadLetter[]>
+  /** Reads dead letters, newest first. */
+  deadLetters(partition: number, range: NewestFirst): Promise<DeadLetter[]>
 
   /** Deletes a dead letter; false when there is none with this id. */
   discardDeadLetter(partition: number, id: EntryId): Promise<boolean>
@@ -49,6 +55,19 @@ export interface GatewayStore {
 
   /** Returns the round-trip time in milliseconds of a request that touches no data. */
   ping(): Promise<number>
+}
+
+/** Entries from `upTo`, which is included, backwards; at most `count`. */
+export interface NewestFirst {
+  readonly upTo?: EntryId | undefined
+  readonly count: number
+}
+
+export interface StoredAnomaly {
+  /** Its place among the anomalies of its partition. */
+  readonly id: EntryId
+  /** As JSON. */
+  readonly analysis: string
 }
 
 export interface KeyInPartition {

@@ -54,6 +54,23 @@ function sampleReads({ client, keys }: StoreContext) {
       if (verdicts === undefined || entry === undefined) return null
       return toVerdicts(id, verdicts[1], toEntry(...entry).samples ?? '')
     },
+    async keptVerdicts(partition, { upTo = '+', count }) {
+      const at = keys.partition(partition)
+      const kept = await client.xrevrangeBuffer(at.verdicts, upTo, '-', 'COUNT', count)
+      const ids = kept.map(([id]) => String(id))
+      const [newest, oldest] = [ids[0], ids.at(-1)]
+      if (newest === undefined || oldest === undefined) return []
+      const entries = new Map(await client.xrange(at.samples, oldest, newest))
+      return kept.flatMap(([, flat], i) => {
+        const id = ids[i] ?? ''
+        const fields = entries.get(id)
+        return fields === undefined ? [] : (toVerdicts(id, flat, toEntry(id, fields).samples ?? '') ?? [])
+      })
+    },
+    async anomalies(partition, { upTo = '+', count }) {
+      const entries = await client.xrevrange(keys.partition(partition).anomalies, upTo, '-', 'COUNT', count)
+      return entries.map(([id, flat]) => ({ id, analysis: toFields(flat).get('a') ?? '' }))
+    },
     async hasEntryFrom(partition, id) {
       const entries = await client.xrange(keys.partition(partition).samples, id, '+', 'COUNT', 1)
       return entries.length > 0
