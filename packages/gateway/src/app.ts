@@ -8,6 +8,7 @@ import { apiKeysRoutes } from './api-keys/routes.ts'
 import { auditRoutes } from './audit/routes.ts'
 import { verdictSettings } from './config.ts'
 import { deadLettersRoutes } from './dead-letters/routes.ts'
+import { feedRoutes } from './feed/routes.ts'
 import { corsFor } from './http/cors.ts'
 import { type Asset, docsRoutes } from './http/docs.ts'
 import { createFieldsReader } from './http/json-body.ts'
@@ -48,6 +49,7 @@ export function createApp(options: AppOptions): Router {
   app.route('/', ingestRoutes(config, options.ingest))
   app.route('/', influxRoutes(config, options.ingest))
   app.route('/', verdictsRoutes(shared))
+  app.route('/', feedRoutes(shared))
   app.route('/', rulesRoutes(shared))
   app.route('/', alertsRoutes(shared))
   app.route('/', keysRoutes(shared))

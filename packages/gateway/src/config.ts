@@ -127,6 +127,15 @@ export const gatewaySettings = {
   /** Requests that may wait for a verdict at one time. */
   ANALYZE_WAITERS_MAX: integer({ min: 1, max: 100_000 }).default(1000),
 
+  /** Live feeds that are open at one time. Beyond it requests get 503. */
+  FEEDS_MAX: integer({ min: 0, max: 1_000_000 }).default(5000),
+  /** The same for one API key, or one address without a key. Beyond it requests get 429. */
+  FEEDS_PER_CLIENT_MAX: integer({ min: 1, max: 1_000_000 }).default(2500),
+  /** Bytes that clients of live feeds have not read, all together. */
+  FEEDS_BYTES_MAX: integer({ min: 1024 * 1024, max: 16 * 1024 ** 3 }).default(64 * 1024 * 1024),
+  /** How often a live feed without events sends a comment, so that proxies keep it open. */
+  FEED_HEARTBEAT_MS: integer({ min: 100, max: 10 * 60_000 }).default(15_000),
+
   /** The analyzers' policy for keys without a rule, which the gateway explains. */
   WINDOW: integer({ min: 2, max: 500 }).default(VERDICT_DEFAULTS.window),
   THRESHOLD: decimal({ min: 0.1, max: 1000 }).default(VERDICT_DEFAULTS.threshold),

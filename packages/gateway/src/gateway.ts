@@ -19,6 +19,7 @@ import { createApp } from './app.ts'
 import { auditConcern } from './audit/audit.ts'
 import { CLOSE_MIN_MS, certificateFiles, type GatewayConfig, isHttps, originOptions, sharedSettings } from './config.ts'
 import { createFailures, type Failures } from './failures.ts'
+import { Feed } from './feed/feed.ts'
 import { type Certificate, readCertificate, watchCertificate } from './http/certificate.ts'
 import { requestConcerns } from './http/concerns.ts'
 import { readDocs } from './http/docs.ts'
@@ -202,6 +203,7 @@ export async function startGateway({ config, openStore, log, registry, spans }: 
     isStopping = true
     await pause(config.DRAIN_DELAY_MS)
     services?.watcher[Symbol.dispose]()
+    services?.feed[Symbol.dispose]()
     await server.close(Math.min(CLOSE_GRACE_MS, STOP_DEADLINE_MS - config.DRAIN_DELAY_MS - FLUSH_MS))
     await services?.batcher.drain()
   })
@@ -298,12 +300,25 @@ export function createServices({ store, config, metrics, failures }: ServicesOpt
     onRejected: metrics.rejected,
     onFailure: error => failures(error, 'the keys could not be counted'),
   })
+  const feed = new Feed({
+    store,
+    failures,
+    metrics,
+    timeoutMs: config.STORE_TIMEOUT_MS,
+    feedsMax: config.FEEDS_MAX,
+    feedsPerClientMax: config.FEEDS_PER_CLIENT_MAX,
+    bytesMax: config.FEEDS_BYTES_MAX,
+    heartbeatMs: config.FEED_HEARTBEAT_MS,
+    random: Math.random,
+  })
+  metrics.watchFeeds(feed)
   metrics.watchKeys(config.KEYS_MAX, () => keys.total)
   return {
     store,
     batcher,
     watcher,
     keys,
+    feed,
     drainRate: createDrainRate({ store: store.gateway, now: () => performance.now(), random: Math.random }),
   } satisfies Services
 }

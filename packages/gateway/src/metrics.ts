@@ -1,5 +1,6 @@
 import { createCounters, createGauges } from '@tidemark/shared/runtime/metric-tables'
 import type { StoreErrorKind } from '@tidemark/shared/store/ports/errors'
+import { FEED_KINDS, type FeedKind } from '@tidemark/shared/store/ports/feed'
 import { type Counter, collectDefaultMetrics, Gauge, Histogram, type Registry } from 'prom-client'
 import { AUTHENTICATION_RESULTS, type AuthenticationResult } from './access/authentication.ts'
 import { KEY_SOURCES, type KeySource } from './access/key-table.ts'
@@ -60,6 +61,7 @@ const RATE_LIMITS = ['requests', 'samples', 'failed-authentications'] as const s
 /** Bounds on what requests may occupy, beyond which they get 503. */
 const LIMITS = [
   'waiters',
+  'feeds',
   'analysis_pages',
   'histories',
   'anomaly_pages',
@@ -149,9 +151,16 @@ const COUNTERS = {
     'gateway_audit_failures_total',
     'Changes whose result could not be added to their record in the audit log; the log of the gateway has it.',
   ],
+  feedReads: ['gateway_feed_reads_total', 'Reads of the store for live feeds, whatever their number.'],
+  feedEvents: ['gateway_feed_events_total', 'Events sent to live feeds.', { kind: FEED_KINDS }],
+  feedCoalesced: [
+    'gateway_feed_events_coalesced_total',
+    'Analyses left out of feeds that were read slowly, because newer ones of their keys were sent.',
+  ],
+  feedGaps: ['gateway_feed_gaps_total', 'Gaps that a live feed had because events were no longer kept.'],
   limitReached: [
     'gateway_limit_reached_total',
-    'Requests rejected because as many waited as may wait (ANALYZE_WAITERS_MAX for waiters).',
+    'Requests rejected because as many waited as may wait (ANALYZE_WAITERS_MAX for waiters), or were open (FEEDS_MAX).',
     { limit: LIMITS },
   ],
   rateLimited: [
@@ -248,6 +257,32 @@ export function createMetrics(registry: Registry) {
     limitReached: (limit: Limit) => counters.limitReached.inc({ limit }),
     rateLimited: (limit: RatePolicy) => counters.rateLimited.inc({ limit }),
     watchLimit: limitUse(registers),
+    feedRead: () => counters.feedReads.inc(),
+    /** Counts what one feed was sent. */
+    feedSent(counts: Readonly<Record<FeedKind, number>>, coalesced: number, hasGap: boolean) {
+      for (const kind of FEED_KINDS) if (counts[kind] > 0) counters.feedEvents.inc({ kind }, counts[kind])
+      if (coalesced > 0) counters.feedCoalesced.inc(coalesced)
+      if (hasGap) counters.feedGaps.inc()
+    },
+    /** Exports how many feeds are open, and the bytes that their clients have not read. */
+    watchFeeds(feed: { readonly open: number; readonly unsent: number }) {
+      new Gauge({
+        name: 'gateway_feed_clients',
+        help: 'Live feeds that are open.',
+        registers,
+        collect() {
+          this.set(feed.open)
+        },
+      })
+      new Gauge({
+        name: 'gateway_feed_unsent_bytes',
+        help: 'Bytes that the clients of live feeds have not read (FEEDS_BYTES_MAX).',
+        registers,
+        collect() {
+          this.set(feed.unsent)
+        },
+      })
+    },
     flushFailed: (reason: FlushFailure) => counters.flushesFailed.inc({ reason }),
     /** Exports the number of registered keys, which `keys` returns, and their limit. */
     watchKeys(keysMax: number, keys: () => number) {

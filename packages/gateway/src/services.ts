@@ -1,6 +1,7 @@
 import type { PackedSamples } from '@tidemark/shared/sample/packer'
 import type { Receipt } from '@tidemark/shared/sample/receipt'
 import type { TraceContext } from '@tidemark/shared/sample/trace-context'
+import type { FeedKind } from '@tidemark/shared/store/ports/feed'
 import type { AppendOutcome, KeyInPartition, RequestMark } from '@tidemark/shared/store/ports/gateway'
 import type { Store } from '@tidemark/shared/store/ports/store'
 import type { Logger } from 'pino'
@@ -19,6 +20,7 @@ export interface Services {
   readonly watcher: CheckpointWaiter
   readonly drainRate: DrainRate
   readonly keys: KeyAdmitter
+  readonly feed: LiveFeed
 }
 
 /** What the routes of every folder may use. */
@@ -88,6 +90,49 @@ export interface KeyLimit {
 }
 
 export type RefusedKeys = ReadonlyMap<string, KeyLimit>
+
+/** Serves live feeds. */
+export interface LiveFeed {
+  /** Whether a text is the id of an event of this deployment. */
+  isId(text: string): boolean
+  /**
+   * Opens a feed. Resolves when it has begun: what is committed later is an event of it. Rejects
+   * with a RequestFault or a StoreError.
+   */
+  subscribe(request: FeedRequest): Promise<OpenFeed>
+}
+
+export interface FeedRequest {
+  readonly kinds: ReadonlySet<FeedKind>
+  readonly filter: FeedFilter
+  /** The id of the event after which to continue; undefined to begin now. */
+  readonly lastId: string | undefined
+  readonly sink: FeedSink
+  /** How many feeds the client has. */
+  readonly share: Share
+  /** Whether the caller may still read. */
+  readonly isAllowed: () => boolean
+}
+
+export interface FeedFilter {
+  readonly key: string | undefined
+  /** Keys begin with each of them: the request's and the caller's. */
+  readonly prefixes: readonly string[]
+  /** Undefined for every state. */
+  readonly states: ReadonlySet<string> | undefined
+}
+
+/** Where the bytes of a feed go. */
+export interface FeedSink {
+  write(bytes: Uint8Array): void
+  end(): void
+}
+
+export interface OpenFeed {
+  /** Must be called when the sink takes more bytes. */
+  ready(): void
+  end(): void
+}
 
 export interface CheckpointWaiter {
   /**

@@ -89,6 +89,7 @@ describe('every documented operation', () => {
     overrideApiKeys: buggy(store.apiKeys),
     overrideAudit: buggy(store.audit),
     overrideKeys: buggy(store.keys),
+    overrideFeed: buggy(store.feed),
   })
 
   test.each([...operations.keys()])('fails as documented: %s', async operationId => {

@@ -9,6 +9,9 @@ import { outageRetryAfterS, retryAfterHeader, SOON_S } from './retry-after.ts'
 const FIELD_ERRORS_MAX = 100
 const FIELD_LENGTH_MAX = 100
 
+/** A client must close one of its feeds, so that a retry at once is of no use. */
+const FEEDS_RETRY_AFTER_S = 5
+
 export interface ParameterError {
   readonly parameter: string
   readonly detail: string
@@ -180,6 +183,8 @@ type VariableFault =
       readonly members: Members
       readonly headers: Headers
     }
+  /** A client has as many live feeds as it may. */
+  | { readonly kind: 'feeds-too-many'; readonly max: number }
   /** Without a cause: the store is not open yet. */
   | { readonly kind: 'store-unavailable'; readonly cause?: StoreError }
   /** A limit is reached; `retryAfterS` is left out where it passes within a second. */
@@ -309,6 +314,10 @@ const VARIABLE: {
       members,
       headers,
     ),
+  'feeds-too-many': ({ max }) => {
+    const detail = `This client has ${max} live feeds at this gateway (FEEDS_PER_CLIENT_MAX). Close one, then retry.`
+    return problem(429, 'Too many live feeds', detail, {}, retryAfterHeader(FEEDS_RETRY_AFTER_S))
+  },
   'store-unavailable': ({ cause }) => {
     const why = cause?.kind === 'fatal' ? 'rejects what the gateway sends; its log has the cause' : 'does not respond'
     return outage(outageRetryAfterS(), 'Store unavailable', `The store ${why}. Retry the request.`)

@@ -74,7 +74,9 @@ export async function listen({ app, fastPath, config, certificate, metrics }: Li
   server.maxConnections = config.CONNECTIONS_MAX
   // A connection may be silent for the slowest response (a wait for a verdict, two store
   // operations) and a request. Clients that never read would keep their responses for ever.
-  server.timeout = config.ANALYZE_WAIT_MAX_MS + 2 * config.STORE_TIMEOUT_MS + config.REQUEST_TIMEOUT_MS
+  const slowestMs = config.ANALYZE_WAIT_MAX_MS + 2 * config.STORE_TIMEOUT_MS + config.REQUEST_TIMEOUT_MS
+  // A live feed is silent between its heartbeats.
+  server.timeout = Math.max(slowestMs, 2 * config.FEED_HEARTBEAT_MS)
   // A client that closes its side of the connection still gets its responses. Node has no option
   // for this, only an undocumented property.
   Object.assign(server, { httpAllowHalfOpen: true })

@@ -49,6 +49,7 @@ export class Client {
   readonly bodies: Share = { used: 0 }
   readonly waiters: Share = { used: 0 }
   readonly pages: Share = { used: 0 }
+  readonly feeds: Share = { used: 0 }
 
   readonly isKey: boolean
 
@@ -57,9 +58,9 @@ export class Client {
   }
 
   get isIdle(): boolean {
-    const { queue, claims, newKeys, bodies, waiters, pages } = this
+    const { queue, claims, newKeys, bodies, waiters, pages, feeds } = this
     const waiting = claims.used + newKeys.used
-    return !this.isActive && queue.used + waiting + bodies.used + waiters.used + pages.used === 0
+    return !this.isActive && queue.used + waiting + bodies.used + waiters.used + pages.used + feeds.used === 0
   }
 }
 

@@ -12,7 +12,7 @@ import { gatewaySchema } from '../../src/config.ts'
 import { type Gateway, startGateway } from '../../src/gateway.ts'
 import { testKey } from '../support/api-keys.ts'
 import { bodiesOf, CALLS, requestOf } from '../support/calls.ts'
-import { type ApiDocument, operationsOf, type Route } from '../support/contract.ts'
+import { type ApiDocument, operationsOf, type Route, textOf } from '../support/contract.ts'
 import { createTestApp, NOW } from '../support/fixture.ts'
 import { createWorld, FILED, type World } from '../support/world.ts'
 
@@ -30,6 +30,7 @@ const EXPECTED: Readonly<Record<string, readonly [Scope | 'open' | 'any', foreig
   analyze: ['read', 200],
   history: ['read', 403],
   anomalies: ['read', 200],
+  events: ['read', 200],
   rules: ['read', 200],
   rule: ['read', 404],
   putRule: ['operate', 403],
@@ -163,13 +164,13 @@ function firstRequest(route: Route, headers: Headers, base: string, slash = ''):
 
 const overSocket: Way = async (route, headers) => {
   const response = await fetch(firstRequest(route, headers, `http://127.0.0.1:${gateway.port}`))
-  return new Response(await response.text(), response)
+  return new Response(await textOf(response), response)
 }
 
 /** A path that ends in a slash leaves the fast path to the app. */
 const overSocketToTheApp: Way = async (route, headers) => {
   const response = await fetch(firstRequest(route, headers, `http://127.0.0.1:${gateway.port}`, '/'))
-  return new Response(await response.text(), response)
+  return new Response(await textOf(response), response)
 }
 
 const inProcess: Way = async (route, headers) => {
@@ -181,7 +182,8 @@ const inProcess: Way = async (route, headers) => {
       ['start.js', PAGE],
     ]),
   })
-  return app.request(firstRequest(route, headers, 'http://gateway'))
+  const response = await app.request(firstRequest(route, headers, 'http://gateway'))
+  return new Response(await textOf(response), response)
 }
 
 const PAGE = { body: '', type: 'text/html' }

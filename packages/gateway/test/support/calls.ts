@@ -62,6 +62,12 @@ export const CALLS: Readonly<Record<string, readonly Call[]>> = {
     { status: 503, query: ({ pending }) => ({ after: pending, wait: '1' }) },
   ],
   history: [{ status: 200, query: ({ key }) => ({ key }) }, { status: 400 }, UNKNOWN_KEY],
+  events: [
+    { status: 200 },
+    { status: 200, query: ({ key }) => ({ key, kind: 'analysis,anomaly', state: 'anomalous,firing' }) },
+    { status: 400, query: { kind: 'x' } },
+    { status: 400, query: { last_event_id: 'x' } },
+  ],
   anomalies: [
     { status: 200 },
     { status: 200, query: ({ key }) => ({ key, from: '1', to: '2100-01-01', limit: '1' }) },

@@ -9,6 +9,7 @@ import type { AlertStore } from '@tidemark/shared/store/ports/alerts'
 import type { ApiKeyStore } from '@tidemark/shared/store/ports/api-keys'
 import type { AuditStore } from '@tidemark/shared/store/ports/audit'
 import { type Commit, NO_RULE_EFFECTS } from '@tidemark/shared/store/ports/commit'
+import type { FeedStore } from '@tidemark/shared/store/ports/feed'
 import type { GatewayStore } from '@tidemark/shared/store/ports/gateway'
 import type { KeyStore } from '@tidemark/shared/store/ports/keys'
 import type { RuleStore } from '@tidemark/shared/store/ports/rules'
@@ -44,6 +45,7 @@ export interface TestAppOptions {
   readonly overrideRules?: Partial<RuleStore>
   readonly overrideAlerts?: Partial<AlertStore>
   readonly overrideKeys?: Partial<KeyStore>
+  readonly overrideFeed?: Partial<FeedStore>
   readonly overrideApiKeys?: Partial<ApiKeyStore>
   readonly overrideAudit?: Partial<AuditStore>
   /** As in the environment. */
@@ -66,6 +68,7 @@ export function createTestApp({
   overrideRules = {},
   overrideAlerts = {},
   overrideKeys = {},
+  overrideFeed = {},
   overrideApiKeys = {},
   overrideAudit = {},
   settings = {},
@@ -87,6 +90,7 @@ export function createTestApp({
     rules: { ...store.rules, ...overrideRules },
     alerts: { ...store.alerts, ...overrideAlerts },
     keys: { ...store.keys, ...overrideKeys },
+    feed: { ...store.feed, ...overrideFeed },
     apiKeys: { ...store.apiKeys, ...overrideApiKeys },
     audit: { ...store.audit, ...overrideAudit },
   }

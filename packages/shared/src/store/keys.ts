@@ -25,6 +25,7 @@ const PARTITION_KEYS = {
   alertFeed: 'alert_feed',
   keyAlerts: 'key_alerts',
   ruleAlerts: 'rule_alerts',
+  alertChanges: 'alert_changes',
   timers: 'due',
   notificationChecks: 'notices',
   outbox: 'outbox',

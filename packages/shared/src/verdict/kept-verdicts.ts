@@ -104,6 +104,13 @@ export function analysisIn(verdicts: EntryVerdicts, partition: number, key: stri
   return undefined
 }
 
+/** Returns the keys of an entry's samples, and what derives the analysis of each. */
+export function samplesIn(verdicts: EntryVerdicts, partition: number) {
+  const samples = samplesOf(verdicts)
+  const keys = samples.filter((_, i) => i % SAMPLE_STRIDE === 0).map(String)
+  return { keys, analysisAt: createReader(verdicts, partition, samples) }
+}
+
 export function analysesIn(verdicts: EntryVerdicts, partition: number): Analysis[] {
   const samples = samplesOf(verdicts)
   const analysisAt = createReader(verdicts, partition, samples)

@@ -6,6 +6,7 @@ import { describeAppending } from './appending.ts'
 import { describeAudit } from './audit.ts'
 import { describeCommitting } from './committing.ts'
 import { describeFeedback } from './feedback.ts'
+import { describeFeed } from './feed.ts'
 import type { OpenStore } from './harness.ts'
 import { describeKeys } from './keys.ts'
 import { describeLimits } from './limits.ts'
@@ -50,6 +51,7 @@ export function describeStoreContract(name: string, open: OpenStore, { modelRuns
     describeLimits(open)
     describeAudit(open)
     describeKeys(open)
+    describeFeed(open)
     describeSessions(open)
     describeModel(open, modelRuns)
   })

@@ -26,6 +26,7 @@ import {
   type OutboxEntry,
   type SavedStorm,
 } from '../ports/alerts.ts'
+import { ALERT_CHANGES_KEPT } from '../ports/feed.ts'
 import { type Alerts, type Data, ownedBy, partitionAt } from './data.ts'
 
 const NO_PARTS: StoredAlert = { opening: null, end: null, acknowledged: null, snoozed: null, notification: null }
@@ -43,8 +44,14 @@ export function alertsOn(data: Data): AlertStore {
     async setOperatorState(number, id, { acknowledged, snoozed }, checkAt) {
       const alerts = alertsAt(number)
       if (!alerts.firing.has(id)) return false
-      if (acknowledged !== undefined) setPart(alerts, id, 'acknowledged', acknowledged)
-      if (snoozed !== undefined) setPart(alerts, id, 'snoozed', snoozed)
+      for (const [change, note] of [
+        ['acknowledged', acknowledged],
+        ['snoozed', snoozed],
+      ] as const) {
+        if (note === undefined) continue
+        setPart(alerts, id, change, note)
+        alerts.changes.add({ alert: id, change }, data.now(), ALERT_CHANGES_KEPT)
+      }
       scheduleCheck(alerts, id, checkAt)
       return true
     },
@@ -180,11 +187,15 @@ export function endAlert(alerts: Alerts, { id, key, cause, openedAt, end }: Ende
 function saveStorm(alerts: Alerts, { state, opening, end }: SavedStorm, data: Data): void {
   alerts.storm = state
   if (opening !== null) {
+    const change = alerts.parts.has(opening.id) ? 'updated' : 'opened'
+    alerts.changes.add({ alert: opening.id, change }, data.now(), ALERT_CHANGES_KEPT)
     setPart(alerts, opening.id, 'opening', opening)
     if (!alerts.resolved.has(opening.id)) alerts.firing.set(opening.id, opening.opened_at)
     scheduleCheck(alerts, opening.id, data.now())
   }
-  if (end !== null) resolve(alerts, end.id, end.end, data)
+  if (end !== null && resolve(alerts, end.id, end.end, data)) {
+    alerts.changes.add({ alert: end.id, change: 'resolved' }, data.now(), ALERT_CHANGES_KEPT)
+  }
 }
 
 /** False when the alert does not fire. */

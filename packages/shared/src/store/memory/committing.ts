@@ -30,7 +30,9 @@ export function applyCommit(data: Data, lease: Lease, commit: Commit): CommitOut
   }
   partition.deadLetters.push(...commit.deadLetters)
   keepNewest(partition.deadLetters, data.deadMax)
+  const written = partition.verdicts.size + commit.verdicts.length
   keepVerdicts(partition.verdicts, commit)
+  partition.verdictsTrimmed += written - partition.verdicts.size
   moveCheckpoint(partition, commit)
   return { kind: 'ok', at: data.now() }
 }

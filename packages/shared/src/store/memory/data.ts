@@ -9,6 +9,7 @@ import type { EntryFindings } from '../../verdict/kept-verdicts.ts'
 import type { AlertFeedEntry, DeadNotification, OutboxEntry } from '../ports/alerts.ts'
 import type { LoadedCheckpoint } from '../ports/analyzer.ts'
 import type { Commit, DeadLetter } from '../ports/commit.ts'
+import type { AlertChange } from '../ports/feed.ts'
 import type { Deletion } from '../ports/keys.ts'
 import type { Lease } from '../ports/lease.ts'
 import type { ProcessReport } from '../ports/processes.ts'
@@ -60,6 +61,8 @@ export class Partition {
   readonly deletions = new Map<string, PendingDeletion>()
   evicted = 0
   readonly verdicts = new Map<EntryId, EntryFindings>()
+  /** Verdicts that are no longer kept. */
+  verdictsTrimmed = 0
   readonly anomalies = new Log<{ readonly analysis: string }>()
   readonly deadLetters: DeadLetter[] = []
   /** A claim's content or the id of the entry that was appended, by the request's name. */
@@ -120,6 +123,7 @@ export class Alerts {
   /** By key and by rule. */
   readonly ofKeys = new Map<string, readonly AlertCount[]>()
   readonly ofRules = new Map<string, readonly AlertCount[]>()
+  readonly changes = new Log<{ readonly alert: string; readonly change: AlertChange }>()
   readonly outbox = new Log<Omit<OutboxEntry, 'id'>>()
   /** The last entry that each receiver handled. */
   readonly outboxPositions = new Map<string, EntryId>()

@@ -10,6 +10,7 @@ import { analyzerOn } from './analyzer.ts'
 import { apiKeysOn } from './api-keys.ts'
 import { auditOn } from './audit.ts'
 import { ApiKeys, type Data, Partition, Rules } from './data.ts'
+import { feedOn } from './feed.ts'
 import { gatewayOn } from './gateway.ts'
 import { inspectionOf } from './inspection.ts'
 import { keysOn } from './keys.ts'
@@ -62,6 +63,7 @@ function storeOn(data: Data): Store {
     processes: processesOn(data),
     alerts: alertsOn(data),
     apiKeys: apiKeysOn(data),
+    feed: feedOn(data),
     limits: limitsOn(data),
     audit: auditOn(data),
     keys: keysOn(data),

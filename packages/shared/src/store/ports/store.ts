@@ -2,6 +2,7 @@ import type { AlertStore } from './alerts.ts'
 import type { AnalyzerStore } from './analyzer.ts'
 import type { ApiKeyStore } from './api-keys.ts'
 import type { AuditStore } from './audit.ts'
+import type { FeedStore } from './feed.ts'
 import type { GatewayStore } from './gateway.ts'
 import type { KeyStore } from './keys.ts'
 import type { LimitStore } from './limits.ts'
@@ -24,6 +25,7 @@ export interface Store extends AsyncDisposable {
   readonly processes: ProcessStore
   readonly alerts: AlertStore
   readonly apiKeys: ApiKeyStore
+  readonly feed: FeedStore
   readonly limits: LimitStore
   readonly audit: AuditStore
   readonly keys: KeyStore

@@ -20,6 +20,7 @@ import type {
   OutboxEntry,
   PendingNotifications,
 } from '../ports/alerts.ts'
+import { ALERT_CHANGES_KEPT } from '../ports/feed.ts'
 import { type Client, eachInOneWrite } from './connection.ts'
 import { withStoreErrors } from './errors.ts'
 import type { RedisStoreOptions } from './options.ts'
@@ -69,9 +70,10 @@ function alertAccess({ client, keys, options }: StoreContext) {
     keyCounts: partitions =>
       eachInOneWrite(client, partitions, partition => client.hlen(keys.partition(partition).lastAnalysis)),
     async setOperatorState(partition, id, { acknowledged, snoozed }, checkAt) {
-      const { alerts, alertsFiring, notificationChecks } = keys.partition(partition)
+      const { alerts, alertsFiring, notificationChecks, alertChanges } = keys.partition(partition)
       const notes = [acknowledged, snoozed].map(note => (note === undefined ? '' : JSON.stringify(note)))
-      return (await client.setOperatorState(alerts, alertsFiring, notificationChecks, id, checkAt, ...notes)) === 1
+      const touched = [alerts, alertsFiring, notificationChecks, alertChanges]
+      return (await client.setOperatorState(...touched, id, checkAt, ALERT_CHANGES_KEPT, ...notes)) === 1
     },
     async setFeedback(partition, { id, key, rule, cause, opened_at }, feedback) {
       const { alerts, keyAlerts, ruleAlerts } = keys.partition(partition)
@@ -160,11 +162,12 @@ function storms({ client, keys }: StoreContext) {
     loadStorm: () => client.get(keys.partition(FLEET_PARTITION).storm),
     async saveStorm({ partition, token }, { state, opening, end }) {
       assert.equal(partition, FLEET_PARTITION, 'the owner of the fleet partition saves storms')
-      const { lease, storm, alerts, alertsFiring, alertsResolved, notificationChecks } = keys.partition(partition)
+      const at = keys.partition(partition)
       const opened = opening === null ? ['', '', ''] : [opening.id, formatOpening(opening), opening.opened_at]
       const ended = end === null ? ['', '', ''] : [end.id, JSON.stringify(end.end), end.end.resolved_at]
-      const touched = [lease, storm, alerts, alertsFiring, alertsResolved, notificationChecks]
-      return (await client.saveStorm(...touched, token, state, ...opened, ...ended)) === 1
+      const alerts = [at.alerts, at.alertsFiring, at.alertsResolved, at.notificationChecks, at.alertChanges]
+      const args = [token, state, ...opened, ...ended, ALERT_CHANGES_KEPT]
+      return (await client.saveStorm(at.lease, at.storm, ...alerts, ...args)) === 1
     },
   } satisfies Partial<AlertStore>
 }

@@ -22,9 +22,11 @@ const KEY_COUNTS = {
   recordDeliveries: 6,
   recordTaken: 1,
   redriveNotification: 3,
-  setOperatorState: 3,
+  setOperatorState: 4,
   setFeedback: 3,
-  saveStorm: 6,
+  saveStorm: 7,
+  /** As many as it is given: their number becomes its first argument. */
+  readFeed: 0,
   replaceRules: 2,
   rulesDigest: 1,
   reportProcess: 1,
@@ -39,8 +41,10 @@ const KEY_COUNTS = {
   finishDeletion: 2,
 } as const
 
+type Script = (...args: (string | number)[]) => Promise<unknown>
+
 /** A connection that runs Tidemark's scripts. */
-export type ScriptClient = Client & Record<keyof typeof KEY_COUNTS, (...args: (string | number)[]) => Promise<unknown>>
+export type ScriptClient = Client & Record<keyof typeof KEY_COUNTS | 'readFeedBuffer', Script>
 
 /** What the parts of the Redis store share. */
 export interface StoreContext {
@@ -56,7 +60,8 @@ export interface StoreContext {
 export function defineScripts(client: Client): ScriptClient {
   for (const [name, numberOfKeys] of Object.entries(KEY_COUNTS)) {
     const file = name.replace(/[A-Z]/g, letter => `-${letter.toLowerCase()}`)
-    client.defineCommand(name, { lua: readScript(file).lua, numberOfKeys })
+    const { lua } = readScript(file)
+    client.defineCommand(name, numberOfKeys === 0 ? { lua } : { lua, numberOfKeys })
   }
   return client as ScriptClient
 }

@@ -9,6 +9,7 @@ import { createAppend } from './append.ts'
 import { createAuditStore } from './audit-store.ts'
 import { connect } from './connection.ts'
 import { mapErrors } from './errors.ts'
+import { createFeedStore } from './feed-store.ts'
 import { createGatewayStore } from './gateway-store.ts'
 import { createKeyStore } from './key-store.ts'
 import { createLimitStore } from './limit-store.ts'
@@ -46,6 +47,7 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<Store>
     processes: createProcessStore(context),
     alerts: createAlertStore(context),
     apiKeys: createApiKeyStore(context),
+    feed: createFeedStore(context),
     limits: createLimitStore(context),
     audit: createAuditStore(context),
     keys: createKeyStore(context, partitions),
