@@ -24,9 +24,18 @@ const common = {
 const endToEnd = { ...common, testTimeout: 900_000, hookTimeout: 300_000 } as const
 
 /** Tests that measure times, rates or memory, or that use all processors. */
-const ALONE = ['chaos', 'hostile', 'load', 'memory', 'monitoring', 'overload', 'pipeline', 'rate-limits', 'rules'].map(
-  name => `test/${name}.test.ts`,
-)
+const ALONE = [
+  'chaos',
+  'feed',
+  'hostile',
+  'load',
+  'memory',
+  'monitoring',
+  'overload',
+  'pipeline',
+  'rate-limits',
+  'rules',
+].map(name => `test/${name}.test.ts`)
 
 /**
  * unit: no network, no sleep. repository: the files of the whole repository. integration: a real

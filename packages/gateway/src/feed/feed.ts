@@ -37,6 +37,9 @@ const SLOW_AFTER_MS = 1000
 /** A slow subscriber gets one analysis of a key in this time, until it takes that at once. */
 const UPDATE_EVERY_MS = 250
 
+/** How often it is checked whether the caller of a feed may still read, and needs a heartbeat. */
+const CHECK_EVERY_MS = 1000
+
 /** When a browser opens the feed again after it was closed. */
 const RETRY_MS = 2000
 
@@ -86,6 +89,7 @@ export class Feed implements LiveFeed, Disposable {
   #isClosed = false
   #wake = new AbortController()
   #sliceBegan = 0
+  #beatAt = 0
   /** Time that the event loop was kept since the last pause. */
   #busyMs = 0
 
@@ -227,7 +231,7 @@ export class Feed implements LiveFeed, Disposable {
 
   /** Returns whether there is more to read at once. */
   async #tick(): Promise<boolean> {
-    await this.#beat()
+    if (performance.now() - this.#beatAt >= Math.min(CHECK_EVERY_MS, this.#options.heartbeatMs)) await this.#beat()
     const hasMore = this.#current.size > 0 && (await this.#serveCurrent())
     if (this.#fresh.size > 0) await this.#placeFresh()
     const due = [...this.#behind].filter(subscriber => this.#isDue(subscriber))
@@ -247,16 +251,18 @@ export class Feed implements LiveFeed, Disposable {
       if (slot === undefined || at === undefined) continue
       const events = await eventsOf(store, at.partition, entries)
       read.push({ slot, kind: KIND_OF[at.stream], events, end: placeOf(position), hasGap })
-      await this.#breathe()
+      if (this.#isLate) await this.#breathe()
     }
     return { slots: read, hasMore: parts.some(({ hasMore }) => hasMore) }
   }
 
+  get #isLate(): boolean {
+    return performance.now() - this.#sliceBegan >= SLICE_MS
+  }
+
   /** Lets requests have their turn after a slice of work. */
   async #breathe(): Promise<void> {
-    const ms = performance.now() - this.#sliceBegan
-    if (ms < SLICE_MS) return
-    this.#busyMs += ms
+    this.#busyMs += performance.now() - this.#sliceBegan
     await setImmediate()
     this.#sliceBegan = performance.now()
   }
@@ -267,12 +273,18 @@ export class Feed implements LiveFeed, Disposable {
     const step = await this.#read(slots, before)
     const after = new Position(before)
     for (const { slot, end } of step.slots) after.set(slot, end)
+    const hasGap = step.slots.some(one => one.hasGap)
+    const keys = new Set(step.slots.flatMap(({ events }) => events.map(({ key }) => key)))
+    const concerned = keys.size === 0 && !hasGap ? [] : [...this.#current]
     /** Subscribers who are exactly where the feed is share their bytes. */
     const shared = new Map<string, Composed>()
-    for (const subscriber of [...this.#current]) {
-      await this.#breathe()
+    for (const subscriber of concerned) {
+      if (this.#isLate) await this.#breathe()
       if (!subscriber.isOpen) continue
       const { at: own, signature } = subscriber
+      const { key } = subscriber.request.filter
+      // Most feeds of one key have nothing to do.
+      if (own === undefined && key !== undefined && !hasGap && !keys.has(key)) continue
       let composed = own === undefined ? shared.get(signature) : undefined
       if (composed === undefined) {
         composed = this.#compose(subscriber, step.slots, new Position(own ?? before))
@@ -352,13 +364,13 @@ export class Feed implements LiveFeed, Disposable {
       )
       const step = await this.#read(slots, from)
       for (const [subscriber, { at, batch }] of waiting) {
-        await this.#breathe()
+        if (this.#isLate) await this.#breathe()
         if (!batch.add(subscriber, step.slots, at)) full.add(subscriber)
       }
       isEnd = !step.hasMore
     }
     for (const [subscriber, { at, batch }] of group) {
-      await this.#breathe()
+      if (this.#isLate) await this.#breathe()
       if (!subscriber.isOpen) continue
       const bytes = batch.isEmpty ? undefined : this.#encoder.encode(batch.text())
       if (bytes !== undefined && !this.#send(subscriber, { batch, bytes })) continue
@@ -410,8 +422,9 @@ export class Feed implements LiveFeed, Disposable {
   /** Sends heartbeats, and ends the feeds of callers who may no longer read. */
   async #beat(): Promise<void> {
     const { heartbeatMs } = this.#options
+    this.#beatAt = performance.now()
     for (const subscriber of [...this.#current, ...this.#behind]) {
-      await this.#breathe()
+      if (this.#isLate) await this.#breathe()
       const now = performance.now()
       if (!subscriber.isOpen) continue
       if (now - subscriber.checkedAt >= CHECK_EVERY_MS) {
@@ -434,9 +447,6 @@ export class Feed implements LiveFeed, Disposable {
     this.#end(subscriber)
   }
 }
-
-/** How often it is checked whether the caller of a feed may still read. */
-const CHECK_EVERY_MS = 1000
 
 interface Composed {
   readonly batch: Batch
