@@ -62,9 +62,10 @@ function oracle(values: readonly number[]): number[] {
         isLater ? Math.min(most, c) * 13.04 : 0,
       )
     const raw = cappedAt(2)
-    const score = raw > Math.max(0, ...passed.slice(-50)) ? raw : 0
-    // What is capped counts as 1 after it.
-    passed.push(n >= 50 && score > 0 ? cappedAt(1) : 0)
+    const bar = Math.max(0, ...passed.slice(-50))
+    const score = raw > bar ? raw : 0
+    // What is capped counts as 1 after it, or as what it exceeded.
+    passed.push(n >= 50 && score > 0 ? Math.max(bar, cappedAt(1)) : 0)
     return n < 50 ? Number.NaN : score
   })
 }
