@@ -1,6 +1,6 @@
-import { learnedSamples, learnedTo } from '@tidemark/shared/detection/alerts/guard-memory'
+import { learnedSamples, setLearnedTo, unlearnedSamples } from '@tidemark/shared/detection/alerts/guard-memory'
 import { Judge } from '@tidemark/shared/detection/judge'
-import { createRow, PUSHED, rowShape, shapeOf } from '@tidemark/shared/detection/key-row'
+import { COUNT, createRow, PUSHED, rowShape, shapeOf } from '@tidemark/shared/detection/key-row'
 import { createPolicy, type Policy } from '@tidemark/shared/detection/rules/policy'
 import { encodeRow, type StoredWindow, storedLengthMax } from '@tidemark/shared/detection/window-row'
 import { VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
@@ -13,6 +13,7 @@ import { Windows } from './windows.ts'
 const BEGIN = 1_700_000_000_000
 
 const GUARDED = createPolicy({}, VERDICT_DEFAULTS)
+const LONG = createPolicy({ window: 500, samplesMin: 30 }, VERDICT_DEFAULTS)
 const POLICIES: readonly Policy[] = [
   GUARDED,
   createPolicy({ isCounter: true }, VERDICT_DEFAULTS),
@@ -22,7 +23,7 @@ const POLICIES: readonly Policy[] = [
   createPolicy({ guard: null }, VERDICT_DEFAULTS),
   createPolicy({ detector: 'habit' }, VERDICT_DEFAULTS),
 ]
-const judges = new Map(POLICIES.map(policy => [policy, new Judge(policy)]))
+const judges = new Map([...POLICIES, LONG].map(policy => [policy, new Judge(policy)]))
 
 /** A key in an analyzer that may lose it from memory at any time. */
 class KeptKey {
@@ -62,7 +63,7 @@ class KeptKey {
   get learned(): number {
     const { slab, rows, start, memoryStart, shape } = this.#windows.row(this.#slot)
     if (shape.memory === 'none') return -1
-    return learnedSamples(slab, memoryStart) + (rows[start + PUSHED] as number) - learnedTo(slab, memoryStart)
+    return learnedSamples(slab, memoryStart) + unlearnedSamples(slab, memoryStart, rows[start + PUSHED] as number)
   }
 }
 
@@ -102,6 +103,61 @@ test('a key goes on identically, whenever another analyzer loads it and whatever
     { numRuns: 200 },
   )
   expect(opened).toBeGreaterThan(50)
+})
+
+test('a key whose window is not full yet keeps its candidates, and when a sum was beyond its limit', () => {
+  let opened = 0
+  for (let seed = 0; seed < 40; seed++) {
+    const random = new Random(seed)
+    const [stayed, moved] = [new KeptKey(), new KeptKey()]
+    stayed.policy = moved.policy = LONG
+    let level = 0
+    for (let n = 0; n < 450; n++) {
+      if (random.uniform() < 0.02) level += 3 * random.normal()
+      const value = level + random.normal()
+      const expected = stayed.step(value, n)
+      opened += expected.length > 2 ? 1 : 0
+      expect(moved.step(value, n), `seed ${seed}, sample ${n}`).toEqual(expected)
+      if (n % 7 !== 0) continue
+      for (const key of [stayed, moved]) key.commit()
+      moved.reload()
+    }
+  }
+  expect(opened).toBeGreaterThan(20)
+})
+
+test('a key with more than 2^32 samples goes on', () => {
+  const judge = judges.get(GUARDED) as Judge
+  const [young, old] = [createRow(shapeOf(GUARDED)), createRow(shapeOf(GUARDED))]
+  const random = new Random(3)
+  const step = (row: typeof young, value: number, n: number): unknown[] => {
+    const time = BEGIN + 3_600_000 * n
+    const { score, alerts } = judge.step(row, value, time, time)
+    return [score, ...alerts.map(({ kind }) => kind)]
+  }
+  const valueAt = (n: number): number => random.normal() + (n % 900 === 899 ? n : 0)
+  let n = 0
+  // The number of samples learned becomes too great for its word after 5,000.
+  old.slab.words[2 * old.memoryStart] = 2 ** 32 - 5000
+  for (; n < 3000; n++) {
+    const value = valueAt(n)
+    step(young, value, n)
+    step(old, value, n)
+  }
+  // Whole windows, so that each value keeps its place.
+  const added = 50 * Math.floor((2 ** 32 - n) / 50) - 1000
+  for (const at of [COUNT, PUSHED]) old.rows[at] = (old.rows[at] as number) + added
+  setLearnedTo(old.slab, old.memoryStart, n + added)
+  let opened = 0
+  for (; n < 7000; n++) {
+    const value = valueAt(n)
+    const expected = step(young, value, n)
+    opened += expected.includes('opened') ? 1 : 0
+    expect(step(old, value, n)).toEqual(expected)
+  }
+  expect(opened).toBeGreaterThan(1)
+  expect(old.rows[PUSHED]).toBeGreaterThan(2 ** 32)
+  expect(learnedSamples(old.slab, old.memoryStart)).toBeGreaterThan(2 ** 30)
 })
 
 test('a row of version 0.1.0 goes on, and its guard begins with the samples in the window', () => {

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict'
-import { learnedTo } from '@tidemark/shared/detection/alerts/guard-memory'
 import { createSlab } from '@tidemark/shared/detection/detectors/places'
 import {
   clearRow,
@@ -19,6 +18,7 @@ import {
   encodeRow,
   encodeTail,
   fillRow,
+  learnedTo,
   mustStoreMemory,
   STORED_MEMORY_LENGTH,
   type StoredWindow,
@@ -214,7 +214,7 @@ export class Windows implements RowOwner, Disposable {
   #encodeMemory(slot: Slot, row: KeyRow): Uint8Array | null {
     const storedAt = this.#memoryPushed[slot] as number
     if (mustStoreMemory(row, storedAt)) {
-      this.#memoryPushed[slot] = learnedTo(row.slab, row.memoryStart)
+      this.#memoryPushed[slot] = learnedTo(row)
       const begin = this.#encodedLength
       this.#encodedLength = encodeMemory(row, this.#encoded, begin)
       return this.#bytesOf(begin, this.#encodedLength)

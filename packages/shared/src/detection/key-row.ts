@@ -1,4 +1,4 @@
-import { GUARD_MEMORY_LENGTH, learnedTo, learnValue, setLearnedTo } from './alerts/guard-memory.ts'
+import { GUARD_MEMORY_LENGTH, learnValue, setLearnedTo, unlearnedSamples } from './alerts/guard-memory.ts'
 import { isSilent, SILENCE_STATE_LENGTH } from './alerts/silence.ts'
 import { ALERT_STATE_LENGTH, clearCandidates } from './alerts/state.ts'
 import { CounterRates } from './detectors/counter.ts'
@@ -242,10 +242,10 @@ export function learnSometimes(row: KeyRow): void {
 export function learnPending({ slab, rows, start, memoryStart: at, shape }: KeyRow): void {
   const { capacity, valuesAt } = shape
   const pushed = rows[start + PUSHED] as number
-  const from = learnedTo(slab, at)
-  if (from === pushed) return
-  let place = from % capacity
-  for (let n = from; n < pushed; n++) {
+  let unlearned = unlearnedSamples(slab, at, pushed)
+  if (unlearned === 0) return
+  let place = (pushed - unlearned) % capacity
+  for (; unlearned > 0; unlearned--) {
     learnValue(slab, at, rows[start + valuesAt + place] as number)
     place = place + 1 === capacity ? 0 : place + 1
   }

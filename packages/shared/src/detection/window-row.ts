@@ -1,6 +1,8 @@
 import { bitCount } from './alerts/alert.ts'
-import { GUARD_MEMORY_LENGTH, learnedSamples, learnedTo } from './alerts/guard-memory.ts'
+import { GUARD_MEMORY_LENGTH, learnedSamples, unlearnedSamples } from './alerts/guard-memory.ts'
+import { hasCandidates } from './alerts/state.ts'
 import {
+  ALERT,
   COMMON_LENGTH,
   COUNT,
   clearRow,
@@ -125,23 +127,27 @@ function memoryLagMax({ capacity, memory }: Pick<RowShape, 'capacity' | 'memory'
  * Whether the guard's memory must be stored with the row. `storedAt` is `learnedTo` when it was
  * last stored; negative if it was not, or if the window began again since.
  */
-export function mustStoreMemory({ slab, rows, start, memoryStart, shape }: KeyRow, storedAt: number): boolean {
+export function mustStoreMemory(row: KeyRow, storedAt: number): boolean {
+  const { slab, rows, start, memoryStart, shape } = row
   if (shape.memory === 'none') return false
   const pushed = rows[start + PUSHED] as number
   if (storedAt >= 0) return pushed < storedAt || pushed - storedAt > memoryLagMax(shape)
-  // The window still has all samples of a new key.
-  return pushed >= shape.capacity || learnedSamples(slab, memoryStart) !== learnedTo(slab, memoryStart)
+  // The window of a new key still has all of its samples, but not what followed from them.
+  if (pushed >= shape.capacity || hasCandidates(rows, start + ALERT)) return true
+  return learnedSamples(slab, memoryStart) !== learnedTo(row)
+}
+
+/** Returns how many of the samples ever added to the window the guard's memory has learned. */
+export function learnedTo({ slab, rows, start, memoryStart }: KeyRow): number {
+  const pushed = rows[start + PUSHED] as number
+  return pushed - unlearnedSamples(slab, memoryStart, pushed)
 }
 
 /** Writes the guard's memory to `target` from `at`. Returns its end. */
-export function encodeMemory(
-  { slab, rows, start, memoryStart, shape }: KeyRow,
-  target: Float64Array,
-  at: number,
-): number {
-  const pushed = rows[start + PUSHED] as number
-  const learned = learnedTo(slab, memoryStart)
-  target[at] = (rows[start + COUNT] as number) - (pushed - learned)
+export function encodeMemory(row: KeyRow, target: Float64Array, at: number): number {
+  const { rows, start, memoryStart, shape } = row
+  const learned = learnedTo(row)
+  target[at] = (rows[start + COUNT] as number) - ((rows[start + PUSHED] as number) - learned)
   target[at + 1] = learned
   target[at + 2] = MEMORY_KINDS.indexOf(shape.memory)
   // Not number by number: it is bytes, some of which look like a NaN.

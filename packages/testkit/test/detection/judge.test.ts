@@ -1,5 +1,4 @@
 import type { AlertEvent } from '@tidemark/shared/detection/alerts/alert'
-import { learnedTo } from '@tidemark/shared/detection/alerts/guard-memory'
 import type { SilenceEvent } from '@tidemark/shared/detection/alerts/silence'
 import { createHistory } from '@tidemark/shared/detection/detectors/detector'
 import { DETECTOR_NAMES } from '@tidemark/shared/detection/detectors/registry'
@@ -13,6 +12,7 @@ import {
   encodeRow,
   encodeTail,
   fillRow,
+  learnedTo,
   mustStoreMemory,
   type StoredWindow,
   storedLengthMax,
@@ -161,7 +161,7 @@ interface StoredMemory {
 
 function memoryOf(row: KeyRow, stored: StoredMemory): StoredMemory {
   if (!mustStoreMemory(row, stored.pushed)) return stored
-  return { bytes: bytesOf(row, encodeMemory), pushed: learnedTo(row.slab, row.memoryStart) }
+  return { bytes: bytesOf(row, encodeMemory), pushed: learnedTo(row) }
 }
 
 function bytesOf(row: KeyRow, encode: (row: KeyRow, target: Float64Array, at: number) => number): Uint8Array {

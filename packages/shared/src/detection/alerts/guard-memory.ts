@@ -11,7 +11,9 @@ const places = new Places({ capacity: 38, newAbove: NEW_ABOVE })
 
 /** Offsets in 4-byte words. */
 const LEARNED = 0
+/** Modulo WORDS. */
 const LEARNED_TO = 1
+const WORDS = 2 ** 32
 /** Offset in words of 8 bytes. */
 const PLACES = 1
 
@@ -25,9 +27,9 @@ export function learnedSamples({ words }: RowSlab, at: number): number {
   return words[2 * at + LEARNED] as number
 }
 
-/** Returns how many of the samples ever added to the window need not be learned any more. */
-export function learnedTo({ words }: RowSlab, at: number): number {
-  return words[2 * at + LEARNED_TO] as number
+/** Returns how many of the `pushed` samples ever added to the window are still to be learned. */
+export function unlearnedSamples({ words }: RowSlab, at: number, pushed: number): number {
+  return (pushed - (words[2 * at + LEARNED_TO] as number)) >>> 0
 }
 
 export function setLearnedTo({ words }: RowSlab, at: number, pushed: number): void {
@@ -55,6 +57,7 @@ export function rememberedOf(slab: RowSlab, at: number, value: number, deviating
 
 export function learnValue(slab: RowSlab, at: number, value: number): void {
   const number = slab.words[2 * at + LEARNED] as number
-  slab.words[2 * at + LEARNED] = number + 1
+  // Beyond the greatest word it goes on with a great number that has the same lower bits.
+  slab.words[2 * at + LEARNED] = number + 1 === WORDS ? WORDS / 2 : number + 1
   places.visit(slab, at + PLACES, value, number)
 }

@@ -45,6 +45,11 @@ export function crossedPart(states: Slab, at: number): number {
   return stored - (stored % CROSSED_UNIT)
 }
 
+/** Whether there is anything that `clearCandidates` drops. */
+export function hasCandidates(states: Slab, at: number): boolean {
+  return states[at + RECENT_UP] !== 0 || states[at + RECENT_DOWN] !== 0
+}
+
 /** Drops what only the present policy understands, before another one. */
 export function clearCandidates(states: Slab, at: number): void {
   if (states[at + PHASE] === PENDING) states[at + PHASE] = OK

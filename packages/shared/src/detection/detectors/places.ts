@@ -128,7 +128,8 @@ export class Places {
     const step = width * SHRINKING
     floats[base + LOW] = Math.min(low + step, place)
     floats[base + HIGH] = Math.max(high - step, place)
-    if (number + 1 >= (words[base + EXPIRY] as number)) this.#dropExpired(slab, at, number + 1)
+    // Both numbers are modulo 2 ** 32 here.
+    if (((number + 1 - (words[base + EXPIRY] as number)) | 0) >= 0) this.#dropExpired(slab, at, number + 1)
   }
 
   /**
