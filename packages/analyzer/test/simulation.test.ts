@@ -43,7 +43,7 @@ const RUNS = Number(process.env.TIDEMARK_SIMULATION_RUNS ?? 500)
 
 const SETTINGS = {
   ...VERDICT_DEFAULTS,
-  window: 6,
+  window: 12,
   windowMin: 3,
   batchSamplesMax: 4,
   keysMax: 2,
@@ -58,7 +58,8 @@ const CHANGE = { who: 'simulation', why: 'test', at: 0 }
 const MODELLED = ['a', 'c']
 /**
  * One key must not be silent, one accepts new levels, one has the defaults and a shadow rule, one
- * is a counter, and one has values that are ignored and out of range.
+ * is a counter, and one has values that are ignored and out of range. The guard decides on the alerts
+ * of all but the last.
  */
 const DOCUMENT = [
   { id: 'heard', pattern: 'a', silent: '200s' },
@@ -78,6 +79,8 @@ const step = fc.oneof(
     arbitrary: fc.record({
       kind: fc.constant('append'),
       keys: fc.array(fc.constantFrom(...KEYS), { minLength: 1, maxLength: 5 }),
+      // The guard opens no alert in a key's first 50 samples.
+      times: fc.constantFrom(1, 1, 10, 30),
     }),
   },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('hand off') }) },
@@ -90,7 +93,12 @@ const idleStep = fc.oneof(
   { weight: 1, arbitrary: step },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('time passes') }) },
 )
-type Step = { readonly kind: string; readonly keys?: readonly string[]; readonly place?: number }
+interface Step {
+  readonly kind: string
+  readonly keys?: readonly string[]
+  readonly times?: number
+  readonly place?: number
+}
 
 interface Accepted {
   readonly key: string
@@ -100,9 +108,9 @@ interface Accepted {
   readonly time: number
 }
 
-/** Mostly calm values, with spikes that open alerts and with new levels. */
+/** Mostly calm values, with ever greater spikes, which are news, and with new levels. */
 function valueNumber(n: number): number {
-  if (n % 11 === 10) return 1000
+  if (n % 11 === 10) return 1000 * 3 ** (n / 11)
   return (n % 3) + (n % 40 > 20 ? 100 : 0)
 }
 
@@ -212,17 +220,19 @@ async function simulate(
     everyone.push(owner)
   }
 
-  for (const { kind, keys = [], place = 0 } of steps) {
+  for (const { kind, keys = [], times = 1, place = 0 } of steps) {
     // Some of the pending tasks run now, the others during later steps.
     for (let i = 0; i < 6 && scheduler.count() > 0; i++) await scheduler.waitNext(1)
     // Keys must have the time to be evicted in between.
     for (let i = 0; i < 15 && idleTtlMs > 0; i++) await scheduler.waitNext(1)
     if (kind === 'append') {
-      const samples = keys.map((key, i) => ({
-        key,
-        value: valueNumber(accepted.length + i),
-        timestamp: accepted.length + i,
-      }))
+      const samples = Array.from({ length: times }, () => keys)
+        .flat()
+        .map((key, i) => ({
+          key,
+          value: valueNumber(accepted.length + i),
+          timestamp: accepted.length + i,
+        }))
       const batch = { partition: 0, samples: packSamples(samples), count: samples.length }
       const [outcome] = await memory.gateway.append([batch])
       const time = outcome?.kind === 'stored' ? entryTimeMs(outcome.id) : Number.NaN
@@ -332,6 +342,9 @@ function analysisOf({ count, window, isFlagged, outside, rate }: Judged, { isCou
   }
 }
 
+/** Alerts that the guard opened in all simulations. */
+let guarded = 0
+
 /** Expects each alert to open and resolve once, at the time that its key's samples alone give. */
 async function expectAlerts(memory: MemoryStore, accepted: readonly Accepted[]): Promise<void> {
   const certain = new Effects({ partition: 0, alertWaitMs: 0 })
@@ -353,6 +366,7 @@ async function expectAlerts(memory: MemoryStore, accepted: readonly Accepted[]):
     judge.expire(row, Number.MAX_SAFE_INTEGER, expired)
     possible.addExpired(key, policy, expired)
   }
+  guarded += certain.opened.filter(({ opening }) => opening.key !== 'e').length
   const feed = await memory.alerts.feed(0, ENTRY_ID_ZERO, 1e6)
   const ids = [...certain.opened, ...possible.opened].map(({ opening }) => opening.id)
   const kept = new Map((await memory.alerts.read(0, ids)).map((parts, i) => [ids[i], parts]))
@@ -381,6 +395,7 @@ test(`every sample is analysed once and in order in ${RUNS} simulations of fault
     ),
     { numRuns: RUNS },
   )
+  expect(guarded).toBeGreaterThanOrEqual(Math.floor(RUNS / 50))
 })
 
 test(`idle keys are evicted between two samples, and never a firing one, in such simulations`, {
