@@ -142,7 +142,7 @@ describe('the guard', () => {
 })
 
 /** Runs trials of calm noise followed by `valueAt`. Returns the share opened within 10 samples. */
-function found(trials: number, calm: number, valueAt: (random: Random) => number): number {
+function found(trials: number, calm: number, valueAt: (random: Random) => number, intervalMs = 60 * SECOND): number {
   const random = new Random(11)
   let opened = 0
   for (let trial = 0; trial < trials; trial++) {
@@ -152,7 +152,7 @@ function found(trials: number, calm: number, valueAt: (random: Random) => number
     let isFiring = false
     let n = 0
     const step = (value: number): boolean => {
-      const time = BEGIN + n++ * 60 * SECOND
+      const time = BEGIN + n++ * intervalMs
       const { alerts } = judge.step(row, value, time, time)
       for (const { kind } of alerts) isFiring = kind === 'opened'
       return alerts.some(({ kind }) => kind === 'opened')
@@ -167,6 +167,11 @@ describe('shifts inside the known range', () => {
   test('a shift of 3 deviations opens an alert within 10 samples in 95 % of cases, one of 2 in half', () => {
     expect(found(400, 500, random => random.normal() + 3)).toBeGreaterThanOrEqual(0.95)
     expect(found(400, 500, random => random.normal() + 2)).toBeGreaterThanOrEqual(0.5)
+  })
+
+  test('so does one of a key that has opened alerts on noise before, at one sample a second', () => {
+    expect(found(100, 5000, random => random.normal() + 3, SECOND)).toBeGreaterThanOrEqual(0.95)
+    expect(found(100, 5000, random => random.normal() + 2, SECOND)).toBeGreaterThanOrEqual(0.5)
   })
 
   test('a key that shifts all the time opens few: the sum is news only after 4,000 samples', () => {

@@ -29,8 +29,8 @@ const HALF_LIFE_MS = 2 * 86_400_000
 const QUIET_SAMPLES = 4000
 /** and if the key has had so many: one that wanders has shown that by then. */
 const SUM_SAMPLES_MIN = 300
-/** Deviations that add up open an alert only if the key had nearly no other for a while. */
-const SUSTAINED_HEAT_MAX = 0.5
+/** Sums have a budget of their own: they open an alert only below this heat. */
+const SUSTAINED_HEAT_MAX = 2
 
 /**
  * Decides whether an alert opens: a flagged sample is also news to the key, or follows a sample
