@@ -10,6 +10,7 @@ import { analysesIn } from '@tidemark/shared/verdict/kept-verdicts'
 import { exactSummary } from '@tidemark/testkit/exact'
 import { oracleAnalysis } from '@tidemark/testkit/oracle'
 import { packSamples } from '@tidemark/testkit/samples'
+import { updateWindow } from '@tidemark/testkit/stored-window'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { analyseRun, expireTimers, missingKeys } from './analyse.ts'
@@ -76,18 +77,13 @@ function work(entries: readonly Entry[], options: AnalyseOptions & { samplesMax:
       for (const key of missing) windows.load(key, stored.get(key) ?? null, SHAPE)
     }
     const done = analyseRun(run, windows, options)
-    for (const { key, window } of done.keys) store(stored, key, window)
+    for (const { key, window } of done.keys) stored.set(key, updateWindow(stored.get(key) ?? null, window))
     analyses.push(...done.verdicts.flatMap(one => analysesIn({ ...one, samples: texts.get(one.id) ?? '' }, 3)))
     effects.push(done)
     checkpoint = run.to
     if (options.losesMemory) windows = new Windows({ memory, keysMax: 100 })
   }
   return { windows, stored, effects, analyses, offset: checkpoint.offset }
-}
-
-function store(stored: Stored, key: string, { kind, bytes }: { kind: 'row' | 'tail'; bytes: Uint8Array }): void {
-  const { row = new Uint8Array(), tail = null } = stored.get(key) ?? {}
-  stored.set(key, kind === 'row' ? { row: bytes.slice(), tail } : { row, tail: bytes.slice() })
 }
 
 /**

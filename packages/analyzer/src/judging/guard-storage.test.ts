@@ -5,6 +5,7 @@ import { createPolicy, type Policy } from '@tidemark/shared/detection/rules/poli
 import { encodeRow, type StoredWindow, storedLengthMax } from '@tidemark/shared/detection/window-row'
 import { VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
 import { Random } from '@tidemark/testkit/random'
+import { updateWindow } from '@tidemark/testkit/stored-window'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { RowMemory, type Slot } from './row-memory.ts'
@@ -22,6 +23,8 @@ const POLICIES: readonly Policy[] = [
   createPolicy({ range: { min: -50, max: 150 } }, VERDICT_DEFAULTS),
   createPolicy({ guard: null }, VERDICT_DEFAULTS),
   createPolicy({ detector: 'habit' }, VERDICT_DEFAULTS),
+  createPolicy({ detector: 'step' }, VERDICT_DEFAULTS),
+  createPolicy({ detector: 'step', isCounter: true }, VERDICT_DEFAULTS),
 ]
 const judges = new Map([...POLICIES, LONG].map(policy => [policy, new Judge(policy)]))
 
@@ -46,11 +49,7 @@ class KeptKey {
   }
 
   commit(): void {
-    const { kind, bytes, memory = null } = this.#windows.encodeUpdate(this.#slot)
-    const { row, tail = null, memory: before = null } = this.stored ?? { row: new Uint8Array() }
-    const newest = memory === null ? before : memory.slice()
-    this.stored =
-      kind === 'row' ? { row: bytes.slice(), tail, memory: newest } : { row, tail: bytes.slice(), memory: newest }
+    this.stored = updateWindow(this.stored, this.#windows.encodeUpdate(this.#slot))
   }
 
   /** Another analyzer loads what was committed last. */
@@ -176,32 +175,68 @@ test('a row of version 0.1.0 goes on, and its guard begins with the samples in t
   expect(key.stored.memory?.length).toBeGreaterThan(0)
 })
 
-/** Reads a row as version 0.1.0 does: its count and its window, or undefined. */
-function readFirstVersion({ row }: StoredWindow): { count: number; values: number[] } | undefined {
-  const at = (i: number): number => new DataView(row.buffer, row.byteOffset).getFloat64(8 * i, true)
+/** Reads the head and the pairs of a row or a tail as version 0.1.0 does; undefined if it cannot. */
+function readPairs(
+  bytes: Uint8Array,
+): { count: number; pushed: number; capacity: number; pairs: number[] } | undefined {
+  const at = (i: number): number => new DataView(bytes.buffer, bytes.byteOffset).getFloat64(8 * i, true)
   const word = at(2)
   const [capacity, detector, mask] = [Math.floor(word / 2 ** 32), Math.floor(word / 2 ** 24) % 256, word % 2 ** 23]
   const bits = mask.toString(2).replaceAll('0', '').length
-  const pairs = (row.byteLength / 8 - 3 - bits) / 2
-  if (detector !== 0 || mask >= 2 ** 18 || pairs !== Math.min(at(1), capacity)) return undefined
-  const first = at(1) - pairs
-  const values = Array.from({ length: pairs }, (_, i) => at(3 + bits + 2 * ((first + i) % capacity)))
-  return { count: at(0), values }
+  const length = (bytes.byteLength / 8 - 3 - bits) / 2
+  if (detector !== 0 || mask >= 2 ** 18 || !Number.isInteger(length)) return undefined
+  return { count: at(0), pushed: at(1), capacity, pairs: Array.from({ length }, (_, i) => at(3 + bits + 2 * i)) }
 }
 
-test('version 0.1.0 reads every row, also after alerts and with a candidate', () => {
+/** Reads a key as version 0.1.0 does: its count and the newest of its values, or undefined. */
+function readFirstVersion({ row, tail }: StoredWindow): { count: number; values: number[] } | undefined {
+  const base = readPairs(row)
+  if (base === undefined || base.pairs.length !== Math.min(base.pushed, base.capacity)) return undefined
+  const { pushed, capacity, pairs } = base
+  const ring = Array.from({ length: pairs.length }, (_, i) => pairs[(pushed + i) % capacity] as number)
+  const values = pushed > capacity ? ring : pairs
+  const newer = tail == null ? undefined : readPairs(tail)
+  if (newer === undefined || newer.count <= base.count) return { count: base.count, values }
+  return { count: newer.count, values: [...values, ...newer.pairs].slice(-capacity) }
+}
+
+test.each([
+  ['by default', GUARDED],
+  ['under a rule with habit', createPolicy({ detector: 'habit' }, VERDICT_DEFAULTS)],
+  ['under a rule with step', createPolicy({ detector: 'step' }, VERDICT_DEFAULTS)],
+])('version 0.1.0 reads every row and tail, also after alerts and with a candidate: %s', (_, policy) => {
+  judges.set(policy, new Judge(policy))
   const random = new Random(5)
   const key = new KeptKey()
+  key.policy = policy
   const values: number[] = []
   let alerts = 0
   for (let n = 0; n < 3000; n++) {
     values.push(n % 311 === 310 ? 60 * random.uniform() : random.normal())
     alerts += key.step(values[n] as number, n).length - 2
     key.commit()
-    if (key.stored?.tail == null || n % 17 === 0) {
-      const read = readFirstVersion(key.stored as StoredWindow)
-      expect(read?.values).toEqual(values.slice(0, read?.count).slice(-50))
-    }
+    expect(readFirstVersion(key.stored as StoredWindow)).toEqual({ count: n + 1, values: values.slice(-50) })
+    if (n % 500 === 499) key.reload()
   }
   expect(alerts).toBeGreaterThan(2)
+})
+
+test('a detector that 0.1.0 does not know starts again where that has scored samples since', () => {
+  const policy = POLICIES.find(({ detector }) => detector === 'habit') as Policy
+  const key = new KeptKey()
+  key.policy = policy
+  const random = new Random(6)
+  let n = 0
+  for (; n < 400; n++) {
+    key.step(random.normal(), n)
+    key.commit()
+  }
+  const atFirst = key.stored as StoredWindow
+  key.reload()
+  expect(key.step(0, n)[0]).not.toBeNaN()
+  // 0.1.0 scores a sample, and leaves what is beside the row as it was.
+  key.commit()
+  key.stored = { ...(key.stored as StoredWindow), memory: atFirst.memory ?? null }
+  key.reload()
+  expect(key.step(0, n + 1)).toEqual([Number.NaN, n + 2])
 })

@@ -7,6 +7,7 @@ import { createPolicy, type Policy } from '@tidemark/shared/detection/rules/poli
 import { NO_POLICY, RuleSet } from '@tidemark/shared/detection/rules/rule-set'
 import { decodeWindow, type StoredWindow } from '@tidemark/shared/detection/window-row'
 import { VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
+import { updateWindow } from '@tidemark/testkit/stored-window'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { RowMemory, type Slot } from './row-memory.ts'
@@ -36,11 +37,7 @@ function summaryOf(windows: Windows, slot: Slot): Summary & { size: number } {
 
 /** Returns the window in the store after an update. */
 function stored(windows: Windows, slot: number, before: StoredWindow | null = null): StoredWindow {
-  const { kind, bytes } = windows.encodeUpdate(slot)
-  const copy = bytes.slice()
-  if (kind === 'row') return { row: copy, tail: before?.tail ?? null }
-  assert(before !== null)
-  return { row: before.row, tail: copy }
+  return updateWindow(before, windows.encodeUpdate(slot))
 }
 
 function contentOf(windows: Windows, slot: number) {

@@ -18,11 +18,12 @@ import {
   encodeRow,
   encodeTail,
   fillRow,
+  hasStateBeside,
   learnedTo,
   mustStoreMemory,
-  STORED_MEMORY_LENGTH,
   type StoredWindow,
   storedLengthMax,
+  storedMemoryLength,
 } from '@tidemark/shared/detection/window-row'
 import type { WindowUpdate } from '@tidemark/shared/store/ports/commit'
 import { VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
@@ -196,7 +197,7 @@ export class Windows implements RowOwner, Disposable {
     const rowPushed = this.#rowPushed[slot] as number
     const added = pushed - rowPushed
     const isTail = rowPushed >= capacity && added <= Math.min(TAIL_MAX, capacity)
-    const length = storedLengthMax(row.shape) + STORED_MEMORY_LENGTH
+    const length = storedLengthMax(row.shape) + storedMemoryLength(row.shape)
     if (this.#encodedLength + length > this.#encoded.length) {
       this.#encoded = new Float64Array(Math.max(UPDATES_LENGTH, length))
       this.#encodedLength = 0
@@ -205,12 +206,13 @@ export class Windows implements RowOwner, Disposable {
     const end = isTail ? encodeTail(row, added, this.#encoded, begin) : encodeRow(row, this.#encoded, begin)
     this.#encodedLength = end
     const bytes = this.#bytesOf(begin, end)
+    if (isTail && hasStateBeside(row.shape)) return { kind: 'tail', bytes, memory: this.#encodeMemory(slot, row) }
     if (isTail) return { kind: 'tail', bytes }
     this.#rowPushed[slot] = pushed
     return { kind: 'row', bytes, memory: this.#encodeMemory(slot, row) }
   }
 
-  /** Returns the guard's memory if it must be stored, nothing in its place, or null. */
+  /** Returns what must be stored beside the row, nothing in its place, or null. */
   #encodeMemory(slot: Slot, row: KeyRow): Uint8Array | null {
     const storedAt = this.#memoryPushed[slot] as number
     if (mustStoreMemory(row, storedAt)) {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { createRow, rowShape } from './key-row.ts'
-import { decodeWindow, encodeRow, encodeTail, fillRow } from './window-row.ts'
+import { decodeWindow, encodeMemory, encodeRow, encodeTail, fillRow, mustStoreMemory } from './window-row.ts'
 
 const SHAPE = rowShape(3, 'zscore', false)
 /** The shape of a row with all state 0, no silence, detector number 0 and a capacity of 3. */
@@ -99,13 +99,18 @@ test('a row of the first habit keeps its window, count and alert, but not the st
   expect(decodeWindow({ row: short, tail: null })).toBeUndefined()
 })
 
-test.each([
-  ['habit', 6],
-  ['step', 7],
-] as const)('a row of %s has a number that the first version does not know', (name, number) => {
+test.each(['habit', 'step'] as const)('the state of %s is beside its row, which is one with the z-score', name => {
   const row = createRow(rowShape(3, name, false))
   const encoded = new Float64Array(400)
-  const end = encodeRow(row, encoded, 0)
-  expect(Math.floor((encoded[2] ?? 0) / 2 ** 24) % 256).toBe(number)
-  expect(decodeWindow({ row: new Uint8Array(encoded.slice(0, end).buffer), tail: null })?.shape).toBe(row.shape)
+  const encodedRow = new Uint8Array(encoded.buffer, 0, 8 * encodeRow(row, encoded, 0))
+  row.rows[row.shape.detectorAt] = 9
+  const memory = new Uint8Array(encoded.buffer, 800, 8 * (encodeMemory(row, encoded, 100) - 100))
+  expect(mustStoreMemory(row, -1)).toBe(true)
+  expect(decodeWindow({ row: encodedRow, tail: null })?.shape).toBe(SHAPE)
+  const content = decodeWindow({ row: encodedRow, tail: null, memory })
+  expect(content?.shape).toBe(row.shape)
+  expect(content?.detectorState[0]).toBe(9)
+  for (const cut of [0, 7, 24, memory.length - 8]) {
+    expect(decodeWindow({ row: encodedRow, tail: null, memory: memory.subarray(0, cut) })?.shape).toBe(SHAPE)
+  }
 })

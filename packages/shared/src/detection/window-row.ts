@@ -1,6 +1,7 @@
 import { bitCount } from './alerts/alert.ts'
-import { GUARD_MEMORY_LENGTH, learnedSamples, unlearnedSamples } from './alerts/guard-memory.ts'
+import { learnedSamples, unlearnedSamples } from './alerts/guard-memory.ts'
 import { hasCandidates } from './alerts/state.ts'
+import type { DetectorName } from './detectors/registry.ts'
 import {
   ALERT,
   COMMON_LENGTH,
@@ -10,6 +11,7 @@ import {
   type KeyRow,
   learnSample,
   type MemoryKind,
+  memoryLength,
   PUSHED,
   pushSample,
   type RowShape,
@@ -38,6 +40,12 @@ import {
  * It is brought up to date by learning the samples since again, which the row still has: it is
  * written with every third row or so. One that does not fit the row is void, and without one a
  * memory begins with the samples in the window. Version 0.1.0 neither reads nor changes it.
+ *
+ * There too, with each row and tail, is the state of a detector that 0.1.0 does not know:
+ *
+ *     count, pushed, number of the detector (see BESIDE), detector's state
+ *
+ * The row is then one with the z-score, so that 0.1.0 goes on with its window, count and alert.
  */
 const SHAPE = 2
 const HEADER = 3
@@ -47,12 +55,20 @@ const HAS_SILENCE = 2 ** 23
 const DETECTOR = 2 ** 24
 const DETECTORS_MAX = 256
 /** By number. Number 5 was the first habit: its keys keep everything but its state. */
-const DETECTOR_NUMBERS = ['zscore', 'ewma', 'mad', 'range', 'novelty', null, 'habit', 'step'] as const
+const DETECTOR_NUMBERS: readonly DetectorName[] = ['zscore', 'ewma', 'mad', 'range', 'novelty']
 const FIRST_HABIT = { number: 5, stateLength: 189 }
+/** By what follows the first number of such detectors: those whose state is beside the row. */
+const DETECTORS_BESIDE: readonly DetectorName[] = ['habit', 'step']
+const BESIDE = 16
 /** Added to the number of a detector that learned rates. Version 0.1.0 starts such keys again. */
 const OF_RATES = 128
 const CAPACITY = 2 ** 32
 const CAPACITY_MAX = 500
+
+/** Whether the detector's state is stored beside the row, with each row and tail. */
+export function hasStateBeside({ detector }: RowShape): boolean {
+  return DETECTORS_BESIDE.includes(detector)
+}
 
 /** Returns the float64s of the longest stored row of a shape. */
 export function storedLengthMax(shape: RowShape): number {
@@ -112,8 +128,10 @@ export function encodeTail(row: KeyRow, pairs: number, target: Float64Array, at:
 const MEMORY_HEADER = 3
 const MEMORY_KINDS: readonly MemoryKind[] = ['none', 'values', 'rates']
 
-/** Float64s of a stored memory. */
-export const STORED_MEMORY_LENGTH = MEMORY_HEADER + GUARD_MEMORY_LENGTH
+/** Returns the float64s of what is stored beside a row of a shape at most. */
+export function storedMemoryLength(shape: RowShape): number {
+  return MEMORY_HEADER + memoryLength(shape) + (hasStateBeside(shape) ? detectorStateLength(shape.detector) : 0)
+}
 
 /** A stored memory is at most so many samples older than its row, if that has so many. */
 const MEMORY_LAG_MAX = 64
@@ -124,12 +142,12 @@ function memoryLagMax({ capacity, memory }: Pick<RowShape, 'capacity' | 'memory'
 }
 
 /**
- * Whether the guard's memory must be stored with the row. `storedAt` is `learnedTo` when it was
+ * Whether the guard's memory, or a state beside the row, must be stored with the row. `storedAt` is `learnedTo` when it was
  * last stored; negative if it was not, or if the window began again since.
  */
 export function mustStoreMemory(row: KeyRow, storedAt: number): boolean {
   const { slab, rows, start, memoryStart, shape } = row
-  if (shape.memory === 'none') return false
+  if (shape.memory === 'none') return hasStateBeside(shape)
   const pushed = rows[start + PUSHED] as number
   if (storedAt >= 0) return pushed < storedAt || pushed - storedAt > memoryLagMax(shape)
   // The window of a new key still has all of its samples, but not what followed from them.
@@ -138,21 +156,27 @@ export function mustStoreMemory(row: KeyRow, storedAt: number): boolean {
 }
 
 /** Returns how many of the samples ever added to the window the guard's memory has learned. */
-export function learnedTo({ slab, rows, start, memoryStart }: KeyRow): number {
+export function learnedTo({ slab, rows, start, memoryStart, shape }: KeyRow): number {
   const pushed = rows[start + PUSHED] as number
+  if (shape.memory === 'none') return pushed
   return pushed - unlearnedSamples(slab, memoryStart, pushed)
 }
 
-/** Writes the guard's memory to `target` from `at`. Returns its end. */
+/** Writes the guard's memory, or a state beside the row, to `target` from `at`. Returns its end. */
 export function encodeMemory(row: KeyRow, target: Float64Array, at: number): number {
   const { rows, start, memoryStart, shape } = row
   const learned = learnedTo(row)
   target[at] = (rows[start + COUNT] as number) - ((rows[start + PUSHED] as number) - learned)
   target[at + 1] = learned
-  target[at + 2] = MEMORY_KINDS.indexOf(shape.memory)
-  // Not number by number: it is bytes, some of which look like a NaN.
-  target.set(rows.subarray(memoryStart, memoryStart + GUARD_MEMORY_LENGTH), at + MEMORY_HEADER)
-  return at + STORED_MEMORY_LENGTH
+  // Not number by number: a memory is bytes, some of which look like a NaN.
+  if (hasStateBeside(shape)) {
+    target[at + 2] = BESIDE + 2 * DETECTORS_BESIDE.indexOf(shape.detector) + (shape.isOfRates ? 1 : 0)
+    target.set(rows.subarray(start + shape.detectorAt, start + shape.valuesAt), at + MEMORY_HEADER)
+  } else {
+    target[at + 2] = MEMORY_KINDS.indexOf(shape.memory)
+    target.set(rows.subarray(memoryStart, memoryStart + memoryLength(shape)), at + MEMORY_HEADER)
+  }
+  return at + storedMemoryLength(shape)
 }
 
 function encodeHead({ rows, start, shape }: KeyRow, target: Float64Array, at: number): number {
@@ -167,12 +191,13 @@ function encodeHead({ rows, start, shape }: KeyRow, target: Float64Array, at: nu
     mask |= 1 << i
     target[end++] = value
   }
-  if (shape.valuesAt > shape.detectorAt) {
+  const isBeside = hasStateBeside(shape)
+  if (shape.valuesAt > shape.detectorAt && !isBeside) {
     target.set(rows.subarray(start + shape.detectorAt, start + shape.valuesAt), end)
     end += shape.valuesAt - shape.detectorAt
   }
   const silence = shape.hasSilence ? HAS_SILENCE : 0
-  const detector = DETECTOR_NUMBERS.indexOf(shape.detector) + (shape.isOfRates ? OF_RATES : 0)
+  const detector = isBeside ? 0 : DETECTOR_NUMBERS.indexOf(shape.detector) + (shape.isOfRates ? OF_RATES : 0)
   target[at + SHAPE] = mask + silence + detector * DETECTOR + shape.capacity * CAPACITY
   return end
 }
@@ -202,12 +227,14 @@ export function decodeWindow({ row, tail, memory }: StoredWindow): WindowContent
   }
   const dropped = Math.max(0, values.length - shape.capacity)
   const learned = memory ? decodeMemory(memory, base) : null
+  const beside = memory ? decodeBeside(memory, newest) : null
   return {
     count: newest.count,
     pushed: newest.pushed,
     rowPushed: pushed,
-    shape: withMemory(shape, learned?.kind ?? 'none'),
+    shape: beside?.shape ?? withMemory(shape, learned?.kind ?? 'none'),
     ...statesOf(newest),
+    ...(beside === null ? {} : { detectorState: beside.state }),
     values: values.slice(dropped),
     timestamps: timestamps.slice(dropped),
     displaced: { values: values.slice(0, dropped), timestamps: timestamps.slice(0, dropped) },
@@ -217,13 +244,34 @@ export function decodeWindow({ row, tail, memory }: StoredWindow): WindowContent
 
 /** Returns null where the samples since are not all in the row. */
 function decodeMemory(stored: Uint8Array, { count, pushed, shape }: Decoded): WindowContent['memory'] {
-  if (stored.byteLength !== 8 * STORED_MEMORY_LENGTH) return null
-  const view = new DataView(stored.buffer, stored.byteOffset, stored.byteLength)
-  const at = (i: number): number => view.getFloat64(8 * i, true)
-  const kind = MEMORY_KINDS[at(2)] ?? 'none'
+  const at = numbersOf(stored)
+  const kind = stored.byteLength < 8 * MEMORY_HEADER ? 'none' : (MEMORY_KINDS[at(2)] ?? 'none')
+  if (kind === 'none' || stored.byteLength !== 8 * storedMemoryLength(withMemory(shape, kind))) return null
   const lag = pushed - at(1)
   const fits = lag >= 0 && lag <= memoryLagMax({ capacity: shape.capacity, memory: kind }) && count - at(0) >= lag
-  return kind !== 'none' && fits ? { kind, pushed: at(1), bytes: stored.subarray(8 * MEMORY_HEADER) } : null
+  return fits ? { kind, pushed: at(1), bytes: stored.subarray(8 * MEMORY_HEADER) } : null
+}
+
+/** Returns null where 0.1.0 has scored samples since: the detector then starts again. */
+function decodeBeside(
+  stored: Uint8Array,
+  { count, pushed, shape }: Decoded,
+): { readonly shape: RowShape; readonly state: Float64Array } | null {
+  if (stored.byteLength < 8 * MEMORY_HEADER || shape.detector !== 'zscore') return null
+  const at = numbersOf(stored)
+  const number = at(2) - BESIDE
+  const detector = DETECTORS_BESIDE[Math.floor(number / 2)]
+  if (detector === undefined || at(0) !== count || at(1) !== pushed) return null
+  const own = rowShape(shape.capacity, detector, shape.hasSilence, number % 2 === 1)
+  if (stored.byteLength !== 8 * storedMemoryLength(own)) return null
+  const state = new Float64Array(own.valuesAt - own.detectorAt)
+  new Uint8Array(state.buffer).set(stored.subarray(8 * MEMORY_HEADER))
+  return { shape: own, state }
+}
+
+function numbersOf({ buffer, byteOffset, byteLength }: Uint8Array): (i: number) => number {
+  const view = new DataView(buffer, byteOffset, byteLength)
+  return i => view.getFloat64(8 * i, true)
 }
 
 export function fillRow(row: KeyRow, content: WindowContent): void {
@@ -269,8 +317,7 @@ interface Decoded extends Pick<WindowContent, 'count' | 'pushed' | 'shape'> {
 function decode(bytes: Uint8Array): Decoded | undefined {
   const length = bytes.byteLength / 8
   if (!Number.isInteger(length) || length < HEADER) return undefined
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  const at = (i: number): number => view.getFloat64(8 * i, true)
+  const at = numbersOf(bytes)
   const count = at(COUNT)
   const pushed = at(PUSHED)
   const shaped = decodeShape(at(SHAPE))
@@ -294,7 +341,7 @@ function decodeShape(word: number): { shape: RowShape; mask: number; stateLength
   const hasSilence = (word & HAS_SILENCE) !== 0
   const mask = word & (HAS_SILENCE - 1)
   const length = hasSilence ? SILENT_LENGTH : COMMON_LENGTH
-  if (name == null || capacity < 1 || capacity > CAPACITY_MAX || mask >= 2 ** length) return undefined
+  if (name === undefined || capacity < 1 || capacity > CAPACITY_MAX || mask >= 2 ** length) return undefined
   const shape = rowShape(capacity, name, hasSilence, detector >= OF_RATES)
   if (isFirstHabit) return { shape, mask, stateLength: FIRST_HABIT.stateLength }
   return shape.isOfRates === detector >= OF_RATES ? { shape, mask, stateLength: detectorStateLength(name) } : undefined

@@ -137,7 +137,7 @@ export function describeAnalyses(open: OpenStore): void {
       ])
     })
 
-    test("the memory of a key's guard stays beside its row until another comes with a row", async () => {
+    test("the memory of a key's guard stays beside its row until another comes", async () => {
       await using under = await open()
       const { store } = under
       const lease = await own(store, 0)
@@ -146,6 +146,7 @@ export function describeAnalyses(open: OpenStore): void {
         { kind: 'tail' },
         { kind: 'row', memory: null },
         { kind: 'row', memory: bytes('m', 2) },
+        { kind: 'tail', memory: bytes('m', 1) },
         { kind: 'row', memory: new Uint8Array() },
       ] as const
       const entries = await appendAndRead(store, 0, ...updates.map(() => 1))
@@ -160,7 +161,7 @@ export function describeAnalyses(open: OpenStore): void {
         seen.push([...(window?.memory ?? [])])
       }
       const [first, second] = [[...bytes('m', 1)], [...bytes('m', 2)]]
-      expect(seen).toEqual([first, first, first, second, []])
+      expect(seen).toEqual([first, first, first, second, first, []])
     })
 
     test('every legal key is read back byte for byte, and none is mistaken for another', async () => {

@@ -12,6 +12,7 @@ import {
   encodeRow,
   encodeTail,
   fillRow,
+  hasStateBeside,
   learnedTo,
   mustStoreMemory,
   type StoredWindow,
@@ -136,9 +137,9 @@ test('a key continues identically after being stored and loaded, as a row or as 
         const hasTail = rowPushed >= policy.window && pairs <= policy.window
         const isNewer = (row.rows[0] as number) > new DataView(stored.row.buffer).getFloat64(0, true)
         const tail = bytesOf(row, (one, target, at) => encodeTail(one, pairs, target, at))
-        if (!(isNewer && hasTail)) memory = memoryOf(row, memory)
+        if (!(isNewer && hasTail) || hasStateBeside(row.shape)) memory = memoryOf(row, memory)
         const newest = { row: bytesOf(row, encodeRow), tail: null, memory: memory.bytes }
-        const content = decodeWindow(isNewer && hasTail ? { ...stored, tail } : newest)
+        const content = decodeWindow(isNewer && hasTail ? { row: stored.row, tail, memory: memory.bytes } : newest)
         if (content === undefined) throw new Error('the row cannot be read')
         const loaded = createRow(content.shape)
         fillRow(loaded, content)

@@ -71,8 +71,8 @@ function applyKeys({ rows, analyses, keys }: Partition, commit: Commit): void {
   for (const { key, window, analysis } of commit.keys) {
     const { row = null, tail = null, memory = null } = rows.get(key) ?? {}
     const bytes = new Uint8Array(window.bytes)
-    const newMemory = window.memory ? new Uint8Array(window.memory) : memory
-    rows.set(key, window.kind === 'row' ? { row: bytes, tail, memory: newMemory } : { row, tail: bytes, memory })
+    const kept = { row, tail, memory: window.memory ? new Uint8Array(window.memory) : memory }
+    rows.set(key, { ...kept, [window.kind]: bytes })
     if (analysis === null) continue
     keys.add(key)
     analyses.set(key, analysis)

@@ -100,7 +100,7 @@ export interface EvictedKey {
 export interface WindowUpdate {
   readonly kind: 'row' | 'tail'
   readonly bytes: Uint8Array
-  /** Of a row: the guard's memory, which replaces the previous one; null keeps that, void. */
+  /** What is stored beside the row: it replaces the previous one; null keeps that, void. */
   readonly memory?: Uint8Array | null
 }
 
