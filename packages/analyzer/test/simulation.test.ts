@@ -58,8 +58,8 @@ const CHANGE = { who: 'simulation', why: 'test', at: 0 }
 const MODELLED = ['a', 'c']
 /**
  * One key must not be silent, one accepts new levels, one has the defaults and a shadow rule, one
- * is a counter, and one has values that are ignored and out of range. The guard decides on the alerts
- * of all but the last.
+ * is a counter, and one has values that are ignored and out of range. The guard decides on the
+ * alerts of all but the last.
  */
 const DOCUMENT = [
   { id: 'heard', pattern: 'a', silent: '200s' },

@@ -175,7 +175,7 @@ test('a row of version 0.1.0 goes on, and its guard begins with the samples in t
   expect(key.stored.memory?.length).toBeGreaterThan(0)
 })
 
-/** Reads the head and the pairs of a row or a tail as version 0.1.0 does; undefined if it cannot. */
+/** Reads a row or a tail as version 0.1.0 does; undefined if it cannot. */
 function readPairs(
   bytes: Uint8Array,
 ): { count: number; pushed: number; capacity: number; pairs: number[] } | undefined {

@@ -142,8 +142,8 @@ function memoryLagMax({ capacity, memory }: Pick<RowShape, 'capacity' | 'memory'
 }
 
 /**
- * Whether the guard's memory, or a state beside the row, must be stored with the row. `storedAt` is `learnedTo` when it was
- * last stored; negative if it was not, or if the window began again since.
+ * Whether what is beside the row must be stored with it. `storedAt` is `learnedTo` when it was last
+ * stored; negative if it was not, or if the window began again since.
  */
 export function mustStoreMemory(row: KeyRow, storedAt: number): boolean {
   const { slab, rows, start, memoryStart, shape } = row
@@ -162,7 +162,7 @@ export function learnedTo({ slab, rows, start, memoryStart, shape }: KeyRow): nu
   return pushed - unlearnedSamples(slab, memoryStart, pushed)
 }
 
-/** Writes the guard's memory, or a state beside the row, to `target` from `at`. Returns its end. */
+/** Writes what is stored beside the row to `target` from `at`. Returns its end. */
 export function encodeMemory(row: KeyRow, target: Float64Array, at: number): number {
   const { rows, start, memoryStart, shape } = row
   const learned = learnedTo(row)
