@@ -107,6 +107,17 @@ describe('GET /events', () => {
     expect(feed.of('gap').concat(feed.of('coalesced'))).toEqual([])
   })
 
+  test('begins now, also while others are open', async () => {
+    const { app, send } = world()
+    const first = await open(app)
+    await send(KEYS)
+    const second = await open(app)
+    await send(KEYS)
+    await first.until('analysis', 2 * KEYS.length)
+    await second.until('analysis', KEYS.length)
+    expect(second.analyses().map(({ count }) => count)).toEqual(KEYS.map(() => 2))
+  })
+
   test('says how to keep it apart from other responses, and when to come back', async () => {
     const { app } = world()
     const { response, parser } = await open(app)

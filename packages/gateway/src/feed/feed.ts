@@ -123,16 +123,13 @@ export class Feed implements LiveFeed, Disposable {
     this.#open++
     request.share.used++
     const wanted = lastId === undefined ? undefined : parseId(lastId, this.#partitions)
-    // Those who are current have read up to now, nearly.
-    const known = [wanted, this.#position].find(position => scope.slots.every(slot => position?.has(slot)))
-    if (known === undefined) await this.#place(subscriber)
-    else {
-      subscriber.at = new Position(known)
+    const isKnown = wanted !== undefined && scope.slots.every(slot => wanted.has(slot))
+    if (isKnown) {
+      subscriber.at = wanted
       this.#behind.add(subscriber)
       this.#start()
-    }
-    const isLost = lastId !== undefined && (wanted === undefined || known !== wanted)
-    const gap = isLost ? gapText([...kinds], NO_PLACE) : ''
+    } else await this.#place(subscriber)
+    const gap = lastId !== undefined && !isKnown ? gapText([...kinds], NO_PLACE) : ''
     const id = idOf(scope, subscriber.at ?? this.#position)
     this.#put(subscriber, this.#encoder.encode(`retry: ${RETRY_MS}\nid: ${id}\n\n${gap}`))
     return { ready: () => this.#ready(subscriber), end: () => this.#end(subscriber) }
@@ -317,11 +314,12 @@ export class Feed implements LiveFeed, Disposable {
   async #placeFresh(): Promise<void> {
     const fresh = [...this.#fresh]
     const slots = new Set(fresh.flatMap(([{ scope }]) => scope.slots))
-    const unknown = [...slots].filter(slot => !this.#position.has(slot)).toSorted((a, b) => a - b)
-    const at = new Position(this.#position)
-    if (unknown.length > 0) {
-      for (const { slot, end } of (await this.#read(unknown, at)).slots) at.set(slot, end)
-    }
+    const at = new Position(slotsOf(this.#partitions))
+    const { slots: ends } = await this.#read(
+      [...slots].toSorted((a, b) => a - b),
+      at,
+    )
+    for (const { slot, end } of ends) at.set(slot, end)
     for (const [subscriber, placed] of fresh) {
       if (!subscriber.isOpen) continue
       this.#fresh.delete(subscriber)
