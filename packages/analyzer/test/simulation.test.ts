@@ -234,6 +234,7 @@ async function simulate(
           timestamp: accepted.length + i,
         }))
       const batch = { partition: 0, samples: packSamples(samples), count: samples.length }
+      await memory.keys.register(keys.map(key => ({ partition: 0, key, owner: 'device' })))
       const [outcome] = await memory.gateway.append([batch])
       const time = outcome?.kind === 'stored' ? entryTimeMs(outcome.id) : Number.NaN
       accepted.push(...samples.map(sample => ({ ...sample, time })))
