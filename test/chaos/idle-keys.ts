@@ -1,9 +1,6 @@
 import { pause } from '@tidemark/shared/runtime/lifecycle'
 import { keys, type RedisClient } from './redis-client.ts'
 
-/** KEY_IDLE_TTL of every run: far longer than any key of its traffic is silent. */
-export const KEY_IDLE_TTL_MS = 120_000
-
 /** Registered keys of each partition that never send, and the time over which they become idle. */
 const PER_PARTITION = 100
 const SPREAD_MS = 10_000
@@ -11,9 +8,12 @@ const SPREAD_MS = 10_000
 const OWNER = 'idle'
 const EVICTED_WITHIN_MS = 100_000
 
+/** A round of the sweep looks at each key once. */
+const ROUND_SHARE = 1 / 10
+
 /** Registers keys that become idle one after another while faults are injected. */
-export async function addIdleKeys(redis: RedisClient, partitions: number): Promise<void> {
-  const begin = Date.now() - KEY_IDLE_TTL_MS
+export async function addIdleKeys(redis: RedisClient, partitions: number, ttlMs: number): Promise<void> {
+  const begin = Date.now() - ttlMs
   for (let partition = 0; partition < partitions; partition++) {
     const at = keys.partition(partition)
     const fields = Array.from({ length: PER_PARTITION }, (_, n) => [
@@ -26,8 +26,11 @@ export async function addIdleKeys(redis: RedisClient, partitions: number): Promi
 }
 
 /** Waits until all of them are evicted. Returns the violations of their accounting. */
-export async function checkIdleKeys(redis: RedisClient, partitions: number, losses: number): Promise<string[]> {
-  const deadline = performance.now() + EVICTED_WITHIN_MS
+export async function checkIdleKeys(
+  redis: RedisClient,
+  { partitions, ttlMs, losses }: { readonly partitions: number; readonly ttlMs: number; readonly losses: number },
+): Promise<string[]> {
+  const deadline = performance.now() + EVICTED_WITHIN_MS + ROUND_SHARE * ttlMs
   const numbers = Array.from({ length: partitions }, (_, partition) => partition)
   for (;;) {
     const states = await Promise.all(numbers.map(partition => stateOf(redis, partition)))

@@ -16,7 +16,7 @@ import { type Evaluation, evaluate } from './evaluation.ts'
 import { inject } from './faults.ts'
 import { waitUntilDrained } from './final-state.ts'
 import { History } from './history.ts'
-import { addIdleKeys, checkIdleKeys, KEY_IDLE_TTL_MS } from './idle-keys.ts'
+import { addIdleKeys, checkIdleKeys } from './idle-keys.ts'
 import { Observer } from './observer.ts'
 import type { Interceptor } from './proxy.ts'
 import { redisArgs } from './redis-server.ts'
@@ -58,6 +58,8 @@ export interface RunOptions {
   readonly spreadMs: number
   /** The period without faults at the end. */
   readonly calmMs: number
+  /** KEY_IDLE_TTL: milliseconds without a sample after which a key is removed. */
+  readonly idleTtlMs: number
   readonly durability: DurabilityLevel
   /** How often a fault must be injected, by its name in the report. Fewer prove too little. */
   readonly injectedMin?: Readonly<Record<string, number>>
@@ -145,7 +147,7 @@ export async function run(options: RunOptions): Promise<RunResult> {
   const eventLoopLag = resources.use(new EventLoopLag(analyzerPids))
   await deployment.add('gateway')
   await putRules(deployment, 0)
-  await addIdleKeys(deployment.redis, partitions)
+  await addIdleKeys(deployment.redis, partitions, options.idleTtlMs)
   await Promise.all([
     ...Array.from({ length: options.gateways - 1 }, () => deployment.add('gateway')),
     ...Array.from({ length: options.analyzers }, () => deployment.add('analyzer')),
@@ -208,7 +210,8 @@ export async function run(options: RunOptions): Promise<RunResult> {
   const drainMs = performance.now() - drainBegin
   if (!isDrained && !isOver()) violation(`I9: the backlog is not drained ${DRAIN_TIMEOUT_MS} ms after the last fault`)
   report(schedule.length, 'evicting idle keys')
-  const idle = isOver() ? [] : await checkIdleKeys(deployment.redis, partitions, world.losses.length)
+  const idleRun = { partitions, ttlMs: options.idleTtlMs, losses: world.losses.length }
+  const idle = isOver() ? [] : await checkIdleKeys(deployment.redis, idleRun)
   for (const text of idle) violation(text)
   report(schedule.length, 'replaying requests')
   const replayed = isOver() ? { requests: 0, added: 0 } : await replay(world, new Random(derivedSeed(seed, 4)))
@@ -260,7 +263,10 @@ async function startSingle(durability: DurabilityLevel): Promise<RedisFixture> {
   return startRedis({ which, args: redisArgs(durability) })
 }
 
-function serviceEnvironment({ keys, partitions, durability }: RunOptions, folder: string): Record<string, string> {
+function serviceEnvironment(
+  { keys, partitions, durability, idleTtlMs }: RunOptions,
+  folder: string,
+): Record<string, string> {
   return {
     LOG_LEVEL: 'info',
     ...requireApiKey(folder),
@@ -271,7 +277,7 @@ function serviceEnvironment({ keys, partitions, durability }: RunOptions, folder
     STORE_TIMEOUT_MS: '1000',
     // The verifier needs all alerts of the run.
     ALERTS_KEPT: '1000000',
-    KEY_IDLE_TTL: String(KEY_IDLE_TTL_MS),
+    KEY_IDLE_TTL: String(idleTtlMs),
     // Fewer than keys, so that windows are continuously evicted and reloaded from Redis.
     WINDOWS_MAX: String(Math.max(partitions, Math.ceil(keys / 2))),
     // Halves the time of a restart.

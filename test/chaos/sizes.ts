@@ -18,6 +18,8 @@ const common = { writers: 8, analyzers: 3, gateways: 2, leaseTtlMs: 1000, batchM
 /** Part of `npm test`: every kind of fault once or twice, as fast as processes restart. */
 export const SHORT: Size = {
   ...common,
+  // Longer than any key of the traffic is silent, as in the other sizes.
+  idleTtlMs: 120_000,
   // Long enough for an analyzer to still hold its lease when Redis is back after a kill.
   leaseTtlMs: 1500,
   samples: 20_000,
@@ -65,6 +67,9 @@ export function longRuns({ minutes, samples, only }: LongOptions): Size[] {
   return [first, ...LEVELS.map(level => levelRun(level, minutes * LEVEL_SHARE))]
 }
 
+/** Most keys of a long run send rarely, some only once. */
+const LONG_IDLE_TTL_MS = 3_600_000
+
 /** How often each fault is injected in a run of LEVEL_MINUTES. */
 const LEVEL_FAULTS = 4
 const LEVEL_MINUTES = 1.5
@@ -73,6 +78,7 @@ function levelRun(durability: DurabilityLevel, minutes: number): Size {
   const count = Math.max(1, Math.round((LEVEL_FAULTS * minutes) / LEVEL_MINUTES))
   return {
     ...common,
+    idleTtlMs: LONG_IDLE_TTL_MS,
     leaseTtlMs: 1500,
     durability,
     samples: Math.round(10_000 * minutes),
@@ -94,6 +100,7 @@ function longRun({ minutes, samples, only }: LongOptions): Size {
   const pick = (schedule: Schedule): Schedule => schedule.filter(({ kind }) => only.length === 0 || only.includes(kind))
   return {
     ...common,
+    idleTtlMs: LONG_IDLE_TTL_MS,
     samples,
     leaseTtlMs: 1500,
     keys: 20_000,
@@ -111,6 +118,7 @@ function longRun({ minutes, samples, only }: LongOptions): Size {
 /** A Redis cluster: a master is killed and slots are moved under load. */
 export const CLUSTER: Size = {
   ...common,
+  idleTtlMs: 600_000,
   samples: 20_000,
   keys: 500,
   isZipf: false,
