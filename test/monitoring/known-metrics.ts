@@ -46,6 +46,7 @@ export function serviceMetrics(): KnownMetrics {
   const metrics = createMetrics(gateway)
   metrics.watchQueue(() => 0)
   metrics.watchKeys(1, () => 0)
+  metrics.watchFeeds({ open: 0, unsent: 0 })
   const analyzer = new Registry()
   createAnalyzerMetrics(analyzer)
   createNotifyMetrics(analyzer)
