@@ -11,6 +11,7 @@ COPY package.json pnpm-lock.yaml pnpm-workspace.yaml ./
 COPY tools/bootstrap.mjs tools/package.json tools/
 COPY test/package.json test/
 COPY packages/analyzer/package.json packages/analyzer/
+COPY packages/client/package.json packages/client/
 COPY packages/gateway/package.json packages/gateway/
 COPY packages/mqtt/package.json packages/mqtt/
 COPY packages/shared/package.json packages/shared/

@@ -1,3 +1,4 @@
+import type { Item } from '@tidemark/client/types'
 import { partitionOf } from '@tidemark/shared/sample/partition'
 import type { Sample } from '@tidemark/shared/sample/sample'
 import { VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
@@ -40,14 +41,14 @@ async function post(client: Client, format: number, writer: number, samples: rea
     return
   }
   const lines = samples.map(sample => JSON.stringify(sample)).join('\n')
-  const bodies: [unknown, string][] = [
+  const bodies: [string | Item | readonly Item[], string][] = [
     [samples, 'application/json'],
     [`${lines}\n`, 'application/x-ndjson'],
     [lines, 'application/x-www-form-urlencoded'],
     [samples.map(({ key, value, timestamp }) => deviceBody(writer, timestamp, [[key, value]])), 'application/json'],
   ]
-  const [body, type] = bodies[format - 1] ?? bodies[0] ?? []
-  const { accepted, rejected } = await client.ingest(body, type)
+  const [body, type] = bodies[format - 1] ?? bodies[0] ?? ['', '']
+  const { accepted, rejected } = await client.ingest(body, { headers: { 'Content-Type': type } })
   expect({ accepted, rejected }).toEqual({ accepted: samples.length, rejected: [] })
 }
 

@@ -1,6 +1,7 @@
+import type { IngestResult } from '@tidemark/client/types'
 import { eventually } from '@tidemark/testkit/eventually'
 import { redisAvailable, startRedis } from '@tidemark/testkit/redis-fixture'
-import { type Accepted, Client } from '@tidemark/tools/stack/client'
+import { Client } from '@tidemark/tools/stack/client'
 import { type Service, startAnalyzer, startGateway } from '@tidemark/tools/stack/service-process'
 import { describe, expect, test } from 'vitest'
 import { startOtlpReceiver } from './support/otlp-receiver.ts'
@@ -18,7 +19,7 @@ async function ingest({ port }: Service, traceparent: string): Promise<string> {
     body: JSON.stringify({ key: 'edge-1/rps', value: 420 }),
   })
   expect(response.status).toBe(202)
-  const [receipt = ''] = ((await response.json()) as Accepted).receipts
+  const [receipt = ''] = ((await response.json()) as IngestResult).receipts
   await new Client(port).analysis('edge-1/rps', receipt)
   return receipt
 }

@@ -5,16 +5,17 @@ import { importsOf, isTest, production, sources, textOf, withoutComments, worksp
 
 /**
  * Which workspaces the code of each may import: shared <- testkit <- gateway | analyzer | mqtt <-
- * tools <- test.
+ * tools <- test. Clients of the HTTP API share no code with the services.
  */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  client: [],
   shared: [],
   testkit: ['shared'],
-  gateway: ['shared', 'testkit'],
+  gateway: ['shared', 'testkit', 'client'],
   analyzer: ['shared', 'testkit'],
   mqtt: ['shared', 'testkit'],
-  tools: ['shared', 'testkit', 'gateway', 'analyzer', 'mqtt'],
-  test: ['shared', 'testkit', 'gateway', 'analyzer', 'mqtt', 'tools'],
+  tools: ['client', 'shared', 'testkit', 'gateway', 'analyzer', 'mqtt'],
+  test: ['client', 'shared', 'testkit', 'gateway', 'analyzer', 'mqtt', 'tools'],
 }
 
 describe('direction', () => {
@@ -33,6 +34,11 @@ describe('direction', () => {
   test('what is deployed imports neither tests nor the testkit', () => {
     const deployed = production.filter(file => file.startsWith('packages/'))
     expect(importersOf(/^packages\/testkit\/|\.test\.ts$|^vitest/, deployed)).toEqual([])
+  })
+
+  test('no service is its own client', () => {
+    const services = production.filter(file => /^packages\/(gateway|analyzer|shared)\//.test(file))
+    expect(importersOf(/^packages\/client\//, services)).toEqual([])
   })
 })
 

@@ -1,10 +1,11 @@
 import { readFile } from 'node:fs/promises'
+import { Client } from '@tidemark/client/client'
+import { TidemarkError } from '@tidemark/client/error'
 import { idInToken, isMisspelled } from '@tidemark/shared/access/token'
 import { z } from 'zod'
 import { Failure } from '../lib/options.ts'
 import { type KeysOptions, TOKEN_VARIABLE } from './options.ts'
 
-const problemSchema = z.object({ detail: z.string() })
 const createdSchema = z.object({ id: z.string(), token: z.string() })
 const listSchema = z.object({
   keys: z.array(
@@ -23,21 +24,17 @@ const listSchema = z.object({
 /** The routes of a gateway, called with the API key that the environment or a file has. */
 export async function openGateway({ url, tokenFile }: Pick<KeysOptions, 'url' | 'tokenFile'>) {
   const token = await readToken(tokenFile)
-  const headers = token === undefined ? {} : { Authorization: `Bearer ${token}` }
+  const client = new Client({ url, ...(token !== undefined && { apiKey: token }) })
 
   async function call<T extends z.ZodType>(schema: T, method: string, path: string, body?: unknown) {
-    const target = `${url.replace(/\/+$/, '')}${path}`
-    const content = body === undefined ? {} : { body: JSON.stringify(body) }
-    const type = body === undefined ? {} : { 'Content-Type': 'application/json' }
-    const response = await fetch(target, { method, headers: { ...headers, ...type }, ...content }).catch(
-      (error: unknown) => {
-        throw new Failure(`no gateway responds at ${url}: start it, or name another with --url`, { cause: error })
-      },
-    )
-    const answered: unknown = await response.json().catch(() => undefined)
-    if (response.ok) return schema.parse(answered)
-    const { data } = problemSchema.safeParse(answered)
-    throw new Failure(`${method} ${target}: ${response.status} ${data?.detail ?? response.statusText}`)
+    try {
+      return schema.parse(await client.call(method, path, { body, retryForMs: 0 }))
+    } catch (error) {
+      if (!(error instanceof TidemarkError)) throw error
+      const isAbsent = error.status === 0
+      const message = isAbsent ? `no gateway responds at ${url}: start it, or name another with --url` : error.message
+      throw new Failure(message, { cause: error })
+    }
   }
 
   return {

@@ -1,4 +1,5 @@
-import type { Analysis } from '@tidemark/shared/verdict/analysis'
+import { Client } from '@tidemark/client/client'
+import type { Analysis, LoadAnalysis } from '@tidemark/client/types'
 import { Random } from '@tidemark/testkit/random'
 import type { Panel } from '../lib/plot.ts'
 
@@ -9,7 +10,6 @@ const AFTER = { ...STABLE, samples: 60 } as const
 const CPU = { low: 20, high: 30 } as const
 
 const KEY = 'default/rps'
-const WAIT_MS = 5000
 
 export interface StreamPoint {
   readonly phase: 'stable' | 'burst' | 'after'
@@ -19,27 +19,28 @@ export interface StreamPoint {
 export interface StreamResult {
   readonly points: readonly StreamPoint[]
   /** The legacy fields of `GET /analyze` at the end of the stable stream. */
-  readonly legacy: { readonly rps_avg: number; readonly anomaly: boolean; readonly window: number }
+  readonly legacy: Pick<LoadAnalysis, 'rps_avg' | 'anomaly' | 'window'>
   /** The mean of the distribution, and of the samples in the window. */
   readonly truth: { readonly expected: number; readonly ofWindow: number }
 }
 
 /** Sends legacy load-report bodies, `{timestamp, cpu, rps}`, and reads each verdict. */
 export async function runStream(url: string, seed: number): Promise<StreamResult> {
+  const client = new Client({ url })
   const random = new Random(seed)
   const between = ({ low, high }: { low: number; high: number }): number => low + random.uniform() * (high - low)
   const points: StreamPoint[] = []
   const begin = Math.floor(Date.now() / 1000) - (STABLE.samples + BURST.samples + AFTER.samples)
   const send = async (phase: StreamPoint['phase'], part: { samples: number; low: number; high: number }) => {
     for (let i = 0; i < part.samples; i++) {
-      const body = JSON.stringify({ timestamp: begin + points.length, cpu: between(CPU), rps: between(part) })
-      const init = { method: 'POST', body, headers: { 'Content-Type': 'application/json' } }
-      const { receipts } = await json<{ receipts: string[] }>(`${url}/ingest`, init)
-      points.push({ phase, analysis: await verdict(url, receipts) })
+      const report = { timestamp: begin + points.length, cpu: between(CPU), rps: between(part) }
+      const { receipts } = await client.ingest(report)
+      points.push({ phase, analysis: await verdict(client, receipts) })
     }
   }
   await send('stable', STABLE)
-  const { analysis: legacy } = await json<{ analysis: StreamResult['legacy'] }>(`${url}/analyze`)
+  const { analysis: legacy } = await client.analyses()
+  if (legacy === null) throw new Error(`GET /analyze has no analysis of ${KEY}`)
   const before = points.slice(-1 - legacy.window, -1).map(({ analysis }) => analysis.value)
   await send('burst', BURST)
   await send('after', AFTER)
@@ -48,20 +49,13 @@ export async function runStream(url: string, seed: number): Promise<StreamResult
 }
 
 /** Returns the verdict on the sample of KEY. A report of two metrics has one or two receipts. */
-async function verdict(url: string, receipts: readonly string[]): Promise<Analysis> {
+async function verdict(client: Client, receipts: readonly string[]): Promise<Analysis> {
   for (const receipt of receipts) {
-    const parameters = new URLSearchParams({ after: receipt, wait: String(WAIT_MS) })
-    const { analyses } = await json<{ analyses: Analysis[] }>(`${url}/analyze?${parameters}`)
+    const analyses = await client.verdicts(receipt)
     const found = analyses.find(({ key }) => key === KEY)
     if (found !== undefined) return found
   }
   throw new Error(`no verdict on ${KEY} for the receipts ${receipts.join(', ')}`)
-}
-
-async function json<T>(url: string, init?: RequestInit): Promise<T> {
-  const response = await fetch(url, init)
-  if (!response.ok) throw new Error(`${url}: status ${response.status}: ${await response.text()}`)
-  return (await response.json()) as T
 }
 
 /** Counts the verdicts of each phase, with |z| of its first sample and the maximum. */

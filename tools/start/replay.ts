@@ -1,13 +1,14 @@
+import { Client } from '@tidemark/client/client'
+import { TidemarkError } from '@tidemark/client/error'
+import type { Analysis, IngestResult } from '@tidemark/client/types'
 import { pause } from '@tidemark/shared/runtime/lifecycle'
 import type { Sample } from '@tidemark/shared/sample/sample'
-import type { Analysis } from '@tidemark/shared/verdict/analysis'
 import { type CsvOptions, CsvParser } from '../lib/csv/parser.ts'
 import { dryRun, readItems, reportLines, toBody } from '../lib/csv/read.ts'
 import { formatCount } from '../lib/format.ts'
 import { openProgress, type Progress } from '../lib/progress.ts'
 import { type CsvFile, chunksOf, withProblems } from './csv-file.ts'
 import type { RunContext } from './feed.ts'
-import { GatewayClient } from './gateway-client.ts'
 import { Summary } from './summary.ts'
 import { describeAnomaly } from './table.ts'
 
@@ -23,16 +24,12 @@ const EARLY_MS = 50
 /** How long the verdict on an accepted sample may take, far beyond the normal latency. */
 const VERDICT_DEADLINE_MS = 120_000
 
-/** For one request, which is repeated until the deadline. */
-const VERDICT_WAIT_MS = 1000
-const VERDICT_RETRY_MS = 200
-
 interface Replay {
   readonly file: CsvFile
   readonly parser: CsvParser
   /** Factor of real time by the samples' timestamps; Infinity does not wait. */
   readonly speed: number
-  readonly client: GatewayClient
+  readonly client: Client
   readonly summary: Summary
   readonly progress: Progress
 }
@@ -56,7 +53,7 @@ export async function runReplay({ stack, options, stop, warnings }: RunContext, 
     const total = file.size > 0 ? { total: file.size } : {}
     using progress = openProgress({ output: process.stdout, ...total, isQuiet: options.isQuiet, lineEveryMs: 2000 })
     warnings.show = text => progress.say(`tidemark: ${text}`)
-    const client = new GatewayClient(stack.url)
+    const client = new Client({ url: stack.url })
     const run = { file, parser, speed: options.speed, client, summary, progress }
     await withProblems(file.name, () => replay(run, stop))
   }
@@ -87,7 +84,8 @@ async function replay(options: Replay, stop: AbortSignal): Promise<void> {
   failed.promise.catch(() => {})
   for await (const batch of batches(options, stop)) {
     const accepted = await submit(batch.samples, options, stop)
-    const reading = Promise.all(accepted.map(part => readVerdicts(part, options, stop)))
+    if (accepted === undefined) break
+    const reading = readVerdicts(accepted, options, stop)
       .then(() => {
         const counts = `${formatCount(summary.analysed)} samples analysed, ${formatCount(summary.anomalies)} anomalies`
         progress.update(batch.bytes, counts)
@@ -129,35 +127,32 @@ async function* batches({ file, parser, speed, summary }: Replay, stop: AbortSig
   if (samples.length > 0) yield take()
 }
 
-/**
- * Sends samples until each is accepted or rejected. A busy gateway may store those of some
- * partitions only, hence several parts; each partition's samples stay in order.
- */
+/** Sends samples until each is accepted or rejected; undefined if `stop` aborts first. */
 async function submit(samples: readonly FileSample[], { client, summary }: Replay, stop: AbortSignal) {
-  const accepted: Accepted[] = []
-  let pending = samples
-  while (pending.length > 0 && !stop.aborted) {
-    const { kind, result, reason, retryAfterMs } = await client.ingest(pending.map(toBody))
-    // A retry could store samples twice, which would make the summary wrong.
-    if (kind === 'unanswered') throw new Error(`the gateway did not respond: ${reason}`)
-    if (kind === 'rejected' && result === undefined) {
-      throw new Error(`the gateway rejected lines ${pending[0]?.line} to ${pending.at(-1)?.line}: ${reason}`)
-    }
-    if (result !== undefined) {
-      const reasons = new Map(result.rejected.map(({ index, reason }) => [index, reason]))
-      accepted.push({ samples: pending.filter((_, index) => !reasons.has(index)), receipts: result.receipts })
-      if (kind !== 'busy') {
-        // The summary names the line instead of the sample's index in its request.
-        const named = (reason: string): string => reason.replace(/^sample \d+: /, '')
-        for (const [index, reason] of reasons) summary.reject(pending[index]?.line ?? 0, named(reason))
-        return accepted
-      }
-      // Invalid samples are among them; the gateway rejects those when it is not busy.
-      pending = pending.filter((_, index) => reasons.has(index))
-    }
-    if (kind === 'busy') await pause(retryAfterMs, stop)
+  const result = await ingest(samples, client, stop)
+  if (result === undefined) return undefined
+  const rejected = new Set(result.rejected.map(({ index }) => index))
+  // The summary names the line instead of the sample's index in its request.
+  for (const { index, reason } of result.rejected) {
+    summary.reject(samples[index]?.line ?? 0, reason.replace(/^sample \d+: /, ''))
   }
-  return accepted
+  return { samples: samples.filter((_, index) => !rejected.has(index)), receipts: result.receipts }
+}
+
+type Outcome = Pick<IngestResult, 'rejected' | 'receipts'>
+
+async function ingest(samples: readonly FileSample[], client: Client, stop: AbortSignal): Promise<Outcome | undefined> {
+  try {
+    return await client.ingest(samples.map(toBody), { retryForMs: Number.POSITIVE_INFINITY, signal: stop })
+  } catch (error) {
+    if (stop.aborted) return undefined
+    if (!(error instanceof TidemarkError)) throw error
+    const { rejected, receipts } = error.problem ?? {}
+    if (rejected !== undefined && receipts !== undefined) return { rejected, receipts }
+    throw new Error(`the gateway rejected lines ${samples[0]?.line} to ${samples.at(-1)?.line}: ${error.message}`, {
+      cause: error,
+    })
+  }
 }
 
 async function readVerdicts({ samples, receipts }: Accepted, options: Replay, stop: AbortSignal): Promise<void> {
@@ -176,12 +171,10 @@ async function readVerdicts({ samples, receipts }: Accepted, options: Replay, st
 
 /** Returns the verdicts on an entry; none if they are not kept any more or `stop` aborts first. */
 async function verdictsOf(receipt: string, { client }: Replay, stop: AbortSignal): Promise<readonly Analysis[]> {
-  const deadline = performance.now() + VERDICT_DEADLINE_MS
-  for (;;) {
-    const outcome = await client.verdicts(receipt, VERDICT_WAIT_MS)
-    if (outcome.kind === 'analyses') return outcome.analyses
-    if (outcome.kind === 'gone' || stop.aborted) return []
-    if (performance.now() > deadline) throw new Error(`no verdicts for ${receipt}: ${outcome.reason}`)
-    await pause(VERDICT_RETRY_MS, stop)
+  try {
+    return await client.verdicts(receipt, { waitForMs: VERDICT_DEADLINE_MS, signal: stop })
+  } catch (error) {
+    if (stop.aborted || (error instanceof TidemarkError && error.status === 404)) return []
+    throw error
   }
 }

@@ -22,7 +22,7 @@ const loginSchema = z
     error: 'must be an API key (token is accepted as another name for it)',
   })
 
-const callerSchema = z
+export const callerSchema = z
   .strictObject({
     id: z.string().describe('The id of the API key; anonymous without authentication.'),
     name: z.string().describe('Who changes of rules, alerts and dead letters are recorded under.'),

@@ -1,0 +1,208 @@
+import { connectionError, responseError, TidemarkError } from './error.ts'
+import { type FeedEvent, type FeedOptions, readFeed } from './feed.ts'
+import { withRetries } from './retry.ts'
+import { Sender, type SenderOptions } from './sender.ts'
+import type { AnalysesPage, Analysis, Caller, History, IngestResult, Item, KeyState } from './types.ts'
+
+/** Longer than the gateway's own timeouts, so that the gateway reports the reason. */
+const TIMEOUT_MS = 30_000
+
+const RETRY_FOR_MS = 60_000
+
+/** How long one request waits for a verdict before the next one does. */
+const VERDICT_WAIT_MS = 5000
+
+/** Methods without effects: a retry cannot do something twice. */
+const SAFE_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD'])
+
+export interface ClientOptions {
+  /** Where the gateway is; in a browser, by default where the page came from. */
+  readonly url?: string
+  /** Browsers that have a session need none. */
+  readonly apiKey?: string
+  /** How long failed requests are retried, if that cannot do anything twice. 0: not at all. */
+  readonly retryForMs?: number
+  /** How long one attempt may take. */
+  readonly timeoutMs?: number
+  /** Replaces the global fetch. */
+  readonly fetch?: typeof fetch
+}
+
+export type Query = Readonly<Record<string, string | number | boolean | undefined>>
+
+export interface CallOptions {
+  readonly signal?: AbortSignal | undefined
+  readonly query?: Query
+  /** Sent as JSON unless it is a string. */
+  readonly body?: unknown
+  readonly headers?: Readonly<Record<string, string>>
+  readonly retryForMs?: number
+}
+
+/** A gateway, as devices, operators and the console use it. Failures are TidemarkErrors. */
+export class Client {
+  readonly #url: string
+  readonly #headers: Readonly<Record<string, string>>
+  readonly #retryForMs: number
+  readonly #timeoutMs: number
+  readonly #fetch: typeof fetch
+
+  constructor({ url = '', apiKey, retryForMs = RETRY_FOR_MS, timeoutMs = TIMEOUT_MS, ...options }: ClientOptions = {}) {
+    this.#url = url.replace(/\/+$/, '')
+    this.#headers = apiKey === undefined ? {} : { Authorization: `Bearer ${apiKey}` }
+    this.#retryForMs = retryForMs
+    this.#timeoutMs = timeoutMs
+    this.#fetch = options.fetch ?? ((input, init) => fetch(input, init))
+  }
+
+  /** Sends one request with the client's credentials, whatever becomes of it. */
+  request(method: string, path: string, { query, body, headers, signal }: CallOptions = {}): Promise<Response> {
+    const content = body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }
+    const type = body === undefined ? {} : { 'Content-Type': 'application/json' }
+    const target = `${this.#url}${path}${queryText(query)}`
+    return this.#fetch(target, {
+      method,
+      headers: { ...type, ...this.#headers, ...headers },
+      ...content,
+      ...(signal === undefined ? {} : { signal }),
+    })
+  }
+
+  /** Sends a request and returns its JSON. Retries temporary failures if that is safe. */
+  call<T>(method: string, path: string, options: CallOptions = {}): Promise<T> {
+    const isSafe = SAFE_METHODS.has(method) || Object.keys(options.headers ?? {}).includes(IDEMPOTENCY_KEY)
+    return withRetries(() => this.#attempt<T>(method, path, options), {
+      retryForMs: options.retryForMs ?? this.#retryForMs,
+      signal: options.signal,
+      // 429 and 503 say that nothing was done.
+      isRetried: (error): error is TidemarkError =>
+        error instanceof TidemarkError && error.isTemporary && (isSafe || error.status === 429 || error.status === 503),
+    })
+  }
+
+  async #attempt<T>(method: string, path: string, options: CallOptions): Promise<T> {
+    const what = `${method} ${path}`
+    const limit = AbortSignal.timeout(this.#timeoutMs)
+    const signal = options.signal === undefined ? limit : AbortSignal.any([options.signal, limit])
+    let response: Response
+    let text: string
+    try {
+      response = await this.request(method, path, { ...options, signal })
+      text = response.ok ? await response.text() : ''
+    } catch (error) {
+      options.signal?.throwIfAborted()
+      throw connectionError(what, error)
+    }
+    if (!response.ok) throw await responseError(what, response)
+    try {
+      return JSON.parse(text) as T
+    } catch (error) {
+      throw new TidemarkError(`${what}: the response is not JSON`, { status: response.status, cause: error })
+    }
+  }
+
+  /**
+   * Stores items. Retries carry one Idempotency-Key, so nothing is stored twice even if a response
+   * is lost. Resolves when every valid item is stored; `rejected` lists the invalid ones.
+   */
+  ingest(
+    items: Item | readonly Item[],
+    { idempotencyKey = randomKey(), ...options }: IngestOptions = {},
+  ): Promise<IngestResult> {
+    const key = idempotencyKey === null ? {} : { [IDEMPOTENCY_KEY]: `"${idempotencyKey}"` }
+    const headers = { ...options.headers, ...key }
+    return this.call('POST', '/ingest', { ...options, body: items, headers })
+  }
+
+  /** Creates a sender that gathers samples and sends them in batches, in order. */
+  sender(options: SenderOptions): Sender {
+    return new Sender((samples, signal) => this.ingest(samples, { signal }), options)
+  }
+
+  /** Returns the newest analysis of a key; with a receipt, that of this sample. */
+  analyze(key: string, { after, ...options }: VerdictOptions & { readonly after?: string } = {}): Promise<Analysis> {
+    if (after === undefined) return this.call('GET', '/analyze', { ...options, query: { key } })
+    return this.#verdict({ key, after }, options)
+  }
+
+  /** Returns the verdicts on all samples of a receipt's entry, other clients' samples included. */
+  async verdicts(receipt: string, options: VerdictOptions = {}): Promise<readonly Analysis[]> {
+    const { analyses } = await this.#verdict<AnalysesPage>({ after: receipt }, options)
+    return analyses
+  }
+
+  #verdict<T>(query: Query, { waitForMs = VERDICT_WAIT_MS, signal }: VerdictOptions): Promise<T> {
+    const wait = Math.min(waitForMs, VERDICT_WAIT_MS)
+    return this.call('GET', '/analyze', { query: { ...query, wait }, retryForMs: waitForMs - wait, signal })
+  }
+
+  /** Returns a page of keys and their newest analyses. */
+  analyses(query: AnalysesQuery = {}, options: CallOptions = {}): Promise<AnalysesPage> {
+    return this.call('GET', '/analyze', { ...options, query: { ...query } })
+  }
+
+  /** Returns the window of a key. */
+  history(key: string, options: CallOptions = {}): Promise<History> {
+    return this.call('GET', '/history', { ...options, query: { key } })
+  }
+
+  /**
+   * Yields the events of the live feed. It reconnects by itself and resumes after the last event;
+   * an event `gap` says what could not be resumed. Ends by the signal, or throws what a retry
+   * cannot repair.
+   */
+  events(query: Query = {}, options: FeedOptions = {}): AsyncGenerator<FeedEvent> {
+    const connect = (headers: Readonly<Record<string, string>>, signal: AbortSignal) =>
+      this.request('GET', '/events', { query, headers, signal })
+    return readFeed(connect, options)
+  }
+
+  /** Returns who sends the requests, and what they may do. */
+  session(options: CallOptions = {}): Promise<Caller> {
+    return this.call('GET', '/session', options)
+  }
+
+  /** Begins a session of this browser. */
+  login(apiKey: string, options: CallOptions = {}): Promise<Caller> {
+    return this.call('POST', '/login', { ...options, body: { api_key: apiKey } })
+  }
+
+  logout(options: CallOptions = {}): Promise<{ readonly ended: boolean }> {
+    return this.call('POST', '/logout', options)
+  }
+}
+
+const IDEMPOTENCY_KEY = 'Idempotency-Key'
+
+export interface IngestOptions extends CallOptions {
+  /**
+   * At random, unless it is given. Null: none, which lets small requests share entries of the
+   * stream; a request whose response is lost is then not retried.
+   */
+  readonly idempotencyKey?: string | null
+}
+
+export interface VerdictOptions {
+  /** How long the verdict may take. */
+  readonly waitForMs?: number
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface AnalysesQuery {
+  readonly prefix?: string
+  readonly state?: KeyState
+  readonly cursor?: string
+  readonly limit?: number
+}
+
+/** Returns `?a=b`, without the parameters that are undefined. */
+export function queryText(query: Query = {}): string {
+  const given = new URLSearchParams()
+  for (const [name, value] of Object.entries(query)) if (value !== undefined) given.append(name, String(value))
+  return given.size === 0 ? '' : `?${given}`
+}
+
+/** Pages without TLS have no crypto.randomUUID. */
+function randomKey(): string {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), byte => byte.toString(16).padStart(2, '0')).join('')
+}

@@ -1,0 +1,86 @@
+import { Client } from '@tidemark/client/client'
+import type * as wire from '@tidemark/client/types'
+import { createMemoryStore } from '@tidemark/shared/store/memory/store'
+import { describe, expect, expectTypeOf, test } from 'vitest'
+import type { z } from 'zod'
+import type { problemSchema } from '../src/http/documentation.ts'
+import type { ingestResultSchema } from '../src/ingest/routes.ts'
+import type { callerSchema } from '../src/sessions/routes.ts'
+import type { analysisSchema, historySchema, pageSchema } from '../src/verdicts/schemas.ts'
+import { testKey } from './support/api-keys.ts'
+import { analyseAll, createTestApp, type TestAppOptions } from './support/fixture.ts'
+
+function createClient(options: TestAppOptions = {}, apiKey?: string) {
+  const store = createMemoryStore({ partitions: 4 })
+  const test = createTestApp({ store, ...options })
+  const client = new Client({
+    url: 'http://localhost',
+    retryForMs: 5000,
+    ...(apiKey === undefined ? {} : { apiKey }),
+    fetch: async (input, init) => test.app.request(String(input), init),
+  })
+  return { ...test, store, client }
+}
+
+/** What JSON makes of a type: optional members are absent, never undefined. */
+type Json<T> = T extends readonly (infer E)[]
+  ? readonly Json<E>[]
+  : T extends object
+    ? { readonly [K in keyof T]: Json<Exclude<T[K], undefined>> }
+    : T
+type Body<S extends z.ZodType> = Json<z.output<S>>
+
+describe('the types of the client', () => {
+  test('are those of the OpenAPI document', () => {
+    expectTypeOf<wire.Analysis>().toEqualTypeOf<Body<typeof analysisSchema>>()
+    expectTypeOf<wire.AnalysesPage>().toEqualTypeOf<Body<typeof pageSchema>>()
+    expectTypeOf<wire.History>().toEqualTypeOf<Body<typeof historySchema>>()
+    expectTypeOf<wire.IngestResult>().toEqualTypeOf<Body<typeof ingestResultSchema>>()
+    expectTypeOf<wire.Caller>().toEqualTypeOf<Body<typeof callerSchema>>()
+    expectTypeOf<Body<typeof problemSchema>>().toExtend<wire.Problem>()
+  })
+})
+
+describe('the client with a gateway', () => {
+  test('stores samples, and gets the verdict on its receipt', async () => {
+    const { client, store } = createClient()
+    const { accepted, rejected, receipts } = await client.ingest([
+      { key: 'edge-17/rps', value: 420 },
+      { key: '', value: 1 },
+    ])
+    expect([accepted, rejected.map(({ index }) => index), receipts.length]).toEqual([1, [1], 1])
+    await analyseAll(store)
+    const [receipt = ''] = receipts
+    expect(await client.verdicts(receipt)).toMatchObject([{ key: 'edge-17/rps', value: 420, id: receipt }])
+    expect(await client.analyze('edge-17/rps', { after: receipt })).toMatchObject({ value: 420, id: receipt })
+    expect((await client.analyses({ prefix: 'edge-', limit: 1 })).analyses).toHaveLength(1)
+    await expect(client.analyze('unknown')).rejects.toMatchObject({ status: 404, kind: 'key-unknown' })
+  })
+
+  test('stores nothing twice if responses are lost', async () => {
+    const { app, store } = createClient()
+    let attempts = 0
+    const client = new Client({
+      url: 'http://localhost',
+      fetch: async (input, init) => {
+        const response = await app.request(String(input), init)
+        if (++attempts < 3) throw new TypeError('fetch failed')
+        return response
+      },
+    })
+    const samples = Array.from({ length: 20 }, (_, i) => ({ key: `k${i}`, value: i }))
+    expect(await client.ingest(samples)).toMatchObject({ accepted: 20, rejected: [] })
+    expect(attempts).toBe(3)
+    const progress = await store.gateway.progress([0, 1, 2, 3])
+    expect(progress.reduce((sum, { accepted }) => sum + accepted, 0)).toBe(20)
+  })
+
+  test('authenticates with an API key', async () => {
+    const { token, record } = testKey({ scopes: ['read'] })
+    const { client } = createClient({ keys: [record] }, token)
+    expect(await client.session()).toMatchObject({ scopes: ['read'], via: 'api-key' })
+    await expect(client.ingest({ key: 'a', value: 1 })).rejects.toMatchObject({ status: 403, kind: 'scope-missing' })
+    const { client: stranger } = createClient({ keys: [record] })
+    await expect(stranger.session()).rejects.toMatchObject({ status: 401, kind: 'unauthenticated' })
+  })
+})
