@@ -19,6 +19,7 @@ import type { Ingest } from './ingest/ingest.ts'
 import { influxRoutes } from './ingest/protocols/influx/routes.ts'
 import { ingestRoutes } from './ingest/routes.ts'
 import { keysRoutes } from './keys/routes.ts'
+import { overviewRoutes } from './overview/routes.ts'
 import { rulesRoutes } from './rules/routes.ts'
 import { createRuleSets } from './rules/rule-sets.ts'
 import type { RoutesOptions } from './services.ts'
@@ -52,6 +53,7 @@ export function createApp(options: AppOptions): Router {
   app.route('/', feedRoutes(shared))
   app.route('/', rulesRoutes(shared))
   app.route('/', alertsRoutes(shared))
+  app.route('/', overviewRoutes(shared))
   app.route('/', keysRoutes(shared))
   app.route('/', deadLettersRoutes(shared))
   app.route('/', apiKeysRoutes(shared))

@@ -69,6 +69,7 @@ const LIMITS = [
   'audit_pages',
   'rule_changes',
   'key_scans',
+  'key_pages',
 ] as const
 export type Limit = (typeof LIMITS)[number]
 
@@ -218,6 +219,12 @@ export function createMetrics(registry: Registry) {
   })
   return {
     ...requestMetrics(counters.requests, registers),
+    /** Counts the responses sent so far, and those with a status of 500 or more. */
+    async responses() {
+      const { values } = await counters.requests.get()
+      const sum = (found: typeof values): number => found.reduce((total, { value }) => total + value, 0)
+      return { sent: sum(values), failed: sum(values.filter(({ labels }) => Number(labels.status) >= 500)) }
+    },
     settingsCompared: (differing: number) => gauges.settingsDiffering.set(differing),
     authentication: (result: AuthenticationResult) => authentications[result].inc(),
     authenticationEnabled: (isEnabled: boolean) => gauges.authenticationEnabled.set(isEnabled ? 1 : 0),

@@ -41,6 +41,8 @@ const EXPECTED: Readonly<Record<string, readonly [Scope | 'open' | 'any', foreig
   putMute: ['operate', 403],
   deleteMute: ['operate', 404],
   putStorm: ['operate', 403],
+  overview: ['read', 200],
+  keys: ['read', 200],
   deleteKey: ['operate', 403],
   deleteKeys: ['operate', 403],
   keyCardinality: ['read', 200],

@@ -73,6 +73,12 @@ export const CALLS: Readonly<Record<string, readonly Call[]>> = {
     { status: 200, query: ({ key }) => ({ key, from: '1', to: '2100-01-01', limit: '1' }) },
     { status: 400, query: { to: 'x' } },
   ],
+  overview: [{ status: 200 }, { status: 400, query: { a: '1' } }],
+  keys: [
+    { status: 200, query: { values: '10', sort: 'z', state: 'ok', search: 'EDGE' } },
+    { status: 200, query: { limit: '1', offset: '1' } },
+    { status: 400, query: { cursor: 'x' } },
+  ],
   deleteKey: [
     { status: 200, id: ({ key }) => key, query: { dry_run: 'true' } },
     { status: 202, id: ({ key }) => key },

@@ -7,6 +7,22 @@ const PAST_TTL_MS = 1_200
 const PART_OF_TTL_MS = 600
 
 export function describeOwnership(open: OpenStore): void {
+  test('the owner of each partition is the holder of its lease', async () => {
+    await using under = await open()
+    const { gateway, analyzer } = under.store
+    expect(await gateway.owners([1, 0])).toEqual([null, null])
+    const lease = await own(under.store, 1, 'analyzer:a-1:4cb7')
+    expect(await gateway.owners([1, 0])).toEqual(['analyzer:a-1', null])
+    await analyzer.releaseLease(lease)
+    expect(await gateway.owners([1])).toEqual([null])
+  })
+
+  test('the memory in use is known, or said to be unknown', async () => {
+    await using under = await open()
+    const memory = await under.store.gateway.memory()
+    expect(memory === null || (memory.usedBytes > 100_000 && memory.maxBytes >= 0)).toBe(true)
+  })
+
   describe('members', () => {
     test('are listed in order of name while their heartbeats are recent', async () => {
       await using under = await open()

@@ -60,12 +60,18 @@ export function gatewayOn(data: Data): GatewayStore {
         .slice(0, count),
     ruleCounts: async number => new Map(partitionAt(data, number).ruleCounts),
     ping: async () => 0,
+    owners: async numbers => numbers.map(number => ownerOf(partitionAt(data, number), data.now())),
+    memory: async () => null,
   }
 }
 
 function progressOf({ checkpoint, accepted, analysed, dead }: Partition): Progress {
   const lost = checkpoint.offset - analysed - dead
   return { checkpoint: checkpoint.id, accepted, analysed, dead, lost, backlog: accepted - checkpoint.offset }
+}
+
+function ownerOf({ lease }: Partition, now: number): string | null {
+  return lease === undefined || lease.expiresAt <= now ? null : lease.token.slice(0, lease.token.lastIndexOf(':'))
 }
 
 function scan({ analyses: kept, keys }: Partition, cursor: string): AnalysesScan {

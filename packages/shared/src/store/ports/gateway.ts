@@ -55,6 +55,18 @@ export interface GatewayStore {
 
   /** Returns the round-trip time in milliseconds of a request that touches no data. */
   ping(): Promise<number>
+
+  /** Reads which analyzer owns each partition, in the order given; null for none. */
+  owners(partitions: readonly number[]): Promise<(string | null)[]>
+
+  /** Reads how much memory is in use, of the fullest node; null where that is unknown. */
+  memory(): Promise<StoreMemory | null>
+}
+
+export interface StoreMemory {
+  readonly usedBytes: number
+  /** 0: no limit. */
+  readonly maxBytes: number
 }
 
 /** Entries from `upTo`, which is included, backwards; at most `count`. */

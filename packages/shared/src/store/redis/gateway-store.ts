@@ -4,6 +4,7 @@ import type { ClaimOutcome, GatewayStore, Progress } from '../ports/gateway.ts'
 import { toEntry } from '../stream-entry.ts'
 import { eachInOneWrite, inOneWrite } from './connection.ts'
 import { isOutOfMemory, withStoreErrors } from './errors.ts'
+import { readMemory } from './memory.ts'
 import { readNewest } from './newest.ts'
 import { toCounts, toFields, toPairs, toVerdicts } from './replies.ts'
 import type { StoreContext } from './scripts.ts'
@@ -27,6 +28,12 @@ export function createGatewayStore(context: StoreContext, append: GatewayStore['
         return client.claimRequest(requests, requestTimes, ...args).then(toClaimOutcome, toClaimFailure)
       },
       ruleCounts: async partition => toCounts(await client.hgetall(keys.partition(partition).ruleCounts)),
+      owners: partitions =>
+        eachInOneWrite(client, partitions, async partition => {
+          const token = await client.get(keys.partition(partition).lease)
+          return token === null ? null : token.slice(0, token.lastIndexOf(':'))
+        }),
+      memory: () => readMemory(client),
       async ping() {
         const begin = performance.now()
         await client.ping()
