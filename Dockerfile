@@ -12,6 +12,7 @@ COPY tools/bootstrap.mjs tools/package.json tools/
 COPY test/package.json test/
 COPY packages/analyzer/package.json packages/analyzer/
 COPY packages/client/package.json packages/client/
+COPY packages/console/package.json packages/console/
 COPY packages/gateway/package.json packages/gateway/
 COPY packages/mqtt/package.json packages/mqtt/
 COPY packages/shared/package.json packages/shared/
@@ -24,6 +25,7 @@ RUN --mount=type=secret,id=npmrc,target=/run/secrets/npmrc --mount=type=secret,i
     node tools/bootstrap.mjs --install && rm -f "$HOME/.npmrc"
 COPY tsconfig.json ./
 COPY tools/build.ts tools/
+COPY docs/runbook.md docs/
 COPY packages packages
 # Readable for any user, even if the umask of the build machine is strict.
 RUN node tools/bootstrap.mjs tools/build.ts && chmod -R a+rX packages/*/dist

@@ -3,6 +3,7 @@ import { createRequire } from 'node:module'
 import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { rolldown } from 'rolldown'
+import { build as buildPage } from 'vite'
 
 /**
  * Bundles services: node tools/build.ts [gateway] [analyzer] [mqtt], called by their build scripts.
@@ -17,6 +18,9 @@ const LUA = join(ROOT, 'packages', 'shared', 'src', 'store', 'redis', 'lua')
 /** The users of Redis, from which the gateway's image makes the secrets of compose.yaml. */
 const USERS = join(ROOT, 'packages', 'gateway', 'src', 'secrets', 'users.acl')
 
+/** The operators' console, which the gateway serves at `/`. */
+const CONSOLE = join(ROOT, 'packages', 'console')
+
 /** The files of swagger-ui-dist that the gateway serves under /docs. */
 const SWAGGER_FILES = ['swagger-ui.css', 'swagger-ui-bundle.js', 'LICENSE', 'NOTICE']
 
@@ -28,6 +32,7 @@ for (const service of chosen.length > 0 ? chosen : ['gateway', 'analyzer', 'mqtt
   if (service !== 'mqtt') await cp(LUA, join(dist, 'lua'), { recursive: true })
   if (service === 'gateway') {
     await copySwagger(join(dist, 'swagger-ui'))
+    await buildPage({ root: CONSOLE, logLevel: 'warn', build: { outDir: join(dist, 'console'), emptyOutDir: true } })
     await bundle(service, dist, 'secrets/main', 'secrets')
     await cp(USERS, join(dist, 'users.acl'))
   }

@@ -2,9 +2,11 @@ import { ConfigError } from '@tidemark/shared/runtime/config'
 import { pause } from '@tidemark/shared/runtime/lifecycle'
 import { formatCount } from '../lib/format.ts'
 import { Failure, runCommand } from '../lib/options.ts'
+import { buildConsole } from '../stack/console.ts'
 import { watchInterrupts } from '../stack/interrupts.ts'
 import { launch } from '../stack/launch.ts'
 import type { Stack } from '../stack/stack.ts'
+import { openBrowser } from './browser.ts'
 import { openFile, previewFile } from './csv-file.ts'
 import { runFeed } from './feed.ts'
 import { COMMAND, readOptions, type StartOptions } from './options.ts'
@@ -25,6 +27,7 @@ async function start(options: StartOptions): Promise<number> {
     const file = options.csv === undefined ? undefined : resources.use(await openFile(options.csv))
     if (file !== undefined && options.isDryRun) return await runDryRun(file, options.csvOptions)
     if (file !== undefined) for (const line of await previewFile(file, options.csvOptions)) say(line)
+    await buildConsole().catch((error: unknown) => say(`the console could not be built: ${error}`))
     const warnings = { show: say }
     const settings = { ...options, env: process.env, onWarning: (text: string) => warnings.show(text) }
     const stack = resources.use(await launch(settings, stop))
@@ -32,6 +35,8 @@ async function start(options: StartOptions): Promise<number> {
     resources.defer(() => say('stopping ...'))
     say(`${stack.redis}; ${formatCount(options.analyzers)} ${options.analyzers === 1 ? 'analyzer' : 'analyzers'}`)
     say(`the gateway is at ${stack.url}`)
+    say(`the console is at ${stack.url}/`)
+    if (options.isOpened) openBrowser(stack.url)
     return await untilCrash(stack, ended => {
       const context = { stack, options, stop: AbortSignal.any([stop, ended]), warnings }
       return file === undefined ? runFeed(context) : runReplay(context, file)

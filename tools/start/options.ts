@@ -37,6 +37,7 @@ the file`.replaceAll('\n', ' '),
 redis-server or valkey-server on PATH, an in-memory store is used`.replaceAll('\n', ' '),
     }),
     analyzers: integer({ min: 1, max: ANALYZERS_MAX, default: 2, help: 'number of analyzers' }),
+    open: flag('open the console in the browser'),
     quiet: flag('no table: only start, stop and anomalies', 'q'),
   },
   notes: `With --csv, the exit code is 0 if samples were analysed, 1 if none was, if verdicts are missing or the file cannot be
@@ -60,12 +61,14 @@ export interface StartOptions extends Pick<StackOptions, 'port' | 'redisUrl' | '
   /** Factor of real time at which a file is replayed; Infinity is as fast as possible. */
   readonly speed: number
   readonly isQuiet: boolean
+  /** Whether the browser is opened. */
+  readonly isOpened: boolean
 }
 
 /** Parses the command line; `env` supplies REDIS_URL if no option does. Throws a UsageError. */
 export function readOptions(args: readonly string[], env: Readonly<Record<string, string | undefined>>): StartOptions {
   const { values } = parseCommandLine(COMMAND, args)
-  const { csv, speed, port, analyzers, quiet, 'redis-url': given } = values
+  const { csv, speed, port, analyzers, quiet, open, 'redis-url': given } = values
   const csvOptions = csvOptionsOf(values)
   const isDryRun = values['dry-run']
   if (csv === undefined) {
@@ -89,6 +92,7 @@ export function readOptions(args: readonly string[], env: Readonly<Record<string
     redisUrl,
     analyzers,
     isQuiet: quiet,
+    isOpened: open,
   }
 }
 

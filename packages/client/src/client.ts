@@ -2,7 +2,25 @@ import { connectionError, responseError, TidemarkError } from './error.ts'
 import { type FeedEvent, type FeedOptions, readFeed } from './feed.ts'
 import { withRetries } from './retry.ts'
 import { Sender, type SenderOptions } from './sender.ts'
-import type { AnalysesPage, Analysis, Caller, History, IngestResult, Item, KeyState } from './types.ts'
+import type {
+  Alert,
+  AlertKind,
+  AlertsPage,
+  AnalysesPage,
+  Analysis,
+  AnomaliesPage,
+  Caller,
+  DeadLettersPage,
+  History,
+  IngestResult,
+  Item,
+  KeyRow,
+  KeyState,
+  KeysPage,
+  Overview,
+  RuleExplanation,
+  Severity,
+} from './types.ts'
 
 /** Longer than the gateway's own timeouts, so that the gateway reports the reason. */
 const TIMEOUT_MS = 30_000
@@ -146,6 +164,63 @@ export class Client {
     return this.call('GET', '/history', { ...options, query: { key } })
   }
 
+  /** Returns a page of past anomalies, newest first. */
+  anomalies(query: AnomaliesQuery = {}, options: CallOptions = {}): Promise<AnomaliesPage> {
+    return this.call('GET', '/anomalies', { ...options, query: { ...query } })
+  }
+
+  /** Returns the state of keys and pipeline in numbers. */
+  overview(options: CallOptions = {}): Promise<Overview> {
+    return this.call('GET', '/overview', options)
+  }
+
+  /** Returns a page of keys, sorted and filtered. */
+  keys(query: KeysQuery = {}, options: CallOptions = {}): Promise<KeysPage> {
+    return this.call('GET', '/keys', { ...options, query: { ...query } })
+  }
+
+  alerts(query: AlertsQuery = {}, options: CallOptions = {}): Promise<AlertsPage> {
+    return this.call('GET', '/alerts', { ...options, query: { ...query } })
+  }
+
+  /** `who` is ignored if the request has an API key or a session: it is then who these say. */
+  acknowledge(id: string, note: NoteFields, options: CallOptions = {}): Promise<Alert> {
+    return this.call('POST', `/alerts/${encodeURIComponent(id)}/acknowledge`, { ...options, body: note })
+  }
+
+  /** `until` is a time or a duration, such as `2h`. */
+  snooze(id: string, note: NoteFields & { readonly until: string }, options: CallOptions = {}): Promise<Alert> {
+    return this.call('POST', `/alerts/${encodeURIComponent(id)}/snooze`, { ...options, body: note })
+  }
+
+  /** Suppresses the notifications of all keys that match a pattern. */
+  mute(
+    id: string,
+    mute: NoteFields & { readonly pattern: string; readonly until: string },
+    options: CallOptions = {},
+  ): Promise<unknown> {
+    return this.call('PUT', `/mutes/${encodeURIComponent(id)}`, { ...options, body: mute })
+  }
+
+  /** Returns a page of dead letters, newest first. */
+  deadLetters(query: { readonly cursor?: string; readonly limit?: number } = {}, options: CallOptions = {}) {
+    return this.call<DeadLettersPage>('GET', '/dead', { ...options, query: { ...query } })
+  }
+
+  /** Stores the samples of a dead letter again for analysis. */
+  redrive(id: string, options: CallOptions = {}): Promise<Pick<IngestResult, 'accepted' | 'receipts'>> {
+    return this.call('POST', `/dead/${encodeURIComponent(id)}/put-back`, options)
+  }
+
+  discardDeadLetter(id: string, options: CallOptions = {}): Promise<unknown> {
+    return this.call('POST', `/dead/${encodeURIComponent(id)}/discard`, options)
+  }
+
+  /** Returns which rule is in force for a key, and why. */
+  explainRules(key: string, options: CallOptions = {}): Promise<RuleExplanation> {
+    return this.call('GET', '/rules/explain', { ...options, query: { key } })
+  }
+
   /**
    * Yields the events of the live feed. It reconnects by itself and resumes after the last event;
    * an event `gap` says what could not be resumed. Ends by the signal, or throws what a retry
@@ -186,6 +261,42 @@ export interface VerdictOptions {
   /** How long the verdict may take. */
   readonly waitForMs?: number
   readonly signal?: AbortSignal | undefined
+}
+
+export interface NoteFields {
+  readonly who?: string
+  readonly why: string
+}
+
+export interface KeysQuery {
+  readonly sort?: 'trouble' | 'z' | 'name' | 'rate' | 'last_seen'
+  readonly prefix?: string
+  readonly search?: string
+  readonly state?: Exclude<KeyRow['state'], 'refused' | 'ignored'> | 'alerting'
+  readonly values?: number
+  readonly offset?: number
+  readonly cursor?: string
+  readonly limit?: number
+}
+
+export interface AnomaliesQuery {
+  readonly key?: string
+  readonly prefix?: string
+  /** Unix milliseconds. */
+  readonly from?: number
+  readonly to?: number
+  readonly cursor?: string
+  readonly limit?: number
+}
+
+export interface AlertsQuery {
+  readonly state?: Alert['state']
+  readonly prefix?: string
+  readonly rule?: string
+  readonly severity?: Severity
+  readonly kind?: AlertKind
+  readonly cursor?: string
+  readonly limit?: number
 }
 
 export interface AnalysesQuery {

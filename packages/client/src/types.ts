@@ -149,3 +149,150 @@ export interface Caller {
   readonly via: 'open' | 'api-key' | 'session'
   readonly expires_at: number | null
 }
+
+export interface AnomaliesPage {
+  readonly anomalies: readonly Analysis[]
+  readonly cursor: string | null
+}
+
+export type Severity = 'info' | 'warning' | 'critical'
+
+export interface KeyAlert {
+  readonly id: string
+  readonly severity: Severity
+  readonly opened_at: number
+}
+
+/** A key by its newest analysis. */
+export interface KeyRow {
+  readonly key: string
+  readonly state: Analysis['state']
+  readonly value: number
+  readonly z: number | null
+  readonly low: number | null
+  readonly high: number | null
+  readonly timestamp: number
+  readonly analyzed_at: number
+  readonly count: number
+  /** Samples per second; null until it is measured. */
+  readonly rate: number | null
+  /** The firing alert of the key. */
+  readonly alert: KeyAlert | null
+  readonly values?: readonly number[]
+}
+
+export interface KeysPage {
+  readonly keys: readonly KeyRow[]
+  readonly total: number
+  readonly as_of: number
+  readonly cursor: string | null
+}
+
+export interface Overview {
+  readonly as_of: number
+  readonly keys: {
+    readonly total: number
+    readonly alerting: number
+    readonly anomalous: number
+    readonly warming: number
+    readonly flat: number
+    readonly ok: number
+  }
+  readonly worst: {
+    readonly key: string
+    readonly since: number
+    readonly z: number | null
+    readonly value: number
+  } | null
+  readonly latency_p95_ms: number | null
+  readonly pipeline: Pipeline | null
+}
+
+export interface Pipeline {
+  readonly samples_per_s: number | null
+  readonly analysed_per_s: number | null
+  readonly backlog: number
+  readonly lost: number
+  readonly partitions: readonly PartitionView[]
+  readonly requests_per_s: number | null
+  readonly errors_per_s: number | null
+  readonly store: { readonly used_bytes: number; readonly max_bytes: number } | null
+  readonly warnings: readonly string[]
+}
+
+export interface PartitionView {
+  readonly partition: number
+  readonly owner: string | null
+  readonly accepted: number
+  readonly analysed: number
+  readonly dead: number
+  readonly backlog: number
+  readonly applied_at: number | null
+}
+
+interface Note {
+  readonly who: string
+  readonly why: string
+  readonly at: number
+}
+
+export type AlertKind = 'anomaly' | 'silent' | 'level_shift' | 'storm'
+
+export interface Alert {
+  readonly id: string
+  /** Null for an alert of the whole fleet. */
+  readonly key: string | null
+  readonly rule: string | null
+  readonly severity: Severity
+  readonly opened_at: number
+  readonly cause: { readonly kind: AlertKind; readonly keys?: readonly string[] }
+  readonly state: 'firing' | 'resolved'
+  readonly resolved_at: number | null
+  readonly resolve_reason: string | null
+  readonly peak: { readonly score: number; readonly value: number; readonly samples: number } | null
+  readonly acknowledged: Note | null
+  readonly snoozed: (Note & { readonly until: number }) | null
+  /** Notifications while firing. */
+  readonly told: number
+  readonly told_at: number
+  readonly suppressed_by: 'mute' | 'snooze' | 'storm' | null
+  readonly suppressed: { readonly mute: number; readonly snooze: number; readonly storm: number }
+  /** A sentence for people. */
+  readonly explanation: string
+}
+
+export interface AlertsPage {
+  readonly alerts: readonly Alert[]
+  readonly counts: { readonly firing: number; readonly resolved: number } | null
+  readonly cursor: string | null
+}
+
+export interface RuleExplanation {
+  readonly key: string
+  readonly version: number
+  readonly rule: string | null
+  readonly reason: string
+  readonly shadow: string | null
+  readonly muted: { readonly until: number; readonly who: string; readonly why: string } | null
+  readonly policy: {
+    readonly detector: string
+    readonly threshold: number | null
+    readonly budget: string | null
+    readonly window: number
+    readonly direction: 'up' | 'down' | 'both'
+  }
+}
+
+export interface DeadLetter {
+  /** The receipt of the entry. */
+  readonly id: string
+  readonly reason: string
+  /** As far as they could be read. */
+  readonly samples: string
+  readonly accepted_at: number
+}
+
+export interface DeadLettersPage {
+  readonly dead: readonly DeadLetter[]
+  readonly cursor: string | null
+}

@@ -9,8 +9,10 @@ import { auditRoutes } from './audit/routes.ts'
 import { verdictSettings } from './config.ts'
 import { deadLettersRoutes } from './dead-letters/routes.ts'
 import { feedRoutes } from './feed/routes.ts'
+import type { Asset } from './http/assets.ts'
+import { consoleRoutes } from './http/console.ts'
 import { corsFor } from './http/cors.ts'
-import { type Asset, docsRoutes } from './http/docs.ts'
+import { docsRoutes } from './http/docs.ts'
 import { createFieldsReader } from './http/json-body.ts'
 import { operationsRoutes } from './http/operations.ts'
 import { installPipeline, type Pipeline } from './http/pipeline.ts'
@@ -37,6 +39,7 @@ interface AppOptions extends Omit<RoutesOptions, 'readFields'>, OpsOptions {
   /** Makes changes of API keys through this gateway take effect here at once. */
   readonly refreshKeys: () => Promise<void>
   readonly docs: ReadonlyMap<string, Asset>
+  readonly console: ReadonlyMap<string, Asset>
 }
 
 /** Creates the HTTP API out of the routes of each folder. Tests call its `request`. */
@@ -60,6 +63,7 @@ export function createApp(options: AppOptions): Router {
   app.route('/', auditRoutes(shared))
   app.route('/', sessionsRoutes(shared))
   app.route('/', operationsRoutes(shared))
+  app.route('/', consoleRoutes(options.console))
   app.route('/', docsRoutes(docs, app))
   noteAccess(app, access)
   rejectOthers(app)

@@ -22,6 +22,7 @@ import { createFailures, type Failures } from './failures.ts'
 import { Feed } from './feed/feed.ts'
 import { type Certificate, readCertificate, watchCertificate } from './http/certificate.ts'
 import { requestConcerns } from './http/concerns.ts'
+import { readConsole } from './http/console.ts'
 import { readDocs } from './http/docs.ts'
 import { createPipeline } from './http/pipeline.ts'
 import { createDrainRate } from './http/retry-after.ts'
@@ -185,6 +186,7 @@ export async function startGateway({ config, openStore, log, registry, spans }: 
     notReady,
     warnings,
     docs: readDocs(),
+    console: readConsole(),
   })
   const { fetch } = createOpsApp({ registry, notReady, warnings })
   const ops = starting.use(await listenOps({ fetch, port: config.METRICS_PORT, hostname: config.HOST }))

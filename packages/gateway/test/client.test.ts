@@ -3,10 +3,14 @@ import type * as wire from '@tidemark/client/types'
 import { createMemoryStore } from '@tidemark/shared/store/memory/store'
 import { describe, expect, expectTypeOf, test } from 'vitest'
 import type { z } from 'zod'
+import type { alertsPageSchema } from '../src/alerts/schemas.ts'
+import type { deadPageSchema } from '../src/dead-letters/routes.ts'
 import type { problemSchema } from '../src/http/documentation.ts'
 import type { ingestResultSchema } from '../src/ingest/routes.ts'
+import type { keysPageSchema, overviewSchema } from '../src/overview/schemas.ts'
+import type { explanationSchema } from '../src/rules/schemas.ts'
 import type { callerSchema } from '../src/sessions/routes.ts'
-import type { analysisSchema, historySchema, pageSchema } from '../src/verdicts/schemas.ts'
+import type { analysisSchema, anomaliesPageSchema, historySchema, pageSchema } from '../src/verdicts/schemas.ts'
 import { testKey } from './support/api-keys.ts'
 import { analyseAll, createTestApp, type TestAppOptions } from './support/fixture.ts'
 
@@ -37,6 +41,13 @@ describe('the types of the client', () => {
     expectTypeOf<wire.History>().toEqualTypeOf<Body<typeof historySchema>>()
     expectTypeOf<wire.IngestResult>().toEqualTypeOf<Body<typeof ingestResultSchema>>()
     expectTypeOf<wire.Caller>().toEqualTypeOf<Body<typeof callerSchema>>()
+    expectTypeOf<wire.AnomaliesPage>().toEqualTypeOf<Body<typeof anomaliesPageSchema>>()
+    expectTypeOf<wire.KeysPage>().toEqualTypeOf<Body<typeof keysPageSchema>>()
+    expectTypeOf<wire.Overview>().toEqualTypeOf<Body<typeof overviewSchema>>()
+    expectTypeOf<wire.DeadLettersPage>().toEqualTypeOf<Body<typeof deadPageSchema>>()
+    // Parts of them: the client needs no more.
+    expectTypeOf<Body<typeof alertsPageSchema>>().toExtend<wire.AlertsPage>()
+    expectTypeOf<Body<typeof explanationSchema>>().toExtend<wire.RuleExplanation>()
     expectTypeOf<Body<typeof problemSchema>>().toExtend<wire.Problem>()
   })
 })

@@ -1,8 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { z } from '@hono/zod-openapi'
-import type { Context } from 'hono'
+import { type Asset, PAGE as PAGE_TYPE, respondWithAsset, SCRIPT, STYLE_SHEET } from './assets.ts'
 import { CREDENTIALS, problem, problemSchema } from './documentation.ts'
-import { RequestFault } from './problem.ts'
 import { createRoute, createRouter, type Router, serve } from './router.ts'
 
 const DESCRIPTION = {
@@ -19,8 +18,6 @@ const DESCRIPTION = {
   security: [],
 }
 
-const SCRIPT = 'text/javascript; charset=utf-8'
-
 /** Allows nothing from other hosts. Swagger UI needs inline styles, and its icons are data URLs. */
 export const DOCS_CSP = [
   "default-src 'none'",
@@ -33,10 +30,7 @@ export const DOCS_CSP = [
   "frame-ancestors 'none'",
 ].join('; ')
 
-export interface Asset {
-  readonly body: string
-  readonly type: string
-}
+const HEADERS = { policy: DOCS_CSP, cacheControl: 'no-cache' }
 
 const PAGE = `<!doctype html>
 <html lang="en">
@@ -113,18 +107,9 @@ export function docsRoutes(docs: ReadonlyMap<string, Asset>, app: Router): Route
     document ??= JSON.stringify(app.getOpenAPI31Document(DESCRIPTION))
     return c.body(document, 200, { 'Content-Type': 'application/json' })
   })
-  serve(router, pageRoute, c => respondWithAsset(c, docs.get('')))
-  serve(router, fileRoute, c => respondWithAsset(c, docs.get(c.req.valid('param').file)))
+  serve(router, pageRoute, c => respondWithAsset(c, docs.get(''), HEADERS))
+  serve(router, fileRoute, c => respondWithAsset(c, docs.get(c.req.valid('param').file), HEADERS))
   return router
-}
-
-function respondWithAsset(c: Context, asset: Asset | undefined): Response {
-  if (asset === undefined) throw new RequestFault({ kind: 'route-unknown' })
-  return c.body(asset.body, 200, {
-    'Content-Type': asset.type,
-    'Content-Security-Policy': DOCS_CSP,
-    'Cache-Control': 'no-cache',
-  })
 }
 
 /**
@@ -136,10 +121,10 @@ export function readDocs(): ReadonlyMap<string, Asset> {
   if (folder === undefined) return new Map()
   const read = (name: string) => readFileSync(new URL(name, folder), 'utf8')
   return new Map([
-    ['', { body: PAGE, type: 'text/html; charset=utf-8' }],
+    ['', { body: PAGE, type: PAGE_TYPE }],
     ['start.js', { body: START, type: SCRIPT }],
     ['swagger-ui-bundle.js', { body: read('swagger-ui-bundle.js'), type: SCRIPT }],
-    ['swagger-ui.css', { body: read('swagger-ui.css'), type: 'text/css; charset=utf-8' }],
+    ['swagger-ui.css', { body: read('swagger-ui.css'), type: STYLE_SHEET }],
   ])
 }
 

@@ -67,6 +67,8 @@ const EXPECTED: Readonly<Record<string, readonly [Scope | 'open' | 'any', foreig
   revokeApiKey: ['admin', 403],
   audit: ['admin', 403],
   metrics: ['read', 403],
+  console: ['open', 200],
+  consoleFile: ['open', 200],
   login: ['open', 200],
   logout: ['open', 200],
   session: ['any', 200],
@@ -179,6 +181,10 @@ const inProcess: Way = async (route, headers) => {
   const { app } = createTestApp({
     store: world.store,
     keys: IN_FORCE,
+    console: new Map([
+      ['index.html', { body: '', type: 'text/html' }],
+      ['assets/start.js', { body: '', type: 'text/javascript' }],
+    ]),
     docs: new Map([
       ['', PAGE],
       ['start.js', PAGE],

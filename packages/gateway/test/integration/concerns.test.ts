@@ -81,6 +81,7 @@ async function start(extra: readonly Concern[] = [], isStopping = false) {
       refreshKeys: async () => {},
       notReady: () => undefined,
       docs: new Map(),
+      console: new Map(),
     }),
     fastPath(incoming, outgoing) {
       const isServed = fastPath(incoming, outgoing)

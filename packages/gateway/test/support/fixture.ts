@@ -27,8 +27,8 @@ import { auditConcern } from '../../src/audit/audit.ts'
 import { type GatewayConfig, gatewaySchema, isHttps, originOptions } from '../../src/config.ts'
 import { createFailures } from '../../src/failures.ts'
 import { createClients, createServices } from '../../src/gateway.ts'
+import type { Asset } from '../../src/http/assets.ts'
 import { requestConcerns } from '../../src/http/concerns.ts'
-import type { Asset } from '../../src/http/docs.ts'
 import { createPipeline } from '../../src/http/pipeline.ts'
 import { createIngest } from '../../src/ingest/ingest.ts'
 import { FAULT_FORMATS } from '../../src/ingest/protocols/fault-formats.ts'
@@ -59,6 +59,7 @@ export interface TestAppOptions {
   readonly now?: () => number
   readonly spans?: Spans
   readonly docs?: ReadonlyMap<string, Asset>
+  readonly console?: ReadonlyMap<string, Asset>
 }
 
 /** Creates an app on an in-memory store, without a process or port. */
@@ -80,6 +81,7 @@ export function createTestApp({
   log = pino({ level: 'silent' }),
   spans,
   docs = new Map(),
+  console = new Map(),
 }: TestAppOptions = {}) {
   const config: GatewayConfig = gatewaySchema.parse(settings)
   const registry = new Registry()
@@ -144,6 +146,7 @@ export function createTestApp({
     services: live,
     notReady: () => (isStoreOpen ? undefined : 'the store is not open yet'),
     docs,
+    console,
   })
   return {
     app,

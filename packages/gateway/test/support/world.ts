@@ -2,6 +2,7 @@ import { alertId } from '@tidemark/shared/detection/alerts/openings'
 import { partitionOf } from '@tidemark/shared/sample/partition'
 import { createMemoryStore } from '@tidemark/shared/store/memory/store'
 import { packSamples } from '@tidemark/testkit/samples'
+import { PAGE, SCRIPT } from '../../src/http/assets.ts'
 import { readDocs } from '../../src/http/docs.ts'
 import { testKey } from './api-keys.ts'
 import { addDeadLetters, addDeadNotifications, analyseAll, commitEffects, createTestApp, NOW } from './fixture.ts'
@@ -9,6 +10,12 @@ import { addDeadLetters, addDeadNotifications, analyseAll, commitEffects, create
 const PARTITIONS = 2
 const KEY = 'edge-17/rps'
 const DOCS = readDocs()
+
+/** Stands for the files that the build of the console makes. */
+const CONSOLE = new Map([
+  ['index.html', { body: '<!doctype html>', type: PAGE }],
+  ['assets/start.js', { body: 'start()', type: SCRIPT }],
+])
 
 /** The API key of the file. */
 export const FILED = testKey({ name: 'of the file' })
@@ -20,7 +27,7 @@ export const FILED = testKey({ name: 'of the file' })
  */
 export async function createWorld() {
   const store = createMemoryStore({ partitions: PARTITIONS, now: () => NOW })
-  const test = createTestApp({ store, docs: DOCS, keys: [FILED.record], auth: 'off' })
+  const test = createTestApp({ store, docs: DOCS, console: CONSOLE, keys: [FILED.record], auth: 'off' })
   const partition = partitionOf(KEY, PARTITIONS)
 
   const ingested = await test.post(JSON.stringify({ key: KEY, value: 420 }))

@@ -1,0 +1,231 @@
+import type { FeedEvent } from '@tidemark/client/feed'
+import type { Alert, Analysis, Overview } from '@tidemark/client/types'
+import { useEffect, useMemo } from 'preact/hooks'
+import { client } from '../api.ts'
+import { useFeed } from '../feed.ts'
+import { formatCount, formatDuration, formatValue, formatZ, plural } from '../format.ts'
+import { explanationOf } from '../parts/alert.ts'
+import { type Level, Mark, severityLevel } from '../parts/sign.tsx'
+import { Explain, Show } from '../parts/states.tsx'
+import { Ago, Time } from '../parts/time.tsx'
+import { useResource } from '../resource.ts'
+import { keyLink, linkTo } from '../router.ts'
+import { runbookLink } from '../runbook/view.tsx'
+import { groupAlerts } from './groups.ts'
+import { type Vital, vitalsOf } from './health.ts'
+import { HeatMap } from './heat-map.tsx'
+import { useAnomalies } from './use-anomalies.ts'
+
+const OVERVIEW_MS = 2000
+const ALERTS_MS = 5000
+const FURTHEST = 8
+const RECENT_MS = 600_000
+const GROUPS = 8
+
+export function NowView() {
+  const overview = useResource(signal => client.overview({ signal }), OVERVIEW_MS, [])
+  const alerts = useResource(signal => client.alerts({ state: 'firing', limit: 200 }, { signal }), ALERTS_MS, [])
+  const anomalies = useAnomalies()
+  // Both come from the same alerts: they must not contradict each other for long.
+  const alerting = overview.value.value?.keys.alerting
+  useEffect(alerts.refresh, [alerting])
+  useFeed(
+    { kind: 'anomaly,alert' },
+    ({ event, data }: FeedEvent) => {
+      if (event === 'anomaly') anomalies.add(data as Analysis)
+      if (event === 'gap') anomalies.refresh()
+      if (event === 'alert') alerts.refresh()
+    },
+    [],
+  )
+  return (
+    <>
+      <Show of={overview}>
+        {value => (
+          <>
+            <Headline overview={value} />
+            <Strip vitals={vitalsOf(value)} warnings={value.pipeline?.warnings ?? []} />
+          </>
+        )}
+      </Show>
+      <div class="columns">
+        <section class="panel" aria-labelledby="firing">
+          <header>
+            <h2 id="firing">Firing alerts</h2>
+            <a class="small" href={linkTo('alerts')}>
+              All alerts
+            </a>
+          </header>
+          <Show of={alerts}>{({ alerts: firing }) => <Groups alerts={firing} />}</Show>
+        </section>
+        <section class="panel" aria-labelledby="latest">
+          <header>
+            <h2 id="latest">Most unusual samples</h2>
+            <span class="small soft">of the last {formatDuration(RECENT_MS)}</span>
+          </header>
+          <Show of={anomalies}>{all => <Furthest anomalies={furthestOf(all)} />}</Show>
+        </section>
+      </div>
+      <section class="panel" aria-labelledby="heat">
+        <Show of={anomalies}>{all => <HeatMap anomalies={all} />}</Show>
+      </section>
+    </>
+  )
+}
+
+/** The newest anomalies would be noise: a value in twenty is a little off. One a key is enough. */
+function furthestOf(anomalies: readonly Analysis[]): readonly Analysis[] {
+  const from = Date.now() - RECENT_MS
+  const size = ({ z }: Analysis): number => Math.abs(z ?? 0)
+  const byKey = new Map<string, Analysis>()
+  for (const one of anomalies) {
+    const best = byKey.get(one.key)
+    if (one.analyzed_at >= from && (best === undefined || size(one) > size(best))) byKey.set(one.key, one)
+  }
+  return [...byKey.values()].sort((a, b) => size(b) - size(a)).slice(0, FURTHEST)
+}
+
+function Headline({ overview }: { readonly overview: Overview }) {
+  const [level, sentence] = sentenceOf(overview)
+  return (
+    <div class="headline">
+      <Mark level={level} size={20} />
+      <h1>{sentence}</h1>
+    </div>
+  )
+}
+
+function sentenceOf({ keys, worst, pipeline }: Overview): readonly [Level, preact.ComponentChildren] {
+  const isStopped = pipeline?.partitions.every(({ owner }) => owner === null) === true
+  if (isStopped && (pipeline?.backlog ?? 0) > 0) return ['bad', 'Nothing is analysed: no analyzer is running.']
+  if (keys.total === 0) {
+    return [
+      'none',
+      <>
+        No samples yet. <a href={linkTo('send')}>Send the first one.</a>
+      </>,
+    ]
+  }
+  const all = plural(keys.total, 'key')
+  if (worst !== null) {
+    const link = <a href={keyLink(worst.key)}>{worst.key}</a>
+    if (keys.total === 1)
+      return [
+        'bad',
+        <>
+          {link} misbehaves since <Time at={worst.since} />.
+        </>,
+      ]
+    return [
+      'bad',
+      <>
+        {formatCount(keys.alerting)} of {all} {keys.alerting === 1 ? 'misbehaves' : 'misbehave'}
+        {keys.alerting === 1 ? ': ' : '; the worst, '}
+        {link}
+        {keys.alerting === 1 ? '' : ','} since <Time at={worst.since} />.
+      </>,
+    ]
+  }
+  if (keys.anomalous > 0) {
+    const some = `The newest sample of ${plural(keys.anomalous, 'key')} is unusual.`
+    return ['warn', `No alert fires for ${all}. ${some}`]
+  }
+  if (keys.warming === keys.total) return ['none', `${all} ${keys.total === 1 ? 'is' : 'are'} being learned.`]
+  return ['good', keys.total === 1 ? 'The one key behaves.' : `All ${all} behave.`]
+}
+
+function Strip({ vitals, warnings }: { readonly vitals: readonly Vital[]; readonly warnings: readonly string[] }) {
+  if (vitals.length === 0) return null
+  return (
+    <section aria-label="Health of the pipeline" class="stack">
+      <dl class="strip">
+        {vitals.map(({ name, figure, level, reason, runbook }) => (
+          <div key={name} class={`tile ${level}-tile`}>
+            <dt>
+              <Mark level={level} />
+              {name}
+            </dt>
+            <dd class="figure">{figure}</dd>
+            <dd class="small soft">
+              {reason}
+              {runbook !== undefined && (
+                <>
+                  {' · '}
+                  <a href={runbookLink(runbook)}>what to do</a>
+                </>
+              )}
+            </dd>
+          </div>
+        ))}
+      </dl>
+      {warnings.map(warning => (
+        <p key={warning} class="small soft row">
+          <Mark level="warn" /> <span>{warning}</span>
+        </p>
+      ))}
+    </section>
+  )
+}
+
+function Groups({ alerts }: { readonly alerts: readonly Alert[] }) {
+  const groups = useMemo(() => groupAlerts(alerts), [alerts])
+  if (groups.length === 0) {
+    return (
+      <Explain title="No alert fires.">
+        <span>An alert opens when a key misbehaves for a while, is silent, or moves to another level.</span>
+      </Explain>
+    )
+  }
+  return (
+    <ul>
+      {groups.slice(0, GROUPS).map(({ name, alerts: [first, ...others], severity, since }) => (
+        <li class="entry" key={first.id}>
+          <Mark level={severityLevel(severity)} />
+          <div class="body">
+            {others.length === 0 && first.key !== null ? (
+              <a href={keyLink(first.key)}>{first.key}</a>
+            ) : (
+              <a href={linkTo('alerts', name === '' ? {} : { prefix: name })}>
+                {name === '' ? 'the whole fleet' : name} <span class="chip">{plural(others.length + 1, 'alert')}</span>
+              </a>
+            )}
+            <span class="small soft">{explanationOf(first)}</span>
+          </div>
+          <span class="small soft">
+            since <Time at={since} />
+          </span>
+        </li>
+      ))}
+      {groups.length > GROUPS && <li class="small soft">and {plural(groups.length - GROUPS, 'more group')}</li>}
+    </ul>
+  )
+}
+
+function Furthest({ anomalies }: { readonly anomalies: readonly Analysis[] }) {
+  if (anomalies.length === 0) {
+    return (
+      <Explain title="Nothing unusual lately.">
+        <span>A sample far outside the band of its key appears here within a second.</span>
+      </Explain>
+    )
+  }
+  return (
+    <ul>
+      {anomalies.map(({ key, id, value, z, low, high, analyzed_at: at }) => (
+        <li class="entry arriving" key={`${key} ${id}`}>
+          <Mark level="bad" />
+          <div class="body">
+            <a href={keyLink(key)}>{key}</a>
+            <span class="small soft num">
+              {formatValue(value)} {z !== null && `is ${formatZ(Math.abs(z))} deviations ${z > 0 ? 'high' : 'low'}, `}
+              usual is {formatValue(low)} to {formatValue(high)}
+            </span>
+          </div>
+          <span class="small soft">
+            <Ago at={at} />
+          </span>
+        </li>
+      ))}
+    </ul>
+  )
+}

@@ -1,0 +1,6 @@
+import type { Alert } from '@tidemark/client/types'
+
+/** What an alert says, without since when, in UTC: views show that in the local time. */
+export function explanationOf({ explanation }: Pick<Alert, 'explanation'>): string {
+  return explanation.replace(/ Firing since \S+Z\.$/, '')
+}
