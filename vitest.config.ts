@@ -26,6 +26,7 @@ const endToEnd = { ...common, testTimeout: 900_000, hookTimeout: 300_000 } as co
 /** Tests that measure times, rates or memory, or that use all processors. */
 const ALONE = [
   'chaos',
+  'console',
   'feed',
   'hostile',
   'load',

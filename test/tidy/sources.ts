@@ -13,7 +13,7 @@ export function textOf(file: string): string {
 }
 
 /** TypeScript of the packages, the tools and the tests. */
-export const sources = files.filter(file => /^(packages|tools|test)\/.*\.ts$/.test(file))
+export const sources = files.filter(file => /^(packages|tools|test)\/.*\.tsx?$/.test(file))
 
 /** What is deployed or run by hand: neither tests nor the testkit. */
 export const production = sources.filter(file => !isTest(file) && !file.startsWith('packages/testkit/'))
@@ -37,7 +37,7 @@ export function withoutComments(text: string): string {
 function readImports(file: string): string[] {
   const pattern = /(?:\bfrom|\bimport|\bimport\(|new URL\()\s*'([^']+)'/g
   return [...withoutComments(textOf(file)).matchAll(pattern)].map(([, name = '']) => {
-    if (name.startsWith('.') || (!name.includes(':') && name.endsWith('.ts'))) {
+    if (name.startsWith('.') || (!name.includes(':') && /\.tsx?$/.test(name))) {
       return normalize(join(dirname(file), name))
     }
     const [, workspace, path] = /^@tidemark\/([^/]+)\/(.+)$/.exec(name) ?? []

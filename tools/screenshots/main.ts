@@ -29,12 +29,14 @@ const NARROW = { width: 360, height: 740 }
 /** What a view shows when it is complete, and where it is. */
 const VIEWS: Readonly<Record<string, readonly [hash: string, ready: string]>> = {
   now: ['#/now', '.heat td[class]'],
-  keys: ['#/keys', '.key-row .spark polyline'],
+  keys: ['#/keys', '.scroller .key-row a'],
   key: ['#/key?key=edge-07%2Flatency', '.u-over'],
   alerts: ['#/alerts', '.entry'],
   send: ['#/send', 'textarea'],
   pipeline: ['#/pipeline', 'table'],
 }
+
+const SENT = '{"device": "edge-03", "metrics": {"rps": 421, "latency": 74}}'
 
 /** How long the fleet goes on while pictures are taken. */
 const SEND_MS = 1000
@@ -93,6 +95,10 @@ async function take(browser: Browser, url: string, { name, scheme, path, viewpor
   const page = await browser.newPage({ viewport, colorScheme: scheme, locale: 'en-GB' })
   await page.goto(`${url}/${hash}`)
   await page.locator(ready).first().waitFor()
+  if (name === 'send') {
+    await page.locator('textarea').fill(SENT)
+    await page.getByRole('button', { name: 'Send' }).click()
+  }
   // Rates need two readings, and the chart of a key some samples.
   await page.waitForTimeout(4000)
   await page.screenshot({ path, fullPage: name !== 'keys' })

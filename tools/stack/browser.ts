@@ -12,3 +12,10 @@ export async function startBrowser(): Promise<Browser> {
   const args = ['--disable-gpu', '--force-color-profile=srgb', ...(process.getuid?.() === 0 ? ['--no-sandbox'] : [])]
   return await chromium.launch({ executablePath, args })
 }
+
+/** Whether tests can use a browser. With CI=true a missing one is a failure. */
+export function browserAvailable(): boolean {
+  if (findBrowser() !== undefined) return true
+  if (process.env.CI === 'true') throw new Error('no Chromium is on PATH: install the package chromium')
+  return false
+}

@@ -1,6 +1,7 @@
 import { fetchKubectl, findKubectl } from '../lib/kubectl.ts'
 import { findProgram, installPackages, type PackageManager, usableInstaller } from '../lib/packages.ts'
 import { findPython } from '../load/python.ts'
+import { findBrowser } from '../stack/browser.ts'
 import { findServer } from '../stack/redis.ts'
 
 /** A program that tests run besides Node, and the package that contains it, by package manager. */
@@ -30,6 +31,7 @@ const PROGRAMS: readonly TestProgram[] = [
   { name: 'redis_exporter', find: () => findProgram(...EXPORTERS), 'apt-get': EXPORTERS[0] },
   { name: 'mosquitto', find: findMosquitto, 'apt-get': 'mosquitto', brew: 'mosquitto' },
   { name: 'locust', find: findPython, 'apt-get': 'python3-locust', brew: 'locust' },
+  { name: 'chromium', find: findBrowser, 'apt-get': 'chromium' },
   { name: 'kubectl 1.27 or newer', find: findKubectl, brew: 'kubectl' },
 ]
 

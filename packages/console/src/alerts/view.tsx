@@ -5,11 +5,12 @@ import { useFeed } from '../feed.ts'
 import { plural } from '../format.ts'
 import { explanationOf } from '../parts/alert.ts'
 import { ChangeDialog } from '../parts/dialog.tsx'
+import { KeyLink } from '../parts/key-name.tsx'
 import { Mark, severityLevel } from '../parts/sign.tsx'
 import { Explain, Show } from '../parts/states.tsx'
 import { Ago, Time } from '../parts/time.tsx'
 import { useResource } from '../resource.ts'
-import { keyLink, linkTo, place, setParameter } from '../router.ts'
+import { linkTo, place, setParameter } from '../router.ts'
 
 const AGAIN_MS = 3000
 const SHOWN = 100
@@ -135,7 +136,7 @@ function AlertEntry({ alert, onChange }: AlertEntryProps) {
       <Mark level={state === 'firing' ? severityLevel(severity) : 'none'} />
       <div class="body">
         <div class="row">
-          {key === null ? <strong>{name}</strong> : <a href={keyLink(key)}>{key}</a>}
+          {key === null ? <strong>{name}</strong> : <KeyLink name={key} />}
           <span class="chip">{severity}</span>
           <Chips alert={alert} />
         </div>

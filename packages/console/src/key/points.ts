@@ -17,8 +17,8 @@ export function merge(known: readonly Point[], added: readonly Point[]): readonl
   const [first] = added
   const last = known.at(-1)
   if (first === undefined) return known
-  if (last === undefined || (added.length === 1 && first.timestamp > last.timestamp)) {
-    return [...known, ...added].slice(-KEPT_MAX)
+  if (added.length === 1 && last !== undefined && first.timestamp > last.timestamp) {
+    return [...known, first].slice(-KEPT_MAX)
   }
   const all = new Map(known.map(point => [point.timestamp, point]))
   for (const point of added) {
@@ -44,7 +44,7 @@ export function pointOfAnalysis({ timestamp, value, rate, mean, low, high, state
   return { timestamp, value: rate ?? value, mean, low, high, state }
 }
 
-/** Samples per millisecond, by the middle interval of the newest; undefined if there are too few. */
+/** Samples per millisecond, by the median interval of the newest; undefined for too few. */
 export function rateOf(points: readonly Point[]): number | undefined {
   const times = points.slice(-50).map(({ timestamp }) => timestamp)
   const gaps = times.slice(1).map((time, i) => time - (times[i] ?? time))

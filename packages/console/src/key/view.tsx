@@ -7,6 +7,7 @@ import { isLive, useFeed } from '../feed.ts'
 import { formatFull, formatValue } from '../format.ts'
 import { explanationOf } from '../parts/alert.ts'
 import { Copy } from '../parts/copy.tsx'
+import { KeyName } from '../parts/key-name.tsx'
 import { Mark, severityLevel, stateSign } from '../parts/sign.tsx'
 import { Explain, FailureNote, Show } from '../parts/states.tsx'
 import { Ago, Time } from '../parts/time.tsx'
@@ -72,9 +73,9 @@ function OneKey({ name }: { readonly name: string }) {
   const alerts = useResource(signal => alertsOf(name, signal), ALERTS_MS, [name])
   const rule = useResource(signal => client.explainRules(name, { signal }), RULE_MS, [name])
   useFeed(
-    { key: name },
+    { key: name, kind: 'analysis,alert' },
     ({ event, data }: FeedEvent) => {
-      if (event === 'analysis' || event === 'anomaly') {
+      if (event === 'analysis') {
         const one = data as Analysis
         points.value = merge(points.peek(), [pointOfAnalysis(one)])
         if (one.count >= (analysis.peek()?.count ?? 0)) analysis.value = one
@@ -100,7 +101,9 @@ function OneKey({ name }: { readonly name: string }) {
     const failure = read.failure.value
     return (
       <>
-        <h1>{name}</h1>
+        <h1>
+          <KeyName name={name} />
+        </h1>
         {failure === undefined ? (
           <p role="status">Loading …</p>
         ) : failure.kind === 'key-unknown' ? (
@@ -123,7 +126,9 @@ function OneKey({ name }: { readonly name: string }) {
   return (
     <>
       <div class="stack">
-        <h1>{name}</h1>
+        <h1>
+          <KeyName name={name} />
+        </h1>
         <div class="row" role="status">
           {stateSign(newest.state)}
           <p>{sentenceOf(newest, rateOf(points.value))}</p>

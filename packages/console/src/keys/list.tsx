@@ -3,10 +3,10 @@ import type { KeysQuery } from '@tidemark/client/client'
 import type { KeyRow } from '@tidemark/client/types'
 import { useEffect, useMemo, useRef } from 'preact/hooks'
 import { formatRate, formatValue, formatZ } from '../format.ts'
+import { KeyLink } from '../parts/key-name.tsx'
 import { keyState, Sign } from '../parts/sign.tsx'
 import { Spark } from '../parts/spark.tsx'
 import { Ago } from '../parts/time.tsx'
-import { keyLink } from '../router.ts'
 import { Pages } from './pages.ts'
 
 /** As in styles.css. */
@@ -14,6 +14,9 @@ const ROW_PX = 44
 
 /** Rows above and below the screen. */
 const SPARE = 8
+
+/** Rows by which the part that exists moves. */
+const STEP = 4
 
 interface KeyListProps {
   readonly filters: KeysQuery
@@ -26,7 +29,7 @@ export function KeyList({ filters, total }: KeyListProps) {
   const scroller = useRef<HTMLDivElement>(null)
   const top = useSignal(0)
   const height = useSignal(800)
-  const first = Math.max(0, Math.floor(top.value / ROW_PX) - SPARE)
+  const first = Math.max(0, Math.floor(top.value / ROW_PX / STEP) * STEP - SPARE)
   const last = Math.min(total - 1, Math.ceil((top.value + height.value) / ROW_PX) + SPARE)
   useEffect(() => pages.show(first, Math.max(first, last)), [first, last])
   useEffect(() => () => pages.close(), [])
@@ -39,7 +42,7 @@ export function KeyList({ filters, total }: KeyListProps) {
     observer.observe(element)
     return () => observer.disconnect()
   }, [])
-  const rows = pages.rows.value
+  pages.version.value
   const visible = Array.from({ length: Math.max(0, last - first + 1) }, (_, i) => first + i)
   return (
     <div class="panel keys" role="table" aria-label="Keys" aria-rowcount={total + 1}>
@@ -80,7 +83,7 @@ export function KeyList({ filters, total }: KeyListProps) {
         <div class="spacer" style={{ height: `${total * ROW_PX}px` }} />
         <div class="window" style={{ transform: `translateY(${first * ROW_PX}px)` }}>
           {visible.map(index => (
-            <Row key={rows.get(index)?.key ?? index} index={index} row={rows.get(index)} />
+            <Row key={index} index={index} row={pages.at(index)} />
           ))}
         </div>
       </div>
@@ -88,7 +91,17 @@ export function KeyList({ filters, total }: KeyListProps) {
   )
 }
 
-function Row({ index, row }: { readonly index: number; readonly row: KeyRow | undefined }) {
+interface RowProps {
+  readonly index: number
+  readonly row: KeyRow | undefined
+}
+
+/** The same elements as long as the row is the same: scrolling must not draw it again. */
+function Row({ index, row }: RowProps) {
+  return useMemo(() => drawRow(index, row), [index, row])
+}
+
+function drawRow(index: number, row: KeyRow | undefined) {
   if (row === undefined) {
     return (
       <div class="key-row" role="row" aria-rowindex={index + 2}>
@@ -106,9 +119,7 @@ function Row({ index, row }: { readonly index: number; readonly row: KeyRow | un
         <Sign level={level}>{word}</Sign>
       </span>
       <span role="cell" class="row">
-        <a href={keyLink(row.key)} title={row.key}>
-          {row.key}
-        </a>
+        <KeyLink name={row.key} />
       </span>
       <span role="cell" class="num">
         {formatValue(row.value)}
@@ -117,7 +128,7 @@ function Row({ index, row }: { readonly index: number; readonly row: KeyRow | un
         {formatZ(row.z)}
       </span>
       <span role="cell" class="spark-cell">
-        <Spark values={row.values ?? []} isBad={level === 'bad'} />
+        <Spark values={sparkOf(row)} isBad={level === 'bad'} />
       </span>
       <span role="cell" class="num wide">
         {formatRate(row.rate)}
@@ -127,6 +138,11 @@ function Row({ index, row }: { readonly index: number; readonly row: KeyRow | un
       </span>
     </div>
   )
+}
+
+/** A window may leave anomalies out: the newest value is shown in any case. */
+function sparkOf({ value, values = [] }: KeyRow): readonly number[] {
+  return values.at(-1) === value ? values : [...values, value]
 }
 
 /** The arrows move between the keys of the list; Tab leaves them in order too. */

@@ -11,10 +11,12 @@ const VALUES = 40
 /** Visible rows are read again so often; pages that were read longer ago are dropped. */
 const AGAIN_MS = 2000
 const KEPT_MAX = 40
+const SCROLLING_MS = 60
 
 /** The pages of a long list that are on the screen, read as it scrolls. */
 export class Pages {
-  readonly rows = signal<ReadonlyMap<number, KeyRow>>(new Map())
+  /** Changes when rows were read. */
+  readonly version = signal(0)
   readonly #filters: KeysQuery
   readonly #pages = new Map<number, readonly KeyRow[]>()
   readonly #stop = new AbortController()
@@ -30,7 +32,15 @@ export class Pages {
   show(first: number, last: number): void {
     const from = Math.floor(first / PAGE)
     this.#wanted = Array.from({ length: Math.floor(last / PAGE) - from + 1 }, (_, i) => from + i)
-    if (this.#wanted.some(page => !this.#pages.has(page))) this.#read()
+    if (this.#wanted.every(page => this.#pages.has(page))) return
+    // While it scrolls fast, what is passed is not read.
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(this.#read, this.#pages.size === 0 ? 0 : SCROLLING_MS)
+  }
+
+  /** Undefined if it is not read yet. */
+  at(index: number): KeyRow | undefined {
+    return this.#pages.get(Math.floor(index / PAGE))?.[index % PAGE]
   }
 
   close(): void {
@@ -59,7 +69,7 @@ export class Pages {
         this.#pages.set(page, keys)
         const [oldest] = this.#pages.keys()
         if (this.#pages.size > KEPT_MAX && oldest !== undefined) this.#pages.delete(oldest)
-        this.#publish()
+        this.version.value++
       }
     } catch (error) {
       if (stopped.aborted) return
@@ -69,11 +79,5 @@ export class Pages {
     }
     const isMissing = this.#wanted.some(page => !this.#pages.has(page))
     this.#timer = setTimeout(this.#read, isMissing && pauseMs === AGAIN_MS ? 0 : pauseMs)
-  }
-
-  #publish(): void {
-    const rows = new Map<number, KeyRow>()
-    for (const [page, keys] of this.#pages) for (const [i, row] of keys.entries()) rows.set(page * PAGE + i, row)
-    this.rows.value = rows
   }
 }

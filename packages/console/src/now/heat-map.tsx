@@ -1,8 +1,8 @@
 import { signal } from '@preact/signals'
 import type { Analysis } from '@tidemark/client/types'
 import { formatTime, formatZ, plural } from '../format.ts'
+import { KeyLink } from '../parts/key-name.tsx'
 import { Explain } from '../parts/states.tsx'
-import { keyLink } from '../router.ts'
 import { HOUR_MS } from './use-anomalies.ts'
 
 const KEYS = 15
@@ -79,9 +79,7 @@ function HeatLine({ line, end, cellMs }: { readonly line: Line; readonly end: nu
   return (
     <tr>
       <th scope="row">
-        <a href={keyLink(key)} title={key}>
-          {key}
-        </a>
+        <KeyLink name={key} />
         <span class="unseen">
           {plural(count, 'anomaly', 'anomalies')}, up to {formatZ(furthest)} deviations
         </span>

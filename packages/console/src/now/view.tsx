@@ -5,11 +5,12 @@ import { client } from '../api.ts'
 import { useFeed } from '../feed.ts'
 import { formatCount, formatDuration, formatValue, formatZ, plural } from '../format.ts'
 import { explanationOf } from '../parts/alert.ts'
+import { KeyLink } from '../parts/key-name.tsx'
 import { type Level, Mark, severityLevel } from '../parts/sign.tsx'
 import { Explain, Show } from '../parts/states.tsx'
 import { Ago, Time } from '../parts/time.tsx'
 import { useResource } from '../resource.ts'
-import { keyLink, linkTo } from '../router.ts'
+import { linkTo } from '../router.ts'
 import { runbookLink } from '../runbook/view.tsx'
 import { groupAlerts } from './groups.ts'
 import { type Vital, vitalsOf } from './health.ts'
@@ -108,7 +109,7 @@ function sentenceOf({ keys, worst, pipeline }: Overview): readonly [Level, preac
   }
   const all = plural(keys.total, 'key')
   if (worst !== null) {
-    const link = <a href={keyLink(worst.key)}>{worst.key}</a>
+    const link = <KeyLink name={worst.key} />
     if (keys.total === 1)
       return [
         'bad',
@@ -183,11 +184,14 @@ function Groups({ alerts }: { readonly alerts: readonly Alert[] }) {
           <Mark level={severityLevel(severity)} />
           <div class="body">
             {others.length === 0 && first.key !== null ? (
-              <a href={keyLink(first.key)}>{first.key}</a>
+              <KeyLink name={first.key} />
             ) : (
-              <a href={linkTo('alerts', name === '' ? {} : { prefix: name })}>
-                {name === '' ? 'the whole fleet' : name} <span class="chip">{plural(others.length + 1, 'alert')}</span>
-              </a>
+              <span class="row">
+                <a href={linkTo('alerts', name === '' ? {} : { prefix: name })}>
+                  {name === '' ? 'the whole fleet' : name}
+                </a>
+                <span class="chip">{plural(others.length + 1, 'alert')}</span>
+              </span>
             )}
             <span class="small soft">{explanationOf(first)}</span>
           </div>
@@ -215,7 +219,7 @@ function Furthest({ anomalies }: { readonly anomalies: readonly Analysis[] }) {
         <li class="entry arriving" key={`${key} ${id}`}>
           <Mark level="bad" />
           <div class="body">
-            <a href={keyLink(key)}>{key}</a>
+            <KeyLink name={key} />
             <span class="small soft num">
               {formatValue(value)} {z !== null && `is ${formatZ(Math.abs(z))} deviations ${z > 0 ? 'high' : 'low'}, `}
               usual is {formatValue(low)} to {formatValue(high)}

@@ -91,7 +91,7 @@ function PipelineState({ pipeline }: { readonly pipeline: Pipeline }) {
             <tr>
               <th scope="col">Partition</th>
               <th scope="col">Owner</th>
-              <th scope="col" class="num">
+              <th scope="col" class="num wide">
                 Accepted
               </th>
               <th scope="col" class="num">
@@ -108,7 +108,7 @@ function PipelineState({ pipeline }: { readonly pipeline: Pipeline }) {
               <tr key={partition}>
                 <th scope="row">{partition}</th>
                 <td>{owner === null ? <Sign level="bad">none</Sign> : owner}</td>
-                <td class="num">{formatCount(accepted)}</td>
+                <td class="num wide">{formatCount(accepted)}</td>
                 <td class="num">{formatCount(backlog)}</td>
                 <td class="num">{formatCount(dead)}</td>
                 <td class="soft">{appliedAt === null ? '–' : <Ago at={appliedAt} />}</td>

@@ -3,9 +3,9 @@ import type { Alert, Analysis, IngestResult } from '@tidemark/client/types'
 import { client, may, toFailure } from '../api.ts'
 import { formatValue, plural } from '../format.ts'
 import { explanationOf } from '../parts/alert.ts'
+import { KeyLink } from '../parts/key-name.tsx'
 import { type Level, Mark, stateSign } from '../parts/sign.tsx'
 import { Explain } from '../parts/states.tsx'
-import { keyLink } from '../router.ts'
 import { keysOf, parseInput } from './parse.ts'
 
 const EXAMPLE = '{"key": "edge-17/rps", "value": 420}'
@@ -59,7 +59,7 @@ export function SendView() {
         </p>
       </div>
       <div class="columns">
-        <section class="panel" aria-label="Samples">
+        <section class="panel" aria-label="What to send">
           {may('ingest') ? (
             <form class="stack" onSubmit={event => void send(event)}>
               <label class="field">
@@ -154,7 +154,7 @@ function Steps({ way: { result, analyses, alerts, failure } }: { readonly way: W
           {analyses?.slice(0, SHOWN).map(analysis => (
             <p key={`${analysis.key} ${analysis.count}`} class="row">
               {stateSign(analysis.state)}
-              <a href={keyLink(analysis.key)}>{analysis.key}</a>
+              <KeyLink name={analysis.key} />
               <span class="num soft">{formatValue(analysis.value)}</span>
             </p>
           ))}

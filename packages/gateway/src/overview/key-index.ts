@@ -97,9 +97,9 @@ interface IndexOptions {
 }
 
 /**
- * Knows the newest analysis of every key, for pages in any order. It is read from the store while
- * someone looks, at a bounded cost: of 100,000 keys rarer than of 1,000. Readers get what is known
- * at once while it is read again.
+ * Knows the newest analysis of every key, for pages in any order. It is read from the store only
+ * while clients request it, at a bounded cost: of 100,000 keys less often than of 1,000. While it is
+ * read again, requests get what is known.
  */
 export class KeyIndex {
   readonly #options: IndexOptions

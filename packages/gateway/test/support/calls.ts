@@ -69,7 +69,10 @@ export const CALLS: Readonly<Record<string, readonly Call[]>> = {
     { status: 400, query: { last_event_id: 'x' } },
   ],
   console: [{ status: 200 }],
-  consoleFile: [{ status: 200 }, { status: 404, id: 'none.js' }],
+  consoleFile: [
+    { status: 200, id: 'start.js' },
+    { status: 404, id: 'none.js' },
+  ],
   anomalies: [
     { status: 200 },
     { status: 200, query: ({ key }) => ({ key, from: '1', to: '2100-01-01', limit: '1' }) },

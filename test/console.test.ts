@@ -1,0 +1,375 @@
+import { readFileSync } from 'node:fs'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Sample } from '@tidemark/client/types'
+import { createApiKey } from '@tidemark/shared/access/api-key'
+import { formatKeyFile } from '@tidemark/shared/access/key-file'
+import type { Scope } from '@tidemark/shared/access/scope'
+import { eventually } from '@tidemark/testkit/eventually'
+import { NASTY_KEYS } from '@tidemark/testkit/nasty-keys'
+import { Random } from '@tidemark/testkit/random'
+import { type RedisFixture, redisAvailable, startRedis } from '@tidemark/testkit/redis-fixture'
+import { browserAvailable, startBrowser } from '@tidemark/tools/stack/browser'
+import { Client } from '@tidemark/tools/stack/client'
+import { buildConsole } from '@tidemark/tools/stack/console'
+import { type Service, startAnalyzer, startGateway } from '@tidemark/tools/stack/service-process'
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { EventLoopLag } from './support/event-loop-lag.ts'
+
+/** Evaluated by the debugger: the policy of the page lets no other script in. */
+const axeSource = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
+
+/** Longer than any wait for something that is expected: it only ends a test that hangs. */
+const WAIT_MS = 60_000
+
+/** Samples that a key learns from. */
+const LEARNED = 80
+const FAULTY = 'edge-3/rps'
+const SPIKE = 5000
+
+const VIEWS = ['now', 'keys', `key?key=${encodeURIComponent(FAULTY)}`, 'alerts', 'send', 'pipeline', 'runbook'] as const
+
+describe.runIf((await redisAvailable()) && browserAvailable())('the console', () => {
+  const resources = new AsyncDisposableStack()
+  let browser: Browser
+  let redis: RedisFixture
+  let gateway: Service
+  let client: Client
+  let url: string
+  const pages: Page[] = []
+
+  beforeAll(async () => {
+    await buildConsole()
+    browser = await startBrowser()
+    resources.defer(() => browser.close())
+    redis = resources.use(await startRedis())
+    gateway = resources.use(await startGateway({ REDIS_URL: redis.url }))
+    resources.use(await startAnalyzer({ REDIS_URL: redis.url }))
+    url = `http://127.0.0.1:${gateway.port}`
+    client = new Client(gateway.port)
+    await sendFleet(client)
+  })
+
+  afterEach(async () => {
+    for (const page of pages.splice(0)) await page.context().close()
+  })
+
+  afterAll(() => resources.disposeAsync())
+
+  /** Opens a view. What the page reports, its policy among others, fails the test. */
+  async function open(view: string, options: BrowserContextOptions = {}, base = url) {
+    const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, locale: 'en-GB', ...options })
+    const page = await context.newPage()
+    page.setDefaultTimeout(WAIT_MS)
+    pages.push(page)
+    const reports: string[] = []
+    page.on('pageerror', error => reports.push(String(error)))
+    page.on('console', message => {
+      // Refused requests are reported too, and some are expected.
+      if (message.type() === 'error' && !message.text().startsWith('Failed to load')) reports.push(message.text())
+    })
+    await page.goto(`${base}/#/${view}`)
+    return Object.assign(page, { reports })
+  }
+
+  test('loads at most 150 KiB, compressed and kept by the browser, and nothing from elsewhere', async () => {
+    const page = await open('now')
+    await page.locator('h1').waitFor()
+    const files: { url: string; bytes: number; headers: Record<string, string> }[] = []
+    page.on('response', async response => {
+      const { responseBodySize: bytes } = await response.request().sizes()
+      files.push({ url: response.url(), bytes, headers: response.headers() })
+    })
+    await page.reload()
+    await page.locator('h1').waitFor()
+    const shell = await eventually(() => {
+      const found = files.filter(file => file.url === `${url}/` || file.url.includes('/assets/'))
+      expect(found.length).toBeGreaterThanOrEqual(3)
+      return found
+    })
+    expect(shell.reduce((sum, { bytes }) => sum + bytes, 0)).toBeLessThan(150 * 1024)
+    expect(files.filter(file => !file.url.startsWith(url))).toEqual([])
+    for (const { url: from, headers } of shell) {
+      const isPage = from === `${url}/`
+      expect(headers).toMatchObject({
+        'content-encoding': 'br',
+        'cache-control': isPage ? 'no-cache' : 'public, max-age=31536000, immutable',
+        'content-security-policy': expect.stringMatching(/default-src 'none'; script-src 'self'; style-src 'self'/),
+      })
+    }
+    expect(page.reports).toEqual([])
+  })
+
+  test('says within one look which key misbehaves and since when', async () => {
+    const page = await open('now')
+    await page.getByRole('heading', { level: 1, name: /edge-3\/rps,? since \d/ }).waitFor()
+    await page.getByRole('region', { name: 'Firing alerts' }).getByRole('link', { name: FAULTY }).waitFor()
+    await page.locator('.heat').getByRole('link', { name: FAULTY }).waitFor()
+    const health = page.getByRole('region', { name: 'Health of the pipeline' })
+    await health.getByText('all 16 partitions owned').waitFor()
+    expect(page.reports).toEqual([])
+  })
+
+  test('shows a spike without a reload less than a second after its 202', async () => {
+    const page = await open('now')
+    const unusual = page.getByRole('region', { name: 'Most unusual samples' })
+    await unusual.getByRole('link', { name: FAULTY }).waitFor()
+    await page.getByText('live', { exact: true }).waitFor()
+    using lag = new EventLoopLag()
+    await client.ingest({ key: 'edge-5/rps', value: SPIKE })
+    const begin = performance.now()
+    await unusual.getByRole('link', { name: 'edge-5/rps' }).waitFor()
+    const end = performance.now()
+    expect(end - begin - lag.between(begin, end)).toBeLessThan(1000)
+  })
+
+  test('shows a key: its values and band, what they mean, its rule and alerts, and all of it as CSV', async () => {
+    const page = await open(`key?key=${encodeURIComponent(FAULTY)}`)
+    await page.getByText(/is [\d.]+ deviations (above|below) the mean of the 50 samples before it/).waitFor()
+    await page.locator('.u-over').waitFor()
+    await page.getByText('no rule matches', { exact: false }).waitFor()
+    await page.getByRole('region', { name: 'Alerts of this key' }).getByText('rps of edge-3').first().waitFor()
+    const [download] = await Promise.all([
+      page.waitForEvent('download'),
+      page.getByRole('button', { name: 'CSV' }).click(),
+    ])
+    expect(download.suggestedFilename()).toBe('edge-3_rps.csv')
+    const stream = await download.createReadStream()
+    const csv = Buffer.concat(await stream.toArray()).toString()
+    expect(csv).toMatch(/^timestamp,value,mean,low,high,state\r\n20\d\d-/)
+
+    // A new sample moves it, unless it is paused.
+    await page.getByRole('button', { name: 'Pause' }).click()
+    await page.getByText('Newest values as a table').click()
+    await client.ingest({ key: FAULTY, value: 777.5 })
+    await page.getByText(/^777\.5 (is|differs)/).waitFor()
+    expect(await page.getByRole('cell', { name: '777.5' }).count()).toBe(0)
+    await page.getByRole('button', { name: 'Pause' }).click()
+    await page.getByRole('cell', { name: '777.5' }).waitFor()
+    expect(page.reports).toEqual([])
+  })
+
+  test('shows keys of any characters as text', async () => {
+    const hostile = [
+      '<img src=x onerror="window.wasRun=1">',
+      '"><script>window.wasRun=1</script>',
+      "a' onclick='wasRun=1",
+    ]
+    const keys = [...NASTY_KEYS, ...hostile]
+    const { receipts } = await client.ingest(keys.map(key => ({ key, value: 1 })))
+    for (const receipt of receipts) await client.verdicts(receipt)
+    for (const key of [...hostile, '__proto__', '{0}', 'tm:{0}:windows']) {
+      const page = await open(`keys?search=${encodeURIComponent(key)}`)
+      await page.getByRole('link', { name: key, exact: true }).first().click()
+      await page.getByRole('heading', { level: 1, name: key, exact: true }).waitFor()
+      await page.getByText('This key is being learned').waitFor()
+      expect(await page.evaluate('window.wasRun')).toBeUndefined()
+      expect(page.reports).toEqual([])
+    }
+  })
+
+  test('lists 10,000 keys of which only those on the screen exist, and finds one', async () => {
+    const many = Array.from({ length: 10_000 }, (_, i) => ({ key: `many/${String(i).padStart(5, '0')}`, value: i }))
+    const { receipts } = await client.ingest(many)
+    for (const receipt of receipts) await client.verdicts(receipt, { waitForMs: WAIT_MS })
+    const page = await open('keys?sort=name&search=many/')
+    await page.getByText('10,000 keys').waitFor()
+    await page.locator('.scroller').evaluate(element => element.scrollTo(0, element.scrollHeight))
+    await page.getByRole('link', { name: 'many/09999' }).waitFor()
+    expect(await page.locator('.scroller .key-row').count()).toBeLessThan(80)
+    // 50 frames per second. Other programs delay frames, but take no processor time of this page.
+    expect(await frameMs(page)).toBeLessThan(20)
+    await page.getByRole('searchbox').fill('many/04242')
+    await page.getByText('1 key', { exact: false }).waitFor()
+    await page.getByRole('link', { name: 'many/04242' }).waitFor()
+  })
+
+  test('acknowledges an alert by keyboard alone', async () => {
+    const page = await open('alerts')
+    await page.getByRole('button', { name: `Acknowledge ${FAULTY}` }).waitFor()
+    for (let i = 0; i < 60; i++) {
+      await page.keyboard.press('Tab')
+      if ((await page.evaluate('document.activeElement.textContent')) === `Acknowledge ${FAULTY}`) break
+    }
+    await page.keyboard.press('Enter')
+    await page.getByRole('dialog').waitFor()
+    await page.keyboard.type('the fan is being replaced')
+    await page.keyboard.press('Tab')
+    await page.keyboard.type('mira')
+    await page.keyboard.press('Enter')
+    await page.getByText('acknowledged by mira', { exact: true }).waitFor()
+    expect(await page.getByRole('dialog').count()).toBe(0)
+    const { alerts } = await client.alerts({ prefix: FAULTY })
+    expect(alerts[0]?.acknowledged).toMatchObject({ who: 'mira', why: 'the fan is being replaced' })
+  })
+
+  test('sends what is pasted and shows its way, or why it cannot be sent', async () => {
+    const page = await open('send')
+    const button = page.getByRole('button', { name: 'Send', exact: true })
+    await page.getByRole('textbox', { name: 'Samples' }).fill('no sample')
+    await page.getByText('Line 1 is no sample').waitFor()
+    expect(await button.isDisabled()).toBe(true)
+    await page.getByRole('textbox', { name: 'Samples' }).fill(`sent/a,1\nsent/b,2\n`)
+    await button.click()
+    await page.getByText('2 samples stored').waitFor()
+    await page.getByText('2 verdicts').waitFor()
+    await page.getByText('No alert fires for these keys').waitFor()
+    await page.getByRole('textbox', { name: 'Samples' }).fill('{"key":"","value":1}')
+    await button.click()
+    await page.getByText('Not stored').or(page.getByText('0 samples stored')).waitFor()
+    await page.getByText('must not be empty', { exact: false }).first().waitFor()
+  })
+
+  describe.each(['light', 'dark'] as const)('in the %s theme', colorScheme => {
+    test.each(VIEWS)('#/%s has no violation that axe finds', async view => {
+      const page = await open(view, { colorScheme })
+      await page.locator('main :is(.panel, .heat, textarea)').first().waitFor()
+      await page.evaluate(axeSource)
+      const found = await page.evaluate(() => (globalThis as unknown as Axe).axe.run())
+      expect(found.violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)])).toEqual([])
+    })
+  })
+
+  test.each(VIEWS)('#/%s fits into 360 px', async view => {
+    const page = await open(view, { viewport: { width: 360, height: 640 } })
+    await page.locator('main :is(.panel, .heat, textarea)').first().waitFor()
+    await page.getByText('Loading …').first().waitFor({ state: 'detached' })
+    const { width, outside } = await page.evaluate<{ width: number; outside: string[] }>(OUTSIDE)
+    expect([width, outside]).toEqual([360, []])
+  })
+
+  test('says that the gateway does not respond, and goes on when it does, without a gap or a duplicate', async () => {
+    await using own = await startGateway({ REDIS_URL: redis.url })
+    const { port } = own
+    const base = `http://127.0.0.1:${port}`
+    const page = await open('key?key=restart', {}, base)
+    await page.getByText('No sample of this key was analysed').waitFor()
+    await client.ingest({ key: 'restart', value: 1, timestamp: 1_700_000_001 })
+    await page.getByText('1. This key is being learned').waitFor()
+    await own[Symbol.asyncDispose]()
+    await page.getByText('The gateway does not respond.').first().waitFor()
+    for (const value of [2, 3, 4]) await client.ingest({ key: 'restart', value, timestamp: 1_700_000_000 + value })
+    await using _again = await startGateway({ REDIS_URL: redis.url, PORT: String(port) })
+    await page.getByText('4. This key is being learned').waitFor()
+    await page.getByText('The gateway does not respond.').first().waitFor({ state: 'detached' })
+    await page.getByText('Newest values as a table').click()
+    await page.getByRole('cell', { name: '4', exact: true }).waitFor()
+    const values = await page.locator('table.plain tbody tr td:nth-child(2)').allTextContents()
+    expect(values).toEqual(['4', '3', '2', '1'])
+  })
+
+  test('needs an API key where the gateway does, and says what a key may not do', async () => {
+    await using keys = await writeKeyFile({ all: ['read', 'ingest', 'operate'], reader: ['read'], sender: ['ingest'] })
+    await using closed = await startGateway({ REDIS_URL: redis.url, API_KEYS_FILE: keys.file })
+    const page = await open('alerts', {}, `http://127.0.0.1:${closed.port}`)
+    const signIn = async (token: string): Promise<void> => {
+      await page.getByLabel('API key').fill(token)
+      await page.getByRole('button', { name: 'Sign in' }).click()
+    }
+    await signIn(`${keys.tokens.all?.slice(0, -1)}x`)
+    await page.getByText('This API key is not valid').waitFor()
+    await signIn(keys.tokens.sender ?? '')
+    await page.getByText('Your API key may not read.').waitFor()
+    await page.getByRole('button', { name: 'Sign out' }).click()
+    await signIn(keys.tokens.reader ?? '')
+    await page.getByText('To acknowledge, snooze or mute').waitFor()
+    expect(await page.getByRole('button', { name: 'Acknowledge' }).count()).toBe(0)
+    await page.getByRole('link', { name: 'Send' }).click()
+    await page.getByText('Your API key may not send samples.').waitFor()
+    await page.getByRole('button', { name: 'Sign out' }).click()
+    await signIn(keys.tokens.all ?? '')
+    await page.getByRole('link', { name: 'Alerts', exact: true }).click()
+    await page.getByRole('button', { name: `Snooze ${FAULTY}` }).click()
+    await page.getByLabel('Why').fill('maintenance')
+    await page.getByRole('dialog').getByRole('button', { name: 'Snooze' }).click()
+    await page
+      .getByText(/snoozed until/)
+      .first()
+      .waitFor()
+    // Who it was is what the API key says.
+    const { alerts } = await client.alerts({ prefix: FAULTY })
+    expect(alerts[0]?.snoozed).toMatchObject({ who: 'all', why: 'maintenance' })
+  })
+
+  test('of an empty deployment invites to send the first sample', async () => {
+    await using empty = await startRedis()
+    await using own = await startGateway({ REDIS_URL: empty.url })
+    const page = await open('now', {}, `http://127.0.0.1:${own.port}`)
+    await page.getByText('No samples yet.').waitFor()
+    await page.getByText('No alert fires.').waitFor()
+    await page.getByText('none is running').waitFor()
+    await page.getByRole('link', { name: 'what to do' }).first().click()
+    await page.getByRole('heading', { name: 'AnalyzerGone' }).waitFor()
+    expect(page.reports).toEqual([])
+  })
+})
+
+interface Axe {
+  readonly axe: {
+    run(): Promise<{ readonly violations: readonly { id: string; nodes: readonly { html: string }[] }[] }>
+  }
+}
+
+/** Sends keys that behave, and one whose newest samples do not. */
+async function sendFleet(client: Client): Promise<void> {
+  const random = new Random(11)
+  const begin = Date.now() - LEARNED * 1000
+  for (let i = 0; i < LEARNED; i++) {
+    const samples: Sample[] = Array.from({ length: 8 }, (_, n) => {
+      const key = `edge-${n}/rps`
+      const isFaulty = key === FAULTY && i >= LEARNED - 6
+      return {
+        key,
+        value: 400 + 8 * random.normal() + (isFaulty ? 200 + 40 * (i % 2) : 0),
+        timestamp: begin + i * 1000,
+      }
+    })
+    const { receipts } = await client.ingest(samples)
+    if (i === LEARNED - 1) for (const receipt of receipts) await client.verdicts(receipt, { waitForMs: WAIT_MS })
+  }
+}
+
+/** Processor time of the page for each frame while its list scrolls by 400 pixels in every one. */
+async function frameMs(page: Page): Promise<number> {
+  const session = await page.context().newCDPSession(page)
+  await session.send('Performance.enable', { timeDomain: 'threadTicks' })
+  const taskMs = async (): Promise<number> => {
+    const { metrics } = await session.send('Performance.getMetrics')
+    return 1000 * (metrics.find(({ name }) => name === 'TaskDuration')?.value ?? Number.NaN)
+  }
+  const before = await taskMs()
+  const frames = await page.evaluate<number>(`(async () => {
+    const list = document.querySelector('.scroller')
+    const begin = performance.now()
+    let frames = 0
+    for (; frames < 60 || performance.now() - begin < 1500; frames++) {
+      await new Promise(requestAnimationFrame)
+      list.scrollBy(0, frames % 200 < 100 ? -400 : 400)
+    }
+    return frames
+  })()`)
+  return ((await taskMs()) - before) / frames
+}
+
+/** How wide the page is, and what is outside of 360 px; a heat map may cut the names of keys. */
+const OUTSIDE = `({
+  width: document.documentElement.scrollWidth,
+  outside: [...document.querySelectorAll('main *')]
+    .filter(one => one.getBoundingClientRect().right > 361 && one.closest('.heat, .unseen, .key-row a') === null)
+    .map(one => one.outerHTML.slice(0, 200)),
+})`
+
+async function writeKeyFile<N extends string>(scopes: Readonly<Record<N, readonly Scope[]>>) {
+  const folder = await mkdtemp(join(tmpdir(), 'tidemark-console-'))
+  const file = join(folder, 'keys.json')
+  const fields = { key_prefix: '', limits: {}, expires_at: null, created_at: null, created_by: '' }
+  const made = Object.entries<readonly Scope[]>(scopes).map(([name, own]) =>
+    createApiKey({ name, scopes: [...own], ...fields }),
+  )
+  await writeFile(file, formatKeyFile(made.map(({ record }) => record)))
+  const tokens: Record<string, string> = Object.fromEntries(made.map(({ record, token }) => [record.name, token]))
+  return { file, tokens, [Symbol.asyncDispose]: () => rm(folder, { recursive: true }) }
+}
