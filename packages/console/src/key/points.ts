@@ -29,10 +29,10 @@ export function merge(known: readonly Point[], added: readonly Point[]): readonl
   return [...all.values()].sort((a, b) => a.timestamp - b.timestamp).slice(-KEPT_MAX)
 }
 
-export function pointsOfHistory({ values, timestamps, mean, low, high, state }: History): Point[] {
+export function pointsOfHistory({ values, rates, timestamps, mean, low, high, state }: History): Point[] {
   return values.map((value, i) => ({
     timestamp: timestamps[i] ?? 0,
-    value,
+    value: rates?.[i] ?? value,
     mean: mean[i] ?? null,
     low: low[i] ?? null,
     high: high[i] ?? null,

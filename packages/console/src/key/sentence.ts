@@ -10,9 +10,11 @@ const Z_CAP = 1e6
 
 /** What an analysis means, for people. `rate` is in samples per millisecond. */
 export function sentenceOf(analysis: Analysis, rate: number | undefined): string {
-  const { state, z, window, deviation, low, high, detector, score } = analysis
-  const value = formatValue(analysis.rate ?? analysis.value)
+  const { state, z, window, deviation, low, high, detector, score, range, unit = '' } = analysis
+  const perSecond = analysis.rate == null ? '' : ' per second'
+  const value = `${formatValue(analysis.rate ?? analysis.value)}${unit && ` ${unit}`}${perSecond}`
   const usual = low === null || high === null ? '' : ` Usual is ${formatValue(low)} to ${formatValue(high)}.`
+  if (range !== undefined) return `${value} is ${range} the range that the rule of this key allows.`
   if (state === 'warming') return `${value}. This key is being learned: ${plural(window, 'sample')} so far.`
   if (state === 'flat') return `${value}, as in all of the ${plural(window, 'sample')} before it.`
   if (state === 'refused') return `${value} arrived late or twice: the rule of this key does not analyse such samples.`
