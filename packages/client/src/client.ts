@@ -4,6 +4,7 @@ import { withRetries } from './retry.ts'
 import { Sender, type SenderOptions } from './sender.ts'
 import type {
   Alert,
+  AlertGroupsPage,
   AlertKind,
   AlertsPage,
   AnalysesPage,
@@ -183,6 +184,14 @@ export class Client {
     return this.call('GET', '/alerts', { ...options, query: { ...query } })
   }
 
+  /** Returns firing alerts in groups of one cause, newest first, each with its first `members` alerts. */
+  alertGroups(
+    query: Omit<AlertsQuery, 'state' | 'group'> & { readonly members?: number } = {},
+    options: CallOptions = {},
+  ): Promise<AlertGroupsPage> {
+    return this.call('GET', '/alerts/groups', { ...options, query: { ...query } })
+  }
+
   /** `who` is ignored if the request has an API key or a session: it is then who these say. */
   acknowledge(id: string, note: NoteFields, options: CallOptions = {}): Promise<Alert> {
     return this.call('POST', `/alerts/${encodeURIComponent(id)}/acknowledge`, { ...options, body: note })
@@ -295,6 +304,8 @@ export interface AlertsQuery {
   readonly rule?: string
   readonly severity?: Severity
   readonly kind?: AlertKind
+  /** The id of a group. */
+  readonly group?: string
   readonly cursor?: string
   readonly limit?: number
 }

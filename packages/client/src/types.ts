@@ -267,6 +267,27 @@ export interface AlertsPage {
   readonly cursor: string | null
 }
 
+/** Firing alerts that probably have one cause. */
+export interface AlertGroup {
+  readonly id: string
+  readonly name: string
+  readonly severity: Severity
+  /** When its first alert opened. */
+  readonly since: number
+  readonly count: number
+  readonly keys: number
+  /** A sentence for people. */
+  readonly explanation: string
+  /** The first of its alerts. */
+  readonly alerts: readonly Alert[]
+}
+
+export interface AlertGroupsPage {
+  readonly groups: readonly AlertGroup[]
+  readonly counts: { readonly groups: number; readonly alerts: number }
+  readonly cursor: string | null
+}
+
 export interface RuleExplanation {
   readonly key: string
   readonly version: number

@@ -3,6 +3,7 @@ import type * as wire from '@tidemark/client/types'
 import { createMemoryStore } from '@tidemark/shared/store/memory/store'
 import { describe, expect, expectTypeOf, test } from 'vitest'
 import type { z } from 'zod'
+import type { groupsPageSchema } from '../src/alerts/groups.ts'
 import type { alertsPageSchema } from '../src/alerts/schemas.ts'
 import type { deadPageSchema } from '../src/dead-letters/routes.ts'
 import type { problemSchema } from '../src/http/documentation.ts'
@@ -47,6 +48,7 @@ describe('the types of the client', () => {
     expectTypeOf<wire.DeadLettersPage>().toEqualTypeOf<Body<typeof deadPageSchema>>()
     // Parts of them: the client needs no more.
     expectTypeOf<Body<typeof alertsPageSchema>>().toExtend<wire.AlertsPage>()
+    expectTypeOf<Body<typeof groupsPageSchema>>().toExtend<wire.AlertGroupsPage>()
     expectTypeOf<Body<typeof explanationSchema>>().toExtend<wire.RuleExplanation>()
     expectTypeOf<Body<typeof problemSchema>>().toExtend<wire.Problem>()
   })

@@ -33,11 +33,10 @@ export function AlertsView() {
   const { parameters } = place.value
   const state = parameters.get('state') === 'resolved' ? 'resolved' : 'firing'
   const prefix = parameters.get('prefix') ?? ''
+  const group = parameters.get('group') ?? ''
   const change = useSignal<Change | undefined>(undefined)
-  const alerts = useResource(signal => client.alerts({ state, prefix, limit: SHOWN }, { signal }), AGAIN_MS, [
-    state,
-    prefix,
-  ])
+  const query = { state, prefix, limit: SHOWN, ...(group !== '' && { group }) } as const
+  const alerts = useResource(signal => client.alerts(query, { signal }), AGAIN_MS, [state, prefix, group])
   useFeed({ kind: 'alert' }, () => alerts.refresh(), [alerts])
   const counts = alerts.value.value?.counts
   return (
@@ -51,7 +50,11 @@ export function AlertsView() {
               type="button"
               class="button"
               aria-pressed={name === state}
-              onClick={() => setParameter('state', name)}
+              onClick={() => {
+                // Only firing alerts are in groups.
+                setParameter('group', '')
+                setParameter('state', name)
+              }}
             >
               {title} {counts != null && <span class="soft num">{counts[name]}</span>}
             </button>
@@ -65,6 +68,14 @@ export function AlertsView() {
           onChange={({ currentTarget }) => setParameter('prefix', currentTarget.value)}
         />
       </div>
+      {group !== '' && (
+        <p class="row">
+          <span>Only the alerts of one group.</span>
+          <button type="button" class="button" onClick={() => setParameter('group', '')}>
+            Show all
+          </button>
+        </p>
+      )}
       <section class="panel" aria-label={state === 'firing' ? 'Firing alerts' : 'Resolved alerts'}>
         <Show of={alerts}>
           {page => (

@@ -129,12 +129,12 @@ function OneKey({ name }: { readonly name: string }) {
         <h1>
           <KeyName name={name} />
         </h1>
-        <div class="row" role="status">
+        <div class="line" role="status">
           {stateSign(newest.state)}
           <p>{sentenceOf(newest, rateOf(points.value))}</p>
         </div>
         {firing !== undefined && (
-          <p class="row">
+          <p class="line">
             <Mark level={severityLevel(firing.severity)} />
             <span>
               {explanationOf(firing)} Since <Time at={firing.opened_at} />.{' '}

@@ -1,6 +1,6 @@
 import type { FeedEvent } from '@tidemark/client/feed'
-import type { Alert, Analysis, Overview } from '@tidemark/client/types'
-import { useEffect, useMemo } from 'preact/hooks'
+import type { AlertGroupsPage, Analysis, Overview } from '@tidemark/client/types'
+import { useEffect } from 'preact/hooks'
 import { client } from '../api.ts'
 import { useFeed } from '../feed.ts'
 import { formatCount, formatDuration, formatValue, formatZ, plural } from '../format.ts'
@@ -12,7 +12,6 @@ import { Ago, Time } from '../parts/time.tsx'
 import { useResource } from '../resource.ts'
 import { linkTo } from '../router.ts'
 import { runbookLink } from '../runbook/view.tsx'
-import { groupAlerts } from './groups.ts'
 import { type Vital, vitalsOf } from './health.ts'
 import { HeatMap } from './heat-map.tsx'
 import { useAnomalies } from './use-anomalies.ts'
@@ -25,7 +24,7 @@ const GROUPS = 8
 
 export function NowView() {
   const overview = useResource(signal => client.overview({ signal }), OVERVIEW_MS, [])
-  const alerts = useResource(signal => client.alerts({ state: 'firing', limit: 200 }, { signal }), ALERTS_MS, [])
+  const alerts = useResource(signal => client.alertGroups({ limit: GROUPS, members: 1 }, { signal }), ALERTS_MS, [])
   const anomalies = useAnomalies()
   // Both come from the same alerts: they must not contradict each other for long.
   const alerting = overview.value.value?.keys.alerting
@@ -41,6 +40,7 @@ export function NowView() {
   )
   return (
     <>
+      {overview.value.value === undefined && <h1 class="unseen">Now</h1>}
       <Show of={overview}>
         {value => (
           <>
@@ -57,7 +57,7 @@ export function NowView() {
               All alerts
             </a>
           </header>
-          <Show of={alerts}>{({ alerts: firing }) => <Groups alerts={firing} />}</Show>
+          <Show of={alerts}>{page => <Groups page={page} />}</Show>
         </section>
         <section class="panel" aria-labelledby="latest">
           <header>
@@ -160,7 +160,7 @@ function Strip({ vitals, warnings }: { readonly vitals: readonly Vital[]; readon
         ))}
       </dl>
       {warnings.map(warning => (
-        <p key={warning} class="small soft row">
+        <p key={warning} class="small soft line">
           <Mark level="warn" /> <span>{warning}</span>
         </p>
       ))}
@@ -168,8 +168,7 @@ function Strip({ vitals, warnings }: { readonly vitals: readonly Vital[]; readon
   )
 }
 
-function Groups({ alerts }: { readonly alerts: readonly Alert[] }) {
-  const groups = useMemo(() => groupAlerts(alerts), [alerts])
+function Groups({ page: { groups, counts } }: { readonly page: AlertGroupsPage }) {
   if (groups.length === 0) {
     return (
       <Explain title="No alert fires.">
@@ -179,31 +178,33 @@ function Groups({ alerts }: { readonly alerts: readonly Alert[] }) {
   }
   return (
     <ul>
-      {groups.slice(0, GROUPS).map(({ name, alerts: [first, ...others], severity, since }) => (
-        <li class="entry" key={first.id}>
+      {groups.map(({ id, name, severity, since, count, explanation, alerts: [first] }) => (
+        <li class="entry" key={id}>
           <Mark level={severityLevel(severity)} />
           <div class="body">
-            {others.length === 0 && first.key !== null ? (
+            {count === 1 && first?.key != null ? (
               <KeyLink name={first.key} />
             ) : (
-              <span class="row">
-                <a href={linkTo('alerts', name === '' ? {} : { prefix: name })}>
-                  {name === '' ? 'the whole fleet' : name}
-                </a>
-                <span class="chip">{plural(others.length + 1, 'alert')}</span>
-              </span>
+              <a href={linkTo('alerts', { group: id })}>{count === 1 ? name : groupTitle(name)}</a>
             )}
-            <span class="small soft">{explanationOf(first)}</span>
+            <span class="small soft">
+              {count === 1 && first !== undefined ? explanationOf(first) : explanation.slice(name.length + 2)}
+            </span>
           </div>
           <span class="small soft">
             since <Time at={since} />
           </span>
         </li>
       ))}
-      {groups.length > GROUPS && <li class="small soft">and {plural(groups.length - GROUPS, 'more group')}</li>}
+      {counts.groups > groups.length && (
+        <li class="small soft">and {plural(counts.groups - groups.length, 'more group')}</li>
+      )}
     </ul>
   )
 }
+
+/** Names end with a time in UTC, which is shown in the local time. */
+const groupTitle = (name: string): string => name.replace(/ since [\d-]* ?\d\d:\d\d UTC$/, '')
 
 function Furthest({ anomalies }: { readonly anomalies: readonly Analysis[] }) {
   if (anomalies.length === 0) {

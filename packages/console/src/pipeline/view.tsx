@@ -71,7 +71,7 @@ function PipelineState({ pipeline }: { readonly pipeline: Pipeline }) {
           </dd>
         </dl>
         {warnings.map(warning => (
-          <p key={warning} class="small row">
+          <p key={warning} class="small line">
             <Mark level="warn" /> <span>{warning}</span>
           </p>
         ))}

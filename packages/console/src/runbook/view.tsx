@@ -17,6 +17,8 @@ export function RunbookView() {
   }, [entry, blocks.value])
   return (
     <article class="panel prose">
+      {blocks.value === undefined && <h1>Operations runbook</h1>}
+
       {blocks.value?.map((block, i) => (
         <BlockView key={i} block={block} />
       ))}
