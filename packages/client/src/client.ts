@@ -184,7 +184,7 @@ export class Client {
     return this.call('GET', '/alerts', { ...options, query: { ...query } })
   }
 
-  /** Returns firing alerts in groups of one cause, newest first, each with its first `members` alerts. */
+  /** Returns firing alerts in groups of one cause, each with its first `members` alerts. */
   alertGroups(
     query: Omit<AlertsQuery, 'state' | 'group'> & { readonly members?: number } = {},
     options: CallOptions = {},

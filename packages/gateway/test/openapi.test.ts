@@ -128,7 +128,18 @@ describe('every operation that needs an API key', () => {
     const open = [...operations.values()].filter(({ operation }) => operation.security?.length === 0)
     expect(open.map(({ path }) => path).toSorted()).toEqual(
       [
-        ...['/', '/assets/{file}', '/docs', '/docs/{file}', '/health', '/livez', '/openapi.json', '/ping', '/ping', '/readyz'],
+        ...[
+          '/',
+          '/assets/{file}',
+          '/docs',
+          '/docs/{file}',
+          '/health',
+          '/livez',
+          '/openapi.json',
+          '/ping',
+          '/ping',
+          '/readyz',
+        ],
         ...SESSION_ROUTES,
       ].toSorted(),
     )

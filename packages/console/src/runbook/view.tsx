@@ -3,12 +3,17 @@ import { useEffect } from 'preact/hooks'
 import { linkTo, place } from '../router.ts'
 import { type Block, parseMarkdown, type Span } from './markdown.ts'
 
+/** It becomes a file of its own, which is loaded when it is read. */
+const [load] = Object.values(
+  import.meta.glob<string>('../../../../docs/runbook.md', { query: '?raw', import: 'default' }),
+)
+
 /** The operations runbook, from the page itself: it must be readable without internet. */
 export function RunbookView() {
   const blocks = useSignal<readonly Block[] | undefined>(undefined)
   const entry = place.value.parameters.get('entry')
   useEffect(() => {
-    void import('../../../../docs/runbook.md?raw').then(({ default: text }) => {
+    void load?.().then(text => {
       blocks.value = parseMarkdown(text)
     })
   }, [])

@@ -98,8 +98,8 @@ interface IndexOptions {
 
 /**
  * Knows the newest analysis of every key, for pages in any order. It is read from the store only
- * while clients request it, at a bounded cost: of 100,000 keys less often than of 1,000. While it is
- * read again, requests get what is known.
+ * while clients request it, at a bounded cost: of 100,000 keys less often than of 1,000. While it
+ * is read again, requests get what is known.
  */
 export class KeyIndex {
   readonly #options: IndexOptions
