@@ -14,6 +14,7 @@ describe('the options of npm start', () => {
       redisUrl: undefined,
       analyzers: 2,
       isQuiet: false,
+      isOpened: false,
     })
   })
 
