@@ -168,13 +168,13 @@ function firstRequest(route: Route, headers: Headers, base: string, slash = ''):
 
 const overSocket: Way = async (route, headers) => {
   const response = await fetch(firstRequest(route, headers, `http://127.0.0.1:${gateway.port}`))
-  return new Response(await textOf(response), response)
+  return new Response((await textOf(response)) || null, response)
 }
 
 /** A path that ends in a slash leaves the fast path to the app. */
 const overSocketToTheApp: Way = async (route, headers) => {
   const response = await fetch(firstRequest(route, headers, `http://127.0.0.1:${gateway.port}`, '/'))
-  return new Response(await textOf(response), response)
+  return new Response((await textOf(response)) || null, response)
 }
 
 const inProcess: Way = async (route, headers) => {
@@ -191,7 +191,7 @@ const inProcess: Way = async (route, headers) => {
     ]),
   })
   const response = await app.request(firstRequest(route, headers, 'http://gateway'))
-  return new Response(await textOf(response), response)
+  return new Response((await textOf(response)) || null, response)
 }
 
 const PAGE = { body: '', type: 'text/html' }
