@@ -239,6 +239,22 @@ const AT_LIMIT: Readonly<
     call: async ({ store, alert }) =>
       isTrue(await store.alerts.setOperatorState(FLEET_PARTITION, alert, { acknowledged: NOTE }, 1)),
   },
+  'set-feedback': {
+    may: 'run',
+    async call({ store, alert }) {
+      const cause = { kind: 'level_shift', value: 1, samples: 20 } as const
+      const opening = { id: alert, key: 'a', rule: null, severity: 'warning', opened_at: 5, cause } as const
+      isTrue(await store.alerts.setFeedback(FLEET_PARTITION, opening, { ...NOTE, useful: true }))
+    },
+  },
+  // Reads only.
+  'read-feed': {
+    may: 'run',
+    call: async ({ store }) => {
+      const parts = await store.feed.read([{ partition: 1, stream: 'anomalies', after: '0-0' }], 1000)
+      expect(parts).toHaveLength(1)
+    },
+  },
   'save-storm': {
     may: 'run',
     call: async ({ store, lease }) =>
