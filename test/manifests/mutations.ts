@@ -271,7 +271,7 @@ export const MUTATIONS: readonly Mutation[] = [
     what: 'an Ingress has a default backend',
     change: all =>
       void Object.assign(one(all, 'Ingress').spec ?? {}, { defaultBackend: { service: { name: 'gateway' } } }),
-    expected: /Ingress gateway: \/ is published/,
+    expected: /Ingress gateway: \/unknown is published/,
     from: 'component ingress',
   },
   {

@@ -69,7 +69,7 @@ export const publishedPolicies: readonly Policy[] = [
         ...paths
           .filter(path => !INTERNAL.includes(path) && !rules.some(rule => matches(rule, path)))
           .map(path => `${title}: ${path} is not published`),
-        ...[...INTERNAL, '/', '/unknown']
+        ...[...INTERNAL, '/unknown']
           .filter(path => rules.some(rule => matches(rule, path)))
           .map(path => `${title}: ${path} is published`),
       ]),
