@@ -52,6 +52,10 @@ async function deploy(settings: Readonly<Record<string, string>> = {}) {
   }
 }
 
+async function scrape(metricsPort: number): Promise<string> {
+  return (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text()
+}
+
 function keysOf({ data }: WebhookMessage): string[] {
   const { alerts } = (data.group as { alerts: { key: string }[] } | undefined) ?? { alerts: [] }
   return alerts.map(({ key }) => key).sort()
@@ -68,6 +72,9 @@ describe.runIf(await redisAvailable())('alerts of one cause', () => {
       body,
     })
     expect(put.status).toBe(201)
+    for (const { metricsPort } of analyzers) {
+      await eventually(async () => expect(await scrape(metricsPort)).toMatch(/^analyzer_rules_version 1$/m))
+    }
     const keys = [...METRIC_KEYS, OTHER, FIRE]
     await ingest(keys, ...NOISE)
     await ingest(keys, 1000)
@@ -96,10 +103,7 @@ describe.runIf(await redisAvailable())('alerts of one cause', () => {
     const ends = messages().filter(({ type }) => type === 'alert.resolved')
     expect(ends.map(keysOf).filter(({ length }) => length > 0)).toEqual([METRIC_KEYS])
     for (const { metricsPort } of analyzers) {
-      await eventually(async () => {
-        const metrics = await (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text()
-        expect(metrics).toContain('\nanalyzer_outbox_entries 0\n')
-      })
+      await eventually(async () => expect(await scrape(metricsPort)).toContain('\nanalyzer_outbox_entries 0\n'))
     }
   })
 
