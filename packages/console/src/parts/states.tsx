@@ -44,7 +44,7 @@ export function Show<T>({ of, children }: ShowProps<T>): ComponentChildren {
   const value = of.value.value
   const failure = of.failure.value
   if (value !== undefined) {
-    // What was read before stays while the gateway is away; the notice on top says so.
+    // What was read before stays while the gateway is unreachable; the notice on top says so.
     const isOver = failure !== undefined && !failure.isTemporary
     return isOver ? <FailureNote failure={failure} /> : children(value)
   }

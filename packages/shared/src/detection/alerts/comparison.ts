@@ -51,7 +51,7 @@ export function compareSample(
   return { ...(known && { known }), ...widths, ...recent }
 }
 
-/** The memory tells more, unless it cannot say whether the value is beyond all others. */
+/** The memory knows more, unless it cannot say whether the value is beyond all others. */
 function knownOf(
   value: number,
   before: readonly number[],
