@@ -19,6 +19,9 @@ import { installPipeline, type Pipeline } from './http/pipeline.ts'
 import { createRouter, noteAccess, type Router, rejectOthers, routeOf } from './http/router.ts'
 import type { Ingest } from './ingest/ingest.ts'
 import { influxRoutes } from './ingest/protocols/influx/routes.ts'
+import { otlpRoutes } from './ingest/protocols/otlp/routes.ts'
+import { remoteWriteRoutes } from './ingest/protocols/remote-write/routes.ts'
+import type { SeriesIndex } from './ingest/protocols/remote-write/series.ts'
 import { ingestRoutes } from './ingest/routes.ts'
 import { keysRoutes } from './keys/routes.ts'
 import { overviewRoutes } from './overview/routes.ts'
@@ -30,6 +33,8 @@ import { verdictsRoutes } from './verdicts/routes.ts'
 
 interface AppOptions extends Omit<RoutesOptions, 'readFields'>, OpsOptions {
   readonly ingest: Ingest
+  /** Of Prometheus, by the rules in force. */
+  readonly seriesIndex: SeriesIndex
   readonly pipeline: Pipeline
   /** Gets the access of every route. */
   readonly access: RouteAccess
@@ -52,6 +57,8 @@ export function createApp(options: AppOptions): Router {
   installPipeline(app, pipeline, routeOf, corsFor(config.CORS_ORIGINS))
   app.route('/', ingestRoutes(config, options.ingest))
   app.route('/', influxRoutes(config, options.ingest))
+  app.route('/', otlpRoutes(config, options.ingest))
+  app.route('/', remoteWriteRoutes(config, options.ingest, options.seriesIndex))
   app.route('/', verdictsRoutes(shared))
   app.route('/', feedRoutes(shared))
   app.route('/', rulesRoutes(shared))

@@ -11,6 +11,10 @@ import { parseTrustedProxies, type TrustedProxies } from './limits/client-addres
 
 const HOUR_MS = 3_600_000
 
+/** What decides which series of Prometheus are counters, unless a rule does. */
+export const COUNTER_MODES = ['suffix', 'metadata', 'off'] as const
+export type CounterMode = (typeof COUNTER_MODES)[number]
+
 function toTrustedProxies(text: string, { addIssue }: z.RefinementCtx): TrustedProxies {
   const proxies = parseTrustedProxies(text)
   if (proxies !== undefined) return proxies
@@ -18,20 +22,26 @@ function toTrustedProxies(text: string, { addIssue }: z.RefinementCtx): TrustedP
   return z.NEVER
 }
 
-function toMetricTemplate(text: string, { addIssue }: z.RefinementCtx): KeyTemplate {
-  try {
-    return new KeyTemplate(text, METRIC_NAMES)
-  } catch (error) {
-    addIssue({ code: 'custom', message: (error as Error).message })
-    return z.NEVER
-  }
+/** A setting that makes keys out of the names of a protocol and the labels of a series. */
+function keyTemplate(byDefault: string, names: readonly string[]) {
+  return z
+    .string()
+    .default(byDefault)
+    .transform((text, { addIssue }) => {
+      try {
+        return new KeyTemplate(text, names)
+      } catch (error) {
+        addIssue({ code: 'custom', message: (error as Error).message })
+        return z.NEVER
+      }
+    })
 }
 
 /** A setting of several values, separated by commas, each in the form that `parse` returns. */
-function list(parse: (text: string) => string | undefined, fault: string) {
+function list(parse: (text: string) => string | undefined, fault: string, byDefault = '') {
   return z
     .string()
-    .default('')
+    .default(byDefault)
     .transform((text, context) => {
       const words = text.split(',').flatMap(word => word.trim() || [])
       const values = words.flatMap(word => parse(word) ?? [])
@@ -87,7 +97,25 @@ export const gatewaySettings = {
   FUTURE_MAX_MS: integer({ min: 0, max: 10_000 * 365 * 24 * HOUR_MS }).default(24 * HOUR_MS),
 
   /** How measurement, tags and field make a key, of InfluxDB's protocol and agents' JSON. */
-  INFLUX_KEY: z.string().default(METRIC_TEMPLATE).transform(toMetricTemplate),
+  INFLUX_KEY: keyTemplate(METRIC_TEMPLATE, METRIC_NAMES),
+  /** How the name and the labels of a series make a key, of Prometheus remote write. */
+  PROMETHEUS_KEY: keyTemplate('{__name__}{tags}', ['__name__']),
+  /**
+   * Which series of Prometheus are counters: by the types that a request has, and by the suffixes
+   * _total, _count, _sum and _bucket of names without a type (`suffix`); by types alone
+   * (`metadata`); none (`off`). Rules of PROMETHEUS_RULES_FILE decide first.
+   */
+  PROMETHEUS_COUNTERS: z.enum(COUNTER_MODES).default('suffix'),
+  /** A JSON file of rules that drop series and labels; read again when it changes. */
+  PROMETHEUS_RULES_FILE: z.string().min(1).optional(),
+  /** How the name of a metric and the attributes of a point make a key, of OTLP. */
+  OTLP_KEY: keyTemplate('{metric}{tags}', ['metric']),
+  /** Attributes of resources that are part of {tags}; others need a place in OTLP_KEY. */
+  OTLP_RESOURCE_ATTRIBUTES: list(
+    name => name,
+    'must be names of attributes',
+    'service.namespace,service.name,service.instance.id,host.name',
+  ),
 
   /** Keys of the deployment. Beyond it samples of new keys are rejected; known keys go on. */
   KEYS_MAX: integer({ min: 1, max: 1_000_000_000 }).default(1_000_000),
@@ -209,7 +237,8 @@ export function verdictSettings({ WINDOW, THRESHOLD, WINDOW_MIN }: GatewayConfig
 /** Settings that should be equal in all gateways, and if analyzers have them, in those too. */
 const SHARED_SETTINGS = [
   ...['WINDOW', 'THRESHOLD', 'WINDOW_MIN'],
-  ...['BODY_BYTES_MAX', 'SAMPLES_MAX', 'KEY_BYTES_MAX', 'VALUE_ABS_MAX', 'INFLUX_KEY'],
+  ...['BODY_BYTES_MAX', 'SAMPLES_MAX', 'KEY_BYTES_MAX', 'VALUE_ABS_MAX'],
+  ...['INFLUX_KEY', 'PROMETHEUS_KEY', 'PROMETHEUS_COUNTERS', 'OTLP_KEY', 'OTLP_RESOURCE_ATTRIBUTES'],
   ...['KEYS_MAX', 'KEYS_PER_API_KEY_MAX'],
   ...['IDEMPOTENCY_TTL_MS', 'IDEMPOTENCY_KEYS_MAX', 'BACKLOG_SAMPLES_MAX', 'AUDIT_KEPT_MAX', 'DURABILITY'],
   ...['REQUESTS_PER_S_MAX', 'SAMPLES_PER_S_MAX', 'RATE_BURST_S'],

@@ -31,6 +31,7 @@ import { Batcher } from './ingest/batcher.ts'
 import { createFastPath } from './ingest/fast-path.ts'
 import { createIngest } from './ingest/ingest.ts'
 import { FAULT_FORMATS } from './ingest/protocols/fault-formats.ts'
+import { openSeriesIndex } from './ingest/protocols/remote-write/open-index.ts'
 import { KeyAdmission } from './keys/admission.ts'
 import { Clients } from './limits/clients.ts'
 import type { BucketContext } from './limits/token-bucket.ts'
@@ -170,6 +171,7 @@ export async function startGateway({ config, openStore, log, registry, spans }: 
     isHttps: isHttps(config),
     isStopping: () => isStopping,
   })
+  const seriesIndex = starting.use(await openSeriesIndex({ config, log, metrics }))
   const pipeline = createPipeline(concerns, FAULT_FORMATS)
   const ingest = createIngest(context)
   const app = createApp({
@@ -177,6 +179,7 @@ export async function startGateway({ config, openStore, log, registry, spans }: 
     log,
     registry,
     ingest,
+    seriesIndex: seriesIndex.index,
     pipeline,
     access,
     authentication,

@@ -33,11 +33,11 @@ export type RejectionReason = (typeof REJECTION_REASONS)[number]
 const RULES = REJECTION_REASONS.slice(0, 6)
 
 /** Protocols in which samples arrive; `json` is `POST /ingest` with all of its formats. */
-export const PROTOCOLS = ['json', 'influx'] as const
+export const PROTOCOLS = ['json', 'influx', 'otlp', 'remote_write'] as const
 export type ProtocolName = (typeof PROTOCOLS)[number]
 
 /** What is neither a sample nor a mistake. */
-export const SKIP_REASONS = ['text', 'null', 'nested', 'unsupported'] as const
+export const SKIP_REASONS = ['text', 'null', 'nested', 'unsupported', 'stale', 'not_finite', 'denied'] as const
 export type SkipReason = (typeof SKIP_REASONS)[number]
 
 /** Why an entry was not stored, or is not known to be stored. */
@@ -110,7 +110,7 @@ const COUNTERS = {
   ],
   protocolSkipped: [
     'gateway_protocol_fields_skipped_total',
-    'Values of requests that are no samples, such as texts among numbers (text), by the protocol.',
+    'Values of requests that are no samples, such as texts among numbers (text) or what PROMETHEUS_RULES_FILE drops (denied), by the protocol.',
     { protocol: PROTOCOLS, reason: SKIP_REASONS },
   ],
   repeated: [
@@ -176,6 +176,10 @@ const GAUGES = {
     'gateway_tls_certificate_expiry_timestamp_seconds',
     'When the TLS certificate in use expires, as Unix time; 0 without TLS.',
   ],
+  seriesRulesBroken: [
+    'gateway_prometheus_rules_file_unreadable',
+    'Whether PROMETHEUS_RULES_FILE cannot be used at present (1): its last valid content applies.',
+  ],
   settingsDiffering: ['gateway_settings_differing', 'Settings on which running processes disagree.'],
   authenticationEnabled: ['gateway_authentication_enabled', 'Whether requests need an API key (1), or not (0).'],
   keysLoaded: ['gateway_api_keys', 'API keys in force, by where they come from.', { source: KEY_SOURCES }],
@@ -231,6 +235,7 @@ export function createMetrics(registry: Registry) {
     keysLoaded: (source: KeySource, keys: number) => gauges.keysLoaded.set({ source }, keys),
     keysUnreadable: (source: KeySource) => counters.keysUnreadable.inc({ source }),
     keyFileBroken: (isBroken: boolean) => gauges.keyFileBroken.set(isBroken ? 1 : 0),
+    seriesRulesBroken: (isBroken: boolean) => gauges.seriesRulesBroken.set(isBroken ? 1 : 0),
     connectionDropped: () => counters.dropped.inc(),
     unreadCut: () => counters.unread.inc(),
     handshakeFailed: () => counters.handshakesFailed.inc(),

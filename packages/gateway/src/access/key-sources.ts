@@ -1,16 +1,12 @@
-import { readFile, stat } from 'node:fs/promises'
 import type { ApiKey } from '@tidemark/shared/access/api-key'
 import { KeyFileError, parseKeyFile } from '@tidemark/shared/access/key-file'
 import { ConfigError } from '@tidemark/shared/runtime/config'
-import { pause } from '@tidemark/shared/runtime/lifecycle'
 import type { ApiKeyStore } from '@tidemark/shared/store/ports/api-keys'
 import type { Logger } from 'pino'
 import { withTimeout } from '../store-timeout.ts'
+import { createWatchedFile, FileFault, fileFault, poll } from '../watched-file.ts'
 import type { Authentication } from './authentication.ts'
 import type { KeySource } from './key-table.ts'
-
-/** A change must be in force everywhere within 2 s, a slow load included. */
-const POLL_MS = 500
 
 /** A key's last use is written so often at most. */
 const NOTE_EVERY_MS = 60_000
@@ -57,7 +53,7 @@ export async function openKeySources(options: KeySourcesOptions) {
   const polling = new AsyncDisposableStack()
   metrics.authenticationEnabled(authentication.isEnabled)
   if (file !== undefined) {
-    const keyFile = createKeyFile(file)
+    const keyFile = createWatchedFile(file, FILE_BYTES_MAX, parseKeys)
     try {
       adopt('file', (await keyFile.read()) ?? [])
     } catch (error) {
@@ -134,45 +130,11 @@ export async function openKeySources(options: KeySourcesOptions) {
   }
 }
 
-/** Repeats an action, which must not reject, until the result is disposed of. */
-function poll(action: () => Promise<void>): AsyncDisposable {
-  const stop = new AbortController()
-  async function run(): Promise<void> {
-    await pause(POLL_MS, stop.signal)
-    while (!stop.signal.aborted) {
-      await action()
-      await pause(POLL_MS, stop.signal)
-    }
+function parseKeys(text: string): ApiKey[] {
+  try {
+    return parseKeyFile(text)
+  } catch (error) {
+    if (error instanceof KeyFileError) throw new FileFault(error.message, { cause: error })
+    throw error
   }
-  const done = run()
-  return {
-    async [Symbol.asyncDispose]() {
-      stop.abort()
-      await done
-    },
-  }
-}
-
-/** Returns a reader of a file of keys. Its `read` returns undefined while the file is unchanged. */
-function createKeyFile(path: string) {
-  /** Identifies what was read last; the symbolic links of a mounted Secret are followed. */
-  let seen = ''
-  return {
-    async read(): Promise<ApiKey[] | undefined> {
-      const { dev, ino, size, mtimeMs, ctimeMs } = await stat(path)
-      const found = [dev, ino, size, mtimeMs, ctimeMs].join()
-      if (found === seen) return undefined
-      if (size > FILE_BYTES_MAX) throw new KeyFileError(`has more than ${FILE_BYTES_MAX} bytes`)
-      // A file that cannot be parsed is read again: it may have been read while it was written.
-      const keys = parseKeyFile(await readFile(path, 'utf8'))
-      seen = found
-      return keys
-    },
-  }
-}
-
-function fileFault(path: string, error: unknown): string {
-  if (error instanceof KeyFileError) return `${path} ${error.message}`
-  const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
-  return `${path} cannot be read (${code})`
 }

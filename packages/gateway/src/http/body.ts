@@ -2,15 +2,13 @@ import { IncomingMessage } from 'node:http'
 import type { Context } from 'hono'
 import type { Share } from '../limits/fair-budget.ts'
 import { charsetOf, decodeText } from './charset.ts'
-import { codingsOf, decompress } from './content-coding.ts'
+import { codingsOf, decompress, SNAPPY } from './content-coding.ts'
 import { BodyBudget, PendingBody } from './pending-body.ts'
 import { RequestFault } from './problem.ts'
+import type { RequestHeaders } from './request-headers.ts'
 
-/** `lines`: a protocol of lines of text. */
-export type BodyFormat = 'json' | 'ndjson' | 'lines'
-
-/** By names in lower case. */
-export type RequestHeaders = Readonly<Record<string, string | readonly string[] | undefined>>
+/** `lines`: a protocol of lines of text. `binary`: one whose bodies are no text. */
+export type BodyFormat = 'json' | 'ndjson' | 'lines' | 'binary'
 
 export interface BodySource {
   readonly headers: RequestHeaders
@@ -27,7 +25,10 @@ export function bodySourceOf(c: Context): BodySource {
 }
 
 export interface Body {
+  /** '' if the body is binary. */
   readonly text: string
+  /** Of a binary body, decompressed. */
+  readonly bytes?: Buffer
   readonly format: BodyFormat
 }
 
@@ -50,8 +51,7 @@ const NDJSON_TYPE = /ndjson|json-?l|json-seq|stream[.+-]json|json-?stream/
 const PROTOBUF_TYPE = /protobuf/
 
 const PROTOBUF_UNREADABLE =
-  'protobuf (OTLP, Prometheus remote write) is not read here: receive it with Telegraf and send JSON to /ingest from ' +
-  'there, as docs/agents.md shows'
+  'protobuf is not read here: send OTLP to POST /v1/metrics, and Prometheus remote write to POST /api/v1/write'
 
 /**
  * Returns a function that reads a body, and rejects with a RequestFault. `share` is how many bytes
@@ -60,12 +60,19 @@ const PROTOBUF_UNREADABLE =
 export function createBodyReader({ bytesMax, bytesInFlightMax }: BodyLimits) {
   const budget = new BodyBudget(bytesInFlightMax)
 
-  async function readText(source: BodySource['body'], share: Share, { charset, codings }: BodyType): Promise<string> {
+  async function readContent(source: BodySource['body'], share: Share, type: BodyType): Promise<Body> {
+    const { format, charset, codings } = type
     const body = new PendingBody(bytesMax, budget, share)
     try {
       if (source instanceof IncomingMessage) await collectIncoming(source, body)
       else await collectStream(source, body)
-      return decodeText(decompress(body.bytes(), codings, bytesMax), charset)
+      const sent = body.bytes()
+      const bytes = decompress(sent, codings, bytesMax)
+      // No bytes are an empty message of protobuf, but nothing that was compressed.
+      if (format === 'binary' && (sent.byteLength > 0 || codings.length === 0)) return { text: '', bytes, format }
+      const text = decodeText(bytes, charset)
+      if (text.trim() === '') throw new RequestFault({ kind: 'body-empty' })
+      return { text, format }
     } finally {
       body.release()
     }
@@ -77,9 +84,7 @@ export function createBodyReader({ bytesMax, bytesInFlightMax }: BodyLimits) {
     if (declared !== undefined && Number(declared) > bytesMax) {
       throw new RequestFault({ kind: 'body-too-large', bytesMax })
     }
-    const text = await readText(body, share, type)
-    if (text.trim() === '') throw new RequestFault({ kind: 'body-empty' })
-    return { text, format: type.format }
+    return await readContent(body, share, type)
   }
 }
 
@@ -104,6 +109,23 @@ export const jsonType: BodyTypeOf = headers => {
 
 /** Of a protocol whose clients give any type: the route says what the body is. */
 export const linesType: BodyTypeOf = headers => typeBy(headers, () => 'lines')
+
+/** Of JSON or protobuf, whichever the type says. */
+export const messageType: BodyTypeOf = headers =>
+  typeBy(headers, type => {
+    if (PROTOBUF_TYPE.test(type)) return 'binary'
+    if (JSON_TYPE.test(type) || type === '') return 'json'
+    const reason = 'the Content-Type must be application/x-protobuf or application/json'
+    throw new RequestFault({ kind: 'media-type-unsupported', reason })
+  })
+
+/** Of protobuf in one block of snappy, unless the header has another coding. */
+export const snappyType: BodyTypeOf = ({ 'content-encoding': header }) => {
+  const coding = String(header ?? SNAPPY)
+    .trim()
+    .toLowerCase()
+  return { format: 'binary', charset: undefined, codings: coding === SNAPPY ? [SNAPPY] : codingsOf(header) }
+}
 
 function typeBy(headers: RequestHeaders, formatOf: (type: string) => BodyFormat): BodyType {
   // Some clients forget the semicolon, and proxies join two headers by a comma.

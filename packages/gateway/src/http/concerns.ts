@@ -9,16 +9,20 @@ import type { Failures } from '../failures.ts'
 import type { TrustedProxies } from '../limits/client-address.ts'
 import type { Clients } from '../limits/clients.ts'
 import type { GatewayMetrics } from '../metrics.ts'
-import type { BodySource, RequestHeaders } from './body.ts'
+import type { BodySource } from './body.ts'
 import { keyForbidden } from './own-keys.ts'
 import type { Concern } from './pipeline.ts'
 import { RequestFault } from './problem.ts'
 import { checkQuery } from './query.ts'
 import { forwardedAddress, rateLimits } from './rate-limits.ts'
+import type { RequestHeaders } from './request-headers.ts'
 import { BARE_SECURITY_HEADERS, SECURITY_HEADERS, TLS_SECURITY_HEADERS } from './security-headers.ts'
 
 /** Routes that get a span: those that work with samples, and none that operations poll. */
-const TRACED_ROUTES = new Set(['/ingest', '/api/v2/write', '/write', '/analyze', '/history', '/dead/:id/put-back'])
+const TRACED_ROUTES = new Set([
+  ...['/ingest', '/api/v2/write', '/write', '/api/v1/write', '/v1/metrics'],
+  ...['/analyze', '/history', '/dead/:id/put-back'],
+])
 
 /** Methods that change nothing. */
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS'])

@@ -9,6 +9,7 @@ import {
   zstdDecompressSync,
 } from 'node:zlib'
 import { RequestFault } from './problem.ts'
+import { uncompressSnappy } from './snappy.ts'
 
 /** Of the header Accept-Encoding. */
 export const CODINGS = 'gzip, deflate, br, zstd'
@@ -39,7 +40,14 @@ const inflate = decoder(inflateSync)
 const inflateRaw = decoder(inflateRawSync)
 const gunzip = decoder(gunzipSync)
 
-const DECODERS: ReadonlyMap<string, Decoder> = new Map([
+/** Blocks of snappy, which are no Content-Encoding of HTTP: only a route can expect them. */
+export const SNAPPY = 'snappy'
+
+function decodeSnappy(bytes: Buffer, bytesMax: number): Decoded {
+  return { buffer: uncompressSnappy(bytes, bytesMax), engine: { bytesWritten: bytes.byteLength } }
+}
+
+const HTTP_DECODERS: ReadonlyMap<string, Decoder> = new Map([
   ['gzip', gunzip],
   ['x-gzip', gunzip],
   // By RFC 9110 it has a zlib header; some clients leave that out.
@@ -48,12 +56,17 @@ const DECODERS: ReadonlyMap<string, Decoder> = new Map([
   ['zstd', decoder(zstdDecompressSync, { params: { [constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG_MAX } })],
 ])
 
+const DECODERS: ReadonlyMap<string, Decoder> = new Map([...HTTP_DECODERS, [SNAPPY, decodeSnappy]])
+
+/** Codings whose streams can begin with any byte. */
+const UNMARKED: ReadonlySet<string> = new Set(['br', SNAPPY])
+
 /** Returns the codings of a Content-Encoding in the order they were applied; usually none. */
 export function codingsOf(header: string | readonly string[] | undefined): readonly string[] {
   if (header === undefined) return []
   const names = String(header).split(',')
   const codings = names.map(name => name.trim().toLowerCase()).filter(name => !NO_CODING.test(name))
-  const unknown = codings.find(coding => !DECODERS.has(coding))
+  const unknown = codings.find(coding => !HTTP_DECODERS.has(coding))
   if (unknown !== undefined) {
     const reason = `the Content-Encoding is not supported: use one of ${CODINGS}, or do not compress the body`
     throw new RequestFault({ kind: 'media-type-unsupported', reason, acceptEncoding: CODINGS })
@@ -98,15 +111,14 @@ function decode(bytes: Buffer, coding: string, bytesMax: number): Buffer {
 
   function decodeMember(member: Buffer, name: string, outputMax: number): Decoded {
     try {
-      // The bytes count for more than the header: clients confuse gzip and deflate. A stream of br
-      // can begin with any byte.
-      const shown = name === 'br' ? undefined : codingShownBy(member)
+      // The bytes count for more than the header: clients confuse gzip and deflate.
+      const shown = UNMARKED.has(name) ? undefined : codingShownBy(member)
       return (DECODERS.get(shown ?? name) as Decoder)(member, outputMax)
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException
       if (code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge(bytesMax)
       // Node reads on after a member of gzip, and fails at a line end that a print put there.
-      const trimmed = withoutLineEnds(member)
+      const trimmed = name === SNAPPY ? member : withoutLineEnds(member)
       if (trimmed.byteLength < member.byteLength) return decodeMember(trimmed, name, outputMax)
       throw damaged(name, code)
     }

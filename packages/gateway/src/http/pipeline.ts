@@ -150,8 +150,10 @@ export function createPipeline(concerns: readonly Concern[], formats: ReadonlyMa
     fail(exchange: Exchange, error: unknown): PlainResponse {
       let fault: Fault | undefined
       for (const concern of failing) fault ??= concern.fail?.(exchange, error)
-      const format = formats.get(exchange.route) ?? problemResponse
-      return format(fault ?? { kind: 'internal' }, exchange.path)
+      const { route, path, headers } = exchange
+      // A path that no route serves may belong to a protocol, too.
+      const format = formats.get(route) ?? formats.get(path) ?? problemResponse
+      return format(fault ?? { kind: 'internal' }, path, headers)
     },
     end(exchange: Exchange, status: number, headers: HeaderList): void {
       exchange.status = status

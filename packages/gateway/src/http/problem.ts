@@ -3,6 +3,7 @@ import type { FieldFault } from '@tidemark/shared/parsing/issues'
 import type { StoreError } from '@tidemark/shared/store/ports/errors'
 import type { Context } from 'hono'
 import type { ContentfulStatusCode, StatusCode } from 'hono/utils/http-status'
+import type { RequestHeaders } from './request-headers.ts'
 import { outageRetryAfterS, retryAfterHeader, SOON_S } from './retry-after.ts'
 
 /** Errors that a response lists of a body's fields: a client can invent any number of fields. */
@@ -206,11 +207,14 @@ export interface PlainResponse {
   readonly status: StatusCode
   readonly headers: Headers
   /** Empty for none. */
-  readonly body: string
+  readonly body: string | Uint8Array<ArrayBuffer>
 }
 
-/** Returns the response to a fault of a request of `path`: problems, or a protocol's own errors. */
-export type FaultFormat = (fault: Fault, path: string) => PlainResponse
+/**
+ * Returns the response to a fault of a request of `path`: problems, or a protocol's own errors,
+ * which may depend on the type of the request.
+ */
+export type FaultFormat = (fault: Fault, path: string, headers: RequestHeaders) => PlainResponse
 
 /** Returns the response to a fault of a request of `path`, as application/problem+json. */
 export function problemResponse(fault: Fault, path?: string): PlainResponse {
@@ -237,7 +241,7 @@ export function respondWith(c: Context, fault: Fault): Response {
 }
 
 export function send(c: Context, { status, headers, body }: PlainResponse): Response {
-  return body === '' ? c.body(null, status, headers) : c.body(body, status as ContentfulStatusCode, headers)
+  return body.length === 0 ? c.body(null, status, headers) : c.body(body, status as ContentfulStatusCode, headers)
 }
 
 /** Returns the `type` of a problem (RFC 9457). */

@@ -132,7 +132,9 @@ export function rejectOthers(app: Hono): void {
     )
   }
   const routes = [...methodsOf].map(([path, methods]) => ({ path, methods: [...methods].join(', ') }))
-  app.notFound(c => respondWith(c, { kind: 'route-unknown', meant: similarRoute(c.req.path, routes) }))
+  app.notFound(c => {
+    throw new RequestFault({ kind: 'route-unknown', meant: similarRoute(c.req.path, routes) })
+  })
 }
 
 /**

@@ -2,8 +2,9 @@ import { createHash } from 'node:crypto'
 import { partitionOf } from '@tidemark/shared/sample/partition'
 import { StoreError } from '@tidemark/shared/store/ports/errors'
 import type { RequestMark } from '@tidemark/shared/store/ports/gateway'
-import type { Body, RequestHeaders } from '../http/body.ts'
+import type { Body } from '../http/body.ts'
 import { RequestFault } from '../http/problem.ts'
+import type { RequestHeaders } from '../http/request-headers.ts'
 import { keysRetryAfterS, outageRetryAfterS } from '../http/retry-after.ts'
 import { FairBudget, type Share } from '../limits/fair-budget.ts'
 import type { RejectionReason } from '../metrics.ts'
@@ -77,7 +78,7 @@ export function createClaims({ ttlMs, samplesMax, onRejected }: ClaimsOptions) {
 
   return async (
     { store, drainRate }: Pick<Services, 'store' | 'drainRate'>,
-    { key, format, text, samples, share }: ClaimedRequest,
+    { key, format, text, bytes, samples, share }: ClaimedRequest,
   ): Promise<RequestMark | undefined> => {
     function reject(reason: RejectionReason, why: string, retryAfterS: number): never {
       onRejected(reason, samples)
@@ -91,7 +92,7 @@ export function createClaims({ ttlMs, samplesMax, onRejected }: ClaimsOptions) {
       reject('queue', 'too many samples wait for the store', outageRetryAfterS())
     }
     const name = digestOf(key)
-    const content = digestOf(format, text)
+    const content = digestOf(format, bytes ?? text)
     waiting.take(share, samples)
     try {
       const partition = partitionOf(key, store.partitions)
@@ -117,7 +118,7 @@ export function createClaims({ ttlMs, samplesMax, onRejected }: ClaimsOptions) {
 }
 
 /** Returns 132 bits of SHA-256: collisions are infeasible, and it takes half the memory. */
-function digestOf(...parts: readonly string[]): string {
+function digestOf(...parts: readonly (string | Uint8Array)[]): string {
   const hash = createHash('sha256')
   for (const part of parts) hash.update(`${part.length}:`).update(part)
   return hash.digest('base64url').slice(0, 22)

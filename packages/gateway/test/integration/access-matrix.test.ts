@@ -25,6 +25,8 @@ const EXPECTED: Readonly<Record<string, readonly [Scope | 'open' | 'any', foreig
   ingest: ['ingest', 403],
   influxWriteV1: ['ingest', 403],
   influxWriteV2: ['ingest', 403],
+  otlpMetrics: ['ingest', 403],
+  prometheusWrite: ['ingest', 403],
   influxPing: ['open', 204],
   influxPingByPost: ['open', 204],
   analyze: ['read', 200],
@@ -222,7 +224,7 @@ describe.each(Object.entries(WAYS))('%s', (_name, send) => {
       expect([name, isRefused]).toEqual([name, scope !== 'open'])
       if (!isRefused) continue
       expect(response.headers.get('WWW-Authenticate')).toBe('Bearer realm="tidemark"')
-      const { instance, ...rest } = (await response.json()) as Record<string, unknown>
+      const { instance, ...rest } = await errorOf(response)
       expect([name, rest]).toEqual([name, OWN_ERRORS[operationId]?.unauthenticated ?? UNAUTHENTICATED])
     }
     const other = await send(route, KEYS.foreign.headers)
@@ -236,7 +238,7 @@ describe.each(Object.entries(WAYS))('%s', (_name, send) => {
       expect([own, response.status === 403]).toEqual([own, !isAllowed])
       expect(response.status).not.toBe(401)
       const refusal = OWN_ERRORS[operationId]?.forbidden ?? { type: 'urn:tidemark:problem:scope-missing', scope }
-      if (!isAllowed) expect(await response.json()).toMatchObject(refusal)
+      if (!isAllowed) expect(await errorOf(response)).toMatchObject(refusal)
     }
   })
 })
@@ -252,8 +254,20 @@ const UNAUTHENTICATED = {
 
 const NO_SCOPE = 'This API key does not have the scope ingest, which the route requires.'
 
+/** Returns the members of an error, or the text of one that is no JSON. */
+async function errorOf(response: Response): Promise<Record<string, unknown>> {
+  const text = await response.text()
+  const isText = response.headers.get('Content-Type')?.startsWith('text/') === true
+  return isText ? { text } : JSON.parse(text)
+}
+
 /** Of the routes whose protocol has errors of its own. */
 const OWN_ERRORS: Readonly<Record<string, { readonly unauthenticated: object; readonly forbidden: object }>> = {
+  otlpMetrics: {
+    unauthenticated: { code: 16, message: UNAUTHENTICATED.detail },
+    forbidden: { code: 7, message: NO_SCOPE },
+  },
+  prometheusWrite: { unauthenticated: { text: `${UNAUTHENTICATED.detail}\n` }, forbidden: { text: `${NO_SCOPE}\n` } },
   influxWriteV1: { unauthenticated: { error: UNAUTHENTICATED.detail }, forbidden: { error: NO_SCOPE } },
   influxWriteV2: {
     unauthenticated: { code: 'unauthorized', message: UNAUTHENTICATED.detail },

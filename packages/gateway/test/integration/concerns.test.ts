@@ -20,6 +20,8 @@ import { RequestFault } from '../../src/http/problem.ts'
 import { listen } from '../../src/http/server.ts'
 import { createFastPath } from '../../src/ingest/fast-path.ts'
 import { createIngest } from '../../src/ingest/ingest.ts'
+import { SeriesIndex } from '../../src/ingest/protocols/remote-write/series.ts'
+import { SeriesRules } from '../../src/ingest/protocols/remote-write/series-rules.ts'
 import { createMetrics } from '../../src/metrics.ts'
 
 /** The same request, served by the fast path and by the app. */
@@ -73,6 +75,7 @@ async function start(extra: readonly Concern[] = [], isStopping = false) {
       log,
       registry,
       ingest,
+      seriesIndex: new SeriesIndex({ template: config.PROMETHEUS_KEY, counters: 'suffix', rules: new SeriesRules() }),
       pipeline,
       access,
       authentication,

@@ -35,6 +35,10 @@ const INFLUX_CALLS = [
   { status: 415, headers: { 'Content-Encoding': 'snappy' } },
 ]
 
+/** A WriteRequest of one sample of the series `m`, as one literal of snappy. */
+const WRITE_REQUEST = '\x13H\n\x11\n\r\n\b__name__\x12\x01m\x12\x00'
+const PROTOBUF = { 'Content-Type': 'application/x-protobuf' }
+
 /** Calls of every operation: those that succeed, and each kind of request that fails by itself. */
 export const CALLS: Readonly<Record<string, readonly Call[]>> = {
   ingest: [
@@ -49,6 +53,31 @@ export const CALLS: Readonly<Record<string, readonly Call[]>> = {
   ],
   influxWriteV1: INFLUX_CALLS,
   influxWriteV2: INFLUX_CALLS,
+  otlpMetrics: [
+    { status: 200 },
+    { status: 200, body: '{}', headers: { 'Idempotency-Key': '"a"' } },
+    { status: 200, body: '', headers: PROTOBUF },
+    { status: 400, body: '' },
+    { status: 400, body: '[' },
+    { status: 400, body: '{"resourceMetrics":1}' },
+    { status: 400, body: 'x', headers: PROTOBUF },
+    { status: 413, body: ' '.repeat(1_100_000) },
+    { status: 415, headers: { 'Content-Encoding': 'snappy' } },
+    { status: 415, headers: { 'Content-Type': 'text/plain' } },
+  ],
+  prometheusWrite: [
+    { status: 204, body: WRITE_REQUEST, headers: PROTOBUF },
+    { status: 204, body: '\0', headers: { ...PROTOBUF, 'Idempotency-Key': '"a"' } },
+    { status: 400, body: '', headers: PROTOBUF },
+    { status: 400, body: 'x', headers: PROTOBUF },
+    { status: 413, body: 'x'.repeat(1_100_000), headers: PROTOBUF },
+    { status: 415, body: WRITE_REQUEST, headers: { ...PROTOBUF, 'Content-Encoding': 'x' } },
+    {
+      status: 415,
+      body: WRITE_REQUEST,
+      headers: { 'Content-Type': 'application/x-protobuf;proto=io.prometheus.write.v2.Request' },
+    },
+  ],
   influxPing: [{ status: 204 }, { status: 200, query: { verbose: 'true' } }],
   influxPingByPost: [{ status: 204 }],
   analyze: [

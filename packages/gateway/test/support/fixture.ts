@@ -32,6 +32,8 @@ import { requestConcerns } from '../../src/http/concerns.ts'
 import { createPipeline } from '../../src/http/pipeline.ts'
 import { createIngest } from '../../src/ingest/ingest.ts'
 import { FAULT_FORMATS } from '../../src/ingest/protocols/fault-formats.ts'
+import { SeriesIndex } from '../../src/ingest/protocols/remote-write/series.ts'
+import { SeriesRules } from '../../src/ingest/protocols/remote-write/series-rules.ts'
 import { createMetrics } from '../../src/metrics.ts'
 import { required } from '../../src/services.ts'
 
@@ -56,6 +58,7 @@ export interface TestAppOptions {
   readonly auth?: AuthMode
   readonly log?: Logger
   readonly isStopping?: boolean
+  readonly seriesRules?: SeriesRules
   readonly now?: () => number
   readonly spans?: Spans
   readonly docs?: ReadonlyMap<string, Asset>
@@ -77,6 +80,7 @@ export function createTestApp({
   keys = [],
   auth = 'auto',
   isStopping = false,
+  seriesRules = new SeriesRules(),
   now = () => NOW,
   log = pino({ level: 'silent' }),
   spans,
@@ -142,6 +146,11 @@ export function createTestApp({
       FAULT_FORMATS,
     ),
     now,
+    seriesIndex: new SeriesIndex({
+      template: config.PROMETHEUS_KEY,
+      counters: config.PROMETHEUS_COUNTERS,
+      rules: seriesRules,
+    }),
     ingest: createIngest({ config, metrics, now, services: live }),
     services: live,
     notReady: () => (isStoreOpen ? undefined : 'the store is not open yet'),

@@ -91,6 +91,11 @@ export class KeyTemplate {
     return this.text
   }
 
+  /** Whether the template names a label. */
+  places(label: string): boolean {
+    return this.#labels.has(label)
+  }
+
   /** Returns the name of a label that no placeholder takes: a key without it would merge series. */
   unplaced(labels: Labels): string | undefined {
     if (this.#hasRest) return undefined

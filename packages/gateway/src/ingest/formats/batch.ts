@@ -1,4 +1,4 @@
-import { arrivalTimestamp } from '@tidemark/shared/sample/arrival'
+import { arrivalTimestamp, counterTimestamp } from '@tidemark/shared/sample/arrival'
 import type { KeyTemplate } from '@tidemark/shared/sample/key-template'
 import { keyFault, type Sample } from '@tidemark/shared/sample/sample'
 import { parseTimestamp } from '@tidemark/shared/sample/timestamp'
@@ -97,12 +97,32 @@ export class Batch {
     this.#add(key, value, ms ?? this.#arrival, ms, place)
   }
 
+  /** The same for a sample of a counter, whose rate is scored. */
+  addCounterAt(key: string, value: number, ms: number | undefined, place: Place): void {
+    this.#add(key, value, counterTimestamp(ms ?? this.#arrival), ms, place)
+  }
+
+  /** Returns what is wrong with a key, as the end of a sentence; undefined for a valid one. */
+  keyFault(key: string): string | undefined {
+    return keyFault(key, this.#limits.keyBytesMax)
+  }
+
+  /** Adds a sample of a key that `keyFault` accepts. */
+  addChecked(key: string, value: number, ms: number | undefined, isCounter: boolean, place: Place): void {
+    const stored = ms ?? this.#arrival
+    this.#addValue(key, value, isCounter ? counterTimestamp(stored) : stored, ms, place)
+  }
+
   /** `ms` is what is wrong with the timestamp if it has no time. */
   #add(key: string, value: number, ms: number | string, timestamp: RawSample['timestamp'], place: Place): void {
-    const { keyBytesMax, valueAbsMax, futureMaxMs } = this.#limits
-    const keyProblem = keyFault(key, keyBytesMax)
-    if (keyProblem !== undefined) this.reject(place, 'key', `key ${keyProblem}`)
-    else if (!(Math.abs(value) <= valueAbsMax)) {
+    const keyProblem = keyFault(key, this.#limits.keyBytesMax)
+    if (keyProblem === undefined) this.#addValue(key, value, ms, timestamp, place)
+    else this.reject(place, 'key', `key ${keyProblem}`)
+  }
+
+  #addValue(key: string, value: number, ms: number | string, timestamp: RawSample['timestamp'], place: Place): void {
+    const { valueAbsMax, futureMaxMs } = this.#limits
+    if (!(Math.abs(value) <= valueAbsMax)) {
       this.reject(place, 'value', `value must be from -${valueAbsMax} to ${valueAbsMax}`)
     } else if (typeof ms === 'string') {
       this.reject(place, 'timestamp', `timestamp ${typeof timestamp === 'string' ? quote(timestamp) : timestamp} ${ms}`)

@@ -1,13 +1,10 @@
 import { describeFault, type Fault, type FaultFormat, type PlainResponse } from '../../../http/problem.ts'
-import type { SkipReason } from '../../../metrics.ts'
 import type { Rejection } from '../../formats/batch.ts'
 import type { IngestResult } from '../../protocol.ts'
+import { describePartialWrite, skippedHeader, summarize } from '../rejections.ts'
 
 /** Version 2 is `/api/v2/write`, version 1 `/write`: their errors differ. */
 export type Version = 1 | 2
-
-/** Lines that a message names; `rejected` lists all of them. */
-const NAMED_MAX = 10
 
 /** InfluxDB's error codes, by status. */
 const CODES: Readonly<Record<number, string>> = {
@@ -59,10 +56,7 @@ export function influxFaults(version: Version): FaultFormat {
 }
 
 function messageOf(fault: Fault, detail: string): string {
-  if (fault.kind !== 'samples-not-stored') return detail
-  const { rejected } = fault.members as { readonly rejected: readonly { readonly reason: string }[] }
-  const reason = rejected.find(({ reason }) => reason.includes('stored'))?.reason ?? ''
-  return `partial write: ${fault.stored} samples are stored, the others are not: ${reason}. Send the request again.`
+  return fault.kind === 'samples-not-stored' ? describePartialWrite(fault) : detail
 }
 
 /**
@@ -90,14 +84,6 @@ export function influxResponse(version: Version, result: IngestResult): PlainRes
 
 /** Says which lines were rejected, in the words of InfluxDB. */
 function describe(rejections: readonly Rejection[], isPartial: boolean): string {
-  const named = rejections.slice(0, NAMED_MAX).map(({ reason }) => reason)
-  const more = rejections.length - named.length
-  const all = `${named.join('; ')}${more > 0 ? `; and ${more} more` : ''}`
+  const all = summarize(rejections)
   return isPartial ? `partial write: ${all} dropped=${rejections.length}` : all
-}
-
-/** A 204 has no body to say it in. */
-function skippedHeader(skipped: ReadonlyMap<SkipReason, number>): Record<string, string> {
-  if (skipped.size === 0) return {}
-  return { 'Tidemark-Skipped': [...skipped].map(([reason, count]) => `${reason}=${count}`).join(', ') }
 }
