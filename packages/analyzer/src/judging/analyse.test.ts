@@ -1,8 +1,9 @@
 import { Judge } from '@tidemark/shared/detection/judge'
-import { createRow, type KeyRow, rowShape, shapeOf } from '@tidemark/shared/detection/key-row'
+import { copyRow, createRow, type KeyRow, rowShape, shapeFor, shapeOf } from '@tidemark/shared/detection/key-row'
 import { EMPTY_DOCUMENT, type RuleDocument, withRule } from '@tidemark/shared/detection/rules/document'
 import { RuleSet } from '@tidemark/shared/detection/rules/rule-set'
 import type { StoredWindow } from '@tidemark/shared/detection/window-row'
+import { counterTimestamp } from '@tidemark/shared/sample/arrival'
 import type { Entry } from '@tidemark/shared/sample/entry'
 import type { Sample } from '@tidemark/shared/sample/sample'
 import { type Analysis, VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
@@ -272,6 +273,93 @@ describe('under rules', () => {
     const once = { late: 1, duplicate: 1 }
     expect(effects[0]).toMatchObject({ tally: once, refused: once })
     expect(countsOf(effects)).toEqual({})
+  })
+})
+
+describe('a sample that says it is of a counter', () => {
+  test('is scored as if the rule of its key had counter: true, however runs are cut and memory is lost', () => {
+    fc.assert(
+      fc.property(
+        anyBatches,
+        anyRules,
+        fc.record({ samplesMax: fc.integer({ min: 1, max: 40 }), losesMemory: fc.boolean() }),
+        fc.constantFrom('all', 'one key', 'changing'),
+        (batches, rules, how, which) => {
+          const isMarked = (key: string, n: number): boolean =>
+            which === 'all' || (which === 'one key' ? key === 'a' : (n & 4) === 0)
+          let n = 0
+          const marked = batches.map(batch =>
+            batch.map(sample => ({ ...sample, isOfCounter: isMarked(sample.key, n++) })),
+          )
+          const sent = marked.map(batch =>
+            batch.map(({ isOfCounter, timestamp, ...rest }) => {
+              return { ...rest, timestamp: isOfCounter ? counterTimestamp(timestamp) : timestamp }
+            }),
+          )
+          const { analyses, effects } = work(entriesOf(sent, 400), { ...DEFAULT, rules, ...how })
+          const keys = new Map<string, KeyRow>()
+          const judges = new Map<Judge['policy'], [Judge, Judge]>()
+          const expected = marked.flatMap((batch, i) =>
+            batch.map(({ key, value, timestamp, isOfCounter }) => {
+              const policy = rules.policies[rules.resolve(key)] as Judge['policy']
+              const both = judges.get(policy) ?? [new Judge(policy), new Judge({ ...policy, isCounter: true })]
+              judges.set(policy, both)
+              const judge = both[isOfCounter ? 1 : 0]
+              let row = keys.get(key) ?? createRow(shapeOf(judge.policy))
+              const shape = shapeFor(row, judge.policy)
+              if (shape !== row.shape) {
+                const reshaped = createRow(shape)
+                copyRow(row, reshaped)
+                row = reshaped
+              }
+              keys.set(key, row)
+              const { isAnalysed, isFlagged, count, rate } = judge.step(row, value, timestamp, NOW + 400 * i)
+              return {
+                key,
+                count,
+                anomaly: isFlagged,
+                timestamp,
+                rate: rateOf(judge.policy.isCounter && isAnalysed, rate),
+              }
+            }),
+          )
+          expect(
+            analyses.map(({ rate, state, ...rest }) => ({ ...rest, rate: rateOf(isScored(state), rate) })),
+          ).toMatchObject(expected)
+          // Nothing is counted where no rule applies.
+          const counted = effects.flatMap(({ ruleEffects }) => ruleEffects.counts).map(({ name }) => name)
+          expect(counted.filter(name => name.startsWith(':'))).toEqual([])
+        },
+      ),
+      { numRuns: 300 },
+    )
+  })
+
+  const isScored = (state: Analysis['state']): boolean => state !== 'refused' && state !== 'ignored'
+  const rateOf = (isKnown: boolean, rate: number | null | undefined): number | undefined =>
+    isKnown && rate != null && !Number.isNaN(rate) ? rate : undefined
+
+  test('has its rate in the analysis, and a timer does not make the key forget that', () => {
+    const samples = Array.from({ length: 60 }, (_, i) => ({
+      key: 'a',
+      value: i < 30 ? 10 * i : 10 * (i - 30),
+      timestamp: counterTimestamp(NOW + 1000 * i),
+    }))
+    const rules = rulesOf({ pattern: 'a', detector: 'ewma', silent: '1h' })
+    const done = work(entriesOf(samples.map(sample => [sample])), { ...DEFAULT, rules, samplesMax: 3 })
+    expect(done.analyses.at(-1)).toMatchObject({ key: 'a', value: 290, rate: 10, anomaly: false })
+    // A reset is no anomaly: how much was counted is not known.
+    expect(done.analyses[30]).toMatchObject({ value: 0, rate: null, anomaly: false })
+    const windows = new Windows({ memory: new RowMemory({ bytesMax: Number.POSITIVE_INFINITY }), keysMax: 9 })
+    const slot = windows.load('a', done.stored.get('a') ?? null, SHAPE)
+    const { detectorAt, valuesAt } = windows.row(slot).shape
+    const state = (): Float64Array => {
+      const { rows, start } = windows.row(slot)
+      return rows.slice(start + detectorAt, start + valuesAt)
+    }
+    const before = state()
+    expireTimers(['a'], NOW + 9, windows, { ...DEFAULT, rules })
+    expect(state()).toEqual(before)
   })
 })
 

@@ -2,8 +2,9 @@ import { alertPhase, endAlert } from '@tidemark/shared/detection/alerts/alert'
 import { endSilence, isSilent } from '@tidemark/shared/detection/alerts/silence'
 import { Judge, type TimerEvents } from '@tidemark/shared/detection/judge'
 import { ALERT, type KeyRow, SILENCE, shapeOf, TIMER } from '@tidemark/shared/detection/key-row'
+import type { Policy } from '@tidemark/shared/detection/rules/policy'
 import { DEFAULT_POLICY, NO_POLICY, type RuleSet } from '@tidemark/shared/detection/rules/rule-set'
-import { toUnixMs } from '@tidemark/shared/sample/arrival'
+import { isOfCounter, toUnixMs } from '@tidemark/shared/sample/arrival'
 import { SAMPLE_STRIDE } from '@tidemark/shared/sample/entry'
 import { arrivalMs } from '@tidemark/shared/sample/receipt'
 import { encodeAnalysis } from '@tidemark/shared/verdict/encoding'
@@ -41,7 +42,7 @@ export function missingKeys(
         slots[index] = slot = found
       }
       if (isCostly && !windows.hasPolicy(slot, rules) && isLate()) return undefined
-      windows.policyOf(slot, rules)
+      windows.policyOf(slot, rules, isOfCounter(samples[index * SAMPLE_STRIDE + 2] as number))
       if (rules.hasShadows) findShadow(entry, index, windows, rules, missing)
     }
   }
@@ -90,15 +91,15 @@ function scoreEntry(entry: ReadableEntry, scoring: Scoring): EntryAnalysis {
     const value = samples[index * SAMPLE_STRIDE + 1] as number
     const timestamp = samples[index * SAMPLE_STRIDE + 2] as number
     const slot = slots[index] as Slot
-    const number = windows.policyOf(slot, rules)
-    const judge = judges[number] as Judge
+    const number = windows.policyOf(slot, rules, isOfCounter(timestamp))
+    const judge = judges[number] ?? judgeOf(rules, number)
     const row = windows.row(slot)
     const judged = judge.step(row, value, timestamp, time)
     analysis.recordFinding(index, judged)
     if (number !== DEFAULT_POLICY || judged.order !== 'in_order') {
       analysis.recordJudgement(index, number, judged)
       effects.countOrder(judged, judge.policy)
-      if (number !== DEFAULT_POLICY && judged.isAnalysed) effects.count(judge, judged)
+      if (judge.policy.rule !== null && judged.isAnalysed) effects.count(judge, judged)
     }
     if (judged.isFlagged) effects.anomalies.push(analysis.encode(index) as string)
     const hasEvents = judged.alerts.length > 0 || judged.silences.length > 0 || judged.isShift
@@ -109,7 +110,10 @@ function scoreEntry(entry: ReadableEntry, scoring: Scoring): EntryAnalysis {
       if (dueAt !== undefined) effects.setTimer(keyAt(entry, index), dueAt)
     }
     const shadow = shadows?.[index] ?? NO_SLOT
-    if (shadow !== NO_SLOT) scoreShadow(analysis, index, shadow, judges[windows.shadowOf(slot)] as Judge, scoring)
+    if (shadow !== NO_SLOT) {
+      const tried = windows.shadowOf(slot)
+      scoreShadow(analysis, index, shadow, judges[tried] ?? judgeOf(rules, tried), scoring)
+    }
   }
   return analysis
 }
@@ -120,6 +124,8 @@ function scoreShadow(analysis: EntryAnalysis, index: number, slot: Slot, judge: 
   const { options, windows, effects } = scoring
   const value = entry.samples[index * SAMPLE_STRIDE + 1] as number
   const timestamp = entry.samples[index * SAMPLE_STRIDE + 2] as number
+  // Samples of one run may differ in whether they are of a counter.
+  windows.adopt(slot, judge.policy)
   const judged = judge.step(windows.row(slot), value, timestamp, arrivalMs(entry.id, options.now))
   if (!judged.isAnalysed || judged.isShift) windows.requireRow(slot)
   if (!judged.isAnalysed) return
@@ -176,7 +182,8 @@ export function expireTimers(keys: readonly string[], now: number, windows: Wind
   for (const key of keys) {
     const slot = windows.use(key)
     if (slot === undefined) continue
-    const judge = judges[windows.policyOf(slot, options.rules)] as Judge
+    const number = windows.lastPolicyOf(slot, options.rules)
+    const judge = judges[number] ?? judgeOf(options.rules, number)
     const row = windows.row(slot)
     const expired = { alerts: [], silences: [] }
     judge.expire(row, now, expired)
@@ -231,13 +238,20 @@ export function keyBytesMax(rules: RuleSet): number {
 const judgesOfRules = new WeakMap<RuleSet, Judge[]>()
 
 /** Returns the judges by policy number. They are stateless, so all partitions share them. */
-function judgesOf(rules: RuleSet): readonly Judge[] {
+function judgesOf(rules: RuleSet): Judge[] {
   let judges = judgesOfRules.get(rules)
   if (judges === undefined) {
     judges = rules.policies.map(policy => new Judge(policy))
     judgesOfRules.set(rules, judges)
   }
   return judges
+}
+
+/** Returns the judge of a policy that was added for counters, in the same list from then on. */
+function judgeOf(rules: RuleSet, number: number): Judge {
+  const judge = new Judge(rules.policies[number] as Policy)
+  judgesOf(rules)[number] = judge
+  return judge
 }
 
 function keyAt({ samples }: ReadableEntry, index: number): string {

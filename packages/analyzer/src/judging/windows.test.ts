@@ -56,10 +56,10 @@ describe('windows', () => {
     const [one, other] = [rulesOf('k'), rulesOf('other')]
     expect(one.version).toBe(other.version)
     expect(windows.hasPolicy(slot, one)).toBe(false)
-    expect(windows.policyOf(slot, one)).toBe(1)
+    expect(windows.policyOf(slot, one, false)).toBe(1)
     expect([windows.hasPolicy(slot, one), windows.hasPolicy(slot, other)]).toEqual([true, false])
-    expect(windows.policyOf(slot, other)).toBe(0)
-    expect(windows.policyOf(slot, one)).toBe(1)
+    expect(windows.policyOf(slot, other, false)).toBe(0)
+    expect(windows.policyOf(slot, one, false)).toBe(1)
   })
 
   test('keep the newest samples of a key, oldest first', () => {
@@ -214,14 +214,14 @@ describe('windows', () => {
     const windows = newWindows()
     const slot = windows.load('k1', null, SHAPE)
     for (let i = 0; i < 12; i++) push(windows, slot, i, i)
-    expect(windows.policyOf(slot, rules)).toBe(1)
+    expect(windows.policyOf(slot, rules, false)).toBe(1)
     expect(windows.shadowOf(slot)).toBe(NO_POLICY)
     expect(windows.row(slot).shape.capacity).toBe(100)
     expect(contentOf(windows, slot)).toMatchObject({ count: 12, values: [7, 8, 9, 10, 11] })
-    expect(windows.policyOf(slot, tried)).toBe(1)
+    expect(windows.policyOf(slot, tried, false)).toBe(1)
     expect(windows.shadowOf(slot)).toBe(2)
     expect(windows.row(slot).shape.capacity).toBe(100)
-    expect(windows.policyOf(windows.load('other', null, SHAPE), tried)).toBe(0)
+    expect(windows.policyOf(windows.load('other', null, SHAPE), tried, false)).toBe(0)
   })
 
   test('drop a key whose row in memory is outdated', () => {

@@ -83,6 +83,8 @@ export class Windows implements RowOwner, Disposable {
   #policy = new Int32Array(SLOTS_MIN)
   #shadow = new Int32Array(SLOTS_MIN)
   #rules = new Int32Array(SLOTS_MIN)
+  /** By slot: whether its samples say that they are of a counter (sample/arrival.ts). */
+  #isOfCounter = new Uint8Array(SLOTS_MIN)
   #isUsed = new Uint8Array(SLOTS_MIN)
   /** By slot: the row's count of pushed values when it was last written, or NO_ROW. */
   #rowPushed = new Float64Array(SLOTS_MIN)
@@ -139,6 +141,8 @@ export class Windows implements RowOwner, Disposable {
     } else {
       fillRow(row, content)
     }
+    // What was learned of rates must not be lost to a timer before the next sample comes.
+    this.#isOfCounter[slot] = row.shape.isOfRates || row.shape.memory === 'rates' ? 1 : 0
     this.#rowPushed[slot] = content?.rowPushed ?? NO_ROW
     this.#memoryPushed[slot] = content?.memory?.pushed ?? (stored?.memory?.byteLength ? STALE_MEMORY : NO_MEMORY)
     return slot
@@ -149,10 +153,21 @@ export class Windows implements RowOwner, Disposable {
     return this.#locate(slot, this.#view)
   }
 
-  /** Returns the number of the policy in force for a key, and reshapes the row for new rules. */
-  policyOf(slot: Slot, rules: RuleSet): number {
-    if (this.#rules[slot] !== rules.serial) this.#resolve(slot, rules)
+  /**
+   * Returns the number of the policy in force for a sample of a key. Reshapes the row for new rules,
+   * and where the samples begin or cease to say that they are of a counter.
+   */
+  policyOf(slot: Slot, rules: RuleSet, isOfCounter: boolean): number {
+    if (this.#rules[slot] !== rules.serial || (this.#isOfCounter[slot] === 1) !== isOfCounter) {
+      this.#isOfCounter[slot] = isOfCounter ? 1 : 0
+      this.#resolve(slot, rules)
+    }
     return this.#policy[slot] as number
+  }
+
+  /** The same without a sample: by what its last one said. */
+  lastPolicyOf(slot: Slot, rules: RuleSet): number {
+    return this.policyOf(slot, rules, this.#isOfCounter[slot] === 1)
   }
 
   /** Whether `policyOf` knows the policy without matching the key against the rules. */
@@ -272,10 +287,13 @@ export class Windows implements RowOwner, Disposable {
 
   #resolve(slot: Slot, rules: RuleSet): void {
     const key = this.#keys[slot] ?? ''
-    const number = rules.resolve(key)
+    const isOfCounter = this.#isOfCounter[slot] === 1
+    const found = rules.resolve(key)
+    const shadow = rules.hasShadows ? rules.resolveShadow(key) : NO_POLICY
+    const number = isOfCounter ? rules.ofCounter(found) : found
     this.#rules[slot] = rules.serial
     this.#policy[slot] = number
-    this.#shadow[slot] = rules.hasShadows ? rules.resolveShadow(key) : NO_POLICY
+    this.#shadow[slot] = isOfCounter ? rules.ofCounter(shadow) : shadow
     this.adopt(slot, rules.policies[number] as Policy)
   }
 
@@ -303,6 +321,7 @@ export class Windows implements RowOwner, Disposable {
     // No rules have been applied to the key yet.
     this.#rules[slot] = 0
     this.#shadow[slot] = NO_POLICY
+    this.#isOfCounter[slot] = 0
     this.#updatedIn[slot] = 0
     this.#slots.set(key, slot)
     this.#addKeyBytes(key, 1)
@@ -336,6 +355,7 @@ export class Windows implements RowOwner, Disposable {
     this.#shadow = longer(this.#shadow, new Int32Array(length))
     this.#rules = longer(this.#rules, new Int32Array(length))
     this.#isUsed = longer(this.#isUsed, new Uint8Array(length))
+    this.#isOfCounter = longer(this.#isOfCounter, new Uint8Array(length))
     this.#rowPushed = longer(this.#rowPushed, new Float64Array(length))
     this.#memoryPushed = longer(this.#memoryPushed, new Float64Array(length))
     this.#updatedIn = longer(this.#updatedIn, new Float64Array(length))

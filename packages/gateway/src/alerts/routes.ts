@@ -118,6 +118,12 @@ export function alertsRoutes(options: RulesOptions): Router {
   return router
 }
 
+/** Whether an alert is on rates, which its samples may have said although no rule does. */
+function isOfRates({ cause }: AlertRecord): boolean {
+  if (cause.kind === 'anomaly') return cause.evidence.per_second === true
+  return cause.kind === 'level_shift' && cause.per_second === true
+}
+
 /** Returns the samples in the window of a key; null if the key has no window. */
 async function readSamples(
   { partitions, gateway }: Store,
@@ -127,7 +133,7 @@ async function readSamples(
   const window = stored === null ? undefined : decodeWindow(stored)
   return window === undefined
     ? null
-    : windowView(record, window, { isHeld: policy.hygiene.isHeld, isCounter: policy.isCounter })
+    : windowView(record, window, { isHeld: policy.hygiene.isHeld, isCounter: policy.isCounter || isOfRates(record) })
 }
 
 /** Writes one part of the operator state only: simultaneous actions do not undo each other. */

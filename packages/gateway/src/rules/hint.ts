@@ -30,9 +30,10 @@ export interface Hint {
 export function counterHint(
   { key, rule, policy }: Pick<Explanation, 'key' | 'rule' | 'policy'>,
   { rules }: Pick<RuleDocument, 'rules'>,
-  window: Pick<WindowContent, 'values' | 'timestamps'> | undefined,
+  window: (Pick<WindowContent, 'values' | 'timestamps'> & { readonly isOfCounter?: boolean }) | undefined,
 ): Hint | null {
-  const reason = policy.isCounter || window === undefined ? undefined : describeRise(window)
+  const isKnown = policy.isCounter || window?.isOfCounter === true
+  const reason = isKnown || window === undefined ? undefined : describeRise(window)
   if (reason === undefined) return null
   const inForce = rules.find(kept => kept.rule.id === rule)?.rule
   const pattern = literalPattern(key)

@@ -1,5 +1,5 @@
 import { z } from '@hono/zod-openapi'
-import { decodeWindow, type WindowContent } from '@tidemark/shared/detection/window-row'
+import { decodeWindow } from '@tidemark/shared/detection/window-row'
 import { partitionOf } from '@tidemark/shared/sample/partition'
 import type { Store } from '@tidemark/shared/store/ports/store'
 import { type Analysis, parseAnalysis } from '@tidemark/shared/verdict/analysis'
@@ -151,9 +151,13 @@ export function serveReading(router: Router, { config, log, services, ruleSets, 
 }
 
 /** Returns the window of a key; undefined if it has none, or one that cannot be read. */
-async function readWindow({ partitions, gateway }: Store, key: string): Promise<WindowContent | undefined> {
-  const stored = await gateway.window({ partition: partitionOf(key, partitions), key })
-  return stored === null ? undefined : decodeWindow(stored)
+/** Returns the window of a key, and whether its newest sample was scored as that of a counter. */
+async function readWindow({ partitions, gateway }: Store, key: string) {
+  const at = { partition: partitionOf(key, partitions), key }
+  const [stored, [newest]] = await Promise.all([gateway.window(at), gateway.lastAnalyses([at])])
+  const window = stored === null ? undefined : decodeWindow(stored)
+  const isOfCounter = newest != null && parseAnalysis(newest)?.rate !== undefined
+  return window === undefined ? undefined : { ...window, isOfCounter }
 }
 
 async function readDocument(store: Store, caller: Principal, now: number) {

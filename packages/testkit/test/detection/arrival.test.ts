@@ -2,7 +2,13 @@ import { createHistory } from '@tidemark/shared/detection/detectors/detector'
 import { Judge } from '@tidemark/shared/detection/judge'
 import { createRow, readHistory, shapeOf } from '@tidemark/shared/detection/key-row'
 import { createPolicy } from '@tidemark/shared/detection/rules/policy'
-import { arrivalTimestamp, isOwnTimestamp, toUnixMs } from '@tidemark/shared/sample/arrival'
+import {
+  arrivalTimestamp,
+  counterTimestamp,
+  isOfCounter,
+  isOwnTimestamp,
+  toUnixMs,
+} from '@tidemark/shared/sample/arrival'
 import { VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
 import { expect, test } from 'vitest'
 
@@ -27,6 +33,15 @@ function judge(
 test('a stored timestamp says whether it is the time of arrival', () => {
   expect(isOwnTimestamp(arrivalTimestamp(NOW))).toBe(false)
   expect(isOwnTimestamp(NOW)).toBe(true)
+  for (const [stored, isOwn] of [
+    [NOW, true],
+    [arrivalTimestamp(NOW), false],
+  ] as const) {
+    expect([isOfCounter(stored), isOfCounter(counterTimestamp(stored))]).toEqual([false, true])
+    expect(isOwnTimestamp(counterTimestamp(stored))).toBe(isOwn)
+    expect(toUnixMs(counterTimestamp(stored))).toBe(NOW)
+  }
+  for (const time of [0, 1, 2 ** 41 - 1, 3e14]) expect(isOfCounter(counterTimestamp(time))).toBe(true)
   expect(toUnixMs(arrivalTimestamp(NOW + 0.25))).toBe(NOW)
 })
 

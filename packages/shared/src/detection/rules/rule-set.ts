@@ -32,8 +32,9 @@ export class RuleSet {
   /** Differs for each set of this process: after a loss, two sets can have one version. */
   readonly serial = ++compiledSets
   readonly version: number
-  /** By number; number 0 is the default policy. */
-  readonly policies: readonly Policy[]
+  readonly #policies: Policy[]
+  /** By the number of a policy that does not score rates: the number of the one that does. */
+  readonly #ofCounters = new Map<number, number>()
   readonly storm: StormPolicy
   readonly hasShadows: boolean
   /** Whether a pattern has more than literal texts and *, so that to resolve a key takes long. */
@@ -55,13 +56,32 @@ export class RuleSet {
     }
     candidates.sort(compareSpecificity)
     this.version = document.version
-    this.policies = policies
+    this.#policies = policies
     const { percent, within, keys_min } = readStorm(document.storm)
     this.storm = { share: percent / 100, withinMs: within, keysMin: keys_min }
     this.isCostly = candidates.some(({ glob }) => glob.work > 0)
     this.hasShadows = candidates.some(({ isShadow }) => isShadow)
     this.#live = new CandidateIndex(candidates.filter(({ isShadow }) => !isShadow))
     this.#shadow = new CandidateIndex(candidates.filter(({ isShadow }) => isShadow))
+  }
+
+  /** By number; number 0 is the default policy. `ofCounter` adds more. */
+  get policies(): readonly Policy[] {
+    return this.#policies
+  }
+
+  /**
+   * Returns the number of the policy that applies to a counter where another one applies to values:
+   * the same in all but that rates are scored. NO_POLICY has none.
+   */
+  ofCounter(number: number): number {
+    const policy = this.#policies[number]
+    if (policy === undefined || policy.isCounter) return number
+    const known = this.#ofCounters.get(number)
+    if (known !== undefined) return known
+    const added = this.#policies.push({ ...policy, isCounter: true }) - 1
+    this.#ofCounters.set(number, added)
+    return added
   }
 
   resolve(key: string): number {
