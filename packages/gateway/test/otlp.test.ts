@@ -316,6 +316,21 @@ test.each([
   expect((await statusOf(response)).message).toMatch(/^The body is not/)
 })
 
+test('bytes that are not UTF-8 are no part of a key', async () => {
+  const target = createTarget()
+  const gauge = { dataPoints: [{ ...at(), asInt: 1 }] }
+  const request = encodeMetrics(
+    metricsOf([
+      { name: '????', gauge },
+      { name: 'b', gauge },
+    ]),
+  )
+  request.fill(0xff, request.indexOf('????'), request.indexOf('????') + 4)
+  const response = await target.post(request, { 'Content-Type': 'application/x-protobuf' })
+  expect((await partialSuccessOf(response)).errorMessage).toContain('bytes that are not UTF-8')
+  expect(await target.stored()).toEqual(['b=1@0'])
+})
+
 test('protobuf that is nested too deep is malformed, and costs no stack', async () => {
   let value: Json = { stringValue: 'x' }
   for (let i = 0; i < 200; i++) value = { arrayValue: { values: [value] } }

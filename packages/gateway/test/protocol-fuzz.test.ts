@@ -114,7 +114,7 @@ describe('remote write', () => {
       const labels = { __name__: `m${i}`, pad }
       readWriteRequest(encodeWriteRequest({ series: [{ labels, samples: [[1, NOW]] }] }), index, createBatch())
     }
-    expect(index.size).toBeLessThanOrEqual((2 * 8 * 1024 * 1024) / pad.length + 2)
+    expect(index.size).toBeLessThanOrEqual((8 * 1024 * 1024) / pad.length + 2)
   })
 })
 

@@ -211,6 +211,14 @@ describe('what cannot be used is rejected by item', () => {
   })
 })
 
+test('bytes that are not UTF-8 are no part of a key', async () => {
+  const target = createTarget()
+  const request = encodeWriteRequest({ series: [{ labels: cpu({ job: '????' }), samples: [[1, NOW]] }] })
+  request.fill(0xff, request.indexOf('????'), request.indexOf('????') + 4)
+  const response = await target.post(snappy(request))
+  expect([response.status, await response.text()]).toEqual([400, expect.stringContaining('bytes that are not UTF-8')])
+})
+
 describe('a request fails as a whole', () => {
   const request = snappy(encodeWriteRequest({ series: [{ labels: cpu(), samples: [[1, NOW]] }] }))
   test.each<[string, Uint8Array<ArrayBuffer>, Record<string, string>, number, string]>([

@@ -4,7 +4,7 @@ import { RequestFault } from './problem.ts'
 const REPLACEMENT = '\ufffd'
 
 /** Stands for a byte that is not UTF-8. It can be in no text that was encoded correctly. */
-const UNREADABLE = '\udc80'
+export const UNREADABLE = '\udc80'
 
 const UTF_8: ReadonlySet<string> = new Set(['utf-8', 'utf8', 'us-ascii', 'ascii'])
 

@@ -1,4 +1,6 @@
+import { isUtf8 } from 'node:buffer'
 import type { PbfReader } from 'pbf'
+import { UNREADABLE } from '../../http/charset.ts'
 
 /** Wire types of protobuf. */
 export const VARINT = 0
@@ -15,6 +17,14 @@ export function readEnd(pbf: PbfReader, end: number): number {
   // Negated, so that NaN is none.
   if (!(length <= end - pbf.pos)) throw new WireFault('a field is longer than the message that it is in')
   return pbf.pos + length
+}
+
+/** Reads a text up to `end`. One that is not UTF-8 gets a lone surrogate, which no key may have. */
+export function readText(pbf: PbfReader, end: number): string {
+  const bytes = (pbf.buf as Buffer).subarray(pbf.pos, end)
+  pbf.pos = end
+  const text = bytes.toString()
+  return isUtf8(bytes) ? text : text + UNREADABLE
 }
 
 /** Goes past the value of an unknown field. */

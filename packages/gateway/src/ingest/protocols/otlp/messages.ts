@@ -1,5 +1,5 @@
 import { PbfReader } from 'pbf'
-import { BYTES, checkEnd, FIXED64, readEnd, readTag, skipField, VARINT, WireFault } from '../wire.ts'
+import { BYTES, checkEnd, FIXED64, readEnd, readTag, readText, skipField, VARINT, WireFault } from '../wire.ts'
 
 /** Of attributes whose values are lists of lists. */
 const DEPTH_MAX = 32
@@ -26,14 +26,7 @@ const sfixed64: FieldType = { wire: FIXED64, read: pbf => pbf.readSFixed64() }
 const int64: FieldType = { wire: VARINT, read: pbf => pbf.readVarint(true) }
 const uint32: FieldType = { wire: VARINT, read: pbf => pbf.readVarint() }
 const bool: FieldType = { wire: VARINT, read: pbf => pbf.readVarint() !== 0 }
-const text: FieldType = {
-  wire: BYTES,
-  read(pbf, end) {
-    const start = pbf.pos
-    pbf.pos = end
-    return (pbf.buf as Buffer).toString('utf8', start, end)
-  },
-}
+const text: FieldType = { wire: BYTES, read: readText }
 
 function message(fields: () => Fields): FieldType {
   return { wire: BYTES, read: (pbf, end, depth) => readMessage(pbf, fields(), end, depth + 1) }
