@@ -66,8 +66,8 @@ describe('a type', () => {
   })
 
   test.each([
-    ['application/x-protobuf', 'Telegraf'],
-    ['application/vnd.google.protobuf', 'Telegraf'],
+    ['application/x-protobuf', 'POST /v1/metrics'],
+    ['application/vnd.google.protobuf', 'POST /api/v1/write'],
     ['text/csv', 'application/json'],
     ['application/msgpack', 'application/json'],
   ])('%s is refused with what to send', async (type, remedy) => {

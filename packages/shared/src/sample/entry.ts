@@ -5,7 +5,8 @@ import { formatTraceparent, parseTraceparent, type TraceContext } from './trace-
  * The stream format. Only this file knows it, and packer.ts the items of `s`. An entry's fields:
  *
  *     s  the samples: a flat JSON array, three items each: ["edge-17/rps",420,1700000000000, ...];
- *        a timestamp with half a millisecond is the time of arrival (arrival.ts)
+ *        a timestamp with half a millisecond is the time of arrival, one with a quarter more is of
+ *        a counter (arrival.ts)
  *     n  the number of samples
  *     o  the number of samples that the partition had accepted before this entry
  *     r  a random text
