@@ -154,8 +154,8 @@ export class Windows implements RowOwner, Disposable {
   }
 
   /**
-   * Returns the number of the policy in force for a sample of a key. Reshapes the row for new rules,
-   * and where the samples begin or cease to say that they are of a counter.
+   * Returns the number of the policy in force for a sample of a key. Reshapes the row for new
+   * rules, and where the samples begin or cease to say that they are of a counter.
    */
   policyOf(slot: Slot, rules: RuleSet, isOfCounter: boolean): number {
     if (this.#rules[slot] !== rules.serial || (this.#isOfCounter[slot] === 1) !== isOfCounter) {

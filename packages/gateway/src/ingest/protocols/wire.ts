@@ -8,7 +8,7 @@ export const FIXED64 = 1
 export const BYTES = 2
 export const FIXED32 = 5
 
-/** Thrown where bytes are no message. Its message is the reason, for the developer of the client. */
+/** Thrown where bytes are no message. Its `message` is the reason, for a client's developer. */
 export class WireFault extends Error {}
 
 /** Reads the length of a field of type BYTES, and returns where it ends: at `end` at the latest. */
