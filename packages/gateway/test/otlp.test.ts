@@ -159,7 +159,7 @@ describe.each(FORMS)('in %s', form => {
     ])
   })
 
-  test('an attribute that the resource has too is told apart', async () => {
+  test('an attribute that the resource has too does not merge with it', async () => {
     const metrics = [
       { name: 'g', gauge: { dataPoints: [{ ...at(), asInt: 1, attributes: attributes({ 'host.name': 'b' }) }] } },
     ]

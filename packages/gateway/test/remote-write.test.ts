@@ -121,6 +121,20 @@ describe('a write', () => {
   })
 })
 
+test('series that come in another order, or instead of another one, have their own keys', async () => {
+  const target = createTarget()
+  for (const names of ['abc', 'abc', 'acb', 'cad']) {
+    const series = [...names].map(name => ({
+      labels: { __name__: name },
+      samples: [[name.charCodeAt(0), NOW]] as const,
+    }))
+    expect((await target.write({ series })).status).toBe(204)
+  }
+  const stored = await target.stored()
+  expect(stored).toHaveLength(12)
+  expect([...new Set(stored)]).toEqual(['a=97@0', 'b=98@0', 'c=99@0', 'd=100@0'])
+})
+
 describe('counters are marked', () => {
   const names = ['a_total', 'b_count', 'c_sum', 'd_bucket', 'e', 'total', 'f_total_x', '_total']
   const series = names.map(name => ({ labels: { __name__: name }, samples: [[1, NOW]] as const }))
@@ -234,6 +248,13 @@ describe('a request fails as a whole', () => {
     ['that is no snappy', Buffer.from('hello, world'), {}, 400, 'is damaged, or is not snappy'],
     ['that is cut off', request.subarray(0, -3), {}, 400, 'cut off'],
     ['that is no message', snappy(Buffer.from('hello, world')), {}, 400, 'not a prometheus.WriteRequest'],
+    [
+      'with a value that is longer than its sample',
+      snappy(Buffer.from('\n\x1a\n\r\n\b__name__\x12\x01m\x12\x05\t\0\0\0\0\0\0\0\0', 'latin1')),
+      {},
+      400,
+      'the last field of a message is cut off',
+    ],
     ['of a bomb', Buffer.from([0xff, 0xff, 0xff, 0xff, 0x0f, 0, 0]), {}, 413, 'after decompression'],
     [
       'of too many samples',
