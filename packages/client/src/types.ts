@@ -40,6 +40,9 @@ export interface IngestResult {
     readonly null?: number
     readonly nested?: number
     readonly unsupported?: number
+    readonly stale?: number
+    readonly not_finite?: number
+    readonly denied?: number
   }
   /** One for each partition that got samples. */
   readonly receipts: readonly string[]
