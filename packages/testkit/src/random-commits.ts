@@ -48,18 +48,24 @@ export const randomCommit: fc.Arbitrary<Commit> = fc.record<Commit>({
   keys,
   anomalies: some(text),
   deadLetters: some(fc.record({ id, reason: text, samples: text })),
-  verdicts: some(
-    fc.record({
-      id,
-      findings: bytes,
-      threshold: fc.double({ min: 0.001, max: 1e4, noNaN: true }),
-      windowMin: count,
-      analyzedAt: count,
-      rulesVersion: count,
-      judged: fc.option(fc.record({ judgements: fc.uint8Array({ minLength: 1, maxLength: 50 }), policies: text })),
-      rests: fc.option(fc.uint8Array({ minLength: 1, maxLength: 50 })),
-    }),
-  ),
+  verdicts: fc
+    .tuple(
+      fc.record({
+        threshold: fc.double({ min: 0.001, max: 1e4, noNaN: true }),
+        windowMin: count,
+        analyzedAt: count,
+        rulesVersion: count,
+      }),
+      some(
+        fc.record({
+          id,
+          findings: bytes,
+          judged: fc.option(fc.record({ judgements: fc.uint8Array({ minLength: 1, maxLength: 50 }), policies: text })),
+          rests: fc.option(fc.uint8Array({ minLength: 1, maxLength: 50 })),
+        }),
+      ),
+    )
+    .map(([common, each]) => each.map(one => ({ ...one, ...common }))),
   keepFrom: id,
   alerts: fc.record({
     opened: some(fc.record({ opening, openedBefore: count, notifyAfterMs: count })),
@@ -133,10 +139,10 @@ export function carriedBy({ scalars, lists }: NamedArguments) {
     verdicts: listOf('verdicts').map(one => ({
       id: string(one.id),
       findings: base64(one.findings),
-      threshold: number(one.threshold),
-      windowMin: number(one.window_min),
-      analyzedAt: number(one.analyzed_at),
-      rulesVersion: number(one.rules_version),
+      threshold: number(scalars.threshold),
+      windowMin: number(scalars.window_min),
+      analyzedAt: number(scalars.analyzed_at),
+      rulesVersion: number(scalars.judged_by_version),
       judged:
         one.judgements?.length === 0 ? null : { judgements: base64(one.judgements), policies: string(one.policies) },
       rests: one.rests?.length === 0 ? null : base64(one.rests),

@@ -48,7 +48,7 @@ export class EntryAnalysis {
   readonly entry: ReadableEntry
   readonly context: EncodingContext
   readonly #rules: RuleSet
-  readonly #findings: Float64Array<ArrayBuffer>
+  readonly #findings: Float64Array
   readonly #judgements: number[] = []
   readonly #rests: number[] = []
   #starts: Int32Array | null = null
@@ -60,7 +60,7 @@ export class EntryAnalysis {
     this.entry = entry
     this.context = { receipt: formatReceipt({ partition, id: entry.id }), threshold, windowMin, analyzedAt }
     this.#rules = rules
-    this.#findings = new Float64Array(entry.count * FINDING_STRIDE)
+    this.#findings = takeFloats(entry.count * FINDING_STRIDE)
   }
 
   recordFinding(index: number, { mean, deviation, meanRest, count, window }: Judged): void {
@@ -160,6 +160,22 @@ export class EntryAnalysis {
   }
 }
 
-function bytesOf({ buffer }: Float64Array<ArrayBuffer>): Uint8Array {
-  return new Uint8Array(buffer)
+function bytesOf({ buffer, byteOffset, byteLength }: Float64Array): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength)
+}
+
+/** Float64s allocated at a time: an array of its own for each entry costs several times as much. */
+const CHUNK_LENGTH = 8192
+let chunk = new Float64Array(CHUNK_LENGTH)
+let chunkUsed = 0
+
+/** Returns zeros that are used once, as part of a larger array. */
+function takeFloats(length: number): Float64Array {
+  if (chunkUsed + length > chunk.length) {
+    chunk = new Float64Array(Math.max(CHUNK_LENGTH, length))
+    chunkUsed = 0
+  }
+  const begin = chunkUsed
+  chunkUsed += length
+  return new Float64Array(chunk.buffer, 8 * begin, length)
 }

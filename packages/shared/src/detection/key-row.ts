@@ -1,4 +1,4 @@
-import { GUARD_MEMORY_LENGTH, learnValue, setLearnedTo, unlearnedSamples } from './alerts/guard-memory.ts'
+import { GUARD_MEMORY_LENGTH, learnValue, learnValues, setLearnedTo, unlearnedSamples } from './alerts/guard-memory.ts'
 import { isSilent, SILENCE_STATE_LENGTH } from './alerts/silence.ts'
 import { ALERT_STATE_LENGTH, clearCandidates } from './alerts/state.ts'
 import { CounterRates } from './detectors/counter.ts'
@@ -242,13 +242,9 @@ export function learnSometimes(row: KeyRow): void {
 export function learnPending({ slab, rows, start, memoryStart: at, shape }: KeyRow): void {
   const { capacity, valuesAt } = shape
   const pushed = rows[start + PUSHED] as number
-  let unlearned = unlearnedSamples(slab, at, pushed)
-  if (unlearned === 0) return
-  let place = (pushed - unlearned) % capacity
-  for (; unlearned > 0; unlearned--) {
-    learnValue(slab, at, rows[start + valuesAt + place] as number)
-    place = place + 1 === capacity ? 0 : place + 1
-  }
+  const size = unlearnedSamples(slab, at, pushed)
+  if (size === 0) return
+  learnValues(slab, at, { rows, first: start + valuesAt, capacity, from: (pushed - size) % capacity, size })
   setLearnedTo(slab, at, pushed)
 }
 

@@ -1,4 +1,4 @@
-import { createFound, inWidths, PLACES_SAMPLES, Places, type RowSlab } from '../detectors/places.ts'
+import { createFound, inWidths, PLACES_SAMPLES, Places, type RowSlab, type Run } from '../detectors/places.ts'
 import type { Remembered } from './context.ts'
 
 /**
@@ -60,4 +60,17 @@ export function learnValue(slab: RowSlab, at: number, value: number): void {
   // Beyond the greatest word it goes on with a great number that has the same lower bits.
   slab.words[2 * at + LEARNED] = number + 1 === WORDS ? WORDS / 2 : number + 1
   places.visit(slab, at + PLACES, value, number)
+}
+
+/** Learns the values of a run of samples. */
+export function learnValues(slab: RowSlab, at: number, run: Run): void {
+  const number = slab.words[2 * at + LEARNED] as number
+  if (number + run.size < WORDS) {
+    slab.words[2 * at + LEARNED] = number + run.size
+    places.visitAll(slab, at + PLACES, run, number)
+  } else {
+    for (let i = 0; i < run.size; i++) {
+      learnValue(slab, at, run.rows[run.first + ((run.from + i) % run.capacity)] as number)
+    }
+  }
 }

@@ -26,6 +26,15 @@ export interface Found {
   nearest: number
 }
 
+/** Samples in a ring of `capacity` from index `first`: `size` of them, the first at `from`. */
+export interface Run {
+  readonly rows: Float64Array
+  readonly first: number
+  readonly capacity: number
+  readonly from: number
+  readonly size: number
+}
+
 export function createFound(): Found {
   return { distance: 0, gap: 0, width: 0, nearest: Number.NaN }
 }
@@ -73,6 +82,7 @@ export class Places {
   readonly #newAbove: number
   /** Offset of the visits in 2-byte words. */
   readonly #visits: number
+  readonly #one: Run = { rows: new Float64Array(1), first: 0, capacity: 1, from: 0, size: 1 }
 
   constructor({ capacity, newAbove }: { readonly capacity: number; readonly newAbove: number }) {
     this.length = Math.ceil((HEADER_BYTES + PLACE_BYTES * capacity) / 8)
@@ -92,7 +102,7 @@ export class Places {
     const anchor = rows[at] as number
     const place = toPlace(value - anchor)
     const first = 2 * at + VALUES
-    const nearest = findNearest(slab, at, place)
+    const nearest = findNearest(floats, first, count, shorts[4 * at + LAST] as number, place)
     const known = floats[first + nearest] as number
     found.nearest = anchor + known
     found.distance = Math.abs(place - known)
@@ -104,32 +114,59 @@ export class Places {
 
   /** Learns the value of sample `number`: it visits the nearest place, or is a new one. */
   visit(slab: RowSlab, at: number, value: number, number: number): void {
+    this.#one.rows[0] = value
+    this.visitAll(slab, at, this.#one, number)
+  }
+
+  /** Learns the values of a run of samples of which the first is sample `number`. */
+  visitAll(slab: RowSlab, at: number, { rows: values, first, capacity, from, size }: Run, number: number): void {
     const { rows, floats, words, shorts } = slab
     const base = 2 * at
-    const visits = 4 * at + this.#visits
-    if (shorts[4 * at + COUNT] === 0) {
-      rows[at] = value
-      shorts[4 * at + COUNT] = 1
-      words[base + EXPIRY] = number + PLACES_SAMPLES + 1
-      shorts[visits] = number & VISIT_MASK
-      return
+    const counts = 4 * at
+    const visits = counts + this.#visits
+    if (shorts[counts + COUNT] === 0) this.#begin(slab, at, values[first + from] as number, number)
+    const anchor = rows[at] as number
+    const places = base + VALUES
+    let low = floats[base + LOW] as number
+    let high = floats[base + HIGH] as number
+    let count = shorts[counts + COUNT] as number
+    let last = shorts[counts + LAST] as number
+    let index = first + from
+    const end = first + capacity
+    for (let rest = size; rest > 0; rest--, number++) {
+      const place = toPlace((values[index] as number) - anchor)
+      index = index + 1 === end ? first : index + 1
+      const nearest = findNearest(floats, places, count, last, place)
+      const width = high - low
+      if (Math.abs(place - (floats[places + nearest] as number)) > this.#newAbove * width) {
+        this.#add(slab, at, place, number)
+        count = shorts[counts + COUNT] as number
+        last = shorts[counts + LAST] as number
+      } else {
+        shorts[visits + nearest] = number & VISIT_MASK
+        last = nearest
+      }
+      const step = width * SHRINKING
+      low = Math.fround(Math.min(low + step, place))
+      high = Math.fround(Math.max(high - step, place))
+      // Both numbers are modulo 2 ** 32 here.
+      if (((number + 1 - (words[base + EXPIRY] as number)) | 0) >= 0) {
+        shorts[counts + LAST] = last
+        this.#dropExpired(slab, at, number + 1)
+        count = shorts[counts + COUNT] as number
+        last = shorts[counts + LAST] as number
+      }
     }
-    const place = toPlace(value - (rows[at] as number))
-    const nearest = findNearest(slab, at, place)
-    const low = floats[base + LOW] as number
-    const high = floats[base + HIGH] as number
-    const width = high - low
-    if (Math.abs(place - (floats[base + VALUES + nearest] as number)) > this.#newAbove * width) {
-      this.#add(slab, at, place, number)
-    } else {
-      shorts[visits + nearest] = number & VISIT_MASK
-      shorts[4 * at + LAST] = nearest
-    }
-    const step = width * SHRINKING
-    floats[base + LOW] = Math.min(low + step, place)
-    floats[base + HIGH] = Math.max(high - step, place)
-    // Both numbers are modulo 2 ** 32 here.
-    if (((number + 1 - (words[base + EXPIRY] as number)) | 0) >= 0) this.#dropExpired(slab, at, number + 1)
+    floats[base + LOW] = low
+    floats[base + HIGH] = high
+    shorts[counts + LAST] = last
+  }
+
+  #begin({ rows, words, shorts }: RowSlab, at: number, value: number, number: number): void {
+    rows[at] = value
+    shorts[4 * at + COUNT] = 1
+    words[2 * at + EXPIRY] = number + PLACES_SAMPLES + 1
+    shorts[4 * at + this.#visits] = number & VISIT_MASK
   }
 
   /**
@@ -209,11 +246,9 @@ function toPlace(distance: number): number {
   return Math.fround(Math.max(-FLOAT32_MAX, Math.min(FLOAT32_MAX, distance)))
 }
 
-/** Returns the nearest place: the one that matched last, or by a search. */
-function findNearest({ floats, shorts }: RowSlab, at: number, place: number): number {
-  const first = 2 * at + VALUES
-  const count = shorts[4 * at + COUNT] as number
-  let below = first + (shorts[4 * at + LAST] as number)
+/** Returns the nearest of `count` places from `first`: the one that matched `last`, or by a search. */
+function findNearest(floats: Float32Array, first: number, count: number, last: number, place: number): number {
+  let below = first + last
   const isBelow = (floats[below] as number) <= place
   if (!isBelow || (below + 1 < first + count && (floats[below + 1] as number) <= place)) {
     below = first

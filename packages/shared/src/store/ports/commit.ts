@@ -38,6 +38,7 @@ export interface Commit {
   /** Analyses that are anomalies, as JSON. */
   readonly anomalies: readonly string[]
   readonly deadLetters: readonly DeadLetter[]
+  /** All with the same threshold, minimum of the window, time and version of the rules. */
   readonly verdicts: readonly EntryFindings[]
   /** Entries before it are dropped with their verdicts; undefined drops all applied entries. */
   readonly keepFrom: EntryId | undefined

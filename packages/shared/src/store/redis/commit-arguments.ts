@@ -69,6 +69,11 @@ export const COMMIT_SCALARS: Fields<CommitCall> = {
   alerts_max: (args, { options }) => args.number(options.alertsMax),
   feed_max: args => args.number(ALERT_FEED_KEPT),
   shadowed_max: (args, { options }) => args.number(options.shadowedMax),
+  /** Those of all verdicts; '' without verdicts. */
+  threshold: (args, { commit }) => args.text(String(commit.verdicts[0]?.threshold ?? '')),
+  window_min: (args, { commit }) => args.text(String(commit.verdicts[0]?.windowMin ?? '')),
+  analyzed_at: (args, { commit }) => args.text(String(commit.verdicts[0]?.analyzedAt ?? '')),
+  judged_by_version: (args, { commit }) => args.text(String(commit.verdicts[0]?.rulesVersion ?? '')),
 }
 
 const NO_ITEMS: readonly never[] = []
@@ -109,10 +114,6 @@ export const COMMIT_LISTS: Readonly<Record<string, CommitList>> = {
   verdicts: list(commit => commit.verdicts, {
     id: (args, { id }) => args.text(id),
     findings: (args, { findings }) => args.data(findings),
-    threshold: (args, { threshold }) => args.number(threshold),
-    window_min: (args, { windowMin }) => args.number(windowMin),
-    analyzed_at: (args, { analyzedAt }) => args.number(analyzedAt),
-    rules_version: (args, { rulesVersion }) => args.number(rulesVersion),
     /** '' where the default policy judged all of the entry's samples. */
     judgements: (args, { judged }) => args.data(judged?.judgements ?? NOTHING),
     policies: (args, { judged }) => args.text(judged?.policies ?? ''),

@@ -13,8 +13,9 @@ local samples_key, lease_key, checkpoint_key, windows_key, window_tails_key, gua
   notification_checks_key, timers_key, rule_counts_key, shadowed_key, keys_key, key_owners_key, key_deletions_key,
   key_alerts_key, rule_alerts_key = unpack(KEYS)
 local token, from_id, to_id, to_offset, analysed, dead, keep_from, anomalies_max, dead_letters_max, group, witness_id,
-  witness_nonce, rules_version, requires_drained, alerts_max, feed_max, shadowed_max = unpack(ARGV, 1, 17)
-local next_list = list_reader(18)
+  witness_nonce, rules_version, requires_drained, alerts_max, feed_max, shadowed_max, threshold, window_min,
+  analyzed_at, judged_by_version = unpack(ARGV, 1, 21)
+local next_list = list_reader(22)
 local entries = next_list('id')
 local rows = next_list('key', 'row')
 local tails = next_list('key', 'tail')
@@ -22,8 +23,7 @@ local memories = next_list('key', 'memory')
 local analyses = next_list('key', 'analysis')
 local anomalies = next_list('analysis')
 local dead_letters = next_list('id', 'reason', 'samples')
-local verdicts = next_list(
-  'id', 'findings', 'threshold', 'window_min', 'analyzed_at', 'rules_version', 'judgements', 'policies', 'rests')
+local verdicts = next_list('id', 'findings', 'judgements', 'policies', 'rests')
 local opened = next_list('id', 'opening', 'opened_at', 'opened_before', 'notify_after_ms', 'key', 'cause', 'rule')
 local ended = next_list('id', 'alert_end', 'resolved_at', 'key', 'cause', 'opened_at')
 local timers = next_list('key', 'at')
@@ -124,16 +124,21 @@ for id, reason, samples in each(dead_letters) do
     redis.call('XADD', dead_letters_key, 'MAXLEN', '~', dead_letters_max, '*', 'reason', reason, 's', samples)
   end
 end
-for id, findings, threshold, window_min, analyzed_at, rules_version, judgements, policies, rests in each(verdicts) do
+for id, findings, judgements, policies, rests in each(verdicts) do
   -- pcall: an id that was added first must not break the commit; verdicts are a convenience.
-  local fields = { 'f', findings, 't', threshold, 'm', window_min, 'a', analyzed_at, 'v', rules_version }
-  if judgements ~= '' then
-    fields[11], fields[12], fields[13], fields[14] = 'j', judgements, 'p', policies
+  if judgements == '' and rests == '' then
+    redis.pcall('XADD', verdicts_key, id, 'f', findings, 't', threshold, 'm', window_min, 'a', analyzed_at,
+      'v', judged_by_version)
+  else
+    local fields = { 'f', findings, 't', threshold, 'm', window_min, 'a', analyzed_at, 'v', judged_by_version }
+    if judgements ~= '' then
+      fields[11], fields[12], fields[13], fields[14] = 'j', judgements, 'p', policies
+    end
+    if rests ~= '' then
+      fields[#fields + 1], fields[#fields + 2] = 'r', rests
+    end
+    redis.pcall('XADD', verdicts_key, id, unpack(fields))
   end
-  if rests ~= '' then
-    fields[#fields + 1], fields[#fields + 2] = 'r', rests
-  end
-  redis.pcall('XADD', verdicts_key, id, unpack(fields))
 end
 
 -- Counts alerts that opened, and stores with each how many similar ones its key had before. Many
