@@ -19,8 +19,13 @@ import type {
   KeyState,
   KeysPage,
   Overview,
+  Rule,
+  RuleChangesPage,
   RuleExplanation,
+  RulePreview,
+  Rules,
   Severity,
+  WrittenRule,
 } from './types.ts'
 
 /** Longer than the gateway's own timeouts, so that the gateway reports the reason. */
@@ -202,6 +207,17 @@ export class Client {
     return this.call('POST', `/alerts/${encodeURIComponent(id)}/snooze`, { ...options, body: note })
   }
 
+  endSnooze(id: string, note: NoteFields, options: CallOptions = {}): Promise<Alert> {
+    return this.call('DELETE', `/alerts/${encodeURIComponent(id)}/snooze`, { ...options, query: { ...note } })
+  }
+
+  /** Marks an alert as useful or as noise; null removes the mark. */
+  markAlert(id: string, useful: boolean | null, note: Partial<NoteFields> = {}, options: CallOptions = {}) {
+    const path = `/alerts/${encodeURIComponent(id)}/feedback`
+    if (useful === null) return this.call<Alert>('DELETE', path, options)
+    return this.call<Alert>('PUT', path, { ...options, body: { useful, ...note } })
+  }
+
   /** Suppresses the notifications of all keys that match a pattern. */
   mute(
     id: string,
@@ -209,6 +225,10 @@ export class Client {
     options: CallOptions = {},
   ): Promise<unknown> {
     return this.call('PUT', `/mutes/${encodeURIComponent(id)}`, { ...options, body: mute })
+  }
+
+  endMute(id: string, note: NoteFields, options: CallOptions = {}): Promise<unknown> {
+    return this.call('DELETE', `/mutes/${encodeURIComponent(id)}`, { ...options, query: { ...note } })
   }
 
   /** Returns a page of dead letters, newest first. */
@@ -223,6 +243,40 @@ export class Client {
 
   discardDeadLetter(id: string, options: CallOptions = {}): Promise<unknown> {
     return this.call('POST', `/dead/${encodeURIComponent(id)}/discard`, options)
+  }
+
+  /** Returns all rules and mutes, with what was counted. */
+  rules(options: CallOptions = {}): Promise<Rules> {
+    return this.call('GET', '/rules', options)
+  }
+
+  /** Adds or replaces a rule. With `version`, only if no one has changed the rules since. */
+  putRule(
+    { id, ...rule }: WrittenRule,
+    { version, ...note }: NoteFields & { readonly version?: number | undefined },
+    options: CallOptions = {},
+  ): Promise<Rule> {
+    const body = { rule, ...note }
+    return this.call('PUT', `/rules/${encodeURIComponent(id)}`, { ...options, body, headers: ifMatch(version) })
+  }
+
+  deleteRule(
+    id: string,
+    { version, ...note }: NoteFields & { readonly version?: number | undefined },
+    options: CallOptions = {},
+  ): Promise<unknown> {
+    const query = { ...note }
+    return this.call('DELETE', `/rules/${encodeURIComponent(id)}`, { ...options, query, headers: ifMatch(version) })
+  }
+
+  /** Returns a page of changes of rules, mutes and the storm policy, newest first. */
+  ruleChanges(query: { readonly cursor?: string; readonly limit?: number } = {}, options: CallOptions = {}) {
+    return this.call<RuleChangesPage>('GET', '/rules/changes', { ...options, query: { ...query } })
+  }
+
+  /** Validates a rule, and returns what it would have done. It changes nothing. */
+  previewRule(body: PreviewQuery, options: CallOptions = {}): Promise<RulePreview> {
+    return this.call('POST', '/rules/preview', { ...options, body })
   }
 
   /** Returns which rule is in force for a key, and why. */
@@ -272,6 +326,15 @@ export interface VerdictOptions {
   readonly signal?: AbortSignal | undefined
 }
 
+export interface PreviewQuery {
+  readonly rule: Readonly<Record<string, unknown>>
+  /** Only this key, with the verdict on each sample. */
+  readonly key?: string
+  readonly prefix?: string
+  /** Samples to look through; 0 only validates the rule. */
+  readonly samples_max?: number
+}
+
 export interface NoteFields {
   readonly who?: string
   readonly why: string
@@ -315,6 +378,10 @@ export interface AnalysesQuery {
   readonly state?: KeyState
   readonly cursor?: string
   readonly limit?: number
+}
+
+function ifMatch(version: number | undefined): Readonly<Record<string, string>> {
+  return version === undefined ? {} : { 'If-Match': `"${version}"` }
 }
 
 /** Returns `?a=b`, without the parameters that are undefined. */

@@ -260,6 +260,13 @@ export interface Alert {
   readonly told_at: number
   readonly suppressed_by: 'mute' | 'snooze' | 'storm' | null
   readonly suppressed: { readonly mute: number; readonly snooze: number; readonly storm: number }
+  /** What an operator made of it. */
+  readonly feedback?: {
+    readonly useful: boolean
+    readonly who: string | null
+    readonly why: string | null
+    readonly at: number
+  }
   /** A sentence for people. */
   readonly explanation: string
 }
@@ -291,12 +298,141 @@ export interface AlertGroupsPage {
   readonly cursor: string | null
 }
 
+/** A rule as it was written. */
+export interface WrittenRule {
+  readonly id: string
+  readonly pattern: string
+  readonly [member: string]: unknown
+}
+
+export interface Rule {
+  readonly rule: WrittenRule
+  /** The version of all rules with which this one was last changed. */
+  readonly version: number
+  readonly changed: Note
+  /** Since the last change. */
+  readonly counts: RuleCounts | null
+  /** Of the alerts of the last 30 days; absent without marks. */
+  readonly feedback?: Feedbacks
+}
+
+export interface RuleCounts {
+  /** Samples with a score. */
+  readonly judged: number
+  readonly flagged: number
+  /** What normal noise would have flagged. */
+  readonly expected: number | null
+  /** Alerts. */
+  readonly opened: number
+}
+
+export interface Feedbacks {
+  readonly opened: number
+  readonly useful: number
+  readonly noise: number
+  readonly useful_share: number | null
+}
+
+export interface Mute {
+  readonly id: string
+  readonly pattern: string
+  /** ISO 8601. */
+  readonly until: string
+  readonly who: string
+  readonly why: string
+}
+
+export interface Rules {
+  readonly version: number
+  readonly rules: readonly Rule[]
+  /** Of keys that no rule matches. */
+  readonly default: { readonly counts: RuleCounts | null; readonly feedback?: Feedbacks }
+  readonly mutes: readonly Mute[]
+}
+
+export interface RuleChange extends Note {
+  readonly version: number
+  readonly kind: 'rule_put' | 'rule_deleted' | 'mute_put' | 'mute_deleted' | 'storm_put'
+  readonly id: string | null
+  /** As it was written; null for a deletion. */
+  readonly content: Readonly<Record<string, unknown>> | null
+}
+
+export interface RuleChangesPage {
+  readonly changes: readonly RuleChange[]
+  readonly cursor: string | null
+}
+
+/** What rules make of samples. */
+export interface Tested {
+  /** Samples with a score: those before only taught. */
+  readonly scored: number
+  readonly flagged: number
+  /** Alerts. */
+  readonly opened: number
+}
+
+export interface TestedKey extends Tested {
+  /** Null for the default policy. */
+  readonly rule: string | null
+  readonly alerts: readonly {
+    readonly kind: 'anomaly' | 'silent'
+    readonly opened_at: number
+    readonly resolved_at: number | null
+    readonly value: number | null
+    readonly score: number | null
+  }[]
+}
+
+/** The verdicts on samples; the band is null where there is none. */
+export interface TestedSamples {
+  readonly low: readonly (number | null)[]
+  readonly high: readonly (number | null)[]
+  readonly flagged: readonly boolean[]
+  readonly opened: readonly boolean[]
+}
+
+/** What a rule would have done, beside the rules in force. */
+export interface RulePreview {
+  readonly rules_version: number
+  readonly rule: WrittenRule
+  /** What the rule sets, with all defaults. */
+  readonly policy: Readonly<Record<string, unknown>>
+  readonly history: {
+    readonly keys: number
+    readonly keys_found: number
+    readonly samples: number
+    readonly from: number | null
+    readonly to: number | null
+    readonly cut: boolean
+  }
+  readonly in_force: Tested
+  readonly preview: Tested
+  /** Those that differ most first. */
+  readonly keys: readonly {
+    readonly key: string
+    readonly samples: number
+    readonly from: number
+    readonly to: number
+    readonly in_force: TestedKey
+    readonly preview: TestedKey
+  }[]
+  /** Of a single key: its newest samples. */
+  readonly series: {
+    readonly timestamps: readonly number[]
+    readonly values: readonly number[]
+    readonly in_force: TestedSamples
+    readonly preview: TestedSamples
+  } | null
+}
+
 export interface RuleExplanation {
   readonly key: string
   readonly version: number
   readonly rule: string | null
   readonly reason: string
   readonly shadow: string | null
+  readonly others: readonly { readonly rule: string; readonly pattern: string; readonly shadow: boolean }[]
   readonly muted: { readonly until: number; readonly who: string; readonly why: string } | null
   readonly policy: {
     readonly detector: string
@@ -305,6 +441,8 @@ export interface RuleExplanation {
     readonly window: number
     readonly direction: 'up' | 'down' | 'both'
   }
+  /** A rule that the window suggests. */
+  readonly hint: { readonly reason: string; readonly rule: WrittenRule } | null
 }
 
 export interface DeadLetter {

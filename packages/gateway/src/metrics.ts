@@ -68,6 +68,7 @@ const LIMITS = [
   'alert_pages',
   'audit_pages',
   'rule_changes',
+  'rule_previews',
   'key_scans',
   'key_pages',
 ] as const

@@ -396,6 +396,20 @@ describe('operators', () => {
     expect((await store.alerts.dueNotifications(partition, 10)).alerts).toMatchObject([{ id: opening.id }])
   })
 
+  test('a snooze can be ended early: it is then notified as if the time had come', async () => {
+    const { client, path } = await withAlert()
+    const remove = (query = 'who=mira&why=it+is+back') => client.send('DELETE', `${path}/snooze?${query}`)
+    expect((await client.read(await remove(), alertSchema)).snoozed).toBeNull()
+    await client.send('POST', `${path}/snooze`, { who: 'ole', why: 'waiting', until: '2h' })
+    expect((await remove('who=mira')).status).toBe(400)
+    const ended = await client.read(await remove(), alertSchema)
+    expect(ended).toMatchObject({ snoozed: { who: 'mira', why: 'it is back', at: NOW, until: NOW }, state: 'firing' })
+    expect(ended.explanation).not.toMatch(/snoozed/i)
+    expect((await client.get(path, alertWithSamplesSchema)).snoozed).toMatchObject({ who: 'mira', until: NOW })
+    // Again there is nothing to end.
+    expect((await client.read(await remove('who=ole&why=again'), alertSchema)).snoozed?.who).toBe('mira')
+  })
+
   test.each(['acknowledge', 'snooze'])(
     '%s is 409 once it is resolved, even if that happens during the request',
     async action => {
@@ -480,7 +494,7 @@ describe('the routes of the alerts', () => {
     ['POST', '/alerts', 'GET, HEAD'],
     ['DELETE', '/alerts/0-abc', 'GET, HEAD'],
     ['GET', '/alerts/0-abc/acknowledge', 'POST'],
-    ['PUT', '/alerts/0-abc/snooze', 'POST'],
+    ['PUT', '/alerts/0-abc/snooze', 'POST, DELETE'],
   ])('%s %s is 405', async (method, path, allow) => {
     const response = await createTestClient().send(method, path)
     expect(response.status).toBe(405)

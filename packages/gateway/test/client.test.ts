@@ -9,7 +9,7 @@ import type { deadPageSchema } from '../src/dead-letters/routes.ts'
 import type { problemSchema } from '../src/http/documentation.ts'
 import type { ingestResultSchema } from '../src/ingest/routes.ts'
 import type { keysPageSchema, overviewSchema } from '../src/overview/schemas.ts'
-import type { explanationSchema } from '../src/rules/schemas.ts'
+import type { changesSchema, explanationSchema, previewSchema, ruleSchema, rulesSchema } from '../src/rules/schemas.ts'
 import type { callerSchema } from '../src/sessions/routes.ts'
 import type { analysisSchema, anomaliesPageSchema, historySchema, pageSchema } from '../src/verdicts/schemas.ts'
 import { testKey } from './support/api-keys.ts'
@@ -50,11 +50,34 @@ describe('the types of the client', () => {
     expectTypeOf<Body<typeof alertsPageSchema>>().toExtend<wire.AlertsPage>()
     expectTypeOf<Body<typeof groupsPageSchema>>().toExtend<wire.AlertGroupsPage>()
     expectTypeOf<Body<typeof explanationSchema>>().toExtend<wire.RuleExplanation>()
+    expectTypeOf<Body<typeof rulesSchema>>().toExtend<wire.Rules>()
+    expectTypeOf<Body<typeof ruleSchema>>().toExtend<wire.Rule>()
+    expectTypeOf<Body<typeof changesSchema>>().toExtend<wire.RuleChangesPage>()
+    expectTypeOf<Body<typeof previewSchema>>().toExtend<wire.RulePreview>()
     expectTypeOf<Body<typeof problemSchema>>().toExtend<wire.Problem>()
   })
 })
 
 describe('the client with a gateway', () => {
+  test('previews, puts, changes and deletes rules', async () => {
+    const { client } = createClient()
+    const note = { who: 'mira', why: 'a test' }
+    const rule = { id: 'a b?', pattern: 'edge-*' }
+    await expect(client.putRule(rule, note)).rejects.toMatchObject({ status: 422 })
+    const named = { ...rule, id: 'edge' }
+    expect((await client.previewRule({ rule: named, samples_max: 0 })).rules_version).toBe(0)
+    expect(await client.putRule(named, { ...note, version: 0 })).toMatchObject({ rule: named, version: 1 })
+    await expect(client.putRule(named, { ...note, version: 0 })).rejects.toMatchObject({ status: 412 })
+    expect((await client.rules()).rules.map(one => one.rule)).toEqual([named])
+    await client.deleteRule('edge', { ...note, version: 1 })
+    expect((await client.ruleChanges()).changes.map(({ kind }) => kind)).toEqual(['rule_deleted', 'rule_put'])
+    await client.mute('m', { ...note, pattern: 'edge-*', until: '1h' })
+    await client.endMute('m', note)
+    expect((await client.rules()).mutes).toEqual([])
+    await expect(client.endSnooze('x', note)).rejects.toMatchObject({ status: 404 })
+    await expect(client.markAlert('x', true)).rejects.toMatchObject({ status: 404 })
+  })
+
   test('stores samples, and gets the verdict on its receipt', async () => {
     const { client, store } = createClient()
     const { accepted, rejected, receipts } = await client.ingest([

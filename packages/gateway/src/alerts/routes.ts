@@ -1,5 +1,5 @@
 import { z } from '@hono/zod-openapi'
-import { type ActionOutcome, acknowledge, snooze } from '@tidemark/shared/detection/alerts/notification'
+import { type ActionOutcome, acknowledge, endSnooze, snooze } from '@tidemark/shared/detection/alerts/notification'
 import type { AlertRecord, OperatorState } from '@tidemark/shared/detection/alerts/record'
 import type { Policy } from '@tidemark/shared/detection/rules/policy'
 import { decodeWindow } from '@tidemark/shared/detection/window-row'
@@ -13,7 +13,7 @@ import { callerOf, noteChange } from '../http/pipeline.ts'
 import { RequestFault } from '../http/problem.ts'
 import { noQuery } from '../http/query.ts'
 import { createRoute, createRouter, type Router, serve } from '../http/router.ts'
-import { NOTE_FIELDS, type NoteFields, noteFields } from '../rules/document.ts'
+import { deletionNote, deletionQuery, NOTE_FIELDS, type NoteFields, noteFields } from '../rules/document.ts'
 import type { RulesOptions } from '../rules/rule-sets.ts'
 import { policyView } from '../rules/view.ts'
 import { serveFeedback } from './feedback.ts'
@@ -69,6 +69,17 @@ const snoozeRoute = createRoute({
   responses: CHANGE_RESPONSES,
 })
 
+const endSnoozeRoute = createRoute({
+  method: 'delete',
+  path: '/alerts/{id}/snooze',
+  access: 'operate',
+  ownKeys: true,
+  operationId: 'endSnooze',
+  summary: 'Ends the snooze of an alert, if it has one: it is notified now if it still fires',
+  request: { params: ALERT_ID, query: deletionQuery },
+  responses: { 200: json('Done.', alertSchema), ...PROBLEMS, ...ALERT_UNKNOWN, 409: CHANGE_RESPONSES[409] },
+})
+
 /** `GET /alerts`, `GET /alerts/{id}` and what operators do with an alert. */
 export function alertsRoutes(options: RulesOptions): Router {
   const { services, ruleSets, readFields, now } = options
@@ -112,6 +123,22 @@ export function alertsRoutes(options: RulesOptions): Router {
     const change = { id: c.req.valid('param').id, part: 'snoozed', caller } as const
     const alert = await update(options, change, record => snooze(record, note))
     noteChange(c, { after: { key: alert.key, snoozed_until: new Date(until).toISOString(), why } })
+    return c.json(alert)
+  })
+
+  serve(router, endSnoozeRoute, async c => {
+    const at = now()
+    const caller = callerOf(c)
+    const note = { ...deletionNote(c.req.valid('query'), caller), at }
+    const { id } = c.req.valid('param')
+    const { record } = await readAlert(services().store, id, caller)
+    const isSnoozed = record.snoozed !== null && record.snoozed.until > at
+    if (!isSnoozed) return c.json(alertView(record))
+    const alert = await update(options, { id, part: 'snoozed', caller }, one => endSnooze(one, note))
+    noteChange(c, {
+      before: { snoozed_until: new Date(record.snoozed.until).toISOString() },
+      after: { key: alert.key },
+    })
     return c.json(alert)
   })
 

@@ -62,7 +62,7 @@ export function auditConcern({ log, metrics, failures, access, services }: Audit
       const { method, route, status, principal } = exchange
       if (SAFE_METHODS.has(method) || access.operationOf(method, route) === undefined) return
       const { access: required, isProbe } = access.of(method, route)
-      if (required === 'ingest' || isProbe === true) return
+      if (required === 'ingest' || required === 'read' || isProbe === true) return
       const isRefused = status === 401 || status === 403 || status === 429
       if (isRefused && principal.id === 'anonymous' && !mayLog()) return
       const { who, keyId, ...intent } = intentOf(exchange, access)
@@ -86,7 +86,8 @@ function auditLines(log: Logger): Logger {
 function isRecorded({ method, route }: Exchange, access: RouteAccess): boolean {
   if (SAFE_METHODS.has(method) || access.operationOf(method, route) === undefined) return false
   const required = access.of(method, route).access
-  return required !== 'ingest' && required !== 'open'
+  // What only needs `read` changes nothing, whatever its method.
+  return required === 'operate' || required === 'admin'
 }
 
 function intentOf({ principal, address, method, route, path, query }: Exchange, access: RouteAccess): AuditIntent {

@@ -58,7 +58,8 @@ async function change(store: RuleStore, { 'If-Match': wantedTag, ...wanted }: Wa
 /** The member of a body that a change's faults are in; '' for the body itself. */
 const MEMBERS = { rule_put: 'rule.', storm_put: 'storm.', mute_put: '', rule_deleted: '', mute_deleted: '' } as const
 
-function applyTo(before: RuleDocument, apply: Apply, member: string): ReturnType<Apply> {
+/** Changes a document. Throws a RequestFault with the fields of `member` that are invalid. */
+export function applyTo<T>(before: RuleDocument, apply: (document: RuleDocument) => T, member: string): T {
   try {
     return apply(before)
   } catch (error) {

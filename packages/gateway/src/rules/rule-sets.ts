@@ -9,7 +9,11 @@ export interface RulesInForce {
   readonly set: RuleSet
 }
 
-export type RuleSets = (store: RuleStore) => Promise<RulesInForce>
+export interface RuleSets {
+  (store: RuleStore): Promise<RulesInForce>
+  /** Compiles rules that are not in force. Throws a RuleError where they are invalid. */
+  compile(document: RuleDocument): RuleSet
+}
 
 /** What the routes that read rules need. */
 export interface RulesOptions extends RoutesOptions {
@@ -19,10 +23,12 @@ export interface RulesOptions extends RoutesOptions {
 /** Returns the rules in force, compiled once per document: a thousand take tens of milliseconds. */
 export function createRuleSets(settings: VerdictSettings): RuleSets {
   let newest: (RulesInForce & { readonly digest: string }) | undefined
-  return async store => {
+  const compile = (document: RuleDocument): RuleSet => new RuleSet(document, settings)
+  const inForce = async (store: RuleStore): Promise<RulesInForce> => {
     if (newest !== undefined && newest.digest === (await store.digest())) return newest
     const { document, digest } = await store.load()
-    newest = { document, digest, set: new RuleSet(document, settings) }
+    newest = { document, digest, set: compile(document) }
     return newest
   }
+  return Object.assign(inForce, { compile })
 }

@@ -1,6 +1,6 @@
 import { z } from '@hono/zod-openapi'
 import { withoutRule, withRule } from '@tidemark/shared/detection/rules/document'
-import { RuleError, readNewRule } from '@tidemark/shared/detection/rules/rule'
+import { type Rule, RuleError, readNewRule } from '@tidemark/shared/detection/rules/rule'
 import { BODY_PROBLEMS, json, jsonBody, PROBLEMS } from '../http/documentation.ts'
 import { callerOf, noteChange } from '../http/pipeline.ts'
 import { createRoute, type Router, serve } from '../http/router.ts'
@@ -96,11 +96,17 @@ export function serveRules(router: Router, { services, readFields, changeRules, 
 
 function putSchema<N extends NoteFields>(id: string, note: N) {
   const rule = writtenMember(input => {
-    const { id: given } = readNewRule(withId(input, id))
+    const { id: given } = checkNewRule(withId(input, id))
     if (given !== id) throw idError('must be absent, or equal to the id in the path')
-    if (ROUTE_NAMES.has(id)) throw idError(`is taken by the route /rules/${id}`)
   })
   return z.strictObject({ rule, ...note })
+}
+
+/** Reads a rule that could be put. Throws a RuleError with everything that is wrong with it. */
+export function checkNewRule(input: unknown): Rule {
+  const rule = readNewRule(input)
+  if (ROUTE_NAMES.has(rule.id)) throw idError(`is taken by the route /rules/${rule.id}`)
+  return rule
 }
 
 function idError(detail: string): RuleError {
@@ -108,6 +114,6 @@ function idError(detail: string): RuleError {
 }
 
 /** Returns a rule as it is stored, with its id first. Any other value is returned as it is. */
-function withId(input: unknown, id: string): unknown {
+export function withId(input: unknown, id: string): unknown {
   return typeof input === 'object' && input !== null && !Array.isArray(input) ? { id, ...input } : input
 }

@@ -170,6 +170,72 @@ export const reportSchema = z
   })
   .openapi('RuleReport')
 
+const testedMembers = {
+  scored: z.int().min(0).describe('Samples with a score: those before only taught.'),
+  flagged: z.int().min(0),
+  opened: z.int().min(0).describe('Alerts.'),
+}
+
+const testedKeySchema = z.strictObject({
+  rule: idMember.nullable().describe('The rule that scored the key; null for the default policy.'),
+  ...testedMembers,
+  alerts: z
+    .array(
+      z.strictObject({
+        kind: z.enum(['anomaly', 'silent']),
+        opened_at: timeMember,
+        resolved_at: timeMember.nullable().describe('Null if it would still fire.'),
+        value: z.number().nullable().describe('Of the sample that opened it; null for a silence.'),
+        score: z.number().nullable(),
+      }),
+    )
+    .describe('The newest, oldest first.'),
+})
+
+const testedSamplesSchema = z.strictObject({
+  low: z.array(z.number().nullable()).describe('The band at each sample; null without one, and of a counter.'),
+  high: z.array(z.number().nullable()),
+  flagged: z.array(z.boolean()),
+  opened: z.array(z.boolean()).describe('Whether the sample opened an alert.'),
+})
+
+export const previewSchema = z
+  .strictObject({
+    rules_version: versionMember.describe('Of the rules in force, for If-Match.'),
+    rule: writtenRuleSchema,
+    policy: z.strictObject(policyMembers).describe('What the rule sets, with all defaults.'),
+    history: z.strictObject({
+      keys: z.int().min(0).describe('Keys that were scored.'),
+      keys_found: z.int().min(0).describe('Keys that the rule concerns, in the samples that were looked through.'),
+      samples: z.int().min(0).describe('Samples that were scored.'),
+      from: timeMember.nullable(),
+      to: timeMember.nullable(),
+      cut: z.boolean().describe('Whether older samples are kept that were not looked at.'),
+    }),
+    in_force: z.strictObject(testedMembers).describe('By the rules in force.'),
+    preview: z.strictObject(testedMembers).describe('If this rule were in force too.'),
+    keys: z.array(
+      z.strictObject({
+        key: keyMember,
+        samples: z.int().min(0),
+        from: timeMember,
+        to: timeMember,
+        in_force: testedKeySchema,
+        preview: testedKeySchema,
+      }),
+    ),
+    series: z
+      .strictObject({
+        timestamps: z.array(timeMember),
+        values: z.array(z.number()),
+        in_force: testedSamplesSchema,
+        preview: testedSamplesSchema,
+      })
+      .nullable()
+      .describe('With `key`: its newest samples, and both verdicts on each.'),
+  })
+  .openapi('RulePreview')
+
 export const muteResponseSchema = z.strictObject({ mute: muteSchema, version: versionMember }).openapi('Mute')
 export const stormResponseSchema = z.strictObject({ storm: stormSchema, version: versionMember }).openapi('Storm')
 export const deletedSchema = z.strictObject({ deleted: z.string(), version: versionMember }).openapi('RuleDeleted')

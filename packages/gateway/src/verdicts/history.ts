@@ -5,7 +5,7 @@ import { partitionOf } from '@tidemark/shared/sample/partition'
 import { type EntryId, parseReceipt } from '@tidemark/shared/sample/receipt'
 import type { GatewayStore, KeyInPartition } from '@tidemark/shared/store/ports/gateway'
 import { type Analysis, parseAnalysis } from '@tidemark/shared/verdict/analysis'
-import { analysesIn, FINDING_STRIDE } from '@tidemark/shared/verdict/kept-verdicts'
+import { analysesIn, countIn } from '@tidemark/shared/verdict/kept-verdicts'
 import type { GatewayConfig } from '../config.ts'
 import { json, PAGE_PROBLEMS, problem } from '../http/documentation.ts'
 import { createLimiter, PAGE_LIMITS } from '../http/limiter.ts'
@@ -125,7 +125,7 @@ async function* keptAnalyses(
     const found = await gateway.keptVerdicts(partition, { upTo, count })
     for (const verdicts of found) {
       if (verdicts.id === previous) continue
-      scanned += verdicts.findings.byteLength / 8 / FINDING_STRIDE
+      scanned += countIn(verdicts)
       if (!verdicts.samples.includes(written)) continue
       for (const analysis of analysesIn(verdicts, partition).reverse()) {
         if (analysis.key !== key || analysis.state === 'refused' || analysis.state === 'ignored') continue

@@ -153,6 +153,12 @@ export const CALLS: Readonly<Record<string, readonly Call[]>> = {
     { status: 200, id: 'tried' },
     { status: 404, id: 'unknown' },
   ],
+  previewRule: [
+    { status: 200 },
+    { status: 200, body: '{"rule":{"pattern":"edge-*"},"key":"edge-17/rps"}' },
+    { status: 422, body: '{"rule":{"pattern":"edge-*","window":5},"samples_max":-1}' },
+    ...INVALID_BODIES,
+  ],
   putMute: [
     { status: 201, id: 'new' },
     { status: 200, id: 'night-shift' },
@@ -179,6 +185,11 @@ export const CALLS: Readonly<Record<string, readonly Call[]>> = {
     { status: 200, id: ({ alert }) => alert },
     { status: 404, id: 'unknown' },
     ...INVALID_BODIES.map(call => ({ ...call, id: ({ alert }: World) => alert })),
+  ],
+  endSnooze: [
+    { status: 200, id: ({ alert }) => alert, query: DELETION },
+    { status: 400, id: ({ alert }) => alert },
+    { status: 404, id: 'unknown', query: DELETION },
   ],
   putFeedback: [
     { status: 200, id: ({ alert }) => alert },

@@ -178,9 +178,14 @@ function createJudgedReader(judged: EntryJudgements | null): (index: number) => 
 
 const policiesSchema = z.array(z.tuple([z.string().nullable(), z.string(), z.string().optional()]))
 
-function samplesOf(verdicts: EntryVerdicts): FlatSamples {
-  const count = verdicts.findings.byteLength / 8 / FINDING_STRIDE
-  const entry = unpackEntry({ id: verdicts.id, samples: verdicts.samples, count, offset: 0 })
+/** Returns how many samples an entry has. */
+export function countIn({ findings }: EntryFindings): number {
+  return findings.byteLength / 8 / FINDING_STRIDE
+}
+
+/** Returns the samples of an entry; none if they cannot be read. */
+export function samplesOf(verdicts: EntryVerdicts): FlatSamples {
+  const entry = unpackEntry({ id: verdicts.id, samples: verdicts.samples, count: countIn(verdicts), offset: 0 })
   return entry.kind === 'samples' ? entry.samples : []
 }
 

@@ -14,6 +14,13 @@ export function snooze(record: AlertRecord, note: NoteUntil): ActionOutcome {
   return outcomeOf({ ...record, snoozed: note }, reason)
 }
 
+/** Ends a snooze: receivers are notified again now if the alert still fires. */
+export function endSnooze(record: AlertRecord, note: Note): ActionOutcome {
+  const isOver = record.snoozed === null || record.snoozed.until <= note.at
+  const reason = isOver ? 'the alert is not snoozed' : refusalOf(record, note)
+  return outcomeOf({ ...record, snoozed: { ...note, until: note.at } }, reason)
+}
+
 function outcomeOf(record: AlertRecord, refusal: string | undefined): ActionOutcome {
   return refusal === undefined ? { kind: 'done', record } : { kind: 'refused', reason: refusal }
 }
