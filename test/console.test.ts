@@ -30,7 +30,17 @@ const LEARNED = 80
 const FAULTY = 'edge-3/rps'
 const SPIKE = 5000
 
-const VIEWS = ['now', 'keys', `key?key=${encodeURIComponent(FAULTY)}`, 'alerts', 'send', 'pipeline', 'runbook'] as const
+const RULE_VIEWS = ['rules?key=edge-3%2Frps', 'rules?edit=shown', 'rules?tab=changes'] as const
+const VIEWS = [
+  'now',
+  'keys',
+  `key?key=${encodeURIComponent(FAULTY)}`,
+  'alerts',
+  ...RULE_VIEWS,
+  'send',
+  'pipeline',
+  'runbook',
+] as const
 
 describe.runIf((await redisAvailable()) && browserAvailable())('the console', () => {
   const resources = new AsyncDisposableStack()
@@ -51,6 +61,9 @@ describe.runIf((await redisAvailable()) && browserAvailable())('the console', ()
     url = `http://127.0.0.1:${gateway.port}`
     client = new Client(gateway.port)
     await sendFleet(client)
+    const note = { who: 'mira', why: 'it is shown' }
+    await client.putRule({ id: 'shown', pattern: 'edge-3/*', alert: { hold: '1s' }, unit: 'req/s' }, note)
+    await client.putRule({ id: 'shown', pattern: 'edge-[3-4]/*', alert: { hold: '2s' } }, note)
   })
 
   afterEach(async () => {
@@ -211,6 +224,132 @@ describe.runIf((await redisAvailable()) && browserAvailable())('the console', ()
     expect(alerts[0]?.acknowledged).toMatchObject({ who: 'mira', why: 'the fan is being replaced' })
   })
 
+  test('previews a rule as it is typed, names what is invalid at its field, and saves it', async () => {
+    const page = await open('rules')
+    await page.getByRole('link', { name: 'New rule' }).click()
+    await page.getByText('Say which keys it is for.').waitFor()
+    await page.getByLabel('Name', { exact: true }).fill('edge rps')
+    await page.getByLabel('Keys', { exact: true }).fill('edge-*/rps')
+    const id = page.getByLabel('Name', { exact: true })
+    await page.getByText('must be 1 to 64 letters', { exact: false }).waitFor()
+    expect(await id.getAttribute('aria-invalid')).toBe('true')
+    expect(await page.getByRole('button', { name: 'Save' }).isDisabled()).toBe(true)
+    await id.fill('edge-rps')
+    // All but the first are of the default policy, which has flagged some.
+    await page.getByText(/alerts? instead of|as now|The same as now/).waitFor()
+    await page.getByLabel('Greatest allowed value').fill('many')
+    await page.getByText('must be a number', { exact: false }).waitFor()
+    await page.getByLabel('Greatest allowed value').fill('440')
+    const totals = page.getByRole('row', { name: 'Alerts' }).first()
+    await page.getByText(/alerts? instead of/).waitFor()
+    const expected = await client.previewRule({ rule: { id: 'edge-rps', pattern: 'edge-*/rps', max: 440 } })
+    expect(await totals.getByRole('cell').allTextContents()).toEqual([
+      String(expected.in_force.opened),
+      String(expected.preview.opened),
+    ])
+    await page.getByText(`${expected.history.samples} samples of 8 keys`, { exact: false }).waitFor()
+    await page.locator('.preview-chart .value').waitFor()
+    // Nothing is saved yet.
+    expect((await client.rules()).rules.map(({ rule }) => rule.id)).not.toContain('edge-rps')
+    await page.getByLabel('Shadow rule', { exact: false }).check()
+    await page.getByRole('button', { name: 'Save' }).click()
+    const dialog = page.getByRole('dialog')
+    await dialog.getByText('440').waitFor()
+    await dialog.getByLabel('Why').fill('more is too much')
+    await dialog.getByLabel('Who you are').fill('ole')
+    await dialog.getByRole('button', { name: 'Save' }).click()
+    const entry = page.locator('.entry.rule', { hasText: 'edge-rps' })
+    await entry.getByText('more is too much').waitFor()
+    await entry.getByText('shadow: has no effect').waitFor()
+    expect((await client.rules()).rules.find(({ rule }) => rule.id === 'edge-rps')).toMatchObject({
+      rule: { id: 'edge-rps', pattern: 'edge-*/rps', max: 440, shadow: true },
+      changed: { who: 'ole', why: 'more is too much' },
+    })
+    expect(page.reports).toEqual([])
+  })
+
+  test('every choice of the form is one that the gateway accepts', async () => {
+    const page = await open(
+      `rules?new=${encodeURIComponent('{"id":"choices","pattern":"edge-*","level_shift_after":9}')}`,
+    )
+    for (const group of await page.locator('form details:not([open]) > summary:has(h2)').all()) await group.click()
+    const selects = page.locator('form select')
+    expect(await selects.count()).toBeGreaterThanOrEqual(7)
+    for (const select of await selects.all()) {
+      for (const value of await select
+        .locator('option')
+        .evaluateAll(all => all.map(one => one.getAttribute('value')))) {
+        if (value === null || value === '') continue
+        const checked = page.waitForResponse(response => response.url().endsWith('/rules/preview'))
+        await select.selectOption(value)
+        expect([value, (await checked).status()]).toEqual([value, 200])
+      }
+      await select.selectOption('')
+    }
+  })
+
+  test('keeps the history of a rule: what each change made different, to put back, and deleted ones', async () => {
+    const note = { who: 'mira', why: 'first' }
+    await client.putRule({ id: 'kept', pattern: 'kept/*', threshold: 3 }, note)
+    await client.putRule({ id: 'kept', pattern: 'kept/*', threshold: 4 }, { ...note, why: 'quieter' })
+    const page = await open('rules')
+    await page.getByRole('button', { name: 'Delete kept' }).click()
+    await page.getByLabel('Why').fill('not needed')
+    await page.getByLabel('Who you are').fill('ole')
+    await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click()
+    await page.getByRole('link', { name: 'kept', exact: true }).waitFor({ state: 'detached' })
+    await page.getByRole('link', { name: 'Changes' }).click()
+    const entries = page.getByRole('region', { name: 'Changes' }).getByRole('listitem')
+    await entries.filter({ hasText: 'ole deleted the rule kept' }).waitFor()
+    const changed = entries.filter({ hasText: 'quieter' }).first()
+    expect(await changed.locator('del, ins').allTextContents()).toEqual(['was 3', 'is 4'])
+    const first = entries.filter({ hasText: 'first' }).first()
+    await first.getByRole('button', { name: /Put back version \d+ of kept/ }).click()
+    await page.getByLabel('Why').fill('it was right')
+    await page.getByLabel('Who you are').fill('ole')
+    await page.getByRole('dialog').getByRole('button', { name: 'Put back' }).click()
+    await entries.filter({ hasText: 'it was right' }).getByText('in force').waitFor()
+    expect((await client.rules()).rules.find(({ rule }) => rule.id === 'kept')).toMatchObject({
+      rule: { id: 'kept', pattern: 'kept/*', threshold: 3 },
+      changed: { who: 'ole', why: 'it was right' },
+    })
+  })
+
+  test('says which rule applies to a key and why, and puts a shadow rule in force', async () => {
+    await client.putRule({ id: 'tried', pattern: 'tried/*', shadow: true }, { who: 'mira', why: 'a try' })
+    const page = await open('rules')
+    await page.getByRole('searchbox', { name: 'Key' }).fill('tried/cpu')
+    await page.keyboard.press('Enter')
+    await page.getByText('no rule matches', { exact: false }).waitFor()
+    await page.getByText('is evaluated beside it, as a shadow rule').waitFor()
+    await page.getByRole('button', { name: 'Put in force tried' }).click()
+    await page.getByLabel('Why').fill('it is quiet')
+    await page.getByLabel('Who you are').fill('mira')
+    await page.getByRole('dialog').getByRole('button', { name: 'Put in force' }).click()
+    await page.getByText('tried/* matches; no other rule does').waitFor()
+    expect((await client.rules()).rules.find(({ rule }) => rule.id === 'tried')?.rule).toEqual({
+      id: 'tried',
+      pattern: 'tried/*',
+    })
+  })
+
+  test('does not overwrite what others changed while a rule was edited', async () => {
+    await client.putRule({ id: 'raced', pattern: 'raced/*' }, { who: 'mira', why: 'first' })
+    const page = await open('rules?edit=raced')
+    await page.getByLabel('Threshold', { exact: true }).fill('4')
+    await client.putRule({ id: 'raced', pattern: 'raced/*', window: 100 }, { who: 'ole', why: 'meanwhile' })
+    await page.getByRole('button', { name: 'Save' }).click()
+    await page.getByLabel('Why').fill('quieter')
+    await page.getByLabel('Who you are').fill('mira')
+    await page.getByRole('dialog').getByRole('button', { name: 'Save' }).click()
+    await page
+      .getByRole('dialog')
+      .getByRole('alert')
+      .getByText(/version|changed/)
+      .waitFor()
+    expect((await client.rules()).rules.find(({ rule }) => rule.id === 'raced')?.rule.window).toBe(100)
+  })
+
   test('sends what is pasted and shows its way, or why it cannot be sent', async () => {
     const page = await open('send')
     const button = page.getByRole('button', { name: 'Send', exact: true })
@@ -282,6 +421,13 @@ describe.runIf((await redisAvailable()) && browserAvailable())('the console', ()
     await signIn(keys.tokens.reader ?? '')
     await page.getByText('To acknowledge, snooze or mute').waitFor()
     expect(await page.getByRole('button', { name: 'Acknowledge' }).count()).toBe(0)
+    await page.getByRole('link', { name: 'Rules' }).click()
+    await page.getByText('To change rules, sign in').waitFor()
+    expect(await page.getByRole('button', { name: /Delete|shadow|in force/ }).count()).toBe(0)
+    // Trying changes nothing.
+    await page.getByRole('link', { name: 'Try changes shown' }).click()
+    await page.getByText('To save it, sign in').waitFor()
+    await page.locator('.preview-chart .value').waitFor()
     await page.getByRole('link', { name: 'Send' }).click()
     await page.getByText('Your API key may not send samples.').waitFor()
     await page.getByRole('button', { name: 'Sign out' }).click()

@@ -1,5 +1,5 @@
 import type { Client } from '@tidemark/client/client'
-import type { Sample } from '@tidemark/client/types'
+import type { Sample, WrittenRule } from '@tidemark/client/types'
 import { Random } from '@tidemark/testkit/random'
 
 /** Samples of each key before the present. */
@@ -27,6 +27,22 @@ const FAULTS: ReadonlyMap<string, { readonly last: number; readonly deviations: 
   ['edge-19/memory', { last: 9, deviations: 8 }],
 ])
 
+/** Rules that the views show, in the order in which they are put. */
+const RULES: readonly (readonly [rule: WrittenRule, why: string])[] = [
+  [{ id: 'edge-cpu', pattern: 'edge-*/cpu', direction: 'up' }, 'only high values matter'],
+  [
+    {
+      ...{ id: 'edge-cpu', pattern: 'edge-*/cpu', direction: 'up', threshold: 3, influence: 'held' },
+      ...{ level_shift_after: 1000, unit: '%' },
+    },
+    'a fault must not become usual',
+  ],
+  [
+    { id: 'memory-critical', pattern: '*/memory', max: 7e9, alert: { severity: 'critical', hold: '2m' }, shadow: true },
+    'is it quiet enough to page?',
+  ],
+]
+
 /** Sends the past and, with `next`, the present of a fleet of devices, of which some misbehave. */
 export function createFleet(client: Client, devices: number) {
   const random = new Random(7)
@@ -50,7 +66,8 @@ export function createFleet(client: Client, devices: number) {
       // Otherwise a lasting fault becomes usual, and its alert ends.
       const note = { who: 'mira', why: 'faults of these must not become usual' }
       const rule = { pattern: 'edge-*', influence: 'held', level_shift_after: 1000, threshold: 3 }
-      await client.call('PUT', '/rules/edge', { body: { rule, ...note } })
+      await client.putRule({ id: 'edge', ...rule }, note)
+      for (const [rule, why] of RULES) await client.putRule(rule, { who: 'ole', why })
       const begin = Date.now() - PAST * INTERVAL_MS
       while (index < PAST) await send(begin + index * INTERVAL_MS)
     },

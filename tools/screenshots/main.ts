@@ -32,6 +32,8 @@ const VIEWS: Readonly<Record<string, readonly [hash: string, ready: string]>> = 
   keys: ['#/keys', '.scroller .key-row a'],
   key: ['#/key?key=edge-07%2Flatency', '.u-over'],
   alerts: ['#/alerts', '.entry'],
+  rules: ['#/rules', '.entry.rule'],
+  rule: ['#/rules?edit=edge-cpu', '.preview-chart polyline'],
   send: ['#/send', 'textarea'],
   pipeline: ['#/pipeline', 'table'],
 }
@@ -99,6 +101,7 @@ async function take(browser: Browser, url: string, { name, scheme, path, viewpor
     await page.locator('textarea').fill(SENT)
     await page.getByRole('button', { name: 'Send' }).click()
   }
+  if (name === 'rule') await page.getByLabel('Threshold', { exact: true }).fill('2.2')
   // Rates need two readings, and the chart of a key some samples.
   await page.waitForTimeout(4000)
   await page.screenshot({ path, fullPage: name !== 'keys' })

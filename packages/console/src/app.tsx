@@ -11,6 +11,7 @@ import { NowView } from './now/view.tsx'
 import { Explain } from './parts/states.tsx'
 import { PipelineView } from './pipeline/view.tsx'
 import { linkTo, place } from './router.ts'
+import { RulesView } from './rules/view.tsx'
 import { RunbookView } from './runbook/view.tsx'
 import { SendView } from './send/view.tsx'
 
@@ -19,6 +20,7 @@ const VIEWS: Readonly<Record<string, ComponentType>> = {
   keys: KeysView,
   key: KeyView,
   alerts: AlertsView,
+  rules: RulesView,
   send: SendView,
   pipeline: PipelineView,
   runbook: RunbookView,
@@ -28,6 +30,7 @@ const TABS = [
   ['now', 'Now'],
   ['keys', 'Keys'],
   ['alerts', 'Alerts'],
+  ['rules', 'Rules'],
   ['send', 'Send'],
   ['pipeline', 'Pipeline'],
 ] as const

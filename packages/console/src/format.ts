@@ -4,6 +4,7 @@ const locale = navigator.languages
 const integer = new Intl.NumberFormat(locale, { maximumFractionDigits: 0 })
 const short = new Intl.NumberFormat(locale, { maximumSignificantDigits: 4 })
 const compact = new Intl.NumberFormat(locale, { notation: 'compact', maximumSignificantDigits: 4 })
+const percent = new Intl.NumberFormat(locale, { style: 'percent', maximumSignificantDigits: 2 })
 const tenth = new Intl.NumberFormat(locale, { maximumFractionDigits: 1, minimumFractionDigits: 1 })
 const clock = new Intl.DateTimeFormat(locale, { hour: '2-digit', minute: '2-digit' })
 const clockWithSeconds = new Intl.DateTimeFormat(locale, { timeStyle: 'medium' })
@@ -14,6 +15,8 @@ const DAY_MS = 86_400_000
 const MILLION = 1e6
 
 export const formatCount = (value: number): string => integer.format(value)
+
+export const formatPercent = (share: number): string => percent.format(share)
 
 export function formatValue(value: number | null | undefined): string {
   if (value === null || value === undefined) return '–'

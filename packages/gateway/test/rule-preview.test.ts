@@ -218,6 +218,9 @@ describe('POST /rules/preview', () => {
     const many = await preview({ rule: FIXED })
     expect(many.history).toMatchObject({ keys: 200, keys_found: 250 })
     expect(many.keys).toHaveLength(50)
+    // Its entry has samples of the others as well.
+    const single = await preview({ rule: FIXED, key: 'edge-249/cpu' })
+    expect([single.keys.map(({ key }) => key), single.series?.values]).toEqual([['edge-249/cpu'], [249]])
     const valid = await preview({ rule: FIXED, samples_max: 0 })
     expect([valid.keys, valid.policy.window]).toEqual([[], 50])
   })

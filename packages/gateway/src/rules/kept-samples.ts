@@ -31,7 +31,7 @@ export interface KeptHistory {
 }
 
 export interface Wanted {
-  /** Only this key. */
+  /** Only this key, whatever `isWanted` says. */
   readonly key: string | undefined
   readonly isWanted: (key: string) => boolean
   /** Samples to look through, those of other keys included. */
@@ -107,7 +107,7 @@ async function collect(
         const name = String(samples[i])
         let one = found.get(name)
         if (one === undefined) {
-          one = isWanted(name) ? noSamples() : null
+          one = key === undefined && isWanted(name) ? noSamples() : null
           found.set(name, one)
         }
         one?.values.push(samples[i + 1] as number)
