@@ -19,6 +19,7 @@ import type {
   KeyState,
   KeysPage,
   Overview,
+  Rebalances,
   Rule,
   RuleChangesPage,
   RuleExplanation,
@@ -178,6 +179,11 @@ export class Client {
   /** Returns the state of keys and pipeline in numbers. */
   overview(options: CallOptions = {}): Promise<Overview> {
     return this.call('GET', '/overview', options)
+  }
+
+  /** Returns which partition went from which analyzer to which, newest first. */
+  rebalances(query: { readonly limit?: number } = {}, options: CallOptions = {}): Promise<Rebalances> {
+    return this.call('GET', '/rebalances', { ...options, query: { ...query } })
   }
 
   /** Returns a page of keys, sorted and filtered. */

@@ -233,6 +233,16 @@ export interface PartitionView {
   readonly applied_at: number | null
 }
 
+export interface Rebalances {
+  readonly rebalances: readonly {
+    readonly at: number
+    readonly partition: number
+    readonly from: string | null
+    readonly to: string | null
+    readonly reason: 'handed_off' | 'expired' | 'first' | 'released'
+  }[]
+}
+
 interface Note {
   readonly who: string
   readonly why: string

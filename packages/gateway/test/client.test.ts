@@ -8,6 +8,7 @@ import type { alertsPageSchema } from '../src/alerts/schemas.ts'
 import type { deadPageSchema } from '../src/dead-letters/routes.ts'
 import type { problemSchema } from '../src/http/documentation.ts'
 import type { ingestResultSchema } from '../src/ingest/routes.ts'
+import type { rebalancesSchema } from '../src/overview/rebalances.ts'
 import type { keysPageSchema, overviewSchema } from '../src/overview/schemas.ts'
 import type { changesSchema, explanationSchema, previewSchema, ruleSchema, rulesSchema } from '../src/rules/schemas.ts'
 import type { callerSchema } from '../src/sessions/routes.ts'
@@ -44,6 +45,7 @@ describe('the types of the client', () => {
     expectTypeOf<wire.Caller>().toEqualTypeOf<Body<typeof callerSchema>>()
     expectTypeOf<wire.AnomaliesPage>().toEqualTypeOf<Body<typeof anomaliesPageSchema>>()
     expectTypeOf<wire.KeysPage>().toEqualTypeOf<Body<typeof keysPageSchema>>()
+    expectTypeOf<wire.Rebalances>().toEqualTypeOf<Body<typeof rebalancesSchema>>()
     expectTypeOf<wire.Overview>().toEqualTypeOf<Body<typeof overviewSchema>>()
     expectTypeOf<wire.DeadLettersPage>().toEqualTypeOf<Body<typeof deadPageSchema>>()
     // Parts of them: the client needs no more.

@@ -2,6 +2,7 @@ import { alertId } from '@tidemark/shared/detection/alerts/openings'
 import { partitionOf } from '@tidemark/shared/sample/partition'
 import { createMemoryStore } from '@tidemark/shared/store/memory/store'
 import { describe, expect, test } from 'vitest'
+import { rebalancesSchema } from '../src/overview/rebalances.ts'
 import { keysPageSchema, overviewSchema } from '../src/overview/schemas.ts'
 import { testKey } from './support/api-keys.ts'
 import { createTestClient } from './support/client.ts'
@@ -28,6 +29,36 @@ async function createFleet(options: TestAppOptions = {}) {
   const names = async (query = '') => (await client.get(`/keys${query}`, keysPageSchema)).keys.map(row => row.key)
   return { ...client, store, alert: id, names }
 }
+
+test('GET /rebalances says who took each partition from whom, when and why', async () => {
+  let now = NOW
+  const store = createMemoryStore({ partitions: 2, now: () => now })
+  const client = createTestClient({ store })
+  expect(await client.get('/rebalances', rebalancesSchema)).toEqual({ rebalances: [] })
+  const { analyzer } = store
+  const at = (ms: number): void => {
+    now = NOW + ms
+  }
+  await analyzer.acquireLease(0, 'a:1', 1000)
+  await analyzer.acquireLease(1, 'a:2', 1000)
+  at(500)
+  await analyzer.releaseLease({ partition: 0, token: 'a:1' })
+  at(600)
+  await analyzer.acquireLease(0, 'b:1', 1000)
+  at(2000)
+  await analyzer.acquireLease(1, 'c:1', 1000)
+  at(2500)
+  await analyzer.releaseLease({ partition: 1, token: 'c:1' })
+  const { rebalances } = await client.get('/rebalances', rebalancesSchema)
+  expect(rebalances.map(one => [one.at - NOW, one.partition, one.from, one.to, one.reason])).toEqual([
+    [2500, 1, 'c', null, 'released'],
+    [2000, 1, 'a', 'c', 'expired'],
+    [600, 0, 'a', 'b', 'handed_off'],
+    [0, 0, null, 'a', 'first'],
+    [0, 1, null, 'a', 'first'],
+  ])
+  expect((await client.get('/rebalances?limit=2', rebalancesSchema)).rebalances).toHaveLength(2)
+})
 
 describe('GET /keys', () => {
   test('has the keys in trouble first', async () => {

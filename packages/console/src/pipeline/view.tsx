@@ -1,5 +1,5 @@
 import { useSignal } from '@preact/signals'
-import type { DeadLetter, Pipeline } from '@tidemark/client/types'
+import type { DeadLetter, Pipeline, Rebalances } from '@tidemark/client/types'
 import { client, may } from '../api.ts'
 import { formatBytes, formatCount, formatRate, plural } from '../format.ts'
 import { ChangeDialog } from '../parts/dialog.tsx'
@@ -11,6 +11,7 @@ import { runbookLink } from '../runbook/view.tsx'
 
 const AGAIN_MS = 2000
 const DEAD_MS = 10_000
+const REBALANCES_MS = 5000
 const SHOWN = 50
 
 interface Change {
@@ -36,6 +37,7 @@ export function PipelineView() {
           )
         }
       </Show>
+      <RebalanceList />
       <DeadLetters />
     </>
   )
@@ -119,6 +121,76 @@ function PipelineState({ pipeline }: { readonly pipeline: Pipeline }) {
       </section>
     </>
   )
+}
+
+const REASONS: Readonly<Record<Rebalances['rebalances'][number]['reason'], string>> = {
+  handed_off: 'handed off',
+  expired: 'its lease expired: killed, frozen or cut off',
+  first: 'taken',
+  released: 'released, and not taken yet',
+}
+
+/** Which partition went from which analyzer to which, when and why. */
+function RebalanceList() {
+  const changes = useResource(signal => client.rebalances({ limit: SHOWN }, { signal }), REBALANCES_MS, [])
+  return (
+    <section class="panel" aria-labelledby="rebalances">
+      <header>
+        <h2 id="rebalances">Rebalances</h2>
+      </header>
+      <Show of={changes}>
+        {({ rebalances }) =>
+          rebalances.length === 0 ? (
+            <Explain title="No partition has changed its analyzer yet." />
+          ) : (
+            <ul class="small">
+              {groupsOf(rebalances).map(({ at, from, to, reason, partitions }) => (
+                <li key={`${at} ${from} ${to} ${partitions[0]}`} class="entry">
+                  <Mark level={reason === 'expired' ? 'warn' : reason === 'released' ? 'bad' : 'none'} />
+                  <div class="body">
+                    <span>
+                      {partitions.length === 1 ? 'Partition' : `${partitions.length} partitions:`}{' '}
+                      <span class="num">{partitions.join(', ')}</span>
+                    </span>
+                    <span class="soft">
+                      {from !== null && to !== from && `${from} → `}
+                      {to ?? 'none'}: {REASONS[reason]}
+                    </span>
+                  </div>
+                  <span class="soft">
+                    <Ago at={at} />
+                  </span>
+                </li>
+              ))}
+            </ul>
+          )
+        }
+      </Show>
+    </section>
+  )
+}
+
+/** Partitions that went the same way at about the same time are one rebalance. */
+const TOGETHER_MS = 5000
+
+function groupsOf(rebalances: Rebalances['rebalances']) {
+  const groups: {
+    at: number
+    from: string | null
+    to: string | null
+    reason: keyof typeof REASONS
+    partitions: number[]
+  }[] = []
+  for (const { partition, ...one } of rebalances) {
+    const group = groups.find(
+      ({ at, from, to, reason }) =>
+        at - one.at < TOGETHER_MS && from === one.from && to === one.to && reason === one.reason,
+    )
+    if (group === undefined) groups.push({ ...one, partitions: [partition] })
+    else group.partitions.push(partition)
+  }
+  for (const { partitions } of groups) partitions.sort((a, b) => a - b)
+  return groups
 }
 
 function DeadLetters() {

@@ -7,6 +7,7 @@ import type { RoutesOptions } from '../services.ts'
 import { KeyIndex, type KeyRow } from './key-index.ts'
 import { serveKeysPage } from './keys-page.ts'
 import { createPipelineView } from './pipeline-view.ts'
+import { serveRebalances } from './rebalances.ts'
 import { overviewSchema } from './schemas.ts'
 
 /** Keys that were analysed longer ago say nothing about the latency. */
@@ -44,6 +45,7 @@ export function overviewRoutes(options: OverviewOptions): Router {
   })
 
   serveKeysPage(router, options, index)
+  serveRebalances(router, options)
   return router
 }
 

@@ -46,6 +46,7 @@ const EXPECTED: Readonly<Record<string, readonly [Scope | 'open' | 'any', foreig
   putStorm: ['operate', 403],
   overview: ['read', 200],
   keys: ['read', 200],
+  rebalances: ['read', 403],
   deleteKey: ['operate', 403],
   deleteKeys: ['operate', 403],
   keyCardinality: ['read', 200],

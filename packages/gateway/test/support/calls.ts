@@ -125,6 +125,7 @@ export const CALLS: Readonly<Record<string, readonly Call[]>> = {
     { status: 400 },
   ],
   keyCardinality: [{ status: 200 }, { status: 400, query: { depth: '0' } }],
+  rebalances: [{ status: 200 }, { status: 200, query: { limit: '1' } }, { status: 400, query: { limit: '0' } }],
   rules: [{ status: 200 }, { status: 400, query: { id: 'a' } }],
   rule: [
     { status: 200, id: 'edge-cpu' },

@@ -10,6 +10,7 @@ const PARTITION_KEYS = {
   accepted: 'accepted',
   checkpoint: 'checkpoint',
   lease: 'lease',
+  ownerChanges: 'owner_changes',
   windows: 'windows',
   windowTails: 'window_tails',
   guardMemories: 'guard_memories',

@@ -1,3 +1,5 @@
+import { compareEntryIds } from '@tidemark/shared/sample/receipt'
+import { OWNER_CHANGES_KEPT } from '@tidemark/shared/store/ports/lease'
 import { describe, expect, test } from 'vitest'
 import { appendAndRead, commitOf, LONG_MS, type OpenStore, own } from './harness.ts'
 
@@ -95,6 +97,39 @@ export function describeOwnership(open: OpenStore): void {
       expect(await analyzer.releaseLease({ partition: 0, token: 'a:1' })).toBe(true)
       expect(await analyzer.releaseLease({ partition: 0, token: 'a:1' })).toBe(false)
       expect(await analyzer.acquireLease(0, 'b:1', LONG_MS)).toBe(true)
+    })
+
+    test('who took and released a partition is kept, newest first and bounded', async () => {
+      await using under = await open()
+      const { analyzer, gateway } = under.store
+      expect(await gateway.ownerChanges(0)).toEqual([])
+      await analyzer.acquireLease(0, 'pod:1:a', LONG_MS)
+      await analyzer.acquireLease(0, 'b:1', LONG_MS)
+      await analyzer.releaseLease({ partition: 0, token: 'b:1' })
+      await analyzer.releaseLease({ partition: 0, token: 'pod:1:a' })
+      await analyzer.acquireLease(0, 'b:2', TTL_MS)
+      await under.probe.advanceTime(PAST_TTL_MS)
+      await analyzer.acquireLease(0, 'c:3', LONG_MS)
+      expect((await gateway.ownerChanges(0)).map(({ kind, owner }) => [kind, owner])).toEqual([
+        ['taken', 'c'],
+        ['taken', 'b'],
+        ['released', 'pod:1'],
+        ['taken', 'pod:1'],
+      ])
+      expect(await gateway.ownerChanges(1)).toEqual([])
+      await analyzer.releaseLease({ partition: 0, token: 'c:3' })
+      for (let i = 0; i < OWNER_CHANGES_KEPT; i++) {
+        await analyzer.acquireLease(0, `d${i}:1`, LONG_MS)
+        await analyzer.releaseLease({ partition: 0, token: `d${i}:1` })
+      }
+      const newest = await gateway.ownerChanges(0)
+      expect([newest.length, newest[0]?.owner]).toEqual([OWNER_CHANGES_KEPT, `d${OWNER_CHANGES_KEPT - 1}`])
+      expect(newest.map(({ id }) => id)).toEqual(
+        newest
+          .map(({ id }) => id)
+          .toSorted(compareEntryIds)
+          .reverse(),
+      )
     })
 
     test('a lease that is not renewed expires, and can no longer be renewed or released', async () => {

@@ -1,5 +1,6 @@
 import { entryTimeMs } from '../../sample/receipt.ts'
 import type { AnalyzerStore, Backlog } from '../ports/analyzer.ts'
+import { OWNER_CHANGES_KEPT, ownerIn } from '../ports/lease.ts'
 import { toEntry } from '../stream-entry.ts'
 import { applyCommit } from './committing.ts'
 import { type Data, heldLease, ownedBy, type Partition, partitionAt, storedWindow } from './data.ts'
@@ -18,6 +19,7 @@ export function analyzerOn(data: Data): AnalyzerStore {
       const partition = partitionAt(data, number)
       if (heldLease(data, partition) !== undefined) return false
       partition.lease = { token, expiresAt: data.now() + ttlMs }
+      partition.ownerChanges.add({ kind: 'taken', owner: ownerIn(token) }, data.now(), OWNER_CHANGES_KEPT)
       return true
     },
     renewLeases: async (leases, ttlMs) =>
@@ -28,8 +30,10 @@ export function analyzerOn(data: Data): AnalyzerStore {
       }),
     releaseLease: async lease => {
       const partition = ownedBy(data, lease)
-      if (partition !== undefined) partition.lease = undefined
-      return partition !== undefined
+      if (partition === undefined) return false
+      partition.lease = undefined
+      partition.ownerChanges.add({ kind: 'released', owner: ownerIn(lease.token) }, data.now(), OWNER_CHANGES_KEPT)
+      return true
     },
 
     loadCheckpoint: async number => loadCheckpoint(partitionAt(data, number)),

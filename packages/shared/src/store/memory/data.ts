@@ -11,7 +11,7 @@ import type { LoadedCheckpoint } from '../ports/analyzer.ts'
 import type { Commit, DeadLetter } from '../ports/commit.ts'
 import type { AlertChange } from '../ports/feed.ts'
 import type { Deletion } from '../ports/keys.ts'
-import type { Lease } from '../ports/lease.ts'
+import type { Lease, OwnerChange } from '../ports/lease.ts'
 import type { ProcessReport } from '../ports/processes.ts'
 import type { StoreLimits } from '../ports/store.ts'
 import { Log } from './log.ts'
@@ -50,6 +50,7 @@ export class Partition {
   analysed = 0
   dead = 0
   lease: { readonly token: string; readonly expiresAt: number } | undefined
+  readonly ownerChanges = new Log<Omit<OwnerChange, 'id'>>()
   readonly rows = new Map<string, Record<'row' | 'tail' | 'memory', Uint8Array | null>>()
   readonly analyses = new Map<string, string>()
   /** The keys of `analyses` in order of arrival: a scan's cursor is a number in this list. */

@@ -11,6 +11,7 @@ import type {
   Progress,
   RequestClaim,
 } from '../ports/gateway.ts'
+import { OWNER_CHANGES_KEPT } from '../ports/lease.ts'
 import { toEntry } from '../stream-entry.ts'
 import { copyFindings } from './committing.ts'
 import { type Data, type Partition, partitionAt, storedWindow } from './data.ts'
@@ -61,6 +62,7 @@ export function gatewayOn(data: Data): GatewayStore {
     ruleCounts: async number => new Map(partitionAt(data, number).ruleCounts),
     ping: async () => 0,
     owners: async numbers => numbers.map(number => ownerOf(partitionAt(data, number), data.now())),
+    ownerChanges: async number => partitionAt(data, number).ownerChanges.newest({ count: OWNER_CHANGES_KEPT }),
     memory: async () => null,
   }
 }

@@ -3,6 +3,7 @@ import type { EntryId } from '../../sample/receipt.ts'
 import type { EntryVerdicts } from '../../verdict/kept-verdicts.ts'
 import type { DeadLetter } from './commit.ts'
 import type { StoreError } from './errors.ts'
+import type { OwnerChange } from './lease.ts'
 
 export interface GatewayStore {
   /**
@@ -58,6 +59,9 @@ export interface GatewayStore {
 
   /** Reads which analyzer owns each partition, in the order given; null for none. */
   owners(partitions: readonly number[]): Promise<(string | null)[]>
+
+  /** Reads who took and released a partition, newest first. Only the newest are kept. */
+  ownerChanges(partition: number): Promise<OwnerChange[]>
 
   /** Reads how much memory is in use, of the fullest node; null where that is unknown. */
   memory(): Promise<StoreMemory | null>

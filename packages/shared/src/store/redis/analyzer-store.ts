@@ -5,6 +5,7 @@ import { CONSUMER, GROUP } from '../keys.ts'
 import type { AnalyzerStore, Backlog, LoadedCheckpoint } from '../ports/analyzer.ts'
 import { assertCommitShape, type CommitOutcome } from '../ports/commit.ts'
 import { StoreError } from '../ports/errors.ts'
+import { OWNER_CHANGES_KEPT, ownerIn } from '../ports/lease.ts'
 import { toEntry } from '../stream-entry.ts'
 import { COMMIT_KEYS, commitArguments } from './commit-arguments.ts'
 import { eachInOneWrite, inOneWrite } from './connection.ts'
@@ -50,14 +51,20 @@ function ownership({ client, keys, noteLayout }: AnalyzerContext) {
     async leave(member) {
       await client.zrem(keys.members, member)
     },
-    acquireLease: async (partition, token, ttlMs) => (await client.acquire(leaseOf(partition), token, ttlMs)) === 1,
+    async acquireLease(partition, token, ttlMs) {
+      const { lease, ownerChanges } = keys.partition(partition)
+      return (await client.acquire(lease, ownerChanges, token, ttlMs, ownerIn(token), OWNER_CHANGES_KEPT)) === 1
+    },
     renewLeases: (leases, ttlMs) =>
       eachInOneWrite(
         client,
         leases,
         async ({ partition, token }) => (await client.renew(leaseOf(partition), token, ttlMs)) === 1,
       ),
-    releaseLease: async ({ partition, token }) => (await client.release(leaseOf(partition), token)) === 1,
+    async releaseLease({ partition, token }) {
+      const { lease, ownerChanges } = keys.partition(partition)
+      return (await client.release(lease, ownerChanges, token, ownerIn(token), OWNER_CHANGES_KEPT)) === 1
+    },
     async noteAttempt({ partition, token }, { id, count }) {
       const { lease, checkpoint } = keys.partition(partition)
       return (await client.noteAttempt(lease, checkpoint, token, `${id} ${count}`)) === 1

@@ -1,6 +1,7 @@
 import type { EntryId } from '../../sample/receipt.ts'
 import type { DeadLetter } from '../ports/commit.ts'
 import type { ClaimOutcome, GatewayStore, Progress } from '../ports/gateway.ts'
+import { ownerIn } from '../ports/lease.ts'
 import { toEntry } from '../stream-entry.ts'
 import { eachInOneWrite, inOneWrite } from './connection.ts'
 import { isOutOfMemory, withStoreErrors } from './errors.ts'
@@ -31,8 +32,15 @@ export function createGatewayStore(context: StoreContext, append: GatewayStore['
       owners: partitions =>
         eachInOneWrite(client, partitions, async partition => {
           const token = await client.get(keys.partition(partition).lease)
-          return token === null ? null : token.slice(0, token.lastIndexOf(':'))
+          return token === null ? null : ownerIn(token)
         }),
+      async ownerChanges(partition) {
+        const changes = await client.xrevrange(keys.partition(partition).ownerChanges, '+', '-')
+        return changes.map(([id, flat]) => {
+          const fields = toFields(flat)
+          return { id, kind: fields.get('e') === 'released' ? 'released' : 'taken', owner: fields.get('o') ?? '' }
+        })
+      },
       memory: () => readMemory(client),
       async ping() {
         const begin = performance.now()
