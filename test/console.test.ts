@@ -224,6 +224,66 @@ describe.runIf((await redisAvailable()) && browserAvailable())('the console', ()
     expect(alerts[0]?.acknowledged).toMatchObject({ who: 'mira', why: 'the fan is being replaced' })
   })
 
+  test('marks an alert as noise, snoozes it and ends that early, by keyboard alone', async () => {
+    const page = await open('alerts')
+    await page.getByRole('button', { name: `Snooze ${FAULTY}` }).waitFor()
+    /** Moves on to a button and presses it. */
+    const press = async (name: string): Promise<void> => {
+      await page.getByRole('button', { name }).waitFor()
+      await page.evaluate(`document.activeElement?.blur?.()`)
+      for (let i = 0; i < 60; i++) {
+        await page.keyboard.press('Tab')
+        if ((await page.evaluate('document.activeElement.textContent')) === name) break
+      }
+      await page.keyboard.press('Enter')
+    }
+    const fillIn = async (why: string): Promise<void> => {
+      await page.getByRole('dialog').waitFor()
+      await page.keyboard.press('Tab')
+      await page.keyboard.type(why)
+      await page.keyboard.press('Tab')
+      await page.keyboard.type('mira')
+      await page.keyboard.press('Enter')
+      await page.getByRole('dialog').waitFor({ state: 'detached' })
+    }
+    const alert = async () => (await client.alerts({ prefix: FAULTY })).alerts[0]
+    await press(`Noise: ${FAULTY}`)
+    await page.getByRole('button', { name: `Noise: ${FAULTY}`, pressed: true }).waitFor()
+    expect((await alert())?.feedback?.useful).toBe(false)
+    await press(`Useful: ${FAULTY}`)
+    await page.getByRole('button', { name: `Useful: ${FAULTY}`, pressed: true }).waitFor()
+    await press(`Useful: ${FAULTY}`)
+    await page.getByRole('button', { name: `Useful: ${FAULTY}`, pressed: false }).waitFor()
+    expect((await alert())?.feedback).toBeUndefined()
+    await press(`Snooze ${FAULTY}`)
+    await fillIn('waiting')
+    expect((await alert())?.snoozed?.until).toBeGreaterThan(Date.now())
+    await press(`End the snooze of ${FAULTY}`)
+    await page.getByRole('dialog').waitFor()
+    await page.keyboard.type('it is back')
+    await page.keyboard.press('Tab')
+    await page.keyboard.type('mira')
+    await page.keyboard.press('Enter')
+    await page.getByRole('button', { name: `Snooze ${FAULTY}` }).waitFor()
+    expect((await alert())?.snoozed).toMatchObject({ who: 'mira', why: 'it is back' })
+    expect(page.reports).toEqual([])
+  })
+
+  test('lists mutes and ends one early, and shows who took each partition', async () => {
+    await client.mute('night', { pattern: 'night/*', until: '1h', who: 'mira', why: 'new firmware' })
+    const page = await open('alerts')
+    await page.getByRole('region', { name: 'Muted keys' }).getByText('new firmware').waitFor()
+    await page.getByRole('button', { name: 'End the mute of night/*' }).click()
+    await page.getByLabel('Why').fill('done')
+    await page.getByLabel('Who you are').fill('mira')
+    await page.getByRole('dialog').getByRole('button', { name: 'End' }).click()
+    await page.getByRole('region', { name: 'Muted keys' }).waitFor({ state: 'detached' })
+    expect((await client.rules()).mutes).toEqual([])
+    await page.getByRole('link', { name: 'Pipeline' }).click()
+    await page.getByRole('region', { name: 'Rebalances' }).getByText('16 partitions').waitFor()
+    expect(page.reports).toEqual([])
+  })
+
   test('previews a rule as it is typed, names what is invalid at its field, and saves it', async () => {
     const page = await open('rules')
     await page.getByRole('link', { name: 'New rule' }).click()
@@ -239,10 +299,10 @@ describe.runIf((await redisAvailable()) && browserAvailable())('the console', ()
     await page.getByText(/alerts? instead of|as now|The same as now/).waitFor()
     await page.getByLabel('Greatest allowed value').fill('many')
     await page.getByText('must be a finite number').waitFor()
-    await page.getByLabel('Greatest allowed value').fill('440')
+    await page.getByLabel('Greatest allowed value').fill('405')
     const totals = page.getByRole('row', { name: 'Alerts' }).first()
     await page.getByText(/alerts? instead of/).waitFor()
-    const expected = await client.previewRule({ rule: { id: 'edge-rps', pattern: 'edge-*/rps', max: 440 } })
+    const expected = await client.previewRule({ rule: { id: 'edge-rps', pattern: 'edge-*/rps', max: 405 } })
     expect(await totals.getByRole('cell').allTextContents()).toEqual([
       String(expected.in_force.opened),
       String(expected.preview.opened),
@@ -254,7 +314,7 @@ describe.runIf((await redisAvailable()) && browserAvailable())('the console', ()
     await page.getByLabel('Shadow rule', { exact: false }).check()
     await page.getByRole('button', { name: 'Save' }).click()
     const dialog = page.getByRole('dialog')
-    await dialog.getByText('440').waitFor()
+    await dialog.getByText('405').waitFor()
     await dialog.getByLabel('Why').fill('more is too much')
     await dialog.getByLabel('Who you are').fill('ole')
     await dialog.getByRole('button', { name: 'Save' }).click()
@@ -262,7 +322,7 @@ describe.runIf((await redisAvailable()) && browserAvailable())('the console', ()
     await entry.getByText('more is too much').waitFor()
     await entry.getByText('shadow: has no effect').waitFor()
     expect((await client.rules()).rules.find(({ rule }) => rule.id === 'edge-rps')).toMatchObject({
-      rule: { id: 'edge-rps', pattern: 'edge-*/rps', max: 440, shadow: true },
+      rule: { id: 'edge-rps', pattern: 'edge-*/rps', max: 405, shadow: true },
       changed: { who: 'ole', why: 'more is too much' },
     })
     expect(page.reports).toEqual([])
@@ -288,7 +348,7 @@ describe.runIf((await redisAvailable()) && browserAvailable())('the console', ()
     }
   })
 
-  test('keeps the history of a rule: what each change made different, to put back, and deleted ones', async () => {
+  test('keeps the history of a rule: what each change made different, to restore, and deleted ones', async () => {
     const note = { who: 'mira', why: 'first' }
     await client.putRule({ id: 'kept', pattern: 'kept/*', threshold: 3 }, note)
     await client.putRule({ id: 'kept', pattern: 'kept/*', threshold: 4 }, { ...note, why: 'quieter' })
@@ -304,10 +364,10 @@ describe.runIf((await redisAvailable()) && browserAvailable())('the console', ()
     const changed = entries.filter({ hasText: 'quieter' }).first()
     expect(await changed.locator('del, ins').allTextContents()).toEqual(['was 3', 'is 4'])
     const first = entries.filter({ hasText: 'first' }).first()
-    await first.getByRole('button', { name: /Put back version \d+ of kept/ }).click()
+    await first.getByRole('button', { name: /Restore version \d+ of kept/ }).click()
     await page.getByLabel('Why').fill('it was right')
     await page.getByLabel('Who you are').fill('ole')
-    await page.getByRole('dialog').getByRole('button', { name: 'Put back' }).click()
+    await page.getByRole('dialog').getByRole('button', { name: 'Restore' }).click()
     await entries.filter({ hasText: 'it was right' }).getByText('in force').waitFor()
     expect((await client.rules()).rules.find(({ rule }) => rule.id === 'kept')).toMatchObject({
       rule: { id: 'kept', pattern: 'kept/*', threshold: 3 },

@@ -13,7 +13,7 @@ const AGAIN_MS = 5000
 const READ = 500
 const SHOWN = 100
 
-/** Who changed what and why, with what differs, and earlier versions to put back. */
+/** Who changed what and why, with what differs, and earlier versions to restore. */
 export function Changes() {
   const history = useResource(
     async signal => {
@@ -61,7 +61,7 @@ export function Changes() {
         )}
       </Show>
       {!may('operate') && (
-        <p class="small soft">To put an earlier version back, sign in with an API key that has the scope operate.</p>
+        <p class="small soft">To restore an earlier version, sign in with an API key that has the scope operate.</p>
       )}
     </section>
   )
@@ -104,7 +104,7 @@ function ChangeEntry({ change, before, inForce, onRestore }: ChangeEntryProps) {
       </div>
       {canRestore ? (
         <button type="button" class="button" onClick={() => onRestore(content as WrittenRule)}>
-          Put back
+          Restore
           <span class="unseen">
             {' '}
             version {version} of {id}
@@ -159,8 +159,8 @@ interface RestoreDialogProps {
 function RestoreDialog({ rule, version, onClose }: RestoreDialogProps) {
   return (
     <ChangeDialog
-      title={`Put ${rule.id} back`}
-      action="Put back"
+      title={`Restore ${rule.id}`}
+      action="Restore"
       onConfirm={({ why = '', who }) => client.putRule(rule, { why, ...(who !== undefined && { who }), version })}
       onClose={onClose}
     >

@@ -1,4 +1,4 @@
-/** How the text of a field becomes the member of a rule. The gateway decides whether it is valid. */
+/** How what is typed becomes a member of a rule. The gateway decides whether that is valid. */
 export type FieldKind = 'text' | 'number' | 'numbers' | 'flag' | readonly string[]
 
 export interface Field {

@@ -183,8 +183,8 @@ function ActionDialog({ action: { kind, rule }, version, onClose }: ActionDialog
         onClose={onClose}
       >
         <p class="small">
-          Its keys are then scored by the next rule that matches, or by the default policy. Changes keep it, to put it
-          back.
+          Its keys are then scored by the next rule that matches, or by the default policy. Changes keep it, to restore
+          it.
         </p>
       </ChangeDialog>
     )
