@@ -247,13 +247,13 @@ describe.runIf((await redisAvailable()) && browserAvailable())('the console', ()
       await page.getByRole('dialog').waitFor({ state: 'detached' })
     }
     const alert = async () => (await client.alerts({ prefix: FAULTY })).alerts[0]
-    await press(`Noise: ${FAULTY}`)
-    await page.getByRole('button', { name: `Noise: ${FAULTY}`, pressed: true }).waitFor()
+    await press(`Noise ${FAULTY}`)
+    await page.getByRole('button', { name: `Noise ${FAULTY}`, pressed: true }).waitFor()
     expect((await alert())?.feedback?.useful).toBe(false)
-    await press(`Useful: ${FAULTY}`)
-    await page.getByRole('button', { name: `Useful: ${FAULTY}`, pressed: true }).waitFor()
-    await press(`Useful: ${FAULTY}`)
-    await page.getByRole('button', { name: `Useful: ${FAULTY}`, pressed: false }).waitFor()
+    await press(`Useful ${FAULTY}`)
+    await page.getByRole('button', { name: `Useful ${FAULTY}`, pressed: true }).waitFor()
+    await press(`Useful ${FAULTY}`)
+    await page.getByRole('button', { name: `Useful ${FAULTY}`, pressed: false }).waitFor()
     expect((await alert())?.feedback).toBeUndefined()
     await press(`Snooze ${FAULTY}`)
     await fillIn('waiting')
@@ -503,6 +503,47 @@ describe.runIf((await redisAvailable()) && browserAvailable())('the console', ()
     // Who it was is what the API key says.
     const { alerts } = await client.alerts({ prefix: FAULTY })
     expect(alerts[0]?.snoozed).toMatchObject({ who: 'all', why: 'maintenance' })
+  })
+
+  test('the documentation of the API tries requests as who is signed in, without anything inline', async () => {
+    await using keys = await writeKeyFile({ mira: ['read', 'operate'] })
+    await using closed = await startGateway({ REDIS_URL: redis.url, API_KEYS_FILE: keys.file })
+    const base = `http://127.0.0.1:${closed.port}`
+    const page = await open('now', {}, base)
+    await page.getByLabel('API key').fill(keys.tokens.mira ?? '')
+    await page.getByRole('button', { name: 'Sign in' }).click()
+    await page.getByRole('heading', { level: 1 }).waitFor()
+    const response = await Promise.all([
+      page.waitForResponse(`${base}/docs`),
+      page.getByRole('link', { name: 'API', exact: true }).click(),
+    ])
+    expect(response[0].headers()['content-security-policy']).not.toContain('unsafe')
+    await page.getByText('Requests are sent as mira, with the scopes read, operate.').waitFor()
+    /** Tries an operation as it is documented, and returns the status that the page shows. */
+    const tryIt = async (operation: string, fill: (block: ReturnType<Page['locator']>) => Promise<void>) => {
+      const block = page.locator(`.opblock[id$="-${operation}"]`)
+      await block.locator('.opblock-summary-control').click()
+      await block.getByRole('button', { name: 'Try it out' }).click()
+      await fill(block)
+      await block.getByRole('button', { name: 'Execute' }).click()
+      const status = block.locator('.live-responses-table .response-col_status').last()
+      await status.waitFor()
+      return {
+        status: (await status.textContent())?.slice(0, 3),
+        text: await block.locator('.live-responses-table').textContent(),
+      }
+    }
+    const nothing = async (): Promise<void> => {}
+    const who = await tryIt('session', nothing)
+    expect([who.status, who.text?.includes('"via": "session"')]).toEqual(['200', true])
+    const body = { rule: { pattern: 'docs/*' }, why: 'tried from the documentation' }
+    const put = await tryIt('putRule', async block => {
+      await block.getByPlaceholder('id').fill('docs')
+      await block.locator('textarea.body-param__text').fill(JSON.stringify(body))
+    })
+    expect(put.status).toBe('201')
+    expect((await client.rules()).rules.find(({ rule }) => rule.id === 'docs')?.changed).toMatchObject({ who: 'mira' })
+    expect(page.reports).toEqual([])
   })
 
   test('of an empty deployment invites to send the first sample', async () => {

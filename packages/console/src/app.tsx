@@ -109,6 +109,7 @@ function Who() {
   }
   return (
     <div class="who">
+      <a href="/docs">API</a>
       <span>{outage.value !== undefined ? 'disconnected' : isLive.value ? 'live' : ''}</span>
       {who?.via === 'session' && (
         <>

@@ -248,7 +248,7 @@ function Marks({ alert: { id, feedback }, name, onMarked }: MarksProps) {
           onClick={() => void mark(feedback?.useful === useful ? null : useful)}
         >
           {title}
-          <span class="unseen">: {name}</span>
+          <span class="unseen"> {name}</span>
         </button>
       ))}
       {feedback?.who != null && <span class="soft">marked by {feedback.who}</span>}

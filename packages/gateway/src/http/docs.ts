@@ -18,11 +18,11 @@ const DESCRIPTION = {
   security: [],
 }
 
-/** Allows nothing from other hosts. Swagger UI needs inline styles, and its icons are data URLs. */
+/** Allows nothing inline and nothing from other hosts. The icons of Swagger UI are data URLs. */
 export const DOCS_CSP = [
   "default-src 'none'",
   "script-src 'self'",
-  "style-src 'self' 'unsafe-inline'",
+  "style-src 'self'",
   "img-src 'self' data:",
   "connect-src 'self'",
   "base-uri 'none'",
@@ -42,6 +42,7 @@ const PAGE = `<!doctype html>
     <link rel="stylesheet" href="/docs/swagger-ui.css">
   </head>
   <body>
+    <p class="swagger-ui wrapper"><a href="/">Console</a> <span id="caller"></span></p>
     <div id="swagger-ui"></div>
     <script src="/docs/swagger-ui-bundle.js"></script>
     <script src="/docs/start.js"></script>
@@ -49,8 +50,27 @@ const PAGE = `<!doctype html>
 </html>
 `
 
-/** A file of its own, because the policy allows no inline script. */
-const START = `SwaggerUIBundle({ url: '/openapi.json', dom_id: '#swagger-ui', deepLinking: true, validatorUrl: null })
+/**
+ * A file of its own, because the policy allows no inline script. Requests that are tried are sent
+ * with the cookie of the session, if the browser has one.
+ */
+const START = `SwaggerUIBundle({
+  url: '/openapi.json',
+  dom_id: '#swagger-ui',
+  deepLinking: true,
+  validatorUrl: null,
+  withCredentials: true,
+})
+const caller = document.getElementById('caller')
+fetch('/session').then(async response => {
+  const { name, scopes, via } = await response.json()
+  caller.textContent =
+    via === 'session'
+      ? 'Requests are sent as ' + name + ', with the ' + (scopes.length === 1 ? 'scope ' : 'scopes ') + scopes.join(', ') + '.'
+      : response.ok
+        ? 'Requests need no API key.'
+        : 'Sign in on the console, or authorize with an API key, to try requests that need one.'
+}, () => {})
 `
 
 const PAGE_PROBLEM = problem('This installation has no such file.', 'route-unknown')
