@@ -11,6 +11,9 @@ import { countIn, samplesOf } from '@tidemark/shared/verdict/kept-verdicts'
 /** Entries that are read at once: they are parsed in one turn of the event loop. */
 const READ_AT_ONCE = 64
 
+/** Of so many times `keysMax` keys samples are gathered, to choose those with the most. */
+const GATHERED = 10
+
 /** The samples of a key that are kept, oldest first. */
 export interface KeptSamples {
   readonly key: string
@@ -56,22 +59,25 @@ export async function readKeptSamples(store: Store, wanted: Wanted): Promise<Kep
   const { key, samplesMax, keysMax } = wanted
   const all = Array.from({ length: partitions }, (_, partition) => partition)
   const read = key === undefined ? all : [partitionOf(key, partitions)]
-  /** Null for a key that is not wanted. */
-  const found = new Map<string, Found | null>()
-  // Of a key that has been silent for long, only the window is left.
-  if (key !== undefined) found.set(key, noSamples())
+  const gathered: { readonly key: string; readonly samples: Found }[] = []
+  let others = 0
   let isCut = false
   // One after the other, because parsing them takes most of the time.
   for (const partition of read) {
-    isCut = (await collect(gateway, partition, { wanted, samplesMax: samplesMax / read.length, found })) || isCut
+    const found = new Map<string, Found | null>()
+    // Of a key that has been silent for long, only the window is left.
+    if (key !== undefined) found.set(key, noSamples())
+    const limits = { samplesMax: samplesMax / read.length, keysMax: (GATHERED * keysMax) / read.length }
+    const { more, isEnd } = await collect(gateway, partition, { wanted, found, ...limits })
+    for (const [name, samples] of found) if (samples !== null) gathered.push({ key: name, samples })
+    others += more
+    isCut ||= !isEnd
   }
-  const keys = [...found]
-    .flatMap(([key, samples]) => (samples === null ? [] : [{ key, samples }]))
-    .sort((a, b) => b.samples.values.length - a.samples.values.length || (a.key < b.key ? -1 : 1))
+  const keys = gathered.sort((a, b) => b.samples.values.length - a.samples.values.length || (a.key < b.key ? -1 : 1))
   const kept = await Promise.all(keys.slice(0, keysMax).map(one => withWindow(store, one.key, one.samples)))
   return {
     keys: kept.flatMap(one => (one === undefined || one.values.length === 0 ? [] : [one])),
-    found: keys.length,
+    found: keys.length + others,
     isCut,
   }
 }
@@ -83,22 +89,29 @@ function noSamples(): Found {
 interface Collecting {
   readonly wanted: Wanted
   readonly samplesMax: number
+  readonly keysMax: number
+  /** Null for a key that is not wanted, or one too many. */
   readonly found: Map<string, Found | null>
 }
 
-/** Adds the samples of a partition, newest first. Returns whether there are older ones. */
+/**
+ * Adds the samples of a partition, newest first. Returns how many more keys are wanted than were
+ * gathered, and whether there are no older samples.
+ */
 async function collect(
   gateway: GatewayStore,
   partition: number,
-  { wanted: { key, isWanted, now }, samplesMax, found }: Collecting,
-): Promise<boolean> {
+  { wanted: { key, isWanted, now }, samplesMax, keysMax, found }: Collecting,
+) {
+  let gathered = 0
+  let more = 0
   const written = key === undefined ? '' : JSON.stringify(key)
   let upTo: EntryId | undefined
   for (let scanned = 0; scanned < samplesMax; ) {
     const entries = await gateway.keptVerdicts(partition, { upTo, count: READ_AT_ONCE })
     for (const entry of entries) {
       if (entry.id === upTo) continue
-      if (scanned >= samplesMax) return true
+      if (scanned >= samplesMax) return { more, isEnd: false }
       scanned += countIn(entry)
       if (!entry.samples.includes(written)) continue
       const samples = samplesOf(entry)
@@ -107,7 +120,10 @@ async function collect(
         const name = String(samples[i])
         let one = found.get(name)
         if (one === undefined) {
-          one = key === undefined && isWanted(name) ? noSamples() : null
+          const isOne = key === undefined && isWanted(name)
+          one = isOne && gathered < keysMax ? noSamples() : null
+          if (one !== null) gathered++
+          else if (isOne) more++
           found.set(name, one)
         }
         one?.values.push(samples[i + 1] as number)
@@ -115,12 +131,12 @@ async function collect(
         one?.times.push(time)
       }
     }
-    if (entries.length < READ_AT_ONCE) return false
+    if (entries.length < READ_AT_ONCE) return { more, isEnd: true }
     // Ingest must not wait for it.
     await setImmediate()
     upTo = entries.at(-1)?.id
   }
-  return true
+  return { more, isEnd: false }
 }
 
 /** Returns the samples oldest first, after those that only the window has. */
