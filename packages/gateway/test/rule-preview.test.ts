@@ -160,6 +160,12 @@ describe('POST /rules/preview', () => {
     ])
     expect(history).toMatchObject({ keys: 3, keys_found: 3, samples: 600, cut: false })
     expect(after.opened).toBe(2)
+    // Each key begins without memory, whatever key was scored before it.
+    const policy = policyOf({ id: 'preview', ...rule })
+    const alone = [values(200, [100, 150], 2), values(200, [], 1)].map(all => expected(policy, all))
+    expect(keys.slice(0, 2).map(one => one.preview.flagged)).toEqual(
+      alone.map(({ flagged }) => flagged.filter(Boolean).length),
+    )
     expect(in_force.opened).toBe(keys.reduce((sum, key) => sum + key.in_force.opened, 0))
     expect(series).toBeNull()
     const one = await preview({ rule, prefix: 'edge-1' })

@@ -96,7 +96,7 @@ function ChangeEntry({ change, before, inForce, onRestore }: ChangeEntryProps) {
           {who} {TEXTS[kind](before == null)} {id !== null && <strong>{id}</strong>}{' '}
           <span class="soft small">
             <Ago at={at} />
-          </span>
+          </span>{' '}
           {kind === 'rule_put' && isInForce && <span class="chip">in force</span>}
         </span>
         <span class="small soft">{why}</span>
