@@ -246,7 +246,7 @@ function toPlace(distance: number): number {
   return Math.fround(Math.max(-FLOAT32_MAX, Math.min(FLOAT32_MAX, distance)))
 }
 
-/** Returns the nearest of `count` places from `first`: the one that matched `last`, or by a search. */
+/** Returns the nearest of `count` places from `first`: what matched `last`, or by a search. */
 function findNearest(floats: Float32Array, first: number, count: number, last: number, place: number): number {
   let below = first + last
   const isBelow = (floats[below] as number) <= place
