@@ -252,6 +252,26 @@ describe.skipIf(!(await redisAvailable()))('access to Redis', () => {
     expect(await admin.call('ACL', 'LOG')).toEqual([])
   })
 
+  test.skipIf(!HAS_SERVER)('with the users of users.acl Redis loads all of its append-only file', async () => {
+    await using under = await startWithUsers(['--appendonly', 'yes', '--appendfsync', 'always'])
+    const settings = { PARTITIONS: '2', REDIS_URL: under.url }
+    const apiKeys = under.file('api-keys.json', under.secrets.apiKeysFile)
+    await using gateway = await startGateway({ ...settings, ...under.userOf('gateway'), API_KEYS_FILE: apiKeys })
+    await using _analyzer = await startAnalyzer({ ...settings, ...under.userOf('analyzer') })
+    const base = `http://127.0.0.1:${gateway.port}`
+    const headers = { 'Content-Type': 'application/json', Authorization: `Bearer ${under.secrets.operatorKey}` }
+    const body = JSON.stringify([1, 2, 3].map(value => ({ key: 'edge-1/cpu', value })))
+    const { receipts } = (await (await fetch(`${base}/ingest`, { method: 'POST', headers, body })).json()) as {
+      receipts: string[]
+    }
+    const analysis = async (): Promise<unknown> =>
+      (await fetch(`${base}/analyze?key=edge-1%2Fcpu&after=${receipts[0]}&wait=5000`, { headers })).json()
+    const before = await analysis()
+    expect(before).toMatchObject({ key: 'edge-1/cpu', value: 3 })
+    await under.restart()
+    await expect.poll(analysis, { timeout: 20_000 }).toEqual(before)
+  })
+
   test.skipIf(!HAS_SERVER)(
     'the users can do nothing else: no user, no API keys for analyzers, no samples for the exporter',
     async () => {

@@ -52,6 +52,11 @@ export async function startWithUsers(args: readonly string[] = []) {
     urlOf,
     file,
     url: `redis://127.0.0.1:${redis.port}`,
+    /** Kills Redis and starts it again with its files. */
+    async restart() {
+      await redis.kill()
+      await redis.start()
+    },
     /** The settings of a service that runs as this user. */
     userOf: (user: RedisUser) => ({
       REDIS_USERNAME: user,

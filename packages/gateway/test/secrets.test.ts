@@ -42,7 +42,7 @@ test('the file of users has one line for each, with the keys of the prefix, and 
   const passwords = Object.fromEntries(REDIS_USERS.map(user => [user, user])) as Parameters<typeof formatUsers>[0]
   const lines = formatUsers(passwords, 'other').trimEnd().split('\n')
   expect(lines.map(line => line.split(' ')[1])).toEqual(['default', ...REDIS_USERS])
-  expect(lines[0]).toBe('user default off resetchannels -@all')
+  expect(lines[0]).toBe('user default off ~* &* +@all')
   expect(lines.join('\n')).not.toMatch(/tm:|#(?![0-9a-f]{64} )/)
   expect(lines[1]).toContain(' ~other:* ')
 })
