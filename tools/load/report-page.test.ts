@@ -123,6 +123,7 @@ test('the page has a row and a command for each load, and the results of the str
       legacy: { rps_avg: 424.5, anomaly: false, window: 50 },
       truth: { expected: 425, ofWindow: 424.5 },
     },
+    cluster: { date: '2026-11-02', kubernetes: 'v1.30.0', cores: 2, loads: [] },
     streamPicture: 'stream.png',
     imagesFolder: 'images',
   }).replaceAll(/(?<=\|.*) +/g, ' ')

@@ -1,5 +1,6 @@
 import { formatCount, paragraph } from '../lib/format.ts'
 import { formatMarkdownTable } from '../lib/table.ts'
+import { type ClusterFigures, clusterSection } from './cluster-section.ts'
 import type { LoadResult } from './load.ts'
 import {
   anomaliesTable,
@@ -19,6 +20,7 @@ export interface ReportParts {
   readonly command: string
   /** All loads, in the order of the table. The first is shown in full. */
   readonly loads: readonly LoadResult[]
+  readonly cluster: ClusterFigures
   readonly stream: StreamResult
   readonly streamPicture: string
   /** The folder of the pictures, relative to the page. */
@@ -26,7 +28,15 @@ export interface ReportParts {
 }
 
 /** Returns docs/report.md. */
-export function reportPage({ date, command, loads, stream, streamPicture, imagesFolder }: ReportParts): string {
+export function reportPage({
+  date,
+  command,
+  loads,
+  cluster,
+  stream,
+  streamPicture,
+  imagesFolder,
+}: ReportParts): string {
   const [main] = loads
   if (main === undefined) throw new Error('the report needs a load')
   const { summary } = main
@@ -50,6 +60,7 @@ export function reportPage({ date, command, loads, stream, streamPicture, images
     missedList(summary),
     routesTable(summary),
     ...main.pictures.map(({ name, caption }) => show(name, caption)),
+    clusterSection(cluster),
     '## Detection under load',
     detectionSentence(summary),
     paragraph(

@@ -2,6 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Command, flag, parseCommandLine, runCommand } from '../lib/options.ts'
+import { readClusterFigures } from './cluster-section.ts'
 import { interruptible, say } from './interruptible.ts'
 import { type LoadResult, runLoad } from './load.ts'
 import { draw } from './pictures.ts'
@@ -66,7 +67,15 @@ async function makeReport(isQuick: boolean, stop: AbortSignal): Promise<number> 
   const rows = streamPanels(stream).map(panel => [panel])
   await draw(join(images, STREAM_PICTURE), { title: 'A stable stream and a burst', xTitle: 'samples', rows })
   const page = join(docs, 'report.md')
-  const parts = { date: time.slice(0, 10), command: 'npm run report', loads, stream, streamPicture: STREAM_PICTURE }
+  const cluster = readClusterFigures()
+  const parts = {
+    date: time.slice(0, 10),
+    command: 'npm run report',
+    loads,
+    cluster,
+    stream,
+    streamPicture: STREAM_PICTURE,
+  }
   await writeFile(page, reportPage({ ...parts, imagesFolder: 'images' }))
   say(`the report is ${page}`)
   return 0
