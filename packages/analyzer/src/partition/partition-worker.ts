@@ -126,6 +126,7 @@ export class PartitionWorker implements EntryConsumer {
   #permit: Disposable | undefined
   /** How far the store's clock is ahead of the monotonic clock. */
   #storeAheadMs = 0
+  #storeAheadMaxMs = 0
   /** Entries after the checkpoint, each after the one before. */
   #queue: Entry[] = []
   /** The last entry queued since the checkpoint was loaded; before that, the checkpoint. */
@@ -260,7 +261,7 @@ export class PartitionWorker implements EntryConsumer {
   }
 
   async #recover(): Promise<void> {
-    const { store, metrics, reading, rules, settings } = this.#options
+    const { store, metrics, reading, rules, settings, clock } = this.#options
     metrics.recoveries.inc()
     // Delivery must end first: an entry delivered now would be queued before the pending ones.
     await this.#discardMemory()
@@ -268,7 +269,8 @@ export class PartitionWorker implements EntryConsumer {
     const { attempt, rulesVersion, ...checkpoint } = await store.loadCheckpoint(this.partition)
     this.#checkpoint = checkpoint
     await this.#adoptRules(await rules.refreshed(rulesVersion))
-    this.#setStoreClock((await store.expiredTimers(this.partition, 1)).now)
+    const sentAt = clock.monotonicMs()
+    this.#setStoreClock((await store.expiredTimers(this.partition, 1)).now, sentAt)
     this.#kept = new KeptEntries(settings.verdictsKept)
     this.#kept.add(await store.keptEntries(this.partition))
 
@@ -423,9 +425,10 @@ export class PartitionWorker implements EntryConsumer {
 
   /** Expires timers as of the last applied entry; as of now if the backlog is empty. */
   async #expireTimers(): Promise<void> {
-    const { store, metrics } = this.#options
+    const { store, metrics, clock } = this.#options
+    const sentAt = clock.monotonicMs()
     const { now, keys } = await store.expiredTimers(this.partition, TIMER_KEYS_MAX)
-    this.#setStoreClock(now)
+    this.#setStoreClock(now, sentAt)
     if (keys.length === 0 || !this.#is('steady')) return
     const requiresDrained = this.#queue.length === 0
     await this.#enterRun(keys.length)
@@ -450,7 +453,7 @@ export class PartitionWorker implements EntryConsumer {
     if (!this.#is('steady')) return
     const requiresDrained = this.#queue.length === 0
     const now = this.#storeNow()
-    const time = requiresDrained ? now : arrivalMs(this.#checkpoint.id, now)
+    const time = requiresDrained ? now : arrivalMs(this.#checkpoint.id, this.#storeNowAtMost())
     const idle = await this.#sweep.step(this.#options.clock.monotonicMs(), time)
     for (let at = 0; at < idle.length && this.#is('steady'); at += EVICTED_KEYS_MAX) {
       const keys = idle.slice(at, at + EVICTED_KEYS_MAX)
@@ -544,16 +547,23 @@ export class PartitionWorker implements EntryConsumer {
   #analyseOptions() {
     const { settings, clock } = this.#options
     const { alertWaitMs } = settings
-    const [analyzedAt, now] = [clock.wallMs(), this.#storeNow()]
+    const [analyzedAt, now] = [clock.wallMs(), this.#storeNowAtMost()]
     return { partition: this.partition, settings, rules: this.#rules, analyzedAt, now, alertWaitMs }
   }
 
-  #setStoreClock(now: number): void {
+  /** Takes over the store's clock from the response to a request that was sent at `sentAt`. */
+  #setStoreClock(now: number, sentAt: number): void {
     this.#storeAheadMs = now - this.#options.clock.monotonicMs()
+    this.#storeAheadMaxMs = now - sentAt
   }
 
   #storeNow(): number {
     return Math.floor(this.#options.clock.monotonicMs() + this.#storeAheadMs)
+  }
+
+  /** After a late response the store's clock is up to its latency ahead of #storeNow. */
+  #storeNowAtMost(): number {
+    return Math.floor(this.#options.clock.monotonicMs() + this.#storeAheadMaxMs)
   }
 
   async #load(keys: readonly string[]): Promise<void> {
