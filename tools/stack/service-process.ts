@@ -1,5 +1,6 @@
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
 import { redact, secretsIn } from '@tidemark/shared/runtime/secrets'
+import { ROOT } from '../lib/project.ts'
 import { Child } from './child.ts'
 
 /** Only a fault lasts so long: a machine a tenth as fast as usual needs half of it. */
@@ -30,26 +31,32 @@ export interface Service extends AsyncDisposable {
 
 /** Starts a gateway on a free port of this computer; resolves when it can store samples. */
 export function startGateway(env: Environment, onLine?: LineListener): Promise<Service> {
-  return startService('gateway', { HOST: '127.0.0.1', PORT: '0', ...env }, onLine, [...READY.gateway, STORE_OPEN])
+  return startService('gateway', env, { onLine, readyAt: [...READY.gateway, STORE_OPEN] })
 }
 
 /** Starts an analyzer; resolves when it works. */
 export function startAnalyzer(env: Environment, onLine?: LineListener): Promise<Service> {
-  return startService('analyzer', { METRICS_HOST: '127.0.0.1', ...env }, onLine)
+  return startService('analyzer', env, { onLine })
 }
 
 /** Starts a bridge; resolves when the broker delivers messages to it. */
 export function startBridge(env: Environment, onLine?: LineListener): Promise<Service> {
-  return startService('mqtt', { METRICS_HOST: '127.0.0.1', ...env }, onLine)
+  return startService('mqtt', env, { onLine })
 }
 
-async function startService(
-  service: ServiceName,
-  env: Environment,
-  onLine?: LineListener,
-  readyAt?: readonly string[],
-): Promise<Service> {
-  const { child, ready, leaks } = runService(service, `the ${service}`, env, onLine, readyAt)
+interface ServiceOptions {
+  readonly onLine?: LineListener | undefined
+  /** What it logs once it works. */
+  readonly readyAt?: readonly string[]
+  /** Where the code of the service is: this folder, or that of another version. */
+  readonly root?: string
+}
+
+/** Starts a service that listens on this computer only; resolves when it works. */
+export async function startService(service: ServiceName, env: Environment, options: ServiceOptions): Promise<Service> {
+  const { onLine, readyAt, root } = options
+  const listening = service === 'gateway' ? { HOST: '127.0.0.1', PORT: '0' } : { METRICS_HOST: '127.0.0.1' }
+  const { child, ready, leaks } = runService(service, `the ${service}`, { ...listening, ...env }, onLine, readyAt, root)
   return {
     child,
     ...(await ready),
@@ -73,8 +80,9 @@ export function runService(
   env: Environment,
   onLine?: LineListener,
   readyAt: readonly string[] = READY[service],
+  root = ROOT,
 ) {
-  const main = fileURLToPath(new URL(`../../packages/${service}/src/main.ts`, import.meta.url))
+  const main = join(root, 'packages', service, 'src', 'main.ts')
   const child = new Child({
     name,
     file: 'sh',

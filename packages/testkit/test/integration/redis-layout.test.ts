@@ -46,13 +46,21 @@ describe.skipIf(!(await redisAvailable()))('opening the Redis store', () => {
     await expect(store.analyzer.heartbeat('a', 60_000)).rejects.toThrow('a deployment of 4 partitions')
   })
 
-  test('another format is refused', async () => {
+  test.each([
+    ['999', /format 999, .* format 2: a newer version wrote it\. Start that version or a newer one\./],
+    ['1', /format 1, .* format 2: start the version that wrote it/],
+    ['two', /format two, .* format 2: start the version that wrote it/],
+  ])('data of format %s is refused with what to do, and left as it is', async (format, message) => {
     await using redis = await startRedis()
     const prefix = `test-${randomUUID()}`
     const client = rawClient(redis.url)
-    await client.hset(keysUnder(prefix).meta, { format: '999', partitions: '3' })
+    await client.hset(keysUnder(prefix).meta, { format, partitions: '3' })
+    const refusal = openOn(redis, prefix, 3)
+    await expect(refusal).rejects.toThrow(LayoutMismatch)
+    await expect(refusal).rejects.toThrow(message)
+    expect(await client.keys('*')).toEqual([keysUnder(prefix).meta])
+    expect(await client.hgetall(keysUnder(prefix).meta)).toEqual({ format, partitions: '3' })
     client.disconnect()
-    await expect(openOn(redis, prefix, 3)).rejects.toThrow(LayoutMismatch)
   })
 
   test('two deployments under two prefixes do not see each other', async () => {

@@ -19,7 +19,10 @@ import { createRuleStore } from './rule-store.ts'
 import { defineScripts, type ScriptClient } from './scripts.ts'
 import { createSessionStore } from './session-store.ts'
 
-/** Version of the format of all stored data. Other versions belong to other deployments. */
+/**
+ * Version of the format of all stored data. It changes only if the version before could not read
+ * the data or would damage it; fields and keys that it ignores need no other format.
+ */
 const FORMAT = '2'
 
 /**
@@ -66,10 +69,7 @@ async function checkLayout(client: ScriptClient, { cluster, prefix, partitions }
   )
   const [foundFormat, foundPartitions] = found as [string, string]
   if (foundFormat !== FORMAT) {
-    throw new LayoutMismatch(
-      `this Redis holds Tidemark data of format ${foundFormat}, and this version writes format ${FORMAT}. ` +
-        'Use the version that wrote it, or another REDIS_PREFIX.',
-    )
+    throw new LayoutMismatch(otherFormat(foundFormat))
   }
   if (partitions !== undefined && Number(foundPartitions) !== partitions) {
     throw new LayoutMismatch(
@@ -78,4 +78,16 @@ async function checkLayout(client: ScriptClient, { cluster, prefix, partitions }
     )
   }
   return Number(foundPartitions)
+}
+
+function otherFormat(found: string): string {
+  const both = `this Redis holds Tidemark data of format ${found}, and this version reads and writes format ${FORMAT}`
+  const other = 'To begin without this data, set another REDIS_PREFIX.'
+  if (Number(found) > Number(FORMAT)) {
+    return (
+      `${both}: a newer version wrote it. Start that version or a newer one. To go back to this version, restore the ` +
+      `backup from before the upgrade (docs/backup.md). ${other}`
+    )
+  }
+  return `${both}: start the version that wrote it, and upgrade from there as docs/upgrading.md says. ${other}`
 }
