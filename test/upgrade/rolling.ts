@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
+import { pause } from '@tidemark/shared/runtime/lifecycle'
 import { VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
-import { eventually } from '@tidemark/testkit/eventually'
 import { oracleAnalysis } from '@tidemark/testkit/oracle'
 import { Random } from '@tidemark/testkit/random'
 import { type RedisFixture, startRedis } from '@tidemark/testkit/redis-fixture'
@@ -19,6 +19,9 @@ const KEYS_PER_WRITER = 15
 
 /** Differences of rounding between two versions' formulas for the same verdict. */
 const TOLERANCE = 1e-9
+
+/** Only a fault lasts so long. */
+const GIVEN_UP_AFTER_MS = 100_000
 
 /** Violations that are kept. */
 const VIOLATIONS_MAX = 20
@@ -261,4 +264,17 @@ async function checkRule(port: number, violation: (text: string) => void): Promi
   const text = await response.text()
   if (response.status !== 200 || !text.includes(RULE.pattern))
     violation(`GET /rules/${RULE.id}: ${response.status} ${text}`)
+}
+
+/** Repeats `check` until it does not throw. */
+async function eventually(check: () => void | Promise<void>): Promise<void> {
+  const deadline = performance.now() + GIVEN_UP_AFTER_MS
+  for (;;) {
+    try {
+      return await check()
+    } catch (error) {
+      if (performance.now() > deadline) throw error
+    }
+    await pause(20)
+  }
 }
