@@ -5,7 +5,7 @@ import { Registry } from 'prom-client'
 import { expect, test } from 'vitest'
 
 /** Names that dashboards from before 0.1.0 query. */
-const LEGACY = ['metrics_ingest_total', 'metrics_anomaly_total']
+const LEGACY = ['metrics_ingest_total', 'metrics_anomaly_total', 'http_request_duration_seconds']
 
 const metrics = [
   ...namesIn('gateway', registry => createMetrics(registry)),

@@ -1,4 +1,5 @@
 import { ConfigError, readConfig } from '@tidemark/shared/runtime/config'
+import { formerSettings } from '@tidemark/shared/runtime/former-settings'
 import { aborted, run } from '@tidemark/shared/runtime/lifecycle'
 import { createLogger } from '@tidemark/shared/runtime/logger'
 import { createOpsApp, listenOps } from '@tidemark/shared/runtime/ops'
@@ -14,6 +15,7 @@ try {
   const config = readConfig(analyzerSettings, process.env)
   const secrets = secretsIn({ ...process.env, REDIS_PASSWORD: readRedisAccess(config).password })
   const log = createLogger('analyzer', config.LOG_LEVEL, { secrets })
+  for (const sentence of formerSettings(process.env)) log.warn(sentence)
   await run(async (stop, resources) => {
     const spans = resources.use(
       await openSpans({

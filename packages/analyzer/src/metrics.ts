@@ -19,7 +19,10 @@ const COUNTERS = {
   samplesAnalysed: ['analyzer_samples_analysed_total', 'Samples analysed and committed.'],
   anomalies: ['analyzer_anomalies_total', 'Analysed samples that are anomalies.'],
   /** For dashboards and alerts that know the metric by its legacy name. */
-  legacyAnomalies: ['metrics_anomaly_total', 'Same as analyzer_anomalies_total, under its legacy name.'],
+  loadAnomalies: [
+    'metrics_anomaly_total',
+    'Anomalies of default/rps, the key of load reports, for existing dashboards.',
+  ],
   deadLetters: ['analyzer_dead_entries_total', 'Entries that became dead letters: unreadable ones and poison entries.'],
   samplesLost: ['analyzer_samples_lost_total', 'Accepted samples missing from the stream before they were analysed.'],
   samplesRolledBack: [

@@ -1,5 +1,6 @@
 import { EMPTY_DOCUMENT, withRule } from '@tidemark/shared/detection/rules/document'
 import { readConfig } from '@tidemark/shared/runtime/config'
+import { LOAD_KEYS } from '@tidemark/shared/sample/load-keys'
 import { createMemoryStore } from '@tidemark/shared/store/memory/store'
 import type { Store } from '@tidemark/shared/store/ports/store'
 import { eventually } from '@tidemark/testkit/eventually'
@@ -66,8 +67,8 @@ test('each metric of an analyzer shows what happened', async () => {
   await using stack = new AsyncDisposableStack()
   const memory = createMemoryStore({ partitions: 1 })
   const rule = { late: 'refuse', duplicates: 'drop', budget: '1 per key per day' }
-  const document = withRule(EMPTY_DOCUMENT, { id: 'r', pattern: 'k*', ...rule }, BY)
-  const change = { ...BY, version: 1, kind: 'rule_put', id: 'r', content: { pattern: 'k*', ...rule } } as const
+  const document = withRule(EMPTY_DOCUMENT, { id: 'r', pattern: 'default/*', ...rule }, BY)
+  const change = { ...BY, version: 1, kind: 'rule_put', id: 'r', content: { pattern: 'default/*', ...rule } } as const
   expect(await memory.rules.replace(document, change, await memory.rules.digest())).toBe(true)
   const registry = new Registry()
   const config = readConfig(analyzerSettings, {
@@ -89,12 +90,15 @@ test('each metric of an analyzer shows what happened', async () => {
   }
   const next = (value: number) => {
     time += 1000
-    return { key: 'k', value, timestamp: time }
+    return { key: LOAD_KEYS.rps, value, timestamp: time }
   }
   await append(...Array.from({ length: 60 }, (_, i) => next(20 + (i % 5))))
   await append(next(900), next(905), next(910), next(915))
   await append(...Array.from({ length: 10 }, (_, i) => next(20 + (i % 5))))
-  await append({ key: 'k', value: 1, timestamp: time - 5000 }, { key: 'k', value: 24, timestamp: time })
+  await append(
+    { key: LOAD_KEYS.rps, value: 1, timestamp: time - 5000 },
+    { key: LOAD_KEYS.rps, value: 24, timestamp: time },
+  )
   await append({ key: 'odd', value: 1, timestamp: time })
   memory.inspect.appendRaw(0, { s: 'not JSON' })
 

@@ -1,4 +1,5 @@
 import { ConfigError, readConfig } from '@tidemark/shared/runtime/config'
+import { formerSettings } from '@tidemark/shared/runtime/former-settings'
 import { aborted, run } from '@tidemark/shared/runtime/lifecycle'
 import { createLogger } from '@tidemark/shared/runtime/logger'
 import { currentRedisAccess, readRedisAccess } from '@tidemark/shared/runtime/redis-access'
@@ -17,6 +18,7 @@ try {
   const config = readConfig(configSchema, process.env)
   const secrets = secretsIn({ ...process.env, REDIS_PASSWORD: readRedisAccess(config).password })
   const log = createLogger('gateway', config.LOG_LEVEL, { secrets })
+  for (const sentence of formerSettings(process.env)) log.warn(sentence)
   const keyed = keyedRequestsPerS(config.IDEMPOTENCY_KEYS_MAX, config.IDEMPOTENCY_TTL_MS)
   if (keyed < KEYED_PER_S_MIN) {
     log.warn(

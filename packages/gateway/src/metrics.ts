@@ -93,7 +93,7 @@ const COUNTERS = {
     'Changes of TLS_CERT_FILE or TLS_KEY_FILE that could not be used: the previous certificate stays in use.',
   ],
   accepted: ['gateway_samples_accepted_total', 'Samples that the store has confirmed.'],
-  ingested: ['metrics_ingest_total', 'The same as gateway_samples_accepted_total, for existing dashboards.'],
+  ingested: ['metrics_ingest_total', 'Requests of which samples were stored, for existing dashboards.'],
   rejected: [
     'gateway_samples_rejected_total',
     'Samples that were not accepted, by the rule they broke or the reason they were not stored.',
@@ -244,10 +244,9 @@ export function createMetrics(registry: Registry) {
     /** Undefined without TLS. */
     certificateUsed: (certificate: { readonly expiresAt: number } | undefined) =>
       gauges.certificateExpiry.set(certificate?.expiresAt ?? 0),
-    accepted(samples: number) {
-      counters.accepted.inc(samples)
-      counters.ingested.inc(samples)
-    },
+    accepted: (samples: number) => counters.accepted.inc(samples),
+    /** Counts a request of which samples were stored. */
+    ingested: () => counters.ingested.inc(),
     acceptedBy: (protocol: ProtocolName, samples: number) => acceptedBy[protocol].inc(samples),
     /** Counts samples that broke a rule. */
     rejectedBy(protocol: ProtocolName, reason: RejectionReason, samples: number) {
@@ -340,6 +339,26 @@ function limitUse(registers: Registry[]) {
   }
 }
 
+/** The former name of gateway_http_request_seconds, for existing dashboards. */
+const REQUEST_DURATION = 'http_request_duration_seconds'
+
+/** Exports a histogram of requests by its former name too. It costs nothing but at a scrape. */
+function registerFormerName(registry: Registry, requestSeconds: Histogram<'route'>): void {
+  const help = 'The same as gateway_http_request_seconds, for existing dashboards; path is its route.'
+  const former = new Histogram({ name: REQUEST_DURATION, help, labelNames: ['route', 'path'], registers: [] })
+  async function get() {
+    const { values, ...metric } = await requestSeconds.get()
+    const renamed = values.map(({ labels, metricName = '', ...value }) => ({
+      ...value,
+      labels: { ...labels, path: labels.route },
+      metricName: metricName.replace('gateway_http_request_seconds', REQUEST_DURATION),
+    }))
+    return { ...metric, name: REQUEST_DURATION, help, values: renamed }
+  }
+  // A registry renders what the latter returns.
+  registry.registerMetric(Object.assign(former, { get, getForPromString: get }) as unknown as Histogram)
+}
+
 function requestMetrics(requests: Counter<'route' | 'method' | 'status'>, registers: Registry[]) {
   const requestSeconds = new Histogram({
     name: 'gateway_http_request_seconds',
@@ -348,6 +367,7 @@ function requestMetrics(requests: Counter<'route' | 'method' | 'status'>, regist
     buckets: SECONDS,
     registers,
   })
+  for (const registry of registers) registerFormerName(registry, requestSeconds)
   // prom-client builds a string from the labels at each lookup of a child: these maps avoid it.
   const requestChildren = new Map<string, Map<number, Counter.Internal>>()
   const secondsChildren = new Map<string, Histogram.Internal<'route'>>()

@@ -762,11 +762,12 @@ describe('routes', () => {
   test('readiness depends on the store, liveness does not', async () => {
     const { app } = createTestApp({ isStoreOpen: false })
     expect((await app.request('/livez')).status).toBe(200)
-    for (const path of ['/readyz', '/health']) {
-      const response = await app.request(path)
-      expect(response.status).toBe(503)
-      expect(response.headers.get('Retry-After')).toBe('1')
-    }
+    const response = await app.request('/readyz')
+    expect(response.status).toBe(503)
+    expect(response.headers.get('Retry-After')).toBe('1')
+    const health = await app.request('/health')
+    expect(health.status).toBe(200)
+    expect(await health.json()).toEqual({ status: 'degraded', reason: expect.stringMatching(/store/) })
   })
 
   test('a gateway that shuts down closes its connections', async () => {
@@ -786,7 +787,9 @@ describe('metrics', () => {
       'gateway_http_requests_total{route="/ingest",method="POST",status="400"} 1',
       'gateway_http_request_seconds_count{route="/ingest"} 2',
       'gateway_samples_accepted_total 2',
-      'metrics_ingest_total 2',
+      'metrics_ingest_total 1',
+      'http_request_duration_seconds_count{route="/ingest",path="/ingest"} 2',
+      'http_request_duration_seconds_bucket{le="+Inf",route="/ingest",path="/ingest"} 2',
       'gateway_samples_rejected_total{reason="key"} 1',
       'gateway_samples_rejected_total{reason="value"} 1',
       'gateway_samples_rejected_total{reason="shape"} 1',

@@ -105,7 +105,8 @@ describe('every documented operation', () => {
       // Those of sessions depend on a cookie, which its own tests have.
       if (responses[status] === undefined || SESSION_ROUTES.includes(route.path)) continue
       const response = await createTestApp(options).app.request(requestOf(world, route, call, sent))
-      expect(response.status).toBeGreaterThanOrEqual(500)
+      // Only clients of InfluxDB get a 503 of it, which its own tests have.
+      expect(response.status).toBeGreaterThanOrEqual(route.path === '/health' ? 200 : 500)
       expect(await contract.differences(response, route.operation)).toEqual([])
     }
     const other = await world.app.request(requestOf(world, { ...route, method: unsupportedBy(route.path) }, call, sent))

@@ -5,9 +5,10 @@ import { packSamples } from '@tidemark/testkit/samples'
 import { pino } from 'pino'
 import { Registry } from 'prom-client'
 import { expect, test } from 'vitest'
+import { Effects } from '../judging/effects.ts'
 import { takeRun } from '../judging/run.ts'
 import { createAnalyzerMetrics } from '../metrics.ts'
-import { createTracing, tracesOf } from './observe-commit.ts'
+import { createTracing, observeEffects, tracesOf } from './observe-commit.ts'
 
 const trace = (letter: string, isSampled: boolean): TraceContext => ({
   traceId: letter.repeat(32),
@@ -68,4 +69,16 @@ test('the latency has a sampled trace as exemplar, and none of a dead letter', a
   expect(exemplars).toEqual([
     expect.stringContaining(`{trace_id="${RECORDED.traceId}",span_id="${RECORDED.spanId}"} 0.2 `),
   ])
+})
+
+test('metrics_anomaly_total counts the anomalies of load reports, and no others', async () => {
+  const registry = new Registry()
+  const effects = new Effects({ partition: 0, alertWaitMs: 0 })
+  for (const key of ['default/rps', 'default/rps/2', 'edge-1/rps', 'default/rps']) {
+    effects.anomalies.push(`{"key":${JSON.stringify(key)},"value":9}`)
+  }
+  observeEffects(createAnalyzerMetrics(registry), effects)
+  const text = await registry.metrics()
+  expect(text).toContain('metrics_anomaly_total 2\n')
+  expect(text).toContain('analyzer_anomalies_total 4\n')
 })

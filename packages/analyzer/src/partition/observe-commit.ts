@@ -1,6 +1,7 @@
 import { MILLION } from '@tidemark/shared/detection/rules/rule-counts'
 import type { Spans } from '@tidemark/shared/runtime/tracing/spans'
 import { unpackTraces } from '@tidemark/shared/sample/entry'
+import { LOAD_KEYS } from '@tidemark/shared/sample/load-keys'
 import { type EntryId, entryTimeMs, formatReceipt } from '@tidemark/shared/sample/receipt'
 import { traceFields } from '@tidemark/shared/sample/trace-context'
 import type { CommitOutcome } from '@tidemark/shared/store/ports/commit'
@@ -44,10 +45,17 @@ export function observeCommit(commit: AppliedCommit, effects: Effects, options: 
   for (const { id } of run.readable) metrics.delaySeconds.observe(Math.max(0, outcome.at - entryTimeMs(id)) / 1000)
 }
 
+/** The begin of each analysis of the key that load reports share. */
+const LOAD_ANALYSIS = `{"key":${JSON.stringify(LOAD_KEYS.rps)},`
+
+function isOfLoadReport(analysis: string): boolean {
+  return analysis.startsWith(LOAD_ANALYSIS)
+}
+
 export function observeEffects(metrics: Context['metrics'], effects: Effects): void {
   const { anomalies, opened, ended, tally, refused, ignored, counts } = effects
   metrics.anomalies.inc(anomalies.length)
-  metrics.legacyAnomalies.inc(anomalies.length)
+  metrics.loadAnomalies.inc(anomalies.filter(isOfLoadReport).length)
   for (const { opening } of opened) metrics.alertsOpened.inc({ kind: opening.cause.kind, severity: opening.severity })
   for (const { end } of ended) metrics.alertsResolved.inc({ reason: end.resolve_reason })
   metrics.samplesLate.inc(tally.late)

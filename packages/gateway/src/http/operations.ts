@@ -8,7 +8,7 @@ export const INFLUX_VERSION = '1.8.10'
 
 const statusSchema = z
   .strictObject({
-    status: z.enum(['ok', 'unavailable']),
+    status: z.enum(['ok', 'degraded', 'unavailable']),
     reason: z.string().optional(),
     warnings: z
       .array(z.string())
@@ -40,11 +40,12 @@ const UNAVAILABLE = {
 
 /** Of `/health`, for both kinds of clients. */
 const HEALTHY = json(
-  'Yes. Clients of InfluxDB get what InfluxDB responds.',
+  'The process responds; `degraded` if it cannot accept samples, and `reason` says why. Clients of InfluxDB get what ' +
+    'InfluxDB responds.',
   z.union([statusSchema, influxHealthSchema]),
 )
 const UNHEALTHY = {
-  ...json('No; `reason` or `message` says why.', z.union([statusSchema, influxHealthSchema])),
+  ...json('Only for clients of InfluxDB: it cannot accept samples; `message` says why.', influxHealthSchema),
   headers: RETRY_AFTER,
 }
 
@@ -71,7 +72,10 @@ const metricsRoute = createRoute({
 /** `GET /health`, `/livez`, `/readyz` and `/metrics`: documents what `createOpsApp` serves. */
 export function operationsRoutes(options: OpsOptions): Router {
   const router = createRouter('Operations')
-  register(router, statusRoute('/health', 'The same as /readyz', { 200: HEALTHY, 503: UNHEALTHY }))
+  register(
+    router,
+    statusRoute('/health', 'Whether the process responds, and in what state it is', { 200: HEALTHY, 503: UNHEALTHY }),
+  )
   register(router, statusRoute('/livez', 'Whether the process responds, with or without the store', { 200: OK }))
   register(router, statusRoute('/readyz', 'Whether the gateway can accept samples', { 200: OK, 503: UNAVAILABLE }))
   register(router, metricsRoute)

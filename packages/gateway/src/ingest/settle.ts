@@ -50,6 +50,7 @@ export function settle(
   }
   if (accepted > repeated) {
     metrics.accepted(accepted - repeated)
+    metrics.ingested()
     metrics.acceptedBy(name, accepted - repeated)
   }
   if (repeated > 0) metrics.repeated(repeated)

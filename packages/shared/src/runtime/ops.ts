@@ -14,7 +14,10 @@ export interface OpsOptions {
   readonly warnings?: () => readonly string[]
 }
 
-/** Returns the operations endpoints. Liveness ignores Redis: restarts would not fix that. */
+/**
+ * Returns the operations endpoints. Liveness ignores Redis: restarts would not fix that. So does
+ * the status of `/health`, which existing liveness probes request.
+ */
 export function createOpsApp({ registry, notReady, warnings }: OpsOptions): Hono {
   const app = new Hono()
   const scrapePlain = coalesced(() => registry.metrics())
@@ -27,15 +30,18 @@ export function createOpsApp({ registry, notReady, warnings }: OpsOptions): Hono
       : c.body(await scrapePlain(), 200, { 'Content-Type': registry.contentType, Vary: 'Accept' })
   })
   app.get('/livez', c => c.json({ status: 'ok' }))
-  for (const path of ['/readyz', '/health'] as const) {
-    app.get(path, c => {
-      const reason = notReady()
-      const found = warnings?.() ?? []
-      return reason === undefined
-        ? c.json({ status: 'ok', ...(found.length > 0 && { warnings: found }) })
-        : c.json({ status: 'unavailable', reason }, 503, { 'Retry-After': '1' })
-    })
+  const ok = () => {
+    const found = warnings?.() ?? []
+    return { status: 'ok', ...(found.length > 0 && { warnings: found }) }
   }
+  app.get('/readyz', c => {
+    const reason = notReady()
+    return reason === undefined ? c.json(ok()) : c.json({ status: 'unavailable', reason }, 503, { 'Retry-After': '1' })
+  })
+  app.get('/health', c => {
+    const reason = notReady()
+    return c.json(reason === undefined ? ok() : { status: 'degraded', reason })
+  })
   return app
 }
 

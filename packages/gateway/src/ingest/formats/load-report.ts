@@ -1,9 +1,7 @@
+import { LOAD_KEYS } from '@tidemark/shared/sample/load-keys'
 import { z } from 'zod'
 import type { Batch, Place } from './batch.ts'
 import { rejectShape, timestampField, valueField } from './fields.ts'
-
-/** Keys of the samples in a load report, whose clients do not name any. */
-export const LOAD_KEYS = { cpu: 'default/cpu', rps: 'default/rps' } as const
 
 /** `{"timestamp": 1700000000, "cpu": 12.5, "rps": 420}`: the legacy load-report body. */
 export const loadReportSchema = z
