@@ -12,18 +12,13 @@ import { mapErrors } from './errors.ts'
 import { createFeedStore } from './feed-store.ts'
 import { createGatewayStore } from './gateway-store.ts'
 import { createKeyStore } from './key-store.ts'
+import { FORMAT, REPARTITIONING } from './layout.ts'
 import { createLimitStore } from './limit-store.ts'
 import type { RedisStoreOptions } from './options.ts'
 import { createProcessStore } from './process-store.ts'
 import { createRuleStore } from './rule-store.ts'
 import { defineScripts, type ScriptClient } from './scripts.ts'
 import { createSessionStore } from './session-store.ts'
-
-/**
- * Version of the format of all stored data. It changes only if the version before could not read
- * the data or would damage it; fields and keys that it ignores need no other format.
- */
-const FORMAT = '2'
 
 /**
  * Connects to Redis and checks the layout; the open store reconnects by itself. Rejects with a
@@ -74,13 +69,17 @@ async function checkLayout(client: ScriptClient, { cluster, prefix, partitions }
   if (partitions !== undefined && Number(foundPartitions) !== partitions) {
     throw new LayoutMismatch(
       `this Redis holds a deployment of ${foundPartitions} partitions, and PARTITIONS is ${partitions}. ` +
-        `The first start fixes the number: set PARTITIONS to ${foundPartitions} or leave it out.`,
+        `The first start fixes the number: set PARTITIONS to ${foundPartitions} or leave it out. ` +
+        'npm run repartition changes it (docs/repartition.md).',
     )
   }
   return Number(foundPartitions)
 }
 
 function otherFormat(found: string): string {
+  if (found === REPARTITIONING) {
+    return 'npm run repartition moves the data of this Redis, or was interrupted: wait for its end, or run it again.'
+  }
   const both = `this Redis holds Tidemark data of format ${found}, and this version reads and writes format ${FORMAT}`
   const other = 'To begin without this data, set another REDIS_PREFIX.'
   if (Number(found) > Number(FORMAT)) {
