@@ -11,7 +11,7 @@ import type { Notification } from './monitoring/webhook.ts'
 const WITHIN_MS = 3600_000
 
 /** Alerts that a busy machine may raise: its real delays are multiplied by the factor. */
-const OF_BUSY_MACHINE = ['PartitionsUnowned', 'IngestSlow', 'VerdictsSlow', 'NotificationsSlow']
+const OF_BUSY_MACHINE = ['PartitionsUnowned', 'IngestSlow', 'VerdictsSlow', 'VerdictBudgetBurns', 'NotificationsSlow']
 
 /** Alerts that a storm raises. For the rules it lasts twenty minutes, in which its keys alert. */
 const OF_STORM = [
@@ -51,6 +51,7 @@ describe.runIf(available)('two gateways, two analyzers and Redis, monitored by P
       expect(activeTargets.map(({ health, labels }) => `${labels.job} ${health}`).toSorted()).toEqual([
         'analyzer up',
         'analyzer up',
+        'canary up',
         'gateway up',
         'gateway up',
         'redis-exporter up',
@@ -94,7 +95,7 @@ describe.runIf(available)('two gateways, two analyzers and Redis, monitored by P
     const rules = groups.flatMap(group => group.rules)
     expect(rules).toHaveLength(readRuleFiles().flatMap(file => file.groups.flatMap(group => group.rules)).length)
     expect(rules.filter(({ health }) => health !== 'ok')).toEqual([])
-    expect(notifiedExcept(OF_BUSY_MACHINE)).toEqual([])
+    expect(notifiedExcept(['Watchdog', ...OF_BUSY_MACHINE])).toEqual([])
   })
 
   test('a storm of anomalies is notified in time and marked on every dashboard', async () => {
@@ -108,7 +109,7 @@ describe.runIf(available)('two gateways, two analyzers and Redis, monitored by P
     })
     expect(annotations.description).toMatch(/^\d[\d.]*% of the samples analysed in tidemark are anomalies/)
     const marks = annotationQueries(pipeline.factor)
-    expect(marks).toHaveLength(8)
+    expect(marks).toHaveLength(10)
     for (const { where, expr } of marks) expect([where, await pipeline.hasData(expr)]).toEqual([where, true])
   })
 
@@ -122,6 +123,6 @@ describe.runIf(available)('two gateways, two analyzers and Redis, monitored by P
     expect(annotations.summary).toBe('An analyzer is unavailable')
     // The ratio is an average of 5 min, and `group_interval` is 5 min.
     await notified('AnomalyRatioHigh', 'resolved')
-    expect(notifiedExcept([...OF_STORM, ...OF_BUSY_MACHINE])).toEqual([])
+    expect(notifiedExcept(['Watchdog', ...OF_STORM, ...OF_BUSY_MACHINE])).toEqual([])
   })
 })

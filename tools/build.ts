@@ -34,6 +34,7 @@ for (const service of chosen.length > 0 ? chosen : ['gateway', 'analyzer', 'mqtt
     await copySwagger(join(dist, 'swagger-ui'))
     await buildPage({ root: CONSOLE, logLevel: 'warn', build: { outDir: join(dist, 'console'), emptyOutDir: true } })
     await bundle(service, dist, 'secrets/main', 'secrets')
+    await bundle(service, dist, 'canary/main', 'canary')
     await cp(USERS, join(dist, 'users.acl'))
   }
   console.log(await describeFolder(dist))

@@ -14,6 +14,9 @@ interface ComposeService {
   readonly cap_drop?: readonly string[]
   readonly user?: string
   readonly environment?: Readonly<Record<string, string>>
+  readonly mem_limit?: string
+  readonly logging?: { readonly options?: Readonly<Record<string, string>> }
+  readonly command?: readonly string[]
 }
 
 const { services, volumes } = parse(readText('compose.yaml'), { merge: true }) as {
@@ -22,10 +25,28 @@ const { services, volumes } = parse(readText('compose.yaml'), { merge: true }) a
 }
 const monitoring = Object.entries(services).filter(([, { profiles }]) => profiles?.includes('monitoring'))
 
+describe('every service that keeps running', () => {
+  const running = Object.entries(services).filter(([name]) => name !== 'secrets')
+
+  test.each(running)('%s has a memory limit, and its log is rotated', (_, { mem_limit, logging }) => {
+    expect(mem_limit).toMatch(/^(\$\{[A-Z_]+:-)?\d+[mg]\}?$/)
+    expect(logging?.options).toEqual({ 'max-size': '10m', 'max-file': '5' })
+  })
+
+  test('Redis may use 45 % of its memory limit, and its file is rewritten in time', () => {
+    const { command = [], mem_limit = '' } = services.redis ?? {}
+    const megabytes = (text: string | undefined): number => Number(/(\d+)mb?\}?$/.exec(text ?? '')?.[1])
+    const maxmemory = command[command.indexOf('--maxmemory') + 1]
+    expect(megabytes(maxmemory)).toBeLessThanOrEqual(0.45 * megabytes(mem_limit))
+    expect(command).toContain('--auto-aof-rewrite-percentage')
+  })
+})
+
 describe("compose.yaml's profile monitoring", () => {
-  test('is Prometheus, Alertmanager, Grafana and the Redis exporter, which do not run without it', () => {
+  test('is Prometheus, Alertmanager, Grafana, the canary and the Redis exporter, which do not run without it', () => {
     expect(monitoring.map(([name]) => name).toSorted()).toEqual([
       'alertmanager',
+      'canary',
       'grafana',
       'prometheus',
       'redis-exporter',
@@ -37,7 +58,7 @@ describe("compose.yaml's profile monitoring", () => {
   test.each(monitoring)(
     '%s has a pinned version, a user, no capabilities, and ports on loopback only',
     (_, service) => {
-      expect(service.image).toMatch(/^\$\{[A-Z_]+_IMAGE:-[a-z0-9/_]+:v?\d+\.\d+\.\d+\}$/)
+      expect(service.image).toMatch(/^\$\{[A-Z_]+_IMAGE:-([a-z0-9/_]+:v?\d+\.\d+\.\d+|tidemark-gateway)\}$/)
       expect(service).toMatchObject({
         read_only: true,
         cap_drop: ['ALL'],
@@ -70,11 +91,12 @@ describe("compose.yaml's profile monitoring", () => {
   test('Prometheus scrapes existing services under the job names that the rules use', () => {
     const { scrape_configs } = parse(readText('prometheus/prometheus.yml'), { merge: true })
     const jobs = scrape_configs.map(({ job_name }: { job_name: string }) => job_name)
-    expect(jobs).toEqual(['gateway', 'analyzer', 'redis-exporter'])
+    expect(jobs).toEqual(['gateway', 'analyzer', 'canary', 'redis-exporter'])
     for (const job of jobs) expect(services).toHaveProperty(job)
-    const inRules = ['gateway', 'analyzer', 'redis'].flatMap(name => [
+    const inRules = ['gateway', 'analyzer', 'canary', 'redis'].flatMap(name => [
       ...readText(`prometheus/rules/${name}.yaml`).matchAll(/job="([^"]+)"/g),
     ])
-    expect([...new Set(inRules.map(([, job]) => job))].toSorted()).toEqual(jobs.toSorted())
+    // `entry` is of a blackbox exporter outside.
+    expect([...new Set(inRules.map(([, job]) => job))].toSorted()).toEqual([...jobs, 'entry'].toSorted())
   })
 })

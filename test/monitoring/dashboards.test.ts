@@ -1,29 +1,40 @@
 import { describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { type Dashboard, filledIn, panelsOf, readDashboards } from './dashboards.ts'
-import { knownMetrics } from './known-metrics.ts'
+import { type KnownMetrics, knownMetrics } from './known-metrics.ts'
 import { selectorsOf } from './promql.ts'
-import { readText } from './rules.ts'
+import { readText, recordedExpressions } from './rules.ts'
 
 const dashboards = readDashboards()
-const known = knownMetrics()
+const known: KnownMetrics = new Map([
+  ...knownMetrics(),
+  ...[...recordedExpressions().keys()].map(name => [name, new Set<string>()] as const),
+])
 
 // biome-ignore lint/suspicious/noTemplateCurlyInString: this is Grafana's syntax for a variable.
 const SOURCE = { type: 'prometheus', uid: '${datasource}' }
-const FUNCTIONS_OF_RANGES = /\b(i?rate|increase|delta|deriv)\(/
+const FUNCTIONS_OF_RANGES = /\b(i?rate|increase|delta|deriv|changes)\(/
 
 /** The units in use, as Grafana names them (grafana-data, valueFormats/categories.ts). */
 const UNITS = ['short', 'percentunit', 's', 'bytes', 'Bps', 'reqps', 'ops', 'cps']
+
+/** Whether a panel shows a metric of all processes, or of none: the selected ones do not matter. */
+function isOfAllTiers(where: string, metric: string): boolean {
+  if (/^(kube_|ALERTS$|namespace:)/.test(metric)) return true
+  if (where.startsWith('operations.json')) return /^(gateway|analyzer|canary)_/.test(metric)
+  return where.startsWith('redis.json') && metric === 'analyzer_partition_backlog_samples'
+}
 
 const panels = dashboards.flatMap(dashboard =>
   panelsOf(dashboard).map(panel => ({ where: `${dashboard.file}: ${panel.title}`, panel })),
 )
 const targets = panels.flatMap(({ where, panel }) => (panel.targets ?? []).map(target => ({ where, target })))
 
-test('the dashboards are Overview, Gateway, Analyzer and Redis, with links to each other', () => {
+test('the dashboards are Overview, Operations, Gateway, Analyzer and Redis, with links to each other', () => {
   expect(dashboards.map(({ uid, title, tags }) => ({ uid, title, tags }))).toEqual([
     { uid: 'tidemark-analyzer', title: 'Tidemark / Analyzer', tags: ['tidemark'] },
     { uid: 'tidemark-gateway', title: 'Tidemark / Gateway', tags: ['tidemark'] },
+    { uid: 'tidemark-operations', title: 'Tidemark / Operations', tags: ['tidemark'] },
     { uid: 'tidemark-overview', title: 'Tidemark / Overview', tags: ['tidemark'] },
     { uid: 'tidemark-redis', title: 'Tidemark / Redis', tags: ['tidemark'] },
   ])
@@ -93,24 +104,29 @@ test.each(panels)('$where has a title, a description, a unit and the selected da
   expect(new Set(refs).size).toBe(refs.length)
 })
 
-test.each(targets)('$where, $target.refId is PromQL with the selected labels and existing metrics', ({ target }) => {
-  expect(target.datasource).toEqual(SOURCE)
-  expect(target.legendFormat).toMatch(/./)
-  // A range that is no multiple of the scrape interval shows gaps or hides peaks; Grafana sets it.
-  const ranges = [...target.expr.matchAll(/\[([^\]]*)\]/g)].map(([, range]) => range)
-  expect(ranges.filter(range => range !== '$__rate_interval')).toEqual([])
-  expect(ranges.length > 0).toBe(FUNCTIONS_OF_RANGES.test(target.expr))
-  for (const label of ['namespace', 'job', 'instance']) {
-    const inMatchers = target.expr.split(`${label}=~"$${label}"`).length - 1
-    expect([label, inMatchers]).toEqual([label, selectorsOf(filledIn(target.expr, '5m')).length])
-  }
-  for (const { metric, matchers } of selectorsOf(filledIn(target.expr, '5m'))) {
-    const labels = known.get(metric)
-    expect([metric, labels !== undefined]).toEqual([metric, true])
-    const own = matchers.filter(({ label }) => !['namespace', 'job', 'instance'].includes(label))
-    expect(own.filter(({ label }) => labels?.has(label) !== true)).toEqual([])
-  }
-})
+test.each(targets)(
+  '$where, $target.refId is PromQL with the selected labels and existing metrics',
+  ({ where, target }) => {
+    expect(target.datasource).toEqual(SOURCE)
+    expect(target.legendFormat).toMatch(/./)
+    // Any other range shows gaps or hides peaks: Grafana sets a multiple of the scrape interval.
+    const ranges = [...target.expr.matchAll(/\[([^\]]*)\]/g)].map(([, range]) => range)
+    expect(ranges.filter(range => range !== '$__rate_interval')).toEqual([])
+    expect(ranges.length > 0).toBe(FUNCTIONS_OF_RANGES.test(target.expr))
+    const selectors = selectorsOf(filledIn(target.expr, '5m'))
+    for (const label of ['namespace', 'job', 'instance']) {
+      const inMatchers = target.expr.split(`${label}=~"$${label}"`).length - 1
+      const isOwn = ({ metric }: { metric: string }): boolean => label === 'namespace' || !isOfAllTiers(where, metric)
+      expect([label, inMatchers]).toEqual([label, selectors.filter(isOwn).length])
+    }
+    for (const { metric, matchers } of selectorsOf(filledIn(target.expr, '5m'))) {
+      const labels = known.get(metric)
+      expect([metric, labels !== undefined]).toEqual([metric, true])
+      const own = matchers.filter(({ label }) => !['namespace', 'job', 'instance'].includes(label))
+      expect(own.filter(({ label }) => labels?.has(label) !== true)).toEqual([])
+    }
+  },
+)
 
 test('every metric of the services is on a dashboard, with listed exceptions', () => {
   const shown = new Set(

@@ -12,6 +12,8 @@ export interface Query {
 /** Metrics without data outside of Kubernetes, or without the feature. */
 const WITHOUT_DATA: readonly { readonly pattern: RegExp; readonly reason: string }[] = [
   { pattern: /^kube_/, reason: 'no Kubernetes' },
+  { pattern: /^probe_/, reason: 'no blackbox exporter' },
+  { pattern: /^redis_connected_slave_lag_/, reason: 'no replicas' },
   { pattern: /^analyzer_(notification|outbox)/, reason: 'no receivers of notifications' },
   { pattern: /^analyzer_(rule|samples_ignored)_/, reason: 'no rules' },
   { pattern: /^gateway_tls_certificate_expiry_/, reason: 'no TLS' },

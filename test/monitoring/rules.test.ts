@@ -13,6 +13,10 @@ const expressions = files.flatMap(({ groups }) => groups.flatMap(({ rules }) => 
 /** Labels that every scraped series has. */
 const TARGET_LABELS = ['namespace', 'job', 'instance']
 
+/** As prometheus.yml sets it. */
+const NAMESPACE = 'tidemark'
+const RUNBOOK = 'http://localhost:8080/#/runbook?entry='
+
 describe('rules', () => {
   test('use only exported or recorded metrics, and only labels that these have', () => {
     const known = knownMetrics()
@@ -24,6 +28,23 @@ describe('rules', () => {
       }
       const unknown = matchers.filter(({ label }) => !labels.has(label) && !TARGET_LABELS.includes(label))
       expect([metric, unknown]).toEqual([metric, []])
+    }
+  })
+
+  test('select the namespace of the deployment, and metrics of services by their job too', () => {
+    const jobs: Readonly<Record<string, string>> = {
+      gateway: 'gateway',
+      analyzer: 'analyzer',
+      canary: 'canary',
+      redis: 'redis-exporter',
+      probe: 'entry',
+    }
+    for (const { metric, matchers } of expressions.flatMap(selectorsOf)) {
+      const of = (label: string) => matchers.find(matcher => matcher.label === label)
+      expect([metric, of('namespace')]).toEqual([metric, { label: 'namespace', operator: '=', value: NAMESPACE }])
+      const job = jobs[metric.split('_')[0] ?? '']
+      if (job !== undefined && !metric.includes(':')) expect([metric, of('job')?.value]).toEqual([metric, job])
+      else if (/^(up|process_)/.test(metric)) expect([metric, of('job')?.value]).toEqual([metric, expect.any(String)])
     }
   })
 
@@ -45,18 +66,21 @@ describe('rules', () => {
   test('every recorded series is used', () => {
     const used = new Set(expressions.flatMap(selectorsOf).map(({ metric }) => metric))
     const unused = [...recorded.keys()].filter(name => !used.has(name))
-    // These two are for ad hoc queries.
-    expect(unused).toEqual(['namespace:gateway_requests:rate5m', 'namespace:analyzer_samples_analysed:rate5m'])
+    // For ad hoc queries: rates, and what is used of the error budgets.
+    expect(unused).toEqual([
+      ...['namespace:gateway_requests:rate5m', 'namespace:analyzer_samples_analysed:rate5m'],
+      ...['namespace:gateway_ingest_errors:ratio_rate30d', 'namespace:analyzer_slow_verdicts:ratio_rate30d'],
+    ])
   })
 })
 
 describe('alerts', () => {
   test.each(alerts)('$alert ($labels.severity) has a severity, a summary, a description and a runbook link', alert => {
-    expect(alert.labels?.severity).toMatch(/^(info|warning|critical|\{\{ \$labels\.severity \}\})$/)
+    expect(alert.labels?.severity).toMatch(/^(none|info|warning|critical|\{\{ \$labels\.severity \}\})$/)
     expect(alert.annotations?.summary).toMatch(/^[A-Z][^{}]{5,60}$/)
     expect(alert.annotations?.description).toMatch(/^.{20,}\.$/)
     expect(alert.annotations?.description).toContain('{{ $labels.namespace }}')
-    expect(alert.annotations?.runbook_url).toBe(`docs/runbook.md#${alert.alert.toLowerCase()}`)
+    expect(alert.annotations?.runbook_url).toBe(`${RUNBOOK}${alert.alert.toLowerCase()}`)
   })
 
   test('the runbook has an entry for each alert, with meaning, first look and remedy, and no others', () => {
@@ -70,6 +94,12 @@ describe('alerts', () => {
     )
     for (const { text } of entries) {
       for (const part of ['\nMeaning: ', '\nFirst look: ', '\nRemedy: ']) expect(text).toContain(part)
+    }
+    const pages = alerts.filter(({ labels }) => labels?.severity === 'critical').map(({ alert }) => alert)
+    for (const { title = '', text } of entries.filter(({ title = '' }) => pages.includes(title))) {
+      for (const part of ['\nImpact: ', '\nEscalate: '])
+        expect([title, text]).toEqual([title, expect.stringContaining(part)])
+      expect([title, text]).toEqual([title, expect.stringMatching(/^ {4}(k|kubectl|redis|curl|metrics|openssl) /m)])
     }
   })
 
@@ -133,7 +163,7 @@ describe("Grafana's own alerts", () => {
         expr: inlined(expr, recorded),
         for: rule.for ?? '0s',
         // In labels, unlike in annotations, $ starts an environment variable.
-        labels: { severity: severity.replace('$', '$$$$') },
+        labels: { ...labels, severity: severity.replace('$', '$$$$') },
         annotations: Object.fromEntries(
           Object.entries(annotations ?? {}).map(([name, text]) => [name, text.replaceAll('$value', '$values.A.Value')]),
         ),

@@ -1,5 +1,6 @@
 import { createAnalyzerMetrics } from '@tidemark/analyzer/metrics'
 import { createNotifyMetrics } from '@tidemark/analyzer/notify/metrics'
+import { createCanaryMetrics } from '@tidemark/gateway/canary/metrics'
 import { createMetrics } from '@tidemark/gateway/metrics'
 import { Registry } from 'prom-client'
 import { expect, test } from 'vitest'
@@ -9,6 +10,7 @@ const LEGACY = ['metrics_ingest_total', 'metrics_anomaly_total', 'http_request_d
 
 const metrics = [
   ...namesIn('gateway', registry => createMetrics(registry)),
+  ...namesIn('canary', registry => createCanaryMetrics(registry)),
   ...namesIn('analyzer', registry => {
     createAnalyzerMetrics(registry)
     createNotifyMetrics(registry)

@@ -58,3 +58,12 @@ test('a matcher that cannot be parsed is an error', () => {
     renderAlertmanagerConfig('{route: {receiver: a, matchers: [severity]}, receivers: [], inhibit_rules: []}'),
   ).toThrow('not a matcher: severity')
 })
+
+test('rules of another namespace select nothing of the default ones, and link to another runbook', () => {
+  const text = renderPrometheusRules({ namespace: 'metrics', runbook: 'https://wiki.example.com/runbook#' })
+  const namespaces = [...text.matchAll(/namespace(?:="|: )([a-z]+)/g)].map(([, namespace]) => namespace)
+  expect([...new Set(namespaces)]).toEqual(['metrics'])
+  const links = [...text.matchAll(/runbook_url: (.*)/g)].map(([, link]) => link)
+  expect(links.length).toBeGreaterThan(40)
+  expect(links.filter(link => !/^"?https:\/\/wiki\.example\.com\/runbook#[a-z]+"?$/.test(link ?? ''))).toEqual([])
+})

@@ -14,8 +14,25 @@ const ALERTMANAGER_HEADER = `# Generated from alertmanager/alertmanager.yml by n
 # The operator restricts every route and every inhibition to alerts of this object's namespace.
 `
 const RULES_HEADER = `# Generated from prometheus/rules by npm run manifests, because kustomize cannot include one file in another.
-# Do not edit.
+# Do not edit. Every expression selects the namespace; npm run manifests -- --namespace NAME sets another one.
 `
+
+/** What prometheus/rules have, which are those of compose.yaml. */
+const SOURCE_NAMESPACE = 'tidemark'
+const SOURCE_RUNBOOK = 'http://localhost:8080/#/runbook?entry='
+
+/** Where a deployment is, and where its operators read the runbook. */
+export interface RulesPlace {
+  readonly namespace: string
+  /** What the name of an alert in lower case is appended to. */
+  readonly runbook: string
+}
+
+/** The place of the base. The console of every gateway has the runbook. */
+export const PLACE_DEFAULT: RulesPlace = {
+  namespace: 'highload',
+  runbook: 'https://tidemark.example.com/#/runbook?entry=',
+}
 
 const labels = { release: 'kube-prometheus-stack' }
 
@@ -34,13 +51,18 @@ interface AlertmanagerFile {
 }
 
 /** Returns each file of prometheus/rules as an object of the Prometheus Operator. */
-export function renderPrometheusRules(): string {
+export function renderPrometheusRules({ namespace, runbook } = PLACE_DEFAULT): string {
+  const placed = (text: string): string =>
+    text
+      .replaceAll(`namespace="${SOURCE_NAMESPACE}"`, `namespace="${namespace}"`)
+      .replaceAll(`namespace: ${SOURCE_NAMESPACE}\n`, `namespace: ${namespace}\n`)
+      .replaceAll(SOURCE_RUNBOOK, () => runbook)
   const files = readdirSync(RULES).filter(name => name.endsWith('.yaml'))
   const objects = files.sort().map(file => ({
     apiVersion: 'monitoring.coreos.com/v1',
     kind: 'PrometheusRule',
     metadata: { name: `tidemark-${basename(file, '.yaml')}`, labels },
-    spec: parse(readFileSync(join(RULES, file), 'utf8')) as unknown,
+    spec: parse(placed(readFileSync(join(RULES, file), 'utf8'))) as unknown,
   }))
   return RULES_HEADER + objects.map(object => stringify(object, { lineWidth: 0 })).join('---\n')
 }

@@ -177,6 +177,10 @@ async function measure(
   metrics.keys.reset()
   for (const [i, partition] of partitions.entries()) metrics.keys.set({ partition }, kept[i]?.keys ?? 0)
   metrics.timers.set(kept.reduce((sum, { timers }) => sum + timers, 0))
+  metrics.partitionBacklog.reset()
+  for (const [i, partition] of partitions.entries()) {
+    metrics.partitionBacklog.set({ partition }, backlogs[i]?.samples ?? 0)
+  }
   metrics.backlogSamples.set(backlogs.reduce((sum, { samples }) => sum + samples, 0))
   for (const [state, samples] of Object.entries(accountOf(backlogs))) metrics.accountSamples.set({ state }, samples)
   metrics.oldestSampleAgeSeconds.set(Math.max(0, ...backlogs.map(({ oldestAgeMs }) => oldestAgeMs)) / 1000)

@@ -1,5 +1,6 @@
 import { RESOLVE_REASONS, SEVERITIES } from '@tidemark/shared/detection/alerts/alert'
 import type { AlertCause, AlertEnd } from '@tidemark/shared/detection/alerts/record'
+import { exportBuildInfo } from '@tidemark/shared/runtime/build-info'
 import { createCounters, createGauges } from '@tidemark/shared/runtime/metric-tables'
 import { TracedHistogram } from '@tidemark/shared/runtime/open-metrics'
 import { Histogram, type Registry } from 'prom-client'
@@ -89,6 +90,11 @@ const GAUGES = {
   windowsKept: ['analyzer_windows_kept', 'Windows in memory.'],
   windowsBytes: ['analyzer_windows_bytes', 'Memory of the windows, which WINDOWS_BYTES_MAX bounds.'],
   backlogSamples: ['analyzer_backlog_samples', 'Samples accepted and not analysed yet, in the owned partitions.'],
+  partitionBacklog: [
+    'analyzer_partition_backlog_samples',
+    'Consumer lag: samples accepted and not analysed yet, by owned partition.',
+    { partition: [] },
+  ],
   deadLettersKept: [
     'analyzer_dead_letters',
     'Dead letters kept in the owned partitions. Each partition keeps about DEAD_KEPT, then the oldest are deleted.',
@@ -126,6 +132,7 @@ const GAUGES = {
 
 /** Creates the analyzer's metrics. No label has values that clients send. */
 export function createAnalyzerMetrics(registry: Registry) {
+  exportBuildInfo(registry, 'analyzer')
   return {
     ...createCounters(registry, COUNTERS),
     ...createGauges(registry, GAUGES),

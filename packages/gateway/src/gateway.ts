@@ -122,6 +122,7 @@ export async function startGateway({ config, openStore, log, registry, spans }: 
       async onOpen(store) {
         await using opening = new AsyncDisposableStack()
         services = createServices({ store, config, metrics, failures })
+        metrics.durabilityKnown(store.durability)
         presence = new Presence({
           store: store.processes,
           name: `${GATEWAY}${hostname()}-${randomUUID().slice(0, 8)}`,

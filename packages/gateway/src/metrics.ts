@@ -1,6 +1,8 @@
+import { exportBuildInfo } from '@tidemark/shared/runtime/build-info'
 import { createCounters, createGauges } from '@tidemark/shared/runtime/metric-tables'
 import type { StoreErrorKind } from '@tidemark/shared/store/ports/errors'
 import { FEED_KINDS, type FeedKind } from '@tidemark/shared/store/ports/feed'
+import { DURABILITY_LEVELS, type DurabilityLevel } from '@tidemark/shared/store/ports/store'
 import { type Counter, collectDefaultMetrics, Gauge, Histogram, type Registry } from 'prom-client'
 import { AUTHENTICATION_RESULTS, type AuthenticationResult } from './access/authentication.ts'
 import { KEY_SOURCES, type KeySource } from './access/key-table.ts'
@@ -53,6 +55,28 @@ const FLUSH_FAILURES = [
 ] as const
 export type FlushFailure = (typeof FLUSH_FAILURES)[number]
 
+/** Faults of requests with samples of which nothing was used: a retry of them cannot succeed. */
+const REFUSALS = [
+  'body-empty',
+  'body-incomplete',
+  'body-malformed',
+  'body-too-large',
+  'body-fragmented',
+  'samples-too-many',
+  'samples-invalid',
+  'media-type-unsupported',
+  'idempotency-key-invalid',
+  'idempotency-key-reused',
+  'keys-limit-reached',
+  'key-forbidden',
+  'scope-missing',
+  'unauthenticated',
+  'host-not-allowed',
+  'origin-not-allowed',
+  'parameters-invalid',
+] as const
+const REFUSAL_KINDS: ReadonlySet<string> = new Set(REFUSALS)
+
 const STORE_FAILURES = ['refused', 'unknown', 'fatal'] as const satisfies readonly StoreErrorKind[]
 
 /** Limits of one client, beyond which it gets 429. */
@@ -98,6 +122,11 @@ const COUNTERS = {
     'gateway_samples_rejected_total',
     'Samples that were not accepted, by the rule they broke or the reason they were not stored.',
     { reason: REJECTION_REASONS },
+  ],
+  requestsRefused: [
+    'gateway_requests_refused_total',
+    'Requests with samples that were refused as a whole with 4xx, by the problem: their clients discard the samples.',
+    { reason: REFUSALS },
   ],
   protocolAccepted: [
     'gateway_protocol_samples_accepted_total',
@@ -181,6 +210,11 @@ const GAUGES = {
     'gateway_prometheus_rules_file_unreadable',
     'Whether PROMETHEUS_RULES_FILE cannot be used at present (1): its last valid content applies.',
   ],
+  durability: [
+    'gateway_durability',
+    'What stored samples survive: 1 for the level in force (DURABILITY), 0 for the others and while the store is not open.',
+    { level: DURABILITY_LEVELS },
+  ],
   settingsDiffering: ['gateway_settings_differing', 'Settings on which running processes disagree.'],
   authenticationEnabled: ['gateway_authentication_enabled', 'Whether requests need an API key (1), or not (0).'],
   keysLoaded: ['gateway_api_keys', 'API keys in force, by where they come from.', { source: KEY_SOURCES }],
@@ -200,6 +234,7 @@ export type GatewayMetrics = ReturnType<typeof createMetrics>
 
 export function createMetrics(registry: Registry) {
   collectDefaultMetrics({ register: registry })
+  exportBuildInfo(registry, 'gateway')
   const registers = [registry]
   const counters = createCounters(registry, COUNTERS)
   const gauges = createGauges(registry, GAUGES)
@@ -229,6 +264,13 @@ export function createMetrics(registry: Registry) {
       const { values } = await counters.requests.get()
       const sum = (found: typeof values): number => found.reduce((total, { value }) => total + value, 0)
       return { sent: sum(values), failed: sum(values.filter(({ labels }) => Number(labels.status) >= 500)) }
+    },
+    /** Counts a request with samples by its kind of fault, unless the request can succeed later. */
+    requestFailed(kind: string) {
+      if (REFUSAL_KINDS.has(kind)) counters.requestsRefused.inc({ reason: kind })
+    },
+    durabilityKnown(level: DurabilityLevel) {
+      for (const other of DURABILITY_LEVELS) gauges.durability.set({ level: other }, other === level ? 1 : 0)
     },
     settingsCompared: (differing: number) => gauges.settingsDiffering.set(differing),
     authentication: (result: AuthenticationResult) => authentications[result].inc(),

@@ -777,6 +777,31 @@ describe('routes', () => {
 })
 
 describe('metrics', () => {
+  test('whole requests with samples that are refused are counted by the problem, and no others', async () => {
+    const { app, post, registry } = createTestApp()
+    await post('{"key":"a","value":1}')
+    await post('[{"key":"a","value":1},{"key":"b"}]')
+    await post('')
+    await post('no JSON')
+    await post('no JSON', { 'Content-Type': 'image/png' })
+    await post('{"key":"a","value":"x"}')
+    await app.request('/write', { method: 'POST', body: 'no line protocol at all' })
+    await app.request('/analyze?key=unknown')
+    const counted = (await registry.metrics()).match(/^gateway_requests_refused_total\{.*\} [1-9]\d*$/gm)
+    expect(counted?.toSorted()).toEqual([
+      'gateway_requests_refused_total{reason="body-empty"} 1',
+      'gateway_requests_refused_total{reason="body-malformed"} 1',
+      'gateway_requests_refused_total{reason="media-type-unsupported"} 1',
+      'gateway_requests_refused_total{reason="samples-invalid"} 2',
+    ])
+  })
+
+  test('an outage is no refusal of a request', async () => {
+    const { post, registry } = createTestApp({ isStoreOpen: false })
+    expect((await post('{"key":"a","value":1}')).status).toBe(503)
+    expect(await registry.metrics()).not.toMatch(/^gateway_requests_refused_total\{.*\} [1-9]/m)
+  })
+
   test('count requests and samples by reason', async () => {
     const { post, registry } = createTestApp()
     await post('[{"key":"a","value":1},{"key":"b","value":2},{"key":"","value":1},{"key":"c"},7]')

@@ -25,8 +25,10 @@ test('the secrets of compose.yaml are made once, and files for others have diges
     const operator = files['api-key']?.trim() ?? ''
     expect(keys.map(({ name, scopes }) => [name, scopes.join()])).toEqual([
       ['operator', 'ingest,read,operate,admin'],
+      ['canary', 'ingest,read'],
       ['load-test', 'ingest,read'],
     ])
+    expect(keys.map(({ key_prefix }) => key_prefix)).toEqual(['', 'tidemark/', ''])
     expect(keys[0]?.sha256).toBe(digestOfToken(operator).toString('hex'))
     expect(files['api-keys.json']).not.toContain(operator)
     for (const user of ['gateway', 'analyzer', 'admin', 'probe']) {

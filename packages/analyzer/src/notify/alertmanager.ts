@@ -56,10 +56,14 @@ function toAlert({ status, record }: Notification, { now, reminderMs }: SendTime
     status === 'resolved'
       ? Math.max(startsAt, Math.min(record.resolved_at ?? now, now))
       : now + Math.max(REMINDERS * reminderMs, VALID_MIN_MS + TAKEOVERS * leaseTtlMs)
-  const runbook = `docs/runbook.md#${ALERT_NAMES[record.cause.kind].toLowerCase()}`
+  const entry = ALERT_NAMES[record.cause.kind].toLowerCase()
   return {
     labels: { ...configured(labels, record.key), ...labelsOf(record) },
-    annotations: { summary: explainAlert(record), runbook_url: runbook },
+    annotations: {
+      summary: explainAlert(record),
+      // The console of every gateway has the runbook.
+      ...(publicUrl !== undefined && { runbook_url: `${publicUrl}/#/runbook?entry=${entry}` }),
+    },
     startsAt: new Date(startsAt).toISOString(),
     endsAt: new Date(endsAt).toISOString(),
     ...(publicUrl === undefined ? {} : { generatorURL: `${publicUrl}/alerts/${record.id}` }),

@@ -90,7 +90,7 @@ describe('Alertmanager', () => {
           summary: expect.stringMatching(
             /^"cpu" ☃ of edge-17 rose to 93.1; .* firing since 2023-11-14T22:13:15Z, opened by .*\.$/,
           ),
-          runbook_url: 'docs/runbook.md#tidemarkanomaly',
+          runbook_url: 'https://tidemark.example.com/#/runbook?entry=tidemarkanomaly',
         },
         startsAt: '2023-11-14T22:13:15.000Z',
         endsAt: '2023-11-14T22:16:20.000Z',

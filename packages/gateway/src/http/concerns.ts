@@ -60,7 +60,7 @@ export function requestConcerns(options: ConcernsOptions): readonly Concern[] {
     rateLimits(options),
     authorization(access),
     changes(origins, access),
-    errorMapping(failures),
+    errorMapping(failures, access, metrics),
     { name: 'unambiguous query', begin: ({ query }) => checkQuery(query) },
     securityHeaders(isHttps),
     {
@@ -195,11 +195,14 @@ function tracing(spans: Spans | undefined): Concern {
 }
 
 /** Maps a thrown value to a fault. Unexpected errors are bugs, logged as such, and become 500. */
-function errorMapping(failures: Failures): Concern {
+function errorMapping(failures: Failures, access: RouteAccess, metrics: GatewayMetrics): Concern {
   return {
     name: 'error mapping',
-    fail({ route, trace }, error) {
-      if (error instanceof RequestFault) return error.fault
+    fail({ method, route, trace }, error) {
+      if (error instanceof RequestFault) {
+        if (access.of(method, route).access === 'ingest') metrics.requestFailed(error.fault.kind)
+        return error.fault
+      }
       const whose = failures(error, 'request failed', { route, ...traceFields(trace === undefined ? [] : [trace]) })
       return whose === 'store' ? { kind: 'store-unavailable', cause: error as StoreError } : { kind: 'internal' }
     },

@@ -154,7 +154,11 @@ export function createIngest({ config, metrics, now, services }: IngestOptions):
     const isPlain = once === undefined && trace === undefined
     const marked = isPlain ? subBatches : subBatches.map(subBatch => ({ ...subBatch, once, trace }))
     const outcomes = await opened.batcher.submit(marked, request.client.queue)
-    return protocol.respond(settle(batch, outcomes, protocol, opened, metrics))
+    const result = settle(batch, outcomes, protocol, opened, metrics)
+    const response = protocol.respond(result)
+    // Thrown faults are counted where they are mapped.
+    if (response.status >= 400 && result.accepted === 0) metrics.requestFailed('samples-invalid')
+    return response
   }
 }
 

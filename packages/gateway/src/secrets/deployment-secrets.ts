@@ -21,6 +21,8 @@ export interface DeploymentSecrets {
   readonly apiKeysFile: string
   /** The API key of the first operator, with every scope. */
   readonly operatorKey: string
+  /** The API key of the canary: it may ingest and read keys that begin with tidemark/. */
+  readonly canaryKey: string
   /** The API key of the load test, which may ingest and read. */
   readonly loadTestKey: string
 }
@@ -32,13 +34,15 @@ export function createDeploymentSecrets(now: number, prefix = PREFIX_DEFAULT): D
   ) as DeploymentSecrets['passwords']
   const made = { key_prefix: '', limits: {}, expires_at: null, created_at: now, created_by: 'npm run secrets' }
   const newKey = (name: string, ...scopes: Scope[]) => createApiKey({ ...made, name, scopes })
+  const canary = createApiKey({ ...made, name: 'canary', scopes: ['ingest', 'read'], key_prefix: 'tidemark/' })
   const operator = newKey('operator', 'ingest', 'read', 'operate', 'admin')
   const loadTest = newKey('load-test', 'ingest', 'read')
   return {
     usersAcl: formatUsers(passwords, prefix),
     passwords,
-    apiKeysFile: formatKeyFile([operator.record, loadTest.record]),
+    apiKeysFile: formatKeyFile([operator.record, canary.record, loadTest.record]),
     operatorKey: operator.token,
+    canaryKey: canary.token,
     loadTestKey: loadTest.token,
   }
 }

@@ -15,7 +15,7 @@ if (folder === undefined) {
   process.stderr.write('node secrets.mjs FOLDER: name the folder for the secrets\n')
   process.exitCode = 2
 } else {
-  const { usersAcl, passwords, apiKeysFile, operatorKey, loadTestKey } = createDeploymentSecrets(Date.now())
+  const { usersAcl, passwords, apiKeysFile, operatorKey, canaryKey, loadTestKey } = createDeploymentSecrets(Date.now())
   const exporter = { 'redis://exporter@redis:6379': passwords.exporter }
   // The last one is written when all others are: it says that the folder is complete.
   const files = {
@@ -25,6 +25,7 @@ if (folder === undefined) {
     'redis-probe': passwords.probe,
     'redis-exporter.json': JSON.stringify(exporter),
     'api-key': `${operatorKey}\n`,
+    'api-key-canary': `${canaryKey}\n`,
     'api-key-load-test': `${loadTestKey}\n`,
     'api-keys.json': apiKeysFile,
     'users.acl': usersAcl,
