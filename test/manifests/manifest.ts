@@ -1,12 +1,20 @@
-import type { IHTTPRoute } from '@kubernetes-models/gateway-api/gateway.networking.k8s.io/v1'
+import type { IGateway, IHTTPRoute } from '@kubernetes-models/gateway-api/gateway.networking.k8s.io/v1'
 import type { IScaledObject } from '@kubernetes-models/keda/keda.sh/v1alpha1'
-import type { IPodMonitor, IPrometheusRule } from '@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1'
-import type { IAlertmanagerConfig } from '@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1alpha1'
+import type {
+  IPodMonitor,
+  IProbe,
+  IPrometheusRule,
+} from '@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1'
+import type {
+  IAlertmanagerConfig,
+  IScrapeConfig,
+} from '@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1alpha1'
 import type { IDeployment, IStatefulSet } from 'kubernetes-models/apps/v1'
 import type { IHorizontalPodAutoscaler } from 'kubernetes-models/autoscaling/v2'
 import type { IJob } from 'kubernetes-models/batch/v1'
 import type { IIngress, INetworkPolicy } from 'kubernetes-models/networking.k8s.io/v1'
 import type { IPodDisruptionBudget } from 'kubernetes-models/policy/v1'
+import type { IPriorityClass } from 'kubernetes-models/scheduling.k8s.io/v1'
 import type {
   IConfigMap,
   IContainer,
@@ -22,6 +30,7 @@ export interface Kinds {
   AlertmanagerConfig: IAlertmanagerConfig
   ConfigMap: IConfigMap
   Deployment: IDeployment
+  Gateway: IGateway
   HorizontalPodAutoscaler: IHorizontalPodAutoscaler
   HTTPRoute: IHTTPRoute
   Ingress: IIngress
@@ -30,8 +39,11 @@ export interface Kinds {
   NetworkPolicy: INetworkPolicy
   PodDisruptionBudget: IPodDisruptionBudget
   PodMonitor: IPodMonitor
+  PriorityClass: IPriorityClass
+  Probe: IProbe
   PrometheusRule: IPrometheusRule
   ScaledObject: IScaledObject
+  ScrapeConfig: IScrapeConfig
   Secret: ISecret
   Service: IService
   ServiceAccount: IServiceAccount
@@ -42,7 +54,7 @@ export interface Kinds {
 export interface Manifest {
   readonly apiVersion: string
   readonly kind: string
-  readonly metadata: { readonly name: string; readonly namespace?: string }
+  readonly metadata: { readonly name: string; readonly namespace?: string; readonly labels?: Labels }
 }
 
 export function ofKind<K extends keyof Kinds>(manifests: readonly Manifest[], kind: K): Kinds[K][] {

@@ -14,20 +14,38 @@ import { wiringPolicies } from './wiring.ts'
 
 const POLICIES: readonly Policy[] = [...podPolicies, ...wiringPolicies, ...scalingPolicies, ...publishedPolicies]
 
+/** What a component changes must be there. */
+const NEEDED: Readonly<Record<string, readonly string[]>> = {
+  'gateway-listeners': ['gateway-api'],
+  'ingress-tls': ['ingress'],
+  'redis-cluster': ['external-redis', 'monitoring'],
+}
+
 /** Everything that can be built. Folders are listed, so that new ones are tested too. */
 const BUILDS: ReadonlyMap<string, () => Manifest[]> = new Map([
   ['base', () => build('base')],
   ...foldersOf('overlays').map(name => [`overlay ${name}`, () => build(`overlays/${name}`)] as const),
-  ...foldersOf('components').map(name => [`component ${name}`, () => buildWith([name])] as const),
+  ...foldersOf('components').map(
+    name => [`component ${name}`, () => buildWith([...(NEEDED[name] ?? []), name])] as const,
+  ),
   ['all components', () => buildWith(foldersOf('components'))],
 ])
+
+/** By https, wherever clients send their samples. */
+const CANARY_OUT = ['another pod of kube-system', 'internet', 'load balancer', 'proxy'].map(
+  name => `canary -> ${name}:443`,
+)
 
 /** The allowed connections, in addition to those of every build. */
 const LINKS = {
   base: ['proxy -> gateway:8080', 'gateway -> dns:53', 'analyzer -> dns:53'],
   ownRedis: ['gateway -> redis:6379', 'analyzer -> redis:6379'],
   outsideRedis: ['gateway -> outside Redis:6379', 'analyzer -> outside Redis:6379'],
-  monitoring: ['prometheus -> gateway:9464', 'prometheus -> analyzer:9464', 'prometheus -> redis-exporter:9121'],
+  monitoring: [
+    ...['prometheus -> gateway:9464', 'prometheus -> analyzer:9464', 'prometheus -> redis-exporter:9121'],
+    ...['prometheus -> canary:9464', 'canary -> gateway:8080', 'canary -> dns:53', ...CANARY_OUT],
+  ],
+  byAddress: ['load balancer -> gateway:8080'],
   exporter: ['redis-exporter -> dns:53', 'redis-exporter -> redis:6379'],
   exporterOutside: ['redis-exporter -> dns:53', 'redis-exporter -> outside Redis:6379'],
   tracing: ['gateway -> collector:4318', 'analyzer -> collector:4318'],
@@ -177,12 +195,16 @@ function routesOf(route: unknown): string[] {
 
 function linksOf(build: string): string[] {
   const { base, ownRedis, outsideRedis, monitoring, exporter, exporterOutside } = LINKS
-  const { notifications, loadTest, tracing, mqtt } = LINKS
+  const { notifications, loadTest, tracing, mqtt, byAddress } = LINKS
   switch (build) {
     case 'component external-redis':
       return [...base, ...outsideRedis]
+    case 'component redis-cluster':
+      return [...base, ...outsideRedis, ...monitoring, ...exporterOutside]
     case 'component monitoring':
       return [...base, ...ownRedis, ...monitoring, ...exporter]
+    case 'component entry-by-address':
+      return [...base, ...ownRedis, ...byAddress]
     case 'component notifications':
       return [...base, ...ownRedis, ...notifications]
     case 'component load-test':
@@ -193,7 +215,7 @@ function linksOf(build: string): string[] {
       return [...base, ...ownRedis, ...tracing]
     case 'all components':
       return [
-        ...[...base, ...outsideRedis, ...monitoring, ...exporterOutside],
+        ...[...base, ...outsideRedis, ...monitoring, ...exporterOutside, ...byAddress],
         ...[...notifications, ...loadTest, ...tracing, ...mqtt, 'prometheus -> mqtt:9464'],
       ]
     case 'overlay production': {

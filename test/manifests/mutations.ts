@@ -168,8 +168,74 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     what: 'Redis may fill its memory limit',
-    change: all => void replaceArgument(all, '1280mb', '2048mb'),
+    change: all => void replaceArgument(all, '1280mb', '1536mb'),
     expected: /maxmemory is too close/,
+  },
+  {
+    what: 'Redis requests less memory than its limit',
+    change: all => void Object.assign(container(all, 'redis').resources?.requests ?? {}, { memory: '1Gi' }),
+    expected: /its memory request is below the limit/,
+  },
+  {
+    what: 'the file of Redis is not repaired',
+    change: all => void delete container(all, 'redis').command,
+    expected: /it starts with a file that a crash cut off/,
+  },
+  {
+    what: 'the file of Redis is never rewritten',
+    change: all => void replaceArgument(all, '--auto-aof-rewrite-percentage', '--rewrite'),
+    expected: /its file is not rewritten in time/,
+  },
+  {
+    what: 'the gateway has no priority',
+    change: all => void delete podSpec(all, 'gateway').priorityClassName,
+    expected: /Deployment gateway: it has no priority/,
+  },
+  {
+    what: 'the analyzer may evict Redis',
+    change: all => void Object.assign(podSpec(all, 'analyzer'), { priorityClassName: 'tidemark-store' }),
+    expected: /Deployment analyzer: it may evict Redis/,
+  },
+  {
+    what: 'a service is not spread over zones',
+    change: all => void podSpec(all, 'gateway').topologySpreadConstraints?.pop(),
+    expected: /Deployment gateway: it is not spread by topology.kubernetes.io\/zone/,
+  },
+  {
+    what: 'a pod is available at once',
+    change: all => void delete one(all, 'Deployment', 'analyzer').spec?.minReadySeconds,
+    expected: /Deployment analyzer: a pod that crashes at once counts as available/,
+  },
+  {
+    what: 'an object would be left behind by --prune',
+    change: all => void delete one(all, 'Service', 'redis').metadata?.labels?.['app.kubernetes.io/part-of'],
+    expected: /Service redis: it is not labelled as part of tidemark/,
+  },
+  {
+    what: 'a Service has IPv4 only',
+    change: all => void delete one(all, 'Service', 'gateway').spec?.ipFamilyPolicy,
+    expected: /Service gateway: it is of one address family/,
+  },
+  {
+    what: 'a route attaches to a listener without TLS too',
+    change: all => void delete one(all, 'HTTPRoute').spec?.parentRefs?.[0]?.sectionName,
+    expected: /HTTPRoute gateway: it attaches to every listener of entry/,
+    from: 'component gateway-api',
+  },
+  {
+    what: 'a route attaches to a listener that does not exist',
+    change: all => void Object.assign(one(all, 'Gateway').spec?.listeners[0] ?? {}, { name: 'tls' }),
+    expected: /HTTPRoute gateway: entry has no listener https with TLS/,
+    from: 'component gateway-listeners',
+  },
+  {
+    what: 'alerts are those of another namespace',
+    change: all => {
+      const rule = one(all, 'PrometheusRule', 'tidemark-redis').spec?.groups?.[0]?.rules?.[0]
+      Object.assign(rule ?? {}, { expr: 'redis_up{namespace="shop"} == 0' })
+    },
+    expected: /PrometheusRule tidemark-redis: it selects the namespace shop/,
+    from: 'component monitoring',
   },
   {
     what: 'two objects have the same name',

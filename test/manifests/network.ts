@@ -62,6 +62,7 @@ const OTHERS: readonly Party[] = [
     ports: numbered(80, 6379),
   },
   { name: 'outside Redis', address: '10.0.0.7', ports: numbered(6379, 6380) },
+  { name: 'load balancer', address: '192.0.2.10', ports: numbered(443) },
   { name: 'broker', address: '10.0.0.8', ports: numbered(1883, 8883) },
   { name: 'internet', address: '203.0.113.9', ports: numbered(53, 80, 443, 6379) },
 ]
@@ -134,7 +135,9 @@ function isOurs({ namespace }: Party): boolean {
   return namespace?.['kubernetes.io/metadata.name'] === NAMESPACE
 }
 
+/** The addresses of the parties are of IPv4: no block of IPv6 has them. */
 function isWithin(address: string, cidr: string): boolean {
+  if (cidr.includes(':')) return false
   const [network = '', bits = '32'] = cidr.split('/')
   const number = (text: string): number => text.split('.').reduce((sum, part) => sum * 256 + Number(part), 0)
   const size = 2 ** (32 - Number(bits))

@@ -22,8 +22,8 @@ const SPARE_S = 5
 /** How long proxies may take to remove a terminating pod. */
 const PROXY_UPDATE_S = 5
 
-/** Share of the memory limit that Redis may use. A rewrite of its file copies written pages. */
-const REDIS_SHARE_MAX = 0.75
+/** Share of the memory limit that Redis may use: a rewrite of its file copies written pages. */
+const REDIS_SHARE_MAX = 0.45
 
 /** What an analyzer needs besides its windows. `npm run memory` measured 370 MiB. */
 const ANALYZER_RESERVE = 512 * 2 ** 20
@@ -106,6 +106,38 @@ export const podPolicies: readonly Policy[] = [
       }),
   },
   {
+    title: 'pods that samples depend on have a priority, Redis the highest',
+    faults: manifests => {
+      const valueOf = (name: string | undefined): number =>
+        ofKind(manifests, 'PriorityClass').find(({ metadata }) => metadata?.name === name)?.value ?? 0
+      const priorities = workloads(manifests)
+        .filter(({ name }) => ['gateway', 'analyzer', 'redis'].includes(name))
+        .map(({ title, template }) => ({ title, value: valueOf(template.spec?.priorityClassName) }))
+      const redis = priorities.find(({ title }) => title === 'StatefulSet redis')?.value ?? Number.POSITIVE_INFINITY
+      return priorities.flatMap(({ title, value }) => [
+        ...(value > 0 ? [] : [`${title}: it has no priority`]),
+        ...(title === 'StatefulSet redis' || value < redis ? [] : [`${title}: it may evict Redis`]),
+      ])
+    },
+  },
+  {
+    title: 'services are spread over zones and nodes, and are available only after a while',
+    faults: manifests =>
+      ofKind(manifests, 'Deployment')
+        .filter(({ metadata }) => ['gateway', 'analyzer'].includes(metadata?.name ?? ''))
+        .flatMap(it => {
+          const keys = (it.spec?.template.spec?.topologySpreadConstraints ?? []).map(({ topologyKey }) => topologyKey)
+          return [
+            ...['kubernetes.io/hostname', 'topology.kubernetes.io/zone']
+              .filter(key => !keys.includes(key))
+              .map(key => `Deployment ${it.metadata?.name}: it is not spread by ${key}`),
+            ...((it.spec?.minReadySeconds ?? 0) >= 5
+              ? []
+              : [`Deployment ${it.metadata?.name}: a pod that crashes at once counts as available`]),
+          ]
+        }),
+  },
+  {
     title: 'an analyzer has memory for its windows and a reserve',
     faults: manifests => {
       const windows = windowsBytesMax(manifests)
@@ -119,12 +151,20 @@ export const podPolicies: readonly Policy[] = [
   {
     title: 'Redis evicts nothing, has an append-only file and a memory reserve',
     faults: manifests =>
-      containersNamed(manifests, 'redis').flatMap(({ args = [], resources }) => {
-        const option = (name: string): string => args[args.indexOf(`--${name}`) + 1] ?? ''
+      containersNamed(manifests, 'redis').flatMap(({ args = [], command = [], resources }) => {
+        const option = (name: string): string =>
+          args.includes(`--${name}`) ? (args[args.indexOf(`--${name}`) + 1] ?? '') : ''
         const max = Number.parseInt(option('maxmemory'), 10) * 2 ** 20
         return [
           ...(option('maxmemory-policy') === 'noeviction' ? [] : ['redis: it would evict samples']),
           ...(option('appendonly') === 'yes' ? [] : ['redis: it has no append-only file']),
+          ...(command.some(text => text.includes('redis-check-aof --fix'))
+            ? []
+            : ['redis: it starts with a file that a crash cut off']),
+          ...(option('auto-aof-rewrite-percentage') === '' ? ['redis: its file is not rewritten in time'] : []),
+          ...(quantity(resources?.requests?.memory ?? 0) === quantity(resources?.limits?.memory ?? 0)
+            ? []
+            : ['redis: its memory request is below the limit']),
           ...(max <= REDIS_SHARE_MAX * quantity(resources?.limits?.memory ?? 0)
             ? []
             : ['redis: maxmemory is too close to its limit']),

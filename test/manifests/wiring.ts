@@ -7,10 +7,14 @@ import type { Policy } from './policy.ts'
 
 const NAMESPACE = 'highload'
 
+/** Kinds of objects that are in no namespace. */
+const CLUSTER_SCOPED = ['Namespace', 'PriorityClass']
+
 /** The Secrets that the commands in docs/deployment.md create, and their keys. */
 const SECRETS: Readonly<Record<string, readonly string[]>> = {
   'tidemark-redis': ['REDIS_URL', 'users.acl', ...REDIS_USERS.map(user => `${user}-password`)],
   'tidemark-api-keys': ['api-keys.json'],
+  'tidemark-canary': ['api-key'],
   'tidemark-load-test': ['api-key'],
   'tidemark-mqtt': ['password', 'api-key'],
   'tidemark-notifications': ['WEBHOOK_URLS', 'WEBHOOK_SECRET'],
@@ -29,10 +33,49 @@ export const wiringPolicies: readonly Policy[] = [
     faults: manifests => [
       ...repeated(manifests.map(nameOf)).map(name => `${name}: it exists twice`),
       ...manifests
-        .filter(({ kind, metadata }) => kind !== 'Namespace' && metadata.namespace !== NAMESPACE)
+        .filter(({ kind, metadata }) => !CLUSTER_SCOPED.includes(kind) && metadata.namespace !== NAMESPACE)
         .map(manifest => `${nameOf(manifest)}: it is not in ${NAMESPACE}`),
       ...ofKind(manifests, 'Namespace').flatMap(it => (it.metadata?.name === NAMESPACE ? [] : [nameOf(it)])),
     ],
+  },
+  {
+    title: 'every object has the label by which `kubectl apply --prune` finds it',
+    faults: manifests =>
+      manifests
+        .filter(({ metadata }) => metadata.labels?.['app.kubernetes.io/part-of'] !== 'tidemark')
+        .map(manifest => `${nameOf(manifest)}: it is not labelled as part of tidemark`),
+  },
+  {
+    title: 'Services work with IPv4, IPv6 or both',
+    faults: manifests =>
+      ofKind(manifests, 'Service')
+        .filter(({ spec }) => spec?.ipFamilyPolicy !== 'PreferDualStack')
+        .map(service => `${nameOf(service)}: it is of one address family`),
+  },
+  {
+    title: 'routes attach to a listener with TLS by its name',
+    faults: manifests =>
+      ofKind(manifests, 'HTTPRoute').flatMap(route =>
+        (route.spec?.parentRefs ?? []).flatMap(({ name, namespace, sectionName }) => {
+          if (sectionName === undefined) return [`${nameOf(route)}: it attaches to every listener of ${name}`]
+          const own = ofKind(manifests, 'Gateway').find(it => it.metadata?.name === name && namespace === undefined)
+          const listener = own?.spec?.listeners.find(it => it.name === sectionName)
+          return own === undefined || listener?.tls?.mode === 'Terminate'
+            ? []
+            : [`${nameOf(route)}: ${name} has no listener ${sectionName} with TLS`]
+        }),
+      ),
+  },
+  {
+    title: 'alerts select the series of their own namespace',
+    faults: manifests =>
+      ofKind(manifests, 'PrometheusRule').flatMap(it =>
+        (it.spec?.groups ?? [])
+          .flatMap(({ rules = [] }) => rules)
+          .flatMap(({ expr }) => [...String(expr).matchAll(/namespace="([^"]*)"/g)])
+          .filter(([, namespace]) => namespace !== it.metadata?.namespace)
+          .map(([, namespace]) => `${nameOf(it)}: it selects the namespace ${namespace}`),
+      ),
   },
   {
     title: 'no manifest contains a secret',
@@ -45,7 +88,7 @@ export const wiringPolicies: readonly Policy[] = [
             ({ name, value }) =>
               value !== undefined && /(?:URL|PASSWORD|TOKEN|KEY)$/.test(name) && /:\/\/|^[^$]/.test(value),
           )
-          .filter(({ value = '' }) => !/^http:\/\/[\w.-]+(:\d+)?$/.test(value))
+          .filter(({ value = '' }) => !/^(https?|redis):\/\/[\w.-]+(:\d+)?$/.test(value))
           .map(({ name }) => `${title}: ${name} is set in the manifest`),
       ),
     ],

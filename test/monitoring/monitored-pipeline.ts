@@ -1,14 +1,10 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { startCanary } from '@tidemark/gateway/canary/canary'
-import { canarySettings } from '@tidemark/gateway/canary/config'
-import { readConfig } from '@tidemark/shared/runtime/config'
-import { createLogger } from '@tidemark/shared/runtime/logger'
 import { startRedis } from '@tidemark/testkit/redis-fixture'
 import { type Service, startAnalyzer, startGateway } from '@tidemark/tools/stack/service-process'
 import { compressedAlertmanager, compressedPrometheus, compressedRules } from './compressed.ts'
-import { startAlertmanager, startPrometheus, startRedisExporter } from './programs.ts'
+import { startAlertmanager, startCanary, startPrometheus, startRedisExporter } from './programs.ts'
 import { shortened } from './promql.ts'
 import { type SignalLoad, startLoad } from './signal-load.ts'
 import { startWebhook, type Webhook } from './webhook.ts'
@@ -46,11 +42,7 @@ export async function startMonitoredPipeline(): Promise<MonitoredPipeline> {
   const gateways = [starting.use(await startGateway(env)), starting.use(await startGateway(env))]
   const analyzers = [starting.use(await startAnalyzer(env)), starting.use(await startAnalyzer(env))]
   const exporter = starting.use(await startRedisExporter(redis.url))
-  const canaryConfig = readConfig(canarySettings, {
-    ...{ CANARY_URL: `http://127.0.0.1:${gateways[0]?.port}`, CANARY_INTERVAL_MS: '1000' },
-    ...{ METRICS_HOST: '127.0.0.1', METRICS_PORT: '0' },
-  })
-  const canary = starting.use(await startCanary(canaryConfig, createLogger('canary', 'silent')))
+  const canary = starting.use(await startCanary(`http://127.0.0.1:${gateways[0]?.port}`))
   const webhook = starting.use(await startWebhook())
   const factor = factorFor(performance.now() - begin)
   const alertmanager = starting.use(await startAlertmanager(compressedAlertmanager(webhook.url, factor)))
@@ -62,7 +54,7 @@ export async function startMonitoredPipeline(): Promise<MonitoredPipeline> {
     gateway: gateways.map(metricsAddress),
     analyzer: analyzers.map(metricsAddress),
     'redis-exporter': [exporter.address],
-    canary: [`127.0.0.1:${canary.port}`],
+    canary: [canary.address],
   }
   const config = compressedPrometheus({ targets, alertmanager: alertmanager.address, rulesFolder }, factor)
   const prometheus = starting.use(

@@ -6,6 +6,7 @@ import { delimiter, join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { freePort } from '@tidemark/testkit/redis-process'
 import { Child } from '@tidemark/tools/stack/child'
+import { ROOT } from './rules.ts'
 
 /** The programs, by their names in Debian and upstream, with the package that contains them. */
 const PROGRAMS = {
@@ -114,6 +115,20 @@ export function startRedisExporter(redisUrl: string): Promise<Server> {
     port => [`--redis.addr=${redisUrl}`, '--check-streams=tm:*:samples', `--web.listen-address=127.0.0.1:${port}`],
     { readyPath: '/metrics' },
   )
+}
+
+/** Starts a canary of the gateway at `url`. */
+export async function startCanary(url: string): Promise<Server> {
+  const address = `127.0.0.1:${await freePort()}`
+  const [METRICS_HOST, METRICS_PORT] = address.split(':')
+  const child = new Child({
+    name: 'the canary',
+    file: process.execPath,
+    args: [join(ROOT, 'packages/gateway/src/canary/main.ts')],
+    env: { PATH: process.env.PATH, CANARY_URL: url, CANARY_INTERVAL_MS: '1000', METRICS_HOST, METRICS_PORT },
+  })
+  await child.ready(line => line.includes('"listening"'), READY_WITHIN_MS)
+  return { address, child, [Symbol.asyncDispose]: () => child.stop() }
 }
 
 async function start(

@@ -45,4 +45,7 @@ test('a recorded name is inlined, and a range of it becomes a subquery', () => {
   expect(inlined('n:x:sum < n:x:old and deriv(n:x:sum[10m]) > 0', recorded)).toBe(
     '(sum by (n) (x)) < (max_over_time((sum by (n) (x))[1h:])) and deriv((sum by (n) (x))[10m:]) > 0',
   )
+  expect(inlined('n:x:sum{n="a"} + deriv(n:x:sum{n="a"}[10m])', recorded)).toBe(
+    '(sum by (n) (x)) + deriv((sum by (n) (x))[10m:])',
+  )
 })

@@ -112,16 +112,23 @@ export function withBoolComparisons(expression: string): string[] {
   ]
 }
 
-/** Replaces recorded names by their expressions. Ranges of them become subqueries. */
+/**
+ * Replaces recorded names by their expressions, which select at least what their matchers do.
+ * Ranges of them become subqueries.
+ */
 export function inlined(expression: string, recorded: ReadonlyMap<string, string>): string {
+  const recordedAs = (selector: SyntaxNode): string | undefined => {
+    const name = selector.getChild('Identifier')
+    return name === null ? undefined : recorded.get(expression.slice(name.from, name.to))
+  }
   const edits = [...nodes(parse(expression))].flatMap(node => {
-    const name = expression.slice(node.from, node.to)
-    if (node.name === 'VectorSelector' && node.parent?.name !== 'MatrixSelector' && recorded.has(name)) {
-      return [{ from: node.from, to: node.to, text: `(${inlined(recorded.get(name) ?? '', recorded)})` }]
-    }
+    const whole =
+      node.name === 'VectorSelector' && node.parent?.name !== 'MatrixSelector' ? recordedAs(node) : undefined
+    if (whole !== undefined) return [{ from: node.from, to: node.to, text: `(${inlined(whole, recorded)})` }]
     const selector = node.name === 'MatrixSelector' ? node.getChild('VectorSelector') : null
-    if (selector === null || !recorded.has(expression.slice(selector.from, selector.to))) return []
-    const inner = inlined(recorded.get(expression.slice(selector.from, selector.to)) ?? '', recorded)
+    const ranged = selector === null ? undefined : recordedAs(selector)
+    if (ranged === undefined) return []
+    const inner = inlined(ranged, recorded)
     const range = node.getChild('DurationExpr')
     const text = `(${inner})[${range === null ? '' : expression.slice(range.from, range.to)}:]`
     return [{ from: node.from, to: node.to, text }]
