@@ -9,6 +9,7 @@ import type {
   IAlertmanagerConfig,
   IScrapeConfig,
 } from '@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1alpha1'
+import type { Manifest } from '@tidemark/tools/manifests/kustomize'
 import type { IDeployment, IStatefulSet } from 'kubernetes-models/apps/v1'
 import type { IHorizontalPodAutoscaler } from 'kubernetes-models/autoscaling/v2'
 import type { IJob } from 'kubernetes-models/batch/v1'
@@ -48,13 +49,6 @@ export interface Kinds {
   Service: IService
   ServiceAccount: IServiceAccount
   StatefulSet: IStatefulSet
-}
-
-/** The fields of every object. */
-export interface Manifest {
-  readonly apiVersion: string
-  readonly kind: string
-  readonly metadata: { readonly name: string; readonly namespace?: string; readonly labels?: Labels }
 }
 
 export function ofKind<K extends keyof Kinds>(manifests: readonly Manifest[], kind: K): Kinds[K][] {

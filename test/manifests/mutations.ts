@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
+import type { Manifest } from '@tidemark/tools/manifests/kustomize'
 import type { IContainer } from 'kubernetes-models/v1'
-import { type Kinds, type Manifest, ofKind, workloads } from './manifest.ts'
+import { type Kinds, ofKind, workloads } from './manifest.ts'
 
 /** A fault in the manifests, and the message that the policies must return for it. */
 export interface Mutation {

@@ -1,5 +1,6 @@
+import type { Manifest } from '@tidemark/tools/manifests/kustomize'
 import type { INetworkPolicy } from 'kubernetes-models/networking.k8s.io/v1'
-import { type Labels, type Manifest, ofKind, portOf, selects, workloads } from './manifest.ts'
+import { type Labels, ofKind, portOf, selects, workloads } from './manifest.ts'
 
 const NAMESPACE = 'highload'
 

@@ -1,7 +1,8 @@
 import { analyzerSettings } from '@tidemark/analyzer/config'
 import { STOP_DEADLINE_MS } from '@tidemark/shared/runtime/lifecycle'
+import type { Manifest } from '@tidemark/tools/manifests/kustomize'
 import type { IContainer, IProbe } from 'kubernetes-models/v1'
-import { type Manifest, ofKind, portOf, quantity, type Workload, workloads } from './manifest.ts'
+import { ofKind, portOf, quantity, type Workload, workloads } from './manifest.ts'
 import type { Policy } from './policy.ts'
 
 /** Volume types that the restricted pod security standard allows. */
@@ -108,11 +109,11 @@ export const podPolicies: readonly Policy[] = [
   {
     title: 'pods that samples depend on have a priority, Redis the highest',
     faults: manifests => {
-      const valueOf = (name: string | undefined): number =>
+      const priorityOf = (name: string | undefined): number =>
         ofKind(manifests, 'PriorityClass').find(({ metadata }) => metadata?.name === name)?.value ?? 0
       const priorities = workloads(manifests)
         .filter(({ name }) => ['gateway', 'analyzer', 'redis'].includes(name))
-        .map(({ title, template }) => ({ title, value: valueOf(template.spec?.priorityClassName) }))
+        .map(({ title, template }) => ({ title, value: priorityOf(template.spec?.priorityClassName) }))
       const redis = priorities.find(({ title }) => title === 'StatefulSet redis')?.value ?? Number.POSITIVE_INFINITY
       return priorities.flatMap(({ title, value }) => [
         ...(value > 0 ? [] : [`${title}: it has no priority`]),

@@ -1,4 +1,4 @@
-import type { Manifest } from './manifest.ts'
+import type { Manifest } from '@tidemark/tools/manifests/kustomize'
 
 /** A rule that every build must obey. */
 export interface Policy {

@@ -3,8 +3,9 @@ import { startGateway } from '@tidemark/gateway/gateway'
 import { readConfig } from '@tidemark/shared/runtime/config'
 import { createLogger } from '@tidemark/shared/runtime/logger'
 import { createMemoryStore } from '@tidemark/shared/store/memory/store'
+import type { Manifest } from '@tidemark/tools/manifests/kustomize'
 import { Registry } from 'prom-client'
-import { type Manifest, nameOf, ofKind } from './manifest.ts'
+import { nameOf, ofKind } from './manifest.ts'
 import type { Policy } from './policy.ts'
 
 /** Routes for the cluster only: Prometheus and the probes use the port of operations. */

@@ -1,6 +1,7 @@
+import type { Manifest } from '@tidemark/tools/manifests/kustomize'
 import { serviceMetrics } from '../monitoring/known-metrics.ts'
 import { selectorsOf } from '../monitoring/promql.ts'
-import { type Manifest, nameOf, ofKind, selects, workloads } from './manifest.ts'
+import { nameOf, ofKind, selects, workloads } from './manifest.ts'
 import type { Policy } from './policy.ts'
 
 /** An autoscaler, by HPA or KEDA. */

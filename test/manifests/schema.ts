@@ -3,7 +3,8 @@ import { mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { type Manifest, nameOf } from './manifest.ts'
+import type { Manifest } from '@tidemark/tools/manifests/kustomize'
+import { nameOf } from './manifest.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const CHECK_LIMIT_MS = 120_000

@@ -1,7 +1,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import type { Manifest } from '@tidemark/tools/manifests/kustomize'
 import type { kubernetesSecrets } from '@tidemark/tools/secrets/kubernetes'
-import { type Manifest, workloads } from './manifest.ts'
+import { workloads } from './manifest.ts'
 
 interface MountOptions {
   readonly secrets: ReturnType<typeof kubernetesSecrets>

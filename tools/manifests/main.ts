@@ -1,12 +1,14 @@
 import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { type Command, custom, parseCommandLine, runCommand, text } from '../lib/options.ts'
+import { CHART, renderChart } from './chart.ts'
 import * as objects from './operator-objects.ts'
 
 const { namespace, runbook } = objects.PLACE_DEFAULT
 
 const COMMAND = {
   call: 'npm run manifests --',
-  summary: 'Writes the rules and routes of k8s/components/monitoring, from prometheus/ and alertmanager/.',
+  summary: 'Writes the rules and routes of k8s/components/monitoring, and the templates of the Helm chart.',
   details:
     'The rules select the series of one namespace, and link to the runbook. The console of every gateway has one; copy ' +
     'docs/runbook.md to where it can be read while the gateways are down, and name that place.',
@@ -38,5 +40,8 @@ async function main(): Promise<number> {
     writeFileSync(file, text)
     process.stdout.write(`${file}\n`)
   }
+  // After those, because it is made from them.
+  for (const [name, text] of renderChart()) writeFileSync(join(CHART, 'templates', name), text)
+  process.stdout.write(`${CHART}\n`)
   return 0
 }
