@@ -408,12 +408,13 @@ export class PartitionWorker implements EntryConsumer {
     const { metrics, clock } = this.#options
     const effects = analyseRun(run, this.#windows, this.#analyseOptions())
     const applied = run.readable.map(({ id, count }) => ({ id, samples: count }))
+    const sentAt = clock.monotonicMs()
     const outcome = await this.#commit({ ...this.#commitOf(run, effects), keepFrom: this.#kept.keepFrom(applied) })
     if (outcome === undefined) return
     if (outcome.kind !== 'ok' && outcome.kind !== 'already') {
       throw new MemoryOutdated(`the commit from ${run.from.id} was rejected: ${JSON.stringify(outcome)}`)
     }
-    if (outcome.kind === 'ok') this.#setStoreClock(outcome.at)
+    if (outcome.kind === 'ok') this.#setStoreClock(outcome.at, sentAt)
     this.#checkpoint = run.to
     this.#kept.add(applied)
     this.#attempts.end()
