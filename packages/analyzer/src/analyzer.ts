@@ -69,6 +69,7 @@ export function startAnalyzer({ config, store, log, registry, spans }: AnalyzerO
     verdictsKept: config.VERDICTS_KEPT,
     alertWaitMs: config.ALERT_WAIT_MS,
     keyIdleTtlMs: config.KEY_IDLE_TTL,
+    aggregates: config.AGGREGATES === 'on',
   }
   const memory = new RowMemory({ bytesMax: config.WINDOWS_BYTES_MAX })
   const rules = resources.use(

@@ -61,6 +61,8 @@ export const analyzerSettings = z
     VERDICTS_KEPT: integer({ min: 0, max: 10_000_000 }).default(20_000),
     /** Keys that sent nothing for so long are removed with all that is known of them; 0: never. */
     KEY_IDLE_TTL: duration({ maxMs: 3650 * DAY_MS }).default(30 * DAY_MS),
+    /** Counts, means and limits of each key in buckets of 10 s, 1 min and 15 min. */
+    AGGREGATES: z.enum(['on', 'off'], "must be 'on' or 'off'").default('on'),
     RULES_POLL_MS: integer({ min: 10, max: 2000 }).default(500),
     /** Delay of a new alert's notification, so that an alert storm can be sent as one. */
     ALERT_WAIT_MS: integer({ min: 0, max: 60_000 }).default(2000),
@@ -114,7 +116,7 @@ export const analyzerSettings = z
 const SHARED_SETTINGS = [
   ...(['WINDOW', 'THRESHOLD', 'WINDOW_MIN', 'LEASE_TTL_MS', 'VERDICTS_KEPT', 'ANOMALIES_KEPT', 'DEAD_KEPT'] as const),
   ...(['ALERTS_KEPT', 'OUTBOX_MAX', 'SHADOWED_KEPT', 'ALERT_WAIT_MS'] as const),
-  ...(['ALERT_GROUP_WAIT_MS', 'ALERT_RESEND_MS'] as const),
+  ...(['ALERT_GROUP_WAIT_MS', 'ALERT_RESEND_MS', 'AGGREGATES'] as const),
 ] satisfies (keyof AnalyzerConfig)[]
 
 /** The same, with secrets or personal addresses in them. */

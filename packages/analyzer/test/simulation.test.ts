@@ -181,7 +181,7 @@ async function newOwner(world: World, name: string): Promise<Owner> {
     reading,
     clock,
     yieldToOthers: async () => {},
-    settings: { ...SETTINGS, keyIdleTtlMs: world.idleTtlMs },
+    settings: { ...SETTINGS, keyIdleTtlMs: world.idleTtlMs, aggregates: true },
     rules: { current: RULES, refreshed: async () => RULES },
     holdsLease: () => true,
   })

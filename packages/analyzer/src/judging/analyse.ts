@@ -9,6 +9,7 @@ import { SAMPLE_STRIDE } from '@tidemark/shared/sample/entry'
 import { arrivalMs } from '@tidemark/shared/sample/receipt'
 import { encodeAnalysis } from '@tidemark/shared/verdict/encoding'
 import { sideNamed } from '@tidemark/shared/verdict/kept-verdicts'
+import type { Aggregates } from './aggregates.ts'
 import { Effects } from './effects.ts'
 import { type AnalyseOptions, EntryAnalysis } from './entry-analysis.ts'
 import { KEY_BYTES, rowBytes, type Slot } from './row-memory.ts'
@@ -67,22 +68,31 @@ function findShadow(entry: ReadableEntry, index: number, windows: Windows, rules
 interface Scoring {
   readonly options: AnalyseOptions
   readonly windows: Windows
+  readonly aggregates: Aggregates | null
   readonly judges: readonly Judge[]
   readonly effects: Effects
 }
 
-/** Scores a run's samples in order and updates their windows, all of which must be in memory. */
-export function analyseRun(run: Run, windows: Windows, options: AnalyseOptions): Effects {
+/**
+ * Scores a run's samples in order and updates their windows and buckets, all of which must be in
+ * memory.
+ */
+export function analyseRun(
+  run: Run,
+  windows: Windows,
+  options: AnalyseOptions,
+  aggregates: Aggregates | null = null,
+): Effects {
   const effects = new Effects(options)
-  const scoring = { options, windows, judges: judgesOf(options.rules), effects }
+  const scoring = { options, windows, aggregates, judges: judgesOf(options.rules), effects }
   const analyses = run.readable.map(entry => scoreEntry(entry, scoring))
   for (const { verdicts } of analyses) effects.verdicts.push(verdicts)
-  collectUpdates(analyses, windows, effects)
+  collectUpdates(analyses, windows, aggregates, effects)
   return effects
 }
 
 function scoreEntry(entry: ReadableEntry, scoring: Scoring): EntryAnalysis {
-  const { options, windows, judges, effects } = scoring
+  const { options, windows, aggregates, judges, effects } = scoring
   const { samples, slots, shadows, count } = entry
   const { rules } = options
   const analysis = new EntryAnalysis(entry, options)
@@ -96,6 +106,9 @@ function scoreEntry(entry: ReadableEntry, scoring: Scoring): EntryAnalysis {
     const row = windows.row(slot)
     const judged = judge.step(row, value, timestamp, time)
     analysis.recordFinding(index, judged)
+    if (aggregates !== null && judged.isAnalysed) {
+      aggregates.add(slot, value, judged.isFlagged, toUnixMs(timestamp), time)
+    }
     if (number !== DEFAULT_POLICY || judged.order !== 'in_order') {
       analysis.recordJudgement(index, number, judged)
       effects.countOrder(judged, judge.policy)
@@ -146,7 +159,12 @@ function scoreShadow(analysis: EntryAnalysis, index: number, slot: Slot, judge: 
  * Adds one update per key: its window and its newest analysis, found from the end: encoding all
  * would cost ten times as much as scoring. A refused sample has none: the one before it counts.
  */
-function collectUpdates(analyses: readonly EntryAnalysis[], windows: Windows, effects: Effects): void {
+function collectUpdates(
+  analyses: readonly EntryAnalysis[],
+  windows: Windows,
+  aggregates: Aggregates | null,
+  effects: Effects,
+): void {
   /** Updates that still lack an analysis: all later samples of the key were refused. */
   const incomplete = new Map<Slot, { readonly key: string; analysis: string | null }>()
   windows.beginUpdates()
@@ -162,6 +180,7 @@ function collectUpdates(analyses: readonly EntryAnalysis[], windows: Windows, ef
         const window = windows.encodeUpdate(slot)
         const update = { key: keyAt(entry, index), window, analysis: analysis.encode(index) }
         effects.keys.push(update)
+        aggregates?.update(slot, update.key, effects.aggregates)
         if (update.analysis === null) incomplete.set(slot, update)
       } else if (incomplete.size > 0) {
         const update = incomplete.get(slot)

@@ -12,6 +12,7 @@ import type { AlertOpening } from '@tidemark/shared/detection/alerts/record'
 import type { Judge, Judged, TimerEvents } from '@tidemark/shared/detection/judge'
 import type { Policy } from '@tidemark/shared/detection/rules/policy'
 import { MILLION, type RuleCount, ruleCountName } from '@tidemark/shared/detection/rules/rule-counts'
+import type { AggregateUpdates } from '@tidemark/shared/store/ports/aggregates'
 import type { EndedAlert, OpenedAlert } from '@tidemark/shared/store/ports/alerts'
 import type { Commit, KeyUpdate } from '@tidemark/shared/store/ports/commit'
 import type { EntryFindings } from '@tidemark/shared/verdict/kept-verdicts'
@@ -40,6 +41,7 @@ export class Effects {
   readonly opened: OpenedAlert[] = []
   readonly ended: EndedAlert[] = []
   readonly shadowed: { readonly rule: string; readonly analysis: string }[] = []
+  readonly aggregates: AggregateUpdates = { states: [], writes: [] }
   /** Keys of which all samples were refused, so that they have no new analysis. */
   readonly refusedKeys: string[] = []
   /** Samples by their order, for the metrics, and those that a rule refused. */

@@ -60,6 +60,8 @@ export interface WindowsOptions {
   readonly memory: RowMemory
   /** Windows of the partition in memory. */
   readonly keysMax: number
+  /** What a key takes in memory besides its row and KEY_BYTES. */
+  readonly besideBytes?: number
 }
 
 /**
@@ -71,6 +73,7 @@ export interface WindowsOptions {
 export class Windows implements RowOwner, Disposable {
   readonly #memory: RowMemory
   readonly #keysMax: number
+  readonly #keyBytes: number
   /** Bytes of the partition's keys and rows. */
   #bytes = 0
   readonly #slots = new Map<string, Slot>()
@@ -102,9 +105,10 @@ export class Windows implements RowOwner, Disposable {
   #hand = 0
   #unreadable = 0
 
-  constructor({ memory, keysMax }: WindowsOptions) {
+  constructor({ memory, keysMax, besideBytes = 0 }: WindowsOptions) {
     this.#memory = memory
     this.#keysMax = keysMax
+    this.#keyBytes = KEY_BYTES + besideBytes
     memory.join(this)
   }
 
@@ -338,7 +342,7 @@ export class Windows implements RowOwner, Disposable {
   }
 
   #addKeyBytes(key: string, sign: 1 | -1): void {
-    const bytes = sign * (KEY_BYTES + key.length)
+    const bytes = sign * (this.#keyBytes + key.length)
     this.#bytes += bytes
     this.#memory.addKeyBytes(bytes)
   }

@@ -28,6 +28,7 @@ const SETTINGS: WorkerSettings = {
   verdictsKept: 1000,
   alertWaitMs: 0,
   keyIdleTtlMs: 0,
+  aggregates: true,
 }
 const LEASE = { partition: 0, token: 'me:1' }
 const TTL_MS = 60_000

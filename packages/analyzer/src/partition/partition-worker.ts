@@ -18,6 +18,7 @@ import { type Deletion, KEY_LISTS, type KeyStore } from '@tidemark/shared/store/
 import type { Lease } from '@tidemark/shared/store/ports/lease'
 import type { VerdictSettings } from '@tidemark/shared/verdict/analysis'
 import type { Context } from '../context.ts'
+import { Aggregates, OPEN_BUCKETS_BYTES } from '../judging/aggregates.ts'
 import { analyseRun, endKeys, expireTimers, isAtRest, keyBytesMax, missingKeys } from '../judging/analyse.ts'
 import { Effects } from '../judging/effects.ts'
 import type { RowMemory } from '../judging/row-memory.ts'
@@ -69,6 +70,7 @@ export interface WorkerSettings extends VerdictSettings {
   readonly alertWaitMs: number
   /** Keys without a sample for so long are evicted; 0 for never. */
   readonly keyIdleTtlMs: number
+  readonly aggregates: boolean
 }
 
 export type Rules = Pick<RuleSource, 'current' | 'refreshed'>
@@ -113,6 +115,7 @@ export class PartitionWorker implements EntryConsumer {
   readonly partition: number
   readonly #options: PartitionWorkerOptions
   readonly #windows: Windows
+  readonly #aggregates: Aggregates | null
   readonly #attempts: Attempts
   #kept: KeptEntries
   readonly #sweep: KeySweep
@@ -144,7 +147,9 @@ export class PartitionWorker implements EntryConsumer {
     const { lease, settings, rules, metrics } = options
     this.#options = options
     this.partition = lease.partition
-    this.#windows = new Windows({ memory: options.memory, keysMax: settings.keysMax })
+    const besideBytes = settings.aggregates ? OPEN_BUCKETS_BYTES : 0
+    this.#windows = new Windows({ memory: options.memory, keysMax: settings.keysMax, besideBytes })
+    this.#aggregates = settings.aggregates ? new Aggregates() : null
     this.#attempts = new Attempts(options)
     this.#kept = new KeptEntries(settings.verdictsKept)
     this.#sweep = new KeySweep({ store: options.keys, partition: this.partition, idleTtlMs: settings.keyIdleTtlMs })
@@ -253,6 +258,7 @@ export class PartitionWorker implements EntryConsumer {
     await this.#options.reading.leave(this.partition)
     this.#queue = []
     this.#windows.clear()
+    this.#aggregates?.clear()
   }
 
   /** The state may change during any `await`: check it again after each. */
@@ -406,7 +412,7 @@ export class PartitionWorker implements EntryConsumer {
 
   async #commitRun(run: Run, begin: number): Promise<void> {
     const { metrics, clock } = this.#options
-    const effects = analyseRun(run, this.#windows, this.#analyseOptions())
+    const effects = analyseRun(run, this.#windows, this.#analyseOptions(), this.#aggregates)
     const applied = run.readable.map(({ id, count }) => ({ id, samples: count }))
     const sentAt = clock.monotonicMs()
     const outcome = await this.#commit({ ...this.#commitOf(run, effects), keepFrom: this.#kept.keepFrom(applied) })
@@ -537,12 +543,22 @@ export class PartitionWorker implements EntryConsumer {
   }
 
   #commitOf({ readable, traced, ...run }: Run, effects: Effects): Commit {
-    const { keys, anomalies, verdicts, refusedKeys, ruleEffects } = effects
+    const { keys, anomalies, verdicts, refusedKeys, ruleEffects, aggregates } = effects
     const kept = this.#options.settings.verdictsKept > 0 ? verdicts : []
     const { version: rulesVersion } = this.#rules
     const at = this.#options.clock.wallMs()
     const refused = refusedKeys.map(key => ({ key, at }))
-    return { ...run, rulesVersion, keys, anomalies, verdicts: kept, keepFrom: undefined, ...ruleEffects, refused }
+    return {
+      ...run,
+      rulesVersion,
+      keys,
+      anomalies,
+      verdicts: kept,
+      keepFrom: undefined,
+      ...ruleEffects,
+      refused,
+      aggregates,
+    }
   }
 
   #analyseOptions() {
@@ -569,11 +585,17 @@ export class PartitionWorker implements EntryConsumer {
 
   async #load(keys: readonly string[]): Promise<void> {
     const { store, metrics, settings } = this.#options
-    const rows = await store.loadWindows(this.partition, keys)
+    const [rows, buckets] = await Promise.all([
+      store.loadWindows(this.partition, keys),
+      this.#aggregates === null ? [] : store.openBuckets(this.partition, keys),
+    ])
     const unreadable = this.#windows.unreadableCount
     // The shape of a key that was never seen, until the rules are applied to it.
     const newShape = rowShape(settings.window, 'zscore', false, false, 'values')
-    for (const [i, key] of keys.entries()) this.#windows.load(key, rows[i] ?? null, newShape)
+    for (const [i, key] of keys.entries()) {
+      const slot = this.#windows.load(key, rows[i] ?? null, newShape)
+      this.#aggregates?.load(slot, buckets[i] ?? null)
+    }
     metrics.windowsLoaded.inc(keys.length)
     metrics.windowsUnreadable.inc(this.#windows.unreadableCount - unreadable)
   }

@@ -14,6 +14,10 @@ const PARTITION_KEYS = {
   windows: 'windows',
   windowTails: 'window_tails',
   guardMemories: 'guard_memories',
+  /** Open buckets. The rings of a key are under the next two, a colon and the key. */
+  aggregates: 'aggregates',
+  aggregatesHours: 'aggregates_6h',
+  aggregatesDays: 'aggregates_7d',
   lastAnalysis: 'last_analysis',
   verdicts: 'verdicts',
   anomalies: 'anomalies',

@@ -3,7 +3,7 @@ import type { AnalyzerStore, Backlog } from '../ports/analyzer.ts'
 import { OWNER_CHANGES_KEPT, ownerIn } from '../ports/lease.ts'
 import { toEntry } from '../stream-entry.ts'
 import { applyCommit } from './committing.ts'
-import { type Data, heldLease, ownedBy, type Partition, partitionAt, storedWindow } from './data.ts'
+import { type Data, heldLease, ownedBy, type Partition, partitionAt, storedOpenBuckets, storedWindow } from './data.ts'
 import { indexAfter } from './log.ts'
 import { acknowledge, loadCheckpoint, readerOn, readPending } from './reading.ts'
 
@@ -53,6 +53,7 @@ export function analyzerOn(data: Data): AnalyzerStore {
       acknowledge(partitionAt(data, number), ids)
     },
     loadWindows: async (number, keys) => keys.map(key => storedWindow(partitionAt(data, number), key)),
+    openBuckets: async (number, keys) => keys.map(key => storedOpenBuckets(partitionAt(data, number), key)),
     keptEntries: async number => {
       const { stream, checkpoint } = partitionAt(data, number)
       const applied = stream.slice(0, indexAfter(stream, checkpoint.id))

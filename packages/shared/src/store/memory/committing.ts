@@ -15,6 +15,7 @@ export function applyCommit(data: Data, lease: Lease, commit: Commit): CommitOut
   if (refusal !== undefined) return refusal
 
   applyKeys(partition, commit)
+  applyAggregates(partition, commit)
   for (const analysis of commit.anomalies) partition.anomalies.add({ analysis }, data.now(), data.anomaliesMax)
   applyRuleEffects(data, partition, commit)
   for (const { key, at } of commit.refused ?? []) {
@@ -79,6 +80,18 @@ function applyKeys({ rows, analyses, keys }: Partition, commit: Commit): void {
   }
 }
 
+function applyAggregates({ openBuckets, rings }: Partition, { aggregates }: Commit): void {
+  if (aggregates === undefined) return
+  for (const { field, bytes } of aggregates.states) openBuckets.set(field, new Uint8Array(bytes))
+  for (const { key, ring, at, bytes } of aggregates.writes) {
+    const ofKey = rings.get(key) ?? { hours: new Uint8Array(), days: new Uint8Array() }
+    const written = new Uint8Array(Math.max(ofKey[ring].length, at + bytes.length))
+    written.set(ofKey[ring])
+    written.set(bytes, at)
+    rings.set(key, { ...ofKey, [ring]: written })
+  }
+}
+
 function applyRuleEffects(data: Data, { alerts, timers, ruleCounts, shadowed }: Partition, commit: Commit): void {
   for (const opened of commit.alerts.opened) openAlert(alerts, opened, data)
   for (const ended of commit.alerts.ended) endAlert(alerts, ended, data)
@@ -93,12 +106,15 @@ function applyRuleEffects(data: Data, { alerts, timers, ruleCounts, shadowed }: 
 
 /** False when nothing is known of the key: the commit was sent twice. */
 function evict(partition: Partition, { key, shadow, deletion }: EvictedKey): boolean {
-  const { rows, analyses, keys, registry, registered, timers, deletions, alerts } = partition
+  const { rows, analyses, keys, registry, registered, timers, deletions, alerts, openBuckets, rings } = partition
   const found = [registry.delete(key), rows.delete(key), rows.delete(shadow), analyses.delete(key)].includes(true)
   keys.delete(key)
   registered.delete(key)
   timers.delete(key)
   alerts.ofKeys.delete(key)
+  openBuckets.delete(key)
+  openBuckets.delete(shadow)
+  rings.delete(key)
   const request = deletions.get(deletion)
   if (found && request !== undefined) request.deleted++
   return found

@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict'
 import type { AuditIntent, AuditResult } from '../../access/audit-record.ts'
+import type { RingName } from '../../aggregates/levels.ts'
+import type { StoredOpenBuckets } from '../../aggregates/reading.ts'
 import type { AlertCount } from '../../detection/alerts/alert-counts.ts'
 import type { StoredAlert } from '../../detection/alerts/record.ts'
 import { EMPTY_DOCUMENT, type RuleChange } from '../../detection/rules/document.ts'
 import type { StoredWindow } from '../../detection/window-row.ts'
 import { ENTRY_ID_ZERO, type EntryId } from '../../sample/receipt.ts'
 import type { EntryFindings } from '../../verdict/kept-verdicts.ts'
+import { restField } from '../ports/aggregates.ts'
 import type { AlertFeedEntry, DeadNotification, OutboxEntry } from '../ports/alerts.ts'
 import type { LoadedCheckpoint } from '../ports/analyzer.ts'
 import type { Commit, DeadLetter } from '../ports/commit.ts'
@@ -52,6 +55,9 @@ export class Partition {
   lease: { readonly token: string; readonly expiresAt: number } | undefined
   readonly ownerChanges = new Log<Omit<OwnerChange, 'id'>>()
   readonly rows = new Map<string, Record<'row' | 'tail' | 'memory', Uint8Array | null>>()
+  /** By the fields and keys of ports/aggregates.ts. */
+  readonly openBuckets = new Map<string, Uint8Array>()
+  readonly rings = new Map<string, Record<RingName, Uint8Array>>()
   readonly analyses = new Map<string, string>()
   /** The keys of `analyses` in order of arrival: a scan's cursor is a number in this list. */
   readonly keys = new NumberedKeys()
@@ -163,4 +169,11 @@ export function storedWindow({ rows }: Partition, key: string): StoredWindow | n
   if (row === null) return null
   const window = { row: new Uint8Array(row), tail: tail && new Uint8Array(tail) }
   return memory === null ? window : { ...window, memory: new Uint8Array(memory) }
+}
+
+/** Returns a copy of a key's open buckets. */
+export function storedOpenBuckets({ openBuckets }: Partition, key: string): StoredOpenBuckets | null {
+  const open = openBuckets.get(key)
+  const rest = openBuckets.get(restField(key))
+  return open === undefined || rest === undefined ? null : { open: new Uint8Array(open), rest: new Uint8Array(rest) }
 }

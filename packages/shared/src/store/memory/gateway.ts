@@ -14,10 +14,12 @@ import type {
 import { OWNER_CHANGES_KEPT } from '../ports/lease.ts'
 import { toEntry } from '../stream-entry.ts'
 import { copyFindings } from './committing.ts'
-import { type Data, type Partition, partitionAt, storedWindow } from './data.ts'
+import { type Data, type Partition, partitionAt, storedOpenBuckets, storedWindow } from './data.ts'
 import { addEntry } from './reading.ts'
 
 const SCAN_PAGE = 100
+
+const NO_RING = new Uint8Array()
 
 export function gatewayOn(data: Data): GatewayStore {
   return {
@@ -28,6 +30,12 @@ export function gatewayOn(data: Data): GatewayStore {
       keys.map(({ partition, key }) => partitionAt(data, partition).analyses.get(key) ?? null),
     scanAnalyses: async (number, cursor) => scan(partitionAt(data, number), cursor),
     window: async ({ partition, key }) => storedWindow(partitionAt(data, partition), key),
+    aggregates: async ({ partition: number, key }) => {
+      const partition = partitionAt(data, number)
+      const open = storedOpenBuckets(partition, key)
+      const { hours = NO_RING, days = NO_RING } = partition.rings.get(key) ?? {}
+      return open && { ...open, rings: { hours: new Uint8Array(hours), days: new Uint8Array(days) } }
+    },
     verdicts: async (number, id) => verdictsOf(partitionAt(data, number), id),
     keptVerdicts: async (number, { upTo, count }) => {
       const partition = partitionAt(data, number)

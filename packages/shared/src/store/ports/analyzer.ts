@@ -1,11 +1,12 @@
 import type { StoredWindow } from '../../detection/window-row.ts'
 import type { Entry } from '../../sample/entry.ts'
 import type { EntryId } from '../../sample/receipt.ts'
+import type { AggregateReads } from './aggregates.ts'
 import type { Checkpoint, Commit, CommitOutcome } from './commit.ts'
 import type { StoreError } from './errors.ts'
 import type { Lease } from './lease.ts'
 
-export interface AnalyzerStore {
+export interface AnalyzerStore extends Pick<AggregateReads, 'openBuckets'> {
   /** Records that `member` is alive, removes those silent for `ttlMs`, returns the rest by name. */
   heartbeat(member: string, ttlMs: number): Promise<string[]>
   leave(member: string): Promise<void>

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { compareEntryIds, type EntryId } from '../../sample/receipt.ts'
 import type { EntryFindings } from '../../verdict/kept-verdicts.ts'
+import type { AggregateUpdates } from './aggregates.ts'
 import type { AlertChanges } from './alerts.ts'
 
 export interface Checkpoint {
@@ -49,6 +50,8 @@ export interface Commit {
   readonly counts: readonly { readonly name: string; readonly by: number }[]
   /** Analyses that shadow rules would have flagged, each with its rule. */
   readonly shadowed: readonly { readonly rule: string; readonly analysis: string }[]
+  /** Buckets that the run filled and closed. */
+  readonly aggregates?: AggregateUpdates
   /** Keys to remove with everything that is known of them, as if they had never sent a sample. */
   readonly evicted?: readonly EvictedKey[]
   /** Keys of which the run has only samples that a rule refused: they are not idle. */

@@ -1,11 +1,12 @@
 import type { StoredWindow } from '../../detection/window-row.ts'
 import type { EntryId } from '../../sample/receipt.ts'
 import type { EntryVerdicts } from '../../verdict/kept-verdicts.ts'
+import type { AggregateReads } from './aggregates.ts'
 import type { DeadLetter } from './commit.ts'
 import type { StoreError } from './errors.ts'
 import type { OwnerChange } from './lease.ts'
 
-export interface GatewayStore {
+export interface GatewayStore extends Pick<AggregateReads, 'aggregates'> {
   /**
    * Appends each batch as one entry, in order, and counts its samples as accepted, both or neither.
    * Returns one outcome per batch. Rejects only on a bug; then no outcome is known.

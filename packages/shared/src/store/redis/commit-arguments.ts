@@ -35,6 +35,9 @@ export const COMMIT_KEYS = [
   'keyDeletions',
   'keyAlerts',
   'ruleAlerts',
+  'aggregates',
+  'aggregatesHours',
+  'aggregatesDays',
 ] as const satisfies readonly (keyof PartitionKeys)[]
 
 /** What the arguments of one call are made of. */
@@ -161,6 +164,18 @@ export const COMMIT_LISTS: Readonly<Record<string, CommitList>> = {
   refused: list(commit => commit.refused ?? NO_ITEMS, {
     key: (args, { key }) => args.text(key),
     at: (args, { at }) => args.number(at),
+  }),
+  open_buckets: list(commit => commit.aggregates?.states ?? NO_ITEMS, {
+    field: (args, { field }) => args.text(field),
+    bytes: (args, { bytes }) => args.data(bytes),
+  }),
+  ring_writes: list(commit => commit.aggregates?.writes ?? NO_ITEMS, {
+    /** 'hours' or 'days'. */
+    ring: (args, { ring }) => args.text(ring),
+    key: (args, { key }) => args.text(key),
+    /** In bytes. */
+    offset: (args, { at }) => args.number(at),
+    records: (args, { bytes }) => args.data(bytes),
   }),
 }
 

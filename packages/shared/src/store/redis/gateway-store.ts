@@ -1,4 +1,5 @@
 import type { EntryId } from '../../sample/receipt.ts'
+import { restField } from '../ports/aggregates.ts'
 import type { DeadLetter } from '../ports/commit.ts'
 import type { ClaimOutcome, GatewayStore, Progress } from '../ports/gateway.ts'
 import { ownerIn } from '../ports/lease.ts'
@@ -12,6 +13,9 @@ import type { StoreContext } from './scripts.ts'
 
 /** Keys that one step of a scan reads. */
 const SCAN_COUNT = 100
+
+/** The reply of read-aggregates.lua. */
+type AggregatesReply = readonly [open: Buffer | null, rest: Buffer | null, hours: Buffer, days: Buffer]
 
 /** Claims and batches are remembered in one hash: BATCH of append.ts is the other prefix. */
 const CLAIM = 'name:'
@@ -114,6 +118,12 @@ function keyReads({ client, keys }: StoreContext) {
         Promise.all([client.hgetBuffer(windowTails, key), client.hgetBuffer(windows, key)]),
       )
       return row && { row, tail }
+    },
+    async aggregates({ partition, key }) {
+      const { aggregates, aggregatesHours, aggregatesDays } = keys.partition(partition)
+      const args = [aggregates, `${aggregatesHours}:${key}`, `${aggregatesDays}:${key}`, key, restField(key)]
+      const [open, rest, hours, days] = (await client.readAggregatesBuffer(...args)) as AggregatesReply
+      return open && rest && { open, rest, rings: { hours, days } }
     },
     shadowed: (partition, rule, count) =>
       readNewest(client, keys.partition(partition).shadowed, count, ([, [, of, , analysis = '']]) =>

@@ -36,6 +36,7 @@ const KEY_COUNTS = {
   endAudit: 2,
   lookUpKeys: 2,
   registerKeys: 3,
+  readAggregates: 3,
   scanKeys: 2,
   requestDeletion: 2,
   finishDeletion: 2,
@@ -44,7 +45,7 @@ const KEY_COUNTS = {
 type Script = (...args: (string | number)[]) => Promise<unknown>
 
 /** A connection that runs Tidemark's scripts. */
-export type ScriptClient = Client & Record<keyof typeof KEY_COUNTS | 'readFeedBuffer', Script>
+export type ScriptClient = Client & Record<keyof typeof KEY_COUNTS | 'readFeedBuffer' | 'readAggregatesBuffer', Script>
 
 /** What the parts of the Redis store share. */
 export interface StoreContext {

@@ -11,7 +11,7 @@
 local samples_key, lease_key, checkpoint_key, windows_key, window_tails_key, guard_memories_key, last_analysis_key,
   anomalies_key, dead_letters_key, verdicts_key, alerts_key, alerts_firing_key, alerts_resolved_key, alert_feed_key,
   notification_checks_key, timers_key, rule_counts_key, shadowed_key, keys_key, key_owners_key, key_deletions_key,
-  key_alerts_key, rule_alerts_key = unpack(KEYS)
+  key_alerts_key, rule_alerts_key, aggregates_key, aggregates_hours_key, aggregates_days_key = unpack(KEYS)
 local token, from_id, to_id, to_offset, analysed, dead, keep_from, anomalies_max, dead_letters_max, group, witness_id,
   witness_nonce, rules_version, requires_drained, alerts_max, feed_max, shadowed_max, threshold, window_min,
   analyzed_at, judged_by_version = unpack(ARGV, 1, 21)
@@ -31,6 +31,8 @@ local counts = next_list('name', 'by')
 local shadowed = next_list('rule', 'analysis')
 local evicted = next_list('key', 'shadow', 'deletion')
 local refused = next_list('key', 'at')
+local open_buckets = next_list('field', 'bytes')
+local ring_writes = next_list('ring', 'key', 'offset', 'records')
 
 local function is_count(text) return not text or text:match('^%d+$') ~= nil end
 
@@ -79,6 +81,7 @@ local function type_fault()
   end
   if timers.count > 0 then types[timers_key] = 'zset' end
   if counts.count > 0 then types[rule_counts_key] = 'hash' end
+  if open_buckets.count + evicted.count > 0 then types[aggregates_key] = 'hash' end
   if shadowed.count > 0 then types[shadowed_key] = 'stream' end
   if evicted.count + refused.count > 0 then types[keys_key] = 'hash' end
   if evicted.count > 0 then
@@ -110,9 +113,25 @@ end
 
 local hashes = {
   [windows_key] = rows, [window_tails_key] = tails, [guard_memories_key] = memories, [last_analysis_key] = analyses,
+  [aggregates_key] = open_buckets,
 }
 for key, list in pairs(hashes) do
   in_parts(list, function(first, last) redis.call('HSET', key, unpack(ARGV, first, last)) end)
+end
+-- Rings of a key are not among KEYS: they are in the same slot, and most commits write to few of
+-- all keys.
+local rings = { hours = aggregates_hours_key .. ':', days = aggregates_days_key .. ':' }
+for ring, key, offset, records in each(ring_writes) do
+  local name = rings[ring] .. key
+  -- pcall: another program may have stored something there, which must not break the commit.
+  local length = redis.pcall('STRLEN', name)
+  if type(length) == 'number' and length < offset + #records then
+    -- SETRANGE would reserve twice as much memory.
+    local before = (redis.call('GET', name) or ''):sub(1, offset)
+    redis.call('SET', name, before .. string.rep('\0', offset - #before) .. records)
+  else
+    redis.pcall('SETRANGE', name, offset, records)
+  end
 end
 for at = anomalies.first, anomalies.last do
   redis.call('XADD', anomalies_key, 'MAXLEN', '~', anomalies_max, '*', 'a', ARGV[at])
@@ -252,6 +271,8 @@ for key, shadow, deletion in each(evicted) do
     + redis.call('HDEL', last_analysis_key, key)
   redis.call('HDEL', guard_memories_key, key, shadow)
   redis.call('HDEL', window_tails_key, key, shadow)
+  redis.call('HDEL', aggregates_key, key, shadow)
+  redis.call('DEL', rings.hours .. key, rings.days .. key)
   redis.call('ZREM', timers_key, key)
   -- pcall: they are a convenience.
   redis.pcall('HDEL', key_alerts_key, key)

@@ -1,0 +1,152 @@
+import { ANOMALIES, type Bucket, COUNT, MAX, MEAN, MIN, SQUARES } from './bucket.ts'
+
+/**
+ * A closed bucket as it is stored: 12 bytes, so that the 1,212 buckets of a key take 14.2 KiB. All
+ * zeros is no bucket. In bits, from the highest:
+ *
+ *     16 count       exact up to 8,191, then within 1 / 8,192
+ *     10 anomalies   exact up to 255, then within 1 / 64, up to 130,560
+ *     24 min         float of 16 significant bits: its distance from the key's first value
+ *     22 spread      float of 15 significant bits: max - min
+ *     14 mean        its place between min and max, linear
+ *     10 deviation   its share of half the spread, as the square root; the last one is unknown
+ *
+ * A bucket of one sample has its value as a float64 in the last 70 bits. A record stands for a small
+ * interval of each number. min and max are read as the number of the fewest digits in it, which is
+ * most often the one that was written: samples have few digits.
+ */
+export const RECORD_BYTES = 12
+
+/** Bits that are left out of float32s. */
+const MIN_DROPPED = 8
+const SPREAD_DROPPED = 9
+const COUNT_FORMAT = { mantissa: 2 ** 13, exponents: 8, base: 4 }
+const ANOMALIES_FORMAT = { mantissa: 2 ** 8, exponents: 4, base: 8 }
+const MEAN_STEPS = 2 ** 14 - 2
+const DEVIATION_STEPS = 2 ** 10 - 2
+const UNKNOWN = 2 ** 10 - 1
+/** The fewest digits that are tried: a number with fewer has zeros there. */
+const DIGITS_MIN = 3
+const DIGITS_MAX = 17
+
+const word = new DataView(new ArrayBuffer(8))
+
+/** Writes the bucket at `from` to `target`, as bytes from `at`. */
+export function writeRecord(
+  numbers: Float64Array,
+  from: number,
+  { base, target, at }: { readonly base: number; readonly target: Uint8Array; readonly at: number },
+): void {
+  const count = numbers[from + COUNT] as number
+  const head =
+    packInteger(count, COUNT_FORMAT) * 2 ** 10 + packInteger(numbers[from + ANOMALIES] as number, ANOMALIES_FORMAT)
+  const view = new DataView(target.buffer, target.byteOffset + at, RECORD_BYTES)
+  if (count === 1) {
+    word.setFloat64(0, numbers[from + MEAN] as number)
+    view.setUint32(0, head * 2 ** 6)
+    view.setUint32(4, word.getUint32(0))
+    view.setUint32(8, word.getUint32(4))
+    return
+  }
+  const minCode = packFloat((numbers[from + MIN] as number) - base, MIN_DROPPED)
+  const min = base + unpackFloat(minCode, MIN_DROPPED)
+  const spreadCode = packFloat(Math.max(0, (numbers[from + MAX] as number) - min), SPREAD_DROPPED)
+  const spread = unpackFloat(spreadCode, SPREAD_DROPPED)
+  const meanCode = packMean(numbers[from + MEAN] as number, min, spread)
+  const deviationCode = packDeviation(Math.sqrt((numbers[from + SQUARES] as number) / count), spread)
+  // 26 bits of the head and 6 of min; 18 of min and 14 of the spread; 8 of the spread, then the rest.
+  view.setUint32(0, head * 2 ** 6 + Math.floor(minCode / 2 ** 18))
+  view.setUint32(4, (minCode % 2 ** 18) * 2 ** 14 + Math.floor(spreadCode / 2 ** 8))
+  view.setUint32(8, (spreadCode % 2 ** 8) * 2 ** 24 + meanCode * 2 ** 10 + deviationCode)
+}
+
+/** Returns the bucket in a record; null if it is empty. */
+export function readRecord(
+  bytes: Uint8Array,
+  at: number,
+  { base, start }: { base: number; start: number },
+): Bucket | null {
+  const view = new DataView(bytes.buffer, bytes.byteOffset + at, RECORD_BYTES)
+  const [first, second, third] = [view.getUint32(0), view.getUint32(4), view.getUint32(8)]
+  const head = Math.floor(first / 2 ** 6)
+  const count = unpackInteger(Math.floor(head / 2 ** 10), COUNT_FORMAT)
+  if (count === 0) return null
+  const anomalies = unpackInteger(head % 2 ** 10, ANOMALIES_FORMAT)
+  if (count === 1) {
+    const value = view.getFloat64(4)
+    return { start, count, mean: value, deviation: 0, min: value, max: value, anomalies }
+  }
+  const minCode = (first % 2 ** 6) * 2 ** 18 + Math.floor(second / 2 ** 14)
+  const spreadCode = (second % 2 ** 14) * 2 ** 8 + Math.floor(third / 2 ** 24)
+  const meanCode = Math.floor(third / 2 ** 10) % 2 ** 14
+  const deviationCode = third % 2 ** 10
+  const min = base + unpackFloat(minCode, MIN_DROPPED)
+  const spread = unpackFloat(spreadCode, SPREAD_DROPPED)
+  if (!Number.isFinite(min + spread))
+    return { start, count, mean: null, deviation: null, min: null, max: null, anomalies }
+  const share = deviationCode / DEVIATION_STEPS
+  const mean = min + (spread * meanCode) / MEAN_STEPS
+  const deviation = (spread / 2) * share * share
+  return {
+    start,
+    count,
+    mean: rounded(mean, spread / MEAN_STEPS),
+    deviation: deviationCode === UNKNOWN ? null : rounded(deviation, deviation / DEVIATION_STEPS),
+    min: shortest(min, one => packFloat(one - base, MIN_DROPPED) === minCode),
+    max: shortest(min + spread, one => packFloat(Math.max(0, one - min), SPREAD_DROPPED) === spreadCode),
+    anomalies,
+  }
+}
+
+interface IntegerFormat {
+  readonly mantissa: number
+  readonly exponents: number
+  readonly base: number
+}
+
+function packInteger(value: number, { mantissa, exponents, base }: IntegerFormat): number {
+  let scaled = value
+  let exponent = 0
+  while (scaled >= mantissa && exponent < exponents - 1) scaled = Math.round(value / base ** ++exponent)
+  return exponent * mantissa + Math.min(scaled, mantissa - 1)
+}
+
+function unpackInteger(code: number, { mantissa, base }: IntegerFormat): number {
+  return (code % mantissa) * base ** Math.floor(code / mantissa)
+}
+
+/** Returns the first bits of a float32, without the `dropped` last ones, rounded. */
+function packFloat(value: number, dropped: number): number {
+  word.setFloat32(0, value)
+  return Math.floor((word.getUint32(0) + 2 ** (dropped - 1)) / 2 ** dropped)
+}
+
+function unpackFloat(code: number, dropped: number): number {
+  word.setUint32(0, code * 2 ** dropped)
+  return word.getFloat32(0)
+}
+
+function packMean(mean: number, min: number, spread: number): number {
+  const share = (mean - min) / spread
+  return Number.isNaN(share) ? 0 : Math.round(Math.min(1, Math.max(0, share)) * MEAN_STEPS)
+}
+
+function packDeviation(deviation: number, spread: number): number {
+  if (!Number.isFinite(deviation)) return UNKNOWN
+  if (deviation === 0) return 0
+  return Math.round(Math.sqrt(Math.min(1, deviation / (spread / 2))) * DEVIATION_STEPS)
+}
+
+/** Returns the number of the fewest digits near `value` that `isSame` accepts. */
+function shortest(value: number, isSame: (one: number) => boolean): number {
+  for (let digits = DIGITS_MIN; digits < DIGITS_MAX; digits++) {
+    const one = Number(value.toPrecision(digits))
+    if (isSame(one)) return one
+  }
+  return value
+}
+
+/** Returns a number without digits that say nothing: they are far smaller than `precision`. */
+function rounded(value: number, precision: number): number {
+  return shortest(value, one => Math.abs(one - value) <= precision / 16)
+}
