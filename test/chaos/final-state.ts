@@ -1,6 +1,8 @@
+import type { StoredAggregates } from '@tidemark/shared/aggregates/reading'
 import type { StoredWindow } from '@tidemark/shared/detection/window-row'
 import { pause } from '@tidemark/shared/runtime/lifecycle'
 import { GROUP } from '@tidemark/shared/store/keys'
+import { restField } from '@tidemark/shared/store/ports/aggregates'
 import { readAlerts } from './alerts.ts'
 import { readPartitionStates } from './partition-state.ts'
 import { keys, type RedisClient } from './redis-client.ts'
@@ -23,6 +25,7 @@ export async function readFinalState(redis: RedisClient, partitions: number): Pr
   const all = Array.from({ length: partitions }, (_, partition) => keys.partition(partition))
   const analyses = new Map<string, string>()
   const windows = new Map<string, StoredWindow>()
+  const aggregates = new Map<string, StoredAggregates>()
   const dead: { id: string; reason: string }[][] = []
   for (const at of all) {
     for (const [key, analysis] of Object.entries(await redis.hgetall(at.lastAnalysis))) analyses.set(key, analysis)
@@ -32,6 +35,15 @@ export async function readFinalState(redis: RedisClient, partitions: number): Pr
     for (const [i, name] of names.entries()) {
       const row = rows[i]
       if (row != null) windows.set(name, { row, tail: tails[i] ?? null })
+    }
+    const open = names.length === 0 ? [] : await redis.hmgetBuffer(at.aggregates, ...names)
+    const rests = names.length === 0 ? [] : await redis.hmgetBuffer(at.aggregates, ...names.map(restField))
+    for (const [i, name] of names.entries()) {
+      const [first, second] = [open[i], rests[i]]
+      if (!(first && second)) continue
+      const [hours, days] = [at.aggregatesHours, at.aggregatesDays].map(ring => redis.getBuffer(`${ring}:${name}`))
+      const rings = { hours: (await hours) ?? Buffer.of(), days: (await days) ?? Buffer.of() }
+      aggregates.set(name, { open: first, rest: second, rings })
     }
     const letters = await redis.xrange(at.deadLetters, '-', '+')
     // A dead letter has the id of its entry, or names it if that id was taken.
@@ -51,6 +63,7 @@ export async function readFinalState(redis: RedisClient, partitions: number): Pr
     dead,
     analyses,
     windows,
+    aggregates,
     readAt: Date.now(),
     alerts: await Promise.all(all.map(at => readAlerts(redis, at))),
   }

@@ -1,7 +1,10 @@
 import { isDeepStrictEqual } from 'node:util'
+import { decodeAggregates, type StoredAggregates } from '@tidemark/shared/aggregates/reading'
 import { decodeWindow, type StoredWindow } from '@tidemark/shared/detection/window-row'
+import { entryTimeMs } from '@tidemark/shared/sample/receipt'
 import type { Sample } from '@tidemark/shared/sample/sample'
 import { VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
+import { type AggregatedSample, aggregateFaults } from '@tidemark/testkit/aggregates-oracle'
 import { oracleAnalysis } from '@tidemark/testkit/oracle'
 import { ExpectedAlerts, type KeptAlerts } from './alerts.ts'
 import type { Attempts } from './attempt.ts'
@@ -19,6 +22,7 @@ export interface FinalState {
   readonly dead: readonly (readonly { readonly id: string; readonly reason: string }[])[]
   readonly analyses: ReadonlyMap<string, string>
   readonly windows: ReadonlyMap<string, StoredWindow>
+  readonly aggregates: ReadonlyMap<string, StoredAggregates>
   /** By partition. */
   readonly alerts: readonly KeptAlerts[]
   /** When it was read, Unix ms. */
@@ -224,9 +228,13 @@ function classifyMissing(
   return lostSamples
 }
 
-/** Checks I1 and I4: verdicts and last analyses follow, bit for bit, from the committed samples. */
+/**
+ * Checks I1 and I4: verdicts and last analyses follow, bit for bit, from the committed samples, and
+ * aggregates as precisely as they are kept.
+ */
 function recompute(key: string, committed: readonly Committed[], final: FinalState, violations: string[]): void {
   const samples: Sample[] = committed.map(({ sample: { value, timestamp } }) => ({ key, value, timestamp }))
+  const aggregated: AggregatedSample[] = []
   for (const [i, { sample, receipt }] of committed.entries()) {
     const before = Math.min(i, VERDICT_DEFAULTS.window)
     if (sample.count !== i + 1 || sample.window !== before) {
@@ -235,13 +243,20 @@ function recompute(key: string, committed: readonly Committed[], final: FinalSta
       )
       return
     }
-    if (before === 0) continue
-    const { mean, deviation } = oracleAnalysis(key, samples.slice(i - before, i + 1), VERDICT_DEFAULTS)
+    if (before === 0) {
+      aggregated.push({ ...sample, time: arrivalOf(receipt), isFlagged: false })
+      continue
+    }
+    const { mean, deviation, anomaly } = oracleAnalysis(key, samples.slice(i - before, i + 1), VERDICT_DEFAULTS)
     if (!Object.is(mean, sample.mean) || !Object.is(deviation, sample.deviation)) {
       violations.push(`I4: the verdict on sample number ${i + 1} of ${key} differs from the oracle's`)
       return
     }
+    aggregated.push({ ...sample, time: arrivalOf(receipt), isFlagged: anomaly })
   }
+  const stored = final.aggregates.get(key)
+  const faults = aggregateFaults(aggregated, (stored && decodeAggregates(stored)) ?? [])
+  if (faults.length > 0) violations.push(`I4: of the aggregates of ${key}, a ${faults[0]}`)
   const text = final.analyses.get(key)
   // The rules of the run score as the default policy does.
   const { id, analyzed_at, rule, detector, score, late, duplicate, ...analysis } = JSON.parse(text ?? '{}')
@@ -249,8 +264,8 @@ function recompute(key: string, committed: readonly Committed[], final: FinalSta
   if (id !== committed.at(-1)?.receipt || score !== analysis.z || !isDeepStrictEqual(analysis, expected)) {
     violations.push(`I4: the last analysis of ${key} is ${text}, the oracle's is ${JSON.stringify(expected)}`)
   }
-  const stored = final.windows.get(key)
-  const window = stored === undefined ? undefined : decodeWindow(stored)
+  const storedWindow = final.windows.get(key)
+  const window = storedWindow && decodeWindow(storedWindow)
   const newest = samples.slice(-VERDICT_DEFAULTS.window)
   const isSame =
     window?.count === samples.length &&
@@ -263,6 +278,10 @@ function recompute(key: string, committed: readonly Committed[], final: FinalSta
       newest.map(({ timestamp }) => timestamp),
     )
   if (!isSame) violations.push(`I4: the window of ${key} does not contain its last samples`)
+}
+
+function arrivalOf(receipt: string): number {
+  return entryTimeMs(receipt.slice(receipt.indexOf(':') + 1))
 }
 
 function withoutKeys(samples: readonly Sample[]): { value: number; timestamp: number }[] {

@@ -3,6 +3,8 @@ import { type FeedEvent, type FeedOptions, readFeed } from './feed.ts'
 import { withRetries } from './retry.ts'
 import { Sender, type SenderOptions } from './sender.ts'
 import type {
+  Aggregates,
+  AggregatesQuery,
   Alert,
   AlertGroupsPage,
   AlertKind,
@@ -169,6 +171,11 @@ export class Client {
   /** Returns the window of a key. */
   history(key: string, options: CallOptions = {}): Promise<History> {
     return this.call('GET', '/history', { ...options, query: { key } })
+  }
+
+  /** Returns a key's samples in buckets of time: of 10 s, 1 min or 15 min, or of a longer step. */
+  aggregates(key: string, query: AggregatesQuery = {}, options: CallOptions = {}): Promise<Aggregates> {
+    return this.call('GET', '/aggregates', { ...options, query: { key, ...query } })
   }
 
   /** Returns a page of past anomalies, newest first. */

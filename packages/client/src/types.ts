@@ -141,6 +141,36 @@ export interface History {
   readonly state: readonly (Analysis['state'] | null)[]
 }
 
+/** What is known of a key's samples in an interval. */
+export interface Bucket {
+  /** Unix milliseconds. */
+  readonly start: number
+  readonly count: number
+  /** Null if numbers are too large to be kept. */
+  readonly mean: number | null
+  readonly deviation: number | null
+  readonly min: number | null
+  readonly max: number | null
+  readonly anomalies: number
+  /** Whether later samples may change it. */
+  readonly open: boolean
+}
+
+export interface Aggregates {
+  readonly key: string
+  readonly step_ms: number
+  /** Oldest first. Intervals without a sample have none. */
+  readonly buckets: readonly Bucket[]
+}
+
+export interface AggregatesQuery {
+  /** Unix seconds or milliseconds, or ISO 8601. */
+  readonly from?: number | string
+  readonly to?: number | string
+  /** A multiple of 10 s, as '1m'. */
+  readonly step?: string
+}
+
 export type Scope = 'ingest' | 'read' | 'operate' | 'admin'
 
 /** Who sends the requests. */

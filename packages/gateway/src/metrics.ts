@@ -88,6 +88,7 @@ const LIMITS = [
   'feeds',
   'analysis_pages',
   'histories',
+  'aggregates',
   'anomaly_pages',
   'alert_pages',
   'audit_pages',

@@ -12,7 +12,13 @@ import type { rebalancesSchema } from '../src/overview/rebalances.ts'
 import type { keysPageSchema, overviewSchema } from '../src/overview/schemas.ts'
 import type { changesSchema, explanationSchema, previewSchema, ruleSchema, rulesSchema } from '../src/rules/schemas.ts'
 import type { callerSchema } from '../src/sessions/routes.ts'
-import type { analysisSchema, anomaliesPageSchema, historySchema, pageSchema } from '../src/verdicts/schemas.ts'
+import type {
+  aggregatesSchema,
+  analysisSchema,
+  anomaliesPageSchema,
+  historySchema,
+  pageSchema,
+} from '../src/verdicts/schemas.ts'
 import { testKey } from './support/api-keys.ts'
 import { analyseAll, createTestApp, type TestAppOptions } from './support/fixture.ts'
 
@@ -40,6 +46,7 @@ describe('the types of the client', () => {
   test('are those of the OpenAPI document', () => {
     expectTypeOf<wire.Analysis>().toEqualTypeOf<Body<typeof analysisSchema>>()
     expectTypeOf<wire.AnalysesPage>().toEqualTypeOf<Body<typeof pageSchema>>()
+    expectTypeOf<wire.Aggregates>().toEqualTypeOf<Body<typeof aggregatesSchema>>()
     expectTypeOf<wire.History>().toEqualTypeOf<Body<typeof historySchema>>()
     expectTypeOf<wire.IngestResult>().toEqualTypeOf<Body<typeof ingestResultSchema>>()
     expectTypeOf<wire.Caller>().toEqualTypeOf<Body<typeof callerSchema>>()

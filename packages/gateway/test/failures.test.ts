@@ -41,6 +41,7 @@ const REQUESTS: [string, string, unknown?, Record<string, string>?][] = [
   ['GET', '/analyze?key=a'],
   ['GET', '/analyze?after=0:1-0&wait=0'],
   ['GET', '/history?key=a'],
+  ['GET', '/aggregates?key=a'],
   ['GET', '/alerts'],
   ['GET', '/alerts/groups'],
   ['GET', '/rules'],

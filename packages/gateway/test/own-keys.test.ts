@@ -100,6 +100,8 @@ describe('reading with an API key that is bound to a prefix', () => {
     expect(all.content.analysis).not.toBeNull()
     expect((await call(OWN, 'GET', '/history?key=edge-17/a')).status).toBe(200)
     expect((await call(OWN, 'GET', '/history?key=other/a')).status).toBe(403)
+    expect((await call(OWN, 'GET', '/aggregates?key=edge-17/a')).status).toBe(200)
+    expect((await call(OWN, 'GET', '/aggregates?key=other/a')).status).toBe(403)
   })
 
   test('alerts are its own, and their counts are not shown', async () => {

@@ -76,6 +76,10 @@ export const randomCommit: fc.Arbitrary<Commit> = fc.record<Commit>({
   shadowed: some(fc.record({ rule: text, analysis: text })),
   evicted: some(fc.record({ key: text, shadow: text, deletion: text })),
   refused: some(fc.record({ key: text, at: count })),
+  aggregates: fc.record({
+    states: some(fc.record({ field: text, bytes })),
+    writes: some(fc.record({ key: text, ring: fc.constantFrom('hours', 'days'), at: count, bytes })),
+  }),
 })
 
 /** Arguments of commit.lua by the names of their scalars, lists and fields. */
@@ -174,6 +178,10 @@ export function carriedBy({ scalars, lists }: NamedArguments) {
       deletion: string(one.deletion),
     })),
     refused: listOf('refused').map(({ key, at }) => ({ key: string(key), at: number(at) })),
+    openBuckets: listOf('open_buckets').map(({ field, bytes }) => [string(field), base64(bytes)]),
+    ringWrites: listOf('ring_writes').map(one => [
+      ...[string(one.ring), string(one.key), number(one.offset), base64(one.records)],
+    ]),
   }
 }
 
@@ -226,6 +234,8 @@ export function carriedOf(token: string, commit: Commit): ReturnType<typeof carr
     shadowed: [...commit.shadowed],
     evicted: [...(commit.evicted ?? [])],
     refused: [...(commit.refused ?? [])],
+    openBuckets: (commit.aggregates?.states ?? []).map(({ field, bytes }) => [field, base64(bytes)]),
+    ringWrites: (commit.aggregates?.writes ?? []).map(({ ring, key, at, bytes }) => [ring, key, at, base64(bytes)]),
   }
 }
 

@@ -98,3 +98,24 @@ export const historySchema = z
     state: z.array(z.enum(STATES).nullable()).describe('The verdict on each value.'),
   })
   .openapi('History')
+
+const bucketSchema = z
+  .strictObject({
+    start: timeMember,
+    count: z.int().min(1).describe('Samples. Of a closed bucket exact up to 8,191.'),
+    mean: nullableNumber.describe('Null if numbers are too large to be kept.'),
+    deviation: nullableNumber.describe('Population standard deviation.'),
+    min: nullableNumber,
+    max: nullableNumber,
+    anomalies: z.int().min(0).describe('Samples that were flagged. Of a closed bucket exact up to 255.'),
+    open: z.boolean().describe('Whether it is the newest bucket: later samples may change it.'),
+  })
+  .openapi('Bucket')
+
+export const aggregatesSchema = z
+  .strictObject({
+    key: keyMember,
+    step_ms: z.int().min(1).describe('Length of each bucket.'),
+    buckets: z.array(bucketSchema).describe('Oldest first. Intervals without a sample have none.'),
+  })
+  .openapi('Aggregates')

@@ -90,6 +90,7 @@ export const CALLS: Readonly<Record<string, readonly Call[]>> = {
     UNKNOWN_KEY,
     { status: 503, query: ({ pending }) => ({ after: pending, wait: '1' }) },
   ],
+  aggregates: [{ status: 200, query: ({ key }) => ({ key, step: '1h' }) }, { status: 400 }, UNKNOWN_KEY],
   history: [{ status: 200, query: ({ key }) => ({ key }) }, { status: 400 }, UNKNOWN_KEY],
   events: [
     { status: 200 },

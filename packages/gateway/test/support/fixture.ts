@@ -217,7 +217,7 @@ const EMPTY_COMMIT = {
 export async function commitEffects(
   store: Store,
   partition: number,
-  effects: Partial<Pick<Commit, 'alerts' | 'anomalies' | 'counts' | 'keys' | 'shadowed'>>,
+  effects: Partial<Pick<Commit, 'aggregates' | 'alerts' | 'anomalies' | 'counts' | 'keys' | 'shadowed'>>,
 ): Promise<void> {
   const lease = { partition, token: `test:${partition}` }
   await store.analyzer.acquireLease(partition, lease.token, 60_000)

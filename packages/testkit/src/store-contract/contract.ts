@@ -1,4 +1,5 @@
 import { describe } from 'vitest'
+import { describeAggregates } from './aggregates.ts'
 import { describeAlerts } from './alerts.ts'
 import { describeAnalyses } from './analyses.ts'
 import { describeApiKeys } from './api-keys.ts'
@@ -43,6 +44,7 @@ export function describeStoreContract(name: string, open: OpenStore, { modelRuns
     describeReading(open)
     describeCommitting(open)
     describeAnalyses(open)
+    describeAggregates(open)
     describeRules(open)
     describeProcesses(open)
     describeAlerts(open)

@@ -247,6 +247,7 @@ const AT_LIMIT: Readonly<
       isTrue(await store.alerts.setFeedback(FLEET_PARTITION, opening, { ...NOTE, useful: true }))
     },
   },
+  'read-aggregates': { may: 'run', call: ({ store }) => store.gateway.aggregates({ partition: 1, key: 'k' }) },
   // Reads only.
   'read-feed': {
     may: 'run',
