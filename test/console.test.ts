@@ -183,6 +183,46 @@ describe.runIf((await redisAvailable()) && browserAvailable())('the console', ()
     expect(page.reports).toEqual([])
   })
 
+  test('zooms a key out to seven days, joined to its newest samples, with read-outs and a CSV', async () => {
+    const key = 'edge-long/rps'
+    const begin = Date.now() - 3 * 86_400_000
+    const quarters = Array.from({ length: 280 }, (_, i) => begin + i * 900_000)
+    const samples = quarters.flatMap(at => [0, 1, 2].map(n => ({ key, value: 10 + n, timestamp: at + n * 300_000 })))
+    const newest = [0, 1, 2, 3].map(n => ({ key, value: 40 + n, timestamp: Date.now() - 4000 + 1000 * n }))
+    const { receipts } = await client.ingest([...samples, ...newest])
+    for (const receipt of receipts) await client.verdicts(receipt, { waitForMs: WAIT_MS })
+
+    const page = await open(`key?key=${encodeURIComponent(key)}`)
+    await page.getByRole('button', { name: '7 d' }).click()
+    // The newest sample ends the line; before it are buckets, each with what is known of it.
+    const readOut = page.locator('.readout')
+    await readOut.getByText('43').waitFor()
+    const chart = page.getByRole('img', { name: /Values of edge-long/ })
+    await chart.focus()
+    await eventually(async () => {
+      await page.keyboard.press('ArrowLeft')
+      expect(await readOut.textContent()).toMatch(/10 to 12.*deviation 0\.8.*3 samples/s)
+    })
+    const [download] = await Promise.all([
+      page.waitForEvent('download'),
+      page.getByRole('button', { name: 'CSV' }).click(),
+    ])
+    const csv = Buffer.concat(await (await download.createReadStream()).toArray()).toString()
+    const [head, ...lines] = csv.trimEnd().split('\r\n')
+    expect(head).toBe('start,count,mean,deviation,min,max,anomalies')
+    const counts = lines.map(line => Number(line.split(',')[1]))
+    const times = lines.map(line => Date.parse(line.split(',')[0] ?? ''))
+    expect(times).toEqual(times.toSorted((a, b) => a - b))
+    expect(times[0]).toBeLessThan(begin + 1_800_000)
+    expect(counts.filter(count => count === 3).length).toBeGreaterThan(200)
+    expect(lines.slice(-4).map(line => Number(line.split(',')[2]))).toEqual([40, 41, 42, 43])
+
+    // Minutes are kept for six hours.
+    await page.getByRole('button', { name: '6 h' }).click()
+    await page.getByText('step=1m', { exact: false }).waitFor()
+    expect(page.reports).toEqual([])
+  })
+
   test('shows keys of any characters as text', async () => {
     const hostile = [
       '<img src=x onerror="window.wasRun=1">',

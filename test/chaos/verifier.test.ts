@@ -1,9 +1,12 @@
+import type { StoredAggregates } from '@tidemark/shared/aggregates/reading'
 import type { AlertEnd, AlertOpening } from '@tidemark/shared/detection/alerts/record'
 import { COUNT, createRow, pushSample, rowShape } from '@tidemark/shared/detection/key-row'
 import { encodeRow, type StoredWindow, storedLengthMax } from '@tidemark/shared/detection/window-row'
 import { partitionOf } from '@tidemark/shared/sample/partition'
+import type { Sample } from '@tidemark/shared/sample/sample'
 import { VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
 import { oracleAnalysis } from '@tidemark/testkit/oracle'
+import { aggregatesOf } from '@tidemark/testkit/stored-aggregates'
 import { describe, expect, test } from 'vitest'
 import { ExpectedAlerts, type KeptAlerts } from './alerts.ts'
 import type { Attempt, AttemptOutcome } from './attempt.ts'
@@ -54,6 +57,7 @@ function evidenceOf(known: readonly AttemptOutcome[], committed: readonly number
   }
   const analyses = new Map<string, string>()
   const windows = new Map<string, StoredWindow>()
+  const aggregates = new Map<string, StoredAggregates>()
   if (samples.length > 0) {
     const expected = oracleAnalysis(
       key,
@@ -67,6 +71,7 @@ function evidenceOf(known: readonly AttemptOutcome[], committed: readonly number
     for (const { value, timestamp } of samples) pushSample(row, value, timestamp)
     const encoded = new Float64Array(storedLengthMax(row.shape))
     const length = encodeRow(row, encoded, 0)
+    aggregates.set(key, aggregatesIn(samples))
     windows.set(key, { row: new Uint8Array(encoded.slice(0, length).buffer), tail: null })
   }
   return {
@@ -82,8 +87,21 @@ function evidenceOf(known: readonly AttemptOutcome[], committed: readonly number
     losses: [],
     poisons: [],
     rulesLost: 0,
-    final: { states: [state], kept: [0], pending: [0], dead: [[]], analyses, windows, alerts: [NO_ALERTS], readAt: 0 },
+    final: {
+      ...{ states: [state], kept: [0], pending: [0], dead: [[]] },
+      ...{ analyses, windows, aggregates, alerts: [NO_ALERTS], readAt: 0 },
+    },
   }
+}
+
+/** The aggregates of samples that are too few to be flagged, and to fill more than open buckets. */
+function aggregatesIn(samples: readonly Sample[]): StoredAggregates {
+  const { states } = aggregatesOf(
+    key,
+    samples.map(sample => ({ ...sample, time: sample.timestamp, isFlagged: false })),
+  )
+  const [open = new Uint8Array(), rest = new Uint8Array()] = states.map(({ bytes }) => bytes)
+  return { open, rest, rings: { hours: new Uint8Array(), days: new Uint8Array() } }
 }
 
 /** The samples are too few for a verdict, so no alert is expected. */
@@ -145,6 +163,14 @@ describe('the verifier', () => {
     }))
     expect(verify({ ...evidence, commits }).violations).toEqual([
       expect.stringMatching(/^I4: .* differs from the oracle's/),
+    ])
+  })
+
+  test('aggregates that lack a sample are a violation', () => {
+    const evidence = evidenceOf(['accepted', 'accepted', 'accepted'], [0, 1, 2])
+    const aggregates = new Map([[key, aggregatesIn([0, 1].map(n => plan.sample(key, n)))]])
+    expect(verify({ ...evidence, final: { ...evidence.final, aggregates } }).violations).toEqual([
+      expect.stringMatching(/^I4: of the aggregates of .* count is 2, expected 3/),
     ])
   })
 

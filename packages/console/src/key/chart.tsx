@@ -2,7 +2,7 @@ import 'uplot/dist/uPlot.min.css'
 import { type Signal, useSignal } from '@preact/signals'
 import { useEffect, useRef } from 'preact/hooks'
 import uPlot from 'uplot'
-import { formatFull, formatSecond, formatTime, formatValue } from '../format.ts'
+import { formatFull, formatSecond, formatTime, formatValue, plural } from '../format.ts'
 import type { Point } from './points.ts'
 
 const HEIGHT = 340
@@ -139,6 +139,7 @@ export function Chart({ label, points, markers, spanMs }: ChartProps) {
 
 function Readout({ point }: { readonly point: Point | undefined }) {
   if (point === undefined) return <p class="readout" />
+  if (point.bucket !== undefined) return <BucketReadout point={point} />
   const { timestamp, value, mean, low, high, state } = point
   return (
     <p class="readout">
@@ -155,10 +156,31 @@ function Readout({ point }: { readonly point: Point | undefined }) {
   )
 }
 
+function BucketReadout({ point: { timestamp, value, state, bucket = null } }: { readonly point: Point }) {
+  return (
+    <p class="readout">
+      <span class="soft">{formatFull(bucket?.start ?? timestamp)}</span>
+      <strong>{Number.isNaN(value) ? (bucket === null ? 'no samples' : '–') : formatValue(value)}</strong>
+      {bucket !== null && (
+        <>
+          <span>
+            {formatValue(bucket.min)} to {formatValue(bucket.max)}
+          </span>
+          <span>deviation {formatValue(bucket.deviation)}</span>
+          <span>{plural(bucket.count, 'sample')}</span>
+          {bucket.anomalies > 0 && <span class="bad">{plural(bucket.anomalies, 'anomaly', 'anomalies')}</span>}
+        </>
+      )}
+      {bucket === null && state !== null && <span class={state === 'anomalous' ? 'bad' : 'soft'}>{state}</span>}
+    </p>
+  )
+}
+
 function columnsOf(points: readonly Point[]): uPlot.AlignedData {
   return [
     points.map(({ timestamp }) => timestamp),
-    points.map(({ value }) => value),
+    // A gap ends the line.
+    points.map(({ value }) => (Number.isNaN(value) ? null : value)),
     points.map(({ low }) => low),
     points.map(({ high }) => high),
     points.map(({ value, state }) => (state === 'anomalous' ? value : null)),

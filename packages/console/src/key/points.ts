@@ -1,4 +1,4 @@
-import type { Analysis, History } from '@tidemark/client/types'
+import type { Analysis, Bucket, History } from '@tidemark/client/types'
 
 /** Samples of a key in memory, as columns for the chart. */
 const KEPT_MAX = 20_000
@@ -10,6 +10,8 @@ export interface Point {
   readonly low: number | null
   readonly high: number | null
   readonly state: Analysis['state'] | null
+  /** Where longer times are shown: the samples that it stands for, null for a single one. */
+  readonly bucket?: Bucket | null
 }
 
 /** Adds points to others; of two with one timestamp the later one is right. */

@@ -13,6 +13,7 @@ import { Explain, FailureNote, Show } from '../parts/states.tsx'
 import { Ago, Time } from '../parts/time.tsx'
 import { useResource } from '../resource.ts'
 import { linkTo, place } from '../router.ts'
+import { bucketsToCsv, joinLevels, ZOOMS, type Zoom } from './buckets.ts'
 import { Chart, type Marker } from './chart.tsx'
 import { merge, type Point, pointOfAnalysis, pointsOfHistory, rateOf, toCsv } from './points.ts'
 import { sentenceOf } from './sentence.ts'
@@ -23,11 +24,16 @@ const AGAIN_LIVE_MS = 15_000
 const ALERTS_MS = 5000
 const RULE_MS = 15_000
 
+/** Of the samples that the page has; ZOOMS are longer ones, of aggregates. */
 const SPANS = [
   [60_000, '1 min'],
   [300_000, '5 min'],
-  [0, 'All'],
+  [0, 'Newest'],
 ] as const
+const SHOWN = [...SPANS, ...ZOOMS.map(({ spanMs, title }) => [spanMs, title] as const)]
+
+/** The finest bucket is 10 s long. */
+const ZOOM_MS = 10_000
 
 const ROWS = 20
 const ANOMALIES = 200
@@ -91,10 +97,28 @@ function OneKey({ name }: { readonly name: string }) {
       to: resolved_at,
     }))
   }, [alerts.value.value])
+  const zoom = ZOOMS.find(one => one.spanMs === spanMs.value)
+  const levels = useResource(
+    async signal => {
+      if (zoom === undefined) return []
+      const from = Date.now() - zoom.spanMs
+      // Finer levels are kept for a part of the time only.
+      return Promise.all(
+        zoom.steps.map((step, i) =>
+          client.aggregates(name, i < zoom.steps.length - 1 ? { step } : { step, from }, { signal }),
+        ),
+      )
+    },
+    ZOOM_MS,
+    [name, zoom],
+  )
   const shown = useSignal<readonly Point[]>([])
   useEffect(() => {
-    shown.value = paused.value ?? points.value
-  }, [points.value, paused.value])
+    const newest = points.value
+    const isCounter = analysis.value?.rate !== undefined
+    const live = zoom === undefined ? newest : joinLevels(levels.value.value ?? [], newest, isCounter)
+    shown.value = paused.value ?? live
+  }, [points.value, paused.value, levels.value.value, zoom])
 
   const newest = analysis.value
   if (newest === undefined) {
@@ -146,13 +170,14 @@ function OneKey({ name }: { readonly name: string }) {
       <section class="panel" aria-label="Chart">
         <header>
           <div class="row" role="group" aria-label="Time shown">
-            {SPANS.map(([ms, title]) => (
+            {SHOWN.map(([ms, title]) => (
               <button
                 key={title}
                 type="button"
                 class="button"
                 aria-pressed={spanMs.value === ms}
                 onClick={() => {
+                  paused.value = undefined
                   spanMs.value = ms
                 }}
               >
@@ -166,12 +191,16 @@ function OneKey({ name }: { readonly name: string }) {
               class="button"
               aria-pressed={isPaused}
               onClick={() => {
-                paused.value = isPaused ? undefined : points.value
+                paused.value = isPaused ? undefined : shown.value
               }}
             >
               Pause
             </button>
-            <button type="button" class="button" onClick={() => download(name, shown.value)}>
+            <button
+              type="button"
+              class="button"
+              onClick={() => download(name, zoom === undefined ? toCsv(shown.value) : bucketsToCsv(shown.value))}
+            >
               CSV
             </button>
           </div>
@@ -184,7 +213,7 @@ function OneKey({ name }: { readonly name: string }) {
         />
         <details>
           <summary class="small soft">Newest values as a table</summary>
-          <ValueTable points={shown.value.slice(-ROWS).reverse()} />
+          <ValueTable points={(zoom === undefined ? shown.value : points.value).slice(-ROWS).reverse()} />
         </details>
       </section>
       <div class="columns">
@@ -221,7 +250,7 @@ function OneKey({ name }: { readonly name: string }) {
       </div>
       <section class="panel stack" aria-labelledby="same">
         <h2 id="same">The same from elsewhere</h2>
-        <Copy text={curlOf(name)} what="command" />
+        <Copy text={curlOf(name, zoom)} what="command" />
         <Copy text={location.href} what="link" />
       </section>
     </>
@@ -307,15 +336,16 @@ async function alertsOf(key: string, signal: AbortSignal): Promise<readonly Aler
   return pages.flatMap(({ alerts }) => alerts).filter(alert => alert.key === key)
 }
 
-function curlOf(key: string): string {
-  const url = `${location.origin}/history?${new URLSearchParams({ key })}`
+function curlOf(key: string, zoom: Zoom | undefined): string {
+  const query = zoom === undefined ? { key } : { key, step: zoom.steps.at(-1) ?? '' }
+  const url = `${location.origin}/${zoom === undefined ? 'history' : 'aggregates'}?${new URLSearchParams(query)}`
   // A single quote ends the quoted part of a shell command.
   return `curl -H "Authorization: Bearer $TIDEMARK_API_KEY" '${url.replaceAll("'", '%27')}'`
 }
 
-function download(key: string, points: readonly Point[]): void {
+function download(key: string, csv: string): void {
   const link = document.createElement('a')
-  const url = URL.createObjectURL(new Blob([toCsv(points)], { type: 'text/csv' }))
+  const url = URL.createObjectURL(new Blob([csv], { type: 'text/csv' }))
   link.href = url
   link.download = `${key.replaceAll(/[^\p{L}\p{N}._-]+/gu, '_')}.csv`
   link.click()
