@@ -16,8 +16,10 @@ export function aggregatesOf(key: string, samples: readonly AggregatedSample[]):
   const place = { numbers: new Float64Array(OPEN_BUCKETS_LENGTH), at: 0 }
   const all: ClosedRecords[] = []
   const closed: ClosedBuckets = {
-    close(level, { number, next }) {
-      const records = new ClosedRecords(LEVELS[level] as Level, number)
+    close(level, { number, next, isFirst }) {
+      const of = LEVELS[level] as Level
+      const records = new ClosedRecords(of, isFirst ? number - of.kept + 1 : number)
+      records.addEmpty(number - records.next)
       records.add(place.numbers, placeIn(level), baseOf(place))
       records.addEmpty(next - records.next)
       all.push(records)
