@@ -40,7 +40,9 @@ export function oracleAggregates(samples: Samples): (readonly [start: number, sa
       )
       for (const [i, level] of levels.entries()) {
         const number = numbers[i] as number
-        for (let one = number; number < level.open && one <= level.open; one++) level.buckets.delete(one)
+        // The records of a minute are kept together.
+        const from = i === 0 ? 6 * (numbers[1] as number) : number
+        for (let one = from; number < level.open && one <= level.open; one++) level.buckets.delete(one)
         level.open = Math.min(level.open, number)
       }
     }

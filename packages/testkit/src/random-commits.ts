@@ -78,7 +78,9 @@ export const randomCommit: fc.Arbitrary<Commit> = fc.record<Commit>({
   refused: some(fc.record({ key: text, at: count })),
   aggregates: fc.record({
     states: some(fc.record({ field: text, bytes })),
-    writes: some(fc.record({ key: text, ring: fc.constantFrom('hours', 'days'), at: count, bytes })),
+    writes: some(
+      fc.record({ key: text, ring: fc.constantFrom('hours', 'days'), at: count, bytes, isWhole: fc.boolean() }),
+    ),
   }),
 })
 
@@ -180,7 +182,7 @@ export function carriedBy({ scalars, lists }: NamedArguments) {
     refused: listOf('refused').map(({ key, at }) => ({ key: string(key), at: number(at) })),
     openBuckets: listOf('open_buckets').map(({ field, bytes }) => [string(field), base64(bytes)]),
     ringWrites: listOf('ring_writes').map(one => [
-      ...[string(one.ring), string(one.key), number(one.offset), base64(one.records)],
+      ...[string(one.ring), string(one.key), number(one.offset), base64(one.records), string(one.whole)],
     ]),
   }
 }
@@ -235,7 +237,9 @@ export function carriedOf(token: string, commit: Commit): ReturnType<typeof carr
     evicted: [...(commit.evicted ?? [])],
     refused: [...(commit.refused ?? [])],
     openBuckets: (commit.aggregates?.states ?? []).map(({ field, bytes }) => [field, base64(bytes)]),
-    ringWrites: (commit.aggregates?.writes ?? []).map(({ ring, key, at, bytes }) => [ring, key, at, base64(bytes)]),
+    ringWrites: (commit.aggregates?.writes ?? []).map(one => [
+      ...[one.ring, one.key, one.at, base64(one.bytes), one.isWhole ? '1' : ''],
+    ]),
   }
 }
 

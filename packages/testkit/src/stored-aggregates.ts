@@ -3,8 +3,9 @@ import {
   addToBuckets,
   baseOf,
   type ClosedBuckets,
-  OPEN_BUCKETS_LENGTH,
+  createOpenBuckets,
   OPEN_LENGTH,
+  PER_MINUTE,
   placeIn,
 } from '@tidemark/shared/aggregates/open-buckets'
 import { ClosedRecords } from '@tidemark/shared/aggregates/rings'
@@ -13,22 +14,27 @@ import type { AggregatedSample } from './aggregates-oracle.ts'
 
 /** Returns what a commit stores of the buckets of a new key. */
 export function aggregatesOf(key: string, samples: readonly AggregatedSample[]): AggregateUpdates {
-  const place = { numbers: new Float64Array(OPEN_BUCKETS_LENGTH), at: 0 }
+  const place = createOpenBuckets(1)
   const all: ClosedRecords[] = []
+  function recordsFrom(level: number, number: number, first: number): ClosedRecords {
+    const records = new ClosedRecords(LEVELS[level] as Level, first)
+    records.addEmpty(number - first)
+    all.push(records)
+    return records
+  }
   const closed: ClosedBuckets = {
-    close(level, { number, next, isFirst }) {
-      const of = LEVELS[level] as Level
-      const records = new ClosedRecords(of, isFirst ? number - of.kept + 1 : number)
-      records.addEmpty(number - records.next)
+    close(level, number, next, isFirst) {
+      const { kept } = LEVELS[level] as Level
+      const records = recordsFrom(level, number, isFirst ? number + 1 - kept : number)
       records.add(place.numbers, placeIn(level), baseOf(place))
       records.addEmpty(next - records.next)
-      all.push(records)
     },
-    erase(level, { number, next }) {
-      const records = new ClosedRecords(LEVELS[level] as Level, number)
-      records.addEmpty(next - number)
-      all.push(records)
+    closeMinute(words, number, next, isFirst) {
+      const records = recordsFrom(0, number, isFirst ? number + PER_MINUTE - LEVELS[0].kept : number)
+      records.addWords(words)
+      records.addEmpty(next - records.next)
     },
+    erase: (level, number, next) => recordsFrom(level, number, number).addEmpty(next - number),
   }
   for (const sample of samples) addToBuckets(place, sample, closed)
   const bytes = new Uint8Array(place.numbers.buffer)

@@ -30,6 +30,6 @@ export function spanMs({ stepMs, kept }: Level): number {
 }
 
 /** Returns the place of a bucket's record among those of its level. */
-export function placeOf(number: number, { kept }: Level): number {
+export function placeOf(number: number, { kept }: Pick<Level, 'kept'>): number {
   return ((number % kept) + kept) % kept
 }

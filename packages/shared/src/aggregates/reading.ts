@@ -7,8 +7,10 @@ import {
   OPEN_BUCKETS_LENGTH,
   OPEN_LENGTH,
   openBucket,
+  PER_MINUTE,
   placeIn,
   REST_LENGTH,
+  recordsOfMinute,
 } from './open-buckets.ts'
 import { RECORD_BYTES, readRecord } from './record.ts'
 
@@ -48,14 +50,18 @@ export function decodeAggregates(stored: StoredAggregates): LevelBuckets[] | und
     const { stepMs, kept } = level
     const ring = stored.rings[level.ring]
     const open = (numbers[placeIn(i) + START] as number) / stepMs
-    const buckets: Bucket[] = []
-    for (let number = open - kept + 1; hasRing(at, i) && number < open; number++) {
+    const start = (number: number) => ({ base, start: number * stepMs })
+    // The buckets of 10 s of this minute are not in the ring yet.
+    const ringEnd = i === 0 ? open - placeOf(open, { kept: PER_MINUTE }) : open
+    const buckets: (Bucket | null)[] = []
+    for (let number = open - kept + 1; hasRing(at, i) && number < ringEnd; number++) {
       const offset = (level.at + placeOf(number, level)) * RECORD_BYTES
-      if (offset + RECORD_BYTES > ring.byteLength) continue
-      const bucket = readRecord(ring, offset, { base, start: number * stepMs })
-      if (bucket !== null) buckets.push(bucket)
+      if (offset + RECORD_BYTES <= ring.byteLength) buckets.push(readRecord(ring, offset, start(number)))
+    }
+    for (let number = ringEnd; number < open; number++) {
+      buckets.push(readRecord(recordsOfMinute(at), (number - ringEnd) * RECORD_BYTES, start(number)))
     }
     const last = openBucket(at, i)
-    return { stepMs, buckets: last === null ? buckets : [...buckets, last] }
+    return { stepMs, buckets: [...buckets, last].filter(bucket => bucket !== null) }
   })
 }

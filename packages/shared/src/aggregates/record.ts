@@ -1,7 +1,7 @@
 import { ANOMALIES, type Bucket, COUNT, MAX, MEAN, MIN, SQUARES } from './bucket.ts'
 
 /**
- * A closed bucket as it is stored: 12 bytes, so that the 1,212 buckets of a key take 14.2 KiB. All
+ * A closed bucket as it is stored: three little-endian words, 12 bytes, so that the 1,212 buckets of a key take 14.2 KiB. All
  * zeros is no bucket. In bits, from the highest:
  *
  *     16 count       exact up to 8,191, then within 1 / 8,192
@@ -16,6 +16,7 @@ import { ANOMALIES, type Bucket, COUNT, MAX, MEAN, MIN, SQUARES } from './bucket
  * most often the one that was written: samples have few digits.
  */
 export const RECORD_BYTES = 12
+export const RECORD_WORDS = 3
 
 /** Bits that are left out of float32s. */
 const MIN_DROPPED = 8
@@ -29,23 +30,21 @@ const UNKNOWN = 2 ** 10 - 1
 const DIGITS_MIN = 3
 const DIGITS_MAX = 17
 
-const word = new DataView(new ArrayBuffer(8))
+const double = new Float64Array(1)
+const doubleWords = new Uint32Array(double.buffer)
+const single = new Float32Array(1)
+const singleWord = new Uint32Array(single.buffer)
 
-/** Writes the bucket at `from` to `target`, as bytes from `at`. */
-export function writeRecord(
-  numbers: Float64Array,
-  from: number,
-  { base, target, at }: { readonly base: number; readonly target: Uint8Array; readonly at: number },
-): void {
+/** Writes the bucket at `from` as three words to `target` from `at`. */
+export function writeRecord(numbers: Float64Array, from: number, base: number, target: Uint32Array, at: number): void {
   const count = numbers[from + COUNT] as number
   const head =
-    packInteger(count, COUNT_FORMAT) * 2 ** 10 + packInteger(numbers[from + ANOMALIES] as number, ANOMALIES_FORMAT)
-  const view = new DataView(target.buffer, target.byteOffset + at, RECORD_BYTES)
+    (packInteger(count, COUNT_FORMAT) << 16) | (packInteger(numbers[from + ANOMALIES] as number, ANOMALIES_FORMAT) << 6)
   if (count === 1) {
-    word.setFloat64(0, numbers[from + MEAN] as number)
-    view.setUint32(0, head * 2 ** 6)
-    view.setUint32(4, word.getUint32(0))
-    view.setUint32(8, word.getUint32(4))
+    double[0] = numbers[from + MEAN] as number
+    target[at] = head
+    target[at + 1] = doubleWords[0] as number
+    target[at + 2] = doubleWords[1] as number
     return
   }
   const minCode = packFloat((numbers[from + MIN] as number) - base, MIN_DROPPED)
@@ -55,9 +54,9 @@ export function writeRecord(
   const meanCode = packMean(numbers[from + MEAN] as number, min, spread)
   const deviationCode = packDeviation(Math.sqrt((numbers[from + SQUARES] as number) / count), spread)
   // 26 bits of the head and 6 of min; 18 of min and 14 of the spread; 8 of the spread, then the rest.
-  view.setUint32(0, head * 2 ** 6 + Math.floor(minCode / 2 ** 18))
-  view.setUint32(4, (minCode % 2 ** 18) * 2 ** 14 + Math.floor(spreadCode / 2 ** 8))
-  view.setUint32(8, (spreadCode % 2 ** 8) * 2 ** 24 + meanCode * 2 ** 10 + deviationCode)
+  target[at] = head | (minCode >>> 18)
+  target[at + 1] = (minCode << 14) | (spreadCode >>> 8)
+  target[at + 2] = (spreadCode << 24) | (meanCode << 10) | deviationCode
 }
 
 /** Returns the bucket in a record; null if it is empty. */
@@ -67,13 +66,13 @@ export function readRecord(
   { base, start }: { base: number; start: number },
 ): Bucket | null {
   const view = new DataView(bytes.buffer, bytes.byteOffset + at, RECORD_BYTES)
-  const [first, second, third] = [view.getUint32(0), view.getUint32(4), view.getUint32(8)]
+  const [first, second, third] = [view.getUint32(0, true), view.getUint32(4, true), view.getUint32(8, true)]
   const head = Math.floor(first / 2 ** 6)
   const count = unpackInteger(Math.floor(head / 2 ** 10), COUNT_FORMAT)
   if (count === 0) return null
   const anomalies = unpackInteger(head % 2 ** 10, ANOMALIES_FORMAT)
   if (count === 1) {
-    const value = view.getFloat64(4)
+    const value = view.getFloat64(4, true)
     return { start, count, mean: value, deviation: 0, min: value, max: value, anomalies }
   }
   const minCode = (first % 2 ** 6) * 2 ** 18 + Math.floor(second / 2 ** 14)
@@ -117,13 +116,14 @@ function unpackInteger(code: number, { mantissa, base }: IntegerFormat): number 
 
 /** Returns the first bits of a float32, without the `dropped` last ones, rounded. */
 function packFloat(value: number, dropped: number): number {
-  word.setFloat32(0, value)
-  return Math.floor((word.getUint32(0) + 2 ** (dropped - 1)) / 2 ** dropped)
+  single[0] = value
+  const bits = singleWord[0] as number
+  return (bits >>> dropped) + ((bits >>> (dropped - 1)) & 1)
 }
 
 function unpackFloat(code: number, dropped: number): number {
-  word.setUint32(0, code * 2 ** dropped)
-  return word.getFloat32(0)
+  singleWord[0] = code << dropped
+  return single[0] as number
 }
 
 function packMean(mean: number, min: number, spread: number): number {

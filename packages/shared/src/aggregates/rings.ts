@@ -1,5 +1,5 @@
 import { type Level, placeOf, type RingName } from './levels.ts'
-import { RECORD_BYTES, writeRecord } from './record.ts'
+import { RECORD_BYTES, RECORD_WORDS, writeRecord } from './record.ts'
 
 /** Bytes to write to a ring of a key. */
 export interface RingWrite {
@@ -7,9 +7,11 @@ export interface RingWrite {
   /** Offset in bytes. */
   readonly at: number
   readonly bytes: Uint8Array
+  /** Whether they are all records of a level: there may be no ring yet. */
+  readonly isWhole: boolean
 }
 
-const RECORDS_MIN = 4
+const RECORDS_MIN = 6
 
 /** Records of consecutive buckets of one level, to be written to its ring. */
 export class ClosedRecords {
@@ -17,7 +19,7 @@ export class ClosedRecords {
   /** Number of the first bucket. */
   #first: number
   #count = 0
-  #bytes = new Uint8Array(RECORDS_MIN * RECORD_BYTES)
+  #words = new Uint32Array(RECORDS_MIN * RECORD_WORDS)
 
   constructor(level: Level, first: number) {
     this.level = level
@@ -32,38 +34,45 @@ export class ClosedRecords {
   /** Adds the bucket at `from`. */
   add(numbers: Float64Array, from: number, base: number): void {
     this.addEmpty(1)
-    writeRecord(numbers, from, { base, target: this.#bytes, at: (this.#count - 1) * RECORD_BYTES })
+    writeRecord(numbers, from, base, this.#words, (this.#count - 1) * RECORD_WORDS)
+  }
+
+  /** Adds records as they are. */
+  addWords(words: Uint32Array): void {
+    this.addEmpty(words.length / RECORD_WORDS)
+    this.#words.set(words, this.#count * RECORD_WORDS - words.length)
   }
 
   /** Adds buckets without samples. */
   addEmpty(count: number): void {
+    if (count <= 0) return
     const { kept } = this.level
-    const added = Math.min(count, kept)
-    const total = this.#count + added
+    const total = this.#count + Math.min(count, kept)
     const dropped = Math.max(0, total - kept)
-    this.#first = this.next + count - (total - dropped)
-    this.#bytes.copyWithin(0, dropped * RECORD_BYTES, this.#count * RECORD_BYTES)
     const before = Math.max(0, this.#count - dropped)
+    this.#first = this.next + count - (total - dropped)
+    this.#words.copyWithin(0, dropped * RECORD_WORDS, this.#count * RECORD_WORDS)
     this.#count = total - dropped
-    if (this.#count * RECORD_BYTES > this.#bytes.length) {
-      const larger = new Uint8Array(Math.min(kept, 2 * this.#count) * RECORD_BYTES)
-      larger.set(this.#bytes)
-      this.#bytes = larger
+    if (this.#count * RECORD_WORDS > this.#words.length) {
+      const larger = new Uint32Array(Math.min(kept, 2 * this.#count) * RECORD_WORDS)
+      larger.set(this.#words)
+      this.#words = larger
     }
-    this.#bytes.fill(0, before * RECORD_BYTES, this.#count * RECORD_BYTES)
+    this.#words.fill(0, before * RECORD_WORDS, this.#count * RECORD_WORDS)
   }
 
   /** Returns what must be written: in two pieces where the records go beyond the ring's end. */
   get writes(): readonly RingWrite[] {
-    const level = this.level
-    const place = placeOf(this.#first, level)
-    const toEnd = Math.min(this.#count, level.kept - place)
-    const head = this.#bytes.subarray(0, toEnd * RECORD_BYTES)
-    const rest = this.#bytes.subarray(toEnd * RECORD_BYTES, this.#count * RECORD_BYTES)
-    const write = (at: number, bytes: Uint8Array) => ({ ring: level.ring, at: (level.at + at) * RECORD_BYTES, bytes })
-    if (rest.length === 0) return [write(place, head)]
-    if (this.#count < level.kept) return [write(place, head), write(0, rest)]
-    const whole = new Uint8Array(head.length + rest.length)
+    const { kept, ring, at: levelAt } = this.level
+    const place = placeOf(this.#first, this.level)
+    const toEnd = Math.min(this.#count, kept - place)
+    const bytes = new Uint8Array(this.#words.buffer, 0, this.#count * RECORD_BYTES)
+    const isWhole = this.#count === kept
+    const write = (at: number, part: Uint8Array) => ({ ring, at: (levelAt + at) * RECORD_BYTES, bytes: part, isWhole })
+    if (toEnd === this.#count) return [write(place, bytes)]
+    const [head, rest] = [bytes.subarray(0, toEnd * RECORD_BYTES), bytes.subarray(toEnd * RECORD_BYTES)]
+    if (!isWhole) return [write(place, head), write(0, rest)]
+    const whole = new Uint8Array(bytes.length)
     whole.set(rest)
     whole.set(head, rest.length)
     return [write(0, whole)]

@@ -11,7 +11,7 @@ function updatesOf(key: string, seed: number): AggregateUpdates {
     { field: key, bytes: bytes(key, seed) },
     { field: restField(key), bytes: bytes(key, seed + 100) },
   ]
-  return { states, writes: [{ key, ring: 'hours', at: 2 * seed, bytes: Uint8Array.of(seed, seed) }] }
+  return { states, writes: [{ key, ring: 'hours', at: 2 * seed, bytes: Uint8Array.of(seed, seed), isWhole: true }] }
 }
 
 async function commitOne({ store }: StoreUnderTest, updates: AggregateUpdates, from = ZERO) {
@@ -30,7 +30,10 @@ export function describeAggregates(open: OpenStore): void {
       const both = [updatesOf('a', 1), updatesOf(NASTY, 3)]
       await commitOne(under, {
         states: both.flatMap(({ states }) => states),
-        writes: [...both.flatMap(({ writes }) => writes), { key: 'a', ring: 'days', at: 0, bytes: bytes('d', 9) }],
+        writes: [
+          ...both.flatMap(({ writes }) => writes),
+          { key: 'a', ring: 'days', at: 0, bytes: bytes('d', 9), isWhole: false },
+        ],
       })
       const found = await store.analyzer.openBuckets(0, ['a', 'never', NASTY])
       expect(found.map(one => one && [[...one.open], [...one.rest]])).toEqual([
@@ -56,8 +59,8 @@ export function describeAggregates(open: OpenStore): void {
         {
           states: [],
           writes: [
-            { key: 'a', ring: 'hours', at: 1, bytes: Uint8Array.of(7) },
-            { key: 'a', ring: 'hours', at: 5, bytes: Uint8Array.of(8, 9) },
+            { key: 'a', ring: 'hours', at: 1, bytes: Uint8Array.of(7), isWhole: false },
+            { key: 'a', ring: 'hours', at: 5, bytes: Uint8Array.of(8, 9), isWhole: true },
           ],
         },
         to,

@@ -176,6 +176,8 @@ export const COMMIT_LISTS: Readonly<Record<string, CommitList>> = {
     /** In bytes. */
     offset: (args, { at }) => args.number(at),
     records: (args, { bytes }) => args.data(bytes),
+    /** '1' or ''. */
+    whole: (args, { isWhole }) => args.text(isWhole ? '1' : ''),
   }),
 }
 

@@ -32,7 +32,7 @@ local shadowed = next_list('rule', 'analysis')
 local evicted = next_list('key', 'shadow', 'deletion')
 local refused = next_list('key', 'at')
 local open_buckets = next_list('field', 'bytes')
-local ring_writes = next_list('ring', 'key', 'offset', 'records')
+local ring_writes = next_list('ring', 'key', 'offset', 'records', 'whole')
 
 local function is_count(text) return not text or text:match('^%d+$') ~= nil end
 
@@ -121,10 +121,10 @@ end
 -- Rings of a key are not among KEYS: they are in the same slot, and most commits write to few of
 -- all keys.
 local rings = { hours = aggregates_hours_key .. ':', days = aggregates_days_key .. ':' }
-for ring, key, offset, records in each(ring_writes) do
+for ring, key, offset, records, whole in each(ring_writes) do
   local name = rings[ring] .. key
   -- pcall: another program may have stored something there, which must not break the commit.
-  local length = redis.pcall('STRLEN', name)
+  local length = whole == '1' and redis.pcall('STRLEN', name)
   if type(length) == 'number' and length < offset + #records then
     -- SETRANGE would reserve twice as much memory.
     local before = (redis.call('GET', name) or ''):sub(1, offset)
