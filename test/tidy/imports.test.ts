@@ -89,7 +89,7 @@ describe('what may be imported where', () => {
   })
 
   test('the pure core imports no Redis client, no HTTP, no logger and no process', () => {
-    const core = production.filter(file => /^packages\/shared\/src\/(sample|verdict|detection)\//.test(file))
+    const core = production.filter(file => /^packages\/shared\/src\/(sample|verdict|aggregates|detection)\//.test(file))
     expect(core.length).toBeGreaterThan(20)
     expect(importersOf(/^(ioredis|hono|@hono|pino|prom-client|node:(http|net|process|fs|os))/, core)).toEqual([])
   })
@@ -100,9 +100,10 @@ describe('what may be imported where', () => {
       sample: [],
       parsing: [],
       verdict: ['sample', 'parsing'],
+      aggregates: [],
       detection: ['sample', 'parsing', 'verdict'],
       runtime: ['sample'],
-      store: ['access', 'sample', 'parsing', 'verdict', 'detection', 'runtime'],
+      store: ['access', 'sample', 'parsing', 'verdict', 'aggregates', 'detection', 'runtime'],
       fleet: ['parsing', 'runtime', 'store'],
     }
     const roomOf = (path: string): string | undefined => /^packages\/shared\/src\/([^/]+)\//.exec(path)?.[1]

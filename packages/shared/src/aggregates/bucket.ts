@@ -13,7 +13,7 @@ export interface Bucket {
   readonly anomalies: number
 }
 
-/** Offsets of a bucket that is still filled: float64s. `SQUARES`: of the distances from the mean. */
+/** Offsets of a bucket that is still filled. `SQUARES`: of the distances from the mean. */
 export const START = 0
 export const COUNT = 1
 export const MEAN = 2

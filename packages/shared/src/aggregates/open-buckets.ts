@@ -15,12 +15,12 @@ import { RECORD_BYTES, RECORD_WORDS, writeRecord } from './record.ts'
 /**
  * The buckets of a key that are not in its rings yet, as float64s in memory of the caller:
  *
- *     bucket of 10 s; the key's first value, rings, records of this minute, bucket of 1 min, of 15 min
+ *     bucket of 10 s; first value, rings, records of this minute, buckets of 1 min and of 15 min
  *
  * A sample is added to the finest bucket only, which is added to the next one when it closes. The
  * part before the semicolon changes with each sample, the other one once in 10 s; the store has
- * them as two values. `rings`: a bit for each level of which a bucket has closed. The records of the
- * buckets of 10 s that closed go to their ring with that of their minute: a seventh of the writes.
+ * them as two values. `rings`: a bit for each level of which a bucket has closed. The
+ * records of closed buckets of 10 s go to their ring with that of their minute.
  */
 export const OPEN_LENGTH = BUCKET_LENGTH
 const BASE = OPEN_LENGTH

@@ -1,8 +1,8 @@
 import { ANOMALIES, type Bucket, COUNT, MAX, MEAN, MIN, SQUARES } from './bucket.ts'
 
 /**
- * A closed bucket as it is stored: three little-endian words, 12 bytes, so that the 1,212 buckets of a key take 14.2 KiB. All
- * zeros is no bucket. In bits, from the highest:
+ * A closed bucket as it is stored: three little-endian words, 12 bytes, so that the 1,212 buckets
+ * of a key take 14.2 KiB. All zeros is no bucket. In bits, from the highest:
  *
  *     16 count       exact up to 8,191, then within 1 / 8,192
  *     10 anomalies   exact up to 255, then within 1 / 64, up to 130,560
@@ -11,9 +11,9 @@ import { ANOMALIES, type Bucket, COUNT, MAX, MEAN, MIN, SQUARES } from './bucket
  *     14 mean        its place between min and max, linear
  *     10 deviation   its share of half the spread, as the square root; the last one is unknown
  *
- * A bucket of one sample has its value as a float64 in the last 70 bits. A record stands for a small
- * interval of each number. min and max are read as the number of the fewest digits in it, which is
- * most often the one that was written: samples have few digits.
+ * A bucket of one sample has its value as a float64 in the last two words. A record stands for a
+ * small interval of each number. min and max are read as the number of the fewest digits in it,
+ * which is most often the one that was written: samples have few digits.
  */
 export const RECORD_BYTES = 12
 export const RECORD_WORDS = 3
@@ -53,7 +53,7 @@ export function writeRecord(numbers: Float64Array, from: number, base: number, t
   const spread = unpackFloat(spreadCode, SPREAD_DROPPED)
   const meanCode = packMean(numbers[from + MEAN] as number, min, spread)
   const deviationCode = packDeviation(Math.sqrt((numbers[from + SQUARES] as number) / count), spread)
-  // 26 bits of the head and 6 of min; 18 of min and 14 of the spread; 8 of the spread, then the rest.
+  // 26 bits of the head, 6 of min; 18 of min, 14 of the spread; 8 of the spread, then the rest.
   target[at] = head | (minCode >>> 18)
   target[at + 1] = (minCode << 14) | (spreadCode >>> 8)
   target[at + 2] = (spreadCode << 24) | (meanCode << 10) | deviationCode

@@ -19,7 +19,7 @@ function samplesFor(ms: number) {
 
 describe.skipIf(!(await redisAvailable()))('aggregates in Redis', () => {
   test.each([
-    ['10 seconds', 8000, 500],
+    ['10 seconds', 8000, 600],
     ['half a minute', 30_000, 3200],
     ['ten minutes', 600_000, 7800],
     ['eight days', 8 * 86_400_000, 16 * 1024],

@@ -1,6 +1,5 @@
 import type { StoredAggregates, StoredOpenBuckets } from '../../aggregates/reading.ts'
 import type { RingWrite } from '../../aggregates/rings.ts'
-import type { KeyInPartition } from './gateway.ts'
 
 /** What a commit changes of the aggregates of its keys (aggregates/open-buckets.ts). */
 export interface AggregateUpdates {
@@ -19,5 +18,5 @@ export interface AggregateReads {
   /** Reads the open buckets of keys, null where there are none. */
   openBuckets(partition: number, keys: readonly string[]): Promise<(StoredOpenBuckets | null)[]>
   /** Reads all of a key's buckets, as of one moment; null where there are none. */
-  aggregates(at: KeyInPartition): Promise<StoredAggregates | null>
+  aggregates(at: { readonly partition: number; readonly key: string }): Promise<StoredAggregates | null>
 }
