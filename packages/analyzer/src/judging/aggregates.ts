@@ -122,8 +122,8 @@ export class Aggregates implements ClosedBuckets {
 
   /** Returns the records of a level that go on with `number`. New ones have none before it. */
   #recordsFrom(level: number, number: number, first: number): ClosedRecords {
-    let closed = this.#closed.get(this.#slot)
-    if (closed === undefined) this.#closed.set(this.#slot, (closed = []))
+    const closed = this.#closed.get(this.#slot) ?? []
+    if (closed.length === 0) this.#closed.set(this.#slot, closed)
     const before = closed.findLast(records => records.level === levelOf(level))
     if (before?.next === number) return before
     const records = new ClosedRecords(levelOf(level), first)
