@@ -53,12 +53,14 @@ export function oracleAggregates(samples: Samples): (readonly [start: number, sa
       level.open = number
       buckets.set(number, [...(buckets.get(number) ?? []), sample])
       const kept = (LEVELS[i] as (typeof LEVELS)[number]).kept
-      for (const one of buckets.keys()) if (one <= number - kept) buckets.delete(one)
+      // What has left the range is only gone when its place in the ring is written.
+      const written = i === 0 ? 6 * Math.floor(number / 6) : number
+      for (const one of buckets.keys()) if (one < written - kept) buckets.delete(one)
     }
   }
-  return levels.map(({ buckets }, i) =>
+  return levels.map(({ open, buckets }, i) =>
     [...buckets]
-      .filter(([, { length }]) => length > 0)
+      .filter(([number, { length }]) => length > 0 && number > open - (LEVELS[i]?.kept ?? 0))
       .sort(([a], [b]) => a - b)
       .map(([number, ofBucket]) => [number * (LEVELS[i]?.stepMs ?? 0), ofBucket] as const),
   )
