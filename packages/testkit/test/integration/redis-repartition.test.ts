@@ -1,3 +1,4 @@
+import { partitionOf } from '@tidemark/shared/sample/partition'
 import { keysUnder } from '@tidemark/shared/store/keys'
 import { REDIS_STORE_DEFAULTS } from '@tidemark/shared/store/redis/options'
 import { RepartitionRefused, repartition } from '@tidemark/shared/store/redis/repartition'
@@ -94,5 +95,44 @@ describe.skipIf(!(await redisAvailable()))('changing the number of partitions is
     expect((await client.keys('*')).toSorted()).toEqual(before)
     client.disconnect()
     await deploy(redis, 3)
+  })
+
+  test('the rings of aggregates move with their keys, and an undone run leaves none behind', async () => {
+    await using redis = await startRedis()
+    await deploy(redis, 3)
+    const client = rawClient(redis.url)
+    const names = Array.from({ length: 20 }, (_, n) => `edge-${n}/cpu`)
+    const ringsIn = (partitions: number): Record<string, string> =>
+      Object.fromEntries(
+        names.flatMap(name => {
+          const { aggregatesHours, aggregatesDays } = keys.partition(partitionOf(name, partitions))
+          return [
+            [`${aggregatesHours}:${name}`, `hours of ${name}`],
+            [`${aggregatesDays}:${name}`, `days of ${name}`],
+          ]
+        }),
+      )
+    const stored = async (): Promise<Record<string, string | null>> => {
+      const found = (await client.keys('*:aggregates_*')).toSorted()
+      return Object.fromEntries(await Promise.all(found.map(async name => [name, await client.get(name)] as const)))
+    }
+    for (const name of names) {
+      const { aggregates } = keys.partition(partitionOf(name, 3))
+      await client.hset(aggregates, name, 'open', `\u0001${name}`, 'rest')
+    }
+    await client.mset(ringsIn(3))
+    const stop = (text: string): void => {
+      if (text === 'copying streams') throw new Error('interrupted')
+    }
+    await expect(repartition(optionsOn(redis, 5, stop))).rejects.toThrow('interrupted')
+    await repartition(optionsOn(redis, 3))
+    expect(await stored()).toEqual(ringsIn(3))
+    await repartition(optionsOn(redis, 5))
+    expect(await stored()).toEqual(ringsIn(5))
+    for (const name of names) {
+      const { aggregates } = keys.partition(partitionOf(name, 5))
+      expect(await client.hmget(aggregates, name, `\u0001${name}`)).toEqual(['open', 'rest'])
+    }
+    client.disconnect()
   })
 })

@@ -97,6 +97,7 @@ class Repartitioning {
       if (from === to) {
         if (!isResumed) throw new RepartitionRefused(`this deployment has ${to} partitions already`)
         await this.#clearStaged(found.state?.to ?? to, receivers)
+        if (found.state !== undefined) await this.#dropRings(from, found.state.to)
         await this.#finish(to)
         return { from, to, ...counts, isResumed }
       }
@@ -111,10 +112,12 @@ class Repartitioning {
         throw error
       }
       await this.#clearStaged(Math.max(found.state?.to ?? 0, to), receivers)
+      if (found.state !== undefined) await this.#dropRings(from, found.state.to)
       counts = await this.#copy(from, to, receivers)
       await this.#mark({ from, to, phase: 'switch' })
     }
     await this.#switch(from, to, receivers)
+    await this.#dropRings(to, from)
     await this.#finish(to)
     return { from, to, ...counts, isResumed }
   }
@@ -217,6 +220,17 @@ class Repartitioning {
     }
   }
 
+  /** Of the keys of `partitions`, drops the rings that are where they would be with `others`. */
+  async #dropRings(partitions: number, others: number): Promise<void> {
+    for (let partition = 0; partition < partitions; partition++) {
+      for await (const [field] of this.#fields(this.#keys.partition(partition).aggregates)) {
+        const key = field.startsWith(SHADOW) ? field.slice(SHADOW.length) : field
+        const other = partitionOf(key, others)
+        if (other !== partition) await this.#client.unlink(...ringsOf(this.#keys.partition(other), key))
+      }
+    }
+  }
+
   /** Replaces the data of each partition by the new one; of a partition that did so, nothing. */
   async #switch(from: number, to: number, receivers: ReadonlySet<string>): Promise<void> {
     const all = Math.max(from, to)
@@ -274,6 +288,22 @@ interface CopyOptions {
 
 type Name = keyof PartitionKeys
 
+/** Hashes by key, or by key after SHADOW. */
+const KEYED_HASHES = [
+  'windows',
+  'windowTails',
+  'guardMemories',
+  'lastAnalysis',
+  'keyAlerts',
+  'keys',
+  'aggregates',
+] as const satisfies readonly Name[]
+
+/** The names of the rings of a key's aggregates, which are keys of Redis of their own. */
+function ringsOf({ aggregatesHours, aggregatesDays }: PartitionKeys, key: string): string[] {
+  return [`${aggregatesHours}:${key}`, `${aggregatesDays}:${key}`]
+}
+
 /** Where an alert goes, and its id there. */
 interface MovedAlert {
   readonly partition: number
@@ -321,13 +351,14 @@ class Copy {
 
   async partition(partition: number, receivers: ReadonlySet<string>): Promise<void> {
     const source = (name: Name): string => this.#source(partition, name)
-    for (const name of ['windows', 'windowTails', 'guardMemories', 'lastAnalysis', 'keyAlerts', 'keys'] as const) {
+    for (const name of KEYED_HASHES) {
       for await (const [field, value] of pagesOf(this.#client, 'hscanBuffer', source(name))) {
         const text = String(field)
         const key = text.startsWith(SHADOW) ? text.slice(1) : text
         const target = this.#partitionOf(key)
         const moved = name === 'lastAnalysis' ? withReceiptOf(target, String(value)) : value
         await this.#write(target, one => one.hset(this.#target(target, name), field, moved))
+        if (name === 'aggregates' && text === key) await this.#copyRings(partition, target, key)
         const owner = name === 'keys' ? /^\d+ (.*)$/s.exec(String(value))?.[1] : undefined
         if (owner !== undefined)
           await this.#write(target, one => one.hincrby(this.#target(target, 'keyOwners'), owner, 1))
@@ -339,6 +370,17 @@ class Copy {
     }
     await this.#copyAlerts(partition, receivers)
     await this.#copyCounters(partition)
+  }
+
+  /** Under their final names: in that partition, no version reads them before the switch. */
+  async #copyRings(partition: number, target: number, key: string): Promise<void> {
+    if (target === partition) return
+    const { keys } = this.#options
+    const to = ringsOf(keys.partition(target), key)
+    for (const [i, from] of ringsOf(keys.partition(partition), key).entries()) {
+      const ring = await this.#client.getBuffer(from)
+      if (ring !== null) await this.#write(target, one => one.set(to[i] as string, ring))
+    }
   }
 
   async #copyAlerts(partition: number, receivers: ReadonlySet<string>): Promise<void> {
