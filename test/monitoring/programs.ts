@@ -14,6 +14,7 @@ const PROGRAMS = {
   promtool: { commands: ['promtool'], package: 'prometheus' },
   alertmanager: { commands: ['prometheus-alertmanager', 'alertmanager'], package: 'prometheus-alertmanager' },
   amtool: { commands: ['amtool'], package: 'prometheus-alertmanager' },
+  victoriaMetrics: { commands: ['victoria-metrics', 'victoria-metrics-prod'], package: 'victoria-metrics' },
   redisExporter: { commands: ['prometheus-redis-exporter', 'redis_exporter'], package: 'prometheus-redis-exporter' },
 } as const
 
@@ -105,6 +106,15 @@ async function startConfigured(
     folder,
     readyPath: '/-/ready',
     ...(port === undefined ? {} : { port }),
+  })
+}
+
+/** Starts VictoriaMetrics with a temporary folder. */
+export async function startVictoriaMetrics(): Promise<Server> {
+  const folder = await mkdtemp(join(tmpdir(), 'tidemark-victoriaMetrics-'))
+  return start('victoriaMetrics', port => [`-httpListenAddr=127.0.0.1:${port}`, `-storageDataPath=${folder}`], {
+    folder,
+    readyPath: '/health',
   })
 }
 

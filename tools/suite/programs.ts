@@ -13,6 +13,7 @@ interface TestProgram extends Readonly<Partial<Record<PackageManager, string>>> 
 const INSTALL_COMMANDS = { 'apt-get': 'sudo apt-get install', brew: 'brew install' } as const
 
 const EXPORTERS = ['prometheus-redis-exporter', 'redis_exporter'] as const
+const VICTORIA_METRICS = ['victoria-metrics', 'victoria-metrics-prod'] as const
 const ALERTMANAGERS = ['prometheus-alertmanager', 'alertmanager'] as const
 
 /** Debian installs it where only root's PATH leads. */
@@ -27,6 +28,12 @@ const PROGRAMS: readonly TestProgram[] = [
     find: () => findProgram(...ALERTMANAGERS),
     'apt-get': ALERTMANAGERS[0],
     brew: 'alertmanager',
+  },
+  {
+    name: 'victoria-metrics',
+    find: () => findProgram(...VICTORIA_METRICS),
+    'apt-get': VICTORIA_METRICS[0],
+    brew: 'victoriametrics',
   },
   { name: 'redis_exporter', find: () => findProgram(...EXPORTERS), 'apt-get': EXPORTERS[0] },
   { name: 'mosquitto', find: findMosquitto, 'apt-get': 'mosquitto', brew: 'mosquitto' },

@@ -14,6 +14,7 @@ import { RuleSource } from './judging/rule-source.ts'
 import { type AnalyzerMetrics, createAnalyzerMetrics } from './metrics.ts'
 import { createNotifyMetrics } from './notify/metrics.ts'
 import { startNotifier } from './notify/notifier.ts'
+import { createPost } from './notify/post.ts'
 import { createReceivers } from './notify/receivers.ts'
 import { Ownership } from './ownership/ownership.ts'
 import { createIdsAheadWatch } from './partition/ids-ahead.ts'
@@ -24,6 +25,9 @@ import { createYield } from './partition/yielding.ts'
 import { ReadLoop } from './reading/read-loop.ts'
 import { repeat } from './repeat.ts'
 import { measureRuleAlerts } from './rule-alerts.ts'
+import { SinkHeaders } from './sink/headers.ts'
+import { createSinkMetrics } from './sink/metrics.ts'
+import { startSink } from './sink/sink.ts'
 
 /** How often backlog and memory are measured for the metrics. */
 const MEASURE_MS = 1000
@@ -70,6 +74,7 @@ export function startAnalyzer({ config, store, log, registry, spans }: AnalyzerO
     alertWaitMs: config.ALERT_WAIT_MS,
     keyIdleTtlMs: config.KEY_IDLE_TTL,
     aggregates: config.AGGREGATES === 'on',
+    sinkIntervalMs: config.SINK_URL === undefined ? undefined : config.SINK_INTERVAL_MS,
   }
   const memory = new RowMemory({ bytesMax: config.WINDOWS_BYTES_MAX })
   const rules = resources.use(
@@ -120,6 +125,24 @@ export function startAnalyzer({ config, store, log, registry, spans }: AnalyzerO
       retryMaxMs: config.NOTIFICATION_RETRY_MAX_MS,
     }),
   )
+  const sinkMetrics = { ...createSinkMetrics(registry), storeErrors: metrics.storeErrors, faults: metrics.faults }
+  if (config.SINK_URL !== undefined) {
+    const headers = new SinkHeaders(config.SINK_HEADERS_FILE)
+    resources.use(
+      startSink({
+        ...context,
+        metrics: sinkMetrics,
+        points: store.points,
+        leases: () => ownership.leases,
+        url: config.SINK_URL,
+        post: createPost({ clock, secrets: headers.secrets }),
+        headers,
+        labels: { template: config.SINK_KEY, added: Object.entries(config.SINK_LABELS ?? {}) },
+        intervalMs: config.SINK_INTERVAL_MS,
+        retryMaxMs: config.SINK_RETRY_MAX_MS,
+      }),
+    )
+  }
   const watchIds = createIdsAheadWatch(context)
   const measureAll = () =>
     measure(ownership, store, metrics, memory, watchIds).catch((error: unknown) => {

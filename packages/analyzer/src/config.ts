@@ -1,7 +1,9 @@
 import { digestSetting, type SharedSettings } from '@tidemark/shared/fleet/settings-report'
 import { checkRedisRules, commonSettings, decimal, duration, integer, port } from '@tidemark/shared/runtime/config'
+import { KeyTemplate } from '@tidemark/shared/sample/key-template'
 import { VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
 import { z } from 'zod'
+import { KEY_LABEL } from './sink/key-labels.ts'
 
 /** A list of values separated by commas, each of which must pass `isOne`. */
 function list(isOne: (text: string) => boolean, message: string) {
@@ -29,9 +31,24 @@ const RESEND_MIN_MS = 1000
 /** Labels that Tidemark sets itself. */
 const OWN_LABELS = ['alertname', 'key', 'rule', 'severity', 'detector']
 
-const labels = list(text => /^[A-Za-z_]\w*=[^=]+$/.test(text), 'must be labels as name=value, separated by commas')
-  .transform(pairs => Object.fromEntries(pairs.map(pair => pair.split('=') as [string, string])))
-  .refine(given => !OWN_LABELS.some(name => name in given), { error: `must not be ${OWN_LABELS.join(', ')}` })
+const labelPairs = list(
+  text => /^[A-Za-z_]\w*=[^=]+$/.test(text),
+  'must be labels as name=value, separated by commas',
+).transform(pairs => Object.fromEntries(pairs.map(pair => pair.split('=') as [string, string])))
+
+const labels = labelPairs.refine(given => !OWN_LABELS.some(name => name in given), {
+  error: `must not be ${OWN_LABELS.join(', ')}`,
+})
+
+/** A template without names of its own: each placeholder is a label. */
+const keyTemplate = z.string().transform((text, { addIssue }) => {
+  try {
+    return new KeyTemplate(text, [])
+  } catch (error) {
+    addIssue((error as Error).message)
+    return z.NEVER
+  }
+})
 
 export const analyzerSettings = z
   .object({
@@ -89,6 +106,22 @@ export const analyzerSettings = z
       .default(60_000),
     /** How long a notification is retried before it becomes a dead letter. */
     NOTIFICATION_RETRY_MAX_MS: integer({ min: 60_000, max: 30 * DAY_MS }).default(DAY_MS),
+    /** Where verdicts are written by Prometheus remote write 1.0. Unset: nowhere. */
+    SINK_URL: z.string().refine(isAddress, { error: 'must begin with http:// or https://' }).optional(),
+    /** Headers of each request as `Name: value`, one a line; read again when the file changes. */
+    SINK_HEADERS_FILE: z.string().min(1).optional(),
+    /** A key has at most one point in each of these intervals. */
+    SINK_INTERVAL_MS: integer({ min: 1000, max: 3_600_000 }).default(15_000),
+    /** The template that splits keys into labels. Unset: the labels device and metric. */
+    SINK_KEY: keyTemplate.optional(),
+    /** Labels of all series that are written. */
+    SINK_LABELS: labelPairs
+      .refine(given => !(KEY_LABEL in given) && !Object.keys(given).some(name => name.startsWith('__')), {
+        error: `must not be ${KEY_LABEL}, nor begin with two underscores`,
+      })
+      .optional(),
+    /** How long points are kept for a sink that does not take them. */
+    SINK_RETRY_MAX_MS: integer({ min: 60_000, max: DAY_MS / 2 }).default(600_000),
     WEBHOOK_URLS: addresses.default([]),
     WEBHOOK_SECRET: list(
       isWebhookSecret,
@@ -116,12 +149,13 @@ export const analyzerSettings = z
 const SHARED_SETTINGS = [
   ...(['WINDOW', 'THRESHOLD', 'WINDOW_MIN', 'LEASE_TTL_MS', 'VERDICTS_KEPT', 'ANOMALIES_KEPT', 'DEAD_KEPT'] as const),
   ...(['ALERTS_KEPT', 'OUTBOX_MAX', 'SHADOWED_KEPT', 'ALERT_WAIT_MS'] as const),
-  ...(['ALERT_GROUP_WAIT_MS', 'ALERT_RESEND_MS', 'AGGREGATES'] as const),
+  ...(['ALERT_GROUP_WAIT_MS', 'ALERT_RESEND_MS', 'AGGREGATES', 'SINK_INTERVAL_MS', 'SINK_KEY'] as const),
 ] satisfies (keyof AnalyzerConfig)[]
 
 /** The same, with secrets or personal addresses in them. */
 const SECRET_SETTINGS = [
   ...(['ALERTMANAGER_URLS', 'WEBHOOK_URLS', 'WEBHOOK_SECRET', 'ALERT_LABELS', 'PUBLIC_URL'] as const),
+  ...(['SINK_URL', 'SINK_LABELS'] as const),
 ] satisfies (keyof AnalyzerConfig)[]
 
 export function sharedSettings(config: AnalyzerConfig): SharedSettings {

@@ -82,6 +82,7 @@ export const randomCommit: fc.Arbitrary<Commit> = fc.record<Commit>({
       fc.record({ key: text, ring: fc.constantFrom('hours', 'days'), at: count, bytes, isWhole: fc.boolean() }),
     ),
   }),
+  points: some(text),
 })
 
 /** Arguments of commit.lua by the names of their scalars, lists and fields. */

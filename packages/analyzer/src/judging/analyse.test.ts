@@ -529,3 +529,36 @@ test('new keys are matched against costly rules in parts, and each part goes on 
   // Rules of literal characters and * cost nothing: they are never left for later.
   expect(missingKeys(run, windows, rulesOf({ pattern: 'k*' }), () => true)).toEqual([])
 })
+
+describe('points for the sink', () => {
+  const calm = Array.from({ length: 12 }, (_, i) => ({ key: 'a', value: 10 + (i % 2), timestamp: i }))
+  const spikes = [30, 31, 90, 60].map((value, i) => ({ key: 'a', value, timestamp: 100 + i }))
+  const other = { key: 'b', value: 1, timestamp: 5 }
+  const pointsOf = (options: Partial<AnalyseOptions>, samplesMax: number) =>
+    work(entriesOf([...calm, other, ...spikes].map(one => [one])), { ...DEFAULT, ...options, samplesMax })
+      .effects.flatMap(({ points }) => points)
+      .map(text => JSON.parse(text) as Analysis)
+
+  test.each([1, 5, 100])('are one per key and interval, and more anomalous ones, in runs of %i', samplesMax => {
+    const points = pointsOf({ sinkInterval: 7 }, samplesMax)
+    const ofA = points.filter(({ key }) => key === 'a')
+    expect(points.filter(({ key }) => key === 'b')).toMatchObject([{ value: 1 }])
+    // The window of 8 forgets nothing of the first spike, so only 30 and 90 stand out.
+    const values = ofA.map(({ value }) => value)
+    expect(values).toContain(30)
+    expect(values).not.toContain(60)
+    const scores = ofA.map(({ z }) => Math.abs(z ?? 0))
+    expect(scores).toEqual(scores.toSorted((a, b) => a - b))
+    expect(ofA.length).toBeLessThanOrEqual(4)
+  })
+
+  test('are none without a sink', () => {
+    expect(pointsOf({}, 5)).toEqual([])
+  })
+
+  test('are again one in the next interval', () => {
+    const windows = work(entriesOf([calm]), { ...DEFAULT, sinkInterval: 7, samplesMax: 100 }).windows
+    const taken = (sinkInterval: number) => windows.takesPoint(windows.use('a') ?? -1, sinkInterval, 0)
+    expect([taken(7), taken(8), taken(8), taken(9)]).toEqual([false, true, false, true])
+  })
+})

@@ -7,6 +7,7 @@ import { DEFAULT_POLICY, NO_POLICY, type RuleSet } from '@tidemark/shared/detect
 import { isOfCounter, toUnixMs } from '@tidemark/shared/sample/arrival'
 import { SAMPLE_STRIDE } from '@tidemark/shared/sample/entry'
 import { arrivalMs } from '@tidemark/shared/sample/receipt'
+import { anomalyScore } from '@tidemark/shared/verdict/anomaly-score'
 import { encodeAnalysis } from '@tidemark/shared/verdict/encoding'
 import { sideNamed } from '@tidemark/shared/verdict/kept-verdicts'
 import type { Aggregates } from './aggregates.ts'
@@ -87,14 +88,14 @@ export function analyseRun(
   const scoring = { options, windows, aggregates, judges: judgesOf(options.rules), effects }
   const analyses = run.readable.map(entry => scoreEntry(entry, scoring))
   for (const { verdicts } of analyses) effects.verdicts.push(verdicts)
-  collectUpdates(analyses, windows, aggregates, effects)
+  collectUpdates(analyses, windows, aggregates, effects, options.sinkInterval)
   return effects
 }
 
 function scoreEntry(entry: ReadableEntry, scoring: Scoring): EntryAnalysis {
   const { options, windows, aggregates, judges, effects } = scoring
   const { samples, slots, shadows, count } = entry
-  const { rules } = options
+  const { rules, sinkInterval } = options
   const analysis = new EntryAnalysis(entry, options)
   const time = arrivalMs(entry.id, options.now)
   for (let index = 0; index < count; index++) {
@@ -114,7 +115,13 @@ function scoreEntry(entry: ReadableEntry, scoring: Scoring): EntryAnalysis {
       effects.countOrder(judged, judge.policy)
       if (judge.policy.rule !== null && judged.isAnalysed) effects.count(judge, judged)
     }
-    if (judged.isFlagged) effects.anomalies.push(analysis.encode(index) as string)
+    if (judged.isFlagged) {
+      const text = analysis.encode(index) as string
+      effects.anomalies.push(text)
+      if (sinkInterval !== undefined && windows.takesPoint(slot, sinkInterval, anomalyScore(judged, true) ?? 0)) {
+        effects.points.push(text)
+      }
+    }
     const hasEvents = judged.alerts.length > 0 || judged.silences.length > 0 || judged.isShift
     if (hasEvents) effects.addAlerts(keyAt(entry, index), judge.policy, judged, { value, time })
     if (!judged.isAnalysed || judged.isShift) windows.requireRow(slot)
@@ -164,6 +171,7 @@ function collectUpdates(
   windows: Windows,
   aggregates: Aggregates | null,
   effects: Effects,
+  sinkInterval: number | undefined,
 ): void {
   /** Updates that still lack an analysis: all later samples of the key were refused. */
   const incomplete = new Map<Slot, { readonly key: string; analysis: string | null }>()
@@ -182,6 +190,9 @@ function collectUpdates(
         effects.keys.push(update)
         aggregates?.update(slot, update.key, effects.aggregates)
         if (update.analysis === null) incomplete.set(slot, update)
+        else if (sinkInterval !== undefined && windows.takesPoint(slot, sinkInterval, 0)) {
+          effects.points.push(update.analysis)
+        }
       } else if (incomplete.size > 0) {
         const update = incomplete.get(slot)
         if (update === undefined) continue

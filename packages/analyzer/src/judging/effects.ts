@@ -37,6 +37,8 @@ const DELETED = { resolve_reason: 'no_samples', deleted: true } as const
 export class Effects {
   readonly keys: KeyUpdate[] = []
   readonly anomalies: string[] = []
+  /** Analyses that the sink may write. */
+  readonly points: string[] = []
   readonly verdicts: EntryFindings[] = []
   readonly opened: OpenedAlert[] = []
   readonly ended: EndedAlert[] = []

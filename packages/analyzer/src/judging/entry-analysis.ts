@@ -29,6 +29,8 @@ export interface AnalyseOptions {
   readonly analyzedAt: number
   /** The store's clock, Unix milliseconds: no entry arrived later, whatever its id says. */
   readonly now: number
+  /** The number of the present interval of the sink; undefined if there is no sink. */
+  readonly sinkInterval?: number | undefined
 }
 
 const NO_JUDGEMENT = -1

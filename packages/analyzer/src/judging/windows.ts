@@ -46,6 +46,9 @@ const NO_MEMORY = -1
 const STALE_MEMORY = -2
 const VOID = new Uint8Array()
 
+/** How much more anomalous a further point of an interval must be: this bounds their number. */
+const POINT_GROWTH = 1.1
+
 /** Prefix of a key's shadow window. No key begins with a control character. */
 export const SHADOW = '\u0001'
 
@@ -96,6 +99,9 @@ export class Windows implements RowOwner, Disposable {
   /** By slot: the number of the `beginUpdates` since which it was last updated. */
   #updatedIn = new Float64Array(SLOTS_MIN)
   #updates = 0
+  /** By slot: the interval of the key's newest point for the sink, and how anomalous it was. */
+  #pointIn = new Int32Array(SLOTS_MIN)
+  #pointScore = new Float32Array(SLOTS_MIN)
   /** Updates are encoded here one after another; when it is full, it is replaced. */
   #encoded = new Float64Array(UPDATES_LENGTH)
   #encodedLength = 0
@@ -206,6 +212,17 @@ export class Windows implements RowOwner, Disposable {
     const isFirst = this.#updatedIn[slot] !== this.#updates
     this.#updatedIn[slot] = this.#updates
     return isFirst
+  }
+
+  /**
+   * Whether the sink gets a point of the key: the first one of an interval, and later ones that are
+   * more anomalous. The sink writes the most anomalous one.
+   */
+  takesPoint(slot: Slot, interval: number, score: number): boolean {
+    if (this.#pointIn[slot] === interval && !(score > (this.#pointScore[slot] as number) * POINT_GROWTH)) return false
+    this.#pointIn[slot] = interval
+    this.#pointScore[slot] = score
+    return true
   }
 
   /** Encodes the key's current row for the store. From then on it counts as written. */
@@ -327,6 +344,7 @@ export class Windows implements RowOwner, Disposable {
     this.#shadow[slot] = NO_POLICY
     this.#isOfCounter[slot] = 0
     this.#updatedIn[slot] = 0
+    this.#pointIn[slot] = 0
     this.#slots.set(key, slot)
     this.#addKeyBytes(key, 1)
     this.#place(slot, shape)
@@ -349,7 +367,10 @@ export class Windows implements RowOwner, Disposable {
 
   #grow(): void {
     const length = 2 * this.#isUsed.length
-    const longer = <T extends Uint8Array | Uint16Array | Int32Array | Float64Array>(from: T, to: T): T => {
+    const longer = <T extends Uint8Array | Uint16Array | Int32Array | Float32Array | Float64Array>(
+      from: T,
+      to: T,
+    ): T => {
       to.set(from)
       return to
     }
@@ -363,6 +384,8 @@ export class Windows implements RowOwner, Disposable {
     this.#rowPushed = longer(this.#rowPushed, new Float64Array(length))
     this.#memoryPushed = longer(this.#memoryPushed, new Float64Array(length))
     this.#updatedIn = longer(this.#updatedIn, new Float64Array(length))
+    this.#pointIn = longer(this.#pointIn, new Int32Array(length))
+    this.#pointScore = longer(this.#pointScore, new Float32Array(length))
   }
 
   #remove(key: string, slot: Slot): void {

@@ -22,7 +22,11 @@ const SECRET_LENGTH_MIN = 4
 /** A part of a path is a token if it is so long, or has digits among its letters. */
 const TOKEN = /^.{16,}$|^(?=.{6,})(?=.*\d)(?=.*\p{L})/u
 
-export type Post = (url: string, headers: Readonly<Record<string, string>>, body: string) => Promise<Delivery>
+export type Post = (
+  url: string,
+  headers: Readonly<Record<string, string>>,
+  body: string | Uint8Array<ArrayBuffer>,
+) => Promise<Delivery>
 
 interface PostOptions {
   readonly clock: Clock
@@ -31,7 +35,7 @@ interface PostOptions {
   readonly secrets?: readonly string[]
 }
 
-/** Returns a function that posts JSON and maps the response to one of three outcomes. */
+/** Returns a function that posts JSON, or what the headers say, and maps the response to one of three outcomes. */
 export function createPost({ clock, timeoutMs = POST_TIMEOUT_MS, secrets = [] }: PostOptions): Post {
   return async (address, headers, body) => {
     const { url, authorization } = splitCredentials(address)
@@ -59,7 +63,7 @@ export function createPost({ clock, timeoutMs = POST_TIMEOUT_MS, secrets = [] }:
 
 function outcomeOf({ status, headers }: Response, body: string, now: number): Delivery {
   const reason = `the receiver responded with status ${status}`
-  const detail = body === '' ? {} : { body }
+  const detail = body === '' ? { status } : { status, body }
   if (status >= 400 && status < 500 && !UNRELATED.has(status)) return { kind: 'refused', reason, ...detail }
   return { kind: 'failed', reason, retryAfterMs: retryAfter(headers, now), ...detail }
 }

@@ -19,9 +19,16 @@ export interface Notification {
 export type Delivery =
   | { readonly kind: 'delivered' }
   /** Perhaps because of this notification: it is retried on its own, and the next one is sent. */
-  | { readonly kind: 'refused'; readonly reason: string; readonly body?: string }
+  | ({ readonly kind: 'refused' } & Failure)
   /** Whatever is sent: nothing is within `retryAfterMs`; 0 if the receiver names no time. */
-  | { readonly kind: 'failed'; readonly reason: string; readonly retryAfterMs: number; readonly body?: string }
+  | ({ readonly kind: 'failed'; readonly retryAfterMs: number } & Failure)
+
+interface Failure {
+  readonly reason: string
+  /** Of HTTP, if there was a response. */
+  readonly status?: number
+  readonly body?: string
+}
 
 /** When a request is sent. The clocks of analyzers may be wrong, so it is not their time. */
 export interface SendTime {

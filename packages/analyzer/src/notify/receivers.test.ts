@@ -267,6 +267,7 @@ describe('a response', () => {
     expect(await responseOf(status)).toEqual({
       kind: 'refused',
       reason: `the receiver responded with status ${status}`,
+      status,
     })
   })
 
@@ -274,6 +275,7 @@ describe('a response', () => {
     expect(await responseOf(status)).toEqual({
       kind: 'failed',
       reason: `the receiver responded with status ${status}`,
+      status,
       retryAfterMs: 0,
     })
   })

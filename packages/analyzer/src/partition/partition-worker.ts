@@ -71,6 +71,8 @@ export interface WorkerSettings extends VerdictSettings {
   /** Keys without a sample for so long are evicted; 0 for never. */
   readonly keyIdleTtlMs: number
   readonly aggregates: boolean
+  /** Undefined if there is no sink. */
+  readonly sinkIntervalMs?: number | undefined
 }
 
 export type Rules = Pick<RuleSource, 'current' | 'refreshed'>
@@ -543,7 +545,7 @@ export class PartitionWorker implements EntryConsumer {
   }
 
   #commitOf({ readable, traced, ...run }: Run, effects: Effects): Commit {
-    const { keys, anomalies, verdicts, refusedKeys, ruleEffects, aggregates } = effects
+    const { keys, anomalies, points, verdicts, refusedKeys, ruleEffects, aggregates } = effects
     const kept = this.#options.settings.verdictsKept > 0 ? verdicts : []
     const { version: rulesVersion } = this.#rules
     const at = this.#options.clock.wallMs()
@@ -553,6 +555,7 @@ export class PartitionWorker implements EntryConsumer {
       rulesVersion,
       keys,
       anomalies,
+      points,
       verdicts: kept,
       keepFrom: undefined,
       ...ruleEffects,
@@ -563,9 +566,10 @@ export class PartitionWorker implements EntryConsumer {
 
   #analyseOptions() {
     const { settings, clock } = this.#options
-    const { alertWaitMs } = settings
+    const { alertWaitMs, sinkIntervalMs } = settings
     const [analyzedAt, now] = [clock.wallMs(), this.#storeNowAtMost()]
-    return { partition: this.partition, settings, rules: this.#rules, analyzedAt, now, alertWaitMs }
+    const sinkInterval = sinkIntervalMs === undefined ? undefined : Math.floor(this.#storeNow() / sinkIntervalMs)
+    return { partition: this.partition, settings, rules: this.#rules, analyzedAt, now, alertWaitMs, sinkInterval }
   }
 
   /** Takes over the store's clock from the response to a request that was sent at `sentAt`. */

@@ -1,10 +1,10 @@
 import type { ApiKey } from '@tidemark/shared/access/api-key'
 import { KeyFileError, parseKeyFile } from '@tidemark/shared/access/key-file'
 import { ConfigError } from '@tidemark/shared/runtime/config'
+import { createWatchedFile, FileFault, fileFault, poll } from '@tidemark/shared/runtime/watched-file'
 import type { ApiKeyStore } from '@tidemark/shared/store/ports/api-keys'
 import type { Logger } from 'pino'
 import { withTimeout } from '../store-timeout.ts'
-import { createWatchedFile, FileFault, fileFault, poll } from '../watched-file.ts'
 import type { Authentication } from './authentication.ts'
 import type { KeySource } from './key-table.ts'
 

@@ -10,3 +10,8 @@ export function devicePrefix(device: string): string {
   const isPlain = !device.includes('/') && !device.includes('%')
   return `${isPlain ? device : device.replaceAll(ESCAPED, match => (match === '/' ? '%2F' : '%25'))}/`
 }
+
+/** Undoes what `devicePrefix` does to the slashes of a device. */
+export function decodeDevice(device: string): string {
+  return device.replaceAll(/%2F|%25/g, match => (match === '%2F' ? '/' : '%'))
+}

@@ -197,7 +197,7 @@ function parse(text: string, names: readonly string[]): readonly Part[] {
       continue
     }
     if (placeholder === undefined || placeholder === '') {
-      throw new Error(`has a brace without a name, ${token}: write placeholders as {${names[0]}}`)
+      throw new Error(`has a brace without a name, ${token}: write placeholders as {${names[0] ?? 'host'}}`)
     }
     if (seen.has(placeholder)) throw new Error(`has {${placeholder}} twice`)
     seen.add(placeholder)

@@ -40,6 +40,7 @@ const PARTITION_KEYS = {
   deadNotifications: 'dead_notifications',
   ruleCounts: 'rule_counts',
   shadowed: 'shadowed',
+  points: 'points',
   keys: 'keys',
   keyOwners: 'key_owners',
   keyBirths: 'key_births',

@@ -13,6 +13,7 @@ import { describeKeys } from './keys.ts'
 import { describeLimits } from './limits.ts'
 import { describeModel } from './model.ts'
 import { describeOwnership } from './ownership.ts'
+import { describePoints } from './points.ts'
 import { describeProcesses } from './processes.ts'
 import { describeReading } from './reading.ts'
 import { describeRequests } from './requests.ts'
@@ -55,6 +56,7 @@ export function describeStoreContract(name: string, open: OpenStore, { modelRuns
     describeKeys(open)
     describeFeed(open)
     describeSessions(open)
+    describePoints(open)
     describeModel(open, modelRuns)
   })
 }

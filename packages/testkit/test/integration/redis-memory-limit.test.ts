@@ -205,6 +205,10 @@ const AT_LIMIT: Readonly<
     call: async ({ store, lease }) => isTrue(await store.keys.finishDeletion(lease, 'd')),
   },
   'expired-timers': { may: 'run', call: ({ store }) => store.analyzer.expiredTimers(FLEET_PARTITION, 9) },
+  'read-points': {
+    may: 'run',
+    call: ({ store }) => store.points.read(FLEET_PARTITION, { intervalMs: 1, after: '0-0', count: 9 }),
+  },
   'due-notifications': { may: 'run', call: ({ store }) => store.alerts.dueNotifications(FLEET_PARTITION, 9) },
   'record-notifications': {
     may: 'run',

@@ -1,3 +1,5 @@
+import { decodeDevice } from '../../sample/device-key.ts'
+
 /** A place that several keys may have in common: a device, or a level above it. */
 export interface Place {
   /** Unique among all places. */
@@ -33,7 +35,7 @@ export function placesOf(key: string): Place[] {
   // A separator at the start or the end of a key separates nothing.
   for (let at = endOf(key, separator, 0); at > 0 && places.length < LEVELS_MAX; at = endOf(key, separator, at)) {
     const prefix = key.slice(0, at)
-    places.push({ id: prefix, name: unescaped(prefix.slice(0, -1)), prefix })
+    places.push({ id: prefix, name: decodeDevice(prefix.slice(0, -1)), prefix })
   }
   return places.length > 0 ? places : [{ id: `\0${key}`, name: key, prefix: key }]
 }
@@ -57,9 +59,4 @@ function endOf(key: string, separator: string | undefined, start: number): numbe
 /** The device of a key, as far as the key alone says; a key that names none is a device itself. */
 export function deviceOf(key: string): string {
   return placesOf(key).at(-1)?.name ?? key
-}
-
-/** Undoes what `devicePrefix` does to the slashes of a device. */
-function unescaped(device: string): string {
-  return device.replaceAll(/%2F|%25/g, match => (match === '%2F' ? '/' : '%'))
 }

@@ -18,6 +18,8 @@ export function applyCommit(data: Data, lease: Lease, commit: Commit): CommitOut
   applyAggregates(partition, commit)
   for (const analysis of commit.anomalies) partition.anomalies.add({ analysis }, data.now(), data.anomaliesMax)
   applyRuleEffects(data, partition, commit)
+  const { points = [] } = commit
+  if (points.length > 0) partition.points.add({ count: points.length, analyses: `[${points.join()}]` }, data.now())
   for (const { key, at } of commit.refused ?? []) {
     const known = partition.registry.get(key)
     if (known !== undefined && known.seenAt < at) partition.registry.set(key, { ...known, seenAt: at })

@@ -15,6 +15,7 @@ import type { Commit, DeadLetter } from '../ports/commit.ts'
 import type { AlertChange } from '../ports/feed.ts'
 import type { Deletion } from '../ports/keys.ts'
 import type { Lease, OwnerChange } from '../ports/lease.ts'
+import type { PointEntry } from '../ports/points.ts'
 import type { ProcessReport } from '../ports/processes.ts'
 import type { StoreLimits } from '../ports/store.ts'
 import { Log } from './log.ts'
@@ -79,6 +80,7 @@ export class Partition {
   readonly timers = new Map<string, number>()
   readonly ruleCounts = new Map<string, number>()
   readonly shadowed: Commit['shadowed'][number][] = []
+  readonly points = new Log<Pick<PointEntry, 'count' | 'analyses'>>()
 }
 
 /** Keys by a number that rises: a scan goes on behind a number, whatever was removed meanwhile. */

@@ -16,6 +16,7 @@ import { inspectionOf } from './inspection.ts'
 import { keysOn } from './keys.ts'
 import { limitsOn } from './limits.ts'
 import { keepNewest, Log } from './log.ts'
+import { pointsOn } from './points.ts'
 
 export interface MemoryStoreOptions extends Partial<StoreLimits> {
   readonly partitions?: number
@@ -68,6 +69,7 @@ function storeOn(data: Data): Store {
     audit: auditOn(data),
     keys: keysOn(data),
     sessions: sessionsOn(data),
+    points: pointsOn(data),
     async [Symbol.asyncDispose]() {
       analyzer.interruptRead()
     },

@@ -52,6 +52,8 @@ export interface Commit {
   readonly shadowed: readonly { readonly rule: string; readonly analysis: string }[]
   /** Buckets that the run filled and closed. */
   readonly aggregates?: AggregateUpdates
+  /** Analyses that the sink may write, as JSON. */
+  readonly points?: readonly string[]
   /** Keys to remove with everything that is known of them, as if they had never sent a sample. */
   readonly evicted?: readonly EvictedKey[]
   /** Keys of which the run has only samples that a rule refused: they are not idle. */

@@ -6,6 +6,7 @@ import type { FeedStore } from './feed.ts'
 import type { GatewayStore } from './gateway.ts'
 import type { KeyStore } from './keys.ts'
 import type { LimitStore } from './limits.ts'
+import type { PointStore } from './points.ts'
 import type { ProcessStore } from './processes.ts'
 import type { RuleStore } from './rules.ts'
 import type { SessionStore } from './sessions.ts'
@@ -30,6 +31,7 @@ export interface Store extends AsyncDisposable {
   readonly audit: AuditStore
   readonly keys: KeyStore
   readonly sessions: SessionStore
+  readonly points: PointStore
 }
 
 /** `memory`: samples are lost when the store's process ends. */

@@ -38,6 +38,7 @@ export const COMMIT_KEYS = [
   'aggregates',
   'aggregatesHours',
   'aggregatesDays',
+  'points',
 ] as const satisfies readonly (keyof PartitionKeys)[]
 
 /** What the arguments of one call are made of. */
@@ -179,6 +180,9 @@ export const COMMIT_LISTS: Readonly<Record<string, CommitList>> = {
     /** '1' or ''. */
     whole: (args, { isWhole }) => args.text(isWhole ? '1' : ''),
   }),
+  points: list(commit => commit.points ?? NO_ITEMS, {
+    analysis: (args, analysis) => args.text(analysis),
+  }),
 }
 
 const SCALAR_WRITERS = Object.values(COMMIT_SCALARS)
@@ -229,7 +233,7 @@ function hasAnalysis(update: KeyUpdate): update is KeyUpdate & { readonly analys
 }
 
 /** Returns the smallest id after `id`: with it as minimum, XTRIM removes `id` too. */
-function idAfter(id: EntryId): EntryId {
+export function idAfter(id: EntryId): EntryId {
   const dash = id.indexOf('-')
   return `${id.slice(0, dash)}-${BigInt(id.slice(dash + 1)) + 1n}`
 }

@@ -17,6 +17,7 @@ const KEY_COUNTS = {
   heartbeat: 1,
   layout: 1,
   expiredTimers: 1,
+  readPoints: 1,
   dueNotifications: 2,
   recordNotifications: 6,
   recordDeliveries: 6,

@@ -15,6 +15,7 @@ import { createKeyStore } from './key-store.ts'
 import { FORMAT, REPARTITIONING } from './layout.ts'
 import { createLimitStore } from './limit-store.ts'
 import type { RedisStoreOptions } from './options.ts'
+import { createPointStore } from './point-store.ts'
 import { createProcessStore } from './process-store.ts'
 import { createRuleStore } from './rule-store.ts'
 import { defineScripts, type ScriptClient } from './scripts.ts'
@@ -50,6 +51,7 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<Store>
     audit: createAuditStore(context),
     keys: createKeyStore(context, partitions),
     sessions: createSessionStore(context),
+    points: createPointStore(context),
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   }
 }

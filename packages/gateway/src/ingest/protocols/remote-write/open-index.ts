@@ -1,7 +1,7 @@
 import { ConfigError } from '@tidemark/shared/runtime/config'
+import { createWatchedFile, fileFault, poll } from '@tidemark/shared/runtime/watched-file'
 import type { Logger } from 'pino'
 import type { GatewayConfig } from '../../../config.ts'
-import { createWatchedFile, fileFault, poll } from '../../../watched-file.ts'
 import { SeriesIndex } from './series.ts'
 import { parseSeriesRules, RULES_BYTES_MAX, SeriesRules } from './series-rules.ts'
 

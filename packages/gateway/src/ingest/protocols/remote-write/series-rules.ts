@@ -1,6 +1,6 @@
+import { FileFault } from '@tidemark/shared/runtime/watched-file'
 import type { Labels } from '@tidemark/shared/sample/key-template'
 import { z } from 'zod'
-import { FileFault } from '../../../watched-file.ts'
 
 /** Of the file of rules. */
 export const RULES_BYTES_MAX = 1024 * 1024

@@ -11,7 +11,8 @@
 local samples_key, lease_key, checkpoint_key, windows_key, window_tails_key, guard_memories_key, last_analysis_key,
   anomalies_key, dead_letters_key, verdicts_key, alerts_key, alerts_firing_key, alerts_resolved_key, alert_feed_key,
   notification_checks_key, timers_key, rule_counts_key, shadowed_key, keys_key, key_owners_key, key_deletions_key,
-  key_alerts_key, rule_alerts_key, aggregates_key, aggregates_hours_key, aggregates_days_key = unpack(KEYS)
+  key_alerts_key, rule_alerts_key, aggregates_key, aggregates_hours_key, aggregates_days_key,
+  points_key = unpack(KEYS)
 local token, from_id, to_id, to_offset, analysed, dead, keep_from, anomalies_max, dead_letters_max, group, witness_id,
   witness_nonce, rules_version, requires_drained, alerts_max, feed_max, shadowed_max, threshold, window_min,
   analyzed_at, judged_by_version = unpack(ARGV, 1, 21)
@@ -33,6 +34,9 @@ local evicted = next_list('key', 'shadow', 'deletion')
 local refused = next_list('key', 'at')
 local open_buckets = next_list('field', 'bytes')
 local ring_writes = next_list('ring', 'key', 'offset', 'records', 'whole')
+local points = next_list('analysis')
+
+local POINTS_TTL_S = 86400
 
 local function is_count(text) return not text or text:match('^%d+$') ~= nil end
 
@@ -83,6 +87,7 @@ local function type_fault()
   if counts.count > 0 then types[rule_counts_key] = 'hash' end
   if open_buckets.count + evicted.count > 0 then types[aggregates_key] = 'hash' end
   if shadowed.count > 0 then types[shadowed_key] = 'stream' end
+  if points.count > 0 then types[points_key] = 'stream' end
   if evicted.count + refused.count > 0 then types[keys_key] = 'hash' end
   if evicted.count > 0 then
     types[key_owners_key], types[key_deletions_key], types[timers_key] = 'hash', 'hash', 'zset'
@@ -263,6 +268,12 @@ end
 for key, at in each(refused) do
   local seen, owner = (redis.call('HGET', keys_key, key) or ''):match('^(%d+) (.*)$')
   if seen and tonumber(seen) < tonumber(at) then redis.call('HSET', keys_key, key, at .. ' ' .. owner) end
+end
+if points.count > 0 then
+  local analyses = '[' .. table.concat(ARGV, ',', points.first, points.last) .. ']'
+  redis.call('XADD', points_key, '*', 'n', points.count, 'a', analyses)
+  -- Until the sink has written them. If no analyzer has a sink any more, they end by themselves.
+  redis.call('EXPIRE', points_key, POINTS_TTL_S)
 end
 local evicted_count = 0
 for key, shadow, deletion in each(evicted) do

@@ -1,5 +1,5 @@
 import { readFile, stat } from 'node:fs/promises'
-import { pause } from '@tidemark/shared/runtime/lifecycle'
+import { pause } from './lifecycle.ts'
 
 /** Thrown for a file with invalid content. Its message follows the file's name in a sentence. */
 export class FileFault extends Error {}
