@@ -1,3 +1,4 @@
+import { POINT_METRICS } from '@tidemark/analyzer/sink/point'
 import { describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { type Dashboard, filledIn, panelsOf, readDashboards } from './dashboards.ts'
@@ -5,7 +6,11 @@ import { type KnownMetrics, knownMetrics } from './known-metrics.ts'
 import { selectorsOf } from './promql.ts'
 import { readText, recordedExpressions } from './rules.ts'
 
-const dashboards = readDashboards()
+const all = readDashboards()
+
+/** Of what the sink writes: its data source has no metrics of the services. */
+const OF_KEYS = 'keys.json'
+const dashboards = all.filter(({ file }) => file !== OF_KEYS)
 const known: KnownMetrics = new Map([
   ...knownMetrics(),
   ...[...recordedExpressions().keys()].map(name => [name, new Set<string>()] as const),
@@ -25,9 +30,9 @@ function isOfAllTiers(where: string, metric: string): boolean {
   return where.startsWith('redis.json') && metric === 'analyzer_partition_backlog_samples'
 }
 
-const panels = dashboards.flatMap(dashboard =>
-  panelsOf(dashboard).map(panel => ({ where: `${dashboard.file}: ${panel.title}`, panel })),
-)
+const panelsIn = (some: readonly Dashboard[]) =>
+  some.flatMap(dashboard => panelsOf(dashboard).map(panel => ({ where: `${dashboard.file}: ${panel.title}`, panel })))
+const panels = panelsIn(dashboards)
 const targets = panels.flatMap(({ where, panel }) => (panel.targets ?? []).map(target => ({ where, target })))
 
 test('the dashboards are Overview, Operations, Gateway, Analyzer and Redis, with links to each other', () => {
@@ -42,9 +47,9 @@ test('the dashboards are Overview, Operations, Gateway, Analyzer and Redis, with
 
 test('the overview fits one screen and starts with requests, latency and anomalies', () => {
   const [overview] = dashboards.filter(({ file }) => file === 'overview.json')
-  const all = overview === undefined ? [] : panelsOf(overview)
-  expect(all.slice(0, 3).map(({ title }) => title)).toEqual(['Requests', 'Ingest p95', 'Anomalies'])
-  expect(Math.max(...all.map(({ gridPos: { y, h } }) => y + h))).toBeLessThanOrEqual(25)
+  const panels = overview === undefined ? [] : panelsOf(overview)
+  expect(panels.slice(0, 3).map(({ title }) => title)).toEqual(['Requests', 'Ingest p95', 'Anomalies'])
+  expect(Math.max(...panels.map(({ gridPos: { y, h } }) => y + h))).toBeLessThanOrEqual(25)
 })
 
 describe.each(dashboards)('$file', (dashboard: Dashboard) => {
@@ -84,17 +89,17 @@ describe.each(dashboards)('$file', (dashboard: Dashboard) => {
   })
 
   test('its panels have unique ids and do not overlap', () => {
-    const all = dashboard.panels
-    expect(new Set(all.map(({ id }) => id)).size).toBe(all.length)
-    const cells = all.flatMap(({ gridPos: { x, y, w, h } }) =>
+    const own = dashboard.panels
+    expect(new Set(own.map(({ id }) => id)).size).toBe(own.length)
+    const cells = own.flatMap(({ gridPos: { x, y, w, h } }) =>
       Array.from({ length: w * h }, (_, i) => `${x + (i % w)},${y + Math.floor(i / w)}`),
     )
     expect(new Set(cells).size).toBe(cells.length)
-    expect(Math.max(...all.map(({ gridPos: { x, w } }) => x + w))).toBeLessThanOrEqual(24)
+    expect(Math.max(...own.map(({ gridPos: { x, w } }) => x + w))).toBeLessThanOrEqual(24)
   })
 })
 
-test.each(panels)('$where has a title, a description, a unit and the selected data source', ({ panel }) => {
+test.each(panelsIn(all))('$where has a title, a description, a unit and the selected data source', ({ panel }) => {
   expect(panel.title).toMatch(/^[A-Z]/)
   expect(panel.description).toMatch(/^.{15,}\.$/)
   expect(UNITS).toContain(panel.fieldConfig?.defaults.unit)
@@ -142,6 +147,35 @@ test('every metric of the services is on a dashboard, with listed exceptions', (
   ])
 })
 
+describe('the dashboard of keys', () => {
+  const [dashboard] = all.filter(({ file }) => file === OF_KEYS)
+  if (dashboard === undefined) throw new Error(`${OF_KEYS} is missing`)
+  const expressions = panelsIn([dashboard]).flatMap(({ panel }) => panel.targets ?? [])
+
+  test('has links to the others, and a variable for one key of those that the sink writes', () => {
+    expect([dashboard.uid, dashboard.title, dashboard.tags]).toEqual(['tidemark-keys', 'Tidemark / Keys', ['tidemark']])
+    const { list } = dashboard.templating
+    expect(list.map(({ name, query }) => [name, typeof query === 'string' ? query : query.query])).toEqual([
+      ['datasource', 'prometheus'],
+      ['key', 'label_values(y, key)'],
+    ])
+  })
+
+  test('shows every metric of a key, and anomalies by their score', () => {
+    const used = new Set<string>()
+    for (const { expr, datasource, legendFormat } of expressions) {
+      expect([datasource, legendFormat]).toEqual([SOURCE, expect.stringMatching(/./)])
+      const isOfOneKey = !expr.startsWith('topk')
+      for (const { metric, matchers } of selectorsOf(expr)) {
+        used.add(metric)
+        expect(matchers.filter(({ label }) => label === 'key')).toHaveLength(isOfOneKey ? 1 : 0)
+      }
+    }
+    expect([...used].toSorted()).toEqual(POINT_METRICS.toSorted())
+    expect(expressions.map(({ expr }) => expr)).toContain('y{key="$key"} and anomaly_score{key="$key"} > 1')
+  })
+})
+
 describe('provisioning', () => {
   test('Grafana finds the dashboards and the data source of the alerts where compose.yaml mounts them', () => {
     const { providers } = parse(readText('grafana/provisioning/dashboards/tidemark.yaml'))
@@ -157,7 +191,7 @@ describe('provisioning', () => {
 
   test('the sidecar gets all dashboards', () => {
     const [{ files, options }] = parse(readText('grafana/kustomization.yaml')).configMapGenerator
-    expect(files.toSorted()).toEqual(dashboards.map(({ file }) => `dashboards/${file}`).toSorted())
+    expect(files.toSorted()).toEqual(all.map(({ file }) => `dashboards/${file}`).toSorted())
     expect(options.labels).toEqual({ grafana_dashboard: '1' })
   })
 })

@@ -1,5 +1,6 @@
 import { createAnalyzerMetrics } from '@tidemark/analyzer/metrics'
 import { createNotifyMetrics } from '@tidemark/analyzer/notify/metrics'
+import { createSinkMetrics } from '@tidemark/analyzer/sink/metrics'
 import { createCanaryMetrics } from '@tidemark/gateway/canary/metrics'
 import { createMetrics } from '@tidemark/gateway/metrics'
 import { collectDefaultMetrics, Histogram, Registry } from 'prom-client'
@@ -62,6 +63,7 @@ export function serviceMetrics(): KnownMetrics {
   const analyzer = new Registry()
   createAnalyzerMetrics(analyzer)
   createNotifyMetrics(analyzer)
+  createSinkMetrics(analyzer)
   collectDefaultMetrics({ register: analyzer })
   const canary = new Registry()
   createCanaryMetrics(canary)

@@ -248,6 +248,20 @@ describe('/ping', () => {
   })
 })
 
+test.each<[string, Record<string, string>, string | undefined]>([
+  ['/query', { 'Content-Type': 'application/x-www-form-urlencoded' }, 'q=CREATE+DATABASE+%22telegraf%22'],
+  ['/query?q=CREATE%20DATABASE%20telegraf', {}, undefined],
+])('a client of version 1 that creates its database at %s goes on', async (path, headers, body) => {
+  const key = testKey()
+  const { app } = createTarget({ keys: [key.record] })
+  const post = (authorization: string) =>
+    app.request(path, { method: 'POST', headers: { ...headers, Authorization: authorization }, body: body ?? null })
+  const response = await post(`Bearer ${key.token}`)
+  expect([response.status, await response.json()]).toEqual([200, { results: [{ statement_id: 0 }] }])
+  const denied = await post('Bearer wrong')
+  expect([denied.status, Object.keys((await denied.json()) as object)]).toEqual([401, ['error']])
+})
+
 test('/health has the form of InfluxDB for its clients, and its own for others', async () => {
   const health = async (agent: string, isStoreOpen: boolean) => {
     const { app } = createTestApp({ isStoreOpen })

@@ -53,6 +53,14 @@ export const CALLS: Readonly<Record<string, readonly Call[]>> = {
   ],
   influxWriteV1: INFLUX_CALLS,
   influxWriteV2: INFLUX_CALLS,
+  influxQuery: [
+    { status: 200, body: 'q=CREATE+DATABASE+%22telegraf%22' },
+    { status: 200, query: { q: 'create database x', db: 'd' } },
+    { status: 400, body: 'q=SHOW+DATABASES' },
+    { status: 400, body: '' },
+    { status: 413, body: `q=${'x'.repeat(20_000)}` },
+    { status: 415, headers: { 'Content-Encoding': 'snappy' }, body: 'q=x' },
+  ],
   otlpMetrics: [
     { status: 200 },
     { status: 200, body: '{}', headers: { 'Idempotency-Key': '"a"' } },

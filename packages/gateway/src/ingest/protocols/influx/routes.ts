@@ -1,6 +1,6 @@
 import { z } from '@hono/zod-openapi'
 import type { GatewayConfig } from '../../../config.ts'
-import { linesType } from '../../../http/body.ts'
+import { bodySourceOf, createBodyReader, linesType } from '../../../http/body.ts'
 import { json, RATE_LIMITED, RETRY_AFTER, UNAUTHENTICATED } from '../../../http/documentation.ts'
 import { INFLUX_VERSION } from '../../../http/operations.ts'
 import { exchangeOf } from '../../../http/pipeline.ts'
@@ -15,11 +15,20 @@ import { influxFaults, influxResponse, type Version } from './responses.ts'
 
 const WRITE_V2 = '/api/v2/write'
 const WRITE_V1 = '/write'
+const QUERY = '/query'
+
+/** Statements are short. They have a budget of their own, beside that of the samples. */
+const STATEMENT_BYTES_MAX = 16 * 1024
+const STATEMENTS_BYTES_MAX = 16 * STATEMENT_BYTES_MAX
+
+/** What clients of version 1 send before they write. There are no databases, so it is done. */
+const CREATE_DATABASE = /^\s*create\s+database\s/i
 
 /** The routes of InfluxDB whose errors are InfluxDB's. */
 export const INFLUX_FAULTS: ReadonlyMap<string, FaultFormat> = new Map([
   [WRITE_V2, influxFaults(2)],
   [WRITE_V1, influxFaults(1)],
+  [QUERY, influxFaults(1)],
 ])
 
 const nameLine: Naming = ({ index, metric }) =>
@@ -138,6 +147,42 @@ function pingRoute(method: 'get' | 'post') {
   })
 }
 
+const statementParameter = z
+  .string()
+  .optional()
+  .openapi({ examples: ['CREATE DATABASE "telegraf"'] })
+
+const QUERY_ROUTE = createRoute({
+  method: 'post',
+  path: QUERY,
+  access: 'ingest',
+  ownKeys: true,
+  queryCredentials: true,
+  operationId: 'influxQuery',
+  summary: 'What clients of InfluxDB 1 send before they write',
+  description: '`CREATE DATABASE` succeeds and has no effect. Nothing can be queried here.',
+  request: {
+    query: z.looseObject({ q: statementParameter }),
+    body: { content: { 'application/x-www-form-urlencoded': { schema: z.object({ q: statementParameter }) } } },
+  },
+  responses: {
+    200: json('Done.', z.strictObject({ results: z.array(z.strictObject({ statement_id: z.int() })) })),
+    400: json('Any other statement, or none.', errorSchemas[1]),
+    401: {
+      ...json('There is no API key, or it is not valid (any more).', errorSchemas[1]),
+      headers: UNAUTHENTICATED.headers,
+    },
+    403: json('The API key may not ingest; or a page of another site sent the request.', errorSchemas[1]),
+    413: json('The statement has more than 16 KiB.', errorSchemas[1]),
+    415: json('A coding (see Accept-Encoding) or charset that is not supported.', errorSchemas[1]),
+    429: {
+      ...json('The API key, or the address without one, sends too much.', errorSchemas[1]),
+      headers: RATE_LIMITED.headers,
+    },
+    503: { ...json('The API keys are not loaded yet.', errorSchemas[1]), headers: RETRY_AFTER },
+  },
+})
+
 /** The routes of InfluxDB 1 and 2 that clients and agents write to. */
 export function influxRoutes(config: GatewayConfig, ingest: Ingest): Router {
   const router = createRouter('InfluxDB')
@@ -152,6 +197,13 @@ export function influxRoutes(config: GatewayConfig, ingest: Ingest): Router {
       return send(c, await ingest(exchangeOf(c), influxProtocol(version, unit)))
     })
   }
+  const readBody = createBodyReader({ bytesMax: STATEMENT_BYTES_MAX, bytesInFlightMax: STATEMENTS_BYTES_MAX })
+  serve(router, QUERY_ROUTE, async c => {
+    const read = async () => (await readBody(bodySourceOf(c), exchangeOf(c).client.bodies, linesType)).text
+    const statement = c.req.query('q') ?? new URLSearchParams(await read()).get('q') ?? ''
+    if (CREATE_DATABASE.test(statement)) return c.json({ results: [{ statement_id: 0 }] }, 200)
+    return c.json({ error: 'only CREATE DATABASE is supported: read verdicts at /analyze and /history' }, 400)
+  })
   for (const method of ['get', 'post'] as const) {
     serve(router, pingRoute(method), c => {
       c.header('X-Influxdb-Version', INFLUX_VERSION)

@@ -36,7 +36,7 @@ local open_buckets = next_list('field', 'bytes')
 local ring_writes = next_list('ring', 'key', 'offset', 'records', 'whole')
 local points = next_list('analysis')
 
-local POINTS_TTL_S = 86400
+local POINTS_TTL_MS = 86400000
 
 local function is_count(text) return not text or text:match('^%d+$') ~= nil end
 
@@ -273,7 +273,7 @@ if points.count > 0 then
   local analyses = '[' .. table.concat(ARGV, ',', points.first, points.last) .. ']'
   redis.call('XADD', points_key, '*', 'n', points.count, 'a', analyses)
   -- Until the sink has written them. If no analyzer has a sink any more, they end by themselves.
-  redis.call('EXPIRE', points_key, POINTS_TTL_S)
+  redis.call('PEXPIRE', points_key, POINTS_TTL_MS)
 end
 local evicted_count = 0
 for key, shadow, deletion in each(evicted) do
