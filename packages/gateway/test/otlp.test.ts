@@ -240,7 +240,7 @@ describe.each(FORMS)('in %s', form => {
       [await createTarget().post('x'.repeat(1_100_000), type), 413, 3, 'Split'],
       [await limited[form](good), 429, 8, 'Retry the request'],
       [await createTarget({ isStoreOpen: false })[form](good), 503, 14, 'Retry the request'],
-      [await createTarget({ override: failed })[form](good), 503, 14, 'partial write: 0 samples'],
+      [await createTarget({ override: failed })[form](good), 503, 14, '0 samples'],
       [await createTarget().post('', type, '/v1/traces'), 404, 5, '/v1/traces is not supported: only metrics are'],
       [await createTarget().post('', type, '/v1/logs'), 404, 5, '/v1/logs is not supported'],
     ] as const) {

@@ -286,7 +286,7 @@ describe('a request fails as a whole', () => {
     const response = await target.post(request)
     expect(response.status).toBe(503)
     expect(Number(response.headers.get('Retry-After'))).toBeGreaterThan(0)
-    expect(await response.text()).toContain('partial write: 0 samples are stored')
+    expect(await response.text()).toContain('0 samples are stored')
   })
 
   test('429 with Retry-After beyond the limit of samples', async () => {

@@ -12,11 +12,14 @@ export function summarize(rejections: readonly Pick<Rejection, 'reason'>[]): str
   return `${named.join('; ')}${more > 0 ? `; and ${more} more` : ''}`
 }
 
-/** Returns what a fault that left samples unstored says, for the same protocols. */
-export function describePartialWrite({ stored, members }: Extract<Fault, { kind: 'samples-not-stored' }>): string {
+/**
+ * Returns what a fault that left samples unstored says, for the same protocols. Telegraf's
+ * outputs.influxdb discards a batch at the words "partial write", whatever the status is.
+ */
+export function describeUnstored({ stored, members }: Extract<Fault, { kind: 'samples-not-stored' }>): string {
   const { rejected } = members as { readonly rejected: readonly { readonly reason: string }[] }
   const reason = rejected.find(({ reason }) => reason.includes('stored'))?.reason ?? ''
-  return `partial write: ${stored} samples are stored, the others are not: ${reason}. Send the request again.`
+  return `${stored} samples are stored, the others are not: ${reason}. Send the request again.`
 }
 
 /** Returns the header that counts what was skipped, where a response has no body to say it in. */

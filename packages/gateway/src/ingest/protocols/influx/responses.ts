@@ -1,7 +1,7 @@
 import { describeFault, type Fault, type FaultFormat, type PlainResponse } from '../../../http/problem.ts'
 import type { Rejection } from '../../formats/batch.ts'
 import type { IngestResult } from '../../protocol.ts'
-import { describePartialWrite, skippedHeader, summarize } from '../rejections.ts'
+import { describeUnstored, skippedHeader, summarize } from '../rejections.ts'
 
 /** Version 2 is `/api/v2/write`, version 1 `/write`: their errors differ. */
 export type Version = 1 | 2
@@ -56,7 +56,7 @@ export function influxFaults(version: Version): FaultFormat {
 }
 
 function messageOf(fault: Fault, detail: string): string {
-  return fault.kind === 'samples-not-stored' ? describePartialWrite(fault) : detail
+  return fault.kind === 'samples-not-stored' ? describeUnstored(fault) : detail
 }
 
 /**

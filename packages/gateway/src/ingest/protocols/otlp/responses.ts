@@ -2,7 +2,7 @@ import { PbfWriter } from 'pbf'
 import { describeFault, type Fault, type FaultFormat, type PlainResponse } from '../../../http/problem.ts'
 import type { RequestHeaders } from '../../../http/request-headers.ts'
 import type { IngestResult } from '../../protocol.ts'
-import { describePartialWrite, skippedHeader, summarize } from '../rejections.ts'
+import { describeUnstored, skippedHeader, summarize } from '../rejections.ts'
 
 /** `google.rpc.Code` by status. */
 const CODES: Readonly<Record<number, number>> = {
@@ -58,7 +58,7 @@ export const otlpFault: FaultFormat = (fault, path, requestHeaders) => {
 }
 
 function messageOf(fault: Fault, detail: string, path: string): string {
-  if (fault.kind === 'samples-not-stored') return describePartialWrite(fault)
+  if (fault.kind === 'samples-not-stored') return describeUnstored(fault)
   return fault.kind === 'route-unknown' ? `${path} is not supported: only metrics are, by POST /v1/metrics.` : detail
 }
 

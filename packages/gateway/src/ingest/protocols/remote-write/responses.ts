@@ -1,6 +1,6 @@
 import { describeFault, type Fault, type FaultFormat, type PlainResponse } from '../../../http/problem.ts'
 import type { IngestResult } from '../../protocol.ts'
-import { describePartialWrite, skippedHeader, summarize } from '../rejections.ts'
+import { describeUnstored, skippedHeader, summarize } from '../rejections.ts'
 
 const TEXT = { 'Content-Type': 'text/plain; charset=utf-8' } as const
 
@@ -16,7 +16,7 @@ export const remoteWriteFault: FaultFormat = fault => {
 }
 
 function messageOf(fault: Fault, detail: string): string {
-  return fault.kind === 'samples-not-stored' ? describePartialWrite(fault) : detail
+  return fault.kind === 'samples-not-stored' ? describeUnstored(fault) : detail
 }
 
 /**
