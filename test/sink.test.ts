@@ -121,8 +121,10 @@ describe.skipIf(!available || !programsAvailable('prometheus', 'victoriaMetrics'
           )
         const [scores, y, yhat, lower, upper] = ['anomaly_score', 'y', 'yhat', 'yhat_lower', 'yhat_upper'].map(valuesOf)
         expect(y?.size).toBeGreaterThanOrEqual(6)
-        // An interval is by the time of the commit: one more may begin before the last sample of one.
-        expect(y?.size).toBeLessThanOrEqual(3 * 8)
+        // A round of 3 s touches 4 intervals, and a slow machine some more.
+        expect(y?.size).toBeLessThanOrEqual(
+          Math.ceil((analyses.at(-1)?.timestamp ?? 0) - (analyses[0]?.timestamp ?? 0)) / INTERVAL_MS + 2,
+        )
         const byTime = new Map(analyses.map(one => [one.timestamp, one]))
         for (const [timestamp, value] of y ?? []) {
           const analysis = byTime.get(timestamp)
@@ -140,7 +142,7 @@ describe.skipIf(!available || !programsAvailable('prometheus', 'victoriaMetrics'
     },
   )
 
-  test('a receiver that is away for some intervals gets the points of all of them, from any analyzer', async () => {
+  test('a receiver that is unavailable for some intervals gets the points of all of them, from any analyzer', async () => {
     await using stack = new AsyncDisposableStack()
     const { url: REDIS_URL } = stack.use(await startRedis())
     const folder = await mkdtemp(join(tmpdir(), 'tidemark-sink-'))

@@ -51,6 +51,7 @@ const LINKS = {
   exporter: ['redis-exporter -> dns:53', 'redis-exporter -> redis:6379'],
   exporterOutside: ['redis-exporter -> dns:53', 'redis-exporter -> outside Redis:6379'],
   tracing: ['gateway -> collector:4318', 'analyzer -> collector:4318'],
+  sink: ['analyzer -> prometheus:9090'],
   notifications: ['analyzer -> alertmanager:9093'],
   mqtt: ['mqtt -> gateway:8080', 'mqtt -> dns:53', 'mqtt -> broker:1883', 'mqtt -> broker:8883'],
   loadTest: ['load-test -> gateway:8080', 'load-test -> dns:53'],
@@ -197,7 +198,7 @@ function routesOf(route: unknown): string[] {
 
 function linksOf(build: string): string[] {
   const { base, ownRedis, outsideRedis, monitoring, exporter, exporterOutside } = LINKS
-  const { notifications, loadTest, tracing, mqtt, byAddress } = LINKS
+  const { notifications, loadTest, tracing, sink, mqtt, byAddress } = LINKS
   switch (build) {
     case 'component external-redis':
       return [...base, ...outsideRedis]
@@ -213,12 +214,14 @@ function linksOf(build: string): string[] {
       return [...base, ...ownRedis, ...loadTest]
     case 'component mqtt':
       return [...base, ...ownRedis, ...mqtt]
+    case 'component sink':
+      return [...base, ...ownRedis, ...sink]
     case 'component tracing':
       return [...base, ...ownRedis, ...tracing]
     case 'all components':
       return [
         ...[...base, ...outsideRedis, ...monitoring, ...exporterOutside, ...byAddress],
-        ...[...notifications, ...loadTest, ...tracing, ...mqtt, 'prometheus -> mqtt:9464'],
+        ...[...notifications, ...loadTest, ...tracing, ...sink, ...mqtt, 'prometheus -> mqtt:9464'],
       ]
     case 'overlay production': {
       const redis = [...outsideRedis, ...exporterOutside]

@@ -3,7 +3,6 @@ import { checkRedisRules, commonSettings, decimal, duration, integer, port } fro
 import { KeyTemplate } from '@tidemark/shared/sample/key-template'
 import { VERDICT_DEFAULTS } from '@tidemark/shared/verdict/analysis'
 import { z } from 'zod'
-import { KEY_LABEL } from './sink/key-labels.ts'
 
 /** A list of values separated by commas, each of which must pass `isOne`. */
 function list(isOne: (text: string) => boolean, message: string) {
@@ -39,6 +38,9 @@ const labelPairs = list(
 const labels = labelPairs.refine(given => !OWN_LABELS.some(name => name in given), {
   error: `must not be ${OWN_LABELS.join(', ')}`,
 })
+
+/** The label that has the whole key: it keeps series apart whatever a template makes of a key. */
+export const KEY_LABEL = 'key'
 
 /** A template without names of its own: each placeholder is a label. */
 const keyTemplate = z.string().transform((text, { addIssue }) => {

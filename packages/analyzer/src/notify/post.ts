@@ -35,7 +35,7 @@ interface PostOptions {
   readonly secrets?: readonly string[]
 }
 
-/** Returns a function that posts JSON, or what the headers say, and maps the response to one of three outcomes. */
+/** Returns a function that posts JSON, or what the headers say, and maps the response. */
 export function createPost({ clock, timeoutMs = POST_TIMEOUT_MS, secrets = [] }: PostOptions): Post {
   return async (address, headers, body) => {
     const { url, authorization } = splitCredentials(address)

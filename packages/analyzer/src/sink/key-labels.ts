@@ -1,8 +1,6 @@
 import { decodeDevice } from '@tidemark/shared/sample/device-key'
 import type { KeyTemplate, Labels } from '@tidemark/shared/sample/key-template'
-
-/** The label that has the whole key: it keeps series apart whatever the template makes of a key. */
-export const KEY_LABEL = 'key'
+import { KEY_LABEL } from '../config.ts'
 
 export interface KeyLabelOptions {
   /** Undefined: a key is a device and a metric. */
