@@ -2,10 +2,11 @@ import { fetchKubectl, findKubectl } from '../lib/kubectl.ts'
 import { findProgram, installPackages, type PackageManager, usableInstaller } from '../lib/packages.ts'
 import { findPython } from '../load/python.ts'
 import { findBrowser } from '../stack/browser.ts'
+import { findCollectd } from '../stack/collectd.ts'
 import { findServer } from '../stack/redis.ts'
 
-/** A program that tests run besides Node, and the package that contains it, by package manager. */
-interface TestProgram extends Readonly<Partial<Record<PackageManager, string>>> {
+/** A program that tests run besides Node, and the packages that contain it, by package manager. */
+interface TestProgram extends Readonly<Partial<Record<PackageManager, string | readonly string[]>>> {
   readonly name: string
   readonly find: () => string | undefined
 }
@@ -37,6 +38,7 @@ const PROGRAMS: readonly TestProgram[] = [
   },
   { name: 'redis_exporter', find: () => findProgram(...EXPORTERS), 'apt-get': EXPORTERS[0] },
   { name: 'mosquitto', find: findMosquitto, 'apt-get': 'mosquitto', brew: 'mosquitto' },
+  { name: 'collectd', find: findCollectd, 'apt-get': ['collectd-core', 'libyajl2'] },
   { name: 'locust', find: findPython, 'apt-get': 'python3-locust', brew: 'locust' },
   { name: 'chromium', find: findBrowser, 'apt-get': 'chromium' },
   { name: 'kubectl 1.27 or newer', find: findKubectl, brew: 'kubectl' },

@@ -262,6 +262,18 @@ test.each<[string, Record<string, string>, string | undefined]>([
   expect([denied.status, Object.keys((await denied.json()) as object)]).toEqual([401, ['error']])
 })
 
+test.each([
+  ['/write', {}, 'Bearer realm="tidemark", Basic realm="tidemark"'],
+  ['/ingest', {}, 'Bearer realm="tidemark", Basic realm="tidemark"'],
+  ['/ingest', { 'Sec-Fetch-Mode': 'cors' }, 'Bearer realm="tidemark"'],
+  ['/rules', {}, 'Bearer realm="tidemark"'],
+])('%s offers Basic to clients that wait for it, and not to browsers: %o', async (path, headers, challenge) => {
+  const { app } = createTarget({ keys: [testKey().record] })
+  const method = path === '/rules' ? 'GET' : 'POST'
+  const response = await app.request(path, { method, headers })
+  expect([response.status, response.headers.get('WWW-Authenticate')]).toEqual([401, challenge])
+})
+
 test('/health has the form of InfluxDB for its clients, and its own for others', async () => {
   const health = async (agent: string, isStoreOpen: boolean) => {
     const { app } = createTestApp({ isStoreOpen })

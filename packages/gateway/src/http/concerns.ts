@@ -85,7 +85,11 @@ function identification(access: RouteAccess, authentication: Authentication): Co
       const inQuery = queryCredentials === true ? passwordIn(exchange.query) : undefined
       const caller = authentication.identify(exchange.headers, exchange.connection, inQuery)
       if (caller === 'pending') throw new RequestFault({ kind: 'store-unavailable' })
-      if (typeof caller === 'string') throw new RequestFault({ kind: 'unauthenticated' })
+      if (typeof caller === 'string') {
+        // Browsers, which always send this header, would ask their user for a password.
+        const offersBasic = scope === 'ingest' && exchange.headers['sec-fetch-mode'] === undefined
+        throw new RequestFault({ kind: 'unauthenticated', offersBasic })
+      }
       exchange.principal = caller
     },
   }

@@ -89,13 +89,6 @@ const FIXED = {
     'Verdicts not kept',
     'The verdicts on the entry of this receipt are no longer kept. Request a key to get its newest analysis.',
   ),
-  unauthenticated: problem(
-    401,
-    'Not authenticated',
-    'This route needs a valid API key: send one, as Authorization: Bearer KEY, as the password of Basic, or as X-API-Key.',
-    {},
-    { 'WWW-Authenticate': 'Bearer realm="tidemark"' },
-  ),
   'api-key-unknown': problem(404, 'No such API key', 'No API key has this id. It may have been revoked.'),
   'api-key-in-file': problem(
     409,
@@ -141,6 +134,8 @@ type FixedFault = { readonly kind: keyof typeof FIXED }
 type VariableFault =
   /** `meant`: the methods and template of a route with a similar path. */
   | { readonly kind: 'route-unknown'; readonly meant?: string | undefined }
+  /** `offersBasic`: to a client that sends its password only if it is asked to, as collectd. */
+  | { readonly kind: 'unauthenticated'; readonly offersBasic?: boolean }
   | { readonly kind: 'method-not-allowed'; readonly allow: string }
   | { readonly kind: 'scope-missing'; readonly scope: Scope }
   /** `members`: the result of an ingest request, nothing of which may be written. */
@@ -256,6 +251,14 @@ const VARIABLE: {
     const hint = meant === undefined ? '' : ` Did you mean ${meant}? Paths are case-sensitive and have no prefix.`
     return problem(404, 'No such route', `No route has this path.${hint} /openapi.json lists all routes.`)
   },
+  unauthenticated: ({ offersBasic }) =>
+    problem(
+      401,
+      'Not authenticated',
+      'This route needs a valid API key: send one, as Authorization: Bearer KEY, as the password of Basic, or as X-API-Key.',
+      {},
+      { 'WWW-Authenticate': `Bearer realm="tidemark"${offersBasic === true ? ', Basic realm="tidemark"' : ''}` },
+    ),
   'method-not-allowed': ({ allow }) =>
     problem(405, 'Method not allowed', `This path supports ${allow}.`, {}, { Allow: allow }),
   'scope-missing': ({ scope }) =>

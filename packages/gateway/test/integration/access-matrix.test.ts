@@ -24,6 +24,7 @@ import { createWorld, FILED, type World } from '../support/world.ts'
 const EXPECTED: Readonly<Record<string, readonly [Scope | 'open' | 'any', foreign: number]>> = {
   ingest: ['ingest', 403],
   influxWriteV1: ['ingest', 403],
+  influxQuery: ['ingest', 200],
   influxWriteV2: ['ingest', 403],
   otlpMetrics: ['ingest', 403],
   prometheusWrite: ['ingest', 403],
@@ -226,7 +227,7 @@ describe.each(Object.entries(WAYS))('%s', (_name, send) => {
       const isRefused = response.status === 401
       expect([name, isRefused]).toEqual([name, scope !== 'open'])
       if (!isRefused) continue
-      expect(response.headers.get('WWW-Authenticate')).toBe('Bearer realm="tidemark"')
+      expect(response.headers.get('WWW-Authenticate')).toMatch(/^Bearer realm="tidemark"(, Basic realm="tidemark")?$/)
       const { instance, ...rest } = await errorOf(response)
       expect([name, rest]).toEqual([name, OWN_ERRORS[operationId]?.unauthenticated ?? UNAUTHENTICATED])
     }
@@ -272,6 +273,7 @@ const OWN_ERRORS: Readonly<Record<string, { readonly unauthenticated: object; re
   },
   prometheusWrite: { unauthenticated: { text: `${UNAUTHENTICATED.detail}\n` }, forbidden: { text: `${NO_SCOPE}\n` } },
   influxWriteV1: { unauthenticated: { error: UNAUTHENTICATED.detail }, forbidden: { error: NO_SCOPE } },
+  influxQuery: { unauthenticated: { error: UNAUTHENTICATED.detail }, forbidden: { error: NO_SCOPE } },
   influxWriteV2: {
     unauthenticated: { code: 'unauthorized', message: UNAUTHENTICATED.detail },
     forbidden: { code: 'forbidden', message: NO_SCOPE },
