@@ -1,5 +1,6 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { setTimeout } from 'node:timers/promises'
 import { OTLPMetricExporter as JsonExporter } from '@opentelemetry/exporter-metrics-otlp-http'
 import { OTLPMetricExporter as ProtobufExporter } from '@opentelemetry/exporter-metrics-otlp-proto'
 import { resourceFromAttributes } from '@opentelemetry/resources'
@@ -10,7 +11,7 @@ import {
   type PushMetricExporter,
 } from '@opentelemetry/sdk-metrics'
 import { eventually } from '@tidemark/testkit/eventually'
-import { redisAvailable, startRedis } from '@tidemark/testkit/redis-fixture'
+import { type RedisFixture, redisAvailable, startRedis } from '@tidemark/testkit/redis-fixture'
 import { freePort } from '@tidemark/testkit/redis-process'
 import { startAnalyzer, startGateway } from '@tidemark/tools/stack/service-process'
 import { describe, expect, test } from 'vitest'
@@ -38,6 +39,12 @@ function oracleRates(points: readonly (readonly [timestamp: number, value: numbe
   })
 }
 
+/** Stops Redis for a time in which the gateway refuses requests. */
+function outageOf(redis: RedisFixture) {
+  const begun = redis.stop()
+  return { begun, over: begun.then(() => setTimeout(1500)).then(() => redis.start()) }
+}
+
 const available = await redisAvailable()
 
 describe.skipIf(!available)('the SDK of OpenTelemetry', () => {
@@ -45,88 +52,97 @@ describe.skipIf(!available)('the SDK of OpenTelemetry', () => {
     ['JSON', url => new JsonExporter({ url })],
     ['protobuf', url => new ProtobufExporter({ url })],
     ['protobuf with gzip', url => new ProtobufExporter({ url, compression: 'gzip' as never })],
-  ])('in %s: every point is analysed once, over a restart of the gateway', async (_, createExporter) => {
-    await using stack = new AsyncDisposableStack()
-    const { url: REDIS_URL } = stack.use(await startRedis())
-    const PORT = String(await freePort())
-    stack.use(await startAnalyzer({ REDIS_URL }))
-    let gateway = await startGateway({ REDIS_URL, PORT })
-    stack.defer(() => gateway[Symbol.asyncDispose]())
-    const exporter = createExporter(`http://127.0.0.1:${PORT}/v1/metrics`)
-    /** What the SDK has exported: its points by key. */
-    const sent = new Map<string, [timestamp: number, value: number][]>()
-    const note = (key: string, timestamp: number, value: number): void => {
-      sent.set(key, [...(sent.get(key) ?? []), [timestamp, value]])
-    }
-    const noting: PushMetricExporter = {
-      export(metrics, done) {
-        for (const { metrics: all } of metrics.scopeMetrics) {
-          for (const { descriptor, dataPoints } of all) {
-            for (const { attributes, endTime, value } of dataPoints) {
-              const tags = Object.entries({ ...attributes, 'service.name': 'shop' }).toSorted(([a], [b]) =>
-                a < b ? -1 : 1,
-              )
-              const key = (suffix = ''): string =>
-                `${descriptor.name}${suffix}${tags.map(([name, text]) => `,${name}=${text}`).join('')}`
-              const ms = Math.round(endTime[0] * 1000 + endTime[1] / 1e6)
-              if (typeof value === 'number') note(key(), ms, value)
-              else if ('count' in value) note(key('.count'), ms, value.count)
+  ])(
+    'in %s: every point is analysed once, over a restart of the gateway and an outage of Redis',
+    async (_, createExporter) => {
+      await using stack = new AsyncDisposableStack()
+      const redis = stack.use(await startRedis())
+      const REDIS_URL = redis.url
+      const PORT = String(await freePort())
+      stack.use(await startAnalyzer({ REDIS_URL }))
+      let gateway = await startGateway({ REDIS_URL, PORT })
+      stack.defer(() => gateway[Symbol.asyncDispose]())
+      const exporter = createExporter(`http://127.0.0.1:${PORT}/v1/metrics`)
+      /** What the SDK has exported: its points by key. */
+      const sent = new Map<string, [timestamp: number, value: number][]>()
+      const note = (key: string, timestamp: number, value: number): void => {
+        sent.set(key, [...(sent.get(key) ?? []), [timestamp, value]])
+      }
+      const noting: PushMetricExporter = {
+        export(metrics, done) {
+          for (const { metrics: all } of metrics.scopeMetrics) {
+            for (const { descriptor, dataPoints } of all) {
+              for (const { attributes, endTime, value } of dataPoints) {
+                const tags = Object.entries({ ...attributes, 'service.name': 'shop' }).toSorted(([a], [b]) =>
+                  a < b ? -1 : 1,
+                )
+                const key = (suffix = ''): string =>
+                  `${descriptor.name}${suffix}${tags.map(([name, text]) => `,${name}=${text}`).join('')}`
+                const ms = Math.round(endTime[0] * 1000 + endTime[1] / 1e6)
+                if (typeof value === 'number') note(key(), ms, value)
+                else if ('count' in value) note(key('.count'), ms, value.count)
+              }
             }
           }
-        }
-        exporter.export(metrics, done)
-      },
-      selectAggregationTemporality: () => AggregationTemporality.CUMULATIVE,
-      forceFlush: () => exporter.forceFlush(),
-      shutdown: () => exporter.shutdown(),
-    }
-    const provider = new MeterProvider({
-      resource: resourceFromAttributes({ 'service.name': 'shop', 'process.pid': 1 }),
-      readers: [new PeriodicExportingMetricReader({ exporter: noting, exportIntervalMillis: 3_600_000 })],
-    })
-    stack.defer(() => provider.shutdown())
-    const meter = provider.getMeter('test')
-    const requests = meter.createCounter('requests')
-    const level = meter.createUpDownCounter('level')
-    const duration = meter.createHistogram('duration')
-    const temperature = meter.createGauge('temperature')
-    for (let n = 0; n < 24; n++) {
-      requests.add(n % 7, { path: '/a' })
-      requests.add(3, { path: '/b' })
-      level.add(n % 2 === 0 ? 1 : -1)
-      duration.record(n / 10)
-      temperature.record(20 + n, { room: 'x' })
-      await provider.forceFlush()
-      if (n !== 11) continue
-      await gateway[Symbol.asyncDispose]()
-      gateway = await startGateway({ REDIS_URL, PORT })
-    }
-    expect([...sent.keys()].toSorted()).toEqual([
-      'duration.count,service.name=shop',
-      'level,service.name=shop',
-      'requests,path=/a,service.name=shop',
-      'requests,path=/b,service.name=shop',
-      'temperature,room=x,service.name=shop',
-    ])
-    for (const [key, points] of sent) {
-      const history = await eventually(async () => {
-        const found = await historyOf(gateway.port, key)
-        expect(found.count).toBe(24)
-        return found
+          exporter.export(metrics, done)
+        },
+        selectAggregationTemporality: () => AggregationTemporality.CUMULATIVE,
+        forceFlush: () => exporter.forceFlush(),
+        shutdown: () => exporter.shutdown(),
+      }
+      const provider = new MeterProvider({
+        resource: resourceFromAttributes({ 'service.name': 'shop', 'process.pid': 1 }),
+        readers: [new PeriodicExportingMetricReader({ exporter: noting, exportIntervalMillis: 3_600_000 })],
       })
-      expect(history.timestamps.map((timestamp, n) => [timestamp, history.values[n]])).toEqual(points)
-      const isCounter = key.startsWith('requests') || key.startsWith('duration')
-      expect([key, history.rates]).toEqual([key, isCounter ? oracleRates(points) : undefined])
-    }
-  })
+      stack.defer(() => provider.shutdown())
+      const meter = provider.getMeter('test')
+      const requests = meter.createCounter('requests')
+      const level = meter.createUpDownCounter('level')
+      const duration = meter.createHistogram('duration')
+      const temperature = meter.createGauge('temperature')
+      for (let n = 0; n < 24; n++) {
+        requests.add(n % 7, { path: '/a' })
+        requests.add(3, { path: '/b' })
+        level.add(n % 2 === 0 ? 1 : -1)
+        duration.record(n / 10)
+        temperature.record(20 + n, { room: 'x' })
+        // The exporter sends again what is refused meanwhile.
+        const outage = n === 17 ? outageOf(redis) : undefined
+        await outage?.begun
+        await provider.forceFlush()
+        await outage?.over
+        if (n !== 11) continue
+        await gateway[Symbol.asyncDispose]()
+        gateway = await startGateway({ REDIS_URL, PORT })
+      }
+      expect([...sent.keys()].toSorted()).toEqual([
+        'duration.count,service.name=shop',
+        'level,service.name=shop',
+        'requests,path=/a,service.name=shop',
+        'requests,path=/b,service.name=shop',
+        'temperature,room=x,service.name=shop',
+      ])
+      for (const [key, points] of sent) {
+        const history = await eventually(async () => {
+          const found = await historyOf(gateway.port, key)
+          expect(found.count).toBe(24)
+          return found
+        })
+        expect(history.timestamps.map((timestamp, n) => [timestamp, history.values[n]])).toEqual(points)
+        const isCounter = key.startsWith('requests') || key.startsWith('duration')
+        expect([key, history.rates]).toEqual([key, isCounter ? oracleRates(points) : undefined])
+      }
+    },
+  )
 })
 
 const HOSTS = 3
 
 describe.skipIf(!available || !programsAvailable('prometheus'))('Prometheus', () => {
-  test('writes every sample once over restarts of the gateway, and counters are rates', async () => {
+  test('writes every sample once over restarts of the gateway and an outage of Redis, and counters are rates', async () => {
     await using stack = new AsyncDisposableStack()
-    const { url: REDIS_URL } = stack.use(await startRedis())
+    const redis = stack.use(await startRedis())
+    const REDIS_URL = redis.url
     const PORT = String(await freePort())
     stack.use(await startAnalyzer({ REDIS_URL }))
     let gateway = await startGateway({ REDIS_URL, PORT })
@@ -162,6 +178,14 @@ describe.skipIf(!available || !programsAvailable('prometheus'))('Prometheus', ()
         }),
       ),
     )
+    // Redis may store a request that is sent again because its response was lost.
+    const rule = { pattern: '*', duplicates: 'drop' }
+    const ruled = await fetch(`http://127.0.0.1:${PORT}/rules/once`, {
+      method: 'PUT',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ rule, who: 'a test', why: 'retries' }),
+    })
+    expect(ruled.status).toBe(201)
     const scraped = (count: number) => eventually(() => expect(scrapes).toBeGreaterThan(count))
     await scraped(20)
     for (const count of [40, 60]) {
@@ -169,6 +193,10 @@ describe.skipIf(!available || !programsAvailable('prometheus'))('Prometheus', ()
       await scraped(count)
       gateway = await startGateway({ REDIS_URL, PORT })
     }
+    await redis.stop()
+    await scraped(75)
+    await redis.start()
+    await scraped(80)
     // The target disappears, which is marked in the series; then nothing more is scraped.
     target.close()
     target.closeAllConnections()

@@ -1,4 +1,5 @@
 import { KeyTemplate } from '@tidemark/shared/sample/key-template'
+import { fuzzRuns } from '@tidemark/testkit/fuzz-runs'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { Batch } from '../src/ingest/formats/batch.ts'
@@ -13,7 +14,7 @@ import { encodeMetrics } from './support/otlp.ts'
 import { encodeWriteRequest, type SentSeries } from './support/write-request.ts'
 
 const LIMITS = { samplesMax: 1000, keyBytesMax: 200, valueAbsMax: 1e100, futureMaxMs: 86_400_000 }
-const RUNS = { numRuns: 300 }
+const RUNS = fuzzRuns(300)
 
 const template = (text: string, name: string): KeyTemplate => new KeyTemplate(text, [name])
 

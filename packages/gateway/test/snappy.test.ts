@@ -1,3 +1,4 @@
+import { fuzzRuns } from '@tidemark/testkit/fuzz-runs'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { uncompressSnappy } from '../src/http/snappy.ts'
@@ -58,6 +59,6 @@ test('any bytes end in content of the declared length, or in an error', () => {
       if (typeof result === 'string') expect(['Z_BUF_ERROR', 'Z_DATA_ERROR', 'ERR_BUFFER_TOO_LARGE']).toContain(result)
       else expect(result.byteLength).toBeLessThanOrEqual(4096)
     }),
-    { numRuns: 2000 },
+    fuzzRuns(2000),
   )
 })

@@ -1,4 +1,5 @@
 import { KeyTemplate, METRIC_NAMES, METRIC_TEMPLATE } from '@tidemark/shared/sample/key-template'
+import { fuzzRuns } from '@tidemark/testkit/fuzz-runs'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { Batch } from './batch.ts'
@@ -269,7 +270,7 @@ describe('of any items with the members of agents', () => {
         })
         if (!isEmpty) expect(outcomes).toBeGreaterThan(0)
       }),
-      { numRuns: 3000 },
+      fuzzRuns(3000),
     )
   })
 })

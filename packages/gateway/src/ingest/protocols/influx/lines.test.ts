@@ -1,4 +1,5 @@
 import { KeyTemplate, METRIC_NAMES, METRIC_TEMPLATE } from '@tidemark/shared/sample/key-template'
+import { fuzzRuns } from '@tidemark/testkit/fuzz-runs'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { Batch } from '../../formats/batch.ts'
@@ -312,7 +313,7 @@ describe('of any text', () => {
           expect([key.length > 0, Number.isFinite(value), Number.isFinite(timestamp)]).toEqual([true, true, true])
         }
       }),
-      { numRuns: 5000 },
+      fuzzRuns(5000),
     )
   })
 
@@ -326,7 +327,7 @@ describe('of any text', () => {
           `after,t=x.v=2@${damaged.split('\n').length + 1}`,
         ])
       }),
-      { numRuns: 2000 },
+      fuzzRuns(2000),
     )
   })
 
@@ -379,7 +380,7 @@ describe('of any series', () => {
           expect(samples).toEqual(wanted)
         },
       ),
-      { numRuns: 2000 },
+      fuzzRuns(2000),
     )
   })
 })
