@@ -44,7 +44,8 @@ export function missingKeys(
         slots[index] = slot = found
       }
       if (isCostly && !windows.hasPolicy(slot, rules) && isLate()) return undefined
-      windows.policyOf(slot, rules, isOfCounter(samples[index * SAMPLE_STRIDE + 2] as number))
+      // What this sample says of the key counts only once those before it are scored.
+      windows.lastPolicyOf(slot, rules)
       if (rules.hasShadows) findShadow(entry, index, windows, rules, missing)
     }
   }
@@ -53,15 +54,13 @@ export function missingKeys(
 
 function findShadow(entry: ReadableEntry, index: number, windows: Windows, rules: RuleSet, missing: Set<string>): void {
   const number = windows.shadowOf(entry.slots[index] as Slot)
-  const policy = rules.policies[number]
-  if (number === NO_POLICY || policy === undefined) return
+  if (number === NO_POLICY) return
   const key = SHADOW + (entry.samples[index * SAMPLE_STRIDE] as string)
   const slot = windows.use(key)
   if (slot === undefined) {
     missing.add(key)
     return
   }
-  windows.adopt(slot, policy)
   entry.shadows ??= new Int32Array(entry.count).fill(NO_SLOT)
   entry.shadows[index] = slot
 }
