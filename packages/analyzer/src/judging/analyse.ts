@@ -46,13 +46,13 @@ export function missingKeys(
       if (isCostly && !windows.hasPolicy(slot, rules) && isLate()) return undefined
       // What this sample says of the key counts only once those before it are scored.
       windows.lastPolicyOf(slot, rules)
-      if (rules.hasShadows) findShadow(entry, index, windows, rules, missing)
+      if (rules.hasShadows) findShadow(entry, index, windows, missing)
     }
   }
   return [...missing]
 }
 
-function findShadow(entry: ReadableEntry, index: number, windows: Windows, rules: RuleSet, missing: Set<string>): void {
+function findShadow(entry: ReadableEntry, index: number, windows: Windows, missing: Set<string>): void {
   const number = windows.shadowOf(entry.slots[index] as Slot)
   if (number === NO_POLICY) return
   const key = SHADOW + (entry.samples[index * SAMPLE_STRIDE] as string)
