@@ -53,7 +53,7 @@ describe('a receiver', () => {
       response.writeHead(308, { location: '/elsewhere' }).end()
     })
     expect([delivery, requests]).toEqual([
-      { kind: 'failed', reason: 'the receiver responded with status 308', retryAfterMs: 0 },
+      { kind: 'failed', reason: 'the receiver responded with status 308', retryAfterMs: 0, status: 308 },
       1,
     ])
   })

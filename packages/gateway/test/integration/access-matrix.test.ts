@@ -32,6 +32,7 @@ const EXPECTED: Readonly<Record<string, readonly [Scope | 'open' | 'any', foreig
   influxPingByPost: ['open', 204],
   analyze: ['read', 200],
   history: ['read', 403],
+  aggregates: ['read', 403],
   anomalies: ['read', 200],
   events: ['read', 200],
   rules: ['read', 200],
