@@ -16,3 +16,13 @@ test('no file names a package registry, and the lock file names no download addr
   expect(texts.filter(({ text }) => registry.test(text)).map(({ file }) => file)).toEqual([])
   expect(textOf('pnpm-lock.yaml')).not.toMatch(/https?:|tarball:/)
 })
+
+test('every package with a version has that of the product', () => {
+  const versionOf = (file: string): unknown => JSON.parse(textOf(file)).version
+  const manifests = files.filter(file => /^packages\/\w+\/package\.json$/.test(file))
+  const versions = manifests
+    .map(file => [file, versionOf(file)] as const)
+    .filter(([, version]) => version !== undefined)
+  expect(versions.length).toBeGreaterThan(1)
+  for (const [file, version] of versions) expect(version, file).toBe(versionOf('package.json'))
+})

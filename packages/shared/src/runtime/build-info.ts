@@ -1,5 +1,5 @@
 import { Gauge, type Registry } from 'prom-client'
-import manifest from '../../../../package.json' with { type: 'json' }
+import manifest from '../../package.json' with { type: 'json' }
 
 /** The version of Tidemark that runs. */
 export const VERSION: string = manifest.version
