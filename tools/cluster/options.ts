@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import { type Command, choice, commaSeparated, custom, flag, integer, parseCommandLine, text } from '../lib/options.ts'
+import { ROOT } from '../lib/project.ts'
 import { SHAPES } from '../load/options.ts'
 
 /** What can be tried on a running deployment, in this order. */
@@ -64,9 +65,9 @@ export function readOptions(args: readonly string[]) {
   const { only, shapes, overlay, out, ...values } = parseCommandLine(COMMAND, args).values
   return {
     ...values,
-    overlay: resolve(overlay),
+    overlay: resolve(ROOT, overlay),
     /** Undefined: no page. The one in docs needs the figures of all exercises. */
-    out: out === undefined && only.length > 0 ? undefined : resolve(out ?? 'docs'),
+    out: out === undefined && only.length > 0 ? undefined : resolve(ROOT, out ?? 'docs'),
     exercises: only.length === 0 ? EXERCISES : EXERCISES.filter(one => only.includes(one)),
     shapes: shapes.length === 0 ? (['steady', 'ramp', 'spike'] as const) : shapes,
   }

@@ -27,14 +27,16 @@ function openingsOf(values: readonly number[], intervalMs: number) {
   let firing = false
   for (const [n, value] of values.entries()) {
     const time = BEGIN + n * intervalMs
-    let ended = false
+    const wasFiring = firing
+    let hasExpired = false
     for (const event of judge.step(row, value, time, time).alerts) {
       if (event.kind === 'opened') openings.push({ n, by: event.by })
       // One that had expired before the sample does not fire any more.
-      else if (event.reason === 'no_samples') ended = true
+      else if (event.reason === 'no_samples') hasExpired = true
       firing = event.kind === 'opened'
     }
-    isFiring.push(ended ? false : firing && openings.at(-1)?.n !== n)
+    // The sample that ends an alert is not weighed.
+    isFiring.push(wasFiring && !hasExpired)
   }
   return { openings, isFiring }
 }
@@ -95,12 +97,13 @@ function restless(seed: number, length: number): number[] {
   let level = 0
   let drift = 0
   return Array.from({ length }, (_, n) => {
+    // Steps of the resolution and counts are no evidence, which the recipe does not know.
+    if (Math.floor(n / 300) % 5 === 4) return Math.round(level)
     if (random.uniform() < 0.003) level = 20 * random.uniform()
     if (random.uniform() < 0.003) drift = 0.2 * random.normal()
     level += drift
     const spike = random.uniform() < 0.004 ? 40 * random.normal() : 0
-    const isFlat = Math.floor(n / 300) % 5 === 4
-    return isFlat ? Math.round(level) : level + spike + random.normal()
+    return level + spike + random.normal()
   })
 }
 
