@@ -63,9 +63,14 @@ async function expectVerdicts(client: Client, source: Source): Promise<void> {
 /** What users see, without what names a partition. */
 async function seen(client: Client) {
   const json = async (path: string) => JSON.parse((await (await client.get(path)).text()).replaceAll(/"\d+[-:]/g, '"P'))
-  const { alerts } = (await json('/alerts?limit=200')) as { alerts: { key: string }[] }
   const { rules } = (await json('/rules')) as { rules: unknown }
-  const { keys } = (await json('/overview')) as { keys: unknown }
+  // The overview is of a moment before, in which an alert may still have fired.
+  const { alerts, keys } = await eventually(async () => {
+    const { alerts } = (await json('/alerts?limit=200')) as { alerts: { key: string }[] }
+    const { keys } = (await json('/overview')) as { keys: { total: number; alerting: number } }
+    expect(keys.alerting).toBe(alerts.length)
+    return { alerts, keys: keys.total }
+  })
   const { anomalies } = (await json('/anomalies?limit=500')) as { anomalies: { key: string; timestamp: number }[] }
   const order = (a: { key: string }, b: { key: string }): number => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1)
   return { alerts: alerts.toSorted(order), rules, keys, anomalies: anomalies.toSorted(order) }
