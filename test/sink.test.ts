@@ -9,6 +9,7 @@ import { redisAvailable, startRedis } from '@tidemark/testkit/redis-fixture'
 import { freePort } from '@tidemark/testkit/redis-process'
 import { startAnalyzer, startGateway } from '@tidemark/tools/stack/service-process'
 import { describe, expect, test } from 'vitest'
+import { panelsOf, readDashboards } from './monitoring/dashboards.ts'
 import { programsAvailable, type Server, startPrometheus, startVictoriaMetrics } from './monitoring/programs.ts'
 
 interface Analysis {
@@ -139,6 +140,14 @@ describe.skipIf(!available || !programsAvailable('prometheus', 'victoriaMetrics'
         }
         for (const { timestamp } of spikes) expect(scores?.get(timestamp)).toBeGreaterThan(1)
       }
+      if (name !== 'Prometheus') return
+      // Each panel of the dashboard Keys has data.
+      const queries = readDashboards()
+        .filter(({ file }) => file === 'keys.json')
+        .flatMap(panelsOf)
+        .flatMap(({ targets = [] }) => targets.map(({ expr }) => expr.replaceAll('$key', 'plain')))
+      expect(queries.length).toBeGreaterThan(5)
+      for (const query of queries) expect([query, await stored(receiver, query)]).not.toEqual([query, []])
     },
   )
 

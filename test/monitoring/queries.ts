@@ -17,6 +17,7 @@ const WITHOUT_DATA: readonly { readonly pattern: RegExp; readonly reason: string
   { pattern: /^analyzer_(notification|outbox)/, reason: 'no receivers of notifications' },
   { pattern: /^analyzer_(rule|samples_ignored)_/, reason: 'no rules' },
   { pattern: /^gateway_tls_certificate_expiry_/, reason: 'no TLS' },
+  { pattern: /^(analyzer_sink_.*|y|yhat.*|anomaly_score)$/, reason: 'no sink: sink.test.ts has one' },
 ]
 
 /** Returns all queries of dashboards and rules that must have data, in compressed time. */
