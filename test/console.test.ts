@@ -196,7 +196,7 @@ describe.runIf((await redisAvailable()) && browserAvailable())('the console', ()
     await page.getByRole('button', { name: '7 d' }).click()
     // The newest sample ends the line; before it are buckets, each with what is known of it.
     const readOut = page.locator('.readout')
-    await readOut.getByText('43').waitFor()
+    await readOut.getByText('43', { exact: true }).waitFor()
     const chart = page.getByRole('img', { name: /Values of edge-long/ })
     await chart.focus()
     await eventually(async () => {
@@ -360,7 +360,7 @@ describe.runIf((await redisAvailable()) && browserAvailable())('the console', ()
       String(expected.in_force.opened),
       String(expected.preview.opened),
     ])
-    await page.getByText(/[\d,]+ samples of 8 keys/).waitFor()
+    await page.getByText(/[\d,]+ samples of \d+ keys/).waitFor()
     await page.locator('.preview-chart .value').waitFor()
     // Nothing is saved yet.
     expect((await client.rules()).rules.map(({ rule }) => rule.id)).not.toContain('edge-rps')

@@ -11,7 +11,11 @@ import type { Notification } from './monitoring/webhook.ts'
 const WITHIN_MS = 3600_000
 
 /** Alerts that a busy machine may raise: its real delays are multiplied by the factor. */
-const OF_BUSY_MACHINE = ['PartitionsUnowned', 'IngestSlow', 'VerdictsSlow', 'VerdictBudgetBurns', 'NotificationsSlow']
+const OF_BUSY_MACHINE = [
+  ...['PartitionsUnowned', 'IngestSlow', 'VerdictsSlow', 'VerdictBudgetBurns', 'NotificationsSlow'],
+  // Scrapes of a gateway and of an analyzer are then further apart.
+  'SamplesForgotten',
+]
 
 /** Alerts that a storm raises. For the rules it lasts twenty minutes, in which its keys alert. */
 const OF_STORM = [
