@@ -339,6 +339,18 @@ describe('a sample that says it is of a counter', () => {
   const rateOf = (isKnown: boolean, rate: number | null | undefined): number | undefined =>
     isKnown && rate != null && !Number.isNaN(rate) ? rate : undefined
 
+  test('says nothing of those before it, in the same run or not', () => {
+    const rules = rulesOf({ pattern: 'a', detector: 'habit', samples_min: 2 })
+    const samples = [0, 0, 1, 1].map((value, i) => {
+      const timestamp = NOW + 1000 * i
+      return { key: 'a', value, timestamp: i === 3 ? counterTimestamp(timestamp) : timestamp }
+    })
+    const statesOf = (batches: readonly (typeof samples)[]) =>
+      work(entriesOf(batches), { ...DEFAULT, rules, samplesMax: 1 }).analyses.map(({ state }) => state)
+    expect(statesOf([samples])).toEqual(['warming', 'warming', 'anomalous', 'warming'])
+    expect(statesOf([samples.slice(0, 2), samples.slice(2)])).toEqual(statesOf([samples]))
+  })
+
   test('has its rate in the analysis, and a timer does not make the key forget that', () => {
     const samples = Array.from({ length: 60 }, (_, i) => ({
       key: 'a',
