@@ -2,7 +2,6 @@ import type { StoredAggregates } from '@tidemark/shared/aggregates/reading'
 import type { StoredWindow } from '@tidemark/shared/detection/window-row'
 import { pause } from '@tidemark/shared/runtime/lifecycle'
 import { GROUP } from '@tidemark/shared/store/keys'
-import { restField } from '@tidemark/shared/store/ports/aggregates'
 import { readAlerts } from './alerts.ts'
 import { readPartitionStates } from './partition-state.ts'
 import { keys, type RedisClient } from './redis-client.ts'
@@ -37,13 +36,12 @@ export async function readFinalState(redis: RedisClient, partitions: number): Pr
       if (row != null) windows.set(name, { row, tail: tails[i] ?? null })
     }
     const open = names.length === 0 ? [] : await redis.hmgetBuffer(at.aggregates, ...names)
-    const rests = names.length === 0 ? [] : await redis.hmgetBuffer(at.aggregates, ...names.map(restField))
     for (const [i, name] of names.entries()) {
-      const [first, second] = [open[i], rests[i]]
-      if (!(first && second)) continue
+      const stored = open[i]
+      if (stored == null) continue
       const [hours, days] = [at.aggregatesHours, at.aggregatesDays].map(ring => redis.getBuffer(`${ring}:${name}`))
       const rings = { hours: (await hours) ?? Buffer.of(), days: (await days) ?? Buffer.of() }
-      aggregates.set(name, { open: first, rest: second, rings })
+      aggregates.set(name, { open: stored, window: windows.get(name) ?? null, rings })
     }
     const letters = await redis.xrange(at.deadLetters, '-', '+')
     // A dead letter has the id of its entry, or names it if that id was taken.

@@ -100,8 +100,8 @@ function aggregatesIn(samples: readonly Sample[]): StoredAggregates {
     key,
     samples.map(sample => ({ ...sample, time: sample.timestamp, isFlagged: false })),
   )
-  const [open = new Uint8Array(), rest = new Uint8Array()] = states.map(({ bytes }) => bytes)
-  return { open, rest, rings: { hours: new Uint8Array(), days: new Uint8Array() } }
+  const [open = new Uint8Array()] = states.map(({ bytes }) => bytes)
+  return { open, window: null, rings: { hours: new Uint8Array(), days: new Uint8Array() } }
 }
 
 /** The samples are too few for a verdict, so no alert is expected. */

@@ -100,7 +100,7 @@ describe('what may be imported where', () => {
       sample: [],
       parsing: [],
       verdict: ['sample', 'parsing'],
-      aggregates: [],
+      aggregates: ['detection'],
       detection: ['sample', 'parsing', 'verdict'],
       runtime: ['sample'],
       store: ['access', 'sample', 'parsing', 'verdict', 'aggregates', 'detection', 'runtime'],

@@ -116,7 +116,7 @@ describe('GET /aggregates', () => {
   test('corrupt aggregates are none', async () => {
     const store = createMemoryStore({ partitions: 4 })
     const { states } = aggregatesOf(KEY, samplesOf())
-    const corrupt = states.map(({ field, bytes }) => ({ field, bytes: bytes.map(byte => 255 - byte) }))
+    const corrupt = states.map(({ key, bytes }) => ({ key, bytes: bytes.map(byte => 255 - byte) }))
     await commitEffects(store, partitionOf(KEY, 4), { aggregates: { states: corrupt, writes: [] } })
     const { app } = createTestApp({ store })
     const response = await app.request(`/aggregates?key=${encodeURIComponent(KEY)}`)

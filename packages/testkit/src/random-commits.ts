@@ -77,7 +77,7 @@ export const randomCommit: fc.Arbitrary<Commit> = fc.record<Commit>({
   evicted: some(fc.record({ key: text, shadow: text, deletion: text })),
   refused: some(fc.record({ key: text, at: count })),
   aggregates: fc.record({
-    states: some(fc.record({ field: text, bytes })),
+    states: some(fc.record({ key: text, bytes })),
     writes: some(
       fc.record({ key: text, ring: fc.constantFrom('hours', 'days'), at: count, bytes, isWhole: fc.boolean() }),
     ),
@@ -181,7 +181,7 @@ export function carriedBy({ scalars, lists }: NamedArguments) {
       deletion: string(one.deletion),
     })),
     refused: listOf('refused').map(({ key, at }) => ({ key: string(key), at: number(at) })),
-    openBuckets: listOf('open_buckets').map(({ field, bytes }) => [string(field), base64(bytes)]),
+    openBuckets: listOf('open_buckets').map(({ key, bytes }) => [string(key), base64(bytes)]),
     ringWrites: listOf('ring_writes').map(one => [
       ...[string(one.ring), string(one.key), number(one.offset), base64(one.records), string(one.whole)],
     ]),
@@ -237,7 +237,7 @@ export function carriedOf(token: string, commit: Commit): ReturnType<typeof carr
     shadowed: [...commit.shadowed],
     evicted: [...(commit.evicted ?? [])],
     refused: [...(commit.refused ?? [])],
-    openBuckets: (commit.aggregates?.states ?? []).map(({ field, bytes }) => [field, base64(bytes)]),
+    openBuckets: (commit.aggregates?.states ?? []).map(({ key, bytes }) => [key, base64(bytes)]),
     ringWrites: (commit.aggregates?.writes ?? []).map(one => [
       ...[one.ring, one.key, one.at, base64(one.bytes), one.isWhole ? '1' : ''],
     ]),

@@ -1,7 +1,9 @@
 import { LEVELS } from '@tidemark/shared/aggregates/levels'
 import { decodeAggregates, type LevelBuckets } from '@tidemark/shared/aggregates/reading'
+import type { Judged } from '@tidemark/shared/detection/judge'
+import { COUNT, createRow, type KeyRow, PUSHED, pushSample, rowShape } from '@tidemark/shared/detection/key-row'
+import { encodeRow, storedLengthMax } from '@tidemark/shared/detection/window-row'
 import type { AggregateUpdates } from '@tidemark/shared/store/ports/aggregates'
-import { restField } from '@tidemark/shared/store/ports/aggregates'
 import { type AggregatedSample, aggregateFaults } from '@tidemark/testkit/aggregates-oracle'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
@@ -9,15 +11,19 @@ import { Aggregates } from './aggregates.ts'
 
 const BEGIN = 1_700_000_100_000
 const KEY = 'a'
+const SLOT = 5
 
 /** What is stored of one key. */
 class Stored {
-  readonly fields = new Map<string, Uint8Array>()
+  states = 0
+  open: Uint8Array | null = null
+  row = new Uint8Array()
   readonly rings = { hours: new Uint8Array(), days: new Uint8Array() }
   written = 0
 
   apply({ states, writes }: AggregateUpdates): void {
-    for (const { field, bytes } of states) this.fields.set(field, bytes.slice())
+    for (const { bytes } of states) this.open = bytes.slice()
+    this.states += states.length
     for (const { ring, at, bytes } of writes) {
       const before = this.rings[ring]
       this.rings[ring] = new Uint8Array(Math.max(before.length, at + bytes.length))
@@ -27,14 +33,9 @@ class Stored {
     }
   }
 
-  get open() {
-    const [open, rest] = [this.fields.get(KEY), this.fields.get(restField(KEY))]
-    return open === undefined || rest === undefined ? null : { open, rest }
-  }
-
   get levels(): LevelBuckets[] {
-    const { open, rings } = this
-    return (open && decodeAggregates({ ...open, rings })) ?? []
+    const { open, rings, row } = this
+    return (open && decodeAggregates({ open, rings, window: { row, tail: null } })) ?? []
   }
 }
 
@@ -43,24 +44,56 @@ interface Commits {
   readonly size: number
   /** Commits after which another owner goes on from what is stored. */
   readonly takeovers: number
+  readonly window?: number
 }
 
-function aggregate(samples: readonly AggregatedSample[], { size, takeovers }: Commits): Stored {
+function copyOf(row: KeyRow): KeyRow {
+  const copy = createRow(row.shape)
+  copy.rows.set(row.rows)
+  return copy
+}
+
+function bytesOf(row: KeyRow): Uint8Array<ArrayBuffer> {
+  const encoded = new Float64Array(storedLengthMax(row.shape))
+  return new Uint8Array(encoded.buffer, 0, 8 * encodeRow(row, encoded, 0))
+}
+
+/** A sample, and whether it is kept out of the window, which only happens to flagged ones. */
+interface FollowedSample extends AggregatedSample {
+  readonly isHeld?: boolean
+}
+
+function add(owner: Aggregates, row: KeyRow, sample: FollowedSample): void {
+  const { value, isFlagged, timestamp, time, isHeld = false } = sample
+  const { rows, shape } = row
+  const pushed = rows[PUSHED] as number
+  const newest = pushed === 0 ? 0 : (rows[shape.timesAt + ((pushed - 1) % shape.capacity)] as number)
+  rows[COUNT] = (rows[COUNT] as number) + 1
+  if (!(isHeld && isFlagged)) pushSample(row, value, timestamp)
+  const order = timestamp < newest ? 'late' : 'in_order'
+  const judged = { isFlagged, order, count: rows[COUNT] as number } as Judged
+  owner.follow(SLOT, row, judged, value, timestamp, time)
+}
+
+function aggregate(samples: readonly FollowedSample[], { size, takeovers, window = 50 }: Commits): Stored {
   const stored = new Stored()
+  let row = createRow(rowShape(window, 'zscore', false))
   let owner = new Aggregates()
-  owner.load(5, null)
+  owner.load(SLOT, row, null)
   for (let at = 0, commits = 1; at < samples.length; at += size, commits++) {
-    for (const { value, isFlagged, timestamp, time } of samples.slice(at, at + size)) {
-      owner.add(5, value, isFlagged, timestamp, time)
-    }
+    for (const sample of samples.slice(at, at + size)) add(owner, row, sample)
     const updates: AggregateUpdates = { states: [], writes: [] }
-    owner.update(5, KEY, updates)
+    owner.update(SLOT, KEY, updates)
     stored.apply(updates)
+    stored.row = bytesOf(row)
     if (commits % takeovers !== 0) continue
     // Work whose commit never arrived.
-    owner.add(5, 1e6, true, BEGIN + 1e9, BEGIN + 1e9)
+    const before = copyOf(row)
+    const lost = { value: 1e6, isFlagged: commits % 2 === 0, timestamp: BEGIN + 1e9, time: BEGIN + 1e9 }
+    for (let i = 0; i < commits % 60; i++) add(owner, row, lost)
+    row = before
     owner = new Aggregates()
-    owner.load(5, stored.open)
+    owner.load(SLOT, row, stored.open)
   }
   return stored
 }
@@ -84,18 +117,28 @@ const ahead = fc.oneof(
   { weight: 1, arbitrary: fc.nat({ max: 100 * MINUTE }) },
 )
 
-const signal = fc.array(fc.tuple(value, step, ahead, fc.boolean()), { minLength: 1, maxLength: 300 }).map(steps => {
+const flag = fc.oneof(
+  { weight: 8, arbitrary: fc.constant({ isFlagged: false, isHeld: false }) },
+  { weight: 1, arbitrary: fc.constant({ isFlagged: true, isHeld: false }) },
+  { weight: 1, arbitrary: fc.constant({ isFlagged: true, isHeld: true }) },
+)
+
+const signal = fc.array(fc.tuple(value, step, ahead, flag), { minLength: 1, maxLength: 300 }).map(steps => {
   let at = BEGIN
   let now = BEGIN
-  return steps.map(([value, step, ahead, isFlagged]): AggregatedSample => {
+  return steps.map(([value, step, ahead, flag]): FollowedSample => {
     at += step
     now = Math.max(now, at)
-    return { value, timestamp: at + ahead, time: now, isFlagged }
+    return { value, timestamp: at + ahead, time: now, ...flag }
   })
 })
 
 test('after any commits and takeovers, the buckets of random samples are those of the oracle', () => {
-  const commits = fc.record({ size: fc.integer({ min: 1, max: 40 }), takeovers: fc.integer({ min: 1, max: 5 }) })
+  const commits = fc.record({
+    size: fc.integer({ min: 1, max: 80 }),
+    takeovers: fc.integer({ min: 1, max: 5 }),
+    window: fc.constantFrom(1, 2, 7, 50, 200),
+  })
   fc.assert(
     fc.property(signal, commits, (samples, commits) => {
       expect(aggregateFaults(samples, aggregate(samples, commits).levels)).toEqual([])
@@ -120,11 +163,40 @@ test('each level keeps its newest buckets, the open one included, in rings of a 
 })
 
 test('closed buckets are written once, whatever the ring holds', () => {
-  const samples = regular(2000, 5000)
+  const samples = regular(1920, 5000)
   const before = aggregate(samples, { size: 1, takeovers: 5000 })
-  const after = aggregate([...samples, ...regular(2024, 5000).slice(2000)], { size: 1, takeovers: 5000 })
-  // Two minutes: six buckets of 10 s each.
-  expect(after.written - before.written).toBe(12 * 2 * (6 + 1))
+  const after = aggregate([...samples, ...regular(1920 + 48, 5000).slice(1920)], { size: 1, takeovers: 5000 })
+  // Four minutes: six buckets of 10 s each.
+  expect(after.written - before.written).toBe(12 * 4 * (6 + 1))
+})
+
+test('of regular samples, few are stored with their buckets', () => {
+  const samples = regular(4800, 1000).map(sample => ({ ...sample, isFlagged: false }))
+  expect(aggregate(samples, { size: 1, takeovers: 7 }).states).toBe(1 + 99)
+})
+
+test('after a version without aggregates went on with the window, they go on with a gap', () => {
+  // None of them waits: the other version takes those with it.
+  const samples = regular(99, 1000)
+  const stored = aggregate(samples, { size: 1, takeovers: 1000 })
+  const row = createRow(rowShape(50, 'zscore', false))
+  for (const { value, timestamp } of regular(400, 1000)) {
+    row.rows[COUNT] = (row.rows[COUNT] as number) + 1
+    pushSample(row, value, timestamp)
+  }
+  const owner = new Aggregates()
+  owner.load(SLOT, row, stored.open)
+  const later = regular(500, 1000).slice(400)
+  for (const [i, sample] of later.entries()) {
+    add(owner, row, sample)
+    const updates: AggregateUpdates = { states: [], writes: [] }
+    owner.update(SLOT, KEY, updates)
+    stored.apply(updates)
+    stored.row = bytesOf(row)
+    // Another owner finds nothing missing that this one had.
+    if (i === 3) owner.load(SLOT, row, stored.open)
+  }
+  expect(aggregateFaults([...samples, ...later], stored.levels)).toEqual([])
 })
 
 test('numbers of few digits are read as they were written', () => {
@@ -162,15 +234,17 @@ test('after a sample of a clock that was ahead, those of the right time count ag
 
 test('a key whose stored buckets another program wrote starts again, and its rings with it', () => {
   const stored = aggregate(regular(1000, 10_000), { size: 10, takeovers: 1000 })
-  stored.fields.set(KEY, new Uint8Array(56).fill(7))
+  stored.open = new Uint8Array(8 * 33).fill(7)
+  const row = createRow(rowShape(50, 'zscore', false))
   const owner = new Aggregates()
-  owner.load(5, stored.open)
+  owner.load(SLOT, row, stored.open)
   expect(owner.unreadableCount).toBe(1)
   const later = regular(1100, 10_000).slice(1000)
-  for (const { value, isFlagged, timestamp, time } of later) owner.add(5, value, isFlagged, timestamp, time)
+  for (const sample of later) add(owner, row, sample)
   const updates: AggregateUpdates = { states: [], writes: [] }
-  owner.update(5, KEY, updates)
+  owner.update(SLOT, KEY, updates)
   stored.apply(updates)
+  stored.row = bytesOf(row)
   expect(aggregateFaults(later, stored.levels)).toEqual([])
   expect(LEVELS).toHaveLength(stored.levels.length)
 })

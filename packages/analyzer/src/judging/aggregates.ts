@@ -1,19 +1,18 @@
-import { addSample, COUNT, START } from '@tidemark/shared/aggregates/bucket'
-import { LEVELS, type Level } from '@tidemark/shared/aggregates/levels'
+import { COUNT as IN_BUCKET, START } from '@tidemark/shared/aggregates/bucket'
+import { addPending, markFollowed, pendingIn, pendingMax } from '@tidemark/shared/aggregates/following'
 import {
   addToBuckets,
-  baseOf,
   type ClosedBuckets,
   createOpenBuckets,
   OPEN_BUCKETS_LENGTH,
-  OPEN_LENGTH,
   type OpenBuckets,
-  PER_MINUTE,
-  placeIn,
+  PUSHED_THEN,
 } from '@tidemark/shared/aggregates/open-buckets'
-import { decodeOpenBuckets, type StoredOpenBuckets } from '@tidemark/shared/aggregates/reading'
-import { ClosedRecords } from '@tidemark/shared/aggregates/rings'
-import { type AggregateUpdates, restField } from '@tidemark/shared/store/ports/aggregates'
+import { decodeOpenBuckets } from '@tidemark/shared/aggregates/reading'
+import { RingWrites } from '@tidemark/shared/aggregates/rings'
+import type { Judged } from '@tidemark/shared/detection/judge'
+import { COUNT, type KeyRow, PUSHED } from '@tidemark/shared/detection/key-row'
+import type { AggregateUpdates } from '@tidemark/shared/store/ports/aggregates'
 import type { Slot } from './row-memory.ts'
 
 /** log2 of the keys in a block of memory. */
@@ -22,24 +21,27 @@ const MASK = 2 ** SHIFT - 1
 
 /** What the open buckets of a key take in memory. */
 export const OPEN_BUCKETS_BYTES = 8 * OPEN_BUCKETS_LENGTH
-const OPEN_BYTES = 8 * OPEN_LENGTH
 
-const STEP_MS = LEVELS[0].stepMs
+/** The buckets of a key changed since they were stored. */
+const CHANGED = 1
+/** The next sample cannot wait: there are no buckets yet, or they are ahead of the window. */
+const CANNOT_WAIT = 2
 
 /**
  * The open buckets of one partition's keys, by the slots of their windows, and the records of those
- * that closed since the last update of their key. A commit sends views of this memory.
+ * that closed since the last update of their key. They follow the windows (following.ts). A commit
+ * sends views of this memory.
  */
 export class Aggregates implements ClosedBuckets {
   readonly #blocks: OpenBuckets[] = []
-  /** By block and key: whether more than the finest bucket changed since the last update. */
-  readonly #changed: Uint8Array[] = []
-  readonly #closed = new Map<Slot, ClosedRecords[]>()
+  /** By slot: the samples up to the newest one in the buckets, and which of the above holds. */
+  #followed = new Float64Array(2 ** SHIFT)
+  #states = new Uint8Array(2 ** SHIFT)
+  readonly #closed = new Map<Slot, RingWrites>()
   /** Reused: an object per sample would be garbage at once. */
   readonly #sample = { value: 0, timestamp: 0, time: 0, isFlagged: false }
-  /** Of the key that is being changed. */
+  /** The key that is being changed. */
   #slot: Slot = 0
-  #place: OpenBuckets = createOpenBuckets(0)
   #unreadable = 0
 
   /** Stored buckets that could not be read; their keys started again without any. */
@@ -47,95 +49,132 @@ export class Aggregates implements ClosedBuckets {
     return this.#unreadable
   }
 
-  /** Adds a key with its stored buckets. */
-  load(slot: Slot, stored: StoredOpenBuckets | null): void {
-    while (slot >> SHIFT >= this.#blocks.length) {
-      this.#blocks.push(createOpenBuckets(2 ** SHIFT))
-      this.#changed.push(new Uint8Array(2 ** SHIFT))
-    }
-    const { numbers, at } = this.#locate(slot)
+  /** Adds a key, whose window is loaded, with its stored buckets. */
+  load(slot: Slot, row: KeyRow, stored: Uint8Array | null): void {
+    while (slot >> SHIFT >= this.#blocks.length) this.#grow()
+    const place = this.#locate(slot)
     const loaded = stored === null ? undefined : decodeOpenBuckets(stored)
     if (stored !== null && loaded === undefined) this.#unreadable++
-    if (loaded === undefined) numbers.fill(0, at, at + OPEN_BUCKETS_LENGTH)
-    else numbers.set(loaded, at)
-    this.#mark(slot, 0)
+    if (loaded === undefined) place.numbers.fill(0, place.at, place.at + OPEN_BUCKETS_LENGTH)
+    else place.numbers.set(loaded, place.at)
     this.#closed.delete(slot)
+    const pending = loaded === undefined ? undefined : pendingIn(place, row)
+    this.#followed[slot] = (row.rows[row.start + COUNT] as number) - (pending ?? 0)
+    this.#states[slot] = loaded === undefined || (pending === 0 && isAhead(place, row)) ? CANNOT_WAIT : 0
+    if (loaded !== undefined && pending === undefined) this.rebase(slot, row)
   }
 
   clear(): void {
     this.#blocks.length = 0
-    this.#changed.length = 0
     this.#closed.clear()
   }
 
-  /** Adds an analysed sample. `time` is when it arrived, `timestamp` when it was measured. */
-  add(slot: Slot, value: number, isFlagged: boolean, timestamp: number, time: number): void {
-    const { numbers } = this.#blocks[slot >> SHIFT] as OpenBuckets
-    const at = (slot & MASK) * OPEN_BUCKETS_LENGTH
-    const since = timestamp - (numbers[at + START] as number)
-    if (since >= 0 && since < STEP_MS && numbers[at + COUNT] !== 0) {
-      addSample(numbers, at, value, isFlagged)
+  /** Adds an analysed sample, after its row was updated. `time` is when it arrived. */
+  follow(slot: Slot, row: KeyRow, judged: Judged, value: number, timestamp: number, time: number): void {
+    const { rows, start, shape } = row
+    const pushed = rows[start + PUSHED] as number
+    // The same as having joined the window after a sample that is not newer.
+    if (
+      !judged.isFlagged &&
+      judged.order === 'in_order' &&
+      pushed > 1 &&
+      timestamp >= (rows[start + shape.timesAt + ((pushed - 2) % shape.capacity)] as number) &&
+      shape.capacity > 1 &&
+      ((this.#states[slot] as number) & CANNOT_WAIT) === 0
+    ) {
+      const pending = judged.count - (this.#followed[slot] as number)
+      if (pending >= pendingMax(shape)) this.catchUp(slot, row)
       return
     }
-    this.#slot = slot
-    this.#place = this.#locate(slot)
-    this.#mark(slot, 1)
-    const sample = this.#sample
-    sample.value = value
-    sample.timestamp = timestamp
-    sample.time = time
-    sample.isFlagged = isFlagged
-    addToBuckets(this.#place, sample, this)
+    this.#add(slot, row, judged, value, timestamp, time)
   }
 
-  close(level: number, number: number, next: number, isFirst: boolean): void {
-    const { numbers, at } = this.#place
-    const records = this.#recordsFrom(level, number, isFirst ? number + 1 - levelOf(level).kept : number)
-    records.add(numbers, at + placeIn(level), baseOf(this.#place))
-    records.addEmpty(next - records.next)
+  /** Adds the samples of a key's window that are not in its buckets yet. */
+  catchUp(slot: Slot, row: KeyRow): void {
+    const { rows, start } = row
+    const pending = (rows[start + COUNT] as number) - (this.#followed[slot] as number)
+    if (pending === 0) return
+    const place = this.#locate(slot)
+    if (place.numbers[place.at + IN_BUCKET] === 0) return
+    const pushed = rows[start + PUSHED] as number
+    this.#slot = slot
+    addPending(place, row, [pushed - pending, pushed], this)
+    this.#markFollowed(slot, place, row)
+    this.#states[slot] = CHANGED
+  }
+
+  /** The key's window began again or changed its shape, after `catchUp`. */
+  rebase(slot: Slot, row: KeyRow): void {
+    const place = this.#locate(slot)
+    if (place.numbers[place.at + IN_BUCKET] === 0) return
+    this.#markFollowed(slot, place, row)
+    this.#states[slot] = CHANGED | (isAhead(place, row) ? CANNOT_WAIT : 0)
+  }
+
+  close(place: OpenBuckets, level: number, number: number, next: number, isFirst: boolean): void {
+    this.#writes.close(place, level, number, next, isFirst)
   }
 
   closeMinute(words: Uint32Array, number: number, next: number, isFirst: boolean): void {
-    const records = this.#recordsFrom(0, number, isFirst ? number + PER_MINUTE - levelOf(0).kept : number)
-    records.addWords(words)
-    records.addEmpty(next - records.next)
+    this.#writes.closeMinute(words, number, next, isFirst)
   }
 
   erase(level: number, number: number, next: number): void {
-    this.#recordsFrom(level, number, number).addEmpty(next - number)
+    this.#writes.erase(level, number, next)
   }
 
   /** Adds what must be stored of a key's buckets to `updates`. From then on it counts as stored. */
   update(slot: Slot, key: string, updates: AggregateUpdates): void {
-    const { buffer } = (this.#blocks[slot >> SHIFT] as OpenBuckets).numbers
-    const at = (slot & MASK) * OPEN_BUCKETS_BYTES
-    updates.states.push({ field: key, bytes: new Uint8Array(buffer, at, OPEN_BYTES) })
-    if (this.#changed[slot >> SHIFT]?.[slot & MASK] === 0) return
-    this.#mark(slot, 0)
-    const rest = new Uint8Array(buffer, at + OPEN_BYTES, OPEN_BUCKETS_BYTES - OPEN_BYTES)
-    updates.states.push({ field: restField(key), bytes: rest })
+    const state = this.#states[slot] as number
+    if ((state & CHANGED) === 0) return
+    this.#states[slot] = state & ~CHANGED
+    const { numbers, at } = this.#locate(slot)
+    updates.states.push({ key, bytes: new Uint8Array(numbers.buffer, 8 * at, OPEN_BUCKETS_BYTES) })
     const closed = this.#closed.get(slot)
     if (closed === undefined) return
     this.#closed.delete(slot)
-    for (const records of closed) for (const write of records.writes) updates.writes.push({ key, ...write })
+    for (const write of closed.writes) updates.writes.push({ key, ...write })
   }
 
-  /** Returns the records of a level that go on with `number`. New ones have none before it. */
-  #recordsFrom(level: number, number: number, first: number): ClosedRecords {
-    const closed = this.#closed.get(this.#slot) ?? []
-    if (closed.length === 0) this.#closed.set(this.#slot, closed)
-    const before = closed.findLast(records => records.level === levelOf(level))
-    if (before?.next === number) return before
-    const records = new ClosedRecords(levelOf(level), first)
-    // The first one replaces the whole ring, whatever is there.
-    records.addEmpty(number - first)
-    closed.push(records)
-    return records
+  #add(slot: Slot, row: KeyRow, judged: Judged, value: number, timestamp: number, time: number): void {
+    const place = this.#locate(slot)
+    const pending = judged.count - 1 - (this.#followed[slot] as number)
+    this.#slot = slot
+    if (pending > 0) {
+      // This sample may have joined the window after those that wait.
+      const from = place.numbers[place.at + PUSHED_THEN] as number
+      addPending(place, row, [from, from + pending], this)
+    }
+    const sample = this.#sample
+    sample.value = value
+    sample.timestamp = timestamp
+    sample.time = time
+    sample.isFlagged = judged.isFlagged
+    addToBuckets(place, sample, this)
+    this.#markFollowed(slot, place, row)
+    this.#states[slot] = CHANGED | (isAhead(place, row) ? CANNOT_WAIT : 0)
   }
 
-  #mark(slot: Slot, changed: 0 | 1): void {
-    const ofBlock = this.#changed[slot >> SHIFT] as Uint8Array
-    ofBlock[slot & MASK] = changed
+  #markFollowed(slot: Slot, place: OpenBuckets, row: KeyRow): void {
+    markFollowed(place, row)
+    this.#followed[slot] = row.rows[row.start + COUNT] as number
+  }
+
+  get #writes(): RingWrites {
+    const writes = this.#closed.get(this.#slot) ?? new RingWrites()
+    this.#closed.set(this.#slot, writes)
+    return writes
+  }
+
+  #grow(): void {
+    this.#blocks.push(createOpenBuckets(2 ** SHIFT))
+    const length = this.#blocks.length << SHIFT
+    if (length <= this.#states.length) return
+    const [followed, states] = [this.#followed, this.#states]
+    this.#followed = new Float64Array(2 * length)
+    this.#states = new Uint8Array(2 * length)
+    this.#followed.set(followed)
+    this.#states.set(states)
   }
 
   #locate(slot: Slot): OpenBuckets {
@@ -145,6 +184,9 @@ export class Aggregates implements ClosedBuckets {
   }
 }
 
-function levelOf(level: number): Level {
-  return LEVELS[level] as Level
+/** Whether the open bucket begins after the newest sample of the window. */
+function isAhead({ numbers, at }: OpenBuckets, { rows, start, shape }: KeyRow): boolean {
+  const pushed = rows[start + PUSHED] as number
+  if (pushed === 0) return true
+  return (numbers[at + START] as number) > (rows[start + shape.timesAt + ((pushed - 1) % shape.capacity)] as number)
 }

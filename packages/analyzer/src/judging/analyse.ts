@@ -1,7 +1,7 @@
 import { alertPhase, endAlert } from '@tidemark/shared/detection/alerts/alert'
 import { endSilence, isSilent } from '@tidemark/shared/detection/alerts/silence'
 import { Judge, type TimerEvents } from '@tidemark/shared/detection/judge'
-import { ALERT, type KeyRow, SILENCE, shapeOf, TIMER } from '@tidemark/shared/detection/key-row'
+import { ALERT, HYGIENE, type KeyRow, SILENCE, shapeOf, TIMER } from '@tidemark/shared/detection/key-row'
 import type { Policy } from '@tidemark/shared/detection/rules/policy'
 import { DEFAULT_POLICY, NO_POLICY, type RuleSet } from '@tidemark/shared/detection/rules/rule-set'
 import { isOfCounter, toUnixMs } from '@tidemark/shared/sample/arrival'
@@ -104,10 +104,11 @@ function scoreEntry(entry: ReadableEntry, scoring: Scoring): EntryAnalysis {
     const number = windows.policyOf(slot, rules, isOfCounter(timestamp))
     const judge = judges[number] ?? judgeOf(rules, number)
     const row = windows.row(slot)
+    if (aggregates !== null && mayRestart(row, judge.policy)) aggregates.catchUp(slot, row)
     const judged = judge.step(row, value, timestamp, time)
     analysis.recordFinding(index, judged)
     if (aggregates !== null && judged.isAnalysed) {
-      aggregates.add(slot, value, judged.isFlagged, toUnixMs(timestamp), time)
+      aggregates.follow(slot, row, judged, value, toUnixMs(timestamp), time)
     }
     if (number !== DEFAULT_POLICY || judged.order !== 'in_order') {
       analysis.recordJudgement(index, number, judged)
@@ -135,6 +136,11 @@ function scoreEntry(entry: ReadableEntry, scoring: Scoring): EntryAnalysis {
     }
   }
   return analysis
+}
+
+/** Whether the next sample may begin the window again, in which others wait for their buckets. */
+function mayRestart({ rows, start }: KeyRow, { hygiene }: Policy): boolean {
+  return rows[start + HYGIENE] !== 0 || hygiene.levelShiftAfter === 1
 }
 
 /** Scores a sample by its shadow rule, which affects only counts and the list `shadowed`. */
@@ -204,7 +210,13 @@ function collectUpdates(
 }
 
 /** Expires the timers of keys that are in memory, as of `now`, and sets the keys' next timers. */
-export function expireTimers(keys: readonly string[], now: number, windows: Windows, options: AnalyseOptions): Effects {
+export function expireTimers(
+  keys: readonly string[],
+  now: number,
+  windows: Windows,
+  options: AnalyseOptions,
+  aggregates: Aggregates | null = null,
+): Effects {
   const effects = new Effects(options)
   const judges = judgesOf(options.rules)
   windows.beginUpdates()
@@ -223,6 +235,7 @@ export function expireTimers(keys: readonly string[], now: number, windows: Wind
     effects.setTimer(key, isOver ? null : dueAt)
     windows.requireRow(slot)
     effects.keys.push({ key, window: windows.encodeUpdate(slot), analysis: null })
+    aggregates?.update(slot, key, effects.aggregates)
   }
   return effects
 }

@@ -65,6 +65,16 @@ export interface WindowsOptions {
   readonly keysMax: number
   /** What a key takes in memory besides its row and KEY_BYTES. */
   readonly besideBytes?: number
+  /** Follows the windows. */
+  readonly follower?: WindowFollower | null
+}
+
+/** What keeps a place in windows, by their slots. */
+export interface WindowFollower {
+  /** Called before a window changes its shape. */
+  catchUp(slot: Slot, row: KeyRow): void
+  /** Called after it. */
+  rebase(slot: Slot, row: KeyRow): void
 }
 
 /**
@@ -77,6 +87,7 @@ export class Windows implements RowOwner, Disposable {
   readonly #memory: RowMemory
   readonly #keysMax: number
   readonly #keyBytes: number
+  readonly #follower: WindowFollower | null
   /** Bytes of the partition's keys and rows. */
   #bytes = 0
   readonly #slots = new Map<string, Slot>()
@@ -111,7 +122,8 @@ export class Windows implements RowOwner, Disposable {
   #hand = 0
   #unreadable = 0
 
-  constructor({ memory, keysMax, besideBytes = 0 }: WindowsOptions) {
+  constructor({ memory, keysMax, besideBytes = 0, follower = null }: WindowsOptions) {
+    this.#follower = follower
     this.#memory = memory
     this.#keysMax = keysMax
     this.#keyBytes = KEY_BYTES + besideBytes
@@ -322,9 +334,11 @@ export class Windows implements RowOwner, Disposable {
     const pool = this.#pool[slot] as number
     const row = this.#row[slot] as number
     const from = this.#locate(slot, this.#otherView)
+    this.#follower?.catchUp(slot, from)
     this.#bytes -= rowBytes(from.shape)
     this.#place(slot, shape)
     copyRow(from, this.row(slot))
+    this.#follower?.rebase(slot, this.row(slot))
     this.#memory.free(pool, row)
     this.requireRow(slot)
   }

@@ -150,8 +150,9 @@ export class PartitionWorker implements EntryConsumer {
     this.#options = options
     this.partition = lease.partition
     const besideBytes = settings.aggregates ? OPEN_BUCKETS_BYTES : 0
-    this.#windows = new Windows({ memory: options.memory, keysMax: settings.keysMax, besideBytes })
     this.#aggregates = settings.aggregates ? new Aggregates() : null
+    const { memory } = options
+    this.#windows = new Windows({ memory, keysMax: settings.keysMax, besideBytes, follower: this.#aggregates })
     this.#attempts = new Attempts(options)
     this.#kept = new KeptEntries(settings.verdictsKept)
     this.#sweep = new KeySweep({ store: options.keys, partition: this.partition, idleTtlMs: settings.keyIdleTtlMs })
@@ -443,7 +444,7 @@ export class PartitionWorker implements EntryConsumer {
     await this.#enterRun(keys.length)
     await this.#load(keys.filter(key => this.#windows.use(key) === undefined))
     const time = requiresDrained ? now : arrivalMs(this.#checkpoint.id, now)
-    const effects = expireTimers(keys, time, this.#windows, this.#analyseOptions())
+    const effects = expireTimers(keys, time, this.#windows, this.#analyseOptions(), this.#aggregates)
     const noEntries = takeRun([], this.#checkpoint, 0)
     const outcome = await this.#commit({ ...this.#commitOf(noEntries, effects), requiresDrained })
     if (outcome === undefined) return
@@ -598,7 +599,7 @@ export class PartitionWorker implements EntryConsumer {
     const newShape = rowShape(settings.window, 'zscore', false, false, 'values')
     for (const [i, key] of keys.entries()) {
       const slot = this.#windows.load(key, rows[i] ?? null, newShape)
-      this.#aggregates?.load(slot, buckets[i] ?? null)
+      this.#aggregates?.load(slot, this.#windows.row(slot), buckets[i] ?? null)
     }
     metrics.windowsLoaded.inc(keys.length)
     metrics.windowsUnreadable.inc(this.#windows.unreadableCount - unreadable)

@@ -15,15 +15,14 @@ import { RECORD_BYTES, RECORD_WORDS, writeRecord } from './record.ts'
 /**
  * The buckets of a key that are not in its rings yet, as float64s in memory of the caller:
  *
- *     bucket of 10 s; first value, rings, records of this minute, buckets of 1 min and of 15 min
+ *     bucket of 10 s, first value, rings, records of this minute, buckets of 1 min and of 15 min,
+ *     samples and values up to the newest one in them (COUNT and PUSHED of key-row.ts)
  *
- * A sample is added to the finest bucket only, which is added to the next one when it closes. The
- * part before the semicolon changes with each sample, the other one once in 10 s; the store has
- * them as two values. `rings`: a bit for each level of which a bucket has closed. The
- * records of closed buckets of 10 s go to their ring with that of their minute.
+ * A sample is added to the finest bucket only, which is added to the next one when it closes.
+ * `rings`: a bit for each level of which a bucket has closed. The records of closed buckets of 10 s
+ * go to their ring with that of their minute.
  */
-export const OPEN_LENGTH = BUCKET_LENGTH
-const BASE = OPEN_LENGTH
+const BASE = BUCKET_LENGTH
 const RINGS = BASE + 1
 const RECORDS = RINGS + 1
 /** Buckets of 10 s in a minute. */
@@ -31,8 +30,10 @@ export const PER_MINUTE = 6
 const MINUTE = { kept: PER_MINUTE }
 const RECORDS_LENGTH = (PER_MINUTE * RECORD_BYTES) / 8
 const COARSE = RECORDS + RECORDS_LENGTH
-export const REST_LENGTH = 2 + RECORDS_LENGTH + 2 * BUCKET_LENGTH
-export const OPEN_BUCKETS_LENGTH = OPEN_LENGTH + REST_LENGTH
+/** The key's samples, and values in its window, up to the newest one in the buckets. */
+export const COUNT_THEN = COARSE + 2 * BUCKET_LENGTH
+export const PUSHED_THEN = COUNT_THEN + 1
+export const OPEN_BUCKETS_LENGTH = PUSHED_THEN + 1
 
 /** By level: where its bucket is. */
 const PLACES = [0, COARSE, COARSE + BUCKET_LENGTH]
@@ -46,7 +47,7 @@ const AHEAD_MS = 60_000
 /** Takes what must be stored of buckets that close, oldest first. */
 export interface ClosedBuckets {
   /** The bucket `number` of a level but the finest closes, and the next to be filled is `next`. */
-  close(level: number, number: number, next: number, isFirst: boolean): void
+  close(place: OpenBuckets, level: number, number: number, next: number, isFirst: boolean): void
   /** The records of a minute, the first of which is `number`, are complete. */
   closeMinute(records: Uint32Array, number: number, next: number, isFirst: boolean): void
   /** The buckets from `number` to `next` were opened by mistake: they are empty. */
@@ -123,24 +124,19 @@ function advance(place: OpenBuckets, timestamp: number, closed: ClosedBuckets): 
   closed.closeMinute(ofRecords, number - ofMinute, nextMinute, markRing(numbers, at, 0))
   ofRecords.fill(0)
   for (let level = 1; level < LEVELS.length; level++) {
-    if (!closeCoarse(numbers, at, level, timestamp, closed)) return
+    if (!closeCoarse(place, level, timestamp, closed)) return
   }
 }
 
 /** False if the bucket of the level goes on. */
-function closeCoarse(
-  numbers: Float64Array,
-  at: number,
-  level: number,
-  timestamp: number,
-  closed: ClosedBuckets,
-): boolean {
+function closeCoarse(open: OpenBuckets, level: number, timestamp: number, closed: ClosedBuckets): boolean {
+  const { numbers, at } = open
   const { stepMs } = LEVELS[level] as Level
   const place = at + placeIn(level)
   const number = (numbers[place + START] as number) / stepMs
   const next = Math.floor(timestamp / stepMs)
   if (next === number) return false
-  closed.close(level, number, next, markRing(numbers, at, level))
+  closed.close(open, level, number, next, markRing(numbers, at, level))
   if (level + 1 < LEVELS.length) addBucket(numbers, at + placeIn(level + 1), place)
   clearBucket(numbers, place, next * stepMs)
   return true
@@ -217,5 +213,8 @@ export function areOpenBuckets({ numbers, at }: Place): boolean {
     const isOne = Number.isSafeInteger(start) && Number.isSafeInteger(count) && Number.isSafeInteger(anomalies)
     return isOne && (start as number) % stepMs === 0 && (count as number) >= 0
   })
-  return starts.every(Boolean) && Number.isFinite(numbers[at + BASE]) && (numbers[at + COUNT] as number) > 0
+  const isFollowed = (numbers[at + COUNT_THEN] as number) >= 0 && (numbers[at + PUSHED_THEN] as number) >= 0
+  return (
+    starts.every(Boolean) && Number.isFinite(numbers[at + BASE]) && (numbers[at + COUNT] as number) > 0 && isFollowed
+  )
 }

@@ -1,27 +1,29 @@
+import { createRow, PUSHED } from '../detection/key-row.ts'
+import { decodeWindow, fillRow, type StoredWindow } from '../detection/window-row.ts'
 import { type Bucket, START } from './bucket.ts'
+import { addPending, pendingIn } from './following.ts'
 import { LEVELS, placeOf, type RingName } from './levels.ts'
 import {
   areOpenBuckets,
   baseOf,
   hasRing,
   OPEN_BUCKETS_LENGTH,
-  OPEN_LENGTH,
+  type OpenBuckets,
   openBucket,
   PER_MINUTE,
   placeIn,
-  REST_LENGTH,
   recordsOfMinute,
 } from './open-buckets.ts'
 import { RECORD_BYTES, readRecord } from './record.ts'
+import { RingWrites, writeTo } from './rings.ts'
 
-/** The open buckets of a key, as they are stored: the two parts of open-buckets.ts. */
-export interface StoredOpenBuckets {
+/** What the store has of a key's aggregates. */
+export interface StoredAggregates {
+  /** The open buckets (open-buckets.ts). */
   readonly open: Uint8Array
-  readonly rest: Uint8Array
-}
-
-export interface StoredAggregates extends StoredOpenBuckets {
   readonly rings: Readonly<Record<RingName, Uint8Array>>
+  /** The key's window, which has newer samples. */
+  readonly window: StoredWindow | null
 }
 
 /** The buckets of one level that have samples, oldest first. The last one is still open. */
@@ -31,24 +33,23 @@ export interface LevelBuckets {
 }
 
 /** Returns the numbers of open-buckets.ts; undefined if another program wrote what is stored. */
-export function decodeOpenBuckets({ open, rest }: StoredOpenBuckets): Float64Array | undefined {
-  if (open.byteLength !== 8 * OPEN_LENGTH || rest.byteLength !== 8 * REST_LENGTH) return undefined
+export function decodeOpenBuckets(open: Uint8Array): Float64Array | undefined {
+  if (open.byteLength !== 8 * OPEN_BUCKETS_LENGTH) return undefined
   const numbers = new Float64Array(OPEN_BUCKETS_LENGTH)
-  const bytes = new Uint8Array(numbers.buffer)
-  bytes.set(open)
-  bytes.set(rest, open.byteLength)
+  new Uint8Array(numbers.buffer).set(open)
   return areOpenBuckets({ numbers, at: 0 }) ? numbers : undefined
 }
 
 /** Returns the aggregates of a key, finest level first; undefined if they cannot be read. */
 export function decodeAggregates(stored: StoredAggregates): LevelBuckets[] | undefined {
-  const numbers = decodeOpenBuckets(stored)
+  const numbers = decodeOpenBuckets(stored.open)
   if (numbers === undefined) return undefined
-  const at = { numbers, at: 0 }
+  const at = { numbers, words: new Uint32Array(numbers.buffer), at: 0 }
+  const rings = stored.window === null ? stored.rings : follow(at, stored.window, stored.rings)
   const base = baseOf(at)
   return LEVELS.map((level, i) => {
     const { stepMs, kept } = level
-    const ring = stored.rings[level.ring]
+    const ring = rings[level.ring]
     const open = (numbers[placeIn(i) + START] as number) / stepMs
     const start = (number: number) => ({ base, start: number * stepMs })
     // The buckets of 10 s of this minute are not in the ring yet.
@@ -64,4 +65,18 @@ export function decodeAggregates(stored: StoredAggregates): LevelBuckets[] | und
     const last = openBucket(at, i)
     return { stepMs, buckets: [...buckets, last].filter(bucket => bucket !== null) }
   })
+}
+
+/** Adds the samples that the window has since; returns the rings with the buckets that close. */
+function follow(at: OpenBuckets, window: StoredWindow, rings: StoredAggregates['rings']): StoredAggregates['rings'] {
+  const content = decodeWindow({ row: window.row, tail: window.tail })
+  if (content === undefined) return rings
+  const row = createRow(content.shape)
+  fillRow(row, content)
+  const pushed = row.rows[row.start + PUSHED] as number
+  const closed = new RingWrites()
+  addPending(at, row, [pushed - (pendingIn(at, row) ?? 0), pushed], closed)
+  const written = { hours: rings.hours, days: rings.days }
+  for (const write of closed.writes) written[write.ring] = writeTo(written[write.ring], write)
+  return written
 }

@@ -1,4 +1,5 @@
-import { type Level, placeOf, type RingName } from './levels.ts'
+import { LEVELS, type Level, placeOf, type RingName } from './levels.ts'
+import { baseOf, type ClosedBuckets, type OpenBuckets, PER_MINUTE, placeIn } from './open-buckets.ts'
 import { RECORD_BYTES, RECORD_WORDS, writeRecord } from './record.ts'
 
 /** Bytes to write to a ring of a key. */
@@ -11,10 +12,60 @@ export interface RingWrite {
   readonly isWhole: boolean
 }
 
+/** Returns a ring with bytes written to it. It may be the same one, changed. */
+export function writeTo(ring: Uint8Array, { at, bytes }: Pick<RingWrite, 'at' | 'bytes'>): Uint8Array {
+  const end = at + bytes.length
+  const written = end > ring.length ? new Uint8Array(end) : ring
+  if (written !== ring) written.set(ring)
+  written.set(bytes, at)
+  return written
+}
+
+/** Collects what must be written to the rings of one key. */
+export class RingWrites implements ClosedBuckets {
+  readonly #all: ClosedRecords[] = []
+
+  close(place: OpenBuckets, level: number, number: number, next: number, isFirst: boolean): void {
+    const records = this.#recordsFrom(level, number, isFirst ? number + 1 - levelOf(level).kept : number)
+    records.add(place.numbers, place.at + placeIn(level), baseOf(place))
+    records.addEmpty(next - records.next)
+  }
+
+  closeMinute(words: Uint32Array, number: number, next: number, isFirst: boolean): void {
+    const records = this.#recordsFrom(0, number, isFirst ? number + PER_MINUTE - levelOf(0).kept : number)
+    records.addWords(words)
+    records.addEmpty(next - records.next)
+  }
+
+  erase(level: number, number: number, next: number): void {
+    this.#recordsFrom(level, number, number).addEmpty(next - number)
+  }
+
+  /** In the order in which they must be made. */
+  get writes(): readonly RingWrite[] {
+    return this.#all.flatMap(records => records.writes)
+  }
+
+  /** Returns the records of a level that go on with `number`. New ones have none before it. */
+  #recordsFrom(level: number, number: number, first: number): ClosedRecords {
+    const before = this.#all.findLast(records => records.level === levelOf(level))
+    if (before?.next === number) return before
+    const records = new ClosedRecords(levelOf(level), first)
+    // The first one replaces the whole ring, whatever is there.
+    records.addEmpty(number - first)
+    this.#all.push(records)
+    return records
+  }
+}
+
+function levelOf(level: number): Level {
+  return LEVELS[level] as Level
+}
+
 const RECORDS_MIN = 6
 
 /** Records of consecutive buckets of one level, to be written to its ring. */
-export class ClosedRecords {
+class ClosedRecords {
   readonly level: Level
   /** Number of the first bucket. */
   #first: number

@@ -1,3 +1,4 @@
+import { writeTo } from '../../aggregates/rings.ts'
 import { compareEntryIds, type EntryId } from '../../sample/receipt.ts'
 import type { EntryFindings } from '../../verdict/kept-verdicts.ts'
 import { assertCommitShape, type Commit, type CommitOutcome, type EvictedKey } from '../ports/commit.ts'
@@ -84,13 +85,10 @@ function applyKeys({ rows, analyses, keys }: Partition, commit: Commit): void {
 
 function applyAggregates({ openBuckets, rings }: Partition, { aggregates }: Commit): void {
   if (aggregates === undefined) return
-  for (const { field, bytes } of aggregates.states) openBuckets.set(field, new Uint8Array(bytes))
-  for (const { key, ring, at, bytes } of aggregates.writes) {
+  for (const { key, bytes } of aggregates.states) openBuckets.set(key, new Uint8Array(bytes))
+  for (const { key, ring, ...write } of aggregates.writes) {
     const ofKey = rings.get(key) ?? { hours: new Uint8Array(), days: new Uint8Array() }
-    const written = new Uint8Array(Math.max(ofKey[ring].length, at + bytes.length))
-    written.set(ofKey[ring])
-    written.set(bytes, at)
-    rings.set(key, { ...ofKey, [ring]: written })
+    rings.set(key, { ...ofKey, [ring]: writeTo(ofKey[ring], write) })
   }
 }
 
@@ -115,7 +113,6 @@ function evict(partition: Partition, { key, shadow, deletion }: EvictedKey): boo
   timers.delete(key)
   alerts.ofKeys.delete(key)
   openBuckets.delete(key)
-  openBuckets.delete(shadow)
   rings.delete(key)
   const request = deletions.get(deletion)
   if (found && request !== undefined) request.deleted++

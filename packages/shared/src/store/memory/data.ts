@@ -1,14 +1,12 @@
 import assert from 'node:assert/strict'
 import type { AuditIntent, AuditResult } from '../../access/audit-record.ts'
 import type { RingName } from '../../aggregates/levels.ts'
-import type { StoredOpenBuckets } from '../../aggregates/reading.ts'
 import type { AlertCount } from '../../detection/alerts/alert-counts.ts'
 import type { StoredAlert } from '../../detection/alerts/record.ts'
 import { EMPTY_DOCUMENT, type RuleChange } from '../../detection/rules/document.ts'
 import type { StoredWindow } from '../../detection/window-row.ts'
 import { ENTRY_ID_ZERO, type EntryId } from '../../sample/receipt.ts'
 import type { EntryFindings } from '../../verdict/kept-verdicts.ts'
-import { restField } from '../ports/aggregates.ts'
 import type { AlertFeedEntry, DeadNotification, OutboxEntry } from '../ports/alerts.ts'
 import type { LoadedCheckpoint } from '../ports/analyzer.ts'
 import type { Commit, DeadLetter } from '../ports/commit.ts'
@@ -56,7 +54,6 @@ export class Partition {
   lease: { readonly token: string; readonly expiresAt: number } | undefined
   readonly ownerChanges = new Log<Omit<OwnerChange, 'id'>>()
   readonly rows = new Map<string, Record<'row' | 'tail' | 'memory', Uint8Array | null>>()
-  /** By the fields and keys of ports/aggregates.ts. */
   readonly openBuckets = new Map<string, Uint8Array>()
   readonly rings = new Map<string, Record<RingName, Uint8Array>>()
   readonly analyses = new Map<string, string>()
@@ -174,8 +171,7 @@ export function storedWindow({ rows }: Partition, key: string): StoredWindow | n
 }
 
 /** Returns a copy of a key's open buckets. */
-export function storedOpenBuckets({ openBuckets }: Partition, key: string): StoredOpenBuckets | null {
+export function storedOpenBuckets({ openBuckets }: Partition, key: string): Uint8Array | null {
   const open = openBuckets.get(key)
-  const rest = openBuckets.get(restField(key))
-  return open === undefined || rest === undefined ? null : { open: new Uint8Array(open), rest: new Uint8Array(rest) }
+  return open === undefined ? null : new Uint8Array(open)
 }

@@ -34,7 +34,8 @@ export function gatewayOn(data: Data): GatewayStore {
       const partition = partitionAt(data, number)
       const open = storedOpenBuckets(partition, key)
       const { hours = NO_RING, days = NO_RING } = partition.rings.get(key) ?? {}
-      return open && { ...open, rings: { hours: new Uint8Array(hours), days: new Uint8Array(days) } }
+      const rings = { hours: new Uint8Array(hours), days: new Uint8Array(days) }
+      return open && { open, window: storedWindow(partition, key), rings }
     },
     verdicts: async (number, id) => verdictsOf(partitionAt(data, number), id),
     keptVerdicts: async (number, { upTo, count }) => {

@@ -2,7 +2,6 @@ import { Cluster } from 'ioredis'
 import type { StoredWindow } from '../../detection/window-row.ts'
 import type { EntryId } from '../../sample/receipt.ts'
 import { CONSUMER, GROUP } from '../keys.ts'
-import { restField } from '../ports/aggregates.ts'
 import type { AnalyzerStore, Backlog, LoadedCheckpoint } from '../ports/analyzer.ts'
 import { assertCommitShape, type CommitOutcome } from '../ports/commit.ts'
 import { StoreError } from '../ports/errors.ts'
@@ -131,12 +130,7 @@ function keyAccess({ client, keys }: StoreContext) {
     },
     async openBuckets(partition, wanted) {
       if (wanted.length === 0) return []
-      const fields = wanted.flatMap(key => [key, restField(key)])
-      const found = await client.hmgetBuffer(keys.partition(partition).aggregates, ...fields)
-      return wanted.map((_, i) => {
-        const [open = null, rest = null] = found.slice(2 * i, 2 * i + 2)
-        return open && rest && { open, rest }
-      })
+      return client.hmgetBuffer(keys.partition(partition).aggregates, ...wanted)
     },
     async expiredTimers(partition, count) {
       const reply = await client.expiredTimers(keys.partition(partition).timers, count)

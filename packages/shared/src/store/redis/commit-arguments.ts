@@ -167,7 +167,7 @@ export const COMMIT_LISTS: Readonly<Record<string, CommitList>> = {
     at: (args, { at }) => args.number(at),
   }),
   open_buckets: list(commit => commit.aggregates?.states ?? NO_ITEMS, {
-    field: (args, { field }) => args.text(field),
+    key: (args, { key }) => args.text(key),
     bytes: (args, { bytes }) => args.data(bytes),
   }),
   ring_writes: list(commit => commit.aggregates?.writes ?? NO_ITEMS, {

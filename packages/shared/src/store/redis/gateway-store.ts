@@ -1,5 +1,4 @@
 import type { EntryId } from '../../sample/receipt.ts'
-import { restField } from '../ports/aggregates.ts'
 import type { DeadLetter } from '../ports/commit.ts'
 import type { ClaimOutcome, GatewayStore, Progress } from '../ports/gateway.ts'
 import { ownerIn } from '../ports/lease.ts'
@@ -15,7 +14,13 @@ import type { StoreContext } from './scripts.ts'
 const SCAN_COUNT = 100
 
 /** The reply of read-aggregates.lua. */
-type AggregatesReply = readonly [open: Buffer | null, rest: Buffer | null, hours: Buffer, days: Buffer]
+type AggregatesReply = readonly [
+  open: Buffer | null,
+  row: Buffer | null,
+  tail: Buffer | null,
+  hours: Buffer,
+  days: Buffer,
+]
 
 /** Claims and batches are remembered in one hash: BATCH of append.ts is the other prefix. */
 const CLAIM = 'name:'
@@ -120,10 +125,10 @@ function keyReads({ client, keys }: StoreContext) {
       return row && { row, tail }
     },
     async aggregates({ partition, key }) {
-      const { aggregates, aggregatesHours, aggregatesDays } = keys.partition(partition)
-      const args = [aggregates, `${aggregatesHours}:${key}`, `${aggregatesDays}:${key}`, key, restField(key)]
-      const [open, rest, hours, days] = (await client.readAggregatesBuffer(...args)) as AggregatesReply
-      return open && rest && { open, rest, rings: { hours, days } }
+      const { aggregates, windows, windowTails, aggregatesHours, aggregatesDays } = keys.partition(partition)
+      const args = [aggregates, windows, windowTails, `${aggregatesHours}:${key}`, `${aggregatesDays}:${key}`, key]
+      const [open, row, tail, hours, days] = (await client.readAggregatesBuffer(...args)) as AggregatesReply
+      return open && { open, window: row && { row, tail }, rings: { hours, days } }
     },
     shadowed: (partition, rule, count) =>
       readNewest(client, keys.partition(partition).shadowed, count, ([, [, of, , analysis = '']]) =>

@@ -37,7 +37,7 @@ const KEY_COUNTS = {
   endAudit: 2,
   lookUpKeys: 2,
   registerKeys: 3,
-  readAggregates: 3,
+  readAggregates: 5,
   scanKeys: 2,
   requestDeletion: 2,
   finishDeletion: 2,

@@ -32,7 +32,7 @@ local counts = next_list('name', 'by')
 local shadowed = next_list('rule', 'analysis')
 local evicted = next_list('key', 'shadow', 'deletion')
 local refused = next_list('key', 'at')
-local open_buckets = next_list('field', 'bytes')
+local open_buckets = next_list('key', 'bytes')
 local ring_writes = next_list('ring', 'key', 'offset', 'records', 'whole')
 local points = next_list('analysis')
 
@@ -282,7 +282,7 @@ for key, shadow, deletion in each(evicted) do
     + redis.call('HDEL', last_analysis_key, key)
   redis.call('HDEL', guard_memories_key, key, shadow)
   redis.call('HDEL', window_tails_key, key, shadow)
-  redis.call('HDEL', aggregates_key, key, shadow)
+  redis.call('HDEL', aggregates_key, key)
   redis.call('DEL', rings.hours .. key, rings.days .. key)
   redis.call('ZREM', timers_key, key)
   -- pcall: they are a convenience.
