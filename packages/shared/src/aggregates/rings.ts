@@ -62,6 +62,14 @@ function levelOf(level: number): Level {
   return LEVELS[level] as Level
 }
 
+/**
+ * Records are written into parts of larger arrays: an array for each of them costs several times as
+ * much. No part is used twice.
+ */
+const CHUNK_WORDS = 16_384
+let chunk = new Uint32Array(CHUNK_WORDS)
+let chunkUsed = 0
+
 const RECORDS_MIN = 6
 
 /** Records of consecutive buckets of one level, to be written to its ring. */
@@ -70,7 +78,10 @@ class ClosedRecords {
   /** Number of the first bucket. */
   #first: number
   #count = 0
-  #words = new Uint32Array(RECORDS_MIN * RECORD_WORDS)
+  /** Where the records are: in `#words`, from `#at`, room for `#room` of them. */
+  #words = chunk
+  #at = 0
+  #room = 0
 
   constructor(level: Level, first: number) {
     this.level = level
@@ -85,13 +96,14 @@ class ClosedRecords {
   /** Adds the bucket at `from`. */
   add(numbers: Float64Array, from: number, base: number): void {
     this.addEmpty(1)
-    writeRecord(numbers, from, base, this.#words, (this.#count - 1) * RECORD_WORDS)
+    writeRecord(numbers, from, base, this.#words, this.#wordsTo(this.#count - 1))
   }
 
   /** Adds records as they are. */
   addWords(words: Uint32Array): void {
-    this.addEmpty(words.length / RECORD_WORDS)
-    this.#words.set(words, this.#count * RECORD_WORDS - words.length)
+    const count = words.length / RECORD_WORDS
+    this.addEmpty(count)
+    this.#words.set(words, this.#wordsTo(this.#count - count))
   }
 
   /** Adds buckets without samples. */
@@ -102,14 +114,10 @@ class ClosedRecords {
     const dropped = Math.max(0, total - kept)
     const before = Math.max(0, this.#count - dropped)
     this.#first = this.next + count - (total - dropped)
-    this.#words.copyWithin(0, dropped * RECORD_WORDS, this.#count * RECORD_WORDS)
+    if (dropped > 0) this.#words.copyWithin(this.#at, this.#wordsTo(dropped), this.#wordsTo(this.#count))
     this.#count = total - dropped
-    if (this.#count * RECORD_WORDS > this.#words.length) {
-      const larger = new Uint32Array(Math.min(kept, 2 * this.#count) * RECORD_WORDS)
-      larger.set(this.#words)
-      this.#words = larger
-    }
-    this.#words.fill(0, before * RECORD_WORDS, this.#count * RECORD_WORDS)
+    if (this.#count > this.#room) this.#makeRoom(before)
+    this.#words.fill(0, this.#wordsTo(before), this.#wordsTo(this.#count))
   }
 
   /** Returns what must be written: in two pieces where the records go beyond the ring's end. */
@@ -117,7 +125,7 @@ class ClosedRecords {
     const { kept, ring, at: levelAt } = this.level
     const place = placeOf(this.#first, this.level)
     const toEnd = Math.min(this.#count, kept - place)
-    const bytes = new Uint8Array(this.#words.buffer, 0, this.#count * RECORD_BYTES)
+    const bytes = new Uint8Array(this.#words.buffer, 4 * this.#at, this.#count * RECORD_BYTES)
     const isWhole = this.#count === kept
     const write = (at: number, part: Uint8Array) => ({ ring, at: (levelAt + at) * RECORD_BYTES, bytes: part, isWhole })
     if (toEnd === this.#count) return [write(place, bytes)]
@@ -127,5 +135,22 @@ class ClosedRecords {
     whole.set(rest)
     whole.set(head, rest.length)
     return [write(0, whole)]
+  }
+
+  #wordsTo(record: number): number {
+    return this.#at + record * RECORD_WORDS
+  }
+
+  #makeRoom(used: number): void {
+    const [words, at] = [this.#words, this.#at]
+    this.#room = Math.min(this.level.kept, Math.max(RECORDS_MIN, 2 * this.#count))
+    if (chunkUsed + this.#room * RECORD_WORDS > CHUNK_WORDS) {
+      chunk = new Uint32Array(CHUNK_WORDS)
+      chunkUsed = 0
+    }
+    this.#words = chunk
+    this.#at = chunkUsed
+    chunkUsed += this.#room * RECORD_WORDS
+    this.#words.set(words.subarray(at, at + used * RECORD_WORDS), this.#at)
   }
 }
