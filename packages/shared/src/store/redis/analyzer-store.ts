@@ -13,6 +13,7 @@ import { withStoreErrors } from './errors.ts'
 import { readScript } from './lua-source.ts'
 import { createBlockingReader, createPollingReader, type StreamsReply } from './reader.ts'
 import { toCounts, toPairs } from './replies.ts'
+import { SpareBuffer } from './resp-arguments.ts'
 import { callScript } from './script-call.ts'
 import type { StoreContext } from './scripts.ts'
 
@@ -156,13 +157,17 @@ const commitScript = readScript('commit')
 function createCommit({ client, keys, options }: StoreContext): AnalyzerStore['commit'] {
   /** Size of the previous commit: the next will be about as large. */
   let bytes = 0
+  const spare = new SpareBuffer()
   return async ({ partition, token }, commit) => {
     assertCommitShape(commit)
     const at = keys.partition(partition)
-    const args = commitArguments({ token, commit, options }, bytes)
+    const args = commitArguments({ token, commit, options }, bytes, spare)
     bytes = args.bytes
     const touched = COMMIT_KEYS.map(name => at[name])
-    return toCommitOutcome(await callScript(client, commitScript, touched, args))
+    const reply = await callScript(client, commitScript, touched, args)
+    // Without a reply, a reconnected client may still send them.
+    args.recycle(spare)
+    return toCommitOutcome(reply)
   }
 }
 

@@ -4,7 +4,7 @@ import { GROUP, type PartitionKeys } from '../keys.ts'
 import { ALERT_FEED_KEPT } from '../ports/alerts.ts'
 import type { Commit, KeyUpdate } from '../ports/commit.ts'
 import type { RedisStoreOptions } from './options.ts'
-import { RespArguments } from './resp-arguments.ts'
+import { RespArguments, type SpareBuffer } from './resp-arguments.ts'
 
 /**
  * The commit protocol: what commit.lua is called with, in this order. KEYS are `COMMIT_KEYS`; ARGV
@@ -196,8 +196,8 @@ const NOTHING = new Uint8Array()
 const SLACK = 1.25
 
 /** Encodes the ARGV of commit.lua. `bytes` is an estimate: the size of the previous commit. */
-export function commitArguments(call: CommitCall, bytes: number): RespArguments {
-  const args = new RespArguments(Math.ceil(bytes * SLACK))
+export function commitArguments(call: CommitCall, bytes: number, spare?: SpareBuffer): RespArguments {
+  const args = new RespArguments(Math.ceil(bytes * SLACK), spare)
   for (const write of SCALAR_WRITERS) write(args, call)
   for (const { write } of LISTS) write(args, call.commit)
   return args

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { RespArguments } from './resp-arguments.ts'
+import { RespArguments, SpareBuffer } from './resp-arguments.ts'
 
 function encodeSimply(items: readonly (string | Uint8Array | number)[]): Buffer {
   return Buffer.concat(
@@ -43,4 +43,20 @@ test('puts a head before them that is longer than the reserved space', () => {
   args.text('x')
   const head = 'h'.repeat(40_000)
   expect(String(args.after(head))).toBe(`${head}$1\r\nx\r\n`)
+})
+
+test('a spare buffer is used again only once, and if it is large enough', () => {
+  const spare = new SpareBuffer()
+  const first = new RespArguments(100_000, spare)
+  first.text('first')
+  const sent = first.after('')
+  first.recycle(spare)
+  const larger = new RespArguments(1_000_000, spare)
+  larger.text('larger')
+  const [second, third] = [new RespArguments(50_000, spare), new RespArguments(50_000, spare)]
+  second.text('other')
+  third.text('third')
+  expect(String(sent)).toBe('$5\r\nother\r\n')
+  expect(String(larger.after(''))).toBe('$6\r\nlarger\r\n')
+  expect(String(third.after(''))).toBe('$5\r\nthird\r\n')
 })

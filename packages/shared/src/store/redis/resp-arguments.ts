@@ -5,6 +5,9 @@ const BYTES_MIN = 16_384
 /** Bytes reserved for what precedes the arguments: the command, its script's text and its keys. */
 const HEAD_BYTES = 16_384
 
+/** A larger buffer is not kept: most commits are far smaller. */
+const SPARE_BYTES_MAX = 16 * 1024 * 1024
+
 /** The longest text of a length: "$2147483647\r\n". */
 const LENGTH_BYTES = 13
 
@@ -22,10 +25,16 @@ export class RespArguments implements EncodedArguments {
   #buffer: Buffer
   #end = HEAD_BYTES
 
-  /** `bytes` is an estimate of their size. */
-  constructor(bytes = BYTES_MIN) {
+  /** `bytes` is an estimate of their size. They are written into the spare buffer if that fits. */
+  constructor(bytes = BYTES_MIN, spare?: SpareBuffer) {
+    const size = HEAD_BYTES + Math.max(BYTES_MIN, bytes)
     // Not from the pool: the socket may hold it for a long time.
-    this.#buffer = Buffer.allocUnsafeSlow(HEAD_BYTES + Math.max(BYTES_MIN, bytes))
+    this.#buffer = spare?.take(size) ?? Buffer.allocUnsafeSlow(size)
+  }
+
+  /** Gives the buffer away. Only once it was sent and will not be sent again: it is overwritten. */
+  recycle(spare: SpareBuffer): void {
+    spare.put(this.#buffer)
   }
 
   /** Size of the arguments so far. */
@@ -89,6 +98,23 @@ export class RespArguments implements EncodedArguments {
     buffer[end + 1] = LF
     this.#end = end + 2
     this.count++
+  }
+}
+
+/** A buffer that is no longer needed: the kernel maps and clears each page of a new one. */
+export class SpareBuffer {
+  #buffer: Buffer | undefined
+
+  /** Returns the buffer if it has so many bytes. */
+  take(bytes: number): Buffer | undefined {
+    const buffer = this.#buffer
+    if (buffer === undefined || buffer.byteLength < bytes) return undefined
+    this.#buffer = undefined
+    return buffer
+  }
+
+  put(buffer: Buffer): void {
+    if (buffer.byteLength <= SPARE_BYTES_MAX) this.#buffer = buffer
   }
 }
 
