@@ -79,7 +79,7 @@ export const randomCommit: fc.Arbitrary<Commit> = fc.record<Commit>({
   aggregates: fc.record({
     states: some(fc.record({ key: text, bytes })),
     writes: some(
-      fc.record({ key: text, ring: fc.constantFrom('hours', 'days'), at: count, bytes, isWhole: fc.boolean() }),
+      fc.record({ key: text, ring: fc.constantFrom('hours', 'days'), at: count, bytes, isNew: fc.boolean() }),
     ),
   }),
   points: some(text),
@@ -183,7 +183,7 @@ export function carriedBy({ scalars, lists }: NamedArguments) {
     refused: listOf('refused').map(({ key, at }) => ({ key: string(key), at: number(at) })),
     openBuckets: listOf('open_buckets').map(({ key, bytes }) => [string(key), base64(bytes)]),
     ringWrites: listOf('ring_writes').map(one => [
-      ...[string(one.ring), string(one.key), number(one.offset), base64(one.records), string(one.whole)],
+      ...[string(one.ring), string(one.key), number(one.offset), base64(one.records), number(one.size)],
     ]),
   }
 }
@@ -239,7 +239,7 @@ export function carriedOf(token: string, commit: Commit): ReturnType<typeof carr
     refused: [...(commit.refused ?? [])],
     openBuckets: (commit.aggregates?.states ?? []).map(({ key, bytes }) => [key, base64(bytes)]),
     ringWrites: (commit.aggregates?.writes ?? []).map(one => [
-      ...[one.ring, one.key, one.at, base64(one.bytes), one.isWhole ? '1' : ''],
+      ...[one.ring, one.key, one.at, base64(one.bytes), one.isNew ? (one.ring === 'hours' ? 6480 : 8064) : 0],
     ]),
   }
 }

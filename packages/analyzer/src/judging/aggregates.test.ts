@@ -1,5 +1,6 @@
-import { LEVELS } from '@tidemark/shared/aggregates/levels'
+import { LEVELS, type RingName } from '@tidemark/shared/aggregates/levels'
 import { decodeAggregates, type LevelBuckets } from '@tidemark/shared/aggregates/reading'
+import { writeTo } from '@tidemark/shared/aggregates/rings'
 import type { Judged } from '@tidemark/shared/detection/judge'
 import { COUNT, createRow, type KeyRow, PUSHED, pushSample, rowShape } from '@tidemark/shared/detection/key-row'
 import { encodeRow, storedLengthMax } from '@tidemark/shared/detection/window-row'
@@ -18,18 +19,15 @@ class Stored {
   states = 0
   open: Uint8Array | null = null
   row = new Uint8Array()
-  readonly rings = { hours: new Uint8Array(), days: new Uint8Array() }
+  readonly rings: Record<RingName, Uint8Array> = { hours: new Uint8Array(), days: new Uint8Array() }
   written = 0
 
   apply({ states, writes }: AggregateUpdates): void {
     for (const { bytes } of states) this.open = bytes.slice()
     this.states += states.length
-    for (const { ring, at, bytes } of writes) {
-      const before = this.rings[ring]
-      this.rings[ring] = new Uint8Array(Math.max(before.length, at + bytes.length))
-      this.rings[ring].set(before)
-      this.rings[ring].set(bytes, at)
-      this.written += bytes.length
+    for (const write of writes) {
+      this.rings[write.ring] = writeTo(this.rings[write.ring], write)
+      this.written += write.bytes.length
     }
   }
 

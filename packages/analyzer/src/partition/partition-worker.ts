@@ -33,6 +33,7 @@ import { KeySweep } from './key-sweep.ts'
 import { type ObserveOptions, observeCommit, observeEffects } from './observe-commit.ts'
 import type { RollbackWatch } from './rollback-watch.ts'
 import type { RunLimit } from './run-limit.ts'
+import { RunSize } from './run-size.ts'
 import type { Yield } from './yielding.ts'
 
 const BACKOFF = { minMs: 20, maxMs: 2000 }
@@ -118,6 +119,7 @@ export class PartitionWorker implements EntryConsumer {
   readonly #options: PartitionWorkerOptions
   readonly #windows: Windows
   readonly #aggregates: Aggregates | null
+  readonly #runSize = new RunSize()
   readonly #attempts: Attempts
   #kept: KeptEntries
   readonly #sweep: KeySweep
@@ -386,7 +388,11 @@ export class PartitionWorker implements EntryConsumer {
   /** Samples of a run: fewer than the setting if rules make rows so large. */
   get #runSamplesMax(): number {
     const { batchSamplesMax } = this.#options.settings
-    return Math.min(batchSamplesMax, Math.max(1, Math.floor(RUN_BYTES_MAX / keyBytesMax(this.#rules))))
+    return Math.min(
+      batchSamplesMax,
+      this.#runSize.samplesMax,
+      Math.max(1, Math.floor(RUN_BYTES_MAX / keyBytesMax(this.#rules))),
+    )
   }
 
   /** Waits until there is memory for the windows of so many keys and their commit. */
@@ -427,6 +433,7 @@ export class PartitionWorker implements EntryConsumer {
     this.#checkpoint = run.to
     this.#kept.add(applied)
     this.#attempts.end()
+    this.#runSize.add(run.analysed, effects.keys.length)
     metrics.windowsEvicted.inc(this.#windows.evict())
     this.#leaveRun()
     const tookMs = clock.monotonicMs() - begin

@@ -1,5 +1,5 @@
 import { LEVELS, type Level, placeOf, type RingName } from './levels.ts'
-import { baseOf, type ClosedBuckets, type OpenBuckets, PER_MINUTE, placeIn } from './open-buckets.ts'
+import { baseOf, type ClosedBuckets, type OpenBuckets, placeIn } from './open-buckets.ts'
 import { RECORD_BYTES, RECORD_WORDS, writeRecord } from './record.ts'
 
 /** Bytes to write to a ring of a key. */
@@ -8,15 +8,20 @@ export interface RingWrite {
   /** Offset in bytes. */
   readonly at: number
   readonly bytes: Uint8Array
-  /** Whether they are all records of a level: there may be no ring yet. */
-  readonly isWhole: boolean
+  /** Whether the ring is a new one, all zeros but for these bytes, whatever is there. */
+  readonly isNew: boolean
+}
+
+/** Returns the size of a whole ring. */
+export function ringBytes(ring: RingName): number {
+  return RECORD_BYTES * Math.max(...LEVELS.map(level => (level.ring === ring ? level.at + level.kept : 0)))
 }
 
 /** Returns a ring with bytes written to it. It may be the same one, changed. */
-export function writeTo(ring: Uint8Array, { at, bytes }: Pick<RingWrite, 'at' | 'bytes'>): Uint8Array {
-  const end = at + bytes.length
-  const written = end > ring.length ? new Uint8Array(end) : ring
-  if (written !== ring) written.set(ring)
+export function writeTo(before: Uint8Array, { ring, at, bytes, isNew }: RingWrite): Uint8Array {
+  const length = isNew ? ringBytes(ring) : Math.max(before.length, at + bytes.length)
+  const written = !isNew && length === before.length ? before : new Uint8Array(length)
+  if (!isNew && written !== before) written.set(before)
   written.set(bytes, at)
   return written
 }
@@ -26,19 +31,19 @@ export class RingWrites implements ClosedBuckets {
   readonly #all: ClosedRecords[] = []
 
   close(place: OpenBuckets, level: number, number: number, next: number, isFirst: boolean): void {
-    const records = this.#recordsFrom(level, number, isFirst ? number + 1 - levelOf(level).kept : number)
+    const records = this.#recordsFrom(level, number, isFirst)
     records.add(place.numbers, place.at + placeIn(level), baseOf(place))
     records.addEmpty(next - records.next)
   }
 
   closeMinute(words: Uint32Array, number: number, next: number, isFirst: boolean): void {
-    const records = this.#recordsFrom(0, number, isFirst ? number + PER_MINUTE - levelOf(0).kept : number)
+    const records = this.#recordsFrom(0, number, isFirst)
     records.addWords(words)
     records.addEmpty(next - records.next)
   }
 
   erase(level: number, number: number, next: number): void {
-    this.#recordsFrom(level, number, number).addEmpty(next - number)
+    this.#recordsFrom(level, number, false).addEmpty(next - number)
   }
 
   /** In the order in which they must be made. */
@@ -47,12 +52,11 @@ export class RingWrites implements ClosedBuckets {
   }
 
   /** Returns the records of a level that go on with `number`. New ones have none before it. */
-  #recordsFrom(level: number, number: number, first: number): ClosedRecords {
+  #recordsFrom(level: number, number: number, isFirst: boolean): ClosedRecords {
     const before = this.#all.findLast(records => records.level === levelOf(level))
     if (before?.next === number) return before
-    const records = new ClosedRecords(levelOf(level), first)
-    // The first one replaces the whole ring, whatever is there.
-    records.addEmpty(number - first)
+    // All levels in a ring have their first bucket together: the first of them makes it.
+    const records = new ClosedRecords(levelOf(level), number, isFirst && levelOf(level).at === 0)
     this.#all.push(records)
     return records
   }
@@ -83,8 +87,11 @@ class ClosedRecords {
   #at = 0
   #room = 0
 
-  constructor(level: Level, first: number) {
+  readonly #isNew: boolean
+
+  constructor(level: Level, first: number, isNew: boolean) {
     this.level = level
+    this.#isNew = isNew
     this.#first = first
   }
 
@@ -126,15 +133,12 @@ class ClosedRecords {
     const place = placeOf(this.#first, this.level)
     const toEnd = Math.min(this.#count, kept - place)
     const bytes = new Uint8Array(this.#words.buffer, 4 * this.#at, this.#count * RECORD_BYTES)
-    const isWhole = this.#count === kept
-    const write = (at: number, part: Uint8Array) => ({ ring, at: (levelAt + at) * RECORD_BYTES, bytes: part, isWhole })
-    if (toEnd === this.#count) return [write(place, bytes)]
+    const write = (at: number, part: Uint8Array, isNew: boolean) => {
+      return { ring, at: (levelAt + at) * RECORD_BYTES, bytes: part, isNew }
+    }
+    if (toEnd === this.#count) return [write(place, bytes, this.#isNew)]
     const [head, rest] = [bytes.subarray(0, toEnd * RECORD_BYTES), bytes.subarray(toEnd * RECORD_BYTES)]
-    if (!isWhole) return [write(place, head), write(0, rest)]
-    const whole = new Uint8Array(bytes.length)
-    whole.set(rest)
-    whole.set(head, rest.length)
-    return [write(0, whole)]
+    return [write(place, head, this.#isNew), write(0, rest, false)]
   }
 
   #wordsTo(record: number): number {

@@ -86,7 +86,8 @@ function applyKeys({ rows, analyses, keys }: Partition, commit: Commit): void {
 function applyAggregates({ openBuckets, rings }: Partition, { aggregates }: Commit): void {
   if (aggregates === undefined) return
   for (const { key, bytes } of aggregates.states) openBuckets.set(key, new Uint8Array(bytes))
-  for (const { key, ring, ...write } of aggregates.writes) {
+  for (const write of aggregates.writes) {
+    const { key, ring } = write
     const ofKey = rings.get(key) ?? { hours: new Uint8Array(), days: new Uint8Array() }
     rings.set(key, { ...ofKey, [ring]: writeTo(ofKey[ring], write) })
   }

@@ -1,3 +1,4 @@
+import { ringBytes } from '../../aggregates/rings.ts'
 import { formatOpening } from '../../detection/alerts/record.ts'
 import type { EntryId } from '../../sample/receipt.ts'
 import { GROUP, type PartitionKeys } from '../keys.ts'
@@ -177,8 +178,8 @@ export const COMMIT_LISTS: Readonly<Record<string, CommitList>> = {
     /** In bytes. */
     offset: (args, { at }) => args.number(at),
     records: (args, { bytes }) => args.data(bytes),
-    /** '1' or ''. */
-    whole: (args, { isWhole }) => args.text(isWhole ? '1' : ''),
+    /** Of a new ring, in bytes; 0 for one that is there. */
+    size: (args, { ring, isNew }) => args.number(isNew ? ringBytes(ring) : 0),
   }),
   points: list(commit => commit.points ?? NO_ITEMS, {
     analysis: (args, analysis) => args.text(analysis),

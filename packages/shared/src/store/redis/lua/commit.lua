@@ -33,7 +33,7 @@ local shadowed = next_list('rule', 'analysis')
 local evicted = next_list('key', 'shadow', 'deletion')
 local refused = next_list('key', 'at')
 local open_buckets = next_list('key', 'bytes')
-local ring_writes = next_list('ring', 'key', 'offset', 'records', 'whole')
+local ring_writes = next_list('ring', 'key', 'offset', 'records', 'size')
 local points = next_list('analysis')
 
 local POINTS_TTL_MS = 86400000
@@ -126,17 +126,15 @@ end
 -- Rings of a key are not among KEYS: they are in the same slot, and most commits write to few of
 -- all keys.
 local rings = { hours = aggregates_hours_key .. ':', days = aggregates_days_key .. ':' }
-for ring, key, offset, records, whole in each(ring_writes) do
+for ring, key, offset, records, size in each(ring_writes) do
   local name = rings[ring] .. key
-  -- pcall: another program may have stored something there, which must not break the commit.
-  local length = whole == '1' and redis.pcall('STRLEN', name)
-  if type(length) == 'number' and length < offset + #records then
-    -- SETRANGE would reserve twice as much memory.
-    local before = (redis.call('GET', name) or ''):sub(1, offset)
-    redis.call('SET', name, before .. string.rep('\0', offset - #before) .. records)
-  else
-    redis.pcall('SETRANGE', name, offset, records)
+  if size ~= '0' then
+    -- Without what may be there, because Redis reserves twice the length for a string that grows.
+    redis.call('DEL', name)
+    redis.call('SETRANGE', name, size - 1, '\0')
   end
+  -- pcall: another program may have stored something there, which must not break the commit.
+  redis.pcall('SETRANGE', name, offset, records)
 end
 for at = anomalies.first, anomalies.last do
   redis.call('XADD', anomalies_key, 'MAXLEN', '~', anomalies_max, '*', 'a', ARGV[at])
