@@ -223,6 +223,84 @@ describe.runIf((await redisAvailable()) && browserAvailable())('the console', ()
     expect(page.reports).toEqual([])
   })
 
+  test('keeps the time that a key is zoomed to in its link, and the back button returns to it', async () => {
+    const page = await open(`key?key=${encodeURIComponent(FAULTY)}`)
+    const pressed = (name: string) => page.getByRole('button', { name, pressed: true }).waitFor()
+    await pressed('Newest')
+    await page.getByRole('button', { name: '6 h' }).click()
+    await pressed('6 h')
+    expect(page.url()).toMatch(/[?&]span=6h$/)
+    await page.reload()
+    await pressed('6 h')
+    await page.getByRole('button', { name: '5 min' }).click()
+    await pressed('5 min')
+
+    // A part of the chart is an interval that does not move.
+    const plot = await page.locator('.u-over').boundingBox()
+    if (plot === null) throw new Error('no chart')
+    const y = plot.y + plot.height / 2
+    await page.mouse.move(plot.x + plot.width * 0.6, y)
+    await page.mouse.down()
+    await page.mouse.move(plot.x + plot.width * 0.8, y, { steps: 4 })
+    await page.mouse.up()
+    await page.getByRole('button', { name: 'Back to newest' }).waitFor()
+    const [, from, to] = /[?&]from=(\d+)&to=(\d+)$/.exec(page.url()) ?? []
+    expect(Math.abs(Number(to) - Number(from) - 60_000)).toBeLessThan(3000)
+    const interval = await page
+      .getByText(/^\d+ Nov.* to \d+ |^\d+ .* to \d+ /)
+      .first()
+      .textContent()
+    expect(await page.getByText(/from=\d+&to=\d+/).count()).toBeGreaterThan(0)
+    const copy = await open(new URL(page.url()).hash.slice(2))
+    await copy.getByText(interval ?? '', { exact: true }).waitFor()
+
+    await page.goBack()
+    await pressed('5 min')
+    await page.goBack()
+    await pressed('6 h')
+    await page.goBack()
+    await pressed('Newest')
+    // A link that makes no sense shows the newest samples.
+    const wrong = await open(`key?key=${encodeURIComponent(FAULTY)}&span=8d&from=9&to=1`)
+    await wrong.getByRole('button', { name: 'Newest', pressed: true }).waitFor()
+    expect([...page.reports, ...copy.reports, ...wrong.reports]).toEqual([])
+  })
+
+  test('marks intervals with anomalies and alerts by shape and in words, and zooms by keyboard', async () => {
+    const key = 'edge-marked/rps'
+    const end = 900_000 * Math.floor(Date.now() / 900_000)
+    const begin = end - 40 * 900_000
+    const quarters = Array.from({ length: 40 }, (_, i) => begin + i * 900_000)
+    const samples = quarters.flatMap((at, i) =>
+      [0, 1, 2, 3].map(n => ({ key, value: i === 20 && n > 0 ? 900 : 10 + n, timestamp: at + n * 10_000 })),
+    )
+    const { receipts } = await client.ingest(samples)
+    for (const receipt of receipts) await client.verdicts(receipt, { waitForMs: WAIT_MS })
+    const page = await open(`key?key=${encodeURIComponent(key)}&span=24h`)
+    const words = page.locator('#marked')
+    const marked = /^\d anomal(y|ies) \(in 1 interval, marked with diamonds\)/
+    await page.getByText(marked).waitFor()
+    expect(await words.textContent()).toMatch(/ and (no alerts|\d alerts?) in the time shown\.$/)
+    await page.getByText('Anomalies and alerts as a table').click()
+    await page.getByRole('cell', { name: /^\d anomal(y|ies) in 4 samples from 10 to 900$/ }).waitFor()
+
+    const chart = page.getByRole('img', { name: /Values of edge-marked/ })
+    expect(await chart.getAttribute('aria-describedby')).toBe('marked')
+    await chart.focus()
+    await page.keyboard.press('End')
+    const readOut = page.locator('.readout')
+    await eventually(async () => {
+      await page.keyboard.press('ArrowLeft')
+      expect(await readOut.textContent()).toMatch(/10 to 900.*4 samples\d anomal/)
+    })
+    expect(await page.locator('[aria-live=polite] .readout').count()).toBe(1)
+    await page.keyboard.press('+')
+    await page.getByRole('button', { name: 'Back to newest' }).waitFor()
+    expect(page.url()).toMatch(/from=\d+&to=\d+$/)
+    await page.getByText(marked).waitFor()
+    expect(page.reports).toEqual([])
+  })
+
   test('shows keys of any characters as text', async () => {
     const hostile = [
       '<img src=x onerror="window.wasRun=1">',

@@ -9,8 +9,11 @@ export interface Place {
 export const place = signal(read())
 
 addEventListener('hashchange', () => {
+  const before = place.peek()
   place.value = read()
-  scrollTo(0, 0)
+  const { view, parameters } = place.peek()
+  // Another time of the same key is the same page.
+  if (view !== before.view || parameters.get('key') !== before.parameters.get('key')) scrollTo(0, 0)
 })
 
 function read(): Place {
@@ -29,11 +32,24 @@ export function keyLink(key: string): string {
 
 /** Changes a parameter of the place without an entry in the history. */
 export function setParameter(name: string, value: string): void {
+  setParameters({ [name]: value }, 'replaceState')
+}
+
+/** Changes parameters of the place, so that the browser's back button returns to the present ones. */
+export function goTo(parameters: Readonly<Record<string, string>>): void {
+  setParameters(parameters, 'pushState')
+}
+
+/** An empty value removes a parameter. */
+function setParameters(changes: Readonly<Record<string, string>>, how: 'pushState' | 'replaceState'): void {
   const { view, parameters } = place.value
   const changed = new URLSearchParams(parameters)
-  if (value === '') changed.delete(name)
-  else changed.set(name, value)
+  for (const [name, value] of Object.entries(changes)) {
+    if (value === '') changed.delete(name)
+    else changed.set(name, value)
+  }
   const query = changed.toString()
-  history.replaceState(null, '', `#/${view}${query === '' ? '' : `?${query}`}`)
+  if (query === parameters.toString()) return
+  history[how](null, '', `#/${view}${query === '' ? '' : `?${query}`}`)
   place.value = { view, parameters: changed }
 }

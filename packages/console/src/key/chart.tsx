@@ -1,33 +1,45 @@
 import 'uplot/dist/uPlot.min.css'
-import { type Signal, useSignal } from '@preact/signals'
+import { useSignal } from '@preact/signals'
 import { useEffect, useRef } from 'preact/hooks'
 import uPlot from 'uplot'
 import { formatFull, formatSecond, formatTime, formatValue, plural } from '../format.ts'
+import { type AlertSpan, alertsIn, intervalOf } from './marks.ts'
 import type { Point } from './points.ts'
+import { type Range, zoomed } from './span.ts'
 
 const HEIGHT = 340
 const MINUTE_MS = 60_000
 
-export interface Marker {
-  readonly from: number
-  readonly to: number | null
-}
+/** A label of an alert stands this far from the last one. */
+const LABEL_GAP = 8
+const DIAMOND = 6
+
+/** How much a press of + or - changes. */
+const ZOOM_STEP = 2
 
 interface ChartProps {
   readonly label: string
-  readonly points: Signal<readonly Point[]>
-  /** When alerts fired. */
-  readonly markers: Signal<readonly Marker[]>
-  /** How much of the time is shown, in milliseconds; 0: all of it. */
-  readonly spanMs: number
+  /** The id of a text that says what is marked. */
+  readonly describedBy: string
+  readonly points: readonly Point[]
+  readonly alerts: readonly AlertSpan[]
+  readonly range: Range
+  /** The interval that a user zooms to; undefined: back to all of it. */
+  readonly onZoom: (range: Range | undefined) => void
 }
 
-/** Value and band over time. Drag to zoom, double-click to see all; the arrows move the read-out. */
-export function Chart({ label, points, markers, spanMs }: ChartProps) {
+/**
+ * Value and band over time. Drag to zoom, double-click to see all; the arrows move the read-out, and
+ * + and - zoom around it. Diamonds mark buckets with anomalies, dots single ones, and bars alerts.
+ */
+export function Chart({ label, describedBy, points, alerts, range, onZoom }: ChartProps) {
   const root = useRef<HTMLDivElement>(null)
   const plot = useRef<uPlot | undefined>(undefined)
   const index = useSignal<number | null>(null)
-  const zoom = useRef<readonly [number, number] | undefined>(undefined)
+  const isFocused = useSignal(false)
+  // What its hooks read later.
+  const shown = useRef({ points, alerts, onZoom })
+  shown.current = { points, alerts, onZoom }
 
   useEffect(() => {
     const element = root.current
@@ -39,11 +51,25 @@ export function Chart({ label, points, markers, spanMs }: ChartProps) {
         height: HEIGHT,
         ms: 1,
         legend: { show: false },
-        cursor: { points: { size: 8 } },
+        cursor: {
+          points: { size: 8 },
+          drag: { setScale: false, dist: 4 },
+          bind: {
+            dblclick: () => () => {
+              shown.current.onZoom(undefined)
+              return null
+            },
+          },
+        },
         scales: { x: { time: true }, y: { range: { min: { pad: 0.12, mode: 0 }, max: { pad: 0.12, mode: 0 } } } },
         series: [
           {},
-          { stroke: () => colors('--accent'), width: 1.75, points: { show: false } },
+          {
+            stroke: () => colors('--accent'),
+            width: 1.75,
+            // Without a neighbour there is no line.
+            points: { show: true, size: 5, width: 0, fill: () => colors('--accent'), filter: aloneOf },
+          },
           { stroke: 'transparent', points: { show: false } },
           { stroke: 'transparent', points: { show: false } },
           {
@@ -77,14 +103,17 @@ export function Chart({ label, points, markers, spanMs }: ChartProps) {
           ],
           setSelect: [
             u => {
-              if (u.select.width > 0)
-                zoom.current = [u.posToVal(u.select.left, 'x'), u.posToVal(u.select.left + u.select.width, 'x')]
+              const { left, width } = u.select
+              if (width === 0) return
+              u.setSelect({ ...u.select, width: 0 }, false)
+              shown.current.onZoom({ from: u.posToVal(left, 'x'), to: u.posToVal(left + width, 'x') })
             },
           ],
-          drawClear: [u => drawMarkers(u, markers.peek(), colors('--bad-soft'))],
+          drawClear: [u => drawAlerts(u, shown.current.alerts, colors)],
+          draw: [u => drawBuckets(u, shown.current.points, colors)],
         },
       },
-      columnsOf(points.peek()),
+      columnsOf(points),
       element,
     )
     plot.current = one
@@ -93,10 +122,6 @@ export function Chart({ label, points, markers, spanMs }: ChartProps) {
     const scheme = matchMedia('(prefers-color-scheme: dark)')
     const redraw = (): void => one.redraw()
     scheme.addEventListener('change', redraw)
-    const showAll = (): void => {
-      zoom.current = undefined
-    }
-    one.over.addEventListener('dblclick', showAll)
     return () => {
       observer.disconnect()
       scheme.removeEventListener('change', redraw)
@@ -104,45 +129,86 @@ export function Chart({ label, points, markers, spanMs }: ChartProps) {
     }
   }, [])
 
-  const all = points.value
-  const marked = markers.value
   useEffect(() => {
     const one = plot.current
     if (one === undefined) return
-    one.setData(columnsOf(all), false)
-    const first = all[0]?.timestamp ?? 0
-    const last = all.at(-1)?.timestamp ?? 1
-    const [min, max] = zoom.current ?? [spanMs === 0 ? first : Math.max(first, last - spanMs), last]
-    one.setScale('x', { min, max: Math.max(max, min + 1) })
-  }, [all, marked, spanMs])
-  useEffect(() => {
-    zoom.current = undefined
-  }, [spanMs])
+    one.setData(columnsOf(points), false)
+    one.setScale('x', { min: range.from, max: range.to })
+  }, [points, alerts, range.from, range.to])
 
-  function move(event: KeyboardEvent): void {
-    const step = event.key === 'ArrowRight' ? 1 : event.key === 'ArrowLeft' ? -1 : 0
+  const first = points.findIndex(({ timestamp }) => timestamp >= range.from)
+  const last = points.findLastIndex(({ timestamp }) => timestamp <= range.to)
+
+  function move(at: number): void {
     const one = plot.current
-    if (step === 0 || one === undefined) return
+    const point = points[at]
+    if (one === undefined || point === undefined) return
+    const top = one.valToPos(Number.isNaN(point.value) ? 0 : point.value, 'y')
+    one.setCursor({ left: one.valToPos(point.timestamp, 'x'), top: Math.min(one.over.clientHeight, Math.max(0, top)) })
+    index.value = at
+  }
+
+  function press(event: KeyboardEvent): void {
+    if (event.ctrlKey || event.metaKey || event.altKey) return
+    const at = index.peek() ?? last + 1
+    const act: Readonly<Record<string, () => void>> = {
+      ArrowLeft: () => move(Math.min(last, Math.max(first, at - 1))),
+      ArrowRight: () => move(Math.min(last, Math.max(first, at + 1))),
+      Home: () => move(first),
+      End: () => move(last),
+      '+': () => onZoom(zoomed(range, points[at]?.timestamp ?? range.to, 1 / ZOOM_STEP)),
+      '-': () => onZoom(zoomed(range, points[at]?.timestamp ?? range.to, ZOOM_STEP)),
+    }
+    const chosen = act[event.key]
+    if (chosen === undefined) return
     event.preventDefault()
-    const at = Math.min(all.length - 1, Math.max(0, (index.peek() ?? all.length) + step))
-    const { timestamp = 0, value = 0 } = all[at] ?? {}
-    one.setCursor({ left: one.valToPos(timestamp, 'x'), top: one.valToPos(value, 'y') })
+    chosen()
   }
 
   return (
     <>
-      <Readout point={all[index.value ?? all.length - 1]} />
-      <div ref={root} class="chart" role="img" aria-label={label} tabIndex={0} onKeyDown={move} />
+      {/* New samples are not read out, only what a user moves to. */}
+      <div aria-live={isFocused.value ? 'polite' : 'off'}>
+        <Readout point={points[index.value ?? last]} alerts={alerts} />
+      </div>
+      <div
+        ref={root}
+        class="chart"
+        role="img"
+        aria-label={label}
+        aria-describedby={describedBy}
+        tabIndex={0}
+        onKeyDown={press}
+        onFocus={() => {
+          isFocused.value = true
+        }}
+        onBlur={() => {
+          isFocused.value = false
+        }}
+      />
     </>
   )
 }
 
-function Readout({ point }: { readonly point: Point | undefined }) {
+interface ReadoutProps {
+  readonly point: Point | undefined
+  readonly alerts: readonly AlertSpan[]
+}
+
+function Readout({ point, alerts }: ReadoutProps) {
   if (point === undefined) return <p class="readout" />
-  if (point.bucket !== undefined) return <BucketReadout point={point} />
-  const { timestamp, value, mean, low, high, state } = point
+  const fired = alertsIn(alerts, intervalOf(point)).length
   return (
     <p class="readout">
+      {point.bucket === undefined ? <SampleReadout point={point} /> : <BucketReadout point={point} />}
+      {fired > 0 && <span class="bad">{plural(fired, 'alert')}</span>}
+    </p>
+  )
+}
+
+function SampleReadout({ point: { timestamp, value, mean, low, high, state } }: { readonly point: Point }) {
+  return (
+    <>
       <span class="soft">{formatFull(timestamp)}</span>
       <strong>{formatValue(value)}</strong>
       {mean !== null && <span>mean {formatValue(mean)}</span>}
@@ -152,13 +218,13 @@ function Readout({ point }: { readonly point: Point | undefined }) {
         </span>
       )}
       {state !== null && <span class={state === 'anomalous' ? 'bad' : 'soft'}>{state}</span>}
-    </p>
+    </>
   )
 }
 
 function BucketReadout({ point: { timestamp, value, state, bucket = null } }: { readonly point: Point }) {
   return (
-    <p class="readout">
+    <>
       <span class="soft">{formatFull(bucket?.start ?? timestamp)}</span>
       <strong>{Number.isNaN(value) ? (bucket === null ? 'no samples' : '–') : formatValue(value)}</strong>
       {bucket !== null && (
@@ -172,7 +238,7 @@ function BucketReadout({ point: { timestamp, value, state, bucket = null } }: { 
         </>
       )}
       {bucket === null && state !== null && <span class={state === 'anomalous' ? 'bad' : 'soft'}>{state}</span>}
-    </p>
+    </>
   )
 }
 
@@ -187,19 +253,76 @@ function columnsOf(points: readonly Point[]): uPlot.AlignedData {
   ]
 }
 
-function drawMarkers({ ctx, bbox, valToPos, scales }: uPlot, markers: readonly Marker[], color: string): void {
+function aloneOf({ data: [, values = []] }: uPlot): number[] {
+  return [...values.keys()].filter(i => values[i] != null && values[i - 1] == null && values[i + 1] == null)
+}
+
+type Colors = ReturnType<typeof createColors>
+
+/** Alerts as spans: a tint, a bar along the top, and the word where there is room for it. */
+function drawAlerts(u: uPlot, alerts: readonly AlertSpan[], colors: Colors): void {
+  const { ctx, bbox, valToPos, scales } = u
   const { min = 0, max = 0 } = scales.x ?? {}
+  const range = { from: min ?? 0, to: max ?? 0 }
+  const end = bbox.left + bbox.width
   ctx.save()
-  ctx.fillStyle = color
-  for (const { from, to } of markers) {
-    const begin = Math.max(from, min ?? 0)
-    const end = Math.min(to ?? Number.POSITIVE_INFINITY, max ?? 0)
-    if (end < begin) continue
-    const left = valToPos(begin, 'x', true)
-    ctx.fillRect(left, bbox.top, Math.max(2, valToPos(end, 'x', true) - left), bbox.height)
+  ctx.font = labelFont()
+  ctx.textBaseline = 'top'
+  let free = bbox.left
+  const shown = alertsIn(alerts, range).toSorted((a, b) => a.from - b.from)
+  for (const { from, to } of shown) {
+    const left = valToPos(Math.max(from, range.from), 'x', true)
+    const width = Math.max(2 * devicePixelRatio, valToPos(Math.min(to ?? range.to, range.to), 'x', true) - left)
+    ctx.fillStyle = colors('--bad-soft')
+    ctx.fillRect(left, bbox.top, width, bbox.height)
+    ctx.fillStyle = colors('--bad')
+    ctx.fillRect(left, bbox.top, width, 3 * devicePixelRatio)
+    const text = ctx.measureText('alert').width
+    const at = Math.min(left + 3 * devicePixelRatio, end - text)
+    if (at < free) continue
+    ctx.fillText('alert', at, bbox.top + 6 * devicePixelRatio)
+    free = at + text + LABEL_GAP * devicePixelRatio
   }
   ctx.restore()
 }
+
+/** Buckets with anomalies: a diamond at the value that is furthest off, and how many there are. */
+function drawBuckets(u: uPlot, points: readonly Point[], colors: Colors): void {
+  const { ctx, bbox, valToPos, scales } = u
+  const { min, max } = scales.x ?? {}
+  const size = DIAMOND * devicePixelRatio
+  ctx.save()
+  ctx.beginPath()
+  ctx.rect(bbox.left, bbox.top - size, bbox.width, bbox.height + 2 * size)
+  ctx.clip()
+  ctx.font = labelFont()
+  ctx.textAlign = 'center'
+  ctx.strokeStyle = colors('--surface')
+  ctx.fillStyle = colors('--bad')
+  ctx.lineWidth = 2 * devicePixelRatio
+  let free = bbox.left
+  for (const { timestamp, value, low, high, bucket } of points) {
+    if (bucket == null || bucket.anomalies === 0 || timestamp < (min ?? 0) || timestamp > (max ?? 0)) continue
+    const furthest = high !== null && low !== null && high - value < value - low ? low : (high ?? value)
+    // Where numbers are too large the bucket has none, and its mark is at the bottom.
+    const y = Number.isFinite(furthest) ? valToPos(furthest, 'y', true) : bbox.top + bbox.height
+    const x = valToPos(timestamp, 'x', true)
+    const path = new Path2D(`M${x} ${y - size}L${x + size} ${y}L${x} ${y + size}L${x - size} ${y}Z`)
+    ctx.stroke(path)
+    ctx.fill(path)
+    const text = String(bucket.anomalies)
+    const half = ctx.measureText(text).width / 2
+    if (x - half < free) continue
+    const isLow = furthest === low && low !== high
+    ctx.textBaseline = isLow ? 'top' : 'bottom'
+    ctx.fillText(text, x, isLow ? y + size * 1.3 : y - size * 1.3)
+    free = x + half + LABEL_GAP * devicePixelRatio
+  }
+  ctx.restore()
+}
+
+/** A canvas counts the pixels of the screen. */
+const labelFont = (): string => `600 ${12 * devicePixelRatio}px system-ui, sans-serif`
 
 /** A canvas takes no custom properties: an element resolves them for the scheme in force. */
 function createColors(parent: HTMLElement): (name: string) => string {

@@ -1,10 +1,9 @@
 import { useSignal } from '@preact/signals'
 import type { FeedEvent } from '@tidemark/client/feed'
 import type { Alert, Analysis, RuleExplanation } from '@tidemark/client/types'
-import { useEffect } from 'preact/hooks'
 import { client } from '../api.ts'
 import { isLive, useFeed } from '../feed.ts'
-import { formatFull, formatValue } from '../format.ts'
+import { formatValue } from '../format.ts'
 import { explanationOf } from '../parts/alert.ts'
 import { Copy } from '../parts/copy.tsx'
 import { KeyName } from '../parts/key-name.tsx'
@@ -13,10 +12,10 @@ import { Explain, FailureNote, Show } from '../parts/states.tsx'
 import { Ago, Time } from '../parts/time.tsx'
 import { useResource } from '../resource.ts'
 import { linkTo, place } from '../router.ts'
-import { bucketsToCsv, joinLevels, ZOOMS, type Zoom } from './buckets.ts'
-import { Chart, type Marker } from './chart.tsx'
-import { merge, type Point, pointOfAnalysis, pointsOfHistory, rateOf, toCsv } from './points.ts'
+import { ChartPanel } from './chart-panel.tsx'
+import { merge, type Point, pointOfAnalysis, pointsOfHistory, rateOf } from './points.ts'
 import { sentenceOf } from './sentence.ts'
+import { type LevelQuery, levelsFor, needsLevels, type Shown, shownOf } from './span.ts'
 
 /** With the feed, a read only repairs what it missed. */
 const AGAIN_MS = 700
@@ -24,19 +23,10 @@ const AGAIN_LIVE_MS = 15_000
 const ALERTS_MS = 5000
 const RULE_MS = 15_000
 
-/** Of the samples that the page has; ZOOMS are longer ones, of aggregates. */
-const SPANS = [
-  [60_000, '1 min'],
-  [300_000, '5 min'],
-  [0, 'Newest'],
-] as const
-const SHOWN = [...SPANS, ...ZOOMS.map(({ spanMs, title }) => [spanMs, title] as const)]
-
-/** The finest bucket is 10 s long. */
-const ZOOM_MS = 10_000
-
-const ROWS = 20
 const ANOMALIES = 200
+
+/** Of one state; keys that begin with this one are among them. */
+const ALERTS = 500
 
 export function KeyView() {
   const key = place.value.parameters.get('key') ?? ''
@@ -55,9 +45,7 @@ export function KeyView() {
 
 function OneKey({ name }: { readonly name: string }) {
   const points = useSignal<readonly Point[]>([])
-  const paused = useSignal<readonly Point[] | undefined>(undefined)
   const analysis = useSignal<Analysis | undefined>(undefined)
-  const spanMs = useSignal(0)
   const everyMs = isLive.value ? AGAIN_LIVE_MS : AGAIN_MS
   const read = useResource(
     async signal => {
@@ -90,36 +78,6 @@ function OneKey({ name }: { readonly name: string }) {
     },
     [name],
   )
-  const markers = useSignal<readonly Marker[]>([])
-  useEffect(() => {
-    markers.value = (alerts.value.value ?? []).map(({ opened_at, resolved_at }) => ({
-      from: opened_at,
-      to: resolved_at,
-    }))
-  }, [alerts.value.value])
-  const zoom = ZOOMS.find(one => one.spanMs === spanMs.value)
-  const levels = useResource(
-    async signal => {
-      if (zoom === undefined) return []
-      const from = Date.now() - zoom.spanMs
-      // Finer levels are kept for a part of the time only.
-      return Promise.all(
-        zoom.steps.map((step, i) =>
-          client.aggregates(name, i < zoom.steps.length - 1 ? { step } : { step, from }, { signal }),
-        ),
-      )
-    },
-    ZOOM_MS,
-    [name, zoom],
-  )
-  const shown = useSignal<readonly Point[]>([])
-  useEffect(() => {
-    const newest = points.value
-    const isCounter = analysis.value?.rate !== undefined
-    const live = zoom === undefined ? newest : joinLevels(levels.value.value ?? [], newest, isCounter)
-    shown.value = paused.value ?? live
-  }, [points.value, paused.value, levels.value.value, zoom])
-
   const newest = analysis.value
   if (newest === undefined) {
     const failure = read.failure.value
@@ -146,7 +104,7 @@ function OneKey({ name }: { readonly name: string }) {
     )
   }
   const firing = alerts.value.value?.find(({ state }) => state === 'firing')
-  const isPaused = paused.value !== undefined
+  const shown = shownOf(place.value.parameters)
   return (
     <>
       <div class="stack">
@@ -167,55 +125,7 @@ function OneKey({ name }: { readonly name: string }) {
           </p>
         )}
       </div>
-      <section class="panel" aria-label="Chart">
-        <header>
-          <div class="row" role="group" aria-label="Time shown">
-            {SHOWN.map(([ms, title]) => (
-              <button
-                key={title}
-                type="button"
-                class="button"
-                aria-pressed={spanMs.value === ms}
-                onClick={() => {
-                  paused.value = undefined
-                  spanMs.value = ms
-                }}
-              >
-                {title}
-              </button>
-            ))}
-          </div>
-          <div class="row">
-            <button
-              type="button"
-              class="button"
-              aria-pressed={isPaused}
-              onClick={() => {
-                paused.value = isPaused ? undefined : shown.value
-              }}
-            >
-              Pause
-            </button>
-            <button
-              type="button"
-              class="button"
-              onClick={() => download(name, zoom === undefined ? toCsv(shown.value) : bucketsToCsv(shown.value))}
-            >
-              CSV
-            </button>
-          </div>
-        </header>
-        <Chart
-          label={`Values of ${name} over time with their band. The table below has the newest ones.`}
-          points={shown}
-          markers={markers}
-          spanMs={spanMs.value}
-        />
-        <details>
-          <summary class="small soft">Newest values as a table</summary>
-          <ValueTable points={(zoom === undefined ? shown.value : points.value).slice(-ROWS).reverse()} />
-        </details>
-      </section>
+      <ChartPanel name={name} newest={newest} points={points.value} alerts={alerts.value.value ?? []} shown={shown} />
       <div class="columns">
         <section class="panel" aria-labelledby="facts">
           <header>
@@ -250,7 +160,7 @@ function OneKey({ name }: { readonly name: string }) {
       </div>
       <section class="panel stack" aria-labelledby="same">
         <h2 id="same">The same from elsewhere</h2>
-        <Copy text={curlOf(name, zoom)} what="command" />
+        <Copy text={curlOf(name, shown)} what="command" />
         <Copy text={location.href} what="link" />
       </section>
     </>
@@ -300,54 +210,25 @@ function KeyAlerts({ alerts }: { readonly alerts: readonly Alert[] }) {
   )
 }
 
-function ValueTable({ points }: { readonly points: readonly Point[] }) {
-  return (
-    <table class="plain small">
-      <thead>
-        <tr>
-          <th scope="col">Time</th>
-          <th scope="col" class="num">
-            Value
-          </th>
-          <th scope="col" class="num">
-            Band
-          </th>
-          <th scope="col">State</th>
-        </tr>
-      </thead>
-      <tbody>
-        {points.map(({ timestamp, value, low, high, state }) => (
-          <tr key={timestamp}>
-            <td>{formatFull(timestamp)}</td>
-            <td class="num">{formatValue(value)}</td>
-            <td class="num">{low === null ? '–' : `${formatValue(low)} to ${formatValue(high)}`}</td>
-            <td>{state ?? '–'}</td>
-          </tr>
-        ))}
-      </tbody>
-    </table>
-  )
-}
-
 async function alertsOf(key: string, signal: AbortSignal): Promise<readonly Alert[]> {
   const pages = await Promise.all(
-    (['firing', 'resolved'] as const).map(state => client.alerts({ state, prefix: key, limit: 50 }, { signal })),
+    (['firing', 'resolved'] as const).map(state => client.alerts({ state, prefix: key, limit: ALERTS }, { signal })),
   )
   return pages.flatMap(({ alerts }) => alerts).filter(alert => alert.key === key)
 }
 
-function curlOf(key: string, zoom: Zoom | undefined): string {
-  const query = zoom === undefined ? { key } : { key, step: zoom.steps.at(-1) ?? '' }
-  const url = `${location.origin}/${zoom === undefined ? 'history' : 'aggregates'}?${new URLSearchParams(query)}`
+function curlOf(key: string, shown: Shown): string {
+  const query = { key, ...(needsLevels(shown) && coarsestFor(shown)) }
+  const url = `${location.origin}/${needsLevels(shown) ? 'aggregates' : 'history'}?${new URLSearchParams(query)}`
   // A single quote ends the quoted part of a shell command.
   return `curl -H "Authorization: Bearer $TIDEMARK_API_KEY" '${url.replaceAll("'", '%27')}'`
 }
 
-function download(key: string, csv: string): void {
-  const link = document.createElement('a')
-  const url = URL.createObjectURL(new Blob([csv], { type: 'text/csv' }))
-  link.href = url
-  link.download = `${key.replaceAll(/[^\p{L}\p{N}._-]+/gu, '_')}.csv`
-  link.click()
-  URL.revokeObjectURL(url)
+/** The one level that reaches as far back as what is shown. */
+function coarsestFor({ span, range }: Shown): LevelQuery | undefined {
+  const now = Date.now()
+  const { queries } = levelsFor(range ?? { from: now - span.ms, to: now }, now, now)
+  const { step = '' } = queries.at(-1) ?? {}
+  // The newest part of the time moves on, and an interval does not.
+  return range === undefined ? { step } : queries.at(-1)
 }

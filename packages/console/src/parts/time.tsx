@@ -1,8 +1,8 @@
 import { signal } from '@preact/signals'
 import { formatAgo, formatFull, formatTime } from '../format.ts'
 
-/** Moves every time that says how long ago something was. */
-const tick = signal(0)
+/** Counts seconds: what moves with the time reads it. */
+export const tick = signal(0)
 setInterval(() => {
   if (!document.hidden) tick.value++
 }, 1000)
