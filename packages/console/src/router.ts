@@ -35,7 +35,7 @@ export function setParameter(name: string, value: string): void {
   setParameters({ [name]: value }, 'replaceState')
 }
 
-/** Changes parameters of the place, so that the browser's back button returns to the present ones. */
+/** Changes parameters of the place; the back button of the browser returns to the present ones. */
 export function goTo(parameters: Readonly<Record<string, string>>): void {
   setParameters(parameters, 'pushState')
 }

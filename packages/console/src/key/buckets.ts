@@ -10,8 +10,8 @@ interface Joined {
 }
 
 /**
- * Joins the levels of a key, finest first, to its newest samples, so that no time is shown twice and
- * none is left out. Levels finer than `baseMs` only fill the time after the last bucket of that one.
+ * Joins the levels of a key, finest first, to its newest samples, so that no time is shown twice
+ * and none is left out. Levels finer than `baseMs` only fill the time after its last bucket.
  */
 export function joinLevels(
   levels: readonly Aggregates[],
@@ -89,7 +89,7 @@ function pointAt(bucket: Bucket, stepMs: number): Point {
   return { ...unknown, timestamp: bucket.start + stepMs / 2, bucket }
 }
 
-/** Finds where a key sent nothing for much longer than it usually does: a rare one has few buckets. */
+/** Finds where a key sent nothing for much longer than it usually does: a rare one has few. */
 function gapsIn(joined: readonly Joined[]): (i: number) => boolean {
   const lengths = joined.map(({ bucket }, i) => {
     const before = joined[i - 1]

@@ -87,7 +87,7 @@ export interface LevelQuery {
   readonly to?: string
 }
 
-/** Aggregates to join, finest first. Those finer than `baseMs` only fill the time before `samplesFrom`. */
+/** Aggregates to join, finest first. Those finer than `baseMs` only fill the newest time. */
 export interface LevelQueries {
   readonly baseMs: number
   readonly queries: readonly LevelQuery[]
