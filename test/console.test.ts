@@ -278,7 +278,7 @@ describe.runIf((await redisAvailable()) && browserAvailable())('the console', ()
     for (const receipt of receipts) await client.verdicts(receipt, { waitForMs: WAIT_MS })
     const page = await open(`key?key=${encodeURIComponent(key)}&span=24h`)
     const words = page.locator('#marked')
-    const marked = /^\d anomal(y|ies) \(in 1 interval, marked with diamonds\)/
+    const marked = /^\d anomal(y|ies) \(in 1 interval, marked with diamonds; 1 with more than noise explains\)/
     await page.getByText(marked).waitFor()
     expect(await words.textContent()).toMatch(/ and (no alerts|\d alerts?) in the time shown\.$/)
     await page.getByText('Anomalies and alerts as a table').click()

@@ -3,7 +3,7 @@ import { useSignal } from '@preact/signals'
 import { useEffect, useRef } from 'preact/hooks'
 import uPlot from 'uplot'
 import { formatFull, formatSecond, formatTime, formatValue, plural } from '../format.ts'
-import { type AlertSpan, alertsIn, intervalOf } from './marks.ts'
+import { type AlertSpan, alertsIn, intervalOf, isBeyondNoise } from './marks.ts'
 import type { Point } from './points.ts'
 import { type Range, zoomed } from './span.ts'
 
@@ -13,6 +13,7 @@ const MINUTE_MS = 60_000
 /** A label of an alert stands this far from the last one. */
 const LABEL_GAP = 8
 const DIAMOND = 6
+const DIAMOND_SMALL = 4
 
 /** How much a press of + or - changes. */
 const ZOOM_STEP = 2
@@ -109,8 +110,13 @@ export function Chart({ label, describedBy, points, alerts, range, onZoom }: Cha
               shown.current.onZoom({ from: u.posToVal(left, 'x'), to: u.posToVal(left + width, 'x') })
             },
           ],
-          drawClear: [u => drawAlerts(u, shown.current.alerts, colors)],
-          draw: [u => drawBuckets(u, shown.current.points, colors)],
+          drawClear: [u => tintAlerts(u, shown.current.alerts, colors)],
+          draw: [
+            u => {
+              drawBuckets(u, shown.current.points, colors)
+              labelAlerts(u, shown.current.alerts, colors)
+            },
+          ],
         },
       },
       columnsOf(points),
@@ -259,64 +265,91 @@ function aloneOf({ data: [, values = []] }: uPlot): number[] {
 
 type Colors = ReturnType<typeof createColors>
 
-/** Alerts as spans: a tint, a bar along the top, and the word where there is room for it. */
-function drawAlerts(u: uPlot, alerts: readonly AlertSpan[], colors: Colors): void {
-  const { ctx, bbox, valToPos, scales } = u
-  const { min = 0, max = 0 } = scales.x ?? {}
+interface Box {
+  readonly left: number
+  readonly width: number
+}
+
+/** Returns where alerts are on the canvas, in order of time. */
+function boxesOf({ valToPos, scales }: uPlot, alerts: readonly AlertSpan[]): Box[] {
+  const { min, max } = scales.x ?? {}
   const range = { from: min ?? 0, to: max ?? 0 }
-  const end = bbox.left + bbox.width
+  return alertsIn(alerts, range)
+    .toSorted((a, b) => a.from - b.from)
+    .map(({ from, to }) => {
+      const left = valToPos(Math.max(from, range.from), 'x', true)
+      const right = valToPos(Math.min(to ?? range.to, range.to), 'x', true)
+      return { left, width: Math.max(2 * devicePixelRatio, right - left) }
+    })
+}
+
+function tintAlerts(u: uPlot, alerts: readonly AlertSpan[], colors: Colors): void {
+  const { ctx, bbox } = u
+  ctx.save()
+  ctx.fillStyle = colors('--bad-soft')
+  for (const { left, width } of boxesOf(u, alerts)) ctx.fillRect(left, bbox.top, width, bbox.height)
+  ctx.restore()
+}
+
+/** A bar above the span of each alert, and the word where there is room for it. */
+function labelAlerts(u: uPlot, alerts: readonly AlertSpan[], colors: Colors): void {
+  const { ctx, bbox } = u
+  const pixel = devicePixelRatio
   ctx.save()
   ctx.font = labelFont()
+  ctx.textAlign = 'left'
   ctx.textBaseline = 'top'
+  ctx.fillStyle = colors('--bad')
+  const text = ctx.measureText('alert').width
   let free = bbox.left
-  const shown = alertsIn(alerts, range).toSorted((a, b) => a.from - b.from)
-  for (const { from, to } of shown) {
-    const left = valToPos(Math.max(from, range.from), 'x', true)
-    const width = Math.max(2 * devicePixelRatio, valToPos(Math.min(to ?? range.to, range.to), 'x', true) - left)
-    ctx.fillStyle = colors('--bad-soft')
-    ctx.fillRect(left, bbox.top, width, bbox.height)
-    ctx.fillStyle = colors('--bad')
-    ctx.fillRect(left, bbox.top, width, 3 * devicePixelRatio)
-    const text = ctx.measureText('alert').width
-    const at = Math.min(left + 3 * devicePixelRatio, end - text)
+  for (const { left, width } of boxesOf(u, alerts)) {
+    ctx.fillRect(left, bbox.top, width, 4 * pixel)
+    const at = Math.min(left, bbox.left + bbox.width - text)
     if (at < free) continue
-    ctx.fillText('alert', at, bbox.top + 6 * devicePixelRatio)
-    free = at + text + LABEL_GAP * devicePixelRatio
+    ctx.fillText('alert', at, bbox.top + 7 * pixel)
+    free = at + text + LABEL_GAP * pixel
   }
   ctx.restore()
 }
 
-/** Buckets with anomalies: a diamond at the value that is furthest off, and how many there are. */
+/**
+ * Buckets with anomalies: a diamond at the value that is furthest off. It is filled, and has their
+ * number, where they are more than noise explains.
+ */
 function drawBuckets(u: uPlot, points: readonly Point[], colors: Colors): void {
   const { ctx, bbox, valToPos, scales } = u
   const { min, max } = scales.x ?? {}
-  const size = DIAMOND * devicePixelRatio
+  const pixel = devicePixelRatio
   ctx.save()
   ctx.beginPath()
-  ctx.rect(bbox.left, bbox.top - size, bbox.width, bbox.height + 2 * size)
+  ctx.rect(bbox.left, bbox.top - DIAMOND * pixel, bbox.width, bbox.height + 2 * DIAMOND * pixel)
   ctx.clip()
   ctx.font = labelFont()
   ctx.textAlign = 'center'
-  ctx.strokeStyle = colors('--surface')
-  ctx.fillStyle = colors('--bad')
-  ctx.lineWidth = 2 * devicePixelRatio
   let free = bbox.left
-  for (const { timestamp, value, low, high, bucket } of points) {
+  for (const point of points) {
+    const { timestamp, value, low, high, bucket } = point
     if (bucket == null || bucket.anomalies === 0 || timestamp < (min ?? 0) || timestamp > (max ?? 0)) continue
+    const isMany = isBeyondNoise(point)
+    const size = (isMany ? DIAMOND : DIAMOND_SMALL) * pixel
     const furthest = high !== null && low !== null && high - value < value - low ? low : (high ?? value)
     // Where numbers are too large the bucket has none, and its mark is at the bottom.
     const y = Number.isFinite(furthest) ? valToPos(furthest, 'y', true) : bbox.top + bbox.height
     const x = valToPos(timestamp, 'x', true)
     const path = new Path2D(`M${x} ${y - size}L${x + size} ${y}L${x} ${y + size}L${x - size} ${y}Z`)
-    ctx.stroke(path)
+    ctx.fillStyle = colors(isMany ? '--bad' : '--surface')
+    ctx.strokeStyle = colors(isMany ? '--surface' : '--bad')
+    ctx.lineWidth = 1.5 * pixel
     ctx.fill(path)
+    ctx.stroke(path)
+    if (!isMany) continue
     const text = String(bucket.anomalies)
     const half = ctx.measureText(text).width / 2
     if (x - half < free) continue
     const isLow = furthest === low && low !== high
     ctx.textBaseline = isLow ? 'top' : 'bottom'
     ctx.fillText(text, x, isLow ? y + size * 1.3 : y - size * 1.3)
-    free = x + half + LABEL_GAP * devicePixelRatio
+    free = x + half + LABEL_GAP * pixel
   }
   ctx.restore()
 }

@@ -1,6 +1,6 @@
 import type { Bucket } from '@tidemark/client/types'
 import { expect, test } from 'vitest'
-import { alertsIn, anomaliesOf, intervalOf, marksOf, summaryOf } from './marks.ts'
+import { alertsIn, anomaliesOf, intervalOf, isBeyondNoise, marksOf, summaryOf } from './marks.ts'
 import type { Point } from './points.ts'
 
 const NONE = { value: 5, mean: null, low: null, high: null, state: null }
@@ -46,10 +46,19 @@ test('an alert is in every interval in which it fired, and a firing one in all l
   expect(alertsIn(ALERTS, { from: 26_001, to: 40_000 })).toEqual([ALERTS[1]])
 })
 
+test.each([
+  [1, 9, false],
+  [2, 9, true],
+  [5, 100, false],
+  [11, 100, true],
+])('%i anomalies of %i samples are more than noise explains: %j', (anomalies, count, isMore) => {
+  expect(isBeyondNoise({ ...NONE, timestamp: 5000, bucket: { ...BUCKET, anomalies, count } })).toBe(isMore)
+})
+
 test('what is marked is said in words too', () => {
   const all = { from: 0, to: 40_000 }
   expect(summaryOf(POINTS, ALERTS, all)).toBe(
-    '4 anomalies (in 1 interval, marked with diamonds) and 2 alerts in the time shown.',
+    '4 anomalies (in 1 interval, marked with diamonds; 1 with more than noise explains) and 2 alerts in the time shown.',
   )
   expect(summaryOf(POINTS.slice(3), [], all)).toBe('1 anomaly and no alerts in the time shown.')
   expect(summaryOf([], [], all)).toBe('No anomalies and no alerts in the time shown.')

@@ -33,6 +33,14 @@ export function anomaliesOf({ bucket, state }: Point): number {
   return bucket?.anomalies ?? (state === 'anomalous' ? 1 : 0)
 }
 
+/** Of normal samples, a threshold of two deviations flags up to this share. */
+const NOISE = 0.1
+
+/** Whether a point stands for more anomalies than noise explains. */
+export function isBeyondNoise({ bucket }: Point): boolean {
+  return bucket != null && bucket.anomalies > 1 && bucket.anomalies > NOISE * bucket.count
+}
+
 /** Returns the alerts that fired at some time of an interval. */
 export function alertsIn(alerts: readonly AlertSpan[], { from, to }: Range): readonly AlertSpan[] {
   return alerts.filter(alert => alert.from <= to && (alert.to ?? Number.POSITIVE_INFINITY) >= from)
@@ -49,7 +57,9 @@ export function summaryOf(points: readonly Point[], alerts: readonly AlertSpan[]
   const anomalies = points.reduce((sum, point) => sum + anomaliesOf(point), 0)
   const intervals = points.filter(point => point.bucket != null && anomaliesOf(point) > 0).length
   const fired = alertsIn(alerts, range).length
-  const where = intervals === 0 ? '' : ` (in ${plural(intervals, 'interval')}, marked with diamonds)`
+  const many = points.filter(isBeyondNoise).length
+  const more = many === 0 ? '' : `; ${many} with more than noise explains`
+  const where = intervals === 0 ? '' : ` (in ${plural(intervals, 'interval')}, marked with diamonds${more})`
   const first = anomalies === 0 ? 'No anomalies' : `${plural(anomalies, 'anomaly', 'anomalies')}${where}`
   return `${first} and ${fired === 0 ? 'no alerts' : plural(fired, 'alert')} in the time shown.`
 }
