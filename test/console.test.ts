@@ -677,6 +677,23 @@ describe.runIf((await redisAvailable()) && browserAvailable())('the console', ()
     expect(page.reports).toEqual([])
   })
 
+  test.each(['light', 'dark'] as const)(
+    'the documentation of the API has the look of the console: %s',
+    async scheme => {
+      const looks: string[] = []
+      for (const path of ['/#/now', '/docs']) {
+        const page = await open('now', { colorScheme: scheme, viewport: { width: 360, height: 640 } })
+        await page.goto(url + path)
+        await page.getByRole('navigation', { name: 'Views' }).getByRole('link', { name: 'Pipeline' }).waitFor()
+        if (path === '/docs') await page.locator('.opblock').first().waitFor()
+        looks.push(await page.evaluate<string>(LOOK))
+        expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(360)
+        expect(page.reports).toEqual([])
+      }
+      expect(looks[1]).toEqual(looks[0])
+    },
+  )
+
   test('of an empty deployment invites to send the first sample', async () => {
     await using empty = await startRedis()
     await using own = await startGateway({ REDIS_URL: empty.url })
@@ -741,6 +758,11 @@ async function frameMs(page: Page): Promise<number> {
   })()`)
   return ((await taskMs()) - before) / frames
 }
+
+const LOOK = `JSON.stringify(['body', '.bar', '.bar nav a'].map(name => {
+  const { color, backgroundColor, fontFamily, fontSize } = getComputedStyle(document.querySelector(name))
+  return [name, name === 'body' ? color : '', backgroundColor, fontFamily, fontSize]
+}))`
 
 /** How wide the page is, and what is outside of 360 px; a heat map may cut the names of keys. */
 const OUTSIDE = `({

@@ -1,4 +1,4 @@
-import { cp, mkdir, readdir, rm, stat } from 'node:fs/promises'
+import { cp, readdir, rm, stat } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -21,6 +21,9 @@ const USERS = join(ROOT, 'packages', 'gateway', 'src', 'secrets', 'users.acl')
 /** The operators' console, which the gateway serves at `/`. */
 const CONSOLE = join(ROOT, 'packages', 'console')
 
+/** The page of the HTTP API, which the gateway serves at `/docs`. */
+const DOCS = join(ROOT, 'packages', 'gateway', 'src', 'http', 'docs')
+
 /** The files of swagger-ui-dist that the gateway serves under /docs. */
 const SWAGGER_FILES = ['swagger-ui.css', 'swagger-ui-bundle.js', 'LICENSE', 'NOTICE']
 
@@ -31,7 +34,7 @@ for (const service of chosen.length > 0 ? chosen : ['gateway', 'analyzer', 'mqtt
   await bundle(service, dist)
   if (service !== 'mqtt') await cp(LUA, join(dist, 'lua'), { recursive: true })
   if (service === 'gateway') {
-    await copySwagger(join(dist, 'swagger-ui'))
+    await copyDocs(join(dist, 'docs'))
     await buildPage({ root: CONSOLE, logLevel: 'warn', build: { outDir: join(dist, 'console'), emptyOutDir: true } })
     await bundle(service, dist, 'secrets/main', 'secrets')
     await bundle(service, dist, 'canary/main', 'canary')
@@ -64,11 +67,12 @@ async function bundle(service: string, dist: string, source = 'main', name = 'ma
   await build.close()
 }
 
-async function copySwagger(to: string): Promise<void> {
+/** The page under /docs: the gateway's own files, and those of Swagger UI. */
+async function copyDocs(to: string): Promise<void> {
   // pnpm links the package only in the gateway, which depends on it.
   const require = createRequire(join(ROOT, 'packages', 'gateway', 'package.json'))
   const from = dirname(require.resolve('swagger-ui-dist/package.json'))
-  await mkdir(to, { recursive: true })
+  await cp(DOCS, to, { recursive: true })
   for (const name of SWAGGER_FILES) await cp(join(from, name), join(to, name))
 }
 

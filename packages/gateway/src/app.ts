@@ -9,7 +9,7 @@ import { auditRoutes } from './audit/routes.ts'
 import { verdictSettings } from './config.ts'
 import { deadLettersRoutes } from './dead-letters/routes.ts'
 import { feedRoutes } from './feed/routes.ts'
-import type { Asset } from './http/assets.ts'
+import type { Assets } from './http/assets.ts'
 import { consoleRoutes } from './http/console.ts'
 import { corsFor } from './http/cors.ts'
 import { docsRoutes } from './http/docs.ts'
@@ -43,8 +43,8 @@ interface AppOptions extends Omit<RoutesOptions, 'readFields'>, OpsOptions {
   readonly keyTable: KeyTable
   /** Makes changes of API keys through this gateway take effect here at once. */
   readonly refreshKeys: () => Promise<void>
-  readonly docs: ReadonlyMap<string, Asset>
-  readonly console: ReadonlyMap<string, Asset>
+  readonly docs: Assets
+  readonly console: Assets
 }
 
 /** Creates the HTTP API out of the routes of each folder. Tests call its `request`. */

@@ -174,6 +174,7 @@ export async function startGateway({ config, openStore, log, registry, spans }: 
   })
   const seriesIndex = starting.use(await openSeriesIndex({ config, log, metrics }))
   const pipeline = createPipeline(concerns, FAULT_FORMATS)
+  const page = readConsole()
   const ingest = createIngest(context)
   const app = createApp({
     ...context,
@@ -189,8 +190,8 @@ export async function startGateway({ config, openStore, log, registry, spans }: 
     refreshKeys: keySources.refresh,
     notReady,
     warnings,
-    docs: readDocs(),
-    console: readConsole(),
+    docs: readDocs(page),
+    console: page,
   })
   const { fetch } = createOpsApp({ registry, notReady, warnings })
   const ops = starting.use(await listenOps({ fetch, port: config.METRICS_PORT, hostname: config.HOST }))

@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest'
-import { CONSOLE_CSP } from '../src/http/console.ts'
+import { PAGE_CSP } from '../src/http/assets.ts'
 import { createTestApp } from './support/fixture.ts'
 
 const BROTLI = new Uint8Array([1, 2, 3])
 const FILES = new Map([
   ['index.html', { body: '<!doctype html>', type: 'text/html; charset=utf-8' }],
-  ['assets/main-3f.js', { body: 'start()', type: 'text/javascript; charset=utf-8', brotli: BROTLI }],
+  ['main-3f.js', { body: 'start()', type: 'text/javascript; charset=utf-8', brotli: BROTLI }],
 ])
 
 function get(path: string, accept?: string) {
@@ -18,8 +18,8 @@ describe('the files of the console', () => {
     const page = await get('/')
     expect([page.status, await page.text()]).toEqual([200, '<!doctype html>'])
     expect(page.headers.get('Cache-Control')).toBe('no-cache')
-    expect(page.headers.get('Content-Security-Policy')).toBe(CONSOLE_CSP)
-    expect(CONSOLE_CSP).not.toContain('unsafe')
+    expect(page.headers.get('Content-Security-Policy')).toBe(PAGE_CSP)
+    expect(PAGE_CSP).not.toContain('unsafe')
     const script = await get('/assets/main-3f.js')
     expect([script.status, await script.text()]).toEqual([200, 'start()'])
     expect(script.headers.get('Cache-Control')).toBe('public, max-age=31536000, immutable')

@@ -2,7 +2,8 @@ import { Validator } from '@seriousme/openapi-schema-validator'
 import { SCOPES } from '@tidemark/shared/access/scope'
 import type { MemoryStore } from '@tidemark/shared/store/memory/store'
 import { describe, expect, test } from 'vitest'
-import { DOCS_CSP, readDocs } from '../src/http/docs.ts'
+import { PAGE_CSP, STYLE_SHEET } from '../src/http/assets.ts'
+import { readDocs } from '../src/http/docs.ts'
 import { testKey } from './support/api-keys.ts'
 import { bodiesOf, CALLS, requestOf } from './support/calls.ts'
 import { type ApiDocument, createContract, operationsOf, type Route } from './support/contract.ts'
@@ -175,19 +176,22 @@ describe('every operation that needs an API key', () => {
 
 describe('the page of the documentation', () => {
   test('needs nothing from other hosts', async () => {
-    const { app } = createTestApp({ docs: readDocs() })
+    const console = new Map([['main-3f.css', { body: '', type: STYLE_SHEET }]])
+    const { app } = createTestApp({ docs: readDocs(console), console })
     const page = await app.request('/docs')
     expect(page.status).toBe(200)
-    expect(page.headers.get('Content-Security-Policy')).toBe(DOCS_CSP)
+    expect(page.headers.get('Content-Security-Policy')).toBe(PAGE_CSP)
     const html = await page.text()
     const links = [...html.matchAll(/(?:src|href)="([^"]+)"/g)]
       .map(match => match[1] ?? '')
-      .filter(link => link !== '/')
-    for (const link of links.filter(found => found !== 'data:,')) {
-      expect(link).toMatch(/^\/docs\//)
-      expect((await app.request(link)).status).toBe(200)
-    }
-    expect(links.length).toBe(4)
+      .filter(link => !/^(data:,|\/(#.*|docs)?)$/.test(link))
+    // The look of the console first, then that of Swagger UI, then what fits it to the console.
+    expect(links).toEqual([
+      '/assets/main-3f.css',
+      ...['swagger-ui.css', 'look.css', 'swagger-ui-bundle.js', 'start.js'].map(name => `/docs/${name}`),
+    ])
+    for (const link of links) expect((await app.request(link)).status).toBe(200)
+    expect((await app.request('/docs/index.html')).status).toBe(404)
   })
 
   test('is 404 without its files, and nothing else is', async () => {

@@ -1,7 +1,7 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { z } from '@hono/zod-openapi'
-import { type Asset, PAGE as PAGE_TYPE, respondWithAsset, SCRIPT, STYLE_SHEET } from './assets.ts'
-import { CREDENTIALS, problem, problemSchema } from './documentation.ts'
+import { type Assets, INDEX, readAssets, servePage } from './assets.ts'
+import { CREDENTIALS, problemSchema } from './documentation.ts'
 import { createRoute, createRouter, type Router, serve } from './router.ts'
 
 const DESCRIPTION = {
@@ -18,63 +18,6 @@ const DESCRIPTION = {
   security: [],
 }
 
-/** Allows nothing inline and nothing from other hosts. The icons of Swagger UI are data URLs. */
-export const DOCS_CSP = [
-  "default-src 'none'",
-  "script-src 'self'",
-  "style-src 'self'",
-  "img-src 'self' data:",
-  "connect-src 'self'",
-  "base-uri 'none'",
-  "form-action 'none'",
-  "frame-ancestors 'none'",
-].join('; ')
-
-const HEADERS = { policy: DOCS_CSP, cacheControl: 'no-cache' }
-
-const PAGE = `<!doctype html>
-<html lang="en">
-  <head>
-    <meta charset="utf-8">
-    <meta name="viewport" content="width=device-width, initial-scale=1">
-    <title>Tidemark HTTP API</title>
-    <link rel="icon" href="data:,">
-    <link rel="stylesheet" href="/docs/swagger-ui.css">
-  </head>
-  <body>
-    <p class="swagger-ui wrapper"><a href="/">Console</a> <span id="caller"></span></p>
-    <div id="swagger-ui"></div>
-    <script src="/docs/swagger-ui-bundle.js"></script>
-    <script src="/docs/start.js"></script>
-  </body>
-</html>
-`
-
-/**
- * A file of its own, because the policy allows no inline script. Requests that are tried are sent
- * with the cookie of the session, if the browser has one.
- */
-const START = `SwaggerUIBundle({
-  url: '/openapi.json',
-  dom_id: '#swagger-ui',
-  deepLinking: true,
-  validatorUrl: null,
-  withCredentials: true,
-})
-const caller = document.getElementById('caller')
-fetch('/session').then(async response => {
-  const { name, scopes, via } = await response.json()
-  caller.textContent =
-    via === 'session'
-      ? 'Requests are sent as ' + name + ', with the ' + (scopes.length === 1 ? 'scope ' : 'scopes ') + scopes.join(', ') + '.'
-      : response.ok
-        ? 'Requests need no API key.'
-        : 'Sign in on the console, or authorize with an API key, to try requests that need one.'
-}, () => {})
-`
-
-const PAGE_PROBLEM = problem('This installation has no such file.', 'route-unknown')
-
 const documentRoute = createRoute({
   method: 'get',
   path: '/openapi.json',
@@ -86,36 +29,8 @@ const documentRoute = createRoute({
   },
 })
 
-const pageRoute = createRoute({
-  method: 'get',
-  path: '/docs',
-  access: 'open',
-  operationId: 'docs',
-  summary: 'This document as a page',
-  responses: {
-    200: { description: 'The page.', content: { 'text/html': { schema: z.string() } } },
-    404: PAGE_PROBLEM,
-  },
-})
-
-const fileRoute = createRoute({
-  method: 'get',
-  path: '/docs/{file}',
-  access: 'open',
-  operationId: 'docsFile',
-  summary: 'A script or style sheet of the page',
-  request: { params: z.object({ file: z.string().openapi({ examples: ['start.js'] }) }) },
-  responses: {
-    200: {
-      description: 'The file.',
-      content: { 'text/javascript': { schema: z.string() }, 'text/css': { schema: z.string() } },
-    },
-    404: PAGE_PROBLEM,
-  },
-})
-
 /** `GET /openapi.json` with all routes of `app`, and the same for people: `GET /docs`. */
-export function docsRoutes(docs: ReadonlyMap<string, Asset>, app: Router): Router {
+export function docsRoutes(docs: Assets, app: Router): Router {
   const router = createRouter('Operations')
   router.openAPIRegistry.register('Problem', problemSchema)
   for (const [name, scheme] of Object.entries(CREDENTIALS)) {
@@ -127,31 +42,42 @@ export function docsRoutes(docs: ReadonlyMap<string, Asset>, app: Router): Route
     document ??= JSON.stringify(app.getOpenAPI31Document(DESCRIPTION))
     return c.body(document, 200, { 'Content-Type': 'application/json' })
   })
-  serve(router, pageRoute, c => respondWithAsset(c, docs.get(''), HEADERS))
-  serve(router, fileRoute, c => respondWithAsset(c, docs.get(c.req.valid('param').file), HEADERS))
+  servePage(router, docs, {
+    path: '/docs',
+    operationId: 'docs',
+    summary: 'This document as a page',
+    files: '/docs',
+    isHashed: false,
+    absent: 'This installation has no such file.',
+  })
   return router
 }
 
+/** Beside this module, in its sources and in a bundled image. */
+const FOLDER = new URL('docs/', import.meta.url)
+const SWAGGER_FILES = ['swagger-ui-bundle.js', 'swagger-ui.css']
+
 /**
- * Reads the files under /docs, by name; the page itself is ''. They come from swagger-ui-dist or,
- * in a bundled image, from the folder `swagger-ui`. Without either, /docs is 404.
+ * Reads the files under /docs. Those of Swagger UI come from swagger-ui-dist or, in a bundled
+ * image, are among the others; without them, /docs is 404. The page has the look of the console.
  */
-export function readDocs(): ReadonlyMap<string, Asset> {
-  const folder = swaggerFolder()
-  if (folder === undefined) return new Map()
-  const read = (name: string) => readFileSync(new URL(name, folder), 'utf8')
-  return new Map([
-    ['', { body: PAGE, type: PAGE_TYPE }],
-    ['start.js', { body: START, type: SCRIPT }],
-    ['swagger-ui-bundle.js', { body: read('swagger-ui-bundle.js'), type: SCRIPT }],
-    ['swagger-ui.css', { body: read('swagger-ui.css'), type: STYLE_SHEET }],
-  ])
+export function readDocs(console: Assets = new Map()): Assets {
+  const swagger = swaggerFolder()
+  if (swagger === undefined) return new Map()
+  const own = readAssets(FOLDER, [INDEX, 'start.js', 'look.css'])
+  const page = own.get(INDEX)
+  const sheets = [...console.keys()].filter(name => name.endsWith('.css'))
+  const links = sheets.map(name => `<link rel="stylesheet" href="/assets/${name}">\n    `)
+  if (page !== undefined) {
+    own.set(INDEX, { ...page, body: page.body.replace('<link rel="stylesheet"', `${links.join('')}$&`) })
+  }
+  return new Map([...own, ...readAssets(swagger, SWAGGER_FILES)])
 }
 
 function swaggerFolder(): URL | undefined {
-  const folders = [new URL('swagger-ui/', import.meta.url)]
+  const folders = [FOLDER]
   try {
-    folders.unshift(new URL(import.meta.resolve('swagger-ui-dist/package.json')))
+    folders.push(new URL(import.meta.resolve('swagger-ui-dist/package.json')))
   } catch {
     // The package is not installed.
   }

@@ -27,7 +27,7 @@ import { auditConcern } from '../../src/audit/audit.ts'
 import { type GatewayConfig, gatewaySchema, isHttps, originOptions } from '../../src/config.ts'
 import { createFailures } from '../../src/failures.ts'
 import { createClients, createServices } from '../../src/gateway.ts'
-import type { Asset } from '../../src/http/assets.ts'
+import type { Assets } from '../../src/http/assets.ts'
 import { requestConcerns } from '../../src/http/concerns.ts'
 import { createPipeline } from '../../src/http/pipeline.ts'
 import { createIngest } from '../../src/ingest/ingest.ts'
@@ -61,8 +61,8 @@ export interface TestAppOptions {
   readonly seriesRules?: SeriesRules
   readonly now?: () => number
   readonly spans?: Spans
-  readonly docs?: ReadonlyMap<string, Asset>
-  readonly console?: ReadonlyMap<string, Asset>
+  readonly docs?: Assets
+  readonly console?: Assets
 }
 
 /** Creates an app on an in-memory store, without a process or port. */

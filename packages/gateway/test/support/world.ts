@@ -14,7 +14,7 @@ const DOCS = readDocs()
 /** Stands for the files that the build of the console makes. */
 const CONSOLE = new Map([
   ['index.html', { body: '<!doctype html>', type: PAGE }],
-  ['assets/start.js', { body: 'start()', type: SCRIPT }],
+  ['start.js', { body: 'start()', type: SCRIPT }],
 ])
 
 /** The API key of the file. */
