@@ -8,6 +8,7 @@ import { KeyView } from './key/view.tsx'
 import { KeysView } from './keys/view.tsx'
 import { Login } from './login.tsx'
 import { NowView } from './now/view.tsx'
+import { keyText } from './parts/key-name.tsx'
 import { Explain } from './parts/states.tsx'
 import { PipelineView } from './pipeline/view.tsx'
 import { linkTo, place } from './router.ts'
@@ -46,8 +47,13 @@ export function App() {
     }, IDENTIFY_MS)
     return () => clearInterval(timer)
   }, [])
+  const { view, parameters } = place.value
+  useEffect(() => {
+    // The history of the browser and screen readers name pages by it.
+    const title = view === 'key' ? keyText(parameters.get('key') ?? '') : TABS.find(([name]) => name === view)?.[1]
+    document.title = [title, 'Tidemark'].filter(Boolean).join(' – ')
+  }, [view, parameters])
   if (caller.value === null) return <Login />
-  const { view } = place.value
   const View = VIEWS[view]
   return (
     <>

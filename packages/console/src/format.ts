@@ -2,10 +2,13 @@
 const locale = navigator.languages
 
 const integer = new Intl.NumberFormat(locale, { maximumFractionDigits: 0 })
-const short = new Intl.NumberFormat(locale, { maximumSignificantDigits: 4 })
+const short = new Intl.NumberFormat(locale, { maximumSignificantDigits: 4, signDisplay: 'negative' })
 const compact = new Intl.NumberFormat(locale, { notation: 'compact', maximumSignificantDigits: 4 })
+const scientific = new Intl.NumberFormat(locale, { notation: 'scientific', maximumSignificantDigits: 4 })
 const percent = new Intl.NumberFormat(locale, { style: 'percent', maximumSignificantDigits: 2 })
-const tenth = new Intl.NumberFormat(locale, { maximumFractionDigits: 1, minimumFractionDigits: 1 })
+const tenth = new Intl.NumberFormat(locale, {
+  ...{ maximumFractionDigits: 1, minimumFractionDigits: 1, signDisplay: 'negative' },
+})
 const clock = new Intl.DateTimeFormat(locale, { hour: '2-digit', minute: '2-digit' })
 const clockWithSeconds = new Intl.DateTimeFormat(locale, { timeStyle: 'medium' })
 const day = new Intl.DateTimeFormat(locale, { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' })
@@ -13,6 +16,7 @@ const full = new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeStyle: '
 
 const DAY_MS = 86_400_000
 const MILLION = 1e6
+const QUADRILLION = 1e15
 
 export const formatCount = (value: number): string => integer.format(value)
 
@@ -21,11 +25,13 @@ export const formatPercent = (share: number): string => percent.format(share)
 export function formatValue(value: number | null | undefined): string {
   if (value === null || value === undefined) return '–'
   const size = Math.abs(value)
-  return size >= MILLION || (size > 0 && size < 1e-4) ? compact.format(value) : short.format(value)
+  // Words for powers of ten end with trillions, and small numbers have none.
+  if (size >= QUADRILLION || (size > 0 && size < 1e-4)) return scientific.format(value)
+  return size >= MILLION ? compact.format(value) : short.format(value)
 }
 
 export const formatZ = (z: number | null): string =>
-  z === null ? '–' : Math.abs(z) >= 1000 ? compact.format(z) : tenth.format(z)
+  z === null ? '–' : Math.abs(z) >= 1000 ? integer.format(z) : tenth.format(z)
 
 export const formatRate = (rate: number | null | undefined): string =>
   rate === null || rate === undefined ? '–' : compact.format(rate)

@@ -131,7 +131,7 @@ function Empty({ state, prefix }: { readonly state: string; readonly prefix: str
       </Explain>
     )
   }
-  if (state === 'firing') return <Explain title="No alert fires." />
+  if (state === 'firing') return <Explain title="No alerts are firing." />
   return (
     <Explain title="No alert was resolved yet.">
       <span>Alerts that end are kept here, the newest ones.</span>

@@ -20,7 +20,7 @@ const VALUES = 20
 const MARKS = 50
 
 /** Clocks of devices and servers differ by so much without a reason. */
-const CLOCK_MS = 60_000
+export const CLOCK_MS = 60_000
 
 /** Around the only sample that there is. */
 const ALONE_MS = 30_000

@@ -348,7 +348,7 @@ function drawBuckets(u: uPlot, points: readonly Point[], colors: Colors): void {
     if (x - half < free) continue
     const isLow = furthest === low && low !== high
     ctx.textBaseline = isLow ? 'top' : 'bottom'
-    ctx.fillText(text, x, isLow ? y + size * 1.3 : y - size * 1.3)
+    ctx.fillText(text, Math.min(x, bbox.left + bbox.width - half), isLow ? y + size * 1.3 : y - size * 1.3)
     free = x + half + LABEL_GAP * pixel
   }
   ctx.restore()

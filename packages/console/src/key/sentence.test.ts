@@ -38,7 +38,7 @@ test.each<[Partial<Analysis>, RegExp]>([
   [{ z: 1e6, deviation: 0 }, /^812 differs from the 50 samples before it, which were all 400\.$/],
   [
     { z: null, low: null, high: null, state: 'warming', window: 12 },
-    /^812\. This key is being learned: 12 samples so far\.$/,
+    /^812\. This key is being learned: 13 samples so far\.$/,
   ],
   [{ state: 'flat', z: 0, anomaly: false }, /^812, as in all of the 50 samples before it\.$/],
   [{ rule: 'r', detector: 'mad', score: -4.2 }, /^812 is too low: the detector mad gives it 4\.2, the limit is 2\./],

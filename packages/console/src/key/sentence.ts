@@ -6,7 +6,7 @@ import { tailProbability } from '../probability.ts'
 const NEVER_MS = 1e6 * 365.25 * 86_400_000
 
 /** The capped z of a value that leaves a window of equal values. */
-const Z_CAP = 1e6
+export const Z_CAP = 1e6
 
 /** What an analysis means, for people. `rate` is in samples per millisecond. */
 export function sentenceOf(analysis: Analysis, rate: number | undefined): string {
@@ -15,7 +15,7 @@ export function sentenceOf(analysis: Analysis, rate: number | undefined): string
   const value = `${formatValue(analysis.rate ?? analysis.value)}${unit && ` ${unit}`}${perSecond}`
   const usual = low === null || high === null ? '' : ` Usual is ${formatValue(low)} to ${formatValue(high)}.`
   if (range !== undefined) return `${value} is ${range} the range that the rule of this key allows.`
-  if (state === 'warming') return `${value}. This key is being learned: ${plural(window, 'sample')} so far.`
+  if (state === 'warming') return `${value}. This key is being learned: ${plural(window + 1, 'sample')} so far.`
   if (state === 'flat') return `${value}, as in all of the ${plural(window, 'sample')} before it.`
   if (state === 'refused') return `${value} arrived late or twice: the rule of this key does not analyse such samples.`
   if (state === 'ignored') return `${value} is a value that the rule of this key ignores.`

@@ -3,7 +3,7 @@ import type { FeedEvent } from '@tidemark/client/feed'
 import type { Alert, Analysis, RuleExplanation } from '@tidemark/client/types'
 import { client } from '../api.ts'
 import { isLive, useFeed } from '../feed.ts'
-import { formatValue } from '../format.ts'
+import { formatCount, formatDuration, formatFull, formatValue } from '../format.ts'
 import { explanationOf } from '../parts/alert.ts'
 import { Copy } from '../parts/copy.tsx'
 import { KeyName } from '../parts/key-name.tsx'
@@ -12,7 +12,7 @@ import { Explain, FailureNote, Show } from '../parts/states.tsx'
 import { Ago, Time } from '../parts/time.tsx'
 import { useResource } from '../resource.ts'
 import { linkTo, place } from '../router.ts'
-import { ChartPanel } from './chart-panel.tsx'
+import { ChartPanel, CLOCK_MS } from './chart-panel.tsx'
 import { merge, type Point, pointOfAnalysis, pointsOfHistory, rateOf } from './points.ts'
 import { sentenceOf } from './sentence.ts'
 import { type LevelQuery, levelsFor, needsLevels, type Shown, shownOf } from './span.ts'
@@ -135,6 +135,7 @@ function OneKey({ name }: { readonly name: string }) {
             <dt>Last sample</dt>
             <dd>
               <Ago at={newest.analyzed_at} />
+              <Dated analysis={newest} />
             </dd>
             <dt>Usual range</dt>
             <dd class="num">
@@ -142,8 +143,7 @@ function OneKey({ name }: { readonly name: string }) {
             </dd>
             <dt>Samples</dt>
             <dd class="num">
-              {newest.count.toLocaleString(navigator.languages as string[])}, of which the newest {newest.window} are
-              the window
+              {formatCount(newest.count)} in all; the newest verdict is based on {formatCount(newest.window)} of them
             </dd>
             <dt>Rule</dt>
             <dd>
@@ -167,6 +167,17 @@ function OneKey({ name }: { readonly name: string }) {
   )
 }
 
+/** Says when a sample is from, where that is not when it arrived. */
+function Dated({ analysis: { timestamp, analyzed_at: analyzedAt } }: { readonly analysis: Analysis }) {
+  const ahead = timestamp - analyzedAt
+  if (Math.abs(ahead) < CLOCK_MS) return null
+  return (
+    <span class="soft">
+      , dated {formatFull(timestamp)}, {formatDuration(Math.abs(ahead))} {ahead > 0 ? 'ahead' : 'before it arrived'}
+    </span>
+  )
+}
+
 function Rule({ explanation: { rule, reason, policy, muted } }: { readonly explanation: RuleExplanation }) {
   const limit = policy.budget === null ? `threshold ${formatValue(policy.threshold)}` : `budget ${policy.budget}`
   return (
@@ -186,7 +197,7 @@ function Rule({ explanation: { rule, reason, policy, muted } }: { readonly expla
 }
 
 function KeyAlerts({ alerts }: { readonly alerts: readonly Alert[] }) {
-  if (alerts.length === 0) return <Explain title="None is kept." />
+  if (alerts.length === 0) return <Explain title="No alerts are kept." />
   return (
     <ul>
       {alerts.slice(0, 8).map(({ id, state, severity, explanation, opened_at: from, resolved_at: to }) => (

@@ -4,11 +4,13 @@ import { useEffect } from 'preact/hooks'
 import { client } from '../api.ts'
 import { useFeed } from '../feed.ts'
 import { formatCount, formatDuration, formatValue, formatZ, plural } from '../format.ts'
+import { Z_CAP } from '../key/sentence.ts'
 import { explanationOf } from '../parts/alert.ts'
 import { KeyLink } from '../parts/key-name.tsx'
 import { type Level, Mark, severityLevel } from '../parts/sign.tsx'
 import { Explain, Show } from '../parts/states.tsx'
 import { Ago, Time } from '../parts/time.tsx'
+import { visible } from '../parts/visible.ts'
 import { useResource } from '../resource.ts'
 import { linkTo } from '../router.ts'
 import { runbookLink } from '../runbook/view.tsx'
@@ -128,8 +130,8 @@ function sentenceOf({ keys, worst, pipeline }: Overview): readonly [Level, preac
     ]
   }
   if (keys.anomalous > 0) {
-    const some = `The newest sample of ${plural(keys.anomalous, 'key')} is unusual.`
-    return ['warn', `No alert fires for ${all}. ${some}`]
+    const some = `The newest sample of ${formatCount(keys.anomalous)} of ${all} is unusual.`
+    return ['warn', `No alerts are firing. ${some}`]
   }
   if (keys.warming === keys.total) return ['none', `${all} ${keys.total === 1 ? 'is' : 'are'} being learned.`]
   return ['good', keys.total === 1 ? 'The one key behaves.' : `All ${all} behave.`]
@@ -171,7 +173,7 @@ function Strip({ vitals, warnings }: { readonly vitals: readonly Vital[]; readon
 function Groups({ page: { groups, counts } }: { readonly page: AlertGroupsPage }) {
   if (groups.length === 0) {
     return (
-      <Explain title="No alert fires.">
+      <Explain title="No alerts are firing.">
         <span>An alert opens when a key misbehaves for a while, is silent, or moves to another level.</span>
       </Explain>
     )
@@ -188,7 +190,7 @@ function Groups({ page: { groups, counts } }: { readonly page: AlertGroupsPage }
               <a href={linkTo('alerts', { group: id })}>{count === 1 ? name : groupTitle(name)}</a>
             )}
             <span class="small soft">
-              {count === 1 && first !== undefined ? explanationOf(first) : explanation.slice(name.length + 2)}
+              {count === 1 && first !== undefined ? explanationOf(first) : visible(explanation.slice(name.length + 2))}
             </span>
           </div>
           <span class="small soft">
@@ -204,7 +206,7 @@ function Groups({ page: { groups, counts } }: { readonly page: AlertGroupsPage }
 }
 
 /** Names end with a time in UTC, which is shown in the local time. */
-const groupTitle = (name: string): string => name.replace(/ since [\d-]* ?\d\d:\d\d UTC$/, '')
+const groupTitle = (name: string): string => visible(name).replace(/ since [\d-]* ?\d\d:\d\d UTC$/, '')
 
 function Furthest({ anomalies }: { readonly anomalies: readonly Analysis[] }) {
   if (anomalies.length === 0) {
@@ -216,21 +218,29 @@ function Furthest({ anomalies }: { readonly anomalies: readonly Analysis[] }) {
   }
   return (
     <ul>
-      {anomalies.map(({ key, id, value, z, low, high, analyzed_at: at }) => (
-        <li class="entry arriving" key={`${key} ${id}`}>
-          <Mark level="bad" />
-          <div class="body">
-            <KeyLink name={key} />
-            <span class="small soft num">
-              {formatValue(value)} {z !== null && `is ${formatZ(Math.abs(z))} deviations ${z > 0 ? 'high' : 'low'}, `}
-              usual is {formatValue(low)} to {formatValue(high)}
+      {anomalies.map(anomaly => {
+        const { key, id, analyzed_at: at } = anomaly
+        return (
+          <li class="entry arriving" key={`${key} ${id}`}>
+            <Mark level="bad" />
+            <div class="body">
+              <KeyLink name={key} />
+              <span class="small soft num">{unusualOf(anomaly)}</span>
+            </div>
+            <span class="small soft">
+              <Ago at={at} />
             </span>
-          </div>
-          <span class="small soft">
-            <Ago at={at} />
-          </span>
-        </li>
-      ))}
+          </li>
+        )
+      })}
     </ul>
   )
+}
+
+/** How far off a sample is. One that leaves a window of equal values is off by no number. */
+function unusualOf({ value, z, mean, low, high }: Analysis): string {
+  const usual = `usual is ${formatValue(low)} to ${formatValue(high)}`
+  if (z === null) return `${formatValue(value)}, ${usual}`
+  if (Math.abs(z) >= Z_CAP) return `${formatValue(value)}, while the samples before it were all ${formatValue(mean)}`
+  return `${formatValue(value)} is ${formatZ(Math.abs(z))} deviations ${z > 0 ? 'high' : 'low'}, ${usual}`
 }

@@ -162,7 +162,9 @@ function Steps({ way: { result, analyses, alerts, failure } }: { readonly way: W
       )}
       {alerts !== undefined && (
         <Step level={alerts.length > 0 ? 'bad' : 'good'}>
-          <strong>{alerts.length === 0 ? 'No alert fires for these keys' : plural(alerts.length, 'alert')}</strong>
+          <strong>
+            {alerts.length === 0 ? 'No alerts are firing for these keys' : plural(alerts.length, 'alert')}
+          </strong>
           {alerts.map(alert => (
             <p key={alert.id} class="small">
               {explanationOf(alert)}
