@@ -138,7 +138,9 @@ function Notice() {
       ? 'The gateway does not respond.'
       : failure.status === 429
         ? 'This page sends more requests than its limit allows.'
-        : 'The gateway is overloaded, or its store is unavailable.'
+        : failure.kind === 'overloaded'
+          ? 'The gateway is overloaded.'
+          : 'The store of the gateway is unavailable.'
   return (
     <div class="notice" role="status">
       <strong>{what}</strong>

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { formatValue, formatZ } from './format.ts'
+import { formatDuration, formatValue, formatZ } from './format.ts'
 
 test.each<[number | null, string]>([
   [null, '–'],
@@ -21,4 +21,14 @@ test.each<[number, string]>([
   [1e6, '1,000,000'],
 ])('%d deviations are written as %s', (z, text) => {
   expect(formatZ(z)).toBe(text)
+})
+
+test.each([
+  [0, '0 seconds'],
+  [1000, '1 second'],
+  [90_000, '2 minutes'],
+  [86_400_000, '1 day'],
+  [4e13, '1,268 years'],
+])('%i ms are written as %s, in English in every locale', (ms, text) => {
+  expect(formatDuration(ms)).toBe(text)
 })

@@ -59,12 +59,10 @@ const SPANS = [
   ['second', 1000],
 ] as const
 
-/** A duration in its largest unit: "3 minutes". */
+/** A duration in its largest unit, in English as the sentences around it: "3 minutes". */
 export function formatDuration(ms: number): string {
   const [unit, size] = SPANS.find(([, span]) => ms >= span) ?? (['second', 1000] as const)
-  const value = ms / size
-  const style = { style: 'unit', unit, unitDisplay: 'long', maximumFractionDigits: 0 } as const
-  return new Intl.NumberFormat(locale, style).format(value)
+  return plural(Math.round(ms / size), unit)
 }
 
 export const formatAgo = (time: number): string => {

@@ -8,6 +8,13 @@ import type { Point } from './points.ts'
 import { type Range, zoomed } from './span.ts'
 
 const HEIGHT = 340
+/** Of a large screen. */
+const HEIGHT_SHARE = 0.33
+/** The width of the axis of values. */
+const AXIS = 64
+const FONT = 12
+/** The size of text to which these belong. */
+const TEXT = 15
 const MINUTE_MS = 60_000
 
 /** A label of an alert stands this far from the last one. */
@@ -49,7 +56,7 @@ export function Chart({ label, describedBy, points, alerts, range, onZoom }: Cha
     const one = new uPlot(
       {
         width: element.clientWidth,
-        height: HEIGHT,
+        height: heightOf(),
         ms: 1,
         legend: { show: false },
         cursor: {
@@ -83,16 +90,18 @@ export function Chart({ label, describedBy, points, alerts, range, onZoom }: Cha
         axes: [
           {
             stroke: () => colors('--ink-soft'),
+            font: fontOf(FONT * textScale()),
             grid: { show: false },
             ticks: { stroke: () => colors('--line') },
-            space: 90,
+            space: 90 * textScale(),
             values: (_, splits, __, ___, step) => splits.map(step < MINUTE_MS ? formatSecond : formatTime),
           },
           {
             stroke: () => colors('--ink-soft'),
+            font: fontOf(FONT * textScale()),
             grid: { stroke: () => colors('--line'), width: 1 },
             ticks: { show: false },
-            size: 64,
+            size: AXIS * textScale(),
             values: (_, splits) => splits.map(split => formatValue(split)),
           },
         ],
@@ -123,7 +132,7 @@ export function Chart({ label, describedBy, points, alerts, range, onZoom }: Cha
       element,
     )
     plot.current = one
-    const observer = new ResizeObserver(() => one.setSize({ width: element.clientWidth, height: HEIGHT }))
+    const observer = new ResizeObserver(() => one.setSize({ width: element.clientWidth, height: heightOf() }))
     observer.observe(element)
     const scheme = matchMedia('(prefers-color-scheme: dark)')
     const redraw = (): void => one.redraw()
@@ -355,7 +364,14 @@ function drawBuckets(u: uPlot, points: readonly Point[], colors: Colors): void {
 }
 
 /** A canvas counts the pixels of the screen. */
-const labelFont = (): string => `600 ${12 * devicePixelRatio}px system-ui, sans-serif`
+const labelFont = (): string => `600 ${fontOf(FONT * textScale() * devicePixelRatio)}`
+
+const fontOf = (pixels: number): string => `${pixels}px system-ui, sans-serif`
+
+/** Text is larger on large screens. */
+const textScale = (): number => Number.parseFloat(getComputedStyle(document.documentElement).fontSize) / TEXT
+
+const heightOf = (): number => Math.max(HEIGHT, Math.round(innerHeight * HEIGHT_SHARE))
 
 /** A canvas takes no custom properties: an element resolves them for the scheme in force. */
 function createColors(parent: HTMLElement): (name: string) => string {

@@ -187,7 +187,7 @@ function Groups({ page: { groups, counts } }: { readonly page: AlertGroupsPage }
             {count === 1 && first?.key != null ? (
               <KeyLink name={first.key} />
             ) : (
-              <a href={linkTo('alerts', { group: id })}>{count === 1 ? name : groupTitle(name)}</a>
+              <a href={linkTo('alerts', { group: id })}>{groupTitle(name)}</a>
             )}
             <span class="small soft">
               {count === 1 && first !== undefined ? explanationOf(first) : visible(explanation.slice(name.length + 2))}

@@ -30,7 +30,8 @@ export function ChangeDialog({ title, action, onConfirm, onClose, isNoted = true
     isBusy.value = true
     try {
       await onConfirm(Object.fromEntries(entries))
-      onClose()
+      // Closing returns the focus to where it was; removing the dialog would not.
+      dialog.current?.close()
     } catch (error) {
       const { problem, message } = toFailure(error)
       failure.value = problem?.detail ?? message

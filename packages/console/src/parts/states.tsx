@@ -13,14 +13,15 @@ export function Explain({ title, children }: { readonly title: string; readonly 
 }
 
 function describe(failure: TidemarkError): readonly [title: string, detail: string] {
-  const detail = failure.problem?.detail ?? failure.message
+  // Some details are sentences, and others their beginning.
+  const detail = (failure.problem?.detail ?? failure.message).replace(/\.?$/, '.')
   if (failure.status === 0) return ['The gateway does not respond.', 'This page tries again by itself.']
   if (failure.status === 429 || failure.kind === 'overloaded')
-    return ['The gateway is busy.', `${detail}. This page tries again by itself.`]
+    return ['The gateway is busy.', `${detail} This page tries again by itself.`]
   if (failure.status === 503)
-    return ['The gateway cannot read its store.', `${detail}. This page tries again by itself.`]
+    return ['The gateway cannot read its store.', `${detail} This page tries again by itself.`]
   if (failure.status === 403)
-    return ['Your API key may not see this.', `${detail}. Sign in with one that has the scope read.`]
+    return ['Your API key may not see this.', `${detail} Sign in with one that has the scope read.`]
   if (failure.status === 404) return ['There is nothing here.', detail]
   return ['This cannot be shown.', detail]
 }
