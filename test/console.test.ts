@@ -320,6 +320,38 @@ describe.runIf((await redisAvailable()) && browserAvailable())('the console', ()
     }
   })
 
+  test('fits and reads well with tiny values, long keys, and characters that reorder text', async () => {
+    const long = `odd/${'x'.repeat(190)}`
+    const values: Readonly<Record<string, (i: number) => number>> = {
+      'odd/tiny': i => 1e-300 * (10 + (i % 3)),
+      '\u202Eodd/reversed': i => 10 + (i % 3) + (i === 78 ? 500 : 0),
+      [long]: i => 10 + (i % 3) + (i === 78 ? 500 : 0),
+      'odd/flat': i => (i === 79 ? 7 : 0),
+    }
+    const begin = Date.now() - 80_000
+    const samples = Object.entries(values).flatMap(([key, valueAt]) =>
+      Array.from({ length: 80 }, (_, i) => ({ key, value: valueAt(i), timestamp: begin + 1000 * i })),
+    )
+    const { receipts } = await client.ingest(samples)
+    for (const receipt of receipts) await client.verdicts(receipt, { waitForMs: WAIT_MS })
+    const widthOf = (page: Page) => page.evaluate('document.documentElement.scrollWidth')
+
+    const now = await open('now')
+    await now.locator('.heat').getByRole('link', { name: long }).waitFor()
+    // The score of a value that leaves equal ones is capped, and says nothing.
+    await now.getByText('7, while the samples before it were all 0', { exact: true }).waitFor()
+    await now.getByRole('link', { name: '<U+202E>odd/reversed' }).first().waitFor()
+    expect(await widthOf(now)).toBe(1280)
+    const tiny = await open('key?key=odd%2Ftiny', { locale: 'de-DE', viewport: { width: 360, height: 740 } })
+    await tiny.getByText(/^1,1E-299 is \d,\d deviations/).waitFor()
+    // Numbers as in German, and sentences in English.
+    await tiny.getByText(/^\d+ (second|minute)s? ago$/).waitFor()
+    await tiny.getByRole('img', { name: /Values of odd/ }).waitFor()
+    expect(await widthOf(tiny)).toBe(360)
+    expect(await tiny.title()).toBe('odd/tiny – Tidemark')
+    expect([...now.reports, ...tiny.reports]).toEqual([])
+  })
+
   test('lists 10,000 keys of which only those on the screen exist, and finds one', async () => {
     const many = Array.from({ length: 10_000 }, (_, i) => ({ key: `many/${String(i).padStart(5, '0')}`, value: i }))
     const { receipts } = await client.ingest(many)
@@ -518,6 +550,7 @@ describe.runIf((await redisAvailable()) && browserAvailable())('the console', ()
     await page.getByLabel('Who you are').fill('mira')
     await page.getByRole('dialog').getByRole('button', { name: 'Put in force' }).click()
     await page.getByText('tried/* matches; no other rule does').waitFor()
+    expect(await page.evaluate('document.activeElement.textContent')).toMatch(/ tried$/)
     expect((await client.rules()).rules.find(({ rule }) => rule.id === 'tried')?.rule).toEqual({
       id: 'tried',
       pattern: 'tried/*',
