@@ -45,7 +45,7 @@ test('a finer level begins where a bucket of the coarser one ends, so that no ti
 })
 
 test('levels finer than the base only fill the time after its last whole bucket', () => {
-  const fine = levelOf(10_000, 90_000, 100_000, 110_000, 120_000, 130_000)
+  const fine = levelOf(10_000, ...[60_000, 70_000, 80_000, 90_000, 100_000, 110_000, 120_000, 130_000])
   const coarse = levelOf(MINUTE, 0, MINUTE, 2 * MINUTE)
   const points = joinLevels([fine, coarse], [sample(140_000, 7)], { isCounter: false, baseMs: MINUTE })
   expect(startsOf(points)).toEqual([0, MINUTE, 120_000, 130_000, 140_000])
