@@ -1,7 +1,8 @@
 import { setInterval } from 'node:timers/promises'
 import { EMPTY_DOCUMENT, type RuleDocument, withRule } from '@tidemark/shared/detection/rules/document'
 import { pause } from '@tidemark/shared/runtime/lifecycle'
-import { type BenchRedis, drained, fillBacklog, PARTITIONS, startBenchRedis } from '@tidemark/tools/bench/stack'
+import { openFiller } from '@tidemark/tools/bench/filler'
+import { type BenchRedis, drained, startBenchRedis } from '@tidemark/tools/bench/stack'
 import { usageOf } from '@tidemark/tools/bench/usage'
 import { startAnalyzer } from '@tidemark/tools/stack/service-process'
 import type { MemoryLimit } from './cgroup.ts'
@@ -48,6 +49,7 @@ export interface MemoryResult {
  */
 export async function changeWindows({ keys, windowsBytesMax, limit, onPhase }: MemoryOptions): Promise<MemoryResult> {
   await using redis = await startBenchRedis()
+  await using filler = await openFiller(redis)
   const settings = { WINDOWS_BYTES_MAX: String(windowsBytesMax), LEASE_TTL_MS: '300000', STORE_TIMEOUT_MS: '30000' }
   const start = () => startAnalyzer({ ...redis.env, ...settings })
   await using analyzer = await (limit === undefined ? start() : limit.startIn(start))
@@ -57,7 +59,7 @@ export async function changeWindows({ keys, windowsBytesMax, limit, onPhase }: M
   const phases: Phase[] = []
   async function run(title: string): Promise<void> {
     process.kill(analyzer.pid, 'SIGSTOP')
-    await fillBacklog(redis, keys * SAMPLES_PER_KEY, keys, phases.length + 1)
+    await filler.backlog(keys * SAMPLES_PER_KEY, keys, phases.length + 1)
     process.kill(analyzer.pid, 'SIGCONT')
     const begin = performance.now()
     const rss = await peakDuring(analyzer.pid, drained(redis))
@@ -113,9 +115,9 @@ async function peakDuring(pid: number, work: Promise<void>): Promise<number> {
 }
 
 /** Counts the keys whose newest analysis is not their `count`-th. */
-async function countWrong({ store }: BenchRedis, keys: number, count: number): Promise<number> {
+async function countWrong({ store, partitions }: BenchRedis, keys: number, count: number): Promise<number> {
   let right = 0
-  for (let partition = 0; partition < PARTITIONS; partition++) {
+  for (const partition of partitions) {
     const seen = new Set<string>()
     for (let cursor = '0'; ; ) {
       const { analyses, next } = await store.gateway.scanAnalyses(partition, cursor)

@@ -1,15 +1,8 @@
 import { formatCount } from '../lib/format.ts'
 import { type Cell, formatTable } from '../lib/table.ts'
+import { openFiller, REQUEST_SAMPLES } from './filler.ts'
 import { requestBody } from './signal.ts'
-import {
-  type BenchRedis,
-  drained,
-  fillBacklog,
-  fillWindows,
-  REQUEST_SAMPLES,
-  startBenchRedis,
-  startMeasuredAnalyzer,
-} from './stack.ts'
+import { type BenchRedis, drained, startBenchRedis, startMeasuredAnalyzer } from './stack.ts'
 
 const KEYS = 100_000
 const SAMPLES = 1_000_000
@@ -20,14 +13,15 @@ const KINDS = ['windows', 'window_tails', 'guard_memories', 'last_analysis', 'du
 /** Returns tables of bytes per key in Redis, and per sample on the network if all keys differ. */
 export async function measureFootprint(): Promise<string> {
   await using redis = await startBenchRedis()
-  await fillWindows(redis, KEYS)
+  await using filler = await openFiller(redis)
+  await filler.history(KEYS)
   await using analyzer = await startMeasuredAnalyzer(redis)
   // Warm-up: every window is loaded once.
-  await fillBacklog(redis, KEYS, KEYS)
+  await filler.backlog(KEYS, KEYS, 1)
   await drained(redis)
   const before = await traffic(redis)
   process.kill(analyzer.pid, 'SIGSTOP')
-  await fillBacklog(redis, SAMPLES, KEYS, 2)
+  await filler.backlog(SAMPLES, KEYS, 2)
   const appended = await traffic(redis)
   process.kill(analyzer.pid, 'SIGCONT')
   await drained(redis)

@@ -1,14 +1,15 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { cpus, loadavg } from 'node:os'
-import { Failure, runCommand } from '../lib/options.ts'
-import { openProgress } from '../lib/progress.ts'
+import { runCommand } from '../lib/options.ts'
 import { replaceSection } from '../lib/table.ts'
 import { regressions, writeBaseline } from './baseline.ts'
 import { measureFootprint } from './footprint.ts'
+import type { Round } from './interleave.ts'
+import { measure } from './measure.ts'
 import { COMMAND, type Options, readOptions } from './options.ts'
 import { saveProfiles } from './profiles.ts'
-import { type Measures, SCENARIOS, type Scenario } from './scenarios.ts'
-import { type Results, type Row, rowsOf, toMarkdown } from './table.ts'
+import { openSubjects, type Subject } from './subject.ts'
+import { changesOf, type Results, type Row, rowsOf, toChangesMarkdown, toMarkdown } from './table.ts'
 
 const PAGE = new URL('../../docs/performance.md', import.meta.url)
 
@@ -23,13 +24,15 @@ process.exitCode = await runCommand(COMMAND, args, async () => {
 
 async function bench(options: Options): Promise<void> {
   const begin = performance.now()
-  const rows = rowsOf(await measure(options))
-  const [cpu] = cpus()
-  const machine =
-    `${cpus().length} cores, ${cpu?.model ?? ''}, Node ${process.versions.node}, ` +
-    `load ${loadavg()[0]?.toFixed(1)}, ${Math.round((performance.now() - begin) / 1000)} s`
-  process.stdout.write(`\n${toMarkdown(rows)}\n\n${machine}\n`)
-
+  await using subjects = await openSubjects(options)
+  const results = new Map<string, Round[]>()
+  try {
+    await measure(options, subjects.all, results)
+  } finally {
+    // Also what was measured before a failure, which may be the work of an hour.
+    print(options, subjects.all, results, machineSince(begin))
+  }
+  const rows = rowsOf(results)
   if (options.check) {
     const warnings = regressions(rows)
     for (const warning of warnings) process.stdout.write(`WARNING: regression: ${warning}\n`)
@@ -37,8 +40,25 @@ async function bench(options: Options): Promise<void> {
   }
   if (options.write) {
     await writeBaseline(rows)
-    await writeResults(rows, machine)
+    await writeResults(rows, machineSince(begin))
   }
+}
+
+function machineSince(begin: number): string {
+  const [cpu] = cpus()
+  return (
+    `${cpus().length} cores, ${cpu?.model ?? ''}, Node ${process.versions.node}, ` +
+    `load ${loadavg()[0]?.toFixed(1)}, ${Math.round((performance.now() - begin) / 1000)} s`
+  )
+}
+
+function print({ against }: Options, subjects: readonly Subject[], results: Results, machine: string): void {
+  const names = subjects.map(({ name }) => name)
+  if (names.length > 1) {
+    process.stdout.write(`\n${toChangesMarkdown(changesOf(results), names, against !== undefined)}\n`)
+    process.stdout.write(`\nThe figures of ${names[0]}:\n`)
+  }
+  process.stdout.write(`\n${toMarkdown(rowsOf(results))}\n\n${machine}\n`)
 }
 
 async function writeResults(rows: readonly Row[], machine: string): Promise<void> {
@@ -48,30 +68,4 @@ async function writeResults(rows: readonly Row[], machine: string): Promise<void
   await writeFile(new URL(`${date}.json`, folder), `${JSON.stringify({ date, machine, rows }, null, 2)}\n`)
   const section = `${toMarkdown(rows)}\n\n${date}: ${machine}.`
   await writeFile(PAGE, replaceSection(await readFile(PAGE, 'utf8'), 'bench', section))
-}
-
-async function measure({ quick, rounds, only }: Options): Promise<Results> {
-  const chosen = SCENARIOS.filter(({ name, inQuick }) => (inQuick || !quick) && name.includes(only))
-  if (chosen.length === 0) throw new Failure(`no scenario has "${only}" in its name`)
-  const results = new Map<string, Measures[]>(chosen.map(({ name }) => [name, []]))
-  const roundsOf = ({ roundsMax }: Scenario): number => Math.min(rounds, roundsMax)
-  const total = chosen.reduce((sum, scenario) => sum + roundsOf(scenario), 0)
-  using progress = openProgress({ output: process.stderr, total })
-  let done = 0
-  // Two passes, so that no figure depends on one moment of the machine, one scenario at a time.
-  const passes = Math.min(2, rounds)
-  for (let pass = 0; pass < passes; pass++) {
-    for (const scenario of chosen) {
-      const all = roundsOf(scenario)
-      let left = pass === 0 ? Math.ceil(all / passes) : Math.floor(all / passes)
-      if (left === 0) continue
-      progress.update(done, scenario.name)
-      for await (const measures of scenario.rounds(quick)) {
-        results.get(scenario.name)?.push(measures)
-        progress.update(++done, scenario.name)
-        if (--left === 0) break
-      }
-    }
-  }
-  return results
 }

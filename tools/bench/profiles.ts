@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { SCENARIOS } from './scenarios.ts'
+import { THIS_CODE } from './subject.ts'
 
 const FOLDER = fileURLToPath(new URL('./profiles/', import.meta.url))
 
@@ -20,8 +21,8 @@ export async function saveProfiles(): Promise<void> {
     process.stderr.write(`${name} ...\n`)
     const folder = await mkdtemp(`${FOLDER}run-`)
     try {
-      process.env.BENCH_PROFILES = folder
-      for await (const _ of rounds(false)) break
+      const settings = { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${folder}` }
+      for await (const _ of rounds({ ...THIS_CODE, settings }, false)) break
       // Only the measured service writes a profile, when it ends.
       const [profile] = await readdir(folder)
       await rename(`${folder}/${profile}`, `${FOLDER}${file}`)

@@ -1,43 +1,95 @@
+import type { Measures } from './interleave.ts'
 import { type DrainOptions, drain } from './scenarios/drain.ts'
 import { endToEnd } from './scenarios/end-to-end.ts'
 import { latency } from './scenarios/latency.ts'
 import { redisFloor } from './scenarios/redis-floor.ts'
 import { batches, guarded, single } from './scenarios/requests.ts'
-
-/** The named figures of one round. */
-export type Measures = Readonly<Record<string, number>>
+import type { Subject } from './subject.ts'
 
 export interface Scenario {
   readonly name: string
   readonly inQuick: boolean
+  /** Measured by --against and --vary, unless scenarios are named. */
+  readonly inComparison: boolean
   /** The maximum number of rounds: some take too long for every round. */
   readonly roundsMax: number
+  /** Seconds of the start and of a round on a quiet machine, which show how much is left to do. */
+  readonly takes: { readonly startS: number; readonly roundS: number }
   /** Starts and warms up what the rounds share; measures one round for each request of the next. */
-  rounds(quick: boolean): AsyncIterable<Measures>
+  rounds(subject: Subject, quick: boolean): AsyncIterable<Measures>
 }
 
-const QUICK = { inQuick: true, roundsMax: 50 } as const
+const QUICK = { inQuick: true, inComparison: false, roundsMax: 50 } as const
+const SLOW = { ...QUICK, inQuick: false } as const
 
 export const SCENARIOS: readonly Scenario[] = [
-  { ...QUICK, name: 'single', rounds: quick => single(quick ? 2 : 4) },
+  {
+    ...QUICK,
+    name: 'single',
+    inComparison: true,
+    takes: { startS: 10, roundS: 14 },
+    rounds: (subject, quick) => single(subject, quick ? 2 : 4),
+  },
   // Rounds shorter than the time in which the machine's speed changes.
-  { ...QUICK, name: 'guarded', rounds: () => guarded(1) },
-  { ...QUICK, name: 'batches', rounds: quick => batches(quick ? 2 : 4) },
-  { ...QUICK, name: 'drain 10,000', rounds: quick => drain({ keys: 10_000, samples: quick ? 1_000_000 : 2_000_000 }) },
-  slowDrain('drain 100,000', 50, { keys: 100_000, samples: 1_000_000 }),
-  slowDrain('drain 1,000,000', 2, { keys: 1_000_000, samples: 1_000_000 }),
-  slowDrain('scaling', 50, { keys: 10_000, samples: 2_000_000, analyzers: 2 }),
-  slowDrain('cluster', 3, { keys: 10_000, samples: 1_000_000, masters: 3 }),
-  { name: 'redis', inQuick: false, roundsMax: 3, rounds: () => separate(redisFloor) },
-  { name: 'end to end', inQuick: false, roundsMax: 1, rounds: () => separate(endToEnd) },
-  { name: 'latency', inQuick: true, roundsMax: 3, rounds: quick => latency(quick ? 4 : 10) },
+  { ...QUICK, name: 'guarded', takes: { startS: 8, roundS: 4 }, rounds: subject => guarded(subject, 1) },
+  {
+    ...QUICK,
+    name: 'batches',
+    takes: { startS: 8, roundS: 12 },
+    rounds: (subject, quick) => batches(subject, quick ? 2 : 4),
+  },
+  {
+    ...QUICK,
+    name: 'drain 10,000',
+    inComparison: true,
+    takes: { startS: 10, roundS: 7 },
+    rounds: (subject, quick) => drain(subject, { keys: 10_000, samples: quick ? 1_000_000 : 2_000_000 }),
+  },
+  {
+    ...SLOW,
+    name: 'drain 100,000',
+    inComparison: true,
+    takes: { startS: 30, roundS: 9 },
+    rounds: drains({ keys: 100_000, samples: 1_000_000 }),
+  },
+  {
+    ...SLOW,
+    name: 'drain 1,000,000',
+    inComparison: true,
+    roundsMax: 3,
+    takes: { startS: 200, roundS: 12 },
+    rounds: drains({ keys: 1_000_000, samples: 1_000_000 }),
+  },
+  {
+    ...SLOW,
+    name: 'scaling',
+    takes: { startS: 11, roundS: 7 },
+    rounds: drains({ keys: 10_000, samples: 2_000_000, analyzers: 2 }),
+  },
+  {
+    ...SLOW,
+    name: 'cluster',
+    roundsMax: 3,
+    takes: { startS: 15, roundS: 4 },
+    rounds: drains({ keys: 10_000, samples: 1_000_000, masters: 3 }),
+  },
+  { ...SLOW, name: 'redis', roundsMax: 3, takes: { startS: 0, roundS: 5 }, rounds: redisFloor },
+  {
+    ...SLOW,
+    name: 'end to end',
+    inComparison: true,
+    takes: { startS: 12, roundS: 21 },
+    rounds: subject => endToEnd(subject, { keys: 10_000, rate: 300_000, seconds: 20 }),
+  },
+  {
+    ...QUICK,
+    name: 'latency',
+    roundsMax: 3,
+    takes: { startS: 6, roundS: 24 },
+    rounds: (subject, quick) => latency(subject, quick ? 4 : 10),
+  },
 ]
 
-function slowDrain(name: string, roundsMax: number, options: DrainOptions): Scenario {
-  return { name, inQuick: false, roundsMax, rounds: () => drain(options) }
-}
-
-/** Rounds that start everything again. */
-async function* separate(measure: () => Promise<Measures>) {
-  for (;;) yield await measure()
+function drains(options: DrainOptions): Scenario['rounds'] {
+  return subject => drain(subject, options)
 }

@@ -1,4 +1,5 @@
 import { MultiBar } from 'cli-progress'
+import { formatDuration } from './format.ts'
 
 const LINE_EVERY_MS = 10_000
 
@@ -51,7 +52,8 @@ function openBar({ output, title = '', total }: ProgressOptions): Progress {
 }
 
 function openLines({ output, title = '', total, lineEveryMs = LINE_EVERY_MS }: ProgressOptions): Progress {
-  let lineAt = performance.now()
+  const begin = performance.now()
+  let lineAt = begin
   let line = 'starting'
   const print = (): void => {
     lineAt = performance.now()
@@ -63,7 +65,9 @@ function openLines({ output, title = '', total, lineEveryMs = LINE_EVERY_MS }: P
   }, lineEveryMs)
   return {
     update(done, text) {
-      line = total === undefined ? text : `${Math.floor((done / total) * 100)} %, ${text}`
+      const leftMs = total === undefined ? 0 : ((performance.now() - begin) / done) * (total - done)
+      const left = done > 0 ? `${formatDuration(leftMs)} left, ` : ''
+      line = total === undefined ? text : `${Math.floor((done / total) * 100)} %, ${left}${text}`
       if (performance.now() - lineAt >= lineEveryMs) print()
     },
     say: text => void output.write(`${text}\n`),

@@ -1,4 +1,6 @@
-import { drained, fillBacklog, fillWindows, startBenchRedis, startMeasuredAnalyzer } from '../stack.ts'
+import { openFiller } from '../filler.ts'
+import { drained, startBenchRedis, startMeasuredAnalyzer } from '../stack.ts'
+import type { Subject } from '../subject.ts'
 import { spentBy, usageOf } from '../usage.ts'
 
 export interface DrainOptions {
@@ -14,9 +16,11 @@ export interface DrainOptions {
  * Analyzers drain backlogs, with all windows full and in memory. They are stopped (SIGSTOP) while a
  * backlog is appended. CPU covers all analyzers, or all masters; `bytesPerKey` is of one analyzer.
  */
-export async function* drain({ keys, samples, analyzers = 1, masters = 1 }: DrainOptions) {
-  await using redis = await startBenchRedis(masters)
-  await fillWindows(redis, keys)
+export async function* drain(subject: Subject, { keys, samples, analyzers = 1, masters = 1 }: DrainOptions) {
+  await using redis = await startBenchRedis({ subject, masters })
+  await using filler = await openFiller(redis)
+  const empty = await redis.usedMemory()
+  await filler.history(keys)
   await using started = new AsyncDisposableStack()
   const pids: number[] = []
   for (let i = 0; i < analyzers; i++) pids.push(started.use(await startMeasuredAnalyzer(redis)).pid)
@@ -29,20 +33,24 @@ export async function* drain({ keys, samples, analyzers = 1, masters = 1 }: Drai
 
   async function round(amount: number) {
     signal('SIGSTOP')
-    const empty = await redis.usedMemory()
-    await fillBacklog(redis, amount, keys, ++seed)
+    const before = await redis.usedMemory()
+    await filler.backlog(amount, keys, ++seed)
     const full = await redis.usedMemory()
+    await redis.forgetSlowCommands()
     const { cpuS, seconds } = await spentBy({ redis: redis.pids, analyzers: pids }, async () => {
       signal('SIGCONT')
       await drained(redis)
     })
+    const longestCommandMs = await redis.longestCommandMs()
     const { rss: now } = await usageOf(pids[0] ?? 0)
     return {
       samplesPerS: amount / seconds,
       analyzerCpuUs: (cpuS.analyzers / amount) * 1e6,
       redisCpuUs: (cpuS.redis / amount) * 1e6,
       bytesPerKey: (now - rss) / (keys / analyzers),
-      bytesPerPending: (full - empty) / amount,
+      redisBytesPerKey: ((await redis.usedMemory()) - empty) / keys,
+      bytesPerPending: (full - before) / amount,
+      longestCommandMs,
     }
   }
   // Warm-up: every key is loaded once, and the code is compiled.

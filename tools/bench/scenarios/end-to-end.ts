@@ -1,46 +1,63 @@
 import { pause } from '@tidemark/shared/runtime/lifecycle'
+import { openFiller } from '../filler.ts'
 import { runProgram } from '../program.ts'
 import {
+  type BenchRedis,
   drained,
-  fillWindows,
   progressOf,
   startBenchRedis,
   startMeasuredAnalyzer,
   startMeasuredGateway,
 } from '../stack.ts'
+import type { Subject } from '../subject.ts'
 import { spentBy } from '../usage.ts'
 import type { Sent } from './requests.ts'
 
-const SECONDS = 60
-const RATE = 300_000
 const POLL_MS = 500
 
+interface EndToEndOptions {
+  readonly keys: number
+  /** Samples/s. */
+  readonly rate: number
+  readonly seconds: number
+}
+
 /** Measures a gateway, an analyzer and a Redis at a steady rate, up to committed verdicts. */
-export async function endToEnd() {
-  await using redis = await startBenchRedis()
-  await fillWindows(redis, 10_000)
+export async function* endToEnd(subject: Subject, { keys, rate, seconds: forSeconds }: EndToEndOptions) {
+  await using redis = await startBenchRedis({ subject })
+  {
+    await using filler = await openFiller(redis)
+    await filler.history(keys)
+  }
   await using analyzer = await startMeasuredAnalyzer(redis)
   await using gateway = await startMeasuredGateway(redis)
-  await runProgram<Sent>('./load/batches.ts', [gateway.port, 3, RATE])
-  await drained(redis)
-  const before = await progressOf(redis)
-  let backlogMax = 0
+  let day = 0
   const pids = [gateway.pid, analyzer.pid, ...redis.pids]
-  const { cpuS, seconds } = await spentBy({ all: pids }, async () => {
+
+  async function round(sendFor: number) {
+    const before = await progressOf(redis)
     const isOver = new AbortController()
-    const polling = watchBacklog(isOver.signal)
-    const { failed } = await runProgram<Sent>('./load/batches.ts', [gateway.port, SECONDS, RATE])
-    isOver.abort()
-    await polling
-    if (failed > 0) throw new Error(`${failed} requests failed`)
-    await drained(redis)
-  })
-  async function watchBacklog(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      backlogMax = Math.max(backlogMax, (await progressOf(redis)).backlog)
-      await pause(POLL_MS, signal)
-    }
+    const polling = maxBacklog(redis, isOver.signal)
+    const { cpuS, seconds } = await spentBy({ all: pids }, async () => {
+      const { failed } = await runProgram<Sent>('./load/steady.ts', [gateway.port, sendFor, rate, keys, ++day])
+      isOver.abort()
+      if (failed > 0) throw new Error(`${failed} requests failed`)
+      await drained(redis)
+    })
+    const samples = (await progressOf(redis)).analysed - before.analysed
+    return { samplesPerS: samples / seconds, allCpuUs: (cpuS.all / samples) * 1e6, backlogMax: await polling }
   }
-  const samples = (await progressOf(redis)).analysed - before.analysed
-  return { samplesPerS: samples / seconds, allCpuUs: (cpuS.all / samples) * 1e6, backlogMax }
+  // Warm-up: every key is loaded once, and the code is compiled.
+  await round(Math.max(3, (1.2 * keys) / rate))
+  for (;;) yield await round(forSeconds)
+}
+
+/** Resolves with the largest backlog when `signal` is aborted. */
+async function maxBacklog(redis: BenchRedis, signal: AbortSignal): Promise<number> {
+  let max = 0
+  while (!signal.aborted) {
+    max = Math.max(max, (await progressOf(redis)).backlog)
+    await pause(POLL_MS, signal)
+  }
+  return max
 }

@@ -1,9 +1,10 @@
 import { runProgram } from '../program.ts'
 import { startBenchRedis, startMeasuredAnalyzer, startMeasuredGateway } from '../stack.ts'
+import type { Subject } from '../subject.ts'
 
 /** Measures the latency of verdicts at 500 and at 5,000 requests/s. */
-export async function* latency(seconds: number) {
-  await using redis = await startBenchRedis()
+export async function* latency(subject: Subject, seconds: number) {
+  await using redis = await startBenchRedis({ subject })
   await using _analyzer = await startMeasuredAnalyzer(redis)
   await using gateway = await startMeasuredGateway(redis)
   const measure = (rate: number, forSeconds: number) =>

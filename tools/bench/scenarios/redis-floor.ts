@@ -10,7 +10,11 @@ const SAMPLES = 500_000
 const PIPELINE = 500
 
 /** Measures Redis' CPU for XADD of one sample, and the reader's for XREADGROUP and parsing. */
-export async function redisFloor() {
+export async function* redisFloor() {
+  for (;;) yield await measure()
+}
+
+async function measure() {
   await using redis = await startBenchRedis()
   const { client } = redis
   const random = new Random(3)

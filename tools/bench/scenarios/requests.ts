@@ -1,10 +1,11 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createApiKey } from '@tidemark/shared/access/api-key'
 import { formatKeyFile } from '@tidemark/shared/access/key-file'
+import { temporaryFolder } from '../../lib/project.ts'
 import { runProgram, startFloor } from '../program.ts'
 import { startBenchRedis, startMeasuredGateway } from '../stack.ts'
+import type { Subject } from '../subject.ts'
 import { spentBy } from '../usage.ts'
 
 /** The output of the programs that send samples. */
@@ -15,8 +16,9 @@ export interface Sent {
 }
 
 /** One sample per request over 64 connections: the gateway with its Redis, and two floors. */
-export function single(seconds: number) {
-  return requests({ load: './load/single.ts', floors: { http: './floors/http.ts', hono: './floors/hono.ts' }, seconds })
+export function single(subject: Subject, seconds: number) {
+  const floors = { http: './floors/http.ts', hono: './floors/hono.ts' }
+  return requests(subject, { load: './load/single.ts', floors, seconds })
 }
 
 /** Limits that are applied to each request, and that no load here reaches. */
@@ -26,24 +28,19 @@ const LIMITS = { REQUESTS_PER_S_MAX: '1000000', SAMPLES_PER_S_MAX: '1000000' }
  * One sample per request: a gateway with authentication and rate limits, and one without. Both get
  * the same requests, with an API key.
  */
-export async function* guarded(seconds: number) {
-  await using folder = await temporaryFolder()
+export async function* guarded(subject: Subject, seconds: number) {
+  await using folder = await temporaryFolder('bench')
   const made = { key_prefix: '', limits: {}, expires_at: null, created_at: null, created_by: '' }
   const { token, record } = createApiKey({ ...made, name: 'bench', scopes: ['ingest'] })
   const file = join(folder.path, 'api-keys')
   await writeFile(file, formatKeyFile([record]))
   const gateways = { open: { AUTH: 'off' }, guarded: { AUTH: 'on', API_KEYS_FILE: file, ...LIMITS } }
-  yield* requests({ load: './load/single.ts', floors: {}, gateways, seconds, arguments: [token] })
-}
-
-async function temporaryFolder() {
-  const path = await mkdtemp(join(tmpdir(), 'tidemark-bench-'))
-  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) }
+  yield* requests(subject, { load: './load/single.ts', floors: {}, gateways, seconds, arguments: [token] })
 }
 
 /** 1,000 samples per request: the gateway with Redis, without, and JSON.parse and zod alone. */
-export async function* batches(seconds: number) {
-  for await (const round of requests({
+export async function* batches(subject: Subject, seconds: number) {
+  for await (const round of requests(subject, {
     load: './load/batches.ts',
     floors: { noRedis: './floors/no-redis.ts' },
     seconds,
@@ -63,8 +60,9 @@ interface RequestsOptions {
   readonly arguments?: readonly string[]
 }
 
-async function* requests({ load, floors, gateways = { gateway: {} }, seconds, arguments: more = [] }: RequestsOptions) {
-  await using redis = await startBenchRedis()
+async function* requests(subject: Subject, options: RequestsOptions) {
+  const { load, floors, gateways = { gateway: {} }, seconds, arguments: more = [] } = options
+  await using redis = await startBenchRedis({ subject })
   await using started = new AsyncDisposableStack()
   const servers: { name: string; pid: number; port: number }[] = []
   for (const [name, file] of Object.entries(floors)) servers.push({ name, ...started.use(await startFloor(file)) })

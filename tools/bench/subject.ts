@@ -1,0 +1,43 @@
+import { checkOut, commitId } from '../lib/checkout.ts'
+import { Failure } from '../lib/options.ts'
+import { ROOT } from '../lib/project.ts'
+import type { Variation } from './variation.ts'
+
+/** What is measured: the services of a checkout, with settings besides those of the scenario. */
+export interface Subject {
+  readonly name: string
+  /** The folder of the code. */
+  readonly root: string
+  readonly settings: Readonly<Record<string, string>>
+}
+
+export const THIS_CODE: Subject = { name: 'this code', root: ROOT, settings: {} }
+
+interface Comparison {
+  readonly against: string | undefined
+  readonly vary: Variation | undefined
+}
+
+export interface Subjects extends AsyncDisposable {
+  /** The second, if there is one, is what the first is compared with. */
+  readonly all: readonly Subject[]
+}
+
+/** Returns what the options compare; checks out the code of another commit. */
+export async function openSubjects({ against, vary }: Comparison): Promise<Subjects> {
+  if (against !== undefined) {
+    const id = await commitId(against)
+    if (id === undefined) throw new Failure(`--against ${against}: the local git history has no such commit`)
+    const name = id.slice(0, 10)
+    process.stderr.write(`checking out ${name} and installing its dependencies\n`)
+    const { root, [Symbol.asyncDispose]: remove } = await checkOut(id)
+    return { all: [THIS_CODE, { name, root, settings: {} }], [Symbol.asyncDispose]: remove }
+  }
+  const all = vary === undefined ? [THIS_CODE] : vary.values.map(value => varied(vary.setting, value))
+  return { all, async [Symbol.asyncDispose]() {} }
+}
+
+function varied(setting: string, value: string): Subject {
+  if (value === '') return { ...THIS_CODE, name: `no ${setting}` }
+  return { ...THIS_CODE, name: `${setting}=${value}`, settings: { [setting]: value } }
+}
