@@ -11,7 +11,7 @@ const seed = Number(process.env.TIDEMARK_UPGRADE_SEED ?? Math.floor(Date.now() /
 
 describe.runIf(missing === undefined && (await redisAvailable()))('a rolling upgrade from 0.1.0', () => {
   test(`and its rollback under load lose nothing, and every verdict is the next of its key (seed ${seed})`, async () => {
-    await using release = await checkOutRelease()
+    const release = await checkOutRelease()
     const result = await roll({ seed, release, rollouts: 2, samplesBetween: 60, everyMs: 40 })
     expect(result.violations).toEqual([])
     expect(result).toMatchObject({ replaced: 8 })

@@ -24,7 +24,7 @@ async function main(): Promise<number> {
   if (missing !== undefined) throw new Failure(missing)
   const seed = values.seed ?? Math.floor(Math.random() * 2 ** 31)
   process.stderr.write(`seed ${seed}\n`)
-  await using release = await checkOutRelease()
+  const release = await checkOutRelease()
   using progress = openProgress({ output: process.stderr, title: 'upgrade' })
   const result = await roll({
     seed,

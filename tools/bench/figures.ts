@@ -36,6 +36,17 @@ type Line = readonly [title: string, measure: string, unit: string, goal: Goal, 
 
 const LONGEST_COMMAND: Line = ['the same, longest Redis command', 'longestCommandMs', 'ms', atMost(5, '<= 5 ms')]
 
+function fleet(keys: string, often: string): Record<string, readonly Line[]> {
+  return {
+    [`fleet of ${keys} keys`]: [
+      [`fleet of ${keys} keys, ${often}: CPU of all processes per sample`, 'allCpuUs', 'us', REPORTED],
+      ['the same, gateway', 'gatewayCpuUs', 'us', REPORTED],
+      ['the same, analyzer', 'analyzerCpuUs', 'us', REPORTED],
+      ['the same, Redis', 'redisCpuUs', 'us', REPORTED],
+    ],
+  }
+}
+
 const LINES: Readonly<Record<string, readonly Line[]>> = {
   single: [
     ['one sample per request, requests/s', 'gatewayPerS', '/s', ratioAtLeast(1.1), over('bare Hono', 'honoPerS')],
@@ -102,6 +113,22 @@ const LINES: Readonly<Record<string, readonly Line[]>> = {
     ],
     ['the same, maximum backlog', 'backlogMax', 'samples', atMost(300_000, 'stable: less than one second of samples')],
     ['the same, CPU of gateway, analyzer and Redis per sample', 'allCpuUs', 'us', REPORTED, changeAtMost(0.75)],
+    ['the same, gateway', 'gatewayCpuUs', 'us', REPORTED],
+    ['the same, analyzer', 'analyzerCpuUs', 'us', REPORTED],
+    ['the same, Redis', 'redisCpuUs', 'us', REPORTED],
+  ],
+  ...fleet('1,000', 'each every second'),
+  ...fleet('100,000', 'each every 10 s'),
+  ...fleet('1,000,000', 'each every minute'),
+  takeover: [
+    [
+      'takeover of a partition with 100,000 keys at work, from its lease to the first verdict',
+      'firstVerdictMs',
+      'ms',
+      atMost(1000, '<= 1 s'),
+      changeAtMost(1.1),
+    ],
+    ['the same, from SIGKILL to the first verdict, with leases of 2 s', 'outageMs', 'ms', REPORTED],
   ],
   latency: [
     ['latency from accepted to readable, 500 requests/s, p50', 'p50Ms', 'ms', atMost(3, '<= 3 ms')],

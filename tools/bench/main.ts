@@ -4,11 +4,12 @@ import { runCommand } from '../lib/options.ts'
 import { replaceSection } from '../lib/table.ts'
 import { regressions, writeBaseline } from './baseline.ts'
 import { measureFootprint } from './footprint.ts'
+import { findGenerator } from './generator.ts'
 import type { Round } from './interleave.ts'
 import { measure } from './measure.ts'
 import { COMMAND, type Options, readOptions } from './options.ts'
 import { saveProfiles } from './profiles.ts'
-import { openSubjects, type Subject } from './subject.ts'
+import { readSubjects, type Subject } from './subject.ts'
 import { changesOf, type Results, type Row, rowsOf, toChangesMarkdown, toMarkdown } from './table.ts'
 
 const PAGE = new URL('../../docs/performance.md', import.meta.url)
@@ -24,13 +25,13 @@ process.exitCode = await runCommand(COMMAND, args, async () => {
 
 async function bench(options: Options): Promise<void> {
   const begin = performance.now()
-  await using subjects = await openSubjects(options)
+  const subjects = await readSubjects(options)
   const results = new Map<string, Round[]>()
   try {
-    await measure(options, subjects.all, results)
+    await measure(options, subjects, results)
   } finally {
     // Also what was measured before a failure, which may be the work of an hour.
-    print(options, subjects.all, results, machineSince(begin))
+    print(options, subjects, results, await machineSince(begin))
   }
   const rows = rowsOf(results)
   if (options.check) {
@@ -40,15 +41,15 @@ async function bench(options: Options): Promise<void> {
   }
   if (options.write) {
     await writeBaseline(rows)
-    await writeResults(rows, machineSince(begin))
+    await writeResults(rows, await machineSince(begin))
   }
 }
 
-function machineSince(begin: number): string {
+async function machineSince(begin: number): Promise<string> {
   const [cpu] = cpus()
   return (
-    `${cpus().length} cores, ${cpu?.model ?? ''}, Node ${process.versions.node}, ` +
-    `load ${loadavg()[0]?.toFixed(1)}, ${Math.round((performance.now() - begin) / 1000)} s`
+    `${cpus().length} cores, ${cpu?.model ?? ''}, Node ${process.versions.node}, single samples sent by ` +
+    `${await findGenerator()}, load ${loadavg()[0]?.toFixed(1)}, ${Math.round((performance.now() - begin) / 1000)} s`
   )
 }
 

@@ -5,12 +5,8 @@ import type { Options } from './options.ts'
 import { SCENARIOS, type Scenario } from './scenarios.ts'
 import type { Subject } from './subject.ts'
 
-/**
- * Two passes, so that no figure depends on one moment of the machine or on one start of a process.
- * What takes long to start is started once.
- */
+/** So that no figure depends on one moment of the machine, or on one start of a process. */
 const PASSES = 2
-const LONG_START_S = 60
 
 type Chosen = Pick<Options, 'quick' | 'only' | 'against' | 'vary'>
 
@@ -28,9 +24,9 @@ export function chooseScenarios({ quick, only, against, vary }: Chosen): Scenari
 }
 
 /** Returns the rounds of a scenario in each pass. */
-export function roundsOfPasses({ roundsMax, takes }: Scenario, rounds: number): number[] {
+export function roundsOfPasses({ roundsMax, startsOnce = false }: Scenario, rounds: number): number[] {
   const all = Math.min(rounds, roundsMax)
-  if (all === 1 || takes.startS >= LONG_START_S) return [all]
+  if (all === 1 || startsOnce) return [all]
   return [Math.ceil(all / PASSES), Math.floor(all / PASSES)]
 }
 

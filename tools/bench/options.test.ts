@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { FIGURES } from './figures.ts'
 import { chooseScenarios, roundsOfPasses } from './measure.ts'
 import { readOptions } from './options.ts'
 import { SCENARIOS } from './scenarios.ts'
@@ -43,10 +44,14 @@ describe('the command line of the bench', () => {
   })
 })
 
-test('rounds are divided into two passes, but not those of a scenario that takes long to start', () => {
+test('rounds are divided into two passes, but not those of a scenario that starts once', () => {
   const passes = (name: string, rounds: number): number[] =>
     SCENARIOS.filter(scenario => scenario.name === name).flatMap(scenario => roundsOfPasses(scenario, rounds))
   expect(passes('single', 5)).toEqual([3, 2])
   expect(passes('single', 1)).toEqual([1])
   expect(passes('drain 1,000,000', 50)).toEqual([3])
+})
+
+test('each scenario has figures, and each figure a scenario', () => {
+  expect(new Set(FIGURES.map(({ scenario }) => scenario))).toEqual(new Set(SCENARIOS.map(({ name }) => name)))
 })

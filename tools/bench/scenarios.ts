@@ -1,9 +1,10 @@
 import type { Measures } from './interleave.ts'
 import { type DrainOptions, drain } from './scenarios/drain.ts'
-import { endToEnd } from './scenarios/end-to-end.ts'
+import { type EndToEndOptions, endToEnd } from './scenarios/end-to-end.ts'
 import { latency } from './scenarios/latency.ts'
 import { redisFloor } from './scenarios/redis-floor.ts'
 import { batches, guarded, single } from './scenarios/requests.ts'
+import { takeover } from './scenarios/takeover.ts'
 import type { Subject } from './subject.ts'
 
 export interface Scenario {
@@ -13,6 +14,8 @@ export interface Scenario {
   readonly inComparison: boolean
   /** The maximum number of rounds: some take too long for every round. */
   readonly roundsMax: number
+  /** Not started again for a second pass: its start takes long, or each round has one. */
+  readonly startsOnce?: boolean
   /** Seconds of the start and of a round on a quiet machine, which show how much is left to do. */
   readonly takes: { readonly startS: number; readonly roundS: number }
   /** Starts and warms up what the rounds share; measures one round for each request of the next. */
@@ -57,6 +60,7 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'drain 1,000,000',
     inComparison: true,
     roundsMax: 3,
+    startsOnce: true,
     takes: { startS: 200, roundS: 12 },
     rounds: drains({ keys: 1_000_000, samples: 1_000_000 }),
   },
@@ -81,6 +85,17 @@ export const SCENARIOS: readonly Scenario[] = [
     takes: { startS: 12, roundS: 21 },
     rounds: subject => endToEnd(subject, { keys: 10_000, rate: 300_000, seconds: 20 }),
   },
+  fleet('fleet of 1,000 keys', { keys: 1000, rate: 1000 }),
+  fleet('fleet of 100,000 keys', { keys: 100_000, rate: 10_000 }),
+  fleet('fleet of 1,000,000 keys', { keys: 1_000_000, rate: 16_667 }),
+  {
+    ...SLOW,
+    name: 'takeover',
+    inComparison: true,
+    startsOnce: true,
+    takes: { startS: 20, roundS: 14 },
+    rounds: subject => takeover(subject, { keys: 100_000, rate: 20_000 }),
+  },
   {
     ...QUICK,
     name: 'latency',
@@ -89,6 +104,19 @@ export const SCENARIOS: readonly Scenario[] = [
     rounds: (subject, quick) => latency(subject, quick ? 4 : 10),
   },
 ]
+
+/** Keys that send seldom, at the rate that they cause together. */
+function fleet(name: string, options: Omit<EndToEndOptions, 'seconds'>): Scenario {
+  const historyS = options.keys / 5000
+  return {
+    ...SLOW,
+    name,
+    roundsMax: 3,
+    startsOnce: true,
+    takes: { startS: 8 + historyS + options.keys / options.rate, roundS: 30 },
+    rounds: subject => endToEnd(subject, { ...options, seconds: 30 }),
+  }
+}
 
 function drains(options: DrainOptions): Scenario['rounds'] {
   return subject => drain(subject, options)

@@ -18,23 +18,18 @@ interface Comparison {
   readonly vary: Variation | undefined
 }
 
-export interface Subjects extends AsyncDisposable {
-  /** The second, if there is one, is what the first is compared with. */
-  readonly all: readonly Subject[]
-}
-
-/** Returns what the options compare; checks out the code of another commit. */
-export async function openSubjects({ against, vary }: Comparison): Promise<Subjects> {
-  if (against !== undefined) {
-    const id = await commitId(against)
-    if (id === undefined) throw new Failure(`--against ${against}: the local git history has no such commit`)
-    const name = id.slice(0, 10)
-    process.stderr.write(`checking out ${name} and installing its dependencies\n`)
-    const { root, [Symbol.asyncDispose]: remove } = await checkOut(id)
-    return { all: [THIS_CODE, { name, root, settings: {} }], [Symbol.asyncDispose]: remove }
-  }
-  const all = vary === undefined ? [THIS_CODE] : vary.values.map(value => varied(vary.setting, value))
-  return { all, async [Symbol.asyncDispose]() {} }
+/**
+ * Returns what the options compare: the first with the second, if there is one. Checks out the code
+ * of another commit.
+ */
+export async function readSubjects({ against, vary }: Comparison): Promise<readonly Subject[]> {
+  if (vary !== undefined) return vary.values.map(value => varied(vary.setting, value))
+  if (against === undefined) return [THIS_CODE]
+  const id = await commitId(against)
+  if (id === undefined) throw new Failure(`--against ${against}: the local git history has no such commit`)
+  const name = id.slice(0, 10)
+  process.stderr.write(`checking out ${name} and installing its dependencies, unless it is there already\n`)
+  return [THIS_CODE, { name, root: await checkOut(id), settings: {} }]
 }
 
 function varied(setting: string, value: string): Subject {

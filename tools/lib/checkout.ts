@@ -1,24 +1,23 @@
 import { execFile } from 'node:child_process'
-import { mkdir } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { ROOT, temporaryFolder } from './project.ts'
+import { ROOT } from './project.ts'
 
 const run = promisify(execFile)
+
+/** A commit never changes, so its checkout is kept, under the id of the commit. */
+const CHECKOUTS = join(ROOT, '.tools', 'checkouts')
 
 const INSTALL = [
   ...['install', '--frozen-lockfile', '--prefer-offline', '--prod', '--ignore-scripts'],
   ...['--filter', '@tidemark/gateway...', '--filter', '@tidemark/analyzer...'],
 ]
 
-export interface Checkout extends AsyncDisposable {
-  /** The folder of its code, with its own dependencies. */
-  readonly root: string
-}
-
 /** Returns the full id of a commit of the local git history; undefined if there is none. */
 export async function commitId(commit: string): Promise<string | undefined> {
-  // Not as an option of git, whatever it is.
+  // A text that begins with a dash is not an option of git.
   const args = ['rev-parse', '--verify', '--quiet', '--end-of-options', `${commit}^{commit}`]
   return run('git', args, { cwd: ROOT }).then(
     ({ stdout }) => stdout.trim(),
@@ -27,19 +26,28 @@ export async function commitId(commit: string): Promise<string | undefined> {
 }
 
 /**
- * Takes the code of a commit from the local git history into a temporary folder, and installs what
- * its gateway and analyzer need, as its lock file names it.
+ * Returns the folder of the code of a commit of the local git history, with what its gateway and
+ * analyzer need, as its lock file names it.
  */
-export async function checkOut(commit: string): Promise<Checkout> {
-  await using starting = new AsyncDisposableStack()
-  const folder = starting.use(await temporaryFolder('checkout'))
-  const archive = join(folder.path, 'code.tar')
-  const root = join(folder.path, 'code')
-  await mkdir(root)
-  await run('git', ['archive', '--output', archive, commit], { cwd: ROOT })
-  await run('tar', ['-xf', archive, '-C', root])
-  const pnpm = join(ROOT, '.tools', 'node_modules', '.bin', 'pnpm')
-  await run(pnpm, INSTALL, { cwd: root, env: { ...process.env, CI: 'true' }, maxBuffer: 1 << 26 })
-  const resources = starting.move()
-  return { root, [Symbol.asyncDispose]: () => resources.disposeAsync() }
+export async function checkOut(id: string): Promise<string> {
+  const root = join(CHECKOUTS, id)
+  if (existsSync(root)) return root
+  await mkdir(CHECKOUTS, { recursive: true })
+  // Complete from the begin of its existence, whatever fails and whoever makes it at the same time.
+  const folder = await mkdtemp(join(CHECKOUTS, 'new-'))
+  try {
+    const archive = join(folder, 'code.tar')
+    const code = join(folder, 'code')
+    await mkdir(code)
+    await run('git', ['archive', '--output', archive, id], { cwd: ROOT })
+    await run('tar', ['-xf', archive, '-C', code])
+    const pnpm = join(ROOT, '.tools', 'node_modules', '.bin', 'pnpm')
+    await run(pnpm, INSTALL, { cwd: code, env: { ...process.env, CI: 'true' }, maxBuffer: 1 << 26 })
+    await rename(code, root).catch(error => {
+      if (!existsSync(root)) throw error
+    })
+  } finally {
+    await rm(folder, { recursive: true, force: true, maxRetries: 5 })
+  }
+  return root
 }

@@ -15,7 +15,7 @@ import type { Sent } from './requests.ts'
 
 const POLL_MS = 500
 
-interface EndToEndOptions {
+export interface EndToEndOptions {
   readonly keys: number
   /** Samples/s. */
   readonly rate: number
@@ -32,23 +32,31 @@ export async function* endToEnd(subject: Subject, { keys, rate, seconds: forSeco
   await using analyzer = await startMeasuredAnalyzer(redis)
   await using gateway = await startMeasuredGateway(redis)
   let day = 0
-  const pids = [gateway.pid, analyzer.pid, ...redis.pids]
+  const pids = { gateway: [gateway.pid], analyzer: [analyzer.pid], redis: redis.pids }
 
   async function round(sendFor: number) {
     const before = await progressOf(redis)
     const isOver = new AbortController()
     const polling = maxBacklog(redis, isOver.signal)
-    const { cpuS, seconds } = await spentBy({ all: pids }, async () => {
+    const { cpuS, seconds } = await spentBy(pids, async () => {
       const { failed } = await runProgram<Sent>('./load/steady.ts', [gateway.port, sendFor, rate, keys, ++day])
       isOver.abort()
       if (failed > 0) throw new Error(`${failed} requests failed`)
       await drained(redis)
     })
     const samples = (await progressOf(redis)).analysed - before.analysed
-    return { samplesPerS: samples / seconds, allCpuUs: (cpuS.all / samples) * 1e6, backlogMax: await polling }
+    const perSample = (cpu: number): number => (cpu / samples) * 1e6
+    return {
+      samplesPerS: samples / seconds,
+      gatewayCpuUs: perSample(cpuS.gateway),
+      analyzerCpuUs: perSample(cpuS.analyzer),
+      redisCpuUs: perSample(cpuS.redis),
+      allCpuUs: perSample(cpuS.gateway + cpuS.analyzer + cpuS.redis),
+      backlogMax: await polling,
+    }
   }
   // Warm-up: every key is loaded once, and the code is compiled.
-  await round(Math.max(3, (1.2 * keys) / rate))
+  await round(Math.max(5, (1.2 * keys) / rate))
   for (;;) yield await round(forSeconds)
 }
 

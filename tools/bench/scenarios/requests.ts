@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { createApiKey } from '@tidemark/shared/access/api-key'
 import { formatKeyFile } from '@tidemark/shared/access/key-file'
 import { temporaryFolder } from '../../lib/project.ts'
+import { findGenerator } from '../generator.ts'
 import { runProgram, startFloor } from '../program.ts'
 import { startBenchRedis, startMeasuredGateway } from '../stack.ts'
 import type { Subject } from '../subject.ts'
@@ -13,12 +14,19 @@ export interface Sent {
   readonly accepted: number
   readonly failed: number
   readonly perSecond: number
+  /** What failed, if that is known. */
+  readonly failures?: string
 }
 
 /** One sample per request over 64 connections: the gateway with its Redis, and two floors. */
-export function single(subject: Subject, seconds: number) {
+export async function* single(subject: Subject, seconds: number) {
+  const load = await singleLoad()
   const floors = { http: './floors/http.ts', hono: './floors/hono.ts' }
-  return requests(subject, { load: './load/single.ts', floors, seconds })
+  yield* requests(subject, { load, floors, seconds })
+}
+
+async function singleLoad() {
+  return ['./load/single.ts', await findGenerator()] as const
 }
 
 /** Limits that are applied to each request, and that no load here reaches. */
@@ -35,13 +43,13 @@ export async function* guarded(subject: Subject, seconds: number) {
   const file = join(folder.path, 'api-keys')
   await writeFile(file, formatKeyFile([record]))
   const gateways = { open: { AUTH: 'off' }, guarded: { AUTH: 'on', API_KEYS_FILE: file, ...LIMITS } }
-  yield* requests(subject, { load: './load/single.ts', floors: {}, gateways, seconds, arguments: [token] })
+  yield* requests(subject, { load: await singleLoad(), floors: {}, gateways, seconds, arguments: [token] })
 }
 
 /** 1,000 samples per request: the gateway with Redis, without, and JSON.parse and zod alone. */
 export async function* batches(subject: Subject, seconds: number) {
   for await (const round of requests(subject, {
-    load: './load/batches.ts',
+    load: ['./load/batches.ts'],
     floors: { noRedis: './floors/no-redis.ts' },
     seconds,
   })) {
@@ -50,18 +58,20 @@ export async function* batches(subject: Subject, seconds: number) {
 }
 
 interface RequestsOptions {
-  readonly load: string
+  /** The program that sends, and what it gets before the port and the seconds. */
+  readonly load: readonly [file: string, ...args: string[]]
   /** The programs of the floors, by the prefix of their measures. */
   readonly floors: Readonly<Record<string, string>>
   /** The settings of each gateway, by the prefix of its measures. */
   readonly gateways?: Readonly<Record<string, Readonly<Record<string, string>>>>
   readonly seconds: number
-  /** What the program that sends gets after the port and the seconds. */
+  /** What it gets after them. */
   readonly arguments?: readonly string[]
 }
 
 async function* requests(subject: Subject, options: RequestsOptions) {
   const { load, floors, gateways = { gateway: {} }, seconds, arguments: more = [] } = options
+  const [file, ...first] = load
   await using redis = await startBenchRedis({ subject })
   await using started = new AsyncDisposableStack()
   const servers: { name: string; pid: number; port: number }[] = []
@@ -74,9 +84,9 @@ async function* requests(subject: Subject, options: RequestsOptions) {
     const measures: Record<string, number> = {}
     for (const { name, pid, port } of servers) {
       const { cpuS, result } = await spentBy({ server: [pid] }, () =>
-        runProgram<Sent>(load, [port, forSeconds, ...more]),
+        runProgram<Sent>(file, [...first, port, forSeconds, ...more]),
       )
-      if (result.failed > 0) throw new Error(`${result.failed} requests failed`)
+      if (result.failed > 0) throw new Error(`${result.failed} requests failed: ${result.failures ?? 'of any kind'}`)
       measures[`${name}PerS`] = result.perSecond
       measures[`${name}CpuUs`] = (cpuS.server / result.accepted) * 1e6
     }
