@@ -128,7 +128,7 @@ const LINES: Readonly<Record<string, readonly Line[]>> = {
       atMost(1000, '<= 1 s'),
       changeAtMost(1.1),
     ],
-    ['the same, from SIGKILL to the first verdict, with leases of 2 s', 'outageMs', 'ms', REPORTED],
+    ['the same, from SIGKILL to the first verdict, with leases of 5 s', 'outageMs', 'ms', REPORTED],
   ],
   latency: [
     ['latency from accepted to readable, 500 requests/s, p50', 'p50Ms', 'ms', atMost(3, '<= 3 ms')],

@@ -58,7 +58,7 @@ export async function openFiller(redis: BenchRedis): Promise<Filler> {
       let sent = Promise.resolve()
       for (let first = 0; first < samples; first += REQUEST_SAMPLES) {
         // The next body is made while the last one is stored.
-        const body = cycleBody({ first, samples: REQUEST_SAMPLES, keys, day })
+        const body = cycleBody({ first, samples: Math.min(REQUEST_SAMPLES, samples - first), keys, day })
         await sent
         sent = post(pool, body)
         sent.catch(() => {})

@@ -93,7 +93,7 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'takeover',
     inComparison: true,
     startsOnce: true,
-    takes: { startS: 20, roundS: 14 },
+    takes: { startS: 20, roundS: 18 },
     rounds: subject => takeover(subject, { keys: 100_000, rate: 20_000 }),
   },
   {

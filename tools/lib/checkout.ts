@@ -33,7 +33,7 @@ export async function checkOut(id: string): Promise<string> {
   const root = join(CHECKOUTS, id)
   if (existsSync(root)) return root
   await mkdir(CHECKOUTS, { recursive: true })
-  // Complete from the begin of its existence, whatever fails and whoever makes it at the same time.
+  // The folder is complete as soon as it exists, even if two processes make it at the same time.
   const folder = await mkdtemp(join(CHECKOUTS, 'new-'))
   try {
     const archive = join(folder, 'code.tar')

@@ -13,12 +13,12 @@ import {
 import type { Subject } from '../subject.ts'
 import type { Sent } from './requests.ts'
 
-/** Longer than the pauses of a process that works on a busy machine. */
-const LEASES = { LEASE_TTL_MS: '2000', HEARTBEAT_MS: '100' }
+/** Longer than a batch takes on a busy machine: an owner whose leases expire begins again. */
+const LEASES = { LEASE_TTL_MS: '5000', HEARTBEAT_MS: '250' }
 
 /** Samples arrive before the owner is killed, and until another one works. */
 const SECONDS_BEFORE = 6
-const SECONDS_AFTER = 6
+const SECONDS_AFTER = 9
 
 const TAKEN_OVER_WITHIN_MS = 60_000
 
