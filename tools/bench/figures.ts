@@ -136,6 +136,14 @@ const LINES: Readonly<Record<string, readonly Line[]>> = {
     ['the same, failed requests', 'allFailed', '', atMost(0, 'none')],
     ['the same at 5,000 requests/s, p99', 'p99MsAt5000', 'ms', atMost(30, '<= 30 ms')],
   ],
+  idle: [
+    ['idle gateway, analyzer and Redis together, share of one core', 'cpuPercent', '%', atMost(0.5, '<= 0.5 %')],
+    ['the same, gateway', 'gatewayPercent', '%', REPORTED],
+    ['the same, analyzer', 'analyzerPercent', '%', REPORTED],
+    ['the same, Redis', 'redisPercent', '%', REPORTED],
+    ['the same, Redis commands', 'commandsPerS', '/s', atMost(20, '<= 20/s')],
+    ['the same, with the commands of scripts', 'executedPerS', '/s', REPORTED],
+  ],
   // Three busy processes share two cores here, so the rate of two analyzers is not a goal.
   scaling: [
     [

@@ -1,6 +1,7 @@
 import type { Measures } from './interleave.ts'
 import { type DrainOptions, drain } from './scenarios/drain.ts'
 import { type EndToEndOptions, endToEnd } from './scenarios/end-to-end.ts'
+import { idle } from './scenarios/idle.ts'
 import { latency } from './scenarios/latency.ts'
 import { redisFloor } from './scenarios/redis-floor.ts'
 import { batches, guarded, single } from './scenarios/requests.ts'
@@ -95,6 +96,14 @@ export const SCENARIOS: readonly Scenario[] = [
     startsOnce: true,
     takes: { startS: 20, roundS: 18 },
     rounds: subject => takeover(subject, { keys: 100_000, rate: 20_000 }),
+  },
+  {
+    ...SLOW,
+    name: 'idle',
+    inComparison: true,
+    roundsMax: 2,
+    takes: { startS: 20, roundS: 80 },
+    rounds: subject => idle(subject, 60),
   },
   {
     ...QUICK,
