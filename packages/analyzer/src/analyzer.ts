@@ -3,11 +3,12 @@ import { hostname } from 'node:os'
 import { Presence } from '@tidemark/shared/fleet/presence'
 import { systemClock } from '@tidemark/shared/runtime/clock'
 import { createFailureLog } from '@tidemark/shared/runtime/logger'
+import { measureWhenRead } from '@tidemark/shared/runtime/metric-tables'
 import type { Spans } from '@tidemark/shared/runtime/tracing/spans'
 import type { Backlog } from '@tidemark/shared/store/ports/analyzer'
 import type { Store } from '@tidemark/shared/store/ports/store'
 import type { Logger } from 'pino'
-import type { Registry } from 'prom-client'
+import type { Metric, Registry } from 'prom-client'
 import { type AnalyzerConfig, sharedSettings } from './config.ts'
 import { RowMemory } from './judging/row-memory.ts'
 import { RuleSource } from './judging/rule-source.ts'
@@ -29,11 +30,8 @@ import { SinkHeaders } from './sink/headers.ts'
 import { createSinkMetrics } from './sink/metrics.ts'
 import { startSink } from './sink/sink.ts'
 
-/** How often backlog and memory are measured for the metrics. */
-const MEASURE_MS = 1000
-
-/** What operators think of alerts changes slowly. */
-const MEASURE_RULES_MS = 10_000
+/** How often the ids of entries are compared with the store's clock. */
+const WATCH_IDS_MS = 1000
 
 /**
  * Memory of the runs in progress, besides the windows. The analyzer's memory limit in k8s allows
@@ -119,6 +117,7 @@ export function startAnalyzer({ config, store, log, registry, spans }: AnalyzerO
       receivers: createReceivers(config, clock),
       rules,
       leases: () => ownership.leases,
+      storeNow: partition => ownership.storeNow(partition),
       waitMs: config.ALERT_WAIT_MS,
       groupWaitMs: config.ALERT_GROUP_WAIT_MS,
       resendMs: config.ALERT_RESEND_MS,
@@ -144,12 +143,13 @@ export function startAnalyzer({ config, store, log, registry, spans }: AnalyzerO
     )
   }
   const watchIds = createIdsAheadWatch(context)
-  const measureAll = () =>
-    measure(ownership, store, metrics, memory, watchIds).catch((error: unknown) => {
+  resources.use(repeat(async () => watchIds(ownership.workers), clock, WATCH_IDS_MS))
+  measureWhenRead(measuredOf(metrics), clock, () =>
+    measure(ownership, store, metrics, memory).catch((error: unknown) => {
       log.debug({ err: error }, 'measuring the backlog failed')
-    })
-  resources.use(repeat(measureAll, clock, MEASURE_MS))
-  const measureRules = () =>
+    }),
+  )
+  measureWhenRead([metrics.ruleAlerts], clock, () =>
     measureRuleAlerts({
       alerts: store.alerts,
       partitions: ownership.workers.map(({ partition }) => partition),
@@ -158,8 +158,8 @@ export function startAnalyzer({ config, store, log, registry, spans }: AnalyzerO
       now: clock.wallMs(),
     }).catch((error: unknown) => {
       log.debug({ err: error }, 'measuring the alerts of rules failed')
-    })
-  resources.use(repeat(measureRules, clock, MEASURE_RULES_MS))
+    }),
+  )
   return {
     get warnings() {
       return presence.warnings
@@ -181,15 +181,18 @@ export function accountOf(backlogs: readonly Backlog[]) {
   return account
 }
 
-async function measure(
-  ownership: Ownership,
-  store: Store,
-  metrics: AnalyzerMetrics,
-  memory: RowMemory,
-  watchIds: ReturnType<typeof createIdsAheadWatch>,
-): Promise<void> {
+/** The metrics that `measure` sets. */
+function measuredOf(metrics: AnalyzerMetrics): Metric<string>[] {
+  const { windowsBytes, windowsKept, deadLettersKept, keys, timers } = metrics
+  const { partitionBacklog, backlogSamples, accountSamples, oldestSampleAgeSeconds } = metrics
+  return [
+    ...[windowsBytes, windowsKept, deadLettersKept, keys, timers],
+    ...[partitionBacklog, backlogSamples, accountSamples, oldestSampleAgeSeconds],
+  ]
+}
+
+async function measure(ownership: Ownership, store: Store, metrics: AnalyzerMetrics, memory: RowMemory): Promise<void> {
   const { workers } = ownership
-  watchIds(workers)
   metrics.windowsBytes.set(memory.bytes)
   metrics.windowsKept.set(workers.reduce((sum, { keyCount }) => sum + keyCount, 0))
   const partitions = workers.map(({ partition }) => partition)

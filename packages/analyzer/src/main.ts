@@ -3,11 +3,12 @@ import { formerSettings } from '@tidemark/shared/runtime/former-settings'
 import { aborted, run } from '@tidemark/shared/runtime/lifecycle'
 import { createLogger } from '@tidemark/shared/runtime/logger'
 import { createOpsApp, listenOps } from '@tidemark/shared/runtime/ops'
+import { collectProcessMetrics } from '@tidemark/shared/runtime/process-metrics'
 import { currentRedisAccess, readRedisAccess } from '@tidemark/shared/runtime/redis-access'
 import { secretsIn } from '@tidemark/shared/runtime/secrets'
 import { openSpans } from '@tidemark/shared/runtime/tracing/open-spans'
 import { openStore } from '@tidemark/shared/store/open'
-import { collectDefaultMetrics, Registry } from 'prom-client'
+import { Registry } from 'prom-client'
 import { type Analyzer, startAnalyzer } from './analyzer.ts'
 import { analyzerSettings } from './config.ts'
 
@@ -26,7 +27,7 @@ try {
       }),
     )
     const registry = new Registry()
-    collectDefaultMetrics({ register: registry })
+    collectProcessMetrics(registry)
     let notReady: string | undefined = 'the store is not open yet'
     let analyzer: Analyzer | undefined
     const app = createOpsApp({ registry, notReady: () => notReady, warnings: () => analyzer?.warnings ?? [] })

@@ -1,9 +1,10 @@
 import { exportBuildInfo } from '@tidemark/shared/runtime/build-info'
 import { createCounters, createGauges } from '@tidemark/shared/runtime/metric-tables'
+import { collectProcessMetrics } from '@tidemark/shared/runtime/process-metrics'
 import type { StoreErrorKind } from '@tidemark/shared/store/ports/errors'
 import { FEED_KINDS, type FeedKind } from '@tidemark/shared/store/ports/feed'
 import { DURABILITY_LEVELS, type DurabilityLevel } from '@tidemark/shared/store/ports/store'
-import { type Counter, collectDefaultMetrics, Gauge, Histogram, type Registry } from 'prom-client'
+import { type Counter, Gauge, Histogram, type Registry } from 'prom-client'
 import { AUTHENTICATION_RESULTS, type AuthenticationResult } from './access/authentication.ts'
 import { KEY_SOURCES, type KeySource } from './access/key-table.ts'
 import type { RatePolicy } from './limits/clients.ts'
@@ -234,7 +235,7 @@ export interface RequestObservation {
 export type GatewayMetrics = ReturnType<typeof createMetrics>
 
 export function createMetrics(registry: Registry) {
-  collectDefaultMetrics({ register: registry })
+  collectProcessMetrics(registry)
   exportBuildInfo(registry, 'gateway')
   const registers = [registry]
   const counters = createCounters(registry, COUNTERS)

@@ -4,9 +4,10 @@ import { ConfigError, readConfig } from '@tidemark/shared/runtime/config'
 import { aborted, run } from '@tidemark/shared/runtime/lifecycle'
 import { createFailureLog, createLogger } from '@tidemark/shared/runtime/logger'
 import { createOpsApp, listenOps } from '@tidemark/shared/runtime/ops'
+import { collectProcessMetrics } from '@tidemark/shared/runtime/process-metrics'
 import { secretsIn } from '@tidemark/shared/runtime/secrets'
 import type { IClientOptions } from 'mqtt'
-import { collectDefaultMetrics, Registry } from 'prom-client'
+import { Registry } from 'prom-client'
 import { Bridge } from './bridge.ts'
 import { type MqttConfig, mqttSettings } from './config.ts'
 import { Gateway } from './gateway.ts'
@@ -20,7 +21,7 @@ try {
   const log = createLogger('mqtt', config.LOG_LEVEL, { secrets })
   await run(async (stop, resources) => {
     const registry = new Registry()
-    collectDefaultMetrics({ register: registry })
+    collectProcessMetrics(registry)
     const metrics = createMqttMetrics(registry)
     const logFailure = createFailureLog(log)
     const gateway = new Gateway({

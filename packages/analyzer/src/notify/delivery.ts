@@ -446,7 +446,8 @@ function remindSoon(queue: DeliveryQueue): void {
   queue.remindsAll = true
 }
 
-function nameOf({ partition, token }: Lease): string {
+/** Identifies what was read or sent under a lease. */
+export function nameOf({ partition, token }: Lease): string {
   return `${partition} ${token}`
 }
 

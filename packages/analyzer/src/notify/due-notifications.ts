@@ -49,6 +49,7 @@ export async function processDueNotifications(
   for (;;) {
     const { now, alerts: due } = found
     if (due.length === 0) return now
+    await storm.refresh()
     const decided = due.map(one => decide(one, now, storm, options))
     const decisions = decided.map(({ decision }) => decision)
     const dropped = await alerts.recordNotifications(lease, decisions, names)

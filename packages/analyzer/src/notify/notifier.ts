@@ -1,73 +1,124 @@
+import { measureWhenRead } from '@tidemark/shared/runtime/metric-tables'
 import { entryTimeMs } from '@tidemark/shared/sample/receipt'
+import type { PendingNotifications } from '@tidemark/shared/store/ports/alerts'
 import type { Lease } from '@tidemark/shared/store/ports/lease'
 import { attempt, repeat } from '../repeat.ts'
-import { Deliveries } from './delivery.ts'
+import { Deliveries, nameOf } from './delivery.ts'
 import { processDueNotifications } from './due-notifications.ts'
 import type { NotifierOptions } from './options.ts'
 import { StormKeeper } from './storm-keeper.ts'
 import { StormView } from './storm-view.ts'
 
-/** How often the owned partitions are checked, and how often firing alerts are counted. */
+/** How often the owned partitions are checked. */
 const CHECK_MS = 250
-const COUNT_MS = 1000
 
-/** Storm detection and its view: together well within the delay of a new alert's notification. */
+/** How often what is pending is read again although nothing has happened that would change it. */
+const READ_AGAIN_MS = 60_000
+
+/** Storm detection: well within the delay of a new alert's notification. */
 const STORM_KEEP_MS = 250
-const STORM_VIEW_MS = 1000
 
 function sum(numbers: readonly number[]): number {
   return numbers.reduce((total, number) => total + number, 0)
 }
 
+/** What was pending in a partition, and when that was read by the monotonic clock. */
+interface Known {
+  readonly pending: PendingNotifications
+  readonly readAt: number
+}
+
 /** Notifies receivers until it is disposed of. Dispose of it before the leases are released. */
 export function startNotifier(options: NotifierOptions): AsyncDisposable {
-  const { alerts, leases, clock, metrics, receivers, log } = options
+  const { alerts, leases, storeNow, clock, metrics, receivers, log } = options
   const resources = new AsyncDisposableStack()
   const storm = new StormView(options)
-  const viewStorm = () => attempt('reading the storm state', () => storm.update(), options)
-  resources.use(repeat(viewStorm, clock, STORM_VIEW_MS))
   const keeper = new StormKeeper(options)
   resources.use(repeat(() => keeper.keep(), clock, STORM_KEEP_MS))
   const deliveries = resources.use(new Deliveries(options))
-  const feedTrimmed = new Map<number, number>()
   /** By partition: the store's clock at the last check. */
   const clocks = new Map<number, number>()
-  let countedAt = Number.NEGATIVE_INFINITY
+  /** By lease. */
+  let known: ReadonlyMap<string, Known> = new Map()
   log.info({ receivers: receivers.map(({ name, origin }) => `${name} ${origin}`) }, 'notifying receivers of alerts')
 
+  /** Reads only partitions in which something is scheduled or pending, and those not read yet. */
   async function check(): Promise<void> {
+    const owned = leases()
+    const partitions = owned.map(({ partition }) => partition)
+    const scheduled = new Set(partitions.length === 0 ? [] : await alerts.scheduled(partitions, deliveries.names))
     const decided: { lease: Lease; now: number }[] = []
     // If a lease was lost, the next owner decides.
     const decide = async (lease: Lease) => {
-      const now = await processDueNotifications(lease, clocks.get(lease.partition) ?? 0, storm, options)
-      clocks.set(lease.partition, now)
+      const { partition } = lease
+      const before = clocks.get(partition) ?? 0
+      const atRest = known.has(nameOf(lease)) && !scheduled.has(partition) ? storeNow(partition) : undefined
+      const now = atRest ?? (await processDueNotifications(lease, before, storm, options))
+      clocks.set(partition, now)
       decided.push({ lease, now })
     }
-    const owned = leases()
     await Promise.all(owned.map(lease => attempt('deciding on notifications', () => decide(lease), options)))
-    await attempt('reading the outboxes', () => visitOutboxes(decided), options)
-    const partitions = owned.map(({ partition }) => partition)
-    if (clock.monotonicMs() - countedAt < COUNT_MS) return
-    countedAt = clock.monotonicMs()
-    await attempt('counting alerts', () => countFiring(partitions), options)
+    known = await readPending(
+      decided.map(({ lease }) => lease),
+      scheduled,
+    )
+    deliveries.visit(
+      decided.flatMap(one => {
+        const pending = known.get(nameOf(one.lease))?.pending
+        return pending === undefined ? [] : [{ ...one, pending }]
+      }),
+    )
   }
 
-  async function visitOutboxes(decided: readonly { lease: Lease; now: number }[]): Promise<void> {
-    const partitions = decided.map(({ lease }) => lease.partition)
-    const found = partitions.length === 0 ? [] : await alerts.pendingNotifications(partitions, deliveries.names)
-    const owned = decided.flatMap((one, i) => {
+  async function readPending(owned: readonly Lease[], scheduled: ReadonlySet<number>): Promise<Map<string, Known>> {
+    const readAt = clock.monotonicMs()
+    const current = new Map<string, Known>()
+    const due: Lease[] = []
+    for (const lease of owned) {
+      const last = known.get(nameOf(lease))
+      const isAtRest = last?.pending.outbox === 0 && !scheduled.has(lease.partition)
+      if (isAtRest && readAt - last.readAt < READ_AGAIN_MS) current.set(nameOf(lease), last)
+      else due.push(lease)
+    }
+    const found = await pendingIn(due.map(({ partition }) => partition))
+    for (const [i, lease] of due.entries()) {
       const pending = found[i]
-      return pending === undefined ? [] : [{ ...one, pending }]
-    })
-    metrics.outbox.set(sum(owned.map(({ pending }) => pending.outbox)))
-    metrics.retries.set(sum(owned.flatMap(({ pending }) => pending.retries.map(({ count }) => count))))
-    metrics.deadLetters.set(sum(owned.map(({ pending }) => pending.dead)))
-    const ages = owned.map(({ now, pending: { oldest } }) => (oldest === null ? 0 : now - entryTimeMs(oldest)))
-    metrics.oldestAgeSeconds.set(Math.max(0, ...ages) / 1000)
-    deliveries.visit(owned)
+      if (pending !== undefined) current.set(nameOf(lease), { pending, readAt })
+    }
+    return current
   }
 
-  async function countFiring(partitions: readonly number[]): Promise<void> {
+  const pendingIn = async (partitions: readonly number[]): Promise<PendingNotifications[]> =>
+    partitions.length === 0 ? [] : alerts.pendingNotifications(partitions, deliveries.names)
+
+  async function checkOrForget(): Promise<void> {
+    // Redis may have lost something when it comes back.
+    if (!(await attempt('notifying receivers', check, options))) known = new Map()
+  }
+  resources.use(repeat(checkOrForget, clock, CHECK_MS))
+  const { outbox, retries, deadLetters, oldestAgeSeconds, firing, feedTrimmed } = metrics
+  const measure = createMeasure(options, pendingIn)
+  measureWhenRead([outbox, retries, deadLetters, oldestAgeSeconds, firing, feedTrimmed], clock, async () => {
+    await attempt('counting alerts', measure, options)
+  })
+  return resources
+}
+
+/** Returns a function that sets the metrics of the owned partitions. */
+function createMeasure(
+  { alerts, leases, storeNow, clock, metrics }: NotifierOptions,
+  pendingIn: (partitions: readonly number[]) => Promise<PendingNotifications[]>,
+) {
+  const feedTrimmed = new Map<number, number>()
+  return async (): Promise<void> => {
+    const partitions = leases().map(({ partition }) => partition)
+    const pending = await pendingIn(partitions)
+    metrics.outbox.set(sum(pending.map(({ outbox }) => outbox)))
+    metrics.retries.set(sum(pending.flatMap(({ retries }) => retries.map(({ count }) => count))))
+    metrics.deadLetters.set(sum(pending.map(({ dead }) => dead)))
+    const nowIn = (partition = 0): number => storeNow(partition) ?? clock.wallMs()
+    const ages = pending.map(({ oldest }, i) => (oldest === null ? 0 : nowIn(partitions[i]) - entryTimeMs(oldest)))
+    metrics.oldestAgeSeconds.set(Math.max(0, ...ages) / 1000)
     const counts = partitions.length === 0 ? [] : await alerts.count(partitions)
     metrics.firing.set(sum(counts.map(({ firing }) => firing)))
     const trimmed = partitions.length === 0 ? [] : await alerts.feedTrimmed(partitions)
@@ -77,7 +128,4 @@ export function startNotifier(options: NotifierOptions): AsyncDisposable {
       feedTrimmed.set(partition, total)
     }
   }
-
-  resources.use(repeat(check, clock, CHECK_MS))
-  return resources
 }

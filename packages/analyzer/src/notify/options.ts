@@ -13,6 +13,8 @@ export interface NotifierOptions extends Omit<Context, 'metrics'> {
   readonly receivers: readonly Receiver[]
   readonly rules: { readonly current: RuleSet }
   readonly leases: () => readonly Lease[]
+  /** The store's clock where an owned partition is, Unix milliseconds; undefined if not known. */
+  readonly storeNow: (partition: number) => number | undefined
   readonly waitMs: number
   /** How long a message waits for other alerts of its group; 0 if each alert has its own. */
   readonly groupWaitMs: number

@@ -13,7 +13,7 @@ import { parseSavedWatch, type SavedWatch } from './storm-view.ts'
 /** Entries of a partition's feed per read. */
 const FEED_MAX = 1000
 
-/** How often keys and alerts are counted. A storm is a share of the keys. */
+/** How often keys and alerts are counted during a storm, which is a share of the keys. */
 const COUNTED_MS = 10_000
 
 interface Watching {
@@ -56,7 +56,7 @@ export class StormKeeper {
       watching.watch = new StormWatch(watching.policy, watching.watch.toJSON())
     }
     await this.#expire(watching)
-    const isCountDue = clock.monotonicMs() - watching.countedAt >= COUNTED_MS
+    const isCountDue = watching.watch.isStorm && clock.monotonicMs() - watching.countedAt >= COUNTED_MS
     // Counted before the feeds are read: alerts that ended before the count are in the feeds.
     const firing = isCountDue ? await this.#count(watching) : undefined
     const feeds = await this.#readFeeds(watching)
@@ -97,12 +97,11 @@ export class StormKeeper {
     }
   }
 
-  /** Counts the keys and, during a storm, the firing alerts. */
-  async #count(watching: Watching): Promise<number | undefined> {
+  /** Counts the keys and the firing alerts. */
+  async #count(watching: Watching): Promise<number> {
     const { alerts, partitions, clock } = this.#options
     await this.#countKeys(watching)
     watching.countedAt = clock.monotonicMs()
-    if (!watching.watch.isStorm) return undefined
     return sum((await alerts.count(numbersBelow(partitions))).map(({ firing }) => firing))
   }
 
@@ -113,8 +112,8 @@ export class StormKeeper {
 
   #readFeeds({ positions }: Watching): Promise<AlertFeedEntry[][]> {
     const { alerts, partitions } = this.#options
-    const read = (partition: number) => alerts.feed(partition, positions[partition] ?? ENTRY_ID_ZERO, FEED_MAX)
-    return Promise.all(numbersBelow(partitions).map(read))
+    const at = numbersBelow(partitions).map(partition => ({ partition, after: positions[partition] ?? ENTRY_ID_ZERO }))
+    return alerts.feeds(at, FEED_MAX)
   }
 
   /** Returns false when the lease is not ours. */

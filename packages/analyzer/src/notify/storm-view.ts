@@ -1,6 +1,7 @@
 import { isCoveredBy, type StormState } from '@tidemark/shared/detection/alerts/storm'
 import { parseJson } from '@tidemark/shared/parsing/issues'
 import { z } from 'zod'
+import { attempt } from '../repeat.ts'
 import type { NotifierOptions } from './options.ts'
 
 const number = z.number()
@@ -36,9 +37,13 @@ export function parseSavedWatch(text: string): SavedWatch | undefined {
   return parseJson(savedSchema, text)
 }
 
+/** How old the view may be. With the keeper's pause: well within a new alert's ALERT_WAIT_MS. */
+const VIEWED_MS = 1000
+
 /** The storm as the keeper saved it last; the last known one while the store is unavailable. */
 export class StormView {
   readonly #options: NotifierOptions
+  #viewedAt = Number.NEGATIVE_INFINITY
   #saved: string | null = null
   #storm: StormState['storm'] = null
 
@@ -51,7 +56,15 @@ export class StormView {
     return this.#storm !== null && isCoveredBy(this.#storm, openedAt)
   }
 
-  async update(): Promise<void> {
+  /** Reads the storm, unless that was done within the last second. To be called before `covers`. */
+  async refresh(): Promise<void> {
+    const now = this.#options.clock.monotonicMs()
+    if (now - this.#viewedAt < VIEWED_MS) return
+    this.#viewedAt = now
+    await attempt('reading the storm state', () => this.#update(), this.#options)
+  }
+
+  async #update(): Promise<void> {
     const saved = await this.#options.alerts.loadStorm()
     if (saved === this.#saved) return
     this.#saved = saved

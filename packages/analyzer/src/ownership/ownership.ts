@@ -57,6 +57,11 @@ export class Ownership {
       .map(({ lease }) => lease)
   }
 
+  /** The store's clock where a partition is, Unix milliseconds; undefined while it is not known. */
+  storeNow(partition: number): number | undefined {
+    return this.#owned.get(partition)?.worker.storeNow
+  }
+
   /** Leaves the members first, so that others take over each lease as soon as it is released. */
   async [Symbol.asyncDispose](): Promise<void> {
     const { store, member } = this.#options

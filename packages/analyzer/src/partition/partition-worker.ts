@@ -183,6 +183,11 @@ export class PartitionWorker implements EntryConsumer {
     return this.#state === 'steady' && ahead > IDS_AHEAD_MIN_MS ? ahead : 0
   }
 
+  /** The store's clock, Unix milliseconds; undefined while it is not known. */
+  get storeNow(): number | undefined {
+    return this.#state === 'steady' ? this.#storeNow() : undefined
+  }
+
   get isLost(): boolean {
     return this.#state === 'lost'
   }

@@ -507,6 +507,64 @@ test('what a full outbox and a full feed of alerts drop is counted', async () =>
   expect(await counted(metrics.feedTrimmed, {})).toBe(5 * PARTITIONS)
 })
 
+test('a partition at rest is not read, and what changes it from outside is noticed', async () => {
+  const world = await createWorld()
+  const listener = new Listener(world.clock)
+  const reads: number[] = []
+  world.start([listener], {
+    ...world.store.alerts,
+    async dueNotifications(partition, ...rest) {
+      reads.push(partition)
+      return world.store.alerts.dueNotifications(partition, ...rest)
+    },
+    async pendingNotifications(partitions, receivers) {
+      reads.push(...partitions)
+      return world.store.alerts.pendingNotifications(partitions, receivers)
+    },
+  })
+  const opening = await world.open('a')
+  await world.clock.advance(WAIT_MS + 1000)
+  expect(listener.notified).toEqual(['a firing'])
+  await world.clock.advance(1000)
+  reads.length = 0
+  await world.clock.advance(30_000)
+  expect(reads).toEqual([])
+  // The gateway schedules a check when an operator changes the alert.
+  await world.store.alerts.setOperatorState(1, opening.id, { acknowledged: null }, world.clock.wallMs())
+  await world.clock.advance(500)
+  expect(reads).toContain(1)
+  expect(reads).not.toContain(0)
+  await world.end(opening)
+  await world.clock.advance(1000)
+  expect(listener.notified).toEqual(['a firing', 'a resolved'])
+  // A dead letter is redriven by the gateway.
+  listener.respond = () => refused()
+  await world.open('b')
+  await passADay(world, MINUTE)
+  const [letter] = await world.dead()
+  listener.respond = () => DELIVERED
+  if (letter === undefined) throw new Error('there is no dead letter')
+  expect(await world.store.alerts.redriveNotification(1, letter)).toBe('scheduled')
+  await world.clock.advance(500)
+  expect(listener.notified).toEqual(['a firing', 'a resolved', 'b firing'])
+})
+
+test('what an outbox holds unnoticed, as after the restore of a backup, is sent within a minute', async () => {
+  const world = await createWorld()
+  const listener = new Listener(world.clock)
+  world.start([listener])
+  await world.clock.advance(1000)
+  // Its check is done elsewhere, so nothing is scheduled.
+  await world.open('a')
+  const [due] = (await world.store.alerts.dueNotifications(1, 1, MINUTE)).alerts
+  if (due === undefined) throw new Error('there is no check')
+  const notification = { ...NOT_NOTIFIED, told: 1 }
+  const decision = { id: due.id, dueAt: due.dueAt, notification, nextCheckAt: null, notify: 'firing' } as const
+  await world.store.alerts.recordNotifications(world.lease(1), [decision], [])
+  await world.clock.advance(MINUTE + 1000)
+  expect(listener.notified).toEqual(['a firing'])
+})
+
 test('without a receiver, records hold their notification state and the outbox stays empty', async () => {
   const world = await createWorld()
   world.start([])

@@ -106,6 +106,7 @@ export async function createWorld({ outboxMax = 10_000 } = {}) {
         receivers,
         rules: world.rules,
         leases: () => world.leases.filter(({ partition }) => owned.includes(partition)),
+        storeNow: () => clock.wallMs() + skew.ms,
         metrics,
         clock,
         log: pino({ level: 'silent' }),

@@ -1,6 +1,7 @@
 import { exportBuildInfo } from '@tidemark/shared/runtime/build-info'
 import { createCounters, createGauges } from '@tidemark/shared/runtime/metric-tables'
-import { collectDefaultMetrics, Histogram, type Registry } from 'prom-client'
+import { collectProcessMetrics } from '@tidemark/shared/runtime/process-metrics'
+import { Histogram, type Registry } from 'prom-client'
 
 /** What became of a sample of the canary. */
 const PROBE_RESULTS = ['ok', 'unreachable', 'refused', 'no_verdict'] as const
@@ -28,7 +29,7 @@ const GAUGES = {
 export type CanaryMetrics = ReturnType<typeof createCanaryMetrics>
 
 export function createCanaryMetrics(registry: Registry) {
-  collectDefaultMetrics({ register: registry })
+  collectProcessMetrics(registry)
   exportBuildInfo(registry, 'canary')
   return {
     ...createCounters(registry, COUNTERS),

@@ -121,6 +121,13 @@ export function describeAlerts(open: OpenStore): void {
       expect(feed[0]).toMatchObject({ key: opening(1).key, cause: 'silent', openedAt: NOW + 1, openedBefore: NOW - 7 })
       expect(feed[4]).toMatchObject({ openedAt: NOW + 1, resolvedAt: NOW + 1001 })
       expect(await store.alerts.feed(0, feed[3]?.id ?? '', 10)).toEqual(feed.slice(4))
+      const positions = [
+        { partition: 1, after: ENTRY_ID_ZERO },
+        { partition: 0, after: feed[1]?.id ?? '' },
+      ]
+      expect(await store.alerts.feeds(positions, 2)).toEqual([[], feed.slice(2, 4)])
+      expect(await store.alerts.feeds([{ partition: 0, after: feed[4]?.id ?? '' }], 10)).toEqual([[]])
+      expect(await store.alerts.feeds([], 10)).toEqual([])
     })
 
     test('that the range of a rule opened are read as they were written', async () => {
@@ -253,6 +260,26 @@ export function describeAlerts(open: OpenStore): void {
       expect((await store.alerts.dueNotifications(0, 10)).alerts).toMatchObject([
         { id: idOf(1), parts: { end: ended(1).end } },
       ])
+    })
+
+    test('are known to be scheduled, however far ahead', async () => {
+      await using under = await open()
+      const { alerts } = under.store
+      const { commit, lease } = await committer(under.store)
+      expect(await alerts.scheduled([], ['one'])).toEqual([])
+      expect(await alerts.scheduled([0, 1], ['one'])).toEqual([])
+      await commit({ alerts: { opened: [opened(1, { notifyAfterMs: 60_000 })], ended: [] } })
+      expect(await alerts.scheduled([0, 1], ['one'])).toContain(0)
+      expect(await alerts.scheduled([1], ['one'])).toEqual([])
+      const [due] = (await alerts.dueNotifications(0, 10, 120_000)).alerts
+      await alerts.recordNotifications(lease, [decided(idOf(1), due?.dueAt ?? 0)], [])
+      expect(await alerts.scheduled([0, 1], ['one'])).toEqual([])
+      const state = { told: 1, told_at: NOW, told_resolved: false, failing_since: NOW }
+      const retried = { receiver: 'one', receivers: ['one'], upTo: undefined, dead: [] }
+      const retryAt = NOW + 1e9
+      await alerts.recordDeliveries(lease, { ...retried, alerts: [{ id: idOf(1), state, retryAt }] })
+      expect(await alerts.scheduled([0], ['other', 'one'])).toEqual([0])
+      expect(await alerts.scheduled([0], ['other'])).toEqual([])
     })
 
     test('are due again at the time that a decision sets', async () => {

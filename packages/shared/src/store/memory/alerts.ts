@@ -64,6 +64,11 @@ export function alertsOn(data: Data): AlertStore {
     },
     ruleAlertCounts: async numbers => numbers.map(number => new Map(alertsAt(number).ofRules)),
 
+    scheduled: async (numbers, receivers) =>
+      numbers.filter(number => {
+        const { notificationChecks, retries } = alertsAt(number)
+        return notificationChecks.size > 0 || receivers.some(receiver => (retries.get(receiver)?.size ?? 0) > 0)
+      }),
     dueNotifications: async (number, count, aheadMs = 0) =>
       dueNotifications(alertsAt(number), { count, now: data.now(), aheadMs }),
     async recordNotifications(lease, decisions, receivers) {
@@ -120,6 +125,8 @@ export function alertsOn(data: Data): AlertStore {
     discardDeadNotification: async (number, id) => discard(alertsAt(number), id),
 
     feed: async (number, after, count) => alertsAt(number).feed.after(after, count),
+    feeds: async (positions, count) =>
+      positions.map(({ partition, after }) => alertsAt(partition).feed.after(after, count)),
     feedTrimmed: async numbers => numbers.map(number => alertsAt(number).feed.trimmed),
     keyCounts: async numbers => numbers.map(number => partitionAt(data, number).keys.size),
     loadStorm: async () => alertsAt(FLEET_PARTITION).storm,

@@ -38,6 +38,11 @@ export interface AlertStore {
   ruleAlertCounts(partitions: readonly number[]): Promise<ReadonlyMap<string, readonly AlertCount[]>[]>
 
   /**
+   * Returns the partitions that may have a notification check or a retry of one of `receivers`
+   * scheduled, however far ahead. At rest it is a single small read.
+   */
+  scheduled(partitions: readonly number[], receivers: readonly string[]): Promise<number[]>
+  /**
    * Reads the checks due by the store's clock or within `aheadMs`, the longest due first, at most
    * `count`.
    */
@@ -81,6 +86,8 @@ export interface AlertStore {
 
   /** Reads openings and ends after `after` in commit order. Only the newest are kept. */
   feed(partition: number, after: EntryId, count: number): Promise<AlertFeedEntry[]>
+  /** Does the same in several partitions, in the order given; `count` is for each of them. */
+  feeds(positions: readonly FeedPosition[], count: number): Promise<AlertFeedEntry[][]>
   /** Counts the entries that each partition's feed ever dropped to stay within its bound. */
   feedTrimmed(partitions: readonly number[]): Promise<number[]>
   /** Counts the keys that were ever analysed, by partition. */
@@ -168,6 +175,11 @@ export interface DeadNotification extends Pick<OutboxEntry, 'alert' | 'status' |
   readonly reason: string
   /** When it was pending first, Unix milliseconds. */
   readonly since: number
+}
+
+export interface FeedPosition {
+  readonly partition: number
+  readonly after: EntryId
 }
 
 export interface AlertFeedEntry {

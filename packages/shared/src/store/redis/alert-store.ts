@@ -21,7 +21,7 @@ import type {
   PendingNotifications,
 } from '../ports/alerts.ts'
 import { ALERT_CHANGES_KEPT } from '../ports/feed.ts'
-import { type Client, eachInOneWrite } from './connection.ts'
+import { type Client, eachInOneWrite, readTogether } from './connection.ts'
 import { withStoreErrors } from './errors.ts'
 import type { RedisStoreOptions } from './options.ts'
 import { toFields, toPairs } from './replies.ts'
@@ -57,7 +57,16 @@ function alertAccess({ client, keys, options }: StoreContext) {
     },
     async feed(partition, after, count) {
       const entries = await client.xrange(keys.partition(partition).alertFeed, `(${after}`, '+', 'COUNT', count)
-      return entries.flatMap(([id, flat]) => toFeedEntry(id, toFields(flat)) ?? [])
+      return toFeed(entries)
+    },
+    async feeds(positions, count) {
+      const read = async (together: typeof positions): Promise<AlertFeedEntry[][]> => {
+        const streams = together.map(({ partition }) => keys.partition(partition).alertFeed)
+        const after = together.map(one => one.after)
+        const found = new Map(await client.xread('COUNT', count, 'STREAMS', ...streams, ...after))
+        return streams.map(stream => toFeed(found.get(stream) ?? []))
+      }
+      return (await eachInOneWrite(client, readTogether(client, positions), read)).flat()
     },
     feedTrimmed: partitions =>
       eachInOneWrite(client, partitions, async partition => {
@@ -96,6 +105,17 @@ function alertAccess({ client, keys, options }: StoreContext) {
 function notifications(context: StoreContext) {
   const { client, keys, options } = context
   return {
+    async scheduled(partitions, receivers) {
+      const read = async (together: readonly number[]): Promise<readonly number[]> => {
+        // Redis deletes a sorted set with its last member.
+        const sets = together.flatMap(partition => {
+          const at = keys.partition(partition)
+          return [at.notificationChecks, ...receivers.map(receiver => retriesKey(at, receiver))]
+        })
+        return (await client.exists(...sets)) > 0 ? together : []
+      }
+      return (await eachInOneWrite(client, readTogether(client, partitions), read)).flat()
+    },
     dueNotifications: (partition, count, aheadMs = 0) => readDueNotifications(context, partition, { count, aheadMs }),
     async recordNotifications({ partition, token }, decisions, receivers) {
       const at = keys.partition(partition)
@@ -262,6 +282,10 @@ function toDeadNotification(id: EntryId, fields: ReadonlyMap<string, string>): D
 }
 
 const CAUSES = ['anomaly', 'silent', 'level_shift', 'storm'] as const satisfies AlertFeedEntry['cause'][]
+
+function toFeed(entries: readonly [id: EntryId, fields: string[]][]): AlertFeedEntry[] {
+  return entries.flatMap(([id, flat]) => toFeedEntry(id, toFields(flat)) ?? [])
+}
 
 function toFeedEntry(id: EntryId, fields: ReadonlyMap<string, string>): AlertFeedEntry | undefined {
   const [kind, alert] = [fields.get('k'), fields.get('a')]

@@ -164,6 +164,15 @@ export function inOneWrite<T>(client: Client, send: () => T): T {
   }
 }
 
+/**
+ * Divides partitions into those that one command may read together: all of them, or in a cluster,
+ * where each has a slot of its own, one by one.
+ */
+export function readTogether<T>(client: Client, partitions: readonly T[]): (readonly T[])[] {
+  if (client instanceof Cluster) return partitions.map(one => [one])
+  return partitions.length === 0 ? [] : [partitions]
+}
+
 /** Sends a request for each item in one write, and returns the results in order. */
 export function eachInOneWrite<T, R>(client: Client, items: readonly T[], request: (item: T) => Promise<R>) {
   return inOneWrite(client, () => Promise.all(items.map(request)))
