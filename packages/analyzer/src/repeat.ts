@@ -3,15 +3,16 @@ import type { FailureLog } from '@tidemark/shared/runtime/logger'
 import { StoreError } from '@tidemark/shared/store/ports/errors'
 
 /**
- * Runs an action at once and again after each pause, until disposed of, which waits for a running
- * action. The action must not reject.
+ * Runs an action at once and then at every multiple of `everyMs`, until disposed of, which waits
+ * for a running action. All actions are due at the same moments, so an analyzer that is at rest
+ * seldom wakes up. The action must not reject.
  */
-export function repeat(action: () => Promise<unknown>, clock: Clock, pauseMs: number): AsyncDisposable {
+export function repeat(action: () => Promise<unknown>, clock: Clock, everyMs: number): AsyncDisposable {
   const stop = new AbortController()
   async function run(): Promise<void> {
     while (!stop.signal.aborted) {
       await action()
-      await clock.pause(pauseMs, stop.signal)
+      await clock.pause(untilNext(everyMs, clock), stop.signal)
     }
   }
   const done = run()
@@ -21,6 +22,11 @@ export function repeat(action: () => Promise<unknown>, clock: Clock, pauseMs: nu
       await done
     },
   }
+}
+
+/** Returns the time until the next multiple of a duration, in whole milliseconds. */
+export function untilNext(everyMs: number, clock: Pick<Clock, 'monotonicMs'>): number {
+  return Math.ceil(everyMs - (clock.monotonicMs() % everyMs))
 }
 
 export interface AttemptOptions {

@@ -10,6 +10,12 @@ const TRUSTED_SHARE = 0.8
 /** Renewals per TTL: two in a row may fail. */
 const RENEWALS = 3
 
+/**
+ * The heartbeats of an analyzer that is alone are so many times as far apart, within this share of
+ * the TTL: there is no other whose partitions it may have to take over. One that joins waits.
+ */
+const ALONE = { factor: 4, ttlShare: 0.2 }
+
 export interface OwnershipOptions extends Omit<PartitionWorkerOptions, 'lease' | 'holdsLease'> {
   /** The name of this analyzer, which no other has; it changes if another process takes it. */
   readonly member: () => Promise<string>
@@ -38,6 +44,8 @@ export class Ownership {
   readonly #heartbeats: AsyncDisposable
   readonly #assignment: Assignment
   #renewedAt = 0
+  #heartbeatAt = Number.NEGATIVE_INFINITY
+  #isAlone = false
 
   constructor(options: OwnershipOptions) {
     this.#options = options
@@ -78,9 +86,14 @@ export class Ownership {
   }
 
   async #rebalance(): Promise<void> {
-    const { store, leaseTtlMs, metrics, clock } = this.#options
+    const { store, leaseTtlMs, heartbeatMs, metrics, clock } = this.#options
+    const sentAt = clock.monotonicMs()
+    const aloneMs = Math.min(ALONE.factor * heartbeatMs, ALONE.ttlShare * leaseTtlMs)
+    if (this.#isAtRest && sentAt - this.#heartbeatAt < aloneMs) return
     const member = await this.#options.member()
     const members = await store.heartbeat(member, leaseTtlMs)
+    this.#heartbeatAt = sentAt
+    this.#isAlone = members.length === 1 && members[0] === member
     metrics.members.set(members.length)
     const assigned = new Set(this.#assignment.of(member, members))
     for (const owned of this.#owned.values()) {
@@ -90,6 +103,16 @@ export class Ownership {
     }
     const missing = [...assigned].filter(partition => !this.#owned.has(partition))
     await Promise.all(missing.map(partition => this.#takeOver(partition, member)))
+  }
+
+  /** Whether there is nothing to take over, hand off or abandon until another analyzer joins. */
+  get #isAtRest(): boolean {
+    const now = this.#options.clock.monotonicMs()
+    const owned = [...this.#owned.values()]
+    const isSettled = owned.every(
+      ({ worker, leaving, trustedUntil }) => !worker.isLost && leaving === undefined && now <= trustedUntil,
+    )
+    return this.#isAlone && isSettled && owned.length === this.#options.partitions
   }
 
   async #takeOver(partition: number, member: string): Promise<void> {

@@ -5,9 +5,9 @@ import type { FailureLog } from '../runtime/logger.ts'
 import type { ProcessReport, ProcessStore } from '../store/ports/processes.ts'
 import { describeDisagreement, disagreementsIn, encodeSettings, type SharedSettings } from './settings-report.ts'
 
-/** How often a process reports. It counts as running until it has missed five reports. */
-const REPORT_MS = 2000
-const TTL_MS = 5 * REPORT_MS
+/** A process counts as running until it has missed three reports. */
+const TTL_MS = 10_000
+const REPORT_MS = TTL_MS / 3
 
 export interface PresenceOptions {
   readonly store: ProcessStore

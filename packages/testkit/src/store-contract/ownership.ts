@@ -79,6 +79,19 @@ export function describeOwnership(open: OpenStore): void {
       expect(taken.filter(Boolean)).toHaveLength(1)
     })
 
+    test('several leases are renewed at once, each on its own', async () => {
+      await using under = await open()
+      await using other = await under.connect()
+      const { analyzer } = under.store
+      for (const partition of [0, 2]) await analyzer.acquireLease(partition, `a:${partition}`, TTL_MS)
+      await other.analyzer.acquireLease(1, 'b:1', TTL_MS)
+      const leases = [2, 1, 3, 0].map(partition => ({ partition, token: `a:${partition}` }))
+      expect(await analyzer.renewLeases(leases, LONG_MS)).toEqual([true, false, false, true])
+      expect(await analyzer.renewLeases([], LONG_MS)).toEqual([])
+      await under.probe.advanceTime(PAST_TTL_MS)
+      expect(await under.store.gateway.owners([0, 1, 2, 3])).toEqual(['a', null, 'a', null])
+    })
+
     test('a token is compared as a whole: a part, a longer or differently cased token is another', async () => {
       await using under = await open()
       const { analyzer } = under.store

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { pause } from '@tidemark/shared/runtime/lifecycle'
 import { keysUnder } from '@tidemark/shared/store/keys'
 import { LayoutMismatch, StoreError } from '@tidemark/shared/store/ports/errors'
 import { REDIS_STORE_DEFAULTS } from '@tidemark/shared/store/redis/options'
@@ -41,9 +42,24 @@ describe.skipIf(!(await redisAvailable()))('opening the Redis store', () => {
     await store.analyzer.heartbeat('a', 60_000)
     await using other = await openOn(redis, prefix, undefined)
     expect(other.partitions).toBe(3)
+    await client.flushall()
     await client.hset(keysUnder(prefix).meta, { partitions: '4' })
     client.disconnect()
     await expect(store.analyzer.heartbeat('a', 60_000)).rejects.toThrow('a deployment of 4 partitions')
+  })
+
+  test('a member notices within a few seconds that the layout was replaced', async () => {
+    await using redis = await startRedis()
+    const prefix = `test-${randomUUID()}`
+    await using store = await openOn(redis, prefix, 3)
+    await store.analyzer.heartbeat('a', 60_000)
+    const client = rawClient(redis.url)
+    await client.hset(keysUnder(prefix).meta, { partitions: '4' })
+    client.disconnect()
+    const heartbeats = async (): Promise<void> => {
+      for (;;) await pause(20).then(() => store.analyzer.heartbeat('a', 60_000))
+    }
+    await expect(heartbeats()).rejects.toThrow('a deployment of 4 partitions')
   })
 
   test.each([

@@ -21,7 +21,7 @@ import type {
   PendingNotifications,
 } from '../ports/alerts.ts'
 import { ALERT_CHANGES_KEPT } from '../ports/feed.ts'
-import { type Client, eachInOneWrite, readTogether } from './connection.ts'
+import { type Client, eachInOneWrite, inOneCommand } from './connection.ts'
 import { withStoreErrors } from './errors.ts'
 import type { RedisStoreOptions } from './options.ts'
 import { toFields, toPairs } from './replies.ts'
@@ -66,7 +66,7 @@ function alertAccess({ client, keys, options }: StoreContext) {
         const found = new Map(await client.xread('COUNT', count, 'STREAMS', ...streams, ...after))
         return streams.map(stream => toFeed(found.get(stream) ?? []))
       }
-      return (await eachInOneWrite(client, readTogether(client, positions), read)).flat()
+      return (await eachInOneWrite(client, inOneCommand(client, positions), read)).flat()
     },
     feedTrimmed: partitions =>
       eachInOneWrite(client, partitions, async partition => {
@@ -114,7 +114,7 @@ function notifications(context: StoreContext) {
         })
         return (await client.exists(...sets)) > 0 ? together : []
       }
-      return (await eachInOneWrite(client, readTogether(client, partitions), read)).flat()
+      return (await eachInOneWrite(client, inOneCommand(client, partitions), read)).flat()
     },
     dueNotifications: (partition, count, aheadMs = 0) => readDueNotifications(context, partition, { count, aheadMs }),
     async recordNotifications({ partition, token }, decisions, receivers) {

@@ -5,10 +5,10 @@ import { CONSUMER, GROUP } from '../keys.ts'
 import type { AnalyzerStore, Backlog, LoadedCheckpoint } from '../ports/analyzer.ts'
 import { assertCommitShape, type CommitOutcome } from '../ports/commit.ts'
 import { StoreError } from '../ports/errors.ts'
-import { OWNER_CHANGES_KEPT, ownerIn } from '../ports/lease.ts'
+import { type Lease, OWNER_CHANGES_KEPT, ownerIn } from '../ports/lease.ts'
 import { toEntry } from '../stream-entry.ts'
 import { COMMIT_KEYS, commitArguments } from './commit-arguments.ts'
-import { eachInOneWrite, inOneWrite } from './connection.ts'
+import { eachInOneWrite, inOneCommand, inOneWrite } from './connection.ts'
 import { withStoreErrors } from './errors.ts'
 import { readScript } from './lua-source.ts'
 import { createBlockingReader, createPollingReader, type StreamsReply } from './reader.ts'
@@ -39,15 +39,26 @@ export function createAnalyzerStore(context: AnalyzerContext): AnalyzerStore & A
   }
 }
 
+/**
+ * How often a member compares the layout with its own. One that is new does so at once: Redis may
+ * have been emptied, or hold another deployment since.
+ */
+const LAYOUT_MS = 5000
+
 /** Members, leases, and what the next owner must know of the work of the previous one. */
 function ownership({ client, keys, noteLayout }: AnalyzerContext) {
-  const leaseOf = (partition: number): string => keys.partition(partition).lease
+  const leaseOf = ({ partition }: Lease): string => keys.partition(partition).lease
+  let layoutAt = Number.NEGATIVE_INFINITY
   return {
     async heartbeat(member, ttlMs) {
-      // Redis may have been emptied; the next process to start must still find this deployment's
-      // layout.
-      const [members] = await Promise.all([client.heartbeat(keys.members, member, ttlMs), noteLayout()])
-      return (members as string[]).toSorted()
+      const reply = (await client.heartbeat(keys.members, member, ttlMs)) as [isNew: number, ...members: string[]]
+      const [isNew, ...members] = reply
+      if (isNew === 1 || performance.now() - layoutAt >= LAYOUT_MS) {
+        // The next process to start must find this deployment's layout.
+        await noteLayout()
+        layoutAt = performance.now()
+      }
+      return members.toSorted()
     },
     async leave(member) {
       await client.zrem(keys.members, member)
@@ -56,12 +67,12 @@ function ownership({ client, keys, noteLayout }: AnalyzerContext) {
       const { lease, ownerChanges } = keys.partition(partition)
       return (await client.acquire(lease, ownerChanges, token, ttlMs, ownerIn(token), OWNER_CHANGES_KEPT)) === 1
     },
-    renewLeases: (leases, ttlMs) =>
-      eachInOneWrite(
-        client,
-        leases,
-        async ({ partition, token }) => (await client.renew(leaseOf(partition), token, ttlMs)) === 1,
-      ),
+    async renewLeases(leases, ttlMs) {
+      const renew = (together: readonly Lease[]): Promise<unknown> =>
+        client.renew(together.length, ...together.map(leaseOf), ttlMs, ...together.map(({ token }) => token))
+      const renewed = await eachInOneWrite(client, inOneCommand(client, leases), renew)
+      return (renewed as number[][]).flat().map(one => one === 1)
+    },
     async releaseLease({ partition, token }) {
       const { lease, ownerChanges } = keys.partition(partition)
       return (await client.release(lease, ownerChanges, token, ownerIn(token), OWNER_CHANGES_KEPT)) === 1

@@ -165,12 +165,12 @@ export function inOneWrite<T>(client: Client, send: () => T): T {
 }
 
 /**
- * Divides partitions into those that one command may read together: all of them, or in a cluster,
- * where each has a slot of its own, one by one.
+ * Divides items of different partitions into those that one command may touch: all of them, or in
+ * a cluster, where each partition has a slot of its own, one at a time.
  */
-export function readTogether<T>(client: Client, partitions: readonly T[]): (readonly T[])[] {
-  if (client instanceof Cluster) return partitions.map(one => [one])
-  return partitions.length === 0 ? [] : [partitions]
+export function inOneCommand<T>(client: Client, items: readonly T[]): (readonly T[])[] {
+  if (client instanceof Cluster) return items.map(one => [one])
+  return items.length === 0 ? [] : [items]
 }
 
 /** Sends a request for each item in one write, and returns the results in order. */

@@ -12,7 +12,6 @@ const KEY_COUNTS = {
   withdrawAttempt: 1,
   backlog: 3,
   acquire: 2,
-  renew: 1,
   release: 2,
   heartbeat: 1,
   layout: 1,
@@ -26,7 +25,8 @@ const KEY_COUNTS = {
   setOperatorState: 4,
   setFeedback: 3,
   saveStorm: 7,
-  /** As many as it is given: their number becomes its first argument. */
+  /** As many as they are given: their number becomes the first argument. */
+  renew: 0,
   readFeed: 0,
   replaceRules: 2,
   rulesDigest: 1,

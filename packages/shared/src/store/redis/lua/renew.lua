@@ -1,10 +1,12 @@
 #!lua flags=allow-oom
--- Purpose: extends a lease that the caller still holds.
--- KEYS:    lease of one partition
--- ARGV:    token, time to live in ms
--- Returns: 1 when the caller holds it, else 0
-local lease_key, token, ttl_ms = KEYS[1], ARGV[1], ARGV[2]
+-- Purpose: extends the leases that the caller still holds.
+-- KEYS:    lease of each partition
+-- ARGV:    time to live in ms, token of each lease
+-- Returns: for each lease 1 when the caller holds it, else 0
+local ttl_ms = ARGV[1]
 
-if redis.call('GET', lease_key) ~= token then return 0 end
-redis.call('PEXPIRE', lease_key, ttl_ms)
-return 1
+local renewed = {}
+for i, token in ipairs(redis.call('MGET', unpack(KEYS))) do
+  renewed[i] = token == ARGV[i + 1] and redis.call('PEXPIRE', KEYS[i], ttl_ms) or 0
+end
+return renewed

@@ -11,23 +11,21 @@ local name, instance, ttl_ms, content = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARG
 local report_format = '^(%d+) (%S+) (.*)$'
 
 local now_ms = clock_ms()
-local held = redis.call('HGET', processes_key, name)
-if held then
-  local expires_ms, holder = string.match(held, report_format)
-  if holder and holder ~= instance and tonumber(expires_ms) > now_ms then return false end
-end
-redis.call('HSET', processes_key, name, string.format('%.0f %s %s', now_ms + ttl_ms, instance, content))
-
-local live = {}
+local live, expired = { name, instance, content }, {}
 local reports = redis.call('HGETALL', processes_key)
 for i = 1, #reports, 2 do
   local expires_ms, holder, text = string.match(reports[i + 1], report_format)
-  if holder and tonumber(expires_ms) > now_ms then
+  local is_live = holder and tonumber(expires_ms) > now_ms
+  if reports[i] == name then
+    if is_live and holder ~= instance then return false end
+  elseif is_live then
     live[#live + 1] = reports[i]
     live[#live + 1] = holder
     live[#live + 1] = text
   else
-    redis.call('HDEL', processes_key, reports[i])
+    expired[#expired + 1] = reports[i]
   end
 end
+redis.call('HSET', processes_key, name, string.format('%.0f %s %s', now_ms + ttl_ms, instance, content))
+for _, gone in ipairs(expired) do redis.call('HDEL', processes_key, gone) end
 return live
