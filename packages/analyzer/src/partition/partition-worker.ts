@@ -27,6 +27,7 @@ import { deadLetterRun, entriesAfter, type Run, takeRun } from '../judging/run.t
 import { SHADOW, Windows } from '../judging/windows.ts'
 import { bytesOf } from '../reading/entry-sizes.ts'
 import type { EntryConsumer, ReadLoop } from '../reading/read-loop.ts'
+import { untilNext } from '../repeat.ts'
 import { ATTEMPTS_MAX, Attempts } from './attempts.ts'
 import { KeptEntries } from './kept-entries.ts'
 import { KeySweep } from './key-sweep.ts'
@@ -38,8 +39,11 @@ import type { Yield } from './yielding.ts'
 
 const BACKOFF = { minMs: 20, maxMs: 2000 }
 
-/** Interval of an idle worker's backlog checks. An entry that is oldest in two is stuck. */
+/** Interval of an idle worker's checks. An entry that is the oldest of the backlog in two is stuck. */
 const IDLE_CHECK_MS = 1000
+
+/** How often an idle worker reads its backlog although all accepted samples seem applied. */
+const BACKLOG_CHECK_MS = 60_000
 
 /** How often timers are checked, and so how late they can expire. */
 const TIMER_CHECK_MS = 1000
@@ -129,6 +133,9 @@ export class PartitionWorker implements EntryConsumer {
   #rules: RuleSet
   /** By the monotonic clock. */
   #timersCheckedAt = Number.NEGATIVE_INFINITY
+  /** No timer expires before, by the store's clock. */
+  #timersFrom = Number.NEGATIVE_INFINITY
+  #mayHaveDeletions = true
   /** Of the run in progress. */
   #permit: Disposable | undefined
   /** How far the store's clock is ahead of the monotonic clock. */
@@ -141,8 +148,9 @@ export class PartitionWorker implements EntryConsumer {
   /** Applied entries delivered again, after the consumer group was moved back: still pending. */
   #redelivered: EntryId[] = []
   #wake: () => void = () => undefined
-  /** The oldest entry of the backlog at the last idle check. */
+  /** The oldest entry of the backlog when that was read last, and when by the monotonic clock. */
   #oldestWhenIdle: EntryId | null = null
+  #backlogReadAt = Number.NEGATIVE_INFINITY
   /** Aborts the pauses between retries when the worker ends. */
   readonly #end = new AbortController()
   readonly #done: Promise<void>
@@ -281,6 +289,8 @@ export class PartitionWorker implements EntryConsumer {
     metrics.recoveries.inc()
     // Delivery must end first: an entry delivered now would be queued before the pending ones.
     await this.#discardMemory()
+    this.#timersFrom = Number.NEGATIVE_INFINITY
+    this.#mayHaveDeletions = true
     await this.#attempts.withdraw()
     const { attempt, rulesVersion, ...checkpoint } = await store.loadCheckpoint(this.partition)
     this.#checkpoint = checkpoint
@@ -354,7 +364,7 @@ export class PartitionWorker implements EntryConsumer {
       metrics.windowsEvicted.inc(this.#windows.evict())
       await this.#expireTimers()
       await this.#evictIdleKeys()
-      await this.#deleteKeys()
+      if (this.#mayHaveDeletions) await this.#deleteKeys()
       this.#leaveRun()
     }
     if (this.#queue.length === 0) {
@@ -373,16 +383,27 @@ export class PartitionWorker implements EntryConsumer {
     await this.#commitRun(run, begin)
   }
 
-  /**
-   * Waits for entries; if none comes within `IDLE_CHECK_MS`, checks the backlog. A former owner's
-   * late read may have taken an entry, and only a further entry would show that gap.
-   */
+  /** Waits for entries; at each multiple of `IDLE_CHECK_MS` without one, checks for other work. */
   async #waitForEntries(): Promise<void> {
     const { store, clock } = this.#options
     const woken = new AbortController()
     this.#wake = () => woken.abort()
-    await clock.pause(IDLE_CHECK_MS, woken.signal)
+    await clock.pause(untilNext(IDLE_CHECK_MS, clock), woken.signal)
     if (woken.signal.aborted || !this.#is('steady')) return
+    const sentAt = clock.monotonicMs()
+    const { now, accepted, hasDeletions } = await store.atRest(this.partition)
+    this.#setStoreClock(now, sentAt)
+    this.#mayHaveDeletions = hasDeletions
+    // At rest, timers cost nothing before one expires.
+    this.#timersCheckedAt = Number.NEGATIVE_INFINITY
+    const isRest = accepted === this.#checkpoint.offset && this.#oldestWhenIdle === null
+    if (!isRest || sentAt - this.#backlogReadAt >= BACKLOG_CHECK_MS) await this.#checkBacklog()
+  }
+
+  /** A former owner's late read may have taken an entry, and only a further one would show it. */
+  async #checkBacklog(): Promise<void> {
+    const { store, clock } = this.#options
+    this.#backlogReadAt = clock.monotonicMs()
     const [backlog] = await store.backlogs([this.partition])
     const oldest = backlog?.oldest ?? null
     const isStuck = oldest !== null && oldest === this.#oldestWhenIdle && this.#queue.length === 0
@@ -449,8 +470,10 @@ export class PartitionWorker implements EntryConsumer {
   async #expireTimers(): Promise<void> {
     const { store, metrics, clock } = this.#options
     const sentAt = clock.monotonicMs()
-    const { now, keys } = await store.expiredTimers(this.partition, TIMER_KEYS_MAX)
+    if (this.#storeNow() < this.#timersFrom) return
+    const { now, keys, firstAt } = await store.expiredTimers(this.partition, TIMER_KEYS_MAX)
     this.#setStoreClock(now, sentAt)
+    if (keys.length === 0) this.#timersFrom = firstAt ?? Number.POSITIVE_INFINITY
     if (keys.length === 0 || !this.#is('steady')) return
     const requiresDrained = this.#queue.length === 0
     await this.#enterRun(keys.length)
@@ -636,6 +659,9 @@ export class PartitionWorker implements EntryConsumer {
    */
   async #commit(commit: Commit): Promise<CommitOutcome | undefined> {
     const { store, lease, metrics, log, logFailure, holdsLease, clock } = this.#options
+    // It may set timers, and a deletion may wait for its samples.
+    this.#timersFrom = Number.NEGATIVE_INFINITY
+    this.#mayHaveDeletions = true
     for (let attempt = 1; holdsLease() && this.#state !== 'lost'; attempt++) {
       try {
         const outcome = await store.commit(lease, commit)

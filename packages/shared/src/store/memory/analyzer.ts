@@ -1,5 +1,5 @@
 import { entryTimeMs } from '../../sample/receipt.ts'
-import type { AnalyzerStore, Backlog } from '../ports/analyzer.ts'
+import type { AnalyzerStore, Backlog, ExpiredTimers } from '../ports/analyzer.ts'
 import { OWNER_CHANGES_KEPT, ownerIn } from '../ports/lease.ts'
 import { toEntry } from '../stream-entry.ts'
 import { applyCommit } from './committing.ts'
@@ -72,6 +72,10 @@ export function analyzerOn(data: Data): AnalyzerStore {
         return { deadLetters: deadLetters.length, timers: timers.size, keys: registry.size }
       }),
     backlogs: async numbers => numbers.map(number => backlogOf(partitionAt(data, number), data.now())),
+    async atRest(number) {
+      const { accepted, deletions } = partitionAt(data, number)
+      return { now: data.now(), accepted, hasDeletions: deletions.size > 0 }
+    },
   }
 }
 
@@ -97,8 +101,9 @@ function heartbeat({ members, now }: Data, member: string, ttlMs: number): strin
 }
 
 /** Returns keys in the order of Redis' sorted sets: by time, then by bytes. */
-function expiredTimers({ timers }: Partition, count: number, now: number): { now: number; keys: string[] } {
+function expiredTimers({ timers }: Partition, count: number, now: number): ExpiredTimers {
+  const firstAt = timers.size === 0 ? null : Math.min(...timers.values())
   const expired = [...timers].filter(([, at]) => at <= now)
   expired.sort(([a, aAt], [b, bAt]) => aAt - bAt || Buffer.compare(Buffer.from(a), Buffer.from(b)))
-  return { now, keys: expired.slice(0, count).map(([key]) => key) }
+  return { now, keys: expired.slice(0, count).map(([key]) => key), firstAt }
 }

@@ -52,8 +52,8 @@ export interface AnalyzerStore extends Pick<AggregateReads, 'openBuckets'> {
   /** Reads the applied entries that are still kept for their verdicts, oldest first. */
   keptEntries(partition: number): Promise<KeptEntry[]>
 
-  /** Reads keys with an expired timer, longest expired first, and the store's clock (Unix ms). */
-  expiredTimers(partition: number, count: number): Promise<{ readonly now: number; readonly keys: readonly string[] }>
+  /** Reads keys with an expired timer, longest expired first. */
+  expiredTimers(partition: number, count: number): Promise<ExpiredTimers>
 
   /** Reads the totals of everything that `Commit.counts` ever added. */
   ruleCounts(partition: number): Promise<ReadonlyMap<string, number>>
@@ -68,6 +68,26 @@ export interface AnalyzerStore extends Pick<AggregateReads, 'openBuckets'> {
 
   /** Measures the backlog of each partition, in the order given. */
   backlogs(partitions: readonly number[]): Promise<Backlog[]>
+
+  /** Reads what shows that a partition at rest has work. Calls of the same moment are one read. */
+  atRest(partition: number): Promise<AtRest>
+}
+
+export interface ExpiredTimers {
+  /** The store's clock, Unix milliseconds. */
+  readonly now: number
+  readonly keys: readonly string[]
+  /** When the first of all timers expires or expired; null if there is none. */
+  readonly firstAt: number | null
+}
+
+export interface AtRest {
+  /** The store's clock, Unix milliseconds. */
+  readonly now: number
+  /** Samples accepted since the partition exists. */
+  readonly accepted: number
+  /** Whether a deletion of keys may have been requested. */
+  readonly hasDeletions: boolean
 }
 
 export interface KeptCounts {

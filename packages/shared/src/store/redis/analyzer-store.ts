@@ -1,8 +1,9 @@
+import { setImmediate } from 'node:timers/promises'
 import { Cluster } from 'ioredis'
 import type { StoredWindow } from '../../detection/window-row.ts'
 import type { EntryId } from '../../sample/receipt.ts'
 import { CONSUMER, GROUP } from '../keys.ts'
-import type { AnalyzerStore, Backlog, LoadedCheckpoint } from '../ports/analyzer.ts'
+import type { AnalyzerStore, AtRest, Backlog, LoadedCheckpoint } from '../ports/analyzer.ts'
 import { assertCommitShape, type CommitOutcome } from '../ports/commit.ts'
 import { StoreError } from '../ports/errors.ts'
 import { type Lease, OWNER_CHANGES_KEPT, ownerIn } from '../ports/lease.ts'
@@ -33,6 +34,7 @@ export function createAnalyzerStore(context: AnalyzerContext): AnalyzerStore & A
       ...keyAccess(context),
       read: reader.read,
       commit: createCommit(context),
+      atRest: createRestReads(context),
     }),
     interruptRead: reader.interruptRead,
     [Symbol.asyncDispose]: reader[Symbol.asyncDispose],
@@ -126,6 +128,43 @@ function entryAccess({ client, keys }: StoreContext) {
   } satisfies Partial<AnalyzerStore>
 }
 
+/** Returns a function whose calls of one turn of the event loop are one read of all partitions. */
+function createRestReads({ client, keys }: StoreContext): AnalyzerStore['atRest'] {
+  let pending: { readonly partitions: number[]; readonly found: Promise<readonly AtRest[]> } | undefined
+
+  async function read(partitions: readonly number[]): Promise<AtRest[]> {
+    const at = partitions.map(keys.partition)
+    const [first] = at
+    if (first === undefined) return []
+    // A script without a result reads the clock of the node that has the partition.
+    const [timers, accepted, deletions] = await Promise.all([
+      client.expiredTimers(first.timers, 0),
+      client.mget(...at.map(one => one.accepted)),
+      client.exists(...at.map(one => one.keyDeletions)),
+    ])
+    const [now] = timers as [number]
+    return accepted.map(count => ({ now, accepted: Number(count), hasDeletions: deletions > 0 }))
+  }
+
+  async function readAll(partitions: readonly number[]): Promise<readonly AtRest[]> {
+    await setImmediate()
+    pending = undefined
+    return (await eachInOneWrite(client, inOneCommand(client, partitions), read)).flat()
+  }
+
+  return async partition => {
+    if (pending === undefined) {
+      const partitions: number[] = []
+      pending = { partitions, found: readAll(partitions) }
+    }
+    const { partitions, found } = pending
+    const place = partitions.push(partition) - 1
+    const one = (await found)[place]
+    if (one === undefined) throw new TypeError(`nothing was read of partition ${partition}`)
+    return one
+  }
+}
+
 function keyAccess({ client, keys }: StoreContext) {
   return {
     async loadWindows(partition, wanted) {
@@ -146,8 +185,8 @@ function keyAccess({ client, keys }: StoreContext) {
     },
     async expiredTimers(partition, count) {
       const reply = await client.expiredTimers(keys.partition(partition).timers, count)
-      const [now, ...expired] = reply as [number, ...string[]]
-      return { now, keys: expired }
+      const [now, first, ...expired] = reply as [number, ...string[]]
+      return { now, keys: expired, firstAt: first === '' ? null : Number(first) }
     },
     ruleCounts: async partition => toCounts(await client.hgetall(keys.partition(partition).ruleCounts)),
     async dropRuleCounts(partition, names) {
