@@ -1,4 +1,4 @@
-import { pause } from '@tidemark/shared/runtime/lifecycle'
+import { pauseUntilNext } from '@tidemark/shared/runtime/lifecycle'
 import type { Store } from '@tidemark/shared/store/ports/store'
 import type { Logger } from 'pino'
 import { withTimeout } from './store-timeout.ts'
@@ -47,7 +47,7 @@ export function linkStore({ openStore, log, timeoutMs, onOpen }: StoreLinkOption
         log.info('store responds again')
         fault = undefined
       }
-      await pause(PING_EVERY_MS, stop.signal)
+      await pauseUntilNext(PING_EVERY_MS, stop.signal)
     }
   }
 

@@ -15,8 +15,8 @@ const CHECK_MS = 250
 /** How often what is pending is read again although nothing has happened that would change it. */
 const READ_AGAIN_MS = 60_000
 
-/** Storm detection: well within the delay of a new alert's notification. */
-const STORM_KEEP_MS = 250
+/** Storm detection: with its view well within the delay of a new alert's notification. */
+const STORM_KEEP_MS = 500
 
 function sum(numbers: readonly number[]): number {
   return numbers.reduce((total, number) => total + number, 0)

@@ -38,7 +38,7 @@ export function parseSavedWatch(text: string): SavedWatch | undefined {
 }
 
 /** How old the view may be. With the keeper's pause: well within a new alert's ALERT_WAIT_MS. */
-const VIEWED_MS = 1000
+const VIEWED_MS = 500
 
 /** The storm as the keeper saved it last; the last known one while the store is unavailable. */
 export class StormView {
@@ -56,7 +56,7 @@ export class StormView {
     return this.#storm !== null && isCoveredBy(this.#storm, openedAt)
   }
 
-  /** Reads the storm, unless that was done within the last second. To be called before `covers`. */
+  /** Reads the storm, unless that was done within VIEWED_MS. To be called before `covers`. */
   async refresh(): Promise<void> {
     const now = this.#options.clock.monotonicMs()
     if (now - this.#viewedAt < VIEWED_MS) return

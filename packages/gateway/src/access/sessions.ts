@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { pause } from '@tidemark/shared/runtime/lifecycle'
+import { pauseUntilNext } from '@tidemark/shared/runtime/lifecycle'
 import type { SessionStore } from '@tidemark/shared/store/ports/sessions'
 import { sign, unsign } from 'cookie-signature'
 import { parse, serialize } from 'hono/utils/cookie'
@@ -126,7 +126,7 @@ export function watchSessions(sessions: Sessions, { store, timeoutMs, onFailure 
       } catch (error) {
         onFailure(error)
       }
-      await pause(POLL_MS, stop.signal)
+      await pauseUntilNext(POLL_MS, stop.signal)
     }
   }
   const watching = watch()

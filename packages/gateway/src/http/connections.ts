@@ -84,7 +84,7 @@ export function createConnections({
   function begin(connection: Connection, incoming: IncomingMessage, outgoing: ServerResponse): void {
     const { socket } = incoming
     connection.openResponses.add(outgoing)
-    unread.busy.set(socket, connection)
+    unread.begin(socket, connection)
     outgoing.once('prefinish', () => unread.add(outgoing.writableLength))
     outgoing.once('finish', () => discardRest(incoming))
     outgoing.once('close', () => {
@@ -94,7 +94,7 @@ export function createConnections({
         connection.waiting.length = 0
         connection.openResponses.clear()
       } else connection.waiting.shift()?.()
-      if (connection.openResponses.size === 0) unread.busy.delete(socket)
+      if (connection.openResponses.size === 0) unread.end(socket)
       closeIfRefused(socket, connection)
     })
     serve(incoming, outgoing)
@@ -179,8 +179,16 @@ function createUnreadLimit(bytesMax: number, onUnread: () => void) {
   const busy = new Map<Duplex, Connection>()
   /** Bytes of responses since the last check. */
   let addedBytes = 0
+  /** Runs while a connection is busy: a gateway at rest does not wake up for it. */
+  let timer: NodeJS.Timeout | undefined
+
+  function stop(): void {
+    clearInterval(timer)
+    timer = undefined
+  }
 
   function check(): void {
+    if (busy.size === 0) stop()
     addedBytes = 0
     let total = 0
     for (const connection of busy.values()) total += unreadBytes(connection)
@@ -193,16 +201,19 @@ function createUnreadLimit(bytesMax: number, onUnread: () => void) {
       socket.destroy()
     }
   }
-  const timer = setInterval(check, UNREAD_CHECK.everyMs).unref()
 
   return {
-    busy,
+    begin(socket: Duplex, connection: Connection): void {
+      busy.set(socket, connection)
+      timer ??= setInterval(check, UNREAD_CHECK.everyMs).unref()
+    },
+    end: (socket: Duplex) => busy.delete(socket),
     /** Counts the bytes of a response that its socket has not taken. */
     add(bytes: number): void {
       addedBytes += bytes
       if (addedBytes > bytesMax * UNREAD_CHECK.share) check()
     },
-    stop: () => clearInterval(timer),
+    stop,
   }
 }
 

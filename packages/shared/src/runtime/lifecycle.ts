@@ -70,6 +70,14 @@ export async function aborted(signal: AbortSignal): Promise<void> {
   if (!signal.aborted) await once(signal, 'abort')
 }
 
+/**
+ * Waits until the next multiple of a duration, or until `signal` aborts. Loops that use it wake the
+ * process at the same moments, so one that is at rest seldom wakes up.
+ */
+export function pauseUntilNext(everyMs: number, signal?: AbortSignal): Promise<void> {
+  return pause(Math.ceil(everyMs - (performance.now() % everyMs)), signal)
+}
+
 /** Waits for `ms`, or until `signal` aborts. */
 export function pause(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise(resolve => {

@@ -2,7 +2,7 @@ import { type Histogram, monitorEventLoopDelay } from 'node:perf_hooks'
 import { collectDefaultMetrics, Gauge, type Registry } from 'prom-client'
 
 /** Each look at the event loop wakes the process, also while it has nothing to do. */
-const LOOK_MS = 100
+const LOOK_MS = 200
 
 /** For prom-client's own looks: every 10 ms, as they are by default, they cost 0.6 % of a core. */
 const NEVER_MS = 2 ** 31 - 1

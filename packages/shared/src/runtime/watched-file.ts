@@ -1,5 +1,5 @@
 import { readFile, stat } from 'node:fs/promises'
-import { pause } from './lifecycle.ts'
+import { pauseUntilNext } from './lifecycle.ts'
 
 /** Thrown for a file with invalid content. Its message follows the file's name in a sentence. */
 export class FileFault extends Error {}
@@ -39,10 +39,10 @@ export function fileFault(path: string, error: unknown): string {
 export function poll(action: () => Promise<void>): AsyncDisposable {
   const stop = new AbortController()
   async function run(): Promise<void> {
-    await pause(POLL_MS, stop.signal)
+    await pauseUntilNext(POLL_MS, stop.signal)
     while (!stop.signal.aborted) {
       await action()
-      await pause(POLL_MS, stop.signal)
+      await pauseUntilNext(POLL_MS, stop.signal)
     }
   }
   const done = run()

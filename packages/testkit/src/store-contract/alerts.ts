@@ -593,9 +593,10 @@ export function describeAlerts(open: OpenStore): void {
         { key: 'b', at: 9 },
         { key: 'a"☃', at: 7 },
       ]
+      expect(await store.analyzer.expiredTimers(0, 10)).toMatchObject({ keys: [], firstAt: null })
       await commit({ timers })
       const found = await store.analyzer.expiredTimers(0, 10)
-      expect(found).toEqual({ now: expect.any(Number), keys: ['a"☃', 'b'] })
+      expect(found).toEqual({ now: expect.any(Number), keys: ['a"☃', 'b'], firstAt: 7 })
       expect((await store.analyzer.expiredTimers(0, 1)).keys).toEqual(['a"☃'])
       expect(await store.analyzer.keptCounts([0])).toEqual([{ deadLetters: 0, timers: 3, keys: 0 }])
       await commit({
@@ -604,7 +605,7 @@ export function describeAlerts(open: OpenStore): void {
           { key: 'b', at: null },
         ],
       })
-      expect((await store.analyzer.expiredTimers(0, 10)).keys).toEqual([])
+      expect(await store.analyzer.expiredTimers(0, 10)).toMatchObject({ keys: [], firstAt: far })
     })
   })
 

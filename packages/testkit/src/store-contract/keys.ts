@@ -231,6 +231,23 @@ export function describeKeys(open: OpenStore): void {
       expect((await keys.deletions(0)).map(({ id }) => id)).toEqual(['2-b'])
     })
 
+    test('what partitions at rest have is read together, for each on its own', async () => {
+      await using under = await open()
+      const { store } = under
+      await append(store, 1, 3)
+      await append(store, 2, 5)
+      const read = () => Promise.all([2, 0, 1].map(partition => store.analyzer.atRest(partition)))
+      const found = await read()
+      expect(found.map(({ accepted }) => accepted)).toEqual([5, 0, 3])
+      expect(found.map(({ hasDeletions }) => hasDeletions)).toEqual([false, false, false])
+      const { now } = await store.analyzer.expiredTimers(2, 0)
+      expect(now - (found[0]?.now ?? 0)).toBeLessThan(10_000)
+      expect(now).toBeGreaterThanOrEqual(found[0]?.now ?? Number.POSITIVE_INFINITY)
+      await store.keys.requestDeletion(1, 'd', { key: 'k' })
+      const [, , one] = await read()
+      expect(one).toMatchObject({ accepted: 3, hasDeletions: true })
+    })
+
     test('pending deletions have a limit', async () => {
       await using under = await open()
       const { keys } = under.store
