@@ -6,6 +6,7 @@ import { StoreError } from '@tidemark/shared/store/ports/errors'
 import type { Store } from '@tidemark/shared/store/ports/store'
 import { eventually } from '@tidemark/testkit/eventually'
 import { packSamples } from '@tidemark/testkit/samples'
+import { appendAndRead, commitOf, own } from '@tidemark/testkit/store-contract/harness'
 import { pino } from 'pino'
 import { Registry } from 'prom-client'
 import { afterEach, describe, expect, test } from 'vitest'
@@ -81,6 +82,48 @@ describe('analyzers', () => {
     await stop('a')
     await stop('b')
     await share(registries.slice(2), 4, 4)
+  })
+
+  test('that are alone send fewer heartbeats, and all of them once another one joins', async () => {
+    const memory = createMemoryStore({ partitions: PARTITIONS })
+    const store = memory.connect()
+    const beats: number[] = []
+    const heartbeat: Store['analyzer']['heartbeat'] = (...args) => {
+      beats.push(performance.now())
+      return store.analyzer.heartbeat(...args)
+    }
+    const registries = [start('a', { ...store, analyzer: { ...store.analyzer, heartbeat } }, 10_000)]
+    const gaps = () => beats.slice(1).map((at, i) => at - (beats[i] ?? 0))
+    await share(registries, PARTITIONS)
+    beats.length = 0
+    await eventually(async () => expect(beats.length).toBeGreaterThan(3))
+    // Four heartbeats of 50 ms, less what the first of two was late.
+    expect(Math.min(...gaps())).toBeGreaterThan(100)
+    registries.push(start('b', memory.connect(), 10_000))
+    await share(registries, PARTITIONS / 2, PARTITIONS / 2)
+    await eventually(async () => expect(Math.min(...gaps())).toBeLessThan(100))
+  })
+
+  test('that are at rest do not look for timers before one expires, and expire it in time', async () => {
+    const memory = createMemoryStore({ partitions: 1 })
+    const lease = await own(memory, 0)
+    const at = Date.now() + 8000
+    const entries = await appendAndRead(memory, 0, 1)
+    const commit = commitOf({ id: '0-0', offset: 0 }, entries, { timers: [{ key: 'k', at }] })
+    expect(await memory.analyzer.commit(lease, commit)).toMatchObject({ kind: 'ok' })
+    await memory.analyzer.releaseLease(lease)
+    const store = memory.connect()
+    const looks: number[] = []
+    const expiredTimers: Store['analyzer']['expiredTimers'] = (...args) => {
+      looks.push(Date.now())
+      return store.analyzer.expiredTimers(...args)
+    }
+    start('a', { ...store, analyzer: { ...store.analyzer, expiredTimers } })
+    const timers = async () => (await memory.analyzer.keptCounts([0]))[0]?.timers
+    await eventually(async () => expect(await timers()).toBe(0))
+    // At the take-over, and once after it: not every second.
+    expect(looks.filter(time => time < at).length).toBeLessThan(4)
+    expect(looks.some(time => time >= at)).toBe(true)
   })
 
   test('may outnumber the partitions', async () => {

@@ -5,6 +5,8 @@ import { collectProcessMetrics } from './process-metrics.ts'
 
 /** Much longer than a loaded machine keeps an idle event loop. */
 const BLOCKED_MS = 1500
+/** The block may begin as long as a pause between two looks before the next look is due. */
+const LAG_S = 1.25
 
 test('the lag of the event loop is what a look comes late, and each reading begins again', async () => {
   const registry = new Registry()
@@ -25,7 +27,7 @@ test('the lag of the event loop is what a look comes late, and each reading begi
   await pause(500)
   const lags = await registry.getMetricsAsJSON()
   const max = lags.find(({ name }) => name === 'nodejs_eventloop_lag_max_seconds')?.values[0]?.value
-  expect(max).toBeGreaterThan((0.9 * BLOCKED_MS) / 1000)
+  expect(max).toBeGreaterThan(LAG_S)
   await pause(1000)
-  expect(await read('max')).toBeLessThan((0.9 * BLOCKED_MS) / 1000)
+  expect(await read('max')).toBeLessThan(LAG_S)
 })

@@ -167,7 +167,8 @@ const AT_LIMIT: Readonly<
   renew: { may: 'run', call: async ({ store, lease }) => isTrue(only(await store.analyzer.renewLeases([lease], 9))) },
   release: { may: 'run', call: async ({ store, lease }) => isTrue(await store.analyzer.releaseLease(lease)) },
   heartbeat: { may: 'run', call: ({ store }) => store.analyzer.heartbeat('a', LONG_MS) },
-  layout: { may: 'run', call: ({ store }) => store.analyzer.heartbeat('a', LONG_MS) },
+  // Compared at the first heartbeat of a member.
+  layout: { may: 'run', call: ({ store }) => store.analyzer.heartbeat('new', LONG_MS) },
   'load-checkpoint': { may: 'run', call: ({ store }) => store.analyzer.loadCheckpoint(1) },
   'kept-entries': { may: 'run', call: ({ store }) => store.analyzer.keptEntries(FLEET_PARTITION) },
   backlog: { may: 'run', call: ({ store }) => store.analyzer.backlogs([FLEET_PARTITION]) },
@@ -205,6 +206,11 @@ const AT_LIMIT: Readonly<
     call: async ({ store, lease }) => isTrue(await store.keys.finishDeletion(lease, 'd')),
   },
   'expired-timers': { may: 'run', call: ({ store }) => store.analyzer.expiredTimers(FLEET_PARTITION, 9) },
+  'at-rest': { may: 'run', call: ({ store }) => store.analyzer.atRest(FLEET_PARTITION) },
+  'read-alert-feeds': {
+    may: 'run',
+    call: ({ store }) => store.alerts.feeds([{ partition: FLEET_PARTITION, after: '0-0' }], 9),
+  },
   'read-points': {
     may: 'run',
     call: ({ store }) => store.points.read(FLEET_PARTITION, { intervalMs: 1, after: '0-0', count: 9 }),

@@ -63,8 +63,8 @@ function alertAccess({ client, keys, options }: StoreContext) {
       const read = async (together: typeof positions): Promise<AlertFeedEntry[][]> => {
         const streams = together.map(({ partition }) => keys.partition(partition).alertFeed)
         const after = together.map(one => one.after)
-        const found = new Map(await client.xread('COUNT', count, 'STREAMS', ...streams, ...after))
-        return streams.map(stream => toFeed(found.get(stream) ?? []))
+        const found = await client.readAlertFeeds(streams.length, ...streams, count, ...after)
+        return (found as Parameters<typeof toFeed>[0][]).map(toFeed)
       }
       return (await eachInOneWrite(client, inOneCommand(client, positions), read)).flat()
     },

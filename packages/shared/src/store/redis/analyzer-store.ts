@@ -134,15 +134,12 @@ function createRestReads({ client, keys }: StoreContext): AnalyzerStore['atRest'
 
   async function read(partitions: readonly number[]): Promise<AtRest[]> {
     const at = partitions.map(keys.partition)
-    const [first] = at
-    if (first === undefined) return []
-    // A script without a result reads the clock of the node that has the partition.
-    const [timers, accepted, deletions] = await Promise.all([
-      client.expiredTimers(first.timers, 0),
-      client.mget(...at.map(one => one.accepted)),
-      client.exists(...at.map(one => one.keyDeletions)),
-    ])
-    const [now] = timers as [number]
+    const touched = [...at.map(one => one.accepted), ...at.map(one => one.keyDeletions)]
+    const [now, deletions, ...accepted] = (await client.atRest(touched.length, ...touched)) as [
+      number,
+      number,
+      ...string[],
+    ]
     return accepted.map(count => ({ now, accepted: Number(count), hasDeletions: deletions > 0 }))
   }
 

@@ -27,6 +27,8 @@ const KEY_COUNTS = {
   saveStorm: 7,
   /** As many as they are given: their number becomes the first argument. */
   renew: 0,
+  atRest: 0,
+  readAlertFeeds: 0,
   readFeed: 0,
   replaceRules: 2,
   rulesDigest: 1,
