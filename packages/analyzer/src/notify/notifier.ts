@@ -15,6 +15,9 @@ const CHECK_MS = 250
 /** How often what is pending is read again although nothing has happened that would change it. */
 const READ_AGAIN_MS = 60_000
 
+/** How often a notifier with nothing to do looks for reminders that are due. */
+const REMIND_MS = 1000
+
 /** Storm detection: with its view well within the delay of a new alert's notification. */
 const STORM_KEEP_MS = 500
 
@@ -40,6 +43,8 @@ export function startNotifier(options: NotifierOptions): AsyncDisposable {
   const clocks = new Map<number, number>()
   /** By lease. */
   let known: ReadonlyMap<string, Known> = new Map()
+  /** By the monotonic clock. */
+  let visitedAt = Number.NEGATIVE_INFINITY
   log.info({ receivers: receivers.map(({ name, origin }) => `${name} ${origin}`) }, 'notifying receivers of alerts')
 
   /** Reads only partitions in which something is scheduled or pending, and those not read yet. */
@@ -47,6 +52,9 @@ export function startNotifier(options: NotifierOptions): AsyncDisposable {
     const owned = leases()
     const partitions = owned.map(({ partition }) => partition)
     const scheduled = new Set(partitions.length === 0 ? [] : await alerts.scheduled(partitions, deliveries.names))
+    const isAtRest = scheduled.size === 0 && owned.every(lease => known.get(nameOf(lease))?.pending.outbox === 0)
+    if (isAtRest && clock.monotonicMs() - visitedAt < REMIND_MS) return
+    visitedAt = clock.monotonicMs()
     const decided: { lease: Lease; now: number }[] = []
     // If a lease was lost, the next owner decides.
     const decide = async (lease: Lease) => {

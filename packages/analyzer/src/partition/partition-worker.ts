@@ -39,7 +39,7 @@ import type { Yield } from './yielding.ts'
 
 const BACKOFF = { minMs: 20, maxMs: 2000 }
 
-/** Interval of an idle worker's checks. An entry that is the oldest of the backlog in two is stuck. */
+/** Interval of an idle worker's checks. An entry that is oldest in two of them is stuck. */
 const IDLE_CHECK_MS = 1000
 
 /** How often an idle worker reads its backlog although all accepted samples seem applied. */
