@@ -19,8 +19,8 @@ const RETRY_MS = 100
 export interface Filler extends AsyncDisposable {
   /** Has the history of each key analysed, by an analyzer that stops then. */
   history(keys: number): Promise<void>
-  /** Sends samples that cycle through the keys, of a day after the history. */
-  backlog(samples: number, keys: number, day: number): Promise<void>
+  /** Sends samples that cycle through the keys, of a period after the history. */
+  backlog(samples: number, keys: number, period: number): Promise<void>
 }
 
 /**
@@ -54,11 +54,11 @@ export async function openFiller(redis: BenchRedis): Promise<Filler> {
       await Promise.all(Array.from({ length: CONNECTIONS }, send))
       await drained(redis)
     },
-    async backlog(samples, keys, day) {
+    async backlog(samples, keys, period) {
       let sent = Promise.resolve()
       for (let first = 0; first < samples; first += REQUEST_SAMPLES) {
         // The next body is made while the last one is stored.
-        const body = cycleBody({ first, samples: Math.min(REQUEST_SAMPLES, samples - first), keys, day })
+        const body = cycleBody({ first, samples: Math.min(REQUEST_SAMPLES, samples - first), keys, period })
         await sent
         sent = post(pool, body)
         sent.catch(() => {})

@@ -3,8 +3,9 @@ import { readScript, scriptNames } from '@tidemark/shared/store/redis/lua-source
 import { Redis } from 'ioredis'
 import { formatTable } from '../../lib/table.ts'
 import { startService } from '../../stack/service-process.ts'
+import { REQUEST_SAMPLES } from '../filler.ts'
 import { requestBody } from '../signal.ts'
-import { drained, REQUEST_SAMPLES, startBenchRedis } from '../stack.ts'
+import { drained, startBenchRedis } from '../stack.ts'
 import type { Subject } from '../subject.ts'
 import { spentBy } from '../usage.ts'
 
