@@ -217,7 +217,7 @@ describe.runIf(mosquittoAvailable() && (await redisAvailable()))('the MQTT bridg
     const env = { ...SERVICE, MQTT_URL: 'broker', GATEWAY_URL: 'http://127.0.0.1:9', MQTT_TOPICS: 'fleet/#/load' }
     const start = startBridge({ ...env, MQTT_KEY: '{level}', API_KEY: 'a', API_KEY_FILE: 'b' })
     await expect(start).rejects.toThrow(
-      /MQTT_URL: must be mqtt:[\s\S]+"fleet\/#\/load" has a #[\s\S]+MQTT_KEY: must be a text/,
+      /MQTT_URL: must be mqtt:[\s\S]+"fleet\/#\/load" has a #[\s\S]+MQTT_KEY: has \{level\}: there are/,
     )
   })
 

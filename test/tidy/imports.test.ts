@@ -14,7 +14,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   testkit: ['shared'],
   gateway: ['shared', 'testkit', 'client'],
   analyzer: ['shared', 'testkit'],
-  mqtt: ['shared', 'testkit'],
+  mqtt: ['shared', 'testkit', 'client'],
   tools: ['client', 'shared', 'testkit', 'gateway', 'analyzer', 'mqtt'],
   test: ['client', 'shared', 'testkit', 'gateway', 'analyzer', 'mqtt', 'tools'],
 }

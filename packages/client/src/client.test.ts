@@ -69,6 +69,38 @@ describe('ingest', () => {
   })
 })
 
+test('only what a gateway stores is stored: a proxy may respond in its place', async () => {
+  const { client } = createClient([() => Response.json({}, { status: 202 })])
+  await expect(client.ingest(SAMPLE)).rejects.toThrow("the response with 202 is not a gateway's: is the URL right?")
+})
+
+test('the caller may decide what is retried, and when', async () => {
+  const { client, requests } = createClient([() => new Response('', { status: 401 }), broken, stored], 0)
+  const retry = vi.fn(() => 0)
+  await client.ingest(SAMPLE, { retry })
+  expect(requests).toHaveLength(3)
+  expect(retry.mock.calls).toEqual([
+    [expect.objectContaining({ status: 401 }), 0],
+    [expect.objectContaining({ status: 0 }), 1],
+  ])
+  await expect(createClient([busy]).client.ingest(SAMPLE, { retry: () => undefined })).rejects.toThrow('503')
+})
+
+test('an API key that is rotated is read for each request', async () => {
+  const keys = ['old', 'new', undefined]
+  const sent: (string | null)[] = []
+  const client = new Client({
+    url: 'http://gateway',
+    apiKey: () => keys[sent.length],
+    async fetch(input, init) {
+      sent.push(new Request(input, init).headers.get('Authorization'))
+      return Response.json({})
+    },
+  })
+  for (const _ of keys) await client.overview()
+  expect(sent).toEqual(['Bearer old', 'Bearer new', null])
+})
+
 test('a change without an Idempotency-Key is repeated only if nothing was done', async () => {
   const lost = createClient([broken, () => Response.json({})])
   await expect(lost.client.call('POST', '/alerts/1/acknowledge')).rejects.toMatchObject({ status: 0 })
@@ -133,6 +165,24 @@ describe('the sender', () => {
     await adding
     await sender.close()
     expect(added).toBe(9)
+  })
+
+  test('sends a batch that is larger than the gateway takes in parts', async () => {
+    const bodies: Item[][] = []
+    const client = new Client({
+      async fetch(_, init) {
+        const body = JSON.parse(String(init?.body)) as Item[]
+        bodies.push(body)
+        return body.length > 2 ? new Response('', { status: 413 }) : stored()
+      },
+    })
+    const onFailed = vi.fn()
+    const sender = client.sender({ delayMs: 0, onFailed })
+    await sender.add(items(5))
+    await sender.close()
+    expect(bodies.map(({ length }) => length)).toEqual([5, 3, 2, 1, 2])
+    expect(bodies.filter(({ length }) => length <= 2).flat()).toEqual(items(5))
+    expect(onFailed).not.toHaveBeenCalled()
   })
 
   test('hands over what was not stored, and goes on', async () => {

@@ -1,6 +1,6 @@
 import { connectionError, responseError, TidemarkError } from './error.ts'
 import { type FeedEvent, type FeedOptions, readFeed } from './feed.ts'
-import { withRetries } from './retry.ts'
+import { type Retry, retryFor, withRetries } from './retry.ts'
 import { Sender, type SenderOptions } from './sender.ts'
 import type {
   Aggregates,
@@ -45,8 +45,8 @@ const SAFE_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD'])
 export interface ClientOptions {
   /** Where the gateway is; in a browser, by default where the page came from. */
   readonly url?: string
-  /** Browsers that have a session need none. */
-  readonly apiKey?: string
+  /** Browsers that have a session need none. A function is called for each request. */
+  readonly apiKey?: string | (() => string | undefined)
   /** How long failed requests are retried, if that cannot do anything twice. 0: not at all. */
   readonly retryForMs?: number
   /** How long one attempt may take. */
@@ -64,19 +64,21 @@ export interface CallOptions {
   readonly body?: unknown
   readonly headers?: Readonly<Record<string, string>>
   readonly retryForMs?: number
+  /** Decides instead of `retryForMs`, also on failures that are not temporary. */
+  readonly retry?: Retry
 }
 
 /** A gateway, as devices, operators and the console use it. Failures are TidemarkErrors. */
 export class Client {
   readonly #url: string
-  readonly #headers: Readonly<Record<string, string>>
+  readonly #apiKey: () => string | undefined
   readonly #retryForMs: number
   readonly #timeoutMs: number
   readonly #fetch: typeof fetch
 
   constructor({ url = '', apiKey, retryForMs = RETRY_FOR_MS, timeoutMs = TIMEOUT_MS, ...options }: ClientOptions = {}) {
     this.#url = url.replace(/\/+$/, '')
-    this.#headers = apiKey === undefined ? {} : { Authorization: `Bearer ${apiKey}` }
+    this.#apiKey = typeof apiKey === 'function' ? apiKey : () => apiKey
     this.#retryForMs = retryForMs
     this.#timeoutMs = timeoutMs
     this.#fetch = options.fetch ?? ((input, init) => fetch(input, init))
@@ -86,10 +88,12 @@ export class Client {
   request(method: string, path: string, { query, body, headers, signal }: CallOptions = {}): Promise<Response> {
     const content = body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }
     const type = body === undefined ? {} : { 'Content-Type': 'application/json' }
+    const apiKey = this.#apiKey()
+    const credentials = apiKey === undefined ? {} : { Authorization: `Bearer ${apiKey}` }
     const target = `${this.#url}${path}${queryText(query)}`
     return this.#fetch(target, {
       method,
-      headers: { ...type, ...this.#headers, ...headers },
+      headers: { ...type, ...credentials, ...headers },
       ...content,
       ...(signal === undefined ? {} : { signal }),
     })
@@ -97,17 +101,24 @@ export class Client {
 
   /** Sends a request and returns its JSON. Retries temporary failures if that is safe. */
   call<T>(method: string, path: string, options: CallOptions = {}): Promise<T> {
-    const isSafe = SAFE_METHODS.has(method) || Object.keys(options.headers ?? {}).includes(IDEMPOTENCY_KEY)
-    return withRetries(() => this.#attempt<T>(method, path, options), {
-      retryForMs: options.retryForMs ?? this.#retryForMs,
-      signal: options.signal,
-      // 429 and 503 say that nothing was done.
-      isRetried: (error): error is TidemarkError =>
-        error instanceof TidemarkError && error.isTemporary && (isSafe || error.status === 429 || error.status === 503),
-    })
+    return this.#call<T>(method, path, options)
   }
 
-  async #attempt<T>(method: string, path: string, options: CallOptions): Promise<T> {
+  #call<T>(method: string, path: string, options: CallOptions, isExpected?: (result: T) => boolean): Promise<T> {
+    const isSafe = SAFE_METHODS.has(method) || Object.keys(options.headers ?? {}).includes(IDEMPOTENCY_KEY)
+    // 429 and 503 say that nothing was done.
+    const isRetried = (error: TidemarkError): boolean =>
+      error.isTemporary && (isSafe || error.status === 429 || error.status === 503)
+    const retry = options.retry ?? retryFor(options.retryForMs ?? this.#retryForMs, isRetried)
+    return withRetries(() => this.#attempt(method, path, options, isExpected), retry, options.signal)
+  }
+
+  async #attempt<T>(
+    method: string,
+    path: string,
+    options: CallOptions,
+    isExpected: (result: T) => boolean = () => true,
+  ): Promise<T> {
     const what = `${method} ${path}`
     const limit = AbortSignal.timeout(this.#timeoutMs)
     const signal = options.signal === undefined ? limit : AbortSignal.any([options.signal, limit])
@@ -121,11 +132,15 @@ export class Client {
       throw connectionError(what, error)
     }
     if (!response.ok) throw await responseError(what, response)
+    let result: T
     try {
-      return JSON.parse(text) as T
+      result = JSON.parse(text) as T
     } catch (error) {
       throw new TidemarkError(`${what}: the response is not JSON`, { status: response.status, cause: error })
     }
+    if (isExpected(result)) return result
+    const reason = `the response with ${response.status} is not a gateway's: is the URL right?`
+    throw new TidemarkError(`${what}: ${reason}`, { status: response.status })
   }
 
   /**
@@ -138,12 +153,13 @@ export class Client {
   ): Promise<IngestResult> {
     const key = idempotencyKey === null ? {} : { [IDEMPOTENCY_KEY]: `"${idempotencyKey}"` }
     const headers = { ...options.headers, ...key }
-    return this.call('POST', '/ingest', { ...options, body: items, headers })
+    return this.#call<IngestResult>('POST', '/ingest', { ...options, body: items, headers }, isIngestResult)
   }
 
   /** Creates a sender that gathers samples and sends them in batches, in order. */
   sender(options: SenderOptions): Sender {
-    return new Sender((samples, signal) => this.ingest(samples, { signal }), options)
+    const { request } = options
+    return new Sender((samples, signal) => this.ingest(samples, { ...request, signal }), options)
   }
 
   /** Returns the newest analysis of a key; with a receipt, that of this sample. */
@@ -402,6 +418,11 @@ export function queryText(query: Query = {}): string {
   const given = new URLSearchParams()
   for (const [name, value] of Object.entries(query)) if (value !== undefined) given.append(name, String(value))
   return given.size === 0 ? '' : `?${given}`
+}
+
+/** A proxy may respond instead of the gateway: only the gateway says what is stored. */
+function isIngestResult(result: unknown): boolean {
+  return typeof result === 'object' && result !== null && 'accepted' in result && 'rejected' in result
 }
 
 /** Pages without TLS have no crypto.randomUUID. */

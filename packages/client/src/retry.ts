@@ -1,4 +1,4 @@
-import type { TidemarkError } from './error.ts'
+import { TidemarkError } from './error.ts'
 
 const BACKOFF_MIN_MS = 200
 const BACKOFF_MAX_MS = 10_000
@@ -25,23 +25,33 @@ export function backoffMs(attempt: number): number {
   return longest * (0.5 + Math.random() / 2)
 }
 
-interface RetryOptions {
-  /** How long to retry in all. The last failure is thrown rather than waited for beyond it. */
-  readonly retryForMs: number
-  readonly isRetried: (error: unknown) => error is TidemarkError
-  readonly signal?: AbortSignal | undefined
+/**
+ * Returns in how many milliseconds a failed request is repeated; undefined for never. `attempt`
+ * counts from 0.
+ */
+export type Retry = (error: TidemarkError, attempt: number) => number | undefined
+
+/**
+ * Retries for a time, as soon as Retry-After allows. A failure whose retry would come later is
+ * thrown rather than waited for.
+ */
+export function retryFor(ms: number, isRetried: (error: TidemarkError) => boolean): Retry {
+  const deadline = performance.now() + ms
+  return (error, attempt) => {
+    if (!isRetried(error)) return undefined
+    const delayMs = error.retryAfterMs ?? backoffMs(attempt)
+    return performance.now() + delayMs > deadline ? undefined : delayMs
+  }
 }
 
-/** Repeats `work` while its failures are temporary, as soon as Retry-After allows. */
-export async function withRetries<T>(work: () => Promise<T>, { retryForMs, isRetried, signal }: RetryOptions) {
-  const deadline = performance.now() + retryForMs
+/** Repeats `work` as `retry` says. */
+export async function withRetries<T>(work: () => Promise<T>, retry: Retry, signal?: AbortSignal): Promise<T> {
   for (let attempt = 0; ; attempt++) {
     try {
       return await work()
     } catch (error) {
-      if (!isRetried(error)) throw error
-      const delayMs = error.retryAfterMs ?? backoffMs(attempt)
-      if (performance.now() + delayMs > deadline) throw error
+      const delayMs = error instanceof TidemarkError ? retry(error, attempt) : undefined
+      if (delayMs === undefined) throw error
       await wait(delayMs, signal)
     }
   }

@@ -1,4 +1,5 @@
-import { wait } from './retry.ts'
+import { TidemarkError } from './error.ts'
+import { type Retry, wait } from './retry.ts'
 import type { IngestResult, Item } from './types.ts'
 
 const BATCH_SAMPLES = 500
@@ -16,6 +17,8 @@ export interface SenderOptions {
   readonly onSent?: (items: readonly Item[], result: IngestResult) => void
   /** Called for a batch that was not stored after all retries, so that no loss is silent. */
   readonly onFailed: (items: readonly Item[], error: unknown) => void
+  /** Of each request. */
+  readonly request?: { readonly headers?: Readonly<Record<string, string>>; readonly retry?: Retry }
 }
 
 type Send = (items: readonly Item[], signal: AbortSignal) => Promise<IngestResult>
@@ -49,10 +52,12 @@ export class Sender implements AsyncDisposable {
     return this.#waiting.length
   }
 
-  /** Adds an item. Resolves when there is room for the next one: this bounds memory. */
-  async add(item: Item): Promise<void> {
+  /** Adds items. Resolves when there is room for the next ones: this bounds memory. */
+  async add(items: Item | readonly Item[]): Promise<void> {
     if (this.#isClosed) throw new Error('the sender is closed')
-    this.#waiting.push(item)
+    // Not `push(...items)`: a call has a limited number of arguments.
+    for (const item of isList(items) ? items : [items]) this.#waiting.push(item)
+    if (this.#waiting.length === 0) return
     this.#sending ??= this.#run()
     if (this.#waiting.length >= this.#batchMax) this.#flush.abort()
     while (this.#waiting.length >= this.#waitingMax) {
@@ -92,13 +97,26 @@ export class Sender implements AsyncDisposable {
       const items = this.#waiting.splice(0, this.#batchMax)
       this.#room?.resolve()
       this.#room = undefined
-      const { onSent, onFailed } = this.#options
-      await this.#send(items, this.#abort.signal).then(
-        result => onSent?.(items, result),
-        error => onFailed(items, error),
-      )
+      await this.#deliver(items)
     }
     this.#sending = undefined
+  }
+
+  /** Sends a batch, in parts if it is larger than the gateway takes. */
+  async #deliver(items: readonly Item[]): Promise<void> {
+    const { onSent, onFailed } = this.#options
+    const isSplit = await this.#send(items, this.#abort.signal).then(
+      result => void onSent?.(items, result),
+      error => {
+        const isSplit = error instanceof TidemarkError && error.status === 413 && items.length > 1
+        if (!isSplit) onFailed(items, error)
+        return isSplit
+      },
+    )
+    if (isSplit !== true) return
+    const middle = Math.ceil(items.length / 2)
+    await this.#deliver(items.slice(0, middle))
+    await this.#deliver(items.slice(middle))
   }
 
   async #gather(): Promise<void> {
@@ -106,4 +124,8 @@ export class Sender implements AsyncDisposable {
     this.#flush = new AbortController()
     await wait(this.#options.delayMs ?? DELAY_MS, this.#flush.signal).catch(() => {})
   }
+}
+
+function isList(items: Item | readonly Item[]): items is readonly Item[] {
+  return Array.isArray(items)
 }

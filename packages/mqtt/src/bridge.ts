@@ -1,11 +1,12 @@
+import type { Client } from '@tidemark/client/client'
+import type { Sample } from '@tidemark/client/types'
 import type { FailureLog } from '@tidemark/shared/runtime/logger'
 import mqtt, { type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt'
 import { generate } from 'mqtt-packet'
 import type { Logger } from 'pino'
 import { Forwarder } from './forwarder.ts'
-import type { Sample, Sent } from './gateway.ts'
 import { Inbox } from './inbox.ts'
-import type { KeyTemplate } from './key-template.ts'
+import type { TopicTemplate } from './key-template.ts'
 import type { MqttMetrics, SkipReason } from './metrics.ts'
 import { readPayload } from './payload.ts'
 import { Sparkplug } from './sparkplug.ts'
@@ -17,12 +18,12 @@ export interface BridgeOptions {
   readonly url: string
   readonly topics: readonly string[]
   readonly client: IClientOptions
-  readonly template: KeyTemplate
+  readonly template: TopicTemplate
   /** Whether a message that the broker kept from before the subscription is a sample. */
   readonly takesRetained: boolean
   readonly samplesMax: number
   readonly backlogMax: number
-  readonly send: (samples: readonly Sample[]) => Promise<Sent>
+  readonly gateway: Client
   readonly log: Logger
   readonly logFailure: FailureLog
   readonly metrics: MqttMetrics
@@ -45,8 +46,21 @@ export class Bridge implements AsyncDisposable {
 
   constructor(options: BridgeOptions) {
     this.#options = options
-    const { samplesMax, backlogMax } = options
-    this.#forwarder = new Forwarder({ samplesMax, backlogMax, send: samples => this.#send(samples) })
+    const { gateway, samplesMax, backlogMax, metrics, log, logFailure } = options
+    this.#forwarder = new Forwarder({
+      gateway,
+      samplesMax,
+      backlogMax,
+      onFailure(reason) {
+        metrics.retries.inc()
+        logFailure(new Error(reason), 'samples wait, because the gateway has not stored them')
+      },
+      onSent({ accepted, rejected, reason }) {
+        metrics.accepted.inc(accepted)
+        metrics.rejected.inc(rejected)
+        if (rejected > 0) log.warn({ rejected, first: reason }, 'the gateway rejected samples')
+      },
+    })
     this.#client = mqtt.connect(options.url, { ...options.client, resubscribe: false })
     this.#inbox = new Inbox(packetId => {
       this.#client.stream.write(generate({ cmd: 'puback', messageId: packetId, reasonCode: 0 }, this.#client.options))
@@ -72,7 +86,7 @@ export class Bridge implements AsyncDisposable {
     return this.#forwarder.backlog
   }
 
-  /** Ends after the request that is on its way. The broker keeps what is not acknowledged. */
+  /** Sends what waits if the gateway responds. The broker keeps what is not acknowledged. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#forwarder.stop()
     await this.#client.endAsync()
@@ -142,13 +156,16 @@ export class Bridge implements AsyncDisposable {
       this.#skip('unnamed', sparkplug.unnamed, topic)
       this.#requestBirth(sparkplug.commandTopic)
     }
-    const samples: Sample[] = []
-    for (const { field, value, timestamp } of read.readings) {
-      const key = this.#options.template.keyOf(sparkplug?.topic ?? topic, field)
-      if (key === undefined) this.#skip('no_level', 1, topic)
-      else samples.push({ key, value, ...(timestamp !== undefined && { timestamp }) })
+    const keyOf = this.#options.template.keysOf(sparkplug?.topic ?? topic)
+    if (keyOf === undefined) {
+      this.#skip('no_level', read.readings.length, topic)
+      return []
     }
-    return samples
+    return read.readings.map(({ field, value, timestamp }) => ({
+      key: keyOf(field),
+      value,
+      ...(timestamp !== undefined && { timestamp }),
+    }))
   }
 
   #skip(reason: SkipReason, count: number, topic: string): void {
@@ -166,13 +183,5 @@ export class Bridge implements AsyncDisposable {
     this.#client.publish(topic, Buffer.from(Sparkplug.rebirth(now)), error => {
       if (error) this.#options.logFailure(error, 'a birth certificate could not be requested')
     })
-  }
-
-  async #send(samples: readonly Sample[]): Promise<void> {
-    const { send, metrics, log } = this.#options
-    const { accepted, rejected } = await send(samples)
-    metrics.accepted.inc(accepted)
-    metrics.rejected.inc(rejected.length)
-    if (rejected.length > 0) log.warn({ rejected: rejected.length, first: rejected[0] }, 'the gateway rejected samples')
   }
 }

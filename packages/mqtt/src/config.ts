@@ -1,7 +1,7 @@
 import { integer, port } from '@tidemark/shared/runtime/config'
 import { LOG_LEVELS } from '@tidemark/shared/runtime/logger'
 import { z } from 'zod'
-import { KeyTemplate, TEMPLATE_RULE } from './key-template.ts'
+import { TopicTemplate } from './key-template.ts'
 
 const BROKER_RULE = 'must be mqtt://HOST, mqtts://HOST, ws://HOST/PATH or wss://HOST/PATH, with a port if it is unusual'
 const URL_RULE = 'must be http:// or https:// and the host of a gateway'
@@ -45,9 +45,9 @@ export const mqttSettings = z
       .default('{topic}')
       .transform((text, context) => {
         try {
-          return new KeyTemplate(text)
-        } catch {
-          context.addIssue(TEMPLATE_RULE)
+          return new TopicTemplate(text)
+        } catch (error) {
+          context.addIssue((error as Error).message)
           return z.NEVER
         }
       }),

@@ -1,57 +1,48 @@
-/** A placeholder of a key template, or text between two. */
-type Part = { readonly text: string } | { readonly level: number } | 'topic' | 'field'
+import { KeyTemplate } from '@tidemark/shared/sample/key-template'
 
-export const TEMPLATE_RULE =
-  'must be a text with {topic}, levels of the topic such as {2} or {-1}, and {field}, such as {2}/{field}'
+const FIELD = '{field}'
+
+/** Payloads of a single value have no field, and nothing that separates it. */
+const AT_END = /[/.:_-]*\{field\}$/
+
+const LEVEL = /^-?[1-9]\d?$/
 
 /**
- * How a topic and a field of a payload become a key. `{topic}` is the whole topic, `{1}` its first
- * level, `{-1}` its last, and `{field}` the path of a value in the payload, with points:
- * `{"pm":{"p25":3}}` has the field `pm.p25`. Payloads of a single value have no field. A field
- * follows the rest after a slash if the template does not name it, so no two fields share a key.
+ * How a topic and a field of a payload become a key, by a KeyTemplate: `{topic}` is the whole
+ * topic, `{1}` its first level, `{-1}` its last, and `{field}` the path of a value in the payload,
+ * with points: `{"pm":{"p25":3}}` has the field `pm.p25`. A field follows the rest after a slash if
+ * the template does not name it, so no two fields share a key.
  */
-export class KeyTemplate {
-  readonly #parts: readonly Part[]
-  readonly #namesField: boolean
+export class TopicTemplate {
+  readonly #ofField: KeyTemplate
+  readonly #ofValue: KeyTemplate
+  readonly #levels: readonly number[]
 
-  /** Throws an Error with TEMPLATE_RULE. */
-  constructor(template: string) {
-    this.#parts = parseTemplate(template)
-    this.#namesField = this.#parts.includes('field')
-  }
-
-  /** Returns the key; undefined if the topic has no such level. */
-  keyOf(topic: string, field: string): string | undefined {
-    let key = ''
-    for (const part of this.#parts) {
-      if (part === 'topic') key += topic
-      else if (part === 'field') key += field
-      else if ('text' in part) key += part.text
-      else {
-        const level = topic.split('/').at(part.level < 0 ? part.level : part.level - 1)
-        if (level === undefined) return undefined
-        key += level
-      }
+  /** Throws an Error that says what is wrong with the template, as the end of a sentence. */
+  constructor(text: string) {
+    const complete = text.includes(FIELD) ? text : `${text}/${FIELD}`
+    const single = complete === text ? text.replace(AT_END, '') : text
+    this.#ofField = new KeyTemplate(complete, ['field'])
+    this.#ofValue = new KeyTemplate(single, single.includes(FIELD) ? ['field'] : [])
+    const { labels, hasRest } = this.#ofField
+    const unknown = hasRest ? 'tags' : labels.find(name => name !== 'topic' && !LEVEL.test(name))
+    if (unknown !== undefined) {
+      throw new Error(`has {${unknown}}: there are {topic}, levels of it such as {2} or {-1}, and ${FIELD}`)
     }
-    if (this.#namesField) return field === '' ? key.replace(/[/.:_-]+$/, '') : key
-    return field === '' ? key : `${key}/${field}`
+    if (labels.length === 0) throw new Error('must have {topic} or a level of it, such as {2} or {-1}')
+    this.#levels = labels.filter(name => name !== 'topic').map(Number)
   }
-}
 
-function parseTemplate(template: string): Part[] {
-  const parts: Part[] = []
-  let at = 0
-  for (const { 0: whole, 1: name = '', index } of template.matchAll(/\{([^{}]*)\}/g)) {
-    if (index > at) parts.push({ text: template.slice(at, index) })
-    at = index + whole.length
-    if (name === 'topic' || name === 'field') parts.push(name)
-    else if (/^-?[1-9]\d?$/.test(name)) parts.push({ level: Number(name) })
-    else throw new Error(TEMPLATE_RULE)
+  /** Returns what makes the keys of the fields of a payload; undefined without such a level. */
+  keysOf(topic: string): ((field: string) => string) | undefined {
+    const parts = topic.split('/')
+    const labels: [string, string][] = [['topic', topic]]
+    for (const level of this.#levels) {
+      const part = parts.at(level < 0 ? level : level - 1)
+      if (part === undefined) return undefined
+      labels.push([String(level), part])
+    }
+    const open = this.#ofField.open([], labels)
+    return field => (field === '' ? this.#ofValue.key([''], labels) : this.#ofField.close(open, field))
   }
-  if (at < template.length) parts.push({ text: template.slice(at) })
-  const hasPlace = parts.some(part => part === 'topic' || (typeof part === 'object' && 'level' in part))
-  if (!hasPlace || parts.some(part => typeof part === 'object' && 'text' in part && /[{}]/.test(part.text))) {
-    throw new Error(TEMPLATE_RULE)
-  }
-  return parts
 }

@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs'
-import { systemClock } from '@tidemark/shared/runtime/clock'
 import { ConfigError, readConfig } from '@tidemark/shared/runtime/config'
 import { aborted, run } from '@tidemark/shared/runtime/lifecycle'
 import { createFailureLog, createLogger } from '@tidemark/shared/runtime/logger'
@@ -10,7 +9,7 @@ import type { IClientOptions } from 'mqtt'
 import { Registry } from 'prom-client'
 import { Bridge } from './bridge.ts'
 import { type MqttConfig, mqttSettings } from './config.ts'
-import { Gateway } from './gateway.ts'
+import { createGatewayClient } from './gateway.ts'
 import { createMqttMetrics } from './metrics.ts'
 
 try {
@@ -24,17 +23,9 @@ try {
     collectProcessMetrics(registry)
     const metrics = createMqttMetrics(registry)
     const logFailure = createFailureLog(log)
-    const gateway = new Gateway({
-      url: config.GATEWAY_URL,
-      apiKey: () =>
-        config.API_KEY_FILE === undefined ? config.API_KEY : readSecret('API_KEY_FILE', config.API_KEY_FILE),
-      clock: systemClock,
-      stop,
-      onFailure(reason) {
-        metrics.retries.inc()
-        logFailure(new Error(reason), 'samples wait, because the gateway has not stored them')
-      },
-    })
+    const gateway = createGatewayClient(config.GATEWAY_URL, () =>
+      config.API_KEY_FILE === undefined ? config.API_KEY : readSecret('API_KEY_FILE', config.API_KEY_FILE),
+    )
     const bridge = resources.use(
       new Bridge({
         url: config.MQTT_URL,
@@ -44,7 +35,7 @@ try {
         takesRetained: config.MQTT_RETAINED,
         samplesMax: config.BATCH_SAMPLES_MAX,
         backlogMax: config.BACKLOG_SAMPLES_MAX,
-        send: samples => gateway.send(samples),
+        gateway,
         log,
         logFailure,
         metrics,

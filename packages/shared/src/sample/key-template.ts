@@ -65,9 +65,12 @@ export class KeyTemplate {
    * measurement and the sorted tags: `{measurement}{tags}.{field}`. Else undefined.
    */
   readonly lineSeparator: string | undefined
+  /** The labels that the template names. */
+  readonly labels: readonly string[]
+  /** Whether the template has `{tags}`. */
+  readonly hasRest: boolean
   readonly #parts: readonly Part[]
   readonly #labels: ReadonlySet<string>
-  readonly #hasRest: boolean
   /** What the value of the last own name must not contain. */
   readonly #holeEscaped: RegExp
 
@@ -76,8 +79,9 @@ export class KeyTemplate {
     this.text = text
     this.names = names
     this.#parts = parse(text, names)
-    this.#labels = new Set(this.#parts.flatMap(part => (part.kind === 'label' ? [part.name] : [])))
-    this.#hasRest = this.#parts.some(({ kind }) => kind === 'rest')
+    this.labels = this.#parts.flatMap(part => (part.kind === 'label' ? [part.name] : []))
+    this.#labels = new Set(this.labels)
+    this.hasRest = this.#parts.some(({ kind }) => kind === 'rest')
     const hole = this.#parts.find(part => part.kind === 'name' && part.name === names.at(-1))
     this.#holeEscaped = hole?.kind === 'name' ? hole.escaped : PERCENT
     const [first, rest, separator, last, ...more] = this.#parts
@@ -98,7 +102,7 @@ export class KeyTemplate {
 
   /** Returns the name of a label that no placeholder takes: a key without it would merge series. */
   unplaced(labels: Labels): string | undefined {
-    if (this.#hasRest) return undefined
+    if (this.hasRest) return undefined
     return labels.find(([name, value]) => value !== '' && !this.#labels.has(name))?.[0]
   }
 
