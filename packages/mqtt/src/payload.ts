@@ -1,3 +1,4 @@
+import { DECIMAL } from '@tidemark/shared/parsing/decimal'
 import { toMilliseconds } from '@tidemark/shared/sample/timestamp'
 
 /** A number in a payload. */
@@ -20,8 +21,6 @@ const TIME_MEMBERS: ReadonlySet<string> = new Set(['timestamp', 'ts', 'time', 'd
 
 /** As switches and contacts report them. */
 const WORDS: Readonly<Record<string, number>> = { true: 1, false: 0, on: 1, off: 0 }
-
-const NUMBER = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/
 
 /** In 2001. */
 const UNIX_TIME_MIN = 1e9
@@ -58,7 +57,7 @@ export function readPayload(bytes: Uint8Array): Payload | undefined {
 }
 
 function toNumber(text: string): number | undefined {
-  const number = NUMBER.test(text) ? Number(text) : WORDS[text.toLowerCase()]
+  const number = DECIMAL.test(text) ? Number(text) : WORDS[text.toLowerCase()]
   return number !== undefined && Number.isFinite(number) ? number + 0 : undefined
 }
 

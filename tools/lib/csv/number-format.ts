@@ -1,3 +1,5 @@
+import { DECIMAL } from '@tidemark/shared/parsing/decimal'
+
 /** How numbers are written in a column. */
 export interface NumberFormat {
   /** `either`: nothing in the column decides it, and both are read. */
@@ -8,7 +10,6 @@ export interface NumberFormat {
   readonly unit: string
 }
 
-const PLAIN = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/
 const DECIMAL_COMMA = /^[+-]?(?:\d+,\d*|,\d+)(?:[eE][+-]?\d+)?$/
 
 /** `1,234.5`, `1,234,567` and, as in India, `12,34,567`; `1,234` alone may have a decimal comma. */
@@ -37,7 +38,7 @@ export function isMissing(text: string): boolean {
 /** Whether a text is a number in any of the known forms. */
 export function isNumeric(text: string): boolean {
   const plain = withSign(text)
-  return PLAIN.test(plain) || [DECIMAL_COMMA, COMMA_GROUPS, POINT_GROUPS, BLANK_GROUPS].some(form => form.test(plain))
+  return DECIMAL.test(plain) || [DECIMAL_COMMA, COMMA_GROUPS, POINT_GROUPS, BLANK_GROUPS].some(form => form.test(plain))
 }
 
 /** Returns the unit of a cell such as `21.5 °C`, or its currency; empty without one. */
@@ -88,7 +89,7 @@ export function provenDecimal(cells: readonly string[]): '.' | ',' | undefined {
 /** Returns the value of a cell; a text says what is wrong with it, as the end of a sentence. */
 export function parseNumber(cell: string, format: NumberFormat): number | string {
   // The usual case first: no form but this one has nothing but digits and a point.
-  if (format.decimal !== ',' && PLAIN.test(cell)) return toFinite(Number(cell), cell)
+  if (format.decimal !== ',' && DECIMAL.test(cell)) return toFinite(Number(cell), cell)
   const number = withoutUnit(withSign(cell), format.unit)
   if (BLANK_GROUPS.test(number)) return toFinite(Number(number.replace(BLANKS, '').replace(',', '.')), cell)
   if (format.decimal === ',') {
@@ -96,13 +97,13 @@ export function parseNumber(cell: string, format: NumberFormat): number | string
     if (format.hasGroups && POINT_GROUPS.test(number)) {
       return toFinite(Number(number.replaceAll('.', '').replace(',', '.')), cell)
     }
-    if (PLAIN.test(number)) {
+    if (DECIMAL.test(number)) {
       if (/e/i.test(number) || !number.includes('.')) return toFinite(Number(number), cell)
       return `has a decimal point, where the other numbers have a decimal comma: ${quote(cell)}`
     }
     return notANumber(cell)
   }
-  if (PLAIN.test(number)) return toFinite(Number(number), cell)
+  if (DECIMAL.test(number)) return toFinite(Number(number), cell)
   if (format.hasGroups && COMMA_GROUPS.test(number)) return toFinite(Number(number.replaceAll(',', '')), cell)
   if (DECIMAL_COMMA.test(number)) {
     if (format.decimal === 'either') return toFinite(Number(number.replace(',', '.')), cell)
@@ -126,7 +127,7 @@ function notANumber(cell: string): string {
  */
 function withSign(text: string): string {
   const trimmed = text.trim()
-  if (PLAIN.test(trimmed)) return trimmed
+  if (DECIMAL.test(trimmed)) return trimmed
   const [, behind] = /^((?:\D{1,3})?\d[\d.,]*)-$/.exec(trimmed) ?? /^\(([^()]*\d[\d.,]*)\)$/.exec(trimmed) ?? []
   if (behind !== undefined) return `-${behind}`
   return trimmed.startsWith('\u2212') ? `-${trimmed.slice(1)}` : trimmed

@@ -1,3 +1,5 @@
+import { DECIMAL } from '../parsing/decimal.ts'
+
 /**
  * The units of a Unix time, by magnitude: each begins in 1973 and ends in 5138, where the next one
  * begins. Only seconds begin at 0.
@@ -12,8 +14,6 @@ const TEXT_LENGTH_MAX = 64
 
 const DAY_MS = 86_400_000
 const MINUTE_MS = 60_000
-
-const NUMBER = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/
 
 /**
  * ISO 8601 and RFC 3339, extended (2024-01-31T12:00:00Z) or basic (20240131T120000Z). As other
@@ -39,7 +39,7 @@ export function parseTimestamp(given: number | string): number | string {
   if (typeof given === 'number') return fromUnixTime(given)
   const text = given.trim()
   if (text.length > TEXT_LENGTH_MAX) return SHAPE
-  return NUMBER.test(text) ? fromUnixTime(Number(text)) : fromIso8601(text)
+  return DECIMAL.test(text) ? fromUnixTime(Number(text)) : fromIso8601(text)
 }
 
 /** As parseTimestamp, but returns undefined for a value that is not a timestamp. */

@@ -230,6 +230,13 @@ describe('a mistake in the format of an agent', () => {
     ])
   })
 
+  test.each(['topic', 'entity_id'])('with %s and a mebibyte of digits that are no number takes linear time', member => {
+    const start = performance.now()
+    read({ [member]: 't', payload: `${'1'.repeat(1 << 20)}x`, state: `${'1'.repeat(1 << 20)}x` })
+    // Quadratic would be half an hour.
+    expect(performance.now() - start).toBeLessThan(10_000)
+  })
+
   test('names that are members of every object are names like others', () => {
     const text = '{"name":"m","tags":{"__proto__":"a"},"fields":{"__proto__":1,"constructor":2}}'
     expect(read(text).samples).toEqual(['m,__proto__=a.__proto__=1@0', 'm,__proto__=a.constructor=2@0'])

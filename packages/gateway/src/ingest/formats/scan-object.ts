@@ -35,7 +35,7 @@ const INFINITE = /^[+-]?(?:inf|1\.#inf|\u221e)/i
 const NOTHING = /^(?:none|null|nil|undefined|n\/a|na|)$/i
 
 /** A value in a nested object that only a number can be: after a lost quote, words stand there. */
-const NO_NUMBER = /^[+-]?(?:nan|inf(?:inity)?|none|undefined|\d+\.?\d*|\.\d+)$/i
+const NO_NUMBER = /^[+-]?(?:nan|inf(?:inity)?|none|undefined|\d+(?:\.\d*)?|\.\d+)$/i
 
 /** How far a scanner looks ahead altogether, in lengths of its text. It bounds the time. */
 const LOOKAHEAD_LENGTHS = 4

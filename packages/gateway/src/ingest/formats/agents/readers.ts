@@ -1,3 +1,4 @@
+import { DECIMAL } from '@tidemark/shared/parsing/decimal'
 import type { z } from 'zod'
 import { type Metric, type Reader, readerOf, tagsOf } from './metric.ts'
 import {
@@ -67,11 +68,9 @@ function stateOf(state: string | number | boolean): unknown {
   return typeof state === 'string' ? (STATES.get(state.toLowerCase()) ?? numberIn(state)) : state
 }
 
-/** A decimal number as text, as MQTT and Home Assistant have it. */
-const DECIMAL = /^\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*$/
-
+/** Reads a number that is a text, as MQTT and Home Assistant have it. */
 function numberIn(value: string | number | boolean): unknown {
-  return typeof value === 'string' && DECIMAL.test(value) ? Number(value) : value
+  return typeof value === 'string' && DECIMAL.test(value.trim()) ? Number(value) : value
 }
 
 /** The formats of agents, by a member that no other format has. The first that is found decides. */

@@ -331,6 +331,13 @@ describe('of any text', () => {
     )
   })
 
+  test('a mebibyte of digits that are no number takes linear time', () => {
+    const start = performance.now()
+    expect(read(`m f=${'1'.repeat(1 << 20)}x`).reasons).toHaveLength(1)
+    // Quadratic would be half an hour.
+    expect(performance.now() - start).toBeLessThan(10_000)
+  })
+
   test.each(['m s="', 'm f=",h="', 'm f=",h=",k="', 'm,t=x s="\\', 'm s="a"b', '"', '\\', ',', 'm,'])(
     'a mebibyte of %j takes linear time',
     piece => {

@@ -1,3 +1,4 @@
+import { DECIMAL } from '@tidemark/shared/parsing/decimal'
 import type { KeyTemplate, Labels } from '@tidemark/shared/sample/key-template'
 import { type Batch, type BodyFault, type Place, quote } from '../../formats/batch.ts'
 import { toUnixMs, type Unit } from './precision.ts'
@@ -26,7 +27,6 @@ const DIGITS_MAX = 15
 /** 1, 10, ..., 1e15. A number of at most 15 digits divided by one is correctly rounded. */
 const POWERS = Array.from({ length: DIGITS_MAX + 1 }, (_, i) => 10 ** i)
 
-const NUMBER = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/
 const NOT_FINITE = /^[+-]?(?:nan|inf(?:inity)?)$/i
 
 const TRUE: ReadonlySet<string> = new Set(['t', 'T', 'true', 'True', 'TRUE'])
@@ -383,7 +383,7 @@ const BAD_TIMESTAMP = 'the timestamp is not an integer'
 function parseToken(token: string): FieldValue {
   if (TRUE.has(token)) return 1
   if (FALSE.has(token)) return 0
-  if (NUMBER.test(token)) {
+  if (DECIMAL.test(token)) {
     const value = Number(token)
     return Number.isFinite(value) ? value : 'value must be a finite number'
   }
