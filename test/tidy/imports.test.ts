@@ -97,7 +97,7 @@ describe('what may be imported where', () => {
   test('the rooms of shared import only downwards', () => {
     const below: Readonly<Record<string, readonly string[]>> = {
       access: ['parsing'],
-      sample: [],
+      sample: ['parsing'],
       parsing: [],
       verdict: ['sample', 'parsing'],
       aggregates: ['detection'],

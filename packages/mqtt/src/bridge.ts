@@ -1,5 +1,4 @@
 import type { Client } from '@tidemark/client/client'
-import type { Sample } from '@tidemark/client/types'
 import type { FailureLog } from '@tidemark/shared/runtime/logger'
 import mqtt, { type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt'
 import { generate } from 'mqtt-packet'
@@ -7,12 +6,15 @@ import type { Logger } from 'pino'
 import { Forwarder } from './forwarder.ts'
 import { Inbox } from './inbox.ts'
 import type { TopicTemplate } from './key-template.ts'
-import type { MqttMetrics, SkipReason } from './metrics.ts'
-import { readPayload } from './payload.ts'
+import { MessageReader, skipped } from './message-reader.ts'
+import type { MqttMetrics } from './metrics.ts'
 import { Sparkplug } from './sparkplug.ts'
 
 /** How often one edge node is asked for its birth certificates. */
 const REBIRTH_MS = 30_000
+
+/** Edge nodes of which it is known when they were asked. */
+const NODES_MAX = 10_000
 
 export interface BridgeOptions {
   readonly url: string
@@ -21,6 +23,8 @@ export interface BridgeOptions {
   readonly template: TopicTemplate
   /** Whether a message that the broker kept from before the subscription is a sample. */
   readonly takesRetained: boolean
+  /** A longer payload is not read. */
+  readonly payloadBytesMax: number
   readonly samplesMax: number
   readonly backlogMax: number
   readonly gateway: Client
@@ -38,7 +42,7 @@ export class Bridge implements AsyncDisposable {
   readonly #client: MqttClient
   readonly #inbox: Inbox
   readonly #forwarder: Forwarder
-  readonly #sparkplug = new Sparkplug()
+  readonly #reader: MessageReader
   readonly #rebirths = new Map<string, number>()
   /** Of the messages demoted by `#onPacket`. */
   readonly #ids = new WeakMap<object, { readonly packetId: number; readonly isRepeated: boolean }>()
@@ -46,6 +50,7 @@ export class Bridge implements AsyncDisposable {
 
   constructor(options: BridgeOptions) {
     this.#options = options
+    this.#reader = new MessageReader(options.template, options.payloadBytesMax)
     const { gateway, samplesMax, backlogMax, metrics, log, logFailure } = options
     this.#forwarder = new Forwarder({
       gateway,
@@ -126,7 +131,7 @@ export class Bridge implements AsyncDisposable {
   }
 
   #onMessage(packet: IPublishPacket, done: () => void): void {
-    const { metrics, takesRetained } = this.#options
+    const { metrics, takesRetained, log } = this.#options
     const { topic } = packet
     const payload = typeof packet.payload === 'string' ? Buffer.from(packet.payload) : packet.payload
     metrics.messages.inc()
@@ -138,47 +143,22 @@ export class Bridge implements AsyncDisposable {
       return
     }
     const isSkipped = packet.retain && !takesRetained
-    if (isSkipped) this.#skip('retained', 1, topic)
-    const samples = isSkipped ? [] : this.#samplesOf(topic, payload)
-    this.#forwarder.offer({ samples, settle }, done)
-  }
-
-  #samplesOf(topic: string, payload: Uint8Array): Sample[] {
-    const isSparkplug = Sparkplug.isTopic(topic)
-    const sparkplug = isSparkplug ? this.#sparkplug.read(topic, payload) : undefined
-    const read = isSparkplug ? sparkplug : readPayload(payload)
-    if (read === undefined) {
-      this.#skip('unreadable', 1, topic)
-      return []
+    const content = isSkipped ? skipped('retained') : this.#reader.read(topic, payload)
+    for (const [reason, count] of content.skipped) {
+      metrics.skipped.inc({ reason }, count)
+      log.debug({ reason, count, topic }, 'values were skipped')
     }
-    this.#skip('no_number', read.skipped, topic)
-    if (sparkplug !== undefined && sparkplug.unnamed > 0) {
-      this.#skip('unnamed', sparkplug.unnamed, topic)
-      this.#requestBirth(sparkplug.commandTopic)
-    }
-    const keyOf = this.#options.template.keysOf(sparkplug?.topic ?? topic)
-    if (keyOf === undefined) {
-      this.#skip('no_level', read.readings.length, topic)
-      return []
-    }
-    return read.readings.map(({ field, value, timestamp }) => ({
-      key: keyOf(field),
-      value,
-      ...(timestamp !== undefined && { timestamp }),
-    }))
-  }
-
-  #skip(reason: SkipReason, count: number, topic: string): void {
-    if (count === 0) return
-    this.#options.metrics.skipped.inc({ reason }, count)
-    this.#options.log.debug({ reason, count, topic }, 'values were skipped')
+    if (content.commandTopic !== undefined) this.#requestBirth(content.commandTopic)
+    this.#forwarder.offer({ samples: content.samples, settle }, done)
   }
 
   /** Only birth certificates have the names of a node's metrics. */
   #requestBirth(topic: string): void {
     const now = Date.now()
     if (now - (this.#rebirths.get(topic) ?? 0) < REBIRTH_MS) return
+    this.#rebirths.delete(topic)
     this.#rebirths.set(topic, now)
+    if (this.#rebirths.size > NODES_MAX) this.#rebirths.delete(this.#rebirths.keys().next().value as string)
     this.#options.log.info({ topic }, 'an edge node is asked for its birth certificate')
     this.#client.publish(topic, Buffer.from(Sparkplug.rebirth(now)), error => {
       if (error) this.#options.logFailure(error, 'a birth certificate could not be requested')

@@ -74,6 +74,8 @@ export const mqttSettings = z
     /** A file that holds an API key with the scope ingest; read for each request. */
     API_KEY_FILE: z.string().min(1).optional(),
     API_KEY: z.string().min(1).optional(),
+    /** A longer payload is not read. */
+    PAYLOAD_BYTES_MAX: integer({ min: 1024, max: 256 * 1024 * 1024 }).default(1024 * 1024),
     /** Samples of one request. */
     BATCH_SAMPLES_MAX: integer({ min: 1, max: 10_000 }).default(1000),
     /** Samples that may wait for the gateway: then no more messages are read. */

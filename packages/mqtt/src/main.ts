@@ -33,6 +33,7 @@ try {
         client,
         template: config.MQTT_KEY,
         takesRetained: config.MQTT_RETAINED,
+        payloadBytesMax: config.PAYLOAD_BYTES_MAX,
         samplesMax: config.BATCH_SAMPLES_MAX,
         backlogMax: config.BACKLOG_SAMPLES_MAX,
         gateway,

@@ -1,8 +1,6 @@
 import { createCounters, createGauges } from '@tidemark/shared/runtime/metric-tables'
 import type { Registry } from 'prom-client'
-
-const SKIPPED = ['unreadable', 'no_number', 'unnamed', 'no_level', 'retained'] as const
-export type SkipReason = (typeof SKIPPED)[number]
+import { SKIP_REASONS } from './message-reader.ts'
 
 const COUNTERS = {
   messages: ['mqtt_messages_total', 'Messages received from the broker, repeated ones included.'],
@@ -14,8 +12,8 @@ const COUNTERS = {
   rejected: ['mqtt_samples_rejected_total', 'Samples that the gateway refused for good.'],
   skipped: [
     'mqtt_values_skipped_total',
-    'Values and messages that became no sample: unreadable payloads, values that are no numbers, Sparkplug metrics without a name, topics without a level of the key template, retained messages.',
-    { reason: SKIPPED },
+    'Values and messages that became no sample: unreadable or too large payloads, values that are no numbers, Sparkplug metrics without a name or for control, topics without a level of the key template, keys that no gateway takes, messages without values, retained messages.',
+    { reason: SKIP_REASONS },
   ],
   retries: ['mqtt_gateway_retries_total', 'Requests to the gateway that failed and were repeated.'],
 } as const

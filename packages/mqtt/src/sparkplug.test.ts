@@ -26,6 +26,7 @@ describe('Sparkplug B', () => {
       readings: [{ field: 'temp', value: 21, timestamp: T + 5 }],
       skipped: 0,
       unnamed: 0,
+      control: 0,
       commandTopic: 'spBv1.0/plant/NCMD/node',
     })
   })
@@ -60,11 +61,25 @@ describe('Sparkplug B', () => {
       ['f', 0.5],
       ['b', 1],
     ])
-    expect(found?.skipped).toBe(3)
+    expect([found?.skipped, found?.control]).toEqual([3, 1])
   })
 
   test.each(['spBv1.0/g/NDEATH/n', 'spBv1.0/g/NCMD/n', 'spBv1.0/STATE/host'])('%s has no samples', topic => {
-    expect(new Sparkplug().read(topic, Buffer.from('{"online":true}'))).toMatchObject({ readings: [], skipped: 0 })
+    expect(new Sparkplug().read(topic, Buffer.from('{"online":true}'))).toMatchObject({
+      readings: [],
+      skipped: 0,
+      control: 1,
+    })
+  })
+
+  test('the names of all births take a bounded memory, and the newest are known', () => {
+    const sparkplug = new Sparkplug()
+    const name = 'n'.repeat(1_000_000)
+    const birth = (value: number) => encode({ timestamp: T, metrics: [double(name, value, { alias: 1 })] })
+    for (let i = 0; i < 200; i++) sparkplug.read(`spBv1.0/g/NBIRTH/n${i}`, birth(i))
+    const data = encode({ timestamp: T, metrics: [double(undefined, 21, { alias: 1 })] })
+    const unnamed = Array.from({ length: 200 }, (_, i) => sparkplug.read(`spBv1.0/g/NDATA/n${i}`, data)?.unnamed)
+    expect(unnamed).toEqual(Array.from({ length: 200 }, (_, i) => (i < 200 - 67 ? 1 : 0)))
   })
 
   test('what is no payload is none, whatever it is', () => {
