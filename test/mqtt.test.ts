@@ -1,11 +1,6 @@
-import { mkdtemp, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { eventually } from '@tidemark/testkit/eventually'
 import { redisAvailable, startRedis } from '@tidemark/testkit/redis-fixture'
 import { freePort } from '@tidemark/testkit/redis-process'
-import { findProgram } from '@tidemark/tools/lib/packages'
-import { Child } from '@tidemark/tools/stack/child'
 import { Client } from '@tidemark/tools/stack/client'
 import {
   runService,
@@ -17,61 +12,7 @@ import {
 import mqtt, { type MqttClient } from 'mqtt'
 import { get } from 'sparkplug-payload'
 import { describe, expect, test } from 'vitest'
-
-const MOSQUITTO = findProgram('mosquitto', '/usr/sbin/mosquitto')
-
-/** Whether mosquitto can run; false only where it is not installed and need not be. */
-function mosquittoAvailable(): boolean {
-  if (MOSQUITTO !== undefined || process.env.CI === 'true') return true
-  process.stderr.write('SKIPPED: these tests need mosquitto: install it with "apt-get install mosquitto"\n')
-  return false
-}
-
-/** A broker that stores every change before the next packet, and can be killed. */
-class Broker implements AsyncDisposable {
-  readonly port: number
-  readonly #config: string
-  #child: Child | undefined
-
-  constructor(port: number, config: string) {
-    this.port = port
-    this.#config = config
-  }
-
-  static async start(more: readonly string[] = []): Promise<Broker> {
-    const folder = await mkdtemp(join(tmpdir(), 'tidemark-mosquitto-'))
-    const port = await freePort()
-    const config = join(folder, 'mosquitto.conf')
-    const lines = [
-      ...[`listener ${port} 127.0.0.1`, 'persistence true', `persistence_location ${folder}/`, 'user root'],
-      ...['autosave_on_changes true', 'autosave_interval 1', 'log_dest stderr', 'allow_anonymous true', ...more],
-    ]
-    await writeFile(config, `${lines.join('\n')}\n`)
-    const broker = new Broker(port, config)
-    await broker.run()
-    return broker
-  }
-
-  get url(): string {
-    return `mqtt://127.0.0.1:${this.port}`
-  }
-
-  async run(): Promise<void> {
-    if (MOSQUITTO === undefined) throw new Error('mosquitto is not installed: apt-get install mosquitto')
-    const child = new Child({ name: 'mosquitto', file: MOSQUITTO, args: ['-c', this.#config], env: process.env })
-    this.#child = child
-    await child.ready(line => line.includes('running'), 60_000)
-  }
-
-  async kill(): Promise<void> {
-    this.#child?.kill()
-    await this.#child?.exited
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#child?.stop()
-  }
-}
+import { Broker, mosquittoAvailable } from './support/broker.ts'
 
 async function connect(broker: Broker): Promise<MqttClient & AsyncDisposable> {
   const client = await mqtt.connectAsync(broker.url, { reconnectPeriod: 200 })

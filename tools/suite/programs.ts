@@ -1,4 +1,5 @@
 import { fetchKubectl, findKubectl } from '../lib/kubectl.ts'
+import { fetchNodeRed, findNodeRed } from '../lib/node-red.ts'
 import { findProgram, installPackages, type PackageManager, usableInstaller } from '../lib/packages.ts'
 import { findPython } from '../load/python.ts'
 import { findBrowser } from '../stack/browser.ts'
@@ -9,6 +10,8 @@ import { findServer } from '../stack/redis.ts'
 interface TestProgram extends Readonly<Partial<Record<PackageManager, string | readonly string[]>>> {
   readonly name: string
   readonly find: () => string | undefined
+  /** Downloads it for the tests alone; for what no package contains. */
+  readonly fetch?: () => Promise<void>
 }
 
 const INSTALL_COMMANDS = { 'apt-get': 'sudo apt-get install', brew: 'brew install' } as const
@@ -41,7 +44,8 @@ const PROGRAMS: readonly TestProgram[] = [
   { name: 'collectd', find: findCollectd, 'apt-get': ['collectd-core', 'libyajl2'] },
   { name: 'locust', find: findPython, 'apt-get': 'python3-locust', brew: 'locust' },
   { name: 'chromium', find: findBrowser, 'apt-get': 'chromium' },
-  { name: 'kubectl 1.27 or newer', find: findKubectl, brew: 'kubectl' },
+  { name: 'kubectl 1.27 or newer', find: findKubectl, fetch: fetchKubectl, brew: 'kubectl' },
+  { name: 'Node-RED', find: findNodeRed, fetch: fetchNodeRed },
 ]
 
 /** Installs missing programs if allowed. Tests without theirs are skipped, or fail with CI=true. */
@@ -53,8 +57,8 @@ export async function ensurePrograms(say: (text: string) => void): Promise<void>
   if (manager !== undefined) {
     say(`installing ${namesOf(absent)}`)
     output = await installPackages(absent.flatMap(program => program[manager] ?? []))
-    if (findKubectl() === undefined) {
-      await fetchKubectl().catch((error: unknown) => {
+    for (const { fetch } of absent.filter(isMissing)) {
+      await fetch?.().catch((error: unknown) => {
         output += String(error)
       })
     }
