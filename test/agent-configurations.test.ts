@@ -1,68 +1,20 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { execFile } from 'node:child_process'
+import { rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { OTLPMetricExporter } from '@opentelemetry/exporter-metrics-otlp-proto'
 import { resourceFromAttributes } from '@opentelemetry/resources'
 import { MeterProvider, PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics'
-import { createApiKey } from '@tidemark/shared/access/api-key'
-import { formatKeyFile } from '@tidemark/shared/access/key-file'
 import { eventually } from '@tidemark/testkit/eventually'
-import { redisAvailable, startRedis } from '@tidemark/testkit/redis-fixture'
+import { redisAvailable } from '@tidemark/testkit/redis-fixture'
 import { Child } from '@tidemark/tools/stack/child'
 import { findCollectd } from '@tidemark/tools/stack/collectd'
-import { startAnalyzer, startGateway } from '@tidemark/tools/stack/service-process'
 import { describe, expect, test, vi } from 'vitest'
 import { programsAvailable, startPrometheus } from './monitoring/programs.ts'
-
-const PAGE = fileURLToPath(new URL('../docs/agents.md', import.meta.url))
-
-/** Returns the first block of code under a heading of docs/agents.md, without its indentation. */
-async function blockUnder(heading: string): Promise<string> {
-  const lines = (await readFile(PAGE, 'utf8')).split('\n')
-  const begin = lines.indexOf(heading)
-  const first = lines.findIndex((line, i) => i > begin && line.startsWith('    '))
-  const end = lines.findIndex((line, i) => i > first && line !== '' && !line.startsWith('    '))
-  expect([heading, begin >= 0, first > begin]).toEqual([heading, true, true])
-  return lines
-    .slice(first, end)
-    .map(line => line.slice(4))
-    .join('\n')
-}
-
-/** A gateway that needs an API key, and what configurations say of both in the document. */
-async function startTidemark(stack: AsyncDisposableStack) {
-  const { url: REDIS_URL } = stack.use(await startRedis())
-  const folder = await mkdtemp(join(tmpdir(), 'tidemark-agents-'))
-  stack.defer(() => rm(folder, { recursive: true, force: true }))
-  const fields = { key_prefix: '', limits: {}, expires_at: null, created_at: 1_700_000_000_000, created_by: 'a test' }
-  const writer = createApiKey({ ...fields, name: 'agent', scopes: ['ingest'] })
-  const reader = createApiKey({ ...fields, name: 'reader', scopes: ['read'] })
-  const API_KEYS_FILE = join(folder, 'keys.json')
-  await writeFile(API_KEYS_FILE, formatKeyFile([writer.record, reader.record]))
-  const { port } = stack.use(await startGateway({ REDIS_URL, API_KEYS_FILE }))
-  stack.use(await startAnalyzer({ REDIS_URL }))
-  const headers = { Authorization: `Bearer ${reader.token}` }
-  return {
-    folder,
-    /** The block under a heading, with the address and the API key of this gateway. */
-    configuration: async (heading: string) =>
-      (await blockUnder(heading))
-        .replaceAll('http://tidemark:8080', `http://127.0.0.1:${port}`)
-        .replaceAll('tmk_...', writer.token),
-    async historyOf(key: string) {
-      const response = await fetch(`http://127.0.0.1:${port}/history?key=${encodeURIComponent(key)}`, { headers })
-      expect([key, response.status]).toEqual([key, 200])
-      return (await response.json()) as { count: number; values: number[]; timestamps: number[] }
-    },
-    async keys() {
-      const response = await fetch(`http://127.0.0.1:${port}/analyze?limit=1000`, { headers })
-      return ((await response.json()) as { analyses: { key: string }[] }).analyses.map(({ key }) => key)
-    },
-  }
-}
+import { startTidemark } from './support/documented-agents.ts'
 
 /** What collectd's write_http sends. */
 interface ValueList {
@@ -163,6 +115,19 @@ describe.skipIf(!available)('the configurations in docs/agents.md', () => {
       expect((await tidemark.keys()).filter(key => key.startsWith('go_'))).toEqual([])
     },
   )
+
+  test('of the clients of InfluxDB: the program runs as it is, and its point is analysed', async () => {
+    await using stack = new AsyncDisposableStack()
+    const tidemark = await startTidemark(stack)
+    // Beside the tests, so that it finds the client where they do.
+    const program = fileURLToPath(new URL(`documented-influx-${process.pid}.mjs`, import.meta.url))
+    stack.defer(() => rm(program, { force: true }))
+    await writeFile(program, await tidemark.configuration('### InfluxDB clients'))
+    await promisify(execFile)(process.execPath, [program], { timeout: 60_000 })
+    await eventually(async () => {
+      expect((await tidemark.historyOf('room,name=kitchen.temperature')).values).toEqual([21.5])
+    })
+  })
 
   test('of the SDKs of OpenTelemetry: a histogram has the count and the mean since its last point', async () => {
     await using stack = new AsyncDisposableStack()
