@@ -17,8 +17,8 @@ export interface OpenKey {
 
 type Part =
   | { readonly kind: 'text'; readonly text: string }
-  /** `escaped`: what its values must not contain, so that keys can be read back. */
-  | { readonly kind: 'name' | 'label'; readonly name: string; readonly escaped: RegExp }
+  /** `ends` and `escaped`: what its values must not contain, so that keys can be read back. */
+  | { readonly kind: 'name' | 'label'; readonly name: string; readonly ends: string; readonly escaped: RegExp }
   | { readonly kind: 'rest' }
 
 /** What metrics of InfluxDB and of agents' JSON consist of, beside their tags. */
@@ -65,6 +65,8 @@ export class KeyTemplate {
    * measurement and the sorted tags: `{measurement}{tags}.{field}`. Else undefined.
    */
   readonly lineSeparator: string | undefined
+  /** Characters that are escaped in the value of the last name, beside percent signs. */
+  readonly lastNameEnds: string
   /** The labels that the template names. */
   readonly labels: readonly string[]
   /** Whether the template has `{tags}`. */
@@ -83,6 +85,7 @@ export class KeyTemplate {
     this.#labels = new Set(this.labels)
     this.hasRest = this.#parts.some(({ kind }) => kind === 'rest')
     const hole = this.#parts.find(part => part.kind === 'name' && part.name === names.at(-1))
+    this.lastNameEnds = hole?.kind === 'name' ? hole.ends : ''
     this.#holeEscaped = hole?.kind === 'name' ? hole.escaped : PERCENT
     const [first, rest, separator, last, ...more] = this.#parts
     const isLine =
@@ -206,7 +209,7 @@ function parse(text: string, names: readonly string[]): readonly Part[] {
     if (seen.has(placeholder)) throw new Error(`has {${placeholder}} twice`)
     seen.add(placeholder)
     const kind = names.includes(placeholder) ? 'name' : placeholder === REST ? 'rest' : 'label'
-    parts.push(kind === 'rest' ? { kind } : { kind, name: placeholder, escaped: PERCENT })
+    parts.push(kind === 'rest' ? { kind } : { kind, name: placeholder, ends: '', escaped: PERCENT })
   }
   const missing = names.find(name => !seen.has(name))
   if (missing !== undefined) throw new Error(`must have {${missing}}: without it, different series would have one key`)
@@ -230,8 +233,10 @@ function withEscapes(parts: readonly Part[], part: Part, index: number, isBefore
     throw new Error(`must have a separator such as . or / before {${part.name}}`)
   }
   const separator = before === undefined || index === 1 ? '' : (before.text[0] as string)
-  const characters = [separator, isBeforeRest ? ',' : ''].map(one => one.replace(/[\\\]^-]/, '\\$&')).join('')
-  return characters === '' ? part : { ...part, escaped: new RegExp(`[${characters}]|${LOOKS_ESCAPED}`, 'g') }
+  const ends = [separator, isBeforeRest ? ',' : '']
+  const characters = ends.map(one => one.replace(/[\\\]^-]/, '\\$&')).join('')
+  if (characters === '') return part
+  return { ...part, ends: ends.join(''), escaped: new RegExp(`[${characters}]|${LOOKS_ESCAPED}`, 'g') }
 }
 
 function encodeValue(text: string, escaped: RegExp): string {

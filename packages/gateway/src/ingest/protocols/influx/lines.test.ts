@@ -3,7 +3,7 @@ import { fuzzRuns } from '@tidemark/testkit/fuzz-runs'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { Batch } from '../../formats/batch.ts'
-import { readLines } from './lines.ts'
+import { createHeads, readLines } from './lines.ts'
 import { unitOf } from './precision.ts'
 
 const NOW = 1_700_000_000_000
@@ -14,9 +14,9 @@ const createBatch = (text: string): Batch =>
   new Batch({ ...LIMITS, template: new KeyTemplate(text, METRIC_NAMES) }, NOW)
 
 /** Reads lines; samples as `key=value@line`, both counted from 0. */
-function read(text: string, { precision = 'ns', template = DEFAULT } = {}) {
+function read(text: string, { precision = 'ns', template = DEFAULT, heads = createHeads() } = {}) {
   const batch = createBatch(template)
-  const fault = readLines(text, batch, unitOf(precision) ?? 'guessed')
+  const fault = readLines(text, batch, unitOf(precision) ?? 'guessed', heads)
   return {
     fault,
     samples: batch.samples.map(({ key, value }, i) => `${key}=${value}@${batch.indexes[i]}`),
@@ -347,6 +347,25 @@ describe('of any text', () => {
         read(text)
         // Quadratic would be minutes.
         expect(performance.now() - start).toBeLessThan(10_000)
+      }
+    },
+  )
+})
+
+describe('a measurement with tags that was read before', () => {
+  const lines = ['m,b=2,a=1 f=1', 'm,a=1,b=2 f=2', 'm,a=2 f.g=3', 'm\\,x,a=%41 %41=4', 'm,a=1,a=2 f=5', 'm,a=1,b=2 f=6']
+
+  test.each([DEFAULT, '{a}/{measurement}{tags}.{field}', 'x {field}/{measurement}{tags}'])(
+    'has the same keys by %s',
+    template => {
+      const heads = createHeads()
+      const fresh = lines.map(line => read(line, { template }))
+      for (const order of [lines, lines, lines.toReversed(), lines]) {
+        for (const line of order) expect(read(line, { template, heads })).toEqual(fresh[lines.indexOf(line)])
+        const together = read(order.join('\n'), { template, heads })
+        expect(together.samples.map(sample => sample.split('@')[0])).toEqual(
+          order.flatMap(line => (fresh[lines.indexOf(line)]?.samples ?? []).map(sample => sample.split('@')[0])),
+        )
       }
     },
   )

@@ -1,6 +1,7 @@
 import { DECIMAL } from '@tidemark/shared/parsing/decimal'
-import type { KeyTemplate, Labels } from '@tidemark/shared/sample/key-template'
+import type { KeyTemplate, Labels, OpenKey } from '@tidemark/shared/sample/key-template'
 import { type Batch, type BodyFault, type Place, quote } from '../../formats/batch.ts'
+import { RecentMap } from '../recent-map.ts'
 import { toUnixMs, type Unit } from './precision.ts'
 
 const TAB = 9
@@ -51,14 +52,29 @@ const TEXT = Symbol('text')
 /** The value of a field, or what is wrong with it as the end of a sentence. */
 type FieldValue = number | string | typeof TEXT
 
+/** Of measurements with their tags that are remembered, in each of two generations. */
+const REMEMBERED_BYTES = 8 * 1024 * 1024
+
+/** The keys of a measurement with its tags, without a field. */
+interface Head extends OpenKey {
+  readonly text: string
+}
+
+/** Clients repeat measurements with their tags with each point. */
+export type Heads = RecentMap<Head>
+
+export function createHeads(): Heads {
+  return new RecentMap(REMEMBERED_BYTES)
+}
+
 /**
  * Reads InfluxDB line protocol: `measurement,tag=a field=1.5,other=2i 1700000000000000000`. Each
  * numeric or boolean field is a sample, whose key the template makes. Fields that are texts are
  * skipped and counted. A line that is damaged costs that line only; an index is a line, from 0.
- * `unit` is that of the timestamps.
+ * `unit` is that of the timestamps. `heads` are those of the batch's template.
  */
-export function readLines(text: string, batch: Batch, unit: Unit): BodyFault {
-  const reader = new LineReader(text, batch, unit)
+export function readLines(text: string, batch: Batch, unit: Unit, heads = createHeads()): BodyFault {
+  const reader = new LineReader(text, batch, unit, heads)
   while (reader.next()) if (batch.isTooLarge) return { kind: 'too-many' }
   return batch.isTooLarge ? { kind: 'too-many' } : undefined
 }
@@ -71,6 +87,7 @@ class LineReader {
   readonly #batch: Batch
   readonly #template: KeyTemplate
   readonly #unit: Unit
+  readonly #heads: Heads
   readonly #separator: string
   /** Whether a head may be the beginning of its keys as it is. */
   readonly #isLine: boolean
@@ -83,7 +100,7 @@ class LineReader {
   readonly #ends: number[] = []
   readonly #values: FieldValue[] = []
 
-  constructor(text: string, batch: Batch, unit: Unit) {
+  constructor(text: string, batch: Batch, unit: Unit, heads: Heads) {
     this.#text = text
     this.#codes = new Uint16Array(text.length + 1)
     Buffer.from(this.#codes.buffer).write(text, 'utf16le')
@@ -91,6 +108,7 @@ class LineReader {
     this.#batch = batch
     this.#template = batch.template
     this.#unit = unit
+    this.#heads = heads
     this.#separator = batch.template.lineSeparator ?? ''
     this.#isLine = batch.template.lineSeparator !== undefined
   }
@@ -298,8 +316,8 @@ class LineReader {
       batch.reject({ index }, 'timestamp', `the timestamp ${ms}`)
       return
     }
-    const open = isPlain ? undefined : this.#openKey(start, end)
     const head = this.#text.slice(start, end)
+    const open = isPlain ? { before: head + this.#separator, after: '' } : this.#openKey(head)
     for (let i = 0; i < fields; i++) {
       const value = this.#values[i] as FieldValue
       if (value === TEXT) {
@@ -310,25 +328,40 @@ class LineReader {
       const metric = written.includes('\\') ? written.replace(ESCAPED, '$1') : written
       const place: Place = { index, metric }
       if (typeof value === 'string') batch.reject(place, 'value', value)
-      else if (open !== undefined) batch.addAt(this.#template.close(open, metric), value, ms, place)
       else if (this.#isPlainField(metric)) {
         // A join makes a flat string. What + makes is slower to hash and to pack, for all formats.
-        batch.addAt([head, metric].join(this.#separator), value, ms, place)
-      } else batch.addAt(this.#template.close({ before: head + this.#separator, after: '' }, metric), value, ms, place)
+        batch.addAt([open.before, metric, open.after].join(''), value, ms, place)
+      } else batch.addAt(this.#template.close(open, metric), value, ms, place)
     }
   }
 
   #isPlainField(name: string): boolean {
-    const separator = this.#separator.charCodeAt(0)
+    const { lastNameEnds } = this.#template
+    const first = lastNameEnds.charCodeAt(0)
+    const second = lastNameEnds.charCodeAt(1)
     for (let i = 0; i < name.length; i++) {
       const code = name.charCodeAt(i)
-      if (code === separator || code === PERCENT) return false
+      if (code === first || code === second || code === PERCENT) return false
     }
     return true
   }
 
-  #openKey(start: number, end: number) {
-    const [measurement = '', ...tags] = splitUnescaped(this.#text.slice(start, end), COMMA)
+  #openKey(written: string): OpenKey {
+    const { expected } = this.#heads
+    if (expected?.text === written) {
+      this.#heads.advance()
+      return expected
+    }
+    const known = this.#heads.get(written)
+    if (known !== undefined) return known
+    const { before, after } = this.#createKey(written)
+    const head = { text: flat(written), before: flat(before), after: flat(after) }
+    this.#heads.set(head.text, head)
+    return head
+  }
+
+  #createKey(head: string): OpenKey {
+    const [measurement = '', ...tags] = splitUnescaped(head, COMMA)
     const labels: Labels = tags.map(tag => {
       const [name = '', ...value] = splitUnescaped(tag, EQUALS)
       return [name.replace(ESCAPED, '$1'), value.join('=').replace(ESCAPED, '$1')] as const
@@ -390,6 +423,11 @@ function parseToken(token: string): FieldValue {
   if (NOT_FINITE.test(token)) return `value is ${/nan/i.test(token) ? 'NaN' : 'infinite'}: leave the field out`
   if (token === '') throw new LineFault('the value of a field is missing')
   throw new LineFault('a field is not a number, a boolean or a string in double quotes')
+}
+
+/** Returns a text that shares no memory with a longer one. */
+function flat(text: string): string {
+  return Buffer.from(text).toString()
 }
 
 /** Splits a text at each character that no backslash precedes. */

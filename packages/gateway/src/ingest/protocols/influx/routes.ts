@@ -9,7 +9,7 @@ import { createRoute, createRouter, type Router, serve } from '../../../http/rou
 import { type Naming, quote } from '../../formats/batch.ts'
 import type { Ingest } from '../../ingest.ts'
 import type { Protocol } from '../../protocol.ts'
-import { readLines } from './lines.ts'
+import { createHeads, type Heads, readLines } from './lines.ts'
 import { type Unit, unitOf } from './precision.ts'
 import { influxFaults, influxResponse, type Version } from './responses.ts'
 
@@ -34,12 +34,12 @@ export const INFLUX_FAULTS: ReadonlyMap<string, FaultFormat> = new Map([
 const nameLine: Naming = ({ index, metric }) =>
   `line ${index + 1}:${metric === undefined ? '' : ` field ${quote(metric)}:`}`
 
-function influxProtocol(version: Version, unit: Unit): Protocol {
+function influxProtocol(version: Version, unit: Unit, heads: Heads): Protocol {
   return {
     name: 'influx',
     typeOf: linesType,
     nameOf: nameLine,
-    read: ({ text }, batch) => readLines(text, batch, unit),
+    read: ({ text }, batch) => readLines(text, batch, unit, heads),
     respond: result => influxResponse(version, result),
   }
 }
@@ -186,6 +186,7 @@ const QUERY_ROUTE = createRoute({
 /** The routes of InfluxDB 1 and 2 that clients and agents write to. */
 export function influxRoutes(config: GatewayConfig, ingest: Ingest): Router {
   const router = createRouter('InfluxDB')
+  const heads = createHeads()
   for (const [version, path] of [
     [2, WRITE_V2],
     [1, WRITE_V1],
@@ -194,7 +195,7 @@ export function influxRoutes(config: GatewayConfig, ingest: Ingest): Router {
       const { precision } = c.req.valid('query')
       const unit = unitOf(precision)
       if (unit === undefined) throw precisionUnknown(precision ?? '')
-      return send(c, await ingest(exchangeOf(c), influxProtocol(version, unit)))
+      return send(c, await ingest(exchangeOf(c), influxProtocol(version, unit, heads)))
     })
   }
   const readBody = createBodyReader({ bytesMax: STATEMENT_BYTES_MAX, bytesInFlightMax: STATEMENTS_BYTES_MAX })

@@ -2,6 +2,7 @@ import type { KeyTemplate, Labels } from '@tidemark/shared/sample/key-template'
 import type { PbfReader } from 'pbf'
 import type { CounterMode } from '../../../config.ts'
 import { type Batch, quote, type Rule } from '../../formats/batch.ts'
+import { RecentMap } from '../recent-map.ts'
 import { checkEnd, readEnd, readTag, readText, skipField } from '../wire.ts'
 import { isCounterByName } from './metric-types.ts'
 import type { SeriesRules } from './series-rules.ts'
@@ -28,8 +29,6 @@ export type Series =
 interface Known {
   readonly bytes: Buffer
   readonly series: Series
-  /** The one that followed it last time, and probably does again. */
-  next: Known | undefined
 }
 
 interface SeriesIndexOptions {
@@ -46,11 +45,7 @@ export class SeriesIndex {
   readonly #template: KeyTemplate
   readonly #counters: CounterMode
   #rules: SeriesRules
-  /** Two generations: the older one is forgotten when the newer one is full. */
-  #newer = new Map<string, Known>()
-  #older = new Map<string, Known>()
-  #newerBytes = 0
-  #last: Known | undefined
+  readonly #known = new RecentMap<Known>(REMEMBERED_BYTES)
 
   constructor({ template, counters, rules }: SeriesIndexOptions) {
     this.#template = template
@@ -60,51 +55,28 @@ export class SeriesIndex {
 
   /** Series that are remembered. */
   get size(): number {
-    return this.#newer.size + this.#older.size
+    return this.#known.size
   }
 
   replaceRules(rules: SeriesRules): void {
     this.#rules = rules
-    this.#newer.clear()
-    this.#older.clear()
-    this.#newerBytes = 0
-    this.#last = undefined
+    this.#known.clear()
   }
 
   /** Returns the series whose labels are the fields from `start` to `end`. */
   find(pbf: PbfReader, start: number, end: number, batch: Batch): Series {
     const buffer = pbf.buf as Buffer
-    const next = this.#last?.next
-    // Senders have an order, and comparing bytes takes less than a look-up.
-    if (next?.bytes.length === end - start && buffer.compare(next.bytes, 0, end - start, start, end) === 0) {
-      this.#last = next
-      return next.series
+    const { expected } = this.#known
+    if (expected?.bytes.length === end - start && buffer.compare(expected.bytes, 0, end - start, start, end) === 0) {
+      this.#known.advance()
+      return expected.series
     }
     const text = buffer.toString('latin1', start, end)
-    const known = this.#newer.get(text) ?? this.#remember(text, pbf, start, end, batch)
-    if (this.#last !== undefined) this.#last.next = known
-    this.#last = known
-    return known.series
-  }
-
-  #remember(text: string, pbf: PbfReader, start: number, end: number, batch: Batch): Known {
-    const known = this.#older.get(text) ?? {
-      bytes: Buffer.from(text, 'latin1'),
-      series: this.#create(pbf, start, end, batch),
-      next: undefined,
-    }
-    this.#newer.set(text, known)
-    this.#newerBytes += 2 * text.length
-    if (this.#newerBytes > REMEMBERED_BYTES) {
-      // What is forgotten must not live on as the next of others.
-      for (const one of this.#older.values()) one.next = undefined
-      for (const one of this.#newer.values()) one.next = undefined
-      this.#older = this.#newer
-      this.#newer = new Map()
-      this.#newerBytes = 0
-      this.#last = undefined
-    }
-    return known
+    const known = this.#known.get(text)
+    if (known !== undefined) return known.series
+    const series = this.#create(pbf, start, end, batch)
+    this.#known.set(text, { bytes: Buffer.from(text, 'latin1'), series })
+    return series
   }
 
   #create(pbf: PbfReader, start: number, end: number, batch: Batch): Series {
