@@ -1,8 +1,8 @@
 import { gzipSync } from 'node:zlib'
-import { createMemoryStore } from '@tidemark/shared/store/memory/store'
+import { createMemoryStore, type MemoryStore } from '@tidemark/shared/store/memory/store'
 import { StoreError } from '@tidemark/shared/store/ports/errors'
 import { PbfReader } from 'pbf'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { testKey } from './support/api-keys.ts'
 import { createTestApp, NOW, storedSamples, type TestAppOptions } from './support/fixture.ts'
 import { attributes, encodeMetrics, metricsOf } from './support/otlp.ts'
@@ -11,9 +11,10 @@ const NS = (ms: number): string => `${ms}000000`
 
 type Json = Readonly<Record<string, unknown>>
 
+type TargetOptions = Omit<TestAppOptions, 'store'> & { readonly store?: MemoryStore }
+
 /** An app and what its store holds: `key=value@time` of each sample, relative to NOW. */
-function createTarget(options: TestAppOptions = {}) {
-  const store = createMemoryStore({ now: () => NOW })
+function createTarget({ store = createMemoryStore({ now: () => NOW }), ...options }: TargetOptions = {}) {
   const { app, registry } = createTestApp({ store, ...options })
   const post = (body: string | Uint8Array<ArrayBuffer>, headers: Record<string, string>, path = '/v1/metrics') =>
     app.request(path, { method: 'POST', body, headers })
@@ -36,7 +37,7 @@ const at = (ms = 0, start?: number) => ({
 })
 
 describe.each(FORMS)('in %s', form => {
-  const stored = async (metrics: readonly Json[], options: TestAppOptions = {}, resource = {}) => {
+  const stored = async (metrics: readonly Json[], options: TargetOptions = {}, resource = {}) => {
     const target = createTarget(options)
     const response = await target[form](metricsOf(metrics, resource))
     expect(response.status).toBe(200)
@@ -101,12 +102,80 @@ describe.each(FORMS)('in %s', form => {
     ]
     expect((await stored(metrics)).samples).toEqual([
       'c.count=7@0.25',
-      'c.sum=3.5@0.25',
       'd.count=4@0',
       'd.mean=0.25@0',
       'e.count=0@0',
       'e.count=3@1',
     ])
+  })
+
+  test.each(['histogram', 'exponentialHistogram', 'summary'])(
+    'a cumulative %s has the mean of what came since its last point, whichever gateway has it',
+    async kind => {
+      const store = createMemoryStore({ now: () => NOW })
+      const targets = [createTarget({ store }), createTarget({ store })] as const
+      let sent = 0
+      const send = async (ms: number, count: number, sum: number, start = -60_000) => {
+        const dataPoints = [{ ...at(ms, start), count: String(count), sum }]
+        const metric = { name: 'h', [kind]: { aggregationTemporality: 2, dataPoints } }
+        const target = targets[sent++ % 2] as (typeof targets)[0]
+        expect((await target[form](metricsOf([metric], {}))).status).toBe(200)
+      }
+      const means = async () =>
+        (await storedSamples(store)).flatMap(({ key, value, timestamp }) =>
+          key === 'h.mean' ? [[timestamp - NOW, value]] : [],
+        )
+      await send(-50_000, 10, 100)
+      expect(await means()).toEqual([])
+      await send(-40_000, 14, 108)
+      // Nothing came.
+      await send(-30_000, 14, 108)
+      await send(-20_000, 15, 118)
+      // Sent again, through the other gateway, and then the one before it, which is late.
+      await send(-20_000, 15, 118)
+      await send(-30_000, 14, 108)
+      // Restarts: the count is lower; then the start is later.
+      await send(-10_000, 2, 6, -15_000)
+      await send(0, 20, 80, -5000)
+      expect(await means()).toEqual([
+        [-40_000, 2],
+        [-20_000, 10],
+        [-20_000, 10],
+        [-10_000, 3],
+        [0, 4],
+      ])
+    },
+  )
+
+  test('a cumulative histogram whose last point cannot be read is not stored: the request is sent again', async () => {
+    const store = createMemoryStore({ now: () => NOW })
+    const { advance } = store.totals
+    const target = createTarget({ store })
+    const send = (ms: number, count: number) => {
+      const dataPoints = [{ ...at(ms), count, sum: count * 2 }]
+      return target[form](metricsOf([{ name: 'h', histogram: { aggregationTemporality: 2, dataPoints } }], {}))
+    }
+    await send(-2, 1)
+    const totals = vi.spyOn(store.totals, 'advance')
+    totals.mockRejectedValueOnce(new StoreError('gone', { kind: 'unknown' }))
+    const { status, headers } = await send(-1, 2)
+    expect([status, headers.get('Retry-After') === null]).toEqual([503, false])
+    totals.mockImplementation(advance)
+    await send(-1, 2)
+    expect(await target.stored()).toEqual(['h.count=1@-1.75', 'h.count=2@-0.75', 'h.mean=2@-1'])
+  })
+
+  test('a cumulative histogram without a sum has no mean, and a wrong time is not remembered', async () => {
+    const target = createTarget()
+    const send = (ms: number, more: Json) => {
+      const dataPoints = [{ ...at(ms), ...more }]
+      return target[form](metricsOf([{ name: 'h', histogram: { aggregationTemporality: 2, dataPoints } }], {}))
+    }
+    await send(-3, { count: 1 })
+    await send(-2, { count: 2, sum: 5 })
+    expect((await send(1e9, { count: 3, sum: 9 })).status).toBe(400)
+    await send(-1, { count: 4, sum: 7 })
+    expect((await target.stored()).filter(sample => sample.startsWith('h.mean'))).toEqual(['h.mean=1@-1'])
   })
 
   test('a summary has its quantiles, too', async () => {
@@ -121,7 +190,7 @@ describe.each(FORMS)('in %s', form => {
         : quantileValues
     const metrics = [{ name: 's', summary: { dataPoints: [{ ...at(), count: 7, sum: 3.5, quantileValues: sent }] } }]
     expect(await stored(metrics)).toEqual({
-      samples: ['s,quantile=0.5=2@0', 's,quantile=0.99=9@0', 's.count=7@0.25', 's.sum=3.5@0.25'],
+      samples: ['s,quantile=0.5=2@0', 's,quantile=0.99=9@0', 's.count=7@0.25'],
       skipped: 'not_finite=1',
     })
   })

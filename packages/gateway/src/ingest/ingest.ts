@@ -11,6 +11,7 @@ import type { GatewayMetrics } from '../metrics.ts'
 import type { KeyLimit, RefusedKeys, Services, UnknownKey } from '../services.ts'
 import { Batch, quote } from './formats/batch.ts'
 import { createClaims, readIdempotencyKey } from './idempotency.ts'
+import { meanSince } from './means.ts'
 import type { Protocol } from './protocol.ts'
 import { type ReadBatch, settle } from './settle.ts'
 
@@ -59,15 +60,44 @@ export function createIngest({ config, metrics, now, services }: IngestOptions):
   /** Created by the first request: the number of partitions is known once the store is open. */
   let packer: SamplePacker | undefined
 
-  /**
-   * Reads a body's samples, and packs them if all keys are known, which is nearly always so.
-   * Synchronous, because its loops are 20 % slower in an asynchronous function.
-   */
-  function readBatch(body: Body, protocol: Protocol, { store, keys }: Services, { keyPrefix }: Principal): ReadSamples {
+  function readBatch(body: Body, protocol: Protocol): Batch {
     const batch = new Batch(limits, now(), protocol.nameOf)
     const fault = protocol.read(body, batch)
     if (fault?.kind === 'malformed') throw new RequestFault({ kind: 'body-malformed', reason: fault.reason })
     if (fault?.kind === 'too-many') throw new RequestFault({ kind: 'samples-too-many', samplesMax: limits.samplesMax })
+    return batch
+  }
+
+  /** Adds the samples of cumulative series, whose points before are those of all gateways. */
+  async function addMeans(batch: Batch, { store, keys }: Services, { client, principal }: IngestRequest) {
+    const totals = batch.totals.filter(({ key }) => key.startsWith(principal.keyPrefix))
+    const unknown = new Map<string, UnknownKey>()
+    keys.begin()
+    for (const { key } of totals) {
+      const hash = keyHash(key)
+      const partition = partitionOfHash(hash, store.partitions)
+      if (!keys.isKnown(hash, partition, key)) unknown.set(key, { key, hash, partition })
+    }
+    // A point is remembered only if its key may exist.
+    const sender = { principal, share: client.newKeys, samples: totals.length }
+    const refused: RefusedKeys = unknown.size === 0 ? new Map() : await keys.admit([...unknown.values()], sender)
+    const before = await Promise.all(
+      totals.map(total => (refused.has(total.key) ? undefined : store.totals.advance(total.key, total))),
+    )
+    for (const [i, total] of totals.entries()) {
+      const { key, ms, start, place } = total
+      const limit = refused.get(key)
+      const mean = meanSince(before[i], total, start)
+      if (limit !== undefined) batch.reject(place, 'keys_max', limitReason(key, limit))
+      else if (mean !== undefined) batch.addAt(key, mean, ms, place)
+    }
+  }
+
+  /**
+   * Packs the samples of a body if all keys are known, which is nearly always so. Synchronous,
+   * because its loops are 20 % slower in an asynchronous function.
+   */
+  function pack(batch: Batch, protocol: Protocol, { store, keys }: Services, { keyPrefix }: Principal): ReadSamples {
     if (keyPrefix !== '') batch.keepPrefix(keyPrefix)
     packer ??= new SamplePacker(store.partitions)
     const { samples, rejections, indexes, skipped } = batch
@@ -126,7 +156,9 @@ export function createIngest({ config, metrics, now, services }: IngestOptions):
   async function readRequest(request: IngestRequest, protocol: Protocol, key: string | undefined, opened: Services) {
     const { client, principal } = request
     const read = await readBody(request, client.bodies, protocol.typeOf)
-    const batch = readBatch(read, protocol, opened, principal)
+    const raw = readBatch(read, protocol)
+    if (raw.totals.length > 0) await addMeans(raw, opened, request)
+    const batch = pack(raw, protocol, opened, principal)
     const samples = batch.indexes.length
     const pending = admitSamples(request, samples, metrics)
     if (pending !== undefined) await pending

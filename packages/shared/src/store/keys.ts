@@ -71,6 +71,8 @@ export function keysUnder(prefix: string) {
     apiKeyUses: `${prefix}:{api_keys}:uses`,
     /** A rate limit's bucket. */
     limit: (name: string) => `${prefix}:{limit:${name}}`,
+    /** The newest points of a cumulative series. */
+    total: (series: string) => `${prefix}:{total:${series}}`,
     auditLog: `${prefix}:{audit}:log`,
     auditResults: `${prefix}:{audit}:results`,
     partition(partition: number): PartitionKeys {

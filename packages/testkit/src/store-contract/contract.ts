@@ -19,6 +19,7 @@ import { describeReading } from './reading.ts'
 import { describeRequests } from './requests.ts'
 import { describeRules } from './rules.ts'
 import { describeSessions } from './sessions.ts'
+import { describeTotals } from './totals.ts'
 
 /** Options of every store under the contract: small limits that a test can reach. */
 export const CONTRACT_OPTIONS = {
@@ -57,6 +58,7 @@ export function describeStoreContract(name: string, open: OpenStore, { modelRuns
     describeFeed(open)
     describeSessions(open)
     describePoints(open)
+    describeTotals(open)
     describeModel(open, modelRuns)
   })
 }

@@ -291,6 +291,10 @@ const AT_LIMIT: Readonly<
     may: 'be refused',
     call: ({ store }) => store.limits.take({ name: 'a', perS: 1, burst: 10 }, { cost: 1, ahead: 1 }),
   },
+  'advance-total': {
+    may: 'be refused',
+    call: ({ store }) => store.totals.advance('a', { time: 1, count: 1, sum: 1 }),
+  },
   'report-process': {
     may: 'run',
     async call({ store }) {

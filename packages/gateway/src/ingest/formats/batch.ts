@@ -2,6 +2,7 @@ import { arrivalTimestamp, counterTimestamp } from '@tidemark/shared/sample/arri
 import type { KeyTemplate } from '@tidemark/shared/sample/key-template'
 import { keyFault, type Sample } from '@tidemark/shared/sample/sample'
 import { parseTimestamp } from '@tidemark/shared/sample/timestamp'
+import type { Total } from '@tidemark/shared/store/ports/totals'
 import type { SkipReason } from '../../metrics.ts'
 
 /** Characters of a client's text that a reason quotes. */
@@ -47,6 +48,16 @@ export interface Place {
   readonly metric?: string
 }
 
+/** The point of a cumulative series, whose samples are means of what came since its last point. */
+export interface SeriesTotal extends Total {
+  readonly key: string
+  /** When its count began, Unix milliseconds; undefined if the sender does not say. */
+  readonly start: number | undefined
+  /** The time of the sample; undefined for that of its arrival. */
+  readonly ms: number | undefined
+  readonly place: Place
+}
+
 /** How a format names its items to developers: `sample 3: metric "t":`. */
 export type Naming = (place: Place) => string
 
@@ -59,6 +70,8 @@ export class Batch {
   /** The index of each sample's item. */
   readonly indexes: number[] = []
   readonly rejections: Rejection[] = []
+  /** What becomes a sample when the point before it is known. */
+  readonly totals: SeriesTotal[] = []
   /** What is neither a sample nor a mistake, such as a text among numbers: how many, by reason. */
   readonly skipped = new Map<SkipReason, number>()
   readonly nameOf: Naming
@@ -84,7 +97,7 @@ export class Batch {
   }
 
   get isTooLarge(): boolean {
-    return this.samples.length + this.rejections.length > this.#limits.samplesMax
+    return this.samples.length + this.totals.length + this.rejections.length > this.#limits.samplesMax
   }
 
   add({ key, value, timestamp }: RawSample, place: Place): void {
@@ -100,6 +113,16 @@ export class Batch {
   /** The same for a sample of a counter, whose rate is scored. */
   addCounterAt(key: string, value: number, ms: number | undefined, place: Place): void {
     this.#add(key, value, counterTimestamp(ms ?? this.#arrival), ms, place)
+  }
+
+  /**
+   * Adds a point of a cumulative series. One that breaks a rule is left out here: its count, which
+   * is a sample of the same place, has the reason.
+   */
+  addTotal({ ms, ...total }: Omit<SeriesTotal, 'time'>): void {
+    const time = ms ?? this.#now
+    const isValid = time <= this.#now + this.#limits.futureMaxMs && this.keyFault(total.key) === undefined
+    if (isValid) this.totals.push({ ...total, ms, time })
   }
 
   /** Returns what is wrong with a key, as the end of a sentence; undefined for a valid one. */

@@ -16,6 +16,7 @@ import type { Lease, OwnerChange } from '../ports/lease.ts'
 import type { PointEntry } from '../ports/points.ts'
 import type { ProcessReport } from '../ports/processes.ts'
 import type { StoreLimits } from '../ports/store.ts'
+import type { Total } from '../ports/totals.ts'
 import { Log } from './log.ts'
 
 /** Everything that a memory store holds, shared by all connections to it. */
@@ -29,6 +30,8 @@ export interface Data extends StoreLimits {
   readonly processes: Map<string, ProcessReport & { readonly expiresAt: number }>
   /** Buckets of rate limits that are not full, by name. */
   readonly buckets: Map<string, { readonly tokens: number; readonly at: number }>
+  /** The newest points of cumulative series. */
+  readonly totals: Map<string, { readonly newest: Total; readonly before: Total | undefined }>
   readonly audit: Log<{ readonly intent: AuditIntent; result: AuditResult | null }>
   readonly sessions: { secret: string | undefined; readonly ended: Map<string, number> }
   /** Called for each entry that is added. */

@@ -17,6 +17,7 @@ import { keysOn } from './keys.ts'
 import { limitsOn } from './limits.ts'
 import { keepNewest, Log } from './log.ts'
 import { pointsOn } from './points.ts'
+import { totalsOn } from './totals.ts'
 
 export interface MemoryStoreOptions extends Partial<StoreLimits> {
   readonly partitions?: number
@@ -45,6 +46,7 @@ export function createMemoryStore(options: MemoryStoreOptions = {}): MemoryStore
     members: new Map(),
     processes: new Map(),
     buckets: new Map(),
+    totals: new Map(),
     audit: new Log(),
     sessions: { secret: undefined, ended: new Map() },
     readers: new Set(),
@@ -70,6 +72,7 @@ function storeOn(data: Data): Store {
     keys: keysOn(data),
     sessions: sessionsOn(data),
     points: pointsOn(data),
+    totals: totalsOn(data),
     async [Symbol.asyncDispose]() {
       analyzer.interruptRead()
     },

@@ -10,6 +10,7 @@ import type { PointStore } from './points.ts'
 import type { ProcessStore } from './processes.ts'
 import type { RuleStore } from './rules.ts'
 import type { SessionStore } from './sessions.ts'
+import type { TotalStore } from './totals.ts'
 
 /**
  * Everything the gateway and the analyzer need of a store. The testkit's store-contract holds the
@@ -32,6 +33,7 @@ export interface Store extends AsyncDisposable {
   readonly keys: KeyStore
   readonly sessions: SessionStore
   readonly points: PointStore
+  readonly totals: TotalStore
 }
 
 /** `memory`: samples are lost when the store's process ends. */

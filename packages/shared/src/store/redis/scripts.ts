@@ -35,6 +35,7 @@ const KEY_COUNTS = {
   reportProcess: 1,
   changeApiKey: 3,
   takeTokens: 1,
+  advanceTotal: 1,
   beginAudit: 2,
   endAudit: 2,
   lookUpKeys: 2,

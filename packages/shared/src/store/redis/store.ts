@@ -20,6 +20,7 @@ import { createProcessStore } from './process-store.ts'
 import { createRuleStore } from './rule-store.ts'
 import { defineScripts, type ScriptClient } from './scripts.ts'
 import { createSessionStore } from './session-store.ts'
+import { createTotalStore } from './total-store.ts'
 
 /**
  * Connects to Redis and checks the layout; the open store reconnects by itself. Rejects with a
@@ -52,6 +53,7 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<Store>
     keys: createKeyStore(context, partitions),
     sessions: createSessionStore(context),
     points: createPointStore(context),
+    totals: createTotalStore(context),
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   }
 }

@@ -132,6 +132,8 @@ class MetricsReader {
       return
     }
     const labels = merge(own, metric.shared)
+    const keyOf = (suffix: string, label?: readonly [string, string]) =>
+      this.#template.key([metric.name + suffix], label === undefined ? labels : [...labels, label])
     read(data, metric, {
       place,
       time,
@@ -142,9 +144,13 @@ class MetricsReader {
           batch.skip('not_finite')
           return
         }
-        const key = this.#template.key([metric.name + suffix], label === undefined ? labels : [...labels, label])
+        const key = keyOf(suffix, label)
         if (isCounter) batch.addCounterAt(key, value, time, place)
         else batch.addAt(key, value, time, place)
+      },
+      addTotal: (suffix, count, sum) => {
+        if (Number.isFinite(sum)) batch.addTotal({ key: keyOf(suffix), ms: time, start, count, sum, place })
+        else batch.skip('not_finite')
       },
     })
   }
@@ -161,6 +167,8 @@ interface Point {
     value: number,
     how?: { readonly suffix?: string; readonly isCounter?: boolean; readonly label?: readonly [string, string] },
   ) => void
+  /** Adds the mean of what came since the last point. */
+  readonly addTotal: (suffix: string, count: number, sum: number) => void
 }
 
 type PointReader = (data: Message, metric: Metric, point: Point) => void
@@ -177,29 +185,29 @@ const readNumber: PointReader = (data, { kind, isDelta, isCumulative, isMonotoni
 }
 
 /** Also of exponential histograms: how values are spread over buckets is not scored. */
-const readHistogram: PointReader = (data, { isDelta, isCumulative }, { add, reject, seconds }) => {
+const readHistogram: PointReader = (data, { isDelta, isCumulative }, { add, addTotal, reject, seconds }) => {
   const count = toNumber(data.count ?? 0)
   const { sum } = data
   if (!(count >= 0)) reject('count must be an integer')
-  else if (isCumulative) addCumulative(count, sum, add)
+  else if (isCumulative) addCumulative(count, sum, { add, addTotal })
   else if (isDelta) {
     add(seconds === undefined ? count : count / seconds, { suffix: '.count' })
     if (count > 0 && sum !== undefined && sum !== null) add(toNumber(sum) / count, { suffix: '.mean' })
   } else reject(NO_TEMPORALITY)
 }
 
-const readSummary: PointReader = (data, _, { add, reject }) => {
+const readSummary: PointReader = (data, _, { add, addTotal, reject }) => {
   const count = toNumber(data.count ?? 0)
-  if (count >= 0) addCumulative(count, data.sum, add)
+  if (count >= 0) addCumulative(count, data.sum, { add, addTotal })
   else reject('count must be an integer')
   for (const one of messages(data, 'quantileValues')) {
     add(toNumber(one.value ?? 0), { label: ['quantile', String(toNumber(one.quantile ?? 0))] })
   }
 }
 
-function addCumulative(count: number, sum: unknown, add: Point['add']): void {
+function addCumulative(count: number, sum: unknown, { add, addTotal }: Pick<Point, 'add' | 'addTotal'>): void {
   add(count, { suffix: '.count', isCounter: true })
-  if (sum !== undefined && sum !== null) add(toNumber(sum), { suffix: '.sum', isCounter: true })
+  if (sum !== undefined && sum !== null) addTotal('.mean', count, toNumber(sum))
 }
 
 const KINDS: readonly (readonly [name: string, read: PointReader])[] = [
