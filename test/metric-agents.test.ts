@@ -132,6 +132,14 @@ describe.skipIf(!available)('the SDK of OpenTelemetry', () => {
         const isCounter = key.startsWith('requests') || key.startsWith('duration')
         expect([key, history.rates]).toEqual([key, isCounter ? oracleRates(points) : undefined])
       }
+      const counts = sent.get('duration.count,service.name=shop') ?? []
+      const means = await eventually(async () => {
+        const found = await historyOf(gateway.port, 'duration.mean,service.name=shop')
+        expect(found.count).toBe(23)
+        return found
+      })
+      expect(means.timestamps).toEqual(counts.slice(1).map(([ms]) => ms))
+      for (const [n, mean] of means.values.entries()) expect(mean).toBeCloseTo((n + 1) / 10, 9)
     },
   )
 })
