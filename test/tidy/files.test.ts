@@ -17,12 +17,24 @@ test('no file names a package registry, and the lock file names no download addr
   expect(textOf('pnpm-lock.yaml')).not.toMatch(/https?:|tarball:/)
 })
 
-test('every package with a version has that of the product', () => {
-  const versionOf = (file: string): unknown => JSON.parse(textOf(file)).version
-  const manifests = files.filter(file => /^packages\/\w+\/package\.json$/.test(file))
-  const versions = manifests
-    .map(file => [file, versionOf(file)] as const)
-    .filter(([, version]) => version !== undefined)
-  expect(versions.length).toBeGreaterThan(1)
-  for (const [file, version] of versions) expect(version, file).toBe(versionOf('package.json'))
+/** Where files name the version of the product: tags of its images, the chart, the changelog. */
+const VERSIONS: readonly (readonly [files: RegExp, version: RegExp])[] = [
+  [/^(package|packages\/\w+\/package)\.json$/, /^ {2}"version": "(.*)"/gm],
+  [/^k8s\/.*\.yaml$/, /name: tidemark-\w+\n(?:.*newName:.*\n)?.*newTag: (.+)$/gm],
+  [/^charts\/tidemark\/Chart\.yaml$/, /^(?:version|appVersion): "?([^"\n]+)/gm],
+  [/^(docs\/|README|compose).*\.(md|yaml)$/, /tidemark-(?:gateway|analyzer|mqtt):(\d[\w.-]*)/g],
+  [/^CHANGELOG\.md$/, /^## (\d+\.\d+\.\d+)/m],
+]
+
+test('all files name the same version of the product', () => {
+  const { version } = JSON.parse(textOf('package.json'))
+  for (const [place, pattern] of VERSIONS) {
+    const named = files.filter(file => place.test(file)).flatMap(file => versionsIn(file, pattern))
+    expect([...new Set(named)], String(place)).toEqual([version])
+  }
 })
+
+function versionsIn(file: string, pattern: RegExp): (string | undefined)[] {
+  const text = textOf(file)
+  return pattern.global ? Array.from(text.matchAll(pattern), match => match[1]) : [pattern.exec(text)?.[1]]
+}

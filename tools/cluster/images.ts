@@ -50,7 +50,7 @@ export function withTag(image: string, tag: string): string {
   return `${image.replace(/:[^/:]*$/, '')}:${tag}`
 }
 
-/** Returns the service whose image this is, such as `tidemark-gateway:0.1.0`. */
+/** Returns the service whose image this is, such as `tidemark-gateway:0.2.0`. */
 export function serviceOf(image: string): string | undefined {
   return /^tidemark-(gateway|analyzer|mqtt)(?::[\w.-]+)?$/.exec(image)?.[1]
 }
