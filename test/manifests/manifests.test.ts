@@ -57,6 +57,12 @@ const LINKS = {
   loadTest: ['load-test -> gateway:8080', 'load-test -> dns:53'],
 }
 
+/** The other fields of the spec of a StatefulSet are fixed when it is created. */
+const STATEFUL_SET_CHANGEABLE: ReadonlySet<string> = new Set([
+  ...['replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'minReadySeconds'],
+  'persistentVolumeClaimRetentionPolicy',
+])
+
 describe.skipIf(!canBuild())('the manifests', () => {
   const built = new Map<string, readonly Manifest[]>()
   let unknown: ReadonlyMap<string, readonly string[]> = new Map()
@@ -89,6 +95,29 @@ describe.skipIf(!canBuild())('the manifests', () => {
   test('the local overlay uses the host streaming.local', () => {
     const [ingress] = ofKind(built.get('overlay local') ?? [], 'Ingress')
     expect(ingress?.spec?.rules?.[0]?.host).toBe('streaming.local')
+  })
+
+  // Otherwise an upgrade over 0.1.0 is refused, as "updates to statefulset spec ... are forbidden".
+  test.each([
+    ['base', '8Gi'],
+    ['overlay local', '1Gi'],
+  ])('%s keeps the fields of 0.1.0 that Kubernetes does not let change', (name, storage) => {
+    const manifests = built.get(name) ?? []
+    const [redis] = ofKind(manifests, 'StatefulSet')
+    const fixed = Object.entries(redis?.spec ?? {}).filter(([field]) => !STATEFUL_SET_CHANGEABLE.has(field))
+    expect(Object.fromEntries(fixed)).toEqual({
+      serviceName: 'redis',
+      selector: { matchLabels: { 'app.kubernetes.io/name': 'redis' } },
+      volumeClaimTemplates: [
+        {
+          metadata: { name: 'data', labels: { 'app.kubernetes.io/part-of': 'tidemark' } },
+          spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage } } },
+        },
+      ],
+    })
+    for (const { metadata, spec } of ofKind(manifests, 'Deployment')) {
+      expect(spec?.selector).toEqual({ matchLabels: { 'app.kubernetes.io/name': metadata?.name } })
+    }
   })
 
   test('two to five gateways scale at 70 % of CPU', () => {
