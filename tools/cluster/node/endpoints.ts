@@ -99,8 +99,10 @@ async function readLog(kubelet: Kubelet, [namespace = '', name = '', container]:
     .join('\n')
 }
 
-/** Makes the API server pass requests for metrics.k8s.io on to this node. */
-export async function registerMetrics(cluster: Cluster, port: number): Promise<void> {
+const API_SERVICE = `/apis/apiregistration.k8s.io/v1/apiservices/v1beta1.${GROUP}`
+
+/** Makes the API server pass requests for metrics.k8s.io on to this node, until it is disposed. */
+export async function registerMetrics(cluster: Cluster, port: number): Promise<AsyncDisposable> {
   const service = { name: 'tidemark-node-metrics', namespace: 'kube-system' }
   await cluster.apply(
     `/api/v1/namespaces/${service.namespace}/services/${service.name}`,
@@ -114,7 +116,7 @@ export async function registerMetrics(cluster: Cluster, port: number): Promise<v
     MANAGER,
   )
   await cluster.apply(
-    `/apis/apiregistration.k8s.io/v1/apiservices/v1beta1.${GROUP}`,
+    API_SERVICE,
     {
       apiVersion: 'apiregistration.k8s.io/v1',
       kind: 'APIService',
@@ -126,4 +128,6 @@ export async function registerMetrics(cluster: Cluster, port: number): Promise<v
     },
     MANAGER,
   )
+  // While an API is registered and does not respond, no namespace can be deleted.
+  return { [Symbol.asyncDispose]: async () => void (await cluster.delete(API_SERVICE)) }
 }

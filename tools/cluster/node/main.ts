@@ -39,7 +39,7 @@ async function run({ context, nodes, cores, publish, image }: NodeOptions, stop:
   const { port } = resources.use(await startEndpoints(kubelet))
   const proxy = resources.use(new ServiceProxy(addresses, publish))
   const { gitVersion } = await cluster.get<{ gitVersion: string }>('/version')
-  await registerMetrics(cluster, port)
+  resources.use(await registerMetrics(cluster, port))
   say(`${names.join(', ')}: Kubernetes ${gitVersion}, logs and metrics on port ${port}. Stop with Ctrl-C.`)
   const node = { cores, memoryBytes: totalmem(), podsMax: PODS_MAX, hostIp: HOST_IP, port, version: gitVersion }
   await Promise.all([

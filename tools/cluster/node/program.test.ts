@@ -44,6 +44,14 @@ test('a service runs from its bundle, on the address of its pod, with its settin
   )
 })
 
+test('a command of a service runs a script of its bundle', () => {
+  const command = ['node', '--disable-proto=delete', 'canary.mjs']
+  expect(programOf({ name: 'canary', image: 'tidemark-gateway', command }, {}, PLACE, PROGRAMS)).toMatchObject({
+    file: 'node',
+    args: ['--disable-proto=delete', '/tree/gateway/dist/canary.mjs'],
+  })
+})
+
 test('the settings of the manifest win over those of the address', () => {
   const program = programOf({ name: 'gateway', image: 'tidemark-gateway' }, { HOST: '::' }, PLACE, PROGRAMS)
   expect(program.env.HOST).toBe('::')

@@ -46,7 +46,9 @@ export function programOf(
   const { command, args } = { command: relocated(container.command), args: relocated(container.args) }
   const base = { PATH: programs.path }
   const image = runtimeOf(container.image, place, programs)
-  const [file, ...own] = command.length > 0 ? command : image.entrypoint
+  // The working folder of a service's image is its bundle: `node canary.mjs`.
+  const inBundle = (text: string) => (image.bundle !== undefined && SCRIPT.test(text) ? join(image.bundle, text) : text)
+  const [file, ...own] = command.length > 0 ? command.map(inBundle) : image.entrypoint
   if (file === undefined) throw new NotReady('ErrImagePull', `no program stands for the image ${container.image}`)
   // As the entrypoint of Redis' image does: its arguments may begin with the program's name.
   const rest = args[0] === 'redis-server' && file === programs.redis ? args.slice(1) : args
@@ -55,22 +57,25 @@ export function programOf(
   return { file, args: [...own, ...rest, ...listen], env: { ...base, ...image.env, ...env } }
 }
 
+const SCRIPT = /^[\w-]+\.mjs$/
+
 interface Runtime {
   readonly entrypoint: readonly string[]
   /** Arguments that make the program listen on the pod's address only. */
   readonly listen: readonly string[]
   readonly env: Readonly<Record<string, string>>
+  readonly bundle?: string
 }
 
 function runtimeOf(image: string, { podName, address }: Place, programs: Programs): Runtime {
   const name = image.replace(/@.*$/, '').replace(/:[^/:]*$/, '')
   const service = /(?:^|[/-])(gateway|analyzer|mqtt)$/.exec(name)?.[1]
   if (service !== undefined) {
-    const main = join(programs.bundles.get(image) ?? programs.bundleOf(service), 'main.mjs')
+    const bundle = programs.bundles.get(image) ?? programs.bundleOf(service)
     // A pod's host name is its own name, and an analyzer is called by it.
     const names = { HOSTNAME: podName, ...(service === 'analyzer' && { ANALYZER_ID: podName }) }
     const env = { NODE_ENV: 'production', HOST: address, METRICS_HOST: address, ...names }
-    return { entrypoint: [programs.node, '--disable-proto=delete', main], listen: [], env }
+    return { entrypoint: [programs.node, '--disable-proto=delete', join(bundle, 'main.mjs')], listen: [], env, bundle }
   }
   if (/(?:^|\/)(?:redis|valkey)$/.test(name) && programs.redis !== undefined) {
     return { entrypoint: [programs.redis], listen: ['--bind', address], env: {} }
