@@ -99,7 +99,10 @@ describe('alerts', () => {
     for (const { title = '', text } of entries.filter(({ title = '' }) => pages.includes(title))) {
       for (const part of ['\nImpact: ', '\nEscalate: '])
         expect([title, text]).toEqual([title, expect.stringContaining(part)])
-      expect([title, text]).toEqual([title, expect.stringMatching(/^ {4}(k|kubectl|redis|curl|metrics|openssl) /m)])
+      expect([title, text]).toEqual([
+        title,
+        expect.stringMatching(/^ {4}(k|kubectl|logs|redis|api|curl|metrics|openssl) /m),
+      ])
     }
   })
 
