@@ -1,7 +1,8 @@
 import { partitionOf } from '@tidemark/shared/sample/partition'
 import { keysUnder } from '@tidemark/shared/store/keys'
 import { REDIS_STORE_DEFAULTS } from '@tidemark/shared/store/redis/options'
-import { RepartitionRefused, repartition } from '@tidemark/shared/store/redis/repartition'
+import { RepartitionRefused } from '@tidemark/shared/store/redis/repartition/preconditions'
+import { repartition } from '@tidemark/shared/store/redis/repartition/repartition'
 import { openRedisStore } from '@tidemark/shared/store/redis/store'
 import { describe, expect, test } from 'vitest'
 import { type RedisFixture, redisAvailable, startRedis } from '../../src/redis-fixture.ts'
@@ -48,6 +49,11 @@ describe.skipIf(!(await redisAvailable()))('changing the number of partitions is
       'with an entry that was added by hand',
       async client => client.xadd(keys.partition(0).samples, '*', 's', '[]', 'n', '0', 'o', '0'),
       /partition 0 has a backlog/,
+    ],
+    [
+      'with a key in a partition that this version does not know',
+      async client => client.mset('tm:{1}:forecasts', 'x', 'tm:{1}:aggregates_6h:a:b', 'x', 'tm:{rules}:other', 'x'),
+      /does not know and cannot move: tm:\{1\}:forecasts\. If a newer version/,
     ],
     ['without room in Redis', async client => client.config('SET', 'maxmemory', '1000kb'), /raise maxmemory/],
     ['of another format', async client => client.hset(keys.meta, 'format', '9'), /format 9/],

@@ -1,307 +1,17 @@
 import type { ChainableCommander } from 'ioredis'
-import { packFlat, SAMPLE_STRIDE, unpackSamples } from '../../sample/entry.ts'
-import { PARTITIONS_DEFAULT, partitionOf } from '../../sample/partition.ts'
-import { compareEntryIds, type EntryId } from '../../sample/receipt.ts'
-import { CONSUMER, GROUP, keysUnder, type PartitionKeys } from '../keys.ts'
-import { type Client, type ConnectionOptions, connect } from './connection.ts'
-import { FORMAT, REPARTITIONING } from './layout.ts'
-
-/** Fields, members or entries of one read, and commands of one write. */
-const PAGE = 500
-
-/** The old and the new data are in Redis at the same time. */
-const MEMORY_FACTOR = 2
-
-/** A row of a shadow rule has this before its key. */
-const SHADOW = '\u0001'
-
-/** The partition has what is to replace its data. */
-const READY = 'next:ready'
-
-export interface RepartitionOptions extends ConnectionOptions {
-  readonly prefix: string
-  /** How many partitions there will be. */
-  readonly partitions: number
-  readonly onProgress: (done: number, total: number, text: string) => void
-}
-
-export interface RepartitionResult {
-  readonly from: number
-  readonly to: number
-  readonly keys: number
-  readonly alerts: number
-  /** Whether it went on with what an interrupted run had done. */
-  readonly isResumed: boolean
-}
-
-/** Why the number of partitions cannot be changed now, in a sentence with the remedy. */
-export class RepartitionRefused extends Error {
-  override readonly name = 'RepartitionRefused'
-}
-
-interface State {
-  readonly from: number
-  readonly to: number
-  /** `copy`: the old data is untouched. `switch`: the new data is complete and replaces it. */
-  readonly phase: 'copy' | 'switch'
-}
-
-/**
- * Changes the number of partitions of a deployment whose processes are stopped and whose backlog is
- * empty. It first writes all data a second time, in its new place under other names, and then
- * replaces the old by the new data, one partition in one transaction. Run again after an
- * interruption it repeats the first part, or goes on with the second.
- */
-export async function repartition(options: RepartitionOptions): Promise<RepartitionResult> {
-  const client = await connect(options)
-  try {
-    return await new Repartitioning(client, options).run()
-  } finally {
-    client.disconnect()
-  }
-}
-
-class Repartitioning {
-  readonly #client: Client
-  readonly #options: RepartitionOptions
-  readonly #keys
-  #done = 0
-  #total = 1
-
-  constructor(client: Client, options: RepartitionOptions) {
-    this.#client = client
-    this.#options = options
-    this.#keys = keysUnder(options.prefix)
-  }
-
-  async run(): Promise<RepartitionResult> {
-    const { partitions: to } = this.#options
-    const found = await this.#state()
-    const isResumed = found.format === REPARTITIONING
-    if (!isResumed && found.format !== FORMAT) {
-      throw new RepartitionRefused(
-        found.format === undefined
-          ? `there is no deployment under the prefix ${this.#options.prefix}: set REDIS_PREFIX to the one that the services use`
-          : `this Redis holds data of format ${found.format}, and this version reads format ${FORMAT}: use the version that wrote it`,
-      )
-    }
-    const { from } = found
-    if (found.state?.phase === 'switch' && found.state.to !== to) {
-      throw new RepartitionRefused(
-        `an earlier run to ${found.state.to} partitions was interrupted when its data was complete: run it again with ${found.state.to} first`,
-      )
-    }
-    const receivers = await this.#receivers(from)
-    let counts = { keys: 0, alerts: 0 }
-    if (found.state?.phase !== 'switch') {
-      if (from === to) {
-        if (!isResumed) throw new RepartitionRefused(`this deployment has ${to} partitions already`)
-        await this.#clearStaged(found.state?.to ?? to, receivers)
-        if (found.state !== undefined) await this.#dropRings(from, found.state.to)
-        await this.#finish(to)
-        return { from, to, ...counts, isResumed }
-      }
-      await this.#requireStopped()
-      await this.#requireDrained(from)
-      await this.#requireMemory()
-      await this.#mark({ from, to, phase: 'copy' })
-      try {
-        await this.#requireStopped()
-      } catch (error) {
-        await this.#finish(from)
-        throw error
-      }
-      await this.#clearStaged(Math.max(found.state?.to ?? 0, to), receivers)
-      if (found.state !== undefined) await this.#dropRings(from, found.state.to)
-      counts = await this.#copy(from, to, receivers)
-      await this.#mark({ from, to, phase: 'switch' })
-    }
-    await this.#switch(from, to, receivers)
-    await this.#dropRings(to, from)
-    await this.#finish(to)
-    return { from, to, ...counts, isResumed }
-  }
-
-  async #state() {
-    const [format, partitions, text] = await this.#client.hmget(this.#keys.meta, 'format', 'partitions', 'repartition')
-    const state = text == null ? undefined : (JSON.parse(text) as State)
-    return { format: format ?? undefined, from: Number(partitions ?? PARTITIONS_DEFAULT), state }
-  }
-
-  /** No process of any version starts while the format is this one. */
-  async #mark(state: State): Promise<void> {
-    await this.#client.hset(this.#keys.meta, { format: REPARTITIONING, repartition: JSON.stringify(state) })
-  }
-
-  async #finish(partitions: number): Promise<void> {
-    const { meta } = this.#keys
-    const done = this.#client.multi().hset(meta, { format: FORMAT, partitions }).hdel(meta, 'repartition')
-    await executed(done)
-  }
-
-  async #requireStopped(): Promise<void> {
-    const now = Number((await this.#client.time())[0]) * 1000
-    const reports = Object.entries(await this.#client.hgetall(this.#keys.processes))
-    const running = reports.filter(([, report]) => Number(/^\d+/.exec(report)?.[0] ?? 0) > now).map(([name]) => name)
-    if (running.length > 0) {
-      throw new RepartitionRefused(
-        `processes run, or ended without a word a moment ago: ${running.slice(0, 5).join(', ')}. Stop all gateways and analyzers, and try again`,
-      )
-    }
-  }
-
-  async #requireDrained(from: number): Promise<void> {
-    for (let partition = 0; partition < from; partition++) {
-      const at = this.#keys.partition(partition)
-      if ((await this.#client.exists(at.lease)) > 0) {
-        throw new RepartitionRefused(
-          `an analyzer has the lease of partition ${partition}: stop all analyzers. The lease of one that was killed expires by itself (LEASE_TTL_MS)`,
-        )
-      }
-      const accepted = Number((await this.#client.get(at.accepted)) ?? 0)
-      const [id, offset] = await this.#client.hmget(at.checkpoint, 'id', 'offset')
-      const rest = await this.#client.xrange(at.samples, `(${id ?? '0-0'}`, '+', 'COUNT', 1)
-      if (accepted !== Number(offset ?? 0) || rest.length > 0) {
-        const backlog = accepted - Number(offset ?? 0)
-        throw new RepartitionRefused(
-          `partition ${partition} has a backlog (${backlog} samples): run the analyzers without gateways until GET /overview shows a backlog of 0, then stop them`,
-        )
-      }
-    }
-  }
-
-  async #requireMemory(): Promise<void> {
-    const nodes = 'nodes' in this.#client ? this.#client.nodes('master') : [this.#client]
-    for (const node of nodes) {
-      // Without the right to INFO the operator has to know.
-      const info = await node.info('memory').catch(() => '')
-      const of = (name: string): number => Number(new RegExp(`^${name}:(\\d+)`, 'm').exec(info)?.[1] ?? 0)
-      const [used, max] = [of('used_memory'), of('maxmemory')]
-      if (max > 0 && used * MEMORY_FACTOR > max) {
-        throw new RepartitionRefused(
-          `Redis uses ${mebibytes(used)} of maxmemory ${mebibytes(max)}, and all data is in it twice for a while: raise maxmemory to ${mebibytes(used * MEMORY_FACTOR)} until it is done`,
-        )
-      }
-    }
-  }
-
-  /** The receivers of notifications, which are part of the names of keys. */
-  async #receivers(from: number): Promise<ReadonlySet<string>> {
-    const receivers = new Set<string>()
-    for (let partition = 0; partition < from; partition++) {
-      const at = this.#keys.partition(partition)
-      for (const name of await this.#client.hkeys(at.outboxPositions)) receivers.add(name)
-      for await (const [field, value] of this.#fields(at.alerts)) {
-        if (field.startsWith('n:')) for (const name of Object.keys(parsed(value))) receivers.add(name)
-      }
-    }
-    return receivers
-  }
-
-  /** The names of all keys that a partition can have, without what they begin with. */
-  #namesOf(partition: number, receivers: ReadonlySet<string>): string[] {
-    const at = this.#keys.partition(partition)
-    const own = Object.values(at).map(key => key.slice(this.#rootOf(partition).length))
-    return [...own, ...[...receivers].map(receiver => `outbox_retries:${receiver}`)]
-  }
-
-  #rootOf(partition: number): string {
-    return `${this.#options.prefix}:{${partition}}:`
-  }
-
-  #staged(partition: number, name: string): string {
-    return `${this.#rootOf(partition)}next:${name}`
-  }
-
-  async #clearStaged(to: number, receivers: ReadonlySet<string>): Promise<void> {
-    for (let partition = 0; partition < to; partition++) {
-      const names = this.#namesOf(partition, receivers).map(name => this.#staged(partition, name))
-      await this.#client.unlink(`${this.#rootOf(partition)}${READY}`, ...names)
-    }
-  }
-
-  /** Of the keys of `partitions`, drops the rings that are where they would be with `others`. */
-  async #dropRings(partitions: number, others: number): Promise<void> {
-    for (let partition = 0; partition < partitions; partition++) {
-      for await (const [field] of this.#fields(this.#keys.partition(partition).aggregates)) {
-        const key = field.startsWith(SHADOW) ? field.slice(SHADOW.length) : field
-        const other = partitionOf(key, others)
-        if (other !== partition) await this.#client.unlink(...ringsOf(this.#keys.partition(other), key))
-      }
-    }
-  }
-
-  /** Replaces the data of each partition by the new one; of a partition that did so, nothing. */
-  async #switch(from: number, to: number, receivers: ReadonlySet<string>): Promise<void> {
-    const all = Math.max(from, to)
-    for (let partition = 0; partition < all; partition++) {
-      this.#options.onProgress(
-        this.#total * (partition / all),
-        this.#total,
-        `replacing partition ${partition} of ${all}`,
-      )
-      const root = this.#rootOf(partition)
-      const isNew = partition < to
-      if (isNew && (await this.#client.exists(root + READY)) === 0) continue
-      const transaction = this.#client.multi()
-      for (const name of this.#namesOf(partition, receivers)) {
-        const staged = this.#staged(partition, name)
-        if (isNew && (await this.#client.exists(staged)) > 0) transaction.rename(staged, root + name)
-        else transaction.unlink(root + name)
-      }
-      transaction.unlink(root + READY)
-      await executed(transaction)
-    }
-  }
-
-  async #copy(from: number, to: number, receivers: ReadonlySet<string>): Promise<{ keys: number; alerts: number }> {
-    const copy = new Copy(this.#client, { from, to, keys: this.#keys, staged: (q, name) => this.#staged(q, name) })
-    this.#total = from + 1
-    this.#done = 0
-    const step = (text: string): void => this.#options.onProgress(this.#done++, this.#total, text)
-    const alerts = await copy.findAlerts()
-    for (let partition = 0; partition < from; partition++) {
-      step(`copying partition ${partition} of ${from}`)
-      await copy.partition(partition, receivers)
-    }
-    step('copying streams')
-    await copy.streams()
-    await copy.finish(receivers)
-    const keys = await copy.verify()
-    for (let partition = 0; partition < to; partition++) {
-      await this.#client.set(`${this.#rootOf(partition)}${READY}`, '1')
-    }
-    return { keys, alerts }
-  }
-
-  async *#fields(key: string): AsyncGenerator<[string, string]> {
-    for await (const [field, value] of pagesOf(this.#client, 'hscanBuffer', key)) yield [String(field), String(value)]
-  }
-}
+import { packFlat, SAMPLE_STRIDE, unpackSamples } from '../../../sample/entry.ts'
+import { partitionOf } from '../../../sample/partition.ts'
+import { compareEntryIds, type EntryId } from '../../../sample/receipt.ts'
+import { CONSUMER, GROUP, type Keys } from '../../keys.ts'
+import type { Client } from '../connection.ts'
+import { keyOf, type Name, namesThat, ringsOf } from './moves.ts'
+import { entriesOf, executed, idAfter, lastIdOf, PAGE, pagesOf, parsed, sum } from './reading.ts'
 
 interface CopyOptions {
   readonly from: number
   readonly to: number
-  readonly keys: ReturnType<typeof keysUnder>
+  readonly keys: Keys
   readonly staged: (partition: number, name: string) => string
-}
-
-type Name = keyof PartitionKeys
-
-/** Hashes by key, or by key after SHADOW. */
-const KEYED_HASHES = [
-  'windows',
-  'windowTails',
-  'guardMemories',
-  'lastAnalysis',
-  'keyAlerts',
-  'keys',
-  'aggregates',
-] as const satisfies readonly Name[]
-
-/** The names of the rings of a key's aggregates, which are keys of Redis of their own. */
-function ringsOf({ aggregatesHours, aggregatesDays }: PartitionKeys, key: string): string[] {
-  return [`${aggregatesHours}:${key}`, `${aggregatesDays}:${key}`]
 }
 
 /** Where an alert goes, and its id there. */
@@ -311,7 +21,7 @@ interface MovedAlert {
 }
 
 /** Writes the data of all partitions to where it will be. */
-class Copy {
+export class Copy {
   readonly #client: Client
   readonly #options: CopyOptions
   readonly #alerts = new Map<string, MovedAlert>()
@@ -351,10 +61,10 @@ class Copy {
 
   async partition(partition: number, receivers: ReadonlySet<string>): Promise<void> {
     const source = (name: Name): string => this.#source(partition, name)
-    for (const name of KEYED_HASHES) {
+    for (const name of namesThat('hash by key')) {
       for await (const [field, value] of pagesOf(this.#client, 'hscanBuffer', source(name))) {
         const text = String(field)
-        const key = text.startsWith(SHADOW) ? text.slice(1) : text
+        const key = keyOf(text)
         const target = this.#partitionOf(key)
         const moved = name === 'lastAnalysis' ? withReceiptOf(target, String(value)) : value
         await this.#write(target, one => one.hset(this.#target(target, name), field, moved))
@@ -393,7 +103,7 @@ class Copy {
         one.hset(this.#target(moved.partition, 'alerts'), part + moved.id, text),
       )
     }
-    const sets = ['alertsFiring', 'alertsResolved', 'notificationChecks'] as const
+    const sets = namesThat('set by alert')
     const suffixes: [string, string][] = sets.map(name => [this.#source(partition, name), name])
     for (const receiver of receivers)
       suffixes.push([`${this.#source(partition, 'outboxRetries')}:${receiver}`, receiver])
@@ -422,7 +132,7 @@ class Copy {
     this.#rulesVersion = Math.max(this.#rulesVersion, Number(stored.rules ?? 0) || 0)
     this.#seen(stored.id)
     this.#seen(await lastIdOf(this.#client, this.#source(partition, 'samples')))
-    for (const name of ['keyBirths', 'ruleCounts'] as const) {
+    for (const name of namesThat('sums')) {
       for (const [field, count] of Object.entries(await this.#client.hgetall(this.#source(partition, name)))) {
         if (!/^-?\d{1,15}$/.test(count)) continue
         await this.#write(target, one => one.hincrby(this.#target(target, name), field, count))
@@ -461,14 +171,14 @@ class Copy {
       const { key } = parsed(fields.get('a') ?? '')
       return typeof key === 'string' ? this.#partitionOf(key) : undefined
     }
-    for (const name of ['anomalies', 'shadowed'] as const) {
+    for (const name of namesThat('stream by key')) {
       await this.#merge(name, fields => {
         const target = byKey(fields)
         if (target === undefined) return []
         return [[target, new Map(fields).set('a', withReceiptOf(target, fields.get('a') ?? ''))]]
       })
     }
-    for (const name of ['alertFeed', 'alertChanges', 'outbox', 'deadNotifications'] as const) {
+    for (const name of namesThat('stream by alert')) {
       await this.#merge(name, fields => {
         const moved = this.#alerts.get(fields.get('a') ?? '')
         return moved === undefined ? [] : [[moved.partition, new Map(fields).set('a', moved.id)]]
@@ -628,71 +338,4 @@ function added(counts: Map<string, AlertCount>, text: string): Map<string, Alert
 /** The receipt of a key's newest analysis is of the partition of its key. */
 function withReceiptOf(partition: number, analysis: string): string {
   return analysis.replace(/,"id":"\d+:/, `,"id":"${partition}:`)
-}
-
-function parsed(text: string): Record<string, unknown> {
-  try {
-    return Object(JSON.parse(text))
-  } catch {
-    return {}
-  }
-}
-
-/** Ids of a stream rise. */
-function idAfter(last: EntryId | undefined, id: EntryId): EntryId {
-  if (last === undefined || compareEntryIds(id, last) > 0) return id
-  const [ms, seq] = last.split('-')
-  return `${ms}-${Number(seq) + 1}` as EntryId
-}
-
-async function lastIdOf(client: Client, stream: string): Promise<EntryId> {
-  if ((await client.exists(stream)) === 0) return '0-0'
-  const info = (await client.xinfo('STREAM', stream)) as unknown[]
-  return String(info[info.indexOf('last-generated-id') + 1]) as EntryId
-}
-
-async function* entriesOf(client: Client, stream: string) {
-  for (let from = '-'; ; ) {
-    const page = await client.xrange(stream, from, '+', 'COUNT', PAGE)
-    for (const [id, flat] of page) {
-      const fields = new Map<string, string>()
-      for (let i = 0; i + 1 < flat.length; i += 2) fields.set(flat[i] ?? '', flat[i + 1] ?? '')
-      yield { id: id as EntryId, fields }
-    }
-    const last = page.at(-1)
-    if (last === undefined || page.length < PAGE) return
-    from = `(${last[0]}`
-  }
-}
-
-/** The fields of a hash or members of a sorted set. Nothing changes them meanwhile. */
-async function* pagesOf(client: Client, scan: 'hscanBuffer' | 'zscanBuffer', key: string) {
-  let cursor = '0'
-  const seen = new Set<string>()
-  do {
-    const [next, flat] = await client[scan](key, cursor, 'COUNT', PAGE)
-    cursor = String(next)
-    for (let i = 0; i + 1 < flat.length; i += 2) {
-      const [field, value] = [flat[i] as Buffer, flat[i + 1] as Buffer]
-      // A scan may return a field twice.
-      const name = field.toString('latin1')
-      if (seen.has(name)) continue
-      seen.add(name)
-      yield [field, value] as const
-    }
-  } while (cursor !== '0')
-}
-
-async function executed(commands: ChainableCommander): Promise<void> {
-  for (const [error] of (await commands.exec()) ?? []) if (error !== null) throw error
-}
-
-async function sum(partitions: number, of: (partition: number) => Promise<number>): Promise<number> {
-  let total = 0
-  for (let partition = 0; partition < partitions; partition++) total += await of(partition)
-  return total
-}
-
-function mebibytes(bytes: number): string {
-  return `${Math.ceil(bytes / 1024 ** 2)} MiB`
 }
