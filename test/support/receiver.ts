@@ -16,7 +16,7 @@ export interface TestReceiver extends AsyncDisposable {
   respond: (response: ServerResponse, request: Received) => void
 }
 
-export async function startReceiver(): Promise<TestReceiver> {
+export async function startReceiver(host = '127.0.0.1'): Promise<TestReceiver> {
   const received: Received[] = []
   const server = createServer(async (request, response) => {
     const chunks = await Array.fromAsync(request as AsyncIterable<Buffer>)
@@ -24,10 +24,10 @@ export async function startReceiver(): Promise<TestReceiver> {
     received.push(one)
     receiver.respond(response, one)
   })
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  await new Promise<void>(resolve => server.listen(0, host, resolve))
   const { port } = server.address() as AddressInfo
   const receiver: TestReceiver = {
-    url: `http://127.0.0.1:${port}`,
+    url: `http://${host.includes(':') ? `[${host}]` : host}:${port}`,
     received,
     respond: response => response.writeHead(204).end(),
     [Symbol.asyncDispose]: () =>
