@@ -19,15 +19,20 @@ export interface BaseImages {
   readonly isMade: boolean
 }
 
-/** Returns the base images of BUILD_IMAGE and NODE_IMAGE or the Dockerfile, or substitutes. */
-export async function findBaseImages(docker: Docker, signal: AbortSignal): Promise<BaseImages> {
+/** Returns the base images of BUILD_IMAGE and NODE_IMAGE, or those of the Dockerfile. */
+export async function wantedBaseImages(): Promise<BaseImages> {
   const dockerfile = await readFile(join(ROOT, 'Dockerfile'), 'utf8')
   const defaultOf = (name: string): string => new RegExp(`^ARG ${name}=(.+)$`, 'm').exec(dockerfile)?.[1] ?? ''
   const build = process.env.BUILD_IMAGE ?? defaultOf('BUILD_IMAGE')
   const node = process.env.NODE_IMAGE ?? defaultOf('NODE_IMAGE')
-  if ((await isAvailable(docker, build, signal)) && (await isAvailable(docker, node, signal))) {
-    return { build, node, isMade: false }
-  }
+  return { build, node, isMade: false }
+}
+
+/** Returns the wanted base images if they can be pulled, otherwise substitutes. */
+export async function findBaseImages(docker: Docker, signal: AbortSignal): Promise<BaseImages> {
+  const wanted = await wantedBaseImages()
+  const { build, node } = wanted
+  if ((await isAvailable(docker, build, signal)) && (await isAvailable(docker, node, signal))) return wanted
   if (process.getuid?.() !== 0) {
     throw new Error(`${build} and ${node} cannot be pulled, and only root can make substitutes`)
   }

@@ -43,6 +43,14 @@ export class Containers implements AsyncDisposable {
     await this.#docker(['run', '--detach', ...place, ...CONFINEMENT, ...variables, ...options, image, ...command])
   }
 
+  /** Runs a container that must end with an error; returns what it wrote. */
+  async failing(options: ContainerOptions): Promise<string> {
+    await this.start(options)
+    const exitCode = await this.#docker(['wait', this.#full(options.name)])
+    assert.notEqual(exitCode, '0', `${options.name} ended with 0`)
+    return await this.#docker(['logs', this.#full(options.name)], { withErrors: true })
+  }
+
   /** Stops a container, which must exit with 0 within `limitMs`; returns what was observed. */
   async stop(name: string, limitMs: number): Promise<string> {
     const begin = performance.now()

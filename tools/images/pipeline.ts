@@ -52,6 +52,11 @@ async function checkPipeline(containers: Containers, redisImage: string, report:
     return 'gateway and analyzer healthy'
   })
   await report.step('the gateway stops', () => containers.stop('gateway', STOP_LIMIT_MS))
+  await report.step('mqtt names the setting that it lacks', async () => {
+    const output = await containers.failing({ image: imageOf('mqtt'), name: 'mqtt', user: USER })
+    assert.match(output, /MQTT_URL/)
+    return 'MQTT_URL'
+  })
 }
 
 /** Starts everything; returns the port of the gateway on this computer. */

@@ -12,7 +12,7 @@ const SIZE_MAX_BYTES = 300e6
 /** Some engines save layers compressed. */
 const GZIP_MAGIC = Buffer.from([0x1f, 0x8b])
 
-export const SERVICES = ['gateway', 'analyzer'] as const
+export const SERVICES = ['gateway', 'analyzer', 'mqtt'] as const
 export type Service = (typeof SERVICES)[number]
 
 export function imageOf(service: Service): string {
@@ -46,20 +46,34 @@ async function npmSetting(name: string): Promise<string | undefined> {
   return value === '' || value === 'null' || value === 'undefined' ? undefined : value
 }
 
-/** Builds a service's image from the working tree, with the secrets to reach the npm registry. */
-export async function buildImage(
-  docker: Docker,
-  service: Service,
-  { bases, registry, signal }: { bases: BaseImages; registry: Registry; signal: AbortSignal },
-): Promise<void> {
-  const args = ['build', '--target', service, '--tag', imageOf(service)]
+interface BuildOptions {
+  readonly tag: string
+  readonly bases: BaseImages
+  readonly registry: Registry
+  readonly labels?: Readonly<Record<string, string>>
+}
+
+/** Returns what any builder needs for a service's image, with the secrets to reach the registry. */
+export function buildArguments(service: Service, { tag, bases, registry, labels = {} }: BuildOptions): string[] {
+  const args = ['--target', service, '--tag', tag]
   args.push('--build-arg', `BUILD_IMAGE=${bases.build}`, '--build-arg', `NODE_IMAGE=${bases.node}`)
+  for (const [name, value] of Object.entries(labels)) args.push('--label', `${name}=${value}`)
   // A temporary engine's bridge has no route outside. Other engines may forbid the host's network.
   if (bases.isMade) args.push('--network', 'host')
   for (const [id, file] of Object.entries({ npmrc: registry.npmrc, ca: registry.certificates })) {
     if (file !== undefined && existsSync(file)) args.push('--secret', `id=${id},src=${file}`)
   }
-  await docker([...args, ROOT], { limitMs: BUILD_LIMIT_MS, signal })
+  return args
+}
+
+/** Builds a service's image from the working tree. */
+export async function buildImage(
+  docker: Docker,
+  service: Service,
+  options: Omit<BuildOptions, 'tag'> & { readonly signal: AbortSignal },
+): Promise<void> {
+  const args = buildArguments(service, { ...options, tag: imageOf(service) })
+  await docker(['build', ...args, ROOT], { limitMs: BUILD_LIMIT_MS, signal: options.signal })
 }
 
 /** Returns the size of an image and the part of it that its base does not have. */

@@ -5,9 +5,13 @@ import { join, resolve } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { parse } from 'yaml'
 import { z } from 'zod'
-import { run } from '../lib/docker.ts'
+import { type BaseImages, findBaseImages, wantedBaseImages } from '../images/base-images.ts'
+import { buildArguments, readRegistry, SERVICES } from '../images/service-images.ts'
+import { buildClient, type Docker, dockerClient, run, succeeds } from '../lib/docker.ts'
 import { type Command, Failure, flag, parseCommandLine, runCommand, text } from '../lib/options.ts'
 import { ROOT } from '../lib/project.ts'
+import { findDockerEngine } from '../stack/docker-engine.ts'
+import { watchInterrupts } from '../stack/interrupts.ts'
 import { createSbom, lockSchema } from './sbom.ts'
 
 const COMMAND = {
@@ -15,17 +19,20 @@ const COMMAND = {
   summary: 'Writes a release into dist/: the images, a list of what they contain, and checksums.',
   details:
     'With docker buildx the images are for linux/amd64 and linux/arm64, each an OCI archive; with another Docker ' +
-    'engine for this machine only; without one there are none. It says which.',
+    'engine for this machine only; without one there are none. It says which. BUILD_IMAGE and NODE_IMAGE replace the ' +
+    'base images of the Dockerfile.',
   options: {
     images: text({ placeholder: 'yes|no', help: 'whether to build images (default: if an engine responds)' }),
+    rehearse: flag('as npm run images does: with a temporary engine and substitutes for base images, if need be'),
     dirty: flag('allow changes that are not committed'),
     folder: text({ placeholder: 'FOLDER', help: 'where to write instead of dist/' }),
   },
   examples: ['', '--images no'],
 } satisfies Command
 
-const SERVICES = ['gateway', 'analyzer', 'mqtt'] as const
 const PLATFORMS = ['linux/amd64', 'linux/arm64']
+/** Of the engine, for `docker version`. */
+const PLATFORM = '{{.Server.Os}}/{{.Server.Arch}}'
 const RELEASED = /^(?:tidemark-.*\.(?:tar|json)|SHA256SUMS)$/
 const BUILD_LIMIT_MS = 3_600_000
 
@@ -56,7 +63,9 @@ async function main(): Promise<number> {
   say(`${sbomFile}: ${sbom.components.length} packages`)
 
   const labels = { version, revision, created: time, ...(source !== '' && { source }) }
-  await buildImages(folder, labels, values.images)
+  if (values.images === 'no') say('no images: --images no')
+  else if (values.rehearse) await rehearseImages(folder, labels)
+  else await buildImages(folder, labels, values.images === 'yes')
   await writeChecksums(folder)
   say(`SHA256SUMS: check them with "sha256sum --check SHA256SUMS" in ${folder}`)
   return 0
@@ -65,43 +74,60 @@ async function main(): Promise<number> {
 /** Labels of an image, by the last part of their OCI names. */
 type Labels = Readonly<Record<string, string>> & { readonly version: string }
 
-async function buildImages(folder: string, labels: Labels, wanted: string | undefined): Promise<void> {
-  if (wanted === 'no') return say('no images: --images no')
-  const engine = await docker('version', '--format', '{{.Server.Os}}/{{.Server.Arch}}').catch(() => undefined)
-  if (engine === undefined) {
-    if (wanted === 'yes') throw new Failure('no Docker engine responds: start one, or leave out --images yes')
+async function buildImages(folder: string, labels: Labels, areRequired: boolean): Promise<void> {
+  const platform = await dockerClient({})(['version', '--format', PLATFORM]).catch(() => undefined)
+  if (platform === undefined) {
+    if (areRequired) throw new Failure('no Docker engine responds: start one, or leave out --images yes')
     return say('no images: no Docker engine responds')
   }
-  const hasBuildx = await docker('buildx', 'version').then(
-    () => true,
-    () => false,
+  const docker = await buildClient({})
+  const hasBuildx = await succeeds(docker, ['buildx', 'version'])
+  if (!hasBuildx) say(`docker buildx is not installed: the images are for ${platform} only`)
+  const bases = await wantedBaseImages()
+  await writeImages(docker, { folder, labels, bases, platforms: hasBuildx ? PLATFORMS : undefined, platform })
+}
+
+async function rehearseImages(folder: string, labels: Labels): Promise<void> {
+  using interrupts = watchInterrupts()
+  const engine = await findDockerEngine(say)
+  if ('unavailable' in engine) throw new Failure(engine.unavailable)
+  await using _engine = engine
+  const docker = await buildClient(engine.env)
+  const platform = await docker(['version', '--format', PLATFORM])
+  const bases = await findBaseImages(docker, interrupts.stop)
+  if (bases.isMade) say('the base images are substitutes: do not publish these images')
+  await writeImages(docker, { folder, labels, bases, platforms: undefined, platform })
+}
+
+interface ImagesOptions {
+  readonly folder: string
+  readonly labels: Labels
+  readonly bases: BaseImages
+  /** Of a builder for several; undefined: that of the engine. */
+  readonly platforms: readonly string[] | undefined
+  readonly platform: string
+}
+
+async function writeImages(docker: Docker, options: ImagesOptions): Promise<void> {
+  const { folder, labels, bases, platforms, platform } = options
+  const registry = await readRegistry()
+  const named = Object.entries({ ...labels, 'base.name': bases.node }).map(
+    ([name, value]) => [`org.opencontainers.image.${name}`, value] as const,
   )
-  if (!hasBuildx) say(`docker buildx is not installed: the images are for ${engine} only`)
-  const flags = Object.entries(labels).flatMap(([name, value]) => [
-    '--label',
-    `org.opencontainers.image.${name}=${value}`,
-  ])
   for (const service of SERVICES) {
     const tag = `tidemark-${service}:${labels.version}`
-    const file = `tidemark-${service}-${labels.version}${hasBuildx ? '.oci' : ''}.tar`
+    const file = `tidemark-${service}-${labels.version}${platforms === undefined ? '' : '.oci'}.tar`
     const path = join(folder, file)
-    const common = ['--target', service, '--tag', tag, ...flags]
-    if (hasBuildx) {
-      await docker(
-        'buildx',
-        'build',
-        '--platform',
-        PLATFORMS.join(),
-        ...common,
-        '--output',
-        `type=oci,dest=${path}`,
-        ROOT,
-      )
+    const args = buildArguments(service, { tag, bases, registry, labels: Object.fromEntries(named) })
+    const limits = { limitMs: BUILD_LIMIT_MS }
+    if (platforms === undefined) {
+      await docker(['build', ...args, ROOT], limits)
+      await docker(['save', '--output', path, tag], limits)
     } else {
-      await docker('build', ...common, ROOT)
-      await docker('save', '--output', path, tag)
+      const output = ['--platform', platforms.join(), '--output', `type=oci,dest=${path}`]
+      await docker(['buildx', 'build', ...args, ...output, ROOT], limits)
     }
-    say(`${file}: ${hasBuildx ? PLATFORMS.join(', ') : engine}`)
+    say(`${file}: ${platforms?.join(', ') ?? platform}`)
   }
 }
 
@@ -113,11 +139,6 @@ async function writeChecksums(folder: string): Promise<void> {
     lines.push(`${hash.digest('hex')}  ${file}\n`)
   }
   await writeFile(join(folder, 'SHA256SUMS'), lines.join(''))
-}
-
-async function docker(...args: readonly string[]): Promise<string> {
-  const { stdout } = await run('docker', args, { timeout: BUILD_LIMIT_MS, maxBuffer: 1 << 28 })
-  return stdout.trim()
 }
 
 async function git(...args: readonly string[]): Promise<string> {
