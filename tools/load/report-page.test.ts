@@ -1,7 +1,9 @@
+import { existsSync, readFileSync } from 'node:fs'
 import type { Analysis } from '@tidemark/shared/verdict/analysis'
 import { expect, test } from 'vitest'
+import { readClusterFigures } from './cluster-section.ts'
 import type { LoadResult } from './load.ts'
-import { commandOf, reportPage } from './report-page.ts'
+import { commandOf, REPORT_SOURCE, type ReportParts, reportPage } from './report-page.ts'
 import { percent, runReport } from './run-report.ts'
 import type { StreamPoint } from './stream.ts'
 import type { Detection, Summary, Times } from './summary.ts'
@@ -134,4 +136,11 @@ test('the page has a row and a command for each load, and the results of the str
   expect(page).toContain('| 400 to 450 | 2 | 1 (50.0 %) | 1.5 | 2.5 |')
   expect(page).toContain('| burst to 900 | 1 | 1 (100.0 %) | 32.9 | 32.9 |')
   expect(page).toContain('![as the client saw it](images/client.png)')
+})
+
+// A page from before its source was kept has none: the next run writes it.
+test.runIf(existsSync(REPORT_SOURCE))('docs/report.md shows the figures of the run that is kept, and no others', () => {
+  const source = JSON.parse(readFileSync(REPORT_SOURCE, 'utf8')) as Omit<ReportParts, 'cluster' | 'imagesFolder'>
+  const page = readFileSync(new URL('../../docs/report.md', import.meta.url), 'utf8')
+  expect(page).toBe(reportPage({ ...source, cluster: readClusterFigures(), imagesFolder: 'images' }))
 })

@@ -27,6 +27,9 @@ export interface ReportParts {
   readonly imagesFolder: string
 }
 
+/** The parts of docs/report.md, as `npm run report` measured them. */
+export const REPORT_SOURCE = new URL('report.json', import.meta.url)
+
 /** Returns docs/report.md. */
 export function reportPage({
   date,

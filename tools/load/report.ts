@@ -7,7 +7,7 @@ import { interruptible, say } from './interruptible.ts'
 import { type LoadResult, runLoad } from './load.ts'
 import { draw } from './pictures.ts'
 import { requirePython } from './python.ts'
-import { reportPage } from './report-page.ts'
+import { REPORT_SOURCE, type ReportParts, reportPage } from './report-page.ts'
 import { startStack } from './stack.ts'
 import { runStream, streamPanels } from './stream.ts'
 
@@ -76,7 +76,15 @@ async function makeReport(isQuick: boolean, stop: AbortSignal): Promise<number> 
     stream,
     streamPicture: STREAM_PICTURE,
   }
+  // The source of the page's figures: a test compares both. The cluster's have their own.
+  if (!isQuick) await writeFile(REPORT_SOURCE, `${JSON.stringify(withoutTimelines(parts))}\n`)
   await writeFile(page, reportPage({ ...parts, imagesFolder: 'images' }))
   say(`the report is ${page}`)
   return 0
+}
+
+/** What the page shows as pictures only is not kept. */
+function withoutTimelines({ cluster: _, loads, ...parts }: Omit<ReportParts, 'imagesFolder'>) {
+  const shown = loads.map(load => ({ ...load, summary: { ...load.summary, timeline: [], tracks: [] } }))
+  return { ...parts, loads: shown }
 }
