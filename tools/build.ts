@@ -1,4 +1,4 @@
-import { cp, readdir, rm, stat } from 'node:fs/promises'
+import { cp, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -54,6 +54,17 @@ async function bundle(service: string, dist: string, source = 'main', name = 'ma
         load: {
           filter: { id: /zod\/v4\/locales\/index\.js$/ },
           handler: () => "export { default as en } from './en.js'",
+        },
+      },
+      {
+        // A dependency that reads its version would bring its whole manifest, and a registry in it.
+        name: 'short-manifests',
+        load: {
+          filter: { id: /node_modules\/(?:@[^/]+\/)?[^/]+\/package\.json$/ },
+          async handler(id) {
+            const { name, version } = JSON.parse(await readFile(id, 'utf8')) as { name: string; version: string }
+            return JSON.stringify({ name, version })
+          },
         },
       },
     ],
