@@ -19,8 +19,8 @@ const RETRY_MS = 100
 export interface Filler extends AsyncDisposable {
   /** Has the history of each key analysed, by an analyzer that stops then. */
   history(keys: number): Promise<void>
-  /** Sends samples that cycle through the keys, of a period after the history. */
-  backlog(samples: number, keys: number, period: number): Promise<void>
+  /** Sends samples that cycle through the keys, after those sent before. */
+  backlog(samples: number, keys: number): Promise<void>
 }
 
 /**
@@ -36,6 +36,7 @@ export async function openFiller(redis: BenchRedis): Promise<Filler> {
   const pool = new Pool(`http://127.0.0.1:${gateway.port}`, { connections: CONNECTIONS, pipelining: 1 })
   starting.defer(() => pool.close())
   const resources = starting.move()
+  let cycles = 0
   return {
     async history(keys) {
       await using _analyzer = await startMeasuredAnalyzer(unmeasured)
@@ -54,11 +55,13 @@ export async function openFiller(redis: BenchRedis): Promise<Filler> {
       await Promise.all(Array.from({ length: CONNECTIONS }, send))
       await drained(redis)
     },
-    async backlog(samples, keys, period) {
+    async backlog(samples, keys) {
       let sent = Promise.resolve()
+      const cycle = cycles
+      cycles += Math.ceil(samples / keys)
       for (let first = 0; first < samples; first += REQUEST_SAMPLES) {
         // The next body is made while the last one is stored.
-        const body = cycleBody({ first, samples: Math.min(REQUEST_SAMPLES, samples - first), keys, period })
+        const body = cycleBody({ first, samples: Math.min(REQUEST_SAMPLES, samples - first), keys, cycle })
         await sent
         sent = post(pool, body)
         sent.catch(() => {})

@@ -17,11 +17,11 @@ export async function measureFootprint(): Promise<string> {
   await filler.history(KEYS)
   await using analyzer = await startMeasuredAnalyzer(redis)
   // Warm-up: every window is loaded once.
-  await filler.backlog(KEYS, KEYS, 1)
+  await filler.backlog(KEYS, KEYS)
   await drained(redis)
   const before = await traffic(redis)
   process.kill(analyzer.pid, 'SIGSTOP')
-  await filler.backlog(SAMPLES, KEYS, 2)
+  await filler.backlog(SAMPLES, KEYS)
   const appended = await traffic(redis)
   process.kill(analyzer.pid, 'SIGCONT')
   await drained(redis)

@@ -2,8 +2,6 @@ import { Random } from '@tidemark/testkit/random'
 
 /** Before this, each key has its history; what is measured comes later. */
 const HISTORY_FROM_MS = 1_700_000_000_000
-/** Longer than what a round sends; a key that was silent for long would not be a usual one. */
-const PERIOD_MS = 1_200_000
 
 /** Samples of a key before the measured ones: a full window. */
 export const HISTORY_SAMPLES = 50
@@ -53,17 +51,17 @@ export function historyBody(first: number, end: number): string {
 }
 
 interface Cycles {
-  /** The number of the first sample since the begin of the period. */
+  /** The number of the first sample since the begin of `cycle`. */
   readonly first: number
   readonly samples: number
   readonly keys: number
-  /** Periods after the history. */
-  readonly period: number
+  /** Cycles since the history. A round goes on after the one before it: no key is silent for long. */
+  readonly cycle: number
 }
 
 /** Returns samples that cycle through the keys, each cycle a second later. */
-export function cycleBody({ first, samples, keys, period }: Cycles): string {
-  const from = HISTORY_FROM_MS + period * PERIOD_MS
+export function cycleBody({ first, samples, keys, cycle }: Cycles): string {
+  const from = HISTORY_FROM_MS + 1000 * (HISTORY_SAMPLES + cycle)
   let items = ''
   for (let n = first; n < first + samples; n++) {
     items += sampleJson(keyNumber(n % keys), n, from + 1000 * Math.trunc(n / keys))

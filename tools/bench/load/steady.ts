@@ -3,9 +3,9 @@ import { cycleBody } from '../signal.ts'
 
 /**
  * Sends samples at a steady rate, 1,000 per request. They cycle through the keys, with later
- * timestamps in each cycle. Takes a port, seconds, samples/s, keys, and a period after the history.
+ * timestamps in each cycle. Takes a port, seconds, samples/s, keys, and the cycles before.
  */
-const [port = '', seconds = '', rate = '', keys = '', period = ''] = process.argv.slice(2)
+const [port = '', seconds = '', rate = '', keys = '', cycle = ''] = process.argv.slice(2)
 const SAMPLES = 1000
 const CONNECTIONS = 8
 const pool = new Pool(`http://127.0.0.1:${port}`, { connections: CONNECTIONS, pipelining: 1 })
@@ -22,7 +22,7 @@ async function connection(): Promise<void> {
     const number = sent++
     const wait = begin + number * everyMs - performance.now()
     if (performance.now() + Math.max(0, wait) >= end) return
-    const body = cycleBody({ first: number * SAMPLES, samples: SAMPLES, keys: Number(keys), period: Number(period) })
+    const body = cycleBody({ first: number * SAMPLES, samples: SAMPLES, keys: Number(keys), cycle: Number(cycle) })
     if (wait > 0) await new Promise(resolve => setTimeout(resolve, wait))
     const response = await pool.request({ path: '/ingest', method: 'POST', headers, body })
     await response.body.dump()

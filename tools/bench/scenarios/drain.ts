@@ -29,12 +29,11 @@ export async function* drain(subject: Subject, { keys, samples, analyzers = 1, m
   }
   started.defer(() => signal('SIGCONT'))
   const { rss } = await usageOf(pids[0] ?? 0)
-  let seed = 1
 
   async function round(amount: number) {
     signal('SIGSTOP')
     const before = await redis.usedMemory()
-    await filler.backlog(amount, keys, ++seed)
+    await filler.backlog(amount, keys)
     const full = await redis.usedMemory()
     await redis.forgetSlowCommands()
     const { cpuS, seconds } = await spentBy({ redis: redis.pids, analyzers: pids }, async () => {

@@ -31,7 +31,7 @@ export async function* endToEnd(subject: Subject, { keys, rate, seconds: forSeco
   }
   await using analyzer = await startMeasuredAnalyzer(redis)
   await using gateway = await startMeasuredGateway(redis)
-  let period = 0
+  let cycle = 0
   const pids = { gateway: [gateway.pid], analyzer: [analyzer.pid], redis: redis.pids }
 
   async function round(sendFor: number) {
@@ -39,7 +39,8 @@ export async function* endToEnd(subject: Subject, { keys, rate, seconds: forSeco
     const isOver = new AbortController()
     const polling = maxBacklog(redis, isOver.signal)
     const { cpuS, seconds } = await spentBy(pids, async () => {
-      const { failed } = await runProgram<Sent>('./load/steady.ts', [gateway.port, sendFor, rate, keys, ++period])
+      const { failed } = await runProgram<Sent>('./load/steady.ts', [gateway.port, sendFor, rate, keys, cycle])
+      cycle += Math.ceil((sendFor * rate) / keys) + 1
       isOver.abort()
       if (failed > 0) throw new Error(`${failed} requests failed`)
       await drained(redis)
