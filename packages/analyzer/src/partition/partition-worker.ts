@@ -43,7 +43,7 @@ const BACKOFF = { minMs: 20, maxMs: 2000 }
 const IDLE_CHECK_MS = 1000
 
 /** How often an idle worker reads its backlog although all accepted samples seem applied. */
-const BACKLOG_CHECK_MS = 60_000
+const BACKLOG_CHECK_MS = 10_000
 
 /** How often timers are checked, and so how late they can expire. */
 const TIMER_CHECK_MS = 1000

@@ -193,7 +193,7 @@ const inProcess: Way = async (route, headers) => {
       ['assets/start.js', { body: '', type: 'text/javascript' }],
     ]),
     docs: new Map([
-      ['', PAGE],
+      ['index.html', PAGE],
       ['start.js', PAGE],
     ]),
   })
