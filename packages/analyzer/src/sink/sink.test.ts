@@ -66,7 +66,10 @@ const statusOf = (status: number, retryAfterMs = 0): Delivery =>
     : { kind: 'failed', reason: `status ${status}`, status, retryAfterMs }
 
 /** A sink that responds as `respond` says, on a store with the commits of `commit`. */
-async function start(respond: (samples: readonly string[]) => Delivery = () => OK) {
+async function start(
+  respond: (samples: readonly string[]) => Delivery | Promise<Delivery> = () => OK,
+  { intervalMs = INTERVAL_MS } = {},
+) {
   const clock = new FakeClock(NOW)
   const store = createMemoryStore({ partitions: 1, now: clock.wallMs })
   await store.analyzer.acquireLease(0, LEASE.token, 86_400_000)
@@ -85,7 +88,7 @@ async function start(respond: (samples: readonly string[]) => Delivery = () => O
     url: 'http://sink/write',
     headers: new SinkHeaders(undefined),
     labels: { template: undefined, added: [] },
-    intervalMs: INTERVAL_MS,
+    intervalMs,
     retryMaxMs: RETRY_MAX_MS,
     async post(_: string, headers: Readonly<Record<string, string>>, body: string | Uint8Array) {
       const samples = samplesIn(body as Uint8Array)
@@ -246,12 +249,36 @@ describe('the sink', () => {
     await pass(RETRY_MAX_MS)
     expect(await waiting()).toBe(1)
     await commit(analysisOf({ timestamp: NOW + RETRY_MAX_MS }))
-    await pass(INTERVAL_MS)
+    await pass(INTERVAL_MS + 1000)
     reply.respond = () => OK
     await pass(70_000)
     await eventually(async () => expect(await waiting()).toBe(0))
     expect(await counts()).toEqual({ sent: 1, refused: 0, dropped: 2 })
     expect(requests.at(-1)?.samples[0]).toContain(`@${RETRY_MAX_MS}`)
+  })
+
+  test('keeps points of an interval that is longer than they are retried', async () => {
+    const intervalMs = 4 * RETRY_MAX_MS
+    const { commit, pass, waiting, counts } = await start(() => OK, { intervalMs })
+    await commit(analysisOf({}))
+    await pass(intervalMs + 1000)
+    await eventually(async () => expect(await waiting()).toBe(0))
+    expect(await counts()).toEqual({ sent: 1, refused: 0, dropped: 0 })
+  })
+
+  test('reports a lag that grows while the sink does not respond', async () => {
+    const { promise, resolve } = Promise.withResolvers<Delivery>()
+    const { commit, pass, lag, requests } = await start(() => promise)
+    cleanup.unshift(() => resolve(OK))
+    await commit(analysisOf({}))
+    await pass(INTERVAL_MS + 60_000)
+    expect(requests).toHaveLength(1)
+    expect(await lag()).toBeGreaterThanOrEqual(59)
+    await pass(240_000)
+    expect(await lag()).toBeGreaterThanOrEqual(299)
+    resolve(OK)
+    await pass(2000)
+    expect(await lag()).toBe(0)
   })
 
   test('goes on with what another one has not removed', async () => {

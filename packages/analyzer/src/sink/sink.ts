@@ -1,4 +1,5 @@
 import { backoffMs } from '@tidemark/shared/runtime/clock'
+import { measureWhenRead } from '@tidemark/shared/runtime/metric-tables'
 import { ENTRY_ID_ZERO, type EntryId, entryTimeMs } from '@tidemark/shared/sample/receipt'
 import type { Lease } from '@tidemark/shared/store/ports/lease'
 import type { PointEntry, PointStore } from '@tidemark/shared/store/ports/points'
@@ -56,6 +57,8 @@ interface Interval {
 /** Writes points of the owned partitions until it is disposed of. */
 export function startSink(options: SinkOptions): AsyncDisposable {
   const sink = new Sink(options)
+  const { lagSeconds } = options.metrics
+  measureWhenRead([lagSeconds], options.clock, async () => lagSeconds.set(sink.lagMs() / 1000))
   const visits = repeat(() => sink.visit(), options.clock, VISIT_MS)
   options.log.info({ sink: new URL(options.url).origin }, 'writing verdicts to the sink')
   return {
@@ -73,8 +76,8 @@ export function startSink(options: SinkOptions): AsyncDisposable {
  */
 class Sink {
   readonly #options: SinkOptions
-  /** Since when the oldest point of a partition is due, by the store's clock. */
-  readonly #lagsMs = new Map<number, number>()
+  /** When the oldest unwritten point of a partition became due, by the monotonic clock. */
+  readonly #dueAtMs = new Map<number, number>()
   #failures = 0
   /** By the monotonic clock. */
   #notBefore = 0
@@ -88,16 +91,20 @@ class Sink {
     this.#isStopped = true
   }
 
+  /** Returns how long the oldest point that is due has waited. It grows also during a request. */
+  lagMs(): number {
+    return Math.max(0, this.#options.clock.monotonicMs() - Math.min(...this.#dueAtMs.values()))
+  }
+
   async visit(): Promise<void> {
-    const { leases, metrics } = this.#options
+    const { leases } = this.#options
     const owned = leases()
     const partitions = new Set(owned.map(({ partition }) => partition))
-    for (const partition of this.#lagsMs.keys()) if (!partitions.has(partition)) this.#lagsMs.delete(partition)
+    for (const partition of this.#dueAtMs.keys()) if (!partitions.has(partition)) this.#dueAtMs.delete(partition)
     for (const { partition } of owned) {
       if (this.#isStopped) return
       await attempt('writing to the sink', () => this.#drain(partition), this.#options, { partition })
     }
-    metrics.lagSeconds.set(Math.max(0, ...this.#lagsMs.values()) / 1000)
   }
 
   async #drain(partition: number): Promise<void> {
@@ -105,12 +112,12 @@ class Sink {
     let open: Interval | undefined
     for (let after = ENTRY_ID_ZERO; ; ) {
       const { now, entries } = await points.read(partition, { intervalMs, after, count: PAGE })
-      const old = entries.filter(({ id }) => now - entryTimeMs(id) > retryMaxMs)
+      const dueAt = (id: EntryId): number => (intervalOf(id, intervalMs) + 1) * intervalMs
+      const old = entries.filter(({ id }) => now - dueAt(id) > retryMaxMs)
       await this.#drop(partition, old)
       const current = entries.slice(old.length)
       const oldest = open?.upTo ?? current[0]?.id
-      const dueAt = oldest === undefined ? now : (intervalOf(oldest, intervalMs) + 1) * intervalMs
-      this.#lagsMs.set(partition, Math.max(0, now - dueAt))
+      if (oldest !== undefined) this.#dueAtMs.set(partition, clock.monotonicMs() - (now - dueAt(oldest)))
       const isPaused = clock.monotonicMs() < this.#notBefore
       if (isPaused && current.length > 0) return
       for (const entry of current) {
@@ -127,7 +134,7 @@ class Sink {
       if (entries.length < PAGE) break
     }
     if (open !== undefined && !(await this.#write(partition, open))) return
-    this.#lagsMs.set(partition, 0)
+    this.#dueAtMs.delete(partition)
   }
 
   async #drop(partition: number, entries: readonly PointEntry[]): Promise<void> {
