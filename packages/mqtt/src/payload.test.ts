@@ -106,6 +106,23 @@ describe('a payload', () => {
     expect(read(payload)).toEqual({ readings, skipped })
   })
 
+  test.each([
+    ['{"t": NaN, "h": 41}', [['h', 41, undefined]], 1],
+    [
+      '{"ts": 1700000000, "a": {"b": -Infinity, "c": 2}, "d": [nan, 3]}',
+      [
+        ['a.c', 2, T],
+        ['d.1', 3, T],
+      ],
+      2,
+    ],
+    ['{"t": NaN, "note": "NaN, \\"NaN\\""}', [], 2],
+    ['[NaN]', [], 1],
+    ['null', [], 1],
+  ])('%s keeps the numbers beside those that JSON does not have', (text, readings, skipped) => {
+    expect(read(text)).toEqual({ readings, skipped })
+  })
+
   test('never throws, and counts each leaf as a reading or as skipped', () => {
     const leaf = fc.oneof(fc.double(), fc.boolean(), fc.constant(null), fc.string())
     const json = fc.object({ values: [leaf], maxDepth: 4, key: fc.constantFrom('a', 'b', 'value', 'x.y') })

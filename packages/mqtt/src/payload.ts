@@ -1,4 +1,5 @@
 import { DECIMAL } from '@tidemark/shared/parsing/decimal'
+import { nullNoNumbers } from '@tidemark/shared/parsing/no-number'
 import { toMilliseconds } from '@tidemark/shared/sample/timestamp'
 
 /** A number in a payload. */
@@ -34,7 +35,8 @@ const DEPTH_MAX = 16
 /**
  * Reads a payload: a plain number (`21.5`), a switch (`ON`, `true`) or JSON. Of JSON every number
  * is a reading, booleans count as 1 and 0, and members with the time are that of all readings of
- * their object and those in it. `value` names no field. Returns undefined if there is neither.
+ * their object and those in it. `value` names no field. A bare NaN or Infinity, as Python writes
+ * them, is skipped and leaves the other values. Returns undefined if there is neither.
  */
 export function readPayload(bytes: Uint8Array): Payload | undefined {
   let text: string
@@ -45,15 +47,21 @@ export function readPayload(bytes: Uint8Array): Payload | undefined {
   }
   const plain = toNumber(text)
   if (plain !== undefined) return { readings: [{ field: '', value: plain, timestamp: undefined }], skipped: 0 }
-  let json: unknown
-  try {
-    json = JSON.parse(text)
-  } catch {
-    return undefined
-  }
+  let json = parseJson(text)
+  if (json === undefined && /^[{[]/.test(text)) json = parseJson(nullNoNumbers(text))
+  if (json === undefined) return undefined
   const readings: Reading[] = []
   const skipped = collect(json, '', undefined, 0, readings)
   return { readings, skipped }
+}
+
+/** Returns undefined if the text is not JSON. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
 }
 
 function toNumber(text: string): number | undefined {

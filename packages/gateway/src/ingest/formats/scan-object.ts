@@ -1,3 +1,5 @@
+import { noNumberOf } from '@tidemark/shared/parsing/no-number'
+
 /** What is wrong at one place of an object. */
 export interface Damage {
   /** Offset in the text. */
@@ -28,11 +30,6 @@ const ITEM_MEMBERS: ReadonlySet<string> = new Set(['key', 'value', 'timestamp', 
 const TOKEN = /[^\s,:{}[\]"]*/y
 const LITERAL = /^(?:true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?)$/
 const DIGIT = /\d/
-
-/** What systems print for a number that does not exist, Microsoft's C library among them. */
-const NAN = /^[+-]?(?:[sq]?nan|1\.#(?:ind|qnan|snan))/i
-const INFINITE = /^[+-]?(?:inf|1\.#inf|\u221e)/i
-const NOTHING = /^(?:none|null|nil|undefined|n\/a|na|)$/i
 
 /** A value in a nested object that only a number can be: after a lost quote, words stand there. */
 const NO_NUMBER = /^[+-]?(?:nan|inf(?:inity)?|none|undefined|\d+(?:\.\d*)?|\.\d+)$/i
@@ -336,9 +333,10 @@ function parseString(json: string): string | undefined {
 
 /** Says what is wrong with a value without repeating it. */
 function describeToken(token: string): string {
-  if (NAN.test(token)) return 'is NaN: JSON has no such number, so leave it out'
-  if (INFINITE.test(token)) return 'is infinite: JSON has no such number, so leave it out'
-  if (NOTHING.test(token)) return 'has no value: leave it out'
+  const noNumber = noNumberOf(token)
+  if (noNumber === 'nan') return 'is NaN: JSON has no such number, so leave it out'
+  if (noNumber === 'infinite') return 'is infinite: JSON has no such number, so leave it out'
+  if (noNumber === 'nothing') return 'has no value: leave it out'
   if (token.startsWith("'")) return 'has single quotes: JSON has double quotes'
   return DIGIT.test(token)
     ? 'is not a number: JSON writes numbers as 21.5, -0.5 or 2e3, without more around them'
