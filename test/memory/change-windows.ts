@@ -59,7 +59,7 @@ export async function changeWindows({ keys, windowsBytesMax, limit, onPhase }: M
   const phases: Phase[] = []
   async function run(title: string): Promise<void> {
     process.kill(analyzer.pid, 'SIGSTOP')
-    await filler.backlog(keys * SAMPLES_PER_KEY, keys, phases.length + 1)
+    await filler.backlog(keys * SAMPLES_PER_KEY, keys)
     process.kill(analyzer.pid, 'SIGCONT')
     const begin = performance.now()
     const rss = await peakDuring(analyzer.pid, drained(redis))

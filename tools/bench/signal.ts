@@ -55,7 +55,7 @@ interface Cycles {
   readonly first: number
   readonly samples: number
   readonly keys: number
-  /** Cycles since the history. A round goes on after the one before it: no key is silent for long. */
+  /** Cycles since the history. A round follows the one before it: no key is silent for long. */
   readonly cycle: number
 }
 
