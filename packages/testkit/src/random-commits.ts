@@ -182,9 +182,9 @@ export function carriedBy({ scalars, lists }: NamedArguments) {
     })),
     refused: listOf('refused').map(({ key, at }) => ({ key: string(key), at: number(at) })),
     openBuckets: listOf('open_buckets').map(({ key, bytes }) => [string(key), base64(bytes)]),
-    ringWrites: listOf('ring_writes').map(one => [
-      ...[string(one.ring), string(one.key), number(one.offset), base64(one.records), number(one.size)],
-    ]),
+    newRings: listOf('new_rings').map(({ ring, key, size }) => [string(ring), string(key), number(size)]),
+    hours: listOf('hours_writes').map(one => [string(one.key), number(one.offset), base64(one.records)]),
+    days: listOf('days_writes').map(one => [string(one.key), number(one.offset), base64(one.records)]),
   }
 }
 
@@ -198,6 +198,9 @@ export function carriedOf(token: string, commit: Commit): ReturnType<typeof carr
         ...one,
         window: { kind, bytes: base64(bytes), memory: memory == null ? null : base64(memory) },
       }))
+  const writes = commit.aggregates?.writes ?? []
+  const writesTo = (ring: string) =>
+    writes.filter(one => one.ring === ring).map(({ key, at, bytes }) => [key, at, base64(bytes)])
   return {
     token,
     from: commit.from.id,
@@ -238,9 +241,9 @@ export function carriedOf(token: string, commit: Commit): ReturnType<typeof carr
     evicted: [...(commit.evicted ?? [])],
     refused: [...(commit.refused ?? [])],
     openBuckets: (commit.aggregates?.states ?? []).map(({ key, bytes }) => [key, base64(bytes)]),
-    ringWrites: (commit.aggregates?.writes ?? []).map(one => [
-      ...[one.ring, one.key, one.at, base64(one.bytes), one.isNew ? (one.ring === 'hours' ? 6480 : 8064) : 0],
-    ]),
+    newRings: writes.flatMap(one => (one.isNew ? [[one.ring, one.key, one.ring === 'hours' ? 6480 : 8064]] : [])),
+    hours: writesTo('hours'),
+    days: writesTo('days'),
   }
 }
 

@@ -2,6 +2,7 @@ import { ringBytes } from '../../aggregates/rings.ts'
 import { formatOpening } from '../../detection/alerts/record.ts'
 import type { EntryId } from '../../sample/receipt.ts'
 import { GROUP, type PartitionKeys } from '../keys.ts'
+import type { AggregateUpdates } from '../ports/aggregates.ts'
 import { ALERT_FEED_KEPT } from '../ports/alerts.ts'
 import type { Commit, KeyUpdate } from '../ports/commit.ts'
 import type { RedisStoreOptions } from './options.ts'
@@ -88,6 +89,15 @@ interface CommitList {
   write(args: RespArguments, commit: Commit): void
 }
 
+type KeyRingWrite = AggregateUpdates['writes'][number]
+
+const RING_WRITE: Fields<KeyRingWrite> = {
+  key: (args, { key }) => args.text(key),
+  /** In bytes. */
+  offset: (args, { at }) => args.number(at),
+  records: (args, { bytes }) => args.data(bytes),
+}
+
 export const COMMIT_LISTS: Readonly<Record<string, CommitList>> = {
   entries: list(commit => commit.entries, {
     id: (args, id) => args.text(id),
@@ -171,16 +181,16 @@ export const COMMIT_LISTS: Readonly<Record<string, CommitList>> = {
     key: (args, { key }) => args.text(key),
     bytes: (args, { bytes }) => args.data(bytes),
   }),
-  ring_writes: list(commit => commit.aggregates?.writes ?? NO_ITEMS, {
+  new_rings: list(commit => ringWritesOf(commit).filter(isNew), {
     /** 'hours' or 'days'. */
     ring: (args, { ring }) => args.text(ring),
     key: (args, { key }) => args.text(key),
     /** In bytes. */
-    offset: (args, { at }) => args.number(at),
-    records: (args, { bytes }) => args.data(bytes),
-    /** Of a new ring, in bytes; 0 for one that is there. */
-    size: (args, { ring, isNew }) => args.number(isNew ? ringBytes(ring) : 0),
+    size: (args, { ring }) => args.number(ringBytes(ring)),
   }),
+  // A list for each ring: an argument costs more than its bytes.
+  hours_writes: list(commit => ringWritesOf(commit).filter(isOfHours), RING_WRITE),
+  days_writes: list(commit => ringWritesOf(commit).filter(isOfDays), RING_WRITE),
   points: list(commit => commit.points ?? NO_ITEMS, {
     analysis: (args, analysis) => args.text(analysis),
   }),
@@ -217,6 +227,22 @@ function list<T>(itemsOf: (commit: Commit) => readonly T[], fields: Fields<T>): 
 }
 
 // Functions of their own: a closure made for each commit would be compiled for each commit.
+function ringWritesOf({ aggregates }: Commit): readonly KeyRingWrite[] {
+  return aggregates?.writes ?? NO_ITEMS
+}
+
+function isNew({ isNew }: KeyRingWrite): boolean {
+  return isNew
+}
+
+function isOfHours({ ring }: KeyRingWrite): boolean {
+  return ring === 'hours'
+}
+
+function isOfDays({ ring }: KeyRingWrite): boolean {
+  return ring === 'days'
+}
+
 function hasRow({ window }: KeyUpdate): boolean {
   return window.kind === 'row'
 }

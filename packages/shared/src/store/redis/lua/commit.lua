@@ -33,7 +33,9 @@ local shadowed = next_list('rule', 'analysis')
 local evicted = next_list('key', 'shadow', 'deletion')
 local refused = next_list('key', 'at')
 local open_buckets = next_list('key', 'bytes')
-local ring_writes = next_list('ring', 'key', 'offset', 'records', 'size')
+local new_rings = next_list('ring', 'key', 'size')
+local hours_writes = next_list('key', 'offset', 'records')
+local days_writes = next_list('key', 'offset', 'records')
 local points = next_list('analysis')
 
 local POINTS_TTL_MS = 86400000
@@ -126,16 +128,14 @@ end
 -- Rings of a key are not among KEYS: they are in the same slot, and most commits write to few of
 -- all keys.
 local rings = { hours = aggregates_hours_key .. ':', days = aggregates_days_key .. ':' }
-for ring, key, offset, records, size in each(ring_writes) do
-  local name = rings[ring] .. key
-  if size ~= '0' then
-    -- Without what may be there, because Redis reserves twice the length for a string that grows.
-    redis.call('DEL', name)
-    redis.call('SETRANGE', name, size - 1, '\0')
-  end
-  -- pcall: another program may have stored something there, which must not break the commit.
-  redis.pcall('SETRANGE', name, offset, records)
+for ring, key, size in each(new_rings) do
+  -- Without what may be there, because Redis reserves twice the length for a string that grows.
+  redis.call('DEL', rings[ring] .. key)
+  redis.call('SETRANGE', rings[ring] .. key, size - 1, '\0')
 end
+-- pcall: another program may have stored something there, which must not break the commit.
+for key, offset, records in each(hours_writes) do redis.pcall('SETRANGE', rings.hours .. key, offset, records) end
+for key, offset, records in each(days_writes) do redis.pcall('SETRANGE', rings.days .. key, offset, records) end
 for at = anomalies.first, anomalies.last do
   redis.call('XADD', anomalies_key, 'MAXLEN', '~', anomalies_max, '*', 'a', ARGV[at])
 end
