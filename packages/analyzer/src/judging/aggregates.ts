@@ -79,7 +79,6 @@ export class Aggregates implements ClosedBuckets {
       judged.order === 'in_order' &&
       pushed > 1 &&
       timestamp >= (rows[start + shape.timesAt + ((pushed - 2) % shape.capacity)] as number) &&
-      shape.capacity > 1 &&
       ((this.#states[slot] as number) & CANNOT_WAIT) === 0
     ) {
       const pending = judged.count - (this.#followed[slot] as number)

@@ -104,7 +104,8 @@ function scoreEntry(entry: ReadableEntry, scoring: Scoring): EntryAnalysis {
     const number = windows.policyOf(slot, rules, isOfCounter(timestamp))
     const judge = judges[number] ?? judgeOf(rules, number)
     const row = windows.row(slot)
-    if (aggregates !== null && mayRestart(row, judge.policy)) aggregates.catchUp(slot, row)
+    // The sample may begin the window again, in which others may wait for their buckets.
+    if (aggregates !== null && row.rows[row.start + HYGIENE] !== 0) aggregates.catchUp(slot, row)
     const judged = judge.step(row, value, timestamp, time)
     analysis.recordFinding(index, judged)
     if (aggregates !== null && judged.isAnalysed) {
@@ -136,11 +137,6 @@ function scoreEntry(entry: ReadableEntry, scoring: Scoring): EntryAnalysis {
     }
   }
   return analysis
-}
-
-/** Whether the next sample may begin the window again, in which others wait for their buckets. */
-function mayRestart({ rows, start }: KeyRow, { hygiene }: Policy): boolean {
-  return rows[start + HYGIENE] !== 0 || hygiene.levelShiftAfter === 1
 }
 
 /** Scores a sample by its shadow rule, which affects only counts and the list `shadowed`. */
