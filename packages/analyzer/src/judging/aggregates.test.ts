@@ -207,6 +207,27 @@ test('numbers of few digits are read as they were written', () => {
   expect(finest?.buckets[0]?.deviation).toBeCloseTo(34.88, 1)
 })
 
+test.each([
+  [1003, 1003],
+  [20.35, 20.35],
+  [-123_456, -123_456],
+  [1003, 999.5],
+  [0.000123, 20],
+  [1e9 + 0.001, 1e9],
+])('a bucket of nothing but %d has no other least, greatest or mean value (first value %d)', (value, first) => {
+  const at = (ms: number) => ({ timestamp: BEGIN + ms, time: BEGIN + ms, isFlagged: false })
+  const samples = [
+    { value: first, ...at(0) },
+    ...Array.from({ length: 7 }, (_, i) => ({ value, ...at(10_000 + i) })),
+    { value: 5, ...at(60_000) },
+  ]
+  const bucket = aggregate(samples, { size: 100, takeovers: 100 }).levels[0]?.buckets[1]
+  expect(bucket).toMatchObject({ count: 7, deviation: 0 })
+  const { min, mean, max } = bucket ?? {}
+  expect([mean, max]).toEqual([min, min])
+  expect(min).toBeCloseTo(value, 2)
+})
+
 test('numbers too large for a record are null, and never wrong', () => {
   const huge = [1.7e308, -1.7e308, 1.6e308].map((value, i) => {
     return { value, timestamp: BEGIN + i, time: BEGIN, isFlagged: false }

@@ -47,9 +47,12 @@ export function writeRecord(numbers: Float64Array, from: number, base: number, t
     target[at + 2] = doubleWords[1] as number
     return
   }
-  const minCode = packFloat((numbers[from + MIN] as number) - base, MIN_DROPPED)
+  const least = numbers[from + MIN] as number
+  const greatest = numbers[from + MAX] as number
+  const minCode = packFloat(least - base, MIN_DROPPED)
   const min = base + unpackFloat(minCode, MIN_DROPPED)
-  const spreadCode = packFloat(Math.max(0, (numbers[from + MAX] as number) - min), SPREAD_DROPPED)
+  // Where all values are the same, what min lost to rounding is no spread.
+  const spreadCode = greatest === least ? 0 : packFloat(Math.max(0, greatest - min), SPREAD_DROPPED)
   const spread = unpackFloat(spreadCode, SPREAD_DROPPED)
   const meanCode = packMean(numbers[from + MEAN] as number, min, spread)
   const deviationCode = packDeviation(Math.sqrt((numbers[from + SQUARES] as number) / count), spread)
@@ -83,6 +86,9 @@ export function readRecord(
   const spread = unpackFloat(spreadCode, SPREAD_DROPPED)
   if (!Number.isFinite(min + spread))
     return { start, count, mean: null, deviation: null, min: null, max: null, anomalies }
+  const least = shortest(min, one => packFloat(one - base, MIN_DROPPED) === minCode)
+  // All values are the same: so are the numbers that are read.
+  if (spreadCode === 0) return { start, count, mean: least, deviation: 0, min: least, max: least, anomalies }
   const share = deviationCode / DEVIATION_STEPS
   const mean = min + (spread * meanCode) / MEAN_STEPS
   const deviation = (spread / 2) * share * share
@@ -91,8 +97,8 @@ export function readRecord(
     count,
     mean: rounded(mean, spread / MEAN_STEPS),
     deviation: deviationCode === UNKNOWN ? null : rounded(deviation, deviation / DEVIATION_STEPS),
-    min: shortest(min, one => packFloat(one - base, MIN_DROPPED) === minCode),
-    max: shortest(min + spread, one => packFloat(Math.max(0, one - min), SPREAD_DROPPED) === spreadCode),
+    min: least,
+    max: shortest(min + spread, one => packFloat(one - min, SPREAD_DROPPED) === spreadCode),
     anomalies,
   }
 }
