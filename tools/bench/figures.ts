@@ -136,17 +136,6 @@ const LINES: Readonly<Record<string, readonly Line[]>> = {
     ['the same, failed requests', 'allFailed', '', atMost(0, 'none')],
     ['the same at 5,000 requests/s, p99', 'p99MsAt5000', 'ms', atMost(30, '<= 30 ms')],
   ],
-  feeds: [
-    [
-      'latency of ingest with 2,000 open feeds, p50',
-      'ingestP50Ms',
-      'ms',
-      ratioAtMost(1.1),
-      over('without feeds', 'withoutIngestP50Ms'),
-    ],
-    ['the same, from accepted to readable', 'p50Ms', 'ms', REPORTED, over('without feeds', 'withoutP50Ms')],
-    ['the same, failed requests', 'allFailed', '', atMost(0, 'none')],
-  ],
   idle: [
     ['idle gateway, analyzer and Redis together, share of one core', 'cpuPercent', '%', atMost(0.5, '<= 0.5 %')],
     ['the same, gateway', 'gatewayPercent', '%', REPORTED],

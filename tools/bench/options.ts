@@ -18,7 +18,7 @@ export const COMMAND = {
         placeholder: 'TEXT',
         help:
           'only the scenarios whose names contain TEXT: single, guarded, batches, drain 10,000, scaling, cluster, ' +
-          'redis, end to end, fleet, takeover, feeds, idle, latency',
+          'redis, end to end, fleet, takeover, idle, latency',
       }),
     ),
     against: text({

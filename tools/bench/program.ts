@@ -15,12 +15,6 @@ export async function startFloor(file: string): Promise<FloorServer> {
   return { ...output, [Symbol.asyncDispose]: () => child.stop() }
 }
 
-/** Starts a program of this folder that goes on after its first line of JSON. */
-export async function startProgram(file: string, args: Arguments): Promise<AsyncDisposable> {
-  const { child } = await start(file, args)
-  return { [Symbol.asyncDispose]: () => child.stop() }
-}
-
 /** Runs a file of this folder and returns the JSON that it prints. */
 export async function runProgram<T>(file: string, args: Arguments = []): Promise<T> {
   const { child, output } = await start<T>(file, args)

@@ -1,7 +1,6 @@
 import type { Measures } from './interleave.ts'
 import { type DrainOptions, drain } from './scenarios/drain.ts'
 import { type EndToEndOptions, endToEnd } from './scenarios/end-to-end.ts'
-import { feeds } from './scenarios/feeds.ts'
 import { idle } from './scenarios/idle.ts'
 import { latency } from './scenarios/latency.ts'
 import { redisFloor } from './scenarios/redis-floor.ts'
@@ -97,12 +96,6 @@ export const SCENARIOS: readonly Scenario[] = [
     startsOnce: true,
     takes: { startS: 20, roundS: 18 },
     rounds: subject => takeover(subject, { keys: 100_000, rate: 20_000 }),
-  },
-  {
-    ...SLOW,
-    name: 'feeds',
-    takes: { startS: 14, roundS: 24 },
-    rounds: subject => feeds(subject, 8),
   },
   {
     ...SLOW,
