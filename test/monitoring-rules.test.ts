@@ -9,7 +9,8 @@ const ALERTMANAGER = join(ROOT, 'alertmanager/alertmanager.yml')
 describe.runIf(programsAvailable('promtool'))('promtool', () => {
   test('accepts the configuration and its rules', async () => {
     const { code, output } = await runToEnd('promtool', ['check', 'config', join(ROOT, 'prometheus/prometheus.yml')])
-    expect([code, output]).toEqual([0, expect.stringContaining('10 rule files found')])
+    const files = readFolder('prometheus/rules').length
+    expect([code, output]).toEqual([0, expect.stringContaining(`${files} rule files found`)])
   })
 
   test.each(readFolder('prometheus/tests'))('passes the rule tests of $name', async ({ name }) => {
