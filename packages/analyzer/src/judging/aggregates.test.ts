@@ -1,8 +1,9 @@
 import { LEVELS, type RingName } from '@tidemark/shared/aggregates/levels'
 import { decodeAggregates, type LevelBuckets } from '@tidemark/shared/aggregates/reading'
 import { writeTo } from '@tidemark/shared/aggregates/rings'
+import { CALM, FIRING, OK, PHASE } from '@tidemark/shared/detection/alerts/state'
 import type { Judged } from '@tidemark/shared/detection/judge'
-import { COUNT, createRow, type KeyRow, PUSHED, pushSample, rowShape } from '@tidemark/shared/detection/key-row'
+import { ALERT, COUNT, createRow, type KeyRow, PUSHED, pushSample, rowShape } from '@tidemark/shared/detection/key-row'
 import { encodeRow, storedLengthMax } from '@tidemark/shared/detection/window-row'
 import type { AggregateUpdates } from '@tidemark/shared/store/ports/aggregates'
 import { type AggregatedSample, aggregateFaults } from '@tidemark/testkit/aggregates-oracle'
@@ -22,13 +23,18 @@ class Stored {
   readonly rings: Record<RingName, Uint8Array> = { hours: new Uint8Array(), days: new Uint8Array() }
   written = 0
 
-  apply({ states, writes }: AggregateUpdates): void {
+  /** Stores what an owner has of the key. */
+  commit(owner: Aggregates, row: KeyRow): void {
+    owner.completeRow(SLOT, row)
+    const { states, writes }: AggregateUpdates = { states: [], writes: [] }
+    owner.update(SLOT, KEY, { states, writes })
     for (const { bytes } of states) this.open = bytes.slice()
     this.states += states.length
     for (const write of writes) {
       this.rings[write.ring] = writeTo(this.rings[write.ring], write)
       this.written += write.bytes.length
     }
+    this.row = bytesOf(row)
   }
 
   get levels(): LevelBuckets[] {
@@ -59,15 +65,25 @@ function bytesOf(row: KeyRow): Uint8Array<ArrayBuffer> {
 /** A sample, and whether it is kept out of the window, which only happens to flagged ones. */
 interface FollowedSample extends AggregatedSample {
   readonly isHeld?: boolean
+  /** Whether an alert opens before it, or ends if one fires. */
+  readonly isTurn?: boolean
+}
+
+/** Does to a row what an alert does. */
+function stepAlert({ rows }: KeyRow, isTurn: boolean): void {
+  const isFiring = rows[ALERT + PHASE] === FIRING
+  if (isTurn) rows[ALERT + PHASE] = isFiring ? OK : FIRING
+  if (isTurn || isFiring) rows[ALERT + CALM] = isTurn ? 0 : (rows[ALERT + CALM] as number) + 1
 }
 
 function add(owner: Aggregates, row: KeyRow, sample: FollowedSample): void {
-  const { value, isFlagged, timestamp, time, isHeld = false } = sample
+  const { value, isFlagged, timestamp, time, isHeld = false, isTurn = false } = sample
   const { rows, shape } = row
   const pushed = rows[PUSHED] as number
   const newest = pushed === 0 ? 0 : (rows[shape.timesAt + ((pushed - 1) % shape.capacity)] as number)
   rows[COUNT] = (rows[COUNT] as number) + 1
   if (!(isHeld && isFlagged)) pushSample(row, value, timestamp)
+  stepAlert(row, isTurn)
   const order = timestamp < newest ? 'late' : 'in_order'
   const judged = { isFlagged, order, count: rows[COUNT] as number } as Judged
   owner.follow(SLOT, row, judged, value, timestamp, time)
@@ -80,10 +96,7 @@ function aggregate(samples: readonly FollowedSample[], { size, takeovers, window
   owner.load(SLOT, row, null)
   for (let at = 0, commits = 1; at < samples.length; at += size, commits++) {
     for (const sample of samples.slice(at, at + size)) add(owner, row, sample)
-    const updates: AggregateUpdates = { states: [], writes: [] }
-    owner.update(SLOT, KEY, updates)
-    stored.apply(updates)
-    stored.row = bytesOf(row)
+    stored.commit(owner, row)
     if (commits % takeovers !== 0) continue
     // Work whose commit never arrived.
     const before = copyOf(row)
@@ -121,13 +134,15 @@ const flag = fc.oneof(
   { weight: 1, arbitrary: fc.constant({ isFlagged: true, isHeld: true }) },
 )
 
-const signal = fc.array(fc.tuple(value, step, ahead, flag), { minLength: 1, maxLength: 300 }).map(steps => {
+const turn = fc.integer({ min: 0, max: 20 }).map(one => one === 1)
+
+const signal = fc.array(fc.tuple(value, step, ahead, flag, turn), { minLength: 1, maxLength: 300 }).map(steps => {
   let at = BEGIN
   let now = BEGIN
-  return steps.map(([value, step, ahead, flag]): FollowedSample => {
+  return steps.map(([value, step, ahead, flag, isTurn]): FollowedSample => {
     at += step
     now = Math.max(now, at)
-    return { value, timestamp: at + ahead, time: now, ...flag }
+    return { value, timestamp: at + ahead, time: now, isTurn, ...flag }
   })
 })
 
@@ -169,13 +184,13 @@ test('closed buckets are written once, whatever the ring holds', () => {
 })
 
 test('of regular samples, few are stored with their buckets', () => {
-  const samples = regular(4800, 1000).map(sample => ({ ...sample, isFlagged: false }))
+  const samples = regular(4800, 1000)
   expect(aggregate(samples, { size: 1, takeovers: 7 }).states).toBe(1 + 99)
 })
 
 test('after a version without aggregates went on with the window, they go on with a gap', () => {
   // None of them waits: the other version takes those with it.
-  const samples = regular(99, 1000)
+  const samples = regular(1 + 2 * 48, 1000)
   const stored = aggregate(samples, { size: 1, takeovers: 1000 })
   const row = createRow(rowShape(50, 'zscore', false))
   for (const { value, timestamp } of regular(400, 1000)) {
@@ -187,10 +202,7 @@ test('after a version without aggregates went on with the window, they go on wit
   const later = regular(500, 1000).slice(400)
   for (const [i, sample] of later.entries()) {
     add(owner, row, sample)
-    const updates: AggregateUpdates = { states: [], writes: [] }
-    owner.update(SLOT, KEY, updates)
-    stored.apply(updates)
-    stored.row = bytesOf(row)
+    stored.commit(owner, row)
     // Another owner finds nothing missing that this one had.
     if (i === 3) owner.load(SLOT, row, stored.open)
   }
@@ -260,10 +272,7 @@ test('a key whose stored buckets another program wrote starts again, and its rin
   expect(owner.unreadableCount).toBe(1)
   const later = regular(1100, 10_000).slice(1000)
   for (const sample of later) add(owner, row, sample)
-  const updates: AggregateUpdates = { states: [], writes: [] }
-  owner.update(SLOT, KEY, updates)
-  stored.apply(updates)
-  stored.row = bytesOf(row)
+  stored.commit(owner, row)
   expect(aggregateFaults(later, stored.levels)).toEqual([])
   expect(LEVELS).toHaveLength(stored.levels.length)
 })

@@ -1,5 +1,13 @@
 import { COUNT as IN_BUCKET, START } from '@tidemark/shared/aggregates/bucket'
-import { addPending, markFollowed, pendingIn, pendingMax } from '@tidemark/shared/aggregates/following'
+import {
+  addMark,
+  addPending,
+  markFollowed,
+  marksIn,
+  pendingIn,
+  pendingMax,
+  writeMarks,
+} from '@tidemark/shared/aggregates/following'
 import {
   addToBuckets,
   type ClosedBuckets,
@@ -37,6 +45,8 @@ export class Aggregates implements ClosedBuckets {
   /** By slot: the samples up to the newest one in the buckets, and which of the above holds. */
   #followed = new Float64Array(2 ** SHIFT)
   #states = new Uint8Array(2 ** SHIFT)
+  /** By slot: which of the samples that wait were flagged (following.ts). */
+  #marks = new Float64Array(2 ** SHIFT)
   readonly #closed = new Map<Slot, RingWrites>()
   /** Reused: an object per sample would be garbage at once. */
   readonly #sample = { value: 0, timestamp: 0, time: 0, isFlagged: false }
@@ -61,6 +71,7 @@ export class Aggregates implements ClosedBuckets {
     const pending = loaded === undefined ? undefined : pendingIn(place, row)
     this.#followed[slot] = (row.rows[row.start + COUNT] as number) - (pending ?? 0)
     this.#states[slot] = loaded === undefined || (pending === 0 && isAhead(place, row)) ? CANNOT_WAIT : 0
+    this.#marks[slot] = (pending ?? 0) > 0 ? marksIn(row) : 0
     if (loaded !== undefined && pending === undefined) this.rebase(slot, row)
   }
 
@@ -75,11 +86,11 @@ export class Aggregates implements ClosedBuckets {
     const pushed = rows[start + PUSHED] as number
     // The same as having joined the window after a sample that is not newer.
     if (
-      !judged.isFlagged &&
       judged.order === 'in_order' &&
       pushed > 1 &&
       timestamp >= (rows[start + shape.timesAt + ((pushed - 2) % shape.capacity)] as number) &&
-      ((this.#states[slot] as number) & CANNOT_WAIT) === 0
+      ((this.#states[slot] as number) & CANNOT_WAIT) === 0 &&
+      (!judged.isFlagged || this.#mark(slot, judged.count, pushed))
     ) {
       const pending = judged.count - (this.#followed[slot] as number)
       if (pending >= pendingMax(shape)) this.catchUp(slot, row)
@@ -97,7 +108,7 @@ export class Aggregates implements ClosedBuckets {
     if (place.numbers[place.at + IN_BUCKET] === 0) return
     const pushed = rows[start + PUSHED] as number
     this.#slot = slot
-    addPending(place, row, [pushed - pending, pushed], this)
+    addPending(place, row, { from: pushed - pending, to: pushed, marks: this.#marks[slot] as number }, this)
     this.#markFollowed(slot, place, row)
     this.#states[slot] = CHANGED
   }
@@ -108,6 +119,11 @@ export class Aggregates implements ClosedBuckets {
     if (place.numbers[place.at + IN_BUCKET] === 0) return
     this.#markFollowed(slot, place, row)
     this.#states[slot] = CHANGED | (isAhead(place, row) ? CANNOT_WAIT : 0)
+  }
+
+  /** Writes to the key's row what its samples need that wait in it. Before the row is stored. */
+  completeRow(slot: Slot, row: KeyRow): void {
+    if (!writeMarks(row, this.#marks[slot] as number)) this.catchUp(slot, row)
   }
 
   close(place: OpenBuckets, level: number, number: number, next: number, isFirst: boolean): void {
@@ -142,7 +158,7 @@ export class Aggregates implements ClosedBuckets {
     if (pending > 0) {
       // This sample may have joined the window after those that wait.
       const from = place.numbers[place.at + PUSHED_THEN] as number
-      addPending(place, row, [from, from + pending], this)
+      addPending(place, row, { from, to: from + pending, marks: this.#marks[slot] as number }, this)
     }
     const sample = this.#sample
     sample.value = value
@@ -157,6 +173,15 @@ export class Aggregates implements ClosedBuckets {
   #markFollowed(slot: Slot, place: OpenBuckets, row: KeyRow): void {
     markFollowed(place, row)
     this.#followed[slot] = row.rows[row.start + COUNT] as number
+    this.#marks[slot] = 0
+  }
+
+  /** Marks the newest sample as flagged; false if a rule kept it out of the window. */
+  #mark(slot: Slot, count: number, pushed: number): boolean {
+    const { numbers, at } = this.#locate(slot)
+    if (pushed - (numbers[at + PUSHED_THEN] as number) !== count - (this.#followed[slot] as number)) return false
+    this.#marks[slot] = addMark(this.#marks[slot] as number, pushed - 1)
+    return true
   }
 
   get #writes(): RingWrites {
@@ -169,9 +194,11 @@ export class Aggregates implements ClosedBuckets {
     this.#blocks.push(createOpenBuckets(2 ** SHIFT))
     const length = this.#blocks.length << SHIFT
     if (length <= this.#states.length) return
-    const [followed, states] = [this.#followed, this.#states]
+    const [followed, states, marks] = [this.#followed, this.#states, this.#marks]
     this.#followed = new Float64Array(2 * length)
     this.#states = new Uint8Array(2 * length)
+    this.#marks = new Float64Array(2 * length)
+    this.#marks.set(marks)
     this.#followed.set(followed)
     this.#states.set(states)
   }

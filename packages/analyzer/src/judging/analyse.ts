@@ -186,6 +186,7 @@ function collectUpdates(
         effects.keys.push({ key: SHADOW + keyAt(entry, index), window: windows.encodeUpdate(shadow), analysis: null })
       }
       if (windows.addToUpdates(slot)) {
+        aggregates?.completeRow(slot, windows.row(slot))
         const window = windows.encodeUpdate(slot)
         const update = { key: keyAt(entry, index), window, analysis: analysis.encode(index) }
         effects.keys.push(update)
@@ -230,6 +231,7 @@ export function expireTimers(
     row.rows[row.start + TIMER] = isOver ? 0 : dueAt
     effects.setTimer(key, isOver ? null : dueAt)
     windows.requireRow(slot)
+    aggregates?.completeRow(slot, row)
     effects.keys.push({ key, window: windows.encodeUpdate(slot), analysis: null })
     aggregates?.update(slot, key, effects.aggregates)
   }

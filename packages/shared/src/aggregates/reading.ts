@@ -1,7 +1,7 @@
 import { createRow, PUSHED } from '../detection/key-row.ts'
 import { decodeWindow, fillRow, type StoredWindow } from '../detection/window-row.ts'
 import { type Bucket, START } from './bucket.ts'
-import { addPending, pendingIn } from './following.ts'
+import { addPending, marksIn, pendingIn } from './following.ts'
 import { LEVELS, placeOf, type RingName } from './levels.ts'
 import {
   areOpenBuckets,
@@ -75,7 +75,7 @@ function follow(at: OpenBuckets, window: StoredWindow, rings: StoredAggregates['
   fillRow(row, content)
   const pushed = row.rows[row.start + PUSHED] as number
   const closed = new RingWrites()
-  addPending(at, row, [pushed - (pendingIn(at, row) ?? 0), pushed], closed)
+  addPending(at, row, { from: pushed - (pendingIn(at, row) ?? 0), to: pushed, marks: marksIn(row) }, closed)
   const written = { hours: rings.hours, days: rings.days }
   for (const write of closed.writes) written[write.ring] = writeTo(written[write.ring], write)
   return written
