@@ -1,5 +1,5 @@
 import type { Bucket } from '@tidemark/shared/aggregates/bucket'
-import { LEVELS } from '@tidemark/shared/aggregates/levels'
+import { firstTogether, LEVELS, type Level } from '@tidemark/shared/aggregates/levels'
 import type { LevelBuckets } from '@tidemark/shared/aggregates/reading'
 
 /** A sample that was analysed. */
@@ -40,8 +40,7 @@ export function oracleAggregates(samples: Samples): (readonly [start: number, sa
       )
       for (const [i, level] of levels.entries()) {
         const number = numbers[i] as number
-        // The records of a minute are kept together.
-        const from = i === 0 ? 6 * (numbers[1] as number) : number
+        const from = firstTogether(number, LEVELS[i] as Level)
         for (let one = from; number < level.open && one <= level.open; one++) level.buckets.delete(one)
         level.open = Math.min(level.open, number)
       }
@@ -52,9 +51,9 @@ export function oracleAggregates(samples: Samples): (readonly [start: number, sa
       const level = levels[i] as OracleLevel
       level.open = number
       buckets.set(number, [...(buckets.get(number) ?? []), sample])
-      const kept = (LEVELS[i] as (typeof LEVELS)[number]).kept
+      const { kept, together } = LEVELS[i] as Level
       // What has left the range is only gone when its place in the ring is written.
-      const written = i === 0 ? 6 * Math.floor(number / 6) : number
+      const written = firstTogether(number, { together })
       for (const one of buckets.keys()) if (one < written - kept) buckets.delete(one)
     }
   }

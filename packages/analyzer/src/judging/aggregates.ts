@@ -130,8 +130,8 @@ export class Aggregates implements ClosedBuckets {
     this.#writes.close(place, level, number, next, isFirst)
   }
 
-  closeMinute(words: Uint32Array, number: number, next: number, isFirst: boolean): void {
-    this.#writes.closeMinute(words, number, next, isFirst)
+  closeTogether(words: Uint32Array, level: number, number: number, next: number, isFirst: boolean): void {
+    this.#writes.closeTogether(words, level, number, next, isFirst)
   }
 
   erase(level: number, number: number, next: number): void {

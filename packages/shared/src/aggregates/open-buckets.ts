@@ -9,27 +9,29 @@ import {
   readBucket,
   START,
 } from './bucket.ts'
-import { LEVELS, type Level, placeOf } from './levels.ts'
+import { firstTogether, LEVELS, type Level } from './levels.ts'
 import { RECORD_BYTES, RECORD_WORDS, writeRecord } from './record.ts'
 
 /**
  * The buckets of a key that are not in its rings yet, as float64s in memory of the caller:
  *
- *     bucket of 10 s, first value, rings, records of this minute, buckets of 1 min and of 15 min,
+ *     bucket of 10 s, first value, rings, records of 10 s and of 1 min that wait for others,
+ *     buckets of 1 min and of 15 min,
  *     samples and values up to the newest one in them (COUNT and PUSHED of key-row.ts)
  *
  * A sample is added to the finest bucket only, which is added to the next one when it closes.
- * `rings`: a bit for each level of which a bucket has closed. The records of closed buckets of 10 s
- * go to their ring with that of their minute.
+ * `rings`: a bit for each level of which records were written.
  */
 const BASE = BUCKET_LENGTH
 const RINGS = BASE + 1
 const RECORDS = RINGS + 1
-/** Buckets of 10 s in a minute. */
-export const PER_MINUTE = 6
-const MINUTE = { kept: PER_MINUTE }
-const RECORDS_LENGTH = (PER_MINUTE * RECORD_BYTES) / 8
-const COARSE = RECORDS + RECORDS_LENGTH
+/** By level: where the records that wait are, and behind the last of them. */
+const RECORDS_AT = [RECORDS]
+for (const { together } of LEVELS) {
+  const records = together === 1 ? 0 : together
+  RECORDS_AT.push((RECORDS_AT.at(-1) as number) + (records * RECORD_BYTES) / 8)
+}
+const COARSE = RECORDS_AT[LEVELS.length] as number
 /** The key's samples, and values in its window, up to the newest one in the buckets. */
 export const COUNT_THEN = COARSE + 2 * BUCKET_LENGTH
 export const PUSHED_THEN = COUNT_THEN + 1
@@ -46,10 +48,10 @@ const AHEAD_MS = 60_000
 
 /** Takes what must be stored of buckets that close, oldest first. */
 export interface ClosedBuckets {
-  /** The bucket `number` of a level but the finest closes, and the next to be filled is `next`. */
+  /** The bucket `number` of a level closes, and the next to be filled is `next`. */
   close(place: OpenBuckets, level: number, number: number, next: number, isFirst: boolean): void
-  /** The records of a minute, the first of which is `number`, are complete. */
-  closeMinute(records: Uint32Array, number: number, next: number, isFirst: boolean): void
+  /** The same for records that waited for each other, the first of which is `number`. */
+  closeTogether(records: Uint32Array, level: number, number: number, next: number, isFirst: boolean): void
   /** The buckets from `number` to `next` were opened by mistake: they are empty. */
   erase(level: number, number: number, next: number): void
 }
@@ -108,38 +110,45 @@ function openFrom(numbers: Float64Array, at: number, timestamp: number): void {
   }
 }
 
-function advance(place: OpenBuckets, timestamp: number, closed: ClosedBuckets): void {
-  const { numbers, words, at } = place
-  const { stepMs } = LEVELS[0]
-  const number = (numbers[at + START] as number) / stepMs
-  const next = Math.floor(timestamp / stepMs)
-  const ofMinute = placeOf(number, MINUTE)
-  const records = 2 * (at + RECORDS)
-  writeRecord(numbers, at, numbers[at + BASE] as number, words, records + ofMinute * RECORD_WORDS)
-  addBucket(numbers, at + COARSE, at)
-  clearBucket(numbers, at, next * stepMs)
-  if (next - number < PER_MINUTE - ofMinute) return
-  const nextMinute = next - placeOf(next, MINUTE)
-  const ofRecords = words.subarray(records, records + PER_MINUTE * RECORD_WORDS)
-  closed.closeMinute(ofRecords, number - ofMinute, nextMinute, markRing(numbers, at, 0))
-  ofRecords.fill(0)
-  for (let level = 1; level < LEVELS.length; level++) {
-    if (!closeCoarse(place, level, timestamp, closed)) return
+function advance(open: OpenBuckets, timestamp: number, closed: ClosedBuckets): void {
+  for (let level = 0; level < LEVELS.length; level++) {
+    if (!closeBucket(open, level, timestamp, closed)) return
   }
 }
 
 /** False if the bucket of the level goes on. */
-function closeCoarse(open: OpenBuckets, level: number, timestamp: number, closed: ClosedBuckets): boolean {
+function closeBucket(open: OpenBuckets, level: number, timestamp: number, closed: ClosedBuckets): boolean {
   const { numbers, at } = open
-  const { stepMs } = LEVELS[level] as Level
+  const { stepMs, together } = LEVELS[level] as Level
   const place = at + placeIn(level)
   const number = (numbers[place + START] as number) / stepMs
   const next = Math.floor(timestamp / stepMs)
   if (next === number) return false
-  closed.close(open, level, number, next, markRing(numbers, at, level))
+  if (together === 1) closed.close(open, level, number, next, markRing(numbers, at, level))
+  else addRecord(open, level, [number, next], closed)
   if (level + 1 < LEVELS.length) addBucket(numbers, at + placeIn(level + 1), place)
   clearBucket(numbers, place, next * stepMs)
   return true
+}
+
+/** Adds the record of a bucket that closes to those that wait, which may be complete with it. */
+function addRecord(
+  open: OpenBuckets,
+  level: number,
+  [number, next]: readonly [number, number],
+  closed: ClosedBuckets,
+): void {
+  const { numbers, words, at } = open
+  const bounds = LEVELS[level] as Level
+  const first = firstTogether(number, bounds)
+  const records = 2 * (at + (RECORDS_AT[level] as number))
+  const record = records + (number - first) * RECORD_WORDS
+  writeRecord(numbers, at + placeIn(level), numbers[at + BASE] as number, words, record)
+  const nextFirst = firstTogether(next, bounds)
+  if (nextFirst === first) return
+  const all = words.subarray(records, records + bounds.together * RECORD_WORDS)
+  closed.closeTogether(all, level, first, nextFirst, markRing(numbers, at, level))
+  all.fill(0)
 }
 
 /** Notes that a level has a ring; returns whether it is new. */
@@ -160,26 +169,22 @@ function addLate(
 }
 
 function goBack({ numbers, at }: OpenBuckets, timestamp: number, closed: ClosedBuckets): void {
-  const open = (numbers[at + START] as number) / LEVELS[0].stepMs
-  // The clock was ahead by more than a minute, so this one is another minute.
-  const first = Math.floor(timestamp / LEVELS[1].stepMs) * PER_MINUTE
-  if (hasRing({ numbers, at }, 0)) closed.erase(0, first, open - placeOf(open, MINUTE))
-  numbers.fill(0, at + RECORDS, at + COARSE)
-  clearBucket(numbers, at, LEVELS[0].stepMs * Math.floor(timestamp / LEVELS[0].stepMs))
-  for (let level = 1; level < LEVELS.length; level++) {
-    const { stepMs } = LEVELS[level] as Level
+  for (const [level, bounds] of LEVELS.entries()) {
     const place = at + placeIn(level)
-    const number = Math.floor(timestamp / stepMs)
-    const next = (numbers[place + START] as number) / stepMs
-    if (number >= next) return
-    if (hasRing({ numbers, at }, level)) closed.erase(level, number, next)
-    clearBucket(numbers, place, number * stepMs)
+    const number = Math.floor(timestamp / bounds.stepMs)
+    const open = (numbers[place + START] as number) / bounds.stepMs
+    if (number >= open) return
+    const [first, openFirst] = [firstTogether(number, bounds), firstTogether(open, bounds)]
+    if (first < openFirst && hasRing({ numbers, at }, level)) closed.erase(level, first, openFirst)
+    numbers.fill(0, at + (RECORDS_AT[level] as number), at + (RECORDS_AT[level + 1] as number))
+    clearBucket(numbers, place, number * bounds.stepMs)
   }
 }
 
-/** Returns the records of the buckets of 10 s that are not in their ring yet, as bytes. */
-export function recordsOfMinute({ numbers, at }: Place): Uint8Array {
-  return new Uint8Array(numbers.buffer, numbers.byteOffset + 8 * (at + RECORDS), PER_MINUTE * RECORD_BYTES)
+/** Returns the records of a level that are not in their ring yet, as bytes. */
+export function waitingRecords({ numbers, at }: Place, level: number): Uint8Array {
+  const [begin, end] = [RECORDS_AT[level] as number, RECORDS_AT[level + 1] as number]
+  return new Uint8Array(numbers.buffer, numbers.byteOffset + 8 * (at + begin), 8 * (end - begin))
 }
 
 /** Returns the key's first value, from which records have their distances. */

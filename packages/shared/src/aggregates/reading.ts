@@ -2,7 +2,7 @@ import { createRow, PUSHED } from '../detection/key-row.ts'
 import { decodeWindow, fillRow, type StoredWindow } from '../detection/window-row.ts'
 import { type Bucket, START } from './bucket.ts'
 import { addPending, marksIn, pendingIn } from './following.ts'
-import { LEVELS, placeOf, type RingName } from './levels.ts'
+import { firstTogether, LEVELS, placeOf, type RingName } from './levels.ts'
 import {
   areOpenBuckets,
   baseOf,
@@ -10,9 +10,8 @@ import {
   OPEN_BUCKETS_LENGTH,
   type OpenBuckets,
   openBucket,
-  PER_MINUTE,
   placeIn,
-  recordsOfMinute,
+  waitingRecords,
 } from './open-buckets.ts'
 import { RECORD_BYTES, readRecord } from './record.ts'
 import { RingWrites, writeTo } from './rings.ts'
@@ -52,15 +51,14 @@ export function decodeAggregates(stored: StoredAggregates): LevelBuckets[] | und
     const ring = rings[level.ring]
     const open = (numbers[placeIn(i) + START] as number) / stepMs
     const start = (number: number) => ({ base, start: number * stepMs })
-    // The buckets of 10 s of this minute are not in the ring yet.
-    const ringEnd = i === 0 ? open - placeOf(open, { kept: PER_MINUTE }) : open
+    const ringEnd = firstTogether(open, level)
     const buckets: (Bucket | null)[] = []
     for (let number = open - kept + 1; hasRing(at, i) && number < ringEnd; number++) {
       const offset = (level.at + placeOf(number, level)) * RECORD_BYTES
       if (offset + RECORD_BYTES <= ring.byteLength) buckets.push(readRecord(ring, offset, start(number)))
     }
     for (let number = ringEnd; number < open; number++) {
-      buckets.push(readRecord(recordsOfMinute(at), (number - ringEnd) * RECORD_BYTES, start(number)))
+      buckets.push(readRecord(waitingRecords(at, i), (number - ringEnd) * RECORD_BYTES, start(number)))
     }
     const last = openBucket(at, i)
     return { stepMs, buckets: [...buckets, last].filter(bucket => bucket !== null) }

@@ -36,8 +36,8 @@ export class RingWrites implements ClosedBuckets {
     records.addEmpty(next - records.next)
   }
 
-  closeMinute(words: Uint32Array, number: number, next: number, isFirst: boolean): void {
-    const records = this.#recordsFrom(0, number, isFirst)
+  closeTogether(words: Uint32Array, level: number, number: number, next: number, isFirst: boolean): void {
+    const records = this.#recordsFrom(level, number, isFirst)
     records.addWords(words)
     records.addEmpty(next - records.next)
   }
@@ -74,7 +74,7 @@ const CHUNK_WORDS = 16_384
 let chunk = new Uint32Array(CHUNK_WORDS)
 let chunkUsed = 0
 
-const RECORDS_MIN = 6
+const RECORDS_MIN = LEVELS[0].together
 
 /** Records of consecutive buckets of one level, to be written to its ring. */
 class ClosedRecords {
