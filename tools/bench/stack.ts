@@ -10,8 +10,8 @@ import { type Subject, THIS_CODE } from './subject.ts'
 
 export const PARTITIONS = 16
 
-/** Production's durability. */
-const DURABLE = ['--save', '', '--appendonly', 'yes', '--appendfsync', 'everysec']
+/** Production's durability, but no rewrite of the file, which would fall into some rounds only. */
+const DURABLE = ['--save', '', '--appendonly', 'yes', '--appendfsync', 'everysec', '--auto-aof-rewrite-percentage', '0']
 
 /** Commands that take longer are recorded, in microseconds. */
 const SLOW_US = 1000
