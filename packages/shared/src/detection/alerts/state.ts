@@ -24,7 +24,7 @@ export const PEAK = 7
 export const PEAK_VALUE = 8
 export const SAMPLES = 9
 export const CALM = 10
-/** While not firing: marks of aggregates/following.ts. Version 0.1.0 keeps and does not use them. */
+/** While not firing: marks of aggregates/following.ts, which version 0.1.0 keeps and ignores. */
 export const MARKS = CALM
 /** The cumulative sums beyond half the threshold, in multiples of it: above, and below. */
 export const SUM_UP = 11
