@@ -25,10 +25,10 @@ import type { RowMemory } from '../judging/row-memory.ts'
 import type { RuleSource } from '../judging/rule-source.ts'
 import { deadLetterRun, entriesAfter, type Run, takeRun } from '../judging/run.ts'
 import { SHADOW, Windows } from '../judging/windows.ts'
-import { bytesOf } from '../reading/entry-sizes.ts'
 import type { EntryConsumer, ReadLoop } from '../reading/read-loop.ts'
 import { untilNext } from '../repeat.ts'
 import { ATTEMPTS_MAX, Attempts } from './attempts.ts'
+import { EntryQueue } from './entry-queue.ts'
 import { KeptEntries } from './kept-entries.ts'
 import { KeySweep } from './key-sweep.ts'
 import { type ObserveOptions, observeCommit, observeEffects } from './observe-commit.ts'
@@ -141,10 +141,8 @@ export class PartitionWorker implements EntryConsumer {
   /** How far the store's clock is ahead of the monotonic clock. */
   #storeAheadMs = 0
   #storeAheadMaxMs = 0
-  /** Entries after the checkpoint, each after the one before. */
-  #queue: Entry[] = []
-  /** The last entry queued since the checkpoint was loaded; before that, the checkpoint. */
-  #lastQueued: EntryId = ENTRY_ID_ZERO
+  /** Entries after the checkpoint. */
+  #queue = new EntryQueue(ENTRY_ID_ZERO)
   /** Applied entries delivered again, after the consumer group was moved back: still pending. */
   #redelivered: EntryId[] = []
   #wake: () => void = () => undefined
@@ -174,11 +172,11 @@ export class PartitionWorker implements EntryConsumer {
 
   get takesEntries(): boolean {
     const { batchSamplesMax } = this.#options.settings
-    return this.#state === 'steady' && sampleCountOf(this.#queue) < QUEUE_BATCHES * batchSamplesMax
+    return this.#state === 'steady' && this.#queue.samples < QUEUE_BATCHES * batchSamplesMax
   }
 
   get queuedBytes(): number {
-    return this.#queue.reduce((sum, entry) => sum + bytesOf(entry), 0)
+    return this.#queue.bytes
   }
 
   get keyCount(): number {
@@ -205,8 +203,7 @@ export class PartitionWorker implements EntryConsumer {
     if (this.#state !== 'steady') return
     this.#detectRollback(entries)
     for (const { id } of entries) if (compareEntryIds(id, this.#checkpoint.id) <= 0) this.#redelivered.push(id)
-    this.#queue.push(...entriesAfter(this.#lastQueued, entries))
-    this.#lastQueued = this.#queue.at(-1)?.id ?? this.#lastQueued
+    this.#queue.add(entries)
     this.#wake()
   }
 
@@ -274,7 +271,7 @@ export class PartitionWorker implements EntryConsumer {
 
   async #discardMemory(): Promise<void> {
     await this.#options.reading.leave(this.partition)
-    this.#queue = []
+    this.#queue = new EntryQueue(ENTRY_ID_ZERO)
     this.#windows.clear()
     this.#aggregates?.clear()
   }
@@ -309,7 +306,7 @@ export class PartitionWorker implements EntryConsumer {
       const last = pending.at(-1)
       if (last === undefined) {
         this.#state = 'steady'
-        this.#lastQueued = this.#checkpoint.id
+        this.#queue = new EntryQueue(this.#checkpoint.id)
         reading.join(this)
         return
       }
@@ -367,18 +364,18 @@ export class PartitionWorker implements EntryConsumer {
       if (this.#mayHaveDeletions) await this.#deleteKeys()
       this.#leaveRun()
     }
-    if (this.#queue.length === 0) {
+    if (this.#queue.isEmpty) {
       await this.#waitForEntries()
       return
     }
-    if (sampleCountOf(this.#queue) >= YIELD_SAMPLES) {
+    if (this.#queue.samples >= YIELD_SAMPLES) {
       await yieldToOthers()
       if (!this.#is('steady')) return
     }
     const begin = clock.monotonicMs()
-    const run = takeRun(this.#queue, this.#checkpoint, this.#runSamplesMax)
+    const run = takeRun(this.#queue.entries, this.#checkpoint, this.#runSamplesMax)
     await this.#prepare(run)
-    this.#queue = this.#queue.slice(run.entries.length)
+    this.#queue.remove(run.entries.length)
     reading.wake()
     await this.#commitRun(run, begin)
   }
@@ -406,7 +403,7 @@ export class PartitionWorker implements EntryConsumer {
     this.#backlogReadAt = clock.monotonicMs()
     const [backlog] = await store.backlogs([this.partition])
     const oldest = backlog?.oldest ?? null
-    const isStuck = oldest !== null && oldest === this.#oldestWhenIdle && this.#queue.length === 0
+    const isStuck = oldest !== null && oldest === this.#oldestWhenIdle && this.#queue.isEmpty
     this.#oldestWhenIdle = oldest
     if (isStuck) throw new MemoryOutdated(`entry ${oldest} is in the backlog and was not delivered`)
   }
@@ -475,7 +472,7 @@ export class PartitionWorker implements EntryConsumer {
     this.#setStoreClock(now, sentAt)
     if (keys.length === 0) this.#timersFrom = firstAt ?? Number.POSITIVE_INFINITY
     if (keys.length === 0 || !this.#is('steady')) return
-    const requiresDrained = this.#queue.length === 0
+    const requiresDrained = this.#queue.isEmpty
     await this.#enterRun(keys.length)
     await this.#load(keys.filter(key => this.#windows.use(key) === undefined))
     const time = requiresDrained ? now : arrivalMs(this.#checkpoint.id, now)
@@ -496,7 +493,7 @@ export class PartitionWorker implements EntryConsumer {
   /** Evicts keys that are idle as of the last applied entry; as of now if the backlog is empty. */
   async #evictIdleKeys(): Promise<void> {
     if (!this.#is('steady')) return
-    const requiresDrained = this.#queue.length === 0
+    const requiresDrained = this.#queue.isEmpty
     const now = this.#storeNow()
     const time = requiresDrained ? now : arrivalMs(this.#checkpoint.id, this.#storeNowAtMost())
     const idle = await this.#sweep.step(this.#options.clock.monotonicMs(), time)
@@ -691,8 +688,4 @@ function isStale(name: string, versions: ReadonlyMap<string, number>, newest: nu
   if (counted === undefined) return true
   const current = versions.get(counted.rule)
   return counted.version !== current && counted.version <= Math.max(newest, current ?? 0)
-}
-
-function sampleCountOf(entries: readonly Entry[]): number {
-  return entries.reduce((sum, { count }) => sum + (count ?? 0), 0)
 }
