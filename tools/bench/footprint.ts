@@ -1,3 +1,4 @@
+import { keysUnder, type PartitionKeys } from '@tidemark/shared/store/keys'
 import { formatCount } from '../lib/format.ts'
 import { type Cell, formatTable } from '../lib/table.ts'
 import { openFiller, REQUEST_SAMPLES } from './filler.ts'
@@ -8,7 +9,20 @@ const KEYS = 100_000
 const SAMPLES = 1_000_000
 
 /** The kinds of Redis keys that grow with the number of keys. Settings bound the others. */
-const KINDS = ['windows', 'window_tails', 'guard_memories', 'last_analysis', 'due']
+const KINDS: readonly (keyof PartitionKeys)[] = [
+  'windows',
+  'windowTails',
+  'guardMemories',
+  'lastAnalysis',
+  'keys',
+  'timers',
+  'aggregates',
+  'aggregatesHours',
+  'aggregatesDays',
+]
+
+/** Redis is asked for the sizes of so many keys at a time. */
+const SIZES_AT_ONCE = 1000
 
 /** Returns tables of bytes per key in Redis, and per sample on the network if all keys differ. */
 export async function measureFootprint(): Promise<string> {
@@ -52,11 +66,19 @@ async function traffic({ client }: BenchRedis): Promise<{ in: number; out: numbe
 
 /** Returns the bytes of each kind that occurs, including all members. */
 async function bytesPerKey({ client }: BenchRedis): Promise<[kind: string, bytes: number][]> {
-  const bytes = new Map(KINDS.map(kind => [kind, 0]))
-  for (const name of await client.keys('*')) {
-    const kind = name.replace(/^.*}:/, '')
-    const sum = bytes.get(kind)
-    if (sum !== undefined) bytes.set(kind, sum + Number(await client.memory('USAGE', name, 'SAMPLES', 0)))
+  const bytes = new Map(KINDS.map(kind => [nameOf(keysUnder('tm').partition(0)[kind]), 0]))
+  const names = (await client.keys('*')).filter(name => bytes.has(nameOf(name)))
+  for (let at = 0; at < names.length; at += SIZES_AT_ONCE) {
+    const together = names.slice(at, at + SIZES_AT_ONCE)
+    const sizes = await Promise.all(together.map(name => client.memory('USAGE', name, 'SAMPLES', 0)))
+    for (const [i, name] of together.entries()) {
+      bytes.set(nameOf(name), (bytes.get(nameOf(name)) ?? 0) + Number(sizes[i]))
+    }
   }
   return [...bytes].filter(([, all]) => all > 0).map(([kind, all]) => [kind, Math.round(all / KEYS)])
+}
+
+/** Returns the name of a key without its partition, and without the key that a ring is of. */
+function nameOf(name: string): string {
+  return name.replace(/^.*}:/, '').replace(/:.*$/s, '')
 }
