@@ -22,8 +22,19 @@ export function toCommand(raw: RawCommand): Command {
   const word = String(raw.args[0] ?? '').toLowerCase()
   const isScript = word === 'eval' || word === 'evalsha'
   const key = raw.args[isScript ? 3 : word === 'xreadgroup' ? raw.args.length - 2 : 1]
-  const match = key === undefined ? null : KEY_OF_PARTITION.exec(key.toString('latin1', 0, 64))
-  return { ...raw, name: nameOf(raw, word), partition: match === null ? undefined : Number(match[1]) }
+  return { ...raw, name: nameOf(raw, word), partition: key === undefined ? undefined : partitionOf(key) }
+}
+
+/** Returns the partitions whose leases a call of renew.lua has extended. */
+export function renewedPartitions({ args }: RawCommand, reply: Buffer): number[] {
+  const leases = args.slice(3, 3 + Number(args[2]))
+  const renewed = Array.from(reply.toString('latin1').matchAll(/:(\d)\r\n/g), ([, one]) => one === '1')
+  return leases.flatMap((lease, i) => (renewed[i] === true ? (partitionOf(lease) ?? []) : []))
+}
+
+function partitionOf(key: Buffer): number | undefined {
+  const match = KEY_OF_PARTITION.exec(key.toString('latin1', 0, 64))
+  return match === null ? undefined : Number(match[1])
 }
 
 function nameOf({ args }: RawCommand, word: string): string {

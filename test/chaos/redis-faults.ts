@@ -3,6 +3,7 @@ import { pause } from '@tidemark/shared/runtime/lifecycle'
 import { putRules } from './alerts.ts'
 import { aofFile, compactAof, cutAfter, cutLastCommit } from './append-only-file.ts'
 import { parseCommit } from './audit.ts'
+import { renewedPartitions } from './command.ts'
 import type { Deployment } from './deployment.ts'
 import { readPartitionStates } from './partition-state.ts'
 import { type Exchange, type Mode, PASS } from './proxy.ts'
@@ -175,19 +176,20 @@ async function cutCommitOff(world: World): Promise<boolean> {
   for (let attempt = 0; attempt < CUTS_MAX; attempt++) {
     let cutAt = Number.POSITIVE_INFINITY
     let next: ReturnType<typeof parseCommit>
-    let renewed: number | undefined
+    let renewed: readonly number[] = []
     await compactAof(deployment.redis)
     // Starts right after a renewal, so that the lease lasts as long as possible.
     await world.interceptOnce({
       point: 'delivered',
       nth: 1,
-      matches: ({ command, reply }) => command.name === 'renew' && reply?.toString() === ':1\r\n',
-      act({ command }) {
-        renewed = command.partition
-        return PASS
+      matches: ({ command, reply }) => {
+        renewed = command.name === 'renew' && reply !== undefined ? renewedPartitions(command, reply) : []
+        return renewed.length > 0
       },
+      act: () => PASS,
     })
-    const isRenewed = ({ command }: Exchange): boolean => command.name === 'commit' && command.partition === renewed
+    const isRenewed = ({ command }: Exchange): boolean =>
+      command.name === 'commit' && command.partition !== undefined && renewed.includes(command.partition)
     let intercepted: Promise<boolean> = Promise.resolve(false)
     await world.interceptOnce({
       point: 'arriving',
