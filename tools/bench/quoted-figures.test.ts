@@ -79,7 +79,7 @@ test.each<[row: string, values: readonly number[]]>([
   ['Redis', [1e6 / measured('the same, Redis CPU per sample', DRAIN)]],
 ])('docs/performance.md promises what one core did, or up to a tenth less: %s', (row, values) => {
   const section = pageOf('docs/performance.md').split('\n## Capacity of one core\n')[1] ?? ''
-  const rates = quoted(section, row).filter(number => number >= 20_000 && number !== 100_000)
+  const rates = quoted(section, row).filter(number => number > 10_000 && number !== 100_000)
   for (const [i, value] of values.entries()) {
     expect([row, rates[i]]).toEqual([row, expect.toSatisfy((rate: number) => rate <= value && rate >= 0.9 * value)])
   }
