@@ -72,7 +72,7 @@ export const analyzerSettings = z
     HEARTBEAT_MS: integer({ min: 50, max: 10_000 }).default(250),
     /** Samples per commit, unless a single entry has more. */
     BATCH_SAMPLES_MAX: integer({ min: 1, max: 20_000 }).default(8000),
-    /** Bytes of the windows of all partitions together; one of 50 samples takes about 1.2 KiB. */
+    /** Bytes of the windows of all partitions together; one of 50 samples takes about 1.8 KiB. */
     WINDOWS_BYTES_MAX: integer({ min: 1024 * 1024, max: 1024 ** 4 }).default(256 * 1024 * 1024),
     /** Deprecated: limits the number of windows besides their memory. */
     WINDOWS_MAX: integer({ min: 1, max: 100_000_000 }).optional(),

@@ -5,7 +5,7 @@ import { bytesOf } from '../reading/entry-sizes.ts'
 
 /** The entries of a partition that were read and are not applied yet, oldest first. */
 export class EntryQueue {
-  #entries: readonly Entry[] = []
+  readonly #entries: Entry[] = []
   #samples = 0
   #bytes = 0
   #lastId: EntryId
@@ -34,15 +34,14 @@ export class EntryQueue {
   /** Adds those that are after all before, each once. */
   add(entries: readonly Entry[]): void {
     const added = entriesAfter(this.#lastId, entries)
-    this.#entries = [...this.#entries, ...added]
+    this.#entries.push(...added)
     this.#lastId = added.at(-1)?.id ?? this.#lastId
     this.#count(added, 1)
   }
 
   /** Removes the first ones. */
   remove(count: number): void {
-    this.#count(this.#entries.slice(0, count), -1)
-    this.#entries = this.#entries.slice(count)
+    this.#count(this.#entries.splice(0, count), -1)
   }
 
   #count(entries: readonly Entry[], sign: 1 | -1): void {
