@@ -22,8 +22,11 @@ export interface CommittedEntry {
   readonly samples: readonly CommittedSample[]
 }
 
-/** What Redis replied to a commit; `unknown` if no reply was seen. */
-export type CommitResult = 'ok' | 'already' | 'stale' | 'gap' | 'fenced' | 'error' | 'unknown'
+/**
+ * What Redis replied to a commit; `unknown` if no reply was seen, `void` if it was a transaction
+ * that Redis did not execute because a watched key had changed.
+ */
+export type CommitResult = 'ok' | 'already' | 'stale' | 'gap' | 'fenced' | 'void' | 'error' | 'unknown'
 
 export interface CommitRecord {
   readonly partition: number
@@ -193,7 +196,8 @@ export class Audit implements ProxyAudit {
       this.committedSamples += record.entries.reduce((sum, { samples }) => sum + samples.length, 0)
     }
     const { holder, token, result, partition } = record
-    if (holder !== undefined && holder !== token && result !== 'fenced' && result !== 'error') {
+    const hasEffect = result !== 'fenced' && result !== 'void' && result !== 'error'
+    if (holder !== undefined && holder !== token && hasEffect) {
       this.violations.push(
         `I6: a commit to partition ${partition} by ${token} returned ${result} after ${holder} had taken the lease`,
       )
@@ -302,9 +306,15 @@ function parseVerdicts(text: string, findings: Buffer): CommittedSample[] | unde
   }))
 }
 
-const COMMIT_REPLY = /^\*\d\r\n\$\d+\r\n(ok|already|stale|gap|fenced)\r\n/
+/** Of a script; in a transaction, after the numbers that the commands before it return. */
+const COMMIT_REPLY = /^(?:\*\d\r\n(?::\d+\r\n)*)?\*\d\r\n\$\d+\r\n(ok|already|stale|gap|fenced)\r\n/
 
-function resultOf(reply: Buffer): CommitResult {
-  const match = COMMIT_REPLY.exec(reply.toString('latin1', 0, 32))
+/** A transaction that was not executed, in RESP 2 and 3. */
+const VOID = /^(?:\*-1|_)\r\n$/
+
+export function resultOf(reply: Buffer): CommitResult {
+  const text = reply.toString('latin1', 0, 100)
+  if (VOID.test(text)) return 'void'
+  const match = COMMIT_REPLY.exec(text)
   return (match?.[1] as CommitResult | undefined) ?? 'error'
 }

@@ -13,6 +13,34 @@ export interface Command extends RawCommand {
   readonly partition: number | undefined
 }
 
+/**
+ * Names the commands of one connection. Of a commit that is sent as a transaction, the script that
+ * only checks is `check`, the queued one `queued`, and EXEC is the commit: it has its arguments,
+ * and its reply ends with that of the script.
+ */
+export class CommandNames {
+  /** Of the open transaction. */
+  #queued: Command | undefined
+
+  next(raw: RawCommand): Command {
+    const command = toCommand(raw)
+    const queued = this.#queued
+    if (command.name === 'commit') {
+      const step = command.args.find(arg => STEPS.has(arg.toString('latin1', 0, 8)))?.toString()
+      if (step === 'check') return { ...command, name: 'check' }
+      if (step !== 'apply') return command
+      this.#queued = command
+      return { ...command, name: 'queued' }
+    }
+    if (command.name !== 'exec' && command.name !== 'discard') return command
+    this.#queued = undefined
+    return queued === undefined || command.name === 'discard' ? command : { ...queued, bytes: raw.bytes }
+  }
+}
+
+/** The steps of commit.lua. No key or id is equal to one of them. */
+const STEPS = new Set(['all', 'check', 'apply'])
+
 /** Script names by SHA-1. ioredis sends the text once per connection, then only the digest. */
 const scripts = new Map(scriptNames().map(name => [readScript(name).sha, name]))
 

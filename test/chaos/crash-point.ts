@@ -33,6 +33,8 @@ export const CRASH_POINTS = {
   after_commit_sent: { point: 'forwarded', matches: isCommit, effect: 'orphan' },
   /** The reply was delivered but not processed. */
   after_commit_reply: { point: 'delivered', matches: isCommit, effect: 'pass' },
+  /** Redis has found that a transaction may be executed, and waits for its commands. */
+  during_transaction: { point: 'delivered', matches: e => e.command.name === 'check', effect: 'pass' },
   during_takeover_lease: {
     point: 'delivered',
     matches: ({ command, reply }) => command.name === 'acquire' && reply?.toString() === ':1\r\n',

@@ -123,8 +123,12 @@ export class Deployment implements AsyncDisposable {
     slot.generation++
     this.counts.starts++
     const name = `${slot.role}-${slot.index}.${slot.generation}`
+    // Partitions go from owners that commit by scripts to owners that commit by transactions.
+    const transactionKeys = slot.index % 3 === 0 ? '0' : '1'
     const own: Readonly<Record<string, string>> =
-      slot.role === 'analyzer' ? { ANALYZER_ID: name, LEASE_TTL_MS: String(leaseTtlMs) } : {}
+      slot.role === 'analyzer'
+        ? { ANALYZER_ID: name, LEASE_TTL_MS: String(leaseTtlMs), TRANSACTION_KEYS: transactionKeys }
+        : {}
     const service = await ServiceProcess.start({
       role: slot.role,
       name,

@@ -41,6 +41,16 @@ export const MUTANTS: readonly Mutant[] = [
     ],
   },
   {
+    name: 'the watch of a transaction',
+    file: 'packages/shared/src/store/redis/commit.ts',
+    changes: [{ from: 'watched: WATCHED.map(name => at[name])', to: "watched: ['unused']" }],
+  },
+  {
+    name: 'the check of a transaction',
+    file: 'packages/shared/src/store/redis/checked-transaction.ts',
+    changes: [{ from: "String(checked[0]) === 'ready'", to: 'true' }],
+  },
+  {
     name: 'pending entries first',
     file: 'packages/analyzer/src/partition/partition-worker.ts',
     changes: [{ from: /const pending = await store\.readPending\([^\n]+\n/, to: 'const pending: Entry[] = []\n' }],

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { pause } from '@tidemark/shared/runtime/lifecycle'
-import { type Command, toCommand } from './command.ts'
+import { type Command, CommandNames } from './command.ts'
 import { CommandReader, ReplyReader } from './resp.ts'
 
 /**
@@ -171,12 +171,13 @@ class Connection {
     this.#upstream = connect(proxy.target)
     this.ended = once(this.#stop.signal, 'abort').then(() => undefined)
     const commands = new CommandReader()
+    const names = new CommandNames()
     const replies = new ReplyReader()
     client.setNoDelay()
     this.#upstream.setNoDelay()
     client.on('data', chunk => {
       if (this.#isRaw) void this.#raw(chunk, this.#upstream)
-      else this.#takeCommands(commands.push(chunk).map(toCommand))
+      else this.#takeCommands(commands.push(chunk).map(raw => names.next(raw)))
     })
     this.#upstream.on('data', chunk => {
       if (this.#isRaw) void this.#raw(chunk, client)

@@ -72,6 +72,11 @@ export const analyzerSettings = z
     HEARTBEAT_MS: integer({ min: 50, max: 10_000 }).default(250),
     /** Samples per commit, unless a single entry has more. */
     BATCH_SAMPLES_MAX: integer({ min: 1, max: 20_000 }).default(8000),
+    /**
+     * Keys from which a commit is a Redis transaction (WATCH, MULTI), which costs Redis less than a
+     * script; 0: never.
+     */
+    TRANSACTION_KEYS: integer({ min: 0, max: 100_000 }).default(200),
     /** Bytes of the windows of all partitions together; one of 50 samples takes about 1.8 KiB. */
     WINDOWS_BYTES_MAX: integer({ min: 1024 * 1024, max: 1024 ** 4 }).default(256 * 1024 * 1024),
     /** Deprecated: limits the number of windows besides their memory. */

@@ -51,6 +51,7 @@ try {
         alertsMax: config.ALERTS_KEPT,
         outboxMax: config.OUTBOX_MAX,
         shadowedMax: config.SHADOWED_KEPT,
+        transactionKeys: config.TRANSACTION_KEYS,
       },
     })
     if (store === undefined) return

@@ -11,25 +11,25 @@ function sizesOf(keys: number, runs: number): number[] {
   })
 }
 
-test('a run has at most a thousand keys', () => {
-  expect(sizesOf(100_000, 5)).toEqual([1000, 1000, 1000, 1000, 1000])
-  expect(sizesOf(1250, 9)).toEqual([1000, 1000, 1000, 1000, 1000, 1000, 1000, 1000, 1000])
+test('a run has at most two thousand keys', () => {
+  expect(sizesOf(100_000, 5)).toEqual([2000, 2000, 2000, 2000, 2000])
+  expect(sizesOf(2500, 5)).toEqual([2000, 2000, 2000, 2000, 2000])
 })
 
 test('of few keys it grows, because each then costs less', () => {
-  expect(sizesOf(10, 6)).toEqual([1000, 2000, 4000, 8000, 16_000, 32_000])
-  expect(sizesOf(625, 6)).toEqual([1000, 1600, 2560, 4096, 6553, 10_484])
+  expect(sizesOf(10, 6)).toEqual([2000, 4000, 8000, 16_000, 32_000, 64_000])
+  expect(sizesOf(1250, 6)).toEqual([2000, 3200, 5120, 8192, 13_107, 20_971])
 })
 
 test('it shrinks at once where samples are of more keys, and not because a run is short', () => {
   const size = new RunSize()
-  for (let i = 0; i < 4; i++) size.add(size.samplesMax, 10)
+  for (let i = 0; i < 3; i++) size.add(size.samplesMax, 10)
   expect(size.samplesMax).toBe(16_000)
   size.add(5, 5)
   size.add(0, 0)
   expect(size.samplesMax).toBe(16_000)
   size.add(16_000, 8000)
+  expect(size.samplesMax).toBe(4000)
+  size.add(4000, 4000)
   expect(size.samplesMax).toBe(2000)
-  size.add(2000, 2000)
-  expect(size.samplesMax).toBe(1000)
 })

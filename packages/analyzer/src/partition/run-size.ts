@@ -2,7 +2,7 @@
  * Keys that a commit is meant to change at most. Each takes Redis some microseconds, during which
  * no other client is served, and with many more it takes longer: they do not fit into its caches.
  */
-const KEYS_MAX = 1000
+const KEYS_MAX = 2000
 
 /** Adapts the samples of a run to how many keys they are of. */
 export class RunSize {

@@ -42,10 +42,20 @@ class Queue implements EntryConsumer {
   }
 }
 
+interface BacklogOptions {
+  readonly length: number
+  readonly bytes: (n: number) => number
+  /** The only partition that has it. */
+  readonly only?: number
+}
+
 /** A backlog of `length` entries of `bytes` in each partition; records the bytes of each read. */
-function start(partitions: number, backlog: { length: number; bytes: (n: number) => number }) {
-  const left = new Map(Array.from({ length: partitions }, (_, partition) => [partition, 0]))
-  const reads: { partitions: number; bytes: number; count: number }[] = []
+function start(partitions: number, backlog: BacklogOptions) {
+  const isEmpty = (partition: number): boolean => backlog.only !== undefined && backlog.only !== partition
+  const left = new Map(
+    Array.from({ length: partitions }, (_, partition) => [partition, isEmpty(partition) ? backlog.length : 0]),
+  )
+  const reads: { partitions: number; bytes: number; count: number; blockMs: number }[] = []
   const faults: unknown[] = []
   const store = {
     async read(wanted, { count, blockMs }) {
@@ -62,7 +72,7 @@ function start(partitions: number, backlog: { length: number; bytes: (n: number)
         return { partition, entries }
       })
       const bytes = found.flatMap(({ entries }) => entries).reduce((sum, entry) => sum + bytesOf(entry), 0)
-      reads.push({ partitions: wanted.length, bytes, count })
+      reads.push({ partitions: wanted.length, bytes, count, blockMs })
       await systemClock.pause(bytes > 0 ? 0 : Math.min(blockMs, 5))
       return found.filter(({ entries }) => entries.length > 0)
     },
@@ -89,7 +99,7 @@ test.each([
     loop.wake()
     expect(queues.every(({ received }) => received === length)).toBe(true)
   })
-  expect(Math.max(...reads.map(one => one.bytes))).toBeLessThanOrEqual(16 * MIB)
+  expect(Math.max(...reads.map(one => one.bytes))).toBeLessThanOrEqual(2 * MIB)
 })
 
 test('an entry that is larger than a whole read is read alone', async () => {
@@ -114,7 +124,25 @@ test('small entries are soon read many at a time', async () => {
     expect(queues[0]?.received).toBe(3000)
   })
   expect(Math.max(...reads.map(({ count }) => count))).toBe(500)
-  expect(reads.filter(({ bytes }) => bytes > 0).length).toBeLessThan(20)
+  expect(reads.filter(({ bytes }) => bytes > 0).length).toBeLessThan(25)
+})
+
+test('a backlog of one partition is read in turns with all partitions, and nothing waits meanwhile', async () => {
+  const { loop, queues, reads } = start(16, { length: 2000, bytes: () => 300, only: 3 })
+  for (const queue of queues) loop.join(queue)
+  await eventually(() => {
+    for (const queue of queues) queue.entries = []
+    loop.wake()
+    expect(queues[3]?.received).toBe(2000)
+  })
+  const during = reads.slice(
+    reads.findIndex(one => one.partitions === 1),
+    reads.findLastIndex(one => one.bytes > 0),
+  )
+  expect(during.length).toBeGreaterThan(5)
+  expect(during.map(one => one.partitions)).toEqual(during.map((_, i) => (i % 2 === 0 ? 1 : 16)))
+  expect(Math.max(...during.map(({ blockMs }) => blockMs))).toBeLessThanOrEqual(5)
+  expect(reads.at(-1)?.partitions).toBe(16)
 })
 
 test('the queues are bounded in bytes', async () => {
@@ -158,5 +186,5 @@ test.each([
   expect((await metrics[other].get()).values[0]?.value).toBe(0)
   const failedAt = reads.length
   await eventually(() => expect(reads.length).toBeGreaterThan(failedAt))
-  expect(reads[failedAt]?.count).toBe(8)
+  expect(reads[failedAt]?.count).toBe(1)
 })

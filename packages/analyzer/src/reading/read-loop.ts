@@ -10,12 +10,15 @@ const BLOCK_MS = 1000
 /** The longest blocking read while a partition is left out. */
 const BLOCK_BUSY_MS = 5
 
-/** Samples and entries of each partition in one read, by the recent size of entries. */
-const READ_SAMPLES = 8000
-const READ_ENTRIES_MAX = 500
+/** Bytes in one read, by the recent size of entries: Redis serves no other client meanwhile. */
+const READ_BYTES = 2 * 1024 * 1024
 
-/** Bytes of all partitions in one read, by the recent size of entries. */
-const READ_BYTES = 16 * 1024 * 1024
+/** Entries of each partition in one read of all. */
+const READ_ENTRIES = 16
+
+/** Samples and entries in one read of a partition that has more than those. */
+const BACKLOG_SAMPLES = 8000
+const BACKLOG_ENTRIES_MAX = 500
 
 /** Bytes in the queues of all partitions, beyond which only those with an empty one are read. */
 const QUEUED_BYTES_MAX = 64 * 1024 * 1024
@@ -41,7 +44,18 @@ export interface ReadLoopOptions extends Omit<Context, 'log'> {
   readonly store: AnalyzerStore
 }
 
-/** Reads the entries of all partitions whose consumers accept some: one blocking read at a time. */
+interface Read {
+  readonly consumers: readonly EntryConsumer[]
+  /** Entries of each of them. */
+  readonly count: number
+  readonly blockMs: number
+}
+
+/**
+ * Reads the entries of all partitions whose consumers accept some: one read at a time. Reads of few
+ * entries of all partitions, which wait for one, take turns with reads of many entries of those
+ * that have a backlog.
+ */
 export class ReadLoop implements AsyncDisposable {
   readonly #options: ReadLoopOptions
   readonly #consumers = new Map<number, EntryConsumer>()
@@ -50,8 +64,12 @@ export class ReadLoop implements AsyncDisposable {
   /** Ends the wait for a consumer that accepts entries. */
   #resume: () => void = () => undefined
   readonly #sizes = new EntrySizes()
-  /** The partition that the next read begins with, if one read cannot take all. */
-  #nextPartition = 0
+  /** When each partition was read last: those that waited longest come first. */
+  readonly #readAt = new Map<number, number>()
+  #reads = 0
+  /** The last read of these partitions delivered as many entries as it might. */
+  readonly #backlogs = new Set<number>()
+  #isTurnOfBacklogs = false
   readonly #stop = new AbortController()
   readonly #done: Promise<void>
 
@@ -85,6 +103,8 @@ export class ReadLoop implements AsyncDisposable {
   /** Stops reading a partition; resolves when no running read can deliver entries of it. */
   async leave(partition: number): Promise<void> {
     this.#consumers.delete(partition)
+    this.#backlogs.delete(partition)
+    this.#readAt.delete(partition)
     const reading = this.#reading
     if (reading?.partitions.has(partition) !== true) return
     this.#options.store.interruptRead()
@@ -100,49 +120,65 @@ export class ReadLoop implements AsyncDisposable {
 
   async #run(): Promise<void> {
     while (!this.#stop.signal.aborted) {
-      const { consumers, count } = this.#nextRead()
+      const read = this.#nextRead()
+      const { consumers } = read
       if (consumers.length === 0) {
         const { promise, resolve } = Promise.withResolvers<void>()
         this.#resume = resolve
         await promise
         continue
       }
-      const end = this.#read(consumers, count)
+      const end = this.#read(read)
       this.#reading = { partitions: new Set(consumers.map(({ partition }) => partition)), end }
       await end
       this.#reading = undefined
     }
   }
 
-  /** Returns whose entries to read next, and how many of each. */
-  #nextRead(): { readonly consumers: readonly EntryConsumer[]; readonly count: number } {
+  #nextRead(): Read {
     const all = [...this.#consumers.values()]
     const queued = all.reduce((sum, { queuedBytes }) => sum + queuedBytes, 0)
     const isFull = queued >= QUEUED_BYTES_MAX
     // One whose queue is empty is always read: a partition that is stuck must not stop the others.
     const ready = all.filter(one => one.takesEntries && (!isFull || one.queuedBytes === 0))
-    const atOnce = Math.max(1, this.#sizes.countWithin({ samples: Number.POSITIVE_INFINITY, bytes: READ_BYTES }))
-    if (ready.length > atOnce) {
-      const begin = this.#nextPartition % ready.length
-      this.#nextPartition = begin + atOnce
-      return { consumers: [...ready.slice(begin), ...ready.slice(0, begin)].slice(0, atOnce), count: 1 }
+    const backlogs = isFull ? [] : ready.filter(({ partition }) => this.#backlogs.has(partition))
+    this.#isTurnOfBacklogs = !this.#isTurnOfBacklogs && backlogs.length > 0
+    if (this.#isTurnOfBacklogs) {
+      const many = this.#sizes.countWithin({ samples: BACKLOG_SAMPLES, bytes: READ_BYTES })
+      return this.#readOf(backlogs, Math.min(BACKLOG_ENTRIES_MAX, Math.max(1, many)), 0)
     }
-    const count = this.#sizes.countWithin({ samples: READ_SAMPLES, bytes: READ_BYTES / ready.length })
-    return { consumers: ready, count: isFull ? 1 : Math.min(READ_ENTRIES_MAX, Math.max(1, count)) }
+    const isAll = ready.length === this.#consumers.size && backlogs.length === 0
+    const few = this.#sizes.countWithin({ samples: Number.POSITIVE_INFINITY, bytes: READ_BYTES / ready.length })
+    const count = isFull ? 1 : Math.min(READ_ENTRIES, Math.max(1, few))
+    return this.#readOf(ready, count, isAll ? BLOCK_MS : BLOCK_BUSY_MS)
   }
 
-  async #read(consumers: readonly EntryConsumer[], count: number): Promise<void> {
+  /** Reads as many of the partitions as one read may, in turns. */
+  #readOf(wanted: readonly EntryConsumer[], count: number, blockMs: number): Read {
+    const entries = this.#sizes.countWithin({ samples: Number.POSITIVE_INFINITY, bytes: READ_BYTES })
+    const atOnce = Math.max(1, Math.floor(entries / count))
+    if (wanted.length <= atOnce) return { consumers: wanted, count, blockMs }
+    const at = ({ partition }: EntryConsumer): number => this.#readAt.get(partition) ?? 0
+    const consumers = wanted.toSorted((a, b) => at(a) - at(b)).slice(0, atOnce)
+    return { consumers, count, blockMs: Math.min(blockMs, BLOCK_BUSY_MS) }
+  }
+
+  async #read({ consumers, count, blockMs }: Read): Promise<void> {
     const { store, metrics, logFailure, clock } = this.#options
     const partitions = consumers.map(({ partition }) => partition)
-    const blockMs = consumers.length === this.#consumers.size ? BLOCK_MS : BLOCK_BUSY_MS
+    this.#reads++
+    for (const partition of partitions) this.#readAt.set(partition, this.#reads)
     try {
       const found = await store.read(partitions, { count, blockMs })
+      for (const partition of partitions) this.#backlogs.delete(partition)
       for (const { partition, entries, error } of found) {
         const consumer = this.#consumers.get(partition)
+        if (entries.length >= count && consumer !== undefined) this.#backlogs.add(partition)
         if (error === undefined) consumer?.offer(entries)
         else consumer?.recover()
       }
-      this.#sizes.learn(found.flatMap(({ entries }) => entries))
+      // A partition that had no more entries says nothing about those of the others.
+      if (found.length > 0 || this.#backlogs.size === 0) this.#sizes.learn(found.flatMap(({ entries }) => entries))
     } catch (error) {
       if (error instanceof StoreError) metrics.storeErrors.inc()
       else metrics.faults.inc()

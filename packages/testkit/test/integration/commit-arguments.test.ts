@@ -39,7 +39,7 @@ describe.skipIf(!(await redisAvailable()))('commit.lua in Redis', () => {
     stack.defer(() => client.disconnect())
     await fc.assert(
       fc.asyncProperty(randomCommit, async commit => {
-        const args = commitArguments({ token: 'a:1', commit, options: REDIS_STORE_DEFAULTS }, 0)
+        const args = commitArguments({ step: 'all', token: 'a:1', commit, options: REDIS_STORE_DEFAULTS })
         const argv = splitArguments(args.after(''))
         const reply = await client.callBuffer('EVAL', DECODER, COMMIT_KEYS.length, ...COMMIT_KEYS, ...argv)
         const [keys, scalars, ...lists] = reply as [Buffer[], Buffer[], ...Buffer[][][]]

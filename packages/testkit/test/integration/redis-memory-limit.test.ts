@@ -39,6 +39,8 @@ function openOn(url: string, prefix = 'tm'): Promise<Store> {
     cluster: url.includes(','),
     partitions: 4,
     prefix,
+    // Refused as a transaction, it is applied as a script.
+    transactionKeys: 1,
     onFailure: () => {},
   }
   return openRedisStore(options)

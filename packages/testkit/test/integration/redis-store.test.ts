@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { REDIS_STORE_DEFAULTS } from '@tidemark/shared/store/redis/options'
+import { REDIS_STORE_DEFAULTS, type RedisStoreOptions } from '@tidemark/shared/store/redis/options'
 import { openRedisStore } from '@tidemark/shared/store/redis/store'
 import { afterAll, beforeAll, describe } from 'vitest'
 import { redisAvailable, redisClusterAvailable, startRedis, startRedisCluster } from '../../src/redis-fixture.ts'
@@ -18,13 +18,21 @@ const MODEL_RUNS = 20
 
 describe.skipIf(!(await redisAvailable()))('on Redis', () => {
   describeContractOn('a single Redis', () => startRedis())
+  describeContractOn('a single Redis, with transactions', () => startRedis(), { transactionKeys: 1 })
 })
 
 describe.skipIf(!(await redisClusterAvailable()))('on a Redis cluster', () => {
   describeContractOn('a cluster of three', () => startRedisCluster({ masters: 3 }))
+  describeContractOn('a cluster of three, with transactions', () => startRedisCluster({ masters: 3 }), {
+    transactionKeys: 1,
+  })
 })
 
-function describeContractOn(name: string, start: () => Promise<AsyncDisposable & { readonly url: string }>): void {
+function describeContractOn(
+  name: string,
+  start: () => Promise<AsyncDisposable & { readonly url: string }>,
+  settings: Partial<RedisStoreOptions> = {},
+): void {
   const resources = new AsyncDisposableStack()
   let url = ''
   let client: ReturnType<typeof rawClient>
@@ -44,6 +52,7 @@ function describeContractOn(name: string, start: () => Promise<AsyncDisposable &
         cluster: url.includes(','),
         prefix,
         onFailure: () => {},
+        ...settings,
       })
     const store = await connect()
     return {

@@ -7,7 +7,7 @@ import { carriedBy, carriedOf, nameArguments, randomCommit, splitArguments } fro
 test('a commit is encoded so that the table of the protocol decodes it', () => {
   fc.assert(
     fc.property(randomCommit, commit => {
-      const args = commitArguments({ token: 'a:1', commit, options: REDIS_STORE_DEFAULTS }, 0)
+      const args = commitArguments({ step: 'all', token: 'a:1', commit, options: REDIS_STORE_DEFAULTS })
       const argv = splitArguments(args.after(''))
       expect(argv).toHaveLength(args.count)
       const decoded = nameArguments(argv)
@@ -22,6 +22,6 @@ test('a commit that keeps no applied entry trims up to the id after its last', (
   const [commit] = fc.sample(randomCommit, 1)
   if (commit === undefined) throw new Error('no sample')
   const last = { ...commit, to: { id: '5-18446744073709551614', offset: 1 }, keepFrom: undefined }
-  const args = commitArguments({ token: 'a:1', commit: last, options: REDIS_STORE_DEFAULTS }, 0)
+  const args = commitArguments({ step: 'all', token: 'a:1', commit: last, options: REDIS_STORE_DEFAULTS })
   expect(String(nameArguments(splitArguments(args.after(''))).scalars.keep_from)).toBe('5-18446744073709551615')
 })

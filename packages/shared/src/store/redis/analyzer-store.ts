@@ -4,40 +4,43 @@ import type { StoredWindow } from '../../detection/window-row.ts'
 import type { EntryId } from '../../sample/receipt.ts'
 import { CONSUMER, GROUP } from '../keys.ts'
 import type { AnalyzerStore, AtRest, Backlog, LoadedCheckpoint } from '../ports/analyzer.ts'
-import { assertCommitShape, type CommitOutcome } from '../ports/commit.ts'
 import { StoreError } from '../ports/errors.ts'
 import { type Lease, OWNER_CHANGES_KEPT, ownerIn } from '../ports/lease.ts'
 import { toEntry } from '../stream-entry.ts'
-import { COMMIT_KEYS, commitArguments } from './commit-arguments.ts'
+import { NodeTransactions } from './checked-transaction.ts'
+import { createCommit } from './commit.ts'
 import { eachInOneWrite, inOneCommand, inOneWrite } from './connection.ts'
 import { withStoreErrors } from './errors.ts'
-import { readScript } from './lua-source.ts'
 import { createBlockingReader, createPollingReader, type StreamsReply } from './reader.ts'
 import { toCounts, toPairs } from './replies.ts'
-import { SpareBuffer } from './resp-arguments.ts'
-import { callScript } from './script-call.ts'
 import type { StoreContext } from './scripts.ts'
 
 export interface AnalyzerContext extends StoreContext {
+  readonly partitions: number
   /** Stores the layout if it is missing; rejects with a LayoutMismatch at another one. */
   readonly noteLayout: () => Promise<unknown>
 }
 
 export function createAnalyzerStore(context: AnalyzerContext): AnalyzerStore & AsyncDisposable {
-  const { client, keys, options } = context
+  const { client, keys, options, partitions } = context
   const reader =
     client instanceof Cluster ? createPollingReader(client, keys) : createBlockingReader(client, keys, options)
+  const partitionKeys = Array.from({ length: partitions }, (_, partition) => keys.partition(partition).lease)
+  const transactions = options.transactionKeys === 0 ? undefined : new NodeTransactions(client, partitionKeys, options)
   return {
     ...withStoreErrors<Omit<AnalyzerStore, 'interruptRead'>>({
       ...ownership(context),
       ...entryAccess(context),
       ...keyAccess(context),
       read: reader.read,
-      commit: createCommit(context),
+      commit: createCommit(context, transactions),
       atRest: createRestReads(context),
     }),
     interruptRead: reader.interruptRead,
-    [Symbol.asyncDispose]: reader[Symbol.asyncDispose],
+    async [Symbol.asyncDispose]() {
+      transactions?.[Symbol.dispose]()
+      await reader[Symbol.asyncDispose]()
+    },
   }
 }
 
@@ -198,49 +201,6 @@ function windowOf(row: Uint8Array, tail: Uint8Array | null, memory: Uint8Array |
 
 const ENTRY_ID = /^\d+-\d+$/
 const COUNT = /^\d{1,16}$/
-
-const commitScript = readScript('commit')
-
-function createCommit({ client, keys, options }: StoreContext): AnalyzerStore['commit'] {
-  /** Size of the previous commit: the next will be about as large. */
-  let bytes = 0
-  const spare = new SpareBuffer()
-  return async ({ partition, token }, commit) => {
-    assertCommitShape(commit)
-    const at = keys.partition(partition)
-    const args = commitArguments({ token, commit, options }, bytes, spare)
-    bytes = args.bytes
-    const touched = COMMIT_KEYS.map(name => at[name])
-    const reply = await callScript(client, commitScript, touched, args)
-    // Without a reply, a reconnected client may still send them.
-    args.recycle(spare)
-    return toCommitOutcome(reply)
-  }
-}
-
-function toCommitOutcome(reply: unknown): CommitOutcome {
-  const [kind, detail, evicted] = reply as [CommitOutcome['kind'] | 'type', string | number | undefined, number?]
-  switch (kind) {
-    case 'ok':
-      return evicted === undefined ? { kind, at: Number(detail) } : { kind, at: Number(detail), evicted }
-    case 'already':
-    case 'fenced':
-      return { kind }
-    case 'stale':
-      return { kind, checkpoint: String(detail) }
-    case 'gap':
-      return { kind, id: String(detail) }
-    case 'type':
-      // Something else was stored under the key. Nothing was written; only an operator can fix it.
-      throw new StoreError(
-        `the Redis key ${String(detail)} is not of the type that Tidemark needs, or a count in it is no number. ` +
-          'Nothing was changed. Restore the key from a backup, or delete it if another program wrote it.',
-        { kind: 'fatal' },
-      )
-    default:
-      throw new TypeError(`commit.lua returned ${JSON.stringify(reply)}, which is no outcome of a commit`)
-  }
-}
 
 /** Reads the reply of load-checkpoint.lua. */
 function toCheckpoint(reply: unknown, key: string): LoadedCheckpoint {

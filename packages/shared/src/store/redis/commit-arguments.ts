@@ -4,9 +4,9 @@ import type { EntryId } from '../../sample/receipt.ts'
 import { GROUP, type PartitionKeys } from '../keys.ts'
 import type { AggregateUpdates } from '../ports/aggregates.ts'
 import { ALERT_FEED_KEPT } from '../ports/alerts.ts'
-import type { Commit, KeyUpdate } from '../ports/commit.ts'
+import { type Commit, type KeyUpdate, NO_RULE_EFFECTS } from '../ports/commit.ts'
 import type { RedisStoreOptions } from './options.ts'
-import { RespArguments, type SpareBuffer } from './resp-arguments.ts'
+import { RespArguments } from './resp-arguments.ts'
 
 /**
  * The commit protocol: what commit.lua is called with, in this order. KEYS are `COMMIT_KEYS`; ARGV
@@ -43,8 +43,15 @@ export const COMMIT_KEYS = [
   'points',
 ] as const satisfies readonly (keyof PartitionKeys)[]
 
+/**
+ * What commit.lua does: all; or as parts of a transaction, only checking, or only applying what was
+ * checked.
+ */
+export type CommitStep = 'all' | 'check' | 'apply'
+
 /** What the arguments of one call are made of. */
 export interface CommitCall {
+  readonly step: CommitStep
   readonly token: string
   readonly commit: Commit
   readonly options: Pick<RedisStoreOptions, 'anomaliesMax' | 'deadMax' | 'alertsMax' | 'shadowedMax'>
@@ -80,13 +87,17 @@ export const COMMIT_SCALARS: Fields<CommitCall> = {
   window_min: (args, { commit }) => args.text(String(commit.verdicts[0]?.windowMin ?? '')),
   analyzed_at: (args, { commit }) => args.text(String(commit.verdicts[0]?.analyzedAt ?? '')),
   judged_by_version: (args, { commit }) => args.text(String(commit.verdicts[0]?.rulesVersion ?? '')),
+  step: (args, { step }) => args.text(step),
 }
 
 const NO_ITEMS: readonly never[] = []
 
 interface CommitList {
   readonly fields: readonly string[]
+  /** Writes the number of items, then their fields. */
   write(args: RespArguments, commit: Commit): void
+  /** Writes the fields only. */
+  writeItems(args: RespArguments, commit: Commit): void
 }
 
 type KeyRingWrite = AggregateUpdates['writes'][number]
@@ -200,29 +211,54 @@ const SCALAR_WRITERS = Object.values(COMMIT_SCALARS)
 const LISTS = Object.values(COMMIT_LISTS)
 const NOTHING = new Uint8Array()
 
-/**
- * Room for more than the estimate: a text may need three bytes per character. Without it the buffer
- * grew at the end, and copying it took a third of the time of a commit of 2,000 keys.
- */
-const SLACK = 1.25
-
-/** Encodes the ARGV of commit.lua. `bytes` is an estimate: the size of the previous commit. */
-export function commitArguments(call: CommitCall, bytes: number, spare?: SpareBuffer): RespArguments {
-  const args = new RespArguments(Math.ceil(bytes * SLACK), spare)
+/** Encodes the ARGV of commit.lua. */
+export function commitArguments(call: CommitCall, args = new RespArguments()): RespArguments {
   for (const write of SCALAR_WRITERS) write(args, call)
   for (const { write } of LISTS) write(args, call.commit)
   return args
 }
 
+/** The hashes that a commit writes, each with the list of its fields and values. */
+export const COMMIT_HASHES = {
+  windows: 'rows',
+  windowTails: 'tails',
+  guardMemories: 'memories',
+  lastAnalysis: 'analyses',
+  aggregates: 'open_buckets',
+} as const satisfies Partial<Record<(typeof COMMIT_KEYS)[number], string>>
+
+export type CommitHash = keyof typeof COMMIT_HASHES
+
+/** Encodes the fields and values that a commit writes to a hash, as HSET has them. */
+export function hashArguments(hash: CommitHash, commit: Commit, args: RespArguments): void {
+  COMMIT_LISTS[COMMIT_HASHES[hash]]?.writeItems(args, commit)
+}
+
+/** Returns the commit without what it writes to hashes. */
+export function withoutHashes(commit: Commit): Commit {
+  const { aggregates } = commit
+  return { ...commit, keys: [], ...(aggregates && { aggregates: { ...aggregates, states: [] } }) }
+}
+
+/** Returns what commit.lua checks of a commit. */
+export function toCheck({ from, to, entries, witness, analysed, dead, rulesVersion }: Commit): Commit {
+  const nothing = { keys: [], anomalies: [], deadLetters: [], verdicts: [], keepFrom: undefined }
+  return { from, to, entries, witness, analysed, dead, rulesVersion, ...nothing, ...NO_RULE_EFFECTS }
+}
+
 function list<T>(itemsOf: (commit: Commit) => readonly T[], fields: Fields<T>): CommitList {
   const writers = Object.values(fields)
+  const writeAll = (args: RespArguments, items: readonly T[]): void => {
+    for (const item of items) for (const write of writers) write(args, item)
+  }
   return {
     fields: Object.keys(fields),
     write(args, commit) {
       const items = itemsOf(commit)
       args.number(items.length)
-      for (const item of items) for (const write of writers) write(args, item)
+      writeAll(args, items)
     },
+    writeItems: (args, commit) => writeAll(args, itemsOf(commit)),
   }
 }
 

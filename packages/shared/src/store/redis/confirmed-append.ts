@@ -1,7 +1,7 @@
 import { Cluster, type Redis } from 'ioredis'
 import { StoreError } from '../ports/errors.ts'
 import type { AppendBatch, AppendOutcome, GatewayStore } from '../ports/gateway.ts'
-import { type Client, eachInOneWrite } from './connection.ts'
+import { type Client, clusterNodes, eachInOneWrite } from './connection.ts'
 
 export interface ConfirmedAppendOptions {
   /** Used for appends only: WAIT blocks every command sent after it. */
@@ -55,18 +55,6 @@ export async function createConfirmedAppend(options: ConfirmedAppendOptions): Pr
     // A slot may have moved; nothing else would detect that.
     if (client instanceof Cluster && outcomes.some(({ kind }) => kind === 'failed')) client.refreshSlotsCache()
     return outcomes
-  }
-}
-
-/** Returns a function that finds the connection to the node that has a partition now. */
-async function clusterNodes(
-  client: Cluster,
-  partitionKeys: readonly string[],
-): Promise<(partition: number) => Redis | undefined> {
-  const slots = await Promise.all(partitionKeys.map(key => client.cluster('KEYSLOT', key)))
-  return partition => {
-    const [name] = client.slots[slots[partition] ?? -1] ?? []
-    return client.nodes('master').find(({ options }) => `${options.host}:${options.port}` === name)
   }
 }
 

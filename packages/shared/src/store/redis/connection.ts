@@ -51,9 +51,35 @@ async function connectNode(node: Redis): Promise<void> {
   await settled.catch(() => undefined)
 }
 
+/**
+ * Returns a function that finds the connection to the node that has a partition now.
+ * `partitionKeys` are any key of each.
+ */
+export async function clusterNodes(
+  client: Cluster,
+  partitionKeys: readonly string[],
+): Promise<(partition: number) => Redis | undefined> {
+  const slots = await Promise.all(partitionKeys.map(key => client.cluster('KEYSLOT', key)))
+  return partition => {
+    const [name] = client.slots[slots[partition] ?? -1] ?? []
+    return client.nodes('master').find(({ options }) => `${options.host}:${options.port}` === name)
+  }
+}
+
 /** Opens a connection to a single Redis for reads that block up to `blockMs`. */
 export async function connectBlocking(options: ConnectionOptions, blockMs: number): Promise<Redis> {
   const client = newRedis({ ...options, commandTimeoutMs: blockMs + options.commandTimeoutMs })
+  return opened(client, options)
+}
+
+/**
+ * Opens a connection to a single Redis, or to a node of a cluster, that ends with its socket: it
+ * never reconnects unnoticed.
+ */
+export async function connectOnce(options: ConnectionOptions, node?: Redis): Promise<Redis> {
+  const once = { lazyConnect: true, retryStrategy: () => null, reconnectOnError: null } satisfies RedisOptions
+  const client = node === undefined ? newRedis(options) : (node.duplicate(once) as Redis)
+  Object.assign(client.options, once)
   return opened(client, options)
 }
 
@@ -71,7 +97,7 @@ async function opened<T extends Client>(client: T, options: ConnectionOptions): 
 }
 
 /** A retry may succeed even after a wrong password: it may be rotated in Redis later. */
-function denialOf(error: unknown): AccessDenied | undefined {
+export function denialOf(error: unknown): AccessDenied | undefined {
   const advice = accessAdvice(error)
   return advice === undefined ? undefined : new AccessDenied(advice, { kind: 'refused', cause: error })
 }

@@ -13,6 +13,8 @@ export interface RedisStoreOptions extends ConnectionOptions, StoreLimits {
   readonly durability:
     | { readonly level: DurabilityLevel | undefined; readonly onWarning: (sentence: string) => void }
     | undefined
+  /** Keys from which a commit is sent as a transaction, not as a script; 0 for never. */
+  readonly transactionKeys: number
 }
 
 export const REDIS_STORE_DEFAULTS = {
@@ -23,4 +25,5 @@ export const REDIS_STORE_DEFAULTS = {
   prefix: 'tm',
   partitions: undefined,
   durability: undefined,
+  transactionKeys: 200,
 } as const

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { RespArguments, SpareBuffer } from './resp-arguments.ts'
+import { ArgumentBuffers, RespArguments } from './resp-arguments.ts'
 
 function encodeSimply(items: readonly (string | Uint8Array | number)[]): Buffer {
   return Buffer.concat(
@@ -46,7 +46,7 @@ test('puts a head before them that is longer than the reserved space', () => {
 })
 
 test('a spare buffer is used again only once, and if it is large enough', () => {
-  const spare = new SpareBuffer()
+  const spare = new ArgumentBuffers()
   const first = new RespArguments(100_000, spare)
   first.text('first')
   const sent = first.after('')

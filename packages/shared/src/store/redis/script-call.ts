@@ -10,18 +10,17 @@ export interface EncodedArguments {
 }
 
 /**
- * A call with encoded arguments, for the hot paths. ioredis measures and copies each argument three
- * times: a commit would cost more than the analyzer's verdicts, and an append a third of what a
- * sample of a large request costs the gateway.
+ * A command whose last arguments are encoded, for the hot paths. ioredis measures and copies each
+ * argument three times: a commit would cost more than the analyzer's verdicts, and an append a
+ * third of what a sample of a large request costs the gateway.
  */
-class ScriptCall extends Command {
+export class EncodedCommand extends Command {
   readonly #words: readonly string[]
   readonly #arguments: EncodedArguments
 
-  constructor(call: 'evalsha' | 'eval', script: string, keys: readonly string[], args: EncodedArguments) {
-    const words = [script, String(keys.length), ...keys]
-    // What ioredis needs to know: enough to find the cluster's slot.
-    super(call, words, { replyEncoding: 'utf8' })
+  /** `words` are the first arguments: ioredis finds the slot of a cluster in them. */
+  constructor(name: string, words: readonly string[], args: EncodedArguments) {
+    super(name, [...words], { replyEncoding: 'utf8' })
     this.#words = words
     this.#arguments = args
   }
@@ -44,10 +43,11 @@ export async function callScript(
   keys: readonly string[],
   args: EncodedArguments,
 ): Promise<unknown> {
+  const words = [String(keys.length), ...keys]
   try {
-    return await client.sendCommand(new ScriptCall('evalsha', sha, keys, args))
+    return await client.sendCommand(new EncodedCommand('evalsha', [sha, ...words], args))
   } catch (error) {
     if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error
-    return client.sendCommand(new ScriptCall('eval', lua, keys, args))
+    return client.sendCommand(new EncodedCommand('eval', [lua, ...words], args))
   }
 }

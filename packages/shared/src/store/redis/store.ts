@@ -34,7 +34,7 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<Store>
   const context = { client, keys: keysUnder(options.prefix), options }
   const { append, durability } = opening.use(await createAppend(context, partitions))
   const noteLayout = (): Promise<unknown> => checkLayout(client, { ...options, partitions })
-  const analyzer = opening.use(createAnalyzerStore({ ...context, noteLayout }))
+  const analyzer = opening.use(createAnalyzerStore({ ...context, partitions, noteLayout }))
   const resources = opening.move()
   return {
     partitions,

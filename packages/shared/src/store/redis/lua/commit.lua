@@ -5,8 +5,11 @@
 -- KEYS:    as the first line of code names them, of one partition
 -- ARGV:    as the following lines name them: scalars, then lists. commit-arguments.ts says what
 --          each is, and a test compares the names and their order
+-- Steps:   'all'; or in a transaction 'check', with the scalars and entries only, then 'apply',
+--          with everything but what HSET commands beside it write (checked-transaction.ts)
 -- Returns: {'ok', Unix ms, how many keys were evicted if any were listed} or {'already'} or
---          {'stale', checkpoint id} or {'gap', entry id} or {'fenced'} or {'type', key}
+--          {'stale', checkpoint id} or {'gap', entry id} or {'fenced'} or {'type', key}; {'ready'}
+--          if a check finds nothing of this
 -- include: alert-counts, arguments, clock, entry-id, field, notification-check
 local samples_key, lease_key, checkpoint_key, windows_key, window_tails_key, guard_memories_key, last_analysis_key,
   anomalies_key, dead_letters_key, verdicts_key, alerts_key, alerts_firing_key, alerts_resolved_key, alert_feed_key,
@@ -15,8 +18,8 @@ local samples_key, lease_key, checkpoint_key, windows_key, window_tails_key, gua
   points_key = unpack(KEYS)
 local token, from_id, to_id, to_offset, analysed, dead, keep_from, anomalies_max, dead_letters_max, group, witness_id,
   witness_nonce, rules_version, requires_drained, alerts_max, feed_max, shadowed_max, threshold, window_min,
-  analyzed_at, judged_by_version = unpack(ARGV, 1, 21)
-local next_list = list_reader(22)
+  analyzed_at, judged_by_version, step = unpack(ARGV, 1, 22)
+local next_list = list_reader(23)
 local entries = next_list('id')
 local rows = next_list('key', 'row')
 local tails = next_list('key', 'tail')
@@ -77,21 +80,23 @@ end
 
 -- Returns a reply when a key has another type than the commit needs.
 local function type_fault()
+  -- A check does not know what will be written.
+  local function writes(list) return step == 'check' or list.count > 0 end
   local types = {
     [windows_key] = 'hash', [window_tails_key] = 'hash', [guard_memories_key] = 'hash', [last_analysis_key] = 'hash',
     [anomalies_key] = 'stream', [dead_letters_key] = 'stream', [verdicts_key] = 'stream',
   }
-  if opened.count + ended.count > 0 then
+  if writes(opened) or writes(ended) then
     types[alerts_key], types[alerts_firing_key], types[alerts_resolved_key] = 'hash', 'zset', 'zset'
     types[alert_feed_key], types[notification_checks_key] = 'stream', 'zset'
   end
-  if timers.count > 0 then types[timers_key] = 'zset' end
-  if counts.count > 0 then types[rule_counts_key] = 'hash' end
-  if open_buckets.count + evicted.count > 0 then types[aggregates_key] = 'hash' end
-  if shadowed.count > 0 then types[shadowed_key] = 'stream' end
-  if points.count > 0 then types[points_key] = 'stream' end
-  if evicted.count + refused.count > 0 then types[keys_key] = 'hash' end
-  if evicted.count > 0 then
+  if writes(timers) then types[timers_key] = 'zset' end
+  if writes(counts) then types[rule_counts_key] = 'hash' end
+  if writes(open_buckets) or writes(evicted) then types[aggregates_key] = 'hash' end
+  if writes(shadowed) then types[shadowed_key] = 'stream' end
+  if writes(points) then types[points_key] = 'stream' end
+  if writes(evicted) or writes(refused) then types[keys_key] = 'hash' end
+  if writes(evicted) then
     types[key_owners_key], types[key_deletions_key], types[timers_key] = 'hash', 'hash', 'zset'
   end
   for key, wanted in pairs(types) do
@@ -100,8 +105,10 @@ local function type_fault()
   end
 end
 
-local refusal = hindrance() or type_fault()
-if refusal then return refusal end
+if step ~= 'apply' then
+  local refusal = hindrance() or type_fault()
+  if refusal or step == 'check' then return refusal or { 'ready' } end
+end
 
 local now_ms = clock_ms()
 
