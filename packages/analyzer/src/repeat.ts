@@ -5,14 +5,19 @@ import { StoreError } from '@tidemark/shared/store/ports/errors'
 /**
  * Runs an action at once and then at every multiple of `everyMs`, until disposed of, which waits
  * for a running action. All actions are due at the same moments, so an analyzer that is at rest
- * seldom wakes up. The action must not reject.
+ * seldom wakes up. The action must not reject; it may change its pace.
  */
-export function repeat(action: () => Promise<unknown>, clock: Clock, everyMs: number): AsyncDisposable {
+export function repeat(
+  action: () => Promise<unknown>,
+  clock: Clock,
+  everyMs: number | (() => number),
+): AsyncDisposable {
+  const pace = typeof everyMs === 'number' ? () => everyMs : everyMs
   const stop = new AbortController()
   async function run(): Promise<void> {
     while (!stop.signal.aborted) {
       await action()
-      await clock.pause(untilNext(everyMs, clock), stop.signal)
+      await clock.pause(untilNext(pace(), clock), stop.signal)
     }
   }
   const done = run()

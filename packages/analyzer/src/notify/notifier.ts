@@ -9,8 +9,9 @@ import type { NotifierOptions } from './options.ts'
 import { StormKeeper } from './storm-keeper.ts'
 import { StormView } from './storm-view.ts'
 
-/** How often the owned partitions are checked. */
+/** How often the owned partitions are checked, and while nothing is scheduled or pending. */
 const CHECK_MS = 250
+const REST_CHECK_MS = 500
 
 /** How often what is pending is read again although nothing has happened that would change it. */
 const READ_AGAIN_MS = 60_000
@@ -43,6 +44,7 @@ export function startNotifier(options: NotifierOptions): AsyncDisposable {
   const clocks = new Map<number, number>()
   /** By lease. */
   let known: ReadonlyMap<string, Known> = new Map()
+  let isAtRest = false
   /** By the monotonic clock. */
   let visitedAt = Number.NEGATIVE_INFINITY
   log.info({ receivers: receivers.map(({ name, origin }) => `${name} ${origin}`) }, 'notifying receivers of alerts')
@@ -52,7 +54,7 @@ export function startNotifier(options: NotifierOptions): AsyncDisposable {
     const owned = leases()
     const partitions = owned.map(({ partition }) => partition)
     const scheduled = new Set(partitions.length === 0 ? [] : await alerts.scheduled(partitions, deliveries.names))
-    const isAtRest = scheduled.size === 0 && owned.every(lease => known.get(nameOf(lease))?.pending.outbox === 0)
+    isAtRest = scheduled.size === 0 && owned.every(lease => known.get(nameOf(lease))?.pending.outbox === 0)
     if (isAtRest && clock.monotonicMs() - visitedAt < REMIND_MS) return
     visitedAt = clock.monotonicMs()
     const decided: { lease: Lease; now: number }[] = []
@@ -103,7 +105,7 @@ export function startNotifier(options: NotifierOptions): AsyncDisposable {
     // Redis may have lost something when it comes back.
     if (!(await attempt('notifying receivers', check, options))) known = new Map()
   }
-  resources.use(repeat(checkOrForget, clock, CHECK_MS))
+  resources.use(repeat(checkOrForget, clock, () => (isAtRest ? REST_CHECK_MS : CHECK_MS)))
   const { outbox, retries, deadLetters, oldestAgeSeconds, firing, feedTrimmed } = metrics
   const measure = createMeasure(options, pendingIn)
   measureWhenRead([outbox, retries, deadLetters, oldestAgeSeconds, firing, feedTrimmed], clock, async () => {

@@ -2,6 +2,7 @@ import type { Entry } from '@tidemark/shared/sample/entry'
 import type { AnalyzerStore } from '@tidemark/shared/store/ports/analyzer'
 import { StoreError } from '@tidemark/shared/store/ports/errors'
 import type { Context } from '../context.ts'
+import { untilNext } from '../repeat.ts'
 import { EntrySizes } from './entry-sizes.ts'
 
 /** The longest blocking read of all partitions: bounds the delay by a lost interruption. */
@@ -150,7 +151,8 @@ export class ReadLoop implements AsyncDisposable {
     const isAll = ready.length === this.#consumers.size && backlogs.length === 0
     const few = this.#sizes.countWithin({ samples: Number.POSITIVE_INFINITY, bytes: READ_BYTES / ready.length })
     const count = isFull ? 1 : Math.min(READ_ENTRIES, Math.max(1, few))
-    return this.#readOf(ready, count, isAll ? BLOCK_MS : BLOCK_BUSY_MS)
+    // At rest it ends when other work is due, so that the process wakes up once for both.
+    return this.#readOf(ready, count, isAll ? untilNext(BLOCK_MS, this.#options.clock) : BLOCK_BUSY_MS)
   }
 
   /** Reads as many of the partitions as one read may, in turns. */
