@@ -172,7 +172,7 @@ class Connection implements Disposable {
     // It may be in the middle of a transaction.
     this.#client?.disconnect()
     this.#client = undefined
-    this.#isDenied ||= /^NOPERM|unknown command/.test(error.message)
+    this.#isDenied ||= /^NOPERM|unknown command|unsupported/i.test(error.message)
     this.#onFailure(denialOf(error) ?? error)
   }
 }
