@@ -1,6 +1,7 @@
 import type { AnalyzerStore } from '../ports/analyzer.ts'
 import { assertCommitShape, type Commit, type CommitOutcome } from '../ports/commit.ts'
 import { StoreError } from '../ports/errors.ts'
+import type { Lease } from '../ports/lease.ts'
 import type { NodeTransactions } from './checked-transaction.ts'
 import {
   COMMIT_HASHES,
@@ -37,57 +38,58 @@ export function createCommit(
   transactions: NodeTransactions | undefined,
 ): AnalyzerStore['commit'] {
   const buffers = new ArgumentBuffers()
-  const apply: AnalyzerStore['commit'] = async ({ partition, token }, commit) => {
-    assertCommitShape(commit)
+
+  async function byScript({ partition, token }: Lease, commit: Commit): Promise<unknown> {
     const at = keys.partition(partition)
+    const args = commitArguments({ step: 'all', token, commit, options }, buffers.begin('all'))
     const touched = COMMIT_KEYS.map(name => at[name])
-    const executed = isLarge(commit) ? await inTransaction() : undefined
-    return toCommitOutcome(executed?.at(-1) ?? (await asScript()))
-
-    function argumentsOf(step: CommitStep, part: Commit): RespArguments {
-      return commitArguments({ step, token, commit: part, options }, buffers.begin(step))
-    }
-
-    async function asScript(): Promise<unknown> {
-      const args = argumentsOf('all', commit)
-      const reply = await callScript(client, commitScript, touched, args)
-      // Without a reply, a reconnected client may still send them.
-      buffers.end('all', args)
-      return reply
-    }
-
-    async function inTransaction(): Promise<readonly unknown[] | undefined> {
-      const sent = new Map<string, RespArguments>()
-      const node = await transactions?.of(partition)
-      const replies = await node?.run(() => {
-        const call = [String(touched.length), ...touched]
-        for (const hash of HASHES) {
-          const args = buffers.begin(hash)
-          hashArguments(hash, commit, args)
-          sent.set(hash, args)
-        }
-        const rest = argumentsOf('apply', withoutHashes(commit))
-        sent.set('apply', rest)
-        const hashes = HASHES.flatMap(hash => {
-          const args = sent.get(hash)
-          return args === undefined || args.count === 0 ? [] : [new EncodedCommand('hset', [at[hash]], args)]
-        })
-        return {
-          watched: WATCHED.map(name => at[name]),
-          check: new EncodedCommand('evalsha', [commitScript.sha, ...call], argumentsOf('check', toCheck(commit))),
-          // With its text: had Redis dropped the script since, it would write the hashes only.
-          commands: [...hashes, new EncodedCommand('eval', [commitScript.lua, ...call], rest)],
-        }
-      })
-      if (replies !== undefined) for (const [kind, args] of sent) buffers.end(kind, args)
-      return replies
-    }
+    const reply = await callScript(client, commitScript, touched, args)
+    // Without a reply, a reconnected client may still send them.
+    buffers.end('all', args)
+    return reply
   }
-  return apply
+
+  /** Returns the reply of the script; undefined when nothing was done. */
+  async function byTransaction({ partition, token }: Lease, commit: Commit): Promise<unknown> {
+    const at = keys.partition(partition)
+    const sent = new Map<string, RespArguments>()
+    function encode(kind: string, write: (args: RespArguments) => void): RespArguments {
+      const args = buffers.begin(kind)
+      write(args)
+      sent.set(kind, args)
+      return args
+    }
+    function encodeStep(step: CommitStep, part: Commit): RespArguments {
+      return encode(step, args => commitArguments({ step, token, commit: part, options }, args))
+    }
+    const node = await transactions?.of(partition)
+    const replies = await node?.run(() => {
+      const call = [String(COMMIT_KEYS.length), ...COMMIT_KEYS.map(name => at[name])]
+      const hashes = HASHES.flatMap(hash => {
+        const args = encode(hash, to => hashArguments(hash, commit, to))
+        return args.count === 0 ? [] : [new EncodedCommand('hset', [at[hash]], args)]
+      })
+      // With its text: had Redis dropped the script since, it would write the hashes only.
+      const rest = new EncodedCommand('eval', [commitScript.lua, ...call], encodeStep('apply', withoutHashes(commit)))
+      return {
+        watched: WATCHED.map(name => at[name]),
+        check: new EncodedCommand('evalsha', [commitScript.sha, ...call], encodeStep('check', toCheck(commit))),
+        commands: [...hashes, rest],
+      }
+    })
+    if (replies !== undefined) for (const [kind, args] of sent) buffers.end(kind, args)
+    return replies?.at(-1)
+  }
 
   /** Without entries, a commit may require that none stands after it, which no key can tell. */
   function isLarge({ entries, keys: touched }: Commit): boolean {
     return transactions !== undefined && entries.length > 0 && touched.length >= options.transactionKeys
+  }
+
+  return async (lease, commit) => {
+    assertCommitShape(commit)
+    const reply = isLarge(commit) ? await byTransaction(lease, commit) : undefined
+    return toCommitOutcome(reply ?? (await byScript(lease, commit)))
   }
 }
 
