@@ -11,14 +11,14 @@ const BLOCK_MS = 1000
 /** The longest blocking read while a partition is left out. */
 const BLOCK_BUSY_MS = 5
 
-/** Bytes in one read, by the recent size of entries: Redis serves no other client meanwhile. */
-const READ_BYTES = 2 * 1024 * 1024
-
-/** Entries of each partition in one read of all. */
+/**
+ * Entries of each partition, and bytes of all, in one read of many, by the recent size of entries.
+ */
 const READ_ENTRIES = 16
+const READ_BYTES = 16 * 1024 * 1024
 
-/** Samples and entries in one read of a partition that has more than those. */
-const BACKLOG_SAMPLES = 8000
+/** One read of a partition that has more. Redis serves no other client meanwhile. */
+const BACKLOG = { samples: 8000, bytes: 2 * 1024 * 1024 }
 const BACKLOG_ENTRIES_MAX = 500
 
 /** Bytes in the queues of all partitions, beyond which only those with an empty one are read. */
@@ -52,10 +52,19 @@ interface Read {
   readonly blockMs: number
 }
 
+/** What is known of a partition that had more entries than a read might deliver. */
+interface Backlog {
+  readonly sizes: EntrySizes
+  /** The last read delivered as many entries as it might. */
+  hasMore: boolean
+  /** The number of the last read. */
+  readAt: number
+}
+
 /**
  * Reads the entries of all partitions whose consumers accept some: one read at a time. Reads of few
- * entries of all partitions, which wait for one, take turns with reads of many entries of those
- * that have a backlog.
+ * entries of many partitions, which wait for one, take turns with reads of many entries of one that
+ * has a backlog.
  */
 export class ReadLoop implements AsyncDisposable {
   readonly #options: ReadLoopOptions
@@ -65,12 +74,11 @@ export class ReadLoop implements AsyncDisposable {
   /** Ends the wait for a consumer that accepts entries. */
   #resume: () => void = () => undefined
   readonly #sizes = new EntrySizes()
-  /** When each partition was read last: those that waited longest come first. */
-  readonly #readAt = new Map<number, number>()
-  #reads = 0
-  /** The last read of these partitions delivered as many entries as it might. */
-  readonly #backlogs = new Set<number>()
+  /** The partition that the next read begins with, if one read cannot take all. */
+  #nextPartition = 0
+  readonly #backlogs = new Map<number, Backlog>()
   #isTurnOfBacklogs = false
+  #reads = 0
   readonly #stop = new AbortController()
   readonly #done: Promise<void>
 
@@ -105,7 +113,6 @@ export class ReadLoop implements AsyncDisposable {
   async leave(partition: number): Promise<void> {
     this.#consumers.delete(partition)
     this.#backlogs.delete(partition)
-    this.#readAt.delete(partition)
     const reading = this.#reading
     if (reading?.partitions.has(partition) !== true) return
     this.#options.store.interruptRead()
@@ -136,56 +143,82 @@ export class ReadLoop implements AsyncDisposable {
     }
   }
 
+  /** Returns whose entries to read next, and how many of each. */
   #nextRead(): Read {
     const all = [...this.#consumers.values()]
     const queued = all.reduce((sum, { queuedBytes }) => sum + queuedBytes, 0)
     const isFull = queued >= QUEUED_BYTES_MAX
     // One whose queue is empty is always read: a partition that is stuck must not stop the others.
     const ready = all.filter(one => one.takesEntries && (!isFull || one.queuedBytes === 0))
-    const backlogs = isFull ? [] : ready.filter(({ partition }) => this.#backlogs.has(partition))
-    this.#isTurnOfBacklogs = !this.#isTurnOfBacklogs && backlogs.length > 0
-    if (this.#isTurnOfBacklogs) {
-      const many = this.#sizes.countWithin({ samples: BACKLOG_SAMPLES, bytes: READ_BYTES })
-      return this.#readOf(backlogs, Math.min(BACKLOG_ENTRIES_MAX, Math.max(1, many)), 0)
-    }
-    const isAll = ready.length === this.#consumers.size && backlogs.length === 0
-    const few = this.#sizes.countWithin({ samples: Number.POSITIVE_INFINITY, bytes: READ_BYTES / ready.length })
-    const count = isFull ? 1 : Math.min(READ_ENTRIES, Math.max(1, few))
+    const hasMore = ({ partition }: EntryConsumer): boolean =>
+      !isFull && this.#backlogs.get(partition)?.hasMore === true
+    const backlogs = ready.filter(hasMore)
+    const others = ready.filter(one => !hasMore(one))
+    this.#isTurnOfBacklogs = backlogs.length > 0 && (!this.#isTurnOfBacklogs || others.length === 0)
+    if (this.#isTurnOfBacklogs) return this.#readOfBacklog(backlogs)
     // At rest it ends when other work is due, so that the process wakes up once for both.
-    return this.#readOf(ready, count, isAll ? untilNext(BLOCK_MS, this.#options.clock) : BLOCK_BUSY_MS)
+    const isAll = others.length === all.length
+    const blockMs = isAll ? untilNext(BLOCK_MS, this.#options.clock) : backlogs.length > 0 ? 0 : BLOCK_BUSY_MS
+    return this.#readOfMany(others, isFull ? 1 : READ_ENTRIES, blockMs)
   }
 
-  /** Reads as many of the partitions as one read may, in turns. */
-  #readOf(wanted: readonly EntryConsumer[], count: number, blockMs: number): Read {
-    const entries = this.#sizes.countWithin({ samples: Number.POSITIVE_INFINITY, bytes: READ_BYTES })
-    const atOnce = Math.max(1, Math.floor(entries / count))
-    if (wanted.length <= atOnce) return { consumers: wanted, count, blockMs }
-    const at = ({ partition }: EntryConsumer): number => this.#readAt.get(partition) ?? 0
-    const consumers = wanted.toSorted((a, b) => at(a) - at(b)).slice(0, atOnce)
-    return { consumers, count, blockMs: Math.min(blockMs, BLOCK_BUSY_MS) }
+  /** Reads many entries of the partition that was read least recently. */
+  #readOfBacklog(wanted: readonly EntryConsumer[]): Read {
+    const at = ({ partition }: EntryConsumer): number => this.#backlogs.get(partition)?.readAt ?? 0
+    const consumer = wanted.reduce((first, one) => (at(one) < at(first) ? one : first))
+    const entries = this.#backlogs.get(consumer.partition)?.sizes.countWithin(BACKLOG) ?? 1
+    return { consumers: [consumer], count: Math.min(BACKLOG_ENTRIES_MAX, Math.max(1, entries)), blockMs: 0 }
+  }
+
+  /** Reads up to so many entries of each partition, or one of as many as one read may, in turns. */
+  #readOfMany(wanted: readonly EntryConsumer[], countMax: number, blockMs: number): Read {
+    const atOnce = Math.max(1, this.#sizes.countWithin({ samples: Number.POSITIVE_INFINITY, bytes: READ_BYTES }))
+    if (wanted.length > atOnce) {
+      const begin = this.#nextPartition % wanted.length
+      this.#nextPartition = begin + atOnce
+      const consumers = [...wanted.slice(begin), ...wanted.slice(0, begin)].slice(0, atOnce)
+      return { consumers, count: 1, blockMs: Math.min(blockMs, BLOCK_BUSY_MS) }
+    }
+    return { consumers: wanted, count: Math.min(countMax, Math.floor(atOnce / wanted.length)), blockMs }
+  }
+
+  /** Takes note of whether a partition has more entries than were read, and of their sizes. */
+  #noteBacklog(partition: number, entries: readonly Entry[], count: number): void {
+    let backlog = this.#backlogs.get(partition)
+    if (backlog === undefined) {
+      if (entries.length < count) return
+      backlog = { sizes: new EntrySizes(), hasMore: true, readAt: 0 }
+      this.#backlogs.set(partition, backlog)
+    }
+    backlog.hasMore = entries.length >= count
+    backlog.readAt = this.#reads
+    if (entries.length > 0) backlog.sizes.learn(entries)
   }
 
   async #read({ consumers, count, blockMs }: Read): Promise<void> {
     const { store, metrics, logFailure, clock } = this.#options
     const partitions = consumers.map(({ partition }) => partition)
     this.#reads++
-    for (const partition of partitions) this.#readAt.set(partition, this.#reads)
     try {
       const found = await store.read(partitions, { count, blockMs })
-      for (const partition of partitions) this.#backlogs.delete(partition)
+      const delivered = new Map(found.map(({ partition, entries }) => [partition, entries]))
+      for (const { partition } of consumers) {
+        // It may have left meanwhile.
+        if (this.#consumers.has(partition)) this.#noteBacklog(partition, delivered.get(partition) ?? [], count)
+      }
       for (const { partition, entries, error } of found) {
         const consumer = this.#consumers.get(partition)
-        if (entries.length >= count && consumer !== undefined) this.#backlogs.add(partition)
         if (error === undefined) consumer?.offer(entries)
         else consumer?.recover()
       }
-      // A partition that had no more entries says nothing about those of the others.
-      if (found.length > 0 || this.#backlogs.size === 0) this.#sizes.learn(found.flatMap(({ entries }) => entries))
+      // Those of a backlog are no measure for the others.
+      if (!this.#isTurnOfBacklogs) this.#sizes.learn(found.flatMap(({ entries }) => entries))
     } catch (error) {
       if (error instanceof StoreError) metrics.storeErrors.inc()
       else metrics.faults.inc()
       logFailure(error, 'reading entries failed; recovering')
       this.#sizes.reset()
+      this.#backlogs.clear()
       for (const consumer of consumers) consumer.recover()
       await clock.pause(FAILURE_PAUSE_MS, this.#stop.signal)
     }

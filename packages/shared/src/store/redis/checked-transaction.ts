@@ -38,6 +38,11 @@ export class CheckedTransactions implements Disposable {
     return others.reduce((best, one) => (one.waiting < best.waiting ? one : best), first as Connection).run(begin)
   }
 
+  /** Ends all connections; those that are needed are opened again. */
+  end(): void {
+    for (const connection of this.#connections) connection.end()
+  }
+
   [Symbol.dispose](): void {
     for (const connection of this.#connections) connection[Symbol.dispose]()
   }
@@ -50,24 +55,43 @@ export class NodeTransactions implements Disposable {
   readonly #options: ConnectionOptions
   readonly #byNode = new Map<string, CheckedTransactions>()
   #nodeOf: Awaited<ReturnType<typeof clusterNodes>> | undefined
+  #isLearning = false
 
   /** `partitionKeys` are any key of each partition. */
   constructor(client: Client, partitionKeys: readonly string[], options: ConnectionOptions) {
     this.#client = client
     this.#partitionKeys = partitionKeys
     this.#options = options
+    // Behind its address may be another Redis now, to which the other requests go.
+    if (!(client instanceof Cluster)) client.on('close', this.#end)
   }
 
-  /** Returns those of the node that has a partition; undefined if none is known to have it. */
-  async of(partition: number): Promise<CheckedTransactions | undefined> {
+  /** Returns those of the node that has a partition; undefined as long as that is not known. */
+  of(partition: number): CheckedTransactions | undefined {
     if (!(this.#client instanceof Cluster)) return this.#on('', undefined)
-    this.#nodeOf ??= await clusterNodes(this.#client, this.#partitionKeys)
+    if (this.#nodeOf === undefined) {
+      void this.#learnNodes(this.#client)
+      return undefined
+    }
     const node = this.#nodeOf(partition)
     return node === undefined ? undefined : this.#on(`${node.options.host}:${node.options.port}`, node)
   }
 
   [Symbol.dispose](): void {
+    if (!(this.#client instanceof Cluster)) this.#client.off('close', this.#end)
     for (const one of this.#byNode.values()) one[Symbol.dispose]()
+  }
+
+  readonly #end = (): void => {
+    for (const one of this.#byNode.values()) one.end()
+  }
+
+  async #learnNodes(client: Cluster): Promise<void> {
+    if (this.#isLearning) return
+    this.#isLearning = true
+    // Without the slots, commits are scripts.
+    this.#nodeOf = await clusterNodes(client, this.#partitionKeys).catch(() => undefined)
+    this.#isLearning = false
   }
 
   #on(name: string, node: Redis | undefined): CheckedTransactions {
@@ -78,6 +102,9 @@ export class NodeTransactions implements Disposable {
     return created
   }
 }
+
+/** How long no transaction is tried after Redis denied one of its commands. */
+const DENIED_MS = 60_000
 
 /**
  * WATCH and MULTI change the state of a connection, so it is used for one transaction at a time, by
@@ -90,8 +117,10 @@ class Connection implements Disposable {
   #client: Redis | undefined
   #lastTurn: Promise<void> = Promise.resolve()
   #failures = 0
-  /** The user may not run one of the commands. */
-  #isDenied = false
+  /** The last failure, if Redis did not reply in time. */
+  #timeout: Error | undefined
+  #deniedUntil = Number.NEGATIVE_INFINITY
+  #isDisposed = false
 
   constructor(connect: () => Promise<Redis>, onFailure: (error: Error) => void) {
     this.#connect = connect
@@ -99,30 +128,58 @@ class Connection implements Disposable {
   }
 
   async run(begin: () => CheckedTransaction): Promise<readonly unknown[] | undefined> {
-    if (this.#isDenied) return undefined
+    if (performance.now() < this.#deniedUntil) return undefined
     const turn = Promise.withResolvers<void>()
     const [lastTurn, failures] = [this.#lastTurn, this.#failures]
     this.#lastTurn = turn.promise
     this.waiting++
     try {
       await lastTurn
+      if (failures === this.#failures) return await this.#execute(begin())
       // What waited for one that failed would have to wait for the same timeout again.
-      if (failures !== this.#failures) return undefined
-      return await this.#execute(begin())
+      if (this.#timeout !== undefined) throw this.#timeout
+      return undefined
     } finally {
       this.waiting--
       turn.resolve()
     }
   }
 
-  [Symbol.dispose](): void {
+  /** Ends the socket; the next transaction opens another. */
+  end(): void {
+    // It may be in the middle of a transaction.
     this.#client?.disconnect()
+    this.#client = undefined
+  }
+
+  [Symbol.dispose](): void {
+    this.#isDisposed = true
+    this.end()
   }
 
   async #execute({ watched, check, commands }: CheckedTransaction): Promise<readonly unknown[] | undefined> {
-    let client: Redis
+    const client = await this.#connected()
+    if (client === undefined) return undefined
+    return (await this.#isReady(client, watched, check)) ? this.#executeNow(client, commands) : undefined
+  }
+
+  /** Undefined if there is no connection, which the script will see for itself. */
+  async #connected(): Promise<Redis | undefined> {
+    if (this.#client?.status === 'ready') return this.#client
+    this.end()
     try {
-      client = await this.#connected()
+      const client = await this.#connect()
+      if (this.#isDisposed) client.disconnect()
+      else this.#client = client
+    } catch (error) {
+      this.#fail(error as Error)
+    }
+    return this.#client
+  }
+
+  /** Watches keys, checks, and begins a transaction unless the check refuses. */
+  async #isReady(client: Redis, watched: readonly string[], check: Command): Promise<boolean> {
+    try {
       const [isWatched, checked, isBegun] = await inOneWrite(client, () =>
         Promise.all([
           client.sendCommand(new Command('watch', [...watched])),
@@ -132,19 +189,26 @@ class Connection implements Disposable {
       )
       const isReady = Array.isArray(checked) && String(checked[0]) === 'ready'
       // Without MULTI, Redis would execute the commands at once.
-      if (!isReady || String(isWatched) !== 'OK' || String(isBegun) !== 'OK') {
-        await client.sendCommand(new Command('discard'))
-        return undefined
-      }
+      if (isReady && String(isWatched) === 'OK' && String(isBegun) === 'OK') return true
+      await client.sendCommand(new Command('discard'))
     } catch (error) {
       this.#fail(error as Error)
-      return undefined
+      // The script would have to wait for the same timeout again.
+      if (this.#timeout !== undefined) throw error
     }
+    return false
+  }
+
+  async #executeNow(client: Redis, commands: readonly Command[]): Promise<readonly unknown[] | undefined> {
+    let refusal: unknown
     try {
       const exec = new Command('exec', [], { replyEncoding: 'utf8' })
       const executed = inOneWrite(client, () => {
-        // EXEC says what became of a command that could not be queued.
-        for (const command of commands) client.sendCommand(command).catch(() => undefined)
+        for (const command of commands) {
+          client.sendCommand(command).catch(error => {
+            refusal ??= error
+          })
+        }
         return client.sendCommand(exec)
       })
       const replies = (await executed) as readonly unknown[] | null
@@ -152,33 +216,33 @@ class Connection implements Disposable {
       if (failed !== undefined) throw failed
       return replies ?? undefined
     } catch (error) {
-      this.#fail(error as Error)
-      if ((error as Error).message.startsWith('EXECABORT')) return undefined
+      const isAborted = isReply(error) && error.message.startsWith('EXECABORT')
+      if (!isAborted || isDenial(refusal)) this.#fail((refusal ?? error) as Error)
+      if (isAborted) return undefined
       throw error
     }
   }
 
-  async #connected(): Promise<Redis> {
-    if (this.#client?.status !== 'ready') {
-      this.#client?.disconnect()
-      this.#client = undefined
-      this.#client = await this.#connect()
-    }
-    return this.#client
-  }
-
   #fail(error: Error): void {
     this.#failures++
-    // It may be in the middle of a transaction.
-    this.#client?.disconnect()
-    this.#client = undefined
-    this.#isDenied ||= /^NOPERM|unknown command|unsupported/i.test(error.message)
+    this.end()
+    this.#timeout = error.message.startsWith('Command timed out') ? error : undefined
+    if (isDenial(error)) this.#deniedUntil = performance.now() + DENIED_MS
     this.#onFailure(denialOf(error) ?? error)
   }
 }
 
-/** A script that fails, or that Redis does not know, refuses; anything else ends the connection. */
+/** The user may not run a command, or something between does not support it. */
+function isDenial(error: unknown): boolean {
+  return error instanceof Error && /NOPERM|unknown command|unsupported/i.test(error.message)
+}
+
+function isReply(error: unknown): error is Error {
+  return error instanceof Error && error.name === 'ReplyError'
+}
+
+/** Redis does not know the script yet. */
 function refusalOf(error: unknown): unknown {
-  if (error instanceof Error && error.name === 'ReplyError') return error
+  if (isReply(error) && error.message.startsWith('NOSCRIPT')) return error
   throw error
 }

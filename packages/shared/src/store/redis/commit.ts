@@ -62,8 +62,7 @@ export function createCommit(
     function encodeStep(step: CommitStep, part: Commit): RespArguments {
       return encode(step, args => commitArguments({ step, token, commit: part, options }, args))
     }
-    const node = await transactions?.of(partition)
-    const replies = await node?.run(() => {
+    const replies = await transactions?.of(partition)?.run(() => {
       const call = [String(COMMIT_KEYS.length), ...COMMIT_KEYS.map(name => at[name])]
       const hashes = HASHES.flatMap(hash => {
         const args = encode(hash, to => hashArguments(hash, commit, to))

@@ -79,7 +79,8 @@ export async function connectBlocking(options: ConnectionOptions, blockMs: numbe
 export async function connectOnce(options: ConnectionOptions, node?: Redis): Promise<Redis> {
   const once = { lazyConnect: true, retryStrategy: () => null, reconnectOnError: null } satisfies RedisOptions
   const client = node === undefined ? newRedis(options) : (node.duplicate(once) as Redis)
-  Object.assign(client.options, once)
+  // A node of a cluster has the password and certificates of when it was connected.
+  Object.assign(client.options, once, options.access())
   return opened(client, options)
 }
 

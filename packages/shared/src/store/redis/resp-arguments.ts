@@ -3,7 +3,7 @@ import type { EncodedArguments } from './script-call.ts'
 const BYTES_MIN = 16_384
 
 /** Bytes reserved for what precedes the arguments: the command, its script's text and its keys. */
-const HEAD_BYTES = 16_384
+const HEAD_BYTES = 32_768
 
 /** No more than this is kept: most commits are far smaller. */
 const SPARE_BYTES_MAX = 16 * 1024 * 1024

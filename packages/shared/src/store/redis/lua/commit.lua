@@ -105,9 +105,21 @@ local function type_fault()
   end
 end
 
+-- A transaction cannot be rolled back when its script is denied a command.
+local function denied_command()
+  if not redis.acl_check_cmd then return end
+  for _, command in ipairs({
+    { 'XACK', samples_key, group, to_id }, { 'HSET', checkpoint_key, 'id', to_id },
+    { 'HINCRBY', checkpoint_key, 'analysed', 0 }, { 'XADD', anomalies_key, '*', 'a', '' },
+    { 'XTRIM', samples_key, 'MINID', to_id },
+  }) do
+    if not redis.acl_check_cmd(unpack(command)) then return { 'denied', command[1] } end
+  end
+end
+
 if step ~= 'apply' then
-  local refusal = hindrance() or type_fault()
-  if refusal or step == 'check' then return refusal or { 'ready' } end
+  local refusal = hindrance() or type_fault() or step == 'check' and (denied_command() or { 'ready' })
+  if refusal then return refusal end
 end
 
 local now_ms = clock_ms()
