@@ -16,7 +16,7 @@ const READY = "return {'ready'}"
 const ZERO = { id: '0-0', offset: 0 }
 
 /** Repeats until the store has reconnected. */
-async function appendAndReadAgain(store: Store): Promise<Entry[]> {
+async function appendAndReadAgain(store: Store): Promise<readonly Entry[]> {
   for (;;) {
     try {
       return await appendAndRead(store, 0, 1)

@@ -182,15 +182,15 @@ class Connection implements Disposable {
     try {
       const [isWatched, checked, isBegun] = await inOneWrite(client, () =>
         Promise.all([
-          client.sendCommand(new Command('watch', [...watched])),
-          client.sendCommand(check).catch(refusalOf),
-          client.sendCommand(new Command('multi')),
+          send(client, new Command('watch', [...watched])),
+          send(client, check).catch(refusalOf),
+          send(client, new Command('multi')),
         ]),
       )
       const isReady = Array.isArray(checked) && String(checked[0]) === 'ready'
       // Without MULTI, Redis would execute the commands at once.
       if (isReady && String(isWatched) === 'OK' && String(isBegun) === 'OK') return true
-      await client.sendCommand(new Command('discard'))
+      await send(client, new Command('discard'))
     } catch (error) {
       this.#fail(error as Error)
       // The script would have to wait for the same timeout again.
@@ -205,11 +205,11 @@ class Connection implements Disposable {
       const exec = new Command('exec', [], { replyEncoding: 'utf8' })
       const executed = inOneWrite(client, () => {
         for (const command of commands) {
-          client.sendCommand(command).catch(error => {
+          send(client, command).catch((error: unknown) => {
             refusal ??= error
           })
         }
-        return client.sendCommand(exec)
+        return send(client, exec)
       })
       const replies = (await executed) as readonly unknown[] | null
       const failed = replies?.find(reply => reply instanceof Error)
@@ -230,6 +230,10 @@ class Connection implements Disposable {
     if (isDenial(error)) this.#deniedUntil = performance.now() + DENIED_MS
     this.#onFailure(denialOf(error) ?? error)
   }
+}
+
+function send(client: Redis, command: Command): Promise<unknown> {
+  return client.sendCommand(command) as Promise<unknown>
 }
 
 /** The user may not run a command, or something between does not support it. */
