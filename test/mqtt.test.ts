@@ -24,7 +24,7 @@ async function publish(client: MqttClient, from: number, to: number): Promise<vo
   await Promise.all(numbers.map(n => client.publishAsync(`fleet/device-${n}/load`, String(n), { qos: 1 })))
 }
 
-/** Kills `broker` once it has saved what it acknowledged: it saves before it reads the next packet. */
+/** Kills `broker` once it has saved what it acknowledged: that is before it reads a next packet. */
 async function killSaved(broker: Broker, client: MqttClient): Promise<void> {
   await client.publishAsync('other', 'acknowledged: what came before is saved', { qos: 1 })
   await broker.kill()

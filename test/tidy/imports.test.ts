@@ -97,9 +97,10 @@ describe('what may be imported where', () => {
   test('the rooms of shared import only downwards', () => {
     const below: Readonly<Record<string, readonly string[]>> = {
       access: ['parsing'],
-      sample: ['parsing'],
+      sample: ['parsing', 'writing'],
       parsing: [],
-      verdict: ['sample', 'parsing'],
+      writing: [],
+      verdict: ['sample', 'parsing', 'writing'],
       aggregates: ['detection'],
       detection: ['sample', 'parsing', 'verdict'],
       runtime: ['sample'],

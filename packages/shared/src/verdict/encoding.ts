@@ -1,57 +1,128 @@
+import { fragment, JsonWriter } from '../writing/json-writer.ts'
 import { type Finding, type FindingContext, finiteOrNull, type RuleFinding, verdictOf } from './analysis.ts'
 import { isBeyond, isFlat, zScore } from './score.ts'
 
 export type EncodingContext = Omit<FindingContext, 'partition' | 'id'> & { readonly receipt: string }
 
-/** Returns JSON.stringify(toAnalysis(finding, context)) at half its cost: each batch needs many. */
+/** More than the names and brackets of an analysis, its state, receipt and detector have. */
+const FIXED_BYTES = 512
+
+/** The numbers of an analysis. */
+const NUMBERS = 13
+
+const KEY = fragment('{"key":')
+const VALUE = fragment(',"value":')
+const TIMESTAMP = fragment(',"timestamp":')
+const MEAN = fragment(',"mean":')
+const DEVIATION = fragment(',"deviation":')
+const NO_MEASURE = fragment(',"mean":null,"deviation":null')
+const Z = fragment(',"z":')
+const THRESHOLD = fragment(',"threshold":')
+const NO_Z = fragment(',"z":null,"threshold":')
+const LOW = fragment(',"low":')
+const HIGH = fragment(',"high":')
+const WARMING = fragment(',"low":null,"high":null,"anomaly":false,"state":"warming"')
+const OK = fragment(',"anomaly":false,"state":"ok"')
+const FLAT = fragment(',"anomaly":false,"state":"flat"')
+const ANOMALOUS = fragment(',"anomaly":true,"state":"anomalous"')
+const COUNT = fragment(',"count":')
+const WINDOW = fragment(',"window":')
+const ID = fragment(',"id":')
+const ANALYZED_AT = fragment(',"analyzed_at":')
+const NULL = fragment('null')
+
+const CLOSE = 125
+
+const writer = new JsonWriter()
+
+/** Returns JSON.stringify(toAnalysis(finding, context)) at a third of its cost. */
 export function encodeAnalysis(finding: Finding, context: EncodingContext): string {
-  const { window, judged } = finding
-  const measure =
-    window > 0 ? `"mean":${finding.mean},"deviation":${finding.deviation}` : '"mean":null,"deviation":null'
-  const verdict = judged === null ? encodePlainVerdict(finding, context) : encodeVerdict(finding, context)
-  const text =
-    `{"key":${JSON.stringify(finding.key)},"value":${finding.value},"timestamp":${finding.timestamp},${measure},${verdict},` +
-    `"count":${finding.count},"window":${window},"id":"${context.receipt}","analyzed_at":${context.analyzedAt}`
-  return flatten(judged === null ? `${text}}` : `${text}${encodeJudged(judged)}}`)
+  const { key, value, timestamp, mean, deviation, count, window, judged } = finding
+  const { rule = null, unit = null } = judged ?? {}
+  const text = key.length + (rule?.length ?? 0) + (unit?.length ?? 0)
+  writer.reserve({ text, numbers: NUMBERS, bytes: FIXED_BYTES })
+  writer.fragment(KEY)
+  writer.text(key)
+  writer.fragment(VALUE)
+  writer.number(value)
+  writer.fragment(TIMESTAMP)
+  writer.number(timestamp)
+  if (window > 0) {
+    writer.fragment(MEAN)
+    writer.number(mean)
+    writer.fragment(DEVIATION)
+    writer.number(deviation)
+  } else writer.fragment(NO_MEASURE)
+  if (judged === null) writePlainVerdict(finding, context)
+  else writeVerdict(finding, context)
+  writer.fragment(COUNT)
+  writer.number(count)
+  writer.fragment(WINDOW)
+  writer.number(window)
+  writer.fragment(ID)
+  writer.text(context.receipt)
+  writer.fragment(ANALYZED_AT)
+  writer.number(context.analyzedAt)
+  if (judged !== null) writeJudged(judged)
+  writer.byte(CLOSE)
+  return writer.take()
 }
 
-/** Encodes a verdict of the default policy like encodeVerdict, without allocating an object. */
-function encodePlainVerdict(
+/** Writes a verdict of the default policy like writeVerdict, without allocating an object. */
+function writePlainVerdict(
   { value, mean, deviation, meanRest, window }: Finding,
   { threshold, windowMin }: EncodingContext,
-): string {
+): void {
   if (window < windowMin) {
-    return `"z":null,"threshold":${threshold},"low":null,"high":null,"anomaly":false,"state":"warming"`
+    writer.fragment(NO_Z)
+    writer.number(threshold)
+    writer.fragment(WARMING)
+    return
   }
   const z = zScore(value, mean, deviation, meanRest)
-  const low = mean - threshold * deviation
-  const high = mean + threshold * deviation
-  const end = isBeyond(z, threshold)
-    ? '"anomaly":true,"state":"anomalous"'
-    : isFlat(mean, deviation)
-      ? '"anomaly":false,"state":"flat"'
-      : '"anomaly":false,"state":"ok"'
-  return `"z":${z},"threshold":${threshold},"low":${low},"high":${high},${end}`
+  writer.fragment(Z)
+  writer.number(z)
+  writer.fragment(THRESHOLD)
+  writer.number(threshold)
+  writer.fragment(LOW)
+  writer.number(mean - threshold * deviation)
+  writer.fragment(HIGH)
+  writer.number(mean + threshold * deviation)
+  writer.fragment(isBeyond(z, threshold) ? ANOMALOUS : isFlat(mean, deviation) ? FLAT : OK)
 }
 
-function encodeVerdict(finding: Finding, context: EncodingContext): string {
+function writeVerdict(finding: Finding, context: EncodingContext): void {
   const { z, threshold, low, high, anomaly, state } = verdictOf(finding, context)
-  return `"z":${z},"threshold":${threshold},"low":${low},"high":${high},"anomaly":${anomaly},"state":"${state}"`
+  writer.fragment(Z)
+  writeNumber(z)
+  writer.fragment(THRESHOLD)
+  writer.number(threshold)
+  writer.fragment(LOW)
+  writeNumber(low)
+  writer.fragment(HIGH)
+  writeNumber(high)
+  writer.ascii(`,"anomaly":${anomaly},"state":"${state}"`)
 }
 
-function encodeJudged({ rule, detector, score, order, rate, outside, unit }: RuleFinding): string {
+function writeJudged({ rule, detector, score, order, rate, outside, unit }: RuleFinding): void {
   // The names of rules and detectors need no escaping.
-  const scored = rule === null ? '' : `,"rule":"${rule}","detector":"${detector}","score":${finiteOrNull(score)}`
-  const rated = rate === null ? scored : `${scored},"rate":${finiteOrNull(rate)}`
-  const ranged = outside === null ? rated : `${rated},"range":"${outside}"`
-  const members = unit === null ? ranged : `${ranged},"unit":${JSON.stringify(unit)}`
-  return order === 'in_order' ? members : `${members},"${order}":true`
+  if (rule !== null) {
+    writer.ascii(`,"rule":"${rule}","detector":"${detector}","score":`)
+    writeNumber(finiteOrNull(score))
+  }
+  if (rate !== null) {
+    writer.ascii(',"rate":')
+    writeNumber(finiteOrNull(rate))
+  }
+  if (outside !== null) writer.ascii(`,"range":"${outside}"`)
+  if (unit !== null) {
+    writer.ascii(',"unit":')
+    writer.text(unit)
+  }
+  if (order !== 'in_order') writer.ascii(`,"${order}":true`)
 }
 
-/**
- * Returns the text as one flat string. V8 represents a template's result as a tree of its pieces,
- * four times the memory, until it is read: reading one character flattens the tree.
- */
-function flatten(text: string): string {
-  return text.charCodeAt(0) === 0 ? '' : text
+function writeNumber(value: number | null): void {
+  if (value === null) writer.fragment(NULL)
+  else writer.number(value)
 }
