@@ -104,7 +104,7 @@ describe('what may be imported where', () => {
       aggregates: ['detection'],
       detection: ['sample', 'parsing', 'verdict'],
       runtime: ['sample'],
-      store: ['access', 'sample', 'parsing', 'verdict', 'aggregates', 'detection', 'runtime'],
+      store: ['access', 'sample', 'parsing', 'writing', 'verdict', 'aggregates', 'detection', 'runtime'],
       fleet: ['parsing', 'runtime', 'store'],
     }
     const roomOf = (path: string): string | undefined => /^packages\/shared\/src\/([^/]+)\//.exec(path)?.[1]

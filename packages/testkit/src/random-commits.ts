@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import type { Commit, KeyUpdate, WindowUpdate } from '@tidemark/shared/store/ports/commit'
 import { COMMIT_LISTS, COMMIT_SCALARS } from '@tidemark/shared/store/redis/commit-arguments'
+import type { LateJson } from '@tidemark/shared/writing/json-writer'
 import fc from 'fast-check'
 
 const text = fc.string({ unit: 'binary', maxLength: 40 }).filter(value => value.isWellFormed())
@@ -9,11 +10,20 @@ const bytes = fc.uint8Array({ maxLength: 100 })
 const id = fc.tuple(count, count).map(([ms, sequence]) => `${ms}-${sequence}`)
 const some = <T>(item: fc.Arbitrary<T>) => fc.array(item, { maxLength: 6 })
 
+/** A text in quotes. */
+const lateJson = text.map<LateJson>(value => ({
+  write(writer) {
+    writer.reserve({ text: value.length, numbers: 0, bytes: 2 })
+    writer.text(value)
+  },
+  toString: () => JSON.stringify(value),
+}))
+
 const keys = fc.uniqueArray(
   fc.record<KeyUpdate>({
     key: text,
     window: fc.record<WindowUpdate>({ kind: fc.constantFrom('row', 'tail'), bytes, memory: fc.option(bytes) }),
-    analysis: fc.option(text),
+    analysis: fc.option(fc.oneof(text, lateJson)),
   }),
   { selector: ({ key }) => key, maxLength: 12 },
 )
@@ -194,8 +204,9 @@ export function carriedOf(token: string, commit: Commit): ReturnType<typeof carr
   const keysOf = (kind: 'row' | 'tail') =>
     commit.keys
       .filter(({ window }) => window.kind === kind)
-      .map(({ window: { bytes, memory }, ...one }) => ({
-        ...one,
+      .map(({ key, window: { bytes, memory }, analysis }) => ({
+        key,
+        analysis: analysis === null ? null : String(analysis),
         window: { kind, bytes: base64(bytes), memory: memory == null ? null : base64(memory) },
       }))
   const writes = commit.aggregates?.writes ?? []

@@ -178,7 +178,7 @@ describe('under the default policy', () => {
         const newest = new Map(analyses.map(analysis => [analysis.key, analysis]))
         const kept = effects
           .flatMap(({ keys }) => keys)
-          .map(({ key, analysis }) => [key, JSON.parse(analysis ?? 'null')])
+          .map(({ key, analysis }) => [key, JSON.parse(String(analysis ?? 'null'))])
         expect(new Map(kept as [string, Analysis][])).toEqual(newest)
       }),
     )
@@ -267,7 +267,7 @@ describe('under rules', () => {
       { state: 'refused', count: 2, late: true },
       { state: 'refused', count: 2, duplicate: true },
     ])
-    expect(effects[0]?.keys.map(({ analysis }) => JSON.parse(analysis ?? 'null'))).toMatchObject([
+    expect(effects[0]?.keys.map(({ analysis }) => JSON.parse(String(analysis ?? 'null')))).toMatchObject([
       { timestamp: 200, count: 2 },
     ])
     const once = { late: 1, duplicate: 1 }
@@ -389,7 +389,7 @@ describe('a rule that ignores values', () => {
       { state: 'ignored', value: 85, count: 2, z: null, anomaly: false },
       { state: 'ignored', value: -127, count: 2, z: null, anomaly: false },
     ])
-    expect(effects[0]?.keys.map(({ analysis }) => JSON.parse(analysis ?? 'null'))).toMatchObject([
+    expect(effects[0]?.keys.map(({ analysis }) => JSON.parse(String(analysis ?? 'null')))).toMatchObject([
       { value: 21, count: 2 },
     ])
     expect([...(effects[0]?.ignored ?? [])]).toEqual([['r0', 3]])
@@ -423,7 +423,7 @@ describe('a rule for counters', () => {
     expect(analyses[9]).toMatchObject({ value: 20, rate: null, z: null, state: 'warming' })
     // What is stored as JSON equals what is recomputed for a receipt.
     expect(JSON.parse(effects[0]?.anomalies[0] ?? '')).toEqual(leap)
-    expect(JSON.parse(effects[0]?.keys[0]?.analysis ?? '')).toEqual(analyses.at(-1))
+    expect(JSON.parse(String(effects[0]?.keys[0]?.analysis ?? ''))).toEqual(analyses.at(-1))
     expect(effects[0]?.opened[0]?.opening.cause).toMatchObject({
       kind: 'anomaly',
       evidence: { value: 2150, low: 50, per_second: true },
@@ -451,7 +451,7 @@ describe('a rule with a range and a unit', () => {
       ['warming', false, undefined, null, '°C'],
       ['anomalous', true, 'below', null, '°C'],
     ])
-    expect(JSON.parse(effects[0]?.keys[0]?.analysis ?? '')).toEqual(analyses.at(-1))
+    expect(JSON.parse(String(effects[0]?.keys[0]?.analysis ?? ''))).toEqual(analyses.at(-1))
     expect(effects[0]?.opened.map(({ opening }) => opening.cause)).toMatchObject([
       { kind: 'anomaly', evidence: { by: 'range', value: 130, line: 100, range: { min: 0, max: 100 }, unit: '°C' } },
     ])

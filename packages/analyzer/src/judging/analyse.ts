@@ -10,6 +10,7 @@ import { arrivalMs } from '@tidemark/shared/sample/receipt'
 import { anomalyScore } from '@tidemark/shared/verdict/anomaly-score'
 import { encodeAnalysis } from '@tidemark/shared/verdict/encoding'
 import { sideNamed } from '@tidemark/shared/verdict/kept-verdicts'
+import type { LateJson } from '@tidemark/shared/writing/json-writer'
 import type { Aggregates } from './aggregates.ts'
 import { Effects } from './effects.ts'
 import { type AnalyseOptions, EntryAnalysis } from './entry-analysis.ts'
@@ -175,7 +176,7 @@ function collectUpdates(
   sinkInterval: number | undefined,
 ): void {
   /** Updates that still lack an analysis: all later samples of the key were refused. */
-  const incomplete = new Map<Slot, { readonly key: string; analysis: string | null }>()
+  const incomplete = new Map<Slot, { readonly key: string; analysis: LateJson | null }>()
   windows.beginUpdates()
   for (const analysis of analyses.toReversed()) {
     const { entry } = analysis
@@ -188,17 +189,17 @@ function collectUpdates(
       if (windows.addToUpdates(slot)) {
         aggregates?.completeRow(slot, windows.row(slot))
         const window = windows.encodeUpdate(slot)
-        const update = { key: keyAt(entry, index), window, analysis: analysis.encode(index) }
+        const update = { key: keyAt(entry, index), window, analysis: analysis.encodeLater(index) }
         effects.keys.push(update)
         aggregates?.update(slot, update.key, effects.aggregates)
         if (update.analysis === null) incomplete.set(slot, update)
         else if (sinkInterval !== undefined && windows.takesPoint(slot, sinkInterval, 0)) {
-          effects.points.push(update.analysis)
+          effects.points.push(String(update.analysis))
         }
       } else if (incomplete.size > 0) {
         const update = incomplete.get(slot)
         if (update === undefined) continue
-        update.analysis = analysis.encode(index)
+        update.analysis = analysis.encodeLater(index)
         if (update.analysis !== null) incomplete.delete(slot)
       }
     }

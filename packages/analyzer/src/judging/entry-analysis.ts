@@ -6,7 +6,7 @@ import { toUnixMs } from '@tidemark/shared/sample/arrival'
 import { SAMPLE_STRIDE } from '@tidemark/shared/sample/entry'
 import { formatReceipt } from '@tidemark/shared/sample/receipt'
 import type { Finding, RuleFinding, VerdictSettings } from '@tidemark/shared/verdict/analysis'
-import { type EncodingContext, encodeAnalysis } from '@tidemark/shared/verdict/encoding'
+import { type EncodingContext, encodeAnalysis, writeAnalysis } from '@tidemark/shared/verdict/encoding'
 import {
   type EntryFindings,
   type EntryJudgements,
@@ -18,6 +18,7 @@ import {
   readMarks,
   sideNamed,
 } from '@tidemark/shared/verdict/kept-verdicts'
+import type { JsonWriter, LateJson } from '@tidemark/shared/writing/json-writer'
 import type { ReadableEntry } from './run.ts'
 
 export interface AnalyseOptions {
@@ -94,10 +95,23 @@ export class EntryAnalysis {
   /** Returns the analysis of a sample as JSON; null when the sample was not analysed. */
   encode(index: number): string | null {
     const judged = this.#judgementOf(index)
-    if (judged !== null && judged.excluded !== null) return null
+    return isExcluded(judged) ? null : encodeAnalysis(this.#findingOf(index, judged), this.context)
+  }
+
+  /** The same, encoded when it is needed. */
+  encodeLater(index: number): LateJson | null {
+    const judged = this.#judgementOf(index)
+    return isExcluded(judged) ? null : new LateAnalysis(this, index, judged)
+  }
+
+  write(writer: JsonWriter, index: number, judged: RuleFinding | null): void {
+    writeAnalysis(writer, this.#findingOf(index, judged), this.context)
+  }
+
+  #findingOf(index: number, judged: RuleFinding | null): Finding {
     const { samples } = this.entry
     const start = index * FINDING_STRIDE
-    const finding: Finding = {
+    return {
       key: samples[index * SAMPLE_STRIDE] as string,
       value: samples[index * SAMPLE_STRIDE + 1] as number,
       timestamp: toUnixMs(samples[index * SAMPLE_STRIDE + 2] as number),
@@ -108,7 +122,6 @@ export class EntryAnalysis {
       window: this.#findings[start + 3] as number,
       judged,
     }
-    return encodeAnalysis(finding, this.context)
   }
 
   /** The verdicts on all samples, as they are stored. */
@@ -160,6 +173,30 @@ export class EntryAnalysis {
     }
     return null
   }
+}
+
+class LateAnalysis implements LateJson {
+  readonly #analysis: EntryAnalysis
+  readonly #index: number
+  readonly #judged: RuleFinding | null
+
+  constructor(analysis: EntryAnalysis, index: number, judged: RuleFinding | null) {
+    this.#analysis = analysis
+    this.#index = index
+    this.#judged = judged
+  }
+
+  write(writer: JsonWriter): void {
+    this.#analysis.write(writer, this.#index, this.#judged)
+  }
+
+  toString(): string {
+    return this.#analysis.encode(this.#index) ?? ''
+  }
+}
+
+function isExcluded(judged: RuleFinding | null): boolean {
+  return judged !== null && judged.excluded !== null
 }
 
 function bytesOf({ buffer, byteOffset, byteLength }: Float64Array): Uint8Array {

@@ -20,6 +20,12 @@ export function fragment(text: string): Uint8Array {
   return Buffer.from(text, 'latin1')
 }
 
+/** JSON that is written when it is needed: a text would take memory until then. */
+export interface LateJson {
+  write(writer: JsonWriter): void
+  toString(): string
+}
+
 /**
  * Writes JSON as bytes into a reused buffer: in half the time of JSON.stringify or a template,
  * which allocate each number as a text of its own. The caller reserves room first.
@@ -44,6 +50,17 @@ export class JsonWriter {
     const text = this.#bytes.toString(this.#isAscii ? 'latin1' : 'utf8', 0, this.#end)
     this.discard()
     return text
+  }
+
+  /** Bytes written so far. */
+  get length(): number {
+    return this.#end
+  }
+
+  /** Copies what was written to `target` from `at`, and begins again. */
+  takeInto(target: Uint8Array, at: number): void {
+    this.#bytes.copy(target, at, 0, this.#end)
+    this.discard()
   }
 
   /** Begins again. */

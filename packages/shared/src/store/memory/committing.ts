@@ -79,7 +79,7 @@ function applyKeys({ rows, analyses, keys }: Partition, commit: Commit): void {
     rows.set(key, { ...kept, [window.kind]: bytes })
     if (analysis === null) continue
     keys.add(key)
-    analyses.set(key, analysis)
+    analyses.set(key, String(analysis))
   }
 }
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { compareEntryIds, type EntryId } from '../../sample/receipt.ts'
 import type { EntryFindings } from '../../verdict/kept-verdicts.ts'
+import type { LateJson } from '../../writing/json-writer.ts'
 import type { AggregateUpdates } from './aggregates.ts'
 import type { AlertChanges } from './alerts.ts'
 
@@ -91,7 +92,7 @@ export interface KeyUpdate {
   readonly key: string
   readonly window: WindowUpdate
   /** As JSON; null keeps the previous one: the key's samples were refused, or there were none. */
-  readonly analysis: string | null
+  readonly analysis: string | LateJson | null
 }
 
 export interface EvictedKey {

@@ -127,7 +127,7 @@ export const COMMIT_LISTS: Readonly<Record<string, CommitList>> = {
   }),
   analyses: list(commit => commit.keys.filter(hasAnalysis), {
     key: (args, { key }) => args.text(key),
-    analysis: (args, { analysis }) => args.text(analysis),
+    analysis: (args, { analysis }) => args.json(analysis),
   }),
   anomalies: list(commit => commit.anomalies, {
     analysis: (args, analysis) => args.text(analysis),
@@ -291,7 +291,9 @@ function hasTail({ window }: KeyUpdate): boolean {
   return window.kind === 'tail'
 }
 
-function hasAnalysis(update: KeyUpdate): update is KeyUpdate & { readonly analysis: string } {
+function hasAnalysis(
+  update: KeyUpdate,
+): update is KeyUpdate & { readonly analysis: NonNullable<KeyUpdate['analysis']> } {
   return update.analysis !== null
 }
 

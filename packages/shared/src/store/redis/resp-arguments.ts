@@ -1,3 +1,4 @@
+import { JsonWriter, type LateJson } from '../../writing/json-writer.ts'
 import type { EncodedArguments } from './script-call.ts'
 
 const BYTES_MIN = 16_384
@@ -21,6 +22,8 @@ const CR = 13
 const LF = 10
 const DOLLAR = 36
 const ZERO = 48
+
+const writer = new JsonWriter()
 
 /**
  * Arguments of a Redis command as RESP bulk strings, each written once into one buffer:
@@ -58,6 +61,20 @@ export class RespArguments implements EncodedArguments {
     const start = this.#end + lengthBytes(written)
     if (start !== guess) this.#buffer.copyWithin(start, guess, guess + written)
     this.#finish(start, written)
+  }
+
+  /** A text, or JSON that is written now. */
+  json(text: string | LateJson): void {
+    if (typeof text === 'string') {
+      this.text(text)
+      return
+    }
+    text.write(writer)
+    const { length } = writer
+    this.#reserve(length)
+    const start = this.#end + lengthBytes(length)
+    writer.takeInto(this.#buffer, start)
+    this.#finish(start, length)
   }
 
   data(bytes: Uint8Array): void {
