@@ -35,6 +35,7 @@ export async function* drain(subject: Subject, { keys, samples, analyzers = 1, m
     const before = await redis.usedMemory()
     await filler.backlog(amount, keys)
     const full = await redis.usedMemory()
+    await redis.releaseFiles()
     await redis.forgetSlowCommands()
     const { cpuS, seconds } = await spentBy({ redis: redis.pids, analyzers: pids }, async () => {
       signal('SIGCONT')

@@ -35,6 +35,7 @@ export async function* endToEnd(subject: Subject, { keys, rate, seconds: forSeco
   const pids = { gateway: [gateway.pid], analyzer: [analyzer.pid], redis: redis.pids }
 
   async function round(sendFor: number) {
+    await redis.releaseFiles()
     const before = await progressOf(redis)
     const isOver = new AbortController()
     const polling = maxBacklog(redis, isOver.signal)
