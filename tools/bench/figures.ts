@@ -52,6 +52,8 @@ const LINES: Readonly<Record<string, readonly Line[]>> = {
     ['one sample per request, requests/s', 'gatewayPerS', '/s', ratioAtLeast(1.1), over('bare Hono', 'honoPerS')],
     ['the same', 'gatewayPerS', '/s', ratioAtLeast(0.7), over('bare node:http', 'httpPerS')],
     ['the same, gateway CPU per request', 'gatewayCpuUs', 'us', ratioAtMost(0.85), over('bare Hono', 'honoCpuUs')],
+    ['the same', 'gatewayCpuUs', 'us', REPORTED, over('bare node:http with Redis', 'durableCpuUs')],
+    ['bare node:http with Redis, CPU per request', 'durableCpuUs', 'us', REPORTED, over('bare Hono', 'honoCpuUs')],
   ],
   guarded: [
     [

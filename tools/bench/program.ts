@@ -10,8 +10,8 @@ export interface FloorServer extends AsyncDisposable {
 }
 
 /** Starts a server of this folder; it prints its `pid` and `port`. */
-export async function startFloor(file: string): Promise<FloorServer> {
-  const { child, output } = await start<{ pid: number; port: number }>(file, [])
+export async function startFloor(file: string, args: Arguments): Promise<FloorServer> {
+  const { child, output } = await start<{ pid: number; port: number }>(file, args)
   return { ...output, [Symbol.asyncDispose]: () => child.stop() }
 }
 

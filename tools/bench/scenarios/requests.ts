@@ -18,10 +18,10 @@ export interface Sent {
   readonly failures?: string
 }
 
-/** One sample per request over 64 connections: the gateway with its Redis, and two floors. */
+/** One sample per request over 64 connections: the gateway with its Redis, and three floors. */
 export async function* single(subject: Subject, seconds: number) {
   const load = await singleLoad()
-  const floors = { http: './floors/http.ts', hono: './floors/hono.ts' }
+  const floors = { http: './floors/http.ts', hono: './floors/hono.ts', durable: './floors/durable.ts' }
   yield* requests(subject, { load, floors, seconds })
 }
 
@@ -60,7 +60,7 @@ export async function* batches(subject: Subject, seconds: number) {
 interface RequestsOptions {
   /** The program that sends, and what it gets before the port and the seconds. */
   readonly load: readonly [file: string, ...args: string[]]
-  /** The programs of the floors, by the prefix of their measures. */
+  /** The programs of the floors, which get the URL of Redis, by the prefix of their measures. */
   readonly floors: Readonly<Record<string, string>>
   /** The settings of each gateway, by the prefix of its measures. */
   readonly gateways?: Readonly<Record<string, Readonly<Record<string, string>>>>
@@ -75,7 +75,9 @@ async function* requests(subject: Subject, options: RequestsOptions) {
   await using redis = await startBenchRedis({ subject })
   await using started = new AsyncDisposableStack()
   const servers: { name: string; pid: number; port: number }[] = []
-  for (const [name, file] of Object.entries(floors)) servers.push({ name, ...started.use(await startFloor(file)) })
+  for (const [name, file] of Object.entries(floors)) {
+    servers.push({ name, ...started.use(await startFloor(file, [redis.url])) })
+  }
   for (const [name, settings] of Object.entries(gateways)) {
     servers.push({ name, ...started.use(await startMeasuredGateway(redis, settings)) })
   }
