@@ -37,6 +37,8 @@ const ownWriter = new JsonWriter()
 
 /** Returns JSON.stringify(toAnalysis(finding, context)) at a third of its cost. */
 export function encodeAnalysis(finding: Finding, context: EncodingContext): string {
+  // Nothing may be left of one that failed.
+  ownWriter.discard()
   writeAnalysis(ownWriter, finding, context)
   return ownWriter.take()
 }

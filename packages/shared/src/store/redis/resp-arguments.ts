@@ -69,6 +69,8 @@ export class RespArguments implements EncodedArguments {
       this.text(text)
       return
     }
+    // Nothing may be left of one that failed.
+    writer.discard()
     text.write(writer)
     const { length } = writer
     this.#reserve(length)
