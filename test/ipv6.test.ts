@@ -36,10 +36,11 @@ async function textOf(port: number, path: string): Promise<string> {
 /** Opens the live feed; the function it returns reads until there is an event of this type. */
 async function openFeed(port: number): Promise<(type: string) => Promise<ServerSentEvent>> {
   const parser = new EventStreamParser()
-  const { status, body } = await fetch(`${urlOf(port)}/events`)
-  expect(status).toBe(200)
+  // Kept until it is read: fetch cancels the body of a response that is garbage.
+  const response = await fetch(`${urlOf(port)}/events`)
+  expect(response.status).toBe(200)
   return async type => {
-    for await (const chunk of body ?? []) {
+    for await (const chunk of response.body ?? []) {
       const found = parser.push(chunk).find(event => event.type === type)
       if (found !== undefined) return found
     }
