@@ -104,6 +104,7 @@ export class EntryAnalysis {
     return isExcluded(judged) ? null : new LateAnalysis(this, index, judged)
   }
 
+  /** Writes the analysis of a sample that was analysed. */
   write(writer: JsonWriter, index: number, judged: RuleFinding | null): void {
     writeAnalysis(writer, this.#findingOf(index, judged), this.context)
   }

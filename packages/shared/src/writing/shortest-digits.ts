@@ -30,8 +30,8 @@ const found: Digits = { high: 0, low: 0, exponent: 0 }
 
 /**
  * Returns the fewest digits that only `size` is the nearest float64 of, and of equally few those
- * nearest to it, as ECMAScript's Number::toString does. Undefined for what is not worth the
- * effort: integers and powers of two, sizes outside 1e-6 to 1e15, and ties.
+ * nearest to it, as ECMAScript's Number::toString does. `size` is no integer. Undefined for what
+ * is not worth the effort: sizes outside 1e-6 to 1e15, and ties.
  *
  * The value, scaled to 17 digits, is a power of ten times `size`: two float64s hold that product
  * exactly (T. J. Dekker, 1971, https://doi.org/10.1007/BF01397083). Every decimal that is closer
@@ -41,10 +41,9 @@ const found: Digits = { high: 0, low: 0, exponent: 0 }
 export function shortestDigits(size: number): Readonly<Digits> | undefined {
   if (!(size >= 1e-6 && size < 1e15 && IS_LOWER_FIRST)) return undefined
   float[0] = size
-  const bits = words[1] as number
-  // Below a power of two, float64s are closer to each other than above it.
-  if (words[0] === 0 && (bits & 0xfffff) === 0) return undefined
-  const exponentOf2 = (bits >>> 20) - 1023
+  // Below a power of two, float64s are closer to each other than above it. That changes nothing:
+  // those from 2^-20 on that are no integers have 14 digits at most, so they are found exactly.
+  const exponentOf2 = ((words[1] as number) >>> 20) - 1023
   let exponent = Math.floor(exponentOf2 * LOG10_OF_2)
   const next = exponent < -1 ? 1 / (POWERS[-1 - exponent] as number) : (POWERS[exponent + 1] as number)
   if (size >= next) exponent++

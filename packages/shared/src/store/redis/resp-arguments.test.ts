@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import type { JsonWriter } from '../../writing/json-writer.ts'
 import { ArgumentBuffers, RespArguments } from './resp-arguments.ts'
 
 function encodeSimply(items: readonly (string | Uint8Array | number)[]): Buffer {
@@ -36,6 +37,21 @@ test('encodes arguments of any text and size as bulk strings', () => {
       expect(args.after('*1\r\n').equals(Buffer.concat([Buffer.from('*1\r\n'), encodeSimply(items)]))).toBe(true)
     }),
   )
+})
+
+test('JSON that is written late has nothing of one that failed before it', () => {
+  const args = new RespArguments()
+  const late = (write: (writer: JsonWriter) => void) => args.json({ write, toString: () => '' })
+  const failing = (): void =>
+    late(writer => {
+      writer.byte(91)
+      throw new Error('no key')
+    })
+  expect(failing).toThrow('no key')
+  late(writer => writer.byte(55))
+  args.json('{}')
+  expect(args.count).toBe(2)
+  expect(String(args.after(''))).toBe('$1\r\n7\r\n$2\r\n{}\r\n')
 })
 
 test('puts a head before them that is longer than the reserved space', () => {
