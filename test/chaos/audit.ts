@@ -1,7 +1,7 @@
 import { SAMPLE_STRIDE } from '@tidemark/shared/sample/entry'
 import { compareEntryIds, ENTRY_ID_ZERO, type EntryId } from '@tidemark/shared/sample/receipt'
 import { FINDING_STRIDE } from '@tidemark/shared/verdict/kept-verdicts'
-import type { Command } from './command.ts'
+import { type Command, entriesOf } from './command.ts'
 import type { PartitionState } from './partition-state.ts'
 import type { Exchange, ProxyAudit } from './proxy.ts'
 import { bulkStrings } from './resp.ts'
@@ -52,8 +52,8 @@ const TOKEN = /^[A-Za-z0-9_.-]{1,100}:[0-9a-f]{8}-[0-9a-f-]{27}$/
 const ENTRY_ID = /^\d{1,16}-\d{1,16}$/
 const STREAM = /\{(\d+)\}:samples$/
 
-/** The reply to an append that stored an entry. */
-const STORED = /^\*2\r\n\$6\r\nstored\r\n\$\d+\r\n(\d+-\d+)\r\n/
+/** What an append replies for each entry: its id if it is stored. */
+const ENTRY_REPLY = /\*2\r\n\$\d+\r\n(?:stored\r\n\$\d+\r\n(?<id>\d+-\d+)|known|backlog-full|failed|limit-reached)\r\n/g
 
 export interface Appended {
   /** Samples that Redis counts as accepted, ever. */
@@ -62,6 +62,8 @@ export interface Appended {
   readonly unconfirmed: number
   readonly lastId: EntryId
 }
+
+const NOTHING: Appended = { samples: 0, unconfirmed: 0, lastId: ENTRY_ID_ZERO }
 
 /**
  * Records every commit and every lease from the bytes that pass the proxies, whichever process sent
@@ -88,9 +90,11 @@ export class Audit implements ProxyAudit {
 
   forwarding(exchange: Exchange): void {
     const { command } = exchange
-    if (isAppend(command) && command.partition !== undefined) {
-      const known = this.appended.get(command.partition) ?? { samples: 0, unconfirmed: 0, lastId: ENTRY_ID_ZERO }
-      this.appended.set(command.partition, { ...known, unconfirmed: known.unconfirmed + sampleCount(command.args) })
+    if (isAppend(command)) {
+      for (const { partition, count } of entriesOf(command)) {
+        const known = this.appended.get(partition) ?? NOTHING
+        this.appended.set(partition, { ...known, unconfirmed: known.unconfirmed + count })
+      }
     }
     if (command.name !== 'commit') return
     const record = parseCommit(command, this.#holders, id => this.#texts.get(`${command.partition}:${id}`))
@@ -163,16 +167,17 @@ export class Audit implements ProxyAudit {
   }
 
   #appended({ command }: Exchange, reply: Buffer): void {
-    const { partition, args } = command
-    const id = STORED.exec(reply.toString('latin1', 0, 80))?.[1]
-    if (partition === undefined) return
-    const known = this.appended.get(partition)
-    const count = sampleCount(args)
-    this.appended.set(partition, {
-      samples: (known?.samples ?? 0) + (id === undefined ? 0 : count),
-      unconfirmed: Math.max(0, (known?.unconfirmed ?? 0) - count),
-      lastId: id ?? known?.lastId ?? ENTRY_ID_ZERO,
-    })
+    // An error, which has no match, is of all entries.
+    const replies = [...reply.toString('latin1').matchAll(ENTRY_REPLY)]
+    for (const [i, { partition, count }] of entriesOf(command).entries()) {
+      const id = replies[i]?.groups?.id
+      const known = this.appended.get(partition) ?? NOTHING
+      this.appended.set(partition, {
+        samples: known.samples + (id === undefined ? 0 : count),
+        unconfirmed: Math.max(0, known.unconfirmed - count),
+        lastId: id ?? known.lastId,
+      })
+    }
   }
 
   #delivered(reply: Buffer): void {
@@ -207,11 +212,6 @@ export class Audit implements ProxyAudit {
 
 export function isAppend({ name }: Command): boolean {
   return name === 'append' || name === 'append-once'
-}
-
-/** The second argument after the keys is the number of samples of an append. */
-function sampleCount(args: readonly Buffer[]): number {
-  return Number(String(args[3 + Number(String(args[2])) + 1]))
 }
 
 /** Returns the commits in the order of application: each starts where the last one ended. */

@@ -60,6 +60,17 @@ export function renewedPartitions({ args }: RawCommand, reply: Buffer): number[]
   return leases.flatMap((lease, i) => (renewed[i] === true ? (partitionOf(lease) ?? []) : []))
 }
 
+/** What a call of append.lua or append-once.lua appends: the number of samples of each entry. */
+export function entriesOf({ args }: RawCommand): { readonly partition: number; readonly count: number }[] {
+  const keyCount = Number(args[2])
+  const keys = args.slice(3, 3 + keyCount)
+  const [, ...values] = args.slice(3 + keyCount)
+  return keys.flatMap((key, i) => {
+    const partition = key.toString('latin1').endsWith(':samples') ? partitionOf(key) : undefined
+    return partition === undefined ? [] : [{ partition, count: Number(String(values[4 * (i / 3) + 1])) }]
+  })
+}
+
 function partitionOf(key: Buffer): number | undefined {
   const match = KEY_OF_PARTITION.exec(key.toString('latin1', 0, 64))
   return match === null ? undefined : Number(match[1])

@@ -1,3 +1,4 @@
+import { pause } from '@tidemark/shared/runtime/lifecycle'
 import { packTraces } from '@tidemark/shared/sample/entry'
 import { createMemoryStore } from '@tidemark/shared/store/memory/store'
 import { StoreError } from '@tidemark/shared/store/ports/errors'
@@ -36,6 +37,9 @@ function createSlowStore() {
   }
   return { store, calls }
 }
+
+/** Longer than a flush lets no other begin. */
+const ALONE_MS = 5
 
 const turn = (): Promise<void> => new Promise(resolve => setImmediate(() => setImmediate(resolve)))
 
@@ -152,6 +156,8 @@ describe('batching', () => {
     await turn()
     void batcher.submit([subBatch(1, 3), subBatch(2, 4)])
     await turn()
+    expect(calls).toHaveLength(1)
+    await pause(ALONE_MS)
     // Partition 2 does not wait for partition 1.
     expect(calls.map(({ batches }) => batches.map(({ partition }) => partition))).toEqual([[1], [2]])
     calls[0]?.answer()
@@ -159,12 +165,25 @@ describe('batching', () => {
     expect(calls[2]?.batches.map(valuesOf)).toEqual([[2, 3]])
   })
 
-  test('at most four flushes are in progress', async () => {
+  test('samples that arrive soon after a flush began are one flush with all until it ends', async () => {
     const { store, calls } = createSlowStore()
     const { batcher } = createBatcher(store)
     for (let partition = 0; partition < 6; partition++) {
       void batcher.submit([subBatch(partition, 1)])
       await turn()
+    }
+    expect(calls).toHaveLength(1)
+    calls[0]?.answer()
+    await turn()
+    expect(calls[1]?.batches.map(({ partition }) => partition)).toEqual([1, 2, 3, 4, 5])
+  })
+
+  test('at most four flushes are in progress', async () => {
+    const { store, calls } = createSlowStore()
+    const { batcher } = createBatcher(store)
+    for (let partition = 0; partition < 6; partition++) {
+      void batcher.submit([subBatch(partition, 1)])
+      await pause(ALONE_MS)
     }
     expect(calls).toHaveLength(4)
     calls[2]?.answer()
@@ -253,6 +272,7 @@ describe('failures', () => {
       for (let partition = 0; partition < 4; partition++) {
         sent.push(batcher.submit([subBatch(partition, 1)]))
         await turn()
+        vi.advanceTimersByTime(ALONE_MS)
       }
       const waiting = batcher.submit([subBatch(5, 1)])
       vi.advanceTimersByTime(2000)
@@ -295,7 +315,7 @@ describe('stopping', () => {
 describe('any behaviour of the store', () => {
   interface Step {
     readonly subBatches: readonly { readonly partition: number; readonly count: number }[]
-    readonly pauseTurns: number
+    readonly pauseMs: number
   }
   const steps = fc.array(
     fc.record<Step>({
@@ -303,15 +323,18 @@ describe('any behaviour of the store', () => {
         selector: ({ partition }) => partition,
         maxLength: 3,
       }),
-      pauseTurns: fc.nat(2),
+      pauseMs: fc.constantFrom(0, 0, 1, ALONE_MS),
     }),
     { maxLength: 25 },
   )
-  /** How the store handles one flush: after how many turns it responds, and what it rejects. */
-  const behaviours = fc.array(fc.record({ delayTurns: fc.nat(4), refuses: fc.array(fc.boolean(), { maxLength: 4 }) }), {
-    minLength: 1,
-    maxLength: 30,
-  })
+  /** How the store handles one flush: after how many ms it responds, and what it rejects. */
+  const behaviours = fc.array(
+    fc.record({ delayMs: fc.constantFrom(0, 1, ALONE_MS), refuses: fc.array(fc.boolean(), { maxLength: 4 }) }),
+    {
+      minLength: 1,
+      maxLength: 30,
+    },
+  )
 
   test('exactly the samples reported as stored are in the store, once and in the order of their partition', async () => {
     await fc.assert(
@@ -323,8 +346,8 @@ describe('any behaviour of the store', () => {
         const { batcher } = createBatcher({
           async append(batches) {
             expect(++underWay).toBeLessThanOrEqual(4)
-            const { delayTurns = 0, refuses = [] } = plan[call++ % plan.length] ?? {}
-            for (let i = 0; i < delayTurns; i++) await turn()
+            const { delayMs = 0, refuses = [] } = plan[call++ % plan.length] ?? {}
+            await (delayMs === 0 ? turn() : pause(delayMs))
             const outcomes: AppendOutcome[] = []
             for (const [i, batch] of batches.entries()) {
               if (refuses[i % Math.max(1, refuses.length)] === true) {
@@ -341,7 +364,7 @@ describe('any behaviour of the store', () => {
         let next = 0
         const stored = new Map<number, number[]>()
         const answers: Promise<void>[] = []
-        for (const { subBatches, pauseTurns } of requests) {
+        for (const { subBatches, pauseMs } of requests) {
           const mine = subBatches.map(({ partition, count }) => {
             const from = next
             next += count
@@ -357,7 +380,7 @@ describe('any behaviour of the store', () => {
               })
             }),
           )
-          for (let i = 0; i < pauseTurns; i++) await turn()
+          if (pauseMs > 0) await pause(pauseMs)
         }
         await batcher.drain()
         await Promise.all(answers)

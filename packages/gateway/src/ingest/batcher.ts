@@ -13,6 +13,12 @@ const ENTRY_SAMPLES_MAX = 1000
 /** Concurrent flushes; beyond it, arriving samples are gathered (group commit). */
 const FLUSHES_MAX = 4
 
+/**
+ * How long a flush lets no other begin: one of all samples that arrive meanwhile costs less than
+ * several. In a cluster, one slow node must not keep samples from the others for longer.
+ */
+const FLUSH_ALONE_MS = 2
+
 interface BatcherOptions {
   readonly store: Pick<GatewayStore, 'append'>
   readonly queueSamplesMax: number
@@ -63,7 +69,8 @@ interface PartitionQueue {
 
 /**
  * Gathers the samples of concurrent requests into one entry per partition, and the entries into one
- * flush at the end of the event loop's turn: an entry costs as much as ten of its samples.
+ * flush at the end of the event loop's turn, or when the flush in progress ends: an entry costs as
+ * much as ten of its samples.
  *
  * Order: a partition has at most one flush in progress, with its entries in order of arrival. The
  * next one begins after the store's response, so a failed entry can neither overtake nor be
@@ -83,6 +90,8 @@ export class Batcher implements SampleQueue {
   /** Samples that wait for the store, a fair share for each client. */
   readonly #queued: FairBudget
   #flushes = 0
+  /** Of the newest flush, while it lets no other begin. */
+  #alone: NodeJS.Timeout | undefined
   #overdueFlushes = 0
   #isScheduled = false
   #isClosed = false
@@ -172,7 +181,7 @@ export class Batcher implements SampleQueue {
   }
 
   async #flush(): Promise<void> {
-    if (this.#flushes >= FLUSHES_MAX) return
+    if (this.#flushes >= FLUSHES_MAX || this.#alone !== undefined) return
     const queues = [...this.#waiting].filter(queue => !queue.isFlushing)
     if (queues.length === 0) return
     const entries: Entry[] = []
@@ -189,9 +198,16 @@ export class Batcher implements SampleQueue {
       this.#overdueFlushes++
       this.#timeOut(entries, queues)
     }, this.#options.timeoutMs)
+    const alone = setTimeout(() => {
+      this.#alone = undefined
+      this.#schedule()
+    }, FLUSH_ALONE_MS)
+    this.#alone = alone
 
     const outcomes = await this.#append(entries)
     clearTimeout(timer)
+    clearTimeout(alone)
+    if (this.#alone === alone) this.#alone = undefined
     if (isOverdue) this.#overdueFlushes--
     this.#flushes--
     for (const queue of queues) {

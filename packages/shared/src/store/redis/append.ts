@@ -1,17 +1,25 @@
+import { Cluster, ReplyError } from 'ioredis'
 import { newNonce } from '../../sample/entry.ts'
 import { StoreError } from '../ports/errors.ts'
-import type { AppendBatch, AppendOutcome, GatewayStore } from '../ports/gateway.ts'
+import type { AppendBatch, AppendOutcome, GatewayStore, RequestMark } from '../ports/gateway.ts'
 import type { DurabilityLevel } from '../ports/store.ts'
-import { createConfirmedAppend } from './confirmed-append.ts'
+import { type AppendTo, createConfirmedAppend } from './confirmed-append.ts'
 import { type Client, connect, eachInOneWrite } from './connection.ts'
 import { DurabilityGuard } from './durability-guard.ts'
 import { isOutOfMemory, toStoreError } from './errors.ts'
-import { readScript } from './lua-source.ts'
-import { bulkString, callScript, type EncodedArguments } from './script-call.ts'
+import { type LuaScript, readScript } from './lua-source.ts'
+import { ArgumentBuffers } from './resp-arguments.ts'
+import { callScript } from './script-call.ts'
 import type { StoreContext } from './scripts.ts'
 
 /** Claims and batches are remembered in one hash: CLAIM of gateway-store.ts is the other prefix. */
 const BATCH = 'batch:'
+
+/**
+ * What one command may append, so that it is short: characters of samples, and for each entry as
+ * many as take as long to copy as the rest of an entry takes.
+ */
+const COMMAND_COST = { max: 262_144, entry: 1000 } as const
 
 /** The part of a command's timeout that a replica has to confirm. */
 const CONFIRM_SHARE = 0.25
@@ -31,20 +39,63 @@ export async function createAppend(
     const { samples, accepted, checkpoint, requests, requestTimes } = keys.partition(partition)
     return { plain: [samples, accepted, checkpoint], once: [samples, accepted, checkpoint, requests, requestTimes] }
   })
+  const backlogMax = String(options.backlogMax)
+  const buffers = new ArgumentBuffers()
 
-  function appendOne(node: Client, { partition, samples, count, once, traces }: AppendBatch): Promise<AppendOutcome> {
+  function keysFor(partition: number) {
     const own = keysOf[partition]
     if (own === undefined) throw new RangeError(`there is no partition ${partition}`)
-    const rest = [String(count), String(options.backlogMax), newNonce()]
-    if (once !== undefined) rest.push(BATCH + once.request, String(once.ttlMs), String(options.requestsMax))
-    if (traces !== undefined) rest.push(traces)
-    const args = appendArguments(samples, rest)
-    const reply =
-      once === undefined ? callScript(node, plainScript, own.plain, args) : callScript(node, onceScript, own.once, args)
-    return reply.then(toAppendOutcome, toFailure)
+    return own
   }
 
-  let append: GatewayStore['append'] = batches => eachInOneWrite(client, batches, batch => appendOne(client, batch))
+  async function appendPlain(node: Client, batches: readonly AppendBatch[]): Promise<AppendOutcome[]> {
+    const all = batches.flatMap(({ partition }) => keysFor(partition).plain)
+    const replies = (await send(node, plainScript, all, batches, [])) as unknown[]
+    return batches.map((_, i) => toAppendOutcome(replies[i]))
+  }
+
+  async function appendOnce(node: Client, batch: AppendBatch, once: RequestMark): Promise<AppendOutcome[]> {
+    const mark = [BATCH + once.request, String(once.ttlMs), String(options.requestsMax)]
+    return [toAppendOutcome(await send(node, onceScript, keysFor(batch.partition).once, [batch], mark))]
+  }
+
+  async function send(
+    node: Client,
+    script: LuaScript,
+    ofPartitions: readonly string[],
+    batches: readonly AppendBatch[],
+    rest: readonly string[],
+  ): Promise<unknown> {
+    const args = buffers.begin('append')
+    args.text(backlogMax)
+    for (const { samples, count, traces = '' } of batches) {
+      args.text(samples)
+      args.number(count)
+      args.text(newNonce())
+      args.text(traces)
+    }
+    for (const one of rest) args.text(one)
+    const reply = await callScript(node, script, ofPartitions, args)
+    // Without a reply, it may be sent again.
+    buffers.end('append', args)
+    return reply
+  }
+
+  /** Appends what one command may append. */
+  async function appendGroup(node: Client, group: readonly AppendBatch[]): Promise<AppendOutcome[]> {
+    const [first] = group
+    try {
+      return await (first?.once === undefined ? appendPlain(node, group) : appendOnce(node, first, first.once))
+    } catch (error) {
+      const outcome = toFailure(error)
+      return group.map(() => outcome)
+    }
+  }
+
+  const appendTo: AppendTo = async (node, batches) =>
+    (await eachInOneWrite(node, inCommands(client, batches), group => appendGroup(node, group))).flat()
+
+  let append: GatewayStore['append'] = batches => appendTo(client, batches)
 
   if (durability?.level === 'replicated') {
     const own = await connect(options)
@@ -53,7 +104,7 @@ export async function createAppend(
       client: own,
       partitionKeys: Array.from({ length: partitions }, (_, partition) => keys.partition(partition).samples),
       timeoutMs: Math.ceil(commandTimeoutMs * CONFIRM_SHARE),
-      appendOne,
+      appendTo,
     })
   }
   let guard: DurabilityGuard | undefined
@@ -71,31 +122,40 @@ export async function createAppend(
   return { append, durability: () => guard?.level ?? 'local', [Symbol.asyncDispose]: () => resources.disposeAsync() }
 }
 
+/**
+ * Divides batches into commands, in their order: a retry of a request has a command of its own, and
+ * so has each batch in a cluster, whose commands have one slot.
+ */
+function inCommands(client: Client, batches: readonly AppendBatch[]): AppendBatch[][] {
+  const groups: AppendBatch[][] = []
+  let room = 0
+  for (const batch of batches) {
+    const size = batch.samples.length + COMMAND_COST.entry
+    const group = groups.at(-1)
+    if (group === undefined || size > room || batch.once !== undefined || client instanceof Cluster) {
+      groups.push([batch])
+      room = batch.once === undefined ? COMMAND_COST.max : 0
+    } else group.push(batch)
+    room -= size
+  }
+  return groups
+}
+
 function toAppendOutcome(reply: unknown): AppendOutcome {
   const [status, detail] = reply as [string, string | number]
-  if (status === 'stored' || status === 'known') return { kind: status, id: String(detail) }
-  return status === 'backlog-full'
-    ? { kind: status, backlog: Number(detail) }
-    : { kind: 'limit-reached', roomInMs: Math.max(0, Number(detail)) }
+  switch (status) {
+    case 'stored':
+    case 'known':
+      return { kind: status, id: String(detail) }
+    case 'backlog-full':
+      return { kind: status, backlog: Number(detail) }
+    case 'failed':
+      return toFailure(new ReplyError(String(detail)))
+    default:
+      return { kind: 'limit-reached', roomInMs: Math.max(0, Number(detail)) }
+  }
 }
 
 function toFailure(error: unknown): AppendOutcome {
   return isOutOfMemory(error) ? { kind: 'no-memory' } : { kind: 'failed', error: toStoreError(error) }
-}
-
-/** Encodes an append's arguments. The samples, most of the bytes, are written once. */
-function appendArguments(samples: string, rest: readonly string[]): EncodedArguments {
-  return {
-    count: 1 + rest.length,
-    after(head) {
-      const samplesBytes = Buffer.byteLength(samples)
-      const before = `${head}$${samplesBytes}\r\n`
-      const behind = `\r\n${rest.map(bulkString).join('')}`
-      const bytes = Buffer.allocUnsafe(Buffer.byteLength(before) + samplesBytes + Buffer.byteLength(behind))
-      let end = bytes.write(before)
-      end += bytes.write(samples, end)
-      bytes.write(behind, end)
-      return bytes
-    },
-  }
 }

@@ -1,7 +1,10 @@
 import { Cluster, type Redis } from 'ioredis'
 import { StoreError } from '../ports/errors.ts'
 import type { AppendBatch, AppendOutcome, GatewayStore } from '../ports/gateway.ts'
-import { type Client, clusterNodes, eachInOneWrite } from './connection.ts'
+import { type Client, clusterNodes } from './connection.ts'
+
+/** Appends batches in order and returns their outcomes. Rejects only on a bug. */
+export type AppendTo = (node: Client, batches: readonly AppendBatch[]) => Promise<AppendOutcome[]>
 
 export interface ConfirmedAppendOptions {
   /** Used for appends only: WAIT blocks every command sent after it. */
@@ -10,7 +13,7 @@ export interface ConfirmedAppendOptions {
   readonly partitionKeys: readonly string[]
   /** How long a replica may take to confirm. */
   readonly timeoutMs: number
-  readonly appendOne: (node: Client, batch: AppendBatch) => Promise<AppendOutcome>
+  readonly appendTo: AppendTo
 }
 
 /**
@@ -20,14 +23,14 @@ export interface ConfirmedAppendOptions {
  * and only on the same connection: ioredis may have sent an append again, for example as EVAL.
  */
 export async function createConfirmedAppend(options: ConfirmedAppendOptions): Promise<GatewayStore['append']> {
-  const { client, partitionKeys, timeoutMs, appendOne } = options
+  const { client, partitionKeys, timeoutMs, appendTo } = options
   const nodeOf = client instanceof Cluster ? await clusterNodes(client, partitionKeys) : () => client
 
-  async function appendTo(node: Redis | undefined, batches: readonly AppendBatch[]): Promise<AppendOutcome[]> {
+  async function appendConfirmed(node: Redis | undefined, batches: readonly AppendBatch[]): Promise<AppendOutcome[]> {
     if (node === undefined) return batches.map(() => failed('no node is known for the partition', 'refused'))
     if (node.status !== 'ready') return batches.map(() => failed('the node is unavailable', 'refused'))
     const socket = node.stream
-    const outcomes = await eachInOneWrite(node, batches, batch => appendOne(node, batch))
+    const outcomes = await appendTo(node, batches)
     if (!outcomes.some(isStored) || (await isConfirmed(node, socket))) return outcomes
     return outcomes.map(one => (isStored(one) ? failed('no replica confirmed the samples', 'unknown') : one))
   }
@@ -46,7 +49,7 @@ export async function createConfirmedAppend(options: ConfirmedAppendOptions): Pr
     await Promise.all(
       [...groups].map(async ([node, indexes]) => {
         const own = indexes.flatMap(index => batches[index] ?? [])
-        const outcomesOfNode = await appendTo(node, own)
+        const outcomesOfNode = await appendConfirmed(node, own)
         indexes.forEach((index, i) => {
           outcomes[index] = outcomesOfNode[i] ?? failed('the node returned no outcome', 'unknown')
         })

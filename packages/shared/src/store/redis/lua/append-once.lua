@@ -3,15 +3,13 @@
 --          before. Entry and request are stored together, so a request whose response was lost can
 --          be retried. No allow-oom on purpose: Redis refuses all of it at the memory limit.
 -- KEYS:    samples, accepted, checkpoint, requests, request_times of one partition
--- ARGV:    the samples as JSON, their number, the limit of the backlog in samples, a nonce,
---          the request's name among requests, ms to remember it, the limit of remembered requests,
---          traceparents if there are any
+-- ARGV:    the limit of a backlog in samples, what append_entry takes, the request's name among
+--          requests, ms to remember it, the limit of remembered requests
 -- Returns: {'stored', entry id} or {'known', entry id} or {'backlog-full', backlog in samples} or
 --          {'limit-reached', ms until there is room}
 -- include: clock, requests, append-entry
-local samples_key, accepted_key, checkpoint_key, requests_key, times_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local samples, count, backlog_max, nonce = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
-local request, ttl_ms, requests_max, traces = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
+local requests_key, times_key = KEYS[4], KEYS[5]
+local backlog_max, request, ttl_ms, requests_max = tonumber(ARGV[1]), ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8])
 
 local now_ms = clock_ms()
 -- Before the first write: a key of another type fails here, and a script cannot be rolled back.
@@ -27,8 +25,6 @@ end
 local room_in_ms = ms_until_room(times_key, requests_max, now_ms)
 if room_in_ms then return { 'limit-reached', room_in_ms } end
 
-local backlog, accepted = backlog_of(accepted_key, checkpoint_key)
-if backlog >= backlog_max then return { 'backlog-full', backlog } end
-local id = append_entry(samples_key, accepted_key, samples, count, accepted, nonce, traces)
-remember(requests_key, times_key, request, id, now_ms + ttl_ms)
-return { 'stored', id }
+local reply = append_entry(1, 2, backlog_max)
+if reply[1] == 'stored' then remember(requests_key, times_key, request, reply[2], now_ms + ttl_ms) end
+return reply
