@@ -158,41 +158,38 @@ function collectStream(stream: AsyncIterable<Uint8Array> | null, body: PendingBo
   })
 }
 
+/** Its listeners stay: removing them costs more than they do, and each request has its own. */
 function collectIncoming(incoming: IncomingMessage, body: PendingBody): Promise<void> {
   return new Promise((resolve, reject) => {
-    const stop = (): void => {
-      incoming.off('data', onData)
-      incoming.off('end', onEnd)
-      incoming.off('error', onClosed)
-      incoming.off('close', onClosed)
-    }
+    let isSettled = false
     const giveUp = (error: unknown): void => {
-      stop()
+      isSettled = true
       // Nothing more is read from the socket, not even in this turn, until the response is sent.
       // Then linger() in connections.ts reads some of it, so that the client gets the response.
       incoming.pause()
       incoming.socket.pause()
       reject(error)
     }
-    const onData = (chunk: Buffer): void => {
-      try {
-        body.add(chunk)
-      } catch (error) {
-        giveUp(error)
-      }
-    }
     const onEnd = (): void => {
-      stop()
+      isSettled = true
       resolve()
     }
     const onClosed = (): void => {
-      stop()
+      if (isSettled) return
+      isSettled = true
       reject(new RequestFault({ kind: 'body-incomplete' }))
     }
     body.onEvict(giveUp)
     if (incoming.readableEnded) return onEnd()
     if (incoming.destroyed) return onClosed()
-    incoming.on('data', onData)
+    incoming.on('data', (chunk: Buffer) => {
+      if (isSettled) return
+      try {
+        body.add(chunk)
+      } catch (error) {
+        giveUp(error)
+      }
+    })
     incoming.on('end', onEnd)
     incoming.on('error', onClosed)
     incoming.on('close', onClosed)
