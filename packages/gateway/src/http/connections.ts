@@ -43,6 +43,11 @@ interface Connection {
   requestsMax: number
 }
 
+/** Where a socket keeps its connection: a property is found sooner than an entry of a WeakMap. */
+const CONNECTION = Symbol('connection')
+
+type ConnectionSocket = Duplex & { [CONNECTION]?: Connection }
+
 interface ConnectionsOptions {
   /** Bytes of responses that clients have not read yet, all connections together. */
   readonly unreadBytesMax: number
@@ -64,24 +69,19 @@ export function createConnections({
   requestsMax: configuredMax,
 }: ConnectionsOptions) {
   const requestsMax = configuredMax === 0 ? Number.POSITIVE_INFINITY : configuredMax
-  const connections = new WeakMap<Duplex, Connection>()
   const unread = createUnreadLimit(unreadBytesMax, onUnread)
 
-  function connectionOf(socket: Duplex): Connection {
-    let connection = connections.get(socket)
-    if (connection === undefined) {
-      connection = {
-        openResponses: [],
-        busySinceMs: 0,
-        waiting: [],
-        newest: undefined,
-        refusal: undefined,
-        requests: 0,
-        requestsMax,
-      }
-      connections.set(socket, connection)
+  function connectionOf(socket: ConnectionSocket): Connection {
+    socket[CONNECTION] ??= {
+      openResponses: [],
+      busySinceMs: 0,
+      waiting: [],
+      newest: undefined,
+      refusal: undefined,
+      requests: 0,
+      requestsMax,
     }
-    return connection
+    return socket[CONNECTION]
   }
 
   function begin(connection: Connection, incoming: IncomingMessage, outgoing: ServerResponse): void {

@@ -67,11 +67,12 @@ export async function createAppend(
     rest: readonly string[],
   ): Promise<unknown> {
     const args = buffers.begin('append')
+    const nonce = newNonce()
     args.text(backlogMax)
     for (const { samples, count, traces = '' } of batches) {
       args.text(samples)
       args.number(count)
-      args.text(newNonce())
+      args.text(nonce)
       args.text(traces)
     }
     for (const one of rest) args.text(one)
