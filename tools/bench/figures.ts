@@ -139,12 +139,19 @@ const LINES: Readonly<Record<string, readonly Line[]>> = {
     ['the same at 5,000 requests/s, p99', 'p99MsAt5000', 'ms', atMost(30, '<= 30 ms')],
   ],
   idle: [
-    ['idle gateway, analyzer and Redis together, share of one core', 'cpuPercent', '%', atMost(0.5, '<= 0.5 %')],
+    [
+      'idle gateway, analyzer and Redis together, share of one core',
+      'cpuPercent',
+      '%',
+      atMost(0.5, '<= 0.5 %'),
+      over('Redis and two that ping it', 'barePercent'),
+    ],
     ['the same, gateway', 'gatewayPercent', '%', REPORTED],
     ['the same, analyzer', 'analyzerPercent', '%', REPORTED],
     ['the same, Redis', 'redisPercent', '%', REPORTED],
     ['the same, Redis commands', 'commandsPerS', '/s', atMost(20, '<= 20/s')],
     ['the same, with the commands of scripts', 'executedPerS', '/s', REPORTED],
+    ['a bare Redis and two bare processes that ping it twice a second', 'barePercent', '%', REPORTED],
   ],
   // Three busy processes share two cores here, so the rate of two analyzers is not a goal.
   scaling: [
@@ -175,6 +182,8 @@ const LINES: Readonly<Record<string, readonly Line[]>> = {
   ],
   redis: [
     ['Redis CPU of an XADD of one sample, pipelined', 'xaddCpuUs', 'us', REPORTED],
+    ['10,000 short Redis commands beside two busy processes, the mean', 'shortCommandMs', 'ms', REPORTED],
+    ['the same, the longest', 'longestShortCommandMs', 'ms', REPORTED],
     ['CPU of XREADGROUP and JSON.parse of packed entries, per sample', 'readCpuUs', 'us', REPORTED],
   ],
 }

@@ -4,6 +4,7 @@ import { Redis } from 'ioredis'
 import { formatTable } from '../../lib/table.ts'
 import { startService } from '../../stack/service-process.ts'
 import { REQUEST_SAMPLES } from '../filler.ts'
+import { startFloor } from '../program.ts'
 import { requestBody } from '../signal.ts'
 import { drained, startBenchRedis } from '../stack.ts'
 import type { Subject } from '../subject.ts'
@@ -20,7 +21,8 @@ const RECORDED_MS = 20_000
 /**
  * One gateway, one analyzer and one Redis with the shipped settings, after their last sample. CPU
  * is a share of one core. `commandsPerS` are the calls of clients, `executedPerS` also those of
- * scripts. The calls of the first round are printed by name.
+ * scripts. The calls of the first round are printed by name. The floor is another Redis and a bare
+ * process for each of the others.
  */
 export async function* idle(subject: Subject, seconds: number) {
   await using redis = await startBenchRedis({ subject })
@@ -34,12 +36,16 @@ export async function* idle(subject: Subject, seconds: number) {
   const headers = { 'content-type': 'application/json' }
   const response = await fetch(`http://127.0.0.1:${gateway.port}/ingest`, { method: 'POST', headers, body })
   if (response.status !== 202) throw new Error(`the samples were not accepted: ${await response.text()}`)
+  await using bareRedis = await startBenchRedis()
+  await using one = await startFloor('./floors/pinging.ts', [bareRedis.url])
+  await using other = await startFloor('./floors/pinging.ts', [bareRedis.url])
   await drained(redis)
   await pause(SETTLED_AFTER_MS)
   const executed = async (): Promise<number> =>
     Number(/total_commands_processed:(\d+)/.exec(await redis.client.info('stats'))?.[1])
   for (let isFirst = true; ; isFirst = false) {
-    const groups = { redis: redis.pids, gateway: [gateway.pid], analyzer: [analyzer.pid] }
+    const bare = [...bareRedis.pids, one.pid, other.pid]
+    const groups = { redis: redis.pids, gateway: [gateway.pid], analyzer: [analyzer.pid], bare }
     const before = await executed()
     const { cpuS, seconds: took } = await spentBy(groups, () => pause(seconds * 1000))
     // The last INFO counts itself only when it has ended.
@@ -53,6 +59,7 @@ export async function* idle(subject: Subject, seconds: number) {
       redisPercent: share(cpuS.redis),
       gatewayPercent: share(cpuS.gateway),
       analyzerPercent: share(cpuS.analyzer),
+      barePercent: share(cpuS.bare),
       commandsPerS,
       executedPerS,
     }

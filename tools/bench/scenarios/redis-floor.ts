@@ -1,6 +1,6 @@
 import { partitionOf } from '@tidemark/shared/sample/partition'
 import { Random } from '@tidemark/testkit/random'
-import { runProgram } from '../program.ts'
+import { runProgram, startFloor } from '../program.ts'
 import { keyNumber, reading } from '../signal.ts'
 import { PARTITIONS, startBenchRedis } from '../stack.ts'
 import { spentBy } from '../usage.ts'
@@ -9,9 +9,31 @@ const ENTRIES = 100_000
 const SAMPLES = 500_000
 const PIPELINE = 500
 
-/** Measures Redis' CPU for XADD of one sample, and the reader's for XREADGROUP and parsing. */
+/** It takes Redis a third of a millisecond on the machine of docs/performance.md. */
+const SHORT_SCRIPT = "local sum = 0 for i = 1, 60000 do sum = sum + i end redis.call('SET', 'sum', sum)"
+const SHORT_SCRIPTS = 10_000
+const BUSY_PROCESSES = 2
+
+/**
+ * Measures Redis' CPU for XADD of one sample, the reader's for XREADGROUP and parsing, and the
+ * longest of short commands beside busy processes.
+ */
 export async function* redisFloor() {
-  for (;;) yield await measure()
+  for (;;) yield { ...(await measure()), ...(await longestShortCommand()) }
+}
+
+/** Redis measures commands by the clock, so they contain the time in which others had its core. */
+async function longestShortCommand() {
+  await using redis = await startBenchRedis()
+  await using busy = new AsyncDisposableStack()
+  for (let i = 0; i < BUSY_PROCESSES; i++) busy.use(await startFloor('./floors/busy.ts', []))
+  await redis.forgetSlowCommands()
+  const begin = performance.now()
+  for (let n = 0; n < SHORT_SCRIPTS; n += PIPELINE) {
+    await Promise.all(Array.from({ length: PIPELINE }, () => redis.client.eval(SHORT_SCRIPT, 0)))
+  }
+  const shortCommandMs = (performance.now() - begin) / SHORT_SCRIPTS
+  return { longestShortCommandMs: await redis.longestCommandMs(), shortCommandMs }
 }
 
 async function measure() {
