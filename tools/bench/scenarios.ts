@@ -4,7 +4,7 @@ import { type EndToEndOptions, endToEnd } from './scenarios/end-to-end.ts'
 import { idle } from './scenarios/idle.ts'
 import { latency } from './scenarios/latency.ts'
 import { redisFloor } from './scenarios/redis-floor.ts'
-import { batches, guarded, single } from './scenarios/requests.ts'
+import { batches, guarded, type RoundLength, single } from './scenarios/requests.ts'
 import { takeover } from './scenarios/takeover.ts'
 import type { Subject } from './subject.ts'
 
@@ -31,16 +31,21 @@ export const SCENARIOS: readonly Scenario[] = [
     ...QUICK,
     name: 'single',
     inComparison: true,
-    takes: { startS: 10, roundS: 14 },
-    rounds: (subject, quick) => single(subject, quick ? 2 : 4),
+    takes: { startS: 70, roundS: 18 },
+    rounds: (subject, quick) => single(subject, lengthOf(quick)),
   },
   // Rounds shorter than the time in which the machine's speed changes.
-  { ...QUICK, name: 'guarded', takes: { startS: 8, roundS: 4 }, rounds: subject => guarded(subject, 1) },
+  {
+    ...QUICK,
+    name: 'guarded',
+    takes: { startS: 14, roundS: 4 },
+    rounds: subject => guarded(subject, { seconds: 1, warmUpS: 4 }),
+  },
   {
     ...QUICK,
     name: 'batches',
-    takes: { startS: 8, roundS: 12 },
-    rounds: (subject, quick) => batches(subject, quick ? 2 : 4),
+    takes: { startS: 40, roundS: 12 },
+    rounds: (subject, quick) => batches(subject, lengthOf(quick)),
   },
   {
     ...QUICK,
@@ -113,6 +118,11 @@ export const SCENARIOS: readonly Scenario[] = [
     rounds: (subject, quick) => latency(subject, quick ? 4 : 10),
   },
 ]
+
+/** A gateway gets faster for the first 15 s of its load. */
+function lengthOf(quick: boolean): RoundLength {
+  return quick ? { seconds: 2, warmUpS: 2 } : { seconds: 4, warmUpS: 16 }
+}
 
 /** Keys that send seldom, at the rate that they cause together. */
 function fleet(name: string, options: Omit<EndToEndOptions, 'seconds'>): Scenario {

@@ -19,14 +19,20 @@ export interface Sent {
 }
 
 /** One sample per request over 64 connections: the gateway with its Redis, and three floors. */
-export async function* single(subject: Subject, seconds: number) {
+export async function* single(subject: Subject, length: RoundLength) {
   const load = await singleLoad()
   const floors = { http: './floors/http.ts', hono: './floors/hono.ts', durable: './floors/durable.ts' }
-  yield* requests(subject, { load, floors, seconds })
+  yield* requests(subject, { load, floors, length })
 }
 
 async function singleLoad() {
   return ['./load/single.ts', await findGenerator()] as const
+}
+
+/** Seconds of a round for each server, and of the load before the first, which compiles its code. */
+export interface RoundLength {
+  readonly seconds: number
+  readonly warmUpS: number
 }
 
 /** Limits that are applied to each request, and that no load here reaches. */
@@ -36,22 +42,22 @@ const LIMITS = { REQUESTS_PER_S_MAX: '1000000', SAMPLES_PER_S_MAX: '1000000' }
  * One sample per request: a gateway with authentication and rate limits, and one without. Both get
  * the same requests, with an API key.
  */
-export async function* guarded(subject: Subject, seconds: number) {
+export async function* guarded(subject: Subject, length: RoundLength) {
   await using folder = await temporaryFolder('bench')
   const made = { key_prefix: '', limits: {}, expires_at: null, created_at: null, created_by: '' }
   const { token, record } = createApiKey({ ...made, name: 'bench', scopes: ['ingest'] })
   const file = join(folder.path, 'api-keys')
   await writeFile(file, formatKeyFile([record]))
   const gateways = { open: { AUTH: 'off' }, guarded: { AUTH: 'on', API_KEYS_FILE: file, ...LIMITS } }
-  yield* requests(subject, { load: await singleLoad(), floors: {}, gateways, seconds, arguments: [token] })
+  yield* requests(subject, { load: await singleLoad(), floors: {}, gateways, length, arguments: [token] })
 }
 
 /** 1,000 samples per request: the gateway with Redis, without, and JSON.parse and zod alone. */
-export async function* batches(subject: Subject, seconds: number) {
+export async function* batches(subject: Subject, length: RoundLength) {
   for await (const round of requests(subject, {
     load: ['./load/batches.ts'],
     floors: { noRedis: './floors/no-redis.ts' },
-    seconds,
+    length,
   })) {
     yield { ...round, ...(await runProgram<{ parseCpuUs: number }>('./floors/parse.ts')) }
   }
@@ -64,13 +70,13 @@ interface RequestsOptions {
   readonly floors: Readonly<Record<string, string>>
   /** The settings of each gateway, by the prefix of its measures. */
   readonly gateways?: Readonly<Record<string, Readonly<Record<string, string>>>>
-  readonly seconds: number
+  readonly length: RoundLength
   /** What it gets after them. */
   readonly arguments?: readonly string[]
 }
 
 async function* requests(subject: Subject, options: RequestsOptions) {
-  const { load, floors, gateways = { gateway: {} }, seconds, arguments: more = [] } = options
+  const { load, floors, gateways = { gateway: {} }, length, arguments: more = [] } = options
   const [file, ...first] = load
   await using redis = await startBenchRedis({ subject })
   await using started = new AsyncDisposableStack()
@@ -98,7 +104,6 @@ async function* requests(subject: Subject, options: RequestsOptions) {
     servers.reverse()
     return measures
   }
-  // Warm-up: the code is compiled.
-  await round(2)
-  for (;;) yield await round(seconds)
+  await round(length.warmUpS)
+  for (;;) yield await round(length.seconds)
 }
