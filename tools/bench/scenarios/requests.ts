@@ -29,7 +29,7 @@ async function singleLoad() {
   return ['./load/single.ts', await findGenerator()] as const
 }
 
-/** Seconds of a round for each server, and of the load before the first, which compiles its code. */
+/** Seconds of a round for each server, and of the load before the first, which warms it up. */
 export interface RoundLength {
   readonly seconds: number
   readonly warmUpS: number
