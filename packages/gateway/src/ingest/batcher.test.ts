@@ -43,6 +43,18 @@ const ALONE_MS = 5
 
 const turn = (): Promise<void> => new Promise(resolve => setImmediate(() => setImmediate(resolve)))
 
+/** Timers that only advance when the test says so: how busy the machine is does not matter. */
+function useFakeTimers(): Disposable {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  return { [Symbol.dispose]: () => void vi.useRealTimers() }
+}
+
+/** Until another flush may have begun, with fake timers. */
+function afterAlone(): Promise<void> {
+  vi.advanceTimersByTime(ALONE_MS)
+  return turn()
+}
+
 /** Where a test names no client, all samples are of one. */
 class OneClientBatcher extends Batcher {
   readonly #share = { used: 0 }
@@ -148,6 +160,7 @@ describe('batching', () => {
   })
 
   test('a partition is in one flush at a time, and samples that arrive meanwhile are gathered', async () => {
+    using _timers = useFakeTimers()
     const { store, calls } = createSlowStore()
     const { batcher } = createBatcher(store)
     void batcher.submit([subBatch(1, 1)])
@@ -157,15 +170,16 @@ describe('batching', () => {
     void batcher.submit([subBatch(1, 3), subBatch(2, 4)])
     await turn()
     expect(calls).toHaveLength(1)
-    await pause(ALONE_MS)
+    await afterAlone()
     // Partition 2 does not wait for partition 1.
     expect(calls.map(({ batches }) => batches.map(({ partition }) => partition))).toEqual([[1], [2]])
     calls[0]?.answer()
-    await turn()
+    await afterAlone()
     expect(calls[2]?.batches.map(valuesOf)).toEqual([[2, 3]])
   })
 
   test('samples that arrive soon after a flush began are one flush with all until it ends', async () => {
+    using _timers = useFakeTimers()
     const { store, calls } = createSlowStore()
     const { batcher } = createBatcher(store)
     for (let partition = 0; partition < 6; partition++) {
@@ -179,11 +193,12 @@ describe('batching', () => {
   })
 
   test('at most four flushes are in progress', async () => {
+    using _timers = useFakeTimers()
     const { store, calls } = createSlowStore()
     const { batcher } = createBatcher(store)
     for (let partition = 0; partition < 6; partition++) {
       void batcher.submit([subBatch(partition, 1)])
-      await pause(ALONE_MS)
+      await afterAlone()
     }
     expect(calls).toHaveLength(4)
     calls[2]?.answer()
