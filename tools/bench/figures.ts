@@ -53,6 +53,7 @@ const LINES: Readonly<Record<string, readonly Line[]>> = {
     ['the same', 'gatewayPerS', '/s', ratioAtLeast(0.7), over('bare node:http', 'httpPerS')],
     ['the same, gateway CPU per request', 'gatewayCpuUs', 'us', ratioAtMost(0.85), over('bare Hono', 'honoCpuUs')],
     ['the same', 'gatewayCpuUs', 'us', REPORTED, over('bare node:http with Redis', 'durableCpuUs')],
+    ['the same, Redis CPU per request', 'gatewayRedisCpuUs', 'us', REPORTED, over('of the bare', 'durableRedisCpuUs')],
     ['bare node:http with Redis, CPU per request', 'durableCpuUs', 'us', REPORTED, over('bare Hono', 'honoCpuUs')],
   ],
   guarded: [

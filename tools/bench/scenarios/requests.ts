@@ -91,12 +91,13 @@ async function* requests(subject: Subject, options: RequestsOptions) {
   async function round(forSeconds: number): Promise<Record<string, number>> {
     const measures: Record<string, number> = {}
     for (const { name, pid, port } of servers) {
-      const { cpuS, result } = await spentBy({ server: [pid] }, () =>
+      const { cpuS, result } = await spentBy({ server: [pid], redis: redis.pids }, () =>
         runProgram<Sent>(file, [...first, port, forSeconds, ...more]),
       )
       if (result.failed > 0) throw new Error(`${result.failed} requests failed: ${result.failures ?? 'of any kind'}`)
       measures[`${name}PerS`] = result.perSecond
       measures[`${name}CpuUs`] = (cpuS.server / result.accepted) * 1e6
+      measures[`${name}RedisCpuUs`] = (cpuS.redis / result.accepted) * 1e6
     }
     // No analyzer runs: the backlog would grow from round to round.
     await redis.flush()

@@ -158,38 +158,41 @@ function collectStream(stream: AsyncIterable<Uint8Array> | null, body: PendingBo
   })
 }
 
-/** Its listeners stay: removing them costs more than they do, and each request has its own. */
 function collectIncoming(incoming: IncomingMessage, body: PendingBody): Promise<void> {
   return new Promise((resolve, reject) => {
-    let isSettled = false
+    const stop = (): void => {
+      incoming.off('data', onData)
+      incoming.off('end', onEnd)
+      incoming.off('error', onClosed)
+      incoming.off('close', onClosed)
+    }
     const giveUp = (error: unknown): void => {
-      isSettled = true
+      stop()
       // Nothing more is read from the socket, not even in this turn, until the response is sent.
       // Then linger() in connections.ts reads some of it, so that the client gets the response.
       incoming.pause()
       incoming.socket.pause()
       reject(error)
     }
-    const onEnd = (): void => {
-      isSettled = true
-      resolve()
-    }
-    const onClosed = (): void => {
-      if (isSettled) return
-      isSettled = true
-      reject(new RequestFault({ kind: 'body-incomplete' }))
-    }
-    body.onEvict(giveUp)
-    if (incoming.readableEnded) return onEnd()
-    if (incoming.destroyed) return onClosed()
-    incoming.on('data', (chunk: Buffer) => {
-      if (isSettled) return
+    const onData = (chunk: Buffer): void => {
       try {
         body.add(chunk)
       } catch (error) {
         giveUp(error)
       }
-    })
+    }
+    const onEnd = (): void => {
+      stop()
+      resolve()
+    }
+    const onClosed = (): void => {
+      stop()
+      reject(new RequestFault({ kind: 'body-incomplete' }))
+    }
+    body.onEvict(giveUp)
+    if (incoming.readableEnded) return onEnd()
+    if (incoming.destroyed) return onClosed()
+    incoming.on('data', onData)
     incoming.on('end', onEnd)
     incoming.on('error', onClosed)
     incoming.on('close', onClosed)

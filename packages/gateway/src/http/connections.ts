@@ -29,9 +29,7 @@ const UNREAD_CHECK = { everyMs: 250, share: 0.25 } as const
  * - lingering: the last response is sent; remaining input is discarded within LINGER.
  */
 interface Connection {
-  readonly openResponses: ServerResponse[]
-  /** Since when it is busy, in milliseconds of performance.now(). */
-  busySinceMs: number
+  readonly openResponses: Set<ServerResponse>
   /** Begins each waiting request, in order of arrival. */
   readonly waiting: (() => void)[]
   /** The response to the request that arrived last, whose body may still be arriving. */
@@ -42,11 +40,6 @@ interface Connection {
   /** How many of them are served. */
   requestsMax: number
 }
-
-/** Where a socket keeps its connection: a property is found sooner than an entry of a WeakMap. */
-const CONNECTION = Symbol('connection')
-
-type ConnectionSocket = Duplex & { [CONNECTION]?: Connection }
 
 interface ConnectionsOptions {
   /** Bytes of responses that clients have not read yet, all connections together. */
@@ -69,47 +62,42 @@ export function createConnections({
   requestsMax: configuredMax,
 }: ConnectionsOptions) {
   const requestsMax = configuredMax === 0 ? Number.POSITIVE_INFINITY : configuredMax
+  const connections = new WeakMap<Duplex, Connection>()
   const unread = createUnreadLimit(unreadBytesMax, onUnread)
 
-  function connectionOf(socket: ConnectionSocket): Connection {
-    socket[CONNECTION] ??= {
-      openResponses: [],
-      busySinceMs: 0,
-      waiting: [],
-      newest: undefined,
-      refusal: undefined,
-      requests: 0,
-      requestsMax,
+  function connectionOf(socket: Duplex): Connection {
+    let connection = connections.get(socket)
+    if (connection === undefined) {
+      connection = {
+        openResponses: new Set(),
+        waiting: [],
+        newest: undefined,
+        refusal: undefined,
+        requests: 0,
+        requestsMax,
+      }
+      connections.set(socket, connection)
     }
-    return socket[CONNECTION]
+    return connection
   }
 
   function begin(connection: Connection, incoming: IncomingMessage, outgoing: ServerResponse): void {
-    if (connection.openResponses.length === 0) unread.begin(incoming.socket, connection)
-    connection.openResponses.push(outgoing)
-    // Each is emitted once. Listeners that all responses share cost half of what closures do.
-    outgoing.on('prefinish', countUnread)
-    outgoing.on('finish', discardRestOfRequest)
-    outgoing.on('close', endResponse)
+    const { socket } = incoming
+    connection.openResponses.add(outgoing)
+    unread.begin(socket, connection)
+    outgoing.once('prefinish', () => unread.add(outgoing.writableLength))
+    outgoing.once('finish', () => discardRest(incoming))
+    outgoing.once('close', () => {
+      connection.openResponses.delete(outgoing)
+      if (socket.destroyed) {
+        // Waiting requests never began, and node:http closes only the response being sent.
+        connection.waiting.length = 0
+        connection.openResponses.clear()
+      } else connection.waiting.shift()?.()
+      if (connection.openResponses.size === 0) unread.end(socket)
+      closeIfRefused(socket, connection)
+    })
     serve(incoming, outgoing)
-  }
-
-  function countUnread(this: ServerResponse): void {
-    unread.add(this.writableLength)
-  }
-
-  function endResponse(this: ServerResponse): void {
-    const { socket } = this.req
-    const connection = connectionOf(socket)
-    const { openResponses, waiting } = connection
-    const at = openResponses.indexOf(this)
-    if (at !== -1) openResponses.splice(at, 1)
-    if (socket.destroyed) {
-      // Waiting requests never began, and node:http closes only the response being sent.
-      waiting.length = 0
-      openResponses.length = 0
-    } else waiting.shift()?.()
-    closeIfRefused(socket, connection)
   }
 
   /** Sends the refusal, once the requests before the refused input have their responses. */
@@ -119,7 +107,7 @@ export function createConnections({
     // If the newest request is incomplete, the fault is in its body: the refusal takes the place of
     // its response, the last of those counted here.
     const isNewestRefused = newest !== undefined && !newest.req.complete
-    const responsesAhead = openResponses.length + waiting.length - (isNewestRefused ? 1 : 0)
+    const responsesAhead = openResponses.size + waiting.length - (isNewestRefused ? 1 : 0)
     if (responsesAhead > 0) return
     waiting.length = 0
     if (isNewestRefused && newest.headersSent) {
@@ -156,7 +144,7 @@ export function createConnections({
       // The response gets `Connection: close`.
       if (connection.requests === connection.requestsMax) outgoing.shouldKeepAlive = false
       connection.newest = outgoing
-      if (connection.openResponses.length < OPEN_RESPONSES_MAX) begin(connection, incoming, outgoing)
+      if (connection.openResponses.size < OPEN_RESPONSES_MAX) begin(connection, incoming, outgoing)
       else connection.waiting.push(() => begin(connection, incoming, outgoing))
     },
     /** Responds to a request that the app never sees. */
@@ -187,8 +175,8 @@ export function createConnections({
  * connections that were busy for longest are closed: a healthy client reads its response at once.
  */
 function createUnreadLimit(bytesMax: number, onUnread: () => void) {
-  /** All open connections that ever were busy. */
-  const known = new Map<Duplex, Connection>()
+  /** Connections with open responses, the longest busy one first. */
+  const busy = new Map<Duplex, Connection>()
   /** Bytes of responses since the last check. */
   let addedBytes = 0
   /** Runs while a connection is busy: a gateway at rest does not wake up for it. */
@@ -200,13 +188,11 @@ function createUnreadLimit(bytesMax: number, onUnread: () => void) {
   }
 
   function check(): void {
-    const busy = [...known].filter(([, { openResponses }]) => openResponses.length > 0)
-    if (busy.length === 0) stop()
+    if (busy.size === 0) stop()
     addedBytes = 0
     let total = 0
-    for (const [, connection] of busy) total += unreadBytes(connection)
-    if (total <= bytesMax) return
-    for (const [socket, connection] of busy.sort(([, a], [, b]) => a.busySinceMs - b.busySinceMs)) {
+    for (const connection of busy.values()) total += unreadBytes(connection)
+    for (const [socket, connection] of busy) {
       if (total <= bytesMax) return
       const bytes = unreadBytes(connection)
       if (bytes === 0) continue
@@ -217,14 +203,11 @@ function createUnreadLimit(bytesMax: number, onUnread: () => void) {
   }
 
   return {
-    /** A connection becomes busy. */
     begin(socket: Duplex, connection: Connection): void {
-      connection.busySinceMs = performance.now()
+      busy.set(socket, connection)
       timer ??= setInterval(check, UNREAD_CHECK.everyMs).unref()
-      if (known.has(socket)) return
-      known.set(socket, connection)
-      socket.once('close', () => known.delete(socket))
     },
+    end: (socket: Duplex) => busy.delete(socket),
     /** Counts the bytes of a response that its socket has not taken. */
     add(bytes: number): void {
       addedBytes += bytes
@@ -238,10 +221,6 @@ function unreadBytes({ openResponses }: Connection): number {
   let bytes = 0
   for (const outgoing of openResponses) bytes += outgoing.writableLength
   return bytes
-}
-
-function discardRestOfRequest(this: ServerResponse): void {
-  discardRest(this.req)
 }
 
 /** Discards the rest of a request within LINGER. If it ends in time, the connection lives on. */

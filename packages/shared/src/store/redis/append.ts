@@ -1,10 +1,10 @@
-import { Cluster, ReplyError } from 'ioredis'
+import { ReplyError } from 'ioredis'
 import { newNonce } from '../../sample/entry.ts'
 import { StoreError } from '../ports/errors.ts'
 import type { AppendBatch, AppendOutcome, GatewayStore, RequestMark } from '../ports/gateway.ts'
 import type { DurabilityLevel } from '../ports/store.ts'
 import { type AppendTo, createConfirmedAppend } from './confirmed-append.ts'
-import { type Client, connect, eachInOneWrite } from './connection.ts'
+import { type Client, connect, eachInOneWrite, inOneCommand } from './connection.ts'
 import { DurabilityGuard } from './durability-guard.ts'
 import { isOutOfMemory, toStoreError } from './errors.ts'
 import { type LuaScript, readScript } from './lua-source.ts'
@@ -16,8 +16,8 @@ import type { StoreContext } from './scripts.ts'
 const BATCH = 'batch:'
 
 /**
- * What one command may append, so that it is short: characters of samples, and for each entry as
- * many as take as long to copy as the rest of an entry takes.
+ * Limits what one command appends, so that others do not wait long for Redis: `max` characters of
+ * samples, where each entry counts as `entry` more.
  */
 const COMMAND_COST = { max: 262_144, entry: 1000 } as const
 
@@ -123,23 +123,21 @@ export async function createAppend(
   return { append, durability: () => guard?.level ?? 'local', [Symbol.asyncDispose]: () => resources.disposeAsync() }
 }
 
-/**
- * Divides batches into commands, in their order: a retry of a request has a command of its own, and
- * so has each batch in a cluster, whose commands have one slot.
- */
+/** Divides batches into commands, in order. A batch with a request's mark has one of its own. */
 function inCommands(client: Client, batches: readonly AppendBatch[]): AppendBatch[][] {
-  const groups: AppendBatch[][] = []
-  let room = 0
-  for (const batch of batches) {
-    const size = batch.samples.length + COMMAND_COST.entry
-    const group = groups.at(-1)
-    if (group === undefined || size > room || batch.once !== undefined || client instanceof Cluster) {
-      groups.push([batch])
-      room = batch.once === undefined ? COMMAND_COST.max : 0
-    } else group.push(batch)
-    room -= size
-  }
-  return groups
+  return inOneCommand(client, batches).flatMap(together => {
+    const groups: AppendBatch[][] = []
+    let room = 0
+    for (const batch of together) {
+      const cost = batch.samples.length + COMMAND_COST.entry
+      if (cost > room || batch.once !== undefined) {
+        groups.push([batch])
+        room = batch.once === undefined ? COMMAND_COST.max : 0
+      } else groups.at(-1)?.push(batch)
+      room -= cost
+    }
+    return groups
+  })
 }
 
 function toAppendOutcome(reply: unknown): AppendOutcome {
