@@ -35,8 +35,9 @@ describe('the ratio to another version', () => {
   test('covers each measure of a scenario once', () => {
     const single = [{ gatewayPerS: 2, honoPerS: 1, httpPerS: 1 }, { gatewayPerS: 1 }]
     const titles = changesOf(new Map([['single', [single]]])).map(({ title }) => title)
-    const ofGateway = ['one sample per request, requests/s', 'the same, gateway CPU per request']
-    expect(titles).toEqual([...ofGateway, 'bare node:http with Redis, CPU per request'])
+    const cpu = ['the same, gateway CPU per request', 'the same, Redis CPU per request']
+    const floor = 'bare node:http with Redis, CPU per request'
+    expect(titles).toEqual(['one sample per request, requests/s', ...cpu, floor])
   })
 
   test('has no goal when settings are compared', () => {
