@@ -52,6 +52,7 @@ export const randomCommit: fc.Arbitrary<Commit> = fc.record<Commit>({
   entries: some(id),
   requiresDrained: fc.boolean(),
   witness: fc.option(fc.record({ id, nonce: text }), { nil: undefined }),
+  timeCommits: fc.option(fc.nat(), { nil: undefined }),
   analysed: count,
   dead: count,
   rulesVersion: count,
@@ -146,6 +147,7 @@ export function carriedBy({ scalars, lists }: NamedArguments) {
     analysed: number(scalars.analysed),
     dead: number(scalars.dead),
     rulesVersion: number(scalars.rules_version),
+    timeCommits: string(scalars.time_commits),
     keys: [...keysOf('row'), ...keysOf('tail')],
     anomalies: listOf('anomalies').map(({ analysis }) => string(analysis)),
     deadLetters: listOf('dead_letters').map(one => ({
@@ -222,6 +224,7 @@ export function carriedOf(token: string, commit: Commit): ReturnType<typeof carr
     analysed: commit.analysed,
     dead: commit.dead,
     rulesVersion: commit.rulesVersion,
+    timeCommits: String(commit.timeCommits ?? ''),
     keys: [...keysOf('row'), ...keysOf('tail')],
     anomalies: [...commit.anomalies],
     deadLetters: [...commit.deadLetters],

@@ -18,7 +18,10 @@ interface AttemptsOptions {
 /** Counts attempts to process a pending entry in the store, where the count survives a crash. */
 export class Attempts {
   readonly #options: AttemptsOptions
-  /** The attempt that began and was neither committed nor withdrawn. */
+  /**
+   * The newest attempt that is not known to have failed or to be withdrawn. A commit removes it from
+   * the store, but it comes back when the store loses that commit.
+   */
   #begun: Attempt | undefined
   /** Of this process; the crashes of others left none. */
   #lastError: string | undefined
@@ -35,11 +38,6 @@ export class Attempts {
     return store.noteAttempt(lease, this.#begun)
   }
 
-  /** The commit ended the attempt: the store removes it with the commit. */
-  end(): void {
-    this.#begun = undefined
-  }
-
   /** The attempt ended as a crash would: it stays in the store, and the next one counts on. */
   fail(error: unknown): void {
     this.#begun = undefined
@@ -52,7 +50,7 @@ export class Attempts {
     return this.#lastError === undefined ? what : `${what}; the last error: ${this.#lastError}`
   }
 
-  /** Withdraws an attempt that failed without a crash. If this fails, the next call retries it. */
+  /** Withdraws an attempt that did not crash its process. If this fails, the next call retries it. */
   async withdraw(): Promise<void> {
     const attempt = this.#begun
     if (attempt === undefined) return

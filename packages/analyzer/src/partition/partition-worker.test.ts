@@ -119,6 +119,17 @@ function expected(values: readonly number[]) {
   )
 }
 
+async function alertsOf(memory: MemoryStore) {
+  const found = await Promise.all(
+    (['firing', 'resolved'] as const).map(state => memory.alerts.list(0, { state, count: 100 })),
+  )
+  const parts = await memory.alerts.read(
+    0,
+    found.flat().map(({ id }) => id),
+  )
+  return parts.flatMap(one => (one === null ? [] : [one.opening]))
+}
+
 async function countOf(counter: Counter<string>, labels: Readonly<Record<string, string>> = {}): Promise<number> {
   const { values } = await counter.get()
   return values.find(one => Object.entries(labels).every(([name, value]) => one.labels[name] === value))?.value ?? 0
@@ -699,17 +710,6 @@ describe("when the store's clock was ahead for a while", () => {
     return { memory, worker }
   }
 
-  async function alertsOf(memory: MemoryStore) {
-    const found = await Promise.all(
-      (['firing', 'resolved'] as const).map(state => memory.alerts.list(0, { state, count: 100 })),
-    )
-    const parts = await memory.alerts.read(
-      0,
-      found.flat().map(({ id }) => id),
-    )
-    return parts.flatMap(one => (one === null ? [] : [one.opening]))
-  }
-
   test.each([HOUR, 75 * 365 * 24 * HOUR])(
     'by %d ms, alerts open after their hold with times of now, and a silence is noticed',
     async aheadMs => {
@@ -733,6 +733,66 @@ describe("when the store's clock was ahead for a while", () => {
     const { memory, worker } = await afterJump(0, async store => void (await append(store, [1])))
     await drained(memory)
     expect(worker.idsAheadMs).toBe(0)
+  })
+})
+
+describe('when the store lost its last commits', () => {
+  const silent = { id: 'r', pattern: '*', silent: '1s' }
+  const rules = new RuleSet(withRule(EMPTY_DOCUMENT, silent, { who: 'ada', why: 'test', at: 0 }))
+
+  /** Reports the first commit by a timer as applied, as if the store had lost it soon after. */
+  const losesTimer = (onLoss: () => void): Sabotage => {
+    let isLost = false
+    return store => ({
+      commit(lease, commit) {
+        if (isLost || commit.entries.length > 0) return store.commit(lease, commit)
+        isLost = true
+        onLoss()
+        return Promise.resolve({ kind: 'ok', at: Date.now() })
+      },
+    })
+  }
+
+  test('an alert that only a timer had opened is opened again, although the checkpoint is the same', async () => {
+    const memory = createMemoryStore({ partitions: 1 })
+    const { promise: isLost, resolve } = Promise.withResolvers<void>()
+    const { metrics } = await startWorker(memory, { rules, sabotage: losesTimer(resolve) })
+    await append(memory, [1])
+    await isLost
+    await append(memory, [2])
+    await drained(memory)
+    expect((await alertsOf(memory)).map(({ cause }) => cause.kind)).toEqual(['silent'])
+    expect((await memory.alerts.list(0, { state: 'resolved', count: 10 })).length).toBe(1)
+    expect(await lastAnalysis(memory)).toMatchObject({ count: 2 })
+    expect(await countOf(metrics.recoveries)).toBe(2)
+  })
+
+  test('an attempt that its commit ended is no crash when the store loses that commit', async () => {
+    const memory = createMemoryStore({ partitions: 1 })
+    await memory.analyzer.loadCheckpoint(0)
+    await append(memory, [1])
+    // A predecessor read it, and then crashed.
+    await memory.analyzer.read([0], { count: 1, blockMs: 0 })
+    const found: unknown[] = []
+    let isLost = false
+    const sabotage: Sabotage = store => ({
+      async loadCheckpoint(partition) {
+        const checkpoint = await store.loadCheckpoint(partition)
+        found.push(checkpoint.attempt)
+        return checkpoint
+      },
+      commit(lease, commit) {
+        if (isLost) return store.commit(lease, commit)
+        isLost = true
+        return Promise.resolve({ kind: 'ok', at: Date.now() })
+      },
+    })
+    await startWorker(memory, { sabotage })
+    await eventually(() => expect(isLost).toBe(true))
+    await append(memory, [2])
+    await drained(memory)
+    expect(found).toEqual([undefined, undefined])
+    expect(await lastAnalysis(memory)).toMatchObject(expected([1, 2]))
   })
 })
 

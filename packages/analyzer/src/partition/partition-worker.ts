@@ -129,6 +129,8 @@ export class PartitionWorker implements EntryConsumer {
   readonly #sweep: KeySweep
   #state: State = 'recovering'
   #checkpoint: Checkpoint = { id: ENTRY_ID_ZERO, offset: 0 }
+  /** Commits without entries that the store must know, because what is in memory follows from them. */
+  #timeCommits = 0
   /** As of the last recovery or newer, so not older than the rules that scored what is applied. */
   #rules: RuleSet
   /** By the monotonic clock. */
@@ -289,8 +291,9 @@ export class PartitionWorker implements EntryConsumer {
     this.#timersFrom = Number.NEGATIVE_INFINITY
     this.#mayHaveDeletions = true
     await this.#attempts.withdraw()
-    const { attempt, rulesVersion, ...checkpoint } = await store.loadCheckpoint(this.partition)
+    const { attempt, rulesVersion, timeCommits, ...checkpoint } = await store.loadCheckpoint(this.partition)
     this.#checkpoint = checkpoint
+    this.#timeCommits = timeCommits
     await this.#adoptRules(await rules.refreshed(rulesVersion))
     const sentAt = clock.monotonicMs()
     this.#setStoreClock((await store.expiredTimers(this.partition, 1)).now, sentAt)
@@ -455,7 +458,6 @@ export class PartitionWorker implements EntryConsumer {
     if (outcome.kind === 'ok') this.#setStoreClock(outcome.at, sentAt)
     this.#checkpoint = run.to
     this.#kept.add(applied)
-    this.#attempts.end()
     this.#runSize.add(run.analysed, effects.keys.length)
     metrics.windowsEvicted.inc(this.#windows.evict())
     this.#leaveRun()
@@ -586,6 +588,7 @@ export class PartitionWorker implements EntryConsumer {
     return {
       ...run,
       rulesVersion,
+      timeCommits: this.#timeCommits,
       keys,
       anomalies,
       points,
@@ -663,6 +666,7 @@ export class PartitionWorker implements EntryConsumer {
       try {
         const outcome = await store.commit(lease, commit)
         metrics.commits.inc({ result: outcome.kind })
+        if (outcome.kind === 'ok' && commit.entries.length === 0) this.#timeCommits++
         if (outcome.kind !== 'fenced') return outcome
         log.warn({ partition: this.partition }, 'lost the lease of the partition; another process owns it')
         break

@@ -557,11 +557,31 @@ export function describeAlerts(open: OpenStore): void {
       for (let i = 0; i < 2; i++) {
         expect(await store.analyzer.commit(lease, timeCommit(checkpoint(), effects))).toMatchObject({ kind: 'ok' })
       }
-      expect(await store.analyzer.loadCheckpoint(0)).toEqual({ ...before, rulesVersion: 4 })
+      const timeCommits = before.timeCommits + 2
+      expect(await store.analyzer.loadCheckpoint(0)).toEqual({ ...before, rulesVersion: 4, timeCommits })
       const state = await stateOf(under, 0, ['a'])
       expect(state).toMatchObject({ analyses: [null], windows: [[...bytes('a', 9)]], progress: { analysed: 1 } })
       expect(await store.alerts.feed(0, ENTRY_ID_ZERO, 10)).toHaveLength(2)
       expect((await store.analyzer.expiredTimers(0, 10)).keys).toEqual([])
+    })
+
+    test('makes commits stale that do not know of it, or know of one that the store has lost', async () => {
+      await using under = await open()
+      const { store } = under
+      const { commit, lease, checkpoint } = await committer(store)
+      await commit({})
+      const send = async (one: Commit) => (await store.analyzer.commit(lease, one)).kind
+      for (const timeCommits of [0, 1]) expect(await send(timeCommit(checkpoint(), { timeCommits }))).toBe('ok')
+      const entries = await appendAndRead(store, 0, 1)
+      for (const timeCommits of [0, 1, 3]) {
+        expect(await send(timeCommit(checkpoint(), { timeCommits }))).toBe('stale')
+        expect(await send(commitOf(checkpoint(), entries, { timeCommits }))).toBe('stale')
+      }
+      const last = commitOf(checkpoint(), entries, { timeCommits: 2 })
+      expect(await send(last)).toBe('ok')
+      // The response was lost: it is known to be applied, whatever came after it.
+      expect(await send(last)).toBe('already')
+      expect(await store.analyzer.loadCheckpoint(0)).toMatchObject({ id: last.to.id, timeCommits: 2 })
     })
 
     test('is refused when another owner holds the lease, the checkpoint moved, or an entry has arrived', async () => {

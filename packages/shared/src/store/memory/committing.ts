@@ -28,7 +28,8 @@ export function applyCommit(data: Data, lease: Lease, commit: Commit): CommitOut
   if (commit.entries.length === 0) {
     const evicted = (commit.evicted ?? []).filter(one => evict(partition, one)).length
     partition.evicted += evicted
-    partition.checkpoint = { ...partition.checkpoint, rulesVersion: commit.rulesVersion }
+    const timeCommits = partition.checkpoint.timeCommits + 1
+    partition.checkpoint = { ...partition.checkpoint, rulesVersion: commit.rulesVersion, timeCommits }
     const outcome = { kind: 'ok', at: data.now() } as const
     return commit.evicted === undefined || commit.evicted.length === 0 ? outcome : { ...outcome, evicted }
   }
@@ -43,21 +44,22 @@ export function applyCommit(data: Data, lease: Lease, commit: Commit): CommitOut
 
 function refusalOf(
   { checkpoint, stream, log, group }: Partition,
-  { from, to, entries, witness, requiresDrained }: Commit,
+  { from, to, entries, witness, requiresDrained, timeCommits = checkpoint.timeCommits }: Commit,
   isOurs: boolean,
 ): CommitOutcome | undefined {
   if (!isOurs) return { kind: 'fenced' }
   const stale: CommitOutcome = { kind: 'stale', checkpoint: checkpoint.id }
   const next = stream[indexAfter(stream, from.id)]
+  const hasLost = timeCommits !== checkpoint.timeCommits
   const [first] = entries
   if (first === undefined) {
-    if (checkpoint.id !== from.id) return stale
+    if (checkpoint.id !== from.id || hasLost) return stale
     return requiresDrained === true && next !== undefined ? { kind: 'gap', id: next.id } : undefined
   }
   if (checkpoint.id === to.id) return { kind: 'already' }
   // Applied entries are kept for a while, and are delivered again when an operator moves the group.
   const isAgain = compareEntryIds(first, from.id) <= 0
-  if (checkpoint.id !== from.id || isAgain) return stale
+  if (checkpoint.id !== from.id || hasLost || isAgain) return stale
   if (witness !== undefined) {
     const found = log.find(witness.id)
     if (found === undefined || (toEntry(found.id, found.fields).nonce ?? '') !== witness.nonce) return stale
@@ -147,7 +149,8 @@ function moveCheckpoint(partition: Partition, { entries, to, analysed, dead, rul
   if (group !== undefined && acknowledged < entries.length && compareEntryIds(group.lastDelivered, to.id) < 0) {
     group.lastDelivered = to.id
   }
-  partition.checkpoint = { id: to.id, offset: to.offset, rulesVersion }
+  const { timeCommits } = partition.checkpoint
+  partition.checkpoint = { id: to.id, offset: to.offset, rulesVersion, timeCommits }
   partition.analysed += analysed
   partition.dead += dead
   const kept = stream.findIndex(({ id }) => keepFrom !== undefined && compareEntryIds(id, keepFrom) >= 0)

@@ -51,7 +51,7 @@ export class Partition {
   readonly stream = this.log.entries
   group: Group | undefined
   accepted = 0
-  checkpoint: LoadedCheckpoint = { id: ENTRY_ID_ZERO, offset: 0, rulesVersion: 0 }
+  checkpoint: LoadedCheckpoint = { id: ENTRY_ID_ZERO, offset: 0, rulesVersion: 0, timeCommits: 0 }
   analysed = 0
   dead = 0
   lease: { readonly token: string; readonly expiresAt: number } | undefined

@@ -103,6 +103,8 @@ export interface LoadedCheckpoint extends Checkpoint {
   readonly attempt?: Attempt
   /** The version of the rules that last judged the partition's samples; 0 at first. */
   readonly rulesVersion: number
+  /** How many commits without entries the partition has had. */
+  readonly timeCommits: number
 }
 
 /** Work on pending entries that began with `id`, for the `count`-th time. */

@@ -30,6 +30,11 @@ export interface Commit {
    * store lost what was read, and the commit is stale.
    */
   readonly witness: { readonly id: EntryId; readonly nonce: string } | undefined
+  /**
+   * How many commits without entries the partition has had. They do not move the checkpoint: if the
+   * store counts another number, it lost some, and the commit is stale. Undefined: not compared.
+   */
+  readonly timeCommits?: number
   readonly analysed: number
   /** Samples in dead letters. */
   readonly dead: number

@@ -204,7 +204,7 @@ const COUNT = /^\d{1,16}$/
 
 /** Reads the reply of load-checkpoint.lua. */
 function toCheckpoint(reply: unknown, key: string): LoadedCheckpoint {
-  const [id, offset, attempt, rulesVersion] = reply as [EntryId, string, string, string]
+  const [id, offset, attempt, rulesVersion, timeCommits] = reply as [EntryId, string, string, string, string]
   // Going on from a wrong place would count samples as lost, or hide that they are.
   for (const [field, value, form] of [
     ['id', id, ENTRY_ID],
@@ -218,7 +218,12 @@ function toCheckpoint(reply: unknown, key: string): LoadedCheckpoint {
     )
   }
   const [attemptId, count] = attempt.split(' ')
-  const checkpoint = { id, offset: Number(offset), rulesVersion: Number(rulesVersion) || 0 }
+  const checkpoint = {
+    id,
+    offset: Number(offset),
+    rulesVersion: Number(rulesVersion) || 0,
+    timeCommits: Number(timeCommits) || 0,
+  }
   if (attemptId === undefined || count === undefined) return checkpoint
   return { ...checkpoint, attempt: { id: attemptId, count: Number(count) } }
 }

@@ -87,6 +87,8 @@ export const COMMIT_SCALARS: Fields<CommitCall> = {
   window_min: (args, { commit }) => args.text(String(commit.verdicts[0]?.windowMin ?? '')),
   analyzed_at: (args, { commit }) => args.text(String(commit.verdicts[0]?.analyzedAt ?? '')),
   judged_by_version: (args, { commit }) => args.text(String(commit.verdicts[0]?.rulesVersion ?? '')),
+  /** '' where it is not compared. */
+  time_commits: (args, { commit }) => args.text(String(commit.timeCommits ?? '')),
   step: (args, { step }) => args.text(step),
 }
 

@@ -18,8 +18,8 @@ local samples_key, lease_key, checkpoint_key, windows_key, window_tails_key, gua
   points_key = unpack(KEYS)
 local token, from_id, to_id, to_offset, analysed, dead, keep_from, anomalies_max, dead_letters_max, group, witness_id,
   witness_nonce, rules_version, requires_drained, alerts_max, feed_max, shadowed_max, threshold, window_min,
-  analyzed_at, judged_by_version, step = unpack(ARGV, 1, 22)
-local next_list = list_reader(23)
+  analyzed_at, judged_by_version, time_commits, step = unpack(ARGV, 1, 23)
+local next_list = list_reader(24)
 local entries = next_list('id')
 local rows = next_list('key', 'row')
 local tails = next_list('key', 'tail')
@@ -48,19 +48,23 @@ local function is_count(text) return not text or text:match('^%d+$') ~= nil end
 -- Returns a reply when the commit must not be applied.
 local function hindrance()
   if redis.call('GET', lease_key) ~= token then return { 'fenced' } end
-  local stored = redis.call('HMGET', checkpoint_key, 'id', 'analysed', 'dead')
+  local stored = redis.call('HMGET', checkpoint_key, 'id', 'analysed', 'dead', 'time_commits')
   -- HINCRBY would fail after the first writes.
-  if not (is_count(stored[2]) and is_count(stored[3])) then return { 'type', checkpoint_key } end
+  if not (is_count(stored[2]) and is_count(stored[3]) and is_count(stored[4])) then
+    return { 'type', checkpoint_key }
+  end
   local checkpoint = stored[1] or '0-0'
+  -- Commits without entries leave the checkpoint as it is, so a loss of them shows only here.
+  local has_lost = time_commits ~= '' and time_commits ~= (stored[4] or '0')
   if entries.count == 0 then
-    if checkpoint ~= from_id then return { 'stale', checkpoint } end
+    if checkpoint ~= from_id or has_lost then return { 'stale', checkpoint } end
     local next_entry = requires_drained == '1' and redis.call('XRANGE', samples_key, '(' .. from_id, '+', 'COUNT', 1)[1]
     return next_entry and { 'gap', next_entry[1] }
   end
   local first_id = each(entries)()
   if checkpoint == to_id then return { 'already' } end
   -- Applied entries are kept for a while, and are delivered again when an operator moves the group.
-  if checkpoint ~= from_id or not is_after(first_id, from_id) then return { 'stale', checkpoint } end
+  if checkpoint ~= from_id or has_lost or not is_after(first_id, from_id) then return { 'stale', checkpoint } end
   if witness_id ~= '' then
     -- After a failover that lost entries, what was read may be gone or another entry have its id.
     local witness = redis.call('XRANGE', samples_key, witness_id, witness_id)[1]
@@ -317,6 +321,7 @@ if evicted_count > 0 then redis.pcall('HINCRBY', checkpoint_key, 'evicted', evic
 
 if entries.count == 0 then
   redis.call('HSET', checkpoint_key, 'rules', rules_version)
+  redis.call('HINCRBY', checkpoint_key, 'time_commits', 1)
   return { 'ok', now_ms, evicted.count > 0 and evicted_count or nil }
 end
 redis.call('XTRIM', verdicts_key, 'MINID', keep_from)

@@ -5,13 +5,14 @@
 --          to the checkpoint and delivers again what was pending.
 -- KEYS:    samples, checkpoint of one partition
 -- ARGV:    group, consumer
--- Returns: {checkpoint id, offset, the attempt as 'id count' or '', version of the last rules}
+-- Returns: {checkpoint id, offset, the attempt as 'id count' or '', version of the last rules, how
+--          many commits without entries there were}
 -- include: entry-id, field
 local samples_key, checkpoint_key, group, consumer = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
 
-local stored = redis.call('HMGET', checkpoint_key, 'id', 'offset', 'attempt', 'rules')
+local stored = redis.call('HMGET', checkpoint_key, 'id', 'offset', 'attempt', 'rules', 'time_commits')
 local id = stored[1] or '0-0'
-local loaded = { id, stored[2] or '0', stored[3] or '', stored[4] or '0' }
+local loaded = { id, stored[2] or '0', stored[3] or '', stored[4] or '0', stored[5] or '0' }
 -- The caller reports it. No entry can be after it.
 if not id:match('^%d+%-%d+$') then return loaded end
 
