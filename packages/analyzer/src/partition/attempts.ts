@@ -19,8 +19,8 @@ interface AttemptsOptions {
 export class Attempts {
   readonly #options: AttemptsOptions
   /**
-   * The newest attempt that is not known to have failed or to be withdrawn. A commit removes it from
-   * the store, but it comes back when the store loses that commit.
+   * The newest attempt that neither failed nor was withdrawn. A commit removes it from the store,
+   * but it comes back when the store loses that commit.
    */
   #begun: Attempt | undefined
   /** Of this process; the crashes of others left none. */
@@ -50,7 +50,7 @@ export class Attempts {
     return this.#lastError === undefined ? what : `${what}; the last error: ${this.#lastError}`
   }
 
-  /** Withdraws an attempt that did not crash its process. If this fails, the next call retries it. */
+  /** Withdraws an attempt that did not end with a crash. If this fails, the next call retries it. */
   async withdraw(): Promise<void> {
     const attempt = this.#begun
     if (attempt === undefined) return

@@ -129,7 +129,7 @@ export class PartitionWorker implements EntryConsumer {
   readonly #sweep: KeySweep
   #state: State = 'recovering'
   #checkpoint: Checkpoint = { id: ENTRY_ID_ZERO, offset: 0 }
-  /** Commits without entries that the store must know, because what is in memory follows from them. */
+  /** Commits without entries so far. What is in memory follows from them too. */
   #timeCommits = 0
   /** As of the last recovery or newer, so not older than the rules that scored what is applied. */
   #rules: RuleSet
