@@ -50,7 +50,7 @@ export class Attempts {
     return this.#lastError === undefined ? what : `${what}; the last error: ${this.#lastError}`
   }
 
-  /** Withdraws an attempt that did not end with a crash. If this fails, the next call retries it. */
+  /** Withdraws an attempt that ended without a crash. If this fails, the next call retries it. */
   async withdraw(): Promise<void> {
     const attempt = this.#begun
     if (attempt === undefined) return
