@@ -820,6 +820,17 @@ describe('keys have an end', () => {
     expect(await lastAnalysis(memory)).toMatchObject(expected([7]))
   })
 
+  test('a key that returns unregistered is evicted too, although a rule ignores its only sample', async () => {
+    const memory = createMemoryStore({ partitions: 1 })
+    const ignoring = { id: 'r', pattern: '*', ignore: [101] }
+    const rules = new RuleSet(withRule(EMPTY_DOCUMENT, ignoring, { who: 'ada', why: 'test', at: 0 }))
+    const { metrics } = await startWorker(memory, { ...idle, rules })
+    await append(memory, [101])
+    await drained(memory)
+    await eventually(async () => expect(await countOf(metrics.keysEvicted, { reason: 'idle' })).toBe(1))
+    expect(await memory.analyzer.loadWindows(0, ['k'])).toEqual([null])
+  })
+
   test('an idle key with a firing alert stays, and a deletion ends both', async () => {
     const memory = createMemoryStore({ partitions: 1 })
     const { metrics } = await startWorker(memory, idle)

@@ -22,8 +22,9 @@ export function applyCommit(data: Data, lease: Lease, commit: Commit): CommitOut
   const { points = [] } = commit
   if (points.length > 0) partition.points.add({ count: points.length, analyses: `[${points.join()}]` }, data.now())
   for (const { key, at } of commit.refused ?? []) {
-    const known = partition.registry.get(key)
-    if (known !== undefined && known.seenAt < at) partition.registry.set(key, { ...known, seenAt: at })
+    const { seenAt, owner } = partition.registry.get(key) ?? { seenAt: 0, owner: '' }
+    if (seenAt < at) partition.registry.set(key, { seenAt: at, owner })
+    partition.registered.add(key)
   }
   if (commit.entries.length === 0) {
     const evicted = (commit.evicted ?? []).filter(one => evict(partition, one)).length

@@ -62,7 +62,10 @@ export interface Commit {
   readonly points?: readonly string[]
   /** Keys to remove with everything that is known of them, as if they had never sent a sample. */
   readonly evicted?: readonly EvictedKey[]
-  /** Keys of which the run has only samples that a rule refused: they are not idle. */
+  /**
+   * Keys of which the run has only samples that a rule refused: they are not idle. Those that are
+   * not registered, because they were just evicted, are registered without an owner.
+   */
   readonly refused?: readonly { readonly key: string; readonly at: number }[]
 }
 

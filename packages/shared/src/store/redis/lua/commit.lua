@@ -287,8 +287,14 @@ for rule, analysis in each(shadowed) do
 end
 
 for key, at in each(refused) do
-  local seen, owner = (redis.call('HGET', keys_key, key) or ''):match('^(%d+) (.*)$')
+  local registered = redis.call('HGET', keys_key, key)
+  local seen, owner = (registered or ''):match('^(%d+) (.*)$')
   if seen and tonumber(seen) < tonumber(at) then redis.call('HSET', keys_key, key, at .. ' ' .. owner) end
+  if not registered then
+    -- The sample crossed the eviction of its key. Without an analysis only this lists the key.
+    redis.call('HSET', keys_key, key, at .. ' ')
+    redis.pcall('HINCRBY', key_owners_key, '', 1)
+  end
 end
 if points.count > 0 then
   local analyses = '[' .. table.concat(ARGV, ',', points.first, points.last) .. ']'
