@@ -1,7 +1,7 @@
-import { ReplyError } from 'ioredis'
+import { Cluster, ReplyError } from 'ioredis'
 import { newNonce } from '../../sample/entry.ts'
 import { StoreError } from '../ports/errors.ts'
-import type { AppendBatch, AppendOutcome, GatewayStore, RequestMark } from '../ports/gateway.ts'
+import type { AppendBatch, AppendOutcome, GatewayStore } from '../ports/gateway.ts'
 import type { DurabilityLevel } from '../ports/store.ts'
 import { type AppendTo, createConfirmedAppend } from './confirmed-append.ts'
 import { type Client, connect, eachInOneWrite, inOneCommand } from './connection.ts'
@@ -39,7 +39,7 @@ export async function createAppend(
     const { samples, accepted, checkpoint, requests, requestTimes } = keys.partition(partition)
     return { plain: [samples, accepted, checkpoint], once: [samples, accepted, checkpoint, requests, requestTimes] }
   })
-  const backlogMax = String(options.backlogMax)
+  const [backlogMax, requestsMax] = [String(options.backlogMax), String(options.requestsMax)]
   const buffers = new ArgumentBuffers()
 
   function keysFor(partition: number) {
@@ -48,24 +48,8 @@ export async function createAppend(
     return own
   }
 
-  async function appendPlain(node: Client, batches: readonly AppendBatch[]): Promise<AppendOutcome[]> {
-    const all = batches.flatMap(({ partition }) => keysFor(partition).plain)
-    const replies = (await send(node, plainScript, all, batches, [])) as unknown[]
-    return batches.map((_, i) => toAppendOutcome(replies[i]))
-  }
-
-  async function appendOnce(node: Client, batch: AppendBatch, once: RequestMark): Promise<AppendOutcome[]> {
-    const mark = [BATCH + once.request, String(once.ttlMs), String(options.requestsMax)]
-    return [toAppendOutcome(await send(node, onceScript, keysFor(batch.partition).once, [batch], mark))]
-  }
-
-  async function send(
-    node: Client,
-    script: LuaScript,
-    ofPartitions: readonly string[],
-    batches: readonly AppendBatch[],
-    rest: readonly string[],
-  ): Promise<unknown> {
+  /** Appends what one command appends. */
+  async function send(node: Client, { batches, script, withText }: AppendCommand): Promise<AppendOutcome[]> {
     const args = buffers.begin('append')
     const nonce = newNonce()
     args.text(backlogMax)
@@ -75,26 +59,23 @@ export async function createAppend(
       args.text(nonce)
       args.text(traces)
     }
-    for (const one of rest) args.text(one)
-    const reply = await callScript(node, script, ofPartitions, args)
-    // Without a reply, it may be sent again.
-    buffers.end('append', args)
-    return reply
-  }
-
-  /** Appends what one command may append. */
-  async function appendGroup(node: Client, group: readonly AppendBatch[]): Promise<AppendOutcome[]> {
-    const [first] = group
+    const once = batches[0]?.once
+    if (once !== undefined) for (const one of [BATCH + once.request, String(once.ttlMs), requestsMax]) args.text(one)
+    const ofPartitions = batches.flatMap(({ partition }) => keysFor(partition)[once === undefined ? 'plain' : 'once'])
     try {
-      return await (first?.once === undefined ? appendPlain(node, group) : appendOnce(node, first, first.once))
+      const reply = await callScript(node, script, ofPartitions, args, { withText })
+      // Without a reply, it may be sent again.
+      buffers.end('append', args)
+      const replies = (once === undefined ? reply : [reply]) as unknown[]
+      return batches.map((_, i) => toAppendOutcome(replies[i]))
     } catch (error) {
       const outcome = toFailure(error)
-      return group.map(() => outcome)
+      return batches.map(() => outcome)
     }
   }
 
   const appendTo: AppendTo = async (node, batches) =>
-    (await eachInOneWrite(node, inCommands(client, batches), group => appendGroup(node, group))).flat()
+    (await eachInOneWrite(node, inCommands(client, batches), command => send(node, command))).flat()
 
   let append: GatewayStore['append'] = batches => appendTo(client, batches)
 
@@ -123,21 +104,46 @@ export async function createAppend(
   return { append, durability: () => guard?.level ?? 'local', [Symbol.asyncDispose]: () => resources.disposeAsync() }
 }
 
-/** Divides batches into commands, in order. A batch with a request's mark has one of its own. */
-function inCommands(client: Client, batches: readonly AppendBatch[]): AppendBatch[][] {
-  return inOneCommand(client, batches).flatMap(together => {
-    const groups: AppendBatch[][] = []
-    let room = 0
-    for (const batch of together) {
-      const cost = batch.samples.length + COMMAND_COST.entry
-      if (cost > room || batch.once !== undefined) {
-        groups.push([batch])
-        room = batch.once === undefined ? COMMAND_COST.max : 0
-      } else groups.at(-1)?.push(batch)
-      room -= cost
-    }
-    return groups
+interface AppendCommand {
+  readonly batches: readonly AppendBatch[]
+  readonly script: LuaScript
+  readonly withText: boolean
+}
+
+/**
+ * Returns the commands that append batches, in order. A command that names a script which Redis has
+ * forgotten is sent again, and those after it would overtake it: so the first command of each
+ * script has its text, unless it is the last one for a server.
+ */
+function inCommands(client: Client, batches: readonly AppendBatch[]): AppendCommand[] {
+  const groups = inOneCommand(client, batches).flatMap(inGroups)
+  // Which masters of a cluster have which partitions is not known here.
+  const serverOf = ([first]: readonly AppendBatch[]) => (client instanceof Cluster ? first?.partition : undefined)
+  const lastOf = new Map(groups.map((group, i) => [serverOf(group), i]))
+  const loaded = new Set<string>()
+  return groups.map((group, i) => {
+    const server = serverOf(group)
+    const script = group[0]?.once === undefined ? plainScript : onceScript
+    const load = `${script.sha} ${server}`
+    const withText = i !== lastOf.get(server) && !loaded.has(load)
+    if (withText) loaded.add(load)
+    return { batches: group, script, withText }
   })
+}
+
+/** Divides batches by what one command may append. One with a request's mark is alone. */
+function inGroups(batches: readonly AppendBatch[]): AppendBatch[][] {
+  const groups: AppendBatch[][] = []
+  let room = 0
+  for (const batch of batches) {
+    const cost = batch.samples.length + COMMAND_COST.entry
+    if (cost > room || batch.once !== undefined) {
+      groups.push([batch])
+      room = batch.once === undefined ? COMMAND_COST.max : 0
+    } else groups.at(-1)?.push(batch)
+    room -= cost
+  }
+  return groups
 }
 
 function toAppendOutcome(reply: unknown): AppendOutcome {

@@ -36,15 +36,20 @@ export function bulkString(text: string): string {
   return `$${Buffer.byteLength(text)}\r\n${text}\r\n`
 }
 
-/** Runs a script; sends its text if Redis does not know it. Replies are text. */
+/**
+ * Runs a script; sends its text if Redis does not know it, which lets later commands overtake it,
+ * or `withText` from the start. Replies are text.
+ */
 export async function callScript(
   client: Client,
   { lua, sha }: LuaScript,
   keys: readonly string[],
   args: EncodedArguments,
+  { withText = false } = {},
 ): Promise<unknown> {
   const words = [String(keys.length), ...keys]
   try {
+    if (withText) return await client.sendCommand(new EncodedCommand('eval', [lua, ...words], args))
     return await client.sendCommand(new EncodedCommand('evalsha', [sha, ...words], args))
   } catch (error) {
     if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error
