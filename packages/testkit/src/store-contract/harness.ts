@@ -72,7 +72,7 @@ export function packed(count: number, key = 'edge-17/rps'): string {
 export async function append(store: Store, partition: number, ...counts: number[]): Promise<EntryId[]> {
   const outcomes = await store.gateway.append(counts.map(count => ({ partition, samples: packed(count), count })))
   return outcomes.map(outcome => {
-    assert(outcome.kind === 'stored', `not stored but ${outcome.kind}`)
+    assert(outcome.kind === 'stored', `not stored but ${JSON.stringify(outcome)}`)
     return outcome.id
   })
 }
