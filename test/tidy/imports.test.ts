@@ -99,7 +99,7 @@ describe('what may be imported where', () => {
       access: ['parsing'],
       sample: ['parsing', 'writing'],
       parsing: [],
-      writing: [],
+      writing: ['parsing'],
       verdict: ['sample', 'parsing', 'writing'],
       aggregates: ['detection'],
       detection: ['sample', 'parsing', 'verdict'],

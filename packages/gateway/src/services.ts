@@ -60,15 +60,13 @@ export type SubBatchOutcome =
 
 /** Lets samples of new keys in while there is room for more keys. */
 export interface KeyAdmitter {
-  /** Called before the keys of a request. */
-  begin(): void
-  /** Whether a key is known to be registered: nearly every key is. */
-  isKnown(hash: number, partition: number, key: string): boolean
+  /** Finds the partitions of a request's keys, and which keys are not known to be registered. */
+  locate(items: readonly { readonly key: string }[]): LocatedKeys
   /**
    * Admits a request's unknown keys, and returns those that are refused, each with the limit that
    * it would exceed. Rejects with a StoreError or a RequestFault; then nothing may be stored.
    */
-  admit(keys: readonly UnknownKey[], sender: KeySender): Promise<RefusedKeys>
+  admit(keys: readonly KeyInPartition[], sender: KeySender): Promise<RefusedKeys>
 }
 
 /** Whose keys they are, and the samples that wait for their admission. */
@@ -78,9 +76,11 @@ export interface KeySender {
   readonly samples: number
 }
 
-export interface UnknownKey extends KeyInPartition {
-  /** From keyHash. */
-  readonly hash: number
+export interface LocatedKeys {
+  /** By item. */
+  readonly partitions: readonly number[]
+  /** Each key once; undefined if all are known, as they nearly always are. */
+  readonly unknown: readonly KeyInPartition[] | undefined
 }
 
 /** The setting that a key exceeds, and its value. */

@@ -1,6 +1,6 @@
 import { SamplePacker } from '@tidemark/shared/sample/packer'
-import { keyHash, partitionOfHash } from '@tidemark/shared/sample/partition'
 import type { Sample } from '@tidemark/shared/sample/sample'
+import type { KeyInPartition } from '@tidemark/shared/store/ports/gateway'
 import type { Principal } from '../access/principal.ts'
 import type { GatewayConfig } from '../config.ts'
 import { type Body, createBodyReader } from '../http/body.ts'
@@ -8,7 +8,7 @@ import type { Exchange } from '../http/pipeline.ts'
 import { type PlainResponse, RequestFault } from '../http/problem.ts'
 import { admitSamples } from '../http/rate-limits.ts'
 import type { GatewayMetrics } from '../metrics.ts'
-import type { KeyLimit, RefusedKeys, Services, UnknownKey } from '../services.ts'
+import type { KeyLimit, RefusedKeys, Services } from '../services.ts'
 import { Batch, quote } from './formats/batch.ts'
 import { createClaims, readIdempotencyKey } from './idempotency.ts'
 import { meanSince } from './means.ts'
@@ -71,16 +71,10 @@ export function createIngest({ config, metrics, now, services }: IngestOptions):
   /** Adds the samples of cumulative series, whose points before are those of all gateways. */
   async function addMeans(batch: Batch, { store, keys }: Services, { client, principal }: IngestRequest) {
     const totals = batch.totals.filter(({ key }) => key.startsWith(principal.keyPrefix))
-    const unknown = new Map<string, UnknownKey>()
-    keys.begin()
-    for (const { key } of totals) {
-      const hash = keyHash(key)
-      const partition = partitionOfHash(hash, store.partitions)
-      if (!keys.isKnown(hash, partition, key)) unknown.set(key, { key, hash, partition })
-    }
+    const { unknown } = keys.locate(totals)
     // A point is remembered only if its key may exist.
     const sender = { principal, share: client.newKeys, samples: totals.length }
-    const refused: RefusedKeys = unknown.size === 0 ? new Map() : await keys.admit([...unknown.values()], sender)
+    const refused: RefusedKeys = unknown === undefined ? new Map() : await keys.admit(unknown, sender)
     const before = await Promise.all(
       totals.map(total => (refused.has(total.key) ? undefined : store.totals.advance(total.key, total))),
     )
@@ -103,23 +97,11 @@ export function createIngest({ config, metrics, now, services }: IngestOptions):
     const { samples, rejections, indexes, skipped } = batch
     for (const { rule } of rejections) metrics.rejectedBy(protocol.name, rule, 1)
     for (const [reason, count] of skipped) metrics.skippedBy(protocol.name, reason, count)
-    const partitions: number[] = []
-    let unknown: Map<string, UnknownKey> | undefined
-    keys.begin()
-    for (let i = 0; i < samples.length; i++) {
-      const sample = samples[i] as Sample
-      const hash = keyHash(sample.key)
-      const partition = partitionOfHash(hash, store.partitions)
-      partitions.push(partition)
-      if (!keys.isKnown(hash, partition, sample.key)) {
-        unknown ??= new Map()
-        unknown.set(sample.key, { hash, partition, key: sample.key })
-      } else if (unknown === undefined) packer.add(partition, sample)
-    }
+    const { partitions, unknown } = keys.locate(samples)
     const read = { rejections, skipped, indexes, partitions, keyPrefix }
-    if (unknown === undefined) return { subBatches: packer.take(), ...read }
-    packer.discard()
-    return { samples, unknown: [...unknown.values()], ...read }
+    if (unknown !== undefined) return { samples, unknown, ...read }
+    for (let i = 0; i < samples.length; i++) packer.add(partitions[i] as number, samples[i] as Sample)
+    return { subBatches: packer.take(), ...read }
   }
 
   /** Packs the samples of a body without those of refused keys. */
@@ -199,7 +181,7 @@ type ReadSamples = ReadBatch | UnpackedSamples
 /** A body with keys that are not known to be registered: they must be admitted first. */
 interface UnpackedSamples extends Omit<ReadBatch, 'subBatches'> {
   readonly samples: readonly Sample[]
-  readonly unknown: readonly UnknownKey[]
+  readonly unknown: readonly KeyInPartition[]
 }
 
 function limitReason(key: string, { setting, max }: KeyLimit): string {

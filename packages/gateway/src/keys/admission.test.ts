@@ -1,4 +1,4 @@
-import { keyHash, partitionOfHash } from '@tidemark/shared/sample/partition'
+import { partitionOf } from '@tidemark/shared/sample/partition'
 import { createMemoryStore, type MemoryStore } from '@tidemark/shared/store/memory/store'
 import { StoreError } from '@tidemark/shared/store/ports/errors'
 import type { KeyStore } from '@tidemark/shared/store/ports/keys'
@@ -51,10 +51,7 @@ function setUp({ keysMax = 10, keysPerOwnerMax, samplesMax = 1000, override = {}
     onRejected: (...args) => rejected.push(args),
     onFailure: error => failures.push(error),
   })
-  const isKnown = (key: string) => {
-    const hash = keyHash(key)
-    return admission.isKnown(hash, partitionOfHash(hash, PARTITIONS), key)
-  }
+  const isKnown = (key: string) => admission.locate([{ key }]).unknown === undefined
   const shares = new Map<Principal, Share>()
   const shareOf = (principal: Principal): Share => {
     const share = shares.get(principal) ?? { used: 0 }
@@ -63,14 +60,8 @@ function setUp({ keysMax = 10, keysPerOwnerMax, samplesMax = 1000, override = {}
   }
   /** Does what a request does: admits those of its keys that are not known. */
   async function send(keys: readonly string[], principal = ANONYMOUS): Promise<string[]> {
-    admission.begin()
-    const unknown = keys
-      .filter(key => !isKnown(key))
-      .map(key => {
-        const hash = keyHash(key)
-        return { hash, partition: partitionOfHash(hash, PARTITIONS), key }
-      })
-    if (unknown.length === 0) return []
+    const { unknown } = admission.locate(keys.map(key => ({ key })))
+    if (unknown === undefined) return []
     return [...(await admission.admit(unknown, { principal, share: shareOf(principal), samples: keys.length })).keys()]
   }
   return {
@@ -90,7 +81,7 @@ function setUp({ keysMax = 10, keysPerOwnerMax, samplesMax = 1000, override = {}
 const names = (count: number, prefix = 'k') => Array.from({ length: count }, (_, n) => `${prefix}${n}`)
 
 async function evict(store: MemoryStore, key: string): Promise<void> {
-  const partition = partitionOfHash(keyHash(key), PARTITIONS)
+  const partition = partitionOf(key, PARTITIONS)
   const lease = { partition, token: `owner:${key}` }
   await store.analyzer.acquireLease(partition, lease.token, 1e6)
   const { attempt: _, rulesVersion, ...from } = await store.analyzer.loadCheckpoint(partition)

@@ -1,11 +1,12 @@
 import { StoreError } from '@tidemark/shared/store/ports/errors'
+import type { KeyInPartition } from '@tidemark/shared/store/ports/gateway'
 import type { KeyCounts, KeyStore, NewKey } from '@tidemark/shared/store/ports/keys'
 import { ANONYMOUS } from '../access/principal.ts'
 import { RequestFault } from '../http/problem.ts'
 import { outageRetryAfterS } from '../http/retry-after.ts'
 import { FairBudget } from '../limits/fair-budget.ts'
 import type { RejectionReason } from '../metrics.ts'
-import type { KeyAdmitter, KeyLimit, KeySender, RefusedKeys, UnknownKey } from '../services.ts'
+import type { KeyAdmitter, KeyLimit, KeySender, LocatedKeys, RefusedKeys } from '../services.ts'
 import { KeyCache } from './key-cache.ts'
 
 /** How often the counts are read while requests arrive, and how old they may be. */
@@ -34,7 +35,7 @@ interface KeyAdmissionOptions {
 }
 
 interface AdmissionRequest {
-  readonly keys: readonly UnknownKey[]
+  readonly keys: readonly KeyInPartition[]
   readonly owner: string
   readonly limit: KeyLimit | undefined
   readonly resolve: (refused: RefusedKeys | 'no-memory') => void
@@ -70,15 +71,26 @@ export class KeyAdmission implements KeyAdmitter {
     return this.#total
   }
 
-  isKnown(hash: number, partition: number, key: string): boolean {
-    return this.#cache.has(hash, partition, key)
+  locate(items: readonly { readonly key: string }[]): LocatedKeys {
+    this.#countNowAndThen()
+    const partitions = this.#cache.find(items)
+    let unknown: Map<string, KeyInPartition> | undefined
+    for (let i = 0; i < partitions.length; i++) {
+      const found = partitions[i] as number
+      if (found >= 0) continue
+      const { key } = items[i] as { readonly key: string }
+      partitions[i] = ~found
+      unknown ??= new Map()
+      unknown.set(key, { partition: ~found, key })
+    }
+    return { partitions, unknown: unknown && [...unknown.values()] }
   }
 
   /**
-   * Prepares for a request's keys: counts once a second, which shows whether keys were
-   * evicted. After a while without requests no key is known until then.
+   * Counts once a second, which shows whether keys were evicted. After a while without requests no
+   * key is known until then.
    */
-  begin(): void {
+  #countNowAndThen(): void {
     const { now, partitions } = this.#options
     const age = now() - this.#countedAt
     if (age < COUNT_EVERY_MS) return
@@ -88,7 +100,7 @@ export class KeyAdmission implements KeyAdmitter {
   }
 
   async admit(
-    keys: readonly UnknownKey[],
+    keys: readonly KeyInPartition[],
     { principal: { id, limits }, share, samples }: KeySender,
   ): Promise<RefusedKeys> {
     const { keysPerOwnerMax, onRejected } = this.#options
@@ -164,7 +176,7 @@ export class KeyAdmission implements KeyAdmitter {
         resolve(outcome)
         continue
       }
-      for (const { hash, partition, key } of keys) if (!refused.has(key)) this.#cache.add(hash, partition, key)
+      for (const { key } of keys) if (!refused.has(key)) this.#cache.add(key)
       resolve(refused)
     }
   }

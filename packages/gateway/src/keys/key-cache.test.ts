@@ -1,4 +1,4 @@
-import { keyHash, partitionOfHash } from '@tidemark/shared/sample/partition'
+import { partitionOf } from '@tidemark/shared/sample/partition'
 import { expect, test } from 'vitest'
 import { KeyCache } from './key-cache.ts'
 
@@ -6,20 +6,33 @@ const PARTITIONS = 16
 
 function cacheOf(keysMax: number) {
   const cache = new KeyCache({ keysMax, partitions: PARTITIONS })
-  const place = (key: string) => [keyHash(key), partitionOfHash(keyHash(key), PARTITIONS), key] as const
-  return { cache, add: (key: string) => cache.add(...place(key)), has: (key: string) => cache.has(...place(key)) }
+  const has = (key: string) => (cache.find([{ key }])[0] as number) >= 0
+  return { cache, add: (key: string) => cache.add(key), has }
 }
 
 test('a key with the CRC-32 of a cached key is another key', () => {
   const { cache, add, has } = cacheOf(1000)
   add('plumless')
   // The classic pair of words with equal CRC-32.
-  expect(keyHash('buckeroo')).toBe(keyHash('plumless'))
+  expect(partitionOf('buckeroo', 2 ** 32)).toBe(partitionOf('plumless', 2 ** 32))
   expect(has('buckeroo')).toBe(false)
   add('buckeroo')
   expect(['plumless', 'buckeroo'].map(has)).toEqual([true, true])
-  cache.forget(partitionOfHash(keyHash('plumless'), PARTITIONS))
+  cache.forget(partitionOf('plumless', PARTITIONS))
   expect(['plumless', 'buckeroo'].map(has)).toEqual([false, false])
+})
+
+test('finds the partitions of keys, known or not, in order', () => {
+  const { cache, add } = cacheOf(10_000)
+  const keys = Array.from(
+    { length: 3000 },
+    (_, n) => ['', `edge-${n}`, `é${n}`, `${'\u{1f600}'.repeat(n % 9)}${n}`][n % 4] ?? '',
+  )
+  const partitions = keys.map(key => partitionOf(key, PARTITIONS))
+  const find = () => cache.find(keys.map(key => ({ key })))
+  expect(find()).toEqual(partitions.map(partition => ~partition))
+  for (const key of keys) if (key !== 'edge-5') add(key)
+  expect(find()).toEqual(partitions.map((partition, n) => (keys[n] === 'edge-5' ? ~partition : partition)))
 })
 
 test('forgets the keys of one partition only, and learns them again', () => {
@@ -27,7 +40,7 @@ test('forgets the keys of one partition only, and learns them again', () => {
   const keys = Array.from({ length: 500 }, (_, n) => `edge-${n}/é${n}`)
   keys.forEach(add)
   cache.forget(3)
-  for (const key of keys) expect(has(key)).toBe(partitionOfHash(keyHash(key), PARTITIONS) !== 3)
+  for (const key of keys) expect(has(key)).toBe(partitionOf(key, PARTITIONS) !== 3)
   keys.forEach(add)
   expect(keys.every(has)).toBe(true)
 })

@@ -1,53 +1,65 @@
-import { keyHash, partitionOfHash } from '@tidemark/shared/sample/partition'
-
-/** Keys that share a place: fewer would displace each other long before the cache is full. */
-const WAYS = 4
-const WAYS_BITS = 2
+import { randomInt } from 'node:crypto'
+import { crc32 } from 'node:zlib'
+import { charCodeAt } from '@tidemark/shared/parsing/char-code'
+import { CRC_OF_BYTE, partitionOfHash } from '@tidemark/shared/sample/partition'
 
 const ENTRIES = { min: 1024, max: 2 ** 20 } as const
 
-/** Characters of all cached keys, each with what a string costs besides. */
-const BYTES_MAX = 64 * 1024 * 1024
-const STRING_BYTES = 24
+/** Entries that share a place: fewer would displace each other long before the cache is full. */
+const WAYS = 4
+/** Numbers of an entry; the last is not used, so that the entries of a place are one cache line. */
+const WORDS = 4
+const PLACE_WORDS = WAYS * WORDS
 
-/** Odd, so that generations have different products. */
-const SPREAD = 0x9e3779b1
+/** The numbers of an entry. */
+const HASH = 0
+const CHECK = 1
+const GENERATION = 2
 
 /**
  * The keys that are known to be registered, so that a sample of one needs no request to the store.
- * It grows with the keys up to a bound; then keys displace others, which are looked up again. A
- * key's place follows from its CRC-32, which the packer needs anyway. An entry's tag is the CRC-32
- * and its partition's generation in one number, and only a key with the same tag is compared.
+ * It grows with the keys up to a bound; then keys displace others, which are looked up again.
+ *
+ * A key is two hashes of 32 bits: its CRC-32, from which its partition and its place follow, and a
+ * check with a secret multiplier, so that no client can make keys that pass for others. Comparing
+ * the keys themselves would wait for memory three times as often. If two keys ever agree in both,
+ * the second is not registered, and limits do not count it; it is analysed as any other.
  */
 export class KeyCache {
   readonly #entriesMax: number
-  /** By partition; the next one forgets all its keys. */
+  /** By partition, from 1; the next one forgets all its keys. */
   readonly #generations: Int32Array
-  #setMask = 0
-  #tags = new Int32Array()
-  #keys: (string | undefined)[] = []
-  #bytes = 0
+  readonly #seed = randomInt(2 ** 32) | 0
+  readonly #multiplier = randomInt(2 ** 32) | 1
+  #entries = new Int32Array(WORDS * ENTRIES.min)
+  /** Pairs of a key's CRC-32 and its check. */
+  #hashes = new Int32Array(2)
   #turn = 0
 
   constructor({ keysMax, partitions }: { readonly keysMax: number; readonly partitions: number }) {
     this.#entriesMax = 2 ** Math.ceil(Math.log2(Math.min(Math.max(keysMax, ENTRIES.min), ENTRIES.max)))
-    this.#generations = new Int32Array(partitions)
-    this.#resize(ENTRIES.min)
+    this.#generations = new Int32Array(partitions).fill(1)
   }
 
-  has(hash: number, partition: number, key: string): boolean {
-    const begin = (hash & this.#setMask) << WAYS_BITS
-    const tag = this.#tagOf(hash, partition)
-    for (let at = begin; at < begin + WAYS; at++) {
-      if (this.#tags[at] === tag && this.#keys[at] === key) return true
-    }
-    return false
+  /**
+   * Returns the partition of each item's key if the key is known, else the partition's complement
+   * (`~partition`). All are hashed first, so that the processor waits for several entries at once.
+   */
+  find(items: readonly { readonly key: string }[]): number[] {
+    const { length } = items
+    if (this.#hashes.length < 2 * length) this.#hashes = new Int32Array(4 * length)
+    const hashes = this.#hashes
+    for (let i = 0; i < length; i++) this.#hash((items[i] as { readonly key: string }).key, 2 * i)
+    const found: number[] = []
+    for (let i = 0; i < length; i++) found.push(this.#find(hashes[2 * i] as number, hashes[2 * i + 1] as number))
+    return found
   }
 
-  add(hash: number, partition: number, key: string): void {
-    if (this.has(hash, partition, key)) return
-    // A copy: the key may be a part of its request's body, which it would keep in memory.
-    this.#put(hash, partition, Buffer.from(key).toString())
+  add(key: string): void {
+    this.#hash(key, 0)
+    const hash = this.#hashes[0] as number
+    const check = this.#hashes[1] as number
+    if (this.#find(hash, check) < 0) this.#put(hash, check)
   }
 
   /** Forgets all keys of a partition. */
@@ -55,55 +67,72 @@ export class KeyCache {
     this.#generations[partition] = (this.#generations[partition] as number) + 1
   }
 
-  #tagOf(hash: number, partition: number): number {
-    return hash ^ Math.imul(this.#generations[partition] as number, SPREAD)
+  /** Writes both hashes of a key to `#hashes`. */
+  #hash(key: string, to: number): void {
+    const multiplier = this.#multiplier
+    // Read once: V8 may have to look it up (char-code.ts).
+    const { length } = key
+    let crc = -1
+    let check = this.#seed
+    let codes = 0
+    for (let i = 0; i < length; i++) {
+      const code = charCodeAt(key, i)
+      crc = (CRC_OF_BYTE[(crc ^ code) & 0xff] as number) ^ (crc >>> 8)
+      check = Math.imul(check ^ code, multiplier)
+      codes |= code
+    }
+    this.#hashes[to] = codes > 0x7f ? crc32(key) : ~crc
+    this.#hashes[to + 1] = check
   }
 
-  #put(hash: number, partition: number, key: string): void {
-    const begin = (hash & this.#setMask) << WAYS_BITS
+  #find(hash: number, check: number): number {
+    const entries = this.#entries
+    const partition = partitionOfHash(hash, this.#generations.length)
+    const generation = this.#generations[partition]
+    const begin = this.#placeOf(hash)
+    for (let at = begin; at < begin + PLACE_WORDS; at += WORDS) {
+      const isEqual = entries[at + HASH] === hash && entries[at + CHECK] === check
+      if (isEqual && entries[at + GENERATION] === generation) return partition
+    }
+    return ~partition
+  }
+
+  #placeOf(hash: number): number {
+    return Math.imul(hash, PLACE_WORDS) & (this.#entries.length - 1)
+  }
+
+  #put(hash: number, check: number): void {
+    const begin = this.#placeOf(hash)
     let at = begin
-    while (at < begin + WAYS && this.#isInUse(at)) at++
-    if (at === begin + WAYS) {
-      if (this.#keys.length < this.#entriesMax) {
+    while (at < begin + PLACE_WORDS && this.#isInUse(at)) at += WORDS
+    if (at === begin + PLACE_WORDS) {
+      if (this.#entries.length < WORDS * this.#entriesMax) {
         this.#grow()
-        this.#put(hash, partition, key)
+        this.#put(hash, check)
         return
       }
-      at = begin + (this.#turn++ % WAYS)
+      at = begin + WORDS * (this.#turn++ % WAYS)
     }
-    const before = this.#keys[at]
-    const bytes = this.#bytes + sizeOf(key) - (before === undefined ? 0 : sizeOf(before))
-    if (bytes > BYTES_MAX) return
-    this.#bytes = bytes
-    this.#tags[at] = this.#tagOf(hash, partition)
-    this.#keys[at] = key
+    this.#entries[at + HASH] = hash
+    this.#entries[at + CHECK] = check
+    this.#entries[at + GENERATION] = this.#generationOf(hash)
   }
 
   #grow(): void {
-    const kept = this.#keys.filter((key, at) => key !== undefined && this.#isInUse(at)) as string[]
-    this.#resize(2 * this.#keys.length)
-    for (const key of kept) {
-      const hash = keyHash(key)
-      this.#put(hash, partitionOfHash(hash, this.#generations.length), key)
+    const before = this.#entries
+    const isKept = Array.from({ length: before.length / WORDS }, (_, n) => this.#isInUse(n * WORDS))
+    this.#entries = new Int32Array(2 * before.length)
+    for (const [n, kept] of isKept.entries()) {
+      if (kept) this.#put(before[n * WORDS + HASH] as number, before[n * WORDS + CHECK] as number)
     }
-  }
-
-  #resize(entries: number): void {
-    this.#setMask = entries / WAYS - 1
-    this.#tags = new Int32Array(entries)
-    this.#keys = new Array<string | undefined>(entries).fill(undefined)
-    this.#bytes = 0
   }
 
   /** Whether an entry holds a key that is not forgotten. */
   #isInUse(at: number): boolean {
-    const key = this.#keys[at]
-    if (key === undefined) return false
-    const hash = keyHash(key)
-    return this.#tags[at] === this.#tagOf(hash, partitionOfHash(hash, this.#generations.length))
+    return this.#entries[at + GENERATION] === this.#generationOf(this.#entries[at + HASH] as number)
   }
-}
 
-function sizeOf(key: string): number {
-  return key.length + STRING_BYTES
+  #generationOf(hash: number): number {
+    return this.#generations[partitionOfHash(hash, this.#generations.length)] as number
+  }
 }

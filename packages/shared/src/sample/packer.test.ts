@@ -50,15 +50,6 @@ test('values of typical sensors are written as short as in JSON', () => {
   expect(packer.take()).toEqual([{ partition: 0, count: values.length, samples: JSON.stringify(flat).slice(1, -1) }])
 })
 
-test('discarded samples are not taken', () => {
-  const packer = new SamplePacker(2)
-  packer.add(0, { key: 'é', value: 1, timestamp: 1 })
-  packer.add(1, { key: 'b', value: 1, timestamp: 1 })
-  packer.discard()
-  packer.add(1, { key: 'c', value: 2, timestamp: 3 })
-  expect(packer.take()).toEqual([{ partition: 1, count: 1, samples: '"c",2,3' }])
-})
-
 test('the samples of a partition are one text, and are taken once', () => {
   const packer = new SamplePacker(1)
   for (let i = 0; i < 10_000; i++) packer.add(0, { key: `edge-${i}/rps`, value: i / 8, timestamp: i })

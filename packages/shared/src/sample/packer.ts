@@ -31,11 +31,6 @@ export class SamplePacker {
     text.add(key, value, timestamp)
   }
 
-  /** Drops the samples added since the last `take`. */
-  discard(): void {
-    for (const text of this.#texts) text?.discard()
-  }
-
   /** Returns the samples added since the last call, by ascending partition, in order. */
   take(): PackedSamples[] {
     const packed: PackedSamples[] = []
@@ -65,10 +60,5 @@ class PartitionText {
   take(): string {
     this.count = 0
     return this.#writer.take()
-  }
-
-  discard(): void {
-    this.count = 0
-    this.#writer.discard()
   }
 }

@@ -1,4 +1,5 @@
 import { crc32 } from 'node:zlib'
+import { charCodeAt } from '../parsing/char-code.ts'
 
 export const PARTITIONS_DEFAULT = 16
 
@@ -6,7 +7,7 @@ export const PARTITIONS_DEFAULT = 16
 export const PARTITIONS_MAX = 1024
 
 /** The crc32 of each byte (ISO 3309; reversed polynomial 0xedb88320). */
-const CRC_OF_BYTE = Int32Array.from({ length: 256 }, (_, byte) => {
+export const CRC_OF_BYTE = Int32Array.from({ length: 256 }, (_, byte) => {
   let crc = byte
   for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0xedb88320 : crc >>> 1
   return crc
@@ -29,7 +30,7 @@ export function keyHash(key: string): number {
   const { length } = key
   let crc = -1
   for (let i = 0; i < length; i++) {
-    const code = key.charCodeAt(i)
+    const code = charCodeAt(key, i)
     if (code > 0x7f) return crc32(key) | 0
     crc = (CRC_OF_BYTE[(crc ^ code) & 0xff] as number) ^ (crc >>> 8)
   }

@@ -1,3 +1,4 @@
+import { charCodeAt } from '../parsing/char-code.ts'
 import { shortestDigits } from './shortest-digits.ts'
 
 /** The initial size of the buffer, and the largest one that is reused. */
@@ -95,7 +96,7 @@ export class JsonWriter {
     let end = this.#end
     bytes[end++] = QUOTE
     for (let i = 0; i < length; i++) {
-      const code = text.charCodeAt(i)
+      const code = charCodeAt(text, i)
       if (code < 0x20 || code > 0x7e || code === QUOTE || code === BACKSLASH) {
         this.#isAscii = false
         this.#end += bytes.write(JSON.stringify(text), this.#end)

@@ -1,3 +1,4 @@
+import { charCodeAt } from '@tidemark/shared/parsing/char-code'
 import { DECIMAL } from '@tidemark/shared/parsing/decimal'
 import type { KeyTemplate, Labels, OpenKey } from '@tidemark/shared/sample/key-template'
 import { type Batch, type BodyFault, type Place, quote } from '../../formats/batch.ts'
@@ -337,10 +338,10 @@ class LineReader {
 
   #isPlainField(name: string): boolean {
     const { lastNameEnds } = this.#template
-    const first = lastNameEnds.charCodeAt(0)
-    const second = lastNameEnds.charCodeAt(1)
+    const first = charCodeAt(lastNameEnds, 0)
+    const second = charCodeAt(lastNameEnds, 1)
     for (let i = 0; i < name.length; i++) {
-      const code = name.charCodeAt(i)
+      const code = charCodeAt(name, i)
       if (code === first || code === second || code === PERCENT) return false
     }
     return true
@@ -435,7 +436,7 @@ function splitUnescaped(text: string, separator: number): string[] {
   const parts: string[] = []
   let start = 0
   for (let at = 0; at < text.length; at++) {
-    if (text.charCodeAt(at) !== separator || text.charCodeAt(at - 1) === BACKSLASH) continue
+    if (charCodeAt(text, at) !== separator || charCodeAt(text, at - 1) === BACKSLASH) continue
     parts.push(text.slice(start, at))
     start = at + 1
   }
