@@ -36,8 +36,8 @@ describe('the ratio to another version', () => {
     const single = [{ gatewayPerS: 2, honoPerS: 1, httpPerS: 1 }, { gatewayPerS: 1 }]
     const titles = changesOf(new Map([['single', [single]]])).map(({ title }) => title)
     const cpu = ['the same, gateway CPU per request', 'the same, Redis CPU per request']
-    const floor = 'bare node:http with Redis, CPU per request'
-    expect(titles).toEqual(['one sample per request, requests/s', ...cpu, floor])
+    const floor = ['bare node:http with Redis, requests/s', 'the same, CPU per request']
+    expect(titles).toEqual(['one sample per request, requests/s', ...cpu, ...floor])
   })
 
   test('has no goal when settings are compared', () => {
