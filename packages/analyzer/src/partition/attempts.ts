@@ -18,11 +18,10 @@ interface AttemptsOptions {
 /** Counts attempts to process a pending entry in the store, where the count survives a crash. */
 export class Attempts {
   readonly #options: AttemptsOptions
-  /**
-   * The newest attempt that neither failed nor was withdrawn. A commit removes it from the store,
-   * but it comes back when the store loses that commit.
-   */
+  /** The newest attempt that neither failed nor was withdrawn. */
   #begun: Attempt | undefined
+  /** Whether a commit has ended it. */
+  #isCommitted = false
   /** Of this process; the crashes of others left none. */
   #lastError: string | undefined
 
@@ -35,7 +34,16 @@ export class Attempts {
     const { store, lease } = this.#options
     // Kept before the request: if its response is lost, the store may hold the attempt.
     this.#begun = { id, count }
+    this.#isCommitted = false
     return store.noteAttempt(lease, this.#begun)
+  }
+
+  /**
+   * The commit ended the attempt and removed it from the store. It comes back when the store loses
+   * that commit, so it is still known.
+   */
+  end(): void {
+    this.#isCommitted = true
   }
 
   /** The attempt ended as a crash would: it stays in the store, and the next one counts on. */
@@ -50,10 +58,13 @@ export class Attempts {
     return this.#lastError === undefined ? what : `${what}; the last error: ${this.#lastError}`
   }
 
-  /** Withdraws an attempt that ended without a crash. If this fails, the next call retries it. */
-  async withdraw(): Promise<void> {
+  /**
+   * Withdraws an attempt that ended without a crash; one that a commit ended only in a recovery. If
+   * this fails, the next call retries it.
+   */
+  async withdraw({ inRecovery = false } = {}): Promise<void> {
     const attempt = this.#begun
-    if (attempt === undefined) return
+    if (attempt === undefined || (this.#isCommitted && !inRecovery)) return
     const { store, lease, log } = this.#options
     try {
       await store.withdrawAttempt(lease.partition, attempt)

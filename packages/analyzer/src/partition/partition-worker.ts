@@ -290,7 +290,7 @@ export class PartitionWorker implements EntryConsumer {
     await this.#discardMemory()
     this.#timersFrom = Number.NEGATIVE_INFINITY
     this.#mayHaveDeletions = true
-    await this.#attempts.withdraw()
+    await this.#attempts.withdraw({ inRecovery: true })
     const { attempt, rulesVersion, timeCommits, ...checkpoint } = await store.loadCheckpoint(this.partition)
     this.#checkpoint = checkpoint
     this.#timeCommits = timeCommits
@@ -458,6 +458,7 @@ export class PartitionWorker implements EntryConsumer {
     if (outcome.kind === 'ok') this.#setStoreClock(outcome.at, sentAt)
     this.#checkpoint = run.to
     this.#kept.add(applied)
+    this.#attempts.end()
     this.#runSize.add(run.analysed, effects.keys.length)
     metrics.windowsEvicted.inc(this.#windows.evict())
     this.#leaveRun()

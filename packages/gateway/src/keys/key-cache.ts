@@ -21,9 +21,10 @@ const GENERATION = 2
  * It grows with the keys up to a bound; then keys displace others, which are looked up again.
  *
  * A key is two hashes of 32 bits: its CRC-32, from which its partition and its place follow, and a
- * check with a secret multiplier, so that no client can make keys that pass for others. Comparing
- * the keys themselves would wait for memory three times as often. If two keys ever agree in both,
- * the second is not registered, and limits do not count it; it is analysed as any other.
+ * check with a secret seed and multiplier, so that a client cannot choose keys that pass for
+ * others. Comparing the keys themselves would wait for memory three times as often. If two keys
+ * ever agree in both, the second is not registered, and limits do not count it; it is analysed as
+ * any other.
  */
 export class KeyCache {
   readonly #entriesMax: number
@@ -79,6 +80,8 @@ export class KeyCache {
       const code = charCodeAt(key, i)
       crc = (CRC_OF_BYTE[(crc ^ code) & 0xff] as number) ^ (crc >>> 8)
       check = Math.imul(check ^ code, multiplier)
+      // A multiplication moves no bit to a lower place.
+      check ^= check >>> 15
       codes |= code
     }
     this.#hashes[to] = codes > 0x7f ? crc32(key) : ~crc

@@ -575,9 +575,10 @@ export function describeAlerts(open: OpenStore): void {
       const entries = await appendAndRead(store, 0, 1)
       for (const timeCommits of [0, 1, 3]) {
         expect(await send(timeCommit(checkpoint(), { timeCommits }))).toBe('stale')
-        expect(await send(commitOf(checkpoint(), entries, { timeCommits }))).toBe('stale')
+        // With keys, so that it may be a transaction.
+        expect(await send(commitOf(checkpoint(), entries, { timeCommits, keys: [keyUpdate('a')] }))).toBe('stale')
       }
-      const last = commitOf(checkpoint(), entries, { timeCommits: 2 })
+      const last = commitOf(checkpoint(), entries, { timeCommits: 2, keys: [keyUpdate('a')] })
       expect(await send(last)).toBe('ok')
       // The response was lost: it is known to be applied, whatever came after it.
       expect(await send(last)).toBe('already')

@@ -50,19 +50,19 @@ export async function createAppend(
 
   /** Appends what one command appends. */
   async function send(node: Client, { batches, script, withText }: AppendCommand): Promise<AppendOutcome[]> {
-    const args = buffers.begin('append')
-    const nonce = newNonce()
-    args.text(backlogMax)
-    for (const { samples, count, traces = '' } of batches) {
-      args.text(samples)
-      args.number(count)
-      args.text(nonce)
-      args.text(traces)
-    }
-    const once = batches[0]?.once
-    if (once !== undefined) for (const one of [BATCH + once.request, String(once.ttlMs), requestsMax]) args.text(one)
-    const ofPartitions = batches.flatMap(({ partition }) => keysFor(partition)[once === undefined ? 'plain' : 'once'])
     try {
+      const args = buffers.begin('append')
+      const nonce = newNonce()
+      args.text(backlogMax)
+      for (const { samples, count, traces = '' } of batches) {
+        args.text(samples)
+        args.number(count)
+        args.text(nonce)
+        args.text(traces)
+      }
+      const once = batches[0]?.once
+      if (once !== undefined) for (const one of [BATCH + once.request, String(once.ttlMs), requestsMax]) args.text(one)
+      const ofPartitions = batches.flatMap(({ partition }) => keysFor(partition)[once === undefined ? 'plain' : 'once'])
       const reply = await callScript(node, script, ofPartitions, args, { withText })
       // Without a reply, it may be sent again.
       buffers.end('append', args)

@@ -242,10 +242,11 @@ export function withoutHashes(commit: Commit): Commit {
   return { ...commit, keys: [], ...(aggregates && { aggregates: { ...aggregates, states: [] } }) }
 }
 
-/** Returns what commit.lua checks of a commit. */
-export function toCheck({ from, to, entries, witness, analysed, dead, rulesVersion }: Commit): Commit {
-  const nothing = { keys: [], anomalies: [], deadLetters: [], verdicts: [], keepFrom: undefined }
-  return { from, to, entries, witness, analysed, dead, rulesVersion, ...nothing, ...NO_RULE_EFFECTS }
+/** Returns what commit.lua checks of a commit: all of it but what it writes. */
+export function toCheck(commit: Commit): Commit {
+  const nothing = { keys: [], anomalies: [], points: [], deadLetters: [], verdicts: [], keepFrom: undefined }
+  const noKeys = { evicted: [], refused: [], aggregates: { states: [], writes: [] } }
+  return { ...commit, ...nothing, ...noKeys, ...NO_RULE_EFFECTS }
 }
 
 function list<T>(itemsOf: (commit: Commit) => readonly T[], fields: Fields<T>): CommitList {
