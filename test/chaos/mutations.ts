@@ -25,7 +25,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: COMMIT,
     changes: [
       {
-        from: "if checkpoint ~= from_id or not is_after(first_id, from_id) then return { 'stale', checkpoint } end\n",
+        from: "if checkpoint ~= from_id or has_lost or not is_after(first_id, from_id) then return { 'stale', checkpoint } end\n",
         to: '',
       },
     ],
