@@ -99,7 +99,8 @@ describe.runIf(await redisAvailable())('alerts of one cause', () => {
 
     await ingest(keys, ...DIGITS.slice(0, 10))
     await eventually(async () => expect(await groups()).toEqual([]))
-    await eventually(() => expect(messages()).toHaveLength(6))
+    const seen = () => messages().map(one => `${one.type} ${one.data.key}: ${keysOf(one)}`)
+    await eventually(() => expect(messages(), seen().join('\n')).toHaveLength(6))
     const ends = messages().filter(({ type }) => type === 'alert.resolved')
     expect(ends.map(keysOf).filter(({ length }) => length > 0)).toEqual([METRIC_KEYS])
     for (const { metricsPort } of analyzers) {
