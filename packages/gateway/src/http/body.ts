@@ -3,6 +3,7 @@ import type { Context } from 'hono'
 import type { Share } from '../limits/fair-budget.ts'
 import { charsetOf, decodeText } from './charset.ts'
 import { codingsOf, decompress, SNAPPY } from './content-coding.ts'
+import { Incoming } from './incoming.ts'
 import { BodyBudget, PendingBody } from './pending-body.ts'
 import { RequestFault } from './problem.ts'
 import type { RequestHeaders } from './request-headers.ts'
@@ -60,33 +61,41 @@ const PROTOBUF_UNREADABLE =
 export function createBodyReader({ bytesMax, bytesInFlightMax }: BodyLimits) {
   const budget = new BodyBudget(bytesInFlightMax)
 
-  async function readContent(source: BodySource['body'], share: Share, type: BodyType): Promise<Body> {
-    const { format, charset, codings } = type
-    const body = new PendingBody(bytesMax, budget, share)
-    try {
-      if (source instanceof IncomingMessage) await collectIncoming(source, body)
-      else await collectStream(source, body)
-      const sent = body.bytes()
-      const bytes = decompress(sent, codings, bytesMax)
-      // No bytes are an empty message of protobuf, but nothing that was compressed.
-      if (format === 'binary' && (sent.byteLength > 0 || codings.length === 0)) return { text: '', bytes, format }
-      const text = decodeText(bytes, charset)
-      if (text.trim() === '') throw new RequestFault({ kind: 'body-empty' })
-      return { text, format }
-    } finally {
-      body.release()
-    }
+  function contentOf(sent: Buffer, { format, charset, codings }: BodyType): Body {
+    const bytes = decompress(sent, codings, bytesMax)
+    // No bytes are an empty message of protobuf, but nothing that was compressed.
+    if (format === 'binary' && (sent.byteLength > 0 || codings.length === 0)) return { text: '', bytes, format }
+    const text = decodeText(bytes, charset)
+    if (text.trim() === '') throw new RequestFault({ kind: 'body-empty' })
+    return { text, format }
   }
 
-  return async ({ headers, body }: BodySource, share: Share, typeOf: BodyTypeOf = jsonType): Promise<Body> => {
-    const type = typeOf(headers)
-    const declared = headers['content-length']
-    if (declared !== undefined && Number(declared) > bytesMax) {
-      throw new RequestFault({ kind: 'body-too-large', bytesMax })
-    }
-    return await readContent(body, share, type)
-  }
+  // A promise and no asynchronous functions: most bodies have one sample, and are here at once.
+  return ({ headers, body: source }: BodySource, share: Share, typeOf: BodyTypeOf = jsonType): Promise<Body> =>
+    new Promise((resolve, reject) => {
+      const type = typeOf(headers)
+      const declared = headers['content-length']
+      if (declared !== undefined && Number(declared) > bytesMax) {
+        throw new RequestFault({ kind: 'body-too-large', bytesMax })
+      }
+      const body = new PendingBody(bytesMax, budget, share)
+      const settle: Settle = fault => {
+        try {
+          if (fault !== undefined) throw fault
+          resolve(contentOf(body.bytes(), type))
+        } catch (error) {
+          reject(error)
+        } finally {
+          body.release()
+        }
+      }
+      if (source instanceof IncomingMessage) collectIncoming(source, body, settle)
+      else collectStream(source, body, settle)
+    })
 }
+
+/** Ends the reading of a body, or gives it up with what was thrown. Only the first call counts. */
+type Settle = (fault?: unknown) => void
 
 /** What the headers say of a body. */
 export interface BodyType {
@@ -148,53 +157,49 @@ function formatOf(type: string): BodyFormat {
 }
 
 /** For a request that did not arrive through a socket. */
-function collectStream(stream: AsyncIterable<Uint8Array> | null, body: PendingBody): Promise<void> {
+function collectStream(stream: AsyncIterable<Uint8Array> | null, body: PendingBody, settle: Settle): void {
   async function collect(): Promise<void> {
     for await (const chunk of stream ?? []) body.add(chunk)
   }
-  return new Promise((resolve, reject) => {
-    body.onEvict(reject)
-    collect().then(resolve, reject)
-  })
+  body.onEvict(settle)
+  collect().then(() => settle(), settle)
 }
 
-function collectIncoming(incoming: IncomingMessage, body: PendingBody): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const stop = (): void => {
-      incoming.off('data', onData)
-      incoming.off('end', onEnd)
-      incoming.off('error', onClosed)
-      incoming.off('close', onClosed)
+function collectIncoming(incoming: IncomingMessage, body: PendingBody, settle: Settle): void {
+  let stop = (): void => {}
+  const onData = (chunk: Buffer): void => {
+    try {
+      body.add(chunk)
+    } catch (error) {
+      giveUp(error)
     }
-    const giveUp = (error: unknown): void => {
-      stop()
-      // Nothing more is read from the socket, not even in this turn, until the response is sent.
-      // Then linger() in connections.ts reads some of it, so that the client gets the response.
-      incoming.pause()
-      incoming.socket.pause()
-      reject(error)
+  }
+  const onEnd = (): void => {
+    stop()
+    settle()
+  }
+  const onClosed = (): void => {
+    stop()
+    settle(new RequestFault({ kind: 'body-incomplete' }))
+  }
+  function giveUp(error: unknown): void {
+    stop()
+    // Nothing more is read from the socket, not even in this turn, until the response is sent.
+    // Then linger() in connections.ts reads some of it, so that the client gets the response.
+    incoming.pause()
+    incoming.socket.pause()
+    settle(error)
+  }
+  body.onEvict(giveUp)
+  if (incoming instanceof Incoming && incoming.handTo({ data: onData, end: onEnd, abort: onClosed })) {
+    stop = () => incoming.takeBack()
+  } else if (incoming.readableEnded) onEnd()
+  else if (incoming.destroyed) onClosed()
+  else {
+    const listeners = Object.entries({ data: onData, end: onEnd, error: onClosed, close: onClosed })
+    for (const [event, listener] of listeners) incoming.on(event, listener)
+    stop = () => {
+      for (const [event, listener] of listeners) incoming.off(event, listener)
     }
-    const onData = (chunk: Buffer): void => {
-      try {
-        body.add(chunk)
-      } catch (error) {
-        giveUp(error)
-      }
-    }
-    const onEnd = (): void => {
-      stop()
-      resolve()
-    }
-    const onClosed = (): void => {
-      stop()
-      reject(new RequestFault({ kind: 'body-incomplete' }))
-    }
-    body.onEvict(giveUp)
-    if (incoming.readableEnded) return onEnd()
-    if (incoming.destroyed) return onClosed()
-    incoming.on('data', onData)
-    incoming.on('end', onEnd)
-    incoming.on('error', onClosed)
-    incoming.on('close', onClosed)
-  })
+  }
 }

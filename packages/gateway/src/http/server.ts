@@ -8,6 +8,7 @@ import type { GatewayConfig } from '../config.ts'
 import type { GatewayMetrics } from '../metrics.ts'
 import type { Certificate } from './certificate.ts'
 import { createConnections } from './connections.ts'
+import { Incoming } from './incoming.ts'
 import { problemResponse } from './problem.ts'
 import { malformed, REFUSAL_HEADERS, type Refusal, refusalOf } from './refusal.ts'
 
@@ -122,6 +123,7 @@ export async function listen({ app, fastPath, config, certificate, metrics }: Li
 
 function serverOptions(config: GatewayConfig): ServerOptions {
   return {
+    IncomingMessage: Incoming,
     headersTimeout: config.HEADERS_TIMEOUT_MS,
     // Node requires that the whole request has at least as much time as its headers.
     requestTimeout: Math.max(config.REQUEST_TIMEOUT_MS, config.HEADERS_TIMEOUT_MS),

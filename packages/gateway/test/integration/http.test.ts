@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { createMemoryStore } from '@tidemark/shared/store/memory/store'
+import { eventually } from '@tidemark/testkit/eventually'
 import { afterEach, describe, expect, test } from 'vitest'
 import { storedSamples } from '../support/fixture.ts'
 import { converse, post, send, start } from '../support/server.ts'
@@ -17,6 +18,9 @@ function request(
 }
 
 const CLOSE = { lines: ['Connection: close'] }
+
+/** The head of a body in chunks. */
+const CHUNKED = 'POST /ingest HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n'
 
 function statusesOf(text: string): number[] {
   return [...text.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => Number(status))
@@ -65,6 +69,59 @@ describe('slow and fragmented requests', () => {
     const text = await converse(gateway.port, socket => socket.write(head + '1\r\n \r\n'.repeat(40_000)))
     expect(statusesOf(text)).toEqual([413])
     expect(text).toContain('Collect it, and send larger chunks.')
+  })
+
+  test.each([
+    ['its length is declared', request(SAMPLE).slice(0, -5)],
+    ['it is chunked', `${CHUNKED}5\r\n{"`],
+  ])('are given up when the connection ends within the body and %s', async (_, bytes) => {
+    const gateway = await start()
+    const socket = connect(gateway.port, '127.0.0.1')
+    socket.write(bytes, () => socket.destroy())
+    const counted = 'gateway_requests_refused_total{reason="body-incomplete"} 1\n'
+    await eventually(async () => expect((await send(gateway.metricsPort, '/metrics')).body).toContain(counted))
+  })
+
+  test('leave a connection in use when the rest of a refused body arrives soon', async () => {
+    const gateway = await start({ BODY_BYTES_MAX: '10000' })
+    const chunk = `1000\r\n${' '.repeat(0x1000)}\r\n`
+    const text = await converse(gateway.port, async socket => {
+      socket.write(CHUNKED)
+      for (let i = 0; i < 10; i++) {
+        socket.write(chunk)
+        await new Promise(resolve => setTimeout(resolve, 10))
+      }
+      socket.write(`0\r\n\r\n${request(SAMPLE, CLOSE)}`)
+    })
+    expect(statusesOf(text)).toEqual([413, 202])
+  })
+
+  // The server of the app drains what it takes for unread, and closes the connection after 500 ms.
+  test.each([
+    ['/ingest', SAMPLE, 202],
+    ['/write?db=d', 'm value=1', 204],
+  ])('leave a connection in use when the body to %s comes after the head', async (target, body, status) => {
+    const gateway = await start()
+    const [head = '', rest = ''] = request(body, { target }).split('\r\n\r\n')
+    const text = await converse(gateway.port, async socket => {
+      socket.write(`${head}\r\n\r\n`)
+      await new Promise(resolve => setTimeout(resolve, 50))
+      socket.write(rest)
+      await new Promise(resolve => setTimeout(resolve, 1000))
+      socket.write(request(body, { target, ...CLOSE }))
+    })
+    expect(statusesOf(text)).toEqual([status, status])
+  })
+
+  test('are read in order behind others, with bodies that are empty or long', async () => {
+    const gateway = await start()
+    const long = `[${Array.from({ length: 500 }, () => SAMPLE).join()}]`
+    const bodies = Array.from({ length: 200 }, (_, i) => [SAMPLE, '', long][i % 3] as string)
+    const text = await converse(gateway.port, socket => {
+      for (const one of bodies) socket.write(request(one))
+      socket.write(request(SAMPLE, CLOSE))
+    })
+    expect(statusesOf(text)).toEqual([...bodies.map(one => (one === '' ? 400 : 202)), 202])
   })
 
   test.each([
