@@ -29,7 +29,11 @@ const UNREAD_CHECK = { everyMs: 250, share: 0.25 } as const
  * - lingering: the last response is sent; remaining input is discarded within LINGER.
  */
 interface Connection {
-  readonly openResponses: Set<ServerResponse>
+  readonly socket: Duplex
+  /** In order of arrival. A Set would keep responses alive: see 0019. */
+  readonly openResponses: ServerResponse[]
+  /** Grows with the time since which it is busy. */
+  busySince: number
   /** Begins each waiting request, in order of arrival. */
   readonly waiting: (() => void)[]
   /** The response to the request that arrived last, whose body may still be arriving. */
@@ -69,7 +73,9 @@ export function createConnections({
     let connection = connections.get(socket)
     if (connection === undefined) {
       connection = {
-        openResponses: new Set(),
+        socket,
+        openResponses: [],
+        busySince: 0,
         waiting: [],
         newest: undefined,
         refusal: undefined,
@@ -77,24 +83,27 @@ export function createConnections({
         requestsMax,
       }
       connections.set(socket, connection)
+      unread.watch(connection)
     }
     return connection
   }
 
   function begin(connection: Connection, incoming: IncomingMessage, outgoing: ServerResponse): void {
     const { socket } = incoming
-    connection.openResponses.add(outgoing)
-    unread.begin(socket, connection)
-    outgoing.once('prefinish', () => unread.add(outgoing.writableLength))
-    outgoing.once('finish', () => discardRest(incoming))
-    outgoing.once('close', () => {
-      connection.openResponses.delete(outgoing)
+    if (connection.openResponses.push(outgoing) === 1) unread.begin(connection)
+    // Both happen once. A listener that removes itself costs several times as much.
+    outgoing.on('prefinish', () => unread.add(outgoing.writableLength))
+    outgoing.on('close', () => {
+      const at = connection.openResponses.indexOf(outgoing)
+      if (at >= 0) connection.openResponses.splice(at, 1)
       if (socket.destroyed) {
         // Waiting requests never began, and node:http closes only the response being sent.
         connection.waiting.length = 0
-        connection.openResponses.clear()
-      } else connection.waiting.shift()?.()
-      if (connection.openResponses.size === 0) unread.end(socket)
+        connection.openResponses.length = 0
+      } else {
+        discardRest(incoming)
+        connection.waiting.shift()?.()
+      }
       closeIfRefused(socket, connection)
     })
     serve(incoming, outgoing)
@@ -107,7 +116,7 @@ export function createConnections({
     // If the newest request is incomplete, the fault is in its body: the refusal takes the place of
     // its response, the last of those counted here.
     const isNewestRefused = newest !== undefined && !newest.req.complete
-    const responsesAhead = openResponses.size + waiting.length - (isNewestRefused ? 1 : 0)
+    const responsesAhead = openResponses.length + waiting.length - (isNewestRefused ? 1 : 0)
     if (responsesAhead > 0) return
     waiting.length = 0
     if (isNewestRefused && newest.headersSent) {
@@ -144,7 +153,7 @@ export function createConnections({
       // The response gets `Connection: close`.
       if (connection.requests === connection.requestsMax) outgoing.shouldKeepAlive = false
       connection.newest = outgoing
-      if (connection.openResponses.size < OPEN_RESPONSES_MAX) begin(connection, incoming, outgoing)
+      if (connection.openResponses.length < OPEN_RESPONSES_MAX) begin(connection, incoming, outgoing)
       else connection.waiting.push(() => begin(connection, incoming, outgoing))
     },
     /** Responds to a request that the app never sees. */
@@ -175,8 +184,9 @@ export function createConnections({
  * connections that were busy for longest are closed: a healthy client reads its response at once.
  */
 function createUnreadLimit(bytesMax: number, onUnread: () => void) {
-  /** Connections with open responses, the longest busy one first. */
-  const busy = new Map<Duplex, Connection>()
+  const open = new Set<Connection>()
+  /** How often a connection became busy. */
+  let beginnings = 0
   /** Bytes of responses since the last check. */
   let addedBytes = 0
   /** Runs while a connection is busy: a gateway at rest does not wake up for it. */
@@ -188,26 +198,34 @@ function createUnreadLimit(bytesMax: number, onUnread: () => void) {
   }
 
   function check(): void {
-    if (busy.size === 0) stop()
     addedBytes = 0
     let total = 0
-    for (const connection of busy.values()) total += unreadBytes(connection)
-    for (const [socket, connection] of busy) {
+    let isBusy = false
+    for (const connection of open) {
+      total += unreadBytes(connection)
+      isBusy ||= connection.openResponses.length > 0
+    }
+    if (!isBusy) stop()
+    if (total <= bytesMax) return
+    for (const connection of [...open].sort((a, b) => a.busySince - b.busySince)) {
       if (total <= bytesMax) return
       const bytes = unreadBytes(connection)
       if (bytes === 0) continue
       total -= bytes
       onUnread()
-      socket.destroy()
+      connection.socket.destroy()
     }
   }
 
   return {
-    begin(socket: Duplex, connection: Connection): void {
-      busy.set(socket, connection)
+    watch(connection: Connection): void {
+      open.add(connection)
+      connection.socket.once('close', () => open.delete(connection))
+    },
+    begin(connection: Connection): void {
+      connection.busySince = ++beginnings
       timer ??= setInterval(check, UNREAD_CHECK.everyMs).unref()
     },
-    end: (socket: Duplex) => busy.delete(socket),
     /** Counts the bytes of a response that its socket has not taken. */
     add(bytes: number): void {
       addedBytes += bytes
