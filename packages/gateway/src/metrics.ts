@@ -413,15 +413,19 @@ function requestMetrics(requests: Counter<'route' | 'method' | 'status'>, regist
   })
   for (const registry of registers) registerFormerName(registry, requestSeconds)
   // prom-client builds a string from the labels at each lookup of a child: these maps avoid it.
-  const requestChildren = new Map<string, Map<number, Counter.Internal>>()
+  const requestChildren = new Map<string, Map<string, Map<number, Counter.Internal>>>()
   const secondsChildren = new Map<string, Histogram.Internal<'route'>>()
 
   function count(route: string, method: string, status: number): void {
-    const place = `${method} ${route}`
-    let byStatus = requestChildren.get(place)
+    let byMethod = requestChildren.get(route)
+    if (byMethod === undefined) {
+      byMethod = new Map()
+      requestChildren.set(route, byMethod)
+    }
+    let byStatus = byMethod.get(method)
     if (byStatus === undefined) {
       byStatus = new Map()
-      requestChildren.set(place, byStatus)
+      byMethod.set(method, byStatus)
     }
     let child = byStatus.get(status)
     if (child === undefined) {

@@ -20,17 +20,20 @@ export interface RouteRule {
 /** Knows who may use each route. The app fills it; every way into the gateway uses it. */
 export class RouteAccess {
   readonly #routes = new Map<string, Map<string, RouteRule>>()
-  readonly #operations = new Map<string, string>()
+  readonly #operations = new Map<string, Map<string, string>>()
 
   add(method: string, route: string, rule: RouteRule, operation?: string): void {
-    if (operation !== undefined) this.#operations.set(`${method} ${route}`, operation)
+    if (operation !== undefined) {
+      const operations = this.#operations.get(route) ?? new Map<string, string>()
+      this.#operations.set(route, operations.set(method, operation))
+    }
     const methods = this.#routes.get(route) ?? new Map<string, RouteRule>()
     this.#routes.set(route, methods.set(method, rule))
   }
 
   /** Returns the operation that a method of a route is documented as; undefined for none. */
   operationOf(method: string, route: string): string | undefined {
-    return this.#operations.get(`${method} ${route}`)
+    return this.#operations.get(route)?.get(method)
   }
 
   /** Every route: its method, its template, and who may use it. */

@@ -44,7 +44,8 @@ export function decodeText(bytes: Buffer, charset: string | undefined): string {
 
 /** Recognizes UTF-16 by its mark, or by the zero byte of its first character, which is ASCII. */
 function utf16In(bytes: Buffer): string | undefined {
-  const [first, second] = bytes
+  const first = bytes[0]
+  const second = bytes[1]
   if ((first === 0xff && second === 0xfe) || (second === 0 && first !== 0)) return 'utf-16le'
   if ((first === 0xfe && second === 0xff) || (first === 0 && second !== 0 && second !== undefined)) return 'utf-16be'
   return undefined

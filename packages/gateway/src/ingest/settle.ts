@@ -33,7 +33,7 @@ export function settle(
   let retryAfterS = 0
   const receipts: string[] = []
   /** By partition, why its samples were not stored. */
-  const problems = new Map<number, string>()
+  let problems: Map<number, string> | undefined
   for (let i = 0; i < subBatches.length; i++) {
     const { partition, count } = subBatches[i] as PackedSamples
     const outcome = outcomes[i] as SubBatchOutcome
@@ -45,6 +45,7 @@ export function settle(
     }
     const [reason, problem, seconds] = explain(outcome, partition, drainRate)
     metrics.rejected(reason, count)
+    problems ??= new Map()
     problems.set(partition, problem)
     retryAfterS = Math.max(retryAfterS, seconds)
   }
@@ -57,10 +58,10 @@ export function settle(
 
   if (outcomes.some(({ kind }) => kind === 'crashed')) throw new RequestFault({ kind: 'internal' })
   // A client that reads only the status must retry, even if a part was accepted.
-  if (problems.size > 0) {
+  if (problems !== undefined) {
     const rejected = rejections.map(({ index, reason }) => ({ index, reason }))
     indexes.forEach((index, i) => {
-      const problem = problems.get(partitions[i] as number)
+      const problem = problems?.get(partitions[i] as number)
       if (problem !== undefined) rejected.push({ index, reason: `${nameOf({ index })} ${problem}` })
     })
     rejected.sort((a, b) => a.index - b.index)

@@ -64,6 +64,8 @@ export type Naming = (place: Place) => string
 export const nameSample: Naming = ({ index, metric }) =>
   `sample ${index}:${metric === undefined ? '' : ` metric ${quote(metric)}:`}`
 
+const NONE_SKIPPED: ReadonlyMap<SkipReason, number> = new Map()
+
 /** A request's valid samples and rejections. All formats use `add`, so the same rules apply. */
 export class Batch {
   readonly samples: Sample[] = []
@@ -72,8 +74,7 @@ export class Batch {
   readonly rejections: Rejection[] = []
   /** What becomes a sample when the point before it is known. */
   readonly totals: SeriesTotal[] = []
-  /** What is neither a sample nor a mistake, such as a text among numbers: how many, by reason. */
-  readonly skipped = new Map<SkipReason, number>()
+  #skipped: Map<SkipReason, number> | undefined
   readonly nameOf: Naming
   readonly #limits: BatchLimits
   readonly #now: number
@@ -86,6 +87,11 @@ export class Batch {
     this.#now = now
     this.#arrival = arrivalTimestamp(now)
     this.nameOf = nameOf
+  }
+
+  /** What is neither a sample nor a mistake, such as a text among numbers: how many, by reason. */
+  get skipped(): ReadonlyMap<SkipReason, number> {
+    return this.#skipped ?? NONE_SKIPPED
   }
 
   get samplesMax(): number {
@@ -180,7 +186,8 @@ export class Batch {
   }
 
   skip(reason: SkipReason, count = 1): void {
-    this.skipped.set(reason, (this.skipped.get(reason) ?? 0) + count)
+    this.#skipped ??= new Map()
+    this.#skipped.set(reason, (this.#skipped.get(reason) ?? 0) + count)
   }
 }
 

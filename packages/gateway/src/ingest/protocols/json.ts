@@ -18,7 +18,7 @@ export const JSON_PROTOCOL: Protocol = {
   read: ({ text, format }, batch) => (format === 'ndjson' ? readNdjson(text, batch) : readJson(text, batch)),
   respond({ accepted, rejections, skipped, receipts, keyPrefix, durability }) {
     const rejected = rejections.map(({ index, reason }) => ({ index, reason }))
-    const result = { accepted, rejected, receipts, ...(skipped.size > 0 && { skipped: Object.fromEntries(skipped) }) }
+    const result = { accepted, rejected, receipts, skipped: skipped.size > 0 ? Object.fromEntries(skipped) : undefined }
     if (accepted === 0 && rejections.some(({ rule }) => rule === 'forbidden')) {
       throw new RequestFault({ kind: 'key-forbidden', keyPrefix, members: result })
     }
