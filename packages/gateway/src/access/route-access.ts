@@ -17,23 +17,24 @@ export interface RouteRule {
   readonly isProbe?: boolean | undefined
 }
 
+interface Operation extends RouteRule {
+  /** The name under which it is documented; undefined for none. */
+  readonly operation: string | undefined
+}
+
 /** Knows who may use each route. The app fills it; every way into the gateway uses it. */
 export class RouteAccess {
-  readonly #routes = new Map<string, Map<string, RouteRule>>()
-  readonly #operations = new Map<string, Map<string, string>>()
+  /** By route and method. */
+  readonly #routes = new Map<string, Map<string, Operation>>()
 
   add(method: string, route: string, rule: RouteRule, operation?: string): void {
-    if (operation !== undefined) {
-      const operations = this.#operations.get(route) ?? new Map<string, string>()
-      this.#operations.set(route, operations.set(method, operation))
-    }
-    const methods = this.#routes.get(route) ?? new Map<string, RouteRule>()
-    this.#routes.set(route, methods.set(method, rule))
+    const methods = this.#routes.get(route) ?? new Map<string, Operation>()
+    this.#routes.set(route, methods.set(method, { ...rule, operation }))
   }
 
   /** Returns the operation that a method of a route is documented as; undefined for none. */
   operationOf(method: string, route: string): string | undefined {
-    return this.#operations.get(route)?.get(method)
+    return this.#routes.get(route)?.get(method)?.operation
   }
 
   /** Every route: its method, its template, and who may use it. */

@@ -32,7 +32,7 @@ interface Connection {
   readonly socket: Duplex
   /** In order of arrival. A Set would keep responses alive: see 0019. */
   readonly openResponses: ServerResponse[]
-  /** Grows with the time since which it is busy. */
+  /** The lower, the earlier it became busy. */
   busySince: number
   /** Begins each waiting request, in order of arrival. */
   readonly waiting: (() => void)[]
