@@ -1,3 +1,6 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, openSync } from 'node:fs'
 import { Writable } from 'node:stream'
 import { pino } from 'pino'
 import { expect, test } from 'vitest'
@@ -22,6 +25,30 @@ test('a line names its level, and lines below the configured level are not writt
   expect(lines).toEqual([
     { level: 'warn', time: expect.stringMatching(/^\d{4}-.*Z$/), service: 'gateway', partition: 3, msg: 'this one' },
   ])
+})
+
+test('a full disk does not stop a process', async () => {
+  const program = `
+    import { createLogger } from ${JSON.stringify(new URL('logger.ts', import.meta.url))}
+    const log = createLogger('analyzer', 'info')
+    for (let n = 0; n < 5; n++) {
+      log.info('a line')
+      await new Promise(resolve => setTimeout(resolve, 10))
+    }
+    process.stderr.write('alive')
+    process.kill(process.pid, 'SIGKILL')
+  `
+  const full = openSync('/dev/full', 'w')
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', program], {
+    stdio: ['ignore', full, 'pipe'],
+    timeout: 4000,
+    killSignal: 'SIGKILL',
+  })
+  closeSync(full)
+  const chunks: Buffer[] = []
+  child.stderr?.on('data', chunk => chunks.push(chunk))
+  await once(child, 'close')
+  expect(Buffer.concat(chunks).toString()).toBe('alive')
 })
 
 test('the same failure is logged once in five seconds, another failure at once', () => {

@@ -4,6 +4,9 @@ import { redact } from './secrets.ts'
 export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
 
+/** Lines that cannot be written wait; beyond it they are dropped. */
+const UNWRITTEN_BYTES_MAX = 4 * 1024 * 1024
+
 /** How many causes of an error are logged. */
 const CAUSES_MAX = 5
 
@@ -24,7 +27,17 @@ export function createLogger(
     serializers: { err: serializeError },
     hooks: { streamWrite: line => redact(line, secrets) },
   }
-  return stream === undefined ? pino(options) : pino(options, stream)
+  return pino(options, stream ?? standardOutput())
+}
+
+/**
+ * Lines are written while the process does other work, so neither a reader that is slow or stalled
+ * nor a full disk disturbs it. A process that is killed loses the lines of its last milliseconds.
+ */
+function standardOutput(): DestinationStream {
+  const stream = pino.destination({ sync: false, maxLength: UNWRITTEN_BYTES_MAX })
+  // The lines stay for the next attempt, with the next line.
+  return stream.on('error', () => {})
 }
 
 /**
