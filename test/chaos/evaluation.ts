@@ -52,7 +52,7 @@ export async function evaluate(options: EvaluationOptions): Promise<Evaluation> 
   if (isComplete) violations.push(...takeovers.flatMap(takeover => takeoverViolation(takeover) ?? []))
 
   const commits = [...audit.rolledBack, ...audit.commits].filter(({ result }) => result === 'ok')
-  const rollback = compareRollbacks({ losses: world.losses, rollbackReports, commits })
+  const rollback = compareRollbacks({ losses: world.losses, rollbackReports, commits, kills: world.kills })
   violations.push(...rollback.violations, ...observer.checkRollbackReports(rollbackReports))
 
   const losses = world.losses.map(({ cause }, i) => ({ cause, lost: verification.lostSamples[i] ?? 0 }))

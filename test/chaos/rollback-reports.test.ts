@@ -2,10 +2,14 @@ import { expect, test } from 'vitest'
 import type { CommitRecord } from './audit.ts'
 import type { RollbackReport } from './deployment.ts'
 import type { Loss } from './loss.ts'
-import { compareRollbacks } from './rollback-reports.ts'
+import { compareRollbacks as compare, type RollbackEvidence } from './rollback-reports.ts'
 
 function commit(process: string, to: string, at: number): CommitRecord {
   return { partition: 0, token: `${process}:1`, from: '0-0', to, entries: [], holder: undefined, result: 'ok', at }
+}
+
+function compareRollbacks(evidence: Omit<RollbackEvidence, 'kills'>, kills: RollbackEvidence['kills'] = []) {
+  return compare({ ...evidence, kills })
 }
 
 /** Redis had accepted 100 samples, the last in 5-0. After the loss at 1000 it has 60 of them. */
@@ -33,6 +37,17 @@ test('an analyzer that had read everything and continues must report exactly wha
   const { violations } = compareRollbacks({ losses: [loss()], rollbackReports: [report('a', 39)], commits: continued })
   expect(violations).toEqual([expect.stringMatching(/lost 40 samples .* reported 39/)])
   expect(compareRollbacks({ losses: [loss()], rollbackReports: [], commits: continued }).violations).toHaveLength(1)
+})
+
+test('no report is expected of an analyzer that was killed before its log lines were written', () => {
+  const evidence = { losses: [loss()], rollbackReports: [], commits: continued }
+  expect(compareRollbacks(evidence, [{ process: 'a', at: 1210 }])).toMatchObject({ exact: 0, violations: [] })
+  for (const kill of [
+    { process: 'b', at: 1210 },
+    { process: 'a', at: 2300 },
+  ]) {
+    expect(compareRollbacks(evidence, [kill]).violations).toHaveLength(1)
+  }
 })
 
 test('an analyzer that reports more than was lost is a violation', () => {

@@ -2,6 +2,10 @@ import { compareEntryIds, ENTRY_ID_ZERO } from '@tidemark/shared/sample/receipt'
 import type { CommitRecord } from './audit.ts'
 import type { RollbackReport } from './deployment.ts'
 import type { Loss } from './loss.ts'
+import type { Kill } from './world.ts'
+
+/** A process writes its log lines within this time. A kill loses those that it has not written. */
+const LINES_WRITTEN_MS = 1000
 
 /** Longer than the proxies hold replies back before Redis is flushed. */
 const REPLIES_HELD_MS = 250
@@ -12,6 +16,7 @@ export interface RollbackEvidence {
   readonly rollbackReports: readonly RollbackReport[]
   /** Every commit that was ever applied. */
   readonly commits: readonly CommitRecord[]
+  readonly kills: readonly Pick<Kill, 'process' | 'at'>[]
 }
 
 export interface RollbackComparison {
@@ -31,10 +36,10 @@ export interface RollbackComparison {
 
 /**
  * Compares what analyzers report as rolled back with what Redis lost. No analyzer reports more than
- * was lost. One that had read everything, and is the first to read what came after, reports the
- * exact number.
+ * was lost. One that had read everything, is the first to read what came after, and lives on,
+ * reports the exact number.
  */
-export function compareRollbacks({ losses, rollbackReports, commits }: RollbackEvidence): RollbackComparison {
+export function compareRollbacks({ losses, rollbackReports, commits, kills }: RollbackEvidence): RollbackComparison {
   const violations: string[] = []
   const most = new Map<number, number>()
   let least = 0
@@ -50,8 +55,10 @@ export function compareRollbacks({ losses, rollbackReports, commits }: RollbackE
       // A loss may be detected only at the next one, unless an entry was read in between.
       const former = losses[i - 1]?.states.get(partition)?.lastEntryId ?? ENTRY_ID_ZERO
       const isNews = i === 0 || compareEntryIds(loss.before.get(partition)?.lastId ?? ENTRY_ID_ZERO, former) > 0
-      const witness = isNews && unconfirmed === 0 ? witnessOf(loss, partition, commits, until) : undefined
-      if (witness === undefined) continue
+      const evidence = isNews && unconfirmed === 0 ? witnessOf(loss, partition, commits, until) : undefined
+      if (evidence === undefined) continue
+      const { witness, commit } = evidence
+      if (kills.some(({ process, at }) => process === witness && at < commit.at + LINES_WRITTEN_MS)) continue
       exact++
       exactSamples += lost
       const reported = sumOf(
@@ -61,7 +68,7 @@ export function compareRollbacks({ losses, rollbackReports, commits }: RollbackE
       )
       if (reported !== lost) {
         violations.push(
-          `I2: ${loss.cause} lost ${lost} samples of partition ${partition}; ${witness} had read all of them but reported ${reported}`,
+          `I2: ${loss.cause} lost ${lost} samples of partition ${partition}; ${witness} had read all of them, committed up to ${commit.to} ${Math.round(commit.at - loss.at)} ms later, but reported ${reported}`,
         )
       }
     }
@@ -94,13 +101,13 @@ export function compareRollbacks({ losses, rollbackReports, commits }: RollbackE
   }
 }
 
-/** Returns the analyzer that had committed everything before a loss and continues first. */
+/** The analyzer that had committed everything before a loss and continues first, and how it does. */
 function witnessOf(
   { at, cause, before, lastCommits }: Loss,
   partition: number,
   commits: readonly CommitRecord[],
   until: number,
-): string | undefined {
+): { readonly witness: string; readonly commit: CommitRecord } | undefined {
   const lastId = before.get(partition)?.lastId
   const last = lastCommits.get(partition)
   if (lastId === undefined || last === undefined || compareEntryIds(last.to, lastId) < 0) return undefined
@@ -112,7 +119,7 @@ function witnessOf(
     .toSorted((a, b) => a.at - b.at)
   for (const commit of later) {
     if (processOf(commit) !== process) return undefined
-    if (compareEntryIds(commit.to, last.to) > 0) return process
+    if (compareEntryIds(commit.to, last.to) > 0) return { witness: process, commit }
   }
   return undefined
 }
