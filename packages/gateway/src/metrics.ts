@@ -1,4 +1,5 @@
 import { exportBuildInfo } from '@tidemark/shared/runtime/build-info'
+import { createObservers, createTallies, type Tally } from '@tidemark/shared/runtime/hot-metrics'
 import { createCounters, createGauges } from '@tidemark/shared/runtime/metric-tables'
 import { collectProcessMetrics } from '@tidemark/shared/runtime/process-metrics'
 import type { StoreErrorKind } from '@tidemark/shared/store/ports/errors'
@@ -240,13 +241,17 @@ export function createMetrics(registry: Registry) {
   const registers = [registry]
   const counters = createCounters(registry, COUNTERS)
   const gauges = createGauges(registry, GAUGES)
-  // A lookup of a child by its label builds a string, and this is counted for every request.
+  const authenticationTally = createTallies(counters.authentications)
   const authentications = Object.fromEntries(
-    AUTHENTICATION_RESULTS.map(result => [result, counters.authentications.labels({ result })]),
-  ) as Record<AuthenticationResult, Counter.Internal>
-  const acceptedBy = Object.fromEntries(
-    PROTOCOLS.map(protocol => [protocol, counters.protocolAccepted.labels({ protocol })]),
-  ) as Record<ProtocolName, Counter.Internal>
+    AUTHENTICATION_RESULTS.map(result => [result, authenticationTally({ result })]),
+  ) as Record<AuthenticationResult, Tally>
+  const acceptedTally = createTallies(counters.protocolAccepted)
+  const acceptedBy = Object.fromEntries(PROTOCOLS.map(protocol => [protocol, acceptedTally({ protocol })])) as Record<
+    ProtocolName,
+    Tally
+  >
+  const accepted = createTallies(counters.accepted)({})
+  const ingested = createTallies(counters.ingested)({})
   const flushSamples = new Histogram({
     name: 'gateway_flush_samples',
     help: 'Samples written by one flush.',
@@ -275,7 +280,9 @@ export function createMetrics(registry: Registry) {
       for (const other of DURABILITY_LEVELS) gauges.durability.set({ level: other }, other === level ? 1 : 0)
     },
     settingsCompared: (differing: number) => gauges.settingsDiffering.set(differing),
-    authentication: (result: AuthenticationResult) => authentications[result].inc(),
+    authentication(result: AuthenticationResult) {
+      authentications[result].count++
+    },
     authenticationEnabled: (isEnabled: boolean) => gauges.authenticationEnabled.set(isEnabled ? 1 : 0),
     keysLoaded: (source: KeySource, keys: number) => gauges.keysLoaded.set({ source }, keys),
     keysUnreadable: (source: KeySource) => counters.keysUnreadable.inc({ source }),
@@ -288,10 +295,15 @@ export function createMetrics(registry: Registry) {
     /** Undefined without TLS. */
     certificateUsed: (certificate: { readonly expiresAt: number } | undefined) =>
       gauges.certificateExpiry.set(certificate?.expiresAt ?? 0),
-    accepted: (samples: number) => counters.accepted.inc(samples),
+    accepted(samples: number) {
+      accepted.count += samples
+    },
     /** Counts a request of which samples were stored. */
-    ingested: () => counters.ingested.inc(),
-    acceptedBy: (protocol: ProtocolName, samples: number) => acceptedBy[protocol].inc(samples),
+    ingested(protocol: ProtocolName, samples: number) {
+      ingested.count++
+      accepted.count += samples
+      acceptedBy[protocol].count += samples
+    },
     /** Counts samples that broke a rule. */
     rejectedBy(protocol: ProtocolName, reason: RejectionReason, samples: number) {
       counters.rejected.inc({ reason }, samples)
@@ -412,38 +424,39 @@ function requestMetrics(requests: Counter<'route' | 'method' | 'status'>, regist
     registers,
   })
   for (const registry of registers) registerFormerName(registry, requestSeconds)
-  // prom-client builds a string from the labels at each lookup of a child: these maps avoid it.
-  const requestChildren = new Map<string, Map<string, Map<number, Counter.Internal>>>()
-  const secondsChildren = new Map<string, Histogram.Internal<'route'>>()
+  const tallyOf = createTallies(requests)
+  const observerOf = createObservers(requestSeconds)
+  const tallies = new Map<string, Map<string, Map<number, Tally>>>()
+  const observers = new Map<string, (seconds: number) => void>()
 
   function count(route: string, method: string, status: number): void {
-    let byMethod = requestChildren.get(route)
+    let byMethod = tallies.get(route)
     if (byMethod === undefined) {
       byMethod = new Map()
-      requestChildren.set(route, byMethod)
+      tallies.set(route, byMethod)
     }
     let byStatus = byMethod.get(method)
     if (byStatus === undefined) {
       byStatus = new Map()
       byMethod.set(method, byStatus)
     }
-    let child = byStatus.get(status)
-    if (child === undefined) {
-      child = requests.labels({ route, method, status: String(status) })
-      byStatus.set(status, child)
+    let tally = byStatus.get(status)
+    if (tally === undefined) {
+      tally = tallyOf({ route, method, status: String(status) })
+      byStatus.set(status, tally)
     }
-    child.inc()
+    tally.count++
   }
 
   return {
     request({ route, method, status, seconds }: RequestObservation) {
       count(route, METHODS.has(method) ? method : 'other', status)
-      let child = secondsChildren.get(route)
-      if (child === undefined) {
-        child = requestSeconds.labels({ route })
-        secondsChildren.set(route, child)
+      let observe = observers.get(route)
+      if (observe === undefined) {
+        observe = observerOf({ route })
+        observers.set(route, observe)
       }
-      child.observe(seconds)
+      observe(seconds)
     },
     /** Counts a response to input that never became a request of a route. */
     refused: (status: number) => count('unmatched', 'other', status),

@@ -55,8 +55,9 @@ const PROTOBUF_UNREADABLE =
   'protobuf is not read here: send OTLP to POST /v1/metrics, and Prometheus remote write to POST /api/v1/write'
 
 /**
- * Returns a function that reads a body, and rejects with a RequestFault. `share` is how many bytes
- * of the client's bodies are being read.
+ * Returns a function that reads a body and resolves to what `take` makes of it; it rejects with a
+ * RequestFault. `share` is how many bytes of the client's bodies are being read, this one until
+ * `take` returns.
  */
 export function createBodyReader({ bytesMax, bytesInFlightMax }: BodyLimits) {
   const budget = new BodyBudget(bytesInFlightMax)
@@ -71,18 +72,24 @@ export function createBodyReader({ bytesMax, bytesInFlightMax }: BodyLimits) {
   }
 
   // A promise and no asynchronous functions: most bodies have one sample, and are here at once.
-  return ({ headers, body: source }: BodySource, share: Share, typeOf: BodyTypeOf = jsonType): Promise<Body> =>
+  return <T>(
+    { headers, body: source }: BodySource,
+    share: Share,
+    typeOf: BodyTypeOf,
+    take: (body: Body) => T | Promise<T>,
+  ): Promise<T> =>
     new Promise((resolve, reject) => {
       const type = typeOf(headers)
       const declared = headers['content-length']
-      if (declared !== undefined && Number(declared) > bytesMax) {
+      const bytesDeclared = declared === undefined ? undefined : Number(declared)
+      if (bytesDeclared !== undefined && bytesDeclared > bytesMax) {
         throw new RequestFault({ kind: 'body-too-large', bytesMax })
       }
-      const body = new PendingBody(bytesMax, budget, share)
+      const body = new PendingBody({ bytesMax, bytesDeclared, budget, share })
       const settle: Settle = fault => {
         try {
           if (fault !== undefined) throw fault
-          resolve(contentOf(body.bytes(), type))
+          resolve(take(contentOf(body.bytes(), type)))
         } catch (error) {
           reject(error)
         } finally {

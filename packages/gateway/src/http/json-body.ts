@@ -2,7 +2,7 @@ import { duration, instant } from '@tidemark/shared/detection/rules/fields'
 import { describeIssue } from '@tidemark/shared/parsing/issues'
 import type { Context } from 'hono'
 import { z } from 'zod'
-import { bodySourceOf, createBodyReader } from './body.ts'
+import { bodySourceOf, createBodyReader, jsonType } from './body.ts'
 import { exchangeOf } from './pipeline.ts'
 import { RequestFault } from './problem.ts'
 import { formatPosition, positionsIn } from './text-position.ts'
@@ -17,7 +17,7 @@ export type FieldsReader = <T extends z.ZodType>(c: Context, schema: T) => Promi
 export function createFieldsReader(): FieldsReader {
   const readBody = createBodyReader({ bytesMax: BODY_BYTES_MAX, bytesInFlightMax: BODIES_BYTES_MAX })
   return async (c, schema) => {
-    const { text, format } = await readBody(bodySourceOf(c), exchangeOf(c).client.bodies)
+    const { text, format } = await readBody(bodySourceOf(c), exchangeOf(c).client.bodies, jsonType, body => body)
     if (format !== 'json') {
       throw new RequestFault({ kind: 'media-type-unsupported', reason: 'the body must be JSON (application/json)' })
     }

@@ -36,7 +36,7 @@ export class ChunkSizeLimit {
  */
 export class BodyBudget {
   readonly #bytesMax: number
-  /** Oldest first. */
+  /** Those that are not complete, oldest first. */
   readonly #bodies = new Set<PendingBody>()
   #bytes = 0
 
@@ -44,26 +44,32 @@ export class BodyBudget {
     this.#bytesMax = bytesMax
   }
 
-  take(body: PendingBody, bytes: number): void {
+  /** Counts bytes of a body, which it ends in the same turn of the event loop if it is complete. */
+  take(body: PendingBody, bytes: number, isComplete: boolean): void {
     this.#bytes += bytes
     body.share.used += bytes
-    this.#bodies.add(body)
+    if (!isComplete) this.#bodies.add(body)
     while (this.#bytes > this.#bytesMax) {
       let heaviest: Share = body.share
       for (const { share } of this.#bodies) if (share.used > heaviest.used) heaviest = share
-      for (const oldest of this.#bodies) {
-        if (oldest.share !== heaviest) continue
-        oldest.evict()
-        break
-      }
+      const oldest = this.#bodies.values().find(({ share }) => share === heaviest) ?? body
+      oldest.evict()
     }
   }
 
   giveBack(body: PendingBody, bytes: number): void {
     this.#bytes -= bytes
     body.share.used -= bytes
-    this.#bodies.delete(body)
+    // Even where nothing is found, `delete` looks for it.
+    if (this.#bodies.size > 0) this.#bodies.delete(body)
   }
+}
+
+interface PendingBodyOptions {
+  readonly bytesMax: number
+  readonly bytesDeclared: number | undefined
+  readonly budget: BodyBudget
+  readonly share: Share
 }
 
 /**
@@ -73,6 +79,8 @@ export class BodyBudget {
 export class PendingBody {
   readonly share: Share
   readonly #bytesMax: number
+  /** As its header says; undefined if that says nothing. */
+  readonly #bytesDeclared: number | undefined
   readonly #budget: BodyBudget
   readonly #chunkSizes = new ChunkSizeLimit()
   readonly #chunks: Uint8Array[] = []
@@ -84,8 +92,9 @@ export class PendingBody {
   #fault: RequestFault | undefined
   #onEvict: ((fault: RequestFault) => void) | undefined
 
-  constructor(bytesMax: number, budget: BodyBudget, share: Share) {
+  constructor({ bytesMax, bytesDeclared, budget, share }: PendingBodyOptions) {
     this.#bytesMax = bytesMax
+    this.#bytesDeclared = bytesDeclared
     this.#budget = budget
     this.share = share
   }
@@ -100,7 +109,7 @@ export class PendingBody {
       throw new RequestFault({ kind: 'body-fragmented', chunksMax: CHUNKS.count })
     }
     this.#bytes += chunk.byteLength
-    this.#budget.take(this, chunk.byteLength)
+    this.#budget.take(this, chunk.byteLength, this.#bytes === this.#bytesDeclared)
     // The body may be the oldest one itself.
     if (this.#fault !== undefined) throw this.#fault
     this.#keep(chunk)

@@ -41,7 +41,9 @@ function createSlowStore() {
 /** Longer than a flush lets no other begin. */
 const ALONE_MS = 5
 
-const turn = (): Promise<void> => new Promise(resolve => setImmediate(() => setImmediate(resolve)))
+const turn = async (): Promise<void> => {
+  for (let turns = 0; turns < 3; turns++) await new Promise(resolve => setImmediate(resolve))
+}
 
 /** Timers that only advance when the test says so: how busy the machine is does not matter. */
 function useFakeTimers(): Disposable {

@@ -19,6 +19,12 @@ const FLUSHES_MAX = 4
  */
 const FLUSH_ALONE_MS = 2
 
+/**
+ * While fewer samples wait, a flush waits one more turn of the event loop for what has just arrived:
+ * clients that got their responses together send their next requests soon after each other.
+ */
+const WORTH_SAMPLES = 1000
+
 interface BatcherOptions {
   readonly store: Pick<GatewayStore, 'append'>
   readonly queueSamplesMax: number
@@ -69,8 +75,8 @@ interface PartitionQueue {
 
 /**
  * Gathers the samples of concurrent requests into one entry per partition, and the entries into one
- * flush at the end of the event loop's turn, or when the flush in progress ends: an entry costs as
- * much as ten of its samples.
+ * flush when the event loop has turned twice, or when the flush in progress has ended and it has
+ * turned twice since: an entry costs as much as ten of its samples.
  *
  * Order: a partition has at most one flush in progress, with its entries in order of arrival. The
  * next one begins after the store's response, so a failed entry can neither overtake nor be
@@ -173,11 +179,21 @@ export class Batcher implements SampleQueue {
   #schedule(): void {
     if (this.#isScheduled || this.#waiting.size === 0) return
     this.#isScheduled = true
-    setImmediate(() => {
+    const flush = (): void => {
       this.#isScheduled = false
       // It never rejects: #append() does not, and the rest is arithmetic.
       void this.#flush()
+    }
+    setImmediate(() => {
+      if (this.#waitingSamples() >= WORTH_SAMPLES) flush()
+      else setImmediate(flush)
     })
+  }
+
+  #waitingSamples(): number {
+    let samples = 0
+    for (const { entries } of this.#waiting) for (const { count } of entries) samples += count
+    return samples
   }
 
   async #flush(): Promise<void> {

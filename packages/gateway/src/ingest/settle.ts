@@ -49,11 +49,7 @@ export function settle(
     problems.set(partition, problem)
     retryAfterS = Math.max(retryAfterS, seconds)
   }
-  if (accepted > repeated) {
-    metrics.accepted(accepted - repeated)
-    metrics.ingested()
-    metrics.acceptedBy(name, accepted - repeated)
-  }
+  if (accepted > repeated) metrics.ingested(name, accepted - repeated)
   if (repeated > 0) metrics.repeated(repeated)
 
   if (outcomes.some(({ kind }) => kind === 'crashed')) throw new RequestFault({ kind: 'internal' })

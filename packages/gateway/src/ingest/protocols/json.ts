@@ -1,5 +1,6 @@
+import type { DurabilityLevel } from '@tidemark/shared/store/ports/store'
 import { jsonType } from '../../http/body.ts'
-import { RequestFault } from '../../http/problem.ts'
+import { type PlainResponse, RequestFault } from '../../http/problem.ts'
 import { nameSample } from '../formats/batch.ts'
 import { readJson } from '../formats/json.ts'
 import { readNdjson } from '../formats/ndjson.ts'
@@ -17,6 +18,7 @@ export const JSON_PROTOCOL: Protocol = {
   nameOf: nameSample,
   read: ({ text, format }, batch) => (format === 'ndjson' ? readNdjson(text, batch) : readJson(text, batch)),
   respond({ accepted, rejections, skipped, receipts, keyPrefix, durability }) {
+    if (rejections.length === 0 && skipped.size === 0) return acceptedAll(accepted, receipts, durability)
     const rejected = rejections.map(({ index, reason }) => ({ index, reason }))
     const result = { accepted, rejected, receipts, skipped: skipped.size > 0 ? Object.fromEntries(skipped) : undefined }
     if (accepted === 0 && rejections.some(({ rule }) => rule === 'forbidden')) {
@@ -29,4 +31,11 @@ export const JSON_PROTOCOL: Protocol = {
     }
     return { status: 202, headers: JSON_TYPE, body: JSON.stringify({ ...result, durability }) }
   },
+}
+
+/** What nearly every request gets. None of its texts needs escapes, and JSON.stringify is slower. */
+function acceptedAll(accepted: number, receipts: readonly string[], durability: DurabilityLevel): PlainResponse {
+  const listed = receipts.length === 0 ? '' : `"${receipts.join('","')}"`
+  const body = `{"accepted":${accepted},"rejected":[],"receipts":[${listed}],"durability":"${durability}"}`
+  return { status: 202, headers: JSON_TYPE, body }
 }

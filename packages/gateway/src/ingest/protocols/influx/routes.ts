@@ -200,7 +200,7 @@ export function influxRoutes(config: GatewayConfig, ingest: Ingest): Router {
   }
   const readBody = createBodyReader({ bytesMax: STATEMENT_BYTES_MAX, bytesInFlightMax: STATEMENTS_BYTES_MAX })
   serve(router, QUERY_ROUTE, async c => {
-    const read = async () => (await readBody(bodySourceOf(c), exchangeOf(c).client.bodies, linesType)).text
+    const read = () => readBody(bodySourceOf(c), exchangeOf(c).client.bodies, linesType, ({ text }) => text)
     const statement = c.req.query('q') ?? new URLSearchParams(await read()).get('q') ?? ''
     if (CREATE_DATABASE.test(statement)) return c.json({ results: [{ statement_id: 0 }] }, 200)
     return c.json({ error: 'only CREATE DATABASE is supported: read verdicts at /analyze and /history' }, 400)
