@@ -101,7 +101,7 @@ export function compareRollbacks({ losses, rollbackReports, commits, kills }: Ro
   }
 }
 
-/** The analyzer that had committed everything before a loss and continues first, and how it does. */
+/** The analyzer that had committed everything before a loss and goes on first, and how it does. */
 function witnessOf(
   { at, cause, before, lastCommits }: Loss,
   partition: number,

@@ -20,8 +20,8 @@ const FLUSHES_MAX = 4
 const FLUSH_ALONE_MS = 2
 
 /**
- * While fewer samples wait, a flush waits one more turn of the event loop for what has just arrived:
- * clients that got their responses together send their next requests soon after each other.
+ * While fewer samples wait, a flush waits one more turn of the event loop for what has just
+ * arrived: clients that got their responses together send their next requests together too.
  */
 const WORTH_SAMPLES = 1000
 

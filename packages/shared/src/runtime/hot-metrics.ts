@@ -9,8 +9,8 @@ export interface Tally {
 }
 
 /**
- * Returns a function that creates the tally of a series. For hot paths: prom-client builds a text of
- * the labels at each call, and with all metrics of a request that is a thirtieth of its time (0019).
+ * Returns a function that creates the tally of a series. For hot paths: prom-client builds a text
+ * of the labels at each call. With all metrics of a request that is a thirtieth of its time (0019).
  */
 export function createTallies<L extends string>(counter: Counter<L>): (labels: LabelValues<L>) => Tally {
   const series: { readonly tally: Tally; readonly child: Counter.Internal }[] = []

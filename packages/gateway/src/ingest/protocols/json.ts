@@ -33,7 +33,7 @@ export const JSON_PROTOCOL: Protocol = {
   },
 }
 
-/** What nearly every request gets. None of its texts needs escapes, and JSON.stringify is slower. */
+/** What nearly every request gets. No text in it needs escapes, and JSON.stringify is slower. */
 function acceptedAll(accepted: number, receipts: readonly string[], durability: DurabilityLevel): PlainResponse {
   const listed = receipts.length === 0 ? '' : `"${receipts.join('","')}"`
   const body = `{"accepted":${accepted},"rejected":[],"receipts":[${listed}],"durability":"${durability}"}`
