@@ -154,6 +154,24 @@ describe('batching', () => {
     expect(calls[0]?.batches.map(batch => batch.once)).toEqual([undefined, once, once, undefined])
   })
 
+  test('few samples wait for those that arrive in the next turn of the event loop', async () => {
+    const { store, calls } = createSlowStore()
+    const { batcher } = createBatcher(store)
+    void batcher.submit([subBatch(1, 1)])
+    await new Promise(resolve => setImmediate(resolve))
+    void batcher.submit([subBatch(1, 2)])
+    await turn()
+    expect(calls.map(({ batches }) => batches.map(valuesOf))).toEqual([[[1, 2]]])
+  })
+
+  test('a thousand samples wait for no others', async () => {
+    const { store, calls } = createSlowStore()
+    const { batcher } = createBatcher(store)
+    void batcher.submit([subBatch(1, 1, 1000)])
+    await new Promise(resolve => setImmediate(resolve))
+    expect(calls).toHaveLength(1)
+  })
+
   test('a request without samples resolves without the store', async () => {
     const { store, calls } = createSlowStore()
     expect(await createBatcher(store).batcher.submit([])).toEqual([])
