@@ -55,6 +55,11 @@ export async function run(main: Main, log: Logger): Promise<void> {
   }
 }
 
+/** Runs a synchronous action when the process exits, before those that were added earlier. */
+export function atExit(action: () => void): void {
+  process.prependListener('exit', action)
+}
+
 /**
  * Logs what libraries print to the console, and warnings of Node, so that every line of output is
  * JSON without secrets. Returns a function that undoes it.

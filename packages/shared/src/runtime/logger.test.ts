@@ -27,7 +27,10 @@ test('a line names its level, and lines below the configured level are not writt
   ])
 })
 
-test('a full disk does not stop a process', async () => {
+test.each([
+  ['by itself', ''],
+  ['early', 'process.exit()'],
+])('a full disk does not stop a process, nor keep it from ending %s', async (_how, end) => {
   const program = `
     import { createLogger } from ${JSON.stringify(new URL('logger.ts', import.meta.url))}
     const log = createLogger('analyzer', 'info')
@@ -36,7 +39,7 @@ test('a full disk does not stop a process', async () => {
       await new Promise(resolve => setTimeout(resolve, 10))
     }
     process.stderr.write('alive')
-    process.kill(process.pid, 'SIGKILL')
+    ${end}
   `
   const full = openSync('/dev/full', 'w')
   const child = spawn(process.execPath, ['--input-type=module', '--eval', program], {
@@ -47,8 +50,9 @@ test('a full disk does not stop a process', async () => {
   closeSync(full)
   const chunks: Buffer[] = []
   child.stderr?.on('data', chunk => chunks.push(chunk))
-  await once(child, 'close')
+  const [code] = await once(child, 'close')
   expect(Buffer.concat(chunks).toString()).toBe('alive')
+  expect(code).toBe(0)
 })
 
 test('the same failure is logged once in five seconds, another failure at once', () => {

@@ -1,4 +1,5 @@
 import { type DestinationStream, type Logger, type LoggerOptions, pino } from 'pino'
+import { atExit } from './lifecycle.ts'
 import { redact } from './secrets.ts'
 
 export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
@@ -36,8 +37,19 @@ export function createLogger(
  */
 function standardOutput(): DestinationStream {
   const stream = pino.destination({ sync: false, maxLength: UNWRITTEN_BYTES_MAX })
+  let isFailing = false
   // The lines stay for the next attempt, with the next line.
-  return stream.on('error', () => {})
+  stream.on('error', () => {
+    isFailing = true
+  })
+  stream.on('write', () => {
+    isFailing = false
+  })
+  // At the exit pino would try again until it succeeds, and the process would never end.
+  atExit(() => {
+    if (isFailing) stream.destroy()
+  })
+  return stream
 }
 
 /**
