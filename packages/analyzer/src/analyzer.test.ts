@@ -104,6 +104,35 @@ describe('analyzers', () => {
     await eventually(async () => expect(Math.min(...gaps())).toBeLessThan(100))
   })
 
+  test('that are at rest decide on notifications as soon as a commit opens an alert', async () => {
+    const memory = createMemoryStore({ partitions: PARTITIONS })
+    const store = memory.connect()
+    const checks: number[] = []
+    const committed: number[] = []
+    const scheduled: Store['alerts']['scheduled'] = (...args) => {
+      checks.push(performance.now())
+      return store.alerts.scheduled(...args)
+    }
+    const commit: Store['analyzer']['commit'] = async (lease, one) => {
+      const outcome = await store.analyzer.commit(lease, one)
+      if (one.alerts.opened.length > 0) committed.push(performance.now())
+      return outcome
+    }
+    const { alerts, analyzer } = store
+    start('a', { ...store, alerts: { ...alerts, scheduled }, analyzer: { ...analyzer, commit } }, 10_000)
+    await eventually(async () => {
+      const [last = 0, before = last] = checks.toReversed()
+      expect(last - before).toBeGreaterThan(700)
+    })
+    await pause(200)
+    for (let i = 0; i < 60; i++) await ingest(memory, ['default/a'], i % 5)
+    for (let i = 0; i < 10; i++) await ingest(memory, ['default/a'], 900 + i)
+    await eventually(async () => expect(committed).toHaveLength(1))
+    const [at = 0] = committed
+    await pause(100)
+    expect(checks.find(check => check >= at)).toBeLessThan(at + 100)
+  })
+
   test('that are at rest do not look for timers before one expires, and expire it in time', async () => {
     const memory = createMemoryStore({ partitions: 1 })
     const lease = await own(memory, 0)

@@ -105,10 +105,11 @@ export function startAnalyzer({ config, store, log, registry, spans }: AnalyzerO
       yieldToOthers: createYield(),
       rollbacks: new RollbackWatch(),
       onTraced: createTracing({ metrics, log, spans, now: clock.wallMs }),
+      onAlerts: () => notifier.wake(),
     }),
   )
   // Disposed of before the leases are released, so that deliveries are recorded.
-  resources.use(
+  const notifier = resources.use(
     startNotifier({
       ...context,
       metrics: { ...createNotifyMetrics(registry), storeErrors: metrics.storeErrors },

@@ -87,7 +87,7 @@ export const analyzerSettings = z
     KEY_IDLE_TTL: duration({ maxMs: 3650 * DAY_MS }).default(30 * DAY_MS),
     /** Counts, means and limits of each key in buckets of 10 s, 1 min and 15 min. */
     AGGREGATES: z.enum(['on', 'off'], "must be 'on' or 'off'").default('on'),
-    RULES_POLL_MS: integer({ min: 10, max: 2000 }).default(500),
+    RULES_POLL_MS: integer({ min: 10, max: 2000 }).default(1000),
     /** Delay of a new alert's notification, so that an alert storm can be sent as one. */
     ALERT_WAIT_MS: integer({ min: 0, max: 60_000 }).default(2000),
     /** How long a webhook message waits for other alerts of its group; 0: one per alert. */

@@ -2,28 +2,34 @@ import type { Clock } from '@tidemark/shared/runtime/clock'
 import type { FailureLog } from '@tidemark/shared/runtime/logger'
 import { StoreError } from '@tidemark/shared/store/ports/errors'
 
+export interface Repetition extends AsyncDisposable {
+  /** Runs the action now if it is not running. */
+  wake(): void
+}
+
 /**
  * Runs an action at once and then at every multiple of `everyMs`, until disposed of, which waits
  * for a running action. All actions are due at the same moments, so an analyzer that is at rest
  * seldom wakes up. The action must not reject; it may change its pace.
  */
-export function repeat(
-  action: () => Promise<unknown>,
-  clock: Clock,
-  everyMs: number | (() => number),
-): AsyncDisposable {
+export function repeat(action: () => Promise<unknown>, clock: Clock, everyMs: number | (() => number)): Repetition {
   const pace = typeof everyMs === 'number' ? () => everyMs : everyMs
-  const stop = new AbortController()
+  let isStopped = false
+  let pausing = new AbortController()
   async function run(): Promise<void> {
-    while (!stop.signal.aborted) {
+    while (!isStopped) {
       await action()
-      await clock.pause(untilNext(pace(), clock), stop.signal)
+      if (isStopped) return
+      pausing = new AbortController()
+      await clock.pause(untilNext(pace(), clock), pausing.signal)
     }
   }
   const done = run()
   return {
+    wake: () => pausing.abort(),
     async [Symbol.asyncDispose]() {
-      stop.abort()
+      isStopped = true
+      pausing.abort()
       await done
     },
   }

@@ -9,18 +9,15 @@ import type { NotifierOptions } from './options.ts'
 import { StormKeeper } from './storm-keeper.ts'
 import { StormView } from './storm-view.ts'
 
-/** How often the owned partitions are checked, and while nothing is scheduled or pending. */
+/**
+ * How often the owned partitions are checked, and how often while nothing is scheduled or pending:
+ * for what gateways and other analyzers change. This analyzer's commits wake it up.
+ */
 const CHECK_MS = 250
-const REST_CHECK_MS = 500
+const REST_CHECK_MS = 1000
 
 /** How often what is pending is read again although nothing has happened that would change it. */
 const READ_AGAIN_MS = 60_000
-
-/** How often a notifier with nothing to do looks for reminders that are due. */
-const REMIND_MS = 1000
-
-/** Storm detection: with its view well within the delay of a new alert's notification. */
-const STORM_KEEP_MS = 500
 
 function sum(numbers: readonly number[]): number {
   return numbers.reduce((total, number) => total + number, 0)
@@ -32,31 +29,42 @@ interface Known {
   readonly readAt: number
 }
 
+export interface Notifier extends AsyncDisposable {
+  /** Called after a commit of this analyzer that opened or ended alerts. */
+  wake(): void
+}
+
 /** Notifies receivers until it is disposed of. Dispose of it before the leases are released. */
-export function startNotifier(options: NotifierOptions): AsyncDisposable {
+export function startNotifier(options: NotifierOptions): Notifier {
   const { alerts, leases, storeNow, clock, metrics, receivers, log } = options
   const resources = new AsyncDisposableStack()
   const storm = new StormView(options)
   const keeper = new StormKeeper(options)
-  resources.use(repeat(() => keeper.keep(), clock, STORM_KEEP_MS))
+  resources.use(
+    repeat(
+      () => keeper.keep(),
+      clock,
+      () => keeper.paceMs,
+    ),
+  )
   const deliveries = resources.use(new Deliveries(options))
   /** By partition: the store's clock at the last check. */
   const clocks = new Map<number, number>()
   /** By lease. */
   let known: ReadonlyMap<string, Known> = new Map()
   let isAtRest = false
-  /** By the monotonic clock. */
-  let visitedAt = Number.NEGATIVE_INFINITY
+  /** How often `wake` was called. */
+  let wakes = 0
   log.info({ receivers: receivers.map(({ name, origin }) => `${name} ${origin}`) }, 'notifying receivers of alerts')
 
   /** Reads only partitions in which something is scheduled or pending, and those not read yet. */
   async function check(): Promise<void> {
     const owned = leases()
     const partitions = owned.map(({ partition }) => partition)
+    const wakesBefore = wakes
     const scheduled = new Set(partitions.length === 0 ? [] : await alerts.scheduled(partitions, deliveries.names))
-    isAtRest = scheduled.size === 0 && owned.every(lease => known.get(nameOf(lease))?.pending.outbox === 0)
-    if (isAtRest && clock.monotonicMs() - visitedAt < REMIND_MS) return
-    visitedAt = clock.monotonicMs()
+    const isEmpty = scheduled.size === 0 && owned.every(lease => known.get(nameOf(lease))?.pending.outbox === 0)
+    isAtRest = isEmpty && wakes === wakesBefore
     const decided: { lease: Lease; now: number }[] = []
     // If a lease was lost, the next owner decides.
     const decide = async (lease: Lease) => {
@@ -105,13 +113,21 @@ export function startNotifier(options: NotifierOptions): AsyncDisposable {
     // Redis may have lost something when it comes back.
     if (!(await attempt('notifying receivers', check, options))) known = new Map()
   }
-  resources.use(repeat(checkOrForget, clock, () => (isAtRest ? REST_CHECK_MS : CHECK_MS)))
+  const checks = resources.use(repeat(checkOrForget, clock, () => (isAtRest ? REST_CHECK_MS : CHECK_MS)))
   const { outbox, retries, deadLetters, oldestAgeSeconds, firing, feedTrimmed } = metrics
   const measure = createMeasure(options, pendingIn)
   measureWhenRead([outbox, retries, deadLetters, oldestAgeSeconds, firing, feedTrimmed], clock, async () => {
     await attempt('counting alerts', measure, options)
   })
-  return resources
+  return {
+    wake() {
+      wakes++
+      // Otherwise the next check is soon, however many commits there are until then.
+      if (isAtRest) checks.wake()
+      isAtRest = false
+    },
+    [Symbol.asyncDispose]: () => resources.disposeAsync(),
+  }
 }
 
 /** Returns a function that sets the metrics of the owned partitions. */

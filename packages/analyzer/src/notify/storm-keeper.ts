@@ -13,6 +13,13 @@ import { parseSavedWatch, type SavedWatch } from './storm-view.ts'
 /** Entries of a partition's feed per read. */
 const FEED_MAX = 1000
 
+/**
+ * How often the feeds are read. With the age of a StormView it is well within ALERT_WAIT_MS, after
+ * which alerts that are part of no storm are notified. At rest it is up to half of that.
+ */
+const KEEP_MS = 500
+const REST_KEEP_MS = 1000
+
 /** How often keys and alerts are counted during a storm, which is a share of the keys. */
 const COUNTED_MS = 10_000
 
@@ -32,9 +39,16 @@ interface Watching {
 export class StormKeeper {
   readonly #options: NotifierOptions
   #watching: Watching | undefined
+  /** Whether nothing happened lately. */
+  #isAtRest = false
 
   constructor(options: NotifierOptions) {
     this.#options = options
+  }
+
+  /** The pause before the feeds are read again. */
+  get paceMs(): number {
+    return this.#isAtRest ? Math.max(KEEP_MS, Math.min(REST_KEEP_MS, this.#options.waitMs / 2)) : KEEP_MS
   }
 
   async keep(): Promise<void> {
@@ -47,6 +61,7 @@ export class StormKeeper {
     const lease = leases().find(({ partition }) => partition === FLEET_PARTITION)
     if (lease === undefined) {
       this.#watching = undefined
+      this.#isAtRest = true
       return
     }
     if (this.#watching?.lease.token !== lease.token) this.#watching = await this.#load(lease)
@@ -60,6 +75,7 @@ export class StormKeeper {
     // Counted before the feeds are read: alerts that ended before the count are in the feeds.
     const firing = isCountDue ? await this.#count(watching) : undefined
     const feeds = await this.#readFeeds(watching)
+    this.#isAtRest = !watching.watch.isStorm && feeds.every(feed => feed.length === 0)
     if (firing !== undefined && feeds.every(feed => feed.length === 0)) {
       const over = watching.watch.limitFiring({ time: clock.wallMs(), count: firing }, watching.keysTotal)
       if (over !== undefined) await this.#save(watching, [over])

@@ -44,13 +44,16 @@ export class Ownership {
   readonly #heartbeats: AsyncDisposable
   readonly #assignment: Assignment
   #renewedAt = 0
-  #heartbeatAt = Number.NEGATIVE_INFINITY
   #isAlone = false
 
   constructor(options: OwnershipOptions) {
     this.#options = options
     this.#assignment = new Assignment(options.partitions)
-    this.#heartbeats = repeat(() => this.#beat(), options.clock, options.heartbeatMs)
+    this.#heartbeats = repeat(
+      () => this.#beat(),
+      options.clock,
+      () => this.#paceMs,
+    )
   }
 
   get workers(): PartitionWorker[] {
@@ -86,13 +89,9 @@ export class Ownership {
   }
 
   async #rebalance(): Promise<void> {
-    const { store, leaseTtlMs, heartbeatMs, metrics, clock } = this.#options
-    const sentAt = clock.monotonicMs()
-    const aloneMs = Math.min(ALONE.factor * heartbeatMs, ALONE.ttlShare * leaseTtlMs)
-    if (this.#isAtRest && sentAt - this.#heartbeatAt < aloneMs) return
+    const { store, leaseTtlMs, metrics, clock } = this.#options
     const member = await this.#options.member()
     const members = await store.heartbeat(member, leaseTtlMs)
-    this.#heartbeatAt = sentAt
     this.#isAlone = members.length === 1 && members[0] === member
     metrics.members.set(members.length)
     const assigned = new Set(this.#assignment.of(member, members))
@@ -103,6 +102,13 @@ export class Ownership {
     }
     const missing = [...assigned].filter(partition => !this.#owned.has(partition))
     await Promise.all(missing.map(partition => this.#takeOver(partition, member)))
+  }
+
+  /** The pause before the next heartbeat. */
+  get #paceMs(): number {
+    const { leaseTtlMs, heartbeatMs } = this.#options
+    if (!this.#isAtRest) return heartbeatMs
+    return Math.max(heartbeatMs, Math.min(ALONE.factor * heartbeatMs, ALONE.ttlShare * leaseTtlMs))
   }
 
   /** Whether there is nothing to take over, hand off or abandon until another analyzer joins. */
@@ -131,7 +137,9 @@ export class Ownership {
     const { store, leaseTtlMs, log, clock } = this.#options
     const sentAt = clock.monotonicMs()
     const owned = [...this.#owned.values()]
-    if (owned.length === 0 || sentAt - this.#renewedAt < leaseTtlMs / RENEWALS) return
+    // Not with the next heartbeat, which would be too late.
+    const isDue = sentAt + this.#paceMs - this.#renewedAt > leaseTtlMs / RENEWALS
+    if (owned.length === 0 || !isDue) return
     const leases = owned.map(({ lease }) => lease)
     const renew = async (): Promise<void> => {
       const renewed = await store.renewLeases(leases, leaseTtlMs)

@@ -77,7 +77,7 @@ test('metrics_anomaly_total counts the anomalies of load reports, and no others'
   for (const key of ['default/rps', 'default/rps/2', 'edge-1/rps', 'default/rps']) {
     effects.anomalies.push(`{"key":${JSON.stringify(key)},"value":9}`)
   }
-  observeEffects(createAnalyzerMetrics(registry), effects)
+  observeEffects(effects, { metrics: createAnalyzerMetrics(registry), log: pino({ level: 'silent' }) })
   const text = await registry.metrics()
   expect(text).toContain('metrics_anomaly_total 2\n')
   expect(text).toContain('analyzer_anomalies_total 4\n')

@@ -20,6 +20,8 @@ export interface AppliedCommit {
 export interface ObserveOptions extends Pick<Context, 'metrics' | 'log'> {
   /** Called with each commit whose entries carry traces. */
   readonly onTraced?: (commit: AppliedCommit) => void
+  /** Called after each commit that opened or ended alerts. */
+  readonly onAlerts?: () => void
 }
 
 /** Puts an applied commit of a run into metrics, log and traces. */
@@ -28,7 +30,7 @@ export function observeCommit(commit: AppliedCommit, effects: Effects, options: 
   const { metrics, log, onTraced } = options
   const { from, to, analysed, dead } = run
   metrics.samplesAnalysed.inc(analysed)
-  observeEffects(metrics, effects)
+  observeEffects(effects, options)
   metrics.batchSamples.observe(analysed)
   metrics.batchSeconds.observe(tookMs / 1000)
   const lost = to.offset - from.offset - analysed - dead
@@ -52,8 +54,9 @@ function isOfLoadReport(analysis: string): boolean {
   return analysis.startsWith(LOAD_ANALYSIS)
 }
 
-export function observeEffects(metrics: Context['metrics'], effects: Effects): void {
+export function observeEffects(effects: Effects, { metrics, onAlerts }: ObserveOptions): void {
   const { anomalies, opened, ended, tally, refused, ignored, counts } = effects
+  if (opened.length + ended.length > 0) onAlerts?.()
   metrics.anomalies.inc(anomalies.length)
   metrics.loadAnomalies.inc(anomalies.filter(isOfLoadReport).length)
   for (const { opening } of opened) metrics.alertsOpened.inc({ kind: opening.cause.kind, severity: opening.severity })

@@ -489,7 +489,7 @@ export class PartitionWorker implements EntryConsumer {
       return
     }
     if (outcome.kind !== 'ok') throw new MemoryOutdated(`the timers could not be expired: ${JSON.stringify(outcome)}`)
-    observeEffects(metrics, effects)
+    observeEffects(effects, this.#options)
     metrics.windowsEvicted.inc(this.#windows.evict())
   }
 
@@ -575,7 +575,7 @@ export class PartitionWorker implements EntryConsumer {
     }
     if (outcome === undefined || outcome.kind === 'gap') return false
     if (outcome.kind !== 'ok') throw new MemoryOutdated(`keys could not be evicted: ${JSON.stringify(outcome)}`)
-    observeEffects(metrics, effects)
+    observeEffects(effects, this.#options)
     metrics.keysEvicted.inc({ reason: deletion === '' ? 'idle' : 'deleted' }, outcome.evicted ?? 0)
     return true
   }

@@ -531,7 +531,7 @@ test('a partition at rest is not read, and what changes it from outside is notic
   expect(reads).toEqual([])
   // The gateway schedules a check when an operator changes the alert.
   await world.store.alerts.setOperatorState(1, opening.id, { acknowledged: null }, world.clock.wallMs())
-  await world.clock.advance(500)
+  await world.clock.advance(1000)
   expect(reads).toContain(1)
   expect(reads).not.toContain(0)
   await world.end(opening)
@@ -545,8 +545,70 @@ test('a partition at rest is not read, and what changes it from outside is notic
   listener.respond = () => DELIVERED
   if (letter === undefined) throw new Error('there is no dead letter')
   expect(await world.store.alerts.redriveNotification(1, letter)).toBe('scheduled')
-  await world.clock.advance(500)
+  await world.clock.advance(1000)
   expect(listener.notified).toEqual(['a firing', 'a resolved', 'b firing'])
+})
+
+describe('a notifier at rest', () => {
+  /** Between two checks. */
+  const REST_MS = 30_100
+
+  test('decides at once on what a commit of its analyzer ended', async () => {
+    const world = await createWorld()
+    const listener = new Listener(world.clock)
+    const { notifier } = world.start([listener])
+    const opening = await world.open('a')
+    await world.clock.advance(REST_MS)
+    await world.end(opening)
+    notifier.wake()
+    await world.clock.advance(1)
+    expect(listener.notified).toEqual(['a firing', 'a resolved'])
+  })
+
+  test('checks soon again if a commit came during a check', async () => {
+    const world = await createWorld()
+    const listener = new Listener(world.clock)
+    let duringCheck: () => Promise<void> = async () => undefined
+    const { notifier } = world.start([listener], {
+      ...world.store.alerts,
+      async scheduled(...args) {
+        const found = await world.store.alerts.scheduled(...args)
+        await duringCheck()
+        return found
+      },
+    })
+    const opening = await world.open('a')
+    await world.clock.advance(REST_MS)
+    duringCheck = async () => {
+      duringCheck = async () => undefined
+      await world.end(opening)
+      notifier.wake()
+    }
+    await world.clock.advance(900)
+    expect(listener.notified).toEqual(['a firing'])
+    await world.clock.advance(250)
+    expect(listener.notified).toEqual(['a firing', 'a resolved'])
+  })
+
+  test('is not woken by each of many commits', async () => {
+    const world = await createWorld()
+    let checks = 0
+    const { notifier } = world.start([new Listener(world.clock)], {
+      ...world.store.alerts,
+      scheduled(...args) {
+        checks++
+        return world.store.alerts.scheduled(...args)
+      },
+    })
+    await world.clock.advance(REST_MS)
+    checks = 0
+    for (let i = 0; i < 1000; i++) {
+      await world.open(`key ${i}`)
+      notifier.wake()
+      await world.clock.advance(1)
+    }
+    expect(checks).toBeLessThanOrEqual(6)
+  })
 })
 
 test('what an outbox holds unnoticed, as after the restore of a backup, is sent within a minute', async () => {
@@ -660,7 +722,7 @@ describe('a receiver that needs reminders', () => {
     await world.clock.advance(10_000)
     expect(listener.notified).toHaveLength(2)
     await world.own('b')
-    await world.clock.advance(500)
+    await world.clock.advance(1000)
     expect(listener.notified.slice(2).toSorted()).toEqual(['a firing', 'b firing'])
   })
 

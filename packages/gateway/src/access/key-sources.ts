@@ -8,6 +8,9 @@ import { withTimeout } from '../store-timeout.ts'
 import type { Authentication } from './authentication.ts'
 import type { KeySource } from './key-table.ts'
 
+/** How often the keys in the store are compared: with what else a gateway reads at rest. */
+const STORE_POLL_MS = 1000
+
 /** A key's last use is written so often at most. */
 const NOTE_EVERY_MS = 60_000
 
@@ -122,7 +125,7 @@ export async function openKeySources(options: KeySourcesOptions) {
         }
       }
       await read()
-      return poll(read)
+      return poll(read, STORE_POLL_MS)
     },
     /** Makes changes through this gateway take effect here at once, if the store responds. */
     refresh: () => refresh().catch(() => undefined),

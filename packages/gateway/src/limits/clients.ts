@@ -79,11 +79,11 @@ export class Clients implements Disposable {
   readonly #byAddress = new Map<string, Client>()
   /** Failed authentications by address: each gateway counts for itself. */
   readonly #failures = new Map<string, TokenBucket>()
-  readonly #timer: NodeJS.Timeout
+  /** Set while there is something to sweep. */
+  #timer: NodeJS.Timeout | undefined
 
   constructor(options: ClientsOptions) {
     this.#options = options
-    this.#timer = setInterval(() => this.sweep(), SWEEP_MS).unref()
   }
 
   /** Returns the client of a request: its API key's, or without one its address's. */
@@ -92,7 +92,7 @@ export class Clients implements Disposable {
     let client = this.#byKey.get(id)
     if (client === undefined) {
       client = new Client(true)
-      remember(this.#byKey, id, client)
+      this.#remember(this.#byKey, id, client)
     }
     client.isActive = true
     if (client.keyLimits !== limits) this.#limit(client, `key:${id}`, limits)
@@ -110,7 +110,7 @@ export class Clients implements Disposable {
       // Without a store decisions are synchronous.
       const local = { take: undefined, gateways: 1, now: context.now, onFailure: context.onFailure }
       bucket = new TokenBucket(local, name, failuresPerMin / MINUTE_S, failuresPerMin)
-      remember(this.#failures, name, bucket)
+      this.#remember(this.#failures, name, bucket)
     }
     return bucket.take(1) === 0 ? undefined : { policy: 'failed-authentications', bucket }
   }
@@ -130,7 +130,22 @@ export class Clients implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    clearInterval(this.#timer)
+    clearTimeout(this.#timer)
+  }
+
+  #remember<T>(all: Map<string, T>, name: string, one: T): void {
+    const [oldest] = all.size >= CLIENTS_MAX ? all.keys() : []
+    if (oldest !== undefined) all.delete(oldest)
+    all.set(name, one)
+    this.#sweepLater()
+  }
+
+  #sweepLater(): void {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined
+      this.sweep()
+      if (this.#byKey.size + this.#byAddress.size + this.#failures.size > 0) this.#sweepLater()
+    }, SWEEP_MS).unref()
   }
 
   #ofAddress(address: string, limits: KeyLimits): Client {
@@ -138,9 +153,9 @@ export class Clients implements Disposable {
     if (client === undefined) {
       const name = limitedAddress(address)
       client = this.#byAddress.get(name) ?? new Client(false)
-      remember(this.#byAddress, name, client)
+      this.#remember(this.#byAddress, name, client)
       // The other addresses of the network are found at once next time.
-      if (name !== address) remember(this.#byAddress, address, client)
+      if (name !== address) this.#remember(this.#byAddress, address, client)
       this.#limit(client, `address:${name}`, limits)
     }
     client.isActive = true
@@ -165,10 +180,4 @@ export class Clients implements Disposable {
     if (bucket.perS !== perS || bucket.burst !== burst) bucket.change(perS, burst)
     return before
   }
-}
-
-function remember<T>(all: Map<string, T>, name: string, one: T): void {
-  const [oldest] = all.size >= CLIENTS_MAX ? all.keys() : []
-  if (oldest !== undefined) all.delete(oldest)
-  all.set(name, one)
 }

@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import type { Logger } from 'pino'
-import { pause } from '../runtime/lifecycle.ts'
+import { pauseUntilNext } from '../runtime/lifecycle.ts'
 import type { FailureLog } from '../runtime/logger.ts'
 import type { ProcessReport, ProcessStore } from '../store/ports/processes.ts'
 import { describeDisagreement, disagreementsIn, encodeSettings, type SharedSettings } from './settings-report.ts'
 
 /** A process counts as running until it has missed three reports. */
 const TTL_MS = 10_000
-const REPORT_MS = TTL_MS / 3
+const REPORT_MS = 3000
 
 export interface PresenceOptions {
   readonly store: ProcessStore
@@ -66,7 +66,7 @@ export class Presence implements AsyncDisposable {
       await this.#attempt(() => this.#report())
       // Also after a failure: without Redis nothing can be compared, and the name does no harm.
       this.#first.resolve()
-      await pause(this.#options.reportMs ?? REPORT_MS, this.#stop.signal)
+      await pauseUntilNext(this.#options.reportMs ?? REPORT_MS, this.#stop.signal)
     }
   }
 

@@ -36,13 +36,13 @@ export function fileFault(path: string, error: unknown): string {
 }
 
 /** Repeats an action, which must not reject, until the result is disposed of. */
-export function poll(action: () => Promise<void>): AsyncDisposable {
+export function poll(action: () => Promise<void>, everyMs = POLL_MS): AsyncDisposable {
   const stop = new AbortController()
   async function run(): Promise<void> {
-    await pauseUntilNext(POLL_MS, stop.signal)
+    await pauseUntilNext(everyMs, stop.signal)
     while (!stop.signal.aborted) {
       await action()
-      await pauseUntilNext(POLL_MS, stop.signal)
+      await pauseUntilNext(everyMs, stop.signal)
     }
   }
   const done = run()

@@ -1,5 +1,5 @@
 import { Cluster } from 'ioredis'
-import { pause } from '../../runtime/lifecycle.ts'
+import { pauseUntilNext } from '../../runtime/lifecycle.ts'
 import { DurabilityMismatch } from '../ports/errors.ts'
 import type { DurabilityLevel } from '../ports/store.ts'
 import type { Client } from './connection.ts'
@@ -86,7 +86,7 @@ export class DurabilityGuard implements AsyncDisposable {
     while (!signal.aborted) {
       this.#wake = new AbortController()
       const pauseMs = this.#fault === undefined ? CHECK_EVERY_MS : CHECK_AGAIN_MS
-      await pause(pauseMs, AbortSignal.any([signal, this.#wake.signal]))
+      await pauseUntilNext(pauseMs, AbortSignal.any([signal, this.#wake.signal]))
       if (signal.aborted) return
       try {
         this.#apply(await check(this.#options))
