@@ -55,6 +55,32 @@ test.each([
   expect(code).toBe(0)
 })
 
+test('a reader that stalls does not stop a process; what it does not read is dropped beyond 4 MiB', async () => {
+  const program = `
+    import { createLogger } from ${JSON.stringify(new URL('logger.ts', import.meta.url))}
+    const log = createLogger('analyzer', 'info')
+    for (let n = 0; n < 100; n++) {
+      log.info({ n }, 'x'.repeat(100_000))
+      await new Promise(resolve => setTimeout(resolve, 1))
+    }
+    process.stderr.write('alive')
+  `
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', program], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: 8000,
+    killSignal: 'SIGKILL',
+  })
+  await once(child.stderr, 'data')
+  const closed = once(child, 'close')
+  let text = ''
+  for await (const chunk of child.stdout) text += chunk
+  const numbers = text.trimEnd().split('\n').map(line => JSON.parse(line).n)
+  expect(numbers).toEqual(numbers.map((_, n) => n))
+  expect(numbers.length).toBeGreaterThan(35)
+  expect(numbers.length).toBeLessThan(60)
+  expect(await closed).toEqual([0, null])
+})
+
 test('the same failure is logged once in five seconds, another failure at once', () => {
   const { lines, log } = capture()
   let now = 0
