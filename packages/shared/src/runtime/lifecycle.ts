@@ -55,9 +55,9 @@ export async function run(main: Main, log: Logger): Promise<void> {
   }
 }
 
-/** Runs a synchronous action when the process exits, before those that were added earlier. */
+/** Runs a synchronous action when the process exits. */
 export function atExit(action: () => void): void {
-  process.prependListener('exit', action)
+  process.once('exit', action)
 }
 
 /**

@@ -29,7 +29,9 @@ test('a line names its level, and lines below the configured level are not writt
 
 test.each([
   ['by itself', ''],
+  ['with an error', "log.fatal('the end')"],
   ['early', 'process.exit()'],
+  ['early, with lines that were not tried yet', "log.info('a'); log.info('b'); process.exit()"],
 ])('a full disk does not stop a process, nor keep it from ending %s', async (_how, end) => {
   const program = `
     import { createLogger } from ${JSON.stringify(new URL('logger.ts', import.meta.url))}
@@ -74,7 +76,10 @@ test('a reader that stalls does not stop a process; what it does not read is dro
   const closed = once(child, 'close')
   let text = ''
   for await (const chunk of child.stdout) text += chunk
-  const numbers = text.trimEnd().split('\n').map(line => JSON.parse(line).n)
+  const numbers = text
+    .trimEnd()
+    .split('\n')
+    .map(line => JSON.parse(line).n)
   expect(numbers).toEqual(numbers.map((_, n) => n))
   expect(numbers.length).toBeGreaterThan(35)
   expect(numbers.length).toBeLessThan(60)

@@ -1,12 +1,12 @@
 import { type DestinationStream, type Logger, type LoggerOptions, pino } from 'pino'
 import { atExit } from './lifecycle.ts'
+import { createLineWriter } from './line-writer.ts'
 import { redact } from './secrets.ts'
 
 export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
 
-/** Lines that cannot be written wait; beyond this they are dropped. */
-const UNWRITTEN_BYTES_MAX = 4 * 1024 * 1024
+const STDOUT = 1
 
 /** How many causes of an error are logged. */
 const CAUSES_MAX = 5
@@ -31,25 +31,11 @@ export function createLogger(
   return pino(options, stream ?? standardOutput())
 }
 
-/**
- * Lines are written while the process does other work, so neither a reader that is slow or stalled
- * nor a full disk disturbs it. A process that is killed loses the lines of its last milliseconds.
- */
+/** A process that is killed loses the lines of its last milliseconds. */
 function standardOutput(): DestinationStream {
-  const stream = pino.destination({ sync: false, maxLength: UNWRITTEN_BYTES_MAX })
-  let isFailing = false
-  // The lines stay for the next attempt, with the next line.
-  stream.on('error', () => {
-    isFailing = true
-  })
-  stream.on('write', () => {
-    isFailing = false
-  })
-  // At the exit pino would try again until it succeeds, and the process would never end.
-  atExit(() => {
-    if (isFailing) stream.destroy()
-  })
-  return stream
+  const writer = createLineWriter(STDOUT)
+  atExit(writer.flushSync)
+  return writer
 }
 
 /**
