@@ -39,7 +39,7 @@ export function startNotifier(options: NotifierOptions): Notifier {
   const { alerts, leases, storeNow, clock, metrics, receivers, log } = options
   const resources = new AsyncDisposableStack()
   const storm = new StormView(options)
-  const keeper = new StormKeeper(options)
+  const keeper = new StormKeeper(options, wake)
   resources.use(
     repeat(
       () => keeper.keep(),
@@ -88,6 +88,13 @@ export function startNotifier(options: NotifierOptions): Notifier {
     )
   }
 
+  function wake(): void {
+    wakes++
+    // Otherwise the next check is soon, however many commits there are until then.
+    if (isAtRest) checks.wake()
+    isAtRest = false
+  }
+
   async function readPending(owned: readonly Lease[], scheduled: ReadonlySet<number>): Promise<Map<string, Known>> {
     const readAt = clock.monotonicMs()
     const current = new Map<string, Known>()
@@ -119,15 +126,7 @@ export function startNotifier(options: NotifierOptions): Notifier {
   measureWhenRead([outbox, retries, deadLetters, oldestAgeSeconds, firing, feedTrimmed], clock, async () => {
     await attempt('counting alerts', measure, options)
   })
-  return {
-    wake() {
-      wakes++
-      // Otherwise the next check is soon, however many commits there are until then.
-      if (isAtRest) checks.wake()
-      isAtRest = false
-    },
-    [Symbol.asyncDispose]: () => resources.disposeAsync(),
-  }
+  return { wake, [Symbol.asyncDispose]: () => resources.disposeAsync() }
 }
 
 /** Returns a function that sets the metrics of the owned partitions. */

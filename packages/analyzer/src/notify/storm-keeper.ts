@@ -14,8 +14,9 @@ import { parseSavedWatch, type SavedWatch } from './storm-view.ts'
 const FEED_MAX = 1000
 
 /**
- * How often the feeds are read. With the age of a StormView it is well within ALERT_WAIT_MS, after
- * which alerts that are part of no storm are notified. At rest it is up to half of that.
+ * How often the feeds are read, and how often if nothing happened for ALERT_WAIT_MS. Either pause
+ * and the age of a StormView together are within its default, after which alerts that are part of
+ * no storm are notified. Where it is shorter, the pause is never the long one.
  */
 const KEEP_MS = 500
 const REST_KEEP_MS = 1000
@@ -38,17 +39,22 @@ interface Watching {
  */
 export class StormKeeper {
   readonly #options: NotifierOptions
+  readonly #onSaved: () => void
   #watching: Watching | undefined
-  /** Whether nothing happened lately. */
-  #isAtRest = false
+  /** When feeds had something last, by the monotonic clock. */
+  #readAt = Number.NEGATIVE_INFINITY
 
-  constructor(options: NotifierOptions) {
+  /** `onSaved` is called when a storm's alert was opened or ended. */
+  constructor(options: NotifierOptions, onSaved: () => void) {
     this.#options = options
+    this.#onSaved = onSaved
   }
 
   /** The pause before the feeds are read again. */
   get paceMs(): number {
-    return this.#isAtRest ? Math.max(KEEP_MS, Math.min(REST_KEEP_MS, this.#options.waitMs / 2)) : KEEP_MS
+    const { waitMs, clock } = this.#options
+    const isAtRest = this.#watching?.watch.isStorm !== true && clock.monotonicMs() - this.#readAt >= waitMs
+    return isAtRest && waitMs >= 2 * REST_KEEP_MS ? REST_KEEP_MS : KEEP_MS
   }
 
   async keep(): Promise<void> {
@@ -61,7 +67,6 @@ export class StormKeeper {
     const lease = leases().find(({ partition }) => partition === FLEET_PARTITION)
     if (lease === undefined) {
       this.#watching = undefined
-      this.#isAtRest = true
       return
     }
     if (this.#watching?.lease.token !== lease.token) this.#watching = await this.#load(lease)
@@ -75,7 +80,7 @@ export class StormKeeper {
     // Counted before the feeds are read: alerts that ended before the count are in the feeds.
     const firing = isCountDue ? await this.#count(watching) : undefined
     const feeds = await this.#readFeeds(watching)
-    this.#isAtRest = !watching.watch.isStorm && feeds.every(feed => feed.length === 0)
+    if (feeds.some(feed => feed.length > 0)) this.#readAt = clock.monotonicMs()
     if (firing !== undefined && feeds.every(feed => feed.length === 0)) {
       const over = watching.watch.limitFiring({ time: clock.wallMs(), count: firing }, watching.keysTotal)
       if (over !== undefined) await this.#save(watching, [over])
@@ -141,6 +146,7 @@ export class StormKeeper {
       this.#watching = undefined
       return false
     }
+    if (events.length > 0) this.#onSaved()
     for (const { kind, keyCount } of events) {
       if (kind === 'storm_grows') continue
       if (kind === 'storm') metrics.storms.inc()

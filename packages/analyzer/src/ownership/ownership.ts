@@ -106,8 +106,11 @@ export class Ownership {
 
   /** The pause before the next heartbeat. */
   get #paceMs(): number {
+    return this.#isAtRest ? this.#paceAloneMs : this.#options.heartbeatMs
+  }
+
+  get #paceAloneMs(): number {
     const { leaseTtlMs, heartbeatMs } = this.#options
-    if (!this.#isAtRest) return heartbeatMs
     return Math.max(heartbeatMs, Math.min(ALONE.factor * heartbeatMs, ALONE.ttlShare * leaseTtlMs))
   }
 
@@ -138,7 +141,7 @@ export class Ownership {
     const sentAt = clock.monotonicMs()
     const owned = [...this.#owned.values()]
     // Not with the next heartbeat, which would be too late.
-    const isDue = sentAt + this.#paceMs - this.#renewedAt > leaseTtlMs / RENEWALS
+    const isDue = sentAt + this.#paceAloneMs - this.#renewedAt > leaseTtlMs / RENEWALS
     if (owned.length === 0 || !isDue) return
     const leases = owned.map(({ lease }) => lease)
     const renew = async (): Promise<void> => {

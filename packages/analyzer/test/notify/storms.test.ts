@@ -50,6 +50,47 @@ describe('a storm', () => {
     expect(await counted(metrics.suppressed, { by: 'storm' })).toBe(20)
   })
 
+  test.each([
+    [600, 1410],
+    [510, 1495],
+    [700, 1350],
+  ])('that begins %d ms after a second also covers an alert that opened %d ms before it', async (after, before) => {
+    const world = await createWorld()
+    const listener = new Listener(world.clock)
+    world.start([listener])
+    await world.clock.advance(10_000 - (world.clock.monotonicMs() % 1000) + after)
+    await world.open('early', {}, 0)
+    await world.clock.advance(before)
+    for (let i = 0; i < 15; i++) await world.open(`key ${i}`, {}, i % 2)
+    await world.clock.advance(MINUTE)
+    expect(listener.notified).toEqual(['fleet firing'])
+  })
+
+  test('is over for receivers as soon as it was found to be', async () => {
+    const world = await createWorld()
+    let overAt = Number.NaN
+    const listener = new Listener(world.clock)
+    world.start(
+      [listener],
+      {
+        ...world.store.alerts,
+        async saveStorm(lease, storm) {
+          if (storm.end !== null) overAt = world.clock.wallMs() - NOW
+          return world.store.alerts.saveStorm(lease, storm)
+        },
+      },
+      { owned: [0] },
+    )
+    world.start([new Listener(world.clock)], world.store.alerts, { owned: [1] })
+    const openings = []
+    for (let i = 0; i < 20; i++) openings.push(await world.open(`key ${i}`))
+    await world.clock.advance(MINUTE)
+    for (const opening of openings) await world.end(opening)
+    await world.clock.advance(MINUTE)
+    expect(listener.notified).toEqual(['fleet firing', 'fleet resolved'])
+    expect(listener.requests.at(-1)?.at).toBe(overAt)
+  })
+
   test('covers anomalies that open during it, and no other alerts', async () => {
     const world = await createWorld()
     const listener = new Listener(world.clock)

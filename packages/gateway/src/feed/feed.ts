@@ -37,8 +37,11 @@ const SLOW_AFTER_MS = 1000
 /** A slow subscriber gets one analysis of a key in this time, until it takes that at once. */
 const UPDATE_EVERY_MS = 250
 
-/** How often it is checked whether the caller of a feed may still read, and needs a heartbeat. */
-const CHECK_EVERY_MS = 1000
+/**
+ * How often it is checked whether the caller of a feed may still read, and needs a heartbeat. API
+ * keys are read once a second, and a revoked one is refused within 2 s.
+ */
+const CHECK_EVERY_MS = 500
 
 /** When a browser opens the feed again after it was closed. */
 const RETRY_MS = 2000
