@@ -14,9 +14,9 @@ import { parseSavedWatch, type SavedWatch } from './storm-view.ts'
 const FEED_MAX = 1000
 
 /**
- * How often the feeds are read, and how often if nothing happened for ALERT_WAIT_MS. Either pause
- * and the age of a StormView together are within its default, after which alerts that are part of
- * no storm are notified. Where it is shorter, the pause is never the long one.
+ * How often the feeds are read, and how often after they were empty for ALERT_WAIT_MS. A storm must
+ * be found before its first alert is notified, which waits ALERT_WAIT_MS: the longer pause and the
+ * age of a StormView are 1.5 s together, so it needs an ALERT_WAIT_MS of 2 s, the default.
  */
 const KEEP_MS = 500
 const REST_KEEP_MS = 1000
@@ -41,7 +41,7 @@ export class StormKeeper {
   readonly #options: NotifierOptions
   readonly #onSaved: () => void
   #watching: Watching | undefined
-  /** When feeds had something last, by the monotonic clock. */
+  /** When the feeds were last found not empty, by the monotonic clock. */
   #readAt = Number.NEGATIVE_INFINITY
 
   /** `onSaved` is called when a storm's alert was opened or ended. */

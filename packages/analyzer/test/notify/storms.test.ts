@@ -66,7 +66,7 @@ describe('a storm', () => {
     expect(listener.notified).toEqual(['fleet firing'])
   })
 
-  test('is over for receivers as soon as it was found to be', async () => {
+  test('that ends is notified at once, although its owner is at rest', async () => {
     const world = await createWorld()
     let overAt = Number.NaN
     const listener = new Listener(world.clock)

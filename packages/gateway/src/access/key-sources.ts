@@ -8,7 +8,7 @@ import { withTimeout } from '../store-timeout.ts'
 import type { Authentication } from './authentication.ts'
 import type { KeySource } from './key-table.ts'
 
-/** How often the keys in the store are compared: with what else a gateway reads at rest. */
+/** How often the store is polled for changes of keys: when a gateway at rest wakes up anyway. */
 const STORE_POLL_MS = 1000
 
 /** A key's last use is written so often at most. */

@@ -111,6 +111,42 @@ test('what no one can read any more is not kept', async () => {
   expect(disk.text).toBe('read\n')
 })
 
+test('what is dropped while other lines are being written is counted once', async () => {
+  const disk = new Disk({ room: 0 })
+  disk.fault = 'EPIPE'
+  const writer = createLineWriter(1, disk)
+  const line = `${'x'.repeat(99_999)}\n`
+  writer.write(line)
+  // Its write begins before the next line is flushed, and ends after it.
+  await setImmediate()
+  writer.write(line)
+  writer.flushSync()
+  disk.fault = 'ENOSPC'
+  disk.room = line.length
+  await settled()
+  for (let n = 0; n < 60; n++) writer.write(line)
+  await settled()
+  disk.room = Number.POSITIVE_INFINITY
+  writer.flushSync()
+  expect(disk.text.length / line.length).toBe(1 + 41)
+})
+
+test('a flush goes on as long as a slow reader makes room', () => {
+  const disk = new Disk({ atOnce: 1 })
+  disk.fault = 'EAGAIN'
+  const { writeSync } = disk
+  let calls = 0
+  disk.writeSync = ((fd: number, bytes: Buffer) => {
+    disk.room = calls++ % 2
+    return writeSync(fd, bytes)
+  }) as typeof writeSync
+  const writer = createLineWriter(1, disk)
+  const line = `${'x'.repeat(59)}\n`
+  writer.write(line)
+  writer.flushSync()
+  expect(disk.text).toBe(line)
+})
+
 test('a descriptor that has no room for a moment is tried again, without another line', async () => {
   const disk = new Disk({ room: 0 })
   disk.fault = 'EAGAIN'

@@ -6,7 +6,7 @@ const UNWRITTEN_BYTES_MAX = 4 * 1024 * 1024
 /** What is written at once, unless a line is longer. */
 const CHUNK_BYTES = 64 * 1024
 
-/** A descriptor that does not block may have no room for a moment. */
+/** A descriptor that does not block may have no room for a moment. A flush waits for a second. */
 const AGAIN_MS = 20
 const AGAIN_SYNC_MAX = 50
 
@@ -51,11 +51,12 @@ export function createLineWriter(
     return chunk.subarray(bytes)
   }
 
-  function putBack(chunk: Buffer, error: NodeJS.ErrnoException): void {
-    if (GONE.has(error.code ?? '')) {
-      waiting = []
-      unwrittenBytes = 0
-    } else waiting.unshift(chunk)
+  function restore(chunk: Buffer, error: NodeJS.ErrnoException): void {
+    waiting.unshift(chunk)
+    if (!GONE.has(error.code ?? '')) return
+    // What is being written in the meantime is counted when that ends.
+    for (const lines of waiting) unwrittenBytes -= lines.length
+    waiting = []
   }
 
   function writeNext(): void {
@@ -66,7 +67,7 @@ export function createLineWriter(
     write(fd, chunk, (error, bytes) => {
       isWriting = false
       if (error !== null) {
-        putBack(chunk, error)
+        restore(chunk, error)
         if (isBusy(error)) setTimeout(writeNext, AGAIN_MS).unref()
         return
       }
@@ -92,9 +93,9 @@ export function createLineWriter(
       while (waiting.length > 0) {
         let chunk = take()
         try {
-          while (chunk.length > 0) chunk = written(chunk, writeSync(fd, chunk))
+          for (; chunk.length > 0; again = 0) chunk = written(chunk, writeSync(fd, chunk))
         } catch (error) {
-          putBack(chunk, error as NodeJS.ErrnoException)
+          restore(chunk, error as NodeJS.ErrnoException)
           if (!isBusy(error as NodeJS.ErrnoException) || ++again > AGAIN_SYNC_MAX) return
           Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, AGAIN_MS)
         }
